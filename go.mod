@@ -1,0 +1,3 @@
+module safemode
+
+go 1.26

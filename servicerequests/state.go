@@ -1,0 +1,137 @@
+package servicerequests
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Millipence is money in thousandths of a penny (10^-5 GBP), the unit of the
+// meters' balances. Positive is credit for the consumer unless said otherwise.
+type Millipence int64
+
+// Pound is one pound in [Millipence].
+const Pound Millipence = 100_000
+
+// String writes pounds with five decimals, like -1.23456.
+func (m Millipence) String() string {
+	sign := ""
+	if m < 0 {
+		sign, m = "-", -m
+	}
+	return fmt.Sprintf("%s%d.%05d", sign, m/Pound, m%Pound)
+}
+
+// DeviceType is the kind of device behind an EUI, in DUIS's words.
+type DeviceType uint8
+
+// The device types the permitted set can meet.
+const (
+	UnknownDevice DeviceType = iota
+	ESME                     // electricity meter
+	GSME                     // gas meter, battery powered and mostly asleep
+	GPF                      // gas proxy: the gas meter's mirror on the mains-powered hub
+	CHF                      // communications hub
+)
+
+var deviceTypeNames = [...]string{"unknown", "ESME", "GSME", "GPF", "CHF"}
+
+func (t DeviceType) String() string { return enumName(deviceTypeNames[:], int(t)) }
+
+// ParseDeviceType reads ESME, GSME, GPF or CHF.
+func ParseDeviceType(text string) (DeviceType, error) {
+	for t, name := range deviceTypeNames[1:] {
+		if name == text {
+			return DeviceType(t + 1), nil
+		}
+	}
+	return UnknownDevice, fmt.Errorf("device type %q: want ESME, GSME, GPF or CHF", text)
+}
+
+// PaymentMode is how a meter charges for supply.
+type PaymentMode uint8
+
+// The payment modes; UnknownMode means that nobody has proved which.
+const (
+	UnknownMode PaymentMode = iota
+	Credit
+	Prepayment
+)
+
+var paymentModeNames = [...]string{"unknown", "credit", "prepayment"}
+
+func (m PaymentMode) String() string { return enumName(paymentModeNames[:], int(m)) }
+
+// ParsePaymentMode reads unknown, credit or prepayment.
+func ParsePaymentMode(text string) (PaymentMode, error) {
+	for m, name := range paymentModeNames {
+		if name == text {
+			return PaymentMode(m), nil
+		}
+	}
+	return UnknownMode, fmt.Errorf("payment mode %q: want unknown, credit or prepayment", text)
+}
+
+// SupplyState is the state of a meter's load switch or valve. A tamper lock
+// has no value of its own on the wire: it reads as Disabled.
+type SupplyState uint8
+
+// The supply states; the numbers on the wire differ between ESME and GSME and
+// are the codec's business.
+const (
+	UnknownSupply SupplyState = iota
+	Disabled                  // off; the consumer cannot turn it on
+	Armed                     // off; the consumer can turn it on at the meter
+	Enabled                   // on
+)
+
+var supplyStateNames = [...]string{"unknown", "disabled", "armed", "enabled"}
+
+func (s SupplyState) String() string { return enumName(supplyStateNames[:], int(s)) }
+
+// ParseSupplyState reads unknown, disabled, armed or enabled.
+func ParseSupplyState(text string) (SupplyState, error) {
+	for s, name := range supplyStateNames {
+		if name == text {
+			return SupplyState(s), nil
+		}
+	}
+	return UnknownSupply, fmt.Errorf("supply state %q: want unknown, disabled, armed or enabled", text)
+}
+
+// Region is the Communications Service Provider region of a hub, as DUIS names it.
+type Region uint8
+
+// The regions of SMETS2 meters (DUIS CSPRegion; SMETS1 and Unknown are not served).
+const (
+	UnknownRegion Region = iota
+	North
+	Central
+	South
+	North4G
+	Central4G
+	South4G
+)
+
+// Regions lists every region that can be served.
+var Regions = [...]Region{North, Central, South, North4G, Central4G, South4G}
+
+var regionNames = [...]string{"unknown", "North", "Central", "South", "4G North", "4G Central", "4G South"}
+
+func (r Region) String() string { return enumName(regionNames[:], int(r)) }
+
+// ParseRegion reads North, Central, South, 4G North, 4G Central or 4G South.
+func ParseRegion(text string) (Region, error) {
+	for r, name := range regionNames[1:] {
+		if name == text {
+			return Region(r + 1), nil
+		}
+	}
+	return UnknownRegion, fmt.Errorf("CSP region %q: want %s", text, strings.Join(regionNames[1:], ", "))
+}
+
+func enumName(names []string, i int) string {
+	if i < len(names) {
+		return names[i]
+	}
+	return fmt.Sprintf("invalid(%d)", i)
+}
