@@ -135,3 +135,39 @@ func enumName(names []string, i int) string {
 	}
 	return fmt.Sprintf("invalid(%d)", i)
 }
+
+// MarshalText returns the name.
+func (d DeviceType) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what [ParseDeviceType] reads.
+func (d *DeviceType) UnmarshalText(text []byte) (err error) {
+	*d, err = ParseDeviceType(string(text))
+	return err
+}
+
+// MarshalText returns the name.
+func (p PaymentMode) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads what [ParsePaymentMode] reads.
+func (p *PaymentMode) UnmarshalText(text []byte) (err error) {
+	*p, err = ParsePaymentMode(string(text))
+	return err
+}
+
+// MarshalText returns the name.
+func (s SupplyState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what [ParseSupplyState] reads.
+func (s *SupplyState) UnmarshalText(text []byte) (err error) {
+	*s, err = ParseSupplyState(string(text))
+	return err
+}
+
+// MarshalText returns the name.
+func (r Region) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what [ParseRegion] reads.
+func (r *Region) UnmarshalText(text []byte) (err error) {
+	*r, err = ParseRegion(string(text))
+	return err
+}
