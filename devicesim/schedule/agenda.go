@@ -1,0 +1,120 @@
+package schedule
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"safemode/servicerequests/clock"
+)
+
+// Agenda holds what is to be done and when. All methods may be called from any
+// goroutine, also from within what is being done.
+type Agenda struct {
+	clock clock.Clock
+	wake  chan struct{} // one slot: the head of the heap has changed
+
+	mu      sync.Mutex
+	entries entries
+	next    uint64 // orders entries of one instant by their arrival
+}
+
+// New returns an empty agenda on c. Nothing is done before Run.
+func New(c clock.Clock) *Agenda {
+	return &Agenda{clock: c, wake: make(chan struct{}, 1)}
+}
+
+// At has do called at the instant at of the agenda's clock, or as soon as
+// possible when that is past. Entries of one instant keep their order.
+func (a *Agenda) At(at time.Time, do func()) {
+	a.mu.Lock()
+	a.next++
+	heap.Push(&a.entries, entry{at: at, order: a.next, do: do})
+	first := a.entries[0].order == a.next
+	a.mu.Unlock()
+	if first {
+		a.rouse()
+	}
+}
+
+// Len returns how many entries wait.
+func (a *Agenda) Len() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.entries)
+}
+
+// Run does what is due until ctx ends; what waits then is never done.
+func (a *Agenda) Run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		do, wait := a.due(a.clock.Now())
+		if do != nil {
+			do()
+			continue
+		}
+		var expired <-chan time.Time
+		if wait > 0 {
+			timer.Reset(wait)
+			expired = timer.C
+		}
+		select {
+		case <-ctx.Done():
+		case <-a.wake:
+		case <-expired:
+		}
+	}
+}
+
+// due takes the first entry if it is due. Otherwise wait is the real time to
+// the first entry, 0 when there is none.
+func (a *Agenda) due(now time.Time) (do func(), wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.entries) == 0 {
+		return nil, 0
+	}
+	if ahead := a.entries[0].at.Sub(now); ahead > 0 {
+		return nil, max(1, a.clock.Real(ahead))
+	}
+	return heap.Pop(&a.entries).(entry).do, 0
+}
+
+func (a *Agenda) rouse() {
+	select {
+	case a.wake <- struct{}{}:
+	default: // already roused
+	}
+}
+
+type entry struct {
+	at    time.Time
+	order uint64
+	do    func()
+}
+
+// entries is a heap, earliest first.
+type entries []entry
+
+func (e entries) Len() int { return len(e) }
+
+func (e entries) Less(i, j int) bool {
+	if !e[i].at.Equal(e[j].at) {
+		return e[i].at.Before(e[j].at)
+	}
+	return e[i].order < e[j].order
+}
+
+func (e entries) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+
+func (e *entries) Push(x any) { *e = append(*e, x.(entry)) }
+
+func (e *entries) Pop() any {
+	last := len(*e) - 1
+	x := (*e)[last]
+	(*e)[last] = entry{} // lets go of the closure
+	*e = (*e)[:last]
+	return x
+}
