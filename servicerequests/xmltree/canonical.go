@@ -1,0 +1,234 @@
+package xmltree
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// AppendInclusive appends Canonical XML 1.0 of the element n, without the
+// element omit (the zero Node omits nothing).
+func (d *Document) AppendInclusive(b []byte, n, omit Node) []byte {
+	return d.appendWhole(b, n, omit, false)
+}
+
+// AppendCompact appends what AppendInclusive appends, without the white space
+// between elements. White space that is an element's only content stays.
+func (d *Document) AppendCompact(b []byte, n, omit Node) []byte {
+	return d.appendWhole(b, n, omit, true)
+}
+
+func (d *Document) appendWhole(b []byte, n, omit Node, compact bool) []byte {
+	if n.IsZero() || n == omit {
+		return b
+	}
+	skip := int32(-1)
+	if !omit.IsZero() {
+		skip = omit.i
+	}
+	e := n.node()
+	w := inclusive{d: d, skip: skip, compact: compact}
+	if e.parent < 0 {
+		return w.element(b, n.i, d.bindings[e.bindings.from:e.bindings.to])
+	}
+	return w.element(b, n.i, d.inScope(n.i))
+}
+
+// inScope returns the namespace bindings that hold at the element, in canonical
+// order.
+func (d *Document) inScope(i int32) []binding {
+	var all []binding
+	for ; i >= 0; i = d.nodes[i].parent {
+		own := d.nodes[i].bindings
+		for _, b := range d.bindings[own.from:own.to] {
+			if !slices.ContainsFunc(all, func(inner binding) bool { return inner.prefix == b.prefix }) {
+				all = append(all, b)
+			}
+		}
+	}
+	all = slices.DeleteFunc(all, func(b binding) bool { return b.space == "" })
+	slices.SortFunc(all, byPrefix)
+	return all
+}
+
+func byPrefix(a, b binding) int { return cmp.Compare(a.prefix, b.prefix) }
+
+// inclusive writes Canonical XML. The parser has dropped the declarations that
+// Canonical XML calls superfluous, so each element writes those it has left.
+type inclusive struct {
+	d       *Document
+	skip    int32
+	compact bool
+}
+
+func (w inclusive) element(b []byte, i int32, declared []binding) []byte {
+	d := w.d
+	e := &d.nodes[i]
+	b = append(b, '<')
+	b = appendName(b, e.prefix, e.local)
+	for _, n := range declared {
+		b = appendBinding(b, n)
+	}
+	b = d.appendAttributes(b, e)
+	b = append(b, '>')
+	// Beside elements the parser lets only white space pass.
+	dropText := w.compact && !d.element(i+1, e.end).IsZero()
+	for c := i + 1; c < e.end; {
+		child := &d.nodes[c]
+		switch {
+		case child.local == "":
+			if !dropText {
+				b = AppendText(b, child.text)
+			}
+		case c != w.skip:
+			b = w.element(b, c, d.bindings[child.bindings.from:child.bindings.to])
+		}
+		c = child.end
+	}
+	return appendEndTag(b, e)
+}
+
+// AppendExclusive appends Exclusive XML Canonicalization 1.0 of the element n.
+func (d *Document) AppendExclusive(b []byte, n Node) []byte {
+	if n.IsZero() {
+		return b
+	}
+	var rendered [8]binding
+	return d.appendExclusive(b, n.i, rendered[:0])
+}
+
+// appendExclusive writes one element. rendered holds the bindings that the
+// elements around it have written, the innermost last.
+func (d *Document) appendExclusive(b []byte, i int32, rendered []binding) []byte {
+	e := &d.nodes[i]
+	attributes := d.attributes[e.attributes.from:e.attributes.to]
+
+	outer := len(rendered)
+	rendered = render(rendered, binding{e.prefix, e.space})
+	for _, a := range attributes {
+		if a.prefix != "" {
+			rendered = render(rendered, binding{a.prefix, a.space})
+		}
+	}
+	slices.SortFunc(rendered[outer:], byPrefix)
+
+	b = append(b, '<')
+	b = appendName(b, e.prefix, e.local)
+	for _, n := range rendered[outer:] {
+		b = appendBinding(b, n)
+	}
+	b = d.appendAttributes(b, e)
+	b = append(b, '>')
+	for c := i + 1; c < e.end; c = d.nodes[c].end {
+		if d.nodes[c].local == "" {
+			b = AppendText(b, d.nodes[c].text)
+		} else {
+			b = d.appendExclusive(b, c, rendered)
+		}
+	}
+	return appendEndTag(b, e)
+}
+
+// render adds the binding n unless it holds already.
+func render(rendered []binding, n binding) []binding {
+	if lookup(rendered, n.prefix) == n.space {
+		return rendered
+	}
+	return append(rendered, n)
+}
+
+// lookup returns the namespace name that the prefix has in the bindings, the
+// last of which is the innermost; empty if it has none.
+func lookup(bindings []binding, prefix string) string {
+	for i := len(bindings) - 1; i >= 0; i-- {
+		if bindings[i].prefix == prefix {
+			return bindings[i].space
+		}
+	}
+	return ""
+}
+
+func appendName(b []byte, prefix, local string) []byte {
+	if prefix != "" {
+		b = append(b, prefix...)
+		b = append(b, ':')
+	}
+	return append(b, local...)
+}
+
+func appendEndTag(b []byte, e *node) []byte {
+	b = append(b, "</"...)
+	b = appendName(b, e.prefix, e.local)
+	return append(b, '>')
+}
+
+func appendBinding(b []byte, n binding) []byte {
+	b = append(b, " xmlns"...)
+	if n.prefix != "" {
+		b = append(b, ':')
+		b = append(b, n.prefix...)
+	}
+	b = append(b, `="`...)
+	b = append(b, n.space...) // a URI: it holds nothing to escape
+	return append(b, '"')
+}
+
+func (d *Document) appendAttributes(b []byte, e *node) []byte {
+	for _, a := range d.attributes[e.attributes.from:e.attributes.to] {
+		b = append(b, ' ')
+		b = appendName(b, a.prefix, a.local)
+		b = append(b, `="`...)
+		b = appendAttributeValue(b, a.value)
+		b = append(b, '"')
+	}
+	return b
+}
+
+// AppendText appends s as the canonical forms write the text of an element.
+func AppendText(b []byte, s string) []byte {
+	if !strings.ContainsAny(s, "&<>\r") {
+		return append(b, s...)
+	}
+	for i := range len(s) {
+		switch s[i] {
+		case '&':
+			b = append(b, "&amp;"...)
+		case '<':
+			b = append(b, "&lt;"...)
+		case '>':
+			b = append(b, "&gt;"...)
+		case '\r':
+			b = append(b, "&#xD;"...)
+		default:
+			b = append(b, s[i])
+		}
+	}
+	return b
+}
+
+// appendAttributeValue appends s as the canonical forms write the value of an
+// attribute.
+func appendAttributeValue(b []byte, s string) []byte {
+	if !strings.ContainsAny(s, "&<\"\t\n\r") {
+		return append(b, s...)
+	}
+	for i := range len(s) {
+		switch s[i] {
+		case '&':
+			b = append(b, "&amp;"...)
+		case '<':
+			b = append(b, "&lt;"...)
+		case '"':
+			b = append(b, "&quot;"...)
+		case '\t':
+			b = append(b, "&#x9;"...)
+		case '\n':
+			b = append(b, "&#xA;"...)
+		case '\r':
+			b = append(b, "&#xD;"...)
+		default:
+			b = append(b, s[i])
+		}
+	}
+	return b
+}

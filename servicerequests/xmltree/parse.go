@@ -1,0 +1,582 @@
+package xmltree
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// ErrLimit is wrapped by the error for a document that exceeds its Limits.
+var ErrLimit = errors.New("xmltree: limit exceeded")
+
+// SyntaxError says where and why a document is outside the subset.
+type SyntaxError struct {
+	Offset int // in bytes from the start of the input
+	Reason string
+}
+
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("xmltree: byte %d: %s", e.Offset, e.Reason)
+}
+
+// Limits bound what one document may cost. A field that is zero has the value
+// named beside it; the values are assumptions, far above any DUIS message.
+type Limits struct {
+	MaxBytes      int // length of the input in bytes; 1 MiB
+	MaxDepth      int // elements within each other, the root being 1; 32
+	MaxNodes      int // elements and texts; 4096
+	MaxAttributes int // attributes and declarations of one element; 32
+}
+
+func (l Limits) withDefaults() Limits {
+	return Limits{
+		MaxBytes:      cmp.Or(l.MaxBytes, 1<<20),
+		MaxDepth:      cmp.Or(l.MaxDepth, 32),
+		MaxNodes:      cmp.Or(l.MaxNodes, 4096),
+		MaxAttributes: cmp.Or(l.MaxAttributes, 32),
+	}
+}
+
+// Parse reads one document within the default Limits. The error is a
+// *SyntaxError or wraps ErrLimit.
+func Parse(b []byte) (*Document, error) { return ParseWithin(b, Limits{}) }
+
+// ParseWithin is Parse within other Limits.
+func ParseWithin(b []byte, limits Limits) (*Document, error) {
+	return parse(b, limits, false)
+}
+
+// ParseSample is Parse for a document that a person has written: comments are
+// dropped. It is never for what the network brought, because a comment can
+// split a text that two readers then read differently.
+func ParseSample(b []byte) (*Document, error) { return parse(b, Limits{}, true) }
+
+const (
+	space = " \t\r\n"
+
+	xmlSpace   = "http://www.w3.org/XML/1998/namespace"
+	xmlnsSpace = "http://www.w3.org/2000/xmlns/"
+)
+
+func parse(b []byte, limits Limits, comments bool) (*Document, error) {
+	limits = limits.withDefaults()
+	if len(b) > limits.MaxBytes {
+		return nil, fmt.Errorf("%w: %d bytes of at most %d", ErrLimit, len(b), limits.MaxBytes)
+	}
+	p := parser{d: &Document{}, src: string(b), limits: limits, comments: comments}
+	if err := p.document(); err != nil {
+		return nil, err
+	}
+	return p.d, nil
+}
+
+type parser struct {
+	d        *Document
+	src      string
+	pos      int
+	limits   Limits
+	comments bool
+
+	open  []openElement
+	scope []binding // all declarations of the open elements
+}
+
+type openElement struct {
+	node     int32
+	scope    int  // length of parser.scope outside the element
+	elements bool // it holds an element
+	words    bool // it holds text that is more than white space
+}
+
+func (p *parser) fail(format string, args ...any) error {
+	return &SyntaxError{Offset: p.pos, Reason: fmt.Sprintf(format, args...)}
+}
+
+// skip steps over s if it is next.
+func (p *parser) skip(s string) bool {
+	if !strings.HasPrefix(p.src[p.pos:], s) {
+		return false
+	}
+	p.pos += len(s)
+	return true
+}
+
+// skipSpace steps over white space and reports whether there was any.
+func (p *parser) skipSpace() bool {
+	start := p.pos
+	for p.pos < len(p.src) && isSpace(p.src[p.pos]) {
+		p.pos++
+	}
+	return p.pos > start
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+func (p *parser) document() error {
+	if err := p.declaration(); err != nil {
+		return err
+	}
+	if err := p.around(); err != nil {
+		return err
+	}
+	p.allocate()
+	if err := p.element(); err != nil {
+		return err
+	}
+	for len(p.open) > 0 {
+		if err := p.content(); err != nil {
+			return err
+		}
+	}
+	if err := p.around(); err != nil {
+		return err
+	}
+	if p.pos < len(p.src) {
+		return p.fail("content after the root element")
+	}
+	return nil
+}
+
+// around reads what may stand before and after the root element.
+func (p *parser) around() error {
+	for {
+		p.skipSpace()
+		if found, err := p.comment(); !found || err != nil {
+			return err
+		}
+	}
+}
+
+// allocate makes room for all nodes at once: each element has at least one "<",
+// and between two of them is at most one text.
+func (p *parser) allocate() {
+	tags := strings.Count(p.src[p.pos:], "<")
+	p.d.nodes = make([]node, 0, min(tags+tags/2, p.limits.MaxNodes))
+	p.d.attributes = make([]attribute, 0, 8)
+	p.d.bindings = make([]binding, 0, 4)
+	p.open = make([]openElement, 0, min(tags, p.limits.MaxDepth))
+	p.scope = make([]binding, 0, 8)
+}
+
+// declaration reads the XML declaration, if there is one.
+func (p *parser) declaration() error {
+	if !strings.HasPrefix(p.src, "<?xml") || len(p.src) == 5 || !isSpace(p.src[5]) {
+		return nil
+	}
+	p.pos = len("<?xml")
+	version, err := p.pseudoAttribute("version")
+	if err != nil {
+		return err
+	}
+	encoding, err := p.pseudoAttribute("encoding")
+	if err != nil {
+		return err
+	}
+	standalone, err := p.pseudoAttribute("standalone")
+	if err != nil {
+		return err
+	}
+	p.skipSpace()
+	switch {
+	case !p.skip("?>"):
+		return p.fail("malformed XML declaration")
+	case version != "1.0":
+		return p.fail("XML version %q", version)
+	case encoding != "" && !strings.EqualFold(encoding, "UTF-8"):
+		return p.fail("encoding %q", encoding)
+	case standalone != "" && standalone != "yes" && standalone != "no":
+		return p.fail("standalone %q", standalone)
+	}
+	return nil
+}
+
+// pseudoAttribute reads one part of the XML declaration; it returns "" if the
+// part with this name is not next.
+func (p *parser) pseudoAttribute(name string) (string, error) {
+	start := p.pos
+	if !p.skipSpace() || !p.skip(name) {
+		p.pos = start
+		return "", nil
+	}
+	return p.attributeValue()
+}
+
+// comment steps over a comment if one is next.
+func (p *parser) comment() (bool, error) {
+	if !strings.HasPrefix(p.src[p.pos:], "<!--") {
+		return false, nil
+	}
+	if !p.comments {
+		return true, p.fail("comment")
+	}
+	p.pos += len("<!--")
+	end := strings.Index(p.src[p.pos:], "--")
+	if end < 0 {
+		return true, p.fail("comment without an end")
+	}
+	for text := p.src[p.pos : p.pos+end]; text != ""; {
+		size := charLength(text)
+		if size == 0 {
+			return true, p.fail("character that XML does not allow")
+		}
+		text = text[size:]
+	}
+	p.pos += end
+	if !p.skip("-->") {
+		return true, p.fail("-- inside a comment")
+	}
+	return true, nil
+}
+
+// content reads what is next inside the innermost open element.
+func (p *parser) content() error {
+	if p.pos == len(p.src) {
+		return p.fail("input ends inside <%s>", p.d.nodes[p.open[len(p.open)-1].node].local)
+	}
+	if p.src[p.pos] != '<' {
+		return p.text()
+	}
+	if strings.HasPrefix(p.src[p.pos:], "</") {
+		return p.endTag()
+	}
+	if found, err := p.comment(); found {
+		return err
+	}
+	return p.element()
+}
+
+// addNode opens a node below the innermost open element.
+func (p *parser) addNode(n node) (int32, error) {
+	if len(p.d.nodes) >= p.limits.MaxNodes {
+		return 0, fmt.Errorf("%w: more than %d nodes", ErrLimit, p.limits.MaxNodes)
+	}
+	n.parent = -1
+	if len(p.open) > 0 {
+		n.parent = p.open[len(p.open)-1].node
+	}
+	i := int32(len(p.d.nodes))
+	n.end = i + 1
+	p.d.nodes = append(p.d.nodes, n)
+	return i, nil
+}
+
+// element reads a start tag or an empty-element tag.
+func (p *parser) element() error {
+	start := p.pos
+	if !p.skip("<") {
+		return p.fail("a root element is missing")
+	}
+	if p.pos < len(p.src) && (p.src[p.pos] == '!' || p.src[p.pos] == '?') {
+		return p.fail("comment, CDATA, DOCTYPE or processing instruction")
+	}
+	if len(p.open) >= p.limits.MaxDepth {
+		return fmt.Errorf("%w: more than %d elements within each other", ErrLimit, p.limits.MaxDepth)
+	}
+	prefix, local, err := p.name()
+	if err != nil {
+		return err
+	}
+	if len(p.open) > 0 {
+		parent := &p.open[len(p.open)-1]
+		if parent.words {
+			return p.fail("an element beside text")
+		}
+		parent.elements = true
+		p.d.spaced = p.d.spaced || p.spaceBefore(parent.node)
+	}
+	i, err := p.addNode(node{prefix: prefix, local: local})
+	if err != nil {
+		return err
+	}
+	p.open = append(p.open, openElement{node: i, scope: len(p.scope)})
+	empty, err := p.attributes(i)
+	if err != nil {
+		return err
+	}
+	n := &p.d.nodes[i]
+	if n.space = lookup(p.scope, prefix); n.space == "" && prefix != "" {
+		p.pos = start
+		return p.fail("prefix %q is not declared", prefix)
+	}
+	if empty {
+		p.close()
+	}
+	return nil
+}
+
+// spaceBefore reports whether the last node is a text of the open element.
+func (p *parser) spaceBefore(open int32) bool {
+	last := &p.d.nodes[len(p.d.nodes)-1]
+	return last.local == "" && last.parent == open
+}
+
+func (p *parser) endTag() error {
+	start := p.pos
+	p.pos += len("</")
+	prefix, local, err := p.name()
+	if err != nil {
+		return err
+	}
+	p.skipSpace()
+	if !p.skip(">") {
+		return p.fail("malformed end tag")
+	}
+	if n := &p.d.nodes[p.open[len(p.open)-1].node]; n.local != local || n.prefix != prefix {
+		p.pos = start
+		return p.fail("</%s> ends <%s>", local, n.local)
+	}
+	p.close()
+	return nil
+}
+
+func (p *parser) close() {
+	last := len(p.open) - 1
+	e := p.open[last]
+	p.open = p.open[:last]
+	p.scope = p.scope[:e.scope]
+	p.d.spaced = p.d.spaced || e.elements && p.spaceBefore(e.node)
+	p.d.nodes[e.node].end = int32(len(p.d.nodes))
+}
+
+// name reads a name and splits off its prefix.
+func (p *parser) name() (prefix, local string, err error) {
+	local, err = p.part()
+	if err == nil && p.skip(":") {
+		prefix = local
+		local, err = p.part()
+	}
+	if prefix == "xml" {
+		return "", "", p.fail("prefix xml is not used in DUIS")
+	}
+	return prefix, local, err
+}
+
+// part reads a name without a colon.
+func (p *parser) part() (string, error) {
+	start := p.pos
+	for p.pos < len(p.src) && isNamePart(p.src[p.pos], p.pos == start) {
+		p.pos++
+	}
+	if p.pos == start {
+		return "", p.fail("a name is missing")
+	}
+	return p.src[start:p.pos], nil
+}
+
+func isNamePart(c byte, first bool) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '_':
+		return true
+	case '0' <= c && c <= '9', c == '-', c == '.':
+		return !first
+	}
+	return false
+}
+
+// attributes reads the rest of the start tag of element i: its attributes and
+// declarations, and whether it is an empty-element tag.
+func (p *parser) attributes(i int32) (empty bool, err error) {
+	d := p.d
+	outer := len(p.scope)
+	attrs := span{from: int32(len(d.attributes))}
+	bindings := span{from: int32(len(d.bindings))}
+	for count := 0; ; count++ {
+		spaced := p.skipSpace()
+		if p.skip(">") {
+			break
+		}
+		if p.skip("/>") {
+			empty = true
+			break
+		}
+		if !spaced {
+			return false, p.fail("malformed start tag")
+		}
+		if count == p.limits.MaxAttributes {
+			return false, fmt.Errorf("%w: more than %d attributes on one element", ErrLimit, p.limits.MaxAttributes)
+		}
+		prefix, local, err := p.name()
+		if err != nil {
+			return false, err
+		}
+		value, err := p.attributeValue()
+		if err != nil {
+			return false, err
+		}
+		switch {
+		case prefix == "xmlns":
+			err = p.declare(outer, binding{local, value})
+		case prefix == "" && local == "xmlns":
+			err = p.declare(outer, binding{"", value})
+		default:
+			d.attributes = append(d.attributes, attribute{prefix: prefix, local: local, value: value})
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	attrs.to, bindings.to = int32(len(d.attributes)), int32(len(d.bindings))
+	d.nodes[i].attributes, d.nodes[i].bindings = attrs, bindings
+	slices.SortFunc(d.bindings[bindings.from:], byPrefix)
+	return empty, p.resolve(d.attributes[attrs.from:])
+}
+
+// resolve finds the attributes' namespaces and puts them in canonical order.
+func (p *parser) resolve(attributes []attribute) error {
+	for k := range attributes {
+		a := &attributes[k]
+		if a.prefix == "" {
+			continue // the default namespace is not for attributes
+		}
+		if a.space = lookup(p.scope, a.prefix); a.space == "" {
+			return p.fail("prefix %q is not declared", a.prefix)
+		}
+	}
+	slices.SortFunc(attributes, func(a, b attribute) int {
+		return cmp.Or(cmp.Compare(a.space, b.space), cmp.Compare(a.local, b.local))
+	})
+	for k := 1; k < len(attributes); k++ {
+		if attributes[k].local == attributes[k-1].local && attributes[k].space == attributes[k-1].space {
+			return p.fail("attribute %q twice", attributes[k].local)
+		}
+	}
+	return nil
+}
+
+// declare takes a namespace declaration into the scope, and into the tree if it
+// changes anything: Canonical XML leaves out those that do not.
+func (p *parser) declare(outer int, n binding) error {
+	switch {
+	case n.prefix == "xml" || n.prefix == "xmlns" || n.space == xmlSpace || n.space == xmlnsSpace:
+		return p.fail("declaration of a reserved prefix or namespace")
+	case n.space == "" && n.prefix != "":
+		return p.fail("prefix %q declared as nothing", n.prefix)
+	case n.space != "" && !isAbsoluteURI(n.space):
+		return p.fail("namespace name %q is not an absolute URI", n.space)
+	}
+	for _, own := range p.scope[outer:] {
+		if own.prefix == n.prefix {
+			return p.fail("prefix %q declared twice", n.prefix)
+		}
+	}
+	if lookup(p.scope[:outer], n.prefix) != n.space {
+		p.d.bindings = append(p.d.bindings, n)
+	}
+	p.scope = append(p.scope, n)
+	return nil
+}
+
+// isAbsoluteURI reports whether s is a scheme, a colon and visible ASCII that a
+// URI may hold. It refuses "&": libxml2 canonicalises it otherwise than the
+// standard says, and what two verifiers read differently is no name for us.
+func isAbsoluteURI(s string) bool {
+	scheme, rest, found := strings.Cut(s, ":")
+	if !found || scheme == "" || rest == "" {
+		return false
+	}
+	for i := range len(scheme) {
+		c := scheme[i]
+		if !(isNamePart(c, i == 0) && c != '_' || c == '+' && i > 0) {
+			return false
+		}
+	}
+	for i := range len(rest) {
+		if c := rest[i]; c <= ' ' || c >= 0x7F || strings.IndexByte("&\"<>\\^`{|}", c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// attributeValue reads "=" and a quoted value.
+func (p *parser) attributeValue() (string, error) {
+	p.skipSpace()
+	if !p.skip("=") {
+		return "", p.fail("= is missing after an attribute's name")
+	}
+	p.skipSpace()
+	if p.pos == len(p.src) || p.src[p.pos] != '"' && p.src[p.pos] != '\'' {
+		return "", p.fail("an attribute's value is not quoted")
+	}
+	quote := p.src[p.pos]
+	p.pos++
+	value, err := p.characters(quote)
+	if err != nil {
+		return "", err
+	}
+	if p.pos == len(p.src) || p.src[p.pos] != quote {
+		return "", p.fail("< or the end of the input inside an attribute's value")
+	}
+	p.pos++
+	return value, nil
+}
+
+// text reads the text up to the next markup.
+func (p *parser) text() error {
+	start := p.pos
+	text, err := p.characters('<')
+	if err != nil {
+		return err
+	}
+	parent := &p.open[len(p.open)-1]
+	if strings.Trim(text, space) != "" {
+		if parent.elements {
+			p.pos = start
+			return p.fail("text beside an element")
+		}
+		parent.words = true
+	}
+	if p.spaceBefore(parent.node) {
+		// Only a comment that was dropped can have parted them.
+		p.d.nodes[len(p.d.nodes)-1].text += text
+		return nil
+	}
+	_, err = p.addNode(node{text: text})
+	return err
+}
+
+// characters reads and decodes up to the next "<" or quote: text if the quote is
+// "<", an attribute's value otherwise. What ended it is left to be read.
+func (p *parser) characters(quote byte) (string, error) {
+	start := p.pos
+	plain := true // what was read stands for itself
+	for p.pos < len(p.src) {
+		c := p.src[p.pos]
+		switch {
+		case c == '<' || c == quote:
+			return p.decode(start, plain, quote)
+		case c == '&' || c == '\r' || isSpace(c) && c != ' ' && quote != '<':
+			plain = false
+		case c == '>' && quote == '<' && strings.HasSuffix(p.src[start:p.pos], "]]"):
+			return "", p.fail("]]> in text")
+		case c < ' ' && !isSpace(c) || c >= utf8.RuneSelf:
+			size := charLength(p.src[p.pos:])
+			if size == 0 {
+				return "", p.fail("character that XML does not allow")
+			}
+			p.pos += size
+			continue
+		}
+		p.pos++
+	}
+	return p.decode(start, plain, quote)
+}
+
+// charLength returns the length of the first character of s, 0 if it is not
+// UTF-8 or not a character of XML 1.0.
+func charLength(s string) int {
+	r, size := utf8.DecodeRuneInString(s)
+	if r == utf8.RuneError && size <= 1 || !isChar(r) {
+		return 0
+	}
+	return size
+}
+
+// isChar is the production Char of XML 1.0.
+func isChar(r rune) bool {
+	return r == '\t' || r == '\n' || r == '\r' ||
+		' ' <= r && r <= 0xD7FF || 0xE000 <= r && r <= 0xFFFD || 0x10000 <= r && r <= utf8.MaxRune
+}
