@@ -1,0 +1,93 @@
+package forbidden
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/gbcs"
+)
+
+// ErrNotForbidden marks a [Command] that this package has no encoding for: the
+// device type does not know it, or it belongs to the permitted set.
+var ErrNotForbidden = errors.New("no forbidden command")
+
+// Kind is what a forbidden command does.
+type Kind uint8
+
+// The kinds.
+const (
+	Enable       Kind = iota + 1 // 7.1, ESME only: closes the load switch at once
+	Disable                      // 7.2
+	ToPrepayment                 // 1.6, immediate, future-dated or cancelling
+	ToCredit                     // 1.6, future-dated or cancelling only
+)
+
+// Timing is when a 1.6 takes effect. The zero Timing is at once.
+type Timing struct {
+	At     time.Time // to the second; zero: at once
+	Cancel bool      // withdraws what was future-dated
+}
+
+// Prepayment holds the settings that a switch to Prepayment carries.
+type Prepayment struct {
+	SuspendDebtDisabled  bool
+	SuspendDebtEmergency bool
+	DisablementThreshold int32 // millipence
+}
+
+// Command is one forbidden command.
+type Command struct {
+	Kind       Kind
+	Device     servicerequests.DeviceType // ESME or GSME
+	ID         servicerequests.RequestID
+	Timing     Timing     // of the two kinds of 1.6
+	Prepayment Prepayment // of ToPrepayment
+}
+
+// AppendPreCommand appends the whole Pre-Command without a null signature
+// byte. eventTime is the DCC's clock, for the issuer event id of gas. Errors
+// wrap [ErrNotForbidden].
+func (c Command) AppendPreCommand(b []byte, eventTime time.Time) ([]byte, error) {
+	code, ok := codes[form{c.Kind, c.Device}]
+	if !ok {
+		return b, fmt.Errorf("%w: kind %d on %s", ErrNotForbidden, c.Kind, c.Device)
+	}
+	if c.Kind == ToCredit && c.Timing == (Timing{}) {
+		return b, fmt.Errorf("%w: 1.6 to Credit at once is permitted", ErrNotForbidden)
+	}
+	header := gbcs.Header{
+		CRA: gbcs.CRACommand, Counter: c.ID.Counter,
+		Originator: c.ID.Originator, Target: c.ID.Target, Code: code,
+	}
+	var payload []byte
+	if c.Device == servicerequests.ESME {
+		payload = c.electricity()
+	} else {
+		payload = c.gas(eventTime)
+	}
+	return gbcs.AppendMessage(b, header, payload), nil
+}
+
+type form struct {
+	kind   Kind
+	device servicerequests.DeviceType
+}
+
+var codes = map[form]uint16{
+	{Enable, servicerequests.ESME}:       0x004F, // ECS42
+	{Disable, servicerequests.ESME}:      0x0050, // ECS43
+	{Disable, servicerequests.GSME}:      0x0081, // GCS32
+	{ToPrepayment, servicerequests.ESME}: 0x001B, // ECS03
+	{ToPrepayment, servicerequests.GSME}: 0x006D, // GCS03
+	{ToCredit, servicerequests.ESME}:     0x001A, // ECS02
+	{ToCredit, servicerequests.GSME}:     0x006C, // GCS02
+}
+
+// seconds is an instant as ZigBee has it: seconds since 2000, UTC.
+func seconds(t time.Time) uint32 {
+	epoch := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	return uint32(min(max(t.Unix()-epoch.Unix(), 0), math.MaxUint32-1)) //nolint:gosec // held in range; MaxUint32 would cancel
+}
