@@ -1,0 +1,161 @@
+package fleet
+
+import (
+	"fmt"
+
+	"safemode/servicerequests"
+)
+
+// EmergencyCredit is the state of a meter's emergency credit.
+type EmergencyCredit uint8
+
+// The states of emergency credit.
+const (
+	Unavailable EmergencyCredit = iota // the balance is not below the threshold
+	Available                          // offered, not taken
+	Active                             // taken, and some is left
+	Spent                              // taken and used up; offered again only once it is repaid
+)
+
+var emergencyCreditNames = [...]string{"unavailable", "available", "active", "spent"}
+
+func (e EmergencyCredit) String() string {
+	if int(e) < len(emergencyCreditNames) {
+		return emergencyCreditNames[e]
+	}
+	return fmt.Sprintf("invalid(%d)", uint8(e))
+}
+
+// MPxN is an MPAN or an MPRN in ASCII digits, padded with zero octets.
+type MPxN [13]byte
+
+func (n MPxN) String() string {
+	end := len(n)
+	for end > 0 && n[end-1] == 0 {
+		end--
+	}
+	return string(n[:end])
+}
+
+// Meter is one ESME or GSME with all of its state. It has a fixed width and
+// holds no pointer, so that a million idle meters cost their bytes and nothing
+// else. Money is in millipence within the range of int32, as on the wire.
+type Meter struct {
+	Device   servicerequests.EUI
+	Hub      servicerequests.EUI
+	Supplier servicerequests.EUI // registered now; not the failed supplier's once the meter was transferred
+
+	// SupplierCounter is the highest originator counter of a critical command
+	// that the meter has accepted from the Supplier role. Not in the fleet file.
+	SupplierCounter uint64
+
+	Balance          servicerequests.Millipence // ESME: the one balance. GSME: prepayment mode, credit available
+	CreditModeDue    servicerequests.Millipence // GSME: credit mode, money due, never negative. Not in the fleet file
+	EmergencyBalance servicerequests.Millipence // what is left of emergency credit while it is active. Not in the fleet file
+	Debt             servicerequests.Millipence // Accumulated Debt Register, never negative
+
+	AlertCounter uint32 // the device's own counter, last used. Not in the fleet file
+	MPxN         MPxN
+
+	Type            servicerequests.DeviceType // ESME or GSME
+	Region          servicerequests.Region
+	Mode            servicerequests.PaymentMode // Credit or Prepayment
+	Supply          servicerequests.SupplyState // Disabled, Armed or Enabled
+	EmergencyCredit EmergencyCredit
+	Model           Model
+	Locked          bool // tamper: reads as Disabled, refuses to be armed
+	Reachable       bool
+}
+
+// localBit is the universal/local bit of an EUI-64.
+const localBit = servicerequests.EUI(0x02) << 56
+
+// GPF returns the EUI of the gas proxy that mirrors this gas meter, and 0 for
+// an electricity meter.
+func (m *Meter) GPF() servicerequests.EUI {
+	if m.Type != servicerequests.GSME {
+		return 0
+	}
+	return m.Device ^ localBit
+}
+
+// Model indexes the catalogue of meter models.
+type Model uint8
+
+// Configuration is what a supplier has set on a meter. It depends on the model
+// alone, which keeps [Meter] small (simulator choice; the figures are those
+// that suppliers publish).
+type Configuration struct {
+	EmergencyCreditLimit     servicerequests.Millipence
+	EmergencyCreditThreshold servicerequests.Millipence // emergency credit is offered below it
+	LowCreditThreshold       servicerequests.Millipence
+	DisablementThreshold     servicerequests.Millipence // supply is disabled at or below it
+	MaximumBalance           servicerequests.Millipence
+	MaximumTopUp             servicerequests.Millipence
+	NonDisablement           Calendar
+}
+
+type modelRow struct {
+	name string
+	kind servicerequests.DeviceType
+	Configuration
+}
+
+// Name returns the model's name in the fleet file.
+func (m Model) Name() string {
+	if int(m) >= len(models) {
+		return fmt.Sprintf("invalid(%d)", uint8(m))
+	}
+	return models[m].name
+}
+
+// Configuration returns what is set on meters of the model, and the zero
+// Configuration for a model that is not in the catalogue.
+func (m Model) Configuration() Configuration {
+	if int(m) >= len(models) {
+		return Configuration{}
+	}
+	return models[m].Configuration
+}
+
+func parseModel(name string, kind servicerequests.DeviceType) (Model, error) {
+	for i, row := range models {
+		if row.name == name && row.kind == kind {
+			return Model(i), nil
+		}
+	}
+	return 0, fmt.Errorf("model %q: no %s of that name", name, kind)
+}
+
+// pickModel chooses one of the models for a device type; choice is any number.
+func pickModel(kind servicerequests.DeviceType, choice uint64) Model {
+	fitting := make([]Model, 0, len(models))
+	for i, row := range models {
+		if row.kind == kind {
+			fitting = append(fitting, Model(i))
+		}
+	}
+	return fitting[choice%uint64(len(fitting))]
+}
+
+// models is the catalogue. Emergency credit of 5, 10 and 15 pounds offered
+// below 1 or 2 pounds is what suppliers publish; the rest is simulator choice.
+var models = [...]modelRow{
+	{"sim-e10", servicerequests.ESME, configuration(10, 2, eveningsAndSundays)},
+	{"sim-e15", servicerequests.ESME, configuration(15, 1, eveningsAndSundays)},
+	{"sim-e5", servicerequests.ESME, configuration(5, 1, nights)},
+	{"sim-g10", servicerequests.GSME, configuration(10, 2, eveningsAndSundays)},
+	{"sim-g15", servicerequests.GSME, configuration(15, 1, nights)},
+}
+
+func configuration(limit, threshold servicerequests.Millipence, calendar Calendar) Configuration {
+	return Configuration{
+		EmergencyCreditLimit:     limit * servicerequests.Pound,
+		EmergencyCreditThreshold: threshold * servicerequests.Pound,
+		LowCreditThreshold:       5 * servicerequests.Pound,
+		DisablementThreshold:     0,
+		MaximumBalance:           300 * servicerequests.Pound,
+		MaximumTopUp:             50 * servicerequests.Pound,
+		NonDisablement:           calendar,
+	}
+}

@@ -1,0 +1,44 @@
+package fleet
+
+import (
+	"hash/fnv"
+	"math/rand/v2"
+
+	"safemode/servicerequests"
+)
+
+// stream is the random numbers of one meter for one purpose. It depends on
+// seed, EUI and label alone, so that no draw shifts another.
+type stream struct{ *rand.PCG }
+
+func newStream(seed uint64, device servicerequests.EUI, label string) stream {
+	h := fnv.New64a()
+	h.Write([]byte(label))
+	return stream{rand.NewPCG(mix(seed^h.Sum64()), mix(uint64(device)))}
+}
+
+// below draws 0 to n-1. The bias of the remainder is under n in 2^64.
+func (s stream) below(n uint64) uint64 { return s.Uint64() % n }
+
+// between draws from..to, both inclusive.
+func (s stream) between(from, to servicerequests.Millipence) servicerequests.Millipence {
+	return from + servicerequests.Millipence(s.below(uint64(to-from)+1))
+}
+
+// mix is the finaliser of SplitMix64: it spreads near inputs apart.
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xBF58476D1CE4E5B9
+	x ^= x >> 27
+	x *= 0x94D049BB133111EB
+	return x ^ x>>31
+}
+
+// scramble maps home numbers one to one onto identifiers, by the seed.
+func scramble(home uint32, seed uint64) uint32 {
+	key := mix(seed)
+	x := home ^ uint32(key)
+	x = (x ^ x>>16) * 0x7FEB352D
+	x = (x ^ x>>15) * 0x846CA68B
+	return x ^ x>>16 ^ uint32(key>>32)
+}
