@@ -1,0 +1,166 @@
+package delivery
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"safemode/devicesim/schedule"
+	"safemode/servicerequests/clock"
+
+	"go.uber.org/zap"
+)
+
+// Options are the settings of a courier. Zero fields have the value named.
+type Options struct {
+	Clock   clock.Clock
+	Agenda  *schedule.Agenda // where repeats wait; required
+	Workers int              // concurrent POSTs and connections; 8
+	TimeOut time.Duration    // of one POST, real time; 10 s
+	GiveUp  time.Duration    // after the first try, simulator's clock; 24 h (assumption)
+	Log     *zap.Logger      // nil: none
+}
+
+// The pauses before a repeat double from the first to the longest (assumption).
+const (
+	firstPause   = time.Second
+	longestPause = 5 * time.Minute
+)
+
+// Counts is what became of the messages.
+type Counts struct {
+	Delivered uint64 `json:"delivered"` // answered 204
+	Refused   uint64 `json:"refused"`   // answered anything else under 500
+	Repeated  uint64 `json:"repeated"`  // POSTs that had to be done again
+	GivenUp   uint64 `json:"given_up"`
+	Waiting   int    `json:"waiting"` // for a worker; what waits for a repeat is not counted
+}
+
+// Courier delivers. Its methods may be called from any goroutine.
+type Courier struct {
+	options Options
+	client  *http.Client
+	url     atomic.Pointer[string]
+
+	delivered, refused, repeated, givenUp atomic.Uint64
+
+	mu      sync.Mutex
+	ready   sync.Cond // waiting has grown, or stopped is set
+	waiting []message
+	stopped bool
+}
+
+type message struct {
+	body  []byte
+	first time.Time // when it was handed over
+	tries int
+}
+
+// New returns a courier with no address.
+func New(o Options) *Courier {
+	if o.Workers == 0 {
+		o.Workers = 8
+	}
+	if o.TimeOut == 0 {
+		o.TimeOut = 10 * time.Second
+	}
+	if o.GiveUp == 0 {
+		o.GiveUp = 24 * time.Hour
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	c := &Courier{
+		options: o,
+		client: &http.Client{
+			Timeout: o.TimeOut,
+			Transport: &http.Transport{
+				DialContext:         (&net.Dialer{Timeout: o.TimeOut}).DialContext,
+				MaxConnsPerHost:     o.Workers,
+				MaxIdleConnsPerHost: o.Workers,
+				IdleConnTimeout:     time.Minute,
+				DisableCompression:  true,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	c.ready.L = &c.mu
+	c.SetURL("")
+	return c
+}
+
+// SetURL changes the inbox's address. Without one, messages wait as if the
+// inbox were down.
+func (c *Courier) SetURL(url string) { c.url.Store(&url) }
+
+// Send hands over a message, which must not be changed afterwards. It never
+// blocks. After the end of Run nothing is delivered any more.
+func (c *Courier) Send(body []byte) {
+	c.put(message{body: body, first: c.options.Clock.Now()})
+}
+
+// Counts returns the counts so far.
+func (c *Courier) Counts() Counts {
+	c.mu.Lock()
+	waiting := len(c.waiting)
+	c.mu.Unlock()
+	return Counts{
+		Delivered: c.delivered.Load(), Refused: c.refused.Load(),
+		Repeated: c.repeated.Load(), GivenUp: c.givenUp.Load(), Waiting: waiting,
+	}
+}
+
+// Run delivers until ctx ends. POSTs under way are then broken off; the inbox
+// may or may not have taken their messages.
+func (c *Courier) Run(ctx context.Context) {
+	var workers sync.WaitGroup
+	for range c.options.Workers {
+		workers.Go(func() { c.work(ctx) })
+	}
+	<-ctx.Done()
+	c.mu.Lock()
+	c.stopped, c.waiting = true, nil
+	c.ready.Broadcast()
+	c.mu.Unlock()
+	workers.Wait()
+	c.client.CloseIdleConnections()
+}
+
+func (c *Courier) work(ctx context.Context) {
+	for {
+		m, ok := c.take()
+		if !ok {
+			return
+		}
+		c.deliver(ctx, m)
+	}
+}
+
+func (c *Courier) put(m message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return
+	}
+	c.waiting = append(c.waiting, m)
+	c.ready.Signal()
+}
+
+// take blocks until there is a message; ok is false after the stop.
+func (c *Courier) take() (m message, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.waiting) == 0 && !c.stopped {
+		c.ready.Wait()
+	}
+	if c.stopped {
+		return message{}, false
+	}
+	m = c.waiting[0]
+	c.waiting[0] = message{} // lets go of the body
+	c.waiting = c.waiting[1:]
+	return m, true
+}

@@ -1,0 +1,125 @@
+package delivery_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"safemode/devicesim/delivery"
+	"safemode/devicesim/schedule"
+	"safemode/servicerequests/clock"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs a courier on a clock that is a thousand times too fast.
+func start(t *testing.T, inbox http.HandlerFunc, o delivery.Options) *delivery.Courier {
+	t.Helper()
+	o.Clock = clock.Clock{Anchor: time.Now(), Speed: 1000}
+	o.Agenda = schedule.New(o.Clock)
+	c := delivery.New(o)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { o.Agenda.Run(ctx) })
+	running.Go(func() { c.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	if inbox != nil {
+		server := httptest.NewServer(inbox)
+		t.Cleanup(server.Close)
+		c.SetURL(server.URL + "/smartdcc/duis")
+	}
+	return c
+}
+
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for range 5000 {
+		if holds() {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal("not within five seconds: " + what)
+}
+
+func TestDeliveredOnce(t *testing.T) {
+	const messages = 200
+	var got atomic.Int64
+	c := start(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if r.Method == http.MethodPost && r.Header.Get("Content-Type") == "application/xml" &&
+			r.URL.Path == "/smartdcc/duis" && string(body) == "<a/>" {
+			got.Add(1)
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}, delivery.Options{})
+	for range messages {
+		c.Send([]byte("<a/>"))
+	}
+	await(t, "all delivered", func() bool { return c.Counts().Delivered == messages })
+	if got.Load() != messages {
+		t.Errorf("the inbox saw %d good messages, want %d", got.Load(), messages)
+	}
+}
+
+func TestRepeatedUntilTaken(t *testing.T) {
+	var posts atomic.Int64
+	c := start(t, func(w http.ResponseWriter, _ *http.Request) {
+		switch posts.Add(1) {
+		case 1:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case 2:
+			panic(http.ErrAbortHandler) // the connection breaks
+		case 3:
+			time.Sleep(100 * time.Millisecond) // too late
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}, delivery.Options{TimeOut: 50 * time.Millisecond})
+	c.Send([]byte("<a/>"))
+	await(t, "delivered", func() bool { return c.Counts().Delivered == 1 })
+	if got := c.Counts().Repeated; got != 3 {
+		t.Errorf("repeated %d times, want 3", got)
+	}
+}
+
+func TestRefusalIsFinal(t *testing.T) {
+	var posts atomic.Int64
+	c := start(t, func(w http.ResponseWriter, _ *http.Request) {
+		posts.Add(1)
+		w.WriteHeader(http.StatusBadRequest)
+	}, delivery.Options{})
+	c.Send([]byte("<a/>"))
+	await(t, "refused", func() bool { return c.Counts().Refused == 1 })
+	time.Sleep(20 * time.Millisecond)
+	if posts.Load() != 1 {
+		t.Errorf("%d POSTs, want 1", posts.Load())
+	}
+}
+
+func TestGivenUpAfterADay(t *testing.T) {
+	c := start(t, nil, delivery.Options{GiveUp: time.Minute})
+	c.Send([]byte("<a/>"))
+	await(t, "given up", func() bool { return c.Counts().GivenUp == 1 })
+	if got := c.Counts().Repeated; got < 3 || got > 6 {
+		t.Errorf("repeated %d times in a minute, want 3 to 6", got)
+	}
+}
+
+func TestAddressMayComeLater(t *testing.T) {
+	c := start(t, nil, delivery.Options{})
+	c.Send([]byte("<a/>"))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer server.Close()
+	c.SetURL(server.URL)
+	await(t, "delivered", func() bool { return c.Counts().Delivered == 1 })
+}
