@@ -1,0 +1,137 @@
+package journal
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"safemode/servicerequests"
+)
+
+// Codes of [Outcome] records: the class of a request that was sent.
+const (
+	ClassSuccess    = "success"     // the device did it, or the read gave values
+	ClassNegative   = "negative"    // the device said no
+	ClassNoResponse = "no_response" // E20, E21, E30, or silence past the deadline
+	ClassRejected   = "rejected"    // the DCC refused it with an E code
+	ClassInDoubt    = "in_doubt"    // written, and never acknowledged
+	ClassUnverified = "unverified"  // an answer came that could not be proven
+)
+
+// Codes of [Refused] records.
+const (
+	RefusedUnpermitted  = "unpermitted"  // outside the direction or the permitted set: never sent
+	RefusedUncorrelated = "uncorrelated" // a Pre-Command that is not what was asked for: never signed
+	RefusedUnverified   = "unverified"   // a message that could not be proven: not believed
+)
+
+// Codes of [Verdict] records.
+const (
+	VerdictOnSupply = "on_supply" // Credit and Enabled, both read back from the device
+	VerdictArmed    = "armed"     // Credit and Armed: safe once the consumer presses the button
+	VerdictNotSafe  = "not_safe"  // known to be neither
+	VerdictUnknown  = "unknown"   // no trustworthy answer
+	VerdictExcluded = "excluded"  // not to be touched: transferred to another supplier, suppressed
+)
+
+// Codes of [Closed] records.
+const (
+	ClosedFinished    = "finished"
+	ClosedHalted      = "halted"
+	ClosedInterrupted = "interrupted"
+)
+
+// Opening is the body of an [Opened] record. Every start of the sweep writes
+// one; the first gives the identity that the later ones must repeat.
+type Opening struct {
+	SweepID      string                `json:"sweep_id"`
+	PlanSHA256   string                `json:"plan_sha256"` // hex
+	Environment  string                `json:"environment"` // simulator or live
+	ClockAnchor  time.Time             `json:"clock_anchor"`
+	ClockSpeed   float64               `json:"clock_speed"` // 0 and 1 are real time
+	Originators  []servicerequests.EUI `json:"originators"`
+	CounterFloor uint64                `json:"counter_floor"`
+	Version      string                `json:"version"` // of the program
+}
+
+// TargetBody is the body of a [Target] record; the record's Device is the meter.
+type TargetBody struct {
+	Type       servicerequests.DeviceType  `json:"device_type"`
+	Hub        servicerequests.EUI         `json:"chf_id"`
+	MPxN       string                      `json:"mpxn"`
+	Region     servicerequests.Region      `json:"csp_region"`
+	Claimed    servicerequests.PaymentMode `json:"claimed_mode"`
+	Priority   int                         `json:"priority"` // 0 first
+	History    []string                    `json:"history,omitempty"`
+	Originator servicerequests.EUI         `json:"originator"`
+}
+
+// RejectedBody is the body of a [Rejected] record: a portfolio row of which
+// nothing is sent.
+type RejectedBody struct {
+	Line   int    `json:"line"`      // in the portfolio, from 1
+	Device string `json:"device_id"` // as the row has it
+	Reason string `json:"reason"`
+}
+
+// OutcomeBody is the body of an [Outcome] record. The record's ID names the
+// request; its Code repeats the class.
+type OutcomeBody struct {
+	Class      string    `json:"class"`
+	Code       string    `json:"code"`        // DUIS response code or device result, like "E21" or "250"; empty if none
+	SentAt     time.Time `json:"sent_at"`     // the sweep's clock
+	AnsweredAt time.Time `json:"answered_at"` // zero if nothing answered
+	Attempt    int       `json:"attempt"`     // from 1, counted for this service on this meter
+
+	Observed *Observation        `json:"observed,omitempty"` // what the answer showed, if it showed anything
+	Proxy    servicerequests.EUI `json:"gpf_id,omitempty"`   // the gas proxy that an inventory named
+}
+
+// RefusedBody is the body of a [Refused] record.
+type RefusedBody struct {
+	Reason string `json:"reason"`
+	SHA256 string `json:"sha256"` // hex, of the bytes that were refused
+}
+
+// Observation is what a meter was seen as. A nil Balance was not read.
+type Observation struct {
+	Mode    servicerequests.PaymentMode `json:"mode"`
+	Supply  servicerequests.SupplyState `json:"supply"`
+	Balance *servicerequests.Millipence `json:"balance,omitempty"`
+}
+
+// VerdictBody is the body of a [Verdict] record. The record's Code repeats the
+// verdict.
+type VerdictBody struct {
+	Verdict       string      `json:"verdict"`
+	Reason        string      `json:"reason,omitempty"`
+	AsOf          time.Time   `json:"as_of"` // when the read it rests on was answered; zero if it rests on none
+	Found         Observation `json:"found"`
+	End           Observation `json:"end"`
+	ModeCounter   uint64      `json:"mode_counter"`   // of the response that End.Mode rests on; 0 if none
+	SupplyCounter uint64      `json:"supply_counter"` // of the response that End.Supply rests on; 0 if none
+}
+
+// Body is a typed body.
+type Body interface {
+	Opening | TargetBody | RejectedBody | OutcomeBody | RefusedBody | VerdictBody
+}
+
+// Encode returns the JSON of a body. For a value that JSON cannot hold (a
+// clock speed that is no number, a year over 9999) it returns nil, and the
+// journal refuses the record with [ErrRecord].
+func Encode[B Body](body B) []byte {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// Decode reads the typed body of a record.
+func Decode[B Body](r Record) (body B, err error) {
+	if err := json.Unmarshal(r.Body, &body); err != nil {
+		return body, fmt.Errorf("journal: record %d: body of %v: %w", r.Seq, r.Kind, err)
+	}
+	return body, nil
+}

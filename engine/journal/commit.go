@@ -1,0 +1,161 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Commit queues records and returns when they are durable. All of them are, or
+// none. It fails with [ErrRecord] if one cannot be written, with the error of
+// [Journal.Err] if the journal takes no records or their write fails, and with
+// the context's error if that ends first: then, unless the context had ended
+// before the call, the records may still become durable.
+func (j *Journal) Commit(ctx context.Context, records ...Record) error {
+	if err := checkAll(records); err != nil {
+		return err
+	}
+	b, err := j.enqueue(ctx, records)
+	if err != nil || b == nil {
+		return err
+	}
+	select {
+	case <-b.durable:
+		return b.err
+	case <-ctx.Done():
+		return fmt.Errorf("journal %s: %w: %w", j.path, ctx.Err(), errUncertain)
+	}
+}
+
+// Append queues records in the same order as Commit does, and returns without
+// waiting for the disk: they are durable with the next batch. It blocks only
+// while the queue is full. A failure, also [ErrRecord], ends the journal and
+// shows in Err, in Failed and in every later Commit.
+func (j *Journal) Append(records ...Record) {
+	if err := checkAll(records); err != nil {
+		j.fail(err)
+		return
+	}
+	j.enqueue(context.Background(), records) // its only error is that of Err
+}
+
+func checkAll(records []Record) error {
+	for _, r := range records {
+		if err := r.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enqueue puts records into the open batch and returns it; nil for no records.
+func (j *Journal) enqueue(ctx context.Context, records []Record) (*batch, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		j.mu.Lock()
+		b := j.open
+		switch {
+		case j.refusal() != nil:
+			defer j.mu.Unlock()
+			return nil, j.refusal()
+		case len(records) == 0:
+			j.mu.Unlock()
+			return nil, nil
+		case len(b.records) < j.opts.BatchLimit:
+			b.records = append(b.records, records...)
+			if len(b.records) >= j.opts.BatchLimit {
+				close(b.full)
+			}
+			j.mu.Unlock()
+			select {
+			case j.wake <- struct{}{}:
+			default: // the committer knows
+			}
+			return b, nil
+		}
+		j.mu.Unlock()
+		select {
+		case <-b.taken:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// commitLoop is the committer: the only goroutine that writes. It ends when
+// Close has been called and nothing is queued.
+func (j *Journal) commitLoop() {
+	defer close(j.done)
+	linger := time.NewTimer(0)
+	defer linger.Stop()
+	for closing := false; ; {
+		if !closing {
+			select {
+			case <-j.wake:
+				linger.Reset(j.opts.Linger)
+				j.mu.Lock()
+				b := j.open
+				j.mu.Unlock()
+				select {
+				case <-linger.C:
+				case <-b.full:
+				case <-j.closing:
+				}
+			case <-j.closing:
+				closing = true
+			}
+		}
+		b := j.take()
+		if len(b.records) == 0 {
+			close(b.durable)
+			if closing {
+				return
+			}
+			continue
+		}
+		b.err = j.write(b.records)
+		close(b.durable)
+	}
+}
+
+// take closes the open batch for records and opens the next.
+func (j *Journal) take() *batch {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	b := j.open
+	j.open = newBatch()
+	close(b.taken)
+	return b
+}
+
+// write makes one batch durable, unless an earlier one has failed.
+func (j *Journal) write(records []Record) error {
+	j.mu.Lock()
+	tip, failure := j.tip, j.failure
+	j.mu.Unlock()
+	if failure != nil {
+		return failure
+	}
+	start := time.Now()
+	tip, err := j.writer.write(tip, records)
+	if err != nil {
+		return j.fail(err)
+	}
+	j.metrics.commit.Observe(time.Since(start).Seconds())
+	j.mu.Lock()
+	j.tip = tip
+	j.mu.Unlock()
+	return nil
+}
+
+// fail ends the journal. The first failure stays.
+func (j *Journal) fail(err error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.failure == nil {
+		j.failure = fmt.Errorf("journal %s: %w", j.path, err)
+		close(j.failed)
+	}
+	return j.failure
+}

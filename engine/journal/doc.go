@@ -1,0 +1,69 @@
+// Package journal is the durable record of a sweep: an insert-only log with a
+// hash chain, in one SQLite file. It owns the order of events and the moment
+// at which each of them is durable. It refuses to change or remove a record,
+// to be written by two processes, to go on after a failed write, and to read
+// a file that is not a journal of this version or whose chain does not hold.
+//
+// # File
+//
+// An SQLite 3 database with application_id 0x534D4A4E ("SMJN"), user_version
+// 1, and exactly this schema:
+//
+//	CREATE TABLE record (
+//	    seq        INTEGER PRIMARY KEY, -- 0, then 1, 2, 3 ... without a gap
+//	    at         INTEGER NOT NULL,    -- the sweep's clock, nanoseconds since 1970-01-01 UTC
+//	    kind       TEXT NOT NULL,       -- the name of a Kind
+//	    device     INTEGER NOT NULL,    -- EUI-64 of the planned meter, 0 if none
+//	    srv        TEXT NOT NULL,       -- Service Reference Variant, '' if none
+//	    originator INTEGER NOT NULL,    -- Request ID: EUI-64, 0 if none
+//	    target     INTEGER NOT NULL,    -- Request ID: EUI-64, 0 if none
+//	    counter    INTEGER NOT NULL,    -- Request ID: originator counter, 0 if none
+//	    code       TEXT NOT NULL,       -- what the kind says of it
+//	    body       BLOB NOT NULL,       -- what the kind says of it
+//	    hash       BLOB NOT NULL        -- 32 bytes: the chain
+//	) STRICT
+//	CREATE TABLE tip (
+//	    one  INTEGER PRIMARY KEY CHECK (one = 1),
+//	    seq  INTEGER NOT NULL,          -- the last record's seq
+//	    hash BLOB NOT NULL              -- the last record's hash
+//	) STRICT
+//
+// EUIs are 64-bit integers in two's complement: printf('%016X', device) shows
+// one in the SQLite shell. Record 0 has the kind "journal" and makes the
+// journal: its body is the journal's ID, 32 hexadecimal digits made by chance,
+// and its time is that of the machine. It is never handed out. The table tip
+// holds nothing of its own: it follows from the last record, and is there so
+// that records missing at the end are noticed.
+//
+// # Chain
+//
+// The hash of a record is SHA-256 over, in this order, with integers
+// big-endian:
+//
+//	32 bytes  hash of the record before; 32 zero bytes for record 0
+//	 8 bytes  each: seq, at, device, originator, target, counter
+//	 4 bytes  length in bytes, then the bytes, each: kind, srv, code, body
+//
+// So every column of every record is under the chain. The chain shows changes
+// to whoever knows the last hash ([Journal.Tip]); somebody who may rewrite the
+// whole file can make a new chain, but not the same last hash.
+//
+// # Durability
+//
+// The file is in WAL mode with synchronous FULL. One goroutine writes: what
+// was queued within the linger becomes one transaction, and [Journal.Commit]
+// returns after its fsync. All records of one Commit or Append are in the same
+// transaction: they are all there after a crash, or none of them. Records are
+// in the order in which Commit and Append were called. A reader sees durable
+// records only.
+//
+// A failed write ends the journal: [Journal.Failed] is closed, what waited is
+// refused, and so is everything after. Whether the records of a failed batch
+// are on the disk is decided when the file is opened again; a batch is there
+// as a whole or not at all.
+//
+// After a Close the journal is one file. After a crash the file with the
+// suffix -wal belongs to it: a copy without it lacks the last records. The
+// file with the suffix .lock stays empty and carries the lock that keeps a
+// second process out.
+package journal

@@ -1,0 +1,337 @@
+package journal
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	applicationID = 0x534D4A4E // "SMJN"
+	version       = 1
+	// Before 3.51.3 SQLite could corrupt a database when a WAL was reset.
+	oldestSQLite = "3.51.3"
+)
+
+// schema is what the file holds, word for word (see doc.go).
+var schema = [...]string{
+	`CREATE TABLE record (
+    seq        INTEGER PRIMARY KEY,
+    at         INTEGER NOT NULL,
+    kind       TEXT NOT NULL,
+    device     INTEGER NOT NULL,
+    srv        TEXT NOT NULL,
+    originator INTEGER NOT NULL,
+    target     INTEGER NOT NULL,
+    counter    INTEGER NOT NULL,
+    code       TEXT NOT NULL,
+    body       BLOB NOT NULL,
+    hash       BLOB NOT NULL
+) STRICT`,
+	`CREATE TABLE tip (
+    one  INTEGER PRIMARY KEY CHECK (one = 1),
+    seq  INTEGER NOT NULL,
+    hash BLOB NOT NULL
+) STRICT`,
+}
+
+// writer is the one connection that writes, and its prepared statements.
+type writer struct {
+	db                                   *sql.DB
+	conn                                 *sql.Conn
+	begin, insert, moveTip, commit, undo *sql.Stmt
+	scratch                              []byte // for the encoding of one record
+}
+
+// openWriter makes the file if there is none, and refuses what is not ours.
+func openWriter(path string) (_ *writer, err error) {
+	fresh, err := create(path)
+	if err != nil {
+		return nil, err
+	}
+	db, err := openDB(path, "rw")
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{db: db}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	ctx := context.Background()
+	if w.conn, err = db.Conn(ctx); err != nil {
+		return nil, sqliteError(err)
+	}
+	if err := checkSQLite(ctx, w.conn); err != nil {
+		return nil, err
+	}
+	empty, err := isEmpty(ctx, w.conn)
+	if err != nil {
+		return nil, err
+	}
+	if !empty {
+		// Before anything is written, also the journal mode.
+		if err := checkFormat(ctx, w.conn); err != nil {
+			return nil, err
+		}
+	}
+	for _, pragma := range [...]string{
+		"PRAGMA journal_mode = WAL",
+		"PRAGMA synchronous = FULL",
+		"PRAGMA mmap_size = 0",
+		"PRAGMA wal_autocheckpoint = 4000", // pages: 16 MiB, so that a busy sweep checkpoints seldom
+	} {
+		if _, err := w.conn.ExecContext(ctx, pragma); err != nil {
+			return nil, fmt.Errorf("%s: %w", pragma, sqliteError(err))
+		}
+	}
+	if empty {
+		if err := w.initialise(ctx); err != nil {
+			return nil, sqliteError(err)
+		}
+	}
+	if fresh {
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			return nil, err
+		}
+	}
+	for text, stmt := range map[string]**sql.Stmt{
+		"BEGIN IMMEDIATE": &w.begin,
+		"INSERT INTO record VALUES (?,?,?,?,?,?,?,?,?,?,?)": &w.insert,
+		"UPDATE tip SET seq = ?, hash = ?":                  &w.moveTip,
+		"COMMIT":                                            &w.commit,
+		"ROLLBACK":                                          &w.undo,
+	} {
+		if *stmt, err = w.conn.PrepareContext(ctx, text); err != nil {
+			return nil, sqliteError(err)
+		}
+	}
+	return w, nil
+}
+
+// create makes an empty file that only its owner may read, if there is none.
+// SQLite gives its companions the same mode.
+func create(path string) (fresh bool, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, f.Close()
+}
+
+// initialise writes the schema and record 0 in one transaction: a journal is
+// whole or still an empty database.
+func (w *writer) initialise(ctx context.Context) error {
+	id := make([]byte, 16)
+	rand.Read(id)
+	first := Record{Kind: made, At: time.Now(), Body: hex.AppendEncode(nil, id)}
+	sum, _ := link(nil, hash{}, &first)
+
+	tx, err := w.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // does nothing after Commit
+	for _, text := range schema {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	for _, text := range [...]string{
+		"PRAGMA application_id = " + strconv.Itoa(applicationID),
+		"PRAGMA user_version = " + strconv.Itoa(version),
+	} {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO record VALUES (0, ?, ?, 0, '', 0, 0, 0, '', ?, ?)",
+		first.At.UnixNano(), first.Kind.String(), first.Body, sum[:]); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO tip VALUES (1, 0, ?)", sum[:]); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// write makes records durable after the tip, in one transaction, and returns
+// the new tip.
+func (w *writer) write(tip Tip, records []Record) (Tip, error) {
+	// A context that can end would cost a goroutine for every statement, and
+	// a transaction is not to be left half-way.
+	ctx := context.Background()
+	if _, err := w.begin.ExecContext(ctx); err != nil {
+		return tip, sqliteError(err)
+	}
+	next, err := w.insertAll(ctx, tip, records)
+	if err == nil {
+		_, err = w.commit.ExecContext(ctx)
+	}
+	if err != nil {
+		// SQLite may have rolled back by itself; then this finds nothing to do.
+		w.undo.ExecContext(ctx)
+		return tip, sqliteError(err)
+	}
+	return next, nil
+}
+
+func (w *writer) insertAll(ctx context.Context, tip Tip, records []Record) (Tip, error) {
+	for i := range records {
+		r := &records[i]
+		tip.Seq++
+		r.Seq = tip.Seq
+		tip.Hash, w.scratch = link(w.scratch, tip.Hash, r)
+		body := r.Body
+		if body == nil {
+			body = []byte{} // nil would be NULL
+		}
+		if _, err := w.insert.ExecContext(ctx,
+			int64(r.Seq), r.At.UnixNano(), r.Kind.String(), int64(r.Device), srv(r.Service),
+			int64(r.ID.Originator), int64(r.ID.Target), int64(r.ID.Counter), r.Code, body, tip.Hash[:],
+		); err != nil {
+			return tip, err
+		}
+	}
+	_, err := w.moveTip.ExecContext(ctx, int64(tip.Seq), tip.Hash[:])
+	return tip, err
+}
+
+// close leaves one plain file behind, unless somebody is reading it.
+func (w *writer) close() error {
+	if w.conn != nil {
+		// Fails while another process reads; the file is then whole together
+		// with its WAL.
+		w.conn.ExecContext(context.Background(), "PRAGMA journal_mode = DELETE")
+		w.conn.Close()
+	}
+	return w.db.Close()
+}
+
+// openReader opens the connections that read.
+func openReader(path string) (*sql.DB, error) { return openDB(path, "ro") }
+
+func openDB(path, mode string) (*sql.DB, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	dsn := url.URL{Scheme: "file", Path: absolute, RawQuery: "mode=" + mode + "&_pragma=busy_timeout(5000)"}
+	return sql.Open("sqlite", dsn.String())
+}
+
+func checkSQLite(ctx context.Context, q querier) error {
+	var have string
+	if err := q.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&have); err != nil {
+		return sqliteError(err)
+	}
+	if compareVersions(have, oldestSQLite) < 0 {
+		return fmt.Errorf("SQLite %s is built in; want %s or later", have, oldestSQLite)
+	}
+	return nil
+}
+
+// compareVersions compares dotted decimal versions.
+func compareVersions(a, b string) int {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range min(len(as), len(bs)) {
+		x, _ := strconv.Atoi(as[i])
+		y, _ := strconv.Atoi(bs[i])
+		if x != y {
+			return x - y
+		}
+	}
+	return len(as) - len(bs)
+}
+
+// querier is what both sql.DB and sql.Conn can do.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// isEmpty says whether the database was never written: just made, or made by
+// an Open that was killed before its first transaction.
+func isEmpty(ctx context.Context, q querier) (bool, error) {
+	var objects, application, user int
+	err := q.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM sqlite_schema), application_id, user_version
+		FROM pragma_application_id, pragma_user_version`).Scan(&objects, &application, &user)
+	return objects == 0 && application == 0 && user == 0, sqliteError(err)
+}
+
+// checkFormat refuses what is not a journal of this version with exactly its schema.
+func checkFormat(ctx context.Context, q querier) error {
+	var application, user int
+	err := q.QueryRowContext(ctx, `SELECT application_id, user_version
+		FROM pragma_application_id, pragma_user_version`).Scan(&application, &user)
+	switch {
+	case err != nil:
+		return sqliteError(err)
+	case application != applicationID:
+		return fmt.Errorf("%w (application_id %#x)", ErrForeign, application)
+	case user != version:
+		return fmt.Errorf("%w: the file has %d, this program writes %d", ErrVersion, user, version)
+	}
+	rows, err := q.QueryContext(ctx, "SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name")
+	if err != nil {
+		return sqliteError(err)
+	}
+	defer rows.Close()
+	found := 0
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			return err
+		}
+		if found >= len(schema) || schema[found] != text {
+			return fmt.Errorf("%w: %s is not in the schema of version %d", ErrDamaged, name, version)
+		}
+		found++
+	}
+	if err := rows.Err(); err != nil {
+		return sqliteError(err)
+	}
+	if found < len(schema) {
+		return fmt.Errorf("%w: a table is missing", ErrDamaged)
+	}
+	return nil
+}
+
+// sqliteError adds the package's own word to what SQLite says of a file.
+func sqliteError(err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_NOTADB:
+			return fmt.Errorf("%w: %w", ErrForeign, err)
+		case sqlite3.SQLITE_CORRUPT:
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+	}
+	return err
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
