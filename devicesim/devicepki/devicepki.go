@@ -1,0 +1,135 @@
+// Package devicepki owns the keys and certificates of simulated devices. Both
+// follow from the fleet's seed and the device's EUI, so that nothing needs to
+// be stored and two runs agree; whoever knows the seed has the keys.
+//
+// It refuses to make keys that could belong to a real device: certificates
+// come from a test authority alone, either the device authority of the PKI
+// folder or, where the folder has no key for one (as DCC's ZAZ1 set), one of
+// its own that also derives from the seed.
+package devicepki
+
+import (
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"safemode/devicesim/recent"
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+)
+
+// ErrNotTest marks a device authority that is not one of a test hierarchy.
+var ErrNotTest = errors.New("device authority is not of a test PKI")
+
+// Keys are a device's two private keys.
+type Keys struct {
+	Signing   *ecdsa.PrivateKey // signs critical Responses and Alerts
+	Agreement *ecdh.PrivateKey  // the device's side of every MAC
+}
+
+// PKI makes keys and certificates on demand. All methods may be called from
+// any goroutine.
+type PKI struct {
+	seed   []byte
+	issuer *smki.Authority
+
+	keys         *recent.Map[servicerequests.EUI, *Keys]
+	certificates *recent.Map[servicerequests.EUI, []*smki.Certificate]
+}
+
+// remembered bounds how many devices' keys, and how many devices'
+// certificates, are held in memory: some 20 MB.
+const remembered = 4096
+
+// notBefore is when device certificates begin; they never end.
+var notBefore = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// New returns the PKI of the fleet with this seed. Certificates are issued by
+// deviceIssuing when it has a key, else by an authority that derives from the
+// seed. An authority that is not of a test PKI wraps [ErrNotTest].
+func New(seed uint64, deviceIssuing smki.SigningIdentity) (*PKI, error) {
+	p := &PKI{
+		seed:         binary.BigEndian.AppendUint64(nil, seed),
+		keys:         recent.New[servicerequests.EUI, *Keys](remembered),
+		certificates: recent.New[servicerequests.EUI, []*smki.Certificate](remembered),
+	}
+	if deviceIssuing.Key != nil {
+		if c := deviceIssuing.Certificate; !c.IsTest() {
+			return nil, fmt.Errorf("%q: %w", c.Subject, ErrNotTest)
+		}
+		p.issuer = &smki.Authority{Certificate: deviceIssuing.Certificate, Key: deviceIssuing.Key}
+		return p, nil
+	}
+	key, err := smki.DeriveTestKey(p.seed, "device authority")
+	if err != nil {
+		return nil, err
+	}
+	p.issuer, err = smki.NewRoot(smki.Template{
+		Role: smki.NoRole, CommonName: smki.TestMarker + " DEVICES",
+		NotBefore: notBefore, NotAfter: smki.DeviceNotAfter,
+	}, key)
+	if err != nil {
+		return nil, fmt.Errorf("device authority: %w", err)
+	}
+	return p, nil
+}
+
+// Issuer returns the certificate of the authority that issues to devices.
+func (p *PKI) Issuer() *smki.Certificate { return p.issuer.Certificate }
+
+// Keys returns the private keys of a device, whether or not a fleet has it.
+func (p *PKI) Keys(device servicerequests.EUI) (*Keys, error) {
+	if keys, ok := p.keys.Get(device); ok {
+		return keys, nil
+	}
+	signing, err := smki.DeriveTestKey(p.seed, label(device, smki.DigitalSignature))
+	if err != nil {
+		return nil, fmt.Errorf("keys of %v: %w", device, err)
+	}
+	agreeing, err := smki.DeriveTestKey(p.seed, label(device, smki.KeyAgreement))
+	if err != nil {
+		return nil, fmt.Errorf("keys of %v: %w", device, err)
+	}
+	agreement, err := agreeing.ECDH()
+	if err != nil {
+		return nil, fmt.Errorf("keys of %v: %w", device, err)
+	}
+	keys, _ := p.keys.PutNew(device, &Keys{Signing: signing, Agreement: agreement})
+	return keys, nil
+}
+
+// label keeps the two keys of a device apart.
+func label(device servicerequests.EUI, usage smki.Usage) string {
+	return fmt.Sprintf("device %v %v", device, usage)
+}
+
+// Certificates returns a device's certificates for signing and for key
+// agreement, in this order. Asked again it returns the same bytes.
+func (p *PKI) Certificates(device servicerequests.EUI) ([]*smki.Certificate, error) {
+	if pair, ok := p.certificates.Get(device); ok {
+		return pair, nil
+	}
+	keys, err := p.Keys(device)
+	if err != nil {
+		return nil, err
+	}
+	agreeing, err := smki.DeriveTestKey(p.seed, label(device, smki.KeyAgreement))
+	if err != nil {
+		return nil, fmt.Errorf("certificates of %v: %w", device, err)
+	}
+	template := smki.Template{Device: true, EUI: device, Usage: smki.DigitalSignature, NotBefore: notBefore}
+	signing, err := p.issuer.Issue(template, &keys.Signing.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("certificates of %v: %w", device, err)
+	}
+	template.Usage = smki.KeyAgreement
+	agreement, err := p.issuer.Issue(template, &agreeing.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("certificates of %v: %w", device, err)
+	}
+	pair, _ := p.certificates.PutNew(device, []*smki.Certificate{signing, agreement})
+	return pair, nil
+}

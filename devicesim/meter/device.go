@@ -1,0 +1,246 @@
+package meter
+
+import (
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"time"
+
+	"safemode/devicesim/devicepki"
+	"safemode/devicesim/fleet"
+	"safemode/devicesim/recent"
+	"safemode/servicerequests"
+	"safemode/servicerequests/gbcs"
+)
+
+// Why a device does not carry out a command.
+var (
+	ErrNotForDevice = errors.New("command is not for this device")
+	ErrUntrusted    = errors.New("originator is not a supplier that the device trusts")
+	ErrReplay       = errors.New("originator counter is not above the device's")
+)
+
+// SupplierKeys are the public keys of a supplier that devices trust.
+type SupplierKeys struct {
+	Signing   *ecdsa.PublicKey // of its Signed Pre-Commands
+	Agreement *ecdh.PublicKey  // its side of the MAC on Responses and Alerts
+}
+
+// Options says what devices know.
+type Options struct {
+	PKI       *devicepki.PKI
+	Broker    *ecdh.PublicKey // access control broker, key agreement
+	Suppliers map[servicerequests.EUI]SupplierKeys
+	Behaviour Behaviour
+}
+
+// Devices carries out Commands for all devices of a fleet. Its methods may be
+// called from many goroutines as long as no two touch the same meter.
+type Devices struct {
+	Options
+	secrets *recent.Map[pair, [32]byte]
+}
+
+// pair names two parties of a key agreement; the broker's EUI is taken as 0.
+type pair struct{ device, other servicerequests.EUI }
+
+// remembered bounds how many shared secrets are held in memory.
+const remembered = 8192
+
+// NewDevices returns the device layer. The options are not to be changed after.
+func NewDevices(o Options) *Devices {
+	return &Devices{Options: o, secrets: recent.New[pair, [32]byte](remembered)}
+}
+
+// Target is the device that a Command reached.
+type Target struct {
+	Meter *fleet.Meter
+	// Mirror is set when the device is the gas proxy of Meter: the copy of the
+	// gas meter that the proxy last received. Only it is read.
+	Mirror *fleet.Meter
+	Record *Record // of this device, meter and gas proxy apart
+}
+
+func (t Target) eui() servicerequests.EUI {
+	if t.Mirror != nil {
+		return t.Meter.GPF()
+	}
+	return t.Meter.Device
+}
+
+func (t Target) kind() servicerequests.DeviceType {
+	if t.Mirror != nil {
+		return servicerequests.GPF
+	}
+	return t.Meter.Type
+}
+
+// Reply is what a device did with a Command.
+type Reply struct {
+	// Refused says why the device did not carry the Command out and stays
+	// silent; nil if it was carried out. It wraps one of this package's errors,
+	// or gbcs's for a message that is malformed or not authentic.
+	Refused error
+
+	Response  []byte       // message to the supplier; nil if Refused
+	UseCase   gbcs.UseCase // zero if the message could not be read
+	Counter   uint64       // originator counter of the Command
+	Forbidden bool         // carried out, but outside the permitted set
+	Alerts    []AlertCode  // to be sent with [Devices.Alert], in this order
+}
+
+// Handle takes a Command (MAC Header outermost) as the device does at time now:
+// it proves MAC, signature, supplier and counter, carries the Command out and
+// answers. The error is a fault of the simulator itself, never of the Command.
+func (d *Devices) Handle(t Target, command []byte, now time.Time, f Fault) (Reply, error) {
+	c, reply, err := d.accept(t, command)
+	if err != nil || reply.Refused != nil {
+		return reply, err
+	}
+	m := t.Meter
+	if t.Mirror != nil {
+		m = t.Mirror
+	}
+	e := Execute(m, c.Command, now, d.Behaviour, f)
+	reply.Alerts, reply.Forbidden = e.Alerts, e.Forbidden
+	reply.Response, err = d.respond(t, m, c.Header, e.Response, now)
+	if err != nil {
+		return reply, fmt.Errorf("%v answers %s: %w", t.eui(), c.UseCase, err)
+	}
+	t.Record.add(c.Counter, StateOf(m))
+	return reply, nil
+}
+
+// accepted is a Command that the device will carry out.
+type accepted struct {
+	gbcs.Header
+	gbcs.Command
+}
+
+// accept reads and proves a Command. For a critical one it moves the counter
+// on, whatever then becomes of it.
+func (d *Devices) accept(t Target, command []byte) (accepted, Reply, error) {
+	var reply Reply
+	message, err := gbcs.Parse(command)
+	if err != nil {
+		return accepted{}, refuse(reply, err), nil
+	}
+	reply.Counter = message.Counter
+	c, err := gbcs.DecodeCommand(message)
+	if err != nil {
+		return accepted{}, refuse(reply, err), nil
+	}
+	reply.UseCase = c.UseCase
+	supplier, trusted := d.Suppliers[message.Originator]
+	switch {
+	case message.Kind != gbcs.KindCommand:
+		return accepted{}, refuse(reply, fmt.Errorf("%w: no Command with a MAC", ErrNotForDevice)), nil
+	case message.Target != t.eui() || !c.UseCase.Fits(t.kind()):
+		return accepted{}, refuse(reply, fmt.Errorf("%w: %s to %v", ErrNotForDevice, c.UseCase.Name, message.Target)), nil
+	case !trusted || message.Originator != t.Meter.Supplier:
+		return accepted{}, refuse(reply, fmt.Errorf("%w: %v", ErrUntrusted, message.Originator)), nil
+	}
+	z, err := d.secret(t.eui(), 0, d.Broker)
+	if err != nil {
+		return accepted{}, reply, err
+	}
+	if err := message.VerifyMAC(gbcs.MACKey(z, message.Header)); err != nil {
+		return accepted{}, refuse(reply, err), nil
+	}
+	if c.UseCase.Critical {
+		if err := message.VerifySignature(supplier.Signing); err != nil {
+			return accepted{}, refuse(reply, err), nil
+		}
+		if message.Counter <= t.Meter.SupplierCounter {
+			return accepted{}, refuse(reply, fmt.Errorf("%w: %d after %d", ErrReplay, message.Counter, t.Meter.SupplierCounter)), nil
+		}
+		t.Meter.SupplierCounter = message.Counter
+	}
+	return accepted{message.Header, c}, reply, nil
+}
+
+// refuse is a device that stays silent and raises an alert.
+func refuse(r Reply, reason error) Reply {
+	r.Refused, r.Alerts = reason, []AlertCode{CommandRefused}
+	if errors.Is(reason, gbcs.ErrMAC) || errors.Is(reason, gbcs.ErrSignature) {
+		r.Alerts[0] = SourceAuthentication
+	}
+	return r
+}
+
+// respond encodes the Response and signs it, or adds a MAC for the supplier.
+func (d *Devices) respond(t Target, m *fleet.Meter, command gbcs.Header, r gbcs.Response, now time.Time) ([]byte, error) {
+	h := command.Response(gbcs.NewDateTime(now, gbcs.ClockUnspecified))
+	if r.UseCase.SRV == "4.3" && r.Results == nil {
+		z, err := d.supplierSecret(t, h.Target)
+		if err != nil {
+			return nil, err
+		}
+		if r.Ciphertext, err = gbcs.SealPrepayValues(h, gbcs.EncryptionKey(z, h), prepayValues(m)); err != nil {
+			return nil, err
+		}
+	}
+	payload, err := gbcs.AppendResponsePayload(nil, h, r)
+	if err != nil {
+		return nil, err
+	}
+	return d.seal(t, h, payload, r.UseCase.Critical)
+}
+
+// Alert makes an Alert to the meter's supplier under the device's next own
+// counter. A supplier that the device does not know gets none: nil.
+func (d *Devices) Alert(t Target, code AlertCode, now time.Time) ([]byte, error) {
+	if _, known := d.Suppliers[t.Meter.Supplier]; !known {
+		return nil, nil
+	}
+	t.Meter.AlertCounter++
+	a := gbcs.Alert{Code: uint16(code), Gas: t.kind() != servicerequests.ESME, At: now}
+	h := gbcs.Header{
+		CRA: gbcs.CRAAlert, Counter: uint64(t.Meter.AlertCounter),
+		Originator: t.eui(), Target: t.Meter.Supplier, Code: a.MessageCode(),
+	}
+	payload, err := gbcs.AppendAlertPayload(nil, h.Counter, a)
+	if err != nil {
+		return nil, fmt.Errorf("%v raises alert %v: %w", t.eui(), code, err)
+	}
+	return d.seal(t, h, payload, a.Critical())
+}
+
+// seal signs a critical message and adds a MAC to any other.
+func (d *Devices) seal(t Target, h gbcs.Header, payload []byte, critical bool) ([]byte, error) {
+	if critical {
+		keys, err := d.PKI.Keys(t.eui())
+		if err != nil {
+			return nil, err
+		}
+		return gbcs.AppendSigned(nil, h, payload, keys.Signing)
+	}
+	z, err := d.supplierSecret(t, h.Target)
+	if err != nil {
+		return nil, err
+	}
+	return gbcs.AppendMAC(nil, gbcs.AppendNull(nil, h, payload), h.Originator, gbcs.MACKey(z, h)), nil
+}
+
+func (d *Devices) supplierSecret(t Target, supplier servicerequests.EUI) ([32]byte, error) {
+	return d.secret(t.eui(), supplier, d.Suppliers[supplier].Agreement)
+}
+
+// secret returns the shared secret of a device and another party.
+func (d *Devices) secret(device, other servicerequests.EUI, public *ecdh.PublicKey) ([32]byte, error) {
+	parties := pair{device, other}
+	if z, ok := d.secrets.Get(parties); ok {
+		return z, nil
+	}
+	keys, err := d.PKI.Keys(device)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	z, err := gbcs.SharedSecret(keys.Agreement, public)
+	if err != nil {
+		return z, fmt.Errorf("%v and %v: %w", device, other, err)
+	}
+	d.secrets.Put(parties, z)
+	return z, nil
+}
