@@ -1,0 +1,196 @@
+package breaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"safemode/servicerequests"
+)
+
+var (
+	key = Key{Service: "transform", Region: servicerequests.North}
+
+	errDown      = errors.New("connection refused")
+	errThrottled = errors.New("throttled")
+)
+
+func newBreaker(t *testing.T) *Breaker {
+	t.Helper()
+	b, err := New(Options{
+		MinSample: 10,
+		Excluded:  func(err error) bool { return errors.Is(err, errThrottled) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// report makes n calls that end with err.
+func report(t *testing.T, b *Breaker, n int, err error) {
+	t.Helper()
+	for range n {
+		done, refused := b.Allow(key)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		done(err)
+	}
+}
+
+func wantState(t *testing.T, b *Breaker, want State) {
+	t.Helper()
+	if got := b.State(key); got != want {
+		t.Fatalf("state is %v, want %v", got, want)
+	}
+}
+
+func TestTripAndRecover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t)
+		report(t, b, 5, nil)
+		report(t, b, 4, errDown)
+		wantState(t, b, Closed) // nine calls are no sample
+		report(t, b, 1, errDown)
+		wantState(t, b, Open)
+		if _, err := b.Allow(key); !errors.Is(err, ErrOpen) {
+			t.Errorf("got %v, want ErrOpen", err)
+		}
+		if got := b.State(Key{Service: "transform", Region: servicerequests.South}); got != Closed {
+			t.Errorf("the other region is %v", got)
+		}
+
+		time.Sleep(16 * time.Second)
+		wantState(t, b, Probing)
+		probe, err := b.Allow(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Allow(key); !errors.Is(err, ErrOpen) {
+			t.Errorf("a second call during the probe: got %v, want ErrOpen", err)
+		}
+		probe(errDown)
+		wantState(t, b, Open)
+
+		time.Sleep(16 * time.Second)
+		report(t, b, 1, nil)
+		wantState(t, b, Closed)
+	})
+}
+
+func TestWindowRolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t)
+		report(t, b, 9, errDown)
+		time.Sleep(31 * time.Second)
+		report(t, b, 9, errDown)
+		wantState(t, b, Closed)
+		report(t, b, 1, errDown)
+		wantState(t, b, Open)
+	})
+}
+
+func TestExcludedErrorsMoveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t)
+		report(t, b, 50, fmt.Errorf("post: %w", errThrottled))
+		report(t, b, 50, fmt.Errorf("post: %w", context.Canceled))
+		wantState(t, b, Closed)
+		report(t, b, 10, fmt.Errorf("post: %w", context.DeadlineExceeded))
+		wantState(t, b, Open)
+
+		// An excluded probe gives its place back.
+		time.Sleep(16 * time.Second)
+		report(t, b, 3, errThrottled)
+		wantState(t, b, Probing)
+		report(t, b, 1, nil)
+		wantState(t, b, Closed)
+	})
+}
+
+func TestProbeThatIsNeverReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t)
+		report(t, b, 10, errDown)
+		time.Sleep(16 * time.Second)
+		lost, err := b.Allow(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(59 * time.Second)
+		if _, err := b.Allow(key); !errors.Is(err, ErrOpen) {
+			t.Errorf("got %v, want ErrOpen while the probe's lease lasts", err)
+		}
+		time.Sleep(2 * time.Second)
+		wantState(t, b, Open)
+		time.Sleep(16 * time.Second)
+		report(t, b, 1, nil)
+		wantState(t, b, Closed)
+
+		// The report that came too late counts for nothing.
+		lost(errDown)
+		lost(errDown)
+		wantState(t, b, Closed)
+		report(t, b, 9, nil)
+		wantState(t, b, Closed)
+	})
+}
+
+func TestDoneCountsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t)
+		done, err := b.Allow(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			done(errDown)
+		}
+		wantState(t, b, Closed)
+	})
+}
+
+func TestCallsUnderWayAreNoSample(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t)
+		for range 100 {
+			if _, err := b.Allow(key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		report(t, b, 9, errDown)
+		wantState(t, b, Closed)
+	})
+}
+
+func TestOptionsValidate(t *testing.T) {
+	for _, o := range []Options{{Ratio: 1.1}, {Ratio: -0.1}, {Window: -1}, {MinSample: -1}, {Buckets: -1}, {Lease: -1}} {
+		if _, err := New(o); err == nil {
+			t.Errorf("accepted %+v", o)
+		}
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	b := newBreaker(t)
+	report(t, b, 10, errDown)
+	b.State(Key{Service: "send_command", Region: servicerequests.South4G})
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(b)
+	const want = `# HELP safemode_breaker_state State of the circuit: 0 closed, 1 probing, 2 open.
+# TYPE safemode_breaker_state gauge
+safemode_breaker_state{region="4G South",service="send_command"} 0
+safemode_breaker_state{region="North",service="transform"} 2
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+}

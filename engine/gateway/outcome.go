@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Outcomes of a POST that brought no reply to read; see the package comment.
+var (
+	ErrNotWritten = errors.New("gateway: nothing was sent")
+	ErrRejected   = errors.New("gateway: the DCC rejects these bytes")
+	ErrInDoubt    = errors.New("gateway: the DCC may have these bytes")
+)
+
+// ThrottledError says that the DCC asks to come back later. The request was not
+// taken.
+type ThrottledError struct {
+	Status     int           // 429 or 503
+	RetryAfter time.Duration // real time from now; 0 where the DCC did not say
+}
+
+func (e *ThrottledError) Error() string {
+	return fmt.Sprintf("gateway: throttled: HTTP status %d, retry after %v", e.Status, e.RetryAfter)
+}
+
+// read classes the reply and takes its body.
+func (g *Gateway) read(resp *http.Response) ([]byte, error) {
+	switch {
+	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusServiceUnavailable:
+		drain(resp.Body)
+		return nil, &ThrottledError{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+	case resp.StatusCode == http.StatusRequestTimeout: // it took too long to arrive, which is no judgement of it
+	case resp.StatusCode >= 400 && resp.StatusCode < 500:
+		drain(resp.Body)
+		return nil, fmt.Errorf("%w: HTTP status %d", ErrRejected, resp.StatusCode)
+	}
+	if resp.StatusCode != http.StatusOK {
+		drain(resp.Body)
+		return nil, fmt.Errorf("%w: HTTP status %d", ErrInDoubt, resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, g.maxBody+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: reply cut short: %w", ErrInDoubt, err)
+	case int64(len(body)) > g.maxBody:
+		return nil, fmt.Errorf("%w: reply over %d bytes", ErrInDoubt, g.maxBody)
+	case !isXML(resp.Header.Get("Content-Type"), body):
+		return nil, fmt.Errorf("%w: reply is no XML", ErrInDoubt)
+	}
+	return body, nil
+}
+
+// isXML tells a DUIS reply from the page of a proxy or load balancer. Whether it
+// is a good reply is for package proof.
+func isXML(contentType string, body []byte) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/xml" || media == "text/xml") &&
+		bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("<"))
+}
+
+// drain reads a little of a body that nobody needs, so that the connection can
+// be used again.
+func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, 16<<10) }
+
+// longestRetryAfter keeps an absurd header from stopping a service for good.
+const longestRetryAfter = time.Hour
+
+// retryAfter reads a Retry-After header in either form (RFC 9110, 10.2.3): whole
+// seconds, or a date. What cannot be read or lies in the past is 0.
+func retryAfter(header string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
+		return min(time.Duration(seconds)*time.Second, longestRetryAfter)
+	}
+	date, err := http.ParseTime(header)
+	if err != nil {
+		return 0
+	}
+	return min(max(date.Sub(now), 0), longestRetryAfter)
+}

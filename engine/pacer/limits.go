@@ -1,0 +1,114 @@
+package pacer
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"safemode/servicerequests"
+)
+
+// Limit is one token bucket. The zero Limit is closed: nothing passes.
+type Limit struct {
+	PerSecond float64 // requests a second; 0 is closed, +Inf unlimited
+	Burst     int     // requests at one instant; 0 means 1
+}
+
+// Unlimited lets everything pass.
+func Unlimited() Limit { return Limit{PerSecond: math.Inf(1)} }
+
+// Limits configures a Pacer. What is not named is closed, with one exception:
+// a 4G region without a limit of its own shares the bucket of its plain region.
+type Limits struct {
+	User    Limit                            // for each Business Originator by itself
+	Region  map[servicerequests.Region]Limit // by CSP region
+	Service map[string]Limit                 // by DCC service, as the gateway names it
+}
+
+// Validate joins all faults, each with the path of its field.
+func (l Limits) Validate() error {
+	errs := []error{l.User.validate("user")}
+	for region, limit := range l.Region {
+		errs = append(errs, limit.validate("region."+region.String()))
+	}
+	for service, limit := range l.Service {
+		errs = append(errs, limit.validate("service."+service))
+	}
+	return errors.Join(errs...)
+}
+
+func (l Limit) validate(path string) error {
+	switch {
+	case math.IsNaN(l.PerSecond) || l.PerSecond < 0:
+		return fmt.Errorf("%s: per_second %v: want 0 or more", path, l.PerSecond)
+	case l.Burst < 0:
+		return fmt.Errorf("%s: burst %d: want 0 or more", path, l.Burst)
+	case l.PerSecond > 0 && float64(max(l.Burst, 1))/l.PerSecond > longest.Seconds():
+		return fmt.Errorf("%s: a burst of %d at %v per second takes over %v to earn", path, l.Burst, l.PerSecond, longest)
+	}
+	return nil
+}
+
+// longest bounds what a burst may be worth in time: far above any use, and far
+// below what an int64 of nanoseconds holds.
+const longest = 365 * 24 * time.Hour
+
+// Scope is the kind of a bucket; its name is the label of
+// safemode_pacer_wait_seconds.
+type Scope uint8
+
+// The scopes.
+const (
+	PerUser Scope = iota + 1
+	PerRegion
+	PerService
+)
+
+func (s Scope) String() string {
+	switch s {
+	case PerUser:
+		return "user"
+	case PerRegion:
+		return "region"
+	case PerService:
+		return "service"
+	}
+	return fmt.Sprintf("invalid(%d)", uint8(s))
+}
+
+// Key names a bucket. The zero Key names none and is closed.
+type Key struct {
+	scope   Scope
+	number  uint64 // the User's EUI or the region
+	service string
+}
+
+// User is the bucket of one Business Originator.
+func User(originator servicerequests.EUI) Key {
+	return Key{scope: PerUser, number: uint64(originator)}
+}
+
+// Region is the bucket of one CSP region.
+func Region(region servicerequests.Region) Key {
+	return Key{scope: PerRegion, number: uint64(region)}
+}
+
+// Service is the bucket of one DCC service.
+func Service(name string) Key { return Key{scope: PerService, service: name} }
+
+// Scope returns the kind of the bucket.
+func (k Key) Scope() Scope { return k.scope }
+
+// plainRegion maps each 4G region to the region whose bucket it shares.
+func plainRegion(region servicerequests.Region) servicerequests.Region {
+	switch region {
+	case servicerequests.North4G:
+		return servicerequests.North
+	case servicerequests.Central4G:
+		return servicerequests.Central
+	case servicerequests.South4G:
+		return servicerequests.South
+	}
+	return region
+}

@@ -1,0 +1,154 @@
+package pacer
+
+import (
+	"math"
+	"time"
+
+	"safemode/servicerequests"
+)
+
+// Forever is the wait for a bucket that is closed.
+const Forever time.Duration = math.MaxInt64
+
+// Pacer holds the buckets. It is owned by one goroutine.
+type Pacer struct {
+	limits  Limits
+	buckets map[Key]*bucket
+	now     time.Time // the newest reading
+}
+
+// bucket is one GCRA: full is the theoretical arrival time of the next request,
+// at which the bucket would be full again.
+type bucket struct {
+	limit     Limit
+	interval  time.Duration // between requests at the rate, rounded up; 0 is unlimited
+	tolerance time.Duration // how far full may lie ahead of now: (burst-1) intervals
+	closed    bool
+	full      time.Time
+	held      time.Time // nothing passes before
+}
+
+// New makes a pacer whose buckets are full. The error is that of
+// [Limits.Validate].
+func New(limits Limits) (*Pacer, error) {
+	if err := limits.Validate(); err != nil {
+		return nil, err
+	}
+	return &Pacer{limits: limits, buckets: map[Key]*bucket{}}, nil
+}
+
+// Take asks for one place in every bucket named. If all have one it takes them
+// and returns true. Otherwise it takes none and returns how long to wait before
+// the same question can have another answer ([Forever] where a bucket is closed),
+// and the scope of the bucket that makes it wait longest.
+func (p *Pacer) Take(now time.Time, keys ...Key) (ok bool, wait time.Duration, limit Scope) {
+	now = p.advance(now)
+	for _, key := range keys {
+		if w := p.bucket(key).wait(now); w > wait {
+			wait, limit = w, key.scope
+		}
+	}
+	if wait > 0 {
+		return false, wait, limit
+	}
+	for _, key := range keys {
+		p.bucket(key).take(now)
+	}
+	return true, 0, 0
+}
+
+// Wait returns how long one bucket alone would make a request wait.
+func (p *Pacer) Wait(now time.Time, key Key) time.Duration {
+	return p.bucket(key).wait(p.advance(now))
+}
+
+// Hold lets nothing pass the bucket before an instant: the Retry-After of a
+// service that throttles. A hold can be prolonged, not shortened.
+func (p *Pacer) Hold(key Key, until time.Time) {
+	if b := p.bucket(key); until.After(b.held) {
+		b.held = until
+	}
+}
+
+// Slow makes a bucket's rate the given fraction of its configured rate: 1 is
+// the whole, 0 closes it until Slow is called again, and what lies outside is
+// taken as the nearer end. A region that stops answering is slowed by this. The
+// burst stays, and what has been spent of it stays spent.
+func (p *Pacer) Slow(now time.Time, key Key, fraction float64) {
+	b := p.bucket(key)
+	if math.IsNaN(fraction) || fraction < 0 {
+		fraction = 0
+	}
+	b.pace(p.advance(now), b.limit.PerSecond*min(fraction, 1))
+}
+
+// advance returns the newest reading of the clock so far.
+func (p *Pacer) advance(now time.Time) time.Time {
+	if now.After(p.now) {
+		p.now = now
+	}
+	return p.now
+}
+
+func (p *Pacer) bucket(key Key) *bucket {
+	if b, ok := p.buckets[key]; ok {
+		return b
+	}
+	limit, configured := p.limit(key)
+	if key.scope == PerRegion && !configured {
+		region := servicerequests.Region(key.number)
+		if plain := plainRegion(region); plain != region {
+			p.buckets[key] = p.bucket(Region(plain))
+			return p.buckets[key]
+		}
+	}
+	b := &bucket{limit: limit}
+	b.pace(p.now, limit.PerSecond)
+	p.buckets[key] = b
+	return b
+}
+
+func (p *Pacer) limit(key Key) (limit Limit, configured bool) {
+	switch key.scope {
+	case PerUser:
+		return p.limits.User, true
+	case PerRegion:
+		limit, configured = p.limits.Region[servicerequests.Region(key.number)]
+	case PerService:
+		limit, configured = p.limits.Service[key.service]
+	}
+	return limit, configured
+}
+
+// pace sets the rate. Rounding the interval up keeps the rate at or under what
+// is asked. A closed bucket keeps its interval, and with it what it owes.
+func (b *bucket) pace(now time.Time, perSecond float64) {
+	burst := float64(max(b.limit.Burst, 1))
+	b.closed = !(perSecond > 0 && burst/perSecond <= longest.Seconds())
+	if b.closed || math.IsInf(perSecond, 1) {
+		return
+	}
+	interval := max(1, time.Duration(math.Ceil(float64(time.Second)/perSecond)))
+	if owed := b.full.Sub(now); b.interval > 0 && owed > 0 {
+		b.full = now.Add(time.Duration(math.Ceil(float64(owed) / float64(b.interval) * float64(interval))))
+	}
+	b.interval = interval
+	b.tolerance = interval * time.Duration(burst-1)
+}
+
+func (b *bucket) wait(now time.Time) time.Duration {
+	if b.closed {
+		return Forever
+	}
+	return max(0, b.held.Sub(now), b.full.Add(-b.tolerance).Sub(now))
+}
+
+func (b *bucket) take(now time.Time) {
+	if b.interval == 0 {
+		return
+	}
+	if b.full.Before(now) {
+		b.full = now
+	}
+	b.full = b.full.Add(b.interval)
+}
