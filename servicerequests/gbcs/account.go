@@ -1,6 +1,7 @@
 package gbcs
 
 import (
+	"encoding/json"
 	"math/bits"
 
 	"safemode/servicerequests"
@@ -113,4 +114,14 @@ func (a AccountConfiguration) each(yield func(credit, charge, collection byte)) 
 		}
 		yield(credit, charge, collection)
 	}
+}
+
+// MarshalJSON writes the payment mode in words.
+func (a AccountConfiguration) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Mode                 string `json:"payment_mode"`
+		TwinElement          bool   `json:"twin_element"`
+		SuspendDebtEmergency bool   `json:"suspend_debt_emergency"`
+		SuspendDebtDisabled  bool   `json:"suspend_debt_disabled"`
+	}{a.Mode.String(), a.TwinElement, a.SuspendDebtEmergency, a.SuspendDebtDisabled})
 }

@@ -11,50 +11,51 @@ import (
 // PrepaymentConfiguration is what 4.13 reads. An item whose result is not 0 is
 // left at its zero value. Exactly one of the two calendars is used.
 type PrepaymentConfiguration struct {
-	DebtRecovery             [2]DebtRecovery
-	DebtRecoveryPerPayment   uint16                     // hundredths of a percent, 0 to 10000
-	DebtRecoveryRateCap      servicerequests.Millipence // an ESME gives whole pounds
-	DisablementThreshold     servicerequests.Millipence
-	EmergencyCreditLimit     servicerequests.Millipence
-	EmergencyCreditThreshold servicerequests.Millipence
-	LowCreditThreshold       servicerequests.Millipence
-	MaximumMeterBalance      servicerequests.Millipence
-	MaximumCreditThreshold   servicerequests.Millipence
+	DebtRecovery             [2]DebtRecovery            `json:"debt_recovery"`
+	DebtRecoveryPerPayment   uint16                     `json:"debt_recovery_per_payment"` // hundredths of a percent, 0 to 10000
+	DebtRecoveryRateCap      servicerequests.Millipence `json:"debt_recovery_rate_cap"`    // an ESME gives whole pounds
+	DisablementThreshold     servicerequests.Millipence `json:"disablement_threshold"`
+	EmergencyCreditLimit     servicerequests.Millipence `json:"emergency_credit_limit"`
+	EmergencyCreditThreshold servicerequests.Millipence `json:"emergency_credit_threshold"`
+	LowCreditThreshold       servicerequests.Millipence `json:"low_credit_threshold"`
+	MaximumMeterBalance      servicerequests.Millipence `json:"maximum_meter_balance"`
+	MaximumCreditThreshold   servicerequests.Millipence `json:"maximum_credit_threshold"`
 
 	// ESME only. Account is the configuration of credits and charges; for the
 	// payment mode use 6.2.9.
-	RateCapPeriod uint32 // seconds; always a week
-	Account       AccountConfiguration
-	SpecialDays   []SpecialDay
-	Schedule      []ScheduleEntry // the non-disablement calendar
+	RateCapPeriod uint32               `json:"rate_cap_period"` // seconds; always a week
+	Account       AccountConfiguration `json:"account"`
+	SpecialDays   []SpecialDay         `json:"special_days"`
+	Schedule      []ScheduleEntry      `json:"schedule"` // the non-disablement calendar
 
 	// GSME only.
-	GasCalendar GasCalendar
+	GasCalendar GasCalendar `json:"gas_calendar"`
 }
 
 // DebtRecovery is a time-based debt recovery: so much per period.
 type DebtRecovery struct {
-	Rate   servicerequests.Millipence
-	Period uint32 // seconds: 3600 or 86400
+	Rate   servicerequests.Millipence `json:"rate"`
+	Period uint32                     `json:"period"` // seconds: 3600 or 86400
 }
 
 // SpecialDay names a day type for a date.
 type SpecialDay struct {
-	Index uint16 // ESME only
-	Date  Date
-	Day   byte
+	Index uint16 `json:"index"` // ESME only
+	Date  Date   `json:"date"`
+	Day   byte   `json:"day"`
 }
 
 // ScheduleEntry starts or ends a non-disablement period on an ESME.
 type ScheduleEntry struct {
-	Index       uint16
-	Enabled     bool
-	Script      uint16  // 32 starts, 33 stops
-	Time        [4]byte // hour, minute, second, hundredths; FF every
-	Weekdays    byte    // seven bits from the highest
-	SpecialDays byte    // number of special days
-	SpecialBits uint32  // one bit for each from the highest of SpecialDays bits, right-aligned in whole bytes
-	Begin, End  Date
+	Index       uint16  `json:"index"`
+	Enabled     bool    `json:"enabled"`
+	Script      uint16  `json:"script"`       // 32 starts, 33 stops
+	Time        [4]byte `json:"time"`         // hour, minute, second, hundredths; FF every
+	Weekdays    byte    `json:"weekdays"`     // seven bits from the highest
+	SpecialDays byte    `json:"special_days"` // number of special days
+	SpecialBits uint32  `json:"special_bits"` // one bit for each from the highest of SpecialDays bits, right-aligned in whole bytes
+	Begin       Date    `json:"begin"`
+	End         Date    `json:"end"`
 }
 
 // The items of an ECS26a, in order: see configurationGets.

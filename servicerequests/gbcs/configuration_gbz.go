@@ -12,36 +12,36 @@ import (
 // GasCalendar is the non-disablement calendar of a GSME; the zero value if none
 // is set.
 type GasCalendar struct {
-	IssuerEventID uint32 // seconds since 2000
-	CalendarID    uint32
-	Days          []DayProfile
-	Weeks         []WeekProfile
-	Seasons       []Season
-	SpecialDays   []SpecialDay
+	IssuerEventID uint32        `json:"issuer_event_id"` // seconds since 2000
+	CalendarID    uint32        `json:"calendar_id"`
+	Days          []DayProfile  `json:"days"`
+	Weeks         []WeekProfile `json:"weeks"`
+	Seasons       []Season      `json:"seasons"`
+	SpecialDays   []SpecialDay  `json:"special_days"`
 }
 
 // DayProfile switches non-disablement on and off over a day.
 type DayProfile struct {
-	ID      byte
-	Entries []DayEntry
+	ID      byte       `json:"id"`
+	Entries []DayEntry `json:"entries"`
 }
 
 // DayEntry holds from Minute, after midnight, on.
 type DayEntry struct {
-	Minute uint16
-	Flag   byte
+	Minute uint16 `json:"minute"`
+	Flag   byte   `json:"flag"`
 }
 
 // WeekProfile names the day profiles of a week, Monday first.
 type WeekProfile struct {
-	ID   byte
-	Days [7]byte
+	ID   byte    `json:"id"`
+	Days [7]byte `json:"days"`
 }
 
 // Season says which week profile holds from Start on.
 type Season struct {
-	Start Date
-	Week  byte
+	Start Date `json:"start"`
+	Week  byte `json:"week"`
 }
 
 // The items of a GCS21b: 13 attributes, then day profiles, week profiles,

@@ -1,6 +1,7 @@
 package gbcs
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ func (e Expected) Match(preCommand []byte) error {
 			want = twin
 		}
 	}
-	return explain(&u, want, preCommand)
+	return explain(&u, bytes.Clone(want), preCommand) // the clone lets want stay on the stack
 }
 
 // appendForm appends the Pre-Command of one form, with the issuer event id that

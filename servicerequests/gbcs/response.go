@@ -62,16 +62,16 @@ type Response struct {
 
 // ModeChange is what a GSME's Change Payment Mode Response tells.
 type ModeChange struct {
-	FriendlyCredit           bool
-	CalendarID               uint32
-	EmergencyCreditLimit     servicerequests.Millipence
-	EmergencyCreditThreshold servicerequests.Millipence
+	FriendlyCredit           bool                       `json:"friendly_credit"`
+	CalendarID               uint32                     `json:"calendar_id"`
+	EmergencyCreditLimit     servicerequests.Millipence `json:"emergency_credit_limit"`
+	EmergencyCreditThreshold servicerequests.Millipence `json:"emergency_credit_threshold"`
 }
 
 // SupplyChange is what a GSME's Supply Status Response repeats of the Command.
 type SupplyChange struct {
-	IssuerEventID      uint32 // seconds since 2000
-	ImplementationTime uint32 // seconds since 2000; 0 now
+	IssuerEventID      uint32 `json:"issuer_event_id"`     // seconds since 2000
+	ImplementationTime uint32 `json:"implementation_time"` // seconds since 2000; 0 now
 }
 
 // Items returns the number of results that the use case's Response has.
