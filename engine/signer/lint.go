@@ -1,0 +1,46 @@
+package signer
+
+import (
+	"bytes"
+	"fmt"
+
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+)
+
+// signatureField is 40 and r, s of 32 bytes each, the end of a Signed Pre-Command.
+const signatureField = 1 + 64
+
+// lintMessage reads a Signed Pre-Command again: a message of that kind which,
+// without its signature, is what was asked for.
+func lintMessage(e gbcs.Expected, message []byte) error {
+	m, err := gbcs.Parse(message)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %s: %w", ErrLint, e.ID, err)
+	case m.Kind != gbcs.KindSignedPreCommand:
+		return fmt.Errorf("%w: %s: it is a %v", ErrLint, e.ID, m.Kind)
+	}
+	if err := e.Match(message[:len(message)-signatureField]); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrLint, e.ID, err)
+	}
+	return nil
+}
+
+// lintRequest reads a signed request again: the permitted service, under the
+// Request ID, with the payload it was given.
+func lintRequest(r duis.Request, signed []byte) error {
+	got, err := duis.Inspect(signed)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrLint, r.ID, err)
+	}
+	service, err := got.Service()
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %s: %w", ErrLint, r.ID, err)
+	case got.ID != r.ID, service != r.Service, got.CommandVariant != r.CommandVariant(),
+		!bytes.Equal(got.SignedPreCommand, r.SignedPreCommand), got.Inventory.Device != r.InventoryDevice:
+		return fmt.Errorf("%w: %s", ErrLint, r.ID)
+	}
+	return nil
+}

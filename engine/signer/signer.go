@@ -1,0 +1,182 @@
+package signer
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"errors"
+	"fmt"
+	"maps"
+	"sync/atomic"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/xmldsig"
+)
+
+// Faults of the gate that are not refusals.
+var (
+	// ErrTokenUsed says that a token has been given to Sign before, whatever came
+	// of it then.
+	ErrTokenUsed = errors.New("signer: the token has been used")
+
+	// ErrLint says that the gate's output, read again, is not what it meant to
+	// sign: a defect. Nothing of it is returned.
+	ErrLint = errors.New("signer: the signed message is not what was meant")
+
+	// ErrIdentity marks an identity that cannot sign.
+	ErrIdentity = errors.New("signer: identity")
+)
+
+// RefusedError says what the gate would not sign. No key was touched.
+type RefusedError struct {
+	ID  servicerequests.RequestID
+	Err error // why; a [*gbcs.MismatchError] names the field that differs
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("signer: refused %s: %v", e.ID, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// ErrUnknownOriginator is the reason of a refusal: the Request ID's originator
+// is no identity of this gate.
+var ErrUnknownOriginator = errors.New("no identity for this originator")
+
+// errDirect is the reason for refusing a Signed Pre-Command as a request.
+var errDirect = errors.New("a Signed Pre-Command is signed with a token only")
+
+// Identity holds the keys of one originator. They may live in an HSM.
+type Identity struct {
+	XML        xmldsig.Signer // signs DUIS XML: User XML signing, OU 87
+	PreCommand crypto.Signer  // signs Pre-Commands: supplier, digitalSignature, OU 02
+}
+
+// Options configures a Signer.
+type Options struct {
+	Identities map[servicerequests.EUI]Identity // by originator; at least one
+}
+
+// Signer is safe for concurrent use if the keys are.
+type Signer struct {
+	identities map[servicerequests.EUI]Identity
+}
+
+// New makes a gate. Faults of the identities wrap [ErrIdentity] and are joined.
+// That the keys belong to their certificates is checked where they are loaded.
+func New(o Options) (*Signer, error) {
+	var errs []error
+	if len(o.Identities) == 0 {
+		errs = append(errs, fmt.Errorf("%w: there is none", ErrIdentity))
+	}
+	for originator, identity := range o.Identities {
+		if originator == 0 {
+			errs = append(errs, fmt.Errorf("%w: without an EUI", ErrIdentity))
+		}
+		if !onP256(identity.XML.Key) || !onP256(identity.PreCommand) {
+			errs = append(errs, fmt.Errorf("%w %s: both keys must be there and on P-256", ErrIdentity, originator))
+		}
+		if _, err := xmldsig.NewKeyRef(identity.XML.Issuer, identity.XML.Serial); err != nil {
+			errs = append(errs, fmt.Errorf("%w %s: %w", ErrIdentity, originator, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return &Signer{identities: maps.Clone(o.Identities)}, nil
+}
+
+func onP256(key crypto.Signer) bool {
+	if key == nil {
+		return false
+	}
+	public, ok := key.Public().(*ecdsa.PublicKey)
+	return ok && public.Curve == elliptic.P256()
+}
+
+// SignRequest builds and signs the first or only leg of a Service Request: a
+// read, an inventory, or the request for a Pre-Command. A refusal is a
+// [*RefusedError].
+func (s *Signer) SignRequest(r duis.Request) ([]byte, error) {
+	identity, err := s.identity(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	if r.SignedPreCommand != nil {
+		return nil, &RefusedError{ID: r.ID, Err: errDirect}
+	}
+	return identity.signXML(r)
+}
+
+// Token stands for one Pre-Command that may be signed once.
+type Token struct {
+	signer     *Signer
+	expected   gbcs.Expected
+	preCommand []byte
+	used       atomic.Bool
+}
+
+// Prepare compares a Pre-Command from the DCC with what was asked for. The
+// token keeps a copy. A refusal is a [*RefusedError]; no key is touched either
+// way.
+func (s *Signer) Prepare(e gbcs.Expected, preCommand []byte) (*Token, error) {
+	if _, err := s.identity(e.ID); err != nil {
+		return nil, err
+	}
+	if err := e.Match(preCommand); err != nil {
+		return nil, &RefusedError{ID: e.ID, Err: err}
+	}
+	return &Token{signer: s, expected: e, preCommand: bytes.Clone(preCommand)}, nil
+}
+
+// Sign turns the token's Pre-Command into the signed Service Request that
+// carries it. A token is used up by the first call, even if that fails: then the
+// Pre-Command must be prepared again.
+func (s *Signer) Sign(t *Token) ([]byte, error) {
+	if t == nil || t.signer != s {
+		return nil, errors.New("signer: the token is not of this gate")
+	}
+	if t.used.Swap(true) {
+		return nil, fmt.Errorf("%w: %s", ErrTokenUsed, t.expected.ID)
+	}
+	identity, err := s.identity(t.expected.ID)
+	if err != nil {
+		return nil, err
+	}
+	message, err := gbcs.Sign(t.preCommand, identity.PreCommand)
+	if err != nil {
+		return nil, fmt.Errorf("signer: %s: %w", t.expected.ID, err)
+	}
+	if err := lintMessage(t.expected, message); err != nil {
+		return nil, err
+	}
+	return identity.signXML(duis.Request{ID: t.expected.ID, Service: t.expected.Service, SignedPreCommand: message})
+}
+
+func (s *Signer) identity(id servicerequests.RequestID) (Identity, error) {
+	identity, ok := s.identities[id.Originator]
+	if !ok {
+		return Identity{}, &RefusedError{ID: id, Err: ErrUnknownOriginator}
+	}
+	return identity, nil
+}
+
+// signXML encodes and signs a request, and reads it again.
+func (i Identity) signXML(r duis.Request) ([]byte, error) {
+	document, err := duis.AppendRequest(make([]byte, 0, 2048), r)
+	if err != nil {
+		return nil, &RefusedError{ID: r.ID, Err: err}
+	}
+	signed, err := i.XML.Sign(document)
+	if err != nil {
+		return nil, fmt.Errorf("signer: %s: %w", r.ID, err)
+	}
+	if err := lintRequest(r, signed); err != nil {
+		return nil, err
+	}
+	return signed, nil
+}
