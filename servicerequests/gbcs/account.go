@@ -23,6 +23,13 @@ type pairSet uint32
 
 func pair(credit, charge byte) pairSet { return 1 << (8*credit + charge) }
 
+// A pair: what stands before credit, charge and bits.
+const (
+	pairCredit = "\x02\x03\x09\x06\x00\x00\x13\x0A"
+	pairCharge = "\xFF\x09\x06\x00\x00\x13\x14"
+	pairBits   = "\xFF\x04\x03"
+)
+
 const (
 	collect      = 0xE0 // all three collection bits
 	collectNotIf = 0xC0 // without the last: not while the supply is disabled
@@ -51,11 +58,11 @@ func readAccountConfiguration(r *reader) (a AccountConfiguration) {
 	}
 	var seen, suspended pairSet
 	for range n {
-		r.expect("\x02\x03\x09\x06\x00\x00\x13\x0A", "credit")
+		r.expect(pairCredit, "credit")
 		credit := r.u8("credit")
-		r.expect("\xFF\x09\x06\x00\x00\x13\x14", "charge")
+		r.expect(pairCharge, "charge")
 		charge := r.u8("charge")
-		r.expect("\xFF\x04\x03", "collection bits")
+		r.expect(pairBits, "collection bits")
 		if credit > 2 || charge > 5 || seen&pair(credit, charge) != 0 {
 			r.fail("credit and charge pair is not known or is there twice")
 			return a
@@ -114,6 +121,18 @@ func (a AccountConfiguration) each(yield func(credit, charge, collection byte)) 
 		}
 		yield(credit, charge, collection)
 	}
+}
+
+func appendAccountConfiguration(b []byte, a AccountConfiguration) []byte {
+	b = append(b, 1, 0)
+	n := len(b) - 1
+	a.each(func(credit, charge, collection byte) {
+		b[n]++
+		b = append(append(b, pairCredit...), credit)
+		b = append(append(b, pairCharge...), charge)
+		b = append(append(b, pairBits...), collection)
+	})
+	return b
 }
 
 // MarshalJSON writes the payment mode in words.

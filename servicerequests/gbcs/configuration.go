@@ -318,15 +318,3 @@ func appendSchedule(b []byte, entries []ScheduleEntry) []byte {
 	}
 	return b
 }
-
-func appendAccountConfiguration(b []byte, a AccountConfiguration) []byte {
-	b = append(b, 1, 0)
-	n := len(b) - 1
-	a.each(func(credit, charge, collection byte) {
-		b[n]++
-		b = append(b, pairStart[:len(pairStart)-1]...)
-		b = append(b, charge, 0xFF, 4, 3, collection)
-		b[len(b)-len(pairStart)-1] = credit
-	})
-	return b
-}

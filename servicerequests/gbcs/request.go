@@ -40,8 +40,8 @@ const (
 		set + passiveAccount + "\x0B" + // credit_charge_configuration
 		set + passiveAccount + "\x0D" + // account_activation_time
 		"\x03\x02\x02\x16\x01\x16\x01"
-	pairStart = "\x02\x03\x09\x06\x00\x00\x13\x0A\x00\xFF\x09\x06\x00\x00\x13\x14"
-	pairEnd   = "\xFF\x04\x03\xE0"
+	pairStart = pairCredit + "\x00" + pairCharge
+	pairEnd   = pairBits + "\xE0"
 	pairs     = pairStart + "\x00" + pairEnd + pairStart + "\x04" + pairEnd
 	twinPair  = pairStart + "\x05" + pairEnd
 	dateTime  = "\x09\x0C" // an octet string of 12
