@@ -69,12 +69,13 @@ func (a Alert) Critical() bool { return a.Code>>8 == 0x8F }
 
 // Alert payloads. DLMS data-notification: 0F, 20 and the low three bytes of the
 // Alert's own counter, date-time 00, structure of two or three: 12 alert code,
-// 090C timestamp, 0913 what was future-dated. GBZ: 0109 01, alert code,
-// timestamp (seconds since 2000, big-endian here alone), 0E and what was
-// future-dated.
+// 090C timestamp, 0913 what was future-dated. GBZ: 0109, number of components 00
+// (01 if future-dated), alert code, timestamp (seconds since 2000, big-endian
+// here alone), 0E and what was future-dated.
 const (
 	dataNotification = "\x0F\x20"
-	gasAlert         = "\x01\x09\x01"
+	gasAlert         = "\x01\x09\x00"
+	gasDatedAlert    = "\x01\x09\x01"
 )
 
 // DecodeAlert reads the generic and future-dated Alerts, in both forms, to the
@@ -138,7 +139,11 @@ func (a *Alert) readDLMS(r *reader, counter uint64, futureDated bool) {
 
 func (a *Alert) readGBZ(r *reader, futureDated bool) {
 	a.Gas = true
-	r.expect(gasAlert, "GBZ alert")
+	if futureDated {
+		r.expect(gasDatedAlert, "GBZ alert")
+	} else {
+		r.expect(gasAlert, "GBZ alert")
+	}
 	a.Code = r.u16("alert code")
 	a.At = zigbeeTime(r.u32("timestamp"))
 	if !futureDated {
@@ -182,7 +187,11 @@ func AppendAlertPayload(b []byte, counter uint64, a Alert) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b = append(b, gasAlert...)
+	if f != nil {
+		b = append(b, gasDatedAlert...)
+	} else {
+		b = append(b, gasAlert...)
+	}
 	b = binary.BigEndian.AppendUint16(b, a.Code)
 	b = binary.BigEndian.AppendUint32(b, seconds)
 	if f != nil {
