@@ -141,7 +141,10 @@ func (f *Fleet) ranked(label string) []uint32 {
 		all[i] = ranking{s.Uint64(), uint32(i)}
 	}
 	slices.SortFunc(all, func(a, b ranking) int {
-		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(f.meters[a.i].Device, f.meters[b.i].Device))
+		if a.hash != b.hash {
+			return cmp.Compare(a.hash, b.hash)
+		}
+		return cmp.Compare(f.meters[a.i].Device, f.meters[b.i].Device)
 	})
 	order := make([]uint32, len(all))
 	for rank, r := range all {

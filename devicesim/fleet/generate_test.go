@@ -1,0 +1,243 @@
+package fleet_test
+
+import (
+	"bytes"
+	"runtime"
+	"testing"
+	"time"
+	"unsafe"
+
+	"safemode/devicesim/fleet"
+	"safemode/servicerequests"
+)
+
+func generate(t testing.TB, meters int, seed uint64) *fleet.Fleet {
+	t.Helper()
+	f, err := fleet.Generate(fleet.Options{Meters: meters, Seed: seed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Len() != meters {
+		t.Fatalf("%d meters, want %d", f.Len(), meters)
+	}
+	return f
+}
+
+const supplier servicerequests.EUI = 0x90B3D51F30010000
+
+// kinds are the special meters of decisions.md 40 and domain.md 1.8, told by
+// what can be seen of them.
+var kinds = []struct {
+	name              string
+	least, most       float64 // share of the fleet
+	leastOneInHundred bool
+	is                func(*fleet.Meter) bool
+}{
+	{"disabled, emergency credit spent", 0.03, 0.05, true, func(m *fleet.Meter) bool {
+		return off(m) && m.EmergencyCredit == fleet.Spent && m.Balance <= 0
+	}},
+	{"disabled, emergency credit untouched", 0.01, 0.03, true, func(m *fleet.Meter) bool {
+		return off(m) && m.EmergencyCredit == fleet.Available
+	}},
+	{"armed", 0.01, 0.03, true, func(m *fleet.Meter) bool { return m.Supply == servicerequests.Armed }},
+	{"locked", 0.01, 0.02, true, func(m *fleet.Meter) bool { return m.Locked && m.Supply == servicerequests.Disabled }},
+	{"transferred", 0.01, 0.03, true, func(m *fleet.Meter) bool { return m.Supplier != supplier }},
+	{"credit", 0.01, 0.03, true, func(m *fleet.Meter) bool {
+		return m.Mode == servicerequests.Credit && m.Supply == servicerequests.Enabled
+	}},
+	{"credit, disabled", 0.002, 0.01, true, func(m *fleet.Meter) bool {
+		return m.Mode == servicerequests.Credit && m.Supply == servicerequests.Disabled
+	}},
+	{"disabled with credit left", 0.002, 0.01, false, func(m *fleet.Meter) bool {
+		return off(m) && m.Balance > 0
+	}},
+	{"emergency credit active", 0.03, 0.05, true, func(m *fleet.Meter) bool {
+		return m.EmergencyCredit == fleet.Active && m.EmergencyBalance > 0 && m.Supply == servicerequests.Enabled
+	}},
+	{"on by non-disablement alone", 0.009, 0.02, true, func(m *fleet.Meter) bool {
+		return m.Mode == servicerequests.Prepayment && m.Supply == servicerequests.Enabled &&
+			m.Balance <= 0 && m.EmergencyCredit != fleet.Active
+	}},
+	{"unreachable", 0.01, 0.03, true, func(m *fleet.Meter) bool { return !m.Reachable }},
+	{"above the emergency credit threshold", 0.4, 0.7, true, func(m *fleet.Meter) bool {
+		return ordinary(m) && m.EmergencyCredit == fleet.Unavailable
+	}},
+	{"below the emergency credit threshold", 0.2, 0.4, true, func(m *fleet.Meter) bool {
+		return ordinary(m) && m.EmergencyCredit == fleet.Available
+	}},
+}
+
+func off(m *fleet.Meter) bool {
+	return m.Mode == servicerequests.Prepayment && m.Supply == servicerequests.Disabled && !m.Locked
+}
+
+func ordinary(m *fleet.Meter) bool {
+	return m.Mode == servicerequests.Prepayment && m.Supply == servicerequests.Enabled && m.Balance > 0
+}
+
+func TestGenerateShares(t *testing.T) {
+	for _, size := range []int{100, 1000, 10_000} {
+		for seed := range uint64(5) {
+			f := generate(t, size, seed)
+			for _, kind := range kinds {
+				count := 0
+				for i := range f.Len() {
+					if kind.is(f.Meter(i)) {
+						count++
+					}
+				}
+				share := float64(count) / float64(size)
+				if size >= 1000 && (share < kind.least || share > kind.most) {
+					t.Errorf("%d meters, seed %d: %s: %.4f, want %.3f to %.3f", size, seed, kind.name, share, kind.least, kind.most)
+				}
+				if kind.leastOneInHundred && count == 0 {
+					t.Errorf("%d meters, seed %d: %s: none", size, seed, kind.name)
+				}
+			}
+		}
+	}
+}
+
+// Meters that no permitted command can help must leave room for the 97 % of
+// decisions.md 24, among those that answer and are still the supplier's.
+func TestGenerateLeavesRoomForSuccess(t *testing.T) {
+	for _, size := range []int{100, 1000, 10_000} {
+		f := generate(t, size, 1)
+		answering, beyondHelp := 0, 0
+		for i := range f.Len() {
+			m := f.Meter(i)
+			if !m.Reachable || m.Supplier != supplier {
+				continue
+			}
+			answering++
+			if m.Locked || m.Supply == servicerequests.Disabled && (m.Mode == servicerequests.Credit || m.Balance > 0) {
+				beyondHelp++
+			}
+		}
+		if share := float64(beyondHelp) / float64(answering); share >= 0.03 {
+			t.Errorf("%d meters: %.4f of those that answer are beyond help", size, share)
+		}
+	}
+}
+
+func TestGenerateHomes(t *testing.T) {
+	f := generate(t, 1000, 7)
+	regions := map[servicerequests.Region]int{}
+	models := map[fleet.Model]int{}
+	known := map[servicerequests.EUI]bool{supplier: true, 0x90B3D51F30000002: true}
+	dual, single := 0, 0
+	for i := 0; i < f.Len(); {
+		from, to := f.Home(f.Meter(i).Hub)
+		if from != i || to-from < 1 || to-from > 2 {
+			t.Fatalf("home at %d is [%d, %d)", i, from, to)
+		}
+		if to-from == 2 {
+			dual++
+			if f.Meter(from).Type == f.Meter(from+1).Type || f.Meter(from).Region != f.Meter(from+1).Region {
+				t.Errorf("home at %d: two meters of one type, or in two regions", i)
+			}
+		} else {
+			single++
+		}
+		if hub := f.Meter(i).Hub; known[hub] {
+			t.Errorf("hub %v is there twice", hub)
+		}
+		known[f.Meter(i).Hub] = true
+		for i < to {
+			m := f.Meter(i)
+			if known[m.Device] || m.Type == servicerequests.GSME && known[m.GPF()] {
+				t.Errorf("device %v is there twice", m.Device)
+			}
+			known[m.Device] = true
+			if m.Type == servicerequests.GSME {
+				known[m.GPF()] = true
+				if at, ok := f.FindGPF(m.GPF()); !ok || at != i {
+					t.Errorf("FindGPF(%v) = %d, %t, want %d", m.GPF(), at, ok, i)
+				}
+			} else if m.GPF() != 0 {
+				t.Errorf("%v is electric and has a GPF", m.Device)
+			}
+			if at, ok := f.Find(m.Device); !ok || at != i {
+				t.Errorf("Find(%v) = %d, %t, want %d", m.Device, at, ok, i)
+			}
+			if _, err := fleet.ParseMPxN(m.MPxN.String(), m.Type); err != nil {
+				t.Error(err)
+			}
+			regions[m.Region]++
+			models[m.Model]++
+			i++
+		}
+	}
+	if len(regions) != len(servicerequests.Regions) || len(models) < 5 || dual < 300 || single < 150 {
+		t.Errorf("regions %v, models %v, %d homes with both fuels, %d with one", regions, models, dual, single)
+	}
+	if _, ok := f.Find(supplier); ok {
+		t.Error("found the supplier among the meters")
+	}
+	if from, to := f.Home(supplier); from != to {
+		t.Error("found a home behind the supplier")
+	}
+}
+
+func TestGenerateIsAFunctionOfTheSeed(t *testing.T) {
+	text := func(seed uint64) []byte {
+		var b bytes.Buffer
+		f := generate(t, 1000, seed)
+		if err := f.WriteCSV(&b); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.WritePortfolio(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	one := text(1)
+	if !bytes.Equal(one, text(1)) {
+		t.Error("one seed gave two fleets")
+	}
+	if bytes.Equal(one, text(2)) {
+		t.Error("two seeds gave one fleet")
+	}
+}
+
+func TestGenerateRefuses(t *testing.T) {
+	for _, o := range []fleet.Options{
+		{Meters: 0}, {Meters: -1}, {Meters: fleet.MaxMeters + 1}, {Meters: 10, Supplier: 5, GainingSupplier: 5},
+	} {
+		if f, err := fleet.Generate(o); err == nil {
+			t.Errorf("%+v gave %d meters", o, f.Len())
+		}
+	}
+}
+
+// A million meters must stay cheap: the simulator's share of one machine.
+func TestGenerateMillion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("generates a million meters")
+	}
+	if size := unsafe.Sizeof(fleet.Meter{}); size > 100 {
+		t.Errorf("a meter takes %d bytes", size)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	f := generate(t, 1_000_000, 1)
+	took := time.Since(start)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	held := float64(after.HeapAlloc-before.HeapAlloc) / 1e6
+	total := float64(after.TotalAlloc-before.TotalAlloc) / 1e6
+	t.Logf("%v, %.0f MB held, %.0f MB allocated in all", took, held, total)
+	if held > 150 || took > 10*time.Second {
+		t.Errorf("a million meters took %v and hold %.0f MB, want under 10 s and 150 MB", took, held)
+	}
+	runtime.KeepAlive(f)
+}
+
+func BenchmarkGenerate(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		generate(b, 100_000, 1)
+	}
+}
