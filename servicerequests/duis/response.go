@@ -98,8 +98,6 @@ func validCode(code servicerequests.ResponseCode) bool {
 	return true
 }
 
-var gbcsVersionLength = length{1, 20}
-
 // AppendResponse appends the response in canonical form, ready to be signed.
 // On an error, which wraps [ErrEncode], b comes back as it was.
 func AppendResponse(b []byte, r Response) ([]byte, error) {
@@ -156,7 +154,7 @@ func (e *encoder) responseContent(content Content) {
 	case nil:
 	case PreCommand:
 		e.open("PreCommand")
-		e.text("GBCSVersion", c.GBCSVersion, gbcsVersionLength)
+		e.text("GBCSVersion", c.GBCSVersion, anyText)
 		e.payload("GBCSPayload", c.Payload)
 		e.close("PreCommand")
 	case DeviceResponse:

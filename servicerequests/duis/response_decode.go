@@ -82,7 +82,7 @@ func (d *decoder) responseContent(n xmltree.Node) Content {
 	case "PreCommand":
 		s := d.children(n)
 		c := PreCommand{
-			GBCSVersion: d.shortText(s.required("GBCSVersion"), gbcsVersionLength),
+			GBCSVersion: d.shortText(s.required("GBCSVersion"), anyText),
 			Payload:     d.payload(s.required("GBCSPayload")),
 		}
 		s.end()
