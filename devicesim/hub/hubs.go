@@ -2,6 +2,7 @@ package hub
 
 import (
 	"sync"
+	"time"
 
 	"safemode/devicesim/schedule"
 	"safemode/servicerequests"
@@ -10,10 +11,10 @@ import (
 
 // Exchange is one Command and its Response.
 type Exchange struct {
-	Hub     servicerequests.EUI
-	Device  servicerequests.EUI
-	Counter uint64 // with the device, what the duration is drawn from
-	Sleeps  bool   // the device is a GSME: it must wake first
+	Hub    servicerequests.EUI
+	Device servicerequests.EUI
+	Sleeps bool          // the device is a GSME: it must wake first
+	Takes  time.Duration // from the hub's turn to the answer, the simulator's time
 
 	// Do is the exchange itself: called once on one of the caller's workers,
 	// when the device has answered. The hub is free when it returns.
@@ -22,7 +23,7 @@ type Exchange struct {
 
 // Hubs carries exchanges. Its methods may be called from any goroutine.
 type Hubs struct {
-	timing Timing
+	wakes  Wakes
 	clock  clock.Clock
 	agenda *schedule.Agenda
 	work   func(func())
@@ -48,9 +49,9 @@ const (
 
 // New returns hubs that do nothing yet. What an exchange does is handed to
 // work, on the agenda's goroutine.
-func New(t Timing, c clock.Clock, a *schedule.Agenda, work func(func())) *Hubs {
+func New(w Wakes, c clock.Clock, a *schedule.Agenda, work func(func())) *Hubs {
 	return &Hubs{
-		timing: t.withDefaults(), clock: c, agenda: a, work: work,
+		wakes: w, clock: c, agenda: a, work: work,
 		busy: map[servicerequests.EUI]*queue{},
 	}
 }
@@ -91,8 +92,7 @@ func (h *Hubs) step(hub servicerequests.EUI, q *queue) {
 		e := q.waiting[i]
 		q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
 		q.inHand = true
-		done := h.clock.Now().Add(h.timing.exchange(e.Device, e.Counter))
-		h.agenda.At(done, func() { h.work(func() { h.finish(hub, q, e) }) })
+		h.agenda.At(h.clock.Now().Add(e.Takes), func() { h.work(func() { h.finish(hub, q, e) }) })
 		return
 	}
 	if q.gas == awake {
@@ -121,7 +121,7 @@ func (q *queue) next() int {
 
 func (h *Hubs) wakeLater(hub servicerequests.EUI, q *queue) {
 	q.gas = willWake
-	h.agenda.At(h.timing.NextWake(q.waiting[0].Device, h.clock.Now()), func() {
+	h.agenda.At(h.wakes.Next(q.waiting[0].Device, h.clock.Now()), func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		q.gas = awake

@@ -2,7 +2,6 @@ package hub_test
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -34,7 +33,7 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		agenda := schedule.New(clock.Clock{})
 		b := &bench{at: map[string]time.Time{}}
-		b.hubs = hub.New(hub.Timing{Seed: 1}, clock.Clock{}, agenda, func(f func()) { f() })
+		b.hubs = hub.New(hub.Wakes{Seed: 1}, clock.Clock{}, agenda, func(f func()) { f() })
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { agenda.Run(ctx) })
@@ -44,8 +43,8 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	})
 }
 
-func (b *bench) put(name string, device servicerequests.EUI, counter uint64) {
-	b.hubs.Put(hub.Exchange{Hub: home, Device: device, Counter: counter, Sleeps: device == gas, Do: func() {
+func (b *bench) put(name string, device servicerequests.EUI) {
+	b.hubs.Put(hub.Exchange{Hub: home, Device: device, Takes: 3 * time.Second, Sleeps: device == gas, Do: func() {
 		b.log = append(b.log, name)
 		b.at[name] = time.Now()
 	}})
@@ -53,15 +52,15 @@ func (b *bench) put(name string, device servicerequests.EUI, counter uint64) {
 
 func TestElectricityIsAnsweredInSeconds(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
-		b.put("first", electricity, 1)
-		b.put("second", electricity, 2)
+		b.put("first", electricity)
+		b.put("second", electricity)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"first", "second"}, b.log); diff != "" {
 			t.Errorf("order (-want +got):\n%s", diff)
 		}
-		if b.at["second"].Equal(b.at["first"]) {
-			t.Error("two exchanges at once on one hub")
+		if apart := b.at["second"].Sub(b.at["first"]); apart != 3*time.Second {
+			t.Errorf("%v apart, want 3s: one exchange at a time", apart)
 		}
 		if n := b.hubs.Waiting(); n != 0 {
 			t.Errorf("%d still wait", n)
@@ -71,11 +70,11 @@ func TestElectricityIsAnsweredInSeconds(t *testing.T) {
 
 func TestGasWaitsForTheMeterToWake(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
-		wake := hub.Timing{Seed: 1}.NextWake(gas, time.Now())
-		b.put("gas 1", gas, 1)
-		b.put("electricity", electricity, 2)
-		b.put("gas 2", gas, 3)
-		b.put("gas 3", gas, 4)
+		wake := hub.Wakes{Seed: 1}.Next(gas, time.Now())
+		b.put("gas 1", gas)
+		b.put("electricity", electricity)
+		b.put("gas 2", gas)
+		b.put("gas 3", gas)
 
 		time.Sleep(time.Until(wake) - time.Nanosecond)
 		synctest.Wait()
@@ -89,7 +88,7 @@ func TestGasWaitsForTheMeterToWake(t *testing.T) {
 		}
 
 		// The meter sleeps again: what comes now waits for the next wake.
-		b.put("gas 4", gas, 5)
+		b.put("gas 4", gas)
 		next := wake.Add(30 * time.Minute)
 		time.Sleep(time.Until(next) + time.Minute)
 		synctest.Wait()
@@ -102,37 +101,16 @@ func TestGasWaitsForTheMeterToWake(t *testing.T) {
 	})
 }
 
-func TestDurationsAndWakes(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
-		const samples = 400
-		var took []time.Duration
-		for i := range samples {
-			start := time.Now()
-			device := servicerequests.EUI(0x1000 + i)
-			b.hubs.Put(hub.Exchange{Hub: device, Device: device, Counter: 7, Do: func() { took = append(took, time.Since(start)) }})
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if len(took) != samples {
-			t.Fatalf("%d of %d answered within a minute", len(took), samples)
-		}
-		slices.Sort(took)
-		if m := took[samples/2]; m < 2500*time.Millisecond || m > 3500*time.Millisecond {
-			t.Errorf("median %v, want about 3s", m)
-		}
-		if took[0] < 375*time.Millisecond || took[samples-1] > 25*time.Second || took[samples-1] < 10*time.Second {
-			t.Errorf("from %v to %v, want within 0.375s and 25s with a tail", took[0], took[samples-1])
-		}
-	})
+func TestWakes(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	phases := map[time.Time]bool{}
 	for device := servicerequests.EUI(1); device <= 100; device++ {
-		timing := hub.Timing{Seed: 1}
-		last, next := timing.LastWake(device, now), timing.NextWake(device, now)
+		wakes := hub.Wakes{Seed: 1}
+		last, next := wakes.Last(device, now), wakes.Next(device, now)
 		if last.After(now) || !next.After(now) || next.Sub(last) != 30*time.Minute {
 			t.Fatalf("wakes at %v and %v about %v", last, next, now)
 		}
-		if again := timing.LastWake(device, next); !again.Equal(next) {
+		if again := wakes.Last(device, next); !again.Equal(next) {
 			t.Fatalf("the wake at %v is at %v by another reckoning", next, again)
 		}
 		phases[next] = true

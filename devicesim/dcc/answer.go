@@ -1,0 +1,68 @@
+package dcc
+
+import (
+	"net/http"
+	"time"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/xmldsig"
+
+	"go.uber.org/zap"
+)
+
+// answer is what goes back over the connection. The zero answer is a fault of
+// the simulator itself.
+type answer struct {
+	code   servicerequests.ResponseCode
+	body   []byte // nil: there is nothing to say but a status
+	broken bool   // the connection breaks instead
+}
+
+// status answers a request that gets no DUIS response.
+func (a answer) status() int {
+	if a.code == servicerequests.InvalidFormat {
+		return http.StatusBadRequest
+	}
+	return http.StatusInternalServerError
+}
+
+// refuse answers with an error code, unsigned.
+func (d *DCC) refuse(q request, code servicerequests.ResponseCode) answer {
+	return d.unsigned(q, code, d.Clock.Now())
+}
+
+// unsigned answers with a code and no data. A request that does not name
+// itself cannot be answered by a DUIS response.
+func (d *DCC) unsigned(q request, code servicerequests.ResponseCode, at time.Time) answer {
+	body, err := duis.AppendResponse(nil, respond(q, code, at, nil))
+	if err != nil {
+		return answer{code: code}
+	}
+	return answer{code: code, body: body}
+}
+
+// signed answers with data.
+func (d *DCC) signed(q request, at time.Time, content duis.Content, s *xmldsig.Signer) answer {
+	body, err := sign(respond(q, servicerequests.Success, at, content), s)
+	if err != nil {
+		d.Log.Error("response cannot be made", zap.Stringer("request_id", q.ID), zap.Error(err))
+		return answer{}
+	}
+	return answer{code: servicerequests.Success, body: body}
+}
+
+func respond(q request, code servicerequests.ResponseCode, at time.Time, content duis.Content) duis.Response {
+	return duis.Response{
+		RequestID: q.ID, Code: code, At: at,
+		ServiceReference: q.ServiceReference, SRV: q.SRV, Content: content,
+	}
+}
+
+func sign(r duis.Response, s *xmldsig.Signer) ([]byte, error) {
+	document, err := duis.AppendResponse(make([]byte, 0, 2048), r)
+	if err != nil {
+		return nil, err
+	}
+	return s.Sign(document)
+}

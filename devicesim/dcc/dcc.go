@@ -1,0 +1,181 @@
+package dcc
+
+import (
+	"crypto/ecdh"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"safemode/devicesim/fleet"
+	"safemode/devicesim/hub"
+	"safemode/devicesim/meter"
+	"safemode/devicesim/recent"
+	"safemode/devicesim/schedule"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+	"safemode/servicerequests/smki"
+	"safemode/servicerequests/xmldsig"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// Options is what a DCC is made of. Fields without a default are required.
+type Options struct {
+	Clock  clock.Clock
+	Agenda *schedule.Agenda
+	Hubs   *hub.Hubs
+	Fleet  *fleet.Fleet
+	Meters Meters
+	Line   Line
+	Send   func(response []byte) // hands a signed response or alert to the inbox; must not block
+
+	Transform    smki.SigningIdentity
+	XMLSigning   smki.SigningIdentity
+	KeyAgreement smki.AgreementIdentity // its EUI is the DCC's
+	Users        []User
+
+	Windows    Windows
+	Log        *zap.Logger           // nil: none
+	Registerer prometheus.Registerer // nil: metrics are kept and not shown
+}
+
+// Windows is how long the DCC tries before it tells the User that it gives up.
+// All are assumptions, in the simulator's time; a zero field has the value named.
+type Windows struct {
+	Unreachable time.Duration // E20: no way to the hub; 10 min
+	NoAnswer    time.Duration // E21: a mains-powered device says nothing; 2 min
+	HubHolds    time.Duration // E21: a gas meter does not fetch; 24 h
+}
+
+// Meters is the population behind the hubs. Its methods are called from many
+// goroutines, but never twice at once for the devices of one hub.
+type Meters interface {
+	// AgreementKey returns the public key agreement key of a device.
+	AgreementKey(device servicerequests.EUI) (*ecdh.PublicKey, error)
+
+	// Execute hands a Command to a device and returns what it sends.
+	Execute(c Command) Sent
+}
+
+// Command is a Command at the door of its device.
+type Command struct {
+	ID      servicerequests.RequestID // the target is the device: ESME, GSME or GPF
+	SRV     string                    // Service Reference Variant
+	Meter   int                       // index in the fleet; a GPF has its gas meter's
+	Message []byte                    // with MAC Header and MAC
+	At      time.Time                 // the simulator's time
+	Fault   meter.Fault
+}
+
+// Sent is what a device sends after a Command.
+type Sent struct {
+	Response []byte  // nil: none
+	Alerts   []Alert // in the order they are sent
+}
+
+// Alert is an alert as a device sends it.
+type Alert struct {
+	Code    uint16
+	Message []byte
+}
+
+// Line says what happens between User and device. Its method is called once
+// for each accepted Command, from many goroutines.
+type Line interface {
+	Fate(id servicerequests.RequestID, srv string) Fate
+}
+
+// Fate is what happens to one Command. The zero Fate is that nothing goes
+// wrong and nothing takes time. Times are the simulator's.
+type Fate struct {
+	OutOfReach          time.Duration // the hub is, for so long: beyond the DCC's retries that is E20
+	Takes               time.Duration // from the hub's turn to the answer
+	Device              meter.Fault
+	NoAnswer            bool // the device never gets the Command: E21
+	ResponseLost        bool // executed, but the response is lost: E21
+	AcknowledgementLost bool // accepted, but the connection breaks before the answer
+	ResponseRepeated    bool // delivered twice
+	ResponseDelayed     time.Duration
+}
+
+// DCC answers Users. Its methods may be called from any goroutine.
+type DCC struct {
+	Options
+	eui     servicerequests.EUI
+	users   map[xmldsig.KeyRef]*User
+	signers struct{ transform, xml xmldsig.Signer }
+	secrets *recent.Map[servicerequests.EUI, [32]byte] // ECDH with devices
+	taken   *recent.Map[leg, accepted]
+	metrics *metrics
+}
+
+// How much is remembered: the requests of about an hour at full rate, and the
+// secrets of the devices in use.
+const (
+	rememberedRequests = 1 << 17
+	rememberedSecrets  = 1 << 13
+)
+
+// New checks the options and returns a DCC.
+func New(o Options) (*DCC, error) {
+	if o.Transform.Key == nil || o.XMLSigning.Key == nil || o.KeyAgreement.Key == nil {
+		return nil, errors.New("a DCC needs the private keys of dcc/transform, dcc/xml-signing and dcc/acb-key-agreement")
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	o.Windows = o.Windows.withDefaults()
+	d := &DCC{
+		Options: o,
+		eui:     o.KeyAgreement.Certificate.EUI,
+		users:   map[xmldsig.KeyRef]*User{},
+		secrets: recent.New[servicerequests.EUI, [32]byte](rememberedSecrets),
+		taken:   recent.New[leg, accepted](rememberedRequests),
+		metrics: newMetrics(),
+	}
+	if err := d.metrics.register(o.Registerer); err != nil {
+		return nil, err
+	}
+	d.signers.transform = signer(o.Transform)
+	d.signers.xml = signer(o.XMLSigning)
+	for _, u := range o.Users {
+		ref, err := xmldsig.NewKeyRef(u.XMLSigning.Issuer, u.XMLSigning.SerialText())
+		if err != nil {
+			return nil, fmt.Errorf("user %s: %w", u.XMLSigning.EUI, err)
+		}
+		d.users[ref] = &u
+	}
+	return d, nil
+}
+
+func (w Windows) withDefaults() Windows {
+	if w.Unreachable == 0 {
+		w.Unreachable = 10 * time.Minute
+	}
+	if w.NoAnswer == 0 {
+		w.NoAnswer = 2 * time.Minute
+	}
+	if w.HubHolds == 0 {
+		w.HubHolds = 24 * time.Hour
+	}
+	return w
+}
+
+func signer(identity smki.SigningIdentity) xmldsig.Signer {
+	return xmldsig.Signer{Key: identity.Key, Issuer: identity.Certificate.Issuer, Serial: identity.Certificate.SerialText()}
+}
+
+// Handler returns the three services.
+func (d *DCC) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for path, service := range services {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) { d.serve(w, r, service) })
+	}
+	return mux
+}
+
+// Duplicates returns how many requests had been accepted before and were
+// answered again without effect.
+func (d *DCC) Duplicates() uint64 { return d.metrics.duplicates.Load() }

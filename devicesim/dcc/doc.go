@@ -1,0 +1,45 @@
+// Package dcc simulates the face that the Data Communications Company shows to
+// a User: the three services that take Service Requests over HTTP, and what
+// happens to an accepted request until its response is on the way to the
+// User's inbox.
+//
+// # Services
+//
+//	POST /api/v1/serviceT   Command Variant 4: answers with a Pre-Command
+//	POST /api/v1/serviceS   Command Variants 1 and 5: acknowledges, responds later
+//	POST /api/v1/serviceD   Command Variant 8: answers at once
+//
+// Requests are application/xml, at most 1 MiB, and signed by the User whose EUI
+// is the originator. Every request that names itself is answered with 200 and a
+// DUIS response; 400 with no body answers what cannot be told apart from noise.
+//
+// # What is refused, in this order
+//
+//	E48  it is no DUIS request, or its signature does not verify (assumption)
+//	E13  its Command Variant does not go with the service
+//	E12  its Command Variant does not go with the Service Request Variant
+//	E1   it was not signed by its originator
+//	E2   the User has not the role for the service or the device
+//	E48  it asks for a sequence or a date that the DCC would keep (not simulated)
+//	E19  no such device; or 8.2 is not addressed to the DCC
+//	E11  the device type does not know the service
+//	E4   the meter is registered to another supplier
+//	E49  another request has used the Request ID (assumption)
+//	E100 a Signed Pre-Command that is not what Transform gave (assumption)
+//
+// The first request under a Request ID counts; the same bytes again get the
+// same acknowledgement and have no effect. A Transform and its Signed
+// Pre-Command share the Request ID. The memory for this is bounded.
+//
+// # Signatures
+//
+// Responses with a Pre-Command are signed by the Transform key, all others that
+// carry data, and all that go to the inbox, by the XML signing key.
+// Acknowledgements and errors in the HTTP answer are not signed.
+//
+// # What it refuses to do
+//
+// Nothing, beyond the list: a DCC transforms Enable, Disable and the switch to
+// Prepayment for whoever may ask, and so does this one. It holds no supplier's
+// private key and signs no command.
+package dcc

@@ -1,0 +1,110 @@
+package dcc
+
+import (
+	"time"
+
+	"safemode/devicesim/hub"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+
+	"go.uber.org/zap"
+)
+
+// exchange is an accepted Command on its way to the device and back.
+type exchange struct {
+	request
+	target
+	message  []byte
+	accepted time.Time
+	fate     Fate
+}
+
+// dispatch sends a Command on its way.
+func (d *DCC) dispatch(e *exchange) {
+	meter := d.Fleet.Meter(e.meter)
+	switch {
+	case !meter.Reachable || e.fate.OutOfReach > d.Windows.Unreachable:
+		d.giveUp(e, servicerequests.Unreachable, d.Windows.Unreachable)
+	case e.fate.NoAnswer:
+		d.giveUp(e, servicerequests.NoResponse, d.window(e))
+	case e.fate.OutOfReach > 0:
+		d.Agenda.At(e.accepted.Add(e.fate.OutOfReach), func() { d.queue(e, meter.Hub) })
+	default:
+		d.queue(e, meter.Hub)
+	}
+}
+
+func (d *DCC) queue(e *exchange, at servicerequests.EUI) {
+	d.Hubs.Put(hub.Exchange{
+		Hub: at, Device: e.ID.Target, Takes: e.fate.Takes,
+		Sleeps: e.kind == servicerequests.GSME,
+		Do:     func() { d.execute(e) },
+	})
+}
+
+// window is how long the DCC waits for the device's answer.
+func (d *DCC) window(e *exchange) time.Duration {
+	if e.kind == servicerequests.GSME {
+		return d.Windows.HubHolds
+	}
+	return d.Windows.NoAnswer
+}
+
+// giveUp tells the User, when the window has passed since the request was
+// accepted, that there is no answer.
+func (d *DCC) giveUp(e *exchange, code servicerequests.ResponseCode, window time.Duration) {
+	d.Agenda.At(e.accepted.Add(window), func() { d.deliver(e, code, nil) })
+}
+
+// execute runs on a worker when the device has had its time.
+func (d *DCC) execute(e *exchange) {
+	sent := d.Meters.Execute(Command{
+		ID: e.ID, SRV: e.SRV, Meter: e.meter, Message: e.message, At: d.Clock.Now(), Fault: e.fate.Device,
+	})
+	for _, alert := range sent.Alerts {
+		d.Alert(alert)
+	}
+	if sent.Response == nil || e.fate.ResponseLost {
+		d.giveUp(e, servicerequests.NoResponse, d.window(e))
+		return
+	}
+	if e.fate.ResponseDelayed > 0 {
+		d.Agenda.At(d.Clock.Now().Add(e.fate.ResponseDelayed), func() {
+			d.deliver(e, servicerequests.Success, duis.DeviceResponse{Payload: sent.Response})
+		})
+		return
+	}
+	d.deliver(e, servicerequests.Success, duis.DeviceResponse{Payload: sent.Response})
+}
+
+// deliver sends the outcome of an exchange to the User's inbox.
+func (d *DCC) deliver(e *exchange, code servicerequests.ResponseCode, content duis.Content) {
+	r := respond(e.request, code, d.Clock.Now(), content)
+	if content != nil {
+		r.ResponseID = e.ID.Reversed()
+	}
+	body, err := sign(r, &d.signers.xml)
+	if err != nil {
+		d.Log.Error("response cannot be made", zap.Stringer("request_id", e.ID), zap.Error(err))
+		return
+	}
+	d.metrics.responses.WithLabelValues(string(code)).Inc()
+	d.Send(body)
+	if e.fate.ResponseRepeated && content != nil {
+		d.Send(body)
+	}
+}
+
+// Alert sends a device's alert to the User's inbox.
+func (d *DCC) Alert(a Alert) {
+	body, err := sign(duis.Response{
+		Code: servicerequests.Success, At: d.Clock.Now(),
+		Content: duis.DeviceAlert{Code: a.Code, Payload: a.Message},
+	}, &d.signers.xml)
+	if err != nil {
+		d.Log.Error("alert cannot be made", zap.Error(err))
+		return
+	}
+	d.metrics.alerts.Inc()
+	d.Send(body)
+}

@@ -1,0 +1,110 @@
+package dcc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/xmldsig"
+
+	"go.uber.org/zap"
+)
+
+// maxBody is far above any DUIS request (assumption).
+const maxBody = 1 << 20
+
+// service is one of the DCC's three services and the Command Variants it takes.
+type service struct {
+	name     string
+	variants []servicerequests.CommandVariant
+}
+
+// services are by path. Variants 2, 3, 6 and 7, for local delivery, go with
+// their service here and are refused as inapplicable later.
+var services = map[string]service{
+	"/api/v1/serviceT": {"transform", []servicerequests.CommandVariant{4}},
+	"/api/v1/serviceS": {"send_command", []servicerequests.CommandVariant{1, 3, 5, 7}},
+	"/api/v1/serviceD": {"non_device", []servicerequests.CommandVariant{2, 6, 8}},
+}
+
+// request is a Service Request whose signature has been verified.
+type request struct {
+	duis.ReceivedRequest
+	raw  []byte // as received
+	user *User  // who signed it
+}
+
+// serve answers one POST.
+func (d *DCC) serve(w http.ResponseWriter, r *http.Request, s service) {
+	raw, status := readBody(w, r)
+	if status != 0 {
+		w.WriteHeader(status)
+		return
+	}
+	a := d.answer(s, raw)
+	d.metrics.requests.WithLabelValues(s.name, string(a.code)).Inc()
+	switch {
+	case a.broken:
+		panic(http.ErrAbortHandler) // net/http's way to break the connection
+	case a.body == nil:
+		w.WriteHeader(a.status())
+	default:
+		w.Header().Set("Content-Type", "application/xml")
+		// A User that has gone away needs no answer.
+		_, _ = w.Write(a.body)
+	}
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int) {
+	contentType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || contentType != "application/xml" {
+		return nil, http.StatusUnsupportedMediaType
+	}
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
+		return nil, http.StatusRequestEntityTooLarge
+	}
+	if err != nil {
+		return nil, http.StatusBadRequest
+	}
+	return body, 0
+}
+
+// answer is the whole of a request's synchronous part.
+func (d *DCC) answer(s service, raw []byte) answer {
+	q, err := d.read(raw)
+	if err != nil {
+		d.Log.Debug("request refused", zap.String("service", s.name), zap.Error(err))
+		return d.refuse(q, servicerequests.InvalidFormat)
+	}
+	t, code := d.check(s, q)
+	if code != "" {
+		return d.refuse(q, code)
+	}
+	switch q.CommandVariant {
+	case servicerequests.TransformRequest:
+		return d.transform(q, t)
+	case servicerequests.SendSignedCommand:
+		return d.sendSigned(q, t)
+	case servicerequests.DCCOnly:
+		return d.readInventory(q)
+	default:
+		return d.sendRead(q, t)
+	}
+}
+
+// read proves and decodes a request. With an error the request holds only what
+// an answer needs, as far as it could be read.
+func (d *DCC) read(raw []byte) (request, error) {
+	proven, err := xmldsig.Verify(raw, d)
+	if err != nil {
+		unproven, _ := duis.Inspect(raw) // only to say what is refused
+		return request{ReceivedRequest: unproven}, fmt.Errorf("signature: %w", err)
+	}
+	received, err := duis.DecodeRequest(proven.Document)
+	return request{ReceivedRequest: received, raw: raw, user: d.users[proven.KeyRef]}, err
+}

@@ -1,0 +1,85 @@
+package dcc
+
+import (
+	"strings"
+
+	"safemode/devicesim/fleet"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+)
+
+// noInventory answers a search that finds nothing (assumption: the schema has
+// the code and no public source its meaning).
+const noInventory servicerequests.ResponseCode = "E080201"
+
+// readInventory answers 8.2 with all devices of a home.
+func (d *DCC) readInventory(q request) answer {
+	there, _, ok := d.take(q, nil)
+	if !ok {
+		return d.refuse(q, servicerequests.DuplicateID)
+	}
+	from, to := d.search(q.Inventory)
+	if from == to {
+		return d.unsigned(q, noInventory, there.at)
+	}
+	return d.signed(q, there.at, d.home(from, to), &d.signers.xml)
+}
+
+// search returns the range of the home's meters in the fleet. The DCC knows no
+// addresses here, so only a device or an MPxN can be found.
+func (d *DCC) search(s duis.InventorySearch) (from, to int) {
+	switch {
+	case s.Device != 0:
+		if t, ok := d.find(s.Device); ok {
+			return d.Fleet.Home(d.Fleet.Meter(t.meter).Hub)
+		}
+		return d.Fleet.Home(s.Device) // perhaps it is a hub
+	case s.MPxN != "":
+		for i := range d.Fleet.Len() {
+			if m := d.Fleet.Meter(i); m.MPxN.String() == s.MPxN {
+				return d.Fleet.Home(m.Hub)
+			}
+		}
+	}
+	return 0, 0
+}
+
+// home lists the hub, the meters behind it and the gas proxy.
+func (d *DCC) home(from, to int) duis.Inventory {
+	first := d.Fleet.Meter(from)
+	list := duis.Inventory{entry(first, first.Hub, servicerequests.CHF)}
+	for i := from; i < to; i++ {
+		m := d.Fleet.Meter(i)
+		device := entry(m, m.Device, m.Type)
+		device.ImportMPxN = m.MPxN.String()
+		list = append(list, device)
+		if gpf := m.GPF(); gpf != 0 {
+			device := entry(m, gpf, servicerequests.GPF)
+			device.ImportMPxN = m.MPxN.String()
+			list = append(list, device)
+		}
+	}
+	return list
+}
+
+// What the simulator's devices say of themselves.
+const (
+	manufacturer    = "5AFE"
+	smetsVersion    = "SMETS2 V5.1"
+	chtsVersion     = "CHTS V1.4"
+	firmwareVersion = "00000001"
+)
+
+func entry(m *fleet.Meter, device servicerequests.EUI, kind servicerequests.DeviceType) duis.Device {
+	e := duis.Device{
+		ID: device, Type: kind.String(), Status: "Commissioned",
+		Manufacturer: manufacturer, Model: strings.ToUpper(m.Model.Name()),
+		SMETSCHTSVersion: smetsVersion, FirmwareVersion: firmwareVersion,
+		CSPRegion: m.Region.String(), GBCSVersion: gbcsVersion,
+	}
+	if kind == servicerequests.CHF || kind == servicerequests.GPF {
+		e.SMETSCHTSVersion = chtsVersion
+		e.Model = "SIM-HUB"
+	}
+	return e
+}

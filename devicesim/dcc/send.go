@@ -1,0 +1,87 @@
+package dcc
+
+import (
+	"bytes"
+	"fmt"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/gbcs"
+
+	"go.uber.org/zap"
+)
+
+// sendRead accepts a read and sends it to its device.
+func (d *DCC) sendRead(q request, t target) answer {
+	service, err := q.Service()
+	if err != nil {
+		return d.refuse(q, servicerequests.WrongVariant)
+	}
+	inner, err := gbcs.AppendRead(nil, gbcs.Expected{Service: service, Device: t.kind, ID: q.ID})
+	if err != nil {
+		return d.refuse(q, servicerequests.TypeMismatch)
+	}
+	return d.accept(q, t, inner)
+}
+
+// sendSigned accepts a Signed Pre-Command if it is what Transform gave under
+// the Request ID and the User has signed it.
+func (d *DCC) sendSigned(q request, t target) answer {
+	m, err := gbcs.Parse(q.SignedPreCommand)
+	if err != nil || m.Kind != gbcs.KindSignedPreCommand {
+		return d.refuse(q, servicerequests.InvalidFormat)
+	}
+	transformed, ok := d.taken.Get(leg{id: q.ID})
+	unsigned := q.SignedPreCommand[:len(q.SignedPreCommand)-signatureField]
+	if !ok || transformed.preCommand == nil || !bytes.Equal(unsigned, transformed.preCommand) {
+		return d.refuse(q, servicerequests.OutOfOrder)
+	}
+	if err := m.VerifySignature(q.user.DigitalSigning.PublicKey); err != nil {
+		return d.refuse(q, servicerequests.InvalidFormat)
+	}
+	return d.accept(q, t, m.Inner())
+}
+
+// signatureField is the length of a signature with its length byte.
+const signatureField = 1 + 64
+
+// accept acknowledges a message for a device and sends it on its way, unless it
+// is under way already.
+func (d *DCC) accept(q request, t target, inner []byte) answer {
+	message, err := d.addMAC(q.ID, inner)
+	if err != nil {
+		d.Log.Error("command has no MAC", zap.Stringer("request_id", q.ID), zap.Error(err))
+		return answer{}
+	}
+	there, first, ok := d.take(q, nil)
+	if !ok {
+		return d.refuse(q, servicerequests.DuplicateID)
+	}
+	acknowledged := d.unsigned(q, servicerequests.Acknowledged, there.at)
+	if !first {
+		d.metrics.duplicates.Add(1)
+		return acknowledged
+	}
+	e := &exchange{request: q, target: t, message: message, accepted: there.at, fate: d.Line.Fate(q.ID, q.SRV)}
+	e.raw = nil // not needed any more, and held for as long as a gas meter sleeps
+	d.dispatch(e)
+	acknowledged.broken = e.fate.AcknowledgementLost
+	return acknowledged
+}
+
+// addMAC turns a message into the Command that the device gets, as the Access
+// Control Broker does.
+func (d *DCC) addMAC(id servicerequests.RequestID, inner []byte) ([]byte, error) {
+	secret, ok := d.secrets.Get(id.Target)
+	if !ok {
+		public, err := d.Meters.AgreementKey(id.Target)
+		if err != nil {
+			return nil, fmt.Errorf("key of %s: %w", id.Target, err)
+		}
+		if secret, err = gbcs.SharedSecret(d.KeyAgreement.Key, public); err != nil {
+			return nil, fmt.Errorf("secret with %s: %w", id.Target, err)
+		}
+		d.secrets.Put(id.Target, secret)
+	}
+	key := gbcs.DeriveKeyFromSecret(secret, gbcs.ModeCommand, id.Originator, id.Counter, id.Target)
+	return gbcs.AppendMAC(make([]byte, 0, len(inner)+32), inner, id.Originator, key), nil
+}

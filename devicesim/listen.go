@@ -1,0 +1,51 @@
+package devicesim
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// ErrNotLoopback marks a control address that others could reach.
+var ErrNotLoopback = errors.New("control address is not loopback")
+
+// listen binds the three addresses.
+func (s *Simulator) listen(o Options) error {
+	for i, service := range []struct {
+		address string
+		handler http.Handler
+	}{
+		{o.Listen, s.dcc.Handler()},
+		{o.SMKIListen, s.certificateService(o)},
+		{o.Control, s.control(o.Registerer)},
+	} {
+		if service.address == "" {
+			service.address = "127.0.0.1:0"
+		}
+		listener, err := net.Listen("tcp", service.address)
+		if err != nil {
+			return errors.Join(fmt.Errorf("listen: %w", err), s.Close())
+		}
+		s.servers[i] = server{listener, newServer(service.handler, o.Log)}
+	}
+	if address, ok := s.servers[2].listener.Addr().(*net.TCPAddr); !ok || !address.IP.IsLoopback() {
+		return errors.Join(fmt.Errorf("%s: %w", s.ControlAddr(), ErrNotLoopback), s.Close())
+	}
+	return nil
+}
+
+func newServer(h http.Handler, log *zap.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          zap.NewStdLog(log.Named("http")),
+	}
+}

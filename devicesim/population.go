@@ -1,0 +1,222 @@
+package devicesim
+
+import (
+	"crypto/ecdh"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"safemode/devicesim/dcc"
+	"safemode/devicesim/devicepki"
+	"safemode/devicesim/fleet"
+	"safemode/devicesim/hub"
+	"safemode/devicesim/meter"
+	"safemode/servicerequests"
+	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/smki"
+
+	"go.uber.org/zap"
+)
+
+// ErrNoSuchDevice marks a device that the fleet does not have.
+var ErrNoSuchDevice = errors.New("no such device in the fleet")
+
+// population is the fleet with what its meters have gone through. It is the
+// DCC's [dcc.Meters].
+type population struct {
+	fleet   *fleet.Fleet
+	pki     *devicepki.PKI
+	devices *meter.Devices
+	pushes  hub.Wakes // when a gas meter tells its proxy what it holds
+	tally   *tally
+	log     *zap.Logger
+
+	homes [64]home // by hub
+}
+
+// home guards the meters of the hubs that fall to it, and holds what is known
+// of those that were touched.
+type home struct {
+	mu      sync.Mutex
+	records map[servicerequests.EUI]*meter.Record // by device; a GPF has its own
+	mirrors map[int]mirror                        // by index in the fleet
+}
+
+// mirror is what a gas proxy shows while the meter has not yet told it better.
+type mirror struct {
+	before  fleet.Meter // the gas meter before it changed
+	changed time.Time   // when it changed for the first time since it last told
+}
+
+func newPopulation(f *fleet.Fleet, pki *devicepki.PKI, o meter.Options, t *tally, log *zap.Logger) *population {
+	p := &population{
+		fleet: f, pki: pki, devices: meter.NewDevices(o), tally: t, log: log,
+		pushes: hub.Wakes{Seed: f.Seed, Interval: o.Behaviour.Mirror()},
+	}
+	for i := range p.homes {
+		p.homes[i].records = map[servicerequests.EUI]*meter.Record{}
+		p.homes[i].mirrors = map[int]mirror{}
+	}
+	return p
+}
+
+func (p *population) home(m *fleet.Meter) *home {
+	return &p.homes[uint64(m.Hub)%uint64(len(p.homes))]
+}
+
+// AgreementKey returns the public key agreement key of a device.
+func (p *population) AgreementKey(device servicerequests.EUI) (*ecdh.PublicKey, error) {
+	keys, err := p.pki.Keys(device)
+	if err != nil {
+		return nil, err
+	}
+	return keys.Agreement.PublicKey(), nil
+}
+
+// Certificates returns a device's certificates, none for an unknown device.
+func (p *population) Certificates(device servicerequests.EUI) ([]*smki.Certificate, error) {
+	if _, _, ok := p.find(device); !ok {
+		return nil, nil
+	}
+	return p.pki.Certificates(device)
+}
+
+// find returns the meter of an ESME, a GSME or a GPF.
+func (p *population) find(device servicerequests.EUI) (i int, gpf, ok bool) {
+	if i, ok = p.fleet.Find(device); ok {
+		return i, false, true
+	}
+	i, ok = p.fleet.FindGPF(device)
+	return i, ok, ok
+}
+
+// Execute hands a Command to its device.
+func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
+	m := p.fleet.Meter(c.Meter)
+	h := p.home(m)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := meter.Target{Meter: m, Record: h.record(c.ID.Target)}
+	if c.ID.Target != m.Device {
+		mirrored := p.mirrored(h, c.Meter, c.At)
+		t.Mirror = &mirrored
+	} else {
+		p.willChange(h, c.Meter, c.At)
+	}
+	reply, err := p.devices.Handle(t, c.Message, c.At, c.Fault)
+	if err != nil {
+		p.log.Error("device fails", zap.Stringer("device", c.ID.Target), zap.Error(err))
+		return dcc.Sent{}
+	}
+	p.tally.add(c.SRV, reply)
+	return dcc.Sent{Response: reply.Response, Alerts: p.alerts(t, reply.Alerts, c.At)}
+}
+
+// alerts writes a device's alerts. A device that is out of reach tells nobody.
+func (p *population) alerts(t meter.Target, codes []meter.AlertCode, now time.Time) (list []dcc.Alert) {
+	if !t.Meter.Reachable {
+		return nil
+	}
+	for _, code := range codes {
+		message, err := p.devices.Alert(t, code, now)
+		if err != nil {
+			p.log.Error("alert cannot be made", zap.Stringer("device", t.Meter.Device), zap.Error(err))
+			continue
+		}
+		if message != nil {
+			list = append(list, dcc.Alert{Code: uint16(code), Message: message})
+		}
+	}
+	return list
+}
+
+// press is the consumer's button.
+func (p *population) press(device servicerequests.EUI, fault meter.PressFault, now time.Time) (enabled bool, alerts []dcc.Alert, err error) {
+	i, ok := p.fleet.Find(device)
+	if !ok {
+		return false, nil, fmt.Errorf("%v: %w", device, ErrNoSuchDevice)
+	}
+	m := p.fleet.Meter(i)
+	h := p.home(m)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p.willChange(h, i, now)
+	enabled, codes := meter.Press(m, fault)
+	return enabled, p.alerts(meter.Target{Meter: m, Record: h.record(device)}, codes, now), nil
+}
+
+// snapshot copies a meter.
+func (p *population) snapshot(device servicerequests.EUI) (fleet.Meter, bool) {
+	i, ok := p.fleet.Find(device)
+	if !ok {
+		return fleet.Meter{}, false
+	}
+	m := p.fleet.Meter(i)
+	h := p.home(m)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return *m, true
+}
+
+// truth returns the state of a device at its response with this counter.
+func (p *population) truth(device servicerequests.EUI, counter uint64) (meter.State, bool) {
+	i, _, ok := p.find(device)
+	if !ok {
+		return meter.State{}, false
+	}
+	h := p.home(p.fleet.Meter(i))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	record, ok := h.records[device]
+	if !ok {
+		return meter.State{}, false
+	}
+	return record.State(counter)
+}
+
+func (h *home) record(device servicerequests.EUI) *meter.Record {
+	r, ok := h.records[device]
+	if !ok {
+		r = &meter.Record{}
+		h.records[device] = r
+	}
+	return r
+}
+
+// willChange keeps what a gas proxy shows until its meter tells it better.
+func (p *population) willChange(h *home, i int, now time.Time) {
+	m := p.fleet.Meter(i)
+	if m.Type != servicerequests.GSME {
+		return
+	}
+	if there, ok := h.mirrors[i]; ok && there.changed.After(p.pushes.Last(m.Device, now)) {
+		return
+	}
+	h.mirrors[i] = mirror{before: *m, changed: now}
+}
+
+// mirrored returns what a gas proxy shows now.
+func (p *population) mirrored(h *home, i int, now time.Time) fleet.Meter {
+	m := p.fleet.Meter(i)
+	if there, ok := h.mirrors[i]; ok && there.changed.After(p.pushes.Last(m.Device, now)) {
+		return there.before
+	}
+	return *m
+}
+
+// reason names why a device did not carry out a Command; the values are closed,
+// for they are keys of a report and labels of a metric.
+func reason(refused error) string {
+	switch {
+	case errors.Is(refused, meter.ErrReplay):
+		return "replay"
+	case errors.Is(refused, meter.ErrUntrusted):
+		return "untrusted"
+	case errors.Is(refused, meter.ErrNotForDevice):
+		return "not_for_device"
+	case errors.Is(refused, gbcs.ErrMAC), errors.Is(refused, gbcs.ErrSignature):
+		return "not_authentic"
+	}
+	return "malformed"
+}

@@ -1,0 +1,49 @@
+package schedule
+
+import (
+	"context"
+	"sync"
+)
+
+// Pool is a fixed number of workers for work that computes.
+type Pool struct {
+	workers int
+	jobs    chan func()   // never closed: senders watch stopped
+	stopped chan struct{} // closed by Run
+}
+
+// NewPool returns a pool of so many workers, one or more, that are not started
+// yet. A few hundred jobs wait for a worker before Do blocks.
+func NewPool(workers int) *Pool {
+	return &Pool{workers: max(1, workers), jobs: make(chan func(), 512), stopped: make(chan struct{})}
+}
+
+// Do hands a job over. It blocks while too many wait; once the pool has
+// stopped the job is dropped. A job must not call Do.
+func (p *Pool) Do(job func()) {
+	select {
+	case p.jobs <- job:
+	case <-p.stopped:
+	}
+}
+
+// Run works until ctx ends and returns when the jobs in hand are done. What
+// waits then is never done. It is called once.
+func (p *Pool) Run(ctx context.Context) {
+	var workers sync.WaitGroup
+	for range p.workers {
+		workers.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case job := <-p.jobs:
+					job()
+				}
+			}
+		})
+	}
+	<-ctx.Done()
+	close(p.stopped)
+	workers.Wait()
+}

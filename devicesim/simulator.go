@@ -1,0 +1,293 @@
+package devicesim
+
+import (
+	"context"
+	"crypto/ecdh"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"safemode/devicesim/dcc"
+	"safemode/devicesim/delivery"
+	"safemode/devicesim/devicepki"
+	"safemode/devicesim/fault"
+	"safemode/devicesim/fleet"
+	"safemode/devicesim/hub"
+	"safemode/devicesim/meter"
+	"safemode/devicesim/schedule"
+	"safemode/devicesim/smkiservice"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+	"safemode/servicerequests/smki"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// ErrNotTest marks keys or certificates that are not of a test PKI.
+var ErrNotTest = errors.New("not of a test PKI")
+
+// Options says what is simulated. Fleet and PKI are required.
+type Options struct {
+	Fleet *fleet.Fleet // taken over: nobody else may change it while the simulator lives
+	PKI   *smki.Folder // with the DCC's keys; of the supplier the certificates are enough
+	Users []dcc.User   // who may send requests besides the folder's supplier
+
+	Clock     clock.Clock
+	Faults    fault.Profile // the zero profile: no fault and no latency
+	Behaviour meter.Behaviour
+	Windows   dcc.Windows
+
+	// Addresses to listen on, host:port; an empty one takes a free port on
+	// loopback. Control must be loopback.
+	Listen     string // the DCC's services
+	SMKIListen string
+	Control    string
+
+	RespondTo string // URL of the User's inbox; may be set later
+
+	Log        *zap.Logger           // nil: none
+	Registerer prometheus.Registerer // nil: a registry of its own, shown at /metrics
+}
+
+// Simulator is a simulated DCC with its meters. Its methods may be called from
+// any goroutine, also while Run runs and after it.
+type Simulator struct {
+	fleet      *fleet.Fleet
+	clock      clock.Clock
+	agenda     *schedule.Agenda
+	pool       *schedule.Pool
+	hubs       *hub.Hubs
+	courier    *delivery.Courier
+	line       *line
+	population *population
+	tally      *tally
+	dcc        *dcc.DCC
+	log        *zap.Logger
+
+	servers [3]server // DUIS, SMKI, control
+}
+
+type server struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+// New builds a simulator and binds its addresses. Run serves them; a simulator
+// that is not run must be closed. Keys and certificates that are not of a test
+// PKI are refused with [ErrNotTest].
+func New(o Options) (*Simulator, error) {
+	if o.Fleet == nil || o.PKI == nil {
+		return nil, errors.New("a simulator needs a fleet and a PKI folder")
+	}
+	if err := checkTestPKI(o.PKI, o.Users); err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Registerer == nil {
+		o.Registerer = prometheus.NewRegistry()
+	}
+	s := &Simulator{
+		fleet: o.Fleet, clock: o.Clock, log: o.Log,
+		agenda: schedule.New(o.Clock),
+		pool:   schedule.NewPool(runtime.GOMAXPROCS(0)),
+		line:   newLine(o.Clock, o.Fleet, o.Faults),
+		tally:  newTally(),
+	}
+	s.hubs = hub.New(hub.Wakes{Seed: o.Fleet.Seed}, o.Clock, s.agenda, s.pool.Do)
+	s.courier = delivery.New(delivery.Options{Clock: o.Clock, Agenda: s.agenda, Log: o.Log.Named("delivery")})
+	s.courier.SetURL(o.RespondTo)
+	if err := s.buildDevices(o); err != nil {
+		return nil, err
+	}
+	if err := s.buildDCC(o); err != nil {
+		return nil, err
+	}
+	return s, s.listen(o)
+}
+
+// checkTestPKI refuses whatever could be somebody's real key.
+func checkTestPKI(f *smki.Folder, users []dcc.User) error {
+	certificates := append(f.Authorities(),
+		f.Supplier.XMLSigning.Certificate, f.Supplier.DigitalSigning.Certificate, f.Supplier.KeyAgreement.Certificate,
+		f.DCC.Transform.Certificate, f.DCC.XMLSigning.Certificate, f.DCC.ACBKeyAgreement.Certificate)
+	for _, u := range users {
+		certificates = append(certificates, u.XMLSigning, u.DigitalSigning, u.KeyAgreement)
+	}
+	for _, c := range certificates {
+		if !c.IsTest() {
+			return fmt.Errorf("certificate %s issued by %q: %w", c.SerialText(), c.Issuer, ErrNotTest)
+		}
+	}
+	return nil
+}
+
+func (s *Simulator) users(o Options) []dcc.User {
+	supplier := o.PKI.Supplier
+	return append([]dcc.User{{
+		XMLSigning:     supplier.XMLSigning.Certificate,
+		DigitalSigning: supplier.DigitalSigning.Certificate,
+		KeyAgreement:   supplier.KeyAgreement.Certificate,
+	}}, o.Users...)
+}
+
+func (s *Simulator) buildDevices(o Options) error {
+	pki, err := devicepki.New(o.Fleet.Seed, o.PKI.DeviceIssuing)
+	if err != nil {
+		return err
+	}
+	broker, err := o.PKI.DCC.ACBKeyAgreement.Certificate.ECDH()
+	if err != nil {
+		return fmt.Errorf("key of the access control broker: %w", err)
+	}
+	suppliers := map[servicerequests.EUI]meter.SupplierKeys{}
+	for _, u := range s.users(o) {
+		var agreement *ecdh.PublicKey
+		if agreement, err = u.KeyAgreement.ECDH(); err != nil {
+			return fmt.Errorf("key of supplier %v: %w", u.KeyAgreement.EUI, err)
+		}
+		suppliers[u.KeyAgreement.EUI] = meter.SupplierKeys{Signing: u.DigitalSigning.PublicKey, Agreement: agreement}
+	}
+	s.population = newPopulation(o.Fleet, pki, meter.Options{
+		PKI: pki, Broker: broker, Suppliers: suppliers, Behaviour: o.Behaviour,
+	}, s.tally, o.Log.Named("meter"))
+	return nil
+}
+
+func (s *Simulator) buildDCC(o Options) (err error) {
+	s.dcc, err = dcc.New(dcc.Options{
+		Clock: o.Clock, Agenda: s.agenda, Hubs: s.hubs, Fleet: o.Fleet,
+		Meters: s.population, Line: s.line, Send: s.courier.Send,
+		Transform: o.PKI.DCC.Transform, XMLSigning: o.PKI.DCC.XMLSigning, KeyAgreement: o.PKI.DCC.ACBKeyAgreement,
+		Users: s.users(o), Windows: o.Windows,
+		Log: o.Log.Named("dcc"), Registerer: o.Registerer,
+	})
+	return err
+}
+
+// certificateService serves the folder's certificates and the devices'.
+func (s *Simulator) certificateService(o Options) http.Handler {
+	organisations := []*smki.Certificate{
+		o.PKI.DCC.Transform.Certificate, o.PKI.DCC.XMLSigning.Certificate, o.PKI.DCC.ACBKeyAgreement.Certificate,
+	}
+	for _, u := range s.users(o) {
+		organisations = append(organisations, u.XMLSigning, u.DigitalSigning, u.KeyAgreement)
+	}
+	authorities := o.PKI.Authorities()
+	if o.PKI.DeviceIssuing.Key == nil {
+		authorities = append(authorities, s.population.pki.Issuer())
+	}
+	return smkiservice.New(smkiservice.Options{
+		Organisations: organisations, Authorities: authorities, Devices: s.population, Log: o.Log.Named("smki"),
+	})
+}
+
+// drainWithin is how long a stop waits for requests under way.
+const drainWithin = 5 * time.Second
+
+// Run serves until ctx ends, lets requests under way finish, and stops what is
+// left: commands that wait at a hub are never carried out, and messages that
+// wait for the inbox are lost. It is called once.
+func (s *Simulator) Run(ctx context.Context) error {
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	var working sync.WaitGroup
+	working.Go(func() { s.agenda.Run(work) })
+	working.Go(func() { s.pool.Run(work) })
+	working.Go(func() { s.courier.Run(work) })
+
+	ended := make(chan error, len(s.servers))
+	for _, server := range s.servers {
+		go func() { ended <- server.http.Serve(server.listener) }()
+	}
+	var faults []error
+	running := len(s.servers)
+	select {
+	case <-ctx.Done():
+	case err := <-ended:
+		faults = append(faults, err)
+		running--
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
+	defer cancel()
+	for _, server := range s.servers {
+		if err := server.http.Shutdown(drain); err != nil {
+			faults = append(faults, err, server.http.Close())
+		}
+	}
+	for range running {
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			faults = append(faults, err)
+		}
+	}
+	stopWork()
+	working.Wait()
+	return errors.Join(faults...)
+}
+
+// Close releases the addresses of a simulator that is not run.
+func (s *Simulator) Close() error {
+	var faults []error
+	for _, server := range s.servers {
+		if server.listener != nil {
+			faults = append(faults, server.listener.Close())
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// DUISAddr returns the host:port of the DCC's services.
+func (s *Simulator) DUISAddr() string { return s.servers[0].listener.Addr().String() }
+
+// SMKIAddr returns the host:port of the SMKI service.
+func (s *Simulator) SMKIAddr() string { return s.servers[1].listener.Addr().String() }
+
+// ControlAddr returns the host:port of the control API.
+func (s *Simulator) ControlAddr() string { return s.servers[2].listener.Addr().String() }
+
+// SetRespondTo changes the URL of the User's inbox.
+func (s *Simulator) SetRespondTo(url string) { s.courier.SetURL(url) }
+
+// SetFaults has another profile hold from now on. What was accepted before
+// keeps its fate.
+func (s *Simulator) SetFaults(p fault.Profile) { s.line.set(p) }
+
+// Truth returns the state of a device (ESME, GSME, GPF) as it was when it gave
+// the response with this counter; ok is false if it gave none.
+func (s *Simulator) Truth(device servicerequests.EUI, counter uint64) (state meter.State, ok bool) {
+	return s.population.truth(device, counter)
+}
+
+// Device returns a meter as it is now.
+func (s *Simulator) Device(device servicerequests.EUI) (m fleet.Meter, ok bool) {
+	return s.population.snapshot(device)
+}
+
+// Press is the consumer's button on a meter. It says whether the supply is
+// enabled by it. The error is [ErrNoSuchDevice].
+func (s *Simulator) Press(device servicerequests.EUI) (enabled bool, err error) {
+	enabled, alerts, err := s.population.press(device, s.line.pressFault(device), s.clock.Now())
+	for _, alert := range alerts {
+		s.dcc.Alert(alert)
+	}
+	return enabled, err
+}
+
+// Summary counts what has happened so far. It looks at every meter.
+func (s *Simulator) Summary() Summary {
+	summary := Summary{
+		Seed: s.fleet.Seed, Faults: s.line.world.Load().Name, Meters: s.fleet.Len(),
+		States:            s.population.states(),
+		DuplicateRequests: s.dcc.Duplicates(),
+		InFlight:          s.hubs.Waiting(),
+		Deliveries:        s.courier.Counts(),
+	}
+	s.tally.fill(&summary)
+	return summary
+}
