@@ -70,8 +70,8 @@ func (e Expected) header(u *UseCase) Header {
 	return Header{CRA: CRACommand, Counter: e.ID.Counter, Originator: e.ID.Originator, Target: e.ID.Target, Code: u.Code}
 }
 
-// Longest permitted payload: GCS21b, 119 bytes, but for the ECS26a read, which
-// needs no stack buffer.
+// longestPreCommand has room for the longest permitted one: ECS02 for a twin
+// element, 157 bytes. It keeps Match and AppendPreCommand off the heap.
 const longestPreCommand = 192
 
 // Match says whether preCommand is exactly what may come back from the DCC for

@@ -53,7 +53,7 @@ const (
 	changePaymentMode = "\x01\x09\x01\x01\x07\x05\x00\x15\x01\x00\x06\x00\x00\x00\x00"
 	gasNow            = "\x00\x00\x00\x00"
 	gasCredit         = "\x94\x0C"         // payment control configuration 0C94
-	gasLeaveCutOff    = "\xFF\xFF\xFF\xFF" // cut-off value -1: leave it as it is (decision 26)
+	gasLeaveCutOff    = "\xFF\xFF\xFF\xFF" // cut-off value -1: leave it as it is
 
 	changeSupply    = "\x01\x09\x01\x01\x07\x02\x00\x15\x01\x00\x0B\x00\x00\x00\x00"
 	changeSupplyNow = "\x00\x00\x00\x00" + gasNow // request time 0, implementation time
@@ -67,7 +67,7 @@ type insertion uint8
 const (
 	nothing   insertion = iota
 	invokeID            // low three bytes of the originator counter
-	eventTime           // four bytes, any value: decision 1
+	eventTime           // four bytes, any value: the DCC's clock
 )
 
 // template is the payload of a permitted request, whole. Two fields of a payload

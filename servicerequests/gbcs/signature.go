@@ -47,6 +47,9 @@ func Sign(preCommand []byte, signer crypto.Signer) ([]byte, error) {
 		return nil, err
 	}
 	use, _ := LookupUseCase(m.Code)
+	if use.Service == 0 {
+		return nil, fmt.Errorf("sign: %w: %s", ErrNoPreCommand, codeName(m.Code))
+	}
 	e := Expected{Service: use.Service, Device: use.Device, ID: m.ID()}
 	if err := e.Match(preCommand); err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
