@@ -1,0 +1,219 @@
+package directory
+
+import (
+	"cmp"
+	"context"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+)
+
+var (
+	// ErrUnavailable says that the SMKI service could not be asked, or did not
+	// answer sensibly. Asking again may help.
+	ErrUnavailable = errors.New("directory: the SMKI service cannot be asked")
+
+	// ErrNoCertificate says that the service has no certificate in use for the
+	// device, or none that can be believed.
+	ErrNoCertificate = errors.New("directory: no certificate")
+)
+
+// DeviceKeys are a device's public keys, both on P-256.
+type DeviceKeys struct {
+	DigitalSignature *ecdsa.PublicKey
+	KeyAgreement     *ecdh.PublicKey
+}
+
+// Options configures a Directory.
+type Options struct {
+	URL    string       // of the SMKI service, without its paths
+	Client *http.Client // nil: one that follows no redirect and uses no proxy
+	APIKey string       // sent with each question
+
+	// Authorities are the certificates that a device certificate must chain to,
+	// each of them trusted: at least one root.
+	Authorities []*smki.Certificate
+
+	Timeout time.Duration // of all questions for one device together, real time; 0: 20 s
+	Devices int           // whose keys are kept, at about 300 bytes each; 0: 100,000
+}
+
+// Validate joins all faults, each with its field.
+func (o Options) Validate() error {
+	var errs []error
+	if u, err := url.Parse(o.URL); err != nil {
+		errs = append(errs, fmt.Errorf("url: %w", err))
+	} else if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		errs = append(errs, fmt.Errorf("url %q: want http://host or https://host", o.URL))
+	}
+	if len(o.Authorities) == 0 {
+		errs = append(errs, errors.New("authorities: there is none"))
+	}
+	if o.Timeout < 0 || o.Devices < 0 {
+		errs = append(errs, errors.New("timeout and devices must not be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// Directory is safe for concurrent use.
+type Directory struct {
+	service     service
+	authorities []*smki.Certificate
+	timeout     time.Duration
+
+	mu       sync.Mutex
+	cache    cache
+	underWay map[servicerequests.EUI]*lookup
+}
+
+// lookup is one set of questions under way; done is closed when keys and err
+// are set.
+type lookup struct {
+	done chan struct{}
+	keys DeviceKeys
+	err  error
+}
+
+// New makes a directory that knows no device yet. It does not connect.
+func New(o Options) (*Directory, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	base, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	client := o.Client
+	if client == nil {
+		client = &http.Client{
+			Transport:     &http.Transport{MaxConnsPerHost: 16, MaxIdleConnsPerHost: 16, IdleConnTimeout: 90 * time.Second},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	return &Directory{
+		service:     service{client: client, base: base, apiKey: o.APIKey},
+		authorities: o.Authorities,
+		timeout:     cmp.Or(o.Timeout, 20*time.Second),
+		cache:       newCache(cmp.Or(o.Devices, 100_000)),
+		underWay:    map[servicerequests.EUI]*lookup{},
+	}, nil
+}
+
+// Keys returns the keys of a device: kept ones, or those of the SMKI service.
+// However many callers ask for one device at a time, the service is asked once.
+// Errors wrap [ErrUnavailable] or [ErrNoCertificate], and are not kept.
+func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (DeviceKeys, error) {
+	d.mu.Lock()
+	if keys, ok := d.cache.get(device); ok {
+		d.mu.Unlock()
+		return keys.unpack()
+	}
+	l, ok := d.underWay[device]
+	if !ok {
+		l = &lookup{done: make(chan struct{})}
+		d.underWay[device] = l
+		// The answer is for everybody who waits, so it does not end with the one
+		// who asked first; the time-out ends it.
+		go d.find(context.WithoutCancel(ctx), device, l)
+	}
+	d.mu.Unlock()
+	select {
+	case <-l.done:
+		return l.keys, l.err
+	case <-ctx.Done():
+		return DeviceKeys{}, fmt.Errorf("%w: %s: %w", ErrUnavailable, device, ctx.Err())
+	}
+}
+
+// Close closes the connections that are not in use.
+func (d *Directory) Close() { d.service.client.CloseIdleConnections() }
+
+// find asks the service and ends the lookup.
+func (d *Directory) find(ctx context.Context, device servicerequests.EUI, l *lookup) {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	l.keys, l.err = d.ask(ctx, device)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l.err == nil {
+		d.cache.put(device, pack(l.keys))
+	}
+	delete(d.underWay, device)
+	close(l.done)
+}
+
+func (d *Directory) ask(ctx context.Context, device servicerequests.EUI) (keys DeviceKeys, err error) {
+	found, err := d.service.search(ctx, device)
+	if err != nil {
+		return keys, fmt.Errorf("%s: %w", device, err)
+	}
+	signing, err := d.certificate(ctx, device, found, "DS", smki.DigitalSignature)
+	if err != nil {
+		return keys, err
+	}
+	agreement, err := d.certificate(ctx, device, found, "KA", smki.KeyAgreement)
+	if err != nil {
+		return keys, err
+	}
+	keys.DigitalSignature = signing.PublicKey
+	if keys.KeyAgreement, err = agreement.ECDH(); err != nil {
+		return DeviceKeys{}, fmt.Errorf("%w: %s: %w", ErrNoCertificate, device, err)
+	}
+	return keys, nil
+}
+
+// candidates bounds how many certificates of one purpose are fetched.
+const candidates = 4
+
+// certificate fetches the certificates in use for one purpose and returns the
+// youngest that can be believed.
+func (d *Directory) certificate(ctx context.Context, device servicerequests.EUI, found []result, code string, usage smki.Usage) (*smki.Certificate, error) {
+	var best *smki.Certificate
+	reason := errors.New("none is in use")
+	fetched := 0
+	for _, r := range found {
+		if r.status != "I" || r.usage != code || fetched == candidates {
+			continue
+		}
+		fetched++
+		der, err := d.service.retrieve(ctx, r.serial)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", device, err)
+		}
+		c, err := d.believe(der, device, usage)
+		if err != nil {
+			reason = fmt.Errorf("serial %s: %w", r.serial, err)
+		} else if best == nil || c.NotBefore.After(best.NotBefore) {
+			best = c
+		}
+	}
+	if best == nil {
+		return nil, fmt.Errorf("%w for %s, %s: %w", ErrNoCertificate, device, usage, reason)
+	}
+	return best, nil
+}
+
+// believe reads a certificate and holds it against everything it must be.
+// Validity in time is not looked at: device certificates do not expire.
+func (d *Directory) believe(der []byte, device servicerequests.EUI, usage smki.Usage) (*smki.Certificate, error) {
+	c, err := smki.ParseCertificate(der)
+	switch {
+	case err != nil:
+		return nil, err
+	case !c.Device:
+		return nil, errors.New("it is no device's")
+	case c.EUI != device:
+		return nil, fmt.Errorf("it is that of %s", c.EUI)
+	case c.Usage != usage:
+		return nil, fmt.Errorf("it is for %s", c.Usage)
+	}
+	return c, c.VerifyChain(d.authorities)
+}

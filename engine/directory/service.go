@@ -1,0 +1,123 @@
+package directory
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/xmltree"
+)
+
+// service is the SMKI service as a client sees it.
+type service struct {
+	client *http.Client
+	base   *url.URL
+	apiKey string
+}
+
+// result is one entry of a search.
+type result struct{ serial, status, usage string }
+
+// maxReply bounds a reply, in bytes: a certificate has about 500, and a search
+// answers for one device.
+const maxReply = 256 << 10
+
+func (s service) search(ctx context.Context, device servicerequests.EUI) ([]result, error) {
+	root, err := s.post(ctx, "certificatesearch",
+		"<CertificateSearchRequest><CertificateSubjectAltName>"+device.String()+"</CertificateSubjectAltName></CertificateSearchRequest>")
+	if err != nil {
+		return nil, err
+	}
+	var found []result
+	for n := range root.Descendants() {
+		if n.Local() == "Result" {
+			found = append(found, result{
+				serial: child(n, "CertificateSerial"),
+				status: child(n, "CertificateStatus"),
+				usage:  child(n, "CertificateUsage"),
+			})
+		}
+	}
+	return found, nil
+}
+
+func (s service) retrieve(ctx context.Context, serial string) (der []byte, err error) {
+	if strings.Trim(serial, "0123456789") != "" || serial == "" {
+		return nil, fmt.Errorf("%w: it names a certificate by %.60q", ErrUnavailable, serial)
+	}
+	root, err := s.post(ctx, "retrievecertificate",
+		"<CertificateDataRequest><CertificateSerial>"+serial+"</CertificateSerial></CertificateDataRequest>")
+	if err != nil {
+		return nil, err
+	}
+	for n := range root.Descendants() {
+		if n.Local() != "CertificateBody" {
+			continue
+		}
+		text, _ := n.Text()
+		der, err = base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+		if err != nil {
+			return nil, fmt.Errorf("%w: certificate %s: %w", ErrUnavailable, serial, err)
+		}
+		return der, nil
+	}
+	return nil, fmt.Errorf("%w: no body in the answer for certificate %s", ErrUnavailable, serial)
+}
+
+// post asks one question and returns the root of the answer. Every fault but
+// "none found" leaves the question open.
+func (s service) post(ctx context.Context, question, body string) (root xmltree.Node, err error) {
+	u := s.base.JoinPath("services", question)
+	u.RawQuery = url.Values{"apikey": {s.apiKey}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(body))
+	if err != nil {
+		return root, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	req.Header.Set("Content-Type", "application/xml")
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return root, fmt.Errorf("%w: %s: %w", ErrUnavailable, question, withoutURL(err))
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	switch {
+	case resp.StatusCode == http.StatusPaymentRequired:
+		return root, fmt.Errorf("%w: the SMKI service knows none", ErrNoCertificate)
+	case resp.StatusCode != http.StatusOK:
+		return root, fmt.Errorf("%w: %s: HTTP status %d", ErrUnavailable, question, resp.StatusCode)
+	case err != nil:
+		return root, fmt.Errorf("%w: %s: %w", ErrUnavailable, question, err)
+	case len(raw) > maxReply:
+		return root, fmt.Errorf("%w: %s: answer over %d bytes", ErrUnavailable, question, maxReply)
+	}
+	doc, err := xmltree.Parse(raw)
+	if err != nil {
+		return root, fmt.Errorf("%w: %s: %w", ErrUnavailable, question, err)
+	}
+	return doc.Root(), nil
+}
+
+// withoutURL takes the URL, and with it the API key, out of an error.
+func withoutURL(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// child returns the text of the first child with this local name.
+func child(n xmltree.Node, local string) string {
+	for c := range n.Children() {
+		if c.Local() == local {
+			text, _ := c.Text()
+			return strings.TrimSpace(text)
+		}
+	}
+	return ""
+}
