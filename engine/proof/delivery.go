@@ -1,0 +1,168 @@
+package proof
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"safemode/engine/directory"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+)
+
+// Delivery is a proven asynchronous message. Exactly one of Result, Alert and
+// DCCAlert is set, or none: then the DCC says by Code that no answer came.
+type Delivery struct {
+	ID               servicerequests.RequestID // of the request it answers; zero for alerts
+	Device           servicerequests.EUI       // that answers or alerts, or was asked; 0 for DCC Alerts
+	Code             servicerequests.ResponseCode
+	At               time.Time // by the DCC's clock
+	Signed           bool      // false: it may steer waiting and retries, nothing else
+	ServiceReference string    // like 6.2; empty for alerts
+	SRV              string    // like 6.2.9; empty for alerts
+
+	Message  *gbcs.Message // of Result and Alert
+	Result   *gbcs.Response
+	Alert    *gbcs.Alert
+	DCCAlert *duis.DCCAlert
+}
+
+// Delivery proves what was delivered to the inbox. Asking for a device's keys
+// ends with ctx.
+func (v *Verifier) Delivery(ctx context.Context, raw []byte) (Delivery, error) {
+	o, err := v.read(raw)
+	if err != nil {
+		return Delivery{}, err
+	}
+	d := Delivery{
+		Code: o.Code, At: o.At, Signed: o.signed,
+		ServiceReference: o.ServiceReference, SRV: o.SRV,
+	}
+	if o.Content == nil {
+		err = d.silence(o)
+	} else if !o.signed {
+		err = o.fault(ErrUnverified, errors.New("data without a signature"))
+	} else {
+		switch c := o.Content.(type) {
+		case duis.DeviceResponse:
+			err = v.result(ctx, o, c.Payload, &d)
+		case duis.DeviceAlert:
+			err = v.alert(ctx, o, c.Code, c.Payload, &d)
+		case duis.FutureDatedAlert:
+			err = v.alert(ctx, o, c.Code, c.Payload, &d)
+		case duis.DCCAlert:
+			d.DCCAlert = &c
+		default:
+			err = o.fault(ErrInvalid, fmt.Errorf("%T is not delivered to an inbox", c))
+		}
+	}
+	if err != nil {
+		return Delivery{}, err
+	}
+	return d, nil
+}
+
+// silence takes a message without data: the DCC could not reach the device or
+// got no answer.
+func (d *Delivery) silence(o outer) error {
+	switch o.Code.Class() {
+	case servicerequests.CodeSuccess, servicerequests.CodeAcknowledged:
+		return o.fault(ErrUnverified, fmt.Errorf("code %s without data", o.Code))
+	case servicerequests.CodeUnreachable, servicerequests.CodeNoResponse:
+	default:
+		if !o.signed {
+			return o.fault(ErrUnverified, fmt.Errorf("code %s without a signature", o.Code))
+		}
+	}
+	if o.RequestID == (servicerequests.RequestID{}) {
+		return o.fault(ErrInvalid, errors.New("it names no request"))
+	}
+	d.ID, d.Device = o.RequestID, o.RequestID.Target
+	return nil
+}
+
+// result proves a device's response.
+func (v *Verifier) result(ctx context.Context, o outer, payload []byte, d *Delivery) error {
+	m, err := gbcs.Parse(payload)
+	if err != nil {
+		return o.fault(ErrInvalid, err)
+	}
+	useCase, ok := gbcs.LookupUseCase(m.Code)
+	switch {
+	case o.Code.Class() != servicerequests.CodeSuccess:
+		return o.fault(ErrUnverified, fmt.Errorf("a device's response with code %s", o.Code))
+	case m.Kind != gbcs.KindResponse:
+		return o.fault(ErrUnverified, fmt.Errorf("a %v where a response belongs", m.Kind))
+	case m.ID().Reversed() != o.RequestID:
+		return o.fault(ErrUnverified, fmt.Errorf("the XML answers %s, the message in it %s", o.RequestID, m.ID().Reversed()))
+	case o.ResponseID != servicerequests.RequestID{} && o.ResponseID != m.ID():
+		return o.fault(ErrUnverified, fmt.Errorf("its Response ID is %s, the message's %s", o.ResponseID, m.ID()))
+	case !ok:
+		return o.fault(ErrInvalid, fmt.Errorf("%w: %04X", gbcs.ErrUnknownUseCase, m.Code))
+	case useCase.SRV != o.SRV:
+		return o.fault(ErrUnverified, fmt.Errorf("the XML answers SRV %s, the message in it is %s", o.SRV, useCase))
+	case useCase.Critical != (m.Signature != nil):
+		return o.fault(ErrUnverified, fmt.Errorf("%s with the wrong protection", useCase))
+	}
+	if err := v.prove(ctx, o, m, gbcs.ModeResponse); err != nil {
+		return err
+	}
+	result, err := gbcs.DecodeResponse(m)
+	if err != nil {
+		return o.fault(ErrInvalid, err)
+	}
+	d.ID, d.Device, d.Message, d.Result = o.RequestID, m.Originator, m, &result
+	return nil
+}
+
+// alert proves a device's alert.
+func (v *Verifier) alert(ctx context.Context, o outer, code uint16, payload []byte, d *Delivery) error {
+	m, err := gbcs.Parse(payload)
+	if err != nil {
+		return o.fault(ErrInvalid, err)
+	}
+	alert, err := gbcs.DecodeAlert(m)
+	if err != nil {
+		return o.fault(ErrInvalid, err)
+	}
+	if alert.Code != code {
+		return o.fault(ErrUnverified, fmt.Errorf("the XML says alert %04X, the message in it %04X", code, alert.Code))
+	}
+	if err := v.prove(ctx, o, m, gbcs.ModeAlert); err != nil {
+		return err
+	}
+	d.Device, d.Message, d.Alert = m.Originator, m, &alert
+	return nil
+}
+
+// prove checks the device's signature, or the MAC between it and the originator
+// that the message is addressed to.
+func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbcs.Mode) error {
+	own, ok := v.keyAgreement[m.Target]
+	if !ok {
+		return o.fault(ErrUnverified, fmt.Errorf("it is addressed to %s, which is none of ours", m.Target))
+	}
+	keys, err := v.devices.Keys(ctx, m.Originator)
+	switch {
+	case errors.Is(err, directory.ErrUnavailable):
+		return o.fault(ErrUndecided, err)
+	case err != nil:
+		return o.fault(ErrUnverified, err)
+	}
+	if m.Signature != nil {
+		if err := m.VerifySignature(keys.DigitalSignature); err != nil {
+			return o.fault(ErrUnverified, fmt.Errorf("%s: %w", m.Originator, err))
+		}
+		return nil
+	}
+	key, err := gbcs.DeriveKey(own, keys.KeyAgreement, mode, m.Originator, m.Counter, m.Target)
+	if err == nil {
+		err = m.VerifyMAC(key)
+	}
+	if err != nil {
+		return o.fault(ErrUnverified, fmt.Errorf("%s: %w", m.Originator, err))
+	}
+	return nil
+}

@@ -1,0 +1,36 @@
+// Package proof decides what of the DCC's messages may be believed. It is the
+// one verifier for the replies that the gateway gets and for what the inbox is
+// given.
+//
+// It reads data only from the bytes that a pinned key of the DCC has signed, and
+// a device's answer only after the device's own signature or MAC has been
+// checked as well: the DCC cannot speak for a meter. It keeps nothing, asks only
+// for devices' keys, and does not know which requests are open: that an answer
+// is proven does not mean that it was asked for.
+//
+// # Who may say what
+//
+//	Pre-Command                    a Transform certificate
+//	every other response, alerts   an XML-signing certificate of the DCC
+//	device response, alert inside  critical: the device's signature
+//	                               else: the MAC between device and originator
+//	I99, E code without data       may be unsigned in a reply
+//	E20, E21, E30 without data     may be unsigned in a delivery
+//
+// Transform and XML-signing may be the same certificate. A signature that is
+// there must be good, also where it could have been left out. What is unsigned
+// steers waiting and retries and nothing else.
+//
+// A certificate is chosen by issuer and serial from those configured, never
+// taken from the message. Their validity in time and revocation are for whoever
+// configures them.
+//
+// # What an error means
+//
+//	ErrInvalid      it is no DUIS or GBCS message, or not of a kind that comes this way
+//	ErrUnverified   a proof is missing or fails, or parts do not belong together
+//	ErrUndecided    a device's keys could not be asked for: try again later
+//
+// Every error is an *Error. Its FromDCC tells what the DCC has signed from what
+// any stranger may have sent: only the former may trip a wire (decision 43).
+package proof

@@ -1,0 +1,184 @@
+package proof
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"errors"
+	"fmt"
+	"maps"
+
+	"safemode/engine/directory"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/smki"
+	"safemode/servicerequests/xmldsig"
+)
+
+// What became of a message that is not believed; see the package comment.
+var (
+	ErrInvalid    = errors.New("proof: message cannot be read")
+	ErrUnverified = errors.New("proof: message is not proven")
+	ErrUndecided  = errors.New("proof: keys cannot be asked for")
+)
+
+// Error is every error of this package. It wraps its Kind and its cause.
+type Error struct {
+	Kind    error                     // ErrInvalid, ErrUnverified or ErrUndecided
+	FromDCC bool                      // a key of the DCC has signed the message all the same
+	ID      servicerequests.RequestID // that the message names, if FromDCC; zero if none
+	Err     error                     // why
+}
+
+func (e *Error) Error() string { return e.Kind.Error() + ": " + e.Err.Error() }
+
+// Unwrap returns Kind and Err.
+func (e *Error) Unwrap() []error { return []error{e.Kind, e.Err} }
+
+// Devices finds the public keys of a device. It is used by several goroutines.
+// Where the keys could not be asked for, the error wraps
+// [directory.ErrUnavailable]; any other error means that there are none.
+type Devices interface {
+	Keys(ctx context.Context, device servicerequests.EUI) (directory.DeviceKeys, error)
+}
+
+// Options configures a Verifier. All fields are required.
+type Options struct {
+	Transform    []*smki.Certificate // the DCC's keys for responses that carry Pre-Commands
+	XMLSigning   []*smki.Certificate // the DCC's keys for the other responses and the alerts
+	KeyAgreement map[servicerequests.EUI]*ecdh.PrivateKey
+	Devices      Devices
+}
+
+// Verifier is safe for concurrent use.
+type Verifier struct {
+	transform    pinned
+	xmlSigning   pinned
+	either       pinned
+	keyAgreement map[servicerequests.EUI]*ecdh.PrivateKey
+	devices      Devices
+}
+
+// pinned is a set of certificates' keys; it is the [xmldsig.Keys] of one role.
+type pinned map[xmldsig.KeyRef]*ecdsa.PublicKey
+
+// Key implements [xmldsig.Keys].
+func (p pinned) Key(ref xmldsig.KeyRef) (*ecdsa.PublicKey, error) {
+	if key, ok := p[ref]; ok {
+		return key, nil
+	}
+	return nil, xmldsig.ErrUnknownKey
+}
+
+// New makes a verifier. It refuses certificates that may not sign the DCC's
+// responses, and key agreement keys that are not on P-256; faults are joined.
+func New(o Options) (*Verifier, error) {
+	var errs []error
+	transform, err := pin("transform", o.Transform)
+	errs = append(errs, err)
+	xmlSigning, err := pin("xml_signing", o.XMLSigning)
+	errs = append(errs, err)
+	for originator, key := range o.KeyAgreement {
+		if originator == 0 || key == nil || key.Curve() != ecdh.P256() {
+			errs = append(errs, fmt.Errorf("key_agreement.%s: want a P-256 key", originator))
+		}
+	}
+	if len(o.KeyAgreement) == 0 {
+		errs = append(errs, errors.New("key_agreement: there is none"))
+	}
+	if o.Devices == nil {
+		errs = append(errs, errors.New("devices: missing"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	either := maps.Clone(transform)
+	maps.Copy(either, xmlSigning)
+	return &Verifier{
+		transform:    transform,
+		xmlSigning:   xmlSigning,
+		either:       either,
+		keyAgreement: maps.Clone(o.KeyAgreement),
+		devices:      o.Devices,
+	}, nil
+}
+
+func pin(field string, certificates []*smki.Certificate) (pinned, error) {
+	if len(certificates) == 0 {
+		return nil, fmt.Errorf("%s: there is none", field)
+	}
+	keys := pinned{}
+	for _, c := range certificates {
+		ref, err := xmldsig.NewKeyRef(c.Issuer, c.SerialText())
+		if err == nil {
+			err = c.CheckPurpose(smki.SignsResponses)
+		}
+		if err == nil && c.PublicKey.Curve != elliptic.P256() {
+			err = errors.New("the key is not on P-256")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", field, c.Subject, err)
+		}
+		keys[ref] = c.PublicKey
+	}
+	return keys, nil
+}
+
+// outer is a message of the DCC after its XML signature, if any, was checked.
+type outer struct {
+	duis.Response
+	signed bool
+}
+
+// read proves and decodes the outside of a message: the XML, with the signature
+// that its content needs.
+func (v *Verifier) read(raw []byte) (outer, error) {
+	proven, err := xmldsig.Verify(raw, v.either)
+	switch {
+	case errors.Is(err, xmldsig.ErrUnsigned):
+		r, err := duis.DecodeResponse(raw)
+		if err != nil {
+			return outer{}, &Error{Kind: ErrInvalid, Err: err}
+		}
+		return outer{Response: r}, nil
+	case err != nil:
+		return outer{}, &Error{Kind: faultKind(err), Err: err}
+	}
+	r, err := duis.DecodeResponse(proven.Document)
+	if err != nil {
+		return outer{}, &Error{Kind: ErrInvalid, FromDCC: true, Err: err}
+	}
+	o := outer{Response: r, signed: true}
+	role, name := v.xmlSigning, "XML-signing"
+	if _, ok := r.Content.(duis.PreCommand); ok {
+		role, name = v.transform, "Transform"
+	} else if r.Content == nil {
+		role = v.either // an error that a Transform request got has either signature
+	}
+	if _, ok := role[proven.KeyRef]; !ok {
+		return o, o.fault(ErrUnverified, fmt.Errorf("%s is no %s certificate", proven.KeyRef, name))
+	}
+	return o, nil
+}
+
+// faultKind tells a document that is none from one that is not proven.
+func faultKind(err error) error {
+	for _, unproven := range []error{
+		xmldsig.ErrProfile, xmldsig.ErrDigest, xmldsig.ErrUnknownKey, xmldsig.ErrSignature, xmldsig.ErrKey,
+	} {
+		if errors.Is(err, unproven) {
+			return ErrUnverified
+		}
+	}
+	return ErrInvalid
+}
+
+// fault makes the error of a message whose outside could be read.
+func (o outer) fault(kind, err error) error {
+	e := &Error{Kind: kind, FromDCC: o.signed, Err: err}
+	if o.signed {
+		e.ID = o.RequestID
+	}
+	return e
+}
