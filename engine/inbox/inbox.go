@@ -1,0 +1,205 @@
+package inbox
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"safemode/engine/journal"
+	"safemode/engine/proof"
+	"safemode/servicerequests"
+)
+
+// Path is where the handler expects to be mounted (as DCC Boxed calls it).
+const Path = "/smartdcc/duis"
+
+// Verifier proves messages. It is used by many goroutines. Errors are
+// [*proof.Error].
+type Verifier interface {
+	Delivery(ctx context.Context, raw []byte) (proof.Delivery, error)
+}
+
+// Options configures an Inbox. Fields are required unless they say otherwise.
+// Durations are real time.
+type Options struct {
+	Verifier Verifier
+
+	// Commit makes a record durable before it returns. After an error the DCC is
+	// asked to send again.
+	Commit func(ctx context.Context, record journal.Record) error
+
+	// Deliver hands a proven and durable message over, in no order. It is called
+	// by many goroutines and must not wait for the network or the disk.
+	Deliver func(proof.Delivery)
+
+	// Refused is told of a message that the DCC has signed and that is not
+	// believed, once it is recorded. Optional.
+	Refused func(*proof.Error)
+
+	// Awaits says whether an unsigned message about this request can be of use:
+	// it keeps a stranger from filling the journal. Nil: every one can.
+	Awaits func(servicerequests.RequestID) bool
+
+	Now        func() time.Time // the sweep's clock
+	Log        *zap.Logger
+	Registerer prometheus.Registerer
+
+	MaxBody    int64         // bytes of a message; 0: 1 MiB
+	Concurrent int           // messages being proven or written at once; 0: 64 for each CPU, because most wait for the disk
+	Timeout    time.Duration // of one message, reading it included; 0: 20 s
+}
+
+// Validate joins all faults.
+func (o Options) Validate() error {
+	var errs []error
+	if o.Verifier == nil || o.Commit == nil || o.Deliver == nil || o.Now == nil || o.Log == nil || o.Registerer == nil {
+		errs = append(errs, errors.New("verifier, commit, deliver, now, log and registerer are required"))
+	}
+	if o.MaxBody < 0 || o.Concurrent < 0 || o.Timeout < 0 {
+		errs = append(errs, errors.New("max_body, concurrent and timeout must not be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// Inbox is an [http.Handler].
+type Inbox struct {
+	o       Options
+	metrics *metrics
+	slots   chan struct{} // one token for each message being worked on
+}
+
+// New makes an inbox.
+func New(o Options) (*Inbox, error) {
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("inbox: %w", err)
+	}
+	o.MaxBody = cmp.Or(o.MaxBody, 1<<20)
+	o.Concurrent = cmp.Or(o.Concurrent, 64*runtime.GOMAXPROCS(0))
+	o.Timeout = cmp.Or(o.Timeout, 20*time.Second)
+	return &Inbox{o: o, metrics: newMetrics(o.Registerer), slots: make(chan struct{}, o.Concurrent)}, nil
+}
+
+// ServeHTTP takes one message in.
+func (i *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), i.o.Timeout)
+	defer cancel()
+	// A handler under test may have no connection to put a deadline on.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(i.o.Timeout))
+
+	raw, status := i.receive(w, r)
+	if status == 0 {
+		status = i.take(ctx, raw)
+	}
+	i.metrics.answered(status)
+	if status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", http.MethodPost)
+	}
+	w.WriteHeader(status)
+}
+
+// receive reads the body; status is the refusal, or 0.
+func (i *Inbox) receive(w http.ResponseWriter, r *http.Request) (raw []byte, status int) {
+	if r.Method != http.MethodPost {
+		return nil, http.StatusMethodNotAllowed
+	}
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/xml" && media != "text/xml" {
+		return nil, http.StatusUnsupportedMediaType
+	}
+	if r.ContentLength > i.o.MaxBody {
+		return nil, http.StatusRequestEntityTooLarge
+	}
+	raw, err = io.ReadAll(http.MaxBytesReader(w, r.Body, i.o.MaxBody))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, http.StatusRequestEntityTooLarge
+	}
+	if err != nil { // it was cut short or too slow, which is no judgement of it
+		return nil, http.StatusServiceUnavailable
+	}
+	return raw, 0
+}
+
+// take proves the message, makes it durable and hands it over.
+func (i *Inbox) take(ctx context.Context, raw []byte) (status int) {
+	select {
+	case i.slots <- struct{}{}:
+		defer func() { <-i.slots }()
+	case <-ctx.Done():
+		return http.StatusServiceUnavailable
+	}
+	d, err := i.o.Verifier.Delivery(ctx, raw)
+	if err != nil {
+		return i.refuse(ctx, raw, err)
+	}
+	if !d.Signed && i.o.Awaits != nil && !i.o.Awaits(d.ID) {
+		return http.StatusBadRequest
+	}
+	if err := i.o.Commit(ctx, i.record(d, raw)); err != nil {
+		i.o.Log.Error("delivery not written: the DCC is asked to send it again", zap.Stringer("request_id", d.ID), zap.Error(err))
+		return http.StatusServiceUnavailable
+	}
+	i.o.Deliver(d)
+	return http.StatusNoContent
+}
+
+// refuse answers for a message that is not believed.
+func (i *Inbox) refuse(ctx context.Context, raw []byte, err error) (status int) {
+	unproven, ok := errors.AsType[*proof.Error](err)
+	switch {
+	case !ok, errors.Is(err, proof.ErrUndecided):
+		i.o.Log.Warn("delivery not decided: the DCC is asked to send it again", zap.Error(err))
+		return http.StatusServiceUnavailable
+	case !unproven.FromDCC:
+		return http.StatusBadRequest
+	}
+	i.o.Log.Warn("signed by the DCC and not believed", zap.Stringer("request_id", unproven.ID), zap.Error(err))
+	digest := sha256.Sum256(raw)
+	record := journal.Record{
+		At: i.o.Now(), Kind: journal.Refused, Device: unproven.ID.Target, ID: unproven.ID, Code: journal.RefusedUnverified,
+		Body: journal.Encode(journal.RefusedBody{Reason: err.Error(), SHA256: hex.EncodeToString(digest[:])}),
+	}
+	if err := i.o.Commit(ctx, record); err != nil {
+		i.o.Log.Error("refusal not written: the DCC is asked to send it again", zap.Error(err))
+		return http.StatusServiceUnavailable
+	}
+	if i.o.Refused != nil {
+		i.o.Refused(unproven)
+	}
+	return http.StatusBadRequest
+}
+
+// record is a proven message as the journal keeps it.
+func (i *Inbox) record(d proof.Delivery, raw []byte) journal.Record {
+	r := journal.Record{
+		At: i.o.Now(), Kind: journal.Response, Device: d.Device, Service: serviceOf(d.SRV), ID: d.ID,
+		Code: string(d.Code), Body: raw,
+	}
+	switch {
+	case d.Alert != nil:
+		r.Kind, r.Code = journal.Alert, fmt.Sprintf("%04X", d.Alert.Code)
+	case d.DCCAlert != nil:
+		r.Kind, r.Code = journal.Alert, d.DCCAlert.Code
+	}
+	return r
+}
+
+// serviceOf finds the member of the permitted set that an SRV names; 0 if none.
+func serviceOf(srv string) servicerequests.Service {
+	for _, s := range servicerequests.Services {
+		if s.SRV() == srv {
+			return s
+		}
+	}
+	return 0
+}
