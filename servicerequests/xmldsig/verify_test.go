@@ -1,0 +1,153 @@
+package xmldsig_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"safemode/servicerequests/xmldsig"
+)
+
+func TestVerifySignedByDCC(t *testing.T) {
+	tests := []struct {
+		file, certificate string
+		want              error
+	}{
+		{"response-11.2-signed.xml", "dsp-xml-signing-older.pem", nil},
+		{"response-8.2-signed.xml", "dsp-xml-signing-acb.pem", nil},
+		{"response-11.2-badsignature.xml", "dsp-xml-signing-older.pem", xmldsig.ErrSignature},
+		{"response-8.2-signed.xml", "dsp-xml-signing-older.pem", xmldsig.ErrUnknownKey},
+		{"acknowledgement-error-unsigned.xml", "dsp-xml-signing-older.pem", xmldsig.ErrUnsigned},
+	}
+	for _, tt := range tests {
+		doc := vector(t, "duis/"+tt.file)
+		proven, err := xmldsig.Verify(doc, pinnedPEM(t, vector(t, "duis/"+tt.certificate)))
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%s with %s: %v, want %v", tt.file, tt.certificate, err, tt.want)
+		}
+		if err == nil && (!strings.Contains(string(proven.Document), "<sr:ResponseCode>I0<") || strings.Contains(string(proven.Document), "Signature")) {
+			t.Errorf("%s: proven %s", tt.file, proven.Document)
+		}
+	}
+}
+
+// DCC's tool drops white space between elements before it digests, so a signed
+// document may come indented.
+func TestVerifyIndented(t *testing.T) {
+	doc := vector(t, "duis/response-8.2-signed.xml")
+	keys := pinnedPEM(t, vector(t, "duis/dsp-xml-signing-acb.pem"))
+	plain, err := xmldsig.Verify(doc, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	indented := strings.ReplaceAll(string(doc), "><", ">\r\n  <")
+	proven, err := xmldsig.Verify([]byte(indented), keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(plain, proven); diff != "" {
+		t.Errorf("proven otherwise when indented:\n%s", diff)
+	}
+	changed := strings.Replace(indented, "CHF", "GPF", 1)
+	if _, err := xmldsig.Verify([]byte(changed), keys); !errors.Is(err, xmldsig.ErrDigest) {
+		t.Errorf("changed and indented: %v", err)
+	}
+}
+
+func TestSignThenVerify(t *testing.T) {
+	signer, keys := newSigner(t)
+	signed := mustSign(t, signer, request)
+	proven, err := xmldsig.Verify([]byte(signed), keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := xmldsig.Proven{Document: []byte(request), KeyRef: xmldsig.KeyRef{Issuer: signer.Issuer, Serial: signer.Serial}}
+	if diff := cmp.Diff(want, proven); diff != "" {
+		t.Error(diff)
+	}
+	if unsigned := strings.Split(signed, "<ds:Signature ")[0] + "</sr:Request>"; unsigned != request {
+		t.Errorf("signing changed the document: %s", unsigned)
+	}
+}
+
+func TestSignRefuses(t *testing.T) {
+	signer, _ := newSigner(t)
+	tests := []struct {
+		name, doc string
+		want      error
+	}{
+		{"indented", strings.Replace(request, "><", ">\n<", 1), xmldsig.ErrNotCanonical},
+		{"XML declaration", `<?xml version="1.0"?>` + request, xmldsig.ErrNotCanonical},
+		{"empty-element tag", strings.Replace(request, "></sr:ActivateEmergencyCredit>", "/>", 1), xmldsig.ErrNotCanonical},
+		{"signed already", mustSign(t, signer, request), xmldsig.ErrSigned},
+		{"not XML", "", nil},
+	}
+	for _, tt := range tests {
+		signed, err := signer.Sign([]byte(tt.doc))
+		if err == nil || tt.want != nil && !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+		if signed != nil {
+			t.Errorf("%s: signed all the same", tt.name)
+		}
+	}
+}
+
+func TestSignRefusesSigners(t *testing.T) {
+	other, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		signer xmldsig.Signer
+		want   error
+	}{
+		{xmldsig.Signer{Key: other, Issuer: "CN=Z1", Serial: "1"}, xmldsig.ErrKey},
+		{xmldsig.Signer{Key: newKey(t), Issuer: "", Serial: "1"}, xmldsig.ErrKeyRef},
+		{xmldsig.Signer{Key: newKey(t), Issuer: "CN=Z1", Serial: "0x1"}, xmldsig.ErrKeyRef},
+	} {
+		if _, err := tt.signer.Sign([]byte(request)); !errors.Is(err, tt.want) {
+			t.Errorf("got %v, want %v", err, tt.want)
+		}
+	}
+}
+
+func TestNewKeyRef(t *testing.T) {
+	want := xmldsig.KeyRef{Issuer: "CN=Z1,OU=07", Serial: "12"}
+	for _, issuer := range []string{"CN=Z1,OU=07", "CN=Z1, OU=07", " cn = Z1 ,ou=07 "} {
+		if got, err := xmldsig.NewKeyRef(issuer, "12"); err != nil || got != want {
+			t.Errorf("%q: %v, %v", issuer, got, err)
+		}
+	}
+	for _, issuer := range []string{"OU=07,CN=Z1", "CN=z1,OU=07", "CN=Z1"} {
+		if got, err := xmldsig.NewKeyRef(issuer, "12"); err != nil || got == want {
+			t.Errorf("%q is taken for %v (%v)", issuer, want, err)
+		}
+	}
+	for _, bad := range []xmldsig.KeyRef{
+		{"", "1"},
+		{"CN", "1"},
+		{"CN=", "1"},
+		{"=Z1", "1"},
+		{"CN=Z1,", "1"},
+		{`CN="Z1"`, "1"},
+		{`CN=Z\,1`, "1"},
+		{"CN=Z1", ""},
+		{"CN=Z1", "0"},
+		{"CN=Z1", "01"},
+		{"CN=Z1", "-1"},
+		{"CN=Z1", "+1"},
+		{"CN=Z1", "1 "},
+		{"CN=Z1", "a"},
+		{"CN=Z1", strings.Repeat("9", 50)},
+	} {
+		if _, err := xmldsig.NewKeyRef(bad.Issuer, bad.Serial); !errors.Is(err, xmldsig.ErrKeyRef) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}
