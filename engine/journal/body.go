@@ -16,6 +16,7 @@ const (
 	ClassRejected   = "rejected"    // the DCC refused it with an E code
 	ClassInDoubt    = "in_doubt"    // written, and never acknowledged
 	ClassUnverified = "unverified"  // an answer came that could not be proven
+	ClassWithdrawn  = "withdrawn"   // transformed, but never signed: not one of the requests that were sent
 )
 
 // Codes of [Refused] records.

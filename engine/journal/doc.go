@@ -7,7 +7,7 @@
 // # File
 //
 // An SQLite 3 database with application_id 0x534D4A4E ("SMJN"), user_version
-// 1, and exactly this schema:
+// 1, pages of 16 KiB, and exactly this schema:
 //
 //	CREATE TABLE record (
 //	    seq        INTEGER PRIMARY KEY, -- 0, then 1, 2, 3 ... without a gap

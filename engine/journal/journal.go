@@ -154,6 +154,9 @@ func (j *Journal) attach() error {
 	if j.tip, err = readTip(ctx, j.reader); err != nil {
 		return err
 	}
+	if err := checkStray(ctx, j.reader); err != nil {
+		return err
+	}
 	return j.walk(ctx, max(j.tip.Seq, 1), func(Record) bool { return true })
 }
 

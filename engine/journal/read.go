@@ -56,14 +56,8 @@ func (j *Journal) verify(ctx context.Context) error {
 	if err := j.walk(ctx, 1, func(Record) bool { return true }); err != nil {
 		return err
 	}
-	var stray uint64
-	err := j.reader.QueryRowContext(ctx,
-		"SELECT seq FROM record WHERE seq < 0 OR seq > (SELECT seq FROM tip) ORDER BY seq LIMIT 1").Scan((*signed)(&stray))
-	if err == nil {
-		return &ChainError{stray, "added beyond the end of the chain"}
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
-		return sqliteError(err)
+	if err := checkStray(ctx, j.reader); err != nil {
+		return err
 	}
 	var found string
 	if err := j.reader.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&found); err != nil {
@@ -71,6 +65,22 @@ func (j *Journal) verify(ctx context.Context) error {
 	}
 	if found != "ok" {
 		return fmt.Errorf("%w: %s", ErrDamaged, found)
+	}
+	return nil
+}
+
+// checkStray refuses records that the tip does not know.
+func checkStray(ctx context.Context, q querier) error {
+	var first, last, tip int64
+	err := q.QueryRowContext(ctx, `SELECT coalesce((SELECT min(seq) FROM record), 0),
+		coalesce((SELECT max(seq) FROM record), 0), seq FROM tip`).Scan(&first, &last, &tip)
+	switch {
+	case err != nil:
+		return sqliteError(err)
+	case first < 0:
+		return fmt.Errorf("%w: record %d was added before the beginning", ErrDamaged, first)
+	case last > tip:
+		return &ChainError{uint64(last), fmt.Sprintf("added after record %d, the last one that was written", tip)}
 	}
 	return nil
 }

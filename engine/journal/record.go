@@ -77,7 +77,7 @@ type Record struct {
 	Service servicerequests.Service   // 0 if none
 	ID      servicerequests.RequestID // zero if none; ID.Target may differ from Device (GPF, DCC)
 	Code    string
-	Body    []byte
+	Body    []byte // empty comes back as nil
 }
 
 // ErrRecord marks a record that cannot be written: a kind that is not known, a

@@ -89,10 +89,11 @@ func openWriter(path string) (_ *writer, err error) {
 		}
 	}
 	for _, pragma := range [...]string{
+		"PRAGMA page_size = 16384", // a signed command with its record fits without overflow pages
 		"PRAGMA journal_mode = WAL",
 		"PRAGMA synchronous = FULL",
 		"PRAGMA mmap_size = 0",
-		"PRAGMA wal_autocheckpoint = 4000", // pages: 16 MiB, so that a busy sweep checkpoints seldom
+		"PRAGMA wal_autocheckpoint = 1000", // pages: 16 MiB, so that a busy sweep checkpoints seldom
 	} {
 		if _, err := w.conn.ExecContext(ctx, pragma); err != nil {
 			return nil, fmt.Errorf("%s: %w", pragma, sqliteError(err))

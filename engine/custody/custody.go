@@ -1,0 +1,205 @@
+package custody
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"safemode/servicerequests"
+)
+
+// What [Open] refuses, and what Next answers when it can give no counter. The
+// text of the error names the file.
+var (
+	ErrInUse      = errors.New("in use by another process")
+	ErrOtherOwner = errors.New("belongs to another journal")
+	ErrDamaged    = errors.New("not a custody file")
+	ErrFloor      = errors.New("counter floor is refused")
+	ErrExhausted  = errors.New("no counter is left")
+	ErrClosed     = errors.New("closed")
+)
+
+// Options of a custody. The zero value serves a sweep.
+type Options struct {
+	// Floor is the least that counting goes on from: the next counter is over
+	// it, and over all that the file knows. 0 is the milliseconds since 1970
+	// of Now: over the counters of a system that counted milliseconds, and
+	// over those given out since a backup, should the file be one that was
+	// restored. A floor over Now plus one day is refused with ErrFloor.
+	Floor uint64
+	// Block is how many counters one write of the file reserves, and the most
+	// that a crash skips. 0 is 1024.
+	Block uint64
+	// Now is the time; nil is time.Now.
+	Now func() time.Time
+}
+
+// Counters gives out the counters of one originator. Its methods may be called
+// concurrently.
+type Counters struct {
+	path string
+	lock *os.File
+
+	mu       sync.Mutex
+	state    state
+	block    uint64
+	last     uint64 // given out last, by this Counters or before
+	reserved uint64 // durable: counters up to this one may be given out
+	err      error  // why no counter is given out any more; nil while they are
+}
+
+// Open takes the custody of an originator's counters for one owner, a journal
+// ID. Without a file it makes one. Errors wrap [ErrInUse],
+// [ErrOtherOwner], [ErrDamaged] or [ErrFloor], or come from the file system.
+func Open(directory string, originator servicerequests.EUI, owner string, o Options) (_ *Counters, err error) {
+	if o.Block == 0 {
+		o.Block = 1024
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	path := filepath.Join(directory, originator.String()+".json")
+	c := &Counters{path: path, block: o.Block}
+	defer func() {
+		if err != nil {
+			if c.lock != nil {
+				c.lock.Close()
+			}
+			err = fmt.Errorf("custody %s: %w", path, err)
+		}
+	}()
+	if originator == 0 || owner == "" {
+		return nil, errors.New("needs an originator and an owner")
+	}
+	floor, err := chooseFloor(o.Floor, o.Now())
+	if err != nil {
+		return nil, err
+	}
+	if c.lock, err = lockFile(path + ".lock"); err != nil {
+		return nil, err
+	}
+	c.state, err = load(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		c.state = state{Originator: originator, Owner: owner, HighWater: floor}
+		// The owner is on the disk before the first counter is used.
+		if err := c.state.save(path); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	case c.state.Originator != originator:
+		return nil, fmt.Errorf("%w: it holds the counters of %v", ErrDamaged, c.state.Originator)
+	case c.state.Owner != owner:
+		return nil, fmt.Errorf("%w: %s, not %s; go on with that journal, or, if it is lost, move this file away"+
+			" and open the new one with a counter floor of at least %d", ErrOtherOwner, c.state.Owner, owner, c.state.HighWater)
+	}
+	if limit := highest(o.Now()); c.state.HighWater > limit {
+		return nil, fmt.Errorf("%w: high_water %d is more than a day ahead of the clock", ErrFloor, c.state.HighWater)
+	}
+	c.last = max(c.state.HighWater, floor)
+	c.reserved = c.last
+	return c, nil
+}
+
+// chooseFloor applies the default and the limit of a floor.
+func chooseFloor(floor uint64, now time.Time) (uint64, error) {
+	ms := now.UnixMilli()
+	switch {
+	case ms <= 0:
+		return 0, fmt.Errorf("%w: the clock says %v", ErrFloor, now)
+	case floor == 0:
+		return uint64(ms), nil
+	case floor > highest(now):
+		return 0, fmt.Errorf("%w: %d is more than a day ahead of the clock (at most %d now)", ErrFloor, floor, highest(now))
+	}
+	return floor, nil
+}
+
+// highest is the highest counter that may be gone on from: a day ahead of the
+// clock in milliseconds. Higher ones are a typo or a wrong clock, and would
+// use up what the originator has left.
+func highest(now time.Time) uint64 {
+	return uint64(now.Add(24 * time.Hour).UnixMilli())
+}
+
+// Next gives out a counter: over all that were given out before, and never
+// again. A failure to reserve is final.
+func (c *Counters) Next() (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return 0, c.err
+	}
+	if c.last == c.reserved {
+		if c.err = c.reserve(); c.err != nil {
+			c.err = fmt.Errorf("custody %s: %w", c.path, c.err)
+			return 0, c.err
+		}
+	}
+	c.last++
+	return c.last, nil
+}
+
+// reserve makes the next block durable.
+func (c *Counters) reserve() error {
+	if c.last >= servicerequests.MaxCounter {
+		return ErrExhausted
+	}
+	next := c.state
+	next.HighWater = c.last + min(c.block, servicerequests.MaxCounter-c.last)
+	if err := next.save(c.path); err != nil {
+		return err
+	}
+	c.state, c.reserved = next, next.HighWater
+	return nil
+}
+
+// Last returns the counter given out last or, before the first Next, the one
+// over which counting goes on.
+func (c *Counters) Last() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
+// Close writes the last counter given out and gives the file free. Without it
+// the rest of the block is skipped. A second Close does nothing.
+func (c *Counters) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(c.err, ErrClosed) {
+		return nil
+	}
+	reserveFailed := c.err != nil
+	c.err = fmt.Errorf("custody %s: %w", c.path, ErrClosed)
+	var saved error
+	if !reserveFailed { // what the file then says is safe, and all that is known
+		final := c.state
+		final.HighWater = c.last
+		saved = final.save(c.path)
+	}
+	return errors.Join(saved, c.lock.Close())
+}
+
+// lockFile takes the lock that keeps a second process, and a second Counters
+// in this one, from the file. The file of the counters cannot carry it, as it
+// is replaced.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, ErrInUse
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}

@@ -1,0 +1,242 @@
+package custody_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"safemode/engine/custody"
+	"safemode/servicerequests"
+)
+
+const (
+	originator servicerequests.EUI = 0x90B3D51F30010000
+	owner                          = "5f0c1d"
+)
+
+var now = time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
+
+func options() custody.Options {
+	return custody.Options{Block: 16, Now: func() time.Time { return now }}
+}
+
+func open(t *testing.T, directory string, o custody.Options) *custody.Counters {
+	t.Helper()
+	c, err := custody.Open(directory, originator, owner, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func next(t *testing.T, c *custody.Counters) uint64 {
+	t.Helper()
+	n, err := c.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// abandoned returns a copy of the directory as it is now: what a process
+// finds after one that never closed its counters.
+func abandoned(t *testing.T, directory string) string {
+	t.Helper()
+	dead := t.TempDir()
+	if err := os.CopyFS(dead, os.DirFS(directory)); err != nil {
+		t.Fatal(err)
+	}
+	return dead
+}
+
+func TestCountersGoOnAfterClose(t *testing.T) {
+	directory := t.TempDir()
+	c := open(t, directory, options())
+	first := next(t, c)
+	if want := uint64(now.UnixMilli()) + 1; first != want {
+		t.Errorf("first %d, want %d", first, want)
+	}
+	for i := range uint64(40) {
+		if n := next(t, c); n != first+i+1 {
+			t.Fatalf("%d after %d", n, first+i)
+		}
+	}
+	last := c.Last()
+	if err := errors.Join(c.Close(), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Next(); !errors.Is(err, custody.ErrClosed) {
+		t.Errorf("Next after Close: %v", err)
+	}
+	c = open(t, directory, options())
+	if c.Last() != last || next(t, c) != last+1 {
+		t.Errorf("goes on from %d, want %d", c.Last(), last)
+	}
+}
+
+// After each counter the machine might stop. Whatever the next process gives
+// out is new.
+func TestCrashRepeatsNothing(t *testing.T) {
+	directory := t.TempDir()
+	c := open(t, directory, options())
+	for range 50 {
+		given := next(t, c)
+		d := open(t, abandoned(t, directory), options())
+		if again := next(t, d); again <= given {
+			t.Fatalf("%d after a crash, %d was given out", again, given)
+		}
+	}
+}
+
+func TestRestoredBackupRepeatsNothing(t *testing.T) {
+	directory := t.TempDir()
+	c := open(t, directory, options())
+	backup := abandoned(t, directory)
+	for range 500 {
+		next(t, c)
+	}
+	later := options()
+	later.Now = func() time.Time { return now.Add(time.Second) } // fewer than 1,000 were used in it
+	if again := next(t, open(t, backup, later)); again <= c.Last() {
+		t.Errorf("%d was given out before", again)
+	}
+}
+
+func TestConcurrentNext(t *testing.T) {
+	const workers, each = 8, 200
+	c := open(t, t.TempDir(), options())
+	given := make([][]uint64, workers)
+	var group sync.WaitGroup
+	for w := range workers {
+		group.Go(func() {
+			for range each {
+				n, err := c.Next()
+				if err != nil {
+					t.Error(err)
+				}
+				given[w] = append(given[w], n)
+			}
+		})
+	}
+	group.Wait()
+	var all []uint64
+	for _, g := range given {
+		if !slices.IsSorted(g) {
+			t.Error("one worker's counters do not rise")
+		}
+		all = append(all, g...)
+	}
+	slices.Sort(all)
+	if n := len(slices.Compact(all)); n != workers*each {
+		t.Errorf("%d different counters of %d", n, workers*each)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	day := uint64(24 * 60 * 60 * 1000)
+	ms := uint64(now.UnixMilli())
+	const eui = "90-B3-D5-1F-30-01-00-00"
+	for name, c := range map[string]struct {
+		file  string // empty: none
+		floor uint64
+		want  error
+	}{
+		"another journal":     {`{"originator":"` + eui + `","owner":"other","high_water":7}`, 0, custody.ErrOtherOwner},
+		"another originator":  {`{"originator":"90-B3-D5-1F-30-02-00-00","owner":"` + owner + `","high_water":7}`, 0, custody.ErrDamaged},
+		"empty":               {" ", 0, custody.ErrDamaged},
+		"cut off":             {`{"originator":"` + eui + `","owner":"` + owner, 0, custody.ErrDamaged},
+		"no owner":            {`{"originator":"` + eui + `","high_water":7}`, 0, custody.ErrDamaged},
+		"no high water":       {`{"originator":"` + eui + `","owner":"` + owner + `"}`, 0, custody.ErrDamaged},
+		"no originator":       {`{"owner":"` + owner + `","high_water":7}`, 0, custody.ErrDamaged},
+		"over 63 bits":        {`{"originator":"` + eui + `","owner":"` + owner + `","high_water":9223372036854775808}`, 0, custody.ErrDamaged},
+		"unknown key":         {`{"originator":"` + eui + `","owner":"` + owner + `","high_water":7,"low":1}`, 0, custody.ErrDamaged},
+		"two objects":         {`{"originator":"` + eui + `","owner":"` + owner + `","high_water":7}{}`, 0, custody.ErrDamaged},
+		"floor too high":      {"", ms + day + 1, custody.ErrFloor},
+		"floor near 2^63":     {"", servicerequests.MaxCounter, custody.ErrFloor},
+		"high water too high": {`{"originator":"` + eui + `","owner":"` + owner + `","high_water":9223372036854775000}`, 0, custody.ErrFloor},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), eui+".json")
+			if c.file != "" {
+				if err := os.WriteFile(path, []byte(c.file), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := options()
+			o.Floor = c.floor
+			_, err := custody.Open(filepath.Dir(path), originator, owner, o)
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+			if after, _ := os.ReadFile(path); string(after) != c.file {
+				t.Errorf("the file was changed to %s", after)
+			}
+		})
+	}
+}
+
+func TestFloor(t *testing.T) {
+	ms := uint64(now.UnixMilli())
+	for name, floor := range map[string]uint64{"low": 5, "a day ahead": ms + 24*60*60*1000} {
+		o := options()
+		o.Floor = floor
+		if n := next(t, open(t, t.TempDir(), o)); n != floor+1 {
+			t.Errorf("%s: first %d, want %d", name, n, floor+1)
+		}
+	}
+	o := options()
+	o.Now = func() time.Time { return time.Time{} }
+	if _, err := custody.Open(t.TempDir(), originator, owner, o); !errors.Is(err, custody.ErrFloor) {
+		t.Errorf("a clock before 1970: %v", err)
+	}
+}
+
+func TestOneUser(t *testing.T) {
+	directory := t.TempDir()
+	c := open(t, directory, options())
+	for _, who := range [...]string{owner, "other"} {
+		if _, err := custody.Open(directory, originator, who, options()); !errors.Is(err, custody.ErrInUse) {
+			t.Errorf("%s: %v", who, err)
+		}
+	}
+	other, err := custody.Open(directory, originator+1, owner, options())
+	if err != nil {
+		t.Fatal("another originator has a custody of its own:", err)
+	}
+	other.Close()
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := custody.Open(directory, originator, "other", options()); !errors.Is(err, custody.ErrOtherOwner) {
+		t.Errorf("the owner stays after Close: %v", err)
+	}
+	open(t, directory, options())
+}
+
+// A block that cannot be made durable is not given out, then or later.
+func TestFailedReservation(t *testing.T) {
+	directory := t.TempDir()
+	c := open(t, directory, options())
+	given := next(t, c)
+	for range 15 {
+		given = next(t, c)
+	}
+	if err := os.RemoveAll(directory); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Next(); err == nil {
+		t.Errorf("%d was given out after %d without a reservation", n, given)
+	}
+	if err := os.Mkdir(directory, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Next(); err == nil {
+		t.Error("a failure is not final")
+	}
+}

@@ -1,0 +1,27 @@
+// Package custody hands out originator counters and keeps them: every counter
+// of one originator is given out once, in rising order, whatever crashes. It
+// owns one file per originator. It refuses a second owner, a file it cannot
+// trust, and a floor so high that it would use up the supplier's counters.
+//
+// A device accepts a critical command only with a counter over the last one
+// it saw from that originator (GBCS 4.2), and there is no way back down: a
+// counter given out twice makes a command that is refused as a replay, and one
+// near 2^63 locks the supplier out of its meters.
+//
+// # File
+//
+// <directory>/<EUI, hyphenated>.json, mode 0600, one JSON object:
+//
+//	originator   the EUI, hyphenated; must agree with the file's name
+//	owner        the ID of the journal that the counters belong to
+//	high_water   no counter over this one was ever given out
+//
+// The file is only ever replaced as a whole: a temporary file is written and
+// synced, renamed over it, and the directory is synced. Counters are reserved
+// in blocks: high_water is raised, durably, before the first counter of a
+// block is given out, so a crash skips the rest of the block and repeats
+// nothing. Close writes the exact last counter.
+//
+// <EUI>.json.lock stays empty and carries the lock (flock) of the process that
+// uses the file.
+package custody

@@ -1,0 +1,424 @@
+package journal_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+)
+
+const originator servicerequests.EUI = 0x90B3D51F30010000
+
+var epoch = time.Date(2026, 11, 23, 2, 0, 0, 123456789, time.UTC)
+
+// sent is the record of a signed request with this counter.
+func sent(counter uint64) journal.Record {
+	device := servicerequests.EUI(0xFFDB123456780000 + counter) // over 63 bits: the file knows only signed integers
+	return journal.Record{
+		At: epoch.Add(time.Duration(counter) * time.Second), Kind: journal.Request, Device: device,
+		Service: servicerequests.ReadPaymentMode,
+		ID:      servicerequests.RequestID{Originator: originator, Target: device, Counter: counter},
+		Code:    "code " + fmt.Sprint(counter), Body: fmt.Appendf(nil, "<Request>%d</Request>", counter),
+	}
+}
+
+func open(t *testing.T, path string) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open(path, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.Close() })
+	return j
+}
+
+func commit(t *testing.T, j *journal.Journal, records ...journal.Record) {
+	t.Helper()
+	if err := j.Commit(t.Context(), records...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, j *journal.Journal, from uint64) []journal.Record {
+	t.Helper()
+	var all []journal.Record
+	for r, err := range j.Records(t.Context(), from) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// numbered returns records as they come back: with their place in the journal.
+func numbered(records ...journal.Record) []journal.Record {
+	for i := range records {
+		records[i].Seq = uint64(i) + 1
+	}
+	return records
+}
+
+func TestRecordsComeBackAsTheyWere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := open(t, path)
+	balance := servicerequests.Millipence(-123456)
+	want := numbered(
+		journal.Record{At: epoch, Kind: journal.Opened, Body: journal.Encode(journal.Opening{SweepID: "s", Originators: []servicerequests.EUI{originator}})},
+		sent(1),
+		sent(servicerequests.MaxCounter),
+		journal.Record{At: epoch, Kind: journal.Reply, Code: "I99"},
+		journal.Record{At: epoch, Kind: journal.Verdict, Device: math.MaxUint64, Code: journal.VerdictArmed, Body: journal.Encode(journal.VerdictBody{
+			Verdict: journal.VerdictArmed, AsOf: epoch,
+			End: journal.Observation{Mode: servicerequests.Credit, Supply: servicerequests.Armed, Balance: &balance},
+		})},
+		journal.Record{At: epoch, Kind: journal.Closed, Code: "nul \x00 and é", Body: []byte("\x00\xff")},
+	)
+	j.Append(want[:2]...)
+	commit(t, j, want[2:]...)
+	if diff := cmp.Diff(want, read(t, j, 0)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(want[3:], read(t, j, 4)); diff != "" {
+		t.Error(diff)
+	}
+	if got := read(t, j, 7); got != nil {
+		t.Errorf("beyond the end: %v", got)
+	}
+	if got := read(t, j, 1000); got != nil {
+		t.Errorf("far beyond the end: %v", got)
+	}
+	body, err := journal.Decode[journal.VerdictBody](want[4])
+	if err != nil || *body.End.Balance != balance || body.End.Supply != servicerequests.Armed {
+		t.Errorf("verdict %+v, %v", body, err)
+	}
+	if _, err := journal.Decode[journal.VerdictBody](want[5]); err == nil {
+		t.Error("a body that is not JSON was decoded")
+	}
+}
+
+func TestReopenGoesOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := open(t, path)
+	id := j.ID()
+	if len(id) != 32 {
+		t.Errorf("ID %q", id)
+	}
+	commit(t, j, sent(1), sent(2))
+	tip := j.Tip()
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a closed journal is one file: %v", err)
+	}
+
+	j = open(t, path)
+	if j.ID() != id || j.Tip() != tip {
+		t.Errorf("reopened as %s %v, was %s %v", j.ID(), j.Tip(), id, tip)
+	}
+	commit(t, j, sent(3))
+	if diff := cmp.Diff(numbered(sent(1), sent(2), sent(3)), read(t, j, 1)); diff != "" {
+		t.Error(diff)
+	}
+	if err := j.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if other := open(t, filepath.Join(t.TempDir(), "journal.db")); other.ID() == id {
+		t.Error("two journals share an ID")
+	}
+}
+
+func TestGroupCommit(t *testing.T) {
+	const workers, each = 16, 40
+	registry := prometheus.NewRegistry()
+	j, err := journal.Open(filepath.Join(t.TempDir(), "journal.db"), journal.Options{BatchLimit: 8, Registerer: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	var group sync.WaitGroup
+	for w := range uint64(workers) {
+		group.Go(func() {
+			for i := range uint64(each) {
+				// Two at a time, and one more that nobody waits for.
+				j.Append(sent(w*1000 + i*3 + 1))
+				if err := j.Commit(t.Context(), sent(w*1000+i*3+2), sent(w*1000+i*3+3)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	all := read(t, j, 1)
+	if len(all) != workers*each*3 {
+		t.Fatalf("%d records", len(all))
+	}
+	last := map[uint64]uint64{}
+	for i, r := range all {
+		w := r.ID.Counter / 1000
+		if r.Seq != uint64(i)+1 || r.ID.Counter != max(last[w], w*1000)+1 {
+			t.Fatalf("record %d of worker %d: counter %d after %d", r.Seq, w, r.ID.Counter, last[w])
+		}
+		last[w] = r.ID.Counter
+	}
+	if err := j.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := testutil.CollectAndCount(registry, "safemode_journal_commit_seconds"); n != 1 {
+		t.Errorf("%d metrics", n)
+	}
+}
+
+func TestReadersSeeWhatIsDurable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := open(t, path)
+	commit(t, j, sent(1))
+	r, err := journal.OpenReadOnly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	seen := 0
+	for record, err := range r.Records(t.Context(), 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen++; record.ID.Counter < 300 { // over several pages, while it grows
+			commit(t, j, sent(record.ID.Counter+1))
+		}
+	}
+	if seen != 300 {
+		t.Errorf("saw %d records", seen)
+	}
+	if err := r.Commit(t.Context(), sent(1)); !errors.Is(err, journal.ErrReadOnly) {
+		t.Errorf("commit: %v", err)
+	}
+	if err := r.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOneWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := open(t, path)
+	if _, err := journal.Open(path, journal.Options{}); !errors.Is(err, journal.ErrInUse) || !strings.Contains(err.Error(), path) {
+		t.Errorf("second handle: %v", err)
+	}
+	if out, err := child(t, "open", path).CombinedOutput(); err == nil || !strings.Contains(string(out), journal.ErrInUse.Error()) {
+		t.Errorf("second process: %v: %s", err, out)
+	}
+	commit(t, j, sent(1)) // the first is unharmed
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, path)
+}
+
+func TestClosedJournalRefuses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := open(t, path)
+	j.Append(sent(1))
+	if err := errors.Join(j.Close(), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Commit(t.Context(), sent(2)); !errors.Is(err, journal.ErrClosed) {
+		t.Errorf("commit: %v", err)
+	}
+	j.Append(sent(3))
+	select {
+	case <-j.Failed():
+		t.Error("closing is no failure")
+	default:
+	}
+	if diff := cmp.Diff(numbered(sent(1)), read(t, open(t, path), 1)); diff != "" {
+		t.Error("what was appended before Close is durable:", diff)
+	}
+}
+
+func TestRefusedRecords(t *testing.T) {
+	j := open(t, filepath.Join(t.TempDir(), "journal.db"))
+	good := sent(1)
+	for name, spoil := range map[string]func(*journal.Record){
+		"no kind":      func(r *journal.Record) { r.Kind = 0 },
+		"unknown kind": func(r *journal.Record) { r.Kind = journal.Closed + 1 },
+		"no time":      func(r *journal.Record) { r.At = time.Time{} },
+		"service":      func(r *journal.Record) { r.Service = 200 },
+		"counter":      func(r *journal.Record) { r.ID.Counter = servicerequests.MaxCounter + 1 },
+		"body that JSON cannot hold": func(r *journal.Record) {
+			r.Kind, r.Body = journal.Opened, journal.Encode(journal.Opening{ClockSpeed: math.NaN()})
+		},
+	} {
+		bad := good
+		spoil(&bad)
+		if err := j.Commit(t.Context(), good, bad); !errors.Is(err, journal.ErrRecord) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if got := read(t, j, 1); got != nil || j.Err() != nil {
+		t.Errorf("a refused Commit writes nothing and ends nothing: %v, %v", got, j.Err())
+	}
+	j.Append(journal.Record{})
+	<-j.Failed()
+	if err := j.Commit(t.Context(), good); !errors.Is(err, journal.ErrRecord) {
+		t.Errorf("after a refused Append: %v", err)
+	}
+}
+
+func TestEndedContext(t *testing.T) {
+	j := open(t, filepath.Join(t.TempDir(), "journal.db"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := j.Commit(ctx, sent(1)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	commit(t, j)
+	if got := read(t, j, 1); got != nil {
+		t.Errorf("written: %v", got)
+	}
+}
+
+func TestForeignAndDamagedFiles(t *testing.T) {
+	good := func(t *testing.T, path string) {
+		j := open(t, path)
+		for i := range uint64(200) {
+			j.Append(sent(i + 1))
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		make func(t *testing.T, path string)
+		want error
+	}{
+		"text": {func(t *testing.T, path string) {
+			if err := os.WriteFile(path, []byte(strings.Repeat("device_id,device_type\n", 100)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, journal.ErrForeign},
+		"another database": {func(t *testing.T, path string) { execute(t, path, "CREATE TABLE record (seq INTEGER)") }, journal.ErrForeign},
+		"another version": {func(t *testing.T, path string) {
+			good(t, path)
+			execute(t, path, "PRAGMA user_version = 2")
+		}, journal.ErrVersion},
+		"another table": {func(t *testing.T, path string) {
+			good(t, path)
+			execute(t, path, "CREATE TABLE more (x)")
+		}, journal.ErrDamaged},
+		"an index dropped in": {func(t *testing.T, path string) {
+			good(t, path)
+			execute(t, path, "CREATE INDEX device ON record (device)")
+		}, journal.ErrDamaged},
+		"truncated": {func(t *testing.T, path string) {
+			good(t, path)
+			if err := os.Truncate(path, 20_000); err != nil {
+				t.Fatal(err)
+			}
+		}, journal.ErrDamaged},
+		"garbage after the header": {func(t *testing.T, path string) {
+			good(t, path)
+			overwrite(t, path, 100, strings.Repeat("garbage ", 4000))
+		}, journal.ErrDamaged},
+		"tip gone":       {func(t *testing.T, path string) { good(t, path); execute(t, path, "DELETE FROM tip") }, journal.ErrDamaged},
+		"tip back":       {func(t *testing.T, path string) { good(t, path); execute(t, path, "UPDATE tip SET seq = 199") }, journal.ErrDamaged},
+		"last one gone":  {func(t *testing.T, path string) { good(t, path); execute(t, path, "DELETE FROM record WHERE seq = 200") }, journal.ErrDamaged},
+		"first one gone": {func(t *testing.T, path string) { good(t, path); execute(t, path, "DELETE FROM record WHERE seq = 0") }, journal.ErrDamaged},
+		"another ID": {func(t *testing.T, path string) {
+			good(t, path)
+			execute(t, path, "UPDATE record SET body = x'00' WHERE seq = 0")
+		}, journal.ErrDamaged},
+		"a record beyond": {func(t *testing.T, path string) { good(t, path); execute(t, path, copyOf(200, 201)) }, journal.ErrDamaged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "journal.db")
+			c.make(t, path)
+			before, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for mode, open := range map[string]func() (*journal.Journal, error){
+				"write": func() (*journal.Journal, error) { return journal.Open(path, journal.Options{}) },
+				"read":  func() (*journal.Journal, error) { return journal.OpenReadOnly(path) },
+			} {
+				_, err := open()
+				if !errors.Is(err, c.want) {
+					t.Errorf("open to %s: %v, want %v", mode, err, c.want)
+				} else if !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("open to %s: not one clear line: %v", mode, err)
+				}
+			}
+			after, err := os.ReadFile(path)
+			if err != nil || c.want != journal.ErrDamaged && string(before) != string(after) {
+				t.Errorf("a file that is not ours was changed (%v)", err)
+			}
+		})
+	}
+	if _, err := journal.OpenReadOnly(filepath.Join(t.TempDir(), "none.db")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+// An Open that was killed before its first transaction leaves an empty
+// database; the next one makes it a journal.
+func TestHalfMadeJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	execute(t, path, "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; VACUUM")
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+		t.Fatalf("want an empty database, not an empty file: %v", err)
+	}
+	j := open(t, path)
+	commit(t, j, sent(1))
+	if err := j.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// execute runs SQL on a file with a plain connection, as a stranger would.
+func execute(t *testing.T, path, statements string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statements); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// copyOf is SQL that adds a copy of a record under another seq.
+func copyOf(from, to int) string {
+	return fmt.Sprintf(`INSERT INTO record SELECT %d, at, kind, device, srv, originator, target, counter, code, body, hash
+		FROM record WHERE seq = %d`, to, from)
+}
+
+func overwrite(t *testing.T, path string, offset int64, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte(text), offset); err != nil {
+		t.Fatal(err)
+	}
+}
