@@ -13,8 +13,6 @@ const (
 	EmergencyCreditExhausted AlertCode = 0x81AA
 	EmergencyCreditActivated AlertCode = 0x81AB
 	ConnectFailure           AlertCode = 0x81BD
-	DisconnectFailure        AlertCode = 0x81C0
-	DisabledThenLocked       AlertCode = 0x81BE
 	UncontrolledGasFlow      AlertCode = 0x81BF
 	BelowDisablement         AlertCode = 0x8F0F
 	SupplyArmed              AlertCode = 0x8F32

@@ -59,7 +59,7 @@ func gasCalendar(c fleet.Calendar) gbcs.GasCalendar {
 			{ID: sunday, Entries: []gbcs.DayEntry{{Minute: 0, Flag: 1}}},
 		},
 		Weeks:   []gbcs.WeekProfile{{ID: 1, Days: [7]byte{ordinary, ordinary, ordinary, ordinary, ordinary, ordinary, ordinary}}},
-		Seasons: []gbcs.Season{{Start: gbcs.Date{Year: 2015, Month: 1, Day: 1, Weekday: gbcs.Every}, Week: 1}},
+		Seasons: []gbcs.Season{{Start: gbcs.Date{Year: gbcs.EveryYear, Month: 1, Day: 1, Weekday: gbcs.Every}, Week: 1}},
 	}
 	if c.Sunday {
 		g.Weeks[0].Days[6] = sunday

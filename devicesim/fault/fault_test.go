@@ -1,0 +1,153 @@
+package fault_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"safemode/devicesim/fault"
+	"safemode/servicerequests"
+)
+
+func builtin(t *testing.T, name string) fault.Profile {
+	t.Helper()
+	p, err := fault.Builtin(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func parse(t *testing.T, text string) fault.Profile {
+	t.Helper()
+	p, err := fault.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestBuiltin(t *testing.T) {
+	if calm := builtin(t, "calm"); calm.Share(fault.NoAnswer) != 0 || calm.LatencyMedian != 3*time.Second || calm.LatencyTail != 25*time.Second {
+		t.Errorf("calm: %+v", calm)
+	}
+	if winter := builtin(t, "winter-evening"); winter.Share(fault.NoAnswer) == 0 || winter.Share(fault.PartialECS02) == 0 {
+		t.Errorf("winter-evening: %+v", winter)
+	}
+	outage := builtin(t, "north-outage").Outage
+	for since, want := range map[time.Duration]bool{0: false, 5 * time.Minute: true, time.Hour: true, 65 * time.Minute: false} {
+		if outage.Cuts(servicerequests.North, since) != want || outage.Cuts(servicerequests.South, since) {
+			t.Errorf("after %v the north is cut off: %t", since, !want)
+		}
+	}
+	_, err := fault.Builtin("stormy")
+	if !errors.Is(err, fault.ErrProfile) || !strings.Contains(err.Error(), "calm, winter-evening, north-outage") {
+		t.Errorf("stormy: %v", err)
+	}
+}
+
+func TestParse(t *testing.T) {
+	p := parse(t, `
+name: my-night
+no_answer: 0.05
+lost_response: 1
+duplicate_response: 0
+failed_but_applied: 0.25
+delay: 2m
+latency: {median: 1s, tail: 10s}
+outage: {region: 4G South, after: 1m, lasts: 1h}
+`)
+	if p.Name != "my-night" || p.Share(fault.NoAnswer) != 0.05 || p.Share(fault.LostResponse) != 1 || p.Share(fault.DuplicateResponse) != 0 ||
+		p.Share(fault.FailedButApplied) != 0.25 || p.Delay != 2*time.Minute || p.LatencyMedian != time.Second || p.LatencyTail != 10*time.Second ||
+		p.Outage != (fault.Outage{Region: servicerequests.South4G, After: time.Minute, Lasts: time.Hour}) {
+		t.Errorf("%+v", p)
+	}
+	if p := parse(t, ""); p.LatencyMedian != 3*time.Second || p.Name != "custom" {
+		t.Errorf("an empty file is not calm: %+v", p)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"no_anwser: 0.1":                            "no_anwser: unknown key",
+		"latency: {mean: 1s}":                       "latency.mean: unknown key",
+		"latency: 3s":                               "latency: unknown key",
+		"no_answer: 1.01":                           "no_answer: 1.01: want a share",
+		"no_answer: -1":                             "no_answer: -1: want a share",
+		"no_answer: .nan":                           "no_answer: NaN: want a share",
+		"no_answer: \"0.1\"":                        "no_answer: 0.1: want a share",
+		"delay: 5":                                  "delay: 5: want a span",
+		"delay: -5s":                                "delay: -5s: want a span",
+		"name: 5":                                   "name: 5: want text",
+		"latency: {median: 30s}":                    "latency.tail: 25s is under the median",
+		"outage: {region: North}":                   "outage: want region and lasts",
+		"outage: {lasts: 1h}":                       "outage: want region and lasts",
+		"outage: {region: SMETS1, lasts: 1h}":       "outage.region:",
+		"outage: {region: 4, lasts: 1h}":            "outage.region: 4: want text",
+		"- a list":                                  "fault profile",
+		"no_answer: 2\nlost_response: 2\nname: [1]": "lost_response: 2: want a share from 0 to 1\nname",
+	} {
+		_, err := fault.Parse([]byte(text))
+		if !errors.Is(err, fault.ErrProfile) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestHappens(t *testing.T) {
+	p := parse(t, "no_answer: 0.05\nlost_response: 0.05\nhardware_failure: 1")
+	const attempts = 20_000
+	count, both, again := 0, 0, 0
+	for i := range uint64(attempts) {
+		a := fault.Attempt{Device: servicerequests.EUI(0x00DB12E000000000 + i/4), Service: "1.6", Number: i % 4}
+		happens := p.Happens(fault.NoAnswer, 7, a)
+		if happens != p.Happens(fault.NoAnswer, 7, a) {
+			t.Fatal("the same attempt was decided twice")
+		}
+		if happens {
+			count++
+			if p.Happens(fault.LostResponse, 7, a) {
+				both++
+			}
+			if p.Happens(fault.NoAnswer, 8, a) {
+				again++
+			}
+		}
+		if p.Happens(fault.PartialECS02, 7, a) || !p.Happens(fault.HardwareFailure, 7, a) {
+			t.Fatal("a share of 0 happens, or one of 1 does not")
+		}
+	}
+	// 5 % within five standard deviations; other kinds and seeds are independent.
+	if math.Abs(float64(count)-1000) > 5*31 || both > 100 || again > 100 {
+		t.Errorf("%d of %d, %d with another kind, %d with another seed", count, attempts, both, again)
+	}
+	if p.Share(fault.Kind(200)) != 0 || fault.Kind(200).String() == "" || fault.NoAnswer.String() != "no_answer" {
+		t.Error("kinds")
+	}
+}
+
+func TestLatency(t *testing.T) {
+	p := builtin(t, "calm")
+	under, tail := 0, 0
+	const draws = 10_000
+	for i := range uint64(draws) {
+		l := p.Latency(1, fault.Attempt{Device: servicerequests.EUI(i + 1), Service: "7.4"})
+		if l <= 0 || l > p.LatencyTail {
+			t.Fatalf("latency %v", l)
+		}
+		if l < p.LatencyMedian {
+			under++
+		}
+		if l == p.LatencyTail {
+			tail++
+		}
+	}
+	if under < 4800 || under > 5200 || tail < 50 || tail > 150 {
+		t.Errorf("%d under the median, %d at the tail", under, tail)
+	}
+	if l := (&fault.Profile{}).Latency(1, fault.Attempt{}); l != 0 {
+		t.Errorf("latency %v without a median", l)
+	}
+}
