@@ -151,3 +151,22 @@ func TestLatency(t *testing.T) {
 		t.Errorf("latency %v without a median", l)
 	}
 }
+
+func FuzzParse(f *testing.F) {
+	f.Add("name: x\nno_answer: 0.5\nlatency: {median: 1s, tail: 2s}\noutage: {region: North, lasts: 1h}")
+	f.Add("no_answer: .inf")
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := fault.Parse([]byte(text))
+		if err != nil {
+			if !errors.Is(err, fault.ErrProfile) {
+				t.Errorf("not an error of this package: %v", err)
+			}
+			return
+		}
+		for k := fault.NoAnswer; k <= fault.DelayedResponse; k++ {
+			if share := p.Share(k); !(share >= 0 && share <= 1) {
+				t.Errorf("%s is %v", k, share)
+			}
+		}
+	})
+}

@@ -16,7 +16,6 @@ const (
 	UncontrolledGasFlow      AlertCode = 0x81BF
 	BelowDisablement         AlertCode = 0x8F0F
 	SupplyArmed              AlertCode = 0x8F32
-	LoadLimitReached         AlertCode = 0x8F33
 	SourceAuthentication     AlertCode = 0x8F3D // a signature or a MAC does not verify
 	CommandRefused           AlertCode = 0x8F53 // any other failure of authentication or authorisation
 	DisablementSuspended     AlertCode = 0x8F83

@@ -19,6 +19,6 @@
 // Simplifications, all simulator choices: a future-dated or cancelling 1.6 is
 // answered as accepted and marked as forbidden, but never takes effect; a
 // switch to Prepayment leaves thresholds and debt settings as the model has
-// them; time-based charges are not collected. Events that a meter only logs
-// (8154, 8155, 8161, 8162) are not alerts here.
+// them; time-based charges are not collected; there is no load limit (E17).
+// Events that a meter only logs (8154, 8155, 8161, 8162) are not alerts here.
 package meter

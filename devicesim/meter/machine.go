@@ -230,15 +230,6 @@ func TopUp(m *fleet.Meter, amount servicerequests.Millipence) {
 	}
 }
 
-// LimitLoad is an ESME's load limit (E17): the supply opens, and is Armed.
-func LimitLoad(m *fleet.Meter) (alerts []AlertCode) {
-	if m.Type != servicerequests.ESME || m.Supply != servicerequests.Enabled {
-		return nil
-	}
-	m.Supply = servicerequests.Armed
-	return []AlertCode{LoadLimitReached}
-}
-
 // capped keeps an amount within what the wire can carry.
 func capped(amount servicerequests.Millipence) servicerequests.Millipence {
 	const limit = 1<<31 - 1

@@ -115,8 +115,6 @@ func toPrepayment(at time.Time) action {
 	return func(m *fleet.Meter) (bool, []meter.AlertCode) { return true, meter.SwitchToPrepayment(m, at) }
 }
 
-func limitLoad(m *fleet.Meter) (bool, []meter.AlertCode) { return true, meter.LimitLoad(m) }
-
 func alerts(codes ...meter.AlertCode) []meter.AlertCode { return codes }
 
 // The rows are those of domain.md 1.5 and 1.6, the questions those of 1.7.
@@ -215,8 +213,6 @@ func TestStateMachine(t *testing.T) {
 		{"E16 suspended", prepaid(all(inCredit, balance(-pound), emergency(fleet.Spent, 0))), toPrepayment(evening),
 			func(m *fleet.Meter) { m.Mode = servicerequests.Prepayment }, false, alerts(meter.DisablementSuspended)},
 		{"E16 with credit", prepaid(inCredit), toPrepayment(noon), func(m *fleet.Meter) { m.Mode = servicerequests.Prepayment }, false, nil},
-		{"E17", prepaid(nil), limitLoad, armed, false, alerts(meter.LoadLimitReached)},
-		{"E17 is electricity's", gasMeter(func(*fleet.Meter) {}), limitLoad, nil, false, nil},
 		{"E18", prepaid(armed), press(meter.PressFault{SwitchFails: true}), nil, true, alerts(meter.ConnectFailure)},
 		{"G1", gasMeter(armed), press(meter.PressFault{}), func(m *fleet.Meter) { m.Supply = servicerequests.Enabled }, false, nil},
 		{"G1 uncontrolled flow", gasMeter(armed), press(meter.PressFault{UncontrolledFlow: true}), nil, true, alerts(meter.UncontrolledGasFlow)},
