@@ -2,6 +2,7 @@ package servicerequests
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -19,6 +20,25 @@ func (m Millipence) String() string {
 		sign, m = "-", -m
 	}
 	return fmt.Sprintf("%s%d.%05d", sign, m/Pound, m%Pound)
+}
+
+// ParseMillipence reads pounds: decimal, with a sign only if negative and at
+// most five decimals, under a billion pounds either way.
+func ParseMillipence(text string) (Millipence, error) {
+	digits, negative := strings.CutPrefix(text, "-")
+	pounds, fraction, point := strings.Cut(digits, ".")
+	if len(pounds) == 0 || len(pounds) > 9 || len(fraction) > 5 || point && fraction == "" ||
+		strings.Trim(pounds+fraction, "0123456789") != "" {
+		return 0, fmt.Errorf("amount %q: want pounds, like 2.00 or -0.5", text)
+	}
+	n, err := strconv.ParseInt(pounds+fraction+"00000"[len(fraction):], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("amount %q: %w", text, err)
+	}
+	if negative {
+		n = -n
+	}
+	return Millipence(n), nil
 }
 
 // DeviceType is the kind of device behind an EUI, in DUIS's words.
@@ -170,4 +190,23 @@ func (r Region) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 func (r *Region) UnmarshalText(text []byte) (err error) {
 	*r, err = ParseRegion(string(text))
 	return err
+}
+
+// ParsePounds reads an amount in pounds with up to five decimals, like 2, -1.5
+// or 0.00001.
+func ParsePounds(text string) (Millipence, error) {
+	wrong := fmt.Errorf("amount %q: want pounds with up to five decimals, like 2.00", text)
+	digits, negative := strings.CutPrefix(text, "-")
+	whole, fraction, point := strings.Cut(digits, ".")
+	if whole == "" || point && fraction == "" || len(fraction) > 5 || len(whole) > 9 {
+		return 0, wrong
+	}
+	n, err := strconv.ParseUint(whole+fraction+strings.Repeat("0", 5-len(fraction)), 10, 63)
+	if err != nil {
+		return 0, wrong
+	}
+	if negative {
+		return -Millipence(n), nil
+	}
+	return Millipence(n), nil
 }

@@ -1,0 +1,189 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/strictyaml"
+)
+
+// Validate checks every rule and joins all faults, each a [*strictyaml.Fault].
+func (c *Config) Validate() error {
+	var f faults
+	f.oneOf("environment", string(c.Environment), string(Simulator), string(Live))
+	f.dcc(c.DCC, c.Environment)
+	f.identities(c.Identities)
+	f.listen("inbox.listen", c.Inbox.Listen)
+	f.check(path.IsAbs(c.Inbox.Path) && path.Clean(c.Inbox.Path) == c.Inbox.Path && c.Inbox.Path != "/",
+		"inbox.path", "%q: want a path like /smartdcc/duis", c.Inbox.Path)
+	f.listen("operations.listen", c.Operations.Listen)
+	f.check(c.Operations.Listen != c.Inbox.Listen, "operations.listen", "%s is the inbox's address too", c.Operations.Listen)
+	f.positive("journal.linger", c.Journal.Linger)
+	f.atLeast("journal.batch_limit", c.Journal.BatchLimit, 1)
+	f.required("custody_dir", c.CustodyDir)
+	f.check(c.CounterFloor <= servicerequests.MaxCounter, "counter_floor",
+		"%d: want at most %d", c.CounterFloor, uint64(servicerequests.MaxCounter))
+	if clock := c.SimulatorClock; clock != nil {
+		f.check(c.Environment != Live, "simulator_clock", "a live sweep runs on real time")
+		f.check(clock.Speed > 0 && !math.IsInf(clock.Speed, 1), "simulator_clock.speed", "%v: want over 0", clock.Speed)
+	}
+	f.oneOf("strategy", string(c.Strategy), string(CreditMode), string(Full), string(EmergencyCredit))
+	f.limits(c.Limits)
+	f.policy(c.Policy)
+	f.atLeast("workers", c.Workers, 1)
+	f.positive("resend.wait", c.Resend.Wait)
+	f.atLeast("resend.tries", c.Resend.Tries, 0)
+	f.positive("breaker.window", c.Breaker.Window)
+	f.atLeast("breaker.min_sample", c.Breaker.MinSample, 1)
+	f.check(c.Breaker.Ratio > 0 && c.Breaker.Ratio <= 1, "breaker.ratio", "%v: want over 0 to 1", c.Breaker.Ratio)
+	f.positive("breaker.pause", c.Breaker.Pause)
+	f.positive("breaker.lease", c.Breaker.Lease)
+	f.columns(c.CarryColumns)
+	return errors.Join(f...)
+}
+
+// faults collects what is wrong.
+type faults []error
+
+func (f *faults) check(ok bool, path, format string, args ...any) {
+	if !ok {
+		*f = append(*f, strictyaml.Faultf(path, format, args...))
+	}
+}
+
+func (f *faults) required(path, value string) { f.check(value != "", path, "required") }
+
+func (f *faults) positive(path string, d time.Duration) {
+	f.check(d > 0, path, "%v: want more than 0s", d)
+}
+
+func (f *faults) atLeast(path string, n, least int) {
+	f.check(n >= least, path, "%d: want %d or more", n, least)
+}
+
+func (f *faults) listen(path, address string) {
+	host, port, err := net.SplitHostPort(address)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	f.check(err == nil && portErr == nil && n > 0 && (net.ParseIP(host) != nil || host == "localhost"), path,
+		"%q: want an IP address and a port, like 127.0.0.1:8089", address)
+}
+
+func (f *faults) oneOf(path string, got string, want ...string) {
+	f.check(slices.Contains(want, got), path, "%q: want %s", got, strings.Join(want, ", "))
+}
+
+func (f *faults) dcc(d DCC, e Environment) {
+	f.url("dcc.url", d.URL, e)
+	f.url("dcc.smki_url", d.SMKIURL, e)
+	f.positive("dcc.timeout", d.Timeout)
+	f.files("dcc.transform_certificates", d.TransformCertificates)
+	f.files("dcc.xml_signing_certificates", d.XMLSigningCertificates)
+	f.files("dcc.authorities", d.Authorities)
+	if e == Live || d.TLS != (TLS{}) {
+		f.required("dcc.tls.certificate", d.TLS.Certificate)
+		f.required("dcc.tls.key", d.TLS.Key)
+		f.required("dcc.tls.authorities", d.TLS.Authorities)
+	}
+}
+
+func (f *faults) url(path, text string, e Environment) {
+	if text == "" {
+		f.required(path, text)
+		return
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		f.check(false, path, "%q: want https://host:port without user, query or fragment", text)
+		return
+	}
+	f.check(e != Live || u.Scheme == "https", path, "%q: live needs https", text)
+}
+
+func (f *faults) files(path string, list []string) {
+	f.check(len(list) > 0, path, "required: name one PEM file or more")
+	for i, name := range list {
+		f.required(fmt.Sprintf("%s[%d]", path, i), name)
+	}
+}
+
+func (f *faults) identities(list []Identity) {
+	f.check(len(list) > 0, "identities", "required: name the failed supplier's EUI and its PKI folder")
+	for i, id := range list {
+		path := fmt.Sprintf("identities[%d]", i)
+		f.check(id.EUI != 0, path+".eui", "required")
+		f.required(path+".pki_dir", id.PKIDir)
+		first := slices.IndexFunc(list, func(other Identity) bool { return other.EUI == id.EUI })
+		f.check(id.EUI == 0 || first == i, path+".eui", "%v is identities[%d] already", id.EUI, first)
+	}
+}
+
+// dccServices are the DCC's request services, as the engine's gateway names them.
+var dccServices = []string{"transform", "send_command", "non_device"}
+
+func (f *faults) limits(l Limits) {
+	f.rate("limits.user", l.User)
+	for region, r := range l.Regions {
+		f.rate("limits.regions."+region.String(), r)
+	}
+	for service, r := range l.Services {
+		path := "limits.services." + service
+		f.check(slices.Contains(dccServices, service), path, "unknown service: want %s", strings.Join(dccServices, ", "))
+		f.rate(path, r)
+	}
+	f.atLeast("limits.in_flight", l.InFlight, 1)
+	f.atLeast("limits.per_hub", l.PerHub, 1)
+	for service, t := range l.AnomalyThresholds {
+		path := "limits.anomaly_thresholds." + service.SRV()
+		f.atLeast(path+".count", t.Count, 0)
+		f.positive(path+".per", t.Per)
+	}
+}
+
+// longestBurst bounds what a burst may be worth in time, so that it stays far
+// below what nanoseconds can count.
+const longestBurst = 24 * time.Hour
+
+func (f *faults) rate(path string, r Rate) {
+	f.check(r.PerSecond >= 0 && !math.IsInf(r.PerSecond, 1), path+".per_second", "%v: want 0 or more", r.PerSecond)
+	f.atLeast(path+".burst", r.Burst, 0)
+	f.check(!(r.PerSecond > 0) || float64(max(r.Burst, 1))/r.PerSecond <= longestBurst.Seconds(), path,
+		"a burst of %d at %v a second takes more than a day to earn", r.Burst, r.PerSecond)
+}
+
+func (f *faults) policy(p Policy) {
+	f.positive("policy.read_wait", p.ReadWait)
+	f.check(p.EmergencyCreditBelow >= 0, "policy.emergency_credit_below", "%v: want 0 or more", p.EmergencyCreditBelow)
+	f.positive("policy.arm_freshness_electricity", p.ArmFreshnessElectricity)
+	f.positive("policy.arm_freshness_gas", p.ArmFreshnessGas)
+	f.positive("policy.response_wait_electricity", p.ResponseWaitElectricity)
+	f.positive("policy.response_wait_gas", p.ResponseWaitGas)
+	for path, ladder := range map[string][]time.Duration{
+		"policy.retry_electricity": p.RetryElectricity,
+		"policy.retry_gas":         p.RetryGas,
+	} {
+		for i, wait := range ladder {
+			f.positive(fmt.Sprintf("%s[%d]", path, i), wait)
+		}
+	}
+	f.atLeast("policy.switch_tries", p.SwitchTries, 1)
+	f.atLeast("policy.arm_tries", p.ArmTries, 1)
+	f.positive("policy.armed_reread", p.ArmedReread)
+}
+
+func (f *faults) columns(names []string) {
+	for i, name := range names {
+		path := fmt.Sprintf("carry_columns[%d]", i)
+		f.required(path, name)
+		f.check(slices.Index(names, name) == i, path, "%q is listed already", name)
+	}
+}

@@ -1,0 +1,188 @@
+package strictyaml
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/v2"
+	node "go.yaml.in/yaml/v3"
+)
+
+// Fault is one thing that is wrong with a file.
+type Fault struct {
+	Path   string // of the key, like limits.regions.North.burst or identities[0].eui
+	Reason string
+}
+
+func (f *Fault) Error() string { return f.Path + ": " + f.Reason }
+
+// Faultf makes a Fault.
+func Faultf(path, format string, args ...any) error {
+	return &Fault{Path: path, Reason: fmt.Sprintf(format, args...)}
+}
+
+// tag is the struct tag that names a field's key.
+const tag = "koanf"
+
+// Unmarshal reads a document into the struct that into points to, and then
+// validates it. Fields that the document does not name keep their values:
+// those are the defaults. Maps are merged key by key; lists are replaced.
+//
+// The error joins all faults, those of the reading and those that Validate
+// joins; of two with the same path the reading's is kept. What is not YAML at
+// all is reported alone.
+func Unmarshal(b []byte, into interface{ Validate() error }) error {
+	if err := oneDocument(b); err != nil {
+		return err
+	}
+	k := koanf.New(".")
+	if err := k.Load(rawbytes.Provider(b), yaml.Parser()); err != nil {
+		return fmt.Errorf("not YAML that can be read: %w", err)
+	}
+	faults := unread("", k.Raw(), reflect.TypeOf(into).Elem())
+	err := k.UnmarshalWithConf("", into, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		DecodeHook: mapstructure.DecodeHookFuncType(value),
+		MatchName:  func(key, field string) bool { return key == field },
+	}})
+	faults = append(faults, decodeFaults(err)...)
+	return join(faults, leaves(into.Validate()))
+}
+
+// oneDocument refuses what koanf would pass over: a second document.
+func oneDocument(b []byte) error {
+	d := node.NewDecoder(bytes.NewReader(b))
+	var first, second node.Node
+	switch err := d.Decode(&first); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return fmt.Errorf("not YAML: %w", err)
+	case first.Content[0].Kind != node.MappingNode:
+		return errors.New("not a YAML mapping: want keys and values")
+	}
+	if err := d.Decode(&second); !errors.Is(err, io.EOF) {
+		return errors.New("more than one YAML document: want one")
+	}
+	return nil
+}
+
+// unread finds the keys that no field of t reads, and those without a value.
+func unread(path string, raw any, t reflect.Type) (faults []error) {
+	if raw == nil {
+		return []error{Faultf(path, "no value: give it one or remove the key")}
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch raw := raw.(type) {
+	case map[string]any:
+		for key, v := range raw {
+			at := strings.TrimPrefix(path+"."+key, ".")
+			switch t.Kind() {
+			case reflect.Struct:
+				if field, ok := fieldOf(t, key); ok {
+					faults = append(faults, unread(at, v, field)...)
+				} else {
+					faults = append(faults, Faultf(at, "unknown key"))
+				}
+			case reflect.Map:
+				faults = append(faults, unread(at, v, t.Elem())...)
+			}
+		}
+	case []any:
+		if t.Kind() == reflect.Slice {
+			for i, v := range raw {
+				faults = append(faults, unread(fmt.Sprintf("%s[%d]", path, i), v, t.Elem())...)
+			}
+		}
+	}
+	return faults
+}
+
+func fieldOf(t reflect.Type, key string) (reflect.Type, bool) {
+	for field := range t.Fields() {
+		if field.Tag.Get(tag) == key {
+			return field.Type, true
+		}
+	}
+	return nil, false
+}
+
+// decodeFaults gives mapstructure's errors the paths of the file.
+func decodeFaults(err error) (faults []error) {
+	for _, leaf := range leaves(err) {
+		if e, ok := errors.AsType[*mapstructure.DecodeError](leaf); ok {
+			leaf = Faultf(dotted(e.Name()), "%v", e.Unwrap())
+		}
+		faults = append(faults, leaf)
+	}
+	return faults
+}
+
+// dotted turns mapstructure's name of a map's element, regions[North], into a
+// path, regions.North. Indexes of lists stay.
+func dotted(name string) string {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(name, "[")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		key, after, _ := strings.Cut(rest, "]")
+		if strings.Trim(key, "0123456789") == "" {
+			b.WriteString("[" + key + "]")
+		} else {
+			b.WriteString("." + key)
+		}
+		name = after
+	}
+}
+
+// leaves takes joined errors apart.
+func leaves(err error) []error {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case *mapstructure.DecodeError, *Fault:
+		return []error{err}
+	case interface{ Unwrap() []error }:
+		var list []error
+		for _, inner := range e.Unwrap() {
+			list = append(list, leaves(inner)...)
+		}
+		return list
+	case interface{ Unwrap() error }:
+		if inner := leaves(e.Unwrap()); len(inner) > 0 {
+			return inner
+		}
+	}
+	return []error{err}
+}
+
+// join sorts the faults by text, which is by path, and leaves out the rules'
+// faults about what could not be read in the first place.
+func join(reading, rules []error) error {
+	unreadable := map[string]bool{}
+	for _, err := range reading {
+		if f, ok := errors.AsType[*Fault](err); ok {
+			unreadable[f.Path] = true
+		}
+	}
+	all := reading
+	for _, err := range rules {
+		if f, ok := errors.AsType[*Fault](err); !ok || !unreadable[f.Path] {
+			all = append(all, err)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(all...)
+}

@@ -1,0 +1,102 @@
+package strictyaml
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"time"
+
+	"safemode/servicerequests"
+)
+
+var (
+	durationType   = reflect.TypeFor[time.Duration]()
+	timeType       = reflect.TypeFor[time.Time]()
+	millipenceType = reflect.TypeFor[servicerequests.Millipence]()
+	serviceType    = reflect.TypeFor[servicerequests.Service]()
+	textType       = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// value turns one value of the document into what a field of type to takes, or
+// says what the field wants instead.
+func value(_, to reflect.Type, data any) (any, error) {
+	text, isText := data.(string)
+	switch to {
+	case durationType:
+		d, err := time.ParseDuration(text)
+		if !isText || err != nil {
+			return nil, fmt.Errorf("%v: want a duration, like 90s or 24h", data)
+		}
+		return d, nil
+	case timeType:
+		return instant(data)
+	case millipenceType:
+		if !isText {
+			return nil, fmt.Errorf("%v: want pounds in quotes, like \"2.00\"", data)
+		}
+		return servicerequests.ParseMillipence(text)
+	case serviceType:
+		if !isText {
+			return nil, fmt.Errorf("%v: want an SRV in quotes, like \"1.6\"", data)
+		}
+		return service(text)
+	}
+	if reflect.PointerTo(to).Implements(textType) {
+		if !isText {
+			return nil, fmt.Errorf("%v: want text: put it in quotes", data)
+		}
+		v := reflect.New(to)
+		err := v.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text))
+		return v.Elem().Interface(), err
+	}
+	return data, kind(to, data)
+}
+
+// kind refuses what mapstructure would convert, and says what a person would
+// understand where it would refuse.
+func kind(to reflect.Type, data any) error {
+	var ok bool
+	var want string
+	switch from := reflect.TypeOf(data).Kind(); to.Kind() {
+	case reflect.Bool:
+		ok, want = from == reflect.Bool, "true or false"
+	case reflect.Int, reflect.Int64:
+		ok, want = from == reflect.Int || from == reflect.Int64, "a whole number"
+	case reflect.Uint64:
+		n := reflect.ValueOf(data)
+		ok, want = n.CanUint() || n.CanInt() && n.Int() >= 0, "a whole number, 0 or more"
+	case reflect.Float64:
+		n := reflect.ValueOf(data)
+		ok, want = n.CanFloat() || n.CanInt() || n.CanUint(), "a number"
+	case reflect.String:
+		ok, want = from == reflect.String, "text: put it in quotes"
+	case reflect.Slice:
+		ok, want = from == reflect.Slice, "a list"
+	default:
+		ok, want = from == reflect.Map, "keys and values"
+	}
+	if !ok {
+		return fmt.Errorf("%v: want %s", data, want)
+	}
+	return nil
+}
+
+func instant(data any) (time.Time, error) {
+	if t, ok := data.(time.Time); ok { // YAML knows dates and times by their look
+		return t.UTC(), nil
+	}
+	text, _ := data.(string)
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%v: want a time like 2026-11-23T18:00:00Z or a date", data)
+}
+
+func service(srv string) (servicerequests.Service, error) {
+	if srv == "1.6" {
+		return servicerequests.SwitchToCredit, nil
+	}
+	return servicerequests.ParseService(srv, "")
+}
