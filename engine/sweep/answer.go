@@ -1,0 +1,247 @@
+package sweep
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/journal"
+	"safemode/engine/proof"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+)
+
+// finding is what an answer showed, beside success or failure.
+type finding struct {
+	observed *journal.Observation
+	proxy    servicerequests.EUI
+}
+
+// deliver acts on a proven asynchronous message.
+func (s *Sweep) deliver(d proof.Delivery) {
+	now := s.now()
+	if d.Alert != nil {
+		s.takeAlert(d, now)
+		return
+	}
+	m := s.byTarget[d.ID.Target]
+	if d.DCCAlert != nil || m == nil {
+		s.unmatched(d, now)
+		return
+	}
+	for _, r := range m.open {
+		if r.id == d.ID {
+			s.answer(r, d, now)
+			return
+		}
+	}
+	s.late(m, d, now)
+}
+
+// answer ends an open request with what the DCC or the device said.
+func (s *Sweep) answer(r *request, d proof.Delivery, now time.Time) {
+	if r.service.Critical() && r.leg != commandLeg {
+		s.unmatched(d, now) // nothing has been signed that it could answer
+		return
+	}
+	class, code, found, ok := s.interpret(r.service, r.meter, d, now)
+	if !ok {
+		r.unproven = true
+		return
+	}
+	s.metrics.response(r.service, now.Sub(r.postedAt))
+	s.end(r, class, code, found, now)
+	s.look(r.meter, now)
+}
+
+// late takes in an answer to a request that has ended: a repetition changes
+// nothing, the first proven answer to one that was given up counts.
+func (s *Sweep) late(m *meter, d proof.Delivery, now time.Time) {
+	i := slices.IndexFunc(m.ended, func(e ended) bool {
+		return e.counter == d.ID.Counter && m.target.Originator == d.ID.Originator
+	})
+	if i < 0 {
+		s.unmatched(d, now)
+		return
+	}
+	e := m.ended[i]
+	if !e.class.unanswered() || d.Result == nil {
+		s.metrics.repeated()
+		return
+	}
+	class, code, found, ok := s.interpret(e.service, m, d, now)
+	if !ok {
+		return
+	}
+	s.reopen(m)
+	s.conclusion(m, e.service, d.ID, journal.OutcomeBody{AnsweredAt: now}, class, code, found)
+	s.look(m, now)
+}
+
+// interpret reads a delivery as the answer to a request: ok is false if it does
+// not correlate with it.
+func (s *Sweep) interpret(service servicerequests.Service, m *meter, d proof.Delivery, now time.Time) (Class, string, *finding, bool) {
+	if d.Result == nil {
+		class := classOf(d.Code)
+		return class, string(d.Code), nil, class != Open
+	}
+	expected := gbcs.Expected{Service: service, Device: s.kindOf(m, d.ID.Target), ID: d.ID}
+	if err := expected.MatchResponse(d.Message); err != nil {
+		s.log.Warn("response does not correlate", zap.Stringer("request_id", d.ID), zap.Error(err))
+		s.o.Journal.Append(journal.Record{
+			At: now, Kind: journal.Refused, Device: m.device, Service: service, ID: d.ID, Code: journal.RefusedUnverified,
+			Body: journal.Encode(journal.RefusedBody{Reason: err.Error()}),
+		})
+		return Open, "", nil, false
+	}
+	if !d.Result.Success {
+		return Negative, resultCode(d.Result.Results), nil, true
+	}
+	return Succeeded, "", found(d.Result), true
+}
+
+// found takes out of a response what the ledger keeps.
+func found(r *gbcs.Response) *finding {
+	o := journal.Observation{Mode: r.Mode, Supply: r.Supply}
+	if r.HasBalance {
+		o.Balance = &r.Balance
+	}
+	if o == (journal.Observation{}) {
+		return nil
+	}
+	return &finding{observed: &o}
+}
+
+// kindOf is the device type of a request's target.
+func (s *Sweep) kindOf(m *meter, target servicerequests.EUI) servicerequests.DeviceType {
+	if m.gpf != 0 && target == m.gpf {
+		return servicerequests.GPF
+	}
+	return m.target.Type
+}
+
+// takeAlert notes what a device's alert means for its meter.
+func (s *Sweep) takeAlert(d proof.Delivery, now time.Time) {
+	m := s.byTarget[d.Device]
+	if m == nil {
+		s.unmatched(d, now)
+		return
+	}
+	m.alerted(d.Alert)
+	if !m.modeCurrent() || !m.supplyCurrent() {
+		s.reopen(m)
+	}
+	if !m.started.IsZero() {
+		s.look(m, now)
+	}
+}
+
+// unmatched counts a proven message that answers no request of this sweep: the
+// User's other traffic. The inbox has made it durable already.
+func (s *Sweep) unmatched(d proof.Delivery, now time.Time) {
+	s.metrics.unmatched()
+	s.o.Journal.Append(journal.Record{At: now, Kind: journal.Unmatched, Device: d.Device, ID: d.ID, Code: string(d.Code)})
+}
+
+// proxyOf finds the gas proxy in the inventory of a meter's home; zero if the
+// answer does not list both.
+func proxyOf(content duis.Content, meter servicerequests.EUI) servicerequests.EUI {
+	var proxy servicerequests.EUI
+	listed := false
+	inventory, _ := content.(duis.Inventory)
+	for _, d := range inventory {
+		listed = listed || d.ID == meter
+		if d.DeviceType() == servicerequests.GPF {
+			proxy = d.ID
+		}
+	}
+	if !listed {
+		return 0
+	}
+	return proxy
+}
+
+// end closes an open request: its outcome goes to the journal and the ledger,
+// its places in region and hub are given free.
+func (s *Sweep) end(r *request, class Class, code string, f *finding, now time.Time) {
+	r.closed = true
+	s.release(r)
+	m := r.meter
+	o := journal.OutcomeBody{SentAt: r.postedAt, AnsweredAt: now, Attempt: r.attempt}
+	s.conclusion(m, r.service, r.id, o, class, code, f)
+	s.metrics.ended(r.service, class)
+}
+
+// conclusion journals an outcome and folds it into the ledger.
+func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o journal.OutcomeBody, class Class, code string, f *finding) {
+	o.Class, o.Code = class.String(), code
+	if f != nil {
+		o.Observed, o.Proxy = f.observed, f.proxy
+	}
+	s.o.Journal.Append(journal.Record{
+		At: o.AnsweredAt, Kind: journal.Outcome, Device: m.device, Service: service, ID: id,
+		Code: o.Class, Body: journal.Encode(o),
+	})
+	m.end(&s.o.Policy, service, id.Counter, o, class)
+	if m.gpf != 0 {
+		s.byTarget[m.gpf] = m
+	}
+}
+
+// release gives a request's places in its region and behind its hub free.
+func (s *Sweep) release(r *request) {
+	if r.id.Counter != 0 {
+		s.lanes[r.meter.target.Region].inFlight--
+	}
+	h := s.hub(r.meter)
+	h.open--
+	for h.open < s.o.PerHub && len(h.waiting) > 0 {
+		next := h.waiting[0]
+		h.waiting = h.waiting[1:]
+		if !next.closed {
+			s.admit(next)
+		}
+	}
+}
+
+// conclude writes a meter's verdict.
+func (s *Sweep) conclude(m *meter, now time.Time) {
+	m.verdict = s.o.Policy.conclude(m)
+	s.count(m)
+	s.o.Journal.Append(journal.Record{
+		At: now, Kind: journal.Verdict, Device: m.device, Code: m.verdict.Verdict, Body: journal.Encode(m.verdict),
+	})
+}
+
+// count counts a meter as done with its verdict.
+func (s *Sweep) count(m *meter) {
+	m.done = true
+	s.done++
+	s.verdicts[m.verdict.Verdict]++
+	s.metrics.meters.WithLabelValues(m.verdict.Verdict).Inc()
+}
+
+// reopen takes a meter's verdict back, because something new is known.
+func (s *Sweep) reopen(m *meter) {
+	if !m.done {
+		return
+	}
+	m.done = false
+	s.done--
+	s.verdicts[m.verdict.Verdict]--
+	s.metrics.meters.WithLabelValues(m.verdict.Verdict).Dec()
+}
+
+// resultCode is the first DLMS result or ZCL status that is not success, in
+// decimal.
+func resultCode(results []byte) string {
+	for _, code := range results {
+		if code != 0 {
+			return strconv.Itoa(int(code))
+		}
+	}
+	return ""
+}

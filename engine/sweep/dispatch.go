@@ -1,0 +1,359 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/gateway"
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+	"safemode/servicerequests/gbcs"
+)
+
+// pump does all that can be done now: meters whose time has come, new meters,
+// and the legs that limits and workers allow.
+func (s *Sweep) pump() {
+	now := s.now()
+	for len(s.agenda) > 0 && !s.agenda[0].due.After(now) {
+		m := s.agenda[0]
+		s.schedule(m, time.Time{})
+		s.look(m, now)
+	}
+	s.wake = time.Time{}
+	if !s.open() {
+		return
+	}
+	if err := s.o.Gate(now); err != nil {
+		s.stop("gate closed", err)
+		return
+	}
+	s.takeIn(now)
+	s.serve(now)
+}
+
+// takeIn starts meters while the lanes have less waiting than the workers can
+// take, region by region in turn.
+func (s *Sweep) takeIn(now time.Time) {
+	for region, waiting := range s.intake {
+		l := s.lanes[region]
+		for len(waiting) > 0 && l.len() < s.o.Workers && l.inFlight < s.o.InFlight {
+			m := waiting[0]
+			waiting = waiting[1:]
+			s.look(m, now)
+		}
+		s.intake[region] = waiting
+	}
+}
+
+// look decides what to do about a meter, and does it.
+func (s *Sweep) look(m *meter, now time.Time) {
+	if m.done {
+		return
+	}
+	s.expire(m, now)
+	if !s.open() {
+		// Nothing new: the meter is looked at again when the sweep goes on.
+		s.schedule(m, s.nextDeadline(m))
+		return
+	}
+	step := s.o.Policy.decide(m, now)
+	for _, service := range step.ask {
+		s.ask(m, service, now)
+	}
+	if !step.waiting {
+		s.conclude(m, now)
+		return
+	}
+	due := s.nextDeadline(m)
+	if !step.wake.IsZero() && (due.IsZero() || step.wake.Before(due)) {
+		due = step.wake
+	}
+	s.schedule(m, due)
+}
+
+// expire ends the requests whose deadline has passed, and queues those whose
+// bytes are to be POSTed again.
+func (s *Sweep) expire(m *meter, now time.Time) {
+	for i := len(m.open) - 1; i >= 0; i-- {
+		r := m.open[i]
+		switch {
+		case r.queued:
+		case !r.deadline.IsZero() && !now.Before(r.deadline):
+			s.end(r, silence(r), "", nil, now)
+		case !r.retryAt.IsZero() && !now.Before(r.retryAt):
+			r.retryAt = time.Time{}
+			s.lanes[m.target.Region].push(r)
+		}
+	}
+}
+
+// silence is the class of a request that nothing provable has answered.
+func silence(r *request) Class {
+	switch {
+	case r.unproven:
+		return Unverified
+	case r.acknowledged:
+		return NoResponse
+	default:
+		return InDoubt
+	}
+}
+
+// nextDeadline is the earliest time at which one of a meter's requests needs
+// attention; zero if none does.
+func (s *Sweep) nextDeadline(m *meter) time.Time {
+	var next time.Time
+	for _, r := range m.open {
+		for _, t := range [...]time.Time{r.deadline, r.retryAt} {
+			if !t.IsZero() && !r.queued && (next.IsZero() || t.Before(next)) {
+				next = t
+			}
+		}
+	}
+	return next
+}
+
+// ask opens a request and queues its first leg as soon as the hub has room.
+func (s *Sweep) ask(m *meter, service servicerequests.Service, now time.Time) {
+	r := &request{meter: m, service: service, attempt: m.tally(service).tries + 1, openedAt: now}
+	r.id.Originator = m.target.Originator
+	switch {
+	case service == servicerequests.ReadInventory:
+		r.id.Target = s.o.DCC
+	case service == servicerequests.ReadMeterBalance && m.gpf != 0:
+		r.id.Target = m.gpf
+	default:
+		r.id.Target = m.device
+	}
+	m.begin(r, now)
+	s.admit(r)
+}
+
+// admit queues a request, or leaves it waiting behind its hub.
+func (s *Sweep) admit(r *request) {
+	h := s.hub(r.meter)
+	if h.open >= s.o.PerHub {
+		h.waiting = append(h.waiting, r)
+		r.queued = true
+		return
+	}
+	h.open++
+	s.lanes[r.meter.target.Region].push(r)
+}
+
+func (s *Sweep) hub(m *meter) *hub {
+	key := hubKey{m.target.Hub, m.gas()}
+	h := s.hubs[key]
+	if h == nil {
+		h = &hub{}
+		s.hubs[key] = h
+	}
+	return h
+}
+
+// serve gives legs to workers, a lane after the other in turn, until the lanes
+// are empty or each is held up by a limit.
+func (s *Sweep) serve(now time.Time) {
+	s.turn++
+	for progress := true; progress; {
+		progress = false
+		for i := range s.lanes {
+			l := s.lanes[(s.turn+i)%len(s.lanes)]
+			if s.serveOne(l, &l.begun, now) || s.serveOne(l, &l.fresh, now) {
+				progress = true
+			}
+			if s.halt != nil {
+				return
+			}
+		}
+	}
+}
+
+// serveOne dispatches the first leg of a queue if nothing is in its way.
+func (s *Sweep) serveOne(l *lane, q *fifo, now time.Time) bool {
+	for q.len() > 0 && q.peek().closed {
+		q.pop()
+	}
+	if q.len() == 0 {
+		return false
+	}
+	r := q.peek()
+	e := r.endpoint()
+	if s.busy[e] >= s.o.Workers {
+		return false
+	}
+	if until := s.hold[e]; now.Before(until) {
+		s.wakeAt(until)
+		return false
+	}
+	if s.unwanted(r, now) {
+		q.pop()
+		r.queued = false
+		s.end(r, withdrawal(r), "", nil, now)
+		s.look(r.meter, now)
+		return true
+	}
+	report, err := s.o.Breakers.Allow(e, l.region)
+	if err != nil {
+		s.wakeAt(now.Add(s.o.Resend))
+		return false
+	}
+	ok, wait, limit := s.o.Pacer.Take(now, l.region, e)
+	if !ok {
+		report(errUnused)
+		s.metrics.paced(limit, wait)
+		s.wakeAt(now.Add(wait))
+		return false
+	}
+	q.pop()
+	s.dispatch(l, r, report, now)
+	return true
+}
+
+// errUnused tells a breaker that its leave was not used.
+var errUnused = context.Canceled
+
+// unwanted says whether the reason for a leg has gone since it was queued. It is
+// asked when the leg is about to be signed or POSTed.
+func (s *Sweep) unwanted(r *request, now time.Time) bool {
+	return r.meter.excluded != "" ||
+		r.service == servicerequests.ArmSupply && r.leg == commandLeg && !s.o.Policy.mayArm(r.meter, now)
+}
+
+// withdrawal is the class of a request whose next POST must not happen any more.
+// If the leg was POSTed before, what became of it is read back.
+func withdrawal(r *request) Class {
+	if r.body != nil {
+		return InDoubt
+	}
+	return Withdrawn
+}
+
+func (s *Sweep) wakeAt(t time.Time) {
+	if s.wake.IsZero() || t.Before(s.wake) {
+		s.wake = t
+	}
+}
+
+// dispatch gives one leg to a worker. The counter of a request is taken here, by
+// the one goroutine that orders them.
+func (s *Sweep) dispatch(l *lane, r *request, report func(error), now time.Time) {
+	m := r.meter
+	if r.id.Counter == 0 {
+		counter, err := s.o.Counters[r.id.Originator].Next()
+		if err != nil {
+			report(errUnused)
+			s.stop("no originator counter can be reserved", err)
+			return
+		}
+		r.id.Counter = counter
+		l.inFlight++
+	}
+	if r.leg == commandLeg && r.body == nil {
+		m.commit(r.service, r.id.Counter)
+	}
+	r.postedAt = now
+	kind := m.target.Type
+	if r.id.Target == m.gpf {
+		kind = servicerequests.GPF
+	}
+	j := job{
+		request: r, endpoint: r.endpoint(), leg: r.leg, device: m.device,
+		expected: gbcs.Expected{Service: r.service, Device: kind, ID: r.id},
+		token:    r.token, body: r.body, report: report,
+	}
+	s.busy[j.endpoint]++
+	if err := s.pools[j.endpoint].Invoke(j); err != nil {
+		// The pool has as many workers as busy counts, so this is a defect; nothing
+		// was sent.
+		s.busy[j.endpoint]--
+		report(errUnused)
+		s.stop("worker pool refused a leg", err)
+	}
+}
+
+// finishLeg takes in what a worker learnt.
+func (s *Sweep) finishLeg(res result) {
+	now, r := s.now(), res.request
+	s.busy[res.endpoint]--
+	r.queued = false
+	if res.took > 0 {
+		s.metrics.ack(r.service, res.took)
+	}
+	if r.closed { // the device's answer was faster than the acknowledgement
+		s.look(r.meter, now)
+		return
+	}
+	r.body = res.body
+	var throttled *gateway.ThrottledError
+	switch {
+	case res.err == nil:
+		s.takeReply(r, res, now)
+	case errors.Is(res.err, errJournal):
+		s.stop("the journal cannot be written: free the disk or mend it, then run the same command again", res.err)
+	case errors.Is(res.err, errSigning):
+		s.log.Error("request not signed", zap.Stringer("request_id", r.id), zap.Error(res.err))
+		r.meter.tally(r.service).barred = true
+		s.end(r, Withdrawn, "", nil, now)
+	case errors.Is(res.err, errUncorrelated):
+		s.end(r, Unverified, journal.RefusedUncorrelated, nil, now)
+	case errors.Is(res.err, errUnproven) && r.leg == askLeg && res.endpoint != gateway.SendCommand:
+		s.end(r, Unverified, "", nil, now)
+	case errors.Is(res.err, errUnproven):
+		// The bytes have arrived; only what the DCC said of them is not proven.
+		r.unproven = true
+		r.deadline = now.Add(s.o.Policy.ResponseWait.of(r.meter))
+	case errors.As(res.err, &throttled):
+		s.metrics.throttle()
+		s.hold[res.endpoint] = now.Add(max(throttled.RetryAfter, s.o.Resend))
+		s.lanes[r.meter.target.Region].push(r)
+	case errors.Is(res.err, gateway.ErrNotWritten):
+		r.retryAt = now.Add(s.o.Resend)
+	case errors.Is(res.err, gateway.ErrNotPermitted):
+		s.stop("the gateway held back a body that is not permitted", res.err)
+	case errors.Is(res.err, gateway.ErrRejected):
+		s.end(r, Rejected, "HTTP", nil, now)
+	default: // in doubt: the same bytes again
+		s.resend(r, res.endpoint, now)
+	}
+	s.look(r.meter, now)
+}
+
+// resend schedules another POST of the same bytes, or gives up waiting for a
+// reply.
+func (s *Sweep) resend(r *request, e gateway.Service, now time.Time) {
+	if r.resends < s.o.Resends {
+		r.retryAt = now.Add(s.o.Resend << r.resends)
+		r.resends++
+		return
+	}
+	if e != gateway.SendCommand {
+		s.end(r, InDoubt, "", nil, now)
+		return
+	}
+	r.deadline = now.Add(s.o.Policy.ResponseWait.of(r.meter))
+}
+
+// takeReply acts on a synchronous reply that is as proven as it needs to be.
+func (s *Sweep) takeReply(r *request, res result, now time.Time) {
+	code := res.reply.Code
+	switch {
+	case res.token != nil:
+		r.leg, r.token, r.body, r.resends = commandLeg, res.token, nil, 0
+		s.lanes[r.meter.target.Region].push(r)
+	case res.endpoint == gateway.NonDevice && code == servicerequests.Success:
+		s.end(r, Succeeded, string(code), &finding{proxy: proxyOf(res.reply.Content, r.meter.device)}, now)
+	case res.endpoint == gateway.SendCommand && (code.Class() == servicerequests.CodeAcknowledged ||
+		code == servicerequests.DuplicateID && r.resends > 0):
+		r.acknowledged = true
+		r.deadline = now.Add(s.o.Policy.ResponseWait.of(r.meter))
+	case code.Class() == servicerequests.CodeHalt:
+		s.end(r, Rejected, string(code), nil, now)
+		s.stop("the DCC refuses the User ("+string(code)+")", nil)
+	default:
+		s.end(r, classOf(code), string(code), nil, now)
+	}
+}

@@ -1,0 +1,28 @@
+// Package sweep carries a frozen plan out: it decides, per meter, what to ask
+// next, dispatches the requests within the limits, and turns every outcome into
+// evidence and, in the end, into one verdict per meter.
+//
+// # Who does what
+//
+// One goroutine, the dispatcher, owns every meter, the pacer and all counters
+// of requests in flight. It never waits for the network or the disk. Workers
+// (bounded pools) run one leg of one request each: sign, commit to the journal,
+// POST, read the reply. The inbox hands over answers that are already proven
+// and durable. What a worker or the inbox learnt comes back to the dispatcher
+// as an event.
+//
+// # What decides
+//
+// [Policy.decide] is a pure function from a meter's ledger and the time to the
+// next step: which services to ask for now, when to look again, or a verdict.
+// The ledger is a fold over journal records, so a sweep that goes on after a
+// stop is in the state it was in: recovery and normal running share the code.
+//
+// # What it refuses
+//
+// Arm Supply (7.3) without proof of cause and a fresh read of Disabled; a second
+// critical command to a meter while one is open; the words on_supply and armed
+// without a read-back that is newer than the last command. A request that was
+// signed is never signed again: a lost reply is answered by the same bytes, an
+// unknown outcome by a read.
+package sweep

@@ -1,0 +1,188 @@
+package sweep
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/gateway"
+	"safemode/engine/journal"
+	"safemode/engine/signer"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+)
+
+// Journal is the durable record. It may be used from many goroutines. What
+// Commit was given is durable when it returns without an error; what Append was
+// given follows in the same order. Any failure is final.
+type Journal interface {
+	Commit(ctx context.Context, records ...journal.Record) error
+	Append(records ...journal.Record)
+	Failed() <-chan struct{}
+}
+
+// Signer is the signing gate. It may be used from many goroutines. It refuses
+// with [*signer.RefusedError] whatever is not permitted.
+type Signer interface {
+	SignRequest(duis.Request) ([]byte, error)
+	Prepare(gbcs.Expected, []byte) (*signer.Token, error)
+	Sign(*signer.Token) ([]byte, error)
+}
+
+// Gateway POSTs signed bytes to the DCC. It may be used from many goroutines, and
+// never repeats a POST by itself. Its errors tell whether the bytes may have
+// arrived.
+type Gateway interface {
+	Post(context.Context, gateway.Post) ([]byte, error)
+}
+
+// Verifier reads a synchronous reply of the DCC, and believes it only as far as
+// it is proven.
+type Verifier interface {
+	Reply(raw []byte, id servicerequests.RequestID) (duis.Response, error)
+}
+
+// Faults of a leg that are not the gateway's.
+var (
+	errJournal      = errors.New("journal")
+	errSigning      = errors.New("signing")
+	errUnproven     = errors.New("reply not proven")
+	errUncorrelated = errors.New("Pre-Command does not correlate")
+	errPanic        = errors.New("panic in a worker")
+)
+
+// job is one leg of one request, as a worker gets it.
+type job struct {
+	request  *request // handed back with the result; the worker does not look inside
+	endpoint gateway.Service
+	leg      leg
+	device   servicerequests.EUI
+	expected gbcs.Expected
+	token    *signer.Token
+	body     []byte      // the signed bytes, if they exist already
+	report   func(error) // tells the circuit breaker how the POST went
+}
+
+// result is what a worker learnt.
+type result struct {
+	request  *request
+	endpoint gateway.Service
+	body     []byte // the signed bytes, durable; nil if there are none
+	reply    duis.Response
+	token    *signer.Token // of a Pre-Command that correlates
+	took     time.Duration // of the POST, in real time
+	err      error
+}
+
+// exchange is what workers need. All of it may be used concurrently.
+type exchange struct {
+	journal  Journal
+	signer   Signer
+	gateway  Gateway
+	verifier Verifier
+	clock    clock.Clock
+	log      *zap.Logger
+}
+
+// run does one leg: sign and make durable, unless that was done before; POST;
+// prove the reply; correlate a Pre-Command.
+func (x *exchange) run(ctx context.Context, j job) (res result) {
+	res = result{request: j.request, endpoint: j.endpoint, body: j.body}
+	reported := false
+	defer func() {
+		if v := recover(); v != nil {
+			x.log.Error("worker panicked", zap.Any("panic", v), zap.Stringer("request_id", j.expected.ID), zap.Stack("stack"))
+			res.err = fmt.Errorf("%w: %v", errPanic, v)
+		}
+		if !reported {
+			j.report(context.Canceled) // nothing was learnt about the DCC
+		}
+	}()
+	if res.body == nil {
+		if res.body, res.err = x.sign(ctx, j); res.err != nil {
+			res.body = nil
+			return res
+		}
+	}
+	start := time.Now()
+	raw, err := x.gateway.Post(ctx, gateway.Post{Service: j.endpoint, ID: j.expected.ID, Body: res.body})
+	res.took = time.Since(start)
+	j.report(err)
+	reported = true
+	if err != nil {
+		res.err = err
+		return res
+	}
+	x.read(j, raw, &res)
+	return res
+}
+
+// sign makes the bytes of the leg and commits them: nothing is on the wire that
+// the journal does not know.
+func (x *exchange) sign(ctx context.Context, j job) ([]byte, error) {
+	kind := journal.Request
+	var body []byte
+	var err error
+	if j.leg == commandLeg {
+		kind = journal.SignedCommand
+		body, err = x.signer.Sign(j.token)
+	} else {
+		request := duis.Request{ID: j.expected.ID, Service: j.expected.Service}
+		if j.expected.Service == servicerequests.ReadInventory {
+			request.InventoryDevice = j.device
+		}
+		body, err = x.signer.SignRequest(request)
+	}
+	if err != nil {
+		x.refuse(j, journal.RefusedUnpermitted, err, nil)
+		return nil, fmt.Errorf("%w: %w", errSigning, err)
+	}
+	if err := x.journal.Commit(ctx, x.record(j, kind, "", body)); err != nil {
+		return nil, fmt.Errorf("%w: %w", errJournal, err)
+	}
+	return body, nil
+}
+
+// read proves the reply, records it, and correlates a Pre-Command.
+func (x *exchange) read(j job, raw []byte, res *result) {
+	if res.reply, res.err = x.verifier.Reply(raw, j.expected.ID); res.err != nil {
+		x.refuse(j, journal.RefusedUnverified, res.err, raw)
+		res.err = fmt.Errorf("%w: %w", errUnproven, res.err)
+		return
+	}
+	preCommand, ok := res.reply.Content.(duis.PreCommand)
+	if !ok {
+		x.journal.Append(x.record(j, journal.Reply, string(res.reply.Code), raw))
+		return
+	}
+	x.journal.Append(x.record(j, journal.PreCommand, string(res.reply.Code), raw))
+	token, err := x.signer.Prepare(j.expected, preCommand.Payload)
+	if err != nil {
+		x.refuse(j, journal.RefusedUncorrelated, err, raw)
+		res.err = fmt.Errorf("%w: %w", errUncorrelated, err)
+		return
+	}
+	res.token = token
+}
+
+func (x *exchange) record(j job, kind journal.Kind, code string, body []byte) journal.Record {
+	return journal.Record{
+		At: x.clock.Now(), Kind: kind, Device: j.device, Service: j.expected.Service, ID: j.expected.ID,
+		Code: code, Body: body,
+	}
+}
+
+// refuse records that something was not signed or not believed.
+func (x *exchange) refuse(j job, code string, reason error, raw []byte) {
+	digest := sha256.Sum256(raw)
+	x.log.Warn("refused", zap.String("class", code), zap.Stringer("request_id", j.expected.ID), zap.Error(reason))
+	x.journal.Append(x.record(j, journal.Refused, code,
+		journal.Encode(journal.RefusedBody{Reason: reason.Error(), SHA256: hex.EncodeToString(digest[:])})))
+}

@@ -1,0 +1,85 @@
+package sweep
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+)
+
+// metrics are the sweep's own; names are those of the product's interface.
+// Durations on the wire are real time, responses are timed by the sweep's clock.
+type metrics struct {
+	meters   *prometheus.GaugeVec
+	requests *prometheus.CounterVec
+	inFlight *prometheus.GaugeVec
+	acks     *prometheus.HistogramVec
+	answers  *prometheus.HistogramVec
+	pacer    *prometheus.HistogramVec
+	eta      prometheus.Gauge
+
+	throttled prometheus.Counter
+	strays    *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		meters: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "safemode_meters", Help: "Meters that have a verdict.",
+		}, []string{"verdict"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "safemode_service_requests_total", Help: "Service Requests that have ended, by class.",
+		}, []string{"srv", "class"}),
+		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "safemode_requests_in_flight", Help: "Service Requests sent and not ended.",
+		}, []string{"region"}),
+		acks: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "safemode_ack_seconds", Help: "From POST to the DCC's synchronous reply, in real time.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14), NativeHistogramBucketFactor: 1.1,
+		}, []string{"srv"}),
+		answers: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "safemode_response_seconds", Help: "From POST to the device's answer, by the sweep's clock.",
+			Buckets: prometheus.ExponentialBuckets(0.5, 2, 18), NativeHistogramBucketFactor: 1.1,
+		}, []string{"srv"}),
+		pacer: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "safemode_pacer_wait_seconds", Help: "How long a limit made a POST wait, by the sweep's clock.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 12), NativeHistogramBucketFactor: 1.1,
+		}, []string{"limit"}),
+		eta: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "safemode_eta_seconds", Help: "Time to the last verdict at the pace of this run, by the sweep's clock.",
+		}),
+		throttled: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "safemode_throttled_total", Help: "POSTs the DCC put off (429 or 503).",
+		}),
+		strays: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "safemode_stray_messages_total", Help: "Proven messages that changed nothing: repeated, or unmatched.",
+		}, []string{"kind"}),
+	}
+	reg.MustRegister(m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.throttled, m.strays)
+	for _, v := range [...]string{journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded} {
+		m.meters.WithLabelValues(v)
+	}
+	return m
+}
+
+func (m *metrics) ended(s servicerequests.Service, c Class) {
+	m.requests.WithLabelValues(s.SRV(), c.String()).Inc()
+}
+
+func (m *metrics) ack(s servicerequests.Service, took time.Duration) {
+	m.acks.WithLabelValues(s.SRV()).Observe(took.Seconds())
+}
+
+func (m *metrics) response(s servicerequests.Service, took time.Duration) {
+	m.answers.WithLabelValues(s.SRV()).Observe(took.Seconds())
+}
+
+func (m *metrics) paced(limit string, wait time.Duration) {
+	m.pacer.WithLabelValues(limit).Observe(wait.Seconds())
+}
+
+func (m *metrics) throttle()  { m.throttled.Inc() }
+func (m *metrics) repeated()  { m.strays.WithLabelValues("repeated").Inc() }
+func (m *metrics) unmatched() { m.strays.WithLabelValues("unmatched").Inc() }

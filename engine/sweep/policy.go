@@ -1,0 +1,348 @@
+package sweep
+
+import (
+	"time"
+
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+)
+
+// Strategy is which commands a sweep leans on.
+type Strategy string
+
+// The strategies.
+const (
+	// CreditMode switches every prepayment meter to Credit and activates
+	// emergency credit where that buys time.
+	CreditMode Strategy = "credit_mode"
+	// Full activates emergency credit on every meter found in Prepayment, too.
+	Full Strategy = "full"
+	// EmergencyCredit never switches the mode: for a direction without 1.6. No
+	// meter becomes safe by it; it buys time.
+	EmergencyCredit Strategy = "emergency_credit"
+)
+
+// Policy is what the engine does for a meter. Durations run on the sweep's
+// clock. Every default is an assumption: no public source gives figures.
+type Policy struct {
+	Strategy Strategy
+	Permits  func(servicerequests.Service, servicerequests.DeviceType) bool // by the direction
+
+	ReadWait             time.Duration              // how long electricity's 1.6 waits for the first reads
+	EmergencyCreditBelow servicerequests.Millipence // a balance under this makes 2.5 worth a try
+	ArmBalanceAtMost     servicerequests.Millipence // a supply is off for lack of credit only at or under this balance
+	ArmFresh             PerFuel[time.Duration]     // how old a read of Disabled may be when 7.3 is signed
+	ResponseWait         PerFuel[time.Duration]     // from the last POST to silence
+	Retry                PerFuel[[]time.Duration]   // waits between tries; when it is used up, no more is tried
+	SwitchTries          int                        // 1.6 with an answer that left the meter in Prepayment
+	ArmTries             int                        // 7.3 with a read-back that still says Disabled
+	GasBalanceFromProxy  bool                       // ask the GPF for gas balances, not the sleeping meter
+}
+
+// PerFuel holds a setting for electricity and for gas.
+type PerFuel[T any] struct{ Electricity, Gas T }
+
+func (f PerFuel[T]) of(m *meter) T {
+	if m.gas() {
+		return f.Gas
+	}
+	return f.Electricity
+}
+
+const (
+	// emergencyCreditTries bounds 2.5: one more try where the first got no answer.
+	emergencyCreditTries = 2
+	// freshReads bounds the reads of one meter's supply state, so that a meter
+	// whose answers always come too late to arm on ends with a person.
+	freshReads = 16
+)
+
+// step is what [Policy.decide] wants done now.
+type step struct {
+	ask     []servicerequests.Service
+	wake    time.Time // decide again then; zero: no need before the next event
+	waiting bool      // something is under way or will be tried again
+}
+
+// wakeAt asks for another look at an instant.
+func (s *step) wakeAt(t time.Time) {
+	s.waiting = true
+	if s.wake.IsZero() || t.Before(s.wake) {
+		s.wake = t
+	}
+}
+
+// want asks for a service now, or when its retry is due. It does nothing where
+// the service is open already, or barred, or not permitted.
+func (p *Policy) want(s *step, m *meter, service servicerequests.Service, now time.Time) {
+	t := m.tally(service)
+	switch {
+	case m.openRequest(service) != nil:
+		s.waiting = true
+	case t.barred || !p.Permits(service, m.target.Type):
+	case now.Before(t.next):
+		s.wakeAt(t.next)
+	default:
+		s.waiting = true
+		s.ask = append(s.ask, service)
+	}
+}
+
+// decide is the policy: from a meter's ledger and the time to the next step. It
+// is pure. When nothing is asked and nothing awaited, the meter is finished
+// and [Policy.conclude] has the verdict.
+func (p *Policy) decide(m *meter, now time.Time) step {
+	var s step
+	switch {
+	case m.excluded != "":
+	case m.started.IsZero():
+		p.want(&s, m, servicerequests.ReadSupplyStatus, now)
+		p.want(&s, m, servicerequests.ReadPaymentMode, now)
+		p.balance(&s, m, now)
+	default:
+		p.balance(&s, m, now)
+		if m.openCommand() == nil && !p.command(&s, m, now) {
+			// While a command is under way a read would prove nothing about it.
+			p.readBack(&s, m, now)
+		}
+	}
+	s.waiting = s.waiting || len(m.open) > 0
+	return s
+}
+
+// readBack asks for what is not known since the last command.
+func (p *Policy) readBack(s *step, m *meter, now time.Time) {
+	if !m.supplyCurrent() {
+		p.want(s, m, servicerequests.ReadSupplyStatus, now)
+	}
+	if !m.modeCurrent() {
+		p.want(s, m, servicerequests.ReadPaymentMode, now)
+	}
+}
+
+// balance asks once for the balance, before the first switch. It is best effort:
+// only the proof of cause needs it. The gas proxy answers for a sleeping meter;
+// its identifier is asked of the DCC's inventory first.
+func (p *Policy) balance(s *step, m *meter, now time.Time) {
+	if m.tally(servicerequests.ReadMeterBalance).tries > 0 || m.modeCommand != 0 {
+		return
+	}
+	if m.gas() && p.GasBalanceFromProxy && m.gpf == 0 {
+		if m.tally(servicerequests.ReadInventory).tries == 0 {
+			p.want(s, m, servicerequests.ReadInventory, now)
+		}
+		if len(s.ask) > 0 || m.openRequest(servicerequests.ReadInventory) != nil {
+			return
+		}
+	}
+	p.want(s, m, servicerequests.ReadMeterBalance, now)
+}
+
+// command picks the next critical command and says whether there is one.
+func (p *Policy) command(s *step, m *meter, now time.Time) bool {
+	asked := len(s.ask)
+	switch {
+	case p.buysTime(m, now) && p.readsIn(s, m, now):
+		p.want(s, m, servicerequests.ActivateEmergencyCredit, now)
+	case p.switches(m) && p.readsIn(s, m, now):
+		p.want(s, m, servicerequests.SwitchToCredit, now)
+	case p.arms(m) && now.Sub(m.supply.at) <= p.ArmFresh.of(m):
+		p.want(s, m, servicerequests.ArmSupply, now)
+	case p.arms(m) && m.tally(servicerequests.ReadSupplyStatus).tries < freshReads:
+		p.want(s, m, servicerequests.ReadSupplyStatus, now)
+	}
+	return len(s.ask) > asked
+}
+
+// buysTime says whether 2.5 is worth a try: the meter reads Prepayment, and it
+// is off, or nearly out of credit, or its switch to Credit failed. It is
+// never waited for beyond its own answer, so it cannot block 1.6.
+func (p *Policy) buysTime(m *meter, now time.Time) bool {
+	t := m.tally(servicerequests.ActivateEmergencyCredit)
+	if !m.modeCurrent() || m.mode.value != servicerequests.Prepayment ||
+		t.barred || now.Before(t.next) || t.tries >= emergencyCreditTries || t.tries > 0 && !t.last.unanswered() ||
+		!p.Permits(servicerequests.ActivateEmergencyCredit, m.target.Type) {
+		return false
+	}
+	if p.Strategy != CreditMode {
+		return true
+	}
+	credit := m.tally(servicerequests.SwitchToCredit)
+	return m.supply.value == servicerequests.Disabled ||
+		m.balance.known() && m.balance.value < p.EmergencyCreditBelow ||
+		credit.tries > 0 && credit.last != Succeeded
+}
+
+// readsIn says whether the first reads have done their part in timing the first
+// command. Electricity waits for their answers, but no longer than ReadWait; gas
+// waits for their acknowledgement only, so that the hub holds all of them in
+// order and the meter does them in one wake.
+func (p *Policy) readsIn(s *step, m *meter, now time.Time) bool {
+	if len(s.ask) > 0 {
+		return false
+	}
+	for _, r := range m.open {
+		if m.gas() && r.acknowledged {
+			continue
+		}
+		if until := m.started.Add(p.ReadWait); now.Before(until) {
+			s.wakeAt(until)
+			return false
+		}
+	}
+	return true
+}
+
+// switches says whether 1.6 to Credit is called for.
+func (p *Policy) switches(m *meter) bool {
+	t := m.tally(servicerequests.SwitchToCredit)
+	switch {
+	case p.Strategy == EmergencyCredit || t.barred || !p.Permits(servicerequests.SwitchToCredit, m.target.Type):
+		return false
+	case m.modeCurrent():
+		return (m.mode.value == servicerequests.Prepayment || m.pending) && t.answers < p.SwitchTries
+	case t.tries > 0:
+		// The last switch has ended and its effect has not been read. Where the DCC
+		// could not deliver it, it is asked for again; else the read-back decides.
+		return t.last == NoResponse && servicerequests.ResponseCode(t.code).Class() == servicerequests.CodeUnreachable
+	default:
+		// Only a read may prove a claim of Credit wrong; no other home waits for it.
+		return m.target.Claimed != servicerequests.Credit || m.pending
+	}
+}
+
+// arms says whether 7.3 is called for: the meter reads Credit and Disabled since
+// the last command, and this sweep has proof that it was off for lack of credit.
+func (p *Policy) arms(m *meter) bool {
+	t := m.tally(servicerequests.ArmSupply)
+	return m.modeCurrent() && m.mode.value == servicerequests.Credit &&
+		m.supplyCurrent() && m.supply.value == servicerequests.Disabled &&
+		p.refusal(m) == "" && !t.barred && t.last != Negative && t.tries < p.ArmTries
+}
+
+// refusal says why a supply that is off must not be armed without a person; it
+// is empty where the cause is proven.
+func (p *Policy) refusal(m *meter) string {
+	switch {
+	case m.person != "":
+		return m.person
+	case !p.Permits(servicerequests.ArmSupply, m.target.Type):
+		return "arming is not permitted by the direction"
+	case !m.foundMode.known() || !m.foundSupply.known():
+		return "found state was not read before the switch"
+	case m.foundMode.value == servicerequests.Credit:
+		return "found in credit and disabled"
+	case m.foundSupply.value != servicerequests.Disabled:
+		return "turned off after it was found " + m.foundSupply.value.String()
+	case !m.foundBalance.known():
+		return "disabled, balance not known"
+	case m.foundBalance.value > p.ArmBalanceAtMost:
+		return "disabled with credit left"
+	}
+	return ""
+}
+
+// mayArm is the last check, made when a 7.3 is about to be signed.
+func (p *Policy) mayArm(m *meter, now time.Time) bool {
+	return m.modeCurrent() && m.mode.value == servicerequests.Credit &&
+		m.supplyCurrent() && m.supply.value == servicerequests.Disabled &&
+		p.refusal(m) == "" && now.Sub(m.supply.at) <= p.ArmFresh.of(m)
+}
+
+// conclude gives the verdict on a meter that [Policy.decide] has finished with.
+func (p *Policy) conclude(m *meter) journal.VerdictBody {
+	v := journal.VerdictBody{
+		Found: journal.Observation{Mode: m.foundMode.value, Supply: m.foundSupply.value},
+	}
+	if m.foundBalance.known() {
+		v.Found.Balance = &m.foundBalance.value
+	}
+	if m.modeCurrent() && m.supplyCurrent() {
+		v.End = journal.Observation{Mode: m.mode.value, Supply: m.supply.value}
+		v.ModeCounter, v.SupplyCounter = m.mode.counter, m.supply.counter
+		v.AsOf = m.mode.at
+		if m.supply.at.Before(v.AsOf) {
+			v.AsOf = m.supply.at
+		}
+	}
+	if m.balance.known() {
+		v.End.Balance = &m.balance.value
+	}
+	switch {
+	case m.excluded != "":
+		v.Verdict, v.Reason = journal.VerdictExcluded, m.excluded
+	case v.ModeCounter == 0:
+		v.Verdict, v.Reason = journal.VerdictUnknown, m.silence()
+	case v.End.Mode != servicerequests.Credit:
+		v.Verdict, v.Reason = journal.VerdictNotSafe, p.unswitched(m)
+	case v.End.Supply == servicerequests.Enabled:
+		v.Verdict = journal.VerdictOnSupply
+	case v.End.Supply == servicerequests.Armed:
+		v.Verdict, v.Reason = journal.VerdictArmed, "safe once the consumer presses the button"
+	default:
+		v.Verdict, v.Reason = journal.VerdictNotSafe, p.unarmed(m)
+	}
+	if v.Reason == "" && m.pending {
+		v.Reason = "a future-dated switch may still be stored on the meter"
+	}
+	return v
+}
+
+// silence says why nothing current is known of a meter.
+func (m *meter) silence() string {
+	for _, s := range [...]servicerequests.Service{servicerequests.ReadPaymentMode, servicerequests.ReadSupplyStatus} {
+		t := m.tally(s)
+		switch {
+		case t.last == Rejected:
+			return "SRV " + s.SRV() + " rejected: " + t.code
+		case t.last == Unverified:
+			return "SRV " + s.SRV() + ": no answer that could be proven"
+		case t.last.unanswered() && t.code != "":
+			return "no answer: " + t.code
+		case t.last.unanswered():
+			return "no answer"
+		case t.last == Negative:
+			return "SRV " + s.SRV() + " refused by the meter: " + t.code
+		}
+	}
+	return "not read back"
+}
+
+// unswitched says why a meter that could be read is still in Prepayment.
+func (p *Policy) unswitched(m *meter) string {
+	t := m.tally(servicerequests.SwitchToCredit)
+	switch {
+	case p.Strategy == EmergencyCredit || !p.Permits(servicerequests.SwitchToCredit, m.target.Type):
+		if m.tally(servicerequests.ActivateEmergencyCredit).last == Succeeded {
+			return "time bought: emergency credit is active until it is spent"
+		}
+		return "in prepayment: switching is not part of this sweep"
+	case t.last == Negative:
+		return "switch refused by the meter: " + t.code
+	case t.last == Rejected:
+		return "switch rejected: " + t.code
+	case t.last == Succeeded:
+		return "meter reads prepayment after it accepted the switch"
+	default:
+		return "switch got no answer"
+	}
+}
+
+// unarmed says why a supply that is off in Credit was left off.
+func (p *Policy) unarmed(m *meter) string {
+	t := m.tally(servicerequests.ArmSupply)
+	switch {
+	case t.last == Negative:
+		return "arm refused"
+	case t.last == Rejected:
+		return "arm rejected: " + t.code
+	case t.last == Unverified:
+		return "arm: no answer that could be proven"
+	case t.tries > 0:
+		return "disabled after arm"
+	}
+	if reason := p.refusal(m); reason != "" {
+		return reason
+	}
+	return "no read was fresh enough to arm on"
+}

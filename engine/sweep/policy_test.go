@@ -1,0 +1,417 @@
+package sweep
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+	"safemode/servicerequests/gbcs"
+)
+
+// An actor stands for everything outside the policy: it opens what decide asks
+// for and ends it as the test's script says.
+type actor struct {
+	t       *testing.T
+	p       Policy
+	m       *meter
+	now     time.Time
+	counter uint64
+	asked   []servicerequests.Service // in order, all of them
+	verdict journal.VerdictBody
+}
+
+func testPolicy() Policy {
+	return Policy{
+		Strategy:             CreditMode,
+		Permits:              func(servicerequests.Service, servicerequests.DeviceType) bool { return true },
+		ReadWait:             time.Minute,
+		EmergencyCreditBelow: 2 * servicerequests.Pound,
+		ArmFresh:             PerFuel[time.Duration]{time.Minute, 45 * time.Minute},
+		ResponseWait:         PerFuel[time.Duration]{time.Minute, 24 * time.Hour},
+		Retry:                PerFuel[[]time.Duration]{[]time.Duration{time.Minute, time.Hour}, []time.Duration{time.Hour, 4 * time.Hour}},
+		SwitchTries:          3,
+		ArmTries:             2,
+	}
+}
+
+func newActor(t *testing.T, device servicerequests.DeviceType) *actor {
+	return &actor{
+		t: t, p: testPolicy(), now: time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC), counter: 1000,
+		m: newMeter(0x00DB1234567890A0, journal.TargetBody{Type: device, Claimed: servicerequests.Prepayment}),
+	}
+}
+
+// step opens what the policy wants now and returns it.
+func (a *actor) step() []servicerequests.Service {
+	s := a.p.decide(a.m, a.now)
+	for _, service := range s.ask {
+		if service.Critical() && a.m.openCommand() != nil {
+			a.t.Fatalf("SRV %v asked for while another critical command is open", service)
+		}
+		a.counter++
+		r := &request{meter: a.m, service: service, attempt: a.m.tally(service).tries + 1}
+		r.id = servicerequests.RequestID{Originator: 1, Target: a.m.device, Counter: a.counter}
+		a.m.begin(r, a.now)
+		a.asked = append(a.asked, service)
+	}
+	if !s.waiting {
+		a.verdict = a.p.conclude(a.m)
+	}
+	return s.ask
+}
+
+// acknowledge marks every open request as taken by the DCC.
+func (a *actor) acknowledge() {
+	for _, r := range a.m.open {
+		r.acknowledged = true
+	}
+}
+
+// end ends the open request of a service; commands count as signed.
+func (a *actor) end(service servicerequests.Service, class Class, code string, o *journal.Observation) {
+	a.t.Helper()
+	r := a.m.openRequest(service)
+	if r == nil {
+		a.t.Fatalf("SRV %v is not open", service)
+	}
+	if service.Critical() {
+		a.m.commit(service, r.id.Counter)
+	}
+	a.m.end(&a.p, service, r.id.Counter, journal.OutcomeBody{Code: code, AnsweredAt: a.now, Observed: o}, class)
+}
+
+func (a *actor) read(mode servicerequests.PaymentMode, supply servicerequests.SupplyState, balance *servicerequests.Millipence) {
+	a.t.Helper()
+	a.end(servicerequests.ReadSupplyStatus, Succeeded, "", &journal.Observation{Supply: supply})
+	a.end(servicerequests.ReadPaymentMode, Succeeded, "", &journal.Observation{Mode: mode})
+	if a.m.openRequest(servicerequests.ReadMeterBalance) != nil {
+		a.end(servicerequests.ReadMeterBalance, Succeeded, "", &journal.Observation{Balance: balance})
+	}
+}
+
+func (a *actor) expect(want ...servicerequests.Service) {
+	a.t.Helper()
+	if got := a.step(); !slices.Equal(got, want) {
+		a.t.Fatalf("policy asks for %v, want %v", got, want)
+	}
+}
+
+func (a *actor) expectVerdict(verdict, reason string) {
+	a.t.Helper()
+	a.expect()
+	if a.verdict.Verdict != verdict || a.verdict.Reason != reason {
+		a.t.Fatalf("verdict %q (%q), want %q (%q)", a.verdict.Verdict, a.verdict.Reason, verdict, reason)
+	}
+}
+
+const (
+	off     = servicerequests.Disabled
+	armed   = servicerequests.Armed
+	on      = servicerequests.Enabled
+	credit  = servicerequests.Credit
+	prepay  = servicerequests.Prepayment
+	supply  = servicerequests.ReadSupplyStatus
+	mode    = servicerequests.ReadPaymentMode
+	balance = servicerequests.ReadMeterBalance
+	to      = servicerequests.SwitchToCredit
+	arm     = servicerequests.ArmSupply
+	buyTime = servicerequests.ActivateEmergencyCredit
+)
+
+func pounds(n float64) *servicerequests.Millipence {
+	m := servicerequests.Millipence(n * float64(servicerequests.Pound))
+	return &m
+}
+
+func TestHealthyPrepaymentMeterIsSwitched(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.expect(supply, mode, balance)
+	a.read(prepay, on, pounds(10))
+	a.expect(to)
+	a.end(to, Succeeded, "", nil)
+	a.expect(supply, mode)
+	a.read(credit, on, nil)
+	a.expectVerdict(journal.VerdictOnSupply, "")
+}
+
+func TestMeterAlreadyInCreditIsOnlyRead(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	a.read(credit, on, pounds(10))
+	a.expectVerdict(journal.VerdictOnSupply, "")
+}
+
+func TestPendingSwitchIsOverruledThoughTheMeterReadsCredit(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.m = newMeter(a.m.device, journal.TargetBody{Type: servicerequests.ESME, Claimed: credit, History: []string{historyPendingMode}})
+	a.step()
+	a.read(credit, on, pounds(10))
+	a.expect(to)
+	a.end(to, Succeeded, "", nil)
+	a.step()
+	a.read(credit, on, nil)
+	a.expectVerdict(journal.VerdictOnSupply, "")
+}
+
+func TestEmergencyCreditFirstWhereItBuysTimeAndNeverBlocks(t *testing.T) {
+	for _, class := range []Class{Succeeded, Negative, NoResponse, InDoubt, Rejected, Unverified} {
+		a := newActor(t, servicerequests.ESME)
+		a.step()
+		a.read(prepay, on, pounds(1))
+		a.expect(buyTime)
+		a.end(buyTime, class, "", nil)
+		a.expect(to)
+	}
+}
+
+func TestDisabledForLackOfCreditIsArmedOnProof(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	a.read(prepay, off, pounds(-5))
+	a.expect(buyTime)
+	a.end(buyTime, Negative, "250", nil)
+	a.expect(to)
+	a.end(to, Succeeded, "", nil)
+	a.expect(supply, mode)
+	a.read(credit, off, nil)
+	a.expect(arm)
+	a.end(arm, Succeeded, "", nil)
+	a.expect(supply)
+	a.end(supply, Succeeded, "", &journal.Observation{Supply: armed})
+	a.expectVerdict(journal.VerdictArmed, "safe once the consumer presses the button")
+}
+
+func TestArmNeedsAFreshRead(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	a.read(prepay, off, pounds(-5))
+	a.step()
+	a.end(buyTime, Negative, "250", nil)
+	a.step()
+	a.end(to, Succeeded, "", nil)
+	a.step()
+	a.read(credit, off, nil)
+	a.now = a.now.Add(61 * time.Second)
+	if a.p.mayArm(a.m, a.now) {
+		t.Fatal("mayArm allows 7.3 on a read that is 61 s old")
+	}
+	a.expect(supply)
+	a.end(supply, Succeeded, "", &journal.Observation{Supply: off})
+	a.expect(arm)
+}
+
+func TestWhatAPersonMustDecideIsNotArmed(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode    servicerequests.PaymentMode
+		balance *servicerequests.Millipence
+		change  func(*actor)
+		reason  string
+	}{
+		"found in credit":      {mode: credit, balance: pounds(-5), reason: "found in credit and disabled"},
+		"credit left":          {mode: prepay, balance: pounds(5), reason: "disabled with credit left"},
+		"balance not known":    {mode: prepay, reason: "disabled, balance not known"},
+		"tamper alert":         {mode: prepay, balance: pounds(-5), change: func(a *actor) { a.m.alerted(&gbcs.Alert{Code: 0x81BE}) }, reason: "disabled then locked by the meter (81BE)"},
+		"flow fault":           {mode: prepay, balance: pounds(-5), change: func(a *actor) { a.m.alerted(&gbcs.Alert{Code: 0x81B5}) }, reason: "gas flow fault (81B5)"},
+		"disabled by supplier": {mode: prepay, balance: pounds(-5), change: func(a *actor) { a.m.person = "disabled by the supplier" }, reason: "disabled by the supplier"},
+		"not permitted": {mode: prepay, balance: pounds(-5), change: func(a *actor) {
+			a.p.Permits = func(s servicerequests.Service, _ servicerequests.DeviceType) bool { return s != arm }
+		}, reason: "arming is not permitted by the direction"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newActor(t, servicerequests.ESME)
+			a.step()
+			a.read(c.mode, off, c.balance)
+			if c.change != nil {
+				c.change(a)
+			}
+			for range 10 {
+				if a.verdict.Verdict != "" {
+					break
+				}
+				for _, s := range a.step() {
+					switch s {
+					case arm:
+						t.Fatal("7.3 asked for")
+					case buyTime:
+						a.end(s, Negative, "250", nil)
+					case to:
+						a.end(s, Succeeded, "", nil)
+					case supply:
+						a.end(s, Succeeded, "", &journal.Observation{Supply: off})
+					case mode:
+						a.end(s, Succeeded, "", &journal.Observation{Mode: credit})
+					}
+				}
+			}
+			if a.verdict.Verdict != journal.VerdictNotSafe || a.verdict.Reason != c.reason {
+				t.Errorf("verdict %q (%q), want not_safe (%q)", a.verdict.Verdict, a.verdict.Reason, c.reason)
+			}
+		})
+	}
+}
+
+func TestElectricitySwitchWaitsForReadsButNotLong(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	a.acknowledge()
+	a.expect()
+	if s := a.p.decide(a.m, a.now); !s.wake.Equal(a.now.Add(time.Minute)) {
+		t.Fatalf("policy looks again at %v, want one read_wait after the start", s.wake)
+	}
+	a.now = a.now.Add(time.Minute)
+	a.expect(to)
+}
+
+func TestGasSwitchFollowsTheAcknowledgements(t *testing.T) {
+	a := newActor(t, servicerequests.GSME)
+	a.expect(supply, mode, balance)
+	a.expect()
+	a.acknowledge()
+	a.expect(to)
+}
+
+func TestGasBalanceGoesToTheProxy(t *testing.T) {
+	a := newActor(t, servicerequests.GSME)
+	a.p.GasBalanceFromProxy = true
+	a.expect(supply, mode, servicerequests.ReadInventory)
+	a.acknowledge()
+	a.m.gpf = 0x00DB1234567890A3
+	a.end(servicerequests.ReadInventory, Succeeded, "I0", nil)
+	a.expect(balance)
+	a.acknowledge()
+	a.expect(to)
+}
+
+func TestUnknownOutcomeIsReadBackBeforeAnythingNew(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	a.read(prepay, on, pounds(10))
+	a.step()
+	a.end(to, NoResponse, "E21", nil)
+	a.expect(supply, mode)
+	a.read(prepay, on, nil)
+	a.expect(buyTime) // the switch is late
+	a.end(buyTime, Succeeded, "", nil)
+	a.expect(supply)
+	a.end(supply, Succeeded, "", &journal.Observation{Supply: on})
+	a.now = a.now.Add(2 * time.Minute)
+	a.expect(to)
+}
+
+func TestUndeliveredSwitchIsAskedForAgainByTheLadder(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	a.read(prepay, on, pounds(10))
+	a.step()
+	a.end(to, NoResponse, "E20", nil)
+	a.expect(supply, mode)
+	a.end(supply, NoResponse, "E20", nil)
+	a.end(mode, NoResponse, "E20", nil)
+	a.expect()
+	a.now = a.now.Add(70 * time.Second)
+	for range 5 {
+		for _, s := range a.step() {
+			if s == to {
+				return
+			}
+			a.end(s, NoResponse, "E20", nil)
+		}
+		a.now = a.now.Add(2 * time.Minute)
+	}
+	t.Fatal("1.6 was not asked for again")
+}
+
+func TestSilentMeterEndsAsUnknown(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	for range 40 {
+		for _, s := range a.step() {
+			a.end(s, NoResponse, "E20", nil)
+		}
+		if a.verdict.Verdict != "" {
+			break
+		}
+		a.now = a.now.Add(2 * time.Hour)
+	}
+	if a.verdict.Verdict != journal.VerdictUnknown || a.verdict.Reason != "no answer: E20" {
+		t.Errorf("verdict %q (%q), want unknown (no answer: E20)", a.verdict.Verdict, a.verdict.Reason)
+	}
+	if n := len(a.asked); n > 12 {
+		t.Errorf("%d requests for a meter that never answers: %v", n, a.asked)
+	}
+}
+
+func TestTransferredMeterIsExcluded(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	for _, s := range []servicerequests.Service{supply, mode, balance} {
+		a.end(s, Rejected, "E4", nil)
+	}
+	a.expectVerdict(journal.VerdictExcluded, "not registered to the supplier any more (E4)")
+}
+
+func TestArmRefusedByTheMeterIsNotRepeated(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	a.read(prepay, off, pounds(-1))
+	a.step()
+	a.end(buyTime, Negative, "250", nil)
+	a.step()
+	a.end(to, Succeeded, "", nil)
+	a.step()
+	a.read(credit, off, nil)
+	a.expect(arm)
+	a.end(arm, Negative, "250", nil)
+	a.expect(supply)
+	a.end(supply, Succeeded, "", &journal.Observation{Supply: off})
+	a.expectVerdict(journal.VerdictNotSafe, "arm refused")
+}
+
+func TestPartlyAppliedSwitchIsTriedABoundedNumberOfTimes(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	a.read(prepay, on, pounds(10))
+	switches := 0
+	for range 20 {
+		for _, s := range a.step() {
+			switch s {
+			case to:
+				switches++
+				a.end(s, Negative, "1", nil)
+			case buyTime:
+				a.end(s, Negative, "250", nil)
+			case supply:
+				a.end(s, Succeeded, "", &journal.Observation{Supply: on})
+			case mode:
+				a.end(s, Succeeded, "", &journal.Observation{Mode: prepay})
+			}
+		}
+	}
+	if switches != a.p.SwitchTries {
+		t.Errorf("%d tries of 1.6, want %d", switches, a.p.SwitchTries)
+	}
+	if a.verdict.Verdict != journal.VerdictNotSafe || a.verdict.Reason != "switch refused by the meter: 1" {
+		t.Errorf("verdict %q (%q)", a.verdict.Verdict, a.verdict.Reason)
+	}
+}
+
+func TestStoredSwitchThatRunsReopensTheMeter(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	a.read(credit, on, pounds(10))
+	a.expectVerdict(journal.VerdictOnSupply, "")
+	a.m.alerted(&gbcs.Alert{Code: 0x8F66, FutureDated: &gbcs.FutureDated{Code: 0x001A}})
+	a.expectVerdict(journal.VerdictOnSupply, "")
+	a.m.alerted(&gbcs.Alert{Code: 0x8F66, FutureDated: &gbcs.FutureDated{Code: 0x001B}})
+	a.expect(to)
+}
+
+func TestOlderAnswerDoesNotReplaceANewerOne(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.m.observe(journal.Observation{Supply: on}, 20, a.now)
+	a.m.observe(journal.Observation{Supply: off}, 10, a.now)
+	if a.m.supply.value != on {
+		t.Error("an answer to an older request replaced a newer one")
+	}
+}

@@ -1,0 +1,311 @@
+package sweep
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/panjf2000/ants/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"safemode/engine/gateway"
+	"safemode/engine/journal"
+	"safemode/engine/proof"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+)
+
+// Counters hands out the originator counters of one originator. A counter is
+// durably reserved before Next returns it, and never returned again. Only the
+// dispatcher calls it. An error is final.
+type Counters interface {
+	Next() (uint64, error)
+}
+
+// Pacer decides whether a POST may go now, by all limits together or not at
+// all; wait says how long to hold on, and limit names the one in the way. Only
+// the dispatcher calls it.
+type Pacer interface {
+	Take(now time.Time, region servicerequests.Region, service gateway.Service) (ok bool, wait time.Duration, limit string)
+}
+
+// Breakers guards the synchronous calls, a circuit per service and region. It
+// may be used from many goroutines. Report must be called once for each leave.
+type Breakers interface {
+	Allow(service gateway.Service, region servicerequests.Region) (report func(error), err error)
+}
+
+// Options is what a sweep is made of. All fields are required unless they say
+// otherwise.
+type Options struct {
+	Policy   Policy
+	Clock    clock.Clock
+	Journal  Journal
+	Signer   Signer
+	Gateway  Gateway
+	Verifier Verifier
+	Counters map[servicerequests.EUI]Counters // by originator
+	Pacer    Pacer
+	Breakers Breakers
+
+	// Gate says whether anything may be signed and sent now. An error closes the
+	// gate: intake stops everywhere and Run ends with a [*HaltError].
+	Gate func(now time.Time) error
+
+	DCC      servicerequests.EUI // target of requests that no device answers (8.2)
+	Workers  int                 // legs under way at once, for each of the DCC's services
+	InFlight int                 // open requests in one region
+	PerHub   int                 // open requests behind one hub, for each fuel
+
+	// Resend is how long the same bytes wait to be POSTed again after a reply was
+	// lost; it doubles up to Resends times, and then the answer is waited for.
+	Resend  time.Duration
+	Resends int
+
+	Log        *zap.Logger
+	Registerer prometheus.Registerer
+}
+
+// HaltError says that the sweep stopped itself: a gate closed, the journal or a
+// key failed, or the DCC refused the User. Nothing was signed afterwards.
+type HaltError struct {
+	Reason string // what to say and do
+	Err    error  // the cause, nil if there is none
+}
+
+func (e *HaltError) Error() string {
+	if e.Err == nil {
+		return "halted: " + e.Reason
+	}
+	return "halted: " + e.Reason + ": " + e.Err.Error()
+}
+
+func (e *HaltError) Unwrap() error { return e.Err }
+
+// ErrEnded says that the sweep has ended and takes no more orders.
+var ErrEnded = errors.New("the sweep has ended")
+
+// ErrStopped says that the sweep was told to stop and has drained. The same
+// plan and journal go on with it.
+var ErrStopped = errors.New("stopped before the end")
+
+// Sweep carries out one plan. Make it with [New], give it the journal's records
+// with [Sweep.Replay], then call [Sweep.Run] once.
+type Sweep struct {
+	o        Options
+	exchange *exchange
+	metrics  *metrics
+	log      *zap.Logger
+
+	// Owned by the dispatcher, once Run has begun.
+	meters   []*meter // in the plan's order
+	byTarget map[servicerequests.EUI]*meter
+	intake   [len(servicerequests.Regions) + 1][]*meter // not started yet, by region
+	lanes    [len(servicerequests.Regions) + 1]*lane
+	turn     int // the lane that is served first next time
+	hubs     map[hubKey]*hub
+	agenda   agenda
+	busy     map[gateway.Service]int // workers under way
+	hold     map[gateway.Service]time.Time
+	wake     time.Time // when a limit or a breaker lets go; zero if none is in the way
+	done     int
+	verdicts map[string]int
+	halt     *HaltError
+	stopping bool
+	paused   bool
+	started  time.Time        // this run
+	backlog  []proof.Delivery // journalled answers that were not acted on before the last stop
+
+	pools      map[gateway.Service]*ants.PoolWithFuncGeneric[job]
+	results    chan result
+	deliveries chan proof.Delivery // closed by nobody; [Sweep.Deliver] sends
+	control    chan func()         // closed by nobody; run in the dispatcher
+	ended      chan struct{}       // closed by Run
+
+	status struct { // shared
+		sync.Mutex
+		Status
+	}
+}
+
+// New makes a sweep. It starts nothing.
+func New(o Options) *Sweep {
+	s := &Sweep{
+		o:          o,
+		metrics:    newMetrics(o.Registerer),
+		log:        o.Log,
+		byTarget:   map[servicerequests.EUI]*meter{},
+		hubs:       map[hubKey]*hub{},
+		verdicts:   map[string]int{},
+		busy:       map[gateway.Service]int{},
+		hold:       map[gateway.Service]time.Time{},
+		pools:      map[gateway.Service]*ants.PoolWithFuncGeneric[job]{},
+		results:    make(chan result, len(endpoints)*o.Workers),
+		deliveries: make(chan proof.Delivery, 1024),
+		control:    make(chan func()),
+		ended:      make(chan struct{}),
+	}
+	s.exchange = &exchange{o.Journal, o.Signer, o.Gateway, o.Verifier, o.Clock, o.Log}
+	for i := range s.lanes {
+		s.lanes[i] = &lane{region: servicerequests.Region(i)}
+	}
+	return s
+}
+
+var endpoints = [...]gateway.Service{gateway.Transform, gateway.SendCommand, gateway.NonDevice}
+
+// Run carries the plan out and returns when every meter has a verdict. When ctx
+// ends it takes nothing new in, waits for the POSTs under way, and returns
+// [ErrStopped]. It returns a [*HaltError] if the sweep stopped itself.
+func (s *Sweep) Run(ctx context.Context) error {
+	defer close(s.ended)
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	for _, e := range endpoints {
+		pool, err := ants.NewPoolWithFuncGeneric(s.o.Workers, func(j job) {
+			s.results <- s.exchange.run(work, j) // never blocks: there is room for every worker
+		}, ants.WithNonblocking(true))
+		if err != nil {
+			return fmt.Errorf("worker pool: %w", err)
+		}
+		defer pool.Release()
+		s.pools[e] = pool
+	}
+	s.started = s.now()
+	s.begin()
+	s.loop(ctx)
+	s.publish()
+	switch {
+	case s.halt != nil:
+		return s.halt
+	case s.done < len(s.meters):
+		return ErrStopped
+	}
+	return nil
+}
+
+// loop is the dispatcher. It ends when every meter has its verdict, or when a
+// stop or a halt has drained.
+func (s *Sweep) loop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	ticker := time.NewTicker(200 * time.Millisecond)
+	defer ticker.Stop()
+	intake, failed := ctx.Done(), s.o.Journal.Failed()
+	for {
+		s.pump()
+		if s.drained() {
+			return
+		}
+		timer.Reset(s.pause())
+		select {
+		case r := <-s.results:
+			s.finishLeg(r)
+		case d := <-s.deliveries:
+			s.deliver(d)
+		case act := <-s.control:
+			act()
+		case <-timer.C:
+		case <-ticker.C:
+			s.publish()
+		case <-intake:
+			intake = nil
+			s.stopping = true
+		case <-failed:
+			failed = nil
+			s.stop("the journal cannot be written: free the disk or mend it, then run the same command again", nil)
+		}
+		s.takeReady()
+	}
+}
+
+// takeReady takes in what has come meanwhile, so that a burst costs one pump.
+func (s *Sweep) takeReady() {
+	for range cap(s.results) {
+		select {
+		case r := <-s.results:
+			s.finishLeg(r)
+		case d := <-s.deliveries:
+			s.deliver(d)
+		default:
+			return
+		}
+	}
+}
+
+// drained says whether there is nothing left to wait for.
+func (s *Sweep) drained() bool {
+	for _, n := range s.busy {
+		if n > 0 {
+			return false
+		}
+	}
+	return s.stopping || s.halt != nil || s.done == len(s.meters)
+}
+
+// pause is the real time until the dispatcher has something to do by itself.
+func (s *Sweep) pause() time.Duration {
+	const longest = time.Second
+	now, next := s.now(), time.Time{}
+	if len(s.agenda) > 0 {
+		next = s.agenda[0].due
+	}
+	if !s.wake.IsZero() && (next.IsZero() || s.wake.Before(next)) {
+		next = s.wake
+	}
+	if next.IsZero() {
+		return longest
+	}
+	// The pacer counts in fine steps; a pause shorter than a millisecond would
+	// only burn a core.
+	return min(longest, max(time.Millisecond, s.o.Clock.Real(next.Sub(now))))
+}
+
+func (s *Sweep) now() time.Time { return s.o.Clock.Now() }
+
+// stop closes the intake for good.
+func (s *Sweep) stop(reason string, err error) {
+	if s.halt == nil {
+		s.halt = &HaltError{Reason: reason, Err: err}
+		s.log.Error("halted", zap.String("reason", reason), zap.Error(err))
+	}
+}
+
+// open says whether anything new may be sent.
+func (s *Sweep) open() bool { return s.halt == nil && !s.stopping && !s.paused }
+
+// schedule puts a meter on the agenda, or moves it.
+func (s *Sweep) schedule(m *meter, due time.Time) {
+	m.due = due
+	switch {
+	case due.IsZero() && m.position >= 0:
+		heap.Remove(&s.agenda, m.position)
+	case due.IsZero():
+	case m.position >= 0:
+		heap.Fix(&s.agenda, m.position)
+	default:
+		heap.Push(&s.agenda, m)
+	}
+}
+
+// Deliver hands over an answer or alert that is proven and durable. It may be
+// called from many goroutines, and waits while the dispatcher is behind. After
+// Run has ended it does nothing: the journal has the message, and the next run
+// takes it from there.
+func (s *Sweep) Deliver(d proof.Delivery) {
+	select {
+	case s.deliveries <- d:
+	case <-s.ended:
+	}
+}
+
+// record makes a journal record of a request.
+func (s *Sweep) record(r *request, kind journal.Kind, code string, body []byte) journal.Record {
+	return journal.Record{
+		At: s.now(), Kind: kind, Device: r.meter.device, Service: r.service, ID: r.id, Code: code, Body: body,
+	}
+}
