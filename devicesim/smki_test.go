@@ -1,0 +1,67 @@
+package devicesim_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/xml"
+	"net/http"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+)
+
+// certificates asks the SMKI service for a device's certificates and holds them
+// to the folder's hierarchy.
+func (u *user) certificates(device servicerequests.EUI) (signing, agreement *smki.Certificate) {
+	u.t.Helper()
+	var found struct {
+		Results []struct {
+			Serial string `xml:"CertificateSerial"`
+		} `xml:"Result"`
+	}
+	u.smki("certificatesearch", "<CertificateSearchRequest><CertificateSubjectAltName>"+device.String()+
+		"</CertificateSubjectAltName></CertificateSearchRequest>", &found)
+	for _, result := range found.Results {
+		var got struct {
+			Body string `xml:"CertificateResponse>CertificateBody"`
+			Name string `xml:"CertificateResponse>CertificateSubjectAltName"`
+		}
+		u.smki("retrievecertificate", "<CertificateDataRequest><CertificateSerial>"+result.Serial+
+			"</CertificateSerial></CertificateDataRequest>", &got)
+		der, err := base64.StdEncoding.DecodeString(got.Body)
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		c, err := smki.ParseCertificate(der)
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		if err := c.VerifyChain(u.folder.Authorities()); err != nil || !c.Device || c.EUI != device || got.Name != device.String() {
+			u.t.Fatalf("certificate of %s for %s: %v", c.EUI, device, err)
+		}
+		if c.Usage == smki.DigitalSignature {
+			signing = c
+		} else {
+			agreement = c
+		}
+	}
+	if signing == nil || agreement == nil {
+		u.t.Fatalf("no two certificates of %s", device)
+	}
+	return signing, agreement
+}
+
+func (u *user) smki(service, body string, into any) {
+	u.t.Helper()
+	response, err := u.client.Post("http://"+u.sim.SMKIAddr()+"/services/"+service+"?apikey=any", "application/xml", bytes.NewReader([]byte(body)))
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		u.t.Fatalf("%s: status %d", service, response.StatusCode)
+	}
+	if err := xml.NewDecoder(response.Body).Decode(into); err != nil {
+		u.t.Fatal(err)
+	}
+}
