@@ -81,11 +81,17 @@ type OutcomeBody struct {
 	Class      string    `json:"class"`
 	Code       string    `json:"code"`        // DUIS response code or device result, like "E21" or "250"; empty if none
 	SentAt     time.Time `json:"sent_at"`     // the sweep's clock
-	AnsweredAt time.Time `json:"answered_at"` // zero if nothing answered
+	AnsweredAt time.Time `json:"answered_at"` // when the class was decided: an answer, or the end of waiting
 	Attempt    int       `json:"attempt"`     // from 1, counted for this service on this meter
 
 	Observed *Observation        `json:"observed,omitempty"` // what the answer showed, if it showed anything
 	Proxy    servicerequests.EUI `json:"gpf_id,omitempty"`   // the gas proxy that an inventory named
+}
+
+// ClosedBody is the body of a [Closed] record.
+type ClosedBody struct {
+	Reason    string `json:"reason,omitempty"` // why it did not finish
+	Throttled int    `json:"throttled"`        // POSTs the DCC put off (429 or 503) since the last [Opened]
 }
 
 // RefusedBody is the body of a [Refused] record.
@@ -115,7 +121,7 @@ type VerdictBody struct {
 
 // Body is a typed body.
 type Body interface {
-	Opening | TargetBody | RejectedBody | OutcomeBody | RefusedBody | VerdictBody
+	Opening | TargetBody | RejectedBody | OutcomeBody | RefusedBody | VerdictBody | ClosedBody
 }
 
 // Encode returns the JSON of a body. For a value that JSON cannot hold (a

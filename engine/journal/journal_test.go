@@ -86,7 +86,7 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 			Verdict: journal.VerdictArmed, AsOf: epoch,
 			End: journal.Observation{Mode: servicerequests.Credit, Supply: servicerequests.Armed, Balance: &balance},
 		})},
-		journal.Record{At: epoch, Kind: journal.Closed, Code: "nul \x00 and é", Body: []byte("\x00\xff")},
+		journal.Record{At: epoch, Kind: journal.Unmatched, Code: "nul \x00 and é", Body: []byte("\x00\xff")},
 	)
 	j.Append(want[:2]...)
 	commit(t, j, want[2:]...)

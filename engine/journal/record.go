@@ -31,7 +31,7 @@ const (
 	Refused                       // something was not signed or not believed: Code = why, Body = [RefusedBody]
 	Verdict                       // where a meter stands, the last one of a device counts: Code = verdict, Body = [VerdictBody]
 	Operator                      // a person's pause, resume or stop: Body = JSON
-	Closed                        // the sweep ended: Code = finished, halted or interrupted, Body = JSON
+	Closed                        // the sweep ended: Code = finished, halted or interrupted, Body = [ClosedBody]
 )
 
 // made is the kind of record 0.
@@ -62,7 +62,7 @@ func parseKind(name string) (Kind, error) {
 // never empty.
 func (k Kind) typed() bool {
 	switch k {
-	case Opened, Target, Rejected, Outcome, Refused, Verdict:
+	case Opened, Target, Rejected, Outcome, Refused, Verdict, Closed:
 		return true
 	}
 	return false
