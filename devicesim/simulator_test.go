@@ -141,7 +141,9 @@ func TestReads(t *testing.T) {
 // TestGasProxyLags reads a gas proxy right after its meter has changed.
 func TestGasProxyLags(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, fault.Profile{}, nil) // no latency: the reads come before the next push
+	// No latency and an hour in four seconds: the first read comes well before
+	// the meter wakes again.
+	u := newUser(t, fault.Profile{}, func(o *devicesim.Options) { o.Clock.Speed = 900 })
 	m := u.choose("GSME in prepayment", func(m fleet.Meter) bool {
 		return m.Type == servicerequests.GSME && m.Reachable && m.Mode == servicerequests.Prepayment
 	})
@@ -151,7 +153,7 @@ func TestGasProxyLags(t *testing.T) {
 	if _, answer := u.outcome(servicerequests.ReadPaymentMode, servicerequests.GPF, id, nil); answer.Mode != servicerequests.Prepayment {
 		t.Errorf("the proxy reads %s at once", answer.Mode)
 	}
-	time.Sleep(550 * time.Millisecond) // 33 minutes
+	time.Sleep(u.clock.Real(31 * time.Minute))
 	id = u.read(servicerequests.ReadPaymentMode, m.GPF())
 	if _, answer := u.outcome(servicerequests.ReadPaymentMode, servicerequests.GPF, id, nil); answer.Mode != servicerequests.Credit {
 		t.Errorf("the proxy reads %s after a push", answer.Mode)

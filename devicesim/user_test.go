@@ -38,6 +38,7 @@ type user struct {
 	folder *smki.Folder
 	sim    *devicesim.Simulator
 	fleet  *fleet.Fleet
+	clock  clock.Clock
 	client *http.Client
 
 	counter atomic.Uint64
@@ -70,6 +71,7 @@ func newUser(t *testing.T, faults fault.Profile, change func(*devicesim.Options)
 	if change != nil {
 		change(&o)
 	}
+	u.clock = o.Clock
 	if u.sim, err = devicesim.New(o); err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,7 @@ type Options struct {
 	Users        []User
 
 	Windows    Windows
+	Limit      Limit
 	Log        *zap.Logger           // nil: none
 	Registerer prometheus.Registerer // nil: metrics are kept and not shown
 }
@@ -108,6 +109,7 @@ type DCC struct {
 	signers struct{ transform, xml xmldsig.Signer }
 	secrets *recent.Map[servicerequests.EUI, [32]byte] // ECDH with devices
 	taken   *recent.Map[leg, accepted]
+	gate    *gate
 	metrics *metrics
 }
 
@@ -133,6 +135,7 @@ func New(o Options) (*DCC, error) {
 		users:   map[xmldsig.KeyRef]*User{},
 		secrets: recent.New[servicerequests.EUI, [32]byte](rememberedSecrets),
 		taken:   recent.New[leg, accepted](rememberedRequests),
+		gate:    newGate(o.Limit),
 		metrics: newMetrics(),
 	}
 	if err := d.metrics.register(o.Registerer); err != nil {

@@ -11,7 +11,8 @@
 //
 // Requests are application/xml, at most 1 MiB, and signed by the User whose EUI
 // is the originator. Every request that names itself is answered with 200 and a
-// DUIS response; 400 with no body answers what cannot be told apart from noise.
+// DUIS response; 400 with no body answers what cannot be told apart from noise,
+// and 503 with Retry-After what is over the [Limit].
 //
 // # What is refused, in this order
 //

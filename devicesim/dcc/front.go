@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"time"
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
@@ -40,6 +41,11 @@ type request struct {
 
 // serve answers one POST.
 func (d *DCC) serve(w http.ResponseWriter, r *http.Request, s service) {
+	if wait, ok := d.gate.pass(time.Now()); !ok {
+		d.metrics.throttled.Inc()
+		throttle(w, wait)
+		return
+	}
 	raw, status := readBody(w, r)
 	if status != 0 {
 		w.WriteHeader(status)

@@ -52,7 +52,7 @@ func (m meters) AgreementKey(device servicerequests.EUI) (*ecdh.PublicKey, error
 
 func (meters) Execute(dcc.Command) dcc.Sent { return dcc.Sent{} }
 
-func newBench(t testing.TB, roles ...servicerequests.Role) *bench {
+func newBench(t testing.TB, changes ...func(*dcc.Options)) *bench {
 	t.Helper()
 	b := &bench{t: t, folder: testFolder(t, smki.TestFolder{Seed: []byte("front")}), fates: map[servicerequests.EUI]dcc.Fate{}}
 	var err error
@@ -77,14 +77,18 @@ func newBench(t testing.TB, roles ...servicerequests.Role) *bench {
 	agenda := schedule.New(clock.Clock{})
 	b.hubs = hub.New(hub.Wakes{}, clock.Clock{}, agenda, func(func()) {})
 	supplier := b.folder.Supplier
-	b.dcc, err = dcc.New(dcc.Options{
+	o := dcc.Options{
 		Agenda: agenda, Hubs: b.hubs, Fleet: b.fleet, Meters: meters{pki}, Line: b, Send: func([]byte) {},
 		Transform: b.folder.DCC.Transform, XMLSigning: b.folder.DCC.XMLSigning, KeyAgreement: b.folder.DCC.ACBKeyAgreement,
 		Users: []dcc.User{{
 			XMLSigning: supplier.XMLSigning.Certificate, DigitalSigning: supplier.DigitalSigning.Certificate,
-			KeyAgreement: supplier.KeyAgreement.Certificate, Roles: roles,
+			KeyAgreement: supplier.KeyAgreement.Certificate,
 		}},
-	})
+	}
+	for _, change := range changes {
+		change(&o)
+	}
+	b.dcc, err = dcc.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +247,7 @@ func (b *bench) signedPreCommand(s servicerequests.Service, id servicerequests.R
 }
 
 func TestRoles(t *testing.T) {
-	b := newBench(t, servicerequests.GasSupplier)
+	b := newBench(t, func(o *dcc.Options) { o.Users[0].Roles = []servicerequests.Role{servicerequests.GasSupplier} })
 	for _, test := range []struct {
 		name string
 		m    message
@@ -380,6 +384,21 @@ func TestAcknowledgementLost(t *testing.T) {
 	}
 	if n := b.hubs.Waiting(); n != 1 {
 		t.Errorf("%d exchanges under way, want 1", n)
+	}
+}
+
+func TestThrottled(t *testing.T) {
+	b := newBench(t, func(o *dcc.Options) { o.Limit = dcc.Limit{PerSecond: 0.5, Burst: 1} })
+	body := b.sign(message{id: b.id(b.esme.Device), variant: 1, srv: "7.4", body: read})
+	if r := b.unsigned(serviceS, body); r.Code != servicerequests.Acknowledged {
+		t.Fatalf("first: %s", r.Code)
+	}
+	r := httptest.NewRequest(http.MethodPost, serviceS, bytes.NewReader(body))
+	r.Header.Set("Content-Type", "application/xml")
+	w := httptest.NewRecorder()
+	b.front.ServeHTTP(w, r)
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "2" {
+		t.Errorf("second: status %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
 	}
 }
 

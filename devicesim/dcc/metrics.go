@@ -11,6 +11,7 @@ type metrics struct {
 	requests   *prometheus.CounterVec // service, code
 	responses  *prometheus.CounterVec // code
 	alerts     prometheus.Counter
+	throttled  prometheus.Counter
 	duplicates atomic.Uint64 // also asked for by [DCC.Duplicates]
 }
 
@@ -22,6 +23,9 @@ func newMetrics() *metrics {
 		responses: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "devicesim_responses_total", Help: "Asynchronous responses by response code.",
 		}, []string{"code"}),
+		throttled: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "devicesim_throttled_requests_total", Help: "Requests over the limit, answered with 503.",
+		}),
 		alerts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "devicesim_alerts_total", Help: "Device alerts.",
 		}),
@@ -36,7 +40,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	duplicates := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "devicesim_duplicate_requests_total", Help: "Requests that had been accepted before.",
 	}, func() float64 { return float64(m.duplicates.Load()) })
-	for _, c := range []prometheus.Collector{m.requests, m.responses, m.alerts, duplicates} {
+	for _, c := range []prometheus.Collector{m.requests, m.responses, m.alerts, m.throttled, duplicates} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
