@@ -67,7 +67,7 @@ var regionShares = [...]struct {
 
 // Generate makes a fleet. What a meter is like follows from the seed and its
 // EUI, not from the order of anything; which meters are special follows from
-// their rank among all, so that the shares hold exactly (decisions.md 40).
+// their rank among all, so that the shares hold exactly.
 func Generate(o Options) (*Fleet, error) {
 	o, err := o.withDefaults()
 	if err != nil {

@@ -25,7 +25,7 @@ func generate(t testing.TB, meters int, seed uint64) *fleet.Fleet {
 
 const supplier servicerequests.EUI = 0x90B3D51F30010000
 
-// kinds are the special meters of decisions.md 40 and domain.md 1.8, told by
+// kinds are the special meters of a realistic cohort, told by
 // what can be seen of them.
 var kinds = []struct {
 	name              string
@@ -98,8 +98,8 @@ func TestGenerateShares(t *testing.T) {
 	}
 }
 
-// Meters that no permitted command can help must leave room for the 97 % of
-// decisions.md 24, among those that answer and are still the supplier's.
+// Meters that no permitted command can help must leave room for 97 % success
+// among those that answer and are still the supplier's.
 func TestGenerateLeavesRoomForSuccess(t *testing.T) {
 	for _, size := range []int{100, 1000, 10_000} {
 		f := generate(t, size, 1)

@@ -13,7 +13,7 @@ type kind struct {
 // unreachablePerMille is the share of meters that never answer, of any kind.
 const unreachablePerMille = 20
 
-// kinds holds decisions.md 40 and the other rows of domain.md 1.8. The kinds
+// kinds holds every state that a sweep must know how to treat. The kinds
 // that no permitted command can help (locked, off in credit, off with credit
 // left) stay under 3 % together, so that a sweep can reach 97 %.
 var kinds = [...]kind{

@@ -5,7 +5,7 @@ import "fmt"
 // AlertCode is a GBCS alert code. 8Fxx are critical.
 type AlertCode uint16
 
-// The alerts that simulated meters raise (domain.md 1.9, gbcs.md 8.2).
+// The alerts that simulated meters raise.
 const (
 	LowCredit                AlertCode = 0x810D
 	EmergencyCreditAvailable AlertCode = 0x8119

@@ -2,7 +2,7 @@ package meter
 
 import "time"
 
-// Behaviour answers the open questions of domain.md 1.7. Every answer is an
+// Behaviour answers what public sources leave open (Q1 to Q5). Every answer is an
 // assumption; the zero value is the default.
 type Behaviour struct {
 	// Q1: a switch to Credit arms a supply that is off for lack of credit.

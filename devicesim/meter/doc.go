@@ -1,17 +1,44 @@
 // Package meter owns what simulated meters do: the state machine of ESME and
-// GSME (domain.md 1.5 to 1.7), and the device layer around it, which takes
-// Commands as bytes and answers with Responses as bytes.
+// GSME, and the device layer around it, which takes Commands as bytes and
+// answers with Responses as bytes.
 //
 // The state machine is functions on [fleet.Meter]: they take the time as an
 // argument, lock nothing and remember nothing else. What public sources leave
-// open is a switch in [Behaviour] whose zero value is the default of
-// decisions.md 25.
+// open is a switch in [Behaviour]; its zero value holds the defaults.
 //
-// The device layer refuses what a meter refuses: a MAC or a signature that
-// does not verify, another target, a supplier that the meter does not trust,
-// and a critical command whose originator counter is not above all before it.
-// It then does nothing and answers nothing, but raises an alert (assumption,
-// gbcs.md section 7).
+// # State machine
+//
+// The letters are used by comments and tests. Alerts and 2.5's rule of success
+// are GBCS's; guards and effects are read off makers' manuals and a public
+// meter emulator, or assumptions.
+//
+//	E1   balance below the emergency credit threshold   emergency credit Available, 8119
+//	E2   combined credit falls below low credit         810D
+//	E3   credit exhausted                               Disabled, 8F0F; 81AA if emergency credit ran out
+//	E4   the same in a non-disablement period           stays on, 8F83; E3 when the period ends
+//	E5   2.5, emergency credit Available                Active, 81AB
+//	E6   2.5, and Disabled for lack of credit           as E5, and Armed, 8168
+//	E7   2.5, emergency credit Active                   success, no change
+//	E8   2.5 otherwise                                  failure, no change
+//	E9   1.6 Credit                                     Credit; registers stay
+//	E10  1.6 Credit, Disabled for lack of credit        Q1
+//	E11  7.3, Disabled                                  Armed, 8F32; Q3 while credit is exhausted
+//	E12  7.3, Enabled or Armed                          Q2
+//	E13  consumer's press, Armed, credit mode or credit Enabled
+//	E14  top-up, Disabled, above the threshold          Armed
+//	E15  7.1, ESME (forbidden)                          Enabled
+//	E16  1.6 Prepayment (forbidden)                     E3 and E4 hold again
+//	E17  load limit                                     not simulated
+//	E18  the switch fails                               no change, 81BD
+//	G1   press on a GSME, gas flows unburnt             stays Armed, 81BF
+//	G2   a GSME has a balance for each mode
+//
+// # Device layer
+//
+// It refuses what a meter refuses: a MAC or a signature that does not verify,
+// another target, a supplier that the meter does not trust, and a critical
+// command whose originator counter is not above all before it. It then does
+// nothing and answers nothing, but raises an alert (assumption).
 //
 // Forbidden commands (7.1, 7.2, 1.6 to Prepayment) are carried out as a meter
 // would, and marked in the reply: that one arrived at all is the finding.
@@ -19,6 +46,6 @@
 // Simplifications, all simulator choices: a future-dated or cancelling 1.6 is
 // answered as accepted and marked as forbidden, but never takes effect; a
 // switch to Prepayment leaves thresholds and debt settings as the model has
-// them; time-based charges are not collected; there is no load limit (E17).
-// Events that a meter only logs (8154, 8155, 8161, 8162) are not alerts here.
+// them; time-based charges are not collected. Events that a meter only logs
+// (8154, 8155, 8161, 8162) are not alerts here.
 package meter

@@ -117,7 +117,7 @@ func toPrepayment(at time.Time) action {
 
 func alerts(codes ...meter.AlertCode) []meter.AlertCode { return codes }
 
-// The rows are those of domain.md 1.5 and 1.6, the questions those of 1.7.
+// The rows are those of the package comment.
 func TestStateMachine(t *testing.T) {
 	var usual meter.Behaviour
 	tests := []struct {
