@@ -1,0 +1,82 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// readInput reads a named file, or standard input for "-" and "". What it reads
+// is limited: a message or a document never is that large.
+func readInput(in io.Reader, name string, limit int64) ([]byte, error) {
+	if name != "" && name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, failWith(exitUsage, err)
+		}
+		defer f.Close()
+		in = f
+	} else {
+		name = "standard input"
+	}
+	b, err := io.ReadAll(io.LimitReader(in, limit+1))
+	switch {
+	case err != nil:
+		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", name, err))
+	case int64(len(b)) > limit:
+		return nil, failWith(exitUsage, fmt.Errorf("%s: longer than %d bytes", name, limit))
+	}
+	return b, nil
+}
+
+// writeFile makes a file as a whole or not at all: it is written beside its
+// place, made durable, and moved. An existing file is replaced.
+func writeFile(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return failWith(exitFailed, err)
+	}
+	defer func() {
+		if err != nil {
+			err = failWith(exitFailed, fmt.Errorf("%s: %w", path, errors.Join(err, os.Remove(f.Name()))))
+		}
+	}()
+	if err := errors.Join(write(f), f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// makeDir makes a folder for a command's results.
+func makeDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return failWith(exitFailed, err)
+	}
+	return nil
+}
+
+// writeLine writes a result and a line end.
+func writeLine(w io.Writer, b []byte) error {
+	if _, err := w.Write(append(b, '\n')); err != nil {
+		return failWith(exitFailed, fmt.Errorf("standard output: %w", err))
+	}
+	return nil
+}
+
+// first is the first argument, empty if there is none.
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+func sha256Hex(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"safemode/devicesim/fleet"
+	"safemode/servicerequests"
+)
+
+func newFleet(io stdio) *cobra.Command {
+	return group("fleet", "Simulated meters", newFleetGenerate(io))
+}
+
+func newFleetGenerate(io stdio) *cobra.Command {
+	var options fleet.Options
+	var out, portfolio, supplier string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "generate --meters N --seed S --out FILE --portfolio FILE",
+		Short: "Make a fleet and the portfolio that a provider would hold of it",
+		Long: `Writes two files. The fleet is the truth, for the simulator: every meter with its
+state. The portfolio is what a Shared Resource Provider would hold of it: claims,
+some of them stale or wrong. The same seed makes the same files.`,
+		Example: `  safemode fleet generate --meters 1000 --seed 1 --out fleet.csv --portfolio portfolio.csv`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if supplier != "" {
+				var err error
+				if options.Supplier, err = servicerequests.ParseEUI(supplier); err != nil {
+					return failWith(exitUsage, fmt.Errorf("--supplier: %w", err))
+				}
+			}
+			if filepath.Clean(out) == filepath.Clean(portfolio) {
+				return failWith(exitUsage, errors.New("--out and --portfolio name the same file"))
+			}
+			f, err := fleet.Generate(options)
+			if err != nil {
+				return failWith(exitUsage, err)
+			}
+			if err := writeFile(out, 0o600, f.WriteCSV); err != nil {
+				return err
+			}
+			if err := writeFile(portfolio, 0o600, f.WritePortfolio); err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(io.out, map[string]any{
+					"meters": f.Len(), "seed": f.Seed, "fleet": out, "portfolio": portfolio,
+				})
+			}
+			fmt.Fprintf(io.out, "%d meters in %s, claims about them in %s\n", f.Len(), out, portfolio)
+			return nil
+		},
+	}
+	flags := c.Flags()
+	flags.IntVar(&options.Meters, "meters", 0, fmt.Sprintf("how many electricity and gas meters, 1 to %d", fleet.MaxMeters))
+	flags.Uint64Var(&options.Seed, "seed", 1, "number that decides everything random")
+	flags.StringVar(&out, "out", "", "fleet file to write")
+	flags.StringVar(&portfolio, "portfolio", "", "portfolio file to write")
+	flags.StringVar(&supplier, "supplier", "", "EUI of the failed supplier (default that of the test PKI)")
+	flags.BoolVar(&asJSON, "json", false, "one line of JSON")
+	for _, name := range []string{"meters", "out", "portfolio"} {
+		_ = c.MarkFlagRequired(name) // fails only for a flag that does not exist
+	}
+	return c
+}

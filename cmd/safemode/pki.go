@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"maps"
+
+	"github.com/spf13/cobra"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+)
+
+func newPKI(io stdio) *cobra.Command {
+	return group("pki", "Test certificates", newPKIInit(io))
+}
+
+func newPKIInit(io stdio) *cobra.Command {
+	var out, supplier string
+	var seed uint64
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "init --out DIR",
+		Short: "Make a test SMKI hierarchy",
+		Long: `Makes a folder with the certificates and keys of a test supplier, a test DCC, their
+authorities and two test approvers. The issuers' names mark them as test
+certificates: neither a live sweep nor a real meter takes them. With --seed the
+same seed makes the same folder.`,
+		Example: `  safemode pki init --out pki
+  safemode pki init --out pki --supplier 90-B3-D5-1F-30-01-00-00 --seed 1`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var t smki.TestFolder
+			if supplier != "" {
+				eui, err := servicerequests.ParseEUI(supplier)
+				if err != nil {
+					return failWith(exitUsage, fmt.Errorf("--supplier: %w", err))
+				}
+				t.Supplier = eui
+			}
+			if c.Flags().Changed("seed") {
+				t.Seed = seedBytes(seed)
+			}
+			names, err := writePKI(out, t)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(io.out, map[string]any{"out": out, "files": names})
+			}
+			fmt.Fprintf(io.out, "%d files in %s\n", len(names), out)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "folder to make; it must not exist or be empty")
+	c.Flags().StringVar(&supplier, "supplier", "", "EUI of the supplier (default "+smki.TestSupplier.String()+")")
+	c.Flags().Uint64Var(&seed, "seed", 0, "make all keys from this number instead of by chance")
+	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
+	_ = c.MarkFlagRequired("out")
+	return c
+}
+
+// seedBytes is the seed of everything random, as smki takes it.
+func seedBytes(seed uint64) []byte {
+	return []byte("safemode test seed " + strconv.FormatUint(seed, 10))
+}
+
+// writePKI makes a test folder and returns the names of its files. It never
+// writes into a folder that holds something.
+func writePKI(dir string, t smki.TestFolder) ([]string, error) {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return nil, failWith(exitUsage, fmt.Errorf("%s is not empty: name a new folder", dir))
+	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, failWith(exitFailed, err)
+	}
+	files, err := t.Files()
+	if err != nil {
+		return nil, failWith(exitFailed, err)
+	}
+	names := slices.Sorted(maps.Keys(files))
+	for _, name := range names {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := makeDir(filepath.Dir(path)); err != nil {
+			return nil, err
+		}
+		err := writeFile(path, 0o600, func(w io.Writer) error {
+			_, err := w.Write(files[name])
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// stdio is where a command reads and writes: results to out, talk to err.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// Exit codes, as the product's interface has them.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitRefused     = 3
+	exitNotHeld     = 4
+	exitHalted      = 5
+	exitInterrupted = 130
+)
+
+// exitError is an error that knows its exit code.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// failWith gives an error an exit code.
+func failWith(code int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{code, err}
+}
+
+// run executes one command line and returns the exit code. It is what main
+// does, and what tests call.
+func run(ctx context.Context, args []string, io stdio) int {
+	root := newRoot(io)
+	root.SetArgs(args)
+	root.SetIn(io.in)
+	root.SetOut(io.out)
+	root.SetErr(io.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	var known *exitError
+	if !errors.As(err, &known) {
+		known = &exitError{exitUsage, err} // cobra's own: unknown command, flag or argument
+	}
+	if text := known.Error(); text != "" {
+		fmt.Fprintf(io.err, "safemode: %s\n", text)
+	}
+	return known.code
+}
+
+func newRoot(io stdio) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "safemode",
+		Short: "Put a failed energy supplier's prepayment meters into safe mode",
+		Long: `safemode is a Shared Resource Provider's engine for the night an energy supplier
+fails: directed by the regulator, it switches the supplier's prepayment meters to
+credit mode, activates emergency credit and re-arms supplies that are off, through
+the DCC. It never turns a supply on or off: the consumer presses the button.
+
+Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
+3 refused; 4 finished, but the verdict does not hold; 5 halted; 130 interrupted.`,
+		Example: `  safemode demo                 rehearse a whole sweep, with nothing prepared
+  safemode duis build --help    make one Service Request`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		newPKI(io), newFleet(io),
+
+		newDUIS(io), newGBCS(io),
+	)
+	return root
+}
+
+// group is a command that only holds others. Its example is its first child's.
+func group(use, short string, children ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Example: children[0].Example, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return fmt.Errorf("%s needs a subcommand; see safemode %s --help", use, use)
+		},
+	}
+	c.AddCommand(children...)
+	return c
+}
+
+// printJSON writes one value on one line.
+func printJSON(w io.Writer, value any) error {
+	b, err := json.Marshal(value)
+	if err != nil {
+		return failWith(exitFailed, err)
+	}
+	if _, err := w.Write(append(b, '\n')); err != nil {
+		return failWith(exitFailed, fmt.Errorf("standard output: %w", err))
+	}
+	return nil
+}
