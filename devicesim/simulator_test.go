@@ -297,6 +297,24 @@ func TestForbiddenCommandIsCarriedOutAndCounted(t *testing.T) {
 	}
 }
 
+// TestFolderWithoutAuthorities: DCC's ZAZ1 set has no key that issues to
+// devices, so the simulator does, and says by what.
+func TestFolderWithoutAuthorities(t *testing.T) {
+	t.Parallel()
+	u := newUser(t, fault.Profile{}, func(o *devicesim.Options) {
+		o.PKI.Root, o.PKI.Issuing, o.PKI.DeviceIssuing = smki.SigningIdentity{}, smki.SigningIdentity{}, smki.SigningIdentity{}
+	})
+	u.authorities = u.search("CertificateSubjectName", "SAFEMODE TEST DEVICES")
+	if len(u.authorities) != 1 || !u.authorities[0].IsTest() {
+		t.Fatalf("authorities: %v", u.authorities)
+	}
+	m := u.choose("ESME", func(m fleet.Meter) bool { return m.Type == servicerequests.ESME && m.Reachable })
+	id := u.read(servicerequests.ReadSupplyStatus, m.Device)
+	if _, answer := u.outcome(servicerequests.ReadSupplyStatus, m.Type, id, nil); answer.Supply != m.Supply {
+		t.Errorf("7.4 reads %s, want %s", answer.Supply, m.Supply)
+	}
+}
+
 func TestControlRefusals(t *testing.T) {
 	t.Parallel()
 	u := newUser(t, fault.Profile{}, nil)

@@ -14,29 +14,8 @@ import (
 // to the folder's hierarchy.
 func (u *user) certificates(device servicerequests.EUI) (signing, agreement *smki.Certificate) {
 	u.t.Helper()
-	var found struct {
-		Results []struct {
-			Serial string `xml:"CertificateSerial"`
-		} `xml:"Result"`
-	}
-	u.smki("certificatesearch", "<CertificateSearchRequest><CertificateSubjectAltName>"+device.String()+
-		"</CertificateSubjectAltName></CertificateSearchRequest>", &found)
-	for _, result := range found.Results {
-		var got struct {
-			Body string `xml:"CertificateResponse>CertificateBody"`
-			Name string `xml:"CertificateResponse>CertificateSubjectAltName"`
-		}
-		u.smki("retrievecertificate", "<CertificateDataRequest><CertificateSerial>"+result.Serial+
-			"</CertificateSerial></CertificateDataRequest>", &got)
-		der, err := base64.StdEncoding.DecodeString(got.Body)
-		if err != nil {
-			u.t.Fatal(err)
-		}
-		c, err := smki.ParseCertificate(der)
-		if err != nil {
-			u.t.Fatal(err)
-		}
-		if err := c.VerifyChain(u.folder.Authorities()); err != nil || !c.Device || c.EUI != device || got.Name != device.String() {
+	for _, c := range u.search("CertificateSubjectAltName", device.String()) {
+		if err := c.VerifyChain(u.authorities); err != nil || !c.Device || c.EUI != device {
 			u.t.Fatalf("certificate of %s for %s: %v", c.EUI, device, err)
 		}
 		if c.Usage == smki.DigitalSignature {
@@ -49,6 +28,34 @@ func (u *user) certificates(device servicerequests.EUI) (signing, agreement *smk
 		u.t.Fatalf("no two certificates of %s", device)
 	}
 	return signing, agreement
+}
+
+// search returns the certificates that the SMKI service finds.
+func (u *user) search(element, name string) (list []*smki.Certificate) {
+	u.t.Helper()
+	var found struct {
+		Results []struct {
+			Serial string `xml:"CertificateSerial"`
+		} `xml:"Result"`
+	}
+	u.smki("certificatesearch", "<CertificateSearchRequest><"+element+">"+name+"</"+element+"></CertificateSearchRequest>", &found)
+	for _, result := range found.Results {
+		var got struct {
+			Body string `xml:"CertificateResponse>CertificateBody"`
+		}
+		u.smki("retrievecertificate", "<CertificateDataRequest><CertificateSerial>"+result.Serial+
+			"</CertificateSerial></CertificateDataRequest>", &got)
+		der, err := base64.StdEncoding.DecodeString(got.Body)
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		c, err := smki.ParseCertificate(der)
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		list = append(list, c)
+	}
+	return list
 }
 
 func (u *user) smki(service, body string, into any) {

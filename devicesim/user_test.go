@@ -43,6 +43,8 @@ type user struct {
 
 	counter atomic.Uint64
 	inbox   chan []byte
+
+	authorities []*smki.Certificate // whom it trusts to issue to devices
 }
 
 // newUser starts a simulator with this fault profile and a User beside it. The
@@ -50,6 +52,7 @@ type user struct {
 func newUser(t *testing.T, faults fault.Profile, change func(*devicesim.Options)) *user {
 	t.Helper()
 	u := &user{t: t, folder: testFolder(t), client: &http.Client{Transport: &http.Transport{}}, inbox: make(chan []byte, 1024)}
+	u.authorities = u.folder.Authorities()
 	u.counter.Store(1_700_000_000_000)
 	var err error
 	if u.fleet, err = fleet.Generate(fleet.Options{Meters: 200, Seed: 7}); err != nil {

@@ -26,7 +26,8 @@ func (d *DCC) readInventory(q request) answer {
 }
 
 // search returns the range of the home's meters in the fleet. The DCC knows no
-// addresses here, so only a device or an MPxN can be found.
+// addresses here, so only a device or an MPxN can be found, and the latter only
+// by looking at every meter: no engine asks for it often.
 func (d *DCC) search(s duis.InventorySearch) (from, to int) {
 	switch {
 	case s.Device != 0:

@@ -115,6 +115,39 @@ func TestPermittedAndImpossibleAreRefused(t *testing.T) {
 	}
 }
 
+// TestDecodesToWhatWasAsked holds the encoders against the decoder that the
+// refusing side uses, for every setting of the debt flags.
+func TestDecodesToWhatWasAsked(t *testing.T) {
+	for _, device := range []servicerequests.DeviceType{servicerequests.ESME, servicerequests.GSME} {
+		for flags := range 4 {
+			want := forbidden.Prepayment{
+				SuspendDebtDisabled: flags&1 != 0, SuspendDebtEmergency: flags&2 != 0, DisablementThreshold: -5_000_000,
+			}
+			b, err := forbidden.Command{
+				Kind: forbidden.ToPrepayment, Device: device, ID: request(esme, 7), Prepayment: want,
+			}.AppendPreCommand(nil, rtdsClock)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := gbcs.Parse(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := gbcs.DecodeCommand(m)
+			if err != nil {
+				t.Fatalf("%s, flags %d: %v", device, flags, err)
+			}
+			got := forbidden.Prepayment{
+				SuspendDebtDisabled: c.SuspendDebtDisabled, SuspendDebtEmergency: c.SuspendDebtEmergency,
+				DisablementThreshold: int32(c.DisablementThreshold),
+			}
+			if got != want || c.Mode != servicerequests.Prepayment || c.When != gbcs.Immediate {
+				t.Errorf("%s: got %+v in mode %s, want %+v", device, got, c.Mode, want)
+			}
+		}
+	}
+}
+
 // readVectors returns the messages of the GBCS vectors by name.
 func readVectors(t *testing.T) map[string][]byte {
 	t.Helper()
