@@ -6,6 +6,41 @@ import (
 	"unicode/utf8"
 )
 
+// ordinary has a bit for each character up to "?" that is nothing but itself in
+// a text and in an attribute's value: all but controls, " & ' < and >.
+const ordinary uint64 = (1<<64 - 1<<' ') &^ (1<<'"' | 1<<'&' | 1<<'\'' | 1<<'<' | 1<<'>')
+
+// characters reads and decodes up to the next "<" or quote: text if the quote is
+// "<", an attribute's value otherwise. What ended it is left to be read.
+func (p *parser) characters(quote byte) (string, error) {
+	start := p.pos
+	plain := true // what was read stands for itself
+	for p.pos < len(p.src) {
+		c := p.src[p.pos]
+		if '?' < c && c < utf8.RuneSelf || ordinary>>c&1 == 1 {
+			p.pos++
+			continue
+		}
+		switch {
+		case c == '<' || c == quote:
+			return p.decode(start, plain, quote)
+		case c == '&' || c == '\r' || isSpace(c) && c != ' ' && quote != '<':
+			plain = false
+		case c == '>' && quote == '<' && strings.HasSuffix(p.src[start:p.pos], "]]"):
+			return "", p.fail("]]> in text")
+		case c < ' ' && !isSpace(c) || c >= utf8.RuneSelf:
+			size := charLength(p.src[p.pos:])
+			if size == 0 {
+				return "", p.fail("character that XML does not allow")
+			}
+			p.pos += size
+			continue
+		}
+		p.pos++
+	}
+	return p.decode(start, plain, quote)
+}
+
 // decode returns what src[start:pos] stands for: line ends become "\n", in an
 // attribute's value white space becomes a blank, references their characters.
 func (p *parser) decode(start int, plain bool, quote byte) (string, error) {
@@ -67,4 +102,20 @@ func dereference(name string) rune {
 		return -1
 	}
 	return rune(code)
+}
+
+// charLength returns the length of the first character of s, 0 if it is not
+// UTF-8 or not a character of XML 1.0.
+func charLength(s string) int {
+	r, size := utf8.DecodeRuneInString(s)
+	if r == utf8.RuneError && size <= 1 || !isChar(r) {
+		return 0
+	}
+	return size
+}
+
+// isChar is the production Char of XML 1.0.
+func isChar(r rune) bool {
+	return r == '\t' || r == '\n' || r == '\r' ||
+		' ' <= r && r <= 0xD7FF || 0xE000 <= r && r <= 0xFFFD || 0x10000 <= r && r <= utf8.MaxRune
 }

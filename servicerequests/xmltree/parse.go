@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // ErrLimit is wrapped by the error for a document that exceeds its Limits.
@@ -54,19 +52,15 @@ func ParseWithin(b []byte, limits Limits) (*Document, error) {
 // split a text that two readers then read differently.
 func ParseSample(b []byte) (*Document, error) { return parse(b, Limits{}, true) }
 
-const (
-	space = " \t\r\n"
-
-	xmlSpace   = "http://www.w3.org/XML/1998/namespace"
-	xmlnsSpace = "http://www.w3.org/2000/xmlns/"
-)
-
 func parse(b []byte, limits Limits, comments bool) (*Document, error) {
 	limits = limits.withDefaults()
 	if len(b) > limits.MaxBytes {
 		return nil, fmt.Errorf("%w: %d bytes of at most %d", ErrLimit, len(b), limits.MaxBytes)
 	}
-	p := parser{d: &Document{}, src: string(b), limits: limits, comments: comments}
+	p := parser{
+		d: &Document{}, src: string(b), limits: limits, comments: comments,
+		open: make([]openElement, 0, 16), scope: make([]binding, 0, 8),
+	}
 	if err := p.document(); err != nil {
 		return nil, err
 	}
@@ -113,6 +107,15 @@ func (p *parser) skipSpace() bool {
 	return p.pos > start
 }
 
+func isWhitespace(s string) bool {
+	for i := range len(s) {
+		if !isSpace(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
 func (p *parser) document() error {
@@ -150,15 +153,13 @@ func (p *parser) around() error {
 	}
 }
 
-// allocate makes room for all nodes at once: each element has at least one "<",
-// and between two of them is at most one text.
+// allocate makes room for all nodes of a compact document at once: an element
+// has two tags, and not more than one text. An indented one makes it grow.
 func (p *parser) allocate() {
 	tags := strings.Count(p.src[p.pos:], "<")
-	p.d.nodes = make([]node, 0, min(tags+tags/2, p.limits.MaxNodes))
+	p.d.nodes = make([]node, 0, min(tags, p.limits.MaxNodes))
 	p.d.attributes = make([]attribute, 0, 8)
 	p.d.bindings = make([]binding, 0, 4)
-	p.open = make([]openElement, 0, min(tags, p.limits.MaxDepth))
-	p.scope = make([]binding, 0, 8)
 }
 
 // declaration reads the XML declaration, if there is one.
@@ -316,17 +317,12 @@ func (p *parser) spaceBefore(open int32) bool {
 func (p *parser) endTag() error {
 	start := p.pos
 	p.pos += len("</")
-	prefix, local, err := p.name()
-	if err != nil {
-		return err
-	}
+	n := &p.d.nodes[p.open[len(p.open)-1].node]
+	matches := p.skip(n.prefix) && (n.prefix == "" || p.skip(":")) && p.skip(n.local)
 	p.skipSpace()
-	if !p.skip(">") {
-		return p.fail("malformed end tag")
-	}
-	if n := &p.d.nodes[p.open[len(p.open)-1].node]; n.local != local || n.prefix != prefix {
+	if !matches || !p.skip(">") {
 		p.pos = start
-		return p.fail("</%s> ends <%s>", local, n.local)
+		return p.fail("the end tag of <%s> is missing or malformed", n.local)
 	}
 	p.close()
 	return nil
@@ -376,144 +372,6 @@ func isNamePart(c byte, first bool) bool {
 	return false
 }
 
-// attributes reads the rest of the start tag of element i: its attributes and
-// declarations, and whether it is an empty-element tag.
-func (p *parser) attributes(i int32) (empty bool, err error) {
-	d := p.d
-	outer := len(p.scope)
-	attrs := span{from: int32(len(d.attributes))}
-	bindings := span{from: int32(len(d.bindings))}
-	for count := 0; ; count++ {
-		spaced := p.skipSpace()
-		if p.skip(">") {
-			break
-		}
-		if p.skip("/>") {
-			empty = true
-			break
-		}
-		if !spaced {
-			return false, p.fail("malformed start tag")
-		}
-		if count == p.limits.MaxAttributes {
-			return false, fmt.Errorf("%w: more than %d attributes on one element", ErrLimit, p.limits.MaxAttributes)
-		}
-		prefix, local, err := p.name()
-		if err != nil {
-			return false, err
-		}
-		value, err := p.attributeValue()
-		if err != nil {
-			return false, err
-		}
-		switch {
-		case prefix == "xmlns":
-			err = p.declare(outer, binding{local, value})
-		case prefix == "" && local == "xmlns":
-			err = p.declare(outer, binding{"", value})
-		default:
-			d.attributes = append(d.attributes, attribute{prefix: prefix, local: local, value: value})
-		}
-		if err != nil {
-			return false, err
-		}
-	}
-	attrs.to, bindings.to = int32(len(d.attributes)), int32(len(d.bindings))
-	d.nodes[i].attributes, d.nodes[i].bindings = attrs, bindings
-	slices.SortFunc(d.bindings[bindings.from:], byPrefix)
-	return empty, p.resolve(d.attributes[attrs.from:])
-}
-
-// resolve finds the attributes' namespaces and puts them in canonical order.
-func (p *parser) resolve(attributes []attribute) error {
-	for k := range attributes {
-		a := &attributes[k]
-		if a.prefix == "" {
-			continue // the default namespace is not for attributes
-		}
-		if a.space = lookup(p.scope, a.prefix); a.space == "" {
-			return p.fail("prefix %q is not declared", a.prefix)
-		}
-	}
-	slices.SortFunc(attributes, func(a, b attribute) int {
-		return cmp.Or(cmp.Compare(a.space, b.space), cmp.Compare(a.local, b.local))
-	})
-	for k := 1; k < len(attributes); k++ {
-		if attributes[k].local == attributes[k-1].local && attributes[k].space == attributes[k-1].space {
-			return p.fail("attribute %q twice", attributes[k].local)
-		}
-	}
-	return nil
-}
-
-// declare takes a namespace declaration into the scope, and into the tree if it
-// changes anything: Canonical XML leaves out those that do not.
-func (p *parser) declare(outer int, n binding) error {
-	switch {
-	case n.prefix == "xml" || n.prefix == "xmlns" || n.space == xmlSpace || n.space == xmlnsSpace:
-		return p.fail("declaration of a reserved prefix or namespace")
-	case n.space == "" && n.prefix != "":
-		return p.fail("prefix %q declared as nothing", n.prefix)
-	case n.space != "" && !isAbsoluteURI(n.space):
-		return p.fail("namespace name %q is not an absolute URI", n.space)
-	}
-	for _, own := range p.scope[outer:] {
-		if own.prefix == n.prefix {
-			return p.fail("prefix %q declared twice", n.prefix)
-		}
-	}
-	if lookup(p.scope[:outer], n.prefix) != n.space {
-		p.d.bindings = append(p.d.bindings, n)
-	}
-	p.scope = append(p.scope, n)
-	return nil
-}
-
-// isAbsoluteURI reports whether s is a scheme, a colon and visible ASCII that a
-// URI may hold. It refuses "&": libxml2 canonicalises it otherwise than the
-// standard says, and what two verifiers read differently is no name for us.
-func isAbsoluteURI(s string) bool {
-	scheme, rest, found := strings.Cut(s, ":")
-	if !found || scheme == "" || rest == "" {
-		return false
-	}
-	for i := range len(scheme) {
-		c := scheme[i]
-		if !(isNamePart(c, i == 0) && c != '_' || c == '+' && i > 0) {
-			return false
-		}
-	}
-	for i := range len(rest) {
-		if c := rest[i]; c <= ' ' || c >= 0x7F || strings.IndexByte("&\"<>\\^`{|}", c) >= 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// attributeValue reads "=" and a quoted value.
-func (p *parser) attributeValue() (string, error) {
-	p.skipSpace()
-	if !p.skip("=") {
-		return "", p.fail("= is missing after an attribute's name")
-	}
-	p.skipSpace()
-	if p.pos == len(p.src) || p.src[p.pos] != '"' && p.src[p.pos] != '\'' {
-		return "", p.fail("an attribute's value is not quoted")
-	}
-	quote := p.src[p.pos]
-	p.pos++
-	value, err := p.characters(quote)
-	if err != nil {
-		return "", err
-	}
-	if p.pos == len(p.src) || p.src[p.pos] != quote {
-		return "", p.fail("< or the end of the input inside an attribute's value")
-	}
-	p.pos++
-	return value, nil
-}
-
 // text reads the text up to the next markup.
 func (p *parser) text() error {
 	start := p.pos
@@ -522,7 +380,7 @@ func (p *parser) text() error {
 		return err
 	}
 	parent := &p.open[len(p.open)-1]
-	if strings.Trim(text, space) != "" {
+	if !isWhitespace(text) {
 		if parent.elements {
 			p.pos = start
 			return p.fail("text beside an element")
@@ -536,47 +394,4 @@ func (p *parser) text() error {
 	}
 	_, err = p.addNode(node{text: text})
 	return err
-}
-
-// characters reads and decodes up to the next "<" or quote: text if the quote is
-// "<", an attribute's value otherwise. What ended it is left to be read.
-func (p *parser) characters(quote byte) (string, error) {
-	start := p.pos
-	plain := true // what was read stands for itself
-	for p.pos < len(p.src) {
-		c := p.src[p.pos]
-		switch {
-		case c == '<' || c == quote:
-			return p.decode(start, plain, quote)
-		case c == '&' || c == '\r' || isSpace(c) && c != ' ' && quote != '<':
-			plain = false
-		case c == '>' && quote == '<' && strings.HasSuffix(p.src[start:p.pos], "]]"):
-			return "", p.fail("]]> in text")
-		case c < ' ' && !isSpace(c) || c >= utf8.RuneSelf:
-			size := charLength(p.src[p.pos:])
-			if size == 0 {
-				return "", p.fail("character that XML does not allow")
-			}
-			p.pos += size
-			continue
-		}
-		p.pos++
-	}
-	return p.decode(start, plain, quote)
-}
-
-// charLength returns the length of the first character of s, 0 if it is not
-// UTF-8 or not a character of XML 1.0.
-func charLength(s string) int {
-	r, size := utf8.DecodeRuneInString(s)
-	if r == utf8.RuneError && size <= 1 || !isChar(r) {
-		return 0
-	}
-	return size
-}
-
-// isChar is the production Char of XML 1.0.
-func isChar(r rune) bool {
-	return r == '\t' || r == '\n' || r == '\r' ||
-		' ' <= r && r <= 0xD7FF || 0xE000 <= r && r <= 0xFFFD || 0x10000 <= r && r <= utf8.MaxRune
 }

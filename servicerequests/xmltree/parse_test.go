@@ -146,8 +146,8 @@ func TestLimits(t *testing.T) {
 func TestNode(t *testing.T) {
 	doc := mustParse(t, "<p:r xmlns:p='urn:p' xmlns='urn:d'>\n <a k='1' p:m='2'>x&amp;y</a> <b><c/></b>\n</p:r>")
 	root := doc.Root()
-	if !root.Is("urn:p", "r") || root.Prefix() != "p" || root.Namespace() != "urn:p" || root.Local() != "r" || !root.Parent().IsZero() {
-		t.Errorf("root is %s:%s in %s", root.Prefix(), root.Local(), root.Namespace())
+	if !root.Is("urn:p", "r") || root.Namespace() != "urn:p" || root.Local() != "r" || !root.Parent().IsZero() {
+		t.Errorf("root is %s in %s", root.Local(), root.Namespace())
 	}
 	if !root.HasOnlyWhitespaceText() {
 		t.Error("white space between elements counts as text")
@@ -189,7 +189,7 @@ func TestZeroNode(t *testing.T) {
 	var n xmltree.Node
 	text, err := n.Text()
 	_, ok := n.Attr("a")
-	if !n.IsZero() || n.Is("", "") || n.Local() != "" || n.Namespace() != "" || n.Prefix() != "" || ok || n.NumAttr() != 0 ||
+	if !n.IsZero() || n.Is("", "") || n.Local() != "" || n.Namespace() != "" || ok || n.NumAttr() != 0 ||
 		!n.Parent().IsZero() || !n.FirstChild().IsZero() || !n.NextSibling().IsZero() || text != "" || err != nil || !n.HasOnlyWhitespaceText() {
 		t.Error("the zero Node is something")
 	}

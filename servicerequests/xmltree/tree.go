@@ -3,7 +3,6 @@ package xmltree
 import (
 	"errors"
 	"iter"
-	"strings"
 )
 
 // ErrElementContent says that text was asked of an element that holds elements.
@@ -75,9 +74,6 @@ func (n Node) Namespace() string { return n.node().space }
 
 // Local returns the element's name without its prefix.
 func (n Node) Local() string { return n.node().local }
-
-// Prefix returns the element's prefix, empty if it has none.
-func (n Node) Prefix() string { return n.node().prefix }
 
 // Is reports whether the element has this expanded name.
 func (n Node) Is(space, local string) bool {
@@ -182,7 +178,7 @@ func (n Node) Text() (string, error) {
 // empty or white space.
 func (n Node) HasOnlyWhitespaceText() bool {
 	// Text never stands beside elements, so only a leaf can hold more.
-	return !n.FirstChild().IsZero() || strings.Trim(n.ownText(), space) == ""
+	return !n.FirstChild().IsZero() || isWhitespace(n.ownText())
 }
 
 // ownText returns the one text of an element without elements.

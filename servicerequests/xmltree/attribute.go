@@ -1,0 +1,152 @@
+package xmltree
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The namespaces that XML reserves.
+const (
+	xmlSpace   = "http://www.w3.org/XML/1998/namespace"
+	xmlnsSpace = "http://www.w3.org/2000/xmlns/"
+)
+
+// attributes reads the rest of the start tag of element i: its attributes and
+// declarations, and whether it is an empty-element tag.
+func (p *parser) attributes(i int32) (empty bool, err error) {
+	d := p.d
+	outer := len(p.scope)
+	attrs := span{from: int32(len(d.attributes))}
+	bindings := span{from: int32(len(d.bindings))}
+	for count := 0; ; count++ {
+		spaced := p.skipSpace()
+		if p.skip(">") {
+			break
+		}
+		if p.skip("/>") {
+			empty = true
+			break
+		}
+		if !spaced {
+			return false, p.fail("malformed start tag")
+		}
+		if count == p.limits.MaxAttributes {
+			return false, fmt.Errorf("%w: more than %d attributes on one element", ErrLimit, p.limits.MaxAttributes)
+		}
+		prefix, local, err := p.name()
+		if err != nil {
+			return false, err
+		}
+		value, err := p.attributeValue()
+		if err != nil {
+			return false, err
+		}
+		switch {
+		case prefix == "xmlns":
+			err = p.declare(outer, binding{local, value})
+		case prefix == "" && local == "xmlns":
+			err = p.declare(outer, binding{"", value})
+		default:
+			d.attributes = append(d.attributes, attribute{prefix: prefix, local: local, value: value})
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	attrs.to, bindings.to = int32(len(d.attributes)), int32(len(d.bindings))
+	d.nodes[i].attributes, d.nodes[i].bindings = attrs, bindings
+	slices.SortFunc(d.bindings[bindings.from:], byPrefix)
+	return empty, p.resolve(d.attributes[attrs.from:])
+}
+
+// resolve finds the attributes' namespaces and puts them in canonical order.
+func (p *parser) resolve(attributes []attribute) error {
+	for k := range attributes {
+		a := &attributes[k]
+		if a.prefix == "" {
+			continue // the default namespace is not for attributes
+		}
+		if a.space = lookup(p.scope, a.prefix); a.space == "" {
+			return p.fail("prefix %q is not declared", a.prefix)
+		}
+	}
+	slices.SortFunc(attributes, func(a, b attribute) int {
+		return cmp.Or(cmp.Compare(a.space, b.space), cmp.Compare(a.local, b.local))
+	})
+	for k := 1; k < len(attributes); k++ {
+		if attributes[k].local == attributes[k-1].local && attributes[k].space == attributes[k-1].space {
+			return p.fail("attribute %q twice", attributes[k].local)
+		}
+	}
+	return nil
+}
+
+// declare takes a namespace declaration into the scope, and into the tree if it
+// changes anything: Canonical XML leaves out those that do not.
+func (p *parser) declare(outer int, n binding) error {
+	switch {
+	case n.prefix == "xml" || n.prefix == "xmlns" || n.space == xmlSpace || n.space == xmlnsSpace:
+		return p.fail("declaration of a reserved prefix or namespace")
+	case n.space == "" && n.prefix != "":
+		return p.fail("prefix %q declared as nothing", n.prefix)
+	case n.space != "" && !isAbsoluteURI(n.space):
+		return p.fail("namespace name %q is not an absolute URI", n.space)
+	}
+	for _, own := range p.scope[outer:] {
+		if own.prefix == n.prefix {
+			return p.fail("prefix %q declared twice", n.prefix)
+		}
+	}
+	if lookup(p.scope[:outer], n.prefix) != n.space {
+		p.d.bindings = append(p.d.bindings, n)
+	}
+	p.scope = append(p.scope, n)
+	return nil
+}
+
+// isAbsoluteURI reports whether s is a scheme, a colon and visible ASCII that a
+// URI may hold. It refuses "&": libxml2 canonicalises it otherwise than the
+// standard says, and what two verifiers read differently is no name for us.
+func isAbsoluteURI(s string) bool {
+	scheme, rest, found := strings.Cut(s, ":")
+	if !found || scheme == "" || rest == "" {
+		return false
+	}
+	for i := range len(scheme) {
+		c := scheme[i]
+		if !(isNamePart(c, i == 0) && c != '_' || c == '+' && i > 0) {
+			return false
+		}
+	}
+	for i := range len(rest) {
+		if c := rest[i]; c <= ' ' || c >= 0x7F || strings.IndexByte("&\"<>\\^`{|}", c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// attributeValue reads "=" and a quoted value.
+func (p *parser) attributeValue() (string, error) {
+	p.skipSpace()
+	if !p.skip("=") {
+		return "", p.fail("= is missing after an attribute's name")
+	}
+	p.skipSpace()
+	if p.pos == len(p.src) || p.src[p.pos] != '"' && p.src[p.pos] != '\'' {
+		return "", p.fail("an attribute's value is not quoted")
+	}
+	quote := p.src[p.pos]
+	p.pos++
+	value, err := p.characters(quote)
+	if err != nil {
+		return "", err
+	}
+	if p.pos == len(p.src) || p.src[p.pos] != quote {
+		return "", p.fail("< or the end of the input inside an attribute's value")
+	}
+	p.pos++
+	return value, nil
+}
