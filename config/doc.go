@@ -1,12 +1,10 @@
-// Package config owns the configuration file: its keys, their defaults and what
-// may be written there. It holds plain values and imports nothing of the engine;
-// only the command line imports it.
+// Package config reads the engine's configuration file, safemode.yaml. The
+// commented example, safemode.example.yaml, is its manual: it names every key,
+// and the default of each that may be left out. The dialect of YAML is
+// strictyaml's.
 //
-// The file is YAML with lower_snake_case keys. Reading is strict: an unknown key,
-// a value of the wrong type or out of range is an error with the key's path, and
-// all faults are reported together. Durations are Go's (90s, 24h), amounts are
-// pounds in quotes ("2.00").
-//
-// No public source gives DCC's limits, wake intervals or retry windows. The
-// defaults for them are assumptions; safemode.example.yaml marks each.
+// It owns names, defaults and rules, and holds values only: it opens no file
+// that the configuration names, and no key. What can be seen only with the
+// keys in hand (that a live sweep's keys are no test keys) is checked where
+// they are loaded. Only cmd imports it.
 package config

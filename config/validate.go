@@ -84,6 +84,7 @@ func (f *faults) oneOf(path string, got string, want ...string) {
 func (f *faults) dcc(d DCC, e Environment) {
 	f.url("dcc.url", d.URL, e)
 	f.url("dcc.smki_url", d.SMKIURL, e)
+	f.check(d.EUI != 0, "dcc.eui", "required")
 	f.positive("dcc.timeout", d.Timeout)
 	f.files("dcc.transform_certificates", d.TransformCertificates)
 	f.files("dcc.xml_signing_certificates", d.XMLSigningCertificates)
@@ -141,7 +142,7 @@ func (f *faults) limits(l Limits) {
 		f.rate(path, r)
 	}
 	f.atLeast("limits.in_flight", l.InFlight, 1)
-	f.atLeast("limits.per_hub", l.PerHub, 1)
+	f.atLeast("limits.per_hub", l.PerHub, 4) // three reads and a command
 	for service, t := range l.AnomalyThresholds {
 		path := "limits.anomaly_thresholds." + service.SRV()
 		f.atLeast(path+".count", t.Count, 0)

@@ -22,25 +22,6 @@ func (m Millipence) String() string {
 	return fmt.Sprintf("%s%d.%05d", sign, m/Pound, m%Pound)
 }
 
-// ParseMillipence reads pounds: decimal, with a sign only if negative and at
-// most five decimals, under a billion pounds either way.
-func ParseMillipence(text string) (Millipence, error) {
-	digits, negative := strings.CutPrefix(text, "-")
-	pounds, fraction, point := strings.Cut(digits, ".")
-	if len(pounds) == 0 || len(pounds) > 9 || len(fraction) > 5 || point && fraction == "" ||
-		strings.Trim(pounds+fraction, "0123456789") != "" {
-		return 0, fmt.Errorf("amount %q: want pounds, like 2.00 or -0.5", text)
-	}
-	n, err := strconv.ParseInt(pounds+fraction+"00000"[len(fraction):], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("amount %q: %w", text, err)
-	}
-	if negative {
-		n = -n
-	}
-	return Millipence(n), nil
-}
-
 // DeviceType is the kind of device behind an EUI, in DUIS's words.
 type DeviceType uint8
 

@@ -34,7 +34,7 @@ func value(_, to reflect.Type, data any) (any, error) {
 		if !isText {
 			return nil, fmt.Errorf("%v: want pounds in quotes, like \"2.00\"", data)
 		}
-		return servicerequests.ParseMillipence(text)
+		return servicerequests.ParsePounds(text)
 	case serviceType:
 		if !isText {
 			return nil, fmt.Errorf("%v: want an SRV in quotes, like \"1.6\"", data)

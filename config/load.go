@@ -1,0 +1,53 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"safemode/servicerequests/strictyaml"
+)
+
+// Parse reads a configuration over the defaults. The error joins every fault of
+// the file, each a [*strictyaml.Fault] with its path. Paths of files stay as
+// they are written.
+func Parse(b []byte) (*Config, error) {
+	c := Default()
+	if err := strictyaml.Unmarshal(b, &c); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// Load reads a configuration file. Relative paths in it are taken from the
+// file's own folder, wherever the program was started.
+func Load(path string) (*Config, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	c, err := Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s:\n%w", path, err)
+	}
+	c.anchor(filepath.Dir(path))
+	return c, nil
+}
+
+// anchor makes relative paths start at a folder.
+func (c *Config) anchor(folder string) {
+	paths := []*string{&c.CustodyDir, &c.SuppressFile, &c.DCC.TLS.Certificate, &c.DCC.TLS.Key, &c.DCC.TLS.Authorities}
+	for _, list := range [][]string{c.DCC.TransformCertificates, c.DCC.XMLSigningCertificates, c.DCC.Authorities} {
+		for i := range list {
+			paths = append(paths, &list[i])
+		}
+	}
+	for i := range c.Identities {
+		paths = append(paths, &c.Identities[i].PKIDir)
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(folder, *p)
+		}
+	}
+}
