@@ -1,0 +1,367 @@
+package directory
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+)
+
+const meter = servicerequests.EUI(0x00DB1234567890A0)
+
+var issuedAt = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// offer is a certificate as the service lists it.
+type offer struct {
+	certificate   *smki.Certificate
+	status, usage string
+}
+
+// smkiService is an SMKI service that says what a test tells it.
+type smkiService struct {
+	*httptest.Server
+	requests atomic.Int32
+	gate     chan struct{} // if not nil, each search waits for a token
+
+	mu     sync.Mutex
+	offers []offer
+	answer func(w http.ResponseWriter, path string) bool // true: answered, whatever was asked
+}
+
+func newService(t testing.TB) *smkiService {
+	t.Helper()
+	s := &smkiService{}
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *smkiService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.requests.Add(1)
+	body, _ := io.ReadAll(r.Body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.answer != nil && s.answer(w, r.URL.Path):
+	case r.Method != http.MethodPost || r.URL.Query().Get("apikey") != "key":
+		w.WriteHeader(http.StatusUnauthorized)
+	case r.URL.Path == "/services/certificatesearch":
+		if s.gate != nil {
+			<-s.gate
+		}
+		s.search(w, string(body))
+	case r.URL.Path == "/services/retrievecertificate":
+		s.retrieve(w, string(body))
+	default:
+		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+func (s *smkiService) search(w http.ResponseWriter, body string) {
+	found := false
+	var b strings.Builder
+	b.WriteString("<?xml version=\"1.0\"?>\n<CertificateSearchResponse xmlns=\"urn:smki\">\n")
+	for _, o := range s.offers {
+		if !strings.Contains(body, "<CertificateSubjectAltName>"+o.certificate.EUI.String()+"<") {
+			continue
+		}
+		found = true
+		fmt.Fprintf(&b, "  <Result><CertificateSerial>%s</CertificateSerial><CertificateStatus>%s</CertificateStatus><CertificateUsage>%s</CertificateUsage></Result>\n",
+			o.certificate.SerialText(), o.status, o.usage)
+	}
+	if !found {
+		w.WriteHeader(http.StatusPaymentRequired)
+		return
+	}
+	_, _ = io.WriteString(w, b.String()+"</CertificateSearchResponse>")
+}
+
+func (s *smkiService) retrieve(w http.ResponseWriter, body string) {
+	for _, o := range s.offers {
+		if strings.Contains(body, "<CertificateSerial>"+o.certificate.SerialText()+"<") {
+			fmt.Fprintf(w, "<CertificateDataResponse><CertificateResponse><CertificateBody>%s</CertificateBody></CertificateResponse></CertificateDataResponse>",
+				base64.StdEncoding.EncodeToString(o.certificate.Raw))
+			return
+		}
+	}
+	w.WriteHeader(http.StatusPaymentRequired)
+}
+
+// pki is a test hierarchy that issues device certificates.
+type pki struct {
+	folder *smki.Folder
+	issuer *smki.Authority
+}
+
+func newPKI(t testing.TB, seed string) *pki {
+	t.Helper()
+	files, err := smki.TestFolder{Seed: []byte(seed)}.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys := fstest.MapFS{}
+	for name, data := range files {
+		fsys[name] = &fstest.MapFile{Data: data}
+	}
+	folder, err := smki.LoadFolder(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &pki{folder, &smki.Authority{Certificate: folder.DeviceIssuing.Certificate, Key: folder.DeviceIssuing.Key}}
+}
+
+func (p *pki) issue(t testing.TB, device servicerequests.EUI, usage smki.Usage, from time.Time) *smki.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := p.issuer.Issue(smki.Template{Device: true, EUI: device, Usage: usage, NotBefore: from}, &key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// pair is both certificates of a device, as they should be offered.
+func (p *pki) pair(t testing.TB, device servicerequests.EUI) (signing, agreement offer) {
+	t.Helper()
+	return offer{p.issue(t, device, smki.DigitalSignature, issuedAt), "I", "DS"}, offer{p.issue(t, device, smki.KeyAgreement, issuedAt), "I", "KA"}
+}
+
+func newDirectory(t testing.TB, s *smkiService, p *pki, change func(*Options)) *Directory {
+	t.Helper()
+	o := Options{URL: s.URL, APIKey: "key", Authorities: p.folder.Authorities()}
+	if change != nil {
+		change(&o)
+	}
+	d, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return d
+}
+
+func wantKeys(t *testing.T, got DeviceKeys, signing, agreement *smki.Certificate) {
+	t.Helper()
+	if err := signing.CheckKey(got.DigitalSignature); err != nil {
+		t.Errorf("digital signature: %v", err)
+	}
+	if err := agreement.CheckKey(got.KeyAgreement); err != nil {
+		t.Errorf("key agreement: %v", err)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	s, p := newService(t), newPKI(t, "a")
+	signing, agreement := p.pair(t, meter)
+	old := offer{p.issue(t, meter, smki.DigitalSignature, issuedAt.AddDate(-1, 0, 0)), "I", "DS"}
+	expired := offer{p.issue(t, meter, smki.KeyAgreement, issuedAt.AddDate(1, 0, 0)), "E", "KA"}
+	s.offers = []offer{signing, old, expired, agreement}
+	d := newDirectory(t, s, p, nil)
+	for range 3 {
+		got, err := d.Keys(t.Context(), meter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantKeys(t, got, signing.certificate, agreement.certificate)
+	}
+	if n := s.requests.Load(); n != 4 { // one search, three certificates in use
+		t.Errorf("the service was asked %d times, want 4", n)
+	}
+}
+
+func TestCertificatesThatAreNotBelieved(t *testing.T) {
+	p, stranger := newPKI(t, "a"), newPKI(t, "b")
+	signing, agreement := p.pair(t, meter)
+	otherMeter, _ := p.pair(t, meter+1)
+	otherCA, _ := stranger.pair(t, meter)
+	organisation := p.folder.Supplier.DigitalSigning.Certificate
+	as := func(c *smki.Certificate) offer {
+		// The service lists it as the meter's, whatever it is.
+		listed := *c
+		listed.EUI = meter
+		return offer{&listed, "I", "DS"}
+	}
+	for name, offers := range map[string][]offer{
+		"none":                     nil,
+		"no digital signature":     {agreement},
+		"no key agreement":         {signing},
+		"not in use":               {{signing.certificate, "P", "DS"}, agreement},
+		"of another meter":         {as(otherMeter.certificate), agreement},
+		"by another authority":     {otherCA, agreement},
+		"of an organisation":       {as(organisation), agreement},
+		"for another purpose":      {{agreement.certificate, "I", "DS"}, agreement},
+		"an authority's own":       {as(p.folder.DeviceIssuing.Certificate), agreement},
+		"the purposes interchange": {{signing.certificate, "I", "KA"}, {agreement.certificate, "I", "DS"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t)
+			s.offers = offers
+			_, err := newDirectory(t, s, p, nil).Keys(t.Context(), meter)
+			if !errors.Is(err, ErrNoCertificate) || errors.Is(err, ErrUnavailable) {
+				t.Errorf("got %v, want ErrNoCertificate", err)
+			}
+		})
+	}
+	// One that cannot be believed does not hide one that can.
+	s := newService(t)
+	s.offers = []offer{otherCA, signing, agreement}
+	got, err := newDirectory(t, s, p, nil).Keys(t.Context(), meter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKeys(t, got, signing.certificate, agreement.certificate)
+}
+
+func TestUnavailable(t *testing.T) {
+	p := newPKI(t, "a")
+	signing, agreement := p.pair(t, meter)
+	write := func(status int, body string) func(http.ResponseWriter, string) bool {
+		return func(w http.ResponseWriter, _ string) bool {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+			return true
+		}
+	}
+	for name, answer := range map[string]func(http.ResponseWriter, string) bool{
+		"500": write(http.StatusInternalServerError, ""),
+		"401": write(http.StatusUnauthorized, ""),
+		"redirect": func(w http.ResponseWriter, _ string) bool {
+			w.Header().Set("Location", "/")
+			w.WriteHeader(http.StatusFound)
+			return true
+		},
+		"no XML":     write(http.StatusOK, "<html><br></html>"),
+		"too large":  write(http.StatusOK, strings.Repeat(" ", maxReply+1)),
+		"odd serial": write(http.StatusOK, "<R><Result><CertificateSerial>1 or 2</CertificateSerial><CertificateStatus>I</CertificateStatus><CertificateUsage>DS</CertificateUsage></Result></R>"),
+		"no body": func(w http.ResponseWriter, path string) bool {
+			return path == "/services/retrievecertificate" && write(http.StatusOK, "<CertificateDataResponse/>")(w, path)
+		},
+		"bad base64": func(w http.ResponseWriter, path string) bool {
+			return path == "/services/retrievecertificate" && write(http.StatusOK, "<R><CertificateBody>?</CertificateBody></R>")(w, path)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t)
+			s.offers, s.answer = []offer{signing, agreement}, answer
+			d := newDirectory(t, s, p, nil)
+			_, err := d.Keys(t.Context(), meter)
+			if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNoCertificate) {
+				t.Errorf("got %v, want ErrUnavailable", err)
+			}
+			// Trouble is not kept.
+			s.mu.Lock()
+			s.answer = nil
+			s.mu.Unlock()
+			if _, err := d.Keys(t.Context(), meter); err != nil {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
+	}
+	s := newService(t)
+	d := newDirectory(t, s, p, func(o *Options) { o.APIKey = "secret" })
+	s.Close()
+	if _, err := d.Keys(t.Context(), meter); !errors.Is(err, ErrUnavailable) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("refused connection: %v", err)
+	}
+}
+
+func TestManyAskAtOnce(t *testing.T) {
+	s, p := newService(t), newPKI(t, "a")
+	signing, agreement := p.pair(t, meter)
+	s.offers = []offer{signing, agreement}
+	s.gate = make(chan struct{})
+	d := newDirectory(t, s, p, nil)
+
+	// The one who asks first goes away; the others still get the answer.
+	impatient, cancel := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() { _, err := d.Keys(impatient, meter); gone <- err }()
+	for s.requests.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if _, err := d.Keys(t.Context(), meter); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	cancel()
+	if err := <-gone; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	close(s.gate)
+	wg.Wait()
+	if n := s.requests.Load(); n != 3 {
+		t.Errorf("the service was asked %d times, want 3", n)
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	s, p := newService(t), newPKI(t, "a")
+	s.gate = make(chan struct{})
+	defer close(s.gate)
+	d := newDirectory(t, s, p, func(o *Options) { o.Timeout = 50 * time.Millisecond })
+	if _, err := d.Keys(t.Context(), meter); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOnlyTheLastUsedAreKept(t *testing.T) {
+	s, p := newService(t), newPKI(t, "a")
+	for i := range servicerequests.EUI(3) {
+		signing, agreement := p.pair(t, meter+i)
+		s.offers = append(s.offers, signing, agreement)
+	}
+	d := newDirectory(t, s, p, func(o *Options) { o.Devices = 2 })
+	ask := func(device servicerequests.EUI) (questions int32) {
+		before := s.requests.Load()
+		if _, err := d.Keys(t.Context(), device); err != nil {
+			t.Fatal(err)
+		}
+		return s.requests.Load() - before
+	}
+	ask(meter)
+	ask(meter + 1)
+	ask(meter)
+	ask(meter + 2) // in place of meter+1
+	if n := ask(meter); n != 0 {
+		t.Errorf("the device used last but one was forgotten")
+	}
+	if n := ask(meter + 1); n != 3 {
+		t.Errorf("the device used longest ago was kept")
+	}
+}
+
+func TestOptionsValidate(t *testing.T) {
+	p := newPKI(t, "a")
+	for _, o := range []Options{
+		{},
+		{URL: "http://smki.example"},
+		{URL: "smki.example", Authorities: p.folder.Authorities()},
+		{URL: "http://smki.example", Authorities: p.folder.Authorities(), Devices: -1},
+	} {
+		if _, err := New(o); err == nil {
+			t.Errorf("accepted %+v", o)
+		}
+	}
+}
