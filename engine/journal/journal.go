@@ -210,7 +210,10 @@ func (j *Journal) Close() error {
 	}
 	close(j.closing)
 	<-j.done
-	return errors.Join(j.failure, j.release())
+	j.mu.Lock()
+	failure := j.failure
+	j.mu.Unlock()
+	return errors.Join(failure, j.release())
 }
 
 // release closes what is open. Readers go first: SQLite tidies up when the

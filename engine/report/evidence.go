@@ -1,0 +1,49 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+)
+
+// errForbidden marks evidence of something sent that is not what the record
+// says, or not permitted.
+var errForbidden = errors.New("forbidden")
+
+// signatureField is 40 and r, s of 32 bytes each, the end of a Signed Pre-Command.
+const signatureField = 1 + 64
+
+// inspect holds the bytes of a signed request or command against the permitted
+// set. It believes neither the record's columns nor the wall at the socket:
+// their work is what it checks.
+func inspect(rec journal.Record) error {
+	sent, err := duis.Inspect(rec.Body)
+	if err != nil {
+		return err
+	}
+	service, err := sent.Service()
+	switch {
+	case err != nil:
+		return err
+	case service != rec.Service || sent.ID != rec.ID:
+		return fmt.Errorf("%w: the body is SRV %v, %v", errForbidden, service, sent.ID)
+	case (rec.Kind == journal.SignedCommand) != (sent.CommandVariant == servicerequests.SendSignedCommand):
+		return fmt.Errorf("%w: a %v of Command Variant %d", errForbidden, rec.Kind, sent.CommandVariant)
+	case sent.SignedPreCommand == nil:
+		return nil
+	}
+	command, err := gbcs.Parse(sent.SignedPreCommand)
+	if err != nil {
+		return err
+	}
+	useCase, known := gbcs.LookupUseCase(command.Code)
+	if !known || command.Kind != gbcs.KindSignedPreCommand {
+		return fmt.Errorf("%w: a %v with message code %04X", errForbidden, command.Kind, command.Code)
+	}
+	expected := gbcs.Expected{Service: service, Device: useCase.Device, ID: sent.ID}
+	return expected.Match(sent.SignedPreCommand[:len(sent.SignedPreCommand)-signatureField])
+}

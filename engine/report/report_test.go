@@ -1,0 +1,429 @@
+package report_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"flag"
+	"iter"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"safemode/engine/journal"
+	"safemode/engine/report"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+)
+
+var update = flag.Bool("update", false, "write testdata anew")
+
+const (
+	supplier servicerequests.EUI = 0x90B3D51F30010000
+	dcc      servicerequests.EUI = 0x90B3D51F30000002
+	hubA     servicerequests.EUI = 0x00DB123456780A00
+	hubB     servicerequests.EUI = 0x00DB123456780B00
+	hubC     servicerequests.EUI = 0x00DB123456780C00
+	elecA    servicerequests.EUI = 0x00DB123456780A01
+	gasA     servicerequests.EUI = 0x00DB123456780A02
+	proxyA   servicerequests.EUI = 0x00DB123456780A03
+	elecB    servicerequests.EUI = 0x00DB123456780B01
+	gasB     servicerequests.EUI = 0x00DB123456780B02
+	elecC    servicerequests.EUI = 0x00DB123456780C01
+)
+
+var start = time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
+
+// script is a journal made by hand: each record a second after the one before.
+type script struct {
+	t       *testing.T
+	key     *ecdsa.PrivateKey
+	records []journal.Record
+}
+
+func newScript(t *testing.T) *script {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &script{t: t, key: key}
+}
+
+func (s *script) add(r journal.Record) {
+	r.Seq = uint64(len(s.records)) + 1
+	r.At = start.Add(time.Duration(len(s.records)) * time.Second)
+	s.records = append(s.records, r)
+}
+
+func (s *script) all() iter.Seq2[journal.Record, error] {
+	return func(yield func(journal.Record, error) bool) {
+		for _, r := range s.records {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *script) fold() *report.Report {
+	s.t.Helper()
+	r, err := report.Fold(s.all())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+func (s *script) open() {
+	s.add(journal.Record{Kind: journal.Opened, Body: journal.Encode(journal.Opening{SweepID: "sw-7", PlanSHA256: "0123456789abcdef"})})
+}
+
+func (s *script) target(device, hub servicerequests.EUI, kind servicerequests.DeviceType) {
+	s.add(journal.Record{Kind: journal.Target, Device: device, Body: journal.Encode(journal.TargetBody{
+		Type: kind, Hub: hub, MPxN: "1200000000000", Region: servicerequests.North, Claimed: servicerequests.Prepayment, Originator: supplier,
+	})})
+}
+
+// request is one exchange of a meter.
+type request struct {
+	device  servicerequests.EUI
+	target  servicerequests.EUI // zero: the device
+	kind    servicerequests.DeviceType
+	service servicerequests.Service
+	counter uint64
+}
+
+func (q request) record(kind journal.Kind) journal.Record {
+	id := servicerequests.RequestID{Originator: supplier, Target: q.device, Counter: q.counter}
+	if q.target != 0 {
+		id.Target = q.target
+	}
+	return journal.Record{Kind: kind, Device: q.device, Service: q.service, ID: id}
+}
+
+func (s *script) request(q request) {
+	s.t.Helper()
+	r := q.record(journal.Request)
+	out := duis.Request{ID: r.ID, Service: q.service}
+	if q.service == servicerequests.ReadInventory {
+		out.InventoryDevice = q.device
+	}
+	r.Body = s.encode(out)
+	s.add(r)
+}
+
+// command is the second leg: the Pre-Command came, and is signed.
+func (s *script) command(q request) {
+	s.t.Helper()
+	s.preCommand(q)
+	r := q.record(journal.SignedCommand)
+	preCommand, err := gbcs.AppendPreCommand(nil, gbcs.Expected{Service: q.service, Device: q.kind, ID: r.ID}, start)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	signed, err := gbcs.Sign(preCommand, s.key)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Body = s.encode(duis.Request{ID: r.ID, Service: q.service, SignedPreCommand: signed})
+	s.add(r)
+}
+
+func (s *script) encode(r duis.Request) []byte {
+	s.t.Helper()
+	b, err := duis.AppendRequest(nil, r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return b
+}
+
+func (s *script) preCommand(q request) { s.add(q.record(journal.PreCommand)) }
+
+func (s *script) reply(q request, code string) {
+	r := q.record(journal.Reply)
+	r.Code = code
+	s.add(r)
+}
+
+func (s *script) response(q request) {
+	r := q.record(journal.Response)
+	r.Device, r.Code = r.ID.Target, "I0" // the inbox knows the device only
+	s.add(r)
+}
+
+func (s *script) outcome(q request, class, code string) {
+	r := q.record(journal.Outcome)
+	r.Code, r.Body = class, journal.Encode(journal.OutcomeBody{Class: class, Code: code})
+	s.add(r)
+}
+
+// read is a whole exchange of a read.
+func (s *script) read(q request) {
+	s.t.Helper()
+	s.request(q)
+	s.reply(q, "I99")
+	s.response(q)
+	s.outcome(q, journal.ClassSuccess, "")
+}
+
+func (s *script) refused(device servicerequests.EUI, code string) {
+	s.add(journal.Record{Kind: journal.Refused, Device: device, Code: code, Body: journal.Encode(journal.RefusedBody{Reason: "r"})})
+}
+
+func (s *script) verdict(device servicerequests.EUI, v journal.VerdictBody) {
+	s.add(journal.Record{Kind: journal.Verdict, Device: device, Code: v.Verdict, Body: journal.Encode(v)})
+}
+
+func (s *script) close(code string, throttled int) {
+	s.add(journal.Record{Kind: journal.Closed, Code: code, Body: journal.Encode(journal.ClosedBody{Throttled: throttled})})
+}
+
+// night is a sweep over three homes with one of everything.
+func night(t *testing.T) *script {
+	s := newScript(t)
+	s.open()
+	s.add(journal.Record{Kind: journal.Planned, Body: []byte("{}")})
+	s.target(elecA, hubA, servicerequests.ESME)
+	s.target(elecB, hubB, servicerequests.ESME)
+	s.target(elecC, hubC, servicerequests.ESME)
+	s.target(gasA, hubA, servicerequests.GSME)
+	s.target(gasB, hubB, servicerequests.GSME)
+	s.add(journal.Record{Kind: journal.Rejected, Body: journal.Encode(journal.RejectedBody{Line: 9, Device: "no,EUI", Reason: "not an EUI"})})
+
+	// Home A: electricity in prepayment, switched; gas read by its proxy, and armed.
+	balance, debt := 7*servicerequests.Pound, -servicerequests.Pound/2
+	s.read(request{elecA, 0, servicerequests.ESME, servicerequests.ReadSupplyStatus, 101})
+	s.read(request{elecA, 0, servicerequests.ESME, servicerequests.ReadPaymentMode, 102})
+	change := request{elecA, 0, servicerequests.ESME, servicerequests.SwitchToCredit, 103}
+	s.request(change)
+	s.command(change)
+	s.reply(change, "I99")
+	s.response(change)
+	s.outcome(change, journal.ClassSuccess, "")
+	s.verdict(elecA, journal.VerdictBody{Verdict: journal.VerdictUnknown}) // not the last
+	s.verdict(elecA, journal.VerdictBody{
+		Verdict: journal.VerdictOnSupply, AsOf: start.Add(time.Minute),
+		Found: journal.Observation{Mode: servicerequests.Prepayment, Supply: servicerequests.Enabled, Balance: &balance},
+		End:   journal.Observation{Mode: servicerequests.Credit, Supply: servicerequests.Enabled, Balance: &debt},
+	})
+	inventory := request{gasA, dcc, servicerequests.GSME, servicerequests.ReadInventory, 104}
+	s.request(inventory)
+	s.reply(inventory, "I0")
+	s.outcome(inventory, journal.ClassSuccess, "")
+	s.read(request{gasA, proxyA, servicerequests.GPF, servicerequests.ReadMeterBalance, 105})
+	arm := request{gasA, 0, servicerequests.GSME, servicerequests.ArmSupply, 106}
+	s.request(arm)
+	s.command(arm)
+	s.reply(arm, "I99")
+	s.outcome(arm, journal.ClassNoResponse, "E21")
+	s.response(arm)
+	s.outcome(arm, journal.ClassSuccess, "") // late, and counts
+	s.verdict(gasA, journal.VerdictBody{
+		Verdict: journal.VerdictArmed, AsOf: start.Add(2 * time.Minute), Reason: "safe once the consumer presses the button",
+		End: journal.Observation{Mode: servicerequests.Credit, Supply: servicerequests.Armed},
+	})
+
+	// Home B: a lying Pre-Command, an exchange withdrawn, and answers that never come.
+	lie := request{elecB, 0, servicerequests.ESME, servicerequests.SwitchToCredit, 107}
+	s.request(lie)
+	s.preCommand(lie)
+	s.refused(elecB, journal.RefusedUncorrelated)
+	s.outcome(lie, journal.ClassUnverified, "")
+	gone := request{elecB, 0, servicerequests.ESME, servicerequests.ActivateEmergencyCredit, 108}
+	s.request(gone)
+	s.preCommand(gone)
+	s.outcome(gone, journal.ClassWithdrawn, "")
+	s.request(request{elecB, 0, servicerequests.ESME, servicerequests.ReadSupplyStatus, 109}) // no answer at all
+	silent := request{gasB, 0, servicerequests.GSME, servicerequests.ReadSupplyStatus, 110}
+	s.request(silent)
+	s.reply(silent, "I99")
+	unsigned := request{gasB, 0, servicerequests.GSME, servicerequests.SwitchToCredit, 111}
+	s.request(unsigned)
+	s.preCommand(unsigned) // the run was interrupted here
+	s.verdict(elecB, journal.VerdictBody{Verdict: journal.VerdictNotSafe, Reason: "arm refused"})
+	s.refused(elecB, journal.RefusedUnverified)
+	s.refused(0, journal.RefusedUnpermitted)
+	s.close(journal.ClosedInterrupted, 2)
+
+	// The next run: home C is another supplier's.
+	s.open()
+	stranger := request{elecC, 0, servicerequests.ESME, servicerequests.ReadSupplyStatus, 112}
+	s.request(stranger)
+	s.reply(stranger, "E4")
+	s.outcome(stranger, journal.ClassRejected, "E4")
+	no := request{elecC, 0, servicerequests.ESME, servicerequests.ReadPaymentMode, 113}
+	s.request(no)
+	s.reply(no, "I99")
+	s.outcome(no, journal.ClassNegative, "250")
+	s.verdict(elecC, journal.VerdictBody{Verdict: journal.VerdictExcluded, Reason: "registered to another supplier, \"E4\""})
+	s.close(journal.ClosedFinished, 1)
+	return s
+}
+
+func TestGolden(t *testing.T) {
+	r := night(t).fold()
+	r.Summary.Truth = &report.Truth{Checked: 5, Mismatches: 0}
+	directory := filepath.Join(t.TempDir(), "out")
+	if err := r.Write(directory); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(directory)
+	if err != nil || len(entries) != 4 {
+		t.Errorf("files %v, %v", entries, err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %v, %v", e.Name(), info.Mode(), err)
+		}
+		got, err := os.ReadFile(filepath.Join(directory, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden := filepath.Join("testdata", e.Name())
+		if *update {
+			if err := os.WriteFile(golden, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%s:\n%s", e.Name(), diff)
+		}
+	}
+}
+
+// The sums that a reader relies on hold for every prefix of a journal: a sweep
+// may be interrupted anywhere.
+func TestSumsHoldForEveryPrefix(t *testing.T) {
+	s := night(t)
+	all := s.records
+	for n := range len(all) + 1 {
+		s.records = all[:n]
+		sum := s.fold().Summary
+		v, h := sum.Verdicts, sum.Homes
+		if total := v.OnSupply + v.Armed + v.NotSafe + v.Unknown + v.Excluded; total != sum.Meters {
+			t.Errorf("%d records: verdicts of %d meters, %d planned", n, total, sum.Meters)
+		}
+		if homes := h.AllOnSupply + h.Armed + h.Other; homes > sum.Meters || n == len(all) && homes != 3 {
+			t.Errorf("%d records: %d homes", n, homes)
+		}
+		for srv, c := range sum.Requests {
+			if classes := c.Success + c.Negative + c.NoResponse + c.Rejected + c.InDoubt + c.Unverified; classes != c.Sent {
+				t.Errorf("%d records: SRV %s: %d of %d sent have a class", n, srv, classes, c.Sent)
+			}
+		}
+	}
+}
+
+func TestEvidenceAgainstTheRecord(t *testing.T) {
+	read := request{elecA, 0, servicerequests.ESME, servicerequests.ReadSupplyStatus, 7}
+	arm := request{elecA, 0, servicerequests.ESME, servicerequests.ArmSupply, 8}
+	for name, c := range map[string]struct {
+		write             func(s *script)
+		forbidden, reused int
+	}{
+		"honest": {func(s *script) { s.read(read); s.request(arm); s.command(arm) }, 0, 0},
+		"a body that is no request": {func(s *script) {
+			r := read.record(journal.Request)
+			r.Body = []byte("<Enable/>")
+			s.add(r)
+		}, 1, 0},
+		"another service": {func(s *script) {
+			s.request(read)
+			s.records[0].Service = servicerequests.ReadPaymentMode
+		}, 1, 0},
+		"forbidden service": {func(s *script) {
+			s.request(read)
+			s.records[0].Body = bytes.ReplaceAll(s.records[0].Body, []byte(">7.4<"), []byte(">7.2<"))
+			s.records[0].Body = bytes.ReplaceAll(s.records[0].Body, []byte("ReadSupplyStatus"), []byte("DisableSupply"))
+		}, 1, 0},
+		"another Signed Pre-Command inside": {func(s *script) {
+			s.request(arm)
+			other := arm
+			other.service = servicerequests.ActivateEmergencyCredit
+			s.command(other)
+			s.records[2].Service = arm.service
+		}, 1, 0},
+		"a counter in two requests": {func(s *script) {
+			s.read(read)
+			again := read
+			again.service = servicerequests.ReadPaymentMode
+			s.request(again)
+		}, 0, 1},
+		"a counter for two devices": {func(s *script) {
+			s.read(read)
+			again := read
+			again.device = elecB
+			s.request(again)
+		}, 0, 1},
+		"two commands under one counter": {func(s *script) { s.request(arm); s.command(arm); s.command(arm) }, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScript(t)
+			c.write(s)
+			sum := s.fold().Summary
+			if sum.ForbiddenCommands != c.forbidden || sum.Counters.Reused != c.reused {
+				t.Errorf("forbidden %d, reused %d; want %d, %d", sum.ForbiddenCommands, sum.Counters.Reused, c.forbidden, c.reused)
+			}
+		})
+	}
+}
+
+func TestFoldRefuses(t *testing.T) {
+	broken := errors.New("broken")
+	_, err := report.Fold(func(yield func(journal.Record, error) bool) { yield(journal.Record{}, broken) })
+	if !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	s := newScript(t)
+	s.target(elecA, hubA, servicerequests.ESME)
+	s.target(elecA, hubA, servicerequests.ESME)
+	if _, err := report.Fold(s.all()); err == nil {
+		t.Error("a meter that is planned twice was counted")
+	}
+	for _, kind := range [...]journal.Kind{journal.Opened, journal.Target, journal.Rejected, journal.Outcome, journal.Verdict, journal.Closed} {
+		s := newScript(t)
+		s.add(journal.Record{Kind: kind, Body: []byte("{")})
+		if _, err := report.Fold(s.all()); err == nil {
+			t.Errorf("%v: half a body was taken", kind)
+		}
+	}
+}
+
+// Without anything in it the summary still has every key that scripts read.
+func TestEmptySummary(t *testing.T) {
+	var b bytes.Buffer
+	if err := newScript(t).fold().Summary.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	zero := 0.0
+	want := map[string]any{
+		"sweep_id": "", "plan_sha256": "", "meters": zero,
+		"verdicts":    map[string]any{"on_supply": zero, "armed": zero, "not_safe": zero, "unknown": zero, "excluded": zero},
+		"not_covered": zero, "homes": map[string]any{"all_on_supply": zero, "armed": zero, "other": zero},
+		"requests":           map[string]any{},
+		"refused":            map[string]any{"unpermitted": zero, "uncorrelated": zero, "unverified": zero},
+		"forbidden_commands": zero,
+		"counters":           map[string]any{"used": zero, "first": zero, "last": zero, "reused": zero},
+		"throttled":          zero, "quarantined": zero, "duration_seconds": zero, "service_requests_per_second": zero,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

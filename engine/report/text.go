@@ -1,0 +1,73 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"safemode/servicerequests"
+)
+
+// WriteText writes the summary for people: every number with what it is a
+// number of.
+func (r *Report) WriteText(w io.Writer) error {
+	s := r.Summary
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(out, "Sweep %s, plan %.12s: %s.\n", cmp.Or(s.SweepID, "without identity"), s.PlanSHA256, cmp.Or(r.Ended, "not ended"))
+	duration := time.Duration(s.DurationSeconds * float64(time.Second)).Round(time.Second)
+	fmt.Fprintf(out, "%v by the sweep's clock, %.1f Service Requests a second.\n\n", duration, s.RequestRate)
+
+	fmt.Fprintf(out, "Meters, of %d planned\n", s.Meters)
+	for _, row := range [...]struct {
+		word    string
+		n       int
+		meaning string
+	}{
+		{"on supply", s.Verdicts.OnSupply, "in credit mode with the supply on, both read back"},
+		{"armed", s.Verdicts.Armed, "in credit mode; supply returns when the consumer presses the button"},
+		{"not safe", s.Verdicts.NotSafe, "known to be neither"},
+		{"unknown", s.Verdicts.Unknown, "no trustworthy answer"},
+		{"excluded", s.Verdicts.Excluded, "not to be touched"},
+	} {
+		fmt.Fprintf(out, "%s\t%d of %d\t%s\t  %s\n", row.word, row.n, s.Meters, percent(row.n, s.Meters), row.meaning)
+	}
+	rows := s.Meters + s.NotCovered
+	fmt.Fprintf(out, "not covered\t%d of %d\t%s\t  rows of the portfolio that were rejected; nothing of them is sent\n\n",
+		s.NotCovered, rows, percent(s.NotCovered, rows))
+
+	homes := s.Homes.AllOnSupply + s.Homes.Armed + s.Homes.Other
+	fmt.Fprintf(out, "Homes, of %d with a planned meter\n", homes)
+	for _, row := range [...]struct {
+		word string
+		n    int
+	}{{"all on supply", s.Homes.AllOnSupply}, {"armed", s.Homes.Armed}, {"other", s.Homes.Other}} {
+		fmt.Fprintf(out, "%s\t%d of %d\t%s\t\n", row.word, row.n, homes, percent(row.n, homes))
+	}
+
+	fmt.Fprint(out, "\nService Requests\n")
+	fmt.Fprint(out, "SRV\tsent\tsuccess\tnegative\tno response\trejected\tin doubt\tunverified\t\n")
+	for _, service := range servicerequests.Services {
+		if c, used := s.Requests[service.SRV()]; used {
+			fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", service.SRV(),
+				c.Sent, c.Success, c.Negative, c.NoResponse, c.Rejected, c.InDoubt, c.Unverified)
+		}
+	}
+	fmt.Fprintf(out, "\nRefused: %d not permitted, %d not correlated, %d not verified. Forbidden commands sent: %d.\n",
+		s.Refused.Unpermitted, s.Refused.Uncorrelated, s.Refused.Unverified, s.ForbiddenCommands)
+	fmt.Fprintf(out, "Originator counters: %d used, %d to %d; %d used twice.\n",
+		s.Counters.Used, s.Counters.First, s.Counters.Last, s.Counters.Reused)
+	fmt.Fprintf(out, "Put off by the DCC: %d times. Quarantined: %d of %d meters.\n", s.Throttled, s.Quarantined, s.Meters)
+	if s.Truth != nil {
+		fmt.Fprintf(out, "Truth: %d of %d meters compared with the simulator, %d mismatches.\n", s.Truth.Checked, s.Meters, s.Truth.Mismatches)
+	}
+	return out.Flush()
+}
+
+func percent(n, of int) string {
+	if of == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(of))
+}
