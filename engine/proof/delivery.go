@@ -41,7 +41,7 @@ func (v *Verifier) Delivery(ctx context.Context, raw []byte) (Delivery, error) {
 		ServiceReference: o.ServiceReference, SRV: o.SRV,
 	}
 	if o.Content == nil {
-		err = d.silence(o)
+		err = v.silence(o, &d)
 	} else if !o.signed {
 		err = o.fault(ErrUnverified, errors.New("data without a signature"))
 	} else {
@@ -66,7 +66,7 @@ func (v *Verifier) Delivery(ctx context.Context, raw []byte) (Delivery, error) {
 
 // silence takes a message without data: the DCC could not reach the device or
 // got no answer.
-func (d *Delivery) silence(o outer) error {
+func (v *Verifier) silence(o outer, d *Delivery) error {
 	switch o.Code.Class() {
 	case servicerequests.CodeSuccess, servicerequests.CodeAcknowledged:
 		return o.fault(ErrUnverified, fmt.Errorf("code %s without data", o.Code))
@@ -78,6 +78,9 @@ func (d *Delivery) silence(o outer) error {
 	}
 	if o.RequestID == (servicerequests.RequestID{}) {
 		return o.fault(ErrInvalid, errors.New("it names no request"))
+	}
+	if _, ok := v.keyAgreement[o.RequestID.Originator]; !ok {
+		return o.fault(ErrUnverified, fmt.Errorf("it answers %s, which is none of ours", o.RequestID))
 	}
 	d.ID, d.Device = o.RequestID, o.RequestID.Target
 	return nil

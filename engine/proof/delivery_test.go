@@ -192,6 +192,11 @@ func TestDeliveryToAnotherUser(t *testing.T) {
 	r.RequestID, r.ResponseID = foreign, foreign.Reversed()
 	_, err := w.Delivery(t.Context(), w.signedByDCC(t, r))
 	wantFault(t, err, ErrUnverified, true)
+	r.Content, r.Code = nil, servicerequests.NoResponse
+	_, err = w.Delivery(t.Context(), w.signedByDCC(t, r))
+	wantFault(t, err, ErrUnverified, true)
+	_, err = w.Delivery(t.Context(), encode(t, r))
+	wantFault(t, err, ErrUnverified, false)
 }
 
 func TestDeliveryWithoutTheDevicesKeys(t *testing.T) {

@@ -1,0 +1,189 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// fakeSweep notes the orders it gets.
+type fakeSweep struct {
+	status any
+	orders []string
+	err    error
+}
+
+func (s *fakeSweep) Status() any { return s.status }
+
+func (s *fakeSweep) order(name string) error {
+	s.orders = append(s.orders, name)
+	return s.err
+}
+
+func (s *fakeSweep) Pause(context.Context) error  { return s.order("pause") }
+func (s *fakeSweep) Resume(context.Context) error { return s.order("resume") }
+func (s *fakeSweep) Stop(context.Context) error   { return s.order("stop") }
+
+func newConsole(t *testing.T, s Sweep, change func(*Options)) http.Handler {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "safemode_eta_seconds"})
+	gauge.Set(7)
+	registry.MustRegister(gauge)
+	o := Options{Sweep: s, Gatherer: registry, Log: zap.NewNop()}
+	if change != nil {
+		change(&o)
+	}
+	h, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func ask(h http.Handler, method, path string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "http://127.0.0.1:8090"+path, nil)
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			r.Host = headers[i+1]
+		}
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestReading(t *testing.T) {
+	h := newConsole(t, &fakeSweep{status: map[string]int{"done": 3}}, nil)
+	for _, test := range []struct {
+		method, path string
+		code         int
+		contains     string
+	}{
+		{"GET", "/", 200, "<title>safemode</title>"},
+		{"GET", "/metrics", 200, "safemode_eta_seconds 7"},
+		{"GET", "/healthz", 200, "ok"},
+		{"GET", "/readyz", 200, "ok"},
+		{"GET", "/api/v1/sweep", 200, `{"done":3}`},
+		{"GET", "/nothing", 404, ""},
+		{"POST", "/api/v1/sweep", 405, ""},
+		{"GET", "/api/v1/sweep/stop", 405, ""},
+		{"DELETE", "/api/v1/sweep", 405, ""},
+	} {
+		w := ask(h, test.method, test.path)
+		if w.Code != test.code || !strings.Contains(w.Body.String(), test.contains) {
+			t.Errorf("%s %s: got %d %q", test.method, test.path, w.Code, w.Body)
+		}
+	}
+	if got := ask(h, "GET", "/api/v1/sweep").Header().Get("Content-Type"); got != "application/json" {
+		t.Errorf("state comes as %q", got)
+	}
+}
+
+func TestConditions(t *testing.T) {
+	h := newConsole(t, &fakeSweep{}, func(o *Options) {
+		o.Healthy = func() error { return errors.New("the journal has failed") }
+		o.Ready = func() error { return errors.New("paused") }
+	})
+	for path, reason := range map[string]string{"/healthz": "the journal has failed", "/readyz": "paused"} {
+		if w := ask(h, "GET", path); w.Code != 503 || !strings.Contains(w.Body.String(), reason) {
+			t.Errorf("%s: got %d %q", path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestOrders(t *testing.T) {
+	for _, name := range []string{"pause", "resume", "stop"} {
+		s := &fakeSweep{}
+		h := newConsole(t, s, nil)
+		if w := ask(h, "POST", "/api/v1/sweep/"+name); w.Code != 204 || len(s.orders) != 1 || s.orders[0] != name {
+			t.Errorf("%s: got %d, orders %v", name, w.Code, s.orders)
+		}
+		s.err = errors.New("the sweep has ended")
+		if w := ask(h, "POST", "/api/v1/sweep/"+name); w.Code != 409 || !strings.Contains(w.Body.String(), "has ended") {
+			t.Errorf("%s after the end: got %d %q", name, w.Code, w.Body)
+		}
+	}
+}
+
+// A page in a browser on the same machine must not stop a sweep.
+func TestForeignPages(t *testing.T) {
+	s := &fakeSweep{}
+	h := newConsole(t, s, nil)
+	for _, headers := range [][]string{
+		{"Origin", "https://elsewhere.example"},
+		{"Sec-Fetch-Site", "cross-site"},
+		{"Host", "rebound.example:8090"},
+		{"Host", "10.0.0.1"},
+		{"Host", ""},
+	} {
+		if w := ask(h, "POST", "/api/v1/sweep/stop", headers...); w.Code != 403 {
+			t.Errorf("%v: got %d", headers, w.Code)
+		}
+	}
+	if len(s.orders) != 0 {
+		t.Errorf("orders %v", s.orders)
+	}
+	for _, host := range []string{"localhost:8090", "127.0.0.1", "[::1]:8090", "127.9.9.9:1"} {
+		if w := ask(h, "GET", "/healthz", "Host", host); w.Code != 200 {
+			t.Errorf("under %s: got %d", host, w.Code)
+		}
+	}
+	open := newConsole(t, s, func(o *Options) { o.AnyHost = true })
+	if w := ask(open, "GET", "/healthz", "Host", "ops.example"); w.Code != 200 {
+		t.Errorf("AnyHost: got %d", w.Code)
+	}
+}
+
+func TestStateThatIsNoJSON(t *testing.T) {
+	h := newConsole(t, &fakeSweep{status: func() {}}, nil)
+	if w := ask(h, "GET", "/api/v1/sweep"); w.Code != 500 {
+		t.Errorf("got %d", w.Code)
+	}
+}
+
+func TestListen(t *testing.T) {
+	listener, err := Listen(t.Context(), "127.0.0.1:0", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(newConsole(t, &fakeSweep{}, nil))
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	defer server.Close()
+	resp, err := http.Get(server.URL + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "ok\n" {
+		t.Errorf("got %q, %v", body, err)
+	}
+
+	if _, err := Listen(t.Context(), ":0", false); !errors.Is(err, ErrNotLoopback) {
+		t.Errorf("every address: got %v", err)
+	}
+	if _, err := Listen(t.Context(), listener.Addr().String(), false); err == nil {
+		t.Error("an address in use: accepted")
+	}
+	open, err := Listen(t.Context(), ":0", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open.Close()
+}
+
+func TestOptions(t *testing.T) {
+	if _, err := New(Options{}); err == nil {
+		t.Error("accepted nothing at all")
+	}
+}
