@@ -1,0 +1,30 @@
+// Package portfolio reads the list of meters that a failed supplier left: a CSV
+// file of claims, none of which is believed before a meter confirms it.
+//
+// The format: RFC 4180, UTF-8 with or without a byte order mark, lines ending
+// in LF or CRLF, a header line with these columns in any order:
+//
+//	device_id    EUI-64 of the meter
+//	device_type  ESME or GSME
+//	chf_id       EUI-64 of its communications hub
+//	mpxn         ESME: MPAN, 13 digits with a right check digit; GSME: MPRN, 6 to 10 digits
+//	csp_region   North, Central, South, 4G North, 4G Central or 4G South
+//	claimed_mode prepayment, credit or unknown
+//	priority     0 (first) to 9
+//	source       where the claim comes from; may be empty
+//	originator   optional: EUI-64 of the failed supplier's identity
+//	history      optional: what the provider's own records say, in pieces
+//	             divided by semicolons or commas
+//
+// White space around a value does not count. All other columns are personal
+// data until somebody says otherwise: they are dropped, and reported once,
+// unless Options name them.
+//
+// A row that breaks a rule is refused by itself, with its line, and reading goes
+// on; so is every row of a device after the first good one. A file whose header
+// or whose CSV is broken ends the reading with an error: what came before it
+// must not be taken for the whole.
+//
+// Rows are streamed. What stays in memory is the identifier and the line of each
+// device that was accepted.
+package portfolio

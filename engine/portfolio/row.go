@@ -1,0 +1,154 @@
+package portfolio
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"safemode/servicerequests"
+)
+
+// row reads one record. The error is a [*RowError] about the first column that
+// is wrong, in the format's order.
+func (h *header) row(fields []string, line int) (Row, error) {
+	get := func(column string) string {
+		if i, ok := h.index[column]; ok && i < len(fields) {
+			return strings.TrimSpace(fields[i])
+		}
+		return ""
+	}
+	refuse := func(column string, err error) (Row, error) {
+		return Row{}, &RowError{line, excerpt(get("device_id"), 64), column, excerpt(err.Error(), 200)}
+	}
+	if len(fields) != h.width {
+		return refuse("", fmt.Errorf("%d fields where the header has %d", len(fields), h.width))
+	}
+	if i := slices.IndexFunc(fields, func(f string) bool { return !utf8.ValidString(f) }); i >= 0 {
+		return refuse("", fmt.Errorf("field %d is not UTF-8", i+1))
+	}
+	row := Row{Line: line, Source: strings.Clone(get("source"))}
+	for _, column := range columns {
+		if err := column.read(&row, get(column.name)); err != nil {
+			return refuse(column.name, err)
+		}
+	}
+	if row.Hub == row.Device {
+		return refuse("chf_id", errors.New("the hub is the device itself"))
+	}
+	for name, i := range h.carried {
+		if row.Carried == nil {
+			row.Carried = make(map[string]string, len(h.carried))
+		}
+		row.Carried[name] = strings.Clone(strings.TrimSpace(fields[i]))
+	}
+	return row, nil
+}
+
+// columns reads each column with a rule, in the format's order: mpxn depends on
+// device_type.
+var columns = [...]struct {
+	name string
+	read func(*Row, string) error
+}{
+	{"device_id", func(r *Row, text string) (err error) {
+		r.Device, err = servicerequests.ParseEUI(text)
+		return err
+	}},
+	{"device_type", func(r *Row, text string) (err error) {
+		r.Type, err = servicerequests.ParseDeviceType(text)
+		if err != nil || r.Type != servicerequests.ESME && r.Type != servicerequests.GSME {
+			return fmt.Errorf("device type %q: want ESME or GSME", text)
+		}
+		return nil
+	}},
+	{"chf_id", func(r *Row, text string) (err error) {
+		r.Hub, err = servicerequests.ParseEUI(text)
+		return err
+	}},
+	{"mpxn", func(r *Row, text string) error {
+		r.MPxN = strings.Clone(text)
+		if r.Type == servicerequests.ESME {
+			return checkMPAN(text)
+		}
+		return checkMPRN(text)
+	}},
+	{"csp_region", func(r *Row, text string) (err error) {
+		if text == "SMETS1" {
+			return errors.New("SMETS1 meters are not served")
+		}
+		r.Region, err = servicerequests.ParseRegion(text)
+		return err
+	}},
+	{"claimed_mode", func(r *Row, text string) (err error) {
+		r.Claimed, err = servicerequests.ParsePaymentMode(text)
+		return err
+	}},
+	{"priority", func(r *Row, text string) error {
+		if len(text) != 1 || text[0] < '0' || text[0] > '9' {
+			return fmt.Errorf("priority %q: want 0 to 9", text)
+		}
+		r.Priority = int(text[0] - '0')
+		return nil
+	}},
+	{"originator", func(r *Row, text string) (err error) {
+		if text != "" {
+			r.Originator, err = servicerequests.ParseEUI(text)
+		}
+		return err
+	}},
+	{"history", func(r *Row, text string) error {
+		r.History = history(text)
+		return nil
+	}},
+}
+
+// mpanWeights are the primes of the MPAN check digit: the weighted sum of the
+// first twelve digits, modulo 11, modulo 10.
+var mpanWeights = [12]int{3, 5, 7, 13, 17, 19, 23, 29, 31, 37, 41, 43}
+
+func checkMPAN(text string) error {
+	if len(text) != 13 || !digits(text) {
+		return fmt.Errorf("MPAN %q: want 13 digits", text)
+	}
+	sum := 0
+	for i, weight := range mpanWeights {
+		sum += int(text[i]-'0') * weight
+	}
+	if want := byte('0' + sum%11%10); text[12] != want {
+		return fmt.Errorf("MPAN %q: check digit is %c, want %c", text, text[12], want)
+	}
+	return nil
+}
+
+func checkMPRN(text string) error {
+	if len(text) < 6 || len(text) > 10 || !digits(text) {
+		return fmt.Errorf("MPRN %q: want 6 to 10 digits", text)
+	}
+	return nil
+}
+
+func digits(text string) bool { return strings.Trim(text, "0123456789") == "" }
+
+// history takes a history apart. A mark that is buried in other words is added
+// by itself: to miss one could turn on a supply that was turned off on purpose.
+func history(text string) (list []string) {
+	for entry := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ';' || r == ',' }) {
+		entry = strings.TrimSpace(entry)
+		for _, mark := range []string{PendingFutureDatedMode, DisabledBySupplier} {
+			if strings.Contains(entry, mark) && !slices.Contains(list, mark) {
+				list = append(list, mark)
+			}
+		}
+		if entry != "" && !slices.Contains(list, entry) {
+			list = append(list, strings.Clone(entry))
+		}
+	}
+	return list
+}
+
+// excerpt keeps what is quoted from a broken row short and valid UTF-8.
+func excerpt(text string, most int) string {
+	return strings.Clone(strings.ToValidUTF8(text[:min(len(text), most)], "?"))
+}
