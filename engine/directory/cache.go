@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"fmt"
 
+	"safemode/engine/proof"
 	"safemode/servicerequests"
 )
 
@@ -18,7 +19,7 @@ type packed struct{ signing, agreement [64]byte }
 // 2.3.3).
 const uncompressed = 4
 
-func pack(keys DeviceKeys) (p packed) {
+func pack(keys proof.DeviceKeys) (p packed) {
 	// Both are P-256 keys of a certificate that has been read: 65 bytes.
 	if point, err := keys.DigitalSignature.Bytes(); err == nil {
 		copy(p.signing[:], point[1:])
@@ -27,13 +28,13 @@ func pack(keys DeviceKeys) (p packed) {
 	return p
 }
 
-func (p packed) unpack() (keys DeviceKeys, err error) {
+func (p packed) unpack() (keys proof.DeviceKeys, err error) {
 	keys.DigitalSignature, err = ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{uncompressed}, p.signing[:]...))
 	if err == nil {
 		keys.KeyAgreement, err = ecdh.P256().NewPublicKey(append([]byte{uncompressed}, p.agreement[:]...))
 	}
 	if err != nil {
-		return DeviceKeys{}, fmt.Errorf("%w: kept keys: %w", ErrUnavailable, err)
+		return proof.DeviceKeys{}, fmt.Errorf("%w: kept keys: %w", ErrUnavailable, err)
 	}
 	return keys, nil
 }

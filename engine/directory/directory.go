@@ -3,8 +3,6 @@ package directory
 import (
 	"cmp"
 	"context"
-	"crypto/ecdh"
-	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,25 +10,21 @@ import (
 	"sync"
 	"time"
 
+	"safemode/engine/proof"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
 
 var (
 	// ErrUnavailable says that the SMKI service could not be asked, or did not
-	// answer sensibly. Asking again may help.
-	ErrUnavailable = errors.New("directory: the SMKI service cannot be asked")
+	// answer sensibly. Asking again may help: it wraps
+	// [proof.ErrKeysUnavailable].
+	ErrUnavailable = fmt.Errorf("directory: the SMKI service: %w", proof.ErrKeysUnavailable)
 
 	// ErrNoCertificate says that the service has no certificate in use for the
 	// device, or none that can be believed.
 	ErrNoCertificate = errors.New("directory: no certificate")
 )
-
-// DeviceKeys are a device's public keys, both on P-256.
-type DeviceKeys struct {
-	DigitalSignature *ecdsa.PublicKey
-	KeyAgreement     *ecdh.PublicKey
-}
 
 // Options configures a Directory.
 type Options struct {
@@ -78,7 +72,7 @@ type Directory struct {
 // are set.
 type lookup struct {
 	done chan struct{}
-	keys DeviceKeys
+	keys proof.DeviceKeys
 	err  error
 }
 
@@ -110,7 +104,7 @@ func New(o Options) (*Directory, error) {
 // Keys returns the keys of a device: kept ones, or those of the SMKI service.
 // However many callers ask for one device at a time, the service is asked once.
 // Errors wrap [ErrUnavailable] or [ErrNoCertificate], and are not kept.
-func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (DeviceKeys, error) {
+func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (proof.DeviceKeys, error) {
 	d.mu.Lock()
 	if keys, ok := d.cache.get(device); ok {
 		d.mu.Unlock()
@@ -129,7 +123,7 @@ func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (Devic
 	case <-l.done:
 		return l.keys, l.err
 	case <-ctx.Done():
-		return DeviceKeys{}, fmt.Errorf("%w: %s: %w", ErrUnavailable, device, ctx.Err())
+		return proof.DeviceKeys{}, fmt.Errorf("%w: %s: %w", ErrUnavailable, device, ctx.Err())
 	}
 }
 
@@ -150,7 +144,7 @@ func (d *Directory) find(ctx context.Context, device servicerequests.EUI, l *loo
 	close(l.done)
 }
 
-func (d *Directory) ask(ctx context.Context, device servicerequests.EUI) (keys DeviceKeys, err error) {
+func (d *Directory) ask(ctx context.Context, device servicerequests.EUI) (keys proof.DeviceKeys, err error) {
 	found, err := d.service.search(ctx, device)
 	if err != nil {
 		return keys, fmt.Errorf("%s: %w", device, err)
@@ -165,7 +159,7 @@ func (d *Directory) ask(ctx context.Context, device servicerequests.EUI) (keys D
 	}
 	keys.DigitalSignature = signing.PublicKey
 	if keys.KeyAgreement, err = agreement.ECDH(); err != nil {
-		return DeviceKeys{}, fmt.Errorf("%w: %s: %w", ErrNoCertificate, device, err)
+		return proof.DeviceKeys{}, fmt.Errorf("%w: %s: %w", ErrNoCertificate, device, err)
 	}
 	return keys, nil
 }

@@ -18,6 +18,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"safemode/engine/proof"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
@@ -158,7 +159,7 @@ func newDirectory(t testing.TB, s *smkiService, p *pki, change func(*Options)) *
 	return d
 }
 
-func wantKeys(t *testing.T, got DeviceKeys, signing, agreement *smki.Certificate) {
+func wantKeys(t *testing.T, got proof.DeviceKeys, signing, agreement *smki.Certificate) {
 	t.Helper()
 	if err := signing.CheckKey(got.DigitalSignature); err != nil {
 		t.Errorf("digital signature: %v", err)

@@ -39,22 +39,19 @@ func New(limits Limits) (*Pacer, error) {
 
 // Take asks for one place in every bucket named. If all have one it takes them
 // and returns true. Otherwise it takes none and returns how long to wait before
-// the same question can have another answer ([Forever] where a bucket is closed),
-// and the scope of the bucket that makes it wait longest.
-func (p *Pacer) Take(now time.Time, keys ...Key) (ok bool, wait time.Duration, limit Scope) {
+// the same question can have another answer: [Forever] where a bucket is closed.
+func (p *Pacer) Take(now time.Time, keys ...Key) (ok bool, wait time.Duration) {
 	now = p.advance(now)
 	for _, key := range keys {
-		if w := p.bucket(key).wait(now); w > wait {
-			wait, limit = w, key.scope
-		}
+		wait = max(wait, p.bucket(key).wait(now))
 	}
 	if wait > 0 {
-		return false, wait, limit
+		return false, wait
 	}
 	for _, key := range keys {
 		p.bucket(key).take(now)
 	}
-	return true, 0, 0
+	return true, 0
 }
 
 // Wait returns how long one bucket alone would make a request wait.

@@ -69,7 +69,7 @@ func TestTake(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPacer(t, Limits{User: test.limit})
 			for i, a := range test.asks {
-				ok, wait, _ := p.Take(start.Add(a.after), User(supplier))
+				ok, wait := p.Take(start.Add(a.after), User(supplier))
 				if ok != a.ok || wait.Round(time.Microsecond) != a.wait.Round(time.Microsecond) {
 					t.Errorf("ask %d: got %v, %v; want %v, %v", i, ok, wait, a.ok, a.wait)
 				}
@@ -85,16 +85,16 @@ func TestTakeIsAllOrNothing(t *testing.T) {
 		Service: map[string]Limit{"transform": Unlimited()},
 	})
 	north := []Key{User(supplier), Region(servicerequests.North), Service("transform")}
-	if ok, _, _ := p.Take(start, north...); !ok {
+	if ok, _ := p.Take(start, north...); !ok {
 		t.Fatal("the first request was refused")
 	}
 	for range 5 {
-		if ok, wait, limit := p.Take(start, north...); ok || wait != time.Second || limit != PerRegion {
-			t.Fatalf("got %v, %v, %v with the region used up", ok, wait, limit)
+		if ok, wait := p.Take(start, north...); ok || wait != time.Second {
+			t.Fatalf("got %v, %v with the region used up", ok, wait)
 		}
 	}
 	// The refusals took nothing from the User's bucket.
-	if ok, _, _ := p.Take(start, User(supplier)); !ok {
+	if ok, _ := p.Take(start, User(supplier)); !ok {
 		t.Error("a refused request was charged to the User")
 	}
 }
@@ -108,7 +108,7 @@ func TestBuckets(t *testing.T) {
 			servicerequests.South4G: {PerSecond: 1},
 		},
 	})
-	take := func(key Key) bool { ok, _, _ := p.Take(start, key); return ok }
+	take := func(key Key) bool { ok, _ := p.Take(start, key); return ok }
 	if !take(User(1)) || !take(User(2)) || take(User(1)) {
 		t.Error("Users do not have a bucket each")
 	}
@@ -128,13 +128,13 @@ func TestHold(t *testing.T) {
 	key := Service("transform")
 	p.Hold(key, start.Add(30*time.Second))
 	p.Hold(key, start.Add(10*time.Second))
-	if ok, wait, _ := p.Take(start, key); ok || wait != 30*time.Second {
+	if ok, wait := p.Take(start, key); ok || wait != 30*time.Second {
 		t.Errorf("got %v, %v during the hold", ok, wait)
 	}
 	if got := p.Wait(start.Add(20*time.Second), key); got != 10*time.Second {
 		t.Errorf("wait: got %v", got)
 	}
-	if ok, _, _ := p.Take(start.Add(30*time.Second), key); !ok {
+	if ok, _ := p.Take(start.Add(30*time.Second), key); !ok {
 		t.Error("still held after its end")
 	}
 }
@@ -145,20 +145,20 @@ func TestSlow(t *testing.T) {
 	p.Take(start, key)
 	p.Take(start, key)
 	p.Slow(start, key, 0.1)
-	if ok, wait, _ := p.Take(start, key); ok || wait != time.Second {
+	if ok, wait := p.Take(start, key); ok || wait != time.Second {
 		t.Errorf("slowed: got %v, %v; want a wait of a second", ok, wait)
 	}
 	p.Slow(start, key, 0)
-	if ok, wait, _ := p.Take(start.Add(time.Hour), key); ok || wait != Forever {
+	if ok, wait := p.Take(start.Add(time.Hour), key); ok || wait != Forever {
 		t.Errorf("closed: got %v, %v", ok, wait)
 	}
 	p.Slow(start.Add(time.Hour), key, math.NaN())
-	if ok, _, _ := p.Take(start.Add(time.Hour), key); ok {
+	if ok, _ := p.Take(start.Add(time.Hour), key); ok {
 		t.Error("NaN opened the bucket")
 	}
 	p.Slow(start.Add(time.Hour), key, 7)
 	for i := range 3 {
-		if ok, _, _ := p.Take(start.Add(time.Hour), key); ok != (i < 2) {
+		if ok, _ := p.Take(start.Add(time.Hour), key); ok != (i < 2) {
 			t.Errorf("reopened: request %d: got %v", i, ok)
 		}
 	}
@@ -208,7 +208,7 @@ func TestPacerNeverExceedsItsLimits(t *testing.T) {
 				keys = append(keys, Region(servicerequests.North))
 			}
 			for range rapid.IntRange(1, 10).Draw(t, "asks") {
-				if ok, _, _ := p.Take(reading, keys...); ok {
+				if ok, _ := p.Take(reading, keys...); ok {
 					for _, key := range keys {
 						sent[key] = append(sent[key], clock)
 					}
@@ -240,7 +240,7 @@ func TestPacerGivesTheWholeRate(t *testing.T) {
 		for tick := range 10_000 {
 			now := start.Add(time.Duration(tick) * time.Millisecond)
 			for ok := true; ok; {
-				if ok, _, _ = p.Take(now, User(supplier)); ok {
+				if ok, _ = p.Take(now, User(supplier)); ok {
 					sent++
 				}
 			}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"safemode/engine/directory"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -149,7 +148,7 @@ func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbc
 	}
 	keys, err := v.devices.Keys(ctx, m.Originator)
 	switch {
-	case errors.Is(err, directory.ErrUnavailable):
+	case errors.Is(err, ErrKeysUnavailable):
 		return o.fault(ErrUndecided, err)
 	case err != nil:
 		return o.fault(ErrUnverified, err)

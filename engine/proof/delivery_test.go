@@ -1,11 +1,11 @@
 package proof
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/fstest"
 
-	"safemode/engine/directory"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -202,10 +202,10 @@ func TestDeliveryToAnotherUser(t *testing.T) {
 func TestDeliveryWithoutTheDevicesKeys(t *testing.T) {
 	w := newWorld(t)
 	raw := w.signedByDCC(t, answer74(w.read74(t, w.meter, id, servicerequests.Enabled)))
-	w.lookup = fmt.Errorf("search: %w", directory.ErrUnavailable)
+	w.lookup = fmt.Errorf("search: %w", ErrKeysUnavailable)
 	_, err := w.Delivery(t.Context(), raw)
 	wantFault(t, err, ErrUndecided, true)
-	w.lookup = fmt.Errorf("search: %w", directory.ErrNoCertificate)
+	w.lookup = errors.New("none in use")
 	_, err = w.Delivery(t.Context(), raw)
 	wantFault(t, err, ErrUnverified, true)
 }

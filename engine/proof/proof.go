@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 
-	"safemode/engine/directory"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/smki"
@@ -36,11 +35,20 @@ func (e *Error) Error() string { return e.Kind.Error() + ": " + e.Err.Error() }
 // Unwrap returns Kind and Err.
 func (e *Error) Unwrap() []error { return []error{e.Kind, e.Err} }
 
+// DeviceKeys are a device's public keys, both on P-256.
+type DeviceKeys struct {
+	DigitalSignature *ecdsa.PublicKey
+	KeyAgreement     *ecdh.PublicKey
+}
+
+// ErrKeysUnavailable says that a device's keys could not be asked for. Asking
+// again may help.
+var ErrKeysUnavailable = errors.New("device keys are unavailable")
+
 // Devices finds the public keys of a device. It is used by several goroutines.
-// Where the keys could not be asked for, the error wraps
-// [directory.ErrUnavailable]; any other error means that there are none.
+// An error that does not wrap [ErrKeysUnavailable] means that there are none.
 type Devices interface {
-	Keys(ctx context.Context, device servicerequests.EUI) (directory.DeviceKeys, error)
+	Keys(ctx context.Context, device servicerequests.EUI) (DeviceKeys, error)
 }
 
 // Options configures a Verifier. All fields are required.

@@ -16,7 +16,6 @@ import (
 	"testing/fstest"
 	"time"
 
-	"safemode/engine/directory"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -89,14 +88,14 @@ func newDevice(t testing.TB) device {
 }
 
 // Keys makes world the directory: it knows one meter.
-func (w *world) Keys(_ context.Context, eui servicerequests.EUI) (directory.DeviceKeys, error) {
+func (w *world) Keys(_ context.Context, eui servicerequests.EUI) (DeviceKeys, error) {
 	if w.lookup != nil {
-		return directory.DeviceKeys{}, w.lookup
+		return DeviceKeys{}, w.lookup
 	}
 	if eui != meter {
-		return directory.DeviceKeys{}, directory.ErrNoCertificate
+		return DeviceKeys{}, errors.New("unknown device")
 	}
-	return directory.DeviceKeys{DigitalSignature: &w.meter.signing.PublicKey, KeyAgreement: w.meter.agreement.PublicKey()}, nil
+	return DeviceKeys{DigitalSignature: &w.meter.signing.PublicKey, KeyAgreement: w.meter.agreement.PublicKey()}, nil
 }
 
 func encode(t testing.TB, r duis.Response) []byte {
