@@ -84,7 +84,7 @@ func (s service) post(ctx context.Context, question, body string) (root xmltree.
 	if err != nil {
 		return root, fmt.Errorf("%w: %s: %w", ErrUnavailable, question, withoutURL(err))
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // read as far as it will be
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 	switch {
 	case resp.StatusCode == http.StatusPaymentRequired:

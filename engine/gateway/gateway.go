@@ -169,6 +169,6 @@ func (g *Gateway) Post(ctx context.Context, p Post) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("%w: %w", ErrInDoubt, err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // read as far as it will be
 	return g.read(resp)
 }

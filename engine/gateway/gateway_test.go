@@ -172,8 +172,8 @@ func TestOutcome(t *testing.T) {
 func wantClass(t *testing.T, err, want error) {
 	t.Helper()
 	for _, class := range []error{ErrNotPermitted, ErrNotWritten, ErrRejected, ErrInDoubt} {
-		if errors.Is(err, class) != (class == want) {
-			t.Errorf("errors.Is(%v, %v) is %v", err, class, errors.Is(err, class))
+		if got := errors.Is(err, class); got != errors.Is(want, class) {
+			t.Errorf("errors.Is(%v, %v) is %v", err, class, got)
 		}
 	}
 }

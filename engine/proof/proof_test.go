@@ -211,7 +211,7 @@ func answer25(message []byte) duis.Response {
 func wantFault(t *testing.T, err, kind error, fromDCC bool) {
 	t.Helper()
 	for _, k := range []error{ErrInvalid, ErrUnverified, ErrUndecided} {
-		if errors.Is(err, k) != (k == kind) {
+		if errors.Is(err, k) != errors.Is(kind, k) {
 			t.Errorf("got %v, want %v", err, kind)
 			return
 		}
