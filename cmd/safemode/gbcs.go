@@ -63,8 +63,8 @@ func newGBCSDecode(io stdio) *cobra.Command {
 		Use:   "decode [--json] HEX|BASE64|-",
 		Short: "Every field of a GBCS message",
 		Long: `Prints every field of a Pre-Command, Command, Response or Alert. It proves nothing:
-neither signature nor MAC is checked. A message whose payload cannot be read, or
-whose use case is not known here, is printed as far as it goes and ends with exit 1.`,
+neither signature nor MAC is checked. Where the payload of a known use case cannot
+be read, the rest is printed and the command ends with exit 1.`,
 		Example: `  safemode gbcs decode --json DF09010000000000000419...
   safemode gbcs decode - < message.b64`,
 		Args: cobra.ExactArgs(1),
@@ -81,7 +81,8 @@ whose use case is not known here, is printed as far as it goes and ends with exi
 			if err := printFacts(io.out, d, asJSON); err != nil {
 				return err
 			}
-			if d.Error != "" {
+			_, known := gbcs.LookupUseCase(m.Code)
+			if d.Error != "" && (known || m.CRA == gbcs.CRAAlert) {
 				return failWith(exitFailed, errors.New(d.Error))
 			}
 			return nil

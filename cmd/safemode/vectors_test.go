@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"safemode/servicerequests"
+)
+
+// absent skips a test for what it needs and does not find, and fails it where
+// nothing may be skipped.
+func absent(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("SAFEMODE_NO_SKIP") != "" {
+		t.Fatalf("absent, and SAFEMODE_NO_SKIP is set: %s", what)
+	}
+	t.Skipf("absent: %s", what)
+}
+
+// vectorPath is the path of a file of outside data.
+func vectorPath(t *testing.T, name string) string {
+	t.Helper()
+	folder := os.Getenv("SAFEMODE_VECTORS")
+	if folder == "" {
+		folder = filepath.Join("..", "..", "..", "shared", "vectors")
+	}
+	if _, err := os.Stat(folder); err != nil {
+		absent(t, "outside vectors; SAFEMODE_VECTORS names their folder")
+	}
+	return filepath.Join(folder, filepath.FromSlash(name))
+}
+
+func readVector(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(vectorPath(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// tool is the path of a program that judges our output.
+func tool(t *testing.T, name, debianPackage string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		absent(t, name+" (Debian: "+debianPackage+")")
+	}
+	return path
+}
+
+// message is a GBCS message of the test data with what its publisher says of it.
+type message struct {
+	Name, UseCase, SRV, Kind string
+	Hex                      string
+	Parsed                   struct {
+		OriginatorCounter                      uint64
+		BusinessOriginatorID, BusinessTargetID servicerequests.EUI
+		MessageCode, Payload                   string
+		Signature, MAC                         *string
+		GroupingHeaderOffset                   int // bytes, as the next two
+		PayloadOffset, PayloadLength           int
+	}
+	Signature struct{ KeyEUI string } // empty: unsigned
+}
+
+func (m *message) bytes(t *testing.T) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(m.Hex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// messages returns all messages of the test data.
+func messages(t *testing.T) []message {
+	t.Helper()
+	var all []message
+	for _, name := range []string{"gbcs-vectors.json", "gbcs-vectors-reads.json", "gbcs-alert-templates.json"} {
+		var file struct{ Vectors []message }
+		if err := json.Unmarshal(readVector(t, name), &file); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		all = append(all, file.Vectors...)
+	}
+	if len(all) < 74 {
+		t.Fatalf("%d messages, want 74", len(all))
+	}
+	return all
+}
+
+// published is a folder with the published certificates and keys of the test
+// data, named by EUI and ds or ka.
+type published struct{ dir string }
+
+func (p published) cert(name string) string { return filepath.Join(p.dir, name+".pem") }
+func (p published) key(name string) string  { return filepath.Join(p.dir, name+".key") }
+
+// signingCert is the file of an organisation's or device's certificate for digital
+// signatures.
+func (p published) signingCert(eui servicerequests.EUI) string {
+	return p.cert(fmt.Sprintf("%016x-ds", uint64(eui)))
+}
+
+const (
+	supplierDS      = "90b3d51f30010000-ds"
+	supplierKA      = "90b3d51f30010000-ka"
+	otherSupplierDS = "90b3d51f30030000-ds"
+)
+
+func publishedKeys(t *testing.T) published {
+	t.Helper()
+	var file struct {
+		Keys []struct {
+			EUI, Use    string
+			Certificate []byte `json:"certificateDerBase64"`
+			Scalar      string `json:"testPrivateScalarHex"`
+		}
+	}
+	if err := json.Unmarshal(readVector(t, "gbcs-keys.json"), &file); err != nil {
+		t.Fatal(err)
+	}
+	p := published{t.TempDir()}
+	for _, k := range file.Keys {
+		name := k.EUI + map[string]string{"digitalSignature": "-ds", "keyAgreement": "-ka"}[k.Use]
+		put(t, p.cert(name), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: k.Certificate}))
+		if k.Scalar == "" {
+			continue
+		}
+		scalar, err := hex.DecodeString(k.Scalar)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar)
+		if err != nil {
+			t.Fatal(err)
+		}
+		putKey(t, p.key(name), key)
+	}
+	return p
+}
+
+func put(t *testing.T, path string, content []byte) string {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func putKey(t *testing.T, path string, key *ecdsa.PrivateKey) {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// result is what a command line did.
+type result struct {
+	code     int
+	out, err string
+}
+
+// safemode runs a command line with text as standard input.
+func safemode(t *testing.T, text string, args ...string) result {
+	t.Helper()
+	var out, errors bytes.Buffer
+	code := run(t.Context(), args, stdio{strings.NewReader(text), &out, &errors})
+	return result{code, out.String(), errors.String()}
+}
+
+// must is safemode for a command line that has to succeed; it returns the output.
+func must(t *testing.T, text string, args ...string) string {
+	t.Helper()
+	r := safemode(t, text, args...)
+	if r.code != exitDone || r.err != "" {
+		t.Fatalf("safemode %s: exit %d: %s", strings.Join(args, " "), r.code, r.err)
+	}
+	return r.out
+}
+
+// refuses runs a command line that has to end with code, say why in one line
+// that holds reason, and print nothing.
+func refuses(t *testing.T, code int, reason, text string, args ...string) {
+	t.Helper()
+	r := safemode(t, text, args...)
+	switch {
+	case r.code != code:
+		t.Errorf("safemode %.300s: exit %d, want %d: %s", strings.Join(args, " "), r.code, code, r.err)
+	case r.out != "":
+		t.Errorf("safemode %.300s: printed %q", strings.Join(args, " "), r.out)
+	case strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, reason):
+		t.Errorf("safemode %.300s: said %q, want one line with %q", strings.Join(args, " "), r.err, reason)
+	}
+}
