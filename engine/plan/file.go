@@ -1,0 +1,247 @@
+package plan
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+)
+
+// FileName is the plan's name in its folder.
+const FileName = "plan.ndjson"
+
+// ErrDamaged marks a plan file that is not as it was written: cut, altered, or
+// never a plan.
+var ErrDamaged = errors.New("plan file is not as it was written")
+
+// ErrVersion marks a plan of a version that this program does not read.
+var ErrVersion = errors.New("plan file of another version")
+
+// maxLine bounds a line of the file, in bytes. Far above any line written.
+const maxLine = 4 << 20
+
+// The kinds of lines. Each embeds what it carries behind its kind.
+type (
+	headerLine struct {
+		Kind string `json:"kind"`
+		Header
+	}
+	targetLine struct {
+		Kind string `json:"kind"`
+		Target
+	}
+	rejectedLine struct {
+		Kind string `json:"kind"`
+		Rejected
+	}
+	endLine struct {
+		Kind   string `json:"kind"`
+		SHA256 string `json:"sha256"`
+	}
+)
+
+// Write writes the plan in its one encoding and sets its SHA256.
+func (p *Plan) Write(w io.Writer) error {
+	sum := sha256.New()
+	buffered := bufio.NewWriterSize(w, 1<<16)
+	e := json.NewEncoder(io.MultiWriter(buffered, sum))
+	err := e.Encode(headerLine{"header", p.Header})
+	for i := range p.Targets {
+		err = firstOf(err, e.Encode(targetLine{"target", p.Targets[i]}))
+	}
+	for i := range p.Rejected {
+		err = firstOf(err, e.Encode(rejectedLine{"rejected", p.Rejected[i]}))
+	}
+	p.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	err = firstOf(err, json.NewEncoder(buffered).Encode(endLine{"end", p.SHA256}))
+	return firstOf(err, buffered.Flush())
+}
+
+// Save writes the plan into a folder, whole or not at all, and durably.
+func (p *Plan) Save(folder string) (err error) {
+	f, err := os.CreateTemp(folder, FileName+".*") // 0600
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("plan: %w", errors.Join(err, os.Remove(f.Name())))
+		}
+	}()
+	if err := firstOf(p.Write(f), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), filepath.Join(folder, FileName)); err != nil {
+		return err
+	}
+	return syncFolder(folder)
+}
+
+func syncFolder(folder string) error {
+	d, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Load reads the plan of a folder. Errors name the file.
+func Load(folder string) (*Plan, error) {
+	name := filepath.Join(folder, FileName)
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	defer f.Close()
+	p, err := Read(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return p, nil
+}
+
+// Read reads a plan. Errors wrap [ErrDamaged] or [ErrVersion] and name the line,
+// except those of r itself.
+func Read(r io.Reader) (*Plan, error) {
+	in := &reader{sum: sha256.New(), lines: bufio.NewScanner(r)}
+	in.lines.Buffer(make([]byte, 0, 1<<16), maxLine)
+	in.lines.Split(wholeLines)
+	for in.lines.Scan() {
+		in.line++
+		if err := in.read(in.lines.Bytes()); err != nil {
+			return nil, fmt.Errorf("line %d: %w", in.line, err)
+		}
+	}
+	switch err := in.lines.Err(); {
+	case errors.Is(err, errCut), errors.Is(err, bufio.ErrTooLong):
+		return nil, fmt.Errorf("%w: line %d: %w", ErrDamaged, in.line+1, err)
+	case err != nil:
+		return nil, fmt.Errorf("plan: %w", err)
+	case !in.ended:
+		return nil, fmt.Errorf("%w: it was cut after line %d: there is no end line", ErrDamaged, in.line)
+	}
+	return &in.plan, in.check()
+}
+
+var errCut = errors.New("the line was cut")
+
+// wholeLines splits into lines with their LF; a last line without one was cut.
+func wholeLines(data []byte, atEOF bool) (int, []byte, error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i+1], nil
+	}
+	if atEOF && len(data) > 0 {
+		return 0, nil, errCut
+	}
+	return 0, nil, nil
+}
+
+// reader is a plan on its way in.
+type reader struct {
+	lines *bufio.Scanner
+	line  int
+	sum   hash.Hash // over the lines so far
+	plan  Plan
+	ended bool
+}
+
+func (in *reader) read(line []byte) error {
+	var kind struct {
+		Kind    string `json:"kind"`
+		Version int    `json:"version"`
+	}
+	if err := json.Unmarshal(line, &kind); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	switch first := in.line == 1; {
+	case in.ended:
+		return fmt.Errorf("%w: something follows the end line", ErrDamaged)
+	case first != (kind.Kind == "header"):
+		return fmt.Errorf("%w: a plan has one header, on its first line", ErrDamaged)
+	case first && kind.Version != Version:
+		return fmt.Errorf("%w: version %d, this program reads %d", ErrVersion, kind.Version, Version)
+	}
+	if kind.Kind == "end" {
+		return in.end(line)
+	}
+	in.sum.Write(line)
+	switch kind.Kind {
+	case "header":
+		l, err := decode[headerLine](line)
+		in.plan.Header = l.Header
+		return err
+	case "target":
+		l, err := decode[targetLine](line)
+		in.plan.Targets = append(in.plan.Targets, l.Target)
+		if err == nil && (l.Order != len(in.plan.Targets) || len(in.plan.Rejected) > 0) {
+			return fmt.Errorf("%w: target %d is out of order", ErrDamaged, l.Order)
+		}
+		return err
+	case "rejected":
+		l, err := decode[rejectedLine](line)
+		in.plan.Rejected = append(in.plan.Rejected, l.Rejected)
+		return err
+	}
+	return fmt.Errorf("%w: unknown kind %q", ErrDamaged, kind.Kind)
+}
+
+func (in *reader) end(line []byte) error {
+	in.ended = true
+	l, err := decode[endLine](line)
+	if err != nil {
+		return err
+	}
+	in.plan.SHA256 = hex.EncodeToString(in.sum.Sum(nil))
+	if l.SHA256 != in.plan.SHA256 {
+		return fmt.Errorf("%w: it was altered: its lines hash to %s, the end line says %s", ErrDamaged, in.plan.SHA256, l.SHA256)
+	}
+	return nil
+}
+
+// check holds the whole to the rules, and the header's sums to the lines.
+func (in *reader) check() error {
+	p := &in.plan
+	if err := p.check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if got := p.count(); got != p.Counts {
+		return fmt.Errorf("%w: the header counts %+v, the lines are %+v", ErrDamaged, p.Counts, got)
+	}
+	if !reflect.DeepEqual(p.estimate(), p.Estimate) {
+		return fmt.Errorf("%w: the header's estimate does not follow from the lines", ErrDamaged)
+	}
+	return nil
+}
+
+// decode reads one line and refuses every other spelling of the same value.
+func decode[T any](line []byte) (T, error) {
+	var v T
+	if err := json.Unmarshal(line, &v); err != nil {
+		return v, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	canonical, err := json.Marshal(v)
+	if err != nil {
+		return v, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if !bytes.Equal(append(canonical, '\n'), line) {
+		return v, fmt.Errorf("%w: not in the plan's own encoding", ErrDamaged)
+	}
+	return v, nil
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

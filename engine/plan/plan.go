@@ -1,0 +1,205 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"safemode/engine/direction"
+	"safemode/servicerequests"
+)
+
+// Version of the file's format.
+const Version = 1
+
+// Strategy is which commands a sweep leans on.
+type Strategy string
+
+// The strategies.
+const (
+	CreditMode      Strategy = "credit_mode"      // 1.6 for what is in Prepayment, 2.5 where it buys time
+	Full            Strategy = "full"             // 1.6 and 2.5 for what is in Prepayment
+	EmergencyCredit Strategy = "emergency_credit" // 2.5 only; makes no meter safe
+)
+
+// needs lists what a direction must permit for a strategy to make sense. Without
+// the two reads no verdict could be proven.
+func (s Strategy) needs() []servicerequests.Service {
+	reads := []servicerequests.Service{servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode}
+	switch s {
+	case CreditMode:
+		return append(reads, servicerequests.SwitchToCredit)
+	case Full:
+		return append(reads, servicerequests.SwitchToCredit, servicerequests.ActivateEmergencyCredit)
+	case EmergencyCredit:
+		return append(reads, servicerequests.ActivateEmergencyCredit)
+	}
+	return nil
+}
+
+// Plan is frozen: change nothing in it.
+type Plan struct {
+	Header
+	Targets  []Target   // in order
+	Rejected []Rejected // in the portfolio's order
+	SHA256   string     // the plan's hash
+}
+
+// Header is what holds for the plan as a whole.
+type Header struct {
+	Version     int                   `json:"version"`
+	Environment string                `json:"environment"` // simulator or live
+	CreatedAt   time.Time             `json:"created_at"`
+	Strategy    Strategy              `json:"strategy"`
+	Originators []servicerequests.EUI `json:"originators"` // those the plan may use; the first is the default
+	Direction   direction.Direction   `json:"direction"`
+	Limits      Limits                `json:"limits"`
+	Counts      Counts                `json:"counts"`
+	Estimate    Estimate              `json:"estimate"`
+}
+
+// Counts sums the plan up. Homes are counted by hub.
+type Counts struct {
+	Targets     int `json:"targets"`
+	Rejected    int `json:"rejected"`
+	Homes       int `json:"homes"`
+	Electricity int `json:"electricity"`
+	Gas         int `json:"gas"`
+	Prepayment  int `json:"claimed_prepayment"`
+	Credit      int `json:"claimed_credit"`
+	Unknown     int `json:"claimed_unknown"`
+}
+
+// Target is one meter to be brought into safe mode. What it says of the meter is
+// the portfolio's claim.
+type Target struct {
+	Order      int                         `json:"order"` // from 1
+	Device     servicerequests.EUI         `json:"device_id"`
+	Type       servicerequests.DeviceType  `json:"device_type"` // ESME or GSME
+	Hub        servicerequests.EUI         `json:"chf_id"`
+	MPxN       string                      `json:"mpxn"`
+	Region     servicerequests.Region      `json:"csp_region"`
+	Claimed    servicerequests.PaymentMode `json:"claimed_mode"`
+	Priority   int                         `json:"priority"` // 0 first to 9
+	Originator servicerequests.EUI         `json:"originator"`
+	Source     string                      `json:"source,omitempty"`
+	History    []string                    `json:"history,omitempty"`
+	Carried    map[string]string           `json:"carried,omitempty"`
+}
+
+// Rejected is a row of the portfolio of which nothing is sent.
+type Rejected struct {
+	Line   int    `json:"line"`      // of the portfolio, from 1
+	Device string `json:"device_id"` // as the row has it
+	Reason string `json:"reason"`
+}
+
+// ErrTooManyMeters refuses a portfolio with more meters than the direction
+// allows. It wraps [direction.ErrOutside].
+var ErrTooManyMeters = fmt.Errorf("%w: too many meters", direction.ErrOutside)
+
+// check holds a plan to every rule but those of its order and its sums.
+func (p *Plan) check() error {
+	if err := p.Header.check(); err != nil {
+		return err
+	}
+	if most := p.Direction.MaximumMeters; len(p.Targets) > most {
+		return fmt.Errorf("%w: the plan has %d, %s allows %d", ErrTooManyMeters, len(p.Targets), p.Direction.Reference, most)
+	}
+	seen := make(map[servicerequests.EUI]bool, len(p.Targets))
+	for i := range p.Targets {
+		t := &p.Targets[i]
+		switch {
+		case seen[t.Device]:
+			return fmt.Errorf("target %d: device %v is in the plan already", i+1, t.Device)
+		case t.Device == 0 || t.Hub == 0 || t.MPxN == "" || t.Region == servicerequests.UnknownRegion ||
+			t.Type != servicerequests.ESME && t.Type != servicerequests.GSME || t.Priority < 0 || t.Priority > 9:
+			return fmt.Errorf("target %d: not a whole target", i+1)
+		}
+		if reason := p.refusal(t); reason != "" {
+			return fmt.Errorf("target %d: device %v: %s", i+1, t.Device, reason)
+		}
+		seen[t.Device] = true
+	}
+	return nil
+}
+
+// check holds a header to every rule but those of its sums.
+func (h *Header) check() error {
+	if h.Environment != "simulator" && h.Environment != "live" {
+		return fmt.Errorf("environment %q: want simulator or live", h.Environment)
+	}
+	if err := h.Direction.Validate(); err != nil {
+		return fmt.Errorf("direction: %w", err)
+	}
+	needs := h.Strategy.needs()
+	if needs == nil {
+		return fmt.Errorf("strategy %q: want credit_mode, full or emergency_credit", h.Strategy)
+	}
+	for _, s := range needs {
+		if !slices.Contains(h.Direction.PermittedSRVs, s.SRV()) {
+			return fmt.Errorf("%w: strategy %s needs SRV %v, which %s does not permit", direction.ErrOutside, h.Strategy, s, h.Direction.Reference)
+		}
+	}
+	if len(h.Originators) == 0 {
+		return errors.New("originators: want one or more")
+	}
+	for i, eui := range h.Originators {
+		switch {
+		case slices.Index(h.Originators, eui) != i:
+			return fmt.Errorf("originator %v stands twice", eui)
+		case !h.Direction.Names(eui):
+			return fmt.Errorf("%w: %s does not name the identity %v", direction.ErrOutside, h.Direction.Reference, eui)
+		}
+	}
+	return h.Limits.check()
+}
+
+// refusal says why the direction keeps a target out of the plan; it is empty
+// where nothing does.
+func (h *Header) refusal(t *Target) string {
+	switch fuel := direction.FuelOf(t.Type); {
+	case !slices.Contains(h.Direction.Fuels, fuel):
+		return fmt.Sprintf("%s is not covered by the direction", fuel)
+	case !slices.Contains(h.Originators, t.Originator):
+		return fmt.Sprintf("no identity is configured for originator %v", t.Originator)
+	}
+	return ""
+}
+
+// count sums targets and rejected rows up.
+func (p *Plan) count() Counts {
+	c := Counts{Targets: len(p.Targets), Rejected: len(p.Rejected)}
+	homes := map[servicerequests.EUI]struct{}{}
+	for i := range p.Targets {
+		t := &p.Targets[i]
+		homes[t.Hub] = struct{}{}
+		if direction.FuelOf(t.Type) == direction.Gas {
+			c.Gas++
+		} else {
+			c.Electricity++
+		}
+		switch t.Claimed {
+		case servicerequests.Prepayment:
+			c.Prepayment++
+		case servicerequests.Credit:
+			c.Credit++
+		default:
+			c.Unknown++
+		}
+	}
+	c.Homes = len(homes)
+	return c
+}
+
+// header keeps a plan apart from maps and lists that its maker may change later.
+func (o Options) header() Header {
+	l := o.Limits
+	l.Regions, l.Services, l.Thresholds = maps.Clone(l.Regions), maps.Clone(l.Services), maps.Clone(l.Thresholds)
+	return Header{
+		Version: Version, Environment: o.Environment, CreatedAt: o.CreatedAt.UTC().Round(0), Strategy: o.Strategy,
+		Originators: slices.Clone(o.Originators), Direction: o.Direction, Limits: l,
+	}
+}
