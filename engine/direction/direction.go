@@ -147,13 +147,9 @@ func (d *Direction) InForce(now time.Time) error {
 	return nil
 }
 
-// PermitsEver says whether a service may be sent to a kind of device while the
-// direction is in force.
-func (d *Direction) PermitsEver(s servicerequests.Service, t servicerequests.DeviceType) bool {
-	return d.covers(s, t) == nil
-}
-
-func (d *Direction) covers(s servicerequests.Service, t servicerequests.DeviceType) error {
+// Covers says whether a service may be sent to a kind of device while the
+// direction is in force. The error wraps [ErrOutside].
+func (d *Direction) Covers(s servicerequests.Service, t servicerequests.DeviceType) error {
 	switch fuel := FuelOf(t); {
 	case !d.permits(s):
 		return fmt.Errorf("%w: %s does not permit SRV %s", ErrOutside, d.Reference, s)
@@ -171,7 +167,7 @@ func (d *Direction) Permits(s servicerequests.Service, t servicerequests.DeviceT
 	if err := d.InForce(now); err != nil {
 		return err
 	}
-	return d.covers(s, t)
+	return d.Covers(s, t)
 }
 
 // Names says whether an EUI is one of the supplier's identities.

@@ -93,7 +93,7 @@ func (h *Header) Steps(t *Target) []servicerequests.Service {
 		steps = append(steps, servicerequests.SwitchToCredit)
 	}
 	steps = append(steps, servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode) // read back
-	return slices.DeleteFunc(steps, func(s servicerequests.Service) bool { return !h.Direction.PermitsEver(s, t.Type) })
+	return slices.DeleteFunc(steps, func(s servicerequests.Service) bool { return h.Direction.Covers(s, t.Type) != nil })
 }
 
 // services are the DCC services that one request passes through.

@@ -65,6 +65,11 @@ func (p *Plan) Write(w io.Writer) error {
 	return firstOf(err, buffered.Flush())
 }
 
+// HeaderJSON returns the header line of the file, without its LF.
+func (p *Plan) HeaderJSON() ([]byte, error) {
+	return json.Marshal(headerLine{"header", p.Header})
+}
+
 // Save writes the plan into a folder, whole or not at all, and durably.
 func (p *Plan) Save(folder string) (err error) {
 	f, err := os.CreateTemp(folder, FileName+".*") // 0600
