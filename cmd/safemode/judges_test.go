@@ -33,10 +33,10 @@ func TestXSDAcceptsWhatIsBuilt(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"--nonet", "--noout", "--schema", vectorPath(t, "duis/duis-5.4.xsd")}
 	for _, service := range servicerequests.Services {
-		// Unsigned it is no complete document of the schema, which demands the
-		// Signature.
-		signed := must(t, buildRequest(t, service), "duis", "sign", "--cert", pki.cert("xml-signing"), "--key", pki.key("xml-signing"))
-		args = append(args, put(t, filepath.Join(dir, service.SRV()+".xml"), []byte(signed)))
+		built := buildRequest(t, service)
+		signed := must(t, built, "duis", "sign", "--cert", pki.cert("xml-signing"), "--key", pki.key("xml-signing"))
+		args = append(args, put(t, filepath.Join(dir, service.SRV()+".xml"), []byte(built)),
+			put(t, filepath.Join(dir, service.SRV()+"-signed.xml"), []byte(signed)))
 	}
 	if _, err := judge(t, xmllint, args...); err != nil {
 		t.Error("the schema does not accept what is built")

@@ -84,7 +84,7 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newPKI(io), newFleet(io),
+		newPKI(io), newFleet(io), newPortfolio(io),
 
 		newDUIS(io), newGBCS(io),
 	)
