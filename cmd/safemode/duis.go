@@ -130,12 +130,12 @@ exit 3: every request outside the permitted set, also inside a Signed Pre-Comman
 and certificates that are not of a test PKI.`,
 		Example: `  safemode duis build --srv 7.3 ... | safemode duis sign --cert pki/supplier/xml-signing.pem --key pki/supplier/xml-signing.key`,
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			cert, key, err := loadTestSigner(certFile, keyFile, smki.SignsRequests)
 			if err != nil {
 				return err
 			}
-			text, err := readInput(io.in, first(args), documentLimit)
+			text, err := readInput(c.Context(), io.in, first(args), documentLimit)
 			if err != nil {
 				return err
 			}

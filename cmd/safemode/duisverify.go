@@ -26,7 +26,7 @@ The document must name the given certificate by issuer and serial. Validity in
 time is checked only where --at asks for it.`,
 		Example: `  safemode duis verify --cert dcc.pem response.xml`,
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			cert, err := loadCertificate(certFile)
 			if err != nil {
 				return err
@@ -40,7 +40,7 @@ time is checked only where --at asks for it.`,
 					return failWith(exitFailed, err)
 				}
 			}
-			text, err := readInput(io.in, first(args), documentLimit)
+			text, err := readInput(c.Context(), io.in, first(args), documentLimit)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,18 +14,34 @@ import (
 
 // readInput reads a named file, or standard input for "-" and "". What it reads
 // is limited: a message or a document never is that large.
-func readInput(in io.Reader, name string, limit int64) ([]byte, error) {
+func readInput(ctx context.Context, in io.Reader, name string, limit int64) ([]byte, error) {
 	if name != "" && name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
 			return nil, failWith(exitUsage, err)
 		}
 		defer f.Close()
-		in = f
-	} else {
-		name = "standard input"
+		return readLimited(f, name, limit)
 	}
-	b, err := io.ReadAll(io.LimitReader(in, limit+1))
+	type input struct {
+		b   []byte
+		err error
+	}
+	read := make(chan input, 1) // holds what comes when nobody waits any more
+	go func() {
+		b, err := readLimited(in, "standard input", limit)
+		read <- input{b, err}
+	}()
+	select {
+	case got := <-read:
+		return got.b, got.err
+	case <-ctx.Done(): // a terminal at which nobody types; its read cannot be called off
+		return nil, failWith(exitInterrupted, errors.New("interrupted while waiting for standard input"))
+	}
+}
+
+func readLimited(r io.Reader, name string, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	switch {
 	case err != nil:
 		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", name, err))

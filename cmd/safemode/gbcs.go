@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -25,11 +26,11 @@ func newGBCS(io stdio) *cobra.Command {
 // readMessage takes a message from the command line, or from standard input for
 // "-", as hexadecimal or base64 with any white space. Text that is neither ends
 // with the given exit code.
-func readMessage(in io.Reader, argument string, code int) ([]byte, error) {
+func readMessage(ctx context.Context, in io.Reader, argument string, code int) ([]byte, error) {
 	text := []byte(argument)
 	if argument == "-" {
 		var err error
-		if text, err = readInput(in, "-", messageLimit); err != nil {
+		if text, err = readInput(ctx, in, "-", messageLimit); err != nil {
 			return nil, err
 		}
 	}
@@ -68,8 +69,8 @@ be read, the rest is printed and the command ends with exit 1.`,
 		Example: `  safemode gbcs decode --json DF09010000000000000419...
   safemode gbcs decode - < message.b64`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := readMessage(io.in, args[0], exitUsage)
+		RunE: func(c *cobra.Command, args []string) error {
+			b, err := readMessage(c.Context(), io.in, args[0], exitUsage)
 			if err != nil {
 				return err
 			}
@@ -103,12 +104,12 @@ for digital signatures and belong to the message's originator; its validity in
 time is not checked. A MAC is not checked.`,
 		Example: `  safemode gbcs verify --cert device-ds.pem DF0902...`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			cert, err := loadCertificate(certFile)
 			if err != nil {
 				return err
 			}
-			b, err := readMessage(io.in, args[0], exitUsage)
+			b, err := readMessage(c.Context(), io.in, args[0], exitUsage)
 			if err != nil {
 				return err
 			}
@@ -147,7 +148,7 @@ used. The device type follows from the message code.`,
 		Example: `  safemode gbcs sign --srv 7.3 --originator 90-B3-D5-1F-30-01-00-00 --target 00-DB-12-34-56-78-90-A0 --counter 1000 \
     --cert pki/supplier/digital-signing.pem --key pki/supplier/digital-signing.key DF0901...`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			service, id, err := flags.parse("credit")
 			if err != nil {
 				return err
@@ -156,7 +157,7 @@ used. The device type follows from the message code.`,
 			if err != nil {
 				return err
 			}
-			preCommand, err := readMessage(io.in, args[0], exitRefused)
+			preCommand, err := readMessage(c.Context(), io.in, args[0], exitRefused)
 			if err != nil {
 				return err
 			}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -65,5 +68,24 @@ func TestUsageErrors(t *testing.T) {
 		{"nothing"}, {"--nothing"}, {"pki"}, {"duis", "nothing"}, {"gbcs", "sign", "--nothing"}, {"duis", "verify"},
 	} {
 		refuses(t, exitUsage, "", "", args...)
+	}
+}
+
+// A command that waits at a terminal ends when it is asked to.
+func TestWaitForStandardInputIsInterrupted(t *testing.T) {
+	pki := testPKI(t)
+	for _, args := range [][]string{
+		{"gbcs", "decode", "-"},
+		{"duis", "verify", "--cert", pki.cert("xml-signing")},
+		{"duis", "sign", "--cert", pki.cert("xml-signing"), "--key", pki.key("xml-signing"), "-"},
+	} {
+		terminal, typist := io.Pipe()
+		ctx, interrupt := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		var out, errors strings.Builder
+		if code := run(ctx, args, stdio{terminal, &out, &errors}); code != exitInterrupted || out.Len() > 0 {
+			t.Errorf("%v: exit %d: %s", args, code, errors.String())
+		}
+		interrupt()
+		typist.Close()
 	}
 }

@@ -4,12 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-
-	"maps"
 
 	"github.com/spf13/cobra"
 
