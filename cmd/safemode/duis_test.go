@@ -48,9 +48,9 @@ func unsigned(t *testing.T, sample []byte) []byte {
 	return b
 }
 
-// elements writes a document's element tree without prefixes, declarations and
+// elementTree writes a document's element tree without prefixes, declarations and
 // white space between elements.
-func elements(t *testing.T, xml []byte) string {
+func elementTree(t *testing.T, xml []byte) string {
 	t.Helper()
 	doc, err := xmltree.Parse(xml)
 	if err != nil {
@@ -93,7 +93,7 @@ func TestDUISBuildVectors(t *testing.T) {
 			}
 			services[service] = true
 			got := must(t, "", buildArgs(service, request.ID, request.Inventory.Device)...)
-			if diff := cmp.Diff(elements(t, unsigned(t, sample)), elements(t, []byte(got))); diff != "" {
+			if diff := cmp.Diff(elementTree(t, unsigned(t, sample)), elementTree(t, []byte(got))); diff != "" {
 				t.Errorf("-sample +build\n%s", diff)
 			}
 		})
@@ -162,11 +162,11 @@ func TestDUISBuildRefuses(t *testing.T) {
 }
 
 // testPKI makes a PKI folder and returns its supplier's part.
-func testPKI(t *testing.T) published {
+func testPKI(t *testing.T) keyFiles {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "pki")
 	must(t, "", "pki", "init", "--out", dir, "--seed", "1")
-	return published{filepath.Join(dir, "supplier")}
+	return keyFiles{filepath.Join(dir, "supplier")}
 }
 
 func TestDUISSignVectors(t *testing.T) {
@@ -222,7 +222,7 @@ func TestDUISSignLooksIntoSignedPreCommandVectors(t *testing.T) {
 	}
 	carriers := []servicerequests.Service{servicerequests.ActivateEmergencyCredit, servicerequests.SwitchToCredit, servicerequests.ArmSupply}
 	permitted, refused := 0, 0
-	for _, m := range messages(t) {
+	for _, m := range vectorMessages(t) {
 		if m.Kind != "command" || m.Signature.KeyEUI == "" {
 			continue
 		}
@@ -324,17 +324,17 @@ func TestDUISVerifyVectors(t *testing.T) {
 }
 
 func TestDUISVerifyNamesTheCertificate(t *testing.T) {
-	dir := published{t.TempDir()}
+	dir := keyFiles{t.TempDir()}
 	root, key := newAuthority(t, smki.TestMarker+" ROOT"), newKey(t)
 	template := smki.Template{Role: smki.UserXMLSigning, EUI: smki.TestSupplier, Usage: smki.DigitalSignature}
-	one := issue(t, root, key, template)
+	one := issueCertificate(t, root, key, template)
 	template.CommonName = "renewed" // which gives it another serial
-	two := issue(t, root, key, template)
-	other := issue(t, newAuthority(t, smki.TestMarker+" OTHER"), key, smki.Template{
+	two := issueCertificate(t, root, key, template)
+	other := issueCertificate(t, newAuthority(t, smki.TestMarker+" OTHER"), key, smki.Template{
 		Role: template.Role, EUI: template.EUI, Usage: template.Usage, Serial: one.Serial,
 	})
 	for name, cert := range map[string]*smki.Certificate{"one": one, "two": two, "other": other} {
-		put(t, dir.cert(name), cert.PEM())
+		putFile(t, dir.cert(name), cert.PEM())
 	}
 	putKey(t, dir.key("one"), key)
 	signed := must(t, buildRequest(t, servicerequests.ArmSupply), "duis", "sign", "--cert", dir.cert("one"), "--key", dir.key("one"))

@@ -41,10 +41,7 @@ some of them stale or wrong. The same seed makes the same files.`,
 			if err != nil {
 				return failWith(exitUsage, err)
 			}
-			if err := writeFile(out, 0o600, f.WriteCSV); err != nil {
-				return err
-			}
-			if err := writeFile(portfolio, 0o600, f.WritePortfolio); err != nil {
+			if err := writeFleet(f, out, portfolio); err != nil {
 				return err
 			}
 			if asJSON {
@@ -67,4 +64,12 @@ some of them stale or wrong. The same seed makes the same files.`,
 		_ = c.MarkFlagRequired(name) // fails only for a flag that does not exist
 	}
 	return c
+}
+
+// writeFleet writes the truth and the claims about it.
+func writeFleet(f *fleet.Fleet, out, portfolio string) error {
+	if err := writeFile(out, 0o600, f.WriteCSV); err != nil {
+		return err
+	}
+	return writeFile(portfolio, 0o600, f.WritePortfolio)
 }

@@ -11,7 +11,7 @@ import (
 	"safemode/servicerequests"
 )
 
-func generate(t *testing.T, dir string, args ...string) string {
+func generateFleet(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	return must(t, "", append([]string{
 		"fleet", "generate", "--out", filepath.Join(dir, "fleet.csv"), "--portfolio", filepath.Join(dir, "portfolio.csv"),
@@ -20,7 +20,7 @@ func generate(t *testing.T, dir string, args ...string) string {
 
 func TestFleetGenerate(t *testing.T) {
 	dir := t.TempDir()
-	line := generate(t, dir, "--meters", "250", "--seed", "7", "--supplier", "90-b3-d5-1f-30-05-00-00", "--json")
+	line := generateFleet(t, dir, "--meters", "250", "--seed", "7", "--supplier", "90-b3-d5-1f-30-05-00-00", "--json")
 	var facts struct{ Meters, Seed int }
 	if err := json.Unmarshal([]byte(line), &facts); err != nil || facts.Meters != 250 || facts.Seed != 7 || strings.Count(line, "\n") != 1 {
 		t.Errorf("%v: %s", err, line)
@@ -48,14 +48,14 @@ func TestFleetGenerate(t *testing.T) {
 		t.Errorf("%d lines in the portfolio, want 251", rows)
 	}
 
-	generate(t, dir, "--meters", "250", "--seed", "7", "--supplier", "90B3D51F30050000") // replaces
+	generateFleet(t, dir, "--meters", "250", "--seed", "7", "--supplier", "90B3D51F30050000") // replaces
 	for name, text := range readTree(t, dir) {
 		if before[name] != text {
 			t.Errorf("%s differs under the same seed", name)
 		}
 	}
 	other := t.TempDir()
-	generate(t, other, "--meters", "250", "--seed", "8")
+	generateFleet(t, other, "--meters", "250", "--seed", "8")
 	for name, text := range readTree(t, other) {
 		if before[name] == text {
 			t.Errorf("%s is the same under another seed", name)

@@ -37,7 +37,7 @@ func (a ask) args() []string {
 }
 
 // askFor is what a message of the test data would be signed for.
-func askFor(m message, p published) ask {
+func askFor(m vectorMessage, p keyFiles) ask {
 	return ask{
 		m.SRV, m.Parsed.BusinessOriginatorID, m.Parsed.BusinessTargetID, m.Parsed.OriginatorCounter,
 		p.cert(supplierDS), p.key(supplierDS), m.Hex,
@@ -50,10 +50,10 @@ var (
 )
 
 // preCommands returns the Pre-Command of each use case.
-func preCommands(t *testing.T, useCases []string) []message {
+func preCommands(t *testing.T, useCases []string) []vectorMessage {
 	t.Helper()
-	var found []message
-	for _, m := range messages(t) {
+	var found []vectorMessage
+	for _, m := range vectorMessages(t) {
 		if m.Kind == "precommand" && slices.Contains(useCases, m.UseCase) {
 			found = append(found, m)
 		}
@@ -66,8 +66,8 @@ func preCommands(t *testing.T, useCases []string) []message {
 
 func TestGBCSSignVectors(t *testing.T) {
 	p := publishedKeys(t)
-	commands := map[string]message{}
-	for _, m := range messages(t) {
+	commands := map[string]vectorMessage{}
+	for _, m := range vectorMessages(t) {
 		commands[m.Name] = m
 	}
 	for _, m := range preCommands(t, permittedPreCommands) {
@@ -156,13 +156,13 @@ func TestGBCSSignRefusesVectorsOtherwiseAskedFor(t *testing.T) {
 
 // foreignSupplier is an identity of the test supplier's EUI that some other PKI
 // issued: for this command, a production certificate.
-func foreignSupplier(t *testing.T) published {
+func foreignSupplier(t *testing.T) keyFiles {
 	t.Helper()
-	p := published{t.TempDir()}
+	p := keyFiles{t.TempDir()}
 	root := newAuthority(t, "Production")
 	key := newKey(t)
-	cert := issue(t, root, key, smki.Template{Role: smki.Supplier, EUI: smki.TestSupplier, Usage: smki.DigitalSignature})
-	put(t, p.cert("ds"), cert.PEM())
+	cert := issueCertificate(t, root, key, smki.Template{Role: smki.Supplier, EUI: smki.TestSupplier, Usage: smki.DigitalSignature})
+	putFile(t, p.cert("ds"), cert.PEM())
 	putKey(t, p.key("ds"), key)
 	return p
 }
@@ -188,8 +188,8 @@ func newAuthority(t *testing.T, commonName string) *smki.Authority {
 	return root
 }
 
-// issue makes a certificate that lasts for the year 2026.
-func issue(t *testing.T, by *smki.Authority, key *ecdsa.PrivateKey, template smki.Template) *smki.Certificate {
+// issueCertificate makes a certificate that lasts for the year 2026.
+func issueCertificate(t *testing.T, by *smki.Authority, key *ecdsa.PrivateKey, template smki.Template) *smki.Certificate {
 	t.Helper()
 	template.NotBefore = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	template.NotAfter = template.NotBefore.AddDate(1, 0, 0)
@@ -263,7 +263,7 @@ func TestGBCSSignUsage(t *testing.T) {
 }
 
 func TestGBCSDecodeVectors(t *testing.T) {
-	for _, m := range messages(t) {
+	for _, m := range vectorMessages(t) {
 		t.Run(m.Name, func(t *testing.T) {
 			line := must(t, "", "gbcs", "decode", "--json", m.Hex)
 			if strings.Count(line, "\n") != 1 {
@@ -333,7 +333,7 @@ func TestGBCSDecodeFaults(t *testing.T) {
 func TestGBCSVerifyVectors(t *testing.T) {
 	p := publishedKeys(t)
 	signed := 0
-	for _, m := range messages(t) {
+	for _, m := range vectorMessages(t) {
 		cert := p.signingCert(m.Parsed.BusinessOriginatorID)
 		if m.Signature.KeyEUI == "" {
 			refuses(t, exitFailed, "none", "", "gbcs", "verify", "--cert", cert, m.Hex)

@@ -10,17 +10,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// commands returns every command below c, c included.
-func commands(c *cobra.Command) []*cobra.Command {
+// allCommands returns every command below c, c included.
+func allCommands(c *cobra.Command) []*cobra.Command {
 	all := []*cobra.Command{c}
 	for _, child := range c.Commands() {
-		all = append(all, commands(child)...)
+		all = append(all, allCommands(child)...)
 	}
 	return all
 }
 
 func TestHelp(t *testing.T) {
-	for _, c := range commands(newRoot(stdio{})) {
+	for _, c := range allCommands(newRoot(stdio{})) {
 		t.Run(c.CommandPath(), func(t *testing.T) {
 			args := append(strings.Fields(c.CommandPath())[1:], "--help")
 			help := must(t, "", args...)
@@ -38,7 +38,7 @@ func TestHelp(t *testing.T) {
 
 // An example that names a command or flag which is not there helps nobody.
 func TestHelpExamples(t *testing.T) {
-	for _, c := range commands(newRoot(stdio{})) {
+	for _, c := range allCommands(newRoot(stdio{})) {
 		for line := range strings.Lines(strings.ReplaceAll(c.Example, "\\\n", " ")) {
 			for part := range strings.SplitSeq(line, "|") {
 				words := strings.Fields(part)

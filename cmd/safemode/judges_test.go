@@ -14,8 +14,8 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// judge runs a program that judges our output, and returns what it prints.
-func judge(t *testing.T, name string, args ...string) (string, error) {
+// runJudge runs a program that judges our output, and returns what it prints.
+func runJudge(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), name, args...)
 	var report strings.Builder
@@ -28,43 +28,43 @@ func judge(t *testing.T, name string, args ...string) (string, error) {
 }
 
 func TestXSDAcceptsWhatIsBuilt(t *testing.T) {
-	xmllint := tool(t, "xmllint", "libxml2-utils")
+	xmllint := judgeProgram(t, "xmllint", "libxml2-utils")
 	pki := testPKI(t)
 	dir := t.TempDir()
 	args := []string{"--nonet", "--noout", "--schema", vectorPath(t, "duis/duis-5.4.xsd")}
 	for _, service := range servicerequests.Services {
 		built := buildRequest(t, service)
 		signed := must(t, built, "duis", "sign", "--cert", pki.cert("xml-signing"), "--key", pki.key("xml-signing"))
-		args = append(args, put(t, filepath.Join(dir, service.SRV()+".xml"), []byte(built)),
-			put(t, filepath.Join(dir, service.SRV()+"-signed.xml"), []byte(signed)))
+		args = append(args, putFile(t, filepath.Join(dir, service.SRV()+".xml"), []byte(built)),
+			putFile(t, filepath.Join(dir, service.SRV()+"-signed.xml"), []byte(signed)))
 	}
-	if _, err := judge(t, xmllint, args...); err != nil {
+	if _, err := runJudge(t, xmllint, args...); err != nil {
 		t.Error("the schema does not accept what is built")
 	}
 }
 
-// judged are the samples that the slower judges see.
-var judged = []string{
+// judgedSamples are the samples that the slower judges see.
+var judgedSamples = []string{
 	"duis/ECS02_1.6_IMMEDIATE_SINGLE_SUCCESS_REQUEST_DUIS.XML",
 	"duis/GCS39_7.3_SUCCESS_REQUEST_DUIS.XML",
 	"duis/8.2_READ_INVENTORY_REQUEST_DUIS.XML",
 }
 
 func TestXmlsecJudges(t *testing.T) {
-	xmlsec := tool(t, "xmlsec1", "xmlsec1")
+	xmlsec := judgeProgram(t, "xmlsec1", "xmlsec1")
 	p := publishedKeys(t)
 	dir := t.TempDir()
 	verify := func(file string) error {
-		_, err := judge(t, xmlsec, "--verify", "--pubkey-cert-pem", p.cert(supplierDS), file)
+		_, err := runJudge(t, xmlsec, "--verify", "--pubkey-cert-pem", p.cert(supplierDS), file)
 		return err
 	}
 	for _, path := range permittedSamples(t) {
 		signed := must(t, "", "duis", "sign", "--cert", p.cert(supplierDS), "--key", p.key(supplierDS), path)
-		if verify(put(t, filepath.Join(dir, "signed.xml"), []byte(signed))) != nil {
+		if verify(putFile(t, filepath.Join(dir, "signed.xml"), []byte(signed))) != nil {
 			t.Errorf("%s: xmlsec1 refuses what we sign: %s", filepath.Base(path), signed)
 		}
 		changed := strings.Replace(signed, "<sr:CommandVariant>", "<sr:CommandVariant>0", 1)
-		if verify(put(t, filepath.Join(dir, "changed.xml"), []byte(changed))) == nil {
+		if verify(putFile(t, filepath.Join(dir, "changed.xml"), []byte(changed))) == nil {
 			t.Errorf("%s: xmlsec1 accepts a changed document: it is no judge", filepath.Base(path))
 		}
 	}
@@ -73,11 +73,11 @@ func TestXmlsecJudges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range judged {
+	for _, name := range judgedSamples {
 		// The sample is a template, once it names the key and holds no comment.
 		template := strings.NewReplacer("CN=U1, OU=07", cert.Issuer, ">1234567890<", ">"+cert.SerialText()+"<").
 			Replace(regexp.MustCompile(`(?s)<!--.*?-->`).ReplaceAllString(string(readVector(t, name)), ""))
-		signed, err := judge(t, xmlsec, "--sign", "--privkey-pem", p.key(supplierDS), put(t, filepath.Join(dir, "template.xml"), []byte(template)))
+		signed, err := runJudge(t, xmlsec, "--sign", "--privkey-pem", p.key(supplierDS), putFile(t, filepath.Join(dir, "template.xml"), []byte(template)))
 		if err != nil {
 			t.Fatalf("%s: xmlsec1 does not sign", name)
 		}
@@ -91,16 +91,16 @@ func TestDCCToolJudges(t *testing.T) {
 	if jar == "" {
 		absent(t, "DCC's signing tool; SAFEMODE_DCC_SIGN_TOOL names its tool.jar (npm @smartdcc/duis-sign-wrap, dist)")
 	}
-	java := tool(t, "java", "default-jre-headless")
+	java := judgeProgram(t, "java", "default-jre-headless")
 	class := func(name string) []string { return []string{"-cp", jar, "uk.co.smartdcc.boxed.xmldsig." + name} }
 	p := publishedKeys(t)
-	for _, name := range judged {
+	for _, name := range judgedSamples {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
 			sample := readVector(t, name)
 			ours := must(t, "", "duis", "sign", "--cert", p.cert(supplierDS), "--key", p.key(supplierDS), vectorPath(t, name))
-			file := put(t, filepath.Join(t.TempDir(), "signed.xml"), []byte(ours))
-			read, err := judge(t, java, append(class("Validate"), file, p.cert(supplierDS))...)
+			file := putFile(t, filepath.Join(t.TempDir(), "signed.xml"), []byte(ours))
+			read, err := runJudge(t, java, append(class("Validate"), file, p.cert(supplierDS))...)
 			if err != nil {
 				t.Errorf("DCC's tool refuses what we sign: %s", ours)
 			}
@@ -108,7 +108,7 @@ func TestDCCToolJudges(t *testing.T) {
 				t.Errorf("DCC's tool reads another document:\n%s", diff)
 			}
 
-			theirs, err := judge(t, java, append(class("Sign"), vectorPath(t, name), p.cert(supplierDS), p.key(supplierDS), "--preserveCounter")...)
+			theirs, err := runJudge(t, java, append(class("Sign"), vectorPath(t, name), p.cert(supplierDS), p.key(supplierDS), "--preserveCounter")...)
 			if err != nil {
 				t.Fatal("DCC's tool does not sign")
 			}
@@ -121,25 +121,25 @@ func TestDCCToolJudges(t *testing.T) {
 // OpenSSL reads what pki init writes: it can tell keys, names and chains of
 // authorities apart, though it knows nothing of the SMKI.
 func TestOpenSSLReadsThePKI(t *testing.T) {
-	openssl := tool(t, "openssl", "openssl")
+	openssl := judgeProgram(t, "openssl", "openssl")
 	supplier := testPKI(t)
 	dir := filepath.Dir(supplier.dir)
 	for _, name := range []string{"supplier/xml-signing", "supplier/key-agreement", "dcc/transform", "ca/issuing", "approvers/alice"} {
 		cert, key := filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key")
-		fromCert, err := judge(t, openssl, "x509", "-in", cert, "-noout", "-pubkey")
+		fromCert, err := runJudge(t, openssl, "x509", "-in", cert, "-noout", "-pubkey")
 		if err != nil {
 			t.Fatal(name)
 		}
-		fromKey, err := judge(t, openssl, "pkey", "-in", key, "-pubout")
+		fromKey, err := runJudge(t, openssl, "pkey", "-in", key, "-pubout")
 		if err != nil || fromCert != fromKey {
 			t.Errorf("%s: the key is not the certificate's", name)
 		}
-		text, err := judge(t, openssl, "x509", "-in", cert, "-noout", "-issuer")
+		text, err := runJudge(t, openssl, "x509", "-in", cert, "-noout", "-issuer")
 		if err != nil || !strings.Contains(text, smki.TestMarker) {
 			t.Errorf("%s: issuer %q does not say that it is a test's", name, text)
 		}
 		chain := []string{"verify", "-no_check_time", "-CAfile", filepath.Join(dir, "ca/root.pem"), "-untrusted", filepath.Join(dir, "ca/issuing.pem"), cert}
-		if _, err := judge(t, openssl, chain...); err != nil {
+		if _, err := runJudge(t, openssl, chain...); err != nil {
 			t.Errorf("%s: does not chain to the root", name)
 		}
 	}

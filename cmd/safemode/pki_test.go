@@ -12,9 +12,9 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// layout is the PKI folder of the product's interface; the test approvers' names
+// pkiLayout is the PKI folder of the product's interface; the test approvers' names
 // are free.
-var layout = []string{
+var pkiLayout = []string{
 	"supplier/xml-signing", "supplier/digital-signing", "supplier/key-agreement",
 	"dcc/transform", "dcc/xml-signing", "dcc/acb-key-agreement", "ca/root", "ca/issuing",
 	"approvers/alice", "approvers/bob",
@@ -30,7 +30,7 @@ func TestPKIInit(t *testing.T) {
 	if err := json.Unmarshal([]byte(line), &facts); err != nil || facts.Out != dir || strings.Count(line, "\n") != 1 {
 		t.Errorf("%v: %s", err, line)
 	}
-	for _, name := range layout {
+	for _, name := range pkiLayout {
 		for _, file := range []string{name + ".pem", name + ".key"} {
 			if !slices.Contains(facts.Files, file) {
 				t.Errorf("%s is not listed", file)
@@ -117,7 +117,7 @@ func TestPKIInitSeed(t *testing.T) {
 
 func TestPKIInitRefuses(t *testing.T) {
 	dir := t.TempDir()
-	file := put(t, filepath.Join(dir, "notes.txt"), []byte("mine"))
+	file := putFile(t, filepath.Join(dir, "notes.txt"), []byte("mine"))
 	for _, c := range []struct {
 		code   int
 		reason string

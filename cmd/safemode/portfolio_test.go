@@ -15,7 +15,7 @@ const portfolioHeader = "device_id,device_type,chf_id,mpxn,csp_region,claimed_mo
 
 func TestPortfolioCheckGenerated(t *testing.T) {
 	dir := t.TempDir()
-	generate(t, dir, "--meters", "300")
+	generateFleet(t, dir, "--meters", "300")
 	file := filepath.Join(dir, "portfolio.csv")
 	var facts checkedPortfolio
 	line := must(t, "", "portfolio", "check", "--json", file)
@@ -34,7 +34,7 @@ func TestPortfolioCheckGenerated(t *testing.T) {
 func TestPortfolioCheckRejects(t *testing.T) {
 	dir := t.TempDir()
 	meter := func(id, rest string) string { return id + ",GSME,00-DB-12-C0-00-00-00-01," + rest + "\n" }
-	file := put(t, filepath.Join(dir, "p.csv"), []byte("\ufeff"+strings.Replace(portfolioHeader, "source", "source,name", 1)+
+	file := putFile(t, filepath.Join(dir, "p.csv"), []byte("\ufeff"+strings.Replace(portfolioHeader, "source", "source,name", 1)+
 		meter("00-DB-12-60-00-00-00-01", "1234567,North,prepayment,0,inventory,Ann")+
 		meter("00-db-12-60-00-00-00-01", "1234567,North,prepayment,0,inventory,Ann")+
 		meter("00-DB-12-60", "1234567,North,prepayment,0,inventory,\"a\nb\"")+
@@ -69,7 +69,7 @@ func TestPortfolioCheckRejects(t *testing.T) {
 
 func TestPortfolioCheckUnreadable(t *testing.T) {
 	dir := t.TempDir()
-	file := func(name, text string) string { return put(t, filepath.Join(dir, name), []byte(text)) }
+	file := func(name, text string) string { return putFile(t, filepath.Join(dir, name), []byte(text)) }
 	good := file("good.csv", portfolioHeader)
 	for _, c := range []struct {
 		code   int
@@ -96,7 +96,7 @@ func TestPortfolioCheckUnreadable(t *testing.T) {
 
 func TestPortfolioCheckStops(t *testing.T) {
 	dir := t.TempDir()
-	file := put(t, filepath.Join(dir, "p.csv"), []byte(portfolioHeader+"short\n"))
+	file := putFile(t, filepath.Join(dir, "p.csv"), []byte(portfolioHeader+"short\n"))
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	var out, errors strings.Builder

@@ -84,9 +84,9 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newPKI(io), newFleet(io), newPortfolio(io),
-
-		newDUIS(io), newGBCS(io),
+		newDemo(io), newPKI(io), newFleet(io), newSim(io), newPortfolio(io), newPlan(io), newSweep(io),
+		newStatus(io), newOrder(io, "pause"), newOrder(io, "resume"), newOrder(io, "stop"),
+		newReport(io), newCheckConfig(io), newDUIS(io), newGBCS(io),
 	)
 	return root
 }

@@ -50,8 +50,8 @@ func readVector(t *testing.T, name string) []byte {
 	return b
 }
 
-// tool is the path of a program that judges our output.
-func tool(t *testing.T, name, debianPackage string) string {
+// judgeProgram is the path of a program that judges our output.
+func judgeProgram(t *testing.T, name, debianPackage string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -60,8 +60,8 @@ func tool(t *testing.T, name, debianPackage string) string {
 	return path
 }
 
-// message is a GBCS message of the test data with what its publisher says of it.
-type message struct {
+// vectorMessage is a GBCS message of the test data with what its publisher says of it.
+type vectorMessage struct {
 	Name, UseCase, SRV, Kind string
 	Hex                      string
 	Parsed                   struct {
@@ -75,7 +75,7 @@ type message struct {
 	Signature struct{ KeyEUI string } // empty: unsigned
 }
 
-func (m *message) bytes(t *testing.T) []byte {
+func (m *vectorMessage) bytes(t *testing.T) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(m.Hex)
 	if err != nil {
@@ -84,12 +84,12 @@ func (m *message) bytes(t *testing.T) []byte {
 	return b
 }
 
-// messages returns all messages of the test data.
-func messages(t *testing.T) []message {
+// vectorMessages returns all messages of the test data.
+func vectorMessages(t *testing.T) []vectorMessage {
 	t.Helper()
-	var all []message
+	var all []vectorMessage
 	for _, name := range []string{"gbcs-vectors.json", "gbcs-vectors-reads.json", "gbcs-alert-templates.json"} {
-		var file struct{ Vectors []message }
+		var file struct{ Vectors []vectorMessage }
 		if err := json.Unmarshal(readVector(t, name), &file); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -101,16 +101,16 @@ func messages(t *testing.T) []message {
 	return all
 }
 
-// published is a folder with the published certificates and keys of the test
+// keyFiles is a folder with the published certificates and keys of the test
 // data, named by EUI and ds or ka.
-type published struct{ dir string }
+type keyFiles struct{ dir string }
 
-func (p published) cert(name string) string { return filepath.Join(p.dir, name+".pem") }
-func (p published) key(name string) string  { return filepath.Join(p.dir, name+".key") }
+func (p keyFiles) cert(name string) string { return filepath.Join(p.dir, name+".pem") }
+func (p keyFiles) key(name string) string  { return filepath.Join(p.dir, name+".key") }
 
 // signingCert is the file of an organisation's or device's certificate for digital
 // signatures.
-func (p published) signingCert(eui servicerequests.EUI) string {
+func (p keyFiles) signingCert(eui servicerequests.EUI) string {
 	return p.cert(fmt.Sprintf("%016x-ds", uint64(eui)))
 }
 
@@ -120,7 +120,7 @@ const (
 	otherSupplierDS = "90b3d51f30030000-ds"
 )
 
-func publishedKeys(t *testing.T) published {
+func publishedKeys(t *testing.T) keyFiles {
 	t.Helper()
 	var file struct {
 		Keys []struct {
@@ -132,10 +132,10 @@ func publishedKeys(t *testing.T) published {
 	if err := json.Unmarshal(readVector(t, "gbcs-keys.json"), &file); err != nil {
 		t.Fatal(err)
 	}
-	p := published{t.TempDir()}
+	p := keyFiles{t.TempDir()}
 	for _, k := range file.Keys {
 		name := k.EUI + map[string]string{"digitalSignature": "-ds", "keyAgreement": "-ka"}[k.Use]
-		put(t, p.cert(name), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: k.Certificate}))
+		putFile(t, p.cert(name), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: k.Certificate}))
 		if k.Scalar == "" {
 			continue
 		}
@@ -152,7 +152,7 @@ func publishedKeys(t *testing.T) published {
 	return p
 }
 
-func put(t *testing.T, path string, content []byte) string {
+func putFile(t *testing.T, path string, content []byte) string {
 	t.Helper()
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
@@ -166,21 +166,21 @@ func putKey(t *testing.T, path string, key *ecdsa.PrivateKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	putFile(t, path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// result is what a command line did.
-type result struct {
+// commandResult is what a command line did.
+type commandResult struct {
 	code     int
 	out, err string
 }
 
 // safemode runs a command line with text as standard input.
-func safemode(t *testing.T, text string, args ...string) result {
+func safemode(t *testing.T, text string, args ...string) commandResult {
 	t.Helper()
 	var out, errors bytes.Buffer
 	code := run(t.Context(), args, stdio{strings.NewReader(text), &out, &errors})
-	return result{code, out.String(), errors.String()}
+	return commandResult{code, out.String(), errors.String()}
 }
 
 // must is safemode for a command line that has to succeed; it returns the output.

@@ -36,6 +36,10 @@ type Request struct {
 	Code    string
 }
 
+// quarantineAlert is the DCC Alert that says that anomaly detection holds a
+// request back (DUIS 5.4, QuarantinedRequest).
+const quarantineAlert = "AD1"
+
 // noVerdict is the reason of a meter that the sweep never came to judge.
 const noVerdict = "the journal holds no verdict"
 
@@ -43,10 +47,9 @@ const noVerdict = "the journal holds no verdict"
 // error of the iteration, and on a record that contradicts the format.
 func Fold(records iter.Seq2[journal.Record, error]) (*Report, error) {
 	f := folder{
-		meters:      map[servicerequests.EUI]*meter{},
-		targets:     map[servicerequests.EUI]*meter{},
-		counters:    map[servicerequests.EUI][]uint64{},
-		quarantined: map[servicerequests.EUI]bool{},
+		meters:   map[servicerequests.EUI]*meter{},
+		targets:  map[servicerequests.EUI]*meter{},
+		counters: map[servicerequests.EUI][]uint64{},
 	}
 	for r, err := range records {
 		if err != nil {
@@ -67,7 +70,6 @@ type folder struct {
 	targets  map[servicerequests.EUI]*meter // by the target of a request: a gas proxy answers for its meter
 	counters map[servicerequests.EUI][]uint64
 
-	quarantined map[servicerequests.EUI]bool
 	first, last time.Time
 	opened      bool
 }
@@ -110,6 +112,10 @@ func (f *folder) take(r journal.Record) error {
 		return f.outcome(r)
 	case journal.Refused:
 		f.refused(r)
+	case journal.Alert:
+		if r.Code == quarantineAlert {
+			f.report.Summary.Quarantined++
+		}
 	case journal.Verdict:
 		body, err := journal.Decode[journal.VerdictBody](r)
 		f.meter(r.Device).Verdict = body
@@ -235,13 +241,11 @@ func (f *folder) refused(rec journal.Record) {
 	switch rec.Code {
 	case journal.RefusedUnpermitted:
 		refused.Unpermitted++
-		return // our own; no message of the DCC's
 	case journal.RefusedUncorrelated:
 		refused.Uncorrelated++
 	default:
 		refused.Unverified++
 	}
-	f.quarantined[rec.Device] = true
 }
 
 // finish draws the sums.
@@ -260,9 +264,6 @@ func (f *folder) finish() *Report {
 		home := homes[m.Target.Hub]
 		home.add(m.Verdict.Verdict)
 		homes[m.Target.Hub] = home
-		if f.quarantined[m.Device] {
-			s.Quarantined++
-		}
 		f.report.Meters = append(f.report.Meters, m.Meter)
 	}
 	for _, home := range homes {

@@ -236,6 +236,7 @@ func night(t *testing.T) *script {
 	s.request(lie)
 	s.preCommand(lie)
 	s.refused(elecB, journal.RefusedUncorrelated)
+	s.add(journal.Record{Kind: journal.Alert, Code: "AD1"})
 	s.outcome(lie, journal.ClassUnverified, "")
 	gone := request{elecB, 0, servicerequests.ESME, servicerequests.ActivateEmergencyCredit, 108}
 	s.request(gone)

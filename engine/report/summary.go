@@ -13,7 +13,7 @@ type Summary struct {
 	ForbiddenCommands int                `json:"forbidden_commands"`
 	Counters          Counters           `json:"counters"`
 	Throttled         int                `json:"throttled"`   // POSTs the DCC put off
-	Quarantined       int                `json:"quarantined"` // planned meters with a Pre-Command or answer that was not believed
+	Quarantined       int                `json:"quarantined"` // requests that the DCC's anomaly detection held back (DCC Alert AD1)
 	DurationSeconds   float64            `json:"duration_seconds"`
 	RequestRate       float64            `json:"service_requests_per_second"`
 	Truth             *Truth             `json:"truth,omitempty"` // dry runs only

@@ -46,10 +46,12 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(out, "%s\t%d of %d\t%s\t\n", row.word, row.n, homes, percent(row.n, homes))
 	}
 
+	sent := 0
 	fmt.Fprint(out, "\nService Requests\n")
 	fmt.Fprint(out, "SRV\tsent\tsuccess\tnegative\tno response\trejected\tin doubt\tunverified\t\n")
 	for _, service := range servicerequests.Services {
 		if c, used := s.Requests[service.SRV()]; used {
+			sent += c.Sent
 			fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", service.SRV(),
 				c.Sent, c.Success, c.Negative, c.NoResponse, c.Rejected, c.InDoubt, c.Unverified)
 		}
@@ -58,7 +60,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		s.Refused.Unpermitted, s.Refused.Uncorrelated, s.Refused.Unverified, s.ForbiddenCommands)
 	fmt.Fprintf(out, "Originator counters: %d used, %d to %d; %d used twice.\n",
 		s.Counters.Used, s.Counters.First, s.Counters.Last, s.Counters.Reused)
-	fmt.Fprintf(out, "Put off by the DCC: %d times. Quarantined: %d of %d meters.\n", s.Throttled, s.Quarantined, s.Meters)
+	fmt.Fprintf(out, "Put off by the DCC: %d times. Quarantined by the DCC: %d of %d requests.\n", s.Throttled, s.Quarantined, sent)
 	if s.Truth != nil {
 		fmt.Fprintf(out, "Truth: %d of %d meters compared with the simulator, %d mismatches.\n", s.Truth.Checked, s.Meters, s.Truth.Mismatches)
 	}

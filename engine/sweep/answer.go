@@ -186,8 +186,14 @@ func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id service
 		Code: o.Class, Body: journal.Encode(o),
 	})
 	m.end(&s.o.Policy, service, id.Counter, o, class)
-	if m.gpf != 0 {
+	s.linkProxy(m)
+}
+
+// linkProxy has answers of a meter's gas proxy find the meter.
+func (s *Sweep) linkProxy(m *meter) {
+	if m.gpf != 0 && s.byTarget[m.gpf] == nil {
 		s.byTarget[m.gpf] = m
+		s.proxies.Store(m.gpf, nil)
 	}
 }
 

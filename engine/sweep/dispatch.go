@@ -162,7 +162,7 @@ func (s *Sweep) serve(now time.Time) {
 		progress = false
 		for i := range s.lanes {
 			l := s.lanes[(s.turn+i)%len(s.lanes)]
-			if s.serveOne(l, &l.begun, now) || s.serveOne(l, &l.fresh, now) {
+			if s.serveOne(l, &l.urgent, now) || s.serveOne(l, &l.fresh, now) {
 				progress = true
 			}
 			if s.halt != nil {
@@ -201,7 +201,7 @@ func (s *Sweep) serveOne(l *lane, q *fifo, now time.Time) bool {
 		s.wakeAt(now.Add(s.o.Resend))
 		return false
 	}
-	ok, wait, limit := s.o.Pacer.Take(now, l.region, e)
+	ok, wait, limit := s.o.Pacer.Take(now, r.id.Originator, l.region, e)
 	if !ok {
 		report(errUnused)
 		s.metrics.paced(limit, wait)
@@ -267,8 +267,7 @@ func (s *Sweep) dispatch(l *lane, r *request, report func(error), now time.Time)
 	}
 	s.busy[j.endpoint]++
 	if err := s.pools[j.endpoint].Invoke(j); err != nil {
-		// The pool has as many workers as busy counts, so this is a defect; nothing
-		// was sent.
+		// A pool that is closed: a defect. Nothing was sent.
 		s.busy[j.endpoint]--
 		report(errUnused)
 		s.stop("worker pool refused a leg", err)
@@ -307,6 +306,7 @@ func (s *Sweep) finishLeg(res result) {
 		r.unproven = true
 		r.deadline = now.Add(s.o.Policy.ResponseWait.of(r.meter))
 	case errors.As(res.err, &throttled):
+		s.throttled++
 		s.metrics.throttle()
 		s.hold[res.endpoint] = now.Add(max(throttled.RetryAfter, s.o.Resend))
 		s.lanes[r.meter.target.Region].push(r)

@@ -28,25 +28,25 @@ func (q *fifo) pop() *request {
 	return r
 }
 
-// lane is what waits to be POSTed in one region: second legs and repetitions
-// first, then new requests.
+// lane is what waits to be POSTed in one region: second legs, repetitions and
+// what rests on a fresh read first, then new requests.
 type lane struct {
 	region   servicerequests.Region
 	inFlight int // requests with a counter that have not ended
-	begun    fifo
+	urgent   fifo
 	fresh    fifo
 }
 
 func (l *lane) push(r *request) {
 	r.queued = true
-	if r.again() {
-		l.begun.push(r)
+	if r.urgent() {
+		l.urgent.push(r)
 	} else {
 		l.fresh.push(r)
 	}
 }
 
-func (l *lane) len() int { return l.begun.len() + l.fresh.len() }
+func (l *lane) len() int { return l.urgent.len() + l.fresh.len() }
 
 // hubKey names the part of a communications hub that one fuel's meter uses: a
 // gas command that waits in the hub does not hold up the home's electricity.

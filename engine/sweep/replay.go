@@ -68,6 +68,10 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID]jo
 		m := newMeter(rec.Device, body)
 		s.meters = append(s.meters, m)
 		s.byTarget[rec.Device] = m
+		s.planned[rec.Device] = true
+		if _, ok := s.o.Suppressed[rec.Device]; ok {
+			m.excluded = "suppressed"
+		}
 		return nil
 	case journal.Response:
 		unused[rec.ID] = rec
@@ -114,9 +118,7 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID]jo
 		}
 		delete(unused, rec.ID)
 		m.end(&s.o.Policy, rec.Service, rec.ID.Counter, body, class)
-		if m.gpf != 0 {
-			s.byTarget[m.gpf] = m
-		}
+		s.linkProxy(m)
 	case journal.Verdict:
 		body, err := journal.Decode[journal.VerdictBody](rec)
 		if err != nil {

@@ -51,6 +51,8 @@ func (r *request) endpoint() gateway.Service {
 	}
 }
 
-// again says whether the leg has been dispatched before: a POST of known bytes,
-// or the second leg. Both go before new requests.
-func (r *request) again() bool { return r.leg == commandLeg || r.body != nil }
+// urgent says whether a leg goes before others: what has begun, and 7.3, whose
+// read must not grow old.
+func (r *request) urgent() bool {
+	return r.leg == commandLeg || r.body != nil || r.service == servicerequests.ArmSupply
+}

@@ -6,16 +6,17 @@ import (
 
 // Status is where a sweep stands. Every share has its denominator: Meters.
 type Status struct {
-	State    string         `json:"state"` // running, paused, stopping, halted, finished
-	Reason   string         `json:"reason,omitempty"`
-	Meters   int            `json:"meters"`
-	Started  int            `json:"started"`
-	Done     int            `json:"done"`
-	Verdicts map[string]int `json:"verdicts"`
-	InFlight map[string]int `json:"in_flight"` // open requests by region
-	Queued   int            `json:"queued"`    // legs waiting for a limit or a worker
-	Elapsed  float64        `json:"elapsed_seconds"`
-	ETA      *float64       `json:"eta_seconds"` // by the sweep's clock; null while nothing is done
+	State     string         `json:"state"` // running, paused, stopping, halted, finished
+	Reason    string         `json:"reason,omitempty"`
+	Meters    int            `json:"meters"`
+	Started   int            `json:"started"`
+	Done      int            `json:"done"`
+	Verdicts  map[string]int `json:"verdicts"`
+	InFlight  map[string]int `json:"in_flight"` // open requests by region
+	Queued    int            `json:"queued"`    // legs waiting for a limit or a worker
+	Throttled int            `json:"throttled"` // POSTs the DCC put off, in this run
+	Elapsed   float64        `json:"elapsed_seconds"`
+	ETA       *float64       `json:"eta_seconds"` // by the sweep's clock; null while nothing is done
 }
 
 // Status returns where the sweep stands; it is at most a fifth of a second old.
@@ -28,7 +29,7 @@ func (s *Sweep) Status() Status {
 // publish makes the dispatcher's state visible.
 func (s *Sweep) publish() {
 	st := Status{
-		State: "running", Meters: len(s.meters), Done: s.done,
+		State: "running", Meters: len(s.meters), Done: s.done, Throttled: s.throttled,
 		Verdicts: map[string]int{}, InFlight: map[string]int{},
 		Elapsed: s.now().Sub(s.started).Seconds(),
 	}

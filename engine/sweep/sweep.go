@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"safemode/engine/gateway"
-	"safemode/engine/journal"
 	"safemode/engine/proof"
 	"safemode/servicerequests"
 	"safemode/servicerequests/clock"
@@ -30,7 +29,7 @@ type Counters interface {
 // all; wait says how long to hold on, and limit names the one in the way. Only
 // the dispatcher calls it.
 type Pacer interface {
-	Take(now time.Time, region servicerequests.Region, service gateway.Service) (ok bool, wait time.Duration, limit string)
+	Take(now time.Time, originator servicerequests.EUI, region servicerequests.Region, service gateway.Service) (ok bool, wait time.Duration, limit string)
 }
 
 // Breakers guards the synchronous calls, a circuit per service and region. It
@@ -51,6 +50,9 @@ type Options struct {
 	Counters map[servicerequests.EUI]Counters // by originator
 	Pacer    Pacer
 	Breakers Breakers
+
+	// Suppressed are planned meters that must not be touched. May be nil.
+	Suppressed map[servicerequests.EUI]struct{}
 
 	// Gate says whether anything may be signed and sent now. An error closes the
 	// gate: intake stops everywhere and Run ends with a [*HaltError].
@@ -102,24 +104,27 @@ type Sweep struct {
 	log      *zap.Logger
 
 	// Owned by the dispatcher, once Run has begun.
-	meters   []*meter // in the plan's order
-	byTarget map[servicerequests.EUI]*meter
-	intake   [len(servicerequests.Regions) + 1][]*meter // not started yet, by region
-	lanes    [len(servicerequests.Regions) + 1]*lane
-	turn     int // the lane that is served first next time
-	hubs     map[hubKey]*hub
-	agenda   agenda
-	busy     map[gateway.Service]int // workers under way
-	hold     map[gateway.Service]time.Time
-	wake     time.Time // when a limit or a breaker lets go; zero if none is in the way
-	done     int
-	verdicts map[string]int
-	halt     *HaltError
-	stopping bool
-	paused   bool
-	started  time.Time        // this run
-	backlog  []proof.Delivery // journalled answers that were not acted on before the last stop
+	meters    []*meter                     // in the plan's order
+	planned   map[servicerequests.EUI]bool // fixed once Replay has returned
+	byTarget  map[servicerequests.EUI]*meter
+	intake    [len(servicerequests.Regions) + 1][]*meter // not started yet, by region
+	lanes     [len(servicerequests.Regions) + 1]*lane
+	turn      int // the lane that is served first next time
+	hubs      map[hubKey]*hub
+	agenda    agenda
+	busy      map[gateway.Service]int // workers under way
+	hold      map[gateway.Service]time.Time
+	wake      time.Time // when a limit or a breaker lets go; zero if none is in the way
+	done      int
+	verdicts  map[string]int
+	throttled int
+	halt      *HaltError
+	stopping  bool
+	paused    bool
+	started   time.Time        // this run
+	backlog   []proof.Delivery // journalled answers that were not acted on before the last stop
 
+	proxies    sync.Map // EUI of a known gas proxy to nothing; written by the dispatcher
 	pools      map[gateway.Service]*ants.PoolWithFuncGeneric[job]
 	results    chan result
 	deliveries chan proof.Delivery // closed by nobody; [Sweep.Deliver] sends
@@ -139,6 +144,7 @@ func New(o Options) *Sweep {
 		metrics:    newMetrics(o.Registerer),
 		log:        o.Log,
 		byTarget:   map[servicerequests.EUI]*meter{},
+		planned:    map[servicerequests.EUI]bool{},
 		hubs:       map[hubKey]*hub{},
 		verdicts:   map[string]int{},
 		busy:       map[gateway.Service]int{},
@@ -166,9 +172,12 @@ func (s *Sweep) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	for _, e := range endpoints {
+		// Only the dispatcher submits, and only while busy counts show a worker that
+		// has handed its result in: so a submit waits for no more than that worker's
+		// way back to the pool.
 		pool, err := ants.NewPoolWithFuncGeneric(s.o.Workers, func(j job) {
 			s.results <- s.exchange.run(work, j) // never blocks: there is room for every worker
-		}, ants.WithNonblocking(true))
+		})
 		if err != nil {
 			return fmt.Errorf("worker pool: %w", err)
 		}
@@ -303,9 +312,31 @@ func (s *Sweep) Deliver(d proof.Delivery) {
 	}
 }
 
-// record makes a journal record of a request.
-func (s *Sweep) record(r *request, kind journal.Kind, code string, body []byte) journal.Record {
-	return journal.Record{
-		At: s.now(), Kind: kind, Device: r.meter.device, Service: r.service, ID: r.id, Code: code, Body: body,
+// Unproven notes that the DCC signed a message about a request that is not
+// believed all the same. The request goes on waiting for a better one. It may be
+// called from many goroutines.
+func (s *Sweep) Unproven(id servicerequests.RequestID) {
+	note := func() {
+		if m := s.byTarget[id.Target]; m != nil {
+			for _, r := range m.open {
+				if r.id == id {
+					r.unproven = true
+				}
+			}
+		}
 	}
+	select {
+	case s.control <- note:
+	case <-s.ended:
+	}
+}
+
+// Awaits says whether this sweep could have sent a request. It may be called from
+// many goroutines, once Replay has returned.
+func (s *Sweep) Awaits(id servicerequests.RequestID) bool {
+	if s.planned[id.Target] {
+		return true
+	}
+	_, known := s.proxies.Load(id.Target)
+	return known
 }

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"safemode/config"
+	"safemode/devicesim/fleet"
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+)
+
+func newDemo(io stdio) *cobra.Command {
+	var meters int
+	var flags rehearsalFlags
+	var out string
+	var asJSON, verbose bool
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "A whole directed sweep with nothing prepared",
+		Long: `Makes a test PKI, a fleet, a portfolio and a direction, starts the simulated DCC and
+its meters on loopback ports in this process, plans, sweeps, reports, and holds
+every claim of the report against the simulator's truth. Everything between the two
+sides is real: DUIS XML, XML signatures, GBCS, SMKI certificates, HTTP.
+
+The clock runs faster than real time by --speed, because gas meters wake every
+half hour. Latencies, retry windows and the shares of troubled meters are
+assumptions.`,
+		Example: `  safemode demo
+  safemode demo --meters 10000 --seed 7 --json
+  safemode demo --faults winter-evening --out demo`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log := newLogger(io.err, verbose)
+			defer log.Sync()
+			if !c.Flags().Changed("speed") {
+				flags.speed = demoSpeed(meters)
+			}
+			return demo(c.Context(), io, meters, flags, out, asJSON, log)
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&meters, "meters", 1000, "how many meters, electricity and gas together")
+	f.Uint64Var(&flags.seed, "seed", 1, "seed of keys, meters and faults")
+	f.StringVar(&flags.faults, "faults", "calm", "fault profile: a built-in name or a YAML file")
+	f.Float64Var(&flags.speed, "speed", 0, "how many times faster than real time the clock runs (default by --meters)")
+	f.StringVar(&out, "out", "", "folder for files, journal and reports (default a new one for temporary files)")
+	f.BoolVar(&asJSON, "json", false, "print the summary as one line of JSON")
+	f.BoolVar(&verbose, "verbose", false, "log every event")
+	return c
+}
+
+// demoSpeed is as fast as two cores can follow without the computing becoming
+// part of the meters' answering times.
+func demoSpeed(meters int) float64 {
+	const fastest, slowest = 600, 60
+	return max(slowest, min(fastest, fastest*1000/float64(max(meters, 1))))
+}
+
+func demo(ctx context.Context, io stdio, meters int, flags rehearsalFlags, out string, asJSON bool, log *zap.Logger) error {
+	faults, err := flags.check()
+	if err != nil {
+		return err
+	}
+	population, err := fleet.Generate(fleet.Options{Meters: meters, Seed: flags.seed})
+	if err != nil {
+		return failWith(exitUsage, fmt.Errorf("--meters: %w", err))
+	}
+	dir, err := demoDir(out)
+	if err != nil {
+		return err
+	}
+	r := &rehearsal{
+		dir: dir, supplier: smki.TestSupplier, seed: flags.seed, fleet: population, faults: faults,
+		clock: newRehearsalClock(flags.speed), log: log,
+	}
+	fmt.Fprintf(io.err, "demo: %d meters, seed %d, faults %s, clock %g times real time (%v of it are a second), files in %s\n",
+		meters, flags.seed, flags.faults, flags.speed, time.Duration(flags.speed*float64(time.Second)), dir)
+	if err := writeFleet(population, filepath.Join(dir, "fleet.csv"), filepath.Join(dir, "portfolio.csv")); err != nil {
+		return err
+	}
+	if err := writeDirection(filepath.Join(dir, "direction.yaml"), r.supplier, meters, r.clock.Anchor); err != nil {
+		return err
+	}
+	if err := r.start(ctx); err != nil {
+		return err
+	}
+	err = r.demo(ctx, io, asJSON)
+	return errors.Join(err, r.stop())
+}
+
+// demo plans, sweeps and reports what start has prepared.
+func (r *rehearsal) demo(ctx context.Context, io stdio, asJSON bool) error {
+	conf := demoConfig()
+	r.point(&conf)
+	p, err := makePlan(io, &conf, filepath.Join(r.dir, "direction.yaml"), filepath.Join(r.dir, "portfolio.csv"))
+	if err != nil {
+		return err
+	}
+	if err := savePlan(p, filepath.Join(r.dir, "plan")); err != nil {
+		return err
+	}
+	o, err := engineOptions(&conf, p, filepath.Join(r.dir, journalName), r.log)
+	if err != nil {
+		return err
+	}
+	folded, err := r.run(ctx, io, o)
+	if err != nil {
+		return err
+	}
+	return conclude(io, folded, r.dir, asJSON)
+}
+
+// demoConfig is the default configuration but for the waits between tries: a
+// meter that cannot be reached is given up within two hours of the demo's clock
+// instead of days.
+func demoConfig() config.Config {
+	c := config.Default()
+	c.Operations.Listen = "127.0.0.1:0"
+	c.Policy.RetryElectricity = []time.Duration{2 * time.Minute, 10 * time.Minute}
+	c.Policy.RetryGas = []time.Duration{35 * time.Minute}
+	return c
+}
+
+// demoDir makes the demo's folder. A folder that was named must be new or empty.
+func demoDir(out string) (string, error) {
+	if out == "" {
+		dir, err := os.MkdirTemp("", "safemode-demo-")
+		return dir, failWith(exitFailed, err)
+	}
+	entries, err := os.ReadDir(out)
+	if err == nil && len(entries) > 0 {
+		return "", failWith(exitUsage, fmt.Errorf("%s is not empty: name a new folder", out))
+	}
+	return out, makeDir(out)
+}
+
+// writeDirection writes the direction of a rehearsal. It permits everything of the
+// permitted set for a month.
+func writeDirection(path string, supplier servicerequests.EUI, meters int, from time.Time) error {
+	return writeFile(path, 0o600, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, `# A direction for a rehearsal. No Authority has issued it.
+reference: REHEARSAL
+date: %s
+issuing_body: nobody (rehearsal)
+document_sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+supplier:
+  eui: %v
+  mpids: [TEST]
+srp: nobody (rehearsal)
+permitted_srvs: ["1.6", "2.5", "7.3", "7.4", "6.2.9", "4.18", "4.13", "8.2"]
+fuels: [electricity, gas]
+maximum_meters: %d
+not_before: %s
+not_after: %s
+clauses:
+  arm_gas: true
+`, from.Format(time.DateOnly), supplier, meters, from.Format(time.RFC3339), from.AddDate(0, 1, 0).Format(time.RFC3339))
+		return err
+	})
+}

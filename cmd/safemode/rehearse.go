@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"safemode/config"
+	"safemode/devicesim"
+	"safemode/devicesim/fault"
+	"safemode/devicesim/fleet"
+	"safemode/engine"
+	"safemode/engine/journal"
+	"safemode/engine/plan"
+	"safemode/engine/report"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+	"safemode/servicerequests/smki"
+)
+
+// rehearsalFlags are the simulator's settings on the command line.
+type rehearsalFlags struct {
+	seed   uint64
+	faults string
+	speed  float64
+}
+
+// check reads the fault profile and refuses a clock that stands still.
+func (f rehearsalFlags) check() (fault.Profile, error) {
+	if !(f.speed > 0) {
+		return fault.Profile{}, failWith(exitUsage, fmt.Errorf("--speed %g: must be over 0", f.speed))
+	}
+	return loadFaults(f.faults)
+}
+
+// rehearsal is a whole sweep against a simulator in the same process, with keys,
+// counters and a journal of its own in one folder. Both sides hold to one clock.
+type rehearsal struct {
+	dir      string
+	supplier servicerequests.EUI
+	seed     uint64
+	fleet    *fleet.Fleet
+	faults   fault.Profile
+	clock    clock.Clock
+	log      *zap.Logger
+
+	sim    *devicesim.Simulator
+	cancel context.CancelFunc
+	done   chan error // of the simulator's Run
+}
+
+// start makes the test PKI of a rehearsal in dir/pki and runs its simulator.
+func (r *rehearsal) start(ctx context.Context) error {
+	if _, err := writePKI(filepath.Join(r.dir, "pki"), smki.TestFolder{Supplier: r.supplier, Seed: seedBytes(r.seed)}); err != nil {
+		return err
+	}
+	folder, err := loadPKI(filepath.Join(r.dir, "pki"), smki.LoadFolder)
+	if err != nil {
+		return err
+	}
+	r.sim, err = devicesim.New(devicesim.Options{
+		Fleet: r.fleet, PKI: folder, Clock: r.clock, Faults: r.faults,
+		Log: r.log.Named("sim"), Registerer: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		return failWith(exitFailed, err)
+	}
+	if err := makeDir(filepath.Join(r.dir, "custody")); err != nil {
+		return err
+	}
+	// The simulator outlives an interrupt: the sweep drains against it.
+	ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	r.done = make(chan error, 1)
+	go func() { r.done <- r.sim.Run(ctx) }()
+	return nil
+}
+
+// stop ends the simulator.
+func (r *rehearsal) stop() error {
+	if r.cancel == nil {
+		return nil
+	}
+	r.cancel()
+	if err := <-r.done; err != nil && !errors.Is(err, context.Canceled) {
+		return failWith(exitFailed, fmt.Errorf("simulator: %w", err))
+	}
+	return nil
+}
+
+// point makes a configuration talk to this rehearsal and nothing else: its
+// simulator's addresses, its keys, its counters, its clock.
+func (r *rehearsal) point(c *config.Config) {
+	pki := filepath.Join(r.dir, "pki")
+	c.Environment = config.Simulator
+	c.DCC.URL = "http://" + r.sim.DUISAddr()
+	c.DCC.SMKIURL = "http://" + r.sim.SMKIAddr()
+	c.DCC.EUI = smki.TestDCC
+	c.DCC.TLS = config.TLS{}
+	c.DCC.TransformCertificates = []string{filepath.Join(pki, "dcc", "transform.pem")}
+	c.DCC.XMLSigningCertificates = []string{filepath.Join(pki, "dcc", "xml-signing.pem")}
+	c.DCC.Authorities = nil
+	for _, name := range []string{"root", "issuing", "device-issuing"} {
+		c.DCC.Authorities = append(c.DCC.Authorities, filepath.Join(pki, "ca", name+".pem"))
+	}
+	c.Identities = []config.Identity{{EUI: r.supplier, PKIDir: pki}}
+	c.Inbox = config.Inbox{Listen: "127.0.0.1:0", Path: "/smartdcc/duis"}
+	c.CustodyDir = filepath.Join(r.dir, "custody")
+	c.CounterFloor = 0
+	c.SimulatorClock = &config.SimulatorClock{Anchor: r.clock.Anchor, Speed: r.clock.Speed}
+}
+
+// run sweeps the plan, reports from the journal, and holds every claim of the
+// report against the simulator's truth.
+func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (*report.Report, error) {
+	e, err := engine.Open(ctx, o)
+	if err != nil {
+		return nil, failWith(openCode(err), err)
+	}
+	r.sim.SetRespondTo(e.InboxURL())
+	if addr := e.OperationsAddr(); addr != "" {
+		fmt.Fprintf(io.err, "metrics and control at http://%s\n", addr)
+	}
+	if err := watch(ctx, io, e); err != nil {
+		return nil, sweepEnd(err)
+	}
+	folded, err := foldJournal(ctx, o.Journal)
+	if err != nil {
+		return nil, err
+	}
+	wrong, err := r.judge(folded)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range wrong {
+		if i == 10 {
+			fmt.Fprintf(io.err, "and %d more\n", len(wrong)-i)
+			break
+		}
+		fmt.Fprintf(io.err, "mismatch: %v called %s: %s\n", m.Device, m.Verdict, m.Reason)
+	}
+	if err := folded.Write(r.dir); err != nil {
+		return nil, failWith(exitFailed, err)
+	}
+	return folded, nil
+}
+
+// judge compares the report with the simulator and notes the result in it.
+func (r *rehearsal) judge(folded *report.Report) ([]mismatch, error) {
+	claims := make([]claim, len(folded.Meters))
+	for i, m := range folded.Meters {
+		claims[i] = claim{m.Device, m.Verdict}
+	}
+	wrong := holdAgainstTruth(claims, simulated{r})
+	folded.Summary.Truth = &report.Truth{Checked: len(claims), Mismatches: len(wrong)}
+	// What meters saw counts as well as what the journal shows to have been sent.
+	folded.Summary.ForbiddenCommands = max(folded.Summary.ForbiddenCommands, int(r.sim.Summary().ForbiddenCommands))
+	if len(wrong) == 0 {
+		return nil, nil
+	}
+	return wrong, writeFile(filepath.Join(r.dir, "mismatches.json"), 0o600, func(w io.Writer) error {
+		return json.NewEncoder(w).Encode(wrong)
+	})
+}
+
+// simulated is the truth of a rehearsal.
+type simulated struct{ *rehearsal }
+
+func (s simulated) Truth(device servicerequests.EUI, counter uint64) (deviceState, bool) {
+	return s.sim.Truth(device, counter)
+}
+
+func (s simulated) Registered(device servicerequests.EUI) bool {
+	m, ok := s.sim.Device(device)
+	return ok && m.Supplier == s.supplier
+}
+
+// watch runs an engine to its end with progress on the way, and closes it.
+func watch(ctx context.Context, io stdio, e *engine.Engine) error {
+	progress, stop := context.WithCancel(ctx)
+	shown := make(chan struct{})
+	go func() {
+		defer close(shown)
+		showProgress(progress, io.err, e.Status)
+	}()
+	err := e.Run(ctx)
+	stop()
+	<-shown
+	if status := e.Status(); status.State != "" {
+		fmt.Fprintln(io.err, statusLine(status))
+	}
+	return errors.Join(err, e.Close())
+}
+
+// newRehearsalClock starts a rehearsal's clock now.
+func newRehearsalClock(speed float64) clock.Clock {
+	return clock.Clock{Anchor: time.Now().UTC().Truncate(time.Millisecond), Speed: speed}
+}
+
+// sweepDry rehearses a plan: meters are grown from its targets.
+func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, dir string, flags rehearsalFlags, asJSON bool, log *zap.Logger) error {
+	faults, err := flags.check()
+	if err != nil {
+		return err
+	}
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	supplier := p.Originators[0]
+	var claims []fleet.Claim
+	for _, t := range p.Targets {
+		if t.Originator != supplier {
+			return failWith(exitUsage, fmt.Errorf("%v: a dry run sweeps one originator, and this plan has several", t.Device))
+		}
+		claims = append(claims, fleet.Claim{Device: t.Device, Type: t.Type, Hub: t.Hub, MPxN: t.MPxN, Region: t.Region, Mode: t.Claimed})
+	}
+	population, err := fleet.FromPortfolio(claims, fleet.Options{Seed: flags.seed, Supplier: supplier})
+	if err != nil {
+		return failWith(exitUsage, err)
+	}
+	r := &rehearsal{
+		dir: dir, supplier: supplier, seed: flags.seed, fleet: population, faults: faults,
+		clock: newRehearsalClock(flags.speed), log: log,
+	}
+	if err := r.start(ctx); err != nil {
+		return err
+	}
+	rehearsed := *conf
+	r.point(&rehearsed)
+	// The plan is the operator's, but for the environment: nothing of a rehearsal
+	// may look like a live sweep, not even its journal.
+	dry := *p
+	dry.Environment = engine.Simulator
+	o, err := engineOptions(&rehearsed, &dry, filepath.Join(dir, journalName), log)
+	if err != nil {
+		return errors.Join(err, r.stop())
+	}
+	folded, err := r.run(ctx, io, o)
+	if err := errors.Join(err, r.stop()); err != nil {
+		return err
+	}
+	return conclude(io, folded, dir, asJSON)
+}
+
+// journalName is the journal's file in a rehearsal's folder.
+const journalName = "journal.db"
+
+// conclude prints a rehearsal's report and fails where the truth contradicts it.
+func conclude(io stdio, folded *report.Report, dir string, asJSON bool) error {
+	if err := printReport(io, folded, dir, asJSON); err != nil {
+		return err
+	}
+	s := folded.Summary
+	switch {
+	case folded.Ended != journal.ClosedFinished:
+		return failWith(exitFailed, fmt.Errorf("the sweep ended as %q", folded.Ended))
+	case s.Truth.Mismatches > 0:
+		return failWith(exitNotHeld, fmt.Errorf("%d of %d claims differ from the simulator's truth", s.Truth.Mismatches, s.Truth.Checked))
+	case s.Counters.Reused > 0 || s.ForbiddenCommands > 0:
+		return failWith(exitNotHeld, fmt.Errorf("%d counters used twice, %d forbidden commands", s.Counters.Reused, s.ForbiddenCommands))
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"safemode/devicesim"
+	"safemode/devicesim/fault"
+	"safemode/devicesim/fleet"
+	"safemode/servicerequests/clock"
+	"safemode/servicerequests/smki"
+)
+
+// Addresses that DCC Boxed and the product's interface use.
+const (
+	defaultDUIS    = "127.0.0.1:8079"
+	defaultSMKI    = "127.0.0.1:8083"
+	defaultControl = "127.0.0.1:8088"
+	defaultInbox   = "http://127.0.0.1:8089/smartdcc/duis"
+)
+
+func newSim(io stdio) *cobra.Command {
+	var fleetFile, pkiDir, listen, smkiListen, control, respondTo, faults string
+	var meters int
+	var seed uint64
+	var speed float64
+	var verbose bool
+	c := &cobra.Command{
+		Use:   "sim (--fleet FILE | --meters N --seed S) --pki DIR",
+		Short: "The simulated DCC and its meters as a server",
+		Long: `Serves a simulated DCC (Transform, Send Command and Non-Device services, the SMKI
+service) with meters behind it, until it is interrupted. It takes test keys only.
+Latencies, wake intervals and retry windows are assumptions: no public source
+gives them. --speed runs the clocks of DCC, hubs and meters faster; a sweep
+against it needs the same speed in its configuration.`,
+		Example: `  safemode sim --fleet fleet.csv --pki pki
+  safemode sim --meters 1000 --seed 1 --pki pki --speed 60`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			population, err := simFleet(c, fleetFile, meters, seed)
+			if err != nil {
+				return err
+			}
+			folder, err := loadPKI(pkiDir, smki.LoadFolder)
+			if err != nil {
+				return err
+			}
+			profile, err := loadFaults(faults)
+			if err != nil {
+				return err
+			}
+			if speed <= 0 {
+				return failWith(exitUsage, fmt.Errorf("--speed %g: must be over 0", speed))
+			}
+			log := newLogger(io.err, verbose)
+			sim, err := devicesim.New(devicesim.Options{
+				Fleet: population, PKI: folder,
+				Clock:  clock.Clock{Anchor: time.Now(), Speed: speed},
+				Faults: profile, Listen: listen, SMKIListen: smkiListen, Control: control, RespondTo: respondTo,
+				Log: log.Named("sim"), Registerer: prometheus.NewRegistry(),
+			})
+			if err != nil {
+				return failWith(exitFailed, err)
+			}
+			fmt.Fprintf(io.err, "simulated DCC: %d meters at %g times real time\n  DUIS     http://%s\n  SMKI     http://%s\n  control  http://%s\n  answers go to %s\n",
+				population.Len(), speed, sim.DUISAddr(), sim.SMKIAddr(), sim.ControlAddr(), respondTo)
+			if err := sim.Run(c.Context()); err != nil && !errors.Is(err, context.Canceled) {
+				return failWith(exitFailed, err)
+			}
+			return printJSON(io.out, sim.Summary())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&fleetFile, "fleet", "", "fleet file of fleet generate")
+	f.IntVar(&meters, "meters", 0, "generate a fleet of so many meters instead")
+	f.Uint64Var(&seed, "seed", 1, "seed of the generated fleet")
+	f.StringVar(&pkiDir, "pki", "", "PKI folder of pki init, or DCC's test set in that layout")
+	f.StringVar(&listen, "listen", defaultDUIS, "address of the DCC's services")
+	f.StringVar(&smkiListen, "smki-listen", defaultSMKI, "address of the SMKI service")
+	f.StringVar(&control, "control", defaultControl, "address of the control API; loopback only")
+	f.StringVar(&respondTo, "respond-to", defaultInbox, "URL that answers and alerts are POSTed to")
+	f.StringVar(&faults, "faults", "calm", "fault profile: a built-in name or a YAML file")
+	f.Float64Var(&speed, "speed", 1, "how many times faster than real time the clocks run")
+	f.BoolVar(&verbose, "verbose", false, "log every event")
+	_ = c.MarkFlagRequired("pki")
+	c.MarkFlagsMutuallyExclusive("fleet", "meters")
+	c.MarkFlagsOneRequired("fleet", "meters")
+	c.MarkFlagsMutuallyExclusive("fleet", "seed")
+	return c
+}
+
+// simFleet reads or generates the simulator's meters.
+func simFleet(c *cobra.Command, file string, meters int, seed uint64) (*fleet.Fleet, error) {
+	if !c.Flags().Changed("fleet") {
+		f, err := fleet.Generate(fleet.Options{Meters: meters, Seed: seed})
+		return f, failWith(exitUsage, err)
+	}
+	in, err := os.Open(file)
+	if err != nil {
+		return nil, failWith(exitUsage, err)
+	}
+	defer in.Close()
+	f, err := fleet.ReadCSV(in)
+	if err != nil {
+		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", file, err))
+	}
+	return f, nil
+}
+
+// loadPKI reads a PKI folder as the simulator or the engine may see it.
+func loadPKI(dir string, load func(fs.FS) (*smki.Folder, error)) (*smki.Folder, error) {
+	folder, err := load(os.DirFS(dir))
+	if err != nil {
+		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", dir, err))
+	}
+	return folder, nil
+}
+
+// loadFaults finds a fault profile: a built-in one by name, or a file.
+func loadFaults(name string) (fault.Profile, error) {
+	profile, err := fault.Builtin(name)
+	if err == nil {
+		return profile, nil
+	}
+	text, readErr := os.ReadFile(name)
+	if errors.Is(readErr, os.ErrNotExist) {
+		return profile, failWith(exitUsage, fmt.Errorf("--faults %s: no such file, and %w", name, err))
+	} else if readErr != nil {
+		return profile, failWith(exitUsage, readErr)
+	}
+	if profile, err = fault.Parse(text); err != nil {
+		return profile, failWith(exitUsage, fmt.Errorf("%s: %w", name, err))
+	}
+	return profile, nil
+}

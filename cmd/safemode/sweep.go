@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"safemode/config"
+	"safemode/engine"
+	"safemode/engine/custody"
+	"safemode/engine/journal"
+	"safemode/engine/plan"
+	"safemode/engine/sweep"
+)
+
+func newSweep(io stdio) *cobra.Command {
+	var configPath, planDir, journalPath, faults string
+	var dryRun, asJSON, verbose bool
+	var seed uint64
+	var speed float64
+	c := &cobra.Command{
+		Use:   "sweep --config FILE --plan DIR --journal FILE",
+		Short: "Carry a plan out, or go on with it after any stop",
+		Long: `Carries the plan out. The same command goes on where it was after any stop.
+
+With --dry-run the sweep is rehearsed: a simulator in the same process, with keys,
+counters and a journal of its own beside --journal, and meters grown from the plan.
+It uses none of the configuration's keys and reaches no other address.
+
+Until approvals exist only environment simulator is swept.`,
+		Example: `  safemode sweep --config safemode.yaml --plan plan --journal journal.db
+  safemode sweep --config safemode.yaml --plan plan --journal dry/journal.db --dry-run --speed 600`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			conf, err := loadConfig(configPath)
+			if err != nil {
+				return err
+			}
+			p, err := loadPlan(planDir)
+			if err != nil {
+				return err
+			}
+			log := newLogger(io.err, verbose)
+			defer log.Sync()
+			if dryRun {
+				return sweepDry(c.Context(), io, conf, p, filepath.Dir(journalPath), rehearsalFlags{seed, faults, speed}, asJSON, log)
+			}
+			for _, name := range []string{"seed", "faults", "speed", "json"} {
+				if c.Flags().Changed(name) {
+					return fmt.Errorf("--%s goes with --dry-run", name)
+				}
+			}
+			if p.Environment != string(conf.Environment) {
+				return failWith(exitRefused, fmt.Errorf("the plan is for environment %s, the configuration for %s", p.Environment, conf.Environment))
+			}
+			if conf.Environment != config.Simulator {
+				return failWith(exitRefused, errors.New("environment live needs approvals, which this version does not have: only environment simulator is swept"))
+			}
+			o, err := engineOptions(conf, p, journalPath, log)
+			if err != nil {
+				return err
+			}
+			return runSweep(c.Context(), io, o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&configPath, "config", "", "configuration file")
+	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
+	f.StringVar(&journalPath, "journal", "", "the sweep's journal; made if it does not exist")
+	f.BoolVar(&dryRun, "dry-run", false, "rehearse against a simulator in this process")
+	f.Uint64Var(&seed, "seed", 1, "dry run: seed of meters and faults")
+	f.StringVar(&faults, "faults", "calm", "dry run: fault profile, a built-in name or a YAML file")
+	f.Float64Var(&speed, "speed", 60, "dry run: how many times faster than real time the clocks run")
+	f.BoolVar(&asJSON, "json", false, "dry run: print the summary as one line of JSON")
+	f.BoolVar(&verbose, "verbose", false, "log every event")
+	for _, name := range []string{"config", "plan", "journal"} {
+		_ = c.MarkFlagRequired(name)
+	}
+	return c
+}
+
+// runSweep carries one plan out and says how it ended.
+func runSweep(ctx context.Context, io stdio, o engine.Options) error {
+	e, err := engine.Open(ctx, o)
+	if err != nil {
+		return failWith(openCode(err), err)
+	}
+	fmt.Fprintf(io.err, "answers come to %s; metrics and control at http://%s\n", e.InboxURL(), e.OperationsAddr())
+	return sweepEnd(watch(ctx, io, e))
+}
+
+// openCode is the exit code of a sweep that could not begin.
+func openCode(err error) int {
+	switch {
+	case errors.Is(err, engine.ErrRefused), errors.Is(err, custody.ErrFloor):
+		return exitRefused
+	case errors.Is(err, journal.ErrDamaged):
+		return exitHalted
+	default:
+		return exitFailed
+	}
+}
+
+// sweepEnd gives the end of a sweep its exit code.
+func sweepEnd(err error) error {
+	var halt *sweep.HaltError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &halt):
+		return failWith(exitHalted, err)
+	case errors.Is(err, sweep.ErrStopped):
+		return failWith(exitInterrupted, errors.New("interrupted and drained; the same command goes on with it"))
+	case errors.Is(err, sweep.ErrReplay), errors.Is(err, journal.ErrDamaged):
+		return failWith(exitHalted, err)
+	default:
+		return failWith(exitFailed, err)
+	}
+}
+
+// loadPlan reads a frozen plan.
+func loadPlan(dir string) (*plan.Plan, error) {
+	p, err := plan.Load(dir)
+	return p, failWith(exitUsage, err)
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"safemode/config"
+	"safemode/engine"
+	"safemode/engine/breaker"
+	"safemode/engine/gateway"
+	"safemode/engine/journal"
+	"safemode/engine/pacer"
+	"safemode/engine/plan"
+	"safemode/engine/sweep"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+	"safemode/servicerequests/smki"
+)
+
+// loadConfig reads a configuration; what is wrong with it is wrong usage.
+func loadConfig(path string) (*config.Config, error) {
+	c, err := config.Load(path)
+	return c, failWith(exitUsage, err)
+}
+
+// engineOptions turns a configuration into an engine's options. It reads the keys
+// and certificates that the configuration names.
+func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.Logger) (engine.Options, error) {
+	o := engine.Options{
+		Plan: p, Journal: journalPath, CustodyDir: c.CustodyDir, Floor: c.CounterFloor,
+		DCC:         engine.DCC{URL: c.DCC.URL, SMKIURL: c.DCC.SMKIURL, EUI: c.DCC.EUI, Timeout: c.DCC.Timeout},
+		InboxListen: c.Inbox.Listen, InboxPath: c.Inbox.Path, OperationsListen: c.Operations.Listen,
+		Policy: policyOf(c), Limits: limitsOf(c.Limits),
+		Breaker: breaker.Options{
+			Window: c.Breaker.Window, MinSample: c.Breaker.MinSample, Ratio: c.Breaker.Ratio,
+			Pause: c.Breaker.Pause, Lease: c.Breaker.Lease,
+		},
+		InFlight: c.Limits.InFlight, PerHub: c.Limits.PerHub, Workers: c.Workers,
+		Resend: c.Resend.Wait, Resends: c.Resend.Tries,
+		Commits: journal.Options{Linger: c.Journal.Linger, BatchLimit: c.Journal.BatchLimit},
+		Version: version(), Log: log, Registry: prometheus.NewRegistry(),
+	}
+	if s := c.SimulatorClock; s != nil {
+		o.Clock = clock.Clock{Anchor: s.Anchor, Speed: s.Speed}
+	}
+	var faults []error
+	if _, err := os.Stat(c.CustodyDir); errors.Is(err, os.ErrNotExist) {
+		// Not made here: with a new folder in place of the old one, counters that
+		// were used could be used again.
+		faults = append(faults, fmt.Errorf(
+			"custody_dir: %s does not exist; name the folder of earlier sweeps of this originator, or make it if there were none", c.CustodyDir))
+	}
+	for _, id := range c.Identities {
+		folder, err := loadPKI(id.PKIDir, smki.LoadSupplier)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		o.Identities = append(o.Identities, engine.Identity{
+			EUI: id.EUI, XMLSigning: folder.Supplier.XMLSigning,
+			DigitalSigning: folder.Supplier.DigitalSigning, KeyAgreement: folder.Supplier.KeyAgreement,
+		})
+	}
+	o.DCC.Transform = loadCertificates(c.DCC.TransformCertificates, &faults)
+	o.DCC.XMLSigning = loadCertificates(c.DCC.XMLSigningCertificates, &faults)
+	o.DCC.Authorities = loadCertificates(c.DCC.Authorities, &faults)
+	if c.DCC.TLS != (config.TLS{}) {
+		var err error
+		if o.DCC.TLS, err = loadTLS(c.DCC.TLS); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return o, failWith(exitUsage, errors.Join(faults...))
+}
+
+func policyOf(c *config.Config) sweep.Policy {
+	p := c.Policy
+	return sweep.Policy{
+		ReadWait:             p.ReadWait,
+		EmergencyCreditBelow: p.EmergencyCreditBelow, ArmBalanceAtMost: p.ArmBalanceAtMost,
+		ArmFresh:     perFuel(p.ArmFreshnessElectricity, p.ArmFreshnessGas),
+		ResponseWait: perFuel(p.ResponseWaitElectricity, p.ResponseWaitGas),
+		Retry:        perFuel(p.RetryElectricity, p.RetryGas),
+		SwitchTries:  p.SwitchTries, ArmTries: p.ArmTries, GasBalanceFromProxy: p.GasBalanceFromProxy,
+	}
+}
+
+func perFuel[T any](electricity, gas T) sweep.PerFuel[T] {
+	return sweep.PerFuel[T]{Electricity: electricity, Gas: gas}
+}
+
+// limitsOf gives the pacer its limits. A region or service without one of its own
+// is bounded by the others only.
+func limitsOf(l config.Limits) pacer.Limits {
+	limits := pacer.Limits{
+		User:    pacer.Limit(l.User),
+		Region:  map[servicerequests.Region]pacer.Limit{},
+		Service: map[string]pacer.Limit{},
+	}
+	for _, service := range gateway.Services {
+		limits.Service[service.String()] = pacer.Limit{PerSecond: math.Inf(1)}
+	}
+	for name, rate := range l.Services {
+		limits.Service[name] = pacer.Limit(rate)
+	}
+	for region, rate := range l.Regions {
+		limits.Region[region] = pacer.Limit(rate)
+	}
+	return limits
+}
+
+func loadCertificates(names []string, faults *[]error) []*smki.Certificate {
+	var all []*smki.Certificate
+	for _, name := range names {
+		c, err := loadCertificate(name)
+		if err != nil {
+			*faults = append(*faults, err)
+			continue
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// loadTLS reads the files of mutual TLS.
+func loadTLS(t config.TLS) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
+	if err != nil {
+		return nil, fmt.Errorf("dcc.tls: %w", err)
+	}
+	text, err := os.ReadFile(t.Authorities)
+	if err != nil {
+		return nil, fmt.Errorf("dcc.tls.authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("dcc.tls.authorities: %s holds no certificate", t.Authorities)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, RootCAs: pool}, nil
+}

@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"safemode/engine/breaker"
+	"safemode/engine/gateway"
+	"safemode/engine/pacer"
+	"safemode/engine/sweep"
+	"safemode/servicerequests"
+)
+
+// paced gives the sweep its limits: User, region and service, taken together.
+type paced struct{ pacer *pacer.Pacer }
+
+func (p paced) Take(now time.Time, originator servicerequests.EUI, region servicerequests.Region, service gateway.Service) (bool, time.Duration, string) {
+	keys := [...]pacer.Key{pacer.User(originator), pacer.Region(region), pacer.Service(service.String())}
+	ok, wait := p.pacer.Take(now, keys[:]...)
+	if ok {
+		return true, 0, ""
+	}
+	limit := keys[0]
+	for _, k := range keys[1:] {
+		if p.pacer.Wait(now, k) > p.pacer.Wait(now, limit) {
+			limit = k
+		}
+	}
+	return false, wait, limit.Scope().String()
+}
+
+// guarded gives the sweep its circuits.
+type guarded struct{ breaker *breaker.Breaker }
+
+func (g guarded) Allow(service gateway.Service, region servicerequests.Region) (func(error), error) {
+	return g.breaker.Allow(breaker.Key{Service: service.String(), Region: region})
+}
+
+// withExclusions keeps the circuits to what says something about the service:
+// throttling and rejections are its answers, not its failures.
+func withExclusions(o breaker.Options) breaker.Options {
+	o.Excluded = func(err error) bool {
+		var throttled *gateway.ThrottledError
+		return errors.As(err, &throttled) || errors.Is(err, gateway.ErrRejected) || errors.Is(err, gateway.ErrNotPermitted)
+	}
+	return o
+}
+
+// watched shows the sweep to the console.
+type watched struct{ *sweep.Sweep }
+
+// Status returns the sweep's status as a value to encode.
+func (w watched) Status() any { return w.Sweep.Status() }
+
+// registerGates shows whether each gate is open, as of the moment of the scrape.
+func (e *Engine) registerGates(inForce func(time.Time) error) {
+	e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "safemode_gate_open", Help: "1 where a gate lets requests pass, 0 where it is closed.",
+		ConstLabels: prometheus.Labels{"gate": "direction"},
+	}, func() float64 {
+		if inForce(e.clock.Now()) != nil {
+			return 0
+		}
+		return 1
+	}))
+}

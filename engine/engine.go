@@ -1,0 +1,387 @@
+package engine
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"safemode/engine/breaker"
+	"safemode/engine/console"
+	"safemode/engine/custody"
+	"safemode/engine/directory"
+	"safemode/engine/gateway"
+	"safemode/engine/inbox"
+	"safemode/engine/journal"
+	"safemode/engine/pacer"
+	"safemode/engine/plan"
+	"safemode/engine/proof"
+	"safemode/engine/signer"
+	"safemode/engine/sweep"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+	"safemode/servicerequests/smki"
+	"safemode/servicerequests/xmldsig"
+)
+
+// Simulator is the environment in which nothing reaches a real meter.
+const Simulator = "simulator"
+
+// ErrRefused marks an engine that must not run: a plan, keys or an environment
+// that do not belong together.
+var ErrRefused = errors.New("refused")
+
+// ErrUnreachable says that the DCC does not answer before the sweep has begun.
+var ErrUnreachable = errors.New("cannot be reached")
+
+// Identity is one of the failed supplier's identities with its keys.
+type Identity struct {
+	EUI            servicerequests.EUI
+	XMLSigning     smki.SigningIdentity
+	DigitalSigning smki.SigningIdentity
+	KeyAgreement   smki.AgreementIdentity
+}
+
+// DCC says where the DCC is and whom to believe.
+type DCC struct {
+	URL, SMKIURL          string
+	EUI                   servicerequests.EUI // target of requests that no device answers
+	Timeout               time.Duration       // of one POST, in real time; 0: the gateway's default
+	TLS                   *tls.Config         // for https; nil otherwise
+	Transform, XMLSigning []*smki.Certificate
+	Authorities           []*smki.Certificate // to which all certificates must chain
+}
+
+// Options is what an engine is made of. All fields are required unless they say
+// otherwise. The meaning of what is passed through stands at its own package.
+type Options struct {
+	Plan       *plan.Plan
+	Suppressed map[servicerequests.EUI]struct{} // planned meters that must not be touched; may be nil
+	Journal    string                           // path of the journal's file
+	CustodyDir string
+	Floor      uint64 // of the originator counters; 0: milliseconds since 1970
+	Identities []Identity
+	DCC        DCC
+
+	InboxListen      string // host:port
+	InboxPath        string
+	OperationsListen string // host:port; empty: none
+
+	Clock    clock.Clock // Anchor may be zero: the journal's is used, or now
+	Policy   sweep.Policy
+	Limits   pacer.Limits
+	Breaker  breaker.Options
+	InFlight int
+	PerHub   int
+	Workers  int
+	Resend   time.Duration
+	Resends  int
+	Commits  journal.Options
+	Version  string // of the program
+
+	Log      *zap.Logger
+	Registry *prometheus.Registry
+}
+
+// Engine is one sweep with everything around it. Make it with [Open], call
+// [Engine.Run] once, and [Engine.Close] it in any case.
+type Engine struct {
+	o        Options
+	journal  *journal.Journal
+	custody  []*custody.Counters
+	gateway  *gateway.Gateway
+	devices  *directory.Directory
+	verifier *proof.Verifier
+	sweep    *sweep.Sweep
+	inbox    net.Listener
+	console  net.Listener
+	clock    clock.Clock
+	handler  http.Handler // of the inbox
+	desk     http.Handler // of the console
+}
+
+// Open makes an engine ready: it opens or begins the journal, takes the custody
+// of the counters and binds its addresses. It signs and sends nothing. Errors
+// that wrap [ErrRefused] say that this sweep must not run.
+func Open(ctx context.Context, o Options) (_ *Engine, err error) {
+	if o.Clock.Speed == 0 {
+		o.Clock.Speed = 1
+	}
+	e := &Engine{o: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.Close())
+		}
+	}()
+	if err := checkKeys(o); err != nil {
+		return nil, err
+	}
+	o.Commits.Registerer = o.Registry
+	if e.journal, err = journal.Open(o.Journal, o.Commits); err != nil {
+		return nil, err
+	}
+	if err := e.openPlan(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.wire(); err != nil {
+		return nil, err
+	}
+	return e, e.listen(ctx)
+}
+
+// checkKeys holds keys and environment together: test keys never meet the live
+// DCC, and live keys never meet a simulator.
+func checkKeys(o Options) error {
+	test := o.Plan.Environment == Simulator
+	var faults []error
+	check := func(what string, c *smki.Certificate, purpose smki.Purpose) {
+		if err := c.CheckPurpose(purpose); err != nil {
+			faults = append(faults, fmt.Errorf("%w: %s: %w", ErrRefused, what, err))
+		}
+		switch {
+		case test && !c.IsTest():
+			faults = append(faults, fmt.Errorf("%w: %s is not of a test PKI (issuer %s), and the environment is %s", ErrRefused, what, c.Issuer, Simulator))
+		case !test && c.IsTest():
+			faults = append(faults, fmt.Errorf("%w: %s is of a test PKI (issuer %s), and the environment is %s", ErrRefused, what, c.Issuer, o.Plan.Environment))
+		}
+		if len(o.DCC.Authorities) > 0 {
+			if err := c.VerifyChain(o.DCC.Authorities); err != nil {
+				faults = append(faults, fmt.Errorf("%w: %s: %w", ErrRefused, what, err))
+			}
+		}
+	}
+	for _, id := range o.Identities {
+		check(fmt.Sprintf("identity %v: XML signing certificate", id.EUI), id.XMLSigning.Certificate, smki.SignsRequests)
+		check(fmt.Sprintf("identity %v: digital signing certificate", id.EUI), id.DigitalSigning.Certificate, smki.SignsPreCommands)
+		check(fmt.Sprintf("identity %v: key agreement certificate", id.EUI), id.KeyAgreement.Certificate, smki.SupplierAgrees)
+		for _, c := range []*smki.Certificate{id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate} {
+			if c.EUI != id.EUI {
+				faults = append(faults, fmt.Errorf("%w: identity %v: a certificate belongs to %v", ErrRefused, id.EUI, c.EUI))
+			}
+		}
+	}
+	for _, c := range o.DCC.Transform {
+		check("the DCC's Transform certificate", c, smki.SignsResponses)
+	}
+	for _, c := range o.DCC.XMLSigning {
+		check("the DCC's XML signing certificate", c, smki.SignsResponses)
+	}
+	return errors.Join(faults...)
+}
+
+// wire makes the parts and folds the journal into the sweep.
+func (e *Engine) wire() error {
+	o := e.o
+	counters := map[servicerequests.EUI]sweep.Counters{}
+	identities := map[servicerequests.EUI]signer.Identity{}
+	agreement := map[servicerequests.EUI]*ecdh.PrivateKey{}
+	for _, id := range o.Identities {
+		c, err := custody.Open(o.CustodyDir, id.EUI, e.journal.ID(), custody.Options{Floor: o.Floor})
+		if err != nil {
+			return err
+		}
+		e.custody = append(e.custody, c)
+		counters[id.EUI] = c
+		agreement[id.EUI] = id.KeyAgreement.Key
+		identities[id.EUI] = signer.Identity{
+			XML: xmldsig.Signer{
+				Key: id.XMLSigning.Key, Issuer: id.XMLSigning.Certificate.Issuer, Serial: id.XMLSigning.Certificate.SerialText(),
+			},
+			PreCommand: id.DigitalSigning.Key,
+		}
+	}
+	gate, err := signer.New(signer.Options{Identities: identities})
+	if err != nil {
+		return err
+	}
+	if e.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, TLS: o.DCC.TLS, Timeout: o.DCC.Timeout, Connections: 2 * o.Workers}); err != nil {
+		return err
+	}
+	if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, Authorities: o.DCC.Authorities}); err != nil {
+		return err
+	}
+	if e.verifier, err = proof.New(proof.Options{
+		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, KeyAgreement: agreement, Devices: e.devices,
+	}); err != nil {
+		return err
+	}
+	limits, err := pacer.New(o.Limits)
+	if err != nil {
+		return err
+	}
+	circuits, err := breaker.New(withExclusions(o.Breaker))
+	if err != nil {
+		return err
+	}
+	o.Registry.MustRegister(circuits)
+	direction := &o.Plan.Direction
+	policy := o.Policy
+	policy.Strategy = sweep.Strategy(o.Plan.Strategy)
+	policy.Permits = func(s servicerequests.Service, t servicerequests.DeviceType) bool {
+		return direction.Covers(s, t) == nil
+	}
+	e.sweep = sweep.New(sweep.Options{
+		Policy: policy, Clock: e.clock, Journal: e.journal, Signer: gate, Gateway: e.gateway, Verifier: e.verifier,
+		Counters: counters, Pacer: paced{limits}, Breakers: guarded{circuits},
+		Suppressed: o.Suppressed, Gate: direction.InForce,
+		DCC: o.DCC.EUI, Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub,
+		Resend: o.Resend, Resends: o.Resends, Log: o.Log.Named("sweep"), Registerer: o.Registry,
+	})
+	e.registerGates(direction.InForce)
+	return e.wireAddresses()
+}
+
+// wireAddresses makes the handlers of inbox and console.
+func (e *Engine) wireAddresses() error {
+	in, err := inbox.New(inbox.Options{
+		Verifier: e.verifier,
+		Commit:   func(ctx context.Context, r journal.Record) error { return e.journal.Commit(ctx, r) },
+		Deliver:  e.sweep.Deliver,
+		Refused:  func(err *proof.Error) { e.sweep.Unproven(err.ID) },
+		Awaits:   e.sweep.Awaits,
+		Now:      e.clock.Now, Log: e.o.Log.Named("inbox"), Registerer: e.o.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle(e.o.InboxPath, in)
+	e.handler = mux
+	e.desk, err = console.New(console.Options{
+		Sweep: watched{e.sweep}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Log: e.o.Log.Named("console"),
+	})
+	return err
+}
+
+// listen binds the addresses.
+func (e *Engine) listen(ctx context.Context) (err error) {
+	var lc net.ListenConfig
+	if e.inbox, err = lc.Listen(ctx, "tcp", e.o.InboxListen); err != nil {
+		return fmt.Errorf("inbox.listen: %w", err)
+	}
+	if e.o.OperationsListen == "" {
+		return nil
+	}
+	if e.console, err = console.Listen(ctx, e.o.OperationsListen, false); err != nil {
+		return fmt.Errorf("operations.listen: %w", err)
+	}
+	return nil
+}
+
+// InboxURL is where the DCC must deliver to.
+func (e *Engine) InboxURL() string { return "http://" + e.inbox.Addr().String() + e.o.InboxPath }
+
+// OperationsAddr is the host:port of metrics and control; empty if there is none.
+func (e *Engine) OperationsAddr() string {
+	if e.console == nil {
+		return ""
+	}
+	return e.console.Addr().String()
+}
+
+// Clock is the clock that the sweep runs on.
+func (e *Engine) Clock() clock.Clock { return e.clock }
+
+// Status is where the sweep stands.
+func (e *Engine) Status() sweep.Status { return e.sweep.Status() }
+
+// Run carries the sweep out. When ctx ends it drains and returns
+// [sweep.ErrStopped]; a [*sweep.HaltError] says that the sweep stopped itself.
+func (e *Engine) Run(ctx context.Context) error {
+	if err := e.probe(ctx); err != nil {
+		return err
+	}
+	inboxServer := &http.Server{
+		Handler: e.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: zap.NewStdLog(e.o.Log.Named("inbox")),
+	}
+	go inboxServer.Serve(e.inbox) // ends with Shutdown
+	if e.console != nil {
+		consoleServer := &http.Server{Handler: e.desk, ReadHeaderTimeout: 10 * time.Second, ErrorLog: zap.NewStdLog(e.o.Log.Named("console"))}
+		go consoleServer.Serve(e.console) // ends with Close
+		defer consoleServer.Close()
+	}
+	// Answers that were journalled and not acted on are proven again; for that the
+	// SMKI service must be reachable, so it happens here and not in Open.
+	err := e.sweep.Replay(ctx, e.journal.Records(ctx, 1), e.verifier)
+	if err == nil {
+		err = e.sweep.Run(ctx)
+	}
+	// The inbox closes first: what it has acknowledged is durable.
+	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(err, inboxServer.Shutdown(quiet), e.end(quiet, err))
+}
+
+// end writes how the sweep ended.
+func (e *Engine) end(ctx context.Context, outcome error) error {
+	body := journal.ClosedBody{Throttled: e.sweep.Status().Throttled}
+	code := journal.ClosedFinished
+	var halt *sweep.HaltError
+	switch {
+	case e.journal.Err() != nil:
+		return nil // nothing can be written; outcome says why
+	case errors.Is(outcome, sweep.ErrStopped):
+		code, body.Reason = journal.ClosedInterrupted, outcome.Error()
+	case errors.As(outcome, &halt):
+		code, body.Reason = journal.ClosedHalted, halt.Error()
+	case outcome != nil:
+		return nil // it did not begin
+	}
+	return e.journal.Commit(ctx, journal.Record{At: e.clock.Now(), Kind: journal.Closed, Code: code, Body: journal.Encode(body)})
+}
+
+// probe says in one line if the DCC is not there, before anything is signed.
+func (e *Engine) probe(ctx context.Context) error {
+	for key, address := range map[string]string{"dcc.url": e.o.DCC.URL, "dcc.smki_url": e.o.DCC.SMKIURL} {
+		u, err := url.Parse(address)
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		host := u.Host
+		if u.Port() == "" {
+			host = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+		}
+		dialer := net.Dialer{Timeout: 5 * time.Second}
+		conn, err := dialer.DialContext(ctx, "tcp", host)
+		if err != nil {
+			return fmt.Errorf("%s %s %w: %w", key, address, ErrUnreachable, err)
+		}
+		conn.Close()
+	}
+	return nil
+}
+
+// Close gives everything back: counters with their last value, the journal with
+// what was queued. It may be called more than once.
+func (e *Engine) Close() error {
+	var faults []error
+	for _, l := range []net.Listener{e.inbox, e.console} {
+		if l != nil {
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				faults = append(faults, err)
+			}
+		}
+	}
+	if e.gateway != nil {
+		e.gateway.Close()
+	}
+	if e.devices != nil {
+		e.devices.Close()
+	}
+	for _, c := range e.custody {
+		faults = append(faults, c.Close())
+	}
+	if e.journal != nil {
+		faults = append(faults, e.journal.Close())
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"safemode/engine/journal"
+	"safemode/servicerequests/clock"
+)
+
+// openPlan begins a new journal with the plan, or holds the plan against the
+// journal that it goes on with. A beginning that was cut off is finished: the
+// plan is in the journal as a whole once there is an Opened record, and nothing
+// is sent before.
+func (e *Engine) openPlan(ctx context.Context) error {
+	known, opening, err := e.beginning(ctx)
+	if err != nil {
+		return err
+	}
+	if opening == nil {
+		e.clock = e.o.Clock
+		if e.clock.Anchor.IsZero() {
+			e.clock.Anchor = time.Now().UTC()
+		}
+		if err := e.writePlan(ctx, known); err != nil {
+			return err
+		}
+		opening = e.opening()
+		opening.SweepID = sweepID(e.o.Plan.SHA256, e.journal.ID())
+	} else {
+		if opening.ClockSpeed != e.o.Clock.Speed {
+			return fmt.Errorf("%w: %s was begun with a clock at %g times real time, the configuration says %g",
+				ErrRefused, e.o.Journal, opening.ClockSpeed, e.o.Clock.Speed)
+		}
+		e.clock = clock.Clock{Anchor: opening.ClockAnchor, Speed: opening.ClockSpeed}
+		id := opening.SweepID
+		opening = e.opening()
+		opening.SweepID = id
+	}
+	return e.journal.Commit(ctx, journal.Record{At: e.clock.Now(), Kind: journal.Opened, Body: journal.Encode(*opening)})
+}
+
+// sweepID names a sweep by what is done and where it is recorded.
+func sweepID(planSHA256, journalID string) string { return planSHA256[:12] + "-" + journalID[:8] }
+
+func (e *Engine) opening() *journal.Opening {
+	o := &journal.Opening{
+		PlanSHA256: e.o.Plan.SHA256, Environment: e.o.Plan.Environment,
+		ClockAnchor: e.clock.Anchor, ClockSpeed: e.clock.Speed,
+		CounterFloor: e.o.Floor, Version: e.o.Version,
+	}
+	for _, id := range e.o.Identities {
+		o.Originators = append(o.Originators, id.EUI)
+	}
+	return o
+}
+
+// beginning reads how a journal begins: how many records of the plan it has, and
+// its first Opened record. It refuses the journal of another plan.
+func (e *Engine) beginning(ctx context.Context) (known int, _ *journal.Opening, _ error) {
+	for rec, err := range e.journal.Records(ctx, 1) {
+		switch {
+		case err != nil:
+			return 0, nil, err
+		case rec.Kind == journal.Planned && rec.Code != e.o.Plan.SHA256:
+			return 0, nil, fmt.Errorf("%w: %s was begun with another plan (%.12s...), this one is %.12s...",
+				ErrRefused, e.o.Journal, rec.Code, e.o.Plan.SHA256)
+		case rec.Kind == journal.Opened:
+			body, err := journal.Decode[journal.Opening](rec)
+			return known, &body, err
+		}
+		known++
+	}
+	return known, nil, nil
+}
+
+// writePlan writes the plan's records from the one after the first known ones.
+func (e *Engine) writePlan(ctx context.Context, known int) error {
+	now := e.clock.Now()
+	header, err := json.Marshal(e.o.Plan.Header)
+	if err != nil {
+		return err
+	}
+	const batch = 4096
+	records := make([]journal.Record, 0, batch)
+	n := 0
+	add := func(r journal.Record) error {
+		if n++; n <= known {
+			return nil
+		}
+		r.At = now
+		if records = append(records, r); len(records) < batch {
+			return nil
+		}
+		err := e.journal.Commit(ctx, records...)
+		records = records[:0]
+		return err
+	}
+	if err := add(journal.Record{Kind: journal.Planned, Code: e.o.Plan.SHA256, Body: header}); err != nil {
+		return err
+	}
+	for _, t := range e.o.Plan.Targets {
+		body := journal.TargetBody{
+			Type: t.Type, Hub: t.Hub, MPxN: t.MPxN, Region: t.Region, Claimed: t.Claimed,
+			Priority: t.Priority, History: t.History, Originator: t.Originator,
+		}
+		if err := add(journal.Record{Kind: journal.Target, Device: t.Device, Body: journal.Encode(body)}); err != nil {
+			return err
+		}
+	}
+	for _, r := range e.o.Plan.Rejected {
+		body := journal.RejectedBody{Line: r.Line, Device: r.Device, Reason: r.Reason}
+		if err := add(journal.Record{Kind: journal.Rejected, Body: journal.Encode(body)}); err != nil {
+			return err
+		}
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	return e.journal.Commit(ctx, records...)
+}
