@@ -41,9 +41,6 @@ assumptions.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := newLogger(io.err, verbose)
 			defer log.Sync()
-			if !c.Flags().Changed("speed") {
-				flags.speed = demoSpeed(meters)
-			}
 			return demo(c.Context(), io, meters, flags, out, asJSON, log)
 		},
 	}
@@ -51,18 +48,11 @@ assumptions.`,
 	f.IntVar(&meters, "meters", 1000, "how many meters, electricity and gas together")
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of keys, meters and faults")
 	f.StringVar(&flags.faults, "faults", "calm", "fault profile: a built-in name or a YAML file")
-	f.Float64Var(&flags.speed, "speed", 0, "how many times faster than real time the clock runs (default by --meters)")
+	f.Float64Var(&flags.speed, "speed", 600, "how many times faster than real time the clock runs")
 	f.StringVar(&out, "out", "", "folder for files, journal and reports (default a new one for temporary files)")
 	f.BoolVar(&asJSON, "json", false, "print the summary as one line of JSON")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
 	return c
-}
-
-// demoSpeed is as fast as two cores can follow without the computing becoming
-// part of the meters' answering times.
-func demoSpeed(meters int) float64 {
-	const fastest, slowest = 600, 60
-	return max(slowest, min(fastest, fastest*1000/float64(max(meters, 1))))
 }
 
 func demo(ctx context.Context, io stdio, meters int, flags rehearsalFlags, out string, asJSON bool, log *zap.Logger) error {
@@ -99,7 +89,7 @@ func demo(ctx context.Context, io stdio, meters int, flags rehearsalFlags, out s
 
 // demo plans, sweeps and reports what start has prepared.
 func (r *rehearsal) demo(ctx context.Context, io stdio, asJSON bool) error {
-	conf := demoConfig()
+	conf := demoConfig(r.clock.Speed)
 	r.point(&conf)
 	p, err := makePlan(io, &conf, filepath.Join(r.dir, "direction.yaml"), filepath.Join(r.dir, "portfolio.csv"))
 	if err != nil {
@@ -119,14 +109,25 @@ func (r *rehearsal) demo(ctx context.Context, io stdio, asJSON bool) error {
 	return conclude(io, folded, r.dir, asJSON)
 }
 
-// demoConfig is the default configuration but for the waits between tries: a
-// meter that cannot be reached is given up within two hours of the demo's clock
-// instead of days.
-func demoConfig() config.Config {
+// demoConfig is the default configuration, fitted to a clock that runs fast. A meter
+// that cannot be reached is given up within two hours of the demo's clock instead
+// of days. A hiccup of the machine counts speed times, so what must be fresh or in
+// time within a minute has ten, and the pace is one that two cores can follow.
+// Silence is waited for longer than the simulated DCC tries.
+func demoConfig(speed float64) config.Config {
+	const postsPerSecond = 800 // of real time
 	c := config.Default()
 	c.Operations.Listen = "127.0.0.1:0"
 	c.Policy.RetryElectricity = []time.Duration{2 * time.Minute, 10 * time.Minute}
 	c.Policy.RetryGas = []time.Duration{35 * time.Minute}
+	c.Policy.ReadWait = 10 * time.Minute
+	c.Policy.ArmFreshnessElectricity = 10 * time.Minute
+	c.Policy.ResponseWaitElectricity = 30 * time.Minute
+	pace := config.Rate{PerSecond: postsPerSecond / speed, Burst: 10}
+	c.Limits.User = pace
+	for region := range c.Limits.Regions {
+		c.Limits.Regions[region] = pace
+	}
 	return c
 }
 

@@ -30,22 +30,28 @@ func (s *Sweep) pump() {
 		s.stop("gate closed", err)
 		return
 	}
-	s.takeIn(now)
-	s.serve(now)
+	for {
+		s.serve(now)
+		if s.halt != nil || !s.takeIn(now) {
+			return
+		}
+	}
 }
 
-// takeIn starts meters while the lanes have less waiting than the workers can
-// take, region by region in turn.
-func (s *Sweep) takeIn(now time.Time) {
+// takeIn starts the next meter in each region that has nothing waiting, and says
+// whether it started any. So what has begun always goes before what has not, and
+// reads do not grow old in a queue.
+func (s *Sweep) takeIn(now time.Time) (any bool) {
 	for region, waiting := range s.intake {
 		l := s.lanes[region]
-		for len(waiting) > 0 && l.len() < s.o.Workers && l.inFlight < s.o.InFlight {
-			m := waiting[0]
-			waiting = waiting[1:]
-			s.look(m, now)
+		if len(waiting) == 0 || l.len() > 0 || l.inFlight >= s.o.InFlight {
+			continue
 		}
-		s.intake[region] = waiting
+		s.intake[region] = waiting[1:]
+		s.look(waiting[0], now)
+		any = true
 	}
+	return any
 }
 
 // look decides what to do about a meter, and does it.
