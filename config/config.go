@@ -147,7 +147,6 @@ type Policy struct {
 	SwitchTries         int           `koanf:"switch_tries"` // of 1.6
 	ArmTries            int           `koanf:"arm_tries"`    // of 7.3
 	GasBalanceFromProxy bool          `koanf:"gas_balance_from_proxy"`
-	ArmedReread         time.Duration `koanf:"armed_reread"`
 }
 
 // Resend is how the same bytes are POSTed again after a lost reply.
@@ -196,7 +195,6 @@ func Default() Config {
 			SwitchTries:             3,
 			ArmTries:                2,
 			GasBalanceFromProxy:     true,
-			ArmedReread:             24 * time.Hour,
 		},
 		Workers: 32,
 		Resend:  Resend{Wait: 2 * time.Second, Tries: 5},

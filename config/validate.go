@@ -178,7 +178,6 @@ func (f *faults) policy(p Policy) {
 	}
 	f.atLeast("policy.switch_tries", p.SwitchTries, 1)
 	f.atLeast("policy.arm_tries", p.ArmTries, 1)
-	f.positive("policy.armed_reread", p.ArmedReread)
 }
 
 func (f *faults) columns(names []string) {

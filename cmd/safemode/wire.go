@@ -18,6 +18,7 @@ import (
 	"safemode/engine/journal"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
+	"safemode/engine/portfolio"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 	"safemode/servicerequests/clock"
@@ -51,6 +52,12 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 		o.Clock = clock.Clock{Anchor: s.Anchor, Speed: s.Speed}
 	}
 	var faults []error
+	if c.SuppressFile != "" {
+		var err error
+		if o.Suppressed, err = loadSuppressed(c.SuppressFile); err != nil {
+			faults = append(faults, err)
+		}
+	}
 	if _, err := os.Stat(c.CustodyDir); errors.Is(err, os.ErrNotExist) {
 		// Not made here: with a new folder in place of the old one, counters that
 		// were used could be used again.
@@ -127,6 +134,20 @@ func loadCertificates(names []string, faults *[]error) []*smki.Certificate {
 		all = append(all, c)
 	}
 	return all
+}
+
+// loadSuppressed reads the list of devices that must not be touched.
+func loadSuppressed(name string) (map[servicerequests.EUI]struct{}, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("suppress_file: %w", err)
+	}
+	defer f.Close()
+	suppressed, err := portfolio.ReadSuppressed(f)
+	if err != nil {
+		return nil, fmt.Errorf("suppress_file: %s: %w", name, err)
+	}
+	return suppressed, nil
 }
 
 // loadTLS reads the files of mutual TLS.
