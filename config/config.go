@@ -144,9 +144,9 @@ type Policy struct {
 	RetryElectricity        []time.Duration `koanf:"retry_electricity"`
 	RetryGas                []time.Duration `koanf:"retry_gas"`
 
-	SwitchTries         int           `koanf:"switch_tries"` // of 1.6
-	ArmTries            int           `koanf:"arm_tries"`    // of 7.3
-	GasBalanceFromProxy bool          `koanf:"gas_balance_from_proxy"`
+	SwitchTries         int  `koanf:"switch_tries"` // of 1.6
+	ArmTries            int  `koanf:"arm_tries"`    // of 7.3
+	GasBalanceFromProxy bool `koanf:"gas_balance_from_proxy"`
 }
 
 // Resend is how the same bytes are POSTed again after a lost reply.
@@ -188,7 +188,7 @@ func Default() Config {
 			EmergencyCreditBelow:    2 * servicerequests.Pound,
 			ArmFreshnessElectricity: 60 * time.Second,
 			ArmFreshnessGas:         45 * time.Minute,
-			ResponseWaitElectricity: 5 * time.Minute,
+			ResponseWaitElectricity: 15 * time.Minute,
 			ResponseWaitGas:         25 * time.Hour,
 			RetryElectricity:        []time.Duration{5 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour, 24 * time.Hour, 24 * time.Hour},
 			RetryGas:                []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour, 24 * time.Hour, 24 * time.Hour},
