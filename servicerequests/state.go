@@ -120,6 +120,20 @@ var regionNames = [...]string{"unknown", "North", "Central", "South", "4G North"
 
 func (r Region) String() string { return enumName(regionNames[:], int(r)) }
 
+// Plain returns the region that a 4G region lies in, and every other region as it
+// is.
+func (r Region) Plain() Region {
+	switch r {
+	case North4G:
+		return North
+	case Central4G:
+		return Central
+	case South4G:
+		return South
+	}
+	return r
+}
+
 // ParseRegion reads North, Central, South, 4G North, 4G Central or 4G South.
 func ParseRegion(text string) (Region, error) {
 	for r, name := range regionNames[1:] {

@@ -187,19 +187,9 @@ func checkRequest(document []byte) error {
 	if err != nil || request.SignedPreCommand == nil {
 		return err
 	}
-	m, err := gbcs.Parse(request.SignedPreCommand)
-	switch {
-	case err != nil:
-		return fmt.Errorf("Signed Pre-Command: %w", err)
-	case m.Kind != gbcs.KindSignedPreCommand:
-		return fmt.Errorf("Signed Pre-Command: it is a %v", m.Kind)
-	}
-	preCommand := request.SignedPreCommand[:len(request.SignedPreCommand)-signatureField]
-	if err := expectedAs(service, request.ID, preCommand).Match(preCommand); err != nil {
+	expected := gbcs.Expected{Service: service, Device: servicerequests.ESME, ID: request.ID}
+	if err := expected.For(request.SignedPreCommand).MatchSigned(request.SignedPreCommand); err != nil {
 		return fmt.Errorf("Signed Pre-Command: %w", err)
 	}
 	return nil
 }
-
-// signatureField is 40 and r, s of 32 bytes each, the end of a Signed Pre-Command.
-const signatureField = 1 + 64

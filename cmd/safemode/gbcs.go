@@ -164,7 +164,8 @@ used. The device type follows from the message code.`,
 			if cert.EUI != id.Originator {
 				return failWith(exitRefused, fmt.Errorf("%s belongs to %v, not to the originator %v", certFile, cert.EUI, id.Originator))
 			}
-			if err := expectedAs(service, id, preCommand).Match(preCommand); err != nil {
+			expected := gbcs.Expected{Service: service, Device: servicerequests.ESME, ID: id}
+			if err := expected.For(preCommand).Match(preCommand); err != nil {
 				return failWith(exitRefused, err)
 			}
 			signed, err := gbcs.Sign(preCommand, key)
@@ -177,16 +178,4 @@ used. The device type follows from the message code.`,
 	flags.add(c)
 	addIdentityFlags(c, &certFile, &keyFile)
 	return c
-}
-
-// expectedAs is what the service may produce for the type of device that the
-// message is for. Of a message that cannot be read, Match says why.
-func expectedAs(service servicerequests.Service, id servicerequests.RequestID, message []byte) gbcs.Expected {
-	e := gbcs.Expected{Service: service, Device: servicerequests.ESME, ID: id}
-	if m, err := gbcs.Parse(message); err == nil {
-		if u, ok := gbcs.LookupUseCase(m.Code); ok {
-			e.Device = u.Device
-		}
-	}
-	return e
 }

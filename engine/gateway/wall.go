@@ -30,7 +30,10 @@ func inspect(p Post) error {
 	case request.SignedPreCommand == nil:
 		return nil
 	}
-	if err := inspectCommand(service, request); err != nil {
+	// Without its signature the message must be, byte for byte, a Pre-Command of the
+	// service that the XML names, under the same ID.
+	expected := gbcs.Expected{Service: service, Device: servicerequests.ESME, ID: request.ID}
+	if err := expected.For(request.SignedPreCommand).MatchSigned(request.SignedPreCommand); err != nil {
 		return fmt.Errorf("%w: Signed Pre-Command: %w", ErrNotPermitted, err)
 	}
 	return nil
@@ -48,25 +51,4 @@ func serviceOf(v servicerequests.CommandVariant) Service {
 		return NonDevice
 	}
 	return 0
-}
-
-// signatureField is 40 and r, s of 32 bytes each, the end of a Signed Pre-Command.
-const signatureField = 1 + 64
-
-// inspectCommand looks inside: without its signature the message must be, byte
-// for byte, a Pre-Command of the service that the XML names under the same ID.
-func inspectCommand(service servicerequests.Service, request duis.ReceivedRequest) error {
-	m, err := gbcs.Parse(request.SignedPreCommand)
-	if err != nil {
-		return err
-	}
-	if m.Kind != gbcs.KindSignedPreCommand {
-		return fmt.Errorf("it is a %v", m.Kind)
-	}
-	useCase, ok := gbcs.LookupUseCase(m.Code)
-	if !ok {
-		return fmt.Errorf("%w: %04X", gbcs.ErrUnknownUseCase, m.Code)
-	}
-	expected := gbcs.Expected{Service: service, Device: useCase.Device, ID: request.ID}
-	return expected.Match(request.SignedPreCommand[:len(request.SignedPreCommand)-signatureField])
 }

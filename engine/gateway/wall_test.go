@@ -164,7 +164,7 @@ func TestWallHoldsBackWhatIsInsideASignedPreCommand(t *testing.T) {
 	otherID.ID.Counter++
 	emergency := esmeArm
 	emergency.Service = servicerequests.ActivateEmergencyCredit
-	unsigned := good[:len(good)-signatureField]
+	unsigned := good[:len(good)-65]
 	long := append(append([]byte{}, good...), 0)
 	for name, message := range map[string][]byte{
 		"another counter": signed(t, otherID),

@@ -99,16 +99,3 @@ func Service(name string) Key { return Key{scope: PerService, service: name} }
 
 // Scope returns the kind of the bucket.
 func (k Key) Scope() Scope { return k.scope }
-
-// plainRegion maps each 4G region to the region whose bucket it shares.
-func plainRegion(region servicerequests.Region) servicerequests.Region {
-	switch region {
-	case servicerequests.North4G:
-		return servicerequests.North
-	case servicerequests.Central4G:
-		return servicerequests.Central
-	case servicerequests.South4G:
-		return servicerequests.South
-	}
-	return region
-}

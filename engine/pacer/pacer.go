@@ -94,7 +94,7 @@ func (p *Pacer) bucket(key Key) *bucket {
 	limit, configured := p.limit(key)
 	if key.scope == PerRegion && !configured {
 		region := servicerequests.Region(key.number)
-		if plain := plainRegion(region); plain != region {
+		if plain := region.Plain(); plain != region {
 			p.buckets[key] = p.bucket(Region(plain))
 			return p.buckets[key]
 		}

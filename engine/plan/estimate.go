@@ -147,15 +147,7 @@ func (l *Limits) share(region servicerequests.Region) servicerequests.Region {
 	if _, own := l.Regions[region]; own {
 		return region
 	}
-	switch region {
-	case servicerequests.North4G:
-		return servicerequests.North
-	case servicerequests.Central4G:
-		return servicerequests.Central
-	case servicerequests.South4G:
-		return servicerequests.South
-	}
-	return region
+	return region.Plain()
 }
 
 func (l *Limits) forecast(e Estimate) (list []Forecast) {

@@ -14,9 +14,6 @@ import (
 // says, or not permitted.
 var errForbidden = errors.New("forbidden")
 
-// signatureField is 40 and r, s of 32 bytes each, the end of a Signed Pre-Command.
-const signatureField = 1 + 64
-
 // inspect holds the bytes of a signed request or command against the permitted
 // set. It believes neither the record's columns nor the wall at the socket:
 // their work is what it checks.
@@ -36,14 +33,6 @@ func inspect(rec journal.Record) error {
 	case sent.SignedPreCommand == nil:
 		return nil
 	}
-	command, err := gbcs.Parse(sent.SignedPreCommand)
-	if err != nil {
-		return err
-	}
-	useCase, known := gbcs.LookupUseCase(command.Code)
-	if !known || command.Kind != gbcs.KindSignedPreCommand {
-		return fmt.Errorf("%w: a %v with message code %04X", errForbidden, command.Kind, command.Code)
-	}
-	expected := gbcs.Expected{Service: service, Device: useCase.Device, ID: sent.ID}
-	return expected.Match(sent.SignedPreCommand[:len(sent.SignedPreCommand)-signatureField])
+	expected := gbcs.Expected{Service: service, Device: servicerequests.ESME, ID: sent.ID}
+	return expected.For(sent.SignedPreCommand).MatchSigned(sent.SignedPreCommand)
 }

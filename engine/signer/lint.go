@@ -8,20 +8,10 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// signatureField is 40 and r, s of 32 bytes each, the end of a Signed Pre-Command.
-const signatureField = 1 + 64
-
 // lintMessage reads a Signed Pre-Command again: a message of that kind which,
 // without its signature, is what was asked for.
 func lintMessage(e gbcs.Expected, message []byte) error {
-	m, err := gbcs.Parse(message)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w: %s: %w", ErrLint, e.ID, err)
-	case m.Kind != gbcs.KindSignedPreCommand:
-		return fmt.Errorf("%w: %s: it is a %v", ErrLint, e.ID, m.Kind)
-	}
-	if err := e.Match(message[:len(message)-signatureField]); err != nil {
+	if err := e.MatchSigned(message); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrLint, e.ID, err)
 	}
 	return nil

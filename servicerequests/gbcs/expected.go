@@ -101,6 +101,35 @@ func (e Expected) Match(preCommand []byte) error {
 	return explain(&u, bytes.Clone(want), preCommand) // the clone lets want stay on the stack
 }
 
+// signatureField is the length of 40 and r, s of 32 bytes each, the end of a Signed
+// Pre-Command.
+const signatureField = 1 + signatureLength
+
+// MatchSigned says whether signed is a Signed Pre-Command that, without its
+// signature, is what [Expected.Match] accepts. The signature itself is not proven.
+func (e Expected) MatchSigned(signed []byte) error {
+	m, err := Parse(signed)
+	if err != nil {
+		return &MismatchError{Field: "message", Want: "a Signed Pre-Command", Got: "something else", Err: err}
+	}
+	if m.Kind != KindSignedPreCommand {
+		return &MismatchError{Field: "kind", Want: KindSignedPreCommand.String(), Got: m.Kind.String()}
+	}
+	return e.Match(signed[:len(signed)-signatureField])
+}
+
+// For returns e for the kind of device that the message's code belongs to. It is
+// for whoever checks a message without knowing the device; a message that cannot
+// be read, or has a code that is not known, leaves e as it is.
+func (e Expected) For(message []byte) Expected {
+	if m, err := Parse(message); err == nil {
+		if u, ok := LookupUseCase(m.Code); ok {
+			e.Device = u.Device
+		}
+	}
+	return e
+}
+
 // appendForm appends the Pre-Command of one form, with the issuer event id that
 // got has.
 func (e Expected) appendForm(b, payload []byte, u *UseCase, t *template, tail string, got []byte) []byte {
