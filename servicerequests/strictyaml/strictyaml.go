@@ -149,7 +149,7 @@ func dotted(name string) string {
 
 // leaves takes joined errors apart.
 func leaves(err error) []error {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // it unwraps by itself, every branch
 	case nil:
 		return nil
 	case *mapstructure.DecodeError, *Fault:

@@ -90,11 +90,9 @@ func dereference(name string) rune {
 	case "apos":
 		return '\''
 	}
-	digits, base := "", 10
+	digits, base := strings.TrimPrefix(name, "#"), 10
 	if hex, found := strings.CutPrefix(name, "#x"); found {
 		digits, base = hex, 16
-	} else {
-		digits, _ = strings.CutPrefix(name, "#")
 	}
 	// ParseUint takes neither a sign nor, with a base, an underscore.
 	code, err := strconv.ParseUint(digits, base, 21)
