@@ -1,6 +1,7 @@
 package devicesim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +16,7 @@ var ErrNotLoopback = errors.New("control address is not loopback")
 
 // listen binds the three addresses.
 func (s *Simulator) listen(o Options) error {
+	var binder net.ListenConfig
 	for i, service := range []struct {
 		address string
 		handler http.Handler
@@ -26,7 +28,7 @@ func (s *Simulator) listen(o Options) error {
 		if service.address == "" {
 			service.address = "127.0.0.1:0"
 		}
-		listener, err := net.Listen("tcp", service.address)
+		listener, err := binder.Listen(context.Background(), "tcp", service.address)
 		if err != nil {
 			return errors.Join(fmt.Errorf("listen: %w", err), s.Close())
 		}

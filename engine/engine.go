@@ -303,10 +303,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		Handler: e.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: zap.NewStdLog(e.o.Log.Named("inbox")),
 	}
-	go inboxServer.Serve(e.inbox) // ends with Shutdown
+	go e.serve(inboxServer, e.inbox) // ends with Shutdown
 	if e.console != nil {
 		consoleServer := &http.Server{Handler: e.desk, ReadHeaderTimeout: 10 * time.Second, ErrorLog: zap.NewStdLog(e.o.Log.Named("console"))}
-		go consoleServer.Serve(e.console) // ends with Close
+		go e.serve(consoleServer, e.console) // ends with Close
 		defer consoleServer.Close()
 	}
 	// Answers that were journalled and not acted on are proven again; for that the
@@ -321,20 +321,29 @@ func (e *Engine) Run(ctx context.Context) error {
 	return errors.Join(err, inboxServer.Shutdown(quiet), e.end(quiet, err))
 }
 
+// serve answers at one address until its server is ended.
+func (e *Engine) serve(s *http.Server, l net.Listener) {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		e.o.Log.Error("an address answers no more", zap.Stringer("address", l.Addr()), zap.Error(err))
+	}
+}
+
 // end writes how the sweep ended.
 func (e *Engine) end(ctx context.Context, outcome error) error {
 	body := journal.ClosedBody{Throttled: e.sweep.Status().Throttled}
 	code := journal.ClosedFinished
 	var halt *sweep.HaltError
+	begun := true
 	switch {
-	case e.journal.Err() != nil:
-		return nil // nothing can be written; outcome says why
 	case errors.Is(outcome, sweep.ErrStopped):
 		code, body.Reason = journal.ClosedInterrupted, outcome.Error()
 	case errors.As(outcome, &halt):
 		code, body.Reason = journal.ClosedHalted, halt.Error()
 	case outcome != nil:
-		return nil // it did not begin
+		begun = false
+	}
+	if writable := e.journal.Err() == nil; !begun || !writable {
+		return nil // outcome says why
 	}
 	return e.journal.Commit(ctx, journal.Record{At: e.clock.Now(), Kind: journal.Closed, Code: code, Body: journal.Encode(body)})
 }
@@ -355,7 +364,7 @@ func (e *Engine) probe(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s %s %w: %w", key, address, ErrUnreachable, err)
 		}
-		conn.Close()
+		_ = conn.Close() // nothing was sent on it
 	}
 	return nil
 }

@@ -349,8 +349,10 @@ func TestSignedPreCommandMustBeWhatTransformGave(t *testing.T) {
 		t.Fatalf("transform: status %d", status)
 	}
 	send := func(payload string) servicerequests.ResponseCode {
-		return b.unsigned(serviceS, b.sign(message{id: id, variant: 5, srv: "7.3",
-			body: "<sr:SignedPreCommand><sr:GBCSPayload>" + payload + "</sr:GBCSPayload></sr:SignedPreCommand>"})).Code
+		return b.unsigned(serviceS, b.sign(message{
+			id: id, variant: 5, srv: "7.3",
+			body: "<sr:SignedPreCommand><sr:GBCSPayload>" + payload + "</sr:GBCSPayload></sr:SignedPreCommand>",
+		})).Code
 	}
 	if code := send(b.signedPreCommand(servicerequests.SwitchToCredit, id)); code != servicerequests.OutOfOrder {
 		t.Errorf("another command: %s, want E100", code)

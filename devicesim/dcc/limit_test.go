@@ -15,12 +15,14 @@ func TestGate(t *testing.T) {
 	}{
 		{"no limit", Limit{}, []time.Duration{0, 0, 0}, []time.Duration{0, 0, 0}},
 		{
-			"one at a time", Limit{PerSecond: 10, Burst: 1},
+			"one at a time",
+			Limit{PerSecond: 10, Burst: 1},
 			[]time.Duration{0, 0, 50 * time.Millisecond, 100 * time.Millisecond, 150 * time.Millisecond},
 			[]time.Duration{0, 100 * time.Millisecond, 50 * time.Millisecond, 0, 50 * time.Millisecond},
 		},
 		{
-			"burst, and an idle second saves up no more than it", Limit{PerSecond: 10, Burst: 2},
+			"burst, and an idle second saves up no more than it",
+			Limit{PerSecond: 10, Burst: 2},
 			[]time.Duration{0, 0, 0, 10 * time.Second, 10 * time.Second, 10 * time.Second},
 			[]time.Duration{0, 0, 100 * time.Millisecond, 0, 0, 100 * time.Millisecond},
 		},

@@ -61,8 +61,12 @@ var regionShares = [...]struct {
 	region servicerequests.Region
 	homes  int
 }{
-	{servicerequests.North, 7}, {servicerequests.Central, 6}, {servicerequests.South, 6},
-	{servicerequests.North4G, 2}, {servicerequests.Central4G, 2}, {servicerequests.South4G, 2},
+	{servicerequests.North, 7},
+	{servicerequests.Central, 6},
+	{servicerequests.South, 6},
+	{servicerequests.North4G, 2},
+	{servicerequests.Central4G, 2},
+	{servicerequests.South4G, 2},
 }
 
 // Generate makes a fleet. What a meter is like follows from the seed and its

@@ -89,5 +89,5 @@ var codes = map[form]uint16{
 // seconds is an instant as ZigBee has it: seconds since 2000, UTC.
 func seconds(t time.Time) uint32 {
 	epoch := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	return uint32(min(max(t.Unix()-epoch.Unix(), 0), math.MaxUint32-1)) //nolint:gosec // held in range; MaxUint32 would cancel
+	return uint32(min(max(t.Unix()-epoch.Unix(), 0), math.MaxUint32-1)) // held in range; MaxUint32 would cancel
 }

@@ -36,16 +36,21 @@ func TestPreCommandsAreTheVectors(t *testing.T) {
 		command forbidden.Command
 	}{
 		{"ECS42_7.1_SUCCESS_PRECOMMAND", forbidden.Command{
-			Kind: forbidden.Enable, Device: servicerequests.ESME, ID: request(esme, 1000)}},
+			Kind: forbidden.Enable, Device: servicerequests.ESME, ID: request(esme, 1000),
+		}},
 		{"ECS43_7.2_SUCCESS_PRECOMMAND", forbidden.Command{
-			Kind: forbidden.Disable, Device: servicerequests.ESME, ID: request(esme, 1000)}},
+			Kind: forbidden.Disable, Device: servicerequests.ESME, ID: request(esme, 1000),
+		}},
 		{"GCS32_7.2_SUCCESS_PRECOMMAND", forbidden.Command{
-			Kind: forbidden.Disable, Device: servicerequests.GSME, ID: request(gsme, 1000)}},
+			Kind: forbidden.Disable, Device: servicerequests.GSME, ID: request(gsme, 1000),
+		}},
 		{"ECS03_1.6_IMMEDIATE_SINGLE_SUCCESS_PRECOMMAND", forbidden.Command{
 			Kind: forbidden.ToPrepayment, Device: servicerequests.ESME, ID: request(esme, 1010),
-			Prepayment: forbidden.Prepayment{SuspendDebtDisabled: true, SuspendDebtEmergency: true, DisablementThreshold: 556677}}},
+			Prepayment: forbidden.Prepayment{SuspendDebtDisabled: true, SuspendDebtEmergency: true, DisablementThreshold: 556677},
+		}},
 		{"GCS03_1.6_IMMEDIATE_SUCCESS_PRECOMMAND", forbidden.Command{
-			Kind: forbidden.ToPrepayment, Device: servicerequests.GSME}},
+			Kind: forbidden.ToPrepayment, Device: servicerequests.GSME,
+		}},
 	}
 	for _, test := range tests {
 		t.Run(test.vector, func(t *testing.T) {

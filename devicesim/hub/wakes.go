@@ -30,7 +30,7 @@ func (w Wakes) Next(device servicerequests.EUI, now time.Time) time.Time {
 // Last returns when a gas meter woke last, now included.
 func (w Wakes) Last(device servicerequests.EUI, now time.Time) time.Time {
 	interval := w.interval()
-	phase := int64(draw(w.Seed, device) % uint64(interval)) //nolint:gosec // under interval
+	phase := int64(draw(w.Seed, device) % uint64(interval)) // under interval
 	since := time.Duration(now.UnixNano()-phase) % interval
 	if since < 0 {
 		since += interval

@@ -136,7 +136,8 @@ func TestSearchAndRetrieve(t *testing.T) {
 		{
 			"authority", "CertificateSubjectName", deviceCA.CommonName,
 			[]result{{deviceCA.SerialText(), "I", "CS", ""}},
-			[]*smki.Certificate{deviceCA}, "<CertificateSubjectName>" + deviceCA.CommonName,
+			[]*smki.Certificate{deviceCA},
+			"<CertificateSubjectName>" + deviceCA.CommonName,
 		},
 	}
 	for _, test := range tests {

@@ -67,7 +67,7 @@ func Open(directory string, originator servicerequests.EUI, owner string, o Opti
 	defer func() {
 		if err != nil {
 			if c.lock != nil {
-				c.lock.Close()
+				err = errors.Join(err, c.lock.Close())
 			}
 			err = fmt.Errorf("custody %s: %w", path, err)
 		}
@@ -195,11 +195,10 @@ func lockFile(path string) (*os.File, error) {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, ErrInUse
+			return nil, errors.Join(ErrInUse, f.Close())
 		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	return f, nil
 }

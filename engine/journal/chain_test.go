@@ -135,6 +135,9 @@ func TestChainEncoding(t *testing.T) {
 		}
 		sum = sha256.Sum256(append(sum[:], encoded...))
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	if sum != tip.Hash || tip.Seq != 2 {
 		t.Errorf("hash %x, the tip is %d %x", sum, tip.Seq, tip.Hash)
 	}

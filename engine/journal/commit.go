@@ -33,10 +33,10 @@ func (j *Journal) Commit(ctx context.Context, records ...Record) error {
 // shows in Err, in Failed and in every later Commit.
 func (j *Journal) Append(records ...Record) {
 	if err := checkAll(records); err != nil {
-		j.fail(err)
+		_ = j.fail(err) // shows in Err
 		return
 	}
-	j.enqueue(context.Background(), records) // its only error is that of Err
+	_, _ = j.enqueue(context.Background(), records) // its only error is that of Err
 }
 
 func checkAll(records []Record) error {

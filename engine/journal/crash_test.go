@@ -105,7 +105,7 @@ func commitUntilFull(j *journal.Journal) error {
 		return errors.New("Err says nothing")
 	}
 	j.Append(sent(1))
-	if err := j.Commit(context.Background(), sent(2)); err != failure {
+	if err := j.Commit(context.Background(), sent(2)); !errors.Is(err, failure) {
 		return fmt.Errorf("a Commit after the failure: %w", err)
 	}
 	if err := j.Close(); !errors.Is(err, failure) {

@@ -99,8 +99,7 @@ func Open(path string, o Options) (_ *Journal, err error) {
 	}
 	defer func() {
 		if err != nil {
-			j.release()
-			err = fmt.Errorf("journal %s: %w", path, err)
+			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release()))
 		}
 	}()
 	if j.lock, err = lockFile(path + ".lock"); err != nil {
@@ -125,8 +124,7 @@ func OpenReadOnly(path string) (_ *Journal, err error) {
 	j := &Journal{path: path, failed: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			j.release()
-			err = fmt.Errorf("journal %s: %w", path, err)
+			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release()))
 		}
 	}()
 	if _, err = os.Stat(path); err != nil {
@@ -241,11 +239,10 @@ func lockFile(path string) (*os.File, error) {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, ErrInUse
+			return nil, errors.Join(ErrInUse, f.Close())
 		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	return f, nil
 }

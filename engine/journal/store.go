@@ -68,7 +68,7 @@ func openWriter(path string) (_ *writer, err error) {
 	w := &writer{db: db}
 	defer func() {
 		if err != nil {
-			w.close()
+			err = errors.Join(err, w.close())
 		}
 	}()
 	ctx := context.Background()
@@ -116,7 +116,7 @@ func openWriter(path string) (_ *writer, err error) {
 		"COMMIT":                                            &w.commit,
 		"ROLLBACK":                                          &w.undo,
 	} {
-		if *stmt, err = w.conn.PrepareContext(ctx, text); err != nil {
+		if *stmt, err = w.conn.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // they close with the database
 			return nil, sqliteError(err)
 		}
 	}
@@ -187,7 +187,7 @@ func (w *writer) write(tip Tip, records []Record) (Tip, error) {
 	}
 	if err != nil {
 		// SQLite may have rolled back by itself; then this finds nothing to do.
-		w.undo.ExecContext(ctx)
+		_, _ = w.undo.ExecContext(ctx)
 		return tip, sqliteError(err)
 	}
 	return next, nil
@@ -216,13 +216,14 @@ func (w *writer) insertAll(ctx context.Context, tip Tip, records []Record) (Tip,
 
 // close leaves one plain file behind, unless somebody is reading it.
 func (w *writer) close() error {
+	var err error
 	if w.conn != nil {
 		// Fails while another process reads; the file is then whole together
 		// with its WAL.
-		w.conn.ExecContext(context.Background(), "PRAGMA journal_mode = DELETE")
-		w.conn.Close()
+		_, _ = w.conn.ExecContext(context.Background(), "PRAGMA journal_mode = DELETE")
+		err = w.conn.Close()
 	}
-	return w.db.Close()
+	return errors.Join(err, w.db.Close())
 }
 
 // openReader opens the connections that read.

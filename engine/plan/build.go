@@ -94,15 +94,17 @@ func arrange(targets []Target) {
 	}
 	var homes []home
 	turns := map[queue]int{}
-	for first, end := 0, 0; first < len(targets); first = end {
+	for first := 0; first < len(targets); {
 		h := home{hub: targets[first].Hub, priority: targets[first].Priority, region: targets[first].Region}
-		for end = first; end < len(targets) && targets[end].Hub == h.hub; end++ {
+		end := first
+		for ; end < len(targets) && targets[end].Hub == h.hub; end++ {
 			h.priority = min(h.priority, targets[end].Priority)
 		}
 		q := queue{h.priority, h.region}
 		h.turn, h.targets = turns[q], slices.Clone(targets[first:end])
 		turns[q]++
 		homes = append(homes, h)
+		first = end
 	}
 	slices.SortFunc(homes, func(a, b home) int {
 		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.turn, b.turn), cmp.Compare(a.region, b.region))

@@ -326,7 +326,7 @@ func TestSteps(t *testing.T) {
 		{plan.EmergencyCredit, servicerequests.Prepayment, nil, "[7.4 6.2.9 4.18 2.5 7.4 6.2.9]"},
 	} {
 		header.Strategy = c.strategy
-		got := fmt.Sprint(header.Steps(&plan.Target{Type: unknown.Type, Claimed: c.claimed, History: c.history}))
+		got := fmt.Sprintf("%v", header.Steps(&plan.Target{Type: unknown.Type, Claimed: c.claimed, History: c.history}))
 		if got != c.want {
 			t.Errorf("%s, %v, %v: %s, want %s", c.strategy, c.claimed, c.history, got, c.want)
 		}

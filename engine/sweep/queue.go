@@ -70,11 +70,13 @@ func (a agenda) Swap(i, j int) {
 	a[i], a[j] = a[j], a[i]
 	a[i].position, a[j].position = i, j
 }
+
 func (a *agenda) Push(x any) {
 	m := x.(*meter)
 	m.position = len(*a)
 	*a = append(*a, m)
 }
+
 func (a *agenda) Pop() any {
 	old := *a
 	m := old[len(old)-1]

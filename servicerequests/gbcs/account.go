@@ -41,9 +41,21 @@ const (
 // the test data: ten that are always there, three for SuspendDebtEmergency, two
 // for the twin element.
 var accountPairs = [longestAccount][2]byte{
-	{0, 0}, {0, 4}, {0, 1}, {0, 2}, {0, 3}, {1, 3}, {1, 0}, {1, 4}, {1, 1}, {1, 2},
-	{2, 4}, {2, 1}, {2, 2},
-	{0, 5}, {1, 5},
+	{0, 0},
+	{0, 4},
+	{0, 1},
+	{0, 2},
+	{0, 3},
+	{1, 3},
+	{1, 0},
+	{1, 4},
+	{1, 1},
+	{1, 2},
+	{2, 4},
+	{2, 1},
+	{2, 2},
+	{0, 5},
+	{1, 5},
 }
 
 // readAccountConfiguration accepts exactly the sets of pairs that the

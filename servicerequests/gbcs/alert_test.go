@@ -17,16 +17,26 @@ func TestAlertVectors(t *testing.T) {
 	dated := time.Date(2030, 1, 15, 9, 0, 0, 0, time.UTC)
 	account := [6]byte{0, 1, 19, 0, 0, 255}
 	want := map[string]gbcs.Alert{
-		"ECS02_1.6_8F66_FUTURE_DATED_TWIN_SUCCESS_ALERT_PAYMENT_MODE": {Code: 0x8F66, At: dated,
-			FutureDated: &gbcs.FutureDated{Code: 0x1A, Counter: 1005, Class: 111, OBIS: account, Attribute: 13}},
-		"ECS03_1.6_8F66_FUTURE_DATED_TWIN_SUCCESS_ALERT_PAYMENT_MODE": {Code: 0x8F66, At: dated,
-			FutureDated: &gbcs.FutureDated{Code: 0x1B, Counter: 1011, Class: 111, OBIS: account, Attribute: 13}},
-		"ECS03_1.6_8F66_FUTURE_DATED_TWIN_SUCCESS_ALERT_DISABLEMENT_THRESHOLD": {Code: 0x8F66, At: dated,
-			FutureDated: &gbcs.FutureDated{Code: 0x1B, Counter: 1011, Class: 9000, OBIS: [6]byte{0, 0, 94, 44, 128, 22}, Attribute: 6}},
-		"GCS02_1.6_8F66_FUTURE_DATED_SUCCESS_ALERT_CHANGE_PAYMENT_MODE": {Code: 0x8F66, Gas: true, At: dated,
-			FutureDated: &gbcs.FutureDated{Code: 0x6C, Counter: 1001, Cluster: 0x0705, FrameControl: 1, Command: 6}},
-		"GCS03_1.6_8F66_FUTURE_DATED_SUCCESS_ALERT_CHANGE_PAYMENT_MODE": {Code: 0x8F66, Gas: true, At: dated.Add(-9 * time.Hour),
-			FutureDated: &gbcs.FutureDated{Code: 0x6D, Counter: 1005, Cluster: 0x0705, FrameControl: 1, Command: 6}},
+		"ECS02_1.6_8F66_FUTURE_DATED_TWIN_SUCCESS_ALERT_PAYMENT_MODE": {
+			Code: 0x8F66, At: dated,
+			FutureDated: &gbcs.FutureDated{Code: 0x1A, Counter: 1005, Class: 111, OBIS: account, Attribute: 13},
+		},
+		"ECS03_1.6_8F66_FUTURE_DATED_TWIN_SUCCESS_ALERT_PAYMENT_MODE": {
+			Code: 0x8F66, At: dated,
+			FutureDated: &gbcs.FutureDated{Code: 0x1B, Counter: 1011, Class: 111, OBIS: account, Attribute: 13},
+		},
+		"ECS03_1.6_8F66_FUTURE_DATED_TWIN_SUCCESS_ALERT_DISABLEMENT_THRESHOLD": {
+			Code: 0x8F66, At: dated,
+			FutureDated: &gbcs.FutureDated{Code: 0x1B, Counter: 1011, Class: 9000, OBIS: [6]byte{0, 0, 94, 44, 128, 22}, Attribute: 6},
+		},
+		"GCS02_1.6_8F66_FUTURE_DATED_SUCCESS_ALERT_CHANGE_PAYMENT_MODE": {
+			Code: 0x8F66, Gas: true, At: dated,
+			FutureDated: &gbcs.FutureDated{Code: 0x6C, Counter: 1001, Cluster: 0x0705, FrameControl: 1, Command: 6},
+		},
+		"GCS03_1.6_8F66_FUTURE_DATED_SUCCESS_ALERT_CHANGE_PAYMENT_MODE": {
+			Code: 0x8F66, Gas: true, At: dated.Add(-9 * time.Hour),
+			FutureDated: &gbcs.FutureDated{Code: 0x6D, Counter: 1005, Cluster: 0x0705, FrameControl: 1, Command: 6},
+		},
 		"GCA-DLMS_NA_8F30_ALERT":    {Code: 0x8F30, At: vectorTime},
 		"GCA-ZigBee_NA_8F30_ALERT":  {Code: 0x8F30, Gas: true, At: vectorTime},
 		"GNCA-DLMS_NA_810E_ALERT":   {Code: 0x810E, At: vectorTime},

@@ -102,7 +102,10 @@ func TestDecodeCommandTimes(t *testing.T) {
 	if c, err := with(never, never); err != nil || c.When != gbcs.Cancel {
 		t.Errorf("never: %+v, %v", c, err)
 	}
-	for _, bad := range [][2]string{{now, never}, {dated, now}, {"07ee020fff090000008000ff", dated},
+	for _, bad := range [][2]string{
+		{now, never},
+		{dated, now},
+		{"07ee020fff090000008000ff", dated},
 		{"07ee021fff090000008000ff", "07ee021fff090000008000ff"}, // 31 February
 		{"07ee010fff180000008000ff", "07ee010fff180000008000ff"}, // 24 o'clock
 		{"07ee010fff0900000080003c", "07ee010fff0900000080003c"}, // 3C: a clock status that never occurs here

@@ -77,7 +77,8 @@ func appendProtection(b []byte, h Header) []byte {
 // with header h, an ECS19 or GCS14. key is [EncryptionKey] for h.
 func SealPrepayValues(h Header, key [16]byte, v PrepayValues) ([]byte, error) {
 	amounts := [...]servicerequests.Millipence{
-		v.MeterBalance, v.EmergencyCreditBalance, v.AccumulatedDebt, v.TimeDebt[0], v.TimeDebt[1], v.PaymentDebt}
+		v.MeterBalance, v.EmergencyCreditBalance, v.AccumulatedDebt, v.TimeDebt[0], v.TimeDebt[1], v.PaymentDebt,
+	}
 	for _, a := range amounts {
 		if int64(a) != int64(int32(a)) {
 			return nil, fmt.Errorf("prepay values: %s does not fit 32 bits", a)
@@ -122,7 +123,8 @@ func OpenPrepayValues(h Header, key [16]byte, ciphertext []byte) (PrepayValues, 
 	case codeECS19:
 		r.expect("\x02\x01\x02\x06", "values")
 		for _, amount := range [...]*servicerequests.Millipence{
-			&v.MeterBalance, &v.EmergencyCreditBalance, &v.AccumulatedDebt, &v.TimeDebt[0], &v.TimeDebt[1], &v.PaymentDebt} {
+			&v.MeterBalance, &v.EmergencyCreditBalance, &v.AccumulatedDebt, &v.TimeDebt[0], &v.TimeDebt[1], &v.PaymentDebt,
+		} {
 			*amount = r.doubleLong("amount")
 		}
 	case codeGCS14:

@@ -157,8 +157,11 @@ func TestResponseErrors(t *testing.T) {
 		{"GCS21j", 0x00BF, "01090101070500060800010000c0", []byte{0xC0}, gbcs.Response{}},
 		{"GCS60", 0x008D, "0109020007020006080001000ac0" + "010705000508010bff01", []byte{0xC0, 1}, gbcs.Response{}},
 		{"GCS60a", 0x012A, "0109020007020006080001000ac0" + "010705000508010bff01", []byte{0xC0, 1}, gbcs.Response{}},
-		{"GCS60 second", 0x008D, "010902000702000b080001000a0023e0673500" + "01070500060801010100c0", []byte{0, 0xC0},
-			gbcs.Response{HasCreditModeBalance: true, CreditModeBalance: 3500000}},
+		{
+			"GCS60 second", 0x008D, "010902000702000b080001000a0023e0673500" + "01070500060801010100c0",
+			[]byte{0, 0xC0},
+			gbcs.Response{HasCreditModeBalance: true, CreditModeBalance: 3500000},
+		},
 		{"GCS14", 0x0075, "0109020007000009" + "0800011706c01606c0" + "010705000508010bff01", []byte{0xC0, 0xC0, 1}, gbcs.Response{}},
 	} {
 		m, got, err := decodePayload(t, c.code, c.payload)
@@ -265,9 +268,15 @@ func TestResponseRoundTrip(t *testing.T) {
 		code uint16
 		resp gbcs.Response
 	}{
-		{0x0052, gbcs.Response{}}, {0x0082, gbcs.Response{}}, {0x00BE, gbcs.Response{}}, {0x00BF, gbcs.Response{}},
-		{0x0069, gbcs.Response{Balance: 1 << 31}}, {0x008D, gbcs.Response{CreditModeBalance: -1}},
-		{0x0085, gbcs.Response{Supply: servicerequests.Enabled}}, {0x002D, gbcs.Response{}}, {0x0075, gbcs.Response{}},
+		{0x0052, gbcs.Response{}},
+		{0x0082, gbcs.Response{}},
+		{0x00BE, gbcs.Response{}},
+		{0x00BF, gbcs.Response{}},
+		{0x0069, gbcs.Response{Balance: 1 << 31}},
+		{0x008D, gbcs.Response{CreditModeBalance: -1}},
+		{0x0085, gbcs.Response{Supply: servicerequests.Enabled}},
+		{0x002D, gbcs.Response{}},
+		{0x0075, gbcs.Response{}},
 		{0x0051, gbcs.Response{Results: []byte{0, 0}}},
 		{0x008D, gbcs.Response{Results: []byte{0xC0, 0}}},
 	} {
@@ -353,10 +362,14 @@ func TestPrepaymentConfigurationErrors(t *testing.T) {
 func TestPrepayValues(t *testing.T) {
 	ring := loadKeys(t)
 	want := map[string]gbcs.PrepayValues{
-		"ECS19": {MeterBalance: 250000, EmergencyCreditBalance: 95000, AccumulatedDebt: 187000,
-			TimeDebt: [2]servicerequests.Millipence{203000, 243000}, PaymentDebt: 46000},
-		"GCS14": {MeterBalance: 2500000, EmergencyCreditBalance: 500000, AccumulatedDebt: 2500000,
-			TimeDebt: [2]servicerequests.Millipence{5000, 5000}, PaymentDebt: 5000},
+		"ECS19": {
+			MeterBalance: 250000, EmergencyCreditBalance: 95000, AccumulatedDebt: 187000,
+			TimeDebt: [2]servicerequests.Millipence{203000, 243000}, PaymentDebt: 46000,
+		},
+		"GCS14": {
+			MeterBalance: 2500000, EmergencyCreditBalance: 500000, AccumulatedDebt: 2500000,
+			TimeDebt: [2]servicerequests.Millipence{5000, 5000}, PaymentDebt: 5000,
+		},
 	}
 	opened := 0
 	for _, v := range ofKind(t, "response", 27) {

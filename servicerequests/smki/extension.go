@@ -1,7 +1,7 @@
 package smki
 
 import (
-	"crypto/sha1" //nolint:gosec // RFC 5280's key identifier; nothing rests on it
+	"crypto/sha1" // RFC 5280's key identifier; nothing rests on it
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/binary"
@@ -176,7 +176,7 @@ func unmarshal(der []byte, into any) error {
 // keyID is RFC 5280's second method (4.2.1.2) over the octets of the public
 // point: 0100 and the low 60 bits of the SHA-1.
 func keyID(point []byte) []byte {
-	sum := sha1.Sum(point) //nolint:gosec // as above
+	sum := sha1.Sum(point)
 	id := sum[len(sum)-8:]
 	id[0] = id[0]&0x0F | 0x40
 	return id
