@@ -212,7 +212,7 @@ func TestGBCSSignRefusesVectorsWithOneBitFlipped(t *testing.T) {
 				changed[bit/8] ^= 1 << (bit % 8)
 				a := askFor(m, p)
 				a.message = hex.EncodeToString(changed)
-				// Provider id, 4 bytes, ends before payload byte 15 (gbcs.md 4).
+				// Provider id, 4 bytes, ends before payload byte 15 (GBCS use cases GCS02 and GCS39).
 				clock := bit/8 - m.Parsed.PayloadOffset - 15
 				if (m.UseCase == "GCS02" || m.UseCase == "GCS39") && 0 <= clock && clock < 4 {
 					must(t, "", a.args()...)

@@ -12,7 +12,7 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// pkiLayout is the PKI folder of the product's interface; the test approvers' names
+// pkiLayout is the PKI folder that every command takes; the test approvers' names
 // are free.
 var pkiLayout = []string{
 	"supplier/xml-signing", "supplier/digital-signing", "supplier/key-agreement",

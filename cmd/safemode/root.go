@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -16,7 +18,7 @@ type stdio struct {
 	out, err io.Writer
 }
 
-// Exit codes, as the product's interface has them.
+// Exit codes. Scripts hold on to them.
 const (
 	exitDone        = 0
 	exitFailed      = 1
@@ -61,9 +63,25 @@ func run(ctx context.Context, args []string, io stdio) int {
 		known = &exitError{exitUsage, err} // cobra's own: unknown command, flag or argument
 	}
 	if text := known.Error(); text != "" {
-		fmt.Fprintf(io.err, "safemode: %s\n", text)
+		fmt.Fprintf(io.err, "safemode: %s\n", spoken(text))
 	}
 	return known.code
+}
+
+// spoken lays an error out for people: one fault is one line, several are a line
+// each. A line that only ends another one says nothing new: a failed write is
+// found again by the flush and the close that follow it.
+func spoken(text string) string {
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		if !slices.ContainsFunc(lines, func(said string) bool { return strings.HasSuffix(said, line) }) {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 2 && strings.HasSuffix(lines[0], ":") { // a heading and its only fault
+		return lines[0] + " " + lines[1]
+	}
+	return strings.Join(lines, "\n")
 }
 
 func newRoot(io stdio) *cobra.Command {

@@ -18,7 +18,8 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// Addresses that DCC Boxed and the product's interface use.
+// Default addresses. Those of DUIS and SMKI are DCC Boxed's, so that what was
+// tried there finds them here.
 const (
 	defaultDUIS    = "127.0.0.1:8079"
 	defaultSMKI    = "127.0.0.1:8083"

@@ -84,7 +84,7 @@ func TestTimings(t *testing.T) {
 		kind   forbidden.Kind
 		timing forbidden.Timing
 		times  int
-		want   string // gbcs.md 3.3 and 4
+		want   string // date-time fields of the RTDS vectors, with another date
 	}{
 		{"electricity to credit later", servicerequests.ESME, forbidden.ToCredit, forbidden.Timing{At: newYear}, 1, "090c07ee010fff090000008000ff"},
 		{"electricity to credit never", servicerequests.ESME, forbidden.ToCredit, forbidden.Timing{Cancel: true}, 1, "090cffffffffffffffffff8000ff"},

@@ -7,7 +7,7 @@
 //
 // # The SMKI service
 //
-// As DCC Boxed's client library calls it (decision 11): two POSTs of XML.
+// As DCC Boxed's client library calls it: two POSTs of XML.
 //
 //	/services/certificatesearch?apikey=...
 //	    CertificateSearchRequest

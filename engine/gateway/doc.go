@@ -25,6 +25,6 @@
 // cut short. What is in doubt may be POSTed again as the same bytes under the
 // same Request ID, never as others.
 //
-// The DCC's HTTP semantics are published nowhere: the classes are an assumption
-// (decision 14), made so that a wrong guess repeats the same bytes at worst.
+// The DCC's HTTP semantics are published nowhere: the classes are an assumption,
+// made so that a wrong guess repeats the same bytes at worst.
 package gateway

@@ -8,8 +8,8 @@
 //	405, 413, 415   not a POST, too large, not XML: final as well
 //	503  it could not be decided now, or not be written: the DCC sends again
 //
-// (Codes by decision 8; that the DCC sends again after a 5xx or a time-out only
-// is an assumption.) No answer tells why: whoever knocks learns nothing.
+// That the DCC takes 204 as received, sends again after a 5xx or a time-out and
+// not after a 4xx is an assumption. No answer tells why: whoever knocks learns nothing.
 //
 // The inbox does not match answers to requests and does not know duplicates: a
 // message that is delivered twice is recorded twice and answered 204 twice, and

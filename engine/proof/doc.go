@@ -32,5 +32,6 @@
 //	ErrUndecided    a device's keys could not be asked for: try again later
 //
 // Every error is an *Error. Its FromDCC tells what the DCC has signed from what
-// any stranger may have sent: only the former may trip a wire (decision 43).
+// any stranger may have sent: only the former may ever stop a sweep, or a stranger
+// could.
 package proof

@@ -9,8 +9,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// metrics are the sweep's own; names are those of the product's interface.
-// Durations on the wire are real time, responses are timed by the sweep's clock.
+// metrics are the sweep's own. Durations on the wire are real time, responses
+// are timed by the sweep's clock.
 type metrics struct {
 	meters   *prometheus.GaugeVec
 	requests *prometheus.CounterVec

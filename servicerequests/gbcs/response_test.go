@@ -131,7 +131,7 @@ func decodePayload(t *testing.T, code uint16, payload string) (*gbcs.Message, gb
 	return m, resp, err
 }
 
-// The error forms of the test data, as gbcs.md sections 3.4, 4 and 11 describe them.
+// The error forms of responses, as the RTDS has them.
 func TestResponseErrors(t *testing.T) {
 	for _, c := range []struct {
 		name    string
