@@ -18,7 +18,7 @@ import (
 type Options struct {
 	Clock   clock.Clock
 	Agenda  *schedule.Agenda // where repeats wait; required
-	Workers int              // concurrent POSTs and connections; 8
+	Workers int              // concurrent POSTs and connections; 64: the inbox answers each only when it is durable
 	TimeOut time.Duration    // of one POST, real time; 10 s
 	GiveUp  time.Duration    // after the first try, simulator's clock; 24 h (assumption)
 	Log     *zap.Logger      // nil: none
@@ -62,7 +62,7 @@ type message struct {
 // New returns a courier with no address.
 func New(o Options) *Courier {
 	if o.Workers == 0 {
-		o.Workers = 8
+		o.Workers = 64
 	}
 	if o.TimeOut == 0 {
 		o.TimeOut = 10 * time.Second

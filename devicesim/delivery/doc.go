@@ -7,7 +7,7 @@
 // pauses, for 24 hours (assumption; all pauses are of the simulator's clock).
 // A message is therefore delivered at least once, and perhaps more than once.
 //
-// A few workers share a few warm connections; what waits is kept in memory and
+// A bounded number of workers share warm connections; what waits is kept in memory and
 // is lost when the simulator stops. The package signs nothing and reads
 // nothing of what it carries. It follows no redirects and uses no proxy.
 package delivery
