@@ -287,9 +287,6 @@ func (e *Engine) OperationsAddr() string {
 	return e.console.Addr().String()
 }
 
-// Clock is the clock that the sweep runs on.
-func (e *Engine) Clock() clock.Clock { return e.clock }
-
 // Status is where the sweep stands.
 func (e *Engine) Status() sweep.Status { return e.sweep.Status() }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -112,7 +111,7 @@ func limitsOf(l config.Limits) pacer.Limits {
 		Service: map[string]pacer.Limit{},
 	}
 	for _, service := range gateway.Services {
-		limits.Service[service.String()] = pacer.Limit{PerSecond: math.Inf(1)}
+		limits.Service[service.String()] = pacer.Unlimited()
 	}
 	for name, rate := range l.Services {
 		limits.Service[name] = pacer.Limit(rate)

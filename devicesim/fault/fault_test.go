@@ -87,6 +87,8 @@ func TestParseRefuses(t *testing.T) {
 		"outage: {region: SMETS1, lasts: 1h}": "outage.region:",
 		"outage: {region: 4, lasts: 1h}":      "outage.region: 4: want text",
 		"- a list":                            "fault profile",
+
+		// Every fault is told, not only the first.
 		"no_answer: 2\nlost_response: 2\nname: [1]": "lost_response: 2: want a share from 0 to 1\nname",
 	} {
 		_, err := fault.Parse([]byte(text))
