@@ -98,7 +98,7 @@ func (r *rehearsal) demo(ctx context.Context, io stdio, asJSON bool) error {
 	if err := savePlan(p, filepath.Join(r.dir, "plan")); err != nil {
 		return err
 	}
-	o, err := engineOptions(&conf, p, filepath.Join(r.dir, journalName), r.log)
+	o, err := engineOptions(&conf, p, filepath.Join(r.dir, "journal.db"), r.log)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,6 @@ func (r *rehearsal) demo(ctx context.Context, io stdio, asJSON bool) error {
 func demoConfig(speed float64) config.Config {
 	const postsPerSecond = 800 // of real time
 	c := config.Default()
-	c.Operations.Listen = "127.0.0.1:0"
 	c.Policy.RetryElectricity = []time.Duration{2 * time.Minute, 10 * time.Minute}
 	c.Policy.RetryGas = []time.Duration{35 * time.Minute}
 	c.Policy.ReadWait = 10 * time.Minute
@@ -137,11 +136,16 @@ func demoDir(out string) (string, error) {
 		dir, err := os.MkdirTemp("", "safemode-demo-")
 		return dir, failWith(exitFailed, err)
 	}
-	entries, err := os.ReadDir(out)
+	return newFolder(out)
+}
+
+// newFolder makes the folder of a rehearsal, which must be new or empty.
+func newFolder(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) > 0 {
-		return "", failWith(exitUsage, fmt.Errorf("%s is not empty: name a new folder", out))
+		return "", failWith(exitUsage, fmt.Errorf("%s is not empty: name a new folder", dir))
 	}
-	return out, makeDir(out)
+	return dir, makeDir(dir)
 }
 
 // writeDirection writes the direction of a rehearsal. It permits everything of the

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -71,8 +72,9 @@ func seedBytes(seed uint64) []byte {
 }
 
 // writePKI makes a test folder and returns the names of its files. It never
-// writes into a folder that holds something.
-func writePKI(dir string, t smki.TestFolder) ([]string, error) {
+// writes into a folder that holds something, and leaves nothing of one that could
+// not be finished.
+func writePKI(dir string, t smki.TestFolder) (_ []string, err error) {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		return nil, failWith(exitUsage, fmt.Errorf("%s is not empty: name a new folder", dir))
 	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -83,6 +85,14 @@ func writePKI(dir string, t smki.TestFolder) ([]string, error) {
 		return nil, failWith(exitFailed, err)
 	}
 	names := slices.Sorted(maps.Keys(files))
+	defer func() {
+		if err != nil {
+			for _, name := range names {
+				part, _, _ := strings.Cut(name, "/")
+				err = errors.Join(err, os.RemoveAll(filepath.Join(dir, part)))
+			}
+		}
+	}()
 	for _, name := range names {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err := makeDir(filepath.Dir(path)); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,10 +97,14 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 	return p, nil
 }
 
-// savePlan writes a plan into a folder, which it makes if there is none.
+// savePlan writes a plan into a folder, which it makes if there is none. It never
+// replaces a plan: only with the very one it was begun with can a sweep go on.
 func savePlan(p *plan.Plan, dir string) error {
 	if err := makeDir(dir); err != nil {
 		return err
+	}
+	if _, err := os.Lstat(filepath.Join(dir, plan.FileName)); err == nil {
+		return failWith(exitUsage, fmt.Errorf("%s holds a plan already, which a sweep may need: name a new folder", dir))
 	}
 	return failWith(exitFailed, p.Save(dir))
 }

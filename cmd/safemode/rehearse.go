@@ -20,6 +20,7 @@ import (
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/report"
+	"safemode/engine/sweep"
 	"safemode/servicerequests"
 	"safemode/servicerequests/clock"
 	"safemode/servicerequests/smki"
@@ -111,6 +112,7 @@ func (r *rehearsal) point(c *config.Config) {
 	}
 	c.Identities = []config.Identity{{EUI: r.supplier, PKIDir: pki}}
 	c.Inbox = config.Inbox{Listen: "127.0.0.1:0", Path: "/smartdcc/duis"}
+	c.Operations.Listen = "127.0.0.1:0" // the configured one may be a real sweep's
 	c.CustodyDir = filepath.Join(r.dir, "custody")
 	c.CounterFloor = 0
 	c.SimulatorClock = &config.SimulatorClock{Anchor: r.clock.Anchor, Speed: r.clock.Speed}
@@ -127,7 +129,10 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (*repor
 	if addr := e.OperationsAddr(); addr != "" {
 		fmt.Fprintf(io.err, "metrics and control at http://%s\n", addr)
 	}
-	if err := watch(ctx, io, e); err != nil {
+	switch err := watch(ctx, io, e); {
+	case errors.Is(err, sweep.ErrStopped): // its simulator is gone: no command goes on with it
+		return nil, failWith(exitInterrupted, fmt.Errorf("interrupted and drained; a rehearsal starts anew, what there is of this one is in %s", r.dir))
+	case err != nil:
 		return nil, sweepEnd(err)
 	}
 	folded, err := foldJournal(ctx, o.Journal)
@@ -204,13 +209,15 @@ func newRehearsalClock(speed float64) clock.Clock {
 }
 
 // sweepDry rehearses a plan: meters are grown from its targets.
-func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, dir string, flags rehearsalFlags, asJSON bool, log *zap.Logger) error {
+func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, journalPath string, flags rehearsalFlags, asJSON bool, log *zap.Logger) error {
 	faults, err := flags.check()
 	if err != nil {
 		return err
 	}
-	if err := makeDir(dir); err != nil {
-		return err
+	// A journal or counters that lie there may be those of a real sweep.
+	dir, err := newFolder(filepath.Dir(journalPath))
+	if err != nil {
+		return failWith(exitUsage, fmt.Errorf("--journal %s: a dry run makes a folder of its own: %w", journalPath, err))
 	}
 	supplier := p.Originators[0]
 	var claims []fleet.Claim
@@ -237,7 +244,7 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 	// may look like a live sweep, not even its journal.
 	dry := *p
 	dry.Environment = engine.Simulator
-	o, err := engineOptions(&rehearsed, &dry, filepath.Join(dir, journalName), log)
+	o, err := engineOptions(&rehearsed, &dry, journalPath, log)
 	if err != nil {
 		return errors.Join(err, r.stop())
 	}
@@ -247,9 +254,6 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 	}
 	return conclude(io, folded, dir, asJSON)
 }
-
-// journalName is the journal's file in a rehearsal's folder.
-const journalName = "journal.db"
 
 // conclude prints a rehearsal's report and fails where the truth contradicts it.
 func conclude(io stdio, folded *report.Report, dir string, asJSON bool) error {

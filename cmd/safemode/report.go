@@ -44,12 +44,12 @@ and nothing else. It may be run while a sweep writes the journal.`,
 func foldJournal(ctx context.Context, path string) (*report.Report, error) {
 	j, err := journal.OpenReadOnly(path)
 	if err != nil {
-		return nil, failWith(exitFailed, err)
+		return nil, failWith(journalCode(err), err)
 	}
 	defer j.Close()
 	r, err := report.Fold(j.Records(ctx, 1))
 	if err != nil {
-		return nil, failWith(exitFailed, fmt.Errorf("%s: %w", path, err))
+		return nil, failWith(journalCode(err), fmt.Errorf("%s: %w", path, err))
 	}
 	return r, nil
 }

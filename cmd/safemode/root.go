@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, io stdio) int {
 func spoken(text string) string {
 	var lines []string
 	for line := range strings.SplitSeq(text, "\n") {
-		if !slices.ContainsFunc(lines, func(said string) bool { return strings.HasSuffix(said, line) }) {
+		if !slices.ContainsFunc(lines, func(said string) bool { return said == line || strings.HasSuffix(said, ": "+line) }) {
 			lines = append(lines, line)
 		}
 	}

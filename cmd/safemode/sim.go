@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,6 +62,9 @@ against it needs the same speed in its configuration.`,
 			if speed <= 0 {
 				return failWith(exitUsage, fmt.Errorf("--speed %g: must be over 0", speed))
 			}
+			if u, err := url.Parse(respondTo); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+				return failWith(exitUsage, fmt.Errorf("--respond-to %q: want a URL like %s", respondTo, defaultInbox))
+			}
 			log := newLogger(io.err, verbose)
 			sim, err := devicesim.New(devicesim.Options{
 				Fleet: population, PKI: folder,
@@ -67,7 +72,14 @@ against it needs the same speed in its configuration.`,
 				Faults: profile, Listen: listen, SMKIListen: smkiListen, Control: control, RespondTo: respondTo,
 				Log: log.Named("sim"), Registerer: prometheus.NewRegistry(),
 			})
-			if err != nil {
+			switch {
+			case errors.Is(err, syscall.EADDRINUSE):
+				return failWith(exitFailed, fmt.Errorf("%w; end the program that has it, or choose with --listen, --smki-listen and --control", err))
+			case errors.Is(err, devicesim.ErrNotTest):
+				return failWith(exitRefused, fmt.Errorf("%s: %w", pkiDir, err))
+			case errors.Is(err, devicesim.ErrNotLoopback):
+				return failWith(exitUsage, fmt.Errorf("--control: %w", err))
+			case err != nil:
 				return failWith(exitFailed, err)
 			}
 			fmt.Fprintf(io.err, "simulated DCC: %d meters at %g times real time\n  DUIS     http://%s\n  SMKI     http://%s\n  control  http://%s\n  answers go to %s\n",
@@ -117,6 +129,9 @@ func simFleet(c *cobra.Command, file string, meters int, seed uint64) (*fleet.Fl
 
 // loadPKI reads a PKI folder as the simulator or the engine may see it.
 func loadPKI(dir string, load func(fs.FS) (*smki.Folder, error)) (*smki.Folder, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, failWith(exitUsage, fmt.Errorf("PKI folder: %w", err))
+	}
 	folder, err := load(os.DirFS(dir))
 	if err != nil {
 		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", dir, err))

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -26,9 +26,10 @@ func newSweep(io stdio) *cobra.Command {
 		Short: "Carry a plan out, or go on with it after any stop",
 		Long: `Carries the plan out. The same command goes on where it was after any stop.
 
-With --dry-run the sweep is rehearsed: a simulator in the same process, with keys,
-counters and a journal of its own beside --journal, and meters grown from the plan.
-It uses none of the configuration's keys and reaches no other address.
+With --dry-run the sweep is rehearsed: a simulator in the same process, and meters
+grown from the plan. Its keys, counters, journal and reports are made in the folder
+of --journal, which must be new or empty. It uses none of the configuration's keys
+and reaches no other address.
 
 Until approvals exist only environment simulator is swept.`,
 		Example: `  safemode sweep --config safemode.yaml --plan plan --journal journal.db
@@ -46,7 +47,7 @@ Until approvals exist only environment simulator is swept.`,
 			log := newLogger(io.err, verbose)
 			defer log.Sync()
 			if dryRun {
-				return sweepDry(c.Context(), io, conf, p, filepath.Dir(journalPath), rehearsalFlags{seed, faults, speed}, asJSON, log)
+				return sweepDry(c.Context(), io, conf, p, journalPath, rehearsalFlags{seed, faults, speed}, asJSON, log)
 			}
 			for _, name := range []string{"seed", "faults", "speed", "json"} {
 				if c.Flags().Changed(name) {
@@ -95,10 +96,25 @@ func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 // openCode is the exit code of a sweep that could not begin.
 func openCode(err error) int {
 	switch {
-	case errors.Is(err, engine.ErrRefused), errors.Is(err, custody.ErrFloor):
+	case errors.Is(err, engine.ErrRefused), errors.Is(err, custody.ErrFloor),
+		errors.Is(err, custody.ErrInUse), errors.Is(err, custody.ErrOtherOwner):
 		return exitRefused
+	case errors.Is(err, custody.ErrDamaged):
+		return exitHalted
+	default:
+		return journalCode(err)
+	}
+}
+
+// journalCode is the exit code of a journal that cannot be used.
+func journalCode(err error) int {
+	switch {
 	case errors.Is(err, journal.ErrDamaged):
 		return exitHalted
+	case errors.Is(err, journal.ErrInUse):
+		return exitRefused
+	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, os.ErrNotExist):
+		return exitUsage
 	default:
 		return exitFailed
 	}
