@@ -22,6 +22,7 @@ type line struct {
 
 	mu       sync.Mutex
 	attempts map[attempted]uint64 // how often a service was tried on a device
+	replies  map[attempted]asked  // the same, by what was asked of the DCC
 }
 
 // world is a fault profile and when it began to hold.
@@ -35,11 +36,18 @@ type attempted struct {
 	service string
 }
 
+// asked is how often the DCC was asked for a service on a device. A request and
+// its repetitions count once.
+type asked struct {
+	last   servicerequests.RequestID
+	number uint64 // of last, from 0
+}
+
 // press is the service name of the consumer's button.
 const press = "press"
 
 func newLine(c clock.Clock, f *fleet.Fleet, p fault.Profile) *line {
-	l := &line{clock: c, fleet: f, attempts: map[attempted]uint64{}}
+	l := &line{clock: c, fleet: f, attempts: map[attempted]uint64{}, replies: map[attempted]asked{}}
 	l.set(p)
 	return l
 }
@@ -72,11 +80,27 @@ func (l *line) Fate(id servicerequests.RequestID, srv string) dcc.Fate {
 			PartialModeChange: happens(fault.PartialECS02),
 			Applied:           happens(fault.FailedButApplied),
 		},
+		Lie:  w.Lie(fault.DeliveryLies(), l.fleet.Seed, a),
+		Kept: w.LieShare(fault.Replayed) > 0,
 	}
 	if happens(fault.DelayedResponse) {
 		fate.ResponseDelayed = w.Delay
 	}
 	return fate
+}
+
+// ReplyLie decides which of some lies the DCC's reply to a request tells.
+func (l *line) ReplyLie(among []fault.Lie, id servicerequests.RequestID, device servicerequests.EUI, srv string) fault.Lie {
+	key := attempted{device, srv}
+	l.mu.Lock()
+	a, there := l.replies[key]
+	if there && a.last != id {
+		a.number++
+	}
+	a.last = id
+	l.replies[key] = a
+	l.mu.Unlock()
+	return l.world.Load().Lie(among, l.fleet.Seed, fault.Attempt{Device: device, Service: srv, Number: a.number})
 }
 
 // outOfReach returns how long an outage still keeps a device from the DCC.

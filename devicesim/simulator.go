@@ -166,7 +166,7 @@ func (s *Simulator) buildDCC(o Options) (err error) {
 		Clock: o.Clock, Agenda: s.agenda, Hubs: s.hubs, Fleet: o.Fleet,
 		Meters: s.population, Line: s.line, Send: s.courier.Send,
 		Transform: o.PKI.DCC.Transform, XMLSigning: o.PKI.DCC.XMLSigning, KeyAgreement: o.PKI.DCC.ACBKeyAgreement,
-		Users: s.users(o), Windows: o.Windows, Limit: o.Limit,
+		ReplyLie: s.line.ReplyLie, Users: s.users(o), Windows: o.Windows, Limit: o.Limit,
 		Log: o.Log.Named("dcc"), Registerer: o.Registerer,
 	})
 	return err

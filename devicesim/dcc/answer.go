@@ -14,9 +14,12 @@ import (
 // answer is what goes back over the connection. The zero answer is a fault of
 // the simulator itself.
 type answer struct {
-	code   servicerequests.ResponseCode
-	body   []byte // nil: there is nothing to say but a status
-	broken bool   // the connection breaks instead
+	code     servicerequests.ResponseCode
+	body     []byte          // nil: there is nothing to say but a status
+	response duis.Response   // what the body says
+	broken   bool            // the connection breaks instead
+	page     bool            // a page of HTML comes instead
+	after    <-chan struct{} // closed when the answer may go; nil: at once
 }
 
 // status answers a request that gets no DUIS response.
@@ -35,21 +38,23 @@ func (d *DCC) refuse(q request, code servicerequests.ResponseCode) answer {
 // unsigned answers with a code and no data. A request that does not name
 // itself cannot be answered by a DUIS response.
 func (d *DCC) unsigned(q request, code servicerequests.ResponseCode, at time.Time) answer {
-	body, err := duis.AppendResponse(nil, respond(q, code, at, nil))
+	r := respond(q, code, at, nil)
+	body, err := write(r, nil)
 	if err != nil {
 		return answer{code: code}
 	}
-	return answer{code: code, body: body}
+	return answer{code: code, body: body, response: r}
 }
 
 // signed answers with data.
 func (d *DCC) signed(q request, at time.Time, content duis.Content, s *xmldsig.Signer) answer {
-	body, err := sign(respond(q, servicerequests.Success, at, content), s)
+	r := respond(q, servicerequests.Success, at, content)
+	body, err := write(r, s)
 	if err != nil {
 		d.Log.Error("response cannot be made", zap.Stringer("request_id", q.ID), zap.Error(err))
 		return answer{}
 	}
-	return answer{code: servicerequests.Success, body: body}
+	return answer{code: servicerequests.Success, body: body, response: r}
 }
 
 func respond(q request, code servicerequests.ResponseCode, at time.Time, content duis.Content) duis.Response {
@@ -59,10 +64,11 @@ func respond(q request, code servicerequests.ResponseCode, at time.Time, content
 	}
 }
 
-func sign(r duis.Response, s *xmldsig.Signer) ([]byte, error) {
+// write encodes a response and signs it; nil: it has no Signature.
+func write(r duis.Response, s *xmldsig.Signer) ([]byte, error) {
 	document, err := duis.AppendResponse(make([]byte, 0, 2048), r)
-	if err != nil {
-		return nil, err
+	if err != nil || s == nil {
+		return document, err
 	}
 	return s.Sign(document)
 }

@@ -2,11 +2,15 @@ package dcc
 
 import (
 	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
+	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
 	"safemode/devicesim/hub"
 	"safemode/devicesim/meter"
@@ -36,6 +40,10 @@ type Options struct {
 	KeyAgreement smki.AgreementIdentity // its EUI is the DCC's
 	Users        []User
 
+	// ReplyLie decides which of some lies, if any, a reply tells about a device. It
+	// is called from many goroutines, once for each POST. Nil: the truth.
+	ReplyLie func(among []fault.Lie, id servicerequests.RequestID, device servicerequests.EUI, srv string) fault.Lie
+
 	Windows    Windows
 	Limit      Limit
 	Log        *zap.Logger           // nil: none
@@ -51,7 +59,7 @@ type Windows struct {
 }
 
 // Meters is the population behind the hubs. Its methods are called from many
-// goroutines, but never twice at once for the devices of one hub.
+// goroutines.
 type Meters interface {
 	// AgreementKey returns the public key agreement key of a device.
 	AgreementKey(device servicerequests.EUI) (*ecdh.PublicKey, error)
@@ -99,6 +107,8 @@ type Fate struct {
 	AcknowledgementLost bool // accepted, but the connection breaks before the answer
 	ResponseRepeated    bool // delivered twice
 	ResponseDelayed     time.Duration
+	Lie                 fault.Lie // one of [fault.DeliveryLies]
+	Kept                bool      // the response is kept, to be replayed
 }
 
 // DCC answers Users. Its methods may be called from any goroutine.
@@ -106,11 +116,14 @@ type DCC struct {
 	Options
 	eui     servicerequests.EUI
 	users   map[xmldsig.KeyRef]*User
-	signers struct{ transform, xml xmldsig.Signer }
+	signers struct{ transform, xml, stranger xmldsig.Signer }
 	secrets *recent.Map[servicerequests.EUI, [32]byte] // ECDH with devices
 	taken   *recent.Map[leg, accepted]
 	gate    *gate
 	metrics *metrics
+
+	previous *recent.Map[answered, []byte] // what devices answered last, if it is kept
+	order    order
 }
 
 // How much is remembered: the requests of about an hour at full rate, and the
@@ -118,6 +131,7 @@ type DCC struct {
 const (
 	rememberedRequests = 1 << 17
 	rememberedSecrets  = 1 << 13
+	rememberedAnswers  = 1 << 17
 )
 
 // New checks the options and returns a DCC.
@@ -137,12 +151,19 @@ func New(o Options) (*DCC, error) {
 		taken:   recent.New[leg, accepted](rememberedRequests),
 		gate:    newGate(o.Limit),
 		metrics: newMetrics(),
+
+		previous: recent.New[answered, []byte](rememberedAnswers),
 	}
 	if err := d.metrics.register(o.Registerer); err != nil {
 		return nil, err
 	}
 	d.signers.transform = signer(o.Transform)
 	d.signers.xml = signer(o.XMLSigning)
+	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("key of no certificate: %w", err)
+	}
+	d.signers.stranger = xmldsig.Signer{Key: stranger, Issuer: d.signers.transform.Issuer, Serial: d.signers.transform.Serial}
 	for _, u := range o.Users {
 		ref, err := xmldsig.NewKeyRef(u.XMLSigning.Issuer, u.XMLSigning.SerialText())
 		if err != nil {

@@ -38,6 +38,14 @@
 // carry data, and all that go to the inbox, by the XML signing key.
 // Acknowledgements and errors in the HTTP answer are not signed.
 //
+// # Lies
+//
+// A DCC that is told to (package fault has the list) says what is not so, in two
+// places: in the answer over the connection, once the honest one is made, and in
+// what goes to the inbox. What it does stays honest, with one exception: a
+// Pre-Command that was not asked for is one that it holds to. A User that signs
+// it finds it carried out.
+//
 // # What it refuses to do
 //
 // Nothing, beyond the list: a DCC transforms Enable, Disable and the switch to

@@ -3,6 +3,7 @@ package dcc
 import (
 	"time"
 
+	"safemode/devicesim/fault"
 	"safemode/devicesim/hub"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
@@ -17,6 +18,7 @@ type exchange struct {
 	message  []byte
 	accepted time.Time
 	fate     Fate
+	gone     chan struct{} // closed by deliver; nil: nobody waits for it
 }
 
 // dispatch sends a Command on its way.
@@ -79,25 +81,32 @@ func (d *DCC) execute(e *exchange) {
 
 // deliver sends the outcome of an exchange to the User's inbox.
 func (d *DCC) deliver(e *exchange, code servicerequests.ResponseCode, content duis.Content) {
+	if e.gone != nil {
+		defer close(e.gone)
+	}
 	r := respond(e.request, code, d.Clock.Now(), content)
 	if content != nil {
 		r.ResponseID = e.ID.Reversed()
 	}
-	body, err := sign(r, &d.signers.xml)
+	body, err := write(d.lieAbout(e, r))
 	if err != nil {
 		d.Log.Error("response cannot be made", zap.Stringer("request_id", e.ID), zap.Error(err))
 		return
 	}
 	d.metrics.responses.WithLabelValues(string(code)).Inc()
+	if e.fate.Lie == fault.Reordered && d.keepBack(e.meter, body) {
+		return
+	}
 	d.Send(body)
 	if e.fate.ResponseRepeated && content != nil {
 		d.Send(body)
 	}
+	d.letFollow(e.meter, nil)
 }
 
 // Alert sends a device's alert to the User's inbox.
 func (d *DCC) Alert(a Alert) {
-	body, err := sign(duis.Response{
+	body, err := write(duis.Response{
 		Code: servicerequests.Success, At: d.Clock.Now(),
 		Content: duis.DeviceAlert{Code: a.Code, Payload: a.Message},
 	}, &d.signers.xml)

@@ -53,9 +53,14 @@ func (d *DCC) serve(w http.ResponseWriter, r *http.Request, s service) {
 	}
 	a := d.answer(s, raw)
 	d.metrics.requests.WithLabelValues(s.name, string(a.code)).Inc()
+	if a.after != nil {
+		wait(r, a.after)
+	}
 	switch {
 	case a.broken:
 		panic(http.ErrAbortHandler) // net/http's way to break the connection
+	case a.page:
+		writePage(w)
 	case a.body == nil:
 		w.WriteHeader(a.status())
 	default:
@@ -91,6 +96,11 @@ func (d *DCC) answer(s service, raw []byte) answer {
 	if code != "" {
 		return d.refuse(q, code)
 	}
+	return d.say(q, t, d.act(q, t))
+}
+
+// act does what a request that has passed the checks asks for.
+func (d *DCC) act(q request, t target) answer {
 	switch q.CommandVariant {
 	case servicerequests.TransformRequest:
 		return d.transform(q, t)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"safemode/devicesim/fault"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 
@@ -63,6 +64,10 @@ func (d *DCC) accept(q request, t target, inner []byte) answer {
 	}
 	e := &exchange{request: q, target: t, message: message, accepted: there.at, fate: d.Line.Fate(q.ID, q.SRV)}
 	e.raw = nil // not needed any more, and held for as long as a gas meter sleeps
+	if e.fate.Lie == fault.LateAcknowledgement {
+		e.gone = make(chan struct{})
+		acknowledged.after = e.gone
+	}
 	d.dispatch(e)
 	acknowledged.broken = e.fate.AcknowledgementLost
 	return acknowledged

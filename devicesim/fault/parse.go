@@ -85,6 +85,10 @@ func (p *Profile) settings() map[string]func(any) error {
 	for kind, name := range kindNames {
 		settings[name] = func(v any) error { return setShare(&p.shares[kind], v) }
 	}
+	settings["lies.attempts"] = func(v any) error { return setCount(&p.LyingAttempts, v) }
+	for l := Truth + 1; l < lieCount; l++ {
+		settings["lies."+lieNames[l]] = func(v any) error { return setShare(&p.lies[l], v) }
+	}
 	return settings
 }
 
@@ -104,6 +108,15 @@ func setSpan(to *time.Duration, v any) error {
 		return fmt.Errorf("%v: want a span of time, like 90s", v)
 	}
 	*to = span
+	return nil
+}
+
+func setCount(to *uint64, v any) error {
+	n, ok := v.(int)
+	if !ok || n < 0 {
+		return fmt.Errorf("%v: want a whole number, 0 or more", v)
+	}
+	*to = uint64(n)
 	return nil
 }
 

@@ -48,6 +48,9 @@ func (k Kind) String() string {
 type Profile struct {
 	Name   string
 	shares [kinds]float64
+	lies   [lieCount]float64
+
+	LyingAttempts uint64 // lies are told on so many first attempts of a service on a device; 0: on all
 
 	Delay         time.Duration // of a delayed Response
 	LatencyMedian time.Duration // of an ESME's Response
@@ -131,5 +134,13 @@ func builtin() []Profile {
 	outage.Name = "north-outage"
 	outage.shares[NoAnswer] = 0.02
 	outage.Outage = Outage{Region: servicerequests.North, After: 5 * time.Minute, Lasts: time.Hour}
-	return []Profile{calm, winter, outage}
+
+	lying := calm
+	lying.Name, lying.Delay = "lying-dcc", 45*time.Minute
+	lying.shares[DuplicateResponse] = 0.02
+	lying.shares[DelayedResponse] = 0.02
+	for l := Truth + 1; l < lieCount; l++ {
+		lying.lies[l] = 0.02
+	}
+	return []Profile{calm, winter, outage, lying}
 }

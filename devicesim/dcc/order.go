@@ -1,0 +1,87 @@
+package dcc
+
+import (
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Both spans are assumptions. The first is of the simulator's clock, the others
+// are real: a User's time-out is.
+const (
+	keptBack     = 5 * time.Minute
+	longestDelay = 5 * time.Second
+	headStart    = 250 * time.Millisecond // for a Response on its way to the inbox
+)
+
+// order keeps messages back that are to come after others. Its methods may be
+// called from any goroutine.
+type order struct {
+	mu   sync.Mutex
+	held map[int]*[]byte // by meter's index in the fleet
+}
+
+// hold keeps a message back until the meter's next, unless one is kept already.
+func (o *order) hold(meter int, body []byte) (held *[]byte, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.held[meter] != nil {
+		return nil, false
+	}
+	if o.held == nil {
+		o.held = map[int]*[]byte{}
+	}
+	o.held[meter] = &body
+	return &body, true
+}
+
+// release lets go of what is kept back for the meter: that message, or any if
+// it is nil.
+func (o *order) release(meter int, that *[]byte) (body []byte, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	held := o.held[meter]
+	if held == nil || that != nil && that != held {
+		return nil, false
+	}
+	delete(o.held, meter)
+	return *held, true
+}
+
+// keepBack has the message follow the meter's next, or go when keptBack has
+// passed. It is false where another is kept back already.
+func (d *DCC) keepBack(meter int, body []byte) bool {
+	held, ok := d.order.hold(meter, body)
+	if !ok {
+		return false
+	}
+	d.Agenda.At(d.Clock.Now().Add(keptBack), func() { d.letFollow(meter, held) })
+	return true
+}
+
+// letFollow sends what was kept back.
+func (d *DCC) letFollow(meter int, that *[]byte) {
+	if body, ok := d.order.release(meter, that); ok {
+		d.Send(body)
+	}
+}
+
+// wait keeps an acknowledgement back until its Response has gone to the inbox,
+// as long as the User is there and may still be waiting.
+func wait(r *http.Request, gone <-chan struct{}) {
+	longest := time.NewTimer(longestDelay)
+	defer longest.Stop()
+	select {
+	case <-gone:
+	case <-longest.C:
+		return
+	case <-r.Context().Done():
+		return
+	}
+	start := time.NewTimer(headStart)
+	defer start.Stop()
+	select {
+	case <-start.C:
+	case <-r.Context().Done():
+	}
+}
