@@ -32,6 +32,8 @@ type population struct {
 	tally   *tally
 	log     *zap.Logger
 
+	forbidden func(device servicerequests.EUI, useCase string) // see [Options]
+
 	homes [64]home // by hub
 }
 
@@ -110,6 +112,13 @@ func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
 		return dcc.Sent{}
 	}
 	p.tally.add(c.SRV, reply)
+	if reply.Forbidden {
+		p.log.Error("forbidden command with a valid signature",
+			zap.Stringer("device", c.ID.Target), zap.String("use_case", reply.UseCase.Name), zap.Uint64("counter", reply.Counter))
+		if p.forbidden != nil {
+			p.forbidden(c.ID.Target, reply.UseCase.Name)
+		}
+	}
 	return dcc.Sent{Response: reply.Response, Alerts: p.alerts(t, reply.Alerts, c.At)}
 }
 

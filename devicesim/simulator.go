@@ -51,6 +51,11 @@ type Options struct {
 
 	RespondTo string // URL of the User's inbox; may be set later
 
+	// Forbidden is called when a device gets a command outside the permitted set
+	// with a valid signature of its supplier, so that a test can fail at once; from
+	// many goroutines. Nil: it is logged and counted.
+	Forbidden func(device servicerequests.EUI, useCase string)
+
 	Log        *zap.Logger           // nil: none
 	Registerer prometheus.Registerer // nil: a registry of its own, shown at /metrics
 }
@@ -158,6 +163,7 @@ func (s *Simulator) buildDevices(o Options) error {
 	s.population = newPopulation(o.Fleet, pki, meter.Options{
 		PKI: pki, Broker: broker, Suppliers: suppliers, Behaviour: o.Behaviour,
 	}, s.tally, o.Log.Named("meter"))
+	s.population.forbidden = o.Forbidden
 	return nil
 }
 

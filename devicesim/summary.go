@@ -18,9 +18,9 @@ type Summary struct {
 	// "prepayment": {"enabled": 1}.
 	States map[string]map[string]int `json:"states"`
 
-	Executed          map[string]uint64 `json:"executed"` // commands carried out, by SRV
-	Refused           map[string]uint64 `json:"refused"`  // commands that devices did not carry out, by reason
-	ForbiddenCommands uint64            `json:"forbidden_commands"`
+	Executed          map[string]uint64 `json:"executed"`           // commands carried out, by SRV
+	Refused           map[string]uint64 `json:"refused"`            // commands that devices did not carry out, by reason
+	ForbiddenCommands uint64            `json:"forbidden_commands"` // with a valid signature, carried out or not
 
 	DuplicateRequests uint64          `json:"duplicate_requests"` // answered again, without effect
 	InFlight          int             `json:"in_flight"`          // commands that wait at a hub or are in hand
@@ -41,14 +41,14 @@ func newTally() *tally {
 func (t *tally) add(srv string, r meter.Reply) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if r.Forbidden {
+		t.forbidden++
+	}
 	if r.Refused != nil {
 		t.refused[reason(r.Refused)]++
 		return
 	}
 	t.executed[srv]++
-	if r.Forbidden {
-		t.forbidden++
-	}
 }
 
 // fill copies the counts.

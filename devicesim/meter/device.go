@@ -86,7 +86,7 @@ type Reply struct {
 	Response  []byte       // message to the supplier; nil if Refused
 	UseCase   gbcs.UseCase // zero if the message could not be read
 	Counter   uint64       // originator counter of the Command
-	Forbidden bool         // carried out, but outside the permitted set
+	Forbidden bool         // outside the permitted set with the supplier's valid signature, carried out or not
 	Alerts    []AlertCode  // to be sent with [Devices.Alert], in this order
 }
 
@@ -103,7 +103,7 @@ func (d *Devices) Handle(t Target, command []byte, now time.Time, f Fault) (Repl
 		m = t.Mirror
 	}
 	e := Execute(m, c.Command, now, d.Behaviour, f)
-	reply.Alerts, reply.Forbidden = e.Alerts, e.Forbidden
+	reply.Alerts, reply.Forbidden = e.Alerts, reply.Forbidden || e.Forbidden
 	reply.Response, err = d.respond(t, m, c.Header, e.Response, now)
 	if err != nil {
 		return reply, fmt.Errorf("%v answers %s: %w", t.eui(), c.UseCase, err)
@@ -133,6 +133,10 @@ func (d *Devices) accept(t Target, command []byte) (accepted, Reply, error) {
 	}
 	reply.UseCase = c.UseCase
 	supplier, trusted := d.Suppliers[message.Originator]
+	if trusted && c.UseCase.Critical && !permitted(c) {
+		// That somebody signed it is the finding, whatever else is wrong with it.
+		reply.Forbidden = message.VerifySignature(supplier.Signing) == nil
+	}
 	switch {
 	case message.Kind != gbcs.KindCommand:
 		return accepted{}, refuse(reply, fmt.Errorf("%w: no Command with a MAC", ErrNotForDevice)), nil

@@ -429,6 +429,15 @@ func TestHandleForbidden(t *testing.T) {
 			if diff := cmp.Diff(want, m); diff != "" {
 				t.Error(diff)
 			}
+			again, err := r.devices.Handle(meter.Target{Meter: &m, Record: new(meter.Record)}, r.mac(t, signed), noon, meter.Fault{})
+			if err != nil || !errors.Is(again.Refused, meter.ErrReplay) || !again.Forbidden {
+				t.Errorf("replayed: refused %v, forbidden = %t; %v", again.Refused, again.Forbidden, err)
+			}
+			signed[len(signed)-1] ^= 1
+			unsigned, err := r.devices.Handle(meter.Target{Meter: &m, Record: new(meter.Record)}, r.mac(t, signed), noon, meter.Fault{})
+			if err != nil || !errors.Is(unsigned.Refused, gbcs.ErrSignature) || unsigned.Forbidden {
+				t.Errorf("wrongly signed: refused %v, forbidden = %t; %v", unsigned.Refused, unsigned.Forbidden, err)
+			}
 		})
 	}
 }
