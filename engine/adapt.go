@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"safemode/engine/breaker"
 	"safemode/engine/gateway"
+	"safemode/engine/journal"
 	"safemode/engine/pacer"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
@@ -30,6 +32,52 @@ func (p paced) Take(now time.Time, originator servicerequests.EUI, region servic
 	}
 	return false, wait, limit.Scope().String()
 }
+
+// alarmed is the journal with a bell: it counts what was refused, as it is
+// recorded.
+type alarmed struct {
+	*journal.Journal
+	refused *prometheus.CounterVec // class
+}
+
+// classStranger is the class of what has no record: no key of the DCC has signed
+// it, so any stranger may have sent it.
+const classStranger = "stranger"
+
+func newAlarmed(j *journal.Journal, registerer prometheus.Registerer) alarmed {
+	a := alarmed{j, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "safemode_refused_messages_total",
+		Help: "Messages not signed (unpermitted, uncorrelated) or not believed (unverified: from the DCC or in its reply; stranger: at the inbox).",
+	}, []string{"class"})}
+	registerer.MustRegister(a.refused)
+	for _, class := range [...]string{journal.RefusedUnpermitted, journal.RefusedUncorrelated, journal.RefusedUnverified, classStranger} {
+		a.refused.WithLabelValues(class)
+	}
+	return a
+}
+
+// Commit makes records durable and counts those of refusals.
+func (a alarmed) Commit(ctx context.Context, records ...journal.Record) error {
+	a.count(records)
+	return a.Journal.Commit(ctx, records...)
+}
+
+// Append queues records and counts those of refusals.
+func (a alarmed) Append(records ...journal.Record) {
+	a.count(records)
+	a.Journal.Append(records...)
+}
+
+func (a alarmed) count(records []journal.Record) {
+	for _, r := range records {
+		if r.Kind == journal.Refused {
+			a.refused.WithLabelValues(r.Code).Inc()
+		}
+	}
+}
+
+// stranger counts a message at the inbox that nobody vouches for.
+func (a alarmed) stranger() { a.refused.WithLabelValues(classStranger).Inc() }
 
 // guarded gives the sweep its circuits.
 type guarded struct{ breaker *breaker.Breaker }

@@ -82,6 +82,8 @@ type Options struct {
 	InFlight int
 	PerHub   int
 	Workers  int
+	// Thresholds of the DCC's anomaly detection, to forecast against. May be nil.
+	Thresholds map[servicerequests.Service]sweep.Threshold
 	Resend   time.Duration
 	Resends  int
 	Commits  journal.Options
@@ -228,24 +230,26 @@ func (e *Engine) wire() error {
 	policy.Permits = func(s servicerequests.Service, t servicerequests.DeviceType) bool {
 		return direction.Covers(s, t) == nil
 	}
+	record := newAlarmed(e.journal, o.Registry)
 	e.sweep = sweep.New(sweep.Options{
-		Policy: policy, Clock: e.clock, Journal: e.journal, Signer: gate, Gateway: e.gateway, Verifier: e.verifier,
+		Policy: policy, Clock: e.clock, Journal: record, Signer: gate, Gateway: e.gateway, Verifier: e.verifier,
 		Counters: counters, Pacer: paced{limits}, Breakers: guarded{circuits},
-		Suppressed: o.Suppressed, Gate: direction.InForce,
+		Thresholds: o.Thresholds, Suppressed: o.Suppressed, Gate: direction.InForce,
 		DCC: o.DCC.EUI, Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub,
 		Resend: o.Resend, Resends: o.Resends, Log: o.Log.Named("sweep"), Registerer: o.Registry,
 	})
 	e.registerGates(direction.InForce)
-	return e.wireAddresses()
+	return e.wireAddresses(record)
 }
 
 // wireAddresses makes the handlers of inbox and console.
-func (e *Engine) wireAddresses() error {
+func (e *Engine) wireAddresses(record alarmed) error {
 	in, err := inbox.New(inbox.Options{
 		Verifier: e.verifier,
-		Commit:   func(ctx context.Context, r journal.Record) error { return e.journal.Commit(ctx, r) },
+		Commit:   func(ctx context.Context, r journal.Record) error { return record.Commit(ctx, r) },
 		Deliver:  e.sweep.Deliver,
 		Refused:  func(err *proof.Error) { e.sweep.Unproven(err.ID) },
+		Stranger: record.stranger,
 		Awaits:   e.sweep.Awaits,
 		Now:      e.clock.Now, Log: e.o.Log.Named("inbox"), Registerer: e.o.Registry,
 	})

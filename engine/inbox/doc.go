@@ -16,6 +16,7 @@
 // its receiver ignores the second. It keeps no queue: what is answered 204 is in
 // the journal.
 //
-// What a stranger sends is counted and refused and leaves no other trace. What
+// What a stranger sends is counted and refused, with a line in the log now and
+// then, and leaves no other trace. What
 // the DCC has signed and is not believed all the same is recorded as refused.
 package inbox

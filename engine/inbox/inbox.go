@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"safemode/engine/journal"
 	"safemode/engine/proof"
@@ -47,6 +48,11 @@ type Options struct {
 	// believed, once it is recorded. Optional.
 	Refused func(*proof.Error)
 
+	// Stranger is told of a message that is not believed and that no key of the DCC
+	// has signed, or that is unsigned and about no request that Awaits knows. It is
+	// to count: strangers must not be able to make it do more. Optional.
+	Stranger func()
+
 	// Awaits says whether an unsigned message about this request can be of use:
 	// it keeps a stranger from filling the journal. Nil: every one can.
 	Awaits func(servicerequests.RequestID) bool
@@ -77,6 +83,7 @@ type Inbox struct {
 	o       Options
 	metrics *metrics
 	slots   chan struct{} // one token for each message being worked on
+	strange *zap.Logger   // for what strangers send: it writes little of much
 }
 
 // New makes an inbox.
@@ -87,7 +94,11 @@ func New(o Options) (*Inbox, error) {
 	o.MaxBody = cmp.Or(o.MaxBody, 1<<20)
 	o.Concurrent = cmp.Or(o.Concurrent, 64*runtime.GOMAXPROCS(0))
 	o.Timeout = cmp.Or(o.Timeout, 20*time.Second)
-	return &Inbox{o: o, metrics: newMetrics(o.Registerer), slots: make(chan struct{}, o.Concurrent)}, nil
+	i := &Inbox{o: o, metrics: newMetrics(o.Registerer), slots: make(chan struct{}, o.Concurrent)}
+	i.strange = o.Log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Minute, 10, 10_000)
+	}))
+	return i, nil
 }
 
 // ServeHTTP takes one message in.
@@ -143,7 +154,7 @@ func (i *Inbox) take(ctx context.Context, raw []byte) (status int) {
 		return i.refuse(ctx, raw, err)
 	}
 	if !d.Signed && i.o.Awaits != nil && !i.o.Awaits(d.ID) {
-		return http.StatusBadRequest
+		return i.turnAway(errors.New("unsigned, and about no request of ours"))
 	}
 	if err := i.o.Commit(ctx, i.record(d, raw)); err != nil {
 		i.o.Log.Error("delivery not written: the DCC is asked to send it again", zap.Stringer("request_id", d.ID), zap.Error(err))
@@ -161,7 +172,7 @@ func (i *Inbox) refuse(ctx context.Context, raw []byte, err error) (status int) 
 		i.o.Log.Warn("delivery not decided: the DCC is asked to send it again", zap.Error(err))
 		return http.StatusServiceUnavailable
 	case !unproven.FromDCC:
-		return http.StatusBadRequest
+		return i.turnAway(err)
 	}
 	i.o.Log.Warn("signed by the DCC and not believed", zap.Stringer("request_id", unproven.ID), zap.Error(err))
 	digest := sha256.Sum256(raw)
@@ -175,6 +186,15 @@ func (i *Inbox) refuse(ctx context.Context, raw []byte, err error) (status int) 
 	}
 	if i.o.Refused != nil {
 		i.o.Refused(unproven)
+	}
+	return http.StatusBadRequest
+}
+
+// turnAway answers a stranger. Nothing is written but a line now and then.
+func (i *Inbox) turnAway(reason error) (status int) {
+	i.strange.Warn("not signed by the DCC and not believed", zap.Error(reason))
+	if i.o.Stranger != nil {
+		i.o.Stranger()
 	}
 	return http.StatusBadRequest
 }

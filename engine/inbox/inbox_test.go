@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,7 @@ type bench struct {
 	records   []journal.Record
 	delivered []proof.Delivery
 	refused   []*proof.Error
+	strangers atomic.Int64
 }
 
 func newBench(t testing.TB, change func(*Options)) *bench {
@@ -69,6 +71,7 @@ func newBench(t testing.TB, change func(*Options)) *bench {
 			defer b.mu.Unlock()
 			b.log, b.refused = append(b.log, "refused"), append(b.refused, e)
 		},
+		Stranger:   func() { b.strangers.Add(1) },
 		Now:        func() time.Time { return now },
 		Log:        zap.NewNop(),
 		Registerer: b.registry,
@@ -180,6 +183,9 @@ func TestRefusedStranger(t *testing.T) {
 		}
 		if len(b.log) != 0 {
 			t.Errorf("%v: a stranger's junk left a trace: %v", kind, b.log)
+		}
+		if n := b.strangers.Load(); n != 1 {
+			t.Errorf("%v: %d strangers counted, want 1", kind, n)
 		}
 	}
 }
