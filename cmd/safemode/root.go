@@ -62,6 +62,9 @@ func run(ctx context.Context, args []string, io stdio) int {
 	if !errors.As(err, &known) {
 		known = &exitError{exitUsage, err} // cobra's own: unknown command, flag or argument
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		known = &exitError{exitInterrupted, errors.New("interrupted")}
+	}
 	if text := known.Error(); text != "" {
 		fmt.Fprintf(io.err, "safemode: %s\n", spoken(text))
 	}

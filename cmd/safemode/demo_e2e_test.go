@@ -1,0 +1,318 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"safemode/engine/report"
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+)
+
+// Meters and seed of the demo that other sweeps are compared with.
+const (
+	referenceMeters = 300
+	referenceSeed   = 1
+	referenceSpeed  = 600
+)
+
+// rehearsed is a demo that has ended.
+type rehearsed struct {
+	result  commandResult
+	summary report.Summary
+	meters  []meterLine
+	dir     string
+}
+
+func startDemo(t *testing.T, meters int, seed uint64) (*process, string) {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "demo")
+	return start(t, "demo", "--meters", strconv.Itoa(meters), "--seed", strconv.FormatUint(seed, 10), "--json", "--out", out), out
+}
+
+func finishDemo(t *testing.T, p *process, out string) rehearsed {
+	t.Helper()
+	r := p.succeeds()
+	return rehearsed{r, parseSummary(t, r.out), readMeters(t, out), out}
+}
+
+// reference is the verdicts of the reference demo. It runs once, for whoever asks first.
+var reference struct {
+	sync.Mutex
+	verdicts map[string]string
+}
+
+// referenceVerdicts is what every undisturbed sweep of the reference fleet says.
+func referenceVerdicts(t *testing.T) map[string]string {
+	t.Helper()
+	reference.Lock()
+	defer reference.Unlock()
+	if reference.verdicts == nil {
+		p, out := startDemo(t, referenceMeters, referenceSeed)
+		reference.verdicts = verdicts(finishDemo(t, p, out).meters)
+	}
+	return reference.verdicts
+}
+
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs a sweep of some ten seconds")
+	}
+	t.Parallel()
+}
+
+func TestDemo(t *testing.T) {
+	long(t)
+	reference.Lock() // this is the reference demo
+	defer reference.Unlock()
+	first, firstOut := startDemo(t, referenceMeters, referenceSeed)
+	again, againOut := startDemo(t, referenceMeters, referenceSeed)
+	other, otherOut := startDemo(t, 60, referenceSeed+1)
+
+	d := finishDemo(t, first, firstOut)
+	reference.verdicts = verdicts(d.meters)
+	checkSummaryKeys(t, d.result.out)
+	checkDemoSummary(t, d.summary)
+	checkMetersFile(t, d)
+	checkAgainstFleet(t, d)
+
+	e := finishDemo(t, again, againOut)
+	if diff := cmp.Diff(d.summary.Verdicts, e.summary.Verdicts); diff != "" {
+		t.Errorf("the same seed again: %s", diff)
+	}
+	checkSameSweep(t, d.meters, e.meters)
+	f := finishDemo(t, other, otherOut)
+	for device := range verdicts(f.meters) {
+		if reference.verdicts[device] != "" {
+			t.Errorf("%s is a meter under two seeds", device)
+		}
+	}
+}
+
+// keysOf lists the keys of an object and of the objects in it.
+func keysOf(value any, path string) (keys []string) {
+	object, _ := value.(map[string]any)
+	for name, inner := range object {
+		keys = append(append(keys, path+name), keysOf(inner, path+name+".")...)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// checkSummaryKeys holds the summary's keys to the product's interface.
+func checkSummaryKeys(t *testing.T, line string) {
+	t.Helper()
+	const classes = `{"sent":0,"success":0,"negative":0,"no_response":0,"rejected":0,"in_doubt":0,"unverified":0}`
+	const outline = `{"sweep_id":"","plan_sha256":"","meters":0,
+		"verdicts":{"on_supply":0,"armed":0,"not_safe":0,"unknown":0,"excluded":0},
+		"not_covered":0,"homes":{"all_on_supply":0,"armed":0,"other":0},
+		"requests":{"1.6":` + classes + `,"2.5":` + classes + `,"7.3":` + classes + `,"7.4":` + classes + `,
+			"6.2.9":` + classes + `,"4.18":` + classes + `,"8.2":` + classes + `},
+		"refused":{"unpermitted":0,"uncorrelated":0,"unverified":0},"forbidden_commands":0,
+		"counters":{"used":0,"first":0,"last":0,"reused":0},"throttled":0,"quarantined":0,
+		"duration_seconds":0.0,"service_requests_per_second":0.0,"truth":{"checked":0,"mismatches":0}}`
+	var want, got any
+	if err := json.Unmarshal([]byte(outline), &want); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(line), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(keysOf(want, ""), keysOf(got, "")); diff != "" {
+		t.Errorf("keys: -interface +printed\n%s", diff)
+	}
+}
+
+func checkDemoSummary(t *testing.T, s report.Summary) {
+	t.Helper()
+	v := s.Verdicts
+	if sum := v.OnSupply + v.Armed + v.NotSafe + v.Unknown + v.Excluded; s.Meters != referenceMeters || sum != s.Meters {
+		t.Errorf("%d meters, verdicts on %d", s.Meters, sum)
+	}
+	sent := 0
+	for srv, c := range s.Requests {
+		if sum := c.Success + c.Negative + c.NoResponse + c.Rejected + c.InDoubt + c.Unverified; c.Sent == 0 || sum != c.Sent {
+			t.Errorf("SRV %s: %d sent, classes of %d", srv, c.Sent, sum)
+		}
+		sent += c.Sent
+	}
+	if c := s.Counters; c.Reused != 0 || c.Used != sent || c.Last-c.First+1 < uint64(c.Used) {
+		t.Errorf("%d requests sent, counters %+v", sent, c)
+	}
+	if s.Truth == nil || *s.Truth != (report.Truth{Checked: referenceMeters}) {
+		t.Errorf("truth %+v", s.Truth)
+	}
+	if s.ForbiddenCommands != 0 || s.Refused != (report.Refused{}) || s.NotCovered != 0 || s.Quarantined != 0 {
+		t.Errorf("%d forbidden commands, refused %+v, %d not covered, %d quarantined",
+			s.ForbiddenCommands, s.Refused, s.NotCovered, s.Quarantined)
+	}
+	if h := s.Homes; h.AllOnSupply == 0 || h.Armed == 0 || h.Other == 0 || s.DurationSeconds <= 0 || s.RequestRate <= 0 {
+		t.Errorf("homes %+v, %g s, %g a second", h, s.DurationSeconds, s.RequestRate)
+	}
+}
+
+// checkMetersFile holds meters.csv to its format and to the summary.
+func checkMetersFile(t *testing.T, d rehearsed) {
+	t.Helper()
+	want := strings.Split("device_id,device_type,mpxn,csp_region,verdict,as_of,reason,"+
+		"found_mode,found_supply,found_balance,end_mode,end_supply,end_balance", ",")
+	for _, s := range servicerequests.Services {
+		want = append(want, s.SRV()+"_outcome", s.SRV()+"_code")
+	}
+	want = append(want, "attempts", "first_sent_at", "last_response_at", "request_ids")
+	header, _ := readCSV(t, filepath.Join(d.dir, "meters.csv"))
+	if diff := cmp.Diff(want, header); diff != "" {
+		t.Errorf("meters.csv: -want +got\n%s", diff)
+	}
+	counts := map[string]int{}
+	for _, m := range d.meters {
+		counts[m["verdict"]]++
+	}
+	v := d.summary.Verdicts
+	all := map[string]int{"on_supply": v.OnSupply, "armed": v.Armed, "not_safe": v.NotSafe, "unknown": v.Unknown, "excluded": v.Excluded}
+	maps.DeleteFunc(all, func(_ string, n int) bool { return n == 0 })
+	if diff := cmp.Diff(all, counts); diff != "" {
+		t.Errorf("verdicts: -summary +meters.csv\n%s", diff)
+	}
+}
+
+// checkAgainstFleet holds each verdict against what the fleet file says of the
+// meter, beside the comparison that the demo itself makes.
+func checkAgainstFleet(t *testing.T, d rehearsed) {
+	t.Helper()
+	_, lines := readCSV(t, filepath.Join(d.dir, "fleet.csv"))
+	fleet := map[string]meterLine{}
+	for _, m := range lines {
+		fleet[m["device_id"]] = m
+	}
+	could, safe := 0, 0
+	for _, m := range d.meters {
+		device := m["device_id"]
+		truth := fleet[device]
+		if truth == nil {
+			t.Errorf("%s is no meter of the fleet, or stands in meters.csv twice", device)
+			continue
+		}
+		delete(fleet, device)
+		ours, reachable := truth["registered_supplier"] == smki.TestSupplier.String(), truth["reachable"] == "true"
+		if ours && reachable {
+			could++
+		}
+		ok := true
+		switch verdict := m["verdict"]; verdict {
+		case "on_supply", "armed":
+			safe++
+			ok = ours && reachable && m["end_mode"] == "credit" && m["end_supply"] == map[string]string{"on_supply": "enabled", "armed": "armed"}[verdict]
+		case "excluded":
+			ok = !ours
+		case "unknown":
+			ok = !reachable
+		case "not_safe":
+			ok = reachable && sharedReason(m, truth)
+		}
+		if !ok || (m["verdict"] != "on_supply") != (m["reason"] != "") {
+			t.Errorf("%s is called %s (%s); the fleet says %v", device, m["verdict"], m["reason"], truth)
+		}
+	}
+	if len(fleet) != 0 {
+		t.Errorf("%d meters of the fleet are not in meters.csv", len(fleet))
+	}
+	if float64(safe) < 0.97*float64(could) {
+		t.Errorf("%d of %d meters that could answer are on supply or armed", safe, could)
+	}
+}
+
+// sharedReason says whether the fleet bears out why a meter is not safe. Supplies
+// that are off stay off without proof that lack of credit was the cause.
+func sharedReason(m, truth meterLine) bool {
+	off := truth["supply_state"] == "disabled"
+	switch m["reason"] {
+	case "arm refused":
+		return truth["locked"] == "true"
+	case "disabled with credit left":
+		return off && truth["payment_mode"] == "prepayment" && !strings.HasPrefix(truth["balance"], "-") && truth["balance"] != "0.00000"
+	case "found in credit and disabled":
+		return off && truth["payment_mode"] == "credit"
+	case "disabled by the supplier":
+		return off
+	}
+	return false
+}
+
+// checkSameSweep compares two sweeps of one fleet. Times, counters and IDs differ,
+// and what was asked of a meter may differ for a few: whether a gas meter's reads
+// are answered before its switch is signed, or a second read is under way when the
+// first says that the meter was transferred, hangs on the machine's moment. What is
+// claimed does not.
+func checkSameSweep(t *testing.T, a, b []meterLine) {
+	t.Helper()
+	if len(a) != len(b) {
+		t.Fatalf("%d and %d meters", len(a), len(b))
+	}
+	momentary := map[string]bool{"as_of": true, "attempts": true, "first_sent_at": true, "last_response_at": true, "request_ids": true}
+	otherwise := 0
+	for i, m := range a {
+		var same, differs []string
+		for column, value := range m {
+			switch {
+			case momentary[column] || value == b[i][column]:
+			case strings.HasSuffix(column, "_outcome"), strings.HasSuffix(column, "_code"):
+				differs = append(differs, column)
+			default:
+				same = append(same, column)
+			}
+		}
+		for _, column := range same {
+			t.Errorf("%s: %s is %q and %q", m["device_id"], column, m[column], b[i][column])
+		}
+		if len(differs) > 0 {
+			otherwise++
+			t.Logf("%s (%s): %v", m["device_id"], m["verdict"], differs)
+		}
+	}
+	if otherwise*33 > len(a) {
+		t.Errorf("%d of %d meters were asked otherwise", otherwise, len(a))
+	}
+}
+
+// A rehearsal that is interrupted drains, says so in one line, and claims nothing.
+func TestDemoInterrupted(t *testing.T) {
+	long(t)
+	for name, moment := range map[string]string{"at once": "files in", "under way": "metrics and control at"} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := startDemo(t, 100, 3)
+			p.until(moment, func() bool { return strings.Contains(p.err.String(), moment) })
+			r := p.signal(syscall.SIGINT)
+			r.says(t, exitInterrupted, "interrupted")
+			if r.out != "" {
+				t.Errorf("printed %q", r.out)
+			}
+		})
+	}
+}
+
+func TestDemoRefuses(t *testing.T) {
+	full := t.TempDir()
+	putFile(t, filepath.Join(full, "notes.txt"), []byte("mine"))
+	for _, c := range []struct {
+		reason string
+		args   []string
+	}{
+		{"--meters", []string{"--meters", "0"}},
+		{"--speed", []string{"--speed", "0"}},
+		{"not built in", []string{"--faults", "stormy"}},
+		{full + " is not empty", []string{"--out", full}},
+	} {
+		refuses(t, exitUsage, c.reason, "", append([]string{"demo"}, c.args...)...)
+	}
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"safemode/devicesim"
+	"safemode/engine/sweep"
+)
+
+// referenceScene is the reference demo in separate processes, planned and with the
+// simulated DCC serving.
+func referenceScene(t *testing.T) (*scene, *process) {
+	t.Helper()
+	s := newScene(t, referenceMeters, referenceSeed, referenceSpeed)
+	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
+	return s, s.sim(t)
+}
+
+// status is what the command says of the running sweep.
+func (s *scene) status(t *testing.T) (status sweep.Status) {
+	t.Helper()
+	line := must(t, "", "status", "--operations", s.operations, "--json")
+	if err := json.Unmarshal([]byte(line), &status); err != nil || strings.Count(line, "\n") != 1 {
+		t.Fatalf("%v: %s", err, line)
+	}
+	return status
+}
+
+// untilDone waits until the running sweep has verdicts on so many meters.
+func (s *scene) untilDone(t *testing.T, p *process, meters int) {
+	t.Helper()
+	p.until("far enough", func() bool {
+		var status sweep.Status
+		body, err := tryGet("http://" + s.operations + "/api/v1/sweep")
+		return err == nil && json.Unmarshal(body, &status) == nil && status.Done >= meters
+	})
+}
+
+// borneOut holds verdicts against the simulated meters as they are now, and stops
+// the simulator. Nobody has pressed a button.
+func (s *scene) borneOut(t *testing.T, sim *process, meters []meterLine) {
+	t.Helper()
+	for _, m := range meters {
+		var now struct {
+			Mode     string `json:"payment_mode"`
+			Supply   string `json:"supply_state"`
+			Supplier string `json:"registered_supplier"`
+		}
+		if err := json.Unmarshal(get(t, "http://"+s.control+"/sim/v1/devices/"+m["device_id"]), &now); err != nil {
+			t.Fatal(err)
+		}
+		switch m["verdict"] {
+		case "on_supply", "armed", "not_safe":
+			if now.Mode != m["end_mode"] || now.Supply != m["end_supply"] {
+				t.Errorf("%s: called %s with %s and %s, is %+v", m["device_id"], m["verdict"], m["end_mode"], m["end_supply"], now)
+			}
+		}
+	}
+	if summary := stopSim(t, sim); summary.ForbiddenCommands != 0 || summary.Deliveries.GivenUp != 0 {
+		t.Errorf("simulator: %+v", summary)
+	}
+}
+
+// stopSim ends a simulator as Ctrl-C does, which is its clean end.
+func stopSim(t *testing.T, sim *process) (summary devicesim.Summary) {
+	t.Helper()
+	r := sim.signal(syscall.SIGINT)
+	if err := json.Unmarshal([]byte(r.out), &summary); err != nil || r.code != exitDone || strings.Count(r.out, "\n") != 1 {
+		t.Errorf("sim: exit %d, %v: %s%s", r.code, err, r.out, r.err)
+	}
+	return summary
+}
+
+// engineMetrics are the metrics of the product's interface that this version has.
+var engineMetrics = []string{
+	"safemode_meters", "safemode_service_requests_total", "safemode_requests_in_flight",
+	"safemode_ack_seconds_count", "safemode_response_seconds_count", "safemode_pacer_wait_seconds_count",
+	"safemode_breaker_state", "safemode_journal_commit_seconds_count", "safemode_gate_open", "safemode_eta_seconds",
+}
+
+// A sweep over HTTP says of each meter what the demo says. Meanwhile it can be
+// watched, paused and resumed.
+func TestSweepOfAnotherProcess(t *testing.T) {
+	long(t)
+	s, sim := referenceScene(t)
+	p := s.sweep(t)
+	s.untilDone(t, p, 5)
+
+	before := scrape(t, s.operations)
+	for _, name := range engineMetrics {
+		found := false
+		for full := range before {
+			found = found || full == name || strings.HasPrefix(full, name+"{")
+		}
+		if !found {
+			t.Errorf("metric %s is missing", name)
+		}
+	}
+	s.untilDone(t, p, 20)
+	const ended = "safemode_service_requests_total"
+	if first, second := sumOf(before, ended), sumOf(scrape(t, s.operations), ended); first == 0 || second <= first {
+		t.Errorf("%s went from %g to %g", ended, first, second)
+	}
+
+	order := func(word string) {
+		t.Helper()
+		if r := safemode(t, "", word, "--operations", s.operations); r != (commandResult{exitDone, "", word + ": done\n"}) {
+			t.Errorf("%s: %+v", word, r)
+		}
+	}
+	order("pause")
+	time.Sleep(100 * time.Millisecond) // for POSTs under way
+	sent := s.requests(t)
+	if status := s.status(t); status.State != "paused" || status.Meters != referenceMeters || status.Done == 0 || status.Done == status.Meters {
+		t.Errorf("paused: %+v", status)
+	}
+	time.Sleep(time.Second)
+	if now := s.requests(t); now != sent {
+		t.Errorf("%g requests were sent during the pause", now-sent)
+	}
+	order("resume")
+	p.until("sending again", func() bool { return s.requests(t) > sent })
+
+	if r := p.succeeds(); r.out != "" {
+		t.Errorf("printed %q", r.out)
+	}
+	summary, meters := s.report(t, "journal.db")
+	if diff := cmp.Diff(referenceVerdicts(t), verdicts(meters)); diff != "" {
+		t.Errorf("-demo +sweep\n%s", diff)
+	}
+	if summary.Counters.Reused != 0 || summary.ForbiddenCommands != 0 || summary.Truth != nil {
+		t.Errorf("%+v", summary)
+	}
+	s.borneOut(t, sim, meters)
+	refuses(t, exitFailed, "no sweep answers at "+s.operations, "", "status", "--operations", s.operations)
+}
+
+// A sweep that was cut off, in whatever way, goes on with the same command and
+// ends as if nothing had been.
+func TestSweepGoesOn(t *testing.T) {
+	for name, cut := range map[string]func(t *testing.T, s *scene, p *process){
+		"SIGINT": func(t *testing.T, s *scene, p *process) {
+			r := p.signal(syscall.SIGINT)
+			r.says(t, exitInterrupted, "interrupted and drained", "the same command goes on")
+			sent := s.requests(t)
+			time.Sleep(300 * time.Millisecond)
+			if now := s.requests(t); now != sent {
+				t.Errorf("%g requests after the end", now-sent)
+			}
+		},
+		"SIGKILL": func(t *testing.T, s *scene, p *process) {
+			if r := p.signal(syscall.SIGKILL); r.code != -1 || r.out != "" {
+				t.Errorf("%+v", r)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			long(t)
+			s, sim := referenceScene(t)
+			for _, done := range []int{10, 150} {
+				p := s.sweep(t)
+				s.untilDone(t, p, done)
+				cut(t, s, p)
+				if part, _ := s.report(t, "journal.db"); part.Verdicts.OnSupply == 0 || part.Verdicts.Unknown == 0 {
+					t.Errorf("report of a part: %+v", part.Verdicts)
+				}
+			}
+			s.sweep(t).succeeds()
+			summary, meters := s.report(t, "journal.db")
+			if diff := cmp.Diff(referenceVerdicts(t), verdicts(meters)); diff != "" {
+				t.Errorf("-demo +sweep\n%s", diff)
+			}
+			if summary.Counters.Reused != 0 || summary.ForbiddenCommands != 0 {
+				t.Errorf("%+v", summary)
+			}
+			s.borneOut(t, sim, meters)
+		})
+	}
+}
