@@ -1,7 +1,6 @@
 package sweep
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -14,8 +13,10 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// finding is what an answer showed, beside success or failure.
+// finding is what an answer of a device or of the inventory showed, beside success
+// or failure.
 type finding struct {
+	at       time.Time // when it was given
 	observed *journal.Observation
 	proxy    servicerequests.EUI
 }
@@ -32,37 +33,53 @@ func (s *Sweep) deliver(d proof.Delivery) {
 		s.unmatched(d, now)
 		return
 	}
-	for _, r := range m.open {
-		if r.id == d.ID {
-			s.answer(r, d, now)
-			return
-		}
+	if r := m.openAs(d.ID); r != nil {
+		s.answer(r, d, now)
+		return
 	}
 	s.late(m, d, now)
 }
 
 // answer ends an open request with what the DCC or the device said.
 func (s *Sweep) answer(r *request, d proof.Delivery, now time.Time) {
-	if r.service.Critical() && r.leg != commandLeg {
+	switch {
+	case r.service.Critical() && r.leg != commandLeg:
 		s.unmatched(d, now) // nothing has been signed that it could answer
 		return
+	case r.working:
+		// It came before the acknowledgement, or nothing has been sent yet that it
+		// could answer. The worker's result tells, and keeps the journal in order: no
+		// outcome before the bytes it is the outcome of.
+		if r.early == nil || r.early.Result == nil {
+			r.early = &d
+		}
+		return
+	case !r.sent():
+		s.unmatched(d, now)
+		return
 	}
-	class, code, found, ok := s.interpret(r.service, r.meter, d, now)
+	class, code, found, ok := s.interpret(r.service, r.meter, d, r.postedAt, now)
 	if !ok {
 		r.unproven = true
 		return
 	}
 	s.metrics.response(r.service, now.Sub(r.postedAt))
 	s.end(r, class, code, found, now)
+	if d.Code.Class() == servicerequests.CodeHalt {
+		s.userRefused(d.Code)
+	}
 	s.look(r.meter, now)
+}
+
+// userRefused halts: the DCC says that the User itself may not send.
+func (s *Sweep) userRefused(code servicerequests.ResponseCode) {
+	s.stop("the DCC refuses the User ("+string(code)+")", nil)
 }
 
 // late takes in an answer to a request that has ended: a repetition changes
 // nothing, the first proven answer to one that was given up counts.
 func (s *Sweep) late(m *meter, d proof.Delivery, now time.Time) {
-	i := slices.IndexFunc(m.ended, func(e ended) bool {
-		return e.counter == d.ID.Counter && m.target.Originator == d.ID.Originator
-	})
+	i := m.endedAs(d.ID)
 	if i < 0 {
 		s.unmatched(d, now)
 		return
@@ -72,18 +89,18 @@ func (s *Sweep) late(m *meter, d proof.Delivery, now time.Time) {
 		s.metrics.repeated()
 		return
 	}
-	class, code, found, ok := s.interpret(e.service, m, d, now)
+	class, code, found, ok := s.interpret(e.service, m, d, time.Time{}, now)
 	if !ok {
 		return
 	}
 	s.reopen(m)
-	s.conclusion(m, e.service, d.ID, journal.OutcomeBody{AnsweredAt: now}, class, code, found)
+	s.conclusion(m, e.service, d.ID, journal.OutcomeBody{}, class, code, found, now)
 	s.look(m, now)
 }
 
-// interpret reads a delivery as the answer to a request: ok is false if it does
-// not correlate with it.
-func (s *Sweep) interpret(service servicerequests.Service, m *meter, d proof.Delivery, now time.Time) (Class, string, *finding, bool) {
+// interpret reads a delivery as the answer to a request that was POSTed at sent:
+// ok is false if it does not correlate with it.
+func (s *Sweep) interpret(service servicerequests.Service, m *meter, d proof.Delivery, sent, now time.Time) (Class, string, *finding, bool) {
 	if d.Result == nil {
 		class := classOf(d.Code)
 		return class, string(d.Code), nil, class != Open
@@ -97,22 +114,33 @@ func (s *Sweep) interpret(service servicerequests.Service, m *meter, d proof.Del
 		})
 		return Open, "", nil, false
 	}
+	f := &finding{at: answeredAt(d.At, sent, now)}
 	if !d.Result.Success {
-		return Negative, resultCode(d.Result.Results), nil, true
+		return Negative, resultCode(d.Result.Results), f, true
 	}
-	return Succeeded, "", found(d.Result), true
+	o := journal.Observation{Mode: d.Result.Mode, Supply: d.Result.Supply}
+	if d.Result.HasBalance {
+		o.Balance = &d.Result.Balance
+	}
+	if o != (journal.Observation{}) {
+		f.observed = &o
+	} else if !service.Critical() {
+		return Negative, codeNoValue, f, true
+	}
+	return Succeeded, "", f, true
 }
 
-// found takes out of a response what the ledger keeps.
-func found(r *gbcs.Response) *finding {
-	o := journal.Observation{Mode: r.Mode, Supply: r.Supply}
-	if r.HasBalance {
-		o.Balance = &r.Balance
+// answeredAt is when a device answered: what the DCC says of it, as far as that is
+// possible. What was delivered late was seen early, and a 7.3 may rest only on
+// what was seen just now.
+func answeredAt(byDCC, sent, now time.Time) time.Time {
+	switch {
+	case byDCC.After(now):
+		return now
+	case byDCC.Before(sent):
+		return sent
 	}
-	if o == (journal.Observation{}) {
-		return nil
-	}
-	return &finding{observed: &o}
+	return byDCC
 }
 
 // kindOf is the device type of a request's target.
@@ -130,13 +158,11 @@ func (s *Sweep) takeAlert(d proof.Delivery, now time.Time) {
 		s.unmatched(d, now)
 		return
 	}
-	m.alerted(d.Alert)
-	if !m.modeCurrent() || !m.supplyCurrent() {
-		s.reopen(m)
+	if !m.alerted(d.Alert) || m.started.IsZero() {
+		return
 	}
-	if !m.started.IsZero() {
-		s.look(m, now)
-	}
+	s.reopen(m)
+	s.look(m, now)
 }
 
 // unmatched counts a proven message that answers no request of this sweep: the
@@ -169,23 +195,25 @@ func proxyOf(content duis.Content, meter servicerequests.EUI) servicerequests.EU
 func (s *Sweep) end(r *request, class Class, code string, f *finding, now time.Time) {
 	r.closed = true
 	s.release(r)
-	m := r.meter
-	o := journal.OutcomeBody{SentAt: r.postedAt, AnsweredAt: now, Attempt: r.attempt}
-	s.conclusion(m, r.service, r.id, o, class, code, f)
+	o := journal.OutcomeBody{SentAt: r.postedAt, Attempt: r.attempt}
+	s.conclusion(r.meter, r.service, r.id, o, class, code, f, now)
 	s.metrics.ended(r.service, class)
 }
 
-// conclusion journals an outcome and folds it into the ledger.
-func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o journal.OutcomeBody, class Class, code string, f *finding) {
-	o.Class, o.Code = class.String(), code
+// conclusion journals an outcome and folds it into the ledger. Of a request that
+// never had a counter the journal knows nothing.
+func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o journal.OutcomeBody, class Class, code string, f *finding, now time.Time) {
+	o.Class, o.Code, o.AnsweredAt = class.String(), code, now
 	if f != nil {
-		o.Observed, o.Proxy = f.observed, f.proxy
+		o.AnsweredAt, o.Observed, o.Proxy = f.at, f.observed, f.proxy
 	}
-	s.o.Journal.Append(journal.Record{
-		At: o.AnsweredAt, Kind: journal.Outcome, Device: m.device, Service: service, ID: id,
-		Code: o.Class, Body: journal.Encode(o),
-	})
-	m.end(&s.o.Policy, service, id.Counter, o, class)
+	if id.Counter != 0 {
+		s.o.Journal.Append(journal.Record{
+			At: now, Kind: journal.Outcome, Device: m.device, Service: service, ID: id,
+			Code: o.Class, Body: journal.Encode(o),
+		})
+	}
+	m.end(&s.o.Policy, service, id, o, class)
 	s.linkProxy(m)
 }
 

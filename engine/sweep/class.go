@@ -19,8 +19,16 @@ const (
 	Rejected                // the DCC refused it
 	InDoubt                 // written, and never acknowledged nor answered
 	Unverified              // an answer came that could not be proven, and no better one
-	Withdrawn               // transformed, but never signed: its reason had gone
+	Withdrawn               // never sent to a device: its reason had gone, or it was refused
 )
+
+// codeHTTP stands in an outcome for a DUIS code where the DCC refused a POST
+// without one: HTTP status 4xx.
+const codeHTTP = "HTTP"
+
+// codeNoValue stands there for the result of a device that answered a read with
+// success and without the value that was asked for.
+const codeNoValue = "no value"
 
 var classNames = [...]string{
 	"open", journal.ClassSuccess, journal.ClassNegative, journal.ClassNoResponse, journal.ClassRejected,

@@ -38,13 +38,14 @@ func (s *Sweep) pump() {
 	}
 }
 
-// takeIn starts the next meter in each region that has nothing waiting, and says
-// whether it started any. So what has begun always goes before what has not, and
-// reads do not grow old in a queue.
+// takeIn starts the next meter in each region where no command and no device's
+// request waits to be POSTed, and says whether it started any. So what has begun
+// always goes before what has not, and reads do not grow old in a queue.
 func (s *Sweep) takeIn(now time.Time) (any bool) {
 	for region, waiting := range s.intake {
 		l := s.lanes[region]
-		if len(waiting) == 0 || l.len() > 0 || l.inFlight >= s.o.InFlight {
+		if len(waiting) == 0 || l.inFlight >= s.o.InFlight ||
+			l.backlog(gateway.Transform)+l.backlog(gateway.SendCommand) > 0 {
 			continue
 		}
 		s.intake[region] = waiting[1:]
@@ -124,7 +125,7 @@ func (s *Sweep) nextDeadline(m *meter) time.Time {
 
 // ask opens a request and queues its first leg as soon as the hub has room.
 func (s *Sweep) ask(m *meter, service servicerequests.Service, now time.Time) {
-	r := &request{meter: m, service: service, attempt: m.tally(service).tries + 1, openedAt: now}
+	r := &request{meter: m, service: service, attempt: int(m.tally(service).tries) + 1}
 	r.id.Originator = m.target.Originator
 	switch {
 	case service == servicerequests.ReadInventory:
@@ -167,8 +168,7 @@ func (s *Sweep) serve(now time.Time) {
 	for progress := true; progress; {
 		progress = false
 		for i := range s.lanes {
-			l := s.lanes[(s.turn+i)%len(s.lanes)]
-			if s.serveOne(l, &l.urgent, now) || s.serveOne(l, &l.fresh, now) {
+			if s.serveLane(s.lanes[(s.turn+i)%len(s.lanes)], now) {
 				progress = true
 			}
 			if s.halt != nil {
@@ -176,6 +176,18 @@ func (s *Sweep) serve(now time.Time) {
 			}
 		}
 	}
+}
+
+// serveLane dispatches one leg of a lane, an urgent one first.
+func (s *Sweep) serveLane(l *lane, now time.Time) bool {
+	for _, queues := range [...]*[len(gateway.Services) + 1]fifo{&l.urgent, &l.fresh} {
+		for _, e := range gateway.Services {
+			if s.serveOne(l, &queues[e], now) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // serveOne dispatches the first leg of a queue if nothing is in its way.
@@ -225,14 +237,22 @@ var errUnused = context.Canceled
 // unwanted says whether the reason for a leg has gone since it was queued. It is
 // asked when the leg is about to be signed or POSTed.
 func (s *Sweep) unwanted(r *request, now time.Time) bool {
-	return r.meter.excluded != "" ||
-		r.service == servicerequests.ArmSupply && r.leg == commandLeg && !s.o.Policy.mayArm(r.meter, now)
+	switch {
+	case r.meter.excluded != "":
+		return true
+	case r.service != servicerequests.ArmSupply:
+		return false
+	case r.leg == commandLeg && r.body != nil:
+		return !s.o.Policy.mayArm(r.meter, r.id.Counter, now)
+	default:
+		return !s.o.Policy.mayArm(r.meter, 0, now)
+	}
 }
 
 // withdrawal is the class of a request whose next POST must not happen any more.
-// If the leg was POSTed before, what became of it is read back.
+// If the DCC may have the leg's bytes, what became of them is read back.
 func withdrawal(r *request) Class {
-	if r.body != nil {
+	if r.reached {
 		return InDoubt
 	}
 	return Withdrawn
@@ -255,23 +275,26 @@ func (s *Sweep) dispatch(l *lane, r *request, report func(error), now time.Time)
 			s.stop("no originator counter can be reserved", err)
 			return
 		}
-		r.id.Counter = counter
+		r.id.Counter, m.issued = counter, counter
 		l.inFlight++
+		s.headroom.count(r.service, now)
 	}
-	if r.leg == commandLeg && r.body == nil {
-		m.commit(r.service, r.id.Counter)
-	}
-	r.postedAt = now
-	kind := m.target.Type
-	if r.id.Target == m.gpf {
-		kind = servicerequests.GPF
+	if r.body == nil {
+		r.postedAt = now
+		if r.leg == commandLeg {
+			m.commit(r.service, r.id.Counter)
+		}
 	}
 	j := job{
 		request: r, endpoint: r.endpoint(), leg: r.leg, device: m.device,
-		expected: gbcs.Expected{Service: r.service, Device: kind, ID: r.id},
-		token:    r.token, body: r.body, report: report,
+		expected: gbcs.Expected{Service: r.service, Device: s.kindOf(m, r.id.Target), ID: r.id},
+		token:    r.token, body: r.body, again: r.reached, report: report,
+	}
+	if r.service == servicerequests.ArmSupply {
+		j.notAfter = s.o.Policy.freshUntil(m)
 	}
 	s.busy[j.endpoint]++
+	r.working = true
 	if err := s.pools[j.endpoint].Invoke(j); err != nil {
 		// A pool that is closed: a defect. Nothing was sent.
 		s.busy[j.endpoint]--
@@ -284,25 +307,40 @@ func (s *Sweep) dispatch(l *lane, r *request, report func(error), now time.Time)
 func (s *Sweep) finishLeg(res result) {
 	now, r := s.now(), res.request
 	s.busy[res.endpoint]--
-	r.queued = false
+	r.queued, r.working, r.body = false, false, res.body
 	if res.took > 0 {
 		s.metrics.ack(r.service, res.took)
 	}
-	if r.closed { // the device's answer was faster than the acknowledgement
-		s.look(r.meter, now)
-		return
+	s.takeResult(r, res, now)
+	if d := r.early; d != nil {
+		r.early = nil
+		s.deliver(*d)
 	}
-	r.body = res.body
+	s.look(r.meter, now)
+}
+
+// takeResult acts on how a leg went.
+func (s *Sweep) takeResult(r *request, res result, now time.Time) {
+	if !errors.Is(res.err, gateway.ErrRejected) && res.took > 0 {
+		s.rejected = 0
+	}
+	r.reached = r.reached || res.took > 0 && reached(res.err)
 	var throttled *gateway.ThrottledError
 	switch {
 	case res.err == nil:
 		s.takeReply(r, res, now)
 	case errors.Is(res.err, errJournal):
-		s.stop("the journal cannot be written: free the disk or mend it, then run the same command again", res.err)
-	case errors.Is(res.err, errSigning):
+		s.stop(journalFailed, res.err)
+	case errors.Is(res.err, errKey):
+		s.stop("a signing key cannot be used", res.err)
+	case errors.Is(res.err, errRefused):
 		s.log.Error("request not signed", zap.Stringer("request_id", r.id), zap.Error(res.err))
-		r.meter.tally(r.service).barred = true
-		s.end(r, Withdrawn, "", nil, now)
+		s.end(r, Withdrawn, journal.RefusedUnpermitted, nil, now)
+	case errors.Is(res.err, errStale):
+		s.end(r, withdrawal(r), "", nil, now)
+	case errors.Is(res.err, errPanic) && r.body == nil:
+		// Whether there are bytes in the journal is not known: they are not made twice.
+		s.end(r, Withdrawn, journal.RefusedUnpermitted, nil, now)
 	case errors.Is(res.err, errUncorrelated):
 		s.end(r, Unverified, journal.RefusedUncorrelated, nil, now)
 	case errors.Is(res.err, errUnproven) && r.leg == askLeg && res.endpoint != gateway.SendCommand:
@@ -321,12 +359,18 @@ func (s *Sweep) finishLeg(res result) {
 	case errors.Is(res.err, gateway.ErrNotPermitted):
 		s.stop("the gateway held back a body that is not permitted", res.err)
 	case errors.Is(res.err, gateway.ErrRejected):
-		s.end(r, Rejected, "HTTP", nil, now)
+		s.end(r, Rejected, codeHTTP, nil, now)
+		if s.rejected++; s.rejected >= rejectedRun {
+			s.stop("the DCC refuses every POST: check dcc.url, the client certificate and the User's access", res.err)
+		}
 	default: // in doubt: the same bytes again
 		s.resend(r, res.endpoint, now)
 	}
-	s.look(r.meter, now)
 }
+
+// rejectedRun is how many POSTs the DCC may refuse by HTTP status in a row, before
+// that says more about the User or the address than about the requests.
+const rejectedRun = 20
 
 // resend schedules another POST of the same bytes, or gives up waiting for a
 // reply.
@@ -348,17 +392,21 @@ func (s *Sweep) takeReply(r *request, res result, now time.Time) {
 	code := res.reply.Code
 	switch {
 	case res.token != nil:
-		r.leg, r.token, r.body, r.resends = commandLeg, res.token, nil, 0
+		r.leg, r.token, r.body, r.resends, r.reached = commandLeg, res.token, nil, 0, false
 		s.lanes[r.meter.target.Region].push(r)
 	case res.endpoint == gateway.NonDevice && code == servicerequests.Success:
-		s.end(r, Succeeded, string(code), &finding{proxy: proxyOf(res.reply.Content, r.meter.device)}, now)
+		s.end(r, Succeeded, string(code), &finding{at: now, proxy: proxyOf(res.reply.Content, r.meter.device)}, now)
 	case res.endpoint == gateway.SendCommand && (code.Class() == servicerequests.CodeAcknowledged ||
-		code == servicerequests.DuplicateID && r.resends > 0):
-		r.acknowledged = true
+		code == servicerequests.DuplicateID && res.again):
+		r.acknowledged, r.body, r.token = true, nil, nil
 		r.deadline = now.Add(s.o.Policy.ResponseWait.of(r.meter))
+	case code.Class() == servicerequests.CodeAcknowledged: // what was asked for is still to come
+		s.resend(r, res.endpoint, now)
+	case code == servicerequests.DuplicateID && res.again:
+		s.end(r, InDoubt, string(code), nil, now)
 	case code.Class() == servicerequests.CodeHalt:
 		s.end(r, Rejected, string(code), nil, now)
-		s.stop("the DCC refuses the User ("+string(code)+")", nil)
+		s.userRefused(code)
 	default:
 		s.end(r, classOf(code), string(code), nil, now)
 	}

@@ -52,7 +52,10 @@ type Verifier interface {
 // Faults of a leg that are not the gateway's.
 var (
 	errJournal      = errors.New("journal")
-	errSigning      = errors.New("signing")
+	errRefused      = errors.New("refused by the signing gate")
+	errKey          = errors.New("signing failed")
+	errStale        = errors.New("the read that the command rests on has grown old")
+	errUnfit        = errors.New("a reply of another kind than the request has")
 	errUnproven     = errors.New("reply not proven")
 	errUncorrelated = errors.New("Pre-Command does not correlate")
 	errPanic        = errors.New("panic in a worker")
@@ -67,6 +70,8 @@ type job struct {
 	expected gbcs.Expected
 	token    *signer.Token
 	body     []byte      // the signed bytes, if they exist already
+	again    bool        // the DCC may have the bytes already
+	notAfter time.Time   // no signature and no POST later than this; zero: any time
 	report   func(error) // tells the circuit breaker how the POST went
 }
 
@@ -77,7 +82,8 @@ type result struct {
 	body     []byte // the signed bytes, durable; nil if there are none
 	reply    duis.Response
 	token    *signer.Token // of a Pre-Command that correlates
-	took     time.Duration // of the POST, in real time
+	again    bool          // as in the job
+	took     time.Duration // of the POST, in real time; 0 if there was none
 	err      error
 }
 
@@ -94,7 +100,7 @@ type exchange struct {
 // run does one leg: sign and make durable, unless that was done before; POST;
 // prove the reply; correlate a Pre-Command.
 func (x *exchange) run(ctx context.Context, j job) (res result) {
-	res = result{request: j.request, endpoint: j.endpoint, body: j.body}
+	res = result{request: j.request, endpoint: j.endpoint, body: j.body, again: j.again}
 	reported := false
 	defer func() {
 		if v := recover(); v != nil {
@@ -106,14 +112,20 @@ func (x *exchange) run(ctx context.Context, j job) (res result) {
 		}
 	}()
 	if res.body == nil {
+		if res.err = x.fresh(j); res.err != nil {
+			return res
+		}
 		if res.body, res.err = x.sign(ctx, j); res.err != nil {
 			res.body = nil
 			return res
 		}
 	}
+	if res.err = x.fresh(j); res.err != nil { // the journal may have been slow
+		return res
+	}
 	start := time.Now()
 	raw, err := x.gateway.Post(ctx, gateway.Post{Service: j.endpoint, ID: j.expected.ID, Body: res.body})
-	res.took = time.Since(start)
+	res.took = max(1, time.Since(start))
 	j.report(err)
 	reported = true
 	if err != nil {
@@ -122,6 +134,20 @@ func (x *exchange) run(ctx context.Context, j job) (res result) {
 	}
 	x.read(j, raw, &res)
 	return res
+}
+
+// fresh says whether a leg may still go.
+func (x *exchange) fresh(j job) error {
+	if !j.notAfter.IsZero() && x.clock.Now().After(j.notAfter) {
+		return errStale
+	}
+	return nil
+}
+
+// reached says whether the DCC may have what a POST that ended so carried.
+func reached(err error) bool {
+	var throttled *gateway.ThrottledError
+	return !errors.As(err, &throttled) && !errors.Is(err, gateway.ErrNotWritten) && !errors.Is(err, gateway.ErrNotPermitted)
 }
 
 // sign makes the bytes of the leg and commits them: nothing is on the wire that
@@ -140,9 +166,13 @@ func (x *exchange) sign(ctx context.Context, j job) ([]byte, error) {
 		}
 		body, err = x.signer.SignRequest(request)
 	}
-	if err != nil {
+	var refused *signer.RefusedError
+	switch {
+	case errors.As(err, &refused):
 		x.refuse(j, journal.RefusedUnpermitted, err, nil)
-		return nil, fmt.Errorf("%w: %w", errSigning, err)
+		return nil, fmt.Errorf("%w: %w", errRefused, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errKey, err)
 	}
 	if err := x.journal.Commit(ctx, x.record(j, kind, "", body)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errJournal, err)
@@ -152,7 +182,10 @@ func (x *exchange) sign(ctx context.Context, j job) ([]byte, error) {
 
 // read proves the reply, records it, and correlates a Pre-Command.
 func (x *exchange) read(j job, raw []byte, res *result) {
-	if res.reply, res.err = x.verifier.Reply(raw, j.expected.ID); res.err != nil {
+	if res.reply, res.err = x.verifier.Reply(raw, j.expected.ID); res.err == nil && !fits(res.reply, j.endpoint) {
+		res.err = errUnfit
+	}
+	if res.err != nil {
 		x.refuse(j, journal.RefusedUnverified, res.err, raw)
 		res.err = fmt.Errorf("%w: %w", errUnproven, res.err)
 		return
@@ -170,6 +203,21 @@ func (x *exchange) read(j job, raw []byte, res *result) {
 		return
 	}
 	res.token = token
+}
+
+// fits says whether a reply is of a kind that a service gives: a Pre-Command from
+// Transform only, above all, so that nothing is signed a second time.
+func fits(reply duis.Response, e gateway.Service) bool {
+	if reply.Code.Class() != servicerequests.CodeSuccess {
+		return true
+	}
+	switch reply.Content.(type) {
+	case duis.PreCommand:
+		return e == gateway.Transform
+	case duis.Inventory:
+		return e == gateway.NonDevice
+	}
+	return false
 }
 
 func (x *exchange) record(j job, kind journal.Kind, code string, body []byte) journal.Record {

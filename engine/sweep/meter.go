@@ -22,13 +22,14 @@ func (r reading[T]) known() bool { return r.counter != 0 }
 
 // tally is what became of a meter's requests of one service.
 type tally struct {
-	tries    int // requests opened
-	answers  int // requests the device answered
-	failures int // in a row, without an answer from the device
-	last     Class
-	code     string
-	next     time.Time // not before
-	barred   bool      // asking again can never help
+	tries       int16 // requests opened that were not withdrawn
+	answers     int16 // requests the device answered
+	failures    int16 // in a row, without an answer from the device
+	last        Class
+	undelivered bool // the last one cannot have reached the device
+	barred      bool // asking again can never help
+	code        string
+	next        time.Time // not before
 }
 
 // ended is what stays of a request once it has ended: enough to match a late
@@ -37,6 +38,7 @@ type ended struct {
 	counter uint64
 	service servicerequests.Service
 	class   Class
+	proxied bool // asked of the gas proxy
 }
 
 // meter is the ledger of one planned meter. The dispatcher owns it.
@@ -46,16 +48,22 @@ type meter struct {
 
 	started time.Time // first request opened
 	gpf     servicerequests.EUI
+	issued  uint64 // the latest counter of a request to this meter
 
 	// The latest readings, and those that show the meter as it was found.
 	mode, foundMode       reading[servicerequests.PaymentMode]
 	supply, foundSupply   reading[servicerequests.SupplyState]
 	balance, foundBalance reading[servicerequests.Millipence]
 
-	// Counters of the latest commands that may have changed mode and supply. A
-	// reading is current only if its counter is greater: it was asked for after
-	// the command had ended.
-	modeCommand, supplyCommand uint64
+	// Counters of the first 1.6 and the first command of any kind that were signed,
+	// and of the latest one; 0: none. Only what was asked before the first tells how
+	// the meter was found.
+	firstSwitch, firstCommand, lastCommand uint64
+
+	// Up to these counters a reading proves nothing any more: a command was signed,
+	// or an alert says that something has changed. A reading is current only if its
+	// counter is greater: then it was asked for afterwards.
+	staleMode, staleSupply uint64
 
 	tallies        [len(servicerequests.Services) + 1]tally
 	creditAccepted bool   // the device answered a 1.6 to Credit with success
@@ -87,23 +95,15 @@ func newMeter(device servicerequests.EUI, target journal.TargetBody) *meter {
 	return m
 }
 
-// alerted takes in a device alert. The ones listed say that a supply is off for
-// another reason than lack of credit, or that a stored switch has run.
-func (m *meter) alerted(a *gbcs.Alert) {
-	switch a.Code {
-	case 0x81BE:
-		m.person = "disabled then locked by the meter (81BE)"
-	case 0x81BF, 0x81B4, 0x81B5, 0x81B6:
-		m.person = fmt.Sprintf("gas flow fault (%04X)", a.Code)
-	case 0x8F66:
-		if a.FutureDated != nil && (a.FutureDated.Code == codeECS03 || a.FutureDated.Code == codeGCS03) {
-			// Somebody's stored switch to Prepayment has run: what was read before
-			// proves nothing any more.
-			m.modeCommand = max(m.modeCommand, m.mode.counter)
-			m.supplyCommand = max(m.supplyCommand, m.supply.counter)
-		}
-	}
-}
+// Alert codes that change what is known of a meter (GBCS alert list).
+const (
+	alertLocked       = 0x81BE // disabled, then locked
+	alertUncontrolled = 0x81BF // disabled, then armed: uncontrolled gas flow
+	alertFlowB4       = 0x81B4 // flow faults that turn nothing off by themselves
+	alertFlowB5       = 0x81B5
+	alertFlowB6       = 0x81B6
+	alertFutureDated  = 0x8F66 // a future-dated command has run
+)
 
 // Message codes of the switch to Prepayment.
 const (
@@ -111,23 +111,58 @@ const (
 	codeGCS03 = 0x006D
 )
 
+// alerted takes in a device alert and says whether it changes what is known: that
+// a supply is off for another reason than lack of credit, or that somebody's
+// stored switch to Prepayment has run. What was asked for until now, answered or
+// not, then proves nothing any more of what it concerns.
+func (m *meter) alerted(a *gbcs.Alert) bool {
+	switch a.Code {
+	case alertLocked:
+		m.person = "disabled then locked by the meter (81BE)"
+		m.staleSupply = max(m.staleSupply, m.issued)
+	case alertUncontrolled:
+		m.person = "gas flow fault (81BF)"
+		m.staleSupply = max(m.staleSupply, m.issued)
+	case alertFlowB4, alertFlowB5, alertFlowB6:
+		m.person = fmt.Sprintf("gas flow fault (%04X)", a.Code)
+	case alertFutureDated:
+		if a.FutureDated == nil || a.FutureDated.Code != codeECS03 && a.FutureDated.Code != codeGCS03 {
+			return false
+		}
+		m.staleMode = max(m.staleMode, m.issued)
+		m.staleSupply = max(m.staleSupply, m.issued)
+	default:
+		return false
+	}
+	return true
+}
+
 func (m *meter) gas() bool { return m.target.Type == servicerequests.GSME }
 
 func (m *meter) tally(s servicerequests.Service) *tally { return &m.tallies[s] }
 
-// modeCurrent says whether the mode was read after the last command that may
-// have changed it.
-func (m *meter) modeCurrent() bool { return m.mode.known() && m.mode.counter > m.modeCommand }
+// modeCurrent says whether the mode was read after all that may have changed it.
+func (m *meter) modeCurrent() bool { return m.mode.known() && m.mode.counter > m.staleMode }
 
 // supplyCurrent says the same of the supply state.
 func (m *meter) supplyCurrent() bool {
-	return m.supply.known() && m.supply.counter > m.supplyCommand
+	return m.supply.known() && m.supply.counter > m.staleSupply
 }
 
 // openRequest returns the open request of a service, nil if there is none.
 func (m *meter) openRequest(s servicerequests.Service) *request {
 	for _, r := range m.open {
 		if r.service == s {
+			return r
+		}
+	}
+	return nil
+}
+
+// openAs returns the open request with this ID, nil if there is none.
+func (m *meter) openAs(id servicerequests.RequestID) *request {
+	for _, r := range m.open {
+		if r.id == id {
 			return r
 		}
 	}
@@ -150,24 +185,37 @@ func (m *meter) begin(r *request, now time.Time) {
 		m.started = now
 	}
 	m.open = append(m.open, r)
+	m.issued = max(m.issued, r.id.Counter)
 	m.tally(r.service).tries++
 }
 
 // commit notes that a critical request was signed: from here on the meter may
 // have executed it.
 func (m *meter) commit(service servicerequests.Service, counter uint64) {
-	m.supplyCommand = max(m.supplyCommand, counter)
-	if service == servicerequests.SwitchToCredit {
-		m.modeCommand = max(m.modeCommand, counter)
+	m.lastCommand = counter
+	if m.firstCommand == 0 {
+		m.firstCommand = counter
 	}
+	m.staleSupply = max(m.staleSupply, counter)
+	if service != servicerequests.SwitchToCredit {
+		return
+	}
+	if m.firstSwitch == 0 {
+		m.firstSwitch = counter
+	}
+	m.staleMode = max(m.staleMode, counter)
 }
+
+// before says whether what was asked under a counter shows a meter as it was
+// before a first command.
+func before(counter, first uint64) bool { return first == 0 || counter < first }
 
 // observe takes in what a read showed. An answer that is older than what is
 // known can still tell how the meter was found.
 func (m *meter) observe(o journal.Observation, counter uint64, at time.Time) {
 	if o.Mode != servicerequests.UnknownMode {
 		r := reading[servicerequests.PaymentMode]{o.Mode, counter, at}
-		if !m.foundMode.known() && (m.modeCommand == 0 || counter < m.modeCommand) {
+		if !m.foundMode.known() && before(counter, m.firstSwitch) {
 			m.foundMode = r
 		}
 		if counter > m.mode.counter {
@@ -176,7 +224,7 @@ func (m *meter) observe(o journal.Observation, counter uint64, at time.Time) {
 	}
 	if o.Supply != servicerequests.UnknownSupply {
 		r := reading[servicerequests.SupplyState]{o.Supply, counter, at}
-		if !m.foundSupply.known() && (m.supplyCommand == 0 || counter < m.supplyCommand) {
+		if !m.foundSupply.known() && before(counter, m.firstCommand) {
 			m.foundSupply = r
 		}
 		if counter > m.supply.counter {
@@ -185,7 +233,7 @@ func (m *meter) observe(o journal.Observation, counter uint64, at time.Time) {
 	}
 	if o.Balance != nil {
 		r := reading[servicerequests.Millipence]{*o.Balance, counter, at}
-		if !m.foundBalance.known() && (m.modeCommand == 0 || counter < m.modeCommand) {
+		if !m.foundBalance.known() && before(counter, m.firstSwitch) {
 			m.foundBalance = r
 		}
 		if counter > m.balance.counter {
@@ -196,29 +244,39 @@ func (m *meter) observe(o journal.Observation, counter uint64, at time.Time) {
 
 // end takes in how a request ended: the last step of the fold for it. A late
 // answer ends a request a second time, with a better class.
-func (m *meter) end(p *Policy, service servicerequests.Service, counter uint64, o journal.OutcomeBody, class Class) {
-	m.open = slices.DeleteFunc(m.open, func(r *request) bool { return r.service == service && r.id.Counter == counter })
-	if i := slices.IndexFunc(m.ended, func(e ended) bool { return e.counter == counter }); i >= 0 {
+func (m *meter) end(p *Policy, service servicerequests.Service, id servicerequests.RequestID, o journal.OutcomeBody, class Class) {
+	i := slices.IndexFunc(m.open, func(r *request) bool { return r.service == service && r.id == id })
+	opened := i >= 0
+	if opened {
+		m.open = slices.Delete(m.open, i, i+1)
+	}
+	if i := m.endedAs(id); i >= 0 {
 		m.ended[i].class = class
-	} else if counter != 0 {
-		m.ended = append(m.ended, ended{counter, service, class})
+	} else if id.Counter != 0 {
+		m.ended = append(m.ended, ended{id.Counter, service, class, id.Target != m.device})
 	}
 	t := m.tally(service)
+	code := servicerequests.ResponseCode(o.Code).Class()
 	t.last, t.code = class, o.Code
+	t.undelivered = service.Critical() && id.Counter > m.lastCommand || code == servicerequests.CodeUnreachable
 	switch {
-	case class == Withdrawn:
-		t.tries--
-	case class == Rejected:
+	case class == Withdrawn || class == Rejected && code == servicerequests.CodeHalt:
+		// It was no try at this meter: never sent, or the User itself was refused.
+		if opened {
+			t.tries--
+		}
+		t.barred = t.barred || o.Code == journal.RefusedUnpermitted
+	case class == Rejected && o.Code != codeHTTP:
 		t.barred = true
-		if servicerequests.ResponseCode(o.Code).Class() == servicerequests.CodeUnregistered {
+		if code == servicerequests.CodeUnregistered {
 			m.excluded = "not registered to the supplier any more (" + o.Code + ")"
 		}
-	case class.unanswered(), class == Negative && !service.Critical():
+	case class.unanswered(), class == Rejected, class == Negative && !service.Critical():
 		t.failures++
-		if ladder := p.Retry.of(m); t.failures > len(ladder) {
+		if ladder := p.Retry.of(m); int(t.failures) > len(ladder) {
 			t.barred = true
 		} else {
-			t.next = o.AnsweredAt.Add(m.vary(ladder[t.failures-1], t.failures))
+			t.next = o.AnsweredAt.Add(m.vary(ladder[t.failures-1], int(t.failures)))
 		}
 	default: // the device answered: it can be reached, and has not worn its ladder out
 		t.answers++
@@ -228,11 +286,18 @@ func (m *meter) end(p *Policy, service servicerequests.Service, counter uint64, 
 		}
 	}
 	if o.Observed != nil {
-		m.observe(*o.Observed, counter, o.AnsweredAt)
+		m.observe(*o.Observed, id.Counter, o.AnsweredAt)
 	}
 	if o.Proxy != 0 {
 		m.gpf = o.Proxy
 	}
+}
+
+// endedAs finds a request that has ended; -1 if there is none with this ID.
+func (m *meter) endedAs(id servicerequests.RequestID) int {
+	return slices.IndexFunc(m.ended, func(e ended) bool {
+		return e.counter == id.Counter && id.Originator == m.target.Originator && e.proxied == (id.Target != m.device)
+	})
 }
 
 // vary moves a waiting time by up to a tenth either way, always the same for

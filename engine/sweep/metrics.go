@@ -19,6 +19,7 @@ type metrics struct {
 	answers  *prometheus.HistogramVec
 	pacer    *prometheus.HistogramVec
 	eta      prometheus.Gauge
+	headroom *prometheus.GaugeVec
 
 	throttled prometheus.Counter
 	strays    *prometheus.CounterVec
@@ -50,6 +51,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		eta: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "safemode_eta_seconds", Help: "Time to the last verdict at the pace of this run, by the sweep's clock.",
 		}),
+		headroom: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "safemode_anomaly_headroom_ratio",
+			Help: "Share of the anomaly detection threshold that the trailing period's requests of this sweep leave free; below 0 they exceed it.",
+		}, []string{"srv"}),
 		throttled: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "safemode_throttled_total", Help: "POSTs the DCC put off (429 or 503).",
 		}),
@@ -57,7 +62,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "safemode_stray_messages_total", Help: "Proven messages that changed nothing: repeated, or unmatched.",
 		}, []string{"kind"}),
 	}
-	reg.MustRegister(m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.throttled, m.strays)
+	reg.MustRegister(m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.throttled, m.strays)
 	for _, v := range [...]string{journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded} {
 		m.meters.WithLabelValues(v)
 	}

@@ -95,10 +95,7 @@ func (p *Policy) decide(m *meter, now time.Time) step {
 	var s step
 	switch {
 	case m.excluded != "":
-	case m.started.IsZero():
-		p.want(&s, m, servicerequests.ReadSupplyStatus, now)
-		p.want(&s, m, servicerequests.ReadPaymentMode, now)
-		p.balance(&s, m, now)
+	case m.started.IsZero() && p.firstReads(&s, m, now):
 	default:
 		p.balance(&s, m, now)
 		if m.openCommand() == nil && !p.command(&s, m, now) {
@@ -108,6 +105,15 @@ func (p *Policy) decide(m *meter, now time.Time) step {
 	}
 	s.waiting = s.waiting || len(m.open) > 0
 	return s
+}
+
+// firstReads asks for what shows a meter as it is found, and says whether the
+// direction permits any of it.
+func (p *Policy) firstReads(s *step, m *meter, now time.Time) bool {
+	p.want(s, m, servicerequests.ReadSupplyStatus, now)
+	p.want(s, m, servicerequests.ReadPaymentMode, now)
+	p.balance(s, m, now)
+	return len(s.ask) > 0
 }
 
 // readBack asks for what is not known since the last command.
@@ -124,7 +130,7 @@ func (p *Policy) readBack(s *step, m *meter, now time.Time) {
 // only the proof of cause needs it. The gas proxy answers for a sleeping meter;
 // its identifier is asked of the DCC's inventory first.
 func (p *Policy) balance(s *step, m *meter, now time.Time) {
-	if m.tally(servicerequests.ReadMeterBalance).tries > 0 || m.modeCommand != 0 {
+	if m.tally(servicerequests.ReadMeterBalance).tries > 0 || m.firstSwitch != 0 {
 		return
 	}
 	if m.gas() && p.GasBalanceFromProxy && m.gpf == 0 {
@@ -146,7 +152,7 @@ func (p *Policy) command(s *step, m *meter, now time.Time) bool {
 		p.want(s, m, servicerequests.ActivateEmergencyCredit, now)
 	case p.switches(m) && p.readsIn(s, m, now):
 		p.want(s, m, servicerequests.SwitchToCredit, now)
-	case p.arms(m) && now.Sub(m.supply.at) <= p.ArmFresh.of(m):
+	case p.arms(m) && (p.fresh(m, now) || now.Before(m.tally(servicerequests.ArmSupply).next)):
 		p.want(s, m, servicerequests.ArmSupply, now)
 	case p.arms(m) && m.tally(servicerequests.ReadSupplyStatus).tries < freshReads:
 		p.want(s, m, servicerequests.ReadSupplyStatus, now)
@@ -200,11 +206,11 @@ func (p *Policy) switches(m *meter) bool {
 	case p.Strategy == EmergencyCredit || t.barred || !p.Permits(servicerequests.SwitchToCredit, m.target.Type):
 		return false
 	case m.modeCurrent():
-		return (m.mode.value == servicerequests.Prepayment || m.pending) && t.answers < p.SwitchTries
+		return (m.mode.value == servicerequests.Prepayment || m.pending) && int(t.answers) < p.SwitchTries
 	case t.tries > 0:
-		// The last switch has ended and its effect has not been read. Where the DCC
-		// could not deliver it, it is asked for again; else the read-back decides.
-		return t.last == NoResponse && servicerequests.ResponseCode(t.code).Class() == servicerequests.CodeUnreachable
+		// The last switch has ended and its effect has not been read. Where it cannot
+		// have reached the meter, it is asked for again; else the read-back decides.
+		return t.undelivered
 	default:
 		// Only a read may prove a claim of Credit wrong; no other home waits for it.
 		return m.target.Claimed != servicerequests.Credit || m.pending
@@ -217,8 +223,14 @@ func (p *Policy) arms(m *meter) bool {
 	t := m.tally(servicerequests.ArmSupply)
 	return m.modeCurrent() && m.mode.value == servicerequests.Credit &&
 		m.supplyCurrent() && m.supply.value == servicerequests.Disabled &&
-		p.refusal(m) == "" && !t.barred && t.last != Negative && t.tries < p.ArmTries
+		p.refusal(m) == "" && !t.barred && t.last != Negative && int(t.tries) < p.ArmTries
 }
+
+// fresh says whether the read of the supply is young enough to arm on.
+func (p *Policy) fresh(m *meter, now time.Time) bool { return !now.After(p.freshUntil(m)) }
+
+// freshUntil is the last instant at which a 7.3 may rest on the read of the supply.
+func (p *Policy) freshUntil(m *meter) time.Time { return m.supply.at.Add(p.ArmFresh.of(m)) }
 
 // refusal says why a supply that is off must not be armed without a person; it
 // is empty where the cause is proven.
@@ -242,11 +254,13 @@ func (p *Policy) refusal(m *meter) string {
 	return ""
 }
 
-// mayArm is the last check, made when a 7.3 is about to be signed.
-func (p *Policy) mayArm(m *meter, now time.Time) bool {
+// mayArm is the last check, made when a 7.3 is about to be signed or POSTed.
+// signed is its counter if it has been signed, else 0: then it is itself the
+// command that came after the read.
+func (p *Policy) mayArm(m *meter, signed uint64, now time.Time) bool {
 	return m.modeCurrent() && m.mode.value == servicerequests.Credit &&
-		m.supplyCurrent() && m.supply.value == servicerequests.Disabled &&
-		p.refusal(m) == "" && now.Sub(m.supply.at) <= p.ArmFresh.of(m)
+		(m.supplyCurrent() || signed != 0 && m.staleSupply == signed) && m.supply.value == servicerequests.Disabled &&
+		p.refusal(m) == "" && p.fresh(m, now)
 }
 
 // conclude gives the verdict on a meter that [Policy.decide] has finished with.
@@ -334,7 +348,7 @@ func (p *Policy) unarmed(m *meter) string {
 	switch {
 	case t.last == Negative:
 		return "arm refused"
-	case t.last == Rejected:
+	case t.last == Rejected && t.tries > 0:
 		return "arm rejected: " + t.code
 	case t.last == Unverified:
 		return "arm: no answer that could be proven"

@@ -51,7 +51,7 @@ func (a *actor) step() []servicerequests.Service {
 			a.t.Fatalf("SRV %v asked for while another critical command is open", service)
 		}
 		a.counter++
-		r := &request{meter: a.m, service: service, attempt: a.m.tally(service).tries + 1}
+		r := &request{meter: a.m, service: service, attempt: int(a.m.tally(service).tries) + 1}
 		r.id = servicerequests.RequestID{Originator: 1, Target: a.m.device, Counter: a.counter}
 		a.m.begin(r, a.now)
 		a.asked = append(a.asked, service)
@@ -79,7 +79,7 @@ func (a *actor) end(service servicerequests.Service, class Class, code string, o
 	if service.Critical() {
 		a.m.commit(service, r.id.Counter)
 	}
-	a.m.end(&a.p, service, r.id.Counter, journal.OutcomeBody{Code: code, AnsweredAt: a.now, Observed: o}, class)
+	a.m.end(&a.p, service, r.id, journal.OutcomeBody{Code: code, AnsweredAt: a.now, Observed: o}, class)
 }
 
 func (a *actor) read(mode servicerequests.PaymentMode, supply servicerequests.SupplyState, balance *servicerequests.Millipence) {
@@ -194,7 +194,7 @@ func TestArmNeedsAFreshRead(t *testing.T) {
 	a.step()
 	a.read(credit, off, nil)
 	a.now = a.now.Add(61 * time.Second)
-	if a.p.mayArm(a.m, a.now) {
+	if a.p.mayArm(a.m, 0, a.now) {
 		t.Fatal("mayArm allows 7.3 on a read that is 61 s old")
 	}
 	a.expect(supply)

@@ -1,6 +1,9 @@
 package sweep
 
-import "safemode/servicerequests"
+import (
+	"safemode/engine/gateway"
+	"safemode/servicerequests"
+)
 
 // fifo is a queue of requests.
 type fifo struct {
@@ -29,24 +32,33 @@ func (q *fifo) pop() *request {
 }
 
 // lane is what waits to be POSTed in one region: second legs, repetitions and
-// what rests on a fresh read first, then new requests.
+// what rests on a fresh read first, then new requests. Each of the DCC's services
+// has its own queues, so that one in trouble does not hold up the others.
 type lane struct {
 	region   servicerequests.Region
 	inFlight int // requests with a counter that have not ended
-	urgent   fifo
-	fresh    fifo
+	urgent   [len(gateway.Services) + 1]fifo
+	fresh    [len(gateway.Services) + 1]fifo
 }
 
 func (l *lane) push(r *request) {
 	r.queued = true
-	if r.urgent() {
-		l.urgent.push(r)
+	if e := r.endpoint(); r.urgent() {
+		l.urgent[e].push(r)
 	} else {
-		l.fresh.push(r)
+		l.fresh[e].push(r)
 	}
 }
 
-func (l *lane) len() int { return l.urgent.len() + l.fresh.len() }
+// backlog is how much waits for one of the DCC's services.
+func (l *lane) backlog(e gateway.Service) int { return l.urgent[e].len() + l.fresh[e].len() }
+
+func (l *lane) len() (n int) {
+	for _, e := range gateway.Services {
+		n += l.backlog(e)
+	}
+	return n
+}
 
 // hubKey names the part of a communications hub that one fuel's meter uses: a
 // gas command that waits in the hub does not hold up the home's electricity.

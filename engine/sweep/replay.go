@@ -1,18 +1,22 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
 
 	"go.uber.org/zap"
 
+	"safemode/engine/gateway"
 	"safemode/engine/journal"
 	"safemode/engine/proof"
 	"safemode/servicerequests"
+	"safemode/servicerequests/gbcs"
 )
 
 // ErrReplay marks a journal whose records do not make a sweep.
@@ -29,7 +33,7 @@ type Deliveries interface {
 // what was answered but not yet acted on is acted on, after it has been proven
 // again. Call it once, before Run.
 func (s *Sweep) Replay(ctx context.Context, records iter.Seq2[journal.Record, error], deliveries Deliveries) error {
-	unused := map[servicerequests.RequestID]journal.Record{} // responses without an outcome
+	unused := map[servicerequests.RequestID][]journal.Record{} // responses without an outcome
 	for rec, err := range records {
 		if err != nil {
 			return err
@@ -40,9 +44,18 @@ func (s *Sweep) Replay(ctx context.Context, records iter.Seq2[journal.Record, er
 			return fmt.Errorf("%w: record %d (%v): %w", ErrReplay, rec.Seq, rec.Kind, err)
 		}
 	}
-	for _, rec := range slices.SortedFunc(maps.Values(unused), func(a, b journal.Record) int { return int(a.Seq) - int(b.Seq) }) {
+	left := slices.Concat(slices.Collect(maps.Values(unused))...)
+	slices.SortFunc(left, func(a, b journal.Record) int { return cmp.Compare(a.Seq, b.Seq) })
+	for _, rec := range left {
+		if s.settled(rec.ID) {
+			continue
+		}
 		d, err := deliveries.Delivery(ctx, rec.Body)
-		if err != nil {
+		switch {
+		case errors.Is(err, proof.ErrUndecided):
+			// The DCC will not send it again: it is not passed over.
+			return fmt.Errorf("record %d: a response that was not acted on before: %w", rec.Seq, err)
+		case err != nil:
 			s.log.Warn("journalled response cannot be proven again", zap.Uint64("seq", rec.Seq), zap.Error(err))
 			continue
 		}
@@ -51,9 +64,22 @@ func (s *Sweep) Replay(ctx context.Context, records iter.Seq2[journal.Record, er
 	return nil
 }
 
+// settled says whether a request has ended with an answer, so that another one
+// would change nothing.
+func (s *Sweep) settled(id servicerequests.RequestID) bool {
+	m := s.byTarget[id.Target]
+	if m == nil {
+		return false
+	}
+	i := m.endedAs(id)
+	return i >= 0 && !m.ended[i].class.unanswered()
+}
+
 // fold takes one record in.
-func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID]journal.Record) error {
+func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]journal.Record) error {
 	switch rec.Kind {
+	default:
+		return nil
 	case journal.Target:
 		body, err := journal.Decode[journal.TargetBody](rec)
 		if err != nil {
@@ -74,37 +100,44 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID]jo
 		}
 		return nil
 	case journal.Response:
-		unused[rec.ID] = rec
+		unused[rec.ID] = append(unused[rec.ID], rec)
 		return nil
-	}
-	if rec.Device == 0 {
+	case journal.Unmatched:
+		delete(unused, rec.ID)
 		return nil
+	case journal.Refused:
+		if rec.Code == journal.RefusedUnverified {
+			s.unproven(rec.ID)
+		}
+		return nil
+	case journal.Request, journal.SignedCommand, journal.Reply, journal.Outcome, journal.Verdict:
 	}
 	m := s.byTarget[rec.Device]
-	if m == nil {
-		if rec.Kind == journal.Unmatched {
-			return nil
-		}
+	if m == nil || m.device != rec.Device {
 		return fmt.Errorf("%v is not planned", rec.Device)
 	}
 	switch rec.Kind {
 	case journal.Request:
-		r := &request{
-			meter: m, service: rec.Service, id: rec.ID, attempt: m.tally(rec.Service).tries + 1,
-			body: rec.Body, openedAt: rec.At, postedAt: rec.At,
+		if m.openAs(rec.ID) != nil || m.endedAs(rec.ID) >= 0 {
+			return fmt.Errorf("request %v is signed twice", rec.ID)
 		}
-		m.begin(r, rec.At)
+		m.begin(&request{
+			meter: m, service: rec.Service, id: rec.ID, attempt: int(m.tally(rec.Service).tries) + 1,
+			body: rec.Body, reached: true, postedAt: rec.At,
+		}, rec.At)
+		s.headroom.count(rec.Service, rec.At)
 	case journal.SignedCommand:
-		r := m.openRequest(rec.Service)
-		if r == nil || r.id != rec.ID {
+		r := m.openAs(rec.ID)
+		if r == nil || r.leg == commandLeg {
 			return fmt.Errorf("signed command %v without its request", rec.ID)
 		}
-		r.leg, r.body, r.postedAt = commandLeg, rec.Body, rec.At
+		r.leg, r.body, r.postedAt, r.unproven = commandLeg, rec.Body, rec.At, false
 		m.commit(rec.Service, rec.ID.Counter)
 	case journal.Reply:
-		r := m.openRequest(rec.Service)
-		if r != nil && r.id == rec.ID && servicerequests.ResponseCode(rec.Code).Class() == servicerequests.CodeAcknowledged {
-			r.acknowledged = true
+		r := m.openAs(rec.ID)
+		if r != nil && r.endpoint() == gateway.SendCommand &&
+			servicerequests.ResponseCode(rec.Code).Class() == servicerequests.CodeAcknowledged {
+			r.acknowledged, r.body = true, nil
 			r.deadline = rec.At.Add(s.o.Policy.ResponseWait.of(m))
 		}
 	case journal.Outcome:
@@ -117,7 +150,8 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID]jo
 			return fmt.Errorf("outcome class %q is not known", body.Class)
 		}
 		delete(unused, rec.ID)
-		m.end(&s.o.Policy, rec.Service, rec.ID.Counter, body, class)
+		m.end(&s.o.Policy, rec.Service, rec.ID, body, class)
+		m.verdict = journal.VerdictBody{} // it was given before this was known
 		s.linkProxy(m)
 	case journal.Verdict:
 		body, err := journal.Decode[journal.VerdictBody](rec)
@@ -129,18 +163,27 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID]jo
 	return nil
 }
 
-// foldAlert takes a journalled alert in, at its place in the order.
+// foldAlert takes a journalled alert in, at its place in the order. It was proven
+// before it was written; only what a future-dated command was is not in the
+// record's columns. Where that cannot be proven again, the worst is assumed: then
+// the meter is read once more.
 func (s *Sweep) foldAlert(ctx context.Context, rec journal.Record, deliveries Deliveries) {
 	m := s.byTarget[rec.Device]
-	if m == nil {
+	code, err := strconv.ParseUint(rec.Code, 16, 16)
+	if m == nil || err != nil { // of another device, or a DCC Alert
 		return
 	}
-	d, err := deliveries.Delivery(ctx, rec.Body)
-	if err != nil || d.Alert == nil {
-		s.log.Warn("journalled alert cannot be proven again", zap.Uint64("seq", rec.Seq), zap.Error(err))
-		return
+	alert := &gbcs.Alert{Code: uint16(code)}
+	if code == alertFutureDated {
+		d, err := deliveries.Delivery(ctx, rec.Body)
+		if alert = d.Alert; err != nil || alert == nil {
+			s.log.Warn("journalled alert cannot be proven again", zap.Uint64("seq", rec.Seq), zap.Error(err))
+			alert = &gbcs.Alert{Code: alertFutureDated, FutureDated: &gbcs.FutureDated{Code: codeECS03}}
+		}
 	}
-	m.alerted(d.Alert)
+	if m.alerted(alert) {
+		m.verdict = journal.VerdictBody{}
+	}
 }
 
 // begin takes up what the journal left: open requests are POSTed again as the

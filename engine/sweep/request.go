@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"safemode/engine/gateway"
+	"safemode/engine/proof"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
 )
@@ -26,18 +27,23 @@ type request struct {
 
 	leg          leg
 	token        *signer.Token // between the legs
-	body         []byte        // the signed bytes of this leg once they exist; only these are POSTed again
+	body         []byte        // the signed bytes of this leg from when they exist until they are acknowledged; only these are POSTed again
 	resends      int
-	acknowledged bool // the DCC has taken the leg that reaches the device
-	unproven     bool // an answer came that could not be proven
-	queued       bool // in a queue or with a worker
-	closed       bool // ended while a worker still had it
+	reached      bool            // the DCC may have this leg's bytes
+	acknowledged bool            // the DCC has taken the leg that reaches the device
+	unproven     bool            // an answer came that could not be proven
+	queued       bool            // in a queue, behind its hub, or with a worker
+	working      bool            // with a worker
+	early        *proof.Delivery // an answer that came while a worker had it
+	closed       bool            // ended while it was in a queue
 
-	openedAt time.Time
-	postedAt time.Time // the last leg's first dispatch
+	postedAt time.Time // this leg's first dispatch
 	deadline time.Time // when silence ends it; zero while nothing has reached the DCC
 	retryAt  time.Time // when the same bytes are POSTed again; zero if not
 }
+
+// sent says whether the current leg's bytes were ever handed to the gateway.
+func (r *request) sent() bool { return r.body != nil || r.acknowledged }
 
 // endpoint is the DCC service that the current leg goes to.
 func (r *request) endpoint() gateway.Service {

@@ -6,7 +6,7 @@ import (
 
 // Status is where a sweep stands. Every share has its denominator: Meters.
 type Status struct {
-	State     string         `json:"state"` // running, paused, stopping, halted, finished
+	State     string         `json:"state"` // starting, running, paused, stopping, halted, finished
 	Reason    string         `json:"reason,omitempty"`
 	Meters    int            `json:"meters"`
 	Started   int            `json:"started"`
@@ -55,20 +55,24 @@ func (s *Sweep) publish() {
 	for verdict, n := range s.verdicts {
 		st.Verdicts[verdict] = n
 	}
-	if s.done > 0 && s.done < len(s.meters) {
-		eta := st.Elapsed / float64(s.done) * float64(len(s.meters)-s.done)
+	if done := s.done - s.doneAt; done > 0 && s.done < len(s.meters) {
+		eta := st.Elapsed / float64(done) * float64(len(s.meters)-s.done)
 		st.ETA = &eta
 		s.metrics.eta.Set(eta)
 	} else {
 		s.metrics.eta.Set(0)
+	}
+	now := s.now()
+	for service, w := range s.headroom {
+		s.metrics.headroom.WithLabelValues(service.SRV()).Set(w.free(now))
 	}
 	s.status.Lock()
 	s.status.Status = st
 	s.status.Unlock()
 }
 
-// Pause stops new requests; answers are still taken in. It returns when no new
-// request will be sent.
+// Pause stops new requests; answers are still taken in. When it returns, only what
+// workers have in hand already is still sent.
 func (s *Sweep) Pause(ctx context.Context) error {
 	return s.do(ctx, func() { s.paused = true })
 }

@@ -51,6 +51,10 @@ type Options struct {
 	Pacer    Pacer
 	Breakers Breakers
 
+	// Thresholds are the DCC's anomaly detection thresholds. They are shown as
+	// safemode_anomaly_headroom_ratio, and pace nothing. May be nil.
+	Thresholds map[servicerequests.Service]Threshold
+
 	// Suppressed are planned meters that must not be touched. May be nil.
 	Suppressed map[servicerequests.EUI]struct{}
 
@@ -116,8 +120,11 @@ type Sweep struct {
 	hold      map[gateway.Service]time.Time
 	wake      time.Time // when a limit or a breaker lets go; zero if none is in the way
 	done      int
+	doneAt    int // the beginning of this run
+	rejected  int // POSTs in a row that the DCC refused by HTTP status
 	verdicts  map[string]int
 	throttled int
+	headroom  headroom
 	halt      *HaltError
 	stopping  bool
 	paused    bool
@@ -147,6 +154,7 @@ func New(o Options) *Sweep {
 		planned:    map[servicerequests.EUI]bool{},
 		hubs:       map[hubKey]*hub{},
 		verdicts:   map[string]int{},
+		headroom:   newHeadroom(o.Thresholds),
 		busy:       map[gateway.Service]int{},
 		hold:       map[gateway.Service]time.Time{},
 		pools:      map[gateway.Service]*ants.PoolWithFuncGeneric[job]{},
@@ -159,6 +167,7 @@ func New(o Options) *Sweep {
 	for i := range s.lanes {
 		s.lanes[i] = &lane{region: servicerequests.Region(i)}
 	}
+	s.status.State = "starting"
 	return s
 }
 
@@ -186,6 +195,7 @@ func (s *Sweep) Run(ctx context.Context) error {
 	}
 	s.started = s.now()
 	s.begin()
+	s.doneAt = s.done
 	s.loop(ctx)
 	s.publish()
 	switch {
@@ -226,11 +236,13 @@ func (s *Sweep) loop(ctx context.Context) {
 			s.stopping = true
 		case <-failed:
 			failed = nil
-			s.stop("the journal cannot be written: free the disk or mend it, then run the same command again", nil)
+			s.stop(journalFailed, nil)
 		}
 		s.takeReady()
 	}
 }
+
+const journalFailed = "the journal cannot be written: free the disk or mend it, then run the same command again"
 
 // takeReady takes in what has come meanwhile, so that a burst costs one pump.
 func (s *Sweep) takeReady() {
@@ -316,18 +328,17 @@ func (s *Sweep) Deliver(d proof.Delivery) {
 // believed all the same. The request goes on waiting for a better one. It may be
 // called from many goroutines.
 func (s *Sweep) Unproven(id servicerequests.RequestID) {
-	note := func() {
-		if m := s.byTarget[id.Target]; m != nil {
-			for _, r := range m.open {
-				if r.id == id {
-					r.unproven = true
-				}
-			}
-		}
-	}
 	select {
-	case s.control <- note:
+	case s.control <- func() { s.unproven(id) }:
 	case <-s.ended:
+	}
+}
+
+func (s *Sweep) unproven(id servicerequests.RequestID) {
+	if m := s.byTarget[id.Target]; m != nil {
+		if r := m.openAs(id); r != nil {
+			r.unproven = true
+		}
 	}
 }
 
