@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -84,10 +85,10 @@ type Options struct {
 	Workers  int
 	// Thresholds of the DCC's anomaly detection, to forecast against. May be nil.
 	Thresholds map[servicerequests.Service]sweep.Threshold
-	Resend   time.Duration
-	Resends  int
-	Commits  journal.Options
-	Version  string // of the program
+	Resend     time.Duration
+	Resends    int
+	Commits    journal.Options
+	Version    string // of the program
 
 	Log      *zap.Logger
 	Registry *prometheus.Registry
@@ -298,24 +299,28 @@ func (e *Engine) Status() sweep.Status { return e.sweep.Status() }
 // [sweep.ErrStopped]; a [*sweep.HaltError] says that the sweep stopped itself.
 func (e *Engine) Run(ctx context.Context) error {
 	if err := e.probe(ctx); err != nil {
-		return err
+		return orStopped(ctx, err)
 	}
-	inboxServer := &http.Server{
-		Handler: e.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: zap.NewStdLog(e.o.Log.Named("inbox")),
-	}
-	go e.serve(inboxServer, e.inbox) // ends with Shutdown
+	var servers sync.WaitGroup
+	defer servers.Wait()
 	if e.console != nil {
 		consoleServer := &http.Server{Handler: e.desk, ReadHeaderTimeout: 10 * time.Second, ErrorLog: zap.NewStdLog(e.o.Log.Named("console"))}
-		go e.serve(consoleServer, e.console) // ends with Close
+		servers.Go(func() { e.serve(consoleServer, e.console) }) // ends with Close
 		defer consoleServer.Close()
 	}
 	// Answers that were journalled and not acted on are proven again; for that the
 	// SMKI service must be reachable, so it happens here and not in Open.
-	err := e.sweep.Replay(ctx, e.journal.Records(ctx, 1), e.verifier)
-	if err == nil {
-		err = e.sweep.Run(ctx)
+	if err := e.sweep.Replay(ctx, e.journal.Records(ctx, 1), e.verifier); err != nil {
+		return orStopped(ctx, err)
 	}
+	// Only now is it known what this sweep awaits. What the DCC delivers meanwhile
+	// waits at the listener, or is sent again.
+	inboxServer := &http.Server{
+		Handler: e.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: zap.NewStdLog(e.o.Log.Named("inbox")),
+	}
+	servers.Go(func() { e.serve(inboxServer, e.inbox) }) // ends with Shutdown
+	err := e.sweep.Run(ctx)
 	// The inbox closes first: what it has acknowledged is durable.
 	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -327,6 +332,14 @@ func (e *Engine) serve(s *http.Server, l net.Listener) {
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		e.o.Log.Error("an address answers no more", zap.Stringer("address", l.Addr()), zap.Error(err))
 	}
+}
+
+// orStopped tells an operator's stop before the sweep has begun from a fault.
+func orStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", sweep.ErrStopped, err)
+	}
+	return err
 }
 
 // end writes how the sweep ended.

@@ -44,8 +44,9 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 		},
 		InFlight: c.Limits.InFlight, PerHub: c.Limits.PerHub, Workers: c.Workers,
 		Resend: c.Resend.Wait, Resends: c.Resend.Tries,
-		Commits: journal.Options{Linger: c.Journal.Linger, BatchLimit: c.Journal.BatchLimit},
-		Version: version(), Log: log, Registry: prometheus.NewRegistry(),
+		Commits:    journal.Options{Linger: c.Journal.Linger, BatchLimit: c.Journal.BatchLimit},
+		Thresholds: thresholdsOf(c.Limits.AnomalyThresholds),
+		Version:    version(), Log: log, Registry: prometheus.NewRegistry(),
 	}
 	if s := c.SimulatorClock; s != nil {
 		o.Clock = clock.Clock{Anchor: s.Anchor, Speed: s.Speed}
@@ -96,6 +97,14 @@ func policyOf(c *config.Config) sweep.Policy {
 		Retry:        perFuel(p.RetryElectricity, p.RetryGas),
 		SwitchTries:  p.SwitchTries, ArmTries: p.ArmTries, GasBalanceFromProxy: p.GasBalanceFromProxy,
 	}
+}
+
+func thresholdsOf(all map[servicerequests.Service]config.Threshold) map[servicerequests.Service]sweep.Threshold {
+	thresholds := map[servicerequests.Service]sweep.Threshold{}
+	for service, t := range all {
+		thresholds[service] = sweep.Threshold(t)
+	}
+	return thresholds
 }
 
 func perFuel[T any](electricity, gas T) sweep.PerFuel[T] {
