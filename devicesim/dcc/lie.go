@@ -97,7 +97,7 @@ func (d *DCC) otherPreCommand(q request, t target, lie fault.Lie, now time.Time)
 	case fault.Cancelling:
 		c.Kind, c.Timing = forbidden.ToCredit, forbidden.Timing{Cancel: true}
 	default:
-		return d.preCommand(d.mistaken(q, t, lie), t)
+		return d.preCommand(d.mistaken(q, t, lie), t, now)
 	}
 	return c.AppendPreCommand(nil, now)
 }

@@ -21,7 +21,7 @@ var neverFrom = time.Date(3000, 12, 31, 0, 0, 0, 0, time.UTC)
 // transform answers a critical request with its Pre-Command, null signature
 // byte included.
 func (d *DCC) transform(q request, t target) answer {
-	preCommand, err := d.preCommand(q, t)
+	preCommand, err := d.preCommand(q, t, d.Clock.Now())
 	if err != nil {
 		d.Log.Error("request cannot be transformed", zap.Stringer("request_id", q.ID), zap.Error(err))
 		return answer{}
@@ -34,9 +34,8 @@ func (d *DCC) transform(q request, t target) answer {
 	return d.signed(q, there.at, duis.PreCommand{GBCSVersion: gbcsVersion, Payload: payload}, &d.signers.transform)
 }
 
-// preCommand builds what the User is to sign.
-func (d *DCC) preCommand(q request, t target) ([]byte, error) {
-	now := d.Clock.Now()
+// preCommand builds what the User is to sign; now is the issuer event id of gas.
+func (d *DCC) preCommand(q request, t target, now time.Time) ([]byte, error) {
 	if service, err := q.Service(); err == nil {
 		return gbcs.AppendPreCommand(nil, gbcs.Expected{Service: service, Device: t.kind, ID: q.ID}, now)
 	}

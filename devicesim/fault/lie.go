@@ -53,16 +53,6 @@ func (l Lie) String() string {
 	return fmt.Sprintf("invalid(%d)", uint8(l))
 }
 
-// ParseLie reads the name of a lie; "truth" is none of them.
-func ParseLie(name string) (Lie, error) {
-	for l := Truth + 1; l < lieCount; l++ {
-		if lieNames[l] == name {
-			return l, nil
-		}
-	}
-	return Truth, fmt.Errorf("%w: lie %q is not known", ErrProfile, name)
-}
-
 // PreCommandLies replace the Pre-Command in a reply of Transform. The
 // Signature on it is good.
 func PreCommandLies() []Lie {
