@@ -229,8 +229,9 @@ func TestGenerateMillion(t *testing.T) {
 	held := float64(after.HeapAlloc-before.HeapAlloc) / 1e6
 	total := float64(after.TotalAlloc-before.TotalAlloc) / 1e6
 	t.Logf("%v, %.0f MB held, %.0f MB allocated in all", took, held, total)
-	if held > 150 || took > 10*time.Second {
-		t.Errorf("a million meters took %v and hold %.0f MB, want under 10 s and 150 MB", took, held)
+	// 3 s on one idle core; the race detector and a busy machine take their share.
+	if held > 150 || took > 30*time.Second {
+		t.Errorf("a million meters took %v and hold %.0f MB, want under 30 s and 150 MB", took, held)
 	}
 	runtime.KeepAlive(f)
 }

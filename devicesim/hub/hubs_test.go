@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -24,8 +25,23 @@ const (
 // bench is one home's hub in a bubble of time.
 type bench struct {
 	hubs *hub.Hubs
+	mu   sync.Mutex // what follows is written on the agenda's goroutine
 	log  []string
 	at   map[string]time.Time
+}
+
+// done is the names of the exchanges so far, in order.
+func (b *bench) done() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.log)
+}
+
+// when is the time of an exchange.
+func (b *bench) when(name string) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.at[name]
 }
 
 func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
@@ -45,6 +61,8 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 
 func (b *bench) put(name string, device servicerequests.EUI) {
 	b.hubs.Put(hub.Exchange{Hub: home, Device: device, Takes: 3 * time.Second, Sleeps: device == gas, Do: func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		b.log = append(b.log, name)
 		b.at[name] = time.Now()
 	}})
@@ -56,10 +74,10 @@ func TestElectricityIsAnsweredInSeconds(t *testing.T) {
 		b.put("second", electricity)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"first", "second"}, b.log); diff != "" {
+		if diff := cmp.Diff([]string{"first", "second"}, b.done()); diff != "" {
 			t.Errorf("order (-want +got):\n%s", diff)
 		}
-		if apart := b.at["second"].Sub(b.at["first"]); apart != 3*time.Second {
+		if apart := b.when("second").Sub(b.when("first")); apart != 3*time.Second {
 			t.Errorf("%v apart, want 3s: one exchange at a time", apart)
 		}
 		if n := b.hubs.Waiting(); n != 0 {
@@ -78,12 +96,12 @@ func TestGasWaitsForTheMeterToWake(t *testing.T) {
 
 		time.Sleep(time.Until(wake) - time.Nanosecond)
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"electricity"}, b.log); diff != "" {
+		if diff := cmp.Diff([]string{"electricity"}, b.done()); diff != "" {
 			t.Errorf("before the wake (-want +got):\n%s", diff)
 		}
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"electricity", "gas 1", "gas 2", "gas 3"}, b.log); diff != "" {
+		if diff := cmp.Diff([]string{"electricity", "gas 1", "gas 2", "gas 3"}, b.done()); diff != "" {
 			t.Errorf("after the wake (-want +got):\n%s", diff)
 		}
 
@@ -92,7 +110,7 @@ func TestGasWaitsForTheMeterToWake(t *testing.T) {
 		next := wake.Add(30 * time.Minute)
 		time.Sleep(time.Until(next) + time.Minute)
 		synctest.Wait()
-		if at := b.at["gas 4"]; at.Before(next) {
+		if at := b.when("gas 4"); at.Before(next) {
 			t.Errorf("gas 4 at %v, before the next wake %v", at, next)
 		}
 		if n := b.hubs.Waiting(); n != 0 {
