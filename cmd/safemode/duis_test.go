@@ -244,8 +244,8 @@ func TestDUISSignLooksIntoSignedPreCommandVectors(t *testing.T) {
 			changed[m.Parsed.PayloadOffset-m.Parsed.GroupingHeaderOffset+m.Parsed.PayloadLength-1] ^= 2
 			for reason, document := range map[string]string{
 				"originator counter": carry(service, later, inner),
-				"it is a command":    carry(service, id, b),
-				"pre_command":        carry(service, id, inner[:len(inner)-65]),
+				"got command":        carry(service, id, b),
+				"got pre_command":    carry(service, id, inner[:len(inner)-65]),
 				"payload offset":     carry(service, id, changed),
 				"malformed":          carry(service, id, inner[1:]),
 				"an execution time":  strings.Replace(xml, "<sr:GBCS", "<sr:ExecutionDateTime>2030-01-01T00:00:00Z</sr:ExecutionDateTime><sr:GBCS", 1),

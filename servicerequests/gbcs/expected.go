@@ -110,7 +110,7 @@ const signatureField = 1 + signatureLength
 func (e Expected) MatchSigned(signed []byte) error {
 	m, err := Parse(signed)
 	if err != nil {
-		return &MismatchError{Field: "message", Want: "a Signed Pre-Command", Got: "something else", Err: err}
+		return &MismatchError{Field: "message", Want: "a Signed Pre-Command", Got: err.Error(), Err: err}
 	}
 	if m.Kind != KindSignedPreCommand {
 		return &MismatchError{Field: "kind", Want: KindSignedPreCommand.String(), Got: m.Kind.String()}
