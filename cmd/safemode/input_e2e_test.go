@@ -140,10 +140,13 @@ func TestSweepBadInput(t *testing.T) {
 	}{
 		{"key is junk", "plan", "", pki("junk", func(dir string) { putFile(t, filepath.Join(dir, key), []byte("junk")) }), exitUsage, []string{key, "PEM"}},
 		{"key is missing", "plan", "", pki("missing", func(dir string) { os.Remove(filepath.Join(dir, key)) }), exitUsage, []string{key, "no such file"}},
-		{"key of another", "plan", "", pki("another", func(dir string) {
-			replaceIn(t, s.path("pki/supplier/key-agreement.key"), filepath.Join(dir, key), "", "")
-		}),
-			exitUsage, []string{key, "does not match the certificate"}},
+		{
+			"key of another", "plan", "", pki("another", func(dir string) {
+				replaceIn(t, s.path("pki/supplier/key-agreement.key"), filepath.Join(dir, key), "", "")
+			}),
+			exitUsage,
+			[]string{key, "does not match the certificate"},
+		},
 		{"no PKI folder", "plan", "", []string{"pki_dir: pki", "pki_dir: nowhere"}, exitUsage, []string{"nowhere: no such file"}},
 		{"no certificate", "plan", "", []string{"[pki/dcc/transform.pem]", "[pki/none.pem]"}, exitUsage, []string{"pki/none.pem"}},
 		{"no custody", "plan", "", []string{"custody_dir: custody", "custody_dir: nowhere"}, exitUsage, []string{"custody_dir", "nowhere", "make it if there were none"}},
