@@ -295,7 +295,7 @@ func (s *Sweep) dispatch(l *lane, r *request, report func(error), now time.Time)
 	}
 	s.busy[j.endpoint]++
 	r.working = true
-	if err := s.pools[j.endpoint].Invoke(j); err != nil {
+	if err := s.submit[j.endpoint](j); err != nil {
 		// A pool that is closed: a defect. Nothing was sent.
 		s.busy[j.endpoint]--
 		report(errUnused)

@@ -196,14 +196,19 @@ func (m *meter) commit(service servicerequests.Service, counter uint64) {
 	if m.firstCommand == 0 {
 		m.firstCommand = counter
 	}
-	m.staleSupply = max(m.staleSupply, counter)
-	if service != servicerequests.SwitchToCredit {
-		return
-	}
-	if m.firstSwitch == 0 {
+	if service == servicerequests.SwitchToCredit && m.firstSwitch == 0 {
 		m.firstSwitch = counter
 	}
-	m.staleMode = max(m.staleMode, counter)
+	m.outdate(service, counter)
+}
+
+// outdate notes that readings up to a counter prove nothing any more of what a
+// command changes.
+func (m *meter) outdate(command servicerequests.Service, counter uint64) {
+	m.staleSupply = max(m.staleSupply, counter)
+	if command == servicerequests.SwitchToCredit {
+		m.staleMode = max(m.staleMode, counter)
+	}
 }
 
 // before says whether what was asked under a counter shows a meter as it was
@@ -259,6 +264,10 @@ func (m *meter) end(p *Policy, service servicerequests.Service, id servicereques
 	code := servicerequests.ResponseCode(o.Code).Class()
 	t.last, t.code = class, o.Code
 	t.undelivered = service.Critical() && id.Counter > m.lastCommand || code == servicerequests.CodeUnreachable
+	if service.Critical() && id.Counter != 0 && id.Counter <= m.lastCommand {
+		// Reads that were sent while it was open may have been done before it.
+		m.outdate(service, m.issued)
+	}
 	switch {
 	case class == Withdrawn || class == Rejected && code == servicerequests.CodeHalt:
 		// It was no try at this meter: never sent, or the User itself was refused.

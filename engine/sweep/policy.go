@@ -147,8 +147,13 @@ func (p *Policy) balance(s *step, m *meter, now time.Time) {
 // command picks the next critical command and says whether there is one.
 func (p *Policy) command(s *step, m *meter, now time.Time) bool {
 	asked := len(s.ask)
+	buysTime := p.buysTime(m)
+	if next := m.tally(servicerequests.ActivateEmergencyCredit).next; buysTime && now.Before(next) {
+		s.wakeAt(next) // the next try is not due yet; nothing waits for it
+		buysTime = false
+	}
 	switch {
-	case p.buysTime(m, now) && p.readsIn(s, m, now):
+	case buysTime && p.readsIn(s, m, now):
 		p.want(s, m, servicerequests.ActivateEmergencyCredit, now)
 	case p.switches(m) && p.readsIn(s, m, now):
 		p.want(s, m, servicerequests.SwitchToCredit, now)
@@ -163,10 +168,10 @@ func (p *Policy) command(s *step, m *meter, now time.Time) bool {
 // buysTime says whether 2.5 is worth a try: the meter reads Prepayment, and it
 // is off, or nearly out of credit, or its switch to Credit failed. It is
 // never waited for beyond its own answer, so it cannot block 1.6.
-func (p *Policy) buysTime(m *meter, now time.Time) bool {
+func (p *Policy) buysTime(m *meter) bool {
 	t := m.tally(servicerequests.ActivateEmergencyCredit)
 	if !m.modeCurrent() || m.mode.value != servicerequests.Prepayment ||
-		t.barred || now.Before(t.next) || t.tries >= emergencyCreditTries || t.tries > 0 && !t.last.unanswered() ||
+		t.barred || t.tries >= emergencyCreditTries || t.tries > 0 && !t.last.unanswered() ||
 		!p.Permits(servicerequests.ActivateEmergencyCredit, m.target.Type) {
 		return false
 	}

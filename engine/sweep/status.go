@@ -79,15 +79,17 @@ func (s *Sweep) Pause(ctx context.Context) error {
 
 // Resume goes on after [Sweep.Pause].
 func (s *Sweep) Resume(ctx context.Context) error {
-	return s.do(ctx, func() {
-		s.paused = false
-		now := s.now()
-		for _, m := range s.meters {
-			if !m.done && !m.started.IsZero() {
-				s.schedule(m, now)
-			}
+	return s.do(ctx, s.resume)
+}
+
+func (s *Sweep) resume() {
+	s.paused = false
+	now := s.now()
+	for _, m := range s.meters {
+		if !m.done && !m.started.IsZero() {
+			s.schedule(m, now)
 		}
-	})
+	}
 }
 
 // Stop drains the sweep: Run returns [ErrStopped] once the POSTs under way have

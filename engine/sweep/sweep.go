@@ -131,8 +131,8 @@ type Sweep struct {
 	started   time.Time        // this run
 	backlog   []proof.Delivery // journalled answers that were not acted on before the last stop
 
-	proxies    sync.Map // EUI of a known gas proxy to nothing; written by the dispatcher
-	pools      map[gateway.Service]*ants.PoolWithFuncGeneric[job]
+	proxies    sync.Map                            // EUI of a known gas proxy to nothing; written by the dispatcher
+	submit     map[gateway.Service]func(job) error // gives a leg to a worker
 	results    chan result
 	deliveries chan proof.Delivery // closed by nobody; [Sweep.Deliver] sends
 	control    chan func()         // closed by nobody; run in the dispatcher
@@ -157,8 +157,8 @@ func New(o Options) *Sweep {
 		headroom:   newHeadroom(o.Thresholds),
 		busy:       map[gateway.Service]int{},
 		hold:       map[gateway.Service]time.Time{},
-		pools:      map[gateway.Service]*ants.PoolWithFuncGeneric[job]{},
-		results:    make(chan result, len(endpoints)*o.Workers),
+		submit:     map[gateway.Service]func(job) error{},
+		results:    make(chan result, len(gateway.Services)*o.Workers),
 		deliveries: make(chan proof.Delivery, 1024),
 		control:    make(chan func()),
 		ended:      make(chan struct{}),
@@ -171,8 +171,6 @@ func New(o Options) *Sweep {
 	return s
 }
 
-var endpoints = [...]gateway.Service{gateway.Transform, gateway.SendCommand, gateway.NonDevice}
-
 // Run carries the plan out and returns when every meter has a verdict. When ctx
 // ends it takes nothing new in, waits for the POSTs under way, and returns
 // [ErrStopped]. It returns a [*HaltError] if the sweep stopped itself.
@@ -180,7 +178,7 @@ func (s *Sweep) Run(ctx context.Context) error {
 	defer close(s.ended)
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	for _, e := range endpoints {
+	for _, e := range gateway.Services {
 		// Only the dispatcher submits, and only while busy counts show a worker that
 		// has handed its result in: so a submit waits for no more than that worker's
 		// way back to the pool.
@@ -191,7 +189,7 @@ func (s *Sweep) Run(ctx context.Context) error {
 			return fmt.Errorf("worker pool: %w", err)
 		}
 		defer pool.Release()
-		s.pools[e] = pool
+		s.submit[e] = pool.Invoke
 	}
 	s.started = s.now()
 	s.begin()
