@@ -43,7 +43,7 @@ func newWalker(t testing.TB, seed uint64, crashAt int) *walker {
 			eui: eui, gpf: gpf, kind: kind,
 			state: state{
 				pick(r, servicerequests.Prepayment, servicerequests.Prepayment, servicerequests.Credit),
-				pick(r, servicerequests.Disabled, servicerequests.Armed, servicerequests.Enabled),
+				pick(r, servicerequests.Disabled, servicerequests.Disabled, servicerequests.Armed, servicerequests.Enabled),
 			},
 			balance:   pick(r, 10*servicerequests.Pound, servicerequests.Pound, 0, -5*servicerequests.Pound),
 			emergency: pick(r, unavailable, available, active, spent),
@@ -103,8 +103,8 @@ func (w *walker) die() {
 // run walks until every meter has its verdict and nothing is under way.
 func (w *walker) run() {
 	for ; ; w.steps++ {
-		if w.steps > 20_000 {
-			w.t.Fatal("no end")
+		if w.steps > 20_000 || w.t.Failed() {
+			w.t.Fatal("no good end")
 		}
 		if w.crashAt > 0 && w.steps == w.crashAt {
 			w.die()

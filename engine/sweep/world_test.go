@@ -154,7 +154,7 @@ type device struct {
 func (d *device) carryOut(w *world, s servicerequests.Service, id servicerequests.RequestID) bool {
 	if s.Critical() {
 		if id.Counter <= d.lastCommand {
-			w.t.Fatalf("%v: command under counter %d after %d", d.eui, id.Counter, d.lastCommand)
+			w.t.Errorf("%v: command under counter %d after %d", d.eui, id.Counter, d.lastCommand)
 		}
 		d.lastCommand = id.Counter
 	}
@@ -198,7 +198,7 @@ func (d *device) carryOut(w *world, s servicerequests.Service, id servicerequest
 		}
 	}
 	if d.supply < was || d.found.supply > d.supply {
-		w.t.Fatalf("%v: %v makes it %v, was %v and was found %v", d.eui, s, d.supply, was, d.found.supply)
+		w.t.Errorf("%v: %v makes it %v, was %v and was found %v", d.eui, s, d.supply, was, d.found.supply)
 	}
 	d.answered[id.Counter] = d.state
 	return ok
@@ -484,10 +484,10 @@ func (w socket) Post(_ context.Context, p gateway.Post) ([]byte, error) {
 // judge checks what no sweep may ever do.
 func (w socket) judge(p gateway.Post, is piece, body string) {
 	if is.id != p.ID {
-		w.t.Fatalf("POST of %q as %v", body, p.ID)
+		w.t.Errorf("POST of %q as %v", body, p.ID)
 	}
 	if was, ok := w.bodies[is]; ok && was != body {
-		w.t.Fatalf("signed twice and POSTed: %q and %q", was, body)
+		w.t.Errorf("signed twice and POSTed: %q and %q", was, body)
 	}
 	w.bodies[is] = body
 	kind := journal.Request
@@ -497,11 +497,11 @@ func (w socket) judge(p gateway.Post, is piece, body string) {
 	w.disk.mu.Lock()
 	defer w.disk.mu.Unlock()
 	if !slices.ContainsFunc(w.disk.durable, func(r journal.Record) bool { return r.Kind == kind && string(r.Body) == body }) {
-		w.t.Fatalf("POSTed before it was durable: %q", body)
+		w.t.Errorf("POSTed before it was durable: %q", body)
 	}
 	for _, records := range [][]journal.Record{w.disk.durable, w.disk.queued} {
 		if slices.ContainsFunc(records, func(r journal.Record) bool { return r.Kind == journal.Outcome && r.ID == is.id }) {
-			w.t.Fatalf("POSTed after its outcome: %q", body)
+			w.t.Errorf("POSTed after its outcome: %q", body)
 		}
 	}
 	if is.service != servicerequests.ArmSupply || is.leg != commandLeg {
@@ -510,13 +510,13 @@ func (w socket) judge(p gateway.Post, is piece, body string) {
 	d := w.targets[is.id.Target]
 	switch {
 	case d.person:
-		w.t.Fatalf("%v: 7.3 though only a person may", d.eui)
+		w.t.Errorf("%v: 7.3 though only a person may", d.eui)
 	case d.found != (state{servicerequests.Prepayment, servicerequests.Disabled}) || d.balance > w.policy.ArmBalanceAtMost:
-		w.t.Fatalf("%v: 7.3 without cause, found %v with %v", d.eui, d.found, d.balance)
+		w.t.Errorf("%v: 7.3 without cause, found %v with %v", d.eui, d.found, d.balance)
 	case d.mode != servicerequests.Credit:
-		w.t.Fatalf("%v: 7.3 in %v", d.eui, d.mode)
+		w.t.Errorf("%v: 7.3 in %v", d.eui, d.mode)
 	case d.lastCommand < is.id.Counter && time.Since(d.disabledAt) > w.policy.ArmFresh.Electricity && d.kind == servicerequests.ESME:
-		w.t.Fatalf("%v: 7.3 on a read that is %v old", d.eui, time.Since(d.disabledAt))
+		w.t.Errorf("%v: 7.3 on a read that is %v old", d.eui, time.Since(d.disabledAt))
 	}
 }
 
@@ -555,6 +555,8 @@ func silenceOf(f *flight) proof.Delivery {
 
 // arrive lets the first flight to a device arrive.
 func (w *world) arrive(i int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	f := w.flights[i]
 	for j, other := range w.flights { // a device gets its requests in order
 		if other.device == f.device {
