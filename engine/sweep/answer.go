@@ -60,7 +60,7 @@ func (s *Sweep) answer(r *request, d proof.Delivery, now time.Time) {
 	}
 	class, code, found, ok := s.interpret(r.service, r.meter, d, r.postedAt, now)
 	if !ok {
-		r.unproven = true
+		s.doubt(r, now)
 		return
 	}
 	s.metrics.response(r.service, now.Sub(r.postedAt))

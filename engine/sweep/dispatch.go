@@ -364,6 +364,7 @@ func (s *Sweep) takeResult(r *request, res result, now time.Time) {
 			s.stop("the DCC refuses every POST: check dcc.url, the client certificate and the User's access", res.err)
 		}
 	default: // in doubt: the same bytes again
+		s.log.Warn("no reply to go by", zap.Stringer("request_id", r.id), zap.Stringer("service", res.endpoint), zap.Error(res.err))
 		s.resend(r, res.endpoint, now)
 	}
 }

@@ -107,7 +107,7 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]
 		return nil
 	case journal.Refused:
 		if rec.Code == journal.RefusedUnverified {
-			s.unproven(rec.ID)
+			s.unproven(rec.ID, rec.At)
 		}
 		return nil
 	case journal.Request, journal.SignedCommand, journal.Reply, journal.Outcome, journal.Verdict:

@@ -323,20 +323,34 @@ func (s *Sweep) Deliver(d proof.Delivery) {
 }
 
 // Unproven notes that the DCC signed a message about a request that is not
-// believed all the same. The request goes on waiting for a better one. It may be
-// called from many goroutines.
+// believed all the same. The request goes on waiting for a better one, a while. It
+// may be called from many goroutines.
 func (s *Sweep) Unproven(id servicerequests.RequestID) {
 	select {
-	case s.control <- func() { s.unproven(id) }:
+	case s.control <- func() { s.unproven(id, s.now()) }:
 	case <-s.ended:
 	}
 }
 
-func (s *Sweep) unproven(id servicerequests.RequestID) {
+func (s *Sweep) unproven(id servicerequests.RequestID, at time.Time) {
 	if m := s.byTarget[id.Target]; m != nil {
 		if r := m.openAs(id); r != nil {
-			r.unproven = true
+			s.doubt(r, at)
 		}
+	}
+}
+
+// doubt notes that an answer to a request is not believed. The device's turn has
+// passed: a better answer is not waited for as long as a sleeping meter would be.
+func (s *Sweep) doubt(r *request, at time.Time) {
+	r.unproven = true
+	soon := at.Add(s.o.Policy.ResponseWait.Electricity)
+	if !soon.Before(r.deadline) {
+		return
+	}
+	r.deadline = soon
+	if m := r.meter; m.due.IsZero() || soon.Before(m.due) {
+		s.schedule(m, soon)
 	}
 }
 
