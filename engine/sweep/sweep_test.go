@@ -519,8 +519,13 @@ func TestHeadroom(t *testing.T) {
 		send  int
 		want  float64
 	}{
-		{0, 0, 1}, {0, 1, 0.75}, {30 * time.Minute, 2, 0.25}, {29 * time.Minute, 2, -0.25},
-		{3 * time.Minute, 0, 0}, {30 * time.Minute, 0, 0.5}, {24 * time.Hour, 0, 1},
+		{0, 0, 1},
+		{0, 1, 0.75},
+		{30 * time.Minute, 2, 0.25},
+		{29 * time.Minute, 2, -0.25},
+		{3 * time.Minute, 0, 0},
+		{30 * time.Minute, 0, 0.5},
+		{24 * time.Hour, 0, 1},
 	} {
 		now = now.Add(c.after)
 		for range c.send {
