@@ -2,10 +2,16 @@ package devicesim_test
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,11 +35,11 @@ func lying(t *testing.T, name string, attempts int, change ...func(*devicesim.Op
 		t.Fatal(err)
 	}
 	return newUser(t, profile, func(o *devicesim.Options) {
-		for _, change := range change {
-			change(o)
-		}
 		o.Forbidden = func(device servicerequests.EUI, useCase string) {
 			t.Errorf("%v got %s with a valid signature", device, useCase)
+		}
+		for _, change := range change {
+			change(o)
 		}
 	})
 }
@@ -342,5 +348,67 @@ func TestLieLateAcknowledgement(t *testing.T) {
 		}
 	default:
 		t.Error("the acknowledgement came first")
+	}
+}
+
+// signByHand signs a Pre-Command, null signature byte included, whatever it is:
+// no signing code of this module does.
+func signByHand(t *testing.T, key crypto.Signer, preCommand []byte) []byte {
+	t.Helper()
+	unsigned := preCommand[:len(preCommand)-1]
+	digest := sha256.Sum256(unsigned[1:])
+	a, b, err := ecdsa.Sign(rand.Reader, key.(*ecdsa.PrivateKey), digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := append(slices.Clone(unsigned), 64)
+	for _, scalar := range []*big.Int{a, b} {
+		signed = append(signed, scalar.FillBytes(make([]byte, 32))...)
+	}
+	return signed
+}
+
+// TestLastWall: a User without a request builder, a signing gate or a wall at
+// the gateway signs what it is given. The meter says so.
+func TestLastWall(t *testing.T) {
+	for _, test := range []struct {
+		lie     string
+		kind    servicerequests.DeviceType
+		useCase string
+	}{
+		{"enable", servicerequests.ESME, "ECS42"},
+		{"enable", servicerequests.GSME, "ECS42"}, // which no gas meter carries out
+		{"disable", servicerequests.ESME, "ECS43"},
+		{"disable", servicerequests.GSME, "GCS32"},
+		{"prepayment", servicerequests.ESME, "ECS03"},
+		{"prepayment", servicerequests.GSME, "GCS03"},
+		{"future_dated", servicerequests.ESME, "ECS02"},
+		{"future_dated", servicerequests.GSME, "GCS02"},
+		{"cancelling", servicerequests.ESME, "ECS02"},
+		{"cancelling", servicerequests.GSME, "GCS02"},
+	} {
+		t.Run(test.lie+" "+test.kind.String(), func(t *testing.T) {
+			t.Parallel()
+			rung := make(chan string, 1)
+			u := lying(t, test.lie, 1, func(o *devicesim.Options) {
+				o.Forbidden = func(device servicerequests.EUI, useCase string) { rung <- device.String() + " " + useCase }
+			})
+			m := u.choose("meter in prepayment", prepaid(test.kind))
+			id := u.newID(m.Device)
+			payload := u.transformed(u.request(duis.Request{ID: id, Service: servicerequests.SwitchToCredit}))
+			signed := signByHand(t, u.folder.Supplier.DigitalSigning.Key, payload)
+			u.acknowledged(u.request(duis.Request{ID: id, Service: servicerequests.SwitchToCredit, SignedPreCommand: signed}))
+			select {
+			case got := <-rung:
+				if want := m.Device.String() + " " + test.useCase; got != want {
+					t.Errorf("%s, want %s", got, want)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the meter has not rung")
+			}
+			if n := u.sim.Summary().ForbiddenCommands; n != 1 {
+				t.Errorf("%d forbidden commands counted", n)
+			}
+		})
 	}
 }

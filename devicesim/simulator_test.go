@@ -1,9 +1,6 @@
 package devicesim_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -274,17 +271,7 @@ func TestForbiddenCommandIsCarriedOutAndCounted(t *testing.T) {
 	r := u.proven(u.post("/api/v1/serviceT", document(4, "<sr:DisableSupply></sr:DisableSupply>")), u.folder.DCC.Transform.Certificate)
 	pre := r.Content.(duis.PreCommand).Payload
 
-	// No signing code of this module does this, so the test does it by hand.
-	unsigned := pre[:len(pre)-1]
-	digest := sha256.Sum256(unsigned[1:])
-	a, b, err := ecdsa.Sign(rand.Reader, u.folder.Supplier.DigitalSigning.Key.(*ecdsa.PrivateKey), digest[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed := append(slices.Clone(unsigned), 0x40)
-	for _, scalar := range []*big.Int{a, b} {
-		signed = append(signed, scalar.FillBytes(make([]byte, 32))...)
-	}
+	signed := signByHand(t, u.folder.Supplier.DigitalSigning.Key, pre)
 	u.acknowledged(document(5, "<sr:SignedPreCommand><sr:GBCSPayload>"+base64.StdEncoding.EncodeToString(signed)+"</sr:GBCSPayload></sr:SignedPreCommand>"))
 	if r := u.next(); r.RequestID != id || r.Code != servicerequests.Success {
 		t.Errorf("7.2: %+v", r)

@@ -52,6 +52,10 @@ type rehearsal struct {
 	clock    clock.Clock
 	log      *zap.Logger
 
+	// forbidden is told of a forbidden command that reaches a meter with a valid
+	// signature. Nil: it is only counted.
+	forbidden func(device servicerequests.EUI, useCase string)
+
 	sim    *devicesim.Simulator
 	cancel context.CancelFunc
 	done   chan error // of the simulator's Run
@@ -67,7 +71,7 @@ func (r *rehearsal) start(ctx context.Context) error {
 		return err
 	}
 	r.sim, err = devicesim.New(devicesim.Options{
-		Fleet: r.fleet, PKI: folder, Clock: r.clock, Faults: r.faults,
+		Fleet: r.fleet, PKI: folder, Clock: r.clock, Faults: r.faults, Forbidden: r.forbidden,
 		Log: r.log.Named("sim"), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"safemode/config"
+	"safemode/devicesim/fault"
+	"safemode/devicesim/fleet"
+	"safemode/engine"
+	"safemode/engine/journal"
+	"safemode/engine/report"
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+)
+
+// lyingSpeed makes half an hour a second.
+const lyingSpeed = 1800
+
+// lied is a small sweep against a simulator that lies.
+type lied struct {
+	summary report.Summary
+	metrics map[string]float64 // counters by name{label values}, labels in order of their names
+	log     *observer.ObservedLogs
+}
+
+// sweepLiar sweeps a few meters against a simulator with this fault profile, to
+// the end. It fails the test if a forbidden command reaches a meter with a valid
+// signature, or if the truth contradicts a claim.
+func sweepLiar(t *testing.T, profile string) lied {
+	t.Helper()
+	faults, err := fault.Parse([]byte(profile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	population, err := fleet.Generate(fleet.Options{Meters: 10, Seed: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, logs := observer.New(zapcore.WarnLevel)
+	r := &rehearsal{
+		dir: t.TempDir(), supplier: smki.TestSupplier, seed: 5, fleet: population, faults: faults,
+		clock: newRehearsalClock(lyingSpeed), log: zap.New(core),
+		forbidden: func(device servicerequests.EUI, useCase string) {
+			t.Errorf("%v got %s with a valid signature", device, useCase)
+		},
+	}
+	if err := writeFleet(population, filepath.Join(r.dir, "fleet.csv"), filepath.Join(r.dir, "portfolio.csv")); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeDirection(filepath.Join(r.dir, "direction.yaml"), r.supplier, population.Len(), r.clock.Anchor); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	conf := demoConfig(lyingSpeed)
+	conf.Policy.ResponseWaitGas = 2 * time.Hour
+	conf.Breaker.MinSample = 10_000 // that a whole service answers in HTML is not the subject
+	r.point(&conf)
+	o := r.engineOptions(t, &conf)
+	quiet := stdio{out: io.Discard, err: io.Discard}
+	folded, err := r.run(t.Context(), quiet, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := folded.Summary
+	if folded.Ended != journal.ClosedFinished || s.Truth.Mismatches != 0 || s.ForbiddenCommands != 0 || s.Counters.Reused != 0 || s.Refused.Unpermitted != 0 {
+		t.Errorf("ended %q, %d mismatches, %d forbidden commands, counters %+v, refused %+v",
+			folded.Ended, s.Truth.Mismatches, s.ForbiddenCommands, s.Counters, s.Refused)
+	}
+	return lied{s, gathered(t, o), logs}
+}
+
+// engineOptions plans, and wires the engine as a demo does.
+func (r *rehearsal) engineOptions(t *testing.T, conf *config.Config) engine.Options {
+	t.Helper()
+	quiet := stdio{out: io.Discard, err: io.Discard}
+	p, err := makePlan(quiet, conf, filepath.Join(r.dir, "direction.yaml"), filepath.Join(r.dir, "portfolio.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := engineOptions(conf, p, filepath.Join(r.dir, "journal.db"), r.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// gathered are an engine's counters.
+func gathered(t *testing.T, o engine.Options) map[string]float64 {
+	t.Helper()
+	families, err := o.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if m.GetCounter() == nil {
+				continue
+			}
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetValue())
+			}
+			values[family.GetName()+"{"+strings.Join(labels, ",")+"}"] = m.GetCounter().GetValue()
+		}
+	}
+	return values
+}
+
+// tally sums a class over services.
+func (l lied) tally(class func(report.Classes) int, srvs ...string) (n int) {
+	for _, srv := range srvs {
+		n += class(l.summary.Requests[srv])
+	}
+	return n
+}
+
+func unverified(c report.Classes) int { return c.Unverified }
+func inDoubt(c report.Classes) int    { return c.InDoubt }
+func noResponse(c report.Classes) int { return c.NoResponse }
+func success(c report.Classes) int    { return c.Success }
+
+// TestLies has the DCC tell each lie on every first attempt of a service on a
+// device, and nothing else. The request lands in its class, it is said in metric
+// and log, the second attempt succeeds, and every meter gets a true verdict.
+func TestLies(t *testing.T) {
+	commands, reads := []string{"1.6"}, []string{"7.4", "6.2.9"}
+	const refused, strays = "safemode_refused_messages_total", "safemode_stray_messages_total"
+	tests := []struct {
+		name    string // of the lie, unless profile is set
+		profile string
+		class   func(report.Classes) int
+		srvs    []string
+		metric  string // counts what the DCC said
+		log     string // says so; empty: nobody is to be woken
+	}{
+		{name: "enable", class: unverified, srvs: commands, metric: refused + "{uncorrelated}", log: "refused"},
+		{name: "disable", class: unverified, srvs: commands, metric: refused + "{uncorrelated}", log: "refused"},
+		{name: "prepayment", class: unverified, srvs: commands, metric: refused + "{uncorrelated}", log: "refused"},
+		{name: "future_dated", class: unverified, srvs: commands, metric: refused + "{uncorrelated}", log: "refused"},
+		{name: "cancelling", class: unverified, srvs: commands, metric: refused + "{uncorrelated}", log: "refused"},
+		{name: "other_meter", class: unverified, srvs: commands, metric: refused + "{uncorrelated}", log: "refused"},
+		{name: "other_counter", class: unverified, srvs: commands, metric: refused + "{uncorrelated}", log: "refused"},
+		{name: "other_originator", class: unverified, srvs: commands, metric: refused + "{uncorrelated}", log: "refused"},
+		{name: "extra_bytes", class: unverified, srvs: commands, metric: refused + "{uncorrelated}", log: "refused"},
+		{name: "unsigned_reply", class: unverified, srvs: commands, metric: refused + "{unverified}", log: "refused"},
+		{name: "forged_reply", class: unverified, srvs: commands, metric: refused + "{unverified}", log: "refused"},
+		{name: "html", class: inDoubt, srvs: commands, metric: "safemode_service_requests_total{in_doubt,1.6}", log: "no reply to go by"},
+		{name: "unsigned_response", class: noResponse, srvs: reads, metric: refused + "{stranger}", log: "not signed by the DCC and not believed"},
+		{name: "no_payload", class: unverified, srvs: reads, metric: refused + "{unverified}", log: "signed by the DCC and not believed"},
+		{name: "bad_proof", class: unverified, srvs: reads, metric: refused + "{unverified}", log: "signed by the DCC and not believed"},
+		{name: "other_device", class: unverified, srvs: reads, metric: refused + "{unverified}", log: "signed by the DCC and not believed"},
+		{name: "unknown_request", class: noResponse, srvs: reads, metric: strays + "{unmatched}"},
+		{name: "replayed", profile: "lies: {replayed: 1, attempts: 2}", class: unverified, srvs: reads, metric: refused + "{unverified}", log: "signed by the DCC and not believed"},
+		{name: "reordered", class: success, srvs: reads},
+		{name: "late_acknowledgement", class: success, srvs: reads},
+		{name: "duplicated", profile: "duplicate_response: 1", class: success, srvs: reads, metric: strays + "{repeated}"},
+		{name: "overdue", profile: "delayed_response: 1\ndelay: 3h", class: success, srvs: reads},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			long(t)
+			if test.profile == "" {
+				test.profile = "lies: {" + test.name + ": 1, attempts: 1}"
+			}
+			l := sweepLiar(t, test.profile)
+			if l.tally(test.class, test.srvs...) == 0 {
+				t.Errorf("no request landed in its class: %+v", l.summary.Requests)
+			}
+			if test.metric != "" && l.metrics[test.metric] == 0 {
+				t.Errorf("%s counts nothing: %v", test.metric, l.metrics)
+			}
+			if test.log != "" && l.log.FilterMessage(test.log).Len() == 0 {
+				t.Errorf("the log does not say %q: %v", test.log, l.log.All())
+			}
+			if v := l.summary.Verdicts; v.Unknown > 0 || v.OnSupply+v.Armed == 0 {
+				t.Errorf("verdicts %+v", v)
+			}
+		})
+	}
+}
