@@ -286,7 +286,7 @@ func (w *walker) conclude() {
 				t.Fatalf("%v: claimed %v, read %v, is %v", d.eui, v.End.Supply, got, d.supply)
 			}
 		}
-		want := ""
+		var want string
 		switch {
 		case m.excluded != "":
 			want = journal.VerdictExcluded

@@ -293,17 +293,20 @@ type piece struct {
 // world is everything outside a sweep, and its judge: the DCC, the meters, the
 // journal, the signing gate.
 type world struct {
-	t         testing.TB
-	random    *rand.Rand
-	policy    Policy
-	questions questions
-	perHub    int
-	disk      *disk
+	t          testing.TB
+	random     *rand.Rand
+	policy     Policy
+	questions  questions
+	perHub     int
+	gate       error // of the direction
+	suppressed map[servicerequests.EUI]struct{}
+	disk       *disk
 
 	mu      sync.Mutex
 	devices []*device
 	targets map[servicerequests.EUI]*device
 	counter uint64
+	last    uint64 // counter that can be had; 0: no end
 	nonce   int
 	signed  map[string]piece
 	tokens  map[*signer.Token]gbcs.Expected
@@ -365,24 +368,30 @@ func (w *world) add(d *device, originator servicerequests.EUI, region servicereq
 // open makes a sweep that goes on with the journal.
 func (w *world) open() *Sweep {
 	w.t.Helper()
-	s := New(Options{
-		Policy: w.policy, Journal: w.disk, Signer: gate{w}, Gateway: socket{w}, Verifier: eye{w},
-		Counters: map[servicerequests.EUI]Counters{ourEUI: w, otherEUI: w},
-		Pacer:    w, Breakers: w, Gate: func(time.Time) error { return nil },
-		DCC: dccEUI, Workers: 2, InFlight: 100, PerHub: w.perHub, Resend: time.Second, Resends: 3,
-		Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
-	})
+	s := w.make()
 	if err := s.Replay(w.t.Context(), w.disk.records(), eye{w}); err != nil {
 		w.t.Fatalf("replay: %v", err)
 	}
 	return s
 }
 
+func (w *world) make() *Sweep {
+	return New(Options{
+		Policy: w.policy, Journal: w.disk, Signer: gate{w}, Gateway: socket{w}, Verifier: eye{w},
+		Counters: map[servicerequests.EUI]Counters{ourEUI: w, otherEUI: w},
+		Pacer:    w, Breakers: w, Gate: func(time.Time) error { return w.gate },
+		DCC: dccEUI, Workers: 2, InFlight: 100, PerHub: w.perHub, Resend: time.Second, Resends: 3,
+		Suppressed: w.suppressed, Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
+	})
+}
+
 // Next hands out one counter after the other.
 func (w *world) Next() (uint64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.counter++
+	if w.counter++; w.last != 0 && w.counter > w.last {
+		return 0, errDisk
+	}
 	return w.counter, nil
 }
 
