@@ -112,16 +112,17 @@ func (r *rehearsal) demo(ctx context.Context, io stdio, asJSON bool) error {
 // demoConfig is the default configuration, fitted to a clock that runs fast. A meter
 // that cannot be reached is given up within two hours of the demo's clock instead
 // of days. A hiccup of the machine counts speed times, so what must be fresh or in
-// time within a minute has ten, and the pace is one that two cores can follow.
+// time within a minute has half an hour, and the pace is one that two cores can follow.
 // Silence is waited for longer than the simulated DCC tries.
 func demoConfig(speed float64) config.Config {
 	const postsPerSecond = 800 // of real time
 	c := config.Default()
 	c.Policy.RetryElectricity = []time.Duration{2 * time.Minute, 10 * time.Minute}
 	c.Policy.RetryGas = []time.Duration{35 * time.Minute}
-	c.Policy.ReadWait = 10 * time.Minute
-	c.Policy.ArmFreshnessElectricity = 10 * time.Minute
-	c.Policy.ResponseWaitElectricity = 30 * time.Minute
+	c.Policy.ReadWait = 30 * time.Minute
+	c.Policy.ArmFreshnessElectricity = 30 * time.Minute
+	c.Policy.ArmFreshnessGas = 90 * time.Minute
+	c.Policy.ResponseWaitElectricity = time.Hour
 	pace := config.Rate{PerSecond: postsPerSecond / speed, Burst: 10}
 	c.Limits.User = pace
 	for region := range c.Limits.Regions {
