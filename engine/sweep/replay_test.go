@@ -107,7 +107,9 @@ func TestJournalledAnswersAreActedOn(t *testing.T) {
 // A verdict does not outlive what was learnt after it.
 func TestVerdictOlderThanALateAnswerIsGivenAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newScript(t, healthy())
+		d := healthy()
+		d.mode, d.claimed = credit, credit
+		w := newScript(t, d)
 		w.world.flight = func(f *flight) fate { return doneLate }
 		w.until(func() bool {
 			w.world.inbox = slices.DeleteFunc(w.world.inbox, func(d proof.Delivery) bool { return d.Result != nil })
@@ -118,7 +120,7 @@ func TestVerdictOlderThanALateAnswerIsGivenAnew(t *testing.T) {
 		}
 		w.disk.crash(len(w.disk.queued))
 		for _, r := range w.disk.all() {
-			if d := w.devices[0]; r.Kind == journal.Request && (r.Service == supply || r.Service == mode) {
+			if r.Kind == journal.Request && (r.Service == supply || r.Service == mode) {
 				w.s.deliver(d.respond(r.Service, r.ID, true))
 			}
 		}
@@ -128,7 +130,7 @@ func TestVerdictOlderThanALateAnswerIsGivenAnew(t *testing.T) {
 		w.disk.crash(len(w.disk.queued))
 		w.start()
 		w.finishAll()
-		if v := w.s.meters[0].verdict; v.Verdict == journal.VerdictUnknown {
+		if v := w.s.meters[0].verdict; v.Verdict != journal.VerdictOnSupply {
 			t.Errorf("still %s (%s)", v.Verdict, v.Reason)
 		}
 	})
@@ -137,10 +139,15 @@ func TestVerdictOlderThanALateAnswerIsGivenAnew(t *testing.T) {
 func TestUnprovenAnswerIsRememberedAcrossRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newScript(t, healthy())
-		w.strikeFlight(supply, garbled)
-		if !w.until(func() bool { r := w.s.meters[0].openRequest(supply); return r != nil && r.unproven }) {
-			t.Fatal("no garbled answer")
+		w.strikeFlight(supply, lost)
+		if !w.until(func() bool { r := w.s.meters[0].openRequest(supply); return r != nil && r.acknowledged }) {
+			t.Fatal("7.4 was not taken")
 		}
+		// The inbox refuses what the DCC has signed about it, and records that.
+		w.disk.Append(journal.Record{
+			Kind: journal.Refused, ID: w.s.meters[0].openRequest(supply).id, Code: journal.RefusedUnverified,
+			Body: journal.Encode(journal.RefusedBody{Reason: "bad MAC"}),
+		})
 		w.disk.crash(len(w.disk.queued))
 		w.start()
 		w.finishAll()
