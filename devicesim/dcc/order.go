@@ -59,10 +59,11 @@ func (d *DCC) keepBack(meter int, body []byte) bool {
 	return true
 }
 
-// letFollow sends what was kept back.
+// letFollow sends what was kept back. Messages travel side by side, so it starts
+// only when the one before it has had time to arrive.
 func (d *DCC) letFollow(meter int, that *[]byte) {
 	if body, ok := d.order.release(meter, that); ok {
-		d.Send(body)
+		d.Agenda.At(d.Clock.At(time.Now().Add(headStart)), func() { d.Send(body) })
 	}
 }
 
