@@ -1,0 +1,482 @@
+package engine_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"safemode/engine"
+	"safemode/engine/custody"
+	"safemode/engine/direction"
+	"safemode/engine/journal"
+	"safemode/engine/pacer"
+	"safemode/engine/plan"
+	"safemode/engine/portfolio"
+	"safemode/engine/sweep"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/smki"
+)
+
+// What runs before any test is the worker pool library's own pool.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
+
+// dcc is a front that answers every request with one code.
+type dcc struct {
+	*httptest.Server
+	code  servicerequests.ResponseCode
+	posts atomic.Int64
+}
+
+func newDCC(t testing.TB, code servicerequests.ResponseCode) *dcc {
+	d := &dcc{code: code}
+	d.Server = httptest.NewServer(d)
+	t.Cleanup(d.Close)
+	return d
+}
+
+func (d *dcc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.posts.Add(1)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	request, err := duis.Inspect(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	reply, err := duis.AppendResponse(nil, duis.Response{
+		RequestID: request.ID, Code: d.code, At: time.Now(), ServiceReference: request.Variant.ServiceReference, SRV: request.Variant.SRV,
+	})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/xml")
+	w.Write(reply)
+}
+
+// folder is a test PKI, the same for all tests.
+func folder(t testing.TB) *smki.Folder {
+	t.Helper()
+	files, err := smki.TestFolder{Seed: []byte("engine")}.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys := fstest.MapFS{}
+	for name, data := range files {
+		fsys[name] = &fstest.MapFile{Data: data}
+	}
+	f, err := smki.LoadFolder(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// newPlan plans so many electricity meters.
+func newPlan(t testing.TB, environment string, meters int) *plan.Plan {
+	t.Helper()
+	p, err := plan.Build(func(yield func(portfolio.Row, error) bool) {
+		for i := range servicerequests.EUI(meters) {
+			if !yield(portfolio.Row{
+				Line: int(i) + 2, Device: 0x00DB1200000E0000 + i, Type: servicerequests.ESME, Hub: 0x00DB1200000F0000 + i,
+				MPxN: "1200000000002", Region: servicerequests.North, Claimed: servicerequests.Prepayment, Source: "test",
+			}, nil) {
+				return
+			}
+		}
+		yield(portfolio.Row{}, &portfolio.RowError{Line: meters + 2, Column: "device_id", Reason: "malformed"})
+	}, plan.Options{
+		Environment: environment, Strategy: plan.CreditMode, Originators: []servicerequests.EUI{smki.TestSupplier}, CreatedAt: time.Now(),
+		Limits: plan.Limits{User: 100, Regions: map[servicerequests.Region]float64{servicerequests.North: 100}},
+		Direction: direction.Direction{
+			Reference: "DIR-1", Date: time.Now(), IssuingBody: "the Authority", SRP: "the provider",
+			DocumentSHA256: strings.Repeat("ab", 32), Supplier: direction.Supplier{EUI: smki.TestSupplier, MPIDs: []string{"TEST"}},
+			PermittedSRVs: []string{"1.6", "2.5", "7.3", "7.4", "6.2.9", "4.18"}, Fuels: []direction.Fuel{direction.Electricity},
+			MaximumMeters: 1000, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Write(io.Discard); err != nil { // gives it its hash
+		t.Fatal(err)
+	}
+	return p
+}
+
+// options are those of an engine with everything it needs.
+func options(t testing.TB, d *dcc, p *plan.Plan, dir string) engine.Options {
+	t.Helper()
+	f := folder(t)
+	if err := os.MkdirAll(filepath.Join(dir, "custody"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	unlimited := pacer.Limit{PerSecond: math.Inf(1)}
+	limits := pacer.Limits{
+		User: unlimited, Region: map[servicerequests.Region]pacer.Limit{servicerequests.North: unlimited},
+		Service: map[string]pacer.Limit{"transform": unlimited, "send_command": unlimited, "non_device": unlimited},
+	}
+	wait := 100 * time.Millisecond
+	return engine.Options{
+		Plan: p, Journal: filepath.Join(dir, "journal.db"), CustodyDir: filepath.Join(dir, "custody"),
+		Identities: []engine.Identity{{
+			EUI: smki.TestSupplier, XMLSigning: f.Supplier.XMLSigning,
+			DigitalSigning: f.Supplier.DigitalSigning, KeyAgreement: f.Supplier.KeyAgreement,
+		}},
+		DCC: engine.DCC{
+			URL: d.URL, SMKIURL: d.URL, EUI: smki.TestDCC, Timeout: time.Second,
+			Transform:   []*smki.Certificate{f.DCC.Transform.Certificate},
+			XMLSigning:  []*smki.Certificate{f.DCC.XMLSigning.Certificate},
+			Authorities: f.Authorities(),
+		},
+		InboxListen: "127.0.0.1:0", InboxPath: "/smartdcc/duis", OperationsListen: "127.0.0.1:0",
+		Policy: sweep.Policy{
+			ReadWait: wait, ArmFresh: sweep.PerFuel[time.Duration]{Electricity: wait, Gas: wait},
+			ResponseWait: sweep.PerFuel[time.Duration]{Electricity: wait, Gas: wait}, SwitchTries: 1, ArmTries: 1,
+		},
+		Limits: limits, InFlight: 100, PerHub: 8, Workers: 4, Resend: wait, Resends: 1,
+		Log: zap.NewNop(), Registry: prometheus.NewRegistry(),
+	}
+}
+
+// open opens an engine and closes it at the end of the test.
+func open(t testing.TB, o engine.Options) *engine.Engine {
+	t.Helper()
+	e, err := engine.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return e
+}
+
+// records reads a journal.
+func records(t testing.TB, path string) (all []journal.Record) {
+	t.Helper()
+	j, err := journal.OpenReadOnly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	for r, err := range j.Records(t.Context(), 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func count(all []journal.Record) map[journal.Kind]int {
+	n := map[journal.Kind]int{}
+	for _, r := range all {
+		n[r.Kind]++
+	}
+	return n
+}
+
+func TestRunToTheEndAndAgain(t *testing.T) {
+	d, dir := newDCC(t, servicerequests.NotRegistered), t.TempDir()
+	p := newPlan(t, engine.Simulator, 5)
+	e := open(t, options(t, d, p, dir))
+	if err := e.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := e.Status(); st.State != "finished" || st.Verdicts[journal.VerdictExcluded] != 5 {
+		t.Errorf("status %+v", st)
+	}
+	for range 2 {
+		if err := e.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}
+	sent := d.posts.Load()
+	again := open(t, options(t, d, p, dir))
+	if err := again.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if d.posts.Load() != sent {
+		t.Errorf("a sweep that had finished sent %d requests", d.posts.Load()-sent)
+	}
+	all := records(t, filepath.Join(dir, "journal.db"))
+	n := count(all)
+	if n[journal.Target] != 5 || n[journal.Rejected] != 1 || n[journal.Opened] != 2 || n[journal.Closed] != 2 {
+		t.Errorf("records %v", n)
+	}
+	if last := all[len(all)-1]; last.Kind != journal.Closed || last.Code != journal.ClosedFinished {
+		t.Errorf("the last record is %v %s", last.Kind, last.Code)
+	}
+}
+
+func TestInterruptAndGoOn(t *testing.T) {
+	d, dir := newDCC(t, servicerequests.Acknowledged), t.TempDir()
+	p := newPlan(t, engine.Simulator, 5)
+	o := options(t, d, p, dir)
+	o.Policy.ResponseWait.Electricity = time.Hour
+	e := open(t, o)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for d.posts.Load() < 5 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	if err := e.Run(ctx); !errors.Is(err, sweep.ErrStopped) {
+		t.Fatalf("ended with %v", err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if all := records(t, o.Journal); all[len(all)-1].Code != journal.ClosedInterrupted {
+		t.Errorf("closed as %s", all[len(all)-1].Code)
+	}
+	e = open(t, options(t, d, p, dir)) // with a wait of a moment: nobody answers
+	if err := e.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := e.Status(); st.Verdicts[journal.VerdictUnknown] != 5 {
+		t.Errorf("status %+v", st)
+	}
+}
+
+func TestInterruptBeforeTheBeginning(t *testing.T) {
+	d, dir := newDCC(t, servicerequests.NotRegistered), t.TempDir()
+	e := open(t, options(t, d, newPlan(t, engine.Simulator, 1), dir))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.Run(ctx); !errors.Is(err, sweep.ErrStopped) {
+		t.Errorf("ended with %v", err)
+	}
+	if d.posts.Load() != 0 {
+		t.Error("something was sent")
+	}
+}
+
+func TestHaltIsWritten(t *testing.T) {
+	d, dir := newDCC(t, servicerequests.NotAUser), t.TempDir()
+	o := options(t, d, newPlan(t, engine.Simulator, 3), dir)
+	e := open(t, o)
+	var halt *sweep.HaltError
+	if err := e.Run(t.Context()); !errors.As(err, &halt) {
+		t.Fatalf("ended with %v", err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if all := records(t, o.Journal); all[len(all)-1].Code != journal.ClosedHalted {
+		t.Errorf("closed as %s", all[len(all)-1].Code)
+	}
+}
+
+// A beginning that was cut off anywhere is finished, with each meter once.
+func TestHalfWrittenPlanIsFinished(t *testing.T) {
+	d, whole := newDCC(t, servicerequests.NotRegistered), t.TempDir()
+	p := newPlan(t, engine.Simulator, 3)
+	o := options(t, d, p, whole)
+	if err := open(t, o).Close(); err != nil {
+		t.Fatal(err)
+	}
+	beginning := records(t, o.Journal)
+	for n := range beginning {
+		t.Run(fmt.Sprintf("after %d records", n), func(t *testing.T) {
+			o := options(t, d, p, t.TempDir())
+			j, err := journal.Open(o.Journal, journal.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(j.Commit(t.Context(), beginning[:n]...), j.Close()); err != nil {
+				t.Fatal(err)
+			}
+			e := open(t, o)
+			if err := e.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			all := records(t, o.Journal)
+			for i, r := range beginning {
+				if all[i].Kind != r.Kind || all[i].Device != r.Device {
+					t.Errorf("record %d is %v %v, want %v %v", i, all[i].Kind, all[i].Device, r.Kind, r.Device)
+				}
+			}
+			if got := count(all); got[journal.Verdict] != 3 || got[journal.Opened] != 1 {
+				t.Errorf("records %v", got)
+			}
+		})
+	}
+}
+
+// outsider is a certificate of no test PKI, for the same purpose as one of it.
+func outsider(t testing.TB, like *smki.Certificate, role smki.Role) *smki.Certificate {
+	t.Helper()
+	keys := make([]*ecdsa.PrivateKey, 2)
+	for i := range keys {
+		var err error
+		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := time.Now().UTC().Truncate(time.Second)
+	root, err := smki.NewRoot(smki.Template{Role: smki.Root, CommonName: "Real Root", NotBefore: begin, NotAfter: begin.AddDate(1, 0, 0)}, keys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := root.Issue(smki.Template{
+		Role: role, EUI: like.EUI, CommonName: "Z", Usage: smki.DigitalSignature, NotBefore: begin, NotAfter: begin.AddDate(1, 0, 0),
+	}, &keys[1].PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestOpenRefuses(t *testing.T) {
+	d := newDCC(t, servicerequests.NotRegistered)
+	simulator, live := newPlan(t, engine.Simulator, 1), newPlan(t, "live", 1)
+	for name, c := range map[string]struct {
+		plan   *plan.Plan
+		change func(*engine.Options)
+	}{
+		"test keys in live": {plan: live, change: func(*engine.Options) {}},
+		"a key of no test PKI in a simulator": {plan: simulator, change: func(o *engine.Options) {
+			o.DCC.Authorities = nil
+			o.Identities[0].DigitalSigning.Certificate = outsider(t, o.Identities[0].DigitalSigning.Certificate, 0x02)
+		}},
+		"a DCC of no test PKI in a simulator": {plan: simulator, change: func(o *engine.Options) {
+			o.DCC.Authorities = nil
+			o.DCC.Transform[0] = outsider(t, o.DCC.Transform[0], 0x89)
+		}},
+		"a certificate that chains to nothing": {plan: simulator, change: func(o *engine.Options) {
+			o.DCC.Transform[0] = outsider(t, o.DCC.Transform[0], 0x89)
+		}},
+		"certificates changed about": {plan: simulator, change: func(o *engine.Options) {
+			o.Identities[0].XMLSigning, o.Identities[0].DigitalSigning = o.Identities[0].DigitalSigning, o.Identities[0].XMLSigning
+		}},
+		"another's certificates": {plan: simulator, change: func(o *engine.Options) { o.Identities[0].EUI++ }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(t, d, c.plan, t.TempDir())
+			c.change(&o)
+			e, err := engine.Open(t.Context(), o)
+			if !errors.Is(err, engine.ErrRefused) {
+				t.Errorf("opened: %v", err)
+			}
+			if e != nil {
+				t.Error("an engine beside the error")
+				e.Close()
+			}
+			if _, err := os.Stat(o.Journal); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("a journal was begun: %v", err)
+			}
+		})
+	}
+}
+
+// A journal and the counters of an originator belong to one sweep.
+func TestOpenRefusesAnotherSweep(t *testing.T) {
+	d, dir := newDCC(t, servicerequests.NotRegistered), t.TempDir()
+	p := newPlan(t, engine.Simulator, 1)
+	e := open(t, options(t, d, p, dir))
+	for _, c := range []struct {
+		name    string
+		running bool // the first engine still is
+		change  func(*engine.Options)
+		want    error
+	}{
+		{"the same journal, while it is used", true, func(*engine.Options) {}, journal.ErrInUse},
+		{"another journal, the same counters, while they are used", true, func(o *engine.Options) { o.Journal += "2" }, custody.ErrInUse},
+		{"another journal, the same counters", false, func(o *engine.Options) { o.Journal += "3" }, custody.ErrOtherOwner},
+		{"another plan", false, func(o *engine.Options) { o.Plan = newPlan(t, engine.Simulator, 2) }, engine.ErrRefused},
+		{"another clock", false, func(o *engine.Options) { o.Clock = clock.Clock{Speed: 60} }, engine.ErrRefused},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if !c.running {
+				if err := e.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := options(t, d, p, dir)
+			c.change(&o)
+			if _, err := engine.Open(t.Context(), o); !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAddressInUseGivesEverythingBack(t *testing.T) {
+	d, dir := newDCC(t, servicerequests.NotRegistered), t.TempDir()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	p := newPlan(t, engine.Simulator, 1)
+	for key, change := range map[string]func(*engine.Options){
+		"inbox.listen":      func(o *engine.Options) { o.InboxListen = taken.Addr().String() },
+		"operations.listen": func(o *engine.Options) { o.OperationsListen = taken.Addr().String() },
+	} {
+		o := options(t, d, p, dir)
+		change(&o)
+		if _, err := engine.Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	if err := open(t, options(t, d, p, dir)).Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnreachableDCCIsSaidBeforeAnythingIsSigned(t *testing.T) {
+	d := newDCC(t, servicerequests.NotRegistered)
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for _, change := range []func(*engine.Options){
+		func(o *engine.Options) { o.DCC.URL = gone.URL },
+		func(o *engine.Options) { o.DCC.SMKIURL = gone.URL },
+	} {
+		o := options(t, d, newPlan(t, engine.Simulator, 1), t.TempDir())
+		change(&o)
+		e := open(t, o)
+		if err := e.Run(t.Context()); !errors.Is(err, engine.ErrUnreachable) {
+			t.Errorf("%v", err)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := count(records(t, o.Journal)); n[journal.Request] != 0 || n[journal.Closed] != 0 {
+			t.Errorf("records %v", n)
+		}
+	}
+}
