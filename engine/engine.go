@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -107,13 +108,18 @@ type Engine struct {
 	inbox    net.Listener
 	console  net.Listener
 	clock    clock.Clock
+	sweepID  string
+	begun    bool         // the journal was empty when this engine opened it
 	handler  http.Handler // of the inbox
 	desk     http.Handler // of the console
 }
 
-// Open makes an engine ready: it opens or begins the journal, takes the custody
-// of the counters and binds its addresses. It signs and sends nothing. Errors
-// that wrap [ErrRefused] say that this sweep must not run.
+// Open makes an engine ready: it looks whether the DCC is there, binds its
+// addresses, opens or begins the journal, and at last, when nothing else can go
+// wrong, takes the custody of the counters. It signs and sends nothing. Errors that
+// wrap [ErrRefused] say that this sweep must not run, [ErrUnreachable] that the DCC
+// does not answer, and a [*sweep.HaltError] that a gate is closed. A journal that
+// was begun in vain is removed.
 func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if o.Clock.Speed == 0 {
 		o.Clock.Speed = 1
@@ -122,9 +128,21 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
+			if e.begun {
+				err = errors.Join(err, removeJournal(o.Journal))
+			}
 		}
 	}()
 	if err := checkKeys(o); err != nil {
+		return nil, err
+	}
+	if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, Authorities: o.DCC.Authorities}); err != nil {
+		return nil, err
+	}
+	if err := e.probe(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.listen(ctx); err != nil {
 		return nil, err
 	}
 	o.Commits.Registerer = o.Registry
@@ -134,10 +152,21 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.openPlan(ctx); err != nil {
 		return nil, err
 	}
-	if err := e.wire(); err != nil {
-		return nil, err
+	if err := o.Plan.Direction.InForce(e.clock.Now()); err != nil {
+		return nil, &sweep.HaltError{Reason: "gate closed", Err: err}
 	}
-	return e, e.listen(ctx)
+	return e, e.wire()
+}
+
+// removeJournal removes a journal that holds nothing but the plan.
+func removeJournal(path string) error {
+	var faults []error
+	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // checkKeys holds keys and environment together: test keys never meet the live
@@ -155,7 +184,7 @@ func checkKeys(o Options) error {
 		case !test && c.IsTest():
 			faults = append(faults, fmt.Errorf("%w: %s is of a test PKI (issuer %s), and the environment is %s", ErrRefused, what, c.Issuer, o.Plan.Environment))
 		}
-		if len(o.DCC.Authorities) > 0 {
+		if test == c.IsTest() && len(o.DCC.Authorities) > 0 { // else the chain says nothing new
 			if err := c.VerifyChain(o.DCC.Authorities); err != nil {
 				faults = append(faults, fmt.Errorf("%w: %s: %w", ErrRefused, what, err))
 			}
@@ -206,9 +235,6 @@ func (e *Engine) wire() error {
 		return err
 	}
 	if e.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, TLS: o.DCC.TLS, Timeout: o.DCC.Timeout, Connections: 2 * o.Workers}); err != nil {
-		return err
-	}
-	if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, Authorities: o.DCC.Authorities}); err != nil {
 		return err
 	}
 	if e.verifier, err = proof.New(proof.Options{
@@ -298,7 +324,7 @@ func (e *Engine) Status() sweep.Status { return e.sweep.Status() }
 // Run carries the sweep out. When ctx ends it drains and returns
 // [sweep.ErrStopped]; a [*sweep.HaltError] says that the sweep stopped itself.
 func (e *Engine) Run(ctx context.Context) error {
-	if err := e.probe(ctx); err != nil {
+	if err := e.open(ctx); err != nil {
 		return orStopped(ctx, err)
 	}
 	var servers sync.WaitGroup
@@ -364,21 +390,24 @@ func (e *Engine) end(ctx context.Context, outcome error) error {
 
 // probe says in one line if the DCC is not there, before anything is signed.
 func (e *Engine) probe(ctx context.Context) error {
-	for key, address := range map[string]string{"dcc.url": e.o.DCC.URL, "dcc.smki_url": e.o.DCC.SMKIURL} {
-		u, err := url.Parse(address)
-		if err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
-		host := u.Host
-		if u.Port() == "" {
-			host = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
-		}
-		dialer := net.Dialer{Timeout: 5 * time.Second}
-		conn, err := dialer.DialContext(ctx, "tcp", host)
-		if err != nil {
-			return fmt.Errorf("%s %s %w: %w", key, address, ErrUnreachable, err)
-		}
-		_ = conn.Close() // nothing was sent on it
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	u, err := url.Parse(e.o.DCC.URL)
+	if err != nil {
+		return fmt.Errorf("dcc.url: %w", err)
+	}
+	host := u.Host
+	if u.Port() == "" {
+		host = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	}
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", host)
+	if err != nil {
+		return fmt.Errorf("dcc.url %s %w: %w", e.o.DCC.URL, ErrUnreachable, err)
+	}
+	_ = conn.Close() // nothing was sent on it
+	if err := e.devices.Check(ctx, e.o.Identities[0].EUI); err != nil {
+		return fmt.Errorf("dcc.smki_url %s %w: %w", e.o.DCC.SMKIURL, ErrUnreachable, err)
 	}
 	return nil
 }

@@ -56,6 +56,10 @@ func newDCC(t testing.TB, code servicerequests.ResponseCode) *dcc {
 }
 
 func (d *dcc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/services/certificatesearch") {
+		io.WriteString(w, "<CertificateSearchResponse><Result><CertificateSerial>1</CertificateSerial></Result></CertificateSearchResponse>")
+		return
+	}
 	d.posts.Add(1)
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -408,9 +412,12 @@ func TestOpenRefusesAnotherSweep(t *testing.T) {
 	d, dir := newDCC(t, servicerequests.NotRegistered), t.TempDir()
 	p := newPlan(t, engine.Simulator, 1)
 	e := open(t, options(t, d, p, dir))
+	if err := e.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name    string
-		running bool // the first engine still is
+		running bool // the first engine is still open
 		change  func(*engine.Options)
 		want    error
 	}{
@@ -468,15 +475,41 @@ func TestUnreachableDCCIsSaidBeforeAnythingIsSigned(t *testing.T) {
 	} {
 		o := options(t, d, newPlan(t, engine.Simulator, 1), t.TempDir())
 		change(&o)
-		e := open(t, o)
-		if err := e.Run(t.Context()); !errors.Is(err, engine.ErrUnreachable) {
+		if _, err := engine.Open(t.Context(), o); !errors.Is(err, engine.ErrUnreachable) {
 			t.Errorf("%v", err)
 		}
-		if err := e.Close(); err != nil {
-			t.Error(err)
+		if _, err := os.Stat(o.Journal); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a journal was begun in vain: %v", err)
 		}
-		if n := count(records(t, o.Journal)); n[journal.Request] != 0 || n[journal.Closed] != 0 {
-			t.Errorf("records %v", n)
-		}
+	}
+}
+
+func TestWhatIsBegunInVainLeavesNothing(t *testing.T) {
+	d := newDCC(t, servicerequests.NotRegistered)
+	dir := t.TempDir()
+	first := open(t, options(t, d, newPlan(t, engine.Simulator, 1), dir))
+	defer first.Close()
+	o := options(t, d, newPlan(t, engine.Simulator, 1), dir) // the same custody, another journal
+	o.Journal += ".second"
+	if _, err := engine.Open(t.Context(), o); !errors.Is(err, custody.ErrInUse) {
+		t.Fatalf("%v", err)
+	}
+	left, err := filepath.Glob(o.Journal + "*")
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestClosedGateTakesNothing(t *testing.T) {
+	d := newDCC(t, servicerequests.NotRegistered)
+	o := options(t, d, newPlan(t, engine.Simulator, 1), t.TempDir())
+	o.Clock.Anchor = o.Plan.Direction.NotAfter.Add(time.Hour)
+	o.Clock.Speed = 1e-9 // stands still at the anchor
+	var halt *sweep.HaltError
+	if _, err := engine.Open(t.Context(), o); !errors.As(err, &halt) || !errors.Is(err, direction.ErrNotInForce) {
+		t.Fatalf("%v", err)
+	}
+	if files, err := os.ReadDir(o.CustodyDir); err != nil || len(files) > 0 {
+		t.Errorf("custody was taken: %v, %v", files, err)
 	}
 }

@@ -11,51 +11,46 @@ import (
 )
 
 // openPlan begins a new journal with the plan, or holds the plan against the
-// journal that it goes on with. A beginning that was cut off is finished: the
-// plan is in the journal as a whole once there is an Opened record, and nothing
-// is sent before.
+// journal that it goes on with. A beginning that was cut off is finished: nothing
+// is sent before the whole plan is there and an Opened record says so.
 func (e *Engine) openPlan(ctx context.Context) error {
 	known, opening, err := e.beginning(ctx)
 	if err != nil {
 		return err
 	}
 	if opening == nil {
+		e.begun = known == 0
 		e.clock = e.o.Clock
 		if e.clock.Anchor.IsZero() {
 			e.clock.Anchor = time.Now().UTC()
 		}
-		if err := e.writePlan(ctx, known); err != nil {
-			return err
-		}
-		opening = e.opening()
-		opening.SweepID = sweepID(e.o.Plan.SHA256, e.journal.ID())
-	} else {
-		if opening.ClockSpeed != e.o.Clock.Speed {
-			return fmt.Errorf("%w: %s was begun with a clock at %g times real time, the configuration says %g",
-				ErrRefused, e.o.Journal, opening.ClockSpeed, e.o.Clock.Speed)
-		}
-		e.clock = clock.Clock{Anchor: opening.ClockAnchor, Speed: opening.ClockSpeed}
-		id := opening.SweepID
-		opening = e.opening()
-		opening.SweepID = id
+		e.sweepID = sweepID(e.o.Plan.SHA256, e.journal.ID())
+		return e.writePlan(ctx, known)
 	}
-	return e.journal.Commit(ctx, journal.Record{At: e.clock.Now(), Kind: journal.Opened, Body: journal.Encode(*opening)})
+	if opening.ClockSpeed != e.o.Clock.Speed {
+		return fmt.Errorf("%w: %s was begun with a clock at %g times real time, the configuration says %g",
+			ErrRefused, e.o.Journal, opening.ClockSpeed, e.o.Clock.Speed)
+	}
+	e.clock = clock.Clock{Anchor: opening.ClockAnchor, Speed: opening.ClockSpeed}
+	e.sweepID = opening.SweepID
+	return nil
 }
 
-// sweepID names a sweep by what is done and where it is recorded.
-func sweepID(planSHA256, journalID string) string { return planSHA256[:12] + "-" + journalID[:8] }
-
-func (e *Engine) opening() *journal.Opening {
-	o := &journal.Opening{
-		PlanSHA256: e.o.Plan.SHA256, Environment: e.o.Plan.Environment,
+// open writes that the sweep starts, for the first time or again.
+func (e *Engine) open(ctx context.Context) error {
+	o := journal.Opening{
+		SweepID: e.sweepID, PlanSHA256: e.o.Plan.SHA256, Environment: e.o.Plan.Environment,
 		ClockAnchor: e.clock.Anchor, ClockSpeed: e.clock.Speed,
 		CounterFloor: e.o.Floor, Version: e.o.Version,
 	}
 	for _, id := range e.o.Identities {
 		o.Originators = append(o.Originators, id.EUI)
 	}
-	return o
+	return e.journal.Commit(ctx, journal.Record{At: e.clock.Now(), Kind: journal.Opened, Body: journal.Encode(o)})
 }
+
+// sweepID names a sweep by what is done and where it is recorded.
+func sweepID(planSHA256, journalID string) string { return planSHA256[:12] + "-" + journalID[:8] }
 
 // beginning reads how a journal begins: how many records of the plan it has, and
 // its first Opened record. It refuses the journal of another plan.

@@ -93,6 +93,8 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 		return nil, failWith(exitRefused, err)
 	case err != nil:
 		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", portfolioPath, err))
+	case len(p.Targets) == 0:
+		return nil, failWith(exitUsage, fmt.Errorf("%s: no meter to sweep: %d rows, all rejected", portfolioPath, len(p.Rejected)))
 	}
 	return p, nil
 }

@@ -95,7 +95,10 @@ func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 
 // openCode is the exit code of a sweep that could not begin.
 func openCode(err error) int {
+	var halt *sweep.HaltError
 	switch {
+	case errors.As(err, &halt):
+		return exitHalted
 	case errors.Is(err, engine.ErrRefused), errors.Is(err, custody.ErrFloor),
 		errors.Is(err, custody.ErrInUse), errors.Is(err, custody.ErrOtherOwner):
 		return exitRefused

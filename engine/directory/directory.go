@@ -127,6 +127,17 @@ func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (proof
 	}
 }
 
+// Check asks the service for an organisation that it must know. It tells a wrong
+// or troubled service before anything rests on it. Errors wrap [ErrUnavailable] or
+// [ErrNoCertificate].
+func (d *Directory) Check(ctx context.Context, organisation servicerequests.EUI) error {
+	found, err := d.service.search(ctx, subjectOrganisation, organisation)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("%w: it does not answer as an SMKI service does", ErrUnavailable)
+	}
+	return err
+}
+
 // Close closes the connections that are not in use.
 func (d *Directory) Close() { d.service.client.CloseIdleConnections() }
 
@@ -145,7 +156,7 @@ func (d *Directory) find(ctx context.Context, device servicerequests.EUI, l *loo
 }
 
 func (d *Directory) ask(ctx context.Context, device servicerequests.EUI) (keys proof.DeviceKeys, err error) {
-	found, err := d.service.search(ctx, device)
+	found, err := d.service.search(ctx, subjectDevice, device)
 	if err != nil {
 		return keys, fmt.Errorf("%s: %w", device, err)
 	}

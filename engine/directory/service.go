@@ -28,9 +28,15 @@ type result struct{ serial, status, usage string }
 // answers for one device.
 const maxReply = 256 << 10
 
-func (s service) search(ctx context.Context, device servicerequests.EUI) ([]result, error) {
+// The fields that a search goes by.
+const (
+	subjectOrganisation = "CertificateSubjectName"
+	subjectDevice       = "CertificateSubjectAltName"
+)
+
+func (s service) search(ctx context.Context, field string, eui servicerequests.EUI) ([]result, error) {
 	root, err := s.post(ctx, "certificatesearch",
-		"<CertificateSearchRequest><CertificateSubjectAltName>"+device.String()+"</CertificateSubjectAltName></CertificateSearchRequest>")
+		"<CertificateSearchRequest><"+field+">"+eui.String()+"</"+field+"></CertificateSearchRequest>")
 	if err != nil {
 		return nil, err
 	}
