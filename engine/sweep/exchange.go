@@ -25,7 +25,8 @@ import (
 type Journal interface {
 	Commit(ctx context.Context, records ...journal.Record) error
 	Append(records ...journal.Record)
-	Failed() <-chan struct{}
+	Failed() <-chan struct{} // closed when a write has failed
+	Err() error              // then says why
 }
 
 // Signer is the signing gate. It may be used from many goroutines. It refuses

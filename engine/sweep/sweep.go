@@ -234,7 +234,7 @@ func (s *Sweep) loop(ctx context.Context) {
 			s.stopping = true
 		case <-failed:
 			failed = nil
-			s.stop(journalFailed, nil)
+			s.stop(journalFailed, s.o.Journal.Err())
 		}
 		s.takeReady()
 	}

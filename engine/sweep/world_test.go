@@ -77,6 +77,12 @@ func (d *disk) Append(records ...journal.Record) {
 
 func (d *disk) Failed() <-chan struct{} { return d.failed }
 
+func (d *disk) Err() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.err
+}
+
 // crash loses what is not durable but for the first kept records, and opens the
 // journal again.
 func (d *disk) crash(kept int) {
