@@ -279,6 +279,9 @@ func (s *Sweep) dispatch(l *lane, r *request, report func(error), now time.Time)
 		l.inFlight++
 		s.headroom.count(r.service, now)
 	}
+	if r.askedAt.IsZero() {
+		r.askedAt = now
+	}
 	if r.body == nil {
 		r.postedAt = now
 		if r.leg == commandLeg {

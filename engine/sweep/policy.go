@@ -187,7 +187,8 @@ func (p *Policy) buysTime(m *meter) bool {
 // readsIn says whether the first reads have done their part in timing the first
 // command. Electricity waits for their answers, but no longer than ReadWait; gas
 // waits for their acknowledgement only, so that the hub holds all of them in
-// order and the meter does them in one wake.
+// order and the meter does them in one wake. A read that has not left yet (a pause,
+// a limit, a restart) holds up the command, which could not leave either.
 func (p *Policy) readsIn(s *step, m *meter, now time.Time) bool {
 	if len(s.ask) > 0 {
 		return false
@@ -196,7 +197,10 @@ func (p *Policy) readsIn(s *step, m *meter, now time.Time) bool {
 		if m.gas() && r.acknowledged {
 			continue
 		}
-		if until := m.started.Add(p.ReadWait); now.Before(until) {
+		if r.queued {
+			return false
+		}
+		if until := r.askedAt.Add(p.ReadWait); now.Before(until) {
 			s.wakeAt(until)
 			return false
 		}

@@ -51,7 +51,7 @@ func (a *actor) step() []servicerequests.Service {
 			a.t.Fatalf("SRV %v asked for while another critical command is open", service)
 		}
 		a.counter++
-		r := &request{meter: a.m, service: service, attempt: int(a.m.tally(service).tries) + 1}
+		r := &request{meter: a.m, service: service, askedAt: a.now, attempt: int(a.m.tally(service).tries) + 1}
 		r.id = servicerequests.RequestID{Originator: 1, Target: a.m.device, Counter: a.counter}
 		a.m.begin(r, a.now)
 		a.asked = append(a.asked, service)

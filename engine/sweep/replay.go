@@ -137,7 +137,7 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]
 		r := m.openAs(rec.ID)
 		if r != nil && r.endpoint() == gateway.SendCommand &&
 			servicerequests.ResponseCode(rec.Code).Class() == servicerequests.CodeAcknowledged {
-			r.acknowledged, r.body = true, nil
+			r.acknowledged, r.body, r.askedAt = true, nil, rec.At
 			r.deadline = rec.At.Add(s.o.Policy.ResponseWait.of(m))
 		}
 	case journal.Outcome:

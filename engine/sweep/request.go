@@ -37,6 +37,7 @@ type request struct {
 	early        *proof.Delivery // an answer that came while a worker had it
 	closed       bool            // ended while it was in a queue
 
+	askedAt  time.Time // its first dispatch by this process
 	postedAt time.Time // this leg's first dispatch
 	deadline time.Time // when silence ends it; zero while nothing has reached the DCC
 	retryAt  time.Time // when the same bytes are POSTed again; zero if not
