@@ -90,7 +90,13 @@ func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 		return failWith(openCode(err), err)
 	}
 	fmt.Fprintf(io.err, "answers come to %s; metrics and control at http://%s\n", e.InboxURL(), e.OperationsAddr())
-	return sweepEnd(watch(ctx, io, e))
+	if err := sweepEnd(watch(ctx, io, e)); err != nil {
+		return err
+	}
+	if s := e.Status(); s.Meters > 0 && s.Verdicts[journal.VerdictUnknown] == s.Meters {
+		return failWith(exitNotHeld, fmt.Errorf("finished, but nothing is known of any of the %d meters", s.Meters))
+	}
+	return nil
 }
 
 // openCode is the exit code of a sweep that could not begin.
