@@ -3,6 +3,7 @@ package sweep
 import (
 	"time"
 
+	"safemode/engine/gateway"
 	"safemode/engine/journal"
 	"safemode/servicerequests"
 )
@@ -197,10 +198,16 @@ func (p *Policy) readsIn(s *step, m *meter, now time.Time) bool {
 		if m.gas() && r.acknowledged {
 			continue
 		}
-		if r.queued {
+		if r.queued && r.endpoint() == gateway.SendCommand {
 			return false
 		}
-		if until := r.askedAt.Add(p.ReadWait); now.Before(until) {
+		since := r.askedAt
+		if since.IsZero() {
+			// An inventory that cannot be asked for: the DCC answers it by another
+			// service, and that one holds up no home.
+			since = m.started
+		}
+		if until := since.Add(p.ReadWait); now.Before(until) {
 			s.wakeAt(until)
 			return false
 		}

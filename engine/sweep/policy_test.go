@@ -284,6 +284,19 @@ func TestGasBalanceGoesToTheProxy(t *testing.T) {
 	a.expect(to)
 }
 
+// The DCC's service for inventories may be down for hours.
+func TestInventoryThatCannotBeAskedForHoldsUpNoHome(t *testing.T) {
+	a := newActor(t, servicerequests.GSME)
+	a.p.GasBalanceFromProxy = true
+	a.step()
+	a.acknowledge()
+	r := a.m.openRequest(servicerequests.ReadInventory)
+	r.queued, r.acknowledged, r.askedAt = true, false, time.Time{}
+	a.expect()
+	a.now = a.now.Add(time.Minute)
+	a.expect(to)
+}
+
 func TestUnknownOutcomeIsReadBackBeforeAnythingNew(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
 	a.step()
