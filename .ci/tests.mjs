@@ -31,7 +31,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   output.delete(name);
   if (!event.Test && event.Package) {
     packages[event.Action]++;
-    console.log(`${event.Action === "skip" ? "none" : event.Action}  ${name}  ${event.Elapsed ?? 0}s`);
+    console.log(`${event.Action === "skip" ? "none" : event.Action}  ${name}  ${(event.Elapsed ?? 0).toFixed(1)}s`);
   }
 }
 console.log(`packages: ${packages.pass} passed, ${packages.fail} failed, ${packages.skip} without tests`);
