@@ -178,13 +178,21 @@ func (s *Sweep) serve(now time.Time) {
 	}
 }
 
-// serveLane dispatches one leg of a lane, an urgent one first.
+// serveLane dispatches one leg of a lane, an urgent one first, and of those the one
+// that has waited longest: where the User's limit is what binds, no service of the
+// DCC is starved by another.
 func (s *Sweep) serveLane(l *lane, now time.Time) bool {
 	for _, queues := range [...]*[len(gateway.Services) + 1]fifo{&l.urgent, &l.fresh} {
-		for _, e := range gateway.Services {
+		var tried [len(gateway.Services) + 1]bool
+		for {
+			e, ok := oldest(queues, &tried)
+			if !ok {
+				break
+			}
 			if s.serveOne(l, &queues[e], now) {
 				return true
 			}
+			tried[e] = true
 		}
 	}
 	return false

@@ -37,17 +37,34 @@ func (q *fifo) pop() *request {
 type lane struct {
 	region   servicerequests.Region
 	inFlight int // requests with a counter that have not ended
+	pushed   int // requests ever pushed
 	urgent   [len(gateway.Services) + 1]fifo
 	fresh    [len(gateway.Services) + 1]fifo
 }
 
 func (l *lane) push(r *request) {
 	r.queued = true
+	l.pushed++
+	r.turn = l.pushed
 	if e := r.endpoint(); r.urgent() {
 		l.urgent[e].push(r)
 	} else {
 		l.fresh[e].push(r)
 	}
+}
+
+// oldest is the service whose queue has waited longest, of those not tried; ok is
+// false if none waits.
+func oldest(queues *[len(gateway.Services) + 1]fifo, tried *[len(gateway.Services) + 1]bool) (service gateway.Service, ok bool) {
+	for _, e := range gateway.Services {
+		if tried[e] || queues[e].len() == 0 {
+			continue
+		}
+		if !ok || queues[e].peek().turn < queues[service].peek().turn {
+			service, ok = e, true
+		}
+	}
+	return service, ok
 }
 
 // backlog is how much waits for one of the DCC's services.

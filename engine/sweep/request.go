@@ -33,6 +33,7 @@ type request struct {
 	acknowledged bool            // the DCC has taken the leg that reaches the device
 	unproven     bool            // an answer came that could not be proven
 	queued       bool            // in a queue, behind its hub, or with a worker
+	turn         int             // place among all that its lane was given
 	working      bool            // with a worker
 	early        *proof.Delivery // an answer that came while a worker had it
 	closed       bool            // ended while it was in a queue
