@@ -76,9 +76,18 @@ type Inbox struct {
 	Path   string `koanf:"path"`
 }
 
-// Operations is where operators look and steer.
+// Operations is where operators look and steer. An address that is not loopback
+// needs TLS and a token.
 type Operations struct {
-	Listen string `koanf:"listen"`
+	Listen    string    `koanf:"listen"`
+	TLS       ServerTLS `koanf:"tls"`
+	TokenFile string    `koanf:"token_file"` // empty: no token is asked for
+}
+
+// ServerTLS names the PEM files of a server.
+type ServerTLS struct {
+	Certificate string `koanf:"certificate"` // with what it needs to chain
+	Key         string `koanf:"key"`
 }
 
 // Journal tunes the group commit.

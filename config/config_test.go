@@ -102,7 +102,7 @@ func TestExampleUncommented(t *testing.T) {
 	commentedOut := regexp.MustCompile(`(?m)^( *)#([^ #\n])`)
 	code := commentedOut.ReplaceAll(text, []byte("$1$2"))
 	c, err := config.Parse(code)
-	if err == nil && (c.SimulatorClock == nil || c.DCC.TLS.Key == "" || c.SuppressFile == "" ||
+	if err == nil && (c.SimulatorClock == nil || c.DCC.TLS.Key == "" || c.Operations.TLS.Key == "" || c.Operations.TokenFile == "" || c.SuppressFile == "" ||
 		len(c.Limits.Regions) != 4 || len(c.Limits.Services) != 3 || len(c.Limits.AnomalyThresholds) != 1) {
 		err = errors.New("not all comments were tried")
 	}

@@ -36,7 +36,10 @@ func Load(path string) (*Config, error) {
 
 // anchor makes relative paths start at a folder.
 func (c *Config) anchor(folder string) {
-	paths := []*string{&c.CustodyDir, &c.SuppressFile, &c.DCC.TLS.Certificate, &c.DCC.TLS.Key, &c.DCC.TLS.Authorities}
+	paths := []*string{
+		&c.CustodyDir, &c.SuppressFile, &c.DCC.TLS.Certificate, &c.DCC.TLS.Key, &c.DCC.TLS.Authorities,
+		&c.Operations.TLS.Certificate, &c.Operations.TLS.Key, &c.Operations.TokenFile,
+	}
 	for _, list := range [][]string{c.DCC.TransformCertificates, c.DCC.XMLSigningCertificates, c.DCC.Authorities} {
 		for i := range list {
 			paths = append(paths, &list[i])

@@ -25,8 +25,7 @@ func (c *Config) Validate() error {
 	f.listen("inbox.listen", c.Inbox.Listen)
 	f.check(path.IsAbs(c.Inbox.Path) && path.Clean(c.Inbox.Path) == c.Inbox.Path && c.Inbox.Path != "/",
 		"inbox.path", "%q: want a path like /smartdcc/duis", c.Inbox.Path)
-	f.listen("operations.listen", c.Operations.Listen)
-	f.check(c.Operations.Listen != c.Inbox.Listen, "operations.listen", "%s is the inbox's address too", c.Operations.Listen)
+	f.operations(c.Operations, c.Inbox.Listen)
 	f.positive("journal.linger", c.Journal.Linger)
 	f.atLeast("journal.batch_limit", c.Journal.BatchLimit, 1)
 	f.required("custody_dir", c.CustodyDir)
@@ -94,6 +93,25 @@ func (f *faults) dcc(d DCC, e Environment) {
 		f.required("dcc.tls.key", d.TLS.Key)
 		f.required("dcc.tls.authorities", d.TLS.Authorities)
 	}
+}
+
+func (f *faults) operations(o Operations, inbox string) {
+	f.listen("operations.listen", o.Listen)
+	f.check(o.Listen != inbox, "operations.listen", "%s is the inbox's address too", o.Listen)
+	if o.TLS != (ServerTLS{}) {
+		f.required("operations.tls.certificate", o.TLS.Certificate)
+		f.required("operations.tls.key", o.TLS.Key)
+	}
+	guarded := o.TLS != (ServerTLS{}) && o.TokenFile != ""
+	f.check(guarded || !elsewhere(o.Listen), "operations.listen",
+		"%s is not loopback, and others could stop the sweep there: it needs operations.tls and operations.token_file", o.Listen)
+}
+
+// elsewhere says whether an address can be reached from other machines.
+func elsewhere(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && !ip.IsLoopback()
 }
 
 func (f *faults) url(path, text string, e Environment) {

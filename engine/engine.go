@@ -73,9 +73,9 @@ type Options struct {
 	Identities []Identity
 	DCC        DCC
 
-	InboxListen      string // host:port
-	InboxPath        string
-	OperationsListen string // host:port; empty: none
+	InboxListen string // host:port
+	InboxPath   string
+	Operations  console.Address // Listen empty: none
 
 	Clock    clock.Clock // Anchor may be zero: the journal's is used, or now
 	Policy   sweep.Policy
@@ -288,6 +288,7 @@ func (e *Engine) wireAddresses(record alarmed) error {
 	e.handler = mux
 	e.desk, err = console.New(console.Options{
 		Sweep: watched{e.sweep}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Log: e.o.Log.Named("console"),
+		Token: e.o.Operations.Token, Registerer: e.o.Registry,
 	})
 	return err
 }
@@ -298,10 +299,10 @@ func (e *Engine) listen(ctx context.Context) (err error) {
 	if e.inbox, err = lc.Listen(ctx, "tcp", e.o.InboxListen); err != nil {
 		return fmt.Errorf("inbox.listen: %w", err)
 	}
-	if e.o.OperationsListen == "" {
+	if e.o.Operations.Listen == "" {
 		return nil
 	}
-	if e.console, err = console.Listen(ctx, e.o.OperationsListen, false); err != nil {
+	if e.console, err = console.Listen(ctx, e.o.Operations); err != nil {
 		return fmt.Errorf("operations.listen: %w", err)
 	}
 	return nil
@@ -310,12 +311,15 @@ func (e *Engine) listen(ctx context.Context) (err error) {
 // InboxURL is where the DCC must deliver to.
 func (e *Engine) InboxURL() string { return "http://" + e.inbox.Addr().String() + e.o.InboxPath }
 
-// OperationsAddr is the host:port of metrics and control; empty if there is none.
-func (e *Engine) OperationsAddr() string {
-	if e.console == nil {
+// OperationsURL is where metrics and control are; empty if they are nowhere.
+func (e *Engine) OperationsURL() string {
+	switch {
+	case e.console == nil:
 		return ""
+	case e.o.Operations.TLS != nil:
+		return "https://" + e.console.Addr().String()
 	}
-	return e.console.Addr().String()
+	return "http://" + e.console.Addr().String()
 }
 
 // Status is where the sweep stands.
@@ -330,7 +334,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	var servers sync.WaitGroup
 	defer servers.Wait()
 	if e.console != nil {
-		consoleServer := &http.Server{Handler: e.desk, ReadHeaderTimeout: 10 * time.Second, ErrorLog: zap.NewStdLog(e.o.Log.Named("console"))}
+		consoleServer := &http.Server{
+			Handler: e.desk, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+			MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(e.o.Log.Named("console")),
+		}
 		servers.Go(func() { e.serve(consoleServer, e.console) }) // ends with Close
 		defer consoleServer.Close()
 	}

@@ -25,6 +25,7 @@ import (
 	"go.uber.org/zap"
 
 	"safemode/engine"
+	"safemode/engine/console"
 	"safemode/engine/custody"
 	"safemode/engine/direction"
 	"safemode/engine/journal"
@@ -156,7 +157,7 @@ func options(t testing.TB, d *dcc, p *plan.Plan, dir string) engine.Options {
 			XMLSigning:  []*smki.Certificate{f.DCC.XMLSigning.Certificate},
 			Authorities: f.Authorities(),
 		},
-		InboxListen: "127.0.0.1:0", InboxPath: "/smartdcc/duis", OperationsListen: "127.0.0.1:0",
+		InboxListen: "127.0.0.1:0", InboxPath: "/smartdcc/duis", Operations: console.Address{Listen: "127.0.0.1:0"},
 		Policy: sweep.Policy{
 			ReadWait: wait, ArmFresh: sweep.PerFuel[time.Duration]{Electricity: wait, Gas: wait},
 			ResponseWait: sweep.PerFuel[time.Duration]{Electricity: wait, Gas: wait}, SwitchTries: 1, ArmTries: 1,
@@ -452,7 +453,7 @@ func TestAddressInUseGivesEverythingBack(t *testing.T) {
 	p := newPlan(t, engine.Simulator, 1)
 	for key, change := range map[string]func(*engine.Options){
 		"inbox.listen":      func(o *engine.Options) { o.InboxListen = taken.Addr().String() },
-		"operations.listen": func(o *engine.Options) { o.OperationsListen = taken.Addr().String() },
+		"operations.listen": func(o *engine.Options) { o.Operations.Listen = taken.Addr().String() },
 	} {
 		o := options(t, d, p, dir)
 		change(&o)

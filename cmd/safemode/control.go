@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -19,16 +22,17 @@ const defaultOperations = "127.0.0.1:8090"
 
 // newStatus shows where a running sweep stands.
 func newStatus(io stdio) *cobra.Command {
-	var address string
+	var desk operations
 	var asJSON bool
 	c := &cobra.Command{
-		Use:     "status",
-		Short:   "Where the running sweep stands",
-		Example: `  safemode status --operations 127.0.0.1:8090 --json`,
-		Args:    cobra.NoArgs,
+		Use:   "status",
+		Short: "Where the running sweep stands",
+		Example: `  safemode status --operations 127.0.0.1:8090 --json
+  safemode status --operations https://ops.example:8090 --ca ca.pem --token-file operations.token`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var status sweep.Status
-			if err := callSweep(c.Context(), http.MethodGet, address, "", &status); err != nil {
+			if err := desk.call(c.Context(), http.MethodGet, "", &status); err != nil {
 				return err
 			}
 			if asJSON {
@@ -38,7 +42,7 @@ func newStatus(io stdio) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&address, "operations", defaultOperations, "operations address of the sweep")
+	desk.addFlags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
 	return c
 }
@@ -50,49 +54,120 @@ func newOrder(io stdio, order string) *cobra.Command {
 		"resume": "Go on after a pause",
 		"stop":   "Drain the sweep and end it; the same command goes on with it",
 	}
-	var address string
+	var desk operations
 	c := &cobra.Command{
 		Use:     order,
 		Short:   what[order],
 		Example: "  safemode " + order + " --operations 127.0.0.1:8090",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := callSweep(c.Context(), http.MethodPost, address, "/"+order, nil); err != nil {
+			if err := desk.call(c.Context(), http.MethodPost, "/"+order, nil); err != nil {
 				return err
 			}
 			fmt.Fprintf(io.err, "%s: done\n", order)
 			return nil
 		},
 	}
-	c.Flags().StringVar(&address, "operations", defaultOperations, "operations address of the sweep")
+	desk.addFlags(c)
 	return c
 }
 
-// callSweep talks to the operations address of a running sweep.
-func callSweep(ctx context.Context, method, address, path string, result any) error {
+// operations is the operations address of a running sweep, and what it takes to be
+// let in there.
+type operations struct {
+	address, tokenFile, authorities string
+}
+
+func (o *operations) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.address, "operations", defaultOperations, "operations address of the sweep: host:port, or https://host:port")
+	f.StringVar(&o.tokenFile, "token-file", "", "file with the operations token, where the sweep asks for one")
+	f.StringVar(&o.authorities, "ca", "", "PEM file of who may vouch for the sweep's TLS certificate (default the system's)")
+}
+
+// base is the address as a URL. What goes to another machine goes by https.
+func (o *operations) base() (string, error) {
+	address := o.address
+	if !strings.Contains(address, "://") {
+		scheme := "http://"
+		if o.authorities != "" {
+			scheme = "https://"
+		}
+		address = scheme + address
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Port() == "" || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
+		return "", failWith(exitUsage, fmt.Errorf("--operations %q: want host:port or https://host:port", o.address))
+	}
+	if u.Scheme == "http" && o.tokenFile != "" && !isLoopback(u.Hostname()) {
+		return "", failWith(exitUsage, fmt.Errorf("--operations %q: a token goes to another machine by https only", o.address))
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// client trusts who --ca names. It follows no redirect: the token is for one address.
+func (o *operations) client() (*http.Client, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.authorities != "" {
+		var err error
+		if c.RootCAs, err = loadPool(o.authorities); err != nil {
+			return nil, failWith(exitUsage, fmt.Errorf("--ca: %w", err))
+		}
+	}
+	return &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: c, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// call talks to the running sweep.
+func (o *operations) call(ctx context.Context, method, path string, result any) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+address+"/api/v1/sweep"+path, nil)
+	base, err := o.base()
 	if err != nil {
-		return failWith(exitUsage, fmt.Errorf("--operations %q: want host:port", address))
+		return err
 	}
-	reply, err := http.DefaultClient.Do(request)
+	request, err := http.NewRequestWithContext(ctx, method, base+"/api/v1/sweep"+path, nil)
 	if err != nil {
-		return failWith(exitFailed, fmt.Errorf("no sweep answers at %s: %w", address, errors.Unwrap(err)))
+		return failWith(exitUsage, fmt.Errorf("--operations %q: %w", o.address, err))
+	}
+	if o.tokenFile != "" {
+		token, err := loadToken(o.tokenFile)
+		if err != nil {
+			return failWith(exitUsage, fmt.Errorf("--token-file: %w", err))
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	client, err := o.client()
+	if err != nil {
+		return err
+	}
+	reply, err := client.Do(request)
+	if err != nil {
+		return failWith(exitFailed, fmt.Errorf("no sweep answers at %s: %w", o.address, errors.Unwrap(err)))
 	}
 	defer reply.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(reply.Body, 1<<20))
 	if err != nil {
-		return failWith(exitFailed, fmt.Errorf("%s: %w", address, err))
+		return failWith(exitFailed, fmt.Errorf("%s: %w", o.address, err))
+	}
+	if reply.StatusCode == http.StatusUnauthorized {
+		return failWith(exitRefused, fmt.Errorf("%s asks for the operations token: name its file with --token-file", o.address))
 	}
 	if reply.StatusCode >= 300 {
-		return failWith(exitFailed, fmt.Errorf("%s: %s: %s", address, reply.Status, strings.TrimSpace(string(body))))
+		return failWith(exitFailed, fmt.Errorf("%s: %s: %s", o.address, reply.Status, strings.TrimSpace(string(body))))
 	}
 	if result == nil {
 		return nil
 	}
 	if err := json.Unmarshal(body, result); err != nil {
-		return failWith(exitFailed, fmt.Errorf("%s does not answer as a sweep: %w", address, err))
+		return failWith(exitFailed, fmt.Errorf("%s does not answer as a sweep: %w", o.address, err))
 	}
 	return nil
 }

@@ -116,7 +116,7 @@ func (r *rehearsal) point(c *config.Config) {
 	}
 	c.Identities = []config.Identity{{EUI: r.supplier, PKIDir: pki}}
 	c.Inbox = config.Inbox{Listen: "127.0.0.1:0", Path: "/smartdcc/duis"}
-	c.Operations.Listen = "127.0.0.1:0" // the configured one may be a real sweep's
+	c.Operations = config.Operations{Listen: "127.0.0.1:0"} // the configured one may be a real sweep's
 	c.CustodyDir = filepath.Join(r.dir, "custody")
 	c.CounterFloor = 0
 	c.SimulatorClock = &config.SimulatorClock{Anchor: r.clock.Anchor, Speed: r.clock.Speed}
@@ -130,8 +130,8 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (*repor
 		return nil, failWith(openCode(err), err)
 	}
 	r.sim.SetRespondTo(e.InboxURL())
-	if addr := e.OperationsAddr(); addr != "" {
-		fmt.Fprintf(io.err, "metrics and control at http://%s\n", addr)
+	if url := e.OperationsURL(); url != "" {
+		fmt.Fprintf(io.err, "metrics and control at %s\n", url)
 	}
 	switch err := watch(ctx, io, e); {
 	case errors.Is(err, sweep.ErrStopped): // its simulator is gone: no command goes on with it

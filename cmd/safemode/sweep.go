@@ -89,7 +89,7 @@ func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 	if err != nil {
 		return failWith(openCode(err), err)
 	}
-	fmt.Fprintf(io.err, "answers come to %s; metrics and control at http://%s\n", e.InboxURL(), e.OperationsAddr())
+	fmt.Fprintf(io.err, "answers come to %s; metrics and control at %s\n", e.InboxURL(), e.OperationsURL())
 	if err := sweepEnd(watch(ctx, io, e)); err != nil {
 		return err
 	}

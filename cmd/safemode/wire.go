@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -36,7 +34,7 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 	o := engine.Options{
 		Plan: p, Journal: journalPath, CustodyDir: c.CustodyDir, Floor: c.CounterFloor,
 		DCC:         engine.DCC{URL: c.DCC.URL, SMKIURL: c.DCC.SMKIURL, EUI: c.DCC.EUI, Timeout: c.DCC.Timeout},
-		InboxListen: c.Inbox.Listen, InboxPath: c.Inbox.Path, OperationsListen: c.Operations.Listen,
+		InboxListen: c.Inbox.Listen, InboxPath: c.Inbox.Path,
 		Policy: policyOf(c), Limits: limitsOf(c.Limits),
 		Breaker: breaker.Options{
 			Window: c.Breaker.Window, MinSample: c.Breaker.MinSample, Ratio: c.Breaker.Ratio,
@@ -78,11 +76,12 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 	o.DCC.Transform = loadCertificates(c.DCC.TransformCertificates, &faults)
 	o.DCC.XMLSigning = loadCertificates(c.DCC.XMLSigningCertificates, &faults)
 	o.DCC.Authorities = loadCertificates(c.DCC.Authorities, &faults)
-	if c.DCC.TLS != (config.TLS{}) {
-		var err error
-		if o.DCC.TLS, err = loadTLS(c.DCC.TLS); err != nil {
-			faults = append(faults, err)
-		}
+	var err error
+	if o.DCC.TLS, err = loadClientTLS(c.DCC.TLS); err != nil {
+		faults = append(faults, err)
+	}
+	if o.Operations, err = loadOperations(c.Operations); err != nil {
+		faults = append(faults, err)
 	}
 	return o, failWith(exitUsage, errors.Join(faults...))
 }
@@ -156,21 +155,4 @@ func loadSuppressed(name string) (map[servicerequests.EUI]struct{}, error) {
 		return nil, fmt.Errorf("suppress_file: %s: %w", name, err)
 	}
 	return suppressed, nil
-}
-
-// loadTLS reads the files of mutual TLS.
-func loadTLS(t config.TLS) (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
-	if err != nil {
-		return nil, fmt.Errorf("dcc.tls: %w", err)
-	}
-	text, err := os.ReadFile(t.Authorities)
-	if err != nil {
-		return nil, fmt.Errorf("dcc.tls.authorities: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("dcc.tls.authorities: %s holds no certificate", t.Authorities)
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, RootCAs: pool}, nil
 }

@@ -6,10 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -34,25 +31,12 @@ type Options struct {
 	Ready    func() error // nil error: ready. Optional
 	Log      *zap.Logger
 
-	// AnyHost lets the console be asked under any host name: for one that does
-	// not listen on loopback.
-	AnyHost bool
-}
+	// Token is demanded with every request but that for /healthz, as a bearer
+	// token or as a browser's Basic password. Without one the console answers
+	// under loopback addresses only. Optional.
+	Token string
 
-// ErrNotLoopback refuses to listen where others could pause or stop a sweep.
-var ErrNotLoopback = errors.New("console: not a loopback address")
-
-// Listen opens the console's address, like 127.0.0.1:8090. An address that is
-// not loopback needs anyAddress.
-func Listen(ctx context.Context, address string, anyAddress bool) (net.Listener, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("console: %w", err)
-	}
-	if tcp, ok := listener.Addr().(*net.TCPAddr); !anyAddress && (!ok || !tcp.IP.IsLoopback()) {
-		return nil, errors.Join(fmt.Errorf("%w: %s", ErrNotLoopback, listener.Addr()), listener.Close())
-	}
-	return listener, nil
+	Registerer prometheus.Registerer // of the count of who was turned away. Optional
 }
 
 //go:embed page.html
@@ -73,31 +57,15 @@ func New(o Options) (http.Handler, error) {
 	mux.HandleFunc("POST /api/v1/sweep/pause", c.order("pause", o.Sweep.Pause))
 	mux.HandleFunc("POST /api/v1/sweep/resume", c.order("resume", o.Sweep.Resume))
 	mux.HandleFunc("POST /api/v1/sweep/stop", c.order("stop", o.Sweep.Stop))
-	handler := http.NewCrossOriginProtection().Handler(mux)
-	if o.AnyHost {
-		return handler, nil
+	g := newGuard(o)
+	handler := g.sameOrigin(mux)
+	if o.Token != "" {
+		return g.bearer(o.Token, handler), nil
 	}
-	return loopbackHost(handler), nil
+	return g.loopbackHost(handler), nil
 }
 
 type console struct{ o Options }
-
-// loopbackHost refuses requests under a name that is not this machine's own: a
-// page elsewhere whose name was made to point here (DNS rebinding).
-func loopbackHost(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		address, err := netip.ParseAddr(strings.Trim(host, "[]"))
-		if host != "localhost" && (err != nil || !address.IsLoopback()) {
-			http.Error(w, "ask under a loopback address", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
 
 func (c console) page(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -137,10 +136,6 @@ func TestForeignPages(t *testing.T) {
 			t.Errorf("under %s: got %d", host, w.Code)
 		}
 	}
-	open := newConsole(t, s, func(o *Options) { o.AnyHost = true })
-	if w := ask(open, "GET", "/healthz", "Host", "ops.example"); w.Code != 200 {
-		t.Errorf("AnyHost: got %d", w.Code)
-	}
 }
 
 func TestStateThatIsNoJSON(t *testing.T) {
@@ -148,38 +143,6 @@ func TestStateThatIsNoJSON(t *testing.T) {
 	if w := ask(h, "GET", "/api/v1/sweep"); w.Code != 500 {
 		t.Errorf("got %d", w.Code)
 	}
-}
-
-func TestListen(t *testing.T) {
-	listener, err := Listen(t.Context(), "127.0.0.1:0", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(newConsole(t, &fakeSweep{}, nil))
-	server.Listener.Close()
-	server.Listener = listener
-	server.Start()
-	defer server.Close()
-	resp, err := http.Get(server.URL + "/healthz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "ok\n" {
-		t.Errorf("got %q, %v", body, err)
-	}
-
-	if _, err := Listen(t.Context(), ":0", false); !errors.Is(err, ErrNotLoopback) {
-		t.Errorf("every address: got %v", err)
-	}
-	if _, err := Listen(t.Context(), listener.Addr().String(), false); err == nil {
-		t.Error("an address in use: accepted")
-	}
-	open, err := Listen(t.Context(), ":0", true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	open.Close()
 }
 
 func TestOptions(t *testing.T) {

@@ -12,7 +12,9 @@
 //	                            409 if the sweep cannot do it any more
 //
 // It decides nothing and starts nothing: it cannot add a meter, sign or send. It
-// has no users and no passwords: it belongs on a loopback address, and Listen
-// refuses any other unless it is told. Against a browser on the same machine it
-// refuses POSTs from other origins, and names of hosts that are not addresses.
+// has no users: it belongs on a loopback address, and Listen refuses any other
+// without TLS and a token, which every address but /healthz then asks for. Against
+// a browser it refuses POSTs from other origins and, where no token tells friend
+// from foe, names of hosts that are not loopback addresses. Whom it turns away it
+// counts in safemode_operations_refused_total and names in the log.
 package console
