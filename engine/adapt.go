@@ -40,6 +40,15 @@ type alarmed struct {
 	refused *prometheus.CounterVec // class
 }
 
+// owner is the journal as the counters know it.
+type owner struct{ *journal.Journal }
+
+// Position is the end of what is durable.
+func (o owner) Position() (seq uint64, hash [32]byte) {
+	tip := o.Tip()
+	return tip.Seq, tip.Hash
+}
+
 // classStranger is the class of what has no record: no key of the DCC has signed
 // it, so any stranger may have sent it.
 const classStranger = "stranger"

@@ -216,7 +216,7 @@ func (e *Engine) wire() error {
 	identities := map[servicerequests.EUI]signer.Identity{}
 	agreement := map[servicerequests.EUI]*ecdh.PrivateKey{}
 	for _, id := range o.Identities {
-		c, err := custody.Open(o.CustodyDir, id.EUI, e.journal.ID(), custody.Options{Floor: o.Floor})
+		c, err := custody.Open(o.CustodyDir, id.EUI, owner{e.journal}, custody.Options{Floor: o.Floor})
 		if err != nil {
 			return err
 		}

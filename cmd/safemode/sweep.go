@@ -10,7 +10,6 @@ import (
 
 	"safemode/config"
 	"safemode/engine"
-	"safemode/engine/custody"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/sweep"
@@ -105,13 +104,10 @@ func openCode(err error) int {
 	switch {
 	case errors.As(err, &halt):
 		return exitHalted
-	case errors.Is(err, engine.ErrRefused), errors.Is(err, custody.ErrFloor),
-		errors.Is(err, custody.ErrInUse), errors.Is(err, custody.ErrOtherOwner):
+	case errors.Is(err, engine.ErrRefused):
 		return exitRefused
-	case errors.Is(err, custody.ErrDamaged):
-		return exitHalted
 	default:
-		return journalCode(err)
+		return custodyCode(err)
 	}
 }
 

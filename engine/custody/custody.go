@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -21,7 +20,19 @@ var (
 	ErrFloor      = errors.New("counter floor is refused")
 	ErrExhausted  = errors.New("no counter is left")
 	ErrClosed     = errors.New("closed")
+	ErrReleased   = errors.New("handed back to the supplier's everyday system")
+	ErrOldJournal = errors.New("the journal is an older copy")
 )
+
+// Owner is the journal that the counters belong to. Its methods may be called from
+// the goroutine of every Next.
+type Owner interface {
+	ID() string
+	// Position is the number of records that are durable, and the hash of the last.
+	Position() (seq uint64, hash [32]byte)
+	// HashAt is the hash of one durable record.
+	HashAt(seq uint64) ([32]byte, error)
+}
 
 // Options of a custody. The zero value serves a sweep.
 type Options struct {
@@ -41,8 +52,9 @@ type Options struct {
 // Counters gives out the counters of one originator. Its methods may be called
 // concurrently.
 type Counters struct {
-	path string
-	lock *os.File
+	path  string
+	lock  *os.File
+	owner Owner
 
 	mu       sync.Mutex
 	state    state
@@ -52,18 +64,19 @@ type Counters struct {
 	err      error  // why no counter is given out any more; nil while they are
 }
 
-// Open takes the custody of an originator's counters for one owner, a journal
-// ID. Without a file it makes one. Errors wrap [ErrInUse],
-// [ErrOtherOwner], [ErrDamaged] or [ErrFloor], or come from the file system.
-func Open(directory string, originator servicerequests.EUI, owner string, o Options) (_ *Counters, err error) {
+// Open takes the custody of an originator's counters for one owner. Without a file
+// it makes one. Errors wrap [ErrInUse], [ErrOtherOwner], [ErrOldJournal],
+// [ErrReleased], [ErrDamaged] or [ErrFloor], or come from the file system or the
+// owner.
+func Open(directory string, originator servicerequests.EUI, owner Owner, o Options) (_ *Counters, err error) {
 	if o.Block == 0 {
 		o.Block = 1024
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	path := filepath.Join(directory, originator.String()+".json")
-	c := &Counters{path: path, block: o.Block}
+	path := pathOf(directory, originator)
+	c := &Counters{path: path, block: o.Block, owner: owner}
 	defer func() {
 		if err != nil {
 			if c.lock != nil {
@@ -72,7 +85,7 @@ func Open(directory string, originator servicerequests.EUI, owner string, o Opti
 			err = fmt.Errorf("custody %s: %w", path, err)
 		}
 	}()
-	if originator == 0 || owner == "" {
+	if originator == 0 || owner.ID() == "" {
 		return nil, errors.New("needs an originator and an owner")
 	}
 	floor, err := chooseFloor(o.Floor, o.Now())
@@ -85,7 +98,8 @@ func Open(directory string, originator servicerequests.EUI, owner string, o Opti
 	c.state, err = load(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		c.state = state{Originator: originator, Owner: owner, HighWater: floor}
+		c.state = state{Originator: originator, Owner: owner.ID(), HighWater: floor}
+		c.state.note(owner)
 		// The owner is on the disk before the first counter is used.
 		if err := c.state.save(path); err != nil {
 			return nil, err
@@ -94,9 +108,16 @@ func Open(directory string, originator servicerequests.EUI, owner string, o Opti
 		return nil, err
 	case c.state.Originator != originator:
 		return nil, fmt.Errorf("%w: it holds the counters of %v", ErrDamaged, c.state.Originator)
-	case c.state.Owner != owner:
+	case c.state.Released != nil:
+		return nil, fmt.Errorf("%w on %s with %d as the last counter; to take them over again, move this file away and begin a new journal"+
+			" with a counter floor over the last that the everyday system has used",
+			ErrReleased, c.state.Released.Format(time.RFC3339), c.state.HighWater)
+	case c.state.Owner != owner.ID():
 		return nil, fmt.Errorf("%w: %s, not %s; go on with that journal, or, if it is lost, move this file away"+
-			" and open the new one with a counter floor of at least %d", ErrOtherOwner, c.state.Owner, owner, c.state.HighWater)
+			" and open the new one with a counter floor of at least %d", ErrOtherOwner, c.state.Owner, owner.ID(), c.state.HighWater)
+	}
+	if err := c.state.holdsAgainst(owner); err != nil {
+		return nil, err
 	}
 	if limit := highest(o.Now()); c.state.HighWater > limit {
 		return nil, fmt.Errorf("%w: high_water %d is more than a day ahead of the clock", ErrFloor, c.state.HighWater)
@@ -152,6 +173,7 @@ func (c *Counters) reserve() error {
 	}
 	next := c.state
 	next.HighWater = c.last + min(c.block, servicerequests.MaxCounter-c.last)
+	next.note(c.owner)
 	if err := next.save(c.path); err != nil {
 		return err
 	}
@@ -181,6 +203,7 @@ func (c *Counters) Close() error {
 	if !reserveFailed { // what the file then says is safe, and all that is known
 		final := c.state
 		final.HighWater = c.last
+		final.note(c.owner)
 		saved = final.save(c.path)
 	}
 	return errors.Join(saved, c.lock.Close())

@@ -1,6 +1,7 @@
 package custody_test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"os"
 	"path/filepath"
@@ -14,10 +15,38 @@ import (
 	"safemode/servicerequests"
 )
 
-const (
-	originator servicerequests.EUI = 0x90B3D51F30010000
-	owner                          = "5f0c1d"
-)
+const originator servicerequests.EUI = 0x90B3D51F30010000
+
+// log is a journal as its counters see it: a list of hashes.
+type log struct {
+	id     string
+	hashes [][32]byte
+}
+
+// owner is an empty journal.
+var owner = &log{id: "5f0c1d"}
+
+func (l *log) ID() string { return l.id }
+
+func (l *log) Position() (seq uint64, hash [32]byte) {
+	if n := len(l.hashes); n > 0 {
+		return uint64(n), l.hashes[n-1]
+	}
+	return 0, hash
+}
+
+func (l *log) HashAt(seq uint64) ([32]byte, error) { return l.hashes[seq-1], nil }
+
+// write adds records that depend on all before.
+func (l *log) write(records ...string) {
+	for _, r := range records {
+		_, before := l.Position()
+		l.hashes = append(l.hashes, sha256.Sum256(append(before[:], r...)))
+	}
+}
+
+// copyOf is a backup of a journal.
+func (l *log) copyOf() *log { return &log{l.id, slices.Clone(l.hashes)} }
 
 var now = time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
 
@@ -148,18 +177,18 @@ func TestRefusals(t *testing.T) {
 		want  error
 	}{
 		"another journal":     {`{"originator":"` + eui + `","owner":"other","high_water":7}`, 0, custody.ErrOtherOwner},
-		"another originator":  {`{"originator":"90-B3-D5-1F-30-02-00-00","owner":"` + owner + `","high_water":7}`, 0, custody.ErrDamaged},
+		"another originator":  {`{"originator":"90-B3-D5-1F-30-02-00-00","owner":"` + owner.id + `","high_water":7}`, 0, custody.ErrDamaged},
 		"empty":               {" ", 0, custody.ErrDamaged},
-		"cut off":             {`{"originator":"` + eui + `","owner":"` + owner, 0, custody.ErrDamaged},
+		"cut off":             {`{"originator":"` + eui + `","owner":"` + owner.id, 0, custody.ErrDamaged},
 		"no owner":            {`{"originator":"` + eui + `","high_water":7}`, 0, custody.ErrDamaged},
-		"no high water":       {`{"originator":"` + eui + `","owner":"` + owner + `"}`, 0, custody.ErrDamaged},
-		"no originator":       {`{"owner":"` + owner + `","high_water":7}`, 0, custody.ErrDamaged},
-		"over 63 bits":        {`{"originator":"` + eui + `","owner":"` + owner + `","high_water":9223372036854775808}`, 0, custody.ErrDamaged},
-		"unknown key":         {`{"originator":"` + eui + `","owner":"` + owner + `","high_water":7,"low":1}`, 0, custody.ErrDamaged},
-		"two objects":         {`{"originator":"` + eui + `","owner":"` + owner + `","high_water":7}{}`, 0, custody.ErrDamaged},
+		"no high water":       {`{"originator":"` + eui + `","owner":"` + owner.id + `"}`, 0, custody.ErrDamaged},
+		"no originator":       {`{"owner":"` + owner.id + `","high_water":7}`, 0, custody.ErrDamaged},
+		"over 63 bits":        {`{"originator":"` + eui + `","owner":"` + owner.id + `","high_water":9223372036854775808}`, 0, custody.ErrDamaged},
+		"unknown key":         {`{"originator":"` + eui + `","owner":"` + owner.id + `","high_water":7,"low":1}`, 0, custody.ErrDamaged},
+		"two objects":         {`{"originator":"` + eui + `","owner":"` + owner.id + `","high_water":7}{}`, 0, custody.ErrDamaged},
 		"floor too high":      {"", ms + day + 1, custody.ErrFloor},
 		"floor near 2^63":     {"", servicerequests.MaxCounter, custody.ErrFloor},
-		"high water too high": {`{"originator":"` + eui + `","owner":"` + owner + `","high_water":9223372036854775000}`, 0, custody.ErrFloor},
+		"high water too high": {`{"originator":"` + eui + `","owner":"` + owner.id + `","high_water":9223372036854775000}`, 0, custody.ErrFloor},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), eui+".json")
@@ -200,9 +229,9 @@ func TestFloor(t *testing.T) {
 func TestOneUser(t *testing.T) {
 	directory := t.TempDir()
 	c := open(t, directory, options())
-	for _, who := range [...]string{owner, "other"} {
+	for _, who := range []*log{owner, {id: "other"}} {
 		if _, err := custody.Open(directory, originator, who, options()); !errors.Is(err, custody.ErrInUse) {
-			t.Errorf("%s: %v", who, err)
+			t.Errorf("%s: %v", who.id, err)
 		}
 	}
 	other, err := custody.Open(directory, originator+1, owner, options())
@@ -213,7 +242,7 @@ func TestOneUser(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := custody.Open(directory, originator, "other", options()); !errors.Is(err, custody.ErrOtherOwner) {
+	if _, err := custody.Open(directory, originator, &log{id: "other"}, options()); !errors.Is(err, custody.ErrOtherOwner) {
 		t.Errorf("the owner stays after Close: %v", err)
 	}
 	open(t, directory, options())

@@ -15,12 +15,33 @@
 //	originator   the EUI, hyphenated; must agree with the file's name
 //	owner        the ID of the journal that the counters belong to
 //	high_water   no counter over this one was ever given out
+//	journal_records, journal_hash
+//	             how far the owner had come when the file was written: the number
+//	             of its durable records and the hash of the last; absent for none
+//	released     when the counters were handed back; absent while they are ours
 //
 // The file is only ever replaced as a whole: a temporary file is written and
 // synced, renamed over it, and the directory is synced. Counters are reserved
 // in blocks: high_water is raised, durably, before the first counter of a
 // block is given out, so a crash skips the rest of the block and repeats
 // nothing. Close writes the exact last counter.
+//
+// # Promises
+//
+//   - No counter is given out twice, whatever crashes (TestCustodyMachine,
+//     TestCrashRepeatsNothing), whatever the clock does (TestCustodyMachine), after a
+//     copy of this file was restored (TestRestoredBackupRepeatsNothing), and when
+//     the disk refuses the reservation (TestFailedReservation).
+//   - One process, and one journal, at a time (TestOneUser).
+//   - A journal that was restored from a backup is refused: what was sent after
+//     the backup it does not know, though a device may have done it
+//     (TestOlderJournalIsRefused). A kill leaves the file as it was when the last
+//     block was reserved: a copy of the journal taken later than that passes, and
+//     then the rest of the block is skipped, so that no counter is used twice
+//     (TestCopyWithinABlockIsSkippedPast). Where the newer journal is lost,
+//     [Accept] takes the older one, by a person's word; the high-water mark stays.
+//   - Handed back is closed: [Release] writes the last counter and nothing is
+//     given out any more (TestRelease).
 //
 // <EUI>.json.lock stays empty and carries the lock (flock) of the process that
 // uses the file.

@@ -2,12 +2,14 @@ package custody
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"safemode/servicerequests"
 )
@@ -17,7 +19,58 @@ type state struct {
 	Originator servicerequests.EUI `json:"originator"`
 	Owner      string              `json:"owner"`
 	HighWater  uint64              `json:"high_water"`
+
+	JournalRecords uint64     `json:"journal_records,omitempty"`
+	JournalHash    digest     `json:"journal_hash,omitzero"`
+	Released       *time.Time `json:"released,omitempty"`
 }
+
+// digest is a SHA-256 as hexadecimal text.
+type digest [32]byte
+
+// MarshalText implements [encoding.TextMarshaler].
+func (d digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (d *digest) UnmarshalText(text []byte) error {
+	b, err := hex.DecodeString(string(text))
+	if err != nil || len(b) != len(d) {
+		return fmt.Errorf("%q: want %d hexadecimal digits", text, 2*len(d))
+	}
+	*d = digest(b)
+	return nil
+}
+
+func pathOf(directory string, originator servicerequests.EUI) string {
+	return filepath.Join(directory, originator.String()+".json")
+}
+
+// note writes down how far the owner has come.
+func (s *state) note(owner Owner) { s.JournalRecords, s.JournalHash = owner.Position() }
+
+// holdsAgainst refuses an owner that is an older copy of itself, or one that went
+// on from an older copy: it does not know all that was sent under the counters.
+func (s *state) holdsAgainst(owner Owner) error {
+	records, _ := owner.Position()
+	if records < s.JournalRecords {
+		return fmt.Errorf("%w: it ends at record %d, and counters were given out when it had %d; %s",
+			ErrOldJournal, records, s.JournalRecords, acceptRemedy)
+	}
+	if s.JournalRecords == 0 {
+		return nil // an empty journal, or a file of an older program
+	}
+	hash, err := owner.HashAt(s.JournalRecords)
+	if err != nil {
+		return err
+	}
+	if hash != s.JournalHash {
+		return fmt.Errorf("%w: its record %d is not the one it had when counters were given out; %s",
+			ErrOldJournal, s.JournalRecords, acceptRemedy)
+	}
+	return nil
+}
+
+const acceptRemedy = "go on with the newer one, or, if it is lost, take this one with safemode custody accept"
 
 // load reads a custody file. Whatever is not exactly one is refused: to guess
 // a counter is to repeat one.

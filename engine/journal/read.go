@@ -69,6 +69,15 @@ func (j *Journal) verify(ctx context.Context) error {
 	return nil
 }
 
+// HashAt returns the chain's hash at a durable record, as its row holds it.
+func (j *Journal) HashAt(seq uint64) ([32]byte, error) {
+	h, err := hashOf(context.Background(), j.reader, seq)
+	if err != nil {
+		return hash{}, fmt.Errorf("journal %s: %w", j.path, err)
+	}
+	return *h, nil
+}
+
 // checkStray refuses records that the tip does not know.
 func checkStray(ctx context.Context, q querier) error {
 	var first, last, tip int64

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"safemode/engine"
+	"safemode/engine/custody"
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+)
+
+func newCustody(io stdio) *cobra.Command {
+	return group("custody", "Hand originator counters back, or take an older journal for theirs",
+		newCustodyRelease(io), newCustodyAccept(io))
+}
+
+func newCustodyRelease(streams stdio) *cobra.Command {
+	var dir, originator, out string
+	c := &cobra.Command{
+		Use:   "release --custody-dir DIR --originator EUI --out FILE",
+		Short: "Hand an originator's counters back to the everyday system",
+		Long: `Writes the last counter that was used into a small file of JSON, from which the
+supplier's everyday system goes on, and closes the custody: no sweep gets a counter of
+this originator any more. After a crash the last counter may be up to one block higher
+than the last one that was sent; none over it was.`,
+		Example: `  safemode custody release --custody-dir custody --originator 90-B3-D5-1F-30-01-00-00 --out handback.json`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			eui, err := servicerequests.ParseEUI(originator)
+			if err != nil {
+				return failWith(exitUsage, fmt.Errorf("--originator: %w", err))
+			}
+			h, err := custody.Release(dir, eui, time.Now())
+			if err != nil {
+				return failWith(custodyCode(err), err)
+			}
+			if err := writeFile(out, 0o600, func(w io.Writer) error {
+				e := json.NewEncoder(w)
+				e.SetIndent("", "  ")
+				return e.Encode(h)
+			}); err != nil {
+				return err
+			}
+			return printJSON(streams.out, h)
+		},
+	}
+	c.Flags().StringVar(&dir, "custody-dir", "", "folder of the custody files")
+	c.Flags().StringVar(&originator, "originator", "", "EUI of the identity")
+	c.Flags().StringVar(&out, "out", "", "file for the last counter")
+	for _, name := range []string{"custody-dir", "originator", "out"} {
+		_ = c.MarkFlagRequired(name)
+	}
+	return c
+}
+
+func newCustodyAccept(streams stdio) *cobra.Command {
+	var dir, path string
+	c := &cobra.Command{
+		Use:   "accept --custody-dir DIR --journal FILE",
+		Short: "Go on with a journal that was restored from a backup",
+		Long: `Takes an older copy of a journal for the owner of its counters, because the newer
+one is lost. No counter is used twice: the high-water mark stays. What was sent after
+the copy was made is not in it and stays so; devices may have done it, so meters are
+read anew before anything is concluded about them. Never do this while the newer
+journal can still be found.`,
+		Example: `  safemode custody accept --custody-dir custody --journal journal.db`,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			accepted, err := engine.AcceptJournal(c.Context(), dir, path)
+			for _, a := range accepted {
+				fmt.Fprintf(streams.out, "%v: accepted; at least %d records are missing; the next counter is over %d\n", a.Originator, a.Missing, a.HighWater)
+			}
+			if err != nil {
+				return failWith(custodyCode(err), err)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&dir, "custody-dir", "", "folder of the custody files")
+	c.Flags().StringVar(&path, "journal", "", "the restored journal")
+	_ = c.MarkFlagRequired("custody-dir")
+	_ = c.MarkFlagRequired("journal")
+	return c
+}
+
+// custodyCode is the exit code of counters that cannot be had.
+func custodyCode(err error) int {
+	switch {
+	case errors.Is(err, custody.ErrFloor), errors.Is(err, custody.ErrInUse), errors.Is(err, custody.ErrOtherOwner),
+		errors.Is(err, custody.ErrOldJournal), errors.Is(err, custody.ErrReleased), errors.Is(err, journal.ErrInUse):
+		return exitRefused
+	case errors.Is(err, custody.ErrDamaged):
+		return exitHalted
+	case errors.Is(err, os.ErrNotExist):
+		return exitUsage
+	default:
+		return journalCode(err)
+	}
+}

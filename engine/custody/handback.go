@@ -1,0 +1,118 @@
+package custody
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"safemode/servicerequests"
+)
+
+// Handback is what the supplier's everyday system needs to go on counting.
+type Handback struct {
+	Originator  servicerequests.EUI `json:"originator"`
+	LastCounter uint64              `json:"last_counter"` // no counter over this one was used; go on over it
+	Journal     string              `json:"journal"`      // ID of the journal that used them
+	Released    time.Time           `json:"released"`
+}
+
+// Release hands the counters of an originator back: from then on Open refuses them
+// with [ErrReleased]. A second Release gives the same answer as the first. Errors
+// wrap [ErrInUse] or [ErrDamaged], or come from the file system.
+func Release(directory string, originator servicerequests.EUI, now time.Time) (Handback, error) {
+	var h Handback
+	err := rewrite(directory, originator, func(s *state) error {
+		if s.Released == nil {
+			at := now.UTC().Truncate(time.Second)
+			s.Released = &at
+		}
+		h = Handback{s.Originator, s.HighWater, s.Owner, *s.Released}
+		return nil
+	})
+	return h, err
+}
+
+// Accept takes an older copy of the owner for the owner: the newer one is lost. The
+// high-water mark stays, so that no counter is used twice; what was sent after the
+// copy was made stays unknown to it. It returns the number of records that
+// are missing at least. Errors are those of [Open].
+func Accept(directory string, originator servicerequests.EUI, owner Owner) (missing uint64, err error) {
+	err = rewrite(directory, originator, func(s *state) error {
+		switch {
+		case s.Released != nil:
+			return ErrReleased
+		case s.Owner != owner.ID():
+			return fmt.Errorf("%w: %s, not %s", ErrOtherOwner, s.Owner, owner.ID())
+		}
+		was := s.JournalRecords
+		err := s.holdsAgainst(owner)
+		if err != nil && !errors.Is(err, ErrOldJournal) {
+			return err
+		}
+		s.note(owner)
+		missing = was - min(was, s.JournalRecords)
+		return nil
+	})
+	return missing, err
+}
+
+// Mark is what a custody file says.
+type Mark struct {
+	Originator     servicerequests.EUI
+	Owner          string // a journal's ID
+	HighWater      uint64
+	JournalRecords uint64   // 0: not known
+	JournalHash    [32]byte // of the record with that number
+	Released       bool
+}
+
+// Read returns what each custody file of a folder says. It takes no lock.
+func Read(directory string) ([]Mark, error) {
+	paths, err := filepath.Glob(filepath.Join(directory, "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	var marks []Mark
+	for _, path := range paths {
+		s, err := load(path)
+		if err != nil {
+			return nil, fmt.Errorf("custody %s: %w", path, err)
+		}
+		if path != pathOf(directory, s.Originator) {
+			return nil, fmt.Errorf("custody %s: %w: it holds the counters of %v", path, ErrDamaged, s.Originator)
+		}
+		marks = append(marks, Mark{s.Originator, s.Owner, s.HighWater, s.JournalRecords, s.JournalHash, s.Released != nil})
+	}
+	return marks, nil
+}
+
+// rewrite changes a custody file that nobody uses.
+func rewrite(directory string, originator servicerequests.EUI, change func(*state) error) (err error) {
+	path := pathOf(directory, originator)
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("custody %s: %w", path, err)
+		}
+	}()
+	if _, err := os.Stat(path); err != nil {
+		return err // and no lock file is left for a name that was mistyped
+	}
+	lock, err := lockFile(path + ".lock")
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	s, err := load(path)
+	if err != nil {
+		return err
+	}
+	if s.Originator != originator {
+		return fmt.Errorf("%w: it holds the counters of %v", ErrDamaged, s.Originator)
+	}
+	if err := change(&s); err != nil {
+		return err
+	}
+	return s.save(path)
+}
