@@ -18,7 +18,7 @@ func (d *DCC) check(s service, q request) (target, servicerequests.ResponseCode)
 	switch {
 	case !slices.Contains(s.variants, q.CommandVariant):
 		return target{}, servicerequests.WrongService
-	case !slices.Contains(q.Variant.CommandVariants, q.CommandVariant), q.SRV == notSimulated:
+	case !slices.Contains(q.Variant.CommandVariants, q.CommandVariant):
 		return target{}, servicerequests.WrongVariant
 	case q.ID.Originator != q.user.eui():
 		return target{}, servicerequests.NotAUser
@@ -44,10 +44,6 @@ func (d *DCC) check(s service, q request) (target, servicerequests.ResponseCode)
 	}
 	return t, ""
 }
-
-// notSimulated is in the catalogue to be recognised: 4.3 has no encoder for its
-// Command here.
-const notSimulated = "4.3"
 
 // datedByDCC says whether the DCC itself would have to keep the request until a
 // later time. A dated 1.6 is kept by the meter.

@@ -203,7 +203,6 @@ func TestRefusals(t *testing.T) {
 		{"read as critical", serviceT, message{id: id(b.esme.Device), variant: 4, srv: "7.4", body: read}, servicerequests.WrongVariant},
 		{"critical as read", serviceS, message{id: id(b.esme.Device), variant: 1, srv: "7.3", body: arm}, servicerequests.WrongVariant},
 		{"local delivery", serviceS, message{id: id(b.esme.Device), variant: 3, srv: "7.4", body: read}, servicerequests.WrongVariant},
-		{"not simulated", serviceS, message{id: id(b.esme.Device), variant: 1, srv: "4.3", body: "<sr:ReadInstantaneousPrepayValues></sr:ReadInstantaneousPrepayValues>"}, servicerequests.WrongVariant},
 		{"another's originator", serviceT, message{id: servicerequests.RequestID{Originator: 0x90B3D51F30030000, Target: b.esme.Device, Counter: counter}, variant: 4, srv: "7.3", body: arm}, servicerequests.NotAUser},
 		{"unknown device", serviceT, message{id: id(0x00DB12FFFFFFFFFF), variant: 4, srv: "7.3", body: arm}, servicerequests.NoSuchDevice},
 		{"hub as target", serviceT, message{id: id(b.esme.Hub), variant: 4, srv: "7.3", body: arm}, servicerequests.NoSuchDevice},

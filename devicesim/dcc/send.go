@@ -13,6 +13,9 @@ import (
 
 // sendRead accepts a read and sends it to its device.
 func (d *DCC) sendRead(q request, t target) answer {
+	if q.SRV == readPrepayValues {
+		return d.accept(q, t, appendPrepayRead(nil, q.ID, t.kind))
+	}
 	service, err := q.Service()
 	if err != nil {
 		return d.refuse(q, servicerequests.WrongVariant)

@@ -35,7 +35,9 @@
 //	  </CertificateResponse>
 //	</CertificateDataResponse>
 //
-// A device certificate is found by its serial once a search has named it: the
+// The serial is decimal as the search gives it; hexadecimal is taken too, for
+// the client library asks that way for a serial it has from elsewhere. A device
+// certificate is found by its serial once a search has named it: the
 // service makes certificates when they are asked for and keeps no list of a
 // million of them.
 //

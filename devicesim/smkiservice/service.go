@@ -1,6 +1,7 @@
 package smkiservice
 
 import (
+	"math/big"
 	"net/http"
 
 	"safemode/devicesim/recent"
@@ -86,8 +87,21 @@ func (s *service) search(request searchRequest) ([]*smki.Certificate, error) {
 	return found, err
 }
 
-// retrieve returns the certificate of a serial, nil when there is none.
+// retrieve returns the certificate of a serial, nil when there is none. The
+// serial is decimal, as a search gives it, or else hexadecimal, as DCC Boxed's
+// client library asks for one that it knows from elsewhere.
 func (s *service) retrieve(serial string) (*smki.Certificate, error) {
+	c, err := s.find(serial)
+	if c != nil || err != nil {
+		return c, err
+	}
+	if n, ok := new(big.Int).SetString(serial, 16); ok {
+		return s.find(n.String())
+	}
+	return nil, nil
+}
+
+func (s *service) find(serial string) (*smki.Certificate, error) {
 	if c, ok := s.fixed[serial]; ok {
 		return c, nil
 	}

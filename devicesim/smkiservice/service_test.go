@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -146,7 +148,8 @@ func TestSearchAndRetrieve(t *testing.T) {
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Fatalf("search (-want +got):\n%s", diff)
 			}
-			for i, r := range got {
+			for i, r := range slices.Concat(got, inHexadecimal(got)) {
+				i %= len(got)
 				status, contentType, answer := post(h, "/services/retrievecertificate",
 					"<CertificateDataRequest><CertificateSerial>"+r.Serial+"</CertificateSerial></CertificateDataRequest>")
 				if status != http.StatusOK || contentType != "application/xml" {
@@ -159,6 +162,17 @@ func TestSearchAndRetrieve(t *testing.T) {
 			}
 		})
 	}
+}
+
+// inHexadecimal is how DCC Boxed's client library asks for a serial that it
+// knows from elsewhere.
+func inHexadecimal(results []result) []result {
+	list := slices.Clone(results)
+	for i, r := range list {
+		n, _ := new(big.Int).SetString(r.Serial, 10)
+		list[i].Serial = n.Text(16)
+	}
+	return list
 }
 
 func TestStatus(t *testing.T) {
