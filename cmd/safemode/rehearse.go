@@ -154,7 +154,7 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (*repor
 		}
 		fmt.Fprintf(io.err, "mismatch: %v called %s: %s\n", m.Device, m.Verdict, m.Reason)
 	}
-	if err := folded.Write(r.dir); err != nil {
+	if err := folded.Write(r.dir, report.Options{}); err != nil {
 		return nil, failWith(exitFailed, err)
 	}
 	return folded, nil

@@ -2,42 +2,127 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"safemode/engine/journal"
 	"safemode/engine/report"
+	"safemode/servicerequests/smki"
 )
 
 func newReport(io stdio) *cobra.Command {
 	var journalPath, out string
+	var flags reportFlags
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "report --journal FILE --out DIR",
 		Short: "Reports from the journal alone",
-		Long: `Writes summary.json, summary.txt, meters.csv and not_covered.csv, from the journal
-and nothing else. It may be run while a sweep writes the journal.`,
-		Example: `  safemode report --journal journal.db --out report`,
-		Args:    cobra.NoArgs,
+		Long: `Writes, from the journal and nothing else: the summary, the list of meters, the
+rows that were not covered, the weekly report, and the pack for the next supplier in
+DIR/handover. It may be run while a sweep writes the journal. go doc ./engine/report
+lists every file and column.
+
+With an inventory or the next supplier's list of transferred meters (CSV with a column
+device_id) it also writes what differs. With a key it signs the pack; check that with
+  openssl dgst -sha256 -verify signer.pub.pem -signature SHA256SUMS.sig SHA256SUMS`,
+		Example: `  safemode report --journal journal.db --out report
+  safemode report --journal journal.db --out report --transfers transferred.csv --sign-key srp.key`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			options, err := flags.options()
+			if err != nil {
+				return err
+			}
 			r, err := foldJournal(c.Context(), journalPath)
 			if err != nil {
 				return err
 			}
-			if err := r.Write(out); err != nil {
+			if flags.redact {
+				r.Redact()
+			}
+			if err := r.Write(out, options); err != nil {
 				return failWith(exitFailed, err)
 			}
 			return printReport(io, r, out, asJSON)
 		},
 	}
-	c.Flags().StringVar(&journalPath, "journal", "", "the sweep's journal")
-	c.Flags().StringVar(&out, "out", "", "folder for the reports")
-	c.Flags().BoolVar(&asJSON, "json", false, "print the summary as one line of JSON")
+	f := c.Flags()
+	f.StringVar(&journalPath, "journal", "", "the sweep's journal")
+	f.StringVar(&out, "out", "", "folder for the reports")
+	f.StringVar(&flags.weekTo, "week-to", "", "last instant of the weekly report, like 2026-11-29T17:00:00Z (default: the last record)")
+	f.StringVar(&flags.inventory, "inventory", "", "CSV of the DCC's inventory: device_id, and device_status and mpxn if known")
+	f.StringVar(&flags.transfers, "transfers", "", "CSV of meters transferred to another supplier: device_id, and mpxn if known")
+	f.StringVar(&flags.signKey, "sign-key", "", "PEM file of the P-256 key that signs the handover pack")
+	f.BoolVar(&flags.redact, "redact", false, "leave out device identifiers, MPxNs and Request IDs")
+	f.BoolVar(&asJSON, "json", false, "print the summary as one line of JSON")
 	_ = c.MarkFlagRequired("journal")
 	_ = c.MarkFlagRequired("out")
+	c.MarkFlagsMutuallyExclusive("redact", "inventory")
+	c.MarkFlagsMutuallyExclusive("redact", "transfers")
 	return c
+}
+
+// reportFlags are the flags of what is written beside the reports that always are.
+type reportFlags struct {
+	weekTo, inventory, transfers, signKey string
+	redact                                bool
+}
+
+func (f reportFlags) options() (o report.Options, err error) {
+	if f.weekTo != "" {
+		if o.WeekTo, err = time.Parse(time.RFC3339, f.weekTo); err != nil {
+			return o, failWith(exitUsage, fmt.Errorf("--week-to %q: want an instant like 2026-11-29T17:00:00Z", f.weekTo))
+		}
+	}
+	if o.Inventory, err = readList(f.inventory); err != nil {
+		return o, err
+	}
+	if o.Transfers, err = readList(f.transfers); err != nil {
+		return o, err
+	}
+	if f.signKey == "" {
+		return o, nil
+	}
+	text, err := os.ReadFile(f.signKey)
+	if err != nil {
+		return o, failWith(exitUsage, err)
+	}
+	key, err := smki.ParsePrivateKeyPEM(text)
+	if err != nil {
+		return o, failWith(exitUsage, fmt.Errorf("%s: %w", f.signKey, err))
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return o, failWith(exitUsage, fmt.Errorf("%s: %w", f.signKey, err))
+	}
+	o.PublicKey = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
+	o.Sign = func(digest []byte) ([]byte, error) { return ecdsa.SignASN1(rand.Reader, key, digest) }
+	return o, nil
+}
+
+// readList reads somebody's list of devices; nil if none is named.
+func readList(name string) (report.List, error) {
+	if name == "" {
+		return nil, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, failWith(exitUsage, err)
+	}
+	defer f.Close()
+	list, err := report.ReadList(f)
+	if err != nil {
+		return nil, failWith(exitUsage, fmt.Errorf("%s:\n%w", name, err))
+	}
+	return list, nil
 }
 
 // foldJournal reads a journal into a report.

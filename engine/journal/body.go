@@ -35,6 +35,10 @@ const (
 	VerdictExcluded = "excluded"  // not to be touched: transferred to another supplier, suppressed
 )
 
+// ReasonTransferred begins the reason of a meter that is excluded because the DCC
+// says that it is another supplier's; the code follows in brackets.
+const ReasonTransferred = "not registered to the supplier any more"
+
 // Codes of [Closed] records.
 const (
 	ClosedFinished    = "finished"

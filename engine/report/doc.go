@@ -1,9 +1,28 @@
 // Package report tells what a sweep did: a fold over its journal and nothing
-// else, so the same journal gives the same report on any day and any machine.
-// It owns the summary (summary.json, and summary.txt for people), the list of
-// meters (meters.csv) and the list of portfolio rows that were not covered
-// (not_covered.csv). It refuses a journal whose chain does not hold, which
-// [journal.Journal.Records] notices while it is read.
+// else, so the same journal gives the same report on any day and any machine. It
+// refuses a journal whose chain does not hold, which [journal.Journal.Records]
+// notices while it is read.
+//
+// # Files
+//
+//	summary.json, .txt, .html    the sweep in numbers
+//	meters.csv                   a line for each planned meter
+//	not_covered.csv              the rows of the portfolio that were rejected, and why
+//	weekly.json, .csv, .html     aggregates only: what stands now and a week before
+//	reconciliation.csv, .html    against an inventory and a list of transfers, if given
+//	handover/devices.csv         all that the next supplier needs of each meter
+//	handover/armed.csv           homes that need a call, in the same columns
+//	handover/unreachable.csv     meters of which nothing is known, likewise
+//	handover/not_covered.csv     as above
+//	handover/counters.json       last originator counters; settings that have no column
+//	handover/handover.html       the pack in numbers
+//	handover/SHA256SUMS          digests of the files of the pack
+//	handover/SHA256SUMS.sig      ECDSA with SHA-256 over SHA256SUMS, in ASN.1, if it was signed
+//	handover/signer.pub.pem      the key that checks it
+//
+// The pages hold all they need and print on paper. Where a report counts, it says
+// of how many. No file holds personal data beyond device identifiers, MPxNs and
+// regions; [Report.Redact] takes those away too.
 //
 // # Nobody vanishes
 //
@@ -28,4 +47,14 @@
 // Times are RFC 3339 in UTC with milliseconds, by the sweep's clock. Balances
 // are pounds with five decimals, and empty if not read. request_ids are
 // separated by spaces, in the order of sending.
+//
+// # devices.csv
+//
+// What was found, what was done and what stands, and what prepayment needs to be
+// set up again. switched_at is when the meter answered its first successful 1.6,
+// switched_by its Request ID. balance_before was asked for before the first 1.6 was
+// signed, balance_after after it; credit_mode_due is a gas meter's other balance,
+// positive for money due. emergency_credit is activated, refused, unknown or
+// not_asked. The settings are those of 4.13 and, for a gas meter's suspended debt,
+// of 6.2.9, read before the switch; empty where they were not read.
 package report

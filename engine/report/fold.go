@@ -1,30 +1,86 @@
 package report
 
 import (
+	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
 	"safemode/engine/journal"
 	"safemode/servicerequests"
+	"safemode/servicerequests/gbcs"
 )
 
 // Report is what a journal tells.
 type Report struct {
 	Summary    Summary
-	Ended      string // the code of the last Closed record; empty if the sweep did not end in order
+	Authority  Authority
+	First      time.Time // the time of the first record, by the sweep's clock
+	Last       time.Time // and of the last
+	Ended      string    // the code of the last Closed record; empty if the sweep did not end in order
 	Meters     []Meter
 	NotCovered []journal.RejectedBody
+	Counters   []OriginatorCounters // in the order of the originators' EUIs
 }
 
-// Meter is one line of meters.csv.
+// Meter is one planned meter.
 type Meter struct {
 	Device         servicerequests.EUI
 	Target         journal.TargetBody
 	Verdict        journal.VerdictBody
+	Changes        []Change  // every verdict with its time, in order; the last is Verdict
 	Requests       []Request // in the order of sending, without those never signed
 	LastResponseAt time.Time // zero: none
+
+	// SwitchedAt is when the meter answered its first successful 1.6; zero: never.
+	SwitchedAt time.Time
+	// Before and After are the first balance that was asked for before the first
+	// signed 1.6, and the last one after it.
+	Before, After Money
+	// Settings are what prepayment needs to be set up again, as read before the
+	// switch.
+	Settings Settings
+}
+
+// Change is one verdict on a meter.
+type Change struct {
+	At      time.Time
+	Verdict string
+	Reason  string
+}
+
+// Money is what one read of a meter's balance showed.
+type Money struct {
+	At            time.Time                   // zero: not read
+	Balance       *servicerequests.Millipence // positive: credit. Of a gas meter its prepayment balance
+	CreditModeDue *servicerequests.Millipence // gas: the credit mode balance, positive: money due
+}
+
+// Settings are a meter's prepayment settings; nil where they were not read.
+type Settings struct {
+	Configuration *gbcs.PrepaymentConfiguration // 4.13
+	SuspendDebt   *SuspendDebt                  // 6.2.9 of a gas meter in Prepayment
+}
+
+// SuspendDebt says when debt is not collected.
+type SuspendDebt struct{ Disabled, Emergency bool }
+
+// Authority is what the sweep acted on, as its plan has it.
+type Authority struct {
+	Reference string              `json:"direction"`
+	SRP       string              `json:"srp"`
+	Supplier  servicerequests.EUI `json:"supplier"`
+	MPIDs     []string            `json:"mpids"`
+	NotAfter  time.Time           `json:"not_after"`
+}
+
+// OriginatorCounters are the originator counters that the journal holds of one
+// originator.
+type OriginatorCounters struct {
+	Originator servicerequests.EUI `json:"originator"`
+	Counters
 }
 
 // Request is one Service Request that was sent.
@@ -70,32 +126,35 @@ type folder struct {
 	targets  map[servicerequests.EUI]*meter // by the target of a request: a gas proxy answers for its meter
 	counters map[servicerequests.EUI][]uint64
 
-	first, last time.Time
-	opened      bool
+	opened bool
 }
 
 type meter struct {
 	Meter
 	requests []*request
+	balances []balanceRead
 }
 
 type request struct {
 	Request
-	transformed  bool // a Pre-Command came
-	signed       bool // a Signed Pre-Command was made
-	acknowledged bool // the DCC took what goes to the device
+	transformed  bool   // a Pre-Command came
+	signed       bool   // a Signed Pre-Command was made
+	acknowledged bool   // the DCC took what goes to the device
+	answer       []byte // the last proven response, until an outcome says that it counts
 }
 
 func (f *folder) take(r journal.Record) error {
-	if f.first.IsZero() {
-		f.first = r.At
+	if f.report.First.IsZero() {
+		f.report.First = r.At
 	}
-	if r.At.After(f.last) {
-		f.last = r.At
+	if r.At.After(f.report.Last) {
+		f.report.Last = r.At
 	}
 	switch r.Kind {
 	case journal.Opened:
 		return f.open(r)
+	case journal.Planned:
+		return f.planned(r)
 	case journal.Target:
 		return f.target(r)
 	case journal.Rejected:
@@ -118,7 +177,9 @@ func (f *folder) take(r journal.Record) error {
 		}
 	case journal.Verdict:
 		body, err := journal.Decode[journal.VerdictBody](r)
-		f.meter(r.Device).Verdict = body
+		m := f.meter(r.Device)
+		m.Verdict = body
+		m.Changes = append(m.Changes, Change{r.At, body.Verdict, body.Reason})
 		return err
 	case journal.Closed:
 		body, err := journal.Decode[journal.ClosedBody](r)
@@ -140,6 +201,29 @@ func (f *folder) open(r journal.Record) error {
 	body, err := journal.Decode[journal.Opening](r)
 	f.report.Summary.SweepID, f.report.Summary.PlanSHA256 = body.SweepID, body.PlanSHA256
 	return err
+}
+
+// planned takes the authority from the plan's header.
+func (f *folder) planned(r journal.Record) error {
+	var header struct {
+		Direction struct {
+			Reference string    `json:"reference"`
+			SRP       string    `json:"srp"`
+			NotAfter  time.Time `json:"not_after"`
+			Supplier  struct {
+				EUI   servicerequests.EUI `json:"eui"`
+				MPIDs []string            `json:"mpids"`
+			} `json:"supplier"`
+		} `json:"direction"`
+	}
+	if err := json.Unmarshal(r.Body, &header); err != nil {
+		return fmt.Errorf("record %d: header of the plan: %w", r.Seq, err)
+	}
+	d := header.Direction
+	f.report.Authority = Authority{
+		Reference: d.Reference, SRP: d.SRP, Supplier: d.Supplier.EUI, MPIDs: d.Supplier.MPIDs, NotAfter: d.NotAfter,
+	}
+	return nil
 }
 
 func (f *folder) target(r journal.Record) error {
@@ -219,8 +303,12 @@ func (f *folder) answered(rec journal.Record) {
 	if m == nil {
 		m = f.targets[rec.ID.Target]
 	}
-	if m != nil {
-		m.LastResponseAt = rec.At
+	if m == nil {
+		return
+	}
+	m.LastResponseAt = rec.At
+	if r := m.find(rec.ID); r != nil && tells(r.Service) {
+		r.answer = rec.Body
 	}
 }
 
@@ -230,8 +318,10 @@ func (f *folder) outcome(rec journal.Record) error {
 	if err != nil {
 		return err
 	}
-	if r := f.meter(rec.Device).find(rec.ID); r != nil {
+	m := f.meter(rec.Device)
+	if r := m.find(rec.ID); r != nil {
 		r.Class, r.Code = body.Class, body.Code
+		m.learn(r, body)
 	}
 	return nil
 }
@@ -260,6 +350,7 @@ func (f *folder) finish() *Report {
 		if m.Verdict.Verdict == "" {
 			m.Verdict.Verdict, m.Verdict.Reason = journal.VerdictUnknown, noVerdict
 		}
+		m.settle()
 		s.Verdicts.add(m.Verdict.Verdict)
 		home := homes[m.Target.Hub]
 		home.add(m.Verdict.Verdict)
@@ -270,8 +361,8 @@ func (f *folder) finish() *Report {
 		s.Homes.add(home)
 	}
 	s.Meters, s.NotCovered = len(f.plan), len(f.report.NotCovered)
-	s.Counters = countCounters(f.counters)
-	s.DurationSeconds = f.last.Sub(f.first).Seconds()
+	s.Counters, f.report.Counters = countCounters(f.counters)
+	s.DurationSeconds = f.report.Last.Sub(f.report.First).Seconds()
 	if s.DurationSeconds > 0 {
 		sent := 0
 		for _, c := range s.Requests {
@@ -301,18 +392,24 @@ func (f *folder) countRequests(m *meter) {
 	}
 }
 
-func countCounters(byOriginator map[servicerequests.EUI][]uint64) (c Counters) {
-	for _, all := range byOriginator {
+// countCounters counts the counters of each originator, and of all together.
+func countCounters(byOriginator map[servicerequests.EUI][]uint64) (sum Counters, each []OriginatorCounters) {
+	for _, originator := range slices.Sorted(maps.Keys(byOriginator)) {
+		all := byOriginator[originator]
 		slices.Sort(all)
 		different := slices.Compact(slices.Clone(all))
-		if c.Used == 0 || different[0] < c.First {
-			c.First = different[0]
+		c := Counters{
+			Used: len(different), First: different[0], Last: different[len(different)-1], Reused: len(all) - len(different),
 		}
-		c.Last = max(c.Last, different[len(different)-1])
-		c.Used += len(different)
-		c.Reused += len(all) - len(different)
+		each = append(each, OriginatorCounters{originator, c})
+		if sum.Used == 0 || c.First < sum.First {
+			sum.First = c.First
+		}
+		sum.Last = max(sum.Last, c.Last)
+		sum.Used += c.Used
+		sum.Reused += c.Reused
 	}
-	return c
+	return sum, each
 }
 
 // add counts a meter. A verdict that is not known is unknown, not lost.

@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,7 +192,7 @@ func (s *script) close(code string, throttled int) {
 func night(t *testing.T) *script {
 	s := newScript(t)
 	s.open()
-	s.add(journal.Record{Kind: journal.Planned, Body: []byte("{}")})
+	s.add(journal.Record{Kind: journal.Planned, Body: []byte(`{"direction":{"reference":"DIR-7","srp":"An SRP","supplier":{"eui":"90-B3-D5-1F-30-01-00-00","mpids":["ABCD"]},"not_after":"2026-12-21T00:00:00Z"}}`)})
 	s.target(elecA, hubA, servicerequests.ESME)
 	s.target(elecB, hubB, servicerequests.ESME)
 	s.target(elecC, hubC, servicerequests.ESME)
@@ -264,7 +266,7 @@ func night(t *testing.T) *script {
 	s.request(no)
 	s.reply(no, "I99")
 	s.outcome(no, journal.ClassNegative, "250")
-	s.verdict(elecC, journal.VerdictBody{Verdict: journal.VerdictExcluded, Reason: "registered to another supplier, \"E4\""})
+	s.verdict(elecC, journal.VerdictBody{Verdict: journal.VerdictExcluded, Reason: journal.ReasonTransferred + ", \"E4\""})
 	s.close(journal.ClosedFinished, 1)
 	return s
 }
@@ -273,23 +275,41 @@ func TestGolden(t *testing.T) {
 	r := night(t).fold()
 	r.Summary.Truth = &report.Truth{Checked: 5, Mismatches: 0}
 	directory := filepath.Join(t.TempDir(), "out")
-	if err := r.Write(directory); err != nil {
+	if err := r.Write(directory, report.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	entries, err := os.ReadDir(directory)
-	if err != nil || len(entries) != 4 {
-		t.Errorf("files %v, %v", entries, err)
-	}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: mode %v, %v", e.Name(), info.Mode(), err)
+	var written []string
+	err := filepath.WalkDir(directory, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
 		}
-		got, err := os.ReadFile(filepath.Join(directory, e.Name()))
+		name, err := filepath.Rel(directory, path)
+		written = append(written, name)
+		if info, infoErr := e.Info(); infoErr != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %v, %v", name, info.Mode(), infoErr)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"handover/SHA256SUMS", "handover/armed.csv", "handover/counters.json", "handover/devices.csv", "handover/handover.html",
+		"handover/not_covered.csv", "handover/unreachable.csv", "meters.csv", "not_covered.csv",
+		"summary.html", "summary.json", "summary.txt", "weekly.csv", "weekly.html", "weekly.json",
+	}
+	if diff := cmp.Diff(want, written); diff != "" {
+		t.Errorf("files:\n%s", diff)
+	}
+	for _, name := range written {
+		if strings.HasSuffix(name, ".html") || strings.HasSuffix(name, "SHA256SUMS") {
+			continue
+		}
+		got, err := os.ReadFile(filepath.Join(directory, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden := filepath.Join("testdata", e.Name())
+		golden := filepath.Join("testdata", filepath.Base(name))
 		if *update {
 			if err := os.WriteFile(golden, got, 0o644); err != nil {
 				t.Fatal(err)
@@ -300,7 +320,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(string(want), string(got)); diff != "" {
-			t.Errorf("%s:\n%s", e.Name(), diff)
+			t.Errorf("%s:\n%s", name, diff)
 		}
 	}
 }

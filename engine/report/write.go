@@ -2,6 +2,8 @@ package report
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -16,24 +18,105 @@ import (
 	"safemode/servicerequests"
 )
 
-// Write puts summary.json, summary.txt, meters.csv and not_covered.csv into a
-// directory, which it makes if there is none. Each file is replaced as a
-// whole, durably, and may be read by its owner only.
-func (r *Report) Write(directory string) error {
-	if err := os.MkdirAll(directory, 0o700); err != nil {
-		return fmt.Errorf("report: %w", err)
+// Options says what is written beside the reports that are always there.
+type Options struct {
+	// WeekTo is the last instant of the weekly report, by the sweep's clock; zero:
+	// the last record.
+	WeekTo time.Time
+
+	// Inventory and Transfers are lists to hold the journal against; with neither
+	// there is no reconciliation.
+	Inventory, Transfers List
+
+	// Sign signs the handover pack: ECDSA over a SHA-256 digest, in ASN.1. Nil: the
+	// pack is not signed. PublicKey is what checks it, in PEM.
+	Sign      func(digest []byte) ([]byte, error)
+	PublicKey []byte
+}
+
+type file struct {
+	name  string
+	write func(io.Writer) error
+}
+
+// Write puts the reports into a directory, which it makes if there is none: see
+// the package comment for the files. Each is replaced as a whole, durably, and may
+// be read by its owner only.
+func (r *Report) Write(directory string, o Options) error {
+	if o.WeekTo.IsZero() {
+		o.WeekTo = r.Last
 	}
-	for _, file := range [...]struct {
-		name  string
-		write func(io.Writer) error
-	}{
+	weekly := r.Weekly(o.WeekTo)
+	files := []file{
 		{"meters.csv", r.WriteMeters},
 		{"not_covered.csv", r.WriteNotCovered},
-		{"summary.txt", r.WriteText},
-		{"summary.json", r.Summary.WriteJSON}, // last: where it is, the others are
-	} {
-		if err := replace(filepath.Join(directory, file.name), file.write); err != nil {
+		{"weekly.json", weekly.WriteJSON},
+		{"weekly.csv", weekly.WriteCSV},
+		{"weekly.html", weekly.WriteHTML},
+	}
+	if o.Inventory != nil || o.Transfers != nil {
+		c := r.Reconcile(o.Inventory, o.Transfers)
+		files = append(files, file{"reconciliation.csv", c.WriteCSV}, file{"reconciliation.html", c.WriteHTML})
+	}
+	files = append(files,
+		file{"summary.txt", r.WriteText},
+		file{"summary.html", r.WriteHTML},
+		file{"summary.json", r.Summary.WriteJSON}, // last: where it is, the others are
+	)
+	pack := []file{
+		{"devices.csv", r.WriteHandover},
+		{"armed.csv", r.WriteArmed},
+		{"unreachable.csv", r.WriteUnreachable},
+		{"not_covered.csv", r.WriteNotCovered},
+		{"counters.json", r.Handover().WriteJSON},
+		{"handover.html", r.WriteHandoverHTML},
+	}
+	if err := writePack(filepath.Join(directory, "handover"), pack, o); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	for _, f := range files {
+		if err := replace(filepath.Join(directory, f.name), f.write); err != nil {
 			return fmt.Errorf("report: %w", err)
+		}
+	}
+	return nil
+}
+
+// writePack writes the files of the handover with their digests, in the form that
+// sha256sum reads, and the signature over those.
+func writePack(directory string, files []file, o Options) error {
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return err
+	}
+	var sums bytes.Buffer
+	for _, f := range files {
+		digest := sha256.New()
+		err := replace(filepath.Join(directory, f.name), func(w io.Writer) error { return f.write(io.MultiWriter(w, digest)) })
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&sums, "%x  %s\n", digest.Sum(nil), f.name)
+	}
+	seal := []file{{"SHA256SUMS", func(w io.Writer) error { _, err := w.Write(sums.Bytes()); return err }}}
+	if o.Sign == nil {
+		// A signature that lies there from before is not over these sums.
+		if err := os.Remove(filepath.Join(directory, "SHA256SUMS.sig")); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	} else {
+		digest := sha256.Sum256(sums.Bytes())
+		signature, err := o.Sign(digest[:])
+		if err != nil {
+			return fmt.Errorf("signing the handover: %w", err)
+		}
+		seal = append(seal,
+			file{"SHA256SUMS.sig", func(w io.Writer) error { _, err := w.Write(signature); return err }},
+			file{"signer.pub.pem", func(w io.Writer) error { _, err := w.Write(o.PublicKey); return err }},
+		)
+	}
+	for _, f := range seal {
+		if err := replace(filepath.Join(directory, f.name), f.write); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -79,7 +162,9 @@ func (m Meter) line() []string {
 		if firstSent.IsZero() {
 			firstSent = r.SentAt
 		}
-		ids = append(ids, r.ID.String())
+		if r.ID != (servicerequests.RequestID{}) { // not redacted
+			ids = append(ids, r.ID.String())
+		}
 		last[r.Service] = r
 	}
 	for _, s := range servicerequests.Services {

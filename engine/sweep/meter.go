@@ -278,7 +278,7 @@ func (m *meter) end(p *Policy, service servicerequests.Service, id servicereques
 	case class == Rejected && o.Code != codeHTTP:
 		t.barred = true
 		if code == servicerequests.CodeUnregistered {
-			m.excluded = "not registered to the supplier any more (" + o.Code + ")"
+			m.excluded = journal.ReasonTransferred + " (" + o.Code + ")"
 		}
 	case class.unanswered(), class == Rejected, class == Negative && !service.Critical():
 		t.failures++

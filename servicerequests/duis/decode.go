@@ -95,6 +95,13 @@ func (s *sequence) optional(local string) xmltree.Node {
 	return s.any()
 }
 
+// skipSignature takes a Signature, if one comes next, and does not look into it.
+func (s *sequence) skipSignature() {
+	if s.next.Is("http://www.w3.org/2000/09/xmldsig#", "Signature") {
+		s.next = s.next.NextSibling()
+	}
+}
+
 // end checks that nothing is left.
 func (s *sequence) end() {
 	if !s.next.IsZero() {

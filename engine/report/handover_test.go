@@ -1,0 +1,309 @@
+package report_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/csv"
+	"encoding/json"
+	"encoding/pem"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"safemode/engine/journal"
+	"safemode/engine/report"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+)
+
+// answer is a whole exchange of a read, with what the device said.
+func (s *script) answer(q request, useCase uint16, answer gbcs.Response) {
+	s.t.Helper()
+	s.request(q)
+	s.reply(q, "I99")
+	r := q.record(journal.Response)
+	r.Device, r.Code = r.ID.Target, "I0"
+	u, ok := gbcs.LookupUseCase(useCase)
+	if !ok {
+		s.t.Fatalf("no use case %04X", useCase)
+	}
+	header := gbcs.Header{CRA: gbcs.CRAResponse, Counter: r.ID.Counter, Originator: r.ID.Target, Target: supplier, Code: useCase}
+	answer.UseCase = u
+	payload, err := gbcs.AppendResponsePayload(nil, header, answer)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	inner := append(gbcs.AppendMessage(nil, header, payload), 0)
+	message := gbcs.AppendMAC(nil, inner, header.Originator, [16]byte{1})
+	r.Body, err = duis.AppendResponse(nil, duis.Response{
+		RequestID: r.ID, ResponseID: r.ID.Reversed(), Code: "I0", At: start,
+		ServiceReference: u.SRV, SRV: u.SRV, Content: duis.DeviceResponse{Payload: message},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.add(r)
+	s.outcome(q, journal.ClassSuccess, "")
+}
+
+func column(t *testing.T, text []byte, device servicerequests.EUI, name string) string {
+	t.Helper()
+	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, head := range rows[0] {
+		if head != name {
+			continue
+		}
+		for _, row := range rows[1:] {
+			if row[0] == device.String() {
+				return row[i]
+			}
+		}
+	}
+	t.Fatalf("no column %s of %v", name, device)
+	return ""
+}
+
+func TestHandoverTellsBalancesBeforeAndAfter(t *testing.T) {
+	s := newScript(t)
+	s.open()
+	s.target(gasA, hubA, servicerequests.GSME)
+	balance := func(counter uint64, credit, due servicerequests.Millipence) {
+		s.answer(request{gasA, 0, servicerequests.GSME, servicerequests.ReadMeterBalance, counter}, 0x008D,
+			gbcs.Response{HasBalance: true, Balance: credit, HasCreditModeBalance: true, CreditModeBalance: due})
+	}
+	balance(101, -2*servicerequests.Pound, servicerequests.Pound)
+	const GCS21b = 0x00B5
+	useCase, _ := gbcs.LookupUseCase(GCS21b)
+	results := make([]byte, useCase.Items())
+	for i := len(results) - 4; i < len(results); i++ { // the calendar's four parts: none is set
+		results[i] = gbcs.StatusNotFound
+	}
+	s.answer(request{gasA, 0, servicerequests.GSME, servicerequests.ReadPrepaymentConfiguration, 102}, GCS21b,
+		gbcs.Response{Results: results, Configuration: &gbcs.PrepaymentConfiguration{
+			EmergencyCreditLimit: 10 * servicerequests.Pound, DisablementThreshold: -5 * servicerequests.Pound,
+			DebtRecovery: [2]gbcs.DebtRecovery{{Period: 3600}, {Period: 86400}},
+		}})
+	credit := request{gasA, 0, servicerequests.GSME, servicerequests.ActivateEmergencyCredit, 103}
+	s.request(credit)
+	s.command(credit)
+	s.outcome(credit, journal.ClassNegative, "1")
+	change := request{gasA, 0, servicerequests.GSME, servicerequests.SwitchToCredit, 104}
+	s.request(change)
+	s.command(change)
+	at := start.Add(time.Hour)
+	r := change.record(journal.Outcome)
+	r.Code, r.Body = journal.ClassSuccess, journal.Encode(journal.OutcomeBody{Class: journal.ClassSuccess, AnsweredAt: at})
+	s.add(r)
+	balance(105, -2*servicerequests.Pound, 3*servicerequests.Pound)
+	s.verdict(gasA, journal.VerdictBody{Verdict: journal.VerdictArmed})
+
+	var devices bytes.Buffer
+	folded := s.fold()
+	if err := folded.WriteHandover(&devices); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"balance_before": "-2.00000", "credit_mode_due_before": "1.00000",
+		"balance_after": "-2.00000", "credit_mode_due_after": "3.00000",
+		"emergency_credit": "refused", "emergency_credit_limit": "10.00000", "disablement_threshold": "-5.00000",
+		"switched_at": "2026-11-23T03:00:00.000Z", "switched_by": change.record(journal.Request).ID.String(),
+	} {
+		if got := column(t, devices.Bytes(), gasA, name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	var armed bytes.Buffer
+	if err := folded.WriteArmed(&armed); err != nil || strings.Count(armed.String(), "\n") != 2 {
+		t.Errorf("armed.csv, %v:\n%s", err, &armed)
+	}
+	if got := folded.Handover(); len(got.Settings) != 1 || got.Counters[0].Last != 105 || got.Counters[0].Originator != supplier {
+		t.Errorf("handover: %+v", got)
+	}
+}
+
+// The pack is checked with the tools that whoever gets it has.
+func TestHandoverSignature(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	directory := t.TempDir()
+	o := report.Options{
+		Sign:      func(digest []byte) ([]byte, error) { return ecdsa.SignASN1(rand.Reader, key, digest) },
+		PublicKey: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}),
+	}
+	if err := night(t).fold().Write(directory, o); err != nil {
+		t.Fatal(err)
+	}
+	pack := filepath.Join(directory, "handover")
+	sums, err := os.ReadFile(filepath.Join(pack, "SHA256SUMS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := os.ReadFile(filepath.Join(pack, "SHA256SUMS.sig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if digest := sha256.Sum256(sums); !ecdsa.VerifyASN1(&key.PublicKey, digest[:], signature) {
+		t.Error("the signature is not over SHA256SUMS")
+	}
+	check := func() error {
+		for _, args := range [][]string{
+			{"sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"},
+			{"openssl", "dgst", "-sha256", "-verify", "signer.pub.pem", "-signature", "SHA256SUMS.sig", "SHA256SUMS"},
+		} {
+			if _, err := exec.LookPath(args[0]); err != nil {
+				t.Skipf("%s is not there to judge", args[0])
+			}
+			tool := exec.CommandContext(t.Context(), args[0], args[1:]...)
+			tool.Dir = pack
+			if err := tool.Run(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := check(); err != nil {
+		t.Error(err)
+	}
+	armed := filepath.Join(pack, "armed.csv")
+	text, err := os.ReadFile(armed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(armed, bytes.Replace(text, []byte("armed"), []byte("alarm"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if check() == nil {
+		t.Error("an altered pack passes")
+	}
+	// A pack that is written again without a key does not keep the old signature.
+	if err := night(t).fold().Write(directory, report.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(pack, "SHA256SUMS.sig")); !os.IsNotExist(err) {
+		t.Errorf("signature of the pack before: %v", err)
+	}
+}
+
+func TestWeeklyComparesWithTheWeekBefore(t *testing.T) {
+	s := newScript(t)
+	s.open()
+	s.target(elecA, hubA, servicerequests.ESME)
+	s.target(elecB, hubB, servicerequests.ESME)
+	verdict := func(device servicerequests.EUI, at time.Duration, v string, reason string) {
+		s.verdict(device, journal.VerdictBody{Verdict: v, Reason: reason})
+		s.records[len(s.records)-1].At = start.Add(at)
+	}
+	const day = 24 * time.Hour
+	verdict(elecA, day, journal.VerdictUnknown, "no answer: E20")
+	verdict(elecB, day, journal.VerdictOnSupply, "")
+	verdict(elecA, 9*day, journal.VerdictArmed, "safe once the consumer presses the button")
+	verdict(elecB, 10*day, journal.VerdictExcluded, journal.ReasonTransferred+" (E4)")
+	verdict(elecA, 20*day, journal.VerdictOnSupply, "") // after the week
+
+	w := s.fold().Weekly(start.Add(12 * day))
+	if diff := cmp.Diff(report.Verdicts{Armed: 1, Excluded: 1}, w.Now); diff != "" {
+		t.Errorf("now:\n%s", diff)
+	}
+	if diff := cmp.Diff(report.Verdicts{OnSupply: 1, Unknown: 1}, w.Before); diff != "" {
+		t.Errorf("before:\n%s", diff)
+	}
+	if want := (report.Transferred{Total: 1, ThisWeek: 1}); w.Transferred != want {
+		t.Errorf("transferred: %+v", w.Transferred)
+	}
+	want := []report.ReasonMeters{{Verdict: "armed", Reason: "safe once the consumer presses the button", Meters: 1}}
+	if diff := cmp.Diff(want, w.GoingOn); diff != "" {
+		t.Errorf("reasons:\n%s", diff)
+	}
+	if len(w.Rows) != 1 || w.Rows[0].Planned != w.Planned {
+		t.Errorf("rows: %+v", w.Rows)
+	}
+}
+
+func TestReconcile(t *testing.T) {
+	read := func(text string) report.List {
+		t.Helper()
+		list, err := report.ReadList(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	const other = "00-DB-12-34-56-78-0F-01"
+	inventory := read("device_id,device_status,mpxn\n" +
+		elecA.String() + ",Commissioned,1200000000000\n" + elecB.String() + ",Suspended,\n" +
+		elecC.String() + ",Commissioned,1300000000000\n" + gasA.String() + ",Commissioned,\n" + other + ",Commissioned,99\n")
+	transfers := read("\ufeffmpxn,device_id\n," + elecA.String() + "\n")
+	c := night(t).fold().Reconcile(inventory, transfers)
+	var out bytes.Buffer
+	if err := c.WriteCSV(&out); err != nil {
+		t.Fatal(err)
+	}
+	want := "device_id,mpxn,verdict,finding\n" +
+		elecC.String() + ",1200000000000,excluded,\"excluded as transferred, and not in the list of transfers\"\n" +
+		other + ",99,,\"in the inventory, and not planned\"\n" +
+		elecB.String() + ",1200000000000,not_safe,\"planned, and not commissioned in the inventory\"\n" +
+		gasB.String() + ",1200000000000,unknown,\"planned, and not in the inventory\"\n" +
+		elecC.String() + ",1200000000000,excluded,the plan's MPxN is not the list's\n" +
+		elecA.String() + ",1200000000000,on_supply,\"transferred by the list, and not excluded by the sweep\"\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+	for text, fault := range map[string]string{
+		"":               "header line: EOF",
+		"device\n":       "line 1: there is no column device_id",
+		"device_id\nx\n": "line 2: ",
+		"device_id\n00-DB-12-34-56-78-0F-01\n00-DB-12-34-56-78-0F-01\n": "line 3: device " + other + " is in the list already",
+		"device_id,mpxn\n1\n": "wrong number of fields",
+	} {
+		if _, err := report.ReadList(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), fault) {
+			t.Errorf("%q: got %v, want %q", text, err, fault)
+		}
+	}
+}
+
+func TestRedactLeavesNoIdentifier(t *testing.T) {
+	folded := night(t).fold()
+	folded.Redact()
+	directory := t.TempDir()
+	if err := folded.Write(directory, report.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"meters.csv", "not_covered.csv", "summary.html", "weekly.json", "handover/devices.csv", "handover/armed.csv", "handover/handover.html"} {
+		text, err := os.ReadFile(filepath.Join(directory, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, identifier := range []string{"00-DB-12", "1200000000000", "no,EUI"} {
+			if bytes.Contains(text, []byte(identifier)) {
+				t.Errorf("%s holds %s", file, identifier)
+			}
+		}
+	}
+	var summary report.Summary
+	text, err := os.ReadFile(filepath.Join(directory, "summary.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &summary)
+	}
+	if err != nil || summary.Meters != 5 {
+		t.Errorf("summary: %v, %+v", err, summary)
+	}
+}

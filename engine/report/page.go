@@ -1,0 +1,387 @@
+package report
+
+import (
+	"cmp"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+)
+
+// page is a report for people: one HTML file with nothing outside it, to be read
+// on a screen or on paper.
+type page struct {
+	Title    string
+	Facts    []string // lines below the title
+	Sections []section
+}
+
+// section is one question with its answer.
+type section struct {
+	Heading string
+	Text    string
+	Bars    []bar
+	Lines   *lines
+	Table   *table
+}
+
+// table has its first column on the left and the others, being numbers, on the
+// right, unless they are words.
+type table struct {
+	Head  []string
+	Rows  [][]string
+	Words bool
+}
+
+// bar is one row of a stacked bar chart, in units of a tenth of a percent.
+type bar struct {
+	Label    string
+	Of       int // what the parts are parts of
+	Segments []segment
+}
+
+type segment struct {
+	Class string // of the style sheet
+	X, W  float64
+	Label string
+	N     int
+}
+
+// lines is a chart of counts over time, 1000 wide and 260 high.
+type lines struct {
+	Series []series
+	Ticks  []tick // on the time axis
+	Marks  []tick // on the count axis
+	Label  string
+}
+
+type series struct {
+	Class, Label, Points string
+}
+
+type tick struct {
+	At    float64
+	Label string
+}
+
+//go:embed page.html
+var pageText string
+
+var pageTemplate = template.Must(template.New("page").Parse(pageText))
+
+func (p page) write(w io.Writer) error { return pageTemplate.Execute(w, p) }
+
+// verdictWords are the verdicts as people read them, with what they mean.
+var verdictWords = [...][2]string{
+	{"on supply", "in credit mode with the supply on, both read back"},
+	{"armed", "in credit mode; supply returns when the consumer presses the button"},
+	{"not safe", "known to be neither"},
+	{"unknown", "no trustworthy answer"},
+	{"excluded", "not to be touched"},
+}
+
+// verdictBar draws verdicts as parts of their meters.
+func verdictBar(label string, v Verdicts) bar {
+	numbers := v.list()
+	b := bar{Label: label}
+	for _, n := range numbers {
+		b.Of += n
+	}
+	x := 0.0
+	for i, n := range numbers {
+		if n == 0 {
+			continue
+		}
+		width := 1000 * float64(n) / float64(b.Of)
+		b.Segments = append(b.Segments, segment{verdictNames[i], x, width, verdictWords[i][0], n})
+		x += width
+	}
+	return b
+}
+
+// verdictTable tells verdicts with their denominator.
+func verdictTable(of string, v Verdicts, meters int) *table {
+	t := &table{Head: []string{of, "meters", "share", "meaning"}, Words: true}
+	for i, n := range v.list() {
+		t.Rows = append(t.Rows, []string{verdictWords[i][0], fmt.Sprintf("%d of %d", n, meters), percent(n, meters), verdictWords[i][1]})
+	}
+	return t
+}
+
+// facts are what identifies a report.
+func (r *Report) facts() []string {
+	a := r.Authority
+	return []string{
+		fmt.Sprintf("Direction %s; %s acts for the failed supplier %s (%s).", cmp.Or(a.Reference, "unknown"), cmp.Or(a.SRP, "unknown"), a.Supplier, strings.Join(a.MPIDs, ", ")),
+		fmt.Sprintf("Sweep %s, plan %.16s, %s. Records from %s to %s by the sweep's clock.", r.Summary.SweepID, r.Summary.PlanSHA256,
+			cmp.Or(r.Ended, "not ended"), minute(r.First), minute(r.Last)),
+	}
+}
+
+func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// WriteHTML writes summary.html.
+func (r *Report) WriteHTML(w io.Writer) error {
+	s := r.Summary
+	homes := s.Homes.AllOnSupply + s.Homes.Armed + s.Homes.Other
+	p := page{Title: "Safe mode sweep", Facts: r.facts()}
+	p.Sections = append(p.Sections,
+		section{Heading: "Where the meters stand", Bars: r.fuelBars(), Table: verdictTable("verdict", s.Verdicts, s.Meters)},
+		section{Heading: "Homes", Text: fmt.Sprintf("Of %d homes with a planned meter.", homes), Table: &table{
+			Head: []string{"home", "homes", "share"},
+			Rows: [][]string{
+				{"all its meters on supply", strconv.Itoa(s.Homes.AllOnSupply), percent(s.Homes.AllOnSupply, homes)},
+				{"armed: needs a call", strconv.Itoa(s.Homes.Armed), percent(s.Homes.Armed, homes)},
+				{"other", strconv.Itoa(s.Homes.Other), percent(s.Homes.Other, homes)},
+			},
+		}},
+		section{Heading: "Progress", Lines: r.progress()},
+		section{Heading: "Service Requests", Table: requestTable(s)},
+		section{Heading: "Why meters are not on supply", Table: reasonTable(r.Weekly(r.Last).GoingOn, s.Meters)},
+	)
+	if len(r.NotCovered) > 0 {
+		rows := len(r.Meters) + len(r.NotCovered)
+		p.Sections = append(p.Sections, section{
+			Heading: "Not covered",
+			Text:    fmt.Sprintf("%d of %d rows of the portfolio were rejected; nothing of them was sent.", len(r.NotCovered), rows),
+			Table:   notCoveredTable(r.NotCovered),
+		})
+	}
+	return p.write(w)
+}
+
+// fuelBars draws the verdicts of each fuel.
+func (r *Report) fuelBars() []bar {
+	byFuel := map[string]*Verdicts{"electricity": {}, "gas": {}}
+	for i := range r.Meters {
+		byFuel[fuelOf(r.Meters[i].Target.Type)].add(r.Meters[i].Verdict.Verdict)
+	}
+	return []bar{
+		verdictBar("all", r.Summary.Verdicts), verdictBar("electricity", *byFuel["electricity"]), verdictBar("gas", *byFuel["gas"]),
+	}
+}
+
+func requestTable(s Summary) *table {
+	t := &table{Head: []string{"SRV", "sent", "success", "negative", "no response", "rejected", "in doubt", "unverified"}}
+	for _, service := range servicerequests.Services {
+		c, used := s.Requests[service.SRV()]
+		if !used {
+			continue
+		}
+		row := []string{service.SRV()}
+		for _, n := range [...]int{c.Sent, c.Success, c.Negative, c.NoResponse, c.Rejected, c.InDoubt, c.Unverified} {
+			row = append(row, strconv.Itoa(n))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+// longestTable bounds what a page lists; the CSV beside it has everything.
+const longestTable = 200
+
+func reasonTable(reasons []ReasonMeters, meters int) *table {
+	t := &table{Head: []string{"verdict", "reason", "meters", "of"}, Words: true}
+	for _, r := range reasons[:min(len(reasons), longestTable)] {
+		t.Rows = append(t.Rows, []string{strings.ReplaceAll(r.Verdict, "_", " "), r.Reason, strconv.Itoa(r.Meters), strconv.Itoa(meters)})
+	}
+	return t
+}
+
+func notCoveredTable(rows []journal.RejectedBody) *table {
+	t := &table{Head: []string{"line", "device", "reason"}, Words: true}
+	for _, row := range rows[:min(len(rows), longestTable)] {
+		t.Rows = append(t.Rows, []string{strconv.Itoa(row.Line), row.Device, row.Reason})
+	}
+	return t
+}
+
+// progress draws how many meters were on supply, and how many of those or armed,
+// over the time of the sweep.
+func (r *Report) progress() *lines {
+	type event struct {
+		at            time.Time
+		supply, armed int
+	}
+	var events []event
+	for i := range r.Meters {
+		before := ""
+		for _, c := range r.Meters[i].Changes {
+			e := event{at: c.At}
+			for _, step := range [...]struct {
+				verdict string
+				by      int
+			}{{before, -1}, {c.Verdict, 1}} {
+				switch step.verdict {
+				case journal.VerdictOnSupply:
+					e.supply += step.by
+				case journal.VerdictArmed:
+					e.armed += step.by
+				}
+			}
+			before = c.Verdict
+			events = append(events, e)
+		}
+	}
+	slices.SortFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
+	const width, height, points = 1000.0, 220.0, 250
+	span := r.Last.Sub(r.First)
+	if span <= 0 || len(r.Meters) == 0 {
+		return nil
+	}
+	var onSupply, safe strings.Builder
+	supply, armed, next := 0, 0, 0
+	for i := range points + 1 {
+		until := r.First.Add(time.Duration(float64(span) * float64(i) / points))
+		for next < len(events) && !events[next].at.After(until) {
+			supply += events[next].supply
+			armed += events[next].armed
+			next++
+		}
+		x := width * float64(i) / points
+		y := func(n int) float64 { return height - height*float64(n)/float64(len(r.Meters)) }
+		fmt.Fprintf(&onSupply, "%.1f,%.1f ", x, y(supply))
+		fmt.Fprintf(&safe, "%.1f,%.1f ", x, y(supply+armed))
+	}
+	l := &lines{
+		Label: fmt.Sprintf("meters, of %d planned, over the time of the sweep", len(r.Meters)),
+		Series: []series{
+			{journal.VerdictArmed, fmt.Sprintf("on supply or armed: %d", supply+armed), strings.TrimSpace(safe.String())},
+			{journal.VerdictOnSupply, fmt.Sprintf("on supply: %d", supply), strings.TrimSpace(onSupply.String())},
+		},
+	}
+	for i := range 5 {
+		part := float64(i) / 4
+		l.Ticks = append(l.Ticks, tick{width * part, sinceStart(time.Duration(float64(span) * part))})
+		l.Marks = append(l.Marks, tick{height - height*part, strconv.Itoa(int(part * float64(len(r.Meters))))})
+	}
+	return l
+}
+
+// sinceStart writes a duration as people say it.
+func sinceStart(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%.1f days", d.Hours()/24)
+	case d >= 2*time.Hour:
+		return fmt.Sprintf("%.1f h", d.Hours())
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	}
+	return fmt.Sprintf("%.0f s", d.Seconds())
+}
+
+// WriteHTML writes weekly.html.
+func (w Weekly) WriteHTML(out io.Writer) error {
+	a := w.Authority
+	p := page{
+		Title: "Weekly report on the failed supplier's prepayment meters",
+		Facts: []string{
+			fmt.Sprintf("Direction %s; %s acts for the failed supplier %s (%s).", cmp.Or(a.Reference, "unknown"), cmp.Or(a.SRP, "unknown"), a.Supplier, strings.Join(a.MPIDs, ", ")),
+			fmt.Sprintf("Week from %s to %s by the sweep's clock. Sweep %s, plan %.16s.", minute(w.From), minute(w.To), w.SweepID, w.PlanSHA256),
+		},
+	}
+	totals := &table{Head: []string{"verdict", "now", "a week before", "change", "share now"}}
+	now, before := w.Now.list(), w.Before.list()
+	for i, words := range verdictWords {
+		totals.Rows = append(totals.Rows, []string{
+			words[0], fmt.Sprintf("%d of %d", now[i], w.Planned), strconv.Itoa(before[i]), fmt.Sprintf("%+d", now[i]-before[i]), percent(now[i], w.Planned),
+		})
+	}
+	var bars []bar
+	rows := &table{Head: []string{"fuel and region", "planned", "on supply", "armed", "not safe", "unknown", "excluded"}}
+	for _, row := range w.Rows {
+		label := row.Fuel + ", " + row.Region
+		bars = append(bars, verdictBar(label, row.Now))
+		line := []string{label, strconv.Itoa(row.Planned)}
+		for _, n := range row.Now.list() {
+			line = append(line, strconv.Itoa(n))
+		}
+		rows.Rows = append(rows.Rows, line)
+	}
+	portfolio := w.Planned + w.NotCovered
+	p.Sections = []section{
+		{Heading: "All meters", Bars: []bar{verdictBar("now", w.Now), verdictBar("a week before", w.Before)}, Table: totals},
+		{Heading: "By fuel and region", Bars: bars, Table: rows},
+		{Heading: "Transfers", Text: fmt.Sprintf("%d of %d meters are known to be another supplier's, %d of them since the week before.",
+			w.Transferred.Total, w.Planned, w.Transferred.ThisWeek)},
+		{Heading: "Not covered", Text: fmt.Sprintf("%d of %d rows of the portfolio were rejected; nothing of them is sent.", w.NotCovered, portfolio)},
+		{Heading: "Reasons for going on", Text: "Meters that are not on supply and not excluded.", Table: reasonTable(w.GoingOn, w.Planned)},
+	}
+	return p.write(out)
+}
+
+// WriteHandoverHTML writes handover.html.
+func (r *Report) WriteHandoverHTML(w io.Writer) error {
+	h := r.Handover()
+	counters := &table{Head: []string{"originator", "counters used", "first", "last", "used twice"}}
+	for _, c := range h.Counters {
+		counters.Rows = append(counters.Rows, []string{
+			c.Originator.String(), strconv.Itoa(c.Used), strconv.FormatUint(c.First, 10), strconv.FormatUint(c.Last, 10), strconv.Itoa(c.Reused),
+		})
+	}
+	switched, settings, money := 0, 0, 0
+	armed := &table{Head: []string{"device", "MPxN", "region", "armed as of", "switched at"}, Words: true}
+	for i := range r.Meters {
+		m := &r.Meters[i]
+		if !m.SwitchedAt.IsZero() {
+			switched++
+		}
+		if m.Settings.Configuration != nil {
+			settings++
+		}
+		if m.Before.Balance != nil {
+			money++
+		}
+		if m.Verdict.Verdict == journal.VerdictArmed && len(armed.Rows) < longestTable {
+			armed.Rows = append(armed.Rows, []string{m.Device.String(), m.Target.MPxN, m.Target.Region.String(), minute(m.Verdict.AsOf), minute(m.SwitchedAt)})
+		}
+	}
+	p := page{Title: "Handover to the next supplier", Facts: r.facts(), Sections: []section{
+		{Heading: "Where the meters stand", Bars: r.fuelBars(), Table: verdictTable("verdict", h.Verdicts, h.Meters)},
+		{Heading: "What is known of each", Table: &table{Head: []string{"known", "meters", "of"}, Rows: [][]string{
+			{"switched to credit mode by this sweep", strconv.Itoa(switched), strconv.Itoa(h.Meters)},
+			{"balance before the switch", strconv.Itoa(money), strconv.Itoa(h.Meters)},
+			{"prepayment settings before the switch", strconv.Itoa(settings), strconv.Itoa(h.Meters)},
+		}}},
+		{Heading: "Homes that need a call", Text: fmt.Sprintf("%d of %d meters are armed: supply returns when somebody presses the button. The whole list is armed.csv; the first %d are here.",
+			h.Verdicts.Armed, h.Meters, len(armed.Rows)), Table: armed},
+		{Heading: "Originator counters", Text: "The next counter of each originator must be above the last.", Table: counters},
+	}}
+	return p.write(w)
+}
+
+// WriteHTML writes reconciliation.html.
+func (c Reconciliation) WriteHTML(w io.Writer) error {
+	p := page{Title: "Reconciliation", Facts: []string{
+		fmt.Sprintf("%d meters planned.", c.Planned), compared("the inventory", c.ComparedInventory, c.Inventory),
+		compared("the list of transfers", c.Compared, c.Transfers),
+	}}
+	findings := &table{Head: []string{"finding", "devices", "of planned"}}
+	for _, n := range c.count() {
+		findings.Rows = append(findings.Rows, []string{n.Reason, strconv.Itoa(n.Meters), strconv.Itoa(c.Planned)})
+	}
+	list := &table{Head: []string{"device", "MPxN", "verdict", "finding"}, Words: true}
+	for _, d := range c.Differences[:min(len(c.Differences), longestTable)] {
+		list.Rows = append(list.Rows, []string{d.Device.String(), d.MPxN, strings.ReplaceAll(d.Verdict, "_", " "), d.Finding})
+	}
+	p.Sections = []section{
+		{Heading: "Findings", Table: findings},
+		{Heading: "Devices", Text: fmt.Sprintf("%d of %d differences are here; reconciliation.csv has all.", len(list.Rows), len(c.Differences)), Table: list},
+	}
+	return p.write(w)
+}
+
+func compared(list string, was bool, n int) string {
+	if !was {
+		return "Not compared with " + list + "."
+	}
+	return fmt.Sprintf("Compared with %s of %d devices.", list, n)
+}

@@ -1,0 +1,187 @@
+package report
+
+import (
+	"cmp"
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+)
+
+// Weekly is what the Shared Resource Provider feeds into the weekly report on the
+// failed supplier's certificates (SEC modification MP134A: at least weekly, with
+// the reasons for going on). It holds aggregates only, and no device.
+type Weekly struct {
+	SweepID    string    `json:"sweep_id"`
+	PlanSHA256 string    `json:"plan_sha256"`
+	Authority  Authority `json:"authority"`
+	From       time.Time `json:"from"` // not included, by the sweep's clock
+	To         time.Time `json:"to"`   // included
+
+	Planned    int         `json:"planned"`     // the denominator of Now and Before
+	NotCovered int         `json:"not_covered"` // portfolio rows that were rejected, beside Planned
+	Now        Verdicts    `json:"now"`         // at To
+	Before     Verdicts    `json:"before"`      // at From
+	Rows       []WeeklyRow `json:"rows"`        // by fuel and region; they sum to the whole
+
+	Transferred Transferred    `json:"transferred"`
+	GoingOn     []ReasonMeters `json:"reasons_for_going_on"` // of meters that are not on supply, most first
+}
+
+// WeeklyRow is one fuel in one region.
+type WeeklyRow struct {
+	Fuel    string   `json:"fuel"` // electricity or gas
+	Region  string   `json:"region"`
+	Planned int      `json:"planned"`
+	Now     Verdicts `json:"now"`
+	Before  Verdicts `json:"before"`
+}
+
+// Transferred counts meters that the DCC says are another supplier's now.
+type Transferred struct {
+	Total    int `json:"total"`     // until To
+	ThisWeek int `json:"this_week"` // after From
+}
+
+// ReasonMeters is a reason with the number of meters it holds for.
+type ReasonMeters struct {
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason"`
+	Meters  int    `json:"meters"`
+}
+
+const week = 7 * 24 * time.Hour
+
+// Weekly draws the report of the seven days up to an instant of the sweep's clock.
+func (r *Report) Weekly(to time.Time) Weekly {
+	w := Weekly{
+		SweepID: r.Summary.SweepID, PlanSHA256: r.Summary.PlanSHA256, Authority: r.Authority,
+		From: to.Add(-week).UTC(), To: to.UTC(), Planned: len(r.Meters), NotCovered: len(r.NotCovered),
+	}
+	type key struct {
+		fuel   string
+		region servicerequests.Region
+	}
+	rows := map[key]*WeeklyRow{}
+	reasons := map[ReasonMeters]int{}
+	for i := range r.Meters {
+		m := &r.Meters[i]
+		now, before := m.verdictAt(to), m.verdictAt(w.From)
+		k := key{fuelOf(m.Target.Type), m.Target.Region}
+		row := rows[k]
+		if row == nil {
+			row = &WeeklyRow{Fuel: k.fuel, Region: k.region.String()}
+			rows[k] = row
+		}
+		row.Planned++
+		row.Now.add(now)
+		row.Before.add(before)
+		w.Now.add(now)
+		w.Before.add(before)
+		if m.transferredAt(to) {
+			w.Transferred.Total++
+			if !m.transferredAt(w.From) {
+				w.Transferred.ThisWeek++
+			}
+		}
+		if now != journal.VerdictOnSupply && now != journal.VerdictExcluded {
+			reasons[ReasonMeters{Verdict: now, Reason: m.reasonAt(to)}]++
+		}
+	}
+	for _, row := range rows {
+		w.Rows = append(w.Rows, *row)
+	}
+	slices.SortFunc(w.Rows, func(a, b WeeklyRow) int {
+		return cmp.Or(cmp.Compare(a.Fuel, b.Fuel), cmp.Compare(a.Region, b.Region))
+	})
+	for reason, n := range reasons {
+		reason.Meters = n
+		w.GoingOn = append(w.GoingOn, reason)
+	}
+	slices.SortFunc(w.GoingOn, func(a, b ReasonMeters) int {
+		return cmp.Or(cmp.Compare(b.Meters, a.Meters), cmp.Compare(a.Verdict, b.Verdict), cmp.Compare(a.Reason, b.Reason))
+	})
+	return w
+}
+
+func fuelOf(t servicerequests.DeviceType) string {
+	if t == servicerequests.GSME {
+		return "gas"
+	}
+	return "electricity"
+}
+
+// changeAt is the change that stood at an instant; nil before the first.
+func (m *Meter) changeAt(t time.Time) *Change {
+	var last *Change
+	for i := range m.Changes {
+		if m.Changes[i].At.After(t) {
+			break
+		}
+		last = &m.Changes[i]
+	}
+	return last
+}
+
+// verdictAt is the verdict that stood at an instant.
+func (m *Meter) verdictAt(t time.Time) string {
+	if c := m.changeAt(t); c != nil {
+		return c.Verdict
+	}
+	return journal.VerdictUnknown
+}
+
+// reasonAt is why, without what is one meter's alone.
+func (m *Meter) reasonAt(t time.Time) string {
+	c := m.changeAt(t)
+	if c == nil {
+		return noVerdict
+	}
+	return c.Reason
+}
+
+// transferredAt says whether a meter was known to be another supplier's: what the
+// DCC says of it is its E4.
+func (m *Meter) transferredAt(t time.Time) bool {
+	c := m.changeAt(t)
+	return c != nil && c.Verdict == journal.VerdictExcluded && strings.HasPrefix(c.Reason, journal.ReasonTransferred)
+}
+
+// WriteJSON writes the report as one line.
+func (w Weekly) WriteJSON(out io.Writer) error { return json.NewEncoder(out).Encode(w) }
+
+// WriteCSV writes a line for each fuel and region, and one for all together:
+// fuel, region, planned, then each verdict now and the week before.
+func (w Weekly) WriteCSV(out io.Writer) error {
+	c := csv.NewWriter(out)
+	header := []string{"fuel", "region", "planned"}
+	for _, v := range verdictNames {
+		header = append(header, v, v+"_week_before")
+	}
+	rows := [][]string{header}
+	for _, row := range append(slices.Clone(w.Rows), WeeklyRow{"all", "all", w.Planned, w.Now, w.Before}) {
+		line := []string{row.Fuel, row.Region, strconv.Itoa(row.Planned)}
+		now, before := row.Now.list(), row.Before.list()
+		for i := range verdictNames {
+			line = append(line, strconv.Itoa(now[i]), strconv.Itoa(before[i]))
+		}
+		rows = append(rows, line)
+	}
+	return c.WriteAll(rows)
+}
+
+// verdictNames are the verdicts from best to worst.
+var verdictNames = [...]string{
+	journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded,
+}
+
+// list returns the numbers in the order of verdictNames.
+func (v Verdicts) list() [len(verdictNames)]int {
+	return [...]int{v.OnSupply, v.Armed, v.NotSafe, v.Unknown, v.Excluded}
+}
