@@ -1,6 +1,7 @@
 // Package pacer decides whether one more Service Request may leave now. It is a
 // set of token buckets by GCRA (the generic cell rate algorithm): per User, per
-// CSP region and per DCC service URL. A request needs a place in every bucket
+// CSP region and per DCC service URL; and of sliding windows: the DCC's anomaly
+// detection thresholds per SRV. A request needs a place in every bucket and window
 // it touches, and takes all of them or none.
 //
 // It owns the arithmetic only: no clock, no goroutine, no lock, no waiting. One
@@ -11,5 +12,7 @@
 // The promise, for every bucket and every window of length w on the clock that
 // the pacer was shown: sent(w) <= rate*w + burst. A clock reading that is older
 // than one before it counts as the newest one seen, so that readings out of
-// order can never mint allowance.
+// order can never mint allowance. And for every threshold and every window of its
+// period: sent <= count, with no exception at the window's ends and none at a
+// restart, as far as what was sent before is told with [Pacer.Spent].
 package pacer

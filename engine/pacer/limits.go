@@ -24,6 +24,7 @@ type Limits struct {
 	User    Limit                            // for each Business Originator by itself
 	Region  map[servicerequests.Region]Limit // by CSP region
 	Service map[string]Limit                 // by DCC service, as the gateway names it
+	SRV     map[string]Budget                // by Service Reference Variant; what is not named has no budget
 }
 
 // Validate joins all faults, each with the path of its field.
@@ -35,8 +36,16 @@ func (l Limits) Validate() error {
 	for service, limit := range l.Service {
 		errs = append(errs, limit.validate("service."+service))
 	}
+	for srv, budget := range l.SRV {
+		if budget.Count < 0 || budget.Count > largest || budget.Per <= 0 || budget.Per > longest {
+			errs = append(errs, fmt.Errorf("srv.%s: %d in %v: want 0 to %d in a period of up to %v", srv, budget.Count, budget.Per, largest, longest))
+		}
+	}
 	return errors.Join(errs...)
 }
+
+// largest bounds a budget by the memory it takes: 24 bytes for each message.
+const largest = 10_000_000
 
 func (l Limit) validate(path string) error {
 	switch {
@@ -63,6 +72,7 @@ const (
 	PerUser Scope = iota + 1
 	PerRegion
 	PerService
+	PerSRV // the DCC's anomaly detection
 )
 
 func (s Scope) String() string {
@@ -73,6 +83,8 @@ func (s Scope) String() string {
 		return "region"
 	case PerService:
 		return "service"
+	case PerSRV:
+		return "anomaly_threshold"
 	}
 	return fmt.Sprintf("invalid(%d)", uint8(s))
 }
@@ -81,7 +93,7 @@ func (s Scope) String() string {
 type Key struct {
 	scope   Scope
 	number  uint64 // the User's EUI or the region
-	service string
+	service string // or the SRV
 }
 
 // User is the bucket of one Business Originator.

@@ -14,7 +14,8 @@ const Forever time.Duration = math.MaxInt64
 type Pacer struct {
 	limits  Limits
 	buckets map[Key]*bucket
-	now     time.Time // the newest reading
+	windows map[Key]*window // nil: no budget is set for the SRV
+	now     time.Time       // the newest reading
 }
 
 // bucket is one GCRA: full is the theoretical arrival time of the next request,
@@ -34,7 +35,7 @@ func New(limits Limits) (*Pacer, error) {
 	if err := limits.Validate(); err != nil {
 		return nil, err
 	}
-	return &Pacer{limits: limits, buckets: map[Key]*bucket{}}, nil
+	return &Pacer{limits: limits, buckets: map[Key]*bucket{}, windows: map[Key]*window{}}, nil
 }
 
 // Take asks for one place in every bucket named. If all have one it takes them
@@ -43,20 +44,58 @@ func New(limits Limits) (*Pacer, error) {
 func (p *Pacer) Take(now time.Time, keys ...Key) (ok bool, wait time.Duration) {
 	now = p.advance(now)
 	for _, key := range keys {
-		wait = max(wait, p.bucket(key).wait(now))
+		wait = max(wait, p.wait(now, key))
 	}
 	if wait > 0 {
 		return false, wait
 	}
 	for _, key := range keys {
-		p.bucket(key).take(now)
+		p.take(now, key)
 	}
 	return true, 0
 }
 
+// Spent notes what has left before this pacer was made, in the order of leaving:
+// a budget holds across a restart. Buckets have no memory of that: they begin full.
+func (p *Pacer) Spent(at time.Time, key Key) {
+	if w := p.window(key); w != nil {
+		w.take(at)
+	}
+}
+
+func (p *Pacer) wait(now time.Time, key Key) time.Duration {
+	if key.scope != PerSRV {
+		return p.bucket(key).wait(now)
+	}
+	if w := p.window(key); w != nil {
+		return w.wait(now)
+	}
+	return 0
+}
+
+func (p *Pacer) take(now time.Time, key Key) {
+	if key.scope != PerSRV {
+		p.bucket(key).take(now)
+	} else if w := p.window(key); w != nil {
+		w.take(now)
+	}
+}
+
+// window is the sliding window of a key, nil if its SRV has no budget.
+func (p *Pacer) window(key Key) *window {
+	w, ok := p.windows[key]
+	if !ok {
+		if budget, limited := p.limits.SRV[key.srv()]; limited && key.scope == PerSRV {
+			w = newWindow(budget)
+		}
+		p.windows[key] = w
+	}
+	return w
+}
+
 // Wait returns how long one bucket alone would make a request wait.
 func (p *Pacer) Wait(now time.Time, key Key) time.Duration {
-	return p.bucket(key).wait(p.advance(now))
+	return p.wait(p.advance(now), key)
 }
 
 // Hold lets nothing pass the bucket before an instant: the Retry-After of a

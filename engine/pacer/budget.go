@@ -1,0 +1,82 @@
+package pacer
+
+import (
+	"math"
+	"time"
+
+	"safemode/servicerequests"
+)
+
+// Budget is how much of one kind the DCC's anomaly detection takes in a period
+// before it quarantines what comes after.
+type Budget struct {
+	Count int           // 0 is closed
+	Per   time.Duration // over 0
+}
+
+// With keeps a share of the budget back, from 0 to under 1: the DCC counts when
+// messages arrive, and two that left a period apart may arrive closer together.
+// What is kept back is one message at least, of more than one.
+func (b Budget) With(margin float64) Budget {
+	if margin <= 0 || b.Count < 2 {
+		return b
+	}
+	b.Count = max(1, b.Count-max(1, int(math.Ceil(float64(b.Count)*margin))))
+	return b
+}
+
+// SRV is the budget of one Business Originator for one Service Request Variant.
+// signed names the Signed Pre-Commands of a critical one, which are counted apart
+// from the requests for them: whichever of the two the DCC counts, no more of it
+// leaves than the budget has.
+func SRV(originator servicerequests.EUI, srv string, signed bool) Key {
+	k := Key{scope: PerSRV, number: uint64(originator), service: srv}
+	if signed {
+		k.service += " signed"
+	}
+	return k
+}
+
+// srv is what Limits.SRV calls the key's budget.
+func (k Key) srv() string {
+	const signed = " signed"
+	if n := len(k.service) - len(signed); n > 0 && k.service[n:] == signed {
+		return k.service[:n]
+	}
+	return k.service
+}
+
+// window is a budget as a sliding log: the times of the last Count messages. One
+// more may leave when the oldest of them is a whole period old, so no window of
+// that length, wherever it begins, ever holds more than Count.
+type window struct {
+	per  time.Duration
+	sent []time.Time // a ring
+	next int         // where the oldest stands, once the ring is full
+	full bool
+}
+
+func newWindow(b Budget) *window { return &window{per: b.Per, sent: make([]time.Time, 0, b.Count)} }
+
+func (w *window) wait(now time.Time) time.Duration {
+	switch {
+	case cap(w.sent) == 0:
+		return Forever
+	case !w.full:
+		return 0
+	}
+	// Both ends of a window belong to it.
+	return max(0, w.sent[w.next].Add(w.per+1).Sub(now))
+}
+
+func (w *window) take(now time.Time) {
+	switch {
+	case cap(w.sent) == 0:
+	case !w.full:
+		w.sent = append(w.sent, now)
+		w.full = len(w.sent) == cap(w.sent)
+	default:
+		w.sent[w.next] = now
+		w.next = (w.next + 1) % len(w.sent)
+	}
+}
