@@ -123,8 +123,12 @@ type Limits struct {
 	PerHub   int                             `koanf:"per_hub"`   // open requests behind one hub, for each fuel
 
 	// AnomalyThresholds are the DCC's, as this User set them, by SRV. A plan is
-	// forecast against them; they pace nothing.
+	// forecast against them, and no more is sent than they allow.
 	AnomalyThresholds map[servicerequests.Service]Threshold `koanf:"anomaly_thresholds"`
+	// AnomalyMargin is the share of a threshold that is kept back.
+	AnomalyMargin float64 `koanf:"anomaly_margin"`
+	// IgnoreAnomalyThresholds sends beyond them, to rehearse quarantine. Simulator only.
+	IgnoreAnomalyThresholds bool `koanf:"ignore_anomaly_thresholds"`
 }
 
 // Rate is a token bucket.
@@ -156,6 +160,12 @@ type Policy struct {
 	SwitchTries         int  `koanf:"switch_tries"` // of 1.6
 	ArmTries            int  `koanf:"arm_tries"`    // of 7.3
 	GasBalanceFromProxy bool `koanf:"gas_balance_from_proxy"`
+
+	// What the order of hours at risk is reckoned with.
+	DailySpend      servicerequests.Millipence `koanf:"daily_spend"`
+	AtRiskWithin    time.Duration              `koanf:"at_risk_within"`
+	DisablementFrom time.Duration              `koanf:"disablement_from"` // after midnight UTC, on working days
+	DisablementTo   time.Duration              `koanf:"disablement_to"`
 }
 
 // Resend is how the same bytes are POSTed again after a lost reply.
@@ -189,8 +199,9 @@ func Default() Config {
 				servicerequests.Central: {PerSecond: 60, Burst: 60},
 				servicerequests.South:   {PerSecond: 60, Burst: 60},
 			},
-			InFlight: 20_000,
-			PerHub:   8,
+			InFlight:      20_000,
+			PerHub:        8,
+			AnomalyMargin: 0.05,
 		},
 		Policy: Policy{
 			ReadWait:                60 * time.Second,
@@ -204,6 +215,10 @@ func Default() Config {
 			SwitchTries:             3,
 			ArmTries:                2,
 			GasBalanceFromProxy:     true,
+			DailySpend:              5 * servicerequests.Pound,
+			AtRiskWithin:            24 * time.Hour,
+			DisablementFrom:         9 * time.Hour,
+			DisablementTo:           16 * time.Hour,
 		},
 		Workers: 32,
 		Resend:  Resend{Wait: 2 * time.Second, Tries: 5},

@@ -36,7 +36,7 @@ func (c *Config) Validate() error {
 		f.check(clock.Speed > 0 && !math.IsInf(clock.Speed, 1), "simulator_clock.speed", "%v: want over 0", clock.Speed)
 	}
 	f.oneOf("strategy", string(c.Strategy), string(CreditMode), string(Full), string(EmergencyCredit))
-	f.limits(c.Limits)
+	f.limits(c.Limits, c.Environment)
 	f.policy(c.Policy)
 	f.atLeast("workers", c.Workers, 1)
 	f.positive("resend.wait", c.Resend.Wait)
@@ -149,7 +149,7 @@ func (f *faults) identities(list []Identity) {
 // dccServices are the DCC's request services, as the engine's gateway names them.
 var dccServices = []string{"transform", "send_command", "non_device"}
 
-func (f *faults) limits(l Limits) {
+func (f *faults) limits(l Limits, e Environment) {
 	f.rate("limits.user", l.User)
 	for region, r := range l.Regions {
 		f.rate("limits.regions."+region.String(), r)
@@ -166,6 +166,8 @@ func (f *faults) limits(l Limits) {
 		f.atLeast(path+".count", t.Count, 0)
 		f.positive(path+".per", t.Per)
 	}
+	f.check(l.AnomalyMargin >= 0 && l.AnomalyMargin < 1, "limits.anomaly_margin", "%v: want 0 to under 1", l.AnomalyMargin)
+	f.check(!l.IgnoreAnomalyThresholds || e != Live, "limits.ignore_anomaly_thresholds", "a live sweep keeps to them")
 }
 
 // longestBurst bounds what a burst may be worth in time, so that it stays far
@@ -196,6 +198,11 @@ func (f *faults) policy(p Policy) {
 	}
 	f.atLeast("policy.switch_tries", p.SwitchTries, 1)
 	f.atLeast("policy.arm_tries", p.ArmTries, 1)
+	f.check(p.DailySpend >= 0, "policy.daily_spend", "%v: want 0 or more", p.DailySpend)
+	f.check(p.AtRiskWithin >= 0, "policy.at_risk_within", "%v: want 0s or more", p.AtRiskWithin)
+	for path, d := range map[string]time.Duration{"policy.disablement_from": p.DisablementFrom, "policy.disablement_to": p.DisablementTo} {
+		f.check(d >= 0 && d <= 24*time.Hour, path, "%v: want 0s to 24h after midnight", d)
+	}
 }
 
 func (f *faults) columns(names []string) {

@@ -15,11 +15,12 @@ import (
 	"safemode/servicerequests"
 )
 
-// paced gives the sweep its limits: User, region and service, taken together.
+// paced gives the sweep its limits: User, region, service and the DCC's anomaly
+// detection thresholds, taken together.
 type paced struct{ pacer *pacer.Pacer }
 
-func (p paced) Take(now time.Time, originator servicerequests.EUI, region servicerequests.Region, service gateway.Service) (bool, time.Duration, string) {
-	keys := [...]pacer.Key{pacer.User(originator), pacer.Region(region), pacer.Service(service.String())}
+func (p paced) Take(now time.Time, l sweep.Leave) (bool, time.Duration, string) {
+	keys := [...]pacer.Key{pacer.User(l.Originator), pacer.Region(l.Region), pacer.Service(l.Endpoint.String()), budgetOf(l)}
 	ok, wait := p.pacer.Take(now, keys[:]...)
 	if ok {
 		return true, 0, ""
@@ -32,6 +33,11 @@ func (p paced) Take(now time.Time, originator servicerequests.EUI, region servic
 	}
 	return false, wait, limit.Scope().String()
 }
+
+// Spent notes a POST of an earlier run.
+func (p paced) Spent(at time.Time, l sweep.Leave) { p.pacer.Spent(at, budgetOf(l)) }
+
+func budgetOf(l sweep.Leave) pacer.Key { return pacer.SRV(l.Originator, l.Service.SRV(), l.Signed) }
 
 // alarmed is the journal with a bell: it counts what was refused, as it is
 // recorded.

@@ -95,6 +95,8 @@ func policyOf(c *config.Config) sweep.Policy {
 		ResponseWait: perFuel(p.ResponseWaitElectricity, p.ResponseWaitGas),
 		Retry:        perFuel(p.RetryElectricity, p.RetryGas),
 		SwitchTries:  p.SwitchTries, ArmTries: p.ArmTries, GasBalanceFromProxy: p.GasBalanceFromProxy,
+		DailySpend: p.DailySpend, AtRiskWithin: p.AtRiskWithin,
+		DisablementFrom: p.DisablementFrom, DisablementTo: p.DisablementTo,
 	}
 }
 
@@ -126,6 +128,12 @@ func limitsOf(l config.Limits) pacer.Limits {
 	}
 	for region, rate := range l.Regions {
 		limits.Region[region] = pacer.Limit(rate)
+	}
+	if !l.IgnoreAnomalyThresholds {
+		limits.SRV = map[string]pacer.Budget{}
+		for service, t := range l.AnomalyThresholds {
+			limits.SRV[service.SRV()] = pacer.Budget(t).With(l.AnomalyMargin)
+		}
 	}
 	return limits
 }

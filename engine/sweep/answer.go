@@ -158,7 +158,9 @@ func (s *Sweep) takeAlert(d proof.Delivery, now time.Time) {
 		s.unmatched(d, now)
 		return
 	}
-	if !m.alerted(d.Alert) || m.started.IsZero() {
+	changed := m.alerted(d.Alert)
+	s.moveUp(m, now)
+	if !changed || m.started.IsZero() {
 		return
 	}
 	s.reopen(m)

@@ -38,19 +38,20 @@ func (s *Sweep) pump() {
 	}
 }
 
-// takeIn starts the next meter in each region where no command and no device's
-// request waits to be POSTed, and says whether it started any. So what has begun
-// always goes before what has not, and reads do not grow old in a queue.
+// takeIn starts the next meter in each region where nothing that presses waits to be
+// POSTed, and says whether it started any. So no home at risk waits for the reads of
+// another, and reads do not grow old in a queue.
 func (s *Sweep) takeIn(now time.Time) (any bool) {
-	for region, waiting := range s.intake {
+	for region := range s.intake {
 		l := s.lanes[region]
-		if len(waiting) == 0 || l.inFlight >= s.o.InFlight ||
-			l.backlog(gateway.Transform)+l.backlog(gateway.SendCommand) > 0 {
+		if l.inFlight >= s.o.InFlight || l.pressing() {
 			continue
 		}
-		s.intake[region] = waiting[1:]
-		s.look(waiting[0], now)
-		any = true
+		if m := s.intake[region].next(); m != nil {
+			s.notBegun--
+			s.look(m, now)
+			any = true
+		}
 	}
 	return any
 }
@@ -92,9 +93,14 @@ func (s *Sweep) expire(m *meter, now time.Time) {
 			s.end(r, silence(r), "", nil, now)
 		case !r.retryAt.IsZero() && !now.Before(r.retryAt):
 			r.retryAt = time.Time{}
-			s.lanes[m.target.Region].push(r)
+			s.push(r)
 		}
 	}
+}
+
+// push queues the next leg of a request at its place in the order of risk.
+func (s *Sweep) push(r *request) {
+	s.lanes[r.meter.target.Region].push(r, s.o.Policy.riskOf(r.meter, s.now()))
 }
 
 // silence is the class of a request that nothing provable has answered.
@@ -125,7 +131,8 @@ func (s *Sweep) nextDeadline(m *meter) time.Time {
 
 // ask opens a request and queues its first leg as soon as the hub has room.
 func (s *Sweep) ask(m *meter, service servicerequests.Service, now time.Time) {
-	r := &request{meter: m, service: service, attempt: int(m.tally(service).tries) + 1}
+	t := m.tally(service)
+	r := &request{meter: m, service: service, attempt: int(t.tries) + 1, retry: t.failures > 0, place: nowhere}
 	r.id.Originator = m.target.Originator
 	switch {
 	case service == servicerequests.ReadInventory:
@@ -148,7 +155,7 @@ func (s *Sweep) admit(r *request) {
 		return
 	}
 	h.open++
-	s.lanes[r.meter.target.Region].push(r)
+	s.push(r)
 }
 
 func (s *Sweep) hub(m *meter) *hub {
@@ -179,13 +186,13 @@ func (s *Sweep) serve(now time.Time) {
 }
 
 // serveLane dispatches one leg of a lane, an urgent one first, and of those the one
-// that has waited longest: where the User's limit is what binds, no service of the
-// DCC is starved by another.
+// whose home is most at risk, or has waited longest: where the User's limit is what
+// binds, no service of the DCC is starved by another.
 func (s *Sweep) serveLane(l *lane, now time.Time) bool {
-	for _, queues := range [...]*[len(gateway.Services) + 1]fifo{&l.urgent, &l.fresh} {
+	for _, queues := range [...]*[len(gateway.Services) + 1]queue{&l.urgent, &l.fresh} {
 		var tried [len(gateway.Services) + 1]bool
 		for {
-			e, ok := oldest(queues, &tried)
+			e, ok := first(queues, &tried)
 			if !ok {
 				break
 			}
@@ -199,11 +206,11 @@ func (s *Sweep) serveLane(l *lane, now time.Time) bool {
 }
 
 // serveOne dispatches the first leg of a queue if nothing is in its way.
-func (s *Sweep) serveOne(l *lane, q *fifo, now time.Time) bool {
-	for q.len() > 0 && q.peek().closed {
+func (s *Sweep) serveOne(l *lane, q *queue, now time.Time) bool {
+	for q.Len() > 0 && q.peek().closed {
 		q.pop()
 	}
-	if q.len() == 0 {
+	if q.Len() == 0 {
 		return false
 	}
 	r := q.peek()
@@ -227,7 +234,7 @@ func (s *Sweep) serveOne(l *lane, q *fifo, now time.Time) bool {
 		s.wakeAt(now.Add(s.o.Resend))
 		return false
 	}
-	ok, wait, limit := s.o.Pacer.Take(now, r.id.Originator, l.region, e)
+	ok, wait, limit := s.o.Pacer.Take(now, r.leave())
 	if !ok {
 		report(errUnused)
 		s.metrics.paced(limit, wait)
@@ -364,7 +371,7 @@ func (s *Sweep) takeResult(r *request, res result, now time.Time) {
 		s.throttled++
 		s.metrics.throttle()
 		s.hold[res.endpoint] = now.Add(max(throttled.RetryAfter, s.o.Resend))
-		s.lanes[r.meter.target.Region].push(r)
+		s.push(r)
 	case errors.Is(res.err, gateway.ErrNotWritten):
 		r.retryAt = now.Add(s.o.Resend)
 	case errors.Is(res.err, gateway.ErrNotPermitted):
@@ -405,7 +412,7 @@ func (s *Sweep) takeReply(r *request, res result, now time.Time) {
 	switch {
 	case res.token != nil:
 		r.leg, r.token, r.body, r.resends, r.reached = commandLeg, res.token, nil, 0, false
-		s.lanes[r.meter.target.Region].push(r)
+		s.push(r)
 	case res.endpoint == gateway.NonDevice && code == servicerequests.Success:
 		s.end(r, Succeeded, string(code), &finding{at: now, proxy: proxyOf(res.reply.Content, r.meter.device)}, now)
 	case res.endpoint == gateway.SendCommand && (code.Class() == servicerequests.CodeAcknowledged ||

@@ -13,8 +13,8 @@ type Threshold struct {
 	Per   time.Duration
 }
 
-// headroom counts what was sent against the thresholds. It paces nothing. The
-// dispatcher owns it.
+// headroom counts what was sent against the thresholds, to be shown. It paces
+// nothing. The dispatcher owns it.
 type headroom map[servicerequests.Service]*window
 
 // window counts the requests of the trailing period, in slots of a sixtieth of it;

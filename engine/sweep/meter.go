@@ -68,11 +68,14 @@ type meter struct {
 	tallies        [len(servicerequests.Services) + 1]tally
 	creditAccepted bool   // the device answered a 1.6 to Credit with success
 	pending        bool   // a future-dated switch may be stored on the device
+	alarm          alarm  // of its credit
 	person         string // why only a person may arm this supply; empty if none
 	excluded       string // why nothing more may be sent; empty if it may
 
 	open  []*request
 	ended []ended
+
+	waits, ahead bool // in an intake; moved up there
 
 	due      time.Time // when to decide again
 	position int       // in the agenda; -1 if not there
@@ -103,6 +106,8 @@ const (
 	alertFlowB5       = 0x81B5
 	alertFlowB6       = 0x81B6
 	alertFutureDated  = 0x8F66 // a future-dated command has run
+	alertBelow        = 0x8F0F // credit below the disablement threshold
+	alertSuspended    = 0x8F83 // so it is, and the non-disablement period keeps the supply on
 )
 
 // Message codes of the switch to Prepayment.
@@ -125,6 +130,12 @@ func (m *meter) alerted(a *gbcs.Alert) bool {
 		m.staleSupply = max(m.staleSupply, m.issued)
 	case alertFlowB4, alertFlowB5, alertFlowB6:
 		m.person = fmt.Sprintf("gas flow fault (%04X)", a.Code)
+	case alertBelow:
+		m.alarm = alarm{below: true, suspended: m.alarm.suspended, after: m.issued}
+		return false
+	case alertSuspended:
+		m.alarm.suspended, m.alarm.after = true, m.issued
+		return false
 	case alertFutureDated:
 		if a.FutureDated == nil || a.FutureDated.Code != codeECS03 && a.FutureDated.Code != codeGCS03 {
 			return false

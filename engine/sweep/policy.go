@@ -38,6 +38,12 @@ type Policy struct {
 	SwitchTries          int                        // 1.6 with an answer that left the meter in Prepayment
 	ArmTries             int                        // 7.3 with a read-back that still says Disabled
 	GasBalanceFromProxy  bool                       // ask the GPF for gas balances, not the sleeping meter
+
+	// What the order of hours at risk is reckoned with, where meters do not tell.
+	DailySpend      servicerequests.Millipence // what a home uses up in a day; 0: credit in hand lasts
+	AtRiskWithin    time.Duration              // a supply that is cut off within this goes before what is not known
+	DisablementFrom time.Duration              // after midnight UTC, on working days: when disablement is not suspended
+	DisablementTo   time.Duration
 }
 
 // PerFuel holds a setting for electricity and for gas.

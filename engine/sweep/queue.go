@@ -1,35 +1,59 @@
 package sweep
 
 import (
+	"container/heap"
+
 	"safemode/engine/gateway"
 	"safemode/servicerequests"
 )
 
-// fifo is a queue of requests.
-type fifo struct {
-	items []*request
-	head  int
+// rank is a leg's place in a queue, fixed when it is put there or moved up.
+type rank struct {
+	retry bool // asked before without an answer: after all that is asked the first time
+	risk  risk
+	turn  int // among equals what has waited longest goes first
 }
 
-func (q *fifo) len() int { return len(q.items) - q.head }
-
-func (q *fifo) push(r *request) { q.items = append(q.items, r) }
-
-func (q *fifo) peek() *request { return q.items[q.head] }
-
-func (q *fifo) pop() *request {
-	r := q.items[q.head]
-	q.items[q.head] = nil
-	q.head++
-	if q.head == len(q.items) {
-		q.items, q.head = q.items[:0], 0
-	} else if q.head > 1024 && q.head > len(q.items)/2 {
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
+func (r rank) before(other rank) bool {
+	if r.retry != other.retry {
+		return !r.retry
 	}
+	if c := r.risk.compare(other.risk); c != 0 {
+		return c < 0
+	}
+	return r.turn < other.turn
+}
+
+// queue is a heap of requests by rank.
+type queue []*request
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].rank.before(q[j].rank) }
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+func (q *queue) Push(x any) {
+	r := x.(*request)
+	r.place = len(*q)
+	*q = append(*q, r)
+}
+
+func (q *queue) Pop() any {
+	old := *q
+	r := old[len(old)-1]
+	old[len(old)-1] = nil
+	r.place = nowhere
+	*q = old[:len(old)-1]
 	return r
 }
+
+// nowhere is the place of a request that is in no queue.
+const nowhere = -1
+
+func (q queue) peek() *request { return q[0] }
+func (q *queue) pop() *request { return heap.Pop(q).(*request) }
 
 // lane is what waits to be POSTed in one region: second legs, repetitions and
 // what rests on a fresh read first, then new requests. Each of the DCC's services
@@ -38,29 +62,41 @@ type lane struct {
 	region   servicerequests.Region
 	inFlight int // requests with a counter that have not ended
 	pushed   int // requests ever pushed
-	urgent   [len(gateway.Services) + 1]fifo
-	fresh    [len(gateway.Services) + 1]fifo
+	urgent   [len(gateway.Services) + 1]queue
+	fresh    [len(gateway.Services) + 1]queue
 }
 
-func (l *lane) push(r *request) {
+// push queues the next leg of a request whose meter is at this risk.
+func (l *lane) push(r *request, at risk) {
 	r.queued = true
 	l.pushed++
-	r.turn = l.pushed
-	if e := r.endpoint(); r.urgent() {
-		l.urgent[e].push(r)
-	} else {
-		l.fresh[e].push(r)
+	r.rank = rank{retry: r.retry, risk: at, turn: l.pushed}
+	heap.Push(l.queue(r), r)
+}
+
+// move gives a queued leg its place anew.
+func (l *lane) move(r *request, at risk) {
+	if r.place != nowhere {
+		r.rank.risk = at
+		heap.Fix(l.queue(r), r.place)
 	}
 }
 
-// oldest is the service whose queue has waited longest, of those not tried; ok is
-// false if none waits.
-func oldest(queues *[len(gateway.Services) + 1]fifo, tried *[len(gateway.Services) + 1]bool) (service gateway.Service, ok bool) {
+func (l *lane) queue(r *request) *queue {
+	if r.urgent() {
+		return &l.urgent[r.endpoint()]
+	}
+	return &l.fresh[r.endpoint()]
+}
+
+// first is the service whose queue is headed by the leg that goes before the
+// others', of those not tried; ok is false if none waits.
+func first(queues *[len(gateway.Services) + 1]queue, tried *[len(gateway.Services) + 1]bool) (service gateway.Service, ok bool) {
 	for _, e := range gateway.Services {
-		if tried[e] || queues[e].len() == 0 {
+		if tried[e] || queues[e].Len() == 0 {
 			continue
 		}
-		if !ok || queues[e].peek().turn < queues[service].peek().turn {
+		if !ok || queues[e].peek().rank.before(queues[service].peek().rank) {
 			service, ok = e, true
 		}
 	}
@@ -68,7 +104,24 @@ func oldest(queues *[len(gateway.Services) + 1]fifo, tried *[len(gateway.Service
 }
 
 // backlog is how much waits for one of the DCC's services.
-func (l *lane) backlog(e gateway.Service) int { return l.urgent[e].len() + l.fresh[e].len() }
+func (l *lane) backlog(e gateway.Service) int { return l.urgent[e].Len() + l.fresh[e].Len() }
+
+// pressing says whether a leg waits that must go before the first reads of a home of
+// which nothing is known: that home may be dark, so all goes before them but retries
+// and what a home with credit in hand waits for.
+func (l *lane) pressing() bool {
+	for _, e := range [...]gateway.Service{gateway.Transform, gateway.SendCommand} {
+		if l.urgent[e].Len() > 0 {
+			return true
+		}
+		if l.fresh[e].Len() > 0 {
+			if head := l.fresh[e].peek().rank; !head.retry && head.risk.need <= unseen {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 func (l *lane) len() (n int) {
 	for _, e := range gateway.Services {
@@ -113,4 +166,43 @@ func (a *agenda) Pop() any {
 	m.position = -1
 	*a = old[:len(old)-1]
 	return m
+}
+
+// intake is the meters of a region that have not begun, in the plan's order but for
+// those that an alert has moved up.
+type intake struct {
+	ahead   []*meter
+	waiting []*meter
+}
+
+func (i *intake) add(m *meter) {
+	m.waits = true
+	if m.alarm.raised() {
+		i.ahead = append(i.ahead, m)
+	} else {
+		i.waiting = append(i.waiting, m)
+	}
+}
+
+// moveUp puts a meter that waits here before those that nothing has moved.
+func (i *intake) moveUp(m *meter) {
+	if m.waits && !m.ahead {
+		m.ahead = true
+		i.ahead = append(i.ahead, m)
+	}
+}
+
+// next takes the first meter out; nil if none waits.
+func (i *intake) next() *meter {
+	for _, from := range [...]*[]*meter{&i.ahead, &i.waiting} {
+		for len(*from) > 0 {
+			m := (*from)[0]
+			*from = (*from)[1:]
+			if m.waits { // it was not taken from the other list
+				m.waits = false
+				return m
+			}
+		}
+	}
+	return nil
 }

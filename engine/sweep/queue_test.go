@@ -17,13 +17,13 @@ func TestLaneServesWhatHasWaitedLongest(t *testing.T) {
 	var want []servicerequests.Service
 	for range 3 {
 		for _, service := range [...]servicerequests.Service{servicerequests.ReadInventory, servicerequests.ReadSupplyStatus, servicerequests.SwitchToCredit} {
-			l.push(&request{meter: m, service: service})
+			l.push(&request{meter: m, service: service}, risk{})
 			want = append(want, service)
 		}
 	}
 	var got []servicerequests.Service
 	for l.len() > 0 {
-		e, ok := oldest(&l.fresh, new([len(gateway.Services) + 1]bool))
+		e, ok := first(&l.fresh, new([len(gateway.Services) + 1]bool))
 		if !ok {
 			t.Fatal("nothing to serve, though the lane is not empty")
 		}
@@ -38,17 +38,17 @@ func TestLaneServesWhatHasWaitedLongest(t *testing.T) {
 func TestLanePassesOverWhatWasTried(t *testing.T) {
 	l := &lane{}
 	m := newMeter(0x00DB1234567890A1, journal.TargetBody{Type: servicerequests.GSME})
-	l.push(&request{meter: m, service: servicerequests.ReadInventory})
-	l.push(&request{meter: m, service: servicerequests.ReadSupplyStatus})
+	l.push(&request{meter: m, service: servicerequests.ReadInventory}, risk{})
+	l.push(&request{meter: m, service: servicerequests.ReadSupplyStatus}, risk{})
 	var tried [len(gateway.Services) + 1]bool
 	for _, want := range [...]gateway.Service{gateway.NonDevice, gateway.SendCommand} {
-		e, ok := oldest(&l.fresh, &tried)
+		e, ok := first(&l.fresh, &tried)
 		if !ok || e != want {
 			t.Fatalf("serves %v, %t; want %v", e, ok, want)
 		}
 		tried[e] = true
 	}
-	if e, ok := oldest(&l.fresh, &tried); ok {
+	if e, ok := first(&l.fresh, &tried); ok {
 		t.Errorf("serves %v again", e)
 	}
 }

@@ -95,6 +95,7 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]
 		s.meters = append(s.meters, m)
 		s.byTarget[rec.Device] = m
 		s.planned[rec.Device] = true
+		s.homes[body.Hub] = append(s.homes[body.Hub], m)
 		if _, ok := s.o.Suppressed[rec.Device]; ok {
 			m.excluded = "suppressed"
 		}
@@ -121,10 +122,12 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]
 		if m.openAs(rec.ID) != nil || m.endedAs(rec.ID) >= 0 {
 			return fmt.Errorf("request %v is signed twice", rec.ID)
 		}
-		m.begin(&request{
+		r := &request{
 			meter: m, service: rec.Service, id: rec.ID, attempt: int(m.tally(rec.Service).tries) + 1,
-			body: rec.Body, reached: true, postedAt: rec.At,
-		}, rec.At)
+			body: rec.Body, reached: true, postedAt: rec.At, place: nowhere,
+		}
+		m.begin(r, rec.At)
+		s.o.Pacer.Spent(rec.At, r.leave())
 		s.headroom.count(rec.Service, rec.At)
 	case journal.SignedCommand:
 		r := m.openAs(rec.ID)
@@ -132,6 +135,7 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]
 			return fmt.Errorf("signed command %v without its request", rec.ID)
 		}
 		r.leg, r.body, r.postedAt, r.unproven = commandLeg, rec.Body, rec.At, false
+		s.o.Pacer.Spent(rec.At, r.leave())
 		m.commit(rec.Service, rec.ID.Counter)
 	case journal.Reply:
 		r := m.openAs(rec.ID)
@@ -196,12 +200,13 @@ func (s *Sweep) begin() {
 			s.hub(m).open++
 			s.lanes[m.target.Region].inFlight++
 			if !r.acknowledged {
-				s.lanes[m.target.Region].push(r)
+				s.push(r)
 			}
 		}
 		switch {
 		case m.started.IsZero():
-			s.intake[m.target.Region] = append(s.intake[m.target.Region], m)
+			s.notBegun++
+			s.intake[m.target.Region].add(m)
 		case m.verdict.Verdict != "" && len(m.open) == 0 && !s.o.Policy.decide(m, now).waiting:
 			s.count(m)
 		default:

@@ -33,7 +33,9 @@ type request struct {
 	acknowledged bool            // the DCC has taken the leg that reaches the device
 	unproven     bool            // an answer came that could not be proven
 	queued       bool            // in a queue, behind its hub, or with a worker
-	turn         int             // place among all that its lane was given
+	rank         rank            // in its lane
+	place        int             // in the lane's queue; nowhere if it is in none
+	retry        bool            // its service was asked of this meter before, and not answered
 	working      bool            // with a worker
 	early        *proof.Delivery // an answer that came while a worker had it
 	closed       bool            // ended while it was in a queue
@@ -56,6 +58,14 @@ func (r *request) endpoint() gateway.Service {
 		return gateway.Transform
 	default:
 		return gateway.SendCommand
+	}
+}
+
+// leave is what the pacer is asked for the current leg.
+func (r *request) leave() Leave {
+	return Leave{
+		Originator: r.id.Originator, Region: r.meter.target.Region, Endpoint: r.endpoint(),
+		Service: r.service, Signed: r.leg == commandLeg,
 	}
 }
 

@@ -43,11 +43,10 @@ func (s *Sweep) publish() {
 	case s.paused:
 		st.State = "paused"
 	}
-	st.Started = len(s.meters)
-	for region, l := range s.lanes {
-		st.Started -= len(s.intake[region])
+	st.Started = len(s.meters) - s.notBegun
+	for _, l := range s.lanes {
 		st.Queued += l.len()
-		if region != 0 {
+		if l.region != 0 {
 			st.InFlight[l.region.String()] = l.inFlight
 			s.metrics.inFlight.WithLabelValues(l.region.String()).Set(float64(l.inFlight))
 		}

@@ -26,10 +26,20 @@ type Counters interface {
 }
 
 // Pacer decides whether a POST may go now, by all limits together or not at
-// all; wait says how long to hold on, and limit names the one in the way. Only
-// the dispatcher calls it.
+// all; wait says how long to hold on, and limit names the one in the way. Spent
+// tells it of POSTs before this run, in their order. Only the dispatcher calls it.
 type Pacer interface {
-	Take(now time.Time, originator servicerequests.EUI, region servicerequests.Region, service gateway.Service) (ok bool, wait time.Duration, limit string)
+	Take(now time.Time, l Leave) (ok bool, wait time.Duration, limit string)
+	Spent(at time.Time, l Leave)
+}
+
+// Leave is what the pacer is asked for: one POST.
+type Leave struct {
+	Originator servicerequests.EUI
+	Region     servicerequests.Region
+	Endpoint   gateway.Service
+	Service    servicerequests.Service
+	Signed     bool // a Signed Pre-Command
 }
 
 // Breakers guards the synchronous calls, a circuit per service and region. It
@@ -51,8 +61,8 @@ type Options struct {
 	Pacer    Pacer
 	Breakers Breakers
 
-	// Thresholds are the DCC's anomaly detection thresholds. They are shown as
-	// safemode_anomaly_headroom_ratio, and pace nothing. May be nil.
+	// Thresholds are the DCC's anomaly detection thresholds, to be shown as
+	// safemode_anomaly_headroom_ratio; it is the Pacer that holds them. May be nil.
 	Thresholds map[servicerequests.Service]Threshold
 
 	// Suppressed are planned meters that must not be touched. May be nil.
@@ -111,7 +121,9 @@ type Sweep struct {
 	meters    []*meter                     // in the plan's order
 	planned   map[servicerequests.EUI]bool // fixed once Replay has returned
 	byTarget  map[servicerequests.EUI]*meter
-	intake    [len(servicerequests.Regions) + 1][]*meter // not started yet, by region
+	intake    [len(servicerequests.Regions) + 1]intake // not started yet, by region
+	notBegun  int
+	homes     map[servicerequests.EUI][]*meter // by hub
 	lanes     [len(servicerequests.Regions) + 1]*lane
 	turn      int // the lane that is served first next time
 	hubs      map[hubKey]*hub
@@ -153,6 +165,7 @@ func New(o Options) *Sweep {
 		byTarget:   map[servicerequests.EUI]*meter{},
 		planned:    map[servicerequests.EUI]bool{},
 		hubs:       map[hubKey]*hub{},
+		homes:      map[servicerequests.EUI][]*meter{},
 		verdicts:   map[string]int{},
 		headroom:   newHeadroom(o.Thresholds),
 		busy:       map[gateway.Service]int{},

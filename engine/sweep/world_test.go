@@ -229,6 +229,7 @@ type world struct {
 	leaves  int // of the breaker, not reported
 	sign    func(piece) error
 	limit   func() bool // says whether the pacer lets a leg go
+	pace    func(time.Time, Leave) (bool, time.Duration, string)
 
 	post   func(piece) fate
 	flight func(*flight) fate
@@ -307,9 +308,14 @@ func (w *world) Next() (uint64, error) {
 }
 
 // Take is the pacer.
-func (w *world) Take(time.Time, servicerequests.EUI, servicerequests.Region, gateway.Service) (bool, time.Duration, string) {
+func (w *world) Take(now time.Time, l Leave) (bool, time.Duration, string) {
+	if w.pace != nil {
+		return w.pace(now, l)
+	}
 	return w.limit(), time.Second, "user"
 }
+
+func (w *world) Spent(time.Time, Leave) {}
 
 // Allow is the breakers. It counts leaves that are not reported.
 func (w *world) Allow(gateway.Service, servicerequests.Region) (func(error), error) {
