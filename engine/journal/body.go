@@ -44,6 +44,7 @@ const (
 	ClosedFinished    = "finished"
 	ClosedHalted      = "halted"
 	ClosedInterrupted = "interrupted"
+	ClosedCeased      = "ceased" // by a notice: for good
 )
 
 // Opening is the body of an [Opened] record. Every start of the sweep writes
@@ -88,6 +89,10 @@ type OutcomeBody struct {
 	AnsweredAt time.Time `json:"answered_at"` // when the class was decided: an answer, or the end of waiting
 	Attempt    int       `json:"attempt"`     // from 1, counted for this service on this meter
 
+	// Tripped says that the refusal came with a run of refusals that halted the
+	// sweep: it says more of the User than of the meter.
+	Tripped bool `json:"tripped,omitempty"`
+
 	Observed *Observation        `json:"observed,omitempty"` // what the answer showed, if it showed anything
 	Proxy    servicerequests.EUI `json:"gpf_id,omitempty"`   // the gas proxy that an inventory named
 }
@@ -102,6 +107,68 @@ type ClosedBody struct {
 type RefusedBody struct {
 	Reason string `json:"reason"`
 	SHA256 string `json:"sha256"` // hex, of the bytes that were refused
+}
+
+// Actions of an [OrderBody]; codes of [Operator] records.
+const (
+	OrderPause    = "pause"    // send nothing of the scope; answers are still taken in
+	OrderResume   = "resume"   // take pauses and stops of the scope back
+	OrderStop     = "stop"     // begin nothing more of the scope; without a scope the process drains and ends
+	OrderRerun    = "rerun"    // ask meters again from their first reads on
+	OrderExclude  = "exclude"  // leave meters alone: they are another supplier's now
+	OrderSuppress = "suppress" // leave meters alone
+	OrderDeleted  = "deleted"  // the DCC has deleted a quarantined request: read back
+	OrderRenew    = "renew"    // the operator is still there
+	OrderCease    = "cease"    // end the sweep for good
+)
+
+// Causes of what the sweep ordered itself.
+const (
+	CauseWave       = "wave"       // an abort rule of a wave does not hold
+	CauseQuarantine = "quarantine" // the DCC's anomaly detection holds requests back
+	CauseRenewal    = "renewal"    // no operator has renewed in time
+)
+
+// BySweep stands in an order for a person's name where the sweep ordered it itself.
+const BySweep = "safemode"
+
+// OrderBody is the body of an [Operator] record. The record's Code repeats the
+// action. At most one of Region, Wave and SRV is set; none means the whole sweep.
+type OrderBody struct {
+	Action        string                 `json:"action"`
+	By            string                 `json:"by"`            // a person's name, or [BySweep]
+	Authenticated bool                   `json:"authenticated"` // the name was proven by the person's token
+	Cause         string                 `json:"cause,omitempty"`
+	Region        servicerequests.Region `json:"region,omitzero"`
+	Wave          int                    `json:"wave,omitempty"` // from 1
+	SRV           string                 `json:"srv,omitempty"`
+	Now           bool                   `json:"now,omitempty"`     // of a stop: what is queued is not sent, replies are not waited for
+	Verdict       string                 `json:"verdict,omitempty"` // of a rerun: the meters with this verdict
+	Devices       []servicerequests.EUI  `json:"devices,omitempty"`
+	Reason        string                 `json:"reason,omitempty"`
+	Reference     string                 `json:"reference,omitempty"` // of the cease notice, of a quarantine event
+}
+
+// Codes of [Wave] records.
+const (
+	WaveOpened  = "opened"  // its meters may begin
+	WaveSoaking = "soaking" // its meters have verdicts or are in long retries
+	WavePassed  = "passed"  // its soak is over and its abort rules hold
+)
+
+// WaveBody is the body of a [Wave] record.
+type WaveBody struct {
+	Wave   int    `json:"wave"` // from 1
+	Name   string `json:"name"`
+	Meters int    `json:"meters"`
+}
+
+// TripwireBody is the body of a [Tripwire] record. The meters it names were refused in
+// the run of refusals that tripped it: that says more of the User than of them, and
+// they are asked again.
+type TripwireBody struct {
+	Reason  string                `json:"reason"`
+	Devices []servicerequests.EUI `json:"devices,omitempty"`
 }
 
 // Observation is what a meter was seen as. A nil Balance was not read.
@@ -125,7 +192,8 @@ type VerdictBody struct {
 
 // Body is a typed body.
 type Body interface {
-	Opening | TargetBody | RejectedBody | OutcomeBody | RefusedBody | VerdictBody | ClosedBody
+	Opening | TargetBody | RejectedBody | OutcomeBody | RefusedBody | VerdictBody | ClosedBody |
+		OrderBody | WaveBody | TripwireBody
 }
 
 // Encode returns the JSON of a body. For a value that JSON cannot hold (a

@@ -259,7 +259,7 @@ func TestRefusedRecords(t *testing.T) {
 	good := sent(1)
 	for name, spoil := range map[string]func(*journal.Record){
 		"no kind":      func(r *journal.Record) { r.Kind = 0 },
-		"unknown kind": func(r *journal.Record) { r.Kind = journal.Closed + 1 },
+		"unknown kind": func(r *journal.Record) { r.Kind = journal.Tripwire + 1 },
 		"no time":      func(r *journal.Record) { r.At = time.Time{} },
 		"service":      func(r *journal.Record) { r.Service = 200 },
 		"counter":      func(r *journal.Record) { r.ID.Counter = servicerequests.MaxCounter + 1 },

@@ -30,8 +30,10 @@ const (
 	Outcome                       // the end of one request: Code = class, Body = [OutcomeBody]
 	Refused                       // something was not signed or not believed: Code = why, Body = [RefusedBody]
 	Verdict                       // where a meter stands, the last one of a device counts: Code = verdict, Body = [VerdictBody]
-	Operator                      // a person's pause, resume or stop: Body = JSON
-	Closed                        // the sweep ended: Code = finished, halted or interrupted, Body = [ClosedBody]
+	Operator                      // a person's order, or one the sweep gave itself: Code = action, Body = [OrderBody]
+	Closed                        // the sweep ended: Code = finished, halted, interrupted or ceased, Body = [ClosedBody]
+	Wave                          // how far a wave of the plan has come: Code = opened, soaking or passed, Body = [WaveBody]
+	Tripwire                      // what answers together mean halted the sweep: Code = which, Body = [TripwireBody]
 )
 
 // made is the kind of record 0.
@@ -40,6 +42,7 @@ const made Kind = 0
 var kindNames = [...]string{
 	"journal", "opened", "planned", "target", "rejected", "request", "pre_command", "signed_command",
 	"reply", "response", "alert", "unmatched", "outcome", "refused", "verdict", "operator", "closed",
+	"wave", "tripwire",
 }
 
 func (k Kind) String() string {
@@ -62,7 +65,7 @@ func parseKind(name string) (Kind, error) {
 // never empty.
 func (k Kind) typed() bool {
 	switch k {
-	case Opened, Target, Rejected, Outcome, Refused, Verdict, Closed:
+	case Opened, Target, Rejected, Outcome, Refused, Verdict, Closed, Operator, Wave, Tripwire:
 		return true
 	}
 	return false
