@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The roles are processes of the program itself, so of the test.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == roleFlag {
+		if err := run(context.Background(), os.Args[1:]); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// A small run: every figure is there, and none can be better than what it rests on.
+func TestMeasure(t *testing.T) {
+	for _, reads := range []bool{false, true} {
+		o := options{Requests: 40, Reads: reads, Rate: 20_000, InFlight: 16, Seed: 1, Dir: t.TempDir()}
+		o.Meters = o.warmup() + o.Requests + o.spare()
+		m, err := measure(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := m.result()
+		if r.Requests < o.Requests || r.Failed != 0 || (r.Reads > 3) != reads {
+			t.Errorf("%d requests, %d failed, %v reads with each", r.Requests, r.Failed, r.Reads)
+		}
+		if r.Ratio.Engine < 1 || r.Ratio.Total < 1 || r.XMLDSigRatio.Sign < 1 || r.XMLDSigRatio.Verify < 1 {
+			t.Errorf("cheaper than its cryptography: %+v, XMLDSig %+v", r.Ratio, r.XMLDSigRatio)
+		}
+		if r.JournalUS <= 0 || r.RSSMB.Engine <= 0 || r.RSSMB.Simulator <= 0 || r.RequestsPerSecond <= 0 || r.ContactCPUUS.Engine <= r.ContactFloorUS.Engine {
+			t.Errorf("a figure is missing: %+v", r)
+		}
+		var table bytes.Buffer
+		if err := m.table(&table, r); err != nil || !strings.Contains(table.String(), "CPU / floor") {
+			t.Errorf("%v: %s", err, &table)
+		}
+	}
+}
+
+// Scripts hold on to the names of the object.
+func TestResultNames(t *testing.T) {
+	b, err := json.Marshal(result{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const fixed = `{"requests":0,"floor_us":{"engine":0,"simulator":0},"cpu_us":{"engine":0,"simulator":0},` +
+		`"ratio":{"engine":0,"total":0},"service_requests_per_second":0,"xmldsig_ratio":{"sign":0,"verify":0},` +
+		`"journal_us":0,"rss_mb":{"engine":0,"simulator":0}`
+	if !strings.HasPrefix(string(b), fixed) {
+		t.Errorf("got %s", b)
+	}
+}
+
+func TestFloorOf(t *testing.T) {
+	f := floor{sign: 30 * time.Microsecond, verify: 70 * time.Microsecond}
+	if got := f.of(count{sign: 3, verify: 3}); got != 300*time.Microsecond {
+		t.Errorf("got %v", got)
+	}
+	if got := f.of(criticalEngine.plus(readEngine, 0.5)); got != 350*time.Microsecond {
+		t.Errorf("with half a read: %v", got)
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	for _, args := range []string{"--requests 0", "--meters 10 --requests 10", "x", "--nonsense"} {
+		if err := run(t.Context(), strings.Fields(args)); err == nil {
+			t.Errorf("%s: accepted", args)
+		}
+	}
+}

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"safemode/devicesim/fleet"
+	"safemode/engine"
+	"safemode/engine/direction"
+	"safemode/engine/directory"
+	"safemode/engine/gateway"
+	"safemode/engine/pacer"
+	"safemode/engine/plan"
+	"safemode/engine/portfolio"
+	"safemode/engine/sweep"
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+)
+
+// savePlan plans a sweep of electricity meters.
+func savePlan(o options) error {
+	f, err := population(o)
+	if err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	document := sha256.Sum256([]byte("no Authority has issued this"))
+	p, err := plan.Build(rows(electricity(f, o.Meters)), plan.Options{
+		Environment: engine.Simulator, Strategy: plan.CreditMode,
+		Originators: []servicerequests.EUI{smki.TestSupplier},
+		Limits:      plan.Limits{User: o.Rate},
+		CreatedAt:   now,
+		Direction: direction.Direction{
+			Reference: "MEASUREMENT", Date: now, IssuingBody: "nobody (measurement)",
+			DocumentSHA256: hex.EncodeToString(document[:]),
+			Supplier:       direction.Supplier{EUI: smki.TestSupplier, MPIDs: []string{"TEST"}}, SRP: "nobody (measurement)",
+			PermittedSRVs: []string{"1.6", "7.4", "6.2.9", "4.18"},
+			Fuels:         []direction.Fuel{direction.Electricity},
+			MaximumMeters: o.Meters,
+			NotBefore:     now.Add(-time.Hour), NotAfter: now.AddDate(0, 1, 0),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(o.planDir(), 0o700); err != nil {
+		return err
+	}
+	return p.Save(o.planDir())
+}
+
+func (o options) planDir() string { return filepath.Join(o.Dir, "plan") }
+func (o options) journal() string { return filepath.Join(o.Dir, "journal.db") }
+
+func rows(meters []*fleet.Meter) iter.Seq2[portfolio.Row, error] {
+	return func(yield func(portfolio.Row, error) bool) {
+		for i, m := range meters {
+			row := portfolio.Row{
+				Line: i + 2, Device: m.Device, Type: m.Type, Hub: m.Hub, MPxN: m.MPxN.String(), Region: m.Region,
+				Claimed: servicerequests.Prepayment, Source: "measurement",
+			}
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+// playEngine measures the first contact with some meters, then sweeps.
+func playEngine(ctx context.Context, o options, l line) error {
+	m, err := newMeter()
+	if err != nil {
+		return err
+	}
+	pki, err := smki.LoadSupplier(os.DirFS(filepath.Join(o.Dir, "pki")))
+	if err != nil {
+		return err
+	}
+	p, err := plan.Load(o.planDir())
+	if err != nil {
+		return err
+	}
+	if !o.Reads {
+		// Planning refuses such a direction, because without reads nothing can be
+		// proven. Here it sets the critical requests apart.
+		p.Direction.PermittedSRVs = []string{servicerequests.SwitchToCredit.SRV()}
+	}
+	// From the plan's end, which the run does not reach.
+	if err := meet(ctx, o, l, m, pki, p.Targets[len(p.Targets)-contacts:]); err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	before, err := m.read()
+	if err != nil {
+		return err
+	}
+	e, err := engine.Open(ctx, engineOptions(o, pki, p, registry))
+	if err != nil {
+		return err
+	}
+	opened, err := m.read()
+	if err != nil {
+		return errors.Join(err, e.Close())
+	}
+	run := runFacts{Opening: opened.since(before)}
+	err = sweepPart(ctx, o, l, m, e, registry, &run)
+	if err := errors.Join(err, e.Close()); err != nil {
+		return err
+	}
+	peak, err := peakRSS()
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.out.Encode(run), l.out.Encode(peak))
+}
+
+// meet finds the keys of meters as the engine does when it first hears of them.
+func meet(ctx context.Context, o options, l line, m meter, pki *smki.Folder, targets []plan.Target) error {
+	d, err := directory.New(directory.Options{URL: o.SMKI, Authorities: pki.Authorities()})
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	const warm = contacts / 4
+	for i, t := range targets {
+		if i == warm || i == contacts-1 {
+			if err := markNow(l, m); err != nil {
+				return err
+			}
+		}
+		if _, err := d.Keys(ctx, t.Device); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// met is how many meters were met between the marks.
+const met = contacts - 1 - contacts/4
+
+func markNow(l line, m meter) error {
+	u, err := m.read()
+	if err != nil {
+		return err
+	}
+	return l.mark(u)
+}
+
+// sweepPart runs the engine until enough requests have ended, and stops it.
+func sweepPart(ctx context.Context, o options, l line, m meter, e *engine.Engine, registry *prometheus.Registry, run *runFacts) error {
+	if err := l.out.Encode(e.InboxURL()); err != nil {
+		return err
+	}
+	if err := l.in.Decode(new(order)); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	err := watch(o, l, m, registry, ended, run)
+	cancel()
+	if err != nil { // it is Run's own, if Run has ended
+		return err
+	}
+	if err := <-ended; !errors.Is(err, sweep.ErrStopped) && err != nil {
+		return err
+	}
+	return nil
+}
+
+// watch marks when the warming up is over and when the requests have ended.
+func watch(o options, l line, m meter, registry *prometheus.Registry, ended <-chan error, run *runFacts) error {
+	const look = 25 * time.Millisecond
+	var began tally
+	var beganAt time.Time
+	for {
+		select {
+		case err := <-ended:
+			return fmt.Errorf("the sweep ended before %d requests: %w", o.Requests, because(err))
+		case <-time.After(look):
+		}
+		now, err := gather(registry)
+		if err != nil {
+			return err
+		}
+		switch {
+		case beganAt.IsZero() && now.critical >= float64(o.warmup()):
+			began, beganAt = now, time.Now()
+			if err := markNow(l, m); err != nil {
+				return err
+			}
+		case !beganAt.IsZero() && now.critical >= began.critical+float64(o.Requests):
+			run.Wall = time.Since(beganAt)
+			run.Critical, run.Reads = int(now.critical-began.critical), int(now.reads-began.reads)
+			run.Failed, run.Commits = int(now.failed), now.commits-began.commits
+			return markNow(l, m)
+		}
+	}
+}
+
+// because is why a sweep ended; nil says that it had no more to do.
+func because(err error) error {
+	if err == nil {
+		return errors.New("it had nothing left to do")
+	}
+	return err
+}
+
+// tally is what the engine's metrics count.
+type tally struct{ critical, reads, failed, commits float64 }
+
+func gather(registry *prometheus.Registry) (t tally, err error) {
+	families, err := registry.Gather()
+	if err != nil {
+		return t, err
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if family.GetName() == "safemode_journal_commit_seconds" {
+				t.commits = float64(metric.GetHistogram().GetSampleCount())
+			}
+			if family.GetName() != "safemode_service_requests_total" {
+				continue
+			}
+			labels := map[string]string{}
+			for _, pair := range metric.GetLabel() {
+				labels[pair.GetName()] = pair.GetValue()
+			}
+			n := metric.GetCounter().GetValue()
+			if labels["class"] != sweep.Succeeded.String() {
+				t.failed += n
+			}
+			if labels["srv"] == servicerequests.SwitchToCredit.SRV() {
+				t.critical += n
+			} else {
+				t.reads += n
+			}
+		}
+	}
+	return t, nil
+}
+
+// engineOptions are those of safemode sweep with its default configuration, but for
+// a pace that does not bind.
+func engineOptions(o options, pki *smki.Folder, p *plan.Plan, registry *prometheus.Registry) engine.Options {
+	pace := pacer.Limit{PerSecond: o.Rate, Burst: 100}
+	limits := pacer.Limits{User: pace, Region: map[servicerequests.Region]pacer.Limit{}, Service: map[string]pacer.Limit{}}
+	for _, region := range servicerequests.Regions {
+		limits.Region[region] = pace
+	}
+	for _, service := range gateway.Services {
+		limits.Service[service.String()] = pace
+	}
+	return engine.Options{
+		Plan: p, Journal: o.journal(), CustodyDir: filepath.Join(o.Dir, "custody"),
+		Identities: []engine.Identity{{
+			EUI: smki.TestSupplier, XMLSigning: pki.Supplier.XMLSigning,
+			DigitalSigning: pki.Supplier.DigitalSigning, KeyAgreement: pki.Supplier.KeyAgreement,
+		}},
+		DCC: engine.DCC{
+			URL: o.DUIS, SMKIURL: o.SMKI, EUI: smki.TestDCC,
+			Transform:   []*smki.Certificate{pki.DCC.Transform.Certificate},
+			XMLSigning:  []*smki.Certificate{pki.DCC.XMLSigning.Certificate},
+			Authorities: pki.Authorities(),
+		},
+		InboxListen: "127.0.0.1:0", InboxPath: "/smartdcc/duis",
+		Policy: sweep.Policy{
+			ReadWait: time.Minute, EmergencyCreditBelow: 2 * servicerequests.Pound,
+			ArmFresh:     sweep.PerFuel[time.Duration]{Electricity: time.Minute, Gas: 45 * time.Minute},
+			ResponseWait: sweep.PerFuel[time.Duration]{Electricity: 15 * time.Minute, Gas: 25 * time.Hour},
+			Retry:        sweep.PerFuel[[]time.Duration]{Electricity: []time.Duration{time.Minute}, Gas: []time.Duration{time.Hour}},
+			SwitchTries:  3, ArmTries: 2, GasBalanceFromProxy: true,
+		},
+		Limits: limits, InFlight: o.InFlight, PerHub: 8, Workers: 32,
+		Resend: 2 * time.Second, Resends: 5,
+		Version: "cost", Log: zap.NewNop(), Registry: registry,
+	}
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+)
+
+// journalFacts is what the journal costs for each critical request.
+type journalFacts struct {
+	PerRequest time.Duration // CPU
+	Records    float64
+	Bytes      float64 // of bodies
+	Batch      int     // records in a transaction
+}
+
+// most bounds how many of the run's records are written again.
+const most = 40_000
+
+// measureJournal writes the run's own records a second time, into a new journal,
+// with nothing else in the process: as many in a transaction as the run had on the
+// average. So it has the CPU of hashing, inserting, committing and syncing.
+func measureJournal(ctx context.Context, o options, run runFacts) (f journalFacts, err error) {
+	records, requests, err := readRun(ctx, o)
+	if err != nil || requests == 0 {
+		return f, err
+	}
+	for _, r := range records {
+		f.Bytes += float64(len(r.Body)) / float64(requests)
+	}
+	f.Records = float64(len(records)) / float64(requests)
+	f.Batch = max(1, int(f.Records*float64(run.Critical)/max(1, run.Commits)))
+	j, err := journal.Open(filepath.Join(o.Dir, "again.db"), journal.Options{Linger: time.Nanosecond})
+	if err != nil {
+		return f, err
+	}
+	defer j.Close()
+	begin, err := cpuClock(unix.CLOCK_PROCESS_CPUTIME_ID)
+	if err != nil {
+		return f, err
+	}
+	for rest := records; len(rest) > 0; {
+		n := min(f.Batch, len(rest))
+		if err := j.Commit(ctx, rest[:n]...); err != nil {
+			return f, err
+		}
+		rest = rest[n:]
+	}
+	end, err := cpuClock(unix.CLOCK_PROCESS_CPUTIME_ID)
+	f.PerRequest = (end - begin) / time.Duration(requests)
+	return f, err
+}
+
+// readRun reads records that the run has written for its requests, and counts the
+// critical requests that ended among them.
+func readRun(ctx context.Context, o options) (records []journal.Record, requests int, err error) {
+	j, err := journal.OpenReadOnly(o.journal())
+	if err != nil {
+		return nil, 0, err
+	}
+	defer j.Close()
+	for r, err := range j.Records(ctx, 1) {
+		if err != nil {
+			return nil, 0, err
+		}
+		switch {
+		case r.ID.Counter == 0 && r.Kind != journal.Verdict:
+			continue
+		case r.Kind == journal.Outcome && r.Service == servicerequests.SwitchToCredit:
+			requests++
+		}
+		if records = append(records, r); len(records) == most {
+			break
+		}
+	}
+	return records, requests, nil
+}

@@ -1,0 +1,376 @@
+// Command cost says what one critical Service Request costs, and how far that is
+// from what its cryptography costs alone.
+//
+//	go run ./benchmarks/cost [--requests N] [--meters M] [--reads] [--json]
+//
+// It starts two processes of itself: the simulated DCC with its meters, and the
+// engine with a plan of M electricity meters. Between them is what is between them
+// on the night: loopback HTTP, DUIS XML, XMLDSig, GBCS, the SMKI service; the
+// engine's journal is durable, its pacer and its circuits are on. The engine is the
+// real one, opened and run as safemode sweep does it.
+//
+// # What is counted
+//
+// The work is one critical request (SRV 1.6 to Credit) for each meter: Transform,
+// its Pre-Command, Send Command, its acknowledgement, the device's Response at the
+// inbox, the outcome and the verdict in the journal. The direction is narrowed to
+// 1.6, so there are no reads; with --reads the sweep does all that it does for a
+// meter, and the figures are per critical request with the reads around it (the
+// table says how many).
+//
+// Every meter is new to both sides. So each request also carries what a meter costs
+// once: on the engine's side the device's two certificates, asked of the SMKI service
+// and proven; on the simulator's the device's keys, made from the seed, and the
+// issue of both certificates. That part is measured by itself before the run, and
+// the table shows it.
+//
+// CPU is user plus system time of a whole process between two marks, when a tenth
+// more requests than N have warmed it up and when N more have ended.
+//
+// # The floor
+//
+// The floor is the bare public-key cryptography that neither side can leave out,
+// timed in the same process during the same seconds: a thread of its own does one
+// operation of each kind every few milliseconds and reads its own CPU clock; its
+// time is taken off the process's. Hashes, MACs, XML and HTTP are not in the floor.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"safemode/servicerequests/smki"
+)
+
+// options are what the command line says; both children get them.
+type options struct {
+	Requests int
+	Meters   int
+	Reads    bool
+	Rate     float64
+	InFlight int
+	Seed     uint64
+	Profile  string // folder; empty: none
+
+	Dir       string // of the run: PKI, plan, journal, custody
+	DUIS      string // the simulator's addresses, for the engine
+	SMKI      string
+	GCPercent int
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := run(ctx, os.Args[1:])
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "cost:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 2 && args[0] == roleFlag {
+		return runRole(ctx, args[1])
+	}
+	var o options
+	var asJSON, keep bool
+	f := flag.NewFlagSet("cost", flag.ContinueOnError)
+	f.IntVar(&o.Requests, "requests", 10_000, "critical Service Requests between the marks")
+	f.IntVar(&o.Meters, "meters", 0, "meters in the plan (default just enough)")
+	f.BoolVar(&o.Reads, "reads", false, "do all that a sweep does for a meter, reads included")
+	f.Float64Var(&o.Rate, "rate", 20_000, "the pacer's limit for User and region, POSTs a second")
+	f.IntVar(&o.InFlight, "in-flight", 128, "open requests in one region")
+	f.Uint64Var(&o.Seed, "seed", 1, "seed of keys and meters")
+	f.IntVar(&o.GCPercent, "gogc", 0, "GOGC of both processes (default Go's)")
+	f.StringVar(&o.Profile, "profile", "", "folder for CPU and memory profiles of both processes")
+	f.BoolVar(&asJSON, "json", false, "print one line of JSON instead of the table")
+	f.BoolVar(&keep, "keep", false, "keep the run's folder and say where it is")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 || o.Requests < 1 {
+		return errors.New("want --requests 1 or more, and no arguments; see --help")
+	}
+	if o.Meters == 0 {
+		o.Meters = o.warmup() + o.Requests + o.spare()
+	}
+	if most := o.Meters - o.warmup() - o.spare(); o.Requests > most {
+		return fmt.Errorf("--meters %d: each meter takes one critical request, and a tenth of them warms up: want --requests %d or less", o.Meters, most)
+	}
+	if runtime.GOOS != "linux" {
+		return errors.New("reads CPU clocks and peak memory as Linux has them; run it there")
+	}
+	var err error
+	if o.Dir, err = os.MkdirTemp("", "safemode-cost-"); err != nil {
+		return err
+	}
+	if keep {
+		fmt.Fprintln(os.Stderr, "files in", o.Dir)
+	} else {
+		defer func() { _ = os.RemoveAll(o.Dir) }()
+	}
+	if o.Profile != "" {
+		if o.Profile, err = filepath.Abs(o.Profile); err == nil {
+			err = os.MkdirAll(o.Profile, 0o700)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	m, err := measure(ctx, o)
+	if err != nil {
+		return err
+	}
+	r := m.result()
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(r)
+	}
+	return m.table(os.Stdout, r)
+}
+
+// warmup is how many requests end before the first mark.
+func (o options) warmup() int { return max(100, o.Requests/10) }
+
+// spare is how many meters more there are, so that both sides are still at work at
+// the last mark, and that the first contact is measured with meters of its own.
+func (o options) spare() int { return contacts + 8*o.InFlight }
+
+// contacts is how many meters the first contact is measured with.
+const contacts = 200
+
+// measurement is everything that one run has shown.
+type measurement struct {
+	options
+	engine, simulator side
+	run               runFacts
+	xml               xmlRatio
+	journal           journalFacts
+}
+
+// side is what one process has used.
+type side struct {
+	contact, run usage // between the marks
+	peakRSS      int64 // bytes, at the end
+}
+
+// runFacts is what the engine knows of its own run.
+type runFacts struct {
+	Critical int           // requests that ended between the marks
+	Reads    int           // likewise
+	Wall     time.Duration // between the marks
+	Failed   int           // requests that ended as anything but success
+	Commits  float64       // transactions of the journal
+	Opening  usage         // Open: the plan read and journalled
+	Records  uint64        // of the journal, at the end
+}
+
+// measure prepares a run, starts both processes and collects what they say.
+func measure(ctx context.Context, o options) (_ *measurement, err error) {
+	if err := prepare(o); err != nil {
+		return nil, err
+	}
+	m := &measurement{options: o}
+	simulator, err := startRole(ctx, "simulator", o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, simulator.end()) }()
+	var at addresses
+	if err := simulator.receive(&at); err != nil {
+		return nil, err
+	}
+	o.DUIS, o.SMKI = at.DUIS, at.SMKI
+	engine, err := startRole(ctx, "engine", o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, engine.end()) }()
+	if m.engine.contact, m.simulator.contact, err = between(engine, simulator); err != nil {
+		return nil, err
+	}
+	var inbox string
+	if err := engine.receive(&inbox); err != nil {
+		return nil, err
+	}
+	if err := simulator.ask(order{RespondTo: inbox}, nil); err != nil {
+		return nil, err
+	}
+	if err := engine.send(order{}); err != nil {
+		return nil, err
+	}
+	if m.engine.run, m.simulator.run, err = between(engine, simulator); err != nil {
+		return nil, err
+	}
+	if err := engine.receive(&m.run); err != nil {
+		return nil, err
+	}
+	if err := engine.receive(&m.engine.peakRSS); err != nil {
+		return nil, err
+	}
+	if err := simulator.ask(order{Peak: true}, &m.simulator.peakRSS); err != nil {
+		return nil, err
+	}
+	if m.journal, err = measureJournal(ctx, o, m.run); err != nil {
+		return nil, err
+	}
+	m.xml, err = measureXML()
+	return m, err
+}
+
+// between collects what both processes used between the engine's next two marks.
+func between(engine, simulator *role) (e, s usage, err error) {
+	var marks [2][2]usage
+	for i := range marks {
+		if err := engine.receive(&marks[i][0]); err != nil {
+			return e, s, err
+		}
+		if err := simulator.ask(order{Mark: true}, &marks[i][1]); err != nil {
+			return e, s, err
+		}
+		if err := engine.send(order{}); err != nil {
+			return e, s, err
+		}
+	}
+	return marks[1][0].since(marks[0][0]), marks[1][1].since(marks[0][1]), nil
+}
+
+// prepare writes the PKI and the plan of a run.
+func prepare(o options) error {
+	files, err := smki.TestFolder{Seed: fmt.Appendf(nil, "cost %d", o.Seed)}.Files()
+	if err != nil {
+		return err
+	}
+	for name, text := range files {
+		path := filepath.Join(o.Dir, "pki", filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(filepath.Join(o.Dir, "custody"), 0o700); err != nil {
+		return err
+	}
+	return savePlan(o)
+}
+
+// role is a process of this program that plays one side.
+type role struct {
+	name    string
+	command *exec.Cmd
+	in      io.WriteCloser
+	enc     *json.Encoder
+	dec     *json.Decoder
+}
+
+// order is what a role is told. The zero order is to go on.
+type order struct {
+	RespondTo string // the simulator: the engine's inbox
+	Mark      bool   // the simulator: say what was used so far
+	Peak      bool   // the simulator: say how much memory was used at most
+}
+
+const roleFlag = "--role"
+
+func startRole(ctx context.Context, name string, o options) (*role, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	c := exec.CommandContext(ctx, self, roleFlag, name)
+	c.Stderr = os.Stderr
+	if o.GCPercent != 0 {
+		c.Env = append(os.Environ(), fmt.Sprintf("GOGC=%d", o.GCPercent))
+	}
+	in, err := c.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	r := &role{name, c, in, json.NewEncoder(in), json.NewDecoder(out)}
+	return r, r.send(o)
+}
+
+func (r *role) send(v any) error {
+	if err := r.enc.Encode(v); err != nil {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	return nil
+}
+
+func (r *role) receive(v any) error {
+	if err := r.dec.Decode(v); err != nil {
+		return fmt.Errorf("the %s has ended early: %w", r.name, err)
+	}
+	return nil
+}
+
+// ask sends an order and waits for what is said to it.
+func (r *role) ask(o order, answer any) error {
+	if err := r.send(o); err != nil {
+		return err
+	}
+	if answer == nil {
+		answer = new(json.RawMessage)
+	}
+	return r.receive(answer)
+}
+
+// end lets the process end and waits for it.
+func (r *role) end() error {
+	_ = r.in.Close() // its end of input
+	if err := r.command.Wait(); err != nil {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	return nil
+}
+
+// runRole plays one side. Orders come on standard input, answers go to standard
+// output; the end of input ends it.
+func runRole(ctx context.Context, name string) error {
+	l := line{json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)}
+	var o options
+	if err := l.in.Decode(&o); err != nil {
+		return err
+	}
+	stop, err := startProfile(o.Profile, name)
+	if err != nil {
+		return err
+	}
+	play := playSimulator
+	if name == "engine" {
+		play = playEngine
+	}
+	return errors.Join(play(ctx, o, l), stop())
+}
+
+// line is a role's connection with the process that started it.
+type line struct {
+	in  *json.Decoder
+	out *json.Encoder
+}
+
+// mark tells what was used so far and waits until the other side is marked too.
+func (l line) mark(u usage) error {
+	if err := l.out.Encode(u); err != nil {
+		return err
+	}
+	return l.in.Decode(new(order))
+}

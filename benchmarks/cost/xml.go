@@ -1,0 +1,83 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"runtime"
+	"time"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/xmldsig"
+)
+
+// xmlRatio is what signing and verifying XML costs, over the bare ECDSA operation.
+type xmlRatio struct {
+	Sign, Verify         float64
+	SignTook, VerifyTook time.Duration
+}
+
+// oneKey is a set of keys with one member.
+type oneKey struct{ *ecdsa.PublicKey }
+
+func (k oneKey) Key(xmldsig.KeyRef) (*ecdsa.PublicKey, error) { return k.PublicKey, nil }
+
+// measureXML signs and verifies the request that carries a Signed Pre-Command, and
+// between two of these does the bare operation, so that both see the same machine.
+func measureXML() (r xmlRatio, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	bare, err := primitives()
+	if err != nil {
+		return r, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return r, err
+	}
+	signer := xmldsig.Signer{Key: key, Issuer: "CN=Z1,OU=07", Serial: "50669612984035780968362471400449834504"}
+	document, err := duis.AppendRequest(nil, duis.Request{
+		ID: servicerequests.RequestID{
+			Originator: 0x90B3D51F30010000, Target: 0x00DB1234567890A0, Counter: 1_700_000_000_000,
+		},
+		Service: servicerequests.ArmSupply, SignedPreCommand: make([]byte, 120),
+	})
+	if err != nil {
+		return r, err
+	}
+	signed, err := signer.Sign(document)
+	if err != nil {
+		return r, err
+	}
+	keys := oneKey{&key.PublicKey}
+	ours := [...]func() error{
+		sign: func() error { _, err := signer.Sign(document); return err },
+		verify: func() error {
+			_, err := xmldsig.Verify(signed, keys)
+			return err
+		},
+	}
+	const rounds, warm = 4000, 500
+	var took [2][2][]time.Duration // of both operations: bare, ours
+	for i := range rounds {
+		for op := range ours {
+			for which, f := range [...]func() error{bare[op], ours[op]} {
+				t, err := timed(f)
+				if err != nil {
+					return r, err
+				}
+				if i >= warm {
+					took[op][which] = append(took[op][which], t)
+				}
+			}
+		}
+	}
+	ratio := func(op operation) (float64, time.Duration) {
+		floor, own := median(took[op][0]), median(took[op][1])
+		return float64(own) / float64(floor), own
+	}
+	r.Sign, r.SignTook = ratio(sign)
+	r.Verify, r.VerifyTook = ratio(verify)
+	return r, nil
+}
