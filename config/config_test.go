@@ -14,6 +14,7 @@ import (
 
 	"safemode/config"
 	"safemode/servicerequests"
+	"safemode/servicerequests/heaptest"
 	"safemode/servicerequests/strictyaml"
 )
 
@@ -160,7 +161,8 @@ func TestMapsMergeAndListsReplace(t *testing.T) {
 	}
 }
 
-// Whatever the text, it is refused with faults or yields a valid configuration.
+// Whatever the text, it is refused with faults, each with its path, or as no YAML
+// of ours, or yields a valid configuration.
 func FuzzParse(f *testing.F) {
 	for _, file := range []string{"safemode.example.yaml", "testdata/minimal.yaml", "testdata/invalid/many_at_once.yaml"} {
 		text, err := os.ReadFile(file)
@@ -170,18 +172,33 @@ func FuzzParse(f *testing.F) {
 		f.Add(text)
 	}
 	f.Add([]byte("a: &a [*a]\n"))
+	f.Add([]byte("a: &a [x, x, x, x]\nb: &b [*a, *a, *a, *a]\nc: &c [*b, *b, *b, *b]\n"))
 	f.Add([]byte("? [x]\n: y\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := config.Parse(text)
-		if err == nil {
-			err = c.Validate()
-		} else if f, ok := errors.AsType[*strictyaml.Fault](err); ok && f.Path == "" {
-			t.Errorf("a fault without a path: %v", err)
-		} else {
-			err = nil
-		}
-		if err != nil {
-			t.Errorf("accepted and not valid: %v", err)
-		}
+		heaptest.Limit(t, len(text), func() {
+			c, err := config.Parse(text)
+			if err == nil {
+				if err := c.Validate(); err != nil {
+					t.Errorf("accepted and not valid: %v", err)
+				}
+				return
+			}
+			requireOwn(t, err)
+		})
 	})
+}
+
+// requireOwn fails unless err is a *strictyaml.SyntaxError or joins faults alone.
+func requireOwn(t *testing.T, err error) {
+	t.Helper()
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, inner := range joined.Unwrap() {
+			requireOwn(t, inner)
+		}
+		return
+	}
+	fault, isFault := errors.AsType[*strictyaml.Fault](err)
+	if _, isSyntax := errors.AsType[*strictyaml.SyntaxError](err); !isSyntax && (!isFault || fault.Path == "") {
+		t.Errorf("an error without a path: %T %v", err, err)
+	}
 }

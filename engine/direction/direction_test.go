@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"safemode/engine/direction"
 	"safemode/servicerequests"
+	"safemode/servicerequests/heaptest"
 	"safemode/servicerequests/strictyaml"
 )
 
@@ -179,11 +181,15 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(text))
 	f.Add([]byte(text + "clauses: {arm_gas: true}\n"))
 	f.Add([]byte("permitted_srvs: [7.1]\n"))
+	f.Add([]byte("srp: &a [x, x, x, x]\nfuels: &b [*a, *a, *a, *a]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		d, err := direction.Parse(text)
+		var d direction.Direction
+		var err error
+		heaptest.Limit(t, len(text), func() { d, err = direction.Parse(text) })
 		if err != nil {
-			if fault, ok := errors.AsType[*strictyaml.Fault](err); ok && fault.Path == "" {
-				t.Errorf("a fault without a path: %v", err)
+			fault, isFault := errors.AsType[*strictyaml.Fault](err)
+			if _, isSyntax := errors.AsType[*strictyaml.SyntaxError](err); !isSyntax && (!isFault || fault.Path == "") {
+				t.Errorf("an error without a path: %v", err)
 			}
 			return
 		}
@@ -194,6 +200,15 @@ func FuzzParse(f *testing.F) {
 			if srv == "7.1" || srv == "7.2" {
 				t.Errorf("permits SRV %s", srv)
 			}
+		}
+		// It has no YAML encoder: a plan carries it as JSON, and must carry it whole.
+		carried, err := json.Marshal(d)
+		var again direction.Direction
+		if err == nil {
+			err = json.Unmarshal(carried, &again)
+		}
+		if diff := cmp.Diff(d, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Errorf("%v\n%s", err, diff)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
 	"safemode/servicerequests"
+	"safemode/servicerequests/heaptest"
 )
 
 // reseal puts the right end line under the lines of a plan.
@@ -28,7 +29,9 @@ func FuzzRead(f *testing.F) {
 	f.Add(`{"kind":"header","version":2}` + "\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, file := range [][]byte{[]byte(text), reseal(text)} {
-			p, err := plan.Read(bytes.NewReader(file))
+			var p *plan.Plan
+			var err error
+			heaptest.Limit(t, len(file), func() { p, err = plan.Read(bytes.NewReader(file)) })
 			if err != nil {
 				if !errors.Is(err, plan.ErrDamaged) && !errors.Is(err, plan.ErrVersion) {
 					t.Errorf("foreign error %v", err)

@@ -8,6 +8,7 @@ import (
 
 	"safemode/engine/portfolio"
 	"safemode/servicerequests"
+	"safemode/servicerequests/heaptest"
 )
 
 // Whatever the file, errors are the package's own, the last is the last, and
@@ -20,6 +21,10 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		ended := false
 		seen := map[servicerequests.EUI]bool{}
+		heaptest.Limit(t, len(text), func() {
+			for range portfolio.Read(strings.NewReader(text), portfolio.Options{CarryColumns: []string{"x"}}) {
+			}
+		})
 		for row, err := range portfolio.Read(strings.NewReader(text), portfolio.Options{CarryColumns: []string{"x"}}) {
 			if ended {
 				t.Fatal("something followed the last error")

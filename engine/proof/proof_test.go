@@ -323,22 +323,3 @@ func BenchmarkDelivery(b *testing.B) {
 		})
 	}
 }
-
-func FuzzDelivery(f *testing.F) {
-	w := newWorld(f)
-	f.Add(w.signedByDCC(f, answer74(w.read74(f, w.meter, id, servicerequests.Enabled))))
-	f.Add(encode(f, duis.Response{RequestID: id, Code: servicerequests.NoResponse, ServiceReference: "7.4", SRV: "7.4"}))
-	f.Add([]byte("<Response/>"))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		d, err := w.Delivery(t.Context(), raw)
-		if err != nil {
-			if _, ok := errors.AsType[*Error](err); !ok {
-				t.Errorf("%T is not this package's error: %v", err, err)
-			}
-			return
-		}
-		if !d.Signed && (d.Result != nil || d.Alert != nil || d.DCCAlert != nil) {
-			t.Error("data without a signature")
-		}
-	})
-}

@@ -14,6 +14,7 @@ import (
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
+	"safemode/servicerequests/heaptest"
 )
 
 const (
@@ -352,8 +353,11 @@ func FuzzDecodeRequest(f *testing.F) {
 		}
 		f.Add(xml)
 	}
+	seedSamples(f, "*_REQUEST_DUIS.XML")
 	f.Fuzz(func(t *testing.T, xml []byte) {
-		r, err := duis.DecodeRequest(xml)
+		var r duis.ReceivedRequest
+		var err error
+		heaptest.Limit(t, len(xml), func() { r, err = duis.DecodeRequest(xml) })
 		if err != nil {
 			if !errors.Is(err, duis.ErrFormat) {
 				t.Fatalf("foreign error %v", err)

@@ -11,6 +11,7 @@ import (
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
+	"safemode/servicerequests/heaptest"
 )
 
 // allResponses holds one response of each form that can be written.
@@ -312,8 +313,11 @@ func FuzzDecodeResponse(f *testing.F) {
 		}
 		f.Add(xml)
 	}
+	seedSamples(f, "*.xml")
 	f.Fuzz(func(t *testing.T, xml []byte) {
-		r, err := duis.DecodeResponse(xml)
+		var r duis.Response
+		var err error
+		heaptest.Limit(t, len(xml), func() { r, err = duis.DecodeResponse(xml) })
 		if err != nil {
 			if !errors.Is(err, duis.ErrFormat) {
 				t.Fatalf("foreign error %v", err)
@@ -330,6 +334,9 @@ func FuzzDecodeResponse(f *testing.F) {
 		again, err := duis.DecodeResponse(once)
 		if err != nil {
 			t.Fatalf("what was written cannot be read: %v\n%s", err, once)
+		}
+		if diff := cmp.Diff(r, again); diff != "" {
+			t.Fatalf("read against written and read:\n%s", diff)
 		}
 		twice, err := duis.AppendResponse(nil, again)
 		if err != nil || !bytes.Equal(once, twice) {

@@ -10,8 +10,35 @@ import (
 )
 
 // vectorsDir is the folder of the outside vectors: SAFEMODE_VECTORS, or
-// ../shared/vectors beside the repository.
+// ../shared/vectors beside the repository. The test is skipped without it.
 func vectorsDir(tb testing.TB) string {
+	tb.Helper()
+	dir := findVectors(tb)
+	if _, err := os.Stat(dir); err != nil {
+		tb.Skipf("vectors folder is absent: %v", err)
+	}
+	return dir
+}
+
+// seedSamples adds the outside vectors of a pattern, where they are, as they came
+// and as a signature check would hand them over.
+func seedSamples(f *testing.F, pattern string) {
+	f.Helper()
+	files, err := filepath.Glob(filepath.Join(findVectors(f), "duis", pattern))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+		f.Add(unsigned(f, b))
+	}
+}
+
+func findVectors(tb testing.TB) string {
 	tb.Helper()
 	dir := os.Getenv("SAFEMODE_VECTORS")
 	if dir == "" {
@@ -29,9 +56,6 @@ func vectorsDir(tb testing.TB) string {
 			root = filepath.Dir(root)
 		}
 		dir = filepath.Join(root, "..", "shared", "vectors")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		tb.Skipf("vectors folder is absent: %v", err)
 	}
 	return dir
 }

@@ -337,25 +337,3 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
-
-func FuzzMatch(f *testing.F) {
-	for _, v := range ofKind(f, "precommand", 11) {
-		f.Add(unhex(f, v.Hex))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := gbcs.Parse(b)
-		if err != nil {
-			return
-		}
-		u, _ := gbcs.LookupUseCase(m.Code)
-		e := gbcs.Expected{Service: u.Service, Device: u.Device, ID: m.ID()}
-		if e.Match(b) != nil {
-			return
-		}
-		// What matches is a permitted Pre-Command that takes effect at once.
-		c, err := gbcs.DecodeCommand(m)
-		if err != nil || c.When != gbcs.Immediate || c.UseCase.Service == 0 || c.Mode == servicerequests.Prepayment {
-			t.Fatalf("%x matches, and decodes to %+v, %v", b, c, err)
-		}
-	})
-}

@@ -131,21 +131,3 @@ func TestParseMACHeaderExact(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParse(f *testing.F) {
-	for _, v := range loadVectors(f) {
-		f.Add(unhex(f, v.Hex))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := gbcs.Parse(b)
-		if err != nil {
-			if !errors.Is(err, gbcs.ErrMalformed) {
-				t.Fatalf("error is not ErrMalformed: %v", err)
-			}
-			return
-		}
-		if again := encode(m); !bytes.Equal(again, b) {
-			t.Fatalf("parsed\n%x, encoded again\n%x", b, again)
-		}
-	})
-}

@@ -62,9 +62,20 @@ const (
 	acb                             = "90b3d51f30000002"
 )
 
+// vectorFolder returns the folder of the outside vectors; the test is skipped
+// without it.
 func vectorFolder(t testing.TB) string {
 	t.Helper()
-	folder := os.Getenv("SAFEMODE_VECTORS")
+	folder, here := findVectors(t)
+	if !here {
+		t.Skipf("outside vectors are not here: %s", folder)
+	}
+	return folder
+}
+
+func findVectors(t testing.TB) (folder string, here bool) {
+	t.Helper()
+	folder = os.Getenv("SAFEMODE_VECTORS")
 	if folder == "" {
 		root, err := os.Getwd()
 		if err != nil {
@@ -81,10 +92,8 @@ func vectorFolder(t testing.TB) string {
 		}
 		folder = filepath.Join(root, "..", "shared", "vectors")
 	}
-	if _, err := os.Stat(folder); os.IsNotExist(err) {
-		t.Skipf("outside vectors are not here: %s", folder)
-	}
-	return folder
+	_, err := os.Stat(folder)
+	return folder, !os.IsNotExist(err)
 }
 
 func loadJSON(t testing.TB, name string, into any) {

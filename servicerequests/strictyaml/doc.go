@@ -14,7 +14,7 @@
 //	                the switch to Credit
 //	TextUnmarshaler text
 //
-// It refuses unknown keys, keys without a value, second documents and values of
-// another kind: nothing is converted, guessed or left out in silence. It
+// It refuses unknown keys, keys without a value, second documents, aliases and
+// values of another kind: nothing is converted, guessed or left out in silence. It
 // reports every fault of the file at once, each with its path.
 package strictyaml

@@ -24,6 +24,23 @@ type Fault struct {
 
 func (f *Fault) Error() string { return f.Path + ": " + f.Reason }
 
+// SyntaxError says that a file is not one document of the YAML that is read here.
+// It stands alone.
+type SyntaxError struct {
+	Reason string
+	Err    error // what the YAML reader says, or nil
+}
+
+func (e *SyntaxError) Error() string {
+	if e.Err != nil {
+		return e.Reason + ": " + e.Err.Error()
+	}
+	return e.Reason
+}
+
+// Unwrap returns Err.
+func (e *SyntaxError) Unwrap() error { return e.Err }
+
 // Faultf makes a Fault.
 func Faultf(path, format string, args ...any) error {
 	return &Fault{Path: path, Reason: fmt.Sprintf(format, args...)}
@@ -38,14 +55,14 @@ const tag = "koanf"
 //
 // The error joins all faults, those of the reading and those that Validate
 // joins; of two with the same path the reading's is kept. What is not YAML at
-// all is reported alone.
+// all is reported alone, as a [*SyntaxError].
 func Unmarshal(b []byte, into interface{ Validate() error }) error {
 	if err := oneDocument(b); err != nil {
 		return err
 	}
 	k := koanf.New(".")
 	if err := k.Load(rawbytes.Provider(b), yaml.Parser()); err != nil {
-		return fmt.Errorf("not YAML that can be read: %w", err)
+		return &SyntaxError{"not YAML that can be read", err}
 	}
 	faults := unread("", k.Raw(), reflect.TypeOf(into).Elem())
 	err := k.UnmarshalWithConf("", into, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
@@ -56,7 +73,7 @@ func Unmarshal(b []byte, into interface{ Validate() error }) error {
 	return join(faults, leaves(into.Validate()))
 }
 
-// oneDocument refuses what koanf would pass over: a second document.
+// oneDocument refuses a second document, which koanf would pass over, and aliases.
 func oneDocument(b []byte) error {
 	d := node.NewDecoder(bytes.NewReader(b))
 	var first, second node.Node
@@ -64,12 +81,25 @@ func oneDocument(b []byte) error {
 	case errors.Is(err, io.EOF):
 		return nil
 	case err != nil:
-		return fmt.Errorf("not YAML: %w", err)
+		return &SyntaxError{"not YAML", err}
 	case first.Content[0].Kind != node.MappingNode:
-		return errors.New("not a YAML mapping: want keys and values")
+		return &SyntaxError{Reason: "not a YAML mapping: want keys and values"}
 	}
 	if err := d.Decode(&second); !errors.Is(err, io.EOF) {
-		return errors.New("more than one YAML document: want one")
+		return &SyntaxError{Reason: "more than one YAML document: want one"}
+	}
+	return noAlias(&first)
+}
+
+// noAlias refuses references: a few lines of them stand for a file without end.
+func noAlias(n *node.Node) error {
+	if n.Kind == node.AliasNode {
+		return &SyntaxError{Reason: fmt.Sprintf("line %d: *%s is a YAML alias: write the value out", n.Line, n.Value)}
+	}
+	for _, inner := range n.Content {
+		if err := noAlias(inner); err != nil {
+			return err
+		}
 	}
 	return nil
 }

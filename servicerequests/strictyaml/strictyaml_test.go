@@ -111,11 +111,13 @@ func TestNothingIsConverted(t *testing.T) {
 
 func TestNotADocument(t *testing.T) {
 	for text, want := range map[string]string{
-		"- a":          "not a YAML mapping: want keys and values",
-		"a: 1\n---\nb": "more than one YAML document: want one",
-		"a: *b":        "not YAML: yaml: unknown anchor 'b' referenced",
+		"- a":            "not a YAML mapping: want keys and values",
+		"a: 1\n---\nb":   "more than one YAML document: want one",
+		"a: *b":          "not YAML: yaml: unknown anchor 'b' referenced",
+		"a: &b 1\nc: *b": "line 2: *b is a YAML alias: write the value out",
 	} {
-		if err := strictyaml.Unmarshal([]byte(text), &file{}); err == nil || err.Error() != want {
+		err := strictyaml.Unmarshal([]byte(text), &file{})
+		if _, ok := errors.AsType[*strictyaml.SyntaxError](err); !ok || err.Error() != want {
 			t.Errorf("%q: %v; want %q", text, err, want)
 		}
 	}

@@ -79,13 +79,19 @@ func unsigned(t *testing.T, sample []byte) []byte {
 	return doc.AppendCompact(nil, doc.Root(), signature)
 }
 
-// vector returns a file of the vectors.
-func vector(t *testing.T, name string) []byte {
+// vectorFolder is the folder of the outside vectors; it need not be there.
+func vectorFolder(t testing.TB) string {
 	t.Helper()
-	folder := os.Getenv("SAFEMODE_VECTORS")
-	if folder == "" {
-		folder = filepath.Join(repositoryRoot(t), "../shared/vectors")
+	if folder := os.Getenv("SAFEMODE_VECTORS"); folder != "" {
+		return folder
 	}
+	return filepath.Join(repositoryRoot(t), "../shared/vectors")
+}
+
+// vector returns a file of the vectors.
+func vector(t testing.TB, name string) []byte {
+	t.Helper()
+	folder := vectorFolder(t)
 	if _, err := os.Stat(folder); err != nil {
 		t.Skipf("no vectors in %s (SAFEMODE_VECTORS names their folder)", folder)
 	}
@@ -96,7 +102,7 @@ func vector(t *testing.T, name string) []byte {
 	return b
 }
 
-func repositoryRoot(t *testing.T) string {
+func repositoryRoot(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
@@ -114,7 +120,7 @@ func repositoryRoot(t *testing.T) string {
 
 // publicKey takes serial number and key out of an organisation certificate,
 // which crypto/x509 cannot parse: the EUI is in a BIT STRING.
-func publicKey(t *testing.T, der []byte) (serial string, key *ecdsa.PublicKey) {
+func publicKey(t testing.TB, der []byte) (serial string, key *ecdsa.PublicKey) {
 	t.Helper()
 	var certificate struct {
 		TBS struct {
@@ -141,7 +147,7 @@ func publicKey(t *testing.T, der []byte) (serial string, key *ecdsa.PublicKey) {
 }
 
 // pinnedPEM pins the key of a certificate that DCC's test authority Z1 issued.
-func pinnedPEM(t *testing.T, certificate []byte) pinned {
+func pinnedPEM(t testing.TB, certificate []byte) pinned {
 	t.Helper()
 	block, _ := pem.Decode(certificate)
 	if block == nil {

@@ -5,28 +5,77 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"safemode/servicerequests/heaptest"
 	"safemode/servicerequests/xmltree"
 )
 
-// FuzzParse holds that what parses is XML to encoding/xml as well, and that each
-// canonical form parses and is its own canonical form.
-func FuzzParse(f *testing.F) {
+// seed adds documents around the rules of the grammar and of the canonical forms,
+// and the outside messages where they are.
+func seed(f *testing.F) {
+	f.Helper()
 	for _, text := range tricky {
 		f.Add([]byte(text))
 	}
 	f.Add([]byte(`<a><!-- --></a>`))
 	f.Add([]byte(`<a><![CDATA[]]></a>`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		doc, err := xmltree.Parse(b)
+	f.Add([]byte(`<!DOCTYPE a [<!ENTITY b "b">]><a>&b;</a>`))
+	f.Add([]byte(strings.Repeat("<a>", 40) + strings.Repeat("</a>", 40)))
+	f.Add([]byte("<a" + strings.Repeat(` a=""`, 40) + "/>"))
+	for _, pattern := range []string{"*.XML", "*.xml"} {
+		files, err := filepath.Glob(filepath.Join(vectorFolder(f), "duis", pattern))
 		if err != nil {
-			var syntax *xmltree.SyntaxError
-			if !errors.As(err, &syntax) && !errors.Is(err, xmltree.ErrLimit) {
-				t.Fatalf("error of another kind: %v", err)
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
 			}
+			f.Add(text)
+		}
+	}
+}
+
+// vectorFolder is SAFEMODE_VECTORS or ../shared/vectors beside the repository; it
+// need not be there.
+func vectorFolder(f *testing.F) string {
+	f.Helper()
+	if folder := os.Getenv("SAFEMODE_VECTORS"); folder != "" {
+		return folder
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		f.Fatal(err)
+	}
+	return filepath.Join(here, "../../../shared/vectors")
+}
+
+// parseWithin parses and holds the parser to its own errors and its memory.
+func parseWithin(t *testing.T, b []byte) (*xmltree.Document, bool) {
+	t.Helper()
+	var doc *xmltree.Document
+	var err error
+	heaptest.Limit(t, len(b), func() { doc, err = xmltree.Parse(b) })
+	var syntax *xmltree.SyntaxError
+	if err != nil && !errors.As(err, &syntax) && !errors.Is(err, xmltree.ErrLimit) {
+		t.Fatalf("error of another kind: %v", err)
+	}
+	return doc, err == nil
+}
+
+// FuzzParse holds that what parses is XML to encoding/xml as well.
+func FuzzParse(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, ok := parseWithin(t, b); !ok {
 			return
 		}
+		var err error
 		decoder := xml.NewDecoder(bytes.NewReader(b))
 		for err == nil {
 			_, err = decoder.Token()
@@ -34,12 +83,25 @@ func FuzzParse(f *testing.F) {
 		if !errors.Is(err, io.EOF) {
 			t.Errorf("encoding/xml refuses what we take: %v", err)
 		}
+	})
+}
+
+// FuzzCanonical holds that each canonical form parses and is its own canonical
+// form, and that a document in inclusive form is written again to the byte.
+func FuzzCanonical(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		doc, ok := parseWithin(t, b)
+		if !ok {
+			return
+		}
 		for name, form := range map[string]func(*xmltree.Document) []byte{
 			"inclusive": func(d *xmltree.Document) []byte { return d.AppendInclusive(nil, d.Root(), xmltree.Node{}) },
 			"compact":   func(d *xmltree.Document) []byte { return d.AppendCompact(nil, d.Root(), xmltree.Node{}) },
 			"exclusive": func(d *xmltree.Document) []byte { return d.AppendExclusive(nil, d.Root()) },
 		} {
-			once := form(doc)
+			var once []byte
+			heaptest.Limit(t, len(b), func() { once = form(doc) })
 			again, err := xmltree.ParseWithin(once, xmltree.Limits{MaxBytes: 16 << 20, MaxAttributes: 1 << 10})
 			if err != nil {
 				t.Fatalf("%s form does not parse: %v\n%q", name, err, once)

@@ -1,0 +1,35 @@
+// Package heaptest holds decoders to the memory that their input is worth. It is
+// for fuzz targets: what a stranger sends may cost memory in proportion to its
+// length and not more.
+package heaptest
+
+import (
+	"runtime/metrics"
+	"testing"
+)
+
+const (
+	// slack pays for what does not depend on the input, for tables that are built
+	// on first use, and for the error of the runtime's own count.
+	slack   = 1 << 20
+	perByte = 512
+)
+
+// Limit fails the test if decode allocates more than 1 MiB and 512 bytes for each
+// of the size bytes of its input. It counts the whole process: nothing else may be
+// running.
+func Limit(t testing.TB, size int, decode func()) {
+	t.Helper()
+	before := allocated()
+	decode()
+	if got, most := allocated()-before, uint64(slack+perByte*size); got > most {
+		t.Errorf("%d bytes of input took %d bytes of memory, more than %d", size, got, most)
+	}
+}
+
+// allocated returns the bytes allocated since the program began.
+func allocated() uint64 {
+	sample := [1]metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample[:])
+	return sample[0].Value.Uint64()
+}
