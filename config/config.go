@@ -72,8 +72,45 @@ type Identity struct {
 
 // Inbox is where the DCC delivers to.
 type Inbox struct {
-	Listen string `koanf:"listen"`
-	Path   string `koanf:"path"`
+	Listen string   `koanf:"listen"`
+	Path   string   `koanf:"path"`
+	TLS    InboxTLS `koanf:"tls"` // required in live
+
+	MaxBody     int64         `koanf:"max_body"` // bytes
+	Connections Connections   `koanf:"connections"`
+	Rates       InboxRates    `koanf:"rates"`
+	Timeouts    InboxTimeouts `koanf:"timeouts"`
+}
+
+// InboxTLS is the mutual TLS of the inbox.
+type InboxTLS struct {
+	Certificate  string   `koanf:"certificate"` // PEM file of this server, with what it needs to chain
+	Key          string   `koanf:"key"`
+	Authorities  string   `koanf:"authorities"`   // who may vouch for the DCC's client certificate
+	AllowedNames []string `koanf:"allowed_names"` // DNS names or common names of clients
+}
+
+func (t InboxTLS) none() bool {
+	return t.Certificate == "" && t.Key == "" && t.Authorities == "" && len(t.AllowedNames) == 0
+}
+
+// Connections bounds the connections that are open at a time.
+type Connections struct {
+	Total   int `koanf:"total"`
+	PerPeer int `koanf:"per_peer"`
+}
+
+// InboxRates bounds messages.
+type InboxRates struct {
+	PerPeer Rate `koanf:"per_peer"`
+	Total   Rate `koanf:"total"`
+}
+
+// InboxTimeouts ends what takes too long.
+type InboxTimeouts struct {
+	Header  time.Duration `koanf:"header"`
+	Message time.Duration `koanf:"message"`
+	Idle    time.Duration `koanf:"idle"`
 }
 
 // Operations is where operators look and steer. An address that is not loopback
@@ -187,8 +224,16 @@ type Breaker struct {
 // who is acting, for whom, and where is for the file to say.
 func Default() Config {
 	return Config{
-		DCC:        DCC{EUI: 0x90B3D51F30000002, Timeout: 10 * time.Second},
-		Inbox:      Inbox{Listen: "127.0.0.1:8089", Path: "/smartdcc/duis"},
+		DCC: DCC{EUI: 0x90B3D51F30000002, Timeout: 10 * time.Second},
+		Inbox: Inbox{
+			Listen: "127.0.0.1:8089", Path: "/smartdcc/duis",
+			MaxBody: 1 << 20, Connections: Connections{Total: 512, PerPeer: 256},
+			Rates: InboxRates{
+				PerPeer: Rate{PerSecond: 2000, Burst: 10_000},
+				Total:   Rate{PerSecond: 2000, Burst: 10_000},
+			},
+			Timeouts: InboxTimeouts{Header: 10 * time.Second, Message: 20 * time.Second, Idle: 2 * time.Minute},
+		},
 		Operations: Operations{Listen: "127.0.0.1:8090"},
 		Journal:    Journal{Linger: 2 * time.Millisecond, BatchLimit: 4096},
 		Strategy:   CreditMode,

@@ -103,7 +103,7 @@ func TestExampleUncommented(t *testing.T) {
 	commentedOut := regexp.MustCompile(`(?m)^( *)#([^ #\n])`)
 	code := commentedOut.ReplaceAll(text, []byte("$1$2"))
 	c, err := config.Parse(code)
-	if err == nil && (c.SimulatorClock == nil || c.DCC.TLS.Key == "" || c.Operations.TLS.Key == "" || c.Operations.TokenFile == "" || c.SuppressFile == "" ||
+	if err == nil && (c.SimulatorClock == nil || c.DCC.TLS.Key == "" || c.Inbox.TLS.Key == "" || c.Operations.TLS.Key == "" || c.Operations.TokenFile == "" || c.SuppressFile == "" ||
 		len(c.Limits.Regions) != 4 || len(c.Limits.Services) != 3 || len(c.Limits.AnomalyThresholds) != 1) {
 		err = errors.New("not all comments were tried")
 	}
@@ -120,6 +120,12 @@ func TestLiveFile(t *testing.T) {
 	want := config.TLS{Certificate: "testdata/client.pem", Key: "testdata/client.key", Authorities: "testdata/dcc.pem"}
 	if c.Environment != config.Live || c.DCC.TLS != want {
 		t.Errorf("environment %q, TLS %+v", c.Environment, c.DCC.TLS)
+	}
+	inbox := config.InboxTLS{
+		Certificate: "testdata/inbox.pem", Key: "testdata/inbox.key", Authorities: "testdata/dcc.pem", AllowedNames: []string{"dcc.example"},
+	}
+	if diff := cmp.Diff(inbox, c.Inbox.TLS); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -38,6 +38,7 @@ func Load(path string) (*Config, error) {
 func (c *Config) anchor(folder string) {
 	paths := []*string{
 		&c.CustodyDir, &c.SuppressFile, &c.DCC.TLS.Certificate, &c.DCC.TLS.Key, &c.DCC.TLS.Authorities,
+		&c.Inbox.TLS.Certificate, &c.Inbox.TLS.Key, &c.Inbox.TLS.Authorities,
 		&c.Operations.TLS.Certificate, &c.Operations.TLS.Key, &c.Operations.TokenFile,
 	}
 	for _, list := range [][]string{c.DCC.TransformCertificates, c.DCC.XMLSigningCertificates, c.DCC.Authorities} {

@@ -22,9 +22,7 @@ func (c *Config) Validate() error {
 	f.oneOf("environment", string(c.Environment), string(Simulator), string(Live))
 	f.dcc(c.DCC, c.Environment)
 	f.identities(c.Identities)
-	f.listen("inbox.listen", c.Inbox.Listen)
-	f.check(path.IsAbs(c.Inbox.Path) && path.Clean(c.Inbox.Path) == c.Inbox.Path && c.Inbox.Path != "/",
-		"inbox.path", "%q: want a path like /smartdcc/duis", c.Inbox.Path)
+	f.inbox(c.Inbox, c.Environment)
 	f.operations(c.Operations, c.Inbox.Listen)
 	f.positive("journal.linger", c.Journal.Linger)
 	f.atLeast("journal.batch_limit", c.Journal.BatchLimit, 1)
@@ -93,6 +91,31 @@ func (f *faults) dcc(d DCC, e Environment) {
 		f.required("dcc.tls.key", d.TLS.Key)
 		f.required("dcc.tls.authorities", d.TLS.Authorities)
 	}
+}
+
+func (f *faults) inbox(i Inbox, e Environment) {
+	f.listen("inbox.listen", i.Listen)
+	f.check(path.IsAbs(i.Path) && path.Clean(i.Path) == i.Path && i.Path != "/",
+		"inbox.path", "%q: want a path like /smartdcc/duis", i.Path)
+	if e == Live || !i.TLS.none() {
+		f.required("inbox.tls.certificate", i.TLS.Certificate)
+		f.required("inbox.tls.key", i.TLS.Key)
+		f.required("inbox.tls.authorities", i.TLS.Authorities)
+		f.check(len(i.TLS.AllowedNames) > 0, "inbox.tls.allowed_names", "required: the names in the DCC's client certificate")
+		for n, name := range i.TLS.AllowedNames {
+			f.required(fmt.Sprintf("inbox.tls.allowed_names[%d]", n), name)
+		}
+	}
+	f.check(i.MaxBody >= 4096, "inbox.max_body", "%d: want 4096 bytes or more: a response with its signature has thousands", i.MaxBody)
+	f.atLeast("inbox.connections.total", i.Connections.Total, 1)
+	f.atLeast("inbox.connections.per_peer", i.Connections.PerPeer, 1)
+	for path, r := range map[string]Rate{"inbox.rates.per_peer": i.Rates.PerPeer, "inbox.rates.total": i.Rates.Total} {
+		f.check(r.PerSecond > 0 && !math.IsInf(r.PerSecond, 1), path+".per_second", "%v: want more than 0", r.PerSecond)
+		f.atLeast(path+".burst", r.Burst, 1)
+	}
+	f.positive("inbox.timeouts.header", i.Timeouts.Header)
+	f.positive("inbox.timeouts.message", i.Timeouts.Message)
+	f.positive("inbox.timeouts.idle", i.Timeouts.Idle)
 }
 
 func (f *faults) operations(o Operations, inbox string) {

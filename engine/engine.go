@@ -73,8 +73,9 @@ type Options struct {
 	Identities []Identity
 	DCC        DCC
 
-	InboxListen string // host:port
+	Inbox       inbox.Address
 	InboxPath   string
+	InboxLimits inbox.Limits
 	Operations  console.Address // Listen empty: none
 
 	Clock    clock.Clock // Anchor may be zero: the journal's is used, or now
@@ -105,12 +106,12 @@ type Engine struct {
 	devices  *directory.Directory
 	verifier *proof.Verifier
 	sweep    *sweep.Sweep
-	inbox    net.Listener
+	inbox    *inbox.Listener
 	console  net.Listener
 	clock    clock.Clock
 	sweepID  string
 	begun    bool         // the journal was empty when this engine opened it
-	handler  http.Handler // of the inbox
+	server   *http.Server // of the inbox
 	desk     http.Handler // of the console
 }
 
@@ -174,6 +175,9 @@ func removeJournal(path string) error {
 func checkKeys(o Options) error {
 	test := o.Plan.Environment == Simulator
 	var faults []error
+	if !test && (o.DCC.TLS == nil || o.Inbox.TLS == nil) {
+		faults = append(faults, fmt.Errorf("%w: the environment is %s, and it needs mutual TLS both towards the DCC and at the inbox", ErrRefused, o.Plan.Environment))
+	}
 	check := func(what string, c *smki.Certificate, purpose smki.Purpose) {
 		if err := c.CheckPurpose(purpose); err != nil {
 			faults = append(faults, fmt.Errorf("%w: %s: %w", ErrRefused, what, err))
@@ -279,13 +283,12 @@ func (e *Engine) wireAddresses(record alarmed) error {
 		Stranger: record.stranger,
 		Awaits:   e.sweep.Awaits,
 		Now:      e.clock.Now, Log: e.o.Log.Named("inbox"), Registerer: e.o.Registry,
+		Limits: e.o.InboxLimits,
 	})
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.Handle(e.o.InboxPath, in)
-	e.handler = mux
+	e.server = in.Server(e.inbox, e.o.InboxPath)
 	e.desk, err = console.New(console.Options{
 		Sweep: watched{e.sweep}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Log: e.o.Log.Named("console"),
 		Token: e.o.Operations.Token, Registerer: e.o.Registry,
@@ -295,8 +298,7 @@ func (e *Engine) wireAddresses(record alarmed) error {
 
 // listen binds the addresses.
 func (e *Engine) listen(ctx context.Context) (err error) {
-	var lc net.ListenConfig
-	if e.inbox, err = lc.Listen(ctx, "tcp", e.o.InboxListen); err != nil {
+	if e.inbox, err = inbox.Listen(ctx, e.o.Inbox); err != nil {
 		return fmt.Errorf("inbox.listen: %w", err)
 	}
 	if e.o.Operations.Listen == "" {
@@ -309,7 +311,7 @@ func (e *Engine) listen(ctx context.Context) (err error) {
 }
 
 // InboxURL is where the DCC must deliver to.
-func (e *Engine) InboxURL() string { return "http://" + e.inbox.Addr().String() + e.o.InboxPath }
+func (e *Engine) InboxURL() string { return e.inbox.URL(e.o.InboxPath) }
 
 // OperationsURL is where metrics and control are; empty if they are nowhere.
 func (e *Engine) OperationsURL() string {
@@ -348,16 +350,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	// Only now is it known what this sweep awaits. What the DCC delivers meanwhile
 	// waits at the listener, or is sent again.
-	inboxServer := &http.Server{
-		Handler: e.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: zap.NewStdLog(e.o.Log.Named("inbox")),
-	}
-	servers.Go(func() { e.serve(inboxServer, e.inbox) }) // ends with Shutdown
+	servers.Go(func() { e.serve(e.server, e.inbox) }) // ends with Shutdown
 	err := e.sweep.Run(ctx)
 	// The inbox closes first: what it has acknowledged is durable.
 	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return errors.Join(err, inboxServer.Shutdown(quiet), e.end(quiet, err))
+	return errors.Join(err, e.server.Shutdown(quiet), e.end(quiet, err))
 }
 
 // serve answers at one address until its server is ended.
@@ -423,11 +421,16 @@ func (e *Engine) probe(ctx context.Context) error {
 // what was queued. It may be called more than once.
 func (e *Engine) Close() error {
 	var faults []error
-	for _, l := range []net.Listener{e.inbox, e.console} {
-		if l != nil {
-			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-				faults = append(faults, err)
-			}
+	var listeners []net.Listener
+	if e.inbox != nil {
+		listeners = append(listeners, e.inbox)
+	}
+	if e.console != nil {
+		listeners = append(listeners, e.console)
+	}
+	for _, l := range listeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			faults = append(faults, err)
 		}
 	}
 	if e.gateway != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,7 @@ import (
 	"safemode/engine/console"
 	"safemode/engine/custody"
 	"safemode/engine/direction"
+	"safemode/engine/inbox"
 	"safemode/engine/journal"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
@@ -157,7 +159,7 @@ func options(t testing.TB, d *dcc, p *plan.Plan, dir string) engine.Options {
 			XMLSigning:  []*smki.Certificate{f.DCC.XMLSigning.Certificate},
 			Authorities: f.Authorities(),
 		},
-		InboxListen: "127.0.0.1:0", InboxPath: "/smartdcc/duis", Operations: console.Address{Listen: "127.0.0.1:0"},
+		Inbox: inbox.Address{Listen: "127.0.0.1:0"}, InboxPath: "/smartdcc/duis", Operations: console.Address{Listen: "127.0.0.1:0"},
 		Policy: sweep.Policy{
 			ReadWait: wait, ArmFresh: sweep.PerFuel[time.Duration]{Electricity: wait, Gas: wait},
 			ResponseWait: sweep.PerFuel[time.Duration]{Electricity: wait, Gas: wait}, SwitchTries: 1, ArmTries: 1,
@@ -372,8 +374,12 @@ func TestOpenRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		plan   *plan.Plan
 		change func(*engine.Options)
+		says   string
 	}{
-		"test keys in live": {plan: live, change: func(*engine.Options) {}},
+		"test keys in live": {plan: live, change: func(o *engine.Options) {
+			o.DCC.TLS, o.Inbox.TLS = &tls.Config{}, &tls.Config{}
+		}, says: "of a test PKI"},
+		"live without mutual TLS": {plan: live, change: func(*engine.Options) {}, says: "mutual TLS"},
 		"a key of no test PKI in a simulator": {plan: simulator, change: func(o *engine.Options) {
 			o.DCC.Authorities = nil
 			o.Identities[0].DigitalSigning.Certificate = outsider(t, o.Identities[0].DigitalSigning.Certificate, 0x02)
@@ -394,7 +400,7 @@ func TestOpenRefuses(t *testing.T) {
 			o := options(t, d, c.plan, t.TempDir())
 			c.change(&o)
 			e, err := engine.Open(t.Context(), o)
-			if !errors.Is(err, engine.ErrRefused) {
+			if !errors.Is(err, engine.ErrRefused) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("opened: %v", err)
 			}
 			if e != nil {
@@ -452,7 +458,7 @@ func TestAddressInUseGivesEverythingBack(t *testing.T) {
 	defer taken.Close()
 	p := newPlan(t, engine.Simulator, 1)
 	for key, change := range map[string]func(*engine.Options){
-		"inbox.listen":      func(o *engine.Options) { o.InboxListen = taken.Addr().String() },
+		"inbox.listen":      func(o *engine.Options) { o.Inbox.Listen = taken.Addr().String() },
 		"operations.listen": func(o *engine.Options) { o.Operations.Listen = taken.Addr().String() },
 	} {
 		o := options(t, d, p, dir)

@@ -19,6 +19,7 @@ import (
 	"safemode/engine/direction"
 	"safemode/engine/directory"
 	"safemode/engine/gateway"
+	"safemode/engine/inbox"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
@@ -273,7 +274,7 @@ func engineOptions(o options, pki *smki.Folder, p *plan.Plan, registry *promethe
 			XMLSigning:  []*smki.Certificate{pki.DCC.XMLSigning.Certificate},
 			Authorities: pki.Authorities(),
 		},
-		InboxListen: "127.0.0.1:0", InboxPath: "/smartdcc/duis",
+		Inbox: inbox.Address{Listen: "127.0.0.1:0"}, InboxPath: "/smartdcc/duis",
 		Policy: sweep.Policy{
 			ReadWait: time.Minute, EmergencyCreditBelow: 2 * servicerequests.Pound,
 			ArmFresh:     sweep.PerFuel[time.Duration]{Electricity: time.Minute, Gas: 45 * time.Minute},

@@ -94,7 +94,8 @@ func TestSweepRefusesPlansAndKeys(t *testing.T) {
 	// Environment live.
 	live := s.configure(t, "live.yaml", "environment: simulator", "environment: live", "http://", "https://",
 		"simulator_clock: {speed: 1}\n", "", "dcc:\n",
-		"dcc:\n  tls: {certificate: pki/ca/root.pem, key: pki/ca/root.key, authorities: pki/ca/root.pem}\n")
+		"dcc:\n  tls: {certificate: pki/ca/root.pem, key: pki/ca/root.key, authorities: pki/ca/root.pem}\n",
+		"inbox: {", "inbox: {tls: {certificate: pki/ca/root.pem, key: pki/ca/root.key, authorities: pki/ca/root.pem, allowed_names: [dcc]}, ")
 	s.plan(t, "live", filepath.Base(live), "direction.yaml")
 	s.refusesSweep(t, exitRefused, "live.yaml", "live", "journal.db", "approvals")
 	s.refusesSweep(t, exitRefused, "safemode.yaml", "live", "journal.db", "the plan is for environment live")

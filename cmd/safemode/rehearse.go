@@ -115,7 +115,7 @@ func (r *rehearsal) point(c *config.Config) {
 		c.DCC.Authorities = append(c.DCC.Authorities, filepath.Join(pki, "ca", name+".pem"))
 	}
 	c.Identities = []config.Identity{{EUI: r.supplier, PKIDir: pki}}
-	c.Inbox = config.Inbox{Listen: "127.0.0.1:0", Path: "/smartdcc/duis"}
+	c.Inbox.Listen, c.Inbox.Path, c.Inbox.TLS = "127.0.0.1:0", "/smartdcc/duis", config.InboxTLS{}
 	c.Operations = config.Operations{Listen: "127.0.0.1:0"} // the configured one may be a real sweep's
 	c.CustodyDir = filepath.Join(r.dir, "custody")
 	c.CounterFloor = 0

@@ -9,6 +9,7 @@ import (
 
 	"safemode/config"
 	"safemode/engine/console"
+	"safemode/engine/inbox"
 )
 
 // loadClientTLS reads the files of mutual TLS towards the DCC; nil if none is
@@ -26,6 +27,27 @@ func loadClientTLS(t config.TLS) (*tls.Config, error) {
 		return nil, fmt.Errorf("dcc.tls.authorities: %w", err)
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, RootCAs: pool}, nil
+}
+
+// loadInbox reads what guards the inbox.
+func loadInbox(i config.Inbox) (inbox.Address, error) {
+	a := inbox.Address{
+		Listen: i.Listen, AllowedNames: i.TLS.AllowedNames,
+		Connections: i.Connections.Total, ConnectionsPerPeer: i.Connections.PerPeer,
+	}
+	if i.TLS.Certificate == "" {
+		return a, nil
+	}
+	pair, err := loadPair(i.TLS.Certificate, i.TLS.Key)
+	if err != nil {
+		return a, fmt.Errorf("inbox.tls: %w", err)
+	}
+	pool, err := loadPool(i.TLS.Authorities)
+	if err != nil {
+		return a, fmt.Errorf("inbox.tls.authorities: %w", err)
+	}
+	a.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, ClientCAs: pool}
+	return a, nil
 }
 
 // loadOperations reads what guards the operations address.

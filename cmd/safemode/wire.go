@@ -12,6 +12,7 @@ import (
 	"safemode/engine"
 	"safemode/engine/breaker"
 	"safemode/engine/gateway"
+	"safemode/engine/inbox"
 	"safemode/engine/journal"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
@@ -33,8 +34,8 @@ func loadConfig(path string) (*config.Config, error) {
 func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.Logger) (engine.Options, error) {
 	o := engine.Options{
 		Plan: p, Journal: journalPath, CustodyDir: c.CustodyDir, Floor: c.CounterFloor,
-		DCC:         engine.DCC{URL: c.DCC.URL, SMKIURL: c.DCC.SMKIURL, EUI: c.DCC.EUI, Timeout: c.DCC.Timeout},
-		InboxListen: c.Inbox.Listen, InboxPath: c.Inbox.Path,
+		DCC:       engine.DCC{URL: c.DCC.URL, SMKIURL: c.DCC.SMKIURL, EUI: c.DCC.EUI, Timeout: c.DCC.Timeout},
+		InboxPath: c.Inbox.Path, InboxLimits: inboxLimits(c.Inbox),
 		Policy: policyOf(c), Limits: limitsOf(c.Limits),
 		Breaker: breaker.Options{
 			Window: c.Breaker.Window, MinSample: c.Breaker.MinSample, Ratio: c.Breaker.Ratio,
@@ -78,6 +79,9 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 	o.DCC.Authorities = loadCertificates(c.DCC.Authorities, &faults)
 	var err error
 	if o.DCC.TLS, err = loadClientTLS(c.DCC.TLS); err != nil {
+		faults = append(faults, err)
+	}
+	if o.Inbox, err = loadInbox(c.Inbox); err != nil {
 		faults = append(faults, err)
 	}
 	if o.Operations, err = loadOperations(c.Operations); err != nil {
@@ -136,6 +140,13 @@ func limitsOf(l config.Limits) pacer.Limits {
 		}
 	}
 	return limits
+}
+
+func inboxLimits(i config.Inbox) inbox.Limits {
+	return inbox.Limits{
+		MaxBody: i.MaxBody, PerPeer: inbox.Rate(i.Rates.PerPeer), Total: inbox.Rate(i.Rates.Total),
+		Header: i.Timeouts.Header, Timeout: i.Timeouts.Message, Idle: i.Timeouts.Idle,
+	}
 }
 
 func loadCertificates(names []string, faults *[]error) []*smki.Certificate {

@@ -16,6 +16,12 @@
 // its receiver ignores the second. It keeps no queue: what is answered 204 is in
 // the journal.
 //
+// Who is let in, and how much at a time: with TLS only clients that a configured
+// authority vouches for under an allowed name. Connections, header, body, message
+// and idle time are bounded, and messages by a token bucket for each peer and one
+// for all: what is over it is put off with 503, never refused for good, because it
+// may be the DCC's.
+//
 // What a stranger sends is counted and refused, with a line in the log now and
 // then, and leaves no other trace. What
 // the DCC has signed and is not believed all the same is recorded as refused.

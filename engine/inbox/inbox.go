@@ -61,9 +61,18 @@ type Options struct {
 	Log        *zap.Logger
 	Registerer prometheus.Registerer
 
+	Limits
+}
+
+// Limits bound what peers can make the inbox do. Durations are real time.
+type Limits struct {
 	MaxBody    int64         // bytes of a message; 0: 1 MiB
 	Concurrent int           // messages being proven or written at once; 0: 64 for each CPU, because most wait for the disk
-	Timeout    time.Duration // of one message, reading it included; 0: 20 s
+	Header     time.Duration // until a request's header is there, a TLS handshake included; 0: 10 s
+	Timeout    time.Duration // of one message, reading it and writing the answer included; 0: 20 s
+	Idle       time.Duration // until a connection on which nothing is asked is closed; 0: 2 min
+	PerPeer    Rate          // of messages from one address
+	Total      Rate          // of all messages
 }
 
 // Validate joins all faults.
@@ -72,8 +81,11 @@ func (o Options) Validate() error {
 	if o.Verifier == nil || o.Commit == nil || o.Deliver == nil || o.Now == nil || o.Log == nil || o.Registerer == nil {
 		errs = append(errs, errors.New("verifier, commit, deliver, now, log and registerer are required"))
 	}
-	if o.MaxBody < 0 || o.Concurrent < 0 || o.Timeout < 0 {
-		errs = append(errs, errors.New("max_body, concurrent and timeout must not be negative"))
+	if o.MaxBody < 0 || o.Concurrent < 0 || o.Header < 0 || o.Timeout < 0 || o.Idle < 0 {
+		errs = append(errs, errors.New("max_body, concurrent, header, timeout and idle must not be negative"))
+	}
+	if !(o.PerPeer.PerSecond >= 0) || o.PerPeer.Burst < 0 || !(o.Total.PerSecond >= 0) || o.Total.Burst < 0 {
+		errs = append(errs, errors.New("per_peer and total must not be negative"))
 	}
 	return errors.Join(errs...)
 }
@@ -82,6 +94,7 @@ func (o Options) Validate() error {
 type Inbox struct {
 	o       Options
 	metrics *metrics
+	rates   *limits
 	slots   chan struct{} // one token for each message being worked on
 	strange *zap.Logger   // for what strangers send: it writes little of much
 }
@@ -94,7 +107,9 @@ func New(o Options) (*Inbox, error) {
 	o.MaxBody = cmp.Or(o.MaxBody, 1<<20)
 	o.Concurrent = cmp.Or(o.Concurrent, 64*runtime.GOMAXPROCS(0))
 	o.Timeout = cmp.Or(o.Timeout, 20*time.Second)
-	i := &Inbox{o: o, metrics: newMetrics(o.Registerer), slots: make(chan struct{}, o.Concurrent)}
+	o.Header = cmp.Or(o.Header, 10*time.Second)
+	o.Idle = cmp.Or(o.Idle, 2*time.Minute)
+	i := &Inbox{o: o, metrics: newMetrics(o.Registerer), rates: newLimits(o.PerPeer, o.Total), slots: make(chan struct{}, o.Concurrent)}
 	i.strange = o.Log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(core, time.Minute, 10, 10_000)
 	}))
@@ -103,6 +118,10 @@ func New(o Options) (*Inbox, error) {
 
 // ServeHTTP takes one message in.
 func (i *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if limit := i.rates.over(peerOf(r.RemoteAddr), time.Now()); limit != "" {
+		i.putOff(w, limit)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), i.o.Timeout)
 	defer cancel()
 	// A handler under test may have no connection to put a deadline on.
@@ -117,6 +136,16 @@ func (i *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", http.MethodPost)
 	}
 	w.WriteHeader(status)
+}
+
+// putOff answers a peer that sends too much, before anything of it is read. The DCC
+// sends again after a 503, so it loses nothing.
+func (i *Inbox) putOff(w http.ResponseWriter, limit string) {
+	i.strange.Warn("put off: over the limit of messages", zap.String("limit", limit))
+	i.metrics.limited.WithLabelValues(limit).Inc()
+	i.metrics.answered(http.StatusServiceUnavailable)
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
 // receive reads the body; status is the refusal, or 0.

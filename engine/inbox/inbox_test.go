@@ -290,7 +290,7 @@ safemode_inbox_deliveries_total{result="put_off"} 1
 safemode_inbox_deliveries_total{result="refused"} 5
 safemode_inbox_deliveries_total{result="taken"} 0
 `
-	if err := testutil.GatherAndCompare(b.registry, strings.NewReader(want)); err != nil {
+	if err := testutil.GatherAndCompare(b.registry, strings.NewReader(want), "safemode_inbox_deliveries_total"); err != nil {
 		t.Error(err)
 	}
 }
@@ -357,7 +357,7 @@ func TestOptionsValidate(t *testing.T) {
 	if _, err := New(Options{}); err == nil {
 		t.Error("accepted nothing at all")
 	}
-	if _, err := New(Options{MaxBody: -1}); err == nil {
+	if _, err := New(Options{Limits: Limits{MaxBody: -1}}); err == nil {
 		t.Error("accepted a negative limit")
 	}
 }

@@ -6,7 +6,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-type metrics struct{ deliveries *prometheus.CounterVec }
+type metrics struct {
+	deliveries  *prometheus.CounterVec // result
+	connections *prometheus.CounterVec // reason
+	limited     *prometheus.CounterVec // limit
+}
+
+// What is over a limit, and why connections bring nothing: values of labels.
+const (
+	turnedPeer   = "peer"
+	turnedTotal  = "total"
+	turnedSilent = "silent"
+)
 
 // The label's values.
 var results = map[int]string{
@@ -19,11 +30,27 @@ var results = map[int]string{
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
-	m := &metrics{deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "safemode_inbox_deliveries_total",
-		Help: "Messages POSTed to the inbox: taken (204), refused (4xx), put off (503).",
-	}, []string{"result"})}
-	registerer.MustRegister(m.deliveries)
+	m := &metrics{
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "safemode_inbox_deliveries_total",
+			Help: "Messages POSTed to the inbox: taken (204), refused (4xx), put off (503).",
+		}, []string{"result"}),
+		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "safemode_inbox_connections_refused_total",
+			Help: "Connections to the inbox that brought nothing: over the limit of one peer or in total, or closed without a request (silent: failed TLS handshakes, scans).",
+		}, []string{"reason"}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "safemode_inbox_rate_limited_total",
+			Help: "Messages put off (503) because their peer, or all together, sent more than the limit.",
+		}, []string{"limit"}),
+	}
+	registerer.MustRegister(m.deliveries, m.connections, m.limited)
+	for _, reason := range [...]string{turnedPeer, turnedTotal, turnedSilent} {
+		m.connections.WithLabelValues(reason)
+	}
+	for _, limit := range [...]string{turnedPeer, turnedTotal} {
+		m.limited.WithLabelValues(limit)
+	}
 	for _, result := range results {
 		m.deliveries.WithLabelValues(result)
 	}

@@ -1,0 +1,111 @@
+package inbox
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"safemode/engine/proof"
+)
+
+// from posts a message that comes from this address.
+func (b *bench) from(remote string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, Path, strings.NewReader("<message/>"))
+	r.Header.Set("Content-Type", "application/xml")
+	r.RemoteAddr = remote
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, r)
+	return w
+}
+
+// One peer that sends too much is put off, and told when to come again; the others
+// are not, as long as all together keep to their limit.
+func TestRates(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	b := newBench(t, func(o *Options) {
+		o.PerPeer, o.Total, o.Log = Rate{PerSecond: 1e-9, Burst: 3}, Rate{PerSecond: 1e-9, Burst: 5}, zap.New(core)
+	})
+	b.verify = proven(proof.Delivery{ID: id, Signed: true})
+	for i, want := range []struct {
+		from string
+		code int
+	}{
+		{"192.0.2.1:1000", 204},
+		{"192.0.2.1:1001", 204},
+		{"[::ffff:192.0.2.1]:1002", 204}, // the same one
+		{"192.0.2.1:1003", 503},
+		{"192.0.2.1:1004", 503}, // costs the others nothing
+		{"[2001:db8::1]:1", 204},
+		{"[2001:db8::ffff:2]:1", 204}, // the same network
+		{"[2001:db8:0:1::1]:1", 503},  // over the limit of all
+	} {
+		w := b.from(want.from)
+		if w.Code != want.code || want.code == 503 && (w.Header().Get("Retry-After") != "1" || w.Body.Len() != 0) {
+			t.Errorf("message %d, from %s: got %d %v %q", i, want.from, w.Code, w.Header(), w.Body)
+		}
+	}
+	if peer, total := testutil.ToFloat64(b.metrics.limited.WithLabelValues(turnedPeer)), testutil.ToFloat64(b.metrics.limited.WithLabelValues(turnedTotal)); peer != 2 || total != 1 {
+		t.Errorf("counted %v over a peer's limit and %v over that of all", peer, total)
+	}
+	if n := logs.FilterMessage("put off: over the limit of messages").Len(); n == 0 {
+		t.Error("the log says nothing")
+	}
+	if len(b.delivered) != 5 || b.strangers.Load() != 0 {
+		t.Errorf("%d delivered, %d strangers", len(b.delivered), b.strangers.Load())
+	}
+}
+
+func TestRatesEarnAgain(t *testing.T) {
+	l := newLimits(Rate{PerSecond: 1}, Rate{})
+	peer, start := netip.MustParseAddr("192.0.2.1"), time.Now()
+	for _, step := range []struct {
+		after time.Duration
+		want  string
+	}{{0, ""}, {0, turnedPeer}, {900 * time.Millisecond, turnedPeer}, {1100 * time.Millisecond, ""}, {1200 * time.Millisecond, turnedPeer}} {
+		if got := l.over(peer, start.Add(step.after)); got != step.want {
+			t.Errorf("after %v: %q, want %q", step.after, got, step.want)
+		}
+	}
+}
+
+// However many addresses a stranger comes from, what is remembered is bounded, and
+// a peer that is heard of all the time is not forgotten.
+func TestRatesForget(t *testing.T) {
+	l := newLimits(Rate{PerSecond: 1e-9, Burst: 1}, Rate{})
+	steady, now := netip.MustParseAddr("192.0.2.1"), time.Now()
+	l.over(steady, now)
+	address := netip.MustParseAddr("10.0.0.0")
+	for i := range 10 * rememberedPeers {
+		address = address.Next()
+		l.over(address, now)
+		if i%100 == 0 && l.over(steady, now) != turnedPeer {
+			t.Fatalf("forgotten after %d others", i)
+		}
+	}
+	if n := len(l.young) + len(l.old); n > 2*rememberedPeers {
+		t.Errorf("%d peers remembered", n)
+	}
+}
+
+func TestPeer(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.7:80":                 "192.0.2.7",
+		"[::ffff:192.0.2.7]:80":        "192.0.2.7",
+		"[2001:db8:1:2:3:4:5:6]:80":    "2001:db8:1:2::",
+		"[fe80::1%eth0]:80":            "fe80::",
+		"@":                            "invalid IP",
+		"pipe":                         "invalid IP",
+		"[2001:db8:1:2:ffff::]:123456": "invalid IP",
+	} {
+		if got := peerOf(remote).String(); got != want {
+			t.Errorf("%s: %s, want %s", remote, got, want)
+		}
+	}
+}
