@@ -34,15 +34,15 @@ type population struct {
 
 	forbidden func(device servicerequests.EUI, useCase string) // see [Options]
 
-	homes [64]home // by hub
+	shards [64]shard // each of as many meters that follow on each other
 }
 
-// home guards the meters of the hubs that fall to it, and holds what is known
-// of those that were touched.
-type home struct {
-	mu      sync.Mutex
-	records map[servicerequests.EUI]*meter.Record // by device; a GPF has its own
-	mirrors map[int]mirror                        // by index in the fleet
+// shard guards its meters, and holds what is known of those that were touched.
+type shard struct {
+	mu         sync.Mutex
+	conditions conditions
+	records    map[servicerequests.EUI]*meter.Record // by device; a GPF has its own
+	mirrors    map[int]mirror                        // by index in the fleet
 }
 
 // mirror is what a gas proxy shows while the meter has not yet told it better.
@@ -56,15 +56,32 @@ func newPopulation(f *fleet.Fleet, pki *devicepki.PKI, o meter.Options, t *tally
 		fleet: f, pki: pki, devices: meter.NewDevices(o), tally: t, log: log,
 		pushes: hub.Wakes{Seed: f.Seed, Interval: o.Behaviour.Mirror()},
 	}
-	for i := range p.homes {
-		p.homes[i].records = map[servicerequests.EUI]*meter.Record{}
-		p.homes[i].mirrors = map[int]mirror{}
+	for i := range p.shards {
+		p.shards[i] = shard{
+			conditions: newConditions(p.shardSize()),
+			records:    map[servicerequests.EUI]*meter.Record{}, mirrors: map[int]mirror{},
+		}
 	}
 	return p
 }
 
-func (p *population) home(m *fleet.Meter) *home {
-	return &p.homes[uint64(m.Hub)%uint64(len(p.homes))]
+func (p *population) shardSize() int { return (p.fleet.Len() + len(p.shards) - 1) / len(p.shards) }
+
+// at locks the shard of a meter and returns it with the meter as it is now. What
+// the caller changes takes effect with put; he unlocks the shard.
+func (p *population) at(i int) (*shard, *fleet.Meter) {
+	h := &p.shards[i/p.shardSize()]
+	h.mu.Lock()
+	m := p.fleet.Meter(i)
+	if c := h.conditions.get(i % p.shardSize()); c != nil {
+		m.Condition = *c
+	}
+	return h, &m
+}
+
+// put keeps a meter's condition.
+func (p *population) put(h *shard, i int, m *fleet.Meter) {
+	h.conditions.put(i%p.shardSize(), m.Condition)
 }
 
 // AgreementKey returns the public key agreement key of a device.
@@ -95,16 +112,15 @@ func (p *population) find(device servicerequests.EUI) (i int, gpf, ok bool) {
 
 // Execute hands a Command to its device.
 func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
-	m := p.fleet.Meter(c.Meter)
-	h := p.home(m)
-	h.mu.Lock()
+	h, m := p.at(c.Meter)
 	defer h.mu.Unlock()
+	defer p.put(h, c.Meter, m)
 	t := meter.Target{Meter: m, Record: h.record(c.ID.Target)}
 	if c.ID.Target != m.Device {
-		mirrored := p.mirrored(h, c.Meter, c.At)
+		mirrored := p.mirrored(h, c.Meter, m, c.At)
 		t.Mirror = &mirrored
 	} else {
-		p.willChange(h, c.Meter, c.At)
+		p.willChange(h, c.Meter, m, c.At)
 	}
 	reply, err := p.devices.Handle(t, c.Message, c.At, c.Fault)
 	if err != nil {
@@ -146,11 +162,10 @@ func (p *population) press(device servicerequests.EUI, fault meter.PressFault, n
 	if !ok {
 		return false, nil, fmt.Errorf("%v: %w", device, ErrNoSuchDevice)
 	}
-	m := p.fleet.Meter(i)
-	h := p.home(m)
-	h.mu.Lock()
+	h, m := p.at(i)
 	defer h.mu.Unlock()
-	p.willChange(h, i, now)
+	defer p.put(h, i, m)
+	p.willChange(h, i, m, now)
 	enabled, codes := meter.Press(m, fault)
 	return enabled, p.alerts(meter.Target{Meter: m, Record: h.record(device)}, codes, now), nil
 }
@@ -161,9 +176,7 @@ func (p *population) snapshot(device servicerequests.EUI) (fleet.Meter, bool) {
 	if !ok {
 		return fleet.Meter{}, false
 	}
-	m := p.fleet.Meter(i)
-	h := p.home(m)
-	h.mu.Lock()
+	h, m := p.at(i)
 	defer h.mu.Unlock()
 	return *m, true
 }
@@ -174,7 +187,7 @@ func (p *population) truth(device servicerequests.EUI, counter uint64) (meter.St
 	if !ok {
 		return meter.State{}, false
 	}
-	h := p.home(p.fleet.Meter(i))
+	h := &p.shards[i/p.shardSize()]
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	record, ok := h.records[device]
@@ -184,7 +197,7 @@ func (p *population) truth(device servicerequests.EUI, counter uint64) (meter.St
 	return record.State(counter)
 }
 
-func (h *home) record(device servicerequests.EUI) *meter.Record {
+func (h *shard) record(device servicerequests.EUI) *meter.Record {
 	r, ok := h.records[device]
 	if !ok {
 		r = &meter.Record{}
@@ -194,8 +207,7 @@ func (h *home) record(device servicerequests.EUI) *meter.Record {
 }
 
 // willChange keeps what a gas proxy shows until its meter tells it better.
-func (p *population) willChange(h *home, i int, now time.Time) {
-	m := p.fleet.Meter(i)
+func (p *population) willChange(h *shard, i int, m *fleet.Meter, now time.Time) {
 	if m.Type != servicerequests.GSME {
 		return
 	}
@@ -206,8 +218,7 @@ func (p *population) willChange(h *home, i int, now time.Time) {
 }
 
 // mirrored returns what a gas proxy shows now.
-func (p *population) mirrored(h *home, i int, now time.Time) fleet.Meter {
-	m := p.fleet.Meter(i)
+func (p *population) mirrored(h *shard, i int, m *fleet.Meter, now time.Time) fleet.Meter {
 	if there, ok := h.mirrors[i]; ok && there.changed.After(p.pushes.Last(m.Device, now)) {
 		return there.before
 	}

@@ -69,9 +69,7 @@ func (t *tally) fill(s *Summary) {
 func (p *population) states() map[string]map[string]int {
 	var counts [servicerequests.Prepayment + 1][servicerequests.Enabled + 1]int
 	for i := range p.fleet.Len() {
-		m := p.fleet.Meter(i)
-		h := p.home(m)
-		h.mu.Lock()
+		h, m := p.at(i)
 		counts[m.Mode][m.Supply]++
 		h.mu.Unlock()
 	}

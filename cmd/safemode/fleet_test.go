@@ -73,7 +73,7 @@ func TestFleetGenerateRefuses(t *testing.T) {
 	}{
 		{exitUsage, "meters: 0", []string{"--meters", "0", "--out", file("f"), "--portfolio", file("p")}},
 		{exitUsage, "meters: -5", []string{"--meters", "-5", "--out", file("f"), "--portfolio", file("p")}},
-		{exitUsage, "meters: 10000001", []string{"--meters", "10000001", "--out", file("f"), "--portfolio", file("p")}},
+		{exitUsage, "meters: 50000001", []string{"--meters", "50000001", "--out", file("f"), "--portfolio", file("p")}},
 		{exitUsage, "--meters", []string{"--meters", "many", "--out", file("f"), "--portfolio", file("p")}},
 		{exitUsage, "same file", []string{"--meters", "5", "--out", file("f"), "--portfolio", dir + "/./f"}},
 		{exitUsage, `"portfolio" not set`, []string{"--meters", "5", "--out", file("f")}},

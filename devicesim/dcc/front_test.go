@@ -62,12 +62,12 @@ func newBench(t testing.TB, changes ...func(*dcc.Options)) *bench {
 	for i := range b.fleet.Len() {
 		switch m := b.fleet.Meter(i); {
 		case m.Supplier != smki.TestSupplier:
-			b.transferred = m
+			b.transferred = &m
 		case !m.Reachable:
 		case m.Type == servicerequests.ESME:
-			b.esme = m
+			b.esme = &m
 		default:
-			b.gsme = m
+			b.gsme = &m
 		}
 	}
 	pki, err := devicepki.New(1, b.folder.DeviceIssuing)

@@ -26,8 +26,7 @@ func (d *DCC) readInventory(q request) answer {
 }
 
 // search returns the range of the home's meters in the fleet. The DCC knows no
-// addresses here, so only a device or an MPxN can be found, and the latter only
-// by looking at every meter: no engine asks for it often.
+// addresses here, so only a device or an MPxN can be found.
 func (d *DCC) search(s duis.InventorySearch) (from, to int) {
 	switch {
 	case s.Device != 0:
@@ -36,13 +35,20 @@ func (d *DCC) search(s duis.InventorySearch) (from, to int) {
 		}
 		return d.Fleet.Home(s.Device) // perhaps it is a hub
 	case s.MPxN != "":
-		for i := range d.Fleet.Len() {
-			if m := d.Fleet.Meter(i); m.MPxN.String() == s.MPxN {
-				return d.Fleet.Home(m.Hub)
-			}
+		if i, ok := d.supplyPoint(s.MPxN); ok {
+			return d.Fleet.Home(d.Fleet.Meter(i).Hub)
 		}
 	}
 	return 0, 0
+}
+
+func (d *DCC) supplyPoint(text string) (i int, ok bool) {
+	for _, kind := range []servicerequests.DeviceType{servicerequests.ESME, servicerequests.GSME} {
+		if n, err := fleet.ParseMPxN(text, kind); err == nil {
+			return d.Fleet.FindMPxN(n)
+		}
+	}
+	return 0, false
 }
 
 // home lists the hub, the meters behind it and the gas proxy.
@@ -71,7 +77,7 @@ const (
 	firmwareVersion = "00000001"
 )
 
-func entry(m *fleet.Meter, device servicerequests.EUI, kind servicerequests.DeviceType) duis.Device {
+func entry(m fleet.Meter, device servicerequests.EUI, kind servicerequests.DeviceType) duis.Device {
 	e := duis.Device{
 		ID: device, Type: kind.String(), Status: "Commissioned",
 		Manufacturer: manufacturer, Model: strings.ToUpper(m.Model.Name()),

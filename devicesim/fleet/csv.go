@@ -16,7 +16,7 @@ import (
 // version is the generator's version in the first line of a fleet file. It
 // changes when the same seed gives another fleet, or when the state that
 // derives from the seed does.
-const version = 1
+const version = 2
 
 const firstLine = "# safemode fleet seed=%d version=%d"
 
@@ -63,9 +63,10 @@ func (f *Fleet) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	_ = out.Write(header()) // errors of Write stay with the Writer until Error
 	record := make([]string, len(columns))
-	for i := range f.meters {
+	for i := range f.Len() {
+		m := f.Meter(i)
 		for c := range columns {
-			record[c] = columns[c].write(&f.meters[i])
+			record[c] = columns[c].write(&m)
 		}
 		_ = out.Write(record)
 	}
@@ -114,7 +115,11 @@ func ReadCSV(r io.Reader) (*Fleet, error) {
 	for {
 		record, err := in.Read()
 		if errors.Is(err, io.EOF) {
-			return newFleet(seed, meters)
+			l, err := newList(meters)
+			if err != nil {
+				return nil, err
+			}
+			return &Fleet{Seed: seed, roll: l}, nil
 		}
 		if err != nil {
 			return nil, lineError(err)

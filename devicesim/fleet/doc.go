@@ -1,7 +1,10 @@
 // Package fleet owns a population of simulated meters: how it is generated from
-// a seed, how it is kept in memory, and the two CSV files that describe it. The
+// a seed, how one meter of it is found, and the two CSV files that describe it. The
 // fleet file is the truth; the portfolio file is what a Shared Resource
 // Provider would hold of it, with some claims stale or wrong.
+//
+// A generated fleet is not kept in memory at all: each meter is grown from the
+// seed when it is asked for. A fleet that was read is a list with its indices.
 //
 // What happens to a meter is package meter's business; keys are package
 // devicepki's. This package refuses files that it would not write: an unknown
@@ -12,7 +15,7 @@
 //
 // A comment line, a header line and a row per meter (RFC 4180):
 //
-//	# safemode fleet seed=1 version=1
+//	# safemode fleet seed=1 version=2
 //	device_id,device_type,chf_id,mpxn,csp_region,payment_mode,supply_state,balance,
 //	emergency_credit,debt,locked,registered_supplier,reachable,model
 //

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 
 	"safemode/servicerequests"
 )
@@ -27,8 +26,8 @@ type Options struct {
 	GainingSupplier servicerequests.EUI
 }
 
-// MaxMeters is the largest fleet; identifiers have room for it.
-const MaxMeters = 10_000_000
+// MaxMeters is the largest fleet: more than Great Britain has smart meters.
+const MaxMeters = 50_000_000
 
 const (
 	defaultSupplier        servicerequests.EUI = 0x90B3_D51F_3001_0000
@@ -71,90 +70,48 @@ var regionShares = [...]struct {
 
 // Generate makes a fleet. What a meter is like follows from the seed and its
 // EUI, not from the order of anything; which meters are special follows from
-// their rank among all, so that the shares hold exactly.
+// their rank among all, so that the shares hold exactly. It takes no longer and
+// no more room for a large fleet than for a small one.
 func Generate(o Options) (*Fleet, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("generate fleet: %w", err)
 	}
-	meters := make([]Meter, 0, o.Meters)
-	for home := uint32(0); len(meters) < o.Meters; home++ {
-		id := scramble(home, o.Seed)
-		region := regionOf(home)
-		place := Meter{Hub: hubEUI | servicerequests.EUI(id), Region: region, Supplier: o.Supplier}
-		fuel := newStream(o.Seed, place.Hub, "fuel").below(100)
-		if fuel < 96 { // 66 % both, 30 % electricity only, 4 % gas only
-			electric := place
-			electric.Type, electric.Device = servicerequests.ESME, electricEUI|servicerequests.EUI(id)
-			electric.MPxN = mpan(region, id)
-			meters = append(meters, electric)
-		}
-		if (fuel < 66 || fuel >= 96) && len(meters) < o.Meters {
-			gas := place
-			gas.Type, gas.Device = servicerequests.GSME, gasEUI|servicerequests.EUI(id)
-			gas.MPxN = mprn(id)
-			meters = append(meters, gas)
-		}
-	}
-	return populate(o, meters)
+	return &Fleet{Seed: o.Seed, roll: newGrown(o)}, nil
 }
 
-// populate gives every meter its model, kind and state.
-func populate(o Options, meters []Meter) (*Fleet, error) {
-	for i := range meters {
-		m := &meters[i]
-		m.Reachable = true
-		m.Model = pickModel(m.Type, newStream(o.Seed, m.Device, "model").Uint64())
-	}
-	f, err := newFleet(o.Seed, meters)
-	if err != nil {
-		return nil, err
-	}
-	order := f.ranked("kind")
-	for _, k := range kinds {
-		count := k.count(len(meters))
-		for _, i := range order[:count] {
-			m := &f.meters[i]
-			k.settle(m, o, newStream(o.Seed, m.Device, "state"))
-		}
-		order = order[count:]
-	}
-	for _, i := range order {
-		m := &f.meters[i]
-		ordinary(m, newStream(o.Seed, m.Device, "state"))
-	}
-	for _, i := range f.ranked("reachable")[:share(len(meters), unreachablePerMille)] {
-		f.meters[i].Reachable = false
-	}
-	for i := range f.meters {
-		f.meters[i].deriveHidden(o.Seed)
-	}
-	return f, nil
+// census is how many of a fleet's meters are of each kind. It says what a meter
+// is like by its rank among all.
+type census struct {
+	o           Options
+	special     [len(kinds)]int
+	unreachable int
 }
 
-// ranked returns the indices of all meters in an order that hash of seed and
-// EUI decides.
-func (f *Fleet) ranked(label string) []uint32 {
-	type ranking struct {
-		hash uint64
-		i    uint32
+func newCensus(o Options) census {
+	c := census{o: o, unreachable: share(o.Meters, unreachablePerMille)}
+	for i, k := range kinds {
+		c.special[i] = k.count(o.Meters)
 	}
-	all := make([]ranking, len(f.meters))
-	for i := range all {
-		s := newStream(f.Seed, f.meters[i].Device, label)
-		all[i] = ranking{s.Uint64(), uint32(i)}
-	}
-	slices.SortFunc(all, func(a, b ranking) int {
-		if a.hash != b.hash {
-			return cmp.Compare(a.hash, b.hash)
+	return c
+}
+
+// settle gives a meter its model, kind and condition. The two ranks, 0 to
+// Options.Meters-1, order all meters by chance.
+func (c *census) settle(m *Meter, kindRank, reachRank int) {
+	m.Reachable = reachRank >= c.unreachable
+	m.Model = pickModel(m.Type, newStream(c.o.Seed, m.Device, "model").Uint64())
+	s := newStream(c.o.Seed, m.Device, "state")
+	settle := func(m *Meter, _ Options, s stream) { ordinary(m, s) }
+	for i, count := range c.special {
+		if kindRank < count {
+			settle = kinds[i].settle
+			break
 		}
-		return cmp.Compare(f.meters[a.i].Device, f.meters[b.i].Device)
-	})
-	order := make([]uint32, len(all))
-	for rank, r := range all {
-		order[rank] = r.i
+		kindRank -= count
 	}
-	return order
+	settle(m, c.o, s)
+	m.deriveHidden(c.o.Seed)
 }
 
 func regionOf(home uint32) servicerequests.Region {

@@ -83,7 +83,7 @@ func TestGenerateShares(t *testing.T) {
 			for _, kind := range kinds {
 				count := 0
 				for i := range f.Len() {
-					if kind.is(f.Meter(i)) {
+					if m := f.Meter(i); kind.is(&m) {
 						count++
 					}
 				}
@@ -211,30 +211,60 @@ func TestGenerateRefuses(t *testing.T) {
 	}
 }
 
-// A million meters must stay cheap: the simulator's share of one machine.
-func TestGenerateMillion(t *testing.T) {
-	if testing.Short() {
-		t.Skip("generates a million meters")
-	}
-	if size := unsafe.Sizeof(fleet.Meter{}); size > 100 {
-		t.Errorf("a meter takes %d bytes", size)
+// Thirty million meters take no room, and finding one no longer than among few.
+func TestGenerateNation(t *testing.T) {
+	if size := unsafe.Sizeof(fleet.Condition{}); size > 80 {
+		t.Errorf("the condition of a meter takes %d bytes", size)
 	}
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
+	f := generate(t, 30_000_000, 1)
 	start := processorTime(t)
-	f := generate(t, 1_000_000, 1)
+	const looked = 20_000
+	for n := range looked {
+		i := n * 1499
+		m := f.Meter(i)
+		if at, ok := f.Find(m.Device); !ok || at != i {
+			t.Fatalf("Find(%v) = %d, %t, want %d", m.Device, at, ok, i)
+		}
+		if at, ok := f.FindMPxN(m.MPxN); !ok || at != i {
+			t.Fatalf("FindMPxN(%v) = %d, %t, want %d", m.MPxN, at, ok, i)
+		}
+		if from, to := f.Home(m.Hub); i < from || i >= to {
+			t.Fatalf("Home(%v) = [%d, %d) without %d", m.Hub, from, to, i)
+		}
+	}
 	took := processorTime(t) - start
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	held := float64(after.HeapAlloc-before.HeapAlloc) / 1e6
-	total := float64(after.TotalAlloc-before.TotalAlloc) / 1e6
-	t.Logf("%v, %.0f MB held, %.0f MB allocated in all", took, held, total)
-	// 3 s of one core, and 12 under the race detector.
-	if held > 150 || took > 30*time.Second {
-		t.Errorf("a million meters took %v and hold %.0f MB, want under 30 s and 150 MB", took, held)
+	t.Logf("%v for each of %d meters, %.3f MB held", took/looked, looked, held)
+	// 3 us, and ten times that under the race detector.
+	if held > 1 || took/looked > 200*time.Microsecond {
+		t.Errorf("a meter took %v and the fleet holds %.1f MB", took/looked, held)
 	}
 	runtime.KeepAlive(f)
+}
+
+// The special kinds are as many as the shares say, in a fleet of any size.
+func TestGenerateSharesAreExact(t *testing.T) {
+	for _, size := range []int{50, 83, 999, 12_345} {
+		f := generate(t, size, 3)
+		unreachable, transferred := 0, 0
+		for i := range size {
+			m := f.Meter(i)
+			if !m.Reachable {
+				unreachable++
+			}
+			if m.Supplier != supplier {
+				transferred++
+			}
+		}
+		if unreachable != (size*20+999)/1000 || transferred != (size*15+999)/1000 {
+			t.Errorf("%d meters: %d unreachable, %d transferred", size, unreachable, transferred)
+		}
+	}
 }
 
 // processorTime is what this process has computed so far; unlike the clock on the
@@ -248,9 +278,12 @@ func processorTime(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func BenchmarkGenerate(b *testing.B) {
+func BenchmarkMeter(b *testing.B) {
+	f := generate(b, 30_000_000, 1)
 	b.ReportAllocs()
+	i := 0
 	for b.Loop() {
-		generate(b, 100_000, 1)
+		f.Meter(i)
+		i = (i + 1_234_567) % f.Len()
 	}
 }

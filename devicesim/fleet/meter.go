@@ -37,14 +37,25 @@ func (n MPxN) String() string {
 	return string(n[:end])
 }
 
-// Meter is one ESME or GSME with all of its state. It has a fixed width and
-// holds no pointer, so that a million idle meters cost their bytes and nothing
-// else. Money is in millipence within the range of int32, as on the wire.
+// Meter is one ESME or GSME: what it is, and the condition it is in. It has a
+// fixed width and holds no pointer. Money is in millipence within the range of
+// int32, as on the wire.
 type Meter struct {
 	Device   servicerequests.EUI
 	Hub      servicerequests.EUI
-	Supplier servicerequests.EUI // registered now; not the failed supplier's once the meter was transferred
+	Supplier servicerequests.EUI // registered as the fleet begins; not the failed supplier's if the meter was transferred
 
+	MPxN      MPxN
+	Type      servicerequests.DeviceType // ESME or GSME
+	Region    servicerequests.Region
+	Model     Model
+	Reachable bool
+
+	Condition
+}
+
+// Condition is what changes about a meter: all that is kept for one that was touched.
+type Condition struct {
 	// SupplierCounter is the highest originator counter of a critical command
 	// that the meter has accepted from the Supplier role. Not in the fleet file.
 	SupplierCounter uint64
@@ -54,17 +65,19 @@ type Meter struct {
 	EmergencyBalance servicerequests.Millipence // what is left of emergency credit while it is active. Not in the fleet file
 	Debt             servicerequests.Millipence // Accumulated Debt Register, never negative
 
-	AlertCounter uint32 // the device's own counter, last used. Not in the fleet file
-	MPxN         MPxN
+	// AsOf is the instant up to which use is charged, and ActAt when the consumer
+	// acts next, 0 for not at all; Unix milliseconds. Package meter keeps them, and
+	// only in a fleet whose time passes. Not in the fleet file.
+	AsOf, ActAt int64
 
-	Type            servicerequests.DeviceType // ESME or GSME
-	Region          servicerequests.Region
+	AlertCounter uint32 // the device's own counter, last used. Not in the fleet file
+	Acts         uint16 // how often the consumer has made up his mind. Not in the fleet file
+	Need         uint8  // what he last made it up about; package meter's. Not in the fleet file
+
 	Mode            servicerequests.PaymentMode // Credit or Prepayment
 	Supply          servicerequests.SupplyState // Disabled, Armed or Enabled
 	EmergencyCredit EmergencyCredit
-	Model           Model
 	Locked          bool // tamper: reads as Disabled, refuses to be armed
-	Reachable       bool
 }
 
 // localBit is the universal/local bit of an EUI-64.
@@ -129,13 +142,22 @@ func parseModel(name string, kind servicerequests.DeviceType) (Model, error) {
 
 // pickModel chooses one of the models for a device type; choice is any number.
 func pickModel(kind servicerequests.DeviceType, choice uint64) Model {
-	fitting := make([]Model, 0, len(models))
+	fitting := electricModels
+	if kind == servicerequests.GSME {
+		fitting = gasModels
+	}
+	return fitting[choice%uint64(len(fitting))]
+}
+
+var electricModels, gasModels = modelsFor(servicerequests.ESME), modelsFor(servicerequests.GSME)
+
+func modelsFor(kind servicerequests.DeviceType) (fitting []Model) {
 	for i, row := range models {
 		if row.kind == kind {
 			fitting = append(fitting, Model(i))
 		}
 	}
-	return fitting[choice%uint64(len(fitting))]
+	return fitting
 }
 
 // models is the catalogue. Emergency credit of 5, 10 and 15 pounds offered

@@ -45,7 +45,7 @@ func checkDigit(n MPxN) byte {
 
 // distributors has a distributor's identifier, the first two digits of an
 // MPAN, from each region.
-var distributors = map[servicerequests.Region]byte{
+var distributors = [...]byte{
 	servicerequests.North: 16, servicerequests.North4G: 18,
 	servicerequests.Central: 11, servicerequests.Central4G: 14,
 	servicerequests.South: 19, servicerequests.South4G: 22,
@@ -61,8 +61,18 @@ func mpan(region servicerequests.Region, id uint32) (n MPxN) {
 
 // mprn has ten digits, of which the first is not 0: identifiers fill 32 bits.
 func mprn(id uint32) (n MPxN) {
-	putDigits(n[:10], 5_000_000_000+uint64(id))
+	putDigits(n[:10], mprnBase+uint64(id))
 	return n
+}
+
+const mprnBase = 5_000_000_000
+
+// digits reads decimal digits; what is none of them gives any number.
+func digits(field []byte) (value uint64) {
+	for _, c := range field {
+		value = value*10 + uint64(c-'0')
+	}
+	return value
 }
 
 func putDigits(field []byte, value uint64) {

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"safemode/servicerequests"
@@ -19,13 +20,13 @@ import (
 func (f *Fleet) WritePortfolio(w io.Writer) error {
 	out := csv.NewWriter(w)
 	_ = out.Write([]string{"device_id", "device_type", "chf_id", "mpxn", "csp_region", "claimed_mode", "priority", "source", "history"})
-	for i := range f.meters {
-		m := &f.meters[i]
+	for i := range f.Len() {
+		m := f.Meter(i)
 		s := newStream(f.Seed, m.Device, "claim")
 		_ = out.Write([]string{
 			m.Device.String(), m.Type.String(), m.Hub.String(), m.MPxN.String(),
-			claimedRegion(m, s).String(), claimedMode(m, s).String(),
-			strconv.FormatUint(claimedPriority(s), 10), claimSource(s), history(m),
+			claimedRegion(&m, s).String(), claimedMode(&m, s).String(),
+			strconv.FormatUint(claimedPriority(s), 10), claimSource(s), history(&m),
 		})
 	}
 	out.Flush()
@@ -108,16 +109,38 @@ func FromPortfolio(claims []Claim, o Options) (*Fleet, error) {
 			Supplier: cmp.Or(c.Supplier, o.Supplier),
 		}
 	}
-	f, err := populate(o, meters)
+	l, err := newList(meters)
 	if err != nil {
 		return nil, fmt.Errorf("fleet from portfolio: %w", err)
 	}
+	c, reach := newCensus(o), l.ranks(o.Seed, "reachable")
+	for i, rank := range l.ranks(o.Seed, "kind") {
+		c.settle(&l.meters[i], int(rank), int(reach[i]))
+	}
 	for _, c := range claims {
-		i, _ := f.Find(c.Device)
-		s := newStream(f.Seed, c.Device, "claimed credit")
-		if m := &f.meters[i]; c.Mode == servicerequests.Credit && m.Supply == servicerequests.Enabled && s.below(10) > 0 {
+		i, _ := l.Find(c.Device)
+		s := newStream(o.Seed, c.Device, "claimed credit")
+		if m := &l.meters[i]; c.Mode == servicerequests.Credit && m.Supply == servicerequests.Enabled && s.below(10) > 0 {
 			inCredit(m, o, s)
 		}
 	}
-	return f, nil
+	return &Fleet{Seed: o.Seed, roll: l}, nil
+}
+
+// ranks returns for each meter its rank in an order that hash of seed and EUI
+// decides.
+func (l *list) ranks(seed uint64, label string) []uint32 {
+	hashes := make([]uint64, len(l.meters))
+	order := make([]uint32, len(l.meters))
+	for i := range l.meters {
+		hashes[i], order[i] = newStream(seed, l.meters[i].Device, label).Uint64(), uint32(i)
+	}
+	slices.SortFunc(order, func(a, b uint32) int {
+		return cmp.Or(cmp.Compare(hashes[a], hashes[b]), cmp.Compare(a, b))
+	})
+	ranks := make([]uint32, len(order))
+	for rank, i := range order {
+		ranks[i] = uint32(rank)
+	}
+	return ranks
 }

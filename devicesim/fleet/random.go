@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"hash/fnv"
 	"math/rand/v2"
 
 	"safemode/servicerequests"
@@ -12,9 +11,11 @@ import (
 type stream struct{ *rand.PCG }
 
 func newStream(seed uint64, device servicerequests.EUI, label string) stream {
-	h := fnv.New64a()
-	h.Write([]byte(label))
-	return stream{rand.NewPCG(mix(seed^h.Sum64()), mix(uint64(device)))}
+	hash := uint64(14695981039346656037) // FNV-1a; hash/fnv would allocate
+	for _, c := range []byte(label) {
+		hash = (hash ^ uint64(c)) * 1099511628211
+	}
+	return stream{rand.NewPCG(mix(seed^hash), mix(uint64(device)))}
 }
 
 // below draws 0 to n-1. The bias of the remainder is under n in 2^64.
@@ -41,4 +42,14 @@ func scramble(home uint32, seed uint64) uint32 {
 	x = (x ^ x>>16) * 0x7FEB352D
 	x = (x ^ x>>15) * 0x846CA68B
 	return x ^ x>>16 ^ uint32(key>>32)
+}
+
+// unscramble is scramble the other way round: each multiplier has its inverse
+// modulo 2^32, and each shift is undone by itself, repeated.
+func unscramble(id uint32, seed uint64) uint32 {
+	key := mix(seed)
+	x := id ^ uint32(key>>32)
+	x = (x ^ x>>16) * 0x43021123
+	x = (x ^ x>>15 ^ x>>30) * 0x1D69E2A5
+	return x ^ x>>16 ^ uint32(key)
 }

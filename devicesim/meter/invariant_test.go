@@ -15,15 +15,17 @@ import (
 func anyMeter(t *rapid.T) fleet.Meter {
 	m := fleet.Meter{
 		Device: 0x00DB12E000000001, Supplier: 0x90B3D51F30010000, Reachable: true,
-		Balance: servicerequests.Millipence(rapid.Int64Range(-20*int64(pound), 20*int64(pound)).Draw(t, "balance")),
-		Debt:    servicerequests.Millipence(rapid.Int64Range(0, 50*int64(pound)).Draw(t, "debt")),
-		Mode:    rapid.SampledFrom([]servicerequests.PaymentMode{servicerequests.Credit, servicerequests.Prepayment}).Draw(t, "mode"),
-		Supply: rapid.SampledFrom([]servicerequests.SupplyState{
-			servicerequests.Disabled, servicerequests.Armed, servicerequests.Enabled,
-		}).Draw(t, "supply"),
-		EmergencyCredit: rapid.SampledFrom([]fleet.EmergencyCredit{
-			fleet.Unavailable, fleet.Available, fleet.Active, fleet.Spent,
-		}).Draw(t, "emergency credit"),
+		Condition: fleet.Condition{
+			Balance: servicerequests.Millipence(rapid.Int64Range(-20*int64(pound), 20*int64(pound)).Draw(t, "balance")),
+			Debt:    servicerequests.Millipence(rapid.Int64Range(0, 50*int64(pound)).Draw(t, "debt")),
+			Mode:    rapid.SampledFrom([]servicerequests.PaymentMode{servicerequests.Credit, servicerequests.Prepayment}).Draw(t, "mode"),
+			Supply: rapid.SampledFrom([]servicerequests.SupplyState{
+				servicerequests.Disabled, servicerequests.Armed, servicerequests.Enabled,
+			}).Draw(t, "supply"),
+			EmergencyCredit: rapid.SampledFrom([]fleet.EmergencyCredit{
+				fleet.Unavailable, fleet.Available, fleet.Active, fleet.Spent,
+			}).Draw(t, "emergency credit"),
+		},
 	}
 	if rapid.Bool().Draw(t, "gas") {
 		m.Type, m.Model = servicerequests.GSME, gas

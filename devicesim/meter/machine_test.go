@@ -30,7 +30,7 @@ func prepaid(with func(*fleet.Meter)) fleet.Meter {
 	m := fleet.Meter{
 		Device: 0x00DB12E000000001, Hub: 0x00DB12C000000001, Supplier: 0x90B3D51F30010000,
 		Type: servicerequests.ESME, Model: electric, Region: servicerequests.North, Reachable: true,
-		Mode: servicerequests.Prepayment, Supply: servicerequests.Enabled, Balance: 20 * pound,
+		Condition: fleet.Condition{Mode: servicerequests.Prepayment, Supply: servicerequests.Enabled, Balance: 20 * pound},
 	}
 	if with != nil {
 		with(&m)
