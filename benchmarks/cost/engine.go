@@ -63,7 +63,7 @@ func savePlan(o options) error {
 func (o options) planDir() string { return filepath.Join(o.Dir, "plan") }
 func (o options) journal() string { return filepath.Join(o.Dir, "journal.db") }
 
-func rows(meters []*fleet.Meter) iter.Seq2[portfolio.Row, error] {
+func rows(meters []fleet.Meter) iter.Seq2[portfolio.Row, error] {
 	return func(yield func(portfolio.Row, error) bool) {
 		for i, m := range meters {
 			row := portfolio.Row{

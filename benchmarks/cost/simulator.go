@@ -83,20 +83,14 @@ func answer(o options, l line, sim *devicesim.Simulator) error {
 // within reach: what is measured are requests that are answered.
 func population(o options) (*fleet.Fleet, error) {
 	// 96 in 166 meters of a fleet are electricity's.
-	f, err := fleet.Generate(fleet.Options{Meters: o.Meters*166/90 + 100, Seed: o.Seed})
-	if err != nil {
-		return nil, err
-	}
-	for i := range f.Len() {
-		m := f.Meter(i)
-		m.Supplier, m.Reachable = smki.TestSupplier, true
-	}
-	return f, nil
+	return fleet.Generate(fleet.Options{
+		Meters: o.Meters*166/90 + 100, Seed: o.Seed, Supplier: smki.TestSupplier, AllAnswer: true,
+	})
 }
 
 // electricity are the first n electricity meters of a fleet.
-func electricity(f *fleet.Fleet, n int) []*fleet.Meter {
-	all := make([]*fleet.Meter, 0, n)
+func electricity(f *fleet.Fleet, n int) []fleet.Meter {
+	all := make([]fleet.Meter, 0, n)
 	for i := 0; i < f.Len() && len(all) < n; i++ {
 		if m := f.Meter(i); m.Type == servicerequests.ESME {
 			all = append(all, m)

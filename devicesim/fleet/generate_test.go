@@ -261,6 +261,15 @@ func TestGenerateSharesAreExact(t *testing.T) {
 				transferred++
 			}
 		}
+		all, err := fleet.Generate(fleet.Options{Meters: size, Seed: 3, AllAnswer: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range size {
+			if m := all.Meter(i); !m.Reachable || m.Supplier != supplier {
+				t.Errorf("%d meters: %v does not answer, though all should", size, m.Device)
+			}
+		}
 		if unreachable != (size*20+999)/1000 || transferred != (size*15+999)/1000 {
 			t.Errorf("%d meters: %d unreachable, %d transferred", size, unreachable, transferred)
 		}

@@ -91,7 +91,9 @@ func locked(m *Meter, _ Options, s stream) {
 
 func transferred(m *Meter, o Options, s stream) {
 	ordinary(m, s)
-	m.Supplier = o.GainingSupplier
+	if !o.AllAnswer {
+		m.Supplier = o.GainingSupplier
+	}
 }
 
 func inCredit(m *Meter, _ Options, s stream) {
