@@ -22,8 +22,8 @@
 // steers waiting and retries and nothing else.
 //
 // A certificate is chosen by issuer and serial from those configured, never
-// taken from the message. Their validity in time and revocation are for whoever
-// configures them.
+// taken from the message. One that is revoked proves nothing. Their validity in
+// time, and knowing which are revoked, are for whoever configures them.
 //
 // # What an error means
 //

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
@@ -51,12 +52,16 @@ type Devices interface {
 	Keys(ctx context.Context, device servicerequests.EUI) (DeviceKeys, error)
 }
 
-// Options configures a Verifier. All fields are required.
+// Options configures a Verifier. All fields but Revoked are required.
 type Options struct {
 	Transform    []*smki.Certificate // the DCC's keys for responses that carry Pre-Commands
 	XMLSigning   []*smki.Certificate // the DCC's keys for the other responses and the alerts
 	KeyAgreement map[servicerequests.EUI]*ecdh.PrivateKey
 	Devices      Devices
+
+	// Revoked names certificates whose signatures prove nothing, whether or not
+	// they are among those above. Whoever reads revocation lists fills it.
+	Revoked []xmldsig.KeyRef
 }
 
 // Verifier is safe for concurrent use.
@@ -68,24 +73,30 @@ type Verifier struct {
 	devices      Devices
 }
 
-// pinned is a set of certificates' keys; it is the [xmldsig.Keys] of one role.
+// pinned is a set of certificates' keys; it is the [xmldsig.Keys] of one role. A
+// revoked one has no key.
 type pinned map[xmldsig.KeyRef]*ecdsa.PublicKey
 
 // Key implements [xmldsig.Keys].
 func (p pinned) Key(ref xmldsig.KeyRef) (*ecdsa.PublicKey, error) {
-	if key, ok := p[ref]; ok {
-		return key, nil
+	key, ok := p[ref]
+	switch {
+	case !ok:
+		return nil, xmldsig.ErrUnknownKey
+	case key == nil:
+		return nil, fmt.Errorf("%w: its certificate is revoked", xmldsig.ErrUnknownKey)
 	}
-	return nil, xmldsig.ErrUnknownKey
+	return key, nil
 }
 
 // New makes a verifier. It refuses certificates that may not sign the DCC's
-// responses, and key agreement keys that are not on P-256; faults are joined.
+// responses, a role whose certificates are all revoked, and key agreement keys
+// that are not on P-256; faults are joined.
 func New(o Options) (*Verifier, error) {
 	var errs []error
-	transform, err := pin("transform", o.Transform)
+	transform, err := pin("transform", o.Transform, o.Revoked)
 	errs = append(errs, err)
-	xmlSigning, err := pin("xml_signing", o.XMLSigning)
+	xmlSigning, err := pin("xml_signing", o.XMLSigning, o.Revoked)
 	errs = append(errs, err)
 	for originator, key := range o.KeyAgreement {
 		if originator == 0 || key == nil || key.Curve() != ecdh.P256() {
@@ -112,11 +123,11 @@ func New(o Options) (*Verifier, error) {
 	}, nil
 }
 
-func pin(field string, certificates []*smki.Certificate) (pinned, error) {
+func pin(field string, certificates []*smki.Certificate, revoked []xmldsig.KeyRef) (pinned, error) {
 	if len(certificates) == 0 {
 		return nil, fmt.Errorf("%s: there is none", field)
 	}
-	keys := pinned{}
+	keys, usable := pinned{}, false
 	for _, c := range certificates {
 		ref, err := xmldsig.NewKeyRef(c.Issuer, c.SerialText())
 		if err == nil {
@@ -128,7 +139,14 @@ func pin(field string, certificates []*smki.Certificate) (pinned, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", field, c.Subject, err)
 		}
-		keys[ref] = c.PublicKey
+		if slices.Contains(revoked, ref) {
+			keys[ref] = nil
+			continue
+		}
+		keys[ref], usable = c.PublicKey, true
+	}
+	if !usable {
+		return nil, fmt.Errorf("%s: every certificate is revoked", field)
 	}
 	return keys, nil
 }

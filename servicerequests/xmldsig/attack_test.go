@@ -1,6 +1,7 @@
 package xmldsig_test
 
 import (
+	"crypto/ecdsa"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"safemode/servicerequests/heaptest"
 	"safemode/servicerequests/xmldsig"
 	"safemode/servicerequests/xmltree"
 )
@@ -147,11 +149,24 @@ func TestAttackMarkup(t *testing.T) {
 	mustBeRefused(t, []attack{
 		{"comment in a text", replace(":1000<", ":10<!-- -->00<"), nil},
 		{"comment in the signature", before("<ds:KeyInfo>", "<!-- -->"), nil},
+		{"comment in SignedInfo", before("<ds:Reference ", "<!-- -->"), nil},
+		{"comment in the serial number", replace("1234567890", "12345<!-- -->67890"), nil},
+		{"comment in the digest", before("</ds:DigestValue>", "<!-- -->"), nil},
+		{"comment after the root", func(signed string) string { return signed + "<!-- -->" }, nil},
 		{"comment before the root", before("<sr:Request", "<!-- -->"), nil},
 		{"CDATA", replace(">4<", "><![CDATA[4]]><"), nil},
+		{"CDATA in the signature value", replace("<ds:SignatureValue>", "<ds:SignatureValue><![CDATA[]]>"), nil},
+		{"CDATA around an element", func(signed string) string {
+			return strings.Replace(signed, "<sr:Body>", "<![CDATA[<sr:Body></sr:Body>]]><sr:Body>", 1)
+		}, nil},
+		{"processing instruction in the signature", before("<ds:KeyInfo>", "<?x y?>"), nil},
+		{"processing instruction after the root", func(signed string) string { return signed + "<?x y?>" }, nil},
 		{"processing instruction", before("<sr:Body>", "<?x y?>"), nil},
 		{"processing instruction before the root", before("<sr:Request", `<?xml-stylesheet href="x"?>`), nil},
 		{"DTD", before("<sr:Request", "<!DOCTYPE Request>"), nil},
+		{"DTD that defaults an attribute", before("<sr:Request", `<!DOCTYPE x [<!ATTLIST Body Id ID "signed">]>`), nil},
+		{"DTD from elsewhere", before("<sr:Request", `<!DOCTYPE x SYSTEM "http://127.0.0.1/x.dtd">`), nil},
+		{"parameter entity", before("<sr:Request", `<!DOCTYPE x [<!ENTITY % a SYSTEM "http://127.0.0.1/x"> %a;]>`), nil},
 		{"entity expansion", before("<sr:Request", `<!DOCTYPE x [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;">]>`), nil},
 		{"external entity", before("<sr:Request", `<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>`), nil},
 		{"entity", replace(">4<", ">&four;<"), nil},
@@ -296,7 +311,25 @@ func TestAttackValues(t *testing.T) {
 }
 
 func TestAttackKey(t *testing.T) {
+	// forge signs with a stranger's key under the pinned key's name, and lets the
+	// message bring that key along.
+	forge := func(bring string) func(string) string {
+		return func(string) string {
+			stranger, _ := newSigner(t)
+			key := stranger.Key.(*ecdsa.PrivateKey).PublicKey
+			point, err := key.Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Replace(mustSign(t, stranger, evil), "<ds:X509Data>", strings.ReplaceAll(bring, "KEY", b64(point))+"<ds:X509Data>", 1)
+		}
+	}
 	mustBeRefused(t, []attack{
+		{"a stranger's key under a pinned name", forge(""), xmldsig.ErrSignature},
+		{"a stranger's key in KeyValue", forge(`<ds:KeyValue><dsig11:ECKeyValue xmlns:dsig11="http://www.w3.org/2009/xmldsig11#"><dsig11:NamedCurve URI="urn:oid:1.2.840.10045.3.1.7"/><dsig11:PublicKey>KEY</dsig11:PublicKey></dsig11:ECKeyValue></ds:KeyValue>`), xmldsig.ErrProfile},
+		{"a stranger's key in a certificate", forge(`<ds:X509Data><ds:X509Certificate>KEY</ds:X509Certificate></ds:X509Data>`), xmldsig.ErrProfile},
+		{"a stranger's key by retrieval", forge(`<ds:RetrievalMethod URI="http://127.0.0.1/key"></ds:RetrievalMethod>`), xmldsig.ErrProfile},
+		{"a key by name", forge(`<ds:KeyName>pinned</ds:KeyName>`), xmldsig.ErrProfile},
 		{"another serial", replace("1234567890", "1234567891"), xmldsig.ErrUnknownKey},
 		{"another issuer", replace("CN=Z1", "CN=Z2"), xmldsig.ErrUnknownKey},
 		{"issuer's parts in another order", replace("CN=Z1,OU=07", "OU=07,CN=Z1"), xmldsig.ErrUnknownKey},
@@ -313,8 +346,33 @@ func TestAttackLimits(t *testing.T) {
 		}, xmltree.ErrLimit},
 		{"many nodes", before("</sr:Body>", strings.Repeat("<a/>", 10_000)), xmltree.ErrLimit},
 		{"many attributes", replace("<sr:Body>", "<sr:Body"+strings.Repeat(` a=""`, 10_000)+">"), xmltree.ErrLimit},
+		{"many declarations", replace("<sr:Body>", "<sr:Body"+strings.Repeat(` xmlns:a="urn:a"`, 10_000)+">"), nil},
 		{"large", before("</sr:Body>", strings.Repeat(" ", 2<<20)), xmltree.ErrLimit},
+		{"long name", before("</sr:Body>", "<"+strings.Repeat("a", 2<<20)+"/>"), xmltree.ErrLimit},
+		{"depth within the signature", before("<ds:KeyInfo>", strings.Repeat("<a>", 100)+strings.Repeat("</a>", 100)), xmltree.ErrLimit},
+		{"nodes within the signature", before("<ds:KeyInfo>", strings.Repeat("<a/>", 10_000)), xmltree.ErrLimit},
+		{"references by number without end", replace(":1000<", ":"+strings.Repeat("&#49;", 400_000)+"<"), xmltree.ErrLimit},
 	})
+}
+
+// What is too much costs next to nothing: it is refused before it is parsed, or
+// where the limit is passed.
+func TestAttackLimitsComeFirst(t *testing.T) {
+	for name, doc := range map[string]string{
+		"64 MiB of text":        "<a>" + strings.Repeat("x", 64<<20) + "</a>",
+		"64 MiB of elements":    strings.Repeat("<a/>", 16<<20),
+		"300,000 open elements": strings.Repeat("<a>", 300_000),
+		"1 MiB of elements":     "<a>" + strings.Repeat("<a/>", 250_000) + "</a>",
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw := []byte(doc)
+			heaptest.Limit(t, 1<<10, func() {
+				if _, err := xmldsig.Verify(raw, pinned(nil)); !errors.Is(err, xmltree.ErrLimit) {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
 }
 
 // A verifier may not ask for a key, and so perhaps for a certificate over the
