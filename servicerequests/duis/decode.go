@@ -218,17 +218,19 @@ func (d *decoder) boolean(n xmltree.Node) bool {
 	return false
 }
 
-// time reads an xs:dateTime that names its zone.
+// time reads an xs:dateTime that names its zone, to the millisecond, which is as
+// fine as it is written.
 func (d *decoder) time(n xmltree.Node) time.Time {
 	text := d.text(n)
 	if d.err != nil || n.IsZero() {
 		return time.Time{}
 	}
 	t, err := time.Parse(time.RFC3339, text)
-	if err != nil || strings.ContainsRune(text, ',') || t.IsZero() { // zero would read as absent
+	t = t.UTC().Truncate(time.Millisecond)
+	if err != nil || strings.ContainsRune(text, ',') || t.IsZero() || t.Year() < 1 || t.Year() > 9999 { // zero would read as absent
 		d.fail(n, "%q is no time with a zone", text)
 	}
-	return t.UTC()
+	return t
 }
 
 // alertCode reads two octets of xs:hexBinary.
