@@ -1,0 +1,243 @@
+package engine
+
+import (
+	"context"
+	"crypto/ecdh"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"safemode/engine/custody"
+	"safemode/engine/directory"
+	"safemode/engine/gateway"
+	"safemode/engine/inbox"
+	"safemode/engine/journal"
+	"safemode/engine/loadtest"
+	"safemode/engine/plan"
+	"safemode/engine/proof"
+	"safemode/engine/signer"
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+	"safemode/servicerequests/xmldsig"
+)
+
+// LoadOptions is what a load test is made of. All fields are required unless they
+// say otherwise.
+type LoadOptions struct {
+	Identity   Identity
+	DCC        DCC
+	CustodyDir string // of the test's own counters and the journal that owns them; made if it is not there
+
+	InboxListen string // host:port
+	InboxPath   string
+
+	// Test says what is asked for, of whom. Its counters, signer, gateway, verifier
+	// and originator are put in.
+	Test loadtest.Options
+	Log  *zap.Logger
+}
+
+// LoadTest is a load test with everything around it. Make it with [OpenLoadTest]
+// and [LoadTest.Close] it in any case.
+type LoadTest struct {
+	tester  *loadtest.Tester
+	gateway *gateway.Gateway
+	devices *directory.Directory
+	journal *journal.Journal
+	custody *custody.Counters
+	inbox   net.Listener
+	server  *http.Server
+	serving sync.WaitGroup
+}
+
+// OpenLoadTest makes a load test ready: it takes the custody of its counters and
+// serves its inbox. It sends nothing. Errors that wrap [ErrRefused] say that it
+// must not run: an address that is not loopback, or keys and certificates that are
+// not of a test PKI.
+func OpenLoadTest(ctx context.Context, o LoadOptions) (_ *LoadTest, err error) {
+	l := &LoadTest{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	if err := checkLoadKeys(&o); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.CustodyDir, 0o700); err != nil {
+		return nil, err
+	}
+	// The journal is the counters' owner; a load test has nothing to write in it.
+	if l.journal, err = journal.Open(filepath.Join(o.CustodyDir, "loadtest.db"), journal.Options{}); err != nil {
+		return nil, err
+	}
+	if l.custody, err = custody.Open(o.CustodyDir, o.Identity.EUI, owner{l.journal}, custody.Options{}); err != nil {
+		return nil, err
+	}
+	if err := l.wire(o); err != nil {
+		return nil, err
+	}
+	return l, l.listen(ctx, o)
+}
+
+// checkLoadKeys refuses what could reach or serve a real DCC.
+func checkLoadKeys(o *LoadOptions) error {
+	var faults []error
+	for _, at := range []*string{&o.DCC.URL, &o.DCC.SMKIURL} {
+		checked, err := loadtest.LoopbackURL(*at)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%w: %w", ErrRefused, err))
+			continue
+		}
+		*at = checked
+	}
+	if len(o.DCC.Transform) == 0 || len(o.DCC.XMLSigning) == 0 {
+		faults = append(faults, errors.New("the DCC's certificates are missing"))
+	}
+	faults = append(faults, checkKeys(Options{
+		Plan: &plan.Plan{Header: plan.Header{Environment: Simulator}}, Identities: []Identity{o.Identity}, DCC: o.DCC,
+	}))
+	return errors.Join(faults...)
+}
+
+func (l *LoadTest) wire(o LoadOptions) (err error) {
+	id := o.Identity
+	if l.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, Timeout: o.DCC.Timeout, Connections: max(64, o.Test.Workers)}); err != nil {
+		return err
+	}
+	if l.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, Authorities: o.DCC.Authorities}); err != nil {
+		return err
+	}
+	gate, err := signer.New(signer.Options{Identities: map[servicerequests.EUI]signer.Identity{id.EUI: {
+		XML: xmldsig.Signer{
+			Key: id.XMLSigning.Key, Issuer: id.XMLSigning.Certificate.Issuer, Serial: id.XMLSigning.Certificate.SerialText(),
+		},
+		PreCommand: id.DigitalSigning.Key,
+	}}})
+	if err != nil {
+		return err
+	}
+	verifier, err := proof.New(proof.Options{
+		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, Devices: l.devices,
+		KeyAgreement: map[servicerequests.EUI]*ecdh.PrivateKey{id.EUI: id.KeyAgreement.Key},
+	})
+	if err != nil {
+		return err
+	}
+	o.Test.Counters, o.Test.Signer, o.Test.Gateway, o.Test.Verifier = l.custody, gate, l.gateway, verifier
+	o.Test.Originator, o.Test.Log = id.EUI, o.Log
+	if l.tester, err = loadtest.New(o.Test); err != nil {
+		return err
+	}
+	in, err := inbox.New(inbox.Options{
+		Verifier: verifier, Deliver: l.tester.Deliver,
+		// An answer is measured, not kept: it is nobody's evidence.
+		Commit: func(context.Context, journal.Record) error { return nil },
+		Now:    time.Now, Log: o.Log.Named("inbox"), Registerer: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle(o.InboxPath, in)
+	l.server = &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: zap.NewStdLog(o.Log.Named("inbox")),
+	}
+	return nil
+}
+
+func (l *LoadTest) listen(ctx context.Context, o LoadOptions) (err error) {
+	var lc net.ListenConfig
+	if l.inbox, err = lc.Listen(ctx, "tcp", o.InboxListen); err != nil {
+		return fmt.Errorf("inbox: %w", err)
+	}
+	l.serving.Go(func() { // ends with Close
+		if err := l.server.Serve(l.inbox); !errors.Is(err, http.ErrServerClosed) {
+			o.Log.Error("the inbox answers no more", zap.Error(err))
+		}
+	})
+	return nil
+}
+
+// InboxURL is where the DCC must deliver to.
+func (l *LoadTest) InboxURL(path string) string { return "http://" + l.inbox.Addr().String() + path }
+
+// Check asks the SMKI service for an organisation that it must know, so that a
+// system that is not there is said to be so before the first request.
+func (l *LoadTest) Check(ctx context.Context, organisation servicerequests.EUI) error {
+	if err := l.devices.Check(ctx, organisation); err != nil {
+		return fmt.Errorf("SMKI service %w: %w", ErrUnreachable, err)
+	}
+	return nil
+}
+
+// Meet asks for the meters' keys, as many at once as the directory asks for, so
+// that what is measured is the system and not this program's first contact.
+func (l *LoadTest) Meet(ctx context.Context, meters []loadtest.Target) error {
+	next := make(chan loadtest.Target)
+	var workers sync.WaitGroup
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for range 16 {
+		workers.Go(func() {
+			for m := range next {
+				if _, err := l.devices.Keys(ctx, m.Device); err != nil {
+					cancel(fmt.Errorf("keys of %v: %w", m.Device, err))
+				}
+			}
+		})
+	}
+	for _, m := range meters {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- m
+	}
+	close(next)
+	workers.Wait()
+	return context.Cause(ctx)
+}
+
+// Run carries one stage out; see [loadtest.Tester.Run].
+func (l *LoadTest) Run(ctx context.Context, stage loadtest.Stage) (loadtest.Step, error) {
+	return l.tester.Run(ctx, stage)
+}
+
+// Close gives everything back. It may be called more than once.
+func (l *LoadTest) Close() error {
+	var faults []error
+	if l.inbox != nil {
+		faults = append(faults, l.server.Close())
+		l.serving.Wait()
+	}
+	if l.gateway != nil {
+		l.gateway.Close()
+	}
+	if l.devices != nil {
+		l.devices.Close()
+	}
+	if l.custody != nil {
+		faults = append(faults, l.custody.Close())
+	}
+	if l.journal != nil {
+		faults = append(faults, l.journal.Close())
+	}
+	return errors.Join(faults...)
+}
+
+// TestIdentity is a PKI folder's supplier as an identity.
+func TestIdentity(f *smki.Folder) Identity {
+	return Identity{
+		EUI:        f.Supplier.XMLSigning.Certificate.EUI,
+		XMLSigning: f.Supplier.XMLSigning, DigitalSigning: f.Supplier.DigitalSigning, KeyAgreement: f.Supplier.KeyAgreement,
+	}
+}
