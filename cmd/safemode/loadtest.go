@@ -49,8 +49,8 @@ above every percentile.
 
 Arrivals are constant (--rate), stepped (--rate, --to, --step: each step lasts
 --duration), or a search for the highest rate that still passes (--search, from --rate
-up to --to). Every threshold must hold on every step: METRIC OP VALUE, with OP one of
-< <= > >=, and METRIC one of
+up to --to). Every threshold must hold on every step: METRIC OP VALUE (in a shell, in
+quotes), with OP one of < <= > >=, and METRIC one of
   ack_p50 ack_p90 ack_p99 ack_p99.9 ack_max, and answer_...: a duration (ack_p99<50ms)
   sent late dropped accepted answered negative unanswered throttled rejected in_doubt:
     a share of the requests (answered>=99%)
@@ -63,11 +63,11 @@ addresses are taken. The counters it uses are over those of a sweep that ran bef
 give it a simulator of its own. --custody is the folder of its counters.
 
 Exit codes: 0 passed; 4 it ran, and a threshold does not hold; 3 refused.`,
-		Example: `  safemode sim --meters 1000 --seed 1 --pki pki &
-  safemode fleet generate --meters 1000 --seed 1 --out fleet.csv --portfolio portfolio.csv
-  safemode loadtest --pki pki --portfolio portfolio.csv --rate 50 --duration 30s --threshold 'ack_p99<50ms'
+		Example: `  safemode fleet generate --meters 1000 --seed 1 --out fleet.csv --portfolio portfolio.csv
+  safemode sim --fleet fleet.csv --pki pki
+  safemode loadtest --pki pki --portfolio portfolio.csv --rate 50 --duration 30s --threshold ack_p99<50ms
   safemode loadtest --pki pki --portfolio portfolio.csv --rate 50 --to 400 --step 50 --duration 10s --out steps
-  safemode loadtest --pki pki --portfolio portfolio.csv --search --rate 50 --to 2000 --threshold 'ack_p99<100ms' --out found`,
+  safemode loadtest --pki pki --portfolio portfolio.csv --search --rate 50 --to 2000 --threshold ack_p99<100ms`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := newLogger(io.err, l.detail)
@@ -103,8 +103,8 @@ Exit codes: 0 passed; 4 it ran, and a threshold does not hold; 3 refused.`,
 	return c
 }
 
-// loadPlan is what the flags ask for.
-type loadPlan struct {
+// loadOrder is what the flags ask for.
+type loadOrder struct {
 	services   []servicerequests.Service
 	thresholds []loadtest.Threshold
 	stages     []loadtest.Stage // of a test that is no search
@@ -112,7 +112,7 @@ type loadPlan struct {
 }
 
 // parse joins all faults of the flags.
-func (l *loadFlags) parse() (p loadPlan, err error) {
+func (l *loadFlags) parse() (p loadOrder, err error) {
 	var faults []error
 	for _, srv := range l.srvs {
 		mode := ""
@@ -212,7 +212,7 @@ func (l *loadFlags) run(ctx context.Context, io stdio, log *zap.Logger) error {
 }
 
 // open makes the test ready and meets its meters.
-func (l *loadFlags) open(ctx context.Context, io stdio, log *zap.Logger, p loadPlan, targets []loadtest.Target) (*engine.LoadTest, error) {
+func (l *loadFlags) open(ctx context.Context, io stdio, log *zap.Logger, p loadOrder, targets []loadtest.Target) (*engine.LoadTest, error) {
 	folder, err := loadPKI(l.pkiDir, smki.LoadSupplier)
 	if err != nil {
 		return nil, err
@@ -265,7 +265,7 @@ func loadProgress(p loadtest.Progress) string {
 
 // measure carries the stages out, or searches. An interrupt ends it; what there is
 // then is kept.
-func (l *loadFlags) measure(ctx context.Context, io stdio, test *engine.LoadTest, p loadPlan, r *loadtest.Result) error {
+func (l *loadFlags) measure(ctx context.Context, io stdio, test *engine.LoadTest, p loadOrder, r *loadtest.Result) error {
 	stage := func(rate float64) (*loadtest.Step, error) {
 		step, err := test.Run(ctx, loadtest.Stage{Rate: rate, For: l.duration})
 		if err != nil && ctx.Err() == nil {

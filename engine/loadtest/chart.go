@@ -3,6 +3,7 @@ package loadtest
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -34,6 +35,7 @@ type Tick struct {
 // Line is one series. It is broken where a value is not known.
 type Line struct {
 	Name, Class string
+	Dashed      bool
 	Paths       []string
 	Dots        []Dot // of points without a neighbour, which a path would not show
 }
@@ -45,6 +47,7 @@ type Dot struct{ X, Y float64 }
 type series struct {
 	name, class string
 	x, y        []float64
+	dashed      bool
 }
 
 // scale maps values to the view box.
@@ -110,7 +113,7 @@ func draw(c Chart, x scale, all []series, logY bool) Chart {
 }
 
 func line(one series, x, y scale) Line {
-	l := Line{Name: one.name, Class: one.class}
+	l := Line{Name: one.name, Class: one.class, Dashed: one.dashed}
 	var run []Dot
 	flush := func() {
 		switch len(run) {
@@ -151,7 +154,13 @@ func niceStep(high float64) float64 {
 	return step
 }
 
-func number(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.4g", v), ".0") }
+// number is a figure of four digits or a whole one.
+func number(v float64) string {
+	if v >= 1000 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
+}
 
 // value is what a chart has for a figure that may not be known.
 func value(v *float64) float64 {
@@ -202,30 +211,31 @@ func (r *Result) charts() []Chart {
 	}
 	all := []Chart{
 		over("Requests a second", "What was to be sent, and what was.", "a second", false,
-			series{"requested", "a", at, requested}, series{"sent", "b", at, sent},
-			series{"accepted", "c", at, accepted}, series{"answered", "d", at, answered}),
+			series{name: "requested", class: "a", x: at, y: requested}, series{name: "sent", class: "b", x: at, y: sent},
+			series{name: "accepted", class: "c", x: at, y: accepted}, series{name: "answered", class: "d", x: at, y: answered}),
 		over("Latency to the acknowledgement", "Of the requests that were to be sent in each second. A gap: too many have no end.", "ms", true,
-			series{"median", "c", at, ackP50}, series{"99 in 100", "e", at, ackP99}),
+			series{name: "median", class: "c", x: at, y: ackP50}, series{name: "99 in 100", class: "e", x: at, y: ackP99}),
 		over("Latency to the device's answer", "Likewise.", "ms", true,
-			series{"median", "d", at, answerP50}, series{"99 in 100", "e", at, answerP99}),
+			series{name: "median", class: "d", x: at, y: answerP50}, series{name: "99 in 100", class: "e", x: at, y: answerP99}),
 	}
 	return append(all, r.curves())
 }
 
-// curves draws the percentiles of every step's latencies.
+// curves draws the percentiles of the first step's latencies and, dashed, of the
+// last one's. The table has all.
 func (r *Result) curves() Chart {
 	// The axis is the share of requests that are slower, falling: 1, 0.1, 0.01 ...
 	slower := func(percentile float64) float64 { return 1 / (1 - percentile/100) }
 	var all []series
 	for i, s := range r.Steps {
-		if len(r.Steps) > 4 && i != 0 && i != len(r.Steps)-1 {
-			continue // the first and the last say most; the table has all
+		if i != 0 && i != len(r.Steps)-1 {
+			continue
 		}
 		for _, part := range [...]struct {
 			name, class string
 			curve       []Point
 		}{{"acknowledgement", "c", s.Ack.Curve}, {"answer", "d", s.Answer.Curve}} {
-			one := series{name: fmt.Sprintf("%s at %s a second", part.name, number(s.Rate)), class: part.class}
+			one := series{name: fmt.Sprintf("%s at %s a second", part.name, number(s.Rate)), class: part.class, dashed: i > 0}
 			for _, p := range part.curve {
 				one.x, one.y = append(one.x, slower(p.Percentile)), append(one.y, p.MS)
 			}

@@ -27,7 +27,8 @@ type Result struct {
 	Checks      []Check  `json:"checks"`
 	Capacity    *Found   `json:"capacity"` // of a search; null if there was none
 	Pass        bool     `json:"pass"`
-	Why         string   `json:"why"` // in a word, what Pass rests on
+	Why         string   `json:"why"`             // in a word, what Pass rests on
+	Doubt       string   `json:"doubt,omitempty"` // what speaks against the figures
 	Interrupted bool     `json:"interrupted"`
 	Compared    []Change `json:"compared,omitempty"` // with an earlier test
 }
@@ -42,7 +43,7 @@ type Found struct {
 // passes if it has found a rate. Without a threshold it asks only that every step
 // has samples, and an answer.
 func (r *Result) Judge(thresholds []Threshold) {
-	r.Checks = []Check{}
+	r.Checks, r.Doubt = []Check{}, r.doubt()
 	failed := 0
 	for i := range r.Steps {
 		for _, t := range thresholds {
@@ -77,6 +78,20 @@ func (r *Result) Judge(thresholds []Threshold) {
 	default:
 		r.Pass, r.Why = true, fmt.Sprintf("all %d thresholds hold", len(r.Checks))
 	}
+}
+
+// doubt says whether this program could not keep its own pace: then its latencies
+// are its own as well, and not the system's alone.
+func (r *Result) doubt() string {
+	var late, dropped, requested int
+	for _, s := range r.Steps {
+		late, dropped, requested = late+s.Late, dropped+s.Dropped, requested+s.Requested
+	}
+	if 100*(late+dropped) <= requested { // one in a hundred
+		return ""
+	}
+	return fmt.Sprintf("%s of the requests were sent late and %s not at all: where the system was not slow, this machine was, and the latencies hold that too.",
+		percent(late, requested), percent(dropped, requested))
 }
 
 // Passes says whether one step holds every threshold.

@@ -62,6 +62,9 @@ func (r *Result) WriteText(out io.Writer) error {
 	if !r.Pass {
 		word = "did not pass"
 	}
+	if r.Doubt != "" {
+		fmt.Fprintf(out, "\n%s\n", r.Doubt)
+	}
 	_, err := fmt.Fprintf(out, "\n%s: %s\n", word, r.Why)
 	return err
 }
