@@ -32,6 +32,11 @@ type Config struct {
 	Breaker      Breaker  `koanf:"breaker"`
 	CarryColumns []string `koanf:"carry_columns"` // portfolio columns to keep though the format does not name them
 	SuppressFile string   `koanf:"suppress_file"` // devices not to be touched; empty: none
+
+	Roster     Roster     `koanf:"roster"`
+	Gates      Gates      `koanf:"gates"`
+	Waves      Waves      `koanf:"waves"`
+	WindowEnds WindowEnds `koanf:"window_ends"`
 }
 
 // Environment says what stands at the other end.
@@ -42,6 +47,47 @@ const (
 	Simulator Environment = "simulator"
 	Live      Environment = "live"
 )
+
+// Roster says who may record directions, approve and operate: a file, signed by
+// the holder of a certificate that is pinned here. Required in live.
+type Roster struct {
+	File     string `koanf:"file"`      // its signature is beside it, with .sig added to the name
+	SignedBy string `koanf:"signed_by"` // PEM file
+}
+
+// Gates is the evidence that this sweep may still act. Real time.
+type Gates struct {
+	RevocationLists []string      `koanf:"revocation_lists"` // files, or http and https URLs; required in live
+	MPIDsFile       string        `koanf:"mpids_file"`       // required in live
+	CheckExpiry     bool          `koanf:"check_expiry"`     // of the supplier's certificates, on the sweep's clock
+	Poll            time.Duration `koanf:"poll"`             // of URLs; files are looked at every second
+	MaxAge          time.Duration `koanf:"max_age"`          // evidence that could not be renewed for longer closes its gate
+	Drain           time.Duration `koanf:"drain"`            // how long answers are still taken in once a gate has closed
+}
+
+// Waves is how a plan is cut. Times run on the sweep's clock.
+type Waves struct {
+	Canary int                  `koanf:"canary"` // meters of the first wave; 0: one wave of all
+	Growth float64              `koanf:"growth"` // each wave is so many times the one before
+	Soak   time.Duration        `koanf:"soak"`   // after the canary
+	Settle time.Duration        `koanf:"settle"` // after each further wave
+	Abort  map[string]AbortRule `koanf:"abort"`  // by class; merged over the defaults
+}
+
+// AbortRule stops a sweep where more than Ratio of at least MinSample requests of a
+// wave ended in a class.
+type AbortRule struct {
+	Ratio     float64 `koanf:"ratio"`
+	MinSample int     `koanf:"min_sample"`
+	Action    string  `koanf:"action"` // pause or halt
+}
+
+// WindowEnds is when non-disablement windows end on a working day, in hours after
+// midnight, British time.
+type WindowEnds struct {
+	Earliest time.Duration `koanf:"earliest"`
+	Latest   time.Duration `koanf:"latest"`
+}
 
 // DCC is where requests go, and whom to believe.
 type DCC struct {
@@ -166,6 +212,8 @@ type Limits struct {
 	AnomalyMargin float64 `koanf:"anomaly_margin"`
 	// IgnoreAnomalyThresholds sends beyond them, to rehearse quarantine. Simulator only.
 	IgnoreAnomalyThresholds bool `koanf:"ignore_anomaly_thresholds"`
+	// PaceToFit cuts the pace of a plan that would cross one, instead of refusing it.
+	PaceToFit bool `koanf:"pace_to_fit"`
 }
 
 // Rate is a token bucket.
@@ -271,5 +319,17 @@ func Default() Config {
 			Window: 30 * time.Second, MinSample: 20, Ratio: 0.5,
 			Pause: 15 * time.Second, Lease: 60 * time.Second,
 		},
+		Gates: Gates{Poll: time.Minute, MaxAge: time.Hour, Drain: time.Minute},
+		Waves: Waves{
+			Canary: 40, Growth: 10, Soak: 20 * time.Minute, Settle: time.Minute,
+			Abort: map[string]AbortRule{
+				"negative":    {0.3, 20, "pause"},
+				"no_response": {0.6, 20, "pause"},
+				"rejected":    {0.2, 20, "pause"},
+				"in_doubt":    {0.3, 20, "pause"},
+				"unverified":  {0.1, 20, "pause"},
+			},
+		},
+		WindowEnds: WindowEnds{Earliest: 9 * time.Hour, Latest: 11 * time.Hour},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"safemode/servicerequests/strictyaml"
 )
@@ -49,9 +50,20 @@ func (c *Config) anchor(folder string) {
 	for i := range c.Identities {
 		paths = append(paths, &c.Identities[i].PKIDir)
 	}
+	paths = append(paths, &c.Roster.File, &c.Roster.SignedBy, &c.Gates.MPIDsFile)
+	for i, list := range c.Gates.RevocationLists {
+		if !IsURL(list) {
+			paths = append(paths, &c.Gates.RevocationLists[i])
+		}
+	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(folder, *p)
 		}
 	}
+}
+
+// IsURL tells a URL from a file's path.
+func IsURL(text string) bool {
+	return strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")
 }

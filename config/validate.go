@@ -45,6 +45,10 @@ func (c *Config) Validate() error {
 	f.positive("breaker.pause", c.Breaker.Pause)
 	f.positive("breaker.lease", c.Breaker.Lease)
 	f.columns(c.CarryColumns)
+	f.authority(c.Roster, c.Gates, c.Environment)
+	f.waves(c.Waves)
+	f.check(c.WindowEnds.Earliest >= 0 && c.WindowEnds.Earliest <= c.WindowEnds.Latest && c.WindowEnds.Latest < 24*time.Hour,
+		"window_ends", "%v to %v: want hours after midnight, the earliest first", c.WindowEnds.Earliest, c.WindowEnds.Latest)
 	return errors.Join(f...)
 }
 
@@ -225,6 +229,42 @@ func (f *faults) policy(p Policy) {
 	f.check(p.AtRiskWithin >= 0, "policy.at_risk_within", "%v: want 0s or more", p.AtRiskWithin)
 	for path, d := range map[string]time.Duration{"policy.disablement_from": p.DisablementFrom, "policy.disablement_to": p.DisablementTo} {
 		f.check(d >= 0 && d <= 24*time.Hour, path, "%v: want 0s to 24h after midnight", d)
+	}
+}
+
+// authority checks what shows that a sweep may act. A live one needs all of it.
+func (f *faults) authority(r Roster, g Gates, e Environment) {
+	if e == Live || r != (Roster{}) {
+		f.required("roster.file", r.File)
+		f.required("roster.signed_by", r.SignedBy)
+	}
+	if e == Live {
+		f.check(len(g.RevocationLists) > 0, "gates.revocation_lists", "required: name one file or URL or more")
+		f.required("gates.mpids_file", g.MPIDsFile)
+	}
+	for i, list := range g.RevocationLists {
+		f.required(fmt.Sprintf("gates.revocation_lists[%d]", i), list)
+	}
+	f.positive("gates.poll", g.Poll)
+	f.positive("gates.max_age", g.MaxAge)
+	f.positive("gates.drain", g.Drain)
+}
+
+// classes are how a request can end, as the engine's journal names them.
+var classes = []string{"negative", "no_response", "rejected", "in_doubt", "unverified"}
+
+func (f *faults) waves(w Waves) {
+	f.atLeast("waves.canary", w.Canary, 0)
+	f.check(w.Growth >= 1 && !math.IsInf(w.Growth, 1), "waves.growth", "%v: want 1 or more", w.Growth)
+	const longest = 7 * 24 * time.Hour
+	f.check(w.Soak >= 0 && w.Soak <= longest, "waves.soak", "%v: want 0s to %v", w.Soak, longest)
+	f.check(w.Settle >= 0 && w.Settle <= longest, "waves.settle", "%v: want 0s to %v", w.Settle, longest)
+	for class, rule := range w.Abort {
+		path := "waves.abort." + class
+		f.check(slices.Contains(classes, class), path, "unknown class: want %s", strings.Join(classes, ", "))
+		f.check(rule.Ratio > 0 && rule.Ratio <= 1, path+".ratio", "%v: want over 0 to 1", rule.Ratio)
+		f.atLeast(path+".min_sample", rule.MinSample, 1)
+		f.oneOf(path+".action", rule.Action, "pause", "halt")
 	}
 }
 

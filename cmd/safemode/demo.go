@@ -169,6 +169,7 @@ not_before: %s
 not_after: %s
 clauses:
   arm_gas: true
+  read_prepayment_configuration: true
 `, from.Format(time.DateOnly), supplier, meters, from.Format(time.RFC3339), from.AddDate(0, 1, 0).Format(time.RFC3339))
 		return err
 	})

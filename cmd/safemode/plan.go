@@ -3,14 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"safemode/config"
 	"safemode/engine/direction"
+	"safemode/engine/pacer"
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
 	"safemode/servicerequests"
@@ -82,14 +85,15 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 	})
 	o := plan.Options{
 		Environment: string(conf.Environment), Direction: d, Strategy: plan.Strategy(conf.Strategy),
-		Limits: planLimits(conf.Limits), CreatedAt: time.Now().UTC(),
+		Limits: planLimits(conf.Limits), Bounds: planBounds(conf.Policy), Waves: planWaves(conf.Waves), CreatedAt: time.Now().UTC(),
 	}
+	o.WindowEnds = plan.NextWindow(o.CreatedAt, conf.WindowEnds.Earliest, conf.WindowEnds.Latest)
 	for _, id := range conf.Identities {
 		o.Originators = append(o.Originators, id.EUI)
 	}
 	p, err := plan.Build(rows, o)
 	switch {
-	case errors.Is(err, direction.ErrOutside):
+	case errors.Is(err, direction.ErrOutside), errors.Is(err, plan.ErrOverThreshold):
 		return nil, failWith(exitRefused, err)
 	case err != nil:
 		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", portfolioPath, err))
@@ -115,6 +119,13 @@ func planLimits(l config.Limits) plan.Limits {
 	limits := plan.Limits{
 		User: l.User.PerSecond, Regions: map[servicerequests.Region]float64{},
 		Services: map[string]float64{}, Thresholds: map[string]plan.Threshold{},
+		OverThreshold: plan.Refuse,
+	}
+	switch {
+	case l.IgnoreAnomalyThresholds:
+		limits.OverThreshold = plan.Exceed
+	case l.PaceToFit:
+		limits.OverThreshold = plan.Pace
 	}
 	for region, rate := range l.Regions {
 		limits.Regions[region] = rate.PerSecond
@@ -123,9 +134,29 @@ func planLimits(l config.Limits) plan.Limits {
 		limits.Services[service] = rate.PerSecond
 	}
 	for service, t := range l.AnomalyThresholds {
-		limits.Thresholds[service.SRV()] = plan.Threshold{Count: t.Count, PerSeconds: t.Per.Seconds()}
+		limits.Thresholds[service.SRV()] = plan.Threshold{
+			Count: t.Count, PerSeconds: t.Per.Seconds(), Budget: pacer.Budget(t).With(l.AnomalyMargin).Count,
+		}
 	}
 	return limits
+}
+
+func planBounds(p config.Policy) plan.Bounds {
+	return plan.Bounds{
+		ArmBalanceAtMost:        p.ArmBalanceAtMost,
+		ArmFreshnessElectricity: p.ArmFreshnessElectricity.Seconds(), ArmFreshnessGas: p.ArmFreshnessGas.Seconds(),
+		SwitchTries: p.SwitchTries, ArmTries: p.ArmTries,
+		RetriesElectricity: len(p.RetryElectricity), RetriesGas: len(p.RetryGas),
+	}
+}
+
+func planWaves(w config.Waves) plan.WaveOptions {
+	o := plan.WaveOptions{Canary: w.Canary, Growth: w.Growth, Soak: w.Soak, Settle: w.Settle}
+	for _, class := range slices.Sorted(maps.Keys(w.Abort)) {
+		rule := w.Abort[class]
+		o.Abort = append(o.Abort, plan.AbortRule{Class: class, Ratio: rule.Ratio, MinSample: rule.MinSample, Action: plan.Action(rule.Action)})
+	}
+	return o
 }
 
 func printPlan(io stdio, p *plan.Plan) error {

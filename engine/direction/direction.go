@@ -66,6 +66,13 @@ type Supplier struct {
 type Clauses struct {
 	// ArmGas permits 7.3 for gas: a sleeping valve cannot be read freshly before.
 	ArmGas bool `koanf:"arm_gas" json:"arm_gas"`
+	// ArmFoundInCredit says that a home found in Credit and Disabled may be armed.
+	// The engine leaves it to a person either way: nothing proves why it is off. The
+	// clause tells that person what the Authority allows.
+	ArmFoundInCredit bool `koanf:"arm_found_in_credit" json:"arm_found_in_credit,omitempty"`
+	// ReadPrepaymentConfiguration permits 4.13, which tells the next supplier how
+	// prepayment was set up and is no step towards safe mode.
+	ReadPrepaymentConfiguration bool `koanf:"read_prepayment_configuration" json:"read_prepayment_configuration,omitempty"`
 }
 
 // Parse reads a direction. The error joins all faults, each a
@@ -120,6 +127,9 @@ func (d *Direction) Validate() error {
 	check(d.NotAfter.IsZero() || d.NotAfter.After(d.NotBefore), "not_after", "want after not_before")
 	check(!d.Clauses.ArmGas || d.permits(servicerequests.ArmSupply) && slices.Contains(d.Fuels, Gas),
 		"clauses.arm_gas", "want 7.3 in permitted_srvs and gas in fuels")
+	check(!d.Clauses.ArmFoundInCredit || d.permits(servicerequests.ArmSupply), "clauses.arm_found_in_credit", "want 7.3 in permitted_srvs")
+	check(!d.Clauses.ReadPrepaymentConfiguration || d.permits(servicerequests.ReadPrepaymentConfiguration),
+		"clauses.read_prepayment_configuration", "want 4.13 in permitted_srvs")
 	return errors.Join(faults...)
 }
 
@@ -157,6 +167,8 @@ func (d *Direction) Covers(s servicerequests.Service, t servicerequests.DeviceTy
 		return fmt.Errorf("%w: %s does not cover %s", ErrOutside, d.Reference, fuel)
 	case s == servicerequests.ArmSupply && fuel == Gas && !d.Clauses.ArmGas:
 		return fmt.Errorf("%w: %s has no clause for arming gas", ErrOutside, d.Reference)
+	case s == servicerequests.ReadPrepaymentConfiguration && !d.Clauses.ReadPrepaymentConfiguration:
+		return fmt.Errorf("%w: %s has no clause for reading the prepayment configuration", ErrOutside, d.Reference)
 	}
 	return nil
 }

@@ -102,12 +102,15 @@ func TestRefused(t *testing.T) {
 		{"ends before it begins", "2026-12-21T18", "2026-11-22T18", "not_after: want after not_before"},
 		{"arms gas without 7.3", `"7.3", `, "", "clauses.arm_gas: want 7.3 in permitted_srvs and gas in fuels"},
 		{"arms gas without gas", "[electricity, gas]", "[electricity]", "clauses.arm_gas: want 7.3 in permitted_srvs and gas in fuels"},
+		{"arms what was in Credit without 7.3", `"7.3", `, "", "clauses.arm_found_in_credit: want 7.3 in permitted_srvs"},
+		{"reads 4.13 without 4.13", "zzz", "", "clauses.read_prepayment_configuration: want 4.13 in permitted_srvs"},
 		{"an unknown clause", "arm_gas", "enable", "clauses.enable: unknown key"},
 		{"an unknown key", "srp:", "spr: x\nsrp:", "spr: unknown key"},
 	} {
 		whole := text
-		if strings.HasPrefix(c.want, "clauses") {
-			whole += "clauses: {arm_gas: true}\n"
+		if path, _, _ := strings.Cut(c.want, ":"); strings.HasPrefix(path, "clauses.") {
+			clause := strings.TrimPrefix(path, "clauses.")
+			whole += "clauses: {" + strings.Replace(clause, "enable", "arm_gas", 1) + ": true}\n"
 		}
 		_, err := direction.Parse([]byte(strings.Replace(whole, c.old, c.new, 1)))
 		if err == nil || err.Error() != "direction:\n"+c.want {
@@ -151,6 +154,8 @@ func TestPermits(t *testing.T) {
 		{"other fuel's proxy", electric, servicerequests.ReadPaymentMode, servicerequests.GPF, within, direction.ErrOutside, "outside the direction: DIR-1 does not cover gas"},
 		{"arms electricity", both, servicerequests.ArmSupply, servicerequests.ESME, within, nil, ""},
 		{"arms gas without the clause", both, servicerequests.ArmSupply, servicerequests.GSME, within, direction.ErrOutside, "outside the direction: DIR-1 has no clause for arming gas"},
+		{"reads 4.13 without the clause", parse(t, strings.Replace(text, `"7.4"`, `"7.4", "4.13"`, 1)), servicerequests.ReadPrepaymentConfiguration, servicerequests.ESME, within, direction.ErrOutside, "outside the direction: DIR-1 has no clause for reading the prepayment configuration"},
+		{"reads 4.13 with the clause", parse(t, strings.Replace(text, `"7.4"`, `"7.4", "4.13"`, 1)+"clauses: {read_prepayment_configuration: true}\n"), servicerequests.ReadPrepaymentConfiguration, servicerequests.ESME, within, nil, ""},
 		{"arms gas with the clause", armsGas, servicerequests.ArmSupply, servicerequests.GSME, within, nil, ""},
 	} {
 		err := c.d.Permits(c.service, c.device, c.at)

@@ -14,14 +14,26 @@ import (
 	"safemode/servicerequests"
 )
 
-// Options is what a plan is made under. All fields are required but Limits.
+// Options is what a plan is made under. Fields are required unless they say
+// otherwise.
 type Options struct {
 	Environment string // simulator or live
 	Direction   direction.Direction
+	Record      *direction.Record // the signed file behind Direction; nil: it was not signed, and only a rehearsal may use the plan
 	Strategy    Strategy
 	Originators []servicerequests.EUI // configured identities; the first stands in where a row names none
-	Limits      Limits
+	Limits      Limits                // the zero value is closed
+	Bounds      Bounds
+	Waves       WaveOptions // the zero value makes one wave
 	CreatedAt   time.Time
+	PreparedBy  direction.Signatory
+
+	// StartsAt is when the sweep is meant to begin. Zero: CreatedAt.
+	StartsAt time.Time
+	// WindowEnds are when the non-disablement window ends for homes of which no
+	// better is known: the earliest and the latest. At that time meters without
+	// credit turn off. Empty: no deadlines are forecast.
+	WindowEnds []time.Time
 }
 
 // Build makes the plan of a portfolio. A [*portfolio.RowError] in rows becomes a
@@ -52,13 +64,20 @@ func Build(rows iter.Seq2[portfolio.Row, error], o Options) (*Plan, error) {
 		}
 		p.Targets = append(p.Targets, t)
 	}
-	if err := p.check(); err != nil {
+	if err := p.checkTargets(); err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
-	arrange(p.Targets)
+	p.arrange(o.Waves)
+	if err := p.checkWaves(); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
 	slices.SortStableFunc(p.Rejected, func(a, b Rejected) int { return cmp.Compare(a.Line, b.Line) })
 	p.Counts = p.count()
-	p.Estimate = p.estimate()
+	schedule := p.Schedule()
+	p.Estimate = schedule.Estimate
+	if err := p.overThreshold(); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
 	if err := p.Write(io.Discard); err != nil { // for the hash
 		return nil, fmt.Errorf("plan: %w", err)
 	}
@@ -71,49 +90,4 @@ func rejectedRow(e *portfolio.RowError) Rejected {
 		reason = e.Column + ": " + reason
 	}
 	return Rejected{e.Line, e.Device, reason}
-}
-
-// home is what decides the turn of the meters on one hub.
-type home struct {
-	hub      servicerequests.EUI
-	priority int                    // of its most urgent meter
-	region   servicerequests.Region // of its first meter
-	turn     int                    // among the homes of its priority and region
-	targets  []Target
-}
-
-// arrange puts targets in order and numbers them. The order follows from the
-// targets alone.
-func arrange(targets []Target) {
-	slices.SortFunc(targets, func(a, b Target) int {
-		return cmp.Or(cmp.Compare(a.Hub, b.Hub), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Device, b.Device))
-	})
-	type queue struct {
-		priority int
-		region   servicerequests.Region
-	}
-	var homes []home
-	turns := map[queue]int{}
-	for first := 0; first < len(targets); {
-		h := home{hub: targets[first].Hub, priority: targets[first].Priority, region: targets[first].Region}
-		end := first
-		for ; end < len(targets) && targets[end].Hub == h.hub; end++ {
-			h.priority = min(h.priority, targets[end].Priority)
-		}
-		q := queue{h.priority, h.region}
-		h.turn, h.targets = turns[q], slices.Clone(targets[first:end])
-		turns[q]++
-		homes = append(homes, h)
-		first = end
-	}
-	slices.SortFunc(homes, func(a, b home) int {
-		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.turn, b.turn), cmp.Compare(a.region, b.region))
-	})
-	next := targets[:0]
-	for _, h := range homes {
-		next = append(next, h.targets...)
-	}
-	for i := range targets {
-		targets[i].Order = i + 1
-	}
 }

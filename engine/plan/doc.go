@@ -5,15 +5,35 @@
 //
 // # Order
 //
-// Homes go by their most urgent meter; a home is what hangs on one hub. Among
-// homes of one priority the CSP regions take turns, and within a region homes
-// go by the hub's EUI. In a home electricity goes before gas.
+// Homes go by their most urgent meter; a home is what hangs on one hub. First those
+// claimed to be off (where the portfolio carries a column supply_state), unless the
+// supplier turned them off itself; then by priority; then prepayment before unknown
+// before credit. Among homes that are alike in this the CSP regions take turns, and
+// within a region homes go by the credit they are claimed to have left (where a
+// column balance is carried), then by the hub's EUI. In a home electricity goes
+// before gas. All of it is claims: a sweep may move up what its reads and alerts
+// show to be worse.
+//
+// # Waves
+//
+// The targets are cut into waves, in order. The first is the canary: urgent homes
+// chosen such that both fuels and all regions take turns in it, and that it shows as
+// many sources, claims, identities and models (column model) as it can. A plan of
+// fewer than two canaries has one wave.
+//
+// # The estimate
+//
+// [Plan.Schedule] reckons when each target is sent at the limits, with the soaks
+// between waves, and from it the time in all, the peak of each SRV against its
+// anomaly detection threshold, and how many homes a deadline finds without their
+// switch. A schedule that crosses a threshold is refused, unless the limits say that
+// the pace is to be cut to fit, or that it may be crossed. Read reckons it again.
 //
 // # The file
 //
 // plan.ndjson holds one JSON object a line, each line ending in LF:
 //
-//	{"kind":"header","version":1,...}                 once, first
+//	{"kind":"header","version":2,...}                 once, first
 //	{"kind":"target","order":1,...}                   in order, counted from 1
 //	{"kind":"rejected","line":7,"device_id":...}      in the portfolio's order
 //	{"kind":"end","sha256":"..."}                     once, last

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -21,13 +20,27 @@ type Limits struct {
 
 	// Thresholds are the DCC's anomaly detection thresholds, by SRV.
 	Thresholds map[string]Threshold `json:"anomaly_thresholds,omitempty"`
+	// OverThreshold is what becomes of a schedule that would cross one.
+	OverThreshold OverThreshold `json:"over_threshold"`
 }
+
+// OverThreshold is what is done about an anomaly detection threshold that stands in
+// the way.
+type OverThreshold string
+
+// What may be done. The sweep holds the budget in all cases but Exceed.
+const (
+	Refuse OverThreshold = "refuse" // there is no plan
+	Pace   OverThreshold = "pace"   // the pace is cut to fit under it
+	Exceed OverThreshold = "exceed" // let it be crossed: the DCC quarantines what is over it
+)
 
 // Threshold is how many requests the DCC takes in a period before it
 // quarantines what comes after.
 type Threshold struct {
 	Count      int     `json:"count"`
 	PerSeconds float64 `json:"per_seconds"`
+	Budget     int     `json:"budget"` // what the sweep holds itself to; 0 in [Options] is Count
 }
 
 func (l *Limits) check() error {
@@ -45,23 +58,28 @@ func (l *Limits) check() error {
 		err = firstOf(err, rate(service, r))
 	}
 	for srv, t := range l.Thresholds {
-		if t.Count < 0 || !(t.PerSeconds > 0) || math.IsInf(t.PerSeconds, 1) {
+		if t.Count < 0 || t.Budget < 0 || t.Budget > t.Count || !(t.PerSeconds > 0) || math.IsInf(t.PerSeconds, 1) {
 			err = firstOf(err, fmt.Errorf("limits: threshold of %s: want a count and a period", srv))
 		}
+	}
+	if !slices.Contains([]OverThreshold{Refuse, Pace, Exceed}, l.OverThreshold) {
+		err = firstOf(err, fmt.Errorf("limits: over_threshold %q: want refuse, pace or exceed", l.OverThreshold))
 	}
 	return err
 }
 
 // Estimate is the least that a plan takes if every meter answers at the first
-// try: the time to send it at the limits. Waiting for sleeping gas meters and
-// retries come on top. 7.3 is not in it: it needs proof of cause first.
+// try: the time to send it at the limits, with the soaks between its waves. Waiting
+// for sleeping gas meters and retries come on top. 7.3 is not in it: it needs proof
+// of cause first.
 type Estimate struct {
 	Requests   map[string]int `json:"requests"`             // Service Requests by SRV
 	Posts      int            `json:"posts"`                // a critical request is two: Transform and Send Command
-	Seconds    float64        `json:"seconds"`              // through the slowest limit that is not closed
-	Bottleneck string         `json:"bottleneck,omitempty"` // that limit, like "region North"
+	Seconds    float64        `json:"seconds"`              // until the last is sent, of those that no closed limit holds
+	Bottleneck string         `json:"bottleneck,omitempty"` // the limit that is busy longest, like "region North"
 	Closed     []string       `json:"closed,omitempty"`     // limits of 0 with something to send: the plan cannot finish
 	Forecasts  []Forecast     `json:"forecasts,omitempty"`  // by SRV, where there is a threshold
+	Deadlines  []Deadline     `json:"deadlines,omitempty"`  // one for each of the header's window ends
 }
 
 // Duration is Seconds, for people.
@@ -71,10 +89,20 @@ func (e Estimate) Duration() time.Duration {
 
 // Forecast holds the requests of an SRV against its anomaly detection threshold.
 type Forecast struct {
-	SRV      string `json:"srv"`
-	Peak     int    `json:"peak"`  // most requests in one period, if they are spread evenly
-	Count    int    `json:"count"` // the threshold
-	Exceeded bool   `json:"exceeded"`
+	SRV        string  `json:"srv"`
+	Peak       int     `json:"peak"`        // most requests in any one period
+	PeakAfter  float64 `json:"peak_after"`  // seconds from the start to the first end of such a period
+	Count      int     `json:"count"`       // the threshold
+	PerSeconds float64 `json:"per_seconds"` // its period
+	Budget     int     `json:"budget"`      // less the margin
+	Exceeded   bool    `json:"exceeded"`    // the budget, unless the pace is cut to fit
+}
+
+// Deadline is a time at which homes without credit lose their supply.
+type Deadline struct {
+	At    time.Time `json:"at"`
+	Homes int       `json:"homes"` // with a meter that is to be switched
+	Late  int       `json:"late"`  // of them: a switch is not sent by then, at this pace
 }
 
 // Steps lists the Service Requests that a target takes if it is what it is
@@ -107,57 +135,10 @@ func services(s servicerequests.Service) []string {
 	return []string{"send_command"}
 }
 
-func (p *Plan) estimate() Estimate {
-	e := Estimate{Requests: map[string]int{}}
-	load, rate := map[string]int{}, map[string]float64{}
-	for i := range p.Targets {
-		t := &p.Targets[i]
-		user := "user " + t.Originator.String()
-		region := p.Limits.share(t.Region)
-		rate[user] = p.Limits.User
-		if r, limited := p.Limits.Regions[region]; limited {
-			rate["region "+region.String()] = r
-		}
-		for _, s := range p.Steps(t) {
-			e.Requests[s.SRV()]++
-			for _, service := range services(s) {
-				e.Posts++
-				load[user]++
-				load["region "+region.String()]++
-				load["service "+service]++
-				if r, limited := p.Limits.Services[service]; limited {
-					rate["service "+service] = r
-				}
-			}
-		}
-	}
-	for _, limit := range slices.Sorted(maps.Keys(rate)) {
-		if rate[limit] == 0 {
-			e.Closed = append(e.Closed, limit)
-		} else if seconds := float64(load[limit]) / rate[limit]; seconds > e.Seconds {
-			e.Seconds, e.Bottleneck = seconds, limit
-		}
-	}
-	e.Forecasts = p.Limits.forecast(e)
-	return e
-}
-
 // share is the region whose limit a region is under.
 func (l *Limits) share(region servicerequests.Region) servicerequests.Region {
 	if _, own := l.Regions[region]; own {
 		return region
 	}
 	return region.Plain()
-}
-
-func (l *Limits) forecast(e Estimate) (list []Forecast) {
-	for _, srv := range slices.Sorted(maps.Keys(l.Thresholds)) {
-		t := l.Thresholds[srv]
-		peak := float64(e.Requests[srv])
-		if e.Seconds > t.PerSeconds {
-			peak = math.Ceil(peak * t.PerSeconds / e.Seconds)
-		}
-		list = append(list, Forecast{srv, int(peak), t.Count, int(peak) > t.Count})
-	}
-	return list
 }

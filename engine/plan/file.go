@@ -220,7 +220,7 @@ func (in *reader) check() error {
 	if got := p.count(); got != p.Counts {
 		return fmt.Errorf("%w: the header counts %+v, the lines are %+v", ErrDamaged, p.Counts, got)
 	}
-	if !reflect.DeepEqual(p.estimate(), p.Estimate) {
+	if !reflect.DeepEqual(p.Schedule().Estimate, p.Estimate) {
 		return fmt.Errorf("%w: the header's estimate does not follow from the lines", ErrDamaged)
 	}
 	return nil

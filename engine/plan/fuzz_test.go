@@ -26,7 +26,7 @@ func reseal(text string) []byte {
 func FuzzRead(f *testing.F) {
 	f.Add(string(encode(f, small(f))))
 	f.Add(string(encode(f, build(f, options()))))
-	f.Add(`{"kind":"header","version":2}` + "\n")
+	f.Add(`{"kind":"header","version":3}` + "\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, file := range [][]byte{[]byte(text), reseal(text)} {
 			var p *plan.Plan

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,7 +13,7 @@ import (
 )
 
 // Version of the file's format.
-const Version = 1
+const Version = 2
 
 // Strategy is which commands a sweep leans on.
 type Strategy string
@@ -52,12 +53,34 @@ type Header struct {
 	Version     int                   `json:"version"`
 	Environment string                `json:"environment"` // simulator or live
 	CreatedAt   time.Time             `json:"created_at"`
+	PreparedBy  direction.Signatory   `json:"prepared_by"` // who may not approve it
+	StartsAt    time.Time             `json:"starts_at"`   // what the estimate is reckoned from
+	WindowEnds  []time.Time           `json:"window_ends"` // see [Options]
 	Strategy    Strategy              `json:"strategy"`
 	Originators []servicerequests.EUI `json:"originators"` // those the plan may use; the first is the default
 	Direction   direction.Direction   `json:"direction"`
+	Record      *direction.Record     `json:"direction_record,omitempty"` // the signed file that Direction was read from
 	Limits      Limits                `json:"limits"`
+	Bounds      Bounds                `json:"bounds"`
+	Waves       []Wave                `json:"waves"`
 	Counts      Counts                `json:"counts"`
 	Estimate    Estimate              `json:"estimate"`
+}
+
+// SweepID names the one sweep that a plan is for: the first twelve digits of its
+// hash. People type it; what is approved is the whole hash.
+func (p *Plan) SweepID() string { return p.SHA256[:min(len(p.SHA256), 12)] }
+
+// Bounds are the settings of the policy that must not be loosened once a plan is
+// approved. Times are seconds of the sweep's clock.
+type Bounds struct {
+	ArmBalanceAtMost        servicerequests.Millipence `json:"arm_balance_at_most"`
+	ArmFreshnessElectricity float64                    `json:"arm_freshness_electricity_seconds"`
+	ArmFreshnessGas         float64                    `json:"arm_freshness_gas_seconds"`
+	SwitchTries             int                        `json:"switch_tries"`
+	ArmTries                int                        `json:"arm_tries"`
+	RetriesElectricity      int                        `json:"retries_electricity"`
+	RetriesGas              int                        `json:"retries_gas"`
 }
 
 // Counts sums the plan up. Homes are counted by hub.
@@ -102,9 +125,14 @@ var ErrTooManyMeters = fmt.Errorf("%w: too many meters", direction.ErrOutside)
 
 // check holds a plan to every rule but those of its order and its sums.
 func (p *Plan) check() error {
-	if err := p.Header.check(); err != nil {
+	if err := firstOf(p.Header.check(), p.checkTargets()); err != nil {
 		return err
 	}
+	return p.checkWaves()
+}
+
+// checkTargets holds the targets to the direction.
+func (p *Plan) checkTargets() error {
 	if most := p.Direction.MaximumMeters; len(p.Targets) > most {
 		return fmt.Errorf("%w: the plan has %d, %s allows %d", ErrTooManyMeters, len(p.Targets), p.Direction.Reference, most)
 	}
@@ -154,6 +182,14 @@ func (h *Header) check() error {
 			return fmt.Errorf("%w: %s does not name the identity %v", direction.ErrOutside, h.Direction.Reference, eui)
 		}
 	}
+	if h.StartsAt.IsZero() {
+		return errors.New("starts_at: required")
+	}
+	if h.Record != nil {
+		if err := h.Record.Holds(&h.Direction); err != nil {
+			return err
+		}
+	}
 	return h.Limits.check()
 }
 
@@ -198,8 +234,22 @@ func (p *Plan) count() Counts {
 func (o Options) header() Header {
 	l := o.Limits
 	l.Regions, l.Services, l.Thresholds = maps.Clone(l.Regions), maps.Clone(l.Services), maps.Clone(l.Thresholds)
-	return Header{
-		Version: Version, Environment: o.Environment, CreatedAt: o.CreatedAt.UTC().Round(0), Strategy: o.Strategy,
-		Originators: slices.Clone(o.Originators), Direction: o.Direction, Limits: l,
+	l.OverThreshold = cmp.Or(l.OverThreshold, Refuse)
+	for srv, t := range l.Thresholds {
+		t.Budget = cmp.Or(t.Budget, t.Count)
+		l.Thresholds[srv] = t
 	}
+	h := Header{
+		Version: Version, Environment: o.Environment, CreatedAt: o.CreatedAt.UTC().Round(0), PreparedBy: o.PreparedBy,
+		StartsAt: o.StartsAt.UTC().Round(0), Strategy: o.Strategy,
+		Originators: slices.Clone(o.Originators), Direction: o.Direction, Record: o.Record, Limits: l, Bounds: o.Bounds,
+	}
+	if o.StartsAt.IsZero() {
+		h.StartsAt = h.CreatedAt
+	}
+	for _, end := range o.WindowEnds {
+		h.WindowEnds = append(h.WindowEnds, end.UTC().Round(0))
+	}
+	slices.SortFunc(h.WindowEnds, time.Time.Compare)
+	return h
 }

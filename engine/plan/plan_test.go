@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -44,9 +45,10 @@ func options() plan.Options {
 			User:       10,
 			Regions:    map[servicerequests.Region]float64{servicerequests.North: 2, servicerequests.Central: 5, servicerequests.South: 5},
 			Services:   map[string]float64{"transform": 4},
-			Thresholds: map[string]plan.Threshold{"1.6": {Count: 3, PerSeconds: 3600}},
+			Thresholds: map[string]plan.Threshold{"1.6": {Count: 3, PerSeconds: 3600}}, OverThreshold: plan.Exceed,
 		},
-		CreatedAt: time.Date(2026, 11, 23, 18, 0, 0, 0, time.FixedZone("", 3600)),
+		CreatedAt:  time.Date(2026, 11, 23, 18, 0, 0, 0, time.FixedZone("", 3600)),
+		PreparedBy: direction.Signatory{Name: "olga", Key: strings.Repeat("cd", 32)},
 	}
 }
 
@@ -107,7 +109,11 @@ func small(t testing.TB) *plan.Plan {
 		}
 		rows(gas, meter(1, 'e', servicerequests.North, 0), credit, foreign)(yield)
 	}
-	p, err := plan.Build(seq, options())
+	o := options()
+	o.WindowEnds = []time.Time{o.CreatedAt.Add(5 * time.Second), o.CreatedAt.Add(time.Hour)}
+	o.Bounds = plan.Bounds{ArmBalanceAtMost: -5, ArmFreshnessElectricity: 60, ArmFreshnessGas: 2700, SwitchTries: 3, ArmTries: 2, RetriesElectricity: 6, RetriesGas: 5}
+	o.Waves = plan.WaveOptions{Canary: 1, Growth: 2, Soak: time.Minute, Abort: []plan.AbortRule{{Class: "rejected", Ratio: 0.1, MinSample: 20, Action: plan.Halt}}}
+	p, err := plan.Build(seq, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +181,7 @@ func TestGolden(t *testing.T) {
 	if diff := cmp.Diff(string(golden), string(encode(t, p))); diff != "" {
 		t.Error(diff)
 	}
-	if want := "72c16311cc860468f677cdabe49205b0e74063f748bbf5c0bd74451b451ec150"; p.SHA256 != want {
+	if want := "90301771251c86aaf10a70a512b203e2580092899f57fb034c7ca1fe56d0eae8"; p.SHA256 != want {
 		t.Errorf("hash %s, want %s", p.SHA256, want)
 	}
 }
@@ -340,7 +346,9 @@ func TestEstimate(t *testing.T) {
 		meter(4, 'e', servicerequests.South, 0), meter(5, 'e', servicerequests.South4G, 0),
 	}
 	requests := map[string]int{"7.4": 10, "6.2.9": 10, "4.18": 5, "1.6": 5}
-	over := []plan.Forecast{{SRV: "1.6", Peak: 5, Count: 3, Exceeded: true}}
+	over := func(after float64) []plan.Forecast {
+		return []plan.Forecast{{SRV: "1.6", Peak: 5, PeakAfter: after, Count: 3, Budget: 3, PerSeconds: 3600, Exceeded: true}}
+	}
 	for _, c := range []struct {
 		name   string
 		change func(*plan.Limits)
@@ -348,37 +356,265 @@ func TestEstimate(t *testing.T) {
 	}{
 		{
 			"4G shares its plain region", func(*plan.Limits) {}, // North: 14 POSTs at 2 a second
-			plan.Estimate{Requests: requests, Posts: 35, Seconds: 7, Bottleneck: "region North", Forecasts: over},
+			plan.Estimate{Seconds: 7, Bottleneck: "region North", Forecasts: over(3.5)},
 		},
 		{
-			"4G by itself", func(l *plan.Limits) { l.Regions[servicerequests.North4G] = 1 },
-			plan.Estimate{Requests: requests, Posts: 35, Seconds: 7, Bottleneck: "region 4G North", Forecasts: over},
+			"4G by itself", func(l *plan.Limits) { l.Regions[servicerequests.North4G], l.User, l.Services = 1, 1e9, nil },
+			plan.Estimate{Seconds: 7, Bottleneck: "region 4G North", Forecasts: over(1.4)},
 		},
 		{
 			"the user", func(l *plan.Limits) { l.User = 1 },
-			plan.Estimate{Requests: requests, Posts: 35, Seconds: 35, Bottleneck: "user 90-B3-D5-1F-30-01-00-00", Forecasts: over},
+			plan.Estimate{Seconds: 35, Bottleneck: "user 90-B3-D5-1F-30-01-00-00", Forecasts: over(28)},
 		},
 		{
 			"a service", func(l *plan.Limits) { l.Services["transform"] = 0.5 },
-			plan.Estimate{Requests: requests, Posts: 35, Seconds: 10, Bottleneck: "service transform", Forecasts: over},
+			plan.Estimate{Seconds: 10, Bottleneck: "service transform", Forecasts: over(8)},
 		},
 		{
 			"a closed region", func(l *plan.Limits) { l.Regions[servicerequests.South] = 0 },
-			plan.Estimate{Requests: requests, Posts: 35, Seconds: 7, Bottleneck: "region North", Closed: []string{"region South"}, Forecasts: over},
+			plan.Estimate{Seconds: 7, Bottleneck: "region North", Closed: []string{"region South"}, Forecasts: []plan.Forecast{
+				{SRV: "1.6", Peak: 3, PeakAfter: 3.5, Count: 3, Budget: 3, PerSeconds: 3600},
+			}},
 		},
 		{
-			"a threshold that is kept", func(l *plan.Limits) { l.Thresholds["1.6"] = plan.Threshold{Count: 3, PerSeconds: 3.5} },
-			plan.Estimate{Requests: requests, Posts: 35, Seconds: 7, Bottleneck: "region North", Forecasts: []plan.Forecast{{SRV: "1.6", Peak: 3, Count: 3}}},
+			"the pace is cut to fit", func(l *plan.Limits) { // 3, and an hour later the other 2
+				l.OverThreshold = plan.Pace
+			},
+			plan.Estimate{Seconds: 3603.5, Bottleneck: "region North", Forecasts: []plan.Forecast{
+				{SRV: "1.6", Peak: 3, PeakAfter: 1.4, Count: 3, Budget: 3, PerSeconds: 3600},
+			}},
+		},
+		{
+			"a threshold that nothing fits under", func(l *plan.Limits) {
+				l.OverThreshold, l.Thresholds = plan.Pace, map[string]plan.Threshold{"7.4": {Count: 1, PerSeconds: 60}}
+			},
+			plan.Estimate{Closed: []string{"anomaly threshold of 7.4"}, Forecasts: []plan.Forecast{{SRV: "7.4", Count: 1, Budget: 1, PerSeconds: 60}}},
 		},
 	} {
 		o := options()
 		c.change(&o.Limits)
-		if diff := cmp.Diff(c.want, build(t, o, list...).Estimate); diff != "" {
+		c.want.Requests, c.want.Posts = requests, 35
+		got := build(t, o, list...).Estimate
+		got.Seconds = math.Round(got.Seconds*1000) / 1000
+		for i := range got.Forecasts {
+			got.Forecasts[i].PeakAfter = math.Round(got.Forecasts[i].PeakAfter*1000) / 1000
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: %s", c.name, diff)
 		}
 	}
 	if d := (plan.Estimate{Seconds: 90.4}).Duration(); d != 90*time.Second {
 		t.Errorf("Duration %v", d)
+	}
+}
+
+// A schedule over a threshold is refused with the numbers, unless the pace may be
+// cut or the threshold crossed.
+func TestOverThreshold(t *testing.T) {
+	o := options()
+	o.Limits.OverThreshold = ""
+	var list []portfolio.Row
+	for home := range 5 {
+		list = append(list, meter(home, 'e', servicerequests.North, 0))
+	}
+	_, err := plan.Build(rows(list...), o)
+	want := "plan: the schedule crosses an anomaly detection threshold: SRV 1.6: 5 in 1h0m0s, of a threshold of 3 (3 less the margin)"
+	if !errors.Is(err, plan.ErrOverThreshold) || err.Error() != want {
+		t.Errorf("%v; want %q", err, want)
+	}
+	build(t, o, list[:3]...)
+}
+
+// The curve counts what lies in the trailing period, and its peak never exceeds
+// what the schedule's peak says.
+func TestCurve(t *testing.T) {
+	o := options()
+	o.Limits.Thresholds = map[string]plan.Threshold{"1.6": {Count: 10, PerSeconds: 60}}
+	for _, mode := range []plan.OverThreshold{plan.Pace, plan.Exceed} {
+		o.Limits.OverThreshold = mode
+		var list []portfolio.Row
+		for home := range 100 {
+			list = append(list, meter(home, 'e', servicerequests.Regions[home%6], home%3))
+		}
+		s := build(t, o, list...).Schedule()
+		peak, _ := s.Peak("1.6", 60)
+		curve := s.Curve("1.6", 60, 500)
+		if most := slices.Max(curve); most > peak || most < peak-1 {
+			t.Errorf("%s: curve up to %d, peak %d", mode, most, peak)
+		}
+		if over := peak > 10; over != (mode == plan.Exceed) {
+			t.Errorf("%s: peak %d of 10", mode, peak)
+		}
+		if all := s.Curve("1.6", 1e9, 1); all[0] != 100 {
+			t.Errorf("%s: %d requests of 100 in the whole", mode, all[0])
+		}
+	}
+}
+
+// The canary holds both fuels, every region and every kind of claim; it and the
+// waves after it end where homes end.
+func TestWaves(t *testing.T) {
+	var list []portfolio.Row
+	r := rand.New(rand.NewPCG(3, 4))
+	for home := range 400 {
+		region := servicerequests.Regions[r.IntN(6)]
+		fuels := []string{"e", "g", "eg"}[r.IntN(3)]
+		for _, fuel := range []byte(fuels) {
+			m := meter(home, fuel, region, r.IntN(10))
+			m.Claimed = []servicerequests.PaymentMode{servicerequests.Prepayment, servicerequests.Credit, servicerequests.UnknownMode}[r.IntN(3)]
+			m.Source = []string{"cscp", "inventory", "request history"}[r.IntN(3)]
+			m.Carried = map[string]string{plan.ColumnModel: fmt.Sprint("model ", r.IntN(5))}
+			list = append(list, m)
+		}
+	}
+	o := options()
+	rule := plan.AbortRule{Class: "no_response", Ratio: 0.5, MinSample: 20, Action: plan.Pause}
+	o.Waves = plan.WaveOptions{Canary: 30, Growth: 4, Soak: 20 * time.Minute, Settle: time.Minute, Abort: []plan.AbortRule{rule}}
+	p := build(t, o, list...)
+	var sizes []int
+	for i, w := range p.Waves {
+		sizes = append(sizes, w.Count)
+		wantSoak := []time.Duration{20 * time.Minute, time.Minute}[min(i, 1)]
+		if i == len(p.Waves)-1 {
+			wantSoak = 0
+		}
+		if w.Soak() != wantSoak || !cmp.Equal(w.Abort, []plan.AbortRule{rule}) {
+			t.Errorf("%s: soak %v, %v", w.Name, w.Soak(), w.Abort)
+		}
+		if last := w.First + w.Count - 1; last < len(p.Targets) && p.Targets[last-1].Hub == p.Targets[last].Hub {
+			t.Errorf("%s ends within a home", w.Name)
+		}
+	}
+	if len(sizes) != 3 || sizes[0] < 30 || sizes[0] > 31 || sizes[1] < 120 || sizes[1] > 121 || p.Waves[0].Name != "canary" {
+		t.Errorf("waves %v", sizes)
+	}
+	seen := map[string]bool{}
+	for _, target := range p.Targets[:p.Waves[0].Count] {
+		for _, trait := range []string{target.Region.String(), target.Type.String(), target.Claimed.String(), target.Source, target.Carried[plan.ColumnModel]} {
+			seen[trait] = true
+		}
+	}
+	if len(seen) != 6+2+3+3+5 {
+		t.Errorf("the canary shows %d traits: %v", len(seen), seen)
+	}
+	starts := p.Schedule().Starts
+	if len(starts) != 3 || starts[0] != 0 || starts[1] < 20*60 {
+		t.Errorf("waves start at %v", starts)
+	}
+	// Few meters go in one wave: half of them are no sample of the rest.
+	if waves := build(t, o, list[:60]...).Waves; len(waves) != 1 || waves[0].Name != "all" || waves[0].Soak() != 0 {
+		t.Errorf("60 meters: %+v", waves)
+	}
+}
+
+// Homes claimed to be off come first, unless the supplier turned them off; then
+// priority, claim and what is claimed to be left.
+func TestOrderByRisk(t *testing.T) {
+	n := servicerequests.North
+	with := func(r portfolio.Row, change func(*portfolio.Row)) portfolio.Row {
+		change(&r)
+		return r
+	}
+	carried := func(column, value string) func(*portfolio.Row) {
+		return func(r *portfolio.Row) { r.Carried = map[string]string{column: value} }
+	}
+	p := build(
+		t, options(),
+		with(meter(1, 'e', n, 0), func(r *portfolio.Row) { r.Claimed = servicerequests.Credit }),
+		with(meter(2, 'e', n, 0), func(r *portfolio.Row) { r.Claimed = servicerequests.UnknownMode }),
+		with(meter(3, 'e', n, 0), carried(plan.ColumnBalance, "7.50")),
+		with(meter(4, 'e', n, 0), carried(plan.ColumnBalance, "-1.20")),
+		with(meter(5, 'e', n, 0), carried(plan.ColumnBalance, "a lot")), // as if there were none
+		with(meter(6, 'e', n, 9), carried(plan.ColumnSupply, "disabled")),
+		with(meter(7, 'e', n, 9), func(r *portfolio.Row) {
+			r.Carried = map[string]string{plan.ColumnSupply: "disabled"}
+			r.History = []string{portfolio.DisabledBySupplier}
+		}),
+		with(meter(8, 'e', n, 1), func(r *portfolio.Row) {
+			r.Claimed, r.History = servicerequests.Credit, []string{portfolio.PendingFutureDatedMode}
+		}),
+	)
+	var got []int
+	for _, target := range p.Targets {
+		got = append(got, int(target.Hub-hub))
+	}
+	if diff := cmp.Diff([]int{6, 4, 3, 5, 2, 1, 8, 7}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// No region waits until another is done: of homes of one rank each region has its
+// share in every stretch of the order.
+func TestRegionsShare(t *testing.T) {
+	var list []portfolio.Row
+	for home := range 300 {
+		region := servicerequests.North
+		if home%3 == 0 {
+			region = servicerequests.South
+		}
+		list = append(list, meter(home, 'e', region, 5))
+	}
+	p := build(t, options(), list...)
+	for first := 0; first < 200; first += 10 {
+		south := 0
+		for _, target := range p.Targets[first : first+10] {
+			if target.Region == servicerequests.South {
+				south++
+			}
+		}
+		if south != 5 {
+			t.Errorf("%d of South in targets %d to %d", south, first+1, first+10)
+		}
+	}
+}
+
+func TestDeadlines(t *testing.T) {
+	o := options()
+	start := o.CreatedAt.UTC()
+	o.WindowEnds = []time.Time{start.Add(time.Hour), start.Add(12 * time.Second)}
+	var list []portfolio.Row
+	for home := range 10 {
+		list = append(list, meter(home, 'e', servicerequests.North, 0))
+	}
+	safe := meter(10, 'e', servicerequests.North, 9)
+	safe.Claimed = servicerequests.Credit
+	p := build(t, o, append(list, safe, meter(9, 'g', servicerequests.North, 9))...)
+	// 3.5 seconds a meter: after 12 three homes are done.
+	want := []plan.Deadline{{At: start.Add(12 * time.Second), Homes: 10, Late: 7}, {At: start.Add(time.Hour), Homes: 10}}
+	if diff := cmp.Diff(want, p.Estimate.Deadlines); diff != "" {
+		t.Error(diff)
+	}
+	late, _ := p.Schedule().LateAt(start.Add(12 * time.Second))
+	if len(late) != 7 || late[0].Hub != p.Targets[3].Hub || !late[0].Sent.Equal(start.Add(14*time.Second)) {
+		t.Errorf("%+v", late)
+	}
+	o.Limits.Regions[servicerequests.North] = 0
+	late, _ = build(t, o, list...).Schedule().LateAt(start.Add(time.Hour))
+	if len(late) != 10 || !late[0].Sent.IsZero() {
+		t.Errorf("behind a closed limit: %+v", late)
+	}
+}
+
+// The non-disablement window ends in the morning of the next working day.
+func TestNextWindow(t *testing.T) {
+	at := func(text string) time.Time {
+		u, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	for _, c := range []struct{ start, first, last string }{
+		{"2026-11-23T18:00:00Z", "2026-11-24T09:00:00Z", "2026-11-24T11:00:00Z"}, // Monday
+		{"2026-11-24T08:59:00Z", "2026-11-24T09:00:00Z", "2026-11-24T11:00:00Z"},
+		{"2026-11-24T09:00:00Z", "2026-11-25T09:00:00Z", "2026-11-25T11:00:00Z"},
+		{"2026-11-27T18:00:00Z", "2026-11-30T09:00:00Z", "2026-11-30T11:00:00Z"}, // Friday
+		{"2026-07-13T20:00:00Z", "2026-07-14T08:00:00Z", "2026-07-14T10:00:00Z"}, // summer time
+	} {
+		ends := plan.NextWindow(at(c.start), 9*time.Hour, 11*time.Hour)
+		if len(ends) != 2 || !ends[0].Equal(at(c.first)) || !ends[1].Equal(at(c.last)) {
+			t.Errorf("%s: %v", c.start, ends)
+		}
 	}
 }
 
@@ -420,7 +656,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 		{"empty", "", "plan file is not as it was written: it was cut after line 0: there is no end line"},
 		{"cut between lines", strings.Join(lines[:3], ""), "plan file is not as it was written: it was cut after line 3: there is no end line"},
 		{"cut in a line", strings.Join(lines[:3], "") + lines[3][:20], "plan file is not as it was written: line 4: the line was cut"},
-		{"version", strings.Replace(whole, `"version":1`, `"version":2`, 1), "line 1: plan file of another version: version 2, this program reads 1"},
+		{"version", strings.Replace(whole, `"version":2`, `"version":3`, 1), "line 1: plan file of another version: version 3, this program reads 2"},
 		{"white space", strings.Replace(whole, `"order":2,`, `"order": 2,`, 1), "line 3: plan file is not as it was written: not in the plan's own encoding"},
 		{"one digit", strings.Replace(whole, "1234567", "1234568", 1), "line 7: plan file is not as it was written: it was altered: its lines hash to "},
 		{"behind the end", whole + lines[1], "line 8: plan file is not as it was written: something follows the end line"},
@@ -453,6 +689,12 @@ func TestResealedFilesKeepTheRules(t *testing.T) {
 		{"a foreign originator", `"originator":"90-B3-D5-1F-30-03-00-00"`, `"originator":"90-B3-D5-1F-30-05-00-00"`, "target 2: device 00-DB-12-00-10-0E-00-01: no identity is configured for originator 90-B3-D5-1F-30-05-00-00"},
 		{"a device that is no meter", `"device_type":"GSME"`, `"device_type":"GPF"`, "target 2: not a whole target"},
 		{"other counts", `"homes":2`, `"homes":3`, "the header counts"},
+		{"a wave too few", `"count":1,"soak_seconds":0`, `"count":2,"soak_seconds":0`, "the waves end at target 4 of 3"},
+		{"waves that overlap", `"first":3`, `"first":2`, `wave "wave 2": not a whole wave that begins at target 3`},
+		{"a class nobody knows", `"class":"rejected"`, `"class":"success"`, `abort: class "success"`},
+		{"an abort rule without a sample", `"min_sample":20`, `"min_sample":0`, "min_sample of rejected: 0"},
+		{"a cancelling abort rule", `"action":"halt"`, `"action":"cancel"`, `action of rejected: "cancel": want pause or halt`},
+		{"another deadline", `"late":`, `"late":1`, "the header's estimate does not follow from the lines"},
 		{"another estimate", `"posts":16`, `"posts":1`, "the header's estimate does not follow from the lines"},
 	} {
 		altered := strings.Replace(whole, c.old, c.new, 1)

@@ -1,0 +1,370 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"safemode/engine/portfolio"
+	"safemode/servicerequests"
+)
+
+// ErrOverThreshold refuses a schedule that would cross an anomaly detection
+// threshold: the DCC would quarantine what is over it.
+var ErrOverThreshold = errors.New("the schedule crosses an anomaly detection threshold")
+
+// Schedule is when each target of a plan is sent, by reckoning: every limit lets go
+// evenly, bursts and retries left out, a target's requests together.
+type Schedule struct {
+	Estimate Estimate
+	Starts   []float64 // of each wave, in seconds from the plan's start
+	Sent     []float64 // of each target: when its last request has gone; infinite behind a closed limit
+
+	asked []float64 // of each target: when its requests begin
+	loads []*load   // of each target
+	plan  *Plan
+}
+
+// toll is what one target asks of one limit.
+type toll struct {
+	limit string
+	posts int
+	rate  float64
+}
+
+// Schedule reckons when what is sent.
+func (p *Plan) Schedule() *Schedule {
+	s := &Schedule{
+		Estimate: Estimate{Requests: map[string]int{}},
+		Sent:     make([]float64, len(p.Targets)), asked: make([]float64, len(p.Targets)), loads: make([]*load, len(p.Targets)), plan: p,
+	}
+	c := clerk{
+		s: s, free: map[string]float64{}, busy: map[string]float64{}, closed: map[string]bool{},
+		budgets: map[string]*budget{}, loads: map[kind]*load{},
+	}
+	if p.Limits.OverThreshold == Pace {
+		for srv, t := range p.Limits.Thresholds {
+			c.budgets[srv] = &budget{Threshold: t}
+		}
+	}
+	for _, w := range p.Waves {
+		s.Starts = append(s.Starts, c.barrier)
+		c.wave(w)
+	}
+	e := &s.Estimate
+	e.Closed = slices.Sorted(maps.Keys(c.closed))
+	most := 0.0
+	for _, limit := range slices.Sorted(maps.Keys(c.busy)) {
+		if c.busy[limit] > most {
+			e.Bottleneck, most = limit, c.busy[limit]
+		}
+	}
+	for _, sent := range s.Sent {
+		if !math.IsInf(sent, 1) {
+			e.Seconds = max(e.Seconds, sent)
+		}
+	}
+	for _, srv := range slices.Sorted(maps.Keys(p.Limits.Thresholds)) {
+		t := p.Limits.Thresholds[srv]
+		peak, after := s.Peak(srv, t.PerSeconds)
+		e.Forecasts = append(e.Forecasts, Forecast{srv, peak, after, t.Count, t.PerSeconds, t.Budget, peak > t.Budget})
+	}
+	for _, end := range p.WindowEnds {
+		e.Deadlines = append(e.Deadlines, s.deadline(end))
+	}
+	return s
+}
+
+// clerk reckons a schedule.
+type clerk struct {
+	s       *Schedule
+	barrier float64            // when the wave begins
+	free    map[string]float64 // by limit: when it takes the next
+	busy    map[string]float64 // by limit: the seconds it took in all
+	closed  map[string]bool
+	budgets map[string]*budget // by SRV, where the pace is cut to fit
+	loads   map[kind]*load
+}
+
+// wave reckons one wave: its regions go side by side, each in order.
+func (c *clerk) wave(w Wave) {
+	p := c.s.plan
+	queues := map[servicerequests.Region][]int{}
+	for i := w.First - 1; i < w.First-1+w.Count; i++ {
+		share := p.Limits.share(p.Targets[i].Region)
+		queues[share] = append(queues[share], i)
+		c.s.loads[i] = c.load(&p.Targets[i])
+	}
+	regions := slices.Sorted(maps.Keys(queues))
+	for {
+		var next servicerequests.Region
+		soonest := math.Inf(1)
+		for _, region := range regions {
+			if len(queues[region]) == 0 {
+				continue
+			}
+			if at := c.earliest(c.s.loads[queues[region][0]]); at < soonest || next == servicerequests.UnknownRegion {
+				next, soonest = region, at
+			}
+		}
+		if next == servicerequests.UnknownRegion {
+			break
+		}
+		c.send(queues[next][0], c.s.loads[queues[next][0]], soonest)
+		queues[next] = queues[next][1:]
+	}
+	end := c.barrier
+	for _, sent := range c.s.Sent[w.First-1 : w.First-1+w.Count] {
+		if !math.IsInf(sent, 1) {
+			end = max(end, sent)
+		}
+	}
+	c.barrier = end + w.SoakSeconds
+}
+
+// load is what one target asks of the limits. Targets that are alike share one.
+type load struct {
+	tolls    []toll
+	asks     map[string]int // requests by SRV
+	posts    int
+	switches bool // it has a critical step
+}
+
+// kind is what a target's load follows from.
+type kind struct {
+	device     servicerequests.DeviceType
+	claimed    servicerequests.PaymentMode
+	pending    bool
+	originator servicerequests.EUI
+	share      servicerequests.Region
+}
+
+// load finds or makes the load of a target.
+func (c *clerk) load(t *Target) *load {
+	p := c.s.plan
+	k := kind{t.Type, t.Claimed, slices.Contains(t.History, portfolio.PendingFutureDatedMode), t.Originator, p.Limits.share(t.Region)}
+	if l := c.loads[k]; l != nil {
+		return l
+	}
+	l := &load{asks: map[string]int{}}
+	byService := map[string]int{}
+	for _, step := range p.Steps(t) {
+		l.asks[step.SRV()]++
+		l.switches = l.switches || step.Critical()
+		for _, service := range services(step) {
+			l.posts++
+			byService[service]++
+		}
+	}
+	l.tolls = append(l.tolls, toll{"user " + t.Originator.String(), l.posts, p.Limits.User})
+	if rate, limited := p.Limits.Regions[k.share]; limited {
+		l.tolls = append(l.tolls, toll{"region " + k.share.String(), l.posts, rate})
+	}
+	for service, rate := range p.Limits.Services {
+		if n := byService[service]; n > 0 {
+			l.tolls = append(l.tolls, toll{"service " + service, n, rate})
+		}
+	}
+	c.loads[k] = l
+	return l
+}
+
+// earliest is when a target's requests can begin; never, where a limit is closed.
+func (c *clerk) earliest(l *load) float64 {
+	at := c.barrier
+	for _, toll := range l.tolls {
+		if toll.rate == 0 {
+			return math.Inf(1)
+		}
+		at = max(at, c.free[toll.limit])
+	}
+	for srv, n := range l.asks {
+		if b := c.budgets[srv]; b != nil {
+			at = max(at, b.earliest(n))
+		}
+	}
+	return at
+}
+
+// send takes what a target needs from the limits.
+func (c *clerk) send(i int, l *load, at float64) {
+	s := c.s
+	for srv, n := range l.asks {
+		s.Estimate.Requests[srv] += n
+	}
+	s.Estimate.Posts += l.posts
+	s.asked[i], s.Sent[i] = at, at
+	if math.IsInf(at, 1) {
+		c.noteClosed(l)
+		return
+	}
+	for _, toll := range l.tolls {
+		took := float64(toll.posts) / toll.rate
+		c.free[toll.limit] = max(c.free[toll.limit], at) + took
+		c.busy[toll.limit] += took
+		s.Sent[i] = max(s.Sent[i], c.free[toll.limit])
+	}
+	for srv, n := range l.asks {
+		if b := c.budgets[srv]; b != nil {
+			b.take(n, at)
+		}
+	}
+}
+
+// noteClosed names what keeps a target from ever being sent.
+func (c *clerk) noteClosed(l *load) {
+	for _, toll := range l.tolls {
+		if toll.rate == 0 {
+			c.closed[toll.limit] = true
+		}
+	}
+	for srv, n := range l.asks {
+		if b := c.budgets[srv]; b != nil && n > b.Budget {
+			c.closed["anomaly threshold of "+srv] = true
+		}
+	}
+}
+
+// budget lets at most Budget requests go in any period.
+type budget struct {
+	Threshold
+	last []float64 // of the newest Budget requests, oldest first; a ring
+	next int
+}
+
+// earliest is when so many more may go.
+func (b *budget) earliest(n int) float64 {
+	switch free := b.Budget - len(b.last); {
+	case n > b.Budget:
+		return math.Inf(1)
+	case n <= free:
+		return 0
+	default:
+		const apart = 1e-6 // or rounding could put both into one period
+		return b.last[(b.next+n-1)%len(b.last)] + b.PerSeconds + apart
+	}
+}
+
+func (b *budget) take(n int, at float64) {
+	for range n {
+		if len(b.last) < b.Budget {
+			b.last = append(b.last, at)
+			continue
+		}
+		b.last[b.next] = at
+		b.next = (b.next + 1) % len(b.last)
+	}
+}
+
+// times are when the requests of an SRV go, in order.
+func (s *Schedule) times(srv string) (times []float64) {
+	for i, at := range s.asked {
+		if math.IsInf(at, 1) {
+			continue
+		}
+		for range s.loads[i].asks[srv] {
+			times = append(times, at)
+		}
+	}
+	slices.Sort(times)
+	return times
+}
+
+// Peak is the most requests of an SRV in any trailing period, and the seconds from
+// the start after which there are as many for the first time.
+func (s *Schedule) Peak(srv string, period float64) (peak int, after float64) {
+	times, oldest := s.times(srv), 0
+	for i, at := range times {
+		for times[oldest] <= at-period {
+			oldest++
+		}
+		if n := i + 1 - oldest; n > peak {
+			peak, after = n, at
+		}
+	}
+	return peak, after
+}
+
+// Curve is how many requests of an SRV lie in the trailing period at so many
+// instants, evenly over the whole plan.
+func (s *Schedule) Curve(srv string, period float64, instants int) []int {
+	times, curve := s.times(srv), make([]int, instants)
+	for i := range curve {
+		at := s.Estimate.Seconds * float64(i+1) / float64(instants)
+		upTo := func(t float64) int {
+			n, _ := slices.BinarySearchFunc(times, t, func(a, b float64) int {
+				if a <= b {
+					return -1
+				}
+				return 1
+			})
+			return n
+		}
+		curve[i] = upTo(at) - upTo(at-period)
+	}
+	return curve
+}
+
+// Late is a home that a deadline finds without its switch.
+type Late struct {
+	Hub      servicerequests.EUI
+	MPxN     string    // of its first late meter
+	Priority int       // of that meter
+	Sent     time.Time // when its last switch is sent; zero: never, a limit is closed
+}
+
+// LateAt lists the homes that are to be switched and have a switch that is not sent
+// by an instant, in the plan's order, and counts all that are to be switched.
+func (s *Schedule) LateAt(end time.Time) (late []Late, atRisk int) {
+	within := end.Sub(s.plan.StartsAt).Seconds()
+	known, is := map[servicerequests.EUI]bool{}, map[servicerequests.EUI]int{}
+	for i := range s.plan.Targets {
+		t := &s.plan.Targets[i]
+		if !s.loads[i].switches {
+			continue
+		}
+		if !known[t.Hub] {
+			known[t.Hub] = true
+			atRisk++
+		}
+		if s.Sent[i] <= within {
+			continue
+		}
+		at, ok := is[t.Hub]
+		if !ok {
+			at = len(late)
+			is[t.Hub] = at
+			late = append(late, Late{Hub: t.Hub, MPxN: t.MPxN, Priority: t.Priority})
+		}
+		if !math.IsInf(s.Sent[i], 1) {
+			late[at].Sent = s.plan.StartsAt.Add(time.Duration(s.Sent[i] * float64(time.Second))).Round(time.Second)
+		}
+	}
+	return late, atRisk
+}
+
+func (s *Schedule) deadline(end time.Time) Deadline {
+	late, atRisk := s.LateAt(end)
+	return Deadline{At: end, Homes: atRisk, Late: len(late)}
+}
+
+// overThreshold refuses a schedule that crosses a threshold and may not, with the
+// numbers.
+func (p *Plan) overThreshold() error {
+	if p.Limits.OverThreshold == Exceed {
+		return nil
+	}
+	var faults []error
+	for _, f := range p.Estimate.Forecasts {
+		if f.Exceeded {
+			faults = append(faults, fmt.Errorf("SRV %s: %d in %v, of a threshold of %d (%d less the margin)", f.SRV, f.Peak, time.Duration(f.PerSeconds*float64(time.Second)), f.Count, f.Budget))
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrOverThreshold, errors.Join(faults...))
+}

@@ -1,0 +1,200 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"safemode/servicerequests"
+)
+
+// Wave is a run of targets that is taken in as one. The next wave begins when all
+// of its targets were taken in, the soak has passed since the last of them, and
+// none of its abort rules holds or lacks its sample.
+type Wave struct {
+	Name        string      `json:"name"`         // canary, wave 2, wave 3 ...; all, where there is only one
+	First       int         `json:"first"`        // order of its first target
+	Count       int         `json:"count"`        // of targets; waves end where a home ends
+	SoakSeconds float64     `json:"soak_seconds"` // on the sweep's clock; 0 after the last wave
+	Abort       []AbortRule `json:"abort,omitempty"`
+}
+
+// Soak is SoakSeconds as a duration.
+func (w Wave) Soak() time.Duration { return time.Duration(w.SoakSeconds * float64(time.Second)) }
+
+// Action is what an abort rule does to the sweep.
+type Action string
+
+// The actions.
+const (
+	Pause Action = "pause" // nothing new is taken in until an operator resumes
+	Halt  Action = "halt"  // the sweep ends; to go on needs approvals
+)
+
+// AbortRule watches the requests of one wave that have ended. It holds when, of at
+// least MinSample of them, more than Ratio are of Class. A soak without as many has
+// shown nothing and does not pass: the next wave waits.
+type AbortRule struct {
+	Class     string  `json:"class"` // as the journal has it: negative, no_response, rejected, in_doubt, unverified
+	Ratio     float64 `json:"ratio"` // over 0, to 1
+	MinSample int     `json:"min_sample"`
+	Action    Action  `json:"action"`
+}
+
+// classes are those that an abort rule may watch.
+var classes = []string{"negative", "no_response", "rejected", "in_doubt", "unverified"}
+
+// WaveOptions says how targets are cut into waves.
+type WaveOptions struct {
+	Canary int           // targets of the first wave, at least; 0: one wave of all
+	Growth float64       // each wave is so many times the one before; under 1 counts as 1
+	Soak   time.Duration // after the canary
+	Settle time.Duration // after each further wave but the last
+	Abort  []AbortRule   // of every wave
+}
+
+// arrange puts targets in order, cuts them into waves and numbers them.
+func (p *Plan) arrange(o WaveOptions) {
+	all := homes(p.Targets)
+	if o.Canary > 0 && len(p.Targets) > 2*o.Canary {
+		all = canaryFirst(all, o.Canary)
+	} else {
+		o.Canary = 0
+	}
+	next := p.Targets[:0]
+	wave, full := Wave{Name: "canary", First: 1, SoakSeconds: o.Soak.Seconds(), Abort: slices.Clone(o.Abort)}, float64(o.Canary)
+	if o.Canary == 0 {
+		wave.Name, full = "all", math.Inf(1)
+	}
+	for _, h := range all {
+		if float64(wave.Count) >= full {
+			p.Waves = append(p.Waves, wave)
+			full *= max(o.Growth, 1)
+			wave = Wave{
+				Name: fmt.Sprintf("wave %d", len(p.Waves)+1), First: len(next) + 1,
+				SoakSeconds: o.Settle.Seconds(), Abort: slices.Clone(o.Abort),
+			}
+		}
+		next = append(next, h.targets...)
+		wave.Count += len(h.targets)
+	}
+	if wave.SoakSeconds = 0; wave.Count > 0 {
+		p.Waves = append(p.Waves, wave)
+	}
+	for i := range p.Targets {
+		p.Targets[i].Order = i + 1
+	}
+}
+
+// canaryFirst moves homes with so many targets to the front: the most urgent ones
+// such that regions and fuels take turns, and that as many claims, sources, models
+// and identities as can be are among them.
+func canaryFirst(all []home, size int) []home {
+	const choice = 64 // homes of a group among which the one that shows most is chosen
+	type group struct {
+		region servicerequests.Region
+		fuels  string
+	}
+	groups, keys := map[group][]int{}, []group(nil) // indexes into all, in order
+	for i := range all {
+		g := group{all[i].region, fuels(&all[i])}
+		if groups[g] == nil {
+			keys = append(keys, g)
+		}
+		groups[g] = append(groups[g], i)
+	}
+	chosen, seen := map[int]bool{}, map[string]bool{}
+	for count := 0; count < size; {
+		for _, g := range keys {
+			best, most := -1, -1
+			for at, i := range groups[g][:min(len(groups[g]), choice)] {
+				if n := news(&all[i], seen); n > most {
+					best, most = at, n
+				}
+			}
+			if best < 0 || count >= size {
+				continue
+			}
+			i := groups[g][best]
+			groups[g] = slices.Delete(groups[g], best, best+1)
+			chosen[i] = true
+			count += len(all[i].targets)
+			for _, trait := range traits(&all[i]) {
+				seen[trait] = true
+			}
+		}
+	}
+	front, rest := make([]home, 0, len(all)), make([]home, 0, len(all))
+	for i := range all {
+		if chosen[i] {
+			front = append(front, all[i])
+		} else {
+			rest = append(rest, all[i])
+		}
+	}
+	return append(front, rest...)
+}
+
+func fuels(h *home) (text string) {
+	for i := range h.targets {
+		text += h.targets[i].Type.String() + " "
+	}
+	return text
+}
+
+// traits are what a canary should show: claims, sources, identities, models.
+func traits(h *home) (list []string) {
+	for i := range h.targets {
+		t := &h.targets[i]
+		list = append(list, "claimed "+t.Claimed.String(), "source "+t.Source, "identity "+t.Originator.String(), "model "+t.Carried[ColumnModel])
+	}
+	return list
+}
+
+// news counts the traits of a home that are not seen yet.
+func news(h *home, seen map[string]bool) (n int) {
+	for _, trait := range traits(h) {
+		if !seen[trait] {
+			n++
+		}
+	}
+	return n
+}
+
+// checkWaves holds the waves to their rules: together they are the targets, each
+// once, in order.
+func (p *Plan) checkWaves() error {
+	next := 1
+	for _, w := range p.Waves {
+		if w.First != next || w.Count < 1 || w.Name == "" || !(w.SoakSeconds >= 0) || w.SoakSeconds > longestSoak.Seconds() {
+			return fmt.Errorf("wave %q: not a whole wave that begins at target %d", w.Name, next)
+		}
+		for _, rule := range w.Abort {
+			if err := rule.check(); err != nil {
+				return fmt.Errorf("wave %q: %w", w.Name, err)
+			}
+		}
+		next += w.Count
+	}
+	if next != len(p.Targets)+1 {
+		return fmt.Errorf("the waves end at target %d of %d", next-1, len(p.Targets))
+	}
+	return nil
+}
+
+const longestSoak = 7 * 24 * time.Hour
+
+func (r AbortRule) check() error {
+	switch {
+	case !slices.Contains(classes, r.Class):
+		return fmt.Errorf("abort: class %q: want one of %q", r.Class, classes)
+	case !(r.Ratio > 0 && r.Ratio <= 1):
+		return fmt.Errorf("abort: ratio of %s: %v: want over 0 to 1", r.Class, r.Ratio)
+	case r.MinSample < 1:
+		return fmt.Errorf("abort: min_sample of %s: %d: want 1 or more", r.Class, r.MinSample)
+	case r.Action != Pause && r.Action != Halt:
+		return fmt.Errorf("abort: action of %s: %q: want pause or halt", r.Class, r.Action)
+	}
+	return nil
+}
