@@ -57,6 +57,10 @@ type Message struct {
 // MAC Header and MAC. Of a critical Command that is the Signed Pre-Command.
 func (m *Message) Inner() []byte { return m.inner }
 
+// Signed returns the bytes that a signature covers: from offset 1 of the Grouping
+// Header to the end of the payload.
+func (m *Message) Signed() []byte { return m.signed }
+
 // Parse reads exactly one message and accepts one encoding of it only: lengths in
 // shortest form, other-information of length 02, date-time absent or of 12
 // bytes, a counter from 1 to 2^63-1, the fixed MAC Header, a signature field

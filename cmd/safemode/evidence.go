@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"safemode/config"
+	"safemode/engine/directory"
+	"safemode/engine/journal"
+	"safemode/engine/report"
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+	"safemode/servicerequests/xmldsig"
+)
+
+func newEvidence(io stdio) *cobra.Command {
+	var journalPath, device, configFile, out string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "evidence --journal FILE --device EUI --out DIR",
+		Short: "One meter's whole story, with the bytes and what they prove",
+		Long: `Writes every record that the journal holds of one meter: what was sent and received,
+byte for byte, what was noted, and for each what it proves and to whom. go doc
+./engine/report Story.Write lists the files.
+
+With a configuration it checks each signature with the public keys of the supplier,
+the DCC and the device (which it asks of the SMKI service), and writes those keys
+beside what they check. Private keys are not read.`,
+		Example: `  safemode evidence --journal journal.db --device 00-DB-12-E0-00-00-00-01 --config safemode.yaml --out evidence`,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			eui, err := servicerequests.ParseEUI(device)
+			if err != nil {
+				return failWith(exitUsage, fmt.Errorf("--device: %w", err))
+			}
+			var witnesses report.Witnesses
+			if configFile != "" {
+				conf, err := loadConfig(configFile)
+				if err != nil {
+					return err
+				}
+				if witnesses, err = loadWitnesses(conf); err != nil {
+					return err
+				}
+				if err := addDevice(c.Context(), conf, eui, witnesses); err != nil {
+					fmt.Fprintf(io.err, "the device's key could not be had, its signatures stay unchecked: %v\n", err)
+				}
+			}
+			story, err := tellStory(c.Context(), journalPath, eui)
+			if err != nil {
+				return err
+			}
+			dir, err := newFolder(out)
+			if err != nil {
+				return failWith(exitUsage, fmt.Errorf("--out %s: %w", out, err))
+			}
+			if err := story.Write(dir, witnesses); err != nil {
+				return failWith(exitFailed, err)
+			}
+			if asJSON {
+				return printJSON(io.out, struct {
+					Device  servicerequests.EUI `json:"device_id"`
+					Records int                 `json:"records"`
+					Out     string              `json:"out"`
+				}{eui, len(story.Records), dir})
+			}
+			fmt.Fprintf(io.out, "%d records of %v in %s\n", len(story.Records), eui, dir)
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&journalPath, "journal", "", "the sweep's journal")
+	f.StringVar(&device, "device", "", "EUI-64 of the planned meter")
+	f.StringVar(&out, "out", "", "folder for the evidence; it must be new or empty")
+	f.StringVar(&configFile, "config", "", "configuration of the sweep: whose keys check the signatures")
+	f.BoolVar(&asJSON, "json", false, "print what was written as one line of JSON")
+	for _, name := range []string{"journal", "device", "out"} {
+		_ = c.MarkFlagRequired(name)
+	}
+	return c
+}
+
+func tellStory(ctx context.Context, path string, device servicerequests.EUI) (*report.Story, error) {
+	j, err := journal.OpenReadOnly(path)
+	if err != nil {
+		return nil, failWith(journalCode(err), err)
+	}
+	defer j.Close()
+	story, err := report.Tell(j.Records(ctx, 1), device)
+	switch {
+	case errors.Is(err, report.ErrNoStory):
+		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", path, err))
+	case err != nil:
+		return nil, failWith(journalCode(err), fmt.Errorf("%s: %w", path, err))
+	}
+	return story, nil
+}
+
+// loadWitnesses reads the certificates of the supplier and the DCC.
+func loadWitnesses(conf *config.Config) (report.Witnesses, error) {
+	w := report.Witnesses{XML: map[xmldsig.KeyRef]report.Witness{}, Message: map[servicerequests.EUI]report.Witness{}}
+	var faults []error
+	witness := func(name string, c *smki.Certificate) {
+		ref, err := xmldsig.NewKeyRef(c.Issuer, c.SerialText())
+		if err != nil {
+			faults = append(faults, err)
+			return
+		}
+		w.XML[ref] = report.Witness{Name: name + "-" + c.SerialText(), Key: c.PublicKey}
+	}
+	for _, c := range loadCertificates(conf.DCC.TransformCertificates, &faults) {
+		witness("dcc-transform", c)
+	}
+	for _, c := range loadCertificates(conf.DCC.XMLSigningCertificates, &faults) {
+		witness("dcc-xml-signing", c)
+	}
+	for _, id := range conf.Identities {
+		supplier := filepath.Join(id.PKIDir, "supplier")
+		for _, c := range loadCertificates([]string{filepath.Join(supplier, "xml-signing.pem")}, &faults) {
+			witness("supplier-xml-signing", c)
+		}
+		for _, c := range loadCertificates([]string{filepath.Join(supplier, "digital-signing.pem")}, &faults) {
+			w.Message[id.EUI] = report.Witness{Name: "supplier-digital-signing-" + c.SerialText(), Key: c.PublicKey}
+		}
+	}
+	return w, failWith(exitUsage, errors.Join(faults...))
+}
+
+// addDevice asks the SMKI service for a device's certificate.
+func addDevice(ctx context.Context, conf *config.Config, device servicerequests.EUI, w report.Witnesses) error {
+	var faults []error
+	authorities := loadCertificates(conf.DCC.Authorities, &faults)
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	devices, err := directory.New(directory.Options{URL: conf.DCC.SMKIURL, Authorities: authorities})
+	if err != nil {
+		return err
+	}
+	defer devices.Close()
+	keys, err := devices.Keys(ctx, device)
+	if err != nil {
+		return err
+	}
+	name := "device-" + strings.ToLower(device.String())
+	w.Message[device] = report.Witness{Name: name, Key: keys.DigitalSignature}
+	return nil
+}
