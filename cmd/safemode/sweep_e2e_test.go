@@ -1,8 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -146,8 +151,86 @@ func TestSweepOfAnotherProcess(t *testing.T) {
 	if summary.Counters.Reused != 0 || summary.ForbiddenCommands != 0 || summary.Truth != nil {
 		t.Errorf("%+v", summary)
 	}
+	s.evidence(t, meters)
 	s.borneOut(t, sim, meters)
 	refuses(t, exitFailed, "no sweep answers at "+s.operations, "", "status", "--operations", s.operations)
+}
+
+// evidence has the evidence of a meter that was armed checked by the script of the
+// README, with tools that know nothing of this program.
+func (s *scene) evidence(t *testing.T, meters []meterLine) {
+	t.Helper()
+	i := slices.IndexFunc(meters, func(m meterLine) bool { return m["7.3_outcome"] == "success" })
+	if i < 0 {
+		t.Fatal("no meter was armed")
+	}
+	dir := s.path("evidence")
+	must(t, "", "evidence", "--journal", s.path("journal.db"), "--device", meters[i]["device_id"], "--config", s.path("safemode.yaml"), "--out", dir)
+	_, story := readCSV(t, filepath.Join(dir, "story.csv"))
+	proofs := map[string]int{}
+	for _, line := range story {
+		proofs[line["result"]]++
+		if strings.HasPrefix(line["result"], "FAILED") || strings.HasPrefix(line["result"], "not checked") {
+			t.Errorf("%s: %s", line["file"], line["result"])
+		}
+	}
+	if proofs["verified"] == 0 || proofs["unsigned"] == 0 || proofs["checked with the supplier's key when it came in"] == 0 {
+		t.Errorf("proofs: %v", proofs)
+	}
+	refuses(t, exitUsage, "does not name the device", "", "evidence", "--journal", s.path("journal.db"), "--device", "00-00-00-00-00-00-00-01", "--out", s.path("none"))
+
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, script, found := strings.Cut(string(readme), "    cd evidence\n")
+	script, _, ended := strings.Cut(script, "done < checks.csv\n")
+	if !found || !ended {
+		t.Fatal("the README has no script for evidence")
+	}
+	for _, tool := range []string{"sh", "xmlsec1", "openssl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Logf("%s is not there to judge", tool)
+			return
+		}
+	}
+	run := func() error {
+		command := exec.CommandContext(t.Context(), "sh", "-c", script+"done < checks.csv")
+		command.Dir = dir
+		out, err := command.CombinedOutput()
+		if err != nil || bytes.Contains(out, []byte("does not hold")) {
+			return fmt.Errorf("%v: %s", err, out)
+		}
+		return nil
+	}
+	if err := run(); err != nil {
+		t.Errorf("the README's script refuses the evidence: %v", err)
+	}
+	for _, suffix := range []string{"-response.xml", "-response.tbs"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*"+suffix))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no %s: %v", suffix, err)
+		}
+		text, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := bytes.Clone(text)
+		if i := bytes.Index(changed, []byte("I0<")); i >= 0 {
+			copy(changed[i:], "I9<")
+		} else {
+			changed[len(changed)-1] ^= 1
+		}
+		if err := os.WriteFile(files[0], changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if run() == nil {
+			t.Errorf("the README's script takes an altered %s", suffix)
+		}
+		if err := os.WriteFile(files[0], text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // A sweep that was cut off, in whatever way, goes on with the same command and
