@@ -25,6 +25,9 @@ func (s *Simulator) control(registerer prometheus.Registerer) http.Handler {
 	mux.HandleFunc("POST /sim/v1/devices/{eui}/press", s.servePress)
 	mux.HandleFunc("GET /sim/v1/summary", s.serveSummary)
 	mux.HandleFunc("POST /sim/v1/faults", s.serveFaults)
+	mux.HandleFunc("GET /sim/v1/quarantine", s.serveQuarantine)
+	mux.HandleFunc("POST /sim/v1/quarantine/{ref}/release", s.decide(s.dcc.Release))
+	mux.HandleFunc("POST /sim/v1/quarantine/{ref}/delete", s.decide(s.dcc.Delete))
 	if gatherer, ok := registerer.(prometheus.Gatherer); ok {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	}
@@ -88,7 +91,7 @@ func (s *Simulator) servePress(w http.ResponseWriter, r *http.Request) {
 func (s *Simulator) serveSummary(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Summary()) }
 
 func (s *Simulator) serveFaults(w http.ResponseWriter, r *http.Request) {
-	profile, err := readProfile(w, r)
+	profile, err := s.readProfile(w, r)
 	if err != nil {
 		status := http.StatusBadRequest
 		if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
@@ -101,15 +104,30 @@ func (s *Simulator) serveFaults(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func readProfile(w http.ResponseWriter, r *http.Request) (fault.Profile, error) {
+func (s *Simulator) readProfile(w http.ResponseWriter, r *http.Request) (fault.Profile, error) {
 	if name := r.URL.Query().Get("profile"); name != "" {
-		return fault.Builtin(name)
+		return fault.Named(s.profiles, name)
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxProfile))
 	if err != nil {
 		return fault.Profile{}, err
 	}
 	return fault.Parse(text)
+}
+
+func (s *Simulator) serveQuarantine(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, s.dcc.Quarantine())
+}
+
+// decide lets the User decide on a request that anomaly detection holds back.
+func (s *Simulator) decide(decision func(ref string) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := decision(r.PathValue("ref")); err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 // pathDevice answers a request whose path names no EUI.

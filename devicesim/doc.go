@@ -17,7 +17,11 @@
 //	GET  /sim/v1/devices/{eui}         a meter's state; 404 if there is none
 //	POST /sim/v1/devices/{eui}/press   the consumer presses the button; {"enabled": bool}
 //	GET  /sim/v1/summary               [Summary]
-//	POST /sim/v1/faults                a profile file in YAML, or with ?profile=NAME a
-//	                                   built-in one; it holds from now on; 204
+//	POST /sim/v1/faults                a profile file in YAML, or with ?profile=NAME one
+//	                                   of the ready ones; it holds from now on; 204
+//	GET  /sim/v1/quarantine            what anomaly detection holds back, a list of
+//	                                   {quarantine_event_ref, request_id, srv, since}
+//	POST /sim/v1/quarantine/{ref}/release  sends it on its way; 204, or 404 if nothing is held
+//	POST /sim/v1/quarantine/{ref}/delete   drops it; likewise
 //	GET  /metrics                      Prometheus
 package devicesim

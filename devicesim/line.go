@@ -13,12 +13,14 @@ import (
 	"safemode/servicerequests/clock"
 )
 
-// line decides what happens between User and device. It is the DCC's
-// [dcc.Line].
+// line decides what happens between User and device, and knows what becomes of
+// registrations and certificates meanwhile. It is the DCC's [dcc.Line] and
+// [dcc.Register].
 type line struct {
-	clock clock.Clock
-	fleet *fleet.Fleet
-	world atomic.Pointer[world]
+	clock  clock.Clock
+	fleet  *fleet.Fleet
+	failed servicerequests.EUI // the failed supplier
+	world  atomic.Pointer[world]
 
 	mu       sync.Mutex
 	attempts map[attempted]uint64 // how often a service was tried on a device
@@ -46,8 +48,8 @@ type asked struct {
 // press is the service name of the consumer's button.
 const press = "press"
 
-func newLine(c clock.Clock, f *fleet.Fleet, p fault.Profile) *line {
-	l := &line{clock: c, fleet: f, attempts: map[attempted]uint64{}, replies: map[attempted]asked{}}
+func newLine(c clock.Clock, f *fleet.Fleet, failed servicerequests.EUI, p fault.Profile) *line {
+	l := &line{clock: c, fleet: f, failed: failed, attempts: map[attempted]uint64{}, replies: map[attempted]asked{}}
 	l.set(p)
 	return l
 }
@@ -66,11 +68,14 @@ func (l *line) attempt(device servicerequests.EUI, service string) fault.Attempt
 
 // Fate decides what happens to an accepted Command.
 func (l *line) Fate(id servicerequests.RequestID, srv string) dcc.Fate {
-	w, a := l.world.Load(), l.attempt(id.Target, srv)
-	happens := func(k fault.Kind) bool { return w.Happens(k, l.fleet.Seed, a) }
+	w, a, site := l.world.Load(), l.attempt(id.Target, srv), l.site(id.Target)
+	e := w.At(l.fleet.Seed, site)
+	happens := func(k fault.Kind) bool { return e.Happens(k, l.fleet.Seed, a) }
 	fate := dcc.Fate{
-		OutOfReach:          l.outOfReach(w, id.Target),
-		Takes:               w.Latency(l.fleet.Seed, a),
+		OutOfReach:          w.Away(l.fleet.Seed, site, l.since(w)),
+		Takes:               e.Takes(l.fleet.Seed, a),
+		Skew:                e.ClockSkew,
+		Discarded:           happens(fault.DutyCycleDiscard),
 		NoAnswer:            happens(fault.NoAnswer),
 		ResponseLost:        happens(fault.LostResponse),
 		AcknowledgementLost: happens(fault.LostAcknowledgement),
@@ -84,7 +89,10 @@ func (l *line) Fate(id servicerequests.RequestID, srv string) dcc.Fate {
 		Kept: w.LieShare(fault.Replayed) > 0,
 	}
 	if happens(fault.DelayedResponse) {
-		fate.ResponseDelayed = w.Delay
+		fate.ResponseDelayed = e.Delay
+	}
+	if fate.Lie == fault.Truth && happens(fault.ReorderedResponse) {
+		fate.Lie = fault.Reordered
 	}
 	return fate
 }
@@ -103,24 +111,55 @@ func (l *line) ReplyLie(among []fault.Lie, id servicerequests.RequestID, device 
 	return l.world.Load().Lie(among, l.fleet.Seed, fault.Attempt{Device: device, Service: srv, Number: a.number})
 }
 
-// outOfReach returns how long an outage still keeps a device from the DCC.
-func (l *line) outOfReach(w *world, device servicerequests.EUI) time.Duration {
+// since is how long a profile has held.
+func (l *line) since(w *world) time.Duration { return l.clock.Now().Sub(w.began) }
+
+// site is where a device stands. A gas proxy stands where its meter does.
+func (l *line) site(device servicerequests.EUI) fault.Site {
 	i, ok := l.fleet.Find(device)
 	if !ok {
-		i, ok = l.fleet.FindGPF(device)
+		if i, ok = l.fleet.FindGPF(device); !ok {
+			return fault.Site{}
+		}
 	}
-	since := l.clock.Now().Sub(w.began)
-	if !ok || !w.Outage.Cuts(l.fleet.Meter(i).Region, since) {
-		return 0
+	m := l.fleet.Meter(i)
+	return fault.Site{Device: m.Device, Hub: m.Hub, Type: m.Type, Region: m.Region, Model: m.Model.Name()}
+}
+
+// Supplier returns whom a meter is registered to now: whom the fleet says, unless
+// it has gone from the failed supplier to another since.
+func (l *line) Supplier(meter int) servicerequests.EUI {
+	m, w := l.fleet.Meter(meter), l.world.Load()
+	if m.Supplier == l.failed {
+		if to := w.Rules.Left(l.fleet.Seed, m.Device, l.since(w)); to != 0 {
+			return to
+		}
 	}
-	return w.Outage.After + w.Outage.Lasts - since
+	return m.Supplier
+}
+
+// Suspended says whether a device's status in the inventory is Suspended.
+func (l *line) Suspended(device servicerequests.EUI) bool {
+	e := l.world.Load().At(l.fleet.Seed, l.site(device))
+	return e.Happens(fault.Suspended, l.fleet.Seed, fault.Attempt{Device: device})
+}
+
+// Refusal returns the code that the failed supplier gets once its certificates
+// are revoked.
+func (l *line) Refusal(user servicerequests.EUI) servicerequests.ResponseCode {
+	w := l.world.Load()
+	if user != l.failed {
+		return ""
+	}
+	return w.Rules.Certificates.Revoked(l.since(w))
 }
 
 // pressFault decides what goes wrong when a consumer presses.
 func (l *line) pressFault(device servicerequests.EUI) meter.PressFault {
-	w, a := l.world.Load(), l.attempt(device, press)
+	a := l.attempt(device, press)
+	e := l.world.Load().At(l.fleet.Seed, l.site(device))
 	return meter.PressFault{
-		SwitchFails:      w.Happens(fault.SwitchFailure, l.fleet.Seed, a),
-		UncontrolledFlow: w.Happens(fault.UncontrolledFlow, l.fleet.Seed, a),
+		SwitchFails:      e.Happens(fault.SwitchFailure, l.fleet.Seed, a),
+		UncontrolledFlow: e.Happens(fault.UncontrolledFlow, l.fleet.Seed, a),
 	}
 }

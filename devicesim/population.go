@@ -122,7 +122,7 @@ func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
 	} else {
 		p.willChange(h, c.Meter, m, c.At)
 	}
-	reply, err := p.devices.Handle(t, c.Message, c.At, c.Fault)
+	reply, err := p.devices.Handle(t, c.Message, c.At.Add(c.Skew), c.Fault)
 	if err != nil {
 		p.log.Error("device fails", zap.Stringer("device", c.ID.Target), zap.Error(err))
 		return dcc.Sent{}
@@ -135,7 +135,7 @@ func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
 			p.forbidden(c.ID.Target, reply.UseCase.Name)
 		}
 	}
-	return dcc.Sent{Response: reply.Response, Alerts: p.alerts(t, reply.Alerts, c.At)}
+	return dcc.Sent{Response: reply.Response, Alerts: p.alerts(t, reply.Alerts, c.At.Add(c.Skew))}
 }
 
 // alerts writes a device's alerts. A device that is out of reach tells nobody.

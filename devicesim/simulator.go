@@ -5,6 +5,7 @@ import (
 	"crypto/ecdh"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"runtime"
@@ -39,9 +40,8 @@ type Options struct {
 
 	Clock     clock.Clock
 	Faults    fault.Profile // the zero profile: no fault and no latency
+	Profiles  fs.FS         // more of them, by name, for the control API; nil: none
 	Behaviour meter.Behaviour
-	Windows   dcc.Windows
-	Limit     dcc.Limit
 
 	// Addresses to listen on, host:port; an empty one takes a free port on
 	// loopback. Control must be loopback.
@@ -70,6 +70,7 @@ type Simulator struct {
 	hubs       *hub.Hubs
 	courier    *delivery.Courier
 	line       *line
+	profiles   fs.FS
 	population *population
 	tally      *tally
 	dcc        *dcc.DCC
@@ -101,10 +102,11 @@ func New(o Options) (*Simulator, error) {
 	}
 	s := &Simulator{
 		fleet: o.Fleet, clock: o.Clock, log: o.Log,
-		agenda: schedule.New(o.Clock),
-		pool:   schedule.NewPool(runtime.GOMAXPROCS(0)),
-		line:   newLine(o.Clock, o.Fleet, o.Faults),
-		tally:  newTally(),
+		agenda:   schedule.New(o.Clock),
+		pool:     schedule.NewPool(runtime.GOMAXPROCS(0)),
+		line:     newLine(o.Clock, o.Fleet, o.PKI.Supplier.XMLSigning.Certificate.EUI, o.Faults),
+		tally:    newTally(),
+		profiles: o.Profiles,
 	}
 	s.hubs = hub.New(hub.Wakes{Seed: o.Fleet.Seed}, o.Clock, s.agenda, s.pool.Do)
 	s.courier = delivery.New(delivery.Options{Clock: o.Clock, Agenda: s.agenda, Log: o.Log.Named("delivery")})
@@ -172,7 +174,7 @@ func (s *Simulator) buildDCC(o Options) (err error) {
 		Clock: o.Clock, Agenda: s.agenda, Hubs: s.hubs, Fleet: o.Fleet,
 		Meters: s.population, Line: s.line, Send: s.courier.Send,
 		Transform: o.PKI.DCC.Transform, XMLSigning: o.PKI.DCC.XMLSigning, KeyAgreement: o.PKI.DCC.ACBKeyAgreement,
-		ReplyLie: s.line.ReplyLie, Users: s.users(o), Windows: o.Windows, Limit: o.Limit,
+		ReplyLie: s.line.ReplyLie, Users: s.users(o), Register: s.line, Rules: o.Faults.Rules,
 		Log: o.Log.Named("dcc"), Registerer: o.Registerer,
 	})
 	return err
@@ -265,7 +267,10 @@ func (s *Simulator) SetRespondTo(url string) { s.courier.SetURL(url) }
 
 // SetFaults has another profile hold from now on. What was accepted before
 // keeps its fate.
-func (s *Simulator) SetFaults(p fault.Profile) { s.line.set(p) }
+func (s *Simulator) SetFaults(p fault.Profile) {
+	s.line.set(p)
+	s.dcc.SetRules(p.Rules)
+}
 
 // Truth returns the state of a device (ESME, GSME, GPF) as it was when it gave
 // the response with this counter; ok is false if it gave none.
@@ -273,9 +278,13 @@ func (s *Simulator) Truth(device servicerequests.EUI, counter uint64) (state met
 	return s.population.truth(device, counter)
 }
 
-// Device returns a meter as it is now.
+// Device returns a meter as it is now, with the supplier that it is registered to.
 func (s *Simulator) Device(device servicerequests.EUI) (m fleet.Meter, ok bool) {
-	return s.population.snapshot(device)
+	if m, ok = s.population.snapshot(device); ok {
+		i, _ := s.fleet.Find(device)
+		m.Supplier = s.line.Supplier(i)
+	}
+	return m, ok
 }
 
 // Press is the consumer's button on a meter. It says whether the supply is

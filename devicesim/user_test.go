@@ -10,6 +10,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -69,7 +71,7 @@ func newUser(t *testing.T, faults fault.Profile, change func(*devicesim.Options)
 	}))
 	o := devicesim.Options{
 		Fleet: u.fleet, PKI: u.folder, Clock: clock.Clock{Anchor: time.Now(), Speed: 3600},
-		Faults: faults, RespondTo: inbox.URL + "/smartdcc/duis",
+		Faults: faults, Profiles: ready, RespondTo: inbox.URL + "/smartdcc/duis",
 	}
 	if change != nil {
 		change(&o)
@@ -111,9 +113,12 @@ func testFolder(t *testing.T) *smki.Folder {
 	return folder
 }
 
+// ready are the profiles that come with the program.
+var ready = os.DirFS(filepath.Join("..", "config", "faults"))
+
 func builtin(t *testing.T, name string) fault.Profile {
 	t.Helper()
-	p, err := fault.Builtin(name)
+	p, err := fault.Named(ready, name)
 	if err != nil {
 		t.Fatal(err)
 	}

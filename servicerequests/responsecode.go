@@ -16,6 +16,7 @@ const (
 	TypeMismatch  ResponseCode = "E11"  // service does not fit the device type
 	WrongVariant  ResponseCode = "E12"  // Command Variant not applicable
 	WrongService  ResponseCode = "E13"  // wrong request type for the URL
+	NotLocal      ResponseCode = "E17"  // not available for local command services
 	NoSuchDevice  ResponseCode = "E19"  // device does not exist
 	Unreachable   ResponseCode = "E20"  // the DCC cannot reach the device
 	NoResponse    ResponseCode = "E21"  // the device did not answer: the outcome is unknown
@@ -54,6 +55,7 @@ var codes = map[ResponseCode]CodeClass{
 	TypeMismatch:  CodeInvalid,
 	WrongVariant:  CodeInvalid,
 	WrongService:  CodeInvalid,
+	NotLocal:      CodeInvalid,
 	NoSuchDevice:  CodeInvalid,
 	Unreachable:   CodeUnreachable,
 	NoResponse:    CodeNoResponse,

@@ -47,7 +47,7 @@ assumptions.`,
 	f := c.Flags()
 	f.IntVar(&meters, "meters", 1000, "how many meters, electricity and gas together")
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of keys, meters and faults")
-	f.StringVar(&flags.faults, "faults", "calm", "fault profile: a built-in name or a YAML file")
+	f.StringVar(&flags.faults, "faults", "calm", "fault profile: a ready one's name or a YAML file")
 	f.Float64Var(&flags.speed, "speed", 600, "how many times faster than real time the clock runs")
 	f.StringVar(&out, "out", "", "folder for files, journal and reports (default a new one for temporary files)")
 	f.BoolVar(&asJSON, "json", false, "print the summary as one line of JSON")

@@ -311,7 +311,7 @@ func TestDemoRefuses(t *testing.T) {
 	}{
 		{"--meters", []string{"--meters", "0"}},
 		{"--speed", []string{"--speed", "0"}},
-		{"not built in", []string{"--faults", "stormy"}},
+		{"there is none of that name", []string{"--faults", "stormy"}},
 		{full + " is not empty", []string{"--out", full}},
 	} {
 		refuses(t, exitUsage, c.reason, "", append([]string{"demo"}, c.args...)...)

@@ -209,7 +209,7 @@ func TestSimBadInput(t *testing.T) {
 		{exitUsage, "portfolio.csv: line 1", []string{"--fleet", s.path("portfolio.csv"), "--pki", pki}},
 		{exitUsage, "none.csv: no such file", []string{"--fleet", s.path("none.csv"), "--pki", pki}},
 		{exitUsage, "nowhere: no such file", []string{"--fleet", fleet, "--pki", s.path("nowhere")}},
-		{exitUsage, "not built in; there are calm", []string{"--fleet", fleet, "--pki", pki, "--faults", "stormy"}},
+		{exitUsage, "there is none of that name, but calm, lying-dcc", []string{"--fleet", fleet, "--pki", pki, "--faults", "stormy"}},
 		{exitUsage, "unknown.yaml: fault profile: storm: unknown key", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("unknown.yaml", "storm: 0.5\n")}},
 		{exitUsage, "latency.median", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("value.yaml", "latency: {median: soon}\n")}},
 		{exitUsage, "broken.yaml: fault profile", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("broken.yaml", "a: [\n")}},

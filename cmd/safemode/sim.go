@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"safemode/config/faults"
 	"safemode/devicesim"
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
@@ -30,7 +31,7 @@ const (
 )
 
 func newSim(io stdio) *cobra.Command {
-	var fleetFile, pkiDir, listen, smkiListen, control, respondTo, faults string
+	var fleetFile, pkiDir, listen, smkiListen, control, respondTo, profileName string
 	var meters int
 	var seed uint64
 	var speed float64
@@ -55,7 +56,7 @@ against it needs the same speed in its configuration.`,
 			if err != nil {
 				return err
 			}
-			profile, err := loadFaults(faults)
+			profile, err := loadFaults(profileName)
 			if err != nil {
 				return err
 			}
@@ -69,7 +70,7 @@ against it needs the same speed in its configuration.`,
 			sim, err := devicesim.New(devicesim.Options{
 				Fleet: population, PKI: folder,
 				Clock:  clock.Clock{Anchor: time.Now(), Speed: speed},
-				Faults: profile, Listen: listen, SMKIListen: smkiListen, Control: control, RespondTo: respondTo,
+				Faults: profile, Profiles: faults.Files, Listen: listen, SMKIListen: smkiListen, Control: control, RespondTo: respondTo,
 				Log: log.Named("sim"), Registerer: prometheus.NewRegistry(),
 			})
 			switch {
@@ -99,7 +100,7 @@ against it needs the same speed in its configuration.`,
 	f.StringVar(&smkiListen, "smki-listen", defaultSMKI, "address of the SMKI service")
 	f.StringVar(&control, "control", defaultControl, "address of the control API; loopback only")
 	f.StringVar(&respondTo, "respond-to", defaultInbox, "URL that answers and alerts are POSTed to")
-	f.StringVar(&faults, "faults", "calm", "fault profile: a built-in name or a YAML file")
+	f.StringVar(&profileName, "faults", "calm", "fault profile: a ready one's name or a YAML file")
 	f.Float64Var(&speed, "speed", 1, "how many times faster than real time the clocks run")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
 	_ = c.MarkFlagRequired("pki")
@@ -139,9 +140,9 @@ func loadPKI(dir string, load func(fs.FS) (*smki.Folder, error)) (*smki.Folder, 
 	return folder, nil
 }
 
-// loadFaults finds a fault profile: a built-in one by name, or a file.
+// loadFaults finds a fault profile: a ready one by name, or a file.
 func loadFaults(name string) (fault.Profile, error) {
-	profile, err := fault.Builtin(name)
+	profile, err := fault.Named(faults.Files, name)
 	if err == nil {
 		return profile, nil
 	}

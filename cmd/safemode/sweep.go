@@ -72,7 +72,7 @@ Until approvals exist only environment simulator is swept.`,
 	f.StringVar(&journalPath, "journal", "", "the sweep's journal; made if it does not exist")
 	f.BoolVar(&dryRun, "dry-run", false, "rehearse against a simulator in this process")
 	f.Uint64Var(&seed, "seed", 1, "dry run: seed of meters and faults")
-	f.StringVar(&faults, "faults", "calm", "dry run: fault profile, a built-in name or a YAML file")
+	f.StringVar(&faults, "faults", "calm", "dry run: fault profile, a ready one's name or a YAML file")
 	f.Float64Var(&speed, "speed", 60, "dry run: how many times faster than real time the clocks run")
 	f.BoolVar(&asJSON, "json", false, "dry run: print the summary as one line of JSON")
 	f.BoolVar(&verbose, "verbose", false, "log every event")

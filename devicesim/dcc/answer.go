@@ -18,6 +18,7 @@ type answer struct {
 	body     []byte          // nil: there is nothing to say but a status
 	response duis.Response   // what the body says
 	broken   bool            // the connection breaks instead
+	wait     time.Duration   // over 0: the User has had its allocation, and shall wait so long in real time
 	page     bool            // a page of HTML comes instead
 	after    <-chan struct{} // closed when the answer may go; nil: at once
 }

@@ -15,11 +15,16 @@ type target struct {
 // check decides whether the request may go on. An empty code means yes. The
 // order is the package comment's.
 func (d *DCC) check(s service, q request) (target, servicerequests.ResponseCode) {
+	refusal := d.Register.Refusal(q.user.eui())
 	switch {
 	case !slices.Contains(s.variants, q.CommandVariant):
 		return target{}, servicerequests.WrongService
+	case local(q):
+		return target{}, servicerequests.NotLocal
 	case !slices.Contains(q.Variant.CommandVariants, q.CommandVariant):
 		return target{}, servicerequests.WrongVariant
+	case refusal != "":
+		return target{}, refusal
 	case q.ID.Originator != q.user.eui():
 		return target{}, servicerequests.NotAUser
 	case !slices.ContainsFunc(q.Variant.Roles, q.user.has):
@@ -39,10 +44,20 @@ func (d *DCC) check(s service, q request) (target, servicerequests.ResponseCode)
 		return t, servicerequests.TypeMismatch
 	case !q.user.has(roleFor(t.kind)):
 		return t, servicerequests.NotInRole
-	case d.Fleet.Meter(t.meter).Supplier != q.ID.Originator:
+	case d.Register.Supplier(t.meter) != q.ID.Originator:
 		return t, servicerequests.NotRegistered
+	case d.Register.Suspended(q.ID.Target):
+		return t, servicerequests.DeviceStatus
 	}
 	return t, ""
+}
+
+// local says whether the request is for local delivery, which this DCC has not.
+func local(q request) bool {
+	if q.Variant.Critical {
+		return q.CommandVariant == 6 || q.CommandVariant == 7
+	}
+	return q.Variant.UseCases != nil && (q.CommandVariant == 2 || q.CommandVariant == 3)
 }
 
 // datedByDCC says whether the DCC itself would have to keep the request until a

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"safemode/devicesim/fault"
@@ -44,18 +45,24 @@ type Options struct {
 	// is called from many goroutines, once for each POST. Nil: the truth.
 	ReplyLie func(among []fault.Lie, id servicerequests.RequestID, device servicerequests.EUI, srv string) fault.Lie
 
-	Windows    Windows
-	Limit      Limit
+	Register   Register
+	Rules      fault.Rules           // those in force at first; see [DCC.SetRules]
 	Log        *zap.Logger           // nil: none
 	Registerer prometheus.Registerer // nil: metrics are kept and not shown
 }
 
-// Windows is how long the DCC tries before it tells the User that it gives up.
-// All are assumptions, in the simulator's time; a zero field has the value named.
-type Windows struct {
-	Unreachable time.Duration // E20: no way to the hub; 10 min
-	NoAnswer    time.Duration // E21: a mains-powered device says nothing; 2 min
-	HubHolds    time.Duration // E21: a gas meter does not fetch; 24 h
+// Register is what the DCC knows of meters and Users now. Its methods are called
+// from many goroutines.
+type Register interface {
+	// Supplier returns whom a meter of the fleet is registered to.
+	Supplier(meter int) servicerequests.EUI
+
+	// Suspended says whether a device's status in the inventory is Suspended.
+	Suspended(device servicerequests.EUI) bool
+
+	// Refusal returns the code with which the DCC answers whatever a User asks;
+	// empty: it takes the User's requests.
+	Refusal(user servicerequests.EUI) servicerequests.ResponseCode
 }
 
 // Meters is the population behind the hubs. Its methods are called from many
@@ -75,6 +82,7 @@ type Command struct {
 	Meter   int                       // index in the fleet; a GPF has its gas meter's
 	Message []byte                    // with MAC Header and MAC
 	At      time.Time                 // the simulator's time
+	Skew    time.Duration             // how far the device's clock is ahead
 	Fault   meter.Fault
 }
 
@@ -102,10 +110,12 @@ type Fate struct {
 	OutOfReach          time.Duration // the hub is, for so long: beyond the DCC's retries that is E20
 	Takes               time.Duration // from the hub's turn to the answer
 	Device              meter.Fault
-	NoAnswer            bool // the device never gets the Command: E21
-	ResponseLost        bool // executed, but the response is lost: E21
-	AcknowledgementLost bool // accepted, but the connection breaks before the answer
-	ResponseRepeated    bool // delivered twice
+	Skew                time.Duration // how far the device's clock is ahead
+	NoAnswer            bool          // the device never gets the Command: E21
+	Discarded           bool          // the hub drops the Command for its radio's duty cycle: a DCC Alert, then E21
+	ResponseLost        bool          // executed, but the response is lost: E21
+	AcknowledgementLost bool          // accepted, but the connection breaks before the answer
+	ResponseRepeated    bool          // delivered twice
 	ResponseDelayed     time.Duration
 	Lie                 fault.Lie // one of [fault.DeliveryLies]
 	Kept                bool      // the response is kept, to be replayed
@@ -119,7 +129,8 @@ type DCC struct {
 	signers struct{ transform, xml, stranger xmldsig.Signer }
 	secrets *recent.Map[servicerequests.EUI, [32]byte] // ECDH with devices
 	taken   *recent.Map[leg, accepted]
-	gate    *gate
+	rules   atomic.Pointer[rules]
+	anomaly anomaly
 	metrics *metrics
 
 	previous *recent.Map[answered, []byte] // what devices answered last, if it is kept
@@ -142,18 +153,17 @@ func New(o Options) (*DCC, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	o.Windows = o.Windows.withDefaults()
 	d := &DCC{
 		Options: o,
 		eui:     o.KeyAgreement.Certificate.EUI,
 		users:   map[xmldsig.KeyRef]*User{},
 		secrets: recent.New[servicerequests.EUI, [32]byte](rememberedSecrets),
 		taken:   recent.New[leg, accepted](rememberedRequests),
-		gate:    newGate(o.Limit),
 		metrics: newMetrics(),
 
 		previous: recent.New[answered, []byte](rememberedAnswers),
 	}
+	d.SetRules(o.Rules)
 	if err := d.metrics.register(o.Registerer); err != nil {
 		return nil, err
 	}
@@ -172,19 +182,6 @@ func New(o Options) (*DCC, error) {
 		d.users[ref] = &u
 	}
 	return d, nil
-}
-
-func (w Windows) withDefaults() Windows {
-	if w.Unreachable == 0 {
-		w.Unreachable = 10 * time.Minute
-	}
-	if w.NoAnswer == 0 {
-		w.NoAnswer = 2 * time.Minute
-	}
-	if w.HubHolds == 0 {
-		w.HubHolds = 24 * time.Hour
-	}
-	return w
 }
 
 func signer(identity smki.SigningIdentity) xmldsig.Signer {

@@ -12,25 +12,32 @@
 // Requests are application/xml, at most 1 MiB, and signed by the User whose EUI
 // is the originator. Every request that names itself is answered with 200 and a
 // DUIS response; 400 with no body answers what cannot be told apart from noise,
-// and 503 with Retry-After what is over the [Limit].
+// and 503 with Retry-After what is over the User's allocation. Allocations, the
+// thresholds of anomaly detection, and how long the DCC tries are of package fault.
 //
 // # What is refused, in this order
 //
 //	E48  it is no DUIS request, or its signature does not verify (assumption)
 //	E13  its Command Variant does not go with the service
+//	E17  it is for local delivery
 //	E12  its Command Variant does not go with the Service Request Variant
+//	E3   the User's certificates are revoked (assumption; a setting)
 //	E1   it was not signed by its originator
 //	E2   the User has not the role for the service or the device
 //	E48  it asks for a sequence or a date that the DCC would keep (not simulated)
 //	E19  no such device; or 8.2 is not addressed to the DCC
 //	E11  the device type does not know the service
 //	E4   the meter is registered to another supplier
+//	E5   the device is Suspended
 //	E49  another request has used the Request ID (assumption)
 //	E100 a Signed Pre-Command that is not what Transform gave (assumption)
 //
 // The first request under a Request ID counts; the same bytes again get the
 // same acknowledgement and have no effect. A Transform and its Signed
 // Pre-Command share the Request ID. The memory for this is bounded.
+//
+// What is over a threshold of anomaly detection is acknowledged and held back: a
+// DCC Alert AD1 names it, and it waits until the User has it released or deleted.
 //
 // # Signatures
 //

@@ -23,10 +23,13 @@ type exchange struct {
 
 // dispatch sends a Command on its way.
 func (d *DCC) dispatch(e *exchange) {
-	meter := d.Fleet.Meter(e.meter)
+	meter, windows := d.Fleet.Meter(e.meter), d.rules.Load().Windows
 	switch {
-	case !meter.Reachable || e.fate.OutOfReach > d.Windows.Unreachable:
-		d.giveUp(e, servicerequests.Unreachable, d.Windows.Unreachable)
+	case !meter.Reachable || e.fate.OutOfReach > windows.Unreachable:
+		d.giveUp(e, servicerequests.Unreachable, windows.Unreachable)
+	case e.fate.Discarded:
+		d.Agenda.At(e.accepted, func() { d.discarded(e, meter.Hub) })
+		d.giveUp(e, servicerequests.NoResponse, d.window(e))
 	case e.fate.NoAnswer:
 		d.giveUp(e, servicerequests.NoResponse, d.window(e))
 	case e.fate.OutOfReach > 0:
@@ -46,10 +49,11 @@ func (d *DCC) queue(e *exchange, at servicerequests.EUI) {
 
 // window is how long the DCC waits for the device's answer.
 func (d *DCC) window(e *exchange) time.Duration {
+	windows := d.rules.Load().Windows
 	if e.kind == servicerequests.GSME {
-		return d.Windows.HubHolds
+		return windows.HubHolds
 	}
-	return d.Windows.NoAnswer
+	return windows.NoAnswer
 }
 
 // giveUp tells the User, when the window has passed since the request was
@@ -61,12 +65,12 @@ func (d *DCC) giveUp(e *exchange, code servicerequests.ResponseCode, window time
 // execute runs on a worker when the device has had its time.
 func (d *DCC) execute(e *exchange) {
 	sent := d.Meters.Execute(Command{
-		ID: e.ID, SRV: e.SRV, Meter: e.meter, Message: e.message, At: d.Clock.Now(), Fault: e.fate.Device,
+		ID: e.ID, SRV: e.SRV, Meter: e.meter, Message: e.message, At: d.Clock.Now(), Skew: e.fate.Skew, Fault: e.fate.Device,
 	})
 	for _, alert := range sent.Alerts {
 		d.Alert(alert)
 	}
-	if sent.Response == nil || e.fate.ResponseLost {
+	if sent.Response == nil || e.fate.ResponseLost || e.fate.Takes > d.window(e) {
 		d.giveUp(e, servicerequests.NoResponse, d.window(e))
 		return
 	}
@@ -105,15 +109,29 @@ func (d *DCC) deliver(e *exchange, code servicerequests.ResponseCode, content du
 }
 
 // Alert sends a device's alert to the User's inbox.
-func (d *DCC) Alert(a Alert) {
-	body, err := write(duis.Response{
-		Code: servicerequests.Success, At: d.Clock.Now(),
-		Content: duis.DeviceAlert{Code: a.Code, Payload: a.Message},
-	}, &d.signers.xml)
+func (d *DCC) Alert(a Alert) { d.alert(duis.DeviceAlert{Code: a.Code, Payload: a.Message}) }
+
+func (d *DCC) alert(content duis.Content) {
+	body, err := write(duis.Response{Code: servicerequests.Success, At: d.Clock.Now(), Content: content}, &d.signers.xml)
 	if err != nil {
 		d.Log.Error("alert cannot be made", zap.Error(err))
 		return
 	}
 	d.metrics.alerts.Inc()
 	d.Send(body)
+}
+
+// What the DCC Alert of a discarded Command goes under (assumption: the schema
+// lists the codes without their meanings).
+const (
+	dualBandAlert    = "N57"
+	messageDiscarded = 0x8F2B
+)
+
+// discarded tells the User that a dual band hub has dropped a Command, because its
+// radio may not send for so long.
+func (d *DCC) discarded(e *exchange, hub servicerequests.EUI) {
+	d.alert(duis.DCCAlert{Code: dualBandAlert, Event: duis.MessageDiscarded{
+		Hub: hub, AlertCode: messageDiscarded, Request: e.ID, Message: duis.DiscardedCommand,
+	}})
 }

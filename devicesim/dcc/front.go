@@ -6,7 +6,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"time"
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
@@ -41,22 +40,22 @@ type request struct {
 
 // serve answers one POST.
 func (d *DCC) serve(w http.ResponseWriter, r *http.Request, s service) {
-	if wait, ok := d.gate.pass(time.Now()); !ok {
-		d.metrics.throttled.Inc()
-		throttle(w, wait)
-		return
-	}
 	raw, status := readBody(w, r)
 	if status != 0 {
 		w.WriteHeader(status)
 		return
 	}
 	a := d.answer(s, raw)
-	d.metrics.requests.WithLabelValues(s.name, string(a.code)).Inc()
+	if a.wait == 0 {
+		d.metrics.requests.WithLabelValues(s.name, string(a.code)).Inc()
+	}
 	if a.after != nil {
 		wait(r, a.after)
 	}
 	switch {
+	case a.wait > 0:
+		d.metrics.throttled.Inc()
+		throttle(w, a.wait)
 	case a.broken:
 		panic(http.ErrAbortHandler) // net/http's way to break the connection
 	case a.page:
@@ -91,6 +90,9 @@ func (d *DCC) answer(s service, raw []byte) answer {
 	if err != nil {
 		d.Log.Debug("request refused", zap.String("service", s.name), zap.Error(err))
 		return d.refuse(q, servicerequests.InvalidFormat)
+	}
+	if wait, ok := d.rules.Load().pass(q.user.eui(), d.Clock.Now()); !ok {
+		return answer{wait: d.Clock.Real(wait)}
 	}
 	t, code := d.check(s, q)
 	if code != "" {

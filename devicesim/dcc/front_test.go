@@ -13,6 +13,7 @@ import (
 
 	"safemode/devicesim/dcc"
 	"safemode/devicesim/devicepki"
+	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
 	"safemode/devicesim/hub"
 	"safemode/devicesim/schedule"
@@ -35,9 +36,17 @@ type bench struct {
 
 	esme, gsme, transferred *fleet.Meter
 	fates                   map[servicerequests.EUI]dcc.Fate
+	suspended               servicerequests.EUI
+	refusal                 servicerequests.ResponseCode // of every User
 }
 
 func (b *bench) Fate(id servicerequests.RequestID, _ string) dcc.Fate { return b.fates[id.Target] }
+
+func (b *bench) Supplier(meter int) servicerequests.EUI { return b.fleet.Meter(meter).Supplier }
+
+func (b *bench) Suspended(device servicerequests.EUI) bool { return device == b.suspended }
+
+func (b *bench) Refusal(servicerequests.EUI) servicerequests.ResponseCode { return b.refusal }
 
 // meters answers to nothing but its keys.
 type meters struct{ *devicepki.PKI }
@@ -78,7 +87,7 @@ func newBench(t testing.TB, changes ...func(*dcc.Options)) *bench {
 	b.hubs = hub.New(hub.Wakes{}, clock.Clock{}, agenda, func(func()) {})
 	supplier := b.folder.Supplier
 	o := dcc.Options{
-		Agenda: agenda, Hubs: b.hubs, Fleet: b.fleet, Meters: meters{pki}, Line: b, Send: func([]byte) {},
+		Agenda: agenda, Hubs: b.hubs, Fleet: b.fleet, Meters: meters{pki}, Line: b, Register: b, Send: func([]byte) {},
 		Transform: b.folder.DCC.Transform, XMLSigning: b.folder.DCC.XMLSigning, KeyAgreement: b.folder.DCC.ACBKeyAgreement,
 		Users: []dcc.User{{
 			XMLSigning: supplier.XMLSigning.Certificate, DigitalSigning: supplier.DigitalSigning.Certificate,
@@ -202,7 +211,9 @@ func TestRefusals(t *testing.T) {
 		{"read to Non-Device", serviceD, message{id: id(b.esme.Device), variant: 1, srv: "7.4", body: read}, servicerequests.WrongService},
 		{"read as critical", serviceT, message{id: id(b.esme.Device), variant: 4, srv: "7.4", body: read}, servicerequests.WrongVariant},
 		{"critical as read", serviceS, message{id: id(b.esme.Device), variant: 1, srv: "7.3", body: arm}, servicerequests.WrongVariant},
-		{"local delivery", serviceS, message{id: id(b.esme.Device), variant: 3, srv: "7.4", body: read}, servicerequests.WrongVariant},
+		{"local delivery", serviceS, message{id: id(b.esme.Device), variant: 3, srv: "7.4", body: read}, servicerequests.NotLocal},
+		{"critical for local delivery", serviceD, message{id: id(b.esme.Device), variant: 6, srv: "7.3", body: "<sr:SignedPreCommand><sr:GBCSPayload>3wkB</sr:GBCSPayload></sr:SignedPreCommand>"}, servicerequests.NotLocal},
+		{"inventory for local delivery", serviceD, message{id: id(smki.TestDCC), variant: 2, srv: "8.2", body: inventory(b.esme.Device)}, servicerequests.WrongVariant},
 		{"another's originator", serviceT, message{id: servicerequests.RequestID{Originator: 0x90B3D51F30030000, Target: b.esme.Device, Counter: counter}, variant: 4, srv: "7.3", body: arm}, servicerequests.NotAUser},
 		{"unknown device", serviceT, message{id: id(0x00DB12FFFFFFFFFF), variant: 4, srv: "7.3", body: arm}, servicerequests.NoSuchDevice},
 		{"hub as target", serviceT, message{id: id(b.esme.Hub), variant: 4, srv: "7.3", body: arm}, servicerequests.NoSuchDevice},
@@ -389,7 +400,7 @@ func TestAcknowledgementLost(t *testing.T) {
 }
 
 func TestThrottled(t *testing.T) {
-	b := newBench(t, func(o *dcc.Options) { o.Limit = dcc.Limit{PerSecond: 0.5, Burst: 1} })
+	b := newBench(t, func(o *dcc.Options) { o.Rules.Allocation = fault.Allocation{PerSecond: 0.5, Burst: 1} })
 	body := b.sign(message{id: b.id(b.esme.Device), variant: 1, srv: "7.4", body: read})
 	if r := b.unsigned(serviceS, body); r.Code != servicerequests.Acknowledged {
 		t.Fatalf("first: %s", r.Code)

@@ -54,14 +54,14 @@ func (d *DCC) supplyPoint(text string) (i int, ok bool) {
 // home lists the hub, the meters behind it and the gas proxy.
 func (d *DCC) home(from, to int) duis.Inventory {
 	first := d.Fleet.Meter(from)
-	list := duis.Inventory{entry(first, first.Hub, servicerequests.CHF)}
+	list := duis.Inventory{d.entry(first, first.Hub, servicerequests.CHF)}
 	for i := from; i < to; i++ {
 		m := d.Fleet.Meter(i)
-		device := entry(m, m.Device, m.Type)
+		device := d.entry(m, m.Device, m.Type)
 		device.ImportMPxN = m.MPxN.String()
 		list = append(list, device)
 		if gpf := m.GPF(); gpf != 0 {
-			device := entry(m, gpf, servicerequests.GPF)
+			device := d.entry(m, gpf, servicerequests.GPF)
 			device.ImportMPxN = m.MPxN.String()
 			list = append(list, device)
 		}
@@ -77,7 +77,7 @@ const (
 	firmwareVersion = "00000001"
 )
 
-func entry(m fleet.Meter, device servicerequests.EUI, kind servicerequests.DeviceType) duis.Device {
+func (d *DCC) entry(m fleet.Meter, device servicerequests.EUI, kind servicerequests.DeviceType) duis.Device {
 	e := duis.Device{
 		ID: device, Type: kind.String(), Status: "Commissioned",
 		Manufacturer: manufacturer, Model: strings.ToUpper(m.Model.Name()),
@@ -87,6 +87,9 @@ func entry(m fleet.Meter, device servicerequests.EUI, kind servicerequests.Devic
 	if kind == servicerequests.CHF || kind == servicerequests.GPF {
 		e.SMETSCHTSVersion = chtsVersion
 		e.Model = "SIM-HUB"
+	}
+	if d.Register.Suspended(device) {
+		e.Status = "Suspended"
 	}
 	return e
 }

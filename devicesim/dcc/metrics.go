@@ -8,11 +8,12 @@ import (
 )
 
 type metrics struct {
-	requests   *prometheus.CounterVec // service, code
-	responses  *prometheus.CounterVec // code
-	alerts     prometheus.Counter
-	throttled  prometheus.Counter
-	duplicates atomic.Uint64 // also asked for by [DCC.Duplicates]
+	requests    *prometheus.CounterVec // service, code
+	responses   *prometheus.CounterVec // code
+	alerts      prometheus.Counter
+	throttled   prometheus.Counter
+	quarantined prometheus.Counter
+	duplicates  atomic.Uint64 // also asked for by [DCC.Duplicates]
 }
 
 func newMetrics() *metrics {
@@ -24,10 +25,13 @@ func newMetrics() *metrics {
 			Name: "devicesim_responses_total", Help: "Asynchronous responses by response code.",
 		}, []string{"code"}),
 		throttled: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "devicesim_throttled_requests_total", Help: "Requests over the limit, answered with 503.",
+			Name: "devicesim_throttled_requests_total", Help: "Requests over a User's allocation, answered with 503.",
+		}),
+		quarantined: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "devicesim_quarantined_requests_total", Help: "Requests over an anomaly detection threshold, held back.",
 		}),
 		alerts: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "devicesim_alerts_total", Help: "Device alerts.",
+			Name: "devicesim_alerts_total", Help: "Alerts, of devices and of the DCC.",
 		}),
 	}
 }
@@ -40,7 +44,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	duplicates := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "devicesim_duplicate_requests_total", Help: "Requests that had been accepted before.",
 	}, func() float64 { return float64(m.duplicates.Load()) })
-	for _, c := range []prometheus.Collector{m.requests, m.responses, m.alerts, m.throttled, duplicates} {
+	for _, c := range []prometheus.Collector{m.requests, m.responses, m.alerts, m.throttled, m.quarantined, duplicates} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}

@@ -65,8 +65,12 @@ func (d *DCC) accept(q request, t target, inner []byte) answer {
 		d.metrics.duplicates.Add(1)
 		return acknowledged
 	}
-	e := &exchange{request: q, target: t, message: message, accepted: there.at, fate: d.Line.Fate(q.ID, q.SRV)}
+	e := &exchange{request: q, target: t, message: message, accepted: there.at}
 	e.raw = nil // not needed any more, and held for as long as a gas meter sleeps
+	if d.holdBack(e) {
+		return acknowledged
+	}
+	e.fate = d.Line.Fate(q.ID, q.SRV)
 	if e.fate.Lie == fault.LateAcknowledgement {
 		e.gone = make(chan struct{})
 		acknowledged.after = e.gone

@@ -11,9 +11,11 @@
 //
 // YAML; all keys are optional, an unknown key or a value out of range is an
 // error with its path, and what is not given is as in the profile calm. Shares
-// are 0 to 1.
+// are 0 to 1. The figures of the ready profiles are assumptions.
 //
 //	name: my-night
+//	unreachable: 0.05          # of the hubs: the DCC never finds a way to them
+//	suspended: 0.01            # of the devices: their status in the inventory is Suspended
 //	no_answer: 0.05            # the command does not reach the device
 //	lost_response: 0.02        # carried out, the Response is lost on the way
 //	lost_acknowledgement: 0.01 # accepted, the connection drops before the answer
@@ -25,9 +27,48 @@
 //	uncontrolled_flow: 0.01    # a consumer presses, gas flows unburnt
 //	delayed_response: 0.05     # the Response comes late, by delay
 //	delay: 90s
-//	latency: {median: 3s, tail: 25s}
+//	reordered_response: 0.01   # the Response comes after the meter's next, or 5 minutes late
+//	duty_cycle_discard: 0.01   # a dual band hub drops the command, and a DCC Alert says so
+//	latency: {median: 3s, tail: 25s} # of electricity; or {class: on_demand}, which is
+//	                           # this; two_hours: 15m, 2h; a_day: 3h, 22h
+//	clock_skew: 2m             # how far the devices' clocks are ahead; -2m: behind
+//	flapping: {up: 20m, down: 4m} # hubs come and go, each in a phase of its own
 //	outage: {region: North, after: 5m, lasts: 1h} # no device of the region is reached
 //	lies: {enable: 0.02, attempts: 1}  # what the DCC says is not so; see below
+//
+// # Groups
+//
+// What is above holds for the whole fleet. A group adds to it for some meters; of
+// what holds for a meter the greatest counts. Lists that are not given hold all;
+// share is of the hubs whose meters fit otherwise.
+//
+//	groups:
+//	  - regions: [North, 4G North]
+//	    hubs: [00-DB-12-C0-11-D3-F1-8E]
+//	    models: [sim-e10]
+//	    device_types: [ESME]
+//	    share: 0.1
+//	    no_answer: 0.2           # and any other key from unreachable to flapping
+//	    outage: {after: 10m, lasts: 2h}
+//
+// # The DCC's own rules
+//
+// Times are since the profile began to hold.
+//
+//	dcc:
+//	  # Requests of each User; beyond them HTTP 503 with Retry-After (assumption).
+//	  allocation: {per_second: 20, burst: 40}
+//	  # Requests of a User for an SRV in a period, which begins with the first of
+//	  # them; the rest is acknowledged, held back, and told of by DCC Alert AD1.
+//	  anomaly_thresholds:
+//	    "1.6": {limit: 500, per: 24h}
+//	  windows: {unreachable: 10m, no_answer: 2m, hub_holds: 24h} # till E20 and E21 (assumption)
+//	  # The failed supplier's market participant ids move: E4 for all its meters.
+//	  registration: {moves_after: 20m, to: 90-B3-D5-1F-30-03-00-00}
+//	  # Single meters go, so many a day of those there were at first: E4 for each.
+//	  change_of_supplier: {share_per_day: 0.01}
+//	  # The failed supplier's certificates are revoked (assumption: the code; E1, E3 or E48).
+//	  certificates: {revoked_after: 2h, code: E3}
 //
 // # Lies
 //

@@ -3,17 +3,24 @@ package fault_test
 import (
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"safemode/devicesim/fault"
 	"safemode/servicerequests"
 )
 
+// ready are the profiles that come with the program.
+var ready = os.DirFS(filepath.Join("..", "..", "config", "faults"))
+
 func builtin(t *testing.T, name string) fault.Profile {
 	t.Helper()
-	p, err := fault.Builtin(name)
+	p, err := fault.Named(ready, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,20 +37,30 @@ func parse(t *testing.T, text string) fault.Profile {
 }
 
 func TestBuiltin(t *testing.T) {
-	if calm := builtin(t, "calm"); calm.Share(fault.NoAnswer) != 0 || calm.LatencyMedian != 3*time.Second || calm.LatencyTail != 25*time.Second {
+	calm, nothing := builtin(t, "calm"), parse(t, "")
+	nothing.Name = "calm"
+	if diff := cmp.Diff(nothing, calm, cmp.AllowUnexported(fault.Profile{})); diff != "" {
+		t.Errorf("calm is not what holds where a file says nothing:\n%s", diff)
+	}
+	if calm.Latency != (fault.Latency{Median: 3 * time.Second, Tail: 25 * time.Second}) {
 		t.Errorf("calm: %+v", calm)
 	}
 	if winter := builtin(t, "winter-evening"); winter.Share(fault.NoAnswer) == 0 || winter.Share(fault.PartialECS02) == 0 {
 		t.Errorf("winter-evening: %+v", winter)
 	}
-	outage := builtin(t, "north-outage").Outage
-	for since, want := range map[time.Duration]bool{0: false, 5 * time.Minute: true, time.Hour: true, 65 * time.Minute: false} {
-		if outage.Cuts(servicerequests.North, since) != want || outage.Cuts(servicerequests.South, since) {
-			t.Errorf("after %v the north is cut off: %t", since, !want)
+	outage := builtin(t, "north-outage")
+	for since, want := range map[time.Duration]time.Duration{0: 0, 5 * time.Minute: time.Hour, time.Hour: 5 * time.Minute, 65 * time.Minute: 0} {
+		north := outage.Away(1, fault.Site{Region: servicerequests.North}, since)
+		if south := outage.Away(1, fault.Site{Region: servicerequests.South}, since); north != want || south != 0 {
+			t.Errorf("after %v the north is away for %v and the south for %v", since, north, south)
 		}
 	}
-	_, err := fault.Builtin("stormy")
-	if !errors.Is(err, fault.ErrProfile) || !strings.Contains(err.Error(), "calm, winter-evening, north-outage") {
+	transfer := builtin(t, "transfer-midway").Rules
+	if before, after := transfer.Left(1, 1, 0), transfer.Left(1, 1, time.Hour); before != 0 || after != fault.LastResort {
+		t.Errorf("transfer-midway: %v, then %v", before, after)
+	}
+	_, err := fault.Named(ready, "stormy")
+	if !errors.Is(err, fault.ErrProfile) || !strings.Contains(err.Error(), "calm, lying-dcc, north-outage, transfer-midway, winter-evening") {
 		t.Errorf("stormy: %v", err)
 	}
 }
@@ -60,11 +77,11 @@ latency: {median: 1s, tail: 10s}
 outage: {region: 4G South, after: 1m, lasts: 1h}
 `)
 	if p.Name != "my-night" || p.Share(fault.NoAnswer) != 0.05 || p.Share(fault.LostResponse) != 1 || p.Share(fault.DuplicateResponse) != 0 ||
-		p.Share(fault.FailedButApplied) != 0.25 || p.Delay != 2*time.Minute || p.LatencyMedian != time.Second || p.LatencyTail != 10*time.Second ||
-		p.Outage != (fault.Outage{Region: servicerequests.South4G, After: time.Minute, Lasts: time.Hour}) {
+		p.Share(fault.FailedButApplied) != 0.25 || p.Delay != 2*time.Minute || p.Latency != (fault.Latency{Median: time.Second, Tail: 10 * time.Second}) ||
+		p.Outage != (fault.RegionOutage{Region: servicerequests.South4G, After: time.Minute, Lasts: time.Hour}) {
 		t.Errorf("%+v", p)
 	}
-	if p := parse(t, ""); p.LatencyMedian != 3*time.Second || p.Name != "custom" {
+	if p := parse(t, ""); p.Latency.Median != 3*time.Second || p.Name != "custom" {
 		t.Errorf("an empty file is not calm: %+v", p)
 	}
 }
@@ -73,12 +90,12 @@ func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		"no_anwser: 0.1":                      "no_anwser: unknown key",
 		"latency: {mean: 1s}":                 "latency.mean: unknown key",
-		"latency: 3s":                         "latency: unknown key",
+		"latency: 3s":                         "latency: 3s: want keys and values",
 		"no_answer: 1.01":                     "no_answer: 1.01: want a share",
 		"no_answer: -1":                       "no_answer: -1: want a share",
 		"no_answer: .nan":                     "no_answer: NaN: want a share",
-		"no_answer: \"0.1\"":                  "no_answer: 0.1: want a share",
-		"delay: 5":                            "delay: 5: want a span",
+		"no_answer: \"0.1\"":                  "no_answer: 0.1: want a number",
+		"delay: 5":                            "delay: 5: want a duration",
 		"delay: -5s":                          "delay: -5s: want a span",
 		"name: 5":                             "name: 5: want text",
 		"latency: {median: 30s}":              "latency.tail: 25s is under the median",
@@ -135,21 +152,21 @@ func TestLatency(t *testing.T) {
 	under, tail := 0, 0
 	const draws = 10_000
 	for i := range uint64(draws) {
-		l := p.Latency(1, fault.Attempt{Device: servicerequests.EUI(i + 1), Service: "7.4"})
-		if l <= 0 || l > p.LatencyTail {
+		l := p.Takes(1, fault.Attempt{Device: servicerequests.EUI(i + 1), Service: "7.4"})
+		if l <= 0 || l > p.Latency.Tail {
 			t.Fatalf("latency %v", l)
 		}
-		if l < p.LatencyMedian {
+		if l < p.Latency.Median {
 			under++
 		}
-		if l == p.LatencyTail {
+		if l == p.Latency.Tail {
 			tail++
 		}
 	}
 	if under < 4800 || under > 5200 || tail < 50 || tail > 150 {
 		t.Errorf("%d under the median, %d at the tail", under, tail)
 	}
-	if l := (&fault.Profile{}).Latency(1, fault.Attempt{}); l != 0 {
+	if l := (&fault.Profile{}).Takes(1, fault.Attempt{}); l != 0 {
 		t.Errorf("latency %v without a median", l)
 	}
 }
@@ -165,7 +182,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		for k := fault.NoAnswer; k <= fault.DelayedResponse; k++ {
+		for k := fault.NoAnswer; k <= fault.Suspended; k++ {
 			if share := p.Share(k); !(share >= 0 && share <= 1) {
 				t.Errorf("%s is %v", k, share)
 			}

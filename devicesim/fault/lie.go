@@ -93,6 +93,3 @@ func (p *Profile) LieShare(l Lie) float64 {
 	}
 	return p.lies[l]
 }
-
-// lieDraw keeps the draws for lies apart from those for the kinds.
-const lieDraw Kind = 0x80

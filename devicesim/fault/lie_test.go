@@ -90,11 +90,11 @@ func TestParseRefusesLies(t *testing.T) {
 	for text, want := range map[string]string{
 		"lies: {truth: 0.1}":     "lies.truth: unknown key",
 		"lies: {enabled: 0.1}":   "lies.enabled: unknown key",
-		"lies: 0.1":              "lies: unknown key",
+		"lies: 0.1":              "lies: 0.1: want keys and values",
 		"lies: {enable: 2}":      "lies.enable: 2: want a share",
 		"lies: {attempts: -1}":   "lies.attempts: -1: want a whole number",
 		"lies: {attempts: 0.5}":  "lies.attempts: 0.5: want a whole number",
-		"lies: {attempts: \"\"}": "lies.attempts: : want a whole number",
+		"lies: {attempts: \"\"}": "lies.attempts: : want a number",
 	} {
 		if _, err := fault.Parse([]byte(text)); !errors.Is(err, fault.ErrProfile) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)

@@ -3,136 +3,176 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"safemode/servicerequests"
-
-	"github.com/knadh/koanf/parsers/yaml"
-	"github.com/knadh/koanf/providers/rawbytes"
-	"github.com/knadh/koanf/v2"
+	"safemode/servicerequests/strictyaml"
 )
 
 // ErrProfile marks a profile that is not known or not valid.
 var ErrProfile = errors.New("fault profile")
 
-// Builtin returns a built-in profile. An unknown name wraps [ErrProfile] and
-// lists those that exist.
-func Builtin(name string) (Profile, error) {
-	all := builtin()
-	names := make([]string, len(all))
-	for i, p := range all {
-		if p.Name == name {
-			return p, nil
-		}
-		names[i] = p.Name
+// extension of a profile's file; the rest of the file's name is the profile's.
+const extension = ".yaml"
+
+// Named returns a profile of a folder by its name. An unknown name wraps
+// [ErrProfile] and lists those that exist.
+func Named(files fs.FS, name string) (Profile, error) {
+	names, err := Names(files)
+	if err != nil {
+		return Profile{}, err
 	}
-	return Profile{}, fmt.Errorf("%w %q: not built in; there are %s", ErrProfile, name, strings.Join(names, ", "))
+	if !slices.Contains(names, name) {
+		return Profile{}, fmt.Errorf("%w %q: there is none of that name, but %s", ErrProfile, name, strings.Join(names, ", "))
+	}
+	text, err := fs.ReadFile(files, name+extension)
+	if err != nil {
+		return Profile{}, fmt.Errorf("%w: %w", ErrProfile, err)
+	}
+	p, err := Parse(text)
+	p.Name = name
+	return p, err
+}
+
+// Names lists the profiles of a folder.
+func Names(files fs.FS) ([]string, error) {
+	if files == nil {
+		return nil, nil
+	}
+	names, err := fs.Glob(files, "*"+extension)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrProfile, err)
+	}
+	for i := range names {
+		names[i] = strings.TrimSuffix(names[i], extension)
+	}
+	return names, nil
 }
 
 // Parse reads a profile file. It reports every fault with its path; errors
 // wrap [ErrProfile].
 func Parse(text []byte) (Profile, error) {
-	k := koanf.New(".")
-	if err := k.Load(rawbytes.Provider(text), yaml.Parser()); err != nil {
+	p := defaults()
+	if err := strictyaml.Unmarshal(text, &p); err != nil {
 		return Profile{}, fmt.Errorf("%w: %w", ErrProfile, err)
 	}
-	p := builtin()[0]
-	p.Name = "custom"
-	settings := p.settings()
-	var faults []error
-	for _, path := range k.Keys() {
-		set, known := settings[path]
-		if !known {
-			faults = append(faults, fmt.Errorf("%s: unknown key", path))
-			continue
-		}
-		if err := set(k.Get(path)); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", path, err))
-		}
-	}
-	if p.LatencyTail < p.LatencyMedian {
-		faults = append(faults, fmt.Errorf("latency.tail: %v is under the median, %v", p.LatencyTail, p.LatencyMedian))
-	}
-	if (p.Outage.Lasts > 0) != (p.Outage.Region != servicerequests.UnknownRegion) {
-		faults = append(faults, errors.New("outage: want region and lasts, or neither"))
-	}
-	if len(faults) > 0 {
-		slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-		return Profile{}, fmt.Errorf("%w: %w", ErrProfile, errors.Join(faults...))
-	}
+	p.resolve()
 	return p, nil
 }
 
-// settings returns what each key of a profile file sets.
-func (p *Profile) settings() map[string]func(any) error {
-	settings := map[string]func(any) error{
-		"name":           func(v any) error { return setText(&p.Name, v) },
-		"delay":          func(v any) error { return setSpan(&p.Delay, v) },
-		"latency.median": func(v any) error { return setSpan(&p.LatencyMedian, v) },
-		"latency.tail":   func(v any) error { return setSpan(&p.LatencyTail, v) },
-		"outage.after":   func(v any) error { return setSpan(&p.Outage.After, v) },
-		"outage.lasts":   func(v any) error { return setSpan(&p.Outage.Lasts, v) },
-		"outage.region": func(v any) error {
-			var name string
-			if err := setText(&name, v); err != nil {
-				return err
-			}
-			return p.Outage.Region.UnmarshalText([]byte(name))
-		},
+// Validate returns every rule that the profile breaks, each with its path.
+func (p *Profile) Validate() error {
+	v := &validator{}
+	v.check(p.Name != "", "name", "want text")
+	v.effects("", &p.Effects)
+	v.check((p.Outage.Lasts > 0) == (p.Outage.Region != servicerequests.UnknownRegion), "outage", "want region and lasts, or neither")
+	v.spans("outage.", span{"after", p.Outage.After}, span{"lasts", p.Outage.Lasts})
+	v.check(len(p.Groups) <= mostGroups, "groups", "%d: want %d at most", len(p.Groups), mostGroups)
+	for i := range p.Groups {
+		g, at := &p.Groups[i], fmt.Sprintf("groups[%d].", i)
+		v.effects(at, &g.Effects)
+		v.share(at+"share", g.Share)
+		v.spans(at+"outage.", span{"after", g.Outage.After}, span{"lasts", g.Outage.Lasts})
 	}
-	for kind, name := range kindNames {
-		settings[name] = func(v any) error { return setShare(&p.shares[kind], v) }
+	for name, share := range p.LieShares {
+		at := "lies." + name
+		switch {
+		case name == lyingAttempts:
+			v.check(share >= 0 && share == math.Trunc(share) && share < 1<<53, at, "%v: want a whole number, 0 or more", share)
+		case slices.Index(lieNames[:], name) <= int(Truth):
+			v.check(false, at, "unknown key")
+		default:
+			v.share(at, share)
+		}
 	}
-	settings["lies.attempts"] = func(v any) error { return setCount(&p.LyingAttempts, v) }
+	v.rules(&p.Rules)
+	return errors.Join(v.faults...)
+}
+
+// mostGroups is how many groups can be told apart by chance.
+const mostGroups = 64
+
+// lyingAttempts is the one key of lies that is no lie.
+const lyingAttempts = "attempts"
+
+// resolve works out what follows from the keys.
+func (p *Profile) resolve() {
+	p.LyingAttempts = uint64(p.LieShares[lyingAttempts])
 	for l := Truth + 1; l < lieCount; l++ {
-		settings["lies."+lieNames[l]] = func(v any) error { return setShare(&p.lies[l], v) }
+		p.lies[l] = p.LieShares[lieNames[l]]
 	}
-	return settings
+	p.Latency.resolve()
+	for i := range p.Groups {
+		p.Groups[i].Latency.resolve()
+	}
 }
 
-func setText(to *string, v any) error {
-	text, ok := v.(string)
-	if !ok || text == "" {
-		return fmt.Errorf("%v: want text", v)
+// resolve puts a class's times in its place.
+func (l *Latency) resolve() {
+	if named, ok := classes[l.Class]; ok && l.Class != "" {
+		*l = named
 	}
-	*to = text
-	return nil
 }
 
-func setSpan(to *time.Duration, v any) error {
-	text, _ := v.(string)
-	span, err := time.ParseDuration(text)
-	if err != nil || span < 0 {
-		return fmt.Errorf("%v: want a span of time, like 90s", v)
+type validator struct{ faults []error }
+
+func (v *validator) check(holds bool, path, format string, args ...any) {
+	if !holds {
+		v.faults = append(v.faults, strictyaml.Faultf(path, format, args...))
 	}
-	*to = span
-	return nil
 }
 
-func setCount(to *uint64, v any) error {
-	n, ok := v.(int)
-	if !ok || n < 0 {
-		return fmt.Errorf("%v: want a whole number, 0 or more", v)
-	}
-	*to = uint64(n)
-	return nil
+func (v *validator) share(path string, share float64) {
+	v.check(share >= 0 && share <= 1, path, "%v: want a share from 0 to 1", share) // NaN fails both
 }
 
-func setShare(to *float64, v any) error {
-	var share float64
-	switch n := v.(type) {
-	case float64:
-		share = n
-	case int:
-		share = float64(n)
-	default:
-		return fmt.Errorf("%v: want a share from 0 to 1", v)
+// span is a duration and its key.
+type span struct {
+	key string
+	is  time.Duration
+}
+
+func (v *validator) spans(at string, spans ...span) {
+	for _, s := range spans {
+		v.check(s.is >= 0, at+s.key, "%v: want a span of time, 0 or more", s.is)
 	}
-	if !(share >= 0 && share <= 1) { // NaN fails both
-		return fmt.Errorf("%v: want a share from 0 to 1", v)
+}
+
+func (v *validator) effects(at string, e *Effects) {
+	for k, share := range e.shares() {
+		v.share(at+kindNames[k], *share)
 	}
-	*to = share
-	return nil
+	v.spans(at, span{"delay", e.Delay}, span{"latency.median", e.Latency.Median}, span{"latency.tail", e.Latency.Tail},
+		span{"flapping.up", e.Flapping.Up}, span{"flapping.down", e.Flapping.Down})
+	_, known := classes[e.Latency.Class]
+	v.check(known || e.Latency.Class == "", at+"latency.class", "%q: want %s, %s or %s", e.Latency.Class, OnDemand, TwoHours, ADay)
+	v.check(e.Latency.Tail >= e.Latency.Median, at+"latency.tail", "%v is under the median, %v", e.Latency.Tail, e.Latency.Median)
+	v.check((e.Flapping.Up > 0) == (e.Flapping.Down > 0), at+"flapping", "want up and down, or neither")
+}
+
+// revocationCodes are those that a DCC which does not believe a User any more may
+// answer with (assumption: no public source says which it is).
+var revocationCodes = []servicerequests.ResponseCode{
+	servicerequests.NotAUser, servicerequests.UserStatus, servicerequests.InvalidFormat,
+}
+
+func (v *validator) rules(r *Rules) {
+	v.check(r.Allocation.PerSecond >= 0 && r.Allocation.PerSecond <= 1e6, "dcc.allocation.per_second", "%v: want 0 to a million", r.Allocation.PerSecond)
+	v.check(r.Allocation.Burst >= 0, "dcc.allocation.burst", "%d: want 0 or more", r.Allocation.Burst)
+	for srv, t := range r.Thresholds {
+		at := "dcc.anomaly_thresholds." + srv
+		v.check(slices.ContainsFunc(servicerequests.Catalogue(), func(known servicerequests.Variant) bool { return known.SRV == srv }),
+			at, "no SRV that this DCC knows")
+		v.check(t.Limit >= 0, at+".limit", "%d: want 0 or more", t.Limit)
+		v.check(t.Per > 0, at+".per", "%v: want the period that the limit is for", t.Per)
+	}
+	v.spans("dcc.windows.", span{"unreachable", r.Windows.Unreachable}, span{"no_answer", r.Windows.NoAnswer}, span{"hub_holds", r.Windows.HubHolds})
+	v.spans("dcc.", span{"registration.moves_after", r.Registration.MovesAfter}, span{"certificates.revoked_after", r.Certificates.RevokedAfter})
+	v.share("dcc.change_of_supplier.share_per_day", r.ChangeOfSupplier.SharePerDay)
+	v.check(r.Certificates.Code == "" || slices.Contains(revocationCodes, r.Certificates.Code),
+		"dcc.certificates.code", "%q: want one of %v", r.Certificates.Code, revocationCodes)
 }

@@ -1,146 +1,168 @@
 package fault
 
 import (
-	"encoding/binary"
-	"fmt"
-	"hash/fnv"
-	"math"
-	"math/rand/v2"
 	"time"
 
 	"safemode/servicerequests"
 )
 
-// Kind is a fault that happens to a share of attempts.
-type Kind uint8
+// Profile says how often what goes wrong, and by which rules the DCC plays. Get
+// one from [Named] or [Parse]; the zero Profile is a world without faults,
+// latency or limits.
+type Profile struct {
+	Name    string `koanf:"name"`
+	Effects `koanf:",squash"`
+	Outage  RegionOutage `koanf:"outage"`
+	Groups  []Group      `koanf:"groups"`
+	Rules   Rules        `koanf:"dcc"`
 
-// The kinds; the package comment says what each means.
+	LieShares map[string]float64 `koanf:"lies"` // by name; attempts is among them
+
+	lies          [lieCount]float64
+	LyingAttempts uint64 `koanf:"-"` // lies are told on so many first attempts of a service on a device; 0: on all
+}
+
+// Effects is what goes wrong for some meters: for all of them, or for a group.
+// Shares are 0 to 1; the package comment says what each means.
+type Effects struct {
+	NoAnswer            float64 `koanf:"no_answer"`
+	LostResponse        float64 `koanf:"lost_response"`
+	LostAcknowledgement float64 `koanf:"lost_acknowledgement"`
+	DuplicateResponse   float64 `koanf:"duplicate_response"`
+	HardwareFailure     float64 `koanf:"hardware_failure"`
+	PartialECS02        float64 `koanf:"partial_ecs02"`
+	FailedButApplied    float64 `koanf:"failed_but_applied"`
+	SwitchFailure       float64 `koanf:"switch_failure"`
+	UncontrolledFlow    float64 `koanf:"uncontrolled_flow"`
+	DelayedResponse     float64 `koanf:"delayed_response"`
+	ReorderedResponse   float64 `koanf:"reordered_response"`
+	DutyCycleDiscard    float64 `koanf:"duty_cycle_discard"`
+	Unreachable         float64 `koanf:"unreachable"`
+	Suspended           float64 `koanf:"suspended"`
+
+	Delay     time.Duration `koanf:"delay"` // of a delayed Response
+	Latency   Latency       `koanf:"latency"`
+	ClockSkew time.Duration `koanf:"clock_skew"` // how far the device's clock is ahead; negative: behind
+	Flapping  Flapping      `koanf:"flapping"`
+}
+
+// Latency is how long an ESME takes to answer.
+type Latency struct {
+	Class  Class         `koanf:"class"`  // stands for both of the others
+	Median time.Duration `koanf:"median"` // of a Response
+	Tail   time.Duration `koanf:"tail"`   // one Response in a hundred takes as long; none longer
+}
+
+// Class is one of the DCC's target response classes.
+type Class string
+
+// The classes, by the round trip that the DCC's performance is measured
+// against; the medians are assumptions.
 const (
-	NoAnswer Kind = iota
-	LostResponse
-	LostAcknowledgement
-	DuplicateResponse
-	HardwareFailure
-	PartialECS02
-	FailedButApplied
-	SwitchFailure
-	UncontrolledFlow
-	DelayedResponse
-
-	latencyDraw // no fault: keeps the draw for latency apart
-	kinds       = latencyDraw
+	OnDemand Class = "on_demand" // 25 s
+	TwoHours Class = "two_hours"
+	ADay     Class = "a_day" // 22 h
 )
 
-var kindNames = [kinds]string{
-	"no_answer", "lost_response", "lost_acknowledgement", "duplicate_response", "hardware_failure",
-	"partial_ecs02", "failed_but_applied", "switch_failure", "uncontrolled_flow", "delayed_response",
+var classes = map[Class]Latency{
+	OnDemand: {Median: 3 * time.Second, Tail: 25 * time.Second},
+	TwoHours: {Median: 15 * time.Minute, Tail: 2 * time.Hour},
+	ADay:     {Median: 3 * time.Hour, Tail: 22 * time.Hour},
 }
 
-func (k Kind) String() string {
-	if k < kinds {
-		return kindNames[k]
-	}
-	return fmt.Sprintf("invalid(%d)", uint8(k))
+// Flapping is a hub that comes and goes: reached for Up, then not for Down. Each
+// hub has a phase of its own. The zero Flapping is a hub that stays.
+type Flapping struct {
+	Up   time.Duration `koanf:"up"`
+	Down time.Duration `koanf:"down"`
 }
 
-// Profile says how often what goes wrong. Get one from [Builtin] or [Parse];
-// the zero Profile is a world without faults or latency.
-type Profile struct {
-	Name   string
-	shares [kinds]float64
-	lies   [lieCount]float64
-
-	LyingAttempts uint64 // lies are told on so many first attempts of a service on a device; 0: on all
-
-	Delay         time.Duration // of a delayed Response
-	LatencyMedian time.Duration // of an ESME's Response
-	LatencyTail   time.Duration // one Response in a hundred takes as long; none longer
-
-	Outage Outage
+// Group is some of the fleet's meters and what goes wrong for them. An empty
+// list means all.
+type Group struct {
+	Regions []servicerequests.Region     `koanf:"regions"`
+	Hubs    []servicerequests.EUI        `koanf:"hubs"`
+	Models  []string                     `koanf:"models"`
+	Types   []servicerequests.DeviceType `koanf:"device_types"`
+	Share   float64                      `koanf:"share"` // of the hubs whose meters fit otherwise; 0: all
+	Effects `koanf:",squash"`
+	Outage  Outage `koanf:"outage"`
 }
 
-// Outage is a region in which no device is reached for a while. The zero
-// Outage is none.
+// Outage is a while in which nothing is reached. The zero Outage is none.
 type Outage struct {
-	Region servicerequests.Region
-	After  time.Duration // since the simulation began
-	Lasts  time.Duration
+	After time.Duration `koanf:"after"` // since the profile began to hold
+	Lasts time.Duration `koanf:"lasts"`
 }
 
-// Share returns how often a fault happens, 0 to 1.
-func (p *Profile) Share(k Kind) float64 {
-	if k >= kinds {
-		return 0
-	}
-	return p.shares[k]
+// RegionOutage is an outage of one region.
+type RegionOutage struct {
+	Region servicerequests.Region `koanf:"region"`
+	After  time.Duration          `koanf:"after"`
+	Lasts  time.Duration          `koanf:"lasts"`
 }
 
-// Attempt names one try of a service on a device.
-type Attempt struct {
-	Device  servicerequests.EUI
-	Service string // Service Reference Variant; "press" for the consumer's button
-	Number  uint64 // of the tries of this service on this device, from 0
+// Rules are the DCC's own: how much it takes of whom, and from when what is
+// refused. The zero Rules limit and refuse nothing. Times are the simulator's.
+type Rules struct {
+	Allocation Allocation           `koanf:"allocation"`
+	Thresholds map[string]Threshold `koanf:"anomaly_thresholds"` // by SRV
+	Windows    Windows              `koanf:"windows"`
+
+	Registration     Registration     `koanf:"registration"`
+	ChangeOfSupplier ChangeOfSupplier `koanf:"change_of_supplier"`
+	Certificates     Certificates     `koanf:"certificates"`
 }
 
-// Happens decides whether the fault befalls the attempt.
-func (p *Profile) Happens(k Kind, seed uint64, a Attempt) bool {
-	share := p.Share(k)
-	return share > 0 && draw(k, seed, a) < share
+// Allocation is how many requests the DCC takes of each User; the zero
+// Allocation is without limit.
+type Allocation struct {
+	PerSecond float64 `koanf:"per_second"`
+	Burst     int     `koanf:"burst"` // at once; 0: one second's worth
 }
 
-// Latency draws how long an ESME takes to answer: log-normal, by median and tail.
-func (p *Profile) Latency(seed uint64, a Attempt) time.Duration {
-	if p.LatencyMedian <= 0 || p.LatencyTail <= p.LatencyMedian {
-		return p.LatencyMedian
-	}
-	const ninetyNine = 2.3263478740408408 // standard deviations to the 99th percentile
-	sigma := math.Log(float64(p.LatencyTail)/float64(p.LatencyMedian)) / ninetyNine
-	deviations := math.Sqrt2 * math.Erfinv(2*draw(latencyDraw, seed, a)-1)
-	return min(p.LatencyTail, time.Duration(float64(p.LatencyMedian)*math.Exp(sigma*deviations)))
+// Threshold is how many requests of one SRV a User may send in a period before
+// anomaly detection holds the rest back.
+type Threshold struct {
+	Limit int           `koanf:"limit"`
+	Per   time.Duration `koanf:"per"`
 }
 
-// Cuts says whether the outage cuts a region off, so long after the beginning.
-func (o Outage) Cuts(region servicerequests.Region, since time.Duration) bool {
-	return o.Lasts > 0 && region == o.Region && since >= o.After && since-o.After < o.Lasts
+// Windows is how long the DCC tries before it tells the User that it gives up.
+type Windows struct {
+	Unreachable time.Duration `koanf:"unreachable"` // E20: no way to the hub; 0: 10 min
+	NoAnswer    time.Duration `koanf:"no_answer"`   // E21: a mains-powered device says nothing; 0: 2 min
+	HubHolds    time.Duration `koanf:"hub_holds"`   // E21: a gas meter does not fetch; 0: 24 h
 }
 
-// draw is a number from 0 to under 1 that depends on its arguments alone.
-func draw(k Kind, seed uint64, a Attempt) float64 {
-	h := fnv.New64a()
-	device := a.Device.Bytes()
-	h.Write(device[:])
-	h.Write(binary.BigEndian.AppendUint64([]byte{byte(k)}, a.Number))
-	h.Write([]byte(a.Service))
-	return rand.New(rand.NewPCG(seed, h.Sum64())).Float64()
+// Registration is the moment at which the failed supplier's market participant
+// ids move to the Supplier of Last Resort.
+type Registration struct {
+	MovesAfter time.Duration       `koanf:"moves_after"` // 0: they stay
+	To         servicerequests.EUI `koanf:"to"`          // 0: [LastResort]
 }
 
-// builtin lists the built-in profiles; the first is calm. All figures are
-// simulator choices.
-func builtin() []Profile {
-	calm := Profile{Name: "calm", Delay: 90 * time.Second, LatencyMedian: 3 * time.Second, LatencyTail: 25 * time.Second}
-	calm.shares[FailedButApplied] = 0.5
+// ChangeOfSupplier is single meters that go to another supplier day by day.
+type ChangeOfSupplier struct {
+	SharePerDay float64             `koanf:"share_per_day"` // of those there were at first
+	To          servicerequests.EUI `koanf:"to"`            // 0: [LastResort]
+}
 
-	winter := calm
-	winter.Name, winter.LatencyMedian = "winter-evening", 8*time.Second
-	winter.shares[NoAnswer] = 0.08
-	winter.shares[LostResponse] = 0.02
-	winter.shares[LostAcknowledgement] = 0.01
-	winter.shares[DuplicateResponse] = 0.01
-	winter.shares[HardwareFailure] = 0.005
-	winter.shares[PartialECS02] = 0.005
-	winter.shares[DelayedResponse] = 0.05
+// Certificates is the moment at which the failed supplier's certificates are
+// revoked.
+type Certificates struct {
+	RevokedAfter time.Duration                `koanf:"revoked_after"` // 0: they are not
+	Code         servicerequests.ResponseCode `koanf:"code"`          // what answers from then on; empty: E3 (assumption)
+}
 
-	outage := calm
-	outage.Name = "north-outage"
-	outage.shares[NoAnswer] = 0.02
-	outage.Outage = Outage{Region: servicerequests.North, After: 5 * time.Minute, Lasts: time.Hour}
+// LastResort is the supplier that meters go to where a profile names none.
+const LastResort servicerequests.EUI = 0x90B3D51F30030000
 
-	lying := calm
-	lying.Name, lying.Delay = "lying-dcc", 45*time.Minute
-	lying.shares[DuplicateResponse] = 0.02
-	lying.shares[DelayedResponse] = 0.02
-	for l := Truth + 1; l < lieCount; l++ {
-		lying.lies[l] = 0.02
-	}
-	return []Profile{calm, winter, outage, lying}
+// defaults is what holds where a profile says nothing: the profile calm.
+func defaults() Profile {
+	p := Profile{Name: "custom"}
+	p.FailedButApplied = 0.5
+	p.Delay = 90 * time.Second
+	p.Latency = classes[OnDemand]
+	return p
 }

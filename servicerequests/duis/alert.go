@@ -11,7 +11,7 @@ import (
 
 // Event is what a DCC Alert reports: one of [CommandFailure],
 // [QuarantinedRequest], [ChangeOfSupplier], [DeviceStatusChange],
-// [PowerOutage], [VersionMismatch], [OtherEvent].
+// [PowerOutage], [VersionMismatch], [MessageDiscarded], [OtherEvent].
 type Event interface{ event() }
 
 // CommandFailure says that a command could not be delivered.
@@ -77,6 +77,27 @@ type VersionMismatch struct {
 	RequestVersion        string
 }
 
+// MessageDiscarded says that a dual band hub has dropped a message because its
+// radio may not send for so long. It is one of the alerts of such hubs; the others
+// are [OtherEvent].
+type MessageDiscarded struct {
+	Hub         servicerequests.EUI
+	AlertCode   uint16 // of the hub's own alert
+	MessageCode uint16 // of the GBCS alert; 0: absent on the wire
+	Request     servicerequests.RequestID
+	Message     Discarded
+}
+
+// Discarded is what was dropped, by its CRA flag.
+type Discarded string
+
+// What can be dropped.
+const (
+	DiscardedCommand  Discarded = "Command"
+	DiscardedResponse Discarded = "Response"
+	DiscardedAlert    Discarded = "Alert"
+)
+
 // OtherEvent is an event that the schema knows and this package does not look
 // into, but for the first Request ID below it, so that a discarded message can
 // be matched. It cannot be written.
@@ -91,6 +112,7 @@ func (ChangeOfSupplier) event()   {}
 func (DeviceStatusChange) event() {}
 func (PowerOutage) event()        {}
 func (VersionMismatch) event()    {}
+func (MessageDiscarded) event()   {}
 func (OtherEvent) event()         {}
 
 var (
@@ -100,7 +122,8 @@ var (
 		"S1SPAlertDSP", "SMETS1CHFirmwareNotification", "ALCSHCALCSConfigurationChange", "FirmwareUpgradeRequested",
 		"CSPFirmwareDeliveryStatus", "CommsHubAlert", "ECoSAlert", "CommsHubFirmwareActivation", "CoSCertificateAlert",
 	}
-	breaches = []string{string(UserThreshold), string(DCCThreshold), string(AttributeLimits)}
+	discarded = []string{string(DiscardedCommand), string(DiscardedResponse), string(DiscardedAlert)}
+	breaches  = []string{string(UserThreshold), string(DCCThreshold), string(AttributeLimits)}
 
 	// emptyChanges are the changes of a device's status that hold nothing.
 	emptyChanges = []string{"DeviceRemovedFromInventory", "CHFDecommissioning", "DeviceSuspended", "DeviceRestored", "RecoveryComplete"}
@@ -113,6 +136,11 @@ var (
 const (
 	scheduleDigits = 12
 	eventRefDigits = 20
+)
+
+const (
+	dualBandAlert    = "DualBandCHAlert"
+	discardedMessage = "MessageDiscardedDueToDutyCycleManagement"
 )
 
 // validAlertCode says whether the schema lists the code: AD1, N1 to N65
@@ -193,6 +221,18 @@ func (e *encoder) event(event Event) {
 		e.open("DUISVersionMismatch")
 		e.versionMismatch(v)
 		e.close("DUISVersionMismatch")
+	case MessageDiscarded:
+		e.open(dualBandAlert)
+		e.eui("CHFDeviceID", v.Hub)
+		e.alertCode("DeviceAlertCode", v.AlertCode)
+		if v.MessageCode != 0 {
+			e.alertCode("GBCSHexadecimalMessageCode", v.MessageCode)
+		}
+		e.open(discardedMessage)
+		e.requestID("RequestID", v.Request)
+		e.oneOf("CRAFlag", string(v.Message), discarded)
+		e.close(discardedMessage)
+		e.close(dualBandAlert)
 	default:
 		e.fail("DCCAlert", "%T cannot be written", event)
 	}
@@ -264,6 +304,11 @@ func (d *decoder) dccAlert(s *sequence) DCCAlert {
 }
 
 func (d *decoder) event(n xmltree.Node) Event {
+	if n.Local() == dualBandAlert {
+		if v, ok := d.messageDiscarded(n); ok {
+			return v
+		}
+	}
 	if slices.Contains(otherEvents, n.Local()) {
 		return d.otherEvent(n)
 	}
@@ -296,6 +341,31 @@ func (d *decoder) event(n xmltree.Node) Event {
 	}
 	s.end()
 	return event
+}
+
+// messageDiscarded reads a dual band hub's alert; ok is false if it is of something
+// else.
+func (d *decoder) messageDiscarded(n xmltree.Node) (v MessageDiscarded, ok bool) {
+	for below := range n.Descendants() {
+		ok = ok || below.Is(namespace, discardedMessage)
+	}
+	if !ok {
+		return v, false
+	}
+	s := d.children(n)
+	v.Hub = d.eui(s.required("CHFDeviceID"))
+	v.AlertCode = d.alertCode(s.required("DeviceAlertCode"))
+	if code := s.optional("GBCSHexadecimalMessageCode"); !code.IsZero() {
+		if v.MessageCode = d.alertCode(code); d.err == nil && v.MessageCode == 0 {
+			d.fail(code, "0000 is no message code")
+		}
+	}
+	message := d.children(s.required(discardedMessage))
+	s.end()
+	v.Request = d.anyRequestID(message.required("RequestID"))
+	v.Message = Discarded(d.oneOf(message.required("CRAFlag"), discarded))
+	message.end()
+	return v, true
 }
 
 func (d *decoder) otherEvent(n xmltree.Node) OtherEvent {

@@ -70,6 +70,8 @@ func allResponses() map[string]duis.Response {
 		"version of response":      alert("N999", duis.VersionMismatch{Request: id, ServiceReference: "6.2", SRV: "6.2.9", RequestVersion: "5.5", UserVersion: "5.4"}),
 		"device restored":          alert("N64", duis.DeviceStatusChange{Device: meter, Change: "DeviceRestored"}),
 		"recovery of a device":     alert("N65", duis.DeviceStatusChange{Device: meter, Change: "RecoveryComplete"}),
+		"command discarded":        alert("N57", duis.MessageDiscarded{Hub: dcc, AlertCode: 0x8F2B, Request: id, Message: duis.DiscardedCommand}),
+		"response discarded":       alert("N57", duis.MessageDiscarded{Hub: dcc, AlertCode: 0x8F2B, MessageCode: 0x1000, Request: id, Message: duis.DiscardedResponse}),
 		"change, without its code": alert("N27", duis.ChangeOfSupplier{Request: id}),
 	}
 }
@@ -268,7 +270,10 @@ func TestDiscardedMessageIsMatched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := duis.OtherEvent{Element: "DualBandCHAlert", Request: servicerequests.RequestID{Originator: supplier, Target: meter, Counter: 7}}
+	want := duis.MessageDiscarded{
+		Hub: 0x00DB1234567890A2, AlertCode: 0x8F2B, Message: duis.DiscardedCommand,
+		Request: servicerequests.RequestID{Originator: supplier, Target: meter, Counter: 7},
+	}
 	if diff := cmp.Diff(duis.DCCAlert{Code: "N57", Event: want}, r.Content); diff != "" {
 		t.Error(diff)
 	}
@@ -282,22 +287,23 @@ func TestAppendResponseRefuses(t *testing.T) {
 		return r
 	}
 	for name, r := range map[string]duis.Response{
-		"nothing":          {},
-		"no time":          change("error", func(r *duis.Response) { r.At = time.Time{} }),
-		"no code":          change("error", func(r *duis.Response) { r.Code = "" }),
-		"half an ID":       change("error", func(r *duis.Response) { r.RequestID.Target = 0 }),
-		"no service":       change("error", func(r *duis.Response) { r.SRV = "" }),
-		"alert of service": change("device alert", func(r *duis.Response) { r.SRV, r.ServiceReference = "2.5", "2.5" }),
-		"other":            change("error", func(r *duis.Response) { r.Content = duis.Other{Element: "CINMessage"} }),
-		"empty payload":    change("error", func(r *duis.Response) { r.Content = duis.DeviceResponse{} }),
-		"no devices":       change("inventory", func(r *duis.Response) { r.Content = duis.Inventory{} }),
-		"control bytes":    change("inventory", func(r *duis.Response) { r.Content = duis.Inventory{{ID: 1, Type: "CHF", Model: "\x01"}} }),
-		"not UTF-8":        change("inventory", func(r *duis.Response) { r.Content = duis.Inventory{{ID: 1, Type: "CHF", Model: "\xff"}} }),
-		"post code":        change("inventory", func(r *duis.Response) { r.Content = duis.Inventory{{ID: 1, Type: "CHF", AddressIdentifier: "1"}} }),
-		"alert N32":        change("error", func(r *duis.Response) { r.Content = duis.DCCAlert{Code: "N32"} }),
-		"alert, no event":  {Code: "I0", At: good["error"].At, Content: duis.DCCAlert{Code: "N1"}},
-		"other event":      {Code: "I0", At: good["error"].At, Content: duis.DCCAlert{Code: "N1", Event: duis.OtherEvent{Element: "ECoSAlert"}}},
-		"8F68":             change("error", func(r *duis.Response) { r.Content = duis.FutureDatedAlert{Code: 0x8F68, Payload: []byte{1}} }),
+		"nothing":           {},
+		"no time":           change("error", func(r *duis.Response) { r.At = time.Time{} }),
+		"no code":           change("error", func(r *duis.Response) { r.Code = "" }),
+		"half an ID":        change("error", func(r *duis.Response) { r.RequestID.Target = 0 }),
+		"no service":        change("error", func(r *duis.Response) { r.SRV = "" }),
+		"alert of service":  change("device alert", func(r *duis.Response) { r.SRV, r.ServiceReference = "2.5", "2.5" }),
+		"other":             change("error", func(r *duis.Response) { r.Content = duis.Other{Element: "CINMessage"} }),
+		"empty payload":     change("error", func(r *duis.Response) { r.Content = duis.DeviceResponse{} }),
+		"no devices":        change("inventory", func(r *duis.Response) { r.Content = duis.Inventory{} }),
+		"control bytes":     change("inventory", func(r *duis.Response) { r.Content = duis.Inventory{{ID: 1, Type: "CHF", Model: "\x01"}} }),
+		"not UTF-8":         change("inventory", func(r *duis.Response) { r.Content = duis.Inventory{{ID: 1, Type: "CHF", Model: "\xff"}} }),
+		"post code":         change("inventory", func(r *duis.Response) { r.Content = duis.Inventory{{ID: 1, Type: "CHF", AddressIdentifier: "1"}} }),
+		"alert N32":         change("error", func(r *duis.Response) { r.Content = duis.DCCAlert{Code: "N32"} }),
+		"alert, no event":   {Code: "I0", At: good["error"].At, Content: duis.DCCAlert{Code: "N1"}},
+		"other event":       {Code: "I0", At: good["error"].At, Content: duis.DCCAlert{Code: "N1", Event: duis.OtherEvent{Element: "ECoSAlert"}}},
+		"message of a kind": {Code: "I0", At: good["error"].At, Content: duis.DCCAlert{Code: "N57", Event: duis.MessageDiscarded{Hub: 1, Request: good["error"].RequestID, Message: "Reply"}}},
+		"8F68":              change("error", func(r *duis.Response) { r.Content = duis.FutureDatedAlert{Code: 0x8F68, Payload: []byte{1}} }),
 	} {
 		if b, err := duis.AppendResponse([]byte("kept"), r); !errors.Is(err, duis.ErrEncode) || string(b) != "kept" {
 			t.Errorf("%s: %q, %v", name, b, err)

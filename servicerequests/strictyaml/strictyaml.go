@@ -46,8 +46,12 @@ func Faultf(path, format string, args ...any) error {
 	return &Fault{Path: path, Reason: fmt.Sprintf(format, args...)}
 }
 
-// tag is the struct tag that names a field's key.
-const tag = "koanf"
+// tag is the struct tag that names a field's key. The keys of a field whose tag is
+// squash stand beside those of its struct.
+const (
+	tag    = "koanf"
+	squash = ",squash"
+)
 
 // Unmarshal reads a document into the struct that into points to, and then
 // validates it. Fields that the document does not name keep their values:
@@ -139,8 +143,13 @@ func unread(path string, raw any, t reflect.Type) (faults []error) {
 
 func fieldOf(t reflect.Type, key string) (reflect.Type, bool) {
 	for field := range t.Fields() {
-		if field.Tag.Get(tag) == key {
+		switch field.Tag.Get(tag) {
+		case key:
 			return field.Type, true
+		case squash:
+			if inner, ok := fieldOf(field.Type, key); ok {
+				return inner, true
+			}
 		}
 	}
 	return nil, false

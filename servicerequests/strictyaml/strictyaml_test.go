@@ -26,6 +26,11 @@ type file struct {
 	Nested  map[servicerequests.Region]section `koanf:"nested"`
 	Maybe   *section                           `koanf:"maybe"`
 	List    []section                          `koanf:"list"`
+	Beside  `koanf:",squash"`
+}
+
+type Beside struct {
+	Inside int `koanf:"inside"`
 }
 
 type section struct {
@@ -56,6 +61,7 @@ counts: {1.6: 1, "7.4": 2}
 nested: {4G North: {n: 1}}
 maybe: {n: 2}
 list: [{n: 3}, {n: 4}]
+inside: 5
 `), &got)
 	want := file{
 		Text: "1", Yes: true, Whole: 7, Natural: 1<<64 - 1, Number: 3, Wait: 90 * time.Minute,
@@ -63,7 +69,7 @@ list: [{n: 3}, {n: 4}]
 		SRVs:   []servicerequests.Service{servicerequests.SwitchToCredit, servicerequests.ReadPaymentMode},
 		Counts: map[servicerequests.Service]int{servicerequests.SwitchToCredit: 1, servicerequests.ReadSupplyStatus: 2},
 		Nested: map[servicerequests.Region]section{servicerequests.North4G: {1}},
-		Maybe:  &section{2}, List: []section{{3}, {4}},
+		Maybe:  &section{2}, List: []section{{3}, {4}}, Beside: Beside{5},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%s%v", diff, err)
@@ -94,6 +100,7 @@ func TestNothingIsConverted(t *testing.T) {
 		"list: [{n: 1}, {m: 1}]": "list[1].m: unknown key",
 		"list: [null]":           "list[0]: no value: give it one or remove the key",
 		"maybe: {m: 1}":          "maybe.m: unknown key",
+		"inside: x":              "inside: x: want a whole number",
 		"maybe:":                 "maybe: no value: give it one or remove the key",
 		"Text: x":                "Text: unknown key",
 		"text.x: 1":              "text.x: unknown key",

@@ -1,0 +1,232 @@
+package fault
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"safemode/servicerequests"
+)
+
+// Kind is a fault that happens to a share of attempts.
+type Kind uint8
+
+// The kinds; the package comment says what each means.
+const (
+	NoAnswer Kind = iota
+	LostResponse
+	LostAcknowledgement
+	DuplicateResponse
+	HardwareFailure
+	PartialECS02
+	FailedButApplied
+	SwitchFailure
+	UncontrolledFlow
+	DelayedResponse
+	ReorderedResponse
+	DutyCycleDiscard
+
+	Unreachable // of a hub, once for all attempts
+	Suspended   // of a device, likewise
+
+	kinds
+)
+
+var kindNames = [kinds]string{
+	"no_answer", "lost_response", "lost_acknowledgement", "duplicate_response", "hardware_failure",
+	"partial_ecs02", "failed_but_applied", "switch_failure", "uncontrolled_flow", "delayed_response",
+	"reordered_response", "duty_cycle_discard", "unreachable", "suspended",
+}
+
+func (k Kind) String() string {
+	if k < kinds {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("invalid(%d)", uint8(k))
+}
+
+// Draws that are of no kind. Those of groups and lies carry a number in their
+// lower bits.
+const (
+	latencyDraw  Kind = 0x30
+	flappingDraw Kind = 0x31
+	changeDraw   Kind = 0x32
+	groupDraw    Kind = 0x40
+	lieDraw      Kind = 0x80
+)
+
+// shares are the shares by kind.
+func (e *Effects) shares() [kinds]*float64 {
+	return [kinds]*float64{
+		&e.NoAnswer, &e.LostResponse, &e.LostAcknowledgement, &e.DuplicateResponse, &e.HardwareFailure,
+		&e.PartialECS02, &e.FailedButApplied, &e.SwitchFailure, &e.UncontrolledFlow, &e.DelayedResponse,
+		&e.ReorderedResponse, &e.DutyCycleDiscard, &e.Unreachable, &e.Suspended,
+	}
+}
+
+// Share returns how often a fault happens, 0 to 1.
+func (e *Effects) Share(k Kind) float64 {
+	if k >= kinds {
+		return 0
+	}
+	return *e.shares()[k]
+}
+
+// Site is what groups choose meters by.
+type Site struct {
+	Device servicerequests.EUI // ESME or GSME, also of a gas proxy's
+	Hub    servicerequests.EUI
+	Type   servicerequests.DeviceType
+	Region servicerequests.Region
+	Model  string
+}
+
+// Attempt names one try of a service on a device.
+type Attempt struct {
+	Device  servicerequests.EUI
+	Service string // Service Reference Variant; "press" for the consumer's button
+	Number  uint64 // of the tries of this service on this device, from 0
+}
+
+// fits says whether the group, of this number, holds the meter.
+func (g *Group) fits(number int, seed uint64, s Site) bool {
+	return (len(g.Regions) == 0 || slices.Contains(g.Regions, s.Region)) &&
+		(len(g.Hubs) == 0 || slices.Contains(g.Hubs, s.Hub)) &&
+		(len(g.Models) == 0 || slices.Contains(g.Models, s.Model)) &&
+		(len(g.Types) == 0 || slices.Contains(g.Types, s.Type)) &&
+		(g.Share == 0 || draw(groupDraw|Kind(number), seed, Attempt{Device: s.Hub}) < g.Share)
+}
+
+// At returns what goes wrong for one meter: of the profile's own effects and
+// those of the groups that hold it, the greatest of each.
+func (p *Profile) At(seed uint64, s Site) Effects {
+	e := p.Effects
+	for i := range p.Groups {
+		if g := &p.Groups[i]; g.fits(i, seed, s) {
+			e.add(&g.Effects)
+		}
+	}
+	return e
+}
+
+func (e *Effects) add(other *Effects) {
+	to, from := e.shares(), other.shares()
+	for k := range to {
+		*to[k] = max(*to[k], *from[k])
+	}
+	e.Delay = max(e.Delay, other.Delay)
+	if other.Latency.Median > e.Latency.Median {
+		e.Latency = other.Latency
+	}
+	if other.ClockSkew.Abs() > e.ClockSkew.Abs() {
+		e.ClockSkew = other.ClockSkew
+	}
+	if other.Flapping.Down > e.Flapping.Down {
+		e.Flapping = other.Flapping
+	}
+}
+
+// Happens decides whether the fault befalls the attempt.
+func (e *Effects) Happens(k Kind, seed uint64, a Attempt) bool {
+	share := e.Share(k)
+	return share > 0 && draw(k, seed, a) < share
+}
+
+// Takes draws how long an ESME takes to answer: log-normal, by median and tail.
+func (e *Effects) Takes(seed uint64, a Attempt) time.Duration {
+	median, tail := e.Latency.Median, e.Latency.Tail
+	if median <= 0 || tail <= median {
+		return median
+	}
+	const ninetyNine = 2.3263478740408408 // standard deviations to the 99th percentile
+	sigma := math.Log(float64(tail)/float64(median)) / ninetyNine
+	deviations := math.Sqrt2 * math.Erfinv(2*draw(latencyDraw, seed, a)-1)
+	return min(tail, time.Duration(float64(median)*math.Exp(sigma*deviations)))
+}
+
+// Forever is how long a hub is away that never comes back.
+const Forever = time.Duration(math.MaxInt64)
+
+// Away returns how long the hub of a meter is still out of the DCC's reach, so
+// long after the profile began to hold: 0 if it is not. With one of its own,
+// a hub that was away at its last word comes back at once.
+func (p *Profile) Away(seed uint64, s Site, since time.Duration) time.Duration {
+	e := p.At(seed, s)
+	if e.Happens(Unreachable, seed, Attempt{Device: s.Hub}) {
+		return Forever
+	}
+	var away time.Duration
+	if s.Region == p.Outage.Region {
+		away = Outage{p.Outage.After, p.Outage.Lasts}.left(since)
+	}
+	for i := range p.Groups {
+		if g := &p.Groups[i]; g.Outage.Lasts > 0 && g.fits(i, seed, s) {
+			away = max(away, g.Outage.left(since))
+		}
+	}
+	if f := e.Flapping; f.Down > 0 {
+		round := f.Up + f.Down
+		phase := time.Duration(draw(flappingDraw, seed, Attempt{Device: s.Hub}) * float64(round))
+		if at := (since + phase) % round; at >= f.Up {
+			away = max(away, round-at)
+		}
+	}
+	return away
+}
+
+// left returns how long the outage still lasts, 0 outside it.
+func (o Outage) left(since time.Duration) time.Duration {
+	if since < o.After || since-o.After >= o.Lasts {
+		return 0
+	}
+	return o.After + o.Lasts - since
+}
+
+// Left returns the supplier that a meter of the failed supplier has gone to, so
+// long after the profile began to hold; 0 if it has not.
+func (r *Rules) Left(seed uint64, device servicerequests.EUI, since time.Duration) servicerequests.EUI {
+	if after := r.Registration.MovesAfter; after > 0 && since >= after {
+		return orLastResort(r.Registration.To)
+	}
+	// Of what is left of the first day on, day by day: a meter's draw is the day.
+	if share := r.ChangeOfSupplier.SharePerDay; share > 0 {
+		days := since.Hours() / 24
+		if draw(changeDraw, seed, Attempt{Device: device}) < share*days {
+			return orLastResort(r.ChangeOfSupplier.To)
+		}
+	}
+	return 0
+}
+
+func orLastResort(to servicerequests.EUI) servicerequests.EUI {
+	if to == 0 {
+		return LastResort
+	}
+	return to
+}
+
+// Revoked returns the code that answers the failed supplier once its
+// certificates are revoked; empty before.
+func (c Certificates) Revoked(since time.Duration) servicerequests.ResponseCode {
+	switch {
+	case c.RevokedAfter == 0 || since < c.RevokedAfter:
+		return ""
+	case c.Code == "":
+		return servicerequests.UserStatus
+	}
+	return c.Code
+}
+
+// draw is a number from 0 to under 1 that depends on its arguments alone.
+func draw(k Kind, seed uint64, a Attempt) float64 {
+	h := fnv.New64a()
+	device := a.Device.Bytes()
+	h.Write(device[:])
+	h.Write(binary.BigEndian.AppendUint64([]byte{byte(k)}, a.Number))
+	h.Write([]byte(a.Service))
+	return rand.New(rand.NewPCG(seed, h.Sum64())).Float64()
+}
