@@ -2,10 +2,11 @@ package dcc
 
 import (
 	"net/http"
-	"safemode/devicesim/fault"
 	"strconv"
 	"sync"
 	"time"
+
+	"safemode/devicesim/fault"
 )
 
 // gate holds a User's requests to its allocation. Its method may be called from
