@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"safemode/engine/custody"
@@ -19,8 +22,11 @@ type Accepted struct {
 }
 
 // AcceptJournal takes a journal that was restored from a backup for the owner of its
-// counters, and writes into it that this was done. It touches only the counters
-// of this journal. Errors are those of [custody.Accept] and [journal.Open].
+// counters. What was signed since the backup is not known: a critical request of
+// which the journal has the first leg alone may have been signed to its end, so it is
+// given up as in doubt and never signed under its counter again; and a record says that
+// all readings so far prove nothing any more. It touches only the counters of this
+// journal. Errors are those of [custody.Accept] and [journal.Open].
 func AcceptJournal(ctx context.Context, custodyDir, path string) (accepted []Accepted, err error) {
 	marks, err := custody.Read(custodyDir)
 	if err != nil {
@@ -38,26 +44,69 @@ func AcceptJournal(ctx context.Context, custodyDir, path string) (accepted []Acc
 			err = e
 		}
 	}()
-	for _, m := range marks {
-		if m.Owner != j.ID() || m.Released {
-			continue
-		}
+	ours := slices.DeleteFunc(marks, func(m custody.Mark) bool { return m.Owner != j.ID() || m.Released })
+	if len(ours) == 0 {
+		return nil, fmt.Errorf("custody %s: %w: no counters of journal %s are there", custodyDir, custody.ErrOtherOwner, j.ID())
+	}
+	records, err := halfSigned(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(ours)
+	if err != nil {
+		return nil, err
+	}
+	at := records.last // by the sweep's clock, which this process does not have
+	for i := range records.outcomes {
+		records.outcomes[i].At = at
+	}
+	records.outcomes = append(records.outcomes, journal.Record{At: at, Kind: journal.Operator, Code: journal.OperatorAccept, Body: body})
+	if err := j.Commit(ctx, records.outcomes...); err != nil {
+		return nil, err
+	}
+	// Last, so that what was begun and cut off is refused as before.
+	for _, m := range ours {
 		missing, err := custody.Accept(custodyDir, m.Originator, owner{j})
 		if err != nil {
 			return accepted, err
 		}
-		a := Accepted{m.Originator, missing, m.HighWater}
-		body, err := json.Marshal(struct {
-			Action string `json:"action"`
-			Accepted
-		}{"restored journal accepted", a})
-		if err != nil {
-			return accepted, err
-		}
-		if err := j.Commit(ctx, journal.Record{At: time.Now(), Kind: journal.Operator, Code: "accept", Body: body}); err != nil {
-			return accepted, err
-		}
-		accepted = append(accepted, a)
+		accepted = append(accepted, Accepted{m.Originator, missing, m.HighWater})
 	}
 	return accepted, nil
+}
+
+// half is what a restored journal knows only half of.
+type half struct {
+	outcomes []journal.Record
+	last     time.Time
+}
+
+// halfSigned finds the open critical requests without a signed command, and gives
+// them up.
+func halfSigned(ctx context.Context, j *journal.Journal) (h half, err error) {
+	open := map[servicerequests.RequestID]journal.Record{}
+	for r, err := range j.Records(ctx, 1) {
+		if err != nil {
+			return h, err
+		}
+		if r.At.After(h.last) {
+			h.last = r.At
+		}
+		switch r.Kind {
+		case journal.Request:
+			if r.Service.Critical() {
+				r.Body = nil
+				open[r.ID] = r
+			}
+		case journal.SignedCommand, journal.Outcome:
+			delete(open, r.ID)
+		}
+	}
+	for _, r := range open {
+		o := journal.OutcomeBody{Class: journal.ClassInDoubt, SentAt: r.At, AnsweredAt: h.last}
+		r.Kind, r.Code, r.Body = journal.Outcome, o.Class, journal.Encode(o)
+		h.outcomes = append(h.outcomes, r)
+	}
+	slices.SortFunc(h.outcomes, func(a, b journal.Record) int { return cmp.Compare(a.Seq, b.Seq) })
+	return h, nil
 }

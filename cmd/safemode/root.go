@@ -107,7 +107,8 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 	root.AddCommand(
 		newDemo(io), newPKI(io), newFleet(io), newSim(io), newPortfolio(io), newPlan(io), newSweep(io),
 		newStatus(io), newOrder(io, "pause"), newOrder(io, "resume"), newOrder(io, "stop"),
-		newReport(io), newEvidence(io), newLoadTest(io), newJournal(io), newCustody(io), newCheckConfig(io), newDUIS(io), newGBCS(io),
+		newReport(io), newEvidence(io), newAudit(io), newLoadTest(io), newJournal(io), newCustody(io),
+		newCheckConfig(io), newDUIS(io), newGBCS(io),
 	)
 	return root
 }

@@ -47,6 +47,11 @@ const (
 	ClosedCeased      = "ceased" // by a notice: for good
 )
 
+// OperatorAccept is the code of the [Operator] record that a person took an older
+// copy of the journal for the sweep's: what was sent after it is not known, and
+// what was read before it proves nothing any more.
+const OperatorAccept = "accept"
+
 // Opening is the body of an [Opened] record. Every start of the sweep writes
 // one; the first gives the identity that the later ones must repeat.
 type Opening struct {

@@ -110,16 +110,13 @@ func (j *Journal) walk(ctx context.Context, next uint64, visit func(Record) bool
 			}
 		}
 		last := min(tip.Seq, next+pageSize-1)
-		page, err := readPage(ctx, j.reader, next, last)
-		if err != nil {
-			return err
-		}
+		page, unread := readPage(ctx, j.reader, next, last)
 		for _, r := range page {
 			if r.Seq != next {
 				break
 			}
 			if *previous, scratch = link(scratch, *previous, &r.Record); *previous != r.hash {
-				return &ChainError{next, "altered, or not the one that followed the record before"}
+				return &ChainError{next, unlinked}
 			}
 			if next == tip.Seq && r.hash != tip.Hash {
 				return &ChainError{next, "not the last record that was written"}
@@ -129,7 +126,10 @@ func (j *Journal) walk(ctx context.Context, next uint64, visit func(Record) bool
 			}
 			next++
 		}
-		if next <= last {
+		switch {
+		case unread != nil:
+			return unread
+		case next <= last:
 			return &ChainError{next, "missing"}
 		}
 	}
@@ -141,7 +141,12 @@ type linked struct {
 	hash hash
 }
 
-// readPage reads the records from first to last, as they are.
+// unlinked is the reason of a record whose hash is not the one that follows from it
+// and from the record before.
+const unlinked = "altered, or not the one that followed the record before"
+
+// readPage reads the records from first to last, as they are. With an error it
+// returns those before the one that cannot be read.
 func readPage(ctx context.Context, q querier, first, last uint64) ([]linked, error) {
 	rows, err := q.QueryContext(ctx, "SELECT "+columns+" FROM record WHERE seq BETWEEN ? AND ? ORDER BY seq",
 		int64(first), int64(last))
@@ -153,7 +158,7 @@ func readPage(ctx context.Context, q querier, first, last uint64) ([]linked, err
 	for rows.Next() {
 		r, err := scan(rows)
 		if err != nil {
-			return nil, &ChainError{first + uint64(len(page)), err.Error()}
+			return page, &ChainError{first + uint64(len(page)), err.Error()}
 		}
 		page = append(page, r)
 	}

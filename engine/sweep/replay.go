@@ -106,6 +106,11 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]
 	case journal.Unmatched:
 		delete(unused, rec.ID)
 		return nil
+	case journal.Operator:
+		if rec.Code == journal.OperatorAccept {
+			s.forget()
+		}
+		return nil
 	case journal.Refused:
 		if rec.Code == journal.RefusedUnverified {
 			s.unproven(rec.ID, rec.At)
@@ -165,6 +170,15 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]
 		m.verdict = body
 	}
 	return nil
+}
+
+// forget takes in that the journal is an older copy of one that is lost: every meter
+// that was touched may have been given commands since, or told of a change.
+func (s *Sweep) forget() {
+	for _, m := range s.meters {
+		m.staleMode, m.staleSupply = m.issued, m.issued
+		m.verdict = journal.VerdictBody{}
+	}
 }
 
 // foldAlert takes a journalled alert in, at its place in the order. It was proven

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"safemode/engine/audit"
+	"safemode/engine/custody"
+	"safemode/engine/journal"
+)
+
+func newAudit(streams stdio) *cobra.Command {
+	var o audit.Options
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "audit --journal FILE [--backup FILE]... [--custody-dir DIR]",
+		Short: "Prove or disprove what a journal promises",
+		Long: `Reads a journal, and the backups and custody files given, and says of each claim
+whether it is proven, with how many records it was held against: the chain of evidence
+is intact, no originator counter was used twice or out of order, nothing was sent that
+the journal did not know before or the direction does not cover. It asks nobody and
+needs no key. Of a damaged journal it names the first bad record and what was done
+to it, and says what is still proven.
+
+Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
+		Example: `  safemode audit --journal journal.db
+  safemode audit --journal journal.db --backup monday.db --backup tuesday.db --custody-dir custody --json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			r, err := audit.Run(c.Context(), o)
+			if err != nil {
+				return failWith(auditCode(err), err)
+			}
+			if asJSON {
+				if err := printJSON(streams.out, r); err != nil {
+					return err
+				}
+			} else if err := writeAudit(streams.out, r); err != nil {
+				return failWith(exitFailed, err)
+			}
+			if !r.Proven {
+				return failWith(exitNotHeld, errors.New("not every claim is proven"))
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Journal, "journal", "", "the sweep's journal")
+	f.StringArrayVar(&o.Backups, "backup", nil, "a backup of it; may be given more than once")
+	f.StringVar(&o.CustodyDir, "custody-dir", "", "folder of the custody files")
+	f.BoolVar(&asJSON, "json", false, "one line of JSON")
+	_ = c.MarkFlagRequired("journal")
+	return c
+}
+
+func auditCode(err error) int {
+	switch {
+	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, journal.ErrDamaged),
+		errors.Is(err, custody.ErrDamaged), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
+		return exitUsage
+	default:
+		return exitFailed
+	}
+}
+
+// writeAudit writes a line for each claim, and one for each fault below it.
+func writeAudit(w io.Writer, r *audit.Report) error {
+	text := fmt.Sprintf("journal %s, sweep %s: %d records, last hash %s\n", r.ID, r.SweepID, r.Records, r.Hash)
+	for _, c := range r.Claims {
+		text += fmt.Sprintf("%-9s  %-16s  %d %s", c.Status, c.Name, c.Checked, c.Of)
+		if c.Faulty > 0 {
+			text += fmt.Sprintf(", %d at fault", c.Faulty)
+		}
+		if c.Note != "" {
+			text += "; " + c.Note
+		}
+		text += "\n"
+		for _, fault := range c.Faults {
+			text += "           " + fault + "\n"
+		}
+		if n := c.Faulty - uint64(len(c.Faults)); n > 0 {
+			text += fmt.Sprintf("           and %d more\n", n)
+		}
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}

@@ -1,0 +1,179 @@
+package audit
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"safemode/engine/journal"
+)
+
+// Options is what an audit goes by.
+type Options struct {
+	Journal    string   // path of the journal's file
+	Backups    []string // copies of it, of any age; may be nil
+	CustodyDir string   // folder of the custody files; empty: none are looked at
+}
+
+// Status is what became of a claim.
+type Status string
+
+// The states of a claim.
+const (
+	Proven    Status = "proven"
+	Disproven Status = "disproven"
+	Unproven  Status = "unproven" // it could not be held against anything, or not against all of it
+)
+
+// Claim is one statement and what it was held against.
+type Claim struct {
+	Name    string   `json:"claim"`
+	Status  Status   `json:"status"`
+	Checked uint64   `json:"checked"` // how many
+	Of      string   `json:"of"`      // of what
+	Note    string   `json:"note,omitempty"`
+	Faults  []string `json:"faults,omitempty"` // the first of them
+	Faulty  uint64   `json:"faulty"`           // how many there are
+}
+
+// mostFaults bounds the faults that a claim lists.
+const mostFaults = 10
+
+func (c *Claim) fault(format string, args ...any) {
+	c.Status = Disproven
+	if c.Faulty++; len(c.Faults) < mostFaults {
+		c.Faults = append(c.Faults, fmt.Sprintf(format, args...))
+	}
+}
+
+// Report is the outcome of an audit.
+type Report struct {
+	Journal string  `json:"journal"` // path
+	ID      string  `json:"journal_id"`
+	SweepID string  `json:"sweep_id"`
+	Records uint64  `json:"records"` // whose chain holds
+	Hash    string  `json:"hash"`    // of the last record, as the file has it
+	Claims  []Claim `json:"claims"`
+	Proven  bool    `json:"proven"` // every claim is
+}
+
+// Run audits a journal. The error says that a file cannot be read, or is no journal.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	a := newAuditor()
+	x, err := journal.Examine(ctx, o.Journal, a.take)
+	if err != nil {
+		return nil, err
+	}
+	a.examined(x)
+	whole := len(x.Chain) == 0 && len(x.File) == 0
+	a.plan.end(x.Sound)
+	main, err := journal.OpenReadOnly(o.Journal)
+	switch {
+	case isDamage(err):
+	case err != nil:
+		return nil, err
+	default:
+		defer main.Close()
+	}
+	if err := a.compareBackups(ctx, o, main, x); err != nil {
+		return nil, err
+	}
+	if err := a.compareCustody(o, main, x); err != nil {
+		return nil, err
+	}
+	a.counters.judge(&a.once)
+	r := &Report{
+		Journal: o.Journal, ID: x.ID, SweepID: a.plan.sweepID, Records: x.Sound, Hash: hex.EncodeToString(x.Tip.Hash[:]),
+		Claims: a.claims(o, whole), Proven: true,
+	}
+	for _, c := range r.Claims {
+		r.Proven = r.Proven && c.Status == Proven
+	}
+	return r, nil
+}
+
+// auditor folds one journal into claims.
+type auditor struct {
+	file, chain, tip                         Claim
+	first, bytes, direction, arm, once, rise Claim
+	backups, custody                         Claim
+
+	plan     planned
+	requests requests
+	counters counters
+}
+
+func newAuditor() *auditor {
+	claim := func(name, of string) Claim { return Claim{Name: name, Status: Proven, Of: of} }
+	a := &auditor{
+		file: claim("file", "pages"), chain: claim("chain", "records"), tip: claim("tip", "table"),
+		first:     claim("journalled_first", "replies, Pre-Commands, responses and outcomes"),
+		bytes:     claim("signed_bytes", "signed bodies"),
+		direction: claim("within_direction", "signed bodies"),
+		arm:       claim("arm_on_evidence", "signed 7.3"),
+		once:      claim("counters_once", "signed messages"),
+		rise:      claim("counters_rise", "signed commands"),
+		backups:   claim("backups", "backups"),
+		custody:   claim("custody", "custody files"),
+	}
+	a.plan.claim = claim("plan", "targets")
+	a.plan.init()
+	a.requests.init()
+	a.counters.init()
+	return a
+}
+
+// claims puts the claims in the order of the package comment. Of a journal that is
+// not whole only what lies before the break was held against them.
+func (a *auditor) claims(o Options, whole bool) []Claim {
+	all := []Claim{a.file, a.chain, a.tip}
+	for _, c := range []Claim{a.plan.claim, a.first, a.bytes, a.direction, a.arm, a.once, a.rise} {
+		if !whole && c.Status == Proven {
+			c.Status = Unproven
+			c.Note = "holds as far as the records are sound"
+		}
+		all = append(all, c)
+	}
+	if len(o.Backups) > 0 {
+		all = append(all, a.backups)
+	}
+	if o.CustodyDir != "" {
+		all = append(all, a.custody)
+	}
+	return all
+}
+
+// examined takes in what the file itself is like.
+func (a *auditor) examined(x journal.Examined) {
+	a.file.Checked = uint64(x.Pages)
+	for _, line := range x.File {
+		a.file.fault("%s", line)
+	}
+	a.chain.Checked = x.Sound
+	a.tip.Checked = 1
+	for _, err := range x.Chain {
+		if chain, ok := errors.AsType[*journal.ChainError](err); ok {
+			a.chain.fault("%v", chain)
+		} else {
+			a.tip.fault("%v", err)
+		}
+	}
+	if a.tip.Status == Proven && x.Sound != x.Tip.Seq {
+		a.tip.Status, a.tip.Note = Unproven, fmt.Sprintf("it names record %d; the chain holds up to %d", x.Tip.Seq, x.Sound)
+	}
+}
+
+// take takes one record in.
+func (a *auditor) take(r journal.Record) {
+	switch r.Kind {
+	case journal.Opened, journal.Planned, journal.Target, journal.Rejected:
+		a.plan.take(r)
+	case journal.Request, journal.SignedCommand:
+		a.signed(r)
+	case journal.Reply, journal.PreCommand, journal.Response:
+		a.answered(r)
+	case journal.Outcome:
+		a.outcome(r)
+	}
+}

@@ -1,0 +1,147 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sort"
+
+	"safemode/engine/custody"
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+)
+
+// compareBackups holds each backup against the journal, and takes in what was sent in a
+// history that is not the journal's.
+func (a *auditor) compareBackups(ctx context.Context, o Options, main *journal.Journal, x journal.Examined) error {
+	if main == nil {
+		a.backups.Status, a.backups.Note = Unproven, "the journal is too damaged to compare"
+	}
+	for i, path := range o.Backups {
+		file := uint16(i + 1)
+		a.counters.files = append(a.counters.files, path)
+		sent := 0 // that the journal lacks
+		var shared uint64
+		b, err := openBackup(path, x.ID, &a.backups)
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			continue
+		}
+		if main != nil {
+			if shared, err = common(main, b); err != nil {
+				b.Close()
+				return err
+			}
+		}
+		err = b.Verify(ctx)
+		for r, e := range b.Records(ctx, shared+1) {
+			if e != nil {
+				break
+			}
+			if r.Kind == journal.Request || r.Kind == journal.SignedCommand {
+				sent++
+				a.counters.add(r, file)
+			}
+		}
+		tip := b.Tip()
+		b.Close()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		a.backups.Checked++
+		switch {
+		case err != nil:
+			a.backups.fault("%s: %v", path, err)
+		case main == nil || tip.Seq == shared:
+		case shared == x.Tip.Seq:
+			a.backups.fault("%s: the journal is older: it lacks the records after %d, of which %d are signed messages", path, shared, sent)
+		default:
+			a.backups.fault("%s: went on by itself after record %d; %d signed messages of it are not in the journal", path, shared, sent)
+		}
+	}
+	return nil
+}
+
+// isDamage tells a damaged journal from one that cannot be read.
+func isDamage(err error) bool { return errors.Is(err, journal.ErrDamaged) }
+
+// openBackup opens a backup; nil if it is another sweep's or is damaged, which
+// the claim then says.
+func openBackup(path, id string, claim *Claim) (*journal.Journal, error) {
+	b, err := journal.OpenReadOnly(path)
+	switch {
+	case err == nil && b.ID() == id:
+		return b, nil
+	case err == nil:
+		claim.fault("%s: is another journal, %s", path, b.ID())
+		return nil, b.Close()
+	case isDamage(err):
+		claim.fault("%v", err)
+		return nil, nil
+	}
+	return nil, err
+}
+
+// common is the number of records with which both journals begin.
+func common(a, b *journal.Journal) (uint64, error) {
+	var failed error
+	shorter := min(a.Tip().Seq, b.Tip().Seq)
+	// Each hash covers all before it: equal once means equal from the beginning.
+	n := sort.Search(int(shorter)+1, func(i int) bool {
+		x, err1 := a.HashAt(uint64(i))
+		y, err2 := b.HashAt(uint64(i))
+		failed = cmp.Or(failed, err1, err2)
+		return x != y
+	})
+	if failed != nil && !isDamage(failed) {
+		return 0, failed
+	}
+	return uint64(max(n-1, 0)), nil
+}
+
+// compareCustody holds the custody files of a folder against the journal.
+func (a *auditor) compareCustody(o Options, main *journal.Journal, x journal.Examined) error {
+	if o.CustodyDir == "" {
+		return nil
+	}
+	marks, err := custody.Read(o.CustodyDir)
+	if err != nil {
+		return err
+	}
+	seen := map[servicerequests.EUI]bool{}
+	for _, m := range marks {
+		if m.Owner != x.ID {
+			continue // of another sweep
+		}
+		a.custody.Checked++
+		seen[m.Originator] = true
+		if last := a.counters.last(m.Originator, 0); last > m.HighWater {
+			a.custody.fault("originator %v: counter %d was used, the custody gave out none over %d", m.Originator, last, m.HighWater)
+		}
+		if m.JournalRecords > x.Sound {
+			a.custody.fault("originator %v: counters were given out when the journal had %d records, it has %d that are sound: an older copy, or a damaged one",
+				m.Originator, m.JournalRecords, x.Sound)
+			continue
+		}
+		if m.JournalRecords == 0 || main == nil {
+			continue
+		}
+		hash, err := main.HashAt(m.JournalRecords)
+		if err != nil {
+			return err
+		}
+		if hash != m.JournalHash {
+			a.custody.fault("originator %v: record %d is not the one that the journal had when counters were given out", m.Originator, m.JournalRecords)
+		}
+	}
+	for _, originator := range slices.Sorted(maps.Keys(a.counters.uses)) {
+		if !seen[originator] && a.counters.last(originator, 0) > 0 {
+			a.custody.fault("originator %v: its counters were used, and %s has no custody file of this journal for it", originator, o.CustodyDir)
+		}
+	}
+	return nil
+}

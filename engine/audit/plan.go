@@ -1,0 +1,137 @@
+package audit
+
+import (
+	"encoding/json"
+	"slices"
+
+	"safemode/engine/direction"
+	"safemode/engine/journal"
+	"safemode/engine/plan"
+	"safemode/servicerequests"
+)
+
+// planned is what the journal says was to be done.
+type planned struct {
+	claim   Claim
+	header  *plan.Header
+	sha256  string
+	opening *journal.Opening // the first
+	sweepID string
+	targets map[servicerequests.EUI]*target
+	rows    int // rejected
+	sent    bool
+}
+
+// target is a planned meter.
+type target struct {
+	body     journal.TargetBody
+	proxy    servicerequests.EUI // that an inventory named
+	disabled bool                // a read said so
+}
+
+func (p *planned) init() { p.targets = map[servicerequests.EUI]*target{} }
+
+func (p *planned) take(r journal.Record) {
+	switch r.Kind {
+	case journal.Planned:
+		header := new(plan.Header)
+		if p.header != nil || r.Seq != 1 {
+			p.claim.fault("record %d: a second plan", r.Seq)
+			return
+		}
+		if err := json.Unmarshal(r.Body, header); err != nil {
+			p.claim.fault("record %d: the plan's header cannot be read: %v", r.Seq, err)
+			return
+		}
+		p.header, p.sha256 = header, r.Code
+	case journal.Target:
+		body, err := journal.Decode[journal.TargetBody](r)
+		switch {
+		case err != nil:
+			p.claim.fault("%v", err)
+		case p.targets[r.Device] != nil:
+			p.claim.fault("record %d: %v is planned twice", r.Seq, r.Device)
+		case p.opening != nil:
+			p.claim.fault("record %d: %v is planned after the sweep began", r.Seq, r.Device)
+		default:
+			p.targets[r.Device] = &target{body: body}
+		}
+		p.claim.Checked++
+	case journal.Rejected:
+		p.rows++
+	case journal.Opened:
+		p.open(r)
+	}
+}
+
+// open holds a start against the plan and against the first one.
+func (p *planned) open(r journal.Record) {
+	body, err := journal.Decode[journal.Opening](r)
+	if err != nil {
+		p.claim.fault("%v", err)
+		return
+	}
+	if p.opening == nil {
+		p.opening, p.sweepID = &body, body.SweepID
+	}
+	first := p.opening
+	switch {
+	case body.PlanSHA256 != p.sha256:
+		p.claim.fault("record %d: opened for plan %.12s, the journal has %.12s", r.Seq, body.PlanSHA256, p.sha256)
+	case body.SweepID != first.SweepID || body.Environment != first.Environment ||
+		!body.ClockAnchor.Equal(first.ClockAnchor) || body.ClockSpeed != first.ClockSpeed:
+		p.claim.fault("record %d: opened as another sweep, environment or clock", r.Seq)
+	case p.header != nil && body.Environment != p.header.Environment:
+		p.claim.fault("record %d: opened in environment %s, planned for %s", r.Seq, body.Environment, p.header.Environment)
+	}
+}
+
+// end holds the lines against the header's sums.
+func (p *planned) end(records uint64) {
+	switch {
+	case p.header == nil:
+		p.claim.Note = "there is no plan in the journal"
+		if records > 0 {
+			p.claim.fault("no plan in %d records", records)
+		}
+	case p.opening == nil:
+		p.claim.Note = "the sweep was not begun"
+	case len(p.targets) != p.header.Counts.Targets || p.rows != p.header.Counts.Rejected:
+		p.claim.fault("the plan has %d targets and %d rejected rows, the journal %d and %d",
+			p.header.Counts.Targets, p.header.Counts.Rejected, len(p.targets), p.rows)
+	}
+}
+
+// outside says why a signed body is outside plan and direction; empty if it is not.
+func (p *planned) outside(r journal.Record) string {
+	switch {
+	case p.header == nil:
+		return "there is no plan"
+	case p.opening == nil:
+		return "the sweep was not begun"
+	}
+	m := p.targets[r.Device]
+	if m == nil {
+		return "the meter is not in the plan"
+	}
+	kind := m.body.Type
+	switch {
+	case r.ID.Originator != m.body.Originator || !slices.Contains(p.header.Originators, r.ID.Originator):
+		return "the originator " + r.ID.Originator.String() + " is not the planned one"
+	case r.Service == servicerequests.ReadInventory:
+		kind = servicerequests.UnknownDevice // the DCC answers it
+	case r.ID.Target == r.Device:
+	case m.proxy != 0 && r.ID.Target == m.proxy && !r.Service.Critical():
+		kind = servicerequests.GPF
+	default:
+		return "the target " + r.ID.Target.String() + " is neither the meter nor its gas proxy"
+	}
+	d := &p.header.Direction
+	if err := d.Permits(r.Service, kind, r.At); err != nil {
+		return err.Error()
+	}
+	if fuel := direction.FuelOf(m.body.Type); !slices.Contains(d.Fuels, fuel) {
+		return string(fuel) + " is not covered by the direction"
+	}
+	return ""
+}

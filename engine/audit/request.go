@@ -1,0 +1,145 @@
+package audit
+
+import (
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/xmldsig"
+)
+
+// requests is what the journal knows of each request at a point of its reading.
+type requests struct {
+	known     map[servicerequests.RequestID]servicerequests.Service
+	unmatched map[servicerequests.RequestID]uint64 // answers to none of them: the first's record
+	others    uint64
+	commands  map[servicerequests.EUI]uint64 // by device: counter of the last signed command
+}
+
+func (q *requests) init() {
+	q.known = map[servicerequests.RequestID]servicerequests.Service{}
+	q.unmatched = map[servicerequests.RequestID]uint64{}
+	q.commands = map[servicerequests.EUI]uint64{}
+}
+
+// signed holds a signed body against every claim about what is sent.
+func (a *auditor) signed(r journal.Record) {
+	a.bytes.Checked++
+	sent, err := inspect(r)
+	if err != nil {
+		a.bytes.fault("record %d: %v under counter %d: %v", r.Seq, r.Kind, r.ID.Counter, err)
+	}
+	a.direction.Checked++
+	reason := a.plan.outside(r)
+	if reason == "" && r.Service == servicerequests.ReadInventory && sent.Inventory.Device != r.Device {
+		reason = fmt.Sprintf("the inventory asks about %v", sent.Inventory.Device)
+	}
+	if reason != "" {
+		a.direction.fault("record %d: SRV %v for %v: %s", r.Seq, r.Service, r.Device, reason)
+	}
+	a.counters.add(r, 0)
+
+	known, ok := a.requests.known[r.ID]
+	if r.Kind == journal.Request {
+		if seq, answered := a.requests.unmatched[r.ID]; answered {
+			a.first.fault("record %d: request %v was answered by record %d, before it", r.Seq, r.ID, seq)
+		}
+		a.requests.known[r.ID] = r.Service
+		return
+	}
+	switch {
+	case !ok:
+		a.first.fault("record %d: a signed command without its request %v", r.Seq, r.ID)
+	case known != r.Service:
+		a.first.fault("record %d: a signed command of SRV %v, its request is SRV %v", r.Seq, r.Service, known)
+	}
+	a.rise.Checked++
+	if last := a.requests.commands[r.ID.Target]; r.ID.Counter <= last {
+		a.rise.fault("record %d: a command to %v under counter %d after %d", r.Seq, r.ID.Target, r.ID.Counter, last)
+	}
+	a.requests.commands[r.ID.Target] = max(a.requests.commands[r.ID.Target], r.ID.Counter)
+	if r.Service == servicerequests.ArmSupply {
+		a.arm.Checked++
+		if m := a.plan.targets[r.Device]; m == nil || !m.disabled {
+			a.arm.fault("record %d: 7.3 to %v, and no read before it said Disabled", r.Seq, r.Device)
+		}
+	}
+}
+
+// answered holds an answer against the requests before it.
+func (a *auditor) answered(r journal.Record) {
+	a.first.Checked++
+	if _, ok := a.requests.known[r.ID]; ok {
+		return
+	}
+	if r.Kind != journal.Response {
+		a.first.fault("record %d: a %v to %v, which was not journalled before", r.Seq, r.Kind, r.ID)
+		return
+	}
+	if _, ok := a.requests.unmatched[r.ID]; !ok {
+		a.requests.unmatched[r.ID] = r.Seq
+	}
+	a.requests.others++
+	a.first.Note = fmt.Sprintf("%d responses answer no request of this journal", a.requests.others)
+}
+
+// outcome holds an end against its request, and keeps what it showed.
+func (a *auditor) outcome(r journal.Record) {
+	a.first.Checked++
+	body, err := journal.Decode[journal.OutcomeBody](r)
+	if err != nil {
+		a.first.fault("%v", err)
+		return
+	}
+	if _, ok := a.requests.known[r.ID]; !ok && body.Class != journal.ClassWithdrawn { // one that was withdrawn need not have been signed
+		a.first.fault("record %d: the outcome %s of %v, which was not journalled before", r.Seq, body.Class, r.ID)
+	}
+	m := a.plan.targets[r.Device]
+	if m == nil {
+		return
+	}
+	if body.Proxy != 0 {
+		m.proxy = body.Proxy
+	}
+	if body.Observed != nil && body.Observed.Supply == servicerequests.Disabled {
+		m.disabled = true
+	}
+}
+
+// errDigestHolds is where the check of a signature ends that has no key.
+var errDigestHolds = errors.New("the digest holds")
+
+// noKeys has no key. It is asked for one only when profile and digest hold.
+type noKeys struct{}
+
+// Key implements [xmldsig.Keys].
+func (noKeys) Key(xmldsig.KeyRef) (*ecdsa.PublicKey, error) { return nil, errDigestHolds }
+
+// inspect holds a signed body against its record: its digest, its columns, and the
+// GBCS message inside against the permitted set.
+func inspect(r journal.Record) (duis.ReceivedRequest, error) {
+	if _, err := xmldsig.Verify(r.Body, noKeys{}); !errors.Is(err, errDigestHolds) {
+		return duis.ReceivedRequest{}, err
+	}
+	sent, err := duis.Inspect(r.Body)
+	if err != nil {
+		return sent, err
+	}
+	service, err := sent.Service()
+	switch {
+	case err != nil:
+		return sent, err
+	case service != r.Service || sent.ID != r.ID:
+		return sent, fmt.Errorf("the body is SRV %v, %v", service, sent.ID)
+	case (r.Kind == journal.SignedCommand) != (sent.CommandVariant == servicerequests.SendSignedCommand):
+		return sent, fmt.Errorf("the body is of Command Variant %d", sent.CommandVariant)
+	case sent.SignedPreCommand == nil:
+		return sent, nil
+	}
+	expected := gbcs.Expected{Service: service, Device: servicerequests.ESME, ID: sent.ID}
+	return sent, expected.For(sent.SignedPreCommand).MatchSigned(sent.SignedPreCommand)
+}
