@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"safemode/engine/breaker"
+	"safemode/engine/custody"
 	"safemode/engine/gateway"
 	"safemode/engine/journal"
 	"safemode/engine/pacer"
@@ -74,13 +75,18 @@ func newAlarmed(j *journal.Journal, registerer prometheus.Registerer) alarmed {
 // Commit makes records durable and counts those of refusals.
 func (a alarmed) Commit(ctx context.Context, records ...journal.Record) error {
 	a.count(records)
-	return a.Journal.Commit(ctx, records...)
+	passing("before commit")
+	err := a.Journal.Commit(ctx, records...)
+	passing("after commit")
+	return err
 }
 
 // Append queues records and counts those of refusals.
 func (a alarmed) Append(records ...journal.Record) {
 	a.count(records)
+	passing("before append")
 	a.Journal.Append(records...)
+	passing("after append")
 }
 
 func (a alarmed) count(records []journal.Record) {
@@ -93,6 +99,28 @@ func (a alarmed) count(records []journal.Record) {
 
 // stranger counts a message at the inbox that nobody vouches for.
 func (a alarmed) stranger() { a.refused.WithLabelValues(classStranger).Inc() }
+
+// counted gives the sweep its counters.
+type counted struct{ *custody.Counters }
+
+// Next gives out one counter.
+func (c counted) Next() (uint64, error) {
+	passing("before counter")
+	n, err := c.Counters.Next()
+	passing("after counter")
+	return n, err
+}
+
+// posted is the way to the DCC.
+type posted struct{ *gateway.Gateway }
+
+// Post sends signed bytes.
+func (p posted) Post(ctx context.Context, post gateway.Post) ([]byte, error) {
+	passing("before post")
+	reply, err := p.Gateway.Post(ctx, post)
+	passing("after post")
+	return reply, err
+}
 
 // guarded gives the sweep its circuits.
 type guarded struct{ breaker *breaker.Breaker }

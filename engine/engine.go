@@ -225,7 +225,7 @@ func (e *Engine) wire() error {
 			return err
 		}
 		e.custody = append(e.custody, c)
-		counters[id.EUI] = c
+		counters[id.EUI] = counted{c}
 		agreement[id.EUI] = id.KeyAgreement.Key
 		identities[id.EUI] = signer.Identity{
 			XML: xmldsig.Signer{
@@ -263,7 +263,7 @@ func (e *Engine) wire() error {
 	}
 	record := newAlarmed(e.journal, o.Registry)
 	e.sweep = sweep.New(sweep.Options{
-		Policy: policy, Clock: e.clock, Journal: record, Signer: gate, Gateway: e.gateway, Verifier: e.verifier,
+		Policy: policy, Clock: e.clock, Journal: record, Signer: gate, Gateway: posted{e.gateway}, Verifier: e.verifier,
 		Counters: counters, Pacer: paced{limits}, Breakers: guarded{circuits},
 		Thresholds: o.Thresholds, Suppressed: o.Suppressed, Gate: direction.InForce,
 		DCC: o.DCC.EUI, Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub,

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"safemode/engine/audit"
+	"safemode/engine/journal"
+	"safemode/engine/report"
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+)
+
+// truth is a meter as the simulator's control API shows it.
+type truth struct {
+	Mode     string              `json:"payment_mode"`
+	Supply   string              `json:"supply_state"`
+	Supplier servicerequests.EUI `json:"registered_supplier"`
+}
+
+// tally is the part of the simulator's summary that is judged by.
+type tally struct {
+	Executed          map[string]int `json:"executed"`
+	Refused           map[string]int `json:"refused"`
+	ForbiddenCommands int            `json:"forbidden_commands"`
+}
+
+// complain says what is wrong, as it is found.
+func complain(format string, args ...any) { fmt.Fprintf(os.Stderr, "crash: "+format+"\n", args...) }
+
+// judge holds wire, journal, report and simulator against each other.
+func (s *scene) judge(ctx context.Context, r *Result) error {
+	j, err := journal.OpenReadOnly(s.path("journal.db"))
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	folded, err := report.Fold(j.Records(ctx, 1))
+	if err != nil {
+		return err
+	}
+	signed := map[string]int{} // commands, by SRV
+	sent := map[[32]byte]bool{}
+	taken := map[[32]byte]bool{}
+	for rec, err := range j.Records(ctx, 1) {
+		if err != nil {
+			return err
+		}
+		switch rec.Kind {
+		case journal.SignedCommand:
+			signed[rec.Service.SRV()]++
+			sent[sha256.Sum256(rec.Body)] = true
+		case journal.Request:
+			sent[sha256.Sum256(rec.Body)] = true
+		case journal.Response, journal.Alert:
+			taken[sha256.Sum256(rec.Body)] = true
+		}
+	}
+	s.judgeWire(r, sent, taken)
+	if err := s.judgeJournal(ctx, r, folded); err != nil {
+		return err
+	}
+	if err := s.judgeMeters(ctx, r, folded); err != nil {
+		return err
+	}
+	return s.judgeEffects(r, signed)
+}
+
+// judgeWire holds what went by against the journal.
+func (s *scene) judgeWire(r *Result, sent, taken map[[32]byte]bool) {
+	s.wire.mu.Lock()
+	defer s.wire.mu.Unlock()
+	s.inbox.mu.Lock()
+	defer s.inbox.mu.Unlock()
+	r.Posts = len(s.wire.bodies)
+	for digest, n := range s.wire.bodies {
+		r.Repeated += n - 1
+		if !sent[digest] {
+			r.CountersReused++
+			complain("a message was on the wire that the journal does not know: %x", digest)
+		}
+	}
+	r.Delivered = len(s.inbox.accepted)
+	for digest := range s.inbox.accepted {
+		if !taken[digest] {
+			r.ResponsesLost++
+			complain("a delivery was acknowledged and is not in the journal: %x", digest)
+		}
+	}
+}
+
+// judgeJournal has the journal audited.
+func (s *scene) judgeJournal(ctx context.Context, r *Result, folded *report.Report) error {
+	a, err := audit.Run(ctx, audit.Options{Journal: s.path("journal.db"), CustodyDir: s.path("custody")})
+	if err != nil {
+		return err
+	}
+	r.AuditHolds = a.Proven
+	for _, c := range a.Claims {
+		if c.Status != audit.Proven {
+			complain("audit: %s %s: %s", c.Name, c.Status, strings.Join(c.Faults, "; "))
+		}
+		if c.Name == "counters_once" {
+			r.CountersReused += int(c.Faulty)
+		}
+	}
+	if n := folded.Summary.Counters.Reused; n > 0 {
+		r.CountersReused += n
+		complain("the report counts %d counters reused", n)
+	}
+	return nil
+}
+
+// judgeMeters holds every verdict against the meter. Nobody has pressed a button.
+func (s *scene) judgeMeters(ctx context.Context, r *Result, folded *report.Report) error {
+	r.Verdicts = map[string]int{}
+	for _, m := range folded.Meters {
+		body, err := get(ctx, fmt.Sprintf("http://%s/sim/v1/devices/%v", s.control, m.Device))
+		if err != nil {
+			return err
+		}
+		var now truth
+		if err := json.Unmarshal(body, &now); err != nil {
+			return err
+		}
+		r.Verdicts[m.Verdict.Verdict]++
+		if reason := contradiction(m.Verdict, now); reason != "" {
+			r.VerdictMismatches++
+			complain("%v is called %s: %s", m.Device, m.Verdict.Verdict, reason)
+		}
+	}
+	if len(folded.Meters) != s.meters {
+		r.VerdictMismatches += max(1, s.meters-len(folded.Meters))
+		complain("the report has %d meters", len(folded.Meters))
+	}
+	return nil
+}
+
+// contradiction says what the truth has against a verdict.
+func contradiction(v journal.VerdictBody, now truth) string {
+	want := journal.VerdictNotSafe
+	switch {
+	case now.Mode != "credit":
+	case now.Supply == "enabled":
+		want = journal.VerdictOnSupply
+	case now.Supply == "armed":
+		want = journal.VerdictArmed
+	}
+	switch v.Verdict {
+	case journal.VerdictExcluded:
+		if now.Supplier == smki.TestSupplier {
+			return "it is registered to the supplier"
+		}
+		return ""
+	case journal.VerdictUnknown:
+		if v.ModeCounter != 0 && v.SupplyCounter != 0 {
+			return "though it was read back"
+		}
+		return ""
+	}
+	if v.Verdict != want || v.End.Mode.String() != now.Mode || v.End.Supply.String() != now.Supply {
+		return fmt.Sprintf("read as %v and %v, is %s and %s", v.End.Mode, v.End.Supply, now.Mode, now.Supply)
+	}
+	return ""
+}
+
+// judgeEffects ends the simulator and holds what its meters did against what was signed.
+func (s *scene) judgeEffects(r *Result, signed map[string]int) error {
+	if err := s.sim.command.Process.Signal(syscall.SIGINT); err != nil {
+		return err
+	}
+	select {
+	case <-s.sim.ended:
+	case <-time.After(time.Minute):
+		return fmt.Errorf("the simulator does not end: %s", s.sim.text(&s.sim.log))
+	}
+	var t tally
+	if err := json.Unmarshal([]byte(s.sim.text(&s.sim.out)), &t); err != nil {
+		return fmt.Errorf("the simulator's summary: %w: %s", err, s.sim.text(&s.sim.out))
+	}
+	if n := t.Refused["replay"]; n > 0 {
+		r.DoubleEffects += n
+		complain("meters refused %d commands as replays", n)
+	}
+	for _, service := range []servicerequests.Service{servicerequests.SwitchToCredit, servicerequests.ActivateEmergencyCredit, servicerequests.ArmSupply} {
+		srv := service.SRV()
+		if n := t.Executed[srv] - signed[srv]; n > 0 {
+			r.DoubleEffects += n
+			complain("meters carried out %d commands of SRV %s, %d were signed", t.Executed[srv], srv, signed[srv])
+		}
+	}
+	if t.ForbiddenCommands > 0 {
+		r.DoubleEffects += t.ForbiddenCommands
+		complain("meters were sent %d forbidden commands", t.ForbiddenCommands)
+	}
+	return nil
+}

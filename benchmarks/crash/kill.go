@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"time"
+)
+
+// points are where the program can be told to kill itself.
+var points = [...]string{
+	"before commit", "after commit", "before append", "after append",
+	"before counter", "after counter", "before post", "after post",
+}
+
+// postsPerMeter is about how many POSTs one meter takes.
+const postsPerMeter = 9
+
+// killAll kills the sweep so many times, and lets it then come to its end.
+func (s *scene) killAll(ctx context.Context, kills int, random *rand.Rand, r *Result) error {
+	for r.Kills < kills {
+		// The rest of the work, shared among the rest of the kills.
+		share := max(4, (s.meters*postsPerMeter-s.wire.different())/(kills-r.Kills))
+		ended, at, err := s.killOnce(ctx, share, random)
+		if err != nil {
+			return fmt.Errorf("kill %d of %d (%s): %w", r.Kills+1, kills, at, err)
+		}
+		if ended {
+			return fmt.Errorf("the sweep ended after %d of %d kills: take more meters", r.Kills, kills)
+		}
+		r.Kills++
+		r.At[at]++
+		fmt.Fprintf(os.Stderr, "kill %d: %s, %d messages on the wire\n", r.Kills, at, s.wire.different())
+	}
+	p, err := s.sweep("")
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(20 * time.Minute):
+		_ = p.command.Process.Kill()
+		<-p.ended
+	case <-ctx.Done():
+		_ = p.command.Process.Kill()
+		<-p.ended
+		return ctx.Err()
+	}
+	if p.err != nil {
+		return fmt.Errorf("the last run: %w: %s", p.err, p.text(&p.log))
+	}
+	return nil
+}
+
+// killOnce lets the sweep run for about a share of POSTs and kills it. ended says
+// that it came to its end before.
+func (s *scene) killOnce(ctx context.Context, share int, random *rand.Rand) (ended bool, at string, err error) {
+	hook := ""
+	nth := 1 + random.IntN(2*share)
+	if random.IntN(2) == 0 {
+		at = points[random.IntN(len(points))]
+		hook = fmt.Sprintf("%s:%d", at, nth)
+	} else {
+		at = "any instant"
+	}
+	p, err := s.sweep(hook)
+	if err != nil {
+		return false, at, err
+	}
+	if hook == "" {
+		if random.IntN(8) != 0 { // now and then it dies while it starts
+			if err := p.until(ctx, time.Minute, "answers come to"); err != nil {
+				return false, at, err
+			}
+		}
+		time.Sleep(time.Duration(random.Int64N(int64(2 * time.Second * time.Duration(share) / pace))))
+		_ = p.command.Process.Kill() // it may have ended
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(2*time.Second*time.Duration(share)/pace + 5*time.Second):
+		at = "any instant" // the point was not passed so often
+		_ = p.command.Process.Kill()
+		<-p.ended
+	case <-ctx.Done():
+		_ = p.command.Process.Kill()
+		<-p.ended
+		return false, at, ctx.Err()
+	}
+	if p.err == nil {
+		return true, at, nil
+	}
+	if !killed(p.err) {
+		return false, at, fmt.Errorf("the sweep ended by itself: %w: %s", p.err, p.text(&p.log))
+	}
+	return false, at, nil
+}

@@ -1,0 +1,115 @@
+// Crash kills a sweep again and again and holds what is left against the truth.
+//
+//	go run ./benchmarks/crash --kills 300 --meters 2000 --seed 1
+//
+// It builds safemode with the tag crashtest, runs the simulated DCC and the sweep as
+// processes, and kills the sweep with SIGKILL: half of the times at a random instant,
+// half of the times exactly before or after a durable step (a commit, an append, a
+// counter, a POST), at a random one. Each time the same command goes on. It stands
+// itself on the wire, both ways, and keeps the digests of what went by. In the end the
+// wire, the journal, the report and the simulator's meters are held against each other:
+//
+//	counters_reused     two messages under one counter, on the wire or in the journal,
+//	                    or messages on the wire that the journal does not know
+//	responses_lost      deliveries answered with 204 that the journal does not have
+//	double_effects      commands that meters refused as replays, or carried out more
+//	                    often than they were signed
+//	verdict_mismatches  meters whose verdict is not what the simulator says of them
+//
+// All chance comes from the seed. What the machine's timing adds to it (where a
+// random instant falls) is printed, kill by kill.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// Result is what is printed with --json.
+type Result struct {
+	Kills             int    `json:"kills"`
+	CountersReused    int    `json:"counters_reused"`
+	ResponsesLost     int    `json:"responses_lost"`
+	DoubleEffects     int    `json:"double_effects"`
+	VerdictMismatches int    `json:"verdict_mismatches"`
+	Meters            int    `json:"meters"`
+	Seed              uint64 `json:"seed"`
+
+	Posts      int            `json:"posts"`     // different messages that the DCC was sent
+	Repeated   int            `json:"repeated"`  // POSTs of the same bytes
+	Delivered  int            `json:"delivered"` // different messages that the inbox answered with 204
+	AuditHolds bool           `json:"audit_holds"`
+	Verdicts   map[string]int `json:"verdicts"`
+	At         map[string]int `json:"killed_at"` // kills by point
+	Seconds    float64        `json:"seconds"`
+}
+
+func (r Result) holds() bool {
+	return r.CountersReused == 0 && r.ResponsesLost == 0 && r.DoubleEffects == 0 && r.VerdictMismatches == 0 && r.AuditHolds
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx))
+}
+
+func run(ctx context.Context) int {
+	kills := flag.Int("kills", 20, "how often the sweep is killed")
+	meters := flag.Int("meters", 200, "meters of the fleet")
+	seed := flag.Uint64("seed", 1, "seed of keys, fleet, faults and kills")
+	asJSON := flag.Bool("json", false, "print the result as one line of JSON")
+	keep := flag.String("keep", "", "folder for the files, kept; default a temporary one, removed when all holds")
+	flag.Parse()
+	if *kills < 0 || *meters < 1 || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "crash: want --kills of 0 or more, --meters of 1 or more, and nothing else")
+		return 2
+	}
+	start := time.Now()
+	r, dir, err := crash(ctx, *kills, *meters, *seed, *keep)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "crash: %v (seed %d, files in %s)\n", err, *seed, dir)
+		return 1
+	}
+	r.Seconds = time.Since(start).Seconds()
+	line, err := json.Marshal(r)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "crash:", err)
+		return 1
+	}
+	if *asJSON {
+		fmt.Println(string(line))
+	} else {
+		fmt.Printf("%d kills, %d meters, seed %d: %d counters reused, %d responses lost, %d double effects, %d verdicts that differ from the truth\n%s\n",
+			r.Kills, r.Meters, r.Seed, r.CountersReused, r.ResponsesLost, r.DoubleEffects, r.VerdictMismatches, line)
+	}
+	if !r.holds() {
+		fmt.Fprintf(os.Stderr, "crash: a promise is broken; files in %s\n", dir)
+		return 4
+	}
+	if *keep == "" {
+		_ = os.RemoveAll(dir) // temporary
+	}
+	return 0
+}
+
+// crash runs the whole.
+func crash(ctx context.Context, kills, meters int, seed uint64, keep string) (Result, string, error) {
+	r := Result{Meters: meters, Seed: seed, At: map[string]int{}}
+	s, err := newScene(ctx, meters, seed, keep)
+	if err != nil {
+		return r, keep, err
+	}
+	defer s.close()
+	if err := s.killAll(ctx, kills, rand.New(rand.NewPCG(seed, 6)), &r); err != nil {
+		return r, s.dir, err
+	}
+	return r, s.dir, s.judge(ctx, &r)
+}

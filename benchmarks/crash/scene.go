@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"safemode/servicerequests/smki"
+)
+
+// speed is how many times faster than real time the clocks run.
+const speed = 600
+
+// pace is how many POSTs the sweep may make in a second of real time: so few that it
+// lasts for all kills.
+const pace = 250
+
+// scene is a simulated night in a folder, with the processes that play it.
+type scene struct {
+	dir, binary string
+	meters      int
+	sim         *process
+	wire        *wire // to the DCC
+	inbox       *wire // from the DCC
+
+	duis, smki, control, answers, operations string // host:port
+}
+
+func (s *scene) path(name string) string { return filepath.Join(s.dir, name) }
+
+// newScene builds the program, makes everything that a sweep needs, and starts the
+// simulated DCC.
+func newScene(ctx context.Context, meters int, seed uint64, keep string) (s *scene, err error) {
+	s = &scene{dir: keep, meters: meters}
+	if keep == "" {
+		if s.dir, err = os.MkdirTemp("", "safemode-crash-"); err != nil {
+			return nil, err
+		}
+	} else if err := os.MkdirAll(keep, 0o700); err != nil {
+		return nil, err
+	}
+	s.binary = s.path("safemode")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-tags", "crashtest", "-o", s.binary, "safemode/cmd/safemode").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("go build: %w: %s", err, out)
+	}
+	for _, address := range []*string{&s.duis, &s.smki, &s.control, &s.answers, &s.operations} {
+		if *address, err = freeAddress(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.wire, err = newWire(ctx, s.duis, 200); err != nil {
+		return nil, err
+	}
+	if s.inbox, err = newWire(ctx, s.answers, http.StatusNoContent); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx, seed); err != nil {
+		return nil, err
+	}
+	s.sim, err = s.start(nil, "sim", "--fleet", s.path("fleet.csv"), "--pki", s.path("pki"), "--listen", s.duis, "--smki-listen", s.smki,
+		"--control", s.control, "--respond-to", "http://"+s.inbox.address+"/smartdcc/duis", "--speed", fmt.Sprint(speed), "--faults", s.path("faults.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	return s, s.sim.until(ctx, time.Minute, "answers go to")
+}
+
+// prepare makes keys, fleet, direction, configuration and plan.
+func (s *scene) prepare(ctx context.Context, seed uint64) error {
+	number := fmt.Sprint(seed)
+	now := time.Now().UTC()
+	for name, text := range map[string]string{
+		"direction.yaml": fmt.Sprintf(`reference: CRASH
+date: %s
+issuing_body: nobody (rehearsal)
+document_sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+supplier:
+  eui: %v
+  mpids: [TEST]
+srp: nobody (rehearsal)
+permitted_srvs: ["1.6", "2.5", "7.3", "7.4", "6.2.9", "4.18", "4.13", "8.2"]
+fuels: [electricity, gas]
+maximum_meters: %d
+not_before: %s
+not_after: %s
+clauses: {arm_gas: true}
+`, now.Format(time.DateOnly), smki.TestSupplier, s.meters, now.Add(-time.Hour).Format(time.RFC3339), now.AddDate(5, 0, 0).Format(time.RFC3339)),
+		"faults.yaml": `name: crash
+no_answer: 0.02
+lost_response: 0.02
+lost_acknowledgement: 0.03
+duplicate_response: 0.03
+hardware_failure: 0.005
+partial_ecs02: 0.005
+delayed_response: 0.05
+delay: 90s
+`,
+		"safemode.yaml": fmt.Sprintf(`environment: simulator
+dcc:
+  url: http://%s
+  smki_url: http://%s
+  transform_certificates: [pki/dcc/transform.pem]
+  xml_signing_certificates: [pki/dcc/xml-signing.pem]
+  authorities: [pki/ca/root.pem, pki/ca/issuing.pem, pki/ca/device-issuing.pem]
+identities: [{eui: %v, pki_dir: pki}]
+inbox: {listen: %s}
+operations: {listen: %s}
+custody_dir: custody
+simulator_clock: {speed: %d}
+limits:
+  user: {per_second: %[7]g, burst: 10}
+  regions:
+    North: {per_second: %[7]g, burst: 10}
+    Central: {per_second: %[7]g, burst: 10}
+    South: {per_second: %[7]g, burst: 10}
+policy:
+  read_wait: 1h
+  arm_freshness_electricity: 30m
+  arm_freshness_gas: 90m
+  response_wait_electricity: 2h
+  response_wait_gas: 4h
+  retry_electricity: [10m, 30m]
+  retry_gas: [35m, 70m]
+`, s.wire.address, s.smki, smki.TestSupplier, s.answers, s.operations, speed, float64(pace)/speed),
+	} {
+		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(s.path("custody"), 0o700); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"pki", "init", "--out", s.path("pki"), "--seed", number},
+		{"fleet", "generate", "--meters", fmt.Sprint(s.meters), "--seed", number, "--out", s.path("fleet.csv"), "--portfolio", s.path("portfolio.csv")},
+		{"plan", "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("plan")},
+	} {
+		if out, err := exec.CommandContext(ctx, s.binary, args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("safemode %s: %w: %s", args[0], err, out)
+		}
+	}
+	return nil
+}
+
+// sweep starts the sweep, or goes on with it: the same command every time.
+func (s *scene) sweep(crashAt string) (*process, error) {
+	return s.start([]string{"SAFEMODE_CRASH_AT=" + crashAt},
+		"sweep", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db"))
+}
+
+// close ends what is still running.
+func (s *scene) close() {
+	if s.sim != nil {
+		_ = s.sim.command.Process.Kill() // has ended as a rule
+		<-s.sim.ended
+	}
+	s.wire.close()
+	s.inbox.close()
+}
+
+// process is a running safemode.
+type process struct {
+	command *exec.Cmd
+	ended   chan struct{} // closed once err is set
+	err     error
+
+	mu  sync.Mutex
+	out bytes.Buffer // standard output
+	log bytes.Buffer // standard error
+}
+
+type locked struct {
+	p  *process
+	to *bytes.Buffer
+}
+
+// Write implements [io.Writer].
+func (l locked) Write(b []byte) (int, error) {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	return l.to.Write(b)
+}
+
+func (s *scene) start(env []string, args ...string) (*process, error) {
+	p := &process{command: exec.Command(s.binary, args...), ended: make(chan struct{})} //nolint:noctx // it is killed by its own end, or by close
+	p.command.Env = append(os.Environ(), env...)
+	p.command.Stdout, p.command.Stderr = locked{p, &p.out}, locked{p, &p.log}
+	if err := p.command.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		defer close(p.ended)
+		p.err = p.command.Wait()
+	}()
+	return p, nil
+}
+
+func (p *process) text(of *bytes.Buffer) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return of.String()
+}
+
+// until waits until the process has said something.
+func (p *process) until(ctx context.Context, longest time.Duration, words string) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(longest)
+	for !strings.Contains(p.text(&p.log), words) {
+		select {
+		case <-tick.C:
+		case <-p.ended:
+			return fmt.Errorf("%s ended: %w: %s", p.command.Args[1], p.err, p.text(&p.log))
+		case <-deadline:
+			return fmt.Errorf("%s: nothing of %q after %v: %s", p.command.Args[1], words, longest, p.text(&p.log))
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// killed says whether a process ended by SIGKILL.
+func killed(err error) bool {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+func freeAddress(ctx context.Context) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+func get(ctx context.Context, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	if err == nil && reply.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", url, reply.Status)
+	}
+	return body, err
+}
