@@ -20,10 +20,7 @@ func (a *auditor) compareBackups(ctx context.Context, o Options, main *journal.J
 		a.backups.Status, a.backups.Note = Unproven, "the journal is too damaged to compare"
 	}
 	for i, path := range o.Backups {
-		file := uint16(i + 1)
 		a.counters.files = append(a.counters.files, path)
-		sent := 0 // that the journal lacks
-		var shared uint64
 		b, err := openBackup(path, x.ID, &a.backups)
 		if err != nil {
 			return err
@@ -31,37 +28,44 @@ func (a *auditor) compareBackups(ctx context.Context, o Options, main *journal.J
 		if b == nil {
 			continue
 		}
-		if main != nil {
-			if shared, err = common(main, b); err != nil {
-				b.Close()
-				return err
-			}
+		err = errors.Join(a.compareBackup(ctx, path, uint16(i+1), b, main, x), b.Close())
+		if err != nil {
+			return err
 		}
-		err = b.Verify(ctx)
-		for r, e := range b.Records(ctx, shared+1) {
-			if e != nil {
-				break
-			}
-			if r.Kind == journal.Request || r.Kind == journal.SignedCommand {
-				sent++
-				a.counters.add(r, file)
-			}
+	}
+	return nil
+}
+
+func (a *auditor) compareBackup(ctx context.Context, path string, file uint16, b, main *journal.Journal, x journal.Examined) (err error) {
+	var shared uint64
+	if main != nil {
+		if shared, err = common(main, b); err != nil {
+			return err
 		}
-		tip := b.Tip()
-		b.Close()
-		if ctx.Err() != nil {
-			return ctx.Err()
+	}
+	damage := b.Verify(ctx)
+	sent := 0 // that the journal lacks
+	for r, err := range b.Records(ctx, shared+1) {
+		if err != nil {
+			break // damage says it
 		}
-		a.backups.Checked++
-		switch {
-		case err != nil:
-			a.backups.fault("%s: %v", path, err)
-		case main == nil || tip.Seq == shared:
-		case shared == x.Tip.Seq:
-			a.backups.fault("%s: the journal is older: it lacks the records after %d, of which %d are signed messages", path, shared, sent)
-		default:
-			a.backups.fault("%s: went on by itself after record %d; %d signed messages of it are not in the journal", path, shared, sent)
+		if r.Kind == journal.Request || r.Kind == journal.SignedCommand {
+			sent++
+			a.counters.add(r, file)
 		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	a.backups.Checked++
+	switch {
+	case damage != nil:
+		a.backups.fault("%s: %v", path, damage)
+	case main == nil || b.Tip().Seq == shared:
+	case shared == x.Tip.Seq:
+		a.backups.fault("%s: the journal is older: it lacks the records after %d, of which %d are signed messages", path, shared, sent)
+	default:
+		a.backups.fault("%s: went on by itself after record %d; %d signed messages of it are not in the journal", path, shared, sent)
 	}
 	return nil
 }

@@ -19,7 +19,6 @@ type planned struct {
 	sweepID string
 	targets map[servicerequests.EUI]*target
 	rows    int // rejected
-	sent    bool
 }
 
 // target is a planned meter.
