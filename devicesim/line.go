@@ -156,10 +156,25 @@ func (l *line) Refusal(user servicerequests.EUI) servicerequests.ResponseCode {
 
 // pressFault decides what goes wrong when a consumer presses.
 func (l *line) pressFault(device servicerequests.EUI) meter.PressFault {
-	a := l.attempt(device, press)
-	e := l.world.Load().At(l.fleet.Seed, l.site(device))
+	return l.pressed(l.attempt(device, press))
+}
+
+// pressFaultOf is the same for a consumer who presses of his own accord, the
+// number-th thing that he does.
+func (l *line) pressFaultOf(device servicerequests.EUI, number uint64) meter.PressFault {
+	return l.pressed(fault.Attempt{Device: device, Service: press, Number: number})
+}
+
+func (l *line) pressed(a fault.Attempt) meter.PressFault {
+	e := l.world.Load().At(l.fleet.Seed, l.site(a.Device))
 	return meter.PressFault{
 		SwitchFails:      e.Happens(fault.SwitchFailure, l.fleet.Seed, a),
 		UncontrolledFlow: e.Happens(fault.UncontrolledFlow, l.fleet.Seed, a),
 	}
+}
+
+// away is how long a device will still be out of reach.
+func (l *line) away(device servicerequests.EUI) time.Duration {
+	w := l.world.Load()
+	return w.Away(l.fleet.Seed, l.site(device), l.since(w))
 }

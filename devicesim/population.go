@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"safemode/devicesim/dcc"
@@ -12,6 +13,7 @@ import (
 	"safemode/devicesim/fleet"
 	"safemode/devicesim/hub"
 	"safemode/devicesim/meter"
+	"safemode/devicesim/schedule"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/smki"
@@ -26,6 +28,7 @@ var ErrNoSuchDevice = errors.New("no such device in the fleet")
 // DCC's [dcc.Meters].
 type population struct {
 	fleet   *fleet.Fleet
+	life    meter.Life
 	pki     *devicepki.PKI
 	devices *meter.Devices
 	pushes  hub.Wakes // when a gas meter tells its proxy what it holds
@@ -34,13 +37,22 @@ type population struct {
 
 	forbidden func(device servicerequests.EUI, useCase string) // see [Options]
 
+	// send has what a device says by itself brought to the DCC; false: there is no
+	// room for it.
+	send func(m *fleet.Meter, alerts []dcc.Alert) bool
+
 	shards [64]shard // each of as many meters that follow on each other
+
+	passed  atomic.Int64 // the instant up to which watch has had time pass, Unix nanoseconds
+	forgets int          // watch's: the shard to forget in next
 }
 
 // shard guards its meters, and holds what is known of those that were touched.
 type shard struct {
 	mu         sync.Mutex
 	conditions conditions
+	due        *schedule.Wheel                       // when something happens to a meter by itself; nil: never
+	counts     states                                // of its meters, as they were last seen
 	records    map[servicerequests.EUI]*meter.Record // by device; a GPF has its own
 	mirrors    map[int]mirror                        // by index in the fleet
 }
@@ -51,37 +63,53 @@ type mirror struct {
 	changed time.Time   // when it changed for the first time since it last told
 }
 
-func newPopulation(f *fleet.Fleet, pki *devicepki.PKI, o meter.Options, t *tally, log *zap.Logger) *population {
+func newPopulation(f *fleet.Fleet, life meter.Life, pki *devicepki.PKI, o meter.Options, t *tally, log *zap.Logger) *population {
 	p := &population{
-		fleet: f, pki: pki, devices: meter.NewDevices(o), tally: t, log: log,
+		fleet: f, life: life, pki: pki, devices: meter.NewDevices(o), tally: t, log: log,
 		pushes: hub.Wakes{Seed: f.Seed, Interval: o.Behaviour.Mirror()},
 	}
-	for i := range p.shards {
-		p.shards[i] = shard{
-			conditions: newConditions(p.shardSize()),
-			records:    map[servicerequests.EUI]*meter.Record{}, mirrors: map[int]mirror{},
-		}
-	}
+	p.begin()
 	return p
 }
 
 func (p *population) shardSize() int { return (p.fleet.Len() + len(p.shards) - 1) / len(p.shards) }
 
-// at locks the shard of a meter and returns it with the meter as it is now. What
-// the caller changes takes effect with put; he unlocks the shard.
-func (p *population) at(i int) (*shard, *fleet.Meter) {
-	h := &p.shards[i/p.shardSize()]
-	h.mu.Lock()
-	m := p.fleet.Meter(i)
-	if c := h.conditions.get(i % p.shardSize()); c != nil {
-		m.Condition = *c
-	}
-	return h, &m
+// hand is a meter in hand, as it is now. Nobody else can touch it.
+type hand struct {
+	*fleet.Meter
+	population *population
+	shard      *shard
+	index      int
+	counted    fleet.Condition // as which it is counted
+	alerts     []dcc.Alert     // that it has raised by itself up to now
 }
 
-// put keeps a meter's condition.
-func (p *population) put(h *shard, i int, m *fleet.Meter) {
-	h.conditions.put(i%p.shardSize(), m.Condition)
+// take takes a meter in hand; it must be let go.
+func (p *population) take(i int, now time.Time) *hand {
+	h := &hand{population: p, shard: &p.shards[i/p.shardSize()], index: i}
+	h.shard.mu.Lock()
+	m := p.fleet.Meter(i)
+	if c := h.shard.conditions.get(i % p.shardSize()); c != nil {
+		m.Condition = *c
+	} else if p.life.Passes() {
+		p.life.Next(&m)
+	}
+	h.Meter, h.counted = &m, m.Condition
+	h.shard.willChange(p, i, &m, now)
+	if p.life.Passes() {
+		h.alerts = p.alerts(meter.Target{Meter: &m}, p.life.Pass(&m, now))
+	}
+	return h
+}
+
+// letGo keeps what became of the meter.
+func (h *hand) letGo() {
+	at := h.index % h.population.shardSize()
+	h.population.file(h.shard, at, h.Meter)
+	h.shard.counts[h.counted.Mode][h.counted.Supply]--
+	h.shard.counts[h.Mode][h.Supply]++
+	h.shard.conditions.put(at, h.Condition)
+	h.shard.mu.Unlock()
 }
 
 // AgreementKey returns the public key agreement key of a device.
@@ -112,20 +140,17 @@ func (p *population) find(device servicerequests.EUI) (i int, gpf, ok bool) {
 
 // Execute hands a Command to its device.
 func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
-	h, m := p.at(c.Meter)
-	defer h.mu.Unlock()
-	defer p.put(h, c.Meter, m)
-	t := meter.Target{Meter: m, Record: h.record(c.ID.Target)}
-	if c.ID.Target != m.Device {
-		mirrored := p.mirrored(h, c.Meter, m, c.At)
+	h := p.take(c.Meter, c.At)
+	defer h.letGo()
+	t := meter.Target{Meter: h.Meter, Record: h.shard.record(c.ID.Target)}
+	if c.ID.Target != h.Device {
+		mirrored := h.mirrored(c.At)
 		t.Mirror = &mirrored
-	} else {
-		p.willChange(h, c.Meter, m, c.At)
 	}
 	reply, err := p.devices.Handle(t, c.Message, c.At.Add(c.Skew), c.Fault)
 	if err != nil {
 		p.log.Error("device fails", zap.Stringer("device", c.ID.Target), zap.Error(err))
-		return dcc.Sent{}
+		return dcc.Sent{Alerts: h.alerts}
 	}
 	p.tally.add(c.SRV, reply)
 	if reply.Forbidden {
@@ -135,22 +160,30 @@ func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
 			p.forbidden(c.ID.Target, reply.UseCase.Name)
 		}
 	}
-	return dcc.Sent{Response: reply.Response, Alerts: p.alerts(t, reply.Alerts, c.At.Add(c.Skew))}
+	return dcc.Sent{Response: reply.Response, Alerts: append(h.alerts, p.alerts(t, raisedAt(c.At.Add(c.Skew), reply.Alerts))...)}
+}
+
+func raisedAt(now time.Time, codes []meter.AlertCode) (list []meter.Raised) {
+	for _, code := range codes {
+		list = append(list, meter.Raised{Code: code, At: now})
+	}
+	return list
 }
 
 // alerts writes a device's alerts. A device that is out of reach tells nobody.
-func (p *population) alerts(t meter.Target, codes []meter.AlertCode, now time.Time) (list []dcc.Alert) {
-	if !t.Meter.Reachable {
-		return nil
-	}
-	for _, code := range codes {
-		message, err := p.devices.Alert(t, code, now)
+func (p *population) alerts(t meter.Target, raised []meter.Raised) (list []dcc.Alert) {
+	for _, r := range raised {
+		p.tally.alert(r.Code)
+		if !t.Meter.Reachable {
+			continue
+		}
+		message, err := p.devices.Alert(t, r.Code, r.At)
 		if err != nil {
 			p.log.Error("alert cannot be made", zap.Stringer("device", t.Meter.Device), zap.Error(err))
 			continue
 		}
 		if message != nil {
-			list = append(list, dcc.Alert{Code: uint16(code), Message: message})
+			list = append(list, dcc.Alert{Code: uint16(r.Code), Message: message})
 		}
 	}
 	return list
@@ -162,23 +195,19 @@ func (p *population) press(device servicerequests.EUI, fault meter.PressFault, n
 	if !ok {
 		return false, nil, fmt.Errorf("%v: %w", device, ErrNoSuchDevice)
 	}
-	h, m := p.at(i)
-	defer h.mu.Unlock()
-	defer p.put(h, i, m)
-	p.willChange(h, i, m, now)
-	enabled, codes := meter.Press(m, fault)
-	return enabled, p.alerts(meter.Target{Meter: m, Record: h.record(device)}, codes, now), nil
+	h := p.take(i, now)
+	defer h.letGo()
+	enabled, codes := meter.Press(h.Meter, fault)
+	return enabled, append(h.alerts, p.alerts(meter.Target{Meter: h.Meter}, raisedAt(now, codes))...), nil
 }
 
 // snapshot copies a meter.
-func (p *population) snapshot(device servicerequests.EUI) (fleet.Meter, bool) {
+func (p *population) snapshot(device servicerequests.EUI, now time.Time) (fleet.Meter, bool) {
 	i, ok := p.fleet.Find(device)
 	if !ok {
 		return fleet.Meter{}, false
 	}
-	h, m := p.at(i)
-	defer h.mu.Unlock()
-	return *m, true
+	return p.look(i, now), true
 }
 
 // truth returns the state of a device at its response with this counter.
@@ -207,22 +236,28 @@ func (h *shard) record(device servicerequests.EUI) *meter.Record {
 }
 
 // willChange keeps what a gas proxy shows until its meter tells it better.
-func (p *population) willChange(h *shard, i int, m *fleet.Meter, now time.Time) {
+func (s *shard) willChange(p *population, i int, m *fleet.Meter, now time.Time) {
 	if m.Type != servicerequests.GSME {
 		return
 	}
-	if there, ok := h.mirrors[i]; ok && there.changed.After(p.pushes.Last(m.Device, now)) {
+	if there, ok := s.mirrors[i]; ok && there.changed.After(p.pushes.Last(m.Device, now)) {
 		return
 	}
-	h.mirrors[i] = mirror{before: *m, changed: now}
+	s.mirrors[i] = mirror{before: *m, changed: now}
 }
 
-// mirrored returns what a gas proxy shows now.
-func (p *population) mirrored(h *shard, i int, m *fleet.Meter, now time.Time) fleet.Meter {
-	if there, ok := h.mirrors[i]; ok && there.changed.After(p.pushes.Last(m.Device, now)) {
-		return there.before
+// mirrored returns what the gas proxy of a meter in hand shows now: the meter as
+// it was when it last told.
+func (h *hand) mirrored(now time.Time) fleet.Meter {
+	told := h.population.pushes.Last(h.Device, now)
+	there, ok := h.shard.mirrors[h.index]
+	if !ok || !there.changed.After(told) {
+		return *h.Meter
 	}
-	return *m
+	if h.population.life.Passes() {
+		h.population.life.Pass(&there.before, told)
+	}
+	return there.before
 }
 
 // reason names why a device did not carry out a Command; the values are closed,

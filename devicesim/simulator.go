@@ -42,6 +42,7 @@ type Options struct {
 	Faults    fault.Profile // the zero profile: no fault and no latency
 	Profiles  fs.FS         // more of them, by name, for the control API; nil: none
 	Behaviour meter.Behaviour
+	Life      meter.Life // the zero Life: nothing happens to a meter by itself. Seed, Began, Behaviour and PressFaults are set here
 
 	// Addresses to listen on, host:port; an empty one takes a free port on
 	// loopback. Control must be loopback.
@@ -162,10 +163,12 @@ func (s *Simulator) buildDevices(o Options) error {
 		}
 		suppliers[u.KeyAgreement.EUI] = meter.SupplierKeys{Signing: u.DigitalSigning.PublicKey, Agreement: agreement}
 	}
-	s.population = newPopulation(o.Fleet, pki, meter.Options{
+	life := o.Life
+	life.Seed, life.Began, life.Behaviour, life.PressFaults = o.Fleet.Seed, o.Clock.Now(), o.Behaviour, s.line.pressFaultOf
+	s.population = newPopulation(o.Fleet, life, pki, meter.Options{
 		PKI: pki, Broker: broker, Suppliers: suppliers, Behaviour: o.Behaviour,
 	}, s.tally, o.Log.Named("meter"))
-	s.population.forbidden = o.Forbidden
+	s.population.forbidden, s.population.send = o.Forbidden, s.unasked
 	return nil
 }
 
@@ -210,6 +213,7 @@ func (s *Simulator) Run(ctx context.Context) error {
 	working.Go(func() { s.agenda.Run(work) })
 	working.Go(func() { s.pool.Run(work) })
 	working.Go(func() { s.courier.Run(work) })
+	working.Go(func() { s.population.watch(work, s.clock) })
 
 	ended := make(chan error, len(s.servers))
 	for _, server := range s.servers {
@@ -280,7 +284,7 @@ func (s *Simulator) Truth(device servicerequests.EUI, counter uint64) (state met
 
 // Device returns a meter as it is now, with the supplier that it is registered to.
 func (s *Simulator) Device(device servicerequests.EUI) (m fleet.Meter, ok bool) {
-	if m, ok = s.population.snapshot(device); ok {
+	if m, ok = s.population.snapshot(device, s.clock.Now()); ok {
 		i, _ := s.fleet.Find(device)
 		m.Supplier = s.line.Supplier(i)
 	}
@@ -297,13 +301,39 @@ func (s *Simulator) Press(device servicerequests.EUI) (enabled bool, err error) 
 	return enabled, err
 }
 
-// Summary counts what has happened so far. It looks at every meter.
+// mostUnasked is how many messages may wait for the inbox before what devices
+// say by themselves is dropped: some 100 MB.
+const mostUnasked = 20_000
+
+// unasked sends what a device says by itself, once it can be reached.
+func (s *Simulator) unasked(m *fleet.Meter, alerts []dcc.Alert) bool {
+	if s.courier.Undelivered() >= mostUnasked {
+		return false
+	}
+	say := func() {
+		for _, alert := range alerts {
+			s.dcc.Alert(alert)
+		}
+	}
+	if i, _ := s.fleet.Find(m.Device); s.line.Supplier(i) != m.Supplier {
+		return true // another supplier's: it is told
+	}
+	if wait := s.line.away(m.Device); wait > 0 {
+		s.agenda.At(s.clock.Now().Add(wait), say)
+	} else {
+		say()
+	}
+	return true
+}
+
+// Summary counts what has happened so far.
 func (s *Simulator) Summary() Summary {
 	summary := Summary{
 		Seed: s.fleet.Seed, Faults: s.line.world.Load().Name, Meters: s.fleet.Len(),
 		States:            s.population.states(),
 		DuplicateRequests: s.dcc.Duplicates(),
 		InFlight:          s.hubs.Waiting(),
+		BehindSeconds:     s.population.behind(s.clock.Now()).Seconds(),
 		Deliveries:        s.courier.Counts(),
 	}
 	s.tally.fill(&summary)

@@ -5,7 +5,6 @@ import (
 
 	"safemode/devicesim/delivery"
 	"safemode/devicesim/meter"
-	"safemode/servicerequests"
 )
 
 // Summary is what has happened so far, as the control API shows it.
@@ -15,8 +14,17 @@ type Summary struct {
 	Meters int    `json:"meters"`
 
 	// States counts the meters by payment mode and supply state, like
-	// "prepayment": {"enabled": 1}.
+	// "prepayment": {"enabled": 1}, each as it was when something last happened to it.
 	States map[string]map[string]int `json:"states"`
+
+	// Alerts are those that meters raised, by code, whether or not they could be
+	// sent; AlertsUnsent are those that found too many waiting for the inbox.
+	Alerts       map[string]uint64 `json:"alerts"`
+	AlertsUnsent uint64            `json:"alerts_unsent"`
+
+	// BehindSeconds is how late what happens to meters by itself is, on the
+	// simulator's clock: over some seconds it is too much for the machine.
+	BehindSeconds float64 `json:"behind_seconds"`
 
 	Executed          map[string]uint64 `json:"executed"`           // commands carried out, by SRV
 	Refused           map[string]uint64 `json:"refused"`            // commands that devices did not carry out, by reason
@@ -32,10 +40,24 @@ type tally struct {
 	mu                sync.Mutex
 	executed, refused map[string]uint64
 	forbidden         uint64
+	alerts            map[meter.AlertCode]uint64
+	alertsUnsent      uint64
 }
 
 func newTally() *tally {
-	return &tally{executed: map[string]uint64{}, refused: map[string]uint64{}}
+	return &tally{executed: map[string]uint64{}, refused: map[string]uint64{}, alerts: map[meter.AlertCode]uint64{}}
+}
+
+func (t *tally) alert(code meter.AlertCode) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.alerts[code]++
+}
+
+func (t *tally) unsent(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.alertsUnsent += uint64(n)
 }
 
 func (t *tally) add(srv string, r meter.Reply) {
@@ -62,29 +84,9 @@ func (t *tally) fill(s *Summary) {
 	for why, n := range t.refused {
 		s.Refused[why] = n
 	}
-	s.ForbiddenCommands = t.forbidden
-}
-
-// states counts the meters by payment mode and supply state.
-func (p *population) states() map[string]map[string]int {
-	var counts [servicerequests.Prepayment + 1][servicerequests.Enabled + 1]int
-	for i := range p.fleet.Len() {
-		h, m := p.at(i)
-		counts[m.Mode][m.Supply]++
-		h.mu.Unlock()
+	s.ForbiddenCommands, s.AlertsUnsent = t.forbidden, t.alertsUnsent
+	s.Alerts = map[string]uint64{}
+	for code, n := range t.alerts {
+		s.Alerts[code.String()] = n
 	}
-	states := map[string]map[string]int{}
-	for mode, bySupply := range counts {
-		for supply, n := range bySupply {
-			if n == 0 {
-				continue
-			}
-			name := servicerequests.PaymentMode(mode).String()
-			if states[name] == nil {
-				states[name] = map[string]int{}
-			}
-			states[name][servicerequests.SupplyState(supply).String()] = n
-		}
-	}
-	return states
 }

@@ -17,6 +17,7 @@ import (
 	"safemode/devicesim"
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
+	"safemode/devicesim/meter"
 	"safemode/servicerequests/clock"
 	"safemode/servicerequests/smki"
 )
@@ -35,14 +36,17 @@ func newSim(io stdio) *cobra.Command {
 	var meters int
 	var seed uint64
 	var speed float64
-	var verbose bool
+	var living, verbose bool
 	c := &cobra.Command{
 		Use:   "sim (--fleet FILE | --meters N --seed S) --pki DIR",
 		Short: "The simulated DCC and its meters as a server",
 		Long: `Serves a simulated DCC (Transform, Send Command and Non-Device services, the SMKI
 service) with meters behind it, until it is interrupted. It takes test keys only.
 Latencies, wake intervals and retry windows are assumptions: no public source
-gives them. --speed runs the clocks of DCC, hubs and meters faster; a sweep
+gives them. Meters of a generated fleet use energy, run out and send alerts, and
+consumers press, take emergency credit and top up, by habits that are assumptions too.
+Those of a fleet file stay as it says until they are commanded. --living has it the
+other way. --speed runs the clocks of DCC, hubs and meters faster; a sweep
 against it needs the same speed in its configuration.`,
 		Example: `  safemode sim --fleet fleet.csv --pki pki
   safemode sim --meters 1000 --seed 1 --pki pki --speed 60`,
@@ -66,9 +70,12 @@ against it needs the same speed in its configuration.`,
 			if u, err := url.Parse(respondTo); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 				return failWith(exitUsage, fmt.Errorf("--respond-to %q: want a URL like %s", respondTo, defaultInbox))
 			}
+			if !c.Flags().Changed("living") {
+				living = fleetFile == ""
+			}
 			log := newLogger(io.err, verbose)
 			sim, err := devicesim.New(devicesim.Options{
-				Fleet: population, PKI: folder,
+				Fleet: population, PKI: folder, Life: life(living),
 				Clock:  clock.Clock{Anchor: time.Now(), Speed: speed},
 				Faults: profile, Profiles: faults.Files, Listen: listen, SMKIListen: smkiListen, Control: control, RespondTo: respondTo,
 				Log: log.Named("sim"), Registerer: prometheus.NewRegistry(),
@@ -102,12 +109,21 @@ against it needs the same speed in its configuration.`,
 	f.StringVar(&respondTo, "respond-to", defaultInbox, "URL that answers and alerts are POSTed to")
 	f.StringVar(&profileName, "faults", "calm", "fault profile: a ready one's name or a YAML file")
 	f.Float64Var(&speed, "speed", 1, "how many times faster than real time the clocks run")
+	f.BoolVar(&living, "living", false, "energy is used, and consumers act, as time passes (default with --meters)")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
 	_ = c.MarkFlagRequired("pki")
 	c.MarkFlagsMutuallyExclusive("fleet", "meters")
 	c.MarkFlagsOneRequired("fleet", "meters")
 	c.MarkFlagsMutuallyExclusive("fleet", "seed")
 	return c
+}
+
+// life is what happens to meters by themselves.
+func life(living bool) meter.Life {
+	if !living {
+		return meter.Life{}
+	}
+	return meter.Lived()
 }
 
 // simFleet reads or generates the simulator's meters.

@@ -45,7 +45,7 @@ type Courier struct {
 	client  *http.Client
 	url     atomic.Pointer[string]
 
-	delivered, refused, repeated, givenUp atomic.Uint64
+	taken, delivered, refused, repeated, givenUp atomic.Uint64
 
 	mu      sync.Mutex
 	ready   sync.Cond // waiting has grown, or stopped is set
@@ -99,7 +99,14 @@ func (c *Courier) SetURL(url string) { c.url.Store(&url) }
 // Send hands over a message, which must not be changed afterwards. It never
 // blocks. After the end of Run nothing is delivered any more.
 func (c *Courier) Send(body []byte) {
+	c.taken.Add(1)
 	c.put(message{body: body, first: c.options.Clock.Now()})
+}
+
+// Undelivered returns how many messages are neither delivered nor given up.
+func (c *Courier) Undelivered() uint64 {
+	ended := c.delivered.Load() + c.refused.Load() + c.givenUp.Load() // before taken, which is never less
+	return c.taken.Load() - ended
 }
 
 // Counts returns the counts so far.

@@ -24,3 +24,15 @@ func (c Calendar) Suspends(t time.Time) bool {
 	}
 	return t.Hour() < c.Until || t.Hour() >= c.From
 }
+
+// Ends returns when the suspension that holds at t ends, t itself if none holds;
+// ok is false if it never does.
+func (c Calendar) Ends(t time.Time) (at time.Time, ok bool) {
+	for range 8 * 24 {
+		if !c.Suspends(t) {
+			return t, true
+		}
+		t = t.UTC().Truncate(time.Hour).Add(time.Hour)
+	}
+	return t, false
+}

@@ -53,7 +53,7 @@ func ordinary(m *Meter, s stream) {
 		m.Balance, m.EmergencyCredit = s.between(1, threshold-1), Available
 	} else {
 		// The product of two draws piles balances up near the threshold.
-		m.Balance = threshold + s.between(0, 600)*s.between(0, 10_000)
+		m.Balance = threshold + s.between(1, 600)*s.between(1, 10_000)
 	}
 	if s.below(6) == 0 {
 		m.Debt = s.between(servicerequests.Pound, 300*servicerequests.Pound)

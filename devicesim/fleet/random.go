@@ -18,6 +18,12 @@ func newStream(seed uint64, device servicerequests.EUI, label string) stream {
 	return stream{rand.NewPCG(mix(seed^hash), mix(uint64(device)))}
 }
 
+// Draw returns a number by chance that depends on its arguments alone: of one
+// device, for the purpose that label names, the number-th time.
+func Draw(seed uint64, device servicerequests.EUI, label string, number uint64) uint64 {
+	return newStream(seed^mix(number), device, label).Uint64()
+}
+
 // below draws 0 to n-1. The bias of the remainder is under n in 2^64.
 func (s stream) below(n uint64) uint64 { return s.Uint64() % n }
 

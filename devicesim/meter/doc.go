@@ -33,6 +33,14 @@
 //	G1   press on a GSME, gas flows unburnt             stays Armed, 81BF
 //	G2   a GSME has a balance for each mode
 //
+// # Time
+//
+// [Life] is what happens by itself: E1 to E4 as energy is used, E5, E6, E13 and
+// E14 by consumers. A meter's condition holds for an instant, and [Life.Pass]
+// brings it to a later one: it goes from one event to the next, each found by
+// arithmetic, so that a meter costs nothing in between and it does not matter how
+// often it is looked at. Energy is used at a constant rate of the home's own.
+//
 // # Device layer
 //
 // It refuses what a meter refuses: a MAC or a signature that does not verify,
@@ -46,6 +54,6 @@
 // Simplifications, all simulator choices: a future-dated or cancelling 1.6 is
 // answered as accepted and marked as forbidden, but never takes effect; a
 // switch to Prepayment leaves thresholds and debt settings as the model has
-// them; time-based charges are not collected. Events that a meter only logs
-// (8154, 8155, 8161, 8162) are not alerts here.
+// them; of time-based charges there is the standing charge alone. Events that a
+// meter only logs (8154, 8155, 8161, 8162) are not alerts here.
 package meter

@@ -124,15 +124,14 @@ func Press(m *fleet.Meter, f PressFault) (enabled bool, alerts []AlertCode) {
 }
 
 // Check looks at the balance at time now: it offers emergency credit (E1) and
-// disables an Enabled or Armed supply whose credit is exhausted, unless the
+// disables an Enabled supply whose credit is exhausted, unless the
 // non-disablement calendar suspends that (E3, E4). It is to be called when a
 // non-disablement period ends.
 func Check(m *fleet.Meter, now time.Time) (alerts []AlertCode) {
 	if m.Mode != servicerequests.Prepayment {
 		return nil
 	}
-	c := m.Model.Configuration()
-	if m.EmergencyCredit == fleet.Unavailable && c.EmergencyCreditLimit > 0 && m.Balance < c.EmergencyCreditThreshold {
+	if offers(m) {
 		m.EmergencyCredit = fleet.Available
 		alerts = append(alerts, EmergencyCreditAvailable)
 	}
@@ -158,11 +157,7 @@ func Consume(m *fleet.Meter, amount servicerequests.Millipence, now time.Time) (
 		return nil
 	}
 	if m.Mode == servicerequests.Credit {
-		if m.Type == servicerequests.GSME {
-			m.CreditModeDue = capped(m.CreditModeDue + amount) // G2
-		} else {
-			m.Balance = capped(m.Balance - amount)
-		}
+		owe(m, amount)
 		return nil
 	}
 	before, hadCredit := combinedCredit(m), !exhausted(m)
@@ -190,6 +185,15 @@ func Consume(m *fleet.Meter, amount servicerequests.Millipence, now time.Time) (
 		return alerts // still suspended: that was told when credit ran out
 	}
 	return append(alerts, after...)
+}
+
+// owe charges an amount in credit mode (G2).
+func owe(m *fleet.Meter, amount servicerequests.Millipence) {
+	if m.Type == servicerequests.GSME {
+		m.CreditModeDue = capped(m.CreditModeDue + amount)
+	} else {
+		m.Balance = capped(m.Balance - amount)
+	}
 }
 
 // debtPerTopUp bounds what one top-up pays of the Accumulated Debt Register

@@ -1,0 +1,214 @@
+package meter_test
+
+import (
+	"testing"
+	"time"
+
+	"safemode/devicesim/fleet"
+	"safemode/devicesim/meter"
+	"safemode/servicerequests"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// lived is the default life from noon on a Wednesday, changed by with.
+func lived(with func(*meter.Life)) *meter.Life {
+	l := meter.Lived()
+	l.Seed, l.Began = 7, noon
+	if with != nil {
+		with(&l)
+	}
+	return &l
+}
+
+// alone is a life in which no consumer does anything, and every electricity meter
+// pays 2.40 pounds a day, 10 pence an hour.
+func alone(l *meter.Life) {
+	l.Press, l.EmergencyCredit, l.TopUp = meter.Habit{}, meter.Habit{}, meter.Habit{}
+	l.ElectricityUse, l.Spread, l.StandingCharge = 240_000, 1, 0
+}
+
+func at(hours float64) time.Time { return noon.Add(time.Duration(hours * float64(time.Hour))) }
+
+// The rows of the package comment that only time brings about.
+func TestCreditRunsOut(t *testing.T) {
+	const penny = pound / 100
+	tests := []struct {
+		name   string
+		from   fleet.Meter
+		until  time.Time
+		want   func(*fleet.Meter)
+		alerts []meter.Raised
+	}{
+		{
+			"E1, E2: low credit, then emergency credit", prepaid(balance(550 * penny)), at(40),
+			all(balance(150*penny), emergency(fleet.Available, 0)),
+			[]meter.Raised{{Code: meter.LowCredit, At: at(5)}, {Code: meter.EmergencyCreditAvailable, At: at(35)}},
+		},
+		{
+			"E3: off at noon the next day", prepaid(all(balance(240*penny), emergency(fleet.Spent, 0))), at(30),
+			all(balance(0), emergency(fleet.Spent, 0), disabled), []meter.Raised{{Code: meter.BelowDisablement, At: at(24)}},
+		},
+		{
+			"E4: suspended at eight, off at nine", prepaid(all(balance(80*penny), emergency(fleet.Spent, 0))), at(30),
+			all(balance(-130*penny), emergency(fleet.Spent, 0), disabled),
+			[]meter.Raised{{Code: meter.DisablementSuspended, At: at(8)}, {Code: meter.BelowDisablement, At: at(21)}},
+		},
+		{
+			"E3: emergency credit is used up", prepaid(all(balance(10*penny), emergency(fleet.Active, 20*penny))), at(4),
+			all(balance(0), emergency(fleet.Spent, 0), disabled),
+			[]meter.Raised{{Code: meter.EmergencyCreditExhausted, At: at(3)}, {Code: meter.BelowDisablement, At: at(3)}},
+		},
+		{"E9: nothing cuts off in credit mode", prepaid(all(inCredit, balance(10*penny))), at(100), all(inCredit, balance(-990*penny)), nil},
+		{"what is off uses nothing", prepaid(all(disabled, balance(10*penny), emergency(fleet.Spent, 0))), at(100), nil, nil},
+		{"what was due before the beginning is not told", prepaid(cutOffOn), at(0), all(cutOffOn, disabled), nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, want := test.from, test.from
+			if test.want != nil {
+				test.want(&want)
+			}
+			alerts := lived(alone).Pass(&got, test.until)
+			// A crossing is told at the millisecond after it.
+			near := cmp.Comparer(func(a, b time.Time) bool { return a.Sub(b).Abs() < time.Second })
+			if diff := cmp.Diff(test.alerts, alerts, near); diff != "" {
+				t.Errorf("alerts (-want +got):\n%s", diff)
+			}
+			got.AsOf, got.ActAt, got.Acts, got.Need = 0, 0, 0, 0
+			if d := got.Balance - want.Balance; max(d, -d) > 5 {
+				t.Errorf("balance %s, want %s", got.Balance, want.Balance)
+			}
+			got.Balance = want.Balance
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("state (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func cutOffOn(m *fleet.Meter) { m.Balance, m.EmergencyCredit = -pound, fleet.Spent }
+
+// While the supply is off or on emergency credit the standing charge is owed.
+func TestStandingChargeIsSuspended(t *testing.T) {
+	l := lived(func(l *meter.Life) {
+		alone(l)
+		l.StandingCharge = 48_000
+	})
+	off := prepaid(all(cutOff(fleet.Spent)))
+	l.Pass(&off, at(24))
+	on := prepaid(nil)
+	l.Pass(&on, at(24))
+	if off.Debt != 48_000 || off.Balance != -pound || on.Debt != 0 || on.Balance != 20*pound-288_000 {
+		t.Errorf("off: debt %s, balance %s; on: debt %s, balance %s", off.Debt, off.Balance, on.Debt, on.Balance)
+	}
+}
+
+func TestConsumersAct(t *testing.T) {
+	always := func(l *meter.Life) {
+		l.Press, l.EmergencyCredit, l.TopUp = meter.Habit{Share: 1, After: time.Hour}, meter.Habit{}, meter.Habit{Share: 1, After: time.Hour}
+	}
+	waiting := prepaid(armed)
+	lived(always).Pass(&waiting, at(48))
+	if waiting.Supply != servicerequests.Enabled {
+		t.Error("nobody pressed the button of an armed supply")
+	}
+	dark := prepaid(cutOff(fleet.Spent))
+	lived(always).Pass(&dark, at(14*24))
+	if dark.Supply != servicerequests.Enabled || dark.EmergencyCredit == fleet.Spent {
+		t.Errorf("a home that tops up and presses is %s with emergency credit %s", dark.Supply, dark.EmergencyCredit)
+	}
+	takes := func(l *meter.Life) {
+		l.EmergencyCredit, l.TopUp = meter.Habit{Share: 1, After: time.Hour}, meter.Habit{}
+	}
+	taken := prepaid(cutOff(fleet.Available))
+	alerts := lived(takes).Pass(&taken, at(24))
+	if taken.EmergencyCredit != fleet.Active || len(alerts) < 2 || alerts[1].Code != meter.ArmedByEmergencyCredit {
+		t.Errorf("emergency credit %s, alerts %v", taken.EmergencyCredit, alerts)
+	}
+	faulty := lived(func(l *meter.Life) {
+		always(l)
+		l.PressFaults = func(servicerequests.EUI, uint64) meter.PressFault { return meter.PressFault{SwitchFails: true} }
+	})
+	stuck := prepaid(armed)
+	if alerts := faulty.Pass(&stuck, at(48)); stuck.Supply != servicerequests.Armed || len(alerts) < 2 || alerts[0].Code != meter.ConnectFailure {
+		t.Errorf("a switch that fails: %s, %v", stuck.Supply, alerts)
+	}
+}
+
+// It does not matter when or how often a meter is looked at.
+func TestLookingChangesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := anyMeter(t)
+		l := lived(func(l *meter.Life) { l.Seed = rapid.Uint64().Draw(t, "seed") })
+		end := noon.Add(time.Duration(rapid.Int64Range(0, int64(28*24*time.Hour)).Draw(t, "end")))
+		once, often := m, m
+		want := l.Pass(&once, end)
+		var got []meter.Raised
+		for now := noon; now.Before(end); {
+			now = now.Add(time.Duration(rapid.Int64Range(0, int64(60*time.Hour)).Draw(t, "until")))
+			if now.After(end) {
+				now = end
+			}
+			got = append(got, l.Pass(&often, now)...)
+			if len(got) > 500 {
+				t.Fatalf("%d alerts in four weeks", len(got))
+			}
+		}
+		got = append(got, l.Pass(&often, end)...)
+		l.Next(&once)
+		l.Next(&often)
+		if diff := cmp.Diff(once, often); diff != "" {
+			t.Fatalf("state: %s", diff)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("alerts: %s", diff)
+		}
+	})
+}
+
+// Commands among the passing of time: no permitted command leaves a home worse
+// than the same home without it, what is due is never behind the meter, and a
+// meter in Credit is never cut off.
+func TestCommandsInTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, b := anyMeter(t), anyBehaviour(t)
+		l := lived(func(l *meter.Life) {
+			l.Seed, l.Behaviour = rapid.Uint64().Draw(t, "seed"), b
+		})
+		now := noon
+		for range rapid.IntRange(1, 12).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.Int64Range(0, int64(40*time.Hour)).Draw(t, "passes")))
+			before := m
+			l.Pass(&m, now)
+			switch next := l.Next(&m); {
+			case before.Mode == servicerequests.Credit && m.Supply < before.Supply:
+				t.Fatalf("cut off in Credit: %+v became %+v", before, m)
+			case m.Locked && m.Supply != servicerequests.Disabled:
+				t.Fatalf("a locked supply left Disabled: %+v", m)
+			case next < now.UnixMilli() || m.AsOf != now.UnixMilli():
+				t.Fatalf("as of %d, next %d, now %d", m.AsOf, next, now.UnixMilli())
+			case m.EmergencyBalance < 0 || m.Debt < 0 || m.CreditModeDue < 0:
+				t.Fatalf("out of range: %+v", m)
+			}
+			service := rapid.SampledFrom(services).Draw(t, "service")
+			if service == servicerequests.ArmSupply && m.Supply != servicerequests.Disabled {
+				continue
+			}
+			without := m
+			meter.Execute(&m, command(t, service, m.Type), now, b, anyFault(t))
+			// Half a day on, a home is no darker for the command. Only consumers could
+			// make it so, who take other decisions in another state: without them.
+			still := *l
+			still.Press, still.EmergencyCredit, still.TopUp = meter.Habit{}, meter.Habit{}, meter.Habit{}
+			with := m
+			with.ActAt, without.ActAt = 0, 0
+			still.Pass(&with, now.Add(12*time.Hour))
+			still.Pass(&without, now.Add(12*time.Hour))
+			if with.Supply < without.Supply && with.Supply != servicerequests.Armed {
+				t.Fatalf("%s: %s instead of %s", service, with.Supply, without.Supply)
+			}
+		}
+	})
+}

@@ -1,0 +1,167 @@
+package devicesim
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+
+	"safemode/devicesim/fleet"
+	"safemode/devicesim/meter"
+	"safemode/devicesim/schedule"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+)
+
+// What happens to meters by themselves waits in wheels, one a shard: 8 bytes a
+// meter, no timer and no goroutine. One goroutine takes what is due and has the
+// time pass for those meters; that bounds what a fleet costs that nobody asks
+// anything of at one processor. A fleet that is too large for its clock's speed
+// falls behind, which the summary shows; alerts then come late, with their time.
+const (
+	dueWidth = 10 * time.Second // of a slot: alerts come as late as that
+	dueSlots = 1 << 14          // 45 hours
+)
+
+// begin counts all meters and notes when something first happens to each.
+func (p *population) begin() {
+	p.passed.Store(p.life.Began.UnixNano())
+	next := make(chan int, len(p.shards))
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for number := range next {
+				p.beginShard(number)
+			}
+		})
+	}
+	for i := range p.shards {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+}
+
+func (p *population) beginShard(number int) {
+	s, size := &p.shards[number], p.shardSize()
+	s.conditions = newConditions(size)
+	s.records, s.mirrors = map[servicerequests.EUI]*meter.Record{}, map[int]mirror{}
+	if p.life.Passes() {
+		s.due = schedule.NewWheel(size, dueSlots, dueWidth, p.life.Began)
+	}
+	for i := number * size; i < min(p.fleet.Len(), (number+1)*size); i++ {
+		m := p.fleet.Meter(i)
+		p.file(s, i%size, &m)
+		s.counts[m.Mode][m.Supply]++
+	}
+}
+
+// file notes when something happens next to a meter by itself.
+func (p *population) file(s *shard, at int, m *fleet.Meter) {
+	if s.due == nil {
+		return
+	}
+	if next := p.life.Next(m); next == meter.Never {
+		s.due.Remove(at)
+	} else {
+		s.due.Put(at, time.UnixMilli(next))
+	}
+}
+
+// look has time pass for a meter, up to now, and returns what became of it.
+func (p *population) look(i int, now time.Time) fleet.Meter {
+	h := p.take(i, now)
+	h.letGo()
+	if len(h.alerts) > 0 && !p.send(h.Meter, h.alerts) {
+		p.tally.unsent(len(h.alerts))
+	}
+	return *h.Meter
+}
+
+// watch has time pass for the meters to which something happens, until ctx ends.
+func (p *population) watch(ctx context.Context, c clock.Clock) {
+	if !p.life.Passes() {
+		return
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var due []int
+	for ctx.Err() == nil {
+		ends := p.shards[0].due.Ends()
+		p.passed.Store(ends.Add(-dueWidth).UnixNano())
+		if ahead := ends.Sub(c.Now()); ahead > 0 {
+			timer.Reset(max(1, c.Real(ahead)))
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+			}
+			continue
+		}
+		for number := range p.shards {
+			s := &p.shards[number]
+			s.mu.Lock()
+			due = s.due.Turn(due[:0])
+			s.mu.Unlock()
+			for _, at := range due {
+				if ctx.Err() != nil {
+					return
+				}
+				p.look(number*p.shardSize()+at, c.Now())
+			}
+		}
+		p.forget(c.Now())
+	}
+}
+
+// behind returns how late what happens to meters by themselves is.
+func (p *population) behind(now time.Time) time.Duration {
+	if !p.life.Passes() {
+		return 0
+	}
+	return max(0, now.Sub(time.Unix(0, p.passed.Load()))-dueWidth)
+}
+
+// forget drops what gas proxies no longer show.
+func (p *population) forget(now time.Time) {
+	s := &p.shards[p.forgets%len(p.shards)]
+	p.forgets++
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, there := range s.mirrors {
+		if !there.changed.After(p.pushes.Last(there.before.Device, now)) {
+			delete(s.mirrors, i)
+		}
+	}
+}
+
+// states counts meters by payment mode and supply state.
+type states [servicerequests.Prepayment + 1][servicerequests.Enabled + 1]int
+
+// states returns how many meters are in each state, as they were last seen.
+func (p *population) states() map[string]map[string]int {
+	var all states
+	for i := range p.shards {
+		s := &p.shards[i]
+		s.mu.Lock()
+		for mode, bySupply := range s.counts {
+			for supply, n := range bySupply {
+				all[mode][supply] += n
+			}
+		}
+		s.mu.Unlock()
+	}
+	named := map[string]map[string]int{}
+	for mode, bySupply := range all {
+		for supply, n := range bySupply {
+			if n == 0 {
+				continue
+			}
+			name := servicerequests.PaymentMode(mode).String()
+			if named[name] == nil {
+				named[name] = map[string]int{}
+			}
+			named[name][servicerequests.SupplyState(supply).String()] = n
+		}
+	}
+	return named
+}

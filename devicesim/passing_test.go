@@ -1,0 +1,87 @@
+package devicesim_test
+
+import (
+	"testing"
+	"time"
+
+	"safemode/devicesim"
+	"safemode/devicesim/fleet"
+	"safemode/devicesim/meter"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+)
+
+// from is a clock that shows begin now. Its anchor is where it agrees with real time.
+func from(begin time.Time, speed float64) clock.Clock {
+	now := time.Now()
+	return clock.Clock{Anchor: now.Add(time.Duration(float64(now.Sub(begin)) / (speed - 1))), Speed: speed}
+}
+
+// Nobody asks these meters anything: they run out and say so, at about the time.
+func TestMetersRunOutByThemselves(t *testing.T) {
+	t.Parallel()
+	u := newUser(t, builtin(t, "calm"), func(o *devicesim.Options) {
+		o.Clock = from(time.Date(2026, 11, 25, 8, 30, 0, 0, time.UTC), 3600) // a working day: windows are about to end
+		o.Life = meter.Lived()
+	})
+	told := map[servicerequests.EUI]bool{}
+	want := map[uint16]bool{0x8F0F: true, 0x810D: true, 0x8119: true, 0x81AB: true, 0x8168: true}
+	for len(want) > 0 || len(told) < 3 {
+		r := u.next()
+		a, ok := r.Content.(duis.DeviceAlert)
+		if !ok {
+			t.Fatalf("%T from a DCC that was asked nothing", r.Content)
+		}
+		message, err := gbcs.Parse(a.Payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raised := u.alert(a)
+		delete(want, a.Code)
+		if late := r.At.Sub(raised.At); late < 0 || late > 6*time.Hour {
+			t.Errorf("%04X was raised %v before it was told", a.Code, late)
+		}
+		if a.Code != 0x8F0F {
+			continue
+		}
+		told[message.Originator] = true
+		m, ok := u.sim.Device(message.Originator)
+		if !ok || m.Mode != servicerequests.Prepayment {
+			t.Errorf("%v tells that it is off, and is %s", message.Originator, m.Mode)
+		}
+		if i, _ := u.fleet.Find(m.Device); u.fleet.Meter(i).Supply == servicerequests.Disabled && u.fleet.Meter(i).EmergencyCredit == fleet.Unavailable {
+			t.Errorf("%v was off already", m.Device)
+		}
+	}
+	s := u.sim.Summary()
+	if s.Alerts["8F0F"] < 3 || s.AlertsUnsent != 0 || s.BehindSeconds > 7200 {
+		t.Errorf("summary: %+v", s)
+	}
+	total := 0
+	for _, bySupply := range s.States {
+		for _, n := range bySupply {
+			total += n
+		}
+	}
+	if total != s.Meters {
+		t.Errorf("%d meters are counted, of %d", total, s.Meters)
+	}
+}
+
+// Without a life nothing happens to a meter that nobody commands.
+func TestStillFleet(t *testing.T) {
+	t.Parallel()
+	u := newUser(t, builtin(t, "calm"), nil)
+	time.Sleep(50 * time.Millisecond) // three minutes of its time
+	for i := range u.fleet.Len() {
+		m := u.fleet.Meter(i)
+		if now, ok := u.sim.Device(m.Device); !ok || now != m {
+			t.Fatalf("%+v became %+v", m, now)
+		}
+	}
+	if s := u.sim.Summary(); len(s.Alerts) != 0 || s.BehindSeconds != 0 {
+		t.Errorf("summary: %+v", s)
+	}
+}
