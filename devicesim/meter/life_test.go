@@ -48,7 +48,8 @@ func TestCreditRunsOut(t *testing.T) {
 		},
 		{
 			"E3: off at noon the next day", prepaid(all(balance(240*penny), emergency(fleet.Spent, 0))), at(30),
-			all(balance(0), emergency(fleet.Spent, 0), disabled), []meter.Raised{{Code: meter.BelowDisablement, At: at(24)}},
+			all(balance(0), emergency(fleet.Spent, 0), disabled),
+			[]meter.Raised{{Code: meter.BelowDisablement, At: at(24)}},
 		},
 		{
 			"E4: suspended at eight, off at nine", prepaid(all(balance(80*penny), emergency(fleet.Spent, 0))), at(30),
