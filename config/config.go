@@ -24,14 +24,16 @@ type Config struct {
 	// SimulatorClock is nil for real time.
 	SimulatorClock *SimulatorClock `koanf:"simulator_clock"`
 
-	Strategy     Strategy `koanf:"strategy"`
-	Limits       Limits   `koanf:"limits"`
-	Policy       Policy   `koanf:"policy"`
-	Workers      int      `koanf:"workers"` // POSTs under way at once, for each DCC service
-	Resend       Resend   `koanf:"resend"`
-	Breaker      Breaker  `koanf:"breaker"`
-	CarryColumns []string `koanf:"carry_columns"` // portfolio columns to keep though the format does not name them
-	SuppressFile string   `koanf:"suppress_file"` // devices not to be touched; empty: none
+	Strategy     Strategy  `koanf:"strategy"`
+	Limits       Limits    `koanf:"limits"`
+	Tripwires    Tripwires `koanf:"tripwires"`
+	RetryBudget  int       `koanf:"retry_budget"` // retries of the whole sweep; 0: no end
+	Policy       Policy    `koanf:"policy"`
+	Workers      int       `koanf:"workers"` // POSTs under way at once, for each DCC service
+	Resend       Resend    `koanf:"resend"`
+	Breaker      Breaker   `koanf:"breaker"`
+	CarryColumns []string  `koanf:"carry_columns"` // portfolio columns to keep though the format does not name them
+	SuppressFile string    `koanf:"suppress_file"` // devices not to be touched; empty: none
 
 	Roster     Roster     `koanf:"roster"`
 	Gates      Gates      `koanf:"gates"`
@@ -165,6 +167,12 @@ type Operations struct {
 	Listen    string    `koanf:"listen"`
 	TLS       ServerTLS `koanf:"tls"`
 	TokenFile string    `koanf:"token_file"` // empty: no token is asked for
+
+	// PeopleFile names who may look and who may give orders, each by a token of their
+	// own. Required in live.
+	PeopleFile string `koanf:"people_file"`
+	// DeadMan pauses the sweep when no operator has renewed for so long. 0: never.
+	DeadMan time.Duration `koanf:"dead_man"`
 }
 
 // ServerTLS names the PEM files of a server.
@@ -216,6 +224,20 @@ type Limits struct {
 	PaceToFit bool `koanf:"pace_to_fit"`
 }
 
+// Tripwires halt a sweep by what answers together mean.
+type Tripwires struct {
+	Unregistered Tripwire `koanf:"unregistered"` // E4 of so many homes
+	Unverified   Tripwire `koanf:"unverified"`   // messages of the DCC that are not believed
+}
+
+// Tripwire trips when of the last Window answers at least Minimum, and at least Ratio
+// of them, are of its kind.
+type Tripwire struct {
+	Window  int     `koanf:"window"` // 0: off
+	Minimum int     `koanf:"minimum"`
+	Ratio   float64 `koanf:"ratio"`
+}
+
 // Rate is a token bucket.
 type Rate struct {
 	PerSecond float64 `koanf:"per_second"` // 0 is closed
@@ -245,6 +267,12 @@ type Policy struct {
 	SwitchTries         int  `koanf:"switch_tries"` // of 1.6
 	ArmTries            int  `koanf:"arm_tries"`    // of 7.3
 	GasBalanceFromProxy bool `koanf:"gas_balance_from_proxy"`
+
+	// When a meter of which nothing is learnt is in long retries (its wave does not wait
+	// for it), and when it is stuck. 0: never.
+	Patience                time.Duration `koanf:"patience"`
+	StepDeadlineElectricity time.Duration `koanf:"step_deadline_electricity"`
+	StepDeadlineGas         time.Duration `koanf:"step_deadline_gas"`
 
 	// What the order of hours at risk is reckoned with.
 	DailySpend      servicerequests.Millipence `koanf:"daily_spend"`
@@ -308,10 +336,17 @@ func Default() Config {
 			SwitchTries:             3,
 			ArmTries:                2,
 			GasBalanceFromProxy:     true,
+			Patience:                time.Hour,
+			StepDeadlineElectricity: 4 * time.Hour,
+			StepDeadlineGas:         26 * time.Hour,
 			DailySpend:              5 * servicerequests.Pound,
 			AtRiskWithin:            24 * time.Hour,
 			DisablementFrom:         9 * time.Hour,
 			DisablementTo:           16 * time.Hour,
+		},
+		Tripwires: Tripwires{
+			Unregistered: Tripwire{Window: 200, Minimum: 10, Ratio: 0.2},
+			Unverified:   Tripwire{Window: 200, Minimum: 50, Ratio: 0.5},
 		},
 		Workers: 32,
 		Resend:  Resend{Wait: 2 * time.Second, Tries: 5},

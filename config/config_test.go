@@ -213,3 +213,27 @@ func requireOwn(t *testing.T, err error) {
 		t.Errorf("an error without a path: %T %v", err, err)
 	}
 }
+
+func TestPeople(t *testing.T) {
+	people, err := config.LoadPeople("people.example.yaml")
+	if err != nil || len(people.People) != 2 {
+		t.Fatalf("the example: %+v, %v", people, err)
+	}
+	digest := strings.Repeat("0a", 32)
+	for name, text := range map[string]string{
+		"nobody":      "people: []",
+		"a role":      "people: [{name: A, role: boss, token_sha256: " + digest + "}]",
+		"no digest":   "people: [{name: A, role: viewer, token_sha256: 0a}]",
+		"one name":    "people: [{name: A, role: viewer, token_sha256: " + digest + "}, {name: A, role: viewer, token_sha256: " + strings.Repeat("0b", 32) + "}]",
+		"one token":   "people: [{name: A, role: viewer, token_sha256: " + digest + "}, {name: B, role: viewer, token_sha256: " + digest + "}]",
+		"unknown key": "people: [{name: A, role: viewer, token: secret, token_sha256: " + digest + "}]",
+	} {
+		path := filepath.Join(t.TempDir(), "people.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := config.LoadPeople(path); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}

@@ -35,6 +35,11 @@ func (c *Config) Validate() error {
 	}
 	f.oneOf("strategy", string(c.Strategy), string(CreditMode), string(Full), string(EmergencyCredit))
 	f.limits(c.Limits, c.Environment)
+	f.tripwire("tripwires.unregistered", c.Tripwires.Unregistered)
+	f.tripwire("tripwires.unverified", c.Tripwires.Unverified)
+	f.atLeast("retry_budget", c.RetryBudget, 0)
+	f.check(c.Operations.DeadMan >= 0, "operations.dead_man", "%v: want 0s or more", c.Operations.DeadMan)
+	f.check(c.Environment != Live || c.Operations.PeopleFile != "", "operations.people_file", "live needs to know who gives an order")
 	f.policy(c.Policy)
 	f.atLeast("workers", c.Workers, 1)
 	f.positive("resend.wait", c.Resend.Wait)
@@ -208,6 +213,15 @@ func (f *faults) rate(path string, r Rate) {
 		"a burst of %d at %v a second takes more than a day to earn", r.Burst, r.PerSecond)
 }
 
+func (f *faults) tripwire(path string, t Tripwire) {
+	f.atLeast(path+".window", t.Window, 0)
+	if t.Window == 0 {
+		return
+	}
+	f.check(t.Minimum >= 1 && t.Minimum <= t.Window, path+".minimum", "%d: want 1 to the window's %d", t.Minimum, t.Window)
+	f.check(t.Ratio > 0 && t.Ratio <= 1, path+".ratio", "%v: want over 0 to 1", t.Ratio)
+}
+
 func (f *faults) policy(p Policy) {
 	f.positive("policy.read_wait", p.ReadWait)
 	f.check(p.EmergencyCreditBelow >= 0, "policy.emergency_credit_below", "%v: want 0 or more", p.EmergencyCreditBelow)
@@ -225,6 +239,11 @@ func (f *faults) policy(p Policy) {
 	}
 	f.atLeast("policy.switch_tries", p.SwitchTries, 1)
 	f.atLeast("policy.arm_tries", p.ArmTries, 1)
+	for path, d := range map[string]time.Duration{
+		"policy.patience": p.Patience, "policy.step_deadline_electricity": p.StepDeadlineElectricity, "policy.step_deadline_gas": p.StepDeadlineGas,
+	} {
+		f.check(d >= 0, path, "%v: want 0s or more", d)
+	}
 	f.check(p.DailySpend >= 0, "policy.daily_spend", "%v: want 0 or more", p.DailySpend)
 	f.check(p.AtRiskWithin >= 0, "policy.at_risk_within", "%v: want 0s or more", p.AtRiskWithin)
 	for path, d := range map[string]time.Duration{"policy.disablement_from": p.DisablementFrom, "policy.disablement_to": p.DisablementTo} {

@@ -3,15 +3,18 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"safemode/engine/breaker"
+	"safemode/engine/console"
 	"safemode/engine/custody"
 	"safemode/engine/gateway"
 	"safemode/engine/journal"
 	"safemode/engine/pacer"
+	"safemode/engine/plan"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 )
@@ -139,11 +142,24 @@ func withExclusions(o breaker.Options) breaker.Options {
 	return o
 }
 
-// watched shows the sweep to the console.
-type watched struct{ *sweep.Sweep }
+// watched shows the engine to the console, and hands it orders.
+type watched struct{ *Engine }
 
-// Status returns the sweep's status as a value to encode.
-func (w watched) Status() any { return w.Sweep.Status() }
+// Status returns the engine's status as a value to encode.
+func (w watched) Status() any { return w.Engine.Status() }
+
+// Order carries out what a person orders.
+func (w watched) Order(ctx context.Context, o console.Order) error {
+	err := w.sweep.Order(ctx, journal.OrderBody{
+		Action: o.Action, By: o.By, Authenticated: o.Authenticated,
+		Region: o.Region, Wave: o.Wave, SRV: o.SRV, Now: o.Now, Verdict: o.Verdict,
+		Devices: o.Devices, Reason: o.Reason, Reference: o.Reference,
+	})
+	if errors.Is(err, sweep.ErrOrder) {
+		return fmt.Errorf("%w: %w", console.ErrOrder, err)
+	}
+	return err
+}
 
 // registerGates shows whether each gate is open, as of the moment of the scrape.
 func (e *Engine) registerGates(inForce func(time.Time) error) {
@@ -156,4 +172,19 @@ func (e *Engine) registerGates(inForce func(time.Time) error) {
 		}
 		return 1
 	}))
+}
+
+// wavesOf gives the sweep the plan's waves.
+func wavesOf(p *plan.Plan) []sweep.Wave {
+	waves := make([]sweep.Wave, 0, len(p.Waves))
+	for _, w := range p.Waves {
+		wave := sweep.Wave{Name: w.Name, Meters: w.Count, Soak: w.Soak()}
+		for _, rule := range w.Abort {
+			wave.Abort = append(wave.Abort, sweep.AbortRule{
+				Class: rule.Class, Ratio: rule.Ratio, MinSample: rule.MinSample, Halt: rule.Action == plan.Halt,
+			})
+		}
+		waves = append(waves, wave)
+	}
+	return waves
 }

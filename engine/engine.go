@@ -78,14 +78,18 @@ type Options struct {
 	InboxLimits inbox.Limits
 	Operations  console.Address // Listen empty: none
 
-	Clock    clock.Clock // Anchor may be zero: the journal's is used, or now
-	Policy   sweep.Policy
-	Limits   pacer.Limits
-	Breaker  breaker.Options
-	InFlight int
-	PerHub   int
-	Workers  int
-	// Thresholds of the DCC's anomaly detection, to forecast against. May be nil.
+	Clock       clock.Clock // Anchor may be zero: the journal's is used, or now
+	Policy      sweep.Policy
+	Limits      pacer.Limits
+	Breaker     breaker.Options
+	InFlight    int
+	PerHub      int
+	Workers     int
+	StandIn     string // who resumes at once what pauses by itself, where nobody is there; empty: a person does
+	Tripwires   sweep.Tripwires
+	RetryBudget int           // retries of the whole sweep; 0: no end
+	DeadMan     time.Duration // real time without an operator's renewal until it pauses; 0: never
+	// Thresholds of the DCC's anomaly detection, to show. May be nil.
 	Thresholds map[servicerequests.Service]sweep.Threshold
 	Resend     time.Duration
 	Resends    int
@@ -106,6 +110,7 @@ type Engine struct {
 	devices  *directory.Directory
 	verifier *proof.Verifier
 	sweep    *sweep.Sweep
+	circuits *breaker.Breaker
 	inbox    *inbox.Listener
 	console  net.Listener
 	clock    clock.Clock
@@ -151,6 +156,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	if err := e.openPlan(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.refuseCeased(ctx); err != nil {
 		return nil, err
 	}
 	if err := o.Plan.Direction.InForce(e.clock.Now()); err != nil {
@@ -267,8 +275,10 @@ func (e *Engine) wire() error {
 		Counters: counters, Pacer: paced{limits}, Breakers: guarded{circuits},
 		Thresholds: o.Thresholds, Suppressed: o.Suppressed, Gate: direction.InForce,
 		DCC: o.DCC.EUI, Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub,
+		Waves: wavesOf(o.Plan), StandIn: o.StandIn, Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan,
 		Resend: o.Resend, Resends: o.Resends, Log: o.Log.Named("sweep"), Registerer: o.Registry,
 	})
+	e.circuits = circuits
 	e.registerGates(direction.InForce)
 	return e.wireAddresses(record)
 }
@@ -290,8 +300,8 @@ func (e *Engine) wireAddresses(record alarmed) error {
 	}
 	e.server = in.Server(e.inbox, e.o.InboxPath)
 	e.desk, err = console.New(console.Options{
-		Sweep: watched{e.sweep}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Log: e.o.Log.Named("console"),
-		Token: e.o.Operations.Token, Registerer: e.o.Registry,
+		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Log: e.o.Log.Named("console"),
+		Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: e.o.Registry,
 	})
 	return err
 }
@@ -324,8 +334,16 @@ func (e *Engine) OperationsURL() string {
 	return "http://" + e.console.Addr().String()
 }
 
-// Status is where the sweep stands.
-func (e *Engine) Status() sweep.Status { return e.sweep.Status() }
+// Status is where the sweep stands, and its gates and circuits with it.
+func (e *Engine) Status() sweep.Status {
+	st := e.sweep.Status()
+	st.Gates = map[string]string{"direction": "open"}
+	if err := e.o.Plan.Direction.InForce(e.clock.Now()); err != nil {
+		st.Gates["direction"] = err.Error()
+	}
+	st.Breakers = e.circuits.Troubled()
+	return st
+}
 
 // Run carries the sweep out. When ctx ends it drains and returns
 // [sweep.ErrStopped]; a [*sweep.HaltError] says that the sweep stopped itself.
@@ -382,6 +400,8 @@ func (e *Engine) end(ctx context.Context, outcome error) error {
 	switch {
 	case errors.Is(outcome, sweep.ErrStopped):
 		code, body.Reason = journal.ClosedInterrupted, outcome.Error()
+	case errors.Is(outcome, sweep.ErrCeased):
+		code, body.Reason = journal.ClosedCeased, outcome.Error()
 	case errors.As(outcome, &halt):
 		code, body.Reason = journal.ClosedHalted, halt.Error()
 	case outcome != nil:

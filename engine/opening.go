@@ -71,6 +71,23 @@ func (e *Engine) beginning(ctx context.Context) (known int, _ *journal.Opening, 
 	return known, nil, nil
 }
 
+// refuseCeased refuses a journal that a cease notice has closed.
+func (e *Engine) refuseCeased(ctx context.Context) error {
+	for rec, err := range e.journal.Records(ctx, e.journal.Tip().Seq) {
+		if err != nil {
+			return err
+		}
+		if rec.Kind == journal.Closed && rec.Code == journal.ClosedCeased {
+			body, err := journal.Decode[journal.ClosedBody](rec)
+			if err != nil {
+				return err
+			}
+			return fmt.Errorf("%w: %s: %s: for good", ErrRefused, e.o.Journal, body.Reason)
+		}
+	}
+	return nil
+}
+
 // writePlan writes the plan's records from the one after the first known ones.
 func (e *Engine) writePlan(ctx context.Context, known int) error {
 	now := e.clock.Now()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/engine/console"
 	"safemode/engine/sweep"
 )
 
@@ -32,43 +34,17 @@ func newStatus(io stdio) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var status sweep.Status
-			if err := desk.call(c.Context(), http.MethodGet, "", &status); err != nil {
+			if err := desk.call(c.Context(), http.MethodGet, "", nil, &status); err != nil {
 				return err
 			}
 			if asJSON {
 				return printJSON(io.out, status)
 			}
-			fmt.Fprintln(io.out, statusLine(status))
-			return nil
+			return printStatus(io.out, status)
 		},
 	}
 	desk.addFlags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
-	return c
-}
-
-// newOrder gives the running sweep one order: pause, resume or stop.
-func newOrder(io stdio, order string) *cobra.Command {
-	what := map[string]string{
-		"pause":  "Send nothing new; answers are still taken in",
-		"resume": "Go on after a pause",
-		"stop":   "Drain the sweep and end it; the same command goes on with it",
-	}
-	var desk operations
-	c := &cobra.Command{
-		Use:     order,
-		Short:   what[order],
-		Example: "  safemode " + order + " --operations 127.0.0.1:8090",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := desk.call(c.Context(), http.MethodPost, "/"+order, nil); err != nil {
-				return err
-			}
-			fmt.Fprintf(io.err, "%s: done\n", order)
-			return nil
-		},
-	}
-	desk.addFlags(c)
 	return c
 }
 
@@ -81,7 +57,7 @@ type operations struct {
 func (o *operations) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.address, "operations", defaultOperations, "operations address of the sweep: host:port, or https://host:port")
-	f.StringVar(&o.tokenFile, "token-file", "", "file with the operations token, where the sweep asks for one")
+	f.StringVar(&o.tokenFile, "token-file", "", "file with your operations token, where the sweep asks for one")
 	f.StringVar(&o.authorities, "ca", "", "PEM file of who may vouch for the sweep's TLS certificate (default the system's)")
 }
 
@@ -126,17 +102,18 @@ func (o *operations) client() (*http.Client, error) {
 }
 
 // call talks to the running sweep.
-func (o *operations) call(ctx context.Context, method, path string, result any) error {
+func (o *operations) call(ctx context.Context, method, path string, body []byte, result any) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	base, err := o.base()
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, method, base+"/api/v1/sweep"+path, nil)
+	request, err := http.NewRequestWithContext(ctx, method, base+"/api/v1/sweep"+path, bytes.NewReader(body))
 	if err != nil {
 		return failWith(exitUsage, fmt.Errorf("--operations %q: %w", o.address, err))
 	}
+	request.Header.Set(console.PersonHeader, claimant())
 	if o.tokenFile != "" {
 		token, err := loadToken(o.tokenFile)
 		if err != nil {
@@ -153,20 +130,25 @@ func (o *operations) call(ctx context.Context, method, path string, result any) 
 		return failWith(exitFailed, fmt.Errorf("no sweep answers at %s: %w", o.address, errors.Unwrap(err)))
 	}
 	defer reply.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(reply.Body, 1<<20))
+	said, err := io.ReadAll(io.LimitReader(reply.Body, 1<<20))
 	if err != nil {
 		return failWith(exitFailed, fmt.Errorf("%s: %w", o.address, err))
 	}
 	if reply.StatusCode == http.StatusUnauthorized {
 		return failWith(exitRefused, fmt.Errorf("%s asks for the operations token: name its file with --token-file", o.address))
 	}
-	if reply.StatusCode >= 300 {
-		return failWith(exitFailed, fmt.Errorf("%s: %s: %s", o.address, reply.Status, strings.TrimSpace(string(body))))
+	switch text := strings.TrimSpace(string(said)); {
+	case reply.StatusCode == http.StatusForbidden:
+		return failWith(exitRefused, fmt.Errorf("%s: %s", o.address, text))
+	case reply.StatusCode == http.StatusUnprocessableEntity:
+		return failWith(exitUsage, errors.New(text))
+	case reply.StatusCode >= 300:
+		return failWith(exitFailed, fmt.Errorf("%s: %s: %s", o.address, reply.Status, text))
 	}
 	if result == nil {
 		return nil
 	}
-	if err := json.Unmarshal(body, result); err != nil {
+	if err := json.Unmarshal(said, result); err != nil {
 		return failWith(exitFailed, fmt.Errorf("%s does not answer as a sweep: %w", o.address, err))
 	}
 	return nil

@@ -123,6 +123,8 @@ func demoConfig(speed float64) config.Config {
 	c.Policy.ArmFreshnessElectricity = 30 * time.Minute
 	c.Policy.ArmFreshnessGas = 90 * time.Minute
 	c.Policy.ResponseWaitElectricity = time.Hour
+	// A canary and the rest. It soaks for a second, and does not wait for sleepers.
+	c.Waves.Growth, c.Waves.Soak, c.Policy.Patience = 1e6, 10*time.Minute, 15*time.Minute
 	pace := config.Rate{PerSecond: postsPerSecond / speed, Burst: 10}
 	c.Limits.User = pace
 	for region := range c.Limits.Regions {

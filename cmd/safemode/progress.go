@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"golang.org/x/term"
@@ -26,13 +30,69 @@ func statusLine(s sweep.Status) string {
 		open += n
 	}
 	fmt.Fprintf(&b, ", %d requests open", open)
-	if s.ETA != nil {
-		fmt.Fprintf(&b, ", about %v to go", time.Duration(*s.ETA*float64(time.Second)).Round(time.Second))
+	switch {
+	case s.ETARange != nil:
+		fmt.Fprintf(&b, ", %v to %v to go", seconds(s.ETARange[0]), seconds(s.ETARange[1]))
+	case s.ETA != nil:
+		fmt.Fprintf(&b, ", about %v to go", seconds(*s.ETA))
 	}
 	if s.Reason != "" {
 		fmt.Fprintf(&b, " [%s]", s.Reason)
 	}
 	return b.String()
+}
+
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(time.Second)
+}
+
+// printStatus writes a status for people: where the sweep stands, what is held and
+// why, and what waits.
+func printStatus(w io.Writer, s sweep.Status) error {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, statusLine(s))
+	fmt.Fprintf(out, "requests\t%.1f a second; ended: %s\n", s.Rate, counted(s.Classes))
+	fmt.Fprintf(out, "waiting\t%s\n", counted(s.Waiting))
+	if s.RetryBudget > 0 {
+		fmt.Fprintf(out, "retries\t%d of %d\n", s.Retries, s.RetryBudget)
+	}
+	for _, wave := range s.Waves {
+		fmt.Fprintf(out, "wave %d\t%s: %s, %d meters, %d not settled; sample: %s\n",
+			wave.Number, wave.Name, wave.State, wave.Meters, wave.Unsettled, counted(wave.Sample))
+	}
+	for _, h := range s.Holds {
+		fmt.Fprintf(out, "%s\t%s by %s at %s: %s\n", h.Scope, past[h.Action], h.By, h.Since.UTC().Format(time.RFC3339), cmp.Or(h.Reason, "no reason given"))
+	}
+	if n := len(s.Quarantine); n > 0 {
+		fmt.Fprintf(out, "quarantine\t%d requests, event references %s\n", s.Waiting["quarantined"], strings.Join(s.Quarantine[:min(n, 20)], " "))
+	}
+	if s.Renewal != nil {
+		fmt.Fprintf(out, "renewal\tdue in %v\n", seconds(*s.Renewal))
+	}
+	fmt.Fprintf(out, "gates\t%s\n", named(s.Gates, "none"))
+	fmt.Fprintf(out, "breakers\t%s\n", named(s.Breakers, "all closed"))
+	return failWith(exitFailed, out.Flush())
+}
+
+var past = map[string]string{"pause": "paused", "stop": "stopped"}
+
+// counted lists counts by name, those that are not 0.
+func counted(counts map[string]int) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		if counts[name] != 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[name], strings.ReplaceAll(name, "_", " ")))
+		}
+	}
+	return cmp.Or(strings.Join(parts, ", "), "none")
+}
+
+func named(states map[string]string, none string) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(states)) {
+		parts = append(parts, name+" "+states[name])
+	}
+	return cmp.Or(strings.Join(parts, ", "), none)
 }
 
 // showProgress writes the status to w until ctx ends: on a terminal one line

@@ -93,7 +93,7 @@ func TestSweepRefusesPlansAndKeys(t *testing.T) {
 
 	// Environment live.
 	live := s.configure(t, "live.yaml", "environment: simulator", "environment: live", "http://", "https://",
-		"simulator_clock: {speed: 1}\n", "roster: {file: r.yaml, signed_by: r.pem}\ngates: {revocation_lists: [r.crl], mpids_file: m.yaml}\n", "dcc:\n",
+		"simulator_clock: {speed: 1}\n", "roster: {file: r.yaml, signed_by: r.pem}\ngates: {revocation_lists: [r.crl], mpids_file: m.yaml}\n", "operations: {", "operations: {people_file: people.yaml, ", "dcc:\n",
 		"dcc:\n  tls: {certificate: pki/ca/root.pem, key: pki/ca/root.key, authorities: pki/ca/root.pem}\n",
 		"inbox: {", "inbox: {tls: {certificate: pki/ca/root.pem, key: pki/ca/root.key, authorities: pki/ca/root.pem, allowed_names: [dcc]}, ")
 	s.plan(t, "live", filepath.Base(live), "direction.yaml")

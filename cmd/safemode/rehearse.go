@@ -125,6 +125,7 @@ func (r *rehearsal) point(c *config.Config) {
 // run sweeps the plan, reports from the journal, and holds every claim of the
 // report against the simulator's truth.
 func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (*report.Report, error) {
+	o.StandIn = "the rehearsal"
 	e, err := engine.Open(ctx, o)
 	if err != nil {
 		return nil, failWith(openCode(err), err)

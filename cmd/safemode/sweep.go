@@ -89,7 +89,12 @@ func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 		return failWith(openCode(err), err)
 	}
 	fmt.Fprintf(io.err, "answers come to %s; metrics and control at %s\n", e.InboxURL(), e.OperationsURL())
-	if err := sweepEnd(watch(ctx, io, e)); err != nil {
+	err = watch(ctx, io, e)
+	if errors.Is(err, sweep.ErrCeased) {
+		fmt.Fprintf(io.err, "%v: for good\n", err)
+		return nil
+	}
+	if err := sweepEnd(err); err != nil {
 		return err
 	}
 	if s := e.Status(); s.Meters > 0 && s.Verdicts[journal.VerdictUnknown] == s.Meters {

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"strings"
@@ -65,7 +66,32 @@ func loadOperations(o config.Operations) (a console.Address, err error) {
 			return a, fmt.Errorf("operations.token_file: %w", err)
 		}
 	}
+	if o.PeopleFile != "" {
+		if a.People, err = loadPeople(o.PeopleFile); err != nil {
+			return a, fmt.Errorf("operations.people_file: %w", err)
+		}
+	}
 	return a, nil
+}
+
+// loadPeople reads who may look and who may give orders.
+func loadPeople(name string) ([]console.Person, error) {
+	if err := checkPrivate(name); err != nil {
+		return nil, err
+	}
+	file, err := config.LoadPeople(name)
+	if err != nil {
+		return nil, err
+	}
+	var people []console.Person
+	for _, p := range file.People {
+		person := console.Person{Name: p.Name, Operator: p.Role == config.Operator}
+		if _, err := hex.Decode(person.TokenSHA256[:], []byte(p.TokenSHA256)); err != nil {
+			return nil, err
+		}
+		people = append(people, person)
+	}
+	return people, nil
 }
 
 // loadPair reads a certificate with what it needs to chain, and its key.

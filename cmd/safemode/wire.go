@@ -45,7 +45,11 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 		Resend: c.Resend.Wait, Resends: c.Resend.Tries,
 		Commits:    journal.Options{Linger: c.Journal.Linger, BatchLimit: c.Journal.BatchLimit},
 		Thresholds: thresholdsOf(c.Limits.AnomalyThresholds),
-		Version:    version(), Log: log, Registry: prometheus.NewRegistry(),
+		Tripwires: sweep.Tripwires{
+			Unregistered: sweep.Tripwire(c.Tripwires.Unregistered), Unverified: sweep.Tripwire(c.Tripwires.Unverified),
+		},
+		RetryBudget: c.RetryBudget, DeadMan: c.Operations.DeadMan,
+		Version: version(), Log: log, Registry: prometheus.NewRegistry(),
 	}
 	if s := c.SimulatorClock; s != nil {
 		o.Clock = clock.Clock{Anchor: s.Anchor, Speed: s.Speed}
@@ -99,6 +103,7 @@ func policyOf(c *config.Config) sweep.Policy {
 		ResponseWait: perFuel(p.ResponseWaitElectricity, p.ResponseWaitGas),
 		Retry:        perFuel(p.RetryElectricity, p.RetryGas),
 		SwitchTries:  p.SwitchTries, ArmTries: p.ArmTries, GasBalanceFromProxy: p.GasBalanceFromProxy,
+		Patience: p.Patience, StepDeadline: perFuel(p.StepDeadlineElectricity, p.StepDeadlineGas),
 		DailySpend: p.DailySpend, AtRiskWithin: p.AtRiskWithin,
 		DisablementFrom: p.DisablementFrom, DisablementTo: p.DisablementTo,
 	}

@@ -159,3 +159,15 @@ func (b *Breaker) circuit(key Key) *circuit {
 	}
 	return c
 }
+
+// Troubled lists the circuits through which not every call passes, by service and
+// region.
+func (b *Breaker) Troubled() map[string]string {
+	troubled := map[string]string{}
+	for _, key := range b.keys() {
+		if state := b.State(key); state != Closed {
+			troubled[key.Service+" "+key.Region.String()] = state.String()
+		}
+	}
+	return troubled
+}

@@ -17,11 +17,15 @@ func (b *Breaker) Describe(descs chan<- *prometheus.Desc) { descs <- stateDesc }
 
 // Collect sends one sample for every circuit that has been asked.
 func (b *Breaker) Collect(metrics chan<- prometheus.Metric) {
-	b.mu.Lock()
-	keys := slices.Collect(maps.Keys(b.circuits))
-	b.mu.Unlock()
-	for _, key := range keys {
+	for _, key := range b.keys() {
 		metrics <- prometheus.MustNewConstMetric(stateDesc, prometheus.GaugeValue,
 			float64(b.State(key)), key.Service, key.Region.String())
 	}
+}
+
+// keys lists the circuits that have been asked.
+func (b *Breaker) keys() []Key {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(b.circuits))
 }

@@ -26,6 +26,7 @@ type Address struct {
 	Listen string      // host:port, like 127.0.0.1:8090
 	TLS    *tls.Config // with the server's certificate; nil: no TLS
 	Token  string      // what New was given; empty: none
+	People []Person    // what New was given
 }
 
 // Listen opens the console's address. One that is not loopback needs TLS and a
@@ -35,7 +36,7 @@ func Listen(ctx context.Context, a Address) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	guarded := a.TLS != nil && a.Token != ""
+	guarded := a.TLS != nil && (a.Token != "" || len(a.People) > 0)
 	if tcp, ok := listener.Addr().(*net.TCPAddr); !guarded && (!ok || !tcp.IP.IsLoopback()) {
 		return nil, errors.Join(fmt.Errorf("%w: %s: others could stop the sweep there; it needs TLS and a token", ErrNotLoopback, listener.Addr()),
 			listener.Close())
@@ -113,17 +114,22 @@ func (g guard) loopbackHost(next http.Handler) http.Handler {
 	})
 }
 
-// bearer lets pass who has the token, and anybody to /healthz. A browser cannot be
-// told a bearer token: it may send it as the password of Basic, under any name.
-func (g guard) bearer(token string, next http.Handler) http.Handler {
+// bearer lets pass who has the token or one of their own, and anybody to /healthz. A
+// browser cannot be told a bearer token: it may send it as the password of Basic,
+// under any name.
+func (g guard) bearer(token string, people []Person, next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(token)) // equal lengths, so that comparing takes the same time for all
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !ok {
 			_, given, ok = r.BasicAuth()
 		}
+		if person, known := identify(people, given); ok && known {
+			next.ServeHTTP(w, as(r, person))
+			return
+		}
 		got := sha256.Sum256([]byte(given))
-		if right := subtle.ConstantTimeCompare(got[:], want[:]) == 1; !(ok && right) && r.URL.Path != "/healthz" {
+		if right := token != "" && subtle.ConstantTimeCompare(got[:], want[:]) == 1; !(ok && right) && r.URL.Path != "/healthz" {
 			w.Header().Set("WWW-Authenticate", `Basic realm="safemode operations: the token is the password", charset="UTF-8"`)
 			g.turnAway(w, r, http.StatusUnauthorized, turnedToken, "this address asks for the operations token")
 			return

@@ -14,13 +14,11 @@ import (
 )
 
 // Sweep is what is watched and steered. It is used by many goroutines. The
-// orders return when they hold, or with ctx's error; another error means that the
-// sweep takes no more orders.
+// Order returns when the order holds, or with ctx's error; an order that makes no
+// sense wraps [ErrOrder]; another error means that the sweep takes no more orders.
 type Sweep interface {
 	Status() any // encodes as JSON
-	Pause(ctx context.Context) error
-	Resume(ctx context.Context) error
-	Stop(ctx context.Context) error
+	Order(ctx context.Context, o Order) error
 }
 
 // Options configures the console. Fields are required unless they say otherwise.
@@ -31,10 +29,12 @@ type Options struct {
 	Ready    func() error // nil error: ready. Optional
 	Log      *zap.Logger
 
-	// Token is demanded with every request but that for /healthz, as a bearer
-	// token or as a browser's Basic password. Without one the console answers
-	// under loopback addresses only. Optional.
-	Token string
+	// Token, or that of one of the People, is demanded with every request but that
+	// for /healthz, as a bearer token or as a browser's Basic password. Whoever gives
+	// the Token is whom they say they are; People are known by theirs. Without any the
+	// console answers under loopback addresses only. Optional.
+	Token  string
+	People []Person
 
 	Registerer prometheus.Registerer // of the count of who was turned away. Optional
 }
@@ -54,13 +54,16 @@ func New(o Options) (http.Handler, error) {
 	mux.HandleFunc("GET /healthz", check(o.Healthy))
 	mux.HandleFunc("GET /readyz", check(o.Ready))
 	mux.HandleFunc("GET /api/v1/sweep", c.status)
-	mux.HandleFunc("POST /api/v1/sweep/pause", c.order("pause", o.Sweep.Pause))
-	mux.HandleFunc("POST /api/v1/sweep/resume", c.order("resume", o.Sweep.Resume))
-	mux.HandleFunc("POST /api/v1/sweep/stop", c.order("stop", o.Sweep.Stop))
+	for _, action := range Actions {
+		mux.HandleFunc("POST /api/v1/sweep/"+action, c.order(action))
+	}
 	g := newGuard(o)
 	handler := g.sameOrigin(mux)
-	if o.Token != "" {
-		return g.bearer(o.Token, handler), nil
+	if err := CheckPeople(o.People); err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	if o.Token != "" || len(o.People) > 0 {
+		return g.bearer(o.Token, o.People, handler), nil
 	}
 	return g.loopbackHost(handler), nil
 }
@@ -96,16 +99,4 @@ func (c console) status(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(append(body, '\n'))
-}
-
-// order hands an operator's order to the sweep.
-func (c console) order(name string, act func(context.Context) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		c.o.Log.Info("operator's order", zap.String("order", name), zap.String("from", r.RemoteAddr))
-		if err := act(r.Context()); err != nil {
-			http.Error(w, err.Error(), http.StatusConflict)
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
-	}
 }

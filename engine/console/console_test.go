@@ -16,19 +16,17 @@ import (
 type fakeSweep struct {
 	status any
 	orders []string
+	last   Order
 	err    error
 }
 
 func (s *fakeSweep) Status() any { return s.status }
 
-func (s *fakeSweep) order(name string) error {
-	s.orders = append(s.orders, name)
+func (s *fakeSweep) Order(_ context.Context, o Order) error {
+	s.orders = append(s.orders, o.Action)
+	s.last = o
 	return s.err
 }
-
-func (s *fakeSweep) Pause(context.Context) error  { return s.order("pause") }
-func (s *fakeSweep) Resume(context.Context) error { return s.order("resume") }
-func (s *fakeSweep) Stop(context.Context) error   { return s.order("stop") }
 
 func newConsole(t *testing.T, s Sweep, change func(*Options)) http.Handler {
 	t.Helper()
@@ -100,7 +98,7 @@ func TestConditions(t *testing.T) {
 }
 
 func TestOrders(t *testing.T) {
-	for _, name := range []string{"pause", "resume", "stop"} {
+	for _, name := range Actions {
 		s := &fakeSweep{}
 		h := newConsole(t, s, nil)
 		if w := ask(h, "POST", "/api/v1/sweep/"+name); w.Code != 204 || len(s.orders) != 1 || s.orders[0] != name {

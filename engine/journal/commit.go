@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Commit queues records and returns when they are durable. All of them are, or
-// none. It fails with [ErrRecord] if one cannot be written, with the error of
+// Commit queues records and returns when they are durable, and all that was queued
+// before. All of them are, or none. It fails with [ErrRecord] if one cannot be written, with the error of
 // [Journal.Err] if the journal takes no records or their write fails, and with
 // the context's error if that ends first: then, unless the context had ended
 // before the call, the records may still become durable.
@@ -48,7 +48,8 @@ func checkAll(records []Record) error {
 	return nil
 }
 
-// enqueue puts records into the open batch and returns it; nil for no records.
+// enqueue puts records into the open batch and returns it. For no records it returns
+// the batch with the last one that was queued; nil if there is none.
 func (j *Journal) enqueue(ctx context.Context, records []Record) (*batch, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -60,9 +61,12 @@ func (j *Journal) enqueue(ctx context.Context, records []Record) (*batch, error)
 		case j.refusal() != nil:
 			defer j.mu.Unlock()
 			return nil, j.refusal()
-		case len(records) == 0:
+		case len(records) == 0: // what was queued before is waited for
+			if len(b.records) == 0 {
+				b = j.taken
+			}
 			j.mu.Unlock()
-			return nil, nil
+			return b, nil
 		case len(b.records) < j.opts.BatchLimit:
 			b.records = append(b.records, records...)
 			if len(b.records) >= j.opts.BatchLimit {
@@ -124,7 +128,7 @@ func (j *Journal) take() *batch {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	b := j.open
-	j.open = newBatch()
+	j.open, j.taken = newBatch(), b
 	close(b.taken)
 	return b
 }

@@ -57,6 +57,7 @@ type Journal struct {
 
 	mu      sync.Mutex
 	open    *batch // takes records; never nil
+	taken   *batch // the one before: being written, or durable
 	failure error  // the first write that failed, or the record that Append was given
 	closed  bool
 	tip     Tip

@@ -24,9 +24,16 @@ type finding struct {
 // deliver acts on a proven asynchronous message.
 func (s *Sweep) deliver(d proof.Delivery) {
 	now := s.now()
+	s.watchProof(true)
 	if d.Alert != nil {
 		s.takeAlert(d, now)
 		return
+	}
+	if d.DCCAlert != nil {
+		if q, ok := d.DCCAlert.Event.(duis.QuarantinedRequest); ok {
+			s.takeQuarantine(q, now)
+			return
+		}
 	}
 	m := s.byTarget[d.ID.Target]
 	if d.DCCAlert != nil || m == nil {
@@ -196,6 +203,7 @@ func proxyOf(content duis.Content, meter servicerequests.EUI) servicerequests.EU
 // its places in region and hub are given free.
 func (s *Sweep) end(r *request, class Class, code string, f *finding, now time.Time) {
 	r.closed = true
+	delete(s.quarantined, r.quarantine)
 	s.release(r)
 	o := journal.OutcomeBody{SentAt: r.postedAt, Attempt: r.attempt}
 	s.conclusion(r.meter, r.service, r.id, o, class, code, f, now)
@@ -206,6 +214,8 @@ func (s *Sweep) end(r *request, class Class, code string, f *finding, now time.T
 // never had a counter the journal knows nothing.
 func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o journal.OutcomeBody, class Class, code string, f *finding, now time.Time) {
 	o.Class, o.Code, o.AnsweredAt = class.String(), code, now
+	o.Tripped = s.tripwire == tripUnregistered && class == Rejected &&
+		servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered
 	if f != nil {
 		o.AnsweredAt, o.Observed, o.Proxy = f.at, f.observed, f.proxy
 	}
@@ -215,7 +225,22 @@ func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id service
 			Code: o.Class, Body: journal.Encode(o),
 		})
 	}
-	m.end(&s.o.Policy, service, id, o, class)
+	s.fold(m, service, id, o, class)
+	if s.begun {
+		s.watchRegistration(m, class, code)
+	}
+}
+
+// fold takes the end of a request into the ledger and its wave's sample.
+func (s *Sweep) fold(m *meter, service servicerequests.Service, id servicerequests.RequestID, o journal.OutcomeBody, class Class) {
+	was, sampled := m.end(&s.o.Policy, service, id, o, class)
+	if sampled {
+		s.sample(m, was, class)
+	}
+	s.classes[class]++
+	if was != Open {
+		s.classes[was]--
+	}
 	s.linkProxy(m)
 }
 
@@ -255,6 +280,7 @@ func (s *Sweep) conclude(m *meter, now time.Time) {
 // count counts a meter as done with its verdict.
 func (s *Sweep) count(m *meter) {
 	m.done = true
+	s.attend(m, s.now())
 	s.done++
 	s.verdicts[m.verdict.Verdict]++
 	s.metrics.meters.WithLabelValues(m.verdict.Verdict).Inc()
@@ -269,6 +295,7 @@ func (s *Sweep) reopen(m *meter) {
 	s.done--
 	s.verdicts[m.verdict.Verdict]--
 	s.metrics.meters.WithLabelValues(m.verdict.Verdict).Dec()
+	m.verdict = journal.VerdictBody{}
 }
 
 // resultCode is the first DLMS result or ZCL status that is not success, in

@@ -46,6 +46,10 @@ func parseClass(text string) (Class, bool) {
 	return Open, false
 }
 
+// codeDeleted stands there where the DCC deleted a quarantined request on the User's
+// word.
+const codeDeleted = "deleted"
+
 // unanswered says whether asking again may help: no answer of the device came
 // through.
 func (c Class) unanswered() bool {

@@ -30,7 +30,9 @@ func (s *Sweep) pump() {
 		s.stop("gate closed", err)
 		return
 	}
-	for {
+	s.tend(now)
+	s.refill(now)
+	for s.open() {
 		s.serve(now)
 		if s.halt != nil || !s.takeIn(now) {
 			return
@@ -44,10 +46,10 @@ func (s *Sweep) pump() {
 func (s *Sweep) takeIn(now time.Time) (any bool) {
 	for region := range s.intake {
 		l := s.lanes[region]
-		if l.inFlight >= s.o.InFlight || l.pressing() {
+		if l.inFlight >= s.o.InFlight || l.pressing() || s.dryRead(now) {
 			continue
 		}
-		if m := s.intake[region].next(); m != nil {
+		if m := s.intake[region].next(s.holdsMeter); m != nil {
 			s.notBegun--
 			s.look(m, now)
 			any = true
@@ -62,6 +64,7 @@ func (s *Sweep) look(m *meter, now time.Time) {
 		return
 	}
 	s.expire(m, now)
+	until := s.attend(m, now)
 	if !s.open() {
 		// Nothing new: the meter is looked at again when the sweep goes on.
 		s.schedule(m, s.nextDeadline(m))
@@ -75,7 +78,13 @@ func (s *Sweep) look(m *meter, now time.Time) {
 		s.conclude(m, now)
 		return
 	}
+	if until.IsZero() {
+		until = s.attend(m, now) // it has begun just now
+	}
 	due := s.nextDeadline(m)
+	if !until.IsZero() && (due.IsZero() || until.Before(due)) {
+		due = until
+	}
 	if !step.wake.IsZero() && (due.IsZero() || step.wake.Before(due)) {
 		due = step.wake
 	}
@@ -215,19 +224,23 @@ func (s *Sweep) serveOne(l *lane, q *queue, now time.Time) bool {
 	}
 	r := q.peek()
 	e := r.endpoint()
-	if s.busy[e] >= s.o.Workers {
-		return false
-	}
-	if until := s.hold[e]; now.Before(until) {
-		s.wakeAt(until)
-		return false
-	}
 	if s.unwanted(r, now) {
 		q.pop()
 		r.queued = false
 		s.end(r, withdrawal(r), "", nil, now)
 		s.look(r.meter, now)
 		return true
+	}
+	if s.holdsLeg(r) || now.Before(s.dry[budgetOf(r)]) {
+		s.park(q.pop())
+		return true
+	}
+	if s.busy[e] >= s.o.Workers {
+		return false
+	}
+	if until := s.hold[e]; now.Before(until) {
+		s.wakeAt(until)
+		return false
 	}
 	report, err := s.o.Breakers.Allow(e, l.region)
 	if err != nil {
@@ -239,6 +252,11 @@ func (s *Sweep) serveOne(l *lane, q *queue, now time.Time) bool {
 		report(errUnused)
 		s.metrics.paced(limit, wait)
 		s.wakeAt(now.Add(wait))
+		if limit == LimitAnomaly { // the other services go on
+			s.dry[budgetOf(r)] = now.Add(wait)
+			s.park(q.pop())
+			return true
+		}
 		return false
 	}
 	q.pop()
@@ -291,6 +309,7 @@ func (s *Sweep) dispatch(l *lane, r *request, report func(error), now time.Time)
 			return
 		}
 		r.id.Counter, m.issued = counter, counter
+		s.spend(m, r.service)
 		l.inFlight++
 		s.headroom.count(r.service, now)
 	}
@@ -339,6 +358,9 @@ func (s *Sweep) finishLeg(res result) {
 
 // takeResult acts on how a leg went.
 func (s *Sweep) takeResult(r *request, res result, now time.Time) {
+	if unproven := errors.Is(res.err, errUnproven) || errors.Is(res.err, errUncorrelated); unproven || res.err == nil {
+		s.watchProof(!unproven)
+	}
 	if !errors.Is(res.err, gateway.ErrRejected) && res.took > 0 {
 		s.rejected = 0
 	}
@@ -366,7 +388,7 @@ func (s *Sweep) takeResult(r *request, res result, now time.Time) {
 	case errors.Is(res.err, errUnproven):
 		// The bytes have arrived; only what the DCC said of them is not proven.
 		r.unproven = true
-		r.deadline = now.Add(s.o.Policy.ResponseWait.of(r.meter))
+		s.await(r, now)
 	case errors.As(res.err, &throttled):
 		s.throttled++
 		s.metrics.throttle()
@@ -403,7 +425,7 @@ func (s *Sweep) resend(r *request, e gateway.Service, now time.Time) {
 		s.end(r, InDoubt, "", nil, now)
 		return
 	}
-	r.deadline = now.Add(s.o.Policy.ResponseWait.of(r.meter))
+	s.await(r, now)
 }
 
 // takeReply acts on a synchronous reply that is as proven as it needs to be.
@@ -418,7 +440,7 @@ func (s *Sweep) takeReply(r *request, res result, now time.Time) {
 	case res.endpoint == gateway.SendCommand && (code.Class() == servicerequests.CodeAcknowledged ||
 		code == servicerequests.DuplicateID && res.again):
 		r.acknowledged, r.body, r.token = true, nil, nil
-		r.deadline = now.Add(s.o.Policy.ResponseWait.of(r.meter))
+		s.await(r, now)
 	case code.Class() == servicerequests.CodeAcknowledged: // what was asked for is still to come
 		s.resend(r, res.endpoint, now)
 	case code == servicerequests.DuplicateID && res.again:

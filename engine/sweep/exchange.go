@@ -96,6 +96,7 @@ type exchange struct {
 	verifier Verifier
 	clock    clock.Clock
 	log      *zap.Logger
+	posts    context.Context // ends the POSTs under way
 }
 
 // run does one leg: sign and make durable, unless that was done before; POST;
@@ -125,7 +126,7 @@ func (x *exchange) run(ctx context.Context, j job) (res result) {
 		return res
 	}
 	start := time.Now()
-	raw, err := x.gateway.Post(ctx, gateway.Post{Service: j.endpoint, ID: j.expected.ID, Body: res.body})
+	raw, err := x.gateway.Post(x.posts, gateway.Post{Service: j.endpoint, ID: j.expected.ID, Body: res.body})
 	res.took = max(1, time.Since(start))
 	j.report(err)
 	reported = true

@@ -39,6 +39,7 @@ type ended struct {
 	service servicerequests.Service
 	class   Class
 	proxied bool // asked of the gas proxy
+	sampled bool // counted in the sample of its wave
 }
 
 // meter is the ledger of one planned meter. The dispatcher owns it.
@@ -66,16 +67,23 @@ type meter struct {
 	staleMode, staleSupply uint64
 
 	tallies        [len(servicerequests.Services) + 1]tally
-	creditAccepted bool   // the device answered a 1.6 to Credit with success
-	pending        bool   // a future-dated switch may be stored on the device
-	alarm          alarm  // of its credit
-	person         string // why only a person may arm this supply; empty if none
-	excluded       string // why nothing more may be sent; empty if it may
+	creditAccepted bool      // the device answered a 1.6 to Credit with success
+	pending        bool      // a future-dated switch may be stored on the device
+	alarm          alarm     // of its credit
+	held           string    // why a person must look at it; empty if none must
+	moved          bool      // excluded on the word of an E4
+	heard          time.Time // since when nothing has been learnt of it, though it could be asked
+	person         string    // why only a person may arm this supply; empty if none
+	excluded       string    // why nothing more may be sent; empty if it may
 
 	open  []*request
 	ended []ended
 
 	waits, ahead bool // in an intake; moved up there
+	wave         int  // number of its wave, from 1
+	sampled      bool // a read of it is in its wave's sample
+	settled      bool // has had its verdict, or is in long retries: its wave does not wait for it
+	plight       plight
 
 	due      time.Time // when to decide again
 	position int       // in the agenda; -1 if not there
@@ -193,7 +201,7 @@ func (m *meter) openCommand() *request {
 // begin notes that a request was opened.
 func (m *meter) begin(r *request, now time.Time) {
 	if m.started.IsZero() {
-		m.started = now
+		m.started, m.heard = now, now
 	}
 	m.open = append(m.open, r)
 	m.issued = max(m.issued, r.id.Counter)
@@ -259,17 +267,20 @@ func (m *meter) observe(o journal.Observation, counter uint64, at time.Time) {
 }
 
 // end takes in how a request ended: the last step of the fold for it. A late
-// answer ends a request a second time, with a better class.
-func (m *meter) end(p *Policy, service servicerequests.Service, id servicerequests.RequestID, o journal.OutcomeBody, class Class) {
+// answer ends a request a second time, with a better class. It returns what it ended
+// as before, and whether it counts in the sample of its wave.
+func (m *meter) end(p *Policy, service servicerequests.Service, id servicerequests.RequestID, o journal.OutcomeBody, class Class) (was Class, sampled bool) {
 	i := slices.IndexFunc(m.open, func(r *request) bool { return r.service == service && r.id == id })
 	opened := i >= 0
 	if opened {
 		m.open = slices.Delete(m.open, i, i+1)
 	}
 	if i := m.endedAs(id); i >= 0 {
+		was, sampled = m.ended[i].class, m.ended[i].sampled
 		m.ended[i].class = class
 	} else if id.Counter != 0 {
-		m.ended = append(m.ended, ended{id.Counter, service, class, id.Target != m.device})
+		sampled = m.samples(service, o.Attempt, class)
+		m.ended = append(m.ended, ended{id.Counter, service, class, id.Target != m.device, sampled})
 	}
 	t := m.tally(service)
 	code := servicerequests.ResponseCode(o.Code).Class()
@@ -280,7 +291,7 @@ func (m *meter) end(p *Policy, service servicerequests.Service, id servicereques
 		m.outdate(service, m.issued)
 	}
 	switch {
-	case class == Withdrawn || class == Rejected && code == servicerequests.CodeHalt:
+	case class == Withdrawn || class == Rejected && (code == servicerequests.CodeHalt || o.Tripped):
 		// It was no try at this meter: never sent, or the User itself was refused.
 		if opened {
 			t.tries--
@@ -288,8 +299,12 @@ func (m *meter) end(p *Policy, service servicerequests.Service, id servicereques
 		t.barred = t.barred || o.Code == journal.RefusedUnpermitted
 	case class == Rejected && o.Code != codeHTTP:
 		t.barred = true
-		if code == servicerequests.CodeUnregistered {
+		switch code {
+		case servicerequests.CodeUnregistered:
+			m.moved = m.moved || m.excluded == ""
 			m.excluded = journal.ReasonTransferred + " (" + o.Code + ")"
+		case servicerequests.CodeHeld:
+			m.held = "SRV " + service.SRV() + " answered " + o.Code + ", whose meaning is not known"
 		}
 	case class.unanswered(), class == Rejected, class == Negative && !service.Critical():
 		t.failures++
@@ -300,6 +315,7 @@ func (m *meter) end(p *Policy, service servicerequests.Service, id servicereques
 		}
 	default: // the device answered: it can be reached, and has not worn its ladder out
 		t.answers++
+		m.heard = later(m.heard, o.AnsweredAt)
 		t.failures, t.next, t.barred = 0, time.Time{}, false
 		if class == Succeeded && service == servicerequests.SwitchToCredit {
 			m.creditAccepted, m.pending = true, false
@@ -311,6 +327,14 @@ func (m *meter) end(p *Policy, service servicerequests.Service, id servicereques
 	if o.Proxy != 0 {
 		m.gpf = o.Proxy
 	}
+	return was, sampled
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // endedAs finds a request that has ended; -1 if there is none with this ID.

@@ -21,6 +21,8 @@ type metrics struct {
 	eta      prometheus.Gauge
 	headroom *prometheus.GaugeVec
 
+	waiting *prometheus.GaugeVec
+
 	throttled prometheus.Counter
 	strays    *prometheus.CounterVec
 }
@@ -55,6 +57,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "safemode_anomaly_headroom_ratio",
 			Help: "Share of the anomaly detection threshold that the trailing period's requests of this sweep leave free; below 0 they exceed it.",
 		}, []string{"srv"}),
+		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "safemode_meters_waiting",
+			Help: "Meters without a good end in sight: in long retries, stuck, held back by the DCC (quarantined), held for a person.",
+		}, []string{"state"}),
 		throttled: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "safemode_throttled_total", Help: "POSTs the DCC put off (429 or 503).",
 		}),
@@ -62,7 +68,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "safemode_stray_messages_total", Help: "Proven messages that changed nothing: repeated, or unmatched.",
 		}, []string{"kind"}),
 	}
-	reg.MustRegister(m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.throttled, m.strays)
+	reg.MustRegister(m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.throttled, m.strays)
 	for _, v := range [...]string{journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded} {
 		m.meters.WithLabelValues(v)
 	}

@@ -39,6 +39,13 @@ type Policy struct {
 	ArmTries             int                        // 7.3 with a read-back that still says Disabled
 	GasBalanceFromProxy  bool                       // ask the GPF for gas balances, not the sleeping meter
 
+	// When a meter of which nothing is learnt is in long retries, so that its wave does
+	// not wait for it (Patience), and stuck (StepDeadline). 0: never.
+	Patience     time.Duration
+	StepDeadline PerFuel[time.Duration]
+
+	retriesSpent bool // the sweep's budget of retries is used up
+
 	// What the order of hours at risk is reckoned with, where meters do not tell.
 	DailySpend      servicerequests.Millipence // what a home uses up in a day; 0: credit in hand lasts
 	AtRiskWithin    time.Duration              // a supply that is cut off within this goes before what is not known
@@ -87,6 +94,7 @@ func (p *Policy) want(s *step, m *meter, service servicerequests.Service, now ti
 	case m.openRequest(service) != nil:
 		s.waiting = true
 	case t.barred || !p.Permits(service, m.target.Type):
+	case p.retriesSpent && t.failures > 0:
 	case now.Before(t.next):
 		s.wakeAt(t.next)
 	default:
@@ -308,7 +316,7 @@ func (p *Policy) conclude(m *meter) journal.VerdictBody {
 	case m.excluded != "":
 		v.Verdict, v.Reason = journal.VerdictExcluded, m.excluded
 	case v.ModeCounter == 0:
-		v.Verdict, v.Reason = journal.VerdictUnknown, m.silence()
+		v.Verdict, v.Reason = journal.VerdictUnknown, p.silence(m)
 	case v.End.Mode != servicerequests.Credit:
 		v.Verdict, v.Reason = journal.VerdictNotSafe, p.unswitched(m)
 	case v.End.Supply == servicerequests.Enabled:
@@ -325,7 +333,10 @@ func (p *Policy) conclude(m *meter) journal.VerdictBody {
 }
 
 // silence says why nothing current is known of a meter.
-func (m *meter) silence() string {
+func (p *Policy) silence(m *meter) string {
+	if m.held != "" {
+		return "held for a person: " + m.held
+	}
 	for _, s := range [...]servicerequests.Service{servicerequests.ReadPaymentMode, servicerequests.ReadSupplyStatus} {
 		t := m.tally(s)
 		switch {
@@ -335,6 +346,8 @@ func (m *meter) silence() string {
 			return "SRV " + s.SRV() + ": no answer that could be proven"
 		case t.last.unanswered() && t.code != "":
 			return "no answer: " + t.code
+		case t.last.unanswered() && p.retriesSpent:
+			return "no answer, and the sweep's retries are used up"
 		case t.last.unanswered():
 			return "no answer"
 		case t.last == Negative:
@@ -355,6 +368,8 @@ func (p *Policy) unswitched(m *meter) string {
 		return "in prepayment: switching is not part of this sweep"
 	case t.last == Negative:
 		return "switch refused by the meter: " + t.code
+	case t.last == Rejected && m.held != "":
+		return "held for a person: " + m.held
 	case t.last == Rejected:
 		return "switch rejected: " + t.code
 	case t.last == Succeeded:

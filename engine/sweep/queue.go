@@ -82,6 +82,12 @@ func (l *lane) move(r *request, at risk) {
 	}
 }
 
+// remove takes a queued leg out.
+func (l *lane) remove(r *request) {
+	heap.Remove(l.queue(r), r.place)
+	r.queued = false
+}
+
 func (l *lane) queue(r *request) *queue {
 	if r.urgent() {
 		return &l.urgent[r.endpoint()]
@@ -192,11 +198,14 @@ func (i *intake) moveUp(m *meter) {
 	}
 }
 
-// next takes the first meter out; nil if none waits.
-func (i *intake) next() *meter {
+// next takes the first meter out; nil if none waits, or it must not begin.
+func (i *intake) next(mustNot func(*meter) bool) *meter {
 	for _, from := range [...]*[]*meter{&i.ahead, &i.waiting} {
 		for len(*from) > 0 {
 			m := (*from)[0]
+			if m.waits && mustNot(m) {
+				break
+			}
 			*from = (*from)[1:]
 			if m.waits { // it was not taken from the other list
 				m.waits = false

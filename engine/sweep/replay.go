@@ -16,6 +16,7 @@ import (
 	"safemode/engine/journal"
 	"safemode/engine/proof"
 	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 )
 
@@ -40,10 +41,11 @@ func (s *Sweep) Replay(ctx context.Context, records iter.Seq2[journal.Record, er
 		}
 		if rec.Kind == journal.Alert {
 			s.foldAlert(ctx, rec, deliveries)
-		} else if err := s.fold(rec, unused); err != nil {
+		} else if err := s.foldRecord(rec, unused); err != nil {
 			return fmt.Errorf("%w: record %d (%v): %w", ErrReplay, rec.Seq, rec.Kind, err)
 		}
 	}
+	s.sort()
 	left := slices.Concat(slices.Collect(maps.Values(unused))...)
 	slices.SortFunc(left, func(a, b journal.Record) int { return cmp.Compare(a.Seq, b.Seq) })
 	for _, rec := range left {
@@ -75,10 +77,44 @@ func (s *Sweep) settled(id servicerequests.RequestID) bool {
 	return i >= 0 && !m.ended[i].class.unanswered()
 }
 
-// fold takes one record in.
-func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]journal.Record) error {
+// foldRecord takes one record in.
+func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.RequestID][]journal.Record) error {
 	switch rec.Kind {
 	default:
+		return nil
+	case journal.Opened:
+		s.sort()
+		return nil
+	case journal.Operator:
+		if rec.Code == journal.OperatorAccept {
+			s.forget()
+			return nil
+		}
+		body, err := journal.Decode[journal.OrderBody](rec)
+		if err != nil {
+			return err
+		}
+		s.sort()
+		s.apply(body, rec.At)
+		return nil
+	case journal.Wave:
+		body, err := journal.Decode[journal.WaveBody](rec)
+		if err != nil {
+			return err
+		}
+		if s.sort(); body.Wave < 1 || body.Wave > len(s.waves) {
+			return fmt.Errorf("wave %d of %d", body.Wave, len(s.waves))
+		}
+		s.waveIs(body.Wave, rec.Code, rec.At)
+		return nil
+	case journal.Tripwire:
+		body, err := journal.Decode[journal.TripwireBody](rec)
+		if err != nil {
+			return err
+		}
+		for _, eui := range body.Devices {
+			s.pardon(s.byTarget[eui])
+		}
 		return nil
 	case journal.Target:
 		body, err := journal.Decode[journal.TargetBody](rec)
@@ -106,11 +142,6 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]
 	case journal.Unmatched:
 		delete(unused, rec.ID)
 		return nil
-	case journal.Operator:
-		if rec.Code == journal.OperatorAccept {
-			s.forget()
-		}
-		return nil
 	case journal.Refused:
 		if rec.Code == journal.RefusedUnverified {
 			s.unproven(rec.ID, rec.At)
@@ -131,6 +162,7 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]
 			meter: m, service: rec.Service, id: rec.ID, attempt: int(m.tally(rec.Service).tries) + 1,
 			body: rec.Body, reached: true, postedAt: rec.At, place: nowhere,
 		}
+		s.spend(m, rec.Service)
 		m.begin(r, rec.At)
 		s.o.Pacer.Spent(rec.At, r.leave())
 		s.headroom.count(rec.Service, rec.At)
@@ -147,7 +179,7 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]
 		if r != nil && r.endpoint() == gateway.SendCommand &&
 			servicerequests.ResponseCode(rec.Code).Class() == servicerequests.CodeAcknowledged {
 			r.acknowledged, r.body, r.askedAt = true, nil, rec.At
-			r.deadline = rec.At.Add(s.o.Policy.ResponseWait.of(m))
+			s.await(r, rec.At)
 		}
 	case journal.Outcome:
 		body, err := journal.Decode[journal.OutcomeBody](rec)
@@ -159,9 +191,9 @@ func (s *Sweep) fold(rec journal.Record, unused map[servicerequests.RequestID][]
 			return fmt.Errorf("outcome class %q is not known", body.Class)
 		}
 		delete(unused, rec.ID)
-		m.end(&s.o.Policy, rec.Service, rec.ID, body, class)
+		s.sort()
+		s.fold(m, rec.Service, rec.ID, body, class)
 		m.verdict = journal.VerdictBody{} // it was given before this was known
-		s.linkProxy(m)
 	case journal.Verdict:
 		body, err := journal.Decode[journal.VerdictBody](rec)
 		if err != nil {
@@ -186,6 +218,10 @@ func (s *Sweep) forget() {
 // record's columns. Where that cannot be proven again, the worst is assumed: then
 // the meter is read once more.
 func (s *Sweep) foldAlert(ctx context.Context, rec journal.Record, deliveries Deliveries) {
+	if rec.Code == alertQuarantine {
+		s.foldQuarantine(ctx, rec, deliveries)
+		return
+	}
 	m := s.byTarget[rec.Device]
 	code, err := strconv.ParseUint(rec.Code, 16, 16)
 	if m == nil || err != nil { // of another device, or a DCC Alert
@@ -202,6 +238,22 @@ func (s *Sweep) foldAlert(ctx context.Context, rec journal.Record, deliveries De
 	if m.alerted(alert) {
 		m.verdict = journal.VerdictBody{}
 	}
+	s.sort()
+	s.moveUp(m, rec.At)
+}
+
+// foldQuarantine takes in that a request is held back by the DCC.
+func (s *Sweep) foldQuarantine(ctx context.Context, rec journal.Record, deliveries Deliveries) {
+	d, err := deliveries.Delivery(ctx, rec.Body)
+	if err != nil || d.DCCAlert == nil {
+		s.log.Warn("journalled alert cannot be proven again", zap.Uint64("seq", rec.Seq), zap.Error(err))
+		return
+	}
+	if q, ok := d.DCCAlert.Event.(duis.QuarantinedRequest); ok && s.byTarget[q.Request.Target] != nil {
+		if r := s.byTarget[q.Request.Target].openAs(q.Request); r != nil {
+			s.quarantine(r, q.EventRef)
+		}
+	}
 }
 
 // begin takes up what the journal left: open requests are POSTed again as the
@@ -209,6 +261,7 @@ func (s *Sweep) foldAlert(ctx context.Context, rec journal.Record, deliveries De
 // stands.
 func (s *Sweep) begin() {
 	now := s.now()
+	s.begun = true
 	for _, m := range s.meters {
 		for _, r := range m.open {
 			s.hub(m).open++
@@ -220,7 +273,11 @@ func (s *Sweep) begin() {
 		switch {
 		case m.started.IsZero():
 			s.notBegun++
-			s.intake[m.target.Region].add(m)
+			if w := s.waves[m.wave-1]; w.state == "" {
+				w.waiting = append(w.waiting, m)
+			} else {
+				s.intake[m.target.Region].add(m)
+			}
 		case m.verdict.Verdict != "" && len(m.open) == 0 && !s.o.Policy.decide(m, now).waiting:
 			s.count(m)
 		default:

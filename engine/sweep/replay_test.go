@@ -167,7 +167,9 @@ func TestForeignRecordsDoNotStopAReplay(t *testing.T) {
 		w.deliver(w.s, proof.Delivery{Device: stranger, Alert: &gbcs.Alert{Code: alertLocked}}, w.s.deliver)
 		w.disk.Append(journal.Record{
 			Kind: journal.Refused, Device: stranger, ID: id, Code: journal.RefusedUnverified, Body: journal.Encode(journal.RefusedBody{}),
-		}, journal.Record{Kind: journal.Operator}, journal.Record{Kind: journal.Closed})
+		}, journal.Record{
+			Kind: journal.Operator, Body: journal.Encode(journal.OrderBody{Action: journal.OrderExclude, Devices: []servicerequests.EUI{stranger}}),
+		}, journal.Record{Kind: journal.Closed})
 		for range 2 {
 			w.disk.crash(len(w.disk.queued))
 			w.start()

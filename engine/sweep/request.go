@@ -37,6 +37,7 @@ type request struct {
 	place        int             // in the lane's queue; nowhere if it is in none
 	retry        bool            // its service was asked of this meter before, and not answered
 	working      bool            // with a worker
+	quarantine   string          // event reference under which the DCC holds it back; empty if it does not
 	early        *proof.Delivery // an answer that came while a worker had it
 	closed       bool            // ended while it was in a queue
 

@@ -106,8 +106,10 @@ func (s *Sweep) moveUp(m *meter, now time.Time) {
 	if !m.alarm.raised() {
 		return
 	}
+	s.hasten(m)
 	s.intake[m.target.Region].moveUp(m)
 	for _, other := range s.homes[m.target.Hub] {
+		s.hasten(other)
 		s.intake[other.target.Region].moveUp(other)
 	}
 	for _, r := range m.open {

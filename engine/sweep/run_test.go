@@ -90,6 +90,11 @@ func (w *world) run(ctx context.Context, s *Sweep) error {
 	return err
 }
 
+// order has a person order something of the whole sweep.
+func order(ctx context.Context, s *Sweep, action string) error {
+	return s.Order(ctx, journal.OrderBody{Action: action, By: "Ada"})
+}
+
 // wantEmpty checks that nothing is left open.
 func wantEmpty(t *testing.T, s *Sweep) {
 	t.Helper()
@@ -122,7 +127,7 @@ func TestRun(t *testing.T) {
 				t.Errorf("verdicts %v", st.Verdicts)
 			}
 			// The end takes no more orders, and holds nobody up.
-			if err := s.Pause(t.Context()); !errors.Is(err, ErrEnded) {
+			if err := order(t.Context(), s, journal.OrderPause); !errors.Is(err, ErrEnded) {
 				t.Errorf("pause after the end: %v", err)
 			}
 			for range 2000 {
@@ -144,7 +149,7 @@ func TestPauseAndResume(t *testing.T) {
 		go func() { ended <- w.run(t.Context(), s) }()
 		for range 5 {
 			time.Sleep(500 * time.Millisecond)
-			if err := s.Pause(t.Context()); err != nil {
+			if err := order(t.Context(), s, journal.OrderPause); err != nil {
 				t.Fatal(err)
 			}
 			if st := s.Status().State; st != "paused" {
@@ -160,7 +165,7 @@ func TestPauseAndResume(t *testing.T) {
 				t.Errorf("%d POSTs while paused", posts-before)
 			}
 			w.mu.Unlock()
-			if err := s.Resume(t.Context()); err != nil {
+			if err := order(t.Context(), s, journal.OrderResume); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -179,13 +184,13 @@ func TestEndsOfARun(t *testing.T) {
 		want  func(error) bool
 	}{
 		"stop": {
-			cause: func(_ *world, s *Sweep, _ func()) { s.Stop(context.Background()) },
+			cause: func(_ *world, s *Sweep, _ func()) { order(context.Background(), s, journal.OrderStop) },
 			want:  func(err error) bool { return errors.Is(err, ErrStopped) },
 		},
 		"stop while paused": {
 			cause: func(_ *world, s *Sweep, _ func()) {
-				s.Pause(context.Background())
-				s.Stop(context.Background())
+				order(context.Background(), s, journal.OrderPause)
+				order(context.Background(), s, journal.OrderStop)
 			},
 			want: func(err error) bool { return errors.Is(err, ErrStopped) },
 		},
@@ -239,6 +244,9 @@ func TestEndsOfARun(t *testing.T) {
 				}
 				w.disk.crash(len(w.disk.queued))
 				s = w.open()
+				if s.paused { // a pause outlives the process
+					s.apply(journal.OrderBody{Action: journal.OrderResume}, s.now())
+				}
 				if err := w.run(t.Context(), s); err != nil {
 					t.Fatal(err)
 				}

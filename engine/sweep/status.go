@@ -1,12 +1,16 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
+	"time"
 )
 
 // Status is where a sweep stands. Every share has its denominator: Meters.
 type Status struct {
-	State     string         `json:"state"` // starting, running, paused, stopping, halted, finished
+	State     string         `json:"state"` // starting, running, paused, stopping, halted, ceased, finished
 	Reason    string         `json:"reason,omitempty"`
 	Meters    int            `json:"meters"`
 	Started   int            `json:"started"`
@@ -17,6 +21,43 @@ type Status struct {
 	Throttled int            `json:"throttled"` // POSTs the DCC put off, in this run
 	Elapsed   float64        `json:"elapsed_seconds"`
 	ETA       *float64       `json:"eta_seconds"` // by the sweep's clock; null while nothing is done
+
+	// ETARange is the time to go at the better and at the worse of two paces: of this
+	// run, and of its last minute. Null while either is nothing.
+	ETARange    *[2]float64    `json:"eta_range_seconds"`
+	Rate        float64        `json:"service_requests_per_second"` // ended in the last minute, by the sweep's clock
+	Classes     map[string]int `json:"classes"`                     // of the requests that have ended
+	Waiting     map[string]int `json:"waiting"`                     // meters: quarantined, stuck, retrying, held
+	Retries     int            `json:"retries"`
+	RetryBudget int            `json:"retry_budget,omitempty"` // 0: no end
+	Waves       []WaveStatus   `json:"waves"`
+	Holds       []HoldStatus   `json:"holds,omitempty"`
+	Quarantine  []string       `json:"quarantine,omitempty"`      // event references of requests held back by the DCC
+	Renewal     *float64       `json:"renewal_seconds,omitempty"` // real time in which an operator must renew
+
+	// The engine's, by name.
+	Breakers map[string]string `json:"breakers,omitempty"` // of circuits that are not closed
+	Gates    map[string]string `json:"gates,omitempty"`    // open, or why not
+}
+
+// WaveStatus is where a wave stands.
+type WaveStatus struct {
+	Number    int            `json:"wave"`
+	Name      string         `json:"name"`
+	State     string         `json:"state"` // waiting, opened, soaking, passed
+	Since     time.Time      `json:"since,omitzero"`
+	Meters    int            `json:"meters"`
+	Unsettled int            `json:"unsettled"` // without a verdict, and not in long retries
+	Sample    map[string]int `json:"sample"`    // requests that its abort rules judge, by class
+}
+
+// HoldStatus is what is paused or stopped, and why.
+type HoldStatus struct {
+	Scope  string    `json:"scope"`
+	Action string    `json:"action"` // pause or stop
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	Since  time.Time `json:"since"`
 }
 
 // Status returns where the sweep stands; it is at most a fifth of a second old.
@@ -36,6 +77,8 @@ func (s *Sweep) publish() {
 	switch {
 	case s.halt != nil:
 		st.State, st.Reason = "halted", s.halt.Error()
+	case s.ceased != "":
+		st.State, st.Reason = "ceased", s.ceased
 	case s.done == len(s.meters):
 		st.State = "finished"
 	case s.stopping:
@@ -43,6 +86,7 @@ func (s *Sweep) publish() {
 	case s.paused:
 		st.State = "paused"
 	}
+	s.publishControl(&st)
 	st.Started = len(s.meters) - s.notBegun
 	for _, l := range s.lanes {
 		st.Queued += l.len()
@@ -61,6 +105,7 @@ func (s *Sweep) publish() {
 	} else {
 		s.metrics.eta.Set(0)
 	}
+	s.publishPace(&st)
 	now := s.now()
 	for service, w := range s.headroom {
 		s.metrics.headroom.WithLabelValues(service.SRV()).Set(w.free(now))
@@ -70,31 +115,91 @@ func (s *Sweep) publish() {
 	s.status.Unlock()
 }
 
-// Pause stops new requests; answers are still taken in. When it returns, only what
-// workers have in hand already is still sent.
-func (s *Sweep) Pause(ctx context.Context) error {
-	return s.do(ctx, func() { s.paused = true })
+// publishControl shows waves, holds, and what waits for a person.
+func (s *Sweep) publishControl(st *Status) {
+	if s.paused && len(s.holds) > 0 {
+		st.Reason = s.holds[len(s.holds)-1].order.Reason
+	}
+	st.Classes = classMap(&s.classes)
+	st.Retries, st.RetryBudget = s.retries, s.o.RetryBudget
+	st.Waiting = map[string]int{}
+	for p := noPlight + 1; p < plightCount; p++ {
+		st.Waiting[p.String()] = s.plights[p]
+		s.metrics.waiting.WithLabelValues(p.String()).Set(float64(s.plights[p]))
+	}
+	for _, w := range s.waves {
+		st.Waves = append(st.Waves, WaveStatus{
+			Number: w.number, Name: w.Name, State: cmp.Or(w.state, "waiting"), Since: w.since,
+			Meters: w.meters, Unsettled: w.unsettled, Sample: classMap(&w.sample),
+		})
+	}
+	for _, h := range s.holds {
+		st.Holds = append(st.Holds, HoldStatus{scopeOf(h.order).String(), h.order.Action, h.order.By, h.order.Reason, h.at})
+	}
+	if st.Quarantine = slices.Sorted(maps.Keys(s.quarantined)); len(st.Quarantine) > mostShown {
+		st.Quarantine = st.Quarantine[:mostShown]
+	}
+	if s.o.DeadMan > 0 {
+		left := (s.o.DeadMan - time.Since(s.renewed)).Seconds()
+		st.Renewal = &left
+	}
 }
 
-// Resume goes on after [Sweep.Pause].
-func (s *Sweep) Resume(ctx context.Context) error {
-	return s.do(ctx, s.resume)
+// mostShown bounds the list of event references; the journal has all.
+const mostShown = 1000
+
+func classMap(counts *[Withdrawn + 1]int) map[string]int {
+	classes := map[string]int{}
+	for class, n := range counts {
+		if n > 0 {
+			classes[Class(class).String()] = n
+		}
+	}
+	return classes
 }
 
+// pace is how far the sweep had come at an instant.
+type pace struct {
+	at          time.Time
+	done, ended int
+}
+
+// publishPace reckons with the pace of the last minute of real time.
+func (s *Sweep) publishPace(st *Status) {
+	now := pace{s.now(), s.done, 0}
+	for class, n := range s.classes {
+		if Class(class) != Withdrawn {
+			now.ended += n
+		}
+	}
+	s.paces = append(s.paces, now)
+	const minute = 300 // publications
+	if len(s.paces) > minute {
+		s.paces = slices.Delete(s.paces, 0, len(s.paces)-minute)
+	}
+	since := s.paces[0]
+	lasted := now.at.Sub(since.at).Seconds()
+	if lasted <= 0 {
+		return
+	}
+	st.Rate = float64(now.ended-since.ended) / lasted
+	if recent := now.done - since.done; st.ETA != nil && recent > 0 {
+		other := lasted / float64(recent) * float64(len(s.meters)-s.done)
+		st.ETARange = &[2]float64{min(*st.ETA, other), max(*st.ETA, other)}
+	}
+}
+
+// resume looks again at all meters that have begun. While nothing could be sent
+// nothing could be learnt of them.
 func (s *Sweep) resume() {
 	s.paused = false
 	now := s.now()
 	for _, m := range s.meters {
 		if !m.done && !m.started.IsZero() {
+			m.heard = now
 			s.schedule(m, now)
 		}
 	}
-}
-
-// Stop drains the sweep: Run returns [ErrStopped] once the POSTs under way have
-// their replies.
-func (s *Sweep) Stop(ctx context.Context) error {
-	return s.do(ctx, func() { s.stopping = true })
 }
 
 // do runs an operator's action in the dispatcher.

@@ -33,6 +33,9 @@ type Pacer interface {
 	Spent(at time.Time, l Leave)
 }
 
+// LimitAnomaly is what [Pacer] calls a limit of one SRV: others may go meanwhile.
+const LimitAnomaly = "anomaly_threshold"
+
 // Leave is what the pacer is asked for: one POST.
 type Leave struct {
 	Originator servicerequests.EUI
@@ -67,6 +70,16 @@ type Options struct {
 
 	// Suppressed are planned meters that must not be touched. May be nil.
 	Suppressed map[servicerequests.EUI]struct{}
+
+	// Waves are the plan's, in its order; none: one of all meters.
+	Waves []Wave
+	// StandIn resumes at once what pauses by itself, under this name: for rehearsals,
+	// where nobody is there to do it. Empty: a person resumes.
+	StandIn string
+
+	Tripwires   Tripwires
+	RetryBudget int           // retries of the whole sweep, 0: no end
+	DeadMan     time.Duration // real time without a renewal until the sweep pauses; 0: none is needed
 
 	// Gate says whether anything may be signed and sent now. An error closes the
 	// gate: intake stops everywhere and Run ends with a [*HaltError].
@@ -124,6 +137,9 @@ type Sweep struct {
 	intake    [len(servicerequests.Regions) + 1]intake // not started yet, by region
 	notBegun  int
 	homes     map[servicerequests.EUI][]*meter // by hub
+	waves     []*wave                          // fixed once Replay has returned
+	wave      int                              // number of the one that opened last
+	begun     bool
 	lanes     [len(servicerequests.Regions) + 1]*lane
 	turn      int // the lane that is served first next time
 	hubs      map[hubKey]*hub
@@ -137,14 +153,30 @@ type Sweep struct {
 	verdicts  map[string]int
 	throttled int
 	headroom  headroom
+	classes   [Withdrawn + 1]int // requests that have ended
+	paces     []pace             // of the last minute
+	retries   int
+	plights   [plightCount]int
 	halt      *HaltError
 	stopping  bool
-	paused    bool
-	started   time.Time        // this run
-	backlog   []proof.Delivery // journalled answers that were not acted on before the last stop
+	paused    bool // a hold is of the whole sweep
+	holds     []hold
+	parked    []*request // held, or over a threshold; in no lane
+	dry       map[budget]time.Time
+	renewed   time.Time // real time
+	ceased    string    // reference of the cease notice
+
+	quarantined  map[string]*request // by event reference
+	unregistered wire
+	unverified   wire
+	tripwire     string // that has tripped
+
+	started time.Time        // this run
+	backlog []proof.Delivery // journalled answers that were not acted on before the last stop
 
 	proxies    sync.Map                            // EUI of a known gas proxy to nothing; written by the dispatcher
 	submit     map[gateway.Service]func(job) error // gives a leg to a worker
+	cut        func()                              // ends the POSTs under way
 	results    chan result
 	deliveries chan proof.Delivery // closed by nobody; [Sweep.Deliver] sends
 	control    chan func()         // closed by nobody; run in the dispatcher
@@ -159,16 +191,23 @@ type Sweep struct {
 // New makes a sweep. It starts nothing.
 func New(o Options) *Sweep {
 	s := &Sweep{
-		o:          o,
-		metrics:    newMetrics(o.Registerer),
-		log:        o.Log,
-		byTarget:   map[servicerequests.EUI]*meter{},
-		planned:    map[servicerequests.EUI]bool{},
-		hubs:       map[hubKey]*hub{},
-		homes:      map[servicerequests.EUI][]*meter{},
-		verdicts:   map[string]int{},
-		headroom:   newHeadroom(o.Thresholds),
-		busy:       map[gateway.Service]int{},
+		o:        o,
+		metrics:  newMetrics(o.Registerer),
+		log:      o.Log,
+		byTarget: map[servicerequests.EUI]*meter{},
+		planned:  map[servicerequests.EUI]bool{},
+		hubs:     map[hubKey]*hub{},
+		homes:    map[servicerequests.EUI][]*meter{},
+		verdicts: map[string]int{},
+		headroom: newHeadroom(o.Thresholds),
+		busy:     map[gateway.Service]int{},
+		dry:      map[budget]time.Time{},
+		renewed:  time.Now(),
+
+		quarantined:  map[string]*request{},
+		unregistered: wire{Tripwire: o.Tripwires.Unregistered},
+		unverified:   wire{Tripwire: o.Tripwires.Unverified},
+
 		hold:       map[gateway.Service]time.Time{},
 		submit:     map[gateway.Service]func(job) error{},
 		results:    make(chan result, len(gateway.Services)*o.Workers),
@@ -176,7 +215,8 @@ func New(o Options) *Sweep {
 		control:    make(chan func()),
 		ended:      make(chan struct{}),
 	}
-	s.exchange = &exchange{o.Journal, o.Signer, o.Gateway, o.Verifier, o.Clock, o.Log}
+	s.exchange = &exchange{o.Journal, o.Signer, o.Gateway, o.Verifier, o.Clock, o.Log, context.Background()}
+	s.cut = func() {}
 	for i := range s.lanes {
 		s.lanes[i] = &lane{region: servicerequests.Region(i)}
 	}
@@ -191,6 +231,8 @@ func (s *Sweep) Run(ctx context.Context) error {
 	defer close(s.ended)
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	s.exchange.posts, s.cut = context.WithCancel(work)
+	defer s.cut()
 	for _, e := range gateway.Services {
 		// Only the dispatcher submits, and only while busy counts show a worker that
 		// has handed its result in: so a submit waits for no more than that worker's
@@ -208,10 +250,15 @@ func (s *Sweep) Run(ctx context.Context) error {
 	s.begin()
 	s.doneAt = s.done
 	s.loop(ctx)
+	if s.ceased != "" && s.halt == nil {
+		s.ceaseNow()
+	}
 	s.publish()
 	switch {
 	case s.halt != nil:
 		return s.halt
+	case s.ceased != "":
+		return fmt.Errorf("%w: %s", ErrCeased, s.ceased)
 	case s.done < len(s.meters):
 		return ErrStopped
 	}
@@ -241,6 +288,7 @@ func (s *Sweep) loop(ctx context.Context) {
 			act()
 		case <-timer.C:
 		case <-ticker.C:
+			s.watchOperator()
 			s.publish()
 		case <-intake:
 			intake = nil
@@ -276,7 +324,7 @@ func (s *Sweep) drained() bool {
 			return false
 		}
 	}
-	return s.stopping || s.halt != nil || s.done == len(s.meters)
+	return s.stopping || s.halt != nil || s.ceased != "" || s.done == len(s.meters)
 }
 
 // pause is the real time until the dispatcher has something to do by itself.
@@ -308,7 +356,7 @@ func (s *Sweep) stop(reason string, err error) {
 }
 
 // open says whether anything new may be sent.
-func (s *Sweep) open() bool { return s.halt == nil && !s.stopping && !s.paused }
+func (s *Sweep) open() bool { return s.halt == nil && !s.stopping && !s.paused && s.ceased == "" }
 
 // schedule puts a meter on the agenda, or moves it.
 func (s *Sweep) schedule(m *meter, due time.Time) {
@@ -346,6 +394,9 @@ func (s *Sweep) Unproven(id servicerequests.RequestID) {
 }
 
 func (s *Sweep) unproven(id servicerequests.RequestID, at time.Time) {
+	if s.begun {
+		s.watchProof(false)
+	}
 	if m := s.byTarget[id.Target]; m != nil {
 		if r := m.openAs(id); r != nil {
 			s.doubt(r, at)

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/user"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"safemode/engine/console"
+	"safemode/engine/portfolio"
+	"safemode/servicerequests"
+)
+
+// orderCommand is a command that gives the running sweep one order.
+type orderCommand struct {
+	desk   operations
+	action string
+	order  console.Order
+
+	region, file string
+	devices      []string
+}
+
+// newOrders lists the commands that steer a running sweep.
+func newOrders(io stdio) []*cobra.Command {
+	return []*cobra.Command{
+		newOrder(io, "pause", "Send nothing new; answers are still taken in",
+			"  safemode pause --reason \"calls from the North\"\n  safemode pause --region North\n  safemode pause --srv 7.3", (*orderCommand).scoped),
+		newOrder(io, "resume", "Go on after a pause or a stop of the same scope",
+			"  safemode resume\n  safemode resume --srv 1.6", (*orderCommand).scoped),
+		newOrder(io, "stop", "Drain the sweep and end it; the same command goes on with it",
+			"  safemode stop\n  safemode stop --now\n  safemode stop --wave 2", (*orderCommand).stop),
+		newOrder(io, "rerun", "Ask meters again from their first reads on",
+			"  safemode rerun --device 00-DB-12-34-56-78-90-A1 --reason \"reported off\"\n  safemode rerun --verdict not_safe --reason \"after the outage\"", (*orderCommand).rerun),
+		newOrder(io, "exclude", "Leave meters alone that are another supplier's now",
+			"  safemode exclude --file transferred.txt", (*orderCommand).list),
+		newOrder(io, "suppress", "Leave further meters alone",
+			"  safemode suppress --file suppress.txt", (*orderCommand).list),
+		newOrder(io, "deleted", "Say that the DCC has deleted a quarantined request: it is read back",
+			"  safemode deleted --reference 20261123001", (*orderCommand).referenced),
+		newOrder(io, "renew", "Say that an operator is still there",
+			"  safemode renew", func(*orderCommand, *cobra.Command) {}),
+		newOrder(io, "cease", "End the sweep for good, by the next supplier's notice",
+			"  safemode cease --reference \"SoLR notice 12\"", (*orderCommand).referenced),
+	}
+}
+
+// newOrder makes the command of one order.
+func newOrder(io stdio, action, what, example string, flags func(*orderCommand, *cobra.Command)) *cobra.Command {
+	o := orderCommand{action: action}
+	c := &cobra.Command{
+		Use:     action,
+		Short:   what,
+		Long:    orderHelp[action],
+		Example: example,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			body, err := o.body()
+			if err != nil {
+				return failWith(exitUsage, err)
+			}
+			if err := o.desk.call(c.Context(), http.MethodPost, "/"+action, body, nil); err != nil {
+				return err
+			}
+			fmt.Fprintf(io.err, "%s: done\n", action)
+			return nil
+		},
+	}
+	o.desk.addFlags(c)
+	c.Flags().StringVar(&o.order.Reason, "reason", "", "why; it is journalled with your name")
+	flags(&o, c)
+	return c
+}
+
+// orderHelp says more where one line does not say it.
+var orderHelp = map[string]string{
+	"pause": `Sends nothing new of the sweep, of a region, of a wave or of a service. Answers are
+still taken in. A pause outlives the process: only resume takes it back.`,
+	"resume": `Takes back pauses and stops of the same scope. The sweep's own are meant, too: after
+an abort rule of a wave, after a quarantine (once the DCC has released the requests),
+after a missed renewal. What an abort rule has counted counts anew.`,
+	"stop": `Without a scope the process takes nothing new in, waits for the replies under way and
+ends; the same sweep command goes on with it. --now does not wait: those requests
+are in doubt, and the next run POSTs the same bytes again.
+
+Of a region or a wave no further meter begins, and those that have are brought to
+their end; of a service no further request is asked. With --now nothing more of the
+scope is sent, and what waits is withdrawn. resume takes it back.`,
+	"exclude": `Reads a list of devices, one EUI a line, # comments. Nothing more is sent to them. A
+verdict that was given already stands. Meters that are not planned are passed over.`,
+	"suppress": `As exclude, but for meters that are to be left alone for another reason. The list only
+grows: to take a meter out of it needs a new plan.`,
+	"rerun": `What the meters were found as stays known. Meters that have not begun, and those that
+are to be left alone, are not concerned.`,
+	"cease": `Sends nothing more, gives every meter the verdict that is known, and closes the journal
+for good: a later sweep with it is refused.`,
+}
+
+func (o *orderCommand) scoped(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.region, "region", "", "of a CSP region, like North")
+	f.IntVar(&o.order.Wave, "wave", 0, "of a wave of the plan, from 1")
+	f.StringVar(&o.order.SRV, "srv", "", "of a Service Request Variant, like 7.3")
+	c.MarkFlagsMutuallyExclusive("region", "wave", "srv")
+}
+
+func (o *orderCommand) stop(c *cobra.Command) {
+	o.scoped(c)
+	c.Flags().BoolVar(&o.order.Now, "now", false, "cancel what can be cancelled")
+}
+
+func (o *orderCommand) rerun(c *cobra.Command) {
+	f := c.Flags()
+	f.StringSliceVar(&o.devices, "device", nil, "device to ask again; may be repeated")
+	f.StringVar(&o.order.Verdict, "verdict", "", "all meters with this verdict, like not_safe")
+	c.MarkFlagsOneRequired("device", "verdict")
+	_ = c.MarkFlagRequired("reason")
+}
+
+func (o *orderCommand) list(c *cobra.Command) {
+	c.Flags().StringVar(&o.file, "file", "", "list of devices, one EUI a line")
+	_ = c.MarkFlagRequired("file")
+}
+
+func (o *orderCommand) referenced(c *cobra.Command) {
+	c.Flags().StringVar(&o.order.Reference, "reference", "", "reference of the notice, or of the quarantine event")
+	_ = c.MarkFlagRequired("reference")
+}
+
+// body is the order as the console takes it.
+func (o *orderCommand) body() ([]byte, error) {
+	if o.region != "" {
+		if err := o.order.Region.UnmarshalText([]byte(o.region)); err != nil || o.order.Region == servicerequests.UnknownRegion {
+			return nil, fmt.Errorf("--region %q: want North, Central, South, 4G North, 4G Central or 4G South", o.region)
+		}
+	}
+	for _, text := range o.devices {
+		eui, err := servicerequests.ParseEUI(text)
+		if err != nil {
+			return nil, fmt.Errorf("--device %q: %w", text, err)
+		}
+		o.order.Devices = append(o.order.Devices, eui)
+	}
+	if o.file != "" {
+		f, err := os.Open(o.file)
+		if err != nil {
+			return nil, fmt.Errorf("--file: %w", err)
+		}
+		defer f.Close()
+		devices, err := portfolio.ReadSuppressed(f)
+		if err != nil {
+			return nil, fmt.Errorf("--file: %s: %w", o.file, err)
+		}
+		if len(devices) == 0 {
+			return nil, errors.New("--file: " + o.file + " lists no device")
+		}
+		for eui := range devices {
+			o.order.Devices = append(o.order.Devices, eui)
+		}
+		slices.Sort(o.order.Devices)
+	}
+	var body bytes.Buffer
+	err := json.NewEncoder(&body).Encode(o.order)
+	return body.Bytes(), err
+}
+
+// claimant is the name that an order claims where no token proves one: the user's on
+// this machine.
+func claimant() string {
+	u, err := user.Current()
+	if err != nil {
+		return ""
+	}
+	return u.Username
+}

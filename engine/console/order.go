@@ -1,0 +1,162 @@
+package console
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+
+	"go.uber.org/zap"
+
+	"safemode/servicerequests"
+)
+
+// Order is what a person orders of the sweep. At most one of Region, Wave and SRV is
+// set; none means the whole sweep. What an action takes beyond its scope stands at
+// the sweep.
+type Order struct {
+	Action        string `json:"-"` // one of Actions
+	By            string `json:"-"` // the person's name
+	Authenticated bool   `json:"-"` // the name was proven by the person's token
+
+	Region    servicerequests.Region `json:"region,omitzero"`
+	Wave      int                    `json:"wave,omitempty"`
+	SRV       string                 `json:"srv,omitempty"`
+	Now       bool                   `json:"now,omitempty"`
+	Verdict   string                 `json:"verdict,omitempty"`
+	Devices   []servicerequests.EUI  `json:"devices,omitempty"`
+	Reason    string                 `json:"reason,omitempty"`
+	Reference string                 `json:"reference,omitempty"`
+}
+
+// Actions lists the orders that have an address.
+var Actions = [...]string{"pause", "resume", "stop", "rerun", "exclude", "suppress", "deleted", "renew", "cease"}
+
+// ErrOrder marks an order that the sweep cannot carry out as it stands.
+var ErrOrder = errors.New("order refused")
+
+// Person is somebody with a token of their own.
+type Person struct {
+	Name        string
+	TokenSHA256 [sha256.Size]byte
+	Operator    bool // may give orders; else may look
+}
+
+// PersonHeader names who gives an order, where no token says so. It is a claim.
+const PersonHeader = "Safemode-Person"
+
+// largestOrder holds a list of a million devices.
+const largestOrder = 32 << 20
+
+// longestText bounds a name, a reason or a reference.
+const longestText = 1000
+
+type personKey struct{}
+
+// order hands an operator's order to the sweep.
+func (c console) order(action string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		o, err := readOrder(http.MaxBytesReader(w, r.Body, largestOrder))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		o.Action = action
+		person, known := r.Context().Value(personKey{}).(Person)
+		switch {
+		case known && !person.Operator:
+			http.Error(w, person.Name+" may look, and give no orders", http.StatusForbidden)
+			return
+		case known:
+			o.By, o.Authenticated = person.Name, true
+		default:
+			if o.By, err = claimedName(r.Header.Get(PersonHeader)); err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+		}
+		c.o.Log.Info("operator's order", zap.String("order", action), zap.String("by", o.By), zap.Bool("authenticated", o.Authenticated), zap.String("from", r.RemoteAddr))
+		switch err := c.o.Sweep.Order(r.Context(), o); {
+		case errors.Is(err, ErrOrder):
+			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusConflict)
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}
+}
+
+// readOrder reads the body of an order; none is an order of the whole sweep.
+func readOrder(body io.Reader) (o Order, err error) {
+	text, err := io.ReadAll(body)
+	if err != nil || len(text) == 0 {
+		return o, err
+	}
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&o); err != nil {
+		return o, fmt.Errorf("order: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return o, errors.New("order: more than one JSON object")
+	}
+	for name, text := range map[string]string{"reason": o.Reason, "reference": o.Reference} {
+		if len(text) > longestText || strings.ContainsFunc(text, unicode.IsControl) {
+			return o, fmt.Errorf("order: %s: want one line of at most %d bytes", name, longestText)
+		}
+	}
+	return o, nil
+}
+
+// claimedName is a name that nothing proves.
+func claimedName(name string) (string, error) {
+	if len(name) > longestText || strings.ContainsFunc(name, unicode.IsControl) {
+		return "", fmt.Errorf("%s: want one line of at most %d bytes", PersonHeader, longestText)
+	}
+	if name == "" {
+		return "somebody", nil
+	}
+	return name, nil
+}
+
+// identify finds the person whose token was given. All are compared, each in the same
+// time, so that how long it takes says nothing.
+func identify(people []Person, token string) (Person, bool) {
+	got := sha256.Sum256([]byte(token))
+	found := -1
+	for i := range people {
+		if subtle.ConstantTimeCompare(got[:], people[i].TokenSHA256[:]) == 1 {
+			found = i
+		}
+	}
+	if found < 0 {
+		return Person{}, false
+	}
+	return people[found], true
+}
+
+// as notes in a request who it is from.
+func as(r *http.Request, p Person) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), personKey{}, p))
+}
+
+// CheckPeople refuses a list in which two are not told apart.
+func CheckPeople(people []Person) error {
+	for i, p := range people {
+		if p.Name == "" || strings.ContainsFunc(p.Name, unicode.IsControl) || len(p.Name) > longestText {
+			return fmt.Errorf("person %d: want a name", i+1)
+		}
+		if slices.ContainsFunc(people[:i], func(other Person) bool { return other.Name == p.Name || other.TokenSHA256 == p.TokenSHA256 }) {
+			return fmt.Errorf("%s: another has the same name or the same token", p.Name)
+		}
+	}
+	return nil
+}

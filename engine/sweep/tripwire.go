@@ -1,0 +1,159 @@
+package sweep
+
+import (
+	"fmt"
+	"time"
+
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+)
+
+// Tripwires are what answers together say that none says alone. Only what is proven
+// to come from the DCC counts. The zero value is off.
+type Tripwires struct {
+	// Unregistered halts where the DCC says of unrelated homes that the supplier is
+	// not registered (E4): its market participant IDs have moved.
+	Unregistered Tripwire
+	// Unverified halts where what the DCC signs is not believed.
+	Unverified Tripwire
+}
+
+// Tripwire trips when, of the last Window answers, at least Minimum are of its kind,
+// and they are Ratio of them or more. Window 0 is off.
+type Tripwire struct {
+	Window  int
+	Minimum int // of E4: different homes
+	Ratio   float64
+}
+
+// codes of [journal.Tripwire] records.
+const (
+	tripUnregistered = "unregistered"
+	tripUnverified   = "unverified"
+)
+
+// wire is the sliding window of one tripwire.
+type wire struct {
+	Tripwire
+	ring []struct {
+		bad   bool
+		meter *meter
+	}
+	next int
+}
+
+// tripped takes in an answer and says whether the wire trips, with the meters of the
+// bad ones and how many there are of how many.
+func (w *wire) tripped(bad bool, m *meter) (meters []*meter, n int, yes bool) {
+	if w.Window <= 0 {
+		return nil, 0, false
+	}
+	if len(w.ring) < w.Window {
+		w.ring = append(w.ring, struct {
+			bad   bool
+			meter *meter
+		}{bad, m})
+	} else {
+		w.ring[w.next].bad, w.ring[w.next].meter = bad, m
+		w.next = (w.next + 1) % len(w.ring)
+	}
+	if !bad {
+		return nil, 0, false
+	}
+	for _, a := range w.ring {
+		if a.bad {
+			n++
+			if a.meter != nil {
+				meters = append(meters, a.meter)
+			}
+		}
+	}
+	return meters, n, n >= w.Minimum && float64(n) >= w.Ratio*float64(len(w.ring))
+}
+
+// watchRegistration takes in how a request ended. A run of E4 halts the sweep: no
+// retry is spent on it, and the meters that got one are asked again.
+func (s *Sweep) watchRegistration(m *meter, class Class, code string) {
+	bad := false
+	switch class {
+	case Rejected:
+		bad = servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered
+	case Succeeded, Negative:
+	default: // nobody has answered
+		return
+	}
+	meters, n, yes := s.unregistered.tripped(bad, m)
+	homes, named := map[servicerequests.EUI]bool{}, map[servicerequests.EUI]bool{}
+	var devices []servicerequests.EUI
+	for _, m := range meters {
+		homes[m.target.Hub] = true
+		if !named[m.device] {
+			named[m.device] = true
+			devices = append(devices, m.device)
+		}
+	}
+	if !yes || len(homes) < s.unregistered.Minimum || s.tripwire != "" {
+		return
+	}
+	s.trip(tripUnregistered, journal.TripwireBody{Devices: devices, Reason: fmt.Sprintf(
+		"%d of the last %d answers, of %d homes, say that the supplier is not registered (E4): its market participant IDs have moved",
+		n, len(s.unregistered.ring), len(homes))})
+}
+
+// watchProof takes in whether a message of the DCC was believed.
+func (s *Sweep) watchProof(believed bool) {
+	if _, n, yes := s.unverified.tripped(!believed, nil); yes && s.tripwire == "" {
+		s.trip(tripUnverified, journal.TripwireBody{Reason: fmt.Sprintf(
+			"%d of the last %d messages of the DCC are not believed", n, len(s.unverified.ring))})
+	}
+}
+
+// trip halts the sweep.
+func (s *Sweep) trip(which string, body journal.TripwireBody) {
+	s.o.Journal.Append(journal.Record{At: s.now(), Kind: journal.Tripwire, Code: which, Body: journal.Encode(body)})
+	s.tripwire = which
+	for _, eui := range body.Devices {
+		s.pardon(s.byTarget[eui])
+	}
+	s.stop("tripwire: "+body.Reason, nil)
+}
+
+// pardon takes back that a meter is another supplier's, on the word of an E4 that came
+// in a run of them.
+func (s *Sweep) pardon(m *meter) {
+	if m == nil {
+		return
+	}
+	s.reopen(m)
+	m.pardon()
+}
+
+// pardon has a meter asked again what E4 refused.
+func (m *meter) pardon() {
+	if !m.moved {
+		return
+	}
+	m.excluded, m.moved, m.verdict = "", false, journal.VerdictBody{}
+	for i := range m.tallies {
+		t := &m.tallies[i]
+		if t.last == Rejected && servicerequests.ResponseCode(t.code).Class() == servicerequests.CodeUnregistered {
+			t.tries--
+			t.barred = false
+		}
+	}
+}
+
+// rerun has a meter asked again from its first reads on. What it was found as stays;
+// that it is to be left alone stays, unless it was E4 that said so.
+func (m *meter) rerun(at time.Time) {
+	m.pardon()
+	m.verdict = journal.VerdictBody{}
+	if m.started.IsZero() {
+		return
+	}
+	m.heard, m.held = at, ""
+	m.staleMode, m.staleSupply = max(m.staleMode, m.issued), max(m.staleSupply, m.issued)
+	for i := range m.tallies {
+		m.tallies[i] = tally{last: m.tallies[i].last, code: m.tallies[i].code}
+	}
+}
