@@ -33,6 +33,7 @@ type population struct {
 	devices *meter.Devices
 	pushes  hub.Wakes // when a gas meter tells its proxy what it holds
 	tally   *tally
+	dated   dated
 	log     *zap.Logger
 
 	forbidden func(device servicerequests.EUI, useCase string) // see [Options]
@@ -160,7 +161,10 @@ func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
 			p.forbidden(c.ID.Target, reply.UseCase.Name)
 		}
 	}
-	return dcc.Sent{Response: reply.Response, Alerts: append(h.alerts, p.alerts(t, raisedAt(c.At.Add(c.Skew), reply.Alerts))...)}
+	return dcc.Sent{
+		Response: reply.Response, Alerts: append(h.alerts, p.alerts(t, raisedAt(c.At.Add(c.Skew), reply.Alerts))...),
+		Due: p.dated.heed(c, reply.ModeChange, p.devices.Behaviour),
+	}
 }
 
 func raisedAt(now time.Time, codes []meter.AlertCode) (list []meter.Raised) {

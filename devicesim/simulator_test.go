@@ -1,9 +1,7 @@
 package devicesim_test
 
 import (
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"math/big"
 	"net/http"
 	"slices"
@@ -250,37 +248,6 @@ func TestReplay(t *testing.T) {
 	}
 	if s := u.sim.Summary(); s.Refused["replay"] != 1 {
 		t.Errorf("refused: %v", s.Refused)
-	}
-}
-
-// TestForbiddenCommandIsCarriedOutAndCounted: that one arrives at all is the
-// finding, so the simulator must be able to see it.
-func TestForbiddenCommandIsCarriedOutAndCounted(t *testing.T) {
-	t.Parallel()
-	u := newUser(t, fault.Profile{}, nil)
-	m := u.choose("ESME with supply", func(m fleet.Meter) bool {
-		return m.Type == servicerequests.ESME && m.Reachable && m.Supply == servicerequests.Enabled
-	})
-	id := u.newID(m.Device)
-	document := func(variant int, body string) []byte {
-		return u.sign(fmt.Appendf(nil, `<sr:Request xmlns:sr="http://www.dccinterface.co.uk/ServiceUserGateway" schemaVersion="5.4">`+
-			`<sr:Header><sr:RequestID>%s</sr:RequestID><sr:CommandVariant>%d</sr:CommandVariant>`+
-			`<sr:ServiceReference>7.2</sr:ServiceReference><sr:ServiceReferenceVariant>7.2</sr:ServiceReferenceVariant></sr:Header>`+
-			`<sr:Body>%s</sr:Body></sr:Request>`, id, variant, body))
-	}
-	r := u.proven(u.post("/api/v1/serviceT", document(4, "<sr:DisableSupply></sr:DisableSupply>")), u.folder.DCC.Transform.Certificate)
-	pre := r.Content.(duis.PreCommand).Payload
-
-	signed := signByHand(t, u.folder.Supplier.DigitalSigning.Key, pre)
-	u.acknowledged(document(5, "<sr:SignedPreCommand><sr:GBCSPayload>"+base64.StdEncoding.EncodeToString(signed)+"</sr:GBCSPayload></sr:SignedPreCommand>"))
-	if r := u.next(); r.RequestID != id || r.Code != servicerequests.Success {
-		t.Errorf("7.2: %+v", r)
-	}
-	if now, _ := u.sim.Device(m.Device); now.Supply != servicerequests.Disabled {
-		t.Errorf("7.2: the supply is %s", now.Supply)
-	}
-	if s := u.sim.Summary(); s.ForbiddenCommands != 1 {
-		t.Errorf("%d forbidden commands, want 1", s.ForbiddenCommands)
 	}
 }
 

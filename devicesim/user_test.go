@@ -102,6 +102,11 @@ func testFolder(t *testing.T) *smki.Folder {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return folderOf(t, files)
+}
+
+func folderOf(t *testing.T, files map[string][]byte) *smki.Folder {
+	t.Helper()
 	tree := fstest.MapFS{}
 	for name, text := range files {
 		tree[name] = &fstest.MapFile{Data: text}

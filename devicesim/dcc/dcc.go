@@ -73,6 +73,11 @@ type Meters interface {
 
 	// Execute hands a Command to a device and returns what it sends.
 	Execute(c Command) Sent
+
+	// Due has a device carry out a Command that it has kept until its time, and
+	// returns the Alerts that tell the outcome, none if it keeps it no more, and
+	// others that it raises.
+	Due(c Command) (outcome, others []Alert)
 }
 
 // Command is a Command at the door of its device.
@@ -90,6 +95,10 @@ type Command struct {
 type Sent struct {
 	Response []byte  // nil: none
 	Alerts   []Alert // in the order they are sent
+
+	// Due is when a device that has kept the Command carries it out, on the
+	// simulator's clock. Zero: it keeps nothing.
+	Due time.Time
 }
 
 // Alert is an alert as a device sends it.

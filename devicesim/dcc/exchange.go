@@ -70,6 +70,9 @@ func (d *DCC) execute(e *exchange) {
 	for _, alert := range sent.Alerts {
 		d.Alert(alert)
 	}
+	if !sent.Due.IsZero() {
+		d.Agenda.At(sent.Due, func() { d.due(e) })
+	}
 	if sent.Response == nil || e.fate.ResponseLost || e.fate.Takes > d.window(e) {
 		d.giveUp(e, servicerequests.NoResponse, d.window(e))
 		return

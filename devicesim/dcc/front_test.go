@@ -61,6 +61,8 @@ func (m meters) AgreementKey(device servicerequests.EUI) (*ecdh.PublicKey, error
 
 func (meters) Execute(dcc.Command) dcc.Sent { return dcc.Sent{} }
 
+func (meters) Due(dcc.Command) (outcome, others []dcc.Alert) { return nil, nil }
+
 func newBench(t testing.TB, changes ...func(*dcc.Options)) *bench {
 	t.Helper()
 	b := &bench{t: t, folder: testFolder(t, smki.TestFolder{Seed: []byte("front")}), fates: map[servicerequests.EUI]dcc.Fate{}}

@@ -19,6 +19,10 @@ type Behaviour struct {
 	// Default: it fails.
 	SpentCountsAsActive bool
 
+	// An immediate 1.6 leaves a future-dated one in its place.
+	// Default: it removes it.
+	DatedSurvives bool
+
 	// Q5: how far a gas proxy's copy lags behind the meter at most.
 	// 0 means 30 minutes.
 	MirrorLag time.Duration

@@ -76,6 +76,8 @@ func (t Target) kind() servicerequests.DeviceType {
 	return t.Meter.Type
 }
 
+func (t Target) gas() bool { return t.kind() != servicerequests.ESME }
+
 // Reply is what a device did with a Command.
 type Reply struct {
 	// Refused says why the device did not carry the Command out and stays
@@ -88,6 +90,10 @@ type Reply struct {
 	Counter   uint64       // originator counter of the Command
 	Forbidden bool         // outside the permitted set with the supplier's valid signature, carried out or not
 	Alerts    []AlertCode  // to be sent with [Devices.Alert], in this order
+
+	// ModeChange is a 1.6 that took effect, or that the device keeps or stops
+	// keeping; zero for all else.
+	ModeChange Dated
 }
 
 // Handle takes a Command (MAC Header outermost) as the device does at time now:
@@ -104,6 +110,9 @@ func (d *Devices) Handle(t Target, command []byte, now time.Time, f Fault) (Repl
 	}
 	e := Execute(m, c.Command, now, d.Behaviour, f)
 	reply.Alerts, reply.Forbidden = e.Alerts, reply.Forbidden || e.Forbidden
+	if e.Done && modeChange(c.Command) {
+		reply.ModeChange = Dated{c.Command, c.Counter}
+	}
 	reply.Response, err = d.respond(t, m, c.Header, e.Response, now)
 	if err != nil {
 		return reply, fmt.Errorf("%v answers %s: %w", t.eui(), c.UseCase, err)
@@ -198,17 +207,7 @@ func (d *Devices) Alert(t Target, code AlertCode, now time.Time) ([]byte, error)
 	if _, known := d.Suppliers[t.Meter.Supplier]; !known {
 		return nil, nil
 	}
-	t.Meter.AlertCounter++
-	a := gbcs.Alert{Code: uint16(code), Gas: t.kind() != servicerequests.ESME, At: now}
-	h := gbcs.Header{
-		CRA: gbcs.CRAAlert, Counter: uint64(t.Meter.AlertCounter),
-		Originator: t.eui(), Target: t.Meter.Supplier, Code: a.MessageCode(),
-	}
-	payload, err := gbcs.AppendAlertPayload(nil, h.Counter, a)
-	if err != nil {
-		return nil, fmt.Errorf("%v raises alert %v: %w", t.eui(), code, err)
-	}
-	return d.seal(t, h, payload, a.Critical())
+	return d.alert(t, gbcs.Alert{Code: uint16(code), At: now})
 }
 
 // seal signs a critical message and adds a MAC to any other.

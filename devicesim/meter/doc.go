@@ -51,9 +51,13 @@
 // Forbidden commands (7.1, 7.2, 1.6 to Prepayment) are carried out as a meter
 // would, and marked in the reply: that one arrived at all is the finding.
 //
-// Simplifications, all simulator choices: a future-dated or cancelling 1.6 is
-// answered as accepted and marked as forbidden, but never takes effect; a
-// switch to Prepayment leaves thresholds and debt settings as the model has
-// them; of time-based charges there is the standing charge alone. Events that a
-// meter only logs (8154, 8155, 8161, 8162) are not alerts here.
+// A future-dated 1.6 is answered as accepted, kept, and carried out when its time
+// has come on the device's clock; an 8F66 or 8F67 for each of its parts tells what
+// became of it. A device keeps one: another takes its place, a cancelling one
+// removes it, and so does an immediate 1.6 (assumption; [Behaviour]).
+//
+// Simplifications, all simulator choices: a switch to Prepayment leaves thresholds
+// and debt settings as the model has them; of time-based charges there is the
+// standing charge alone. Events that a meter only logs (8154, 8155, 8161, 8162)
+// are not alerts here.
 package meter

@@ -20,6 +20,7 @@ type Execution struct {
 	Response  gbcs.Response
 	Alerts    []AlertCode
 	Forbidden bool // it was none of the permitted set, or not immediate
+	Done      bool // it took effect, or was accepted for later, whatever the Response says
 }
 
 // Execute carries out a command that has been authenticated. It changes nothing
@@ -43,7 +44,7 @@ func Execute(m *fleet.Meter, c gbcs.Command, now time.Time, b Behaviour, f Fault
 		}
 	}
 	done, alerts := apply(m, c, now, b)
-	e.Alerts = alerts
+	e.Alerts, e.Done = alerts, done
 	switch {
 	case failed:
 	case !done:
@@ -89,11 +90,9 @@ func refused(kind servicerequests.DeviceType) byte {
 func apply(m *fleet.Meter, c gbcs.Command, now time.Time, b Behaviour) (done bool, alerts []AlertCode) {
 	switch {
 	case c.When != gbcs.Immediate:
-		return true, nil // accepted: see the package comment
-	case modeChange(c) && c.Mode == servicerequests.Credit:
-		return true, SwitchToCredit(m, b)
+		return true, nil // accepted: [Devices.CarryOut] does it when its time has come
 	case modeChange(c):
-		return true, SwitchToPrepayment(m, now)
+		return change(m, c, now, b)
 	}
 	switch c.UseCase.SRV {
 	case "2.5":
@@ -106,6 +105,14 @@ func apply(m *fleet.Meter, c gbcs.Command, now time.Time, b Behaviour) (done boo
 		DisableSupply(m)
 	}
 	return true, nil
+}
+
+// change is a 1.6 that takes effect.
+func change(m *fleet.Meter, c gbcs.Command, now time.Time, b Behaviour) (done bool, alerts []AlertCode) {
+	if c.Mode == servicerequests.Credit {
+		return true, SwitchToCredit(m, b)
+	}
+	return true, SwitchToPrepayment(m, now)
 }
 
 // answer fills in what a successful Response tells.

@@ -162,3 +162,58 @@ func TestHandlePrepayValues(t *testing.T) {
 		}
 	}
 }
+
+// The published Alerts of future-dated Commands name the parts that ours do.
+func TestDatedAlertsAreDCCs(t *testing.T) {
+	r := newBench(t, meter.Behaviour{})
+	var file struct {
+		Vectors []struct{ Name, Kind, Hex string }
+	}
+	readVectors(t, "gbcs-vectors.json", &file)
+	held := 0
+	for _, v := range file.Vectors {
+		if v.Kind != "alert" {
+			continue
+		}
+		raw, err := hex.DecodeString(v.Hex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outside, err := gbcs.Parse(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := gbcs.DecodeAlert(outside)
+		if err != nil || want.FutureDated == nil {
+			continue
+		}
+		useCase, ok := gbcs.LookupUseCase(want.FutureDated.Code)
+		if !ok {
+			t.Fatalf("%s: no use case %04X", v.Name, want.FutureDated.Code)
+		}
+		m := prepaid(nil)
+		if useCase.Device == servicerequests.GSME {
+			m = gasMeter(func(*fleet.Meter) {})
+		}
+		dated := meter.Dated{Command: gbcs.Command{UseCase: useCase, Mode: servicerequests.Credit}, Counter: want.FutureDated.Counter}
+		outcome, _, err := r.devices.CarryOut(meter.Target{Meter: &m, Record: new(meter.Record)}, dated, noon, meter.Fault{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := false
+		for _, o := range outcome {
+			got, err := gbcs.DecodeAlert(r.prove(t, o.Message, m.Device))
+			if err != nil {
+				t.Fatal(err)
+			}
+			told = told || *got.FutureDated == *want.FutureDated && got.Gas == want.Gas
+		}
+		if !told {
+			t.Errorf("%s: %+v is not among ours", v.Name, *want.FutureDated)
+		}
+		held++
+	}
+	if held < 4 {
+		t.Errorf("held against %d Alerts only", held)
+	}
+}
