@@ -318,10 +318,12 @@ func (s *Simulator) unasked(m *fleet.Meter, alerts []dcc.Alert) bool {
 	if i, _ := s.fleet.Find(m.Device); s.line.Supplier(i) != m.Supplier {
 		return true // another supplier's: it is told
 	}
-	if wait := s.line.away(m.Device); wait > 0 {
-		s.agenda.At(s.clock.Now().Add(wait), say)
-	} else {
+	switch wait := s.line.away(m.Device); wait {
+	case 0:
 		say()
+	case fault.Forever: // nobody hears it
+	default:
+		s.agenda.At(s.clock.Now().Add(wait), say)
 	}
 	return true
 }
