@@ -60,7 +60,7 @@ func (o Options) Validate() error {
 // Directory is safe for concurrent use.
 type Directory struct {
 	service     service
-	authorities []*smki.Certificate
+	authorities smki.Trusted
 	timeout     time.Duration
 
 	mu       sync.Mutex
@@ -94,7 +94,7 @@ func New(o Options) (*Directory, error) {
 	}
 	return &Directory{
 		service:     service{client: client, base: base, apiKey: o.APIKey},
-		authorities: o.Authorities,
+		authorities: smki.Trust(o.Authorities),
 		timeout:     cmp.Or(o.Timeout, 20*time.Second),
 		cache:       newCache(cmp.Or(o.Devices, 100_000)),
 		underWay:    map[servicerequests.EUI]*lookup{},
@@ -220,5 +220,5 @@ func (d *Directory) believe(der []byte, device servicerequests.EUI, usage smki.U
 	case c.Usage != usage:
 		return nil, fmt.Errorf("it is for %s", c.Usage)
 	}
-	return c, c.VerifyChain(d.authorities)
+	return c, d.authorities.Verify(c)
 }

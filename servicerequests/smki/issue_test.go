@@ -255,3 +255,48 @@ func openssl(t *testing.T, args ...string) []byte {
 	}
 	return stdout.Bytes()
 }
+
+// What Trust follows beforehand is what VerifyChain follows each time.
+func TestTrust(t *testing.T) {
+	files, err := smki.TestFolder{Seed: []byte("trust")}.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(name string) *smki.Certificate {
+		c, err := smki.ParseCertificatePEM(files[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	root, issuing, leaf := load("ca/root.pem"), load("ca/issuing.pem"), load("dcc/transform.pem")
+	foreign, err := smki.TestFolder{Seed: []byte("foreign")}.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := smki.ParseCertificatePEM(foreign["dcc/transform.pem"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name        string
+		authorities []*smki.Certificate
+		of          *smki.Certificate
+	}{
+		{"whole", []*smki.Certificate{root, issuing}, leaf},
+		{"in another order", []*smki.Certificate{issuing, root}, leaf},
+		{"no root", []*smki.Certificate{issuing}, leaf},
+		{"no issuer", []*smki.Certificate{root}, leaf},
+		{"none", nil, leaf},
+		{"a leaf as authority", []*smki.Certificate{root, leaf}, leaf},
+		{"of authorities with the same names", []*smki.Certificate{root, issuing}, stranger},
+	} {
+		want, got := test.of.VerifyChain(test.authorities), smki.Trust(test.authorities).Verify(test.of)
+		if (want == nil) != (got == nil) || got != nil && !errors.Is(got, smki.ErrChain) {
+			t.Errorf("%s: %v, want %v", test.name, got, want)
+		}
+	}
+	if err := smki.Trust([]*smki.Certificate{root, issuing}).Verify(leaf); err != nil {
+		t.Error(err)
+	}
+}
