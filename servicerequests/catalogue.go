@@ -144,6 +144,17 @@ func (v Variant) Permitted() bool {
 // recognised: by the refusing side of the engine, and by the simulator.
 func Catalogue() []Variant { return slices.Clone(catalogue[:]) }
 
+// FindVariant returns the first row of the catalogue that match takes. It does not
+// copy the catalogue, which decoding a request would do each time.
+func FindVariant(match func(*Variant) bool) (v Variant, ok bool) {
+	for i := range catalogue {
+		if match(&catalogue[i]) {
+			return catalogue[i], true
+		}
+	}
+	return Variant{}, false
+}
+
 var (
 	suppliers   = []Role{ImportSupplier, GasSupplier}
 	critical    = []CommandVariant{TransformRequest, SendSignedCommand}

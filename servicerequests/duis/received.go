@@ -64,6 +64,7 @@ func decodeRequest(b []byte, signed bool) (ReceivedRequest, error) {
 	if err != nil {
 		return r, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
+	defer doc.Release()
 	var d decoder
 	top := d.root(doc, "Request")
 	r.readHeader(&d, top.required("Header"))
@@ -109,22 +110,21 @@ func (r *ReceivedRequest) readBody(d *decoder, body xmltree.Node) {
 		d.fail(element, "does not go with Command Variant %d", r.CommandVariant)
 		return
 	}
-	rows := servicerequests.Catalogue()
-	row := slices.IndexFunc(rows, func(v servicerequests.Variant) bool {
+	row, known := servicerequests.FindVariant(func(v *servicerequests.Variant) bool {
 		return v.SRV == r.SRV && (v.Element == element.Local() || r.signedPreCommand())
 	})
 	switch {
-	case row < 0:
+	case !known:
 		d.fail(element, "is not in the catalogue as SRV %s", r.SRV)
 		return
-	case rows[row].ServiceReference != r.ServiceReference:
-		d.fail(element, "SRV %s belongs to service %s", r.SRV, rows[row].ServiceReference)
+	case row.ServiceReference != r.ServiceReference:
+		d.fail(element, "SRV %s belongs to service %s", r.SRV, row.ServiceReference)
 		return
-	case r.signedPreCommand() && !rows[row].Critical:
+	case r.signedPreCommand() && !row.Critical:
 		d.fail(element, "SRV %s has none", r.SRV)
 		return
 	}
-	r.Variant = rows[row]
+	r.Variant = row
 	r.readElement(d, element)
 }
 
@@ -179,10 +179,8 @@ func (r *ReceivedRequest) readMode(d *decoder, mode xmltree.Node) {
 		d.fail(mode, "is no payment mode")
 		return
 	}
-	for _, v := range servicerequests.Catalogue() {
-		if v.SRV == r.SRV && v.Mode == want {
-			r.Variant = v
-		}
+	if v, ok := servicerequests.FindVariant(func(v *servicerequests.Variant) bool { return v.SRV == r.SRV && v.Mode == want }); ok {
+		r.Variant = v
 	}
 }
 

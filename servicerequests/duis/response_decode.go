@@ -24,6 +24,7 @@ func decodeResponse(b []byte, signed bool) (Response, error) {
 	if err != nil {
 		return Response{}, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
+	defer doc.Release()
 	var r Response
 	d := decoder{folded: true}
 	top := d.root(doc, "Response")

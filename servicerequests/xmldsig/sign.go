@@ -93,6 +93,7 @@ func checkSignable(doc []byte) error {
 	if err != nil {
 		return fmt.Errorf("xmldsig: %w", err)
 	}
+	defer tree.Release()
 	for n := range tree.Root().Descendants() {
 		if n.Namespace() == space {
 			return ErrSigned

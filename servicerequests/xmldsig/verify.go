@@ -39,15 +39,18 @@ func Verify(doc []byte, keys Keys) (Proven, error) {
 	if err != nil {
 		return Proven{}, fmt.Errorf("xmldsig: %w", err)
 	}
+	defer tree.Release()
 	proven, err := verifyTree(tree, len(doc), keys)
 	if !errors.Is(err, ErrDigest) || !tree.Spaced() {
 		return proven, err
 	}
 	compact := tree.AppendCompact(make([]byte, 0, len(doc)), tree.Root(), xmltree.Node{})
-	if tree, err = xmltree.Parse(compact); err != nil {
+	plain, err := xmltree.Parse(compact)
+	if err != nil {
 		return Proven{}, fmt.Errorf("xmldsig: %w", err)
 	}
-	return verifyTree(tree, len(doc), keys)
+	defer plain.Release()
+	return verifyTree(plain, len(doc), keys)
 }
 
 // verifyTree proves a parsed document of about size bytes.

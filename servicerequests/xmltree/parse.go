@@ -154,12 +154,15 @@ func (p *parser) around() error {
 }
 
 // allocate makes room for all nodes of a compact document at once: an element
-// has two tags, and not more than one text. An indented one makes it grow.
+// has two tags, and not more than one text. An indented one makes it grow. The
+// room is a released document's, where there is one.
 func (p *parser) allocate() {
 	tags := strings.Count(p.src[p.pos:], "<")
-	p.d.nodes = make([]node, 0, min(tags, p.limits.MaxNodes))
-	p.d.attributes = make([]attribute, 0, 8)
-	p.d.bindings = make([]binding, 0, 4)
+	kept := room.Get().(*Document)
+	p.d.nodes, p.d.attributes, p.d.bindings = kept.nodes, kept.attributes, kept.bindings
+	if n := min(tags, p.limits.MaxNodes); cap(p.d.nodes) < n {
+		p.d.nodes = make([]node, 0, n)
+	}
 }
 
 // declaration reads the XML declaration, if there is one.

@@ -238,3 +238,29 @@ func TestParseCopies(t *testing.T) {
 		t.Errorf("text %q", text)
 	}
 }
+
+// What was read from a released document stays; the document itself is gone, and
+// its room holds nothing of it.
+func TestRelease(t *testing.T) {
+	const text = `<a xmlns="urn:x" b="1"><c>one</c><c>two</c></a>`
+	doc := mustParse(t, text)
+	root := doc.Root()
+	value, _ := root.FirstChild().Text()
+	doc.Release()
+	for range 8 { // whoever parses next may get the room
+		other := mustParse(t, `<z xmlns="urn:z"><y/></z>`)
+		if got := string(other.AppendInclusive(nil, other.Root(), xmltree.Node{})); got != `<z xmlns="urn:z"><y></y></z>` {
+			t.Fatalf("got %s", got)
+		}
+		other.Release()
+	}
+	if value != "one" {
+		t.Errorf("what was read has become %q", value)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("an element of a released document can be read")
+		}
+	}()
+	_ = root.Local()
+}

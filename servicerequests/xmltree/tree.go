@@ -3,6 +3,7 @@ package xmltree
 import (
 	"errors"
 	"iter"
+	"sync"
 )
 
 // ErrElementContent says that text was asked of an element that holds elements.
@@ -42,6 +43,28 @@ type attribute struct {
 // binding is one namespace declaration. The empty prefix is the default
 // namespace; an empty space takes the default namespace away.
 type binding struct{ prefix, space string }
+
+// room is the memory of documents that were released, to be used again: a tree is
+// larger than its text, and most live no longer than it takes to decode them.
+var room = sync.Pool{New: func() any { return new(Document) }}
+
+// Release gives the tree's memory back. Strings that were read from it stay what
+// they are; its Nodes must not be used any more, nor by other goroutines. Who does
+// not call it leaves the tree to the garbage collector.
+func (d *Document) Release() {
+	clear(d.nodes) // lets go of the text
+	clear(d.attributes)
+	clear(d.bindings)
+	free := &Document{nodes: d.nodes[:0], attributes: d.attributes[:0], bindings: d.bindings[:0]}
+	// Whoever uses a Node all the same is stopped, and never reads another document.
+	*d = Document{}
+	if cap(free.nodes) <= keptNodes {
+		room.Put(free)
+	}
+}
+
+// keptNodes bounds what one released tree holds back; a signed request has some 40.
+const keptNodes = 256
 
 // Root returns the document's root element.
 func (d *Document) Root() Node { return Node{d, 0} }
