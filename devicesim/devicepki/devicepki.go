@@ -28,6 +28,8 @@ var ErrNotTest = errors.New("device authority is not of a test PKI")
 type Keys struct {
 	Signing   *ecdsa.PrivateKey // signs critical Responses and Alerts
 	Agreement *ecdh.PrivateKey  // the device's side of every MAC
+
+	agreeing *ecdsa.PublicKey // of Agreement, as a certificate has it
 }
 
 // PKI makes keys and certificates on demand. All methods may be called from
@@ -97,7 +99,7 @@ func (p *PKI) Keys(device servicerequests.EUI) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keys of %v: %w", device, err)
 	}
-	keys, _ := p.keys.PutNew(device, &Keys{Signing: signing, Agreement: agreement})
+	keys, _ := p.keys.PutNew(device, &Keys{Signing: signing, Agreement: agreement, agreeing: &agreeing.PublicKey})
 	return keys, nil
 }
 
@@ -116,17 +118,13 @@ func (p *PKI) Certificates(device servicerequests.EUI) ([]*smki.Certificate, err
 	if err != nil {
 		return nil, err
 	}
-	agreeing, err := smki.DeriveTestKey(p.seed, label(device, smki.KeyAgreement))
-	if err != nil {
-		return nil, fmt.Errorf("certificates of %v: %w", device, err)
-	}
 	template := smki.Template{Device: true, EUI: device, Usage: smki.DigitalSignature, NotBefore: notBefore}
 	signing, err := p.issuer.Issue(template, &keys.Signing.PublicKey)
 	if err != nil {
 		return nil, fmt.Errorf("certificates of %v: %w", device, err)
 	}
 	template.Usage = smki.KeyAgreement
-	agreement, err := p.issuer.Issue(template, &agreeing.PublicKey)
+	agreement, err := p.issuer.Issue(template, keys.agreeing)
 	if err != nil {
 		return nil, fmt.Errorf("certificates of %v: %w", device, err)
 	}
