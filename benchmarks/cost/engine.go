@@ -181,7 +181,7 @@ func sweepPart(ctx context.Context, o options, l line, m meter, e *engine.Engine
 
 // watch marks when the warming up is over and when the requests have ended.
 func watch(o options, l line, m meter, registry *prometheus.Registry, ended <-chan error, run *runFacts) error {
-	const look = 25 * time.Millisecond
+	const look = 100 * time.Millisecond
 	var began tally
 	var beganAt time.Time
 	for {

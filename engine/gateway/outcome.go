@@ -44,7 +44,7 @@ func (g *Gateway) read(resp *http.Response) ([]byte, error) {
 		drain(resp.Body)
 		return nil, fmt.Errorf("%w: HTTP status %d", ErrInDoubt, resp.StatusCode)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, g.maxBody+1))
+	body, err := readAll(io.LimitReader(resp.Body, g.maxBody+1), min(resp.ContentLength, 16<<10))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: reply cut short: %w", ErrInDoubt, err)
@@ -54,6 +54,15 @@ func (g *Gateway) read(resp *http.Response) ([]byte, error) {
 		return nil, fmt.Errorf("%w: reply is no XML", ErrInDoubt)
 	}
 	return body, nil
+}
+
+// readAll is io.ReadAll with room for as much as was announced, if that is a
+// usual reply; -1: nothing was announced.
+func readAll(r io.Reader, announced int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(max(announced, 0)) + bytes.MinRead) // and for the end to be seen
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
 }
 
 // isXML tells a DUIS reply from the page of a proxy or load balancer. Whether it

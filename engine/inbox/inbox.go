@@ -1,13 +1,13 @@
 package inbox
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"runtime"
@@ -160,14 +160,17 @@ func (i *Inbox) receive(w http.ResponseWriter, r *http.Request) (raw []byte, sta
 	if r.ContentLength > i.o.MaxBody {
 		return nil, http.StatusRequestEntityTooLarge
 	}
-	raw, err = io.ReadAll(http.MaxBytesReader(w, r.Body, i.o.MaxBody))
+	var body bytes.Buffer
+	// Room as announced, and for the end to be seen; but a stranger announces what he likes.
+	body.Grow(int(min(max(r.ContentLength, 0), 16<<10)) + bytes.MinRead)
+	_, err = body.ReadFrom(http.MaxBytesReader(w, r.Body, i.o.MaxBody))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, http.StatusRequestEntityTooLarge
 	}
 	if err != nil { // it was cut short or too slow, which is no judgement of it
 		return nil, http.StatusServiceUnavailable
 	}
-	return raw, 0
+	return body.Bytes(), 0
 }
 
 // take proves the message, makes it durable and hands it over.
