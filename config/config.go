@@ -181,10 +181,12 @@ type ServerTLS struct {
 	Key         string `koanf:"key"`
 }
 
-// Journal tunes the group commit.
+// Journal tunes the group commit, and says who pins the journal's past.
 type Journal struct {
-	Linger     time.Duration `koanf:"linger"`
-	BatchLimit int           `koanf:"batch_limit"`
+	Linger          time.Duration `koanf:"linger"`
+	BatchLimit      int           `koanf:"batch_limit"`
+	CheckpointKey   string        `koanf:"checkpoint_key"`   // file of journal key; empty: no checkpoints
+	CheckpointEvery time.Duration `koanf:"checkpoint_every"` // real time
 }
 
 // SimulatorClock is the faster clock of a simulator.
@@ -311,7 +313,7 @@ func Default() Config {
 			Timeouts: InboxTimeouts{Header: 10 * time.Second, Message: 20 * time.Second, Idle: 2 * time.Minute},
 		},
 		Operations: Operations{Listen: "127.0.0.1:8090"},
-		Journal:    Journal{Linger: 2 * time.Millisecond, BatchLimit: 4096},
+		Journal:    Journal{Linger: 2 * time.Millisecond, BatchLimit: 4096, CheckpointEvery: time.Minute},
 		Strategy:   CreditMode,
 		Limits: Limits{
 			User: Rate{PerSecond: 100, Burst: 100},

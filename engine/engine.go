@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"safemode/engine/breaker"
+	"safemode/engine/checkpoint"
 	"safemode/engine/console"
 	"safemode/engine/custody"
 	"safemode/engine/directory"
@@ -95,6 +96,8 @@ type Options struct {
 	Resends    int
 	Commits    journal.Options
 	Version    string // of the program
+	// Checkpoints pin the journal's past; optional.
+	Checkpoints Checkpoints
 
 	Log      *zap.Logger
 	Registry *prometheus.Registry
@@ -105,6 +108,7 @@ type Options struct {
 type Engine struct {
 	o        Options
 	journal  *journal.Journal
+	pins     *checkpoint.Log // nil: none are made
 	custody  []*custody.Counters
 	gateway  *gateway.Gateway
 	devices  *directory.Directory
@@ -161,6 +165,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.refuseCeased(ctx); err != nil {
 		return nil, err
 	}
+	if err := e.openCheckpoints(); err != nil {
+		return nil, err
+	}
 	if err := o.Plan.Direction.InForce(e.clock.Now()); err != nil {
 		return nil, &sweep.HaltError{Reason: "gate closed", Err: err}
 	}
@@ -170,7 +177,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 // removeJournal removes a journal that holds nothing but the plan.
 func removeJournal(path string) error {
 	var faults []error
-	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
+	for _, suffix := range []string{"", "-wal", "-shm", ".lock", ".checkpoints"} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			faults = append(faults, err)
 		}
@@ -369,6 +376,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	// Only now is it known what this sweep awaits. What the DCC delivers meanwhile
 	// waits at the listener, or is sent again.
 	servers.Go(func() { e.serve(e.server, e.inbox) }) // ends with Shutdown
+	defer e.startPinning()()                          // the last checkpoint is of the end
 	err := e.sweep.Run(ctx)
 	// The inbox closes first: what it has acknowledged is durable.
 	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -462,6 +470,7 @@ func (e *Engine) Close() error {
 	for _, c := range e.custody {
 		faults = append(faults, c.Close())
 	}
+	faults = append(faults, e.closeCheckpoints())
 	if e.journal != nil {
 		faults = append(faults, e.journal.Close())
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func newJournal(io stdio) *cobra.Command {
-	return group("journal", "Look after a sweep's journal", newJournalBackup(io))
+	return group("journal", "Look after a sweep's journal", newJournalBackup(io), newJournalKey(io))
 }
 
 func newJournalBackup(io stdio) *cobra.Command {

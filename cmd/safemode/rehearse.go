@@ -80,6 +80,9 @@ func (r *rehearsal) start(ctx context.Context) error {
 	if err := makeDir(filepath.Join(r.dir, "custody")); err != nil {
 		return err
 	}
+	if _, err := makeCheckpointKey(filepath.Join(r.dir, "checkpoint.key"), "rehearsal"); err != nil {
+		return err
+	}
 	// The simulator outlives an interrupt: the sweep drains against it.
 	ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r.done = make(chan error, 1)
@@ -118,6 +121,7 @@ func (r *rehearsal) point(c *config.Config) {
 	c.Inbox.Listen, c.Inbox.Path, c.Inbox.TLS = "127.0.0.1:0", "/smartdcc/duis", config.InboxTLS{}
 	c.Operations = config.Operations{Listen: "127.0.0.1:0"} // the configured one may be a real sweep's
 	c.CustodyDir = filepath.Join(r.dir, "custody")
+	c.Journal.CheckpointKey = filepath.Join(r.dir, "checkpoint.key")
 	c.CounterFloor = 0
 	c.SimulatorClock = &config.SimulatorClock{Anchor: r.clock.Anchor, Speed: r.clock.Speed}
 }

@@ -51,6 +51,15 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 		RetryBudget: c.RetryBudget, DeadMan: c.Operations.DeadMan,
 		Version: version(), Log: log, Registry: prometheus.NewRegistry(),
 	}
+	if c.Journal.CheckpointKey != "" {
+		signer, verifier, err := loadCheckpointKey(c.Journal.CheckpointKey)
+		if err != nil {
+			return o, err
+		}
+		o.Checkpoints = engine.Checkpoints{
+			Path: journalPath + ".checkpoints", Signer: signer, Verifier: verifier, Every: c.Journal.CheckpointEvery,
+		}
+	}
 	if s := c.SimulatorClock; s != nil {
 		o.Clock = clock.Clock{Anchor: s.Anchor, Speed: s.Speed}
 	}

@@ -1,0 +1,194 @@
+package checkpoint_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"safemode/engine/checkpoint"
+)
+
+const journalID = "00112233445566778899aabbccddeeff"
+
+func newKey(t testing.TB) (note.Signer, note.Verifier) {
+	t.Helper()
+	private, public, err := note.GenerateKey(rand.Reader, "srp.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := note.NewSigner(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := note.NewVerifier(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer, verifier
+}
+
+func at(seq uint64) checkpoint.Checkpoint {
+	return checkpoint.Checkpoint{
+		Journal: journalID, Seq: seq, Hash: [32]byte{byte(seq), 1}, At: time.Date(2026, 11, 25, 1, 2, 3, 0, time.UTC),
+	}
+}
+
+func written(t testing.TB, signer note.Signer, verifier note.Verifier, seqs ...uint64) (path string, b []byte) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "checkpoints")
+	log, err := checkpoint.OpenLog(path, journalID, signer, verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, seq := range seqs {
+		if err := log.Append(at(seq)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = os.ReadFile(path); err != nil {
+		t.Fatal(err)
+	}
+	return path, b
+}
+
+func TestWhatIsWrittenIsRead(t *testing.T) {
+	signer, verifier := newKey(t)
+	_, b := written(t, signer, verifier, 1, 5, 5, 9)
+	all, err := checkpoint.Read(b, verifier)
+	if err != nil || len(all) != 3 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	for i, seq := range []uint64{1, 5, 9} {
+		if all[i] != at(seq) {
+			t.Errorf("%+v, want %+v", all[i], at(seq))
+		}
+	}
+}
+
+// Every byte that is changed, and every one that is missing at the end, is noticed.
+func TestEveryByteCounts(t *testing.T) {
+	signer, verifier := newKey(t)
+	_, b := written(t, signer, verifier, 1, 70)
+	for i := range b {
+		changed := bytes.Clone(b)
+		changed[i] ^= 0x04
+		if all, err := checkpoint.Read(changed, verifier); err == nil {
+			t.Errorf("byte %d changed: read as %+v", i, all)
+		}
+	}
+	whole := 0
+	for n := 1; n < len(b); n++ {
+		if _, err := checkpoint.Read(b[:n], verifier); err == nil {
+			whole++ // the first note alone
+		} else if !errors.Is(err, checkpoint.ErrForm) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+	if whole != 1 {
+		t.Errorf("%d cut files are read, want the one that ends with a note", whole)
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	signer, verifier := newKey(t)
+	other, otherVerifier := newKey(t)
+	_, early := written(t, signer, verifier, 3)
+	_, late := written(t, signer, verifier, 8)
+	_, foreign := written(t, other, otherVerifier, 3)
+	twice := at(3)
+	twice.Hash[0]++
+	contradiction, err := twice.Sign(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := at(9)
+	elsewhere.Journal = "ffffffffffffffffffffffffffffffff"
+	stranger, err := elsewhere.Sign(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prose, err := note.Sign(&note.Note{Text: "safemode journal\nsomething else\n"}, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		b    []byte
+		want error
+	}{
+		"another key":      {foreign, checkpoint.ErrSignature},
+		"backwards":        {append(bytes.Clone(late), early...), checkpoint.ErrBackwards},
+		"two hashes":       {append(bytes.Clone(early), contradiction...), checkpoint.ErrBackwards},
+		"two journals":     {append(bytes.Clone(early), stranger...), checkpoint.ErrForm},
+		"another text":     {prose, checkpoint.ErrForm},
+		"no note":          {[]byte("x\n"), checkpoint.ErrForm},
+		"text in between":  {append(append(bytes.Clone(early), "x\n"...), late...), checkpoint.ErrForm},
+		"two of signature": {append(bytes.Clone(early), early[bytes.Index(early, []byte("— ")):]...), checkpoint.ErrForm},
+	} {
+		if _, err := checkpoint.Read(c.b, verifier); !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+// A crash in the middle of a note loses that note and nothing else.
+func TestTornNoteIsDropped(t *testing.T) {
+	signer, verifier := newKey(t)
+	path, b := written(t, signer, verifier, 2, 4)
+	_, one := written(t, signer, verifier, 2)
+	for cut := len(one); cut < len(b); cut++ {
+		if err := os.WriteFile(path, b[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log, err := checkpoint.OpenLog(path, journalID, signer, verifier)
+		if err != nil {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+		if log.Last() != at(2) {
+			t.Fatalf("cut at %d: last is %+v", cut, log.Last())
+		}
+		if err := errors.Join(log.Append(at(6)), log.Close()); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all, err := checkpoint.Read(text, verifier); err != nil || len(all) != 2 {
+			t.Fatalf("cut at %d: %v, %v", cut, all, err)
+		}
+	}
+}
+
+func TestLogRefuses(t *testing.T) {
+	signer, verifier := newKey(t)
+	path, _ := written(t, signer, verifier, 7)
+	if _, err := checkpoint.OpenLog(path, "ffffffffffffffffffffffffffffffff", signer, verifier); !errors.Is(err, checkpoint.ErrForm) {
+		t.Errorf("another journal: %v", err)
+	}
+	other, otherVerifier := newKey(t)
+	if _, err := checkpoint.OpenLog(path, journalID, other, otherVerifier); !errors.Is(err, checkpoint.ErrSignature) {
+		t.Errorf("another key: %v", err)
+	}
+	log, err := checkpoint.OpenLog(path, journalID, signer, verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if err := log.Append(at(6)); !errors.Is(err, checkpoint.ErrBackwards) {
+		t.Errorf("a journal that was cut back: %v", err)
+	}
+	rewritten := at(7)
+	rewritten.Hash[5] = 1
+	if err := log.Append(rewritten); !errors.Is(err, checkpoint.ErrBackwards) {
+		t.Errorf("a journal that was rewritten: %v", err)
+	}
+}
