@@ -16,14 +16,16 @@ import (
 func newAudit(streams stdio) *cobra.Command {
 	var o audit.Options
 	var asJSON bool
+	var checkpointKey string
 	c := &cobra.Command{
-		Use:   "audit --journal FILE [--backup FILE]... [--custody-dir DIR]",
+		Use:   "audit --journal FILE [--backup FILE]... [--custody-dir DIR] [--checkpoints FILE --checkpoint-key FILE]",
 		Short: "Prove or disprove what a journal promises",
 		Long: `Reads a journal, and the backups and custody files given, and says of each claim
 whether it is proven, with how many records it was held against: the chain of evidence
 is intact, no originator counter was used twice or out of order, nothing was sent that
-the journal did not know before or the direction does not cover. It asks nobody and
-needs no key. Of a damaged journal it names the first bad record and what was done
+the journal did not know before or the direction does not cover. It asks nobody. With
+checkpoints and the public key that checks them it also shows that nothing was rewritten
+or cut off since they were made; take a copy that was kept elsewhere. Of a damaged journal it names the first bad record and what was done
 to it, and says what is still proven.
 
 Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
@@ -31,6 +33,13 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
   safemode audit --journal journal.db --backup monday.db --backup tuesday.db --custody-dir custody --json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if checkpointKey != "" {
+				verifier, err := loadCheckpointVerifier(checkpointKey)
+				if err != nil {
+					return err
+				}
+				o.Verifier = verifier
+			}
 			r, err := audit.Run(c.Context(), o)
 			if err != nil {
 				return failWith(auditCode(err), err)
@@ -52,8 +61,11 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 	f.StringVar(&o.Journal, "journal", "", "the sweep's journal")
 	f.StringArrayVar(&o.Backups, "backup", nil, "a backup of it; may be given more than once")
 	f.StringVar(&o.CustodyDir, "custody-dir", "", "folder of the custody files")
+	f.StringVar(&o.Checkpoints, "checkpoints", "", "signed notes that pin the journal")
+	f.StringVar(&checkpointKey, "checkpoint-key", "", "the public key that checks them (.pub of journal key)")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
 	_ = c.MarkFlagRequired("journal")
+	c.MarkFlagsRequiredTogether("checkpoints", "checkpoint-key")
 	return c
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"safemode/engine/journal"
 )
 
@@ -14,6 +16,11 @@ type Options struct {
 	Journal    string   // path of the journal's file
 	Backups    []string // copies of it, of any age; may be nil
 	CustodyDir string   // folder of the custody files; empty: none are looked at
+
+	// Checkpoints is a file of signed notes that pin the journal, best a copy that was
+	// kept elsewhere; empty: none are looked at. Verifier has the key that signed them.
+	Checkpoints string
+	Verifier    note.Verifier
 }
 
 // Status is what became of a claim.
@@ -82,6 +89,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := a.compareCustody(o, main, x); err != nil {
 		return nil, err
 	}
+	if err := a.comparePins(o, main, x); err != nil {
+		return nil, err
+	}
 	a.counters.judge(&a.once)
 	r := &Report{
 		Journal: o.Journal, ID: x.ID, SweepID: a.plan.sweepID, Records: x.Sound, Hash: hex.EncodeToString(x.Tip.Hash[:]),
@@ -97,7 +107,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 type auditor struct {
 	file, chain, tip                         Claim
 	first, bytes, direction, arm, once, rise Claim
-	backups, custody                         Claim
+	backups, custody, pins                   Claim
 
 	plan     planned
 	requests requests
@@ -116,6 +126,7 @@ func newAuditor() *auditor {
 		rise:      claim("counters_rise", "signed commands"),
 		backups:   claim("backups", "backups"),
 		custody:   claim("custody", "custody files"),
+		pins:      claim("checkpoints", "checkpoints"),
 	}
 	a.plan.claim = claim("plan", "targets")
 	a.plan.init()
@@ -140,6 +151,9 @@ func (a *auditor) claims(o Options, whole bool) []Claim {
 	}
 	if o.CustodyDir != "" {
 		all = append(all, a.custody)
+	}
+	if o.Checkpoints != "" {
+		all = append(all, a.pins)
 	}
 	return all
 }

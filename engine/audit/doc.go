@@ -30,6 +30,9 @@
 //	custody             custody files given: this journal's, as far as it had come,
 //	                    and no counter over their high-water mark was used
 //
+//	checkpoints         signed notes given: each of this journal, of a record that it
+//	                    has, with the hash that the chain has there
+//
 // Where the chain breaks, the claims are held against the records before the
 // break: those are still proven, those after are not.
 //
