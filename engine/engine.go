@@ -228,6 +228,16 @@ func checkKeys(o Options) error {
 	return errors.Join(faults...)
 }
 
+// loopback says whether a URL can only lead to this machine.
+func loopback(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 // wire makes the parts and folds the journal into the sweep.
 func (e *Engine) wire() error {
 	o := e.o
@@ -258,6 +268,7 @@ func (e *Engine) wire() error {
 	}
 	if e.verifier, err = proof.New(proof.Options{
 		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, KeyAgreement: agreement, Devices: e.devices,
+		ServerProven: e.gateway.ServerProven() || o.Plan.Environment == Simulator && loopback(o.DCC.URL),
 	}); err != nil {
 		return err
 	}

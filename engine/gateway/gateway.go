@@ -95,6 +95,8 @@ type Gateway struct {
 	base      string
 	timeout   time.Duration
 	maxBody   int64
+
+	serverProven bool
 }
 
 // New makes a gateway. It does not connect.
@@ -112,6 +114,8 @@ func New(o Options) (*Gateway, error) {
 		base:    base.JoinPath("/").String(),
 		timeout: timeout,
 		maxBody: cmp.Or(o.MaxBody, 1<<20),
+
+		serverProven: o.TLS != nil && o.TLS.RootCAs != nil && !o.TLS.InsecureSkipVerify,
 		transport: &http.Transport{
 			DialContext:            (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext,
 			TLSHandshakeTimeout:    timeout,
@@ -135,6 +139,10 @@ func New(o Options) (*Gateway, error) {
 
 // Close closes the connections that are not in use.
 func (g *Gateway) Close() { g.transport.CloseIdleConnections() }
+
+// ServerProven says whether every reply comes from a server that TLS has proven
+// by the authorities that the gateway was given.
+func (g *Gateway) ServerProven() bool { return g.serverProven }
 
 // Post sends the bytes once and returns the body of the DCC's reply. The reply
 // is not proven, and that it came does not mean that the request was accepted:

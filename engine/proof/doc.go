@@ -14,12 +14,14 @@
 //	every other response, alerts   an XML-signing certificate of the DCC
 //	device response, alert inside  critical: the device's signature
 //	                               else: the MAC between device and originator
-//	I99, E code without data       may be unsigned in a reply
+//	I99, E20, E21, E30 without     may be unsigned in a reply
+//	other E codes without data     may be unsigned in a reply if the channel proves
+//	                               the DCC (TLS), else an XML-signing certificate
 //	E20, E21, E30 without data     may be unsigned in a delivery
 //
 // Transform and XML-signing may be the same certificate. A signature that is
-// there must be good, also where it could have been left out. What is unsigned
-// steers waiting and retries and nothing else.
+// there must be good, also where it could have been left out. What neither a
+// signature nor the channel proves steers waiting and retries and nothing else.
 //
 // A certificate is chosen by issuer and serial from those configured, never
 // taken from the message. One that is revoked proves nothing. Their validity in

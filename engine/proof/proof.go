@@ -52,7 +52,7 @@ type Devices interface {
 	Keys(ctx context.Context, device servicerequests.EUI) (DeviceKeys, error)
 }
 
-// Options configures a Verifier. All fields but Revoked are required.
+// Options configures a Verifier. All fields are required unless they say otherwise.
 type Options struct {
 	Transform    []*smki.Certificate // the DCC's keys for responses that carry Pre-Commands
 	XMLSigning   []*smki.Certificate // the DCC's keys for the other responses and the alerts
@@ -60,8 +60,13 @@ type Options struct {
 	Devices      Devices
 
 	// Revoked names certificates whose signatures prove nothing, whether or not
-	// they are among those above. Whoever reads revocation lists fills it.
+	// they are among those above. Whoever reads revocation lists fills it. Optional.
 	Revoked []xmldsig.KeyRef
+
+	// ServerProven says that the channel of synchronous replies proves who answers:
+	// TLS with the DCC's own authorities, or the loopback in a simulation. Only then
+	// is an unsigned error that ends a request or the sweep taken.
+	ServerProven bool
 }
 
 // Verifier is safe for concurrent use.
@@ -71,6 +76,7 @@ type Verifier struct {
 	either       pinned
 	keyAgreement map[servicerequests.EUI]*ecdh.PrivateKey
 	devices      Devices
+	serverProven bool
 }
 
 // pinned is a set of certificates' keys; it is the [xmldsig.Keys] of one role. A
@@ -120,6 +126,7 @@ func New(o Options) (*Verifier, error) {
 		either:       either,
 		keyAgreement: maps.Clone(o.KeyAgreement),
 		devices:      o.Devices,
+		serverProven: o.ServerProven,
 	}, nil
 }
 

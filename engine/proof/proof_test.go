@@ -67,6 +67,7 @@ func newWorld(t testing.TB) *world {
 		XMLSigning:   []*smki.Certificate{w.folder.DCC.XMLSigning.Certificate},
 		KeyAgreement: map[servicerequests.EUI]*ecdh.PrivateKey{supplier: w.folder.Supplier.KeyAgreement.Key},
 		Devices:      w,
+		ServerProven: true,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -10,20 +10,24 @@ import (
 
 // Reply proves the synchronous answer to the request with this ID. It gives one
 // of: I0 with a Pre-Command or an inventory, signed by the key that may; or an
-// acknowledgement or error without data, which may be unsigned. The caller
-// checks that the kind of answer fits the request.
+// acknowledgement or error without data, which may be unsigned, because the DCC
+// signs neither. What steers waiting and retries only (I99, E20, E21) is taken as
+// it comes. An error that would end the request, exclude the meter or halt the
+// sweep needs a signature or a channel that proves the DCC (ServerProven): else
+// whoever sits between could switch off a sweep with one word. The caller checks
+// that the kind of answer fits the request.
 func (v *Verifier) Reply(raw []byte, id servicerequests.RequestID) (duis.Response, error) {
 	o, err := v.read(raw)
 	if err != nil {
 		return duis.Response{}, err
 	}
-	if err := o.checkReply(id); err != nil {
+	if err := o.checkReply(id, v.serverProven); err != nil {
 		return duis.Response{}, o.fault(ErrUnverified, err)
 	}
 	return o.Response, nil
 }
 
-func (o outer) checkReply(id servicerequests.RequestID) error {
+func (o outer) checkReply(id servicerequests.RequestID, serverProven bool) error {
 	if o.RequestID != id && (o.signed || o.RequestID != servicerequests.RequestID{}) {
 		return fmt.Errorf("it answers %s, not %s", o.RequestID, id)
 	}
@@ -36,6 +40,9 @@ func (o outer) checkReply(id servicerequests.RequestID) error {
 		if success {
 			return errors.New("success without data")
 		}
+		if !o.signed && !serverProven && !steersWaiting(o.Code) {
+			return fmt.Errorf("code %s without a signature, over a channel that does not prove the DCC", o.Code)
+		}
 		return nil
 	case duis.PreCommand, duis.Inventory:
 		switch {
@@ -47,4 +54,14 @@ func (o outer) checkReply(id servicerequests.RequestID) error {
 		return nil
 	}
 	return fmt.Errorf("%T is no answer to a POST", o.Content)
+}
+
+// steersWaiting says whether a code without proof can do no more than have the
+// engine wait or try again.
+func steersWaiting(code servicerequests.ResponseCode) bool {
+	switch code.Class() {
+	case servicerequests.CodeAcknowledged, servicerequests.CodeUnreachable, servicerequests.CodeNoResponse:
+		return true
+	}
+	return false
 }

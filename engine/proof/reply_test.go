@@ -5,6 +5,7 @@ import (
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
+	"safemode/servicerequests/smki"
 )
 
 func preCommandReply() duis.Response {
@@ -118,6 +119,36 @@ func TestReplyWithOneCertificateForBoth(t *testing.T) {
 	for _, r := range []duis.Response{preCommandReply(), inventoryReply()} {
 		if _, err := v.Reply(w.signedByTransform(t, r), id); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Over a channel that does not prove the DCC an unsigned word may have the engine
+// wait or try again, and nothing else.
+func TestReplyOverAnUnprovenChannel(t *testing.T) {
+	w := newWorld(t)
+	v, err := New(Options{
+		Transform: []*smki.Certificate{w.folder.DCC.Transform.Certificate}, XMLSigning: []*smki.Certificate{w.folder.DCC.XMLSigning.Certificate},
+		KeyAgreement: w.keyAgreement, Devices: w,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, believed := range map[servicerequests.ResponseCode]bool{
+		"I99": true, "E20": true, "E21": true, "E30": true,
+		"E1": false, "E2": false, "E3": false, "E4": false, "E5": false, "E11": false, servicerequests.DuplicateID: false, "E999": false,
+	} {
+		raw := encode(t, acknowledgement(code))
+		if _, err := v.Reply(raw, id); (err == nil) != believed {
+			t.Errorf("unsigned %s: %v", code, err)
+		} else if err != nil {
+			wantFault(t, err, ErrUnverified, false)
+		}
+		if _, err := v.Reply(w.signedByDCC(t, acknowledgement(code)), id); err != nil {
+			t.Errorf("signed %s: %v", code, err)
+		}
+		if _, err := w.Reply(raw, id); err != nil {
+			t.Errorf("unsigned %s over a channel that proves the DCC: %v", code, err)
 		}
 	}
 }
