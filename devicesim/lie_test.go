@@ -3,9 +3,9 @@ package devicesim_test
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"io"
@@ -357,12 +357,16 @@ func signByHand(t *testing.T, key crypto.Signer, preCommand []byte) []byte {
 	t.Helper()
 	unsigned := preCommand[:len(preCommand)-1]
 	digest := sha256.Sum256(unsigned[1:])
-	a, b, err := ecdsa.Sign(rand.Reader, key.(*ecdsa.PrivateKey), digest[:])
+	der, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
 	if err != nil {
 		t.Fatal(err)
 	}
+	var scalars struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(der, &scalars); err != nil {
+		t.Fatal(err)
+	}
 	signed := append(slices.Clone(unsigned), 64)
-	for _, scalar := range []*big.Int{a, b} {
+	for _, scalar := range []*big.Int{scalars.R, scalars.S} {
 		signed = append(signed, scalar.FillBytes(make([]byte, 32))...)
 	}
 	return signed

@@ -146,7 +146,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := checkKeys(o); err != nil {
 		return nil, err
 	}
-	if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, Authorities: o.DCC.Authorities}); err != nil {
+	if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities}); err != nil {
 		return nil, err
 	}
 	if err := e.probe(ctx); err != nil {
@@ -216,6 +216,16 @@ func checkKeys(o Options) error {
 		for _, c := range []*smki.Certificate{id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate} {
 			if c.EUI != id.EUI {
 				faults = append(faults, fmt.Errorf("%w: identity %v: a certificate belongs to %v", ErrRefused, id.EUI, c.EUI))
+			}
+		}
+	}
+	for _, address := range []string{o.DCC.URL, o.DCC.SMKIURL} {
+		for _, id := range o.Identities {
+			for _, c := range []*smki.Certificate{id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate} {
+				if c.IsPublished() && !loopback(address) {
+					faults = append(faults, fmt.Errorf("%w: identity %v: anybody can have the private key of certificate %s (the DCC's published test set), and %s is not loopback",
+						ErrRefused, id.EUI, c.SerialText(), address))
+				}
 			}
 		}
 	}

@@ -347,6 +347,12 @@ func TestHalfWrittenPlanIsFinished(t *testing.T) {
 // outsider is a certificate of no test PKI, for the same purpose as one of it.
 func outsider(t testing.TB, like *smki.Certificate, role smki.Role) *smki.Certificate {
 	t.Helper()
+	return issued(t, "Real Root", like, role)
+}
+
+// issued is a certificate by a root of this name.
+func issued(t testing.TB, issuer string, like *smki.Certificate, role smki.Role) *smki.Certificate {
+	t.Helper()
 	keys := make([]*ecdsa.PrivateKey, 2)
 	for i := range keys {
 		var err error
@@ -355,12 +361,12 @@ func outsider(t testing.TB, like *smki.Certificate, role smki.Role) *smki.Certif
 		}
 	}
 	begin := time.Now().UTC().Truncate(time.Second)
-	root, err := smki.NewRoot(smki.Template{Role: smki.Root, CommonName: "Real Root", NotBefore: begin, NotAfter: begin.AddDate(1, 0, 0)}, keys[0])
+	root, err := smki.NewRoot(smki.Template{Role: smki.IssuingAuthority, CommonName: issuer, NotBefore: begin, NotAfter: begin.AddDate(1, 0, 0)}, keys[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	c, err := root.Issue(smki.Template{
-		Role: role, EUI: like.EUI, CommonName: "Z", Usage: smki.DigitalSignature, NotBefore: begin, NotAfter: begin.AddDate(1, 0, 0),
+		Role: role, EUI: like.EUI, CommonName: "Z", Usage: like.Usage, NotBefore: begin, NotAfter: begin.AddDate(1, 0, 0),
 	}, &keys[1].PublicKey)
 	if err != nil {
 		t.Fatal(err)
@@ -394,6 +400,14 @@ func TestOpenRefuses(t *testing.T) {
 		"certificates changed about": {plan: simulator, change: func(o *engine.Options) {
 			o.Identities[0].XMLSigning, o.Identities[0].DigitalSigning = o.Identities[0].DigitalSigning, o.Identities[0].XMLSigning
 		}},
+		"published keys, and a DCC elsewhere": {plan: simulator, change: func(o *engine.Options) {
+			o.DCC.URL, o.DCC.Authorities = "https://192.0.2.1:443", nil
+			o.Identities[0].DigitalSigning.Certificate = issued(t, "Z1", o.Identities[0].DigitalSigning.Certificate, 0x02)
+		}, says: "anybody can have the private key"},
+		"published keys, and an SMKI service elsewhere": {plan: simulator, change: func(o *engine.Options) {
+			o.DCC.SMKIURL, o.DCC.Authorities = "http://dcc.example:8083", nil
+			o.Identities[0].KeyAgreement.Certificate = issued(t, "OB", o.Identities[0].KeyAgreement.Certificate, 0x02)
+		}, says: "anybody can have the private key"},
 		"another's certificates": {plan: simulator, change: func(o *engine.Options) { o.Identities[0].EUI++ }},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,6 +42,7 @@ func loadTestSigner(certFile, keyFile string, purpose smki.Purpose) (*smki.Certi
 	if err != nil {
 		return nil, nil, failWith(exitUsage, err)
 	}
+	defer clear(text)
 	key, err := smki.ParsePrivateKeyPEM(text)
 	if err != nil {
 		return nil, nil, failWith(exitUsage, fmt.Errorf("%s: %w", keyFile, err))

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
-	"strings"
 
 	"safemode/config"
 	"safemode/engine/console"
@@ -15,11 +14,11 @@ import (
 
 // loadClientTLS reads the files of mutual TLS towards the DCC; nil if none is
 // configured.
-func loadClientTLS(t config.TLS) (*tls.Config, error) {
+func loadClientTLS(t config.TLS, secrets secretFiles) (*tls.Config, error) {
 	if t == (config.TLS{}) {
 		return nil, nil
 	}
-	pair, err := loadPair(t.Certificate, t.Key)
+	pair, err := secrets.loadPair(t.Certificate, t.Key)
 	if err != nil {
 		return nil, fmt.Errorf("dcc.tls: %w", err)
 	}
@@ -31,7 +30,7 @@ func loadClientTLS(t config.TLS) (*tls.Config, error) {
 }
 
 // loadInbox reads what guards the inbox.
-func loadInbox(i config.Inbox) (inbox.Address, error) {
+func loadInbox(i config.Inbox, secrets secretFiles) (inbox.Address, error) {
 	a := inbox.Address{
 		Listen: i.Listen, AllowedNames: i.TLS.AllowedNames,
 		Connections: i.Connections.Total, ConnectionsPerPeer: i.Connections.PerPeer,
@@ -39,7 +38,7 @@ func loadInbox(i config.Inbox) (inbox.Address, error) {
 	if i.TLS.Certificate == "" {
 		return a, nil
 	}
-	pair, err := loadPair(i.TLS.Certificate, i.TLS.Key)
+	pair, err := secrets.loadPair(i.TLS.Certificate, i.TLS.Key)
 	if err != nil {
 		return a, fmt.Errorf("inbox.tls: %w", err)
 	}
@@ -52,10 +51,10 @@ func loadInbox(i config.Inbox) (inbox.Address, error) {
 }
 
 // loadOperations reads what guards the operations address.
-func loadOperations(o config.Operations) (a console.Address, err error) {
+func loadOperations(o config.Operations, secrets secretFiles) (a console.Address, err error) {
 	a.Listen = o.Listen
 	if o.TLS != (config.ServerTLS{}) {
-		pair, err := loadPair(o.TLS.Certificate, o.TLS.Key)
+		pair, err := secrets.loadPair(o.TLS.Certificate, o.TLS.Key)
 		if err != nil {
 			return a, fmt.Errorf("operations.tls: %w", err)
 		}
@@ -94,15 +93,6 @@ func loadPeople(name string) ([]console.Person, error) {
 	return people, nil
 }
 
-// loadPair reads a certificate with what it needs to chain, and its key.
-func loadPair(certificate, key string) (tls.Certificate, error) {
-	pair, err := tls.LoadX509KeyPair(certificate, key)
-	if err != nil {
-		return pair, fmt.Errorf("%s, %s: %w", certificate, key, err)
-	}
-	return pair, nil
-}
-
 // loadPool reads the certificates of those who may vouch for a peer.
 func loadPool(name string) (*x509.CertPool, error) {
 	text, err := os.ReadFile(name)
@@ -114,39 +104,4 @@ func loadPool(name string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("%s holds no certificate", name)
 	}
 	return pool, nil
-}
-
-// shortestToken is too long to be guessed, whatever it is made of: half of it is as
-// long as a key.
-const shortestToken = 32
-
-// loadToken reads the operations token from a file that nobody else may read. The
-// error never quotes it.
-func loadToken(name string) (string, error) {
-	if err := checkPrivate(name); err != nil {
-		return "", err
-	}
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return "", err
-	}
-	token := strings.TrimSpace(string(text))
-	if len(token) < shortestToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fmt.Errorf("%s: want one line of %d printable characters or more; make it with: (umask 077; openssl rand -hex 32 >%s)",
-			name, shortestToken, name)
-	}
-	return token, nil
-}
-
-// checkPrivate refuses a secret's file that others than its owner may read.
-func checkPrivate(name string) error {
-	info, err := os.Stat(name)
-	if err != nil {
-		return err
-	}
-	if open := info.Mode().Perm() & 0o077; open != 0 {
-		return fmt.Errorf("%s is open to others than its owner (mode %04o): chmod 600 it, and replace the secret if others may have read it",
-			name, info.Mode().Perm())
-	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -64,6 +65,7 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 		o.Clock = clock.Clock{Anchor: s.Anchor, Speed: s.Speed}
 	}
 	var faults []error
+	secrets := secretFiles{strict: c.Environment == config.Live, log: log}
 	if c.SuppressFile != "" {
 		var err error
 		if o.Suppressed, err = loadSuppressed(c.SuppressFile); err != nil {
@@ -82,6 +84,9 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 			faults = append(faults, err)
 			continue
 		}
+		for _, name := range folder.Exposed {
+			faults = append(faults, secrets.exposed(filepath.Join(id.PKIDir, name)))
+		}
 		o.Identities = append(o.Identities, engine.Identity{
 			EUI: id.EUI, XMLSigning: folder.Supplier.XMLSigning,
 			DigitalSigning: folder.Supplier.DigitalSigning, KeyAgreement: folder.Supplier.KeyAgreement,
@@ -91,13 +96,13 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 	o.DCC.XMLSigning = loadCertificates(c.DCC.XMLSigningCertificates, &faults)
 	o.DCC.Authorities = loadCertificates(c.DCC.Authorities, &faults)
 	var err error
-	if o.DCC.TLS, err = loadClientTLS(c.DCC.TLS); err != nil {
+	if o.DCC.TLS, err = loadClientTLS(c.DCC.TLS, secrets); err != nil {
 		faults = append(faults, err)
 	}
-	if o.Inbox, err = loadInbox(c.Inbox); err != nil {
+	if o.Inbox, err = loadInbox(c.Inbox, secrets); err != nil {
 		faults = append(faults, err)
 	}
-	if o.Operations, err = loadOperations(c.Operations); err != nil {
+	if o.Operations, err = loadOperations(c.Operations, secrets); err != nil {
 		faults = append(faults, err)
 	}
 	return o, failWith(exitUsage, errors.Join(faults...))

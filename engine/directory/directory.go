@@ -3,6 +3,7 @@ package directory
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,6 +31,7 @@ var (
 type Options struct {
 	URL    string       // of the SMKI service, without its paths
 	Client *http.Client // nil: one that follows no redirect and uses no proxy
+	TLS    *tls.Config  // of that client: its certificate, and who may vouch for the service; at least TLS 1.2 is used
 	APIKey string       // sent with each question
 
 	// Authorities are the certificates that a device certificate must chain to,
@@ -87,8 +89,13 @@ func New(o Options) (*Directory, error) {
 	}
 	client := o.Client
 	if client == nil {
+		transport := &http.Transport{MaxConnsPerHost: 16, MaxIdleConnsPerHost: 16, IdleConnTimeout: 90 * time.Second}
+		if o.TLS != nil {
+			transport.TLSClientConfig = o.TLS.Clone()
+			transport.TLSClientConfig.MinVersion = max(o.TLS.MinVersion, tls.VersionTLS12)
+		}
 		client = &http.Client{
-			Transport:     &http.Transport{MaxConnsPerHost: 16, MaxIdleConnsPerHost: 16, IdleConnTimeout: 90 * time.Second},
+			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}

@@ -2,7 +2,6 @@ package proof
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"errors"
 	"strings"
 	"testing"
@@ -104,7 +103,7 @@ func TestAttackSameSerialOtherIssuer(t *testing.T) {
 	w, stranger := newWorld(t), newWorldWithOtherKeys(t)
 	first := w.folder.DCC.XMLSigning
 	second := *first.Certificate
-	second.Issuer, second.PublicKey = "CN=Z1,OU=07", &stranger.folder.DCC.XMLSigning.Key.(*ecdsa.PrivateKey).PublicKey
+	second.Issuer, second.PublicKey = "CN=Z1,OU=07", stranger.folder.DCC.XMLSigning.Certificate.PublicKey
 	v, err := New(Options{
 		Transform: w.certificates(), XMLSigning: []*smki.Certificate{first.Certificate, &second},
 		KeyAgreement: w.keyAgreement, Devices: w,

@@ -210,14 +210,11 @@ func (c *Certificate) SerialText() string { return c.Serial.String() }
 func (c *Certificate) ECDH() (*ecdh.PublicKey, error) { return c.PublicKey.ECDH() }
 
 // IsTest says whether the certificate comes from a test PKI: one that
-// [TestFolder] made, or DCC's public ZAZ1 set (issuer CN Z1 or OB, OU 07). It
-// goes by the issuer's name: to hold a certificate to a hierarchy use
-// [Certificate.VerifyChain].
+// [TestFolder] made, or DCC's public ZAZ1 set (see [Certificate.IsPublished]). It
+// goes by the issuer's name and by that set's keys: to hold a certificate to a
+// hierarchy use [Certificate.VerifyChain].
 func (c *Certificate) IsTest() bool {
-	if strings.HasPrefix(c.issuer.commonName, TestMarker) {
-		return true
-	}
-	return c.issuer.unit == "07" && (c.issuer.commonName == "Z1" || c.issuer.commonName == "OB")
+	return strings.HasPrefix(c.issuer.commonName, TestMarker) || c.IsPublished()
 }
 
 // ErrNotValidNow marks a certificate that has not begun or has run out.

@@ -4,7 +4,14 @@
 // clock: folders come as an [io/fs.FS], instants as arguments.
 //
 // Private keys appear only as [crypto.Signer] or [*crypto/ecdh.PrivateKey], so
-// that a key that signs can live in an HSM, and a key that agrees cannot sign.
+// that a key that signs can live in an HSM, and a key that agrees cannot sign. A
+// signing key of a folder does not show itself to whatever formats or marshals it.
+// The bytes of key files are overwritten with zeros once they are read. What Go
+// does not allow is to do the same with the parsed keys: [crypto/ecdsa] and
+// [crypto/ecdh] keep copies that nobody can reach, the garbage collector may have
+// moved others, and the system may have paged either out. Whoever can read the
+// process's memory, its core dumps or its swap has the keys: keep those away from
+// others, or the keys in an HSM.
 //
 // # Why not crypto/x509
 //

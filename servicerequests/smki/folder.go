@@ -44,6 +44,10 @@ type Folder struct {
 	Issuing       SigningIdentity // ca/issuing, for organisations; likewise
 	DeviceIssuing SigningIdentity // ca/device-issuing, for devices; likewise
 	Approvers     []Approver      // approvers/*, by name
+
+	// Exposed names the key files that were read and that others than their owner
+	// may read or change.
+	Exposed []string
 }
 
 // Approver is a person of a test hierarchy who may approve a plan.
@@ -109,12 +113,14 @@ func load(fsys fs.FS, supplierKeys, otherKeys keyRule) (*Folder, error) {
 	if len(l.faults) > 0 {
 		return nil, fmt.Errorf("%w: %w", ErrFolder, errors.Join(l.faults...))
 	}
+	f.Exposed = l.exposed
 	return f, nil
 }
 
 type loader struct {
-	fsys   fs.FS
-	faults []error
+	fsys    fs.FS
+	faults  []error
+	exposed []string
 }
 
 func (l *loader) fault(file string, err error, remedy string) {
@@ -125,7 +131,7 @@ func (l *loader) signing(base string, p Purpose, rule keyRule) SigningIdentity {
 	certificate := l.certificate(base, p)
 	identity := SigningIdentity{Certificate: certificate}
 	if key := l.key(base, certificate, rule); key != nil { // a nil *ecdsa.PrivateKey would be a Signer that is not nil
-		identity.Key = key
+		identity.Key = sealed{key}
 	}
 	return identity
 }
@@ -184,6 +190,10 @@ func (l *loader) key(base string, certificate *Certificate, rule keyRule) *ecdsa
 	case err != nil:
 		l.fault(file, err, "put the private key of "+base+".pem there, readable by this user")
 		return nil
+	}
+	defer clear(text)
+	if info, err := fs.Stat(l.fsys, file); err == nil && info.Mode().Perm()&0o077 != 0 {
+		l.exposed = append(l.exposed, file)
 	}
 	key, err := ParsePrivateKeyPEM(text)
 	if err != nil {

@@ -1,6 +1,7 @@
 package smki
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hkdf"
@@ -9,18 +10,21 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 )
 
 // ErrKey marks bytes that are not a P-256 private key.
 var ErrKey = errors.New("not a P-256 private key")
 
 // ParsePrivateKeyPEM reads a PEM file that holds exactly one private key on
-// P-256, as PKCS#8 or as SEC 1. Errors wrap [ErrKey] and never quote the file.
+// P-256, as PKCS#8 or as SEC 1. Errors wrap [ErrKey] and never quote the file. Its
+// own copy of the key's encoding is overwritten with zeros; text is the caller's.
 func ParsePrivateKeyPEM(text []byte) (*ecdsa.PrivateKey, error) {
 	der, err := onePEMBlock(text, "PRIVATE KEY", "EC PRIVATE KEY")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
+	defer clear(der)
 	if key, err := x509.ParseECPrivateKey(der); err == nil {
 		return onP256(key)
 	}
@@ -40,6 +44,36 @@ func onP256(key *ecdsa.PrivateKey) (*ecdsa.PrivateKey, error) {
 		return nil, fmt.Errorf("%w: it is on %s", ErrKey, key.Params().Name)
 	}
 	return key, nil
+}
+
+// sealed is a signing key that does not show itself: whatever formats, logs or
+// marshals it, or a struct that holds it, gets the words of redacted.
+type sealed struct{ key *ecdsa.PrivateKey }
+
+const redacted = "[private key]"
+
+// Public returns the public key, an [*ecdsa.PublicKey].
+func (s sealed) Public() crypto.PublicKey { return s.key.Public() }
+
+// Sign signs a digest; the signature is ASN.1 DER.
+func (s sealed) Sign(random io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+	return s.key.Sign(random, digest, o)
+}
+
+// Format writes the same for every verb.
+func (sealed) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// MarshalText is what JSON and XML get.
+func (sealed) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Format writes the certificate's subject, whatever the verb: fmt follows a pointer
+// to a key where the verb does not fit, and writes its bytes.
+func (a AgreementIdentity) Format(f fmt.State, _ rune) {
+	subject := ""
+	if a.Certificate != nil {
+		subject = a.Certificate.Subject
+	}
+	_, _ = fmt.Fprintf(f, "{%s %s}", subject, redacted)
 }
 
 func marshalPrivateKeyPEM(key *ecdsa.PrivateKey) ([]byte, error) {
