@@ -68,6 +68,9 @@ func demo(ctx context.Context, io stdio, meters int, flags rehearsalFlags, out s
 	if err != nil {
 		return err
 	}
+	if faults.Rules.Windows.HubHolds == 0 {
+		faults.Rules.Windows.HubHolds = demoHubHolds
+	}
 	r := &rehearsal{
 		dir: dir, supplier: smki.TestSupplier, seed: flags.seed, fleet: population, faults: faults,
 		clock: newRehearsalClock(flags.speed), log: log,
@@ -90,6 +93,7 @@ func demo(ctx context.Context, io stdio, meters int, flags rehearsalFlags, out s
 // demo plans, sweeps and reports what start has prepared.
 func (r *rehearsal) demo(ctx context.Context, io stdio, asJSON bool) error {
 	conf := demoConfig(r.clock.Speed)
+	conf.Policy.ResponseWaitGas = r.faults.Rules.Windows.HubHolds + time.Hour
 	r.point(&conf)
 	p, err := makePlan(io, &conf, filepath.Join(r.dir, "direction.yaml"), filepath.Join(r.dir, "portfolio.csv"))
 	if err != nil {
@@ -108,6 +112,11 @@ func (r *rehearsal) demo(ctx context.Context, io stdio, asJSON bool) error {
 	}
 	return conclude(io, folded, r.dir, asJSON)
 }
+
+// demoHubHolds is how long the demo's hubs hold a command for a gas meter, unless
+// the fault profile says: some wakes of it, where a real hub holds a day's. What is
+// lost is then given up within hours of the demo's clock.
+const demoHubHolds = 3 * time.Hour
 
 // demoConfig is the default configuration, fitted to a clock that runs fast. A meter
 // that cannot be reached is given up within two hours of the demo's clock instead
