@@ -75,7 +75,7 @@ func demo(ctx context.Context, io stdio, meters int, flags rehearsalFlags, out s
 		dir: dir, supplier: smki.TestSupplier, seed: flags.seed, fleet: population, faults: faults,
 		clock: newRehearsalClock(flags.speed), log: log,
 	}
-	fmt.Fprintf(io.err, "demo: %d meters, seed %d, faults %s, clock %g times real time (%v of it are a second), files in %s\n",
+	fmt.Fprintf(io.err, "demo: %d meters, seed %d, faults %s (its figures are assumptions), clock %g times real time (%v of it are a second), files in %s\n",
 		meters, flags.seed, flags.faults, flags.speed, time.Duration(flags.speed*float64(time.Second)), dir)
 	if err := writeFleet(population, filepath.Join(dir, "fleet.csv"), filepath.Join(dir, "portfolio.csv")); err != nil {
 		return err
@@ -107,10 +107,7 @@ func (r *rehearsal) demo(ctx context.Context, io stdio, asJSON bool) error {
 		return err
 	}
 	folded, err := r.run(ctx, io, o)
-	if err != nil {
-		return err
-	}
-	return conclude(io, folded, r.dir, asJSON)
+	return conclude(io, folded, r.dir, asJSON, err)
 }
 
 // demoHubHolds is how long the demo's hubs hold a command for a gas meter, unless

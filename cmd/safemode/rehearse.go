@@ -127,8 +127,9 @@ func (r *rehearsal) point(c *config.Config) {
 }
 
 // run sweeps the plan, reports from the journal, and holds every claim of the
-// report against the simulator's truth.
-func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (*report.Report, error) {
+// report against the simulator's truth. A sweep that halted has a report as well:
+// then both results are there.
+func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded *report.Report, halted error) {
 	o.StandIn = "the rehearsal"
 	e, err := engine.Open(ctx, o)
 	if err != nil {
@@ -142,15 +143,18 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (*repor
 	case errors.Is(err, sweep.ErrStopped): // its simulator is gone: no command goes on with it
 		return nil, failWith(exitInterrupted, fmt.Errorf("interrupted and drained; a rehearsal starts anew, what there is of this one is in %s", r.dir))
 	case err != nil:
-		return nil, sweepEnd(err)
+		halted = sweepEnd(err)
+		if !errors.As(err, new(*sweep.HaltError)) {
+			return nil, halted
+		}
 	}
-	folded, err := foldJournal(ctx, o.Journal)
+	folded, err = foldJournal(ctx, o.Journal)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(halted, err)
 	}
 	wrong, err := r.judge(folded)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(halted, err)
 	}
 	for i, m := range wrong {
 		if i == 10 {
@@ -162,7 +166,7 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (*repor
 	if err := folded.Write(r.dir, report.Options{}); err != nil {
 		return nil, failWith(exitFailed, err)
 	}
-	return folded, nil
+	return folded, halted
 }
 
 // judge compares the report with the simulator and notes the result in it.
@@ -258,25 +262,28 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 		return errors.Join(err, r.stop())
 	}
 	folded, err := r.run(ctx, io, o)
-	if err := errors.Join(err, r.stop()); err != nil {
-		return err
-	}
-	return conclude(io, folded, dir, asJSON)
+	return errors.Join(conclude(io, folded, dir, asJSON, err), r.stop())
 }
 
-// conclude prints a rehearsal's report and fails where the truth contradicts it.
-func conclude(io stdio, folded *report.Report, dir string, asJSON bool) error {
+// conclude prints a rehearsal's report, if there is one, and fails where the truth
+// contradicts it or the sweep did not finish.
+func conclude(io stdio, folded *report.Report, dir string, asJSON bool, halted error) error {
+	if folded == nil {
+		return halted
+	}
 	if err := printReport(io, folded, dir, asJSON); err != nil {
 		return err
 	}
 	s := folded.Summary
 	switch {
-	case folded.Ended != journal.ClosedFinished:
-		return failWith(exitFailed, fmt.Errorf("the sweep ended as %q", folded.Ended))
 	case s.Truth.Mismatches > 0:
 		return failWith(exitNotHeld, fmt.Errorf("%d of %d claims differ from the simulator's truth", s.Truth.Mismatches, s.Truth.Checked))
 	case s.Counters.Reused > 0 || s.ForbiddenCommands > 0:
 		return failWith(exitNotHeld, fmt.Errorf("%d counters used twice, %d forbidden commands", s.Counters.Reused, s.ForbiddenCommands))
+	case halted != nil:
+		return halted
+	case folded.Ended != journal.ClosedFinished:
+		return failWith(exitFailed, fmt.Errorf("the sweep ended as %q", folded.Ended))
 	}
 	return nil
 }

@@ -90,8 +90,8 @@ against it needs the same speed in its configuration.`,
 			case err != nil:
 				return failWith(exitFailed, err)
 			}
-			fmt.Fprintf(io.err, "simulated DCC: %d meters at %g times real time\n  DUIS     http://%s\n  SMKI     http://%s\n  control  http://%s\n  answers go to %s\n",
-				population.Len(), speed, sim.DUISAddr(), sim.SMKIAddr(), sim.ControlAddr(), respondTo)
+			fmt.Fprintf(io.err, "simulated DCC: %d meters at %g times real time\n  DUIS     http://%s\n  SMKI     http://%s\n  control  http://%s\n  answers go to %s\n  faults   %s (its figures are assumptions)\n",
+				population.Len(), speed, sim.DUISAddr(), sim.SMKIAddr(), sim.ControlAddr(), respondTo, profile.Name)
 			if err := sim.Run(c.Context()); err != nil && !errors.Is(err, context.Canceled) {
 				return failWith(exitFailed, err)
 			}
