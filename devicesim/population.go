@@ -67,7 +67,7 @@ type mirror struct {
 func newPopulation(f *fleet.Fleet, life meter.Life, pki *devicepki.PKI, o meter.Options, t *tally, log *zap.Logger) *population {
 	p := &population{
 		fleet: f, life: life, pki: pki, devices: meter.NewDevices(o), tally: t, log: log,
-		pushes: hub.Wakes{Seed: f.Seed, Interval: o.Behaviour.Mirror()},
+		pushes: hub.Wakes{Seed: f.Seed, Began: life.Began, Interval: o.Behaviour.Mirror()},
 	}
 	p.begin()
 	return p

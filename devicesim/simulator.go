@@ -101,6 +101,7 @@ func New(o Options) (*Simulator, error) {
 	if o.Registerer == nil {
 		o.Registerer = prometheus.NewRegistry()
 	}
+	began := o.Clock.Now()
 	s := &Simulator{
 		fleet: o.Fleet, clock: o.Clock, log: o.Log,
 		agenda:   schedule.New(o.Clock),
@@ -109,10 +110,10 @@ func New(o Options) (*Simulator, error) {
 		tally:    newTally(),
 		profiles: o.Profiles,
 	}
-	s.hubs = hub.New(hub.Wakes{Seed: o.Fleet.Seed}, o.Clock, s.agenda, s.pool.Do)
+	s.hubs = hub.New(hub.Wakes{Seed: o.Fleet.Seed, Began: began}, o.Clock, s.agenda, s.pool.Do)
 	s.courier = delivery.New(delivery.Options{Clock: o.Clock, Agenda: s.agenda, Log: o.Log.Named("delivery")})
 	s.courier.SetURL(o.RespondTo)
-	if err := s.buildDevices(o); err != nil {
+	if err := s.buildDevices(o, began); err != nil {
 		return nil, err
 	}
 	if err := s.buildDCC(o); err != nil {
@@ -146,7 +147,7 @@ func (s *Simulator) users(o Options) []dcc.User {
 	}}, o.Users...)
 }
 
-func (s *Simulator) buildDevices(o Options) error {
+func (s *Simulator) buildDevices(o Options, began time.Time) error {
 	pki, err := devicepki.New(o.Fleet.Seed, o.PKI.DeviceIssuing)
 	if err != nil {
 		return err
@@ -164,7 +165,7 @@ func (s *Simulator) buildDevices(o Options) error {
 		suppliers[u.KeyAgreement.EUI] = meter.SupplierKeys{Signing: u.DigitalSigning.PublicKey, Agreement: agreement}
 	}
 	life := o.Life
-	life.Seed, life.Began, life.Behaviour, life.PressFaults = o.Fleet.Seed, o.Clock.Now(), o.Behaviour, s.line.pressFaultOf
+	life.Seed, life.Began, life.Behaviour, life.PressFaults = o.Fleet.Seed, began, o.Behaviour, s.line.pressFaultOf
 	s.population = newPopulation(o.Fleet, life, pki, meter.Options{
 		PKI: pki, Broker: broker, Suppliers: suppliers, Behaviour: o.Behaviour,
 	}, s.tally, o.Log.Named("meter"))

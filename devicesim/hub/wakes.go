@@ -9,9 +9,11 @@ import (
 )
 
 // Wakes says when sleeping gas meters wake: each on its own phase, drawn from
-// seed and EUI, and then at a constant interval.
+// seed and EUI, and then at a constant interval. The phases count from Began, so
+// that two runs with one seed agree on them whatever the hour.
 type Wakes struct {
 	Seed     uint64
+	Began    time.Time     // zero: the Unix epoch
 	Interval time.Duration // the simulator's time; 0: 30 min (assumption)
 }
 
@@ -31,7 +33,11 @@ func (w Wakes) Next(device servicerequests.EUI, now time.Time) time.Time {
 func (w Wakes) Last(device servicerequests.EUI, now time.Time) time.Time {
 	interval := w.interval()
 	phase := int64(draw(w.Seed, device) % uint64(interval)) // under interval
-	since := time.Duration(now.UnixNano()-phase) % interval
+	began := w.Began
+	if began.IsZero() {
+		began = time.Unix(0, 0)
+	}
+	since := (now.Sub(began) - time.Duration(phase)) % interval
 	if since < 0 {
 		since += interval
 	}
