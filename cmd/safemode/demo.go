@@ -49,6 +49,7 @@ assumptions.`,
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of keys, meters and faults")
 	f.StringVar(&flags.faults, "faults", "calm", "fault profile: a ready one's name or a YAML file")
 	f.Float64Var(&flags.speed, "speed", 600, "how many times faster than real time the clock runs")
+	f.BoolVar(&flags.living, "living", false, livingUsage)
 	f.StringVar(&out, "out", "", "folder for files, journal and reports (default a new one for temporary files)")
 	f.BoolVar(&asJSON, "json", false, "print the summary as one line of JSON")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
@@ -72,7 +73,7 @@ func demo(ctx context.Context, io stdio, meters int, flags rehearsalFlags, out s
 		faults.Rules.Windows.HubHolds = demoHubHolds
 	}
 	r := &rehearsal{
-		dir: dir, supplier: smki.TestSupplier, seed: flags.seed, fleet: population, faults: faults,
+		dir: dir, supplier: smki.TestSupplier, seed: flags.seed, fleet: population, faults: faults, life: life(flags.living),
 		clock: newRehearsalClock(flags.speed), log: log,
 	}
 	fmt.Fprintf(io.err, "demo: %d meters, seed %d, faults %s (its figures are assumptions), clock %g times real time (%v of it are a second), files in %s\n",

@@ -16,6 +16,7 @@ import (
 	"safemode/devicesim"
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
+	"safemode/devicesim/meter"
 	"safemode/engine"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
@@ -31,6 +32,7 @@ type rehearsalFlags struct {
 	seed   uint64
 	faults string
 	speed  float64
+	living bool
 }
 
 // check reads the fault profile and refuses a clock that stands still.
@@ -49,6 +51,7 @@ type rehearsal struct {
 	seed     uint64
 	fleet    *fleet.Fleet
 	faults   fault.Profile
+	life     meter.Life
 	clock    clock.Clock
 	log      *zap.Logger
 
@@ -71,7 +74,7 @@ func (r *rehearsal) start(ctx context.Context) error {
 		return err
 	}
 	r.sim, err = devicesim.New(devicesim.Options{
-		Fleet: r.fleet, PKI: folder, Clock: r.clock, Faults: r.faults, Forbidden: r.forbidden,
+		Fleet: r.fleet, PKI: folder, Clock: r.clock, Faults: r.faults, Life: r.life, Forbidden: r.forbidden,
 		Log: r.log.Named("sim"), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -245,7 +248,7 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 		return failWith(exitUsage, err)
 	}
 	r := &rehearsal{
-		dir: dir, supplier: supplier, seed: flags.seed, fleet: population, faults: faults,
+		dir: dir, supplier: supplier, seed: flags.seed, fleet: population, faults: faults, life: life(flags.living),
 		clock: newRehearsalClock(flags.speed), log: log,
 	}
 	if err := r.start(ctx); err != nil {

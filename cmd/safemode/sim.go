@@ -118,6 +118,9 @@ against it needs the same speed in its configuration.`,
 	return c
 }
 
+// livingUsage is of the flag of a rehearsal.
+const livingUsage = "meters use energy and consumers act as time passes; two runs of one seed then differ by their timing"
+
 // life is what happens to meters by themselves.
 func life(living bool) meter.Life {
 	if !living {
