@@ -254,10 +254,10 @@ func sharedReason(m, truth meterLine) bool {
 // the machine was busy with.
 var claimed = []string{"device_id", "device_type", "mpxn", "csp_region", "verdict", "reason", "end_mode", "end_supply"}
 
-// checkSameSweep compares two sweeps of one fleet. Times, counters and IDs differ, and
-// for a few meters what was asked may differ, and what that told: whether a balance is
-// read before the switch is signed, or another read is under way when the first says
-// that the meter was transferred, hangs on the machine's moment. What is claimed does not.
+// checkSameSweep compares two sweeps of one fleet. Times, counters and IDs differ. Of
+// a meter that another supplier has, it hangs on the machine's moment which reads are
+// under way when the first is refused. All else is the same, but where the machine
+// stalls for so long that a read is not waited for: at the demo's speed three seconds.
 func checkSameSweep(t *testing.T, a, b []meterLine) {
 	t.Helper()
 	if len(a) != len(b) {
@@ -272,7 +272,8 @@ func checkSameSweep(t *testing.T, a, b []meterLine) {
 			case value == b[i][column] || slices.Contains(momentary, column):
 			case slices.Contains(claimed, column):
 				t.Errorf("%s: %s is %q and %q", m["device_id"], column, value, b[i][column])
-			default:
+			case m["verdict"] != "excluded":
+				t.Logf("%s: %s is %q and %q", m["device_id"], column, value, b[i][column])
 				same = false
 			}
 		}
@@ -281,7 +282,7 @@ func checkSameSweep(t *testing.T, a, b []meterLine) {
 		}
 	}
 	t.Logf("%d of %d meters were asked otherwise", otherwise, len(a))
-	if otherwise*4 > len(a) {
+	if otherwise*20 > len(a) {
 		t.Error("that is more than a busy machine explains")
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 func newSweep(io stdio) *cobra.Command {
 	var configPath, planDir, journalPath, faults string
-	var dryRun, asJSON, verbose bool
+	var dryRun, living, asJSON, verbose bool
 	var seed uint64
 	var speed float64
 	c := &cobra.Command{
@@ -46,9 +46,9 @@ Until approvals exist only environment simulator is swept.`,
 			log := newLogger(io.err, verbose)
 			defer log.Sync()
 			if dryRun {
-				return sweepDry(c.Context(), io, conf, p, journalPath, rehearsalFlags{seed, faults, speed}, asJSON, log)
+				return sweepDry(c.Context(), io, conf, p, journalPath, rehearsalFlags{seed, faults, speed, living}, asJSON, log)
 			}
-			for _, name := range []string{"seed", "faults", "speed", "json"} {
+			for _, name := range []string{"seed", "faults", "speed", "living", "json"} {
 				if c.Flags().Changed(name) {
 					return fmt.Errorf("--%s goes with --dry-run", name)
 				}
@@ -74,6 +74,7 @@ Until approvals exist only environment simulator is swept.`,
 	f.Uint64Var(&seed, "seed", 1, "dry run: seed of meters and faults")
 	f.StringVar(&faults, "faults", "calm", "dry run: fault profile, a ready one's name or a YAML file")
 	f.Float64Var(&speed, "speed", 60, "dry run: how many times faster than real time the clocks run")
+	f.BoolVar(&living, "living", false, "dry run: "+livingUsage)
 	f.BoolVar(&asJSON, "json", false, "dry run: print the summary as one line of JSON")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
 	for _, name := range []string{"config", "plan", "journal"} {
