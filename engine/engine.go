@@ -386,8 +386,15 @@ func (e *Engine) Run(ctx context.Context) error {
 			Handler: e.desk, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 			MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(e.o.Log.Named("console")),
 		}
-		servers.Go(func() { e.serve(consoleServer, e.console) }) // ends with Close
-		defer consoleServer.Close()
+		servers.Go(func() { e.serve(consoleServer, e.console) }) // ends with Shutdown or Close
+		defer func() {
+			// Whoever ordered the end gets the answer.
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			if consoleServer.Shutdown(last) != nil {
+				_ = consoleServer.Close() // somebody who does not let go
+			}
+		}()
 	}
 	// Answers that were journalled and not acted on are proven again; for that the
 	// SMKI service must be reachable, so it happens here and not in Open.

@@ -24,7 +24,6 @@ type finding struct {
 // deliver acts on a proven asynchronous message.
 func (s *Sweep) deliver(d proof.Delivery) {
 	now := s.now()
-	s.watchProof(true)
 	if d.Alert != nil {
 		s.takeAlert(d, now)
 		return
@@ -113,7 +112,9 @@ func (s *Sweep) interpret(service servicerequests.Service, m *meter, d proof.Del
 		return class, string(d.Code), nil, class != Open
 	}
 	expected := gbcs.Expected{Service: service, Device: s.kindOf(m, d.ID.Target), ID: d.ID}
-	if err := expected.MatchResponse(d.Message); err != nil {
+	err := expected.MatchResponse(d.Message)
+	s.watchProof(err == nil)
+	if err != nil {
 		s.log.Warn("response does not correlate", zap.Stringer("request_id", d.ID), zap.Error(err))
 		s.o.Journal.Append(journal.Record{
 			At: now, Kind: journal.Refused, Device: m.device, Service: service, ID: d.ID, Code: journal.RefusedUnverified,
@@ -226,8 +227,8 @@ func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id service
 		})
 	}
 	s.fold(m, service, id, o, class)
-	if s.begun {
-		s.watchRegistration(m, class, code)
+	if class == Rejected && servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered {
+		s.watchRegistration(m, true)
 	}
 }
 

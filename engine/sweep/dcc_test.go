@@ -211,6 +211,9 @@ func (w *world) deliver(s *Sweep, d proof.Delivery, hand func(proof.Delivery)) b
 	if d.Alert != nil {
 		r.Kind, r.Code = journal.Alert, fmt.Sprintf("%04X", d.Alert.Code)
 	}
+	if d.DCCAlert != nil {
+		r.Kind, r.Code = journal.Alert, d.DCCAlert.Code
+	}
 	if w.disk.Commit(w.t.Context(), r) != nil {
 		return false
 	}

@@ -180,12 +180,14 @@ func (s *Sweep) hub(m *meter) *hub {
 // serve gives legs to workers, a lane after the other in turn, until the lanes
 // are empty or each is held up by a limit.
 func (s *Sweep) serve(now time.Time) {
-	s.turn++
 	for progress := true; progress; {
 		progress = false
+		begin := s.turn
 		for i := range s.lanes {
-			if s.serveLane(s.lanes[(s.turn+i)%len(s.lanes)], now) {
+			at := (begin + i) % len(s.lanes)
+			if s.serveLane(s.lanes[at], now) {
 				progress = true
+				s.turn = at + 1 // where a limit lets few go, the next goes to another region
 			}
 			if s.halt != nil {
 				return
@@ -358,7 +360,7 @@ func (s *Sweep) finishLeg(res result) {
 
 // takeResult acts on how a leg went.
 func (s *Sweep) takeResult(r *request, res result, now time.Time) {
-	if unproven := errors.Is(res.err, errUnproven) || errors.Is(res.err, errUncorrelated); unproven || res.err == nil {
+	if unproven := errors.Is(res.err, errUnproven) || errors.Is(res.err, errUncorrelated); unproven || res.token != nil {
 		s.watchProof(!unproven)
 	}
 	if !errors.Is(res.err, gateway.ErrRejected) && res.took > 0 {
@@ -431,6 +433,9 @@ func (s *Sweep) resend(r *request, e gateway.Service, now time.Time) {
 // takeReply acts on a synchronous reply that is as proven as it needs to be.
 func (s *Sweep) takeReply(r *request, res result, now time.Time) {
 	code := res.reply.Code
+	if class := code.Class(); class == servicerequests.CodeSuccess || class == servicerequests.CodeAcknowledged {
+		s.watchRegistration(r.meter, false)
+	}
 	switch {
 	case res.token != nil:
 		r.leg, r.token, r.body, r.resends, r.reached = commandLeg, res.token, nil, 0, false

@@ -258,6 +258,9 @@ func (s *Sweep) ceaseNow() {
 			continue
 		}
 		for _, r := range slices.Clone(m.open) {
+			if r.place != nowhere {
+				s.lanes[m.target.Region].remove(r)
+			}
 			class := silence(r)
 			if !r.sent() && !r.reached {
 				class = Withdrawn

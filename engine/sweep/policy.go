@@ -344,17 +344,25 @@ func (p *Policy) silence(m *meter) string {
 			return "SRV " + s.SRV() + " rejected: " + t.code
 		case t.last == Unverified:
 			return "SRV " + s.SRV() + ": no answer that could be proven"
-		case t.last.unanswered() && t.code != "":
-			return "no answer: " + t.code
-		case t.last.unanswered() && p.retriesSpent:
-			return "no answer, and the sweep's retries are used up"
 		case t.last.unanswered():
-			return "no answer"
+			return p.unanswered(t)
 		case t.last == Negative:
 			return "SRV " + s.SRV() + " refused by the meter: " + t.code
 		}
 	}
 	return "not read back"
+}
+
+// unanswered says that there was no answer, and why no more is tried.
+func (p *Policy) unanswered(t *tally) string {
+	text := "no answer"
+	if t.code != "" {
+		text += ": " + t.code
+	}
+	if p.retriesSpent && !t.barred {
+		text += "; the sweep's retries are used up"
+	}
+	return text
 }
 
 // unswitched says why a meter that could be read is still in Prepayment.

@@ -71,18 +71,11 @@ func (w *wire) tripped(bad bool, m *meter) (meters []*meter, n int, yes bool) {
 	return meters, n, n >= w.Minimum && float64(n) >= w.Ratio*float64(len(w.ring))
 }
 
-// watchRegistration takes in how a request ended. A run of E4 halts the sweep: no
-// retry is spent on it, and the meters that got one are asked again.
-func (s *Sweep) watchRegistration(m *meter, class Class, code string) {
-	bad := false
-	switch class {
-	case Rejected:
-		bad = servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered
-	case Succeeded, Negative:
-	default: // nobody has answered
-		return
-	}
-	meters, n, yes := s.unregistered.tripped(bad, m)
+// watchRegistration takes in whether the DCC let a request pass, or said that the
+// supplier is not registered. A run of E4 halts the sweep: no retry is spent on it,
+// and the meters that got one are asked again.
+func (s *Sweep) watchRegistration(m *meter, unregistered bool) {
+	meters, n, yes := s.unregistered.tripped(unregistered, m)
 	homes, named := map[servicerequests.EUI]bool{}, map[servicerequests.EUI]bool{}
 	var devices []servicerequests.EUI
 	for _, m := range meters {

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -45,6 +46,7 @@ type state struct {
 // device is a meter: the truth.
 type device struct {
 	eui, gpf servicerequests.EUI
+	home     servicerequests.EUI // its hub; 0: the one of all
 	kind     servicerequests.DeviceType
 	state
 	balance   servicerequests.Millipence
@@ -210,6 +212,7 @@ type world struct {
 	questions  questions
 	perHub     int
 	gate       error // of the direction
+	options    func(*Options)
 	suppressed map[servicerequests.EUI]struct{}
 	disk       *disk
 
@@ -273,7 +276,7 @@ func (w *world) add(d *device, originator servicerequests.EUI, region servicereq
 		w.targets[d.gpf] = d
 	}
 	w.disk.write([]journal.Record{{At: time.Now(), Kind: journal.Target, Device: d.eui, Body: journal.Encode(journal.TargetBody{
-		Type: d.kind, Hub: 0x00DB123456789000, Region: region, Claimed: d.claimed, History: d.history, Originator: originator,
+		Type: d.kind, Hub: cmp.Or(d.home, 0x00DB123456789000), Region: region, Claimed: d.claimed, History: d.history, Originator: originator,
 	})}})
 }
 
@@ -288,13 +291,17 @@ func (w *world) open() *Sweep {
 }
 
 func (w *world) make() *Sweep {
-	return New(Options{
+	o := Options{
 		Policy: w.policy, Journal: w.disk, Signer: gate{w}, Gateway: socket{w}, Verifier: eye{w},
 		Counters: map[servicerequests.EUI]Counters{ourEUI: w, otherEUI: w},
 		Pacer:    w, Breakers: w, Gate: func(time.Time) error { return w.gate },
 		DCC: dccEUI, Workers: 2, InFlight: 100, PerHub: w.perHub, Resend: time.Second, Resends: 3,
 		Suppressed: w.suppressed, Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
-	})
+	}
+	if w.options != nil {
+		w.options(&o)
+	}
+	return New(o)
 }
 
 // Next hands out one counter after the other.
