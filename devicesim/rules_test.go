@@ -3,6 +3,7 @@ package devicesim_test
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -190,6 +191,19 @@ func TestCertificatesRevoked(t *testing.T) {
 		time.Sleep(u.clock.Real(time.Hour))
 		if code := u.code(u.readRequest(m.Device)); code != want {
 			t.Errorf("%s: %s after, want %s", text, code, want)
+		}
+		for element, want := range map[string]string{
+			"<CertificateSubjectName>" + smki.TestSupplier.String() + "</CertificateSubjectName>": "R",
+			"<CertificateSubjectName>" + smki.TestDCC.String() + "</CertificateSubjectName>":      "I",
+			"<CertificateSubjectAltName>" + m.Device.String() + "</CertificateSubjectAltName>":    "I",
+		} {
+			var found struct {
+				Statuses []string `xml:"Result>CertificateStatus"`
+			}
+			u.smki("certificatesearch", "<CertificateSearchRequest>"+element+"</CertificateSearchRequest>", &found)
+			if len(found.Statuses) == 0 || slices.ContainsFunc(found.Statuses, func(status string) bool { return status != want }) {
+				t.Errorf("%s: statuses %v, want %s", element, found.Statuses, want)
+			}
 		}
 	}
 }

@@ -197,7 +197,8 @@ func (s *Simulator) certificateService(o Options) http.Handler {
 		authorities = append(authorities, s.population.pki.Issuer())
 	}
 	return smkiservice.New(smkiservice.Options{
-		Organisations: organisations, Authorities: authorities, Devices: s.population, Log: o.Log.Named("smki"),
+		Organisations: organisations, Authorities: authorities, Devices: s.population,
+		Revoked: func(organisation servicerequests.EUI) bool { return s.line.Refusal(organisation) != "" }, Log: o.Log.Named("smki"),
 	})
 }
 

@@ -26,6 +26,7 @@ const run = promisify(execFile);
 // The jar is started for every document: what matters is how fast Java starts.
 process.env.JAVA_TOOL_OPTIONS ??= '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC';
 const packages = ['@smartdcc/duis-parser@0.6.0', '@smartdcc/duis-sign-wrap@0.1.2', '@smartdcc/dccboxed-keystore@0.4.2'];
+const dccEUI = '90-B3-D5-1F-30-00-00-02';
 const supplier = '90-B3-D5-1F-30-01-00-00';
 const speed = 1800; // a gas meter wakes once a second
 const patience = 60_000; // ms for an answer, on a busy machine
@@ -80,6 +81,10 @@ async function sweep(dcc, keys, device) {
   await user.read('6.2.9', 'ReadDeviceConfigurationPaymentMode', electric ? 0x00be : 0x00bf, 'Credit', (p) => mode(p, electric));
   await user.command('7.3', 'ArmSupply', '', electric ? 0x0051 : 0x0085);
   await user.read('7.4', 'ReadSupplyStatus', electric ? 0x0052 : 0x0082, 'Armed', (p) => supply(p, electric));
+  if (!electric) return;
+  await user.read('4.13', 'ReadPrepaymentConfiguration', 0x003b, 18, (p) => p[7]); // data
+  await user.inventory();
+  await user.dated();
 }
 
 class User {
@@ -93,7 +98,7 @@ class User {
       const id = this.nextID();
       const answer = inbox.wait(id);
       this.acknowledged(await this.post('serviceS', await this.sign(id, 1, srv, { [element]: '' })));
-      const m = await this.response(await answer, id, code);
+      const m = await this.response((await answer)[0], id, code);
       gbcs.verifyMAC(m, this.certificates.agreement, this.keys.agreement);
       const got = decode(m.payload, m);
       if (got !== want) throw new Error(`reads ${got}, want ${want}: ${m.payload.toString('hex')}`);
@@ -102,20 +107,59 @@ class User {
 
   /** Transforms, signs and sends a critical request; the device must say yes. */
   async command(srv, element, content, code) {
-    await step(`${this.device.device_type} ${srv} ${element}`, async () => {
+    await step(`${this.device.device_type} ${srv} ${element}`, () => this.critical(this.nextID(), srv, element, content, code, 1));
+  }
+
+  /** The way of a critical request; returns what comes after the device's yes, up to `messages` in all. */
+  async critical(id, srv, element, content, code, messages) {
+    const transformed = await this.validated(await this.post('serviceT', await this.sign(id, 4, srv, { [element]: content })));
+    const preCommand = Buffer.from(transformed.body.ResponseMessage.PreCommand.GBCSPayload, 'base64');
+    const asked = gbcs.parse(preCommand);
+    if (asked.code !== code || asked.counter !== id.counter || hyphens(asked.target) !== id.targetId) {
+      throw new Error(`Pre-Command of code ${asked.code.toString(16)} for ${hyphens(asked.target)}, counter ${asked.counter}`);
+    }
+    const signed = gbcs.signPreCommand(preCommand, this.keys.signing).toString('base64');
+    const answers = inbox.wait(id, messages);
+    this.acknowledged(await this.post('serviceS', await this.sign(id, 5, srv, { SignedPreCommand: { GBCSPayload: signed } })));
+    const part = (xml) => Number(/InstructionNumber>(\d+)</.exec(xml)?.[1] ?? 0); // deliveries travel side by side
+    const [answer, ...later] = (await answers).sort((a, b) => part(a) - part(b));
+    const m = await this.response(answer, id, code);
+    gbcs.verifySignature(m, this.certificates.signing);
+    if (!success(m.payload, this.device.device_type)) throw new Error(`the device says no: ${m.payload.toString('hex')}`);
+    return later;
+  }
+
+  /** Finds the meter among its home's devices; the DCC itself answers. */
+  async inventory() {
+    await step(`${this.device.device_type} 8.2 finds the home`, async () => {
+      const id = { ...this.nextID(), targetId: dccEUI };
+      const body = { ReadInventory: { DeviceID: this.device.device_id } };
+      const found = await this.validated(await this.post('serviceD', await this.sign(id, 8, '8.2', body)));
+      const devices = [found.body.ResponseMessage.DSPInventory.Device].flat();
+      const own = devices.find((d) => d.DeviceID.toUpperCase() === this.device.device_id);
+      if (own?.DeviceType !== this.device.device_type || own.ImportMPxN !== this.device.mpxn) throw new Error(JSON.stringify(devices));
+    });
+  }
+
+  /** A 1.6 for a later time: accepted now, and an alert for each of its parts when it has been done. */
+  async dated() {
+    await step(`${this.device.device_type} 1.6 to Prepayment, future-dated, and its alert`, async () => {
       const id = this.nextID();
-      const transformed = await this.validated(await this.post('serviceT', await this.sign(id, 4, srv, { [element]: content })));
-      const preCommand = Buffer.from(transformed.body.ResponseMessage.PreCommand.GBCSPayload, 'base64');
-      const asked = gbcs.parse(preCommand);
-      if (asked.code !== code || asked.counter !== id.counter || hyphens(asked.target) !== id.targetId) {
-        throw new Error(`Pre-Command of code ${asked.code.toString(16)} for ${hyphens(asked.target)}, counter ${asked.counter}`);
+      const ahead = simulator.began + (Date.now() + 20_000 - simulator.began) * speed; // the simulator's clock in 20 s
+      const content = {
+        ExecutionDateTime: new Date(ahead - (ahead % 1000)).toISOString(),
+        Prepayment: { SuspendDebtDisabled: 'true', SuspendDebtEmergency: 'false', DisablementThreshold: '0' },
+      };
+      const alerts = await this.critical(id, '1.6', 'UpdatePaymentMode', content, 0x001b, 3);
+      for (const [i, xml] of alerts.entries()) {
+        const told = (await this.validated(xml)).body.ResponseMessage.FutureDatedDeviceAlertMessage;
+        if (told?.FutureDatedAlertCode !== '8F66' || Number(told.InstructionNumber) !== i + 1 || told.TotalCommandInstructions !== '2') {
+          throw new Error(xml);
+        }
+        const m = gbcs.parse(Buffer.from(told.GBCSPayload, 'base64'));
+        if (m.cra !== 3 || m.code !== 0x00cc || hyphens(m.originator) !== id.targetId) throw new Error(`alert of code ${m.code.toString(16)}`);
+        gbcs.verifySignature(m, this.certificates.signing);
       }
-      const signed = gbcs.signPreCommand(preCommand, this.keys.signing).toString('base64');
-      const answer = inbox.wait(id);
-      this.acknowledged(await this.post('serviceS', await this.sign(id, 5, srv, { SignedPreCommand: { GBCSPayload: signed } })));
-      const m = await this.response(await answer, id, code);
-      gbcs.verifySignature(m, this.certificates.signing);
-      if (!success(m.payload, this.device.device_type)) throw new Error(`the device says no: ${m.payload.toString('hex')}`);
     });
   }
 
@@ -255,6 +299,7 @@ async function startSimulator(safemode, respondTo) {
     'sim', '--fleet', join(scratch, 'fleet.csv'), '--pki', join(scratch, 'pki'), '--speed', String(speed), '--respond-to', respondTo,
     '--listen', '127.0.0.1:0', '--smki-listen', '127.0.0.1:0', '--control', '127.0.0.1:0',
   ], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const began = Date.now();
   const addresses = {};
   const said = [];
   for await (const line of createInterface({ input: process.stderr })) {
@@ -263,7 +308,7 @@ async function startSimulator(safemode, respondTo) {
     if (found) addresses[found[1].toLowerCase()] = found[2];
     if (addresses.control) {
       process.stderr.resume();
-      return { process, ...addresses };
+      return { process, began, ...addresses };
     }
   }
   throw new Error(`safemode sim ended: ${said.join('\n')}`);
@@ -286,10 +331,16 @@ async function openInbox() {
   return {
     server,
     url: `http://127.0.0.1:${server.address().port}/smartdcc/duis`,
-    wait: (id) => new Promise((resolve, reject) => {
+    /** The next messages about a request. */
+    wait: (id, messages = 1) => new Promise((resolve, reject) => {
       const late = setTimeout(() => reject(new Error(`no response to ${key(id)} in ${patience} ms`)), patience);
       late.unref();
-      waiting.set(key(id), (xml) => { clearTimeout(late); resolve(xml); });
+      const come = [];
+      waiting.set(key(id), (xml) => {
+        if (come.push(xml) < messages) return;
+        clearTimeout(late);
+        resolve(come);
+      });
     }),
   };
 }

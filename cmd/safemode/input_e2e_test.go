@@ -190,6 +190,26 @@ func occupied(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// badPKI is the scene's PKI folder with another text in one file; none: it is a
+// folder, which nobody can read, not even root.
+func (s *scene) badPKI(t *testing.T, file, text string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "pki")
+	if err := os.CopyFS(dir, os.DirFS(s.path("pki"))); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, filepath.FromSlash(file))
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if text != "" {
+		putFile(t, path, []byte(text))
+	} else if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func TestSimBadInput(t *testing.T) {
 	s := newScene(t, 20, 6, 1)
 	taken := occupied(t)
@@ -211,6 +231,11 @@ func TestSimBadInput(t *testing.T) {
 		{exitUsage, "nowhere: no such file", []string{"--fleet", fleet, "--pki", s.path("nowhere")}},
 		{exitUsage, "there is none of that name, but calm, lying-dcc", []string{"--fleet", fleet, "--pki", pki, "--faults", "stormy"}},
 		{exitUsage, "unknown.yaml: fault profile: storm: unknown key", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("unknown.yaml", "storm: 0.5\n")}},
+		{exitUsage, "groups[1].no_answer: 2: want a share", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("group.yaml", "groups: [{regions: [North]}, {no_answer: 2}]\n")}},
+		{exitUsage, "dcc.anomaly_thresholds.1.6.per", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("rules.yaml", "dcc: {anomaly_thresholds: {\"1.6\": {limit: 5}}}\n")}},
+		{exitUsage, "dcc/transform.pem: ", []string{"--fleet", fleet, "--pki", s.badPKI(t, "dcc/transform.pem", "no certificate")}},
+		{exitUsage, "dcc/transform.key: ", []string{"--fleet", fleet, "--pki", s.badPKI(t, "dcc/transform.key", "no key")}},
+		{exitUsage, "supplier/xml-signing.pem: ", []string{"--fleet", fleet, "--pki", s.badPKI(t, "supplier/xml-signing.pem", "")}},
 		{exitUsage, "latency.median", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("value.yaml", "latency: {median: soon}\n")}},
 		{exitUsage, "broken.yaml: fault profile", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("broken.yaml", "a: [\n")}},
 		{exitUsage, "--respond-to", []string{"--fleet", fleet, "--pki", pki, "--respond-to", "127.0.0.1"}},

@@ -13,7 +13,7 @@
 //	<CertificateSearchResponse>
 //	  <Result>                                  one or more
 //	    <CertificateSerial>...</CertificateSerial>   decimal
-//	    <CertificateStatus>I</CertificateStatus>     in use
+//	    <CertificateStatus>I</CertificateStatus>     in use; R: revoked (assumption)
 //	    <CertificateUsage>DS</CertificateUsage>      or KA; CS for an authority (assumption)
 //	    <CertificateRole>2</CertificateRole>         decimal, absent for devices
 //	  </Result>

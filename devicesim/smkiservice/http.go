@@ -24,6 +24,12 @@ const (
 	statusBadSearch = http.StatusUnauthorized
 )
 
+// Statuses of a certificate.
+const (
+	inUse   = "I"
+	revoked = "R" // assumption
+)
+
 // searchRequest is a search that was read: one of the three is set.
 type searchRequest struct {
 	subjectName  string              // an authority's common name
@@ -80,7 +86,7 @@ func (s *service) serveSearch(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer := searchResponseXML{}
 		for _, c := range found {
-			answer.Results = append(answer.Results, describe(c))
+			answer.Results = append(answer.Results, s.describe(c))
 		}
 		s.writeXML(w, answer)
 	}
@@ -127,8 +133,11 @@ func (x searchRequestXML) read() (request searchRequest, err error) {
 	return request, nil
 }
 
-func describe(c *smki.Certificate) resultXML {
-	result := resultXML{Serial: c.SerialText(), Status: "I"}
+func (s *service) describe(c *smki.Certificate) resultXML {
+	result := resultXML{Serial: c.SerialText(), Status: inUse}
+	if s.Revoked != nil && !c.Device && s.Revoked(c.EUI) {
+		result.Status = revoked
+	}
 	switch c.Usage {
 	case smki.DigitalSignature:
 		result.Usage = "DS"

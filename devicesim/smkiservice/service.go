@@ -24,7 +24,12 @@ type Options struct {
 	Organisations []*smki.Certificate // found by EUI
 	Authorities   []*smki.Certificate // found by common name
 	Devices       Devices
-	Log           *zap.Logger // nil: none
+
+	// Revoked says whether an organisation's certificates are revoked now. Nil: none
+	// are. It is called from many goroutines.
+	Revoked func(organisation servicerequests.EUI) bool
+
+	Log *zap.Logger // nil: none
 }
 
 // searchedSerials bounds how many device certificates can be retrieved without
