@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,51 @@ func TestFloorOf(t *testing.T) {
 	}
 	if got := f.of(criticalEngine.plus(readEngine, 0.5)); got != 350*time.Microsecond {
 		t.Errorf("with half a read: %v", got)
+	}
+}
+
+func TestAgainst(t *testing.T) {
+	recorded := result{Ratio: ratios{2, 2}, XMLDSigRatio: signsProves{1.2, 1.1}}
+	text, err := json.Marshal(recorded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "recorded.json")
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read, err := readRecorded(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := recorded
+	same.Ratio.Engine *= 1.24
+	if err := same.against(read); err != nil {
+		t.Error(err)
+	}
+	for what, worsen := range map[string]func(*result){
+		"engine": func(r *result) { r.Ratio.Engine *= 1.26 }, "total": func(r *result) { r.Ratio.Total *= 1.26 },
+		"sign": func(r *result) { r.XMLDSigRatio.Sign *= 1.26 }, "verify": func(r *result) { r.XMLDSigRatio.Verify *= 1.26 },
+		"failed": func(r *result) { r.Failed = 1 },
+	} {
+		worse := recorded
+		worsen(&worse)
+		if worse.against(read) == nil {
+			t.Errorf("%s: passed", what)
+		}
+	}
+	if err := os.WriteFile(name, []byte(`{}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readRecorded(name); err == nil {
+		t.Error("an empty record was taken")
+	}
+}
+
+// CI compares with the recorded run.
+func TestRecordedRunIsThere(t *testing.T) {
+	if _, err := readRecorded("../results/cost.json"); err != nil {
+		t.Error(err)
 	}
 }
 

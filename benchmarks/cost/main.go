@@ -84,6 +84,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	var o options
 	var asJSON, keep bool
+	var against string
 	f := flag.NewFlagSet("cost", flag.ContinueOnError)
 	f.IntVar(&o.Requests, "requests", 10_000, "critical Service Requests between the marks")
 	f.IntVar(&o.Meters, "meters", 0, "meters in the plan (default just enough)")
@@ -94,6 +95,7 @@ func run(ctx context.Context, args []string) error {
 	f.IntVar(&o.GCPercent, "gogc", 0, "GOGC of both processes (default Go's)")
 	f.StringVar(&o.Profile, "profile", "", "folder for CPU and memory profiles of both processes")
 	f.BoolVar(&asJSON, "json", false, "print one line of JSON instead of the table")
+	f.StringVar(&against, "against", "", "recorded result: fail where a ratio is over a quarter worse than in it")
 	f.BoolVar(&keep, "keep", false, "keep the run's folder and say where it is")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -127,15 +129,26 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
+	var recorded *result
+	if against != "" {
+		if recorded, err = readRecorded(against); err != nil {
+			return err
+		}
+	}
 	m, err := measure(ctx, o)
 	if err != nil {
 		return err
 	}
 	r := m.result()
 	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(r)
+		err = json.NewEncoder(os.Stdout).Encode(r)
+	} else {
+		err = m.table(os.Stdout, r)
 	}
-	return m.table(os.Stdout, r)
+	if err != nil || recorded == nil {
+		return err
+	}
+	return r.against(recorded)
 }
 
 // warmup is how many requests end before the first mark.

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"text/tabwriter"
 	"time"
 )
@@ -112,6 +115,45 @@ const (
 	journalTarget = 25   // us
 	paceTarget    = 2000 // critical Service Requests a second
 )
+
+// slack is how much worse than a recorded one a ratio may be. Ratios carry over from
+// machine to machine, times do not.
+const slack = 1.25
+
+// against says which ratios are worse than recorded ones, all of them at once.
+func (r *result) against(recorded *result) error {
+	var faults []error
+	for _, figure := range []struct {
+		name      string
+		now, then float64
+	}{
+		{"engine over its floor", r.Ratio.Engine, recorded.Ratio.Engine},
+		{"both over theirs", r.Ratio.Total, recorded.Ratio.Total},
+		{"XMLDSig sign over ECDSA", r.XMLDSigRatio.Sign, recorded.XMLDSigRatio.Sign},
+		{"XMLDSig verify over ECDSA", r.XMLDSigRatio.Verify, recorded.XMLDSigRatio.Verify},
+	} {
+		if figure.now > slack*figure.then {
+			faults = append(faults, fmt.Errorf("%s: %.3f, and the recorded run has %.3f", figure.name, figure.now, figure.then))
+		}
+	}
+	if r.Failed > 0 {
+		faults = append(faults, fmt.Errorf("%d requests failed", r.Failed))
+	}
+	return errors.Join(faults...)
+}
+
+// readRecorded reads a result that --json has printed.
+func readRecorded(name string) (*result, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var r result
+	if err := json.Unmarshal(text, &r); err != nil || r.Ratio.Engine < 1 || r.Ratio.Total < 1 || r.XMLDSigRatio.Sign < 1 || r.XMLDSigRatio.Verify < 1 {
+		return nil, fmt.Errorf("%s is no result of this program", name)
+	}
+	return &r, nil
+}
 
 // table prints the result for people.
 func (m *measurement) table(out io.Writer, r result) error {
