@@ -31,7 +31,7 @@ record() { # NAME ARGUMENTS...
 	mv "$out/$name.json.new" "$out/$name.json"
 }
 record cost --requests "$requests"
-record cost-gogc400 --requests "$requests" --gogc 400
+record cost-gogc100 --requests "$requests" --gogc 100
 record cost-reads --requests $((requests / 4)) --reads
 for meters in $scale; do
 	record "cost-$meters-meters" --requests $((meters / 4 < requests ? meters / 4 : requests)) --meters "$meters"

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 // A small run: every figure is there, and none can be better than what it rests on.
 func TestMeasure(t *testing.T) {
 	for _, reads := range []bool{false, true} {
-		o := options{Requests: 40, Reads: reads, Rate: 20_000, InFlight: 16, Seed: 1, Dir: t.TempDir()}
+		o := options{Requests: 40, Reads: reads, Rate: 20_000, InFlight: 16, Workers: 32, Seed: 1, Dir: t.TempDir()}
 		o.Meters = o.warmup() + o.Requests + o.spare()
 		m, err := measure(t.Context(), o)
 		if err != nil {

@@ -282,7 +282,7 @@ func engineOptions(o options, pki *smki.Folder, p *plan.Plan, registry *promethe
 			Retry:        sweep.PerFuel[[]time.Duration]{Electricity: []time.Duration{time.Minute}, Gas: []time.Duration{time.Hour}},
 			SwitchTries:  3, ArmTries: 2, GasBalanceFromProxy: true,
 		},
-		Limits: limits, InFlight: o.InFlight, PerHub: 8, Workers: 32,
+		Limits: limits, InFlight: o.InFlight, PerHub: 8, Workers: o.Workers,
 		Resend: 2 * time.Second, Resends: 5,
 		Version: "cost", Log: zap.NewNop(), Registry: registry,
 	}

@@ -49,6 +49,7 @@ import (
 	"runtime"
 	"time"
 
+	"safemode/engine/heap"
 	"safemode/servicerequests/smki"
 )
 
@@ -59,6 +60,7 @@ type options struct {
 	Reads    bool
 	Rate     float64
 	InFlight int
+	Workers  int
 	Seed     uint64
 	Profile  string // folder; empty: none
 
@@ -91,8 +93,9 @@ func run(ctx context.Context, args []string) error {
 	f.BoolVar(&o.Reads, "reads", false, "do all that a sweep does for a meter, reads included")
 	f.Float64Var(&o.Rate, "rate", 20_000, "the pacer's limit for User and region, POSTs a second")
 	f.IntVar(&o.InFlight, "in-flight", 128, "open requests in one region")
+	f.IntVar(&o.Workers, "workers", 32, "POSTs under way at once, for each DCC service")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of keys and meters")
-	f.IntVar(&o.GCPercent, "gogc", 0, "GOGC of both processes (default Go's)")
+	f.IntVar(&o.GCPercent, "gogc", 0, "GOGC of both processes, in place of package heap's rule")
 	f.StringVar(&o.Profile, "profile", "", "folder for CPU and memory profiles of both processes")
 	f.BoolVar(&asJSON, "json", false, "print one line of JSON instead of the table")
 	f.StringVar(&against, "against", "", "recorded result: fail where a ratio is over a quarter worse than in it")
@@ -367,6 +370,7 @@ func runRole(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	heap.Grow(heap.Floor) // as safemode does
 	play := playSimulator
 	if name == "engine" {
 		play = playEngine
