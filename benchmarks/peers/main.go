@@ -4,12 +4,11 @@
 package main
 
 import (
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
-
-	"crypto/ecdsa"
 	"time"
 
 	"golang.org/x/sys/unix"
