@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,6 +25,7 @@ const childRole = "SAFEMODE_JOURNAL_CHILD"
 func TestMain(m *testing.M) {
 	role, path, isChild := strings.Cut(os.Getenv(childRole), ":")
 	if !isChild {
+		_ = flag.Set("rapid.checks", "20") // each step of a machine waits for the disk; the command line may ask for more
 		os.Exit(m.Run())
 	}
 	if err := play(role, path); err != nil {
@@ -58,6 +60,9 @@ func play(role, path string) error {
 		return commitForEver(j)
 	case "full":
 		return commitUntilFull(j)
+	}
+	if name, ok := strings.CutPrefix(role, "fault="); ok {
+		return commitUntilFault(j, name)
 	}
 	return fmt.Errorf("no part for %s", role)
 }

@@ -1,0 +1,381 @@
+package journal_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"safemode/engine/journal"
+)
+
+// faults are what a disk does to the journal's writes: the kernel's own errors, got
+// by putting another file under the descriptor of the write-ahead log.
+var faults = map[string]struct{ file, says string }{
+	"ENOSPC on write": {"/dev/full", "full"},
+	"EIO on write":    {"/proc/self/mem", "I/O"}, // nothing is mapped at such low addresses
+	"error on fsync":  {"/dev/null", "I/O"},      // takes every write and has no fsync
+}
+
+// commitUntilFault commits pairs, lets the fault happen, and prints how many pairs
+// were acknowledged and what was said of the next.
+func commitUntilFault(j *journal.Journal, name string) error {
+	const acknowledged = 50
+	for c := uint64(1); c <= 2*acknowledged; c += 2 {
+		if err := j.Commit(context.Background(), sent(c), sent(c+1)); err != nil {
+			return err
+		}
+	}
+	if err := underLog(faults[name].file); err != nil {
+		return err
+	}
+	failure := j.Commit(context.Background(), sent(1001), sent(1002))
+	if failure == nil {
+		return errors.New("acknowledged all the same")
+	}
+	select {
+	case <-j.Failed():
+	default:
+		return errors.New("Failed is not closed")
+	}
+	if err := j.Commit(context.Background(), sent(1003)); err == nil || !errors.Is(err, j.Err()) {
+		return fmt.Errorf("a Commit after the failure: %w", err)
+	}
+	fmt.Printf("%d\n%v\n", acknowledged, failure)
+	os.Exit(0) // as a process that halts, but without a word to the file that lies
+	return nil
+}
+
+// underLog puts a file under every descriptor of the write-ahead log.
+func underLog(file string) error {
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	found := false
+	for _, e := range entries {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err != nil || !strings.HasSuffix(to, "-wal") {
+			continue
+		}
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil {
+			return err
+		}
+		found = true
+		if err := syscall.Dup3(int(f.Fd()), fd, syscall.O_CLOEXEC); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return errors.New("the write-ahead log is not open")
+	}
+	return nil
+}
+
+func TestDiskFaults(t *testing.T) {
+	for name, f := range faults {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "journal.db")
+			out, err := child(t, "fault="+name, path).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			count, said, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+			acknowledged, err := strconv.Atoi(count)
+			if err != nil || !strings.Contains(said, f.says) || !strings.Contains(said, path) {
+				t.Fatalf("%q", out)
+			}
+			whole(t, path, acknowledged)
+			t.Logf("%s: %s; %d acknowledged pairs are there, and the journal goes on", name, said, acknowledged)
+		})
+	}
+}
+
+// whole opens a journal of pairs after a fault: what was acknowledged is there, and
+// of what was refused all or nothing.
+func whole(t *testing.T, path string, acknowledged int) {
+	t.Helper()
+	j := open(t, path)
+	defer j.Close()
+	if err := j.Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(read(t, j, 1)); n != 2*acknowledged && n != 2*acknowledged+2 {
+		t.Errorf("%d records after %d acknowledged pairs", n, acknowledged)
+	}
+	commit(t, j, sent(2001))
+}
+
+// clone copies a journal's files as a crash leaves them.
+func clone(t interface{ Fatal(...any) }, path, to string) {
+	for _, suffix := range []string{"", "-wal"} {
+		b, err := os.ReadFile(path + suffix)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to+suffix, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A write-ahead log that was cut or garbled at any place, as a power cut leaves it, is
+// a journal that ends earlier, with whole batches.
+func TestTornLog(t *testing.T) {
+	const sector, frame, header = 512, 16384 + 24, 32
+	dir := t.TempDir()
+	path := filepath.Join(dir, "journal.db")
+	j := open(t, path)
+	ends := map[int]bool{0: true}
+	for c := uint64(1); c <= 24; c += 3 {
+		commit(t, j, sent(c), sent(c+1), sent(c+2))
+		ends[int(c)+2] = true
+	}
+	torn := filepath.Join(dir, "torn.db")
+	clone(t, path, torn)
+	log, err := os.ReadFile(torn + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	database, err := os.ReadFile(torn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cuts := map[int]bool{}
+	for at := 0; at <= len(log); at += 16 * sector {
+		cuts[at] = true
+	}
+	for at := header; at <= len(log); at += frame { // each frame's edges, and a byte beside them
+		cuts[at], cuts[max(at-1, 0)], cuts[min(at+1, len(log))] = true, true, true
+	}
+	last, opened, full := -1, 0, 0
+	for _, at := range sorted(cuts) {
+		for _, tail := range []string{"cut", "zeros", "old"} {
+			b := slices.Clone(log[:at])
+			switch tail {
+			case "zeros":
+				b = append(b, make([]byte, len(log)-at)...)
+			case "old": // what stood there before: frames of an earlier log, of another salt
+				b = append(b, bytes.Repeat([]byte{0xA5}, len(log)-at)...)
+			}
+			os.Remove(torn + "-shm")
+			for name, content := range map[string][]byte{torn: database, torn + "-wal": b} {
+				if err := os.WriteFile(name, content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c, err := journal.Open(torn, journal.Options{})
+			if err != nil {
+				t.Fatalf("%s at %d: %v", tail, at, err)
+			}
+			if err := c.Verify(t.Context()); err != nil {
+				t.Fatalf("%s at %d: %v", tail, at, err)
+			}
+			n := int(c.Tip().Seq)
+			if !ends[n] || n < last {
+				t.Errorf("%s at %d: %d records, %d with less of the log", tail, at, n, last)
+			}
+			c.Close()
+			opened++
+			full = max(full, n)
+			if tail == "cut" {
+				last = n
+			}
+		}
+	}
+	if full != 24 {
+		t.Errorf("the whole log gives %d records", full)
+	}
+	t.Logf("%d torn logs of %d bytes: each ends with a whole batch", opened, len(log))
+}
+
+func sorted(set map[int]bool) (all []int) {
+	for k := range set {
+		all = append(all, k)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// A checkpoint that was cut off leaves the database partly new: the log, which is
+// still whole, mends it.
+func TestTornCheckpoint(t *testing.T) {
+	const page = 16384
+	dir := t.TempDir()
+	path := filepath.Join(dir, "journal.db")
+	j := open(t, path)
+	for c := uint64(1); c <= 600; c++ {
+		j.Append(sent(c))
+	}
+	commit(t, j, sent(601))
+	crashed := filepath.Join(dir, "crashed.db")
+	clone(t, path, crashed)
+	before, err := os.ReadFile(crashed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.ReadFile(crashed + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Close() // checkpoints
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at <= len(after); at += page / 2 { // also in the middle of a page
+		b := slices.Clone(after[:at])
+		if len(before) > at {
+			b = append(b, before[at:]...)
+		}
+		os.Remove(crashed + "-shm")
+		for name, content := range map[string][]byte{crashed: b, crashed + "-wal": log} {
+			if err := os.WriteFile(name, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := journal.Open(crashed, journal.Options{})
+		if err != nil {
+			t.Fatalf("at %d: %v", at, err)
+		}
+		if err := c.Verify(t.Context()); err != nil || c.Tip().Seq != 601 {
+			t.Fatalf("at %d: %d records, %v", at, c.Tip().Seq, err)
+		}
+		c.Close()
+	}
+}
+
+// TestJournalMachine walks through commits, appends, reads, ends, crashes, second
+// processes and backups. What was acknowledged is there, in order; of the rest a
+// beginning, by whole calls.
+func TestJournalMachine(t *testing.T) {
+	base := t.TempDir()
+	n := 0
+	rapid.Check(t, func(t *rapid.T) {
+		n++
+		dir := filepath.Join(base, strconv.Itoa(n))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		path, generation := filepath.Join(dir, "0.db"), 0
+		var j *journal.Journal
+		var calls [][]journal.Record // in order
+		acknowledged := 0            // calls of which all before are durable
+		next := uint64(1)
+		reopen := func() {
+			var err error
+			if j, err = journal.Open(path, journal.Options{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reopen()
+		defer func() { j.Close() }()
+		draw := func() []journal.Record {
+			var records []journal.Record
+			for range rapid.IntRange(1, 3).Draw(t, "records") {
+				records = append(records, sent(next))
+				next++
+			}
+			calls = append(calls, records)
+			return records
+		}
+		counters := func(j *journal.Journal) (all []uint64) {
+			for r, err := range j.Records(context.Background(), 1) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, r.ID.Counter)
+			}
+			return all
+		}
+		// check says how many calls are there, and that they are whole.
+		check := func(j *journal.Journal) int {
+			have := counters(j)
+			for i, call := range calls {
+				if len(have) == 0 {
+					return i
+				}
+				for _, r := range call {
+					if len(have) == 0 || have[0] != r.ID.Counter {
+						t.Fatalf("call %d is there in part, or not in its place", i)
+					}
+					have = have[1:]
+				}
+			}
+			if len(have) > 0 {
+				t.Fatalf("records that nobody wrote: %v", have)
+			}
+			return len(calls)
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"commit": func(*rapid.T) {
+				if err := j.Commit(context.Background(), draw()...); err != nil {
+					t.Fatal(err)
+				}
+				acknowledged = len(calls)
+			},
+			"append": func(*rapid.T) { j.Append(draw()...) },
+			"read": func(*rapid.T) {
+				if there := check(j); there < acknowledged {
+					t.Fatalf("%d calls of %d that were acknowledged", there, acknowledged)
+				}
+			},
+			"end": func(*rapid.T) {
+				if err := j.Close(); err != nil {
+					t.Fatal(err)
+				}
+				acknowledged = len(calls)
+				reopen()
+			},
+			"crash": func(*rapid.T) {
+				generation++
+				to := filepath.Join(dir, strconv.Itoa(generation)+".db")
+				clone(t, path, to)
+				j.Close()
+				path = to
+				reopen()
+				there := check(j)
+				if there < acknowledged {
+					t.Fatalf("%d calls of %d that were acknowledged", there, acknowledged)
+				}
+				calls, acknowledged = calls[:there], there
+			},
+			"second process": func(*rapid.T) {
+				if _, err := journal.Open(path, journal.Options{}); !errors.Is(err, journal.ErrInUse) {
+					t.Fatal(err)
+				}
+			},
+			"backup": func(*rapid.T) {
+				generation++
+				to := filepath.Join(dir, strconv.Itoa(generation)+".db")
+				if _, err := journal.Backup(context.Background(), path, to); err != nil {
+					t.Fatal(err)
+				}
+				b, err := journal.OpenReadOnly(to)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer b.Close()
+				if there := check(b); there < acknowledged {
+					t.Fatalf("a backup of %d calls of %d", there, acknowledged)
+				}
+			},
+		})
+	})
+}
