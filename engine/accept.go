@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -26,8 +25,8 @@ type Accepted struct {
 // which the journal has the first leg alone may have been signed to its end, so it is
 // given up as in doubt and never signed under its counter again; and a record says that
 // all readings so far prove nothing any more. It touches only the counters of this
-// journal. Errors are those of [custody.Accept] and [journal.Open].
-func AcceptJournal(ctx context.Context, custodyDir, path string) (accepted []Accepted, err error) {
+// journal. by is who says so. Errors are those of [custody.Accept] and [journal.Open].
+func AcceptJournal(ctx context.Context, custodyDir, path, by string) (accepted []Accepted, err error) {
 	marks, err := custody.Read(custodyDir)
 	if err != nil {
 		return nil, err
@@ -52,15 +51,12 @@ func AcceptJournal(ctx context.Context, custodyDir, path string) (accepted []Acc
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(ours)
-	if err != nil {
-		return nil, err
-	}
+	order := journal.OrderBody{Action: journal.OrderAccept, By: by, Reason: "the journal was restored from a backup; the newer one is lost"}
 	at := records.last // by the sweep's clock, which this process does not have
 	for i := range records.outcomes {
 		records.outcomes[i].At = at
 	}
-	records.outcomes = append(records.outcomes, journal.Record{At: at, Kind: journal.Operator, Code: journal.OperatorAccept, Body: body})
+	records.outcomes = append(records.outcomes, journal.Record{At: at, Kind: journal.Operator, Code: order.Action, Body: journal.Encode(order)})
 	if err := j.Commit(ctx, records.outcomes...); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,9 @@
 //	                    often than they were signed
 //	verdict_mismatches  meters whose verdict is not what the simulator says of them
 //
+// With --resume it kills nothing and measures how long a sweep with half of the meters
+// done takes from its start to its first POST.
+//
 // All chance comes from the seed. What the machine's timing adds to it (where a
 // random instant falls) is printed, kill by kill.
 package main
@@ -66,11 +69,15 @@ func run(ctx context.Context) int {
 	meters := flag.Int("meters", 200, "meters of the fleet")
 	seed := flag.Uint64("seed", 1, "seed of keys, fleet, faults and kills")
 	asJSON := flag.Bool("json", false, "print the result as one line of JSON")
+	measure := flag.Bool("resume", false, "kill nothing: measure the time from a start to the first POST with half of the meters done")
 	keep := flag.String("keep", "", "folder for the files, kept; default a temporary one, removed when all holds")
 	flag.Parse()
 	if *kills < 0 || *meters < 1 || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "crash: want --kills of 0 or more, --meters of 1 or more, and nothing else")
 		return 2
+	}
+	if *measure {
+		return measureResume(ctx, *meters, *seed, *keep)
 	}
 	start := time.Now()
 	r, dir, err := crash(ctx, *kills, *meters, *seed, *keep)
@@ -96,6 +103,31 @@ func run(ctx context.Context) int {
 	}
 	if *keep == "" {
 		_ = os.RemoveAll(dir) // temporary
+	}
+	return 0
+}
+
+// measureResume prints the one figure of --resume.
+func measureResume(ctx context.Context, meters int, seed uint64, keep string) int {
+	s, err := newScene(ctx, meters, seed, keep)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "crash:", err)
+		return 1
+	}
+	defer s.close()
+	r, err := s.resume(ctx)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "crash: %v (files in %s)\n", err, s.dir)
+		return 1
+	}
+	line, err := json.Marshal(r)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "crash:", err)
+		return 1
+	}
+	fmt.Println(string(line))
+	if keep == "" {
+		_ = os.RemoveAll(s.dir) // temporary
 	}
 	return 0
 }

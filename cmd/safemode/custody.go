@@ -61,19 +61,19 @@ than the last one that was sent; none over it was.`,
 }
 
 func newCustodyAccept(streams stdio) *cobra.Command {
-	var dir, path string
+	var dir, path, by string
 	c := &cobra.Command{
-		Use:   "accept --custody-dir DIR --journal FILE",
+		Use:   "accept --custody-dir DIR --journal FILE --by NAME",
 		Short: "Go on with a journal that was restored from a backup",
 		Long: `Takes an older copy of a journal for the owner of its counters, because the newer
 one is lost. No counter is used twice: the high-water mark stays. What was sent after
 the copy was made is not in it and stays so; devices may have done it, so meters are
 read anew before anything is concluded about them. Never do this while the newer
 journal can still be found.`,
-		Example: `  safemode custody accept --custody-dir custody --journal journal.db`,
+		Example: `  safemode custody accept --custody-dir custody --journal journal.db --by "A. Person"`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			accepted, err := engine.AcceptJournal(c.Context(), dir, path)
+			accepted, err := engine.AcceptJournal(c.Context(), dir, path, by)
 			for _, a := range accepted {
 				fmt.Fprintf(streams.out, "%v: accepted; at least %d records are missing; the next counter is over %d\n", a.Originator, a.Missing, a.HighWater)
 			}
@@ -85,8 +85,10 @@ journal can still be found.`,
 	}
 	c.Flags().StringVar(&dir, "custody-dir", "", "folder of the custody files")
 	c.Flags().StringVar(&path, "journal", "", "the restored journal")
-	_ = c.MarkFlagRequired("custody-dir")
-	_ = c.MarkFlagRequired("journal")
+	c.Flags().StringVar(&by, "by", "", "who says so; it is written into the journal")
+	for _, name := range []string{"custody-dir", "journal", "by"} {
+		_ = c.MarkFlagRequired(name)
+	}
 	return c
 }
 

@@ -47,11 +47,6 @@ const (
 	ClosedCeased      = "ceased" // by a notice: for good
 )
 
-// OperatorAccept is the code of the [Operator] record that a person took an older
-// copy of the journal for the sweep's: what was sent after it is not known, and
-// what was read before it proves nothing any more.
-const OperatorAccept = "accept"
-
 // Opening is the body of an [Opened] record. Every start of the sweep writes
 // one; the first gives the identity that the later ones must repeat.
 type Opening struct {
@@ -125,6 +120,10 @@ const (
 	OrderDeleted  = "deleted"  // the DCC has deleted a quarantined request: read back
 	OrderRenew    = "renew"    // the operator is still there
 	OrderCease    = "cease"    // end the sweep for good
+
+	// OrderAccept takes an older copy of the journal for the sweep's: what was sent after
+	// it is not known, and what was read before it proves nothing any more.
+	OrderAccept = "accept"
 )
 
 // Causes of what the sweep ordered itself.

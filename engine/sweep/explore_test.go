@@ -356,7 +356,7 @@ func (h *home) refold() {
 			s.meters[0].alerted(&gbcs.Alert{Code: alertFutureDated, FutureDated: &gbcs.FutureDated{Code: codeECS03}})
 			continue
 		}
-		if err := s.fold(r, unused); err != nil {
+		if err := s.foldRecord(r, unused); err != nil {
 			h.fail("replay: record %d: %v", r.Seq, err)
 		}
 	}
@@ -526,8 +526,11 @@ func (x *explorer) roots(visit func(questions, Strategy, device)) {
 						for _, balance := range []servicerequests.Millipence{10 * servicerequests.Pound, servicerequests.Pound, -5 * servicerequests.Pound} {
 							for _, credit := range []emergency{unavailable, available, active, spent} {
 								for _, mark := range []marks{
-									{servicerequests.Prepayment, ""}, {servicerequests.Credit, ""}, {servicerequests.UnknownMode, ""},
-									{servicerequests.Credit, historyPendingMode}, {servicerequests.Prepayment, historyDisabled},
+									{servicerequests.Prepayment, ""},
+									{servicerequests.Credit, ""},
+									{servicerequests.UnknownMode, ""},
+									{servicerequests.Credit, historyPendingMode},
+									{servicerequests.Prepayment, historyDisabled},
 								} {
 									for _, locked := range []bool{false, true} {
 										if locked && supply != servicerequests.Disabled || mode == servicerequests.Credit && credit != unavailable {

@@ -182,6 +182,8 @@ func (s *Sweep) apply(o journal.OrderBody, at time.Time) {
 		}
 	case journal.OrderCease:
 		s.ceased = o.Reference
+	case journal.OrderAccept: // given while no sweep runs
+		s.forget()
 	}
 }
 

@@ -86,10 +86,6 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 		s.sort()
 		return nil
 	case journal.Operator:
-		if rec.Code == journal.OperatorAccept {
-			s.forget()
-			return nil
-		}
 		body, err := journal.Decode[journal.OrderBody](rec)
 		if err != nil {
 			return err
