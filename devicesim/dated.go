@@ -60,7 +60,7 @@ func (p *population) Due(c dcc.Command) (outcome, others []dcc.Alert) {
 	}
 	h := p.take(c.Meter, c.At)
 	defer h.letGo()
-	t, now := meter.Target{Meter: h.Meter, Record: h.shard.record(c.ID.Target)}, c.At.Add(c.Skew)
+	t, now := h.target(c.ID.Target), c.At.Add(c.Skew)
 	told, alerts, err := p.devices.CarryOut(t, kept, now, c.Fault)
 	if err != nil {
 		p.log.Error("device fails", zap.Stringer("device", c.ID.Target), zap.Error(err))

@@ -15,12 +15,14 @@ import (
 
 // What happens to meters by themselves waits in wheels, one a shard: 8 bytes a
 // meter, no timer and no goroutine. One goroutine takes what is due and has the
-// time pass for those meters; that bounds what a fleet costs that nobody asks
-// anything of at one processor. A fleet that is too large for its clock's speed
+// time pass for those meters, and rests as long as it worked: what a fleet costs
+// that nobody asks anything of is half a processor at most. A fleet that is too large for its clock's speed
 // falls behind, which the summary shows; alerts then come late, with their time.
 const (
 	dueWidth = 10 * time.Second // of a slot: alerts come as late as that
 	dueSlots = 1 << 14          // 45 hours
+
+	workSpan = 5 * time.Millisecond // real time, between rests
 )
 
 // begin counts all meters and notes when something first happens to each.
@@ -85,16 +87,14 @@ func (p *population) watch(ctx context.Context, c clock.Clock) {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	rested := time.Now()
 	var due []int
 	for ctx.Err() == nil {
 		ends := p.shards[0].due.Ends()
 		p.passed.Store(ends.Add(-dueWidth).UnixNano())
 		if ahead := ends.Sub(c.Now()); ahead > 0 {
-			timer.Reset(max(1, c.Real(ahead)))
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
-			}
+			pause(ctx, timer, max(1, c.Real(ahead)))
+			rested = time.Now()
 			continue
 		}
 		for number := range p.shards {
@@ -103,13 +103,27 @@ func (p *population) watch(ctx context.Context, c clock.Clock) {
 			due = s.due.Turn(due[:0])
 			s.mu.Unlock()
 			for _, at := range due {
-				if ctx.Err() != nil {
-					return
-				}
 				p.look(number*p.shardSize()+at, c.Now())
+				if worked := time.Since(rested); worked > workSpan {
+					if !pause(ctx, timer, worked) {
+						return
+					}
+					rested = time.Now()
+				}
 			}
 		}
-		p.forget(c.Now())
+		p.prune(c.Now())
+	}
+}
+
+// pause waits and says whether ctx has not ended meanwhile.
+func pause(ctx context.Context, timer *time.Timer, span time.Duration) bool {
+	timer.Reset(span)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 
@@ -121,10 +135,10 @@ func (p *population) behind(now time.Time) time.Duration {
 	return max(0, now.Sub(time.Unix(0, p.passed.Load()))-dueWidth)
 }
 
-// forget drops what gas proxies no longer show.
-func (p *population) forget(now time.Time) {
-	s := &p.shards[p.forgets%len(p.shards)]
-	p.forgets++
+// prune drops, of one shard after the other, what gas proxies no longer show.
+func (p *population) prune(now time.Time) {
+	p.pruned = (p.pruned + 1) % len(p.shards)
+	s := &p.shards[p.pruned]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, there := range s.mirrors {

@@ -70,6 +70,41 @@ func TestMetersRunOutByThemselves(t *testing.T) {
 	}
 }
 
+// A gas proxy answers at once, with what its meter told it up to half an hour ago.
+func TestGasProxyIsStale(t *testing.T) {
+	t.Parallel()
+	u := newUser(t, builtin(t, "calm"), func(o *devicesim.Options) {
+		o.Clock = from(time.Date(2026, 11, 25, 20, 0, 0, 0, time.UTC), 3600)
+		o.Life = meter.Lived()
+		o.Life.TopUp, o.Life.EmergencyCredit = meter.Habit{}, meter.Habit{}
+	})
+	stale := 0
+	for i := range u.fleet.Len() {
+		m := u.fleet.Meter(i)
+		if stale == 5 {
+			break
+		}
+		if m.Type != servicerequests.GSME || !m.Reachable || m.Supplier != u.folder.Supplier.XMLSigning.Certificate.EUI ||
+			m.Mode != servicerequests.Prepayment || m.Supply != servicerequests.Enabled || m.EmergencyCredit != fleet.Unavailable {
+			continue
+		}
+		id := u.read(servicerequests.ReadMeterBalance, m.GPF())
+		_, answer := u.outcome(servicerequests.ReadMeterBalance, servicerequests.GPF, id, nil)
+		told, ok := u.sim.Truth(m.GPF(), id.Counter)
+		now, _ := u.sim.Device(m.Device)
+		if !ok || answer.Balance != told.Balance || answer.Balance < now.Balance || answer.Balance > m.Balance {
+			t.Errorf("%v: the proxy says %s, its truth is %s; the meter began with %s and has %s",
+				m.Device, answer.Balance, told.Balance, m.Balance, now.Balance)
+		}
+		if answer.Balance > now.Balance {
+			stale++
+		}
+	}
+	if stale < 5 {
+		t.Errorf("%d proxies showed an old balance, want 5", stale)
+	}
+}
+
 // Without a life nothing happens to a meter that nobody commands.
 func TestStillFleet(t *testing.T) {
 	t.Parallel()

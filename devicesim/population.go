@@ -37,6 +37,7 @@ type population struct {
 	log     *zap.Logger
 
 	forbidden func(device servicerequests.EUI, useCase string) // see [Options]
+	forgets   bool                                             // see [Options]
 
 	// send has what a device says by itself brought to the DCC; false: there is no
 	// room for it.
@@ -44,8 +45,8 @@ type population struct {
 
 	shards [64]shard // each of as many meters that follow on each other
 
-	passed  atomic.Int64 // the instant up to which watch has had time pass, Unix nanoseconds
-	forgets int          // watch's: the shard to forget in next
+	passed atomic.Int64 // the instant up to which watch has had time pass, Unix nanoseconds
+	pruned int          // watch's: the shard whose mirrors were looked through last
 }
 
 // shard guards its meters, and holds what is known of those that were touched.
@@ -103,6 +104,15 @@ func (p *population) take(i int, now time.Time) *hand {
 	return h
 }
 
+// target is the meter, or its gas proxy, as it gets a Command.
+func (h *hand) target(device servicerequests.EUI) meter.Target {
+	t := meter.Target{Meter: h.Meter}
+	if !h.population.forgets {
+		t.Record = h.shard.record(device)
+	}
+	return t
+}
+
 // letGo keeps what became of the meter.
 func (h *hand) letGo() {
 	at := h.index % h.population.shardSize()
@@ -143,7 +153,7 @@ func (p *population) find(device servicerequests.EUI) (i int, gpf, ok bool) {
 func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
 	h := p.take(c.Meter, c.At)
 	defer h.letGo()
-	t := meter.Target{Meter: h.Meter, Record: h.shard.record(c.ID.Target)}
+	t := h.target(c.ID.Target)
 	if c.ID.Target != h.Device {
 		mirrored := h.mirrored(c.At)
 		t.Mirror = &mirrored

@@ -52,6 +52,10 @@ type Options struct {
 
 	RespondTo string // URL of the User's inbox; may be set later
 
+	// Forgets has no truth kept of what meters were like at their answers, which
+	// would grow with every command. [Simulator.Truth] then knows nothing.
+	Forgets bool
+
 	// Forbidden is called when a device gets a command outside the permitted set
 	// with a valid signature of its supplier, so that a test can fail at once; from
 	// many goroutines. Nil: it is logged and counted.
@@ -169,7 +173,7 @@ func (s *Simulator) buildDevices(o Options, began time.Time) error {
 	s.population = newPopulation(o.Fleet, life, pki, meter.Options{
 		PKI: pki, Broker: broker, Suppliers: suppliers, Behaviour: o.Behaviour,
 	}, s.tally, o.Log.Named("meter"))
-	s.population.forbidden, s.population.send = o.Forbidden, s.unasked
+	s.population.forgets, s.population.forbidden, s.population.send = o.Forgets, o.Forbidden, s.unasked
 	return nil
 }
 

@@ -75,7 +75,7 @@ against it needs the same speed in its configuration.`,
 			}
 			log := newLogger(io.err, verbose)
 			sim, err := devicesim.New(devicesim.Options{
-				Fleet: population, PKI: folder, Life: life(living),
+				Fleet: population, PKI: folder, Life: life(living), Forgets: true,
 				Clock:  clock.Clock{Anchor: time.Now(), Speed: speed},
 				Faults: profile, Profiles: faults.Files, Listen: listen, SMKIListen: smkiListen, Control: control, RespondTo: respondTo,
 				Log: log.Named("sim"), Registerer: prometheus.NewRegistry(),

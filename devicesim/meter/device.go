@@ -59,7 +59,7 @@ type Target struct {
 	// Mirror is set when the device is the gas proxy of Meter: the copy of the
 	// gas meter that the proxy last received. Only it is read.
 	Mirror *fleet.Meter
-	Record *Record // of this device, meter and gas proxy apart
+	Record *Record // of this device, meter and gas proxy apart; nil: none is kept
 }
 
 func (t Target) eui() servicerequests.EUI {
@@ -117,7 +117,9 @@ func (d *Devices) Handle(t Target, command []byte, now time.Time, f Fault) (Repl
 	if err != nil {
 		return reply, fmt.Errorf("%v answers %s: %w", t.eui(), c.UseCase, err)
 	}
-	t.Record.add(c.Counter, StateOf(m))
+	if t.Record != nil {
+		t.Record.add(c.Counter, StateOf(m))
+	}
 	return reply, nil
 }
 

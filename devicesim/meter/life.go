@@ -248,8 +248,15 @@ func (l *Life) decide(m *fleet.Meter) {
 		return
 	}
 	after := float64(habit.After.Milliseconds()) * math.Exp(l.deviation(m, "after", uint64(m.Acts)))
+	if m.AsOf == l.Began.UnixMilli() {
+		after *= slowness
+	}
 	m.ActAt = m.AsOf + int64(max(60_000, min(after, 30*day*1000)))
 }
+
+// slowness is how many times longer those take who had cause before it all began:
+// the quick ones have acted.
+const slowness = 10
 
 // act is the consumer doing what he had decided.
 func (l *Life) act(m *fleet.Meter, raised *[]Raised) {

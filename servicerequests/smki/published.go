@@ -23,6 +23,9 @@ func (c *Certificate) IsPublished() bool {
 	if c.issuer.unit == "07" && (c.issuer.commonName == "Z1" || c.issuer.commonName == "OB") {
 		return true
 	}
+	if c.PublicKey == nil { // no certificate that was parsed
+		return false
+	}
 	point, err := c.PublicKey.Bytes() // never fails for a key on P-256
 	if err != nil {
 		return false
