@@ -41,29 +41,49 @@ const (
 	CodeHalt                          // the User itself is refused: stop everywhere
 )
 
-// codes is the table of known response codes. It is data so that a code whose
-// meaning becomes known is a new row and nothing else. A code that is not here
-// is held for a person.
-var codes = map[ResponseCode]CodeClass{
-	Success:       CodeSuccess,
-	Acknowledged:  CodeAcknowledged,
-	NotAUser:      CodeHalt,
-	NotInRole:     CodeHalt,
-	UserStatus:    CodeHalt,
-	NotRegistered: CodeUnregistered,
-	DeviceStatus:  CodeInvalid,
-	TypeMismatch:  CodeInvalid,
-	WrongVariant:  CodeInvalid,
-	WrongService:  CodeInvalid,
-	NotLocal:      CodeInvalid,
-	NoSuchDevice:  CodeInvalid,
-	Unreachable:   CodeUnreachable,
-	NoResponse:    CodeNoResponse,
-	TimedOut:      CodeNoResponse,
-	"E31":         CodeNoResponse, // assumption: as E30
-	InvalidFormat: CodeInvalid,
-	OutOfOrder:    CodeInvalid,
+// codeRow is a known response code: what it is for a request, in words, and where
+// that is from.
+type codeRow struct {
+	class   CodeClass
+	meaning string
+	source  string
 }
 
-// Class returns the meaning of the code.
-func (c ResponseCode) Class() CodeClass { return codes[c] }
+const (
+	clause35   = "DUIS clause 3.5, public copies"
+	schemaOnly = "DUIS schema 5.4 has it, without a meaning; assumption"
+	assumption = "assumption"
+)
+
+// codes is the table of known response codes. It is data, so that a code whose
+// meaning becomes known is a new row and nothing else. A code that is not here is held
+// for a person.
+var codes = map[ResponseCode]codeRow{
+	Success:       {CodeSuccess, "a response is here", clause35},
+	Acknowledged:  {CodeAcknowledged, "accepted and queued", clause35},
+	NotAUser:      {CodeHalt, "the User or its role is not valid", clause35},
+	NotInRole:     {CodeHalt, "the role may not send this service", clause35},
+	UserStatus:    {CodeHalt, "the User's status does not allow it", clause35},
+	NotRegistered: {CodeUnregistered, "the role is not authorised for this device now", clause35},
+	DeviceStatus:  {CodeInvalid, "the device's status does not allow it", clause35},
+	TypeMismatch:  {CodeInvalid, "the service does not fit the device type", clause35},
+	WrongVariant:  {CodeInvalid, "the Command Variant is not applicable", clause35},
+	WrongService:  {CodeInvalid, "the wrong request type for the URL", clause35},
+	NoSuchDevice:  {CodeInvalid, "the device does not exist", clause35},
+	Unreachable:   {CodeUnreachable, "the DCC cannot reach the device", clause35},
+	NoResponse:    {CodeNoResponse, "the device did not answer", clause35},
+	TimedOut:      {CodeNoResponse, "time-out", clause35},
+	"E31":         {CodeNoResponse, "as E30", schemaOnly},
+	InvalidFormat: {CodeInvalid, "malformed, or its signature fails", assumption},
+	OutOfOrder:    {CodeInvalid, "a Signed Pre-Command without its Pre-Command", assumption},
+}
+
+// Class returns what the code means for the request that got it.
+func (c ResponseCode) Class() CodeClass { return codes[c].class }
+
+// Meaning returns the code's meaning in words and the source of it; both are empty
+// for a code that is held for a person.
+func (c ResponseCode) Meaning() (meaning, source string) {
+	row := codes[c]
+	return row.meaning, row.source
+}

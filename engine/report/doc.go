@@ -8,6 +8,7 @@
 //	summary.json, .txt, .html    the sweep in numbers
 //	meters.csv                   a line for each planned meter
 //	not_covered.csv              the rows of the portfolio that were rejected, and why
+//	orders.csv                   who ordered what, and when waves turned and tripwires tripped
 //	weekly.json, .csv, .html     aggregates only: what stands now and a week before
 //	reconciliation.csv, .html    against an inventory and a list of transfers, if given
 //	handover/devices.csv         all that the next supplier needs of each meter

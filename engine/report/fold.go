@@ -22,6 +22,7 @@ type Report struct {
 	Ended      string    // the code of the last Closed record; empty if the sweep did not end in order
 	Meters     []Meter
 	NotCovered []journal.RejectedBody
+	Events     []Event              // in the journal's order
 	Counters   []OriginatorCounters // in the order of the originators' EUIs
 }
 
@@ -181,6 +182,12 @@ func (f *folder) take(r journal.Record) error {
 		m.Verdict = body
 		m.Changes = append(m.Changes, Change{r.At, body.Verdict, body.Reason})
 		return err
+	case journal.Operator:
+		return f.ordered(r)
+	case journal.Wave:
+		return f.turned(r)
+	case journal.Tripwire:
+		return f.tripped(r)
 	case journal.Closed:
 		body, err := journal.Decode[journal.ClosedBody](r)
 		f.report.Ended = r.Code

@@ -295,7 +295,7 @@ func TestGolden(t *testing.T) {
 	}
 	want := []string{
 		"handover/SHA256SUMS", "handover/armed.csv", "handover/counters.json", "handover/devices.csv", "handover/handover.html",
-		"handover/not_covered.csv", "handover/unreachable.csv", "meters.csv", "not_covered.csv",
+		"handover/not_covered.csv", "handover/unreachable.csv", "meters.csv", "not_covered.csv", "orders.csv",
 		"summary.html", "summary.json", "summary.txt", "weekly.csv", "weekly.html", "weekly.json",
 	}
 	if diff := cmp.Diff(want, written); diff != "" {

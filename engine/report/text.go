@@ -64,7 +64,11 @@ func (r *Report) WriteText(w io.Writer) error {
 	if s.Truth != nil {
 		fmt.Fprintf(out, "Truth: %d of %d meters compared with the simulator, %d mismatches.\n", s.Truth.Checked, s.Meters, s.Truth.Mismatches)
 	}
-	return out.Flush()
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	r.writeEvents(w)
+	return nil
 }
 
 func percent(n, of int) string {

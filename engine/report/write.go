@@ -50,6 +50,7 @@ func (r *Report) Write(directory string, o Options) error {
 	files := []file{
 		{"meters.csv", r.WriteMeters},
 		{"not_covered.csv", r.WriteNotCovered},
+		{"orders.csv", r.WriteEvents},
 		{"weekly.json", weekly.WriteJSON},
 		{"weekly.csv", weekly.WriteCSV},
 		{"weekly.html", weekly.WriteHTML},

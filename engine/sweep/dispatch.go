@@ -418,6 +418,9 @@ const rejectedRun = 20
 // resend schedules another POST of the same bytes, or gives up waiting for a
 // reply.
 func (s *Sweep) resend(r *request, e gateway.Service, now time.Time) {
+	if r.quarantine != "" { // the DCC has it, and says so
+		return
+	}
 	if r.resends < s.o.Resends {
 		r.retryAt = now.Add(s.o.Resend << r.resends)
 		r.resends++

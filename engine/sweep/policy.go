@@ -341,7 +341,7 @@ func (p *Policy) silence(m *meter) string {
 		t := m.tally(s)
 		switch {
 		case t.last == Rejected:
-			return "SRV " + s.SRV() + " rejected: " + t.code
+			return "SRV " + s.SRV() + " rejected: " + spelled(t.code)
 		case t.last == Unverified:
 			return "SRV " + s.SRV() + ": no answer that could be proven"
 		case t.last.unanswered():
@@ -351,6 +351,14 @@ func (p *Policy) silence(m *meter) string {
 		}
 	}
 	return "not read back"
+}
+
+// spelled is a response code with its meaning, where that is known.
+func spelled(code string) string {
+	if meaning, _ := servicerequests.ResponseCode(code).Meaning(); meaning != "" {
+		return code + " (" + meaning + ")"
+	}
+	return code
 }
 
 // unanswered says that there was no answer, and why no more is tried.
@@ -379,7 +387,7 @@ func (p *Policy) unswitched(m *meter) string {
 	case t.last == Rejected && m.held != "":
 		return "held for a person: " + m.held
 	case t.last == Rejected:
-		return "switch rejected: " + t.code
+		return "switch rejected: " + spelled(t.code)
 	case t.last == Succeeded:
 		return "meter reads prepayment after it accepted the switch"
 	default:
@@ -394,7 +402,7 @@ func (p *Policy) unarmed(m *meter) string {
 	case t.last == Negative:
 		return "arm refused"
 	case t.last == Rejected && t.tries > 0:
-		return "arm rejected: " + t.code
+		return "arm rejected: " + spelled(t.code)
 	case t.last == Unverified:
 		return "arm: no answer that could be proven"
 	case t.tries > 0:

@@ -1,0 +1,121 @@
+package report
+
+import (
+	"cmp"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"safemode/engine/journal"
+	"safemode/servicerequests"
+)
+
+// Event is something that was done to the sweep as a whole or to a part of it: an
+// order, a wave's turn, a tripwire.
+type Event struct {
+	At            time.Time
+	What          string // the order's action, or wave opened, tripwire ...
+	Scope         string // the sweep, a region, a wave, an SRV
+	By            string // a person, or the sweep itself
+	Authenticated bool   // the person's token proved the name
+	Meters        int    // that it names; 0: it names none
+	Reason        string
+	Reference     string
+}
+
+// ordered takes in an order.
+func (f *folder) ordered(rec journal.Record) error {
+	if rec.Code == journal.OperatorAccept {
+		f.event(Event{At: rec.At, What: "journal accepted", Scope: wholeSweep, By: "somebody", Reason: "a backup was taken for the sweep's journal"})
+		return nil
+	}
+	o, err := journal.Decode[journal.OrderBody](rec)
+	if err != nil {
+		return err
+	}
+	scope := wholeSweep
+	switch {
+	case o.Region != servicerequests.UnknownRegion:
+		scope = "region " + o.Region.String()
+	case o.Wave != 0:
+		scope = "wave " + strconv.Itoa(o.Wave)
+	case o.SRV != "":
+		scope = "SRV " + o.SRV
+	case len(o.Devices) > 0:
+		scope = "meters"
+	}
+	what := o.Action
+	if o.Now {
+		what += " now"
+	}
+	f.event(Event{rec.At, what, scope, o.By, o.Authenticated, len(o.Devices), o.Reason, o.Reference})
+	return nil
+}
+
+const wholeSweep = "the sweep"
+
+// turned takes in how far a wave has come.
+func (f *folder) turned(rec journal.Record) error {
+	w, err := journal.Decode[journal.WaveBody](rec)
+	f.event(Event{At: rec.At, What: "wave " + rec.Code, Scope: w.Name, By: journal.BySweep, Meters: w.Meters})
+	return err
+}
+
+// tripped takes in what halted the sweep. The meters it names are no other supplier's
+// on that word: until they are asked again nothing is known of them.
+func (f *folder) tripped(rec journal.Record) error {
+	t, err := journal.Decode[journal.TripwireBody](rec)
+	for _, device := range t.Devices {
+		f.meter(device).Verdict = journal.VerdictBody{Verdict: journal.VerdictUnknown, Reason: "refused in the run of refusals that halted the sweep: to be asked again"}
+	}
+	f.event(Event{At: rec.At, What: "tripwire", Scope: rec.Code, By: journal.BySweep, Meters: len(t.Devices), Reason: t.Reason})
+	return err
+}
+
+func (f *folder) event(e Event) { f.report.Events = append(f.report.Events, e) }
+
+// WriteEvents writes orders.csv.
+func (r *Report) WriteEvents(w io.Writer) error {
+	out := csv.NewWriter(w)
+	if err := out.Write([]string{"at", "what", "scope", "by", "authenticated", "meters", "reason", "reference"}); err != nil {
+		return err
+	}
+	for _, e := range r.Events {
+		err := out.Write([]string{
+			timestamp(e.At), e.What, e.Scope, e.By, strconv.FormatBool(e.Authenticated), strconv.Itoa(e.Meters), e.Reason, e.Reference,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// mostEvents bounds what the summary for people lists; orders.csv has all.
+const mostEvents = 40
+
+// writeEvents lists the last events for people.
+func (r *Report) writeEvents(out io.Writer) {
+	if len(r.Events) == 0 {
+		return
+	}
+	from := max(0, len(r.Events)-mostEvents)
+	fmt.Fprintf(out, "\nOrders and turns, %d of %d\n", len(r.Events)-from, len(r.Events))
+	for _, e := range r.Events[from:] {
+		by := e.By
+		if e.By != journal.BySweep && !e.Authenticated {
+			by += " (not authenticated)"
+		}
+		fmt.Fprintf(out, "  %s  %s: %s, by %s", e.At.UTC().Format("2006-01-02 15:04:05"), e.What, e.Scope, by)
+		if e.Meters > 0 {
+			fmt.Fprintf(out, ", %d meters", e.Meters)
+		}
+		if text := cmp.Or(e.Reference, e.Reason); text != "" {
+			fmt.Fprintf(out, ": %s", text)
+		}
+		fmt.Fprintln(out)
+	}
+}
