@@ -27,10 +27,6 @@ type Event struct {
 
 // ordered takes in an order.
 func (f *folder) ordered(rec journal.Record) error {
-	if rec.Code == journal.OperatorAccept {
-		f.event(Event{At: rec.At, What: "journal accepted", Scope: wholeSweep, By: "somebody", Reason: "a backup was taken for the sweep's journal"})
-		return nil
-	}
 	o, err := journal.Decode[journal.OrderBody](rec)
 	if err != nil {
 		return err

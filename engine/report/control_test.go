@@ -28,7 +28,7 @@ func TestEvents(t *testing.T) {
 			Verdict: journal.VerdictExcluded, Reason: journal.ReasonTransferred + " (E4)",
 		})},
 		{Kind: journal.Tripwire, Code: "unregistered", Body: journal.Encode(journal.TripwireBody{Reason: "a run of E4", Devices: []servicerequests.EUI{refused}})},
-		{Kind: journal.Operator, Code: journal.OperatorAccept, Body: []byte(`[{"owner":"x"}]`)},
+		{Kind: journal.Operator, Code: journal.OrderAccept, Body: journal.Encode(journal.OrderBody{Action: journal.OrderAccept, By: "Ada"})},
 	}
 	for i := range records {
 		records[i].Seq, records[i].At = uint64(i+1), at.Add(time.Duration(i)*time.Minute)
