@@ -62,6 +62,28 @@
 // are on the disk is decided when the file is opened again; a batch is there
 // as a whole or not at all.
 //
+// # Promises
+//
+//   - What Commit acknowledged is there after a kill at any instant, and of the rest
+//     whole calls, in order (TestKilledWhileCommitting, TestJournalMachine).
+//   - A write that the disk refuses (full, an error on write or on fsync) ends the
+//     journal, and what was acknowledged is there when it is opened again
+//     (TestFullDisk, TestDiskFaults).
+//   - A log or a checkpoint that was cut or garbled at any place costs whole batches
+//     from the end, which nobody was told are durable, and nothing else (TestTornLog,
+//     TestTornCheckpoint). The other end of this is an fsync that lies: no file can tell.
+//   - One process writes (TestOneWriter).
+//   - A record that was altered, removed, added or swapped is named, and so is damage
+//     to the file (TestVerifyNamesTheFirstBadRecord, TestVerifyFindsFileDamage;
+//     [Examine] says what was done, see package audit).
+//   - [Backup] copies one moment of a live journal, verified (TestBackupOfALiveJournal).
+//     That a copy which is put back is refused is the promise of package custody.
+//
+// Recovery is the ordinary way of opening. What a sweep promises of what it records
+// (nothing on the wire that is not here, a delivery answered with 204 is here, one
+// message for a counter) benchmarks/crash counts on the wire, and package audit in the
+// file.
+//
 // After a Close the journal is one file. After a crash the file with the
 // suffix -wal belongs to it: a copy without it lacks the last records. The
 // file with the suffix .lock stays empty and carries the lock that keeps a
