@@ -22,6 +22,8 @@ type metrics struct {
 	headroom *prometheus.GaugeVec
 
 	waiting *prometheus.GaugeVec
+	planned prometheus.Gauge
+	state   *prometheus.GaugeVec
 
 	throttled prometheus.Counter
 	strays    *prometheus.CounterVec
@@ -61,6 +63,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "safemode_meters_waiting",
 			Help: "Meters without a good end in sight: in long retries, stuck, held back by the DCC (quarantined), held for a person.",
 		}, []string{"state"}),
+		planned: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "safemode_planned_meters", Help: "Meters that the plan names: what safemode_meters is a part of.",
+		}),
+		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "safemode_sweep_state", Help: "1 for the state that the sweep is in, 0 for the others.",
+		}, []string{"state"}),
 		throttled: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "safemode_throttled_total", Help: "POSTs the DCC put off (429 or 503).",
 		}),
@@ -68,11 +76,25 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "safemode_stray_messages_total", Help: "Proven messages that changed nothing: repeated, or unmatched.",
 		}, []string{"kind"}),
 	}
-	reg.MustRegister(m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.throttled, m.strays)
+	reg.MustRegister(m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.planned, m.state, m.throttled, m.strays)
 	for _, v := range [...]string{journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded} {
 		m.meters.WithLabelValues(v)
 	}
 	return m
+}
+
+// states are those of a sweep, as [Status] names them.
+var states = [...]string{"starting", "running", "paused", "stopping", "halted", "ceased", "finished"}
+
+// is shows the state that the sweep is in.
+func (m *metrics) is(state string) {
+	for _, s := range states {
+		value := 0.0
+		if s == state {
+			value = 1
+		}
+		m.state.WithLabelValues(s).Set(value)
+	}
 }
 
 func (m *metrics) ended(s servicerequests.Service, c Class) {

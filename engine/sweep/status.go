@@ -86,6 +86,8 @@ func (s *Sweep) publish() {
 	case s.paused:
 		st.State = "paused"
 	}
+	s.metrics.is(st.State)
+	s.metrics.planned.Set(float64(st.Meters))
 	s.publishControl(&st)
 	st.Started = len(s.meters) - s.notBegun
 	for _, l := range s.lanes {

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"encoding/json"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	rulesDir     = "../../config/prometheus"
+	dashboardDir = "../../config/grafana/dashboards"
+)
+
+// prometheusTool finds a tool of Debian's package prometheus.
+func prometheusTool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not there (Debian: prometheus)", name)
+	}
+	return path
+}
+
+func TestPrometheusRules(t *testing.T) {
+	promtool := prometheusTool(t, "promtool")
+	for _, args := range [][]string{
+		{"check", "config", "prometheus.yaml"},
+		{"check", "rules", "recording.rules.yaml", "alerts.rules.yaml"},
+		{"test", "rules", "alerts.test.yaml"},
+	} {
+		command := exec.CommandContext(t.Context(), promtool, args...)
+		command.Dir = rulesDir
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+}
+
+// expressions are all that rules and dashboards ask for.
+func expressions(t *testing.T) (text string, dashboards []string) {
+	t.Helper()
+	for _, pattern := range []string{rulesDir + "/*.rules.yaml", dashboardDir + "/*.json"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text += string(b)
+		}
+	}
+	files, err := filepath.Glob(dashboardDir + "/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		var dashboard struct {
+			Panels []struct {
+				Title   string
+				Targets []struct{ Expr string }
+			}
+		}
+		b, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(b, &dashboard)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, panel := range dashboard.Panels {
+			for _, target := range panel.Targets {
+				dashboards = append(dashboards, target.Expr)
+			}
+		}
+	}
+	return text, dashboards
+}
+
+// namesOnlyWhatExists holds what rules and dashboards name against a running sweep.
+func namesOnlyWhatExists(t *testing.T, samples map[string]float64) {
+	t.Helper()
+	text, _ := expressions(t)
+	recorded := regexp.MustCompile(`record: (\S+)`).FindAllStringSubmatch(text, -1)
+	used := regexp.MustCompile(`safemode[_:][a-z0-9_:]+`).FindAllString(text, -1)
+	slices.Sort(used)
+	for _, name := range slices.Compact(used) {
+		found := slices.ContainsFunc(recorded, func(r []string) bool { return r[1] == name })
+		for sample := range samples {
+			found = found || sample == name || strings.HasPrefix(sample, name+"{")
+		}
+		if !found && name != "safemode_anomaly_headroom_ratio" { // needs thresholds in the configuration
+			t.Errorf("rules or dashboards name %s, which a running sweep does not have", name)
+		}
+	}
+}
+
+// watched is a real Prometheus beside a sweep.
+type watched struct{ address string }
+
+func watchWithPrometheus(t *testing.T, operations string) watched {
+	t.Helper()
+	tool := prometheusTool(t, "prometheus")
+	rules, err := filepath.Abs(rulesDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, dir := watched{freeAddress(t)}, t.TempDir()
+	text, err := os.ReadFile(filepath.Join(rules, "prometheus.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := putFile(t, filepath.Join(dir, "prometheus.yaml"), []byte(strings.NewReplacer(
+		"interval: 5s", "interval: 1s", "127.0.0.1:8090", operations,
+		"recording.rules", filepath.Join(rules, "recording.rules"), "alerts.rules", filepath.Join(rules, "alerts.rules"),
+	).Replace(string(text))))
+	p := startCommand(t, exec.Command(tool, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+w.address, "--log.level=error"))
+	p.until("ready", func() bool { _, err := tryGet("http://" + w.address + "/-/ready"); return err == nil })
+	return w
+}
+
+// firing lists the alerts that fire now.
+func (w watched) firing() (names []string) {
+	var reply struct {
+		Data struct {
+			Alerts []struct {
+				State  string
+				Labels struct{ Alertname string }
+			}
+		}
+	}
+	body, err := tryGet("http://" + w.address + "/api/v1/alerts")
+	if err != nil || json.Unmarshal(body, &reply) != nil {
+		return nil
+	}
+	for _, a := range reply.Data.Alerts {
+		if a.State == "firing" {
+			names = append(names, a.Labels.Alertname)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// answers says whether a query is understood, and how many samples it gives.
+func (w watched) answers(t *testing.T, query string) int {
+	t.Helper()
+	var reply struct {
+		Data struct{ Result []json.RawMessage }
+	}
+	body := get(t, "http://"+w.address+"/api/v1/query?query="+url.QueryEscape(query))
+	if err := json.Unmarshal(body, &reply); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return len(reply.Data.Result)
+}
+
+// end kills a sweep, which may have ended by itself.
+func end(p *process) {
+	_ = p.command.Process.Kill()
+	<-p.ended
+}
+
+func until(t *testing.T, what string, most time.Duration, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(most); !holds(); time.Sleep(500 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Errorf("%s: not within %v", what, most)
+			return
+		}
+	}
+}
+
+// Each fault profile raises its alert in a real Prometheus, and a calm night raises
+// none that would wake somebody.
+func TestAlertsFire(t *testing.T) {
+	long(t)
+	for _, c := range []struct{ profile, alert string }{
+		{"calm", ""},
+		{"lying-dcc", "SafemodePaused"},     // an abort rule of its first wave
+		{"transfer-midway", "SafemodeGone"}, // the tripwire ends it with meters left
+		{"north-outage", "SafemodeRegionSilent"},
+		{"winter-evening", "SafemodeRegionSilent"},
+	} {
+		t.Run(c.profile, func(t *testing.T) {
+			s := newScene(t, 200, 7, referenceSpeed)
+			s.plan(t, "plan", "safemode.yaml", "direction.yaml")
+			sim := s.sim(t, "--faults", c.profile)
+			w := watchWithPrometheus(t, s.operations)
+			p := s.sweep(t)
+			if c.alert != "" {
+				until(t, c.alert, 2*longest, func() bool { return slices.Contains(w.firing(), c.alert) })
+			} else {
+				s.untilDone(t, p, 50)
+				_, queries := expressions(t)
+				for _, query := range queries {
+					// What nothing has happened of yet has no samples; the rest must.
+					if w.answers(t, query) == 0 && !strings.Contains(query, "headroom") && !strings.Contains(query, "> 0") {
+						t.Errorf("the dashboard's query gives nothing: %s", query)
+					}
+				}
+				if fires := w.firing(); len(fires) > 0 {
+					t.Errorf("a calm night raises %v", fires)
+				}
+				// A sweep that is gone while meters are left.
+				end(p)
+				until(t, "SafemodeGone", 2*longest, func() bool { return slices.Contains(w.firing(), "SafemodeGone") })
+			}
+			end(p)
+			stopSim(t, sim)
+		})
+	}
+}
