@@ -140,7 +140,11 @@ func (l *line) Supplier(meter int) servicerequests.EUI {
 
 // Suspended says whether a device's status in the inventory is Suspended.
 func (l *line) Suspended(device servicerequests.EUI) bool {
-	e := l.world.Load().At(l.fleet.Seed, l.site(device))
+	w := l.world.Load()
+	if !w.Suspends() {
+		return false
+	}
+	e := w.At(l.fleet.Seed, l.site(device))
 	return e.Happens(fault.Suspended, l.fleet.Seed, fault.Attempt{Device: device})
 }
 

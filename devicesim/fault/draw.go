@@ -113,6 +113,12 @@ func (p *Profile) At(seed uint64, s Site) Effects {
 	return e
 }
 
+// Suspends says whether there are Suspended devices at all: the DCC asks of each
+// request.
+func (p *Profile) Suspends() bool {
+	return p.Suspended > 0 || slices.ContainsFunc(p.Groups, func(g Group) bool { return g.Suspended > 0 })
+}
+
 func (e *Effects) add(other *Effects) {
 	to, from := e.shares(), other.shares()
 	for k := range to {
