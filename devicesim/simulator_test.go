@@ -296,7 +296,9 @@ func TestNewRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign := testFolder(t)
-	foreign.Supplier.DigitalSigning.Certificate = &smki.Certificate{Serial: big.NewInt(1), Issuer: "CN=S1,OU=07"}
+	foreign.Supplier.DigitalSigning.Certificate = &smki.Certificate{
+		Serial: big.NewInt(1), Issuer: "CN=S1,OU=07", PublicKey: foreign.DCC.Transform.Certificate.PublicKey,
+	}
 	withoutKeys := testFolder(t)
 	withoutKeys.DCC.Transform.Key = nil
 	for name, test := range map[string]struct {
