@@ -11,6 +11,7 @@ import (
 	"safemode/engine/breaker"
 	"safemode/engine/console"
 	"safemode/engine/custody"
+	"safemode/engine/direction"
 	"safemode/engine/gateway"
 	"safemode/engine/journal"
 	"safemode/engine/pacer"
@@ -162,16 +163,18 @@ func (w watched) Order(ctx context.Context, o console.Order) error {
 }
 
 // registerGates shows whether each gate is open, as of the moment of the scrape.
-func (e *Engine) registerGates(inForce func(time.Time) error) {
-	e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "safemode_gate_open", Help: "1 where a gate lets requests pass, 0 where it is closed.",
-		ConstLabels: prometheus.Labels{"gate": "direction"},
-	}, func() float64 {
-		if inForce(e.clock.Now()) != nil {
-			return 0
-		}
-		return 1
-	}))
+func (e *Engine) registerGates() {
+	for _, gate := range direction.AllGates {
+		e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "safemode_gate_open", Help: "1 where a gate lets requests pass, 0 where it is closed.",
+			ConstLabels: prometheus.Labels{"gate": string(gate)},
+		}, func() float64 {
+			if e.o.Gates.CheckGate(gate, e.clock.Now()) != nil {
+				return 0
+			}
+			return 1
+		}))
+	}
 }
 
 // wavesOf gives the sweep the plan's waves.

@@ -20,6 +20,7 @@ import (
 	"safemode/engine/checkpoint"
 	"safemode/engine/console"
 	"safemode/engine/custody"
+	"safemode/engine/direction"
 	"safemode/engine/directory"
 	"safemode/engine/gateway"
 	"safemode/engine/inbox"
@@ -99,6 +100,19 @@ type Options struct {
 	// Checkpoints pin the journal's past; optional.
 	Checkpoints Checkpoints
 
+	// Rehearsal is a sweep that can reach no real meter: a simulator in the same process,
+	// with keys and counters of its own. It needs no approvals. Refused in live.
+	Rehearsal bool
+	// Approvals are those of the plan's folder, and Roster says whose count. Required
+	// but in a rehearsal.
+	Approvals []*direction.Approval
+	Roster    *direction.Roster
+	// Gates says whether the sweep may still act. Nil: the direction's own window alone,
+	// which a live sweep is refused with.
+	Gates *direction.Gates
+	// Drain is how long answers are still taken in after a gate has closed; real time.
+	Drain time.Duration
+
 	Log      *zap.Logger
 	Registry *prometheus.Registry
 }
@@ -120,6 +134,7 @@ type Engine struct {
 	clock    clock.Clock
 	sweepID  string
 	begun    bool         // the journal was empty when this engine opened it
+	grant    grant        // by which it begins or goes on
 	server   *http.Server // of the inbox
 	desk     http.Handler // of the console
 }
@@ -127,9 +142,9 @@ type Engine struct {
 // Open makes an engine ready: it looks whether the DCC is there, binds its
 // addresses, opens or begins the journal, and at last, when nothing else can go
 // wrong, takes the custody of the counters. It signs and sends nothing. Errors that
-// wrap [ErrRefused] say that this sweep must not run, [ErrUnreachable] that the DCC
-// does not answer, and a [*sweep.HaltError] that a gate is closed. A journal that
-// was begun in vain is removed.
+// wrap [ErrRefused] say that this sweep must not run: what does not belong together, an
+// approval that is missing, a gate that is closed. [ErrUnreachable] says that the DCC
+// does not answer. A journal that was begun in vain is removed.
 func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if o.Clock.Speed == 0 {
 		o.Clock.Speed = 1
@@ -143,7 +158,10 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 			}
 		}
 	}()
-	if err := checkKeys(o); err != nil {
+	if o.Gates == nil {
+		e.o.Gates = direction.NewGates(direction.GateOptions{Direction: &o.Plan.Direction, Poll: time.Minute})
+	}
+	if err := errors.Join(checkKeys(o), checkAuthority(o)); err != nil {
 		return nil, err
 	}
 	if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities}); err != nil {
@@ -165,11 +183,11 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.refuseCeased(ctx); err != nil {
 		return nil, err
 	}
-	if err := e.openCheckpoints(); err != nil {
+	if err := e.authorise(ctx); err != nil {
 		return nil, err
 	}
-	if err := o.Plan.Direction.InForce(e.clock.Now()); err != nil {
-		return nil, &sweep.HaltError{Reason: "gate closed", Err: err}
+	if err := e.openCheckpoints(); err != nil {
+		return nil, err
 	}
 	return e, e.wire()
 }
@@ -291,23 +309,23 @@ func (e *Engine) wire() error {
 		return err
 	}
 	o.Registry.MustRegister(circuits)
-	direction := &o.Plan.Direction
+	directed := &o.Plan.Direction
 	policy := o.Policy
 	policy.Strategy = sweep.Strategy(o.Plan.Strategy)
 	policy.Permits = func(s servicerequests.Service, t servicerequests.DeviceType) bool {
-		return direction.Covers(s, t) == nil
+		return directed.Covers(s, t) == nil
 	}
 	record := newAlarmed(e.journal, o.Registry)
 	e.sweep = sweep.New(sweep.Options{
 		Policy: policy, Clock: e.clock, Journal: record, Signer: gate, Gateway: posted{e.gateway}, Verifier: e.verifier,
 		Counters: counters, Pacer: paced{limits}, Breakers: guarded{circuits},
-		Thresholds: o.Thresholds, Suppressed: o.Suppressed, Gate: direction.InForce,
+		Thresholds: o.Thresholds, Suppressed: o.Suppressed, Gate: o.Gates.Check, Drain: o.Drain,
 		DCC: o.DCC.EUI, Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub,
 		Waves: wavesOf(o.Plan), StandIn: o.StandIn, Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan,
 		Resend: o.Resend, Resends: o.Resends, Log: o.Log.Named("sweep"), Registerer: o.Registry,
 	})
 	e.circuits = circuits
-	e.registerGates(direction.InForce)
+	e.registerGates()
 	return e.wireAddresses(record)
 }
 
@@ -365,9 +383,12 @@ func (e *Engine) OperationsURL() string {
 // Status is where the sweep stands, and its gates and circuits with it.
 func (e *Engine) Status() sweep.Status {
 	st := e.sweep.Status()
-	st.Gates = map[string]string{"direction": "open"}
-	if err := e.o.Plan.Direction.InForce(e.clock.Now()); err != nil {
-		st.Gates["direction"] = err.Error()
+	st.Gates = map[string]string{}
+	for _, gate := range direction.AllGates {
+		st.Gates[string(gate)] = "open"
+		if err := e.o.Gates.CheckGate(gate, e.clock.Now()); err != nil {
+			st.Gates[string(gate)] = errors.Unwrap(err).Error()
+		}
 	}
 	st.Breakers = e.circuits.Troubled()
 	return st
@@ -396,6 +417,9 @@ func (e *Engine) Run(ctx context.Context) error {
 			}
 		}()
 	}
+	watching, unwatch := context.WithCancel(ctx)
+	defer unwatch()
+	servers.Go(func() { e.o.Gates.Watch(watching, e.logLook) })
 	// Answers that were journalled and not acted on are proven again; for that the
 	// SMKI service must be reachable, so it happens here and not in Open.
 	if err := e.sweep.Replay(ctx, e.journal.Records(ctx, 1), e.verifier); err != nil {

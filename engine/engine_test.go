@@ -148,7 +148,7 @@ func options(t testing.TB, d *dcc, p *plan.Plan, dir string) engine.Options {
 	}
 	wait := 100 * time.Millisecond
 	return engine.Options{
-		Plan: p, Journal: filepath.Join(dir, "journal.db"), CustodyDir: filepath.Join(dir, "custody"),
+		Plan: p, Rehearsal: p.Environment == engine.Simulator, Journal: filepath.Join(dir, "journal.db"), CustodyDir: filepath.Join(dir, "custody"),
 		Identities: []engine.Identity{{
 			EUI: smki.TestSupplier, XMLSigning: f.Supplier.XMLSigning,
 			DigitalSigning: f.Supplier.DigitalSigning, KeyAgreement: f.Supplier.KeyAgreement,
@@ -526,8 +526,7 @@ func TestClosedGateTakesNothing(t *testing.T) {
 	o := options(t, d, newPlan(t, engine.Simulator, 1), t.TempDir())
 	o.Clock.Anchor = o.Plan.Direction.NotAfter.Add(time.Hour)
 	o.Clock.Speed = 1e-9 // stands still at the anchor
-	var halt *sweep.HaltError
-	if _, err := engine.Open(t.Context(), o); !errors.As(err, &halt) || !errors.Is(err, direction.ErrNotInForce) {
+	if _, err := engine.Open(t.Context(), o); !errors.Is(err, engine.ErrRefused) || !errors.Is(err, direction.ErrNotInForce) {
 		t.Fatalf("%v", err)
 	}
 	if files, err := os.ReadDir(o.CustodyDir); err != nil || len(files) > 0 {

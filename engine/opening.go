@@ -24,7 +24,10 @@ func (e *Engine) openPlan(ctx context.Context) error {
 		if e.clock.Anchor.IsZero() {
 			e.clock.Anchor = time.Now().UTC()
 		}
-		e.sweepID = sweepID(e.o.Plan.SHA256, e.journal.ID())
+		e.sweepID = e.o.Plan.SweepID()
+		if e.o.Rehearsal {
+			e.sweepID = "rehearsal-" + e.sweepID
+		}
 		return e.writePlan(ctx, known)
 	}
 	if opening.ClockSpeed != e.o.Clock.Speed {
@@ -42,15 +45,13 @@ func (e *Engine) open(ctx context.Context) error {
 		SweepID: e.sweepID, PlanSHA256: e.o.Plan.SHA256, Environment: e.o.Plan.Environment,
 		ClockAnchor: e.clock.Anchor, ClockSpeed: e.clock.Speed,
 		CounterFloor: e.o.Floor, Version: e.o.Version,
+		Approvals: e.grant.approvals, ResumesLeft: e.grant.resumes, ApprovedUntil: e.grant.until,
 	}
 	for _, id := range e.o.Identities {
 		o.Originators = append(o.Originators, id.EUI)
 	}
 	return e.journal.Commit(ctx, journal.Record{At: e.clock.Now(), Kind: journal.Opened, Body: journal.Encode(o)})
 }
-
-// sweepID names a sweep by what is done and where it is recorded.
-func sweepID(planSHA256, journalID string) string { return planSHA256[:12] + "-" + journalID[:8] }
 
 // beginning reads how a journal begins: how many records of the plan it has, and
 // its first Opened record. It refuses the journal of another plan.

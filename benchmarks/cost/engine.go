@@ -263,7 +263,7 @@ func engineOptions(o options, pki *smki.Folder, p *plan.Plan, registry *promethe
 		limits.Service[service.String()] = pace
 	}
 	return engine.Options{
-		Plan: p, Journal: o.journal(), CustodyDir: filepath.Join(o.Dir, "custody"),
+		Plan: p, Rehearsal: true, Journal: o.journal(), CustodyDir: filepath.Join(o.Dir, "custody"),
 		Identities: []engine.Identity{{
 			EUI: smki.TestSupplier, XMLSigning: pki.Supplier.XMLSigning,
 			DigitalSigning: pki.Supplier.DigitalSigning, KeyAgreement: pki.Supplier.KeyAgreement,

@@ -117,6 +117,7 @@ identities: [{eui: %v, pki_dir: pki}]
 inbox: {listen: %s}
 operations: {listen: %s}
 custody_dir: custody
+roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}
 simulator_clock: {speed: %d}
 limits:
   user: {per_second: %[7]g, burst: 10}
@@ -144,7 +145,10 @@ policy:
 	for _, args := range [][]string{
 		{"pki", "init", "--out", s.path("pki"), "--seed", number},
 		{"fleet", "generate", "--meters", fmt.Sprint(s.meters), "--seed", number, "--out", s.path("fleet.csv"), "--portfolio", s.path("portfolio.csv")},
-		{"plan", "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("plan")},
+		{"sign", s.path("direction.yaml"), "--cert", s.path("pki/staff/rita.pem"), "--key", s.path("pki/staff/rita.key")},
+		{"plan", "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("plan"), "--prepared-by", "olga"},
+		{"approve", "--plan", s.path("plan"), "--cert", s.path("pki/approvers/alice.pem"), "--key", s.path("pki/approvers/alice.key"), "--resumes", "1000", "--yes"},
+		{"approve", "--plan", s.path("plan"), "--cert", s.path("pki/approvers/bob.pem"), "--key", s.path("pki/approvers/bob.key"), "--resumes", "1000", "--yes"},
 	} {
 		if out, err := exec.CommandContext(ctx, s.binary, args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("safemode %s: %w: %s", args[0], err, out)

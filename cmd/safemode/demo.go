@@ -14,6 +14,9 @@ import (
 
 	"safemode/config"
 	"safemode/devicesim/fleet"
+	"safemode/engine"
+	"safemode/engine/direction"
+	"safemode/engine/plan"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
@@ -96,19 +99,76 @@ func (r *rehearsal) demo(ctx context.Context, io stdio, asJSON bool) error {
 	conf := demoConfig(r.clock.Speed)
 	conf.Policy.ResponseWaitGas = r.faults.Rules.Windows.HubHolds + time.Hour
 	r.point(&conf)
-	p, err := makePlan(io, &conf, filepath.Join(r.dir, "direction.yaml"), filepath.Join(r.dir, "portfolio.csv"))
-	if err != nil {
-		return err
-	}
-	if err := savePlan(p, filepath.Join(r.dir, "plan")); err != nil {
-		return err
-	}
-	o, err := engineOptions(&conf, p, filepath.Join(r.dir, "journal.db"), r.log)
+	o, err := r.prepare(io, &conf)
 	if err != nil {
 		return err
 	}
 	folded, err := r.run(ctx, io, o)
 	return conclude(io, folded, r.dir, asJSON, err)
+}
+
+// prepare does what people do before a sweep, in the names of the test people: it
+// signs the direction, plans, and approves the plan.
+func (r *rehearsal) prepare(io stdio, conf *config.Config) (o engine.Options, err error) {
+	directionPath, planDir, pki := filepath.Join(r.dir, "direction.yaml"), filepath.Join(r.dir, "plan"), filepath.Join(r.dir, "pki")
+	if err := signFile(directionPath, filepath.Join(pki, "staff", "rita")); err != nil {
+		return o, err
+	}
+	p, err := makePlan(io, conf, directionPath, filepath.Join(r.dir, "portfolio.csv"), preparer{name: "olga"})
+	if err != nil {
+		return o, err
+	}
+	if err := savePlan(p, planDir); err != nil {
+		return o, err
+	}
+	for _, name := range []string{"alice", "bob"} {
+		if err := testApproval(p, planDir, filepath.Join(pki, "approvers", name)); err != nil {
+			return o, err
+		}
+	}
+	if o, err = engineOptions(conf, p, filepath.Join(r.dir, "journal.db"), r.log); err != nil {
+		return o, err
+	}
+	return o, authority(conf, planDir, &o)
+}
+
+// signFile signs a file with a test person's key; base is of their PEM files.
+func signFile(path, base string) error {
+	_, key, err := loadPerson(base+".pem", base+".key")
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return failWith(exitFailed, err)
+	}
+	signature, err := direction.Sign(key, text)
+	if err != nil {
+		return failWith(exitFailed, err)
+	}
+	return writeFile(path+direction.SignatureSuffix, 0o600, func(w io.Writer) error {
+		_, err := w.Write(signature)
+		return err
+	})
+}
+
+// testApproval is a test approver's approval of a plan.
+func testApproval(p *plan.Plan, planDir, base string) error {
+	cert, key, err := loadPerson(base+".pem", base+".key")
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	a, err := direction.Approve(direction.Terms{
+		PlanSHA256: p.SHA256, SweepID: p.SweepID(), Environment: p.Environment, Purpose: direction.Start,
+		IssuedAt: now, ExpiresAt: now.Add(24 * time.Hour),
+		Approver: direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)},
+	}, key)
+	if err != nil {
+		return failWith(exitFailed, err)
+	}
+	_, err = a.Save(planDir)
+	return failWith(exitFailed, err)
 }
 
 // demoHubHolds is how long the demo's hubs hold a command for a gas meter, unless

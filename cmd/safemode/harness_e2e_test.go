@@ -209,7 +209,7 @@ func newScene(t *testing.T, meters int, seed uint64, speed float64) *scene {
 	if err := writeDirection(s.path("direction.yaml"), smki.TestSupplier, meters, time.Now().UTC().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(s.path("custody"), 0o700); err != nil {
+	if err := errors.Join(os.Mkdir(s.path("custody"), 0o700), signFile(s.path("direction.yaml"), s.path("pki/staff/rita"))); err != nil {
 		t.Fatal(err)
 	}
 	s.configure(t, "safemode.yaml")
@@ -234,6 +234,7 @@ identities:
 inbox: {listen: %s}
 operations: {listen: %s}
 custody_dir: custody
+roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}
 simulator_clock: {speed: %g}
 limits:
   user: {per_second: %g, burst: %d}
@@ -284,12 +285,36 @@ func (s *scene) sim(t *testing.T, args ...string) *process {
 	return p
 }
 
-// plan makes a plan with the command and returns its folder.
+// plan makes a plan with the command, has it approved by two, and returns its folder.
 func (s *scene) plan(t *testing.T, name, config, direction string) string {
 	t.Helper()
-	must(t, "", "plan", "--config", s.path(config), "--direction", s.path(direction),
-		"--portfolio", s.path("portfolio.csv"), "--out", s.path(name))
+	dir := s.unapproved(t, name, config, direction)
+	s.approve(t, name, "alice", "--resumes", "100")
+	s.approve(t, name, "bob", "--resumes", "100")
+	return dir
+}
+
+// unapproved makes a plan with the command, of a direction that is signed for it.
+func (s *scene) unapproved(t *testing.T, name, config, direction string) string {
+	t.Helper()
+	must(t, "", "sign", s.path(direction), "--cert", s.path("pki/staff/rita.pem"), "--key", s.path("pki/staff/rita.key"))
+	must(t, "", "plan", "--config", s.path(config), "--direction", s.path(direction), "--portfolio", s.path("portfolio.csv"),
+		"--out", s.path(name), "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"))
 	return s.path(name)
+}
+
+// approve has a test person approve a plan, and returns the approval's file.
+func (s *scene) approve(t *testing.T, plan, person string, args ...string) string {
+	t.Helper()
+	r := safemode(t, "", append([]string{
+		"approve", "--plan", s.path(plan), "--yes",
+		"--cert", s.path("pki/approvers/" + person + ".pem"), "--key", s.path("pki/approvers/" + person + ".key"),
+	}, args...)...)
+	if r.code != exitDone {
+		t.Fatalf("approve: exit %d: %s", r.code, r.err)
+	}
+	path, _, _ := strings.Cut(r.out, ": ")
+	return path
 }
 
 func (s *scene) sweepArgs(config, plan, journal string) []string {

@@ -48,6 +48,12 @@ func TestPlanBadInput(t *testing.T) {
 	file := func(name, text string) string { putFile(t, s.path(name), []byte(text)); return name }
 	config := func(name string, swap ...string) string { s.configure(t, name, swap...); return name }
 	edited := func(from, to, old, new string) string { replaceIn(t, s.path(from), s.path(to), old, new); return to }
+	signed := func(name string) string {
+		if err := signFile(s.path(name), s.path("pki/staff/rita")); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
 	for _, c := range []struct {
 		name                         string
 		config, direction, portfolio string
@@ -59,8 +65,8 @@ func TestPlanBadInput(t *testing.T) {
 		{"no YAML", file("broken.yaml", "a: [\n"), "direction.yaml", "portfolio.csv", "broken.yaml: "},
 		{"no direction", "safemode.yaml", "none.yaml", "portfolio.csv", "none.yaml: no such file"},
 		{"direction's key", "safemode.yaml", edited("direction.yaml", "d1.yaml", "reference: REHEARSAL", "reference: REHEARSAL\nref: X"), "portfolio.csv", "d1.yaml: direction: ref: unknown key"},
-		{"direction's supplier", "safemode.yaml", edited("direction.yaml", "d2.yaml", smki.TestSupplier.String(), "90-B3-D5-1F-30-07-00-00"), "portfolio.csv", smki.TestSupplier.String()},
-		{"too many meters", "safemode.yaml", edited("direction.yaml", "d3.yaml", "maximum_meters: 20", "maximum_meters: 3"), "portfolio.csv", "3"},
+		{"direction's supplier", "safemode.yaml", signed(edited("direction.yaml", "d2.yaml", smki.TestSupplier.String(), "90-B3-D5-1F-30-07-00-00")), "portfolio.csv", smki.TestSupplier.String()},
+		{"too many meters", "safemode.yaml", signed(edited("direction.yaml", "d3.yaml", "maximum_meters: 20", "maximum_meters: 3")), "portfolio.csv", "3"},
 		{"no portfolio", "safemode.yaml", "direction.yaml", "none.csv", "none.csv: no such file"},
 		{"no header", "safemode.yaml", "direction.yaml", edited("portfolio.csv", "p1.csv", "device_id,device_type,", "00-DB-12-E0-02-24-11-87,ESME,"), "p1.csv: plan: portfolio header"},
 		{"empty", "safemode.yaml", "direction.yaml", file("empty.csv", ""), "empty.csv: plan: portfolio header: the file is empty"},

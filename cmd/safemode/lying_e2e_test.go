@@ -88,11 +88,7 @@ func sweepLiar(t *testing.T, profile string) lied {
 func (r *rehearsal) engineOptions(t *testing.T, conf *config.Config) engine.Options {
 	t.Helper()
 	quiet := stdio{out: io.Discard, err: io.Discard}
-	p, err := makePlan(quiet, conf, filepath.Join(r.dir, "direction.yaml"), filepath.Join(r.dir, "portfolio.csv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, err := engineOptions(conf, p, filepath.Join(r.dir, "journal.db"), r.log)
+	o, err := r.prepare(quiet, conf)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/engine/direction"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
@@ -29,7 +30,8 @@ func newPKIInit(io stdio) *cobra.Command {
 		Use:   "init --out DIR",
 		Short: "Make a test SMKI hierarchy",
 		Long: `Makes a folder with the certificates and keys of a test supplier, a test DCC, their
-authorities and two test approvers. The issuers' names mark them as test
+authorities and of test people: two approvers, an operator (olga) and a recorder
+(rita), who has signed their roster. The issuers' names mark them as test
 certificates: neither a live sweep nor a real meter takes them. With --seed the
 same seed makes the same folder.`,
 		Example: `  safemode pki init --out pki
@@ -84,6 +86,9 @@ func writePKI(dir string, t smki.TestFolder) (_ []string, err error) {
 	if err != nil {
 		return nil, failWith(exitFailed, err)
 	}
+	if err := addRoster(files); err != nil {
+		return nil, failWith(exitFailed, err)
+	}
 	names := slices.Sorted(maps.Keys(files))
 	defer func() {
 		if err != nil {
@@ -107,4 +112,31 @@ func writePKI(dir string, t smki.TestFolder) (_ []string, err error) {
 		}
 	}
 	return names, nil
+}
+
+// addRoster adds the roster of a test folder's people, signed by its recorder.
+func addRoster(files map[string][]byte) error {
+	var roster direction.Roster
+	for _, person := range [...]struct {
+		file string
+		role direction.Role
+	}{
+		{"approvers/alice", direction.Approver},
+		{"approvers/bob", direction.Approver},
+		{"staff/olga", direction.Operator},
+		{"staff/rita", direction.Recorder},
+	} {
+		cert, err := smki.ParseCertificatePEM(files[person.file+".pem"])
+		if err != nil {
+			return err
+		}
+		roster.People = append(roster.People, direction.Person{Name: cert.CommonName, Roles: []direction.Role{person.role}, Certificate: cert})
+	}
+	key, err := smki.ParsePrivateKeyPEM(files["staff/rita.key"])
+	if err != nil {
+		return err
+	}
+	files["roster.yaml"] = direction.FormatRoster(&roster)
+	files["roster.yaml"+direction.SignatureSuffix], err = direction.Sign(key, files["roster.yaml"])
+	return err
 }

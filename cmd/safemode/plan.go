@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"time"
@@ -21,24 +22,36 @@ import (
 
 func newPlan(io stdio) *cobra.Command {
 	var configPath, directionPath, portfolioPath, out string
+	var by preparer
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "plan --config FILE --direction FILE --portfolio FILE --out DIR",
 		Short: "The frozen plan of a sweep; sends nothing",
-		Long: `Freezes who is to be swept, in what order and under which direction, into one file
-with a content hash, and says how long it takes at the configured limits.`,
-		Example: `  safemode plan --config safemode.yaml --direction direction.yaml --portfolio portfolio.csv --out plan`,
+		Long: `Freezes who is to be swept, in what order, in which waves and under which direction,
+into one file with a content hash. Says how long it takes at the configured limits,
+which homes their deadline finds without a switch (late.csv), and how it stands
+against the anomaly detection thresholds; drafts the notification of those that it
+needs (thresholds.txt). A schedule that would cross one is refused, unless
+limits.pace_to_fit cuts the pace.
+
+Where the configuration names a roster, one of its recorders must have signed the
+direction (safemode sign). Who prepares a plan may not approve it.`,
+		Example: `  safemode plan --config safemode.yaml --direction direction.yaml --portfolio portfolio.csv --out plan --prepared-by olga`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			conf, err := loadConfig(configPath)
 			if err != nil {
 				return err
 			}
-			p, err := makePlan(io, conf, directionPath, portfolioPath)
+			p, err := makePlan(io, conf, directionPath, portfolioPath, by)
 			if err != nil {
 				return err
 			}
 			if err := savePlan(p, out); err != nil {
+				return err
+			}
+			s := p.Schedule()
+			if err := writeForecasts(p, s, out); err != nil {
 				return err
 			}
 			if asJSON {
@@ -47,7 +60,7 @@ with a content hash, and says how long it takes at the configured limits.`,
 					plan.Header
 				}{p.SHA256, p.Header})
 			}
-			return printPlan(io, p)
+			return printPlan(io, p, s)
 		},
 	}
 	f := c.Flags()
@@ -55,6 +68,9 @@ with a content hash, and says how long it takes at the configured limits.`,
 	f.StringVar(&directionPath, "direction", "", "the Authority's direction")
 	f.StringVar(&portfolioPath, "portfolio", "", "portfolio CSV")
 	f.StringVar(&out, "out", "", "folder for the plan")
+	f.StringVar(&by.name, "prepared-by", "", "who prepares the plan, and may not approve it (default the user's login name)")
+	f.StringVar(&by.cert, "cert", "", "PEM file of the preparer's certificate, instead of --prepared-by; required in live")
+	f.StringVar(&by.key, "key", "", "PEM file of its private key")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
 	for _, name := range []string{"config", "direction", "portfolio", "out"} {
 		_ = c.MarkFlagRequired(name)
@@ -63,14 +79,14 @@ with a content hash, and says how long it takes at the configured limits.`,
 }
 
 // makePlan builds the plan of a portfolio under a direction and a configuration.
-func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string) (*plan.Plan, error) {
-	text, err := os.ReadFile(directionPath)
+func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string, by preparer) (*plan.Plan, error) {
+	d, record, roster, err := readDirection(io, conf, directionPath)
 	if err != nil {
-		return nil, failWith(exitUsage, err)
+		return nil, err
 	}
-	d, err := direction.Parse(text)
+	preparedBy, err := by.signatory(conf, roster)
 	if err != nil {
-		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", directionPath, err))
+		return nil, err
 	}
 	in, err := os.Open(portfolioPath)
 	if err != nil {
@@ -84,7 +100,7 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 		},
 	})
 	o := plan.Options{
-		Environment: string(conf.Environment), Direction: d, Strategy: plan.Strategy(conf.Strategy),
+		Environment: string(conf.Environment), Direction: d, Record: record, PreparedBy: preparedBy, Strategy: plan.Strategy(conf.Strategy),
 		Limits: planLimits(conf.Limits), Bounds: planBounds(conf.Policy), Waves: planWaves(conf.Waves), CreatedAt: time.Now().UTC(),
 	}
 	o.WindowEnds = plan.NextWindow(o.CreatedAt, conf.WindowEnds.Earliest, conf.WindowEnds.Latest)
@@ -101,6 +117,71 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 		return nil, failWith(exitUsage, fmt.Errorf("%s: no meter to sweep: %d rows, all rejected", portfolioPath, len(p.Rejected)))
 	}
 	return p, nil
+}
+
+// readDirection reads the direction. Where the configuration names a roster, one of
+// its recorders must have signed it.
+func readDirection(io stdio, conf *config.Config, path string) (direction.Direction, *direction.Record, *direction.Roster, error) {
+	roster, err := loadRoster(conf)
+	if err != nil {
+		return direction.Direction{}, nil, nil, err
+	}
+	if roster != nil {
+		d, record, err := direction.LoadRecord(path, roster)
+		switch {
+		case errors.Is(err, direction.ErrSignature):
+			return d, nil, nil, failWith(exitRefused, fmt.Errorf("%w; its recorder signs it with safemode sign %s", err, path))
+		case err != nil:
+			return d, nil, nil, failWith(exitUsage, err)
+		}
+		return d, record, roster, nil
+	}
+	fmt.Fprintln(io.err, "the configuration names no roster: this plan can be rehearsed with --dry-run and not be swept")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return direction.Direction{}, nil, nil, failWith(exitUsage, err)
+	}
+	d, err := direction.Parse(text)
+	if err != nil {
+		return d, nil, nil, failWith(exitUsage, fmt.Errorf("%s: %w", path, err))
+	}
+	return d, nil, nil, nil
+}
+
+// preparer is who prepares a plan, as the command line has it.
+type preparer struct{ name, cert, key string }
+
+// signatory finds out who that is: by their key, or by name. A name on the roster
+// stands for its key.
+func (p preparer) signatory(conf *config.Config, roster *direction.Roster) (direction.Signatory, error) {
+	if p.cert != "" || p.key != "" {
+		cert, _, err := loadPerson(p.cert, p.key)
+		if err != nil {
+			return direction.Signatory{}, err
+		}
+		s := direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)}
+		if roster != nil && roster.WithKey(s.Key) == nil {
+			return s, failWith(exitRefused, fmt.Errorf("%s: nobody on the roster has this key", p.cert))
+		}
+		return s, nil
+	}
+	if conf.Environment == config.Live {
+		return direction.Signatory{}, failWith(exitUsage, errors.New("environment live: show who prepares the plan by --cert and --key"))
+	}
+	if p.name == "" {
+		u, err := user.Current()
+		if err != nil {
+			return direction.Signatory{}, failWith(exitUsage, fmt.Errorf("--prepared-by is needed: %w", err))
+		}
+		p.name = u.Username
+	}
+	s := direction.Signatory{Name: p.name}
+	if roster != nil {
+		if person := roster.Named(p.name); person != nil {
+			s = person.Signatory()
+		}
+	}
+	return s, nil
 }
 
 // savePlan writes a plan into a folder, which it makes if there is none. It never
@@ -159,11 +240,15 @@ func planWaves(w config.Waves) plan.WaveOptions {
 	return o
 }
 
-func printPlan(io stdio, p *plan.Plan) error {
+func printPlan(io stdio, p *plan.Plan, s *plan.Schedule) error {
 	rows := p.Counts.Targets + p.Counts.Rejected
-	fmt.Fprintf(io.out, "plan %s\n", p.SHA256)
-	fmt.Fprintf(io.out, "  environment %s, strategy %s, direction %s until %s\n",
-		p.Environment, p.Strategy, p.Direction.Reference, p.Direction.NotAfter.Format(time.RFC3339))
+	recorded := "not signed"
+	if p.Record != nil {
+		recorded = "recorded by " + p.Record.RecordedBy.Name
+	}
+	fmt.Fprintf(io.out, "plan %s, sweep %s, prepared by %s\n", p.SHA256, p.SweepID(), p.PreparedBy.Name)
+	fmt.Fprintf(io.out, "  environment %s, strategy %s, direction %s until %s, %s\n",
+		p.Environment, p.Strategy, p.Direction.Reference, p.Direction.NotAfter.Format(time.RFC3339), recorded)
 	fmt.Fprintf(io.out, "  %d of %d portfolio rows planned (%d electricity, %d gas, %d homes), %d rejected\n",
 		p.Counts.Targets, rows, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected)
 	fmt.Fprintf(io.out, "  at least %v at the limits (%s), retries and sleeping gas meters on top\n",
@@ -171,12 +256,7 @@ func printPlan(io stdio, p *plan.Plan) error {
 	for _, limit := range p.Estimate.Closed {
 		fmt.Fprintf(io.out, "  CLOSED: %s is 0, the plan cannot finish\n", limit)
 	}
-	for _, f := range p.Estimate.Forecasts {
-		word := "within"
-		if f.Exceeded {
-			word = "OVER"
-		}
-		fmt.Fprintf(io.out, "  SRV %s: up to %d of %d in a period, %s the anomaly detection threshold\n", f.SRV, f.Peak, f.Count, word)
-	}
+	printWaves(io.out, p, s)
+	printCurves(io.out, p, s)
 	return nil
 }

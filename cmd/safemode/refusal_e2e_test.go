@@ -93,11 +93,24 @@ func TestSweepRefusesPlansAndKeys(t *testing.T) {
 
 	// Environment live.
 	live := s.configure(t, "live.yaml", "environment: simulator", "environment: live", "http://", "https://",
-		"simulator_clock: {speed: 1}\n", "roster: {file: r.yaml, signed_by: r.pem}\ngates: {revocation_lists: [r.crl], mpids_file: m.yaml}\n", "operations: {", "operations: {people_file: people.yaml, ", "dcc:\n",
+		"simulator_clock: {speed: 1}\n", "gates: {revocation_lists: [r.crl], mpids_file: m.yaml}\n", "operations: {", "operations: {people_file: people.yaml, ", "dcc:\n",
 		"dcc:\n  tls: {certificate: pki/ca/root.pem, key: pki/ca/root.key, authorities: pki/ca/root.pem}\n",
 		"inbox: {", "inbox: {tls: {certificate: pki/ca/root.pem, key: pki/ca/root.key, authorities: pki/ca/root.pem, allowed_names: [dcc]}, ")
-	s.plan(t, "live", filepath.Base(live), "direction.yaml")
-	s.refusesSweep(t, exitRefused, "live.yaml", "live", "journal.db", "approvals")
+	putFile(t, s.path("people.yaml"), []byte("people: [{name: olga, role: operator, token_sha256: "+strings.Repeat("ab", 32)+"}]\n"))
+	s.unapproved(t, "live", filepath.Base(live), "direction.yaml")
+	refuses(t, exitRefused, "the plan is for environment live", "", "approve", "--plan", s.path("live"), "--yes",
+		"--cert", s.path("pki/approvers/alice.pem"), "--key", s.path("pki/approvers/alice.key")) // a test approver
+	s.refusesSweep(t, exitRefused, "live.yaml", "live", "journal.db", "not confirmed")
+	planned, err := loadPlan(s.path("live"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	confirmed := append(s.sweepArgs("live.yaml", "live", "journal.db"), "--confirm")
+	refuses(t, exitRefused, "this plan's sweep is "+planned.SweepID(), "", append(confirmed, "000000000000")...)
+	if r := safemode(t, "", append(confirmed, planned.SweepID())...); r.code != exitRefused ||
+		!strings.Contains(r.err, "is of a test PKI") || !strings.Contains(r.err, "alice's certificate is issued by CN=SAFEMODE TEST") {
+		t.Errorf("test keys and people in live: exit %d: %s", r.code, r.err)
+	}
 	s.refusesSweep(t, exitRefused, "safemode.yaml", "live", "journal.db", "the plan is for environment live")
 	s.refusesSweep(t, exitRefused, "live.yaml", "plan", "journal.db", "the plan is for environment simulator")
 
@@ -153,7 +166,7 @@ func TestSweepRefusesPlansAndKeys(t *testing.T) {
 			putFile(t, s.path(name+".yaml"), []byte(strings.Join(lines, "")))
 			s.plan(t, "plan-"+name, "safemode.yaml", name+".yaml")
 			s.configure(t, "c-"+name+".yaml", "custody_dir: custody", "custody_dir: "+t.TempDir())
-			s.refusesSweep(t, exitHalted, "c-"+name+".yaml", "plan-"+name, name+".db", "gate closed", "direction not in force", "REHEARSAL "+name)
+			s.refusesSweep(t, exitRefused, "c-"+name+".yaml", "plan-"+name, name+".db", "gate direction is closed", "direction not in force", "REHEARSAL "+name)
 		})
 	}
 	s.untouched(t, sim)

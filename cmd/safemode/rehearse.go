@@ -126,6 +126,8 @@ func (r *rehearsal) point(c *config.Config) {
 	c.CustodyDir = filepath.Join(r.dir, "custody")
 	c.Journal.CheckpointKey = filepath.Join(r.dir, "checkpoint.key")
 	c.CounterFloor = 0
+	c.Roster = config.Roster{File: filepath.Join(pki, "roster.yaml"), SignedBy: filepath.Join(pki, "staff", "rita.pem")}
+	c.Gates.RevocationLists, c.Gates.MPIDsFile, c.Gates.CheckExpiry = nil, "", false
 	c.SimulatorClock = &config.SimulatorClock{Anchor: r.clock.Anchor, Speed: r.clock.Speed}
 }
 
@@ -264,6 +266,7 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 	if err != nil {
 		return errors.Join(err, r.stop())
 	}
+	o.Rehearsal = true
 	folded, err := r.run(ctx, io, o)
 	return errors.Join(conclude(io, folded, dir, asJSON, err), r.stop())
 }

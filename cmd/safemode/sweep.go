@@ -16,7 +16,7 @@ import (
 )
 
 func newSweep(io stdio) *cobra.Command {
-	var configPath, planDir, journalPath, faults string
+	var configPath, planDir, journalPath, faults, confirm string
 	var dryRun, living, asJSON, verbose bool
 	var seed uint64
 	var speed float64
@@ -25,12 +25,14 @@ func newSweep(io stdio) *cobra.Command {
 		Short: "Carry a plan out, or go on with it after any stop",
 		Long: `Carries the plan out. The same command goes on where it was after any stop.
 
+It begins with the approvals of two people (safemode approve). They say how many
+stops it may go on after; to go on after a halt needs two new ones. In environment
+live the sweep's id must be typed, or given by --confirm.
+
 With --dry-run the sweep is rehearsed: a simulator in the same process, and meters
 grown from the plan. Its keys, counters, journal and reports are made in the folder
 of --journal, which must be new or empty. It uses none of the configuration's keys
-and reaches no other address.
-
-Until approvals exist only environment simulator is swept.`,
+and reaches no other address. It needs no approvals.`,
 		Example: `  safemode sweep --config safemode.yaml --plan plan --journal journal.db
   safemode sweep --config safemode.yaml --plan plan --journal dry/journal.db --dry-run --speed 600`,
 		Args: cobra.NoArgs,
@@ -56,12 +58,24 @@ Until approvals exist only environment simulator is swept.`,
 			if p.Environment != string(conf.Environment) {
 				return failWith(exitRefused, fmt.Errorf("the plan is for environment %s, the configuration for %s", p.Environment, conf.Environment))
 			}
-			if conf.Environment != config.Simulator {
-				return failWith(exitRefused, errors.New("environment live needs approvals, which this version does not have: only environment simulator is swept"))
+			if err := widened(conf, p); err != nil {
+				return failWith(exitRefused, err)
 			}
 			o, err := engineOptions(conf, p, journalPath, log)
 			if err != nil {
 				return err
+			}
+			if err := authority(conf, planDir, &o); err != nil {
+				return err
+			}
+			switch {
+			case conf.Environment == config.Simulator && confirm == "", confirm == p.SweepID():
+			case confirm != "":
+				return failWith(exitRefused, fmt.Errorf("--confirm %s: this plan's sweep is %s", confirm, p.SweepID()))
+			default:
+				if err := confirmBy(io, p.SweepID(), "to sweep LIVE meters"); err != nil {
+					return err
+				}
 			}
 			return runSweep(c.Context(), io, o)
 		},
@@ -70,6 +84,7 @@ Until approvals exist only environment simulator is swept.`,
 	f.StringVar(&configPath, "config", "", "configuration file")
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
 	f.StringVar(&journalPath, "journal", "", "the sweep's journal; made if it does not exist")
+	f.StringVar(&confirm, "confirm", "", "the sweep's id, instead of typing it")
 	f.BoolVar(&dryRun, "dry-run", false, "rehearse against a simulator in this process")
 	f.Uint64Var(&seed, "seed", 1, "dry run: seed of meters and faults")
 	f.StringVar(&faults, "faults", "calm", "dry run: fault profile, a ready one's name or a YAML file")
@@ -151,5 +166,8 @@ func sweepEnd(err error) error {
 // loadPlan reads a frozen plan.
 func loadPlan(dir string) (*plan.Plan, error) {
 	p, err := plan.Load(dir)
+	if errors.Is(err, plan.ErrDamaged) {
+		return nil, failWith(exitRefused, err)
+	}
 	return p, failWith(exitUsage, err)
 }

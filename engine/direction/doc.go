@@ -1,12 +1,60 @@
-// Package direction is the authority to act: the record of what the Authority
-// directed this Shared Resource Provider to do for one failed supplier, as a
-// strict YAML file. config/direction.example.yaml is its manual.
+// Package direction is the authority to act: what the Authority directed this
+// Shared Resource Provider to do for one failed supplier, who recorded it, who
+// approved what is made of it, and whether it still stands.
 //
-// It answers one question: may this service be sent to this kind of device now.
-// It can only narrow the permitted set of servicerequests, never widen it: a
-// direction that names Enable Supply, Disable Supply or any other service
-// outside the set is refused as a whole.
+// It answers one question: may this be done now. It can only narrow the permitted
+// set of servicerequests, never widen it: a direction that names Enable Supply,
+// Disable Supply or any other service outside the set is refused as a whole.
 //
-// It holds values only. Approvals, and whether the supplier's certificates and
-// market participant IDs are still in force, are gates of their own.
+// # The files that people write
+//
+// The direction (config/direction.example.yaml is its manual), the roster of people
+// (below) and the record of the market participant IDs (config/mpids.example.yaml)
+// are strict YAML. The first two are signed: beside FILE lies FILE.sig, an ECDSA
+// signature on P-256 over the SHA-256 of the file as it is, as ASN.1 DER, which is
+// what
+//
+//	openssl dgst -sha256 -sign KEY.key -out FILE.sig FILE
+//
+// makes and openssl dgst -sha256 -verify checks. A direction is signed by a recorder
+// on the roster, the roster by the holder of the certificate that the configuration
+// pins. Nobody gets onto the roster by a direction, a plan or an approval.
+//
+// The roster:
+//
+//	people:
+//	  - name: alice
+//	    roles: [approver]      # recorder, approver, operator
+//	    certificate: |         # SMKI, OU "other", digitalSignature
+//	      -----BEGIN CERTIFICATE-----
+//
+// # Approvals
+//
+// An approval is a JSON file approval-*.json in the plan's folder: the fields of
+// [Terms] and a signature of the kind above over this text, in UTF-8, each line
+// ending in LF, a field without a value leaving its space:
+//
+//	safemode approval 1
+//	plan <the plan's hash, 64 hexadecimal digits>
+//	sweep <its first 12 digits>
+//	environment <simulator or live>
+//	purpose <start, resume or widen>
+//	subject <of a resume: the sequence number of the journal's record of the stop>
+//	resumes <how many stops that were no halts it gives ahead>
+//	issued <RFC 3339, UTC, whole seconds>
+//	expires <the same>
+//	approver <name on the roster>
+//	key <SHA-256 of the SubjectPublicKeyInfo, hexadecimal>
+//
+// Two approvals serve an occasion if both name it exactly, have not expired, and are
+// by two people on the roster, different by name and by key, both approvers, neither
+// of whom prepared the plan. Expiry is real time; it bounds when a sweep may begin or
+// go on, not how long it runs.
+//
+// # Gates
+//
+// Three gates, each with evidence and an end of its own: the direction's window, the
+// revocation lists (and, if asked for, the certificates' time), and the operator's
+// record of the MPIDs. A gate whose evidence was never read is closed; one whose
+// evidence cannot be renewed closes when it is older than it may be.
 package direction

@@ -92,6 +92,9 @@ func ParseRoster(text []byte) (*Roster, error) {
 		if err := c.CheckPurpose(smki.Approves); err != nil {
 			faults = append(faults, strictyaml.Faultf(path, "%v", err))
 		}
+		if c.CommonName != p.Name {
+			faults = append(faults, strictyaml.Faultf(path, "it is issued to %q, not to %q", c.CommonName, p.Name))
+		}
 		for _, other := range r.People {
 			if Fingerprint(other.Certificate) == Fingerprint(c) {
 				faults = append(faults, strictyaml.Faultf(path, "the key is %s's: everybody has a key of their own", other.Name))
@@ -122,13 +125,14 @@ func LoadRoster(path string, signedBy *smki.Certificate) (*Roster, error) {
 	return r, nil
 }
 
-// readSigned reads a file and the signature beside it.
+// readSigned reads a file and the signature beside it. The text comes back also where
+// there is no signature.
 func readSigned(path string) (text, signature []byte, err error) {
 	if text, err = os.ReadFile(path); err != nil {
 		return nil, nil, err
 	}
 	if signature, err = os.ReadFile(path + SignatureSuffix); err != nil {
-		return nil, nil, fmt.Errorf("%w: it is not signed: %w", ErrSignature, err)
+		return text, nil, fmt.Errorf("%w: it is not signed: %w", ErrSignature, err)
 	}
 	return text, signature, nil
 }
@@ -170,11 +174,14 @@ func (r *Roster) CheckEnvironment(environment string) error {
 // LoadRecord reads a direction's file with the signature beside it, and finds who
 // recorded it. The error wraps [ErrSignature] where no recorder has signed it.
 func LoadRecord(path string, roster *Roster) (Direction, *Record, error) {
-	text, signature, err := readSigned(path)
-	if err != nil {
-		return Direction{}, nil, err
+	text, signature, unsigned := readSigned(path)
+	if text == nil {
+		return Direction{}, nil, unsigned
 	}
 	d, err := Parse(text)
+	if err == nil {
+		err = unsigned
+	}
 	if err != nil {
 		return Direction{}, nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -23,10 +22,12 @@ const SignatureSuffix = ".sig"
 var ErrSignature = errors.New("signature does not hold")
 
 // Sign signs bytes as they are: ECDSA on P-256 over their SHA-256, as ASN.1. What
-// openssl dgst -sha256 -sign makes is the same kind of signature.
+// openssl dgst -sha256 -sign makes is the same kind of signature. The key is asked
+// without a source of randomness, so that an [ecdsa.PrivateKey] signs the same bytes
+// the same way (RFC 6979).
 func Sign(key crypto.Signer, text []byte) ([]byte, error) {
 	digest := sha256.Sum256(text)
-	signature, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	signature, err := key.Sign(nil, digest[:], crypto.SHA256)
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}

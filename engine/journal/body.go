@@ -58,6 +58,23 @@ type Opening struct {
 	Originators  []servicerequests.EUI `json:"originators"`
 	CounterFloor uint64                `json:"counter_floor"`
 	Version      string                `json:"version"` // of the program
+
+	// Approvals are the signatures by which the sweep began or goes on. Those of an
+	// earlier start stand here again where they gave this one ahead. Empty in a
+	// rehearsal.
+	Approvals []Approved `json:"approvals,omitempty"`
+	// ResumesLeft is how many more starts they give after stops that are no halts, until
+	// ApprovedUntil (real time).
+	ResumesLeft   int       `json:"resumes_left,omitempty"`
+	ApprovedUntil time.Time `json:"approved_until,omitzero"`
+}
+
+// Approved is one person's approval, as the engine's direction specifies it.
+type Approved struct {
+	Name      string `json:"name"`
+	Key       string `json:"key"`  // SHA-256 of the SubjectPublicKeyInfo, hex
+	Text      string `json:"text"` // what was signed
+	Signature []byte `json:"signature"`
 }
 
 // TargetBody is the body of a [Target] record; the record's Device is the meter.

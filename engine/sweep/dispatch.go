@@ -27,7 +27,7 @@ func (s *Sweep) pump() {
 		return
 	}
 	if err := s.o.Gate(now); err != nil {
-		s.stop("gate closed", err)
+		s.closeGate(err)
 		return
 	}
 	s.tend(now)
@@ -373,6 +373,8 @@ func (s *Sweep) takeResult(r *request, res result, now time.Time) {
 		s.takeReply(r, res, now)
 	case errors.Is(res.err, errJournal):
 		s.stop(journalFailed, res.err)
+	case errors.Is(res.err, errGate):
+		s.closeGate(res.err)
 	case errors.Is(res.err, errKey):
 		s.stop("a signing key cannot be used", res.err)
 	case errors.Is(res.err, errRefused):

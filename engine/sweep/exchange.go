@@ -55,6 +55,7 @@ var (
 	errJournal      = errors.New("journal")
 	errRefused      = errors.New("refused by the signing gate")
 	errKey          = errors.New("signing failed")
+	errGate         = errors.New("a gate is closed")
 	errStale        = errors.New("the read that the command rests on has grown old")
 	errUnfit        = errors.New("a reply of another kind than the request has")
 	errUnproven     = errors.New("reply not proven")
@@ -97,6 +98,7 @@ type exchange struct {
 	clock    clock.Clock
 	log      *zap.Logger
 	posts    context.Context // ends the POSTs under way
+	gate     func(time.Time) error
 }
 
 // run does one leg: sign and make durable, unless that was done before; POST;
@@ -155,6 +157,9 @@ func reached(err error) bool {
 // sign makes the bytes of the leg and commits them: nothing is on the wire that
 // the journal does not know.
 func (x *exchange) sign(ctx context.Context, j job) ([]byte, error) {
+	if err := x.gate(x.clock.Now()); err != nil {
+		return nil, fmt.Errorf("%w: %w", errGate, err)
+	}
 	kind := journal.Request
 	var body []byte
 	var err error

@@ -82,8 +82,11 @@ type Options struct {
 	DeadMan     time.Duration // real time without a renewal until the sweep pauses; 0: none is needed
 
 	// Gate says whether anything may be signed and sent now. An error closes the
-	// gate: intake stops everywhere and Run ends with a [*HaltError].
-	Gate func(now time.Time) error
+	// gate: intake stops everywhere and Run ends with a [*HaltError], once what has been
+	// sent is answered or Drain, in real time, has passed. It is asked in every turn of
+	// the dispatcher and before every signature, from many goroutines.
+	Gate  func(now time.Time) error
+	Drain time.Duration
 
 	DCC      servicerequests.EUI // target of requests that no device answers (8.2)
 	Workers  int                 // legs under way at once, for each of the DCC's services
@@ -131,40 +134,42 @@ type Sweep struct {
 	log      *zap.Logger
 
 	// Owned by the dispatcher, once Run has begun.
-	meters    []*meter                     // in the plan's order
-	planned   map[servicerequests.EUI]bool // fixed once Replay has returned
-	byTarget  map[servicerequests.EUI]*meter
-	intake    [len(servicerequests.Regions) + 1]intake // not started yet, by region
-	notBegun  int
-	homes     map[servicerequests.EUI][]*meter // by hub
-	waves     []*wave                          // fixed once Replay has returned
-	wave      int                              // number of the one that opened last
-	begun     bool
-	lanes     [len(servicerequests.Regions) + 1]*lane
-	turn      int // the lane that is served first next time
-	hubs      map[hubKey]*hub
-	agenda    agenda
-	busy      map[gateway.Service]int // workers under way
-	hold      map[gateway.Service]time.Time
-	wake      time.Time // when a limit or a breaker lets go; zero if none is in the way
-	done      int
-	doneAt    int // the beginning of this run
-	rejected  int // POSTs in a row that the DCC refused by HTTP status
-	verdicts  map[string]int
-	throttled int
-	headroom  headroom
-	classes   [Withdrawn + 1]int // requests that have ended
-	paces     []pace             // of the last minute
-	retries   int
-	plights   [plightCount]int
-	halt      *HaltError
-	stopping  bool
-	paused    bool // a hold is of the whole sweep
-	holds     []hold
-	parked    []*request // held, or over a threshold; in no lane
-	dry       map[budget]time.Time
-	renewed   time.Time // real time
-	ceased    string    // reference of the cease notice
+	meters     []*meter                     // in the plan's order
+	planned    map[servicerequests.EUI]bool // fixed once Replay has returned
+	byTarget   map[servicerequests.EUI]*meter
+	intake     [len(servicerequests.Regions) + 1]intake // not started yet, by region
+	notBegun   int
+	homes      map[servicerequests.EUI][]*meter // by hub
+	waves      []*wave                          // fixed once Replay has returned
+	wave       int                              // number of the one that opened last
+	begun      bool
+	lanes      [len(servicerequests.Regions) + 1]*lane
+	turn       int // the lane that is served first next time
+	hubs       map[hubKey]*hub
+	agenda     agenda
+	busy       map[gateway.Service]int // workers under way
+	hold       map[gateway.Service]time.Time
+	wake       time.Time // when a limit or a breaker lets go; zero if none is in the way
+	done       int
+	doneAt     int // the beginning of this run
+	rejected   int // POSTs in a row that the DCC refused by HTTP status
+	verdicts   map[string]int
+	throttled  int
+	headroom   headroom
+	classes    [Withdrawn + 1]int // requests that have ended
+	paces      []pace             // of the last minute
+	retries    int
+	plights    [plightCount]int
+	halt       *HaltError
+	gateClosed time.Time // when a gate halted the sweep; real time
+	drainLook  time.Time // when to look again for answers that are waited for
+	stopping   bool
+	paused     bool // a hold is of the whole sweep
+	holds      []hold
+	parked     []*request // held, or over a threshold; in no lane
+	dry        map[budget]time.Time
+	renewed    time.Time // real time
+	ceased     string    // reference of the cease notice
 
 	quarantined  map[string]*request // by event reference
 	unregistered wire
@@ -215,7 +220,7 @@ func New(o Options) *Sweep {
 		control:    make(chan func()),
 		ended:      make(chan struct{}),
 	}
-	s.exchange = &exchange{o.Journal, o.Signer, o.Gateway, o.Verifier, o.Clock, o.Log, context.Background()}
+	s.exchange = &exchange{o.Journal, o.Signer, o.Gateway, o.Verifier, o.Clock, o.Log, context.Background(), o.Gate}
 	s.cut = func() {}
 	for i := range s.lanes {
 		s.lanes[i] = &lane{region: servicerequests.Region(i)}
@@ -324,7 +329,37 @@ func (s *Sweep) drained() bool {
 			return false
 		}
 	}
-	return s.stopping || s.halt != nil || s.ceased != "" || s.done == len(s.meters)
+	return s.stopping || s.halt != nil && !s.draining() || s.ceased != "" || s.done == len(s.meters)
+}
+
+// draining says whether a sweep that a gate has halted still waits for answers to
+// what it has sent. It looks at every meter, so it looks rarely.
+func (s *Sweep) draining() bool {
+	const between = 200 * time.Millisecond
+	now := time.Now()
+	switch {
+	case s.gateClosed.IsZero() || now.Sub(s.gateClosed) >= s.o.Drain:
+		return false
+	case now.Before(s.drainLook):
+		return true
+	}
+	s.drainLook = now.Add(between)
+	for _, m := range s.meters {
+		for _, r := range m.open {
+			if r.acknowledged || r.reached {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// closeGate halts the sweep because a gate is closed. Answers still come in.
+func (s *Sweep) closeGate(err error) {
+	if s.halt == nil {
+		s.gateClosed = time.Now()
+	}
+	s.stop("gate closed", err)
 }
 
 // pause is the real time until the dispatcher has something to do by itself.

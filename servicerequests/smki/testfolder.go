@@ -60,6 +60,10 @@ func (t TestFolder) Files() (map[string][]byte, error) {
 		person := Template{EUI: t.Supplier, CommonName: name}
 		g.identity("approvers/"+name, issuing, person, Other, DigitalSignature)
 	}
+	for _, name := range []string{"olga", "rita"} { // an operator and a recorder
+		person := Template{EUI: t.Supplier, CommonName: name}
+		g.identity("staff/"+name, issuing, person, Other, DigitalSignature)
+	}
 	return g.files, g.err
 }
 

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"safemode/config"
+	"safemode/engine"
+	"safemode/engine/direction"
+	"safemode/engine/plan"
+	"safemode/servicerequests/smki"
+)
+
+// loadRoster reads the roster that a configuration names; nil where it names none.
+func loadRoster(c *config.Config) (*direction.Roster, error) {
+	if c.Roster == (config.Roster{}) {
+		return nil, nil
+	}
+	pinned, err := loadCertificate(c.Roster.SignedBy)
+	if err != nil {
+		return nil, err
+	}
+	roster, err := direction.LoadRoster(c.Roster.File, pinned)
+	if errors.Is(err, direction.ErrSignature) {
+		return nil, failWith(exitRefused, err)
+	}
+	return roster, failWith(exitUsage, err)
+}
+
+// authority adds to an engine's options what shows that a sweep may act: roster,
+// approvals and gates.
+func authority(c *config.Config, planDir string, o *engine.Options) error {
+	var err error
+	if o.Roster, err = loadRoster(c); err != nil {
+		return err
+	}
+	if o.Approvals, err = direction.LoadApprovals(planDir); err != nil {
+		return failWith(exitRefused, err)
+	}
+	o.Gates, o.Drain = gatesOf(c, o), c.Gates.Drain
+	return nil
+}
+
+// gatesOf makes the gates that a configuration describes.
+func gatesOf(c *config.Config, o *engine.Options) *direction.Gates {
+	g := direction.GateOptions{Direction: &o.Plan.Direction, MaxAge: c.Gates.MaxAge, Poll: 500 * time.Millisecond}
+	if len(c.Gates.RevocationLists) > 0 || c.Gates.CheckExpiry {
+		r := direction.RevocationOptions{
+			Lists: c.Gates.RevocationLists, Authorities: o.DCC.Authorities, CheckExpiry: c.Gates.CheckExpiry, Poll: c.Gates.Poll,
+		}
+		for _, id := range o.Identities {
+			r.Certificates = append(r.Certificates, id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate)
+		}
+		g.Certificates = direction.NewRevocations(r)
+	}
+	if c.Gates.MPIDsFile != "" {
+		g.MPIDs = direction.NewMPIDFile(c.Gates.MPIDsFile, &o.Plan.Direction)
+	}
+	return direction.NewGates(g)
+}
+
+// widened refuses a configuration that allows more than the plan that was approved.
+// Narrower is fine.
+func widened(c *config.Config, p *plan.Plan) error {
+	now, bounds := planLimits(c.Limits), planBounds(c.Policy)
+	var faults []error
+	wider := func(path string, now, planned any) {
+		faults = append(faults, fmt.Errorf("%s: %v is wider than the plan's %v", path, now, planned))
+	}
+	if now.User > p.Limits.User {
+		wider("limits.user", now.User, p.Limits.User)
+	}
+	for region, rate := range p.Limits.Regions {
+		if r, limited := now.Regions[region]; !limited {
+			wider("limits.regions."+region.String(), "no limit", rate)
+		} else if r > rate {
+			wider("limits.regions."+region.String(), r, rate)
+		}
+	}
+	for service, rate := range p.Limits.Services {
+		if r, limited := now.Services[service]; !limited {
+			wider("limits.services."+service, "no limit", rate)
+		} else if r > rate {
+			wider("limits.services."+service, r, rate)
+		}
+	}
+	for srv, t := range p.Limits.Thresholds {
+		if n, limited := now.Thresholds[srv]; !limited {
+			wider("limits.anomaly_thresholds."+srv, "no threshold", t.Count)
+		} else if float64(n.Budget)/n.PerSeconds > float64(t.Budget)/t.PerSeconds || n.Budget > t.Budget {
+			wider("limits.anomaly_thresholds."+srv, n.Budget, t.Budget)
+		}
+	}
+	if now.OverThreshold == plan.Exceed && p.Limits.OverThreshold != plan.Exceed {
+		wider("limits.ignore_anomaly_thresholds", true, false)
+	}
+	b := p.Bounds
+	for _, bound := range [...]struct {
+		path         string
+		now, planned float64
+	}{
+		{"policy.arm_balance_at_most", float64(bounds.ArmBalanceAtMost), float64(b.ArmBalanceAtMost)},
+		{"policy.arm_freshness_electricity", bounds.ArmFreshnessElectricity, b.ArmFreshnessElectricity},
+		{"policy.arm_freshness_gas", bounds.ArmFreshnessGas, b.ArmFreshnessGas},
+		{"policy.switch_tries", float64(bounds.SwitchTries), float64(b.SwitchTries)},
+		{"policy.arm_tries", float64(bounds.ArmTries), float64(b.ArmTries)},
+		{"policy.retry_electricity", float64(bounds.RetriesElectricity), float64(b.RetriesElectricity)},
+		{"policy.retry_gas", float64(bounds.RetriesGas), float64(b.RetriesGas)},
+	} {
+		if bound.now > bound.planned {
+			wider(bound.path, bound.now, bound.planned)
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	slices.SortFunc(faults, func(a, b error) int {
+		if a.Error() < b.Error() {
+			return -1
+		}
+		return 1
+	})
+	return fmt.Errorf("the configuration allows more than the plan that was approved; plan anew and have it approved:\n%w", errors.Join(faults...))
+}
+
+// loadPerson reads a person's certificate and key. The key is a secret of theirs.
+func loadPerson(certFile, keyFile string) (*smki.Certificate, *ecdsa.PrivateKey, error) {
+	cert, err := loadCertificate(certFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := cert.CheckPurpose(smki.Approves); err != nil {
+		return nil, nil, failWith(exitRefused, fmt.Errorf("%s: %w", certFile, err))
+	}
+	if err := checkPrivate(keyFile); err != nil {
+		return nil, nil, failWith(exitUsage, fmt.Errorf("--key: %w", err))
+	}
+	text, err := os.ReadFile(keyFile)
+	if err != nil {
+		return nil, nil, failWith(exitUsage, err)
+	}
+	key, err := smki.ParsePrivateKeyPEM(text)
+	if err != nil {
+		return nil, nil, failWith(exitUsage, fmt.Errorf("%s: %w", keyFile, err))
+	}
+	if err := cert.CheckKey(&key.PublicKey); err != nil {
+		return nil, nil, failWith(exitUsage, fmt.Errorf("%s: %w", keyFile, err))
+	}
+	return cert, key, nil
+}

@@ -1,0 +1,399 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"safemode/config"
+	"safemode/engine"
+	"safemode/engine/console"
+	"safemode/engine/custody"
+	"safemode/engine/direction"
+	"safemode/engine/directory"
+	"safemode/engine/inbox"
+	"safemode/engine/plan"
+	"safemode/servicerequests/smki"
+)
+
+func newPreflight(io stdio) *cobra.Command {
+	var configPath, planDir, journalPath string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "preflight --config FILE [--plan DIR] [--journal FILE]",
+		Short: "What would fail tonight, a line each",
+		Long: `Looks at everything a sweep rests on and prints a line for each: ok, or FAIL with the
+reason and what to do. It signs nothing, sends no Service Request and takes no
+counters. With --plan it looks at the direction, the approvals and the thresholds as
+well, with --journal at the place of the journal. Exit 0 only if all holds.`,
+		Example: `  safemode preflight --config safemode.yaml --plan plan --journal journal.db`,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			f := &preflight{ctx: c.Context(), journal: journalPath}
+			f.run(configPath, planDir)
+			if c.Context().Err() != nil {
+				return failWith(exitInterrupted, errors.New("interrupted"))
+			}
+			return f.report(io, asJSON)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&configPath, "config", "", "configuration file")
+	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
+	f.StringVar(&journalPath, "journal", "journal.db", "where the sweep's journal is or will be")
+	f.BoolVar(&asJSON, "json", false, "one line of JSON")
+	_ = c.MarkFlagRequired("config")
+	return c
+}
+
+// finding is one line.
+type finding struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"` // what was seen, or why it would fail and what to do
+}
+
+// preflight looks at what a sweep rests on.
+type preflight struct {
+	ctx      context.Context
+	journal  string
+	conf     *config.Config
+	plan     *plan.Plan
+	options  engine.Options
+	findings []finding
+}
+
+// hold notes one thing. The remedy is added to an error.
+func (f *preflight) hold(name, detail string, err error, remedy string) bool {
+	if err != nil {
+		detail = strings.ReplaceAll(err.Error(), "\n", "; ")
+		if remedy != "" {
+			detail += ": " + remedy
+		}
+	}
+	f.findings = append(f.findings, finding{name, err == nil, detail})
+	return err == nil
+}
+
+func (f *preflight) report(io stdio, asJSON bool) error {
+	failed := 0
+	for _, v := range f.findings {
+		if !v.OK {
+			failed++
+		}
+	}
+	if asJSON {
+		if err := printJSON(io.out, f.findings); err != nil {
+			return err
+		}
+	} else {
+		for _, v := range f.findings {
+			word := "ok  "
+			if !v.OK {
+				word = "FAIL"
+			}
+			fmt.Fprintf(io.out, "%s %s: %s\n", word, v.Name, v.Detail)
+		}
+	}
+	if failed > 0 {
+		return failWith(exitFailed, fmt.Errorf("%d of %d checks fail", failed, len(f.findings)))
+	}
+	return nil
+}
+
+func (f *preflight) run(configPath, planDir string) {
+	var err error
+	f.conf, err = loadConfig(configPath)
+	if !f.hold("configuration", fmt.Sprintf("%s is valid", configPath), err, "see safemode check-config") {
+		return
+	}
+	f.plan = &plan.Plan{}
+	if planDir != "" {
+		p, err := loadPlan(planDir)
+		if f.hold("plan", fmt.Sprintf("%s is whole", planDir), err, "plan anew") {
+			f.plan = p
+			f.findings[len(f.findings)-1].Detail = fmt.Sprintf("sweep %s, %d meters, prepared by %s", p.SweepID(), p.Counts.Targets, p.PreparedBy.Name)
+		}
+	}
+	f.files()
+	f.certificates()
+	roster, err := loadRoster(f.conf)
+	f.roster(roster, err)
+	if f.plan.SHA256 != "" {
+		f.planned(planDir, roster)
+	}
+	f.gates()
+	f.dcc()
+	f.addresses()
+	f.custody()
+	f.disk()
+}
+
+// files reads every file that the configuration names, as a sweep would.
+func (f *preflight) files() {
+	var err error
+	f.options, err = engineOptions(f.conf, f.plan, f.journal, zap.NewNop())
+	f.hold("files", "every file that the configuration names can be read", err, "put it there, readable by this user alone")
+	for _, id := range f.conf.Identities {
+		var faults []error
+		for _, name := range []string{"xml-signing", "digital-signing", "key-agreement"} {
+			faults = append(faults, checkPrivate(filepath.Join(id.PKIDir, "supplier", name+".key")))
+		}
+		f.hold(fmt.Sprintf("keys of %v", id.EUI), "present, paired with their certificates, readable by their owner alone", errors.Join(faults...), "")
+	}
+}
+
+// certificates holds every certificate to its role, chain, environment and time.
+func (f *preflight) certificates() {
+	environment := string(f.conf.Environment)
+	check := func(what string, c *smki.Certificate, purpose smki.Purpose) {
+		if c == nil {
+			return // files says why
+		}
+		err := errors.Join(c.CheckPurpose(purpose), c.VerifyChain(f.options.DCC.Authorities))
+		if c.IsTest() != (environment == engine.Simulator) {
+			err = errors.Join(err, fmt.Errorf("issued by %s, and the environment is %s", c.Issuer, environment))
+		}
+		detail := fmt.Sprintf("serial %s, until %s", c.SerialText(), c.NotAfter.Format(time.DateOnly))
+		if f.conf.Gates.CheckExpiry || f.conf.Environment == config.Live {
+			const night = 24 * time.Hour
+			err = errors.Join(err, c.CheckValidAt(time.Now()), c.CheckValidAt(time.Now().Add(night)))
+		}
+		f.hold(what, detail, err, "install the right certificate and its chain (dcc.authorities)")
+	}
+	for _, id := range f.options.Identities {
+		check(fmt.Sprintf("XML signing certificate of %v", id.EUI), id.XMLSigning.Certificate, smki.SignsRequests)
+		check(fmt.Sprintf("digital signing certificate of %v", id.EUI), id.DigitalSigning.Certificate, smki.SignsPreCommands)
+		check(fmt.Sprintf("key agreement certificate of %v", id.EUI), id.KeyAgreement.Certificate, smki.SupplierAgrees)
+	}
+	for _, c := range f.options.DCC.Transform {
+		check("the DCC's Transform certificate", c, smki.SignsResponses)
+	}
+	for _, c := range f.options.DCC.XMLSigning {
+		check("the DCC's XML signing certificate", c, smki.SignsResponses)
+	}
+}
+
+func (f *preflight) roster(roster *direction.Roster, err error) {
+	approvers := 0
+	switch {
+	case err != nil:
+	case roster == nil:
+		err = errors.New("the configuration names none")
+	default:
+		err = roster.CheckEnvironment(string(f.conf.Environment))
+		for i := range roster.People {
+			if roster.People[i].May(direction.Approver) {
+				approvers++
+			}
+		}
+		if approvers < 2 {
+			err = errors.Join(err, fmt.Errorf("%d approvers", approvers))
+		}
+	}
+	f.hold("roster", fmt.Sprintf("signed as pinned, %d approvers", approvers), err, "name two approvers or more in a roster that is signed (roster)")
+}
+
+// planned looks at what a plan needs to be swept.
+func (f *preflight) planned(planDir string, roster *direction.Roster) {
+	p := f.plan
+	var err error
+	if p.Environment != string(f.conf.Environment) {
+		err = fmt.Errorf("the plan is for environment %s, the configuration for %s", p.Environment, f.conf.Environment)
+	}
+	f.hold("limits", "the configuration allows no more than the plan", errors.Join(err, widened(f.conf, p)), "")
+	switch err = nil; {
+	case p.Record == nil:
+		err = errors.New("its file was not signed")
+	case roster != nil:
+		err = p.Record.Check(roster)
+	}
+	f.hold("direction", fmt.Sprintf("%s, until %s", p.Direction.Reference, p.Direction.NotAfter.Format(time.RFC3339)), err, "have its recorder sign it (safemode sign), and plan anew")
+	f.approvals(planDir, roster)
+	for _, forecast := range p.Estimate.Forecasts {
+		err := error(nil)
+		if forecast.Exceeded {
+			err = fmt.Errorf("the schedule sends %d, the threshold is %d", forecast.Peak, forecast.Count)
+		}
+		f.hold("threshold of SRV "+forecast.SRV, fmt.Sprintf("at most %d of %d", forecast.Peak, forecast.Count), err, "notify higher thresholds ("+thresholdsFile+") or plan with limits.pace_to_fit")
+	}
+	for srv := range p.Estimate.Requests {
+		if _, known := p.Limits.Thresholds[srv]; !known && f.conf.Environment == config.Live {
+			f.hold("threshold of SRV "+srv, "", errors.New("not configured, and the plan sends it"), "ask the DCC, and set limits.anomaly_thresholds")
+		}
+	}
+	for _, d := range p.Estimate.Deadlines[:min(1, len(p.Estimate.Deadlines))] {
+		err := error(nil)
+		if d.Late > 0 {
+			err = fmt.Errorf("%d of %d homes are reached after %s", d.Late, d.Homes, d.At.Format(time.RFC3339))
+		} else if time.Now().After(p.StartsAt.Add(12 * time.Hour)) {
+			err = fmt.Errorf("the plan was reckoned from %s", p.StartsAt.Format(time.RFC3339))
+		}
+		f.hold("deadline", fmt.Sprintf("all %d homes before %s", d.Homes, d.At.Format(time.RFC3339)), err, "start sooner, raise the limits, or plan anew; late.csv lists them")
+	}
+}
+
+func (f *preflight) approvals(planDir string, roster *direction.Roster) {
+	if roster == nil {
+		return // the line on the roster says so
+	}
+	all, err := direction.LoadApprovals(planDir)
+	var stop engine.Stop
+	if _, absent := os.Stat(f.journal); err == nil && absent == nil {
+		stop, err = lastStop(f.ctx, f.journal, f.plan)
+	}
+	detail := "two people have approved"
+	if last := stop.Opening; err == nil && last != nil && !stop.Halted && last.ResumesLeft > 0 && time.Now().Before(last.ApprovedUntil) {
+		detail = fmt.Sprintf("%d more resumes were approved, until %s", last.ResumesLeft, last.ApprovedUntil.UTC().Format(time.RFC3339))
+	} else if err == nil {
+		o := engine.OccasionOf(stop)
+		o.PlanSHA256, o.SweepID, o.Environment, o.PreparedBy = f.plan.SHA256, f.plan.SweepID(), f.plan.Environment, f.plan.PreparedBy
+		_, err = o.Find(all, roster, time.Now())
+	}
+	f.hold("approvals", detail, err, "safemode approve")
+}
+
+// gates looks at the evidence of each gate. Without a plan there is no direction to
+// hold it to.
+func (f *preflight) gates() {
+	f.options.Plan = f.plan
+	g := gatesOf(f.conf, &f.options)
+	_ = g.Look(f.ctx) // what could not be read closes its gate, and is said there
+	for _, gate := range direction.AllGates {
+		if f.plan.SHA256 == "" && gate != direction.Certificates {
+			continue
+		}
+		detail := "open"
+		if gate == direction.Certificates && len(f.conf.Gates.RevocationLists) == 0 || gate == direction.MPIDs && f.conf.Gates.MPIDsFile == "" {
+			detail = "open; the configuration names no evidence"
+		}
+		f.hold("gate "+string(gate), detail, g.CheckGate(gate, time.Now()), "nothing is sent while it is closed")
+	}
+}
+
+// dcc connects to the DCC and to the SMKI service, and compares clocks.
+func (f *preflight) dcc() {
+	ctx, cancel := context.WithTimeout(f.ctx, 15*time.Second)
+	defer cancel()
+	const skew = 30 * time.Second // between the DCC's clock and ours. ASSUMPTION
+	transport := &http.Transport{TLSClientConfig: f.options.DCC.TLS}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, f.conf.DCC.URL, nil)
+	var reply *http.Response
+	if err == nil {
+		reply, err = (&http.Client{Transport: transport}).Do(request)
+	}
+	detail := "answers"
+	if err == nil {
+		defer reply.Body.Close()
+		if reply.TLS != nil {
+			detail = "answers, mutual TLS (" + tls.VersionName(reply.TLS.Version) + ")"
+		}
+	}
+	if f.hold("DCC "+f.conf.DCC.URL, detail, err, "check dcc.url, dcc.tls and the way there") {
+		there, err := http.ParseTime(reply.Header.Get("Date"))
+		apart := time.Since(there).Abs().Round(time.Second)
+		if err == nil && apart > skew {
+			err = fmt.Errorf("%v apart from the DCC's", apart)
+		} else if err != nil {
+			err = fmt.Errorf("the DCC tells no time: %w", err)
+		}
+		f.hold("clock", fmt.Sprintf("within %v of the DCC's", skew), err, "set this machine's clock (NTP)")
+	}
+	d, err := directory.New(directory.Options{URL: f.conf.DCC.SMKIURL, TLS: f.options.DCC.TLS, Authorities: f.options.DCC.Authorities})
+	if err == nil {
+		defer d.Close()
+		err = d.Check(ctx, f.conf.Identities[0].EUI)
+	}
+	f.hold("SMKI "+f.conf.DCC.SMKIURL, "answers", err, "check dcc.smki_url and the way there")
+}
+
+// addresses binds the inbox and the operations address, and knocks at the inbox.
+func (f *preflight) addresses() {
+	l, err := inbox.Listen(f.ctx, f.options.Inbox)
+	if f.hold("inbox "+f.conf.Inbox.Listen, "can be bound", err, "end what holds the address, or change inbox.listen") {
+		defer l.Close()
+		var d net.Dialer
+		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
+		defer cancel()
+		conn, err := d.DialContext(ctx, "tcp", l.Addr().String())
+		if err == nil {
+			err = conn.Close()
+		}
+		f.hold("inbox reachable", "from this machine; from the DCC only the DCC can show", err, "check the firewall")
+	}
+	c, err := console.Listen(f.ctx, f.options.Operations)
+	if err == nil {
+		err = c.Close()
+	}
+	f.hold("operations "+f.conf.Operations.Listen, "can be bound", err, "end what holds the address, or change operations.listen")
+}
+
+// custody looks at the counters without taking them.
+func (f *preflight) custody() {
+	info, err := os.Stat(f.conf.CustodyDir)
+	if err == nil && !info.IsDir() {
+		err = errors.New("not a folder")
+	}
+	if err == nil {
+		err = writable(f.conf.CustodyDir)
+	}
+	if !f.hold("custody "+f.conf.CustodyDir, "writable", err, "name the folder of earlier sweeps of this originator") {
+		return
+	}
+	marks, err := custody.Read(f.conf.CustodyDir)
+	f.hold("counter files", fmt.Sprintf("%d, whole", len(marks)), err, "restore them from their backup; never make new ones")
+	const ahead = 24 * time.Hour
+	for _, m := range marks {
+		err := error(nil)
+		if limit := uint64(time.Now().Add(ahead).UnixMilli()); m.HighWater > limit {
+			err = fmt.Errorf("%d is more than a day ahead of the clock", m.HighWater)
+		}
+		f.hold(fmt.Sprintf("counter of %v", m.Originator), fmt.Sprintf("goes on over %d", m.HighWater), err, "check this machine's clock")
+	}
+	if floor := f.conf.CounterFloor; floor > uint64(time.Now().Add(ahead).UnixMilli()) {
+		f.hold("counter_floor", "", fmt.Errorf("%d is more than a day ahead of the clock", floor), "a typo there locks the supplier out of its meters")
+	}
+}
+
+// perMeter is the room of the journal for one meter, in bytes: some ten requests with
+// their answers, and retries. ASSUMPTION, from rehearsals.
+const perMeter = 256 << 10
+
+// disk looks at the room for the journal and at its folder.
+func (f *preflight) disk() {
+	dir := filepath.Dir(f.journal)
+	f.hold("journal folder "+dir, "writable, and durable", writable(dir), "make it, or name another by --journal")
+	need := uint64(1 << 30)
+	if n := f.plan.Counts.Targets; n > 0 {
+		need = max(64<<20, uint64(n)*perMeter)
+	}
+	var s syscall.Statfs_t
+	err := syscall.Statfs(dir, &s)
+	free := s.Bavail * uint64(s.Bsize)
+	if err == nil && free < need {
+		err = fmt.Errorf("%d MiB free, the journal may need %d MiB", free>>20, need>>20)
+	}
+	f.hold("disk of "+dir, fmt.Sprintf("%d MiB free", free>>20), err, "free some, or name another place by --journal")
+}
+
+// writable makes a file in a folder, durably, and removes it.
+func writable(dir string) error {
+	file, err := os.CreateTemp(dir, ".preflight-*")
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString("preflight\n")
+	return errors.Join(err, file.Sync(), file.Close(), os.Remove(file.Name()))
+}

@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/direction"
+	"safemode/engine/journal"
+)
+
+// grant is what a sweep begins or goes on by.
+type grant struct {
+	approvals []journal.Approved
+	resumes   int // left ahead
+	until     time.Time
+}
+
+// checkAuthority holds what shows the authority to act to the environment.
+func checkAuthority(o Options) error {
+	p := o.Plan
+	if o.Rehearsal {
+		if p.Environment != Simulator {
+			return fmt.Errorf("%w: a rehearsal in environment %s", ErrRefused, p.Environment)
+		}
+		return nil
+	}
+	switch {
+	case o.Roster == nil:
+		return fmt.Errorf("%w: no roster says whose approvals count: name it in the configuration (roster)", ErrRefused)
+	case p.Record == nil:
+		return fmt.Errorf("%w: the direction of this plan was not signed: have its recorder sign it, and plan anew", ErrRefused)
+	case p.Environment != Simulator && o.Gates == nil:
+		return fmt.Errorf("%w: environment %s needs evidence for its gates (gates)", ErrRefused, p.Environment)
+	}
+	if err := o.Roster.CheckEnvironment(p.Environment); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if err := p.Record.Check(o.Roster); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return nil
+}
+
+// authorise asks the gates, and then finds the approvals by which this sweep begins
+// or goes on. The error wraps [ErrRefused].
+func (e *Engine) authorise(ctx context.Context) error {
+	e.logLook(e.o.Gates.Look(ctx))
+	if err := e.o.Gates.Check(e.clock.Now()); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if e.o.Rehearsal {
+		return nil
+	}
+	s, err := LastStop(ctx, e.journal)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	if last := s.Opening; last != nil && !s.Halted && last.ResumesLeft > 0 && !now.After(last.ApprovedUntil) {
+		e.grant = grant{last.Approvals, last.ResumesLeft - 1, last.ApprovedUntil}
+		return nil
+	}
+	occasion := OccasionOf(s)
+	occasion.PlanSHA256, occasion.SweepID = e.o.Plan.SHA256, e.o.Plan.SweepID()
+	occasion.Environment, occasion.PreparedBy = e.o.Plan.Environment, e.o.Plan.PreparedBy
+	two, err := occasion.Find(e.o.Approvals, e.o.Roster, now)
+	if err != nil {
+		if s.Halted {
+			return fmt.Errorf("%w: it was halted (%s): %w", ErrRefused, s.Reason, err)
+		}
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	e.grant = grant{resumes: direction.ResumesOf(two)}
+	for _, a := range two {
+		text, err := a.Text()
+		if err != nil {
+			return err
+		}
+		e.grant.approvals = append(e.grant.approvals, journal.Approved{Name: a.Approver.Name, Key: a.Approver.Key, Text: string(text), Signature: a.Signature})
+		if e.grant.until.IsZero() || a.ExpiresAt.Before(e.grant.until) {
+			e.grant.until = a.ExpiresAt
+		}
+	}
+	return nil
+}
+
+// Stop is how a journal's sweep ended last.
+type Stop struct {
+	Opening *journal.Opening // of the last start; nil: it has not begun
+	Seq     uint64           // of the record that says how it ended, or of the last start where it was cut off
+	Halted  bool
+	Reason  string // of the end, where there is one
+}
+
+// LastStop reads how a journal's sweep ended last.
+func LastStop(ctx context.Context, j *journal.Journal) (Stop, error) {
+	const page = 4096
+	var opened, closed *journal.Record
+	for end := j.Tip().Seq; end > 0 && opened == nil; {
+		first := uint64(1)
+		if end > page {
+			first = end - page + 1
+		}
+		var o, c *journal.Record // of this page
+		for r, err := range j.Records(ctx, first) {
+			if err != nil {
+				return Stop{}, err
+			}
+			if r.Seq > end {
+				break
+			}
+			switch r.Kind {
+			case journal.Opened:
+				o = &r
+			case journal.Closed:
+				c = &r
+			}
+		}
+		if opened = o; closed == nil {
+			closed = c
+		}
+		end = first - 1
+	}
+	if opened == nil {
+		return Stop{}, nil
+	}
+	opening, err := journal.Decode[journal.Opening](*opened)
+	if err != nil || closed == nil || closed.Seq < opened.Seq {
+		return Stop{Opening: &opening, Seq: opened.Seq}, err
+	}
+	body, err := journal.Decode[journal.ClosedBody](*closed)
+	return Stop{Opening: &opening, Seq: closed.Seq, Halted: closed.Code == journal.ClosedHalted, Reason: body.Reason}, err
+}
+
+// OccasionOf is what approvals must name after a stop: the start of a sweep that has
+// not begun, or a resume after this very stop.
+func OccasionOf(s Stop) direction.Occasion {
+	if s.Opening == nil {
+		return direction.Occasion{Purpose: direction.Start}
+	}
+	return direction.Occasion{Purpose: direction.Resume, Subject: strconv.FormatUint(s.Seq, 10)}
+}
+
+// logLook notes evidence of the gates that could not be read.
+func (e *Engine) logLook(err error) {
+	if err != nil {
+		e.o.Log.Named("gates").Warn("evidence could not be read", zap.Error(err))
+	}
+}

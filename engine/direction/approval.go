@@ -1,0 +1,250 @@
+package direction
+
+import (
+	"bytes"
+	"cmp"
+	"crypto"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Purpose is what an approval is for.
+type Purpose string
+
+// The purposes.
+const (
+	Start  Purpose = "start"  // the sweep begins
+	Resume Purpose = "resume" // it goes on after one stop, which the approval names
+	Widen  Purpose = "widen"  // something is allowed beyond the plan, which the approval names
+)
+
+// Terms are what a person approves.
+type Terms struct {
+	PlanSHA256  string    `json:"plan_sha256"`
+	SweepID     string    `json:"sweep_id"`
+	Environment string    `json:"environment"`
+	Purpose     Purpose   `json:"purpose"`
+	Subject     string    `json:"subject,omitempty"` // of a resume: the journal's record of the stop; of a widening: what
+	Resumes     int       `json:"resumes"`           // how many stops that were no halts it may go on after, without another approval
+	IssuedAt    time.Time `json:"issued_at"`         // whole seconds
+	ExpiresAt   time.Time `json:"expires_at"`        // the last instant at which a sweep may begin or go on by it
+	Approver    Signatory `json:"approver"`
+}
+
+// MostResumes is the most that an approval may give ahead.
+const MostResumes = 1000
+
+// Approval is one person's signature over terms.
+type Approval struct {
+	Terms
+	Signature []byte `json:"signature"` // of [Sign] over [Terms.Text]
+}
+
+// ErrNotApproved refuses a sweep that two people have not approved.
+var ErrNotApproved = errors.New("not approved")
+
+// Text is what is signed: the canonical encoding of the package comment.
+func (t *Terms) Text() ([]byte, error) {
+	fields := [...]struct{ name, value string }{
+		{"plan", t.PlanSHA256},
+		{"sweep", t.SweepID},
+		{"environment", t.Environment},
+		{"purpose", string(t.Purpose)},
+		{"subject", t.Subject},
+		{"resumes", strconv.Itoa(t.Resumes)},
+		{"issued", t.IssuedAt.UTC().Format(time.RFC3339)},
+		{"expires", t.ExpiresAt.UTC().Format(time.RFC3339)},
+		{"approver", t.Approver.Name},
+		{"key", t.Approver.Key},
+	}
+	text := []byte("safemode approval 1\n")
+	for _, f := range fields {
+		if strings.ContainsAny(f.value, "\r\n") {
+			return nil, fmt.Errorf("approval: %s holds a line end", f.name)
+		}
+		text = fmt.Appendf(text, "%s %s\n", f.name, f.value)
+	}
+	return text, nil
+}
+
+// Approve signs terms.
+func Approve(t Terms, key crypto.Signer) (*Approval, error) {
+	t.IssuedAt, t.ExpiresAt = t.IssuedAt.UTC().Truncate(time.Second), t.ExpiresAt.UTC().Truncate(time.Second)
+	text, err := t.Text()
+	if err != nil {
+		return nil, err
+	}
+	signature, err := Sign(key, text)
+	if err != nil {
+		return nil, err
+	}
+	return &Approval{t, signature}, nil
+}
+
+// approvalPattern matches the files of a plan's folder that hold approvals.
+const approvalPattern = "approval-*.json"
+
+// Save writes the approval into a plan's folder, whole or not at all, and returns the
+// file's name.
+func (a *Approval) Save(folder string) (path string, err error) {
+	name := fmt.Sprintf("approval-%s-%s-%s.json", a.Purpose, fileName(a.Approver.Name), a.IssuedAt.Format("20060102T150405Z"))
+	b, err := json.MarshalIndent(a, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(folder, ".approval-*") // 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(append(b, '\n'))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	path = filepath.Join(folder, name)
+	return path, os.Rename(f.Name(), path)
+}
+
+// fileName keeps of a name what is safe in a file's name.
+func fileName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+// LoadApprovals reads the approvals of a plan's folder. What cannot be read is an
+// error: an approval that was damaged is not passed over.
+func LoadApprovals(folder string) ([]*Approval, error) {
+	files, err := filepath.Glob(filepath.Join(folder, approvalPattern))
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(files)
+	var all []*Approval
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		var a Approval
+		d := json.NewDecoder(bytes.NewReader(b))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&a); err != nil {
+			return nil, fmt.Errorf("%s: %w: %w", file, ErrNotApproved, err)
+		}
+		all = append(all, &a)
+	}
+	return all, nil
+}
+
+// Occasion is what a sweep needs approval for.
+type Occasion struct {
+	PlanSHA256  string
+	SweepID     string
+	Environment string
+	PreparedBy  Signatory // of the plan
+	Purpose     Purpose
+	Subject     string
+}
+
+// fits says why an approval does not serve an occasion; nil where it does.
+func (o *Occasion) fits(a *Approval, roster *Roster, now time.Time) error {
+	text, err := a.Text()
+	if err != nil {
+		return err
+	}
+	who := roster.WithKey(a.Approver.Key)
+	preparedBy := o.PreparedBy
+	if prepared := roster.WithKey(o.PreparedBy.Key); prepared != nil {
+		preparedBy.Name = prepared.Name
+	}
+	const skew = 5 * time.Minute // between the clocks of two machines
+	switch {
+	case a.PlanSHA256 != o.PlanSHA256:
+		return fmt.Errorf("it approves another plan (%.12s...): the plan was altered or made anew since", a.PlanSHA256)
+	case a.SweepID != o.SweepID || a.Environment != o.Environment:
+		return fmt.Errorf("it is for sweep %s in environment %s", a.SweepID, a.Environment)
+	case who == nil || who.Name != a.Approver.Name:
+		return errors.New("nobody on the roster has this name and key")
+	case !who.May(Approver):
+		return errors.New("no approver on the roster")
+	case Verify(who.Certificate, text, a.Signature) != nil:
+		return errors.New("the signature does not hold: it was altered")
+	case who.Name == preparedBy.Name || a.Approver.Key == preparedBy.Key:
+		return errors.New("who has prepared a plan may not approve it")
+	case now.Add(skew).Before(a.IssuedAt):
+		return fmt.Errorf("it was issued in the future, at %s", a.IssuedAt.Format(time.RFC3339))
+	case now.After(a.ExpiresAt):
+		return fmt.Errorf("it expired %s", a.ExpiresAt.Format(time.RFC3339))
+	case a.Resumes < 0 || a.Resumes > MostResumes:
+		return fmt.Errorf("%d resumes ahead: at most %d", a.Resumes, MostResumes)
+	}
+	return nil
+}
+
+// Find returns the approvals of two different people that serve an occasion, the
+// newest of each, of the longest validity. The error wraps [ErrNotApproved], is one
+// line, and says what is missing and what is wrong with what is there.
+func (o *Occasion) Find(all []*Approval, roster *Roster, now time.Time) ([]*Approval, error) {
+	var good []*Approval
+	var faults []string
+	seen := 0 // for this occasion, good or not
+	for _, a := range all {
+		if a.Purpose != o.Purpose || a.Subject != o.Subject {
+			continue
+		}
+		seen++
+		if err := o.fits(a, roster, now); err != nil {
+			faults = append(faults, fmt.Sprintf("%s: %v", a.Approver.Name, err))
+			continue
+		}
+		good = append(good, a)
+	}
+	slices.SortStableFunc(good, func(a, b *Approval) int { return cmp.Compare(b.IssuedAt.Unix(), a.IssuedAt.Unix()) })
+	var two []*Approval
+	for _, a := range good {
+		if !slices.ContainsFunc(two, func(b *Approval) bool { return a.Approver.Name == b.Approver.Name || a.Approver.Key == b.Approver.Key }) {
+			two = append(two, a)
+		}
+	}
+	if len(two) >= 2 {
+		return two[:2], nil
+	}
+	what := string(o.Purpose)
+	if o.Subject != "" {
+		what += " " + o.Subject
+	}
+	have := "nobody has signed"
+	switch {
+	case len(two) == 1 && len(good) > 1:
+		have = fmt.Sprintf("the same person signed twice (%s)", two[0].Approver.Name)
+	case len(two) == 1:
+		have = fmt.Sprintf("one has signed (%s)", two[0].Approver.Name)
+	case seen > 0:
+		have = "no signature counts"
+	}
+	text := fmt.Sprintf("%s of sweep %s: %s, and two approvers must", what, o.SweepID, have)
+	if len(faults) > 0 {
+		text += "; " + strings.Join(faults, "; ")
+	}
+	return nil, fmt.Errorf("%w: %s", ErrNotApproved, text)
+}
+
+// ResumesOf is how many resumes approvals give ahead: the fewest that any of them
+// does.
+func ResumesOf(approvals []*Approval) int {
+	fewest := MostResumes
+	for _, a := range approvals {
+		fewest = min(fewest, a.Resumes)
+	}
+	return fewest
+}

@@ -1,0 +1,227 @@
+package direction_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"safemode/engine/direction"
+	"safemode/servicerequests/smki"
+)
+
+// source is evidence that says what a test wants.
+type source struct{ read, check error }
+
+func (s *source) Read(context.Context) error { return s.read }
+func (s *source) Check(time.Time) error      { return s.check }
+
+func TestGates(t *testing.T) {
+	d := parse(t, text)
+	now := d.NotBefore.Add(time.Hour)
+	broken := errors.New("no such file")
+	wantGate := func(t *testing.T, g *direction.Gates, gate direction.Gate, words string) {
+		t.Helper()
+		err := g.Check(now)
+		closed, ok := errors.AsType[*direction.GateError](err)
+		if gate == "" && err == nil {
+			return
+		}
+		if !ok || closed.Gate != gate || !strings.Contains(err.Error(), words) {
+			t.Errorf("%v; want gate %s, %q", err, gate, words)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		certificates, mpids := &source{}, &source{read: broken}
+		g := direction.NewGates(direction.GateOptions{Direction: &d, Certificates: certificates, MPIDs: mpids, MaxAge: time.Hour, Poll: time.Second})
+		wantGate(t, g, direction.Certificates, "not looked at yet")
+		if err := g.Look(t.Context()); !errors.Is(err, broken) {
+			t.Errorf("%v", err)
+		}
+		wantGate(t, g, direction.MPIDs, "no such file") // what was never read says nothing good
+		mpids.read = nil
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go g.Watch(ctx, nil)
+		time.Sleep(1500 * time.Millisecond)
+		synctest.Wait()
+		wantGate(t, g, "", "")
+
+		mpids.read = broken // for a while that does no harm
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		wantGate(t, g, "", "")
+		time.Sleep(31 * time.Minute)
+		synctest.Wait()
+		wantGate(t, g, direction.MPIDs, "older than 1h0m0s: no such file")
+		mpids.read = nil
+		time.Sleep(time.Second)
+		synctest.Wait()
+		wantGate(t, g, "", "")
+
+		g.Trip(direction.MPIDs, errors.New("a run of E4"))
+		g.Trip(direction.MPIDs, errors.New("another"))
+		wantGate(t, g, direction.MPIDs, "a run of E4")
+		if err := g.CheckGate(direction.Certificates, now); err != nil {
+			t.Errorf("the gate beside it: %v", err)
+		}
+	})
+	g := direction.NewGates(direction.GateOptions{Direction: &d})
+	wantGate(t, g, "", "")
+	now = d.NotAfter.Add(1)
+	wantGate(t, g, direction.InForce, "DIR-1 ended")
+}
+
+func TestMPIDFile(t *testing.T) {
+	d := parse(t, text)
+	path := filepath.Join(t.TempDir(), "mpids.yaml")
+	f := direction.NewMPIDFile(path, &d)
+	now := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct{ name, text, read, check string }{
+		{"absent", "", "no such file", ""},
+		{"where it was", "mpids: [{mpid: TEST, source: s}]", "", ""},
+		{"to move", "mpids: [{mpid: TEST, transferred_at: 2026-12-01T12:00:01Z, to: SOLR, source: s}]", "", ""},
+		{"moved", "mpids: [{mpid: TEST, transferred_at: 2026-12-01T12:00:00Z, to: SOLR, source: Jo}]", "", "MPID has moved: TEST to SOLR at 2026-12-01T12:00:00Z (Jo)"},
+		{"unreadable: what was known stands", "mpids: [", "not YAML", "MPID has moved"},
+		{"silent about it", "mpids: [{mpid: OTHER, source: s}]", "says nothing of MPID TEST", "MPID has moved"},
+		{"another moved", "mpids: [{mpid: TEST, source: s}, {mpid: OTHER, transferred_at: 2026-01-01, source: s}]", "", ""},
+		{"no source", "mpids: [{mpid: TEST}]", "mpids[0].source: required", ""},
+		{"a supplier without a time", "mpids: [{mpid: TEST, to: X, source: s}]", "mpids[0].transferred_at: required where to is given", ""},
+		{"twice", "mpids: [{mpid: TEST, source: s}, {mpid: TEST, source: s}]", "stands there already", ""},
+	} {
+		if c.text != "" {
+			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for what, got := range map[string]struct {
+			err  error
+			want string
+		}{"read": {f.Read(t.Context()), c.read}, "check": {f.Check(now), c.check}} {
+			if (got.err == nil) != (got.want == "") || got.err != nil && !strings.Contains(got.err.Error(), got.want) {
+				t.Errorf("%s: %s: %v; want %q", c.name, what, got.err, got.want)
+			}
+		}
+	}
+	example := direction.NewMPIDFile("../../config/mpids.example.yaml", &d)
+	if err := errors.Join(example.Read(t.Context()), example.Check(now)); err != nil {
+		t.Errorf("the example: %v", err)
+	}
+}
+
+func TestRevocations(t *testing.T) {
+	o, dir := newOffice(t), t.TempDir()
+	supplier := o.folder.Supplier
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	real := now
+	crl := func(revoked ...*smki.Certificate) []byte {
+		b, err := o.authority.Revoke(1, now, now.Add(24*time.Hour), revoked...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	var served atomic.Pointer[[]byte]
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		if b := served.Load(); b != nil {
+			w.Write(*b)
+			return
+		}
+		http.Error(w, "no", http.StatusNotFound)
+	}))
+	defer server.Close()
+	file := filepath.Join(dir, "crl.pem")
+	options := direction.RevocationOptions{
+		Certificates: []*smki.Certificate{supplier.XMLSigning.Certificate, supplier.DigitalSigning.Certificate, supplier.KeyAgreement.Certificate},
+		Authorities:  o.folder.Authorities(), Poll: time.Minute, Now: func() time.Time { return real },
+	}
+	for name, put := range map[string]func([]byte){
+		file:             func(b []byte) { os.WriteFile(file, b, 0o600) },
+		server.URL + "/": func(b []byte) { served.Store(&b) },
+	} {
+		options.Lists = []string{name}
+		real = now
+		r := direction.NewRevocations(options)
+		if err := r.Read(t.Context()); err == nil {
+			t.Errorf("%s: a list that is not there", name)
+		}
+		real = real.Add(time.Minute)
+		put(crl())
+		if err := errors.Join(r.Read(t.Context()), r.Check(now)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		real = real.Add(time.Minute)
+		put([]byte("rubbish"))
+		if err := r.Read(t.Context()); !errors.Is(err, smki.ErrRevocationList) {
+			t.Errorf("%s: rubbish: %v", name, err)
+		}
+		if err := r.Check(now); err != nil {
+			t.Errorf("%s: what was known stands: %v", name, err)
+		}
+		real = real.Add(time.Minute)
+		put(crl(supplier.KeyAgreement.Certificate))
+		if err := r.Read(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := r.Check(now); !errors.Is(err, smki.ErrRevoked) {
+			t.Errorf("%s: revoked: %v", name, err)
+		}
+		real = real.Add(time.Minute)
+		put(crl())
+		if err := r.Read(t.Context()); err != nil {
+			t.Error(err)
+		}
+		real = now.Add(24*time.Hour + 1)
+		if err := r.Check(now); err == nil || !strings.Contains(err.Error(), "ran out 2026-11-26T12:00:00Z") {
+			t.Errorf("%s: an old list: %v", name, err)
+		}
+	}
+	before := asked.Load()
+	real = now
+	options.Lists = []string{server.URL + "/"}
+	r := direction.NewRevocations(options)
+	for range 5 {
+		if err := r.Read(t.Context()); err != nil {
+			t.Error(err)
+		}
+		real = real.Add(19 * time.Second)
+	}
+	if n := asked.Load() - before; n != 2 {
+		t.Errorf("a URL was asked %d times in 76 seconds, at one a minute", n)
+	}
+
+	options.Lists = nil
+	if err := direction.NewRevocations(options).Check(now.AddDate(20, 0, 0)); err != nil {
+		t.Errorf("time is not looked at: %v", err)
+	}
+	options.CheckExpiry = true
+	if err := direction.NewRevocations(options).Check(now.AddDate(20, 0, 0)); !errors.Is(err, smki.ErrNotValidNow) {
+		t.Errorf("run out: %v", err)
+	}
+	// A list of an authority that issued none of ours covers nothing.
+	root := &smki.Authority{Certificate: o.folder.Root.Certificate, Key: o.folder.Root.Key}
+	list, err := root.Revoke(1, now, now.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Lists, options.CheckExpiry = []string{file}, false
+	if err := os.WriteFile(file, list, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = direction.NewRevocations(options)
+	if err := r.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Check(now); err == nil || !strings.Contains(err.Error(), "no revocation list of") {
+		t.Errorf("%v", err)
+	}
+}
