@@ -164,8 +164,8 @@ func TestSweepBadInput(t *testing.T) {
 		{"inbox is taken", "plan", "", []string{s.inbox, taken}, exitFailed, []string{"inbox.listen", taken, "in use"}},
 		{"operations are taken", "plan", "", []string{s.operations, taken}, exitFailed, []string{"operations.listen", taken, "in use"}},
 		{"no plan", "nowhere", "", nil, exitUsage, []string{"nowhere", "no such file"}},
-		{"damaged plan", "flipped", "", nil, exitUsage, []string{"flipped", "plan.ndjson"}},
-		{"cut plan", "cut", "", nil, exitUsage, []string{"cut", "plan.ndjson"}},
+		{"damaged plan", "flipped", "", nil, exitRefused, []string{"flipped", "plan.ndjson"}},
+		{"cut plan", "cut", "", nil, exitRefused, []string{"cut", "plan.ndjson"}},
 		{"no journal", "plan", "fleet.csv", nil, exitUsage, []string{"fleet.csv", "not a journal"}},
 		{"no folder for the journal", "plan", "nowhere/journal.db", nil, exitUsage, []string{"nowhere/journal.db", "no such file"}},
 	} {
