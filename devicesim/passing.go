@@ -16,13 +16,16 @@ import (
 // What happens to meters by themselves waits in wheels, one a shard: 8 bytes a
 // meter, no timer and no goroutine. One goroutine takes what is due and has the
 // time pass for those meters, and rests as long as it worked: what a fleet costs
-// that nobody asks anything of is half a processor at most. A fleet that is too large for its clock's speed
-// falls behind, which the summary shows; alerts then come late, with their time.
+// that nobody asks anything of is half a processor at most. While commands come in
+// it is a twentieth, until that makes it a minute late. A fleet that is too large
+// for its clock's speed falls behind, which the summary shows; alerts then come
+// late, with their time.
 const (
 	dueWidth = 10 * time.Second // of a slot: alerts come as late as that
 	dueSlots = 1 << 14          // 45 hours
 
 	workSpan = 5 * time.Millisecond // real time, between rests
+	mostLate = time.Minute          // real time, for the sake of commands
 )
 
 // begin counts all meters and notes when something first happens to each.
@@ -105,7 +108,7 @@ func (p *population) watch(ctx context.Context, c clock.Clock) {
 			for _, at := range due {
 				p.look(number*p.shardSize()+at, c.Now())
 				if worked := time.Since(rested); worked > workSpan {
-					if !pause(ctx, timer, worked) {
+					if !pause(ctx, timer, worked*p.restsFor(c)) {
 						return
 					}
 					rested = time.Now()
@@ -114,6 +117,18 @@ func (p *population) watch(ctx context.Context, c clock.Clock) {
 		}
 		p.prune(c.Now())
 	}
+}
+
+// restsFor returns how much longer watch rests than it worked: while commands come
+// in they go first, until it is late.
+func (p *population) restsFor(c clock.Clock) time.Duration {
+	commands := p.commands.Load()
+	busy := commands != p.seen
+	p.seen = commands
+	if busy && c.Real(p.behind(c.Now())) < mostLate {
+		return 19
+	}
+	return 1
 }
 
 // pause waits and says whether ctx has not ended meanwhile.

@@ -45,8 +45,10 @@ type population struct {
 
 	shards [64]shard // each of as many meters that follow on each other
 
-	passed atomic.Int64 // the instant up to which watch has had time pass, Unix nanoseconds
-	pruned int          // watch's: the shard whose mirrors were looked through last
+	passed   atomic.Int64  // the instant up to which watch has had time pass, Unix nanoseconds
+	commands atomic.Uint64 // that devices got
+	seen     uint64        // watch's: how many those were when it looked last
+	pruned   int           // watch's: the shard whose mirrors were looked through last
 }
 
 // shard guards its meters, and holds what is known of those that were touched.
@@ -151,6 +153,7 @@ func (p *population) find(device servicerequests.EUI) (i int, gpf, ok bool) {
 
 // Execute hands a Command to its device.
 func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
+	p.commands.Add(1)
 	h := p.take(c.Meter, c.At)
 	defer h.letGo()
 	t := h.target(c.ID.Target)

@@ -11,17 +11,22 @@ import (
 type stream struct{ *rand.PCG }
 
 func newStream(seed uint64, device servicerequests.EUI, label string) stream {
-	hash := uint64(14695981039346656037) // FNV-1a; hash/fnv would allocate
-	for _, c := range []byte(label) {
-		hash = (hash ^ uint64(c)) * 1099511628211
+	return stream{rand.NewPCG(mix(seed^hash(label)), mix(uint64(device)))}
+}
+
+// hash is FNV-1a, which hash/fnv does not do without allocating.
+func hash(label string) uint64 {
+	sum := uint64(14695981039346656037)
+	for i := range len(label) {
+		sum = (sum ^ uint64(label[i])) * 1099511628211
 	}
-	return stream{rand.NewPCG(mix(seed^hash), mix(uint64(device)))}
+	return sum
 }
 
 // Draw returns a number by chance that depends on its arguments alone: of one
 // device, for the purpose that label names, the number-th time.
 func Draw(seed uint64, device servicerequests.EUI, label string, number uint64) uint64 {
-	return newStream(seed^mix(number), device, label).Uint64()
+	return mix(mix(seed^hash(label)^mix(number)) + mix(uint64(device)))
 }
 
 // below draws 0 to n-1. The bias of the remainder is under n in 2^64.
