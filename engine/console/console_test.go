@@ -2,7 +2,9 @@ package console
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"safemode/servicerequests"
 )
 
 // fakeSweep notes the orders it gets.
@@ -146,5 +150,59 @@ func TestStateThatIsNoJSON(t *testing.T) {
 func TestOptions(t *testing.T) {
 	if _, err := New(Options{}); err == nil {
 		t.Error("accepted nothing at all")
+	}
+}
+
+// Where people are named, an order bears the name of whose token came with it, and who
+// may only look gives none. Elsewhere the name is the caller's word.
+func TestOrdersBearAName(t *testing.T) {
+	const ada, eye = "ada's token, long enough to be one", "a viewer's token, long enough as well"
+	people := []Person{
+		{Name: "Ada", TokenSHA256: sha256.Sum256([]byte(ada)), Operator: true},
+		{Name: "Eye", TokenSHA256: sha256.Sum256([]byte(eye))},
+	}
+	s := &fakeSweep{status: 1}
+	named := newConsole(t, s, func(o *Options) { o.People = people })
+	for _, test := range []struct {
+		method, path, token string
+		code                int
+	}{
+		{"POST", "/api/v1/sweep/pause", "", 401},
+		{"POST", "/api/v1/sweep/pause", "another token, long enough to be one", 401},
+		{"POST", "/api/v1/sweep/pause", eye, 403},
+		{"GET", "/api/v1/sweep", eye, 200},
+		{"POST", "/api/v1/sweep/pause", ada, 204},
+	} {
+		if w := ask(named, test.method, test.path, "Authorization", "Bearer "+test.token, PersonHeader, "Mallory"); w.Code != test.code {
+			t.Errorf("%s %s as %q: got %d %s", test.method, test.path, test.token, w.Code, w.Body)
+		}
+	}
+	if len(s.orders) != 1 || s.last.By != "Ada" || !s.last.Authenticated {
+		t.Errorf("orders %v, last %+v", s.orders, s.last)
+	}
+	if w := ask(newConsole(t, s, nil), "POST", "/api/v1/sweep/pause", PersonHeader, "Bob"); w.Code != 204 || s.last.By != "Bob" || s.last.Authenticated {
+		t.Errorf("got %d, %+v", w.Code, s.last)
+	}
+	s.err = fmt.Errorf("%w: wave 7", ErrOrder)
+	if w := ask(newConsole(t, s, nil), "POST", "/api/v1/sweep/pause"); w.Code != 422 {
+		t.Errorf("an order that makes no sense: %d", w.Code)
+	}
+	if _, err := New(Options{Sweep: s, Gatherer: prometheus.NewRegistry(), Log: zap.NewNop(), People: append(people, people[0])}); err == nil {
+		t.Error("accepted the same person twice")
+	}
+}
+
+func TestReadOrder(t *testing.T) {
+	o, err := readOrder(strings.NewReader(`{"region":"North","now":true,"reason":"calls"}`))
+	if err != nil || o.Region != servicerequests.North || !o.Now || o.Reason != "calls" {
+		t.Errorf("got %+v, %v", o, err)
+	}
+	if o, err := readOrder(strings.NewReader("")); err != nil || o.Wave != 0 {
+		t.Errorf("no body: %+v, %v", o, err)
+	}
+	for _, body := range []string{`{"regio":"North"}`, `{"region":"Mars"}`, `{} {}`, `[]`, `{"reason":"two\nlines"}`, `{"by":"Ada"}`} {
+		if _, err := readOrder(strings.NewReader(body)); err == nil {
+			t.Errorf("accepted %s", body)
+		}
 	}
 }

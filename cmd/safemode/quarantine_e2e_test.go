@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/config"
+	"safemode/devicesim/fault"
+	"safemode/devicesim/fleet"
+	"safemode/engine"
+	"safemode/engine/journal"
+	"safemode/engine/report"
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+)
+
+// watchful is a simulator with an anomaly detection threshold of twelve 1.6 in
+// twenty minutes, and the configuration of a sweep that knows of it.
+func watchful(t *testing.T, change func(*config.Config)) (*rehearsal, engine.Options) {
+	t.Helper()
+	long(t)
+	faults, err := fault.Parse([]byte("latency: {median: 3s, tail: 25s}\ndcc: {anomaly_thresholds: {\"1.6\": {limit: 12, per: 20m}}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	population, err := fleet.Generate(fleet.Options{Meters: 60, Seed: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const speed = 600
+	r := &rehearsal{
+		dir: t.TempDir(), supplier: smki.TestSupplier, seed: 9, fleet: population, faults: faults,
+		clock: newRehearsalClock(speed), log: zap.NewNop(),
+	}
+	if err := writeFleet(population, filepath.Join(r.dir, "fleet.csv"), filepath.Join(r.dir, "portfolio.csv")); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeDirection(filepath.Join(r.dir, "direction.yaml"), r.supplier, population.Len(), r.clock.Anchor); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	conf := demoConfig(speed)
+	conf.Limits.AnomalyThresholds = map[servicerequests.Service]config.Threshold{
+		servicerequests.SwitchToCredit: {Count: 12, Per: 20 * time.Minute},
+	}
+	conf.Limits.AnomalyMargin = 0.2 // a second of a busy machine is ten minutes
+	conf.Limits.PaceToFit = true
+	conf.Waves.Canary = 0
+	change(&conf)
+	r.point(&conf)
+	return r, r.engineOptions(t, &conf)
+}
+
+// Paced under the thresholds nothing is quarantined.
+func TestPacedUnderAThreshold(t *testing.T) {
+	r, o := watchful(t, func(c *config.Config) {
+		// The DCC counts when requests arrive, on a clock that stalls with the machine.
+		c.Limits.AnomalyThresholds[servicerequests.SwitchToCredit] = config.Threshold{Count: 12, Per: time.Hour}
+	})
+	folded, err := r.run(t.Context(), stdio{out: io.Discard, err: io.Discard}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := folded.Summary
+	if s.Quarantined != 0 || len(r.sim.Quarantine()) != 0 || s.Truth.Mismatches != 0 || s.Requests["1.6"].Sent < 50 {
+		t.Errorf("%d quarantined, summary %+v", len(r.sim.Quarantine()), s)
+	}
+}
+
+// Forced over them, what is quarantined is held, released and finished, and none of
+// it is sent twice.
+func TestForcedOverAThreshold(t *testing.T) {
+	r, o := watchful(t, func(c *config.Config) { c.Limits.IgnoreAnomalyThresholds = true })
+	e, err := engine.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sim.SetRespondTo(e.InboxURL())
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- errors.Join(e.Run(ctx), e.Close()) }()
+	caught := map[servicerequests.EUI]bool{}
+	for running := true; running; {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatal(err)
+			}
+			running = false
+			continue
+		case <-time.After(200 * time.Millisecond):
+		}
+		held := r.sim.Quarantine()
+		st := e.Status()
+		if len(st.Quarantine) < len(held) {
+			continue // the alerts are on their way
+		}
+		// What came in before a resume took hold is held without another pause.
+		if first := len(caught) == 0 && len(held) > 0; first && (len(st.Holds) != 1 || st.Holds[0].Scope != "SRV 1.6" || !strings.Contains(st.Holds[0].Reason, "event reference")) {
+			t.Errorf("holds %+v", st.Holds)
+		}
+		for _, q := range held {
+			caught[q.Request.Target] = true
+			reply, err := http.Post("http://"+r.sim.ControlAddr()+"/sim/v1/quarantine/"+q.Ref+"/release", "", nil)
+			if err != nil || reply.StatusCode != http.StatusNoContent {
+				t.Fatalf("release: %v, %v", reply, err)
+			}
+			reply.Body.Close()
+		}
+		if len(e.Status().Holds) == 0 {
+			continue
+		}
+		if code := run(ctx, []string{"resume", "--srv", "1.6", "--operations", e.OperationsURL()}, stdio{out: io.Discard, err: io.Discard}); code != exitDone {
+			t.Errorf("resume: exit %d", code)
+		}
+	}
+	folded, err := foldJournal(t.Context(), o.Journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(caught) == 0 || folded.Summary.Quarantined < len(caught) || folded.Ended != journal.ClosedFinished {
+		t.Errorf("%d caught, ended %q, summary %+v", len(caught), folded.Ended, folded.Summary)
+	}
+	for _, m := range folded.Meters {
+		sent := switchesOf(m)
+		for i, r := range sent { // only what never reached the meter is asked for again
+			if again := i < len(sent)-1; caught[m.Device] && again != (r.Code == string(servicerequests.Unreachable)) && r.Code != string(servicerequests.Unreachable) {
+				t.Errorf("%v was quarantined, and got %+v", m.Device, sent)
+			}
+		}
+	}
+	if n := r.sim.Summary().DuplicateRequests; n != 0 || folded.Summary.Counters.Reused != 0 {
+		t.Errorf("%d requests were sent twice, %d counters used twice", n, folded.Summary.Counters.Reused)
+	}
+	wrong, err := r.judge(folded)
+	if err != nil || len(wrong) != 0 {
+		t.Errorf("%v, %v", wrong, err)
+	}
+	t.Logf("%d of %d switches were quarantined and released", len(caught), folded.Summary.Requests["1.6"].Sent)
+}
+
+func switchesOf(m report.Meter) (list []report.Request) {
+	for _, r := range m.Requests {
+		if r.Service == servicerequests.SwitchToCredit {
+			list = append(list, r)
+		}
+	}
+	return list
+}
