@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,17 +38,16 @@ type Options struct {
 	Registerer prometheus.Registerer // of the count of who was turned away. Optional
 }
 
-//go:embed page.html
-var page []byte
-
 // New returns the handler of all the console's addresses.
 func New(o Options) (http.Handler, error) {
 	if o.Sweep == nil || o.Gatherer == nil || o.Log == nil {
 		return nil, errors.New("console: sweep, gatherer and log are required")
 	}
-	c := console{o}
+	c := console{o, new(samples)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", c.page)
+	mux.HandleFunc("GET /live", c.live)
+	mux.HandleFunc("GET /note", c.note)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", check(o.Healthy))
 	mux.HandleFunc("GET /readyz", check(o.Ready))
@@ -68,12 +66,9 @@ func New(o Options) (http.Handler, error) {
 	return g.loopbackHost(handler), nil
 }
 
-type console struct{ o Options }
-
-func (c console) page(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'")
-	_, _ = w.Write(page) // the reader has gone if this fails
+type console struct {
+	o       Options
+	samples *samples
 }
 
 // check answers for a condition; a nil one always holds.

@@ -1,7 +1,9 @@
 // Package console is the operations address of a running engine: metrics, health,
 // the state of the sweep, and an operator's orders.
 //
-//	GET  /                      a page for people, which reads the addresses below
+//	GET  /                      a page for people; it can be read without scripts
+//	GET  /live                  its middle anew every second, as server-sent events
+//	GET  /note                  what one shift tells the next, as text
 //	GET  /metrics               Prometheus
 //	GET  /healthz               200 while the process can work, else 503 and why
 //	GET  /readyz                200 while the sweep takes new work, else 503 and why

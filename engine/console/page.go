@@ -1,0 +1,371 @@
+package console
+
+import (
+	"bytes"
+	"cmp"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/servicerequests"
+)
+
+// state is what the page shows of the sweep's status; see [Sweep].
+type state struct {
+	State       string             `json:"state"`
+	Reason      string             `json:"reason"`
+	Meters      int                `json:"meters"`
+	Started     int                `json:"started"`
+	Done        int                `json:"done"`
+	Verdicts    map[string]int     `json:"verdicts"`
+	InFlight    map[string]int     `json:"in_flight"`
+	Queued      int                `json:"queued"`
+	Throttled   int                `json:"throttled"`
+	ETA         *float64           `json:"eta_seconds"`
+	ETARange    *[2]float64        `json:"eta_range_seconds"`
+	Rate        float64            `json:"service_requests_per_second"`
+	Classes     map[string]int     `json:"classes"`
+	Waiting     map[string]int     `json:"waiting"`
+	Retries     int                `json:"retries"`
+	RetryBudget int                `json:"retry_budget"`
+	Waves       []wave             `json:"waves"`
+	Holds       []hold             `json:"holds"`
+	Quarantine  []string           `json:"quarantine"`
+	Renewal     *float64           `json:"renewal_seconds"`
+	Breakers    map[string]string  `json:"breakers"`
+	Gates       map[string]string  `json:"gates"`
+	Headroom    map[string]float64 `json:"headroom"`
+}
+
+type wave struct {
+	Number    int            `json:"wave"`
+	Name      string         `json:"name"`
+	State     string         `json:"state"`
+	Meters    int            `json:"meters"`
+	Unsettled int            `json:"unsettled"`
+	Sample    map[string]int `json:"sample"`
+}
+
+type hold struct {
+	Scope  string    `json:"scope"`
+	Action string    `json:"action"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+}
+
+// part is one stripe of a bar.
+type part struct {
+	Class, Label string
+	N            int
+	X, W         float64 // of 1000
+}
+
+// count is one number under a name.
+type count struct {
+	Name string
+	N    int
+}
+
+// view is a state made ready for the page.
+type view struct {
+	state
+	At      time.Time
+	Parts   []part
+	Next    []string // what to do now, the most pressing first
+	Regions []count
+	Ended   []count
+	Stuck   []count
+	Shut    []string // gates that are closed and circuits that are open, with why
+	Chart   string   // points of a line, 1000 wide and 100 high
+	Highest float64
+	Ending  string
+
+	// For the orders.
+	RegionNames []string
+	SRVs        []string
+	Person      string // who is known by a token; empty: a name is asked for
+	MayOrder    bool
+}
+
+//go:embed page.html
+var pageText string
+
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+	"counts": func(m map[string]int) string {
+		var b strings.Builder
+		for _, c := range sorted(m) {
+			fmt.Fprintf(&b, "%s %d  ", strings.ReplaceAll(c.Name, "_", " "), c.N)
+		}
+		return strings.TrimSpace(b.String())
+	},
+}).Parse(pageText))
+
+// samples is the pace of the last while, one a second as long as somebody looks.
+type samples struct {
+	mu   sync.Mutex
+	last time.Time
+	rate []float64
+}
+
+// mostSamples are ten minutes.
+const mostSamples = 600
+
+func (s *samples) add(now time.Time, rate float64) []float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.last) >= time.Second {
+		s.last = now
+		if s.rate = append(s.rate, rate); len(s.rate) > mostSamples {
+			s.rate = slices.Delete(s.rate, 0, len(s.rate)-mostSamples)
+		}
+	}
+	return slices.Clone(s.rate)
+}
+
+func sorted(m map[string]int) []count {
+	all := make([]count, 0, len(m))
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		all = append(all, count{name, m[name]})
+	}
+	return all
+}
+
+// look reads the sweep's status into a view.
+func (c console) look(now time.Time) (view, error) {
+	v := view{At: now}
+	b, err := json.Marshal(c.o.Sweep.Status())
+	if err == nil {
+		err = json.Unmarshal(b, &v.state)
+	}
+	if err != nil {
+		return v, fmt.Errorf("console: state of the sweep: %w", err)
+	}
+	v.Parts = parts(v.state)
+	v.Next = next(v.state)
+	v.Regions, v.Ended = sorted(v.InFlight), sorted(v.Classes)
+	for _, waits := range sorted(v.Waiting) {
+		if waits.N > 0 {
+			v.Stuck = append(v.Stuck, waits)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.Gates)) {
+		if v.Gates[name] != "open" {
+			v.Shut = append(v.Shut, "gate "+name+": "+v.Gates[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.Breakers)) {
+		v.Shut = append(v.Shut, "circuit "+name+": "+v.Breakers[name])
+	}
+	v.chart(c.samples.add(now, v.Rate))
+	v.Ending = ending(v.state)
+	for _, r := range servicerequests.Regions {
+		v.RegionNames = append(v.RegionNames, r.String())
+	}
+	for _, s := range servicerequests.Services {
+		v.SRVs = append(v.SRVs, s.SRV())
+	}
+	return v, nil
+}
+
+// parts draws the verdicts as parts of all meters.
+func parts(s state) (list []part) {
+	if s.Meters == 0 {
+		return nil
+	}
+	x, left := 0.0, s.Meters
+	add := func(class, label string, n int) {
+		width := 1000 * float64(n) / float64(s.Meters)
+		list = append(list, part{class, label, n, x, width})
+		x += width
+	}
+	for _, verdict := range [...]string{"on_supply", "armed", "not_safe", "unknown", "excluded"} {
+		n := s.Verdicts[verdict]
+		left -= n
+		add(verdict, strings.ReplaceAll(verdict, "_", " "), n)
+	}
+	add("left", "no verdict yet", left)
+	return list
+}
+
+// next says what a person should do now: one thing for each that is wrong.
+func next(s state) (list []string) {
+	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	for _, gate := range slices.Sorted(maps.Keys(s.Gates)) {
+		if why := s.Gates[gate]; why != "open" {
+			add("The gate %s is closed (%s). Start nothing before it is open again and two people have approved.", gate, why)
+		}
+	}
+	if s.State == "halted" {
+		add("The sweep halted itself: %s. Mend the cause; the same command goes on with it.", s.Reason)
+	}
+	if len(s.Quarantine) > 0 {
+		add("The DCC holds %d requests back. Have it release the event references below, then resume.", len(s.Quarantine))
+	}
+	for _, h := range s.Holds {
+		if h.Action == "pause" {
+			add("%s is paused since %s by %s: %s. Resume it once that is understood.", h.Scope, h.Since.UTC().Format("15:04 UTC"), h.By, cmp.Or(h.Reason, "no reason given"))
+		}
+	}
+	if s.Renewal != nil && *s.Renewal < 300 {
+		add("Nobody has renewed the sweep: it pauses in %.0f s. Run safemode renew.", max(0, *s.Renewal))
+	}
+	for _, circuit := range slices.Sorted(maps.Keys(s.Breakers)) {
+		add("POSTs to %s fail (circuit %s). Ask the DCC whether that service is in trouble; probes go on by themselves.", circuit, s.Breakers[circuit])
+	}
+	if n := s.Waiting["held"]; n > 0 {
+		add("%d meters are held for a person: an answer that the code table does not know. Look at them in meters.csv of safemode report.", n)
+	}
+	if n := s.Waiting["stuck"]; n > 0 {
+		add("%d meters are stuck. safemode evidence tells each one's story; safemode rerun tries them once more.", n)
+	}
+	if n := s.Verdicts["armed"]; n > 0 {
+		add("%d meters are armed: their homes need a call to press the button. The list is handover/armed.csv of safemode report.", n)
+	}
+	return list
+}
+
+func (v *view) chart(rate []float64) {
+	for _, r := range rate {
+		v.Highest = max(v.Highest, r)
+	}
+	if len(rate) < 2 || v.Highest == 0 {
+		return
+	}
+	var b strings.Builder
+	for i, r := range rate {
+		fmt.Fprintf(&b, "%.1f,%.1f ", 1000*float64(i)/float64(len(rate)-1), 100-100*r/v.Highest)
+	}
+	v.Chart = strings.TrimSpace(b.String())
+}
+
+// ending says when the last verdict is due, with its range.
+func ending(s state) string {
+	say := func(seconds float64) string { return (time.Duration(seconds) * time.Second).String() }
+	switch {
+	case s.Done == s.Meters:
+		return "every meter has a verdict"
+	case s.ETA == nil:
+		return "not known before the first verdict"
+	case s.ETARange != nil:
+		return fmt.Sprintf("%s to %s by the sweep's clock", say(s.ETARange[0]), say(s.ETARange[1]))
+	}
+	return "about " + say(*s.ETA) + " by the sweep's clock"
+}
+
+// page serves the page as it is now. It can be read without scripts, and then loads
+// itself again every few seconds.
+func (c console) page(w http.ResponseWriter, r *http.Request) {
+	v, err := c.look(time.Now())
+	if err != nil {
+		c.broken(w, err)
+		return
+	}
+	v.MayOrder = true
+	if person, known := r.Context().Value(personKey{}).(Person); known {
+		v.Person, v.MayOrder = person.Name, person.Operator
+	}
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'")
+	c.render(w, "page", v)
+}
+
+func (c console) render(w http.ResponseWriter, name string, v view) {
+	var b bytes.Buffer
+	if err := pageTemplate.ExecuteTemplate(&b, name, v); err != nil {
+		c.broken(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(b.Bytes()) // the reader has gone if this fails
+}
+
+func (c console) broken(w http.ResponseWriter, err error) {
+	c.o.Log.Error("the page cannot be made", zap.Error(err))
+	http.Error(w, "the page cannot be made", http.StatusInternalServerError)
+}
+
+// live sends the page's middle anew every second (server-sent events), until the
+// reader goes or the server ends.
+func (c console) live(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	out := http.NewResponseController(w)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		v, err := c.look(time.Now())
+		if err != nil {
+			c.o.Log.Error("the page cannot be made", zap.Error(err))
+			return
+		}
+		var b bytes.Buffer
+		if err := pageTemplate.ExecuteTemplate(&b, "live", v); err != nil {
+			c.o.Log.Error("the page cannot be made", zap.Error(err))
+			return
+		}
+		_ = out.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		text := "data: " + strings.ReplaceAll(strings.TrimSpace(b.String()), "\n", "\ndata: ") + "\n\n"
+		if _, err := w.Write([]byte(text)); err != nil || out.Flush() != nil {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// note is what one shift tells the next, as text.
+func (c console) note(w http.ResponseWriter, _ *http.Request) {
+	v, err := c.look(time.Now())
+	if err != nil {
+		c.broken(w, err)
+		return
+	}
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("Safe mode sweep, %s", v.At.UTC().Format("2006-01-02 15:04:05 UTC"))
+	line("State: %s. %s", v.State, v.Reason)
+	line("Verdicts: %d of %d meters; to go: %s", v.Done, v.Meters, v.Ending)
+	for _, p := range v.Parts {
+		line("  %-15s %d of %d", p.Label, p.N, v.Meters)
+	}
+	line("Pace: %.1f Service Requests a second; put off by the DCC %d times in this run", v.Rate, v.Throttled)
+	for _, wave := range v.Waves {
+		line("Wave %d (%s): %s, %d of %d meters unsettled", wave.Number, wave.Name, wave.State, wave.Unsettled, wave.Meters)
+	}
+	for _, shut := range v.Shut {
+		line("Shut: %s", shut)
+	}
+	for _, h := range v.Holds {
+		line("Held: %s, %s by %s since %s: %s", h.Scope, h.Action, h.By, h.Since.UTC().Format("2006-01-02 15:04 UTC"), h.Reason)
+	}
+	for _, s := range v.Stuck {
+		line("Waiting: %d of %d meters %s", s.N, v.Meters, s.Name)
+	}
+	if len(v.Quarantine) > 0 {
+		line("Quarantined by the DCC, event references: %s", strings.Join(v.Quarantine, " "))
+	}
+	line("To do:")
+	for _, todo := range v.Next {
+		line("  - %s", todo)
+	}
+	if len(v.Next) == 0 {
+		line("  nothing: it goes on by itself")
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write([]byte(b.String())) // the reader has gone if this fails
+}

@@ -1,0 +1,123 @@
+package console
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// troubled is a sweep with one of everything that a person must look at.
+func troubled() map[string]any {
+	return map[string]any{
+		"state": "paused", "reason": "canary: 5 of 45 requests ended unverified", "meters": 200, "started": 60, "done": 40,
+		"verdicts":  map[string]int{"on_supply": 30, "armed": 4, "not_safe": 3, "unknown": 2, "excluded": 1},
+		"in_flight": map[string]int{"North": 7}, "queued": 2, "throttled": 11, "service_requests_per_second": 12.5,
+		"eta_seconds": 7200.0, "eta_range_seconds": []float64{3600, 9000},
+		"classes": map[string]int{"success": 90, "no_response": 4}, "waiting": map[string]int{"quarantined": 1, "stuck": 2, "held": 0},
+		"retries": 5, "retry_budget": 100,
+		"waves":      []map[string]any{{"wave": 1, "name": "canary", "state": "opened", "meters": 45, "unsettled": 5, "sample": map[string]int{"unverified": 5}}},
+		"holds":      []map[string]any{{"scope": "the sweep", "action": "pause", "by": "wave 1", "reason": "<script>alert(1)</script>", "since": "2026-11-25T16:00:00Z"}},
+		"quarantine": []string{"77001"},
+		"gates":      map[string]string{"direction": "open", "certificates": "revoked: serial 7"},
+		"breakers":   map[string]string{"transform North": "open"},
+	}
+}
+
+// The page says all that is wrong, each with what to do, before any script has run.
+func TestPageIsReadWithoutScripts(t *testing.T) {
+	h := newConsole(t, &fakeSweep{status: troubled()}, nil)
+	w := ask(h, "GET", "/")
+	page := w.Body.String()
+	for _, text := range []string{
+		"<title>paused: 40 of 200 - safemode</title>", "http-equiv=\"refresh\"",
+		"40 of 200 have a verdict", "1h0m0s to 2h30m0s", "armed <b>4</b> of 200", "no verdict yet <b>160</b> of 200",
+		"The gate certificates is closed (revoked: serial 7)", "The DCC holds 1 requests back", "77001",
+		"the sweep is paused since 16:00 UTC by wave 1", "transform North fail", "2 meters are stuck", "4 meters are armed",
+		"1 canary", "unverified 5", "5 of 100 retries used", "put off 11",
+	} {
+		if !strings.Contains(page, text) {
+			t.Errorf("the page lacks %q", text)
+		}
+	}
+	if strings.Contains(page, "<script>alert") {
+		t.Error("a reason runs as a script")
+	}
+	policy := w.Header().Get("Content-Security-Policy")
+	if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") {
+		t.Errorf("policy %q", policy)
+	}
+	for _, outside := range []string{"http://", "https://", "src="} {
+		if strings.Contains(page, outside) {
+			t.Errorf("the page takes something from outside: %s", outside)
+		}
+	}
+}
+
+func TestNoteForTheNextShift(t *testing.T) {
+	w := ask(newConsole(t, &fakeSweep{status: troubled()}, nil), "GET", "/note")
+	for _, line := range []string{
+		"State: paused. canary: 5 of 45", "  armed           4 of 200\n", "Wave 1 (canary): opened, 5 of 45 meters unsettled",
+		"Shut: gate certificates: revoked: serial 7", "event references: 77001", "To do:\n  - The gate certificates is closed",
+	} {
+		if !strings.Contains(w.Body.String(), line) {
+			t.Errorf("the note lacks %q:\n%s", line, w.Body)
+		}
+	}
+	calm := ask(newConsole(t, &fakeSweep{status: map[string]any{"state": "running", "meters": 1}}, nil), "GET", "/note")
+	if !strings.Contains(calm.Body.String(), "nothing: it goes on by itself") {
+		t.Errorf("a calm note:\n%s", calm.Body)
+	}
+}
+
+// News comes by itself, as often as there is a second, and ends with its reader.
+func TestLiveNews(t *testing.T) {
+	server := httptest.NewServer(newConsole(t, &fakeSweep{status: troubled()}, nil))
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", server.URL+"/live", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	if got := reply.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Errorf("it comes as %q", got)
+	}
+	events := 0
+	for lines := bufio.NewScanner(reply.Body); events < 2 && lines.Scan(); {
+		line := lines.Text()
+		if line == "" {
+			events++
+		} else if !strings.HasPrefix(line, "data: ") && line != "data:" {
+			t.Fatalf("no line of an event: %q", line)
+		}
+	}
+	if events != 2 {
+		t.Errorf("%d events came", events)
+	}
+}
+
+// Who may only look has no buttons, and is told so.
+func TestPageOfALooker(t *testing.T) {
+	h := newConsole(t, &fakeSweep{status: troubled()}, func(o *Options) {
+		o.People = []Person{{Name: "Ada", TokenSHA256: sha256.Sum256([]byte("ada's token")), Operator: true}, {Name: "Bob", TokenSHA256: sha256.Sum256([]byte("bob's token"))}}
+	})
+	for token, want := range map[string]string{"ada's token": "Orders of Ada", "bob's token": "Bob may look, and give no orders."} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if !strings.Contains(w.Body.String(), want) || strings.Contains(w.Body.String(), `id="person"`) {
+			t.Errorf("%s: the page lacks %q, or asks for a name", token, want)
+		}
+	}
+}
