@@ -103,11 +103,11 @@ var pageText string
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	"counts": func(m map[string]int) string {
-		var b strings.Builder
+		var list []string
 		for _, c := range sorted(m) {
-			fmt.Fprintf(&b, "%s %d  ", strings.ReplaceAll(c.Name, "_", " "), c.N)
+			list = append(list, fmt.Sprintf("%s %d", strings.ReplaceAll(c.Name, "_", " "), c.N))
 		}
-		return strings.TrimSpace(b.String())
+		return strings.Join(list, ", ")
 	},
 }).Parse(pageText))
 
