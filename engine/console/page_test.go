@@ -80,7 +80,7 @@ func TestLiveNews(t *testing.T) {
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, "GET", server.URL+"/live", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/live", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestPageOfALooker(t *testing.T) {
 		o.People = []Person{{Name: "Ada", TokenSHA256: sha256.Sum256([]byte("ada's token")), Operator: true}, {Name: "Bob", TokenSHA256: sha256.Sum256([]byte("bob's token"))}}
 	})
 	for token, want := range map[string]string{"ada's token": "Orders of Ada", "bob's token": "Bob may look, and give no orders."} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
