@@ -119,7 +119,11 @@ func unread(path string, raw any, t reflect.Type) (faults []error) {
 	switch raw := raw.(type) {
 	case map[string]any:
 		for key, v := range raw {
-			at := strings.TrimPrefix(path+"."+key, ".")
+			name := key
+			if name == "" {
+				name = `""` // else the fault would have no path
+			}
+			at := strings.TrimPrefix(path+"."+name, ".")
 			switch t.Kind() {
 			case reflect.Struct:
 				if field, ok := fieldOf(t, key); ok {
