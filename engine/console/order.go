@@ -40,7 +40,7 @@ type Order struct {
 var Actions = [...]string{"pause", "resume", "stop", "rerun", "exclude", "suppress", "deleted", "renew", "cease"}
 
 // ErrOrder marks an order that the sweep cannot carry out as it stands.
-var ErrOrder = errors.New("order refused")
+var ErrOrder = errors.New("not carried out")
 
 // Person is somebody with a token of their own.
 type Person struct {
