@@ -168,6 +168,13 @@ func (m *meter) supplyCurrent() bool {
 	return m.supply.known() && m.supply.counter > m.staleSupply
 }
 
+// probing says whether the first request to this meter is the only one there has
+// been, and the DCC has not said that it takes it.
+func (m *meter) probing() bool {
+	return len(m.open) == 1 && len(m.ended) == 0 && m.open[0].service == servicerequests.ReadSupplyStatus &&
+		m.open[0].attempt == 1 && !m.open[0].acknowledged
+}
+
 // openRequest returns the open request of a service, nil if there is none.
 func (m *meter) openRequest(s servicerequests.Service) *request {
 	for _, r := range m.open {

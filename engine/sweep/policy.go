@@ -111,6 +111,9 @@ func (p *Policy) decide(m *meter, now time.Time) step {
 	switch {
 	case m.excluded != "":
 	case m.started.IsZero() && p.firstReads(&s, m, now):
+	case m.probing() && now.Before(m.started.Add(p.ReadWait)):
+		s.wakeAt(m.started.Add(p.ReadWait))
+	case m.tally(servicerequests.ReadPaymentMode).tries == 0 && p.otherReads(&s, m, now):
 	default:
 		p.balance(&s, m, now)
 		if m.openCommand() == nil && !p.command(&s, m, now) {
@@ -123,9 +126,16 @@ func (p *Policy) decide(m *meter, now time.Time) step {
 }
 
 // firstReads asks for what shows a meter as it is found, and says whether the
-// direction permits any of it.
+// direction permits any of it. The supply status goes alone: until the DCC has taken
+// it, or a read's wait has passed, nothing else is asked. So a meter that is another
+// supplier's by now costs one refusal and nothing more.
 func (p *Policy) firstReads(s *step, m *meter, now time.Time) bool {
 	p.want(s, m, servicerequests.ReadSupplyStatus, now)
+	return len(s.ask) > 0 || p.otherReads(s, m, now)
+}
+
+// otherReads asks for the rest of what shows a meter as it is found.
+func (p *Policy) otherReads(s *step, m *meter, now time.Time) bool {
 	p.want(s, m, servicerequests.ReadPaymentMode, now)
 	p.balance(s, m, now)
 	return len(s.ask) > 0

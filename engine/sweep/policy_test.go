@@ -20,6 +20,7 @@ type actor struct {
 	counter uint64
 	asked   []servicerequests.Service // in order, all of them
 	verdict journal.VerdictBody
+	slow    bool // the DCC is slow to take the first request; else it takes it at once
 }
 
 func testPolicy() Policy {
@@ -58,6 +59,10 @@ func (a *actor) step() []servicerequests.Service {
 	}
 	if !s.waiting {
 		a.verdict = a.p.conclude(a.m)
+	}
+	if a.m.probing() && !a.slow {
+		a.acknowledge()
+		return append(s.ask, a.step()...)
 	}
 	return s.ask
 }
@@ -134,6 +139,31 @@ func TestHealthyPrepaymentMeterIsSwitched(t *testing.T) {
 	a.expect(supply, mode)
 	a.read(credit, on, nil)
 	a.expectVerdict(journal.VerdictOnSupply, "")
+}
+
+// A meter that has been transferred costs one request, which the DCC refuses.
+func TestNothingIsAskedBeforeTheFirstRequestIsTaken(t *testing.T) {
+	for _, device := range []servicerequests.DeviceType{servicerequests.ESME, servicerequests.GSME} {
+		a := newActor(t, device)
+		a.slow = true
+		a.expect(supply)
+		a.expect()
+		a.end(supply, Rejected, "E4", nil)
+		a.expectVerdict(journal.VerdictExcluded, journal.ReasonTransferred+" (E4)")
+	}
+}
+
+// No home waits for a DCC that says nothing.
+func TestFirstRequestHoldsTheOthersUpNotLong(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.slow = true
+	a.expect(supply)
+	a.expect()
+	if s := a.p.decide(a.m, a.now); !s.wake.Equal(a.now.Add(time.Minute)) {
+		t.Fatalf("policy looks again at %v, want one read_wait after the start", s.wake)
+	}
+	a.now = a.now.Add(time.Minute)
+	a.expect(mode, balance)
 }
 
 func TestMeterAlreadyInCreditIsOnlyRead(t *testing.T) {
