@@ -204,6 +204,11 @@ func (p *Policy) buysTime(m *meter) bool {
 		return true
 	}
 	credit := m.tally(servicerequests.SwitchToCredit)
+	if m.gas() && credit.tries == 0 && p.switches(m) {
+		// Its 1.6 follows the reads' acknowledgements, whether or not the meter has woken
+		// meanwhile: behind a 2.5 it would come a whole wake later.
+		return false
+	}
 	return m.supply.value == servicerequests.Disabled ||
 		m.balance.known() && m.balance.value < p.EmergencyCreditBelow ||
 		credit.tries > 0 && credit.last != Succeeded
