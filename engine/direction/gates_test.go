@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,11 +18,27 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// source is evidence that says what a test wants.
-type source struct{ read, check error }
+// source is evidence that says what a test wants, which may change under a watch.
+type source struct {
+	mu    sync.Mutex
+	read  error
+	check error
+}
 
-func (s *source) Read(context.Context) error { return s.read }
-func (s *source) Check(time.Time) error      { return s.check }
+func (s *source) Read(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.read
+}
+
+func (s *source) Check(time.Time) error { return s.check }
+
+// says has reading give an error from now on, or none.
+func (s *source) says(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.read = err
+}
 
 func TestGates(t *testing.T) {
 	d := parse(t, text)
@@ -46,7 +63,7 @@ func TestGates(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		wantGate(t, g, direction.MPIDs, "no such file") // what was never read says nothing good
-		mpids.read = nil
+		mpids.says(nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go g.Watch(ctx, nil)
@@ -54,14 +71,14 @@ func TestGates(t *testing.T) {
 		synctest.Wait()
 		wantGate(t, g, "", "")
 
-		mpids.read = broken // for a while that does no harm
+		mpids.says(broken) // for a while that does no harm
 		time.Sleep(30 * time.Minute)
 		synctest.Wait()
 		wantGate(t, g, "", "")
 		time.Sleep(31 * time.Minute)
 		synctest.Wait()
 		wantGate(t, g, direction.MPIDs, "older than 1h0m0s: no such file")
-		mpids.read = nil
+		mpids.says(nil)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		wantGate(t, g, "", "")
