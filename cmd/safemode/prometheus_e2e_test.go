@@ -181,8 +181,9 @@ func until(t *testing.T, what string, most time.Duration, holds func() bool) {
 	}
 }
 
-// What goes wrong raises its alert in a real Prometheus, and a calm night raises none. A
-// winter evening is a bad night within what is normal: nothing is to fire.
+// What goes wrong raises its alert in a real Prometheus, and a calm night raises none. An
+// outage of an hour is six seconds here, too short for shares of five minutes to tell in
+// each run: promtool has that alert with series of its own.
 func TestAlertsFire(t *testing.T) {
 	long(t)
 	for _, c := range []struct {
@@ -192,7 +193,6 @@ func TestAlertsFire(t *testing.T) {
 		{"calm", nil},
 		{"lying-dcc", []string{"SafemodePaused", "SafemodeUnverifiedBurst"}}, // an abort rule of its first wave may come first
 		{"transfer-midway", []string{"SafemodeGone"}},                        // the tripwire ends it with meters left
-		{"north-outage", []string{"SafemodeRegionSilent", "SafemodePaused"}},
 	} {
 		t.Run(c.profile, func(t *testing.T) {
 			t.Parallel()
