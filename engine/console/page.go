@@ -21,29 +21,28 @@ import (
 
 // state is what the page shows of the sweep's status; see [Sweep].
 type state struct {
-	State       string             `json:"state"`
-	Reason      string             `json:"reason"`
-	Meters      int                `json:"meters"`
-	Started     int                `json:"started"`
-	Done        int                `json:"done"`
-	Verdicts    map[string]int     `json:"verdicts"`
-	InFlight    map[string]int     `json:"in_flight"`
-	Queued      int                `json:"queued"`
-	Throttled   int                `json:"throttled"`
-	ETA         *float64           `json:"eta_seconds"`
-	ETARange    *[2]float64        `json:"eta_range_seconds"`
-	Rate        float64            `json:"service_requests_per_second"`
-	Classes     map[string]int     `json:"classes"`
-	Waiting     map[string]int     `json:"waiting"`
-	Retries     int                `json:"retries"`
-	RetryBudget int                `json:"retry_budget"`
-	Waves       []wave             `json:"waves"`
-	Holds       []hold             `json:"holds"`
-	Quarantine  []string           `json:"quarantine"`
-	Renewal     *float64           `json:"renewal_seconds"`
-	Breakers    map[string]string  `json:"breakers"`
-	Gates       map[string]string  `json:"gates"`
-	Headroom    map[string]float64 `json:"headroom"`
+	State       string            `json:"state"`
+	Reason      string            `json:"reason"`
+	Meters      int               `json:"meters"`
+	Started     int               `json:"started"`
+	Done        int               `json:"done"`
+	Verdicts    map[string]int    `json:"verdicts"`
+	InFlight    map[string]int    `json:"in_flight"`
+	Queued      int               `json:"queued"`
+	Throttled   int               `json:"throttled"`
+	ETA         *float64          `json:"eta_seconds"`
+	ETARange    *[2]float64       `json:"eta_range_seconds"`
+	Rate        float64           `json:"service_requests_per_second"`
+	Classes     map[string]int    `json:"classes"`
+	Waiting     map[string]int    `json:"waiting"`
+	Retries     int               `json:"retries"`
+	RetryBudget int               `json:"retry_budget"`
+	Waves       []wave            `json:"waves"`
+	Holds       []hold            `json:"holds"`
+	Quarantine  []string          `json:"quarantine"`
+	Renewal     *float64          `json:"renewal_seconds"`
+	Breakers    map[string]string `json:"breakers"`
+	Gates       map[string]string `json:"gates"`
 }
 
 type wave struct {
