@@ -313,7 +313,7 @@ func Default() Config {
 			Timeouts: InboxTimeouts{Header: 10 * time.Second, Message: 20 * time.Second, Idle: 2 * time.Minute},
 		},
 		Operations: Operations{Listen: "127.0.0.1:8090"},
-		Journal:    Journal{Linger: 2 * time.Millisecond, BatchLimit: 4096, CheckpointEvery: time.Minute},
+		Journal:    Journal{Linger: 5 * time.Millisecond, BatchLimit: 4096, CheckpointEvery: time.Minute},
 		Strategy:   CreditMode,
 		Limits: Limits{
 			User: Rate{PerSecond: 100, Burst: 100},

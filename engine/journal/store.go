@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -47,12 +48,13 @@ var schema = [...]string{
 ) STRICT`,
 }
 
-// writer is the one connection that writes, and its prepared statements.
+// writer is the one connection that writes.
 type writer struct {
-	db                                   *sql.DB
-	conn                                 *sql.Conn
-	begin, insert, moveTip, commit, undo *sql.Stmt
-	scratch                              []byte // for the encoding of one record
+	db   *sql.DB
+	conn *sql.Conn
+	statements
+	args    [columnCount * rowsAtOnce]driver.NamedValue // of the statement under way
+	scratch []byte                                      // for the encoding of one record
 }
 
 // openWriter makes the file if there is none, and refuses what is not ours.
@@ -109,16 +111,8 @@ func openWriter(path string) (_ *writer, err error) {
 			return nil, err
 		}
 	}
-	for text, stmt := range map[string]**sql.Stmt{
-		"BEGIN IMMEDIATE": &w.begin,
-		"INSERT INTO record VALUES (?,?,?,?,?,?,?,?,?,?,?)": &w.insert,
-		"UPDATE tip SET seq = ?, hash = ?":                  &w.moveTip,
-		"COMMIT":                                            &w.commit,
-		"ROLLBACK":                                          &w.undo,
-	} {
-		if *stmt, err = w.conn.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // they close with the database
-			return nil, sqliteError(err)
-		}
+	if w.statements, err = prepare(ctx, w.conn); err != nil {
+		return nil, sqliteError(err)
 	}
 	return w, nil
 }
@@ -172,52 +166,11 @@ func (w *writer) initialise(ctx context.Context) error {
 	return tx.Commit()
 }
 
-// write makes records durable after the tip, in one transaction, and returns
-// the new tip.
-func (w *writer) write(tip Tip, records []Record) (Tip, error) {
-	// A context that can end would cost a goroutine for every statement, and
-	// a transaction is not to be left half-way.
-	ctx := context.Background()
-	if _, err := w.begin.ExecContext(ctx); err != nil {
-		return tip, sqliteError(err)
-	}
-	next, err := w.insertAll(ctx, tip, records)
-	if err == nil {
-		_, err = w.commit.ExecContext(ctx)
-	}
-	if err != nil {
-		// SQLite may have rolled back by itself; then this finds nothing to do.
-		_, _ = w.undo.ExecContext(ctx)
-		return tip, sqliteError(err)
-	}
-	return next, nil
-}
-
-func (w *writer) insertAll(ctx context.Context, tip Tip, records []Record) (Tip, error) {
-	for i := range records {
-		r := &records[i]
-		tip.Seq++
-		r.Seq = tip.Seq
-		tip.Hash, w.scratch = link(w.scratch, tip.Hash, r)
-		body := r.Body
-		if body == nil {
-			body = []byte{} // nil would be NULL
-		}
-		if _, err := w.insert.ExecContext(ctx,
-			int64(r.Seq), r.At.UnixNano(), r.Kind.String(), int64(r.Device), srv(r.Service),
-			int64(r.ID.Originator), int64(r.ID.Target), int64(r.ID.Counter), r.Code, body, tip.Hash[:],
-		); err != nil {
-			return tip, err
-		}
-	}
-	_, err := w.moveTip.ExecContext(ctx, int64(tip.Seq), tip.Hash[:])
-	return tip, err
-}
-
 // close leaves one plain file behind, unless somebody is reading it.
 func (w *writer) close() error {
 	var err error
 	if w.conn != nil {
+		w.statements.close()
 		// Fails while another process reads; the file is then whole together
 		// with its WAL.
 		_, _ = w.conn.ExecContext(context.Background(), "PRAGMA journal_mode = DELETE")
