@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -79,6 +80,9 @@ type Options struct {
 	InboxPath   string
 	InboxLimits inbox.Limits
 	Operations  console.Address // Listen empty: none
+	// Stay is how long the operations address still answers after the sweep's end, or until
+	// the context of Run ends; real time. It takes no orders then.
+	Stay time.Duration
 
 	Clock       clock.Clock // Anchor may be zero: the journal's is used, or now
 	Policy      sweep.Policy
@@ -133,10 +137,11 @@ type Engine struct {
 	console  net.Listener
 	clock    clock.Clock
 	sweepID  string
-	begun    bool         // the journal was empty when this engine opened it
-	grant    grant        // by which it begins or goes on
-	server   *http.Server // of the inbox
-	desk     http.Handler // of the console
+	begun    bool          // the journal was empty when this engine opened it
+	grant    grant         // by which it begins or goes on
+	server   *http.Server  // of the inbox
+	desk     http.Handler  // of the console
+	closing  chan struct{} // closed when the console is about to answer no more
 }
 
 // Open makes an engine ready: it looks whether the DCC is there, binds its
@@ -149,7 +154,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if o.Clock.Speed == 0 {
 		o.Clock.Speed = 1
 	}
-	e := &Engine{o: o}
+	e := &Engine{o: o, closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -347,7 +352,7 @@ func (e *Engine) wireAddresses(record alarmed) error {
 	e.server = in.Server(e.inbox, e.o.InboxPath)
 	e.desk, err = console.New(console.Options{
 		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Log: e.o.Log.Named("console"),
-		Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: e.o.Registry,
+		Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: e.o.Registry, Closing: e.closing, Course: e.course,
 	})
 	return err
 }
@@ -391,7 +396,19 @@ func (e *Engine) Status() sweep.Status {
 		}
 	}
 	st.Breakers = e.circuits.Troubled()
+	if limit := e.limit(); !math.IsInf(limit, 1) {
+		st.Limit = &limit
+	}
 	return st
+}
+
+// limit is how many POSTs a second the User's and the regions' limits let go together.
+func (e *Engine) limit() float64 {
+	regions := 0.0
+	for _, l := range e.o.Limits.Region {
+		regions += l.PerSecond
+	}
+	return min(regions, e.o.Limits.User.PerSecond*float64(len(e.o.Identities)))
 }
 
 // Run carries the sweep out. When ctx ends it drains and returns
@@ -407,6 +424,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			Handler: e.desk, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 			MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(e.o.Log.Named("console")),
 		}
+		consoleServer.RegisterOnShutdown(func() { close(e.closing) })
 		servers.Go(func() { e.serve(consoleServer, e.console) }) // ends with Shutdown or Close
 		defer func() {
 			// Whoever ordered the end gets the answer.
@@ -428,12 +446,19 @@ func (e *Engine) Run(ctx context.Context) error {
 	// Only now is it known what this sweep awaits. What the DCC delivers meanwhile
 	// waits at the listener, or is sent again.
 	servers.Go(func() { e.serve(e.server, e.inbox) }) // ends with Shutdown
-	defer e.startPinning()()                          // the last checkpoint is of the end
+	stopPinning := e.startPinning()
 	err := e.sweep.Run(ctx)
 	// The inbox closes first: what it has acknowledged is durable.
 	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return errors.Join(err, e.server.Shutdown(quiet), e.end(quiet, err))
+	err = errors.Join(err, e.server.Shutdown(quiet), e.end(quiet, err))
+	stopPinning() // the last checkpoint is of the end
+	if e.console != nil && e.o.Stay > 0 {
+		stay, cancel := context.WithTimeout(ctx, e.o.Stay)
+		defer cancel()
+		<-stay.Done()
+	}
+	return err
 }
 
 // serve answers at one address until its server is ended.

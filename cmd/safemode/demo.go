@@ -53,6 +53,7 @@ assumptions.`,
 	f.StringVar(&flags.faults, "faults", "calm", "fault profile: a ready one's name or a YAML file")
 	f.Float64Var(&flags.speed, "speed", 600, "how many times faster than real time the clock runs")
 	f.BoolVar(&flags.living, "living", false, livingUsage)
+	f.DurationVar(&flags.stay, "stay", 0, stayUsage)
 	f.StringVar(&out, "out", "", "folder for files, journal and reports (default a new one for temporary files)")
 	f.BoolVar(&asJSON, "json", false, "print the summary as one line of JSON")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
@@ -77,7 +78,7 @@ func demo(ctx context.Context, io stdio, meters int, flags rehearsalFlags, out s
 	}
 	r := &rehearsal{
 		dir: dir, supplier: smki.TestSupplier, seed: flags.seed, fleet: population, faults: faults, life: life(flags.living),
-		clock: newRehearsalClock(flags.speed), log: log,
+		clock: newRehearsalClock(flags.speed), stay: flags.stay, log: log,
 	}
 	fmt.Fprintf(io.err, "demo: %d meters, seed %d, faults %s (its figures are assumptions), clock %g times real time (%v of it are a second), files in %s\n",
 		meters, flags.seed, flags.faults, flags.speed, time.Duration(flags.speed*float64(time.Second)), dir)

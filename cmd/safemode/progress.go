@@ -108,6 +108,7 @@ func showProgress(ctx context.Context, w io.Writer, status func() sweep.Status) 
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	said := "" // once is enough where nothing changes any more
 	for {
 		select {
 		case <-ctx.Done():
@@ -122,8 +123,9 @@ func showProgress(ctx context.Context, w io.Writer, status func() sweep.Status) 
 			}
 			if terminal {
 				fmt.Fprintf(w, "\r\x1b[K%s", statusLine(s))
-			} else {
-				fmt.Fprintln(w, statusLine(s))
+			} else if line := statusLine(s); line != said {
+				said = line
+				fmt.Fprintln(w, line)
 			}
 		}
 	}

@@ -33,6 +33,7 @@ type rehearsalFlags struct {
 	faults string
 	speed  float64
 	living bool
+	stay   time.Duration
 }
 
 // check reads the fault profile and refuses a clock that stands still.
@@ -53,6 +54,7 @@ type rehearsal struct {
 	faults   fault.Profile
 	life     meter.Life
 	clock    clock.Clock
+	stay     time.Duration
 	log      *zap.Logger
 
 	// forbidden is told of a forbidden command that reaches a meter with a valid
@@ -135,7 +137,7 @@ func (r *rehearsal) point(c *config.Config) {
 // report against the simulator's truth. A sweep that halted has a report as well:
 // then both results are there.
 func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded *report.Report, halted error) {
-	o.StandIn = "the rehearsal"
+	o.StandIn, o.Stay = "the rehearsal", r.stay
 	e, err := engine.Open(ctx, o)
 	if err != nil {
 		return nil, failWith(openCode(err), err)
@@ -152,6 +154,9 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded
 		if !errors.As(err, new(*sweep.HaltError)) {
 			return nil, halted
 		}
+	}
+	if r.stay > 0 {
+		ctx = context.WithoutCancel(ctx) // what an interrupt has ended is the stay
 	}
 	folded, err = foldJournal(ctx, o.Journal)
 	if err != nil {
@@ -251,7 +256,7 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 	}
 	r := &rehearsal{
 		dir: dir, supplier: supplier, seed: flags.seed, fleet: population, faults: faults, life: life(flags.living),
-		clock: newRehearsalClock(flags.speed), log: log,
+		clock: newRehearsalClock(flags.speed), stay: flags.stay, log: log,
 	}
 	if err := r.start(ctx); err != nil {
 		return err

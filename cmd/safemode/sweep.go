@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,7 @@ func newSweep(io stdio) *cobra.Command {
 	var dryRun, living, asJSON, verbose bool
 	var seed uint64
 	var speed float64
+	var stay time.Duration
 	c := &cobra.Command{
 		Use:   "sweep --config FILE --plan DIR --journal FILE",
 		Short: "Carry a plan out, or go on with it after any stop",
@@ -48,7 +50,7 @@ and reaches no other address. It needs no approvals.`,
 			log := newLogger(io.err, verbose)
 			defer log.Sync()
 			if dryRun {
-				return sweepDry(c.Context(), io, conf, p, journalPath, rehearsalFlags{seed, faults, speed, living}, asJSON, log)
+				return sweepDry(c.Context(), io, conf, p, journalPath, rehearsalFlags{seed, faults, speed, living, stay}, asJSON, log)
 			}
 			for _, name := range []string{"seed", "faults", "speed", "living", "json"} {
 				if c.Flags().Changed(name) {
@@ -77,6 +79,7 @@ and reaches no other address. It needs no approvals.`,
 					return err
 				}
 			}
+			o.Stay = stay
 			return runSweep(c.Context(), io, o)
 		},
 	}
@@ -85,6 +88,7 @@ and reaches no other address. It needs no approvals.`,
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
 	f.StringVar(&journalPath, "journal", "", "the sweep's journal; made if it does not exist")
 	f.StringVar(&confirm, "confirm", "", "the sweep's id, instead of typing it")
+	f.DurationVar(&stay, "stay", 0, stayUsage)
 	f.BoolVar(&dryRun, "dry-run", false, "rehearse against a simulator in this process")
 	f.Uint64Var(&seed, "seed", 1, "dry run: seed of meters and faults")
 	f.StringVar(&faults, "faults", "calm", "dry run: fault profile, a ready one's name or a YAML file")
@@ -97,6 +101,8 @@ and reaches no other address. It needs no approvals.`,
 	}
 	return c
 }
+
+const stayUsage = "how long page, status and metrics can still be read after the end, or until it is interrupted (real time)"
 
 // runSweep carries one plan out and says how it ended.
 func runSweep(ctx context.Context, io stdio, o engine.Options) error {

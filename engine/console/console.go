@@ -36,6 +36,11 @@ type Options struct {
 	People []Person
 
 	Registerer prometheus.Registerer // of the count of who was turned away. Optional
+
+	// Course is the rates of the last while, each second's, for the page's chart. Optional.
+	Course func() []Rates
+
+	Closing <-chan struct{} // closed when the address is about to answer no more. Optional
 }
 
 // New returns the handler of all the console's addresses.
@@ -43,7 +48,7 @@ func New(o Options) (http.Handler, error) {
 	if o.Sweep == nil || o.Gatherer == nil || o.Log == nil {
 		return nil, errors.New("console: sweep, gatherer and log are required")
 	}
-	c := console{o, new(samples)}
+	c := console{o}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", c.page)
 	mux.HandleFunc("GET /live", c.live)
@@ -66,10 +71,7 @@ func New(o Options) (http.Handler, error) {
 	return g.loopbackHost(handler), nil
 }
 
-type console struct {
-	o       Options
-	samples *samples
-}
+type console struct{ o Options }
 
 // check answers for a condition; a nil one always holds.
 func check(condition func() error) http.HandlerFunc {

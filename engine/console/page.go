@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -33,7 +32,10 @@ type state struct {
 	ETA         *float64          `json:"eta_seconds"`
 	ETARange    *[2]float64       `json:"eta_range_seconds"`
 	Rate        float64           `json:"service_requests_per_second"`
+	Limit       *float64          `json:"limit_per_second"`
+	Regions     []region          `json:"regions"`
 	Classes     map[string]int    `json:"classes"`
+	Services    services          `json:"services"`
 	Waiting     map[string]int    `json:"waiting"`
 	Retries     int               `json:"retries"`
 	RetryBudget int               `json:"retry_budget"`
@@ -43,6 +45,27 @@ type state struct {
 	Renewal     *float64          `json:"renewal_seconds"`
 	Breakers    map[string]string `json:"breakers"`
 	Gates       map[string]string `json:"gates"`
+
+	Headroom map[string]float64 `json:"anomaly_headroom"`
+}
+
+// services counts requests that have ended, by SRV and class.
+type services map[string]map[string]int
+
+type region struct {
+	Region   string         `json:"region"`
+	Fuel     string         `json:"fuel"`
+	Meters   int            `json:"meters"`
+	Verdicts map[string]int `json:"verdicts"`
+}
+
+// Left is how many have no verdict yet.
+func (r region) Left() int {
+	left := r.Meters
+	for _, n := range r.Verdicts {
+		left -= n
+	}
+	return left
 }
 
 type wave struct {
@@ -78,16 +101,13 @@ type count struct {
 // view is a state made ready for the page.
 type view struct {
 	state
-	At      time.Time
-	Parts   []part
-	Next    []string // what to do now, the most pressing first
-	Regions []count
-	Ended   []count
-	Stuck   []count
-	Shut    []string // gates that are closed and circuits that are open, with why
-	Chart   string   // points of a line, 1000 wide and 100 high
-	Highest float64
-	Ending  string
+	At     time.Time
+	Parts  []part
+	Next   []string // what to do now, the most pressing first
+	Stuck  []count
+	Shut   []string // gates that are closed and circuits that are open, with why
+	Chart  *chart   // nil: too little has passed
+	Ending string
 
 	// For the orders.
 	RegionNames []string
@@ -100,36 +120,22 @@ type view struct {
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
-	"counts": func(m map[string]int) string {
-		var list []string
-		for _, c := range sorted(m) {
-			list = append(list, fmt.Sprintf("%s %d", strings.ReplaceAll(c.Name, "_", " "), c.N))
-		}
-		return strings.Join(list, ", ")
-	},
+	"words":    func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+	"counts":   counts,
+	"verdicts": func() []string { return verdicts[:] },
+	"classes":  func() []string { return classes[:] },
+	"percent":  func(share float64) string { return fmt.Sprintf("%.0f%%", 100*share) },
 }).Parse(pageText))
 
-// samples is the pace of the last while, one a second as long as somebody looks.
-type samples struct {
-	mu   sync.Mutex
-	last time.Time
-	rate []float64
-}
-
-// mostSamples are ten minutes.
-const mostSamples = 600
-
-func (s *samples) add(now time.Time, rate float64) []float64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now.Sub(s.last) >= time.Second {
-		s.last = now
-		if s.rate = append(s.rate, rate); len(s.rate) > mostSamples {
-			s.rate = slices.Delete(s.rate, 0, len(s.rate)-mostSamples)
+// counts lists what is not 0.
+func counts(m map[string]int) string {
+	var list []string
+	for _, c := range sorted(m) {
+		if c.N != 0 {
+			list = append(list, fmt.Sprintf("%s %d", strings.ReplaceAll(c.Name, "_", " "), c.N))
 		}
 	}
-	return slices.Clone(s.rate)
+	return strings.Join(list, ", ")
 }
 
 func sorted(m map[string]int) []count {
@@ -152,7 +158,6 @@ func (c console) look(now time.Time) (view, error) {
 	}
 	v.Parts = parts(v.state)
 	v.Next = next(v.state)
-	v.Regions, v.Ended = sorted(v.InFlight), sorted(v.Classes)
 	for _, waits := range sorted(v.Waiting) {
 		if waits.N > 0 {
 			v.Stuck = append(v.Stuck, waits)
@@ -166,7 +171,9 @@ func (c console) look(now time.Time) (view, error) {
 	for _, name := range slices.Sorted(maps.Keys(v.Breakers)) {
 		v.Shut = append(v.Shut, "circuit "+name+": "+v.Breakers[name])
 	}
-	v.chart(c.samples.add(now, v.Rate))
+	if c.o.Course != nil {
+		v.Chart = draw(c.o.Course(), v.Limit)
+	}
 	v.Ending = ending(v.state)
 	for _, r := range servicerequests.Regions {
 		v.RegionNames = append(v.RegionNames, r.String())
@@ -176,6 +183,11 @@ func (c console) look(now time.Time) (view, error) {
 	}
 	return v, nil
 }
+
+var verdicts = [...]string{"on_supply", "armed", "not_safe", "unknown", "excluded"}
+
+// classes are those of requests that have ended; the withdrawn never reached a meter.
+var classes = [...]string{"success", "negative", "no_response", "rejected", "in_doubt", "unverified", "withdrawn"}
 
 // parts draws the verdicts as parts of all meters.
 func parts(s state) (list []part) {
@@ -188,7 +200,7 @@ func parts(s state) (list []part) {
 		list = append(list, part{class, label, n, x, width})
 		x += width
 	}
-	for _, verdict := range [...]string{"on_supply", "armed", "not_safe", "unknown", "excluded"} {
+	for _, verdict := range verdicts {
 		n := s.Verdicts[verdict]
 		left -= n
 		add(verdict, strings.ReplaceAll(verdict, "_", " "), n)
@@ -232,20 +244,6 @@ func next(s state) (list []string) {
 		add("%d meters are armed: their homes need a call to press the button. The list is handover/armed.csv of safemode report.", n)
 	}
 	return list
-}
-
-func (v *view) chart(rate []float64) {
-	for _, r := range rate {
-		v.Highest = max(v.Highest, r)
-	}
-	if len(rate) < 2 || v.Highest == 0 {
-		return
-	}
-	var b strings.Builder
-	for i, r := range rate {
-		fmt.Fprintf(&b, "%.1f,%.1f ", 1000*float64(i)/float64(len(rate)-1), 100-100*r/v.Highest)
-	}
-	v.Chart = strings.TrimSpace(b.String())
 }
 
 // ending says when the last verdict is due, with its range.
@@ -302,6 +300,7 @@ func (c console) live(w http.ResponseWriter, r *http.Request) {
 	out := http.NewResponseController(w)
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
+	var last <-chan struct{}
 	for {
 		v, err := c.look(time.Now())
 		if err != nil {
@@ -319,7 +318,14 @@ func (c console) live(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		select {
+		case <-last:
+			return
+		default:
+		}
+		select {
 		case <-ticker.C:
+		case <-c.o.Closing:
+			last = c.o.Closing // once more: how it ended
 		case <-r.Context().Done():
 			return
 		}
@@ -340,6 +346,9 @@ func (c console) note(w http.ResponseWriter, _ *http.Request) {
 	line("Verdicts: %d of %d meters; to go: %s", v.Done, v.Meters, v.Ending)
 	for _, p := range v.Parts {
 		line("  %-15s %d of %d", p.Label, p.N, v.Meters)
+	}
+	for _, r := range v.Regions {
+		line("  %s, %s: %s, %d without a verdict, of %d", r.Region, r.Fuel, cmp.Or(counts(r.Verdicts), "no verdicts"), r.Left(), r.Meters)
 	}
 	line("Pace: %.1f Service Requests a second; put off by the DCC %d times in this run", v.Rate, v.Throttled)
 	for _, wave := range v.Waves {

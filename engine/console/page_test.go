@@ -25,6 +25,12 @@ func troubled() map[string]any {
 		"quarantine": []string{"77001"},
 		"gates":      map[string]string{"direction": "open", "certificates": "revoked: serial 7"},
 		"breakers":   map[string]string{"transform North": "open"},
+		"regions": []map[string]any{
+			{"region": "4G North", "fuel": "gas", "meters": 80, "verdicts": map[string]int{"armed": 3}},
+			{"region": "South", "fuel": "electricity", "meters": 120, "verdicts": map[string]int{"on_supply": 30}},
+		},
+		"services":         map[string]map[string]int{"7.4": {"success": 91, "no_response": 4}},
+		"anomaly_headroom": map[string]float64{"1.6": 0.07, "7.3": -0.5}, "limit_per_second": 20.0,
 	}
 }
 
@@ -39,6 +45,8 @@ func TestPageIsReadWithoutScripts(t *testing.T) {
 		"The gate certificates is closed (revoked: serial 7)", "The DCC holds 1 requests back", "77001",
 		"the sweep is paused since 16:00 UTC by wave 1", "transform North fail", "2 meters are stuck", "4 meters are armed",
 		"1 canary", "unverified 5", "5 of 100 retries used", "put off 11",
+		`<th scope="row">4G North</th><td>gas</td><td>0</td><td>3</td><td>0</td><td>0</td><td>0</td><td>77</td><td>80</td>`,
+		`<th scope="row">7.4</th><td>91</td><td>0</td><td>4</td>`, "7% left", "-50% left: exceeded",
 	} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page lacks %q", text)

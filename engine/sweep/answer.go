@@ -69,6 +69,7 @@ func (s *Sweep) answer(r *request, d proof.Delivery, now time.Time) {
 		s.doubt(r, now)
 		return
 	}
+	s.flow.answered++
 	s.metrics.response(r.service, now.Sub(r.postedAt))
 	s.end(r, class, code, found, now)
 	if d.Code.Class() == servicerequests.CodeHalt {
@@ -100,6 +101,7 @@ func (s *Sweep) late(m *meter, d proof.Delivery, now time.Time) {
 		return
 	}
 	s.reopen(m)
+	s.metrics.reclassed(e.service, e.class, class)
 	s.conclusion(m, e.service, d.ID, journal.OutcomeBody{}, class, code, found, now)
 	s.look(m, now)
 }
@@ -238,10 +240,7 @@ func (s *Sweep) fold(m *meter, service servicerequests.Service, id servicereques
 	if sampled {
 		s.sample(m, was, class)
 	}
-	s.classes[class]++
-	if was != Open {
-		s.classes[was]--
-	}
+	s.countClass(service, was, class)
 	s.linkProxy(m)
 }
 
@@ -284,6 +283,7 @@ func (s *Sweep) count(m *meter) {
 	s.attend(m, s.now())
 	s.done++
 	s.verdicts[m.verdict.Verdict]++
+	s.area(m).verdicts[m.verdict.Verdict]++
 	s.metrics.meters.WithLabelValues(m.verdict.Verdict).Inc()
 }
 
@@ -295,6 +295,7 @@ func (s *Sweep) reopen(m *meter) {
 	m.done = false
 	s.done--
 	s.verdicts[m.verdict.Verdict]--
+	s.area(m).verdicts[m.verdict.Verdict]--
 	s.metrics.meters.WithLabelValues(m.verdict.Verdict).Dec()
 	m.verdict = journal.VerdictBody{}
 }

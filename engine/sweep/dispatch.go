@@ -109,6 +109,11 @@ func (s *Sweep) expire(m *meter, now time.Time) {
 
 // push queues the next leg of a request at its place in the order of risk.
 func (s *Sweep) push(r *request) {
+	s.flow.requested++
+	s.requeue(r)
+}
+
+func (s *Sweep) requeue(r *request) {
 	s.lanes[r.meter.target.Region].push(r, s.o.Policy.riskOf(r.meter, s.now()))
 }
 
@@ -333,6 +338,7 @@ func (s *Sweep) dispatch(l *lane, r *request, report func(error), now time.Time)
 		j.notAfter = s.o.Policy.freshUntil(m)
 	}
 	s.busy[j.endpoint]++
+	s.flow.sent++
 	r.working = true
 	if err := s.submit[j.endpoint](j); err != nil {
 		// A pool that is closed: a defect. Nothing was sent.
@@ -349,6 +355,9 @@ func (s *Sweep) finishLeg(res result) {
 	r.queued, r.working, r.body = false, false, res.body
 	if res.took > 0 {
 		s.metrics.ack(r.service, res.took)
+	}
+	if res.took > 0 && res.err == nil {
+		s.flow.acknowledged++
 	}
 	s.takeResult(r, res, now)
 	if d := r.early; d != nil {

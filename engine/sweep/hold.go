@@ -91,7 +91,7 @@ func (s *Sweep) unpark() {
 	s.parked = nil
 	for _, r := range parked {
 		if !r.closed {
-			s.push(r)
+			s.requeue(r)
 		}
 	}
 }

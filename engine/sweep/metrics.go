@@ -26,6 +26,7 @@ type metrics struct {
 	state   *prometheus.GaugeVec
 
 	throttled prometheus.Counter
+	revised   *prometheus.CounterVec
 	strays    *prometheus.CounterVec
 }
 
@@ -75,8 +76,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		strays: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "safemode_stray_messages_total", Help: "Proven messages that changed nothing: repeated, or unmatched.",
 		}, []string{"kind"}),
+		revised: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "safemode_service_requests_revised_total",
+			Help: "Ended Service Requests whose class a late answer changed: safemode_service_requests_total counts them as they ended first.",
+		}, []string{"srv", "from", "to"}),
 	}
-	reg.MustRegister(m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.planned, m.state, m.throttled, m.strays)
+	reg.MustRegister(m.revised, m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.planned, m.state, m.throttled, m.strays)
 	for _, v := range [...]string{journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded} {
 		m.meters.WithLabelValues(v)
 	}
@@ -99,6 +104,10 @@ func (m *metrics) is(state string) {
 
 func (m *metrics) ended(s servicerequests.Service, c Class) {
 	m.requests.WithLabelValues(s.SRV(), c.String()).Inc()
+}
+
+func (m *metrics) reclassed(s servicerequests.Service, from, to Class) {
+	m.revised.WithLabelValues(s.SRV(), from.String(), to.String()).Inc()
 }
 
 func (m *metrics) ack(s servicerequests.Service, took time.Duration) {

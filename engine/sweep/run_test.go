@@ -110,6 +110,37 @@ func wantEmpty(t *testing.T, s *Sweep) {
 	}
 }
 
+// checkFlow holds what passed a finished sweep against what it knows of its requests.
+func checkFlow(t *testing.T, s *Sweep, calm bool) {
+	t.Helper()
+	f, posts, answered := s.flow, 0, 0
+	for service, classes := range s.services {
+		for class, n := range classes {
+			if Class(class) == Withdrawn {
+				continue
+			}
+			posts += n
+			if service.Critical() {
+				posts += n
+			}
+			if service != servicerequests.ReadInventory { // answered in the reply itself
+				answered += n
+			}
+		}
+	}
+	if f.requested < f.sent || f.sent < f.acknowledged || calm && (f.requested != f.sent || f.sent != f.acknowledged || f.sent != posts || f.answered != answered) {
+		t.Errorf("%+v of %d POSTs and %d answers", f, posts, answered)
+	}
+	course, sent := s.Course(), 0.0
+	for i, r := range course {
+		span := s.status.flows[i+1].at.Sub(s.status.flows[i].at).Seconds()
+		sent += r.Sent * span
+	}
+	if len(course) == 0 || int(sent+0.5) > f.sent || sent == 0 {
+		t.Errorf("%d points of the course are %g POSTs of %d", len(course), sent, f.sent)
+	}
+}
+
 func TestRun(t *testing.T) {
 	for _, faults := range []float64{0, 0.3} {
 		synctest.Test(t, func(t *testing.T) {
@@ -126,6 +157,7 @@ func TestRun(t *testing.T) {
 			if faults == 0 && (st.Verdicts[journal.VerdictUnknown] != 0 || st.Verdicts[journal.VerdictOnSupply] == 0 || st.Verdicts[journal.VerdictArmed] == 0) {
 				t.Errorf("verdicts %v", st.Verdicts)
 			}
+			checkFlow(t, s, faults == 0)
 			// The end takes no more orders, and holds nobody up.
 			if err := order(t.Context(), s, journal.OrderPause); !errors.Is(err, ErrEnded) {
 				t.Errorf("pause after the end: %v", err)

@@ -24,10 +24,17 @@ type Status struct {
 
 	// ETARange is the time to go at the better and at the worse of two paces: of this
 	// run, and of its last minute. Null while either is nothing.
-	ETARange    *[2]float64    `json:"eta_range_seconds"`
-	Rate        float64        `json:"service_requests_per_second"` // ended in the last minute, by the sweep's clock
-	Classes     map[string]int `json:"classes"`                     // of the requests that have ended
-	Waiting     map[string]int `json:"waiting"`                     // meters: quarantined, stuck, retrying, held
+	ETARange *[2]float64    `json:"eta_range_seconds"`
+	Rate     float64        `json:"service_requests_per_second"` // ended in the last minute, by the sweep's clock
+	Classes  map[string]int `json:"classes"`                     // of the requests that have ended
+	Rates    Rates          `json:"rates"`                       // of the last ten seconds of real time
+
+	// Regions are the meters by region and fuel; they sum to Meters. Services are the
+	// requests that have ended by SRV and class; they sum to Classes.
+	Regions  []RegionStatus            `json:"regions"`
+	Services map[string]map[string]int `json:"services"`
+
+	Waiting     map[string]int `json:"waiting"` // meters: quarantined, stuck, retrying, held
 	Retries     int            `json:"retries"`
 	RetryBudget int            `json:"retry_budget,omitempty"` // 0: no end
 	Waves       []WaveStatus   `json:"waves"`
@@ -35,9 +42,14 @@ type Status struct {
 	Quarantine  []string       `json:"quarantine,omitempty"`      // event references of requests held back by the DCC
 	Renewal     *float64       `json:"renewal_seconds,omitempty"` // real time in which an operator must renew
 
+	// Headroom is the share of each anomaly detection threshold that is left, by SRV;
+	// below 0 by what exceeds it.
+	Headroom map[string]float64 `json:"anomaly_headroom,omitempty"`
+
 	// The engine's, by name.
-	Breakers map[string]string `json:"breakers,omitempty"` // of circuits that are not closed
-	Gates    map[string]string `json:"gates,omitempty"`    // open, or why not
+	Breakers map[string]string `json:"breakers,omitempty"`         // of circuits that are not closed
+	Gates    map[string]string `json:"gates,omitempty"`            // open, or why not
+	Limit    *float64          `json:"limit_per_second,omitempty"` // POSTs a second by the sweep's clock, of all regions together; null: none
 }
 
 // WaveStatus is where a wave stands.
@@ -108,8 +120,13 @@ func (s *Sweep) publish() {
 		s.metrics.eta.Set(0)
 	}
 	s.publishPace(&st)
+	s.publishFlow(&st)
 	now := s.now()
 	for service, w := range s.headroom {
+		if st.Headroom == nil {
+			st.Headroom = map[string]float64{}
+		}
+		st.Headroom[service.SRV()] = w.free(now)
 		s.metrics.headroom.WithLabelValues(service.SRV()).Set(w.free(now))
 	}
 	s.status.Lock()
@@ -123,6 +140,10 @@ func (s *Sweep) publishControl(st *Status) {
 		st.Reason = s.holds[len(s.holds)-1].order.Reason
 	}
 	st.Classes = classMap(&s.classes)
+	st.Regions, st.Services = s.regionStatus(), map[string]map[string]int{}
+	for service, classes := range s.services {
+		st.Services[service.SRV()] = classMap(classes)
+	}
 	st.Retries, st.RetryBudget = s.retries, s.o.RetryBudget
 	st.Waiting = map[string]int{}
 	for p := noPlight + 1; p < plightCount; p++ {

@@ -157,7 +157,10 @@ type Sweep struct {
 	throttled  int
 	headroom   headroom
 	classes    [Withdrawn + 1]int // requests that have ended
-	paces      []pace             // of the last minute
+	services   map[servicerequests.Service]*[Withdrawn + 1]int
+	areas      map[area]*areaCount
+	paces      []pace // of the last minute
+	flow       flow   // of this run
 	retries    int
 	plights    [plightCount]int
 	halt       *HaltError
@@ -190,6 +193,7 @@ type Sweep struct {
 	status struct { // shared
 		sync.Mutex
 		Status
+		flows []flow // one a second, of the last while
 	}
 }
 
@@ -204,6 +208,8 @@ func New(o Options) *Sweep {
 		hubs:     map[hubKey]*hub{},
 		homes:    map[servicerequests.EUI][]*meter{},
 		verdicts: map[string]int{},
+		services: map[servicerequests.Service]*[Withdrawn + 1]int{},
+		areas:    map[area]*areaCount{},
 		headroom: newHeadroom(o.Thresholds),
 		busy:     map[gateway.Service]int{},
 		dry:      map[budget]time.Time{},
@@ -252,6 +258,7 @@ func (s *Sweep) Run(ctx context.Context) error {
 		s.submit[e] = pool.Invoke
 	}
 	s.started = s.now()
+	s.countAreas()
 	s.begin()
 	s.doneAt = s.done
 	s.loop(ctx)
