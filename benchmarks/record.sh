@@ -32,7 +32,6 @@ record() { # NAME ARGUMENTS...
 }
 record cost --requests "$requests"
 record cost-gogc100 --requests "$requests" --gogc 100
-record cost-reads --requests $((requests / 4)) --reads
 for meters in $scale; do
 	record "cost-$meters-meters" --requests $((meters / 4 < requests ? meters / 4 : requests)) --meters "$meters"
 done

@@ -95,6 +95,9 @@ type Options struct {
 	Tripwires   sweep.Tripwires
 	RetryBudget int           // retries of the whole sweep; 0: no end
 	DeadMan     time.Duration // real time without an operator's renewal until it pauses; 0: never
+	// Devices knows some devices' keys already; it is closed with the engine. Nil: one is
+	// made that knows none.
+	Devices *directory.Directory
 	// Thresholds of the DCC's anomaly detection, to show. May be nil.
 	Thresholds map[servicerequests.Service]sweep.Threshold
 	Resend     time.Duration
@@ -169,7 +172,8 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := errors.Join(checkKeys(o), checkAuthority(o)); err != nil {
 		return nil, err
 	}
-	if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities}); err != nil {
+	if e.devices = o.Devices; e.devices != nil {
+	} else if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities}); err != nil {
 		return nil, err
 	}
 	if err := e.probe(ctx); err != nil {

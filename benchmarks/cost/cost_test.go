@@ -25,27 +25,30 @@ func TestMain(m *testing.M) {
 
 // A small run: every figure is there, and none can be better than what it rests on.
 func TestMeasure(t *testing.T) {
-	for _, reads := range []bool{false, true} {
-		o := options{Requests: 40, Reads: reads, Rate: 20_000, InFlight: 16, Workers: 32, Seed: 1, Dir: t.TempDir()}
-		o.Meters = o.warmup() + o.Requests + o.spare()
-		m, err := measure(t.Context(), o)
-		if err != nil {
-			t.Fatal(err)
+	o := options{Requests: 40, Homes: 20, Rate: 20_000, InFlight: 16, Workers: 32, Seed: 1, Dir: t.TempDir()}
+	o.Meters = o.needed()
+	m, err := measure(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := m.result()
+	if r.Requests < o.Requests || r.failed() != 0 || r.Contacts != 0 || m.requests.facts.Reads != 0 {
+		t.Errorf("%d requests, %d failed, %v contacts and %d reads among them", r.Requests, r.failed(), r.Contacts, m.requests.facts.Reads)
+	}
+	if r.Home.Times < o.Homes || r.Home.Reads < 3 || m.homes.facts.Contacts == 0 {
+		t.Errorf("%d homes, %v reads with each, %d contacts", r.Home.Times, r.Home.Reads, m.homes.facts.Contacts)
+	}
+	for what, ratio := range map[string]ratios{"request": r.Ratio, "contact": r.Contact.Ratio, "home": r.Home.Ratio, "XMLDSig": {r.XMLDSigRatio.Sign, r.XMLDSigRatio.Verify}} {
+		if !(ratio.Engine > 1) || !(ratio.Total > 1) {
+			t.Errorf("%s: cheaper than its cryptography: %+v", what, ratio)
 		}
-		r := m.result()
-		if r.Requests < o.Requests || r.Failed != 0 || (r.Reads > 3) != reads {
-			t.Errorf("%d requests, %d failed, %v reads with each", r.Requests, r.Failed, r.Reads)
-		}
-		if r.Ratio.Engine < 1 || r.Ratio.Total < 1 || r.XMLDSigRatio.Sign < 1 || r.XMLDSigRatio.Verify < 1 {
-			t.Errorf("cheaper than its cryptography: %+v, XMLDSig %+v", r.Ratio, r.XMLDSigRatio)
-		}
-		if r.JournalUS <= 0 || r.RSSMB.Engine <= 0 || r.RSSMB.Simulator <= 0 || r.RequestsPerSecond <= 0 || r.ContactCPUUS.Engine <= r.ContactFloorUS.Engine {
-			t.Errorf("a figure is missing: %+v", r)
-		}
-		var table bytes.Buffer
-		if err := m.table(&table, r); err != nil || !strings.Contains(table.String(), "CPU / floor") {
-			t.Errorf("%v: %s", err, &table)
-		}
+	}
+	if r.JournalUS <= 0 || r.RSSMB.Engine <= 0 || r.RSSMB.Simulator <= 0 || r.RequestsPerSecond <= 0 || r.Contact.Times == 0 {
+		t.Errorf("a figure is missing: %+v", r)
+	}
+	var table bytes.Buffer
+	if err := m.table(&table, r); err != nil || !strings.Contains(table.String(), "first contact") || !strings.Contains(table.String(), "whole home") {
+		t.Errorf("%v: %s", err, &table)
 	}
 }
 
@@ -57,7 +60,7 @@ func TestResultNames(t *testing.T) {
 	}
 	const fixed = `{"requests":0,"floor_us":{"engine":0,"simulator":0},"cpu_us":{"engine":0,"simulator":0},` +
 		`"ratio":{"engine":0,"total":0},"service_requests_per_second":0,"xmldsig_ratio":{"sign":0,"verify":0},` +
-		`"journal_us":0,"rss_mb":{"engine":0,"simulator":0}`
+		`"journal_us":0,"rss_mb":{"engine":0,"simulator":0},`
 	if !strings.HasPrefix(string(b), fixed) {
 		t.Errorf("got %s", b)
 	}
@@ -74,7 +77,10 @@ func TestFloorOf(t *testing.T) {
 }
 
 func TestAgainst(t *testing.T) {
-	recorded := result{Ratio: ratios{2, 2}, XMLDSigRatio: signsProves{1.2, 1.1}}
+	recorded := result{
+		Ratio: ratios{2, 2}, XMLDSigRatio: signsProves{1.2, 1.02},
+		Contact: work{Ratio: ratios{4, 3}}, Home: &home{work: work{Ratio: ratios{3, 3}}},
+	}
 	text, err := json.Marshal(recorded)
 	if err != nil {
 		t.Fatal(err)
@@ -89,12 +95,14 @@ func TestAgainst(t *testing.T) {
 	}
 	same := recorded
 	same.Ratio.Engine *= 1.24
+	same.XMLDSigRatio.Verify = 1.2 // the target was held, and is within its tolerance
 	if err := same.against(read); err != nil {
 		t.Error(err)
 	}
 	for what, worsen := range map[string]func(*result){
 		"engine": func(r *result) { r.Ratio.Engine *= 1.26 }, "total": func(r *result) { r.Ratio.Total *= 1.26 },
-		"sign": func(r *result) { r.XMLDSigRatio.Sign *= 1.26 }, "verify": func(r *result) { r.XMLDSigRatio.Verify *= 1.26 },
+		"sign": func(r *result) { r.XMLDSigRatio.Sign *= 1.26 }, "verify": func(r *result) { r.XMLDSigRatio.Verify = 1.22 },
+		"contact": func(r *result) { r.Contact.Ratio.Engine *= 1.26 }, "home": func(r *result) { r.Home = &home{work: work{Ratio: ratios{3, 3.8}}} },
 		"failed": func(r *result) { r.Failed = 1 },
 	} {
 		worse := recorded

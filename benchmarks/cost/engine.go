@@ -9,6 +9,8 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -77,7 +79,7 @@ func rows(meters []fleet.Meter) iter.Seq2[portfolio.Row, error] {
 	}
 }
 
-// playEngine measures the first contact with some meters, then sweeps.
+// playEngine meets the meters, if they are to be known, and sweeps.
 func playEngine(ctx context.Context, o options, l line) error {
 	m, err := newMeter()
 	if err != nil {
@@ -91,21 +93,28 @@ func playEngine(ctx context.Context, o options, l line) error {
 	if err != nil {
 		return err
 	}
+	devices, err := directory.New(directory.Options{URL: o.SMKI, Authorities: pki.Authorities(), Devices: 3 * o.needed()})
+	if err != nil {
+		return err
+	}
+	var run runFacts
 	if !o.Reads {
 		// Planning refuses such a direction, because without reads nothing can be
 		// proven. Here it sets the critical requests apart.
 		p.Direction.PermittedSRVs = []string{servicerequests.SwitchToCredit.SRV()}
-	}
-	// From the plan's end, which the run does not reach.
-	if err := meet(ctx, o, l, m, pki, p.Targets[len(p.Targets)-contacts:]); err != nil {
-		return err
+		if run.Met, err = meet(ctx, l, m, devices, first(p.Targets, o.needed()), o.Workers); err != nil {
+			devices.Close()
+			return err
+		}
 	}
 	registry := prometheus.NewRegistry()
 	before, err := m.read()
 	if err != nil {
 		return err
 	}
-	e, err := engine.Open(ctx, engineOptions(o, pki, p, registry))
+	options := engineOptions(o, pki, p, registry)
+	options.Devices = devices
+	e, err := engine.Open(ctx, options)
 	if err != nil {
 		return err
 	}
@@ -113,8 +122,8 @@ func playEngine(ctx context.Context, o options, l line) error {
 	if err != nil {
 		return errors.Join(err, e.Close())
 	}
-	run := runFacts{Opening: opened.since(before)}
-	err = sweepPart(ctx, o, l, m, e, registry, &run)
+	run.Opening = opened.since(before)
+	err = sweepPart(ctx, o, l, m, e, devices, registry, &run)
 	if err := errors.Join(err, e.Close()); err != nil {
 		return err
 	}
@@ -125,29 +134,48 @@ func playEngine(ctx context.Context, o options, l line) error {
 	return errors.Join(l.out.Encode(run), l.out.Encode(peak))
 }
 
-// meet finds the keys of meters as the engine does when it first hears of them.
-func meet(ctx context.Context, o options, l line, m meter, pki *smki.Folder, targets []plan.Target) error {
-	d, err := directory.New(directory.Options{URL: o.SMKI, Authorities: pki.Authorities()})
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	const warm = contacts / 4
-	for i, t := range targets {
-		if i == warm || i == contacts-1 {
-			if err := markNow(l, m); err != nil {
-				return err
-			}
-		}
-		if _, err := d.Keys(ctx, t.Device); err != nil {
-			return err
+// first are the targets that a sweep of so many meters reaches at most: the first in
+// each region, for regions take turns.
+func first(targets []plan.Target, n int) (all []plan.Target) {
+	perRegion := map[servicerequests.Region]int{}
+	for _, t := range targets {
+		if perRegion[t.Region] < n {
+			perRegion[t.Region]++
+			all = append(all, t)
 		}
 	}
-	return nil
+	return all
 }
 
-// met is how many meters were met between the marks.
-const met = contacts - 1 - contacts/4
+// meet finds the keys of meters as the engine does when it first hears of them, some
+// at a time. It returns how many it met between the marks.
+func meet(ctx context.Context, l line, m meter, d *directory.Directory, targets []plan.Target, atOnce int) (n int, err error) {
+	warm := min(200, len(targets)/4)
+	find := func(some []plan.Target) error {
+		var next atomic.Int64
+		var finders sync.WaitGroup
+		faults := make([]error, atOnce)
+		for i := range faults {
+			finders.Go(func() {
+				for at := next.Add(1); at <= int64(len(some)) && faults[i] == nil; at = next.Add(1) {
+					_, faults[i] = d.Keys(ctx, some[at-1].Device)
+				}
+			})
+		}
+		finders.Wait()
+		return errors.Join(faults...)
+	}
+	if err := find(targets[:warm]); err != nil {
+		return 0, err
+	}
+	if err := markNow(l, m); err != nil {
+		return 0, err
+	}
+	if err := find(targets[warm:]); err != nil {
+		return 0, err
+	}
+	return len(targets) - warm, markNow(l, m)
+}
 
 func markNow(l line, m meter) error {
 	u, err := m.read()
@@ -158,7 +186,7 @@ func markNow(l line, m meter) error {
 }
 
 // sweepPart runs the engine until enough requests have ended, and stops it.
-func sweepPart(ctx context.Context, o options, l line, m meter, e *engine.Engine, registry *prometheus.Registry, run *runFacts) error {
+func sweepPart(ctx context.Context, o options, l line, m meter, e *engine.Engine, devices *directory.Directory, registry *prometheus.Registry, run *runFacts) error {
 	if err := l.out.Encode(e.InboxURL()); err != nil {
 		return err
 	}
@@ -168,7 +196,7 @@ func sweepPart(ctx context.Context, o options, l line, m meter, e *engine.Engine
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
-	err := watch(o, l, m, registry, ended, run)
+	err := watch(o, l, m, registry, devices, ended, run)
 	cancel()
 	if err != nil { // it is Run's own, if Run has ended
 		return err
@@ -180,10 +208,11 @@ func sweepPart(ctx context.Context, o options, l line, m meter, e *engine.Engine
 }
 
 // watch marks when the warming up is over and when the requests have ended.
-func watch(o options, l line, m meter, registry *prometheus.Registry, ended <-chan error, run *runFacts) error {
+func watch(o options, l line, m meter, registry *prometheus.Registry, devices *directory.Directory, ended <-chan error, run *runFacts) error {
 	const look = 100 * time.Millisecond
 	var began tally
 	var beganAt time.Time
+	var askedBefore uint64
 	for {
 		select {
 		case err := <-ended:
@@ -196,13 +225,14 @@ func watch(o options, l line, m meter, registry *prometheus.Registry, ended <-ch
 		}
 		switch {
 		case beganAt.IsZero() && now.critical >= float64(o.warmup()):
-			began, beganAt = now, time.Now()
+			began, beganAt, askedBefore = now, time.Now(), devices.Asked()
 			if err := markNow(l, m); err != nil {
 				return err
 			}
 		case !beganAt.IsZero() && now.critical >= began.critical+float64(o.Requests):
 			run.Wall = time.Since(beganAt)
 			run.Critical, run.Reads = int(now.critical-began.critical), int(now.reads-began.reads)
+			run.Contacts = int(devices.Asked() - askedBefore)
 			run.Failed, run.Commits = int(now.failed), now.commits-began.commits
 			return markNow(l, m)
 		}

@@ -70,8 +70,8 @@ var (
 	contactEngine    = count{verify: 2}
 	contactSimulator = count{makeKey: 2, sign: 2}
 
-	// A meter's shared secrets: broker and device have one, counted once; where
-	// there are reads, supplier and device have one as well.
+	// A meter's shared secrets, once: broker and device have one, and the simulator is
+	// both of them; where there are reads, supplier and device have one as well.
 	secret = count{agree: 1}
 )
 

@@ -1,7 +1,8 @@
 // Command cost says what one critical Service Request costs, and how far that is
-// from what its cryptography costs alone.
+// from what its cryptography costs alone; and likewise the first contact with a meter,
+// and a whole home as a sweep does it.
 //
-//	go run ./benchmarks/cost [--requests N] [--meters M] [--reads] [--json]
+//	go run ./benchmarks/cost [--requests N] [--homes N] [--meters M] [--json]
 //
 // It starts two processes of itself: the simulated DCC with its meters, and the
 // engine with a plan of M electricity meters. Between them is what is between them
@@ -11,18 +12,17 @@
 //
 // # What is counted
 //
-// The work is one critical request (SRV 1.6 to Credit) for each meter: Transform,
-// its Pre-Command, Send Command, its acknowledgement, the device's Response at the
-// inbox, the outcome and the verdict in the journal. The direction is narrowed to
-// 1.6, so there are no reads; with --reads the sweep does all that it does for a
-// meter, and the figures are per critical request with the reads around it (the
-// table says how many).
+// First the contact with the meters: for each of them the engine's directory asks the
+// SMKI service for the device's two certificates and proves them; the simulator makes
+// the device's keys from the seed and issues both certificates.
 //
-// Every meter is new to both sides. So each request also carries what a meter costs
-// once: on the engine's side the device's two certificates, asked of the SMKI service
-// and proven; on the simulator's the device's keys, made from the seed, and the
-// issue of both certificates. That part is measured by itself before the run, and
-// the table shows it.
+// Then one critical request (SRV 1.6 to Credit) for each of these meters, their keys
+// being known: Transform, its Pre-Command, Send Command, its acknowledgement, the
+// device's Response at the inbox, the outcome and the verdict in the journal. The
+// direction is narrowed to 1.6, so there are no reads.
+//
+// At last, with two new processes, whole homes: all that a sweep does for a meter it
+// has never met, its contact, its reads and its critical request.
 //
 // CPU is user plus system time of a whole process between two marks, when a tenth
 // more requests than N have warmed it up and when N more have ended.
@@ -56,8 +56,9 @@ import (
 // options are what the command line says; both children get them.
 type options struct {
 	Requests int
+	Homes    int // instead of requests, or beside them; 0: none
 	Meters   int
-	Reads    bool
+	Reads    bool // whole homes are swept, reads included, and no meter is met before
 	Rate     float64
 	InFlight int
 	Workers  int
@@ -90,7 +91,7 @@ func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("cost", flag.ContinueOnError)
 	f.IntVar(&o.Requests, "requests", 10_000, "critical Service Requests between the marks")
 	f.IntVar(&o.Meters, "meters", 0, "meters in the plan (default just enough)")
-	f.BoolVar(&o.Reads, "reads", false, "do all that a sweep does for a meter, reads included")
+	f.IntVar(&o.Homes, "homes", -1, "whole homes between the marks; 0: none (default a quarter of the requests)")
 	f.Float64Var(&o.Rate, "rate", 20_000, "the pacer's limit for User and region, POSTs a second")
 	f.IntVar(&o.InFlight, "in-flight", 128, "open requests in one region")
 	f.IntVar(&o.Workers, "workers", 32, "POSTs under way at once, for each DCC service")
@@ -106,8 +107,11 @@ func run(ctx context.Context, args []string) error {
 	if f.NArg() > 0 || o.Requests < 1 {
 		return errors.New("want --requests 1 or more, and no arguments; see --help")
 	}
+	if o.Homes < 0 {
+		o.Homes = max(1, o.Requests/4)
+	}
 	if o.Meters == 0 {
-		o.Meters = o.warmup() + o.Requests + o.spare()
+		o.Meters = o.needed()
 	}
 	if most := o.Meters - o.warmup() - o.spare(); o.Requests > most {
 		return fmt.Errorf("--meters %d: each meter takes one critical request, and a tenth of them warms up: want --requests %d or less", o.Meters, most)
@@ -158,31 +162,38 @@ func run(ctx context.Context, args []string) error {
 func (o options) warmup() int { return max(100, o.Requests/10) }
 
 // spare is how many meters more there are, so that both sides are still at work at
-// the last mark, and that the first contact is measured with meters of its own.
-func (o options) spare() int { return contacts + 8*o.InFlight }
+// the last mark.
+func (o options) spare() int { return 8 * o.InFlight }
 
-// contacts is how many meters the first contact is measured with.
-const contacts = 200
+// needed is how many meters begin before the last mark, at most.
+func (o options) needed() int { return o.warmup() + o.Requests + o.spare() }
 
 // measurement is everything that one run has shown.
 type measurement struct {
 	options
-	engine, simulator side
-	run               runFacts
-	xml               xmlRatio
-	journal           journalFacts
+	requests outcome
+	homes    outcome // zero if none were swept
+	xml      xmlRatio
+	journal  journalFacts
 }
 
-// side is what one process has used.
-type side struct {
-	contact, run usage // between the marks
-	peakRSS      int64 // bytes, at the end
+// outcome is what two processes have shown.
+type outcome struct {
+	contact, work part
+	facts         runFacts
+	engineRSS     int64 // bytes, at most
+	simulatorRSS  int64
 }
+
+// part is what both processes used between two marks.
+type part struct{ engine, simulator usage }
 
 // runFacts is what the engine knows of its own run.
 type runFacts struct {
+	Met      int           // meters, between the marks of the contact
 	Critical int           // requests that ended between the marks
 	Reads    int           // likewise
+	Contacts int           // with meters that the engine did not know, between the marks
 	Wall     time.Duration // between the marks
 	Failed   int           // requests that ended as anything but success
 	Commits  float64       // transactions of the journal
@@ -190,74 +201,90 @@ type runFacts struct {
 	Records  uint64        // of the journal, at the end
 }
 
-// measure prepares a run, starts both processes and collects what they say.
-func measure(ctx context.Context, o options) (_ *measurement, err error) {
-	if err := prepare(o); err != nil {
+// measure makes all the measurements.
+func measure(ctx context.Context, o options) (m *measurement, err error) {
+	m = &measurement{options: o}
+	o.Dir = filepath.Join(o.Dir, "requests")
+	if m.requests, err = play(ctx, o); err != nil {
 		return nil, err
 	}
-	m := &measurement{options: o}
-	simulator, err := startRole(ctx, "simulator", o)
-	if err != nil {
+	if m.journal, err = measureJournal(ctx, o, m.requests.facts); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, simulator.end()) }()
-	var at addresses
-	if err := simulator.receive(&at); err != nil {
-		return nil, err
-	}
-	o.DUIS, o.SMKI = at.DUIS, at.SMKI
-	engine, err := startRole(ctx, "engine", o)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, engine.end()) }()
-	if m.engine.contact, m.simulator.contact, err = between(engine, simulator); err != nil {
-		return nil, err
-	}
-	var inbox string
-	if err := engine.receive(&inbox); err != nil {
-		return nil, err
-	}
-	if err := simulator.ask(order{RespondTo: inbox}, nil); err != nil {
-		return nil, err
-	}
-	if err := engine.send(order{}); err != nil {
-		return nil, err
-	}
-	if m.engine.run, m.simulator.run, err = between(engine, simulator); err != nil {
-		return nil, err
-	}
-	if err := engine.receive(&m.run); err != nil {
-		return nil, err
-	}
-	if err := engine.receive(&m.engine.peakRSS); err != nil {
-		return nil, err
-	}
-	if err := simulator.ask(order{Peak: true}, &m.simulator.peakRSS); err != nil {
-		return nil, err
-	}
-	if m.journal, err = measureJournal(ctx, o, m.run); err != nil {
-		return nil, err
+	if o.Homes > 0 {
+		h := o
+		h.Dir, h.Reads, h.Requests = filepath.Join(m.Dir, "homes"), true, o.Homes
+		h.Meters, h.Profile = h.needed(), ""
+		if m.homes, err = play(ctx, h); err != nil {
+			return nil, err
+		}
 	}
 	m.xml, err = measureXML()
 	return m, err
 }
 
+// play prepares a run, starts both processes and collects what they say.
+func play(ctx context.Context, o options) (r outcome, err error) {
+	if err := prepare(o); err != nil {
+		return r, err
+	}
+	simulator, err := startRole(ctx, "simulator", o)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, simulator.end()) }()
+	var at addresses
+	if err := simulator.receive(&at); err != nil {
+		return r, err
+	}
+	o.DUIS, o.SMKI = at.DUIS, at.SMKI
+	engine, err := startRole(ctx, "engine", o)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, engine.end()) }()
+	if !o.Reads {
+		if r.contact, err = between(engine, simulator); err != nil {
+			return r, err
+		}
+	}
+	var inbox string
+	if err := engine.receive(&inbox); err != nil {
+		return r, err
+	}
+	if err := simulator.ask(order{RespondTo: inbox}, nil); err != nil {
+		return r, err
+	}
+	if err := engine.send(order{}); err != nil {
+		return r, err
+	}
+	if r.work, err = between(engine, simulator); err != nil {
+		return r, err
+	}
+	if err := engine.receive(&r.facts); err != nil {
+		return r, err
+	}
+	if err := engine.receive(&r.engineRSS); err != nil {
+		return r, err
+	}
+	return r, simulator.ask(order{Peak: true}, &r.simulatorRSS)
+}
+
 // between collects what both processes used between the engine's next two marks.
-func between(engine, simulator *role) (e, s usage, err error) {
+func between(engine, simulator *role) (p part, err error) {
 	var marks [2][2]usage
 	for i := range marks {
 		if err := engine.receive(&marks[i][0]); err != nil {
-			return e, s, err
+			return p, err
 		}
 		if err := simulator.ask(order{Mark: true}, &marks[i][1]); err != nil {
-			return e, s, err
+			return p, err
 		}
 		if err := engine.send(order{}); err != nil {
-			return e, s, err
+			return p, err
 		}
 	}
-	return marks[1][0].since(marks[0][0]), marks[1][1].since(marks[0][1]), nil
+	return part{marks[1][0].since(marks[0][0]), marks[1][1].since(marks[0][1])}, nil
 }
 
 // prepare writes the PKI and the plan of a run.
@@ -275,7 +302,7 @@ func prepare(o options) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(filepath.Join(o.Dir, "custody"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(o.Dir, "custody"), 0o700); err != nil {
 		return err
 	}
 	return savePlan(o)

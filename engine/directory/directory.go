@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"safemode/engine/proof"
@@ -64,6 +65,8 @@ type Directory struct {
 	service     service
 	authorities smki.Trusted
 	timeout     time.Duration
+
+	asked atomic.Uint64 // how often the service was asked for a device's keys
 
 	mu       sync.Mutex
 	cache    cache
@@ -134,6 +137,9 @@ func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (proof
 	}
 }
 
+// Asked is for how many devices' keys the service was asked so far.
+func (d *Directory) Asked() uint64 { return d.asked.Load() }
+
 // Check asks the service for an organisation that it must know. It tells a wrong
 // or troubled service before anything rests on it. Errors wrap [ErrUnavailable] or
 // [ErrNoCertificate].
@@ -150,6 +156,7 @@ func (d *Directory) Close() { d.service.client.CloseIdleConnections() }
 
 // find asks the service and ends the lookup.
 func (d *Directory) find(ctx context.Context, device servicerequests.EUI, l *lookup) {
+	d.asked.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	l.keys, l.err = d.ask(ctx, device)
