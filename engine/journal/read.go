@@ -169,8 +169,8 @@ func scan(rows *sql.Rows) (r linked, err error) {
 	var at int64
 	var kind, srv string
 	var sum []byte
-	if err := rows.Scan((*signed)(&r.Seq), &at, &kind, (*signed)(&r.Device), &srv,
-		(*signed)(&r.ID.Originator), (*signed)(&r.ID.Target), (*signed)(&r.ID.Counter), &r.Code, &r.Body, &sum); err != nil {
+	if err := rows.Scan((*signed)(&r.Seq), &at, (*text)(&kind), (*signed)(&r.Device), (*text)(&srv),
+		(*signed)(&r.ID.Originator), (*signed)(&r.ID.Target), (*signed)(&r.ID.Counter), (*text)(&r.Code), (*blob)(&r.Body), (*blob)(&sum)); err != nil {
 		return r, err
 	}
 	r.At = time.Unix(0, at).UTC()
@@ -198,6 +198,33 @@ func (s *signed) Scan(value any) error {
 		return fmt.Errorf("%T where an integer belongs", value)
 	}
 	*s = signed(n)
+	return nil
+}
+
+// text reads a TEXT column and nothing else: what the file calls a BLOB has been tampered
+// with, though its bytes may be the same.
+type text string
+
+// Scan implements [sql.Scanner].
+func (t *text) Scan(value any) error {
+	s, ok := value.(string)
+	if !ok {
+		return fmt.Errorf("%T where a text belongs", value)
+	}
+	*t = text(s)
+	return nil
+}
+
+// blob reads a BLOB column and nothing else. An empty one is nil.
+type blob []byte
+
+// Scan implements [sql.Scanner].
+func (b *blob) Scan(value any) error {
+	bytes, ok := value.([]byte)
+	if !ok {
+		return fmt.Errorf("%T where bytes belong", value)
+	}
+	*b = append((*b)[:0:0], bytes...)
 	return nil
 }
 
