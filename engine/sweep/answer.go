@@ -34,7 +34,7 @@ func (s *Sweep) deliver(d proof.Delivery) {
 			return
 		}
 	}
-	m := s.byTarget[d.ID.Target]
+	m := s.find(d.ID.Target)
 	if d.DCCAlert != nil || m == nil {
 		s.unmatched(d, now)
 		return
@@ -163,7 +163,7 @@ func (s *Sweep) kindOf(m *meter, target servicerequests.EUI) servicerequests.Dev
 
 // takeAlert notes what a device's alert means for its meter.
 func (s *Sweep) takeAlert(d proof.Delivery, now time.Time) {
-	m := s.byTarget[d.Device]
+	m := s.find(d.Device)
 	if m == nil {
 		s.unmatched(d, now)
 		return
@@ -241,15 +241,7 @@ func (s *Sweep) fold(m *meter, service servicerequests.Service, id servicereques
 		s.sample(m, was, class)
 	}
 	s.countClass(service, was, class)
-	s.linkProxy(m)
-}
-
-// linkProxy has answers of a meter's gas proxy find the meter.
-func (s *Sweep) linkProxy(m *meter) {
-	if m.gpf != 0 && s.byTarget[m.gpf] == nil {
-		s.byTarget[m.gpf] = m
-		s.proxies.Store(m.gpf, nil)
-	}
+	s.roll.link(m)
 }
 
 // release gives a request's places in its region and behind its hub free.
@@ -266,6 +258,9 @@ func (s *Sweep) release(r *request) {
 			s.admit(next)
 		}
 	}
+	if h.open == 0 && len(h.waiting) == 0 {
+		delete(s.hubs, hubKey{r.meter.target.Hub, r.meter.gas()})
+	}
 }
 
 // conclude writes a meter's verdict.
@@ -279,12 +274,18 @@ func (s *Sweep) conclude(m *meter, now time.Time) {
 
 // count counts a meter as done with its verdict.
 func (s *Sweep) count(m *meter) {
+	s.roll.stir(m)
 	m.done = true
 	s.attend(m, s.now())
-	s.done++
-	s.verdicts[m.verdict.Verdict]++
-	s.area(m).verdicts[m.verdict.Verdict]++
-	s.metrics.meters.WithLabelValues(m.verdict.Verdict).Inc()
+	s.counted(m.head(), 1)
+}
+
+// counted adds to the meters that are done with a verdict.
+func (s *Sweep) counted(m head, n int) {
+	s.done += n
+	s.verdicts[m.verdict] += n
+	s.area(m).verdicts[m.verdict] += n
+	s.metrics.meters.WithLabelValues(m.verdict).Add(float64(n))
 }
 
 // reopen takes a meter's verdict back, because something new is known.
@@ -293,10 +294,7 @@ func (s *Sweep) reopen(m *meter) {
 		return
 	}
 	m.done = false
-	s.done--
-	s.verdicts[m.verdict.Verdict]--
-	s.area(m).verdicts[m.verdict.Verdict]--
-	s.metrics.meters.WithLabelValues(m.verdict.Verdict).Dec()
+	s.counted(m.head(), -1)
 	m.verdict = journal.VerdictBody{}
 }
 

@@ -16,10 +16,10 @@ func armAgain(t testing.TB, struck fate) *walker {
 	w := newScript(t, cutOff())
 	w.strike(place{commandLeg, arm}, struck)
 	if !w.until(func() bool {
-		r := w.s.meters[0].openRequest(arm)
+		r := w.s.ledger(0).openRequest(arm)
 		return r != nil && r.body != nil && r.leg == commandLeg && !r.acknowledged
 	}) {
-		t.Fatalf("7.3 was not asked for: %+v", w.s.meters[0].verdict)
+		t.Fatalf("7.3 was not asked for: %+v", w.s.ledger(0).verdict)
 	}
 	return w
 }
@@ -49,7 +49,7 @@ func TestArmIsNotPostedAgainOnceItsReadIsOld(t *testing.T) {
 			if got := w.outcomes(arm); !slices.Equal(got, []string{class}) {
 				t.Errorf("%s: 7.3 ended as %v", struck, got)
 			}
-			if v := w.s.meters[0].verdict; v.Verdict != journal.VerdictArmed {
+			if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictArmed {
 				t.Errorf("%s: verdict %s (%s)", struck, v.Verdict, v.Reason)
 			}
 			w.conclude()
@@ -72,7 +72,7 @@ func TestSlowJournalDoesNotLetAnOldArmOut(t *testing.T) {
 		if got := w.outcomes(arm); !slices.Equal(got, []string{journal.ClassWithdrawn}) {
 			t.Errorf("7.3 ended as %v", got)
 		}
-		if v := w.s.meters[0].verdict; v.Verdict != journal.VerdictArmed {
+		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictArmed {
 			t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 		}
 		w.conclude()
@@ -92,7 +92,7 @@ func TestReadThatWasDeliveredLateIsNotFresh(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		w.take()
-		if r := w.s.meters[0].openRequest(arm); r != nil {
+		if r := w.s.ledger(0).openRequest(arm); r != nil {
 			t.Fatal("7.3 rests on a read an hour old")
 		}
 		w.finishAll()

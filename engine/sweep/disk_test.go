@@ -6,8 +6,10 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"testing"
 
 	"safemode/engine/journal"
+	"safemode/servicerequests"
 )
 
 // disk is a journal in memory. What was committed is durable; what was appended
@@ -97,4 +99,18 @@ func (d *disk) records() iter.Seq2[journal.Record, error] {
 			}
 		}
 	}
+}
+
+// verdict is the last one of a device.
+func (d *disk) verdict(t testing.TB, device servicerequests.EUI) (v journal.VerdictBody) {
+	t.Helper()
+	for _, r := range d.all() {
+		if r.Kind == journal.Verdict && r.Device == device {
+			var err error
+			if v, err = journal.Decode[journal.VerdictBody](r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return v
 }

@@ -17,11 +17,13 @@ import (
 // and the legs that limits and workers allow.
 func (s *Sweep) pump() {
 	now := s.now()
+	s.wakeUp(now)
 	for len(s.agenda) > 0 && !s.agenda[0].due.After(now) {
 		m := s.agenda[0]
 		s.schedule(m, time.Time{})
 		s.look(m, now)
 	}
+	s.settle()
 	s.wake = time.Time{}
 	if !s.open() {
 		return
@@ -49,7 +51,7 @@ func (s *Sweep) takeIn(now time.Time) (any bool) {
 		if l.inFlight >= s.o.InFlight || l.pressing() || s.dryRead(now) {
 			continue
 		}
-		if m := s.intake[region].next(s.holdsMeter); m != nil {
+		if m := s.nextOf(&s.intake[region]); m != nil {
 			s.notBegun--
 			s.look(m, now)
 			any = true
@@ -60,6 +62,7 @@ func (s *Sweep) takeIn(now time.Time) (any bool) {
 
 // look decides what to do about a meter, and does it.
 func (s *Sweep) look(m *meter, now time.Time) {
+	s.roll.stir(m)
 	if m.done {
 		return
 	}
@@ -340,9 +343,11 @@ func (s *Sweep) dispatch(l *lane, r *request, report func(error), now time.Time)
 	s.busy[j.endpoint]++
 	s.flow.sent++
 	r.working = true
+	m.legs++
 	if err := s.submit[j.endpoint](j); err != nil {
 		// A pool that is closed: a defect. Nothing was sent.
 		s.busy[j.endpoint]--
+		m.legs--
 		report(errUnused)
 		s.stop("worker pool refused a leg", err)
 	}
@@ -352,7 +357,12 @@ func (s *Sweep) dispatch(l *lane, r *request, report func(error), now time.Time)
 func (s *Sweep) finishLeg(res result) {
 	now, r := s.now(), res.request
 	s.busy[res.endpoint]--
+	r.meter.legs--
+	s.roll.stir(r.meter)
 	r.queued, r.working, r.body = false, false, res.body
+	if r.leg == commandLeg && r.body != nil {
+		r.asked = nil
+	}
 	if res.took > 0 {
 		s.metrics.ack(r.service, res.took)
 	}
@@ -452,7 +462,7 @@ func (s *Sweep) takeReply(r *request, res result, now time.Time) {
 	}
 	switch {
 	case res.token != nil:
-		r.leg, r.token, r.body, r.resends, r.reached = commandLeg, res.token, nil, 0, false
+		r.leg, r.token, r.asked, r.body, r.resends, r.reached = commandLeg, res.token, r.body, nil, 0, false
 		s.push(r)
 	case res.endpoint == gateway.NonDevice && code == servicerequests.Success:
 		s.end(r, Succeeded, string(code), &finding{at: now, proxy: proxyOf(res.reply.Content, r.meter.device)}, now)

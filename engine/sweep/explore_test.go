@@ -353,7 +353,7 @@ func (h *home) refold() {
 	unused := map[servicerequests.RequestID][]journal.Record{}
 	for _, r := range h.records {
 		if r.Kind == journal.Alert {
-			s.meters[0].alerted(&gbcs.Alert{Code: alertFutureDated, FutureDated: &gbcs.FutureDated{Code: codeECS03}})
+			s.ledger(0).alerted(&gbcs.Alert{Code: alertFutureDated, FutureDated: &gbcs.FutureDated{Code: codeECS03}})
 			continue
 		}
 		if err := s.foldRecord(r, unused); err != nil {
@@ -361,7 +361,7 @@ func (h *home) refold() {
 		}
 	}
 	was := h.m
-	h.m = s.meters[0]
+	h.m = s.ledger(0)
 	for _, r := range h.m.open {
 		r.queued = !r.acknowledged
 		if r.body == nil && !r.acknowledged {

@@ -48,13 +48,14 @@ func (s scope) String() string {
 	return "the sweep"
 }
 
-// covers says whether a meter, or its requests of a service, are in the scope.
-func (s scope) covers(m *meter, service servicerequests.Service) bool {
+// covers says whether a meter of a region and wave, or its requests of a service, are in
+// the scope.
+func (s scope) covers(region servicerequests.Region, wave int, service servicerequests.Service) bool {
 	switch {
 	case s.region != servicerequests.UnknownRegion:
-		return m.target.Region == s.region
+		return region == s.region
 	case s.wave != 0:
-		return m.wave == s.wave
+		return wave == s.wave
 	case s.service != 0:
 		return service == s.service
 	}
@@ -62,8 +63,8 @@ func (s scope) covers(m *meter, service servicerequests.Service) bool {
 }
 
 // holdsMeter says whether a meter must not begin.
-func (s *Sweep) holdsMeter(m *meter) bool {
-	return slices.ContainsFunc(s.holds, func(h hold) bool { return !h.whole() && scopeOf(h.order).covers(m, 0) })
+func (s *Sweep) holdsMeter(m head) bool {
+	return slices.ContainsFunc(s.holds, func(h hold) bool { return !h.whole() && scopeOf(h.order).covers(m.region, m.wave, 0) })
 }
 
 // holdsLeg says whether a leg must not be sent now. A stop that drains lets go on
@@ -72,7 +73,7 @@ func (s *Sweep) holdsLeg(r *request) bool {
 	return slices.ContainsFunc(s.holds, func(h hold) bool {
 		at := scopeOf(h.order)
 		switch {
-		case h.whole() || !at.covers(r.meter, r.service):
+		case h.whole() || !at.covers(r.meter.target.Region, r.meter.wave, r.service):
 			return false
 		case h.order.Action == journal.OrderStop && !h.order.Now:
 			return at.service != 0 && r.id.Counter == 0

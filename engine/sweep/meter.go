@@ -79,14 +79,17 @@ type meter struct {
 	open  []*request
 	ended []ended
 
-	waits, ahead bool // in an intake; moved up there
+	waits, ahead bool  // in an intake; moved up there
+	seat         int32 // place in the plan, from 0
+	legs         int   // of its requests, with workers
+	stirred      bool  // may have changed since the roll was settled
 	wave         int  // number of its wave, from 1
 	sampled      bool // a read of it is in its wave's sample
 	settled      bool // has had its verdict, or is in long retries: its wave does not wait for it
 	plight       plight
 
 	due      time.Time // when to decide again
-	position int       // in the agenda; -1 if not there
+	position int       // in the agenda; nowhere if not there
 	verdict  journal.VerdictBody
 	done     bool
 }
@@ -98,7 +101,7 @@ const (
 )
 
 func newMeter(device servicerequests.EUI, target journal.TargetBody) *meter {
-	m := &meter{device: device, target: target, position: -1}
+	m := &meter{device: device, target: target, position: nowhere}
 	m.pending = slices.Contains(target.History, historyPendingMode)
 	if slices.Contains(target.History, historyDisabled) {
 		m.person = "disabled by the supplier"

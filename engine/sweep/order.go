@@ -56,9 +56,10 @@ func (s *Sweep) give(o journal.OrderBody) error {
 	case o.Action == journal.OrderRerun, o.Action == journal.OrderExclude, o.Action == journal.OrderSuppress:
 		s.unpark() // what became unwanted ends
 		for _, eui := range o.Devices {
-			if m := s.byTarget[eui]; m != nil && !m.started.IsZero() {
+			if m := s.find(eui); m != nil && !m.started.IsZero() {
 				s.look(m, now)
 			}
+			s.settleSome()
 		}
 	case o.Action == journal.OrderDeleted:
 		s.deleted(o.Reference, now)
@@ -68,9 +69,9 @@ func (s *Sweep) give(o journal.OrderBody) error {
 
 // judged lists the meters with a verdict.
 func (s *Sweep) judged(verdict string) (devices []servicerequests.EUI) {
-	for _, m := range s.meters {
-		if verdict != "" && m.done && m.verdict.Verdict == verdict {
-			devices = append(devices, m.device)
+	for seat := range int32(s.roll.size) {
+		if h := s.roll.head(seat); verdict != "" && h.done && h.verdict == verdict {
+			devices = append(devices, h.device)
 		}
 	}
 	return devices
@@ -140,7 +141,7 @@ func (s *Sweep) nothingToResume(at scope) string {
 
 func (s *Sweep) known(devices []servicerequests.EUI) error {
 	for _, eui := range devices {
-		if !s.planned[eui] {
+		if _, ok := s.roll.at[eui]; !ok {
 			return fmt.Errorf("%v is not planned", eui)
 		}
 	}
@@ -165,15 +166,16 @@ func (s *Sweep) apply(o journal.OrderBody, at time.Time) {
 		s.lift(func(h hold) bool { return h.order.Cause == journal.CauseRenewal })
 	case journal.OrderRerun:
 		for _, eui := range o.Devices {
-			if m := s.byTarget[eui]; m != nil {
+			if m := s.find(eui); m != nil {
 				s.reopen(m)
 				m.rerun(at)
 			}
+			s.settleSome()
 		}
 	case journal.OrderExclude, journal.OrderSuppress:
 		for _, eui := range o.Devices {
 			// A verdict that is given stands: what was done for the meter stays known.
-			if m := s.byTarget[eui]; m != nil && m.excluded == "" && m.verdict.Verdict == "" {
+			if m := s.find(eui); m != nil && m.excluded == "" && m.verdict.Verdict == "" {
 				m.excluded = "suppressed"
 				if o.Action == journal.OrderExclude {
 					m.excluded = journal.ReasonTransferred + " (" + o.By + ")"
@@ -233,9 +235,9 @@ func (s *Sweep) pauseBy(cause string, at scope, reason string) {
 // withdraw ends what is queued of a scope and has not reached the DCC. What is still
 // needed waits to be asked anew.
 func (s *Sweep) withdraw(at scope, now time.Time) {
-	for _, m := range s.meters {
+	for _, m := range s.roll.awake {
 		for _, r := range slices.Clone(m.open) {
-			if r.queued && !r.working && !r.reached && r.place != nowhere && at.covers(m, r.service) {
+			if r.queued && !r.working && !r.reached && r.place != nowhere && at.covers(m.target.Region, m.wave, r.service) {
 				s.lanes[m.target.Region].remove(r)
 				s.end(r, Withdrawn, "", nil, now)
 			}
@@ -255,10 +257,11 @@ func (s *Sweep) watchOperator() {
 // what is known of it supports.
 func (s *Sweep) ceaseNow() {
 	now := s.now()
-	for _, m := range s.meters {
-		if m.done {
+	for seat := range int32(s.roll.size) {
+		if s.roll.head(seat).done {
 			continue
 		}
+		m := s.meter(seat)
 		for _, r := range slices.Clone(m.open) {
 			if r.place != nowhere {
 				s.lanes[m.target.Region].remove(r)
@@ -270,5 +273,6 @@ func (s *Sweep) ceaseNow() {
 			s.end(r, class, "", nil, now)
 		}
 		s.conclude(m, now)
+		s.settleSome()
 	}
 }

@@ -98,7 +98,7 @@ func TestTheDarkGoFirst(t *testing.T) {
 		posts := map[servicerequests.Region]int{}
 		reads := w.sentIn(journal.Request)
 		for i, r := range reads {
-			posts[s.byTarget[r.Device].target.Region]++
+			posts[s.find(r.Device).target.Region]++
 			for region, n := range posts {
 				if i == len(reads)/2 && (n < i/4 || n > i/2) {
 					t.Errorf("half way, %v had %d of %d requests", region, n, i)
@@ -205,7 +205,7 @@ func TestHoldsOfAScope(t *testing.T) {
 				held := func() (n int) {
 					for _, kind := range []journal.Kind{journal.Request, journal.SignedCommand} {
 						for _, r := range w.sentIn(kind) {
-							if test.of(w.targets[r.Device], s.byTarget[r.Device].target.Region, r) {
+							if test.of(w.targets[r.Device], s.find(r.Device).target.Region, r) {
 								n++
 							}
 						}
@@ -316,7 +316,7 @@ func TestExcludeWhileRunning(t *testing.T) {
 				t.Errorf("%v was sent to it", r.Service)
 			}
 		}
-		if v := s.byTarget[gone].verdict; v.Verdict != journal.VerdictExcluded || !strings.HasPrefix(v.Reason, journal.ReasonTransferred) {
+		if v := s.find(gone).verdict; v.Verdict != journal.VerdictExcluded || !strings.HasPrefix(v.Reason, journal.ReasonTransferred) {
 			t.Errorf("verdict %+v", v)
 		}
 	})

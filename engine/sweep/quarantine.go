@@ -17,7 +17,7 @@ import (
 // neither failed nor sent again. When it is released the device's answer ends it;
 // when it is deleted a person says so, and what became of it is read back.
 func (s *Sweep) takeQuarantine(q duis.QuarantinedRequest, now time.Time) {
-	m := s.byTarget[q.Request.Target]
+	m := s.find(q.Request.Target)
 	var r *request
 	if m != nil {
 		r = m.openAs(q.Request)

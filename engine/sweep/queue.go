@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"container/heap"
+	"time"
 
 	"safemode/engine/gateway"
 	"safemode/servicerequests"
@@ -169,47 +170,89 @@ func (a *agenda) Pop() any {
 	old := *a
 	m := old[len(old)-1]
 	old[len(old)-1] = nil
-	m.position = -1
+	m.position = nowhere
 	*a = old[:len(old)-1]
 	return m
 }
 
-// intake is the meters of a region that have not begun, in the plan's order but for
-// those that an alert has moved up.
-type intake struct {
-	ahead   []*meter
-	waiting []*meter
+// remove takes a meter out.
+func (a *agenda) remove(m *meter) { heap.Remove(a, m.position) }
+
+// nap is when a sleeping meter is to be looked at again. Where it was woken earlier,
+// and has another time by now, the nap is void.
+type nap struct {
+	due  time.Time
+	seat int32
 }
 
-func (i *intake) add(m *meter) {
-	m.waits = true
-	if m.alarm.raised() {
-		i.ahead = append(i.ahead, m)
-	} else {
-		i.waiting = append(i.waiting, m)
+// naps is a heap of naps by their end.
+type naps []nap
+
+func (n naps) Len() int           { return len(n) }
+func (n naps) Less(i, j int) bool { return n[i].due.Before(n[j].due) }
+func (n naps) Swap(i, j int)      { n[i], n[j] = n[j], n[i] }
+func (n *naps) Push(x any)        { *n = append(*n, x.(nap)) }
+
+func (n *naps) Pop() any {
+	old := *n
+	last := old[len(old)-1]
+	*n = old[:len(old)-1]
+	return last
+}
+
+func (n *naps) push(one nap) { heap.Push(n, one) }
+
+// wakeUp wakes the meters whose naps have ended.
+func (s *Sweep) wakeUp(now time.Time) {
+	for len(s.naps) > 0 && !s.naps[0].due.After(now) {
+		ended := heap.Pop(&s.naps).(nap)
+		if s.roll.awake[ended.seat] == nil {
+			s.meter(ended.seat) // puts it on the agenda, if this nap is not void
+		}
 	}
 }
 
-// moveUp puts a meter that waits here before those that nothing has moved.
-func (i *intake) moveUp(m *meter) {
+// intake is the places in the plan of a region's meters that have not begun, in the
+// plan's order but for those that an alert has moved up.
+type intake struct {
+	ahead   []int32
+	waiting []int32
+}
+
+// takeOn puts a meter into the intake of its region.
+func (s *Sweep) takeOn(seat int32, m head) {
+	i := &s.intake[m.region]
+	s.roll.waits(seat, true, m.ahead)
+	if m.raised {
+		i.ahead = append(i.ahead, seat)
+	} else {
+		i.waiting = append(i.waiting, seat)
+	}
+}
+
+// moveAhead puts a meter that waits in an intake before those that nothing has moved.
+func (s *Sweep) moveAhead(m *meter) {
 	if m.waits && !m.ahead {
 		m.ahead = true
-		i.ahead = append(i.ahead, m)
+		i := &s.intake[m.target.Region]
+		i.ahead = append(i.ahead, m.seat)
 	}
 }
 
-// next takes the first meter out; nil if none waits, or it must not begin.
-func (i *intake) next(mustNot func(*meter) bool) *meter {
-	for _, from := range [...]*[]*meter{&i.ahead, &i.waiting} {
+// nextOf takes the first meter out of an intake; nil if none waits, or it must not
+// begin.
+func (s *Sweep) nextOf(i *intake) *meter {
+	for _, from := range [...]*[]int32{&i.ahead, &i.waiting} {
 		for len(*from) > 0 {
-			m := (*from)[0]
-			if m.waits && mustNot(m) {
+			seat := (*from)[0]
+			h := s.roll.head(seat)
+			if h.waits && s.holdsMeter(h) {
 				break
 			}
 			*from = (*from)[1:]
-			if m.waits { // it was not taken from the other list
-				m.waits = false
-				return m
+			if h.waits { // it was not taken from the other list
+				s.roll.waits(seat, false, h.ahead)
+				return s.meter(seat)
 			}
 		}
 	}

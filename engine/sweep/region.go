@@ -27,8 +27,8 @@ type areaCount struct {
 	verdicts map[string]int
 }
 
-func (s *Sweep) area(m *meter) *areaCount {
-	at := area{m.target.Region, m.gas()}
+func (s *Sweep) area(m head) *areaCount {
+	at := area{m.region, m.gas}
 	count := s.areas[at]
 	if count == nil {
 		count = &areaCount{verdicts: map[string]int{}}
@@ -39,8 +39,8 @@ func (s *Sweep) area(m *meter) *areaCount {
 
 // countAreas counts the plan's meters.
 func (s *Sweep) countAreas() {
-	for _, m := range s.meters {
-		s.area(m).meters++
+	for seat := range int32(s.roll.size) {
+		s.area(s.roll.head(seat)).meters++
 	}
 }
 

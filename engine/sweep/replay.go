@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -44,8 +45,10 @@ func (s *Sweep) Replay(ctx context.Context, records iter.Seq2[journal.Record, er
 		} else if err := s.foldRecord(rec, unused); err != nil {
 			return fmt.Errorf("%w: record %d (%v): %w", ErrReplay, rec.Seq, rec.Kind, err)
 		}
+		s.settleSome()
 	}
 	s.sort()
+	s.settle()
 	left := slices.Concat(slices.Collect(maps.Values(unused))...)
 	slices.SortFunc(left, func(a, b journal.Record) int { return cmp.Compare(a.Seq, b.Seq) })
 	for _, rec := range left {
@@ -69,7 +72,7 @@ func (s *Sweep) Replay(ctx context.Context, records iter.Seq2[journal.Record, er
 // settled says whether a request has ended with an answer, so that another one
 // would change nothing.
 func (s *Sweep) settled(id servicerequests.RequestID) bool {
-	m := s.byTarget[id.Target]
+	m := s.find(id.Target)
 	if m == nil {
 		return false
 	}
@@ -109,7 +112,7 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 			return err
 		}
 		for _, eui := range body.Devices {
-			s.pardon(s.byTarget[eui])
+			s.pardon(s.find(eui))
 		}
 		return nil
 	case journal.Target:
@@ -117,21 +120,14 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 		if err != nil {
 			return err
 		}
-		if s.byTarget[rec.Device] != nil {
-			return fmt.Errorf("%v is planned twice", rec.Device)
-		}
 		if s.o.Counters[body.Originator] == nil {
 			return fmt.Errorf("%v: no identity is configured for its originator %v", rec.Device, body.Originator)
 		}
 		m := newMeter(rec.Device, body)
-		s.meters = append(s.meters, m)
-		s.byTarget[rec.Device] = m
-		s.planned[rec.Device] = true
-		s.homes[body.Hub] = append(s.homes[body.Hub], m)
 		if _, ok := s.o.Suppressed[rec.Device]; ok {
 			m.excluded = "suppressed"
 		}
-		return nil
+		return s.roll.add(m)
 	case journal.Response:
 		unused[rec.ID] = append(unused[rec.ID], rec)
 		return nil
@@ -145,7 +141,7 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 		return nil
 	case journal.Request, journal.SignedCommand, journal.Reply, journal.Outcome, journal.Verdict:
 	}
-	m := s.byTarget[rec.Device]
+	m := s.find(rec.Device)
 	if m == nil || m.device != rec.Device {
 		return fmt.Errorf("%v is not planned", rec.Device)
 	}
@@ -203,9 +199,11 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 // forget takes in that the journal is an older copy of one that is lost: every meter
 // that was touched may have been given commands since, or told of a change.
 func (s *Sweep) forget() {
-	for _, m := range s.meters {
+	for seat := range int32(s.roll.size) {
+		m := s.meter(seat)
 		m.staleMode, m.staleSupply = m.issued, m.issued
 		m.verdict = journal.VerdictBody{}
+		s.settleSome()
 	}
 }
 
@@ -218,7 +216,7 @@ func (s *Sweep) foldAlert(ctx context.Context, rec journal.Record, deliveries De
 		s.foldQuarantine(ctx, rec, deliveries)
 		return
 	}
-	m := s.byTarget[rec.Device]
+	m := s.find(rec.Device)
 	code, err := strconv.ParseUint(rec.Code, 16, 16)
 	if m == nil || err != nil { // of another device, or a DCC Alert
 		return
@@ -245,9 +243,11 @@ func (s *Sweep) foldQuarantine(ctx context.Context, rec journal.Record, deliveri
 		s.log.Warn("journalled alert cannot be proven again", zap.Uint64("seq", rec.Seq), zap.Error(err))
 		return
 	}
-	if q, ok := d.DCCAlert.Event.(duis.QuarantinedRequest); ok && s.byTarget[q.Request.Target] != nil {
-		if r := s.byTarget[q.Request.Target].openAs(q.Request); r != nil {
-			s.quarantine(r, q.EventRef)
+	if q, ok := d.DCCAlert.Event.(duis.QuarantinedRequest); ok {
+		if m := s.find(q.Request.Target); m != nil {
+			if r := m.openAs(q.Request); r != nil {
+				s.quarantine(r, q.EventRef)
+			}
 		}
 	}
 }
@@ -258,31 +258,49 @@ func (s *Sweep) foldQuarantine(ctx context.Context, rec journal.Record, deliveri
 func (s *Sweep) begin() {
 	now := s.now()
 	s.begun = true
-	for _, m := range s.meters {
-		for _, r := range m.open {
-			s.hub(m).open++
-			s.lanes[m.target.Region].inFlight++
-			if !r.acknowledged {
-				s.push(r)
-			}
-		}
+	for seat := range int32(s.roll.size) {
+		h := s.roll.head(seat)
+		s.roll.waits(seat, false, false)
 		switch {
-		case m.started.IsZero():
+		case h.done: // and asleep
+			s.counted(h, 1)
+			s.plights[h.plight]++
+		case !h.begun:
 			s.notBegun++
-			if w := s.waves[m.wave-1]; w.state == "" {
-				w.waiting = append(w.waiting, m)
+			if w := s.waves[h.wave-1]; w.state == "" {
+				w.waiting = append(w.waiting, seat)
 			} else {
-				s.intake[m.target.Region].add(m)
+				h.ahead = false
+				s.takeOn(seat, h)
 			}
-		case m.verdict.Verdict != "" && len(m.open) == 0 && !s.o.Policy.decide(m, now).waiting:
-			s.count(m)
 		default:
-			s.schedule(m, now)
+			s.takeUp(s.meter(seat), now)
 		}
+		s.settleSome()
 	}
 	for _, d := range s.backlog {
 		s.deliver(d)
 	}
 	s.backlog = nil
-	s.log.Info("sweep begins", zap.Int("meters", len(s.meters)), zap.Int("done", s.done))
+	s.log.Info("sweep begins", zap.Int("meters", s.roll.size), zap.Int("done", s.done))
+}
+
+// takeUp puts a meter that has begun where it stands.
+func (s *Sweep) takeUp(m *meter, now time.Time) {
+	s.plights[m.plight]++
+	for _, r := range m.open {
+		s.hub(m).open++
+		s.lanes[m.target.Region].inFlight++
+		if r.quarantine != "" {
+			s.quarantined[r.quarantine] = r
+		}
+		if !r.acknowledged {
+			s.push(r)
+		}
+	}
+	if m.verdict.Verdict != "" && len(m.open) == 0 && !s.o.Policy.decide(m, now).waiting {
+		s.count(m)
+	} else {
+		s.schedule(m, now)
+	}
 }

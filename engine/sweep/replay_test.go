@@ -63,7 +63,7 @@ func TestGoingOnFromEachState(t *testing.T) {
 					if got := w.outcomes(service); !slices.Equal(got, []string{journal.ClassSuccess}) {
 						t.Errorf("ended as %v", got)
 					}
-					if v := w.s.meters[0].verdict; v.Verdict != journal.VerdictArmed {
+					if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictArmed {
 						t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 					}
 					w.conclude()
@@ -115,7 +115,7 @@ func TestVerdictOlderThanALateAnswerIsGivenAnew(t *testing.T) {
 			w.world.inbox = slices.DeleteFunc(w.world.inbox, func(d proof.Delivery) bool { return d.Result != nil })
 			return false
 		})
-		if v := w.s.meters[0].verdict; v.Verdict != journal.VerdictUnknown {
+		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictUnknown {
 			t.Fatalf("verdict %s", v.Verdict)
 		}
 		w.disk.crash(len(w.disk.queued))
@@ -130,7 +130,7 @@ func TestVerdictOlderThanALateAnswerIsGivenAnew(t *testing.T) {
 		w.disk.crash(len(w.disk.queued))
 		w.start()
 		w.finishAll()
-		if v := w.s.meters[0].verdict; v.Verdict != journal.VerdictOnSupply {
+		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictOnSupply {
 			t.Errorf("still %s (%s)", v.Verdict, v.Reason)
 		}
 	})
@@ -140,12 +140,12 @@ func TestUnprovenAnswerIsRememberedAcrossRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newScript(t, healthy())
 		w.strikeFlight(supply, lost)
-		if !w.until(func() bool { r := w.s.meters[0].openRequest(supply); return r != nil && r.acknowledged }) {
+		if !w.until(func() bool { r := w.s.ledger(0).openRequest(supply); return r != nil && r.acknowledged }) {
 			t.Fatal("7.4 was not taken")
 		}
 		// The inbox refuses what the DCC has signed about it, and records that.
 		w.disk.Append(journal.Record{
-			Kind: journal.Refused, ID: w.s.meters[0].openRequest(supply).id, Code: journal.RefusedUnverified,
+			Kind: journal.Refused, ID: w.s.ledger(0).openRequest(supply).id, Code: journal.RefusedUnverified,
 			Body: journal.Encode(journal.RefusedBody{Reason: "bad MAC"}),
 		})
 		w.disk.crash(len(w.disk.queued))
@@ -199,7 +199,7 @@ func TestAlertsAreFolded(t *testing.T) {
 			w.disk.crash(len(w.disk.queued))
 			w.disk.write([]journal.Record{{Kind: journal.Alert, Device: w.devices[0].eui, Code: code, Body: []byte("lost")}})
 			w.start()
-			if got := w.s.meters[0].person; got != want {
+			if got := w.s.ledger(0).person; got != want {
 				t.Errorf("%s: person %q, want %q", code, got, want)
 			}
 			if reopened := w.s.done == 0; reopened != (want != "" || code == "8F66") {
@@ -215,7 +215,7 @@ func TestAlertsAreFolded(t *testing.T) {
 func TestSuppressedMeterIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newScript(t, healthy())
-		if !w.until(func() bool { return w.s.meters[0].openRequest(to) != nil }) {
+		if !w.until(func() bool { return w.s.ledger(0).openRequest(to) != nil }) {
 			t.Fatal("1.6 was not asked for")
 		}
 		w.disk.crash(len(w.disk.queued))
@@ -224,7 +224,7 @@ func TestSuppressedMeterIsLeftAlone(t *testing.T) {
 		w.suppressed = map[servicerequests.EUI]struct{}{w.devices[0].eui: {}}
 		w.start()
 		w.finishAll()
-		if v := w.s.meters[0].verdict; v.Verdict != journal.VerdictExcluded || v.Reason != "suppressed" {
+		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictExcluded || v.Reason != "suppressed" {
 			t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 		}
 		if posts != 0 {

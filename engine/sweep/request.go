@@ -27,6 +27,7 @@ type request struct {
 
 	leg          leg
 	token        *signer.Token // between the legs
+	asked        []byte        // of the first leg, until the second one's exist
 	body         []byte        // the signed bytes of this leg from when they exist until they are acknowledged; only these are POSTed again
 	resends      int
 	reached      bool            // the DCC may have this leg's bytes

@@ -107,10 +107,10 @@ func (s *Sweep) moveUp(m *meter, now time.Time) {
 		return
 	}
 	s.hasten(m)
-	s.intake[m.target.Region].moveUp(m)
-	for _, other := range s.homes[m.target.Hub] {
+	s.moveAhead(m)
+	for _, other := range s.home(m.target.Hub) {
 		s.hasten(other)
-		s.intake[other.target.Region].moveUp(other)
+		s.moveAhead(other)
 	}
 	for _, r := range m.open {
 		s.lanes[m.target.Region].move(r, s.o.Policy.riskOf(m, now))

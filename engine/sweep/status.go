@@ -82,7 +82,7 @@ func (s *Sweep) Status() Status {
 // publish makes the dispatcher's state visible.
 func (s *Sweep) publish() {
 	st := Status{
-		State: "running", Meters: len(s.meters), Done: s.done, Throttled: s.throttled,
+		State: "running", Meters: s.roll.size, Done: s.done, Throttled: s.throttled,
 		Verdicts: map[string]int{}, InFlight: map[string]int{},
 		Elapsed: s.now().Sub(s.started).Seconds(),
 	}
@@ -91,7 +91,7 @@ func (s *Sweep) publish() {
 		st.State, st.Reason = "halted", s.halt.Error()
 	case s.ceased != "":
 		st.State, st.Reason = "ceased", s.ceased
-	case s.done == len(s.meters):
+	case s.done == s.roll.size:
 		st.State = "finished"
 	case s.stopping:
 		st.State = "stopping"
@@ -101,7 +101,7 @@ func (s *Sweep) publish() {
 	s.metrics.is(st.State)
 	s.metrics.planned.Set(float64(st.Meters))
 	s.publishControl(&st)
-	st.Started = len(s.meters) - s.notBegun
+	st.Started = s.roll.size - s.notBegun
 	for _, l := range s.lanes {
 		st.Queued += l.len()
 		if l.region != 0 {
@@ -112,8 +112,8 @@ func (s *Sweep) publish() {
 	for verdict, n := range s.verdicts {
 		st.Verdicts[verdict] = n
 	}
-	if done := s.done - s.doneAt; done > 0 && s.done < len(s.meters) {
-		eta := st.Elapsed / float64(done) * float64(len(s.meters)-s.done)
+	if done := s.done - s.doneAt; done > 0 && s.done < s.roll.size {
+		eta := st.Elapsed / float64(done) * float64(s.roll.size-s.done)
 		st.ETA = &eta
 		s.metrics.eta.Set(eta)
 	} else {
@@ -207,7 +207,7 @@ func (s *Sweep) publishPace(st *Status) {
 	}
 	st.Rate = float64(now.ended-since.ended) / lasted
 	if recent := now.done - since.done; st.ETA != nil && recent > 0 {
-		other := lasted / float64(recent) * float64(len(s.meters)-s.done)
+		other := lasted / float64(recent) * float64(s.roll.size-s.done)
 		st.ETARange = &[2]float64{min(*st.ETA, other), max(*st.ETA, other)}
 	}
 }
@@ -217,8 +217,9 @@ func (s *Sweep) publishPace(st *Status) {
 func (s *Sweep) resume() {
 	s.paused = false
 	now := s.now()
-	for _, m := range s.meters {
-		if !m.done && !m.started.IsZero() {
+	for seat := range int32(s.roll.size) {
+		if h := s.roll.head(seat); h.begun && !h.done {
+			m := s.meter(seat)
 			m.heard = now
 			s.schedule(m, now)
 		}

@@ -134,12 +134,9 @@ type Sweep struct {
 	log      *zap.Logger
 
 	// Owned by the dispatcher, once Run has begun.
-	meters     []*meter                     // in the plan's order
-	planned    map[servicerequests.EUI]bool // fixed once Replay has returned
-	byTarget   map[servicerequests.EUI]*meter
+	roll       roll // whole once Replay has returned
 	intake     [len(servicerequests.Regions) + 1]intake // not started yet, by region
 	notBegun   int
-	homes      map[servicerequests.EUI][]*meter // by hub
 	waves      []*wave                          // fixed once Replay has returned
 	wave       int                              // number of the one that opened last
 	begun      bool
@@ -147,6 +144,7 @@ type Sweep struct {
 	turn       int // the lane that is served first next time
 	hubs       map[hubKey]*hub
 	agenda     agenda
+	naps       naps
 	busy       map[gateway.Service]int // workers under way
 	hold       map[gateway.Service]time.Time
 	wake       time.Time // when a limit or a breaker lets go; zero if none is in the way
@@ -182,7 +180,6 @@ type Sweep struct {
 	started time.Time        // this run
 	backlog []proof.Delivery // journalled answers that were not acted on before the last stop
 
-	proxies    sync.Map                            // EUI of a known gas proxy to nothing; written by the dispatcher
 	submit     map[gateway.Service]func(job) error // gives a leg to a worker
 	cut        func()                              // ends the POSTs under way
 	results    chan result
@@ -203,10 +200,8 @@ func New(o Options) *Sweep {
 		o:        o,
 		metrics:  newMetrics(o.Registerer),
 		log:      o.Log,
-		byTarget: map[servicerequests.EUI]*meter{},
-		planned:  map[servicerequests.EUI]bool{},
+		roll:     newRoll(),
 		hubs:     map[hubKey]*hub{},
-		homes:    map[servicerequests.EUI][]*meter{},
 		verdicts: map[string]int{},
 		services: map[servicerequests.Service]*[Withdrawn + 1]int{},
 		areas:    map[area]*areaCount{},
@@ -271,7 +266,7 @@ func (s *Sweep) Run(ctx context.Context) error {
 		return s.halt
 	case s.ceased != "":
 		return fmt.Errorf("%w: %s", ErrCeased, s.ceased)
-	case s.done < len(s.meters):
+	case s.done < s.roll.size:
 		return ErrStopped
 	}
 	return nil
@@ -310,6 +305,7 @@ func (s *Sweep) loop(ctx context.Context) {
 			s.stop(journalFailed, s.o.Journal.Err())
 		}
 		s.takeReady()
+		s.settle()
 	}
 }
 
@@ -336,7 +332,7 @@ func (s *Sweep) drained() bool {
 			return false
 		}
 	}
-	return s.stopping || s.halt != nil && !s.draining() || s.ceased != "" || s.done == len(s.meters)
+	return s.stopping || s.halt != nil && !s.draining() || s.ceased != "" || s.done == s.roll.size
 }
 
 // draining says whether a sweep that a gate has halted still waits for answers to
@@ -351,7 +347,7 @@ func (s *Sweep) draining() bool {
 		return true
 	}
 	s.drainLook = now.Add(between)
-	for _, m := range s.meters {
+	for _, m := range s.roll.awake {
 		for _, r := range m.open {
 			if r.acknowledged || r.reached {
 				return true
@@ -372,19 +368,30 @@ func (s *Sweep) closeGate(err error) {
 // pause is the real time until the dispatcher has something to do by itself.
 func (s *Sweep) pause() time.Duration {
 	const longest = time.Second
-	now, next := s.now(), time.Time{}
-	if len(s.agenda) > 0 {
-		next = s.agenda[0].due
-	}
-	if !s.wake.IsZero() && (next.IsZero() || s.wake.Before(next)) {
-		next = s.wake
-	}
+	now, next := s.now(), s.next()
 	if next.IsZero() {
 		return longest
 	}
 	// The pacer counts in fine steps; a pause shorter than a millisecond would
 	// only burn a core.
 	return min(longest, max(time.Millisecond, s.o.Clock.Real(next.Sub(now))))
+}
+
+// next is when the dispatcher has something to do by itself; zero if it has nothing.
+func (s *Sweep) next() (next time.Time) {
+	times := [...]time.Time{s.wake, never, never}
+	if len(s.agenda) > 0 {
+		times[1] = s.agenda[0].due
+	}
+	if len(s.naps) > 0 {
+		times[2] = s.naps[0].due
+	}
+	for _, t := range times {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	return next
 }
 
 func (s *Sweep) now() time.Time { return s.o.Clock.Now() }
@@ -402,10 +409,11 @@ func (s *Sweep) open() bool { return s.halt == nil && !s.stopping && !s.paused &
 
 // schedule puts a meter on the agenda, or moves it.
 func (s *Sweep) schedule(m *meter, due time.Time) {
+	s.roll.stir(m)
 	m.due = due
 	switch {
 	case due.IsZero() && m.position >= 0:
-		heap.Remove(&s.agenda, m.position)
+		s.agenda.remove(m)
 	case due.IsZero():
 	case m.position >= 0:
 		heap.Fix(&s.agenda, m.position)
@@ -439,7 +447,7 @@ func (s *Sweep) unproven(id servicerequests.RequestID, at time.Time) {
 	if s.begun {
 		s.watchProof(false)
 	}
-	if m := s.byTarget[id.Target]; m != nil {
+	if m := s.find(id.Target); m != nil {
 		if r := m.openAs(id); r != nil {
 			s.doubt(r, at)
 		}
@@ -463,9 +471,5 @@ func (s *Sweep) doubt(r *request, at time.Time) {
 // Awaits says whether this sweep could have sent a request. It may be called from
 // many goroutines, once Replay has returned.
 func (s *Sweep) Awaits(id servicerequests.RequestID) bool {
-	if s.planned[id.Target] {
-		return true
-	}
-	_, known := s.proxies.Load(id.Target)
-	return known
+	return s.roll.knows(id.Target)
 }

@@ -80,7 +80,7 @@ func (w *walker) until(holds func() bool) bool {
 		switch {
 		case holds():
 			return true
-		case w.s.halt != nil || w.s.done == len(w.s.meters):
+		case w.s.halt != nil || w.s.done == w.s.roll.size:
 			return false
 		case len(w.jobs) > 0:
 			w.work()
@@ -213,7 +213,7 @@ func TestOutcomes(t *testing.T) {
 				case w.s.halt != nil:
 					t.Errorf("halted: %v", w.s.halt)
 				default:
-					if v := w.s.meters[0].verdict; v.Verdict != c.verdict {
+					if v := w.s.ledger(0).verdict; v.Verdict != c.verdict {
 						t.Errorf("verdict %s (%s), want %s", v.Verdict, v.Reason, c.verdict)
 					}
 					w.conclude()
@@ -237,7 +237,7 @@ func TestRefusedUserGoesOnWithTheSameMeter(t *testing.T) {
 		w.die()
 		w.finishAll()
 		w.conclude()
-		if v := w.s.meters[0].verdict; v.Verdict != journal.VerdictOnSupply {
+		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictOnSupply {
 			t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 		}
 	})
@@ -282,7 +282,7 @@ func TestGateThatRefusesOneRequest(t *testing.T) {
 		if got := w.outcomes(to); !slices.Equal(got, []string{journal.ClassWithdrawn}) {
 			t.Errorf("1.6 ended as %v", got)
 		}
-		if v := w.s.meters[0].verdict; v.Verdict != journal.VerdictNotSafe {
+		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictNotSafe {
 			t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 		}
 		w.conclude()
@@ -308,7 +308,7 @@ func TestKeyThatFailsHalts(t *testing.T) {
 		w.die()
 		w.finishAll()
 		w.conclude()
-		if v := w.s.meters[0].verdict; v.Verdict != journal.VerdictOnSupply {
+		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictOnSupply {
 			t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 		}
 	})
@@ -360,10 +360,10 @@ func TestAnswerBeforeTheAcknowledgement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newScript(t, healthy())
 		w.s.pump()
-		r := w.s.meters[0].openRequest(supply)
+		r := w.s.ledger(0).openRequest(supply)
 		// A stranger guesses the counter before anything is signed.
 		w.s.deliver(proof.Delivery{ID: r.id, Device: r.id.Target, Code: servicerequests.Unreachable})
-		if w.s.meters[0].openAs(r.id) == nil {
+		if w.s.ledger(0).openAs(r.id) == nil {
 			t.Fatal("ended before it was sent")
 		}
 		for len(w.jobs) > 0 {
@@ -414,7 +414,7 @@ func TestAlertReopensAMeter(t *testing.T) {
 			t.Fatal("a meter that is locked keeps its verdict")
 		}
 		w.finishAll()
-		if v := w.s.meters[0].verdict; v.Verdict != journal.VerdictNotSafe || v.Reason != "disabled then locked by the meter (81BE)" {
+		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictNotSafe || v.Reason != "disabled then locked by the meter (81BE)" {
 			t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 		}
 		w.conclude()

@@ -35,54 +35,51 @@ const (
 // wire is the sliding window of one tripwire.
 type wire struct {
 	Tripwire
-	ring []struct {
-		bad   bool
-		meter *meter
-	}
+	ring []answer
 	next int
 }
 
-// tripped takes in an answer and says whether the wire trips, with the meters of the
-// bad ones and how many there are of how many.
-func (w *wire) tripped(bad bool, m *meter) (meters []*meter, n int, yes bool) {
+// answer is one that a wire has seen.
+type answer struct {
+	bad         bool
+	device, hub servicerequests.EUI // that it is about; 0: none
+}
+
+// tripped takes in an answer and says whether the wire trips, with the bad ones, of how
+// many there are.
+func (w *wire) tripped(a answer) (bad []answer, yes bool) {
 	if w.Window <= 0 {
-		return nil, 0, false
+		return nil, false
 	}
 	if len(w.ring) < w.Window {
-		w.ring = append(w.ring, struct {
-			bad   bool
-			meter *meter
-		}{bad, m})
+		w.ring = append(w.ring, a)
 	} else {
-		w.ring[w.next].bad, w.ring[w.next].meter = bad, m
+		w.ring[w.next] = a
 		w.next = (w.next + 1) % len(w.ring)
 	}
-	if !bad {
-		return nil, 0, false
+	if !a.bad {
+		return nil, false
 	}
 	for _, a := range w.ring {
 		if a.bad {
-			n++
-			if a.meter != nil {
-				meters = append(meters, a.meter)
-			}
+			bad = append(bad, a)
 		}
 	}
-	return meters, n, n >= w.Minimum && float64(n) >= w.Ratio*float64(len(w.ring))
+	return bad, len(bad) >= w.Minimum && float64(len(bad)) >= w.Ratio*float64(len(w.ring))
 }
 
 // watchRegistration takes in whether the DCC let a request pass, or said that the
 // supplier is not registered. A run of E4 halts the sweep: no retry is spent on it,
 // and the meters that got one are asked again.
 func (s *Sweep) watchRegistration(m *meter, unregistered bool) {
-	meters, n, yes := s.unregistered.tripped(unregistered, m)
+	bad, yes := s.unregistered.tripped(answer{unregistered, m.device, m.target.Hub})
 	homes, named := map[servicerequests.EUI]bool{}, map[servicerequests.EUI]bool{}
 	var devices []servicerequests.EUI
-	for _, m := range meters {
-		homes[m.target.Hub] = true
-		if !named[m.device] {
-			named[m.device] = true
-			devices = append(devices, m.device)
+	for _, a := range bad {
+		homes[a.hub] = true
+		if !named[a.device] {
+			named[a.device] = true
+			devices = append(devices, a.device)
 		}
 	}
 	if !yes || len(homes) < s.unregistered.Minimum || s.tripwire != "" {
@@ -90,14 +87,14 @@ func (s *Sweep) watchRegistration(m *meter, unregistered bool) {
 	}
 	s.trip(tripUnregistered, journal.TripwireBody{Devices: devices, Reason: fmt.Sprintf(
 		"%d of the last %d answers, of %d homes, say that the supplier is not registered (E4): its market participant IDs have moved",
-		n, len(s.unregistered.ring), len(homes))})
+		len(bad), len(s.unregistered.ring), len(homes))})
 }
 
 // watchProof takes in whether a message of the DCC was believed.
 func (s *Sweep) watchProof(believed bool) {
-	if _, n, yes := s.unverified.tripped(!believed, nil); yes && s.tripwire == "" {
+	if bad, yes := s.unverified.tripped(answer{bad: !believed}); yes && s.tripwire == "" {
 		s.trip(tripUnverified, journal.TripwireBody{Reason: fmt.Sprintf(
-			"%d of the last %d messages of the DCC are not believed", n, len(s.unverified.ring))})
+			"%d of the last %d messages of the DCC are not believed", len(bad), len(s.unverified.ring))})
 	}
 }
 
@@ -106,7 +103,7 @@ func (s *Sweep) trip(which string, body journal.TripwireBody) {
 	s.o.Journal.Append(journal.Record{At: s.now(), Kind: journal.Tripwire, Code: which, Body: journal.Encode(body)})
 	s.tripwire = which
 	for _, eui := range body.Devices {
-		s.pardon(s.byTarget[eui])
+		s.pardon(s.find(eui))
 	}
 	s.stop("tripwire: "+body.Reason, nil)
 }

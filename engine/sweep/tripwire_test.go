@@ -54,7 +54,7 @@ func TestTransferMidway(t *testing.T) {
 			asked[r.Device] = true
 		}
 		excluded, begun := 0, 0
-		for _, m := range s.meters {
+		for _, m := range s.ledgers() {
 			if m.excluded != "" {
 				excluded++
 			}

@@ -180,13 +180,7 @@ func (w *walker) take() {
 // wait lets time pass until the dispatcher has something to do, and says whether
 // there is such a time.
 func (w *walker) wait() bool {
-	var next time.Time
-	if len(w.s.agenda) > 0 {
-		next = w.s.agenda[0].due
-	}
-	if !w.s.wake.IsZero() && (next.IsZero() || w.s.wake.Before(next)) {
-		next = w.s.wake
-	}
+	next := w.s.next()
 	if next.IsZero() {
 		return false
 	}
@@ -201,8 +195,8 @@ func (w *walker) settle() bool {
 	case w.s.paused:
 		w.s.resume()
 		return false
-	case w.s.done < len(w.s.meters):
-		w.t.Fatalf("nobody looks again at %d meters", len(w.s.meters)-w.s.done)
+	case w.s.done < w.s.roll.size:
+		w.t.Fatalf("nobody looks again at %d meters", w.s.roll.size-w.s.done)
 	}
 	for _, d := range w.devices {
 		if d.stored { // at last the switch that somebody stored runs, and tells of it
@@ -221,7 +215,7 @@ func (w *walker) check() {
 	s, t := w.s, w.t
 	hubs, regions := map[hubKey]int{}, map[servicerequests.Region]int{}
 	done := 0
-	for _, m := range s.meters {
+	for _, m := range s.ledgers() {
 		commands, attended := 0, !m.due.IsZero()
 		for _, r := range m.open {
 			if r.service.Critical() {
@@ -275,9 +269,9 @@ func (w *walker) check() {
 // conclude holds the end against the truth.
 func (w *walker) conclude() {
 	s, t := w.s, w.t
-	for i, m := range s.meters {
+	for i, m := range s.ledgers() {
 		d := w.devices[i]
-		v := m.verdict
+		v := w.disk.verdict(t, m.device)
 		if v.ModeCounter != 0 {
 			if got := d.answered[v.ModeCounter].mode; got != v.End.Mode || got != d.mode {
 				t.Fatalf("%v: claimed %v, read %v, is %v", d.eui, v.End.Mode, got, d.mode)
@@ -329,7 +323,7 @@ func (w *walker) conclude() {
 			t.Fatalf("%v has no outcome", id)
 		}
 	}
-	for _, m := range s.meters {
+	for _, m := range s.ledgers() {
 		if verdicts[m.device] != m.verdict.Verdict {
 			t.Fatalf("%v: the journal says %q, the sweep %q", m.device, verdicts[m.device], m.verdict.Verdict)
 		}
@@ -356,8 +350,8 @@ func (w *walker) conclude() {
 	}
 	again.begin()
 	again.pump()
-	if again.done != len(again.meters) {
-		t.Fatalf("going on with a finished sweep opens %d meters", len(again.meters)-again.done)
+	if again.done != again.roll.size {
+		t.Fatalf("going on with a finished sweep opens %d meters", again.roll.size-again.done)
 	}
 }
 
@@ -370,7 +364,7 @@ type ledger struct {
 
 func ledgers(s *Sweep) map[string]ledger {
 	all := map[string]ledger{}
-	for _, m := range s.meters {
+	for _, m := range s.ledgers() {
 		l := ledger{
 			Mode: show(m.mode), Supply: show(m.supply), Balance: show(m.balance),
 			Found:    []string{show(m.foundMode), show(m.foundSupply), show(m.foundBalance)},

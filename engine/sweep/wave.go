@@ -38,7 +38,7 @@ type wave struct {
 	since     time.Time
 	waived    bool               // an operator has judged what it has shown
 	sample    [Withdrawn + 1]int // requests that show something of it, by class
-	waiting   []*meter           // has not opened
+	waiting   []int32            // places in the plan of those that begin when it opens
 }
 
 // waive has the abort rules judge only what comes from now on.
@@ -86,13 +86,14 @@ func (s *Sweep) sort() {
 		s.waves = append(s.waves, &wave{Wave: w, number: i + 1})
 	}
 	at, left := 0, waves[0].Meters
-	for _, m := range s.meters {
+	for seat := range int32(s.roll.size) {
 		for left <= 0 && at < len(waves)-1 {
 			at++
 			left = waves[at].Meters
 		}
 		left--
-		s.join(m, s.waves[at])
+		s.join(s.meter(seat), s.waves[at])
+		s.settleSome()
 	}
 }
 
@@ -160,9 +161,9 @@ func (s *Sweep) abort(rule AbortRule, reason string) {
 // openWave lets a wave's meters begin.
 func (s *Sweep) openWave(w *wave, now time.Time) {
 	s.turnWave(w, journal.WaveOpened, now)
-	for _, m := range w.waiting {
-		if m.wave == w.number { // it was not moved into another wave
-			s.intake[m.target.Region].add(m)
+	for _, seat := range w.waiting {
+		if h := s.roll.head(seat); h.wave == w.number { // it was not moved into another wave
+			s.takeOn(seat, h)
 		}
 	}
 	w.waiting = nil
@@ -224,8 +225,8 @@ func (s *Sweep) hasten(m *meter) {
 		return
 	}
 	if s.waves[into-1].state == "" {
-		s.waves[into-1].waiting = append(s.waves[into-1].waiting, m)
+		s.waves[into-1].waiting = append(s.waves[into-1].waiting, m.seat)
 		return
 	}
-	s.intake[m.target.Region].add(m)
+	s.takeOn(m.seat, m.head())
 }

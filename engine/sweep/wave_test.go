@@ -209,8 +209,8 @@ func TestRetryBudget(t *testing.T) {
 		if first := 30 * 3; len(w.sentIn(journal.Request, servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode, servicerequests.ReadMeterBalance)) > first+30*2+25 || st.Retries < 25 {
 			t.Errorf("%d requests, %d retries", len(w.sentIn(journal.Request)), st.Retries)
 		}
-		if st.Verdicts[journal.VerdictUnknown] != 30 || !strings.Contains(s.meters[29].verdict.Reason, "retries are used up") {
-			t.Errorf("verdicts %v, %q", st.Verdicts, s.meters[29].verdict.Reason)
+		if st.Verdicts[journal.VerdictUnknown] != 30 || !strings.Contains(s.ledger(29).verdict.Reason, "retries are used up") {
+			t.Errorf("verdicts %v, %q", st.Verdicts, s.ledger(29).verdict.Reason)
 		}
 		w.disk.crash(len(w.disk.queued))
 		sent := len(w.sentIn(journal.Request))
@@ -237,7 +237,7 @@ func TestHeldForAPerson(t *testing.T) {
 		if err := w.run(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
-		if v := s.meters[1].verdict; v.Verdict != journal.VerdictUnknown || !strings.HasPrefix(v.Reason, "held for a person: SRV ") || !strings.Contains(v.Reason, "E66") {
+		if v := s.ledger(1).verdict; v.Verdict != journal.VerdictUnknown || !strings.HasPrefix(v.Reason, "held for a person: SRV ") || !strings.Contains(v.Reason, "E66") {
 			t.Errorf("verdict %+v", v)
 		}
 		if st := s.Status(); st.Waiting["held"] != 1 {

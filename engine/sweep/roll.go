@@ -1,0 +1,274 @@
+package sweep
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"safemode/servicerequests"
+)
+
+// roll is the register of the planned meters, in the plan's order. A meter with a
+// request under way is awake: its ledger is a [meter]. All others sleep, packed (see
+// pack.go) into blocks of bytes: a sweep has a million meters, and at any time
+// something happens to some thousands. So memory follows what is known, and the
+// collector has little to walk.
+//
+// A ledger that is asked for wakes, and is stirred. Where the dispatcher has no hold
+// of any, [Sweep.settle] puts those to sleep that wait for nothing but time. Nobody
+// else keeps a ledger that has no request open.
+//
+// The dispatcher owns it; only knows may be called from other goroutines, once the
+// roll is whole.
+type roll struct {
+	originators []servicerequests.EUI // what packed ledgers have numbers for
+	size        int
+	blocks      [][]byte // blockSize meters each, each with its length before it
+	at          map[servicerequests.EUI]int32
+	homes       map[servicerequests.EUI]int32 // by hub: the meter of the home that comes last
+	mates       []int32                       // of each meter: the one of its home that comes before; nobody if none does
+
+	proxying sync.RWMutex
+	proxies  map[servicerequests.EUI]int32 // of gas meters; known as inventories are read
+
+	awake   map[int32]*meter
+	stirred []*meter           // awake ones that may have changed
+	changed map[int32]struct{} // numbers of blocks, since somebody took them out
+}
+
+const (
+	blockSize = 16
+	nobody    = int32(-1)
+)
+
+func newRoll() roll {
+	return roll{
+		at: map[servicerequests.EUI]int32{}, homes: map[servicerequests.EUI]int32{}, proxies: map[servicerequests.EUI]int32{},
+		awake: map[int32]*meter{}, changed: map[int32]struct{}{},
+	}
+}
+
+// add puts a meter at the end of the roll. It sleeps.
+func (r *roll) add(m *meter) error {
+	if _, ok := r.at[m.device]; ok {
+		return fmt.Errorf("%v is planned twice", m.device)
+	}
+	if err := r.number(m.target.Originator); err != nil {
+		return err
+	}
+	r.enter(m.device, m.target.Hub)
+	if r.size%blockSize == 1 {
+		r.blocks = append(r.blocks, nil)
+	}
+	last := len(r.blocks) - 1
+	r.changed[int32(last)] = struct{}{}
+	r.blocks[last] = appendEntry(r.blocks[last], r.pack(m))
+	return nil
+}
+
+// enter gives the next meter its place in the indexes.
+func (r *roll) enter(device, hub servicerequests.EUI) {
+	seat := int32(r.size)
+	r.size++
+	r.at[device] = seat
+	mate, ok := r.homes[hub]
+	if !ok {
+		mate = nobody
+	}
+	r.mates = append(r.mates, mate)
+	r.homes[hub] = seat
+}
+
+// number gives an originator its number.
+func (r *roll) number(originator servicerequests.EUI) error {
+	for _, known := range r.originators {
+		if known == originator {
+			return nil
+		}
+	}
+	const most = 255
+	if len(r.originators) > most {
+		return fmt.Errorf("more than %d originators", most)
+	}
+	r.originators = append(r.originators, originator)
+	return nil
+}
+
+// entry is the packed ledger of a meter, as it is in its block: stale while the meter
+// is awake.
+func (r *roll) entry(seat int32) []byte {
+	rest := r.blocks[seat/blockSize]
+	for range seat % blockSize {
+		rest = skipEntry(rest)
+	}
+	n, length := binary.Uvarint(rest)
+	return rest[length : length+int(n)]
+}
+
+func skipEntry(rest []byte) []byte {
+	n, length := binary.Uvarint(rest)
+	return rest[length+int(n):]
+}
+
+func appendEntry(block, packed []byte) []byte {
+	return append(binary.AppendUvarint(block, uint64(len(packed))), packed...)
+}
+
+// replace puts a packed ledger into its block.
+func (r *roll) replace(seat int32, packed []byte) {
+	block := r.blocks[seat/blockSize]
+	before := len(block)
+	rest := block
+	for range seat % blockSize {
+		rest = skipEntry(rest)
+	}
+	before -= len(rest)
+	after := skipEntry(rest)
+	var length [binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(length[:], uint64(len(packed)))
+	made := make([]byte, 0, before+n+len(packed)+len(after))
+	made = append(append(append(append(made, block[:before]...), length[:n]...), packed...), after...)
+	r.blocks[seat/blockSize] = made
+}
+
+// wake takes the ledger of a sleeping meter out.
+func (r *roll) wake(seat int32) *meter {
+	m, err := r.unpack(r.entry(seat))
+	if err != nil {
+		// What this process has packed it can read; what it has not is checked before
+		// it is taken in.
+		panic(fmt.Sprintf("meter %d of the plan: %v", seat+1, err))
+	}
+	m.seat, m.position = seat, nowhere
+	r.awake[seat] = m
+	r.stir(m)
+	return m
+}
+
+// stir notes that a ledger may have changed.
+func (r *roll) stir(m *meter) {
+	if !m.stirred {
+		m.stirred = true
+		r.stirred = append(r.stirred, m)
+	}
+}
+
+// sleep packs a ledger away.
+func (r *roll) sleep(m *meter) {
+	r.replace(m.seat, r.pack(m))
+	delete(r.awake, m.seat)
+}
+
+// seat finds a meter by its own identifier or that of its gas proxy.
+func (r *roll) seat(device servicerequests.EUI) (int32, bool) {
+	if seat, ok := r.at[device]; ok {
+		return seat, true
+	}
+	r.proxying.RLock()
+	defer r.proxying.RUnlock()
+	seat, ok := r.proxies[device]
+	return seat, ok
+}
+
+// knows says whether a device is planned, or the gas proxy of one that is.
+func (r *roll) knows(device servicerequests.EUI) bool {
+	_, ok := r.seat(device)
+	return ok
+}
+
+// link has answers of a meter's gas proxy find the meter.
+func (r *roll) link(m *meter) {
+	if m.gpf == 0 || r.knows(m.gpf) {
+		return
+	}
+	r.proxying.Lock()
+	defer r.proxying.Unlock()
+	r.proxies[m.gpf] = m.seat
+}
+
+// head is what can be told of a meter without waking it.
+func (r *roll) head(seat int32) head {
+	if m := r.awake[seat]; m != nil {
+		return m.head()
+	}
+	return readHead(r.entry(seat))
+}
+
+// waits notes whether a meter is in an intake, and whether it has been moved up there.
+func (r *roll) waits(seat int32, waits, ahead bool) {
+	if m := r.awake[seat]; m != nil {
+		m.waits, m.ahead = waits, ahead
+		return
+	}
+	setWaits(r.entry(seat), waits, ahead)
+}
+
+// manyStirred is how many ledgers may be awake for nothing while one after the other is
+// looked at.
+const manyStirred = 1024
+
+// settle puts to sleep what has nothing under way. Nobody may hold a ledger then.
+func (s *Sweep) settle() {
+	for i, m := range s.roll.stirred {
+		m.stirred = false
+		s.roll.stirred[i] = nil
+		s.roll.changed[m.seat/blockSize] = struct{}{}
+		if len(m.open) > 0 || m.legs > 0 {
+			continue
+		}
+		if m.position != nowhere {
+			s.agenda.remove(m)
+		}
+		if m.done {
+			m.due = never
+		}
+		if !m.due.IsZero() {
+			s.naps.push(nap{m.due, m.seat})
+		}
+		s.roll.sleep(m)
+	}
+	s.roll.stirred = s.roll.stirred[:0]
+}
+
+// settleSome settles where many ledgers have been looked at one after the other.
+func (s *Sweep) settleSome() {
+	if len(s.roll.stirred) >= manyStirred {
+		s.settle()
+	}
+}
+
+// meter returns the ledger of the meter at a place in the plan, from 0.
+func (s *Sweep) meter(seat int32) *meter {
+	if m := s.roll.awake[seat]; m != nil {
+		s.roll.stir(m)
+		return m
+	}
+	m := s.roll.wake(seat)
+	switch {
+	case !s.begun:
+		m.done = false // begin counts it, if it still is
+	case !m.due.IsZero():
+		s.schedule(m, m.due)
+	}
+	return m
+}
+
+// find returns the ledger of a planned meter, by its identifier or its gas proxy's;
+// nil if there is none.
+func (s *Sweep) find(device servicerequests.EUI) *meter {
+	seat, ok := s.roll.seat(device)
+	if !ok {
+		return nil
+	}
+	return s.meter(seat)
+}
+
+// home returns the ledgers of the meters behind a hub.
+func (s *Sweep) home(hub servicerequests.EUI) []*meter {
+	var meters []*meter
+	seat, ok := s.roll.homes[hub]
+	for ; ok && seat != nobody; seat = s.roll.mates[seat] {
+		meters = append(meters, s.meter(seat))
+	}
+	return meters
+}
