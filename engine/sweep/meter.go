@@ -83,9 +83,9 @@ type meter struct {
 	seat         int32 // place in the plan, from 0
 	legs         int   // of its requests, with workers
 	stirred      bool  // may have changed since the roll was settled
-	wave         int  // number of its wave, from 1
-	sampled      bool // a read of it is in its wave's sample
-	settled      bool // has had its verdict, or is in long retries: its wave does not wait for it
+	wave         int   // number of its wave, from 1
+	sampled      bool  // a read of it is in its wave's sample
+	settled      bool  // has had its verdict, or is in long retries: its wave does not wait for it
 	plight       plight
 
 	due      time.Time // when to decide again

@@ -134,11 +134,11 @@ type Sweep struct {
 	log      *zap.Logger
 
 	// Owned by the dispatcher, once Run has begun.
-	roll       roll // whole once Replay has returned
+	roll       roll                                     // whole once Replay has returned
 	intake     [len(servicerequests.Regions) + 1]intake // not started yet, by region
 	notBegun   int
-	waves      []*wave                          // fixed once Replay has returned
-	wave       int                              // number of the one that opened last
+	waves      []*wave // fixed once Replay has returned
+	wave       int     // number of the one that opened last
 	begun      bool
 	lanes      [len(servicerequests.Regions) + 1]*lane
 	turn       int // the lane that is served first next time
