@@ -38,6 +38,7 @@ type population struct {
 
 	forbidden func(device servicerequests.EUI, useCase string) // see [Options]
 	forgets   bool                                             // see [Options]
+	darkUntil time.Time                                        // see [Options]
 
 	// send has what a device says by itself brought to the DCC; false: there is no
 	// room for it.
@@ -57,6 +58,7 @@ type shard struct {
 	conditions conditions
 	due        *schedule.Wheel                       // when something happens to a meter by itself; nil: never
 	counts     states                                // of its meters, as they were last seen
+	dark       []time.Duration                       // for how long each was, up to the population's darkUntil; nil: none was
 	records    map[servicerequests.EUI]*meter.Record // by device; a GPF has its own
 	mirrors    map[int]mirror                        // by index in the fleet
 }
@@ -101,7 +103,7 @@ func (p *population) take(i int, now time.Time) *hand {
 	h.Meter, h.counted = &m, m.Condition
 	h.shard.willChange(p, i, &m, now)
 	if p.life.Passes() {
-		h.alerts = p.alerts(meter.Target{Meter: &m}, p.life.Pass(&m, now))
+		h.alerts = p.alerts(meter.Target{Meter: &m}, p.pass(h.shard, i%p.shardSize(), &m, now))
 	}
 	return h
 }

@@ -42,7 +42,12 @@ type Options struct {
 	Faults    fault.Profile // the zero profile: no fault and no latency
 	Profiles  fs.FS         // more of them, by name, for the control API; nil: none
 	Behaviour meter.Behaviour
-	Life      meter.Life // the zero Life: nothing happens to a meter by itself. Seed, Began, Behaviour and PressFaults are set here
+	// Life is what happens to meters by themselves; the zero Life: nothing. Seed,
+	// Behaviour and PressFaults are set here, and Began to now where it is zero.
+	Life meter.Life
+	// DarkUntil has it kept for how long supplies are not on, up to then: see
+	// [Simulator.Dark]. Zero: it is not kept. It needs a Life in which time passes.
+	DarkUntil time.Time
 
 	// Addresses to listen on, host:port; an empty one takes a free port on
 	// loopback. Control must be loopback.
@@ -93,8 +98,11 @@ type server struct {
 // that is not run must be closed. Keys and certificates that are not of a test
 // PKI are refused with [ErrNotTest].
 func New(o Options) (*Simulator, error) {
-	if o.Fleet == nil || o.PKI == nil {
+	switch {
+	case o.Fleet == nil || o.PKI == nil:
 		return nil, errors.New("a simulator needs a fleet and a PKI folder")
+	case !o.DarkUntil.IsZero() && !o.Life.Passes():
+		return nil, errors.New("dark hours need meters to which something happens by itself")
 	}
 	if err := checkTestPKI(o.PKI, o.Users); err != nil {
 		return nil, err
@@ -169,11 +177,15 @@ func (s *Simulator) buildDevices(o Options, began time.Time) error {
 		suppliers[u.KeyAgreement.EUI] = meter.SupplierKeys{Signing: u.DigitalSigning.PublicKey, Agreement: agreement}
 	}
 	life := o.Life
-	life.Seed, life.Began, life.Behaviour, life.PressFaults = o.Fleet.Seed, began, o.Behaviour, s.line.pressFaultOf
+	life.Seed, life.Behaviour, life.PressFaults = o.Fleet.Seed, o.Behaviour, s.line.pressFaultOf
+	if life.Began.IsZero() {
+		life.Began = began
+	}
 	s.population = newPopulation(o.Fleet, life, pki, meter.Options{
 		PKI: pki, Broker: broker, Suppliers: suppliers, Behaviour: o.Behaviour,
 	}, s.tally, o.Log.Named("meter"))
 	s.population.forgets, s.population.forbidden, s.population.send = o.Forgets, o.Forbidden, s.unasked
+	s.population.darkUntil = o.DarkUntil
 	return nil
 }
 

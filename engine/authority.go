@@ -22,6 +22,9 @@ type grant struct {
 // checkAuthority holds what shows the authority to act to the environment.
 func checkAuthority(o Options) error {
 	p := o.Plan
+	if o.Policy.PlanOrder && !o.Rehearsal {
+		return fmt.Errorf("%w: only a rehearsal may leave the order of hours at risk", ErrRefused)
+	}
 	if o.Rehearsal {
 		if p.Environment != Simulator {
 			return fmt.Errorf("%w: a rehearsal in environment %s", ErrRefused, p.Environment)

@@ -533,3 +533,16 @@ func TestClosedGateTakesNothing(t *testing.T) {
 		t.Errorf("custody was taken: %v, %v", files, err)
 	}
 }
+
+// Only a rehearsal may leave the order of hours at risk.
+func TestPlanOrderIsForRehearsals(t *testing.T) {
+	d, dir := newDCC(t, servicerequests.NotRegistered), t.TempDir()
+	o := options(t, d, newPlan(t, engine.Simulator, 5), dir)
+	o.Rehearsal, o.Policy.PlanOrder = false, true
+	if _, err := engine.Open(t.Context(), o); !errors.Is(err, engine.ErrRefused) || !strings.Contains(err.Error(), "only a rehearsal") {
+		t.Errorf("opened: %v", err)
+	}
+	if d.posts.Load() != 0 {
+		t.Error("something was sent")
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 func newDemo(io stdio) *cobra.Command {
 	var meters int
 	var flags rehearsalFlags
+	var pace float64
 	var out string
 	var asJSON, verbose bool
 	c := &cobra.Command{
@@ -39,12 +41,13 @@ half hour. Latencies, retry windows and the shares of troubled meters are
 assumptions.`,
 		Example: `  safemode demo
   safemode demo --meters 10000 --seed 7 --json
-  safemode demo --faults winter-evening --out demo`,
+  safemode demo --faults winter-evening --out demo
+  safemode demo --meters 200 --begin 2027-01-13T06:00:00Z --dark-hours 168h`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := newLogger(io.err, verbose)
 			defer log.Sync()
-			return demo(c.Context(), io, meters, flags, out, asJSON, log)
+			return demo(c.Context(), io, meters, pace, flags, out, asJSON, log)
 		},
 	}
 	f := c.Flags()
@@ -52,19 +55,29 @@ assumptions.`,
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of keys, meters and faults")
 	f.StringVar(&flags.faults, "faults", "calm", "fault profile: a ready one's name or a YAML file")
 	f.Float64Var(&flags.speed, "speed", 600, "how many times faster than real time the clock runs")
+	f.Float64Var(&pace, "pace", 0, fmt.Sprintf("POSTs a second, by the clock (default what makes %d of real time)", demoPosts))
 	f.BoolVar(&flags.living, "living", false, livingUsage)
 	f.DurationVar(&flags.stay, "stay", 0, stayUsage)
+	f.StringVar(&flags.begin, "begin", "", beginUsage)
+	flags.dark.add(f, "")
 	f.StringVar(&out, "out", "", "folder for files, journal and reports (default a new one for temporary files)")
 	f.BoolVar(&asJSON, "json", false, "print the summary as one line of JSON")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
 	return c
 }
 
-func demo(ctx context.Context, io stdio, meters int, flags rehearsalFlags, out string, asJSON bool, log *zap.Logger) error {
+// demoPosts is how many POSTs two cores can follow, in a second of real time.
+const demoPosts = 800
+
+func demo(ctx context.Context, io stdio, meters int, pace float64, flags rehearsalFlags, out string, asJSON bool, log *zap.Logger) error {
 	faults, err := flags.check()
 	if err != nil {
 		return err
 	}
+	if pace < 0 {
+		return failWith(exitUsage, fmt.Errorf("--pace %g: want over 0", pace))
+	}
+	pace = cmp.Or(pace, demoPosts/flags.speed)
 	population, err := fleet.Generate(fleet.Options{Meters: meters, Seed: flags.seed})
 	if err != nil {
 		return failWith(exitUsage, fmt.Errorf("--meters: %w", err))
@@ -76,28 +89,26 @@ func demo(ctx context.Context, io stdio, meters int, flags rehearsalFlags, out s
 	if faults.Rules.Windows.HubHolds == 0 {
 		faults.Rules.Windows.HubHolds = demoHubHolds
 	}
-	r := &rehearsal{
-		dir: dir, supplier: smki.TestSupplier, seed: flags.seed, fleet: population, faults: faults, life: life(flags.living),
-		clock: newRehearsalClock(flags.speed), stay: flags.stay, log: log,
-	}
-	fmt.Fprintf(io.err, "demo: %d meters, seed %d, faults %s (its figures are assumptions), clock %g times real time (%v of it are a second), files in %s\n",
-		meters, flags.seed, flags.faults, flags.speed, time.Duration(flags.speed*float64(time.Second)), dir)
+	r := flags.rehearsal(dir, smki.TestSupplier, population, faults, log)
+	fmt.Fprintf(io.err, "demo: %d meters, seed %d, faults %s (its figures are assumptions), clock %g times real time (%v of it are a second), at most %.3g POSTs in a second of it, files in %s\n",
+		meters, flags.seed, flags.faults, flags.speed, time.Duration(flags.speed*float64(time.Second)), pace, dir)
 	if err := writeFleet(population, filepath.Join(dir, "fleet.csv"), filepath.Join(dir, "portfolio.csv")); err != nil {
 		return err
 	}
-	if err := writeDirection(filepath.Join(dir, "direction.yaml"), r.supplier, meters, r.clock.Anchor); err != nil {
+	if err := writeDirection(filepath.Join(dir, "direction.yaml"), r.supplier, meters, r.clock.Now()); err != nil {
 		return err
 	}
 	if err := r.start(ctx); err != nil {
 		return err
 	}
-	err = r.demo(ctx, io, asJSON)
+	err = r.demo(ctx, io, pace, asJSON)
 	return errors.Join(err, r.stop())
 }
 
 // demo plans, sweeps and reports what start has prepared.
-func (r *rehearsal) demo(ctx context.Context, io stdio, asJSON bool) error {
+func (r *rehearsal) demo(ctx context.Context, io stdio, pace float64, asJSON bool) error {
 	conf := demoConfig(r.clock.Speed)
+	setPace(&conf, pace)
 	conf.Policy.ResponseWaitGas = r.faults.Rules.Windows.HubHolds + time.Hour
 	r.point(&conf)
 	o, err := r.prepare(io, &conf)
@@ -105,6 +116,13 @@ func (r *rehearsal) demo(ctx context.Context, io stdio, asJSON bool) error {
 		return err
 	}
 	folded, err := r.run(ctx, io, o)
+	if r.dark.over > 0 && err == nil {
+		rows, unread := readDevices(filepath.Join(r.dir, "portfolio.csv"))
+		if unread != nil {
+			return unread
+		}
+		err = r.reckonDark(ctx, io, &conf, o.Plan, rows, folded)
+	}
 	return conclude(io, folded, r.dir, asJSON, err)
 }
 
@@ -183,7 +201,6 @@ const demoHubHolds = 3 * time.Hour
 // time within a minute has half an hour, and the pace is one that two cores can follow.
 // Silence is waited for longer than the simulated DCC tries.
 func demoConfig(speed float64) config.Config {
-	const postsPerSecond = 800 // of real time
 	c := config.Default()
 	c.Policy.RetryElectricity = []time.Duration{2 * time.Minute, 10 * time.Minute}
 	c.Policy.RetryGas = []time.Duration{35 * time.Minute}
@@ -193,12 +210,17 @@ func demoConfig(speed float64) config.Config {
 	c.Policy.ResponseWaitElectricity = time.Hour
 	// A canary and the rest. It soaks for a second, and does not wait for sleepers.
 	c.Waves.Growth, c.Waves.Soak, c.Policy.Patience = 1e6, 10*time.Minute, 15*time.Minute
-	pace := config.Rate{PerSecond: postsPerSecond / speed, Burst: 10}
+	setPace(&c, demoPosts/speed)
+	return c
+}
+
+// setPace limits the User and each region to so many POSTs a second.
+func setPace(c *config.Config, perSecond float64) {
+	pace := config.Rate{PerSecond: perSecond, Burst: 10}
 	c.Limits.User = pace
 	for region := range c.Limits.Regions {
 		c.Limits.Regions[region] = pace
 	}
-	return c
 }
 
 // demoDir makes the demo's folder. A folder that was named must be new or empty.

@@ -47,7 +47,7 @@ func sweepLiar(t *testing.T, profile string) lied {
 	core, logs := observer.New(zapcore.WarnLevel)
 	r := &rehearsal{
 		dir: t.TempDir(), supplier: smki.TestSupplier, seed: 5, fleet: population, faults: faults,
-		clock: newRehearsalClock(lyingSpeed), log: zap.New(core),
+		clock: newRehearsalClock(time.Time{}, lyingSpeed), log: zap.New(core),
 		forbidden: func(device servicerequests.EUI, useCase string) {
 			t.Errorf("%v got %s with a valid signature", device, useCase)
 		},

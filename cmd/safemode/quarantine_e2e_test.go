@@ -38,7 +38,7 @@ func watchful(t *testing.T, change func(*config.Config)) (*rehearsal, engine.Opt
 	const speed = 600
 	r := &rehearsal{
 		dir: t.TempDir(), supplier: smki.TestSupplier, seed: 9, fleet: population, faults: faults,
-		clock: newRehearsalClock(speed), log: zap.NewNop(),
+		clock: newRehearsalClock(time.Time{}, speed), log: zap.NewNop(),
 	}
 	if err := writeFleet(population, filepath.Join(r.dir, "fleet.csv"), filepath.Join(r.dir, "portfolio.csv")); err != nil {
 		t.Fatal(err)

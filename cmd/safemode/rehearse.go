@@ -34,6 +34,25 @@ type rehearsalFlags struct {
 	speed  float64
 	living bool
 	stay   time.Duration
+	begin  string // RFC 3339; empty: now
+	dark   darkFlags
+}
+
+const beginUsage = "what the clock shows as the rehearsal begins, like 2027-01-13T06:00:00Z (default now)"
+
+// start is the instant that begin names; zero: now.
+func (f rehearsalFlags) start() (time.Time, error) {
+	if f.begin == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, f.begin)
+	switch {
+	case err != nil:
+		return at, fmt.Errorf("--begin %s: want a time like 2027-01-13T06:00:00Z", f.begin)
+	case f.speed == 1:
+		return at, errors.New("--begin: a clock of --speed 1 shows real time")
+	}
+	return at.UTC(), nil
 }
 
 // check reads the fault profile and refuses a clock that stands still.
@@ -41,7 +60,25 @@ func (f rehearsalFlags) check() (fault.Profile, error) {
 	if !(f.speed > 0) {
 		return fault.Profile{}, failWith(exitUsage, fmt.Errorf("--speed %g: must be over 0", f.speed))
 	}
+	_, err := f.start()
+	if err := errors.Join(err, f.dark.check(f.speed)); err != nil {
+		return fault.Profile{}, failWith(exitUsage, err)
+	}
 	return loadFaults(f.faults)
+}
+
+// rehearsal makes one that has not started, with its clock running.
+func (f rehearsalFlags) rehearsal(dir string, supplier servicerequests.EUI, population *fleet.Fleet, faults fault.Profile, log *zap.Logger) *rehearsal {
+	begin, _ := f.start() // checked
+	r := &rehearsal{
+		dir: dir, supplier: supplier, seed: f.seed, fleet: population, faults: faults, life: life(f.living), dark: f.dark,
+		clock: newRehearsalClock(begin, f.speed), stay: f.stay, log: log,
+	}
+	if f.dark.over > 0 {
+		r.life = f.dark.life()
+	}
+	r.life.Began = r.clock.Now()
+	return r
 }
 
 // rehearsal is a whole sweep against a simulator in the same process, with keys,
@@ -53,8 +90,11 @@ type rehearsal struct {
 	fleet    *fleet.Fleet
 	faults   fault.Profile
 	life     meter.Life
+	dark     darkFlags
 	clock    clock.Clock
 	stay     time.Duration
+	begins   time.Time // what the clock shows once the keys are made; zero: it goes on
+	opened   time.Time // when the sweep was about to begin, by the clock
 	log      *zap.Logger
 
 	// forbidden is told of a forbidden command that reaches a meter with a valid
@@ -75,10 +115,17 @@ func (r *rehearsal) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.sim, err = devicesim.New(devicesim.Options{
+	if !r.begins.IsZero() {
+		r.clock = newRehearsalClock(r.begins, r.clock.Speed)
+	}
+	o := devicesim.Options{
 		Fleet: r.fleet, PKI: folder, Clock: r.clock, Faults: r.faults, Life: r.life, Forbidden: r.forbidden,
 		Log: r.log.Named("sim"), Registerer: prometheus.NewRegistry(),
-	})
+	}
+	if r.dark.over > 0 {
+		o.DarkUntil = r.life.Began.Add(r.dark.over)
+	}
+	r.sim, err = devicesim.New(o)
 	if err != nil {
 		return failWith(exitFailed, err)
 	}
@@ -101,6 +148,7 @@ func (r *rehearsal) stop() error {
 		return nil
 	}
 	r.cancel()
+	r.cancel = nil
 	if err := <-r.done; err != nil && !errors.Is(err, context.Canceled) {
 		return failWith(exitFailed, fmt.Errorf("simulator: %w", err))
 	}
@@ -137,7 +185,7 @@ func (r *rehearsal) point(c *config.Config) {
 // report against the simulator's truth. A sweep that halted has a report as well:
 // then both results are there.
 func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded *report.Report, halted error) {
-	o.StandIn, o.Stay = "the rehearsal", r.stay
+	o.StandIn, o.Stay, r.opened = "the rehearsal", r.stay, r.clock.Now()
 	e, err := engine.Open(ctx, o)
 	if err != nil {
 		return nil, failWith(openCode(err), err)
@@ -226,13 +274,9 @@ func watch(ctx context.Context, io stdio, e *engine.Engine) error {
 	return errors.Join(err, e.Close())
 }
 
-// newRehearsalClock starts a rehearsal's clock now.
-func newRehearsalClock(speed float64) clock.Clock {
-	return clock.Clock{Anchor: time.Now().UTC().Truncate(time.Millisecond), Speed: speed}
-}
-
-// sweepDry rehearses a plan: meters are grown from its targets.
-func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, journalPath string, flags rehearsalFlags, asJSON bool, log *zap.Logger) error {
+// sweepDry rehearses a plan: meters are grown from its targets. Rows are those of the
+// portfolio, for dark hours.
+func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, journalPath string, flags rehearsalFlags, rows []servicerequests.EUI, asJSON bool, log *zap.Logger) error {
 	faults, err := flags.check()
 	if err != nil {
 		return err
@@ -254,10 +298,7 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 	if err != nil {
 		return failWith(exitUsage, err)
 	}
-	r := &rehearsal{
-		dir: dir, supplier: supplier, seed: flags.seed, fleet: population, faults: faults, life: life(flags.living),
-		clock: newRehearsalClock(flags.speed), stay: flags.stay, log: log,
-	}
+	r := flags.rehearsal(dir, supplier, population, faults, log)
 	if err := r.start(ctx); err != nil {
 		return err
 	}
@@ -273,6 +314,9 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 	}
 	o.Rehearsal = true
 	folded, err := r.run(ctx, io, o)
+	if flags.dark.over > 0 && err == nil {
+		err = r.reckonDark(ctx, io, &rehearsed, &dry, rows, folded)
+	}
 	return errors.Join(conclude(io, folded, dir, asJSON, err), r.stop())
 }
 
@@ -285,15 +329,32 @@ func conclude(io stdio, folded *report.Report, dir string, asJSON bool, halted e
 	if err := printReport(io, folded, dir, asJSON); err != nil {
 		return err
 	}
-	s := folded.Summary
+	if err := claimsHold(folded.Summary); err != nil {
+		return err
+	}
+	if halted != nil {
+		return halted
+	}
+	return holds(folded)
+}
+
+// claimsHold fails where a rehearsal's report claims what is not so.
+func claimsHold(s report.Summary) error {
 	switch {
 	case s.Truth.Mismatches > 0:
 		return failWith(exitNotHeld, fmt.Errorf("%d of %d claims differ from the simulator's truth", s.Truth.Mismatches, s.Truth.Checked))
 	case s.Counters.Reused > 0 || s.ForbiddenCommands > 0:
 		return failWith(exitNotHeld, fmt.Errorf("%d counters used twice, %d forbidden commands", s.Counters.Reused, s.ForbiddenCommands))
-	case halted != nil:
-		return halted
-	case folded.Ended != journal.ClosedFinished:
+	}
+	return nil
+}
+
+// holds fails where a rehearsal did not finish, or its claims do not hold.
+func holds(folded *report.Report) error {
+	if err := claimsHold(folded.Summary); err != nil {
+		return err
+	}
+	if folded.Ended != journal.ClosedFinished {
 		return failWith(exitFailed, fmt.Errorf("the sweep ended as %q", folded.Ended))
 	}
 	return nil

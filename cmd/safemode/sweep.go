@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,14 +13,13 @@ import (
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/sweep"
+	"safemode/servicerequests"
 )
 
 func newSweep(io stdio) *cobra.Command {
-	var configPath, planDir, journalPath, faults, confirm string
-	var dryRun, living, asJSON, verbose bool
-	var seed uint64
-	var speed float64
-	var stay time.Duration
+	var configPath, planDir, journalPath, confirm, portfolioPath string
+	var dryRun, asJSON, verbose bool
+	var flags rehearsalFlags
 	c := &cobra.Command{
 		Use:   "sweep --config FILE --plan DIR --journal FILE",
 		Short: "Carry a plan out, or go on with it after any stop",
@@ -34,9 +32,14 @@ live the sweep's id must be typed, or given by --confirm.
 With --dry-run the sweep is rehearsed: a simulator in the same process, and meters
 grown from the plan. Its keys, counters, journal and reports are made in the folder
 of --journal, which must be new or empty. It uses none of the configuration's keys
-and reaches no other address. It needs no approvals.`,
+and reaches no other address. It needs no approvals.
+
+With --dark-hours the meters live through winter weeks, and the report says for how
+long homes are without supply: by this plan, by the same sweep once more in the order
+of --portfolio, and without a sweep.`,
 		Example: `  safemode sweep --config safemode.yaml --plan plan --journal journal.db
-  safemode sweep --config safemode.yaml --plan plan --journal dry/journal.db --dry-run --speed 600`,
+  safemode sweep --config safemode.yaml --plan plan --journal dry/journal.db --dry-run --speed 600
+  safemode sweep --config safemode.yaml --plan plan --journal dark/journal.db --dry-run --speed 60 --dark-hours 168h --portfolio portfolio.csv`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			conf, err := loadConfig(configPath)
@@ -50,9 +53,13 @@ and reaches no other address. It needs no approvals.`,
 			log := newLogger(io.err, verbose)
 			defer log.Sync()
 			if dryRun {
-				return sweepDry(c.Context(), io, conf, p, journalPath, rehearsalFlags{seed, faults, speed, living, stay}, asJSON, log)
+				rows, err := rowsForDark(p, portfolioPath, flags.dark)
+				if err != nil {
+					return err
+				}
+				return sweepDry(c.Context(), io, conf, p, journalPath, flags, rows, asJSON, log)
 			}
-			for _, name := range []string{"seed", "faults", "speed", "living", "json"} {
+			for _, name := range []string{"seed", "faults", "speed", "living", "begin", "dark-hours", "top-ups", "portfolio", "json"} {
 				if c.Flags().Changed(name) {
 					return fmt.Errorf("--%s goes with --dry-run", name)
 				}
@@ -79,7 +86,7 @@ and reaches no other address. It needs no approvals.`,
 					return err
 				}
 			}
-			o.Stay = stay
+			o.Stay = flags.stay
 			return runSweep(c.Context(), io, o)
 		},
 	}
@@ -88,12 +95,15 @@ and reaches no other address. It needs no approvals.`,
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
 	f.StringVar(&journalPath, "journal", "", "the sweep's journal; made if it does not exist")
 	f.StringVar(&confirm, "confirm", "", "the sweep's id, instead of typing it")
-	f.DurationVar(&stay, "stay", 0, stayUsage)
+	f.DurationVar(&flags.stay, "stay", 0, stayUsage)
 	f.BoolVar(&dryRun, "dry-run", false, "rehearse against a simulator in this process")
-	f.Uint64Var(&seed, "seed", 1, "dry run: seed of meters and faults")
-	f.StringVar(&faults, "faults", "calm", "dry run: fault profile, a ready one's name or a YAML file")
-	f.Float64Var(&speed, "speed", 60, "dry run: how many times faster than real time the clocks run")
-	f.BoolVar(&living, "living", false, "dry run: "+livingUsage)
+	f.Uint64Var(&flags.seed, "seed", 1, "dry run: seed of meters and faults")
+	f.StringVar(&flags.faults, "faults", "calm", "dry run: fault profile, a ready one's name or a YAML file")
+	f.Float64Var(&flags.speed, "speed", 60, "dry run: how many times faster than real time the clocks run")
+	f.BoolVar(&flags.living, "living", false, "dry run: "+livingUsage)
+	f.StringVar(&flags.begin, "begin", "", "dry run: "+beginUsage)
+	flags.dark.add(f, "dry run: ")
+	f.StringVar(&portfolioPath, "portfolio", "", "dry run: with --dark-hours, the portfolio that the plan was made of")
 	f.BoolVar(&asJSON, "json", false, "dry run: print the summary as one line of JSON")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
 	for _, name := range []string{"config", "plan", "journal"} {
@@ -103,6 +113,22 @@ and reaches no other address. It needs no approvals.`,
 }
 
 const stayUsage = "how long page, status and metrics can still be read after the end, or until it is interrupted (real time)"
+
+// rowsForDark reads the order that dark hours are compared with.
+func rowsForDark(p *plan.Plan, portfolioPath string, dark darkFlags) ([]servicerequests.EUI, error) {
+	switch {
+	case (dark.over > 0) != (portfolioPath != ""):
+		return nil, errors.New("--dark-hours and --portfolio go together")
+	case portfolioPath == "":
+		return nil, nil
+	}
+	rows, err := readDevices(portfolioPath)
+	if err != nil {
+		return nil, err
+	}
+	_, err = p.InOrderOf(rows)
+	return rows, failWith(exitRefused, err)
+}
 
 // runSweep carries one plan out and says how it ended.
 func runSweep(ctx context.Context, io stdio, o engine.Options) error {

@@ -17,7 +17,9 @@ import (
 // A meter costs nothing while nobody looks at it: its condition at any instant
 // follows from the one before it in a few steps. What a home uses, and what its
 // consumer does and when, depends on seed, EUI and how often he has made up his
-// mind, so that it matters not when or how often a meter is looked at.
+// mind, so that it matters not when or how often a meter is looked at. Whether he
+// presses the button, and how soon, is his own each time: so two sweeps of one fleet
+// differ by what they did and not by whom they found at home.
 type Life struct {
 	// The use of a home in a day, without the standing charge: the median, and
 	// how many times as much one home in six exceeds. No use: no charge at all.
@@ -62,6 +64,15 @@ func Lived() Life {
 	}
 }
 
+// Winter returns [Lived] for cold weeks: a third more electricity, and two and a
+// half times the gas (assumption).
+func Winter() Life {
+	l := Lived()
+	l.ElectricityUse += l.ElectricityUse / 3
+	l.GasUse += l.GasUse * 3 / 2
+	return l
+}
+
 // Passes says whether anything happens by itself.
 func (l *Life) Passes() bool { return l.ElectricityUse > 0 || l.GasUse > 0 }
 
@@ -98,15 +109,19 @@ func need(m *fleet.Meter) uint8 {
 	return noNeed
 }
 
-// Pass lets time pass for a meter up to now, and returns the alerts that it
-// raised, in order. An instant that lies behind does nothing.
-func (l *Life) Pass(m *fleet.Meter, now time.Time) (raised []Raised) {
+// Pass lets time pass for a meter up to now. It returns the alerts that it raised,
+// in order, and for how long of that time its supply was not Enabled. An instant
+// that lies behind does nothing.
+func (l *Life) Pass(m *fleet.Meter, now time.Time) (raised []Raised, dark time.Duration) {
 	to := now.UnixMilli()
 	for {
-		at := l.Next(m)
+		at := min(l.Next(m), to+1)
+		if m.Supply != servicerequests.Enabled { // until something happens it stays so
+			dark += time.Duration(max(0, min(at, to)-m.AsOf)) * time.Millisecond
+		}
 		if at > to {
 			l.charge(m, to, &raised)
-			return raised
+			return raised, dark
 		}
 		l.charge(m, at, &raised)
 		switch {
@@ -236,10 +251,10 @@ func (l *Life) charge(m *fleet.Meter, to int64, raised *[]Raised) {
 func (l *Life) decide(m *fleet.Meter) {
 	m.Acts++
 	m.ActAt = 0
-	habit := l.TopUp
+	habit, number := l.TopUp, uint64(m.Acts)
 	switch {
-	case m.Need == toPress && l.does(m, "press", l.Press):
-		habit = l.Press
+	case m.Need == toPress && unit(l.draw(m, "press", 0)) < l.Press.Share:
+		habit, number = l.Press, 0
 	case m.Need == noNeed || m.Need == toPress:
 		return
 	case l.takesEmergencyCredit(m):
@@ -247,7 +262,7 @@ func (l *Life) decide(m *fleet.Meter) {
 	case !l.topsUp(m):
 		return
 	}
-	after := float64(habit.After.Milliseconds()) * math.Exp(l.deviation(m, "after", uint64(m.Acts)))
+	after := float64(habit.After.Milliseconds()) * math.Exp(l.deviation(m, "after", number))
 	if m.AsOf == l.Began.UnixMilli() {
 		after *= slowness
 	}

@@ -71,7 +71,7 @@ func TestCreditRunsOut(t *testing.T) {
 			if test.want != nil {
 				test.want(&want)
 			}
-			alerts := lived(alone).Pass(&got, test.until)
+			alerts, _ := lived(alone).Pass(&got, test.until)
 			// A crossing is told at the millisecond after it.
 			near := cmp.Comparer(func(a, b time.Time) bool { return a.Sub(b).Abs() < time.Second })
 			if diff := cmp.Diff(test.alerts, alerts, near); diff != "" {
@@ -124,7 +124,7 @@ func TestConsumersAct(t *testing.T) {
 		l.EmergencyCredit, l.TopUp = meter.Habit{Share: 1, After: time.Hour}, meter.Habit{}
 	}
 	taken := prepaid(cutOff(fleet.Available))
-	alerts := lived(takes).Pass(&taken, at(24))
+	alerts, _ := lived(takes).Pass(&taken, at(24))
 	if taken.EmergencyCredit != fleet.Active || len(alerts) < 2 || alerts[1].Code != meter.ArmedByEmergencyCredit {
 		t.Errorf("emergency credit %s, alerts %v", taken.EmergencyCredit, alerts)
 	}
@@ -133,7 +133,7 @@ func TestConsumersAct(t *testing.T) {
 		l.PressFaults = func(servicerequests.EUI, uint64) meter.PressFault { return meter.PressFault{SwitchFails: true} }
 	})
 	stuck := prepaid(armed)
-	if alerts := faulty.Pass(&stuck, at(48)); stuck.Supply != servicerequests.Armed || len(alerts) < 2 || alerts[0].Code != meter.ConnectFailure {
+	if alerts, _ := faulty.Pass(&stuck, at(48)); stuck.Supply != servicerequests.Armed || len(alerts) < 2 || alerts[0].Code != meter.ConnectFailure {
 		t.Errorf("a switch that fails: %s, %v", stuck.Supply, alerts)
 	}
 }
@@ -145,19 +145,22 @@ func TestLookingChangesNothing(t *testing.T) {
 		l := lived(func(l *meter.Life) { l.Seed = rapid.Uint64().Draw(t, "seed") })
 		end := noon.Add(time.Duration(rapid.Int64Range(0, int64(28*24*time.Hour)).Draw(t, "end")))
 		once, often := m, m
-		want := l.Pass(&once, end)
+		want, darkOnce := l.Pass(&once, end)
 		var got []meter.Raised
+		var darkOften time.Duration
 		for now := noon; now.Before(end); {
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(60*time.Hour)).Draw(t, "until")))
 			if now.After(end) {
 				now = end
 			}
-			got = append(got, l.Pass(&often, now)...)
+			raised, dark := l.Pass(&often, now)
+			got, darkOften = append(got, raised...), darkOften+dark
 			if len(got) > 500 {
 				t.Fatalf("%d alerts in four weeks", len(got))
 			}
 		}
-		got = append(got, l.Pass(&often, end)...)
+		raised, dark := l.Pass(&often, end)
+		got, darkOften = append(got, raised...), darkOften+dark
 		l.Next(&once)
 		l.Next(&often)
 		if diff := cmp.Diff(once, often); diff != "" {
@@ -165,6 +168,9 @@ func TestLookingChangesNothing(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("alerts: %s", diff)
+		}
+		if darkOnce != darkOften {
+			t.Fatalf("dark for %v, looked at often %v", darkOnce, darkOften)
 		}
 	})
 }
@@ -212,4 +218,50 @@ func TestCommandsInTime(t *testing.T) {
 			}
 		}
 	})
+}
+
+// How long a supply is not on, against lives reckoned by hand.
+func TestDark(t *testing.T) {
+	const penny = pound / 100
+	tests := []struct {
+		name  string
+		from  fleet.Meter
+		until time.Time
+		want  time.Duration
+	}{
+		{"a balance that lasts", prepaid(balance(550 * penny)), at(40), 0},
+		{"off at noon the next day", prepaid(all(balance(240*penny), emergency(fleet.Spent, 0))), at(30), 6 * time.Hour},
+		{"suspended at eight, off at nine", prepaid(all(balance(80*penny), emergency(fleet.Spent, 0))), at(30), 9 * time.Hour},
+		{"cut off in the end of the span", prepaid(all(balance(240*penny), emergency(fleet.Spent, 0))), at(24), 0},
+		{"off from the beginning", prepaid(cutOff(fleet.Spent)), at(30), 30 * time.Hour},
+		{"armed, and nobody presses", prepaid(armed), at(30), 30 * time.Hour},
+		{"on in credit mode", prepaid(all(inCredit, balance(-pound))), at(100), 0},
+	}
+	for _, test := range tests {
+		m := test.from
+		// A crossing is at the millisecond after it.
+		if _, dark := lived(alone).Pass(&m, test.until); (dark - test.want).Abs() > time.Second {
+			t.Errorf("%s: dark for %v, want %v", test.name, dark, test.want)
+		}
+	}
+}
+
+// A home that is off, is switched and armed after ten hours, and whose consumer
+// presses at a time that the life gives away: dark until then.
+func TestDarkUntilThePress(t *testing.T) {
+	l := lived(func(l *meter.Life) {
+		alone(l)
+		l.Press = meter.Habit{Share: 1, After: time.Hour}
+	})
+	m := prepaid(cutOff(fleet.Spent))
+	_, before := l.Pass(&m, at(10))
+	meter.SwitchToCredit(&m, meter.Behaviour{})
+	if done, _ := meter.ArmSupply(&m, at(10), meter.Behaviour{}); !done {
+		t.Fatal("not armed")
+	}
+	pressed := time.UnixMilli(l.Next(&m))
+	_, after := l.Pass(&m, at(200))
+	if m.Supply != servicerequests.Enabled || !pressed.After(at(10)) || before != 10*time.Hour || after != pressed.Sub(at(10)) {
+		t.Errorf("%s: dark for %v, then %v; pressed at %v", m.Supply, before, after, pressed)
+	}
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
@@ -100,4 +101,52 @@ func homes(targets []Target) []home {
 		return cmp.Or(a.rank.compare(b.rank), cmp.Compare(a.turn, b.turn), cmp.Compare(a.region, b.region))
 	})
 	return all
+}
+
+// InOrderOf is a plan of the same targets in the order of rows of a portfolio: each
+// home where its first meter stands, in waves as large as the plan's. It is for
+// rehearsals that show what the plan's order is worth: nobody can approve it, for it
+// bears the hash of another. A target that no row names is an error; rows that are no
+// targets are passed over.
+func (p *Plan) InOrderOf(rows []servicerequests.EUI) (*Plan, error) {
+	row := make(map[servicerequests.EUI]int, len(rows))
+	for i, device := range rows {
+		if _, twice := row[device]; !twice {
+			row[device] = i
+		}
+	}
+	first := map[servicerequests.EUI]int{} // row by hub
+	for i := range p.Targets {
+		t := &p.Targets[i]
+		at, known := row[t.Device]
+		if !known {
+			return nil, fmt.Errorf("the plan's meter %v is not in the portfolio", t.Device)
+		}
+		if before, known := first[t.Hub]; !known || at < before {
+			first[t.Hub] = at
+		}
+	}
+	q := *p
+	q.Targets, q.Waves = slices.Clone(p.Targets), nil
+	slices.SortFunc(q.Targets, func(a, b Target) int {
+		return cmp.Or(cmp.Compare(first[a.Hub], first[b.Hub]), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Device, b.Device))
+	})
+	for i := range q.Targets {
+		q.Targets[i].Order = i + 1
+	}
+	next := 0
+	for i, w := range p.Waves {
+		end := min(next+w.Count, len(q.Targets))
+		for end > 0 && end < len(q.Targets) && q.Targets[end].Hub == q.Targets[end-1].Hub {
+			end++ // waves end where a home ends
+		}
+		if i == len(p.Waves)-1 {
+			end = len(q.Targets)
+		}
+		if w.First, w.Count = next+1, end-next; w.Count > 0 {
+			q.Waves = append(q.Waves, w)
+		}
+		next = end
+	}
+	return &q, q.checkWaves()
 }

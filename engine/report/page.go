@@ -146,6 +146,9 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		section{Heading: "Service Requests", Table: requestTable(s)},
 		section{Heading: "Why meters are not on supply", Table: reasonTable(r.Weekly(r.Last).GoingOn, s.Meters)},
 	)
+	if d := s.DarkHours; d != nil {
+		p.Sections = append(p.Sections, section{Heading: "Dark hours", Text: d.text() + " " + d.assumptions(), Table: d.table()})
+	}
 	if len(r.NotCovered) > 0 {
 		rows := len(r.Meters) + len(r.NotCovered)
 		p.Sections = append(p.Sections, section{

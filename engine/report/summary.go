@@ -17,6 +17,7 @@ type Summary struct {
 	DurationSeconds   float64            `json:"duration_seconds"`
 	RequestRate       float64            `json:"service_requests_per_second"`
 	Truth             *Truth             `json:"truth,omitempty"` // dry runs only
+	DarkHours         *DarkHours         `json:"dark_hours,omitempty"`
 }
 
 // Verdicts counts planned meters; the fields sum to Summary.Meters.

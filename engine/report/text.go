@@ -64,6 +64,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if s.Truth != nil {
 		fmt.Fprintf(out, "Truth: %d of %d meters compared with the simulator, %d mismatches.\n", s.Truth.Checked, s.Meters, s.Truth.Mismatches)
 	}
+	if s.DarkHours != nil {
+		s.DarkHours.writeText(out)
+	}
 	if err := out.Flush(); err != nil {
 		return err
 	}

@@ -529,3 +529,41 @@ func TestAThresholdHoldsUpNothingElse(t *testing.T) {
 		}
 	})
 }
+
+// In a rehearsal in the plan's order nothing that is known of a home moves it: neither
+// that it is off nor its alert.
+func TestPlanOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const meters = 90
+		w := street(t, meters, func(i int, d *device) {
+			if i%11 == 5 {
+				d.supply, d.balance = servicerequests.Disabled, -servicerequests.Pound
+			}
+		})
+		w.policy.PlanOrder = true
+		w.pace = rated(time.Second)
+		s := w.open()
+		go func() {
+			time.Sleep(10 * time.Second)
+			s.Deliver(proof.Delivery{Device: w.devices[meters-1].eui, Signed: true, Alert: &gbcs.Alert{Code: alertBelow}})
+		}()
+		if err := w.run(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		place := map[servicerequests.EUI]int{}
+		for i, d := range w.devices {
+			place[d.eui] = i
+		}
+		switches := w.sentIn(journal.SignedCommand, servicerequests.SwitchToCredit)
+		for i, r := range switches {
+			// Regions take turns, and a home's reads may be in a little later than its
+			// neighbour's.
+			if off := place[r.Device] - i; off < -12 || off > 12 {
+				t.Errorf("switch %d goes to meter %d of the plan", i, place[r.Device])
+			}
+		}
+		if len(switches) != meters {
+			t.Errorf("%d switches for %d meters", len(switches), meters)
+		}
+	})
+}

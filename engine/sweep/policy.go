@@ -51,6 +51,10 @@ type Policy struct {
 	AtRiskWithin    time.Duration              // a supply that is cut off within this goes before what is not known
 	DisablementFrom time.Duration              // after midnight UTC, on working days: when disablement is not suspended
 	DisablementTo   time.Duration
+
+	// PlanOrder has homes go in the plan's order, whatever is known of them: for a
+	// rehearsal that shows what the order of hours at risk is worth.
+	PlanOrder bool
 }
 
 // PerFuel holds a setting for electricity and for gas.

@@ -47,6 +47,8 @@ func (a alarm) outlived(m *meter) bool {
 // it: then it keeps the plan's order.
 func (p *Policy) riskOf(m *meter, now time.Time) risk {
 	switch {
+	case p.PlanOrder: // all alike: what has waited longest goes first
+		return risk{}
 	case m.alarm.below && !m.alarm.outlived(m),
 		m.supply.value == servicerequests.Disabled && m.foundMode.value != servicerequests.Credit && m.person == "":
 		return risk{need: dark}
@@ -103,6 +105,9 @@ func (a alarm) raised() bool { return a.below || a.suspended }
 // moveUp gives a meter whose alert says that its credit is at an end its place anew:
 // what waits of it, and the home's meters that have not begun.
 func (s *Sweep) moveUp(m *meter, now time.Time) {
+	if s.o.Policy.PlanOrder {
+		m.alarm = alarm{}
+	}
 	if !m.alarm.raised() {
 		return
 	}

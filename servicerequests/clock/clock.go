@@ -33,3 +33,9 @@ func (c Clock) Real(span time.Duration) time.Duration {
 }
 
 func (c Clock) scaled() bool { return c.Speed > 0 && c.Speed != 1 }
+
+// Showing returns a clock of this speed, other than 1, that shows begin at a real
+// instant. Its anchor is where it agrees with real time.
+func Showing(begin, instant time.Time, speed float64) Clock {
+	return Clock{Anchor: instant.Add(time.Duration(float64(instant.Sub(begin)) / (speed - 1))), Speed: speed}
+}

@@ -40,3 +40,17 @@ func TestRealNeverVanishes(t *testing.T) {
 		}
 	}
 }
+
+func TestShowing(t *testing.T) {
+	instant := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	for _, begin := range []time.Time{instant, instant.AddDate(0, 3, 0), instant.AddDate(-1, 0, 0)} {
+		for _, speed := range []float64{0.5, 60, 600} {
+			c := clock.Showing(begin, instant, speed)
+			near := func(got, want time.Time) bool { return got.Sub(want).Abs() < time.Second }
+			after := begin.Add(time.Duration(speed * float64(time.Minute)))
+			if !near(c.At(instant), begin) || !near(c.At(instant.Add(time.Minute)), after) {
+				t.Errorf("%v at %g: shows %v, a minute later %v", begin, speed, c.At(instant), c.At(instant.Add(time.Minute)))
+			}
+		}
+	}
+}

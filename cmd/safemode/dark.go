@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"safemode/config"
+	"safemode/devicesim/meter"
+	"safemode/engine/plan"
+	"safemode/engine/portfolio"
+	"safemode/engine/report"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+)
+
+// darkFlags have a rehearsal reckon for how long homes are dark, and what its order
+// is worth.
+type darkFlags struct {
+	over   time.Duration // from when the fleet begins; 0: not reckoned
+	topUps bool
+}
+
+func (d *darkFlags) add(f *pflag.FlagSet, dry string) {
+	f.DurationVar(&d.over, "dark-hours", 0, dry+"reckon home-hours without supply over so long, like 168h: of a living winter fleet swept by hours at risk, "+
+		"swept once more in the portfolio's order, and not swept")
+	f.BoolVar(&d.topUps, "top-ups", false, dry+"with --dark-hours, consumers can still top up (ASSUMPTION; default: the supplier has failed, nobody can)")
+}
+
+func (d darkFlags) check(speed float64) error {
+	switch {
+	case d.over < 0:
+		return fmt.Errorf("--dark-hours %v: want more than 0s", d.over)
+	case d.over > 0 && speed == 1:
+		return errors.New("--dark-hours: both sweeps must begin at the same time, for which --speed must not be 1")
+	case d.topUps && d.over == 0:
+		return errors.New("--top-ups goes with --dark-hours")
+	}
+	return nil
+}
+
+// life is a cold week of a failed supplier's fleet.
+func (d darkFlags) life() meter.Life {
+	l := meter.Winter()
+	if !d.topUps {
+		l.TopUp = meter.Habit{}
+	}
+	return l
+}
+
+// reckonDark sweeps the same fleet once more, from the same instant, in the order
+// of the portfolio's rows, and notes in the first sweep's report for how long homes
+// were dark. It ends the first sweep's simulator.
+func (r *rehearsal) reckonDark(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, rows []servicerequests.EUI, folded *report.Report) error {
+	inOrder, err := p.InOrderOf(rows)
+	if err != nil {
+		return failWith(exitRefused, err)
+	}
+	byRisk := r.sim.Dark()
+	if err := r.stop(); err != nil {
+		return err
+	}
+	again := &rehearsal{
+		dir: filepath.Join(r.dir, "portfolio-order"), supplier: r.supplier, seed: r.seed, fleet: r.fleet, faults: r.faults,
+		life: r.life, dark: r.dark, clock: r.clock, begins: r.opened, log: r.log.Named("portfolio-order"), forbidden: r.forbidden,
+	}
+	fmt.Fprintf(io.err, "the same fleet once more, in the portfolio's order, files in %s\n", again.dir)
+	if err := makeDir(again.dir); err != nil {
+		return err
+	}
+	if err := again.start(ctx); err != nil {
+		return err
+	}
+	second, err := again.inOrder(ctx, io, conf, inOrder)
+	if err != nil {
+		return errors.Join(err, again.stop())
+	}
+	byRow := again.sim.Dark()
+	fuel := func(kind servicerequests.DeviceType) report.DarkFuel {
+		d := byRisk[kind]
+		return report.NewDarkFuel(d.Homes, d.Reachable, report.HomeHours{
+			ByOrder: report.ByOrder{AtRisk: d.Truly.Hours(), Portfolio: byRow[kind].Truly.Hours()},
+			NoSweep: d.Untouched.Hours(), AtOnce: d.AtOnce.Hours(),
+		})
+	}
+	folded.Summary.DarkHours = &report.DarkHours{
+		Begins: r.life.Began, OverHours: r.dark.over.Hours(), TopUps: r.dark.topUps,
+		SweepHours:  report.ByOrder{AtRisk: folded.Summary.DurationSeconds / 3600, Portfolio: second.Summary.DurationSeconds / 3600},
+		Electricity: fuel(servicerequests.ESME), Gas: fuel(servicerequests.GSME),
+	}
+	return errors.Join(failWith(exitFailed, folded.Write(r.dir, report.Options{})), again.stop())
+}
+
+// inOrder sweeps in the plan's order, whatever is known of homes.
+func (r *rehearsal) inOrder(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan) (*report.Report, error) {
+	c := *conf
+	r.point(&c)
+	o, err := engineOptions(&c, p, filepath.Join(r.dir, "journal.db"), r.log)
+	if err != nil {
+		return nil, err
+	}
+	o.Rehearsal, o.Policy.PlanOrder = true, true
+	folded, err := r.run(ctx, io, o)
+	if err != nil {
+		return nil, err
+	}
+	return folded, holds(folded)
+}
+
+// readDevices lists the devices of a portfolio's good rows, in order.
+func readDevices(path string) (devices []servicerequests.EUI, err error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return nil, failWith(exitUsage, err)
+	}
+	defer in.Close()
+	for row, err := range portfolio.Read(in, portfolio.Options{}) {
+		if _, rejected := errors.AsType[*portfolio.RowError](err); rejected {
+			continue
+		}
+		if err != nil {
+			return nil, failWith(exitUsage, fmt.Errorf("%s: %w", path, err))
+		}
+		devices = append(devices, row.Device)
+	}
+	return devices, nil
+}
+
+// newRehearsalClock starts a rehearsal's clock: at begin, or now where that is zero.
+func newRehearsalClock(begin time.Time, speed float64) clock.Clock {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	if begin.IsZero() {
+		return clock.Clock{Anchor: now, Speed: speed}
+	}
+	return clock.Showing(begin, now, speed)
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Dark hours of a demo: every case beside the others, with its denominators, in the
+// summary and for people. Any sweep saves most of what no sweep leaves dark.
+func TestDarkHours(t *testing.T) {
+	long(t)
+	out := filepath.Join(t.TempDir(), "demo")
+	p := start(t, "demo", "--meters", "200", "--seed", "3", "--speed", "1500", "--pace", "0.3", "--begin", "2027-01-13T06:00:00Z",
+		"--dark-hours", "168h", "--json", "--out", out)
+	s := parseSummary(t, p.succeeds().out)
+	d := s.DarkHours
+	if d == nil {
+		t.Fatal("no dark hours")
+	}
+	if begins := time.Date(2027, 1, 13, 6, 0, 0, 0, time.UTC); d.Begins.Sub(begins).Abs() > time.Second || d.OverHours != 168 || d.TopUps {
+		t.Errorf("%+v", d)
+	}
+	if n := d.Electricity.Homes + d.Gas.Homes; n != 200 {
+		t.Errorf("%d homes by fuel of 200 meters", n)
+	}
+	for fuel, f := range map[string]struct{ homes, reachable int }{
+		"electricity": {d.Electricity.Homes, d.Electricity.Reachable}, "gas": {d.Gas.Homes, d.Gas.Reachable},
+	} {
+		if f.reachable >= f.homes || f.reachable < f.homes*8/10 {
+			t.Errorf("%s: %d of %d homes can be reached", fuel, f.reachable, f.homes)
+		}
+	}
+	h, g := d.Electricity.HomeHours, d.Gas.HomeHours
+	if bySweep := max(h.AtRisk, h.Portfolio); h.NoSweep < 3*bySweep || h.AtOnce > min(h.AtRisk, h.Portfolio) || h.AtOnce <= 0 {
+		t.Errorf("electricity: %+v", h)
+	}
+	if bySweep := max(g.AtRisk, g.Portfolio); g.NoSweep < 3*bySweep {
+		t.Errorf("gas: %+v", g)
+	}
+	if want := 1000 * h.NoSweep / float64(d.Electricity.Reachable); math.Abs(d.Electricity.Per1000.NoSweep-want) > 1 {
+		t.Errorf("%v of 1,000 homes, want %v", d.Electricity.Per1000.NoSweep, want)
+	}
+	t.Logf("home-hours: electricity %+v, gas %+v", h, g)
+	for name, words := range map[string][]string{
+		"summary.txt":  {"Dark hours.", "no sweep", "ASSUMPTIONS: nobody can top up"},
+		"summary.html": {"<h2>Dark hours</h2>"},
+	} {
+		text, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range words {
+			if !strings.Contains(string(text), word) {
+				t.Errorf("%s does not say %q", name, word)
+			}
+		}
+	}
+	// The other sweep has a journal and reports of its own.
+	text, err := os.ReadFile(filepath.Join(out, "portfolio-order", "summary.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var other struct {
+		SweepID string `json:"sweep_id"`
+		Meters  int    `json:"meters"`
+	}
+	if err := json.Unmarshal(text, &other); err != nil || other.Meters != 200 || !strings.HasPrefix(other.SweepID, "rehearsal-") {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
+func TestDarkHoursRefusals(t *testing.T) {
+	for words, args := range map[string][]string{
+		"--dark-hours -1h0m0s: want more than 0s": {"demo", "--dark-hours", "-1h"},
+		"--speed must not be 1":                   {"demo", "--dark-hours", "1h", "--speed", "1"},
+		"--top-ups goes with --dark-hours":        {"demo", "--top-ups"},
+		"--begin soon: want a time":               {"demo", "--begin", "soon"},
+		"a clock of --speed 1 shows real time":    {"demo", "--begin", "2027-01-13T06:00:00Z", "--speed", "1"},
+		"--pace -1: want over 0":                  {"demo", "--pace", "-1"},
+	} {
+		refuses(t, exitUsage, words, "", args...)
+	}
+}
