@@ -171,6 +171,9 @@ type Operations struct {
 	// PeopleFile names who may look and who may give orders, each by a token of their
 	// own. Required in live.
 	PeopleFile string `koanf:"people_file"`
+	// Redact keeps device ids, MPxNs, Request IDs and messages out of the page for whoever
+	// may not give orders; where no people are named, for everybody.
+	Redact bool `koanf:"redact"`
 	// DeadMan pauses the sweep when no operator has renewed for so long. 0: never.
 	DeadMan time.Duration `koanf:"dead_man"`
 }

@@ -25,6 +25,7 @@ import (
 	"safemode/engine/directory"
 	"safemode/engine/gateway"
 	"safemode/engine/inbox"
+	"safemode/engine/index"
 	"safemode/engine/journal"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
@@ -130,6 +131,7 @@ type Engine struct {
 	o        Options
 	journal  *journal.Journal
 	pins     *checkpoint.Log // nil: none are made
+	index    *index.Index    // nil: the page tells no stories
 	custody  []*custody.Counters
 	gateway  *gateway.Gateway
 	devices  *directory.Directory
@@ -198,13 +200,13 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.openCheckpoints(); err != nil {
 		return nil, err
 	}
-	return e, e.wire()
+	return e, e.wire(ctx)
 }
 
 // removeJournal removes a journal that holds nothing but the plan.
 func removeJournal(path string) error {
 	var faults []error
-	for _, suffix := range []string{"", "-wal", "-shm", ".lock", ".checkpoints"} {
+	for _, suffix := range []string{"", "-wal", "-shm", ".lock", ".checkpoints", indexSuffix, indexSuffix + "-wal", indexSuffix + "-shm"} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			faults = append(faults, err)
 		}
@@ -276,7 +278,7 @@ func loopback(text string) bool {
 }
 
 // wire makes the parts and folds the journal into the sweep.
-func (e *Engine) wire() error {
+func (e *Engine) wire(ctx context.Context) error {
 	o := e.o
 	counters := map[servicerequests.EUI]sweep.Counters{}
 	identities := map[servicerequests.EUI]signer.Identity{}
@@ -335,11 +337,11 @@ func (e *Engine) wire() error {
 	})
 	e.circuits = circuits
 	e.registerGates()
-	return e.wireAddresses(record)
+	return e.wireAddresses(ctx, record)
 }
 
 // wireAddresses makes the handlers of inbox and console.
-func (e *Engine) wireAddresses(record alarmed) error {
+func (e *Engine) wireAddresses(ctx context.Context, record alarmed) error {
 	in, err := inbox.New(inbox.Options{
 		Verifier: e.verifier,
 		Commit:   func(ctx context.Context, r journal.Record) error { return record.Commit(ctx, r) },
@@ -354,7 +356,12 @@ func (e *Engine) wireAddresses(record alarmed) error {
 		return err
 	}
 	e.server = in.Server(e.inbox, e.o.InboxPath)
+	var told console.Stories
+	if e.console != nil {
+		told = e.openStories(ctx)
+	}
 	e.desk, err = console.New(console.Options{
+		Stories: told, Redact: e.o.Operations.Redact,
 		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Log: e.o.Log.Named("console"),
 		Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: e.o.Registry, Closing: e.closing, Course: e.course,
 	})
@@ -442,6 +449,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	watching, unwatch := context.WithCancel(ctx)
 	defer unwatch()
 	servers.Go(func() { e.o.Gates.Watch(watching, e.logLook) })
+	servers.Go(func() { e.followJournal(watching) })
 	// Answers that were journalled and not acted on are proven again; for that the
 	// SMKI service must be reachable, so it happens here and not in Open.
 	if err := e.sweep.Replay(ctx, e.journal.Records(ctx, 1), e.verifier); err != nil {
@@ -551,7 +559,7 @@ func (e *Engine) Close() error {
 	for _, c := range e.custody {
 		faults = append(faults, c.Close())
 	}
-	faults = append(faults, e.closeCheckpoints())
+	faults = append(faults, e.closeCheckpoints(), e.closeStories())
 	if e.journal != nil {
 		faults = append(faults, e.journal.Close())
 	}

@@ -52,7 +52,7 @@ func loadInbox(i config.Inbox, secrets secretFiles) (inbox.Address, error) {
 
 // loadOperations reads what guards the operations address.
 func loadOperations(o config.Operations, secrets secretFiles) (a console.Address, err error) {
-	a.Listen = o.Listen
+	a.Listen, a.Redact = o.Listen, o.Redact
 	if o.TLS != (config.ServerTLS{}) {
 		pair, err := secrets.loadPair(o.TLS.Certificate, o.TLS.Key)
 		if err != nil {

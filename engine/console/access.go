@@ -27,6 +27,7 @@ type Address struct {
 	TLS    *tls.Config // with the server's certificate; nil: no TLS
 	Token  string      // what New was given; empty: none
 	People []Person    // what New was given
+	Redact bool        // what New is given
 }
 
 // Listen opens the console's address. One that is not loopback needs TLS and a

@@ -40,6 +40,11 @@ type Options struct {
 	// Course is the rates of the last while, each second's, for the page's chart. Optional.
 	Course func() []Rates
 
+	// Stories tells one meter's story. Optional. Redact keeps device ids, MPxNs, Request IDs
+	// and messages from whoever may not give orders; without people, from everybody.
+	Stories Stories
+	Redact  bool
+
 	Closing <-chan struct{} // closed when the address is about to answer no more. Optional
 }
 
@@ -53,6 +58,10 @@ func New(o Options) (http.Handler, error) {
 	mux.HandleFunc("GET /{$}", c.page)
 	mux.HandleFunc("GET /live", c.live)
 	mux.HandleFunc("GET /note", c.note)
+	if o.Stories != nil {
+		mux.HandleFunc("GET /meters", c.meters)
+		mux.HandleFunc("GET /meter/{place}", c.meter)
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", check(o.Healthy))
 	mux.HandleFunc("GET /readyz", check(o.Ready))

@@ -4,6 +4,8 @@
 //	GET  /                      a page for people; it can be read without scripts
 //	GET  /live                  its middle anew every second, as server-sent events
 //	GET  /note                  what one shift tells the next, as text
+//	GET  /meters                lists of meters, and the way to one by its id
+//	GET  /meter/PLACE           the story of the meter at a place of the plan
 //	GET  /metrics               Prometheus
 //	GET  /healthz               200 while the process can work, else 503 and why
 //	GET  /readyz                200 while the sweep takes new work, else 503 and why

@@ -112,6 +112,8 @@ type view struct {
 	// For the orders.
 	RegionNames []string
 	SRVs        []string
+	Stories     bool   // one meter's story can be told
+	Redacted    bool   // to who reads this
 	Person      string // who is known by a token; empty: a name is asked for
 	MayOrder    bool
 }
@@ -125,7 +127,7 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"verdicts": func() []string { return verdicts[:] },
 	"classes":  func() []string { return classes[:] },
 	"percent":  func(share float64) string { return fmt.Sprintf("%.0f%%", 100*share) },
-}).Parse(pageText))
+}).Parse(pageText + storyText))
 
 // counts lists what is not 0.
 func counts(m map[string]int) string {
@@ -148,7 +150,7 @@ func sorted(m map[string]int) []count {
 
 // look reads the sweep's status into a view.
 func (c console) look(now time.Time) (view, error) {
-	v := view{At: now}
+	v := view{At: now, Stories: c.o.Stories != nil}
 	b, err := json.Marshal(c.o.Sweep.Status())
 	if err == nil {
 		err = json.Unmarshal(b, &v.state)
@@ -272,19 +274,19 @@ func (c console) page(w http.ResponseWriter, r *http.Request) {
 	if person, known := r.Context().Value(personKey{}).(Person); known {
 		v.Person, v.MayOrder = person.Name, person.Operator
 	}
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'")
-	c.render(w, "page", v)
+	v.Redacted = c.redacts(r)
+	c.show(w, http.StatusOK, "page", v)
 }
 
-func (c console) render(w http.ResponseWriter, name string, v view) {
-	var b bytes.Buffer
-	if err := pageTemplate.ExecuteTemplate(&b, name, v); err != nil {
-		c.broken(w, err)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(b.Bytes()) // the reader has gone if this fails
+// protect says what a page is, and that it takes nothing from elsewhere and tells nobody
+// where its reader was.
+func protect(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 func (c console) broken(w http.ResponseWriter, err error) {

@@ -148,6 +148,10 @@ const unlinked = "altered, or not the one that followed the record before"
 // readPage reads the records from first to last, as they are. With an error it
 // returns those before the one that cannot be read.
 func readPage(ctx context.Context, q querier, first, last uint64) ([]linked, error) {
+	return readRows(ctx, q, columns, first, last)
+}
+
+func readRows(ctx context.Context, q querier, columns string, first, last uint64) ([]linked, error) {
 	rows, err := q.QueryContext(ctx, "SELECT "+columns+" FROM record WHERE seq BETWEEN ? AND ? ORDER BY seq",
 		int64(first), int64(last))
 	if err != nil {

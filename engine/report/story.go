@@ -4,22 +4,18 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/x509"
-	"encoding/asn1"
 	"encoding/csv"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strconv"
 
 	"safemode/engine/journal"
 	"safemode/servicerequests"
-	"safemode/servicerequests/duis"
-	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/xmldsig"
 )
 
@@ -76,13 +72,6 @@ type Witnesses struct {
 	Message map[servicerequests.EUI]Witness // devices and the supplier's identities, by EUI: they sign GBCS messages
 }
 
-// proofLine is what one record proves.
-type proofLine struct {
-	file, check, key string // for checks.csv; check is empty where there is nothing to check
-	result           string
-	proves, toWhom   string
-}
-
 // Write puts a story into a folder, which must be empty or not exist:
 //
 //	story.csv        a line for each record, and for each signature in one
@@ -106,7 +95,7 @@ func (s *Story) Write(directory string, w Witnesses) error {
 	used := map[string]*ecdsa.PublicKey{}
 	for _, r := range s.Records {
 		name := fmt.Sprintf("%08d-%v", r.Seq, r.Kind)
-		lines, err := s.prove(directory, name, r, w, used)
+		proofs, err := Prove(r, w)
 		if err != nil {
 			return fmt.Errorf("evidence: %w", err)
 		}
@@ -118,13 +107,18 @@ func (s *Story) Write(directory string, w Witnesses) error {
 		if r.Service != 0 {
 			srv = r.Service.SRV()
 		}
-		for _, l := range lines {
+		for _, p := range proofs {
+			file, err := p.write(directory, name)
+			if err != nil {
+				return fmt.Errorf("evidence: %w", err)
+			}
+			key := remember(used, p.Key)
 			story = append(story, []string{
 				strconv.FormatUint(r.Seq, 10), timestamp(r.At), r.Kind.String(), srv, id, r.Code,
-				l.file, l.check, l.key, l.result, l.proves, l.toWhom,
+				file, p.Check, key, p.Result, p.Proves, p.ToWhom,
 			})
-			if l.check != "" && l.key != "" {
-				checks = append(checks, []string{l.file, l.check, l.key})
+			if p.Check != "" && key != "" {
+				checks = append(checks, []string{file, p.Check, key})
 			}
 		}
 	}
@@ -149,150 +143,4 @@ func (s *Story) Write(directory string, w Witnesses) error {
 
 func write(path string, b []byte) error {
 	return replace(path, func(w io.Writer) error { _, err := w.Write(b); return err })
-}
-
-// toAnyone is who is convinced by a signature.
-const toAnyone = "anyone who has the public certificate"
-
-// prove writes a record's files and says what they prove.
-func (s *Story) prove(directory, name string, r journal.Record, w Witnesses, used map[string]*ecdsa.PublicKey) ([]proofLine, error) {
-	if len(r.Body) == 0 {
-		return []proofLine{{proves: "what the engine noted", toWhom: "whoever trusts the journal's chain"}}, nil
-	}
-	if r.Body[0] != '<' {
-		l := proofLine{file: name + ".json", proves: "what the engine noted", toWhom: "whoever trusts the journal's chain"}
-		return []proofLine{l}, write(filepath.Join(directory, l.file), r.Body)
-	}
-	xml := proofLine{file: name + ".xml", check: "xml", toWhom: toAnyone}
-	if err := write(filepath.Join(directory, xml.file), r.Body); err != nil {
-		return nil, err
-	}
-	found := keyring{witnesses: w.XML}
-	_, err := xmldsig.Verify(r.Body, &found)
-	xml.key = remember(used, found.used)
-	xml.result = result(err, found.asked.String())
-	ours := r.Kind == journal.Request || r.Kind == journal.SignedCommand
-	switch {
-	case errors.Is(err, xmldsig.ErrUnsigned):
-		xml.check, xml.key, xml.result = "", "", "unsigned"
-		xml.proves, xml.toWhom = "nothing: it steered waiting and retries only", "nobody"
-	case ours:
-		xml.proves = "the supplier's key signed this request"
-	default:
-		xml.proves = "the DCC sent this message"
-	}
-	lines := []proofLine{xml}
-	message, err := messageIn(r, ours)
-	if message == nil || err != nil {
-		return lines, err
-	}
-	l := proofLine{file: name + ".tbs", check: "message", toWhom: toAnyone}
-	if message.Signature == nil {
-		l.check, l.file = "", xml.file
-		l.result = "checked with the supplier's key when it came in"
-		l.proves = "the device answered so: its message has a MAC"
-		l.toWhom = "the holder of the supplier's key agreement key only; to others the DCC's signature on the envelope says that it delivered these bytes"
-		return append(lines, l), nil
-	}
-	if err := writeSigned(directory, l.file, message); err != nil {
-		return nil, err
-	}
-	signer, who := message.Originator, "the device"
-	if ours {
-		who = "the supplier's key"
-	}
-	l.proves = who + " signed this message"
-	witness, known := w.Message[signer]
-	if !known {
-		l.result = "not checked: the key of " + signer.String() + " is needed"
-		return append(lines, l), nil
-	}
-	l.key = remember(used, witness)
-	l.result = result(message.VerifySignature(witness.Key), "")
-	return append(lines, l), nil
-}
-
-// messageIn finds the GBCS message in a record's XML; nil if there is none.
-func messageIn(r journal.Record, ours bool) (*gbcs.Message, error) {
-	var payload []byte
-	if ours {
-		request, err := duis.Inspect(r.Body)
-		if err != nil {
-			return nil, fmt.Errorf("record %d: %w", r.Seq, err)
-		}
-		payload = request.SignedPreCommand
-	} else {
-		response, err := duis.InspectResponse(r.Body)
-		if err != nil {
-			return nil, fmt.Errorf("record %d: %w", r.Seq, err)
-		}
-		switch c := response.Content.(type) {
-		case duis.DeviceResponse:
-			payload = c.Payload
-		case duis.DeviceAlert:
-			payload = c.Payload
-		case duis.FutureDatedAlert:
-			payload = c.Payload
-		}
-	}
-	if payload == nil {
-		return nil, nil
-	}
-	message, err := gbcs.Parse(payload)
-	if err != nil {
-		return nil, fmt.Errorf("record %d: %w", r.Seq, err)
-	}
-	return message, nil
-}
-
-// writeSigned writes what a message's signature covers, and the signature in the
-// form that openssl reads.
-func writeSigned(directory, name string, m *gbcs.Message) error {
-	der, err := asn1.Marshal(struct{ R, S *big.Int }{
-		new(big.Int).SetBytes(m.Signature[:32]), new(big.Int).SetBytes(m.Signature[32:]),
-	})
-	if err != nil {
-		return err
-	}
-	if err := write(filepath.Join(directory, name), m.Signed()); err != nil {
-		return err
-	}
-	return write(filepath.Join(directory, name+".sig"), der)
-}
-
-// keyring gives witnesses to a verifier, and notes which was asked for.
-type keyring struct {
-	witnesses map[xmldsig.KeyRef]Witness
-	asked     xmldsig.KeyRef
-	used      Witness
-}
-
-func (k *keyring) Key(ref xmldsig.KeyRef) (*ecdsa.PublicKey, error) {
-	k.asked = ref
-	witness, ok := k.witnesses[ref]
-	if !ok {
-		return nil, xmldsig.ErrUnknownKey
-	}
-	k.used = witness
-	return witness.Key, nil
-}
-
-// remember notes that a key is needed to check, and returns its file.
-func remember(used map[string]*ecdsa.PublicKey, w Witness) string {
-	if w.Key == nil {
-		return ""
-	}
-	file := "keys/" + w.Name + ".pem"
-	used[file] = w.Key
-	return file
-}
-
-func result(err error, key string) string {
-	switch {
-	case err == nil:
-		return "verified"
-	case errors.Is(err, xmldsig.ErrUnknownKey):
-		return "not checked: the certificate " + key + " is needed"
-	}
-	return "FAILED: " + err.Error()
 }

@@ -1,0 +1,31 @@
+// Package index finds the records of one meter in a journal without reading the others.
+// It owns a file beside the journal, FILE.index, that holds nothing of its own: it
+// follows from the journal, is made anew when it does not belong to it, and may be
+// deleted at any time. It refuses to vouch for anything: what it finds is read from the
+// journal, and held to the hash of the record before.
+//
+// # File
+//
+// An SQLite 3 database with user_version 1:
+//
+//	meter  place    INTEGER PRIMARY KEY  in the plan, from 1
+//	       device   INTEGER UNIQUE       EUI-64 in two's complement
+//	       mpxn, region, fuel TEXT
+//	       verdict, reason TEXT          the last ones; empty: none yet
+//	       at       INTEGER              of the verdict, nanoseconds since 1970-01-01 UTC
+//	spot   device   INTEGER              whom a record belongs to: its planned meter, or
+//	                                     else the target of its Request ID; 0: the sweep
+//	       seq      INTEGER              of the record
+//	       target   INTEGER              of its Request ID
+//	mark   class    TEXT                 rejected or unverified (requests that ended so),
+//	                                     refused_unpermitted, refused_uncorrelated and
+//	                                     refused_unverified (messages)
+//	       device   INTEGER
+//	       seq      INTEGER              of the last such record
+//	upto   journal  TEXT                 the journal's ID
+//	       seq      INTEGER              of the last record that is in the index
+//	       hash     BLOB                 that record's
+//
+// It is behind the journal by a second or two. A power cut may take its last seconds:
+// they are read again.
+package index

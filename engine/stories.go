@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/console"
+	"safemode/engine/index"
+	"safemode/engine/journal"
+	"safemode/engine/report"
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+	"safemode/servicerequests/xmldsig"
+)
+
+// stories tells the console what the journal has of one meter.
+type stories struct {
+	index     *index.Index
+	witnesses report.Witnesses
+	device    func(context.Context, servicerequests.EUI) (report.Witness, error)
+}
+
+// Of each meter's story the page shows at most so many records of its own and of the
+// sweep's.
+const mostRecords = 300
+
+// openStories opens the index beside the journal. Without it the sweep goes on, and the
+// page tells no stories.
+func (e *Engine) openStories(ctx context.Context) console.Stories {
+	x, err := index.Open(ctx, e.o.Journal+indexSuffix, e.journal.ID(), e.journal)
+	if err != nil {
+		e.o.Log.Error("the page can tell no meter's story", zap.Error(err))
+		return nil
+	}
+	e.index = x
+	s := stories{index: x, witnesses: report.Witnesses{XML: map[xmldsig.KeyRef]report.Witness{}, Message: map[servicerequests.EUI]report.Witness{}}}
+	xml := func(c *smki.Certificate) {
+		if ref, err := xmldsig.NewKeyRef(c.Issuer, c.SerialText()); err == nil {
+			s.witnesses.XML[ref] = report.Witness{Name: c.SerialText(), Key: c.PublicKey}
+		}
+	}
+	for _, c := range e.o.DCC.Transform {
+		xml(c)
+	}
+	for _, c := range e.o.DCC.XMLSigning {
+		xml(c)
+	}
+	for _, id := range e.o.Identities {
+		xml(id.XMLSigning.Certificate)
+		s.witnesses.Message[id.EUI] = report.Witness{Name: id.EUI.String(), Key: id.DigitalSigning.Certificate.PublicKey}
+	}
+	s.device = func(ctx context.Context, device servicerequests.EUI) (report.Witness, error) {
+		keys, err := e.devices.Keys(ctx, device)
+		return report.Witness{Name: device.String(), Key: keys.DigitalSignature}, err
+	}
+	return s
+}
+
+const indexSuffix = ".index"
+
+// followJournal keeps the index up until ctx ends.
+func (e *Engine) followJournal(ctx context.Context) {
+	if e.index == nil {
+		return
+	}
+	if err := e.index.Follow(ctx); err != nil {
+		e.o.Log.Error("the index keeps up no more: the page tells older stories", zap.Error(err))
+	}
+}
+
+// Find lists meters.
+func (s stories) Find(ctx context.Context, q console.Question) (found console.Meters, err error) {
+	var wanted index.Query
+	switch q.List {
+	case "":
+		if wanted, err = index.Parse(q.Text); err != nil {
+			return found, fmt.Errorf("%w: %w", console.ErrQuestion, err)
+		}
+	case "stuck":
+		wanted.Reason = "stuck: "
+	case "held":
+		wanted.Reason = "held for a person: "
+	case journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded:
+		wanted.Verdict = q.List
+	default:
+		wanted.Class = q.List
+	}
+	s.catchUp(ctx)
+	meters, all, err := s.index.Find(ctx, wanted, console.MostMeters)
+	if err != nil {
+		return found, err
+	}
+	found.All = all
+	for _, m := range meters {
+		found.Found = append(found.Found, meterOf(m))
+	}
+	return found, nil
+}
+
+func meterOf(m index.Meter) console.Meter {
+	return console.Meter{
+		Place: m.Place, Device: m.Device.String(), MPxN: m.MPxN, Region: m.Region, Fuel: m.Fuel, Verdict: m.Verdict, Reason: m.Reason, At: m.At,
+	}
+}
+
+// catchUp takes the journal's last second in, and no more: what is far behind is the
+// follower's work.
+func (s stories) catchUp(ctx context.Context) {
+	_, _ = s.index.CatchUp(ctx) // the follower meets the same error, and says it
+}
+
+// Tell tells one meter's story.
+func (s stories) Tell(ctx context.Context, place int) (told console.Story, err error) {
+	if place < 1 {
+		return told, console.ErrNoMeter
+	}
+	s.catchUp(ctx)
+	found, _, err := s.index.Find(ctx, index.Query{Place: place}, 1)
+	if err != nil {
+		return told, err
+	}
+	if len(found) == 0 {
+		return told, console.ErrNoMeter
+	}
+	told.Meter = meterOf(found[0])
+	device := found[0].Device
+	records, leftOut, err := s.index.Records(ctx, device, mostRecords)
+	if err != nil {
+		return told, err
+	}
+	told.LeftOut = leftOut
+	story, err := report.Tell(records, device)
+	if err != nil {
+		return told, err
+	}
+	witnesses := s.withDevice(ctx, device)
+	for _, r := range story.Records {
+		proofs, err := report.Prove(r, witnesses)
+		if err != nil { // what cannot be read proves nothing more
+			proofs = append(proofs, report.Proof{Proves: "nothing more", ToWhom: "anybody", Result: "not to be read: " + err.Error()})
+		}
+		chapter := console.Chapter{Seq: r.Seq, At: r.At, Kind: r.Kind.String(), Says: report.Say(r), Body: string(r.Body)}
+		if r.ID != (servicerequests.RequestID{}) {
+			chapter.RequestID = r.ID.String()
+		}
+		for _, p := range proofs {
+			chapter.Proofs = append(chapter.Proofs, console.Proof{Proves: p.Proves, ToWhom: p.ToWhom, Result: p.Result})
+		}
+		told.Chapters = append(told.Chapters, chapter)
+	}
+	return told, nil
+}
+
+// withDevice adds the device's own key, if it can be had within a moment.
+func (s stories) withDevice(ctx context.Context, device servicerequests.EUI) report.Witnesses {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	w := report.Witnesses{XML: s.witnesses.XML, Message: map[servicerequests.EUI]report.Witness{}}
+	for eui, witness := range s.witnesses.Message {
+		w.Message[eui] = witness
+	}
+	if witness, err := s.device(ctx, device); err == nil {
+		w.Message[device] = witness
+	}
+	return w
+}
+
+func (e *Engine) closeStories() error {
+	if e.index == nil {
+		return nil
+	}
+	err := e.index.Close()
+	e.index = nil
+	return err
+}
