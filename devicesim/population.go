@@ -1,7 +1,6 @@
 package devicesim
 
 import (
-	"crypto/ecdh"
 	"errors"
 	"fmt"
 	"sync"
@@ -127,13 +126,9 @@ func (h *hand) letGo() {
 	h.shard.mu.Unlock()
 }
 
-// AgreementKey returns the public key agreement key of a device.
-func (p *population) AgreementKey(device servicerequests.EUI) (*ecdh.PublicKey, error) {
-	keys, err := p.pki.Keys(device)
-	if err != nil {
-		return nil, err
-	}
-	return keys.Agreement.PublicKey(), nil
+// BrokerSecret returns the secret that a device shares with the DCC's broker.
+func (p *population) BrokerSecret(device servicerequests.EUI) ([32]byte, error) {
+	return p.devices.BrokerSecret(device)
 }
 
 // Certificates returns a device's certificates, none for an unknown device.
@@ -159,6 +154,7 @@ func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
 	h := p.take(c.Meter, c.At)
 	defer h.letGo()
 	t := h.target(c.ID.Target)
+	t.SignedBy = c.SignedBy
 	if c.ID.Target != h.Device {
 		mirrored := h.mirrored(c.At)
 		t.Mirror = &mirrored

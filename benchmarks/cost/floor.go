@@ -56,8 +56,8 @@ var (
 	// A critical request. The engine signs the request, the Pre-Command and the
 	// request that carries it, and verifies the DCC's Pre-Command and Response and
 	// the device's. The simulator verifies both requests and, for its device, the
-	// Pre-Command, and signs its two answers and the device's. (DCC and device both
-	// verify the Pre-Command; one of them is counted.)
+	// Pre-Command, and signs its two answers and the device's. (The device believes what
+	// the DCC has proven of the Pre-Command.)
 	criticalEngine    = count{sign: 3, verify: 3}
 	criticalSimulator = count{sign: 3, verify: 3}
 

@@ -1,7 +1,6 @@
 package dcc
 
 import (
-	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,10 +14,10 @@ import (
 	"safemode/devicesim/fleet"
 	"safemode/devicesim/hub"
 	"safemode/devicesim/meter"
-	"safemode/devicesim/recent"
 	"safemode/devicesim/schedule"
 	"safemode/servicerequests"
 	"safemode/servicerequests/clock"
+	"safemode/servicerequests/recent"
 	"safemode/servicerequests/smki"
 	"safemode/servicerequests/xmldsig"
 
@@ -68,8 +67,9 @@ type Register interface {
 // Meters is the population behind the hubs. Its methods are called from many
 // goroutines.
 type Meters interface {
-	// AgreementKey returns the public key agreement key of a device.
-	AgreementKey(device servicerequests.EUI) (*ecdh.PublicKey, error)
+	// BrokerSecret returns the secret that a device shares with the DCC's access control
+	// broker. Either key gives it, so a simulator works it out once for both.
+	BrokerSecret(device servicerequests.EUI) ([32]byte, error)
 
 	// Execute hands a Command to a device and returns what it sends.
 	Execute(c Command) Sent
@@ -89,6 +89,9 @@ type Command struct {
 	At      time.Time                 // the simulator's time
 	Skew    time.Duration             // how far the device's clock is ahead
 	Fault   meter.Fault
+
+	// SignedBy is whose signature of Message the DCC has proven; nil: nobody's.
+	SignedBy *ecdsa.PublicKey
 }
 
 // Sent is what a device sends after a Command.
@@ -136,7 +139,6 @@ type DCC struct {
 	eui     servicerequests.EUI
 	users   map[xmldsig.KeyRef]*User
 	signers struct{ transform, xml, stranger xmldsig.Signer }
-	secrets *recent.Map[servicerequests.EUI, [32]byte] // ECDH with devices
 	taken   *recent.Map[leg, accepted]
 	rules   atomic.Pointer[rules]
 	anomaly anomaly
@@ -146,11 +148,9 @@ type DCC struct {
 	order    order
 }
 
-// How much is remembered: the requests of about an hour at full rate, and the
-// secrets of the devices in use.
+// How much is remembered: the requests of about an hour at full rate.
 const (
 	rememberedRequests = 1 << 17
-	rememberedSecrets  = 1 << 13
 	rememberedAnswers  = 1 << 17
 )
 
@@ -166,7 +166,6 @@ func New(o Options) (*DCC, error) {
 		Options: o,
 		eui:     o.KeyAgreement.Certificate.EUI,
 		users:   map[xmldsig.KeyRef]*User{},
-		secrets: recent.New[servicerequests.EUI, [32]byte](rememberedSecrets),
 		taken:   recent.New[leg, accepted](rememberedRequests),
 		metrics: newMetrics(),
 

@@ -1,6 +1,7 @@
 package dcc
 
 import (
+	"crypto/ecdsa"
 	"time"
 
 	"safemode/devicesim/fault"
@@ -16,6 +17,7 @@ type exchange struct {
 	request
 	target
 	message  []byte
+	signedBy *ecdsa.PublicKey // whose signature of the message is proven; nil: it has none
 	accepted time.Time
 	fate     Fate
 	gone     chan struct{} // closed by deliver; nil: nobody waits for it
@@ -66,6 +68,7 @@ func (d *DCC) giveUp(e *exchange, code servicerequests.ResponseCode, window time
 func (d *DCC) execute(e *exchange) {
 	sent := d.Meters.Execute(Command{
 		ID: e.ID, SRV: e.SRV, Meter: e.meter, Message: e.message, At: d.Clock.Now(), Skew: e.fate.Skew, Fault: e.fate.Device,
+		SignedBy: e.signedBy,
 	})
 	for _, alert := range sent.Alerts {
 		d.Alert(alert)

@@ -2,7 +2,6 @@ package dcc_test
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -51,13 +50,7 @@ func (b *bench) Refusal(servicerequests.EUI) servicerequests.ResponseCode { retu
 // meters answers to nothing but its keys.
 type meters struct{ *devicepki.PKI }
 
-func (m meters) AgreementKey(device servicerequests.EUI) (*ecdh.PublicKey, error) {
-	keys, err := m.Keys(device)
-	if err != nil {
-		return nil, err
-	}
-	return keys.Agreement.PublicKey(), nil
-}
+func (meters) BrokerSecret(servicerequests.EUI) ([32]byte, error) { return [32]byte{1}, nil }
 
 func (meters) Execute(dcc.Command) dcc.Sent { return dcc.Sent{} }
 

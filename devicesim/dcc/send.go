@@ -2,6 +2,7 @@ package dcc
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"fmt"
 
 	"safemode/devicesim/fault"
@@ -14,7 +15,7 @@ import (
 // sendRead accepts a read and sends it to its device.
 func (d *DCC) sendRead(q request, t target) answer {
 	if q.SRV == readPrepayValues {
-		return d.accept(q, t, appendPrepayRead(nil, q.ID, t.kind))
+		return d.accept(q, t, appendPrepayRead(nil, q.ID, t.kind), nil)
 	}
 	service, err := q.Service()
 	if err != nil {
@@ -24,7 +25,7 @@ func (d *DCC) sendRead(q request, t target) answer {
 	if err != nil {
 		return d.refuse(q, servicerequests.TypeMismatch)
 	}
-	return d.accept(q, t, inner)
+	return d.accept(q, t, inner, nil)
 }
 
 // sendSigned accepts a Signed Pre-Command if it is what Transform gave under
@@ -42,15 +43,15 @@ func (d *DCC) sendSigned(q request, t target) answer {
 	if err := m.VerifySignature(q.user.DigitalSigning.PublicKey); err != nil {
 		return d.refuse(q, servicerequests.InvalidFormat)
 	}
-	return d.accept(q, t, m.Inner())
+	return d.accept(q, t, m.Inner(), q.user.DigitalSigning.PublicKey)
 }
 
 // signatureField is the length of a signature with its length byte.
 const signatureField = 1 + 64
 
 // accept acknowledges a message for a device and sends it on its way, unless it
-// is under way already.
-func (d *DCC) accept(q request, t target, inner []byte) answer {
+// is under way already. signedBy is whose signature of it was proven, if it has one.
+func (d *DCC) accept(q request, t target, inner []byte, signedBy *ecdsa.PublicKey) answer {
 	message, err := d.addMAC(q.ID, inner)
 	if err != nil {
 		d.Log.Error("command has no MAC", zap.Stringer("request_id", q.ID), zap.Error(err))
@@ -65,7 +66,7 @@ func (d *DCC) accept(q request, t target, inner []byte) answer {
 		d.metrics.duplicates.Add(1)
 		return acknowledged
 	}
-	e := &exchange{request: q, target: t, message: message, accepted: there.at}
+	e := &exchange{request: q, target: t, message: message, signedBy: signedBy, accepted: there.at}
 	e.raw = nil // not needed any more, and held for as long as a gas meter sleeps
 	if d.holdBack(e) {
 		return acknowledged
@@ -83,16 +84,9 @@ func (d *DCC) accept(q request, t target, inner []byte) answer {
 // addMAC turns a message into the Command that the device gets, as the Access
 // Control Broker does.
 func (d *DCC) addMAC(id servicerequests.RequestID, inner []byte) ([]byte, error) {
-	secret, ok := d.secrets.Get(id.Target)
-	if !ok {
-		public, err := d.Meters.AgreementKey(id.Target)
-		if err != nil {
-			return nil, fmt.Errorf("key of %s: %w", id.Target, err)
-		}
-		if secret, err = gbcs.SharedSecret(d.KeyAgreement.Key, public); err != nil {
-			return nil, fmt.Errorf("secret with %s: %w", id.Target, err)
-		}
-		d.secrets.Put(id.Target, secret)
+	secret, err := d.Meters.BrokerSecret(id.Target)
+	if err != nil {
+		return nil, fmt.Errorf("secret with %s: %w", id.Target, err)
 	}
 	key := gbcs.DeriveKeyFromSecret(secret, gbcs.ModeCommand, id.Originator, id.Counter, id.Target)
 	return gbcs.AppendMAC(make([]byte, 0, len(inner)+32), inner, id.Originator, key), nil

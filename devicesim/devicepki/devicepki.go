@@ -16,8 +16,8 @@ import (
 	"fmt"
 	"time"
 
-	"safemode/devicesim/recent"
 	"safemode/servicerequests"
+	"safemode/servicerequests/recent"
 	"safemode/servicerequests/smki"
 )
 

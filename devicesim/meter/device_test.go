@@ -349,7 +349,9 @@ func TestHandleRefuses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			m := prepaid(test.with)
 			before, record := m, new(meter.Record)
-			reply, err := r.devices.Handle(meter.Target{Meter: &m, Record: record}, test.command, noon, meter.Fault{})
+			// That somebody else's signature was proven says nothing.
+			target := meter.Target{Meter: &m, Record: record, SignedBy: &stranger.signing.PublicKey}
+			reply, err := r.devices.Handle(target, test.command, noon, meter.Fault{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,8 +4,8 @@ import (
 	"math/big"
 	"net/http"
 
-	"safemode/devicesim/recent"
 	"safemode/servicerequests"
+	"safemode/servicerequests/recent"
 	"safemode/servicerequests/smki"
 
 	"go.uber.org/zap"

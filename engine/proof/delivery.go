@@ -2,6 +2,7 @@ package proof
 
 import (
 	"context"
+	"crypto/ecdh"
 	"errors"
 	"fmt"
 	"time"
@@ -142,8 +143,7 @@ func (v *Verifier) alert(ctx context.Context, o outer, code uint16, payload []by
 // prove checks the device's signature, or the MAC between it and the originator
 // that the message is addressed to.
 func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbcs.Mode) error {
-	own, ok := v.keyAgreement[m.Target]
-	if !ok {
+	if _, ok := v.keyAgreement[m.Target]; !ok {
 		return o.fault(ErrUnverified, fmt.Errorf("it is addressed to %s, which is none of ours", m.Target))
 	}
 	keys, err := v.devices.Keys(ctx, m.Originator)
@@ -159,12 +159,25 @@ func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbc
 		}
 		return nil
 	}
-	key, err := gbcs.DeriveKey(own, keys.KeyAgreement, mode, m.Originator, m.Counter, m.Target)
+	secret, err := v.secret(m.Target, keys.KeyAgreement)
 	if err == nil {
-		err = m.VerifyMAC(key)
+		err = m.VerifyMAC(gbcs.DeriveKeyFromSecret(secret, mode, m.Originator, m.Counter, m.Target))
 	}
 	if err != nil {
 		return o.fault(ErrUnverified, fmt.Errorf("%s: %w", m.Originator, err))
 	}
 	return nil
+}
+
+// secret is what one of our identities shares with the device that has this key.
+func (v *Verifier) secret(own servicerequests.EUI, device *ecdh.PublicKey) (z [32]byte, err error) {
+	between := parties{own: own}
+	copy(between.device[:], device.Bytes()) // uncompressed, on P-256
+	if z, ok := v.secrets.Get(between); ok {
+		return z, nil
+	}
+	if z, err = gbcs.SharedSecret(v.keyAgreement[own], device); err == nil {
+		v.secrets.Put(between, z)
+	}
+	return z, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
+	"safemode/servicerequests/recent"
 	"safemode/servicerequests/smki"
 	"safemode/servicerequests/xmldsig"
 )
@@ -77,7 +78,18 @@ type Verifier struct {
 	keyAgreement map[servicerequests.EUI]*ecdh.PrivateKey
 	devices      Devices
 	serverProven bool
+	secrets      *recent.Map[parties, [32]byte] // ECDH with devices
 }
+
+// parties are an identity of ours and a device's key.
+type parties struct {
+	own    servicerequests.EUI
+	device [65]byte // the point
+}
+
+// rememberedSecrets bounds how many secrets are kept; a meter's answers come within
+// minutes of each other.
+const rememberedSecrets = 1 << 13
 
 // pinned is a set of certificates' keys; it is the [xmldsig.Keys] of one role. A
 // revoked one has no key.
@@ -127,6 +139,7 @@ func New(o Options) (*Verifier, error) {
 		keyAgreement: maps.Clone(o.KeyAgreement),
 		devices:      o.Devices,
 		serverProven: o.ServerProven,
+		secrets:      recent.New[parties, [32]byte](rememberedSecrets),
 	}, nil
 }
 

@@ -3,7 +3,7 @@ package recent_test
 import (
 	"testing"
 
-	"safemode/devicesim/recent"
+	"safemode/servicerequests/recent"
 )
 
 func TestRemembersTheLastLimitKeys(t *testing.T) {
