@@ -10,6 +10,7 @@ import (
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/xmldsig"
+	"safemode/servicerequests/xmltree"
 
 	"go.uber.org/zap"
 )
@@ -118,11 +119,16 @@ func (d *DCC) act(q request, t target) answer {
 // read proves and decodes a request. With an error the request holds only what
 // an answer needs, as far as it could be read.
 func (d *DCC) read(raw []byte) (request, error) {
-	proven, err := xmldsig.Verify(raw, d)
+	tree, err := xmltree.Parse(raw)
+	if err != nil {
+		return request{}, err
+	}
+	defer tree.Release()
+	signer, err := xmldsig.VerifyTree(tree, d)
 	if err != nil {
 		unproven, _ := duis.Inspect(raw) // only to say what is refused
 		return request{ReceivedRequest: unproven}, fmt.Errorf("signature: %w", err)
 	}
-	received, err := duis.DecodeRequest(proven.Document)
-	return request{ReceivedRequest: received, raw: raw, user: d.users[proven.KeyRef]}, err
+	received, err := duis.ReadRequest(tree) // without the Signature
+	return request{ReceivedRequest: received, raw: raw, user: d.users[signer]}, err
 }

@@ -15,6 +15,7 @@ import (
 	"safemode/servicerequests/recent"
 	"safemode/servicerequests/smki"
 	"safemode/servicerequests/xmldsig"
+	"safemode/servicerequests/xmltree"
 )
 
 // What became of a message that is not believed; see the package comment.
@@ -180,10 +181,15 @@ type outer struct {
 // read proves and decodes the outside of a message: the XML, with the signature
 // that its content needs.
 func (v *Verifier) read(raw []byte) (outer, error) {
-	proven, err := xmldsig.Verify(raw, v.either)
+	tree, err := xmltree.Parse(raw)
+	if err != nil {
+		return outer{}, &Error{Kind: ErrInvalid, Err: err}
+	}
+	defer tree.Release()
+	signer, err := xmldsig.VerifyTree(tree, v.either)
 	switch {
 	case errors.Is(err, xmldsig.ErrUnsigned):
-		r, err := duis.DecodeResponse(raw)
+		r, err := duis.ReadResponse(tree)
 		if err != nil {
 			return outer{}, &Error{Kind: ErrInvalid, Err: err}
 		}
@@ -191,7 +197,7 @@ func (v *Verifier) read(raw []byte) (outer, error) {
 	case err != nil:
 		return outer{}, &Error{Kind: faultKind(err), Err: err}
 	}
-	r, err := duis.DecodeResponse(proven.Document)
+	r, err := duis.ReadResponse(tree) // without the Signature
 	if err != nil {
 		return outer{}, &Error{Kind: ErrInvalid, FromDCC: true, Err: err}
 	}
@@ -202,8 +208,8 @@ func (v *Verifier) read(raw []byte) (outer, error) {
 	} else if r.Content == nil {
 		role = v.either // an error that a Transform request got has either signature
 	}
-	if _, ok := role[proven.KeyRef]; !ok {
-		return o, o.fault(ErrUnverified, fmt.Errorf("%s is no %s certificate", proven.KeyRef, name))
+	if _, ok := role[signer]; !ok {
+		return o, o.fault(ErrUnverified, fmt.Errorf("%s is no %s certificate", signer, name))
 	}
 	return o, nil
 }

@@ -59,12 +59,19 @@ func DecodeRequest(b []byte) (ReceivedRequest, error) { return decodeRequest(b, 
 func Inspect(b []byte) (ReceivedRequest, error) { return decodeRequest(b, true) }
 
 func decodeRequest(b []byte, signed bool) (ReceivedRequest, error) {
-	var r ReceivedRequest
 	doc, err := xmltree.Parse(b)
 	if err != nil {
-		return r, fmt.Errorf("%w: %w", ErrFormat, err)
+		return ReceivedRequest{}, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	defer doc.Release()
+	return readRequest(doc, signed)
+}
+
+// ReadRequest is [DecodeRequest] for the tree that a signature check has left.
+func ReadRequest(doc *xmltree.Document) (ReceivedRequest, error) { return readRequest(doc, false) }
+
+func readRequest(doc *xmltree.Document, signed bool) (ReceivedRequest, error) {
+	var r ReceivedRequest
 	var d decoder
 	top := d.root(doc, "Request")
 	r.readHeader(&d, top.required("Header"))

@@ -25,6 +25,14 @@ func decodeResponse(b []byte, signed bool) (Response, error) {
 		return Response{}, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	defer doc.Release()
+	return readResponse(doc, signed)
+}
+
+// ReadResponse is [DecodeResponse] for a document that has been parsed: the tree that
+// a signature check has left, or that of an unsigned acknowledgement.
+func ReadResponse(doc *xmltree.Document) (Response, error) { return readResponse(doc, false) }
+
+func readResponse(doc *xmltree.Document, signed bool) (Response, error) {
 	var r Response
 	d := decoder{folded: true}
 	top := d.root(doc, "Response")

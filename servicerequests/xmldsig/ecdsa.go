@@ -2,9 +2,7 @@ package xmldsig
 
 import (
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"errors"
-	"math/big"
 )
 
 const (
@@ -16,14 +14,28 @@ var errDER = errors.New("the key's signature is not the DER of two 32-byte integ
 
 // verify reports whether signature, r then s, is the key's over digest. It
 // refuses an r or s that is not between 1 and the order of the curve less 1.
-func verify(key *ecdsa.PublicKey, digest, signature []byte) bool {
-	r := new(big.Int).SetBytes(signature[:scalarSize])
-	s := new(big.Int).SetBytes(signature[scalarSize:])
-	order := elliptic.P256().Params().N
-	if r.Sign() == 0 || s.Sign() == 0 || r.Cmp(order) >= 0 || s.Cmp(order) >= 0 {
-		return false
+func verify(key *ecdsa.PublicKey, digest []byte, signature [signatureSize]byte) bool {
+	var der [2 + 2*(3+scalarSize)]byte
+	return ecdsa.VerifyASN1(key, digest, appendDER(der[:0], signature)) // checks the ranges
+}
+
+// appendDER appends the DER of r then s, SEQUENCE { r INTEGER, s INTEGER }.
+func appendDER(b []byte, signature [signatureSize]byte) []byte {
+	start := len(b)
+	b = append(b, 0x30, 0)
+	for _, scalar := range [...][]byte{signature[:scalarSize], signature[scalarSize:]} {
+		for len(scalar) > 1 && scalar[0] == 0 {
+			scalar = scalar[1:]
+		}
+		if scalar[0] >= 0x80 { // or the integer would be negative
+			b = append(b, 0x02, byte(len(scalar)+1), 0)
+		} else {
+			b = append(b, 0x02, byte(len(scalar)))
+		}
+		b = append(b, scalar...)
 	}
-	return ecdsa.Verify(key, digest, r, s)
+	b[start+1] = byte(len(b) - start - 2)
+	return b
 }
 
 // rawSignature turns the DER that a crypto.Signer returns, SEQUENCE { r INTEGER,

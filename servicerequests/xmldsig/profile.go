@@ -20,8 +20,8 @@ const (
 // envelope is what a signature of the profile holds.
 type envelope struct {
 	signedInfo xmltree.Node
-	digest     []byte // 32 bytes
-	value      []byte // 64 bytes
+	digest     [sha256.Size]byte
+	value      [signatureSize]byte
 	key        KeyRef
 }
 
@@ -78,25 +78,27 @@ type part struct {
 	text             bool
 }
 
+// profile is what a Signature is.
+var profile = [elements]part{
+	signature:              {name: "Signature"},
+	signedInfo:             {name: "SignedInfo", parent: signature},
+	canonicalizationMethod: {name: "CanonicalizationMethod", parent: signedInfo, attribute: "Algorithm", value: exclusiveC14N},
+	signatureMethod:        {name: "SignatureMethod", parent: signedInfo, attribute: "Algorithm", value: ecdsaSHA256},
+	reference:              {name: "Reference", parent: signedInfo, attribute: "URI", value: ""},
+	transforms:             {name: "Transforms", parent: reference},
+	transform:              {name: "Transform", parent: transforms, attribute: "Algorithm", value: enveloped},
+	digestMethod:           {name: "DigestMethod", parent: reference, attribute: "Algorithm", value: digestSHA256},
+	digestValue:            {name: "DigestValue", parent: reference, text: true},
+	signatureValue:         {name: "SignatureValue", parent: signature, text: true},
+	keyInfo:                {name: "KeyInfo", parent: signature},
+	x509Data:               {name: "X509Data", parent: keyInfo},
+	x509IssuerSerial:       {name: "X509IssuerSerial", parent: x509Data},
+	x509IssuerName:         {name: "X509IssuerName", parent: x509IssuerSerial, text: true},
+	x509SerialNumber:       {name: "X509SerialNumber", parent: x509IssuerSerial, text: true},
+}
+
 // readEnvelope holds a Signature against the profile, element by element.
 func readEnvelope(n xmltree.Node) (envelope, error) {
-	profile := [elements]part{
-		signature:              {name: "Signature"},
-		signedInfo:             {name: "SignedInfo", parent: signature},
-		canonicalizationMethod: {name: "CanonicalizationMethod", parent: signedInfo, attribute: "Algorithm", value: exclusiveC14N},
-		signatureMethod:        {name: "SignatureMethod", parent: signedInfo, attribute: "Algorithm", value: ecdsaSHA256},
-		reference:              {name: "Reference", parent: signedInfo, attribute: "URI", value: ""},
-		transforms:             {name: "Transforms", parent: reference},
-		transform:              {name: "Transform", parent: transforms, attribute: "Algorithm", value: enveloped},
-		digestMethod:           {name: "DigestMethod", parent: reference, attribute: "Algorithm", value: digestSHA256},
-		digestValue:            {name: "DigestValue", parent: reference, text: true},
-		signatureValue:         {name: "SignatureValue", parent: signature, text: true},
-		keyInfo:                {name: "KeyInfo", parent: signature},
-		x509Data:               {name: "X509Data", parent: keyInfo},
-		x509IssuerSerial:       {name: "X509IssuerSerial", parent: x509Data},
-		x509IssuerName:         {name: "X509IssuerName", parent: x509IssuerSerial, text: true},
-		x509SerialNumber:       {name: "X509SerialNumber", parent: x509IssuerSerial, text: true},
-	}
 	found := [elements]xmltree.Node{n}
 	texts := [elements]string{}
 	count := 1
@@ -123,10 +125,10 @@ func readEnvelope(n xmltree.Node) (envelope, error) {
 
 	e := envelope{signedInfo: found[signedInfo]}
 	var err error
-	if e.digest, err = decodeBase64(texts[digestValue], sha256.Size); err != nil {
+	if err = decodeBase64(e.digest[:], texts[digestValue]); err != nil {
 		return envelope{}, fmt.Errorf("%w: DigestValue: %w", ErrProfile, err)
 	}
-	if e.value, err = decodeBase64(texts[signatureValue], signatureSize); err != nil {
+	if err = decodeBase64(e.value[:], texts[signatureValue]); err != nil {
 		return envelope{}, fmt.Errorf("%w: SignatureValue: %w", ErrProfile, err)
 	}
 	if e.key, err = NewKeyRef(texts[x509IssuerName], texts[x509SerialNumber]); err != nil {
@@ -160,20 +162,24 @@ func (p *part) read(n xmltree.Node) (string, error) {
 	return text, err
 }
 
-// decodeBase64 decodes size bytes, passing over XML's white space.
-func decodeBase64(text string, size int) ([]byte, error) {
-	packed := make([]byte, 0, len(text))
+var strictBase64 = base64.StdEncoding.Strict()
+
+// decodeBase64 fills into, passing over XML's white space.
+func decodeBase64(into []byte, text string) error {
+	var room [2 * signatureSize]byte
+	packed := room[:0]
 	for i := range len(text) {
 		if c := text[i]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
 			packed = append(packed, c)
 		}
 	}
-	decoded, err := base64.StdEncoding.Strict().AppendDecode(nil, packed)
+	decoded, err := strictBase64.AppendDecode(packed[:0], packed)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if len(decoded) != size {
-		return nil, fmt.Errorf("%d bytes instead of %d", len(decoded), size)
+	if len(decoded) != len(into) {
+		return fmt.Errorf("%d bytes instead of %d", len(decoded), len(into))
 	}
-	return decoded, nil
+	copy(into, decoded)
+	return nil
 }

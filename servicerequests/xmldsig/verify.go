@@ -1,11 +1,11 @@
 package xmldsig
 
 import (
-	"bytes"
 	"crypto/elliptic"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 
 	"safemode/servicerequests/xmltree"
 )
@@ -40,46 +40,74 @@ func Verify(doc []byte, keys Keys) (Proven, error) {
 		return Proven{}, fmt.Errorf("xmldsig: %w", err)
 	}
 	defer tree.Release()
-	proven, err := verifyTree(tree, len(doc), keys)
-	if !errors.Is(err, ErrDigest) || !tree.Spaced() {
-		return proven, err
-	}
-	compact := tree.AppendCompact(make([]byte, 0, len(doc)), tree.Root(), xmltree.Node{})
-	plain, err := xmltree.Parse(compact)
+	buffer := make([]byte, 0, len(doc))
+	ref, err := prove(tree, keys, &buffer)
 	if err != nil {
-		return Proven{}, fmt.Errorf("xmldsig: %w", err)
+		return Proven{}, err
 	}
-	defer plain.Release()
-	return verifyTree(plain, len(doc), keys)
+	return Proven{Document: buffer, KeyRef: ref}, nil
 }
 
-// verifyTree proves a parsed document of about size bytes.
-func verifyTree(tree *xmltree.Document, size int, keys Keys) (Proven, error) {
+// VerifyTree is [Verify] of a document that has been parsed, for who reads on in the
+// tree. If it proves the signature, the Signature is gone from the tree: what is left
+// has the digest that was signed, with or without the white space between elements.
+// Otherwise the tree is as it was, and nothing in it is proven.
+func VerifyTree(tree *xmltree.Document, keys Keys) (KeyRef, error) {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	ref, err := prove(tree, keys, buffer)
+	if err == nil {
+		tree.Cut()
+	}
+	return ref, err
+}
+
+// buffers hold the canonical form of a document while it is digested.
+var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 4096)) }}
+
+// prove leaves in the buffer what was digested.
+func prove(tree *xmltree.Document, keys Keys, buffer *[]byte) (KeyRef, error) {
+	ref, err := verifyTree(tree, keys, buffer)
+	if !errors.Is(err, ErrDigest) || !tree.Spaced() {
+		return ref, err
+	}
+	plain, err := xmltree.Parse(tree.AppendCompact((*buffer)[:0], tree.Root(), xmltree.Node{}))
+	if err != nil {
+		return KeyRef{}, fmt.Errorf("xmldsig: %w", err)
+	}
+	defer plain.Release()
+	return verifyTree(plain, keys, buffer)
+}
+
+// verifyTree proves the signature of a tree as it is.
+func verifyTree(tree *xmltree.Document, keys Keys, buffer *[]byte) (ref KeyRef, err error) {
 	root := tree.Root()
 	n, err := findSignature(root)
 	if err != nil {
-		return Proven{}, err
+		return ref, err
 	}
 	e, err := readEnvelope(n)
 	if err != nil {
-		return Proven{}, err
+		return ref, err
 	}
-	document := tree.AppendInclusive(make([]byte, 0, size), root, n)
-	digest := sha256.Sum256(document)
-	if !bytes.Equal(digest[:], e.digest) {
-		return Proven{}, ErrDigest
+	document := tree.AppendInclusive((*buffer)[:0], root, n)
+	*buffer = document
+	if sha256.Sum256(document) != e.digest {
+		return ref, ErrDigest
 	}
 	key, err := keys.Key(e.key)
 	if err != nil {
-		return Proven{}, fmt.Errorf("xmldsig: key %s: %w", e.key, err)
+		return ref, fmt.Errorf("xmldsig: key %s: %w", e.key, err)
 	}
 	if key == nil || key.Curve != elliptic.P256() {
-		return Proven{}, fmt.Errorf("xmldsig: key %s: %w", e.key, ErrKey)
+		return ref, fmt.Errorf("xmldsig: key %s: %w", e.key, ErrKey)
 	}
-	info := tree.AppendExclusive(make([]byte, 0, 1024), e.signedInfo)
-	digest = sha256.Sum256(info)
+	// Behind the document, which stays as it is.
+	*buffer = tree.AppendExclusive(document, e.signedInfo)
+	digest := sha256.Sum256((*buffer)[len(document):])
+	*buffer = (*buffer)[:len(document)]
 	if !verify(key, digest[:], e.value) {
-		return Proven{}, ErrSignature
+		return ref, ErrSignature
 	}
-	return Proven{Document: document, KeyRef: e.key}, nil
+	return e.key, nil
 }

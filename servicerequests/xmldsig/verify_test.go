@@ -26,7 +26,7 @@ func TestVerifySignedByDCC(t *testing.T) {
 	}
 	for _, tt := range tests {
 		doc := vector(t, "duis/"+tt.file)
-		proven, err := xmldsig.Verify(doc, pinnedPEM(t, vector(t, "duis/"+tt.certificate)))
+		proven, err := verify(t, doc, pinnedPEM(t, vector(t, "duis/"+tt.certificate)))
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s with %s: %v, want %v", tt.file, tt.certificate, err, tt.want)
 		}
@@ -41,12 +41,12 @@ func TestVerifySignedByDCC(t *testing.T) {
 func TestVerifyIndented(t *testing.T) {
 	doc := vector(t, "duis/response-8.2-signed.xml")
 	keys := pinnedPEM(t, vector(t, "duis/dsp-xml-signing-acb.pem"))
-	plain, err := xmldsig.Verify(doc, keys)
+	plain, err := verify(t, doc, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	indented := strings.ReplaceAll(string(doc), "><", ">\r\n  <")
-	proven, err := xmldsig.Verify([]byte(indented), keys)
+	proven, err := verify(t, []byte(indented), keys)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func (p *parser) attributes(i int32) (empty bool, err error) {
 		if count == p.limits.MaxAttributes {
 			return false, fmt.Errorf("%w: more than %d attributes on one element", ErrLimit, p.limits.MaxAttributes)
 		}
-		prefix, local, err := p.name()
+		name, err := p.name()
 		if err != nil {
 			return false, err
 		}
@@ -44,12 +44,12 @@ func (p *parser) attributes(i int32) (empty bool, err error) {
 			return false, err
 		}
 		switch {
-		case prefix == "xmlns":
-			err = p.declare(outer, binding{local, value})
-		case prefix == "" && local == "xmlns":
-			err = p.declare(outer, binding{"", value})
+		case d.string(name.prefix()) == "xmlns":
+			err = p.declare(outer, binding{piece{name.local, name.to}, value})
+		case d.string(name.whole()) == "xmlns":
+			err = p.declare(outer, binding{piece{}, value})
 		default:
-			d.attributes = append(d.attributes, attribute{prefix: prefix, local: local, value: value})
+			d.attributes = append(d.attributes, attribute{name: name, value: value})
 		}
 		if err != nil {
 			return false, err
@@ -57,27 +57,33 @@ func (p *parser) attributes(i int32) (empty bool, err error) {
 	}
 	attrs.to, bindings.to = int32(len(d.attributes)), int32(len(d.bindings))
 	d.nodes[i].attributes, d.nodes[i].bindings = attrs, bindings
-	slices.SortFunc(d.bindings[bindings.from:], byPrefix)
+	if own := d.bindings[bindings.from:]; len(own) > 1 {
+		slices.SortFunc(own, d.byPrefix)
+	}
 	return empty, p.resolve(d.attributes[attrs.from:])
 }
 
 // resolve finds the attributes' namespaces and puts them in canonical order.
 func (p *parser) resolve(attributes []attribute) error {
+	d := p.d
 	for k := range attributes {
 		a := &attributes[k]
-		if a.prefix == "" {
+		if a.name.prefix().empty() {
 			continue // the default namespace is not for attributes
 		}
-		if a.space = lookup(p.scope, a.prefix); a.space == "" {
-			return p.fail("prefix %q is not declared", a.prefix)
+		if a.space = d.lookup(p.scope, a.name.prefix()); a.space.empty() {
+			return p.fail("prefix %q is not declared", d.string(a.name.prefix()))
 		}
 	}
+	if len(attributes) < 2 {
+		return nil
+	}
 	slices.SortFunc(attributes, func(a, b attribute) int {
-		return cmp.Or(cmp.Compare(a.space, b.space), cmp.Compare(a.local, b.local))
+		return cmp.Or(cmp.Compare(d.string(a.space), d.string(b.space)), cmp.Compare(d.local(a.name), d.local(b.name)))
 	})
 	for k := 1; k < len(attributes); k++ {
-		if attributes[k].local == attributes[k-1].local && attributes[k].space == attributes[k-1].space {
-			return p.fail("attribute %q twice", attributes[k].local)
+		if d.local(attributes[k].name) == d.local(attributes[k-1].name) && d.same(attributes[k].space, attributes[k-1].space) {
+			return p.fail("attribute %q twice", d.local(attributes[k].name))
 		}
 	}
 	return nil
@@ -86,21 +92,23 @@ func (p *parser) resolve(attributes []attribute) error {
 // declare takes a namespace declaration into the scope, and into the tree if it
 // changes anything: Canonical XML leaves out those that do not.
 func (p *parser) declare(outer int, n binding) error {
+	d := p.d
+	prefix, space := d.string(n.prefix), d.string(n.space)
 	switch {
-	case n.prefix == "xml" || n.prefix == "xmlns" || n.space == xmlSpace || n.space == xmlnsSpace:
+	case prefix == "xml" || prefix == "xmlns" || space == xmlSpace || space == xmlnsSpace:
 		return p.fail("declaration of a reserved prefix or namespace")
-	case n.space == "" && n.prefix != "":
-		return p.fail("prefix %q declared as nothing", n.prefix)
-	case n.space != "" && !isAbsoluteURI(n.space):
-		return p.fail("namespace name %q is not an absolute URI", n.space)
+	case space == "" && prefix != "":
+		return p.fail("prefix %q declared as nothing", prefix)
+	case space != "" && !isAbsoluteURI(space):
+		return p.fail("namespace name %q is not an absolute URI", space)
 	}
 	for _, own := range p.scope[outer:] {
-		if own.prefix == n.prefix {
-			return p.fail("prefix %q declared twice", n.prefix)
+		if d.same(own.prefix, n.prefix) {
+			return p.fail("prefix %q declared twice", prefix)
 		}
 	}
-	if lookup(p.scope[:outer], n.prefix) != n.space {
-		p.d.bindings = append(p.d.bindings, n)
+	if !d.same(d.lookup(p.scope[:outer], n.prefix), n.space) {
+		d.bindings = append(d.bindings, n)
 	}
 	p.scope = append(p.scope, n)
 	return nil
@@ -129,23 +137,22 @@ func isAbsoluteURI(s string) bool {
 }
 
 // attributeValue reads "=" and a quoted value.
-func (p *parser) attributeValue() (string, error) {
+func (p *parser) attributeValue() (value piece, err error) {
 	p.skipSpace()
 	if !p.skip("=") {
-		return "", p.fail("= is missing after an attribute's name")
+		return value, p.fail("= is missing after an attribute's name")
 	}
 	p.skipSpace()
 	if p.pos == len(p.src) || p.src[p.pos] != '"' && p.src[p.pos] != '\'' {
-		return "", p.fail("an attribute's value is not quoted")
+		return value, p.fail("an attribute's value is not quoted")
 	}
 	quote := p.src[p.pos]
 	p.pos++
-	value, err := p.characters(quote)
-	if err != nil {
-		return "", err
+	if value, err = p.characters(quote); err != nil {
+		return value, err
 	}
 	if p.pos == len(p.src) || p.src[p.pos] != quote {
-		return "", p.fail("< or the end of the input inside an attribute's value")
+		return value, p.fail("< or the end of the input inside an attribute's value")
 	}
 	p.pos++
 	return value, nil

@@ -3,7 +3,6 @@ package xmltree
 import (
 	"cmp"
 	"slices"
-	"strings"
 )
 
 // AppendInclusive appends Canonical XML 1.0 of the element n, without the
@@ -41,17 +40,19 @@ func (d *Document) inScope(i int32) []binding {
 	for ; i >= 0; i = d.nodes[i].parent {
 		own := d.nodes[i].bindings
 		for _, b := range d.bindings[own.from:own.to] {
-			if !slices.ContainsFunc(all, func(inner binding) bool { return inner.prefix == b.prefix }) {
+			if !slices.ContainsFunc(all, func(inner binding) bool { return d.same(inner.prefix, b.prefix) }) {
 				all = append(all, b)
 			}
 		}
 	}
-	all = slices.DeleteFunc(all, func(b binding) bool { return b.space == "" })
-	slices.SortFunc(all, byPrefix)
+	all = slices.DeleteFunc(all, func(b binding) bool { return d.string(b.space) == "" })
+	slices.SortFunc(all, d.byPrefix)
 	return all
 }
 
-func byPrefix(a, b binding) int { return cmp.Compare(a.prefix, b.prefix) }
+func (d *Document) byPrefix(a, b binding) int {
+	return cmp.Compare(d.string(a.prefix), d.string(b.prefix))
+}
 
 // inclusive writes Canonical XML. The parser has dropped the declarations that
 // Canonical XML calls superfluous, so each element writes those it has left.
@@ -65,9 +66,9 @@ func (w inclusive) element(b []byte, i int32, declared []binding) []byte {
 	d := w.d
 	e := &d.nodes[i]
 	b = append(b, '<')
-	b = appendName(b, e.prefix, e.local)
+	b = append(b, d.string(e.name.whole())...)
 	for _, n := range declared {
-		b = appendBinding(b, n)
+		b = d.appendBinding(b, n)
 	}
 	b = d.appendAttributes(b, e)
 	b = append(b, '>')
@@ -76,16 +77,16 @@ func (w inclusive) element(b []byte, i int32, declared []binding) []byte {
 	for c := i + 1; c < e.end; {
 		child := &d.nodes[c]
 		switch {
-		case child.local == "":
+		case child.isText():
 			if !dropText {
-				b = AppendText(b, child.text)
+				b = AppendText(b, d.string(child.text))
 			}
 		case c != w.skip:
 			b = w.element(b, c, d.bindings[child.bindings.from:child.bindings.to])
 		}
 		c = child.end
 	}
-	return appendEndTag(b, e)
+	return d.appendEndTag(b, e)
 }
 
 // AppendExclusive appends Exclusive XML Canonicalization 1.0 of the element n.
@@ -104,34 +105,36 @@ func (d *Document) appendExclusive(b []byte, i int32, rendered []binding) []byte
 	attributes := d.attributes[e.attributes.from:e.attributes.to]
 
 	outer := len(rendered)
-	rendered = render(rendered, binding{e.prefix, e.space})
+	rendered = d.render(rendered, binding{e.name.prefix(), e.space})
 	for _, a := range attributes {
-		if a.prefix != "" {
-			rendered = render(rendered, binding{a.prefix, a.space})
+		if prefix := a.name.prefix(); !prefix.empty() {
+			rendered = d.render(rendered, binding{prefix, a.space})
 		}
 	}
-	slices.SortFunc(rendered[outer:], byPrefix)
+	if own := rendered[outer:]; len(own) > 1 {
+		slices.SortFunc(own, d.byPrefix)
+	}
 
 	b = append(b, '<')
-	b = appendName(b, e.prefix, e.local)
+	b = append(b, d.string(e.name.whole())...)
 	for _, n := range rendered[outer:] {
-		b = appendBinding(b, n)
+		b = d.appendBinding(b, n)
 	}
 	b = d.appendAttributes(b, e)
 	b = append(b, '>')
 	for c := i + 1; c < e.end; c = d.nodes[c].end {
-		if d.nodes[c].local == "" {
-			b = AppendText(b, d.nodes[c].text)
+		if d.nodes[c].isText() {
+			b = AppendText(b, d.string(d.nodes[c].text))
 		} else {
 			b = d.appendExclusive(b, c, rendered)
 		}
 	}
-	return appendEndTag(b, e)
+	return d.appendEndTag(b, e)
 }
 
 // render adds the binding n unless it holds already.
-func render(rendered []binding, n binding) []binding {
-	if lookup(rendered, n.prefix) == n.space {
+func (d *Document) render(rendered []binding, n binding) []binding {
+	if d.same(d.lookup(rendered, n.prefix), n.space) {
 		return rendered
 	}
 	return append(rendered, n)
@@ -139,54 +142,57 @@ func render(rendered []binding, n binding) []binding {
 
 // lookup returns the namespace name that the prefix has in the bindings, the
 // last of which is the innermost; empty if it has none.
-func lookup(bindings []binding, prefix string) string {
+func (d *Document) lookup(bindings []binding, prefix piece) (space piece) {
 	for i := len(bindings) - 1; i >= 0; i-- {
-		if bindings[i].prefix == prefix {
+		if d.same(bindings[i].prefix, prefix) {
 			return bindings[i].space
 		}
 	}
-	return ""
+	return piece{}
 }
 
-func appendName(b []byte, prefix, local string) []byte {
-	if prefix != "" {
-		b = append(b, prefix...)
-		b = append(b, ':')
-	}
-	return append(b, local...)
-}
-
-func appendEndTag(b []byte, e *node) []byte {
+func (d *Document) appendEndTag(b []byte, e *node) []byte {
 	b = append(b, "</"...)
-	b = appendName(b, e.prefix, e.local)
+	b = append(b, d.string(e.name.whole())...)
 	return append(b, '>')
 }
 
-func appendBinding(b []byte, n binding) []byte {
+func (d *Document) appendBinding(b []byte, n binding) []byte {
 	b = append(b, " xmlns"...)
-	if n.prefix != "" {
+	if !n.prefix.empty() {
 		b = append(b, ':')
-		b = append(b, n.prefix...)
+		b = append(b, d.string(n.prefix)...)
 	}
 	b = append(b, `="`...)
-	b = append(b, n.space...) // a URI: it holds nothing to escape
+	b = append(b, d.string(n.space)...) // a URI: it holds nothing to escape
 	return append(b, '"')
 }
 
 func (d *Document) appendAttributes(b []byte, e *node) []byte {
 	for _, a := range d.attributes[e.attributes.from:e.attributes.to] {
 		b = append(b, ' ')
-		b = appendName(b, a.prefix, a.local)
+		b = append(b, d.string(a.name.whole())...)
 		b = append(b, `="`...)
-		b = appendAttributeValue(b, a.value)
+		b = appendAttributeValue(b, d.string(a.value))
 		b = append(b, '"')
 	}
 	return b
 }
 
+// isOrdinary says whether a text or a value is written as it is, whatever it is. Most
+// are.
+func isOrdinary(s string) bool {
+	for i := range len(s) {
+		if !ordinary[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
 // AppendText appends s as the canonical forms write the text of an element.
 func AppendText(b []byte, s string) []byte {
-	if !strings.ContainsAny(s, "&<>\r") {
+	if isOrdinary(s) {
 		return append(b, s...)
 	}
 	for i := range len(s) {
@@ -209,7 +215,7 @@ func AppendText(b []byte, s string) []byte {
 // appendAttributeValue appends s as the canonical forms write the value of an
 // attribute.
 func appendAttributeValue(b []byte, s string) []byte {
-	if !strings.ContainsAny(s, "&<\"\t\n\r") {
+	if isOrdinary(s) {
 		return append(b, s...)
 	}
 	for i := range len(s) {

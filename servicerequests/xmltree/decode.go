@@ -6,32 +6,40 @@ import (
 	"unicode/utf8"
 )
 
-// ordinary has a bit for each character up to "?" that is nothing but itself in
-// a text and in an attribute's value: all but controls, " & ' < and >.
-const ordinary uint64 = (1<<64 - 1<<' ') &^ (1<<'"' | 1<<'&' | 1<<'\'' | 1<<'<' | 1<<'>')
+// ordinary are the characters that are nothing but themselves in a text and in an
+// attribute's value: ASCII but controls, " & ' < and >.
+var ordinary = func() (table [256]bool) {
+	for c := byte(' '); c < utf8.RuneSelf; c++ {
+		table[c] = c != '"' && c != '&' && c != '\'' && c != '<' && c != '>'
+	}
+	return table
+}()
 
 // characters reads and decodes up to the next "<" or quote: text if the quote is
 // "<", an attribute's value otherwise. What ended it is left to be read.
-func (p *parser) characters(quote byte) (string, error) {
+func (p *parser) characters(quote byte) (piece, error) {
 	start := p.pos
 	plain := true // what was read stands for itself
-	for p.pos < len(p.src) {
-		c := p.src[p.pos]
-		if '?' < c && c < utf8.RuneSelf || ordinary>>c&1 == 1 {
-			p.pos++
-			continue
+	for {
+		at := p.pos
+		for at < len(p.src) && ordinary[p.src[at]] {
+			at++
 		}
+		if p.pos = at; at == len(p.src) {
+			break
+		}
+		c := p.src[at]
 		switch {
 		case c == '<' || c == quote:
 			return p.decode(start, plain, quote)
 		case c == '&' || c == '\r' || isSpace(c) && c != ' ' && quote != '<':
 			plain = false
 		case c == '>' && quote == '<' && strings.HasSuffix(p.src[start:p.pos], "]]"):
-			return "", p.fail("]]> in text")
+			return piece{}, p.fail("]]> in text")
 		case c < ' ' && !isSpace(c) || c >= utf8.RuneSelf:
 			size := charLength(p.src[p.pos:])
 			if size == 0 {
-				return "", p.fail("character that XML does not allow")
+				return piece{}, p.fail("character that XML does not allow")
 			}
 			p.pos += size
 			continue
@@ -43,11 +51,11 @@ func (p *parser) characters(quote byte) (string, error) {
 
 // decode returns what src[start:pos] stands for: line ends become "\n", in an
 // attribute's value white space becomes a blank, references their characters.
-func (p *parser) decode(start int, plain bool, quote byte) (string, error) {
-	raw := p.src[start:p.pos]
+func (p *parser) decode(start int, plain bool, quote byte) (piece, error) {
 	if plain {
-		return raw, nil
+		return piece{int32(start), int32(p.pos)}, nil
 	}
+	raw := p.src[start:p.pos]
 	b := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
@@ -56,7 +64,7 @@ func (p *parser) decode(start int, plain bool, quote byte) (string, error) {
 			r := dereference(name)
 			if !found || r < 0 {
 				p.pos = start + i
-				return "", p.fail("reference to no predefined entity and no character")
+				return piece{}, p.fail("reference to no predefined entity and no character")
 			}
 			b = utf8.AppendRune(b, r)
 			i += len(name) + 1
@@ -73,7 +81,7 @@ func (p *parser) decode(start int, plain bool, quote byte) (string, error) {
 		}
 		b = append(b, c)
 	}
-	return string(b), nil
+	return p.d.decode(string(b)), nil
 }
 
 // dereference returns the character that &name; stands for, -1 if none.

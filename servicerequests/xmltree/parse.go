@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -54,14 +55,15 @@ func ParseSample(b []byte) (*Document, error) { return parse(b, Limits{}, true) 
 
 func parse(b []byte, limits Limits, comments bool) (*Document, error) {
 	limits = limits.withDefaults()
-	if len(b) > limits.MaxBytes {
+	if len(b) > min(limits.MaxBytes, math.MaxInt32) {
 		return nil, fmt.Errorf("%w: %d bytes of at most %d", ErrLimit, len(b), limits.MaxBytes)
 	}
 	p := parser{
-		d: &Document{}, src: string(b), limits: limits, comments: comments,
-		open: make([]openElement, 0, 16), scope: make([]binding, 0, 8),
+		d: &Document{src: string(b), tables: room.Get().(*tables)}, limits: limits, comments: comments,
 	}
+	p.src, p.open, p.scope = p.d.src, p.rooms.open[:0], p.rooms.scope[:0]
 	if err := p.document(); err != nil {
+		p.d.Release()
 		return nil, err
 	}
 	return p.d, nil
@@ -76,6 +78,10 @@ type parser struct {
 
 	open  []openElement
 	scope []binding // all declarations of the open elements
+	rooms struct {
+		open  [16]openElement
+		scope [8]binding
+	}
 }
 
 type openElement struct {
@@ -116,7 +122,7 @@ func isWhitespace(s string) bool {
 	return true
 }
 
-func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\t' || c == '\n' || c == '\r') }
 
 func (p *parser) document() error {
 	if err := p.declaration(); err != nil {
@@ -155,11 +161,9 @@ func (p *parser) around() error {
 
 // allocate makes room for all nodes of a compact document at once: an element
 // has two tags, and not more than one text. An indented one makes it grow. The
-// room is a released document's, where there is one.
+// room is mostly a released document's.
 func (p *parser) allocate() {
 	tags := strings.Count(p.src[p.pos:], "<")
-	kept := room.Get().(*Document)
-	p.d.nodes, p.d.attributes, p.d.bindings = kept.nodes, kept.attributes, kept.bindings
 	if n := min(tags, p.limits.MaxNodes); cap(p.d.nodes) < n {
 		p.d.nodes = make([]node, 0, n)
 	}
@@ -205,7 +209,8 @@ func (p *parser) pseudoAttribute(name string) (string, error) {
 		p.pos = start
 		return "", nil
 	}
-	return p.attributeValue()
+	value, err := p.attributeValue()
+	return p.d.string(value), err
 }
 
 // comment steps over a comment if one is next.
@@ -238,7 +243,7 @@ func (p *parser) comment() (bool, error) {
 // content reads what is next inside the innermost open element.
 func (p *parser) content() error {
 	if p.pos == len(p.src) {
-		return p.fail("input ends inside <%s>", p.d.nodes[p.open[len(p.open)-1].node].local)
+		return p.fail("input ends inside <%s>", p.d.local(p.d.nodes[p.open[len(p.open)-1].node].name))
 	}
 	if p.src[p.pos] != '<' {
 		return p.text()
@@ -279,7 +284,7 @@ func (p *parser) element() error {
 	if len(p.open) >= p.limits.MaxDepth {
 		return fmt.Errorf("%w: more than %d elements within each other", ErrLimit, p.limits.MaxDepth)
 	}
-	prefix, local, err := p.name()
+	name, err := p.name()
 	if err != nil {
 		return err
 	}
@@ -291,7 +296,7 @@ func (p *parser) element() error {
 		parent.elements = true
 		p.d.spaced = p.d.spaced || p.spaceBefore(parent.node)
 	}
-	i, err := p.addNode(node{prefix: prefix, local: local})
+	i, err := p.addNode(node{name: name})
 	if err != nil {
 		return err
 	}
@@ -301,9 +306,9 @@ func (p *parser) element() error {
 		return err
 	}
 	n := &p.d.nodes[i]
-	if n.space = lookup(p.scope, prefix); n.space == "" && prefix != "" {
+	if n.space = p.d.lookup(p.scope, name.prefix()); n.space.empty() && !name.prefix().empty() {
 		p.pos = start
-		return p.fail("prefix %q is not declared", prefix)
+		return p.fail("prefix %q is not declared", p.d.string(name.prefix()))
 	}
 	if empty {
 		p.close()
@@ -314,18 +319,18 @@ func (p *parser) element() error {
 // spaceBefore reports whether the last node is a text of the open element.
 func (p *parser) spaceBefore(open int32) bool {
 	last := &p.d.nodes[len(p.d.nodes)-1]
-	return last.local == "" && last.parent == open
+	return last.isText() && last.parent == open
 }
 
 func (p *parser) endTag() error {
 	start := p.pos
 	p.pos += len("</")
 	n := &p.d.nodes[p.open[len(p.open)-1].node]
-	matches := p.skip(n.prefix) && (n.prefix == "" || p.skip(":")) && p.skip(n.local)
+	matches := p.skip(p.d.string(n.name.whole()))
 	p.skipSpace()
 	if !matches || !p.skip(">") {
 		p.pos = start
-		return p.fail("the end tag of <%s> is missing or malformed", n.local)
+		return p.fail("the end tag of <%s> is missing or malformed", p.d.local(n.name))
 	}
 	p.close()
 	return nil
@@ -340,29 +345,35 @@ func (p *parser) close() {
 	p.d.nodes[e.node].end = int32(len(p.d.nodes))
 }
 
-// name reads a name and splits off its prefix.
-func (p *parser) name() (prefix, local string, err error) {
-	local, err = p.part()
+// name reads a name and finds its prefix.
+func (p *parser) name() (n name, err error) {
+	n.from = int32(p.pos)
+	n.local = n.from
+	err = p.part()
 	if err == nil && p.skip(":") {
-		prefix = local
-		local, err = p.part()
+		n.local = int32(p.pos)
+		err = p.part()
 	}
-	if prefix == "xml" {
-		return "", "", p.fail("prefix xml is not used in DUIS")
+	n.to = int32(p.pos)
+	if n.local > n.from && p.d.string(n.prefix()) == "xml" {
+		return n, p.fail("prefix xml is not used in DUIS")
 	}
-	return prefix, local, err
+	return n, err
 }
 
 // part reads a name without a colon.
-func (p *parser) part() (string, error) {
+func (p *parser) part() error {
 	start := p.pos
-	for p.pos < len(p.src) && isNamePart(p.src[p.pos], p.pos == start) {
-		p.pos++
+	at := start
+	for at < len(p.src) && nameParts[p.src[at]] {
+		at++
 	}
-	if p.pos == start {
-		return "", p.fail("a name is missing")
+	p.pos = at
+	if at == start || !isNamePart(p.src[start], true) {
+		p.pos = start
+		return p.fail("a name is missing")
 	}
-	return p.src[start:p.pos], nil
+	return nil
 }
 
 func isNamePart(c byte, first bool) bool {
@@ -375,6 +386,14 @@ func isNamePart(c byte, first bool) bool {
 	return false
 }
 
+// nameParts are the characters that a name may hold after its first.
+var nameParts = func() (table [256]bool) {
+	for c := range table {
+		table[c] = isNamePart(byte(c), false)
+	}
+	return table
+}()
+
 // text reads the text up to the next markup.
 func (p *parser) text() error {
 	start := p.pos
@@ -383,7 +402,7 @@ func (p *parser) text() error {
 		return err
 	}
 	parent := &p.open[len(p.open)-1]
-	if !isWhitespace(text) {
+	if !isWhitespace(p.d.string(text)) {
 		if parent.elements {
 			p.pos = start
 			return p.fail("text beside an element")
@@ -392,7 +411,8 @@ func (p *parser) text() error {
 	}
 	if p.spaceBefore(parent.node) {
 		// Only a comment that was dropped can have parted them.
-		p.d.nodes[len(p.d.nodes)-1].text += text
+		last := &p.d.nodes[len(p.d.nodes)-1]
+		last.text = p.d.decode(p.d.string(last.text) + p.d.string(text))
 		return nil
 	}
 	_, err = p.addNode(node{text: text})

@@ -13,54 +13,112 @@ var ErrElementContent = errors.New("xmltree: the element holds elements, not tex
 // It keeps a copy of the input; every string it returns is part of that copy or
 // was decoded from it.
 type Document struct {
+	src string // a copy of the input
+	*tables
+	spaced bool // white space stands beside an element somewhere
+}
+
+// tables hold the tree. Nothing in them but decoded has a pointer, so they cost the
+// garbage collector nothing.
+type tables struct {
 	nodes      []node // in document order; the root is nodes[0]
 	attributes []attribute
 	bindings   []binding
-	spaced     bool // white space stands beside an element somewhere
+	decoded    []string // what does not stand for itself in the input
 }
 
-// node is an element or, if local is empty, a text. The nodes below an element
-// at index i are nodes[i+1:end].
-type node struct {
-	prefix, local string
-	space         string // the element's namespace name; empty for none
-	text          string // decoded; texts only
-	parent        int32  // -1 for the root
-	end           int32
-	attributes    span // in canonical order
-	bindings      span // in canonical order, without those that change nothing
+// piece is a string: src[from:to] or, if from is negative, decoded[-1-from].
+type piece struct{ from, to int32 }
+
+func (d *Document) string(p piece) string {
+	if p.from < 0 {
+		return d.decoded[-1-p.from]
+	}
+	return d.src[p.from:p.to]
 }
+
+// empty says whether the piece is the empty string. What was decoded never is: a
+// reference stands for a character.
+func (p piece) empty() bool { return p.from == p.to }
+
+// same says whether two pieces are the same string.
+func (d *Document) same(a, b piece) bool { return a == b || d.string(a) == d.string(b) }
+
+// decode keeps a decoded string.
+func (d *Document) decode(s string) piece {
+	d.decoded = append(d.decoded, s)
+	return piece{from: -int32(len(d.decoded))}
+}
+
+// name is the name of an element or attribute in src: its prefix, if it has one, with
+// the colon, then the local name.
+type name struct{ from, local, to int32 }
+
+func (n name) whole() piece { return piece{n.from, n.to} }
+
+func (n name) prefix() piece { return piece{n.from, max(n.from, n.local-1)} }
+
+func (d *Document) local(n name) string { return d.src[n.local:n.to] }
+
+// node is an element or a text. The nodes below an element at index i are
+// nodes[i+1:end].
+type node struct {
+	name       name  // zero for texts
+	space      piece // the element's namespace name; empty for none
+	text       piece // texts only
+	parent     int32 // -1 for the root
+	end        int32
+	attributes span // in canonical order
+	bindings   span // in canonical order, without those that change nothing
+}
+
+// isText tells a text from an element, whose name follows on a "<".
+func (n *node) isText() bool { return n.name.to == 0 }
 
 // span is a range of Document.attributes or Document.bindings.
 type span struct{ from, to int32 }
 
 type attribute struct {
-	prefix, local string
-	space         string
-	value         string
+	name  name
+	space piece
+	value piece
 }
 
 // binding is one namespace declaration. The empty prefix is the default
 // namespace; an empty space takes the default namespace away.
-type binding struct{ prefix, space string }
+type binding struct{ prefix, space piece }
 
 // room is the memory of documents that were released, to be used again: a tree is
 // larger than its text, and most live no longer than it takes to decode them.
-var room = sync.Pool{New: func() any { return new(Document) }}
+var room = sync.Pool{New: func() any { return new(tables) }}
 
 // Release gives the tree's memory back. Strings that were read from it stay what
 // they are; its Nodes must not be used any more, nor by other goroutines. Who does
 // not call it leaves the tree to the garbage collector.
 func (d *Document) Release() {
-	clear(d.nodes) // lets go of the text
-	clear(d.attributes)
-	clear(d.bindings)
-	free := &Document{nodes: d.nodes[:0], attributes: d.attributes[:0], bindings: d.bindings[:0]}
+	free := d.tables
 	// Whoever uses a Node all the same is stopped, and never reads another document.
 	*d = Document{}
-	if cap(free.nodes) <= keptNodes {
-		room.Put(free)
+	if cap(free.nodes) > keptNodes {
+		return
 	}
+	clear(free.decoded)
+	*free = tables{free.nodes[:0], free.attributes[:0], free.bindings[:0], free.decoded[:0]}
+	room.Put(free)
+}
+
+// Cut takes the root's last element out of the tree. Its Nodes, and those of white
+// space after it, must not be used any more.
+func (d *Document) Cut() {
+	last := int32(-1)
+	for n := d.Root().FirstChild(); !n.IsZero(); n = n.NextSibling() {
+		last = n.i
+	}
+	if last < 0 {
+		return
+	}
+	d.nodes = d.nodes[:last]
+	d.nodes[0].end = last
 }
 
 // keptNodes bounds what one released tree holds back; a signed request has some 40.
@@ -93,15 +151,24 @@ func (n Node) node() *node {
 func (n Node) IsZero() bool { return n.d == nil }
 
 // Namespace returns the element's namespace name, empty if it is in none.
-func (n Node) Namespace() string { return n.node().space }
+func (n Node) Namespace() string {
+	if n.d == nil {
+		return ""
+	}
+	return n.d.string(n.node().space)
+}
 
 // Local returns the element's name without its prefix.
-func (n Node) Local() string { return n.node().local }
+func (n Node) Local() string {
+	if n.d == nil {
+		return ""
+	}
+	return n.d.local(n.node().name)
+}
 
 // Is reports whether the element has this expanded name.
 func (n Node) Is(space, local string) bool {
-	e := n.node()
-	return e.local == local && e.space == space && n.d != nil
+	return n.Local() == local && n.Namespace() == space && n.d != nil
 }
 
 // Attr returns the value of the attribute with this name and no namespace.
@@ -111,8 +178,8 @@ func (n Node) Attr(local string) (string, bool) {
 	}
 	e := n.node()
 	for _, a := range n.d.attributes[e.attributes.from:e.attributes.to] {
-		if a.local == local && a.space == "" {
-			return a.value, true
+		if n.d.local(a.name) == local && n.d.string(a.space) == "" {
+			return n.d.string(a.value), true
 		}
 	}
 	return "", false
@@ -155,7 +222,7 @@ func (n Node) NextSibling() Node {
 // before it, or the zero Node if there is none before end.
 func (d *Document) element(i, end int32) Node {
 	for ; i < end; i++ {
-		if d.nodes[i].local != "" {
+		if !d.nodes[i].isText() {
 			return Node{d, i}
 		}
 	}
@@ -207,7 +274,7 @@ func (n Node) HasOnlyWhitespaceText() bool {
 // ownText returns the one text of an element without elements.
 func (n Node) ownText() string {
 	if e := n.node(); n.d != nil && e.end > n.i+1 {
-		return n.d.nodes[n.i+1].text
+		return n.d.string(n.d.nodes[n.i+1].text)
 	}
 	return ""
 }
