@@ -97,7 +97,7 @@ func run(ctx context.Context, args []string) error {
 	f.IntVar(&o.Workers, "workers", 32, "POSTs under way at once, for each DCC service")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of keys and meters")
 	f.IntVar(&o.GCPercent, "gogc", 0, "GOGC of both processes, in place of package heap's rule")
-	f.StringVar(&o.Profile, "profile", "", "folder for CPU and memory profiles of both processes")
+	f.StringVar(&o.Profile, "profile", "", "folder for CPU and memory profiles of all processes")
 	f.BoolVar(&asJSON, "json", false, "print one line of JSON instead of the table")
 	f.StringVar(&against, "against", "", "recorded result: fail where a ratio is over a quarter worse than in it")
 	f.BoolVar(&keep, "keep", false, "keep the run's folder and say where it is")
@@ -129,10 +129,7 @@ func run(ctx context.Context, args []string) error {
 		defer func() { _ = os.RemoveAll(o.Dir) }()
 	}
 	if o.Profile != "" {
-		if o.Profile, err = filepath.Abs(o.Profile); err == nil {
-			err = os.MkdirAll(o.Profile, 0o700)
-		}
-		if err != nil {
+		if o.Profile, err = filepath.Abs(o.Profile); err != nil {
 			return err
 		}
 	}
@@ -214,7 +211,7 @@ func measure(ctx context.Context, o options) (m *measurement, err error) {
 	if o.Homes > 0 {
 		h := o
 		h.Dir, h.Reads, h.Requests = filepath.Join(m.Dir, "homes"), true, o.Homes
-		h.Meters, h.Profile = h.needed(), ""
+		h.Meters = h.needed()
 		if m.homes, err = play(ctx, h); err != nil {
 			return nil, err
 		}
@@ -393,7 +390,7 @@ func runRole(ctx context.Context, name string) error {
 	if err := l.in.Decode(&o); err != nil {
 		return err
 	}
-	stop, err := startProfile(o.Profile, name)
+	stop, err := startProfile(o, name)
 	if err != nil {
 		return err
 	}

@@ -91,10 +91,14 @@ func procNumber(file, name string) (int64, error) {
 	return strconv.ParseInt(fields[i+1], 10, 64)
 }
 
-// startProfile profiles a role until stop is called; folder may be empty.
-func startProfile(folder, name string) (stop func() error, err error) {
-	if folder == "" {
+// startProfile profiles a role until stop is called, if that is wanted.
+func startProfile(o options, name string) (stop func() error, err error) {
+	if o.Profile == "" {
 		return func() error { return nil }, nil
+	}
+	folder := filepath.Join(o.Profile, filepath.Base(o.Dir)) // requests or homes
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
 	}
 	f, err := os.Create(filepath.Join(folder, name+".cpu.pprof"))
 	if err != nil {
