@@ -128,6 +128,7 @@ func (l *LoadTest) wire(o LoadOptions) (err error) {
 	verifier, err := proof.New(proof.Options{
 		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, Devices: l.devices,
 		KeyAgreement: map[servicerequests.EUI]*ecdh.PrivateKey{id.EUI: id.KeyAgreement.Key},
+		ServerProven: true, // a loopback address, and test keys: a refusal is the simulator's
 	})
 	if err != nil {
 		return err

@@ -52,8 +52,8 @@ Arrivals are constant (--rate), stepped (--rate, --to, --step: each step lasts
 up to --to). Every threshold must hold on every step: METRIC OP VALUE (in a shell, in
 quotes), with OP one of < <= > >=, and METRIC one of
   ack_p50 ack_p90 ack_p99 ack_p99.9 ack_max, and answer_...: a duration (ack_p99<50ms)
-  sent late dropped accepted answered negative unanswered throttled rejected in_doubt:
-    a share of the requests (answered>=99%)
+  sent late dropped accepted answered negative refused unanswered throttled rejected
+    in_doubt: a share of the requests (answered>=99%)
   sent_rate accepted_rate answered_rate: requests a second (answered_rate>=200)
 A threshold without samples does not hold.
 

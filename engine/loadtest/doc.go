@@ -21,8 +21,12 @@
 // # Censoring
 //
 // The population of every percentile is all requests that were to be sent. One that
-// got no acknowledgement (dropped, refused, throttled, lost) has an acknowledgement
+// got no acknowledgement (dropped, rejected, throttled, lost) has an acknowledgement
 // latency of which only the least is known; likewise one without a proven answer
 // of its device. They stand above all others, and a percentile that falls among them
 // has no value. A threshold on it fails; so does any threshold without samples.
+//
+// A refusal by the DCC's response code (E4 of a meter that has left its supplier) is
+// both: it ends the request when it comes. Refusals have a count of their own and are
+// neither accepted nor answered; where there is nothing else, no latency passes.
 package loadtest

@@ -23,7 +23,8 @@ const (
 	unsent                  // never sent: a counter, a key or the gate failed
 	unavailable             // no connection was had
 	throttled               // 429 or 503
-	rejected                // by HTTP status or response code
+	rejected                // by HTTP status
+	refused                 // by the DCC's response code: that is its acknowledgement and its answer
 	inDoubt                 // written, and no reply to go by
 	unverified              // the reply is not proven
 	noResponse              // the DCC says that the device did not answer
@@ -48,7 +49,8 @@ type Step struct {
 	Unanswered  int `json:"unanswered"`  // of those accepted
 	NoResponse  int `json:"no_response"` // of those unanswered: the DCC says so itself
 	Throttled   int `json:"throttled"`
-	Rejected    int `json:"rejected"`
+	Rejected    int `json:"rejected"` // by HTTP status
+	Refused     int `json:"refused"`  // by the DCC's response code, as of a meter that has left; neither accepted nor answered
 	InDoubt     int `json:"in_doubt"`
 	Unverified  int `json:"unverified"`
 	Unavailable int `json:"unavailable"` // no connection, or no signature
@@ -58,8 +60,8 @@ type Step struct {
 	AcceptedRate  float64 `json:"accepted_per_second"`
 	AnsweredRate  float64 `json:"answered_per_second"`
 
-	Ack    Latency `json:"ack"`    // to the acknowledgement; of a critical command, to that of its Signed Pre-Command
-	Answer Latency `json:"answer"` // to the device's answer at the inbox
+	Ack    Latency `json:"ack"`    // to the acknowledgement or refusal; of a critical command, to that of its Signed Pre-Command
+	Answer Latency `json:"answer"` // to the device's answer at the inbox, or to the refusal
 
 	SecondBySecond []Second `json:"second_by_second"`
 }
@@ -182,7 +184,7 @@ func fold(records []record, plan Stage, lateAfter time.Duration) Step {
 			{r.acked, &accepted, func(in *second) { in.Accepted++ }},
 			{r.answered, &answeredWithin, func(in *second) { in.Answered++ }},
 		} {
-			if within(event.at) {
+			if within(event.at) && (r.fate != refused || event.total == &sent) {
 				*event.total++
 				event.count(&seconds[min(int(event.at/time.Second), len(seconds)-1)])
 			}
@@ -214,16 +216,18 @@ func (s *Step) count(r record, lateAfter time.Duration) {
 			s.Late++
 		}
 	}
-	if r.acked > 0 {
+	if r.acked > 0 && r.fate != refused {
 		s.Accepted++
 		if r.answered == 0 {
 			s.Unanswered++
 		}
 	}
-	if r.answered > 0 {
+	if r.answered > 0 && r.fate != refused {
 		s.Answered++
 	}
 	switch r.fate {
+	case refused:
+		s.Refused++
 	case dropped:
 		s.Dropped++
 	case negative:

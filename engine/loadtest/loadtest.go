@@ -326,6 +326,9 @@ func (t *Tester) tell(ctx context.Context, s *stage) {
 			case r.sent > 0:
 				p.Sent++
 			}
+			if r.fate == refused {
+				continue
+			}
 			if r.acked > 0 {
 				p.Accepted++
 			}

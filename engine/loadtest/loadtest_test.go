@@ -25,7 +25,8 @@ type system struct {
 	posts   atomic.Int64
 	takes   func(n int64) time.Duration
 	says    func(n int64) error
-	deliver func(proof.Delivery) // after the acknowledgement; nil: nothing is answered
+	refuses func(servicerequests.RequestID) bool // by E4; nil: none
+	deliver func(proof.Delivery)                 // after the acknowledgement; nil: nothing is answered
 	counter atomic.Uint64
 }
 
@@ -53,7 +54,10 @@ func (s *system) Post(_ context.Context, p gateway.Post) ([]byte, error) {
 	return nil, nil
 }
 
-func (s *system) Reply([]byte, servicerequests.RequestID) (duis.Response, error) {
+func (s *system) Reply(_ []byte, id servicerequests.RequestID) (duis.Response, error) {
+	if s.refuses != nil && s.refuses(id) {
+		return duis.Response{Code: servicerequests.NotRegistered}, nil
+	}
 	return duis.Response{Code: servicerequests.Acknowledged}, nil
 }
 
@@ -162,6 +166,39 @@ func TestFates(t *testing.T) {
 		}
 		if step.Ack.Censored != 50 || step.Unanswered != 10 {
 			t.Errorf("%+v", step)
+		}
+	})
+}
+
+// A refusal by response code is the request's acknowledgement and its answer, with a
+// count of its own.
+func TestRefusedByCode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &system{takes: always(20 * time.Millisecond), refuses: func(id servicerequests.RequestID) bool { return id.Target == 2 }}
+		tester := newTester(t, s, nil)
+		step := run(t, tester, 50, 2*time.Second)
+		if step.Refused != 50 || step.Accepted != 50 || step.Unanswered != 50 || step.Answered+step.Rejected+step.Unavailable != 0 {
+			t.Errorf("%+v", step)
+		}
+		if step.AcceptedRate != 25 || step.AnsweredRate != 0 || step.SentRate != 50 {
+			t.Errorf("sent %v, accepted %v, answered %v a second", step.SentRate, step.AcceptedRate, step.AnsweredRate)
+		}
+		wantMS(t, "ack p99", step.Ack.P99, 20)
+		wantMS(t, "answer p50", step.Answer.P50, 20)
+		if step.Ack.Censored != 0 || step.Answer.Censored != 50 {
+			t.Errorf("without an end: %d and %d", step.Ack.Censored, step.Answer.Censored)
+		}
+		ack, err := ParseThreshold("ack_p99<100ms")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := ack.Check(&step); !c.Pass {
+			t.Errorf("%+v", c)
+		}
+		s.refuses = func(servicerequests.RequestID) bool { return true }
+		all := run(t, tester, 50, 2*time.Second)
+		if c := ack.Check(&all); c.Pass || all.Refused != 100 {
+			t.Errorf("nothing was accepted of %d refused: %+v", all.Refused, c)
 		}
 	})
 }

@@ -102,7 +102,12 @@ func (t *Tester) end(j job, o *open, err error) {
 		})
 		return
 	}
-	change := func(r *record) { r.fate = fate }
+	change := func(r *record) {
+		if r.fate = fate; fate == refused {
+			r.acked = j.stage.since()
+			r.answered = r.acked
+		}
+	}
 	if o != nil {
 		t.close(o, change)
 		return
@@ -114,15 +119,17 @@ func (t *Tester) end(j job, o *open, err error) {
 // fateOf is what an error makes of a request.
 func fateOf(err error) fate {
 	var throttledBy *gateway.ThrottledError
-	var refused *signer.RefusedError
+	var unsigned *signer.RefusedError
 	switch {
 	case errors.As(err, &throttledBy):
 		return throttled
 	case errors.Is(err, gateway.ErrNotWritten):
 		return unavailable
-	case errors.Is(err, gateway.ErrRejected), errors.Is(err, errCode):
+	case errors.Is(err, gateway.ErrRejected):
 		return rejected
-	case errors.Is(err, errUnproven), errors.As(err, &refused):
+	case errors.Is(err, errCode):
+		return refused
+	case errors.Is(err, errUnproven), errors.As(err, &unsigned):
 		return unverified
 	case errors.Is(err, gateway.ErrInDoubt):
 		return inDoubt

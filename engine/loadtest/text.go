@@ -16,9 +16,9 @@ func (r *Result) WriteText(out io.Writer) error {
 		}
 		fmt.Fprintln(w)
 	}
-	row("a second", "requested", "sent", "late", "dropped", "accepted", "answered", "throttled", "rejected", "in doubt", "sent/s", "accepted/s", "answered/s")
+	row("a second", "requested", "sent", "late", "dropped", "accepted", "answered", "refused", "throttled", "rejected", "in doubt", "sent/s", "accepted/s", "answered/s")
 	for _, s := range r.Steps {
-		row(number(s.Rate), s.Requested, s.Sent, s.Late, s.Dropped, s.Accepted, s.Answered, s.Throttled, s.Rejected, s.InDoubt,
+		row(number(s.Rate), s.Requested, s.Sent, s.Late, s.Dropped, s.Accepted, s.Answered, s.Refused, s.Throttled, s.Rejected, s.InDoubt,
 			number(s.SentRate), number(s.AcceptedRate), number(s.AnsweredRate))
 	}
 	if err := w.Flush(); err != nil {

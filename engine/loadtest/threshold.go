@@ -43,7 +43,8 @@ var (
 		"dropped": func(s *Step) int { return s.Dropped }, "accepted": func(s *Step) int { return s.Accepted },
 		"answered": func(s *Step) int { return s.Answered }, "negative": func(s *Step) int { return s.Negative },
 		"unanswered": func(s *Step) int { return s.Unanswered }, "throttled": func(s *Step) int { return s.Throttled },
-		"rejected": func(s *Step) int { return s.Rejected }, "in_doubt": func(s *Step) int { return s.InDoubt },
+		"rejected": func(s *Step) int { return s.Rejected }, "refused": func(s *Step) int { return s.Refused },
+		"in_doubt": func(s *Step) int { return s.InDoubt },
 	}
 	rates = map[string]func(*Step) float64{
 		"sent_rate":     func(s *Step) float64 { return s.SentRate },
@@ -107,13 +108,16 @@ func ParseThreshold(text string) (Threshold, error) {
 }
 
 // Check holds a step against the threshold. No samples never pass, nor does a
-// percentile that is not known.
+// percentile that is not known or that rests on refusals alone.
 func (t Threshold) Check(s *Step) Check {
 	c := Check{Threshold: t.Text, Rate: s.Rate}
 	var value float64
 	switch {
 	case s.Requested == 0:
 		c.Value = "no samples"
+		return c
+	case latencies[t.metric] != nil && s.Accepted == 0: // refusals alone say nothing of the system's work
+		c.Value = "no request was accepted"
 		return c
 	case latencies[t.metric] != nil:
 		ms := latencies[t.metric](s)
