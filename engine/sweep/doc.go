@@ -20,9 +20,12 @@
 //
 // # What it refuses
 //
-// Arm Supply (7.3) without proof of cause and a fresh read of Disabled; a second
-// critical command to a meter while one is open; the words on_supply and armed
-// without a read-back that is newer than the last command. A request that was
+// Arm Supply (7.3) without proof of cause and a fresh read of Disabled. The cause is
+// proven where a meter in Prepayment was read as off, or told so itself (8F0F), and its
+// balance shows no credit.
+//
+// A second critical command to a meter while one is open; the words on_supply and
+// armed without a read-back that is newer than the last command. A request that was
 // signed is never signed again: a lost reply is answered by the same bytes, an
 // unknown outcome by a read.
 package sweep

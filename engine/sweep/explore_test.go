@@ -129,7 +129,7 @@ func (h *home) decide() step {
 		switch {
 		case service == servicerequests.ReadInventory:
 			r.id.Target = dccEUI
-		case service == servicerequests.ReadMeterBalance && h.m.gpf != 0:
+		case service == servicerequests.ReadMeterBalance && h.m.gpf != 0 && !h.m.foundBalance.known() && h.m.firstSwitch == 0:
 			r.id.Target = h.m.gpf
 		}
 		h.m.begin(r, h.now)

@@ -264,6 +264,9 @@ func (m *meter) observe(o journal.Observation, counter uint64, at time.Time) {
 		if counter > m.supply.counter {
 			m.supply = r
 		}
+		if counter > m.alarm.after && o.Supply != servicerequests.Disabled {
+			m.alarm.below = false // whatever turns it off from now on is another matter
+		}
 	}
 	if o.Balance != nil {
 		r := reading[servicerequests.Millipence]{*o.Balance, counter, at}

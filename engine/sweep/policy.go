@@ -73,6 +73,8 @@ const (
 	// freshReads bounds the reads of one meter's supply state, so that a meter
 	// whose answers always come too late to arm on ends with a person.
 	freshReads = 16
+	// balanceReads bounds those of its balance: the proxy's, and the meter's own.
+	balanceReads = 4
 )
 
 // step is what [Policy.decide] wants done now.
@@ -152,6 +154,9 @@ func (p *Policy) readBack(s *step, m *meter, now time.Time) {
 	}
 	if !m.modeCurrent() {
 		p.want(s, m, servicerequests.ReadPaymentMode, now)
+	}
+	if p.doubtful(m) && m.tally(servicerequests.ReadMeterBalance).tries < balanceReads {
+		p.want(s, m, servicerequests.ReadMeterBalance, now)
 	}
 }
 
@@ -293,14 +298,44 @@ func (p *Policy) refusal(m *meter) string {
 		return "found state was not read before the switch"
 	case m.foundMode.value == servicerequests.Credit:
 		return "found in credit and disabled"
-	case m.foundSupply.value != servicerequests.Disabled:
+	case m.foundSupply.value != servicerequests.Disabled && !m.ranOut():
 		return "turned off after it was found " + m.foundSupply.value.String()
-	case !m.foundBalance.known():
+	case !m.foundBalance.known() && !p.spent(m):
 		return "disabled, balance not known"
-	case m.foundBalance.value > p.ArmBalanceAtMost:
+	case !p.spent(m):
 		return "disabled with credit left"
 	}
 	return ""
+}
+
+// ranOut says whether the meter itself has told that its supply went off for lack of
+// credit (8F0F), which it does in Prepayment only.
+func (m *meter) ranOut() bool { return m.alarm.below }
+
+// spent says whether a balance proves that there was no credit left: the one that was
+// read first, or where that may be out of date the one that was read later. A later one
+// is proof although the meter is in credit mode by then: a gas meter's prepayment
+// balance stays as it was, and an electricity meter that is off uses nothing.
+func (p *Policy) spent(m *meter) bool {
+	if m.foundBalance.known() && m.foundBalance.value <= p.ArmBalanceAtMost {
+		return true
+	}
+	return p.outdated(m) && m.balance.counter > m.foundBalance.counter && m.balance.value <= p.ArmBalanceAtMost
+}
+
+// outdated says whether the balance that was read first may say less than is so: a
+// proxy tells what its meter held up to half an hour before, and a meter that has told
+// since that it went off had some left when it was read.
+func (p *Policy) outdated(m *meter) bool {
+	return m.ranOut() || m.gas() && m.gpf != 0 && m.foundBalance.known()
+}
+
+// doubtful says whether the balance must be read again to prove why a supply that is
+// to be armed is off.
+func (p *Policy) doubtful(m *meter) bool {
+	return m.person == "" && p.Permits(servicerequests.ArmSupply, m.target.Type) &&
+		m.foundMode.value == servicerequests.Prepayment && (m.foundSupply.value == servicerequests.Disabled || m.ranOut()) &&
+		!p.spent(m) && p.outdated(m) && m.balance.counter == m.foundBalance.counter
 }
 
 // mayArm is the last check, made when a 7.3 is about to be signed or POSTed.

@@ -314,6 +314,111 @@ func TestGasBalanceGoesToTheProxy(t *testing.T) {
 	a.expect(to)
 }
 
+// A proxy's balance is up to half an hour old: the meter that is off has used its last
+// pence since. It is asked itself, and what it says decides.
+func TestProxyThatLagsBehindProvesNothing(t *testing.T) {
+	for _, c := range []struct {
+		own   float64
+		armed bool
+	}{{-0.01, true}, {0, true}, {3, false}} {
+		a := newActor(t, servicerequests.GSME)
+		a.p.GasBalanceFromProxy = true
+		a.m.gpf = 0x00DB1234567890A3
+		a.expect(supply, mode, balance)
+		a.end(balance, Succeeded, "", &journal.Observation{Balance: pounds(0.05)})
+		a.acknowledge()
+		a.expect(to)
+		a.read(prepay, off, nil)
+		a.end(to, Succeeded, "", nil)
+		a.expect(supply, mode, balance)
+		a.read(credit, off, pounds(c.own))
+		if !c.armed {
+			a.expectVerdict(journal.VerdictNotSafe, "disabled with credit left")
+			continue
+		}
+		a.expect(arm)
+		a.end(arm, Succeeded, "", nil)
+		a.expect(supply)
+		a.end(supply, Succeeded, "", &journal.Observation{Supply: armed})
+		a.expectVerdict(journal.VerdictArmed, "safe once the consumer presses the button")
+	}
+}
+
+// A meter that was found on, and tells before its switch that it went off for lack of
+// credit, has proven the cause; its balance then confirms it. Without its word, or once
+// it was on again, the cause is another's to find.
+func TestRunOutBetweenReadAndSwitch(t *testing.T) {
+	below := &gbcs.Alert{Code: alertBelow}
+	for name, c := range map[string]struct {
+		alert, onAgain bool
+		found, own     float64
+		asked          bool   // for its balance once more
+		reason         string // empty: it is armed
+	}{
+		"its last pence":          {alert: true, found: 0.30, own: -0.02, asked: true},
+		"its window had ended":    {alert: true, found: -1},
+		"credit left":             {alert: true, found: 0.30, own: 0.30, asked: true, reason: "disabled with credit left"},
+		"it said nothing":         {found: 0.30, reason: "turned off after it was found enabled"},
+		"on again, and off again": {alert: true, onAgain: true, found: 0.30, reason: "turned off after it was found enabled"},
+	} {
+		a := newActor(t, servicerequests.ESME)
+		a.expect(supply, mode, balance)
+		a.read(prepay, on, pounds(c.found))
+		if c.alert {
+			a.m.alerted(below)
+		}
+		if got := a.step(); got[len(got)-1] == buyTime {
+			a.end(buyTime, Negative, "250", nil)
+			a.step()
+		}
+		a.end(to, Succeeded, "", nil)
+		wants := []servicerequests.Service{supply, mode}
+		if c.asked || c.onAgain {
+			wants = append(wants, balance)
+		}
+		a.expect(wants...)
+		if c.onAgain {
+			a.end(balance, Succeeded, "", &journal.Observation{Balance: pounds(-1)})
+			a.read(credit, on, nil)
+			a.m.staleSupply = a.m.issued // as by an alert that something changed
+			a.expect(supply)
+			a.end(supply, Succeeded, "", &journal.Observation{Supply: off})
+		} else {
+			a.read(credit, off, pounds(c.own))
+		}
+		if c.reason != "" {
+			a.expectVerdict(journal.VerdictNotSafe, c.reason)
+			continue
+		}
+		if got := a.step(); !slices.Equal(got, []servicerequests.Service{arm}) {
+			t.Errorf("%s: asked for %v, want 7.3", name, got)
+		}
+	}
+}
+
+// What has credit left by its proxy and was found on is not asked for more, nor is one
+// that a person must arm in any case.
+func TestProxyIsBelievedWhereNothingRestsOnIt(t *testing.T) {
+	for name, change := range map[string]func(*actor){
+		"found on":     func(a *actor) { a.read(prepay, on, nil) },
+		"for a person": func(a *actor) { a.m.person = "disabled by the supplier"; a.read(prepay, off, nil) },
+		"in credit":    func(a *actor) { a.read(credit, off, nil) },
+	} {
+		a := newActor(t, servicerequests.GSME)
+		a.p.GasBalanceFromProxy = true
+		a.m.gpf = 0x00DB1234567890A3
+		a.expect(supply, mode, balance)
+		a.end(balance, Succeeded, "", &journal.Observation{Balance: pounds(0.05)})
+		a.acknowledge()
+		a.expect(to)
+		change(a)
+		a.end(to, Succeeded, "", nil)
+		if got := a.step(); !slices.Equal(got, []servicerequests.Service{supply, mode}) {
+			t.Errorf("%s: asked for %v", name, got)
+		}
+	}
+}
+
 // The DCC's service for inventories may be down for hours.
 func TestInventoryThatCannotBeAskedForHoldsUpNoHome(t *testing.T) {
 	a := newActor(t, servicerequests.GSME)

@@ -223,7 +223,7 @@ type intake struct {
 func (s *Sweep) takeOn(seat int32, m head) {
 	i := &s.intake[m.region]
 	s.roll.waits(seat, true, m.ahead)
-	if m.raised {
+	if m.raised && !s.o.Policy.PlanOrder {
 		i.ahead = append(i.ahead, seat)
 	} else {
 		i.waiting = append(i.waiting, seat)

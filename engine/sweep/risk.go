@@ -33,14 +33,9 @@ func (r risk) compare(other risk) int {
 
 // alarm is what a meter's own alerts say of its credit.
 type alarm struct {
-	below     bool   // 8F0F: below the disablement threshold
+	below     bool   // 8F0F: off, below the disablement threshold; until a later read shows that it is not off
 	suspended bool   // 8F83: only the non-disablement period keeps it on
 	after     uint64 // requests up to this counter were asked before it
-}
-
-// outlived says whether the supply was read after the alarm, and is not off.
-func (a alarm) outlived(m *meter) bool {
-	return m.supply.counter > a.after && m.supply.value != servicerequests.Disabled
 }
 
 // riskOf ranks a meter. Before its first reads nothing but its alerts is known of
@@ -49,7 +44,7 @@ func (p *Policy) riskOf(m *meter, now time.Time) risk {
 	switch {
 	case p.PlanOrder: // all alike: what has waited longest goes first
 		return risk{}
-	case m.alarm.below && !m.alarm.outlived(m),
+	case m.alarm.below,
 		m.supply.value == servicerequests.Disabled && m.foundMode.value != servicerequests.Credit && m.person == "":
 		return risk{need: dark}
 	case m.alarm.suspended && !m.creditAccepted:
@@ -105,10 +100,7 @@ func (a alarm) raised() bool { return a.below || a.suspended }
 // moveUp gives a meter whose alert says that its credit is at an end its place anew:
 // what waits of it, and the home's meters that have not begun.
 func (s *Sweep) moveUp(m *meter, now time.Time) {
-	if s.o.Policy.PlanOrder {
-		m.alarm = alarm{}
-	}
-	if !m.alarm.raised() {
+	if s.o.Policy.PlanOrder || !m.alarm.raised() {
 		return
 	}
 	s.hasten(m)
