@@ -25,17 +25,28 @@ const defaultOperations = "127.0.0.1:8090"
 // newStatus shows where a running sweep stands.
 func newStatus(io stdio) *cobra.Command {
 	var desk operations
-	var asJSON bool
+	var asJSON, watch bool
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Where the running sweep stands",
 		Example: `  safemode status --operations 127.0.0.1:8090 --json
+  safemode status --watch
   safemode status --operations https://ops.example:8090 --ca ca.pem --token-file operations.token`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var status sweep.Status
-			if err := desk.call(c.Context(), http.MethodGet, "", nil, &status); err != nil {
+			ask := func() (status sweep.Status, err error) {
+				return status, desk.call(c.Context(), http.MethodGet, "", nil, &status)
+			}
+			status, err := ask()
+			if err != nil {
 				return err
+			}
+			if watch {
+				t, ok := fillable(io, false).err.(*terminal)
+				if !ok {
+					return failWith(exitUsage, errors.New("--watch fills a terminal, and this is none; without it the command can be run again and again"))
+				}
+				return failWith(exitFailed, t.show(c.Context(), screen{status: ask, quits: true}))
 			}
 			if asJSON {
 				return printJSON(io.out, status)
@@ -45,6 +56,8 @@ func newStatus(io stdio) *cobra.Command {
 	}
 	desk.addFlags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
+	c.Flags().BoolVar(&watch, "watch", false, "fill the terminal with it, a look a second, until q is pressed")
+	c.MarkFlagsMutuallyExclusive("json", "watch")
 	return c
 }
 

@@ -27,7 +27,7 @@ func newDemo(io stdio) *cobra.Command {
 	var flags rehearsalFlags
 	var pace float64
 	var out string
-	var asJSON, verbose bool
+	var asJSON, plain, verbose bool
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "A whole directed sweep with nothing prepared",
@@ -45,6 +45,7 @@ assumptions.`,
   safemode demo --meters 200 --begin 2027-01-13T06:00:00Z --dark-hours 168h`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			io := fillable(io, plain)
 			log := newLogger(io.err, verbose)
 			defer log.Sync()
 			return demo(c.Context(), io, meters, pace, flags, out, asJSON, log)
@@ -57,6 +58,7 @@ assumptions.`,
 	f.Float64Var(&flags.speed, "speed", 600, "how many times faster than real time the clock runs")
 	f.Float64Var(&pace, "pace", 0, fmt.Sprintf("POSTs a second, by the clock (default what makes %d of real time)", demoPosts))
 	f.BoolVar(&flags.living, "living", false, livingUsage)
+	f.BoolVar(&plain, "plain", false, plainUsage)
 	f.DurationVar(&flags.stay, "stay", 0, stayUsage)
 	f.StringVar(&flags.begin, "begin", "", beginUsage)
 	flags.dark.add(f, "")

@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"golang.org/x/term"
 
 	"safemode/engine/journal"
 	"safemode/engine/sweep"
@@ -95,37 +92,20 @@ func named(states map[string]string, none string) string {
 	return cmp.Or(strings.Join(parts, ", "), none)
 }
 
-// showProgress writes the status to w until ctx ends: on a terminal one line
-// that is drawn again, elsewhere a plain line now and then.
-func showProgress(ctx context.Context, w io.Writer, status func() sweep.Status) {
-	terminal := false
-	if f, ok := w.(*os.File); ok {
-		terminal = term.IsTerminal(int(f.Fd()))
-	}
-	every := 10 * time.Second
-	if terminal {
-		every = 200 * time.Millisecond
-	}
-	ticker := time.NewTicker(every)
+// showLines writes a status line to w until ctx ends, now and then, and where something
+// has changed.
+func showLines(ctx context.Context, w io.Writer, status func() sweep.Status) {
+	ticker := time.NewTicker(10 * time.Second)
 	defer ticker.Stop()
-	said := "" // once is enough where nothing changes any more
+	said := ""
 	for {
 		select {
 		case <-ctx.Done():
-			if terminal {
-				fmt.Fprint(w, "\r\x1b[K")
-			}
 			return
 		case <-ticker.C:
-			s := status()
-			if s.State == "" {
-				continue
-			}
-			if terminal {
-				fmt.Fprintf(w, "\r\x1b[K%s", statusLine(s))
-			} else if line := statusLine(s); line != said {
-				said = line
-				fmt.Fprintln(w, line)
+			if s := status(); s.State != "" && statusLine(s) != said {
+				said = statusLine(s)
+				fmt.Fprintln(w, said)
 			}
 		}
 	}

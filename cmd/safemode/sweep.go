@@ -18,7 +18,7 @@ import (
 
 func newSweep(io stdio) *cobra.Command {
 	var configPath, planDir, journalPath, confirm, portfolioPath string
-	var dryRun, asJSON, verbose bool
+	var dryRun, asJSON, plain, verbose bool
 	var flags rehearsalFlags
 	c := &cobra.Command{
 		Use:   "sweep --config FILE --plan DIR --journal FILE",
@@ -42,6 +42,7 @@ of --portfolio, and without a sweep.`,
   safemode sweep --config safemode.yaml --plan plan --journal dark/journal.db --dry-run --speed 60 --dark-hours 168h --portfolio portfolio.csv`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			io := fillable(io, plain)
 			conf, err := loadConfig(configPath)
 			if err != nil {
 				return err
@@ -95,6 +96,7 @@ of --portfolio, and without a sweep.`,
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
 	f.StringVar(&journalPath, "journal", "", "the sweep's journal; made if it does not exist")
 	f.StringVar(&confirm, "confirm", "", "the sweep's id, instead of typing it")
+	f.BoolVar(&plain, "plain", false, plainUsage)
 	f.DurationVar(&flags.stay, "stay", 0, stayUsage)
 	f.BoolVar(&dryRun, "dry-run", false, "rehearse against a simulator in this process")
 	f.Uint64Var(&flags.seed, "seed", 1, "dry run: seed of meters and faults")

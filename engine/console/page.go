@@ -46,7 +46,16 @@ type state struct {
 	Breakers    map[string]string `json:"breakers"`
 	Gates       map[string]string `json:"gates"`
 
+	Refusals []refusal          `json:"refusals"`
 	Headroom map[string]float64 `json:"anomaly_headroom"`
+}
+
+type refusal struct {
+	At     time.Time `json:"at"`
+	SRV    string    `json:"srv"`
+	Region string    `json:"region"`
+	Class  string    `json:"class"`
+	Code   string    `json:"code"`
 }
 
 // services counts requests that have ended, by SRV and class.

@@ -229,6 +229,7 @@ func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id service
 		})
 	}
 	s.fold(m, service, id, o, class)
+	s.refusedNow(m.target.Region, service, class, code, now)
 	if class == Rejected && servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered {
 		s.watchRegistration(m, true)
 	}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"safemode/servicerequests"
 )
 
 // Status is where a sweep stands. Every share has its denominator: Meters.
@@ -42,6 +44,8 @@ type Status struct {
 	Quarantine  []string       `json:"quarantine,omitempty"`      // event references of requests held back by the DCC
 	Renewal     *float64       `json:"renewal_seconds,omitempty"` // real time in which an operator must renew
 
+	Refusals []Refusal `json:"refusals,omitempty"` // the last requests that ended so, the newest first
+
 	// Headroom is the share of each anomaly detection threshold that is left, by SRV;
 	// below 0 by what exceeds it.
 	Headroom map[string]float64 `json:"anomaly_headroom,omitempty"`
@@ -70,6 +74,27 @@ type HoldStatus struct {
 	By     string    `json:"by"`
 	Reason string    `json:"reason,omitempty"`
 	Since  time.Time `json:"since"`
+}
+
+// Refusal is a request that the DCC or the device refused, or whose answer was not
+// believed. It names no device: the journal does.
+type Refusal struct {
+	At     time.Time `json:"at"` // the sweep's clock
+	SRV    string    `json:"srv"`
+	Region string    `json:"region"`
+	Class  string    `json:"class"`
+	Code   string    `json:"code,omitempty"`
+}
+
+// mostRefusals are shown.
+const mostRefusals = 10
+
+// refusedNow notes a refusal to show. That emergency credit is refused is expected.
+func (s *Sweep) refusedNow(region servicerequests.Region, service servicerequests.Service, class Class, code string, at time.Time) {
+	if class != Rejected && class != Unverified && (class != Negative || service == servicerequests.ActivateEmergencyCredit) {
+		return
+	}
+	s.refusals = slices.Insert(s.refusals[:min(len(s.refusals), mostRefusals-1)], 0, Refusal{at, service.SRV(), region.String(), class.String(), code})
 }
 
 // Status returns where the sweep stands; it is at most a fifth of a second old.
@@ -144,6 +169,7 @@ func (s *Sweep) publishControl(st *Status) {
 	for service, classes := range s.services {
 		st.Services[service.SRV()] = classMap(classes)
 	}
+	st.Refusals = slices.Clone(s.refusals)
 	st.Retries, st.RetryBudget = s.retries, s.o.RetryBudget
 	st.Waiting = map[string]int{}
 	for p := noPlight + 1; p < plightCount; p++ {

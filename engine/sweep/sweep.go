@@ -159,6 +159,7 @@ type Sweep struct {
 	areas      map[area]*areaCount
 	paces      []pace // of the last minute
 	flow       flow   // of this run
+	refusals   []Refusal
 	retries    int
 	plights    [plightCount]int
 	halt       *HaltError
