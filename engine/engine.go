@@ -118,6 +118,9 @@ type Options struct {
 	// Gates says whether the sweep may still act. Nil: the direction's own window alone,
 	// which a live sweep is refused with.
 	Gates *direction.Gates
+	// Revoked says whether a revocation list names a certificate of the DCC, whose
+	// signatures then prove nothing any more. Nil: none does.
+	Revoked func(*smki.Certificate) bool
 	// Drain is how long answers are still taken in after a gate has closed; real time.
 	Drain time.Duration
 
@@ -306,7 +309,7 @@ func (e *Engine) wire(ctx context.Context) error {
 		return err
 	}
 	if e.verifier, err = proof.New(proof.Options{
-		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, KeyAgreement: agreement, Devices: e.devices,
+		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, KeyAgreement: agreement, Devices: e.devices, Revoked: o.Revoked,
 		ServerProven: e.gateway.ServerProven() || o.Plan.Environment == Simulator && loopback(o.DCC.URL),
 	}); err != nil {
 		return err
@@ -331,7 +334,8 @@ func (e *Engine) wire(ctx context.Context) error {
 		Policy: policy, Clock: e.clock, Journal: record, Signer: gate, Gateway: posted{e.gateway}, Verifier: e.verifier,
 		Counters: counters, Pacer: paced{limits}, Breakers: guarded{circuits},
 		Thresholds: o.Thresholds, Suppressed: o.Suppressed, Gate: o.Gates.Check, Drain: o.Drain,
-		DCC: o.DCC.EUI, Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub,
+		Moved: func(reason error) { o.Gates.Trip(direction.MPIDs, reason) },
+		DCC:   o.DCC.EUI, Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub,
 		Waves: wavesOf(o.Plan), StandIn: o.StandIn, Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan,
 		Resend: o.Resend, Resends: o.Resends, Log: o.Log.Named("sweep"), Registerer: o.Registry,
 	})

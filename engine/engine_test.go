@@ -546,3 +546,36 @@ func TestPlanOrderIsForRehearsals(t *testing.T) {
 		t.Error("something was sent")
 	}
 }
+
+// A run of E4 closes the MPIDs' gate: status and metric say so, and why.
+func TestRunOfE4ClosesTheGate(t *testing.T) {
+	d, dir := newDCC(t, servicerequests.NotRegistered), t.TempDir()
+	o := options(t, d, newPlan(t, engine.Simulator, 5), dir)
+	o.Tripwires.Unregistered = sweep.Tripwire{Window: 10, Minimum: 2, Ratio: 0.2}
+	e := open(t, o)
+	if gate := e.Status().Gates["mpids"]; gate != "open" {
+		t.Errorf("before: %s", gate)
+	}
+	var halt *sweep.HaltError
+	if err := e.Run(t.Context()); !errors.As(err, &halt) || !strings.Contains(err.Error(), "have moved") {
+		t.Fatalf("ended with %v", err)
+	}
+	if gates := e.Status().Gates; !strings.Contains(gates["mpids"], "E4") || gates["direction"] != "open" || gates["certificates"] != "open" {
+		t.Errorf("gates %v", gates)
+	}
+	families, err := o.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() == "safemode_gate_open" {
+			for _, m := range family.GetMetric() {
+				open[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	if open["mpids"] != 0 || open["direction"] != 1 || open["certificates"] != 1 {
+		t.Errorf("safemode_gate_open: %v", open)
+	}
+}

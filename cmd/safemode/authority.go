@@ -45,7 +45,8 @@ func authority(c *config.Config, planDir string, o *engine.Options) error {
 	return nil
 }
 
-// gatesOf makes the gates that a configuration describes.
+// gatesOf makes the gates that a configuration describes, and has the engine believe
+// nobody whom their revocation lists name.
 func gatesOf(c *config.Config, o *engine.Options) *direction.Gates {
 	g := direction.GateOptions{Direction: &o.Plan.Direction, MaxAge: c.Gates.MaxAge, Poll: 500 * time.Millisecond}
 	if len(c.Gates.RevocationLists) > 0 || c.Gates.CheckExpiry {
@@ -55,7 +56,8 @@ func gatesOf(c *config.Config, o *engine.Options) *direction.Gates {
 		for _, id := range o.Identities {
 			r.Certificates = append(r.Certificates, id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate)
 		}
-		g.Certificates = direction.NewRevocations(r)
+		revocations := direction.NewRevocations(r)
+		g.Certificates, o.Revoked = revocations, revocations.Revoked
 	}
 	if c.Gates.MPIDsFile != "" {
 		g.MPIDs = direction.NewMPIDFile(c.Gates.MPIDsFile, &o.Plan.Direction)

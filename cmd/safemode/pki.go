@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,7 @@ import (
 )
 
 func newPKI(io stdio) *cobra.Command {
-	return group("pki", "Test certificates", newPKIInit(io))
+	return group("pki", "Test certificates", newPKIInit(io), newPKIRevoke(io))
 }
 
 func newPKIInit(io stdio) *cobra.Command {
@@ -139,4 +140,81 @@ func addRoster(files map[string][]byte) error {
 	files["roster.yaml"] = direction.FormatRoster(&roster)
 	files["roster.yaml"+direction.SignatureSuffix], err = direction.Sign(key, files["roster.yaml"])
 	return err
+}
+
+func newPKIRevoke(io stdio) *cobra.Command {
+	var dir, out string
+	var files []string
+	var valid time.Duration
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "revoke --pki DIR --out FILE [--cert FILE]...",
+		Short: "Make a test revocation list",
+		Long: `Makes a certificate revocation list that an authority of a test folder has signed, for
+gates.revocation_lists of the configuration. It names the certificates of --cert; with
+none it names nobody. An existing file is replaced as a whole: so the gate of a sweep
+that runs can be closed, and opened again.
+
+All certificates must be of one issuer of the folder, which is the list's; without any
+it is the issuer of the supplier's certificates.`,
+		Example: `  safemode pki revoke --pki pki --out revoked.crl
+  safemode pki revoke --pki pki --out revoked.crl --cert pki/supplier/digital-signing.pem`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if valid <= 0 {
+				return fmt.Errorf("--valid %v: want more than 0s", valid)
+			}
+			if err := revoke(dir, out, files, valid); err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(io.out, map[string]any{"out": out, "revoked": len(files)})
+			}
+			fmt.Fprintf(io.out, "%s: certificates revoked: %d\n", out, len(files))
+			return nil
+		},
+	}
+	c.Flags().StringVar(&dir, "pki", "", "folder that pki init has made, with the authorities' keys")
+	c.Flags().StringVar(&out, "out", "", "the list's file; replaced if it exists")
+	c.Flags().StringArrayVar(&files, "cert", nil, "PEM file of a certificate to revoke; may be given several times")
+	c.Flags().DurationVar(&valid, "valid", 7*24*time.Hour, "how long the list says that it holds")
+	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
+	for _, name := range []string{"pki", "out"} {
+		_ = c.MarkFlagRequired(name)
+	}
+	return c
+}
+
+// revoke writes a list of a test folder's authority.
+func revoke(dir, out string, files []string, valid time.Duration) error {
+	folder, err := loadPKI(dir, smki.LoadFolder)
+	if err != nil {
+		return err
+	}
+	var certificates []*smki.Certificate
+	issuer := folder.Supplier.DigitalSigning.Certificate.Issuer
+	for _, name := range files {
+		c, err := loadCertificate(name)
+		if err != nil {
+			return err
+		}
+		certificates = append(certificates, c)
+		issuer = c.Issuer
+	}
+	for _, id := range [...]smki.SigningIdentity{folder.Issuing, folder.DeviceIssuing, folder.Root} {
+		if id.Certificate == nil || id.Key == nil || id.Certificate.Subject != issuer {
+			continue
+		}
+		now := time.Now()
+		authority := smki.Authority(id)
+		text, err := authority.Revoke(now.Unix(), now.Truncate(time.Second), now.Add(valid), certificates...)
+		if err != nil {
+			return failWith(exitUsage, err)
+		}
+		return writeFile(out, 0o600, func(w io.Writer) error {
+			_, err := w.Write(text)
+			return err
+		})
+	}
+	return failWith(exitUsage, fmt.Errorf("%s has no key of %q, who would have to sign the list", dir, issuer))
 }

@@ -192,6 +192,9 @@ func TestRevocations(t *testing.T) {
 		if err := r.Check(now); !errors.Is(err, smki.ErrRevoked) {
 			t.Errorf("%s: revoked: %v", name, err)
 		}
+		if !r.Revoked(supplier.KeyAgreement.Certificate) || r.Revoked(supplier.XMLSigning.Certificate) || r.Revoked(o.folder.Root.Certificate) {
+			t.Errorf("%s: another certificate is taken for the one that is revoked", name)
+		}
 		real = real.Add(time.Minute)
 		put(crl())
 		if err := r.Read(t.Context()); err != nil {

@@ -121,6 +121,19 @@ func (r *Revocations) fetch(ctx context.Context, url string) ([]byte, error) {
 	return text, err
 }
 
+// Revoked says whether a list that was read last names a certificate: any, not only
+// those that must stand.
+func (r *Revocations) Revoked(c *smki.Certificate) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, source := range r.lists {
+		if source.RevocationList != nil && source.RevocationList.Check(c) != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // Check says whether every certificate stands. The error wraps [smki.ErrRevoked] or
 // [smki.ErrNotValidNow], or says that a list has run out or covers no certificate's
 // issuer.

@@ -127,25 +127,24 @@ func TestAttackSameSerialOtherIssuer(t *testing.T) {
 // A revoked certificate proves nothing from then on, whatever it signed.
 func TestAttackRevokedSerial(t *testing.T) {
 	w, successor := newWorld(t), newWorldWithOtherKeys(t)
-	ref := func(c *smki.Certificate) xmldsig.KeyRef {
-		ref, err := xmldsig.NewKeyRef(c.Issuer, c.SerialText())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ref
-	}
-	old := w.folder.DCC
+	old, revoked := w.folder.DCC, false
 	o := Options{
 		Transform:    []*smki.Certificate{old.Transform.Certificate, successor.folder.DCC.Transform.Certificate},
 		XMLSigning:   []*smki.Certificate{old.XMLSigning.Certificate, successor.folder.DCC.XMLSigning.Certificate},
 		KeyAgreement: w.keyAgreement, Devices: w,
-		Revoked: []xmldsig.KeyRef{ref(old.Transform.Certificate), ref(old.XMLSigning.Certificate)},
+		Revoked: func(c *smki.Certificate) bool {
+			return revoked && (c == old.Transform.Certificate || c == old.XMLSigning.Certificate)
+		},
 	}
 	v, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	response := answer74(w.read74(t, w.meter, id, servicerequests.Enabled))
+	if _, err := v.Delivery(t.Context(), w.signedByDCC(t, response)); err != nil {
+		t.Errorf("before it is revoked: %v", err)
+	}
+	revoked = true
 	if _, err := v.Delivery(t.Context(), successor.signedByDCC(t, response)); err != nil {
 		t.Errorf("the certificate that is not revoked: %v", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
@@ -61,9 +60,10 @@ type Options struct {
 	KeyAgreement map[servicerequests.EUI]*ecdh.PrivateKey
 	Devices      Devices
 
-	// Revoked names certificates whose signatures prove nothing, whether or not
-	// they are among those above. Whoever reads revocation lists fills it. Optional.
-	Revoked []xmldsig.KeyRef
+	// Revoked says whether a certificate's signatures prove nothing any more, though
+	// it is among those above. It is asked for every signature, from several
+	// goroutines. Nil: none is.
+	Revoked func(*smki.Certificate) bool
 
 	// ServerProven says that the channel of synchronous replies proves who answers:
 	// TLS with the DCC's own authorities, or the loopback in a simulation. Only then
@@ -92,20 +92,23 @@ type parties struct {
 // minutes of each other.
 const rememberedSecrets = 1 << 13
 
-// pinned is a set of certificates' keys; it is the [xmldsig.Keys] of one role. A
-// revoked one has no key.
-type pinned map[xmldsig.KeyRef]*ecdsa.PublicKey
+// pinned is a set of certificates; it is the [xmldsig.Keys] of one role. A revoked
+// one has no key.
+type pinned struct {
+	certificates map[xmldsig.KeyRef]*smki.Certificate
+	revoked      func(*smki.Certificate) bool
+}
 
 // Key implements [xmldsig.Keys].
 func (p pinned) Key(ref xmldsig.KeyRef) (*ecdsa.PublicKey, error) {
-	key, ok := p[ref]
+	c, ok := p.certificates[ref]
 	switch {
 	case !ok:
 		return nil, xmldsig.ErrUnknownKey
-	case key == nil:
+	case p.revoked(c):
 		return nil, fmt.Errorf("%w: its certificate is revoked", xmldsig.ErrUnknownKey)
 	}
-	return key, nil
+	return c.PublicKey, nil
 }
 
 // New makes a verifier. It refuses certificates that may not sign the DCC's
@@ -113,6 +116,9 @@ func (p pinned) Key(ref xmldsig.KeyRef) (*ecdsa.PublicKey, error) {
 // that are not on P-256; faults are joined.
 func New(o Options) (*Verifier, error) {
 	var errs []error
+	if o.Revoked == nil {
+		o.Revoked = func(*smki.Certificate) bool { return false }
+	}
 	transform, err := pin("transform", o.Transform, o.Revoked)
 	errs = append(errs, err)
 	xmlSigning, err := pin("xml_signing", o.XMLSigning, o.Revoked)
@@ -131,8 +137,8 @@ func New(o Options) (*Verifier, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	either := maps.Clone(transform)
-	maps.Copy(either, xmlSigning)
+	either := pinned{maps.Clone(transform.certificates), o.Revoked}
+	maps.Copy(either.certificates, xmlSigning.certificates)
 	return &Verifier{
 		transform:    transform,
 		xmlSigning:   xmlSigning,
@@ -144,11 +150,12 @@ func New(o Options) (*Verifier, error) {
 	}, nil
 }
 
-func pin(field string, certificates []*smki.Certificate, revoked []xmldsig.KeyRef) (pinned, error) {
+func pin(field string, certificates []*smki.Certificate, revoked func(*smki.Certificate) bool) (pinned, error) {
+	p := pinned{map[xmldsig.KeyRef]*smki.Certificate{}, revoked}
 	if len(certificates) == 0 {
-		return nil, fmt.Errorf("%s: there is none", field)
+		return p, fmt.Errorf("%s: there is none", field)
 	}
-	keys, usable := pinned{}, false
+	usable := false
 	for _, c := range certificates {
 		ref, err := xmldsig.NewKeyRef(c.Issuer, c.SerialText())
 		if err == nil {
@@ -158,18 +165,15 @@ func pin(field string, certificates []*smki.Certificate, revoked []xmldsig.KeyRe
 			err = errors.New("the key is not on P-256")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", field, c.Subject, err)
+			return p, fmt.Errorf("%s: %s: %w", field, c.Subject, err)
 		}
-		if slices.Contains(revoked, ref) {
-			keys[ref] = nil
-			continue
-		}
-		keys[ref], usable = c.PublicKey, true
+		p.certificates[ref] = c
+		usable = usable || !revoked(c)
 	}
 	if !usable {
-		return nil, fmt.Errorf("%s: every certificate is revoked", field)
+		return p, fmt.Errorf("%s: every certificate is revoked", field)
 	}
-	return keys, nil
+	return p, nil
 }
 
 // outer is a message of the DCC after its XML signature, if any, was checked.
@@ -208,7 +212,7 @@ func (v *Verifier) read(raw []byte) (outer, error) {
 	} else if r.Content == nil {
 		role = v.either // an error that a Transform request got has either signature
 	}
-	if _, ok := role[signer]; !ok {
+	if _, ok := role.certificates[signer]; !ok {
 		return o, o.fault(ErrUnverified, fmt.Errorf("%s is no %s certificate", signer, name))
 	}
 	return o, nil

@@ -87,6 +87,9 @@ type Options struct {
 	// the dispatcher and before every signature, from many goroutines.
 	Gate  func(now time.Time) error
 	Drain time.Duration
+	// Moved is told when a run of E4 says that the supplier's market participant IDs
+	// have moved: their gate is closed then, whatever its evidence says. May be nil.
+	Moved func(reason error)
 
 	DCC      servicerequests.EUI // target of requests that no device answers (8.2)
 	Workers  int                 // legs under way at once, for each of the DCC's services

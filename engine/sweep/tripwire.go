@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -106,6 +107,9 @@ func (s *Sweep) trip(which string, body journal.TripwireBody) {
 		s.pardon(s.find(eui))
 	}
 	s.stop("tripwire: "+body.Reason, nil)
+	if which == tripUnregistered && s.o.Moved != nil {
+		s.o.Moved(errors.New(body.Reason))
+	}
 }
 
 // pardon takes back that a meter is another supplier's, on the word of an E4 that came
