@@ -103,7 +103,7 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		newDemo(io), newPKI(io), newFleet(io), newSim(io), newPortfolio(io), newPlan(io), newSign(io), newApprove(io), newPreflight(io), newSweep(io),
 		newStatus(io),
@@ -111,6 +111,8 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 		newCheckConfig(io), newDUIS(io), newGBCS(io),
 	)
 	root.AddCommand(newOrders(io)...)
+	root.AddCommand(newCompletion(io), newManual(io))
+	completeValues(root, valuesOf())
 	return root
 }
 
