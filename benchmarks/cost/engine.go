@@ -93,7 +93,7 @@ func playEngine(ctx context.Context, o options, l line) error {
 	if err != nil {
 		return err
 	}
-	devices, err := directory.New(directory.Options{URL: o.SMKI, Authorities: pki.Authorities(), Devices: 3 * o.needed()})
+	devices, err := directory.New(directory.Options{URL: o.SMKI, Authorities: pki.Authorities(), Devices: o.Meters})
 	if err != nil {
 		return err
 	}
