@@ -2,7 +2,6 @@ package smkiservice
 
 import (
 	"encoding/base64"
-	"encoding/xml"
 	"errors"
 	"io"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/xmltree"
 
 	"go.uber.org/zap"
 )
@@ -37,42 +37,13 @@ type searchRequest struct {
 	device       servicerequests.EUI
 }
 
-type searchRequestXML struct {
-	XMLName        xml.Name `xml:"CertificateSearchRequest"`
-	SubjectName    string   `xml:"CertificateSubjectName"`
-	SubjectAltName string   `xml:"CertificateSubjectAltName"`
-}
-
-type searchResponseXML struct {
-	XMLName xml.Name    `xml:"CertificateSearchResponse"`
-	Results []resultXML `xml:"Result"`
-}
-
-type resultXML struct {
-	Serial string `xml:"CertificateSerial"`
-	Status string `xml:"CertificateStatus"`
-	Usage  string `xml:"CertificateUsage"`
-	Role   string `xml:"CertificateRole,omitempty"`
-}
-
-type dataRequestXML struct {
-	XMLName xml.Name `xml:"CertificateDataRequest"`
-	Serial  string   `xml:"CertificateSerial"`
-}
-
-type dataResponseXML struct {
-	XMLName        xml.Name `xml:"CertificateDataResponse"`
-	Body           string   `xml:"CertificateResponse>CertificateBody"`
-	SubjectName    string   `xml:"CertificateResponse>CertificateSubjectName,omitempty"`
-	SubjectAltName string   `xml:"CertificateResponse>CertificateSubjectAltName,omitempty"`
-}
-
 func (s *service) serveSearch(w http.ResponseWriter, r *http.Request) {
-	var body searchRequestXML
-	if !readXML(w, r, &body) {
+	names, ok := readTexts(r, "CertificateSearchRequest", "CertificateSubjectName", "CertificateSubjectAltName")
+	if !ok {
+		w.WriteHeader(statusBadSearch)
 		return
 	}
-	request, err := body.read()
+	request, err := readSearch(names[0], names[1])
 	if err != nil {
 		w.WriteHeader(statusBadSearch)
 		return
@@ -84,41 +55,42 @@ func (s *service) serveSearch(w http.ResponseWriter, r *http.Request) {
 	case len(found) == 0:
 		w.WriteHeader(statusNoneFound)
 	default:
-		answer := searchResponseXML{}
+		b := append(make([]byte, 0, 1024), "<CertificateSearchResponse>"...)
 		for _, c := range found {
-			answer.Results = append(answer.Results, s.describe(c))
+			b = s.appendResult(b, c)
 		}
-		s.writeXML(w, answer)
+		writeXML(w, append(b, "</CertificateSearchResponse>"...))
 	}
 }
 
 func (s *service) serveRetrieve(w http.ResponseWriter, r *http.Request) {
-	var body dataRequestXML
-	if !readXML(w, r, &body) {
+	serial, ok := readTexts(r, "CertificateDataRequest", "CertificateSerial")
+	if !ok {
+		w.WriteHeader(statusBadSearch)
 		return
 	}
-	c, err := s.retrieve(strings.TrimSpace(body.Serial))
+	c, err := s.retrieve(serial[0])
 	switch {
 	case err != nil:
 		s.fail(w, err)
 	case c == nil:
 		w.WriteHeader(statusNoneFound)
 	default:
-		answer := dataResponseXML{Body: base64.StdEncoding.EncodeToString(c.Raw)}
+		b := append(make([]byte, 0, 2048), "<CertificateDataResponse><CertificateResponse><CertificateBody>"...)
+		b = append(base64.StdEncoding.AppendEncode(b, c.Raw), "</CertificateBody>"...)
 		switch {
 		case c.Device:
-			answer.SubjectAltName = c.EUI.String()
+			b = appendElement(b, "CertificateSubjectAltName", c.EUI.String())
 		case c.EUI != 0:
-			answer.SubjectName = c.EUI.String()
+			b = appendElement(b, "CertificateSubjectName", c.EUI.String())
 		default:
-			answer.SubjectName = c.CommonName
+			b = appendElement(b, "CertificateSubjectName", c.CommonName)
 		}
-		s.writeXML(w, answer)
+		writeXML(w, append(b, "</CertificateResponse></CertificateDataResponse>"...))
 	}
 }
 
-func (x searchRequestXML) read() (request searchRequest, err error) {
-	name, altName := strings.TrimSpace(x.SubjectName), strings.TrimSpace(x.SubjectAltName)
+func readSearch(name, altName string) (request searchRequest, err error) {
 	switch {
 	case (name == "") == (altName == ""):
 		return request, errors.New("want one of the two names")
@@ -133,47 +105,59 @@ func (x searchRequestXML) read() (request searchRequest, err error) {
 	return request, nil
 }
 
-func (s *service) describe(c *smki.Certificate) resultXML {
-	result := resultXML{Serial: c.SerialText(), Status: inUse}
+// The texts of CertificateUsage.
+var usages = map[smki.Usage]string{smki.DigitalSignature: "DS", smki.KeyAgreement: "KA", smki.CertSign: "CS"}
+
+func (s *service) appendResult(b []byte, c *smki.Certificate) []byte {
+	status := inUse
 	if s.Revoked != nil && !c.Device && s.Revoked(c.EUI) {
-		result.Status = revoked
+		status = revoked
 	}
-	switch c.Usage {
-	case smki.DigitalSignature:
-		result.Usage = "DS"
-	case smki.KeyAgreement:
-		result.Usage = "KA"
-	case smki.CertSign:
-		result.Usage = "CS"
-	}
+	b = append(b, "<Result>"...)
+	b = appendElement(b, "CertificateSerial", c.SerialText())
+	b = appendElement(b, "CertificateStatus", status)
+	b = appendElement(b, "CertificateUsage", usages[c.Usage])
 	if c.Role != smki.NoRole {
-		result.Role = strconv.Itoa(int(c.Role))
+		b = appendElement(b, "CertificateRole", strconv.Itoa(int(c.Role)))
 	}
-	return result
+	return append(b, "</Result>"...)
 }
 
-// readXML answers a request that it cannot read.
-func readXML(w http.ResponseWriter, r *http.Request, into any) bool {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err == nil {
-		err = xml.Unmarshal(body, into)
-	}
-	if err != nil {
-		w.WriteHeader(statusBadSearch)
-		return false
-	}
-	return true
+func appendElement(b []byte, name, text string) []byte {
+	b = append(append(append(b, '<'), name...), '>')
+	b = xmltree.AppendText(b, text)
+	return append(append(append(b, "</"...), name...), '>')
 }
 
-func (s *service) writeXML(w http.ResponseWriter, answer any) {
-	body, err := xml.Marshal(answer)
-	if err != nil {
-		s.fail(w, err)
-		return
+// readTexts reads the texts of some elements of a request, each empty where there is
+// none; namespaces and other elements do not matter.
+func readTexts(r *http.Request, root string, names ...string) (texts []string, ok bool) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil || len(body) > maxBody {
+		return nil, false
 	}
+	doc, err := xmltree.Parse(body)
+	if err != nil || doc.Root().Local() != root {
+		return nil, false
+	}
+	defer doc.Release()
+	texts = make([]string, len(names))
+	for n := range doc.Root().Children() {
+		for i, name := range names {
+			if n.Local() == name {
+				text, _ := n.Text() // one that holds elements has none
+				texts[i] = strings.TrimSpace(text)
+			}
+		}
+	}
+	return texts, true
+}
+
+func writeXML(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/xml")
 	// A client that has gone away needs no answer.
-	_, _ = w.Write(append([]byte(xml.Header), body...))
+	_, _ = io.WriteString(w, `<?xml version="1.0" encoding="UTF-8"?>`+"\n")
+	_, _ = w.Write(body)
 }
 
 func (s *service) fail(w http.ResponseWriter, err error) {

@@ -103,7 +103,7 @@ func New(o Options) (*Directory, error) {
 		}
 	}
 	return &Directory{
-		service:     service{client: client, base: base, apiKey: o.APIKey},
+		service:     serviceAt(client, base, o.APIKey),
 		authorities: smki.Trust(o.Authorities),
 		timeout:     cmp.Or(o.Timeout, 20*time.Second),
 		cache:       newCache(cmp.Or(o.Devices, 100_000)),

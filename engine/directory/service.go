@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -17,8 +18,23 @@ import (
 // service is the SMKI service as a client sees it.
 type service struct {
 	client *http.Client
-	base   *url.URL
-	apiKey string
+	urls   map[string]string // of each question, with the API key
+}
+
+// The questions, as the service's paths name them.
+const (
+	questionSearch   = "certificatesearch"
+	questionRetrieve = "retrievecertificate"
+)
+
+func serviceAt(client *http.Client, base *url.URL, apiKey string) service {
+	s := service{client, map[string]string{}}
+	for _, question := range [...]string{questionSearch, questionRetrieve} {
+		u := base.JoinPath("services", question)
+		u.RawQuery = url.Values{"apikey": {apiKey}}.Encode()
+		s.urls[question] = u.String()
+	}
+	return s
 }
 
 // result is one entry of a search.
@@ -35,7 +51,7 @@ const (
 )
 
 func (s service) search(ctx context.Context, field string, eui servicerequests.EUI) ([]result, error) {
-	root, err := s.post(ctx, "certificatesearch",
+	root, err := s.post(ctx, questionSearch,
 		"<CertificateSearchRequest><"+field+">"+eui.String()+"</"+field+"></CertificateSearchRequest>")
 	if err != nil {
 		return nil, err
@@ -57,7 +73,7 @@ func (s service) retrieve(ctx context.Context, serial string) (der []byte, err e
 	if strings.Trim(serial, "0123456789") != "" || serial == "" {
 		return nil, fmt.Errorf("%w: it names a certificate by %.60q", ErrUnavailable, serial)
 	}
-	root, err := s.post(ctx, "retrievecertificate",
+	root, err := s.post(ctx, questionRetrieve,
 		"<CertificateDataRequest><CertificateSerial>"+serial+"</CertificateSerial></CertificateDataRequest>")
 	if err != nil {
 		return nil, err
@@ -79,9 +95,7 @@ func (s service) retrieve(ctx context.Context, serial string) (der []byte, err e
 // post asks one question and returns the root of the answer. Every fault but
 // "none found" leaves the question open.
 func (s service) post(ctx context.Context, question, body string) (root xmltree.Node, err error) {
-	u := s.base.JoinPath("services", question)
-	u.RawQuery = url.Values{"apikey": {s.apiKey}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.urls[question], strings.NewReader(body))
 	if err != nil {
 		return root, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -91,7 +105,10 @@ func (s service) post(ctx context.Context, question, body string) (root xmltree.
 		return root, fmt.Errorf("%w: %s: %w", ErrUnavailable, question, withoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }() // read as far as it will be
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	var reply bytes.Buffer
+	reply.Grow(int(min(max(resp.ContentLength, 0), 4<<10)) + bytes.MinRead) // and for the end to be seen
+	_, err = reply.ReadFrom(io.LimitReader(resp.Body, maxReply+1))
+	raw := reply.Bytes()
 	switch {
 	case resp.StatusCode == http.StatusPaymentRequired:
 		return root, fmt.Errorf("%w: the SMKI service knows none", ErrNoCertificate)

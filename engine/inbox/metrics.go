@@ -7,9 +7,9 @@ import (
 )
 
 type metrics struct {
-	deliveries  *prometheus.CounterVec // result
-	connections *prometheus.CounterVec // reason
-	limited     *prometheus.CounterVec // limit
+	deliveries  map[int]prometheus.Counter // by status; a result has several
+	connections *prometheus.CounterVec     // reason
+	limited     *prometheus.CounterVec     // limit
 }
 
 // What is over a limit, and why connections bring nothing: values of labels.
@@ -30,11 +30,12 @@ var results = map[int]string{
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
+	deliveries := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "safemode_inbox_deliveries_total",
+		Help: "Messages POSTed to the inbox: taken (204), refused (4xx), put off (503).",
+	}, []string{"result"})
 	m := &metrics{
-		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "safemode_inbox_deliveries_total",
-			Help: "Messages POSTed to the inbox: taken (204), refused (4xx), put off (503).",
-		}, []string{"result"}),
+		deliveries: map[int]prometheus.Counter{},
 		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "safemode_inbox_connections_refused_total",
 			Help: "Connections to the inbox that brought nothing: over the limit of one peer or in total, or closed without a request (silent: failed TLS handshakes, scans).",
@@ -44,17 +45,17 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Help: "Messages put off (503) because their peer, or all together, sent more than the limit.",
 		}, []string{"limit"}),
 	}
-	registerer.MustRegister(m.deliveries, m.connections, m.limited)
+	registerer.MustRegister(deliveries, m.connections, m.limited)
 	for _, reason := range [...]string{turnedPeer, turnedTotal, turnedSilent} {
 		m.connections.WithLabelValues(reason)
 	}
 	for _, limit := range [...]string{turnedPeer, turnedTotal} {
 		m.limited.WithLabelValues(limit)
 	}
-	for _, result := range results {
-		m.deliveries.WithLabelValues(result)
+	for status, result := range results {
+		m.deliveries[status] = deliveries.WithLabelValues(result)
 	}
 	return m
 }
 
-func (m *metrics) answered(status int) { m.deliveries.WithLabelValues(results[status]).Inc() }
+func (m *metrics) answered(status int) { m.deliveries[status].Inc() }

@@ -167,7 +167,7 @@ func (s *Signer) identity(id servicerequests.RequestID) (Identity, error) {
 
 // signXML encodes and signs a request, and reads it again.
 func (i Identity) signXML(r duis.Request) ([]byte, error) {
-	document, err := duis.AppendRequest(make([]byte, 0, 2048), r)
+	document, err := duis.AppendRequest(make([]byte, 0, 1024), r)
 	if err != nil {
 		return nil, &RefusedError{ID: r.ID, Err: err}
 	}

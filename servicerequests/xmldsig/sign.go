@@ -47,10 +47,12 @@ func (s *Signer) Sign(doc []byte) ([]byte, error) {
 		return nil, err
 	}
 	digest := sha256.Sum256(doc)
-	info := make([]byte, 0, 1024)
-	info = append(info, `<ds:SignedInfo xmlns:ds="`+space+`">`+infoUntilDigest...)
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	info := append((*buffer)[:0], `<ds:SignedInfo xmlns:ds="`+space+`">`+infoUntilDigest...)
 	info = base64.StdEncoding.AppendEncode(info, digest[:])
 	info = append(info, infoAfterDigest...)
+	*buffer = info
 
 	digest = sha256.Sum256(info)
 	der, err := s.Key.Sign(rand.Reader, digest[:], crypto.SHA256)
@@ -63,7 +65,7 @@ func (s *Signer) Sign(doc []byte) ([]byte, error) {
 	}
 
 	end := bytes.LastIndex(doc, []byte("</"))
-	out := make([]byte, 0, len(doc)+len(info)+1024)
+	out := make([]byte, 0, len(doc)+len(info)+signatureRoom+len(s.Issuer)+len(s.Serial))
 	out = append(out, doc[:end]...)
 	// Within Signature, which declares ds, SignedInfo does not declare it again.
 	out = append(out, `<ds:Signature xmlns:ds="`+space+`"><ds:SignedInfo>`...)
@@ -77,6 +79,10 @@ func (s *Signer) Sign(doc []byte) ([]byte, error) {
 	out = append(out, `</ds:X509SerialNumber></ds:X509IssuerSerial></ds:X509Data></ds:KeyInfo></ds:Signature>`...)
 	return append(out, doc[end:]...), nil
 }
+
+// signatureRoom is a little more than a Signature has beside SignedInfo, issuer and
+// serial number.
+const signatureRoom = 512
 
 // SignedInfo in exclusive canonical form, without its tag, around the digest.
 const (
@@ -99,7 +105,10 @@ func checkSignable(doc []byte) error {
 			return ErrSigned
 		}
 	}
-	if !bytes.Equal(doc, tree.AppendCompact(make([]byte, 0, len(doc)), tree.Root(), xmltree.Node{})) {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	*buffer = tree.AppendCompact((*buffer)[:0], tree.Root(), xmltree.Node{})
+	if !bytes.Equal(doc, *buffer) {
 		return ErrNotCanonical
 	}
 	return nil

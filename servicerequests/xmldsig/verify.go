@@ -62,7 +62,7 @@ func VerifyTree(tree *xmltree.Document, keys Keys) (KeyRef, error) {
 	return ref, err
 }
 
-// buffers hold the canonical form of a document while it is digested.
+// buffers hold a canonical form while it is digested or compared.
 var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 4096)) }}
 
 // prove leaves in the buffer what was digested.
