@@ -133,9 +133,10 @@ func BenchmarkStages(b *testing.B) {
 	}
 	defer way.Close()
 	in, err := inbox.New(inbox.Options{
-		Verifier: s.verifier, Deliver: func(proof.Delivery) {},
-		Commit: func(context.Context, journal.Record) error { return nil },
-		Now:    time.Now, Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
+		Verifier: s.verifier,
+		Take:     func(context.Context, journal.Record, proof.Delivery) error { return nil },
+		Refuse:   func(context.Context, journal.Record, *proof.Error) error { return nil },
+		Now:      time.Now, Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		b.Fatal(err)

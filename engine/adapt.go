@@ -93,6 +93,13 @@ func (a alarmed) Append(records ...journal.Record) {
 	passing("after append")
 }
 
+// Keep queues a change of the state.
+func (a alarmed) Keep(at time.Time, rows []journal.StateRow) {
+	passing("before keep")
+	a.Journal.Keep(at, rows)
+	passing("after keep")
+}
+
 func (a alarmed) count(records []journal.Record) {
 	for _, r := range records {
 		if r.Kind == journal.Refused {

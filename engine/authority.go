@@ -101,41 +101,19 @@ type Stop struct {
 
 // LastStop reads how a journal's sweep ended last.
 func LastStop(ctx context.Context, j *journal.Journal) (Stop, error) {
-	const page = 4096
-	var opened, closed *journal.Record
-	for end := j.Tip().Seq; end > 0 && opened == nil; {
-		first := uint64(1)
-		if end > page {
-			first = end - page + 1
-		}
-		var o, c *journal.Record // of this page
-		for r, err := range j.Records(ctx, first) {
-			if err != nil {
-				return Stop{}, err
-			}
-			if r.Seq > end {
-				break
-			}
-			switch r.Kind {
-			case journal.Opened:
-				o = &r
-			case journal.Closed:
-				c = &r
-			}
-		}
-		if opened = o; closed == nil {
-			closed = c
-		}
-		end = first - 1
+	opened, err := j.Latest(ctx, journal.Opened)
+	if err != nil || opened.Seq == 0 {
+		return Stop{}, err
 	}
-	if opened == nil {
-		return Stop{}, nil
+	closed, err := j.Latest(ctx, journal.Closed)
+	if err != nil {
+		return Stop{}, err
 	}
-	opening, err := journal.Decode[journal.Opening](*opened)
-	if err != nil || closed == nil || closed.Seq < opened.Seq {
+	opening, err := journal.Decode[journal.Opening](opened)
+	if err != nil || closed.Seq < opened.Seq {
 		return Stop{Opening: &opening, Seq: opened.Seq}, err
 	}
-	body, err := journal.Decode[journal.ClosedBody](*closed)
+	body, err := journal.Decode[journal.ClosedBody](closed)
 	return Stop{Opening: &opening, Seq: closed.Seq, Halted: closed.Code == journal.ClosedHalted, Reason: body.Reason}, err
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdh"
 	"crypto/tls"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -104,7 +106,8 @@ type Options struct {
 	Resend     time.Duration
 	Resends    int
 	Commits    journal.Options
-	Version    string // of the program
+	Version    string        // of the program
+	StateEvery time.Duration // real time between two states that the journal keeps; 0: 30 s
 	// Checkpoints pin the journal's past; optional.
 	Checkpoints Checkpoints
 
@@ -145,11 +148,12 @@ type Engine struct {
 	console  net.Listener
 	clock    clock.Clock
 	sweepID  string
-	begun    bool          // the journal was empty when this engine opened it
-	grant    grant         // by which it begins or goes on
-	server   *http.Server  // of the inbox
-	desk     http.Handler  // of the console
-	closing  chan struct{} // closed when the console is about to answer no more
+	damage   atomic.Pointer[error] // of the journal, in what this start has not read
+	begun    bool                  // the journal was empty when this engine opened it
+	grant    grant                 // by which it begins or goes on
+	server   *http.Server          // of the inbox
+	desk     http.Handler          // of the console
+	closing  chan struct{}         // closed when the console is about to answer no more
 }
 
 // Open makes an engine ready: it looks whether the DCC is there, binds its
@@ -333,9 +337,10 @@ func (e *Engine) wire(ctx context.Context) error {
 	e.sweep = sweep.New(sweep.Options{
 		Policy: policy, Clock: e.clock, Journal: record, Signer: gate, Gateway: posted{e.gateway}, Verifier: e.verifier,
 		Counters: counters, Pacer: paced{limits}, Breakers: guarded{circuits},
-		Thresholds: o.Thresholds, Suppressed: o.Suppressed, Gate: o.Gates.Check, Drain: o.Drain,
+		Thresholds: o.Thresholds, Suppressed: o.Suppressed, Gate: e.mayAct, Drain: o.Drain,
 		Moved: func(reason error) { o.Gates.Trip(direction.MPIDs, reason) },
-		DCC:   o.DCC.EUI, Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub,
+		State: record, StateEvery: cmp.Or(o.StateEvery, 30*time.Second),
+		DCC: o.DCC.EUI, Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub,
 		Waves: wavesOf(o.Plan), StandIn: o.StandIn, Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan,
 		Resend: o.Resend, Resends: o.Resends, Log: o.Log.Named("sweep"), Registerer: o.Registry,
 	})
@@ -348,9 +353,10 @@ func (e *Engine) wire(ctx context.Context) error {
 func (e *Engine) wireAddresses(ctx context.Context, record alarmed) error {
 	in, err := inbox.New(inbox.Options{
 		Verifier: e.verifier,
-		Commit:   func(ctx context.Context, r journal.Record) error { return record.Commit(ctx, r) },
-		Deliver:  e.sweep.Deliver,
-		Refused:  func(err *proof.Error) { e.sweep.Unproven(err.ID) },
+		Take:     e.sweep.Receive,
+		Refuse: func(ctx context.Context, r journal.Record, err *proof.Error) error {
+			return e.sweep.Disbelieve(ctx, r, err.ID)
+		},
 		Stranger: record.stranger,
 		Awaits:   e.sweep.Awaits,
 		Now:      e.clock.Now, Log: e.o.Log.Named("inbox"), Registerer: e.o.Registry,
@@ -456,14 +462,19 @@ func (e *Engine) Run(ctx context.Context) error {
 	servers.Go(func() { e.followJournal(watching) })
 	// Answers that were journalled and not acted on are proven again; for that the
 	// SMKI service must be reachable, so it happens here and not in Open.
-	if err := e.sweep.Replay(ctx, e.journal.Records(ctx, 1), e.verifier); err != nil {
+	from, err := e.restore(ctx)
+	if err != nil {
+		return orStopped(ctx, err)
+	}
+	if err := e.sweep.Replay(ctx, e.journal.Records(ctx, from), e.verifier); err != nil {
 		return orStopped(ctx, err)
 	}
 	// Only now is it known what this sweep awaits. What the DCC delivers meanwhile
 	// waits at the listener, or is sent again.
 	servers.Go(func() { e.serve(e.server, e.inbox) }) // ends with Shutdown
 	stopPinning := e.startPinning()
-	err := e.sweep.Run(ctx)
+	servers.Go(func() { e.verifyPast(watching, from) })
+	err = e.sweep.Run(ctx)
 	// The inbox closes first: what it has acknowledged is durable.
 	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

@@ -139,9 +139,10 @@ func (l *LoadTest) wire(o LoadOptions) (err error) {
 		return err
 	}
 	in, err := inbox.New(inbox.Options{
-		Verifier: verifier, Deliver: l.tester.Deliver,
+		Verifier: verifier,
 		// An answer is measured, not kept: it is nobody's evidence.
-		Commit: func(context.Context, journal.Record) error { return nil },
+		Take:   func(_ context.Context, _ journal.Record, d proof.Delivery) error { l.tester.Deliver(d); return nil },
+		Refuse: func(context.Context, journal.Record, *proof.Error) error { return nil },
 		Now:    time.Now, Log: o.Log.Named("inbox"), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {

@@ -54,39 +54,55 @@ func (e *Engine) open(ctx context.Context) error {
 }
 
 // beginning reads how a journal begins: how many records of the plan it has, and
-// its first Opened record. It refuses the journal of another plan.
+// its first Opened record, which follows them. It refuses the journal of another plan.
 func (e *Engine) beginning(ctx context.Context) (known int, _ *journal.Opening, _ error) {
-	for rec, err := range e.journal.Records(ctx, 1) {
-		switch {
-		case err != nil:
-			return 0, nil, err
-		case rec.Kind == journal.Planned && rec.Code != e.o.Plan.SHA256:
-			return 0, nil, fmt.Errorf("%w: %s was begun with another plan (%.12s...), this one is %.12s...",
-				ErrRefused, e.o.Journal, rec.Code, e.o.Plan.SHA256)
-		case rec.Kind == journal.Opened:
-			body, err := journal.Decode[journal.Opening](rec)
-			return known, &body, err
-		}
-		known++
+	tip, counts := e.journal.Tip().Seq, e.o.Plan.Counts
+	if tip == 0 {
+		return 0, nil, nil
 	}
-	return known, nil, nil
+	planned, err := e.record(ctx, 1)
+	if err != nil {
+		return 0, nil, err
+	}
+	if planned.Kind != journal.Planned || planned.Code != e.o.Plan.SHA256 {
+		return 0, nil, fmt.Errorf("%w: %s was begun with another plan (%.12s...), this one is %.12s...",
+			ErrRefused, e.o.Journal, planned.Code, e.o.Plan.SHA256)
+	}
+	whole := 1 + counts.Targets + counts.Rejected
+	if tip <= uint64(whole) {
+		return int(tip), nil, nil
+	}
+	opened, err := e.record(ctx, uint64(whole)+1)
+	if err != nil {
+		return 0, nil, err
+	}
+	if opened.Kind != journal.Opened {
+		return 0, nil, fmt.Errorf("%w: %s: record %d is no beginning of a sweep of %d meters: %v",
+			journal.ErrDamaged, e.o.Journal, opened.Seq, counts.Targets, opened.Kind)
+	}
+	body, err := journal.Decode[journal.Opening](opened)
+	return whole, &body, err
+}
+
+// record reads one record.
+func (e *Engine) record(ctx context.Context, seq uint64) (journal.Record, error) {
+	for r, err := range e.journal.Records(ctx, seq) {
+		return r, err
+	}
+	return journal.Record{}, fmt.Errorf("%w: %s: record %d is missing", journal.ErrDamaged, e.o.Journal, seq)
 }
 
 // refuseCeased refuses a journal that a cease notice has closed.
 func (e *Engine) refuseCeased(ctx context.Context) error {
-	for rec, err := range e.journal.Records(ctx, e.journal.Tip().Seq) {
-		if err != nil {
-			return err
-		}
-		if rec.Kind == journal.Closed && rec.Code == journal.ClosedCeased {
-			body, err := journal.Decode[journal.ClosedBody](rec)
-			if err != nil {
-				return err
-			}
-			return fmt.Errorf("%w: %s: %s: for good", ErrRefused, e.o.Journal, body.Reason)
-		}
+	closed, err := e.journal.Latest(ctx, journal.Closed)
+	if err != nil || closed.Seq == 0 || closed.Code != journal.ClosedCeased {
+		return err
 	}
-	return nil
+	body, err := journal.Decode[journal.ClosedBody](closed)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s: %s: for good", ErrRefused, e.o.Journal, body.Reason)
 }
 
 // writePlan writes the plan's records from the one after the first known ones.

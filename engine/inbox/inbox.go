@@ -36,17 +36,12 @@ type Verifier interface {
 type Options struct {
 	Verifier Verifier
 
-	// Commit makes a record durable before it returns. After an error the DCC is
-	// asked to send again.
-	Commit func(ctx context.Context, record journal.Record) error
-
-	// Deliver hands a proven and durable message over, in no order. It is called
-	// by many goroutines and must not wait for the network or the disk.
-	Deliver func(proof.Delivery)
-
-	// Refused is told of a message that the DCC has signed and that is not
-	// believed, once it is recorded. Optional.
-	Refused func(*proof.Error)
+	// Take makes the record of a proven message durable before it returns, and hands the
+	// message over, in no order. Refuse does so with one that the DCC has signed and that
+	// is not believed. Both are called by many goroutines. After an error the DCC is asked
+	// to send again.
+	Take   func(context.Context, journal.Record, proof.Delivery) error
+	Refuse func(context.Context, journal.Record, *proof.Error) error
 
 	// Stranger is told of a message that is not believed and that no key of the DCC
 	// has signed, or that is unsigned and about no request that Awaits knows. It is
@@ -78,8 +73,8 @@ type Limits struct {
 // Validate joins all faults.
 func (o Options) Validate() error {
 	var errs []error
-	if o.Verifier == nil || o.Commit == nil || o.Deliver == nil || o.Now == nil || o.Log == nil || o.Registerer == nil {
-		errs = append(errs, errors.New("verifier, commit, deliver, now, log and registerer are required"))
+	if o.Verifier == nil || o.Take == nil || o.Refuse == nil || o.Now == nil || o.Log == nil || o.Registerer == nil {
+		errs = append(errs, errors.New("verifier, take, refuse, now, log and registerer are required"))
 	}
 	if o.MaxBody < 0 || o.Concurrent < 0 || o.Header < 0 || o.Timeout < 0 || o.Idle < 0 {
 		errs = append(errs, errors.New("max_body, concurrent, header, timeout and idle must not be negative"))
@@ -188,11 +183,10 @@ func (i *Inbox) take(ctx context.Context, raw []byte) (status int) {
 	if !d.Signed && i.o.Awaits != nil && !i.o.Awaits(d.ID) {
 		return i.turnAway(errors.New("unsigned, and about no request of ours"))
 	}
-	if err := i.o.Commit(ctx, i.record(d, raw)); err != nil {
+	if err := i.o.Take(ctx, i.record(d, raw), d); err != nil {
 		i.o.Log.Error("delivery not written: the DCC is asked to send it again", zap.Stringer("request_id", d.ID), zap.Error(err))
 		return http.StatusServiceUnavailable
 	}
-	i.o.Deliver(d)
 	return http.StatusNoContent
 }
 
@@ -212,12 +206,9 @@ func (i *Inbox) refuse(ctx context.Context, raw []byte, err error) (status int) 
 		At: i.o.Now(), Kind: journal.Refused, Device: unproven.ID.Target, ID: unproven.ID, Code: journal.RefusedUnverified,
 		Body: journal.Encode(journal.RefusedBody{Reason: err.Error(), SHA256: hex.EncodeToString(digest[:])}),
 	}
-	if err := i.o.Commit(ctx, record); err != nil {
+	if err := i.o.Refuse(ctx, record, unproven); err != nil {
 		i.o.Log.Error("refusal not written: the DCC is asked to send it again", zap.Error(err))
 		return http.StatusServiceUnavailable
-	}
-	if i.o.Refused != nil {
-		i.o.Refused(unproven)
 	}
 	return http.StatusBadRequest
 }

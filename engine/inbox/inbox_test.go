@@ -52,24 +52,23 @@ func newBench(t testing.TB, change func(*Options)) *bench {
 	b := &bench{registry: prometheus.NewPedanticRegistry()}
 	o := Options{
 		Verifier: b,
-		Commit: func(_ context.Context, r journal.Record) error {
+		Take: func(_ context.Context, r journal.Record, d proof.Delivery) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if b.commit != nil {
 				return b.commit
 			}
-			b.log, b.records = append(b.log, "commit"), append(b.records, r)
+			b.log, b.records, b.delivered = append(b.log, "take"), append(b.records, r), append(b.delivered, d)
 			return nil
 		},
-		Deliver: func(d proof.Delivery) {
+		Refuse: func(_ context.Context, r journal.Record, e *proof.Error) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			b.log, b.delivered = append(b.log, "deliver"), append(b.delivered, d)
-		},
-		Refused: func(e *proof.Error) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.log, b.refused = append(b.log, "refused"), append(b.refused, e)
+			if b.commit != nil {
+				return b.commit
+			}
+			b.log, b.records, b.refused = append(b.log, "refuse"), append(b.records, r), append(b.refused, e)
+			return nil
 		},
 		Stranger:   func() { b.strangers.Add(1) },
 		Now:        func() time.Time { return now },
@@ -152,7 +151,7 @@ func TestTaken(t *testing.T) {
 			if diff := cmp.Diff([]journal.Record{test.want}, b.records); diff != "" {
 				t.Error(diff)
 			}
-			if diff := cmp.Diff([]string{"commit", "deliver"}, b.log); diff != "" {
+			if diff := cmp.Diff([]string{"take"}, b.log); diff != "" {
 				t.Error(diff)
 			}
 			if len(b.delivered) != 1 || b.delivered[0].ID != test.delivery.ID {
@@ -196,7 +195,7 @@ func TestRefusedFromDCC(t *testing.T) {
 	if w := b.postXML("<lie/>"); w.Code != http.StatusBadRequest || w.Body.Len() != 0 {
 		t.Errorf("got %d %q", w.Code, w.Body)
 	}
-	if diff := cmp.Diff([]string{"commit", "refused"}, b.log); diff != "" {
+	if diff := cmp.Diff([]string{"refuse"}, b.log); diff != "" {
 		t.Fatal(diff)
 	}
 	r := b.records[0]

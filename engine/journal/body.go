@@ -192,6 +192,13 @@ type TripwireBody struct {
 	Devices []servicerequests.EUI `json:"devices,omitempty"`
 }
 
+// StateBody is the body of a [State] record: what the table state holds from the
+// transaction on that wrote this record.
+type StateBody struct {
+	Rows   int    `json:"rows"`
+	SHA256 string `json:"sha256"` // hex, of the rows (see doc.go)
+}
+
 // Observation is what a meter was seen as. A nil Balance was not read.
 type Observation struct {
 	Mode    servicerequests.PaymentMode `json:"mode"`
@@ -214,7 +221,7 @@ type VerdictBody struct {
 // Body is a typed body.
 type Body interface {
 	Opening | TargetBody | RejectedBody | OutcomeBody | RefusedBody | VerdictBody | ClosedBody |
-		OrderBody | WaveBody | TripwireBody
+		OrderBody | WaveBody | TripwireBody | StateBody
 }
 
 // Encode returns the JSON of a body. For a value that JSON cannot hold (a

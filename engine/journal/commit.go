@@ -15,7 +15,7 @@ func (j *Journal) Commit(ctx context.Context, records ...Record) error {
 	if err := checkAll(records); err != nil {
 		return err
 	}
-	b, err := j.enqueue(ctx, records)
+	b, err := j.enqueue(ctx, records, kept{})
 	if err != nil || b == nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (j *Journal) Append(records ...Record) {
 		_ = j.fail(err) // shows in Err
 		return
 	}
-	_, _ = j.enqueue(context.Background(), records) // its only error is that of Err
+	_, _ = j.enqueue(context.Background(), records, kept{}) // its only error is that of Err
 }
 
 func checkAll(records []Record) error {
@@ -48,9 +48,10 @@ func checkAll(records []Record) error {
 	return nil
 }
 
-// enqueue puts records into the open batch and returns it. For no records it returns
+// enqueue puts records, and rows of the state that follow from them, into the open
+// batch and returns it. For no records it returns
 // the batch with the last one that was queued; nil if there is none.
-func (j *Journal) enqueue(ctx context.Context, records []Record) (*batch, error) {
+func (j *Journal) enqueue(ctx context.Context, records []Record, k kept) (*batch, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -69,6 +70,8 @@ func (j *Journal) enqueue(ctx context.Context, records []Record) (*batch, error)
 			return b, nil
 		case len(b.records) < j.opts.BatchLimit:
 			b.records = append(b.records, records...)
+			b.state = kept{append(b.state.rows, k.rows...), b.state.anew || k.anew}
+			j.last += uint64(len(records))
 			if len(b.records) >= j.opts.BatchLimit {
 				close(b.full)
 			}
@@ -118,7 +121,7 @@ func (j *Journal) commitLoop() {
 			}
 			continue
 		}
-		b.err = j.write(b.records)
+		b.err = j.write(b)
 		close(b.durable)
 	}
 }
@@ -134,7 +137,7 @@ func (j *Journal) take() *batch {
 }
 
 // write makes one batch durable, unless an earlier one has failed.
-func (j *Journal) write(records []Record) error {
+func (j *Journal) write(b *batch) error {
 	j.mu.Lock()
 	tip, failure := j.tip, j.failure
 	j.mu.Unlock()
@@ -142,7 +145,7 @@ func (j *Journal) write(records []Record) error {
 		return failure
 	}
 	start := time.Now()
-	tip, err := j.writer.write(tip, records)
+	tip, err := j.writer.write(tip, b.records, b.state)
 	if err != nil {
 		return j.fail(err)
 	}

@@ -18,7 +18,7 @@ const columnCount = 11
 // statements are prepared with the driver itself: what package sql does around each of
 // them costs as much as a small row. They are used inside [sql.Conn.Raw] only.
 type statements struct {
-	begin, insert, insertMany, moveTip, commit, undo statement
+	begin, insert, insertMany, moveTip, clearState, setState, commit, undo statement
 }
 
 // statement is a prepared statement of a driver that takes a context.
@@ -43,6 +43,8 @@ func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
 			{&s.insert, "INSERT INTO record VALUES " + row},
 			{&s.insertMany, "INSERT INTO record VALUES " + row + strings.Repeat(","+row, rowsAtOnce-1)},
 			{&s.moveTip, "UPDATE tip SET seq = ?, hash = ?"},
+			{&s.clearState, "DELETE FROM state"},
+			{&s.setState, "REPLACE INTO state VALUES (?, ?)"},
 			{&s.commit, "COMMIT"},
 			{&s.undo, "ROLLBACK"},
 		} {
@@ -61,18 +63,18 @@ func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
 
 // close frees the statements that were prepared.
 func (s *statements) close() {
-	for _, stmt := range [...]statement{s.begin, s.insert, s.insertMany, s.moveTip, s.commit, s.undo} {
+	for _, stmt := range [...]statement{s.begin, s.insert, s.insertMany, s.moveTip, s.clearState, s.setState, s.commit, s.undo} {
 		if stmt != nil {
 			_ = stmt.Close() // what it says of itself was said when it ran
 		}
 	}
 }
 
-// write makes records durable after the tip, in one transaction, and returns
-// the new tip.
-func (w *writer) write(tip Tip, records []Record) (next Tip, err error) {
+// write makes records durable after the tip and replaces rows of the state, in one
+// transaction, and returns the new tip.
+func (w *writer) write(tip Tip, records []Record, k kept) (next Tip, err error) {
 	err = w.conn.Raw(func(any) error {
-		next, err = w.transact(tip, records)
+		next, err = w.transact(tip, records, k)
 		return err
 	})
 	if err != nil {
@@ -81,7 +83,7 @@ func (w *writer) write(tip Tip, records []Record) (next Tip, err error) {
 	return next, nil
 }
 
-func (w *writer) transact(tip Tip, records []Record) (next Tip, err error) {
+func (w *writer) transact(tip Tip, records []Record, k kept) (next Tip, err error) {
 	// A context that can end would cost a goroutine for every statement, and
 	// a transaction is not to be left half-way.
 	ctx := context.Background()
@@ -89,6 +91,14 @@ func (w *writer) transact(tip Tip, records []Record) (next Tip, err error) {
 		return tip, err
 	}
 	next, err = w.insertAll(ctx, tip, records)
+	if err == nil && k.anew {
+		_, err = w.clearState.ExecContext(ctx, nil)
+	}
+	for _, row := range k.rows {
+		if err == nil {
+			_, err = w.setState.ExecContext(ctx, appendValues(w.args[:0], int64(row.Row), row.Value))
+		}
+	}
 	if err == nil {
 		_, err = w.commit.ExecContext(ctx, nil)
 	}

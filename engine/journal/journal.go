@@ -62,6 +62,10 @@ type Journal struct {
 	failure error  // the first write that failed, or the record that Append was given
 	closed  bool
 	tip     Tip
+	last    uint64 // number of the last record that was queued
+
+	keeping sync.Mutex
+	rows    []hash // of the state, as it will be; nil until it was read or kept
 }
 
 // Tip is the end of the chain: the number of records, and the hash of the last.
@@ -73,6 +77,7 @@ type Tip struct {
 // batch is a set of records that become durable together.
 type batch struct {
 	records []Record
+	state   kept
 	full    chan struct{} // closed by who reaches the limit: the linger ends
 	taken   chan struct{} // closed by the committer: a new batch takes records
 	durable chan struct{} // closed by the committer: err is set
@@ -154,6 +159,7 @@ func (j *Journal) attach() error {
 	if j.tip, err = readTip(ctx, j.reader); err != nil {
 		return err
 	}
+	j.last = j.tip.Seq
 	if err := checkStray(ctx, j.reader); err != nil {
 		return err
 	}
@@ -169,6 +175,13 @@ func (j *Journal) Tip() Tip {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.tip
+}
+
+// Last returns the number of the last record that was queued, durable or not.
+func (j *Journal) Last() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.last
 }
 
 // Failed is closed when a write has failed: from then on nothing is durable.

@@ -259,7 +259,7 @@ func TestRefusedRecords(t *testing.T) {
 	good := sent(1)
 	for name, spoil := range map[string]func(*journal.Record){
 		"no kind":      func(r *journal.Record) { r.Kind = 0 },
-		"unknown kind": func(r *journal.Record) { r.Kind = journal.Tripwire + 1 },
+		"unknown kind": func(r *journal.Record) { r.Kind = journal.State + 1 },
 		"no time":      func(r *journal.Record) { r.At = time.Time{} },
 		"service":      func(r *journal.Record) { r.Service = 200 },
 		"counter":      func(r *journal.Record) { r.ID.Counter = servicerequests.MaxCounter + 1 },
@@ -318,7 +318,7 @@ func TestForeignAndDamagedFiles(t *testing.T) {
 		"another database": {func(t *testing.T, path string) { execute(t, path, "CREATE TABLE record (seq INTEGER)") }, journal.ErrForeign},
 		"another version": {func(t *testing.T, path string) {
 			good(t, path)
-			execute(t, path, "PRAGMA user_version = 2")
+			execute(t, path, "PRAGMA user_version = 3")
 		}, journal.ErrVersion},
 		"another table": {func(t *testing.T, path string) {
 			good(t, path)

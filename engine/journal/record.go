@@ -34,6 +34,7 @@ const (
 	Closed                        // the sweep ended: Code = finished, halted, interrupted or ceased, Body = [ClosedBody]
 	Wave                          // how far a wave of the plan has come: Code = opened, soaking or passed, Body = [WaveBody]
 	Tripwire                      // what answers together mean halted the sweep: Code = which, Body = [TripwireBody]
+	State                         // the table state holds what follows from the records so far: Body = [StateBody]
 )
 
 // made is the kind of record 0.
@@ -42,7 +43,7 @@ const made Kind = 0
 var kindNames = [...]string{
 	"journal", "opened", "planned", "target", "rejected", "request", "pre_command", "signed_command",
 	"reply", "response", "alert", "unmatched", "outcome", "refused", "verdict", "operator", "closed",
-	"wave", "tripwire",
+	"wave", "tripwire", "state",
 }
 
 func (k Kind) String() string {
@@ -65,7 +66,7 @@ func parseKind(name string) (Kind, error) {
 // never empty.
 func (k Kind) typed() bool {
 	switch k {
-	case Opened, Target, Rejected, Outcome, Refused, Verdict, Closed, Operator, Wave, Tripwire:
+	case Opened, Target, Rejected, Outcome, Refused, Verdict, Closed, Operator, Wave, Tripwire, State:
 		return true
 	}
 	return false

@@ -21,13 +21,14 @@ import (
 
 const (
 	applicationID = 0x534D4A4E // "SMJN"
-	version       = 1
+	version       = 2
 	// Before 3.51.3 SQLite could corrupt a database when a WAL was reset.
 	oldestSQLite = "3.51.3"
 )
 
-// schema is what the file holds, word for word (see doc.go).
+// schema is what the file holds, word for word and by name (see doc.go).
 var schema = [...]string{
+	`CREATE INDEX mark ON record (kind) WHERE ` + marks,
 	`CREATE TABLE record (
     seq        INTEGER PRIMARY KEY,
     at         INTEGER NOT NULL,
@@ -41,12 +42,19 @@ var schema = [...]string{
     body       BLOB NOT NULL,
     hash       BLOB NOT NULL
 ) STRICT`,
+	`CREATE TABLE state (
+    row   INTEGER PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT`,
 	`CREATE TABLE tip (
     one  INTEGER PRIMARY KEY CHECK (one = 1),
     seq  INTEGER NOT NULL,
     hash BLOB NOT NULL
 ) STRICT`,
 }
+
+// marks are the kinds that the index is of: few, and asked for alone.
+const marks = `kind IN ('opened','closed','state')`
 
 // writer is the one connection that writes.
 type writer struct {
@@ -142,8 +150,8 @@ func (w *writer) initialise(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // does nothing after Commit
-	for _, text := range schema {
+	defer tx.Rollback()                                                            // does nothing after Commit
+	for _, text := range [...]string{schema[1], schema[0], schema[2], schema[3]} { // an index follows its table
 		if _, err := tx.ExecContext(ctx, text); err != nil {
 			return err
 		}

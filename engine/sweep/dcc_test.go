@@ -200,7 +200,7 @@ func (w *world) arrive(i int) {
 
 // deliver is the inbox: durable first, then to the sweep. It says whether the DCC
 // need not send it again.
-func (w *world) deliver(s *Sweep, d proof.Delivery, hand func(proof.Delivery)) bool {
+func (w *world) deliver(d proof.Delivery, take func(context.Context, journal.Record, proof.Delivery) error) bool {
 	w.mu.Lock()
 	key := fmt.Sprintf("delivery %d", len(w.raw))
 	w.raw[key] = d
@@ -214,11 +214,7 @@ func (w *world) deliver(s *Sweep, d proof.Delivery, hand func(proof.Delivery)) b
 	if d.DCCAlert != nil {
 		r.Kind, r.Code = journal.Alert, d.DCCAlert.Code
 	}
-	if w.disk.Commit(w.t.Context(), r) != nil {
-		return false
-	}
-	hand(d)
-	return true
+	return take(w.t.Context(), r, d) == nil
 }
 
 // eye proves replies and deliveries.

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"safemode/engine/journal"
+	"safemode/engine/proof"
 	"safemode/servicerequests"
 )
 
@@ -18,6 +21,8 @@ type disk struct {
 	mu      sync.Mutex
 	durable []journal.Record
 	queued  []journal.Record
+	states  [][]journal.StateRow // by number, as records of them name them
+	rows    []journal.StateRow   // durable: those of the last such record that is
 	commits int
 	failAt  int  // this commit fails; 0: none
 	applied bool // it fails, and is durable all the same
@@ -52,6 +57,9 @@ func (d *disk) write(records []journal.Record) {
 	for _, r := range records {
 		r.Seq = uint64(len(d.durable)) + 1
 		d.durable = append(d.durable, r)
+		if r.Kind == journal.State {
+			d.set(r)
+		}
 	}
 }
 
@@ -61,6 +69,39 @@ func (d *disk) Append(records ...journal.Record) {
 	if d.err == nil {
 		d.queued = append(d.queued, records...)
 	}
+}
+
+func (d *disk) set(r journal.Record) {
+	number, err := strconv.Atoi(string(r.Body))
+	if err != nil {
+		panic(err)
+	}
+	for _, row := range d.states[number] {
+		if row.Row == len(d.rows) {
+			d.rows = append(d.rows, row)
+		}
+		d.rows[row.Row] = row
+	}
+}
+
+// Keep makes disk a keeper.
+func (d *disk) Keep(at time.Time, rows []journal.StateRow) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err != nil {
+		return
+	}
+	for i := range rows { // as the journal writes them, so that nobody changes them afterwards
+		rows[i].Value = slices.Clone(rows[i].Value)
+	}
+	d.states = append(d.states, rows)
+	d.queued = append(d.queued, journal.Record{At: at, Kind: journal.State, Body: strconv.AppendInt(nil, int64(len(d.states)-1), 10)})
+}
+
+func (d *disk) Last() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return uint64(len(d.durable) + len(d.queued))
 }
 
 func (d *disk) Failed() <-chan struct{} { return d.failed }
@@ -87,13 +128,13 @@ func (d *disk) all() []journal.Record {
 	return slices.Concat(d.durable, d.queued)
 }
 
-// records iterates over what is durable.
-func (d *disk) records() iter.Seq2[journal.Record, error] {
+// records iterates over what is durable, from a number on.
+func (d *disk) records(from uint64) iter.Seq2[journal.Record, error] {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	durable := slices.Clone(d.durable)
 	return func(yield func(journal.Record, error) bool) {
-		for _, r := range durable {
+		for _, r := range durable[from-1:] {
 			if !yield(r, nil) {
 				return
 			}
@@ -113,4 +154,9 @@ func (d *disk) verdict(t testing.TB, device servicerequests.EUI) (v journal.Verd
 		}
 	}
 	return v
+}
+
+// keepOnly makes a delivery durable, and the process dies before it is handed over.
+func (d *disk) keepOnly(ctx context.Context, r journal.Record, _ proof.Delivery) error {
+	return d.Commit(ctx, r)
 }

@@ -270,6 +270,7 @@ func (s *Sweep) serveOne(l *lane, q *queue, now time.Time) bool {
 		return false
 	}
 	q.pop()
+	s.spendOf(r.leave(), now)
 	s.dispatch(l, r, report, now)
 	return true
 }
@@ -343,6 +344,9 @@ func (s *Sweep) dispatch(l *lane, r *request, report func(error), now time.Time)
 	s.busy[j.endpoint]++
 	s.flow.sent++
 	r.working = true
+	if s.o.State != nil {
+		r.from = s.o.State.Last()
+	}
 	m.legs++
 	if err := s.submit[j.endpoint](j); err != nil {
 		// A pool that is closed: a defect. Nothing was sent.

@@ -99,7 +99,7 @@ func gateCloses(t *testing.T, gate direction.Gate, reason error) {
 		t.Fatal(err)
 	}
 	answered := 0
-	for r := range w.disk.records() {
+	for r := range w.disk.records(1) {
 		if r.Kind == journal.Outcome && r.At.After(last) {
 			answered++
 		}

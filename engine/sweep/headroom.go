@@ -36,10 +36,20 @@ func newHeadroom(thresholds map[servicerequests.Service]Threshold) headroom {
 // count notes that a request is sent.
 func (h headroom) count(s servicerequests.Service, now time.Time) {
 	if w := h[s]; w != nil {
-		w.advance(now)
-		w.slots[w.newest%int64(len(w.slots))]++
+		w.count(now)
 	}
 }
+
+func (w *window) count(now time.Time) {
+	w.advance(now)
+	w.slots[w.newest%int64(len(w.slots))]++
+}
+
+// slot is how long one is.
+func (w *window) slot() int64 { return int64(max(w.Per/60, 1)) }
+
+// endOf is when a slot ends.
+func (w *window) endOf(slot int64) time.Time { return time.Unix(0, (slot+1)*w.slot()).UTC() }
 
 // free is the share of the threshold that is left, from 1 down to 0; below 0 by
 // what exceeds it.
@@ -55,7 +65,7 @@ func (w *window) free(now time.Time) float64 {
 // advance empties the slots that the trailing period has left behind. A clock that
 // was read earlier moves nothing back.
 func (w *window) advance(now time.Time) {
-	slot := now.UnixNano() / int64(max(w.Per/60, 1))
+	slot := now.UnixNano() / w.slot()
 	if slot-w.newest >= int64(len(w.slots)) {
 		w.slots = [61]int{}
 	} else {

@@ -112,7 +112,7 @@ func (s *Sweep) checkOrder(o journal.OrderBody) error {
 		if o.Reason == "" || len(o.Devices) == 0 {
 			return errors.New("a rerun needs a reason, and meters of this plan")
 		}
-		return s.known(o.Devices)
+		return s.checkPlanned(o.Devices)
 	case journal.OrderExclude, journal.OrderSuppress:
 		if len(o.Devices) == 0 {
 			return errors.New("it names no device")
@@ -139,7 +139,7 @@ func (s *Sweep) nothingToResume(at scope) string {
 	return text
 }
 
-func (s *Sweep) known(devices []servicerequests.EUI) error {
+func (s *Sweep) checkPlanned(devices []servicerequests.EUI) error {
 	for _, eui := range devices {
 		if _, ok := s.roll.at[eui]; !ok {
 			return fmt.Errorf("%v is not planned", eui)

@@ -117,7 +117,7 @@ func TestAnAlertMovesAHomeUp(t *testing.T) {
 		last := w.devices[59]
 		go func() {
 			time.Sleep(10 * time.Second)
-			s.Deliver(proof.Delivery{Device: last.eui, Signed: true, Alert: &gbcs.Alert{Code: alertBelow}})
+			w.deliver(proof.Delivery{Device: last.eui, Signed: true, Alert: &gbcs.Alert{Code: alertBelow}}, s.Receive)
 		}()
 		if err := w.run(t.Context(), s); err != nil {
 			t.Fatal(err)

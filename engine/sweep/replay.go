@@ -30,7 +30,8 @@ type Deliveries interface {
 }
 
 // Replay folds the journal's records into the meters' ledgers: of a new sweep,
-// only the targets; of one that goes on, all that was asked and learnt. What
+// only the targets; of one that goes on, all that was asked and learnt, or what was
+// since the state that [Sweep.Restore] has taken up. What
 // was signed and has no outcome is POSTed again as the same bytes, or read back;
 // what was answered but not yet acted on is acted on, after it has been proven
 // again. Call it once, before Run.
@@ -40,10 +41,14 @@ func (s *Sweep) Replay(ctx context.Context, records iter.Seq2[journal.Record, er
 		if err != nil {
 			return err
 		}
-		if rec.Kind == journal.Alert {
+		switch {
+		case rec.Seq <= s.through && s.known(rec, unused):
+		case rec.Kind == journal.Alert:
 			s.foldAlert(ctx, rec, deliveries)
-		} else if err := s.foldRecord(rec, unused); err != nil {
-			return fmt.Errorf("%w: record %d (%v): %w", ErrReplay, rec.Seq, rec.Kind, err)
+		default:
+			if err := s.foldRecord(rec, unused); err != nil {
+				return fmt.Errorf("%w: record %d (%v): %w", ErrReplay, rec.Seq, rec.Kind, err)
+			}
 		}
 		s.settleSome()
 	}
@@ -157,6 +162,7 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 		s.spend(m, rec.Service)
 		m.begin(r, rec.At)
 		s.o.Pacer.Spent(rec.At, r.leave())
+		s.spendOf(r.leave(), rec.At)
 		s.headroom.count(rec.Service, rec.At)
 	case journal.SignedCommand:
 		r := m.openAs(rec.ID)
@@ -165,11 +171,13 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 		}
 		r.leg, r.body, r.postedAt, r.unproven = commandLeg, rec.Body, rec.At, false
 		s.o.Pacer.Spent(rec.At, r.leave())
+		s.spendOf(r.leave(), rec.At)
 		m.commit(rec.Service, rec.ID.Counter)
 	case journal.Reply:
 		r := m.openAs(rec.ID)
+		code := servicerequests.ResponseCode(rec.Code)
 		if r != nil && r.endpoint() == gateway.SendCommand &&
-			servicerequests.ResponseCode(rec.Code).Class() == servicerequests.CodeAcknowledged {
+			(code.Class() == servicerequests.CodeAcknowledged || code == servicerequests.DuplicateID) {
 			r.acknowledged, r.body, r.askedAt = true, nil, rec.At
 			s.await(r, rec.At)
 		}
@@ -194,6 +202,30 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 		m.verdict = body
 	}
 	return nil
+}
+
+// known says whether a record is in the state that was restored. Workers and the inbox
+// write before the dispatcher hears of it; what it wrote itself it knew.
+func (s *Sweep) known(rec journal.Record, unused map[servicerequests.RequestID][]journal.Record) bool {
+	var r *request
+	var ended bool
+	if m := s.find(rec.Device); m != nil {
+		r, ended = m.openAs(rec.ID), m.endedAs(rec.ID) >= 0
+	}
+	switch rec.Kind {
+	case journal.Request:
+		return r != nil || ended
+	case journal.SignedCommand:
+		return r == nil || r.leg == commandLeg
+	case journal.Reply:
+		return r == nil || r.acknowledged
+	case journal.Outcome:
+		delete(unused, rec.ID)
+		return true
+	case journal.Response, journal.Unmatched, journal.Alert, journal.Refused:
+		return false // a repetition changes nothing, or has a meter read once more
+	}
+	return true
 }
 
 // forget takes in that the journal is an older copy of one that is lost: every meter

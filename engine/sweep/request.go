@@ -38,6 +38,7 @@ type request struct {
 	place        int             // in the lane's queue; nowhere if it is in none
 	retry        bool            // its service was asked of this meter before, and not answered
 	working      bool            // with a worker
+	from         uint64          // the last record that was queued when the worker got it
 	quarantine   string          // event reference under which the DCC holds it back; empty if it does not
 	early        *proof.Delivery // an answer that came while a worker had it
 	closed       bool            // ended while it was in a queue

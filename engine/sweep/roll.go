@@ -3,8 +3,11 @@ package sweep
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
+	"safemode/engine/journal"
 	"safemode/servicerequests"
 )
 
@@ -271,4 +274,59 @@ func (s *Sweep) home(hub servicerequests.EUI) []*meter {
 		meters = append(meters, s.meter(seat))
 	}
 	return meters
+}
+
+// takeChanged returns the numbers of the blocks that have changed since it was called
+// last, in order.
+func (r *roll) takeChanged() []int32 {
+	changed := slices.Sorted(maps.Keys(r.changed))
+	clear(r.changed)
+	return changed
+}
+
+// block is a block as it stands, with what is awake packed into it. What sleeps must
+// be settled.
+func (r *roll) block(number int32) []byte {
+	first := number * blockSize
+	for seat := first; seat < min(first+blockSize, int32(r.size)); seat++ {
+		if m := r.awake[seat]; m != nil {
+			r.replace(seat, r.pack(m))
+		}
+	}
+	return r.blocks[number]
+}
+
+// restore fills an empty roll with blocks.
+func (r *roll) restore(originators []servicerequests.EUI, size int, rows []journal.StateRow) error {
+	if size < 0 || len(rows) != (size+blockSize-1)/blockSize {
+		return fmt.Errorf("%d blocks for %d meters", len(rows), size)
+	}
+	r.originators = originators
+	for _, row := range rows {
+		rest := row.Value
+		for range min(blockSize, size-r.size) {
+			n, length := binary.Uvarint(rest)
+			if length <= 0 || n > uint64(len(rest)-length) {
+				return fmt.Errorf("meter %d: %w", r.size+1, errPacked)
+			}
+			entry := rest[length : length+int(n)]
+			if err := r.checkHead(entry); err != nil {
+				return fmt.Errorf("meter %d: %w", r.size+1, err)
+			}
+			h := readHead(entry)
+			if _, ok := r.at[h.device]; ok {
+				return fmt.Errorf("%v is planned twice", h.device)
+			}
+			r.enter(h.device, h.hub)
+			if h.gpf != 0 {
+				r.proxies[h.gpf] = int32(r.size - 1)
+			}
+			rest = rest[length+int(n):]
+		}
+		if len(rest) > 0 {
+			return fmt.Errorf("block %d: %w", len(r.blocks), errPacked)
+		}
+		r.blocks = append(r.blocks, row.Value)
+	}
+	return nil
 }

@@ -67,7 +67,7 @@ func (w *world) step(s *Sweep) bool {
 	d := w.inbox[0]
 	w.inbox = w.inbox[1:]
 	w.mu.Unlock()
-	if !w.deliver(s, d, s.Deliver) {
+	if !w.deliver(d, s.Receive) {
 		w.mu.Lock()
 		w.inbox = append(w.inbox, d)
 		w.mu.Unlock()
@@ -163,9 +163,11 @@ func TestRun(t *testing.T) {
 				t.Errorf("pause after the end: %v", err)
 			}
 			for range 2000 {
-				s.Deliver(w.devices[0].respond(servicerequests.ReadSupplyStatus, servicerequests.RequestID{}, true))
+				w.deliver(w.devices[0].respond(servicerequests.ReadSupplyStatus, servicerequests.RequestID{}, true), s.Receive)
 			}
-			s.Unproven(servicerequests.RequestID{})
+			if err := s.Disbelieve(t.Context(), journal.Record{At: time.Now(), Kind: journal.Refused}, servicerequests.RequestID{}); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }

@@ -71,6 +71,11 @@ type Options struct {
 	// Suppressed are planned meters that must not be touched. May be nil.
 	Suppressed map[servicerequests.EUI]struct{}
 
+	// State keeps what follows from the records, every StateEvery of real time and at the
+	// end of a run. Nil: nobody does.
+	State      Keeper
+	StateEvery time.Duration
+
 	// Waves are the plan's, in its order; none: one of all meters.
 	Waves []Wave
 	// StandIn resumes at once what pauses by itself, under this name: for rehearsals,
@@ -157,6 +162,7 @@ type Sweep struct {
 	verdicts   map[string]int
 	throttled  int
 	headroom   headroom
+	spent      map[budget]*window // what thresholds count
 	classes    [Withdrawn + 1]int // requests that have ended
 	services   map[servicerequests.Service]*[Withdrawn + 1]int
 	areas      map[area]*areaCount
@@ -181,15 +187,20 @@ type Sweep struct {
 	unverified   wire
 	tripwire     string // that has tripped
 
-	started time.Time        // this run
+	started     time.Time // this run
+	arrivals    arrivals
+	through     uint64    // records up to this one were in the state that was restored
+	kept        time.Time // real time
+	keptThrough uint64
+
 	backlog []proof.Delivery // journalled answers that were not acted on before the last stop
 
 	submit     map[gateway.Service]func(job) error // gives a leg to a worker
 	cut        func()                              // ends the POSTs under way
 	results    chan result
-	deliveries chan proof.Delivery // closed by nobody; [Sweep.Deliver] sends
-	control    chan func()         // closed by nobody; run in the dispatcher
-	ended      chan struct{}       // closed by Run
+	deliveries chan arrival  // closed by nobody; [Sweep.Receive] sends
+	control    chan func()   // closed by nobody; run in the dispatcher
+	ended      chan struct{} // closed by Run
 
 	status struct { // shared
 		sync.Mutex
@@ -212,6 +223,8 @@ func New(o Options) *Sweep {
 		headroom: newHeadroom(o.Thresholds),
 		busy:     map[gateway.Service]int{},
 		dry:      map[budget]time.Time{},
+		spent:    map[budget]*window{},
+		arrivals: arrivals{from: map[uint64]uint64{}},
 		renewed:  time.Now(),
 
 		quarantined:  map[string]*request{},
@@ -221,7 +234,7 @@ func New(o Options) *Sweep {
 		hold:       map[gateway.Service]time.Time{},
 		submit:     map[gateway.Service]func(job) error{},
 		results:    make(chan result, len(gateway.Services)*o.Workers),
-		deliveries: make(chan proof.Delivery, 1024),
+		deliveries: make(chan arrival, 1024),
 		control:    make(chan func()),
 		ended:      make(chan struct{}),
 	}
@@ -265,6 +278,7 @@ func (s *Sweep) Run(ctx context.Context) error {
 		s.ceaseNow()
 	}
 	s.publish()
+	s.keepState(true)
 	switch {
 	case s.halt != nil:
 		return s.halt
@@ -293,14 +307,16 @@ func (s *Sweep) loop(ctx context.Context) {
 		select {
 		case r := <-s.results:
 			s.finishLeg(r)
-		case d := <-s.deliveries:
-			s.deliver(d)
+		case a := <-s.deliveries:
+			s.deliver(a.Delivery)
+			a.done()
 		case act := <-s.control:
 			act()
 		case <-timer.C:
 		case <-ticker.C:
 			s.watchOperator()
 			s.publish()
+			s.keepState(false)
 		case <-intake:
 			intake = nil
 			s.stopping = true
@@ -321,8 +337,9 @@ func (s *Sweep) takeReady() {
 		select {
 		case r := <-s.results:
 			s.finishLeg(r)
-		case d := <-s.deliveries:
-			s.deliver(d)
+		case a := <-s.deliveries:
+			s.deliver(a.Delivery)
+			a.done()
 		default:
 			return
 		}
@@ -426,27 +443,7 @@ func (s *Sweep) schedule(m *meter, due time.Time) {
 	}
 }
 
-// Deliver hands over an answer or alert that is proven and durable. It may be
-// called from many goroutines, and waits while the dispatcher is behind. After
-// Run has ended it does nothing: the journal has the message, and the next run
-// takes it from there.
-func (s *Sweep) Deliver(d proof.Delivery) {
-	select {
-	case s.deliveries <- d:
-	case <-s.ended:
-	}
-}
-
-// Unproven notes that the DCC signed a message about a request that is not
-// believed all the same. The request goes on waiting for a better one, a while. It
-// may be called from many goroutines.
-func (s *Sweep) Unproven(id servicerequests.RequestID) {
-	select {
-	case s.control <- func() { s.unproven(id, s.now()) }:
-	case <-s.ended:
-	}
-}
-
+// unproven notes that an answer to a request is not believed.
 func (s *Sweep) unproven(id servicerequests.RequestID, at time.Time) {
 	if s.begun {
 		s.watchProof(false)

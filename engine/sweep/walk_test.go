@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -118,6 +119,9 @@ func (w *walker) run() {
 		}
 		w.s.pump()
 		w.check()
+		if w.random.IntN(20) == 0 {
+			w.s.keepState(true)
+		}
 		if w.s.halt != nil {
 			w.die()
 			continue
@@ -172,9 +176,18 @@ func (w *walker) finish() { w.s.finishLeg(remove(w.random, &w.results)) }
 // take lets the inbox take a delivery in.
 func (w *walker) take() {
 	d := remove(w.random, &w.world.inbox)
-	if !w.deliver(w.s, d, w.s.deliver) {
+	if !w.deliver(d, w.hand) {
 		w.world.inbox = append(w.world.inbox, d)
 	}
+}
+
+// hand gives the dispatcher a delivery.
+func (w *walker) hand(ctx context.Context, r journal.Record, d proof.Delivery) error {
+	if err := w.disk.Commit(ctx, r); err != nil {
+		return err
+	}
+	w.s.deliver(d)
+	return nil
 }
 
 // wait lets time pass until the dispatcher has something to do, and says whether
@@ -404,7 +417,10 @@ func TestWalksWithADeathAtEachStep(t *testing.T) {
 			n++
 		}
 	}
-	t.Logf("%d walks, %d states", n, steps)
+	if restores.Load() < int64(n)/4 {
+		t.Errorf("%d sweeps went on with a state, of %d that died", restores.Load(), n)
+	}
+	t.Logf("%d walks, %d states; %d sweeps went on with a state", n, steps, restores.Load())
 }
 
 func walk(t *testing.T, seed uint64, crashAt int) (steps int) {

@@ -78,23 +78,28 @@ func (s *Sweep) sort() {
 	if len(s.waves) > 0 {
 		return
 	}
-	waves := s.o.Waves
-	if len(waves) == 0 {
-		waves = []Wave{{Name: "all"}}
-	}
-	for i, w := range waves {
-		s.waves = append(s.waves, &wave{Wave: w, number: i + 1})
-	}
-	at, left := 0, waves[0].Meters
+	s.waves = s.wavesOf()
+	at, left := 0, s.waves[0].Meters
 	for seat := range int32(s.roll.size) {
-		for left <= 0 && at < len(waves)-1 {
+		for left <= 0 && at < len(s.waves)-1 {
 			at++
-			left = waves[at].Meters
+			left = s.waves[at].Meters
 		}
 		left--
 		s.join(s.meter(seat), s.waves[at])
 		s.settleSome()
 	}
+}
+
+// wavesOf makes the plan's waves, empty.
+func (s *Sweep) wavesOf() (waves []*wave) {
+	for i, w := range s.o.Waves {
+		waves = append(waves, &wave{Wave: w, number: i + 1})
+	}
+	if len(waves) == 0 {
+		waves = []*wave{{Wave: Wave{Name: "all"}, number: 1}}
+	}
+	return waves
 }
 
 // join makes a meter a wave's.

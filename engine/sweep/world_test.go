@@ -1,13 +1,15 @@
 package sweep
 
 import (
-	"cmp"
+	stdcmp "cmp"
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
@@ -276,15 +278,39 @@ func (w *world) add(d *device, originator servicerequests.EUI, region servicereq
 		w.targets[d.gpf] = d
 	}
 	w.disk.write([]journal.Record{{At: time.Now(), Kind: journal.Target, Device: d.eui, Body: journal.Encode(journal.TargetBody{
-		Type: d.kind, Hub: cmp.Or(d.home, 0x00DB123456789000), Region: region, Claimed: d.claimed, History: d.history, Originator: originator,
+		Type: d.kind, Hub: stdcmp.Or(d.home, 0x00DB123456789000), Region: region, Claimed: d.claimed, History: d.history, Originator: originator,
 	})}})
 }
 
 // open makes a sweep that goes on with the journal.
 func (w *world) open() *Sweep {
 	w.t.Helper()
-	s := w.make()
-	if err := s.Replay(w.t.Context(), w.disk.records(), eye{w}); err != nil {
+	folded := w.fold(nil)
+	if len(w.disk.rows) == 0 {
+		return folded
+	}
+	restored := w.fold(w.disk.rows)
+	restores.Add(1)
+	if diff := cmp.Diff(standings(folded, restored)); diff != "" {
+		w.t.Fatalf("the state tells another story than the records (-records +state):\n%s", diff)
+	}
+	return restored
+}
+
+// restores counts the sweeps that went on with a state.
+var restores atomic.Int64
+
+// fold makes a sweep of the journal, with or without a state.
+func (w *world) fold(rows []journal.StateRow) *Sweep {
+	w.t.Helper()
+	s, from := w.make(), uint64(1)
+	if rows != nil {
+		var err error
+		if from, err = s.Restore(rows); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if err := s.Replay(w.t.Context(), w.disk.records(from), eye{w}); err != nil {
 		w.t.Fatalf("replay: %v", err)
 	}
 	return s
@@ -296,7 +322,7 @@ func (w *world) make() *Sweep {
 		Counters: map[servicerequests.EUI]Counters{ourEUI: w, otherEUI: w},
 		Pacer:    w, Breakers: w, Gate: func(time.Time) error { return w.gate },
 		DCC: dccEUI, Workers: 2, InFlight: 100, PerHub: w.perHub, Resend: time.Second, Resends: 3,
-		Suppressed: w.suppressed, Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
+		State: w.disk, StateEvery: time.Second, Suppressed: w.suppressed, Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
 	}
 	if w.options != nil {
 		w.options(&o)

@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/journal"
+	"safemode/engine/sweep"
+)
+
+// restore takes up the state that the journal keeps, and returns the number of the
+// record from which on the records must still be folded: 1 where there is no state, or
+// none that holds and fits.
+func (e *Engine) restore(ctx context.Context) (from uint64, _ error) {
+	rows, record, err := e.journal.State(ctx)
+	if err == nil {
+		from, err = e.sweep.Restore(rows)
+	}
+	switch {
+	case err == nil:
+		e.o.Log.Info("state restored", zap.Uint64("kept_by_record", record.Seq), zap.Uint64("from_record", from))
+		return from, nil
+	case errors.Is(err, journal.ErrState), errors.Is(err, sweep.ErrState):
+		if record.Seq != 0 {
+			e.o.Log.Warn("all records are folded anew", zap.Error(err))
+		}
+		return 1, nil
+	}
+	return 0, err
+}
+
+// verifyPast walks the chain of the records that this start has not read, beside the
+// sweep and slowly. Where it breaks, a gate closes.
+func (e *Engine) verifyPast(ctx context.Context, end uint64) {
+	const step = 256
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for from := uint64(1); from < end; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		n := 0
+		for r, err := range e.journal.Records(ctx, from) {
+			if err != nil {
+				if ctx.Err() == nil {
+					e.damage.Store(&err)
+					e.o.Log.Error("the journal is damaged in what this start did not read", zap.Error(err))
+				}
+				return
+			}
+			if n++; n >= step || r.Seq >= end {
+				from = r.Seq + 1
+				break
+			}
+		}
+	}
+	e.o.Log.Debug("the records before the state hold", zap.Uint64("before_record", end))
+}
+
+// mayAct says whether anything may be signed and sent now: the gates are open, and the
+// record is whole as far as it has been read.
+func (e *Engine) mayAct(now time.Time) error {
+	if err := e.damage.Load(); err != nil {
+		return fmt.Errorf("the record is damaged: safemode audit says what of it is still proven: %w", *err)
+	}
+	return e.o.Gates.Check(now)
+}
