@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"safemode/engine/journal"
+	"safemode/engine/plan"
 	"safemode/servicerequests/clock"
 )
 
@@ -60,7 +61,7 @@ func (e *Engine) beginning(ctx context.Context) (known int, _ *journal.Opening, 
 	if tip == 0 {
 		return 0, nil, nil
 	}
-	planned, err := e.record(ctx, 1)
+	planned, err := e.journal.At(ctx, 1)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -72,7 +73,7 @@ func (e *Engine) beginning(ctx context.Context) (known int, _ *journal.Opening, 
 	if tip <= uint64(whole) {
 		return int(tip), nil, nil
 	}
-	opened, err := e.record(ctx, uint64(whole)+1)
+	opened, err := e.journal.At(ctx, uint64(whole)+1)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -82,14 +83,6 @@ func (e *Engine) beginning(ctx context.Context) (known int, _ *journal.Opening, 
 	}
 	body, err := journal.Decode[journal.Opening](opened)
 	return whole, &body, err
-}
-
-// record reads one record.
-func (e *Engine) record(ctx context.Context, seq uint64) (journal.Record, error) {
-	for r, err := range e.journal.Records(ctx, seq) {
-		return r, err
-	}
-	return journal.Record{}, fmt.Errorf("%w: %s: record %d is missing", journal.ErrDamaged, e.o.Journal, seq)
 }
 
 // refuseCeased refuses a journal that a cease notice has closed.
@@ -130,20 +123,19 @@ func (e *Engine) writePlan(ctx context.Context, known int) error {
 	if err := add(journal.Record{Kind: journal.Planned, Code: e.o.Plan.SHA256, Body: header}); err != nil {
 		return err
 	}
-	for _, t := range e.o.Plan.Targets {
+	target := func(t *plan.Target) error {
 		body := journal.TargetBody{
 			Type: t.Type, Hub: t.Hub, MPxN: t.MPxN, Region: t.Region, Claimed: t.Claimed,
 			Priority: t.Priority, History: t.History, Originator: t.Originator,
 		}
-		if err := add(journal.Record{Kind: journal.Target, Device: t.Device, Body: journal.Encode(body)}); err != nil {
-			return err
-		}
+		return add(journal.Record{Kind: journal.Target, Device: t.Device, Body: journal.Encode(body)})
 	}
-	for _, r := range e.o.Plan.Rejected {
+	rejected := func(r *plan.Rejected) error {
 		body := journal.RejectedBody{Line: r.Line, Device: r.Device, Reason: r.Reason}
-		if err := add(journal.Record{Kind: journal.Rejected, Body: journal.Encode(body)}); err != nil {
-			return err
-		}
+		return add(journal.Record{Kind: journal.Rejected, Body: journal.Encode(body)})
+	}
+	if err := e.o.Plan.Each(target, rejected); err != nil {
+		return err
 	}
 	if len(records) == 0 {
 		return nil

@@ -47,7 +47,11 @@ of --portfolio, and without a sweep.`,
 			if err != nil {
 				return err
 			}
-			p, err := loadPlan(planDir)
+			load := plan.Open // the targets stay in the file
+			if dryRun {
+				load = plan.Load
+			}
+			p, err := planBy(load, planDir)
 			if err != nil {
 				return err
 			}
@@ -199,7 +203,11 @@ func sweepEnd(err error) error {
 
 // loadPlan reads a frozen plan.
 func loadPlan(dir string) (*plan.Plan, error) {
-	p, err := plan.Load(dir)
+	return planBy(plan.Load, dir)
+}
+
+func planBy(load func(string) (*plan.Plan, error), dir string) (*plan.Plan, error) {
+	p, err := load(dir)
 	if errors.Is(err, plan.ErrDamaged) {
 		return nil, failWith(exitRefused, err)
 	}

@@ -71,7 +71,7 @@ func (j *Journal) readState(ctx context.Context) ([]StateRow, Record, error) {
 		return nil, Record{}, sqliteError(err)
 	}
 	defer tx.Rollback() // it wrote nothing
-	rows, err := readRows(ctx, tx)
+	rows, err := readStateRows(ctx, tx)
 	if err != nil {
 		return nil, Record{}, err
 	}
@@ -138,7 +138,7 @@ func lastOf(ctx context.Context, q querier, kind Kind) (Record, error) {
 	return page[0].Record, nil
 }
 
-func readRows(ctx context.Context, q querier) (rows []StateRow, err error) {
+func readStateRows(ctx context.Context, q querier) (rows []StateRow, err error) {
 	found, err := q.QueryContext(ctx, "SELECT row, value FROM state ORDER BY row")
 	if err != nil {
 		return nil, sqliteError(err)

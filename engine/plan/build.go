@@ -68,7 +68,7 @@ func Build(rows iter.Seq2[portfolio.Row, error], o Options) (*Plan, error) {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
 	p.arrange(o.Waves)
-	if err := p.checkWaves(); err != nil {
+	if err := p.checkWaves(len(p.Targets)); err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
 	slices.SortStableFunc(p.Rejected, func(a, b Rejected) int { return cmp.Compare(a.Line, b.Line) })

@@ -116,15 +116,28 @@ func Load(folder string) (*Plan, error) {
 // Read reads a plan. Errors wrap [ErrDamaged] or [ErrVersion] and name the line,
 // except those of r itself.
 func Read(r io.Reader) (*Plan, error) {
-	in := &reader{sum: sha256.New(), lines: bufio.NewScanner(r)}
-	in.lines.Buffer(make([]byte, 0, 1<<16), maxLine)
-	in.lines.Split(wholeLines)
+	in := newReader(r)
 	for in.lines.Scan() {
 		in.line++
 		if err := in.read(in.lines.Bytes()); err != nil {
 			return nil, fmt.Errorf("line %d: %w", in.line, err)
 		}
 	}
+	if _, err := in.finish(); err != nil {
+		return nil, err
+	}
+	return &in.plan, in.check()
+}
+
+func newReader(r io.Reader) *reader {
+	in := &reader{sum: sha256.New(), lines: bufio.NewScanner(r)}
+	in.lines.Buffer(make([]byte, 0, 1<<16), maxLine)
+	in.lines.Split(wholeLines)
+	return in
+}
+
+// finish says whether the lines came to their end.
+func (in *reader) finish() (*Plan, error) {
 	switch err := in.lines.Err(); {
 	case errors.Is(err, errCut), errors.Is(err, bufio.ErrTooLong):
 		return nil, fmt.Errorf("%w: line %d: %w", ErrDamaged, in.line+1, err)
@@ -133,7 +146,7 @@ func Read(r io.Reader) (*Plan, error) {
 	case !in.ended:
 		return nil, fmt.Errorf("%w: it was cut after line %d: there is no end line", ErrDamaged, in.line)
 	}
-	return &in.plan, in.check()
+	return &in.plan, nil
 }
 
 var errCut = errors.New("the line was cut")
@@ -156,6 +169,8 @@ type reader struct {
 	sum   hash.Hash // over the lines so far
 	plan  Plan
 	ended bool
+
+	targets, rejected int // lines of each so far
 }
 
 func (in *reader) read(line []byte) error {
@@ -186,13 +201,14 @@ func (in *reader) read(line []byte) error {
 	case "target":
 		l, err := decode[targetLine](line)
 		in.plan.Targets = append(in.plan.Targets, l.Target)
-		if err == nil && (l.Order != len(in.plan.Targets) || len(in.plan.Rejected) > 0) {
+		if in.targets++; err == nil && (l.Order != in.targets || in.rejected > 0) {
 			return fmt.Errorf("%w: target %d is out of order", ErrDamaged, l.Order)
 		}
 		return err
 	case "rejected":
 		l, err := decode[rejectedLine](line)
 		in.plan.Rejected = append(in.plan.Rejected, l.Rejected)
+		in.rejected++
 		return err
 	}
 	return fmt.Errorf("%w: unknown kind %q", ErrDamaged, kind.Kind)

@@ -148,5 +148,5 @@ func (p *Plan) InOrderOf(rows []servicerequests.EUI) (*Plan, error) {
 		}
 		next = end
 	}
-	return &q, q.checkWaves()
+	return &q, q.checkWaves(len(q.Targets))
 }

@@ -46,6 +46,8 @@ type Plan struct {
 	Targets  []Target   // in order
 	Rejected []Rejected // in the portfolio's order
 	SHA256   string     // the plan's hash
+
+	file string // of a plan whose targets are still there: see [Open]
 }
 
 // Header is what holds for the plan as a whole.
@@ -128,7 +130,7 @@ func (p *Plan) check() error {
 	if err := firstOf(p.Header.check(), p.checkTargets()); err != nil {
 		return err
 	}
-	return p.checkWaves()
+	return p.checkWaves(len(p.Targets))
 }
 
 // checkTargets holds the targets to the direction.
@@ -139,17 +141,26 @@ func (p *Plan) checkTargets() error {
 	seen := make(map[servicerequests.EUI]bool, len(p.Targets))
 	for i := range p.Targets {
 		t := &p.Targets[i]
-		switch {
-		case seen[t.Device]:
+		if seen[t.Device] {
 			return fmt.Errorf("target %d: device %v is in the plan already", i+1, t.Device)
-		case t.Device == 0 || t.Hub == 0 || t.MPxN == "" || t.Region == servicerequests.UnknownRegion ||
-			t.Type != servicerequests.ESME && t.Type != servicerequests.GSME || t.Priority < 0 || t.Priority > 9:
-			return fmt.Errorf("target %d: not a whole target", i+1)
 		}
-		if reason := p.refusal(t); reason != "" {
-			return fmt.Errorf("target %d: device %v: %s", i+1, t.Device, reason)
+		if err := p.checkTarget(t); err != nil {
+			return fmt.Errorf("target %d: %w", i+1, err)
 		}
 		seen[t.Device] = true
+	}
+	return nil
+}
+
+// checkTarget holds one target to the direction.
+func (h *Header) checkTarget(t *Target) error {
+	switch {
+	case t.Device == 0 || t.Hub == 0 || t.MPxN == "" || t.Region == servicerequests.UnknownRegion ||
+		t.Type != servicerequests.ESME && t.Type != servicerequests.GSME || t.Priority < 0 || t.Priority > 9:
+		return errors.New("not a whole target")
+	}
+	if reason := h.refusal(t); reason != "" {
+		return fmt.Errorf("device %v: %s", t.Device, reason)
 	}
 	return nil
 }
@@ -207,27 +218,33 @@ func (h *Header) refusal(t *Target) string {
 
 // count sums targets and rejected rows up.
 func (p *Plan) count() Counts {
-	c := Counts{Targets: len(p.Targets), Rejected: len(p.Rejected)}
+	c := Counts{Rejected: len(p.Rejected)}
 	homes := map[servicerequests.EUI]struct{}{}
 	for i := range p.Targets {
 		t := &p.Targets[i]
 		homes[t.Hub] = struct{}{}
-		if direction.FuelOf(t.Type) == direction.Gas {
-			c.Gas++
-		} else {
-			c.Electricity++
-		}
-		switch t.Claimed {
-		case servicerequests.Prepayment:
-			c.Prepayment++
-		case servicerequests.Credit:
-			c.Credit++
-		default:
-			c.Unknown++
-		}
+		c.add(t)
 	}
 	c.Homes = len(homes)
 	return c
+}
+
+// add counts a target, but for its home.
+func (c *Counts) add(t *Target) {
+	c.Targets++
+	if direction.FuelOf(t.Type) == direction.Gas {
+		c.Gas++
+	} else {
+		c.Electricity++
+	}
+	switch t.Claimed {
+	case servicerequests.Prepayment:
+		c.Prepayment++
+	case servicerequests.Credit:
+		c.Credit++
+	default:
+		c.Unknown++
+	}
 }
 
 // header keeps a plan apart from maps and lists that its maker may change later.

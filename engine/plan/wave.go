@@ -162,11 +162,11 @@ func news(h *home, seen map[string]bool) (n int) {
 	return n
 }
 
-// checkWaves holds the waves to their rules: together they are the targets, each
+// checkWaves holds the waves to their rules: together they are so many targets, each
 // once, in order.
-func (p *Plan) checkWaves() error {
+func (h *Header) checkWaves(targets int) error {
 	next := 1
-	for _, w := range p.Waves {
+	for _, w := range h.Waves {
 		if w.First != next || w.Count < 1 || w.Name == "" || !(w.SoakSeconds >= 0) || w.SoakSeconds > longestSoak.Seconds() {
 			return fmt.Errorf("wave %q: not a whole wave that begins at target %d", w.Name, next)
 		}
@@ -177,8 +177,8 @@ func (p *Plan) checkWaves() error {
 		}
 		next += w.Count
 	}
-	if next != len(p.Targets)+1 {
-		return fmt.Errorf("the waves end at target %d of %d", next-1, len(p.Targets))
+	if next != targets+1 {
+		return fmt.Errorf("the waves end at target %d of %d", next-1, targets)
 	}
 	return nil
 }

@@ -545,7 +545,7 @@ func TestPlanOrder(t *testing.T) {
 		s := w.open()
 		go func() {
 			time.Sleep(10 * time.Second)
-			s.Deliver(proof.Delivery{Device: w.devices[meters-1].eui, Signed: true, Alert: &gbcs.Alert{Code: alertBelow}})
+			w.deliver(proof.Delivery{Device: w.devices[meters-1].eui, Signed: true, Alert: &gbcs.Alert{Code: alertBelow}}, s.Receive)
 		}()
 		if err := w.run(t.Context(), s); err != nil {
 			t.Fatal(err)
