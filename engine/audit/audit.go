@@ -105,7 +105,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 
 // auditor folds one journal into claims.
 type auditor struct {
-	file, chain, tip                         Claim
+	file, chain, tip, state                  Claim
 	first, bytes, direction, arm, once, rise Claim
 	backups, custody, pins                   Claim
 
@@ -118,6 +118,7 @@ func newAuditor() *auditor {
 	claim := func(name, of string) Claim { return Claim{Name: name, Status: Proven, Of: of} }
 	a := &auditor{
 		file: claim("file", "pages"), chain: claim("chain", "records"), tip: claim("tip", "table"),
+		state:     claim("state", "rows"),
 		first:     claim("journalled_first", "replies, Pre-Commands, responses and outcomes"),
 		bytes:     claim("signed_bytes", "signed bodies"),
 		direction: claim("within_direction", "signed bodies"),
@@ -138,7 +139,7 @@ func newAuditor() *auditor {
 // claims puts the claims in the order of the package comment. Of a journal that is
 // not whole only what lies before the break was held against them.
 func (a *auditor) claims(o Options, whole bool) []Claim {
-	all := []Claim{a.file, a.chain, a.tip}
+	all := []Claim{a.file, a.chain, a.tip, a.state}
 	for _, c := range []Claim{a.plan.claim, a.first, a.bytes, a.direction, a.arm, a.once, a.rise} {
 		if !whole && c.Status == Proven {
 			c.Status = Unproven
@@ -166,6 +167,13 @@ func (a *auditor) examined(x journal.Examined) {
 	}
 	a.chain.Checked = x.Sound
 	a.tip.Checked = 1
+	a.state.Checked = uint64(x.Rows)
+	switch {
+	case x.State != nil:
+		a.state.fault("%v: a start folds the records anew", x.State)
+	case x.Rows == 0:
+		a.state.Note = "none was kept"
+	}
 	for _, err := range x.Chain {
 		if chain, ok := errors.AsType[*journal.ChainError](err); ok {
 			a.chain.fault("%v", chain)

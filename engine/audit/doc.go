@@ -13,6 +13,9 @@
 //	chain               records; each column of each is under the hash chain
 //	tip                 the table tip, which holds nothing of its own and is
 //	                    worked out anew from the last record
+//	state               rows of the table state: they are the ones that the last record
+//	                    of that kind vouches for, by hash; the table's index is under the
+//	                    file's check
 //	plan                one plan, whole, and every start repeats its identity
 //	journalled_first    replies, Pre-Commands, responses and outcomes: each after
 //	                    the record of the request that it belongs to

@@ -7,7 +7,7 @@
 // # File
 //
 // An SQLite 3 database with application_id 0x534D4A4E ("SMJN"), user_version
-// 1, pages of 16 KiB, and exactly this schema:
+// 2, pages of 16 KiB, and exactly this schema:
 //
 //	CREATE TABLE record (
 //	    seq        INTEGER PRIMARY KEY, -- 0, then 1, 2, 3 ... without a gap
@@ -22,6 +22,11 @@
 //	    body       BLOB NOT NULL,       -- what the kind says of it
 //	    hash       BLOB NOT NULL        -- 32 bytes: the chain
 //	) STRICT
+//	CREATE INDEX mark ON record (kind) WHERE kind IN ('opened','closed','state')
+//	CREATE TABLE state (
+//	    row   INTEGER PRIMARY KEY,      -- 0, 1, 2 ... without a gap
+//	    value BLOB NOT NULL             -- bytes of whoever keeps it
+//	) STRICT
 //	CREATE TABLE tip (
 //	    one  INTEGER PRIMARY KEY CHECK (one = 1),
 //	    seq  INTEGER NOT NULL,          -- the last record's seq
@@ -34,6 +39,14 @@
 // and its time is that of the machine. It is never handed out. The table tip
 // holds nothing of its own: it follows from the last record, and is there so
 // that records missing at the end are noticed.
+//
+// The table state holds nothing of its own either: it is what somebody, the sweep, has
+// made of the records so far, so that a start need not read all of them again (package
+// sweep specifies the rows). [Journal.Keep] replaces rows and writes a record of kind
+// "state" in one transaction. That record vouches for every row: its sha256 is over the
+// rows' own hashes, in order, and each of these is SHA-256 over the row's number, eight
+// bytes big-endian, and its value. A state that is not the one which the last such
+// record vouches for is none ([ErrState]), and the records are read instead.
 //
 // # Chain
 //
@@ -76,6 +89,7 @@
 //   - A record that was altered, removed, added or swapped is named, and so is damage
 //     to the file (TestVerifyNamesTheFirstBadRecord, TestVerifyFindsFileDamage;
 //     [Examine] says what was done, see package audit).
+//   - A state that was altered is none (TestState, TestAlteredState).
 //   - [Backup] copies one moment of a live journal, verified (TestBackupOfALiveJournal).
 //     That a copy which is put back is refused is the promise of package custody.
 //

@@ -60,7 +60,23 @@ func Examine(ctx context.Context, path string, visit func(Record)) (x Examined, 
 	if tipErr != nil {
 		x.Chain = append(x.Chain, tipErr)
 	}
-	return x, nil
+	x.Rows, x.State = j.examineState(ctx)
+	return x, ctx.Err()
+}
+
+// examineState counts the rows of the state, and says what is wrong with it.
+func (j *Journal) examineState(ctx context.Context) (int, error) {
+	rows, r, err := j.readState(ctx)
+	if err != nil && r.Seq == 0 {
+		var left int
+		if e := j.reader.QueryRowContext(ctx, "SELECT count(*) FROM state").Scan(&left); e != nil || left > 0 {
+			return 0, err
+		}
+		if errors.Is(err, ErrState) {
+			return 0, nil // none was kept
+		}
+	}
+	return len(rows), err
 }
 
 // Examined is what [Examine] found.
@@ -71,6 +87,9 @@ type Examined struct {
 	Chain []error // what is wrong with the records
 	Pages int     // of the file
 	File  []string
+
+	Rows  int   // of the state that holds
+	State error // why there is none that does; nil also where none was kept
 }
 
 // mostFaults bounds what SQLite is asked to list.

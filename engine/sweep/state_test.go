@@ -3,6 +3,7 @@ package sweep
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // standings are two sweeps of one journal for comparison, the first folded from the
@@ -41,6 +42,11 @@ func standingsOf(s *Sweep) map[string]standingOf {
 		all[m.device.String()] = l
 	}
 	for device, l := range ledgers(s) {
+		for i, text := range l.Tallies {
+			// Of what was withdrawn before it had a counter the journal knows nothing, and
+			// nothing follows from it.
+			l.Tallies[i] = strings.Replace(text, " withdrawn ", " open ", 1)
+		}
 		of := all[device]
 		of.Ledger = l
 		all[device] = of

@@ -1,0 +1,168 @@
+package journal_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"safemode/engine/journal"
+)
+
+var kept = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+
+// A state is what was kept last, with the records before it, however the journal was
+// closed and opened meanwhile.
+func TestState(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		path := filepath.Join(t.TempDir(), fmt.Sprint(time.Now().UnixNano())+".db")
+		j, err := journal.Open(path, journal.Options{})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer func() { _ = j.Close() }()
+		var model [][]byte
+		var vouched uint64
+		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 3).Draw(rt, "step") {
+			case 0:
+				j.Append(sent(1))
+			case 1:
+				if err := j.Close(); err != nil {
+					rt.Fatal(err)
+				}
+				if j, err = journal.Open(path, journal.Options{}); err != nil {
+					rt.Fatal(err)
+				}
+				_, _, _ = j.State(t.Context())
+			default:
+				if len(model) > 0 && rapid.Bool().Draw(rt, "read before") {
+					_, _, _ = j.State(t.Context())
+				}
+				var rows []journal.StateRow
+				n := rapid.IntRange(max(1, len(model)), len(model)+3).Draw(rt, "rows")
+				for row := range n {
+					if row < len(model) && rapid.Bool().Draw(rt, "unchanged") {
+						continue
+					}
+					value := rapid.SliceOf(rapid.Byte()).Draw(rt, "value")
+					rows = append(rows, journal.StateRow{Row: row, Value: append([]byte{}, value...)})
+					if row < len(model) {
+						model[row] = value
+					} else {
+						model = append(model, value)
+					}
+				}
+				j.Keep(kept, rows)
+				vouched = j.Last()
+			}
+		}
+		if err := j.Commit(t.Context()); err != nil {
+			rt.Fatal(err)
+		}
+		rows, r, err := j.State(t.Context())
+		if vouched == 0 {
+			if !errors.Is(err, journal.ErrState) {
+				rt.Fatalf("none was kept: %v", err)
+			}
+			return
+		}
+		if err != nil || r.Seq != vouched || len(rows) != len(model) {
+			rt.Fatalf("%d rows by record %d, %v; want %d by %d", len(rows), r.Seq, err, len(model), vouched)
+		}
+		for i, row := range rows {
+			if row.Row != i || !bytes.Equal(row.Value, model[i]) {
+				rt.Fatalf("row %d is %x, want %x", row.Row, row.Value, model[i])
+			}
+		}
+		if err := j.Verify(t.Context()); err != nil {
+			rt.Fatal(err)
+		}
+	})
+}
+
+// Whatever is done to the rows, or to the record that vouches for them, is noticed, and
+// the next one who keeps a state makes it whole again.
+func TestAlteredState(t *testing.T) {
+	for name, change := range map[string]string{
+		"a byte":          "UPDATE state SET value = x'00' WHERE row = 1",
+		"a row gone":      "DELETE FROM state WHERE row = 2",
+		"a row in front":  "INSERT INTO state VALUES (-1, x'00')",
+		"a row behind":    "INSERT INTO state VALUES (3, x'00')",
+		"two rows change": "UPDATE state SET row = CASE row WHEN 1 THEN 5 ELSE 1 END WHERE row > 0 AND row < 2; UPDATE state SET row = 1 WHERE row = 2; UPDATE state SET row = 2 WHERE row = 5",
+		"the whole table": "DELETE FROM state",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "journal.db")
+			j := open(t, path)
+			rows := []journal.StateRow{{Row: 0, Value: []byte("first")}, {Row: 1, Value: []byte("second")}, {Row: 2, Value: []byte("third")}}
+			j.Keep(kept, rows)
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			execute(t, path, change)
+			j = open(t, path)
+			if _, _, err := j.State(t.Context()); !errors.Is(err, journal.ErrState) {
+				t.Fatalf("got %v", err)
+			}
+			if err := j.Verify(t.Context()); err != nil {
+				t.Errorf("the records are whole: %v", err)
+			}
+			j.Keep(kept, rows)
+			if err := j.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got, _, err := j.State(t.Context()); err != nil || len(got) != 3 {
+				t.Errorf("kept again: %v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestLatest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := open(t, path)
+	if r, err := j.Latest(t.Context(), journal.Opened); err != nil || r.Seq != 0 {
+		t.Fatalf("got %v, %v", r, err)
+	}
+	opened := journal.Record{At: kept, Kind: journal.Opened, Body: journal.Encode(journal.Opening{SweepID: "1"})}
+	if err := j.Commit(t.Context(), opened, sent(1), opened, sent(2)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := j.Latest(t.Context(), journal.Opened)
+	if err != nil || r.Seq != 3 || r.Kind != journal.Opened {
+		t.Errorf("got %v, %v", r, err)
+	}
+	if r, err := j.Latest(t.Context(), journal.Closed); err != nil || r.Seq != 0 {
+		t.Errorf("got %v, %v", r, err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, path, `UPDATE record SET code = 'other' WHERE seq = 3`)
+	if j, err = journal.Open(path, journal.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if _, err := j.Latest(t.Context(), journal.Opened); !errors.Is(err, journal.ErrDamaged) {
+		t.Errorf("an altered record: %v", err)
+	}
+}
+
+// A row that would leave a gap is a defect of who keeps the state: nothing is written
+// any more.
+func TestStateWithAGap(t *testing.T) {
+	j, err := journal.Open(filepath.Join(t.TempDir(), "journal.db"), journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	j.Keep(kept, []journal.StateRow{{Row: 1, Value: []byte("x")}})
+	if j.Err() == nil {
+		t.Error("it goes on")
+	}
+}
