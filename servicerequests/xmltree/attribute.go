@@ -16,6 +16,9 @@ const (
 // attributes reads the rest of the start tag of element i: its attributes and
 // declarations, and whether it is an empty-element tag.
 func (p *parser) attributes(i int32) (empty bool, err error) {
+	if p.skip(">") { // most have none
+		return false, nil
+	}
 	d := p.d
 	outer := len(p.scope)
 	attrs := span{from: int32(len(d.attributes))}

@@ -61,8 +61,10 @@ func parse(b []byte, limits Limits, comments bool) (*Document, error) {
 	p := parser{
 		d: &Document{src: string(b), tables: room.Get().(*tables)}, limits: limits, comments: comments,
 	}
-	p.src, p.open, p.scope = p.d.src, p.rooms.open[:0], p.rooms.scope[:0]
-	if err := p.document(); err != nil {
+	p.src, p.open, p.scope = p.d.src, p.d.open, p.d.scope
+	err := p.document()
+	p.d.open, p.d.scope = p.open[:0], p.scope[:0]
+	if err != nil {
 		p.d.Release()
 		return nil, err
 	}
@@ -78,10 +80,6 @@ type parser struct {
 
 	open  []openElement
 	scope []binding // all declarations of the open elements
-	rooms struct {
-		open  [16]openElement
-		scope [8]binding
-	}
 }
 
 type openElement struct {
@@ -248,11 +246,13 @@ func (p *parser) content() error {
 	if p.src[p.pos] != '<' {
 		return p.text()
 	}
-	if strings.HasPrefix(p.src[p.pos:], "</") {
+	switch rest := p.src[p.pos:]; {
+	case len(rest) > 1 && rest[1] == '/':
 		return p.endTag()
-	}
-	if found, err := p.comment(); found {
-		return err
+	case len(rest) > 1 && rest[1] == '!':
+		if found, err := p.comment(); found {
+			return err
+		}
 	}
 	return p.element()
 }

@@ -25,6 +25,9 @@ type tables struct {
 	attributes []attribute
 	bindings   []binding
 	decoded    []string // what does not stand for itself in the input
+
+	open  []openElement // the parser's, empty when it has ended
+	scope []binding     // likewise
 }
 
 // piece is a string: src[from:to] or, if from is negative, decoded[-1-from].
@@ -103,7 +106,7 @@ func (d *Document) Release() {
 		return
 	}
 	clear(free.decoded)
-	*free = tables{free.nodes[:0], free.attributes[:0], free.bindings[:0], free.decoded[:0]}
+	*free = tables{free.nodes[:0], free.attributes[:0], free.bindings[:0], free.decoded[:0], free.open, free.scope}
 	room.Put(free)
 }
 
