@@ -55,7 +55,7 @@ func gateCloses(t *testing.T, gate direction.Gate, reason error) {
 		directed.NotAfter, reason = closesAt, direction.ErrNotInForce
 	}
 	gates := direction.NewGates(direction.GateOptions{
-		Direction: directed, Certificates: certificates, MPIDs: mpids, MaxAge: time.Hour, Poll: 500 * time.Millisecond,
+		Direction: directed, Certificates: certificates, MPIDs: mpids, MaxAge: time.Hour, Poll: 400 * time.Millisecond, // not at the same time as a delivery
 	})
 	if err := gates.Look(t.Context()); err != nil {
 		t.Fatal(err)

@@ -136,7 +136,7 @@ func checkFlow(t *testing.T, s *Sweep, calm bool) {
 		span := s.status.flows[i+1].at.Sub(s.status.flows[i].at).Seconds()
 		sent += r.Sent * span
 	}
-	if len(course) == 0 || int(sent+0.5) > f.sent || sent == 0 {
+	if len(course) == 0 || int(sent+0.5) > f.sent || calm && sent == 0 { // it is of ten minutes; retries may take longer
 		t.Errorf("%d points of the course are %g POSTs of %d", len(course), sent, f.sent)
 	}
 }
