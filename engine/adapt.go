@@ -192,6 +192,22 @@ func (e *Engine) registerGates() {
 	}
 }
 
+// covered is what the direction covers, worked out once: it is asked at every look at a
+// meter, and a refusal would be put into words each time.
+func covered(d *direction.Direction) func(servicerequests.Service, servicerequests.DeviceType) bool {
+	type pair struct {
+		service servicerequests.Service
+		device  servicerequests.DeviceType
+	}
+	all := map[pair]bool{}
+	for _, s := range servicerequests.Services {
+		for _, t := range [...]servicerequests.DeviceType{servicerequests.ESME, servicerequests.GSME, servicerequests.GPF} {
+			all[pair{s, t}] = d.Covers(s, t) == nil
+		}
+	}
+	return func(s servicerequests.Service, t servicerequests.DeviceType) bool { return all[pair{s, t}] }
+}
+
 // wavesOf gives the sweep the plan's waves.
 func wavesOf(p *plan.Plan) []sweep.Wave {
 	waves := make([]sweep.Wave, 0, len(p.Waves))

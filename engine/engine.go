@@ -330,9 +330,7 @@ func (e *Engine) wire(ctx context.Context) error {
 	directed := &o.Plan.Direction
 	policy := o.Policy
 	policy.Strategy = sweep.Strategy(o.Plan.Strategy)
-	policy.Permits = func(s servicerequests.Service, t servicerequests.DeviceType) bool {
-		return directed.Covers(s, t) == nil
-	}
+	policy.Permits = covered(directed)
 	record := newAlarmed(e.journal, o.Registry)
 	e.sweep = sweep.New(sweep.Options{
 		Policy: policy, Clock: e.clock, Journal: record, Signer: gate, Gateway: posted{e.gateway}, Verifier: e.verifier,

@@ -61,13 +61,16 @@ func prepare(ctx context.Context, conn *sql.Conn) (s statements, err error) {
 	return s, err
 }
 
-// close frees the statements that were prepared.
-func (s *statements) close() {
-	for _, stmt := range [...]statement{s.begin, s.insert, s.insertMany, s.moveTip, s.clearState, s.setState, s.commit, s.undo} {
-		if stmt != nil {
-			_ = stmt.Close() // what it says of itself was said when it ran
+// closeStatements frees those that were prepared.
+func (w *writer) closeStatements() {
+	_ = w.conn.Raw(func(any) error {
+		for _, s := range [...]statement{w.begin, w.insert, w.insertMany, w.moveTip, w.clearState, w.setState, w.commit, w.undo} {
+			if s != nil {
+				_ = s.Close() // what is wrong with it was said when it ran
+			}
 		}
-	}
+		return nil
+	})
 }
 
 // write makes records durable after the tip and replaces rows of the state, in one

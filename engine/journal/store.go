@@ -178,7 +178,7 @@ func (w *writer) initialise(ctx context.Context) error {
 func (w *writer) close() error {
 	var err error
 	if w.conn != nil {
-		w.statements.close()
+		w.closeStatements()
 		// Fails while another process reads; the file is then whole together
 		// with its WAL.
 		_, _ = w.conn.ExecContext(context.Background(), "PRAGMA journal_mode = DELETE")
