@@ -39,6 +39,9 @@ type Config struct {
 	Gates      Gates      `koanf:"gates"`
 	Waves      Waves      `koanf:"waves"`
 	WindowEnds WindowEnds `koanf:"window_ends"`
+	// WindowBegins is when the next one begins on a working day, after midnight, British
+	// time. Not after WindowEnds.Earliest: disablement is never suspended.
+	WindowBegins time.Duration `koanf:"window_begins"`
 }
 
 // Environment says what stands at the other end.
@@ -280,10 +283,8 @@ type Policy struct {
 	StepDeadlineGas         time.Duration `koanf:"step_deadline_gas"`
 
 	// What the order of hours at risk is reckoned with.
-	DailySpend      servicerequests.Millipence `koanf:"daily_spend"`
-	AtRiskWithin    time.Duration              `koanf:"at_risk_within"`
-	DisablementFrom time.Duration              `koanf:"disablement_from"` // after midnight UTC, on working days
-	DisablementTo   time.Duration              `koanf:"disablement_to"`
+	DailySpend   servicerequests.Millipence `koanf:"daily_spend"`
+	AtRiskWithin time.Duration              `koanf:"at_risk_within"`
 }
 
 // Resend is how the same bytes are POSTed again after a lost reply.
@@ -346,8 +347,6 @@ func Default() Config {
 			StepDeadlineGas:         26 * time.Hour,
 			DailySpend:              5 * servicerequests.Pound,
 			AtRiskWithin:            24 * time.Hour,
-			DisablementFrom:         9 * time.Hour,
-			DisablementTo:           16 * time.Hour,
 		},
 		Tripwires: Tripwires{
 			Unregistered: Tripwire{Window: 200, Minimum: 10, Ratio: 0.2},
@@ -370,6 +369,7 @@ func Default() Config {
 				"unverified":  {0.1, 20, "pause"},
 			},
 		},
-		WindowEnds: WindowEnds{Earliest: 9 * time.Hour, Latest: 11 * time.Hour},
+		WindowEnds:   WindowEnds{Earliest: 9 * time.Hour, Latest: 11 * time.Hour},
+		WindowBegins: 16 * time.Hour,
 	}
 }

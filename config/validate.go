@@ -55,6 +55,7 @@ func (c *Config) Validate() error {
 	f.waves(c.Waves)
 	f.check(c.WindowEnds.Earliest >= 0 && c.WindowEnds.Earliest <= c.WindowEnds.Latest && c.WindowEnds.Latest < 24*time.Hour,
 		"window_ends", "%v to %v: want hours after midnight, the earliest first", c.WindowEnds.Earliest, c.WindowEnds.Latest)
+	f.check(c.WindowBegins >= 0 && c.WindowBegins <= 24*time.Hour, "window_begins", "%v: want 0s to 24h after midnight", c.WindowBegins)
 	return errors.Join(f...)
 }
 
@@ -247,9 +248,6 @@ func (f *faults) policy(p Policy) {
 	}
 	f.check(p.DailySpend >= 0, "policy.daily_spend", "%v: want 0 or more", p.DailySpend)
 	f.check(p.AtRiskWithin >= 0, "policy.at_risk_within", "%v: want 0s or more", p.AtRiskWithin)
-	for path, d := range map[string]time.Duration{"policy.disablement_from": p.DisablementFrom, "policy.disablement_to": p.DisablementTo} {
-		f.check(d >= 0 && d <= 24*time.Hour, path, "%v: want 0s to 24h after midnight", d)
-	}
 }
 
 // authority checks what shows that a sweep may act. A live one needs all of it.

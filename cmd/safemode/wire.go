@@ -119,7 +119,7 @@ func policyOf(c *config.Config) sweep.Policy {
 		SwitchTries:  p.SwitchTries, ArmTries: p.ArmTries, GasBalanceFromProxy: p.GasBalanceFromProxy,
 		Patience: p.Patience, StepDeadline: perFuel(p.StepDeadlineElectricity, p.StepDeadlineGas),
 		DailySpend: p.DailySpend, AtRiskWithin: p.AtRiskWithin,
-		DisablementFrom: p.DisablementFrom, DisablementTo: p.DisablementTo,
+		WindowEnds: c.WindowEnds.Earliest, WindowBegins: c.WindowBegins,
 	}
 }
 

@@ -35,7 +35,7 @@ func street(t testing.TB, meters int, change func(i int, d *device)) *world {
 	}
 	w.policy.DailySpend = servicerequests.Pound
 	w.policy.AtRiskWithin = 24 * time.Hour
-	w.policy.DisablementFrom, w.policy.DisablementTo = 9*time.Hour, 16*time.Hour
+	w.policy.WindowEnds, w.policy.WindowBegins = 9*time.Hour, 16*time.Hour
 	return w
 }
 
@@ -143,7 +143,7 @@ func TestRetriesGoAfterFirstTries(t *testing.T) {
 }
 
 func TestDisablementAt(t *testing.T) {
-	p := &Policy{DisablementFrom: 9 * time.Hour, DisablementTo: 16 * time.Hour}
+	p := &Policy{WindowEnds: 9 * time.Hour, WindowBegins: 16 * time.Hour}
 	at := func(day, hour int) time.Time { return time.Date(2026, 11, day, hour, 0, 0, 0, time.UTC) } // the 23rd is a Monday
 	for _, test := range []struct{ from, want time.Time }{
 		{at(23, 3), at(23, 9)},
@@ -152,6 +152,7 @@ func TestDisablementAt(t *testing.T) {
 		{at(27, 16), at(30, 9)},
 		{at(28, 12), at(30, 9)},
 		{at(29, 23), at(30, 9)},
+		{time.Date(2026, 7, 13, 7, 0, 0, 0, time.UTC), time.Date(2026, 7, 13, 8, 0, 0, 0, time.UTC)}, // summer time
 	} {
 		if got := p.disablementAt(test.from); !got.Equal(test.want) {
 			t.Errorf("from %v: got %v, want %v", test.from, got, test.want)

@@ -47,10 +47,10 @@ type Policy struct {
 	retriesSpent bool // the sweep's budget of retries is used up
 
 	// What the order of hours at risk is reckoned with, where meters do not tell.
-	DailySpend      servicerequests.Millipence // what a home uses up in a day; 0: credit in hand lasts
-	AtRiskWithin    time.Duration              // a supply that is cut off within this goes before what is not known
-	DisablementFrom time.Duration              // after midnight UTC, on working days: when disablement is not suspended
-	DisablementTo   time.Duration
+	DailySpend   servicerequests.Millipence // what a home uses up in a day; 0: credit in hand lasts
+	AtRiskWithin time.Duration              // a supply that is cut off within this goes before what is not known
+	WindowEnds   time.Duration              // after midnight, British time, on working days: disablement is suspended until then,
+	WindowBegins time.Duration              // and again from then on; not after WindowEnds: it never is
 
 	// PlanOrder has homes go in the plan's order, whatever is known of them: for a
 	// rehearsal that shows what the order of hours at risk is worth.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
 )
 
 // need is how urgently a home waits for help, by what is known of it.
@@ -74,23 +75,19 @@ func (p *Policy) endOfCredit(balance servicerequests.Millipence, at time.Time) t
 }
 
 // disablementAt is the first instant from t on at which a meter without credit is
-// cut off, by the non-disablement period that is taken for the ones that are not
-// known: nights, Saturdays and Sundays, by the meters' clock, which is UTC.
+// cut off, by the non-disablement window that is taken for those that are not known:
+// nights, Saturdays and Sundays, by British time.
 func (p *Policy) disablementAt(t time.Time) time.Time {
-	t = t.UTC()
-	midnight := t.Truncate(24 * time.Hour)
-	for {
-		from, to := midnight.Add(p.DisablementFrom), midnight.Add(p.DisablementTo)
-		working := midnight.Weekday() != time.Saturday && midnight.Weekday() != time.Sunday
-		switch {
-		case working && t.Before(from):
-			return from
-		case working && t.Before(to):
-			return t
-		case p.DisablementTo <= p.DisablementFrom: // no such period is set
+	if p.WindowBegins <= p.WindowEnds { // no such window is set
+		return t
+	}
+	for day := 0; ; day++ {
+		switch ends, begins, working := clock.WorkingDay(t, day, p.WindowEnds, p.WindowBegins); {
+		case working && t.Before(ends):
+			return ends
+		case working && t.Before(begins):
 			return t
 		}
-		midnight = midnight.AddDate(0, 0, 1)
 	}
 }
 
