@@ -19,7 +19,7 @@ import (
 )
 
 func newApprove(io stdio) *cobra.Command {
-	var planDir, certFile, keyFile, journalPath string
+	var planDir, certFile, keyFile, journalPath, configPath, portfolioPath string
 	var resumes int
 	var valid time.Duration
 	var yes, asJSON bool
@@ -30,10 +30,14 @@ func newApprove(io stdio) *cobra.Command {
 A sweep begins with the approvals of two different approvers on the roster, neither
 of whom prepared the plan.
 
+With --config it refuses at once who is no approver on the roster, and a direction that
+no recorder on it has signed; with --portfolio, a plan with a meter that is not in it.
+
 With --journal it approves that a sweep goes on after the stop that the journal ends
 with: what a halt needs, and a stop when the resumes that were given ahead are used
 up or have expired.`,
 		Example: `  safemode approve --plan plan --cert pki/approvers/alice.pem --key pki/approvers/alice.key
+  safemode approve --plan plan --config safemode.yaml --portfolio portfolio.csv --cert bob.pem --key bob.key
   safemode approve --plan plan --cert bob.pem --key bob.key --journal journal.db --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -55,6 +59,12 @@ up or have expired.`,
 				return fmt.Errorf("--valid %v: want more than 0s", valid)
 			case resumes < 0 || resumes > direction.MostResumes:
 				return fmt.Errorf("--resumes %d: want 0 to %d", resumes, direction.MostResumes)
+			}
+			if err := checkApprover(configPath, p, who); err != nil {
+				return err
+			}
+			if err := checkWithin(p, portfolioPath); err != nil {
+				return err
 			}
 			stop, err := lastStop(c.Context(), journalPath, p)
 			if err != nil {
@@ -91,6 +101,8 @@ up or have expired.`,
 	f := c.Flags()
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
 	f.StringVar(&journalPath, "journal", "", "approve that the sweep of this journal goes on")
+	f.StringVar(&configPath, "config", "", "configuration of the sweep, whose roster says who may approve")
+	f.StringVar(&portfolioPath, "portfolio", "", "the portfolio that the plan was made of")
 	f.IntVar(&resumes, "resumes", 10, "how many stops that are no halts it may go on after by this approval")
 	f.DurationVar(&valid, "valid", 24*time.Hour, "how long the sweep may begin or go on by this approval")
 	f.BoolVar(&yes, "yes", false, "sign without asking")
@@ -98,6 +110,40 @@ up or have expired.`,
 	addIdentityFlags(c, &certFile, &keyFile)
 	_ = c.MarkFlagRequired("plan")
 	return c
+}
+
+// checkApprover refuses who may not approve a plan by a configuration's roster; without a
+// configuration only the sweep itself says so.
+func checkApprover(configPath string, p *plan.Plan, who direction.Signatory) error {
+	if configPath == "" {
+		return nil
+	}
+	conf, err := loadConfig(configPath)
+	if err != nil {
+		return err
+	}
+	roster, err := loadRoster(conf)
+	switch {
+	case err != nil:
+		return err
+	case string(conf.Environment) != p.Environment:
+		return failWith(exitRefused, fmt.Errorf("the plan is for environment %s, the configuration for %s", p.Environment, conf.Environment))
+	case roster == nil:
+		return failWith(exitRefused, fmt.Errorf("%s names no roster: nobody's approval counts", configPath))
+	case p.Record == nil:
+		return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and plan anew"))
+	}
+	if err := p.Record.Check(roster); err != nil {
+		return failWith(exitRefused, err)
+	}
+	person := roster.WithKey(who.Key)
+	switch {
+	case person == nil || person.Name != who.Name:
+		return failWith(exitRefused, fmt.Errorf("%s: nobody on the roster has this name and key", who.Name))
+	case !person.May(direction.Approver):
+		return failWith(exitRefused, fmt.Errorf("%s is on the roster, and not as an approver", person.Name))
+	}
+	return nil
 }
 
 // lastStop reads how the sweep of a journal ended; without a journal it has not begun.

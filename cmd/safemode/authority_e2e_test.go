@@ -33,11 +33,37 @@ func TestSweepNeedsTwoApprovers(t *testing.T) {
 	refuses(t, exitRefused, "olga has prepared this plan", "", "approve", "--plan", s.path("two"), "--yes",
 		"--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"))
 
-	// By somebody else's hand.
+	// With the configuration and the portfolio at hand, approve itself refuses what a
+	// sweep would, and a sweep what is not in the portfolio.
+	approving := func(person string, args ...string) []string {
+		return append([]string{"approve", "--plan", s.path("two"), "--yes", "--cert", s.path("pki/" + person + ".pem"), "--key", s.path("pki/" + person + ".key")}, args...)
+	}
 	whole, err := os.ReadFile(filepath.Join(s.path("plan"), "plan.ndjson"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	rows, err := os.ReadFile(s.path("portfolio.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(rows), "\n")
+	putFile(t, s.path("shorter.csv"), []byte(strings.Join(append(lines[:3:3], lines[4:]...), "")))
+	putFile(t, s.path("otherwise.csv"), []byte(strings.Replace(string(rows), "-C0-", "-C1-", 1)))
+	refuses(t, exitRefused, "rita is on the roster, and not as an approver", "", approving("staff/rita", "--config", s.path("safemode.yaml"))...)
+	must(t, "", "pki", "init", "--out", s.path("strangers"))
+	refuses(t, exitRefused, "alice: nobody on the roster has this name and key", "", "approve", "--plan", s.path("two"), "--yes",
+		"--config", s.path("safemode.yaml"), "--cert", s.path("strangers/approvers/alice.pem"), "--key", s.path("strangers/approvers/alice.key"))
+	outside, _, _ := strings.Cut(lines[3], ",")
+	for portfolio, words := range map[string]string{"shorter.csv": outside + " is not in the portfolio", "otherwise.csv": "stands otherwise in line"} {
+		refuses(t, exitRefused, words, "", approving("approvers/bob", "--portfolio", s.path(portfolio))...)
+		r := safemode(t, "", append(s.sweepArgs("safemode.yaml", "plan", "journal.db"), "--portfolio", s.path(portfolio))...)
+		r.says(t, exitRefused, words)
+	}
+	if r := safemode(t, "", approving("approvers/bob", "--config", s.path("safemode.yaml"), "--portfolio", s.path("portfolio.csv"))...); r.code != exitDone {
+		t.Errorf("%+v", r)
+	}
+
+	// By somebody else's hand.
 	s.copyTree(t, "plan", "altered")
 	putFile(t, s.path("altered/plan.ndjson"), []byte(strings.Replace(string(whole), `"priority":`, `"priority":1`, 1)))
 	refused("altered", "not as it was written")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"time"
@@ -114,21 +115,44 @@ func (r *rehearsal) inOrder(ctx context.Context, io stdio, conf *config.Config, 
 
 // readDevices lists the devices of a portfolio's good rows, in order.
 func readDevices(path string) (devices []servicerequests.EUI, err error) {
+	err = readPortfolio(path, func(rows iter.Seq2[portfolio.Row, error]) error {
+		for row, err := range rows {
+			if _, rejected := errors.AsType[*portfolio.RowError](err); rejected {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			devices = append(devices, row.Device)
+		}
+		return nil
+	})
+	return devices, err
+}
+
+// checkWithin refuses a plan with a target that is not in a portfolio; no portfolio
+// refuses nothing.
+func checkWithin(p *plan.Plan, path string) error {
+	if path == "" {
+		return nil
+	}
+	return readPortfolio(path, p.Within)
+}
+
+// readPortfolio has the rows of a portfolio read.
+func readPortfolio(path string, read func(iter.Seq2[portfolio.Row, error]) error) error {
 	in, err := os.Open(path)
 	if err != nil {
-		return nil, failWith(exitUsage, err)
+		return failWith(exitUsage, err)
 	}
 	defer in.Close()
-	for row, err := range portfolio.Read(in, portfolio.Options{}) {
-		if _, rejected := errors.AsType[*portfolio.RowError](err); rejected {
-			continue
-		}
-		if err != nil {
-			return nil, failWith(exitUsage, fmt.Errorf("%s: %w", path, err))
-		}
-		devices = append(devices, row.Device)
+	switch err := read(portfolio.Read(in, portfolio.Options{})); {
+	case errors.Is(err, plan.ErrNotInPortfolio):
+		return failWith(exitRefused, fmt.Errorf("%s: %w", path, err))
+	case err != nil:
+		return failWith(exitUsage, fmt.Errorf("%s: %w", path, err))
 	}
-	return devices, nil
+	return nil
 }
 
 // newRehearsalClock starts a rehearsal's clock: at begin, or now where that is zero.

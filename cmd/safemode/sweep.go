@@ -55,16 +55,19 @@ of --portfolio, and without a sweep.`,
 			if err != nil {
 				return err
 			}
+			if err := checkWithin(p, portfolioPath); err != nil {
+				return err
+			}
 			log := newLogger(io.err, verbose)
 			defer log.Sync()
 			if dryRun {
-				rows, err := rowsForDark(p, portfolioPath, flags.dark)
+				rows, err := rowsForDark(portfolioPath, flags.dark)
 				if err != nil {
 					return err
 				}
 				return sweepDry(c.Context(), io, conf, p, journalPath, flags, rows, asJSON, log)
 			}
-			for _, name := range []string{"seed", "faults", "speed", "living", "begin", "dark-hours", "top-ups", "portfolio", "json"} {
+			for _, name := range []string{"seed", "faults", "speed", "living", "begin", "dark-hours", "top-ups", "json"} {
 				if c.Flags().Changed(name) {
 					return fmt.Errorf("--%s goes with --dry-run", name)
 				}
@@ -109,7 +112,7 @@ of --portfolio, and without a sweep.`,
 	f.BoolVar(&flags.living, "living", false, "dry run: "+livingUsage)
 	f.StringVar(&flags.begin, "begin", "", "dry run: "+beginUsage)
 	flags.dark.add(f, "dry run: ")
-	f.StringVar(&portfolioPath, "portfolio", "", "dry run: with --dark-hours, the portfolio that the plan was made of")
+	f.StringVar(&portfolioPath, "portfolio", "", "the portfolio that the plan was made of: a meter that is not in it refuses the plan; needed by --dark-hours")
 	f.BoolVar(&asJSON, "json", false, "dry run: print the summary as one line of JSON")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
 	for _, name := range []string{"config", "plan", "journal"} {
@@ -121,19 +124,14 @@ of --portfolio, and without a sweep.`,
 const stayUsage = "how long page, status and metrics can still be read after the end, or until it is interrupted (real time)"
 
 // rowsForDark reads the order that dark hours are compared with.
-func rowsForDark(p *plan.Plan, portfolioPath string, dark darkFlags) ([]servicerequests.EUI, error) {
+func rowsForDark(portfolioPath string, dark darkFlags) ([]servicerequests.EUI, error) {
 	switch {
-	case (dark.over > 0) != (portfolioPath != ""):
-		return nil, errors.New("--dark-hours and --portfolio go together")
-	case portfolioPath == "":
+	case dark.over == 0:
 		return nil, nil
+	case portfolioPath == "":
+		return nil, errors.New("--dark-hours needs --portfolio, with whose order it compares the plan's")
 	}
-	rows, err := readDevices(portfolioPath)
-	if err != nil {
-		return nil, err
-	}
-	_, err = p.InOrderOf(rows)
-	return rows, failWith(exitRefused, err)
+	return readDevices(portfolioPath)
 }
 
 // runSweep carries one plan out and says how it ended.

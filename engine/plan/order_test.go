@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -66,5 +67,34 @@ func TestInOrderOf(t *testing.T) {
 	}
 	if _, err := p.InOrderOf(devices[1:]); err == nil || !strings.Contains(err.Error(), devices[0].String()+" is not in the portfolio") {
 		t.Errorf("a target that no row names: %v", err)
+	}
+}
+
+// A target that is no row of the portfolio, or another one there, refuses the plan.
+func TestWithin(t *testing.T) {
+	list := []portfolio.Row{
+		meter(1, 'e', servicerequests.North, 0), meter(1, 'g', servicerequests.North, 0), meter(2, 'e', servicerequests.South, 3),
+	}
+	p := build(t, options(), list...)
+	if err := p.Within(rows(append(list, meter(3, 'e', servicerequests.North, 0))...)); err != nil {
+		t.Errorf("a portfolio with more: %v", err)
+	}
+	if err := p.Within(rows(list[:2]...)); !errors.Is(err, plan.ErrNotInPortfolio) || !strings.Contains(err.Error(), list[2].Device.String()+" is not in the portfolio, one of 1 such of 3") {
+		t.Errorf("a row that is missing: %v", err)
+	}
+	for name, change := range map[string]func(*portfolio.Row){
+		"hub":        func(r *portfolio.Row) { r.Hub++ },
+		"MPxN":       func(r *portfolio.Row) { r.MPxN = "1200000000018" },
+		"region":     func(r *portfolio.Row) { r.Region = servicerequests.North },
+		"originator": func(r *portfolio.Row) { r.Originator = other },
+	} {
+		altered := append([]portfolio.Row(nil), list...)
+		change(&altered[2])
+		if err := p.Within(rows(altered...)); !errors.Is(err, plan.ErrNotInPortfolio) || !strings.Contains(err.Error(), "stands otherwise in line 4") {
+			t.Errorf("another %s: %v", name, err)
+		}
+	}
+	if err := p.Within(func(yield func(portfolio.Row, error) bool) { yield(portfolio.Row{}, errors.New("torn")) }); err == nil || err.Error() != "torn" {
+		t.Errorf("half a portfolio: %v", err)
 	}
 }
