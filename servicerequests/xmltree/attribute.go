@@ -132,12 +132,20 @@ func isAbsoluteURI(s string) bool {
 		}
 	}
 	for i := range len(rest) {
-		if c := rest[i]; c <= ' ' || c >= 0x7F || strings.IndexByte("&\"<>\\^`{|}", c) >= 0 {
+		if !uriParts[rest[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// uriParts are the characters that may follow on a URI's scheme.
+var uriParts = func() (table [256]bool) {
+	for c := byte(' ') + 1; c < 0x7F; c++ {
+		table[c] = strings.IndexByte("&\"<>\\^`{|}", c) < 0
+	}
+	return table
+}()
 
 // attributeValue reads "=" and a quoted value.
 func (p *parser) attributeValue() (value piece, err error) {

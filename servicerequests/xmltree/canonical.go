@@ -79,7 +79,7 @@ func (w inclusive) element(b []byte, i int32, declared []binding) []byte {
 		switch {
 		case child.isText():
 			if !dropText {
-				b = AppendText(b, d.string(child.text))
+				b = d.appendText(b, child)
 			}
 		case c != w.skip:
 			b = w.element(b, c, d.bindings[child.bindings.from:child.bindings.to])
@@ -124,7 +124,7 @@ func (d *Document) appendExclusive(b []byte, i int32, rendered []binding) []byte
 	b = append(b, '>')
 	for c := i + 1; c < e.end; c = d.nodes[c].end {
 		if d.nodes[c].isText() {
-			b = AppendText(b, d.string(d.nodes[c].text))
+			b = d.appendText(b, &d.nodes[c])
 		} else {
 			b = d.appendExclusive(b, c, rendered)
 		}
@@ -149,6 +149,13 @@ func (d *Document) lookup(bindings []binding, prefix piece) (space piece) {
 		}
 	}
 	return piece{}
+}
+
+func (d *Document) appendText(b []byte, text *node) []byte {
+	if text.plain {
+		return append(b, d.string(text.text)...)
+	}
+	return AppendText(b, d.string(text.text))
 }
 
 func (d *Document) appendEndTag(b []byte, e *node) []byte {

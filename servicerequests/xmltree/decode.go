@@ -20,6 +20,7 @@ var ordinary = func() (table [256]bool) {
 func (p *parser) characters(quote byte) (piece, error) {
 	start := p.pos
 	plain := true // what was read stands for itself
+	p.plain = true
 	for {
 		at := p.pos
 		for at < len(p.src) && ordinary[p.src[at]] {
@@ -29,9 +30,11 @@ func (p *parser) characters(quote byte) (piece, error) {
 			break
 		}
 		c := p.src[at]
-		switch {
-		case c == '<' || c == quote:
+		if c == '<' || c == quote {
 			return p.decode(start, plain, quote)
+		}
+		p.plain = false
+		switch {
 		case c == '&' || c == '\r' || isSpace(c) && c != ' ' && quote != '<':
 			plain = false
 		case c == '>' && quote == '<' && strings.HasSuffix(p.src[start:p.pos], "]]"):

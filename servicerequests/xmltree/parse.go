@@ -80,6 +80,7 @@ type parser struct {
 
 	open  []openElement
 	scope []binding // all declarations of the open elements
+	plain bool      // the last characters that were read are all ordinary
 }
 
 type openElement struct {
@@ -412,9 +413,9 @@ func (p *parser) text() error {
 	if p.spaceBefore(parent.node) {
 		// Only a comment that was dropped can have parted them.
 		last := &p.d.nodes[len(p.d.nodes)-1]
-		last.text = p.d.decode(p.d.string(last.text) + p.d.string(text))
+		last.text, last.plain = p.d.decode(p.d.string(last.text)+p.d.string(text)), false
 		return nil
 	}
-	_, err = p.addNode(node{text: text})
+	_, err = p.addNode(node{text: text, plain: p.plain})
 	return err
 }

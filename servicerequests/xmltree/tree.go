@@ -69,6 +69,7 @@ type node struct {
 	name       name  // zero for texts
 	space      piece // the element's namespace name; empty for none
 	text       piece // texts only
+	plain      bool  // the text is written as it was read
 	parent     int32 // -1 for the root
 	end        int32
 	attributes span // in canonical order
