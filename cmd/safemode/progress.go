@@ -63,6 +63,9 @@ func printStatus(w io.Writer, s sweep.Status) error {
 	if n := len(s.Quarantine); n > 0 {
 		fmt.Fprintf(out, "quarantine\t%d requests, event references %s\n", s.Waiting["quarantined"], strings.Join(s.Quarantine[:min(n, 20)], " "))
 	}
+	if n := len(s.Delete); n > 0 {
+		fmt.Fprintf(out, "to delete\tat the DCC, not to be released: event references %s\n", strings.Join(s.Delete[:min(n, 20)], " "))
+	}
 	if s.Renewal != nil {
 		fmt.Fprintf(out, "renewal\tdue in %v\n", seconds(*s.Renewal))
 	}

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"maps"
 	"strconv"
 	"time"
 
@@ -242,6 +243,9 @@ func (s *Sweep) fold(m *meter, service servicerequests.Service, id servicereques
 		s.sample(m, was, class)
 	}
 	s.countClass(service, was, class)
+	if !class.unanswered() {
+		maps.DeleteFunc(s.overdue, func(_ string, late servicerequests.RequestID) bool { return late == id })
+	}
 	s.roll.link(m)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -61,7 +62,7 @@ func (s *Sweep) give(o journal.OrderBody) error {
 			}
 			s.settleSome()
 		}
-	case o.Action == journal.OrderDeleted:
+	case o.Action == journal.OrderDeleted && s.quarantined[o.Reference] != nil:
 		s.deleted(o.Reference, now)
 	}
 	return nil
@@ -108,6 +109,9 @@ func (s *Sweep) checkOrder(o journal.OrderBody) error {
 		if !slices.ContainsFunc(s.holds, func(h hold) bool { return scopeOf(h.order) == at }) && !(at == scope{} && s.paused) {
 			return errors.New(s.nothingToResume(at))
 		}
+		if refs := s.toDelete(s.now()); len(refs) > 0 && at.service == servicerequests.ArmSupply {
+			return fmt.Errorf("the DCC still holds back arming that rests on old reads: have it deleted and say so, deleted --reference %s", strings.Join(refs[:min(len(refs), 20)], ", "))
+		}
 	case journal.OrderRerun:
 		if o.Reason == "" || len(o.Devices) == 0 {
 			return errors.New("a rerun needs a reason, and meters of this plan")
@@ -118,7 +122,7 @@ func (s *Sweep) checkOrder(o journal.OrderBody) error {
 			return errors.New("it names no device")
 		}
 	case journal.OrderDeleted:
-		if s.quarantined[o.Reference] == nil {
+		if _, late := s.overdue[o.Reference]; !late && s.quarantined[o.Reference] == nil {
 			return fmt.Errorf("no request is in quarantine under event reference %q", o.Reference)
 		}
 	case journal.OrderCease:
@@ -182,6 +186,8 @@ func (s *Sweep) apply(o journal.OrderBody, at time.Time) {
 				}
 			}
 		}
+	case journal.OrderDeleted:
+		delete(s.overdue, o.Reference)
 	case journal.OrderCease:
 		s.ceased = o.Reference
 	case journal.OrderAccept: // given while no sweep runs

@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,36 +17,74 @@ import (
 // pauses the service: what is sent beyond a threshold only joins it. The request is
 // neither failed nor sent again. When it is released the device's answer ends it;
 // when it is deleted a person says so, and what became of it is read back.
+//
+// A request that had ended without an answer before that was known is waited for no
+// more. Released, it would be carried out long after it was asked for: it is to be
+// deleted.
 func (s *Sweep) takeQuarantine(q duis.QuarantinedRequest, now time.Time) {
 	m := s.find(q.Request.Target)
-	var r *request
-	if m != nil {
-		r = m.openAs(q.Request)
-	}
-	if r == nil {
-		s.log.Warn("quarantine of a request that is not open", zap.Stringer("request_id", q.Request), zap.String("event_ref", q.EventRef))
+	if m == nil {
+		s.log.Warn("quarantine of a request of nobody's", zap.Stringer("request_id", q.Request), zap.String("event_ref", q.EventRef))
 		s.metrics.unmatched()
 		return
 	}
-	s.quarantine(r, q.EventRef)
-	if !slices.ContainsFunc(s.holds, func(h hold) bool {
-		return h.order.Cause == journal.CauseQuarantine && scopeOf(h.order).service == r.service
-	}) {
-		s.pauseBy(journal.CauseQuarantine, scope{service: r.service}, quarantineReason(r.service, q))
+	if r := m.openAs(q.Request); r != nil {
+		s.quarantine(r, q.EventRef)
+		s.pauseQuarantined(r.service, quarantineReason(r.service, q))
+		s.look(m, now)
+		return
 	}
-	s.look(m, now)
+	if service, ended := s.overdueAs(m, q); ended {
+		s.pauseQuarantined(service, fmt.Sprintf(
+			"SRV %v: the DCC holds back a request that had ended before it said so (event reference %s): have it deleted, not released, say so with deleted --reference %s, then resume --srv %v",
+			service, q.EventRef, q.EventRef, service))
+	}
+}
+
+// overdueAs notes a quarantined request that has ended without an answer.
+func (s *Sweep) overdueAs(m *meter, q duis.QuarantinedRequest) (service servicerequests.Service, ended bool) {
+	i := m.endedAs(q.Request)
+	if i < 0 || !m.ended[i].class.unanswered() {
+		s.log.Warn("quarantine of a request that is not open", zap.Stringer("request_id", q.Request), zap.String("event_ref", q.EventRef))
+		return 0, false
+	}
+	s.overdue[q.EventRef] = q.Request
+	return m.ended[i].service, true
+}
+
+// pauseQuarantined pauses a service, unless that was done for this cause already.
+func (s *Sweep) pauseQuarantined(service servicerequests.Service, reason string) {
+	if !slices.ContainsFunc(s.holds, func(h hold) bool {
+		return h.order.Cause == journal.CauseQuarantine && scopeOf(h.order).service == service
+	}) {
+		s.pauseBy(journal.CauseQuarantine, scope{service: service}, reason)
+	}
 }
 
 // alertQuarantine is the code of the DCC Alert that says so (DUIS 5.4).
 const alertQuarantine = "AD1"
 
 func quarantineReason(service servicerequests.Service, q duis.QuarantinedRequest) string {
-	reason := fmt.Sprintf("SRV %v is quarantined by the DCC (%s, event reference %s and others that status shows): have them released, then resume --srv %v",
-		service, q.Breach, q.EventRef, service)
 	if service == servicerequests.ArmSupply {
-		reason += "; better have them deleted, because the reads they rest on grow old"
+		return fmt.Sprintf("SRV %v is quarantined by the DCC (%s, event reference %s and others that status shows): the reads that they rest on grow old, "+
+			"so have them deleted, not released, say so with deleted --reference, then resume --srv %v", service, q.Breach, q.EventRef, service)
 	}
-	return reason
+	return fmt.Sprintf("SRV %v is quarantined by the DCC (%s, event reference %s and others that status shows): have them released, then resume --srv %v",
+		service, q.Breach, q.EventRef, service)
+}
+
+// toDelete lists the event references of what the DCC must delete and not release: what
+// nobody waits for any more, and arming that rests on a read which has grown old. A
+// release would arm a supply that may be on by then.
+func (s *Sweep) toDelete(now time.Time) []string {
+	refs := slices.Collect(maps.Keys(s.overdue))
+	for ref, r := range s.quarantined {
+		if r.service == servicerequests.ArmSupply && !s.o.Policy.mayArm(r.meter, r.id.Counter, now) {
+			refs = append(refs, ref)
+		}
+	}
+	slices.Sort(refs)
+	return refs
 }
 
 // quarantine has a request wait without an end.

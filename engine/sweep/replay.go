@@ -279,6 +279,8 @@ func (s *Sweep) foldQuarantine(ctx context.Context, rec journal.Record, deliveri
 		if m := s.find(q.Request.Target); m != nil {
 			if r := m.openAs(q.Request); r != nil {
 				s.quarantine(r, q.EventRef)
+			} else {
+				s.overdueAs(m, q)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -28,7 +29,7 @@ type Keeper interface {
 }
 
 // stateVersion is of the rows: another program's are folded anew.
-const stateVersion = 1
+const stateVersion = 2
 
 // standing is the first row of the state: all that is not one meter's. The other rows
 // are the roll's blocks.
@@ -44,14 +45,15 @@ type standing struct {
 	Meters      int                   `json:"meters"`
 	Originators []servicerequests.EUI `json:"originators"`
 
-	Wave     int           `json:"wave"`
-	Waves    []waveState   `json:"waves"`
-	Holds    []holdState   `json:"holds,omitempty"`
-	Ceased   string        `json:"ceased,omitempty"`
-	Retries  int           `json:"retries"`
-	Services []classState  `json:"services"`
-	Headroom []windowState `json:"headroom,omitempty"`
-	Spent    []windowState `json:"spent,omitempty"`
+	Wave     int            `json:"wave"`
+	Waves    []waveState    `json:"waves"`
+	Holds    []holdState    `json:"holds,omitempty"`
+	Ceased   string         `json:"ceased,omitempty"`
+	Overdue  []overdueState `json:"overdue,omitempty"`
+	Retries  int            `json:"retries"`
+	Services []classState   `json:"services"`
+	Headroom []windowState  `json:"headroom,omitempty"`
+	Spent    []windowState  `json:"spent,omitempty"`
 }
 
 type (
@@ -66,6 +68,10 @@ type (
 	holdState struct {
 		Order journal.OrderBody `json:"order"`
 		At    time.Time         `json:"at"`
+	}
+	overdueState struct {
+		Reference string                    `json:"reference"`
+		ID        servicerequests.RequestID `json:"request_id"`
 	}
 	classState struct {
 		Service servicerequests.Service `json:"service"`
@@ -183,6 +189,9 @@ func (s *Sweep) standing(through uint64) standing {
 	for _, h := range s.holds {
 		st.Holds = append(st.Holds, holdState{h.order, h.at})
 	}
+	for _, ref := range slices.Sorted(maps.Keys(s.overdue)) {
+		st.Overdue = append(st.Overdue, overdueState{ref, s.overdue[ref]})
+	}
 	for service, classes := range s.services {
 		st.Services = append(st.Services, classState{service, *classes})
 	}
@@ -276,6 +285,9 @@ func (s *Sweep) Restore(rows []journal.StateRow) (from uint64, err error) {
 	for _, h := range st.Holds {
 		s.holds = append(s.holds, hold{h.Order, h.At})
 		s.paused = s.paused || scopeOf(h.Order) == scope{}
+	}
+	for _, late := range st.Overdue {
+		s.overdue[late.Reference] = late.ID
 	}
 	for _, c := range st.Services {
 		s.services[c.Service] = &c.Classes

@@ -41,8 +41,11 @@ type Status struct {
 	RetryBudget int            `json:"retry_budget,omitempty"` // 0: no end
 	Waves       []WaveStatus   `json:"waves"`
 	Holds       []HoldStatus   `json:"holds,omitempty"`
-	Quarantine  []string       `json:"quarantine,omitempty"`      // event references of requests held back by the DCC
-	Renewal     *float64       `json:"renewal_seconds,omitempty"` // real time in which an operator must renew
+	Quarantine  []string       `json:"quarantine,omitempty"` // event references of requests held back by the DCC
+	// Delete are the event references of what the DCC must delete and not release: old
+	// arming, and requests that had ended before it said that it holds them back.
+	Delete  []string `json:"quarantine_delete,omitempty"`
+	Renewal *float64 `json:"renewal_seconds,omitempty"` // real time in which an operator must renew
 
 	Refusals []Refusal `json:"refusals,omitempty"` // the last requests that ended so, the newest first
 
@@ -188,6 +191,8 @@ func (s *Sweep) publishControl(st *Status) {
 	if st.Quarantine = slices.Sorted(maps.Keys(s.quarantined)); len(st.Quarantine) > mostShown {
 		st.Quarantine = st.Quarantine[:mostShown]
 	}
+	st.Delete = s.toDelete(s.now())
+	st.Delete = st.Delete[:min(len(st.Delete), mostShown)]
 	if s.o.DeadMan > 0 {
 		left := (s.o.DeadMan - time.Since(s.renewed)).Seconds()
 		st.Renewal = &left

@@ -182,7 +182,8 @@ type Sweep struct {
 	renewed    time.Time // real time
 	ceased     string    // reference of the cease notice
 
-	quarantined  map[string]*request // by event reference
+	quarantined  map[string]*request                  // by event reference
+	overdue      map[string]servicerequests.RequestID // likewise, what had ended before that was known
 	unregistered wire
 	unverified   wire
 	tripwire     string // that has tripped
@@ -228,6 +229,7 @@ func New(o Options) *Sweep {
 		renewed:  time.Now(),
 
 		quarantined:  map[string]*request{},
+		overdue:      map[string]servicerequests.RequestID{},
 		unregistered: wire{Tripwire: o.Tripwires.Unregistered},
 		unverified:   wire{Tripwire: o.Tripwires.Unverified},
 
