@@ -1,0 +1,64 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"safemode/engine/journal"
+)
+
+// stop --now does not wait for a DCC that takes requests and does not reply: the POSTs
+// under way are cut off, and what became of them is in doubt. The same command goes on
+// with the same bytes, and nothing is done twice.
+func TestStopNow(t *testing.T) {
+	long(t)
+	s := newScene(t, 40, 6, 600)
+	target := &url.URL{Scheme: "http", Host: s.duis}
+	var silent atomic.Bool
+	var kept atomic.Int64
+	front := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(r *http.Response) error {
+			if silent.Load() { // the DCC has it; nobody is told
+				kept.Add(1)
+				<-r.Request.Context().Done()
+			}
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {},
+	}
+	proxy := httptest.NewServer(front)
+	defer proxy.Close()
+	s.configure(t, "safemode.yaml", "url: http://"+s.duis, "url: "+proxy.URL+"\n  timeout: 1m")
+	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
+	sim := s.sim(t)
+	sweep := s.sweep(t)
+	sweep.until("sending", func() bool { return s.requests(t) > 20 })
+	silent.Store(true)
+	sweep.until("waiting for replies", func() bool { return kept.Load() > 3 })
+	asked := time.Now()
+	if r := safemode(t, "", "stop", "--now", "--operations", s.operations); r.code != exitDone {
+		t.Fatalf("stop --now: %+v", r)
+	}
+	sweep.wait().says(t, exitInterrupted, "the same command goes on with it")
+	if took := time.Since(asked); took > 20*time.Second {
+		t.Errorf("it waited %v, for replies that have a minute", took)
+	}
+	all := journalRecords(t, s.path("journal.db"))
+	if end := all[len(all)-1]; end.Kind != journal.Closed || end.Code != journal.ClosedInterrupted {
+		t.Errorf("the journal ends with %v %s", end.Kind, end.Code)
+	}
+	silent.Store(false)
+	s.sweep(t).succeeds()
+	summary, lines := s.report(t, "journal.db")
+	if summary.Counters.Reused != 0 || summary.ForbiddenCommands != 0 || summary.Verdicts.OnSupply == 0 {
+		t.Errorf("%+v", summary)
+	}
+	s.borneOut(t, sim, lines)
+	t.Logf("%d replies were kept; of %d counters none was used twice", kept.Load(), summary.Counters.Used)
+}
