@@ -211,7 +211,7 @@ func (s *Sweep) end(r *request, class Class, code string, f *finding, now time.T
 	s.release(r)
 	o := journal.OutcomeBody{SentAt: r.postedAt, Attempt: r.attempt}
 	s.conclusion(r.meter, r.service, r.id, o, class, code, f, now)
-	s.metrics.ended(r.service, class)
+	s.metrics.ended(r.service, r.meter.target.Region, class)
 }
 
 // conclusion journals an outcome and folds it into the ledger. Of a request that

@@ -14,6 +14,7 @@ import (
 type metrics struct {
 	meters   *prometheus.GaugeVec
 	requests *prometheus.CounterVec
+	regions  *prometheus.CounterVec
 	inFlight *prometheus.GaugeVec
 	acks     *prometheus.HistogramVec
 	answers  *prometheus.HistogramVec
@@ -38,6 +39,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "safemode_service_requests_total", Help: "Service Requests that have ended, by class.",
 		}, []string{"srv", "class"}),
+		regions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "safemode_region_requests_total", Help: "Service Requests that have ended, by region and class.",
+		}, []string{"region", "class"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "safemode_requests_in_flight", Help: "Service Requests sent and not ended.",
 		}, []string{"region"}),
@@ -81,7 +85,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Ended Service Requests whose class a late answer changed: safemode_service_requests_total counts them as they ended first.",
 		}, []string{"srv", "from", "to"}),
 	}
-	reg.MustRegister(m.revised, m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.planned, m.state, m.throttled, m.strays)
+	reg.MustRegister(m.revised, m.regions, m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.planned, m.state, m.throttled, m.strays)
 	for _, v := range [...]string{journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded} {
 		m.meters.WithLabelValues(v)
 	}
@@ -102,8 +106,9 @@ func (m *metrics) is(state string) {
 	}
 }
 
-func (m *metrics) ended(s servicerequests.Service, c Class) {
+func (m *metrics) ended(s servicerequests.Service, r servicerequests.Region, c Class) {
 	m.requests.WithLabelValues(s.SRV(), c.String()).Inc()
+	m.regions.WithLabelValues(r.String(), c.String()).Inc()
 }
 
 func (m *metrics) reclassed(s servicerequests.Service, from, to Class) {
