@@ -20,8 +20,10 @@ type Resumed struct {
 	Records      uint64  `json:"records"`
 	JournalBytes int64   `json:"journal_bytes"`
 	FirstSend    float64 `json:"start_to_first_send_seconds"`
-	CPU          float64 `json:"cpu_seconds"` // used until then: on a shared machine it says more than the clock
-	RSS          int64   `json:"rss_bytes"`   // the most until then
+	CPU          float64 `json:"cpu_seconds"`  // used until then: on a shared machine it says more than the clock
+	RSS          int64   `json:"rss_bytes"`    // the most until then
+	Anew         float64 `json:"anew_seconds"` // the same where all records are folded anew, for lack of a state
+	AnewCPU      float64 `json:"anew_cpu_seconds"`
 }
 
 // resume measures how long a sweep that was killed half-way takes from its start to
@@ -49,31 +51,104 @@ func (s *scene) resume(ctx context.Context) (r Resumed, err error) {
 	}
 	r.JournalBytes = info.Size()
 
-	// A new wire counts from nothing; the old one's peer is the same DCC.
-	before := s.wire.posts()
-	start := time.Now()
-	if p, err = s.sweep(""); err != nil {
+	// Its state is older than what was written since, so the first start folds all of
+	// that. It keeps one, and is killed: the second start is the ordinary one.
+	anew, err := s.firstSend(ctx, true)
+	if err != nil {
 		return r, err
 	}
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for s.wire.posts() == before {
-		select {
-		case <-tick.C:
-		case <-p.ended:
-			return r, fmt.Errorf("the sweep ended: %w: %s", p.err, p.text(&p.log))
-		case <-ctx.Done():
-			_ = p.command.Process.Kill()
-			<-p.ended
-			return r, ctx.Err()
+	r.Anew, r.AnewCPU = anew.seconds, anew.cpu
+	again, err := s.firstSend(ctx, false)
+	if err != nil {
+		return r, err
+	}
+	r.FirstSend, r.CPU, r.RSS = again.seconds, again.cpu, again.rss
+	return r, nil
+}
+
+// start is what one start took until its first POST.
+type start struct {
+	seconds, cpu float64
+	rss          int64
+}
+
+// firstSend starts the sweep, waits for its first POST, and for the journal to keep a
+// new state if that is wanted, and kills it.
+func (s *scene) firstSend(ctx context.Context, keeps bool) (st start, err error) {
+	kept, err := s.keptBy(ctx)
+	if err != nil {
+		return st, err
+	}
+	// A new wire counts from nothing; the old one's peer is the same DCC.
+	before := s.wire.posts()
+	begun := time.Now()
+	p, err := s.sweep("")
+	if err != nil {
+		return st, err
+	}
+	defer func() {
+		_ = p.command.Process.Kill() // it may have ended
+		<-p.ended
+	}()
+	waits := func(what func() (bool, error), every time.Duration) error {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			if is, err := what(); is || err != nil {
+				return err
+			}
+			select {
+			case <-tick.C:
+			case <-p.ended:
+				return fmt.Errorf("the sweep ended: %w: %s", p.err, p.text(&p.log))
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
 	}
-	r.FirstSend = time.Since(start).Seconds()
-	r.RSS = peakMemory(p.command.Process.Pid)
-	_ = p.command.Process.Kill()
-	<-p.ended
-	r.CPU = (p.command.ProcessState.UserTime() + p.command.ProcessState.SystemTime()).Seconds()
-	return r, nil
+	if err := waits(func() (bool, error) { return s.wire.posts() > before, nil }, time.Millisecond); err != nil {
+		return st, err
+	}
+	st.seconds, st.rss = time.Since(begun).Seconds(), peakMemory(p.command.Process.Pid)
+	if st.cpu, err = cpuOf(p.command.Process.Pid); err != nil || !keeps {
+		return st, err
+	}
+	return st, waits(func() (bool, error) {
+		by, err := s.keptBy(ctx)
+		return by > kept, err
+	}, 100*time.Millisecond)
+}
+
+// keptBy is the number of the record that vouches for the journal's state; 0 if none
+// was kept.
+func (s *scene) keptBy(ctx context.Context) (uint64, error) {
+	j, err := journal.OpenReadOnly(s.path("journal.db"))
+	if err != nil {
+		return 0, err
+	}
+	defer j.Close()
+	r, err := j.Latest(ctx, journal.State)
+	return r.Seq, err
+}
+
+// cpuOf is the processor time that a process has used.
+func cpuOf(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest) // from the third one on
+	const user, system, ticks = 14 - 3, 15 - 3, 100
+	if len(fields) <= system {
+		return 0, fmt.Errorf("%d fields in /proc/%d/stat", len(fields), pid)
+	}
+	u, err := strconv.ParseFloat(fields[user], 64)
+	if err != nil {
+		return 0, err
+	}
+	k, err := strconv.ParseFloat(fields[system], 64)
+	return (u + k) / ticks, err
 }
 
 // untilDone waits until the journal has verdicts on so many meters.
