@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -22,6 +23,7 @@ type disk struct {
 	durable []journal.Record
 	queued  []journal.Record
 	states  [][]journal.StateRow // by number, as records of them name them
+	given   [][]journal.StateRow // the same, as they were given
 	rows    []journal.StateRow   // durable: those of the last such record that is
 	commits int
 	failAt  int  // this commit fails; 0: none
@@ -76,7 +78,10 @@ func (d *disk) set(r journal.Record) {
 	if err != nil {
 		panic(err)
 	}
-	for _, row := range d.states[number] {
+	for i, row := range d.states[number] {
+		if !bytes.Equal(row.Value, d.given[number][i].Value) { // the journal writes it when it gets to it
+			panic("a row was changed after it was kept")
+		}
 		if row.Row == len(d.rows) {
 			d.rows = append(d.rows, row)
 		}
@@ -91,10 +96,11 @@ func (d *disk) Keep(at time.Time, rows []journal.StateRow) {
 	if d.err != nil {
 		return
 	}
-	for i := range rows { // as the journal writes them, so that nobody changes them afterwards
-		rows[i].Value = slices.Clone(rows[i].Value)
+	kept := slices.Clone(rows)
+	for i := range kept {
+		kept[i].Value = slices.Clone(rows[i].Value)
 	}
-	d.states = append(d.states, rows)
+	d.states, d.given = append(d.states, kept), append(d.given, rows)
 	d.queued = append(d.queued, journal.Record{At: at, Kind: journal.State, Body: strconv.AppendInt(nil, int64(len(d.states)-1), 10)})
 }
 

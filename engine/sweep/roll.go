@@ -26,7 +26,7 @@ import (
 type roll struct {
 	originators []servicerequests.EUI // what packed ledgers have numbers for
 	size        int
-	blocks      [][]byte // blockSize meters each, each with its length before it
+	blocks      [][]byte // blockSize meters each, each with its length before it; replaced, never written to
 	at          map[servicerequests.EUI]int32
 	homes       map[servicerequests.EUI]int32 // by hub: the meter of the home that comes last
 	mates       []int32                       // of each meter: the one of its home that comes before; nobody if none does
@@ -203,6 +203,11 @@ func (r *roll) waits(seat int32, waits, ahead bool) {
 		m.waits, m.ahead = waits, ahead
 		return
 	}
+	if h := readHead(r.entry(seat)); h.waits == waits && h.ahead == ahead {
+		return
+	}
+	// In a copy: whoever was given the block may not have written it yet.
+	r.blocks[seat/blockSize] = slices.Clone(r.blocks[seat/blockSize])
 	setWaits(r.entry(seat), waits, ahead)
 }
 
