@@ -89,7 +89,7 @@ func playEngine(ctx context.Context, o options, l line) error {
 	if err != nil {
 		return err
 	}
-	p, err := plan.Load(o.planDir())
+	p, err := plan.Open(o.planDir())
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,11 @@ func playEngine(ctx context.Context, o options, l line) error {
 		// Planning refuses such a direction, because without reads nothing can be
 		// proven. Here it sets the critical requests apart.
 		p.Direction.PermittedSRVs = []string{servicerequests.SwitchToCredit.SRV()}
-		if run.Met, err = meet(ctx, l, m, devices, first(p.Targets, o.needed()), o.Workers); err != nil {
+		known, err := first(p, o.needed())
+		if err == nil {
+			run.Met, err = meet(ctx, l, m, devices, known, o.Workers)
+		}
+		if err != nil {
 			devices.Close()
 			return err
 		}
@@ -136,15 +140,16 @@ func playEngine(ctx context.Context, o options, l line) error {
 
 // first are the targets that a sweep of so many meters reaches at most: the first in
 // each region, for regions take turns.
-func first(targets []plan.Target, n int) (all []plan.Target) {
+func first(p *plan.Plan, n int) (all []plan.Target, err error) {
 	perRegion := map[servicerequests.Region]int{}
-	for _, t := range targets {
+	err = p.Each(func(t *plan.Target) error {
 		if perRegion[t.Region] < n {
 			perRegion[t.Region]++
-			all = append(all, t)
+			all = append(all, *t)
 		}
-	}
-	return all
+		return nil
+	}, func(*plan.Rejected) error { return nil })
+	return all, err
 }
 
 // meet finds the keys of meters as the engine does when it first hears of them, some

@@ -47,7 +47,7 @@ func TestGateClosesMidSweep(t *testing.T) {
 func gateCloses(t *testing.T, gate direction.Gate, reason error) {
 	const perSecond = 100
 	w := town(t, 2500, 0)
-	const after = time.Minute + 130*time.Millisecond // between two deliveries
+	const after = time.Minute + 230*time.Millisecond // what was sent at 200 ms is delivered at 500
 	closesAt := time.Now().Add(after)
 	directed := &direction.Direction{Reference: "DIR-1", NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0)}
 	certificates, mpids := &word{}, &word{}
