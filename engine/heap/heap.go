@@ -3,10 +3,12 @@
 // default the collector then runs dozens of times a second, and was measured at a
 // sixth of the engine's processor time.
 //
-// It sets one thing: the heap may grow to a floor before it is collected. A heap whose
-// live part is over half the floor is collected as it would be without this package,
-// so the memory of a large sweep does not grow by it. It sets nothing where GOGC is in
-// the environment: the operator has decided.
+// It sets one thing: the heap may grow to a floor before it is collected, and by half the
+// floor in any case. A heap whose live part is larger than that grows by a quarter of it,
+// and not by as much again: what a large sweep holds is packed ledgers, in which the
+// collector finds nothing to follow, so it costs little to look more often, and the
+// memory of a million meters does not double. It sets nothing where GOGC is in the
+// environment: the operator has decided.
 package heap
 
 import (
@@ -20,7 +22,7 @@ import (
 const Floor = 128 << 20
 
 const (
-	least = 100     // per cent: Go's default
+	usual = 100     // per cent: Go's default
 	small = 4 << 20 // bytes: at 100 per cent the runtime collects no heap that is smaller, at 200 none of twice that
 )
 
@@ -30,7 +32,7 @@ func Grow(floor uint64) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	k := &keeper{floor: floor, set: least}
+	k := &keeper{floor: floor, set: usual}
 	k.adjust()
 	k.again()
 }
@@ -66,8 +68,6 @@ func (k *keeper) adjust() {
 // percent is how much a live heap may grow by, in per cent of itself.
 func percent(live, floor uint64) int {
 	live = max(live, 1)
-	if floor <= 2*live {
-		return least
-	}
-	return int(min(100*(floor-live)/live, 100*floor/small))
+	target := max(floor, live+max(floor/2, live/4))
+	return int(min(100*(target-live)/live, 100*floor/small))
 }

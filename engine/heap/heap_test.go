@@ -15,8 +15,8 @@ func TestPercent(t *testing.T) {
 		{0, 100 << 20, 2500},
 		{10 << 20, 100 << 20, 900},
 		{50 << 20, 100 << 20, 100},
-		{90 << 20, 100 << 20, 100},
-		{1000 << 20, 100 << 20, 100},
+		{90 << 20, 100 << 20, 55},
+		{1000 << 20, 100 << 20, 25},
 	} {
 		if got := percent(test.live, test.floor); got != test.want {
 			t.Errorf("%d of %d: got %d, want %d", test.live, test.floor, got, test.want)
