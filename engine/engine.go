@@ -464,6 +464,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err != nil {
 		return orStopped(ctx, err)
 	}
+	walked, err := e.verifyPast(ctx, from)
+	if err != nil {
+		return orStopped(ctx, err)
+	}
 	if err := e.sweep.Replay(ctx, e.journal.Records(ctx, from), e.verifier); err != nil {
 		return orStopped(ctx, err)
 	}
@@ -471,7 +475,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	// waits at the listener, or is sent again.
 	servers.Go(func() { e.serve(e.server, e.inbox) }) // ends with Shutdown
 	stopPinning := e.startPinning()
-	servers.Go(func() { e.verifyPast(watching, from) })
+	servers.Go(func() { e.watchPast(watching, walked, from) })
 	err = e.sweep.Run(ctx)
 	// The inbox closes first: what it has acknowledged is durable.
 	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

@@ -33,20 +33,44 @@ func (e *Engine) restore(ctx context.Context) (from uint64, _ error) {
 	return 0, err
 }
 
-// verifyPast walks the chain of the records that this start has not read, beside the
-// sweep and slowly. Where it breaks, a gate closes.
-func (e *Engine) verifyPast(ctx context.Context, end uint64) {
+// What a start does not read is walked all the same, so that damage is noticed: for
+// pastFirst before anything is sent, which is enough for some hundred thousand records,
+// and the rest beside the sweep.
+const pastFirst = 2 * time.Second
+
+// verifyPast walks the chain of the records before end, for pastFirst, and returns the
+// number of the first that it has not come to.
+func (e *Engine) verifyPast(ctx context.Context, end uint64) (next uint64, _ error) {
+	begun := time.Now()
+	next = 1
+	if end <= next {
+		return next, nil
+	}
+	for r, err := range e.journal.Records(ctx, next) {
+		if err != nil {
+			return next, err
+		}
+		if next = r.Seq + 1; next >= end || time.Since(begun) >= pastFirst {
+			break
+		}
+	}
+	return next, nil
+}
+
+// watchPast walks the chain from next to end beside the sweep, slowly. Where it breaks,
+// a gate closes.
+func (e *Engine) watchPast(ctx context.Context, next, end uint64) {
 	const step = 256
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	for from := uint64(1); from < end; {
+	for next < end {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		n := 0
-		for r, err := range e.journal.Records(ctx, from) {
+		begun := next
+		for r, err := range e.journal.Records(ctx, next) {
 			if err != nil {
 				if ctx.Err() == nil {
 					e.damage.Store(&err)
@@ -54,8 +78,7 @@ func (e *Engine) verifyPast(ctx context.Context, end uint64) {
 				}
 				return
 			}
-			if n++; n >= step || r.Seq >= end {
-				from = r.Seq + 1
+			if next = r.Seq + 1; next-begun >= step || next >= end {
 				break
 			}
 		}
