@@ -18,6 +18,15 @@
 // The ledger is a fold over journal records, so a sweep that goes on after a
 // stop is in the state it was in: recovery and normal running share the code.
 //
+// # What it holds of a million meters
+//
+// A meter that waits for nothing but time sleeps: its ledger is packed into some 25
+// bytes before it begins and some 180 when it is done (roll.go, pack.go). Every half
+// minute the sweep has the journal keep the packed ledgers that have changed, and what
+// is not one meter's (state.go): the state. A start takes it up and folds the records
+// since. The state holds nothing of its own: a start without one, or with one that does
+// not hold or does not fit the settings, folds all records and comes to the same.
+//
 // # What it refuses
 //
 // Arm Supply (7.3) without proof of cause and a fresh read of Disabled. The cause is

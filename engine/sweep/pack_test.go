@@ -203,3 +203,16 @@ func TestRoll(t *testing.T) {
 		}
 	})
 }
+
+// A field that is new is packed, or told here why it need not be: then the numbers are
+// raised.
+func TestPackKnowsEveryField(t *testing.T) {
+	for _, known := range []struct {
+		of     any
+		fields int
+	}{{meter{}, 40}, {tally{}, 8}, {ended{}, 5}, {alarm{}, 3}, {reading[int]{}, 3}, {request{}, 25}} {
+		if n := reflect.TypeOf(known.of).NumField(); n != known.fields {
+			t.Errorf("%T has %d fields, pack.go was written for %d", known.of, n, known.fields)
+		}
+	}
+}
