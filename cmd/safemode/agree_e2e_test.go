@@ -144,7 +144,7 @@ func ofStatus(status sweep.Status) numbers {
 func ofPage(t *testing.T, page string) numbers {
 	t.Helper()
 	n := numbers{}
-	for _, m := range regexp.MustCompile(`</i>([a-z ]+) <b>(\d+)</b> of (\d+)`).FindAllStringSubmatch(page, -1) {
+	for _, m := range regexp.MustCompile(`</i>(?:<a [^>]*>)?([a-z ]+)(?:</a>)? <b>(\d+)</b> of (\d+)`).FindAllStringSubmatch(page, -1) {
 		if m[1] != "no verdict yet" {
 			n[strings.ReplaceAll(m[1], " ", "_")] = atoi(t, m[2])
 		}
