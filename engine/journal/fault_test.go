@@ -7,23 +7,59 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"safemode/engine/journal"
 )
 
 // faults are what a disk does to the journal's writes: the kernel's own errors, got
-// by putting another file under the descriptor of the write-ahead log.
-var faults = map[string]struct{ file, says string }{
-	"ENOSPC on write": {"/dev/full", "full"},
-	"EIO on write":    {"/proc/self/mem", "I/O"}, // nothing is mapped at such low addresses
-	"error on fsync":  {"/dev/null", "I/O"},      // takes every write and has no fsync
+// by putting another file under the descriptor of the write-ahead log, or by a filter of
+// the process's system calls.
+var faults = map[string]struct {
+	begin func() error
+	says  string
+	there bool // what was refused is there all the same
+}{
+	"ENOSPC on write": {func() error { return underLog("/dev/full") }, "full", false},
+	"EIO on write":    {func() error { return underLog("/proc/self/mem") }, "I/O", false}, // nothing is mapped at such low addresses
+	// /dev/null takes every write and has no fsync.
+	"error on fsync, not applied": {func() error { return underLog("/dev/null") }, "I/O", false},
+	"EIO on fsync, applied":       {refuseSync, "I/O", true},
+}
+
+// refuseSync has every fsync of this process end with EIO from now on. The writes before
+// it are the file's: the kernel has them, and a process that opens the file finds them.
+func refuseSync() error {
+	const number = 0 // offset of the call's number in what a filter looks at
+	answer := func(code uint32) unix.SockFilter { return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: code} }
+	isCall := func(call uint32, skip uint8) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: call, Jt: skip}
+	}
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: number},
+		isCall(unix.SYS_FSYNC, 2),
+		isCall(unix.SYS_FDATASYNC, 1),
+		answer(unix.SECCOMP_RET_ALLOW),
+		answer(unix.SECCOMP_RET_ERRNO | uint32(unix.EIO)),
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // commitUntilFault commits pairs, lets the fault happen, and prints how many pairs
@@ -35,7 +71,8 @@ func commitUntilFault(j *journal.Journal, name string) error {
 			return err
 		}
 	}
-	if err := underLog(faults[name].file); err != nil {
+	runtime.LockOSThread() // a filter is set by one thread, for all
+	if err := faults[name].begin(); err != nil {
 		return err
 	}
 	failure := j.Commit(context.Background(), sent(1001), sent(1002))
@@ -98,7 +135,10 @@ func TestDiskFaults(t *testing.T) {
 			if err != nil || !strings.Contains(said, f.says) || !strings.Contains(said, path) {
 				t.Fatalf("%q", out)
 			}
-			whole(t, path, acknowledged)
+			n := whole(t, path, acknowledged)
+			if there := n > 2*acknowledged; there != f.there {
+				t.Errorf("%d records after %d acknowledged pairs", n, acknowledged)
+			}
 			t.Logf("%s: %s; %d acknowledged pairs are there, and the journal goes on", name, said, acknowledged)
 		})
 	}
@@ -106,17 +146,18 @@ func TestDiskFaults(t *testing.T) {
 
 // whole opens a journal of pairs after a fault: what was acknowledged is there, and
 // of what was refused all or nothing.
-func whole(t *testing.T, path string, acknowledged int) {
+func whole(t *testing.T, path string, acknowledged int) (n int) {
 	t.Helper()
 	j := open(t, path)
 	defer j.Close()
 	if err := j.Verify(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(read(t, j, 1)); n != 2*acknowledged && n != 2*acknowledged+2 {
+	if n = len(read(t, j, 1)); n != 2*acknowledged && n != 2*acknowledged+2 {
 		t.Errorf("%d records after %d acknowledged pairs", n, acknowledged)
 	}
 	commit(t, j, sent(2001))
+	return n
 }
 
 // clone copies a journal's files as a crash leaves them.
