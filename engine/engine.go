@@ -107,7 +107,7 @@ type Options struct {
 	Resends    int
 	Commits    journal.Options
 	Version    string        // of the program
-	StateEvery time.Duration // real time between two states that the journal keeps; 0: 30 s
+	StateEvery time.Duration // real time between two states that the journal keeps; 0: half a minute
 	// Checkpoints pin the journal's past; optional.
 	Checkpoints Checkpoints
 
@@ -337,7 +337,7 @@ func (e *Engine) wire(ctx context.Context) error {
 		Counters: counters, Pacer: paced{limits}, Breakers: guarded{circuits},
 		Thresholds: o.Thresholds, Suppressed: o.Suppressed, Gate: e.mayAct, Drain: o.Drain,
 		Moved: func(reason error) { o.Gates.Trip(direction.MPIDs, reason) },
-		State: record, StateEvery: cmp.Or(o.StateEvery, 30*time.Second),
+		State: record, StateEvery: cmp.Or(o.StateEvery, keepEvery),
 		DCC: o.DCC.EUI, Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub,
 		Waves: wavesOf(o.Plan), StandIn: o.StandIn, Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan,
 		Resend: o.Resend, Resends: o.Resends, Log: o.Log.Named("sweep"), Registerer: o.Registry,

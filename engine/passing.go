@@ -2,6 +2,11 @@
 
 package engine
 
+import "time"
+
+// keepEvery is the real time between two states that the journal keeps.
+const keepEvery = 30 * time.Second
+
 // passing marks an instant before or after a durable step. It does nothing; a
 // binary for crash tests is built with the tag crashtest.
 func passing(string) {}

@@ -8,7 +8,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
+
+// keepEvery is short, so that a process that is killed soon has kept a state more than once.
+const keepEvery = 300 * time.Millisecond
 
 // crashAt is "point:n": the process kills itself when it passes that point for the
 // nth time. Only a binary with the build tag crashtest reads it.

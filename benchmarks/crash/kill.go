@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"time"
 )
 
 // points are where the program can be told to kill itself.
 var points = [...]string{
 	"before commit", "after commit", "before append", "after append",
-	"before counter", "after counter", "before post", "after post",
+	"before counter", "after counter", "before post", "after post", "before keep", "after keep",
 }
 
 // postsPerMeter is about how many POSTs one meter takes.
@@ -60,6 +61,9 @@ func (s *scene) killOnce(ctx context.Context, share int, random *rand.Rand) (end
 	nth := 1 + random.IntN(2*share)
 	if random.IntN(2) == 0 {
 		at = points[random.IntN(len(points))]
+		if strings.HasSuffix(at, " keep") {
+			nth = 1 + random.IntN(3) // a few times a second
+		}
 		hook = fmt.Sprintf("%s:%d", at, nth)
 	} else {
 		at = "any instant"
