@@ -1,9 +1,9 @@
 package dcc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 
@@ -75,14 +75,16 @@ func readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int) 
 	if err != nil || contentType != "application/xml" {
 		return nil, http.StatusUnsupportedMediaType
 	}
-	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var read bytes.Buffer
+	read.Grow(int(min(max(r.ContentLength, 0), 16<<10)) + bytes.MinRead) // and for the end to be seen
+	_, err = read.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
 	if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
 		return nil, http.StatusRequestEntityTooLarge
 	}
 	if err != nil {
 		return nil, http.StatusBadRequest
 	}
-	return body, 0
+	return read.Bytes(), 0
 }
 
 // answer is the whole of a request's synchronous part.

@@ -5,7 +5,6 @@ import (
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
@@ -158,14 +157,18 @@ func (c *Certificate) readHolder(subject name, extensions extensions) (err error
 	return nil
 }
 
+// p256Info is what comes before the point in the SubjectPublicKeyInfo of a P-256 key
+// (RFC 5480): DER has no other way to write one that is not compressed.
+const p256Info = "\x30\x59\x30\x13\x06\x07\x2A\x86\x48\xCE\x3D\x02\x01\x06\x08\x2A\x86\x48\xCE\x3D\x03\x01\x07\x03\x42\x00"
+
 func parsePublicKey(der []byte) (*ecdsa.PublicKey, error) {
-	parsed, err := x509.ParsePKIXPublicKey(der)
+	point, ok := bytes.CutPrefix(der, []byte(p256Info))
+	if !ok {
+		return nil, errors.New("public key is not on P-256")
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 	if err != nil {
 		return nil, fmt.Errorf("public key: %w", err)
-	}
-	key, ok := parsed.(*ecdsa.PublicKey)
-	if !ok || key.Curve != elliptic.P256() {
-		return nil, errors.New("public key is not on P-256")
 	}
 	return key, nil
 }
