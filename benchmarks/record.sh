@@ -33,7 +33,7 @@ record() { # FILE COMMAND...
 	"$@" >"$file.new"
 	mv "$file.new" "$file"
 }
-record cost.json "$cost" --json --requests "$requests"
+record cost.json "$cost" --json --requests "$requests" --table "$out/cost.txt"
 record cost-gogc100.json "$cost" --json --requests $((requests / 2)) --homes 0 --gogc 100
 for meters in $scale; do # the same requests of a greater plan
 	record "cost-$meters-meters.json" "$cost" --json --requests 5000 --homes 0 --meters "$meters"

@@ -38,6 +38,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -89,7 +90,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	var o options
 	var asJSON, keep bool
-	var against string
+	var against, table string
 	f := flag.NewFlagSet("cost", flag.ContinueOnError)
 	f.IntVar(&o.Requests, "requests", 10_000, "critical Service Requests between the marks")
 	f.IntVar(&o.Meters, "meters", 0, "meters in the plan (default just enough)")
@@ -101,6 +102,7 @@ func run(ctx context.Context, args []string) error {
 	f.IntVar(&o.GCPercent, "gogc", 0, "GOGC of both processes, in place of package heap's rule")
 	f.StringVar(&o.Profile, "profile", "", "folder for CPU and memory profiles of all processes")
 	f.BoolVar(&asJSON, "json", false, "print one line of JSON instead of the table")
+	f.StringVar(&table, "table", "", "file to write the table to as well")
 	f.StringVar(&against, "against", "", "recorded result: fail where a ratio is over a quarter worse than in it")
 	f.BoolVar(&keep, "keep", false, "keep the run's folder and say where it is")
 	if err := f.Parse(args); err != nil {
@@ -146,10 +148,18 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	r := m.result()
-	if asJSON {
+	var text bytes.Buffer
+	err = m.table(&text, r)
+	if err == nil && table != "" {
+		err = os.WriteFile(table, text.Bytes(), 0o644)
+	}
+	switch {
+	case err != nil:
+		return err
+	case asJSON:
 		err = json.NewEncoder(os.Stdout).Encode(r)
-	} else {
-		err = m.table(os.Stdout, r)
+	default:
+		_, err = text.WriteTo(os.Stdout)
 	}
 	if err != nil || recorded == nil {
 		return err
