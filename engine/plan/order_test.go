@@ -94,6 +94,21 @@ func TestWithin(t *testing.T) {
 			t.Errorf("another %s: %v", name, err)
 		}
 	}
+	// A plan whose targets are still in its file is held to the same.
+	folder := t.TempDir()
+	if err := p.Save(folder); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := plan.Open(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := opened.Within(rows(list...)); err != nil {
+		t.Errorf("opened: %v", err)
+	}
+	if err := opened.Within(rows(list[:2]...)); !errors.Is(err, plan.ErrNotInPortfolio) {
+		t.Errorf("opened, and a row is missing: %v", err)
+	}
 	if err := p.Within(func(yield func(portfolio.Row, error) bool) { yield(portfolio.Row{}, errors.New("torn")) }); err == nil || err.Error() != "torn" {
 		t.Errorf("half a portfolio: %v", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 
 	"safemode/engine/portfolio"
 	"safemode/servicerequests"
@@ -18,10 +20,13 @@ var ErrNotInPortfolio = errors.New("not in the portfolio")
 // those that a portfolio may not have, say nothing against a plan. The error wraps
 // [ErrNotInPortfolio], or is the portfolio's own.
 func (p *Plan) Within(rows iter.Seq2[portfolio.Row, error]) error {
-	missing := make(map[servicerequests.EUI]*Target, len(p.Targets))
-	for i := range p.Targets {
-		missing[p.Targets[i].Device] = &p.Targets[i]
+	missing := make(map[servicerequests.EUI]Target, p.Counts.Targets)
+	// Of a plan that was opened the targets are in its file.
+	err := p.Each(func(t *Target) error { missing[t.Device] = *t; return nil }, func(*Rejected) error { return nil })
+	if err != nil {
+		return err
 	}
+	all := len(missing)
 	for row, err := range rows {
 		if _, rejected := errors.AsType[*portfolio.RowError](err); rejected {
 			continue
@@ -29,8 +34,8 @@ func (p *Plan) Within(rows iter.Seq2[portfolio.Row, error]) error {
 		if err != nil {
 			return err
 		}
-		t := missing[row.Device]
-		if t == nil {
+		t, ok := missing[row.Device]
+		if !ok {
 			continue
 		}
 		if t.Type != row.Type || t.Hub != row.Hub || t.MPxN != row.MPxN || t.Region != row.Region || t.Originator != cmp.Or(row.Originator, p.Originators[0]) {
@@ -38,10 +43,9 @@ func (p *Plan) Within(rows iter.Seq2[portfolio.Row, error]) error {
 		}
 		delete(missing, row.Device)
 	}
-	for i := range p.Targets {
-		if t := &p.Targets[i]; missing[t.Device] != nil {
-			return fmt.Errorf("target %d: %v is %w, one of %d such of %d", t.Order, t.Device, ErrNotInPortfolio, len(missing), len(p.Targets))
-		}
+	if len(missing) == 0 {
+		return nil
 	}
-	return nil
+	first := slices.MinFunc(slices.Collect(maps.Values(missing)), func(a, b Target) int { return cmp.Compare(a.Order, b.Order) })
+	return fmt.Errorf("target %d: %v is %w, one of %d such of %d", first.Order, first.Device, ErrNotInPortfolio, len(missing), all)
 }
