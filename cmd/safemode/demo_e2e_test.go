@@ -117,7 +117,7 @@ func checkSummaryKeys(t *testing.T, line string) {
 		"verdicts":{"on_supply":0,"armed":0,"not_safe":0,"unknown":0,"excluded":0},
 		"not_covered":0,"homes":{"all_on_supply":0,"armed":0,"other":0},
 		"requests":{"1.6":` + classes + `,"2.5":` + classes + `,"7.3":` + classes + `,"7.4":` + classes + `,
-			"6.2.9":` + classes + `,"4.18":` + classes + `,"8.2":` + classes + `},
+			"6.2.9":` + classes + `,"4.18":` + classes + `,"4.13":` + classes + `,"8.2":` + classes + `},
 		"refused":{"unpermitted":0,"uncorrelated":0,"unverified":0},"forbidden_commands":0,
 		"counters":{"used":0,"first":0,"last":0,"reused":0},"throttled":0,"quarantined":0,
 		"duration_seconds":0.0,"service_requests_per_second":0.0,"truth":{"checked":0,"mismatches":0}}`

@@ -113,7 +113,7 @@ func (h *Header) Steps(t *Target) []servicerequests.Service {
 	if t.Claimed == servicerequests.Credit && !pending {
 		return steps
 	}
-	steps = append(steps, servicerequests.ReadMeterBalance)
+	steps = append(steps, servicerequests.ReadMeterBalance, servicerequests.ReadPrepaymentConfiguration)
 	if h.Strategy != CreditMode {
 		steps = append(steps, servicerequests.ActivateEmergencyCredit)
 	}

@@ -135,7 +135,7 @@ func (s *Sweep) interpret(service servicerequests.Service, m *meter, d proof.Del
 	}
 	if o != (journal.Observation{}) {
 		f.observed = &o
-	} else if !service.Critical() {
+	} else if !service.Critical() && d.Result.Configuration == nil {
 		return Negative, codeNoValue, f, true
 	}
 	return Succeeded, "", f, true

@@ -156,6 +156,8 @@ func (s *Sweep) ask(m *meter, service servicerequests.Service, now time.Time) {
 		r.id.Target = s.o.DCC
 	case service == servicerequests.ReadMeterBalance && m.gpf != 0 && !m.foundBalance.known() && m.firstSwitch == 0:
 		r.id.Target = m.gpf // which need not be woken; what it cannot prove the meter is asked itself
+	case service == servicerequests.ReadPrepaymentConfiguration && m.gpf != 0:
+		r.id.Target = m.gpf
 	default:
 		r.id.Target = m.device
 	}

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"slices"
 	"time"
 
 	"safemode/engine/gateway"
@@ -122,6 +123,7 @@ func (p *Policy) decide(m *meter, now time.Time) step {
 	case m.tally(servicerequests.ReadPaymentMode).tries == 0 && p.otherReads(&s, m, now):
 	default:
 		p.balance(&s, m, now)
+		p.configuration(&s, m, now)
 		if m.openCommand() == nil && !p.command(&s, m, now) {
 			// While a command is under way a read would prove nothing about it.
 			p.readBack(&s, m, now)
@@ -144,6 +146,7 @@ func (p *Policy) firstReads(s *step, m *meter, now time.Time) bool {
 func (p *Policy) otherReads(s *step, m *meter, now time.Time) bool {
 	p.want(s, m, servicerequests.ReadPaymentMode, now)
 	p.balance(s, m, now)
+	p.configuration(s, m, now)
 	return len(s.ask) > 0
 }
 
@@ -176,6 +179,17 @@ func (p *Policy) balance(s *step, m *meter, now time.Time) {
 		}
 	}
 	p.want(s, m, servicerequests.ReadMeterBalance, now)
+}
+
+// configuration asks once, before the first switch, for the settings that prepayment
+// needs to be set up again: the next supplier's, where the direction has it read. It is
+// best effort, and no command waits for its answer. The gas proxy answers it, too.
+func (p *Policy) configuration(s *step, m *meter, now time.Time) {
+	if m.tally(servicerequests.ReadPrepaymentConfiguration).tries > 0 || m.firstSwitch != 0 || m.openRequest(servicerequests.ReadInventory) != nil ||
+		slices.Contains(s.ask, servicerequests.ReadInventory) {
+		return
+	}
+	p.want(s, m, servicerequests.ReadPrepaymentConfiguration, now)
 }
 
 // command picks the next critical command and says whether there is one.
@@ -233,7 +247,7 @@ func (p *Policy) readsIn(s *step, m *meter, now time.Time) bool {
 		return false
 	}
 	for _, r := range m.open {
-		if m.gas() && r.acknowledged {
+		if m.gas() && r.acknowledged || r.service == servicerequests.ReadPrepaymentConfiguration && !r.queued {
 			continue
 		}
 		if r.queued && r.endpoint() == gateway.SendCommand {

@@ -26,7 +26,9 @@ type actor struct {
 func testPolicy() Policy {
 	return Policy{
 		Strategy:             CreditMode,
-		Permits:              func(servicerequests.Service, servicerequests.DeviceType) bool { return true },
+		Permits: func(s servicerequests.Service, _ servicerequests.DeviceType) bool {
+			return s != servicerequests.ReadPrepaymentConfiguration
+		},
 		ReadWait:             time.Minute,
 		EmergencyCreditBelow: 2 * servicerequests.Pound,
 		ArmFresh:             PerFuel[time.Duration]{time.Minute, 45 * time.Minute},
@@ -246,7 +248,7 @@ func TestWhatAPersonMustDecideIsNotArmed(t *testing.T) {
 		"flow fault":           {mode: prepay, balance: pounds(-5), change: func(a *actor) { a.m.alerted(&gbcs.Alert{Code: 0x81B5}) }, reason: "gas flow fault (81B5)"},
 		"disabled by supplier": {mode: prepay, balance: pounds(-5), change: func(a *actor) { a.m.person = "disabled by the supplier" }, reason: "disabled by the supplier"},
 		"not permitted": {mode: prepay, balance: pounds(-5), change: func(a *actor) {
-			a.p.Permits = func(s servicerequests.Service, _ servicerequests.DeviceType) bool { return s != arm }
+			a.p.Permits = func(s servicerequests.Service, _ servicerequests.DeviceType) bool { return s != arm && s != servicerequests.ReadPrepaymentConfiguration }
 		}, reason: "arming is not permitted by the direction"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -561,5 +563,39 @@ func TestOlderAnswerDoesNotReplaceANewerOne(t *testing.T) {
 	a.m.observe(journal.Observation{Supply: off}, 10, a.now)
 	if a.m.supply.value != on {
 		t.Error("an answer to an older request replaced a newer one")
+	}
+}
+
+// The prepayment settings are read once with the first reads, where the direction has
+// them read; no command waits for their answer, and after the switch it is too late.
+func TestPolicyReadsTheConfiguration(t *testing.T) {
+	const settings = servicerequests.ReadPrepaymentConfiguration
+	permitting := func(kind servicerequests.DeviceType) *actor {
+		a := newActor(t, kind)
+		a.p.Permits = func(servicerequests.Service, servicerequests.DeviceType) bool { return true }
+		a.p.GasBalanceFromProxy = kind == servicerequests.GSME
+		return a
+	}
+	a := permitting(servicerequests.ESME)
+	a.expect(supply, mode, balance, settings)
+	a.read(prepay, on, pounds(5))
+	a.expect(to) // though the settings are still to come
+	a.end(settings, NoResponse, "E21", nil)
+	a.end(to, Succeeded, "", nil)
+	a.expect(supply, mode)
+	a.end(supply, Succeeded, "", &journal.Observation{Supply: on})
+	a.end(mode, Succeeded, "", &journal.Observation{Mode: credit})
+	a.expectVerdict(journal.VerdictOnSupply, "")
+
+	// A gas meter's are its proxy's to tell, once that is known.
+	g := permitting(servicerequests.GSME)
+	asked := g.step()
+	if slices.Contains(asked, settings) || !slices.Contains(asked, servicerequests.ReadInventory) {
+		t.Errorf("gas is asked %v first", asked)
+	}
+	g.end(servicerequests.ReadInventory, Succeeded, "", nil)
+	g.m.gpf = 7
+	if asked := g.step(); !slices.Contains(asked, settings) {
+		t.Errorf("then %v", asked)
 	}
 }

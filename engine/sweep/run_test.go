@@ -313,3 +313,23 @@ func TestPanicInAWorker(t *testing.T) {
 		wantEmpty(t, s)
 	})
 }
+
+// Where the direction has the prepayment settings read, every meter that could be asked
+// has told them once, and every verdict is what it is without.
+func TestRunReadsConfigurations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := town(t, 30, 0)
+		w.policy.Permits = func(servicerequests.Service, servicerequests.DeviceType) bool { return true }
+		s := w.open()
+		if err := w.run(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		st := s.Status()
+		if st.Done != 60 || st.Verdicts[journal.VerdictUnknown] != 0 || st.Verdicts[journal.VerdictOnSupply]+st.Verdicts[journal.VerdictArmed] == 0 {
+			t.Errorf("verdicts %v", st.Verdicts)
+		}
+		if told := st.Services["4.13"]; told[journal.ClassSuccess] != 60 || len(told) != 1 {
+			t.Errorf("settings: %v", told)
+		}
+	})
+}

@@ -143,6 +143,8 @@ func (d *device) respond(s servicerequests.Service, id servicerequests.RequestID
 		result.Mode = d.mode
 	case s == servicerequests.ReadMeterBalance:
 		result.HasBalance, result.Balance = true, d.balance
+	case s == servicerequests.ReadPrepaymentConfiguration:
+		result.Configuration = new(gbcs.PrepaymentConfiguration)
 	}
 	return proof.Delivery{
 		ID: id, Device: id.Target, Code: servicerequests.Success, At: time.Now(), Signed: true, SRV: s.SRV(),
