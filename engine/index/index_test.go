@@ -28,7 +28,7 @@ func device(i int) servicerequests.EUI { return servicerequests.EUI(0x00DB12E000
 func proxy(i int) servicerequests.EUI  { return servicerequests.EUI(0x00DB12F000000000 + i) }
 
 // fill writes a journal of some meters with a few records of each, all mixed.
-func fill(t *testing.T, j *journal.Journal, rounds int) {
+func fill(t testing.TB, j *journal.Journal, rounds int) {
 	t.Helper()
 	clock := time.Date(2026, 11, 25, 16, 0, 0, 0, time.UTC)
 	add := func(r journal.Record) {

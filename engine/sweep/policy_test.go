@@ -25,7 +25,7 @@ type actor struct {
 
 func testPolicy() Policy {
 	return Policy{
-		Strategy:             CreditMode,
+		Strategy: CreditMode,
 		Permits: func(s servicerequests.Service, _ servicerequests.DeviceType) bool {
 			return s != servicerequests.ReadPrepaymentConfiguration
 		},
@@ -248,7 +248,9 @@ func TestWhatAPersonMustDecideIsNotArmed(t *testing.T) {
 		"flow fault":           {mode: prepay, balance: pounds(-5), change: func(a *actor) { a.m.alerted(&gbcs.Alert{Code: 0x81B5}) }, reason: "gas flow fault (81B5)"},
 		"disabled by supplier": {mode: prepay, balance: pounds(-5), change: func(a *actor) { a.m.person = "disabled by the supplier" }, reason: "disabled by the supplier"},
 		"not permitted": {mode: prepay, balance: pounds(-5), change: func(a *actor) {
-			a.p.Permits = func(s servicerequests.Service, _ servicerequests.DeviceType) bool { return s != arm && s != servicerequests.ReadPrepaymentConfiguration }
+			a.p.Permits = func(s servicerequests.Service, _ servicerequests.DeviceType) bool {
+				return s != arm && s != servicerequests.ReadPrepaymentConfiguration
+			}
 		}, reason: "arming is not permitted by the direction"},
 	} {
 		t.Run(name, func(t *testing.T) {

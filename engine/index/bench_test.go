@@ -1,0 +1,36 @@
+package index_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"safemode/engine/index"
+	"safemode/engine/journal"
+)
+
+// What keeping up with the journal costs, for each record.
+func BenchmarkCatchUp(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "journal.db")
+	j, err := journal.Open(path, journal.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer j.Close()
+	fill(b, j, 100)
+	records := int(j.Tip().Seq)
+	for b.Loop() {
+		x, err := index.Open(b.Context(), filepath.Join(b.TempDir(), "index"), j.ID(), j)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for more := true; more; {
+			if more, err = x.CatchUp(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := x.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
+}
