@@ -291,12 +291,6 @@ func (e *Engine) wire(ctx context.Context) error {
 	identities := map[servicerequests.EUI]signer.Identity{}
 	agreement := map[servicerequests.EUI]*ecdh.PrivateKey{}
 	for _, id := range o.Identities {
-		c, err := custody.Open(o.CustodyDir, id.EUI, owner{e.journal}, custody.Options{Floor: o.Floor})
-		if err != nil {
-			return err
-		}
-		e.custody = append(e.custody, c)
-		counters[id.EUI] = counted{c}
 		agreement[id.EUI] = id.KeyAgreement.Key
 		identities[id.EUI] = signer.Identity{
 			XML: xmldsig.Signer{
@@ -331,6 +325,16 @@ func (e *Engine) wire(ctx context.Context) error {
 	policy := o.Policy
 	policy.Strategy = sweep.Strategy(o.Plan.Strategy)
 	policy.Permits = covered(directed)
+	// Only now: a journal that was begun in vain is removed, and counters that had become
+	// its own would be refused to the next.
+	for _, id := range o.Identities {
+		c, err := custody.Open(o.CustodyDir, id.EUI, owner{e.journal}, custody.Options{Floor: o.Floor})
+		if err != nil {
+			return err
+		}
+		e.custody = append(e.custody, c)
+		counters[id.EUI] = counted{c}
+	}
 	record := newAlarmed(e.journal, o.Registry)
 	e.sweep = sweep.New(sweep.Options{
 		Policy: policy, Clock: e.clock, Journal: record, Signer: gate, Gateway: posted{e.gateway}, Verifier: e.verifier,
