@@ -145,7 +145,7 @@ func (s *Sweep) nothingToResume(at scope) string {
 
 func (s *Sweep) checkPlanned(devices []servicerequests.EUI) error {
 	for _, eui := range devices {
-		if _, ok := s.roll.at[eui]; !ok {
+		if len(s.roll.at.of(eui)) == 0 {
 			return fmt.Errorf("%v is not planned", eui)
 		}
 	}

@@ -52,6 +52,9 @@ func (s *Sweep) Replay(ctx context.Context, records iter.Seq2[journal.Record, er
 		}
 		s.settleSome()
 	}
+	if err := s.roll.seal(); err != nil {
+		return fmt.Errorf("%w: %w", ErrReplay, err)
+	}
 	s.sort()
 	s.settle()
 	left := slices.Concat(slices.Collect(maps.Values(unused))...)

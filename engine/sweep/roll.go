@@ -1,6 +1,8 @@
 package sweep
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -27,9 +29,8 @@ type roll struct {
 	originators []servicerequests.EUI // what packed ledgers have numbers for
 	size        int
 	blocks      [][]byte // blockSize meters each, each with its length before it; replaced, never written to
-	at          map[servicerequests.EUI]int32
-	homes       map[servicerequests.EUI]int32 // by hub: the meter of the home that comes last
-	mates       []int32                       // of each meter: the one of its home that comes before; nobody if none does
+	at          places   // by device
+	homes       places   // by hub, a place for each meter of the home
 
 	proxying sync.RWMutex
 	proxies  map[servicerequests.EUI]int32 // of gas meters; known as inventories are read
@@ -39,23 +40,17 @@ type roll struct {
 	changed map[int32]struct{} // numbers of blocks, since somebody took them out
 }
 
-const (
-	blockSize = 16
-	nobody    = int32(-1)
-)
+const blockSize = 16
 
 func newRoll() roll {
 	return roll{
-		at: map[servicerequests.EUI]int32{}, homes: map[servicerequests.EUI]int32{}, proxies: map[servicerequests.EUI]int32{},
-		awake: map[int32]*meter{}, changed: map[int32]struct{}{},
+		proxies: map[servicerequests.EUI]int32{},
+		awake:   map[int32]*meter{}, changed: map[int32]struct{}{},
 	}
 }
 
 // add puts a meter at the end of the roll. It sleeps.
 func (r *roll) add(m *meter) error {
-	if _, ok := r.at[m.device]; ok {
-		return fmt.Errorf("%v is planned twice", m.device)
-	}
 	if err := r.number(m.target.Originator); err != nil {
 		return err
 	}
@@ -66,6 +61,9 @@ func (r *roll) add(m *meter) error {
 	last := len(r.blocks) - 1
 	r.changed[int32(last)] = struct{}{}
 	r.blocks[last] = appendEntry(r.blocks[last], r.pack(m))
+	if r.size%blockSize == 0 {
+		r.blocks[last] = bytes.Clone(r.blocks[last]) // of its own size
+	}
 	return nil
 }
 
@@ -73,21 +71,63 @@ func (r *roll) add(m *meter) error {
 func (r *roll) enter(device, hub servicerequests.EUI) {
 	seat := int32(r.size)
 	r.size++
-	r.at[device] = seat
-	mate, ok := r.homes[hub]
-	if !ok {
-		mate = nobody
+	r.at.add(device, seat)
+	r.homes.add(hub, seat)
+}
+
+// seal makes a roll that is whole ready for lookups. It refuses a meter that is planned
+// twice.
+func (r *roll) seal() error {
+	r.at.sort()
+	r.homes.sort()
+	for i, at := range r.at.list {
+		if i > 0 && at.key == r.at.list[i-1].key {
+			return fmt.Errorf("%v is planned twice", at.key)
+		}
 	}
-	r.mates = append(r.mates, mate)
-	r.homes[hub] = seat
+	return nil
+}
+
+// places finds meters by an identifier: a list in the identifiers' order, which takes
+// half of what a map does. It is put in order when something is looked up for the first
+// time: the whole plan is added before.
+type places struct {
+	list   []spot
+	sorted bool
+}
+
+type spot struct {
+	key  servicerequests.EUI
+	seat int32
+}
+
+func (p *places) add(key servicerequests.EUI, seat int32) {
+	p.list, p.sorted = append(p.list, spot{key, seat}), false
+}
+
+// sort puts the list in order; of one identifier, in the plan's.
+func (p *places) sort() {
+	if !p.sorted {
+		slices.SortFunc(p.list, func(a, b spot) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.seat, b.seat)) })
+		p.list, p.sorted = slices.Clip(p.list), true
+	}
+}
+
+// of returns the places of an identifier.
+func (p *places) of(key servicerequests.EUI) []spot {
+	p.sort()
+	first, _ := slices.BinarySearchFunc(p.list, key, func(at spot, key servicerequests.EUI) int { return cmp.Compare(at.key, key) })
+	last := first
+	for last < len(p.list) && p.list[last].key == key {
+		last++
+	}
+	return p.list[first:last]
 }
 
 // number gives an originator its number.
 func (r *roll) number(originator servicerequests.EUI) error {
-	for _, known := range r.originators {
-		if known == originator {
-			return nil
-		}
+	if slices.Contains(r.originators, originator) {
+		return nil
 	}
 	const most = 255
 	if len(r.originators) > most {
@@ -164,8 +204,8 @@ func (r *roll) sleep(m *meter) {
 
 // seat finds a meter by its own identifier or that of its gas proxy.
 func (r *roll) seat(device servicerequests.EUI) (int32, bool) {
-	if seat, ok := r.at[device]; ok {
-		return seat, true
+	if at := r.at.of(device); len(at) > 0 {
+		return at[0].seat, true
 	}
 	r.proxying.RLock()
 	defer r.proxying.RUnlock()
@@ -274,9 +314,8 @@ func (s *Sweep) find(device servicerequests.EUI) *meter {
 // home returns the ledgers of the meters behind a hub.
 func (s *Sweep) home(hub servicerequests.EUI) []*meter {
 	var meters []*meter
-	seat, ok := s.roll.homes[hub]
-	for ; ok && seat != nobody; seat = s.roll.mates[seat] {
-		meters = append(meters, s.meter(seat))
+	for _, at := range s.roll.homes.of(hub) {
+		meters = append(meters, s.meter(at.seat))
 	}
 	return meters
 }
@@ -319,9 +358,6 @@ func (r *roll) restore(originators []servicerequests.EUI, size int, rows []journ
 				return fmt.Errorf("meter %d: %w", r.size+1, err)
 			}
 			h := readHead(entry)
-			if _, ok := r.at[h.device]; ok {
-				return fmt.Errorf("%v is planned twice", h.device)
-			}
 			r.enter(h.device, h.hub)
 			if h.gpf != 0 {
 				r.proxies[h.gpf] = int32(r.size - 1)
@@ -333,5 +369,5 @@ func (r *roll) restore(originators []servicerequests.EUI, size int, rows []journ
 		}
 		r.blocks = append(r.blocks, row.Value)
 	}
-	return nil
+	return r.seal()
 }
