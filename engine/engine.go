@@ -138,6 +138,7 @@ type Engine struct {
 	journal  *journal.Journal
 	pins     *checkpoint.Log // nil: none are made
 	index    *index.Index    // nil: the page tells no stories
+	asked    chan struct{}   // closed when the index is asked for the first time
 	custody  []*custody.Counters
 	gateway  *gateway.Gateway
 	devices  *directory.Directory

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,6 +22,8 @@ type stories struct {
 	index     *index.Index
 	witnesses report.Witnesses
 	device    func(context.Context, servicerequests.EUI) (report.Witness, error)
+	tip       func() journal.Tip
+	asked     func()
 }
 
 // Of each meter's story the page shows at most so many records of its own and of the
@@ -36,7 +39,8 @@ func (e *Engine) openStories(ctx context.Context) console.Stories {
 		return nil
 	}
 	e.index = x
-	s := stories{index: x, witnesses: report.Witnesses{XML: map[xmldsig.KeyRef]report.Witness{}, Message: map[servicerequests.EUI]report.Witness{}}}
+	e.asked = make(chan struct{})
+	s := stories{index: x, tip: e.journal.Tip, asked: sync.OnceFunc(func() { close(e.asked) }), witnesses: report.Witnesses{XML: map[xmldsig.KeyRef]report.Witness{}, Message: map[servicerequests.EUI]report.Witness{}}}
 	xml := func(c *smki.Certificate) {
 		if ref, err := xmldsig.NewKeyRef(c.Issuer, c.SerialText()); err == nil {
 			s.witnesses.XML[ref] = report.Witness{Name: c.SerialText(), Key: c.PublicKey}
@@ -61,9 +65,15 @@ func (e *Engine) openStories(ctx context.Context) console.Stories {
 
 const indexSuffix = ".index"
 
-// followJournal keeps the index up until ctx ends.
+// followJournal keeps the index up, from the first question on until ctx ends: a sweep
+// of which nobody asks pays nothing for it.
 func (e *Engine) followJournal(ctx context.Context) {
 	if e.index == nil {
+		return
+	}
+	select {
+	case <-e.asked:
+	case <-ctx.Done():
 		return
 	}
 	if err := e.index.Follow(ctx); err != nil {
@@ -88,7 +98,7 @@ func (s stories) Find(ctx context.Context, q console.Question) (found console.Me
 	default:
 		wanted.Class = q.List
 	}
-	s.catchUp(ctx)
+	found.Behind = s.catchUp(ctx)
 	meters, all, err := s.index.Find(ctx, wanted, console.MostMeters)
 	if err != nil {
 		return found, err
@@ -106,10 +116,19 @@ func meterOf(m index.Meter) console.Meter {
 	}
 }
 
-// catchUp takes the journal's last second in, and no more: what is far behind is the
-// follower's work.
-func (s stories) catchUp(ctx context.Context) {
-	_, _ = s.index.CatchUp(ctx) // the follower meets the same error, and says it
+// catchUp takes the journal's records in for two seconds at most, and says how many are
+// left: the rest is the follower's work.
+func (s stories) catchUp(ctx context.Context) (behind uint64) {
+	s.asked()
+	begun := time.Now()
+	for more := true; more && time.Since(begun) < 2*time.Second; {
+		var err error
+		if more, err = s.index.CatchUp(ctx); err != nil {
+			break // the follower meets the same error, and says it
+		}
+	}
+	tip := s.tip().Seq
+	return tip - min(tip, s.index.Upto())
 }
 
 // Tell tells one meter's story.
@@ -117,10 +136,13 @@ func (s stories) Tell(ctx context.Context, place int) (told console.Story, err e
 	if place < 1 {
 		return told, console.ErrNoMeter
 	}
-	s.catchUp(ctx)
+	told.Behind = s.catchUp(ctx)
 	found, _, err := s.index.Find(ctx, index.Query{Place: place}, 1)
 	if err != nil {
 		return told, err
+	}
+	if len(found) == 0 && told.Behind > 0 {
+		return told, fmt.Errorf("%w, as far as the journal is looked through: %d records are left, ask again in a moment", console.ErrNoMeter, told.Behind)
 	}
 	if len(found) == 0 {
 		return told, console.ErrNoMeter

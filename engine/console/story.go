@@ -63,8 +63,9 @@ const MostMeters = 200
 
 // Meters are those that were found.
 type Meters struct {
-	Found []Meter
-	All   int // that there are
+	Found  []Meter
+	All    int    // that there are
+	Behind uint64 // records of the journal that are not looked through yet
 }
 
 // Meter is one planned meter, as of the journal's last records.
@@ -81,7 +82,8 @@ type Meter struct {
 type Story struct {
 	Meter
 	Chapters []Chapter
-	LeftOut  int // records that are not among them
+	LeftOut  int    // records that are not among them
+	Behind   uint64 // records of the journal that are not looked through yet
 }
 
 // Chapter is one record.

@@ -29,20 +29,20 @@ func (f *fakeStories) Find(_ context.Context, q Question) (Meters, error) {
 	case q.Text == "two":
 		other := someMeter
 		other.Place = 18
-		return Meters{[]Meter{someMeter, other}, 2}, nil
+		return Meters{Found: []Meter{someMeter, other}, All: 2, Behind: 77}, nil
 	}
 	all := 1
 	if q.List == "armed" {
 		all = 5000
 	}
-	return Meters{[]Meter{someMeter}, all}, nil
+	return Meters{Found: []Meter{someMeter}, All: all}, nil
 }
 
 func (f *fakeStories) Tell(_ context.Context, place int) (Story, error) {
 	if place != someMeter.Place {
 		return Story{}, ErrNoMeter
 	}
-	return Story{Meter: someMeter, LeftOut: 3, Chapters: []Chapter{{
+	return Story{Meter: someMeter, LeftOut: 3, Behind: 88, Chapters: []Chapter{{
 		Seq: 40, At: someMeter.At, Kind: "response", Says: "an answer came: SRV 7.4 I0", RequestID: "90-B3:00-DB-12-E0-00-00-00-11:7",
 		Body:   "<Response>00-DB-12-E0-00-00-00-11</Response>",
 		Proofs: []Proof{{"the DCC sent this message", "anyone", "verified"}, {"the device signed", "anyone", "FAILED: by 00-DB-12-E0-00-00-00-11"}},
@@ -67,11 +67,11 @@ func TestMeters(t *testing.T) {
 		"/meters?list=armed":          {200, Question{List: "armed"}, []string{"The first 1 of 5000.", `href="/meter/17"`, "arm &lt;refused&gt;", "1000000000017"}},
 		"/meters?list=held":           {200, Question{List: "held"}, []string{"<p>None.</p>"}},
 		"/meters?list=rumour":         {200, Question{}, []string{"<h1>Meters</h1>"}},
-		"/meters?find=two":            {200, Question{Text: "two"}, []string{`href="/meter/18"`}},
+		"/meters?find=two":            {200, Question{Text: "two"}, []string{`href="/meter/18"`, "77 records of the journal are not looked through yet"}},
 		"/meters?find=one":            {303, Question{Text: "one"}, nil},
 		"/meters?find=nobody":         {404, Question{Text: "nobody"}, []string{"No meter of the plan has it."}},
 		"/meters?find=nonsense":       {422, Question{Text: "nonsense"}, []string{"is no device id"}},
-		"/meter/17":                   {200, Question{}, []string{"<h1>00-DB-12-E0-00-00-00-11</h1>", "an answer came: SRV 7.4 I0", "verified", `class="fault"`, "&lt;Response&gt;", "3 records between", "2026-11-25 16:00:00.000", "to anyone"}},
+		"/meter/17":                   {200, Question{}, []string{"<h1>00-DB-12-E0-00-00-00-11</h1>", "an answer came: SRV 7.4 I0", "verified", `class="fault"`, "&lt;Response&gt;", "3 records between", "88 records of the journal are not looked", "2026-11-25 16:00:00.000", "to anyone"}},
 		"/meter/18":                   {404, Question{}, nil},
 		"/meter/seventeen":            {404, Question{}, nil},
 		"/meter/99999999999999999999": {404, Question{}, nil},

@@ -26,6 +26,8 @@
 //	       seq      INTEGER              of the last record that is in the index
 //	       hash     BLOB                 that record's
 //
-// It is behind the journal by a second or two. A power cut may take its last seconds:
+// A sweep of which nobody asks does not make it: from the first question on it follows the
+// journal, at some 15 µs of processor time a record, and is then behind it by a second or
+// two. Until it is there the page says how much is missing. A power cut may take its last seconds:
 // they are read again.
 package index
