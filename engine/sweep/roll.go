@@ -257,6 +257,7 @@ const manyStirred = 1024
 
 // settle puts to sleep what has nothing under way. Nobody may hold a ledger then.
 func (s *Sweep) settle() {
+	s.news = s.news || len(s.roll.stirred) > 0
 	for i, m := range s.roll.stirred {
 		m.stirred = false
 		s.roll.stirred[i] = nil

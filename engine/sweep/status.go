@@ -100,7 +100,8 @@ func (s *Sweep) refusedNow(region servicerequests.Region, service servicerequest
 	s.refusals = slices.Insert(s.refusals[:min(len(s.refusals), mostRefusals-1)], 0, Refusal{at, service.SRV(), region.String(), class.String(), code})
 }
 
-// Status returns where the sweep stands; it is at most a fifth of a second old.
+// Status returns where the sweep stands; it is at most a fifth of a second old, or a
+// second where nothing happens.
 func (s *Sweep) Status() Status {
 	s.status.Lock()
 	defer s.status.Unlock()
@@ -109,6 +110,7 @@ func (s *Sweep) Status() Status {
 
 // publish makes the dispatcher's state visible.
 func (s *Sweep) publish() {
+	s.news, s.published = false, time.Now()
 	st := Status{
 		State: "running", Meters: s.roll.size, Done: s.done, Throttled: s.throttled,
 		Verdicts: map[string]int{}, InFlight: map[string]int{},

@@ -175,7 +175,9 @@ type Sweep struct {
 	gateClosed time.Time // when a gate halted the sweep; real time
 	drainLook  time.Time // when to look again for answers that are waited for
 	stopping   bool
-	paused     bool // a hold is of the whole sweep
+	news       bool      // something has happened since the last publication
+	published  time.Time // real time
+	paused     bool      // a hold is of the whole sweep
 	holds      []hold
 	parked     []*request // held, or over a threshold; in no lane
 	dry        map[budget]time.Time
@@ -317,7 +319,9 @@ func (s *Sweep) loop(ctx context.Context) {
 		case <-timer.C:
 		case <-ticker.C:
 			s.watchOperator()
-			s.publish()
+			if s.news || time.Since(s.published) >= time.Second {
+				s.publish()
+			}
 			s.keepState(false)
 		case <-intake:
 			intake = nil
