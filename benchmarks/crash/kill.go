@@ -15,8 +15,9 @@ var points = [...]string{
 	"before counter", "after counter", "before post", "after post", "before keep", "after keep",
 }
 
-// postsPerMeter is about how many POSTs one meter takes.
-const postsPerMeter = 9
+// postsPerMeter is how many POSTs one meter takes at least, so that the work lasts for
+// all kills.
+const postsPerMeter = 7
 
 // killAll kills the sweep so many times, and lets it then come to its end.
 func (s *scene) killAll(ctx context.Context, kills int, random *rand.Rand, r *Result) error {
