@@ -329,7 +329,7 @@ func (s *Sweep) respend(kept windowState, until time.Time) {
 	}
 }
 
-// spend notes that a POST takes its place in a threshold.
+// spendOf notes that a POST takes its place in a threshold.
 func (s *Sweep) spendOf(l Leave, at time.Time) {
 	if w := s.spending(l); w != nil {
 		w.count(at)

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	_ "modernc.org/sqlite"
+
+	"safemode/engine/journal"
+)
+
+// Damage in what a start has not read closes the gate, whoever comes upon it.
+func TestDamageInThePastClosesTheGate(t *testing.T) {
+	const records = 600
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j, err := journal.Open(path, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range records {
+		j.Append(journal.Record{At: time.Unix(1, 0), Kind: journal.Unmatched})
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	walk := func() (e *Engine, first error) {
+		j, err := journal.OpenReadOnly(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.Close()
+		e = &Engine{journal: j, o: Options{Log: zap.NewNop()}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		e.watchPast(ctx, 1, records)
+		if ctx.Err() != nil {
+			t.Fatal("no end")
+		}
+		_, first = e.verifyPast(ctx, records)
+		return e, first
+	}
+	if e, first := walk(); first != nil || e.damage.Load() != nil {
+		t.Fatalf("a whole journal: %v, %v", first, e.damage.Load())
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Exec("UPDATE record SET code = 'other' WHERE seq = 400")
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	e, first := walk()
+	chain, ok := errors.AsType[*journal.ChainError](first)
+	if !ok || chain.Seq != 400 {
+		t.Errorf("before anything is sent: %v", first)
+	}
+	if err := e.mayAct(time.Now()); !errors.Is(err, journal.ErrDamaged) {
+		t.Errorf("the gate says %v", err)
+	}
+}
