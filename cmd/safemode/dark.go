@@ -157,9 +157,9 @@ func readPortfolio(path string, read func(iter.Seq2[portfolio.Row, error]) error
 
 // newRehearsalClock starts a rehearsal's clock: at begin, or now where that is zero.
 func newRehearsalClock(begin time.Time, speed float64) clock.Clock {
-	now := time.Now().UTC().Truncate(time.Millisecond)
+	now := time.Now().UTC()
 	if begin.IsZero() {
-		return clock.Clock{Anchor: now, Speed: speed}
+		return clock.Clock{Anchor: now.Truncate(time.Millisecond), Speed: speed}
 	}
 	return clock.Showing(begin, now, speed)
 }

@@ -77,7 +77,9 @@ func (f rehearsalFlags) rehearsal(dir string, supplier servicerequests.EUI, popu
 	if f.dark.over > 0 {
 		r.life = f.dark.life()
 	}
-	r.life.Began = r.clock.Now()
+	if r.life.Began = begin; begin.IsZero() {
+		r.life.Began = r.clock.Now()
+	}
 	return r
 }
 
