@@ -27,6 +27,9 @@ func statusLine(s sweep.Status) string {
 		open += n
 	}
 	fmt.Fprintf(&b, ", %d requests open", open)
+	if wave := presentWave(s.Waves); wave != "" {
+		b.WriteString(", " + wave)
+	}
 	switch {
 	case s.ETARange != nil:
 		fmt.Fprintf(&b, ", %v to %v to go", seconds(s.ETARange[0]), seconds(s.ETARange[1]))
@@ -37,6 +40,20 @@ func statusLine(s sweep.Status) string {
 		fmt.Fprintf(&b, " [%s]", s.Reason)
 	}
 	return b.String()
+}
+
+// presentWave says how far the wave is that opened last, unless it is the last of all.
+func presentWave(waves []sweep.WaveStatus) string {
+	for i, w := range waves {
+		switch {
+		case i == len(waves)-1: // no end is waited for
+		case w.State == journal.WaveOpened:
+			return fmt.Sprintf("wave %d of %d (%s) open", w.Number, len(waves), w.Name)
+		case w.State == journal.WaveSoaking:
+			return fmt.Sprintf("wave %d of %d (%s) soaks until %s", w.Number, len(waves), w.Name, w.Until.UTC().Format(time.RFC3339))
+		}
+	}
+	return ""
 }
 
 func seconds(s float64) time.Duration {

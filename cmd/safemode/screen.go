@@ -192,7 +192,7 @@ func ending(st sweep.Status) string {
 	case st.ETA != nil:
 		return fmt.Sprintf("about %v by the sweep's clock", seconds(*st.ETA))
 	}
-	return "not known before the first verdict"
+	return "not known yet"
 }
 
 // pace draws the rates against the limit.
@@ -231,7 +231,11 @@ func (s screen) pace(width int) []string {
 func waveLines(st sweep.Status) []string {
 	lines := []string{"", heading.Render("Waves")}
 	for _, w := range st.Waves {
-		lines = append(lines, fmt.Sprintf("%2d %-10s %-8s %7d of %d settled  %s", w.Number, w.Name, w.State, w.Meters-w.Unsettled, w.Meters, faint.Render(counted(w.Sample))))
+		line := fmt.Sprintf("%2d %-10s %-8s %7d of %d settled  %s", w.Number, w.Name, w.State, w.Meters-w.Unsettled, w.Meters, faint.Render(counted(w.Sample)))
+		if !w.Until.IsZero() {
+			line += " until " + w.Until.UTC().Format("2 Jan 15:04:05 UTC")
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }

@@ -83,6 +83,7 @@ type wave struct {
 	State     string         `json:"state"`
 	Meters    int            `json:"meters"`
 	Unsettled int            `json:"unsettled"`
+	Until     time.Time      `json:"soaks_until"` // zero: it does not soak
 	Sample    map[string]int `json:"sample"`
 }
 
@@ -264,7 +265,7 @@ func ending(s state) string {
 	case s.Done == s.Meters:
 		return "every meter has a verdict"
 	case s.ETA == nil:
-		return "not known before the first verdict"
+		return "not known yet"
 	case s.ETARange != nil:
 		return fmt.Sprintf("%s to %s by the sweep's clock", say(s.ETARange[0]), say(s.ETARange[1]))
 	}

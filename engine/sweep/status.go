@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"safemode/engine/journal"
 	"safemode/servicerequests"
 )
 
@@ -22,10 +23,13 @@ type Status struct {
 	Queued    int            `json:"queued"`    // legs waiting for a limit or a worker
 	Throttled int            `json:"throttled"` // POSTs the DCC put off, in this run
 	Elapsed   float64        `json:"elapsed_seconds"`
-	ETA       *float64       `json:"eta_seconds"` // by the sweep's clock; null while nothing is done
+	// ETA is the time to go, by the sweep's clock: at the pace since the present wave
+	// opened, or this run began, and with the soaks to come. Null while nothing is done,
+	// in the first of several waves, and while one soaks: its pace is not that of the rest.
+	ETA *float64 `json:"eta_seconds"`
 
-	// ETARange is the time to go at the better and at the worse of two paces: of this
-	// run, and of its last minute. Null while either is nothing.
+	// ETARange is the time to go at the better and at the worse of two paces: ETA's,
+	// and that of the last minute. Null while either is nothing.
 	ETARange *[2]float64    `json:"eta_range_seconds"`
 	Rate     float64        `json:"service_requests_per_second"` // ended in the last minute, by the sweep's clock
 	Classes  map[string]int `json:"classes"`                     // of the requests that have ended
@@ -65,6 +69,7 @@ type WaveStatus struct {
 	Name      string         `json:"name"`
 	State     string         `json:"state"` // waiting, opened, soaking, passed
 	Since     time.Time      `json:"since,omitzero"`
+	Until     time.Time      `json:"soaks_until,omitzero"` // while it soaks; both by the sweep's clock
 	Meters    int            `json:"meters"`
 	Unsettled int            `json:"unsettled"` // without a verdict, and not in long retries
 	Sample    map[string]int `json:"sample"`    // requests that its abort rules judge, by class
@@ -142,13 +147,6 @@ func (s *Sweep) publish() {
 	for verdict, n := range s.verdicts {
 		st.Verdicts[verdict] = n
 	}
-	if done := s.done - s.doneAt; done > 0 && s.done < s.roll.size {
-		eta := st.Elapsed / float64(done) * float64(s.roll.size-s.done)
-		st.ETA = &eta
-		s.metrics.eta.Set(eta)
-	} else {
-		s.metrics.eta.Set(0)
-	}
 	s.publishPace(&st)
 	s.publishFlow(&st)
 	now := s.now()
@@ -182,10 +180,14 @@ func (s *Sweep) publishControl(st *Status) {
 		s.metrics.waiting.WithLabelValues(p.String()).Set(float64(s.plights[p]))
 	}
 	for _, w := range s.waves {
-		st.Waves = append(st.Waves, WaveStatus{
+		wave := WaveStatus{
 			Number: w.number, Name: w.Name, State: cmp.Or(w.state, "waiting"), Since: w.since,
 			Meters: w.meters, Unsettled: w.unsettled, Sample: classMap(&w.sample),
-		})
+		}
+		if w.state == journal.WaveSoaking {
+			wave.Until = w.since.Add(w.Soak)
+		}
+		st.Waves = append(st.Waves, wave)
 	}
 	for _, h := range s.holds {
 		st.Holds = append(st.Holds, HoldStatus{scopeOf(h.order).String(), h.order.Action, h.order.By, h.order.Reason, h.at})
@@ -216,33 +218,50 @@ func classMap(counts *[Withdrawn + 1]int) map[string]int {
 
 // pace is how far the sweep had come at an instant.
 type pace struct {
-	at          time.Time
+	published   time.Time // real time
+	at          time.Time // by the sweep's clock
 	done, ended int
 }
 
-// publishPace reckons with the pace of the last minute of real time.
+// publishPace reckons with the pace of this wave, and of the last minute of real time.
 func (s *Sweep) publishPace(st *Status) {
-	now := pace{s.now(), s.done, 0}
+	now := pace{published: s.published, at: s.now(), done: s.done}
 	for class, n := range s.classes {
 		if Class(class) != Withdrawn {
 			now.ended += n
 		}
 	}
 	s.paces = append(s.paces, now)
-	const minute = 300 // publications
-	if len(s.paces) > minute {
-		s.paces = slices.Delete(s.paces, 0, len(s.paces)-minute)
+	for s.published.Sub(s.paces[0].published) > time.Minute {
+		s.paces = s.paces[1:]
 	}
 	since := s.paces[0]
-	lasted := now.at.Sub(since.at).Seconds()
-	if lasted <= 0 {
+	if lasted := now.at.Sub(since.at).Seconds(); lasted > 0 {
+		st.Rate = float64(now.ended-since.ended) / lasted
+	}
+	s.metrics.eta.Set(0)
+	eta, known := s.toGo(s.from, now)
+	if !known {
 		return
 	}
-	st.Rate = float64(now.ended-since.ended) / lasted
-	if recent := now.done - since.done; st.ETA != nil && recent > 0 {
-		other := lasted / float64(recent) * float64(s.roll.size-s.done)
-		st.ETARange = &[2]float64{min(*st.ETA, other), max(*st.ETA, other)}
+	st.ETA = &eta
+	s.metrics.eta.Set(eta)
+	if other, known := s.toGo(since, now); known {
+		st.ETARange = &[2]float64{min(eta, other), max(eta, other)}
 	}
+}
+
+// toGo is the time to go, in seconds, at the pace between two instants.
+func (s *Sweep) toGo(since, now pace) (eta float64, known bool) {
+	w, done := s.current(), now.done-since.done
+	if w == nil || done <= 0 || s.done == s.roll.size || w.state == journal.WaveSoaking || w.number == 1 && len(s.waves) > 1 {
+		return 0, false
+	}
+	eta = now.at.Sub(since.at).Seconds() / float64(done) * float64(s.roll.size-s.done)
+	for _, w := range s.waves[w.number-1 : len(s.waves)-1] {
+		eta += w.Soak.Seconds()
+	}
+	return eta, true
 }
 
 // resume looks again at all meters that have begun. While nothing could be sent

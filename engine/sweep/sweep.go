@@ -157,7 +157,6 @@ type Sweep struct {
 	hold       map[gateway.Service]time.Time
 	wake       time.Time // when a limit or a breaker lets go; zero if none is in the way
 	done       int
-	doneAt     int // the beginning of this run
 	rejected   int // POSTs in a row that the DCC refused by HTTP status
 	verdicts   map[string]int
 	throttled  int
@@ -167,6 +166,7 @@ type Sweep struct {
 	services   map[servicerequests.Service]*[Withdrawn + 1]int
 	areas      map[area]*areaCount
 	paces      []pace // of the last minute
+	from       pace   // the beginning of this run, or of the present wave
 	flow       flow   // of this run
 	refusals   []Refusal
 	retries    int
@@ -276,7 +276,7 @@ func (s *Sweep) Run(ctx context.Context) error {
 	s.started = s.now()
 	s.countAreas()
 	s.begin()
-	s.doneAt = s.done
+	s.from = pace{at: s.started, done: s.done}
 	s.loop(ctx)
 	if s.ceased != "" && s.halt == nil {
 		s.ceaseNow()

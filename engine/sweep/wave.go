@@ -166,6 +166,7 @@ func (s *Sweep) abort(rule AbortRule, reason string) {
 // openWave lets a wave's meters begin.
 func (s *Sweep) openWave(w *wave, now time.Time) {
 	s.turnWave(w, journal.WaveOpened, now)
+	s.from = pace{at: now, done: s.done}
 	for _, seat := range w.waiting {
 		if h := s.roll.head(seat); h.wave == w.number { // it was not moved into another wave
 			s.takeOn(seat, h)

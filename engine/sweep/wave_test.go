@@ -71,6 +71,46 @@ func TestWavesOpenOneAfterTheOther(t *testing.T) {
 	})
 }
 
+// The time to go is not reckoned from a canary's pace, nor while a wave soaks; then it
+// has the soaks to come.
+func TestTimeToGoInWaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := street(t, 40, nil)
+		w.options = func(o *Options) {
+			inWaves()(o)
+			o.InFlight = 2 // so that the meters of a wave end one after the other
+		}
+		s := w.open()
+		seen := map[int]bool{} // waves in which it was known
+		if err := w.steer(t, s, func(func(journal.OrderBody) error) {
+			for s.Status().Done < 40 {
+				time.Sleep(200 * time.Millisecond)
+				st := s.Status()
+				at := 0
+				for at < len(st.Waves)-1 && st.Waves[at+1].State != "waiting" {
+					at++
+				}
+				present := st.Waves[at]
+				if soaks := present.State == journal.WaveSoaking; soaks != present.Until.After(present.Since) {
+					t.Fatalf("%+v", present)
+				}
+				if st.ETA == nil {
+					continue
+				}
+				if at == 0 || present.State != journal.WaveOpened || *st.ETA < s.waves[at].Soak.Seconds() {
+					t.Fatalf("%v seconds to go: %+v", *st.ETA, present)
+				}
+				seen[at] = true
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if !seen[1] || !seen[2] {
+			t.Errorf("it was known in %v", seen)
+		}
+	})
+}
+
 // A rule that does not hold pauses the sweep, in every life of the process, until an
 // operator goes on; no meter of the next wave is touched.
 func TestAnAbortRulePauses(t *testing.T) {
