@@ -86,6 +86,9 @@ func TestTimeToGoInWaves(t *testing.T) {
 			for s.Status().Done < 40 {
 				time.Sleep(200 * time.Millisecond)
 				st := s.Status()
+				if len(st.Waves) == 0 {
+					continue // nothing is published yet
+				}
 				at := 0
 				for at < len(st.Waves)-1 && st.Waves[at+1].State != "waiting" {
 					at++
