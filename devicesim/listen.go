@@ -2,6 +2,7 @@ package devicesim
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -20,10 +21,11 @@ func (s *Simulator) listen(o Options) error {
 	for i, service := range []struct {
 		address string
 		handler http.Handler
+		guarded bool // by mutual TLS, where there is any
 	}{
-		{o.Listen, s.dcc.Handler()},
-		{o.SMKIListen, s.certificateService(o)},
-		{o.Control, s.control(o.Registerer)},
+		{o.Listen, s.dcc.Handler(), true},
+		{o.SMKIListen, s.certificateService(o), true},
+		{o.Control, s.control(o.Registerer), false},
 	} {
 		if service.address == "" {
 			service.address = "127.0.0.1:0"
@@ -32,12 +34,25 @@ func (s *Simulator) listen(o Options) error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("listen: %w", err), s.Close())
 		}
+		if o.TLS != nil && service.guarded {
+			listener = tls.NewListener(listener, mutual(o.TLS))
+		}
 		s.servers[i] = server{listener, newServer(service.handler, o.Log)}
 	}
 	if address, ok := s.servers[2].listener.Addr().(*net.TCPAddr); !ok || !address.IP.IsLoopback() {
 		return errors.Join(fmt.Errorf("%s: %w", s.ControlAddr(), ErrNotLoopback), s.Close())
 	}
 	return nil
+}
+
+// mutual is how the DCC's services let Users in: with a certificate that its
+// authorities vouch for, and at least TLS 1.2.
+func mutual(c *tls.Config) *tls.Config {
+	c = c.Clone()
+	c.MinVersion = tls.VersionTLS12
+	c.NextProtos = []string{"http/1.1"}
+	c.ClientAuth = tls.RequireAndVerifyClientCert
+	return c
 }
 
 func newServer(h http.Handler, log *zap.Logger) *http.Server {

@@ -3,6 +3,7 @@ package devicesim
 import (
 	"context"
 	"crypto/ecdh"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,6 +55,11 @@ type Options struct {
 	Listen     string // the DCC's services
 	SMKIListen string
 	Control    string
+
+	// TLS is the DCC's side of mutual TLS: its certificate, as ClientCAs who may vouch
+	// for Users, and as RootCAs who may vouch for their inboxes. The control API has
+	// none. Nil: plain HTTP.
+	TLS *tls.Config
 
 	RespondTo string // URL of the User's inbox; may be set later
 
@@ -123,7 +129,7 @@ func New(o Options) (*Simulator, error) {
 		profiles: o.Profiles,
 	}
 	s.hubs = hub.New(hub.Wakes{Seed: o.Fleet.Seed, Began: began}, o.Clock, s.agenda, s.pool.Do)
-	s.courier = delivery.New(delivery.Options{Clock: o.Clock, Agenda: s.agenda, Log: o.Log.Named("delivery")})
+	s.courier = delivery.New(delivery.Options{Clock: o.Clock, Agenda: s.agenda, TLS: o.TLS, Log: o.Log.Named("delivery")})
 	s.courier.SetURL(o.RespondTo)
 	if err := s.buildDevices(o, began); err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"safemode/config"
 	"safemode/engine/directory"
@@ -47,7 +48,7 @@ beside what they check. Private keys are not read.`,
 				if witnesses, err = loadWitnesses(conf); err != nil {
 					return err
 				}
-				if err := addDevice(c.Context(), conf, eui, witnesses); err != nil {
+				if err := addDevice(c.Context(), conf, newLogger(io.err, false), eui, witnesses); err != nil {
 					fmt.Fprintf(io.err, "the device's key could not be had, its signatures stay unchecked: %v\n", err)
 				}
 			}
@@ -132,13 +133,17 @@ func loadWitnesses(conf *config.Config) (report.Witnesses, error) {
 }
 
 // addDevice asks the SMKI service for a device's certificate.
-func addDevice(ctx context.Context, conf *config.Config, device servicerequests.EUI, w report.Witnesses) error {
+func addDevice(ctx context.Context, conf *config.Config, log *zap.Logger, device servicerequests.EUI, w report.Witnesses) error {
 	var faults []error
 	authorities := loadCertificates(conf.DCC.Authorities, &faults)
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
-	devices, err := directory.New(directory.Options{URL: conf.DCC.SMKIURL, Authorities: authorities})
+	guard, err := loadClientTLS(conf.DCC.TLS, secretFiles{strict: conf.Environment == config.Live, log: log})
+	if err != nil {
+		return err
+	}
+	devices, err := directory.New(directory.Options{URL: conf.DCC.SMKIURL, TLS: guard, Authorities: authorities})
 	if err != nil {
 		return err
 	}

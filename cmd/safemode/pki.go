@@ -32,9 +32,10 @@ func newPKIInit(io stdio) *cobra.Command {
 		Short: "Make a test SMKI hierarchy",
 		Long: `Makes a folder with the certificates and keys of a test supplier, a test DCC, their
 authorities and of test people: two approvers, an operator (olga) and a recorder
-(rita), who has signed their roster. The issuers' names mark them as test
-certificates: neither a live sweep nor a real meter takes them. With --seed the
-same seed makes the same folder.`,
+(rita), who has signed their roster; and, in tls/, of mutual TLS between that supplier
+and that DCC on the loopback. The issuers' names mark them as test certificates:
+neither a live sweep nor a real meter takes them. With --seed the same seed makes the
+same folder.`,
 		Example: `  safemode pki init --out pki
   safemode pki init --out pki --supplier 90-B3-D5-1F-30-01-00-00 --seed 1`,
 		Args: cobra.NoArgs,
@@ -87,7 +88,7 @@ func writePKI(dir string, t smki.TestFolder) (_ []string, err error) {
 	if err != nil {
 		return nil, failWith(exitFailed, err)
 	}
-	if err := addRoster(files); err != nil {
+	if err := errors.Join(addRoster(files), addTLS(files, t)); err != nil {
 		return nil, failWith(exitFailed, err)
 	}
 	names := slices.Sorted(maps.Keys(files))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +29,7 @@ const (
 	defaultDUIS    = "127.0.0.1:8079"
 	defaultSMKI    = "127.0.0.1:8083"
 	defaultControl = "127.0.0.1:8088"
-	defaultInbox   = "http://127.0.0.1:8089/smartdcc/duis"
+	defaultInbox   = "127.0.0.1:8089/smartdcc/duis"
 )
 
 func newSim(io stdio) *cobra.Command {
@@ -36,7 +37,7 @@ func newSim(io stdio) *cobra.Command {
 	var meters int
 	var seed uint64
 	var speed float64
-	var living, verbose bool
+	var living, mutual, verbose bool
 	c := &cobra.Command{
 		Use:   "sim (--fleet FILE | --meters N --seed S) --pki DIR",
 		Short: "The simulated DCC and its meters as a server",
@@ -46,10 +47,12 @@ Latencies, wake intervals and retry windows are assumptions: no public source
 gives them. Meters of a generated fleet use energy, run out and send alerts, and
 consumers press, take emergency credit and top up, by habits that are assumptions too.
 Those of a fleet file stay as it says until they are commanded. --living has it the
-other way. --speed runs the clocks of DCC, hubs and meters faster; a sweep
+other way. --tls lets in only Users that show a certificate, and shows its own to their
+inbox: the certificates of the PKI folder's tls/ (see pki init). --speed runs the clocks of DCC, hubs and meters faster; a sweep
 against it needs the same speed in its configuration.`,
 		Example: `  safemode sim --fleet fleet.csv --pki pki
-  safemode sim --meters 1000 --seed 1 --pki pki --speed 60`,
+  safemode sim --meters 1000 --seed 1 --pki pki --speed 60
+  safemode sim --fleet fleet.csv --pki pki --tls`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			population, err := simFleet(c, fleetFile, meters, seed)
@@ -67,8 +70,19 @@ against it needs the same speed in its configuration.`,
 			if speed <= 0 {
 				return failWith(exitUsage, fmt.Errorf("--speed %g: must be over 0", speed))
 			}
-			if u, err := url.Parse(respondTo); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-				return failWith(exitUsage, fmt.Errorf("--respond-to %q: want a URL like %s", respondTo, defaultInbox))
+			scheme := "http"
+			var guard *tls.Config
+			if mutual {
+				scheme = "https"
+				if guard, err = loadDCCTLS(pkiDir); err != nil {
+					return failWith(exitUsage, err)
+				}
+			}
+			if respondTo == "" {
+				respondTo = scheme + "://" + defaultInbox
+			}
+			if u, err := url.Parse(respondTo); err != nil || u.Scheme != scheme || u.Host == "" {
+				return failWith(exitUsage, fmt.Errorf("--respond-to %q: want a URL like %s://%s", respondTo, scheme, defaultInbox))
 			}
 			if !c.Flags().Changed("living") {
 				living = fleetFile == ""
@@ -77,7 +91,7 @@ against it needs the same speed in its configuration.`,
 			sim, err := devicesim.New(devicesim.Options{
 				Fleet: population, PKI: folder, Life: life(living), Forgets: true,
 				Clock:  clock.Clock{Anchor: time.Now(), Speed: speed},
-				Faults: profile, Profiles: faults.Files, Listen: listen, SMKIListen: smkiListen, Control: control, RespondTo: respondTo,
+				Faults: profile, Profiles: faults.Files, Listen: listen, SMKIListen: smkiListen, Control: control, TLS: guard, RespondTo: respondTo,
 				Log: log.Named("sim"), Registerer: prometheus.NewRegistry(),
 			})
 			switch {
@@ -90,8 +104,8 @@ against it needs the same speed in its configuration.`,
 			case err != nil:
 				return failWith(exitFailed, err)
 			}
-			fmt.Fprintf(io.err, "simulated DCC: %d meters at %g times real time\n  DUIS     http://%s\n  SMKI     http://%s\n  control  http://%s\n  answers go to %s\n  faults   %s (its figures are assumptions)\n",
-				population.Len(), speed, sim.DUISAddr(), sim.SMKIAddr(), sim.ControlAddr(), respondTo, profile.Name)
+			fmt.Fprintf(io.err, "simulated DCC: %d meters at %g times real time\n  DUIS     %s://%s\n  SMKI     %[3]s://%[5]s\n  control  http://%[6]s\n  answers go to %[7]s\n  faults   %[8]s (its figures are assumptions)\n",
+				population.Len(), speed, scheme, sim.DUISAddr(), sim.SMKIAddr(), sim.ControlAddr(), respondTo, profile.Name)
 			if err := sim.Run(c.Context()); err != nil && !errors.Is(err, context.Canceled) {
 				return failWith(exitFailed, err)
 			}
@@ -106,10 +120,11 @@ against it needs the same speed in its configuration.`,
 	f.StringVar(&listen, "listen", defaultDUIS, "address of the DCC's services")
 	f.StringVar(&smkiListen, "smki-listen", defaultSMKI, "address of the SMKI service")
 	f.StringVar(&control, "control", defaultControl, "address of the control API; loopback only")
-	f.StringVar(&respondTo, "respond-to", defaultInbox, "URL that answers and alerts are POSTed to")
+	f.StringVar(&respondTo, "respond-to", "", "URL that answers and alerts are POSTed to (default http://"+defaultInbox+", with --tls https)")
 	f.StringVar(&profileName, "faults", "calm", "fault profile: a ready one's name or a YAML file")
 	f.Float64Var(&speed, "speed", 1, "how many times faster than real time the clocks run")
 	f.BoolVar(&living, "living", false, "energy is used, and consumers act, as time passes (default with --meters)")
+	f.BoolVar(&mutual, "tls", false, "mutual TLS with the User, both ways")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
 	_ = c.MarkFlagRequired("pki")
 	c.MarkFlagsMutuallyExclusive("fleet", "meters")

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -21,6 +22,7 @@ type Options struct {
 	Workers int              // concurrent POSTs and connections; 64: the inbox answers each only when it is durable
 	TimeOut time.Duration    // of one POST, real time; 10 s
 	GiveUp  time.Duration    // after the first try, simulator's clock; 24 h (assumption)
+	TLS     *tls.Config      // towards an inbox at https; nil: the system's authorities, and no certificate
 	Log     *zap.Logger      // nil: none
 }
 
@@ -78,6 +80,8 @@ func New(o Options) *Courier {
 		client: &http.Client{
 			Timeout: o.TimeOut,
 			Transport: &http.Transport{
+				TLSClientConfig:     o.TLS,
+				TLSHandshakeTimeout: o.TimeOut,
 				DialContext:         (&net.Dialer{Timeout: o.TimeOut}).DialContext,
 				MaxConnsPerHost:     o.Workers,
 				MaxIdleConnsPerHost: o.Workers,

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"crypto/tls"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// A whole sweep over mutual TLS, both ways: towards the DCC's services, its SMKI
+// service, and from there to the inbox.
+func TestSweepOverMutualTLS(t *testing.T) {
+	long(t)
+	s := newScene(t, 60, 5, referenceSpeed)
+	mutual := "tls: {certificate: pki/tls/user.pem, key: pki/tls/user.key, authorities: pki/tls/authority.pem"
+	s.configure(t, "safemode.yaml",
+		"url: http://", "url: https://",
+		"  transform_certificates", "  "+mutual+"}\n  transform_certificates",
+		"inbox: {listen: "+s.inbox+"}", "inbox: {listen: "+s.inbox+", "+mutual+", allowed_names: ["+testTLSDCCName+"]}}")
+	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
+	sim := s.sim(t, "--tls", "--respond-to", "https://"+s.inbox+"/smartdcc/duis")
+
+	pool, err := loadPool(s.path("pki/tls/authority.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	for _, address := range []string{s.duis, s.smki} {
+		if reply, err := nobody.Get("https://" + address + "/"); err == nil {
+			reply.Body.Close()
+			t.Errorf("%s answers %s to who shows no certificate", address, reply.Status)
+		}
+	}
+
+	must(t, "", "preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db"))
+	s.sweep(t).succeeds()
+	summary, meters := s.report(t, "journal.db")
+	if summary.Verdicts.OnSupply < summary.Meters/2 {
+		t.Errorf("%+v", summary.Verdicts)
+	}
+	must(t, "", "evidence", "--journal", s.path("journal.db"), "--device", meters[0]["device_id"], "--config", s.path("safemode.yaml"), "--out", s.path("evidence"))
+	s.borneOut(t, sim, meters)
+}
