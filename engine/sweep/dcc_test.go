@@ -103,15 +103,12 @@ func (w socket) judge(p gateway.Post, is piece, body string) {
 	if is.leg == commandLeg {
 		kind = journal.SignedCommand
 	}
-	w.disk.mu.Lock()
-	defer w.disk.mu.Unlock()
-	if !slices.ContainsFunc(w.disk.durable, func(r journal.Record) bool { return r.Kind == kind && string(r.Body) == body }) {
+	early, late := w.disk.posted(kind, body, is.id)
+	if early {
 		w.t.Errorf("POSTed before it was durable: %q", body)
 	}
-	for _, records := range [][]journal.Record{w.disk.durable, w.disk.queued} {
-		if slices.ContainsFunc(records, func(r journal.Record) bool { return r.Kind == journal.Outcome && r.ID == is.id }) {
-			w.t.Errorf("POSTed after its outcome: %q", body)
-		}
+	if late {
+		w.t.Errorf("POSTed after its outcome: %q", body)
 	}
 	if is.service != servicerequests.ArmSupply || is.leg != commandLeg {
 		return

@@ -21,6 +21,8 @@ import (
 type disk struct {
 	mu      sync.Mutex
 	durable []journal.Record
+	signed  map[string]journal.Kind                // of durable ones: what was signed, by its bytes
+	ended   map[servicerequests.RequestID]struct{} // that have a durable outcome
 	queued  []journal.Record
 	states  [][]journal.StateRow // by number, as records of them name them
 	given   [][]journal.StateRow // the same, as they were given
@@ -34,7 +36,9 @@ type disk struct {
 
 var errDisk = errors.New("disk full")
 
-func newDisk() *disk { return &disk{failed: make(chan struct{})} }
+func newDisk() *disk {
+	return &disk{signed: map[string]journal.Kind{}, ended: map[servicerequests.RequestID]struct{}{}, failed: make(chan struct{})}
+}
 
 func (d *disk) Commit(_ context.Context, records ...journal.Record) error {
 	d.mu.Lock()
@@ -59,7 +63,12 @@ func (d *disk) write(records []journal.Record) {
 	for _, r := range records {
 		r.Seq = uint64(len(d.durable)) + 1
 		d.durable = append(d.durable, r)
-		if r.Kind == journal.State {
+		switch r.Kind {
+		case journal.Request, journal.SignedCommand:
+			d.signed[string(r.Body)] = r.Kind
+		case journal.Outcome:
+			d.ended[r.ID] = struct{}{}
+		case journal.State:
 			d.set(r)
 		}
 	}
@@ -116,6 +125,19 @@ func (d *disk) Err() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.err
+}
+
+// posted says whether a POST of these bytes comes too soon, before they are durable as
+// what they are, or too late, after an outcome of their request was written.
+func (d *disk) posted(kind journal.Kind, body string, id servicerequests.RequestID) (early, late bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was, durable := d.signed[body]
+	_, late = d.ended[id]
+	for i := range d.queued {
+		late = late || d.queued[i].Kind == journal.Outcome && d.queued[i].ID == id
+	}
+	return !durable || was != kind, late
 }
 
 // crash loses what is not durable but for the first kept records, and opens the

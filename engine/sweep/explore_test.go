@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	explored = flag.Int("explore", 60_000, "states of the policy that TestExplore visits; 0: every one there is")
+	explored = flag.Int("explore", share(60_000), "states of the policy that TestExplore visits; 0: every one there is")
 	each     = flag.Int("each", 300, "states that TestExplore visits from one found state; 0: every one there is")
 	mishaps  = flag.Int("mishaps", 1, "faults, crashes and touches of a hand on one way that TestExplore walks")
 )

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -19,7 +20,16 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-var walks = flag.Int("walks", 400, "random walks through found states, answers to the open questions and faults")
+var walks = flag.Int("walks", share(400), "random walks through found states, answers to the open questions and faults")
+
+// share is a count of walks, and a fifth of it under the race detector: it makes them
+// many times as slow and has nothing to see in one goroutine. CI walks them all without.
+func share(n int) int {
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return n / 5
+	}
+	return n
+}
 
 // walker is the dispatcher's loop with everything in one goroutine, one step at a
 // time, so that all that can come between two steps does.

@@ -190,14 +190,14 @@ func TestAnAbortRuleHalts(t *testing.T) {
 	})
 }
 
-// A meter that never answers does not hold up the next wave for days, and is seen to
-// be in retries, then stuck.
+// A meter that never answers does not hold up the next wave for as long as its retries
+// take, and is seen to be in retries, then stuck.
 func TestLongRetriesDoNotHoldUpAWave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := street(t, 40, nil)
 		w.options = inWaves()
 		w.policy.Patience, w.policy.StepDeadline = time.Hour, PerFuel[time.Duration]{4 * time.Hour, 26 * time.Hour}
-		w.policy.Retry = PerFuel[[]time.Duration]{Electricity: []time.Duration{time.Minute, time.Hour, 24 * time.Hour}}
+		w.policy.Retry = PerFuel[[]time.Duration]{Electricity: []time.Duration{time.Minute, time.Hour, 6 * time.Hour}}
 		silent := w.devices[3]
 		w.flight = func(f *flight) fate {
 			if f.device == silent {
