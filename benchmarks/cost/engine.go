@@ -81,7 +81,7 @@ func rows(meters []fleet.Meter) iter.Seq2[portfolio.Row, error] {
 
 // playEngine meets the meters, if they are to be known, and sweeps.
 func playEngine(ctx context.Context, o options, l line) error {
-	m, err := newMeter()
+	m, err := newMeter(o, "engine")
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func meet(ctx context.Context, l line, m meter, d *directory.Directory, targets 
 }
 
 func markNow(l line, m meter) error {
-	u, err := m.read()
+	u, err := m.mark()
 	if err != nil {
 		return err
 	}

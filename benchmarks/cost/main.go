@@ -100,7 +100,7 @@ func run(ctx context.Context, args []string) error {
 	f.IntVar(&o.Workers, "workers", 32, "POSTs under way at once, for each DCC service")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of keys and meters")
 	f.IntVar(&o.GCPercent, "gogc", 0, "GOGC of both processes, in place of package heap's rule")
-	f.StringVar(&o.Profile, "profile", "", "folder for CPU and memory profiles of all processes")
+	f.StringVar(&o.Profile, "profile", "", "folder for CPU and memory profiles of all processes between the marks")
 	f.BoolVar(&asJSON, "json", false, "print one line of JSON instead of the table")
 	f.StringVar(&table, "table", "", "file to write the table to as well")
 	f.StringVar(&against, "against", "", "recorded result: fail where a ratio is over a quarter worse than in it")
@@ -402,16 +402,12 @@ func runRole(ctx context.Context, name string) error {
 	if err := l.in.Decode(&o); err != nil {
 		return err
 	}
-	stop, err := startProfile(o, name)
-	if err != nil {
-		return err
-	}
 	heap.Grow(heap.Floor) // as safemode does
 	play := playSimulator
 	if name == "engine" {
 		play = playEngine
 	}
-	return errors.Join(play(ctx, o, l), stop())
+	return play(ctx, o, l)
 }
 
 // line is a role's connection with the process that started it.

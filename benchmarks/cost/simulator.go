@@ -47,7 +47,7 @@ func playSimulator(ctx context.Context, o options, l line) error {
 
 // answer follows the orders.
 func answer(o options, l line, sim *devicesim.Simulator) error {
-	m, err := newMeter()
+	m, err := newMeter(o, "simulator")
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func answer(o options, l line, sim *devicesim.Simulator) error {
 		case next.RespondTo != "":
 			sim.SetRespondTo(next.RespondTo)
 		case next.Mark:
-			said, err = m.read()
+			said, err = m.mark()
 		case next.Peak:
 			said, err = peakRSS()
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/metrics"
 	"runtime/pprof"
 	"slices"
@@ -38,11 +37,20 @@ func (u usage) since(before usage) usage {
 type meter struct {
 	sampler *sampler
 	started time.Time
+	profile *profile
 }
 
-func newMeter() (meter, error) {
+func newMeter(o options, name string) (meter, error) {
 	s, err := startSampler()
-	return meter{s, time.Now()}, err
+	return meter{s, time.Now(), newProfile(o, name)}, err
+}
+
+// mark is read at the beginning or the end of what is measured.
+func (m meter) mark() (u usage, err error) {
+	if u, err = m.read(); err != nil {
+		return u, err
+	}
+	return u, m.profile.turn()
 }
 
 // read returns what was used so far.
@@ -91,29 +99,49 @@ func procNumber(file, name string) (int64, error) {
 	return strconv.ParseInt(fields[i+1], 10, 64)
 }
 
-// startProfile profiles a role until stop is called, if that is wanted.
-func startProfile(o options, name string) (stop func() error, err error) {
+// profile is of what a role does between its marks.
+type profile struct {
+	folder, name string // no folder: none is made
+	parts        []string
+	file         *os.File // of the part under way
+}
+
+func newProfile(o options, name string) *profile {
 	if o.Profile == "" {
-		return func() error { return nil }, nil
+		return &profile{}
 	}
-	folder := filepath.Join(o.Profile, filepath.Base(o.Dir)) // requests or homes
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, err
+	p := &profile{folder: filepath.Join(o.Profile, filepath.Base(o.Dir)), name: name, parts: []string{"work"}} // requests or homes
+	if !o.Reads {
+		p.parts = []string{"contact", "work"}
 	}
-	f, err := os.Create(filepath.Join(folder, name+".cpu.pprof"))
-	if err != nil {
-		return nil, err
-	}
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return nil, err
-	}
-	return func() error {
+	return p
+}
+
+// turn begins the next part, or ends the one under way.
+func (p *profile) turn() (err error) {
+	switch {
+	case p.file != nil:
 		pprof.StopCPUProfile()
-		memory, err := os.Create(filepath.Join(folder, name+".mem.pprof"))
-		if err != nil {
-			return errors.Join(err, f.Close())
+		name := p.file.Name()
+		if err := p.file.Close(); err != nil {
+			return err
 		}
-		runtime.GC()
-		return errors.Join(pprof.WriteHeapProfile(memory), memory.Close(), f.Close())
-	}, nil
+		p.file = nil
+		memory, err := os.Create(strings.Replace(name, ".cpu.", ".mem.", 1)) // since the start
+		if err != nil {
+			return err
+		}
+		return errors.Join(pprof.WriteHeapProfile(memory), memory.Close())
+	case p.folder == "" || len(p.parts) == 0:
+		return nil
+	}
+	if err := os.MkdirAll(p.folder, 0o700); err != nil {
+		return err
+	}
+	p.file, err = os.Create(filepath.Join(p.folder, p.name+"."+p.parts[0]+".cpu.pprof"))
+	p.parts = p.parts[1:]
+	if err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(p.file)
 }

@@ -11,6 +11,7 @@ package devicepki
 import (
 	"crypto/ecdh"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -28,8 +29,6 @@ var ErrNotTest = errors.New("device authority is not of a test PKI")
 type Keys struct {
 	Signing   *ecdsa.PrivateKey // signs critical Responses and Alerts
 	Agreement *ecdh.PrivateKey  // the device's side of every MAC
-
-	agreeing *ecdsa.PublicKey // of Agreement, as a certificate has it
 }
 
 // PKI makes keys and certificates on demand. All methods may be called from
@@ -42,9 +41,13 @@ type PKI struct {
 	certificates *recent.Map[servicerequests.EUI, []*smki.Certificate]
 }
 
-// remembered bounds how many devices' keys, and how many devices'
-// certificates, are held in memory: some 20 MB.
-const remembered = 4096
+// How many devices' keys, and how many devices' certificates, are held in memory: some
+// 20 MB each. Certificates are asked for once or twice, keys for as long as a device's
+// requests are under way.
+const (
+	rememberedKeys         = 16384
+	rememberedCertificates = 4096
+)
 
 // notBefore is when device certificates begin; they never end.
 var notBefore = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -55,8 +58,8 @@ var notBefore = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func New(seed uint64, deviceIssuing smki.SigningIdentity) (*PKI, error) {
 	p := &PKI{
 		seed:         binary.BigEndian.AppendUint64(nil, seed),
-		keys:         recent.New[servicerequests.EUI, *Keys](remembered),
-		certificates: recent.New[servicerequests.EUI, []*smki.Certificate](remembered),
+		keys:         recent.New[servicerequests.EUI, *Keys](rememberedKeys),
+		certificates: recent.New[servicerequests.EUI, []*smki.Certificate](rememberedCertificates),
 	}
 	if deviceIssuing.Key != nil {
 		if c := deviceIssuing.Certificate; !c.IsTest() {
@@ -91,15 +94,11 @@ func (p *PKI) Keys(device servicerequests.EUI) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keys of %v: %w", device, err)
 	}
-	agreeing, err := smki.DeriveTestKey(p.seed, label(device, smki.KeyAgreement))
+	agreement, err := smki.DeriveTestAgreementKey(p.seed, label(device, smki.KeyAgreement))
 	if err != nil {
 		return nil, fmt.Errorf("keys of %v: %w", device, err)
 	}
-	agreement, err := agreeing.ECDH()
-	if err != nil {
-		return nil, fmt.Errorf("keys of %v: %w", device, err)
-	}
-	keys, _ := p.keys.PutNew(device, &Keys{Signing: signing, Agreement: agreement, agreeing: &agreeing.PublicKey})
+	keys, _ := p.keys.PutNew(device, &Keys{Signing: signing, Agreement: agreement})
 	return keys, nil
 }
 
@@ -123,8 +122,12 @@ func (p *PKI) Certificates(device servicerequests.EUI) ([]*smki.Certificate, err
 	if err != nil {
 		return nil, fmt.Errorf("certificates of %v: %w", device, err)
 	}
+	agreeing, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), keys.Agreement.PublicKey().Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("certificates of %v: %w", device, err)
+	}
 	template.Usage = smki.KeyAgreement
-	agreement, err := p.issuer.Issue(template, keys.agreeing)
+	agreement, err := p.issuer.Issue(template, agreeing)
 	if err != nil {
 		return nil, fmt.Errorf("certificates of %v: %w", device, err)
 	}

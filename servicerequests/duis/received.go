@@ -132,6 +132,7 @@ func (r *ReceivedRequest) readBody(d *decoder, body xmltree.Node) {
 		return
 	}
 	r.Variant = row
+	r.ServiceReference, r.SRV = row.ServiceReference, row.SRV // the same, and not part of the message, which would live as long
 	r.readElement(d, element)
 }
 

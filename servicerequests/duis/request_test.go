@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -385,4 +386,23 @@ func FuzzDecodeRequest(f *testing.F) {
 			t.Fatalf("second reading: %+v, %v", got, err)
 		}
 	})
+}
+
+// Who keeps an SRV, as the simulator does for each meter, does not keep the message.
+func TestDecodedRequestIsNoPartOfItsMessage(t *testing.T) {
+	for _, r := range allRequests() {
+		document, err := duis.AppendRequest(nil, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := duis.DecodeRequest(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, known := range map[string]string{got.SRV: got.Variant.SRV, got.ServiceReference: got.Variant.ServiceReference} {
+			if unsafe.StringData(text) != unsafe.StringData(known) {
+				t.Errorf("%s: %q is not the catalogue's", r.Service, text)
+			}
+		}
+	}
 }

@@ -2,6 +2,7 @@ package smki
 
 import (
 	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hkdf"
@@ -87,18 +88,28 @@ func marshalPrivateKeyPEM(key *ecdsa.PrivateKey) ([]byte, error) {
 // DeriveTestKey makes the test key that belongs to seed and label: HKDF over
 // SHA-256, label and a try number as info. Whoever knows the seed has the key.
 func DeriveTestKey(seed []byte, label string) (*ecdsa.PrivateKey, error) {
+	return derive(seed, label, func(scalar []byte) (*ecdsa.PrivateKey, error) {
+		return ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar)
+	})
+}
+
+// DeriveTestAgreementKey is DeriveTestKey for a key that agrees and never signs.
+func DeriveTestAgreementKey(seed []byte, label string) (*ecdh.PrivateKey, error) {
+	return derive(seed, label, ecdh.P256().NewPrivateKey)
+}
+
+// derive makes the scalar of a key, which parse may refuse.
+func derive[K any](seed []byte, label string, parse func(scalar []byte) (K, error)) (key K, err error) {
 	const tries = 4 // one try fails once in 2^32
-	var err error
 	for try := range tries {
 		var scalar []byte
 		scalar, err = hkdf.Key(sha256.New, seed, nil, fmt.Sprintf("%s %s %d", TestMarker, label, try), 32)
 		if err != nil {
-			return nil, err
+			return key, err
 		}
-		var key *ecdsa.PrivateKey
-		if key, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar); err == nil {
+		if key, err = parse(scalar); err == nil {
 			return key, nil
 		}
 	}
-	return nil, fmt.Errorf("derive test key %q: %w", label, err)
+	return key, fmt.Errorf("derive test key %q: %w", label, err)
 }
