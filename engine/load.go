@@ -5,7 +5,6 @@ import (
 	"crypto/ecdh"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -36,8 +35,8 @@ type LoadOptions struct {
 	DCC        DCC
 	CustodyDir string // of the test's own counters and the journal that owns them; made if it is not there
 
-	InboxListen string // host:port
-	InboxPath   string
+	Inbox     inbox.Address
+	InboxPath string
 
 	// Test says what is asked for, of whom. Its counters, signer, gateway, verifier
 	// and originator are put in.
@@ -53,9 +52,11 @@ type LoadTest struct {
 	devices *directory.Directory
 	journal *journal.Journal
 	custody *custody.Counters
-	inbox   net.Listener
-	server  *http.Server
-	serving sync.WaitGroup
+	inbox   *inbox.Listener
+
+	inboxURL string
+	server   *http.Server
+	serving  sync.WaitGroup
 }
 
 // OpenLoadTest makes a load test ready: it takes the custody of its counters and
@@ -82,10 +83,18 @@ func OpenLoadTest(ctx context.Context, o LoadOptions) (_ *LoadTest, err error) {
 	if l.custody, err = custody.Open(o.CustodyDir, o.Identity.EUI, owner{l.journal}, custody.Options{}); err != nil {
 		return nil, err
 	}
+	if l.inbox, err = inbox.Listen(ctx, o.Inbox); err != nil {
+		return nil, err
+	}
 	if err := l.wire(o); err != nil {
 		return nil, err
 	}
-	return l, l.listen(ctx, o)
+	l.serving.Go(func() { // ends with Close
+		if err := l.server.Serve(l.inbox); !errors.Is(err, http.ErrServerClosed) {
+			o.Log.Error("the inbox answers no more", zap.Error(err))
+		}
+	})
+	return l, nil
 }
 
 // checkLoadKeys refuses what could reach or serve a real DCC.
@@ -110,10 +119,10 @@ func checkLoadKeys(o *LoadOptions) error {
 
 func (l *LoadTest) wire(o LoadOptions) (err error) {
 	id := o.Identity
-	if l.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, Timeout: o.DCC.Timeout, Connections: max(64, o.Test.Workers)}); err != nil {
+	if l.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, TLS: o.DCC.TLS, Timeout: o.DCC.Timeout, Connections: max(64, o.Test.Workers)}); err != nil {
 		return err
 	}
-	if l.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, Authorities: o.DCC.Authorities}); err != nil {
+	if l.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities}); err != nil {
 		return err
 	}
 	gate, err := signer.New(signer.Options{Identities: map[servicerequests.EUI]signer.Identity{id.EUI: {
@@ -148,30 +157,13 @@ func (l *LoadTest) wire(o LoadOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.Handle(o.InboxPath, in)
-	l.server = &http.Server{
-		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: zap.NewStdLog(o.Log.Named("inbox")),
-	}
-	return nil
-}
-
-func (l *LoadTest) listen(ctx context.Context, o LoadOptions) (err error) {
-	var lc net.ListenConfig
-	if l.inbox, err = lc.Listen(ctx, "tcp", o.InboxListen); err != nil {
-		return fmt.Errorf("inbox: %w", err)
-	}
-	l.serving.Go(func() { // ends with Close
-		if err := l.server.Serve(l.inbox); !errors.Is(err, http.ErrServerClosed) {
-			o.Log.Error("the inbox answers no more", zap.Error(err))
-		}
-	})
+	l.inboxURL = l.inbox.URL(o.InboxPath)
+	l.server = in.Server(l.inbox, o.InboxPath)
 	return nil
 }
 
 // InboxURL is where the DCC must deliver to.
-func (l *LoadTest) InboxURL(path string) string { return "http://" + l.inbox.Addr().String() + path }
+func (l *LoadTest) InboxURL() string { return l.inboxURL }
 
 // Check asks the SMKI service for an organisation that it must know, so that a
 // system that is not there is said to be so before the first request.
@@ -217,9 +209,12 @@ func (l *LoadTest) Run(ctx context.Context, stage loadtest.Stage) (loadtest.Step
 // Close gives everything back. It may be called more than once.
 func (l *LoadTest) Close() error {
 	var faults []error
-	if l.inbox != nil {
+	switch {
+	case l.server != nil:
 		faults = append(faults, l.server.Close())
 		l.serving.Wait()
+	case l.inbox != nil:
+		faults = append(faults, l.inbox.Close())
 	}
 	if l.gateway != nil {
 		l.gateway.Close()

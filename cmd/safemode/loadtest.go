@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"safemode/engine"
+	"safemode/engine/inbox"
 	"safemode/engine/loadtest"
 	"safemode/engine/portfolio"
 	"safemode/servicerequests"
@@ -30,6 +32,7 @@ type loadFlags struct {
 	rate, to, by, precision      float64
 	duration, wait               time.Duration
 	workers                      int
+	mutual                       bool
 	search, asJSON, cold, detail bool
 	out, compare                 string
 }
@@ -60,7 +63,8 @@ A threshold without samples does not hold.
 Every request is signed and sent by the engine's own gate, so nothing outside the
 permitted set leaves; 7.3 and 8.2 are not for load tests. Only test keys and loopback
 addresses are taken. The counters it uses are over those of a sweep that ran before:
-give it a simulator of its own. --custody is the folder of its counters.
+give it a simulator of its own. --custody is the folder of its counters. --tls is for a
+simulator with --tls: both sides show the certificates of the PKI folder's tls/.
 
 Exit codes: 0 passed; 4 it ran, and a threshold does not hold; 3 refused.`,
 		Example: `  safemode fleet generate --meters 1000 --seed 1 --out fleet.csv --portfolio portfolio.csv
@@ -76,8 +80,9 @@ Exit codes: 0 passed; 4 it ran, and a threshold does not hold; 3 refused.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&l.url, "url", "http://"+defaultDUIS, "address of the system's services; loopback only")
-	f.StringVar(&l.smkiURL, "smki-url", "http://"+defaultSMKI, "address of its SMKI service; loopback only")
+	f.StringVar(&l.url, "url", "", "address of the system's services; loopback only (default http://"+defaultDUIS+", with --tls https)")
+	f.StringVar(&l.smkiURL, "smki-url", "", "address of its SMKI service; loopback only (default http://"+defaultSMKI+", with --tls https)")
+	f.BoolVar(&l.mutual, "tls", false, "mutual TLS with the system, both ways")
 	f.StringVar(&l.inbox, "inbox", "127.0.0.1:8089", "address to take answers at, under "+inboxPath)
 	f.StringVar(&l.pkiDir, "pki", "", "PKI folder of pki init")
 	f.StringVar(&l.portfolio, "portfolio", "", "portfolio of the meters to ask; electricity's are")
@@ -135,6 +140,14 @@ func (l *loadFlags) parse() (p loadOrder, err error) {
 		if !holds {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
+	}
+	scheme := "http"
+	if l.mutual {
+		scheme = "https"
+	}
+	l.url, l.smkiURL = cmp.Or(l.url, scheme+"://"+defaultDUIS), cmp.Or(l.smkiURL, scheme+"://"+defaultSMKI)
+	for _, address := range []string{l.url, l.smkiURL} {
+		fault(strings.HasPrefix(address, scheme+":"), "%s: want %s://127.0.0.1:PORT (--tls goes with https)", address, scheme)
 	}
 	fault(l.rate > 0 && l.duration > 0 && l.wait > 0 && l.workers > 0, "--rate, --duration, --wait and --workers must be over 0")
 	fault(l.to == 0 || l.to >= l.rate, "--to %g is under --rate %g", l.to, l.rate)
@@ -220,14 +233,21 @@ func (l *loadFlags) open(ctx context.Context, io stdio, log *zap.Logger, p loadO
 	if len(folder.Authorities()) == 0 {
 		return nil, failWith(exitUsage, fmt.Errorf("%s has no ca/root.pem: devices' certificates could not be proven; use a folder of pki init", l.pkiDir))
 	}
+	dcc := engine.DCC{
+		URL: l.url, SMKIURL: l.smkiURL, Authorities: folder.Authorities(),
+		Transform:  []*smki.Certificate{folder.DCC.Transform.Certificate},
+		XMLSigning: []*smki.Certificate{folder.DCC.XMLSigning.Certificate},
+	}
+	in := inbox.Address{Listen: l.inbox}
+	if l.mutual {
+		if dcc.TLS, err = loadTestTLS(l.pkiDir, testTLSUser); err != nil {
+			return nil, failWith(exitUsage, err)
+		}
+		in.TLS, in.AllowedNames = dcc.TLS, []string{testTLSDCCName}
+	}
 	test, err := engine.OpenLoadTest(ctx, engine.LoadOptions{
-		Identity: engine.TestIdentity(folder),
-		DCC: engine.DCC{
-			URL: l.url, SMKIURL: l.smkiURL, Authorities: folder.Authorities(),
-			Transform:  []*smki.Certificate{folder.DCC.Transform.Certificate},
-			XMLSigning: []*smki.Certificate{folder.DCC.XMLSigning.Certificate},
-		},
-		CustodyDir: l.custody, InboxListen: l.inbox, InboxPath: inboxPath,
+		Identity: engine.TestIdentity(folder), DCC: dcc,
+		CustodyDir: l.custody, Inbox: in, InboxPath: inboxPath,
 		Test: loadtest.Options{
 			Services: p.services, Targets: targets, Wait: l.wait, Workers: l.workers,
 			Progress: func(p loadtest.Progress) { fmt.Fprintln(io.err, loadProgress(p)) },
@@ -242,7 +262,7 @@ func (l *loadFlags) open(ctx context.Context, io stdio, log *zap.Logger, p loadO
 	case err != nil:
 		return nil, failWith(exitUsage, err)
 	}
-	fmt.Fprintf(io.err, "answers are taken at %s\n", test.InboxURL(inboxPath))
+	fmt.Fprintf(io.err, "answers are taken at %s\n", test.InboxURL())
 	err = test.Check(ctx, folder.Supplier.XMLSigning.Certificate.EUI)
 	if err == nil && !l.cold {
 		fmt.Fprintf(io.err, "asking for the keys of %d meters\n", len(targets))

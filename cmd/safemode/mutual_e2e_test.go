@@ -8,7 +8,7 @@ import (
 )
 
 // A whole sweep over mutual TLS, both ways: towards the DCC's services, its SMKI
-// service, and from there to the inbox.
+// service, and from there to the inbox. A load test may run over it, too.
 func TestSweepOverMutualTLS(t *testing.T) {
 	long(t)
 	s := newScene(t, 60, 5, referenceSpeed)
@@ -40,4 +40,10 @@ func TestSweepOverMutualTLS(t *testing.T) {
 	}
 	must(t, "", "evidence", "--journal", s.path("journal.db"), "--device", meters[0]["device_id"], "--config", s.path("safemode.yaml"), "--out", s.path("evidence"))
 	s.borneOut(t, sim, meters)
+
+	sim = s.sim(t, "--tls", "--respond-to", "https://"+s.inbox+"/smartdcc/duis")
+	start(t, "loadtest", "--tls", "--url", "https://"+s.duis, "--smki-url", "https://"+s.smki, "--inbox", s.inbox, "--pki", s.path("pki"),
+		"--portfolio", s.path("portfolio.csv"), "--custody", s.path("loadtest-custody"), "--duration", "2s", "--wait", "20s",
+		"--rate", "10", "--threshold", "answered>=50%").succeeds()
+	stopSim(t, sim)
 }

@@ -95,10 +95,10 @@ func issueTLS(files map[string][]byte, t smki.TestFolder, name string, c, issuer
 	return key, nil
 }
 
-// loadDCCTLS reads the DCC's side of mutual TLS from a test folder.
-func loadDCCTLS(dir string) (*tls.Config, error) {
+// loadTestTLS reads one side of mutual TLS from a test folder.
+func loadTestTLS(dir, side string) (*tls.Config, error) {
 	file := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
-	pair, err := tls.LoadX509KeyPair(file(testTLSDCC+".pem"), file(testTLSDCC+".key"))
+	pair, err := tls.LoadX509KeyPair(file(side+".pem"), file(side+".key"))
 	if err != nil {
 		return nil, fmt.Errorf("--tls: %w (safemode pki init makes it)", err)
 	}
@@ -106,5 +106,5 @@ func loadDCCTLS(dir string) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--tls: %w", err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool, RootCAs: pool}, nil
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, ClientCAs: pool, RootCAs: pool}, nil
 }

@@ -74,7 +74,7 @@ against it needs the same speed in its configuration.`,
 			var guard *tls.Config
 			if mutual {
 				scheme = "https"
-				if guard, err = loadDCCTLS(pkiDir); err != nil {
+				if guard, err = loadTestTLS(pkiDir, testTLSDCC); err != nil {
 					return failWith(exitUsage, err)
 				}
 			}

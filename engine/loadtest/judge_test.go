@@ -202,19 +202,22 @@ func TestLoopbackURL(t *testing.T) {
 		"http://localhost:8079": "http://127.0.0.1:8079",
 		"http://[::1]:8079":     "http://[::1]:8079",
 		"http://127.9.9.9":      "http://127.9.9.9",
+		"https://localhost":     "https://127.0.0.1",
 	} {
 		if got, err := LoopbackURL(text); err != nil || got != want {
 			t.Errorf("%s: %s, %v", text, got, err)
 		}
 	}
 	for _, text := range []string{
-		"http://192.168.0.1:8079", "http://dcc.example:8079", "http://127.0.0.1.example", "http://0.0.0.0:1", "http://localhost.example",
+		"http://192.168.0.1:8079", "https://192.168.0.1:8079", "http://dcc.example:8079", "http://127.0.0.1.example", "http://0.0.0.0:1", "http://localhost.example",
 	} {
 		if _, err := LoopbackURL(text); !errors.Is(err, ErrNotLoopback) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	if _, err := LoopbackURL("https://127.0.0.1"); err == nil {
-		t.Error("https: accepted")
+	for _, text := range []string{"ftp://127.0.0.1", "127.0.0.1:8079"} {
+		if _, err := LoopbackURL(text); err == nil {
+			t.Errorf("%s: accepted", text)
+		}
 	}
 }

@@ -18,8 +18,8 @@ func LoopbackURL(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if u.Scheme != "http" {
-		return "", fmt.Errorf("%q: want http://127.0.0.1:PORT", text)
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return "", fmt.Errorf("%q: want http://127.0.0.1:PORT, or https", text)
 	}
 	if u.Hostname() == "localhost" {
 		u.Host = net.JoinHostPort("127.0.0.1", u.Port())
