@@ -28,13 +28,16 @@ import (
 // longest is what any one process of a test may take, far over what it needs.
 const longest = 2 * time.Minute
 
-// program is the binary under test. It is built once, in a folder that TestMain
-// removes.
+// built is the folder of the binary under test, which TestMain removes.
+var built string
+
+// program is the binary under test. It is built once, when the first test asks for it.
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "safemode-e2e-")
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	path := filepath.Join(dir, "safemode")
 	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
 		return path, fmt.Errorf("go build: %w\n%s", err, out)
@@ -44,8 +47,8 @@ var program = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := program(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+	if built != "" {
+		os.RemoveAll(built)
 	}
 	os.Exit(code)
 }
@@ -447,7 +450,14 @@ func readCSV(t *testing.T, path string) (header []string, lines []meterLine) {
 func verdicts(lines []meterLine) map[string]string {
 	all := map[string]string{}
 	for _, m := range lines {
-		all[m["device_id"]] = m["verdict"] + ": " + m["reason"]
+		all[m["device_id"]] = m["verdict"] + ": " + sameReason(m["reason"])
 	}
 	return all
+}
+
+// sameReason is a reason that two sweeps of one fleet agree on. Whether the DCC's word
+// that a silent meter cannot be reached comes before the sweep has stopped waiting for
+// one, a busy machine decides: the clock runs on.
+func sameReason(reason string) string {
+	return strings.Replace(reason, "no answer: E20", "no answer", 1)
 }

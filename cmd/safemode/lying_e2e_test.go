@@ -167,7 +167,7 @@ func TestLies(t *testing.T) {
 		{name: "reordered", class: success, srvs: reads},
 		{name: "late_acknowledgement", class: success, srvs: reads},
 		{name: "duplicated", profile: "duplicate_response: 1", class: success, srvs: reads, metric: strays + "{repeated}"},
-		{name: "overdue", profile: "delayed_response: 1\ndelay: 3h", class: success, srvs: reads},
+		{name: "overdue", profile: "delayed_response: 1\ndelay: 135m", class: success, srvs: reads},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

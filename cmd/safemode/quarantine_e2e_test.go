@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -22,12 +23,12 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// watchful is a simulator with an anomaly detection threshold of twelve 1.6 in
-// twenty minutes, and the configuration of a sweep that knows of it.
-func watchful(t *testing.T, change func(*config.Config)) (*rehearsal, engine.Options) {
+// watchful is a simulator with an anomaly detection threshold of so many 1.6 in so much
+// time, and the configuration of a sweep that knows of it.
+func watchful(t *testing.T, threshold config.Threshold, change func(*config.Config)) (*rehearsal, engine.Options) {
 	t.Helper()
 	long(t)
-	faults, err := fault.Parse([]byte("latency: {median: 3s, tail: 25s}\ndcc: {anomaly_thresholds: {\"1.6\": {limit: 12, per: 20m}}}"))
+	faults, err := fault.Parse(fmt.Appendf(nil, "latency: {median: 3s, tail: 25s}\ndcc: {anomaly_thresholds: {\"1.6\": {limit: %d, per: %v}}}", threshold.Count, threshold.Per))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,9 +56,7 @@ func watchful(t *testing.T, change func(*config.Config)) (*rehearsal, engine.Opt
 		}
 	})
 	conf := demoConfig(speed)
-	conf.Limits.AnomalyThresholds = map[servicerequests.Service]config.Threshold{
-		servicerequests.SwitchToCredit: {Count: 12, Per: 20 * time.Minute},
-	}
+	conf.Limits.AnomalyThresholds = map[servicerequests.Service]config.Threshold{servicerequests.SwitchToCredit: threshold}
 	conf.Limits.AnomalyMargin = 0.2 // a second of a busy machine is ten minutes
 	conf.Limits.PaceToFit = true
 	conf.Waves.Canary = 0
@@ -68,7 +67,7 @@ func watchful(t *testing.T, change func(*config.Config)) (*rehearsal, engine.Opt
 
 // Paced under the thresholds nothing is quarantined.
 func TestPacedUnderAThreshold(t *testing.T) {
-	r, o := watchful(t, func(c *config.Config) {
+	r, o := watchful(t, config.Threshold{Count: 12, Per: 20 * time.Minute}, func(c *config.Config) {
 		// The DCC counts when requests arrive, on a clock that stalls with the machine.
 		c.Limits.AnomalyThresholds[servicerequests.SwitchToCredit] = config.Threshold{Count: 12, Per: time.Hour}
 	})
@@ -85,7 +84,8 @@ func TestPacedUnderAThreshold(t *testing.T) {
 // Forced over them, what is quarantined is held, released and finished, and none of
 // it is sent twice.
 func TestForcedOverAThreshold(t *testing.T) {
-	r, o := watchful(t, func(c *config.Config) { c.Limits.IgnoreAnomalyThresholds = true })
+	// A day: however slow the machine, all of the sweep is within it.
+	r, o := watchful(t, config.Threshold{Count: 40, Per: 24 * time.Hour}, func(c *config.Config) { c.Limits.IgnoreAnomalyThresholds = true })
 	e, err := engine.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,9 @@ func town(t testing.TB, homes int, faults float64) *world {
 		w.add(g, ourEUI, region)
 	}
 	w.perHub = 1000 // one hub key for all of them
+	// A bubble is worked through second by second: no hours between tries.
+	ladder := []time.Duration{time.Minute, 10 * time.Minute}
+	w.policy.Retry = PerFuel[[]time.Duration]{ladder, ladder}
 	w.post = func(piece) fate {
 		if r.Float64() >= faults {
 			return taken
