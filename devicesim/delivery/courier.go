@@ -43,9 +43,9 @@ type Counts struct {
 
 // Courier delivers. Its methods may be called from any goroutine.
 type Courier struct {
-	options Options
-	client  *http.Client
-	url     atomic.Pointer[string]
+	options   Options
+	transport *http.Transport
+	url       atomic.Pointer[string]
 
 	taken, delivered, refused, repeated, givenUp atomic.Uint64
 
@@ -77,18 +77,14 @@ func New(o Options) *Courier {
 	}
 	c := &Courier{
 		options: o,
-		client: &http.Client{
-			Timeout: o.TimeOut,
-			Transport: &http.Transport{
-				TLSClientConfig:     o.TLS,
-				TLSHandshakeTimeout: o.TimeOut,
-				DialContext:         (&net.Dialer{Timeout: o.TimeOut}).DialContext,
-				MaxConnsPerHost:     o.Workers,
-				MaxIdleConnsPerHost: o.Workers,
-				IdleConnTimeout:     time.Minute,
-				DisableCompression:  true,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		transport: &http.Transport{
+			TLSClientConfig:     o.TLS,
+			TLSHandshakeTimeout: o.TimeOut,
+			DialContext:         (&net.Dialer{Timeout: o.TimeOut}).DialContext,
+			MaxConnsPerHost:     o.Workers,
+			MaxIdleConnsPerHost: o.Workers,
+			IdleConnTimeout:     time.Minute,
+			DisableCompression:  true,
 		},
 	}
 	c.ready.L = &c.mu
@@ -137,7 +133,7 @@ func (c *Courier) Run(ctx context.Context) {
 	c.ready.Broadcast()
 	c.mu.Unlock()
 	workers.Wait()
-	c.client.CloseIdleConnections()
+	c.transport.CloseIdleConnections()
 }
 
 func (c *Courier) work(ctx context.Context) {

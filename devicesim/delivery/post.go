@@ -46,12 +46,14 @@ func (c *Courier) post(ctx context.Context, body []byte) (status int, err error)
 	if url == "" {
 		return 0, errNoAddress
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.options.TimeOut)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, fmt.Errorf("inbox address: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/xml")
-	response, err := c.client.Do(request)
+	response, err := c.transport.RoundTrip(request) // not a Client's Do: it would follow redirects
 	if err != nil {
 		return 0, fmt.Errorf("post to inbox: %w", err)
 	}
