@@ -287,7 +287,7 @@ func gather(registry *prometheus.Registry) (t tally, err error) {
 }
 
 // engineOptions are those of safemode sweep with its default configuration, but for
-// a pace that does not bind.
+// a pace that does not bind, and as many workers as go with it.
 func engineOptions(o options, pki *smki.Folder, p *plan.Plan, registry *prometheus.Registry) engine.Options {
 	pace := pacer.Limit{PerSecond: o.Rate, Burst: 100}
 	limits := pacer.Limits{User: pace, Region: map[servicerequests.Region]pacer.Limit{}, Service: map[string]pacer.Limit{}}

@@ -97,7 +97,7 @@ func run(ctx context.Context, args []string) error {
 	f.IntVar(&o.Homes, "homes", -1, "whole homes between the marks; 0: none (default a quarter of the requests)")
 	f.Float64Var(&o.Rate, "rate", 20_000, "the pacer's limit for User and region, POSTs a second")
 	f.IntVar(&o.InFlight, "in-flight", 128, "open requests in one region")
-	f.IntVar(&o.Workers, "workers", 32, "POSTs under way at once, for each DCC service")
+	f.IntVar(&o.Workers, "workers", 64, "POSTs under way at once, for each DCC service")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of keys and meters")
 	f.IntVar(&o.GCPercent, "gogc", 0, "GOGC of both processes, in place of package heap's rule")
 	f.StringVar(&o.Profile, "profile", "", "folder for CPU and memory profiles of all processes between the marks")
