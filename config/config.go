@@ -282,6 +282,11 @@ type Policy struct {
 	StepDeadlineElectricity time.Duration `koanf:"step_deadline_electricity"`
 	StepDeadlineGas         time.Duration `koanf:"step_deadline_gas"`
 
+	// When the reads that a verdict rests on are made again, of meters that are armed and
+	// of a share of those on supply. 0: never.
+	RereadAfter time.Duration `koanf:"reread_after"`
+	RereadShare float64       `koanf:"reread_share"`
+
 	// What the order of hours at risk is reckoned with.
 	DailySpend   servicerequests.Millipence `koanf:"daily_spend"`
 	AtRiskWithin time.Duration              `koanf:"at_risk_within"`
@@ -345,6 +350,8 @@ func Default() Config {
 			Patience:                time.Hour,
 			StepDeadlineElectricity: 4 * time.Hour,
 			StepDeadlineGas:         26 * time.Hour,
+			RereadAfter:             24 * time.Hour,
+			RereadShare:             0.01,
 			DailySpend:              5 * servicerequests.Pound,
 			AtRiskWithin:            24 * time.Hour,
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -190,6 +191,13 @@ func (e *Engine) registerGates() {
 			return 1
 		}))
 	}
+}
+
+// seedOf is a plan's own seed for what is drawn by chance.
+func seedOf(p *plan.Plan) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(p.SHA256))
+	return h.Sum64()
 }
 
 // covered is what the direction covers, worked out once: it is asked at every look at a

@@ -109,6 +109,9 @@ type OutcomeBody struct {
 	// Tripped says that the refusal came with a run of refusals that halted the
 	// sweep: it says more of the User than of the meter.
 	Tripped bool `json:"tripped,omitempty"`
+	// After says that the meter had its verdict when this was asked for: without an answer
+	// that verdict stands.
+	After bool `json:"after_verdict,omitempty"`
 
 	Observed *Observation        `json:"observed,omitempty"` // what the answer showed, if it showed anything
 	Proxy    servicerequests.EUI `json:"gpf_id,omitempty"`   // the gas proxy that an inventory named

@@ -101,9 +101,9 @@ func (s *Sweep) late(m *meter, d proof.Delivery, now time.Time) {
 	if !ok {
 		return
 	}
-	s.reopen(m)
 	s.metrics.reclassed(e.service, e.class, class)
 	s.conclusion(m, e.service, d.ID, journal.OutcomeBody{}, class, code, found, now)
+	s.settleAfter(m, now)
 	s.look(m, now)
 }
 
@@ -208,10 +208,14 @@ func proxyOf(content duis.Content, meter servicerequests.EUI) servicerequests.EU
 func (s *Sweep) end(r *request, class Class, code string, f *finding, now time.Time) {
 	r.closed = true
 	delete(s.quarantined, r.quarantine)
+	if r.after {
+		s.afters--
+	}
 	s.release(r)
-	o := journal.OutcomeBody{SentAt: r.postedAt, Attempt: r.attempt}
+	o := journal.OutcomeBody{SentAt: r.postedAt, Attempt: r.attempt, After: r.after}
 	s.conclusion(r.meter, r.service, r.id, o, class, code, f, now)
 	s.metrics.ended(r.service, r.meter.target.Region, class)
+	s.settleAfter(r.meter, now)
 }
 
 // conclusion journals an outcome and folds it into the ledger. Of a request that

@@ -21,7 +21,11 @@ func (s *Sweep) pump() {
 	for len(s.agenda) > 0 && !s.agenda[0].due.After(now) {
 		m := s.agenda[0]
 		s.schedule(m, time.Time{})
-		s.look(m, now)
+		if m.done && len(m.open) == 0 {
+			s.lineUp(m)
+		} else {
+			s.look(m, now)
+		}
 	}
 	s.settle()
 	s.wake = time.Time{}
@@ -36,7 +40,7 @@ func (s *Sweep) pump() {
 	s.refill(now)
 	for s.open() {
 		s.serve(now)
-		if s.halt != nil || !s.takeIn(now) {
+		if s.halt != nil || !s.takeIn(now) && !s.takeLater(now) {
 			return
 		}
 	}
@@ -63,10 +67,14 @@ func (s *Sweep) takeIn(now time.Time) (any bool) {
 // look decides what to do about a meter, and does it.
 func (s *Sweep) look(m *meter, now time.Time) {
 	s.roll.stir(m)
-	if m.done {
+	if m.done && len(m.open) == 0 {
 		return
 	}
 	s.expire(m, now)
+	if m.done {
+		s.schedule(m, s.nextDeadline(m))
+		return
+	}
 	until := s.attend(m, now)
 	if !s.open() {
 		// Nothing new: the meter is looked at again when the sweep goes on.
@@ -75,7 +83,7 @@ func (s *Sweep) look(m *meter, now time.Time) {
 	}
 	step := s.o.Policy.decide(m, now)
 	for _, service := range step.ask {
-		s.ask(m, service, now)
+		s.ask(m, service, false, now)
 	}
 	if !step.waiting {
 		s.conclude(m, now)
@@ -146,10 +154,11 @@ func (s *Sweep) nextDeadline(m *meter) time.Time {
 	return next
 }
 
-// ask opens a request and queues its first leg as soon as the hub has room.
-func (s *Sweep) ask(m *meter, service servicerequests.Service, now time.Time) {
+// ask opens a request and queues its first leg as soon as the hub has room. after says
+// that the meter has its verdict.
+func (s *Sweep) ask(m *meter, service servicerequests.Service, after bool, now time.Time) {
 	t := m.tally(service)
-	r := &request{meter: m, service: service, attempt: int(t.tries) + 1, retry: t.failures > 0, place: nowhere}
+	r := &request{meter: m, service: service, attempt: int(t.tries) + 1, retry: t.failures > 0, after: after, place: nowhere}
 	r.id.Originator = m.target.Originator
 	switch {
 	case service == servicerequests.ReadInventory:

@@ -27,6 +27,26 @@
 // since. The state holds nothing of its own: a start without one, or with one that does
 // not hold or does not fit the settings, folds all records and comes to the same.
 //
+// # What it reads again
+//
+// A verdict is as of a read, and homes change: a consumer presses the button, somebody
+// switches a meter back. So the reads that a verdict rests on are made again when they are
+// [Policy.RereadAfter] old (a day): of every meter that is armed, and of a share of those
+// on supply, drawn by seed (after.go). What is asked so goes when nothing else waits to be
+// sent, and for as long as it is open the verdict stands. The verdict and its time follow
+// the new read. A read that gets no answer changes neither, and is asked for again a day
+// later; the DCC's word that the meter is another supplier's (E4) excludes it.
+//
+// A home that is found worse is told at once, by a verdict in the journal, a warning and
+// a count (safemode_reread_meters_total). One that is in Prepayment again is switched
+// again, as the plan has it. A supply that was read as on or armed in Credit and is off is
+// not armed: lack of credit turns nothing off there, so it is a person's.
+//
+// No run waits for the next day. A sweep that lasts so long for other reasons reads again
+// on the day; the command that is given again once it has ended does what was due when it
+// began, and ends. That is a start like any other: it needs the gates open, and a resume
+// that the approvals have left, or two new ones.
+//
 // # What it refuses
 //
 // Arm Supply (7.3) without proof of cause and a fresh read of Disabled. The cause is

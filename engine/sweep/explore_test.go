@@ -40,6 +40,7 @@ type home struct {
 
 	mishaps      int  // that are left: faults, crashes and touches of a hand
 	touched, ran bool // a hand was there; the stored switch has run
+	again        bool // it is the day after, and the reads were asked for again
 
 	path *trace
 }
@@ -116,7 +117,12 @@ func (h *home) fail(format string, args ...any) {
 // decide lets the policy ask for what it wants now.
 func (h *home) decide() step {
 	s := h.x.p.decide(h.m, h.now)
-	for _, service := range s.ask {
+	h.ask(s.ask)
+	return s
+}
+
+func (h *home) ask(services []servicerequests.Service) {
+	for _, service := range services {
 		if _, ok := service.Variant(); !ok {
 			h.fail("a service outside the permitted set: %v", service)
 		}
@@ -136,12 +142,12 @@ func (h *home) decide() step {
 		r.askedAt, r.postedAt, r.body = h.now, h.now, []byte{}
 		h.record(journal.Record{Kind: journal.Request, Service: service, ID: r.id})
 	}
-	return s
 }
 
 // end ends a request as the dispatcher does.
 func (h *home) end(service servicerequests.Service, id servicerequests.RequestID, class Class, code string, o *journal.Observation, proxy servicerequests.EUI) {
-	body := journal.OutcomeBody{Class: class.String(), Code: code, SentAt: h.now, AnsweredAt: h.now, Observed: o, Proxy: proxy}
+	r := h.m.openAs(id)
+	body := journal.OutcomeBody{Class: class.String(), Code: code, SentAt: h.now, AnsweredAt: h.now, Observed: o, Proxy: proxy, After: r != nil && r.after}
 	h.record(journal.Record{Kind: journal.Outcome, Service: service, ID: id, Code: body.Class, Body: journal.Encode(body)})
 	h.m.end(&h.x.p, service, id, body, class)
 }
@@ -344,6 +350,21 @@ func (h *home) next() (all []*home) {
 	return all
 }
 
+// dayLater is the day after a verdict, when the meter is read again: it is as it was, or
+// its supply has been turned off for whatever reason, and then only a person may arm it.
+func (h *home) dayLater(due time.Time, off bool) *home {
+	c := h.clone(fmt.Sprintf("a day later, turned off: %t", off))
+	c.again, c.now = true, due
+	if off {
+		c.d.supply, c.d.found.supply, c.d.person = servicerequests.Disabled, servicerequests.Disabled, true
+	}
+	c.ask(h.x.p.rereads(c.m, due))
+	for _, r := range c.m.open {
+		r.after = true
+	}
+	return c
+}
+
 // refold makes the ledger anew from the journal, as a start does.
 func (h *home) refold() {
 	s := New(Options{
@@ -368,6 +389,7 @@ func (h *home) refold() {
 			r.body = []byte{}
 		}
 		r.askedAt = h.now
+		r.after = was.openAs(r.id).after
 	}
 	if show(was.mode) != show(h.m.mode) || show(was.supply) != show(h.m.supply) || show(was.foundSupply) != show(h.m.foundSupply) ||
 		was.staleMode != h.m.staleMode || was.staleSupply != h.m.staleSupply || len(was.open) != len(h.m.open) || was.pending != h.m.pending ||
@@ -439,6 +461,7 @@ func (h *home) sum() [2]uint64 {
 	}
 	until := func(t time.Time) int64 { return int64(max(0, t.Sub(h.now))) }
 	num(int64(d.mode), int64(d.supply), int64(d.balance), int64(d.emergency), int64(h.mishaps))
+	flag(h.again, d.person)
 	flag(d.stored, h.touched, h.ran, m.started.IsZero(), m.creditAccepted, m.pending, m.excluded != "", m.gpf != 0, m.person != "")
 	rank(m.mode.counter, m.supply.counter, m.balance.counter, m.firstSwitch, m.firstCommand, m.lastCommand, m.staleMode, m.staleSupply, m.issued, d.lastCommand)
 	num(int64(m.mode.value), int64(m.supply.value), int64(m.balance.value), int64(m.foundMode.value), int64(m.foundSupply.value), int64(m.foundBalance.value))
@@ -453,7 +476,7 @@ func (h *home) sum() [2]uint64 {
 	for _, r := range m.open {
 		num(int64(r.service), int64(r.leg), int64(min(h.now.Sub(r.askedAt), h.x.p.ReadWait+1)))
 		rank(r.id.Counter)
-		flag(r.queued, r.acknowledged, r.reached)
+		flag(r.queued, r.acknowledged, r.reached, r.after)
 	}
 	b = append(b, 0xFF)
 	for _, f := range h.flights {
@@ -492,6 +515,9 @@ func (x *explorer) explore(root *home) {
 			h.conclude()
 		}
 		all := h.next()
+		if due := x.p.rereadAt(h.m); !s.waiting && !h.again && !due.IsZero() {
+			all = append(all, h.dayLater(due, false), h.dayLater(due, true))
+		}
 		if s.waiting && !s.wake.IsZero() && s.wake.After(h.now) {
 			c := h.clone("time passes")
 			c.now = s.wake
@@ -562,7 +588,7 @@ func (x *explorer) roots(visit func(questions, Strategy, device)) {
 // TestExplore visits every state of one meter under the policy: from every found
 // state, with every answer to the open questions, and at each step one fault in both
 // forms, a button press, a top-up or a crash, and the stored switch running at any
-// step beside. With -mishaps=2 any two of them befall the same meter. Without
+// step beside; and the day after, when it is read again, a supply that is off. With -mishaps=2 any two of them befall the same meter. Without
 // -explore=0 it takes a part of the found states, spread over all of them, and without
 // -each=0 a part of what may follow each.
 func TestExplore(t *testing.T) {
@@ -572,6 +598,7 @@ func TestExplore(t *testing.T) {
 		roots = append(roots, func() {
 			x.p = testPolicy()
 			x.p.Strategy, x.p.GasBalanceFromProxy = strategy, d.kind == servicerequests.GSME
+			x.p.RereadAfter, x.p.RereadShare = 24*time.Hour, 1
 			x.w.questions = open
 			x.visited = map[[2]uint64]struct{}{}
 			h := &home{x: x, d: d, counter: 1000, now: time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC), mishaps: *mishaps}

@@ -73,13 +73,14 @@ type meter struct {
 	held           string    // why a person must look at it; empty if none must
 	moved          bool      // excluded on the word of an E4
 	heard          time.Time // since when nothing has been learnt of it, though it could be asked
+	reread         time.Time // when the reads that its verdict rests on were last asked for again, and not answered
 	person         string    // why only a person may arm this supply; empty if none
 	excluded       string    // why nothing more may be sent; empty if it may
 
 	open  []*request
 	ended []ended
 
-	waits, ahead bool  // in an intake; moved up there
+	waits, ahead bool  // in an intake, or for what is due after its verdict; moved up in the intake
 	seat         int32 // place in the plan, from 0
 	legs         int   // of its requests, with workers
 	stirred      bool  // may have changed since the roll was settled
@@ -262,6 +263,11 @@ func (m *meter) observe(o journal.Observation, counter uint64, at time.Time) {
 			m.foundSupply = r
 		}
 		if counter > m.supply.counter {
+			if o.Supply == servicerequests.Disabled && m.person == "" && m.supplyCurrent() && m.supply.value != servicerequests.Disabled &&
+				(m.creditAccepted || m.foundMode.value == servicerequests.Credit) {
+				// It was on in Credit, where lack of credit turns nothing off.
+				m.person = "turned off after it was read as " + m.supply.value.String()
+			}
 			m.supply = r
 		}
 		if counter > m.alarm.after && o.Supply != servicerequests.Disabled {
@@ -319,6 +325,8 @@ func (m *meter) end(p *Policy, service servicerequests.Service, id servicereques
 		case servicerequests.CodeHeld:
 			m.held = "SRV " + service.SRV() + " answered " + o.Code + ", whose meaning is not known"
 		}
+	case o.After && class != Succeeded: // the verdict stands, and no ladder is worn out
+		m.reread = later(m.reread, o.AnsweredAt)
 	case class.unanswered(), class == Rejected, class == Negative && !service.Critical():
 		t.failures++
 		if ladder := p.Retry.of(m); int(t.failures) > len(ladder) {

@@ -27,6 +27,7 @@ type metrics struct {
 	state   *prometheus.GaugeVec
 
 	throttled prometheus.Counter
+	rereads   *prometheus.CounterVec
 	revised   *prometheus.CounterVec
 	strays    *prometheus.CounterVec
 }
@@ -77,6 +78,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		throttled: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "safemode_throttled_total", Help: "POSTs the DCC put off (429 or 503).",
 		}),
+		rereads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "safemode_reread_meters_total",
+			Help: "Meters with a verdict that were read again, by what it came to: same, better, worse, unanswered, excluded.",
+		}, []string{"result"}),
 		strays: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "safemode_stray_messages_total", Help: "Proven messages that changed nothing: repeated, or unmatched.",
 		}, []string{"kind"}),
@@ -85,7 +90,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Ended Service Requests whose class a late answer changed: safemode_service_requests_total counts them as they ended first.",
 		}, []string{"srv", "from", "to"}),
 	}
-	reg.MustRegister(m.revised, m.regions, m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.planned, m.state, m.throttled, m.strays)
+	reg.MustRegister(m.revised, m.regions, m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.planned, m.state, m.throttled, m.strays, m.rereads)
+	for _, result := range [...]string{"same", "better", "worse", "unanswered", "excluded"} {
+		m.rereads.WithLabelValues(result)
+	}
 	for _, v := range [...]string{journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded} {
 		m.meters.WithLabelValues(v)
 	}

@@ -246,6 +246,9 @@ func (s *Sweep) withdraw(at scope, now time.Time) {
 			if r.queued && !r.working && !r.reached && r.place != nowhere && at.covers(m.target.Region, m.wave, r.service) {
 				s.lanes[m.target.Region].remove(r)
 				s.end(r, Withdrawn, "", nil, now)
+				if r.after {
+					s.look(m, now)
+				}
 			}
 		}
 	}
@@ -264,7 +267,7 @@ func (s *Sweep) watchOperator() {
 func (s *Sweep) ceaseNow() {
 	now := s.now()
 	for seat := range int32(s.roll.size) {
-		if s.roll.head(seat).done {
+		if m := s.roll.awake[seat]; s.roll.head(seat).done && (m == nil || len(m.open) == 0) {
 			continue
 		}
 		m := s.meter(seat)

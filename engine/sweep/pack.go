@@ -13,7 +13,7 @@ import (
 // unpacking, and then, of a meter of which more is known than the plan says, the rest:
 //
 //	 1 byte   bits: begun, done, settled, waits, ahead, raised, proxied, detailed
-//	 1 byte   verdict in the low half, plight in the high one
+//	 1 byte   verdict in the low half; plight in three bits; owed, the highest: it has its verdict, and something is due
 //	 4 bytes  device type, region, claimed mode, priority
 //	 1 byte   number of the originator
 //	 2 bytes  number of the wave
@@ -36,6 +36,8 @@ const (
 	bitDetailed
 )
 
+const bitOwed byte = 0x80 // of the second byte
+
 const headSize = 25
 
 var never time.Time
@@ -48,6 +50,7 @@ var verdictCodes = [...]string{
 // head is what can be told of a packed ledger at once.
 type head struct {
 	begun, done, settled, waits, ahead, raised, gas bool
+	owed                                            bool // done, and something of it is open or will be due
 
 	verdict          string
 	plight           plight
@@ -58,18 +61,20 @@ type head struct {
 
 func (m *meter) head() head {
 	return head{
-		begun: !m.started.IsZero(), done: m.done, settled: m.settled, waits: m.waits, ahead: m.ahead, raised: m.alarm.raised(), gas: m.gas(),
+		begun: !m.started.IsZero(), done: m.done, settled: m.settled, waits: m.waits, ahead: m.ahead, raised: m.alarm.raised(), gas: m.gas(), owed: m.owed(),
 		verdict: m.verdict.Verdict, plight: m.plight, region: m.target.Region, wave: m.wave,
 		device: m.device, hub: m.target.Hub, gpf: m.gpf,
 	}
 }
+
+func (m *meter) owed() bool { return m.done && (len(m.open) > 0 || !m.due.IsZero() || m.waits) }
 
 // readHead reads the head of a packed ledger, which must be whole.
 func readHead(b []byte) head {
 	h := head{
 		begun: b[0]&bitBegun != 0, done: b[0]&bitDone != 0, settled: b[0]&bitSettled != 0,
 		waits: b[0]&bitWaits != 0, ahead: b[0]&bitAhead != 0, raised: b[0]&bitRaised != 0, gas: servicerequests.DeviceType(b[2]) == servicerequests.GSME,
-		verdict: verdictCodes[b[1]&0x0F], plight: plight(b[1] >> 4), region: servicerequests.Region(b[3]),
+		owed: b[1]&bitOwed != 0, verdict: verdictCodes[b[1]&0x0F], plight: plight(b[1] >> 4 & 7), region: servicerequests.Region(b[3]),
 		wave: int(binary.BigEndian.Uint16(b[7:])), device: servicerequests.EUI(binary.BigEndian.Uint64(b[9:])),
 		hub: servicerequests.EUI(binary.BigEndian.Uint64(b[17:])),
 	}
@@ -125,7 +130,11 @@ func (r *roll) pack(m *meter) []byte {
 			originator = i
 		}
 	}
-	p.b = append(p.b, bits, byte(verdict)|byte(m.plight)<<4,
+	second := byte(verdict) | byte(m.plight)<<4
+	if m.owed() {
+		second |= bitOwed
+	}
+	p.b = append(p.b, bits, second,
 		byte(m.target.Type), byte(m.target.Region), byte(m.target.Claimed), byte(m.target.Priority), byte(originator))
 	p.b = binary.BigEndian.AppendUint16(p.b, uint16(m.wave))
 	p.b = binary.BigEndian.AppendUint64(p.b, uint64(m.device))
@@ -201,6 +210,7 @@ func (p *packer) detail(heard time.Time) {
 	m := p.m
 	p.time(heard)
 	p.time(m.due)
+	p.time(m.reread)
 	var bits byte
 	for i, set := range [...]bool{m.creditAccepted, m.pending, m.moved, m.sampled, m.alarm.below, m.alarm.suspended} {
 		if set {
@@ -323,7 +333,7 @@ func (r *roll) unpack(b []byte) (*meter, error) {
 func (r *roll) checkHead(b []byte) error {
 	switch {
 	case len(b) < headSize, b[0]&bitProxied != 0 && len(b) < headSize+8,
-		int(b[1]&0x0F) >= len(verdictCodes), plight(b[1]>>4) >= plightCount,
+		int(b[1]&0x0F) >= len(verdictCodes), plight(b[1]>>4&7) >= plightCount,
 		int(b[3]) > len(servicerequests.Regions), int(b[6]) >= len(r.originators):
 		return errPacked
 	}
@@ -423,7 +433,7 @@ func (u *unpacker) rest(begun bool) {
 	if begun == m.started.IsZero() {
 		u.fail()
 	}
-	m.heard, m.due = u.time(), u.time()
+	m.heard, m.due, m.reread = u.time(), u.time(), u.time()
 	bits := u.octet()
 	for i, to := range [...]*bool{&m.creditAccepted, &m.pending, &m.moved, &m.sampled, &m.alarm.below, &m.alarm.suspended} {
 		*to = bits&(1<<i) != 0

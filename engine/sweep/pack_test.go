@@ -42,7 +42,7 @@ func someMeter(t *rapid.T) *meter {
 	if m.started = at("started"); m.started.IsZero() {
 		return m
 	}
-	m.heard, m.due = at("heard"), at("due")
+	m.heard, m.due, m.reread = at("heard"), at("due"), at("reread")
 	m.done, m.plight = flag("done"), plight(rapid.IntRange(0, int(plightCount)-1).Draw(t, "plight"))
 	m.verdict.Verdict, m.verdict.Reason = rapid.SampledFrom(verdictCodes[:]).Draw(t, "verdict"), text.Draw(t, "reason")
 	m.gpf = servicerequests.EUI(rapid.Uint64Range(0, 3).Draw(t, "gpf"))
@@ -210,7 +210,7 @@ func TestPackKnowsEveryField(t *testing.T) {
 	for _, known := range []struct {
 		of     any
 		fields int
-	}{{meter{}, 40}, {tally{}, 8}, {ended{}, 5}, {alarm{}, 3}, {reading[int]{}, 3}, {request{}, 25}} {
+	}{{meter{}, 41}, {tally{}, 8}, {ended{}, 5}, {alarm{}, 3}, {reading[int]{}, 3}, {request{}, 26}} {
 		if n := reflect.TypeOf(known.of).NumField(); n != known.fields {
 			t.Errorf("%T has %d fields, pack.go was written for %d", known.of, n, known.fields)
 		}

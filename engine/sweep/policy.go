@@ -45,6 +45,14 @@ type Policy struct {
 	Patience     time.Duration
 	StepDeadline PerFuel[time.Duration]
 
+	// The reads that a verdict rests on are made again when they are RereadAfter old, of
+	// every meter that is armed and of a share of those on supply, by seed. 0: never. A
+	// read that gets no answer is due again after as long; until then the verdict stands,
+	// as of when it was proven.
+	RereadAfter time.Duration
+	RereadShare float64
+	RereadSeed  uint64
+
 	retriesSpent bool // the sweep's budget of retries is used up
 
 	// What the order of hours at risk is reckoned with, where meters do not tell.
@@ -372,10 +380,7 @@ func (p *Policy) conclude(m *meter) journal.VerdictBody {
 	if m.modeCurrent() && m.supplyCurrent() {
 		v.End = journal.Observation{Mode: m.mode.value, Supply: m.supply.value}
 		v.ModeCounter, v.SupplyCounter = m.mode.counter, m.supply.counter
-		v.AsOf = m.mode.at
-		if m.supply.at.Before(v.AsOf) {
-			v.AsOf = m.supply.at
-		}
+		v.AsOf = m.asOf()
 	}
 	if m.balance.known() {
 		v.End.Balance = &m.balance.value
@@ -473,7 +478,7 @@ func (p *Policy) unarmed(m *meter) string {
 		return "arm rejected: " + spelled(t.code)
 	case t.last == Unverified:
 		return "arm: no answer that could be proven"
-	case t.tries > 0:
+	case t.tries > 0 && m.person == "":
 		return "disabled after arm"
 	}
 	if reason := p.refusal(m); reason != "" {

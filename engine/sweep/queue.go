@@ -10,12 +10,16 @@ import (
 
 // rank is a leg's place in a queue, fixed when it is put there or moved up.
 type rank struct {
+	after bool // asked of a meter that has its verdict: after all else
 	retry bool // asked before without an answer: after all that is asked the first time
 	risk  risk
 	turn  int // among equals what has waited longest goes first
 }
 
 func (r rank) before(other rank) bool {
+	if r.after != other.after {
+		return !r.after
+	}
 	if r.retry != other.retry {
 		return !r.retry
 	}
@@ -71,7 +75,7 @@ type lane struct {
 func (l *lane) push(r *request, at risk) {
 	r.queued = true
 	l.pushed++
-	r.rank = rank{retry: r.retry, risk: at, turn: l.pushed}
+	r.rank = rank{after: r.after, retry: r.retry, risk: at, turn: l.pushed}
 	heap.Push(l.queue(r), r)
 }
 
@@ -122,7 +126,7 @@ func (l *lane) pressing() bool {
 			return true
 		}
 		if l.fresh[e].Len() > 0 {
-			if head := l.fresh[e].peek().rank; !head.retry && head.risk.need <= unseen {
+			if head := l.fresh[e].peek().rank; !head.after && !head.retry && head.risk.need <= unseen {
 				return true
 			}
 		}
@@ -232,7 +236,7 @@ func (s *Sweep) takeOn(seat int32, m head) {
 
 // moveAhead puts a meter that waits in an intake before those that nothing has moved.
 func (s *Sweep) moveAhead(m *meter) {
-	if m.waits && !m.ahead {
+	if m.waits && !m.ahead && !m.done {
 		m.ahead = true
 		i := &s.intake[m.target.Region]
 		i.ahead = append(i.ahead, m.seat)
@@ -242,18 +246,25 @@ func (s *Sweep) moveAhead(m *meter) {
 // nextOf takes the first meter out of an intake; nil if none waits, or it must not
 // begin.
 func (s *Sweep) nextOf(i *intake) *meter {
+	from := s.firstOf(i)
+	if from == nil {
+		return nil
+	}
+	seat := (*from)[0]
+	*from = (*from)[1:]
+	s.roll.waits(seat, false, s.roll.head(seat).ahead)
+	return s.meter(seat)
+}
+
+// firstOf is the list of an intake whose first meter is the next to begin; nil if none
+// waits, or it must not begin.
+func (s *Sweep) firstOf(i *intake) *[]int32 {
 	for _, from := range [...]*[]int32{&i.ahead, &i.waiting} {
-		for len(*from) > 0 {
-			seat := (*from)[0]
-			h := s.roll.head(seat)
-			if h.waits && s.holdsMeter(h) {
-				break
-			}
+		for len(*from) > 0 && !s.roll.head((*from)[0]).waits { // it was taken from the other list
 			*from = (*from)[1:]
-			if h.waits { // it was not taken from the other list
-				s.roll.waits(seat, false, h.ahead)
-				return s.meter(seat)
-			}
+		}
+		if len(*from) > 0 && !s.holdsMeter(s.roll.head((*from)[0])) {
+			return from
 		}
 	}
 	return nil

@@ -299,7 +299,7 @@ func (s *Sweep) begin() {
 		h := s.roll.head(seat)
 		s.roll.waits(seat, false, false)
 		switch {
-		case h.done: // and asleep
+		case h.done && !h.owed: // and asleep for good
 			s.counted(h, 1)
 			s.plights[h.plight]++
 		case !h.begun:
@@ -319,13 +319,20 @@ func (s *Sweep) begin() {
 		s.deliver(d)
 	}
 	s.backlog = nil
+	s.settle() // so that the first pump finds what is due
 	s.log.Info("sweep begins", zap.Int("meters", s.roll.size), zap.Int("done", s.done))
 }
 
 // takeUp puts a meter that has begun where it stands.
 func (s *Sweep) takeUp(m *meter, now time.Time) {
 	s.plights[m.plight]++
+	m.done, m.waits = false, false
+	// What is open of a meter that is safe by its verdict was asked after that.
+	after := len(m.open) > 0 && m.verdict.Verdict != "" && m.safe()
 	for _, r := range m.open {
+		if r.after = after; after {
+			s.afters++
+		}
 		s.hub(m).open++
 		s.lanes[m.target.Region].inFlight++
 		if r.quarantine != "" {
@@ -335,9 +342,10 @@ func (s *Sweep) takeUp(m *meter, now time.Time) {
 			s.push(r)
 		}
 	}
-	if m.verdict.Verdict != "" && len(m.open) == 0 && !s.o.Policy.decide(m, now).waiting {
+	if after || m.verdict.Verdict != "" && len(m.open) == 0 && !s.o.Policy.decide(m, now).waiting {
 		s.count(m)
-	} else {
+	}
+	if !m.done || after {
 		s.schedule(m, now)
 	}
 }

@@ -37,6 +37,7 @@ type request struct {
 	rank         rank            // in its lane
 	place        int             // in the lane's queue; nowhere if it is in none
 	retry        bool            // its service was asked of this meter before, and not answered
+	after        bool            // asked of a meter that has its verdict
 	working      bool            // with a worker
 	from         uint64          // the last record that was queued when the worker got it
 	quarantine   string          // event reference under which the DCC holds it back; empty if it does not
@@ -73,7 +74,7 @@ func (r *request) leave() Leave {
 }
 
 // urgent says whether a leg goes before others: what has begun, and 7.3, whose
-// read must not grow old.
+// read must not grow old. What is asked after a verdict never does.
 func (r *request) urgent() bool {
-	return r.leg == commandLeg || r.body != nil || r.service == servicerequests.ArmSupply
+	return !r.after && (r.leg == commandLeg || r.body != nil || r.service == servicerequests.ArmSupply)
 }

@@ -268,8 +268,11 @@ func (s *Sweep) settle() {
 		if m.position != nowhere {
 			s.agenda.remove(m)
 		}
-		if m.done {
+		switch {
+		case m.done && m.waits:
 			m.due = never
+		case m.done:
+			m.due = s.o.Policy.rereadAt(m)
 		}
 		if !m.due.IsZero() {
 			s.naps.push(nap{m.due, m.seat})

@@ -99,7 +99,7 @@ func order(ctx context.Context, s *Sweep, action string) error {
 }
 
 // wantEmpty checks that nothing is left open.
-func wantEmpty(t *testing.T, s *Sweep) {
+func wantEmpty(t testing.TB, s *Sweep) {
 	t.Helper()
 	for _, h := range s.hubs {
 		if h.open != 0 || len(h.waiting) != 0 {

@@ -29,7 +29,7 @@ type Keeper interface {
 }
 
 // stateVersion is of the rows: another program's are folded anew.
-const stateVersion = 2
+const stateVersion = 3
 
 // standing is the first row of the state: all that is not one meter's. The other rows
 // are the roll's blocks.

@@ -126,7 +126,7 @@ func (s *Sweep) publish() {
 		st.State, st.Reason = "halted", s.halt.Error()
 	case s.ceased != "":
 		st.State, st.Reason = "ceased", s.ceased
-	case s.done == s.roll.size:
+	case s.finished():
 		st.State = "finished"
 	case s.stopping:
 		st.State = "stopping"

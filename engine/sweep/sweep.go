@@ -153,6 +153,8 @@ type Sweep struct {
 	hubs       map[hubKey]*hub
 	agenda     agenda
 	naps       naps
+	later      []int32                 // places in the plan of meters of which something is due after their verdict
+	afters     int                     // open requests of meters that had their verdict
 	busy       map[gateway.Service]int // workers under way
 	hold       map[gateway.Service]time.Time
 	wake       time.Time // when a limit or a breaker lets go; zero if none is in the way
@@ -251,7 +253,8 @@ func New(o Options) *Sweep {
 	return s
 }
 
-// Run carries the plan out and returns when every meter has a verdict. When ctx
+// Run carries the plan out and returns when every meter has a verdict, and what was due
+// again as it began has been read. When ctx
 // ends it takes nothing new in, waits for the POSTs under way, and returns
 // [ErrStopped]. It returns a [*HaltError] if the sweep stopped itself.
 func (s *Sweep) Run(ctx context.Context) error {
@@ -359,7 +362,7 @@ func (s *Sweep) drained() bool {
 			return false
 		}
 	}
-	return s.stopping || s.halt != nil && !s.draining() || s.ceased != "" || s.done == s.roll.size
+	return s.stopping || s.halt != nil && !s.draining() || s.ceased != "" || s.finished()
 }
 
 // draining says whether a sweep that a gate has halted still waits for answers to

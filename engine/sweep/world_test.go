@@ -63,6 +63,7 @@ type device struct {
 	lastCommand uint64
 	disabledAt  time.Time // when it last answered that it is Disabled, and nothing came after
 	person      bool      // only a person may arm it
+	pressed     bool      // the button, after its verdict
 }
 
 // carryOut does what a request asks for. The result is the response's success.
