@@ -14,10 +14,11 @@ import (
 
 // stop --now does not wait for a DCC that takes requests and does not reply: the POSTs
 // under way are cut off, and what became of them is in doubt. The same command goes on
-// with the same bytes, and nothing is done twice.
+// with the same bytes, and nothing is done twice. Once more, when the verdicts have grown
+// old, it reads again: who has pressed the button is on supply.
 func TestStopNow(t *testing.T) {
 	long(t)
-	s := newScene(t, 40, 6, 600)
+	s := newScene(t, 60, 6, 600)
 	target := &url.URL{Scheme: "http", Host: s.duis}
 	var silent atomic.Bool
 	var kept atomic.Int64
@@ -34,7 +35,7 @@ func TestStopNow(t *testing.T) {
 	}
 	proxy := httptest.NewServer(front)
 	defer proxy.Close()
-	s.configure(t, "safemode.yaml", "url: http://"+s.duis, "url: "+proxy.URL+"\n  timeout: 1m")
+	s.configure(t, "safemode.yaml", "url: http://"+s.duis, "url: "+proxy.URL+"\n  timeout: 1m", "policy:\n", "policy:\n  reread_after: 1h\n")
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	sim := s.sim(t)
 	sweep := s.sweep(t)
@@ -59,6 +60,24 @@ func TestStopNow(t *testing.T) {
 	if summary.Counters.Reused != 0 || summary.ForbiddenCommands != 0 || summary.Verdicts.OnSupply == 0 {
 		t.Errorf("%+v", summary)
 	}
+	armed := 0
+	for _, line := range lines {
+		if line["verdict"] == journal.VerdictArmed {
+			armed++
+			reply, err := http.Post("http://"+s.control+"/sim/v1/devices/"+line["device_id"]+"/press", "", nil)
+			if err != nil || reply.StatusCode != http.StatusOK {
+				t.Fatalf("press: %v, %v", reply, err)
+			}
+			_ = reply.Body.Close()
+		}
+	}
+	time.Sleep(time.Hour / 600)
+	s.sweep(t).succeeds()
+	pressed, lines := s.report(t, "journal.db")
+	if v := pressed.Verdicts; armed == 0 || v.Armed != 0 || v.OnSupply != summary.Verdicts.OnSupply+armed || pressed.Counters.Reused != 0 {
+		t.Errorf("%d buttons pressed: %+v, were %+v", armed, v, summary.Verdicts)
+	}
+	must(t, "", "audit", "--journal", s.path("journal.db"), "--custody-dir", s.path("custody"))
 	s.borneOut(t, sim, lines)
 	t.Logf("%d replies were kept; of %d counters none was used twice", kept.Load(), summary.Counters.Used)
 }
