@@ -41,12 +41,13 @@ type PKI struct {
 	certificates *recent.Map[servicerequests.EUI, []*smki.Certificate]
 }
 
-// How many devices' keys, and how many devices' certificates, are held in memory: some
-// 20 MB each. Certificates are asked for once or twice, keys for as long as a device's
-// requests are under way.
+// How many devices' keys, and how many devices' certificates, are held in memory, some
+// 50 MB at most: keys as long as a device's requests are under way, certificates until
+// who has searched for them retrieves them. What is forgotten is made anew; what is held
+// the collector looks at each time.
 const (
 	rememberedKeys         = 16384
-	rememberedCertificates = 4096
+	rememberedCertificates = 1024
 )
 
 // notBefore is when device certificates begin; they never end.
