@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"safemode/servicerequests/outside"
 )
 
 // browser is a headless Chromium with one tab, driven by the DevTools protocol over a
@@ -47,10 +49,7 @@ type devtools struct {
 // openBrowser starts Chromium, which ends with the test.
 func openBrowser(t *testing.T) *browser {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("chromium is not there (Debian: chromium)")
-	}
+	path := outside.Program(t, "chromium", "chromium")
 	theirIn, out, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -13,8 +13,8 @@ import (
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
-	"safemode/servicerequests/xmltree"
 )
 
 // forbiddenSamples are the sample requests outside the permitted set.
@@ -27,11 +27,7 @@ var forbiddenSamples = map[string]string{
 // permittedSamples returns the paths of all sample requests of the permitted set.
 func permittedSamples(t *testing.T) []string {
 	t.Helper()
-	all, err := filepath.Glob(filepath.Join(vectorPath(t, "duis"), "*_REQUEST_DUIS.XML"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	permitted := slices.DeleteFunc(all, func(path string) bool { return forbiddenSamples[filepath.Base(path)] != "" })
+	permitted := slices.DeleteFunc(outside.Files(t, "duis/*_REQUEST_DUIS.XML"), func(path string) bool { return forbiddenSamples[filepath.Base(path)] != "" })
 	if len(permitted) < 19 {
 		t.Fatalf("%d sample requests of the permitted set, want 19", len(permitted))
 	}
@@ -46,33 +42,6 @@ func unsigned(t *testing.T, sample []byte) []byte {
 		t.Fatal(err)
 	}
 	return b
-}
-
-// elementTree writes a document's element tree without prefixes, declarations and
-// white space between elements.
-func elementTree(t *testing.T, xml []byte) string {
-	t.Helper()
-	doc, err := xmltree.Parse(xml)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b strings.Builder
-	var write func(n xmltree.Node, indent string)
-	write = func(n xmltree.Node, indent string) {
-		b.WriteString(indent + "{" + n.Namespace() + "}" + n.Local())
-		if version, ok := n.Attr("schemaVersion"); ok {
-			b.WriteString(" schemaVersion=" + version)
-		}
-		if text, err := n.Text(); err == nil {
-			b.WriteString(" = " + text)
-		}
-		b.WriteString("\n")
-		for child := range n.Children() {
-			write(child, indent+"  ")
-		}
-	}
-	write(doc.Root(), "")
-	return b.String()
 }
 
 func TestDUISBuildVectors(t *testing.T) {
@@ -93,7 +62,7 @@ func TestDUISBuildVectors(t *testing.T) {
 			}
 			services[service] = true
 			got := must(t, "", buildArgs(service, request.ID, request.Inventory.Device)...)
-			if diff := cmp.Diff(elementTree(t, unsigned(t, sample)), elementTree(t, []byte(got))); diff != "" {
+			if diff := cmp.Diff(outside.Elements(t, unsigned(t, sample)), outside.Elements(t, []byte(got))); diff != "" {
 				t.Errorf("-sample +build\n%s", diff)
 			}
 		})
@@ -205,7 +174,7 @@ func TestDUISSignVectors(t *testing.T) {
 		})
 	}
 	for name, reason := range forbiddenSamples {
-		refuses(t, exitRefused, reason, "", "duis", "sign", "--cert", known.cert(supplierDS), "--key", known.key(supplierDS), vectorPath(t, "duis/"+name))
+		refuses(t, exitRefused, reason, "", "duis", "sign", "--cert", known.cert(supplierDS), "--key", known.key(supplierDS), outside.Path(t, "duis/"+name))
 	}
 }
 
@@ -301,7 +270,7 @@ func TestDUISVerifyVectors(t *testing.T) {
 		{"response-11.2-signed.xml", "dsp-xml-signing-older.pem", "GBCSPayload"},
 		{"response-8.2-signed.xml", "dsp-xml-signing-acb.pem", "DSPInventory"},
 	} {
-		file, cert := vectorPath(t, "duis/"+c.file), vectorPath(t, "duis/"+c.cert)
+		file, cert := outside.Path(t, "duis/"+c.file), outside.Path(t, "duis/"+c.cert)
 		line := must(t, "", "duis", "verify", "--json", "--cert", cert, file)
 		var header provenHeader
 		if err := json.Unmarshal([]byte(line), &header); err != nil || strings.Count(line, "\n") != 1 {
@@ -310,17 +279,17 @@ func TestDUISVerifyVectors(t *testing.T) {
 		if header.Document != "response" || header.ResponseCode != "I0" || header.Content != c.content || header.RequestID == "" {
 			t.Errorf("%s: %+v", c.file, header)
 		}
-		refuses(t, exitFailed, "unknown signing key", "", "duis", "verify", "--cert", vectorPath(t, "duis/dsp-xml-signing.pem"), file)
+		refuses(t, exitFailed, "unknown signing key", "", "duis", "verify", "--cert", outside.Path(t, "duis/dsp-xml-signing.pem"), file)
 		must(t, "", "duis", "verify", "--cert", cert, "--at", "2025-10-01T00:00:00Z", file)
 		refuses(t, exitFailed, "not valid at this time", "", "duis", "verify", "--cert", cert, "--at", "2200-01-01T00:00:00Z", file)
 		refuses(t, exitUsage, "--at", "", "duis", "verify", "--cert", cert, "--at", "today", file)
 	}
-	bad := vectorPath(t, "duis/response-11.2-badsignature.xml")
+	bad := outside.Path(t, "duis/response-11.2-badsignature.xml")
 	for _, cert := range []string{"dsp-xml-signing-older.pem", "dsp-xml-signing-acb.pem", "dsp-xml-signing.pem"} {
-		refuses(t, exitFailed, "", "", "duis", "verify", "--cert", vectorPath(t, "duis/"+cert), bad)
+		refuses(t, exitFailed, "", "", "duis", "verify", "--cert", outside.Path(t, "duis/"+cert), bad)
 	}
-	refuses(t, exitFailed, "no signature", "", "duis", "verify", "--cert", vectorPath(t, "duis/dsp-xml-signing.pem"),
-		vectorPath(t, "duis/acknowledgement-error-unsigned.xml"))
+	refuses(t, exitFailed, "no signature", "", "duis", "verify", "--cert", outside.Path(t, "duis/dsp-xml-signing.pem"),
+		outside.Path(t, "duis/acknowledgement-error-unsigned.xml"))
 }
 
 func TestDUISVerifyNamesTheCertificate(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"safemode/engine/journal"
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
 )
 
@@ -282,7 +283,7 @@ func TestDamagedJournal(t *testing.T) {
 // from the beginning.
 func onTinyDisk(t *testing.T, full, size string, args ...string) (r commandResult, left []string) {
 	t.Helper()
-	unshare := judgeProgram(t, "unshare", "util-linux")
+	unshare := outside.Program(t, "unshare", "util-linux")
 	binary, err := program()
 	if err != nil {
 		t.Fatal(err)
@@ -296,7 +297,7 @@ echo "left behind:" >&2; find "$dir" -type f ! -name filler >&2; exit $code`
 	r = startCommand(t, command).wait()
 	talk, list, ran := strings.Cut(r.err, "left behind:\n")
 	if !ran {
-		absent(t, "a user namespace in which a file system can be mounted: "+r.err)
+		t.Skip("no user namespace in which a file system can be mounted: " + r.err)
 	}
 	r.err = talk
 	return r, strings.Fields(list)

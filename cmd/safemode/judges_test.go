@@ -1,16 +1,17 @@
 package main
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"safemode/servicerequests"
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
 )
 
@@ -28,10 +29,10 @@ func runJudge(t *testing.T, name string, args ...string) (string, error) {
 }
 
 func TestXSDAcceptsWhatIsBuilt(t *testing.T) {
-	xmllint := judgeProgram(t, "xmllint", "libxml2-utils")
+	xmllint := outside.Program(t, "xmllint", "libxml2-utils")
 	pki := testPKI(t)
 	dir := t.TempDir()
-	args := []string{"--nonet", "--noout", "--schema", vectorPath(t, "duis/duis-5.4.xsd")}
+	args := []string{"--nonet", "--noout", "--schema", outside.Path(t, "duis/duis-5.4.xsd")}
 	for _, service := range servicerequests.Services {
 		built := buildRequest(t, service)
 		signed := must(t, built, "duis", "sign", "--cert", pki.cert("xml-signing"), "--key", pki.key("xml-signing"))
@@ -51,7 +52,7 @@ var judgedSamples = []string{
 }
 
 func TestXmlsecJudges(t *testing.T) {
-	xmlsec := judgeProgram(t, "xmlsec1", "xmlsec1")
+	xmlsec := outside.Program(t, "xmlsec1", "xmlsec1")
 	p := publishedKeys(t)
 	dir := t.TempDir()
 	verify := func(file string) error {
@@ -76,7 +77,7 @@ func TestXmlsecJudges(t *testing.T) {
 	for _, name := range judgedSamples {
 		// The sample is a template, once it names the key and holds no comment.
 		template := strings.NewReplacer("CN=U1, OU=07", cert.Issuer, ">1234567890<", ">"+cert.SerialText()+"<").
-			Replace(regexp.MustCompile(`(?s)<!--.*?-->`).ReplaceAllString(string(readVector(t, name)), ""))
+			Replace(regexp.MustCompile(`(?s)<!--.*?-->`).ReplaceAllString(string(outside.Read(t, name)), ""))
 		signed, err := runJudge(t, xmlsec, "--sign", "--privkey-pem", p.key(supplierDS), putFile(t, filepath.Join(dir, "template.xml"), []byte(template)))
 		if err != nil {
 			t.Fatalf("%s: xmlsec1 does not sign", name)
@@ -87,20 +88,15 @@ func TestXmlsecJudges(t *testing.T) {
 }
 
 func TestDCCToolJudges(t *testing.T) {
-	jar := os.Getenv("SAFEMODE_DCC_SIGN_TOOL")
-	if jar == "" {
-		absent(t, "DCC's signing tool; SAFEMODE_DCC_SIGN_TOOL names its tool.jar (npm @smartdcc/duis-sign-wrap, dist)")
-	}
-	java := judgeProgram(t, "java", "default-jre-headless")
-	class := func(name string) []string { return []string{"-cp", jar, "uk.co.smartdcc.boxed.xmldsig." + name} }
+	validate, sign := outside.DCCTool(t, "Validate"), outside.DCCTool(t, "Sign")
 	p := publishedKeys(t)
 	for _, name := range judgedSamples {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
-			sample := readVector(t, name)
-			ours := must(t, "", "duis", "sign", "--cert", p.cert(supplierDS), "--key", p.key(supplierDS), vectorPath(t, name))
+			sample := outside.Read(t, name)
+			ours := must(t, "", "duis", "sign", "--cert", p.cert(supplierDS), "--key", p.key(supplierDS), outside.Path(t, name))
 			file := putFile(t, filepath.Join(t.TempDir(), "signed.xml"), []byte(ours))
-			read, err := runJudge(t, java, append(class("Validate"), file, p.cert(supplierDS))...)
+			read, err := runJudge(t, validate[0], append(slices.Clone(validate[1:]), file, p.cert(supplierDS))...)
 			if err != nil {
 				t.Errorf("DCC's tool refuses what we sign: %s", ours)
 			}
@@ -108,7 +104,7 @@ func TestDCCToolJudges(t *testing.T) {
 				t.Errorf("DCC's tool reads another document:\n%s", diff)
 			}
 
-			theirs, err := runJudge(t, java, append(class("Sign"), vectorPath(t, name), p.cert(supplierDS), p.key(supplierDS), "--preserveCounter")...)
+			theirs, err := runJudge(t, sign[0], append(slices.Clone(sign[1:]), outside.Path(t, name), p.cert(supplierDS), p.key(supplierDS), "--preserveCounter")...)
 			if err != nil {
 				t.Fatal("DCC's tool does not sign")
 			}
@@ -121,7 +117,7 @@ func TestDCCToolJudges(t *testing.T) {
 // OpenSSL reads what pki init writes: it can tell keys, names and chains of
 // authorities apart, though it knows nothing of the SMKI.
 func TestOpenSSLReadsThePKI(t *testing.T) {
-	openssl := judgeProgram(t, "openssl", "openssl")
+	openssl := outside.Program(t, "openssl", "openssl")
 	supplier := testPKI(t)
 	dir := filepath.Dir(supplier.dir)
 	for _, name := range []string{"supplier/xml-signing", "supplier/key-agreement", "dcc/transform", "ca/issuing", "approvers/alice"} {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"safemode/servicerequests/outside"
 )
 
 // Each script is one that its shell can read.
@@ -80,10 +82,7 @@ func TestManual(t *testing.T) {
 	if files, err := os.ReadDir(dir); err != nil || len(files) != len(commands) {
 		t.Errorf("%d pages of %d commands, %v", len(files), len(commands), err)
 	}
-	groff, err := exec.LookPath("groff")
-	if err != nil {
-		t.Skip("groff is not there (Debian: groff-base)")
-	}
+	groff := outside.Program(t, "groff", "groff-base")
 	out, err := exec.CommandContext(t.Context(), groff, append([]string{"-man", "-Tutf8", "-ww", "-z"}, pages...)...).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("groff: %v: %.2000s", err, out)

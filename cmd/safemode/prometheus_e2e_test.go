@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"safemode/servicerequests/outside"
 )
 
 const (
@@ -18,18 +20,8 @@ const (
 	dashboardDir = "../../config/grafana/dashboards"
 )
 
-// prometheusTool finds a tool of Debian's package prometheus.
-func prometheusTool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not there (Debian: prometheus)", name)
-	}
-	return path
-}
-
 func TestPrometheusRules(t *testing.T) {
-	promtool := prometheusTool(t, "promtool")
+	promtool := outside.Program(t, "promtool", "prometheus")
 	for _, args := range [][]string{
 		{"check", "config", "prometheus.yaml"},
 		{"check", "rules", "recording.rules.yaml", "alerts.rules.yaml"},
@@ -111,7 +103,7 @@ type watched struct{ address string }
 // faster.
 func watchWithPrometheus(t *testing.T, operations, window string) watched {
 	t.Helper()
-	tool := prometheusTool(t, "prometheus")
+	tool := outside.Program(t, "prometheus", "prometheus")
 	rules, err := filepath.Abs(rulesDir)
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 
 // tlsAuthority issues the certificates of a test's TLS.
 type tlsAuthority struct {
+	address     net.IP // that its certificates are for
 	t           *testing.T
 	file        string // PEM file of its certificate
 	certificate *x509.Certificate
@@ -25,7 +26,7 @@ type tlsAuthority struct {
 
 func newTLSAuthority(t *testing.T, name string) *tlsAuthority {
 	t.Helper()
-	a := &tlsAuthority{t: t, file: filepath.Join(t.TempDir(), name+".pem"), key: newTLSKey(t)}
+	a := &tlsAuthority{t: t, address: net.IPv4(127, 0, 0, 1), file: filepath.Join(t.TempDir(), name+".pem"), key: newTLSKey(t)}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -42,13 +43,13 @@ func newTLSAuthority(t *testing.T, name string) *tlsAuthority {
 	return a
 }
 
-// issue makes a certificate for this name and 127.0.0.1, and returns its files.
+// issue makes a certificate for this name and its address, and returns its files.
 func (a *tlsAuthority) issue(name string) (certificate, key string) {
 	a.t.Helper()
 	own := newTLSKey(a.t)
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		DNSNames: []string{name, "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: []string{name, "localhost"}, IPAddresses: []net.IP{a.address},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},

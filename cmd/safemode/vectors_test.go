@@ -6,55 +6,16 @@ import (
 	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"safemode/servicerequests"
+	"safemode/servicerequests/outside"
 )
-
-// absent skips a test for what it needs and does not find.
-func absent(t *testing.T, what string) {
-	t.Helper()
-	t.Skipf("absent: %s", what)
-}
-
-// vectorPath is the path of a file of outside data.
-func vectorPath(t *testing.T, name string) string {
-	t.Helper()
-	folder := os.Getenv("SAFEMODE_VECTORS")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared", "vectors")
-	}
-	if _, err := os.Stat(folder); err != nil {
-		absent(t, "outside vectors; SAFEMODE_VECTORS names their folder")
-	}
-	return filepath.Join(folder, filepath.FromSlash(name))
-}
-
-func readVector(t *testing.T, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(vectorPath(t, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// judgeProgram is the path of a program that judges our output.
-func judgeProgram(t *testing.T, name, debianPackage string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		absent(t, name+" (Debian: "+debianPackage+")")
-	}
-	return path
-}
 
 // vectorMessage is a GBCS message of the test data with what its publisher says of it.
 type vectorMessage struct {
@@ -86,9 +47,7 @@ func vectorMessages(t *testing.T) []vectorMessage {
 	var all []vectorMessage
 	for _, name := range []string{"gbcs-vectors.json", "gbcs-vectors-reads.json", "gbcs-alert-templates.json"} {
 		var file struct{ Vectors []vectorMessage }
-		if err := json.Unmarshal(readVector(t, name), &file); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
+		outside.Decode(t, name, &file)
 		all = append(all, file.Vectors...)
 	}
 	if len(all) < 74 {
@@ -125,9 +84,7 @@ func publishedKeys(t *testing.T) keyFiles {
 			Scalar      string `json:"testPrivateScalarHex"`
 		}
 	}
-	if err := json.Unmarshal(readVector(t, "gbcs-keys.json"), &file); err != nil {
-		t.Fatal(err)
-	}
+	outside.Decode(t, "gbcs-keys.json", &file)
 	p := keyFiles{t.TempDir()}
 	for _, k := range file.Keys {
 		name := k.EUI + map[string]string{"digitalSignature": "-ds", "keyAgreement": "-ka"}[k.Use]

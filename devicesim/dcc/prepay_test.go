@@ -2,46 +2,21 @@ package dcc
 
 import (
 	"bytes"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/outside"
 )
 
 // TestPrepayReadIsDCCs holds the messages of 4.3 against the DCC's own Commands.
 func TestPrepayReadIsDCCs(t *testing.T) {
-	folder := os.Getenv("SAFEMODE_VECTORS")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared", "vectors")
-	}
-	text, err := os.ReadFile(filepath.Join(folder, "gbcs-vectors.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skip("no vectors: set SAFEMODE_VECTORS")
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Vectors []struct{ Name, SRV, Kind, Hex string }
-	}
-	if err := json.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
 	held := 0
-	for _, v := range file.Vectors {
-		if v.SRV != readPrepayValues || v.Kind != "command" {
+	for _, v := range outside.Messages(t, "command") {
+		if v.SRV != readPrepayValues {
 			continue
 		}
-		raw, err := hex.DecodeString(v.Hex)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, err := gbcs.Parse(raw)
+		want, err := gbcs.Parse(v.Hex)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,11 +2,7 @@ package forbidden_test
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +10,7 @@ import (
 	"safemode/devicesim/forbidden"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/outside"
 )
 
 const (
@@ -30,7 +27,10 @@ func request(target servicerequests.EUI, counter uint64) servicerequests.Request
 }
 
 func TestPreCommandsAreTheVectors(t *testing.T) {
-	vectors := readVectors(t)
+	vectors := map[string][]byte{}
+	for _, v := range outside.Messages(t, "precommand") {
+		vectors[v.Name] = v.Hex
+	}
 	tests := []struct {
 		vector  string
 		command forbidden.Command
@@ -150,52 +150,5 @@ func TestDecodesToWhatWasAsked(t *testing.T) {
 				t.Errorf("%s: got %+v in mode %s, want %+v", device, got, c.Mode, want)
 			}
 		}
-	}
-}
-
-// readVectors returns the messages of the GBCS vectors by name.
-func readVectors(t *testing.T) map[string][]byte {
-	t.Helper()
-	folder := os.Getenv("SAFEMODE_VECTORS")
-	if folder == "" {
-		folder = filepath.Join(repositoryRoot(t), "..", "shared", "vectors")
-	}
-	text, err := os.ReadFile(filepath.Join(folder, "gbcs-vectors.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skip("no outside vectors: set SAFEMODE_VECTORS to their folder")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Vectors []struct{ Name, Hex string }
-	}
-	if err := json.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	messages := map[string][]byte{}
-	for _, v := range file.Vectors {
-		if messages[v.Name], err = hex.DecodeString(v.Hex); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return messages
-}
-
-func repositoryRoot(t *testing.T) string {
-	t.Helper()
-	folder, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
-			return folder
-		}
-		parent := filepath.Dir(folder)
-		if parent == folder {
-			t.Fatal("no go.mod above the test")
-		}
-		folder = parent
 	}
 }

@@ -4,49 +4,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"encoding/hex"
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"safemode/devicesim/fleet"
 	"safemode/devicesim/meter"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/outside"
 )
-
-// readVectors decodes one file of the outside vectors: SAFEMODE_VECTORS, or
-// ../shared/vectors beside the repository.
-func readVectors(t *testing.T, name string, into any) {
-	t.Helper()
-	dir := os.Getenv("SAFEMODE_VECTORS")
-	if dir == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if root == filepath.Dir(root) {
-				t.Fatal("no go.mod above the test")
-			}
-			root = filepath.Dir(root)
-		}
-		dir = filepath.Join(root, "..", "shared", "vectors")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("vectors folder is absent: %v", err)
-	}
-	text, err := os.ReadFile(filepath.Join(dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, into); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // The published Commands, with their published supplier signatures, are
 // carried out; only the MAC is made anew, for devices whose keys are ours.
@@ -54,7 +19,7 @@ func TestHandleOutsideCommands(t *testing.T) {
 	var keys struct {
 		Keys []struct{ EUI, Use, PublicKeyUncompressed string }
 	}
-	readVectors(t, "gbcs-keys.json", &keys)
+	outside.Decode(t, "gbcs-keys.json", &keys)
 	r := newBench(t, meter.Behaviour{})
 	for _, k := range keys.Keys {
 		if k.EUI != "90b3d51f30010000" || k.Use != "digitalSignature" {
@@ -69,46 +34,33 @@ func TestHandleOutsideCommands(t *testing.T) {
 		}
 	}
 	handled := 0
-	for _, name := range []string{"gbcs-vectors.json", "gbcs-vectors-reads.json"} {
-		var file struct {
-			Vectors []struct{ Name, Kind, Hex string }
-		}
-		readVectors(t, name, &file)
-		for _, v := range file.Vectors {
-			if v.Kind != "command" {
-				continue
+	for _, v := range outside.Messages(t, "command") {
+		t.Run(v.Name, func(t *testing.T) {
+			theirs, err := gbcs.Parse(v.Hex)
+			if err != nil {
+				t.Fatal(err)
 			}
-			t.Run(v.Name, func(t *testing.T) {
-				raw, err := hex.DecodeString(v.Hex)
-				if err != nil {
-					t.Fatal(err)
-				}
-				outside, err := gbcs.Parse(raw)
-				if err != nil {
-					t.Fatal(err)
-				}
-				c, err := gbcs.DecodeCommand(outside)
-				if err != nil {
-					t.Fatal(err)
-				}
-				m := prepaid(nil)
-				if c.UseCase.Device == servicerequests.GSME {
-					m = gasMeter(func(*fleet.Meter) {})
-				}
-				m.Device = outside.Target
-				reply, err := r.devices.Handle(meter.Target{Meter: &m, Record: new(meter.Record)}, r.mac(t, outside.Inner()), noon, meter.Fault{})
-				if err != nil || reply.Refused != nil {
-					t.Fatal(err, reply.Refused)
-				}
-				if reply.Forbidden != (c.UseCase.Service == 0 && c.UseCase.Critical) {
-					t.Errorf("%s: forbidden = %t", c.UseCase, reply.Forbidden)
-				}
-				if _, err := gbcs.DecodeResponse(r.prove(t, reply.Response, m.Device)); err != nil {
-					t.Error(err)
-				}
-				handled++
-			})
-		}
+			c, err := gbcs.DecodeCommand(theirs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := prepaid(nil)
+			if c.UseCase.Device == servicerequests.GSME {
+				m = gasMeter(func(*fleet.Meter) {})
+			}
+			m.Device = theirs.Target
+			reply, err := r.devices.Handle(meter.Target{Meter: &m, Record: new(meter.Record)}, r.mac(t, theirs.Inner()), noon, meter.Fault{})
+			if err != nil || reply.Refused != nil {
+				t.Fatal(err, reply.Refused)
+			}
+			if reply.Forbidden != (c.UseCase.Service == 0 && c.UseCase.Critical) {
+				t.Errorf("%s: forbidden = %t", c.UseCase, reply.Forbidden)
+			}
+			if _, err := gbcs.DecodeResponse(r.prove(t, reply.Response, m.Device)); err != nil {
+				t.Error(err)
+			}
+			handled++
+		})
 	}
 	if handled < 20 {
 		t.Errorf("only %d Commands", handled)
@@ -166,24 +118,13 @@ func TestHandlePrepayValues(t *testing.T) {
 // The published Alerts of future-dated Commands name the parts that ours do.
 func TestDatedAlertsAreDCCs(t *testing.T) {
 	r := newBench(t, meter.Behaviour{})
-	var file struct {
-		Vectors []struct{ Name, Kind, Hex string }
-	}
-	readVectors(t, "gbcs-vectors.json", &file)
 	held := 0
-	for _, v := range file.Vectors {
-		if v.Kind != "alert" {
-			continue
-		}
-		raw, err := hex.DecodeString(v.Hex)
+	for _, v := range outside.Messages(t, "alert") {
+		theirs, err := gbcs.Parse(v.Hex)
 		if err != nil {
 			t.Fatal(err)
 		}
-		outside, err := gbcs.Parse(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, err := gbcs.DecodeAlert(outside)
+		want, err := gbcs.DecodeAlert(theirs)
 		if err != nil || want.FutureDated == nil {
 			continue
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"safemode/engine/direction"
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
 )
 
@@ -291,10 +292,7 @@ func TestRosterAndRecord(t *testing.T) {
 
 // openssl makes the signatures that we check, and checks those that we make.
 func TestSignatureByOpenSSL(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not on the path")
-	}
+	openssl := outside.Program(t, "openssl", "openssl")
 	files, err := smki.TestFolder{Seed: []byte("office")}.Files()
 	if err != nil {
 		t.Fatal(err)

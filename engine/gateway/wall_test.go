@@ -4,12 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +12,7 @@ import (
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/outside"
 )
 
 // sink counts connections: a POST that the wall holds back makes none.
@@ -185,10 +181,10 @@ func TestWallHoldsBackWhatIsInsideASignedPreCommand(t *testing.T) {
 // whatever permitted service it hides.
 func TestWallHoldsBackForbiddenCommands(t *testing.T) {
 	held := 0
-	for _, v := range commandVectors(t) {
-		m, err := gbcs.Parse(v.message)
+	for _, v := range outside.Messages(t, "command") {
+		m, err := gbcs.Parse(v.Hex)
 		if err != nil {
-			t.Fatalf("%s: %v", v.name, err)
+			t.Fatalf("%s: %v", v.Name, err)
 		}
 		if u, ok := gbcs.LookupUseCase(m.Code); !ok || u.Service != 0 || !u.Critical {
 			continue
@@ -198,7 +194,7 @@ func TestWallHoldsBackForbiddenCommands(t *testing.T) {
 			if !service.Critical() {
 				continue
 			}
-			t.Run(v.name+" as "+service.SRV(), func(t *testing.T) {
+			t.Run(v.Name+" as "+service.SRV(), func(t *testing.T) {
 				body := request(t, duis.Request{ID: m.ID(), Service: service, SignedPreCommand: m.Inner()})
 				wantHeldBack(t, Post{Service: SendCommand, ID: m.ID(), Body: body})
 			})
@@ -207,42 +203,4 @@ func TestWallHoldsBackForbiddenCommands(t *testing.T) {
 	if held < 5 { // ECS03, GCS03, ECS42, ECS43, GCS32
 		t.Errorf("only %d forbidden commands among the vectors", held)
 	}
-}
-
-type vector struct {
-	name    string
-	message []byte
-}
-
-// commandVectors reads the Commands of the outside vectors.
-func commandVectors(t *testing.T) (commands []vector) {
-	t.Helper()
-	folder := os.Getenv("SAFEMODE_VECTORS")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared", "vectors")
-	}
-	raw, err := os.ReadFile(filepath.Join(folder, "gbcs-vectors.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("no outside vectors: set SAFEMODE_VECTORS to their folder")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Vectors []struct{ Name, Kind, Hex string }
-	}
-	if err := json.Unmarshal(raw, &file); err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range file.Vectors {
-		if v.Kind != "command" {
-			continue
-		}
-		message, err := hex.DecodeString(v.Hex)
-		if err != nil {
-			t.Fatal(err)
-		}
-		commands = append(commands, vector{v.Name, message})
-	}
-	return commands
 }

@@ -10,8 +10,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
 	"safemode/servicerequests/xmldsig"
 )
@@ -258,22 +257,8 @@ func TestNewRefusesCertificatesOfTheWrongRole(t *testing.T) {
 
 // DCC's own test system has signed this inventory.
 func TestInventoryOfTheOutsideVectors(t *testing.T) {
-	folder := os.Getenv("SAFEMODE_VECTORS")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared", "vectors")
-	}
-	raw, err := os.ReadFile(filepath.Join(folder, "duis", "response-8.2-signed.xml"))
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("no outside vectors: set SAFEMODE_VECTORS to their folder")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	pem, err := os.ReadFile(filepath.Join(folder, "duis", "dsp-xml-signing-acb.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := smki.ParseCertificatePEM(pem)
+	raw := outside.Read(t, "duis/response-8.2-signed.xml")
+	c, err := smki.ParseCertificatePEM(outside.Read(t, "duis/dsp-xml-signing-acb.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}

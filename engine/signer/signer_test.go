@@ -6,12 +6,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +16,7 @@ import (
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/xmldsig"
 )
 
@@ -301,18 +298,18 @@ func TestPrepareRefuses(t *testing.T) {
 func TestPrepareTheOutsideVectors(t *testing.T) {
 	g := newGate(t)
 	permitted, forbidden := 0, 0
-	for name, message := range preCommandVectors(t) {
-		m, err := gbcs.Parse(message)
+	for _, v := range outside.Messages(t, "precommand") {
+		m, err := gbcs.Parse(v.Hex)
 		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: %v", v.Name, err)
 		}
 		useCase, _ := gbcs.LookupUseCase(m.Code)
 		for _, service := range servicerequests.Services {
 			for _, device := range []servicerequests.DeviceType{servicerequests.ESME, servicerequests.GSME, servicerequests.GPF} {
-				_, err := g.Prepare(gbcs.Expected{Service: service, Device: device, ID: m.ID()}, message)
+				_, err := g.Prepare(gbcs.Expected{Service: service, Device: device, ID: m.ID()}, v.Hex)
 				want := useCase.Service == service && useCase.Device == device
 				if (err == nil) != want {
-					t.Errorf("%s as %s for %s: %v", name, service, device, err)
+					t.Errorf("%s as %s for %s: %v", v.Name, service, device, err)
 				}
 			}
 		}
@@ -326,37 +323,6 @@ func TestPrepareTheOutsideVectors(t *testing.T) {
 		t.Errorf("%d permitted and %d forbidden Pre-Commands among the vectors", permitted, forbidden)
 	}
 	g.wantUntouched(t)
-}
-
-func preCommandVectors(t *testing.T) map[string][]byte {
-	t.Helper()
-	folder := os.Getenv("SAFEMODE_VECTORS")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared", "vectors")
-	}
-	raw, err := os.ReadFile(filepath.Join(folder, "gbcs-vectors.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("no outside vectors: set SAFEMODE_VECTORS to their folder")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Vectors []struct{ Name, Kind, Hex string }
-	}
-	if err := json.Unmarshal(raw, &file); err != nil {
-		t.Fatal(err)
-	}
-	messages := map[string][]byte{}
-	for _, v := range file.Vectors {
-		if v.Kind != "precommand" {
-			continue
-		}
-		if messages[v.Name], err = hex.DecodeString(v.Hex); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return messages
 }
 
 func TestNewRefuses(t *testing.T) {

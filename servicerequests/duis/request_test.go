@@ -16,6 +16,7 @@ import (
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/heaptest"
+	"safemode/servicerequests/outside"
 )
 
 const (
@@ -44,9 +45,9 @@ func allRequests() []duis.Request {
 // TestSampleRequests decodes every published request, and builds every
 // permitted one of them anew.
 func TestSampleRequests(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(vectorsDir(t), "duis", "*_REQUEST_DUIS.XML"))
-	if err != nil || len(files) < 20 {
-		t.Fatalf("%d samples, %v", len(files), err)
+	files := outside.Files(t, "duis/*_REQUEST_DUIS.XML")
+	if len(files) < 20 {
+		t.Fatalf("%d samples", len(files))
 	}
 	permitted := 0
 	for _, file := range files {
@@ -56,7 +57,7 @@ func TestSampleRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sample = unsigned(t, sample)
+			sample = outside.Unsigned(t, sample)
 			got, err := duis.DecodeRequest(sample)
 			if err != nil {
 				t.Fatal(err)
@@ -82,7 +83,7 @@ func TestSampleRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(elements(t, sample), elements(t, ours)); diff != "" {
+			if diff := cmp.Diff(outside.Elements(t, sample), outside.Elements(t, ours)); diff != "" {
 				t.Errorf("sample against ours:\n%s", diff)
 			}
 		})
@@ -93,7 +94,7 @@ func TestSampleRequests(t *testing.T) {
 }
 
 func TestSamplePrepayment(t *testing.T) {
-	got, err := duis.DecodeRequest(unsigned(t, vector(t, "duis/ECS03_1.6_IMMEDIATE_SINGLE_SUCCESS_REQUEST_DUIS.XML")))
+	got, err := duis.DecodeRequest(outside.Unsigned(t, outside.Read(t, "duis/ECS03_1.6_IMMEDIATE_SINGLE_SUCCESS_REQUEST_DUIS.XML")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +311,7 @@ func TestServiceRefuses(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	for _, name := range []string{"ECS42_7.1_SUCCESS", "ECS44_7.3_SUCCESS"} {
-		sample := vector(t, "duis/"+name+"_REQUEST_DUIS.XML")
+		sample := outside.Read(t, "duis/"+name+"_REQUEST_DUIS.XML")
 		start := bytes.Index(sample, []byte("<!--"))
 		end := bytes.Index(sample, []byte("-->")) + len("-->")
 		sample = slices.Delete(sample, start, end)
@@ -342,7 +343,7 @@ func TestRefusedRequestIsStillNamed(t *testing.T) {
 // case.
 func foldedTree(tb testing.TB, xml []byte) string {
 	tb.Helper()
-	_, tree, _ := strings.Cut(elements(tb, xml), "\n")
+	_, tree, _ := strings.Cut(outside.Elements(tb, xml), "\n")
 	return strings.ToUpper(tree)
 }
 

@@ -12,6 +12,7 @@ import (
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/heaptest"
+	"safemode/servicerequests/outside"
 )
 
 // allResponses holds one response of each form that can be written.
@@ -106,7 +107,7 @@ func TestResponseRoundTrip(t *testing.T) {
 func TestSampleResponses(t *testing.T) {
 	read := func(name string) duis.Response {
 		t.Helper()
-		r, err := duis.DecodeResponse(unsigned(t, vector(t, "duis/"+name)))
+		r, err := duis.DecodeResponse(outside.Unsigned(t, outside.Read(t, "duis/"+name)))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -132,7 +133,7 @@ func TestSampleResponses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(elements(t, unsigned(t, vector(t, "duis/response-8.2-signed.xml"))), elements(t, xml)); diff != "" {
+	if diff := cmp.Diff(outside.Elements(t, outside.Unsigned(t, outside.Read(t, "duis/response-8.2-signed.xml"))), outside.Elements(t, xml)); diff != "" {
 		t.Errorf("sample against ours:\n%s", diff)
 	}
 
@@ -145,11 +146,11 @@ func TestSampleResponses(t *testing.T) {
 		t.Errorf("acknowledgement: %+v", r)
 	}
 	// It is unsigned and indented, and read as it came.
-	if _, err := duis.DecodeResponse(vector(t, "duis/acknowledgement-error-unsigned.xml")); err != nil {
+	if _, err := duis.DecodeResponse(outside.Read(t, "duis/acknowledgement-error-unsigned.xml")); err != nil {
 		t.Error(err)
 	}
 	// A signed one is not content until its Signature is proven and gone.
-	if _, err := duis.DecodeResponse(vector(t, "duis/response-8.2-signed.xml")); !errors.Is(err, duis.ErrFormat) {
+	if _, err := duis.DecodeResponse(outside.Read(t, "duis/response-8.2-signed.xml")); !errors.Is(err, duis.ErrFormat) {
 		t.Errorf("signed: %v", err)
 	}
 }

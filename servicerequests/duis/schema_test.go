@@ -9,16 +9,14 @@ import (
 	"testing"
 
 	"safemode/servicerequests/duis"
+	"safemode/servicerequests/outside"
 )
 
 // TestSchemaAccepts has xmllint hold every form that is ever written against
 // DCC's own schema.
 func TestSchemaAccepts(t *testing.T) {
-	xmllint, err := exec.LookPath("xmllint")
-	if err != nil {
-		t.Skip("xmllint is not installed (Debian: libxml2-utils)")
-	}
-	schema := filepath.Join(vectorsDir(t), "duis", "duis-5.4.xsd")
+	xmllint := outside.Program(t, "xmllint", "libxml2-utils")
+	schema := outside.Path(t, "duis/duis-5.4.xsd")
 	dir := t.TempDir()
 	var files []string
 	write := func(name string, xml []byte, err error) {
@@ -50,10 +48,7 @@ func TestSchemaAccepts(t *testing.T) {
 // TestOutputIsCanonical has xmllint canonicalise everything that is written:
 // nothing may change.
 func TestOutputIsCanonical(t *testing.T) {
-	xmllint, err := exec.LookPath("xmllint")
-	if err != nil {
-		t.Skip("xmllint is not installed (Debian: libxml2-utils)")
-	}
+	xmllint := outside.Program(t, "xmllint", "libxml2-utils")
 	same := func(name string, xml []byte, err error) {
 		t.Helper()
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/outside"
 )
 
 func TestSignatureVectors(t *testing.T) {
@@ -137,7 +138,7 @@ func TestKeyDerivation(t *testing.T) {
 			Keys, SharedSecretZ, AESKey    string
 		}
 	}
-	loadJSON(t, "gbcs-crypto-kat.json", &content)
+	outside.Decode(t, "gbcs-crypto-kat.json", &content)
 	if len(content.KDF) < 3 {
 		t.Fatalf("%d known answers, want 3", len(content.KDF))
 	}
@@ -187,7 +188,7 @@ func TestPublishedSignedPreCommand(t *testing.T) {
 	var content struct {
 		NullSignaturePrecommand struct{ PrecommandHex, SignedHex, KeyEUI string }
 	}
-	loadJSON(t, "gbcs-crypto-kat.json", &content)
+	outside.Decode(t, "gbcs-crypto-kat.json", &content)
 	v := content.NullSignaturePrecommand
 	raw, signed := unhex(t, v.PrecommandHex), unhex(t, v.SignedHex)
 	s := parse(t, signed)

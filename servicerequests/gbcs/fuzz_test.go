@@ -11,6 +11,7 @@ import (
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/heaptest"
+	"safemode/servicerequests/outside"
 )
 
 // seeds are messages of our own encoders, of every permitted use case and of each
@@ -63,7 +64,7 @@ func seeds(f *testing.F) [][]byte {
 		}
 		all = append(all, protect(a.Critical(), h, payload))
 	}
-	if _, here := findVectors(f); here {
+	if outside.HasVectors(f) {
 		for _, v := range loadVectors(f) {
 			all = append(all, unhex(f, v.Hex))
 		}

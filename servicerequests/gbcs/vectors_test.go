@@ -6,12 +6,11 @@ import (
 	"crypto/elliptic"
 	"encoding/hex"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/outside"
 )
 
 // vector is one message of the test data with what its publisher says of it.
@@ -62,51 +61,6 @@ const (
 	acb                             = "90b3d51f30000002"
 )
 
-// vectorFolder returns the folder of the outside vectors; the test is skipped
-// without it.
-func vectorFolder(t testing.TB) string {
-	t.Helper()
-	folder, here := findVectors(t)
-	if !here {
-		t.Skipf("outside vectors are not here: %s", folder)
-	}
-	return folder
-}
-
-func findVectors(t testing.TB) (folder string, here bool) {
-	t.Helper()
-	folder = os.Getenv("SAFEMODE_VECTORS")
-	if folder == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if root == filepath.Dir(root) {
-				t.Fatal("no go.mod above the working directory")
-			}
-			root = filepath.Dir(root)
-		}
-		folder = filepath.Join(root, "..", "shared", "vectors")
-	}
-	_, err := os.Stat(folder)
-	return folder, !os.IsNotExist(err)
-}
-
-func loadJSON(t testing.TB, name string, into any) {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(vectorFolder(t), name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-}
-
 // loadVectors returns all messages of the three files and fails if there are
 // fewer than there should be.
 func loadVectors(t testing.TB) []vector {
@@ -117,7 +71,7 @@ func loadVectors(t testing.TB) []vector {
 		count int
 	}{{"gbcs-vectors.json", 50}, {"gbcs-vectors-reads.json", 20}, {"gbcs-alert-templates.json", 4}} {
 		var content struct{ Vectors []vector }
-		loadJSON(t, file.name, &content)
+		outside.Decode(t, file.name, &content)
 		if len(content.Vectors) < file.count {
 			t.Fatalf("%s: %d vectors, want %d", file.name, len(content.Vectors), file.count)
 		}
@@ -151,7 +105,7 @@ func loadKeys(t testing.TB) keyring {
 		}
 		OtherSupplierSigningKeys []struct{ PublicKeyUncompressed string }
 	}
-	loadJSON(t, "gbcs-keys.json", &content)
+	outside.Decode(t, "gbcs-keys.json", &content)
 	ring := keyring{map[string]*ecdsa.PublicKey{}, map[string]*ecdh.PublicKey{}, map[string]*ecdh.PrivateKey{}, nil, nil}
 	signing := func(text string) *ecdsa.PublicKey {
 		pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), unhex(t, text))

@@ -10,6 +10,7 @@ import (
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/heaptest"
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
 )
 
@@ -71,7 +72,7 @@ func TestPublishedXMLSigningCertificates(t *testing.T) {
 		"duis/dsp-xml-signing-acb.pem":   {"20315062944123339095836004026371736578", "2.5.4.45=#03090090b3d51f30000002,OU=89"},
 		"duis/dsp-xml-signing-older.pem": {"50669612984035780968362471400449834504", "2.5.4.45=#03090090b3d51f30000002,OU=137"},
 	} {
-		c, err := smki.ParseCertificatePEM(vector(t, file))
+		c, err := smki.ParseCertificatePEM(outside.Read(t, file))
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}

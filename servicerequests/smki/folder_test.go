@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
 )
 
@@ -177,8 +178,8 @@ func TestFolderFaults(t *testing.T) {
 // because the certificates are test certificates.
 func TestPublishedSetInFolder(t *testing.T) {
 	files := map[string][]byte{
-		"dcc/transform.pem":   vector(t, "duis/dsp-xml-signing.pem"),
-		"dcc/xml-signing.pem": vector(t, "duis/dsp-xml-signing-older.pem"),
+		"dcc/transform.pem":   outside.Read(t, "duis/dsp-xml-signing.pem"),
+		"dcc/xml-signing.pem": outside.Read(t, "duis/dsp-xml-signing-older.pem"),
 	}
 	names := map[string][]string{
 		"90b3d51f30010000 digitalSignature": {"supplier/xml-signing.pem", "supplier/digital-signing.pem"},

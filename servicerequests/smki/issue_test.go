@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"safemode/servicerequests"
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
 )
 
@@ -157,9 +158,6 @@ func TestVerifyChain(t *testing.T) {
 }
 
 func TestPrivateKeyPEM(t *testing.T) {
-	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("openssl is not installed")
-	}
 	want, err := smki.ParsePrivateKeyPEM(testFiles(t, "key")["ca/root.key"])
 	if err != nil {
 		t.Fatal(err)
@@ -208,9 +206,6 @@ func TestDeriveTestKey(t *testing.T) {
 
 // TestOpenSSLAccepts has OpenSSL judge shape and chain of everything in a folder.
 func TestOpenSSLAccepts(t *testing.T) {
-	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("openssl is not installed")
-	}
 	dir := t.TempDir()
 	files := testFiles(t, "openssl")
 	folder := loadTestFolder(t, "openssl")
@@ -247,7 +242,7 @@ func TestOpenSSLAccepts(t *testing.T) {
 
 func openssl(t *testing.T, args ...string) []byte {
 	t.Helper()
-	command := exec.Command("openssl", args...)
+	command := exec.Command(outside.Program(t, "openssl", "openssl"), args...)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
 )
 
@@ -83,10 +84,7 @@ func TestRevocationList(t *testing.T) {
 // openssl reads our list, holds its signature to the authority, and finds the
 // serial on it.
 func TestRevocationListByOpenSSL(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not on the path")
-	}
+	openssl := outside.Program(t, "openssl", "openssl")
 	authority, f := revoker(t, "crl")
 	revoked := f.Supplier.DigitalSigning.Certificate
 	text, err := authority.Revoke(7, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), revoked)

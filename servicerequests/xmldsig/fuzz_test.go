@@ -5,12 +5,12 @@ import (
 	"crypto/elliptic"
 	"errors"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"safemode/servicerequests/heaptest"
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/xmldsig"
 	"safemode/servicerequests/xmltree"
 )
@@ -36,12 +36,12 @@ func FuzzVerify(f *testing.F) {
 	f.Add([]byte(strings.Replace(signed, "<sr:Header>", "\n <sr:Header>", 1)))
 	f.Add([]byte(`<?xml version="1.0"?>` + strings.Replace(signed, "></sr:ActivateEmergencyCredit>", "/>", 1)))
 	f.Add([]byte(request))
-	if _, err := os.Stat(vectorFolder(f)); err == nil {
+	if outside.HasVectors(f) {
 		for file, certificate := range map[string]string{
 			"response-11.2-signed.xml": "dsp-xml-signing-older.pem", "response-8.2-signed.xml": "dsp-xml-signing-acb.pem",
 		} {
-			doc := vector(f, "duis/"+file)
-			maps.Copy(keys, pinnedPEM(f, vector(f, "duis/"+certificate)))
+			doc := outside.Read(f, "duis/"+file)
+			maps.Copy(keys, pinnedPEM(f, outside.Read(f, "duis/"+certificate)))
 			proven, err := xmldsig.Verify(doc, keys)
 			if err != nil {
 				f.Fatal(err)
@@ -49,8 +49,8 @@ func FuzzVerify(f *testing.F) {
 			known[string(proven.Document)] = true
 			f.Add(doc)
 		}
-		f.Add(vector(f, "duis/response-11.2-badsignature.xml"))
-		f.Add(vector(f, "duis/acknowledgement-error-unsigned.xml"))
+		f.Add(outside.Read(f, "duis/response-11.2-badsignature.xml"))
+		f.Add(outside.Read(f, "duis/acknowledgement-error-unsigned.xml"))
 	}
 	own := []error{
 		xmltree.ErrLimit, xmldsig.ErrUnsigned, xmldsig.ErrProfile, xmldsig.ErrDigest, xmldsig.ErrUnknownKey, xmldsig.ErrSignature,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/xmldsig"
 )
 
@@ -22,15 +23,6 @@ import (
 var samples = []string{
 	"duis/ECS02_1.6_IMMEDIATE_SINGLE_SUCCESS_REQUEST_DUIS.XML",
 	"duis/ECS09_2.5_SUCCESS_REQUEST_DUIS.XML",
-}
-
-func xmlsec(t *testing.T) string {
-	t.Helper()
-	tool, err := exec.LookPath("xmlsec1")
-	if err != nil {
-		t.Skip("xmlsec1 is not installed (Debian: xmlsec1)")
-	}
-	return tool
 }
 
 // writeFile writes a file that lasts as long as the test.
@@ -62,7 +54,7 @@ func privatePEM(t *testing.T, key *ecdsa.PrivateKey) []byte {
 }
 
 func TestXmlsecVerifiesOurs(t *testing.T) {
-	tool := xmlsec(t)
+	tool := outside.Program(t, "xmlsec1", "xmlsec1")
 	signer, keys := newSigner(t)
 	key := writeFile(t, "key.pem", publicPEM(t, &signer.Key.(*ecdsa.PrivateKey).PublicKey))
 	documents := map[string]string{
@@ -90,7 +82,7 @@ func TestXmlsecVerifiesOurs(t *testing.T) {
 }
 
 func TestWeVerifyXmlsecs(t *testing.T) {
-	tool := xmlsec(t)
+	tool := outside.Program(t, "xmlsec1", "xmlsec1")
 	signer, keys := newSigner(t)
 	private := signer.Key.(*ecdsa.PrivateKey)
 	key := writeFile(t, "key.pem", privatePEM(t, private))
@@ -113,23 +105,12 @@ func TestWeVerifyXmlsecs(t *testing.T) {
 	}
 }
 
-// dccTool is DCC's own signing tool.
-type dccTool struct{ jar string }
-
-func newDCCTool(t *testing.T) dccTool {
+// dccTool returns what DCC's own signing tool prints: for Sign the signed document, for
+// Validate the document without its signature.
+func dccTool(t *testing.T, class string, args ...string) ([]byte, error) {
 	t.Helper()
-	jar := os.Getenv("SAFEMODE_DCC_SIGN_TOOL")
-	if jar == "" {
-		t.Skip("SAFEMODE_DCC_SIGN_TOOL does not name DCC's signing tool (npm @smartdcc/duis-sign-wrap, dist/tool.jar)")
-	}
-	return dccTool{jar}
-}
-
-// run returns what the tool prints: for Sign the signed document, for Validate
-// the document without its signature.
-func (d dccTool) run(t *testing.T, class string, args ...string) ([]byte, error) {
-	t.Helper()
-	command := exec.Command("java", append([]string{"-cp", d.jar, "uk.co.smartdcc.boxed.xmldsig." + class}, args...)...)
+	line := append(outside.DCCTool(t, class), args...)
+	command := exec.Command(line[0], line[1:]...)
 	var report bytes.Buffer
 	command.Stderr = &report
 	out, err := command.Output()
@@ -169,13 +150,12 @@ func supplier(t *testing.T) (certificate []byte, signer *xmldsig.Signer) {
 // file and verifies; what it then prints is the document as it read it. It runs
 // for a second or two each time.
 func TestDCCToolVerifiesOurs(t *testing.T) {
-	tool := newDCCTool(t)
 	certificate, signer := supplier(t)
 	file := writeFile(t, "cert.pem", certificate)
 	for _, name := range samples {
-		doc := unsigned(t, vector(t, name))
+		doc := outside.Unsigned(t, outside.Read(t, name))
 		signed := mustSign(t, signer, string(doc))
-		out, err := tool.run(t, "Validate", writeFile(t, "signed.xml", []byte(signed)), file)
+		out, err := dccTool(t, "Validate", writeFile(t, "signed.xml", []byte(signed)), file)
 		if err != nil {
 			t.Errorf("%s: DCC's tool refuses what we sign", name)
 		}
@@ -184,17 +164,16 @@ func TestDCCToolVerifiesOurs(t *testing.T) {
 		}
 	}
 	changed := strings.Replace(mustSign(t, signer, request), ":1000<", ":1001<", 1)
-	if _, err := tool.run(t, "Validate", writeFile(t, "changed.xml", []byte(changed)), file); err == nil {
+	if _, err := dccTool(t, "Validate", writeFile(t, "changed.xml", []byte(changed)), file); err == nil {
 		t.Error("DCC's tool accepts a changed document: it is no judge")
 	}
 }
 
 func TestWeVerifyDCCTools(t *testing.T) {
-	tool := newDCCTool(t)
 	certificate, signer := supplier(t)
 	cert := writeFile(t, "cert.pem", certificate)
 	key := writeFile(t, "key.pem", privatePEM(t, signer.Key.(*ecdsa.PrivateKey)))
-	signed, err := tool.run(t, "Sign", writeFile(t, "sample.xml", vector(t, samples[0])), cert, key, "--preserveCounter")
+	signed, err := dccTool(t, "Sign", writeFile(t, "sample.xml", outside.Read(t, samples[0])), cert, key, "--preserveCounter")
 	if err != nil {
 		t.Fatal("DCC's tool does not sign")
 	}
@@ -202,7 +181,7 @@ func TestWeVerifyDCCTools(t *testing.T) {
 	if err != nil {
 		t.Fatalf("we refuse what DCC's tool signs: %v\n%s", err, signed)
 	}
-	if diff := cmp.Diff(string(unsigned(t, vector(t, samples[0]))), string(proven.Document)); diff != "" {
+	if diff := cmp.Diff(string(outside.Unsigned(t, outside.Read(t, samples[0]))), string(proven.Document)); diff != "" {
 		t.Errorf("proven another document (-sample +proven):\n%s", diff)
 	}
 }

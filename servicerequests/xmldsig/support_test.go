@@ -7,16 +7,13 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/big"
-	"os"
-	"path/filepath"
 	"testing"
 
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/xmldsig"
-	"safemode/servicerequests/xmltree"
 )
 
 // request is an unsigned request in canonical compact form.
@@ -60,62 +57,6 @@ func mustSign(t testing.TB, s *xmldsig.Signer, doc string) string {
 		t.Fatal(err)
 	}
 	return string(signed)
-}
-
-// unsigned returns a sample request compact and without its placeholder
-// signature.
-func unsigned(t *testing.T, sample []byte) []byte {
-	t.Helper()
-	doc, err := xmltree.ParseSample(sample)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var signature xmltree.Node
-	for n := range doc.Root().Children() {
-		if n.Local() == "Signature" {
-			signature = n
-		}
-	}
-	return doc.AppendCompact(nil, doc.Root(), signature)
-}
-
-// vectorFolder is the folder of the outside vectors; it need not be there.
-func vectorFolder(t testing.TB) string {
-	t.Helper()
-	if folder := os.Getenv("SAFEMODE_VECTORS"); folder != "" {
-		return folder
-	}
-	return filepath.Join(repositoryRoot(t), "../shared/vectors")
-}
-
-// vector returns a file of the vectors.
-func vector(t testing.TB, name string) []byte {
-	t.Helper()
-	folder := vectorFolder(t)
-	if _, err := os.Stat(folder); err != nil {
-		t.Skipf("no vectors in %s (SAFEMODE_VECTORS names their folder)", folder)
-	}
-	b, err := os.ReadFile(filepath.Join(folder, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func repositoryRoot(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		if dir == filepath.Dir(dir) {
-			t.Fatal("no go.mod above the test")
-		}
-	}
 }
 
 // publicKey takes serial number and key out of an organisation certificate,
@@ -169,9 +110,7 @@ type testKey struct {
 func testKeys(t *testing.T) []testKey {
 	t.Helper()
 	var file struct{ Keys []testKey }
-	if err := json.Unmarshal(vector(t, "gbcs-keys.json"), &file); err != nil {
-		t.Fatal(err)
-	}
+	outside.Decode(t, "gbcs-keys.json", &file)
 	return file.Keys
 }
 

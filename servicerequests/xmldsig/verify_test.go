@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/xmldsig"
 )
 
@@ -25,8 +26,8 @@ func TestVerifySignedByDCC(t *testing.T) {
 		{"acknowledgement-error-unsigned.xml", "dsp-xml-signing-older.pem", xmldsig.ErrUnsigned},
 	}
 	for _, tt := range tests {
-		doc := vector(t, "duis/"+tt.file)
-		proven, err := verify(t, doc, pinnedPEM(t, vector(t, "duis/"+tt.certificate)))
+		doc := outside.Read(t, "duis/"+tt.file)
+		proven, err := verify(t, doc, pinnedPEM(t, outside.Read(t, "duis/"+tt.certificate)))
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s with %s: %v, want %v", tt.file, tt.certificate, err, tt.want)
 		}
@@ -39,8 +40,8 @@ func TestVerifySignedByDCC(t *testing.T) {
 // DCC's tool drops white space between elements before it digests, so a signed
 // document may come indented.
 func TestVerifyIndented(t *testing.T) {
-	doc := vector(t, "duis/response-8.2-signed.xml")
-	keys := pinnedPEM(t, vector(t, "duis/dsp-xml-signing-acb.pem"))
+	doc := outside.Read(t, "duis/response-8.2-signed.xml")
+	keys := pinnedPEM(t, outside.Read(t, "duis/dsp-xml-signing-acb.pem"))
 	plain, err := verify(t, doc, keys)
 	if err != nil {
 		t.Fatal(err)

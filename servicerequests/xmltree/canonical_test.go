@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/xmltree"
 )
 
@@ -39,10 +40,7 @@ var tricky = map[string]string{
 }
 
 func TestCanonicalFormsAgainstXmllint(t *testing.T) {
-	tool, err := exec.LookPath("xmllint")
-	if err != nil {
-		t.Skip("xmllint is not installed (Debian: libxml2-utils)")
-	}
+	tool := outside.Program(t, "xmllint", "libxml2-utils")
 	for name, text := range tricky {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "doc.xml")

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"safemode/servicerequests/heaptest"
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/xmltree"
 )
 
@@ -26,12 +26,11 @@ func seed(f *testing.F) {
 	f.Add([]byte(`<!DOCTYPE a [<!ENTITY b "b">]><a>&b;</a>`))
 	f.Add([]byte(strings.Repeat("<a>", 40) + strings.Repeat("</a>", 40)))
 	f.Add([]byte("<a" + strings.Repeat(` a=""`, 40) + "/>"))
-	for _, pattern := range []string{"*.XML", "*.xml"} {
-		files, err := filepath.Glob(filepath.Join(vectorFolder(f), "duis", pattern))
-		if err != nil {
-			f.Fatal(err)
-		}
-		for _, file := range files {
+	if !outside.HasVectors(f) {
+		return
+	}
+	for _, pattern := range []string{"duis/*.XML", "duis/*.xml"} {
+		for _, file := range outside.Files(f, pattern) {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				f.Fatal(err)
@@ -39,20 +38,6 @@ func seed(f *testing.F) {
 			f.Add(text)
 		}
 	}
-}
-
-// vectorFolder is SAFEMODE_VECTORS or ../shared/vectors beside the repository; it
-// need not be there.
-func vectorFolder(f *testing.F) string {
-	f.Helper()
-	if folder := os.Getenv("SAFEMODE_VECTORS"); folder != "" {
-		return folder
-	}
-	here, err := os.Getwd()
-	if err != nil {
-		f.Fatal(err)
-	}
-	return filepath.Join(here, "../../../shared/vectors")
 }
 
 // parseWithin parses and holds the parser to its own errors and its memory.
