@@ -115,6 +115,10 @@ func TestAuditOfASweep(t *testing.T) {
 // What was done to the file without its chain is named by the record and the deed.
 func TestAuditNamesWhatWasDoneToARecord(t *testing.T) {
 	long(t)
+	whole, err := os.ReadFile(forge(t, func(r journal.Record) []journal.Record { return []journal.Record{r} }))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct{ sql, claim, fault string }{
 		"altered":            {"UPDATE record SET body = x'00' WHERE seq = 200", "chain", "record 200: altered"},
 		"time altered":       {"UPDATE record SET at = at + 1 WHERE seq = 200", "chain", "record 200: altered"},
@@ -137,7 +141,7 @@ func TestAuditNamesWhatWasDoneToARecord(t *testing.T) {
 		"tip behind":    {"UPDATE tip SET seq = seq - 1, hash = (SELECT hash FROM record WHERE record.seq = tip.seq - 1)", "chain", "added after record"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := forge(t, func(r journal.Record) []journal.Record { return []journal.Record{r} })
+			path := putFile(t, filepath.Join(t.TempDir(), "journal.db"), whole)
 			db, err := sql.Open("sqlite", path)
 			if err != nil {
 				t.Fatal(err)
