@@ -275,6 +275,7 @@ type Policy struct {
 	SwitchTries         int  `koanf:"switch_tries"` // of 1.6
 	ArmTries            int  `koanf:"arm_tries"`    // of 7.3
 	GasBalanceFromProxy bool `koanf:"gas_balance_from_proxy"`
+	BalanceAfter        bool `koanf:"balance_after"` // read the balance once more when the switch is confirmed
 
 	// When a meter of which nothing is learnt is in long retries (its wave does not wait
 	// for it), and when it is stuck. 0: never.
@@ -347,6 +348,7 @@ func Default() Config {
 			SwitchTries:             3,
 			ArmTries:                2,
 			GasBalanceFromProxy:     true,
+			BalanceAfter:            true,
 			Patience:                time.Hour,
 			StepDeadlineElectricity: 4 * time.Hour,
 			StepDeadlineGas:         26 * time.Hour,

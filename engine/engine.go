@@ -327,6 +327,7 @@ func (e *Engine) wire(ctx context.Context) error {
 	policy.Strategy = sweep.Strategy(o.Plan.Strategy)
 	policy.Permits = covered(directed)
 	policy.RereadSeed = seedOf(o.Plan)
+	policy.BalanceAfter = policy.BalanceAfter && o.Plan.Bounds.BalanceAfter // no more than was approved
 	// Only now: a journal that was begun in vain is removed, and counters that had become
 	// its own would be refused to the next.
 	for _, id := range o.Identities {

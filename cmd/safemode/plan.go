@@ -227,7 +227,7 @@ func planBounds(p config.Policy) plan.Bounds {
 		ArmBalanceAtMost:        p.ArmBalanceAtMost,
 		ArmFreshnessElectricity: p.ArmFreshnessElectricity.Seconds(), ArmFreshnessGas: p.ArmFreshnessGas.Seconds(),
 		SwitchTries: p.SwitchTries, ArmTries: p.ArmTries,
-		RetriesElectricity: len(p.RetryElectricity), RetriesGas: len(p.RetryGas),
+		RetriesElectricity: len(p.RetryElectricity), RetriesGas: len(p.RetryGas), BalanceAfter: p.BalanceAfter,
 	}
 }
 

@@ -118,7 +118,7 @@ func policyOf(c *config.Config) sweep.Policy {
 		Retry:        perFuel(p.RetryElectricity, p.RetryGas),
 		SwitchTries:  p.SwitchTries, ArmTries: p.ArmTries, GasBalanceFromProxy: p.GasBalanceFromProxy,
 		Patience: p.Patience, StepDeadline: perFuel(p.StepDeadlineElectricity, p.StepDeadlineGas),
-		RereadAfter: p.RereadAfter, RereadShare: p.RereadShare,
+		BalanceAfter: p.BalanceAfter, RereadAfter: p.RereadAfter, RereadShare: p.RereadShare,
 		DailySpend: p.DailySpend, AtRiskWithin: p.AtRiskWithin,
 		WindowEnds: c.WindowEnds.Earliest, WindowBegins: c.WindowBegins,
 	}

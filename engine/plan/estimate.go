@@ -121,6 +121,9 @@ func (h *Header) Steps(t *Target) []servicerequests.Service {
 		steps = append(steps, servicerequests.SwitchToCredit)
 	}
 	steps = append(steps, servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode) // read back
+	if h.Strategy != EmergencyCredit && h.Bounds.BalanceAfter {
+		steps = append(steps, servicerequests.ReadMeterBalance)
+	}
 	return slices.DeleteFunc(steps, func(s servicerequests.Service) bool { return h.Direction.Covers(s, t.Type) != nil })
 }
 

@@ -83,6 +83,7 @@ type Bounds struct {
 	ArmTries                int                        `json:"arm_tries"`
 	RetriesElectricity      int                        `json:"retries_electricity"`
 	RetriesGas              int                        `json:"retries_gas"`
+	BalanceAfter            bool                       `json:"balance_after,omitempty"` // a balance is read after the switch, too
 }
 
 // Counts sums the plan up. Homes are counted by hub.

@@ -277,6 +277,14 @@ func TestSteps(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s, %v, %v: %s, want %s", c.strategy, c.claimed, c.history, got, c.want)
 		}
+		// The balance after the switch follows all else, where there is a switch.
+		with := header
+		if with.Bounds.BalanceAfter = true; strings.Contains(c.want, "1.6") {
+			c.want = strings.TrimSuffix(c.want, "]") + " 4.18]"
+		}
+		if got := fmt.Sprintf("%v", with.Steps(&plan.Target{Type: unknown.Type, Claimed: c.claimed, History: c.history})); got != c.want {
+			t.Errorf("%s, %v, %v with balances: %s, want %s", c.strategy, c.claimed, c.history, got, c.want)
+		}
 	}
 }
 

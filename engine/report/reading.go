@@ -103,4 +103,7 @@ func (m *meter) settle() {
 			m.Before = b.Money
 		}
 	}
+	if m.After.Balance != nil && m.Verdict.Verdict != "" {
+		m.Verdict.End.Balance = m.After.Balance // it may have been read after the verdict
+	}
 }

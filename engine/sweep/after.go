@@ -59,6 +59,25 @@ func (p *Policy) rereads(m *meter, now time.Time) (services []servicerequests.Se
 	return services
 }
 
+// wantsBalance says whether the balance is to be read once more: the meter was switched,
+// a read-back says so, and nothing has been asked of its balance since.
+func (p *Policy) wantsBalance(m *meter) bool {
+	t := m.tally(servicerequests.ReadMeterBalance)
+	return p.BalanceAfter && m.firstSwitch != 0 && m.excluded == "" && m.modeCurrent() && m.mode.value == servicerequests.Credit &&
+		!t.barred && (t.failures == 0 || !p.retriesSpent) && p.Permits(servicerequests.ReadMeterBalance, m.target.Type) &&
+		!slices.ContainsFunc(m.ended, func(e ended) bool {
+			return e.service == servicerequests.ReadMeterBalance && e.counter > m.staleMode && e.class != Withdrawn
+		})
+}
+
+// afterAt is when something is due of a meter that has its verdict; zero: never.
+func (p *Policy) afterAt(m *meter) time.Time {
+	if p.wantsBalance(m) {
+		return m.mode.at // at once
+	}
+	return p.rereadAt(m)
+}
+
 // finished says whether every meter has its verdict, and what was asked afterwards is
 // answered.
 func (s *Sweep) finished() bool { return s.done == s.roll.size && s.afters == 0 }
@@ -67,7 +86,11 @@ func (s *Sweep) finished() bool { return s.done == s.roll.size && s.afters == 0 
 // sent.
 func (s *Sweep) lineUp(m *meter) {
 	m.waits = true
-	s.later = append(s.later, m.seat)
+	if s.o.Policy.wantsBalance(m) {
+		s.balances = append(s.balances, m.seat)
+	} else {
+		s.old = append(s.old, m.seat)
+	}
 }
 
 // takeLater begins what is due of a meter that has its verdict, and says whether there
@@ -75,36 +98,55 @@ func (s *Sweep) lineUp(m *meter) {
 // served a moment later for it. When all meters have theirs, only what was due as this
 // run began is begun, or the run would wait for tomorrow.
 func (s *Sweep) takeLater(now time.Time) bool {
-	if len(s.later) == 0 || s.homesWait() {
+	if len(s.balances)+len(s.old) == 0 || s.homesWait() {
 		return false
 	}
-	i := slices.IndexFunc(s.later, func(seat int32) bool {
+	if m := s.firstLater(&s.balances, func(*meter) bool { return true }); m != nil {
+		s.askAfter(m, []servicerequests.Service{servicerequests.ReadMeterBalance}, now)
+		return true
+	}
+	if m := s.firstLater(&s.old, func(m *meter) bool {
+		return s.done < s.roll.size || !s.o.Policy.rereadAt(m).After(s.started)
+	}); m != nil {
+		s.askAfter(m, s.o.Policy.rereads(m, now), now)
+		return true
+	}
+	return false
+}
+
+// firstLater takes the first meter out of a list whose turn it may be; nil if there is
+// none, or it must wait for another run.
+func (s *Sweep) firstLater(from *[]int32, mayBegin func(*meter) bool) *meter {
+	i := slices.IndexFunc(*from, func(seat int32) bool {
 		h := s.roll.head(seat)
 		return !s.holdsMeter(h) && s.lanes[h.region].inFlight < s.o.InFlight
 	})
 	if i < 0 {
-		return false
+		return nil
 	}
-	m := s.meter(s.later[i])
-	due := s.o.Policy.rereadAt(m)
-	if m.done && s.done == s.roll.size && due.After(s.started) {
-		return false
+	m := s.meter((*from)[i])
+	if !mayBegin(m) {
+		return nil
 	}
 	if i == 0 {
-		s.later = s.later[1:]
+		*from = (*from)[1:]
 	} else {
-		s.later = slices.Delete(s.later, i, i+1)
+		*from = slices.Delete(*from, i, i+1)
 	}
 	m.waits = false
-	if !m.done || len(m.open) > 0 { // it was opened again meanwhile
-		return true
+	return m
+}
+
+// askAfter asks for what is due of a meter that has its verdict, if it still has it.
+func (s *Sweep) askAfter(m *meter, services []servicerequests.Service, now time.Time) {
+	if !m.done || len(m.open) > 0 {
+		return
 	}
-	for _, service := range s.o.Policy.rereads(m, now) {
+	for _, service := range services {
 		s.afters++
 		s.ask(m, service, true, now)
 	}
 	s.look(m, now)
-	return true
 }
 
 // homesWait says whether anything waits for its turn, or for a limit or a hold.
@@ -123,9 +165,13 @@ func (s *Sweep) homesWait() bool {
 // settleAfter acts on the end of what was asked of a meter that had its verdict. The
 // verdict stands until all of it has ended; then it is given anew, as of what is known.
 // A meter that is not safe any more is opened again at once, and that is told before
-// anything is done about it.
-func (s *Sweep) settleAfter(m *meter, now time.Time) {
-	if !m.done || len(m.open) > 0 && m.safe() {
+// anything is done about it. A balance changes no verdict, unless it is the proof that an
+// arming has lacked.
+func (s *Sweep) settleAfter(m *meter, service servicerequests.Service, now time.Time) {
+	switch {
+	case !m.done, len(m.open) > 0 && m.safe():
+		return
+	case service == servicerequests.ReadMeterBalance && !s.o.Policy.decide(m, now).waiting:
 		return
 	}
 	was := m.verdict.Verdict

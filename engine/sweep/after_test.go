@@ -396,3 +396,87 @@ func TestLateTheDayAfter(t *testing.T) {
 		}
 	})
 }
+
+// balancesAfter are the classes in which reads of a balance ended that were asked for
+// after the last 1.6 of their meter had been answered.
+func (w *world) balancesAfter() map[servicerequests.EUI][]string {
+	switched, after := map[servicerequests.EUI]uint64{}, map[servicerequests.EUI][]string{}
+	for _, r := range w.disk.all() {
+		switch {
+		case r.Kind == journal.Outcome && r.Service == to:
+			switched[r.Device] = max(switched[r.Device], r.ID.Counter)
+		case r.Kind == journal.Outcome && r.Service == balance && switched[r.Device] != 0 && r.ID.Counter > switched[r.Device]:
+			after[r.Device] = append(after[r.Device], r.Code)
+		}
+	}
+	return after
+}
+
+// Every meter that was switched tells its balance once more, gas meters by their proxy;
+// the verdicts are what they are without.
+func TestBalanceAfter(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		how  fate
+		want string
+	}{
+		{"answered", answered, journal.ClassSuccess},
+		{"refused", refused, journal.ClassNegative},
+		{"unreachable", undeliv, journal.ClassNoResponse},
+		{"lost", lost, journal.ClassNoResponse},
+		{"not permitted", answered, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				verdicts := map[bool]map[string]int{}
+				for _, with := range []bool{false, true} {
+					w := town(t, 20, 0)
+					w.policy.BalanceAfter = with
+					if c.want == "" {
+						w.policy.Permits = func(s servicerequests.Service, _ servicerequests.DeviceType) bool {
+							return s != balance && s != servicerequests.ReadPrepaymentConfiguration
+						}
+					}
+					found := map[servicerequests.EUI]bool{}
+					proxied := 0
+					w.flight = func(f *flight) fate {
+						if f.service != balance || !found[f.device.eui] {
+							found[f.device.eui] = found[f.device.eui] || f.service == balance
+							return answered
+						}
+						if f.device.mode != credit {
+							t.Errorf("%v: a second balance in %v", f.device.eui, f.device.mode)
+						}
+						if f.id.Target == f.device.gpf {
+							proxied++
+						}
+						return c.how
+					}
+					s := w.command()
+					st := s.Status()
+					verdicts[with] = st.Verdicts
+					after := w.balancesAfter()
+					want := 0
+					if with && c.want != "" {
+						want = st.Meters
+					}
+					if len(after) != want || want > 0 && proxied != want/2 {
+						t.Errorf("%d balances after the switch, %d by proxies, want %d and half of them", len(after), proxied, want)
+					}
+					for eui, classes := range after {
+						if !slices.Equal(classes, []string{c.want}) {
+							t.Errorf("%v: %v", eui, classes)
+						}
+					}
+					asked := w.requests()
+					if w.command(); w.requests() != asked {
+						t.Error("the next run asks once more")
+					}
+				}
+				if fmt.Sprint(verdicts[true]) != fmt.Sprint(verdicts[false]) {
+					t.Errorf("verdicts %v, without balances %v", verdicts[true], verdicts[false])
+				}
+			})
+		})
+	}
+}

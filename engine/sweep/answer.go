@@ -103,7 +103,7 @@ func (s *Sweep) late(m *meter, d proof.Delivery, now time.Time) {
 	}
 	s.metrics.reclassed(e.service, e.class, class)
 	s.conclusion(m, e.service, d.ID, journal.OutcomeBody{}, class, code, found, now)
-	s.settleAfter(m, now)
+	s.settleAfter(m, 0, now)
 	s.look(m, now)
 }
 
@@ -215,7 +215,7 @@ func (s *Sweep) end(r *request, class Class, code string, f *finding, now time.T
 	o := journal.OutcomeBody{SentAt: r.postedAt, Attempt: r.attempt, After: r.after}
 	s.conclusion(r.meter, r.service, r.id, o, class, code, f, now)
 	s.metrics.ended(r.service, r.meter.target.Region, class)
-	s.settleAfter(r.meter, now)
+	s.settleAfter(r.meter, r.service, now)
 }
 
 // conclusion journals an outcome and folds it into the ledger. Of a request that
@@ -285,6 +285,9 @@ func (s *Sweep) conclude(m *meter, now time.Time) {
 func (s *Sweep) count(m *meter) {
 	s.roll.stir(m)
 	m.done = true
+	if s.o.Policy.wantsBalance(m) && !m.waits {
+		s.lineUp(m)
+	}
 	s.attend(m, s.now())
 	s.counted(m.head(), 1)
 }

@@ -163,7 +163,7 @@ func (s *Sweep) ask(m *meter, service servicerequests.Service, after bool, now t
 	switch {
 	case service == servicerequests.ReadInventory:
 		r.id.Target = s.o.DCC
-	case service == servicerequests.ReadMeterBalance && m.gpf != 0 && !m.foundBalance.known() && m.firstSwitch == 0:
+	case service == servicerequests.ReadMeterBalance && m.gpf != 0 && (after && s.o.Policy.GasBalanceFromProxy || !m.foundBalance.known() && m.firstSwitch == 0):
 		r.id.Target = m.gpf // which need not be woken; what it cannot prove the meter is asked itself
 	case service == servicerequests.ReadPrepaymentConfiguration && m.gpf != 0:
 		r.id.Target = m.gpf

@@ -47,6 +47,13 @@
 // began, and ends. That is a start like any other: it needs the gates open, and a resume
 // that the approvals have left, or two new ones.
 //
+// # The balance after the switch
+//
+// Whoever takes a home over needs its balance before and after. When a read-back has
+// confirmed the switch the balance is read once more ([Policy.BalanceAfter]), of the gas
+// proxy as before: after the verdict, when nothing else waits to be sent, and the verdict
+// stands whatever comes of it. The run waits for the answer, not for another try.
+//
 // # What it refuses
 //
 // Arm Supply (7.3) without proof of cause and a fresh read of Disabled. The cause is

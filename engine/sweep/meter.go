@@ -326,7 +326,9 @@ func (m *meter) end(p *Policy, service servicerequests.Service, id servicereques
 			m.held = "SRV " + service.SRV() + " answered " + o.Code + ", whose meaning is not known"
 		}
 	case o.After && class != Succeeded: // the verdict stands, and no ladder is worn out
-		m.reread = later(m.reread, o.AnsweredAt)
+		if service != servicerequests.ReadMeterBalance {
+			m.reread = later(m.reread, o.AnsweredAt)
+		}
 	case class.unanswered(), class == Rejected, class == Negative && !service.Critical():
 		t.failures++
 		if ladder := p.Retry.of(m); int(t.failures) > len(ladder) {

@@ -53,6 +53,10 @@ type Policy struct {
 	RereadShare float64
 	RereadSeed  uint64
 
+	// BalanceAfter has the balance read once more when a switch is confirmed, after the
+	// verdict and all else.
+	BalanceAfter bool
+
 	retriesSpent bool // the sweep's budget of retries is used up
 
 	// What the order of hours at risk is reckoned with, where meters do not tell.

@@ -196,7 +196,9 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 		delete(unused, rec.ID)
 		s.sort()
 		s.fold(m, rec.Service, rec.ID, body, class)
-		m.verdict = journal.VerdictBody{} // it was given before this was known
+		if !body.After || rec.Service != servicerequests.ReadMeterBalance {
+			m.verdict = journal.VerdictBody{} // it was given before this was known
+		}
 	case journal.Verdict:
 		body, err := journal.Decode[journal.VerdictBody](rec)
 		if err != nil {

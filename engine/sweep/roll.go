@@ -272,7 +272,7 @@ func (s *Sweep) settle() {
 		case m.done && m.waits:
 			m.due = never
 		case m.done:
-			m.due = s.o.Policy.rereadAt(m)
+			m.due = s.o.Policy.afterAt(m)
 		}
 		if !m.due.IsZero() {
 			s.naps.push(nap{m.due, m.seat})

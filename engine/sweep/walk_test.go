@@ -95,6 +95,7 @@ func newWalker(t testing.TB, seed uint64, crashAt int) *walker {
 	if r.IntN(3) == 0 {
 		w.policy.RereadAfter, w.policy.RereadShare, w.days = 24*time.Hour, pick(r, 0, 1.0), 2
 	}
+	w.policy.BalanceAfter = r.IntN(2) == 0
 	w.start()
 	return w
 }
