@@ -339,7 +339,7 @@ func TestHomesGoBeforeWhatIsReadAgain(t *testing.T) {
 		begun, verdicts := map[servicerequests.EUI]bool{}, map[servicerequests.EUI]bool{}
 		early, again := 0, 0
 		w.post = func(p piece) fate {
-			for _, r := range w.disk.durable[len(w.disk.durable)-min(len(w.disk.durable), 50):] {
+			for _, r := range w.disk.all() {
 				if r.Kind == journal.Verdict {
 					verdicts[r.Device] = true
 				}
