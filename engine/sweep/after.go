@@ -82,15 +82,23 @@ func (p *Policy) afterAt(m *meter) time.Time {
 // answered.
 func (s *Sweep) finished() bool { return s.done == s.roll.size && s.afters == 0 }
 
+// afterwards are meters, by their places in the plan, that wait until nothing else is to be
+// sent: for each region, those that were due first before the others.
+type afterwards [len(servicerequests.Regions) + 1][]int32
+
+func (l *afterwards) empty() bool {
+	return !slices.ContainsFunc(l[:], func(seats []int32) bool { return len(seats) > 0 })
+}
+
 // lineUp has a meter that has its verdict, and is due, wait until nothing else is to be
 // sent.
 func (s *Sweep) lineUp(m *meter) {
 	m.waits = true
+	to := &s.old
 	if s.o.Policy.wantsBalance(m) {
-		s.balances = append(s.balances, m.seat)
-	} else {
-		s.old = append(s.old, m.seat)
+		to = &s.balances
 	}
+	to[m.target.Region] = append(to[m.target.Region], m.seat)
 }
 
 // takeLater begins what is due of a meter that has its verdict, and says whether there
@@ -98,7 +106,7 @@ func (s *Sweep) lineUp(m *meter) {
 // served a moment later for it. When all meters have theirs, only what was due as this
 // run began is begun, or the run would wait for tomorrow.
 func (s *Sweep) takeLater(now time.Time) bool {
-	if len(s.balances)+len(s.old) == 0 || s.homesWait() {
+	if s.balances.empty() && s.old.empty() || s.homesWait() {
 		return false
 	}
 	if m := s.firstLater(&s.balances, func(*meter) bool { return true }); m != nil {
@@ -114,27 +122,26 @@ func (s *Sweep) takeLater(now time.Time) bool {
 	return false
 }
 
-// firstLater takes the first meter out of a list whose turn it may be; nil if there is
-// none, or it must wait for another run.
-func (s *Sweep) firstLater(from *[]int32, mayBegin func(*meter) bool) *meter {
-	i := slices.IndexFunc(*from, func(seat int32) bool {
-		h := s.roll.head(seat)
-		return !s.holdsMeter(h) && s.lanes[h.region].inFlight < s.o.InFlight
-	})
-	if i < 0 {
-		return nil
+// firstLater takes out the first meter of the region in which most wait, of those where
+// it may begin; nil if there is none. What is held holds up those behind it.
+func (s *Sweep) firstLater(from *afterwards, mayBegin func(*meter) bool) *meter {
+	var first *meter
+	for region, seats := range from {
+		if len(seats) == 0 || s.lanes[region].inFlight >= s.o.InFlight || s.holdsMeter(s.roll.head(seats[0])) {
+			continue
+		}
+		if first != nil && len(seats) <= len(from[first.target.Region]) {
+			continue
+		}
+		if m := s.meter(seats[0]); mayBegin(m) {
+			first = m
+		}
 	}
-	m := s.meter((*from)[i])
-	if !mayBegin(m) {
-		return nil
+	if first != nil {
+		from[first.target.Region] = from[first.target.Region][1:]
+		first.waits = false
 	}
-	if i == 0 {
-		*from = (*from)[1:]
-	} else {
-		*from = slices.Delete(*from, i, i+1)
-	}
-	m.waits = false
-	return m
+	return first
 }
 
 // askAfter asks for what is due of a meter that has its verdict, if it still has it.

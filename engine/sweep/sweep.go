@@ -153,8 +153,8 @@ type Sweep struct {
 	hubs       map[hubKey]*hub
 	agenda     agenda
 	naps       naps
-	balances   []int32                 // places in the plan of meters whose balance is to be read after their verdict
-	old        []int32                 // and of those whose verdict has grown old
+	balances   afterwards              // meters whose balance is to be read after their verdict
+	old        afterwards              // and those whose verdict has grown old
 	afters     int                     // open requests of meters that had their verdict
 	busy       map[gateway.Service]int // workers under way
 	hold       map[gateway.Service]time.Time
