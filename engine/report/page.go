@@ -330,7 +330,7 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 			c.Originator.String(), strconv.Itoa(c.Used), strconv.FormatUint(c.First, 10), strconv.FormatUint(c.Last, 10), strconv.Itoa(c.Reused),
 		})
 	}
-	switched, settings, money := 0, 0, 0
+	switched, settings, before, after := 0, 0, 0, 0
 	armed := &table{Head: []string{"device", "MPxN", "region", "armed as of", "switched at"}, Words: true}
 	for i := range r.Meters {
 		m := &r.Meters[i]
@@ -341,7 +341,10 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 			settings++
 		}
 		if m.Before.Balance != nil {
-			money++
+			before++
+		}
+		if m.After.Balance != nil {
+			after++
 		}
 		if m.Verdict.Verdict == journal.VerdictArmed && len(armed.Rows) < longestTable {
 			armed.Rows = append(armed.Rows, []string{m.Device.String(), m.Target.MPxN, m.Target.Region.String(), minute(m.Verdict.AsOf), minute(m.SwitchedAt)})
@@ -351,7 +354,8 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 		{Heading: "Where the meters stand", Bars: r.fuelBars(), Table: verdictTable("verdict", h.Verdicts, h.Meters)},
 		{Heading: "What is known of each", Table: &table{Head: []string{"known", "meters", "of"}, Rows: [][]string{
 			{"switched to credit mode by this sweep", strconv.Itoa(switched), strconv.Itoa(h.Meters)},
-			{"balance before the switch", strconv.Itoa(money), strconv.Itoa(h.Meters)},
+			{"balance before the switch", strconv.Itoa(before), strconv.Itoa(h.Meters)},
+			{"balance after it", strconv.Itoa(after), strconv.Itoa(switched)},
 			{"prepayment settings before the switch", strconv.Itoa(settings), strconv.Itoa(h.Meters)},
 		}}},
 		{Heading: "Homes that need a call", Text: fmt.Sprintf("%d of %d meters are armed: supply returns when somebody presses the button. The whole list is armed.csv; the first %d are here.",
