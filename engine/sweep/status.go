@@ -239,13 +239,12 @@ func (s *Sweep) publishPace(st *Status) {
 	if lasted := now.at.Sub(since.at).Seconds(); lasted > 0 {
 		st.Rate = float64(now.ended-since.ended) / lasted
 	}
-	s.metrics.eta.Set(0)
 	eta, known := s.toGo(s.from, now)
+	s.metrics.eta.Set(eta) // 0 where it is not known
 	if !known {
 		return
 	}
 	st.ETA = &eta
-	s.metrics.eta.Set(eta)
 	if other, known := s.toGo(since, now); known {
 		st.ETARange = &[2]float64{min(eta, other), max(eta, other)}
 	}
