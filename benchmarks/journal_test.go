@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -24,7 +25,7 @@ func BenchmarkJournalCommit(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer j.Close()
-				records := make([]journal.Record, batch)
+				records := make([]record.Record, batch)
 				for i := range records {
 					records[i] = request(uint64(i)+1, size)
 				}
@@ -79,10 +80,10 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-func request(counter uint64, size int) journal.Record {
+func request(counter uint64, size int) record.Record {
 	device := servicerequests.EUI(0x00DB1234567890A0 + counter)
-	return journal.Record{
-		At: time.Unix(1_800_000_000, 0), Kind: journal.Request, Device: device, Service: servicerequests.SwitchToCredit,
+	return record.Record{
+		At: time.Unix(1_800_000_000, 0), Kind: record.Request, Device: device, Service: servicerequests.SwitchToCredit,
 		ID:   servicerequests.RequestID{Originator: 0x90B3D51F30010000, Target: device, Counter: counter},
 		Body: bytes.Repeat([]byte{'x'}, size),
 	}

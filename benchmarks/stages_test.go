@@ -20,9 +20,9 @@ import (
 	"safemode/engine/breaker"
 	"safemode/engine/gateway"
 	"safemode/engine/inbox"
-	"safemode/engine/journal"
 	"safemode/engine/pacer"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
@@ -134,8 +134,8 @@ func BenchmarkStages(b *testing.B) {
 	defer way.Close()
 	in, err := inbox.New(inbox.Options{
 		Verifier: s.verifier,
-		Take:     func(context.Context, journal.Record, proof.Delivery) error { return nil },
-		Refuse:   func(context.Context, journal.Record, *proof.Error) error { return nil },
+		Take:     func(context.Context, record.Record, proof.Delivery) error { return nil },
+		Refuse:   func(context.Context, record.Record, *proof.Error) error { return nil },
 		Now:      time.Now, Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {

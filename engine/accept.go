@@ -10,6 +10,7 @@ import (
 
 	"safemode/engine/custody"
 	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -51,12 +52,12 @@ func AcceptJournal(ctx context.Context, custodyDir, path, by string) (accepted [
 	if err != nil {
 		return nil, err
 	}
-	order := journal.OrderBody{Action: journal.OrderAccept, By: by, Reason: "the journal was restored from a backup; the newer one is lost"}
+	order := record.OrderBody{Action: record.OrderAccept, By: by, Reason: "the journal was restored from a backup; the newer one is lost"}
 	at := records.last // by the sweep's clock, which this process does not have
 	for i := range records.outcomes {
 		records.outcomes[i].At = at
 	}
-	records.outcomes = append(records.outcomes, journal.Record{At: at, Kind: journal.Operator, Code: order.Action, Body: journal.Encode(order)})
+	records.outcomes = append(records.outcomes, record.Record{At: at, Kind: record.Operator, Code: order.Action, Body: record.Encode(order)})
 	if err := j.Commit(ctx, records.outcomes...); err != nil {
 		return nil, err
 	}
@@ -73,14 +74,14 @@ func AcceptJournal(ctx context.Context, custodyDir, path, by string) (accepted [
 
 // half is what a restored journal knows only half of.
 type half struct {
-	outcomes []journal.Record
+	outcomes []record.Record
 	last     time.Time
 }
 
 // halfSigned finds the open critical requests without a signed command, and gives
 // them up.
 func halfSigned(ctx context.Context, j *journal.Journal) (h half, err error) {
-	open := map[servicerequests.RequestID]journal.Record{}
+	open := map[servicerequests.RequestID]record.Record{}
 	for r, err := range j.Records(ctx, 1) {
 		if err != nil {
 			return h, err
@@ -89,20 +90,20 @@ func halfSigned(ctx context.Context, j *journal.Journal) (h half, err error) {
 			h.last = r.At
 		}
 		switch r.Kind {
-		case journal.Request:
+		case record.Request:
 			if r.Service.Critical() {
 				r.Body = nil
 				open[r.ID] = r
 			}
-		case journal.SignedCommand, journal.Outcome:
+		case record.SignedCommand, record.Outcome:
 			delete(open, r.ID)
 		}
 	}
 	for _, r := range open {
-		o := journal.OutcomeBody{Class: journal.ClassInDoubt, SentAt: r.At, AnsweredAt: h.last}
-		r.Kind, r.Code, r.Body = journal.Outcome, o.Class, journal.Encode(o)
+		o := record.OutcomeBody{Class: record.ClassInDoubt, SentAt: r.At, AnsweredAt: h.last}
+		r.Kind, r.Code, r.Body = record.Outcome, o.Class, record.Encode(o)
 		h.outcomes = append(h.outcomes, r)
 	}
-	slices.SortFunc(h.outcomes, func(a, b journal.Record) int { return cmp.Compare(a.Seq, b.Seq) })
+	slices.SortFunc(h.outcomes, func(a, b record.Record) int { return cmp.Compare(a.Seq, b.Seq) })
 	return h, nil
 }

@@ -17,6 +17,7 @@ import (
 	"safemode/engine/journal"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
+	"safemode/engine/record"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 )
@@ -71,14 +72,14 @@ func newAlarmed(j *journal.Journal, registerer prometheus.Registerer) alarmed {
 		Help: "Messages not signed (unpermitted, uncorrelated) or not believed (unverified: from the DCC or in its reply; stranger: at the inbox).",
 	}, []string{"class"})}
 	registerer.MustRegister(a.refused)
-	for _, class := range [...]string{journal.RefusedUnpermitted, journal.RefusedUncorrelated, journal.RefusedUnverified, classStranger} {
+	for _, class := range [...]string{record.RefusedUnpermitted, record.RefusedUncorrelated, record.RefusedUnverified, classStranger} {
 		a.refused.WithLabelValues(class)
 	}
 	return a
 }
 
 // Commit makes records durable and counts those of refusals.
-func (a alarmed) Commit(ctx context.Context, records ...journal.Record) error {
+func (a alarmed) Commit(ctx context.Context, records ...record.Record) error {
 	a.count(records)
 	passing("before commit")
 	err := a.Journal.Commit(ctx, records...)
@@ -87,7 +88,7 @@ func (a alarmed) Commit(ctx context.Context, records ...journal.Record) error {
 }
 
 // Append queues records and counts those of refusals.
-func (a alarmed) Append(records ...journal.Record) {
+func (a alarmed) Append(records ...record.Record) {
 	a.count(records)
 	passing("before append")
 	a.Journal.Append(records...)
@@ -101,9 +102,9 @@ func (a alarmed) Keep(at time.Time, rows []journal.StateRow) {
 	passing("after keep")
 }
 
-func (a alarmed) count(records []journal.Record) {
+func (a alarmed) count(records []record.Record) {
 	for _, r := range records {
-		if r.Kind == journal.Refused {
+		if r.Kind == record.Refused {
 			a.refused.WithLabelValues(r.Code).Inc()
 		}
 	}
@@ -167,7 +168,7 @@ func (e *Engine) course() (course []console.Rates) {
 
 // Order carries out what a person orders.
 func (w watched) Order(ctx context.Context, o console.Order) error {
-	err := w.sweep.Order(ctx, journal.OrderBody{
+	err := w.sweep.Order(ctx, record.OrderBody{
 		Action: o.Action, By: o.By, Authenticated: o.Authenticated,
 		Region: o.Region, Wave: o.Wave, SRV: o.SRV, Now: o.Now, Verdict: o.Verdict,
 		Devices: o.Devices, Reason: o.Reason, Reference: o.Reference,

@@ -10,11 +10,12 @@ import (
 
 	"safemode/engine/direction"
 	"safemode/engine/journal"
+	"safemode/engine/record"
 )
 
 // grant is what a sweep begins or goes on by.
 type grant struct {
-	approvals []journal.Approved
+	approvals []record.Approved
 	resumes   int // left ahead
 	until     time.Time
 }
@@ -83,7 +84,7 @@ func (e *Engine) authorise(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		e.grant.approvals = append(e.grant.approvals, journal.Approved{Name: a.Approver.Name, Key: a.Approver.Key, Text: string(text), Signature: a.Signature})
+		e.grant.approvals = append(e.grant.approvals, record.Approved{Name: a.Approver.Name, Key: a.Approver.Key, Text: string(text), Signature: a.Signature})
 		if e.grant.until.IsZero() || a.ExpiresAt.Before(e.grant.until) {
 			e.grant.until = a.ExpiresAt
 		}
@@ -93,28 +94,28 @@ func (e *Engine) authorise(ctx context.Context) error {
 
 // Stop is how a journal's sweep ended last.
 type Stop struct {
-	Opening *journal.Opening // of the last start; nil: it has not begun
-	Seq     uint64           // of the record that says how it ended, or of the last start where it was cut off
+	Opening *record.Opening // of the last start; nil: it has not begun
+	Seq     uint64          // of the record that says how it ended, or of the last start where it was cut off
 	Halted  bool
 	Reason  string // of the end, where there is one
 }
 
 // LastStop reads how a journal's sweep ended last.
 func LastStop(ctx context.Context, j *journal.Journal) (Stop, error) {
-	opened, err := j.Latest(ctx, journal.Opened)
+	opened, err := j.Latest(ctx, record.Opened)
 	if err != nil || opened.Seq == 0 {
 		return Stop{}, err
 	}
-	closed, err := j.Latest(ctx, journal.Closed)
+	closed, err := j.Latest(ctx, record.Closed)
 	if err != nil {
 		return Stop{}, err
 	}
-	opening, err := journal.Decode[journal.Opening](opened)
+	opening, err := record.Decode[record.Opening](opened)
 	if err != nil || closed.Seq < opened.Seq {
 		return Stop{Opening: &opening, Seq: opened.Seq}, err
 	}
-	body, err := journal.Decode[journal.ClosedBody](closed)
-	return Stop{Opening: &opening, Seq: closed.Seq, Halted: closed.Code == journal.ClosedHalted, Reason: body.Reason}, err
+	body, err := record.Decode[record.ClosedBody](closed)
+	return Stop{Opening: &opening, Seq: closed.Seq, Halted: closed.Code == record.ClosedHalted, Reason: body.Reason}, err
 }
 
 // OccasionOf is what approvals must name after a stop: the start of a sweep that has

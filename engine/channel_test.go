@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"safemode/engine"
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 )
@@ -37,7 +37,7 @@ func TestUnsignedHaltNeedsAProvenChannel(t *testing.T) {
 					t.Errorf("halt %v, ended with %v", halt, err)
 				}
 				verdicts := e.Status().Verdicts
-				if excluded := verdicts[journal.VerdictExcluded] == 1; excluded != (test.proven && code == servicerequests.NotRegistered) {
+				if excluded := verdicts[record.VerdictExcluded] == 1; excluded != (test.proven && code == servicerequests.NotRegistered) {
 					t.Errorf("verdicts %v", verdicts)
 				}
 				if refused := logs.FilterMessage("refused").Len() > 0; refused == test.proven {

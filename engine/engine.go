@@ -32,6 +32,7 @@ import (
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
@@ -338,31 +339,31 @@ func (e *Engine) wire(ctx context.Context) error {
 		e.custody = append(e.custody, c)
 		counters[id.EUI] = counted{c}
 	}
-	record := newAlarmed(e.journal, o.Registry)
+	audited := newAlarmed(e.journal, o.Registry)
 	e.sweep = sweep.New(sweep.Options{
-		Policy: policy, Clock: e.clock, Journal: record, Signer: gate, Gateway: posted{e.gateway}, Verifier: e.verifier,
+		Policy: policy, Clock: e.clock, Journal: audited, Signer: gate, Gateway: posted{e.gateway}, Verifier: e.verifier,
 		Counters: counters, Pacer: paced{limits}, Breakers: guarded{circuits},
 		Thresholds: o.Thresholds, Suppressed: o.Suppressed, Gate: e.mayAct, Drain: o.Drain,
 		Moved: func(reason error) { o.Gates.Trip(direction.MPIDs, reason) },
-		State: record, StateEvery: cmp.Or(o.StateEvery, keepEvery),
+		State: audited, StateEvery: cmp.Or(o.StateEvery, keepEvery),
 		DCC: o.DCC.EUI, Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub,
 		Waves: wavesOf(o.Plan), StandIn: o.StandIn, Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan,
 		Resend: o.Resend, Resends: o.Resends, Log: o.Log.Named("sweep"), Registerer: o.Registry,
 	})
 	e.circuits = circuits
 	e.registerGates()
-	return e.wireAddresses(ctx, record)
+	return e.wireAddresses(ctx, audited)
 }
 
 // wireAddresses makes the handlers of inbox and console.
-func (e *Engine) wireAddresses(ctx context.Context, record alarmed) error {
+func (e *Engine) wireAddresses(ctx context.Context, audited alarmed) error {
 	in, err := inbox.New(inbox.Options{
 		Verifier: e.verifier,
 		Take:     e.sweep.Receive,
-		Refuse: func(ctx context.Context, r journal.Record, err *proof.Error) error {
+		Refuse: func(ctx context.Context, r record.Record, err *proof.Error) error {
 			return e.sweep.Disbelieve(ctx, r, err.ID)
 		},
-		Stranger: record.stranger,
+		Stranger: audited.stranger,
 		Awaits:   e.sweep.Awaits,
 		Now:      e.clock.Now, Log: e.o.Log.Named("inbox"), Registerer: e.o.Registry,
 		Limits: e.o.InboxLimits,
@@ -514,24 +515,24 @@ func orStopped(ctx context.Context, err error) error {
 
 // end writes how the sweep ended.
 func (e *Engine) end(ctx context.Context, outcome error) error {
-	body := journal.ClosedBody{Throttled: e.sweep.Status().Throttled}
-	code := journal.ClosedFinished
+	body := record.ClosedBody{Throttled: e.sweep.Status().Throttled}
+	code := record.ClosedFinished
 	var halt *sweep.HaltError
 	begun := true
 	switch {
 	case errors.Is(outcome, sweep.ErrStopped):
-		code, body.Reason = journal.ClosedInterrupted, outcome.Error()
+		code, body.Reason = record.ClosedInterrupted, outcome.Error()
 	case errors.Is(outcome, sweep.ErrCeased):
-		code, body.Reason = journal.ClosedCeased, outcome.Error()
+		code, body.Reason = record.ClosedCeased, outcome.Error()
 	case errors.As(outcome, &halt):
-		code, body.Reason = journal.ClosedHalted, halt.Error()
+		code, body.Reason = record.ClosedHalted, halt.Error()
 	case outcome != nil:
 		begun = false
 	}
 	if writable := e.journal.Err() == nil; !begun || !writable {
 		return nil // outcome says why
 	}
-	return e.journal.Commit(ctx, journal.Record{At: e.clock.Now(), Kind: journal.Closed, Code: code, Body: journal.Encode(body)})
+	return e.journal.Commit(ctx, record.Record{At: e.clock.Now(), Kind: record.Closed, Code: code, Body: record.Encode(body)})
 }
 
 // probe says in one line if the DCC is not there, before anything is signed.

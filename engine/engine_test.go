@@ -34,6 +34,7 @@ import (
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
+	"safemode/engine/record"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 	"safemode/servicerequests/clock"
@@ -185,7 +186,7 @@ func open(t testing.TB, o engine.Options) *engine.Engine {
 }
 
 // records reads a journal.
-func records(t testing.TB, path string) (all []journal.Record) {
+func records(t testing.TB, path string) (all []record.Record) {
 	t.Helper()
 	j, err := journal.OpenReadOnly(path)
 	if err != nil {
@@ -201,8 +202,8 @@ func records(t testing.TB, path string) (all []journal.Record) {
 	return all
 }
 
-func count(all []journal.Record) map[journal.Kind]int {
-	n := map[journal.Kind]int{}
+func count(all []record.Record) map[record.Kind]int {
+	n := map[record.Kind]int{}
 	for _, r := range all {
 		n[r.Kind]++
 	}
@@ -216,7 +217,7 @@ func TestRunToTheEndAndAgain(t *testing.T) {
 	if err := e.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if st := e.Status(); st.State != "finished" || st.Verdicts[journal.VerdictExcluded] != 5 {
+	if st := e.Status(); st.State != "finished" || st.Verdicts[record.VerdictExcluded] != 5 {
 		t.Errorf("status %+v", st)
 	}
 	for range 2 {
@@ -237,10 +238,10 @@ func TestRunToTheEndAndAgain(t *testing.T) {
 	}
 	all := records(t, filepath.Join(dir, "journal.db"))
 	n := count(all)
-	if n[journal.Target] != 5 || n[journal.Rejected] != 1 || n[journal.Opened] != 2 || n[journal.Closed] != 2 {
+	if n[record.Target] != 5 || n[record.Rejected] != 1 || n[record.Opened] != 2 || n[record.Closed] != 2 {
 		t.Errorf("records %v", n)
 	}
-	if last := all[len(all)-1]; last.Kind != journal.Closed || last.Code != journal.ClosedFinished {
+	if last := all[len(all)-1]; last.Kind != record.Closed || last.Code != record.ClosedFinished {
 		t.Errorf("the last record is %v %s", last.Kind, last.Code)
 	}
 }
@@ -264,14 +265,14 @@ func TestInterruptAndGoOn(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if all := records(t, o.Journal); all[len(all)-1].Code != journal.ClosedInterrupted {
+	if all := records(t, o.Journal); all[len(all)-1].Code != record.ClosedInterrupted {
 		t.Errorf("closed as %s", all[len(all)-1].Code)
 	}
 	e = open(t, options(t, d, p, dir)) // with a wait of a moment: nobody answers
 	if err := e.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if st := e.Status(); st.Verdicts[journal.VerdictUnknown] != 5 {
+	if st := e.Status(); st.Verdicts[record.VerdictUnknown] != 5 {
 		t.Errorf("status %+v", st)
 	}
 }
@@ -300,7 +301,7 @@ func TestHaltIsWritten(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if all := records(t, o.Journal); all[len(all)-1].Code != journal.ClosedHalted {
+	if all := records(t, o.Journal); all[len(all)-1].Code != record.ClosedHalted {
 		t.Errorf("closed as %s", all[len(all)-1].Code)
 	}
 }
@@ -337,7 +338,7 @@ func TestHalfWrittenPlanIsFinished(t *testing.T) {
 					t.Errorf("record %d is %v %v, want %v %v", i, all[i].Kind, all[i].Device, r.Kind, r.Device)
 				}
 			}
-			if got := count(all); got[journal.Verdict] != 3 || got[journal.Opened] != 1 {
+			if got := count(all); got[record.Verdict] != 3 || got[record.Opened] != 1 {
 				t.Errorf("records %v", got)
 			}
 		})

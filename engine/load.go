@@ -22,6 +22,7 @@ import (
 	"safemode/engine/loadtest"
 	"safemode/engine/plan"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
@@ -150,8 +151,8 @@ func (l *LoadTest) wire(o LoadOptions) (err error) {
 	in, err := inbox.New(inbox.Options{
 		Verifier: verifier,
 		// An answer is measured, not kept: it is nobody's evidence.
-		Take:   func(_ context.Context, _ journal.Record, d proof.Delivery) error { l.tester.Deliver(d); return nil },
-		Refuse: func(context.Context, journal.Record, *proof.Error) error { return nil },
+		Take:   func(_ context.Context, _ record.Record, d proof.Delivery) error { l.tester.Deliver(d); return nil },
+		Refuse: func(context.Context, record.Record, *proof.Error) error { return nil },
 		Now:    time.Now, Log: o.Log.Named("inbox"), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {

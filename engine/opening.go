@@ -8,6 +8,7 @@ import (
 
 	"safemode/engine/journal"
 	"safemode/engine/plan"
+	"safemode/engine/record"
 	"safemode/servicerequests/clock"
 )
 
@@ -42,7 +43,7 @@ func (e *Engine) openPlan(ctx context.Context) error {
 
 // open writes that the sweep starts, for the first time or again.
 func (e *Engine) open(ctx context.Context) error {
-	o := journal.Opening{
+	o := record.Opening{
 		SweepID: e.sweepID, PlanSHA256: e.o.Plan.SHA256, Environment: e.o.Plan.Environment,
 		ClockAnchor: e.clock.Anchor, ClockSpeed: e.clock.Speed,
 		CounterFloor: e.o.Floor, Version: e.o.Version,
@@ -51,12 +52,12 @@ func (e *Engine) open(ctx context.Context) error {
 	for _, id := range e.o.Identities {
 		o.Originators = append(o.Originators, id.EUI)
 	}
-	return e.journal.Commit(ctx, journal.Record{At: e.clock.Now(), Kind: journal.Opened, Body: journal.Encode(o)})
+	return e.journal.Commit(ctx, record.Record{At: e.clock.Now(), Kind: record.Opened, Body: record.Encode(o)})
 }
 
 // beginning reads how a journal begins: how many records of the plan it has, and
 // its first Opened record, which follows them. It refuses the journal of another plan.
-func (e *Engine) beginning(ctx context.Context) (known int, _ *journal.Opening, _ error) {
+func (e *Engine) beginning(ctx context.Context) (known int, _ *record.Opening, _ error) {
 	tip, counts := e.journal.Tip().Seq, e.o.Plan.Counts
 	if tip == 0 {
 		return 0, nil, nil
@@ -65,7 +66,7 @@ func (e *Engine) beginning(ctx context.Context) (known int, _ *journal.Opening, 
 	if err != nil {
 		return 0, nil, err
 	}
-	if planned.Kind != journal.Planned || planned.Code != e.o.Plan.SHA256 {
+	if planned.Kind != record.Planned || planned.Code != e.o.Plan.SHA256 {
 		return 0, nil, fmt.Errorf("%w: %s was begun with another plan (%.12s...), this one is %.12s...",
 			ErrRefused, e.o.Journal, planned.Code, e.o.Plan.SHA256)
 	}
@@ -77,21 +78,21 @@ func (e *Engine) beginning(ctx context.Context) (known int, _ *journal.Opening, 
 	if err != nil {
 		return 0, nil, err
 	}
-	if opened.Kind != journal.Opened {
+	if opened.Kind != record.Opened {
 		return 0, nil, fmt.Errorf("%w: %s: record %d is no beginning of a sweep of %d meters: %v",
 			journal.ErrDamaged, e.o.Journal, opened.Seq, counts.Targets, opened.Kind)
 	}
-	body, err := journal.Decode[journal.Opening](opened)
+	body, err := record.Decode[record.Opening](opened)
 	return whole, &body, err
 }
 
 // refuseCeased refuses a journal that a cease notice has closed.
 func (e *Engine) refuseCeased(ctx context.Context) error {
-	closed, err := e.journal.Latest(ctx, journal.Closed)
-	if err != nil || closed.Seq == 0 || closed.Code != journal.ClosedCeased {
+	closed, err := e.journal.Latest(ctx, record.Closed)
+	if err != nil || closed.Seq == 0 || closed.Code != record.ClosedCeased {
 		return err
 	}
-	body, err := journal.Decode[journal.ClosedBody](closed)
+	body, err := record.Decode[record.ClosedBody](closed)
 	if err != nil {
 		return err
 	}
@@ -106,9 +107,9 @@ func (e *Engine) writePlan(ctx context.Context, known int) error {
 		return err
 	}
 	const batch = 4096
-	records := make([]journal.Record, 0, batch)
+	records := make([]record.Record, 0, batch)
 	n := 0
-	add := func(r journal.Record) error {
+	add := func(r record.Record) error {
 		if n++; n <= known {
 			return nil
 		}
@@ -120,19 +121,19 @@ func (e *Engine) writePlan(ctx context.Context, known int) error {
 		records = records[:0]
 		return err
 	}
-	if err := add(journal.Record{Kind: journal.Planned, Code: e.o.Plan.SHA256, Body: header}); err != nil {
+	if err := add(record.Record{Kind: record.Planned, Code: e.o.Plan.SHA256, Body: header}); err != nil {
 		return err
 	}
 	target := func(t *plan.Target) error {
-		body := journal.TargetBody{
+		body := record.TargetBody{
 			Type: t.Type, Hub: t.Hub, MPxN: t.MPxN, Region: t.Region, Claimed: t.Claimed,
 			Priority: t.Priority, History: t.History, Originator: t.Originator,
 		}
-		return add(journal.Record{Kind: journal.Target, Device: t.Device, Body: journal.Encode(body)})
+		return add(record.Record{Kind: record.Target, Device: t.Device, Body: record.Encode(body)})
 	}
 	rejected := func(r *plan.Rejected) error {
-		body := journal.RejectedBody{Line: r.Line, Device: r.Device, Reason: r.Reason}
-		return add(journal.Record{Kind: journal.Rejected, Body: journal.Encode(body)})
+		body := record.RejectedBody{Line: r.Line, Device: r.Device, Reason: r.Reason}
+		return add(record.Record{Kind: record.Rejected, Body: record.Encode(body)})
 	}
 	if err := e.o.Plan.Each(target, rejected); err != nil {
 		return err

@@ -16,16 +16,16 @@ import (
 // record from which on the records must still be folded: 1 where there is no state, or
 // none that holds and fits.
 func (e *Engine) restore(ctx context.Context) (from uint64, _ error) {
-	rows, record, err := e.journal.State(ctx)
+	rows, kept, err := e.journal.State(ctx)
 	if err == nil {
 		from, err = e.sweep.Restore(rows)
 	}
 	switch {
 	case err == nil:
-		e.o.Log.Info("state restored", zap.Uint64("kept_by_record", record.Seq), zap.Uint64("from_record", from))
+		e.o.Log.Info("state restored", zap.Uint64("kept_by_record", kept.Seq), zap.Uint64("from_record", from))
 		return from, nil
 	case errors.Is(err, journal.ErrState), errors.Is(err, sweep.ErrState):
-		if record.Seq != 0 {
+		if kept.Seq != 0 {
 			e.o.Log.Warn("all records are folded anew", zap.Error(err))
 		}
 		return 1, nil

@@ -12,6 +12,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"safemode/engine/journal"
+	"safemode/engine/record"
 )
 
 // Damage in what a start has not read closes the gate, whoever comes upon it.
@@ -23,7 +24,7 @@ func TestDamageInThePastClosesTheGate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range records {
-		j.Append(journal.Record{At: time.Unix(1, 0), Kind: journal.Unmatched})
+		j.Append(record.Record{At: time.Unix(1, 0), Kind: record.Unmatched})
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)

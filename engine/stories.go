@@ -11,6 +11,7 @@ import (
 	"safemode/engine/console"
 	"safemode/engine/index"
 	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
@@ -93,7 +94,7 @@ func (s stories) Find(ctx context.Context, q console.Question) (found console.Me
 		wanted.Reason = "stuck: "
 	case "held":
 		wanted.Reason = "held for a person: "
-	case journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded:
+	case record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded:
 		wanted.Verdict = q.List
 	default:
 		wanted.Class = q.List

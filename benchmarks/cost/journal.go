@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -58,7 +59,7 @@ func measureJournal(ctx context.Context, o options, run runFacts) (f journalFact
 
 // readRun reads records that the run has written for its requests, and counts the
 // critical requests that ended among them.
-func readRun(ctx context.Context, o options) (records []journal.Record, requests int, err error) {
+func readRun(ctx context.Context, o options) (records []record.Record, requests int, err error) {
 	j, err := journal.OpenReadOnly(o.journal())
 	if err != nil {
 		return nil, 0, err
@@ -69,9 +70,9 @@ func readRun(ctx context.Context, o options) (records []journal.Record, requests
 			return nil, 0, err
 		}
 		switch {
-		case r.ID.Counter == 0 && r.Kind != journal.Verdict:
+		case r.ID.Counter == 0 && r.Kind != record.Verdict:
 			continue
-		case r.Kind == journal.Outcome && r.Service == servicerequests.SwitchToCredit:
+		case r.Kind == record.Outcome && r.Service == servicerequests.SwitchToCredit:
 			requests++
 		}
 		if records = append(records, r); len(records) == most {

@@ -12,6 +12,7 @@ import (
 
 	"safemode/engine/audit"
 	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
@@ -53,12 +54,12 @@ func (s *scene) judge(ctx context.Context, r *Result) error {
 			return err
 		}
 		switch rec.Kind {
-		case journal.SignedCommand:
+		case record.SignedCommand:
 			signed[rec.Service.SRV()]++
 			sent[sha256.Sum256(rec.Body)] = true
-		case journal.Request:
+		case record.Request:
 			sent[sha256.Sum256(rec.Body)] = true
-		case journal.Response, journal.Alert:
+		case record.Response, record.Alert:
 			taken[sha256.Sum256(rec.Body)] = true
 		}
 	}
@@ -143,22 +144,22 @@ func (s *scene) judgeMeters(ctx context.Context, r *Result, folded *report.Repor
 }
 
 // contradiction says what the truth has against a verdict.
-func contradiction(v journal.VerdictBody, now truth) string {
-	want := journal.VerdictNotSafe
+func contradiction(v record.VerdictBody, now truth) string {
+	want := record.VerdictNotSafe
 	switch {
 	case now.Mode != "credit":
 	case now.Supply == "enabled":
-		want = journal.VerdictOnSupply
+		want = record.VerdictOnSupply
 	case now.Supply == "armed":
-		want = journal.VerdictArmed
+		want = record.VerdictArmed
 	}
 	switch v.Verdict {
-	case journal.VerdictExcluded:
+	case record.VerdictExcluded:
 		if now.Supplier == smki.TestSupplier {
 			return "it is registered to the supplier"
 		}
 		return ""
-	case journal.VerdictUnknown:
+	case record.VerdictUnknown:
 		if v.ModeCounter != 0 && v.SupplyCounter != 0 {
 			return "though it was read back"
 		}

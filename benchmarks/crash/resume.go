@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -127,7 +128,7 @@ func (s *scene) keptBy(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	defer j.Close()
-	r, err := j.Latest(ctx, journal.State)
+	r, err := j.Latest(ctx, record.State)
 	return r.Seq, err
 }
 
@@ -174,7 +175,7 @@ func (s *scene) untilDone(ctx context.Context, p *process, meters int) error {
 }
 
 // story is what a journal has of one meter that is done.
-type story []journal.Record
+type story []record.Record
 
 // multiply writes the stories of the meters that are done for half of the others.
 func (s *scene) multiply(ctx context.Context) (done int, records uint64, err error) {
@@ -193,21 +194,21 @@ func (s *scene) multiply(ctx context.Context) (done int, records uint64, err err
 			return 0, 0, err
 		}
 		switch rec.Kind {
-		case journal.Target:
-			body, err := journal.Decode[journal.TargetBody](rec)
+		case record.Target:
+			body, err := record.Decode[record.TargetBody](rec)
 			if err != nil {
 				return 0, 0, err
 			}
 			kinds[rec.Device] = body.Type
 			order = append(order, rec.Device)
 			continue
-		case journal.Request:
+		case record.Request:
 			targets[rec.ID.Target] = rec.Device
-		case journal.Verdict:
-			finished[rec.Device] = rec.Code == journal.VerdictOnSupply
+		case record.Verdict:
+			finished[rec.Device] = rec.Code == record.VerdictOnSupply
 		}
 		device := rec.Device
-		if rec.Kind == journal.Response {
+		if rec.Kind == record.Response {
 			device = targets[rec.ID.Target]
 		}
 		if kinds[device] != 0 {
@@ -237,18 +238,18 @@ func (s *scene) multiply(ctx context.Context) (done int, records uint64, err err
 			return 0, 0, ctx.Err()
 		}
 	}
-	if err := j.Commit(ctx, journal.Record{At: time.Now(), Kind: journal.Unmatched}); err != nil {
+	if err := j.Commit(ctx, record.Record{At: time.Now(), Kind: record.Unmatched}); err != nil {
 		return 0, 0, err
 	}
 	return done, j.Tip().Seq, nil
 }
 
 // retell tells a story of another meter. The bodies stay, and with them their size.
-func retell(told story, device servicerequests.EUI, counter *uint64) []journal.Record {
+func retell(told story, device servicerequests.EUI, counter *uint64) []record.Record {
 	counters := map[uint64]uint64{}
 	was := told[0].Device
 	proxy := device + 1<<40 // no device of the fleet
-	var retold []journal.Record
+	var retold []record.Record
 	for _, rec := range told {
 		if rec.ID.Counter != 0 {
 			if counters[rec.ID.Counter] == 0 {
@@ -265,10 +266,10 @@ func retell(told story, device servicerequests.EUI, counter *uint64) []journal.R
 				}
 			}
 		}
-		if rec.Kind == journal.Outcome {
-			if body, err := journal.Decode[journal.OutcomeBody](rec); err == nil && body.Proxy != 0 {
+		if rec.Kind == record.Outcome {
+			if body, err := record.Decode[record.OutcomeBody](rec); err == nil && body.Proxy != 0 {
 				body.Proxy = proxy
-				rec.Body = journal.Encode(body)
+				rec.Body = record.Encode(body)
 			}
 		}
 		if rec.Device != 0 {

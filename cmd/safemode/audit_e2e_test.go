@@ -16,6 +16,7 @@ import (
 
 	"safemode/engine/audit"
 	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -36,7 +37,7 @@ var swept = sync.OnceValues(func() (string, error) {
 // forge copies the demo's journal into a new one, with a chain of its own, and lets
 // change do what it likes to the records on the way: it returns what to write in
 // place of each.
-func forge(t *testing.T, change func(journal.Record) []journal.Record) string {
+func forge(t *testing.T, change func(record.Record) []record.Record) string {
 	t.Helper()
 	dir, err := swept()
 	if err != nil {
@@ -57,7 +58,7 @@ func forge(t *testing.T, change func(journal.Record) []journal.Record) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Kind != journal.State { // it vouches for rows of the table
+		if r.Kind != record.State { // it vouches for rows of the table
 			to.Append(change(r)...)
 		}
 	}
@@ -115,7 +116,7 @@ func TestAuditOfASweep(t *testing.T) {
 // What was done to the file without its chain is named by the record and the deed.
 func TestAuditNamesWhatWasDoneToARecord(t *testing.T) {
 	long(t)
-	whole, err := os.ReadFile(forge(t, func(r journal.Record) []journal.Record { return []journal.Record{r} }))
+	whole, err := os.ReadFile(forge(t, func(r record.Record) []record.Record { return []record.Record{r} }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,72 +175,72 @@ func TestAuditSeesThroughAForgedChain(t *testing.T) {
 	const first, second = 0, 1
 	for name, c := range map[string]struct {
 		claim, fault string
-		change       func(r *journal.Record, nth int) []journal.Record // nth of its kind
+		change       func(r *record.Record, nth int) []record.Record // nth of its kind
 	}{
-		"request left out": {"journalled_first", "was not journalled before", func(r *journal.Record, nth int) []journal.Record {
-			if r.Kind == journal.Request && nth == first {
+		"request left out": {"journalled_first", "was not journalled before", func(r *record.Record, nth int) []record.Record {
+			if r.Kind == record.Request && nth == first {
 				return nil
 			}
-			return []journal.Record{*r}
+			return []record.Record{*r}
 		}},
-		"counter used twice": {"counters_once", "signed twice", func(r *journal.Record, nth int) []journal.Record {
-			if r.Kind == journal.Request && nth == second {
-				return []journal.Record{*r, *r}
+		"counter used twice": {"counters_once", "signed twice", func(r *record.Record, nth int) []record.Record {
+			if r.Kind == record.Request && nth == second {
+				return []record.Record{*r, *r}
 			}
-			return []journal.Record{*r}
+			return []record.Record{*r}
 		}},
-		"bytes altered": {"signed_bytes", "", func(r *journal.Record, nth int) []journal.Record {
-			if r.Kind == journal.SignedCommand && nth == first {
+		"bytes altered": {"signed_bytes", "", func(r *record.Record, nth int) []record.Record {
+			if r.Kind == record.SignedCommand && nth == first {
 				r.Body = slices.Clone(r.Body)
 				at := strings.Index(string(r.Body), "GBCSPayload>") + len("GBCSPayload>") + 40
 				r.Body[at] ^= 1
 			}
-			return []journal.Record{*r}
+			return []record.Record{*r}
 		}},
-		"column altered": {"signed_bytes", "the body is SRV", func(r *journal.Record, nth int) []journal.Record {
-			if r.Kind == journal.SignedCommand && nth == first {
+		"column altered": {"signed_bytes", "the body is SRV", func(r *record.Record, nth int) []record.Record {
+			if r.Kind == record.SignedCommand && nth == first {
 				r.Service = servicerequests.ArmSupply
 			}
-			return []journal.Record{*r}
+			return []record.Record{*r}
 		}},
-		"outside the window": {"within_direction", "direction not in force", func(r *journal.Record, nth int) []journal.Record {
-			if r.Kind == journal.Request && nth == second {
+		"outside the window": {"within_direction", "direction not in force", func(r *record.Record, nth int) []record.Record {
+			if r.Kind == record.Request && nth == second {
 				r.At = r.At.AddDate(0, 2, 0)
 			}
-			return []journal.Record{*r}
+			return []record.Record{*r}
 		}},
-		"meter not planned": {"within_direction", "the meter is not in the plan", func(r *journal.Record, nth int) []journal.Record {
-			if r.Kind == journal.Target && nth == first {
+		"meter not planned": {"within_direction", "the meter is not in the plan", func(r *record.Record, nth int) []record.Record {
+			if r.Kind == record.Target && nth == first {
 				return nil
 			}
-			return []journal.Record{*r}
+			return []record.Record{*r}
 		}},
-		"plan of another size": {"plan", "the plan has 60 targets", func(r *journal.Record, nth int) []journal.Record {
-			if r.Kind == journal.Target && nth == first {
+		"plan of another size": {"plan", "the plan has 60 targets", func(r *record.Record, nth int) []record.Record {
+			if r.Kind == record.Target && nth == first {
 				return nil
 			}
-			return []journal.Record{*r}
+			return []record.Record{*r}
 		}},
-		"opened as another sweep": {"plan", "opened for plan", func(r *journal.Record, _ int) []journal.Record {
-			if r.Kind == journal.Opened {
-				body, _ := journal.Decode[journal.Opening](*r)
+		"opened as another sweep": {"plan", "opened for plan", func(r *record.Record, _ int) []record.Record {
+			if r.Kind == record.Opened {
+				body, _ := record.Decode[record.Opening](*r)
 				body.PlanSHA256 = strings.Repeat("0", 64)
-				r.Body = journal.Encode(body)
+				r.Body = record.Encode(body)
 			}
-			return []journal.Record{*r}
+			return []record.Record{*r}
 		}},
-		"arm without a read": {"arm_on_evidence", "no read before it said Disabled", func(r *journal.Record, _ int) []journal.Record {
-			if r.Kind == journal.Outcome {
-				body, _ := journal.Decode[journal.OutcomeBody](*r)
+		"arm without a read": {"arm_on_evidence", "no read before it said Disabled", func(r *record.Record, _ int) []record.Record {
+			if r.Kind == record.Outcome {
+				body, _ := record.Decode[record.OutcomeBody](*r)
 				body.Observed = nil
-				r.Body = journal.Encode(body)
+				r.Body = record.Encode(body)
 			}
-			return []journal.Record{*r}
+			return []record.Record{*r}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			counts := map[journal.Kind]int{}
-			path := forge(t, func(r journal.Record) []journal.Record {
+			counts := map[record.Kind]int{}
+			path := forge(t, func(r record.Record) []record.Record {
 				counts[r.Kind]++
 				return c.change(&r, counts[r.Kind]-1)
 			})
@@ -250,18 +251,18 @@ func TestAuditSeesThroughAForgedChain(t *testing.T) {
 		})
 	}
 	t.Run("answered before it was known", func(t *testing.T) {
-		var held *journal.Record
-		path := forge(t, func(r journal.Record) []journal.Record {
+		var held *record.Record
+		path := forge(t, func(r record.Record) []record.Record {
 			switch {
-			case held == nil && r.Kind == journal.Request:
+			case held == nil && r.Kind == record.Request:
 				held = &r
 				return nil
-			case held != nil && r.Kind == journal.Response && r.ID == held.ID:
+			case held != nil && r.Kind == record.Response && r.ID == held.ID:
 				request := *held
 				held.ID.Counter = 0
-				return []journal.Record{r, request}
+				return []record.Record{r, request}
 			}
-			return []journal.Record{r}
+			return []record.Record{r}
 		})
 		if found := disproven(audited(t, exitNotHeld, "--journal", path))["journalled_first"]; found == "" {
 			t.Error("not seen")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"safemode/engine/journal"
+	"safemode/engine/record"
 )
 
 // A sweep begins only with what two different approvers have signed, neither of whom
@@ -152,8 +153,8 @@ func TestGateClosesAndOpens(t *testing.T) {
 	var reasons []string
 	for _, r := range journalRecords(t, s.path("journal.db")) {
 		switch r.Kind {
-		case journal.Opened:
-			body, err := journal.Decode[journal.Opening](r)
+		case record.Opened:
+			body, err := record.Decode[record.Opening](r)
 			if err != nil || len(body.Approvals) != 2 {
 				t.Fatalf("%v, %v", body.Approvals, err)
 			}
@@ -161,8 +162,8 @@ func TestGateClosesAndOpens(t *testing.T) {
 			if n := len(approvedBy); (n == 2) != strings.Contains(body.Approvals[0].Text, "purpose resume\n") {
 				t.Errorf("start %d by %q", n, body.Approvals[0].Text)
 			}
-		case journal.Closed:
-			body, err := journal.Decode[journal.ClosedBody](r)
+		case record.Closed:
+			body, err := record.Decode[record.ClosedBody](r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -287,7 +288,7 @@ func TestPreflight(t *testing.T) {
 }
 
 // journalRecords reads a journal that nobody writes.
-func journalRecords(t *testing.T, path string) (all []journal.Record) {
+func journalRecords(t *testing.T, path string) (all []record.Record) {
 	t.Helper()
 	j, err := journal.OpenReadOnly(path)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 )
 
 // gatedMeters is how many meters the sweeps have that a gate closes on.
@@ -62,9 +62,9 @@ func starved(t *testing.T) func() time.Duration {
 
 // signedAfter is for how long after an instant the journal goes on to show signatures,
 // and how many there are in all and after it.
-func signedAfter(records []journal.Record, closed time.Time) (last time.Duration, all, after int) {
+func signedAfter(records []record.Record, closed time.Time) (last time.Duration, all, after int) {
 	for _, r := range records {
-		if r.Kind != journal.Request && r.Kind != journal.SignedCommand {
+		if r.Kind != record.Request && r.Kind != record.SignedCommand {
 			continue
 		}
 		all++
@@ -89,8 +89,8 @@ func (s *scene) halts(t *testing.T, sweep *process, journalName, gate string, cl
 		t.Errorf("gate %s: %d signatures: it did not close in the middle", gate, all)
 	}
 	end := records[len(records)-1]
-	body, err := journal.Decode[journal.ClosedBody](end)
-	if err != nil || end.Kind != journal.Closed || end.Code != journal.ClosedHalted || !strings.Contains(body.Reason, "gate "+gate+" is closed") {
+	body, err := record.Decode[record.ClosedBody](end)
+	if err != nil || end.Kind != record.Closed || end.Code != record.ClosedHalted || !strings.Contains(body.Reason, "gate "+gate+" is closed") {
 		t.Errorf("the journal ends with %v %s, %+v, %v", end.Kind, end.Code, body, err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
 	"safemode/engine"
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
@@ -78,7 +78,7 @@ func sweepLiar(t *testing.T, profile string) lied {
 		t.Fatal(err)
 	}
 	s := folded.Summary
-	if folded.Ended != journal.ClosedFinished || s.Truth.Mismatches != 0 || s.ForbiddenCommands != 0 || s.Counters.Reused != 0 || s.Refused.Unpermitted != 0 {
+	if folded.Ended != record.ClosedFinished || s.Truth.Mismatches != 0 || s.ForbiddenCommands != 0 || s.Counters.Reused != 0 || s.Refused.Unpermitted != 0 {
 		t.Errorf("ended %q, %d mismatches, %d forbidden commands, counters %+v, refused %+v",
 			folded.Ended, s.Truth.Mismatches, s.ForbiddenCommands, s.Counters, s.Refused)
 	}

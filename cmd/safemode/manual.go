@@ -11,7 +11,7 @@ import (
 
 	"safemode/config/faults"
 	"safemode/devicesim/fault"
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -78,7 +78,7 @@ func valuesOf() map[string][]string {
 	}
 	values := map[string][]string{
 		"faults":  profiles,
-		"verdict": {journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded},
+		"verdict": {record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded},
 	}
 	for _, r := range servicerequests.Regions {
 		values["region"] = append(values["region"], r.String())

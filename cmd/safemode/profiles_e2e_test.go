@@ -9,7 +9,7 @@ import (
 	"safemode/config"
 	"safemode/config/faults"
 	"safemode/devicesim/fault"
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -52,7 +52,7 @@ const profileSpeed = 1800
 // checkTransfer holds the journal of a sweep in which the MPIDs moved to what is
 // promised: it halted within 300 answers, signed nothing a second of real time later, and
 // left alone what it had not begun. What workers had in hand at that moment may follow.
-func checkTransfer(t *testing.T, records []journal.Record, meters int) {
+func checkTransfer(t *testing.T, records []record.Record, meters int) {
 	t.Helper()
 	asked := map[servicerequests.EUI]bool{}
 	// The DCC answers nothing but E4 from the transfer on, except what was under way:
@@ -61,7 +61,7 @@ func checkTransfer(t *testing.T, records []journal.Record, meters int) {
 	var tripped time.Time
 	for _, r := range records {
 		switch r.Kind {
-		case journal.Reply, journal.PreCommand:
+		case record.Reply, record.PreCommand:
 			answers++
 			if others++; r.Code == string(servicerequests.NotRegistered) {
 				others = 0
@@ -69,7 +69,7 @@ func checkTransfer(t *testing.T, records []journal.Record, meters int) {
 			if others >= 10 {
 				answers = 0
 			}
-		case journal.Request, journal.SignedCommand:
+		case record.Request, record.SignedCommand:
 			asked[r.Device] = true
 			switch {
 			case trips == 0:
@@ -78,7 +78,7 @@ func checkTransfer(t *testing.T, records []journal.Record, meters int) {
 			default:
 				inHand++
 			}
-		case journal.Tripwire:
+		case record.Tripwire:
 			trips++
 			tripped = r.At
 		}

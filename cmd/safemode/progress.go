@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/sweep"
 )
 
@@ -20,8 +20,8 @@ func statusLine(s sweep.Status) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d of %d meters done (%d on supply, %d armed, %d not safe, %d unknown, %d excluded)",
 		s.State, s.Done, s.Meters,
-		s.Verdicts[journal.VerdictOnSupply], s.Verdicts[journal.VerdictArmed], s.Verdicts[journal.VerdictNotSafe],
-		s.Verdicts[journal.VerdictUnknown], s.Verdicts[journal.VerdictExcluded])
+		s.Verdicts[record.VerdictOnSupply], s.Verdicts[record.VerdictArmed], s.Verdicts[record.VerdictNotSafe],
+		s.Verdicts[record.VerdictUnknown], s.Verdicts[record.VerdictExcluded])
 	open := 0
 	for _, n := range s.InFlight {
 		open += n
@@ -47,9 +47,9 @@ func presentWave(waves []sweep.WaveStatus) string {
 	for i, w := range waves {
 		switch {
 		case i == len(waves)-1: // no end is waited for
-		case w.State == journal.WaveOpened:
+		case w.State == record.WaveOpened:
 			return fmt.Sprintf("wave %d of %d (%s) open", w.Number, len(waves), w.Name)
-		case w.State == journal.WaveSoaking:
+		case w.State == record.WaveSoaking:
 			return fmt.Sprintf("wave %d of %d (%s) soaks until %s", w.Number, len(waves), w.Name, w.Until.UTC().Format(time.RFC3339))
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
 	"safemode/engine"
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
@@ -134,7 +134,7 @@ func TestForcedOverAThreshold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(caught) == 0 || folded.Summary.Quarantined < len(caught) || folded.Ended != journal.ClosedFinished {
+	if len(caught) == 0 || folded.Summary.Quarantined < len(caught) || folded.Ended != record.ClosedFinished {
 		t.Errorf("%d caught, ended %q, summary %+v", len(caught), folded.Ended, folded.Summary)
 	}
 	for _, m := range folded.Meters {

@@ -18,8 +18,8 @@ import (
 	"safemode/devicesim/fleet"
 	"safemode/devicesim/meter"
 	"safemode/engine"
-	"safemode/engine/journal"
 	"safemode/engine/plan"
+	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
@@ -356,7 +356,7 @@ func holds(folded *report.Report) error {
 	if err := claimsHold(folded.Summary); err != nil {
 		return err
 	}
-	if folded.Ended != journal.ClosedFinished {
+	if folded.Ended != record.ClosedFinished {
 		return failWith(exitFailed, fmt.Errorf("the sweep ended as %q", folded.Ended))
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/sweep"
 )
 
@@ -96,11 +96,11 @@ var (
 		verdict, mark string
 		style         lipgloss.Style
 	}{
-		{journal.VerdictOnSupply, "█", lipgloss.NewStyle().Foreground(lipgloss.Green)},
-		{journal.VerdictArmed, "▓", lipgloss.NewStyle().Foreground(lipgloss.Cyan)},
-		{journal.VerdictNotSafe, "▒", lipgloss.NewStyle().Foreground(lipgloss.Red)},
-		{journal.VerdictUnknown, "?", lipgloss.NewStyle().Foreground(lipgloss.Yellow)},
-		{journal.VerdictExcluded, "-", faint},
+		{record.VerdictOnSupply, "█", lipgloss.NewStyle().Foreground(lipgloss.Green)},
+		{record.VerdictArmed, "▓", lipgloss.NewStyle().Foreground(lipgloss.Cyan)},
+		{record.VerdictNotSafe, "▒", lipgloss.NewStyle().Foreground(lipgloss.Red)},
+		{record.VerdictUnknown, "?", lipgloss.NewStyle().Foreground(lipgloss.Yellow)},
+		{record.VerdictExcluded, "-", faint},
 	}
 )
 
@@ -249,7 +249,7 @@ func regionLines(st sweep.Status) []string {
 		}
 		v := r.Verdicts
 		lines = append(lines, fmt.Sprintf("%-12s %-12s %9d %7d %9d %8d %9d %8d %8d %6d", r.Region, r.Fuel,
-			v[journal.VerdictOnSupply], v[journal.VerdictArmed], v[journal.VerdictNotSafe], v[journal.VerdictUnknown], v[journal.VerdictExcluded],
+			v[record.VerdictOnSupply], v[record.VerdictArmed], v[record.VerdictNotSafe], v[record.VerdictUnknown], v[record.VerdictExcluded],
 			left, r.Meters, st.InFlight[r.Region]))
 	}
 	return lines

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 )
 
 // stop --now does not wait for a DCC that takes requests and does not reply: the POSTs
@@ -51,7 +51,7 @@ func TestStopNow(t *testing.T) {
 		t.Errorf("it waited %v, for replies that have a minute", took)
 	}
 	all := journalRecords(t, s.path("journal.db"))
-	if end := all[len(all)-1]; end.Kind != journal.Closed || end.Code != journal.ClosedInterrupted {
+	if end := all[len(all)-1]; end.Kind != record.Closed || end.Code != record.ClosedInterrupted {
 		t.Errorf("the journal ends with %v %s", end.Kind, end.Code)
 	}
 	silent.Store(false)
@@ -62,7 +62,7 @@ func TestStopNow(t *testing.T) {
 	}
 	armed := 0
 	for _, line := range lines {
-		if line["verdict"] == journal.VerdictArmed {
+		if line["verdict"] == record.VerdictArmed {
 			armed++
 			reply, err := http.Post("http://"+s.control+"/sim/v1/devices/"+line["device_id"]+"/press", "", nil)
 			if err != nil || reply.StatusCode != http.StatusOK {

@@ -12,6 +12,7 @@ import (
 	"safemode/engine"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
+	"safemode/engine/record"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 )
@@ -152,7 +153,7 @@ func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 	if err := sweepEnd(err); err != nil {
 		return err
 	}
-	if s := e.Status(); s.Meters > 0 && s.Verdicts[journal.VerdictUnknown] == s.Meters {
+	if s := e.Status(); s.Meters > 0 && s.Verdicts[record.VerdictUnknown] == s.Meters {
 		return failWith(exitNotHeld, fmt.Errorf("finished, but nothing is known of any of the %d meters", s.Meters))
 	}
 	return nil

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"safemode/devicesim/meter"
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -14,7 +14,7 @@ type deviceState = meter.State
 // claim is what a report says of one meter.
 type claim struct {
 	device  servicerequests.EUI
-	verdict journal.VerdictBody
+	verdict record.VerdictBody
 }
 
 // world is the simulator's truth.
@@ -48,12 +48,12 @@ func holdAgainstTruth(claims []claim, w world) []mismatch {
 func contradiction(c claim, w world) string {
 	v := c.verdict
 	switch v.Verdict {
-	case journal.VerdictExcluded:
+	case record.VerdictExcluded:
 		if w.Registered(c.device) {
 			return "excluded, but still registered to the supplier"
 		}
 		return ""
-	case journal.VerdictUnknown:
+	case record.VerdictUnknown:
 		if v.ModeCounter != 0 && v.SupplyCounter != 0 {
 			return "unknown, though a valid read-back was accepted"
 		}
@@ -74,11 +74,11 @@ func contradiction(c claim, w world) string {
 	var want string
 	switch {
 	case safe && supply.Supply == servicerequests.Enabled:
-		want = journal.VerdictOnSupply
+		want = record.VerdictOnSupply
 	case safe && supply.Supply == servicerequests.Armed:
-		want = journal.VerdictArmed
+		want = record.VerdictArmed
 	default:
-		want = journal.VerdictNotSafe
+		want = record.VerdictNotSafe
 	}
 	if v.Verdict != want {
 		return fmt.Sprintf("called %s, is %s", v.Verdict, want)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"safemode/engine/journal"
+	"safemode/engine/record"
 )
 
 // Options is what an audit goes by.
@@ -187,15 +188,15 @@ func (a *auditor) examined(x journal.Examined) {
 }
 
 // take takes one record in.
-func (a *auditor) take(r journal.Record) {
+func (a *auditor) take(r record.Record) {
 	switch r.Kind {
-	case journal.Opened, journal.Planned, journal.Target, journal.Rejected:
+	case record.Opened, record.Planned, record.Target, record.Rejected:
 		a.plan.take(r)
-	case journal.Request, journal.SignedCommand:
+	case record.Request, record.SignedCommand:
 		a.signed(r)
-	case journal.Reply, journal.PreCommand, journal.Response:
+	case record.Reply, record.PreCommand, record.Response:
 		a.answered(r)
-	case journal.Outcome:
+	case record.Outcome:
 		a.outcome(r)
 	}
 }

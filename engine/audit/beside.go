@@ -10,6 +10,7 @@ import (
 
 	"safemode/engine/custody"
 	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -49,7 +50,7 @@ func (a *auditor) compareBackup(ctx context.Context, path string, file uint16, b
 		if err != nil {
 			break // damage says it
 		}
-		if r.Kind == journal.Request || r.Kind == journal.SignedCommand {
+		if r.Kind == record.Request || r.Kind == record.SignedCommand {
 			sent++
 			a.counters.add(r, file)
 		}

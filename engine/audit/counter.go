@@ -8,7 +8,7 @@ import (
 	"maps"
 	"slices"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -19,7 +19,7 @@ type use struct {
 	seq     uint64
 	target  servicerequests.EUI
 	digest  [16]byte // of the bytes
-	kind    journal.Kind
+	kind    record.Kind
 	file    uint16 // 0: the journal; then the backups
 }
 
@@ -34,7 +34,7 @@ func (c *counters) init() {
 	c.files = []string{"the journal"}
 }
 
-func (c *counters) add(r journal.Record, file uint16) {
+func (c *counters) add(r record.Record, file uint16) {
 	sum := sha256.Sum256(r.Body)
 	c.uses[r.ID.Originator] = append(c.uses[r.ID.Originator], use{
 		counter: r.ID.Counter, seq: r.Seq, target: r.ID.Target, digest: [16]byte(sum[:]), kind: r.Kind, file: file,

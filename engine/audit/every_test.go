@@ -13,21 +13,22 @@ import (
 
 	"safemode/engine/audit"
 	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
 // smallRecords are records in which no column is always empty.
-func smallRecords() (records []journal.Record) {
+func smallRecords() (records []record.Record) {
 	const meter, ours = 0x00DB12E000000001, 0x90B3D51F30010000
 	for i := range 4 {
 		id := servicerequests.RequestID{Originator: ours, Target: meter, Counter: uint64(1000 + i)}
 		at := time.Date(2026, 11, 25, 16, 0, i, 123456789, time.UTC)
 		records = append(records,
-			journal.Record{At: at, Kind: journal.Request, Device: meter, Service: servicerequests.ReadSupplyStatus, ID: id, Body: fmt.Appendf(nil, "<Request n='%d'/>", i)},
-			journal.Record{At: at.Add(time.Second), Kind: journal.Reply, Device: meter, Service: servicerequests.ReadSupplyStatus, ID: id, Code: "I99", Body: []byte("<Acknowledgement/>")},
+			record.Record{At: at, Kind: record.Request, Device: meter, Service: servicerequests.ReadSupplyStatus, ID: id, Body: fmt.Appendf(nil, "<Request n='%d'/>", i)},
+			record.Record{At: at.Add(time.Second), Kind: record.Reply, Device: meter, Service: servicerequests.ReadSupplyStatus, ID: id, Code: "I99", Body: []byte("<Acknowledgement/>")},
 		)
 	}
-	return append(records, journal.Record{At: time.Date(2026, 11, 25, 17, 0, 0, 0, time.UTC), Kind: journal.Alert, Device: meter, Code: "8F0F"})
+	return append(records, record.Record{At: time.Date(2026, 11, 25, 17, 0, 0, 0, time.UTC), Kind: record.Alert, Device: meter, Code: "8F0F"})
 }
 
 const smallJournal = 9 // records, beside the one that makes the journal

@@ -15,6 +15,7 @@ import (
 	"safemode/engine/audit"
 	"safemode/engine/checkpoint"
 	"safemode/engine/journal"
+	"safemode/engine/record"
 )
 
 // pinnedJournal is a journal of twenty records with a checkpoint at the tenth and one at
@@ -43,7 +44,7 @@ func pinnedJournal(t *testing.T) audit.Options {
 		t.Fatal(err)
 	}
 	for i := range 20 {
-		if err := j.Commit(t.Context(), journal.Record{At: time.Unix(int64(i), 0), Kind: journal.Alert, Code: "8F0F"}); err != nil {
+		if err := j.Commit(t.Context(), record.Record{At: time.Unix(int64(i), 0), Kind: record.Alert, Code: "8F0F"}); err != nil {
 			t.Fatal(err)
 		}
 		if i == 9 || i == 19 {
@@ -122,7 +123,7 @@ func TestCheckpointShowsAJournalRewritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 9 {
-		if err := j.Commit(t.Context(), journal.Record{At: time.Unix(int64(i), 0), Kind: journal.Alert, Code: "8F83"}); err != nil {
+		if err := j.Commit(t.Context(), record.Record{At: time.Unix(int64(i), 0), Kind: record.Alert, Code: "8F83"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"slices"
 
 	"safemode/engine/direction"
-	"safemode/engine/journal"
 	"safemode/engine/plan"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -15,7 +15,7 @@ type planned struct {
 	claim   Claim
 	header  *plan.Header
 	sha256  string
-	opening *journal.Opening // the first
+	opening *record.Opening // the first
 	sweepID string
 	targets map[servicerequests.EUI]*target
 	rows    int // rejected
@@ -23,16 +23,16 @@ type planned struct {
 
 // target is a planned meter.
 type target struct {
-	body     journal.TargetBody
+	body     record.TargetBody
 	proxy    servicerequests.EUI // that an inventory named
 	disabled bool                // a read said so
 }
 
 func (p *planned) init() { p.targets = map[servicerequests.EUI]*target{} }
 
-func (p *planned) take(r journal.Record) {
+func (p *planned) take(r record.Record) {
 	switch r.Kind {
-	case journal.Planned:
+	case record.Planned:
 		header := new(plan.Header)
 		if p.header != nil || r.Seq != 1 {
 			p.claim.fault("record %d: a second plan", r.Seq)
@@ -43,8 +43,8 @@ func (p *planned) take(r journal.Record) {
 			return
 		}
 		p.header, p.sha256 = header, r.Code
-	case journal.Target:
-		body, err := journal.Decode[journal.TargetBody](r)
+	case record.Target:
+		body, err := record.Decode[record.TargetBody](r)
 		switch {
 		case err != nil:
 			p.claim.fault("%v", err)
@@ -56,16 +56,16 @@ func (p *planned) take(r journal.Record) {
 			p.targets[r.Device] = &target{body: body}
 		}
 		p.claim.Checked++
-	case journal.Rejected:
+	case record.Rejected:
 		p.rows++
-	case journal.Opened:
+	case record.Opened:
 		p.open(r)
 	}
 }
 
 // open holds a start against the plan and against the first one.
-func (p *planned) open(r journal.Record) {
-	body, err := journal.Decode[journal.Opening](r)
+func (p *planned) open(r record.Record) {
+	body, err := record.Decode[record.Opening](r)
 	if err != nil {
 		p.claim.fault("%v", err)
 		return
@@ -102,7 +102,7 @@ func (p *planned) end(records uint64) {
 }
 
 // outside says why a signed body is outside plan and direction; empty if it is not.
-func (p *planned) outside(r journal.Record) string {
+func (p *planned) outside(r record.Record) string {
 	switch {
 	case p.header == nil:
 		return "there is no plan"

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -27,7 +27,7 @@ func (q *requests) init() {
 }
 
 // signed holds a signed body against every claim about what is sent.
-func (a *auditor) signed(r journal.Record) {
+func (a *auditor) signed(r record.Record) {
 	a.bytes.Checked++
 	sent, err := inspect(r)
 	if err != nil {
@@ -44,7 +44,7 @@ func (a *auditor) signed(r journal.Record) {
 	a.counters.add(r, 0)
 
 	known, ok := a.requests.known[r.ID]
-	if r.Kind == journal.Request {
+	if r.Kind == record.Request {
 		if seq, answered := a.requests.unmatched[r.ID]; answered {
 			a.first.fault("record %d: request %v was answered by record %d, before it", r.Seq, r.ID, seq)
 		}
@@ -71,12 +71,12 @@ func (a *auditor) signed(r journal.Record) {
 }
 
 // answered holds an answer against the requests before it.
-func (a *auditor) answered(r journal.Record) {
+func (a *auditor) answered(r record.Record) {
 	a.first.Checked++
 	if _, ok := a.requests.known[r.ID]; ok {
 		return
 	}
-	if r.Kind != journal.Response {
+	if r.Kind != record.Response {
 		a.first.fault("record %d: a %v to %v, which was not journalled before", r.Seq, r.Kind, r.ID)
 		return
 	}
@@ -88,14 +88,14 @@ func (a *auditor) answered(r journal.Record) {
 }
 
 // outcome holds an end against its request, and keeps what it showed.
-func (a *auditor) outcome(r journal.Record) {
+func (a *auditor) outcome(r record.Record) {
 	a.first.Checked++
-	body, err := journal.Decode[journal.OutcomeBody](r)
+	body, err := record.Decode[record.OutcomeBody](r)
 	if err != nil {
 		a.first.fault("%v", err)
 		return
 	}
-	if _, ok := a.requests.known[r.ID]; !ok && body.Class != journal.ClassWithdrawn { // one that was withdrawn need not have been signed
+	if _, ok := a.requests.known[r.ID]; !ok && body.Class != record.ClassWithdrawn { // one that was withdrawn need not have been signed
 		a.first.fault("record %d: the outcome %s of %v, which was not journalled before", r.Seq, body.Class, r.ID)
 	}
 	m := a.plan.targets[r.Device]
@@ -121,7 +121,7 @@ func (noKeys) Key(xmldsig.KeyRef) (*ecdsa.PublicKey, error) { return nil, errDig
 
 // inspect holds a signed body against its record: its digest, its columns, and the
 // GBCS message inside against the permitted set.
-func inspect(r journal.Record) (duis.ReceivedRequest, error) {
+func inspect(r record.Record) (duis.ReceivedRequest, error) {
 	if _, err := xmldsig.Verify(r.Body, noKeys{}); !errors.Is(err, errDigestHolds) {
 		return duis.ReceivedRequest{}, err
 	}
@@ -135,7 +135,7 @@ func inspect(r journal.Record) (duis.ReceivedRequest, error) {
 		return sent, err
 	case service != r.Service || sent.ID != r.ID:
 		return sent, fmt.Errorf("the body is SRV %v, %v", service, sent.ID)
-	case (r.Kind == journal.SignedCommand) != (sent.CommandVariant == servicerequests.SendSignedCommand):
+	case (r.Kind == record.SignedCommand) != (sent.CommandVariant == servicerequests.SendSignedCommand):
 		return sent, fmt.Errorf("the body is of Command Variant %d", sent.CommandVariant)
 	case sent.SignedPreCommand == nil:
 		return sent, nil

@@ -17,8 +17,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -40,8 +40,8 @@ type Options struct {
 	// message over, in no order. Refuse does so with one that the DCC has signed and that
 	// is not believed. Both are called by many goroutines. After an error the DCC is asked
 	// to send again.
-	Take   func(context.Context, journal.Record, proof.Delivery) error
-	Refuse func(context.Context, journal.Record, *proof.Error) error
+	Take   func(context.Context, record.Record, proof.Delivery) error
+	Refuse func(context.Context, record.Record, *proof.Error) error
 
 	// Stranger is told of a message that is not believed and that no key of the DCC
 	// has signed, or that is unsigned and about no request that Awaits knows. It is
@@ -202,9 +202,9 @@ func (i *Inbox) refuse(ctx context.Context, raw []byte, err error) (status int) 
 	}
 	i.o.Log.Warn("signed by the DCC and not believed", zap.Stringer("request_id", unproven.ID), zap.Error(err))
 	digest := sha256.Sum256(raw)
-	record := journal.Record{
-		At: i.o.Now(), Kind: journal.Refused, Device: unproven.ID.Target, ID: unproven.ID, Code: journal.RefusedUnverified,
-		Body: journal.Encode(journal.RefusedBody{Reason: err.Error(), SHA256: hex.EncodeToString(digest[:])}),
+	record := record.Record{
+		At: i.o.Now(), Kind: record.Refused, Device: unproven.ID.Target, ID: unproven.ID, Code: record.RefusedUnverified,
+		Body: record.Encode(record.RefusedBody{Reason: err.Error(), SHA256: hex.EncodeToString(digest[:])}),
 	}
 	if err := i.o.Refuse(ctx, record, unproven); err != nil {
 		i.o.Log.Error("refusal not written: the DCC is asked to send it again", zap.Error(err))
@@ -223,16 +223,16 @@ func (i *Inbox) turnAway(reason error) (status int) {
 }
 
 // record is a proven message as the journal keeps it.
-func (i *Inbox) record(d proof.Delivery, raw []byte) journal.Record {
-	r := journal.Record{
-		At: i.o.Now(), Kind: journal.Response, Device: d.Device, Service: serviceOf(d.SRV), ID: d.ID,
+func (i *Inbox) record(d proof.Delivery, raw []byte) record.Record {
+	r := record.Record{
+		At: i.o.Now(), Kind: record.Response, Device: d.Device, Service: serviceOf(d.SRV), ID: d.ID,
 		Code: string(d.Code), Body: raw,
 	}
 	switch {
 	case d.Alert != nil:
-		r.Kind, r.Code = journal.Alert, fmt.Sprintf("%04X", d.Alert.Code)
+		r.Kind, r.Code = record.Alert, fmt.Sprintf("%04X", d.Alert.Code)
 	case d.DCCAlert != nil:
-		r.Kind, r.Code = journal.Alert, d.DCCAlert.Code
+		r.Kind, r.Code = record.Alert, d.DCCAlert.Code
 	}
 	return r
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 
-	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -41,7 +41,7 @@ type bench struct {
 
 	mu        sync.Mutex
 	log       []string // what happened, in order
-	records   []journal.Record
+	records   []record.Record
 	delivered []proof.Delivery
 	refused   []*proof.Error
 	strangers atomic.Int64
@@ -52,7 +52,7 @@ func newBench(t testing.TB, change func(*Options)) *bench {
 	b := &bench{registry: prometheus.NewPedanticRegistry()}
 	o := Options{
 		Verifier: b,
-		Take: func(_ context.Context, r journal.Record, d proof.Delivery) error {
+		Take: func(_ context.Context, r record.Record, d proof.Delivery) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if b.commit != nil {
@@ -61,7 +61,7 @@ func newBench(t testing.TB, change func(*Options)) *bench {
 			b.log, b.records, b.delivered = append(b.log, "take"), append(b.records, r), append(b.delivered, d)
 			return nil
 		},
-		Refuse: func(_ context.Context, r journal.Record, e *proof.Error) error {
+		Refuse: func(_ context.Context, r record.Record, e *proof.Error) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			if b.commit != nil {
@@ -117,27 +117,27 @@ func unproven(kind error, fromDCC bool) func([]byte) (proof.Delivery, error) {
 func TestTaken(t *testing.T) {
 	for name, test := range map[string]struct {
 		delivery proof.Delivery
-		want     journal.Record
+		want     record.Record
 	}{
 		"response": {
 			proof.Delivery{ID: id, Device: id.Target, Code: "I0", SRV: "1.6", Signed: true, Result: &gbcs.Response{}},
-			journal.Record{Kind: journal.Response, Device: id.Target, Service: servicerequests.SwitchToCredit, ID: id, Code: "I0"},
+			record.Record{Kind: record.Response, Device: id.Target, Service: servicerequests.SwitchToCredit, ID: id, Code: "I0"},
 		},
 		"no answer": {
 			proof.Delivery{ID: id, Device: id.Target, Code: "E21", SRV: "6.2.9"},
-			journal.Record{Kind: journal.Response, Device: id.Target, Service: servicerequests.ReadPaymentMode, ID: id, Code: "E21"},
+			record.Record{Kind: record.Response, Device: id.Target, Service: servicerequests.ReadPaymentMode, ID: id, Code: "E21"},
 		},
 		"response to a service that is none of ours": {
 			proof.Delivery{ID: id, Device: id.Target, Code: "I0", SRV: "11.2", Signed: true},
-			journal.Record{Kind: journal.Response, Device: id.Target, ID: id, Code: "I0"},
+			record.Record{Kind: record.Response, Device: id.Target, ID: id, Code: "I0"},
 		},
 		"device alert": {
 			proof.Delivery{Device: id.Target, Code: "I0", Signed: true, Alert: &gbcs.Alert{Code: 0x8F32}},
-			journal.Record{Kind: journal.Alert, Device: id.Target, Code: "8F32"},
+			record.Record{Kind: record.Alert, Device: id.Target, Code: "8F32"},
 		},
 		"DCC Alert": {
 			proof.Delivery{Code: "I0", Signed: true, DCCAlert: &duis.DCCAlert{Code: "AD1"}},
-			journal.Record{Kind: journal.Alert, Code: "AD1"},
+			record.Record{Kind: record.Alert, Code: "AD1"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestTaken(t *testing.T) {
 				t.Errorf("got %d %q", w.Code, w.Body)
 			}
 			test.want.At, test.want.Body = now, []byte("<message/>")
-			if diff := cmp.Diff([]journal.Record{test.want}, b.records); diff != "" {
+			if diff := cmp.Diff([]record.Record{test.want}, b.records); diff != "" {
 				t.Error(diff)
 			}
 			if diff := cmp.Diff([]string{"take"}, b.log); diff != "" {
@@ -199,11 +199,11 @@ func TestRefusedFromDCC(t *testing.T) {
 		t.Fatal(diff)
 	}
 	r := b.records[0]
-	body, err := journal.Decode[journal.RefusedBody](r)
+	body, err := record.Decode[record.RefusedBody](r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Kind != journal.Refused || r.Code != journal.RefusedUnverified || r.ID != id || r.Device != id.Target ||
+	if r.Kind != record.Refused || r.Code != record.RefusedUnverified || r.ID != id || r.Device != id.Target ||
 		!strings.Contains(body.Reason, "a telling reason") || len(body.SHA256) != 64 {
 		t.Errorf("recorded %+v, %+v", r, body)
 	}

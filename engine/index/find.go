@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -102,7 +102,7 @@ func (x *Index) Upto() uint64 {
 // of the devices that answer for it, and those of the sweep as a whole. Of each of the
 // three it returns the first and the last ones, at most so many: leftOut says how many
 // lie between.
-func (x *Index) Records(ctx context.Context, device servicerequests.EUI, most int) (records iter.Seq2[journal.Record, error], leftOut int, err error) {
+func (x *Index) Records(ctx context.Context, device servicerequests.EUI, most int) (records iter.Seq2[record.Record, error], leftOut int, err error) {
 	var seqs []int64
 	take := func(query string, args ...any) error {
 		found, err := x.seqs(ctx, query, args...)
@@ -122,7 +122,7 @@ func (x *Index) Records(ctx context.Context, device servicerequests.EUI, most in
 		return nil, 0, fmt.Errorf("index: %w", err)
 	}
 	slices.Sort(seqs)
-	return func(yield func(journal.Record, error) bool) {
+	return func(yield func(record.Record, error) bool) {
 		for _, seq := range slices.Compact(seqs) {
 			r, err := x.journal.At(ctx, uint64(seq))
 			if !yield(r, err) || err != nil {

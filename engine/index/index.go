@@ -13,14 +13,14 @@ import (
 
 	_ "modernc.org/sqlite" // the driver
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
 // Journal is what the index reads; see [journal.Journal].
 type Journal interface {
-	Heads(ctx context.Context, from uint64, limit int) (heads []journal.Record, last [32]byte, err error)
-	At(ctx context.Context, seq uint64) (journal.Record, error)
+	Heads(ctx context.Context, from uint64, limit int) (heads []record.Record, last [32]byte, err error)
+	At(ctx context.Context, seq uint64) (record.Record, error)
 	HashAt(seq uint64) ([32]byte, error)
 }
 
@@ -231,7 +231,7 @@ func (t *taking) exec(text string, args ...any) {
 	_, t.err = t.known[text].ExecContext(t.ctx, args...)
 }
 
-func (t *taking) take(r journal.Record) {
+func (t *taking) take(r record.Record) {
 	if t.err != nil {
 		return
 	}
@@ -240,12 +240,12 @@ func (t *taking) take(r journal.Record) {
 		device = r.ID.Target
 	}
 	switch {
-	case device != 0, r.Kind == journal.Opened, r.Kind == journal.Planned, r.Kind == journal.Operator, r.Kind == journal.Closed:
+	case device != 0, r.Kind == record.Opened, r.Kind == record.Planned, r.Kind == record.Operator, r.Kind == record.Closed:
 		t.exec("INSERT INTO spot VALUES (?, ?, ?)", int64(device), int64(r.Seq), int64(r.ID.Target))
 	}
 	switch r.Kind {
-	case journal.Target:
-		body, err := journal.Decode[journal.TargetBody](r)
+	case record.Target:
+		body, err := record.Decode[record.TargetBody](r)
 		if err != nil {
 			t.err = err
 			return
@@ -256,22 +256,22 @@ func (t *taking) take(r journal.Record) {
 		}
 		t.place++
 		t.exec("INSERT INTO meter (place, device, mpxn, region, fuel) VALUES (?, ?, ?, ?, ?)", t.place, int64(r.Device), body.MPxN, body.Region.String(), fuel)
-	case journal.Verdict:
-		body, err := journal.Decode[journal.VerdictBody](r)
+	case record.Verdict:
+		body, err := record.Decode[record.VerdictBody](r)
 		if err != nil {
 			t.err = err
 			return
 		}
 		t.exec("UPDATE meter SET verdict = ?, reason = ?, at = ? WHERE device = ?", body.Verdict, body.Reason, r.At.UnixNano(), int64(r.Device))
-	case journal.Refused:
+	case record.Refused:
 		t.mark("refused_"+r.Code, r)
-	case journal.Outcome:
-		if r.Code == journal.ClassRejected || r.Code == journal.ClassUnverified {
+	case record.Outcome:
+		if r.Code == record.ClassRejected || r.Code == record.ClassUnverified {
 			t.mark(r.Code, r)
 		}
 	}
 }
 
-func (t *taking) mark(class string, r journal.Record) {
+func (t *taking) mark(class string, r record.Record) {
 	t.exec("INSERT INTO mark VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq", class, int64(r.Device), int64(r.Seq))
 }

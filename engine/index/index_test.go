@@ -14,6 +14,7 @@ import (
 
 	"safemode/engine/index"
 	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
 )
@@ -31,21 +32,21 @@ func proxy(i int) servicerequests.EUI  { return servicerequests.EUI(0x00DB12F000
 func fill(t testing.TB, j *journal.Journal, rounds int) {
 	t.Helper()
 	clock := time.Date(2026, 11, 25, 16, 0, 0, 0, time.UTC)
-	add := func(r journal.Record) {
+	add := func(r record.Record) {
 		clock = clock.Add(time.Millisecond)
 		r.At = clock
 		j.Append(r)
 	}
 	if j.Tip().Seq == 0 {
-		add(journal.Record{Kind: journal.Planned, Code: "plan", Body: []byte("{}")})
+		add(record.Record{Kind: record.Planned, Code: "plan", Body: []byte("{}")})
 		for i := range meters {
 			kind := []servicerequests.DeviceType{servicerequests.ESME, servicerequests.GSME}[i%2]
-			add(journal.Record{Kind: journal.Target, Device: device(i), Body: journal.Encode(journal.TargetBody{
+			add(record.Record{Kind: record.Target, Device: device(i), Body: record.Encode(record.TargetBody{
 				Type: kind, Hub: 0x00DB12E100000000, MPxN: fmt.Sprintf("10000000000%02d", i/2), Region: servicerequests.North, Originator: ours,
 			})})
 		}
 	}
-	add(journal.Record{Kind: journal.Opened, Body: journal.Encode(journal.Opening{SweepID: "s"})})
+	add(record.Record{Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "s"})})
 	for round := range rounds {
 		for i := range meters {
 			id := servicerequests.RequestID{Originator: ours, Target: device(i), Counter: uint64(1 + round*meters + i)}
@@ -56,28 +57,28 @@ func fill(t testing.TB, j *journal.Journal, rounds int) {
 			case 2:
 				id.Target = dcc
 			}
-			add(journal.Record{Kind: journal.Request, Device: device(i), Service: servicerequests.ReadMeterBalance, ID: id, Body: []byte("<Request/>")})
+			add(record.Record{Kind: record.Request, Device: device(i), Service: servicerequests.ReadMeterBalance, ID: id, Body: []byte("<Request/>")})
 			if i%4 != 2 {
-				add(journal.Record{Kind: journal.Response, Device: answers, Service: servicerequests.ReadMeterBalance, ID: id, Code: "I0", Body: []byte("<Response/>")})
+				add(record.Record{Kind: record.Response, Device: answers, Service: servicerequests.ReadMeterBalance, ID: id, Code: "I0", Body: []byte("<Response/>")})
 			}
-			class := journal.ClassSuccess
+			class := record.ClassSuccess
 			if i == 7 {
-				class = journal.ClassRejected
+				class = record.ClassRejected
 			}
-			add(journal.Record{Kind: journal.Outcome, Device: device(i), Service: servicerequests.ReadMeterBalance, ID: id, Code: class, Body: journal.Encode(journal.OutcomeBody{Class: class})})
+			add(record.Record{Kind: record.Outcome, Device: device(i), Service: servicerequests.ReadMeterBalance, ID: id, Code: class, Body: record.Encode(record.OutcomeBody{Class: class})})
 		}
 	}
-	add(journal.Record{Kind: journal.Operator, Code: journal.OrderPause, Body: journal.Encode(journal.OrderBody{Action: journal.OrderPause, By: "Ada"})})
+	add(record.Record{Kind: record.Operator, Code: record.OrderPause, Body: record.Encode(record.OrderBody{Action: record.OrderPause, By: "Ada"})})
 	for i := range meters {
-		v := journal.VerdictBody{Verdict: journal.VerdictOnSupply}
+		v := record.VerdictBody{Verdict: record.VerdictOnSupply}
 		switch i {
 		case 3:
-			v = journal.VerdictBody{Verdict: journal.VerdictUnknown, Reason: "stuck: no answer"}
+			v = record.VerdictBody{Verdict: record.VerdictUnknown, Reason: "stuck: no answer"}
 		case 4:
-			v = journal.VerdictBody{Verdict: journal.VerdictNotSafe, Reason: "arm refused"}
-			add(journal.Record{Kind: journal.Refused, Device: device(i), Code: journal.RefusedUnverified, Body: journal.Encode(journal.RefusedBody{Reason: "why"})})
+			v = record.VerdictBody{Verdict: record.VerdictNotSafe, Reason: "arm refused"}
+			add(record.Record{Kind: record.Refused, Device: device(i), Code: record.RefusedUnverified, Body: record.Encode(record.RefusedBody{Reason: "why"})})
 		}
-		add(journal.Record{Kind: journal.Verdict, Device: device(i), Code: v.Verdict, Body: journal.Encode(v)})
+		add(record.Record{Kind: record.Verdict, Device: device(i), Code: v.Verdict, Body: record.Encode(v)})
 	}
 	if err := j.Commit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -183,9 +184,9 @@ func TestFind(t *testing.T) {
 		"nobody":   {index.Query{Device: 1}, nil, 0},
 		"stuck":    {index.Query{Reason: "stuck: "}, []int{4}, 1},
 		"held":     {index.Query{Reason: "held"}, nil, 0},
-		"not safe": {index.Query{Verdict: journal.VerdictNotSafe}, []int{5}, 1},
-		"many":     {index.Query{Verdict: journal.VerdictOnSupply}, []int{1, 2, 3}, meters - 2},
-		"rejected": {index.Query{Class: journal.ClassRejected}, []int{8}, 1},
+		"not safe": {index.Query{Verdict: record.VerdictNotSafe}, []int{5}, 1},
+		"many":     {index.Query{Verdict: record.VerdictOnSupply}, []int{1, 2, 3}, meters - 2},
+		"rejected": {index.Query{Class: record.ClassRejected}, []int{8}, 1},
 		"refused":  {index.Query{Class: "refused_unverified"}, []int{5}, 1},
 	} {
 		found, all, err := x.Find(t.Context(), c.query, 3)
@@ -301,7 +302,7 @@ type counted struct {
 	reads int
 }
 
-func (c *counted) At(ctx context.Context, seq uint64) (journal.Record, error) {
+func (c *counted) At(ctx context.Context, seq uint64) (record.Record, error) {
 	c.reads++
 	return c.Journal.At(ctx, seq)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"safemode/engine/journal"
+	"safemode/engine/record"
 )
 
 func TestVerifyNamesTheFirstBadRecord(t *testing.T) {
@@ -106,7 +107,7 @@ func TestVerifyFindsFileDamage(t *testing.T) {
 func TestChainEncoding(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := open(t, path)
-	commit(t, j, sent(1), journal.Record{At: epoch, Kind: journal.Planned, Body: []byte("{}")})
+	commit(t, j, sent(1), record.Record{At: epoch, Kind: record.Planned, Body: []byte("{}")})
 	tip := j.Tip()
 	j.Close()
 	db, err := sql.Open("sqlite", path)

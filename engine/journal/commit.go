@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"safemode/engine/record"
 	"time"
 )
 
@@ -11,7 +12,7 @@ import (
 // [Journal.Err] if the journal takes no records or their write fails, and with
 // the context's error if that ends first: then, unless the context had ended
 // before the call, the records may still become durable.
-func (j *Journal) Commit(ctx context.Context, records ...Record) error {
+func (j *Journal) Commit(ctx context.Context, records ...record.Record) error {
 	if err := checkAll(records); err != nil {
 		return err
 	}
@@ -31,7 +32,7 @@ func (j *Journal) Commit(ctx context.Context, records ...Record) error {
 // waiting for the disk: they are durable with the next batch. It blocks only
 // while the queue is full. A failure, also [ErrRecord], ends the journal and
 // shows in Err, in Failed and in every later Commit.
-func (j *Journal) Append(records ...Record) {
+func (j *Journal) Append(records ...record.Record) {
 	if err := checkAll(records); err != nil {
 		_ = j.fail(err) // shows in Err
 		return
@@ -39,9 +40,9 @@ func (j *Journal) Append(records ...Record) {
 	_, _ = j.enqueue(context.Background(), records, kept{}) // its only error is that of Err
 }
 
-func checkAll(records []Record) error {
+func checkAll(records []record.Record) error {
 	for _, r := range records {
-		if err := r.check(); err != nil {
+		if err := r.Check(); err != nil {
 			return err
 		}
 	}
@@ -51,7 +52,7 @@ func checkAll(records []Record) error {
 // enqueue puts records, and rows of the state that follow from them, into the open
 // batch and returns it. For no records it returns
 // the batch with the last one that was queued; nil if there is none.
-func (j *Journal) enqueue(ctx context.Context, records []Record, k kept) (*batch, error) {
+func (j *Journal) enqueue(ctx context.Context, records []record.Record, k kept) (*batch, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"safemode/engine/record"
 )
 
 // Examine reads a journal that may be damaged, for whoever has to say what is still
@@ -13,7 +14,7 @@ import (
 // done to the record as far as that can be told, and what SQLite finds damaged in
 // the file. No faults: the journal is whole. The error is for a file that is no
 // journal of this version or cannot be read at all, and for the context's end.
-func Examine(ctx context.Context, path string, visit func(Record)) (x Examined, err error) {
+func Examine(ctx context.Context, path string, visit func(record.Record)) (x Examined, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("journal %s: %w", path, err)
@@ -41,7 +42,7 @@ func Examine(ctx context.Context, path string, visit func(Record)) (x Examined, 
 		x.Chain = append(x.Chain, err)
 		return x, ctx.Err()
 	}
-	err = j.walk(ctx, 1, func(r Record) bool {
+	err = j.walk(ctx, 1, func(r record.Record) bool {
 		x.Sound = r.Seq
 		visit(r)
 		return true

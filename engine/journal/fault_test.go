@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"safemode/engine/journal"
+	"safemode/engine/record"
 )
 
 // faults are what a disk does to the journal's writes: the kernel's own errors, got
@@ -316,8 +317,8 @@ func TestJournalMachine(t *testing.T) {
 		}
 		path, generation := filepath.Join(dir, "0.db"), 0
 		var j *journal.Journal
-		var calls [][]journal.Record // in order
-		acknowledged := 0            // calls of which all before are durable
+		var calls [][]record.Record // in order
+		acknowledged := 0           // calls of which all before are durable
 		next := uint64(1)
 		reopen := func() {
 			var err error
@@ -327,8 +328,8 @@ func TestJournalMachine(t *testing.T) {
 		}
 		reopen()
 		defer func() { j.Close() }()
-		draw := func() []journal.Record {
-			var records []journal.Record
+		draw := func() []record.Record {
+			var records []record.Record
 			for range rapid.IntRange(1, 3).Draw(t, "records") {
 				records = append(records, sent(next))
 				next++

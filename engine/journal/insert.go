@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"safemode/engine/record"
 	"strings"
 )
 
@@ -75,7 +76,7 @@ func (w *writer) closeStatements() {
 
 // write makes records durable after the tip and replaces rows of the state, in one
 // transaction, and returns the new tip.
-func (w *writer) write(tip Tip, records []Record, k kept) (next Tip, err error) {
+func (w *writer) write(tip Tip, records []record.Record, k kept) (next Tip, err error) {
 	err = w.conn.Raw(func(any) error {
 		next, err = w.transact(tip, records, k)
 		return err
@@ -86,7 +87,7 @@ func (w *writer) write(tip Tip, records []Record, k kept) (next Tip, err error) 
 	return next, nil
 }
 
-func (w *writer) transact(tip Tip, records []Record, k kept) (next Tip, err error) {
+func (w *writer) transact(tip Tip, records []record.Record, k kept) (next Tip, err error) {
 	// A context that can end would cost a goroutine for every statement, and
 	// a transaction is not to be left half-way.
 	ctx := context.Background()
@@ -112,7 +113,7 @@ func (w *writer) transact(tip Tip, records []Record, k kept) (next Tip, err erro
 	return next, err
 }
 
-func (w *writer) insertAll(ctx context.Context, tip Tip, records []Record) (Tip, error) {
+func (w *writer) insertAll(ctx context.Context, tip Tip, records []record.Record) (Tip, error) {
 	for len(records) > 0 {
 		n, stmt := 1, w.insert
 		if len(records) >= rowsAtOnce {
@@ -132,7 +133,7 @@ func (w *writer) insertAll(ctx context.Context, tip Tip, records []Record) (Tip,
 }
 
 // appendRow appends the columns of the record that follows the tip, and moves the tip.
-func (w *writer) appendRow(args []driver.NamedValue, tip Tip, r *Record) ([]driver.NamedValue, Tip) {
+func (w *writer) appendRow(args []driver.NamedValue, tip Tip, r *record.Record) ([]driver.NamedValue, Tip) {
 	tip.Seq++
 	r.Seq = tip.Seq
 	tip.Hash, w.scratch = link(w.scratch, tip.Hash, r)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"safemode/engine/record"
 	"sync"
 	"syscall"
 	"time"
@@ -76,7 +77,7 @@ type Tip struct {
 
 // batch is a set of records that become durable together.
 type batch struct {
-	records []Record
+	records []record.Record
 	state   kept
 	full    chan struct{} // closed by who reaches the limit: the linger ends
 	taken   chan struct{} // closed by the committer: a new batch takes records
@@ -163,7 +164,7 @@ func (j *Journal) attach() error {
 	if err := checkStray(ctx, j.reader); err != nil {
 		return err
 	}
-	return j.walk(ctx, max(j.tip.Seq, 1), func(Record) bool { return true })
+	return j.walk(ctx, max(j.tip.Seq, 1), func(record.Record) bool { return true })
 }
 
 // ID returns the journal's identity: 32 hexadecimal digits, made with the file.

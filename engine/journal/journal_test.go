@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -26,10 +27,10 @@ const originator servicerequests.EUI = 0x90B3D51F30010000
 var epoch = time.Date(2026, 11, 23, 2, 0, 0, 123456789, time.UTC)
 
 // sent is the record of a signed request with this counter.
-func sent(counter uint64) journal.Record {
+func sent(counter uint64) record.Record {
 	device := servicerequests.EUI(0xFFDB123456780000 + counter) // over 63 bits: the file knows only signed integers
-	return journal.Record{
-		At: epoch.Add(time.Duration(counter) * time.Second), Kind: journal.Request, Device: device,
+	return record.Record{
+		At: epoch.Add(time.Duration(counter) * time.Second), Kind: record.Request, Device: device,
 		Service: servicerequests.ReadPaymentMode,
 		ID:      servicerequests.RequestID{Originator: originator, Target: device, Counter: counter},
 		Code:    "code " + fmt.Sprint(counter), Body: fmt.Appendf(nil, "<Request>%d</Request>", counter),
@@ -46,16 +47,16 @@ func open(t *testing.T, path string) *journal.Journal {
 	return j
 }
 
-func commit(t *testing.T, j *journal.Journal, records ...journal.Record) {
+func commit(t *testing.T, j *journal.Journal, records ...record.Record) {
 	t.Helper()
 	if err := j.Commit(t.Context(), records...); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func read(t *testing.T, j *journal.Journal, from uint64) []journal.Record {
+func read(t *testing.T, j *journal.Journal, from uint64) []record.Record {
 	t.Helper()
-	var all []journal.Record
+	var all []record.Record
 	for r, err := range j.Records(t.Context(), from) {
 		if err != nil {
 			t.Fatal(err)
@@ -66,7 +67,7 @@ func read(t *testing.T, j *journal.Journal, from uint64) []journal.Record {
 }
 
 // numbered returns records as they come back: with their place in the journal.
-func numbered(records ...journal.Record) []journal.Record {
+func numbered(records ...record.Record) []record.Record {
 	for i := range records {
 		records[i].Seq = uint64(i) + 1
 	}
@@ -78,15 +79,15 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 	j := open(t, path)
 	balance := servicerequests.Millipence(-123456)
 	want := numbered(
-		journal.Record{At: epoch, Kind: journal.Opened, Body: journal.Encode(journal.Opening{SweepID: "s", Originators: []servicerequests.EUI{originator}})},
+		record.Record{At: epoch, Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "s", Originators: []servicerequests.EUI{originator}})},
 		sent(1),
 		sent(servicerequests.MaxCounter),
-		journal.Record{At: epoch, Kind: journal.Reply, Code: "I99"},
-		journal.Record{At: epoch, Kind: journal.Verdict, Device: math.MaxUint64, Code: journal.VerdictArmed, Body: journal.Encode(journal.VerdictBody{
-			Verdict: journal.VerdictArmed, AsOf: epoch,
-			End: journal.Observation{Mode: servicerequests.Credit, Supply: servicerequests.Armed, Balance: &balance},
+		record.Record{At: epoch, Kind: record.Reply, Code: "I99"},
+		record.Record{At: epoch, Kind: record.Verdict, Device: math.MaxUint64, Code: record.VerdictArmed, Body: record.Encode(record.VerdictBody{
+			Verdict: record.VerdictArmed, AsOf: epoch,
+			End: record.Observation{Mode: servicerequests.Credit, Supply: servicerequests.Armed, Balance: &balance},
 		})},
-		journal.Record{At: epoch, Kind: journal.Unmatched, Code: "nul \x00 and é", Body: []byte("\x00\xff")},
+		record.Record{At: epoch, Kind: record.Unmatched, Code: "nul \x00 and é", Body: []byte("\x00\xff")},
 	)
 	j.Append(want[:2]...)
 	commit(t, j, want[2:]...)
@@ -102,11 +103,11 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 	if got := read(t, j, 1000); got != nil {
 		t.Errorf("far beyond the end: %v", got)
 	}
-	body, err := journal.Decode[journal.VerdictBody](want[4])
+	body, err := record.Decode[record.VerdictBody](want[4])
 	if err != nil || *body.End.Balance != balance || body.End.Supply != servicerequests.Armed {
 		t.Errorf("verdict %+v, %v", body, err)
 	}
-	if _, err := journal.Decode[journal.VerdictBody](want[5]); err == nil {
+	if _, err := record.Decode[record.VerdictBody](want[5]); err == nil {
 		t.Error("a body that is not JSON was decoded")
 	}
 }
@@ -257,28 +258,28 @@ func TestClosedJournalRefuses(t *testing.T) {
 func TestRefusedRecords(t *testing.T) {
 	j := open(t, filepath.Join(t.TempDir(), "journal.db"))
 	good := sent(1)
-	for name, spoil := range map[string]func(*journal.Record){
-		"no kind":      func(r *journal.Record) { r.Kind = 0 },
-		"unknown kind": func(r *journal.Record) { r.Kind = journal.State + 1 },
-		"no time":      func(r *journal.Record) { r.At = time.Time{} },
-		"service":      func(r *journal.Record) { r.Service = 200 },
-		"counter":      func(r *journal.Record) { r.ID.Counter = servicerequests.MaxCounter + 1 },
-		"body that JSON cannot hold": func(r *journal.Record) {
-			r.Kind, r.Body = journal.Opened, journal.Encode(journal.Opening{ClockSpeed: math.NaN()})
+	for name, spoil := range map[string]func(*record.Record){
+		"no kind":      func(r *record.Record) { r.Kind = 0 },
+		"unknown kind": func(r *record.Record) { r.Kind = record.State + 1 },
+		"no time":      func(r *record.Record) { r.At = time.Time{} },
+		"service":      func(r *record.Record) { r.Service = 200 },
+		"counter":      func(r *record.Record) { r.ID.Counter = servicerequests.MaxCounter + 1 },
+		"body that JSON cannot hold": func(r *record.Record) {
+			r.Kind, r.Body = record.Opened, record.Encode(record.Opening{ClockSpeed: math.NaN()})
 		},
 	} {
 		bad := good
 		spoil(&bad)
-		if err := j.Commit(t.Context(), good, bad); !errors.Is(err, journal.ErrRecord) {
+		if err := j.Commit(t.Context(), good, bad); !errors.Is(err, record.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if got := read(t, j, 1); got != nil || j.Err() != nil {
 		t.Errorf("a refused Commit writes nothing and ends nothing: %v, %v", got, j.Err())
 	}
-	j.Append(journal.Record{})
+	j.Append(record.Record{})
 	<-j.Failed()
-	if err := j.Commit(t.Context(), good); !errors.Is(err, journal.ErrRecord) {
+	if err := j.Commit(t.Context(), good); !errors.Is(err, record.ErrInvalid) {
 		t.Errorf("after a refused Append: %v", err)
 	}
 }

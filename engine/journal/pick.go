@@ -3,12 +3,13 @@ package journal
 import (
 	"context"
 	"fmt"
+	"safemode/engine/record"
 )
 
 // Heads returns up to limit durable records from seq from on, in order, without their
 // bodies but for those of [Target] and [Verdict] records, with the hash of the last. For
 // whoever remembers where records are: the chain is not checked.
-func (j *Journal) Heads(ctx context.Context, from uint64, limit int) (heads []Record, last [32]byte, err error) {
+func (j *Journal) Heads(ctx context.Context, from uint64, limit int) (heads []record.Record, last [32]byte, err error) {
 	tip, err := readTip(ctx, j.reader)
 	if err != nil {
 		return nil, last, fmt.Errorf("journal %s: %w", j.path, err)
@@ -27,7 +28,7 @@ func (j *Journal) Heads(ctx context.Context, from uint64, limit int) (heads []Re
 
 // At returns one durable record, held to the hash that the row before it has: it is
 // what was written if that one is. Only [Journal.Verify] shows the whole chain.
-func (j *Journal) At(ctx context.Context, seq uint64) (r Record, err error) {
+func (j *Journal) At(ctx context.Context, seq uint64) (r record.Record, err error) {
 	if seq == 0 {
 		return r, fmt.Errorf("journal %s: record 0 is not handed out", j.path)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"safemode/engine/record"
 	"time"
 )
 
@@ -31,10 +32,10 @@ const columns = "seq, at, kind, device, srv, originator, target, counter, code, 
 // first), in order, up to the last one that is durable when the end is
 // reached. The chain is checked on the way; the iteration ends with the first
 // error, which wraps [ChainError] where a record is missing or altered.
-func (j *Journal) Records(ctx context.Context, from uint64) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		if err := j.walk(ctx, max(from, 1), func(r Record) bool { return yield(r, nil) }); err != nil {
-			yield(Record{}, fmt.Errorf("journal %s: %w", j.path, err))
+func (j *Journal) Records(ctx context.Context, from uint64) iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
+		if err := j.walk(ctx, max(from, 1), func(r record.Record) bool { return yield(r, nil) }); err != nil {
+			yield(record.Record{}, fmt.Errorf("journal %s: %w", j.path, err))
 		}
 	}
 }
@@ -53,7 +54,7 @@ func (j *Journal) verify(ctx context.Context) error {
 	if err := checkFormat(ctx, j.reader); err != nil {
 		return err
 	}
-	if err := j.walk(ctx, 1, func(Record) bool { return true }); err != nil {
+	if err := j.walk(ctx, 1, func(record.Record) bool { return true }); err != nil {
 		return err
 	}
 	if err := checkStray(ctx, j.reader); err != nil {
@@ -96,7 +97,7 @@ func checkStray(ctx context.Context, q querier) error {
 
 // walk visits the records from seq next on until visit returns false, and
 // checks that each is there and linked to the one before.
-func (j *Journal) walk(ctx context.Context, next uint64, visit func(Record) bool) error {
+func (j *Journal) walk(ctx context.Context, next uint64, visit func(record.Record) bool) error {
 	var previous *hash // of the record before next; nil until it is read
 	var scratch []byte
 	for {
@@ -137,7 +138,7 @@ func (j *Journal) walk(ctx context.Context, next uint64, visit func(Record) bool
 
 // linked is a record with the hash that its row holds.
 type linked struct {
-	Record
+	record.Record
 	hash hash
 }
 
@@ -178,7 +179,7 @@ func scan(rows *sql.Rows) (r linked, err error) {
 		return r, err
 	}
 	r.At = time.Unix(0, at).UTC()
-	if r.Kind, err = parseKind(kind); err != nil {
+	if r.Kind, err = record.ParseKind(kind); err != nil {
 		return r, err
 	}
 	if r.Service, err = parseSRV(srv); err != nil {
@@ -256,7 +257,7 @@ func readID(ctx context.Context, q querier) (string, error) {
 	if len(page) != 1 {
 		return "", &ChainError{0, "missing"}
 	}
-	if sum, _ := link(nil, hash{}, &page[0].Record); sum != page[0].hash || page[0].Kind != made {
+	if sum, _ := link(nil, hash{}, &page[0].Record); sum != page[0].hash || page[0].Kind != record.Made {
 		return "", &ChainError{0, "altered"}
 	}
 	return string(page[0].Body), nil

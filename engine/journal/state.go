@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"safemode/engine/record"
 	"time"
 )
 
@@ -46,17 +47,17 @@ func (j *Journal) Keep(at time.Time, rows []StateRow) {
 		}
 		j.rows[r.Row] = r.sum()
 	}
-	record := Record{At: at, Kind: State, Body: Encode(bodyOf(j.rows))}
-	if err := record.check(); err != nil {
+	marker := record.Record{At: at, Kind: record.State, Body: record.Encode(bodyOf(j.rows))}
+	if err := marker.Check(); err != nil {
 		_ = j.fail(err)
 		return
 	}
-	_, _ = j.enqueue(context.Background(), []Record{record}, kept{rows, anew}) // its only error is that of Err
+	_, _ = j.enqueue(context.Background(), []record.Record{marker}, kept{rows, anew}) // its only error is that of Err
 }
 
 // State reads the state and the record that vouches for it. The error wraps
 // [ErrState] where there is none that holds.
-func (j *Journal) State(ctx context.Context) ([]StateRow, Record, error) {
+func (j *Journal) State(ctx context.Context) ([]StateRow, record.Record, error) {
 	rows, r, err := j.readState(ctx)
 	if err != nil {
 		return nil, r, fmt.Errorf("journal %s: %w", j.path, err)
@@ -64,25 +65,25 @@ func (j *Journal) State(ctx context.Context) ([]StateRow, Record, error) {
 	return rows, r, nil
 }
 
-func (j *Journal) readState(ctx context.Context) ([]StateRow, Record, error) {
+func (j *Journal) readState(ctx context.Context) ([]StateRow, record.Record, error) {
 	// One transaction: a sweep may be keeping another one meanwhile.
 	tx, err := j.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return nil, Record{}, sqliteError(err)
+		return nil, record.Record{}, sqliteError(err)
 	}
 	defer tx.Rollback() // it wrote nothing
 	rows, err := readStateRows(ctx, tx)
 	if err != nil {
-		return nil, Record{}, err
+		return nil, record.Record{}, err
 	}
-	r, err := lastOf(ctx, tx, State)
+	r, err := lastOf(ctx, tx, record.State)
 	if err != nil {
 		return nil, r, err
 	}
 	if r.Seq == 0 {
 		return nil, r, fmt.Errorf("%w: none was kept", ErrState)
 	}
-	body, err := Decode[StateBody](r)
+	body, err := record.Decode[record.StateBody](r)
 	if err != nil {
 		return nil, r, fmt.Errorf("%w: %w", ErrState, err)
 	}
@@ -106,7 +107,7 @@ func (j *Journal) readState(ctx context.Context) ([]StateRow, Record, error) {
 
 // Latest returns the last durable record of a kind, with number 0 if there is none:
 // of [Opened], [Closed] or [State], which have an index.
-func (j *Journal) Latest(ctx context.Context, kind Kind) (Record, error) {
+func (j *Journal) Latest(ctx context.Context, kind record.Kind) (record.Record, error) {
 	r, err := lastOf(ctx, j.reader, kind)
 	if err != nil {
 		return r, fmt.Errorf("journal %s: %w", j.path, err)
@@ -114,26 +115,26 @@ func (j *Journal) Latest(ctx context.Context, kind Kind) (Record, error) {
 	return r, nil
 }
 
-func lastOf(ctx context.Context, q querier, kind Kind) (Record, error) {
+func lastOf(ctx context.Context, q querier, kind record.Kind) (record.Record, error) {
 	var seq int64
 	err := q.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM record WHERE "+marks+" AND kind = ?", kind.String()).Scan(&seq)
 	if err != nil || seq <= 0 {
-		return Record{}, sqliteError(err)
+		return record.Record{}, sqliteError(err)
 	}
 	page, err := readPage(ctx, q, uint64(seq), uint64(seq))
 	if err != nil {
-		return Record{}, err
+		return record.Record{}, err
 	}
 	// The index may be older than the row, in a file that somebody has changed.
 	before, err := hashOf(ctx, q, uint64(seq)-1)
 	if err != nil {
-		return Record{}, err
+		return record.Record{}, err
 	}
 	if len(page) != 1 || page[0].Kind != kind {
-		return Record{}, &ChainError{uint64(seq), "missing"}
+		return record.Record{}, &ChainError{uint64(seq), "missing"}
 	}
 	if sum, _ := link(nil, *before, &page[0].Record); sum != page[0].hash {
-		return Record{}, &ChainError{uint64(seq), unlinked}
+		return record.Record{}, &ChainError{uint64(seq), unlinked}
 	}
 	return page[0].Record, nil
 }
@@ -165,10 +166,10 @@ func (r StateRow) sum() hash {
 }
 
 // bodyOf vouches for rows by their hashes.
-func bodyOf(sums []hash) StateBody {
+func bodyOf(sums []hash) record.StateBody {
 	h := sha256.New()
 	for i := range sums {
 		h.Write(sums[i][:])
 	}
-	return StateBody{Rows: len(sums), SHA256: hex.EncodeToString(h.Sum(nil))}
+	return record.StateBody{Rows: len(sums), SHA256: hex.EncodeToString(h.Sum(nil))}
 }

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"safemode/engine/journal"
+	"safemode/engine/record"
 )
 
 var kept = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -126,18 +127,18 @@ func TestAlteredState(t *testing.T) {
 func TestLatest(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := open(t, path)
-	if r, err := j.Latest(t.Context(), journal.Opened); err != nil || r.Seq != 0 {
+	if r, err := j.Latest(t.Context(), record.Opened); err != nil || r.Seq != 0 {
 		t.Fatalf("got %v, %v", r, err)
 	}
-	opened := journal.Record{At: kept, Kind: journal.Opened, Body: journal.Encode(journal.Opening{SweepID: "1"})}
+	opened := record.Record{At: kept, Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "1"})}
 	if err := j.Commit(t.Context(), opened, sent(1), opened, sent(2)); err != nil {
 		t.Fatal(err)
 	}
-	r, err := j.Latest(t.Context(), journal.Opened)
-	if err != nil || r.Seq != 3 || r.Kind != journal.Opened {
+	r, err := j.Latest(t.Context(), record.Opened)
+	if err != nil || r.Seq != 3 || r.Kind != record.Opened {
 		t.Errorf("got %v, %v", r, err)
 	}
-	if r, err := j.Latest(t.Context(), journal.Closed); err != nil || r.Seq != 0 {
+	if r, err := j.Latest(t.Context(), record.Closed); err != nil || r.Seq != 0 {
 		t.Errorf("got %v, %v", r, err)
 	}
 	if err := j.Close(); err != nil {
@@ -148,7 +149,7 @@ func TestLatest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer j.Close()
-	if _, err := j.Latest(t.Context(), journal.Opened); !errors.Is(err, journal.ErrDamaged) {
+	if _, err := j.Latest(t.Context(), record.Opened); !errors.Is(err, journal.ErrDamaged) {
 		t.Errorf("an altered record: %v", err)
 	}
 }

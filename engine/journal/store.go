@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"safemode/engine/record"
 	"strconv"
 	"strings"
 	"time"
@@ -143,7 +144,7 @@ func create(path string) (fresh bool, err error) {
 func (w *writer) initialise(ctx context.Context) error {
 	id := make([]byte, 16)
 	rand.Read(id)
-	first := Record{Kind: made, At: time.Now(), Body: hex.AppendEncode(nil, id)}
+	first := record.Record{Kind: record.Made, At: time.Now(), Body: hex.AppendEncode(nil, id)}
 	sum, _ := link(nil, hash{}, &first)
 
 	tx, err := w.conn.BeginTx(ctx, nil)

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -26,8 +26,8 @@ type Event struct {
 }
 
 // ordered takes in an order.
-func (f *folder) ordered(rec journal.Record) error {
-	o, err := journal.Decode[journal.OrderBody](rec)
+func (f *folder) ordered(rec record.Record) error {
+	o, err := record.Decode[record.OrderBody](rec)
 	if err != nil {
 		return err
 	}
@@ -53,20 +53,20 @@ func (f *folder) ordered(rec journal.Record) error {
 const wholeSweep = "the sweep"
 
 // turned takes in how far a wave has come.
-func (f *folder) turned(rec journal.Record) error {
-	w, err := journal.Decode[journal.WaveBody](rec)
-	f.event(Event{At: rec.At, What: "wave " + rec.Code, Scope: w.Name, By: journal.BySweep, Meters: w.Meters})
+func (f *folder) turned(rec record.Record) error {
+	w, err := record.Decode[record.WaveBody](rec)
+	f.event(Event{At: rec.At, What: "wave " + rec.Code, Scope: w.Name, By: record.BySweep, Meters: w.Meters})
 	return err
 }
 
 // tripped takes in what halted the sweep. The meters it names are no other supplier's
 // on that word: until they are asked again nothing is known of them.
-func (f *folder) tripped(rec journal.Record) error {
-	t, err := journal.Decode[journal.TripwireBody](rec)
+func (f *folder) tripped(rec record.Record) error {
+	t, err := record.Decode[record.TripwireBody](rec)
 	for _, device := range t.Devices {
-		f.meter(device).Verdict = journal.VerdictBody{Verdict: journal.VerdictUnknown, Reason: "refused in the run of refusals that halted the sweep: to be asked again"}
+		f.meter(device).Verdict = record.VerdictBody{Verdict: record.VerdictUnknown, Reason: "refused in the run of refusals that halted the sweep: to be asked again"}
 	}
-	f.event(Event{At: rec.At, What: "tripwire", Scope: rec.Code, By: journal.BySweep, Meters: len(t.Devices), Reason: t.Reason})
+	f.event(Event{At: rec.At, What: "tripwire", Scope: rec.Code, By: record.BySweep, Meters: len(t.Devices), Reason: t.Reason})
 	return err
 }
 
@@ -102,7 +102,7 @@ func (r *Report) writeEvents(out io.Writer) {
 	fmt.Fprintf(out, "\nOrders and turns, %d of %d\n", len(r.Events)-from, len(r.Events))
 	for _, e := range r.Events[from:] {
 		by := e.By
-		if e.By != journal.BySweep && !e.Authenticated {
+		if e.By != record.BySweep && !e.Authenticated {
 			by += " (not authenticated)"
 		}
 		fmt.Fprintf(out, "  %s  %s: %s, by %s", e.At.UTC().Format("2006-01-02 15:04:05"), e.What, e.Scope, by)

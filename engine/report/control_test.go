@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
 )
@@ -17,23 +17,23 @@ import (
 func TestEvents(t *testing.T) {
 	const refused = servicerequests.EUI(0x00DB123456780001)
 	at := time.Date(2026, 11, 25, 18, 0, 0, 0, time.UTC)
-	records := []journal.Record{
-		{Kind: journal.Target, Device: refused, Body: journal.Encode(journal.TargetBody{Type: servicerequests.ESME, Hub: 1, Originator: 2, Region: servicerequests.North})},
-		{Kind: journal.Wave, Code: journal.WaveOpened, Body: journal.Encode(journal.WaveBody{Wave: 1, Name: "canary", Meters: 1})},
-		{Kind: journal.Operator, Code: journal.OrderPause, Body: journal.Encode(journal.OrderBody{
-			Action: journal.OrderPause, By: "Ada", Authenticated: true, Region: servicerequests.North, Reason: "calls",
+	records := []record.Record{
+		{Kind: record.Target, Device: refused, Body: record.Encode(record.TargetBody{Type: servicerequests.ESME, Hub: 1, Originator: 2, Region: servicerequests.North})},
+		{Kind: record.Wave, Code: record.WaveOpened, Body: record.Encode(record.WaveBody{Wave: 1, Name: "canary", Meters: 1})},
+		{Kind: record.Operator, Code: record.OrderPause, Body: record.Encode(record.OrderBody{
+			Action: record.OrderPause, By: "Ada", Authenticated: true, Region: servicerequests.North, Reason: "calls",
 		})},
-		{Kind: journal.Operator, Code: journal.OrderResume, Body: journal.Encode(journal.OrderBody{Action: journal.OrderResume, By: "root", Region: servicerequests.North})},
-		{Kind: journal.Verdict, Device: refused, Code: journal.VerdictExcluded, Body: journal.Encode(journal.VerdictBody{
-			Verdict: journal.VerdictExcluded, Reason: journal.ReasonTransferred + " (E4)",
+		{Kind: record.Operator, Code: record.OrderResume, Body: record.Encode(record.OrderBody{Action: record.OrderResume, By: "root", Region: servicerequests.North})},
+		{Kind: record.Verdict, Device: refused, Code: record.VerdictExcluded, Body: record.Encode(record.VerdictBody{
+			Verdict: record.VerdictExcluded, Reason: record.ReasonTransferred + " (E4)",
 		})},
-		{Kind: journal.Tripwire, Code: "unregistered", Body: journal.Encode(journal.TripwireBody{Reason: "a run of E4", Devices: []servicerequests.EUI{refused}})},
-		{Kind: journal.Operator, Code: journal.OrderAccept, Body: journal.Encode(journal.OrderBody{Action: journal.OrderAccept, By: "Ada"})},
+		{Kind: record.Tripwire, Code: "unregistered", Body: record.Encode(record.TripwireBody{Reason: "a run of E4", Devices: []servicerequests.EUI{refused}})},
+		{Kind: record.Operator, Code: record.OrderAccept, Body: record.Encode(record.OrderBody{Action: record.OrderAccept, By: "Ada"})},
 	}
 	for i := range records {
 		records[i].Seq, records[i].At = uint64(i+1), at.Add(time.Duration(i)*time.Minute)
 	}
-	r, err := report.Fold(func(yield func(journal.Record, error) bool) {
+	r, err := report.Fold(func(yield func(record.Record, error) bool) {
 		for _, rec := range records {
 			if !yield(rec, nil) {
 				return

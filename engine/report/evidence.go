@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -17,7 +17,7 @@ var errForbidden = errors.New("forbidden")
 // inspect holds the bytes of a signed request or command against the permitted
 // set. It believes neither the record's columns nor the wall at the socket:
 // their work is what it checks.
-func inspect(rec journal.Record) error {
+func inspect(rec record.Record) error {
 	sent, err := duis.Inspect(rec.Body)
 	if err != nil {
 		return err
@@ -28,7 +28,7 @@ func inspect(rec journal.Record) error {
 		return err
 	case service != rec.Service || sent.ID != rec.ID:
 		return fmt.Errorf("%w: the body is SRV %v, %v", errForbidden, service, sent.ID)
-	case (rec.Kind == journal.SignedCommand) != (sent.CommandVariant == servicerequests.SendSignedCommand):
+	case (rec.Kind == record.SignedCommand) != (sent.CommandVariant == servicerequests.SendSignedCommand):
 		return fmt.Errorf("%w: a %v of Command Variant %d", errForbidden, rec.Kind, sent.CommandVariant)
 	case sent.SignedPreCommand == nil:
 		return nil

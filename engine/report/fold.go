@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 )
@@ -21,7 +21,7 @@ type Report struct {
 	Last       time.Time // and of the last
 	Ended      string    // the code of the last Closed record; empty if the sweep did not end in order
 	Meters     []Meter
-	NotCovered []journal.RejectedBody
+	NotCovered []record.RejectedBody
 	Events     []Event              // in the journal's order
 	Counters   []OriginatorCounters // in the order of the originators' EUIs
 }
@@ -29,8 +29,8 @@ type Report struct {
 // Meter is one planned meter.
 type Meter struct {
 	Device         servicerequests.EUI
-	Target         journal.TargetBody
-	Verdict        journal.VerdictBody
+	Target         record.TargetBody
+	Verdict        record.VerdictBody
 	Changes        []Change  // every verdict with its time, in order; the last is Verdict
 	Requests       []Request // in the order of sending, without those never signed
 	LastResponseAt time.Time // zero: none
@@ -102,7 +102,7 @@ const noVerdict = "the journal holds no verdict"
 
 // Fold reads a journal's records, from the first on. It fails with the first
 // error of the iteration, and on a record that contradicts the format.
-func Fold(records iter.Seq2[journal.Record, error]) (*Report, error) {
+func Fold(records iter.Seq2[record.Record, error]) (*Report, error) {
 	f := folder{
 		meters:   map[servicerequests.EUI]*meter{},
 		targets:  map[servicerequests.EUI]*meter{},
@@ -144,7 +144,7 @@ type request struct {
 	answer       []byte // the last proven response, until an outcome says that it counts
 }
 
-func (f *folder) take(r journal.Record) error {
+func (f *folder) take(r record.Record) error {
 	if f.report.First.IsZero() {
 		f.report.First = r.At
 	}
@@ -152,44 +152,44 @@ func (f *folder) take(r journal.Record) error {
 		f.report.Last = r.At
 	}
 	switch r.Kind {
-	case journal.Opened:
+	case record.Opened:
 		return f.open(r)
-	case journal.Planned:
+	case record.Planned:
 		return f.planned(r)
-	case journal.Target:
+	case record.Target:
 		return f.target(r)
-	case journal.Rejected:
-		body, err := journal.Decode[journal.RejectedBody](r)
+	case record.Rejected:
+		body, err := record.Decode[record.RejectedBody](r)
 		f.report.NotCovered = append(f.report.NotCovered, body)
 		return err
-	case journal.Request, journal.SignedCommand:
+	case record.Request, record.SignedCommand:
 		f.sent(r)
-	case journal.PreCommand, journal.Reply:
+	case record.PreCommand, record.Reply:
 		f.replied(r)
-	case journal.Response:
+	case record.Response:
 		f.answered(r)
-	case journal.Outcome:
+	case record.Outcome:
 		return f.outcome(r)
-	case journal.Refused:
+	case record.Refused:
 		f.refused(r)
-	case journal.Alert:
+	case record.Alert:
 		if r.Code == quarantineAlert {
 			f.report.Summary.Quarantined++
 		}
-	case journal.Verdict:
-		body, err := journal.Decode[journal.VerdictBody](r)
+	case record.Verdict:
+		body, err := record.Decode[record.VerdictBody](r)
 		m := f.meter(r.Device)
 		m.Verdict = body
 		m.Changes = append(m.Changes, Change{r.At, body.Verdict, body.Reason})
 		return err
-	case journal.Operator:
+	case record.Operator:
 		return f.ordered(r)
-	case journal.Wave:
+	case record.Wave:
 		return f.turned(r)
-	case journal.Tripwire:
+	case record.Tripwire:
 		return f.tripped(r)
-	case journal.Closed:
-		body, err := journal.Decode[journal.ClosedBody](r)
+	case record.Closed:
+		body, err := record.Decode[record.ClosedBody](r)
 		f.report.Ended = r.Code
 		f.report.Summary.Throttled += body.Throttled
 		return err
@@ -199,19 +199,19 @@ func (f *folder) take(r journal.Record) error {
 
 // open takes the sweep's identity from its first start. Every start takes the
 // end of the run before back.
-func (f *folder) open(r journal.Record) error {
+func (f *folder) open(r record.Record) error {
 	f.report.Ended = ""
 	if f.opened {
 		return nil
 	}
 	f.opened = true
-	body, err := journal.Decode[journal.Opening](r)
+	body, err := record.Decode[record.Opening](r)
 	f.report.Summary.SweepID, f.report.Summary.PlanSHA256 = body.SweepID, body.PlanSHA256
 	return err
 }
 
 // planned takes the authority from the plan's header.
-func (f *folder) planned(r journal.Record) error {
+func (f *folder) planned(r record.Record) error {
 	var header struct {
 		Direction struct {
 			Reference string    `json:"reference"`
@@ -233,8 +233,8 @@ func (f *folder) planned(r journal.Record) error {
 	return nil
 }
 
-func (f *folder) target(r journal.Record) error {
-	body, err := journal.Decode[journal.TargetBody](r)
+func (f *folder) target(r record.Record) error {
+	body, err := record.Decode[record.TargetBody](r)
 	if err != nil {
 		return err
 	}
@@ -269,14 +269,14 @@ func (m *meter) find(id servicerequests.RequestID) *request {
 }
 
 // sent takes in a signed request or signed command.
-func (f *folder) sent(rec journal.Record) {
+func (f *folder) sent(rec record.Record) {
 	if err := inspect(rec); err != nil {
 		f.report.Summary.ForbiddenCommands++
 	}
 	m := f.meter(rec.Device)
 	r := m.find(rec.ID)
 	switch {
-	case r == nil, rec.Kind == journal.Request, r.signed:
+	case r == nil, rec.Kind == record.Request, r.signed:
 		// Its own counter, or one that is used a second time.
 		f.counters[rec.ID.Originator] = append(f.counters[rec.ID.Originator], rec.ID.Counter)
 	}
@@ -285,18 +285,18 @@ func (f *folder) sent(rec journal.Record) {
 		m.requests = append(m.requests, r)
 		f.targets[rec.ID.Target] = m
 	}
-	if rec.Kind == journal.SignedCommand {
+	if rec.Kind == record.SignedCommand {
 		r.signed, r.acknowledged = true, false
 	}
 }
 
 // replied takes in what the DCC said at once.
-func (f *folder) replied(rec journal.Record) {
+func (f *folder) replied(rec record.Record) {
 	r := f.meter(rec.Device).find(rec.ID)
 	if r == nil {
 		return
 	}
-	if rec.Kind == journal.PreCommand {
+	if rec.Kind == record.PreCommand {
 		r.transformed = true
 		return
 	}
@@ -305,7 +305,7 @@ func (f *folder) replied(rec journal.Record) {
 
 // answered notes when a meter was last heard. A gas proxy's answer names the
 // proxy.
-func (f *folder) answered(rec journal.Record) {
+func (f *folder) answered(rec record.Record) {
 	m := f.meters[rec.Device]
 	if m == nil {
 		m = f.targets[rec.ID.Target]
@@ -320,8 +320,8 @@ func (f *folder) answered(rec journal.Record) {
 }
 
 // outcome ends a request; a late answer ends it once more.
-func (f *folder) outcome(rec journal.Record) error {
-	body, err := journal.Decode[journal.OutcomeBody](rec)
+func (f *folder) outcome(rec record.Record) error {
+	body, err := record.Decode[record.OutcomeBody](rec)
 	if err != nil {
 		return err
 	}
@@ -333,12 +333,12 @@ func (f *folder) outcome(rec journal.Record) error {
 	return nil
 }
 
-func (f *folder) refused(rec journal.Record) {
+func (f *folder) refused(rec record.Record) {
 	refused := &f.report.Summary.Refused
 	switch rec.Code {
-	case journal.RefusedUnpermitted:
+	case record.RefusedUnpermitted:
 		refused.Unpermitted++
-	case journal.RefusedUncorrelated:
+	case record.RefusedUncorrelated:
 		refused.Uncorrelated++
 	default:
 		refused.Unverified++
@@ -355,7 +355,7 @@ func (f *folder) finish() *Report {
 	homes := map[servicerequests.EUI]Verdicts{}
 	for _, m := range f.plan {
 		if m.Verdict.Verdict == "" {
-			m.Verdict.Verdict, m.Verdict.Reason = journal.VerdictUnknown, noVerdict
+			m.Verdict.Verdict, m.Verdict.Reason = record.VerdictUnknown, noVerdict
 		}
 		m.settle()
 		s.Verdicts.add(m.Verdict.Verdict)
@@ -385,12 +385,12 @@ func (f *folder) finish() *Report {
 func (f *folder) countRequests(m *meter) {
 	for _, r := range m.requests {
 		switch {
-		case r.Class == journal.ClassWithdrawn, r.Class == "" && r.transformed && !r.signed:
+		case r.Class == record.ClassWithdrawn, r.Class == "" && r.transformed && !r.signed:
 			continue
 		case r.Class == "" && r.acknowledged:
-			r.Class = journal.ClassNoResponse
+			r.Class = record.ClassNoResponse
 		case r.Class == "":
-			r.Class = journal.ClassInDoubt
+			r.Class = record.ClassInDoubt
 		}
 		c := f.report.Summary.Requests[r.Service.SRV()]
 		c.add(r.Class)
@@ -422,13 +422,13 @@ func countCounters(byOriginator map[servicerequests.EUI][]uint64) (sum Counters,
 // add counts a meter. A verdict that is not known is unknown, not lost.
 func (v *Verdicts) add(verdict string) {
 	switch verdict {
-	case journal.VerdictOnSupply:
+	case record.VerdictOnSupply:
 		v.OnSupply++
-	case journal.VerdictArmed:
+	case record.VerdictArmed:
 		v.Armed++
-	case journal.VerdictNotSafe:
+	case record.VerdictNotSafe:
 		v.NotSafe++
-	case journal.VerdictExcluded:
+	case record.VerdictExcluded:
 		v.Excluded++
 	default:
 		v.Unknown++
@@ -451,15 +451,15 @@ func (h *Homes) add(meters Verdicts) {
 func (c *Classes) add(class string) {
 	c.Sent++
 	switch class {
-	case journal.ClassSuccess:
+	case record.ClassSuccess:
 		c.Success++
-	case journal.ClassNegative:
+	case record.ClassNegative:
 		c.Negative++
-	case journal.ClassNoResponse:
+	case record.ClassNoResponse:
 		c.NoResponse++
-	case journal.ClassRejected:
+	case record.ClassRejected:
 		c.Rejected++
-	case journal.ClassUnverified:
+	case record.ClassUnverified:
 		c.Unverified++
 	default:
 		c.InDoubt++

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 )
@@ -31,12 +31,12 @@ func (r *Report) WriteHandover(w io.Writer) error {
 // WriteArmed writes the meters whose homes need a call: they are in credit mode and
 // stay off until somebody presses the button.
 func (r *Report) WriteArmed(w io.Writer) error {
-	return r.handoverLines(w, func(m *Meter) bool { return m.Verdict.Verdict == journal.VerdictArmed })
+	return r.handoverLines(w, func(m *Meter) bool { return m.Verdict.Verdict == record.VerdictArmed })
 }
 
 // WriteUnreachable writes the meters of which nothing trustworthy is known.
 func (r *Report) WriteUnreachable(w io.Writer) error {
-	return r.handoverLines(w, func(m *Meter) bool { return m.Verdict.Verdict == journal.VerdictUnknown })
+	return r.handoverLines(w, func(m *Meter) bool { return m.Verdict.Verdict == record.VerdictUnknown })
 }
 
 func (r *Report) handoverLines(w io.Writer, wanted func(*Meter) bool) error {
@@ -72,7 +72,7 @@ func (m *Meter) handover() []string {
 // switchedBy names the request that switched the meter; empty if none did.
 func (m *Meter) switchedBy() string {
 	for _, q := range m.Requests {
-		if q.Service == servicerequests.SwitchToCredit && q.Class == journal.ClassSuccess && q.ID != (servicerequests.RequestID{}) {
+		if q.Service == servicerequests.SwitchToCredit && q.Class == record.ClassSuccess && q.ID != (servicerequests.RequestID{}) {
 			return q.ID.String()
 		}
 	}
@@ -89,9 +89,9 @@ func (m *Meter) emergencyCredit() string {
 			continue
 		}
 		switch {
-		case q.Class == journal.ClassSuccess:
+		case q.Class == record.ClassSuccess:
 			return "activated"
-		case q.Class == journal.ClassNegative:
+		case q.Class == record.ClassNegative:
 			state = "refused"
 		case state == "not_asked":
 			state = "unknown"

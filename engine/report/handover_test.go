@@ -19,7 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
@@ -32,7 +32,7 @@ func (s *script) answer(q request, useCase uint16, answer gbcs.Response) {
 	s.t.Helper()
 	s.request(q)
 	s.reply(q, "I99")
-	r := q.record(journal.Response)
+	r := q.record(record.Response)
 	r.Device, r.Code = r.ID.Target, "I0"
 	u, ok := gbcs.LookupUseCase(useCase)
 	if !ok {
@@ -54,7 +54,7 @@ func (s *script) answer(q request, useCase uint16, answer gbcs.Response) {
 		s.t.Fatal(err)
 	}
 	s.add(r)
-	s.outcome(q, journal.ClassSuccess, "")
+	s.outcome(q, record.ClassSuccess, "")
 }
 
 func column(t *testing.T, text []byte, device servicerequests.EUI, name string) string {
@@ -100,16 +100,16 @@ func TestHandoverTellsBalancesBeforeAndAfter(t *testing.T) {
 	credit := request{gasA, 0, servicerequests.GSME, servicerequests.ActivateEmergencyCredit, 103}
 	s.request(credit)
 	s.command(credit)
-	s.outcome(credit, journal.ClassNegative, "1")
+	s.outcome(credit, record.ClassNegative, "1")
 	change := request{gasA, 0, servicerequests.GSME, servicerequests.SwitchToCredit, 104}
 	s.request(change)
 	s.command(change)
 	at := start.Add(time.Hour)
-	r := change.record(journal.Outcome)
-	r.Code, r.Body = journal.ClassSuccess, journal.Encode(journal.OutcomeBody{Class: journal.ClassSuccess, AnsweredAt: at})
+	r := change.record(record.Outcome)
+	r.Code, r.Body = record.ClassSuccess, record.Encode(record.OutcomeBody{Class: record.ClassSuccess, AnsweredAt: at})
 	s.add(r)
 	balance(105, -2*servicerequests.Pound, 3*servicerequests.Pound)
-	s.verdict(gasA, journal.VerdictBody{Verdict: journal.VerdictArmed})
+	s.verdict(gasA, record.VerdictBody{Verdict: record.VerdictArmed})
 
 	var devices bytes.Buffer
 	folded := s.fold()
@@ -120,7 +120,7 @@ func TestHandoverTellsBalancesBeforeAndAfter(t *testing.T) {
 		"balance_before": "-2.00000", "credit_mode_due_before": "1.00000",
 		"balance_after": "-2.00000", "credit_mode_due_after": "3.00000",
 		"emergency_credit": "refused", "emergency_credit_limit": "10.00000", "disablement_threshold": "-5.00000",
-		"switched_at": "2026-11-23T03:00:00.000Z", "switched_by": change.record(journal.Request).ID.String(),
+		"switched_at": "2026-11-23T03:00:00.000Z", "switched_by": change.record(record.Request).ID.String(),
 	} {
 		if got := column(t, devices.Bytes(), gasA, name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
@@ -207,15 +207,15 @@ func TestWeeklyComparesWithTheWeekBefore(t *testing.T) {
 	s.target(elecA, hubA, servicerequests.ESME)
 	s.target(elecB, hubB, servicerequests.ESME)
 	verdict := func(device servicerequests.EUI, at time.Duration, v string, reason string) {
-		s.verdict(device, journal.VerdictBody{Verdict: v, Reason: reason})
+		s.verdict(device, record.VerdictBody{Verdict: v, Reason: reason})
 		s.records[len(s.records)-1].At = start.Add(at)
 	}
 	const day = 24 * time.Hour
-	verdict(elecA, day, journal.VerdictUnknown, "no answer: E20")
-	verdict(elecB, day, journal.VerdictOnSupply, "")
-	verdict(elecA, 9*day, journal.VerdictArmed, "safe once the consumer presses the button")
-	verdict(elecB, 10*day, journal.VerdictExcluded, journal.ReasonTransferred+" (E4)")
-	verdict(elecA, 20*day, journal.VerdictOnSupply, "") // after the week
+	verdict(elecA, day, record.VerdictUnknown, "no answer: E20")
+	verdict(elecB, day, record.VerdictOnSupply, "")
+	verdict(elecA, 9*day, record.VerdictArmed, "safe once the consumer presses the button")
+	verdict(elecB, 10*day, record.VerdictExcluded, record.ReasonTransferred+" (E4)")
+	verdict(elecA, 20*day, record.VerdictOnSupply, "") // after the week
 
 	w := s.fold().Weekly(start.Add(12 * day))
 	if diff := cmp.Diff(report.Verdicts{Armed: 1, Excluded: 1}, w.Now); diff != "" {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -198,7 +198,7 @@ func reasonTable(reasons []ReasonMeters, meters int) *table {
 	return t
 }
 
-func notCoveredTable(rows []journal.RejectedBody) *table {
+func notCoveredTable(rows []record.RejectedBody) *table {
 	t := &table{Head: []string{"line", "device", "reason"}, Words: true}
 	for _, row := range rows[:min(len(rows), longestTable)] {
 		t.Rows = append(t.Rows, []string{strconv.Itoa(row.Line), row.Device, row.Reason})
@@ -223,9 +223,9 @@ func (r *Report) progress() *lines {
 				by      int
 			}{{before, -1}, {c.Verdict, 1}} {
 				switch step.verdict {
-				case journal.VerdictOnSupply:
+				case record.VerdictOnSupply:
 					e.supply += step.by
-				case journal.VerdictArmed:
+				case record.VerdictArmed:
 					e.armed += step.by
 				}
 			}
@@ -256,8 +256,8 @@ func (r *Report) progress() *lines {
 	l := &lines{
 		Label: fmt.Sprintf("meters, of %d planned, over the time of the sweep", len(r.Meters)),
 		Series: []series{
-			{journal.VerdictArmed, fmt.Sprintf("on supply or armed: %d", supply+armed), strings.TrimSpace(safe.String())},
-			{journal.VerdictOnSupply, fmt.Sprintf("on supply: %d", supply), strings.TrimSpace(onSupply.String())},
+			{record.VerdictArmed, fmt.Sprintf("on supply or armed: %d", supply+armed), strings.TrimSpace(safe.String())},
+			{record.VerdictOnSupply, fmt.Sprintf("on supply: %d", supply), strings.TrimSpace(onSupply.String())},
 		},
 	}
 	for i := range 5 {
@@ -346,7 +346,7 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 		if m.After.Balance != nil {
 			after++
 		}
-		if m.Verdict.Verdict == journal.VerdictArmed && len(armed.Rows) < longestTable {
+		if m.Verdict.Verdict == record.VerdictArmed && len(armed.Rows) < longestTable {
 			armed.Rows = append(armed.Rows, []string{m.Device.String(), m.Target.MPxN, m.Target.Region.String(), minute(m.Verdict.AsOf), minute(m.SwitchedAt)})
 		}
 	}

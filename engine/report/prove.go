@@ -8,7 +8,7 @@ import (
 	"math/big"
 	"path/filepath"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/xmldsig"
@@ -32,7 +32,7 @@ const toAnyone = "anyone who has the public certificate"
 
 // Prove says what a record proves. Each signature in it is checked with the witnesses'
 // keys, or said to be unchecked.
-func Prove(r journal.Record, w Witnesses) ([]Proof, error) {
+func Prove(r record.Record, w Witnesses) ([]Proof, error) {
 	noted := Proof{Proves: "what the engine noted", ToWhom: "whoever trusts the journal's chain"}
 	if len(r.Body) == 0 {
 		return []Proof{noted}, nil
@@ -46,7 +46,7 @@ func Prove(r journal.Record, w Witnesses) ([]Proof, error) {
 	_, err := xmldsig.Verify(r.Body, &found)
 	xml.Key = found.used
 	xml.Result = result(err, found.asked.String())
-	ours := r.Kind == journal.Request || r.Kind == journal.SignedCommand
+	ours := r.Kind == record.Request || r.Kind == record.SignedCommand
 	switch {
 	case errors.Is(err, xmldsig.ErrUnsigned):
 		xml.Check, xml.Key, xml.Result = "", Witness{}, "unsigned"
@@ -84,7 +84,7 @@ func Prove(r journal.Record, w Witnesses) ([]Proof, error) {
 }
 
 // messageIn finds the GBCS message in a record's XML; nil if there is none.
-func messageIn(r journal.Record, ours bool) (*gbcs.Message, error) {
+func messageIn(r record.Record, ours bool) (*gbcs.Message, error) {
 	var payload []byte
 	if ours {
 		request, err := duis.Inspect(r.Body)

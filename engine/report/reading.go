@@ -3,7 +3,7 @@ package report
 import (
 	"math"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -28,10 +28,10 @@ func tells(s servicerequests.Service) bool {
 // learn takes from a request that ended what the handover needs. An answer was
 // proven when it was journalled, and correlated before its outcome was; one that
 // cannot be read now tells nothing, as if it had not come.
-func (m *meter) learn(r *request, o journal.OutcomeBody) {
+func (m *meter) learn(r *request, o record.OutcomeBody) {
 	raw := r.answer
 	r.answer = nil
-	if o.Class != journal.ClassSuccess {
+	if o.Class != record.ClassSuccess {
 		return
 	}
 	if r.Service == servicerequests.SwitchToCredit && m.SwitchedAt.IsZero() {

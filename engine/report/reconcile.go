@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -124,7 +124,7 @@ func (r *Report) Reconcile(inventory, transfers List) Reconciliation {
 		}
 		if transfers != nil {
 			switch excluded := m.transferredAt(r.Last); {
-			case transferred && m.Verdict.Verdict != journal.VerdictExcluded:
+			case transferred && m.Verdict.Verdict != record.VerdictExcluded:
 				found(findingNotExcluded)
 			case excluded && !transferred:
 				found(findingNotTransferred)

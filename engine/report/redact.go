@@ -1,7 +1,7 @@
 package report
 
 import (
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -26,6 +26,6 @@ func (r *Report) Redact() {
 		}
 	}
 	for i := range r.NotCovered {
-		r.NotCovered[i] = journal.RejectedBody{Line: r.NotCovered[i].Line, Reason: "(redacted)"}
+		r.NotCovered[i] = record.RejectedBody{Line: r.NotCovered[i].Line, Reason: "(redacted)"}
 	}
 }

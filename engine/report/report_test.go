@@ -18,7 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
@@ -47,7 +47,7 @@ var start = time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
 type script struct {
 	t       *testing.T
 	key     *ecdsa.PrivateKey
-	records []journal.Record
+	records []record.Record
 }
 
 func newScript(t *testing.T) *script {
@@ -58,14 +58,14 @@ func newScript(t *testing.T) *script {
 	return &script{t: t, key: key}
 }
 
-func (s *script) add(r journal.Record) {
+func (s *script) add(r record.Record) {
 	r.Seq = uint64(len(s.records)) + 1
 	r.At = start.Add(time.Duration(len(s.records)) * time.Second)
 	s.records = append(s.records, r)
 }
 
-func (s *script) all() iter.Seq2[journal.Record, error] {
-	return func(yield func(journal.Record, error) bool) {
+func (s *script) all() iter.Seq2[record.Record, error] {
+	return func(yield func(record.Record, error) bool) {
 		for _, r := range s.records {
 			if !yield(r, nil) {
 				return
@@ -84,11 +84,11 @@ func (s *script) fold() *report.Report {
 }
 
 func (s *script) open() {
-	s.add(journal.Record{Kind: journal.Opened, Body: journal.Encode(journal.Opening{SweepID: "sw-7", PlanSHA256: "0123456789abcdef"})})
+	s.add(record.Record{Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "sw-7", PlanSHA256: "0123456789abcdef"})})
 }
 
 func (s *script) target(device, hub servicerequests.EUI, kind servicerequests.DeviceType) {
-	s.add(journal.Record{Kind: journal.Target, Device: device, Body: journal.Encode(journal.TargetBody{
+	s.add(record.Record{Kind: record.Target, Device: device, Body: record.Encode(record.TargetBody{
 		Type: kind, Hub: hub, MPxN: "1200000000000", Region: servicerequests.North, Claimed: servicerequests.Prepayment, Originator: supplier,
 	})})
 }
@@ -102,17 +102,17 @@ type request struct {
 	counter uint64
 }
 
-func (q request) record(kind journal.Kind) journal.Record {
+func (q request) record(kind record.Kind) record.Record {
 	id := servicerequests.RequestID{Originator: supplier, Target: q.device, Counter: q.counter}
 	if q.target != 0 {
 		id.Target = q.target
 	}
-	return journal.Record{Kind: kind, Device: q.device, Service: q.service, ID: id}
+	return record.Record{Kind: kind, Device: q.device, Service: q.service, ID: id}
 }
 
 func (s *script) request(q request) {
 	s.t.Helper()
-	r := q.record(journal.Request)
+	r := q.record(record.Request)
 	out := duis.Request{ID: r.ID, Service: q.service}
 	if q.service == servicerequests.ReadInventory {
 		out.InventoryDevice = q.device
@@ -125,7 +125,7 @@ func (s *script) request(q request) {
 func (s *script) command(q request) {
 	s.t.Helper()
 	s.preCommand(q)
-	r := q.record(journal.SignedCommand)
+	r := q.record(record.SignedCommand)
 	preCommand, err := gbcs.AppendPreCommand(nil, gbcs.Expected{Service: q.service, Device: q.kind, ID: r.ID}, start)
 	if err != nil {
 		s.t.Fatal(err)
@@ -147,23 +147,23 @@ func (s *script) encode(r duis.Request) []byte {
 	return b
 }
 
-func (s *script) preCommand(q request) { s.add(q.record(journal.PreCommand)) }
+func (s *script) preCommand(q request) { s.add(q.record(record.PreCommand)) }
 
 func (s *script) reply(q request, code string) {
-	r := q.record(journal.Reply)
+	r := q.record(record.Reply)
 	r.Code = code
 	s.add(r)
 }
 
 func (s *script) response(q request) {
-	r := q.record(journal.Response)
+	r := q.record(record.Response)
 	r.Device, r.Code = r.ID.Target, "I0" // the inbox knows the device only
 	s.add(r)
 }
 
 func (s *script) outcome(q request, class, code string) {
-	r := q.record(journal.Outcome)
-	r.Code, r.Body = class, journal.Encode(journal.OutcomeBody{Class: class, Code: code})
+	r := q.record(record.Outcome)
+	r.Code, r.Body = class, record.Encode(record.OutcomeBody{Class: class, Code: code})
 	s.add(r)
 }
 
@@ -173,32 +173,32 @@ func (s *script) read(q request) {
 	s.request(q)
 	s.reply(q, "I99")
 	s.response(q)
-	s.outcome(q, journal.ClassSuccess, "")
+	s.outcome(q, record.ClassSuccess, "")
 }
 
 func (s *script) refused(device servicerequests.EUI, code string) {
-	s.add(journal.Record{Kind: journal.Refused, Device: device, Code: code, Body: journal.Encode(journal.RefusedBody{Reason: "r"})})
+	s.add(record.Record{Kind: record.Refused, Device: device, Code: code, Body: record.Encode(record.RefusedBody{Reason: "r"})})
 }
 
-func (s *script) verdict(device servicerequests.EUI, v journal.VerdictBody) {
-	s.add(journal.Record{Kind: journal.Verdict, Device: device, Code: v.Verdict, Body: journal.Encode(v)})
+func (s *script) verdict(device servicerequests.EUI, v record.VerdictBody) {
+	s.add(record.Record{Kind: record.Verdict, Device: device, Code: v.Verdict, Body: record.Encode(v)})
 }
 
 func (s *script) close(code string, throttled int) {
-	s.add(journal.Record{Kind: journal.Closed, Code: code, Body: journal.Encode(journal.ClosedBody{Throttled: throttled})})
+	s.add(record.Record{Kind: record.Closed, Code: code, Body: record.Encode(record.ClosedBody{Throttled: throttled})})
 }
 
 // night is a sweep over three homes with one of everything.
 func night(t *testing.T) *script {
 	s := newScript(t)
 	s.open()
-	s.add(journal.Record{Kind: journal.Planned, Body: []byte(`{"direction":{"reference":"DIR-7","srp":"An SRP","supplier":{"eui":"90-B3-D5-1F-30-01-00-00","mpids":["ABCD"]},"not_after":"2026-12-21T00:00:00Z"}}`)})
+	s.add(record.Record{Kind: record.Planned, Body: []byte(`{"direction":{"reference":"DIR-7","srp":"An SRP","supplier":{"eui":"90-B3-D5-1F-30-01-00-00","mpids":["ABCD"]},"not_after":"2026-12-21T00:00:00Z"}}`)})
 	s.target(elecA, hubA, servicerequests.ESME)
 	s.target(elecB, hubB, servicerequests.ESME)
 	s.target(elecC, hubC, servicerequests.ESME)
 	s.target(gasA, hubA, servicerequests.GSME)
 	s.target(gasB, hubB, servicerequests.GSME)
-	s.add(journal.Record{Kind: journal.Rejected, Body: journal.Encode(journal.RejectedBody{Line: 9, Device: "no,EUI", Reason: "not an EUI"})})
+	s.add(record.Record{Kind: record.Rejected, Body: record.Encode(record.RejectedBody{Line: 9, Device: "no,EUI", Reason: "not an EUI"})})
 
 	// Home A: electricity in prepayment, switched; gas read by its proxy, and armed.
 	balance, debt := 7*servicerequests.Pound, -servicerequests.Pound/2
@@ -209,41 +209,41 @@ func night(t *testing.T) *script {
 	s.command(change)
 	s.reply(change, "I99")
 	s.response(change)
-	s.outcome(change, journal.ClassSuccess, "")
-	s.verdict(elecA, journal.VerdictBody{Verdict: journal.VerdictUnknown}) // not the last
-	s.verdict(elecA, journal.VerdictBody{
-		Verdict: journal.VerdictOnSupply, AsOf: start.Add(time.Minute),
-		Found: journal.Observation{Mode: servicerequests.Prepayment, Supply: servicerequests.Enabled, Balance: &balance},
-		End:   journal.Observation{Mode: servicerequests.Credit, Supply: servicerequests.Enabled, Balance: &debt},
+	s.outcome(change, record.ClassSuccess, "")
+	s.verdict(elecA, record.VerdictBody{Verdict: record.VerdictUnknown}) // not the last
+	s.verdict(elecA, record.VerdictBody{
+		Verdict: record.VerdictOnSupply, AsOf: start.Add(time.Minute),
+		Found: record.Observation{Mode: servicerequests.Prepayment, Supply: servicerequests.Enabled, Balance: &balance},
+		End:   record.Observation{Mode: servicerequests.Credit, Supply: servicerequests.Enabled, Balance: &debt},
 	})
 	inventory := request{gasA, dcc, servicerequests.GSME, servicerequests.ReadInventory, 104}
 	s.request(inventory)
 	s.reply(inventory, "I0")
-	s.outcome(inventory, journal.ClassSuccess, "")
+	s.outcome(inventory, record.ClassSuccess, "")
 	s.read(request{gasA, proxyA, servicerequests.GPF, servicerequests.ReadMeterBalance, 105})
 	arm := request{gasA, 0, servicerequests.GSME, servicerequests.ArmSupply, 106}
 	s.request(arm)
 	s.command(arm)
 	s.reply(arm, "I99")
-	s.outcome(arm, journal.ClassNoResponse, "E21")
+	s.outcome(arm, record.ClassNoResponse, "E21")
 	s.response(arm)
-	s.outcome(arm, journal.ClassSuccess, "") // late, and counts
-	s.verdict(gasA, journal.VerdictBody{
-		Verdict: journal.VerdictArmed, AsOf: start.Add(2 * time.Minute), Reason: "safe once the consumer presses the button",
-		End: journal.Observation{Mode: servicerequests.Credit, Supply: servicerequests.Armed},
+	s.outcome(arm, record.ClassSuccess, "") // late, and counts
+	s.verdict(gasA, record.VerdictBody{
+		Verdict: record.VerdictArmed, AsOf: start.Add(2 * time.Minute), Reason: "safe once the consumer presses the button",
+		End: record.Observation{Mode: servicerequests.Credit, Supply: servicerequests.Armed},
 	})
 
 	// Home B: a lying Pre-Command, an exchange withdrawn, and answers that never come.
 	lie := request{elecB, 0, servicerequests.ESME, servicerequests.SwitchToCredit, 107}
 	s.request(lie)
 	s.preCommand(lie)
-	s.refused(elecB, journal.RefusedUncorrelated)
-	s.add(journal.Record{Kind: journal.Alert, Code: "AD1"})
-	s.outcome(lie, journal.ClassUnverified, "")
+	s.refused(elecB, record.RefusedUncorrelated)
+	s.add(record.Record{Kind: record.Alert, Code: "AD1"})
+	s.outcome(lie, record.ClassUnverified, "")
 	gone := request{elecB, 0, servicerequests.ESME, servicerequests.ActivateEmergencyCredit, 108}
 	s.request(gone)
 	s.preCommand(gone)
-	s.outcome(gone, journal.ClassWithdrawn, "")
+	s.outcome(gone, record.ClassWithdrawn, "")
 	s.request(request{elecB, 0, servicerequests.ESME, servicerequests.ReadSupplyStatus, 109}) // no answer at all
 	silent := request{gasB, 0, servicerequests.GSME, servicerequests.ReadSupplyStatus, 110}
 	s.request(silent)
@@ -251,23 +251,23 @@ func night(t *testing.T) *script {
 	unsigned := request{gasB, 0, servicerequests.GSME, servicerequests.SwitchToCredit, 111}
 	s.request(unsigned)
 	s.preCommand(unsigned) // the run was interrupted here
-	s.verdict(elecB, journal.VerdictBody{Verdict: journal.VerdictNotSafe, Reason: "arm refused"})
-	s.refused(elecB, journal.RefusedUnverified)
-	s.refused(0, journal.RefusedUnpermitted)
-	s.close(journal.ClosedInterrupted, 2)
+	s.verdict(elecB, record.VerdictBody{Verdict: record.VerdictNotSafe, Reason: "arm refused"})
+	s.refused(elecB, record.RefusedUnverified)
+	s.refused(0, record.RefusedUnpermitted)
+	s.close(record.ClosedInterrupted, 2)
 
 	// The next run: home C is another supplier's.
 	s.open()
 	stranger := request{elecC, 0, servicerequests.ESME, servicerequests.ReadSupplyStatus, 112}
 	s.request(stranger)
 	s.reply(stranger, "E4")
-	s.outcome(stranger, journal.ClassRejected, "E4")
+	s.outcome(stranger, record.ClassRejected, "E4")
 	no := request{elecC, 0, servicerequests.ESME, servicerequests.ReadPaymentMode, 113}
 	s.request(no)
 	s.reply(no, "I99")
-	s.outcome(no, journal.ClassNegative, "250")
-	s.verdict(elecC, journal.VerdictBody{Verdict: journal.VerdictExcluded, Reason: journal.ReasonTransferred + ", \"E4\""})
-	s.close(journal.ClosedFinished, 1)
+	s.outcome(no, record.ClassNegative, "250")
+	s.verdict(elecC, record.VerdictBody{Verdict: record.VerdictExcluded, Reason: record.ReasonTransferred + ", \"E4\""})
+	s.close(record.ClosedFinished, 1)
 	return s
 }
 
@@ -357,7 +357,7 @@ func TestEvidenceAgainstTheRecord(t *testing.T) {
 	}{
 		"honest": {func(s *script) { s.read(read); s.request(arm); s.command(arm) }, 0, 0},
 		"a body that is no request": {func(s *script) {
-			r := read.record(journal.Request)
+			r := read.record(record.Request)
 			r.Body = []byte("<Enable/>")
 			s.add(r)
 		}, 1, 0},
@@ -404,7 +404,7 @@ func TestEvidenceAgainstTheRecord(t *testing.T) {
 
 func TestFoldRefuses(t *testing.T) {
 	broken := errors.New("broken")
-	_, err := report.Fold(func(yield func(journal.Record, error) bool) { yield(journal.Record{}, broken) })
+	_, err := report.Fold(func(yield func(record.Record, error) bool) { yield(record.Record{}, broken) })
 	if !errors.Is(err, broken) {
 		t.Error(err)
 	}
@@ -414,9 +414,9 @@ func TestFoldRefuses(t *testing.T) {
 	if _, err := report.Fold(s.all()); err == nil {
 		t.Error("a meter that is planned twice was counted")
 	}
-	for _, kind := range [...]journal.Kind{journal.Opened, journal.Target, journal.Rejected, journal.Outcome, journal.Verdict, journal.Closed} {
+	for _, kind := range [...]record.Kind{record.Opened, record.Target, record.Rejected, record.Outcome, record.Verdict, record.Closed} {
 		s := newScript(t)
-		s.add(journal.Record{Kind: kind, Body: []byte("{")})
+		s.add(record.Record{Kind: kind, Body: []byte("{")})
 		if _, err := report.Fold(s.all()); err == nil {
 			t.Errorf("%v: half a body was taken", kind)
 		}

@@ -5,74 +5,74 @@ import (
 	"fmt"
 	"strings"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
 // Say tells a record in a few words that name no device.
-func Say(r journal.Record) string {
+func Say(r record.Record) string {
 	srv := ""
 	if r.Service != 0 {
 		srv = "SRV " + r.Service.SRV()
 	}
 	switch r.Kind {
-	case journal.Opened:
+	case record.Opened:
 		return "the sweep was started"
-	case journal.Planned:
+	case record.Planned:
 		return "the plan was written down"
-	case journal.Target:
-		return decoded(r, func(b journal.TargetBody) string {
+	case record.Target:
+		return decoded(r, func(b record.TargetBody) string {
 			return fmt.Sprintf("planned: %v in %v, said to be in mode %v", b.Type, b.Region, b.Claimed)
 		})
-	case journal.Request:
+	case record.Request:
 		return srv + " was signed, to be sent"
-	case journal.PreCommand:
+	case record.PreCommand:
 		return "the DCC gave the Pre-Command of " + srv
-	case journal.SignedCommand:
+	case record.SignedCommand:
 		return "the command of " + srv + " was signed, to be sent"
-	case journal.Reply:
+	case record.Reply:
 		return "the DCC replied to " + srv + ": " + r.Code
-	case journal.Response:
+	case record.Response:
 		return strings.TrimSpace("an answer came: " + cmp.Or(srv, "of no service of this sweep") + " " + r.Code)
-	case journal.Alert:
+	case record.Alert:
 		return "an alert came: " + r.Code
-	case journal.Unmatched:
+	case record.Unmatched:
 		return "a message came that answers nothing of this sweep"
-	case journal.Outcome:
-		return decoded(r, func(b journal.OutcomeBody) string { return srv + " ended: " + outcomeWords(b) })
-	case journal.Refused:
+	case record.Outcome:
+		return decoded(r, func(b record.OutcomeBody) string { return srv + " ended: " + outcomeWords(b) })
+	case record.Refused:
 		return strings.TrimSpace(srv + " refused: " + strings.ReplaceAll(r.Code, "_", " "))
-	case journal.Verdict:
-		return decoded(r, func(b journal.VerdictBody) string {
+	case record.Verdict:
+		return decoded(r, func(b record.VerdictBody) string {
 			text := "verdict: " + strings.ReplaceAll(b.Verdict, "_", " ")
 			if b.Reason != "" {
 				text += " (" + b.Reason + ")"
 			}
 			return text + seen("; found", b.Found) + seen("; is", b.End)
 		})
-	case journal.Operator:
-		return decoded(r, func(b journal.OrderBody) string {
+	case record.Operator:
+		return decoded(r, func(b record.OrderBody) string {
 			text := fmt.Sprintf("%s ordered: %s %s", b.By, b.Action, scopeWords(b))
 			if b.Reason != "" {
 				text += " (" + b.Reason + ")"
 			}
 			return text
 		})
-	case journal.Closed:
+	case record.Closed:
 		return "the sweep ended: " + r.Code
 	}
 	return r.Kind.String()
 }
 
-func decoded[B journal.Body](r journal.Record, say func(B) string) string {
-	body, err := journal.Decode[B](r)
+func decoded[B record.Body](r record.Record, say func(B) string) string {
+	body, err := record.Decode[B](r)
 	if err != nil {
 		return r.Kind.String() + ", which cannot be read"
 	}
 	return say(body)
 }
 
-func outcomeWords(b journal.OutcomeBody) string {
+func outcomeWords(b record.OutcomeBody) string {
 	text := strings.ReplaceAll(b.Class, "_", " ")
 	if b.Code != "" {
 		text += " (" + b.Code + ")"
@@ -84,7 +84,7 @@ func outcomeWords(b journal.OutcomeBody) string {
 }
 
 // seen says what of a meter was seen.
-func seen(word string, o journal.Observation) string {
+func seen(word string, o record.Observation) string {
 	var parts []string
 	if o.Mode != 0 {
 		parts = append(parts, o.Mode.String())
@@ -101,7 +101,7 @@ func seen(word string, o journal.Observation) string {
 	return word + " " + strings.Join(parts, ", ")
 }
 
-func scopeWords(b journal.OrderBody) string {
+func scopeWords(b record.OrderBody) string {
 	switch {
 	case b.Region != servicerequests.UnknownRegion:
 		return "region " + b.Region.String()

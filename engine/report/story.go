@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/xmldsig"
 )
@@ -23,7 +23,7 @@ import (
 // whole: who directed it, what people did, how it ended.
 type Story struct {
 	Device  servicerequests.EUI
-	Records []journal.Record
+	Records []record.Record
 }
 
 // ErrNoStory says that a journal's plan does not name a device.
@@ -31,7 +31,7 @@ var ErrNoStory = errors.New("the journal's plan does not name the device")
 
 // Tell collects the story of a planned meter. What its gas proxy answered, and what
 // the DCC's inventory said of it, belongs to it.
-func Tell(records iter.Seq2[journal.Record, error], device servicerequests.EUI) (*Story, error) {
+func Tell(records iter.Seq2[record.Record, error], device servicerequests.EUI) (*Story, error) {
 	s := &Story{Device: device}
 	planned := false
 	asked := map[servicerequests.RequestID]bool{}
@@ -41,12 +41,12 @@ func Tell(records iter.Seq2[journal.Record, error], device servicerequests.EUI) 
 		}
 		switch {
 		case r.Device == device:
-			planned = planned || r.Kind == journal.Target
+			planned = planned || r.Kind == record.Target
 			if r.ID.Counter != 0 {
 				asked[r.ID] = true
 			}
 		case r.ID.Target == device, asked[r.ID]:
-		case r.Device == 0 && (r.Kind == journal.Opened || r.Kind == journal.Planned || r.Kind == journal.Operator || r.Kind == journal.Closed):
+		case r.Device == 0 && (r.Kind == record.Opened || r.Kind == record.Planned || r.Kind == record.Operator || r.Kind == record.Closed):
 		default:
 			continue
 		}

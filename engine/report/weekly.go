@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -90,7 +90,7 @@ func (r *Report) Weekly(to time.Time) Weekly {
 				w.Transferred.ThisWeek++
 			}
 		}
-		if now != journal.VerdictOnSupply && now != journal.VerdictExcluded {
+		if now != record.VerdictOnSupply && now != record.VerdictExcluded {
 			reasons[ReasonMeters{Verdict: now, Reason: m.reasonAt(to)}]++
 		}
 	}
@@ -134,7 +134,7 @@ func (m *Meter) verdictAt(t time.Time) string {
 	if c := m.changeAt(t); c != nil {
 		return c.Verdict
 	}
-	return journal.VerdictUnknown
+	return record.VerdictUnknown
 }
 
 // reasonAt is why, without what is one meter's alone.
@@ -150,7 +150,7 @@ func (m *Meter) reasonAt(t time.Time) string {
 // DCC says of it is its E4.
 func (m *Meter) transferredAt(t time.Time) bool {
 	c := m.changeAt(t)
-	return c != nil && c.Verdict == journal.VerdictExcluded && strings.HasPrefix(c.Reason, journal.ReasonTransferred)
+	return c != nil && c.Verdict == record.VerdictExcluded && strings.HasPrefix(c.Reason, record.ReasonTransferred)
 }
 
 // WriteJSON writes the report as one line.
@@ -178,7 +178,7 @@ func (w Weekly) WriteCSV(out io.Writer) error {
 
 // verdictNames are the verdicts from best to worst.
 var verdictNames = [...]string{
-	journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded,
+	record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded,
 }
 
 // list returns the numbers in the order of verdictNames.

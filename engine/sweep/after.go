@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -198,7 +198,7 @@ func (s *Sweep) settleAfter(m *meter, service servicerequests.Service, now time.
 			if v.Reason = "read again and found off"; v.End.Mode != servicerequests.Credit {
 				v.Reason = "read again and found in " + v.End.Mode.String()
 			}
-			s.o.Journal.Append(journal.Record{At: now, Kind: journal.Verdict, Device: m.device, Code: v.Verdict, Body: journal.Encode(v)})
+			s.o.Journal.Append(record.Record{At: now, Kind: record.Verdict, Device: m.device, Code: v.Verdict, Body: record.Encode(v)})
 		}
 	case rankOf(v.Verdict) > rankOf(was):
 		result = "better"
@@ -210,5 +210,5 @@ func (s *Sweep) settleAfter(m *meter, service servicerequests.Service, now time.
 
 // rankOf orders verdicts by how well a home is off; 0 is of those that are not safe.
 func rankOf(verdict string) int {
-	return 1 + slices.Index([]string{journal.VerdictArmed, journal.VerdictOnSupply}, verdict)
+	return 1 + slices.Index([]string{record.VerdictArmed, record.VerdictOnSupply}, verdict)
 }

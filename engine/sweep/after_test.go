@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -28,7 +28,7 @@ func TestWhenAMeterIsReadAgain(t *testing.T) {
 		"off":                      {func(p *Policy, m *meter) { p.RereadShare, m.supply.value = 1, off }, 0},
 		"in prepayment":            {func(_ *Policy, m *meter) { m.mode.value = prepay }, 0},
 		"not read since a command": {func(_ *Policy, m *meter) { m.staleSupply = m.supply.counter }, 0},
-		"another supplier's":       {func(_ *Policy, m *meter) { m.excluded = journal.ReasonTransferred }, 0},
+		"another supplier's":       {func(_ *Policy, m *meter) { m.excluded = record.ReasonTransferred }, 0},
 		"turned off by the policy": {func(p *Policy, _ *meter) { p.RereadAfter = 0 }, 0},
 		"a read that is barred":    {func(_ *Policy, m *meter) { m.tally(mode).barred = true }, 0},
 		"a read that is not permitted": {func(p *Policy, _ *meter) {
@@ -38,7 +38,7 @@ func TestWhenAMeterIsReadAgain(t *testing.T) {
 		"asked again in vain, then answered": {func(_ *Policy, m *meter) { m.reread = read.Add(-day) }, day},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, m := testPolicy(), newMeter(0x00DB123456780001, journal.TargetBody{Type: servicerequests.ESME})
+			p, m := testPolicy(), newMeter(0x00DB123456780001, record.TargetBody{Type: servicerequests.ESME})
 			p.RereadAfter = day
 			m.mode = reading[servicerequests.PaymentMode]{credit, 12, read.Add(time.Minute)}
 			m.supply = reading[servicerequests.SupplyState]{armed, 11, read}
@@ -62,7 +62,7 @@ func TestWhenAMeterIsReadAgain(t *testing.T) {
 		})
 	}
 	t.Run("one of the two was answered", func(t *testing.T) {
-		p, m := testPolicy(), newMeter(0x00DB123456780001, journal.TargetBody{Type: servicerequests.ESME})
+		p, m := testPolicy(), newMeter(0x00DB123456780001, record.TargetBody{Type: servicerequests.ESME})
 		p.RereadAfter = day
 		m.mode = reading[servicerequests.PaymentMode]{credit, 12, read}
 		m.supply = reading[servicerequests.SupplyState]{armed, 21, read.Add(day)}
@@ -100,7 +100,7 @@ func dayAfter(t *testing.T, d *device) *world {
 	w := newWorld(t, d)
 	w.policy.RereadAfter = day
 	w.command()
-	if v := w.disk.verdict(t, d.eui); v.Verdict != journal.VerdictArmed {
+	if v := w.disk.verdict(t, d.eui); v.Verdict != record.VerdictArmed {
 		t.Fatalf("verdict %s (%s)", v.Verdict, v.Reason)
 	}
 	return w
@@ -125,7 +125,7 @@ func (w *world) command() *Sweep {
 // requests counts those of the journal.
 func (w *world) requests() (n int) {
 	for _, r := range w.disk.all() {
-		if r.Kind == journal.Request {
+		if r.Kind == record.Request {
 			n++
 		}
 	}
@@ -134,7 +134,7 @@ func (w *world) requests() (n int) {
 
 func (w *world) verdicts() (all []string) {
 	for _, r := range w.disk.all() {
-		if r.Kind == journal.Verdict {
+		if r.Kind == record.Verdict {
 			all = append(all, r.Code)
 		}
 	}
@@ -157,10 +157,10 @@ func TestPressedTheDayAfter(t *testing.T) {
 		time.Sleep(day / 2)
 		s := w.command()
 		after := w.disk.verdict(t, d.eui)
-		if after.Verdict != journal.VerdictOnSupply || after.AsOf.Sub(before.AsOf) < day || w.requests() != asked+2 {
+		if after.Verdict != record.VerdictOnSupply || after.AsOf.Sub(before.AsOf) < day || w.requests() != asked+2 {
 			t.Errorf("%s as of %v later, %d requests", after.Verdict, after.AsOf.Sub(before.AsOf), w.requests()-asked)
 		}
-		if st := s.Status(); st.Done != 1 || st.Verdicts[journal.VerdictOnSupply] != 1 || st.Verdicts[journal.VerdictArmed] != 0 || st.State != "finished" {
+		if st := s.Status(); st.Done != 1 || st.Verdicts[record.VerdictOnSupply] != 1 || st.Verdicts[record.VerdictArmed] != 0 || st.State != "finished" {
 			t.Errorf("status %+v", st)
 		}
 		time.Sleep(2 * day) // on supply, and not in the sample
@@ -196,7 +196,7 @@ func TestUnansweredTheDayAfter(t *testing.T) {
 				d.supply = servicerequests.Enabled
 				time.Sleep(day + time.Hour)
 				w.command()
-				if after := w.disk.verdict(t, d.eui); after.Verdict != journal.VerdictOnSupply {
+				if after := w.disk.verdict(t, d.eui); after.Verdict != record.VerdictOnSupply {
 					t.Errorf("answered at last: %s", after.Verdict)
 				}
 			})
@@ -213,9 +213,9 @@ func TestWorseTheDayAfter(t *testing.T) {
 		end    string
 		reason string
 	}{
-		"in prepayment again":         {state{prepay, on}, "read again and found ", journal.VerdictOnSupply, ""},
-		"off":                         {state{credit, off}, "", journal.VerdictNotSafe, "turned off after it was read as armed"},
-		"off and in prepayment again": {state{prepay, off}, "read again and found ", journal.VerdictNotSafe, "turned off after it was read as armed"},
+		"in prepayment again":         {state{prepay, on}, "read again and found ", record.VerdictOnSupply, ""},
+		"off":                         {state{credit, off}, "", record.VerdictNotSafe, "turned off after it was read as armed"},
+		"off and in prepayment again": {state{prepay, off}, "read again and found ", record.VerdictNotSafe, "turned off after it was read as armed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -228,9 +228,9 @@ func TestWorseTheDayAfter(t *testing.T) {
 				if v.Verdict != c.end || v.Reason != c.reason || d.mode != credit {
 					t.Errorf("%s (%s), %v", v.Verdict, v.Reason, d.state)
 				}
-				told := slices.ContainsFunc(w.disk.all(), func(r journal.Record) bool {
-					body, err := journal.Decode[journal.VerdictBody](r)
-					return r.Kind == journal.Verdict && err == nil && body.Verdict == journal.VerdictNotSafe && strings.HasPrefix(body.Reason, c.worse)
+				told := slices.ContainsFunc(w.disk.all(), func(r record.Record) bool {
+					body, err := record.Decode[record.VerdictBody](r)
+					return r.Kind == record.Verdict && err == nil && body.Verdict == record.VerdictNotSafe && strings.HasPrefix(body.Reason, c.worse)
 				})
 				if c.worse != "" && !told {
 					t.Errorf("nothing says that it was found so: %v", w.verdicts())
@@ -248,7 +248,7 @@ func TestTransferredTheDayAfter(t *testing.T) {
 		w.post = func(piece) fate { return "E4" }
 		time.Sleep(day)
 		w.command()
-		if v := w.disk.verdict(t, d.eui); v.Verdict != journal.VerdictExcluded {
+		if v := w.disk.verdict(t, d.eui); v.Verdict != record.VerdictExcluded {
 			t.Errorf("%s (%s)", v.Verdict, v.Reason)
 		}
 	})
@@ -270,7 +270,7 @@ func TestGoingOnTheDayAfter(t *testing.T) {
 			w.die()
 			w.steps, w.crashAt, w.lives = 0, at, 0
 			w.run()
-			if v := w.disk.verdict(t, d.eui); v.Verdict != journal.VerdictOnSupply {
+			if v := w.disk.verdict(t, d.eui); v.Verdict != record.VerdictOnSupply {
 				t.Fatalf("death %d: %s (%s)", at, v.Verdict, v.Reason)
 			}
 			w.conclude()
@@ -306,7 +306,7 @@ func TestReadAgainWhileTheSweepLasts(t *testing.T) {
 		}
 		var again []time.Duration
 		for _, r := range w.disk.all() {
-			if r.Kind == journal.Verdict && r.Device == d.eui {
+			if r.Kind == record.Verdict && r.Device == d.eui {
 				again = append(again, r.At.Sub(began).Round(time.Hour))
 			}
 		}
@@ -340,7 +340,7 @@ func TestHomesGoBeforeWhatIsReadAgain(t *testing.T) {
 		early, again := 0, 0
 		w.post = func(p piece) fate {
 			for _, r := range w.disk.all() {
-				if r.Kind == journal.Verdict {
+				if r.Kind == record.Verdict {
 					verdicts[r.Device] = true
 				}
 			}
@@ -386,12 +386,12 @@ func TestLateTheDayAfter(t *testing.T) {
 			})
 			return len(late) == 2 && w.s.finished()
 		})
-		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictArmed {
+		if v := w.s.ledger(0).verdict; v.Verdict != record.VerdictArmed {
 			t.Fatalf("unanswered: %s", v.Verdict)
 		}
 		w.world.inbox = late
 		w.drain()
-		if v := w.disk.verdict(t, d.eui); v.Verdict != journal.VerdictOnSupply {
+		if v := w.disk.verdict(t, d.eui); v.Verdict != record.VerdictOnSupply {
 			t.Errorf("answered late: %s (%s), %s", v.Verdict, v.Reason, fmt.Sprint(w.verdicts()))
 		}
 	})
@@ -403,9 +403,9 @@ func (w *world) balancesAfter() map[servicerequests.EUI][]string {
 	switched, after := map[servicerequests.EUI]uint64{}, map[servicerequests.EUI][]string{}
 	for _, r := range w.disk.all() {
 		switch {
-		case r.Kind == journal.Outcome && r.Service == to:
+		case r.Kind == record.Outcome && r.Service == to:
 			switched[r.Device] = max(switched[r.Device], r.ID.Counter)
-		case r.Kind == journal.Outcome && r.Service == balance && switched[r.Device] != 0 && r.ID.Counter > switched[r.Device]:
+		case r.Kind == record.Outcome && r.Service == balance && switched[r.Device] != 0 && r.ID.Counter > switched[r.Device]:
 			after[r.Device] = append(after[r.Device], r.Code)
 		}
 	}
@@ -420,10 +420,10 @@ func TestBalanceAfter(t *testing.T) {
 		how  fate
 		want string
 	}{
-		{"answered", answered, journal.ClassSuccess},
-		{"refused", refused, journal.ClassNegative},
-		{"unreachable", undeliv, journal.ClassNoResponse},
-		{"lost", lost, journal.ClassNoResponse},
+		{"answered", answered, record.ClassSuccess},
+		{"refused", refused, record.ClassNegative},
+		{"unreachable", undeliv, record.ClassNoResponse},
+		{"lost", lost, record.ClassNoResponse},
 		{"not permitted", answered, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

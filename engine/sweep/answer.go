@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -18,7 +18,7 @@ import (
 // or failure.
 type finding struct {
 	at       time.Time // when it was given
-	observed *journal.Observation
+	observed *record.Observation
 	proxy    servicerequests.EUI
 }
 
@@ -102,7 +102,7 @@ func (s *Sweep) late(m *meter, d proof.Delivery, now time.Time) {
 		return
 	}
 	s.metrics.reclassed(e.service, e.class, class)
-	s.conclusion(m, e.service, d.ID, journal.OutcomeBody{}, class, code, found, now)
+	s.conclusion(m, e.service, d.ID, record.OutcomeBody{}, class, code, found, now)
 	s.settleAfter(m, 0, now)
 	s.look(m, now)
 }
@@ -119,9 +119,9 @@ func (s *Sweep) interpret(service servicerequests.Service, m *meter, d proof.Del
 	s.watchProof(err == nil)
 	if err != nil {
 		s.log.Warn("response does not correlate", zap.Stringer("request_id", d.ID), zap.Error(err))
-		s.o.Journal.Append(journal.Record{
-			At: now, Kind: journal.Refused, Device: m.device, Service: service, ID: d.ID, Code: journal.RefusedUnverified,
-			Body: journal.Encode(journal.RefusedBody{Reason: err.Error()}),
+		s.o.Journal.Append(record.Record{
+			At: now, Kind: record.Refused, Device: m.device, Service: service, ID: d.ID, Code: record.RefusedUnverified,
+			Body: record.Encode(record.RefusedBody{Reason: err.Error()}),
 		})
 		return Open, "", nil, false
 	}
@@ -129,11 +129,11 @@ func (s *Sweep) interpret(service servicerequests.Service, m *meter, d proof.Del
 	if !d.Result.Success {
 		return Negative, resultCode(d.Result.Results), f, true
 	}
-	o := journal.Observation{Mode: d.Result.Mode, Supply: d.Result.Supply}
+	o := record.Observation{Mode: d.Result.Mode, Supply: d.Result.Supply}
 	if d.Result.HasBalance {
 		o.Balance = &d.Result.Balance
 	}
-	if o != (journal.Observation{}) {
+	if o != (record.Observation{}) {
 		f.observed = &o
 	} else if !service.Critical() && d.Result.Configuration == nil {
 		return Negative, codeNoValue, f, true
@@ -182,7 +182,7 @@ func (s *Sweep) takeAlert(d proof.Delivery, now time.Time) {
 // User's other traffic. The inbox has made it durable already.
 func (s *Sweep) unmatched(d proof.Delivery, now time.Time) {
 	s.metrics.unmatched()
-	s.o.Journal.Append(journal.Record{At: now, Kind: journal.Unmatched, Device: d.Device, ID: d.ID, Code: string(d.Code)})
+	s.o.Journal.Append(record.Record{At: now, Kind: record.Unmatched, Device: d.Device, ID: d.ID, Code: string(d.Code)})
 }
 
 // proxyOf finds the gas proxy in the inventory of a meter's home; zero if the
@@ -212,7 +212,7 @@ func (s *Sweep) end(r *request, class Class, code string, f *finding, now time.T
 		s.afters--
 	}
 	s.release(r)
-	o := journal.OutcomeBody{SentAt: r.postedAt, Attempt: r.attempt, After: r.after}
+	o := record.OutcomeBody{SentAt: r.postedAt, Attempt: r.attempt, After: r.after}
 	s.conclusion(r.meter, r.service, r.id, o, class, code, f, now)
 	s.metrics.ended(r.service, r.meter.target.Region, class)
 	s.settleAfter(r.meter, r.service, now)
@@ -220,7 +220,7 @@ func (s *Sweep) end(r *request, class Class, code string, f *finding, now time.T
 
 // conclusion journals an outcome and folds it into the ledger. Of a request that
 // never had a counter the journal knows nothing.
-func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o journal.OutcomeBody, class Class, code string, f *finding, now time.Time) {
+func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o record.OutcomeBody, class Class, code string, f *finding, now time.Time) {
 	o.Class, o.Code, o.AnsweredAt = class.String(), code, now
 	o.Tripped = s.tripwire == tripUnregistered && class == Rejected &&
 		servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered
@@ -228,9 +228,9 @@ func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id service
 		o.AnsweredAt, o.Observed, o.Proxy = f.at, f.observed, f.proxy
 	}
 	if id.Counter != 0 {
-		s.o.Journal.Append(journal.Record{
-			At: now, Kind: journal.Outcome, Device: m.device, Service: service, ID: id,
-			Code: o.Class, Body: journal.Encode(o),
+		s.o.Journal.Append(record.Record{
+			At: now, Kind: record.Outcome, Device: m.device, Service: service, ID: id,
+			Code: o.Class, Body: record.Encode(o),
 		})
 	}
 	s.fold(m, service, id, o, class)
@@ -241,7 +241,7 @@ func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id service
 }
 
 // fold takes the end of a request into the ledger and its wave's sample.
-func (s *Sweep) fold(m *meter, service servicerequests.Service, id servicerequests.RequestID, o journal.OutcomeBody, class Class) {
+func (s *Sweep) fold(m *meter, service servicerequests.Service, id servicerequests.RequestID, o record.OutcomeBody, class Class) {
 	was, sampled := m.end(&s.o.Policy, service, id, o, class)
 	if sampled {
 		s.sample(m, was, class)
@@ -276,8 +276,8 @@ func (s *Sweep) release(r *request) {
 func (s *Sweep) conclude(m *meter, now time.Time) {
 	m.verdict = s.o.Policy.conclude(m)
 	s.count(m)
-	s.o.Journal.Append(journal.Record{
-		At: now, Kind: journal.Verdict, Device: m.device, Code: m.verdict.Verdict, Body: journal.Encode(m.verdict),
+	s.o.Journal.Append(record.Record{
+		At: now, Kind: record.Verdict, Device: m.device, Code: m.verdict.Verdict, Body: record.Encode(m.verdict),
 	})
 }
 
@@ -307,7 +307,7 @@ func (s *Sweep) reopen(m *meter) {
 	}
 	m.done = false
 	s.counted(m.head(), -1)
-	m.verdict = journal.VerdictBody{}
+	m.verdict = record.VerdictBody{}
 }
 
 // resultCode is the first DLMS result or ZCL status that is not success, in

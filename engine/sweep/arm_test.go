@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -29,7 +29,7 @@ func TestArmIsPostedAgainWhileItsReadIsFresh(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := armAgain(t, struck)
 			w.finishAll()
-			if got := w.outcomes(arm); !slices.Equal(got, []string{journal.ClassSuccess}) {
+			if got := w.outcomes(arm); !slices.Equal(got, []string{record.ClassSuccess}) {
 				t.Errorf("%s: 7.3 ended as %v", struck, got)
 			}
 			w.conclude()
@@ -38,7 +38,7 @@ func TestArmIsPostedAgainWhileItsReadIsFresh(t *testing.T) {
 }
 
 func TestArmIsNotPostedAgainOnceItsReadIsOld(t *testing.T) {
-	for struck, class := range map[fate]string{throttled: journal.ClassWithdrawn, notWritten: journal.ClassWithdrawn, lostBefore: journal.ClassInDoubt} {
+	for struck, class := range map[fate]string{throttled: record.ClassWithdrawn, notWritten: record.ClassWithdrawn, lostBefore: record.ClassInDoubt} {
 		synctest.Test(t, func(t *testing.T) {
 			w := armAgain(t, struck)
 			w.limit = func() bool { return false }
@@ -49,7 +49,7 @@ func TestArmIsNotPostedAgainOnceItsReadIsOld(t *testing.T) {
 			if got := w.outcomes(arm); !slices.Equal(got, []string{class}) {
 				t.Errorf("%s: 7.3 ended as %v", struck, got)
 			}
-			if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictArmed {
+			if v := w.s.ledger(0).verdict; v.Verdict != record.VerdictArmed {
 				t.Errorf("%s: verdict %s (%s)", struck, v.Verdict, v.Reason)
 			}
 			w.conclude()
@@ -69,10 +69,10 @@ func TestSlowJournalDoesNotLetAnOldArmOut(t *testing.T) {
 			return nil
 		}
 		w.finishAll()
-		if got := w.outcomes(arm); !slices.Equal(got, []string{journal.ClassWithdrawn}) {
+		if got := w.outcomes(arm); !slices.Equal(got, []string{record.ClassWithdrawn}) {
 			t.Errorf("7.3 ended as %v", got)
 		}
-		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictArmed {
+		if v := w.s.ledger(0).verdict; v.Verdict != record.VerdictArmed {
 			t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 		}
 		w.conclude()

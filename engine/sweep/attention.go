@@ -3,7 +3,7 @@ package sweep
 import (
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -78,11 +78,11 @@ func (s *Sweep) attend(m *meter, now time.Time) time.Time {
 // nothing has been learnt of for too long. It goes on being tried.
 func (s *Sweep) sayStuck(m *meter, now time.Time) {
 	v := s.o.Policy.conclude(m)
-	if v.Verdict != journal.VerdictUnknown && v.Verdict != journal.VerdictNotSafe {
+	if v.Verdict != record.VerdictUnknown && v.Verdict != record.VerdictNotSafe {
 		return
 	}
 	v.Reason = "stuck: " + v.Reason
-	s.o.Journal.Append(journal.Record{At: now, Kind: journal.Verdict, Device: m.device, Code: v.Verdict, Body: journal.Encode(v)})
+	s.o.Journal.Append(record.Record{At: now, Kind: record.Verdict, Device: m.device, Code: v.Verdict, Body: record.Encode(v)})
 }
 
 // spend counts a request that is a retry. When the budget is used up no more is

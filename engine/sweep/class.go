@@ -1,7 +1,7 @@
 package sweep
 
 import (
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -31,8 +31,8 @@ const codeHTTP = "HTTP"
 const codeNoValue = "no value"
 
 var classNames = [...]string{
-	"open", journal.ClassSuccess, journal.ClassNegative, journal.ClassNoResponse, journal.ClassRejected,
-	journal.ClassInDoubt, journal.ClassUnverified, journal.ClassWithdrawn,
+	"open", record.ClassSuccess, record.ClassNegative, record.ClassNoResponse, record.ClassRejected,
+	record.ClassInDoubt, record.ClassUnverified, record.ClassWithdrawn,
 }
 
 func (c Class) String() string { return classNames[c] }

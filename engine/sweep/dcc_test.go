@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"safemode/engine/gateway"
-	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
@@ -99,9 +99,9 @@ func (w socket) judge(p gateway.Post, is piece, body string) {
 		w.t.Errorf("signed twice and POSTed: %q and %q", was, body)
 	}
 	w.bodies[is] = body
-	kind := journal.Request
+	kind := record.Request
 	if is.leg == commandLeg {
-		kind = journal.SignedCommand
+		kind = record.SignedCommand
 	}
 	early, late := w.disk.posted(kind, body, is.id)
 	if early {
@@ -197,19 +197,19 @@ func (w *world) arrive(i int) {
 
 // deliver is the inbox: durable first, then to the sweep. It says whether the DCC
 // need not send it again.
-func (w *world) deliver(d proof.Delivery, take func(context.Context, journal.Record, proof.Delivery) error) bool {
+func (w *world) deliver(d proof.Delivery, take func(context.Context, record.Record, proof.Delivery) error) bool {
 	w.mu.Lock()
 	key := fmt.Sprintf("delivery %d", len(w.raw))
 	w.raw[key] = d
 	w.mu.Unlock()
-	r := journal.Record{
-		At: time.Now(), Kind: journal.Response, Device: d.Device, ID: d.ID, Code: string(d.Code), Body: []byte(key),
+	r := record.Record{
+		At: time.Now(), Kind: record.Response, Device: d.Device, ID: d.ID, Code: string(d.Code), Body: []byte(key),
 	}
 	if d.Alert != nil {
-		r.Kind, r.Code = journal.Alert, fmt.Sprintf("%04X", d.Alert.Code)
+		r.Kind, r.Code = record.Alert, fmt.Sprintf("%04X", d.Alert.Code)
 	}
 	if d.DCCAlert != nil {
-		r.Kind, r.Code = journal.Alert, d.DCCAlert.Code
+		r.Kind, r.Code = record.Alert, d.DCCAlert.Code
 	}
 	return take(w.t.Context(), r, d) == nil
 }

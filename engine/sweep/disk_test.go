@@ -13,6 +13,7 @@ import (
 
 	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -20,10 +21,10 @@ import (
 // is so with the next commit.
 type disk struct {
 	mu      sync.Mutex
-	durable []journal.Record
-	signed  map[string]journal.Kind                // of durable ones: what was signed, by its bytes
+	durable []record.Record
+	signed  map[string]record.Kind                 // of durable ones: what was signed, by its bytes
 	ended   map[servicerequests.RequestID]struct{} // that have a durable outcome
-	queued  []journal.Record
+	queued  []record.Record
 	states  [][]journal.StateRow // by number, as records of them name them
 	given   [][]journal.StateRow // the same, as they were given
 	rows    []journal.StateRow   // durable: those of the last such record that is
@@ -37,10 +38,10 @@ type disk struct {
 var errDisk = errors.New("disk full")
 
 func newDisk() *disk {
-	return &disk{signed: map[string]journal.Kind{}, ended: map[servicerequests.RequestID]struct{}{}, failed: make(chan struct{})}
+	return &disk{signed: map[string]record.Kind{}, ended: map[servicerequests.RequestID]struct{}{}, failed: make(chan struct{})}
 }
 
-func (d *disk) Commit(_ context.Context, records ...journal.Record) error {
+func (d *disk) Commit(_ context.Context, records ...record.Record) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.err != nil {
@@ -59,22 +60,22 @@ func (d *disk) Commit(_ context.Context, records ...journal.Record) error {
 	return d.err
 }
 
-func (d *disk) write(records []journal.Record) {
+func (d *disk) write(records []record.Record) {
 	for _, r := range records {
 		r.Seq = uint64(len(d.durable)) + 1
 		d.durable = append(d.durable, r)
 		switch r.Kind {
-		case journal.Request, journal.SignedCommand:
+		case record.Request, record.SignedCommand:
 			d.signed[string(r.Body)] = r.Kind
-		case journal.Outcome:
+		case record.Outcome:
 			d.ended[r.ID] = struct{}{}
-		case journal.State:
+		case record.State:
 			d.set(r)
 		}
 	}
 }
 
-func (d *disk) Append(records ...journal.Record) {
+func (d *disk) Append(records ...record.Record) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.err == nil {
@@ -82,7 +83,7 @@ func (d *disk) Append(records ...journal.Record) {
 	}
 }
 
-func (d *disk) set(r journal.Record) {
+func (d *disk) set(r record.Record) {
 	number, err := strconv.Atoi(string(r.Body))
 	if err != nil {
 		panic(err)
@@ -110,7 +111,7 @@ func (d *disk) Keep(at time.Time, rows []journal.StateRow) {
 		kept[i].Value = slices.Clone(rows[i].Value)
 	}
 	d.states, d.given = append(d.states, kept), append(d.given, rows)
-	d.queued = append(d.queued, journal.Record{At: at, Kind: journal.State, Body: strconv.AppendInt(nil, int64(len(d.states)-1), 10)})
+	d.queued = append(d.queued, record.Record{At: at, Kind: record.State, Body: strconv.AppendInt(nil, int64(len(d.states)-1), 10)})
 }
 
 func (d *disk) Last() uint64 {
@@ -129,13 +130,13 @@ func (d *disk) Err() error {
 
 // posted says whether a POST of these bytes comes too soon, before they are durable as
 // what they are, or too late, after an outcome of their request was written.
-func (d *disk) posted(kind journal.Kind, body string, id servicerequests.RequestID) (early, late bool) {
+func (d *disk) posted(kind record.Kind, body string, id servicerequests.RequestID) (early, late bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	was, durable := d.signed[body]
 	_, late = d.ended[id]
 	for i := range d.queued {
-		late = late || d.queued[i].Kind == journal.Outcome && d.queued[i].ID == id
+		late = late || d.queued[i].Kind == record.Outcome && d.queued[i].ID == id
 	}
 	return !durable || was != kind, late
 }
@@ -150,18 +151,18 @@ func (d *disk) crash(kept int) {
 }
 
 // all is what the journal will hold.
-func (d *disk) all() []journal.Record {
+func (d *disk) all() []record.Record {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Concat(d.durable, d.queued)
 }
 
 // records iterates over what is durable, from a number on.
-func (d *disk) records(from uint64) iter.Seq2[journal.Record, error] {
+func (d *disk) records(from uint64) iter.Seq2[record.Record, error] {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	durable := slices.Clone(d.durable)
-	return func(yield func(journal.Record, error) bool) {
+	return func(yield func(record.Record, error) bool) {
 		for _, r := range durable[from-1:] {
 			if !yield(r, nil) {
 				return
@@ -171,12 +172,12 @@ func (d *disk) records(from uint64) iter.Seq2[journal.Record, error] {
 }
 
 // verdict is the last one of a device.
-func (d *disk) verdict(t testing.TB, device servicerequests.EUI) (v journal.VerdictBody) {
+func (d *disk) verdict(t testing.TB, device servicerequests.EUI) (v record.VerdictBody) {
 	t.Helper()
 	for _, r := range d.all() {
-		if r.Kind == journal.Verdict && r.Device == device {
+		if r.Kind == record.Verdict && r.Device == device {
 			var err error
-			if v, err = journal.Decode[journal.VerdictBody](r); err != nil {
+			if v, err = record.Decode[record.VerdictBody](r); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -185,6 +186,6 @@ func (d *disk) verdict(t testing.TB, device servicerequests.EUI) (v journal.Verd
 }
 
 // keepOnly makes a delivery durable, and the process dies before it is handed over.
-func (d *disk) keepOnly(ctx context.Context, r journal.Record, _ proof.Delivery) error {
+func (d *disk) keepOnly(ctx context.Context, r record.Record, _ proof.Delivery) error {
 	return d.Commit(ctx, r)
 }

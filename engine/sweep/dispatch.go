@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"safemode/engine/gateway"
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 )
@@ -413,14 +413,14 @@ func (s *Sweep) takeResult(r *request, res result, now time.Time) {
 		s.stop("a signing key cannot be used", res.err)
 	case errors.Is(res.err, errRefused):
 		s.log.Error("request not signed", zap.Stringer("request_id", r.id), zap.Error(res.err))
-		s.end(r, Withdrawn, journal.RefusedUnpermitted, nil, now)
+		s.end(r, Withdrawn, record.RefusedUnpermitted, nil, now)
 	case errors.Is(res.err, errStale):
 		s.end(r, withdrawal(r), "", nil, now)
 	case errors.Is(res.err, errPanic) && r.body == nil:
 		// Whether there are bytes in the journal is not known: they are not made twice.
-		s.end(r, Withdrawn, journal.RefusedUnpermitted, nil, now)
+		s.end(r, Withdrawn, record.RefusedUnpermitted, nil, now)
 	case errors.Is(res.err, errUncorrelated):
-		s.end(r, Unverified, journal.RefusedUncorrelated, nil, now)
+		s.end(r, Unverified, record.RefusedUncorrelated, nil, now)
 	case errors.Is(res.err, errUnproven) && r.leg == askLeg && res.endpoint != gateway.SendCommand:
 		s.end(r, Unverified, "", nil, now)
 	case errors.Is(res.err, errUnproven):

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"safemode/engine/gateway"
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
 	"safemode/servicerequests/clock"
@@ -23,8 +23,8 @@ import (
 // Commit was given is durable when it returns without an error; what Append was
 // given follows in the same order. Any failure is final.
 type Journal interface {
-	Commit(ctx context.Context, records ...journal.Record) error
-	Append(records ...journal.Record)
+	Commit(ctx context.Context, records ...record.Record) error
+	Append(records ...record.Record)
 	Failed() <-chan struct{} // closed when a write has failed
 	Err() error              // then says why
 }
@@ -160,11 +160,11 @@ func (x *exchange) sign(ctx context.Context, j job) ([]byte, error) {
 	if err := x.gate(x.clock.Now()); err != nil {
 		return nil, fmt.Errorf("%w: %w", errGate, err)
 	}
-	kind := journal.Request
+	kind := record.Request
 	var body []byte
 	var err error
 	if j.leg == commandLeg {
-		kind = journal.SignedCommand
+		kind = record.SignedCommand
 		body, err = x.signer.Sign(j.token)
 	} else {
 		request := duis.Request{ID: j.expected.ID, Service: j.expected.Service}
@@ -176,7 +176,7 @@ func (x *exchange) sign(ctx context.Context, j job) ([]byte, error) {
 	var refused *signer.RefusedError
 	switch {
 	case errors.As(err, &refused):
-		x.refuse(j, journal.RefusedUnpermitted, err, nil)
+		x.refuse(j, record.RefusedUnpermitted, err, nil)
 		return nil, fmt.Errorf("%w: %w", errRefused, err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", errKey, err)
@@ -193,19 +193,19 @@ func (x *exchange) read(j job, raw []byte, res *result) {
 		res.err = errUnfit
 	}
 	if res.err != nil {
-		x.refuse(j, journal.RefusedUnverified, res.err, raw)
+		x.refuse(j, record.RefusedUnverified, res.err, raw)
 		res.err = fmt.Errorf("%w: %w", errUnproven, res.err)
 		return
 	}
 	preCommand, ok := res.reply.Content.(duis.PreCommand)
 	if !ok {
-		x.journal.Append(x.record(j, journal.Reply, string(res.reply.Code), raw))
+		x.journal.Append(x.record(j, record.Reply, string(res.reply.Code), raw))
 		return
 	}
-	x.journal.Append(x.record(j, journal.PreCommand, string(res.reply.Code), raw))
+	x.journal.Append(x.record(j, record.PreCommand, string(res.reply.Code), raw))
 	token, err := x.signer.Prepare(j.expected, preCommand.Payload)
 	if err != nil {
-		x.refuse(j, journal.RefusedUncorrelated, err, raw)
+		x.refuse(j, record.RefusedUncorrelated, err, raw)
 		res.err = fmt.Errorf("%w: %w", errUncorrelated, err)
 		return
 	}
@@ -227,8 +227,8 @@ func fits(reply duis.Response, e gateway.Service) bool {
 	return false
 }
 
-func (x *exchange) record(j job, kind journal.Kind, code string, body []byte) journal.Record {
-	return journal.Record{
+func (x *exchange) record(j job, kind record.Kind, code string, body []byte) record.Record {
+	return record.Record{
 		At: x.clock.Now(), Kind: kind, Device: j.device, Service: j.expected.Service, ID: j.expected.ID,
 		Code: code, Body: body,
 	}
@@ -238,6 +238,6 @@ func (x *exchange) record(j job, kind journal.Kind, code string, body []byte) jo
 func (x *exchange) refuse(j job, code string, reason error, raw []byte) {
 	digest := sha256.Sum256(raw)
 	x.log.Warn("refused", zap.String("class", code), zap.Stringer("request_id", j.expected.ID), zap.Error(reason))
-	x.journal.Append(x.record(j, journal.Refused, code,
-		journal.Encode(journal.RefusedBody{Reason: reason.Error(), SHA256: hex.EncodeToString(digest[:])})))
+	x.journal.Append(x.record(j, record.Refused, code,
+		record.Encode(record.RefusedBody{Reason: reason.Error(), SHA256: hex.EncodeToString(digest[:])})))
 }

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"safemode/engine/gateway"
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 )
@@ -33,8 +33,8 @@ type home struct {
 	d device
 	m *meter
 
-	flights []carried        // what the DCC has taken and the meter has not done, or nobody has heard of
-	records []journal.Record // what the journal holds
+	flights []carried       // what the DCC has taken and the meter has not done, or nobody has heard of
+	records []record.Record // what the journal holds
 	counter uint64
 	now     time.Time
 
@@ -103,7 +103,7 @@ func (h *home) clone(step string) *home {
 	return &c
 }
 
-func (h *home) record(r journal.Record) {
+func (h *home) record(r record.Record) {
 	r.At, r.Device, r.Seq = h.now, h.d.eui, uint64(len(h.records))+1
 	h.records = append(h.records, r)
 }
@@ -140,15 +140,15 @@ func (h *home) ask(services []servicerequests.Service) {
 		}
 		h.m.begin(r, h.now)
 		r.askedAt, r.postedAt, r.body = h.now, h.now, []byte{}
-		h.record(journal.Record{Kind: journal.Request, Service: service, ID: r.id})
+		h.record(record.Record{Kind: record.Request, Service: service, ID: r.id})
 	}
 }
 
 // end ends a request as the dispatcher does.
-func (h *home) end(service servicerequests.Service, id servicerequests.RequestID, class Class, code string, o *journal.Observation, proxy servicerequests.EUI) {
+func (h *home) end(service servicerequests.Service, id servicerequests.RequestID, class Class, code string, o *record.Observation, proxy servicerequests.EUI) {
 	r := h.m.openAs(id)
-	body := journal.OutcomeBody{Class: class.String(), Code: code, SentAt: h.now, AnsweredAt: h.now, Observed: o, Proxy: proxy, After: r != nil && r.after}
-	h.record(journal.Record{Kind: journal.Outcome, Service: service, ID: id, Code: body.Class, Body: journal.Encode(body)})
+	body := record.OutcomeBody{Class: class.String(), Code: code, SentAt: h.now, AnsweredAt: h.now, Observed: o, Proxy: proxy, After: r != nil && r.after}
+	h.record(record.Record{Kind: record.Outcome, Service: service, ID: id, Code: body.Class, Body: record.Encode(body)})
 	h.m.end(&h.x.p, service, id, body, class)
 }
 
@@ -167,7 +167,7 @@ func (h *home) post(id servicerequests.RequestID, how fate) {
 		r.reached = true
 		h.take(r, how == taken)
 	case "uncorrelated":
-		h.end(r.service, id, Unverified, journal.RefusedUncorrelated, nil, 0)
+		h.end(r.service, id, Unverified, record.RefusedUncorrelated, nil, 0)
 	default:
 		h.end(r.service, id, classOf(servicerequests.ResponseCode(how)), string(how), nil, 0)
 	}
@@ -194,7 +194,7 @@ func (h *home) take(r *request, heard bool) {
 		}
 		r.leg, r.body, r.reached = commandLeg, []byte{}, false
 		h.m.commit(r.service, r.id.Counter)
-		h.record(journal.Record{Kind: journal.SignedCommand, Service: r.service, ID: r.id})
+		h.record(record.Record{Kind: record.SignedCommand, Service: r.service, ID: r.id})
 		if r.service == servicerequests.ArmSupply {
 			h.checkArm()
 		}
@@ -208,7 +208,7 @@ func (h *home) take(r *request, heard bool) {
 		}
 		if heard {
 			r.queued, r.acknowledged, r.body = false, true, nil
-			h.record(journal.Record{Kind: journal.Reply, Service: r.service, ID: r.id, Code: "I99"})
+			h.record(record.Record{Kind: record.Reply, Service: r.service, ID: r.id, Code: "I99"})
 		}
 	}
 }
@@ -232,15 +232,15 @@ func (h *home) execute(f *carried) (replayed bool) {
 
 // deliver takes the answer of a flight in.
 func (h *home) deliver(f carried, class Class, code string) {
-	var o *journal.Observation
+	var o *record.Observation
 	if class == Succeeded {
 		switch f.service {
 		case servicerequests.ReadSupplyStatus:
-			o = &journal.Observation{Supply: f.seen.supply}
+			o = &record.Observation{Supply: f.seen.supply}
 		case servicerequests.ReadPaymentMode:
-			o = &journal.Observation{Mode: f.seen.mode}
+			o = &record.Observation{Mode: f.seen.mode}
 		case servicerequests.ReadMeterBalance:
-			o = &journal.Observation{Balance: &f.balance}
+			o = &record.Observation{Balance: &f.balance}
 		}
 	}
 	if h.m.openAs(f.id) == nil {
@@ -248,7 +248,7 @@ func (h *home) deliver(f carried, class Class, code string) {
 			return // a repetition
 		}
 	}
-	h.m.verdict = journal.VerdictBody{}
+	h.m.verdict = record.VerdictBody{}
 	h.end(f.service, f.id, class, code, o, 0)
 }
 
@@ -339,8 +339,8 @@ func (h *home) next() (all []*home) {
 	if h.d.stored {
 		branch("the stored switch runs", func(c *home) {
 			c.d.stored, c.d.mode, c.ran = false, servicerequests.Prepayment, true
-			c.m.verdict = journal.VerdictBody{}
-			c.record(journal.Record{Kind: journal.Alert, Code: "8F66"})
+			c.m.verdict = record.VerdictBody{}
+			c.record(record.Record{Kind: record.Alert, Code: "8F66"})
 			c.m.alerted(&gbcs.Alert{Code: alertFutureDated, FutureDated: &gbcs.FutureDated{Code: codeECS03}})
 		})
 	}
@@ -371,9 +371,9 @@ func (h *home) refold() {
 		Policy: h.x.p, Counters: map[servicerequests.EUI]Counters{ourEUI: h.x.w}, Pacer: h.x.w,
 		Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
 	})
-	unused := map[servicerequests.RequestID][]journal.Record{}
+	unused := map[servicerequests.RequestID][]record.Record{}
 	for _, r := range h.records {
-		if r.Kind == journal.Alert {
+		if r.Kind == record.Alert {
 			s.ledger(0).alerted(&gbcs.Alert{Code: alertFutureDated, FutureDated: &gbcs.FutureDated{Code: codeECS03}})
 			continue
 		}
@@ -417,8 +417,8 @@ func (h *home) conclude() {
 	}
 	safe := v.End.Mode == servicerequests.Credit
 	switch {
-	case v.Verdict == journal.VerdictOnSupply && !(safe && v.End.Supply == servicerequests.Enabled),
-		v.Verdict == journal.VerdictArmed && !(safe && v.End.Supply == servicerequests.Armed):
+	case v.Verdict == record.VerdictOnSupply && !(safe && v.End.Supply == servicerequests.Enabled),
+		v.Verdict == record.VerdictArmed && !(safe && v.End.Supply == servicerequests.Armed):
 		h.fail("verdict %s with %v and %v", v.Verdict, v.End.Mode, v.End.Supply)
 	}
 }
@@ -602,10 +602,10 @@ func TestExplore(t *testing.T) {
 			x.w.questions = open
 			x.visited = map[[2]uint64]struct{}{}
 			h := &home{x: x, d: d, counter: 1000, now: time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC), mishaps: *mishaps}
-			h.record(journal.Record{Kind: journal.Target, Body: journal.Encode(journal.TargetBody{
+			h.record(record.Record{Kind: record.Target, Body: record.Encode(record.TargetBody{
 				Type: d.kind, Hub: 0x00DB123456789000, Region: servicerequests.North, Claimed: d.claimed, History: d.history, Originator: ourEUI,
 			})})
-			h.m = newMeter(d.eui, journal.TargetBody{Type: d.kind, Region: servicerequests.North, Claimed: d.claimed, History: d.history, Originator: ourEUI})
+			h.m = newMeter(d.eui, record.TargetBody{Type: d.kind, Region: servicerequests.North, Claimed: d.claimed, History: d.history, Originator: ourEUI})
 			x.explore(h)
 		})
 	})

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"safemode/engine/direction"
-	"safemode/engine/journal"
+	"safemode/engine/record"
 )
 
 // word is evidence that says what a test wants.
@@ -100,7 +100,7 @@ func gateCloses(t *testing.T, gate direction.Gate, reason error) {
 	}
 	answered := 0
 	for r := range w.disk.records(1) {
-		if r.Kind == journal.Outcome && r.At.After(last) {
+		if r.Kind == record.Outcome && r.At.After(last) {
 			answered++
 		}
 	}

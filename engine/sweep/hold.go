@@ -5,14 +5,14 @@ import (
 	"slices"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
 // hold keeps something from being sent, from an order on until another takes it
 // back. Of the whole sweep, a region, a wave or a service.
 type hold struct {
-	order journal.OrderBody // a pause or a stop
+	order record.OrderBody // a pause or a stop
 	at    time.Time
 }
 
@@ -26,7 +26,7 @@ type scope struct {
 	service servicerequests.Service
 }
 
-func scopeOf(o journal.OrderBody) scope {
+func scopeOf(o record.OrderBody) scope {
 	s := scope{region: o.Region, wave: o.Wave}
 	for _, service := range servicerequests.Services {
 		if service.SRV() == o.SRV {
@@ -75,7 +75,7 @@ func (s *Sweep) holdsLeg(r *request) bool {
 		switch {
 		case h.whole() || !at.covers(r.meter.target.Region, r.meter.wave, r.service):
 			return false
-		case h.order.Action == journal.OrderStop && !h.order.Now:
+		case h.order.Action == record.OrderStop && !h.order.Now:
 			return at.service != 0 && r.id.Counter == 0
 		}
 		return true

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 )
@@ -45,7 +45,7 @@ type ended struct {
 // meter is the ledger of one planned meter. The dispatcher owns it.
 type meter struct {
 	device servicerequests.EUI
-	target journal.TargetBody
+	target record.TargetBody
 
 	started time.Time // first request opened
 	gpf     servicerequests.EUI
@@ -91,7 +91,7 @@ type meter struct {
 
 	due      time.Time // when to decide again
 	position int       // in the agenda; nowhere if not there
-	verdict  journal.VerdictBody
+	verdict  record.VerdictBody
 	done     bool
 }
 
@@ -101,7 +101,7 @@ const (
 	historyDisabled    = "disabled_by_supplier"
 )
 
-func newMeter(device servicerequests.EUI, target journal.TargetBody) *meter {
+func newMeter(device servicerequests.EUI, target record.TargetBody) *meter {
 	m := &meter{device: device, target: target, position: nowhere}
 	m.pending = slices.Contains(target.History, historyPendingMode)
 	if slices.Contains(target.History, historyDisabled) {
@@ -247,7 +247,7 @@ func before(counter, first uint64) bool { return first == 0 || counter < first }
 
 // observe takes in what a read showed. An answer that is older than what is
 // known can still tell how the meter was found.
-func (m *meter) observe(o journal.Observation, counter uint64, at time.Time) {
+func (m *meter) observe(o record.Observation, counter uint64, at time.Time) {
 	if o.Mode != servicerequests.UnknownMode {
 		r := reading[servicerequests.PaymentMode]{o.Mode, counter, at}
 		if !m.foundMode.known() && before(counter, m.firstSwitch) {
@@ -288,7 +288,7 @@ func (m *meter) observe(o journal.Observation, counter uint64, at time.Time) {
 // end takes in how a request ended: the last step of the fold for it. A late
 // answer ends a request a second time, with a better class. It returns what it ended
 // as before, and whether it counts in the sample of its wave.
-func (m *meter) end(p *Policy, service servicerequests.Service, id servicerequests.RequestID, o journal.OutcomeBody, class Class) (was Class, sampled bool) {
+func (m *meter) end(p *Policy, service servicerequests.Service, id servicerequests.RequestID, o record.OutcomeBody, class Class) (was Class, sampled bool) {
 	i := slices.IndexFunc(m.open, func(r *request) bool { return r.service == service && r.id == id })
 	opened := i >= 0
 	if opened {
@@ -315,13 +315,13 @@ func (m *meter) end(p *Policy, service servicerequests.Service, id servicereques
 		if opened {
 			t.tries--
 		}
-		t.barred = t.barred || o.Code == journal.RefusedUnpermitted
+		t.barred = t.barred || o.Code == record.RefusedUnpermitted
 	case class == Rejected && o.Code != codeHTTP:
 		t.barred = true
 		switch code {
 		case servicerequests.CodeUnregistered:
 			m.moved = m.moved || m.excluded == ""
-			m.excluded = journal.ReasonTransferred + " (" + o.Code + ")"
+			m.excluded = record.ReasonTransferred + " (" + o.Code + ")"
 		case servicerequests.CodeHeld:
 			m.held = "SRV " + service.SRV() + " answered " + o.Code + ", whose meaning is not known"
 		}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -94,7 +94,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, result := range [...]string{"same", "better", "worse", "unanswered", "excluded"} {
 		m.rereads.WithLabelValues(result)
 	}
-	for _, v := range [...]string{journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded} {
+	for _, v := range [...]string{record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded} {
 		m.meters.WithLabelValues(v)
 	}
 	return m

@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -23,7 +23,7 @@ var ErrCeased = errors.New("the sweep has ceased")
 // Order carries out what a person orders. When it returns without an error the order
 // holds, and is journalled with the person's name. An order that makes no sense
 // wraps [ErrOrder]; after the end it is [ErrEnded].
-func (s *Sweep) Order(ctx context.Context, o journal.OrderBody) error {
+func (s *Sweep) Order(ctx context.Context, o record.OrderBody) error {
 	var refusal error
 	if err := s.do(ctx, func() { refusal = s.give(o) }); err != nil {
 		return err
@@ -35,7 +35,7 @@ func (s *Sweep) Order(ctx context.Context, o journal.OrderBody) error {
 }
 
 // give checks an order, journals it and applies it.
-func (s *Sweep) give(o journal.OrderBody) error {
+func (s *Sweep) give(o record.OrderBody) error {
 	o.Devices = append(slices.Clone(o.Devices), s.judged(o.Verdict)...)
 	if err := s.checkOrder(o); err != nil {
 		return fmt.Errorf("%w: %w", ErrOrder, err)
@@ -45,16 +45,16 @@ func (s *Sweep) give(o journal.OrderBody) error {
 	s.renewed = time.Now()
 	s.apply(o, now)
 	switch {
-	case o.Action == journal.OrderStop && scopeOf(o) == (scope{}):
+	case o.Action == record.OrderStop && scopeOf(o) == (scope{}):
 		s.stopping = true
 		if o.Now {
 			s.cut()
 		}
-	case o.Action == journal.OrderStop && o.Now:
+	case o.Action == record.OrderStop && o.Now:
 		s.withdraw(scopeOf(o), now)
-	case o.Action == journal.OrderResume, o.Action == journal.OrderRenew:
+	case o.Action == record.OrderResume, o.Action == record.OrderRenew:
 		s.goOn(now)
-	case o.Action == journal.OrderRerun, o.Action == journal.OrderExclude, o.Action == journal.OrderSuppress:
+	case o.Action == record.OrderRerun, o.Action == record.OrderExclude, o.Action == record.OrderSuppress:
 		s.unpark() // what became unwanted ends
 		for _, eui := range o.Devices {
 			if m := s.find(eui); m != nil && !m.started.IsZero() {
@@ -62,7 +62,7 @@ func (s *Sweep) give(o journal.OrderBody) error {
 			}
 			s.settleSome()
 		}
-	case o.Action == journal.OrderDeleted && s.quarantined[o.Reference] != nil:
+	case o.Action == record.OrderDeleted && s.quarantined[o.Reference] != nil:
 		s.deleted(o.Reference, now)
 	}
 	return nil
@@ -79,13 +79,13 @@ func (s *Sweep) judged(verdict string) (devices []servicerequests.EUI) {
 }
 
 // record journals an order.
-func (s *Sweep) record(o journal.OrderBody, now time.Time) {
-	s.o.Journal.Append(journal.Record{At: now, Kind: journal.Operator, Code: o.Action, Body: journal.Encode(o)})
+func (s *Sweep) record(o record.OrderBody, now time.Time) {
+	s.o.Journal.Append(record.Record{At: now, Kind: record.Operator, Code: o.Action, Body: record.Encode(o)})
 	s.log.Info("order", zap.String("action", o.Action), zap.Stringer("scope", scopeOf(o)), zap.String("by", o.By), zap.String("reason", o.Reason))
 }
 
 // checkOrder says what is wrong with an order.
-func (s *Sweep) checkOrder(o journal.OrderBody) error {
+func (s *Sweep) checkOrder(o record.OrderBody) error {
 	scopes := 0
 	for _, set := range [...]bool{o.Region != servicerequests.UnknownRegion, o.Wave != 0, o.SRV != ""} {
 		if set {
@@ -104,28 +104,28 @@ func (s *Sweep) checkOrder(o journal.OrderBody) error {
 		return fmt.Errorf("wave %d: the plan has %d", o.Wave, len(s.waves))
 	}
 	switch o.Action {
-	case journal.OrderPause, journal.OrderStop, journal.OrderRenew:
-	case journal.OrderResume:
+	case record.OrderPause, record.OrderStop, record.OrderRenew:
+	case record.OrderResume:
 		if !slices.ContainsFunc(s.holds, func(h hold) bool { return scopeOf(h.order) == at }) && !(at == scope{} && s.paused) {
 			return errors.New(s.nothingToResume(at))
 		}
 		if refs := s.toDelete(s.now()); len(refs) > 0 && at.service == servicerequests.ArmSupply {
 			return fmt.Errorf("the DCC still holds back arming that rests on old reads: have it deleted and say so, deleted --reference %s", strings.Join(refs[:min(len(refs), 20)], ", "))
 		}
-	case journal.OrderRerun:
+	case record.OrderRerun:
 		if o.Reason == "" || len(o.Devices) == 0 {
 			return errors.New("a rerun needs a reason, and meters of this plan")
 		}
 		return s.checkPlanned(o.Devices)
-	case journal.OrderExclude, journal.OrderSuppress:
+	case record.OrderExclude, record.OrderSuppress:
 		if len(o.Devices) == 0 {
 			return errors.New("it names no device")
 		}
-	case journal.OrderDeleted:
+	case record.OrderDeleted:
 		if _, late := s.overdue[o.Reference]; !late && s.quarantined[o.Reference] == nil {
 			return fmt.Errorf("no request is in quarantine under event reference %q", o.Reference)
 		}
-	case journal.OrderCease:
+	case record.OrderCease:
 		if o.Reference == "" {
 			return errors.New("a cease notice has a reference")
 		}
@@ -154,21 +154,21 @@ func (s *Sweep) checkPlanned(devices []servicerequests.EUI) error {
 
 // apply folds an order into the sweep's state, when it is given and when the journal
 // is replayed.
-func (s *Sweep) apply(o journal.OrderBody, at time.Time) {
+func (s *Sweep) apply(o record.OrderBody, at time.Time) {
 	scoped := scopeOf(o)
 	switch o.Action {
-	case journal.OrderPause:
+	case record.OrderPause:
 		s.holds = append(s.holds, hold{o, at})
 		s.paused = s.paused || scoped == scope{}
-	case journal.OrderStop:
+	case record.OrderStop:
 		if scoped != (scope{}) { // a stop of the whole sweep ends the run it was given to
 			s.holds = append(s.holds, hold{o, at})
 		}
-	case journal.OrderResume:
+	case record.OrderResume:
 		s.lift(func(h hold) bool { return scopeOf(h.order) == scoped })
-	case journal.OrderRenew:
-		s.lift(func(h hold) bool { return h.order.Cause == journal.CauseRenewal })
-	case journal.OrderRerun:
+	case record.OrderRenew:
+		s.lift(func(h hold) bool { return h.order.Cause == record.CauseRenewal })
+	case record.OrderRerun:
 		for _, eui := range o.Devices {
 			if m := s.find(eui); m != nil {
 				s.reopen(m)
@@ -176,21 +176,21 @@ func (s *Sweep) apply(o journal.OrderBody, at time.Time) {
 			}
 			s.settleSome()
 		}
-	case journal.OrderExclude, journal.OrderSuppress:
+	case record.OrderExclude, record.OrderSuppress:
 		for _, eui := range o.Devices {
 			// A verdict that is given stands: what was done for the meter stays known.
 			if m := s.find(eui); m != nil && m.excluded == "" && m.verdict.Verdict == "" {
 				m.excluded = "suppressed"
-				if o.Action == journal.OrderExclude {
-					m.excluded = journal.ReasonTransferred + " (" + o.By + ")"
+				if o.Action == record.OrderExclude {
+					m.excluded = record.ReasonTransferred + " (" + o.By + ")"
 				}
 			}
 		}
-	case journal.OrderDeleted:
+	case record.OrderDeleted:
 		delete(s.overdue, o.Reference)
-	case journal.OrderCease:
+	case record.OrderCease:
 		s.ceased = o.Reference
-	case journal.OrderAccept: // given while no sweep runs
+	case record.OrderAccept: // given while no sweep runs
 		s.forget()
 	}
 }
@@ -202,7 +202,7 @@ func (s *Sweep) lift(which func(hold) bool) {
 		if !which(h) {
 			return false
 		}
-		if h.order.Cause == journal.CauseWave {
+		if h.order.Cause == record.CauseWave {
 			s.waves[min(s.wave, len(s.waves))-1].waive()
 		}
 		return true
@@ -220,8 +220,8 @@ func (s *Sweep) goOn(now time.Time) {
 
 // pauseBy pauses a scope for a cause of the sweep's own.
 func (s *Sweep) pauseBy(cause string, at scope, reason string) {
-	o := journal.OrderBody{
-		Action: journal.OrderPause, By: journal.BySweep, Cause: cause, Region: at.region, Wave: at.wave, Reason: reason,
+	o := record.OrderBody{
+		Action: record.OrderPause, By: record.BySweep, Cause: cause, Region: at.region, Wave: at.wave, Reason: reason,
 	}
 	if at.service != 0 {
 		o.SRV = at.service.SRV()
@@ -232,7 +232,7 @@ func (s *Sweep) pauseBy(cause string, at scope, reason string) {
 	if s.o.StandIn == "" {
 		return
 	}
-	o.Action, o.By, o.Cause, o.Reason = journal.OrderResume, s.o.StandIn, "", "nobody is there to judge it"
+	o.Action, o.By, o.Cause, o.Reason = record.OrderResume, s.o.StandIn, "", "nobody is there to judge it"
 	s.record(o, now)
 	s.apply(o, now)
 	s.goOn(now)
@@ -259,7 +259,7 @@ func (s *Sweep) watchOperator() {
 	if s.o.DeadMan <= 0 || s.paused || time.Since(s.renewed) <= s.o.DeadMan {
 		return
 	}
-	s.pauseBy(journal.CauseRenewal, scope{}, fmt.Sprintf("no operator has renewed for %v: safemode renew", s.o.DeadMan))
+	s.pauseBy(record.CauseRenewal, scope{}, fmt.Sprintf("no operator has renewed for %v: safemode renew", s.o.DeadMan))
 }
 
 // ceaseNow ends the sweep for good: every meter that has no verdict gets the one that

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -53,7 +53,7 @@ func rated(interval time.Duration) func(time.Time, Leave) (bool, time.Duration, 
 
 // sentIn lists what the journal shows to have been sent of a kind and a service, in
 // order.
-func (w *world) sentIn(kind journal.Kind, services ...servicerequests.Service) (list []journal.Record) {
+func (w *world) sentIn(kind record.Kind, services ...servicerequests.Service) (list []record.Record) {
 	for _, r := range w.disk.all() {
 		if r.Kind == kind && (len(services) == 0 || slices.Contains(services, r.Service)) {
 			list = append(list, r)
@@ -81,7 +81,7 @@ func TestTheDarkGoFirst(t *testing.T) {
 		if err := w.run(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
-		switches := w.sentIn(journal.SignedCommand, servicerequests.SwitchToCredit)
+		switches := w.sentIn(record.SignedCommand, servicerequests.SwitchToCredit)
 		if len(switches) != meters {
 			t.Fatalf("%d switches for %d meters", len(switches), meters)
 		}
@@ -96,7 +96,7 @@ func TestTheDarkGoFirst(t *testing.T) {
 			}
 		}
 		posts, regions := map[servicerequests.Region]int{}, regionsOf(s)
-		reads := w.sentIn(journal.Request)
+		reads := w.sentIn(record.Request)
 		for i, r := range reads {
 			posts[regions[r.Device]]++
 			for region, n := range posts {
@@ -123,7 +123,7 @@ func TestAnAlertMovesAHomeUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		var order []servicerequests.EUI
-		for _, r := range w.sentIn(journal.Request, servicerequests.ReadSupplyStatus) {
+		for _, r := range w.sentIn(record.Request, servicerequests.ReadSupplyStatus) {
 			if !slices.Contains(order, r.Device) {
 				order = append(order, r.Device)
 			}
@@ -174,11 +174,11 @@ func regionsOf(s *Sweep) map[servicerequests.EUI]servicerequests.Region {
 }
 
 // steer runs a sweep and gives orders to it meanwhile.
-func (w *world) steer(t *testing.T, s *Sweep, orders func(give func(journal.OrderBody) error)) error {
+func (w *world) steer(t *testing.T, s *Sweep, orders func(give func(record.OrderBody) error)) error {
 	t.Helper()
 	var wait sync.WaitGroup
 	wait.Go(func() {
-		orders(func(o journal.OrderBody) error {
+		orders(func(o record.OrderBody) error {
 			o.By = "Ada"
 			return s.Order(context.Background(), o)
 		})
@@ -192,19 +192,19 @@ func (w *world) steer(t *testing.T, s *Sweep, orders func(give func(journal.Orde
 // the next; everything else goes on.
 func TestHoldsOfAScope(t *testing.T) {
 	for name, test := range map[string]struct {
-		order journal.OrderBody
-		of    func(d *device, region servicerequests.Region, r journal.Record) bool
+		order record.OrderBody
+		of    func(d *device, region servicerequests.Region, r record.Record) bool
 	}{
-		"region": {journal.OrderBody{Action: journal.OrderPause, Region: servicerequests.Central}, func(_ *device, region servicerequests.Region, _ journal.Record) bool {
+		"region": {record.OrderBody{Action: record.OrderPause, Region: servicerequests.Central}, func(_ *device, region servicerequests.Region, _ record.Record) bool {
 			return region == servicerequests.Central
 		}},
-		"srv": {journal.OrderBody{Action: journal.OrderPause, SRV: "1.6"}, func(_ *device, _ servicerequests.Region, r journal.Record) bool {
+		"srv": {record.OrderBody{Action: record.OrderPause, SRV: "1.6"}, func(_ *device, _ servicerequests.Region, r record.Record) bool {
 			return r.Service == servicerequests.SwitchToCredit
 		}},
-		"stop of a region, now": {journal.OrderBody{Action: journal.OrderStop, Now: true, Region: servicerequests.South}, func(_ *device, region servicerequests.Region, _ journal.Record) bool {
+		"stop of a region, now": {record.OrderBody{Action: record.OrderStop, Now: true, Region: servicerequests.South}, func(_ *device, region servicerequests.Region, _ record.Record) bool {
 			return region == servicerequests.South
 		}},
-		"stop of a service": {journal.OrderBody{Action: journal.OrderStop, SRV: "6.2.9"}, func(_ *device, _ servicerequests.Region, r journal.Record) bool {
+		"stop of a service": {record.OrderBody{Action: record.OrderStop, SRV: "6.2.9"}, func(_ *device, _ servicerequests.Region, r record.Record) bool {
 			return r.Service == servicerequests.ReadPaymentMode
 		}},
 	} {
@@ -215,7 +215,7 @@ func TestHoldsOfAScope(t *testing.T) {
 				s := w.open()
 				regions := regionsOf(s)
 				held := func() (n int) {
-					for _, kind := range []journal.Kind{journal.Request, journal.SignedCommand} {
+					for _, kind := range []record.Kind{record.Request, record.SignedCommand} {
 						for _, r := range w.sentIn(kind) {
 							if test.of(w.targets[r.Device], regions[r.Device], r) {
 								n++
@@ -224,7 +224,7 @@ func TestHoldsOfAScope(t *testing.T) {
 					}
 					return n
 				}
-				err := w.steer(t, s, func(give func(journal.OrderBody) error) {
+				err := w.steer(t, s, func(give func(record.OrderBody) error) {
 					time.Sleep(2 * time.Second)
 					if err := give(test.order); err != nil {
 						t.Error(err)
@@ -238,10 +238,10 @@ func TestHoldsOfAScope(t *testing.T) {
 					if st := s.Status(); st.Done == st.Meters || len(st.Holds) != 1 || st.State != "running" {
 						t.Errorf("status %+v", st)
 					}
-					if err := give(journal.OrderBody{Action: journal.OrderResume}); !errors.Is(err, ErrOrder) {
+					if err := give(record.OrderBody{Action: record.OrderResume}); !errors.Is(err, ErrOrder) {
 						t.Errorf("a resume of the sweep: %v", err)
 					}
-					if err := give(journal.OrderBody{Action: journal.OrderStop}); err != nil {
+					if err := give(record.OrderBody{Action: record.OrderStop}); err != nil {
 						t.Error(err)
 					}
 				})
@@ -251,13 +251,13 @@ func TestHoldsOfAScope(t *testing.T) {
 				before := held()
 				w.disk.crash(len(w.disk.queued))
 				s = w.open()
-				err = w.steer(t, s, func(give func(journal.OrderBody) error) {
+				err = w.steer(t, s, func(give func(record.OrderBody) error) {
 					time.Sleep(time.Hour)
 					if now := held(); now != before {
 						t.Errorf("%d more were sent by the next process", now-before)
 					}
 					resume := test.order
-					resume.Action, resume.Now = journal.OrderResume, false
+					resume.Action, resume.Now = record.OrderResume, false
 					if err := give(resume); err != nil {
 						t.Error(err)
 					}
@@ -266,7 +266,7 @@ func TestHoldsOfAScope(t *testing.T) {
 					t.Fatal(err)
 				}
 				wantEmpty(t, s)
-				if st := s.Status(); st.Verdicts[journal.VerdictOnSupply] != 30 {
+				if st := s.Status(); st.Verdicts[record.VerdictOnSupply] != 30 {
 					t.Errorf("verdicts %v", st.Verdicts)
 				}
 			})
@@ -278,19 +278,19 @@ func TestOrdersThatMakeNoSense(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := street(t, 3, nil)
 		s := w.open()
-		err := w.steer(t, s, func(give func(journal.OrderBody) error) {
-			for _, o := range []journal.OrderBody{
+		err := w.steer(t, s, func(give func(record.OrderBody) error) {
+			for _, o := range []record.OrderBody{
 				{Action: "enable"},
-				{Action: journal.OrderPause, SRV: "7.1"},
-				{Action: journal.OrderPause, SRV: "7.3", Region: servicerequests.North},
-				{Action: journal.OrderPause, Wave: 2},
-				{Action: journal.OrderResume, Region: servicerequests.North},
-				{Action: journal.OrderRerun, Devices: []servicerequests.EUI{w.devices[0].eui}},
-				{Action: journal.OrderRerun, Reason: "why not", Devices: []servicerequests.EUI{1}},
-				{Action: journal.OrderRerun, Reason: "why not", Verdict: journal.VerdictNotSafe},
-				{Action: journal.OrderExclude},
-				{Action: journal.OrderDeleted, Reference: "77"},
-				{Action: journal.OrderCease},
+				{Action: record.OrderPause, SRV: "7.1"},
+				{Action: record.OrderPause, SRV: "7.3", Region: servicerequests.North},
+				{Action: record.OrderPause, Wave: 2},
+				{Action: record.OrderResume, Region: servicerequests.North},
+				{Action: record.OrderRerun, Devices: []servicerequests.EUI{w.devices[0].eui}},
+				{Action: record.OrderRerun, Reason: "why not", Devices: []servicerequests.EUI{1}},
+				{Action: record.OrderRerun, Reason: "why not", Verdict: record.VerdictNotSafe},
+				{Action: record.OrderExclude},
+				{Action: record.OrderDeleted, Reference: "77"},
+				{Action: record.OrderCease},
 			} {
 				if err := give(o); !errors.Is(err, ErrOrder) {
 					t.Errorf("%+v: %v", o, err)
@@ -300,7 +300,7 @@ func TestOrdersThatMakeNoSense(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := len(w.sentIn(journal.Operator)); n != 0 {
+		if n := len(w.sentIn(record.Operator)); n != 0 {
 			t.Errorf("%d orders are journalled that were refused", n)
 		}
 	})
@@ -314,21 +314,21 @@ func TestExcludeWhileRunning(t *testing.T) {
 		w.pace = rated(100 * time.Millisecond)
 		s := w.open()
 		gone := w.devices[25].eui
-		err := w.steer(t, s, func(give func(journal.OrderBody) error) {
+		err := w.steer(t, s, func(give func(record.OrderBody) error) {
 			time.Sleep(500 * time.Millisecond)
-			if err := give(journal.OrderBody{Action: journal.OrderExclude, Devices: []servicerequests.EUI{gone, 0x77}}); err != nil {
+			if err := give(record.OrderBody{Action: record.OrderExclude, Devices: []servicerequests.EUI{gone, 0x77}}); err != nil {
 				t.Error(err)
 			}
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range w.sentIn(journal.Request) {
+		for _, r := range w.sentIn(record.Request) {
 			if r.Device == gone {
 				t.Errorf("%v was sent to it", r.Service)
 			}
 		}
-		if v := s.find(gone).verdict; v.Verdict != journal.VerdictExcluded || !strings.HasPrefix(v.Reason, journal.ReasonTransferred) {
+		if v := s.find(gone).verdict; v.Verdict != record.VerdictExcluded || !strings.HasPrefix(v.Reason, record.ReasonTransferred) {
 			t.Errorf("verdict %+v", v)
 		}
 	})
@@ -347,25 +347,25 @@ func TestRerun(t *testing.T) {
 			return answered
 		}
 		s := w.open()
-		err := w.steer(t, s, func(give func(journal.OrderBody) error) {
-			if err := give(journal.OrderBody{Action: journal.OrderPause, Region: servicerequests.South}); err != nil {
+		err := w.steer(t, s, func(give func(record.OrderBody) error) {
+			if err := give(record.OrderBody{Action: record.OrderPause, Region: servicerequests.South}); err != nil {
 				t.Error(err) // so that the sweep does not end
 			}
 			time.Sleep(2 * time.Hour)
-			if st := s.Status(); st.Verdicts[journal.VerdictUnknown] != 1 || st.Done != 4 {
+			if st := s.Status(); st.Verdicts[record.VerdictUnknown] != 1 || st.Done != 4 {
 				t.Errorf("status %+v", st)
 			}
 			w.mu.Lock()
 			dead = false
 			w.mu.Unlock()
-			if err := give(journal.OrderBody{Action: journal.OrderRerun, Verdict: journal.VerdictUnknown, Reason: "the outage is over"}); err != nil {
+			if err := give(record.OrderBody{Action: record.OrderRerun, Verdict: record.VerdictUnknown, Reason: "the outage is over"}); err != nil {
 				t.Error(err)
 			}
 			time.Sleep(2 * time.Hour)
-			if st := s.Status(); st.Verdicts[journal.VerdictUnknown] != 0 || st.Verdicts[journal.VerdictOnSupply] != 4 {
+			if st := s.Status(); st.Verdicts[record.VerdictUnknown] != 0 || st.Verdicts[record.VerdictOnSupply] != 4 {
 				t.Errorf("status %+v", st)
 			}
-			if err := give(journal.OrderBody{Action: journal.OrderResume, Region: servicerequests.South}); err != nil {
+			if err := give(record.OrderBody{Action: record.OrderResume, Region: servicerequests.South}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -385,9 +385,9 @@ func TestCease(t *testing.T) {
 		w := street(t, 30, nil)
 		w.pace = rated(100 * time.Millisecond)
 		s := w.open()
-		err := w.steer(t, s, func(give func(journal.OrderBody) error) {
+		err := w.steer(t, s, func(give func(record.OrderBody) error) {
 			time.Sleep(6 * time.Second)
-			if err := give(journal.OrderBody{Action: journal.OrderCease, Reference: "SoLR 12"}); err != nil {
+			if err := give(record.OrderBody{Action: record.OrderCease, Reference: "SoLR 12"}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -399,12 +399,12 @@ func TestCease(t *testing.T) {
 			t.Errorf("status %+v", st)
 		}
 		w.disk.crash(len(w.disk.queued))
-		sent := len(w.sentIn(journal.Request))
+		sent := len(w.sentIn(record.Request))
 		again := w.open()
 		if err := w.run(t.Context(), again); !errors.Is(err, ErrCeased) {
 			t.Fatalf("the next run ended with %v", err)
 		}
-		if now := len(w.sentIn(journal.Request)); now != sent {
+		if now := len(w.sentIn(record.Request)); now != sent {
 			t.Errorf("%d requests after the notice", now-sent)
 		}
 	})
@@ -417,9 +417,9 @@ func TestDeadMan(t *testing.T) {
 		w.pace = rated(time.Second)
 		w.options = func(o *Options) { o.DeadMan = time.Minute }
 		s := w.open()
-		err := w.steer(t, s, func(give func(journal.OrderBody) error) {
+		err := w.steer(t, s, func(give func(record.OrderBody) error) {
 			time.Sleep(50 * time.Second)
-			if err := give(journal.OrderBody{Action: journal.OrderRenew}); err != nil {
+			if err := give(record.OrderBody{Action: record.OrderRenew}); err != nil {
 				t.Error(err)
 			}
 			time.Sleep(50 * time.Second)
@@ -427,13 +427,13 @@ func TestDeadMan(t *testing.T) {
 				t.Errorf("renewed, and %s", st.State)
 			}
 			time.Sleep(time.Minute)
-			before := len(w.sentIn(journal.Request))
+			before := len(w.sentIn(record.Request))
 			time.Sleep(time.Hour)
-			if st := s.Status(); st.State != "paused" || !strings.Contains(st.Reason, "renew") || len(w.sentIn(journal.Request)) != before {
+			if st := s.Status(); st.State != "paused" || !strings.Contains(st.Reason, "renew") || len(w.sentIn(record.Request)) != before {
 				t.Errorf("not renewed, and %+v", st)
 			}
 			for range 40 {
-				if err := give(journal.OrderBody{Action: journal.OrderRenew}); err != nil && !errors.Is(err, ErrEnded) {
+				if err := give(record.OrderBody{Action: record.OrderRenew}); err != nil && !errors.Is(err, ErrEnded) {
 					t.Error(err)
 				}
 				time.Sleep(30 * time.Second)
@@ -463,9 +463,9 @@ func TestQuarantine(t *testing.T) {
 			return answered
 		}
 		s := w.open()
-		if err := w.steer(t, s, func(give func(journal.OrderBody) error) {
+		if err := w.steer(t, s, func(give func(record.OrderBody) error) {
 			time.Sleep(5 * time.Hour)
-			if err := give(journal.OrderBody{Action: journal.OrderStop}); err != nil {
+			if err := give(record.OrderBody{Action: record.OrderStop}); err != nil {
 				t.Error(err)
 			}
 		}); !errors.Is(err, ErrStopped) {
@@ -473,7 +473,7 @@ func TestQuarantine(t *testing.T) {
 		}
 		w.disk.crash(len(w.disk.queued))
 		s = w.open()
-		err := w.steer(t, s, func(give func(journal.OrderBody) error) {
+		err := w.steer(t, s, func(give func(record.OrderBody) error) {
 			time.Sleep(5 * time.Hour)
 			st := s.Status()
 			if len(st.Quarantine) != len(caught) || st.Waiting["quarantined"] != len(caught) || len(st.Holds) != 1 || st.Holds[0].Scope != "SRV 1.6" {
@@ -484,11 +484,11 @@ func TestQuarantine(t *testing.T) {
 				w.flights = append(w.flights, &flight{device: f.device, service: f.service, id: f.id, fate: answered})
 			}
 			w.mu.Unlock()
-			if err := give(journal.OrderBody{Action: journal.OrderDeleted, Reference: "1"}); err != nil {
+			if err := give(record.OrderBody{Action: record.OrderDeleted, Reference: "1"}); err != nil {
 				t.Error(err)
 			}
 			time.Sleep(time.Minute)
-			if err := give(journal.OrderBody{Action: journal.OrderResume, SRV: "1.6"}); err != nil {
+			if err := give(record.OrderBody{Action: record.OrderResume, SRV: "1.6"}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -497,7 +497,7 @@ func TestQuarantine(t *testing.T) {
 		}
 		wantEmpty(t, s)
 		times := map[servicerequests.EUI]int{}
-		for _, r := range w.sentIn(journal.SignedCommand, servicerequests.SwitchToCredit) {
+		for _, r := range w.sentIn(record.SignedCommand, servicerequests.SwitchToCredit) {
 			times[r.Device]++
 		}
 		for _, d := range w.devices {
@@ -524,19 +524,19 @@ func TestAThresholdHoldsUpNothingElse(t *testing.T) {
 			return true, 0, ""
 		}
 		s := w.open()
-		err := w.steer(t, s, func(func(journal.OrderBody) error) {
+		err := w.steer(t, s, func(func(record.OrderBody) error) {
 			time.Sleep(30 * time.Minute)
-			if n := len(w.sentIn(journal.Request, servicerequests.ReadPaymentMode)); n != 20 {
+			if n := len(w.sentIn(record.Request, servicerequests.ReadPaymentMode)); n != 20 {
 				t.Errorf("%d of 20 were read while 1.6 waits", n)
 			}
-			if n := len(w.sentIn(journal.Request, servicerequests.SwitchToCredit)); n != 0 {
+			if n := len(w.sentIn(record.Request, servicerequests.SwitchToCredit)); n != 0 {
 				t.Errorf("%d switches over the threshold", n)
 			}
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := len(w.sentIn(journal.SignedCommand, servicerequests.SwitchToCredit)); n != 20 {
+		if n := len(w.sentIn(record.SignedCommand, servicerequests.SwitchToCredit)); n != 20 {
 			t.Errorf("%d switches", n)
 		}
 	})
@@ -566,7 +566,7 @@ func TestPlanOrder(t *testing.T) {
 		for i, d := range w.devices {
 			place[d.eui] = i
 		}
-		switches := w.sentIn(journal.SignedCommand, servicerequests.SwitchToCredit)
+		switches := w.sentIn(record.SignedCommand, servicerequests.SwitchToCredit)
 		for i, r := range switches {
 			// Regions take turns, and a home's reads may be in a little later than its
 			// neighbour's.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -44,7 +44,7 @@ var never time.Time
 
 // verdictCodes are the verdicts by number.
 var verdictCodes = [...]string{
-	"", journal.VerdictOnSupply, journal.VerdictArmed, journal.VerdictNotSafe, journal.VerdictUnknown, journal.VerdictExcluded,
+	"", record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded,
 }
 
 // head is what can be told of a packed ledger at once.
@@ -310,7 +310,7 @@ func (r *roll) unpack(b []byte) (*meter, error) {
 		return nil, err
 	}
 	h := readHead(b)
-	m := &meter{device: h.device, target: journal.TargetBody{
+	m := &meter{device: h.device, target: record.TargetBody{
 		Type: servicerequests.DeviceType(b[2]), Region: h.region, Claimed: servicerequests.PaymentMode(b[4]),
 		Priority: int(b[5]), Originator: r.originators[b[6]], Hub: h.hub,
 	}}

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -29,7 +29,7 @@ func someMeter(t *rapid.T) *meter {
 	class := rapid.Map(rapid.IntRange(1, int(Withdrawn)), func(n int) Class { return Class(n) })
 	service := rapid.SampledFrom(servicerequests.Services[:])
 
-	m := newMeter(servicerequests.EUI(rapid.Uint64Min(1).Draw(t, "device")), journal.TargetBody{
+	m := newMeter(servicerequests.EUI(rapid.Uint64Min(1).Draw(t, "device")), record.TargetBody{
 		Type:     rapid.SampledFrom([]servicerequests.DeviceType{servicerequests.ESME, servicerequests.GSME}).Draw(t, "type"),
 		Hub:      servicerequests.EUI(rapid.Uint64().Draw(t, "hub")),
 		Region:   rapid.SampledFrom(servicerequests.Regions[:]).Draw(t, "region"),
@@ -168,7 +168,7 @@ func TestRoll(t *testing.T) {
 		kept := map[int32]plain{}
 		n := rapid.IntRange(1, 3*blockSize+1).Draw(t, "meters")
 		for seat := range int32(n) {
-			m := newMeter(servicerequests.EUI(seat)+1, journal.TargetBody{Type: servicerequests.ESME, Hub: servicerequests.EUI(seat/2) + 100, Originator: ourEUI})
+			m := newMeter(servicerequests.EUI(seat)+1, record.TargetBody{Type: servicerequests.ESME, Hub: servicerequests.EUI(seat/2) + 100, Originator: ourEUI})
 			if err := r.add(m); err != nil {
 				t.Fatal(err)
 			}

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"safemode/engine/gateway"
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -374,15 +374,15 @@ func (p *Policy) mayArm(m *meter, signed uint64, now time.Time) bool {
 }
 
 // conclude gives the verdict on a meter that [Policy.decide] has finished with.
-func (p *Policy) conclude(m *meter) journal.VerdictBody {
-	v := journal.VerdictBody{
-		Found: journal.Observation{Mode: m.foundMode.value, Supply: m.foundSupply.value},
+func (p *Policy) conclude(m *meter) record.VerdictBody {
+	v := record.VerdictBody{
+		Found: record.Observation{Mode: m.foundMode.value, Supply: m.foundSupply.value},
 	}
 	if m.foundBalance.known() {
 		v.Found.Balance = &m.foundBalance.value
 	}
 	if m.modeCurrent() && m.supplyCurrent() {
-		v.End = journal.Observation{Mode: m.mode.value, Supply: m.supply.value}
+		v.End = record.Observation{Mode: m.mode.value, Supply: m.supply.value}
 		v.ModeCounter, v.SupplyCounter = m.mode.counter, m.supply.counter
 		v.AsOf = m.asOf()
 	}
@@ -391,17 +391,17 @@ func (p *Policy) conclude(m *meter) journal.VerdictBody {
 	}
 	switch {
 	case m.excluded != "":
-		v.Verdict, v.Reason = journal.VerdictExcluded, m.excluded
+		v.Verdict, v.Reason = record.VerdictExcluded, m.excluded
 	case v.ModeCounter == 0:
-		v.Verdict, v.Reason = journal.VerdictUnknown, p.silence(m)
+		v.Verdict, v.Reason = record.VerdictUnknown, p.silence(m)
 	case v.End.Mode != servicerequests.Credit:
-		v.Verdict, v.Reason = journal.VerdictNotSafe, p.unswitched(m)
+		v.Verdict, v.Reason = record.VerdictNotSafe, p.unswitched(m)
 	case v.End.Supply == servicerequests.Enabled:
-		v.Verdict = journal.VerdictOnSupply
+		v.Verdict = record.VerdictOnSupply
 	case v.End.Supply == servicerequests.Armed:
-		v.Verdict, v.Reason = journal.VerdictArmed, "safe once the consumer presses the button"
+		v.Verdict, v.Reason = record.VerdictArmed, "safe once the consumer presses the button"
 	default:
-		v.Verdict, v.Reason = journal.VerdictNotSafe, p.unarmed(m)
+		v.Verdict, v.Reason = record.VerdictNotSafe, p.unarmed(m)
 	}
 	if v.Reason == "" && m.pending {
 		v.Reason = "a future-dated switch may still be stored on the meter"

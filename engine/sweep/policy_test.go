@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 )
@@ -19,7 +19,7 @@ type actor struct {
 	now     time.Time
 	counter uint64
 	asked   []servicerequests.Service // in order, all of them
-	verdict journal.VerdictBody
+	verdict record.VerdictBody
 	slow    bool // the DCC is slow to take the first request; else it takes it at once
 }
 
@@ -42,7 +42,7 @@ func testPolicy() Policy {
 func newActor(t *testing.T, device servicerequests.DeviceType) *actor {
 	return &actor{
 		t: t, p: testPolicy(), now: time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC), counter: 1000,
-		m: newMeter(0x00DB1234567890A0, journal.TargetBody{Type: device, Claimed: servicerequests.Prepayment}),
+		m: newMeter(0x00DB1234567890A0, record.TargetBody{Type: device, Claimed: servicerequests.Prepayment}),
 	}
 }
 
@@ -77,7 +77,7 @@ func (a *actor) acknowledge() {
 }
 
 // end ends the open request of a service; commands count as signed.
-func (a *actor) end(service servicerequests.Service, class Class, code string, o *journal.Observation) {
+func (a *actor) end(service servicerequests.Service, class Class, code string, o *record.Observation) {
 	a.t.Helper()
 	r := a.m.openRequest(service)
 	if r == nil {
@@ -86,15 +86,15 @@ func (a *actor) end(service servicerequests.Service, class Class, code string, o
 	if service.Critical() {
 		a.m.commit(service, r.id.Counter)
 	}
-	a.m.end(&a.p, service, r.id, journal.OutcomeBody{Code: code, AnsweredAt: a.now, Observed: o}, class)
+	a.m.end(&a.p, service, r.id, record.OutcomeBody{Code: code, AnsweredAt: a.now, Observed: o}, class)
 }
 
 func (a *actor) read(mode servicerequests.PaymentMode, supply servicerequests.SupplyState, balance *servicerequests.Millipence) {
 	a.t.Helper()
-	a.end(servicerequests.ReadSupplyStatus, Succeeded, "", &journal.Observation{Supply: supply})
-	a.end(servicerequests.ReadPaymentMode, Succeeded, "", &journal.Observation{Mode: mode})
+	a.end(servicerequests.ReadSupplyStatus, Succeeded, "", &record.Observation{Supply: supply})
+	a.end(servicerequests.ReadPaymentMode, Succeeded, "", &record.Observation{Mode: mode})
 	if a.m.openRequest(servicerequests.ReadMeterBalance) != nil {
-		a.end(servicerequests.ReadMeterBalance, Succeeded, "", &journal.Observation{Balance: balance})
+		a.end(servicerequests.ReadMeterBalance, Succeeded, "", &record.Observation{Balance: balance})
 	}
 }
 
@@ -140,7 +140,7 @@ func TestHealthyPrepaymentMeterIsSwitched(t *testing.T) {
 	a.end(to, Succeeded, "", nil)
 	a.expect(supply, mode)
 	a.read(credit, on, nil)
-	a.expectVerdict(journal.VerdictOnSupply, "")
+	a.expectVerdict(record.VerdictOnSupply, "")
 }
 
 // A meter that has been transferred costs one request, which the DCC refuses.
@@ -151,7 +151,7 @@ func TestNothingIsAskedBeforeTheFirstRequestIsTaken(t *testing.T) {
 		a.expect(supply)
 		a.expect()
 		a.end(supply, Rejected, "E4", nil)
-		a.expectVerdict(journal.VerdictExcluded, journal.ReasonTransferred+" (E4)")
+		a.expectVerdict(record.VerdictExcluded, record.ReasonTransferred+" (E4)")
 	}
 }
 
@@ -172,19 +172,19 @@ func TestMeterAlreadyInCreditIsOnlyRead(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
 	a.step()
 	a.read(credit, on, pounds(10))
-	a.expectVerdict(journal.VerdictOnSupply, "")
+	a.expectVerdict(record.VerdictOnSupply, "")
 }
 
 func TestPendingSwitchIsOverruledThoughTheMeterReadsCredit(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
-	a.m = newMeter(a.m.device, journal.TargetBody{Type: servicerequests.ESME, Claimed: credit, History: []string{historyPendingMode}})
+	a.m = newMeter(a.m.device, record.TargetBody{Type: servicerequests.ESME, Claimed: credit, History: []string{historyPendingMode}})
 	a.step()
 	a.read(credit, on, pounds(10))
 	a.expect(to)
 	a.end(to, Succeeded, "", nil)
 	a.step()
 	a.read(credit, on, nil)
-	a.expectVerdict(journal.VerdictOnSupply, "")
+	a.expectVerdict(record.VerdictOnSupply, "")
 }
 
 func TestEmergencyCreditFirstWhereItBuysTimeAndNeverBlocks(t *testing.T) {
@@ -211,8 +211,8 @@ func TestDisabledForLackOfCreditIsArmedOnProof(t *testing.T) {
 	a.expect(arm)
 	a.end(arm, Succeeded, "", nil)
 	a.expect(supply)
-	a.end(supply, Succeeded, "", &journal.Observation{Supply: armed})
-	a.expectVerdict(journal.VerdictArmed, "safe once the consumer presses the button")
+	a.end(supply, Succeeded, "", &record.Observation{Supply: armed})
+	a.expectVerdict(record.VerdictArmed, "safe once the consumer presses the button")
 }
 
 func TestArmNeedsAFreshRead(t *testing.T) {
@@ -230,7 +230,7 @@ func TestArmNeedsAFreshRead(t *testing.T) {
 		t.Fatal("mayArm allows 7.3 on a read that is 61 s old")
 	}
 	a.expect(supply)
-	a.end(supply, Succeeded, "", &journal.Observation{Supply: off})
+	a.end(supply, Succeeded, "", &record.Observation{Supply: off})
 	a.expect(arm)
 }
 
@@ -273,13 +273,13 @@ func TestWhatAPersonMustDecideIsNotArmed(t *testing.T) {
 					case to:
 						a.end(s, Succeeded, "", nil)
 					case supply:
-						a.end(s, Succeeded, "", &journal.Observation{Supply: off})
+						a.end(s, Succeeded, "", &record.Observation{Supply: off})
 					case mode:
-						a.end(s, Succeeded, "", &journal.Observation{Mode: credit})
+						a.end(s, Succeeded, "", &record.Observation{Mode: credit})
 					}
 				}
 			}
-			if a.verdict.Verdict != journal.VerdictNotSafe || a.verdict.Reason != c.reason {
+			if a.verdict.Verdict != record.VerdictNotSafe || a.verdict.Reason != c.reason {
 				t.Errorf("verdict %q (%q), want not_safe (%q)", a.verdict.Verdict, a.verdict.Reason, c.reason)
 			}
 		})
@@ -329,7 +329,7 @@ func TestProxyThatLagsBehindProvesNothing(t *testing.T) {
 		a.p.GasBalanceFromProxy = true
 		a.m.gpf = 0x00DB1234567890A3
 		a.expect(supply, mode, balance)
-		a.end(balance, Succeeded, "", &journal.Observation{Balance: pounds(0.05)})
+		a.end(balance, Succeeded, "", &record.Observation{Balance: pounds(0.05)})
 		a.acknowledge()
 		a.expect(to)
 		a.read(prepay, off, nil)
@@ -337,14 +337,14 @@ func TestProxyThatLagsBehindProvesNothing(t *testing.T) {
 		a.expect(supply, mode, balance)
 		a.read(credit, off, pounds(c.own))
 		if !c.armed {
-			a.expectVerdict(journal.VerdictNotSafe, "disabled with credit left")
+			a.expectVerdict(record.VerdictNotSafe, "disabled with credit left")
 			continue
 		}
 		a.expect(arm)
 		a.end(arm, Succeeded, "", nil)
 		a.expect(supply)
-		a.end(supply, Succeeded, "", &journal.Observation{Supply: armed})
-		a.expectVerdict(journal.VerdictArmed, "safe once the consumer presses the button")
+		a.end(supply, Succeeded, "", &record.Observation{Supply: armed})
+		a.expectVerdict(record.VerdictArmed, "safe once the consumer presses the button")
 	}
 }
 
@@ -382,16 +382,16 @@ func TestRunOutBetweenReadAndSwitch(t *testing.T) {
 		}
 		a.expect(wants...)
 		if c.onAgain {
-			a.end(balance, Succeeded, "", &journal.Observation{Balance: pounds(-1)})
+			a.end(balance, Succeeded, "", &record.Observation{Balance: pounds(-1)})
 			a.read(credit, on, nil)
 			a.m.staleSupply = a.m.issued // as by an alert that something changed
 			a.expect(supply)
-			a.end(supply, Succeeded, "", &journal.Observation{Supply: off})
+			a.end(supply, Succeeded, "", &record.Observation{Supply: off})
 		} else {
 			a.read(credit, off, pounds(c.own))
 		}
 		if c.reason != "" {
-			a.expectVerdict(journal.VerdictNotSafe, c.reason)
+			a.expectVerdict(record.VerdictNotSafe, c.reason)
 			continue
 		}
 		if got := a.step(); !slices.Equal(got, []servicerequests.Service{arm}) {
@@ -412,7 +412,7 @@ func TestProxyIsBelievedWhereNothingRestsOnIt(t *testing.T) {
 		a.p.GasBalanceFromProxy = true
 		a.m.gpf = 0x00DB1234567890A3
 		a.expect(supply, mode, balance)
-		a.end(balance, Succeeded, "", &journal.Observation{Balance: pounds(0.05)})
+		a.end(balance, Succeeded, "", &record.Observation{Balance: pounds(0.05)})
 		a.acknowledge()
 		a.expect(to)
 		change(a)
@@ -447,7 +447,7 @@ func TestUnknownOutcomeIsReadBackBeforeAnythingNew(t *testing.T) {
 	a.expect(buyTime) // the switch is late
 	a.end(buyTime, Succeeded, "", nil)
 	a.expect(supply)
-	a.end(supply, Succeeded, "", &journal.Observation{Supply: on})
+	a.end(supply, Succeeded, "", &record.Observation{Supply: on})
 	a.now = a.now.Add(2 * time.Minute)
 	a.expect(to)
 }
@@ -486,7 +486,7 @@ func TestSilentMeterEndsAsUnknown(t *testing.T) {
 		}
 		a.now = a.now.Add(2 * time.Hour)
 	}
-	if a.verdict.Verdict != journal.VerdictUnknown || a.verdict.Reason != "no answer: E20" {
+	if a.verdict.Verdict != record.VerdictUnknown || a.verdict.Reason != "no answer: E20" {
 		t.Errorf("verdict %q (%q), want unknown (no answer: E20)", a.verdict.Verdict, a.verdict.Reason)
 	}
 	if n := len(a.asked); n > 12 {
@@ -500,7 +500,7 @@ func TestTransferredMeterIsExcluded(t *testing.T) {
 	for _, s := range []servicerequests.Service{supply, mode, balance} {
 		a.end(s, Rejected, "E4", nil)
 	}
-	a.expectVerdict(journal.VerdictExcluded, "not registered to the supplier any more (E4)")
+	a.expectVerdict(record.VerdictExcluded, "not registered to the supplier any more (E4)")
 }
 
 func TestArmRefusedByTheMeterIsNotRepeated(t *testing.T) {
@@ -516,8 +516,8 @@ func TestArmRefusedByTheMeterIsNotRepeated(t *testing.T) {
 	a.expect(arm)
 	a.end(arm, Negative, "250", nil)
 	a.expect(supply)
-	a.end(supply, Succeeded, "", &journal.Observation{Supply: off})
-	a.expectVerdict(journal.VerdictNotSafe, "arm refused")
+	a.end(supply, Succeeded, "", &record.Observation{Supply: off})
+	a.expectVerdict(record.VerdictNotSafe, "arm refused")
 }
 
 func TestPartlyAppliedSwitchIsTriedABoundedNumberOfTimes(t *testing.T) {
@@ -534,16 +534,16 @@ func TestPartlyAppliedSwitchIsTriedABoundedNumberOfTimes(t *testing.T) {
 			case buyTime:
 				a.end(s, Negative, "250", nil)
 			case supply:
-				a.end(s, Succeeded, "", &journal.Observation{Supply: on})
+				a.end(s, Succeeded, "", &record.Observation{Supply: on})
 			case mode:
-				a.end(s, Succeeded, "", &journal.Observation{Mode: prepay})
+				a.end(s, Succeeded, "", &record.Observation{Mode: prepay})
 			}
 		}
 	}
 	if switches != a.p.SwitchTries {
 		t.Errorf("%d tries of 1.6, want %d", switches, a.p.SwitchTries)
 	}
-	if a.verdict.Verdict != journal.VerdictNotSafe || a.verdict.Reason != "switch refused by the meter: 1" {
+	if a.verdict.Verdict != record.VerdictNotSafe || a.verdict.Reason != "switch refused by the meter: 1" {
 		t.Errorf("verdict %q (%q)", a.verdict.Verdict, a.verdict.Reason)
 	}
 }
@@ -552,17 +552,17 @@ func TestStoredSwitchThatRunsReopensTheMeter(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
 	a.step()
 	a.read(credit, on, pounds(10))
-	a.expectVerdict(journal.VerdictOnSupply, "")
+	a.expectVerdict(record.VerdictOnSupply, "")
 	a.m.alerted(&gbcs.Alert{Code: 0x8F66, FutureDated: &gbcs.FutureDated{Code: 0x001A}})
-	a.expectVerdict(journal.VerdictOnSupply, "")
+	a.expectVerdict(record.VerdictOnSupply, "")
 	a.m.alerted(&gbcs.Alert{Code: 0x8F66, FutureDated: &gbcs.FutureDated{Code: 0x001B}})
 	a.expect(to)
 }
 
 func TestOlderAnswerDoesNotReplaceANewerOne(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
-	a.m.observe(journal.Observation{Supply: on}, 20, a.now)
-	a.m.observe(journal.Observation{Supply: off}, 10, a.now)
+	a.m.observe(record.Observation{Supply: on}, 20, a.now)
+	a.m.observe(record.Observation{Supply: off}, 10, a.now)
 	if a.m.supply.value != on {
 		t.Error("an answer to an older request replaced a newer one")
 	}
@@ -585,9 +585,9 @@ func TestPolicyReadsTheConfiguration(t *testing.T) {
 	a.end(settings, NoResponse, "E21", nil)
 	a.end(to, Succeeded, "", nil)
 	a.expect(supply, mode)
-	a.end(supply, Succeeded, "", &journal.Observation{Supply: on})
-	a.end(mode, Succeeded, "", &journal.Observation{Mode: credit})
-	a.expectVerdict(journal.VerdictOnSupply, "")
+	a.end(supply, Succeeded, "", &record.Observation{Supply: on})
+	a.end(mode, Succeeded, "", &record.Observation{Mode: credit})
+	a.expectVerdict(record.VerdictOnSupply, "")
 
 	// A gas meter's are its proxy's to tell, once that is known.
 	g := permitting(servicerequests.GSME)

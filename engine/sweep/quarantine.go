@@ -8,7 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 )
@@ -55,9 +55,9 @@ func (s *Sweep) overdueAs(m *meter, q duis.QuarantinedRequest) (service servicer
 // pauseQuarantined pauses a service, unless that was done for this cause already.
 func (s *Sweep) pauseQuarantined(service servicerequests.Service, reason string) {
 	if !slices.ContainsFunc(s.holds, func(h hold) bool {
-		return h.order.Cause == journal.CauseQuarantine && scopeOf(h.order).service == service
+		return h.order.Cause == record.CauseQuarantine && scopeOf(h.order).service == service
 	}) {
-		s.pauseBy(journal.CauseQuarantine, scope{service: service}, reason)
+		s.pauseBy(record.CauseQuarantine, scope{service: service}, reason)
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 )
@@ -37,7 +37,7 @@ func TestQuarantinedArmIsNotReleasedStale(t *testing.T) {
 			return lost
 		}
 		s := w.open()
-		err := w.steer(t, s, func(give func(journal.OrderBody) error) {
+		err := w.steer(t, s, func(give func(record.OrderBody) error) {
 			for len(s.Status().Quarantine) == 0 {
 				time.Sleep(time.Second)
 			}
@@ -49,13 +49,13 @@ func TestQuarantinedArmIsNotReleasedStale(t *testing.T) {
 			if st = s.Status(); !slices.Equal(st.Delete, []string{"77"}) {
 				t.Errorf("to be deleted: %v", st.Delete)
 			}
-			if err := give(journal.OrderBody{Action: journal.OrderResume, SRV: "7.3"}); !errors.Is(err, ErrOrder) || !strings.Contains(err.Error(), "deleted --reference 77") {
+			if err := give(record.OrderBody{Action: record.OrderResume, SRV: "7.3"}); !errors.Is(err, ErrOrder) || !strings.Contains(err.Error(), "deleted --reference 77") {
 				t.Errorf("resumed while it could be released: %v", err)
 			}
-			if err := give(journal.OrderBody{Action: journal.OrderDeleted, Reference: "77"}); err != nil {
+			if err := give(record.OrderBody{Action: record.OrderDeleted, Reference: "77"}); err != nil {
 				t.Error(err)
 			}
-			if err := give(journal.OrderBody{Action: journal.OrderResume, SRV: "7.3"}); err != nil {
+			if err := give(record.OrderBody{Action: record.OrderResume, SRV: "7.3"}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -63,7 +63,7 @@ func TestQuarantinedArmIsNotReleasedStale(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantEmpty(t, s)
-		if n := len(w.sentIn(journal.SignedCommand, arm)); n != 2 || d.supply != servicerequests.Armed || len(s.Status().Delete) != 0 {
+		if n := len(w.sentIn(record.SignedCommand, arm)); n != 2 || d.supply != servicerequests.Armed || len(s.Status().Delete) != 0 {
 			t.Errorf("7.3 was signed %d times, the supply is %v, to be deleted %v", n, d.supply, s.Status().Delete)
 		}
 	})
@@ -87,7 +87,7 @@ func TestQuarantineThatIsToldLate(t *testing.T) {
 					return answered
 				}
 				s := w.open()
-				if err := w.steer(t, s, func(give func(journal.OrderBody) error) {
+				if err := w.steer(t, s, func(give func(record.OrderBody) error) {
 					time.Sleep(2 * w.policy.ResponseWait.Electricity)
 					w.mu.Lock()
 					w.inbox = append(w.inbox, heldBack(lostOne.id, "late"))
@@ -97,23 +97,23 @@ func TestQuarantineThatIsToldLate(t *testing.T) {
 					if !slices.Equal(st.Delete, []string{"late"}) || len(st.Quarantine) != 0 || len(st.Holds) != 1 || st.Holds[0].Scope != "SRV 1.6" {
 						t.Errorf("status %+v", st)
 					}
-					if err := give(journal.OrderBody{Action: journal.OrderStop}); err != nil {
+					if err := give(record.OrderBody{Action: record.OrderStop}); err != nil {
 						t.Error(err)
 					}
 				}); !errors.Is(err, ErrStopped) {
 					t.Fatalf("ended with %v", err)
 				}
 				var told bool
-				for _, r := range w.sentIn(journal.Operator) {
-					body, err := journal.Decode[journal.OrderBody](r)
-					told = told || err == nil && body.Cause == journal.CauseQuarantine && strings.Contains(body.Reason, "event reference late")
+				for _, r := range w.sentIn(record.Operator) {
+					body, err := record.Decode[record.OrderBody](r)
+					told = told || err == nil && body.Cause == record.CauseQuarantine && strings.Contains(body.Reason, "event reference late")
 				}
 				if !told {
 					t.Error("the journal does not say it")
 				}
 				w.disk.crash(len(w.disk.queued))
 				s = w.open()
-				if err := w.steer(t, s, func(give func(journal.OrderBody) error) {
+				if err := w.steer(t, s, func(give func(record.OrderBody) error) {
 					time.Sleep(time.Minute)
 					if st := s.Status(); !slices.Equal(st.Delete, []string{"late"}) {
 						t.Errorf("after a restart: %v", st.Delete)
@@ -122,14 +122,14 @@ func TestQuarantineThatIsToldLate(t *testing.T) {
 						w.mu.Lock()
 						w.inbox = append(w.inbox, w.targets[lostOne.id.Target].respond(lostOne.service, lostOne.id, true))
 						w.mu.Unlock()
-					} else if err := give(journal.OrderBody{Action: journal.OrderDeleted, Reference: "late"}); err != nil {
+					} else if err := give(record.OrderBody{Action: record.OrderDeleted, Reference: "late"}); err != nil {
 						t.Error(err)
 					}
 					time.Sleep(5 * time.Second)
 					if st := s.Status(); len(st.Delete) != 0 {
 						t.Errorf("still to be deleted: %v", st.Delete)
 					}
-					if err := give(journal.OrderBody{Action: journal.OrderResume, SRV: "1.6"}); err != nil {
+					if err := give(record.OrderBody{Action: record.OrderResume, SRV: "1.6"}); err != nil {
 						t.Error(err)
 					}
 				}); err != nil {

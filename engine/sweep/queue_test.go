@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"safemode/engine/gateway"
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -13,7 +13,7 @@ import (
 // DCC's services it is for.
 func TestLaneServesWhatHasWaitedLongest(t *testing.T) {
 	l := &lane{}
-	m := newMeter(0x00DB1234567890A1, journal.TargetBody{Type: servicerequests.GSME})
+	m := newMeter(0x00DB1234567890A1, record.TargetBody{Type: servicerequests.GSME})
 	var want []servicerequests.Service
 	for range 3 {
 		for _, service := range [...]servicerequests.Service{servicerequests.ReadInventory, servicerequests.ReadSupplyStatus, servicerequests.SwitchToCredit} {
@@ -37,7 +37,7 @@ func TestLaneServesWhatHasWaitedLongest(t *testing.T) {
 // A service that is held up does not hold up the others.
 func TestLanePassesOverWhatWasTried(t *testing.T) {
 	l := &lane{}
-	m := newMeter(0x00DB1234567890A1, journal.TargetBody{Type: servicerequests.GSME})
+	m := newMeter(0x00DB1234567890A1, record.TargetBody{Type: servicerequests.GSME})
 	l.push(&request{meter: m, service: servicerequests.ReadInventory}, risk{})
 	l.push(&request{meter: m, service: servicerequests.ReadSupplyStatus}, risk{})
 	var tried [len(gateway.Services) + 1]bool

@@ -14,8 +14,8 @@ import (
 	"go.uber.org/zap"
 
 	"safemode/engine/gateway"
-	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -35,15 +35,15 @@ type Deliveries interface {
 // was signed and has no outcome is POSTed again as the same bytes, or read back;
 // what was answered but not yet acted on is acted on, after it has been proven
 // again. Call it once, before Run.
-func (s *Sweep) Replay(ctx context.Context, records iter.Seq2[journal.Record, error], deliveries Deliveries) error {
-	unused := map[servicerequests.RequestID][]journal.Record{} // responses without an outcome
+func (s *Sweep) Replay(ctx context.Context, records iter.Seq2[record.Record, error], deliveries Deliveries) error {
+	unused := map[servicerequests.RequestID][]record.Record{} // responses without an outcome
 	for rec, err := range records {
 		if err != nil {
 			return err
 		}
 		switch {
 		case rec.Seq <= s.through && s.known(rec, unused):
-		case rec.Kind == journal.Alert:
+		case rec.Kind == record.Alert:
 			s.foldAlert(ctx, rec, deliveries)
 		default:
 			if err := s.foldRecord(rec, unused); err != nil {
@@ -58,7 +58,7 @@ func (s *Sweep) Replay(ctx context.Context, records iter.Seq2[journal.Record, er
 	s.sort()
 	s.settle()
 	left := slices.Concat(slices.Collect(maps.Values(unused))...)
-	slices.SortFunc(left, func(a, b journal.Record) int { return cmp.Compare(a.Seq, b.Seq) })
+	slices.SortFunc(left, func(a, b record.Record) int { return cmp.Compare(a.Seq, b.Seq) })
 	for _, rec := range left {
 		if s.settled(rec.ID) {
 			continue
@@ -89,23 +89,23 @@ func (s *Sweep) settled(id servicerequests.RequestID) bool {
 }
 
 // foldRecord takes one record in.
-func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.RequestID][]journal.Record) error {
+func (s *Sweep) foldRecord(rec record.Record, unused map[servicerequests.RequestID][]record.Record) error {
 	switch rec.Kind {
 	default:
 		return nil
-	case journal.Opened:
+	case record.Opened:
 		s.sort()
 		return nil
-	case journal.Operator:
-		body, err := journal.Decode[journal.OrderBody](rec)
+	case record.Operator:
+		body, err := record.Decode[record.OrderBody](rec)
 		if err != nil {
 			return err
 		}
 		s.sort()
 		s.apply(body, rec.At)
 		return nil
-	case journal.Wave:
-		body, err := journal.Decode[journal.WaveBody](rec)
+	case record.Wave:
+		body, err := record.Decode[record.WaveBody](rec)
 		if err != nil {
 			return err
 		}
@@ -114,8 +114,8 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 		}
 		s.waveIs(body.Wave, rec.Code, rec.At)
 		return nil
-	case journal.Tripwire:
-		body, err := journal.Decode[journal.TripwireBody](rec)
+	case record.Tripwire:
+		body, err := record.Decode[record.TripwireBody](rec)
 		if err != nil {
 			return err
 		}
@@ -123,8 +123,8 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 			s.pardon(s.find(eui))
 		}
 		return nil
-	case journal.Target:
-		body, err := journal.Decode[journal.TargetBody](rec)
+	case record.Target:
+		body, err := record.Decode[record.TargetBody](rec)
 		if err != nil {
 			return err
 		}
@@ -136,25 +136,25 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 			m.excluded = "suppressed"
 		}
 		return s.roll.add(m)
-	case journal.Response:
+	case record.Response:
 		unused[rec.ID] = append(unused[rec.ID], rec)
 		return nil
-	case journal.Unmatched:
+	case record.Unmatched:
 		delete(unused, rec.ID)
 		return nil
-	case journal.Refused:
-		if rec.Code == journal.RefusedUnverified {
+	case record.Refused:
+		if rec.Code == record.RefusedUnverified {
 			s.unproven(rec.ID, rec.At)
 		}
 		return nil
-	case journal.Request, journal.SignedCommand, journal.Reply, journal.Outcome, journal.Verdict:
+	case record.Request, record.SignedCommand, record.Reply, record.Outcome, record.Verdict:
 	}
 	m := s.find(rec.Device)
 	if m == nil || m.device != rec.Device {
 		return fmt.Errorf("%v is not planned", rec.Device)
 	}
 	switch rec.Kind {
-	case journal.Request:
+	case record.Request:
 		if m.openAs(rec.ID) != nil || m.endedAs(rec.ID) >= 0 {
 			return fmt.Errorf("request %v is signed twice", rec.ID)
 		}
@@ -167,7 +167,7 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 		s.o.Pacer.Spent(rec.At, r.leave())
 		s.spendOf(r.leave(), rec.At)
 		s.headroom.count(rec.Service, rec.At)
-	case journal.SignedCommand:
+	case record.SignedCommand:
 		r := m.openAs(rec.ID)
 		if r == nil || r.leg == commandLeg {
 			return fmt.Errorf("signed command %v without its request", rec.ID)
@@ -176,7 +176,7 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 		s.o.Pacer.Spent(rec.At, r.leave())
 		s.spendOf(r.leave(), rec.At)
 		m.commit(rec.Service, rec.ID.Counter)
-	case journal.Reply:
+	case record.Reply:
 		r := m.openAs(rec.ID)
 		code := servicerequests.ResponseCode(rec.Code)
 		if r != nil && r.endpoint() == gateway.SendCommand &&
@@ -184,8 +184,8 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 			r.acknowledged, r.body, r.askedAt = true, nil, rec.At
 			s.await(r, rec.At)
 		}
-	case journal.Outcome:
-		body, err := journal.Decode[journal.OutcomeBody](rec)
+	case record.Outcome:
+		body, err := record.Decode[record.OutcomeBody](rec)
 		if err != nil {
 			return err
 		}
@@ -197,10 +197,10 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 		s.sort()
 		s.fold(m, rec.Service, rec.ID, body, class)
 		if !body.After || rec.Service != servicerequests.ReadMeterBalance {
-			m.verdict = journal.VerdictBody{} // it was given before this was known
+			m.verdict = record.VerdictBody{} // it was given before this was known
 		}
-	case journal.Verdict:
-		body, err := journal.Decode[journal.VerdictBody](rec)
+	case record.Verdict:
+		body, err := record.Decode[record.VerdictBody](rec)
 		if err != nil {
 			return err
 		}
@@ -211,23 +211,23 @@ func (s *Sweep) foldRecord(rec journal.Record, unused map[servicerequests.Reques
 
 // known says whether a record is in the state that was restored. Workers and the inbox
 // write before the dispatcher hears of it; what it wrote itself it knew.
-func (s *Sweep) known(rec journal.Record, unused map[servicerequests.RequestID][]journal.Record) bool {
+func (s *Sweep) known(rec record.Record, unused map[servicerequests.RequestID][]record.Record) bool {
 	var r *request
 	var ended bool
 	if m := s.find(rec.Device); m != nil {
 		r, ended = m.openAs(rec.ID), m.endedAs(rec.ID) >= 0
 	}
 	switch rec.Kind {
-	case journal.Request:
+	case record.Request:
 		return r != nil || ended
-	case journal.SignedCommand:
+	case record.SignedCommand:
 		return r == nil || r.leg == commandLeg
-	case journal.Reply:
+	case record.Reply:
 		return r == nil || r.acknowledged
-	case journal.Outcome:
+	case record.Outcome:
 		delete(unused, rec.ID)
 		return true
-	case journal.Response, journal.Unmatched, journal.Alert, journal.Refused:
+	case record.Response, record.Unmatched, record.Alert, record.Refused:
 		return false // a repetition changes nothing, or has a meter read once more
 	}
 	return true
@@ -239,7 +239,7 @@ func (s *Sweep) forget() {
 	for seat := range int32(s.roll.size) {
 		m := s.meter(seat)
 		m.staleMode, m.staleSupply = m.issued, m.issued
-		m.verdict = journal.VerdictBody{}
+		m.verdict = record.VerdictBody{}
 		s.settleSome()
 	}
 }
@@ -248,7 +248,7 @@ func (s *Sweep) forget() {
 // before it was written; only what a future-dated command was is not in the
 // record's columns. Where that cannot be proven again, the worst is assumed: then
 // the meter is read once more.
-func (s *Sweep) foldAlert(ctx context.Context, rec journal.Record, deliveries Deliveries) {
+func (s *Sweep) foldAlert(ctx context.Context, rec record.Record, deliveries Deliveries) {
 	if rec.Code == alertQuarantine {
 		s.foldQuarantine(ctx, rec, deliveries)
 		return
@@ -267,14 +267,14 @@ func (s *Sweep) foldAlert(ctx context.Context, rec journal.Record, deliveries De
 		}
 	}
 	if m.alerted(alert) {
-		m.verdict = journal.VerdictBody{}
+		m.verdict = record.VerdictBody{}
 	}
 	s.sort()
 	s.moveUp(m, rec.At)
 }
 
 // foldQuarantine takes in that a request is held back by the DCC.
-func (s *Sweep) foldQuarantine(ctx context.Context, rec journal.Record, deliveries Deliveries) {
+func (s *Sweep) foldQuarantine(ctx context.Context, rec record.Record, deliveries Deliveries) {
 	d, err := deliveries.Delivery(ctx, rec.Body)
 	if err != nil || d.DCCAlert == nil {
 		s.log.Warn("journalled alert cannot be proven again", zap.Uint64("seq", rec.Seq), zap.Error(err))

@@ -9,14 +9,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 )
 
 // last is the kind of the last record about the requests of a service.
-func (w *walker) last(service servicerequests.Service) (kind journal.Kind) {
+func (w *walker) last(service servicerequests.Service) (kind record.Kind) {
 	var id servicerequests.RequestID
 	for _, r := range w.disk.durable {
 		if r.Service == service {
@@ -33,16 +33,16 @@ func (w *walker) last(service servicerequests.Service) (kind journal.Kind) {
 // No byte is signed anew, and the command is carried out once.
 func TestGoingOnFromEachState(t *testing.T) {
 	for _, service := range []servicerequests.Service{to, arm} {
-		for _, kind := range []journal.Kind{
-			journal.Request, journal.PreCommand, journal.SignedCommand, journal.Reply, journal.Response, journal.Outcome,
+		for _, kind := range []record.Kind{
+			record.Request, record.PreCommand, record.SignedCommand, record.Reply, record.Response, record.Outcome,
 		} {
 			t.Run(fmt.Sprint(service, " ", kind), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newScript(t, cutOff())
 					switch kind {
-					case journal.Request:
+					case record.Request:
 						w.strike(place{askLeg, service}, lostAfter)
-					case journal.SignedCommand:
+					case record.SignedCommand:
 						w.strike(place{commandLeg, service}, lostAfter)
 					}
 					if !w.until(func() bool {
@@ -50,7 +50,7 @@ func TestGoingOnFromEachState(t *testing.T) {
 						w.disk.write(w.disk.queued) // what is appended is durable soon
 						w.disk.queued = nil
 						w.disk.mu.Unlock()
-						if n := len(w.world.inbox); kind == journal.Response && n > 0 && serviceOf(w.world.inbox[n-1]) == service {
+						if n := len(w.world.inbox); kind == record.Response && n > 0 && serviceOf(w.world.inbox[n-1]) == service {
 							w.deliver(w.world.inbox[n-1], w.disk.keepOnly)
 							w.world.inbox = w.world.inbox[:n-1]
 						}
@@ -60,10 +60,10 @@ func TestGoingOnFromEachState(t *testing.T) {
 					}
 					w.die()
 					w.finishAll()
-					if got := w.outcomes(service); !slices.Equal(got, []string{journal.ClassSuccess}) {
+					if got := w.outcomes(service); !slices.Equal(got, []string{record.ClassSuccess}) {
 						t.Errorf("ended as %v", got)
 					}
-					if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictArmed {
+					if v := w.s.ledger(0).verdict; v.Verdict != record.VerdictArmed {
 						t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 					}
 					w.conclude()
@@ -97,7 +97,7 @@ func TestJournalledAnswersAreActedOn(t *testing.T) {
 		time.Sleep(time.Hour) // its deadline passes before the next run
 		w.die()
 		w.finishAll()
-		if got := w.outcomes(serviceOf(d)); !slices.Equal(got, []string{journal.ClassSuccess}) {
+		if got := w.outcomes(serviceOf(d)); !slices.Equal(got, []string{record.ClassSuccess}) {
 			t.Errorf("ended as %v", got)
 		}
 	})
@@ -114,22 +114,22 @@ func TestVerdictOlderThanALateAnswerIsGivenAnew(t *testing.T) {
 			w.world.inbox = slices.DeleteFunc(w.world.inbox, func(d proof.Delivery) bool { return d.Result != nil })
 			return false
 		})
-		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictUnknown {
+		if v := w.s.ledger(0).verdict; v.Verdict != record.VerdictUnknown {
 			t.Fatalf("verdict %s", v.Verdict)
 		}
 		w.disk.crash(len(w.disk.queued))
 		for _, r := range w.disk.all() {
-			if r.Kind == journal.Request && (r.Service == supply || r.Service == mode) {
+			if r.Kind == record.Request && (r.Service == supply || r.Service == mode) {
 				w.s.deliver(d.respond(r.Service, r.ID, true))
 			}
 		}
 		w.drain()
 		// All is durable but the new verdicts.
-		w.disk.queued = slices.DeleteFunc(w.disk.queued, func(r journal.Record) bool { return r.Kind == journal.Verdict })
+		w.disk.queued = slices.DeleteFunc(w.disk.queued, func(r record.Record) bool { return r.Kind == record.Verdict })
 		w.disk.crash(len(w.disk.queued))
 		w.start()
 		w.finishAll()
-		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictOnSupply {
+		if v := w.s.ledger(0).verdict; v.Verdict != record.VerdictOnSupply {
 			t.Errorf("still %s (%s)", v.Verdict, v.Reason)
 		}
 	})
@@ -143,14 +143,14 @@ func TestUnprovenAnswerIsRememberedAcrossRuns(t *testing.T) {
 			t.Fatal("7.4 was not taken")
 		}
 		// The inbox refuses what the DCC has signed about it, and records that.
-		w.disk.Append(journal.Record{
-			Kind: journal.Refused, ID: w.s.ledger(0).openRequest(supply).id, Code: journal.RefusedUnverified,
-			Body: journal.Encode(journal.RefusedBody{Reason: "bad MAC"}),
+		w.disk.Append(record.Record{
+			Kind: record.Refused, ID: w.s.ledger(0).openRequest(supply).id, Code: record.RefusedUnverified,
+			Body: record.Encode(record.RefusedBody{Reason: "bad MAC"}),
 		})
 		w.disk.crash(len(w.disk.queued))
 		w.start()
 		w.finishAll()
-		if got := w.outcomes(supply); !slices.Equal(got, []string{journal.ClassUnverified}) {
+		if got := w.outcomes(supply); !slices.Equal(got, []string{record.ClassUnverified}) {
 			t.Errorf("ended as %v", got)
 		}
 	})
@@ -164,18 +164,18 @@ func TestForeignRecordsDoNotStopAReplay(t *testing.T) {
 		w := newScript(t, healthy())
 		w.deliver(proof.Delivery{ID: id, Device: stranger, Code: servicerequests.Unreachable}, w.hand)
 		w.deliver(proof.Delivery{Device: stranger, Alert: &gbcs.Alert{Code: alertLocked}}, w.hand)
-		w.disk.Append(journal.Record{
-			Kind: journal.Refused, Device: stranger, ID: id, Code: journal.RefusedUnverified, Body: journal.Encode(journal.RefusedBody{}),
-		}, journal.Record{
-			Kind: journal.Operator, Body: journal.Encode(journal.OrderBody{Action: journal.OrderExclude, Devices: []servicerequests.EUI{stranger}}),
-		}, journal.Record{Kind: journal.Closed})
+		w.disk.Append(record.Record{
+			Kind: record.Refused, Device: stranger, ID: id, Code: record.RefusedUnverified, Body: record.Encode(record.RefusedBody{}),
+		}, record.Record{
+			Kind: record.Operator, Body: record.Encode(record.OrderBody{Action: record.OrderExclude, Devices: []servicerequests.EUI{stranger}}),
+		}, record.Record{Kind: record.Closed})
 		for range 2 {
 			w.disk.crash(len(w.disk.queued))
 			w.start()
 		}
 		unmatched := 0
 		for _, r := range w.disk.all() {
-			if r.Kind == journal.Unmatched {
+			if r.Kind == record.Unmatched {
 				unmatched++
 			}
 		}
@@ -196,7 +196,7 @@ func TestAlertsAreFolded(t *testing.T) {
 			w := newScript(t, healthy())
 			w.finishAll()
 			w.disk.crash(len(w.disk.queued))
-			w.disk.write([]journal.Record{{Kind: journal.Alert, Device: w.devices[0].eui, Code: code, Body: []byte("lost")}})
+			w.disk.write([]record.Record{{Kind: record.Alert, Device: w.devices[0].eui, Code: code, Body: []byte("lost")}})
 			w.start()
 			if got := w.s.ledger(0).person; got != want {
 				t.Errorf("%s: person %q, want %q", code, got, want)
@@ -223,7 +223,7 @@ func TestSuppressedMeterIsLeftAlone(t *testing.T) {
 		w.suppressed = map[servicerequests.EUI]struct{}{w.devices[0].eui: {}}
 		w.start()
 		w.finishAll()
-		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictExcluded || v.Reason != "suppressed" {
+		if v := w.s.ledger(0).verdict; v.Verdict != record.VerdictExcluded || v.Reason != "suppressed" {
 			t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 		}
 		if posts != 0 {
@@ -240,24 +240,24 @@ func (undecided) Delivery(context.Context, []byte) (proof.Delivery, error) {
 }
 
 func TestReplayRefuses(t *testing.T) {
-	target := journal.Record{Kind: journal.Target, Device: 1, Body: journal.Encode(journal.TargetBody{Type: servicerequests.ESME, Hub: 2, Region: servicerequests.North, Claimed: prepay, Originator: ourEUI})}
+	target := record.Record{Kind: record.Target, Device: 1, Body: record.Encode(record.TargetBody{Type: servicerequests.ESME, Hub: 2, Region: servicerequests.North, Claimed: prepay, Originator: ourEUI})}
 	id := servicerequests.RequestID{Originator: ourEUI, Target: 1, Counter: 5}
-	request := journal.Record{Kind: journal.Request, Device: 1, Service: to, ID: id, Body: []byte("signed")}
+	request := record.Record{Kind: record.Request, Device: 1, Service: to, ID: id, Body: []byte("signed")}
 	command := request
-	command.Kind = journal.SignedCommand
-	response := journal.Record{Kind: journal.Response, Device: 1, ID: id, Body: []byte("answer")}
+	command.Kind = record.SignedCommand
+	response := record.Record{Kind: record.Response, Device: 1, ID: id, Body: []byte("answer")}
 	for name, c := range map[string]struct {
-		records []journal.Record
+		records []record.Record
 		want    error
 	}{
-		"planned twice":                         {[]journal.Record{target, target}, ErrReplay},
-		"originator without an identity":        {[]journal.Record{{Kind: journal.Target, Device: 1, Body: journal.Encode(journal.TargetBody{Type: servicerequests.ESME, Hub: 2, Region: servicerequests.North, Claimed: prepay, Originator: 9})}}, ErrReplay},
-		"a request of a meter not planned":      {[]journal.Record{request}, ErrReplay},
-		"a request signed twice":                {[]journal.Record{target, request, request}, ErrReplay},
-		"a command without its request":         {[]journal.Record{target, command}, ErrReplay},
-		"a command signed twice":                {[]journal.Record{target, request, command, command}, ErrReplay},
-		"an outcome of no class":                {[]journal.Record{target, {Kind: journal.Outcome, Device: 1, Body: journal.Encode(journal.OutcomeBody{Class: "odd"})}}, ErrReplay},
-		"an answer that cannot be proven today": {[]journal.Record{target, request, command, response}, proof.ErrUndecided},
+		"planned twice":                         {[]record.Record{target, target}, ErrReplay},
+		"originator without an identity":        {[]record.Record{{Kind: record.Target, Device: 1, Body: record.Encode(record.TargetBody{Type: servicerequests.ESME, Hub: 2, Region: servicerequests.North, Claimed: prepay, Originator: 9})}}, ErrReplay},
+		"a request of a meter not planned":      {[]record.Record{request}, ErrReplay},
+		"a request signed twice":                {[]record.Record{target, request, request}, ErrReplay},
+		"a command without its request":         {[]record.Record{target, command}, ErrReplay},
+		"a command signed twice":                {[]record.Record{target, request, command, command}, ErrReplay},
+		"an outcome of no class":                {[]record.Record{target, {Kind: record.Outcome, Device: 1, Body: record.Encode(record.OutcomeBody{Class: "odd"})}}, ErrReplay},
+		"an answer that cannot be proven today": {[]record.Record{target, request, command, response}, proof.ErrUndecided},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -19,7 +19,7 @@ func BenchmarkRoll(b *testing.B) {
 		const meters = 1_000_000
 		at := time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)
 		for i := range servicerequests.EUI(meters) {
-			m := newMeter(0x00DB120000000000+i*16, journal.TargetBody{
+			m := newMeter(0x00DB120000000000+i*16, record.TargetBody{
 				Type: servicerequests.ESME + servicerequests.DeviceType(i%2), Hub: 0x00DB130000000000 + i/2*16, Region: servicerequests.North,
 				Claimed: servicerequests.Prepayment, Originator: ourEUI,
 			})
@@ -41,7 +41,7 @@ func BenchmarkRoll(b *testing.B) {
 			m.foundBalance = m.balance
 			m.firstSwitch, m.firstCommand, m.lastCommand, m.staleMode, m.staleSupply = m.issued-80_000, m.issued-80_000, m.issued-80_000, m.issued-80_000, m.issued-80_000
 			m.done, m.creditAccepted, m.settled = true, true, true
-			m.verdict.Verdict = journal.VerdictOnSupply
+			m.verdict.Verdict = record.VerdictOnSupply
 			if err := r.add(m); err != nil {
 				b.Fatal(err)
 			}

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -95,7 +95,7 @@ func (w *world) run(ctx context.Context, s *Sweep) error {
 
 // order has a person order something of the whole sweep.
 func order(ctx context.Context, s *Sweep, action string) error {
-	return s.Order(ctx, journal.OrderBody{Action: action, By: "Ada"})
+	return s.Order(ctx, record.OrderBody{Action: action, By: "Ada"})
 }
 
 // wantEmpty checks that nothing is left open.
@@ -157,18 +157,18 @@ func TestRun(t *testing.T) {
 			if st.State != "finished" || st.Done != 60 || st.Started != 60 || st.Queued != 0 {
 				t.Errorf("status %+v", st)
 			}
-			if faults == 0 && (st.Verdicts[journal.VerdictUnknown] != 0 || st.Verdicts[journal.VerdictOnSupply] == 0 || st.Verdicts[journal.VerdictArmed] == 0) {
+			if faults == 0 && (st.Verdicts[record.VerdictUnknown] != 0 || st.Verdicts[record.VerdictOnSupply] == 0 || st.Verdicts[record.VerdictArmed] == 0) {
 				t.Errorf("verdicts %v", st.Verdicts)
 			}
 			checkFlow(t, s, faults == 0)
 			// The end takes no more orders, and holds nobody up.
-			if err := order(t.Context(), s, journal.OrderPause); !errors.Is(err, ErrEnded) {
+			if err := order(t.Context(), s, record.OrderPause); !errors.Is(err, ErrEnded) {
 				t.Errorf("pause after the end: %v", err)
 			}
 			for range 2000 {
 				w.deliver(w.devices[0].respond(servicerequests.ReadSupplyStatus, servicerequests.RequestID{}, true), s.Receive)
 			}
-			if err := s.Disbelieve(t.Context(), journal.Record{At: time.Now(), Kind: journal.Refused}, servicerequests.RequestID{}); err != nil {
+			if err := s.Disbelieve(t.Context(), record.Record{At: time.Now(), Kind: record.Refused}, servicerequests.RequestID{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -186,7 +186,7 @@ func TestPauseAndResume(t *testing.T) {
 		go func() { ended <- w.run(t.Context(), s) }()
 		for range 5 {
 			time.Sleep(500 * time.Millisecond)
-			if err := order(t.Context(), s, journal.OrderPause); err != nil {
+			if err := order(t.Context(), s, record.OrderPause); err != nil {
 				t.Fatal(err)
 			}
 			if st := s.Status().State; st != "paused" {
@@ -202,7 +202,7 @@ func TestPauseAndResume(t *testing.T) {
 				t.Errorf("%d POSTs while paused", posts-before)
 			}
 			w.mu.Unlock()
-			if err := order(t.Context(), s, journal.OrderResume); err != nil {
+			if err := order(t.Context(), s, record.OrderResume); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -221,13 +221,13 @@ func TestEndsOfARun(t *testing.T) {
 		want  func(error) bool
 	}{
 		"stop": {
-			cause: func(_ *world, s *Sweep, _ func()) { order(context.Background(), s, journal.OrderStop) },
+			cause: func(_ *world, s *Sweep, _ func()) { order(context.Background(), s, record.OrderStop) },
 			want:  func(err error) bool { return errors.Is(err, ErrStopped) },
 		},
 		"stop while paused": {
 			cause: func(_ *world, s *Sweep, _ func()) {
-				order(context.Background(), s, journal.OrderPause)
-				order(context.Background(), s, journal.OrderStop)
+				order(context.Background(), s, record.OrderPause)
+				order(context.Background(), s, record.OrderStop)
 			},
 			want: func(err error) bool { return errors.Is(err, ErrStopped) },
 		},
@@ -282,7 +282,7 @@ func TestEndsOfARun(t *testing.T) {
 				w.disk.crash(len(w.disk.queued))
 				s = w.open()
 				if s.paused { // a pause outlives the process
-					s.apply(journal.OrderBody{Action: journal.OrderResume}, s.now())
+					s.apply(record.OrderBody{Action: record.OrderResume}, s.now())
 				}
 				if err := w.run(t.Context(), s); err != nil {
 					t.Fatal(err)
@@ -328,10 +328,10 @@ func TestRunReadsConfigurations(t *testing.T) {
 			t.Fatal(err)
 		}
 		st := s.Status()
-		if st.Done != 60 || st.Verdicts[journal.VerdictUnknown] != 0 || st.Verdicts[journal.VerdictOnSupply]+st.Verdicts[journal.VerdictArmed] == 0 {
+		if st.Done != 60 || st.Verdicts[record.VerdictUnknown] != 0 || st.Verdicts[record.VerdictOnSupply]+st.Verdicts[record.VerdictArmed] == 0 {
 			t.Errorf("verdicts %v", st.Verdicts)
 		}
-		if told := st.Services["4.13"]; told[journal.ClassSuccess] != 60 || len(told) != 1 {
+		if told := st.Services["4.13"]; told[record.ClassSuccess] != 60 || len(told) != 1 {
 			t.Errorf("settings: %v", told)
 		}
 	})

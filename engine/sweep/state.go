@@ -17,6 +17,7 @@ import (
 
 	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -66,8 +67,8 @@ type (
 		Sample    [Withdrawn + 1]int `json:"sample"`
 	}
 	holdState struct {
-		Order journal.OrderBody `json:"order"`
-		At    time.Time         `json:"at"`
+		Order record.OrderBody `json:"order"`
+		At    time.Time        `json:"at"`
 	}
 	overdueState struct {
 		Reference string                    `json:"reference"`
@@ -122,7 +123,7 @@ func (s *Sweep) arrive() (done func()) {
 // hands it to the dispatcher. It may be called from many goroutines, and waits while the
 // dispatcher is behind. After Run has ended the journal has the message, and the next
 // run takes it from there. After an error the DCC has to send it again.
-func (s *Sweep) Receive(ctx context.Context, r journal.Record, d proof.Delivery) error {
+func (s *Sweep) Receive(ctx context.Context, r record.Record, d proof.Delivery) error {
 	done := s.arrive()
 	if err := s.o.Journal.Commit(ctx, r); err != nil {
 		done()
@@ -138,7 +139,7 @@ func (s *Sweep) Receive(ctx context.Context, r journal.Record, d proof.Delivery)
 // Disbelieve takes in that the DCC signed a message about a request that is not
 // believed all the same: it makes the record durable. The request goes on waiting for a
 // better one, a while. It may be called from many goroutines.
-func (s *Sweep) Disbelieve(ctx context.Context, r journal.Record, id servicerequests.RequestID) error {
+func (s *Sweep) Disbelieve(ctx context.Context, r record.Record, id servicerequests.RequestID) error {
 	done := s.arrive()
 	if err := s.o.Journal.Commit(ctx, r); err != nil {
 		done()

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -184,7 +184,7 @@ func (s *Sweep) publishControl(st *Status) {
 			Number: w.number, Name: w.Name, State: cmp.Or(w.state, "waiting"), Since: w.since,
 			Meters: w.meters, Unsettled: w.unsettled, Sample: classMap(&w.sample),
 		}
-		if w.state == journal.WaveSoaking {
+		if w.state == record.WaveSoaking {
 			wave.Until = w.since.Add(w.Soak)
 		}
 		st.Waves = append(st.Waves, wave)
@@ -253,7 +253,7 @@ func (s *Sweep) publishPace(st *Status) {
 // toGo is the time to go, in seconds, at the pace between two instants.
 func (s *Sweep) toGo(since, now pace) (eta float64, known bool) {
 	w, done := s.current(), now.done-since.done
-	if w == nil || done <= 0 || s.done == s.roll.size || w.state == journal.WaveSoaking || w.number == 1 && len(s.waves) > 1 {
+	if w == nil || done <= 0 || s.done == s.roll.size || w.state == record.WaveSoaking || w.number == 1 && len(s.waves) > 1 {
 		return 0, false
 	}
 	eta = now.at.Sub(since.at).Seconds() / float64(done) * float64(s.roll.size-s.done)

@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
@@ -108,7 +108,7 @@ func (w *walker) outcomes(service servicerequests.Service) (classes []string) {
 			continue
 		}
 		first = r.ID
-		if r.Kind == journal.Outcome {
+		if r.Kind == record.Outcome {
 			classes = append(classes, r.Code)
 		}
 	}
@@ -143,40 +143,40 @@ func TestOutcomes(t *testing.T) {
 		verdict string
 		halt    string
 	}{
-		"nothing goes wrong":              {classes: "success", verdict: journal.VerdictOnSupply},
-		"transform not written":           {at: transform, fates: []fate{notWritten}, classes: "success", posts: 2, verdict: journal.VerdictOnSupply},
-		"transform throttled":             {at: transform, fates: []fate{throttled}, classes: "success", posts: 2, verdict: journal.VerdictOnSupply},
-		"transform in doubt, not applied": {at: transform, fates: []fate{lostBefore}, classes: "success", posts: 2, verdict: journal.VerdictOnSupply},
-		"transform in doubt, applied":     {at: transform, fates: []fate{lostAfter}, classes: "success", posts: 2, verdict: journal.VerdictOnSupply},
-		"transform without end in doubt":  {at: transform, fates: []fate{lostAfter, lostAfter, lostBefore, lostAfter}, classes: "in_doubt", posts: 4, verdict: journal.VerdictOnSupply},
-		"transform reply not proven":      {at: transform, fates: []fate{badReply}, classes: "unverified", posts: 1, verdict: journal.VerdictOnSupply},
-		"transform HTTP 4xx":              {at: transform, fates: []fate{badStatus}, classes: "rejected", posts: 1, verdict: journal.VerdictOnSupply},
-		"transform invalid":               {at: transform, fates: []fate{"E5"}, classes: "rejected", posts: 1, verdict: journal.VerdictNotSafe},
-		"transform unregistered":          {at: transform, fates: []fate{"E4"}, classes: "rejected", posts: 1, verdict: journal.VerdictExcluded},
-		"transform unreachable":           {at: transform, fates: []fate{"E20"}, classes: "no_response", posts: 1, verdict: journal.VerdictOnSupply},
-		"transform only acknowledged":     {at: transform, fates: []fate{"I99"}, classes: "success", posts: 2, verdict: journal.VerdictOnSupply},
-		"transform known already":         {at: transform, fates: []fate{lostAfter, "E49"}, classes: "in_doubt", posts: 2, verdict: journal.VerdictOnSupply},
+		"nothing goes wrong":              {classes: "success", verdict: record.VerdictOnSupply},
+		"transform not written":           {at: transform, fates: []fate{notWritten}, classes: "success", posts: 2, verdict: record.VerdictOnSupply},
+		"transform throttled":             {at: transform, fates: []fate{throttled}, classes: "success", posts: 2, verdict: record.VerdictOnSupply},
+		"transform in doubt, not applied": {at: transform, fates: []fate{lostBefore}, classes: "success", posts: 2, verdict: record.VerdictOnSupply},
+		"transform in doubt, applied":     {at: transform, fates: []fate{lostAfter}, classes: "success", posts: 2, verdict: record.VerdictOnSupply},
+		"transform without end in doubt":  {at: transform, fates: []fate{lostAfter, lostAfter, lostBefore, lostAfter}, classes: "in_doubt", posts: 4, verdict: record.VerdictOnSupply},
+		"transform reply not proven":      {at: transform, fates: []fate{badReply}, classes: "unverified", posts: 1, verdict: record.VerdictOnSupply},
+		"transform HTTP 4xx":              {at: transform, fates: []fate{badStatus}, classes: "rejected", posts: 1, verdict: record.VerdictOnSupply},
+		"transform invalid":               {at: transform, fates: []fate{"E5"}, classes: "rejected", posts: 1, verdict: record.VerdictNotSafe},
+		"transform unregistered":          {at: transform, fates: []fate{"E4"}, classes: "rejected", posts: 1, verdict: record.VerdictExcluded},
+		"transform unreachable":           {at: transform, fates: []fate{"E20"}, classes: "no_response", posts: 1, verdict: record.VerdictOnSupply},
+		"transform only acknowledged":     {at: transform, fates: []fate{"I99"}, classes: "success", posts: 2, verdict: record.VerdictOnSupply},
+		"transform known already":         {at: transform, fates: []fate{lostAfter, "E49"}, classes: "in_doubt", posts: 2, verdict: record.VerdictOnSupply},
 		"transform refuses the User":      {at: transform, fates: []fate{"E1"}, classes: "rejected", posts: 1, halt: "the DCC refuses the User (E1)"},
-		"command not written":             {at: command, fates: []fate{notWritten}, classes: "success", posts: 2, verdict: journal.VerdictOnSupply},
-		"command throttled":               {at: command, fates: []fate{throttled}, classes: "success", posts: 2, verdict: journal.VerdictOnSupply},
-		"command in doubt, not applied":   {at: command, fates: []fate{lostBefore}, classes: "success", posts: 2, verdict: journal.VerdictOnSupply},
-		"command in doubt, applied":       {at: command, fates: []fate{lostAfter}, classes: "success", posts: 1, verdict: journal.VerdictOnSupply},
-		"command never arrives":           {at: command, fates: []fate{lostBefore, lostBefore, lostBefore, lostBefore}, classes: "in_doubt", posts: 4, verdict: journal.VerdictOnSupply},
-		"command reply not proven":        {at: command, fates: []fate{badReply}, classes: "success", posts: 1, verdict: journal.VerdictOnSupply},
-		"command known already":           {at: command, fates: []fate{lostBefore, "E49"}, flight: answered, classes: "no_response", posts: 2, verdict: journal.VerdictOnSupply},
-		"command of another's counter":    {at: command, fates: []fate{"E49"}, classes: "rejected", posts: 1, verdict: journal.VerdictNotSafe},
-		"command E21 at once":             {at: command, fates: []fate{"E21"}, classes: "no_response", posts: 1, verdict: journal.VerdictOnSupply},
+		"command not written":             {at: command, fates: []fate{notWritten}, classes: "success", posts: 2, verdict: record.VerdictOnSupply},
+		"command throttled":               {at: command, fates: []fate{throttled}, classes: "success", posts: 2, verdict: record.VerdictOnSupply},
+		"command in doubt, not applied":   {at: command, fates: []fate{lostBefore}, classes: "success", posts: 2, verdict: record.VerdictOnSupply},
+		"command in doubt, applied":       {at: command, fates: []fate{lostAfter}, classes: "success", posts: 1, verdict: record.VerdictOnSupply},
+		"command never arrives":           {at: command, fates: []fate{lostBefore, lostBefore, lostBefore, lostBefore}, classes: "in_doubt", posts: 4, verdict: record.VerdictOnSupply},
+		"command reply not proven":        {at: command, fates: []fate{badReply}, classes: "success", posts: 1, verdict: record.VerdictOnSupply},
+		"command known already":           {at: command, fates: []fate{lostBefore, "E49"}, flight: answered, classes: "no_response", posts: 2, verdict: record.VerdictOnSupply},
+		"command of another's counter":    {at: command, fates: []fate{"E49"}, classes: "rejected", posts: 1, verdict: record.VerdictNotSafe},
+		"command E21 at once":             {at: command, fates: []fate{"E21"}, classes: "no_response", posts: 1, verdict: record.VerdictOnSupply},
 		"command refuses the User":        {at: command, fates: []fate{"E3"}, classes: "rejected", posts: 1, halt: "the DCC refuses the User (E3)"},
-		"meter says no":                   {flight: refused, classes: "negative", verdict: journal.VerdictOnSupply},
-		"meter not reached":               {flight: undeliv, classes: "no_response", verdict: journal.VerdictOnSupply},
-		"E21, not done":                   {flight: noAnswer, classes: "no_response", verdict: journal.VerdictOnSupply},
-		"done, answer lost":               {flight: doneSilent, classes: "no_response", verdict: journal.VerdictOnSupply},
-		"E21, done, answer lost":          {flight: doneE21, classes: "no_response", verdict: journal.VerdictOnSupply},
-		"E21, done, answer late":          {flight: doneLate, classes: "no_response success", verdict: journal.VerdictOnSupply},
-		"lost without a word":             {flight: lost, classes: "no_response", verdict: journal.VerdictOnSupply},
-		"answered twice":                  {flight: twice, classes: "success", verdict: journal.VerdictOnSupply},
-		"done, answer that is another's":  {flight: garbled, classes: "unverified", verdict: journal.VerdictOnSupply},
-		"transform, one after another":    {at: transform, fates: []fate{notWritten, notWritten, throttled, lostAfter}, classes: "success", posts: 5, verdict: journal.VerdictOnSupply},
+		"meter says no":                   {flight: refused, classes: "negative", verdict: record.VerdictOnSupply},
+		"meter not reached":               {flight: undeliv, classes: "no_response", verdict: record.VerdictOnSupply},
+		"E21, not done":                   {flight: noAnswer, classes: "no_response", verdict: record.VerdictOnSupply},
+		"done, answer lost":               {flight: doneSilent, classes: "no_response", verdict: record.VerdictOnSupply},
+		"E21, done, answer lost":          {flight: doneE21, classes: "no_response", verdict: record.VerdictOnSupply},
+		"E21, done, answer late":          {flight: doneLate, classes: "no_response success", verdict: record.VerdictOnSupply},
+		"lost without a word":             {flight: lost, classes: "no_response", verdict: record.VerdictOnSupply},
+		"answered twice":                  {flight: twice, classes: "success", verdict: record.VerdictOnSupply},
+		"done, answer that is another's":  {flight: garbled, classes: "unverified", verdict: record.VerdictOnSupply},
+		"transform, one after another":    {at: transform, fates: []fate{notWritten, notWritten, throttled, lostAfter}, classes: "success", posts: 5, verdict: record.VerdictOnSupply},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -237,7 +237,7 @@ func TestRefusedUserGoesOnWithTheSameMeter(t *testing.T) {
 		w.die()
 		w.finishAll()
 		w.conclude()
-		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictOnSupply {
+		if v := w.s.ledger(0).verdict; v.Verdict != record.VerdictOnSupply {
 			t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 		}
 	})
@@ -263,7 +263,7 @@ func TestRunOfHTTPRefusalsHalts(t *testing.T) {
 		w.post = func(piece) fate { return taken }
 		w.die()
 		w.finishAll()
-		if n := w.s.verdicts[journal.VerdictOnSupply]; n != 20 {
+		if n := w.s.verdicts[record.VerdictOnSupply]; n != 20 {
 			t.Errorf("%d of 20 on supply: %v", n, w.s.verdicts)
 		}
 	})
@@ -279,10 +279,10 @@ func TestGateThatRefusesOneRequest(t *testing.T) {
 			return nil
 		}
 		w.finishAll()
-		if got := w.outcomes(to); !slices.Equal(got, []string{journal.ClassWithdrawn}) {
+		if got := w.outcomes(to); !slices.Equal(got, []string{record.ClassWithdrawn}) {
 			t.Errorf("1.6 ended as %v", got)
 		}
-		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictNotSafe {
+		if v := w.s.ledger(0).verdict; v.Verdict != record.VerdictNotSafe {
 			t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 		}
 		w.conclude()
@@ -308,7 +308,7 @@ func TestKeyThatFailsHalts(t *testing.T) {
 		w.die()
 		w.finishAll()
 		w.conclude()
-		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictOnSupply {
+		if v := w.s.ledger(0).verdict; v.Verdict != record.VerdictOnSupply {
 			t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 		}
 	})
@@ -326,17 +326,17 @@ func TestReadBesideACommandProvesNothing(t *testing.T) {
 	r.id.Counter = a.counter + 1
 	a.m.issued = r.id.Counter
 	a.end(to, Succeeded, "", nil)
-	a.end(mode, Succeeded, "", &journal.Observation{Mode: prepay})
+	a.end(mode, Succeeded, "", &record.Observation{Mode: prepay})
 	if a.m.modeCurrent() {
 		t.Error("a read beside the command counts as read-back")
 	}
 }
 
 func TestReadAfterTheFirstSwitchDoesNotTellHowItWasFound(t *testing.T) {
-	m := newMeter(1, journal.TargetBody{Type: servicerequests.ESME})
+	m := newMeter(1, record.TargetBody{Type: servicerequests.ESME})
 	m.commit(to, 10)
 	m.commit(to, 20)
-	m.observe(journal.Observation{Mode: credit, Supply: off, Balance: pounds(-1)}, 15, time.Now())
+	m.observe(record.Observation{Mode: credit, Supply: off, Balance: pounds(-1)}, 15, time.Now())
 	if m.foundMode.known() || m.foundSupply.known() || m.foundBalance.known() {
 		t.Error("a read between two switches counts as found")
 	}
@@ -352,7 +352,7 @@ func TestSupplyThatWentOffLaterIsNotArmed(t *testing.T) {
 	a.end(to, Succeeded, "", nil)
 	a.step()
 	a.read(credit, off, nil)
-	a.expectVerdict(journal.VerdictNotSafe, "turned off after it was found enabled")
+	a.expectVerdict(record.VerdictNotSafe, "turned off after it was found enabled")
 }
 
 // An answer that comes while a worker has the leg waits for the worker.
@@ -376,7 +376,7 @@ func TestAnswerBeforeTheAcknowledgement(t *testing.T) {
 			w.take()
 		}
 		w.finishAll()
-		if got := w.outcomes(supply); !slices.Equal(got, []string{journal.ClassSuccess}) {
+		if got := w.outcomes(supply); !slices.Equal(got, []string{record.ClassSuccess}) {
 			t.Errorf("7.4 ended as %v", got)
 		}
 		w.conclude()
@@ -397,7 +397,7 @@ func TestPreCommandInPlaceOfAnAcknowledgement(t *testing.T) {
 			return taken
 		}
 		w.finishAll()
-		if got := w.outcomes(to); !slices.Equal(got, []string{journal.ClassUnverified}) {
+		if got := w.outcomes(to); !slices.Equal(got, []string{record.ClassUnverified}) {
 			t.Errorf("1.6 ended as %v", got)
 		}
 	})
@@ -414,7 +414,7 @@ func TestAlertReopensAMeter(t *testing.T) {
 			t.Fatal("a meter that is locked keeps its verdict")
 		}
 		w.finishAll()
-		if v := w.s.ledger(0).verdict; v.Verdict != journal.VerdictNotSafe || v.Reason != "disabled then locked by the meter (81BE)" {
+		if v := w.s.ledger(0).verdict; v.Verdict != record.VerdictNotSafe || v.Reason != "disabled then locked by the meter (81BE)" {
 			t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
 		}
 		w.conclude()

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -27,7 +27,7 @@ type Tripwire struct {
 	Ratio   float64
 }
 
-// codes of [journal.Tripwire] records.
+// codes of [record.Tripwire] records.
 const (
 	tripUnregistered = "unregistered"
 	tripUnverified   = "unverified"
@@ -86,7 +86,7 @@ func (s *Sweep) watchRegistration(m *meter, unregistered bool) {
 	if !yes || len(homes) < s.unregistered.Minimum || s.tripwire != "" {
 		return
 	}
-	s.trip(tripUnregistered, journal.TripwireBody{Devices: devices, Reason: fmt.Sprintf(
+	s.trip(tripUnregistered, record.TripwireBody{Devices: devices, Reason: fmt.Sprintf(
 		"%d of the last %d answers, of %d homes, say that the supplier is not registered (E4): its market participant IDs have moved",
 		len(bad), len(s.unregistered.ring), len(homes))})
 }
@@ -94,14 +94,14 @@ func (s *Sweep) watchRegistration(m *meter, unregistered bool) {
 // watchProof takes in whether a message of the DCC was believed.
 func (s *Sweep) watchProof(believed bool) {
 	if bad, yes := s.unverified.tripped(answer{bad: !believed}); yes && s.tripwire == "" {
-		s.trip(tripUnverified, journal.TripwireBody{Reason: fmt.Sprintf(
+		s.trip(tripUnverified, record.TripwireBody{Reason: fmt.Sprintf(
 			"%d of the last %d messages of the DCC are not believed", len(bad), len(s.unverified.ring))})
 	}
 }
 
 // trip halts the sweep.
-func (s *Sweep) trip(which string, body journal.TripwireBody) {
-	s.o.Journal.Append(journal.Record{At: s.now(), Kind: journal.Tripwire, Code: which, Body: journal.Encode(body)})
+func (s *Sweep) trip(which string, body record.TripwireBody) {
+	s.o.Journal.Append(record.Record{At: s.now(), Kind: record.Tripwire, Code: which, Body: record.Encode(body)})
 	s.tripwire = which
 	for _, eui := range body.Devices {
 		s.pardon(s.find(eui))
@@ -127,7 +127,7 @@ func (m *meter) pardon() {
 	if !m.moved {
 		return
 	}
-	m.excluded, m.moved, m.verdict = "", false, journal.VerdictBody{}
+	m.excluded, m.moved, m.verdict = "", false, record.VerdictBody{}
 	for i := range m.tallies {
 		t := &m.tallies[i]
 		if t.last == Rejected && servicerequests.ResponseCode(t.code).Class() == servicerequests.CodeUnregistered {
@@ -141,7 +141,7 @@ func (m *meter) pardon() {
 // that it is to be left alone stays, unless it was E4 that said so.
 func (m *meter) rerun(at time.Time) {
 	m.pardon()
-	m.verdict = journal.VerdictBody{}
+	m.verdict = record.VerdictBody{}
 	if m.started.IsZero() {
 		return
 	}

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -50,7 +50,7 @@ func TestTransferMidway(t *testing.T) {
 			t.Errorf("%d retries", n)
 		}
 		asked := map[servicerequests.EUI]bool{}
-		for _, r := range w.sentIn(journal.Request) {
+		for _, r := range w.sentIn(record.Request) {
 			asked[r.Device] = true
 		}
 		excluded, begun := 0, 0
@@ -82,7 +82,7 @@ func TestTransferMidway(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantEmpty(t, s)
-		if st := s.Status(); st.Verdicts[journal.VerdictExcluded] != 1 || st.Verdicts[journal.VerdictOnSupply] != 399 {
+		if st := s.Status(); st.Verdicts[record.VerdictExcluded] != 1 || st.Verdicts[record.VerdictOnSupply] != 399 {
 			t.Errorf("verdicts %v", st.Verdicts)
 		}
 	})
@@ -105,7 +105,7 @@ func TestSomeTransfersTripNothing(t *testing.T) {
 		if err := w.run(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
-		if n := s.Status().Verdicts[journal.VerdictExcluded]; n < 8 {
+		if n := s.Status().Verdicts[record.VerdictExcluded]; n < 8 {
 			t.Errorf("%d excluded", n)
 		}
 	})
@@ -121,7 +121,7 @@ func TestUnbelievedMessagesHalt(t *testing.T) {
 		if !halted(err) || !strings.Contains(err.Error(), "not believed") {
 			t.Fatalf("ended with %v", err)
 		}
-		trips := w.sentIn(journal.Tripwire)
+		trips := w.sentIn(record.Tripwire)
 		if len(trips) != 1 || trips[0].Code != tripUnverified {
 			t.Errorf("journal has %v", trips)
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"safemode/engine/gateway"
-	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 )
@@ -198,7 +198,7 @@ func (w *walker) take() {
 }
 
 // hand gives the dispatcher a delivery.
-func (w *walker) hand(ctx context.Context, r journal.Record, d proof.Delivery) error {
+func (w *walker) hand(ctx context.Context, r record.Record, d proof.Delivery) error {
 	if err := w.disk.Commit(ctx, r); err != nil {
 		return err
 	}
@@ -327,20 +327,20 @@ func (w *walker) conclude() {
 		var want string
 		switch {
 		case m.excluded != "":
-			want = journal.VerdictExcluded
+			want = record.VerdictExcluded
 		case v.ModeCounter == 0:
-			want = journal.VerdictUnknown
+			want = record.VerdictUnknown
 		case d.mode != servicerequests.Credit || is == servicerequests.Disabled:
-			want = journal.VerdictNotSafe
+			want = record.VerdictNotSafe
 		case is == servicerequests.Armed:
-			want = journal.VerdictArmed
+			want = record.VerdictArmed
 		default:
-			want = journal.VerdictOnSupply
+			want = record.VerdictOnSupply
 		}
 		if v.Verdict != want {
 			t.Fatalf("%v: verdict %s, want %s", d.eui, v.Verdict, want)
 		}
-		if w.faults == 0 && w.crashAt == 0 && want == journal.VerdictUnknown {
+		if w.faults == 0 && w.crashAt == 0 && want == record.VerdictUnknown {
 			t.Fatalf("%v: unknown, though nothing went wrong: %s", d.eui, v.Reason)
 		}
 	}
@@ -348,17 +348,17 @@ func (w *walker) conclude() {
 	verdicts := map[servicerequests.EUI]string{}
 	for _, r := range w.disk.all() {
 		switch r.Kind {
-		case journal.Request:
+		case record.Request:
 			if _, ok := ends[r.ID]; ok {
 				t.Fatalf("counter %d is used twice", r.ID.Counter)
 			}
 			ends[r.ID] = false
-		case journal.Outcome:
+		case record.Outcome:
 			if class, ok := parseClass(r.Code); !ok || class == Open {
 				t.Fatalf("outcome of class %q", r.Code)
 			}
 			ends[r.ID] = true
-		case journal.Verdict:
+		case record.Verdict:
 			verdicts[r.Device] = r.Code
 		}
 	}

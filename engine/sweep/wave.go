@@ -6,7 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -136,10 +136,10 @@ func (s *Sweep) tend(now time.Time) {
 	if w.number == len(s.waves) {
 		return
 	}
-	if w.state == journal.WaveOpened && w.unsettled == 0 {
-		s.turnWave(w, journal.WaveSoaking, now)
+	if w.state == record.WaveOpened && w.unsettled == 0 {
+		s.turnWave(w, record.WaveSoaking, now)
 	}
-	if w.state != journal.WaveSoaking {
+	if w.state != record.WaveSoaking {
 		return
 	}
 	if soaked := w.since.Add(w.Soak); now.Before(soaked) {
@@ -150,7 +150,7 @@ func (s *Sweep) tend(now time.Time) {
 		s.abort(rule, reason)
 		return
 	}
-	s.turnWave(w, journal.WavePassed, now)
+	s.turnWave(w, record.WavePassed, now)
 	s.openWave(s.waves[w.number], now)
 }
 
@@ -160,12 +160,12 @@ func (s *Sweep) abort(rule AbortRule, reason string) {
 		s.stop(reason, nil)
 		return
 	}
-	s.pauseBy(journal.CauseWave, scope{}, reason)
+	s.pauseBy(record.CauseWave, scope{}, reason)
 }
 
 // openWave lets a wave's meters begin.
 func (s *Sweep) openWave(w *wave, now time.Time) {
-	s.turnWave(w, journal.WaveOpened, now)
+	s.turnWave(w, record.WaveOpened, now)
 	s.from = pace{at: now, done: s.done}
 	for _, seat := range w.waiting {
 		if h := s.roll.head(seat); h.wave == w.number { // it was not moved into another wave
@@ -178,8 +178,8 @@ func (s *Sweep) openWave(w *wave, now time.Time) {
 // turnWave journals how far a wave has come.
 func (s *Sweep) turnWave(w *wave, state string, now time.Time) {
 	s.waveIs(w.number, state, now)
-	body := journal.WaveBody{Wave: w.number, Name: w.Name, Meters: w.meters}
-	s.o.Journal.Append(journal.Record{At: now, Kind: journal.Wave, Code: state, Body: journal.Encode(body)})
+	body := record.WaveBody{Wave: w.number, Name: w.Name, Meters: w.meters}
+	s.o.Journal.Append(record.Record{At: now, Kind: record.Wave, Code: state, Body: record.Encode(body)})
 	s.log.Info("wave", zap.String("wave", w.Name), zap.String("state", state))
 }
 

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -27,7 +27,7 @@ func (w *world) firstAndLast(from, to int) (first, last time.Time) {
 	for _, d := range w.devices[from:to] {
 		of[d.eui] = true
 	}
-	for _, r := range w.sentIn(journal.Request) {
+	for _, r := range w.sentIn(record.Request) {
 		if of[r.Device] {
 			if first.IsZero() {
 				first = r.At
@@ -42,7 +42,7 @@ func (w *world) firstAndLast(from, to int) (first, last time.Time) {
 func TestWavesOpenOneAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := street(t, 40, nil)
-		w.options = inWaves(AbortRule{Class: journal.ClassNoResponse, Ratio: 0.3, MinSample: 10})
+		w.options = inWaves(AbortRule{Class: record.ClassNoResponse, Ratio: 0.3, MinSample: 10})
 		s := w.open()
 		if err := w.run(t.Context(), s); err != nil {
 			t.Fatal(err)
@@ -58,8 +58,8 @@ func TestWavesOpenOneAfterTheOther(t *testing.T) {
 			}
 		}
 		var states []string
-		for _, r := range w.sentIn(journal.Wave) {
-			body, err := journal.Decode[journal.WaveBody](r)
+		for _, r := range w.sentIn(record.Wave) {
+			body, err := record.Decode[record.WaveBody](r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +82,7 @@ func TestTimeToGoInWaves(t *testing.T) {
 		}
 		s := w.open()
 		seen := map[int]bool{} // waves in which it was known
-		if err := w.steer(t, s, func(func(journal.OrderBody) error) {
+		if err := w.steer(t, s, func(func(record.OrderBody) error) {
 			for s.Status().Done < 40 {
 				time.Sleep(200 * time.Millisecond)
 				st := s.Status()
@@ -94,13 +94,13 @@ func TestTimeToGoInWaves(t *testing.T) {
 					at++
 				}
 				present := st.Waves[at]
-				if soaks := present.State == journal.WaveSoaking; soaks != present.Until.After(present.Since) {
+				if soaks := present.State == record.WaveSoaking; soaks != present.Until.After(present.Since) {
 					t.Fatalf("%+v", present)
 				}
 				if st.ETA == nil {
 					continue
 				}
-				if at == 0 || present.State != journal.WaveOpened || at == 1 && *st.ETA < 60 {
+				if at == 0 || present.State != record.WaveOpened || at == 1 && *st.ETA < 60 {
 					t.Fatalf("%v seconds to go: %+v", *st.ETA, present)
 				}
 				seen[at] = true
@@ -121,8 +121,8 @@ func TestAnAbortRulePauses(t *testing.T) {
 		rule   AbortRule
 		reason string
 	}{
-		"share":     {AbortRule{Class: journal.ClassNoResponse, Ratio: 0.3, MinSample: 5}, "ended no_response, more than 30 %"},
-		"no sample": {AbortRule{Class: journal.ClassRejected, Ratio: 0.3, MinSample: 1000}, "too few to tell: want 1000"},
+		"share":     {AbortRule{Class: record.ClassNoResponse, Ratio: 0.3, MinSample: 5}, "ended no_response, more than 30 %"},
+		"no sample": {AbortRule{Class: record.ClassRejected, Ratio: 0.3, MinSample: 1000}, "too few to tell: want 1000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestAnAbortRulePauses(t *testing.T) {
 					return answered
 				}
 				s := w.open()
-				stop := func(give func(journal.OrderBody) error) {
+				stop := func(give func(record.OrderBody) error) {
 					time.Sleep(3 * time.Hour)
 					if st := s.Status(); st.State != "paused" || !strings.Contains(st.Reason, test.reason) || st.Waves[1].State != "waiting" {
 						t.Errorf("status %+v", st)
@@ -146,9 +146,9 @@ func TestAnAbortRulePauses(t *testing.T) {
 						t.Error("a meter of the next wave was touched")
 					}
 				}
-				if err := w.steer(t, s, func(give func(journal.OrderBody) error) {
+				if err := w.steer(t, s, func(give func(record.OrderBody) error) {
 					stop(give)
-					if err := give(journal.OrderBody{Action: journal.OrderStop}); err != nil {
+					if err := give(record.OrderBody{Action: record.OrderStop}); err != nil {
 						t.Error(err)
 					}
 				}); err == nil {
@@ -156,13 +156,13 @@ func TestAnAbortRulePauses(t *testing.T) {
 				}
 				w.disk.crash(len(w.disk.queued))
 				s = w.open()
-				err := w.steer(t, s, func(give func(journal.OrderBody) error) {
+				err := w.steer(t, s, func(give func(record.OrderBody) error) {
 					stop(give)
 					w.mu.Lock()
 					dead = false
 					w.mu.Unlock()
 					for range 3 { // each wave has too small a sample
-						if err := give(journal.OrderBody{Action: journal.OrderResume}); err != nil && s.Status().State == "paused" {
+						if err := give(record.OrderBody{Action: record.OrderResume}); err != nil && s.Status().State == "paused" {
 							t.Error(err)
 						}
 						time.Sleep(3 * time.Hour)
@@ -171,7 +171,7 @@ func TestAnAbortRulePauses(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if st := s.Status(); st.Done != 40 || st.Verdicts[journal.VerdictOnSupply] != 40 {
+				if st := s.Status(); st.Done != 40 || st.Verdicts[record.VerdictOnSupply] != 40 {
 					t.Errorf("status %+v", st)
 				}
 			})
@@ -182,7 +182,7 @@ func TestAnAbortRulePauses(t *testing.T) {
 func TestAnAbortRuleHalts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := street(t, 40, nil)
-		w.options = inWaves(AbortRule{Class: journal.ClassNoResponse, Ratio: 0.3, MinSample: 5, Halt: true})
+		w.options = inWaves(AbortRule{Class: record.ClassNoResponse, Ratio: 0.3, MinSample: 5, Halt: true})
 		w.flight = func(*flight) fate { return undeliv }
 		if err := w.run(t.Context(), w.open()); !halted(err) {
 			t.Fatalf("ended with %v", err)
@@ -207,7 +207,7 @@ func TestLongRetriesDoNotHoldUpAWave(t *testing.T) {
 		}
 		s := w.open()
 		begun := time.Now()
-		err := w.steer(t, s, func(func(journal.OrderBody) error) {
+		err := w.steer(t, s, func(func(record.OrderBody) error) {
 			time.Sleep(90 * time.Minute)
 			if st := s.Status(); st.Waiting["retrying"] != 1 || st.Waves[1].State == "waiting" {
 				t.Errorf("after 90 minutes: %+v", st)
@@ -224,14 +224,14 @@ func TestLongRetriesDoNotHoldUpAWave(t *testing.T) {
 			t.Errorf("the next wave began after %v", first.Sub(begun))
 		}
 		said := false
-		for _, r := range w.sentIn(journal.Verdict) {
-			body, err := journal.Decode[journal.VerdictBody](r)
+		for _, r := range w.sentIn(record.Verdict) {
+			body, err := record.Decode[record.VerdictBody](r)
 			said = said || err == nil && r.Device == silent.eui && strings.HasPrefix(body.Reason, "stuck: ")
 		}
 		if !said {
 			t.Error("the journal does not say that it is stuck")
 		}
-		if st := s.Status(); st.Waiting["stuck"] != 0 || st.Verdicts[journal.VerdictUnknown] != 1 {
+		if st := s.Status(); st.Waiting["stuck"] != 0 || st.Verdicts[record.VerdictUnknown] != 1 {
 			t.Errorf("at the end: %+v", st)
 		}
 	})
@@ -249,18 +249,18 @@ func TestRetryBudget(t *testing.T) {
 			t.Fatal(err)
 		}
 		st := s.Status()
-		if first := 30 * 3; len(w.sentIn(journal.Request, servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode, servicerequests.ReadMeterBalance)) > first+30*2+25 || st.Retries < 25 {
-			t.Errorf("%d requests, %d retries", len(w.sentIn(journal.Request)), st.Retries)
+		if first := 30 * 3; len(w.sentIn(record.Request, servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode, servicerequests.ReadMeterBalance)) > first+30*2+25 || st.Retries < 25 {
+			t.Errorf("%d requests, %d retries", len(w.sentIn(record.Request)), st.Retries)
 		}
-		if st.Verdicts[journal.VerdictUnknown] != 30 || !strings.Contains(s.ledger(29).verdict.Reason, "retries are used up") {
+		if st.Verdicts[record.VerdictUnknown] != 30 || !strings.Contains(s.ledger(29).verdict.Reason, "retries are used up") {
 			t.Errorf("verdicts %v, %q", st.Verdicts, s.ledger(29).verdict.Reason)
 		}
 		w.disk.crash(len(w.disk.queued))
-		sent := len(w.sentIn(journal.Request))
+		sent := len(w.sentIn(record.Request))
 		if err := w.run(t.Context(), w.open()); err != nil {
 			t.Fatal(err)
 		}
-		if now := len(w.sentIn(journal.Request)); now != sent {
+		if now := len(w.sentIn(record.Request)); now != sent {
 			t.Errorf("%d more after the end", now-sent)
 		}
 	})
@@ -280,15 +280,15 @@ func TestHeldForAPerson(t *testing.T) {
 		if err := w.run(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
-		if v := s.ledger(1).verdict; v.Verdict != journal.VerdictUnknown || !strings.HasPrefix(v.Reason, "held for a person: SRV ") || !strings.Contains(v.Reason, "E66") {
+		if v := s.ledger(1).verdict; v.Verdict != record.VerdictUnknown || !strings.HasPrefix(v.Reason, "held for a person: SRV ") || !strings.Contains(v.Reason, "E66") {
 			t.Errorf("verdict %+v", v)
 		}
 		if st := s.Status(); st.Waiting["held"] != 1 {
 			t.Errorf("status %+v", st)
 		}
-		for _, r := range w.sentIn(journal.Request) {
+		for _, r := range w.sentIn(record.Request) {
 			n := 0
-			for _, other := range w.sentIn(journal.Request, r.Service) {
+			for _, other := range w.sentIn(record.Request, r.Service) {
 				if other.Device == w.devices[1].eui && r.Device == other.Device {
 					n++
 				}

@@ -16,6 +16,7 @@ import (
 	"safemode/engine/gateway"
 	"safemode/engine/journal"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
@@ -280,7 +281,7 @@ func (w *world) add(d *device, originator servicerequests.EUI, region servicereq
 	if d.gpf != 0 {
 		w.targets[d.gpf] = d
 	}
-	w.disk.write([]journal.Record{{At: time.Now(), Kind: journal.Target, Device: d.eui, Body: journal.Encode(journal.TargetBody{
+	w.disk.write([]record.Record{{At: time.Now(), Kind: record.Target, Device: d.eui, Body: record.Encode(record.TargetBody{
 		Type: d.kind, Hub: stdcmp.Or(d.home, 0x00DB123456789000), Region: region, Claimed: d.claimed, History: d.history, Originator: originator,
 	})}})
 }

@@ -1,8 +1,9 @@
-package journal
+// Package record holds the names and values that the rooms of the engine share: the
+// kinds of records and their typed bodies, verdicts, classes, orders, status. It does
+// nothing with them. The package journal specifies how they are written.
+package record
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -37,8 +38,8 @@ const (
 	State                         // the table state holds what follows from the records so far: Body = [StateBody]
 )
 
-// made is the kind of record 0.
-const made Kind = 0
+// Made is the kind of record 0.
+const Made Kind = 0
 
 var kindNames = [...]string{
 	"journal", "opened", "planned", "target", "rejected", "request", "pre_command", "signed_command",
@@ -53,7 +54,8 @@ func (k Kind) String() string {
 	return fmt.Sprintf("invalid(%d)", uint8(k))
 }
 
-func parseKind(name string) (Kind, error) {
+// ParseKind is the inverse of [Kind.String].
+func ParseKind(name string) (Kind, error) {
 	for k, known := range kindNames {
 		if known == name {
 			return Kind(k), nil
@@ -84,24 +86,24 @@ type Record struct {
 	Body    []byte // empty comes back as nil
 }
 
-// ErrRecord marks a record that cannot be written: a kind that is not known, a
+// ErrInvalid marks a record that cannot be written: a kind that is not known, a
 // time outside the years 1678 to 2262, a service outside the permitted set, a
 // counter over 63 bits, or a typed kind without a body.
-var ErrRecord = errors.New("journal: record cannot be written")
+var ErrInvalid = errors.New("record cannot be written")
 
-// check refuses what could not be read back as it is.
-func (r Record) check() error {
+// Check refuses what could not be read back as it is, with [ErrInvalid].
+func (r Record) Check() error {
 	switch {
-	case r.Kind == made || int(r.Kind) >= len(kindNames):
-		return fmt.Errorf("%w: kind %v", ErrRecord, r.Kind)
+	case r.Kind == Made || int(r.Kind) >= len(kindNames):
+		return fmt.Errorf("%w: kind %v", ErrInvalid, r.Kind)
 	case r.At.Before(earliest) || r.At.After(latest):
-		return fmt.Errorf("%w: %v: time %v", ErrRecord, r.Kind, r.At)
+		return fmt.Errorf("%w: %v: time %v", ErrInvalid, r.Kind, r.At)
 	case r.Service != 0 && !knownService(r.Service):
-		return fmt.Errorf("%w: %v: service %v", ErrRecord, r.Kind, r.Service)
+		return fmt.Errorf("%w: %v: service %v", ErrInvalid, r.Kind, r.Service)
 	case r.ID.Counter > servicerequests.MaxCounter:
-		return fmt.Errorf("%w: %v: counter %d", ErrRecord, r.Kind, r.ID.Counter)
+		return fmt.Errorf("%w: %v: counter %d", ErrInvalid, r.Kind, r.ID.Counter)
 	case r.Kind.typed() && len(r.Body) == 0:
-		return fmt.Errorf("%w: %v without a body", ErrRecord, r.Kind)
+		return fmt.Errorf("%w: %v without a body", ErrInvalid, r.Kind)
 	}
 	return nil
 }
@@ -114,45 +116,4 @@ var (
 func knownService(s servicerequests.Service) bool {
 	_, ok := s.Variant()
 	return ok
-}
-
-// srv is the service's text in the file.
-func srv(s servicerequests.Service) string {
-	if s == 0 {
-		return ""
-	}
-	return s.SRV()
-}
-
-// parseSRV is the inverse of srv.
-func parseSRV(text string) (servicerequests.Service, error) {
-	if text == "" {
-		return 0, nil
-	}
-	for _, s := range servicerequests.Services {
-		if s.SRV() == text {
-			return s, nil
-		}
-	}
-	return 0, fmt.Errorf("SRV %q is not in the permitted set", text)
-}
-
-// hash is one link of the chain.
-type hash = [sha256.Size]byte
-
-// link appends the encoding of doc.go to scratch[:0], whose memory it may use,
-// and returns the record's hash.
-func link(scratch []byte, previous hash, r *Record) (hash, []byte) {
-	b := append(scratch[:0], previous[:]...)
-	for _, n := range [...]uint64{
-		r.Seq, uint64(r.At.UnixNano()), uint64(r.Device),
-		uint64(r.ID.Originator), uint64(r.ID.Target), r.ID.Counter,
-	} {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	for _, text := range [...]string{r.Kind.String(), srv(r.Service), r.Code} {
-		b = append(binary.BigEndian.AppendUint32(b, uint32(len(text))), text...)
-	}
-	b = append(binary.BigEndian.AppendUint32(b, uint32(len(r.Body))), r.Body...)
-	return sha256.Sum256(b), b
 }

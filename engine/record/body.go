@@ -1,4 +1,4 @@
-package journal
+package record
 
 import (
 	"encoding/json"
@@ -241,7 +241,7 @@ func Encode[B Body](body B) []byte {
 // Decode reads the typed body of a record.
 func Decode[B Body](r Record) (body B, err error) {
 	if err := json.Unmarshal(r.Body, &body); err != nil {
-		return body, fmt.Errorf("journal: record %d: body of %v: %w", r.Seq, r.Kind, err)
+		return body, fmt.Errorf("record %d: body of %v: %w", r.Seq, r.Kind, err)
 	}
 	return body, nil
 }
