@@ -224,7 +224,7 @@ func wavesOf(p *plan.Plan) []sweep.Wave {
 		wave := sweep.Wave{Name: w.Name, Meters: w.Count, Soak: w.Soak()}
 		for _, rule := range w.Abort {
 			wave.Abort = append(wave.Abort, sweep.AbortRule{
-				Class: rule.Class, Ratio: rule.Ratio, MinSample: rule.MinSample, Halt: rule.Action == plan.Halt,
+				Class: rule.Class, Ratio: rule.Ratio, MinSample: rule.MinSample, Halt: rule.Action == record.AbortHalt,
 			})
 		}
 		waves = append(waves, wave)

@@ -413,8 +413,8 @@ func (e *Engine) OperationsURL() string {
 }
 
 // Status is where the sweep stands, and its gates and circuits with it.
-func (e *Engine) Status() sweep.Status {
-	st := e.sweep.Status()
+func (e *Engine) Status() record.Status {
+	st := e.record.Status()
 	st.Gates = map[string]string{}
 	for _, gate := range direction.AllGates {
 		st.Gates[string(gate)] = "open"
@@ -515,7 +515,7 @@ func orStopped(ctx context.Context, err error) error {
 
 // end writes how the sweep ended.
 func (e *Engine) end(ctx context.Context, outcome error) error {
-	body := record.ClosedBody{Throttled: e.sweep.Status().Throttled}
+	body := record.ClosedBody{Throttled: e.record.Status().Throttled}
 	code := record.ClosedFinished
 	var halt *sweep.HaltError
 	begun := true

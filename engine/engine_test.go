@@ -117,7 +117,7 @@ func newPlan(t testing.TB, environment string, meters int) *plan.Plan {
 		}
 		yield(portfolio.Row{}, &portfolio.RowError{Line: meters + 2, Column: "device_id", Reason: "malformed"})
 	}, plan.Options{
-		Environment: environment, Strategy: plan.CreditMode, Originators: []servicerequests.EUI{smki.TestSupplier}, CreatedAt: time.Now(),
+		Environment: environment, Strategy: record.CreditMode, Originators: []servicerequests.EUI{smki.TestSupplier}, CreatedAt: time.Now(),
 		Limits: plan.Limits{User: 100, Regions: map[servicerequests.Region]float64{servicerequests.North: 100}},
 		Direction: direction.Direction{
 			Reference: "DIR-1", Date: time.Now(), IssuingBody: "the Authority", SRP: "the provider",

@@ -25,6 +25,7 @@ import (
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
+	"safemode/engine/record"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
@@ -39,7 +40,7 @@ func savePlan(o options) error {
 	now := time.Now().UTC()
 	document := sha256.Sum256([]byte("no Authority has issued this"))
 	p, err := plan.Build(rows(electricity(f, o.Meters)), plan.Options{
-		Environment: engine.Simulator, Strategy: plan.CreditMode,
+		Environment: engine.Simulator, Strategy: record.CreditMode,
 		Originators: []servicerequests.EUI{smki.TestSupplier},
 		Limits:      plan.Limits{User: o.Rate},
 		CreatedAt:   now,

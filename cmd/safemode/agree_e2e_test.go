@@ -17,8 +17,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"safemode/engine/record"
 	"safemode/engine/report"
-	"safemode/engine/sweep"
 	"safemode/servicerequests/smki"
 )
 
@@ -51,7 +51,7 @@ func TestNumbersAgree(t *testing.T) {
 	p := start(t, append(s.sweepArgs("safemode.yaml", "plan", "journal.db"), "--stay", "5m")...)
 	news := s.lastNews(t, p)
 	p.until("finished", func() bool {
-		var status sweep.Status
+		var status record.Status
 		body, err := tryGet("http://" + s.operations + "/api/v1/sweep")
 		return err == nil && json.Unmarshal(body, &status) == nil && status.State == "finished"
 	})
@@ -120,7 +120,7 @@ func TestNumbersAgree(t *testing.T) {
 	stopSim(t, sim)
 }
 
-func ofStatus(status sweep.Status) numbers {
+func ofStatus(status record.Status) numbers {
 	n := numbers{"meters": status.Meters}
 	maps.Copy(n, status.Verdicts)
 	for _, r := range status.Regions {

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"safemode/engine/console"
-	"safemode/engine/sweep"
+	"safemode/engine/record"
 )
 
 const defaultOperations = "127.0.0.1:8090"
@@ -34,7 +34,7 @@ func newStatus(io stdio) *cobra.Command {
   safemode status --operations https://ops.example:8090 --ca ca.pem --token-file operations.token`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ask := func() (status sweep.Status, err error) {
+			ask := func() (status record.Status, err error) {
 				return status, desk.call(c.Context(), http.MethodGet, "", nil, &status)
 			}
 			status, err := ask()

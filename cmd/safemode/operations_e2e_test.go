@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"safemode/engine/sweep"
+	"safemode/engine/record"
 )
 
 // TestGuardedOperations: with TLS and a token the operations address answers nobody
@@ -28,7 +28,7 @@ func TestGuardedOperations(t *testing.T) {
 
 	let := []string{"--operations", s.operations, "--ca", ca.file, "--token-file", token}
 	p.until("pausing", func() bool { return safemode(t, "", append([]string{"pause"}, let...)...).code == exitDone })
-	var status sweep.Status
+	var status record.Status
 	line := must(t, "", append([]string{"status", "--json"}, let...)...)
 	if err := json.Unmarshal([]byte(line), &status); err != nil || status.Meters == 0 {
 		t.Errorf("%v: %s", err, line)

@@ -17,6 +17,7 @@ import (
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -100,7 +101,7 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 		},
 	})
 	o := plan.Options{
-		Environment: string(conf.Environment), Direction: d, Record: record, PreparedBy: preparedBy, Strategy: plan.Strategy(conf.Strategy),
+		Environment: string(conf.Environment), Direction: d, Record: record, PreparedBy: preparedBy, Strategy: record.Strategy(conf.Strategy),
 		Limits: planLimits(conf.Limits), Bounds: planBounds(conf.Policy), Waves: planWaves(conf.Waves), CreatedAt: time.Now().UTC(),
 	}
 	o.WindowEnds = plan.NextWindow(o.CreatedAt, conf.WindowEnds.Earliest, conf.WindowEnds.Latest)
@@ -235,7 +236,7 @@ func planWaves(w config.Waves) plan.WaveOptions {
 	o := plan.WaveOptions{Canary: w.Canary, Growth: w.Growth, Soak: w.Soak, Settle: w.Settle}
 	for _, class := range slices.Sorted(maps.Keys(w.Abort)) {
 		rule := w.Abort[class]
-		o.Abort = append(o.Abort, plan.AbortRule{Class: class, Ratio: rule.Ratio, MinSample: rule.MinSample, Action: plan.Action(rule.Action)})
+		o.Abort = append(o.Abort, record.AbortRule{Class: class, Ratio: rule.Ratio, MinSample: rule.MinSample, Action: record.Action(rule.Action)})
 	}
 	return o
 }

@@ -12,11 +12,10 @@ import (
 	"time"
 
 	"safemode/engine/record"
-	"safemode/engine/sweep"
 )
 
 // statusLine is a status in one line, each number with its denominator.
-func statusLine(s sweep.Status) string {
+func statusLine(s record.Status) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d of %d meters done (%d on supply, %d armed, %d not safe, %d unknown, %d excluded)",
 		s.State, s.Done, s.Meters,
@@ -43,7 +42,7 @@ func statusLine(s sweep.Status) string {
 }
 
 // presentWave says how far the wave is that opened last, unless it is the last of all.
-func presentWave(waves []sweep.WaveStatus) string {
+func presentWave(waves []record.WaveStatus) string {
 	for i, w := range waves {
 		switch {
 		case i == len(waves)-1: // no end is waited for
@@ -62,7 +61,7 @@ func seconds(s float64) time.Duration {
 
 // printStatus writes a status for people: where the sweep stands, what is held and
 // why, and what waits.
-func printStatus(w io.Writer, s sweep.Status) error {
+func printStatus(w io.Writer, s record.Status) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, statusLine(s))
 	fmt.Fprintf(out, "requests\t%.1f a second; ended: %s\n", s.Rate, counted(s.Classes))
@@ -114,7 +113,7 @@ func named(states map[string]string, none string) string {
 
 // showLines writes a status line to w until ctx ends, now and then, and where something
 // has changed.
-func showLines(ctx context.Context, w io.Writer, status func() sweep.Status) {
+func showLines(ctx context.Context, w io.Writer, status func() record.Status) {
 	ticker := time.NewTicker(10 * time.Second)
 	defer ticker.Stop()
 	said := ""

@@ -12,18 +12,17 @@ import (
 	"charm.land/lipgloss/v2"
 
 	"safemode/engine/record"
-	"safemode/engine/sweep"
 )
 
 // screen fills a terminal with where a sweep stands. It knows what status --json says,
 // and nothing else but the last lines of talk.
 type screen struct {
-	status    func() (sweep.Status, error) // asked anew each second
-	talk      func() []string              // the last lines, oldest first
-	interrupt func()                       // Ctrl-C was pressed
-	quits     bool                         // a key ends the view and nothing else
+	status    func() (record.Status, error) // asked anew each second
+	talk      func() []string               // the last lines, oldest first
+	interrupt func()                        // Ctrl-C was pressed
+	quits     bool                          // a key ends the view and nothing else
 
-	last          sweep.Status
+	last          record.Status
 	fault         string // why there is no news
 	interrupted   bool
 	width, height int
@@ -34,7 +33,7 @@ type look struct{}
 
 // news is what was answered.
 type news struct {
-	status sweep.Status
+	status record.Status
 	err    error
 }
 
@@ -183,7 +182,7 @@ func share(n, all, cells int) int {
 }
 
 // ending says when the last verdict is due, with its range.
-func ending(st sweep.Status) string {
+func ending(st record.Status) string {
 	switch {
 	case st.Done == st.Meters:
 		return "every meter has a verdict"
@@ -228,7 +227,7 @@ func (s screen) pace(width int) []string {
 	return append(lines, text)
 }
 
-func waveLines(st sweep.Status) []string {
+func waveLines(st record.Status) []string {
 	lines := []string{"", heading.Render("Waves")}
 	for _, w := range st.Waves {
 		line := fmt.Sprintf("%2d %-10s %-8s %7d of %d settled  %s", w.Number, w.Name, w.State, w.Meters-w.Unsettled, w.Meters, faint.Render(counted(w.Sample)))
@@ -240,7 +239,7 @@ func waveLines(st sweep.Status) []string {
 	return lines
 }
 
-func regionLines(st sweep.Status) []string {
+func regionLines(st record.Status) []string {
 	lines := []string{"", heading.Render(fmt.Sprintf("%-12s %-12s %9s %7s %9s %8s %9s %8s %8s %6s", "Region", "fuel", "on supply", "armed", "not safe", "unknown", "excluded", "to go", "of", "open"))}
 	for _, r := range st.Regions {
 		left := r.Meters
@@ -256,7 +255,7 @@ func regionLines(st sweep.Status) []string {
 }
 
 // troubleLines says what is shut, held, waiting or refused.
-func troubleLines(st sweep.Status) []string {
+func troubleLines(st record.Status) []string {
 	gates := "open"
 	for _, name := range slices.Sorted(maps.Keys(st.Gates)) {
 		if st.Gates[name] != "open" {

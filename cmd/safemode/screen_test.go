@@ -12,11 +12,11 @@ import (
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
 
-	"safemode/engine/sweep"
+	"safemode/engine/record"
 )
 
 // troubled is a status with one of everything that a person must see.
-func troubled(t *testing.T) (st sweep.Status) {
+func troubled(t *testing.T) (st record.Status) {
 	t.Helper()
 	err := json.Unmarshal([]byte(`{"state":"paused","reason":"canary: 5 of 45 requests ended unverified","meters":200,"started":60,"done":40,
 		"verdicts":{"on_supply":30,"armed":4,"not_safe":3,"unknown":2,"excluded":1},"in_flight":{"North":7},"queued":2,"throttled":11,
@@ -50,7 +50,7 @@ func silent() []string { return nil }
 // The view says all that a status says, in as many columns and lines as there are.
 func TestScreen(t *testing.T) {
 	st := troubled(t)
-	s := screen{status: func() (sweep.Status, error) { return st, nil }, talk: silent}
+	s := screen{status: func() (record.Status, error) { return st, nil }, talk: silent}
 	if text := ansi.Strip(s.draw()); !strings.Contains(text, "waiting for the sweep") {
 		t.Errorf("before the first news:\n%s", text)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"safemode/devicesim"
-	"safemode/engine/sweep"
+	"safemode/engine/record"
 	"safemode/servicerequests/outside"
 )
 
@@ -34,7 +34,7 @@ func referenceScene(t *testing.T) (*scene, *process) {
 }
 
 // status is what the command says of the running sweep.
-func (s *scene) status(t *testing.T) (status sweep.Status) {
+func (s *scene) status(t *testing.T) (status record.Status) {
 	t.Helper()
 	line := must(t, "", "status", "--operations", s.operations, "--json")
 	if err := json.Unmarshal([]byte(line), &status); err != nil || strings.Count(line, "\n") != 1 {
@@ -47,7 +47,7 @@ func (s *scene) status(t *testing.T) (status sweep.Status) {
 func (s *scene) untilDone(t *testing.T, p *process, meters int) {
 	t.Helper()
 	p.until("far enough", func() bool {
-		var status sweep.Status
+		var status record.Status
 		body, err := tryGet("http://" + s.operations + "/api/v1/sweep")
 		return err == nil && json.Unmarshal(body, &status) == nil && status.Done >= meters
 	})

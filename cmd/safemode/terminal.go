@@ -13,7 +13,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"golang.org/x/term"
 
-	"safemode/engine/sweep"
+	"safemode/engine/record"
 )
 
 const plainUsage = "plain lines, also on a terminal"
@@ -108,13 +108,13 @@ func interruptSelf() { _ = syscall.Kill(os.Getpid(), syscall.SIGINT) }
 
 // showProgress shows a status until ctx ends: it fills the terminal where it may, and
 // writes plain lines elsewhere.
-func showProgress(ctx context.Context, w io.Writer, status func() sweep.Status) {
+func showProgress(ctx context.Context, w io.Writer, status func() record.Status) {
 	t, ok := w.(*terminal)
 	if !ok {
 		showLines(ctx, w, status)
 		return
 	}
-	err := t.show(ctx, screen{status: func() (sweep.Status, error) { return status(), nil }, interrupt: interruptSelf})
+	err := t.show(ctx, screen{status: func() (record.Status, error) { return status(), nil }, interrupt: interruptSelf})
 	if err != nil {
 		fmt.Fprintf(w, "the terminal cannot be filled, lines follow: %v\n", err)
 		showLines(ctx, w, status)

@@ -11,42 +11,18 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"sync/atomic"
 	"time"
 
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
-// Service is one of the DCC's request services.
-type Service uint8
-
-// The services (paths as DCC Boxed has them).
-const (
-	Transform   Service = iota + 1 // /api/v1/serviceT: critical request in, Pre-Command out
-	SendCommand                    // /api/v1/serviceS: reads and Signed Pre-Commands
-	NonDevice                      // /api/v1/serviceD: answered by the DCC itself
-)
-
-// Services lists every service.
-var Services = [...]Service{Transform, SendCommand, NonDevice}
-
-func (s Service) String() string {
-	switch s {
-	case Transform:
-		return "transform"
-	case SendCommand:
-		return "send_command"
-	case NonDevice:
-		return "non_device"
-	}
-	return fmt.Sprintf("invalid(%d)", uint8(s))
-}
-
-func (s Service) path() string {
-	switch s {
-	case Transform:
+// path is where an endpoint is, as DCC Boxed has it.
+func path(e record.Endpoint) string {
+	switch e {
+	case record.Transform:
 		return "/api/v1/serviceT"
-	case SendCommand:
+	case record.SendCommand:
 		return "/api/v1/serviceS"
 	default:
 		return "/api/v1/serviceD"
@@ -55,9 +31,14 @@ func (s Service) path() string {
 
 // Post is one signed request on its way out.
 type Post struct {
-	Service Service
+	Service record.Endpoint
 	ID      servicerequests.RequestID
 	Body    []byte // signed DUIS XML; not changed
+
+	// Admit is asked when a connection is there, immediately before the first byte is
+	// written, and again if the transport has to take another connection. An error
+	// holds the request back: nothing is written. Nil: it may go.
+	Admit func(context.Context) error
 }
 
 // Options configures a Gateway. Durations are real time.
@@ -110,6 +91,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	timeout := cmp.Or(o.Timeout, 10*time.Second)
 	connections := cmp.Or(o.Connections, 32)
+	dialer := &net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}
 	g := &Gateway{
 		base:    base.JoinPath("/").String(),
 		timeout: timeout,
@@ -117,8 +99,7 @@ func New(o Options) (*Gateway, error) {
 
 		serverProven: o.TLS != nil && o.TLS.RootCAs != nil && !o.TLS.InsecureSkipVerify,
 		transport: &http.Transport{
-			DialContext:            (&net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}).DialContext,
-			TLSHandshakeTimeout:    timeout,
+			DialContext:            dial(dialer),
 			MaxConnsPerHost:        connections,
 			MaxIdleConns:           connections,
 			MaxIdleConnsPerHost:    connections,
@@ -128,8 +109,9 @@ func New(o Options) (*Gateway, error) {
 		},
 	}
 	if o.TLS != nil {
-		g.transport.TLSClientConfig = o.TLS.Clone()
-		g.transport.TLSClientConfig.MinVersion = max(o.TLS.MinVersion, tls.VersionTLS12)
+		config := o.TLS.Clone()
+		config.MinVersion = max(o.TLS.MinVersion, tls.VersionTLS12)
+		g.transport.DialTLSContext = dialTLS(dialer, config)
 	}
 	// One request a connection at a time: the outcome classes rest on it.
 	g.transport.Protocols = new(http.Protocols)
@@ -154,16 +136,11 @@ func (g *Gateway) Post(ctx context.Context, p Post) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
-	// With a connection in hand the transport may write at any moment, even after
-	// it has given up: so the connection, not the finished write, is where doubt
-	// begins. The transport tries another connection only after one on which
-	// nothing was written, and asks for it by GetConn.
-	var connected atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { connected.Store(false) },
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.base+p.Service.path()[1:], bytes.NewReader(p.Body))
+	// Doubt begins where the first byte may be written. The transport tries another
+	// connection only after one on which nothing was written.
+	crossing := &crossing{ctx: ctx, cancel: cancel, ask: p.Admit}
+	ctx = httptrace.WithClientTrace(ctx, crossing.trace())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.base+path(p.Service)[1:], bytes.NewReader(p.Body))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
@@ -171,11 +148,15 @@ func (g *Gateway) Post(ctx context.Context, p Post) ([]byte, error) {
 	req.Header.Set("Accept", "application/xml")
 	req.Header.Set("User-Agent", "safemode")
 	resp, err := g.transport.RoundTrip(req) // not a Client's Do: it would follow redirects
-	if err != nil {
-		if !connected.Load() {
-			return nil, fmt.Errorf("%w: %w", ErrNotWritten, err)
-		}
+	written, refused := crossing.end()
+	switch {
+	case err == nil:
+	case written: // also where a second connection was refused
 		return nil, fmt.Errorf("%w: %w", ErrInDoubt, err)
+	case refused != nil:
+		return nil, fmt.Errorf("%w: %w", ErrHeldBack, refused)
+	default:
+		return nil, fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // read as far as it will be
 	return g.read(resp)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 )
@@ -27,7 +28,7 @@ var readID = servicerequests.RequestID{Originator: 0x90B3D51F30010000, Target: 0
 // readPost is a permitted POST.
 func readPost(t testing.TB) Post {
 	t.Helper()
-	return Post{Service: SendCommand, ID: readID, Body: request(t, duis.Request{ID: readID, Service: servicerequests.ReadSupplyStatus})}
+	return Post{Service: record.SendCommand, ID: readID, Body: request(t, duis.Request{ID: readID, Service: servicerequests.ReadSupplyStatus})}
 }
 
 func request(t testing.TB, r duis.Request) []byte {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -41,14 +42,14 @@ func inspect(p Post) error {
 
 // serviceOf returns the service that takes a Command Variant (DUIS 5.4); 0 for
 // those that the engine does not use.
-func serviceOf(v servicerequests.CommandVariant) Service {
+func serviceOf(v servicerequests.CommandVariant) record.Endpoint {
 	switch v {
 	case servicerequests.TransformRequest:
-		return Transform
+		return record.Transform
 	case servicerequests.SendCommand, servicerequests.SendSignedCommand:
-		return SendCommand
+		return record.SendCommand
 	case servicerequests.DCCOnly:
-		return NonDevice
+		return record.NonDevice
 	}
 	return 0
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -80,12 +81,12 @@ func TestWallLetsThePermittedSetPass(t *testing.T) {
 	for _, service := range servicerequests.Services {
 		for _, device := range []servicerequests.DeviceType{servicerequests.ESME, servicerequests.GSME} {
 			r := duis.Request{ID: readID, Service: service}
-			post := Post{Service: SendCommand, ID: r.ID}
+			post := Post{Service: record.SendCommand, ID: r.ID}
 			switch {
 			case service == servicerequests.ReadInventory:
-				r.InventoryDevice, post.Service = readID.Target, NonDevice
+				r.InventoryDevice, post.Service = readID.Target, record.NonDevice
 			case service.Critical():
-				post.Service = Transform
+				post.Service = record.Transform
 			}
 			post.Body = request(t, r)
 			if err := inspect(post); err != nil {
@@ -95,7 +96,7 @@ func TestWallLetsThePermittedSetPass(t *testing.T) {
 				continue
 			}
 			r.SignedPreCommand = signed(t, gbcs.Expected{Service: service, Device: device, ID: r.ID})
-			post.Service, post.Body = SendCommand, request(t, r)
+			post.Service, post.Body = record.SendCommand, request(t, r)
 			if err := inspect(post); err != nil {
 				t.Errorf("Signed Pre-Command of %s for %s: %v", service, device, err)
 			}
@@ -129,7 +130,7 @@ func TestWallHoldsBackForbiddenRequests(t *testing.T) {
 		"two documents":       arm + arm,
 	} {
 		t.Run(name, func(t *testing.T) {
-			wantHeldBack(t, Post{Service: Transform, ID: readID, Body: []byte(body)})
+			wantHeldBack(t, Post{Service: record.Transform, ID: readID, Body: []byte(body)})
 		})
 	}
 }
@@ -142,9 +143,9 @@ func TestWallHoldsBackTheWrongURL(t *testing.T) {
 	inventory := duis.Request{ID: readID, Service: servicerequests.ReadInventory, InventoryDevice: readID.Target}
 	for _, test := range []struct {
 		request duis.Request
-		right   Service
-	}{{arm, Transform}, {signedArm, SendCommand}, {read, SendCommand}, {inventory, NonDevice}} {
-		for _, service := range append(Services[:], 0, 9) {
+		right   record.Endpoint
+	}{{arm, record.Transform}, {signedArm, record.SendCommand}, {read, record.SendCommand}, {inventory, record.NonDevice}} {
+		for _, service := range append(record.Endpoints[:], 0, 9) {
 			err := inspect(Post{Service: service, ID: readID, Body: request(t, test.request)})
 			if (err == nil) != (service == test.right) {
 				t.Errorf("Command Variant %d to %s: %v", test.request.CommandVariant(), service, err)
@@ -172,7 +173,7 @@ func TestWallHoldsBackWhatIsInsideASignedPreCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := request(t, duis.Request{ID: readID, Service: servicerequests.ArmSupply, SignedPreCommand: message})
-			wantHeldBack(t, Post{Service: SendCommand, ID: readID, Body: body})
+			wantHeldBack(t, Post{Service: record.SendCommand, ID: readID, Body: body})
 		})
 	}
 }
@@ -196,7 +197,7 @@ func TestWallHoldsBackForbiddenCommands(t *testing.T) {
 			}
 			t.Run(v.Name+" as "+service.SRV(), func(t *testing.T) {
 				body := request(t, duis.Request{ID: m.ID(), Service: service, SignedPreCommand: m.Inner()})
-				wantHeldBack(t, Post{Service: SendCommand, ID: m.ID(), Body: body})
+				wantHeldBack(t, Post{Service: record.SendCommand, ID: m.ID(), Body: body})
 			})
 		}
 	}

@@ -266,7 +266,7 @@ func (t *taking) take(r record.Record) {
 	case record.Refused:
 		t.mark("refused_"+r.Code, r)
 	case record.Outcome:
-		if r.Code == record.ClassRejected || r.Code == record.ClassUnverified {
+		if r.Code == record.ClassRejected.String() || r.Code == record.ClassUnverified.String() {
 			t.mark(r.Code, r)
 		}
 	}

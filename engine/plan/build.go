@@ -11,6 +11,7 @@ import (
 
 	"safemode/engine/direction"
 	"safemode/engine/portfolio"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -20,7 +21,7 @@ type Options struct {
 	Environment string // simulator or live
 	Direction   direction.Direction
 	Record      *direction.Record // the signed file behind Direction; nil: it was not signed, and only a rehearsal may use the plan
-	Strategy    Strategy
+	Strategy    record.Strategy
 	Originators []servicerequests.EUI // configured identities; the first stands in where a row names none
 	Limits      Limits                // the zero value is closed
 	Bounds      Bounds

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"safemode/engine/portfolio"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -114,14 +115,14 @@ func (h *Header) Steps(t *Target) []servicerequests.Service {
 		return steps
 	}
 	steps = append(steps, servicerequests.ReadMeterBalance, servicerequests.ReadPrepaymentConfiguration)
-	if h.Strategy != CreditMode {
+	if h.Strategy != record.CreditMode {
 		steps = append(steps, servicerequests.ActivateEmergencyCredit)
 	}
-	if h.Strategy != EmergencyCredit {
+	if h.Strategy != record.EmergencyCredit {
 		steps = append(steps, servicerequests.SwitchToCredit)
 	}
 	steps = append(steps, servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode) // read back
-	if h.Strategy != EmergencyCredit && h.Bounds.BalanceAfter {
+	if h.Strategy != record.EmergencyCredit && h.Bounds.BalanceAfter {
 		steps = append(steps, servicerequests.ReadMeterBalance)
 	}
 	return slices.DeleteFunc(steps, func(s servicerequests.Service) bool { return h.Direction.Covers(s, t.Type) != nil })

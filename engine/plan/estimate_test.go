@@ -13,6 +13,7 @@ import (
 
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -145,8 +146,8 @@ func TestWaves(t *testing.T) {
 		}
 	}
 	o := options()
-	rule := plan.AbortRule{Class: "no_response", Ratio: 0.5, MinSample: 20, Action: plan.Pause}
-	o.Waves = plan.WaveOptions{Canary: 30, Growth: 4, Soak: 20 * time.Minute, Settle: time.Minute, Abort: []plan.AbortRule{rule}}
+	rule := record.AbortRule{Class: "no_response", Ratio: 0.5, MinSample: 20, Action: record.AbortPause}
+	o.Waves = plan.WaveOptions{Canary: 30, Growth: 4, Soak: 20 * time.Minute, Settle: time.Minute, Abort: []record.AbortRule{rule}}
 	p := build(t, o, list...)
 	var sizes []int
 	for i, w := range p.Waves {
@@ -155,7 +156,7 @@ func TestWaves(t *testing.T) {
 		if i == len(p.Waves)-1 {
 			wantSoak = 0
 		}
-		if w.Soak() != wantSoak || !cmp.Equal(w.Abort, []plan.AbortRule{rule}) {
+		if w.Soak() != wantSoak || !cmp.Equal(w.Abort, []record.AbortRule{rule}) {
 			t.Errorf("%s: soak %v, %v", w.Name, w.Soak(), w.Abort)
 		}
 		if last := w.First + w.Count - 1; last < len(p.Targets) && p.Targets[last-1].Hub == p.Targets[last].Hub {

@@ -9,32 +9,23 @@ import (
 	"time"
 
 	"safemode/engine/direction"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
 // Version of the file's format.
 const Version = 2
 
-// Strategy is which commands a sweep leans on.
-type Strategy string
-
-// The strategies.
-const (
-	CreditMode      Strategy = "credit_mode"      // 1.6 for what is in Prepayment, 2.5 where it buys time
-	Full            Strategy = "full"             // 1.6 and 2.5 for what is in Prepayment
-	EmergencyCredit Strategy = "emergency_credit" // 2.5 only; makes no meter safe
-)
-
 // needs lists what a direction must permit for a strategy to make sense. Without
 // the two reads no verdict could be proven.
-func (s Strategy) needs() []servicerequests.Service {
+func needs(s record.Strategy) []servicerequests.Service {
 	reads := []servicerequests.Service{servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode}
 	switch s {
-	case CreditMode:
+	case record.CreditMode:
 		return append(reads, servicerequests.SwitchToCredit)
-	case Full:
+	case record.Full:
 		return append(reads, servicerequests.SwitchToCredit, servicerequests.ActivateEmergencyCredit)
-	case EmergencyCredit:
+	case record.EmergencyCredit:
 		return append(reads, servicerequests.ActivateEmergencyCredit)
 	}
 	return nil
@@ -58,7 +49,7 @@ type Header struct {
 	PreparedBy  direction.Signatory   `json:"prepared_by"` // who may not approve it
 	StartsAt    time.Time             `json:"starts_at"`   // what the estimate is reckoned from
 	WindowEnds  []time.Time           `json:"window_ends"` // see [Options]
-	Strategy    Strategy              `json:"strategy"`
+	Strategy    record.Strategy       `json:"strategy"`
 	Originators []servicerequests.EUI `json:"originators"` // those the plan may use; the first is the default
 	Direction   direction.Direction   `json:"direction"`
 	Record      *direction.Record     `json:"direction_record,omitempty"` // the signed file that Direction was read from
@@ -174,7 +165,7 @@ func (h *Header) check() error {
 	if err := h.Direction.Validate(); err != nil {
 		return fmt.Errorf("direction: %w", err)
 	}
-	needs := h.Strategy.needs()
+	needs := needs(h.Strategy)
 	if needs == nil {
 		return fmt.Errorf("strategy %q: want credit_mode, full or emergency_credit", h.Strategy)
 	}

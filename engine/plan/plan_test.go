@@ -15,6 +15,7 @@ import (
 	"safemode/engine/direction"
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -35,7 +36,7 @@ func options() plan.Options {
 			Fuels:          []direction.Fuel{direction.Electricity, direction.Gas}, MaximumMeters: 1000,
 			NotBefore: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2026, 12, 23, 0, 0, 0, 0, time.UTC),
 		},
-		Strategy:    plan.CreditMode,
+		Strategy:    record.CreditMode,
 		Originators: []servicerequests.EUI{supplier, other},
 		Limits: plan.Limits{
 			User:       10,
@@ -108,7 +109,7 @@ func small(t testing.TB) *plan.Plan {
 	o := options()
 	o.WindowEnds = []time.Time{o.CreatedAt.Add(5 * time.Second), o.CreatedAt.Add(time.Hour)}
 	o.Bounds = plan.Bounds{ArmBalanceAtMost: -5, ArmFreshnessElectricity: 60, ArmFreshnessGas: 2700, SwitchTries: 3, ArmTries: 2, RetriesElectricity: 6, RetriesGas: 5}
-	o.Waves = plan.WaveOptions{Canary: 1, Growth: 2, Soak: time.Minute, Abort: []plan.AbortRule{{Class: "rejected", Ratio: 0.1, MinSample: 20, Action: plan.Halt}}}
+	o.Waves = plan.WaveOptions{Canary: 1, Growth: 2, Soak: time.Minute, Abort: []record.AbortRule{{Class: "rejected", Ratio: 0.1, MinSample: 20, Action: record.AbortHalt}}}
 	p, err := plan.Build(seq, o)
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +250,7 @@ func TestRefusedOptions(t *testing.T) {
 
 func TestEmergencyCreditNeedsNoSwitch(t *testing.T) {
 	o := options()
-	o.Strategy, o.Direction.PermittedSRVs = plan.EmergencyCredit, []string{"2.5", "7.4", "6.2.9"}
+	o.Strategy, o.Direction.PermittedSRVs = record.EmergencyCredit, []string{"2.5", "7.4", "6.2.9"}
 	p := build(t, o, meter(1, 'e', servicerequests.North, 0))
 	if want := map[string]int{"7.4": 2, "6.2.9": 2, "2.5": 1}; !cmp.Equal(want, p.Estimate.Requests) {
 		t.Errorf("requests %v, want %v", p.Estimate.Requests, want)
@@ -260,17 +261,17 @@ func TestSteps(t *testing.T) {
 	header := build(t, options()).Header
 	unknown, credit, pending := meter(1, 'e', 1, 0), servicerequests.Credit, []string{portfolio.PendingFutureDatedMode}
 	for _, c := range []struct {
-		strategy plan.Strategy
+		strategy record.Strategy
 		claimed  servicerequests.PaymentMode
 		history  []string
 		want     string
 	}{
-		{plan.CreditMode, servicerequests.Prepayment, nil, "[7.4 6.2.9 4.18 1.6 7.4 6.2.9]"},
-		{plan.CreditMode, servicerequests.UnknownMode, nil, "[7.4 6.2.9 4.18 1.6 7.4 6.2.9]"},
-		{plan.CreditMode, credit, nil, "[7.4 6.2.9]"},
-		{plan.CreditMode, credit, pending, "[7.4 6.2.9 4.18 1.6 7.4 6.2.9]"},
-		{plan.Full, servicerequests.Prepayment, nil, "[7.4 6.2.9 4.18 2.5 1.6 7.4 6.2.9]"},
-		{plan.EmergencyCredit, servicerequests.Prepayment, nil, "[7.4 6.2.9 4.18 2.5 7.4 6.2.9]"},
+		{record.CreditMode, servicerequests.Prepayment, nil, "[7.4 6.2.9 4.18 1.6 7.4 6.2.9]"},
+		{record.CreditMode, servicerequests.UnknownMode, nil, "[7.4 6.2.9 4.18 1.6 7.4 6.2.9]"},
+		{record.CreditMode, credit, nil, "[7.4 6.2.9]"},
+		{record.CreditMode, credit, pending, "[7.4 6.2.9 4.18 1.6 7.4 6.2.9]"},
+		{record.Full, servicerequests.Prepayment, nil, "[7.4 6.2.9 4.18 2.5 1.6 7.4 6.2.9]"},
+		{record.EmergencyCredit, servicerequests.Prepayment, nil, "[7.4 6.2.9 4.18 2.5 7.4 6.2.9]"},
 	} {
 		header.Strategy = c.strategy
 		got := fmt.Sprintf("%v", header.Steps(&plan.Target{Type: unknown.Type, Claimed: c.claimed, History: c.history}))

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -13,45 +14,26 @@ import (
 // of its targets were taken in, the soak has passed since the last of them, and
 // none of its abort rules holds or lacks its sample.
 type Wave struct {
-	Name        string      `json:"name"`         // canary, wave 2, wave 3 ...; all, where there is only one
-	First       int         `json:"first"`        // order of its first target
-	Count       int         `json:"count"`        // of targets; waves end where a home ends
-	SoakSeconds float64     `json:"soak_seconds"` // on the sweep's clock; 0 after the last wave
-	Abort       []AbortRule `json:"abort,omitempty"`
+	Name        string             `json:"name"`         // canary, wave 2, wave 3 ...; all, where there is only one
+	First       int                `json:"first"`        // order of its first target
+	Count       int                `json:"count"`        // of targets; waves end where a home ends
+	SoakSeconds float64            `json:"soak_seconds"` // on the sweep's clock; 0 after the last wave
+	Abort       []record.AbortRule `json:"abort,omitempty"`
 }
 
 // Soak is SoakSeconds as a duration.
 func (w Wave) Soak() time.Duration { return time.Duration(w.SoakSeconds * float64(time.Second)) }
-
-// Action is what an abort rule does to the sweep.
-type Action string
-
-// The actions.
-const (
-	Pause Action = "pause" // nothing new is taken in until an operator resumes
-	Halt  Action = "halt"  // the sweep ends; to go on needs approvals
-)
-
-// AbortRule watches the requests of one wave that have ended. It holds when, of at
-// least MinSample of them, more than Ratio are of Class. A soak without as many has
-// shown nothing and does not pass: the next wave waits.
-type AbortRule struct {
-	Class     string  `json:"class"` // as the journal has it: negative, no_response, rejected, in_doubt, unverified
-	Ratio     float64 `json:"ratio"` // over 0, to 1
-	MinSample int     `json:"min_sample"`
-	Action    Action  `json:"action"`
-}
 
 // classes are those that an abort rule may watch.
 var classes = []string{"negative", "no_response", "rejected", "in_doubt", "unverified"}
 
 // WaveOptions says how targets are cut into waves.
 type WaveOptions struct {
-	Canary int           // targets of the first wave, at least; 0: one wave of all
-	Growth float64       // each wave is so many times the one before; under 1 counts as 1
-	Soak   time.Duration // after the canary
-	Settle time.Duration // after each further wave but the last
-	Abort  []AbortRule   // of every wave
+	Canary int                // targets of the first wave, at least; 0: one wave of all
+	Growth float64            // each wave is so many times the one before; under 1 counts as 1
+	Soak   time.Duration      // after the canary
+	Settle time.Duration      // after each further wave but the last
+	Abort  []record.AbortRule // of every wave
 }
 
 // arrange puts targets in order, cuts them into waves and numbers them.
@@ -171,7 +153,7 @@ func (h *Header) checkWaves(targets int) error {
 			return fmt.Errorf("wave %q: not a whole wave that begins at target %d", w.Name, next)
 		}
 		for _, rule := range w.Abort {
-			if err := rule.check(); err != nil {
+			if err := check(rule); err != nil {
 				return fmt.Errorf("wave %q: %w", w.Name, err)
 			}
 		}
@@ -185,7 +167,7 @@ func (h *Header) checkWaves(targets int) error {
 
 const longestSoak = 7 * 24 * time.Hour
 
-func (r AbortRule) check() error {
+func check(r record.AbortRule) error {
 	switch {
 	case !slices.Contains(classes, r.Class):
 		return fmt.Errorf("abort: class %q: want one of %q", r.Class, classes)
@@ -193,7 +175,7 @@ func (r AbortRule) check() error {
 		return fmt.Errorf("abort: ratio of %s: %v: want over 0 to 1", r.Class, r.Ratio)
 	case r.MinSample < 1:
 		return fmt.Errorf("abort: min_sample of %s: %d: want 1 or more", r.Class, r.MinSample)
-	case r.Action != Pause && r.Action != Halt:
+	case r.Action != record.AbortPause && r.Action != record.AbortHalt:
 		return fmt.Errorf("abort: action of %s: %q: want pause or halt", r.Class, r.Action)
 	}
 	return nil

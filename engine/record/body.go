@@ -8,17 +8,6 @@ import (
 	"safemode/servicerequests"
 )
 
-// Codes of [Outcome] records: the class of a request that was sent.
-const (
-	ClassSuccess    = "success"     // the device did it, or the read gave values
-	ClassNegative   = "negative"    // the device said no
-	ClassNoResponse = "no_response" // E20, E21, E30, or silence past the deadline
-	ClassRejected   = "rejected"    // the DCC refused it with an E code
-	ClassInDoubt    = "in_doubt"    // written, and never acknowledged
-	ClassUnverified = "unverified"  // an answer came that could not be proven
-	ClassWithdrawn  = "withdrawn"   // transformed, but never signed: not one of the requests that were sent
-)
-
 // Codes of [Refused] records.
 const (
 	RefusedUnpermitted  = "unpermitted"  // outside the direction or the permitted set: never sent
@@ -100,7 +89,7 @@ type RejectedBody struct {
 // OutcomeBody is the body of an [Outcome] record. The record's ID names the
 // request; its Code repeats the class.
 type OutcomeBody struct {
-	Class      string    `json:"class"`
+	Class      Class     `json:"class"`
 	Code       string    `json:"code"`        // DUIS response code or device result, like "E21" or "250"; empty if none
 	SentAt     time.Time `json:"sent_at"`     // the sweep's clock
 	AnsweredAt time.Time `json:"answered_at"` // when the class was decided: an answer, or the end of waiting

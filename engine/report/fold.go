@@ -89,7 +89,7 @@ type Request struct {
 	ID      servicerequests.RequestID
 	Service servicerequests.Service
 	SentAt  time.Time
-	Class   string // of journal's classes
+	Class   record.Class
 	Code    string
 }
 
@@ -385,11 +385,11 @@ func (f *folder) finish() *Report {
 func (f *folder) countRequests(m *meter) {
 	for _, r := range m.requests {
 		switch {
-		case r.Class == record.ClassWithdrawn, r.Class == "" && r.transformed && !r.signed:
+		case r.Class == record.ClassWithdrawn, r.Class == record.ClassOpen && r.transformed && !r.signed:
 			continue
-		case r.Class == "" && r.acknowledged:
+		case r.Class == record.ClassOpen && r.acknowledged:
 			r.Class = record.ClassNoResponse
-		case r.Class == "":
+		case r.Class == record.ClassOpen:
 			r.Class = record.ClassInDoubt
 		}
 		c := f.report.Summary.Requests[r.Service.SRV()]
@@ -448,7 +448,7 @@ func (h *Homes) add(meters Verdicts) {
 }
 
 // add counts a request. A class that is not known is in doubt, not lost.
-func (c *Classes) add(class string) {
+func (c *Classes) add(class record.Class) {
 	c.Sent++
 	switch class {
 	case record.ClassSuccess:

@@ -73,7 +73,7 @@ func decoded[B record.Body](r record.Record, say func(B) string) string {
 }
 
 func outcomeWords(b record.OutcomeBody) string {
-	text := strings.ReplaceAll(b.Class, "_", " ")
+	text := strings.ReplaceAll(b.Class.String(), "_", " ")
 	if b.Code != "" {
 		text += " (" + b.Code + ")"
 	}

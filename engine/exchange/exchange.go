@@ -1,0 +1,393 @@
+// Package exchange is the door to the DCC. A leg of a request goes in; what the DCC said
+// comes out.
+//
+// # The order
+//
+// First the slow part: the leg's bytes are signed and made durable, unless that was done
+// before. Then, when a connection is there and the next thing is the first byte on it:
+//
+//  1. does the gate stand ([Options.Gate])
+//  2. has the leg not been recalled ([Permit]): its home excluded, the sweep halted
+//  3. is the read that the command rests on still fresh ([Leg.NotAfter])
+//  4. are the bytes permitted (package gateway holds every body against the permitted set)
+//  5. does the pacer grant it now ([Limits])
+//  6. does the circuit breaker ([Breakers])
+//
+// and then the bytes are written. Nothing but the write follows the grant. So limits hold
+// in every window and a closed gate stops what is on its way, whatever the disk, the
+// scheduler or the collector did in between. A leg that is denied keeps its durable bytes
+// and may come again: the same ones.
+//
+// # What it refuses
+//
+// To believe a reply that is not proven, or is of another kind than the service gives; to
+// sign a Pre-Command that is not, byte for byte, what was asked for (package signer).
+package exchange
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/gateway"
+	"safemode/engine/record"
+	"safemode/engine/signer"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+)
+
+// Journal is the durable record. It may be used from many goroutines. What Commit was
+// given is durable when it returns without an error; what Append was given follows in the
+// same order. Any failure is final.
+type Journal interface {
+	Commit(ctx context.Context, records ...record.Record) error
+	Append(records ...record.Record)
+}
+
+// Signer is the signing gate. It may be used from many goroutines. It refuses with
+// [*signer.RefusedError] whatever is not permitted.
+type Signer interface {
+	SignRequest(duis.Request) ([]byte, error)
+	Prepare(gbcs.Expected, []byte) (*signer.Token, error)
+	Sign(*signer.Token) ([]byte, error)
+}
+
+// Gateway POSTs signed bytes to the DCC. It may be used from many goroutines, and never
+// repeats a POST by itself. It asks Post.Admit at the socket. Its errors tell whether the
+// bytes may have arrived.
+type Gateway interface {
+	Post(context.Context, gateway.Post) ([]byte, error)
+}
+
+// Verifier reads a synchronous reply of the DCC, and believes it only as far as it is
+// proven.
+type Verifier interface {
+	Reply(raw []byte, id servicerequests.RequestID) (duis.Response, error)
+}
+
+// Limits are the rates at the socket. They may be used from many goroutines.
+type Limits interface {
+	// Grant takes a place in every limit that the POST counts in, or none: then wait says
+	// how long to hold on, by the clock of now, and limit names the one in the way.
+	Grant(now time.Time, p Place) (ok bool, wait time.Duration, limit string)
+	// Hold lets nothing pass to an endpoint before an instant. The longest hold stands.
+	Hold(e record.Endpoint, until time.Time)
+}
+
+// Place is what a POST takes in the limits.
+type Place struct {
+	Originator servicerequests.EUI
+	Region     servicerequests.Region
+	Endpoint   record.Endpoint
+	Service    servicerequests.Service
+	Signed     bool // a Signed Pre-Command
+}
+
+// Breakers guards the synchronous calls, a circuit per endpoint and region. It may be used
+// from many goroutines. The report of a call that was allowed must be called once.
+type Breakers interface {
+	Allow(e record.Endpoint, region servicerequests.Region) (report func(error), err error)
+}
+
+// Why a leg did not go, or what came of it, beside the gateway's own errors.
+var (
+	ErrJournal      = errors.New("journal")
+	ErrRefused      = errors.New("refused by the signing gate")
+	ErrKey          = errors.New("signing failed")
+	ErrGate         = errors.New("a gate is closed")
+	ErrRecalled     = errors.New("recalled")
+	ErrStale        = errors.New("the read that the command rests on has grown old")
+	ErrCircuit      = errors.New("the circuit is open")
+	ErrUnfit        = errors.New("a reply of another kind than the request has")
+	ErrUnproven     = errors.New("reply not proven")
+	ErrUncorrelated = errors.New("Pre-Command does not correlate")
+	ErrPanic        = errors.New("panic in a worker")
+)
+
+// LimitError says that a limit did not let a POST go.
+type LimitError struct {
+	Limit string        // which
+	Wait  time.Duration // how long to hold on, by the sweep's clock
+}
+
+func (e *LimitError) Error() string { return fmt.Sprintf("limit %s: not for %v", e.Limit, e.Wait) }
+
+// Denied says whether an error means that nothing was written and the same bytes may
+// come again.
+func Denied(err error) bool {
+	return errors.Is(err, gateway.ErrHeldBack)
+}
+
+// Permit lets a leg go as long as it is not recalled.
+type Permit struct{ recalled atomic.Bool }
+
+// Recall keeps the leg from being signed or written, wherever it is by now.
+func (p *Permit) Recall() { p.recalled.Store(true) }
+
+// Leg is one POST of one request, with what must be signed for it.
+type Leg struct {
+	Device   servicerequests.EUI // the planned meter
+	Place    Place
+	Expected gbcs.Expected
+	Command  bool          // sign Token; else the request that Expected names
+	Token    *signer.Token // of the proven Pre-Command
+	Body     []byte        // the signed bytes, if they are durable already
+	Again    bool          // the DCC may have the bytes already
+	NotAfter time.Time     // no signature and no byte later than this; zero: any time
+	Permit   *Permit       // nil: it cannot be recalled
+}
+
+// Result is what became of a leg.
+type Result struct {
+	Signed *record.Record // made durable by this leg; nil if its bytes were durable before, or were not made
+	Reply  duis.Response
+	Token  *signer.Token // of a Pre-Command that correlates
+	Took   time.Duration // of the POST, in real time; 0 if nothing was written
+	Err    error         // nil: Reply is proven as far as it needs to be
+}
+
+// Written says whether the DCC may have the leg's bytes.
+func (r *Result) Written() bool {
+	if r.Took == 0 {
+		return false
+	}
+	var throttled *gateway.ThrottledError
+	return !errors.As(r.Err, &throttled) && !errors.Is(r.Err, gateway.ErrNotWritten) &&
+		!errors.Is(r.Err, gateway.ErrNotPermitted) && !Denied(r.Err)
+}
+
+// Options is what an exchange is made of. All fields are required unless they say
+// otherwise.
+type Options struct {
+	Journal  Journal
+	Signer   Signer
+	Gateway  Gateway
+	Verifier Verifier
+	Clock    clock.Clock
+	Log      *zap.Logger
+
+	Gate     func(now time.Time) error // nil: there is none
+	Limits   Limits                    // nil: there are none
+	Breakers Breakers                  // nil: there are none
+
+	// Patience is how long a leg waits at the socket for a limit that lets it go soon, in
+	// real time; 0: 250 ms. It bridges the jitter between what was planned and what is.
+	Patience time.Duration
+}
+
+// Exchange is safe for concurrent use.
+type Exchange struct{ o Options }
+
+// New makes an exchange.
+func New(o Options) *Exchange {
+	if o.Patience == 0 {
+		o.Patience = 250 * time.Millisecond
+	}
+	return &Exchange{o}
+}
+
+// Do carries a leg out. ctx ends the signing and the commit, posts the POST.
+func (x *Exchange) Do(ctx, posts context.Context, leg Leg) (res Result) {
+	report := func(error) {} // of the breaker, once it has let the leg pass
+	defer func() {
+		if v := recover(); v != nil {
+			x.o.Log.Error("worker panicked", zap.Any("panic", v), zap.Stringer("request_id", leg.Expected.ID), zap.Stack("stack"))
+			res.Err = fmt.Errorf("%w: %v", ErrPanic, v)
+		}
+		report(context.Canceled) // if nothing was reported: nothing was learnt about the DCC
+	}()
+	body := leg.Body
+	if body == nil {
+		if res.Err = x.stands(&leg); res.Err != nil {
+			return res
+		}
+		if res.Signed, res.Err = x.sign(ctx, &leg); res.Err != nil {
+			return res
+		}
+		body = res.Signed.Body
+	}
+	var begun time.Time // when the first byte could be written
+	raw, err := x.o.Gateway.Post(posts, gateway.Post{
+		Service: leg.Place.Endpoint, ID: leg.Expected.ID, Body: body,
+		Admit: func(ctx context.Context) error {
+			if err := x.admit(ctx, &leg, &report, !begun.IsZero()); err != nil {
+				return err
+			}
+			begun = time.Now()
+			return nil
+		},
+	})
+	if !begun.IsZero() {
+		res.Took = max(1, time.Since(begun))
+	}
+	if !Denied(err) {
+		report(err)
+	}
+	if res.Err = err; err != nil {
+		x.hold(&leg, err)
+		return res
+	}
+	x.read(&leg, raw, &res)
+	return res
+}
+
+// hold obeys a Retry-After at the socket, for what is on its way already.
+func (x *Exchange) hold(leg *Leg, err error) {
+	var throttled *gateway.ThrottledError
+	if x.o.Limits != nil && errors.As(err, &throttled) && throttled.RetryAfter > 0 {
+		x.o.Limits.Hold(leg.Place.Endpoint, x.o.Clock.Now().Add(throttled.RetryAfter))
+	}
+}
+
+// stands asks what can be asked before a signature and at the socket.
+func (x *Exchange) stands(leg *Leg) error {
+	now := x.o.Clock.Now()
+	if x.o.Gate != nil {
+		if err := x.o.Gate(now); err != nil {
+			return fmt.Errorf("%w: %w", ErrGate, err)
+		}
+	}
+	switch {
+	case leg.Permit != nil && leg.Permit.recalled.Load():
+		return ErrRecalled
+	case !leg.NotAfter.IsZero() && now.After(leg.NotAfter):
+		return ErrStale
+	}
+	return nil
+}
+
+// admit is asked when the next thing is the first byte. again says that the breaker has
+// let the leg pass before, on a connection that turned out to be dead.
+func (x *Exchange) admit(ctx context.Context, leg *Leg, report *func(error), again bool) error {
+	deadline := time.Now().Add(x.o.Patience)
+	for {
+		if err := x.stands(leg); err != nil {
+			return err
+		}
+		if x.o.Limits == nil {
+			break
+		}
+		ok, wait, limit := x.o.Limits.Grant(x.o.Clock.Now(), leg.Place)
+		if ok {
+			break
+		}
+		pause := x.o.Clock.Real(wait)
+		if pause > time.Until(deadline) {
+			return &LimitError{limit, wait}
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if x.o.Breakers == nil || again {
+		return nil
+	}
+	leave, err := x.o.Breakers.Allow(leg.Place.Endpoint, leg.Place.Region)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCircuit, err)
+	}
+	reported := false
+	*report = func(err error) {
+		if !reported {
+			reported = true
+			leave(err)
+		}
+	}
+	return nil
+}
+
+// sign makes the bytes of the leg and commits them: nothing is on the wire that the
+// journal does not know.
+func (x *Exchange) sign(ctx context.Context, leg *Leg) (*record.Record, error) {
+	kind := record.Request
+	var body []byte
+	var err error
+	if leg.Command {
+		kind = record.SignedCommand
+		body, err = x.o.Signer.Sign(leg.Token)
+	} else {
+		request := duis.Request{ID: leg.Expected.ID, Service: leg.Expected.Service}
+		if leg.Expected.Service == servicerequests.ReadInventory {
+			request.InventoryDevice = leg.Device
+		}
+		body, err = x.o.Signer.SignRequest(request)
+	}
+	var refused *signer.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		x.refuse(leg, record.RefusedUnpermitted, err, nil)
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	signed := x.record(leg, kind, "", body)
+	if err := x.o.Journal.Commit(ctx, signed); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	return &signed, nil
+}
+
+// read proves the reply, records it, and correlates a Pre-Command.
+func (x *Exchange) read(leg *Leg, raw []byte, res *Result) {
+	if res.Reply, res.Err = x.o.Verifier.Reply(raw, leg.Expected.ID); res.Err == nil && !fits(res.Reply, leg.Place.Endpoint) {
+		res.Err = ErrUnfit
+	}
+	if res.Err != nil {
+		x.refuse(leg, record.RefusedUnverified, res.Err, raw)
+		res.Err = fmt.Errorf("%w: %w", ErrUnproven, res.Err)
+		return
+	}
+	preCommand, ok := res.Reply.Content.(duis.PreCommand)
+	if !ok {
+		x.o.Journal.Append(x.record(leg, record.Reply, string(res.Reply.Code), raw))
+		return
+	}
+	x.o.Journal.Append(x.record(leg, record.PreCommand, string(res.Reply.Code), raw))
+	token, err := x.o.Signer.Prepare(leg.Expected, preCommand.Payload)
+	if err != nil {
+		x.refuse(leg, record.RefusedUncorrelated, err, raw)
+		res.Err = fmt.Errorf("%w: %w", ErrUncorrelated, err)
+		return
+	}
+	res.Token = token
+}
+
+// fits says whether a reply is of a kind that an endpoint gives: a Pre-Command from
+// Transform only, above all, so that nothing is signed a second time.
+func fits(reply duis.Response, e record.Endpoint) bool {
+	if reply.Code.Class() != servicerequests.CodeSuccess {
+		return true
+	}
+	switch reply.Content.(type) {
+	case duis.PreCommand:
+		return e == record.Transform
+	case duis.Inventory:
+		return e == record.NonDevice
+	}
+	return false
+}
+
+func (x *Exchange) record(leg *Leg, kind record.Kind, code string, body []byte) record.Record {
+	return record.Record{
+		At: x.o.Clock.Now(), Kind: kind, Device: leg.Device, Service: leg.Expected.Service, ID: leg.Expected.ID,
+		Code: code, Body: body,
+	}
+}
+
+// refuse records that something was not signed or not believed.
+func (x *Exchange) refuse(leg *Leg, code string, reason error, raw []byte) {
+	digest := sha256.Sum256(raw)
+	x.o.Log.Warn("refused", zap.String("class", code), zap.Stringer("request_id", leg.Expected.ID), zap.Error(reason))
+	x.o.Journal.Append(x.record(leg, record.Refused, code,
+		record.Encode(record.RefusedBody{Reason: reason.Error(), SHA256: hex.EncodeToString(digest[:])})))
+}

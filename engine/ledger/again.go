@@ -1,0 +1,63 @@
+package ledger
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"safemode/engine/record"
+	"safemode/servicerequests"
+)
+
+// RereadAt is when the reads of a meter that is safe are due again; zero: never. Where
+// they were asked for again and not answered, they are due as long after that.
+func (p *Policy) RereadAt(m *Meter) time.Time {
+	if p.RereadAfter <= 0 || m.Bars.Excluded != "" || !m.Safe() || m.Now.Supply.Value != servicerequests.Armed && !p.inSample(m.Device) {
+		return time.Time{}
+	}
+	for _, service := range [...]servicerequests.Service{servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode} {
+		if m.Tally(service).Barred || !p.Permits(service, m.Plan.Type) {
+			return time.Time{}
+		}
+	}
+	return later(m.AsOf(), m.Reread).Add(p.RereadAfter)
+}
+
+// inSample says whether a meter that is on supply is of the share that is read again.
+func (p *Policy) inSample(device servicerequests.EUI) bool {
+	return rand.New(rand.NewPCG(p.RereadSeed, uint64(device))).Float64() < p.RereadShare
+}
+
+// Rereads lists the reads that are due again. Both go together, but one that was
+// answered not long ago.
+func (p *Policy) Rereads(m *Meter, now time.Time) (services []servicerequests.Service) {
+	if at := p.RereadAt(m); at.IsZero() || now.Before(at) {
+		return nil
+	}
+	if now.Sub(m.Now.Supply.At) >= p.RereadAfter/2 {
+		services = append(services, servicerequests.ReadSupplyStatus)
+	}
+	if now.Sub(m.Now.Mode.At) >= p.RereadAfter/2 {
+		services = append(services, servicerequests.ReadPaymentMode)
+	}
+	return services
+}
+
+// WantsBalance says whether the balance is to be read once more: the meter was switched,
+// a read-back says so, and nothing has been asked of its balance since.
+func (p *Policy) WantsBalance(m *Meter) bool {
+	t := m.Tally(servicerequests.ReadMeterBalance)
+	return p.BalanceAfter && m.Counters.FirstSwitch != 0 && m.Bars.Excluded == "" && m.ModeCurrent() && m.Now.Mode.Value == servicerequests.Credit &&
+		!t.Barred && (t.Failures == 0 || !p.RetriesSpent) && p.Permits(servicerequests.ReadMeterBalance, m.Plan.Type) &&
+		!slices.ContainsFunc(m.Past, func(e Past) bool {
+			return e.Service == servicerequests.ReadMeterBalance && e.Counter > m.Counters.StaleMode && e.Class != record.ClassWithdrawn
+		})
+}
+
+// AfterAt is when something is due of a meter that has its verdict; zero: never.
+func (p *Policy) AfterAt(m *Meter) time.Time {
+	if p.WantsBalance(m) {
+		return m.Now.Mode.At // at once
+	}
+	return p.RereadAt(m)
+}

@@ -1,0 +1,140 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	"safemode/engine/record"
+)
+
+// Alert codes that change what is known of a meter (GBCS alert list).
+const (
+	AlertLocked       = 0x81BE // disabled, then locked
+	AlertUncontrolled = 0x81BF // disabled, then armed: uncontrolled gas flow
+	AlertFlowB4       = 0x81B4 // flow faults that turn nothing off by themselves
+	AlertFlowB5       = 0x81B5
+	AlertFlowB6       = 0x81B6
+	AlertFutureDated  = 0x8F66 // a future-dated command has run
+	AlertBelow        = 0x8F0F // credit below the disablement threshold
+	AlertSuspended    = 0x8F83 // so it is, and the non-disablement period keeps the supply on
+)
+
+// Message codes of the switch to Prepayment.
+const (
+	CodeECS03 = 0x001B
+	CodeGCS03 = 0x006D
+)
+
+// Alarm is what a meter's own alerts say of its credit.
+type Alarm struct {
+	Below     bool   // 8F0F: off, below the disablement threshold; until a later read shows that it is not off
+	Suspended bool   // 8F83: only the non-disablement period keeps it on
+	After     uint64 // requests up to this counter were asked before it
+	At        time.Time
+}
+
+// Raised says whether the meter has told of its credit.
+func (a Alarm) Raised() bool { return a.Below || a.Suspended }
+
+// subject is what an alert is about.
+type subject uint8
+
+const (
+	aboutCredit    subject = iota // 8F0F
+	aboutSuspended                // 8F83
+	aboutFault                    // 81BE, 81BF, 81B4 to 81B6
+	aboutStored                   // 8F66
+	subjects       = iota
+)
+
+func subjectOf(code uint16) (s subject, ok bool) {
+	switch code {
+	case AlertBelow:
+		return aboutCredit, true
+	case AlertSuspended:
+		return aboutSuspended, true
+	case AlertLocked, AlertUncontrolled, AlertFlowB4, AlertFlowB5, AlertFlowB6:
+		return aboutFault, true
+	case AlertFutureDated:
+		return aboutStored, true
+	}
+	return 0, false
+}
+
+// Taken are the GBCS counters of the latest alerts that were taken in, by subject: a
+// device counts upwards, so one that is not higher is a repetition, or has been overtaken.
+type Taken [subjects]uint64
+
+// Alert is a proven alert of a device.
+type Alert struct {
+	Code        uint16
+	Counter     uint64    // the device's own, of the GBCS message; 0: not known
+	At          time.Time // when it was raised, by the device's or the DCC's clock
+	FutureDated uint16    // message code of the command that 8F66 tells of; 0: none
+}
+
+// TakeAlert takes an alert in and says whether it changes what is known: that a supply is
+// off for another reason than lack of credit, or that somebody's stored switch to
+// Prepayment has run. What was asked for until now, answered or not, then proves nothing
+// any more of what it concerns.
+//
+// An alert is taken once, and only if it is later than the read that it would overrule
+// (decision 50). One that may allow something (8F0F, 8F83) must be proven to be later.
+// One that forbids is dropped only where a read that is safely later shows otherwise: the
+// clocks of devices and of the DCC differ by less than [clockSkew].
+func (m *Meter) TakeAlert(a Alert) (changed bool) {
+	about, known := subjectOf(a.Code)
+	if !known || a.Counter != 0 && a.Counter <= m.Taken[about] {
+		return false
+	}
+	m.Taken[about] = max(m.Taken[about], a.Counter)
+	c := &m.Counters
+	switch about {
+	case aboutFault:
+		if m.Safe() && overruled(a.At, m.Now.Supply) {
+			return false
+		}
+		m.Bars.Person = faultOf(a.Code)
+		if a.Code == AlertLocked || a.Code == AlertUncontrolled {
+			c.StaleSupply = max(c.StaleSupply, c.Issued)
+		}
+		return true
+	case aboutStored:
+		if a.FutureDated != CodeECS03 && a.FutureDated != CodeGCS03 || m.ModeCurrent() && overruled(a.At, m.Now.Mode) {
+			return false
+		}
+		c.StaleMode, c.StaleSupply = max(c.StaleMode, c.Issued), max(c.StaleSupply, c.Issued)
+		return true
+	case aboutCredit, aboutSuspended:
+		if m.Now.Supply.Known() && !a.At.After(m.Now.Supply.At) {
+			return false
+		}
+		m.Alarm.Below = m.Alarm.Below || about == aboutCredit
+		m.Alarm.Suspended = m.Alarm.Suspended || about == aboutSuspended
+		m.Alarm.After, m.Alarm.At = c.Issued, later(m.Alarm.At, a.At)
+	}
+	return false
+}
+
+// clockSkew is how far the clocks of a device and of the DCC may differ (assumption; GBCS
+// has devices hold theirs within 10 seconds).
+const clockSkew = time.Minute
+
+// overruled says whether a read was answered so long after an instant that it shows what
+// has been since.
+func overruled[T any](at time.Time, by Reading[T]) bool {
+	return !at.IsZero() && by.Known() && by.At.Sub(at) > clockSkew
+}
+
+func faultOf(code uint16) string {
+	switch code {
+	case AlertLocked:
+		return "disabled then locked by the meter (81BE)"
+	case AlertUncontrolled:
+		return "gas flow fault (81BF)"
+	}
+	return fmt.Sprintf("gas flow fault (%04X)", code)
+}
+
+// Reopen takes a verdict back, because something new is known.
+func (m *Meter) Reopen() { m.Done, m.Verdict = false, record.VerdictBody{} }

@@ -1,0 +1,195 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// ErrPacked marks bytes that are no packed form.
+var ErrPacked = errors.New("not a packed ledger")
+
+// Coder writes or reads a packed form. One description of a value serves both ways: each
+// method writes what its argument points to, or reads it. After the first fault all that
+// is read is zero, and [Coder.End] says so.
+//
+// Numbers are varints, text has its length before it.
+type Coder struct {
+	b       []byte
+	reading bool
+	bad     bool
+	base    int64  // nanoseconds since 1970 that times are counted from
+	latest  uint64 // that counters are counted back from
+}
+
+// Writer returns a coder that appends to b.
+func Writer(b []byte) *Coder { return &Coder{b: b} }
+
+// Reader returns a coder that reads b.
+func Reader(b []byte) *Coder { return &Coder{b: b, reading: true} }
+
+// Bytes are those written.
+func (c *Coder) Bytes() []byte { return c.b }
+
+// End says whether all was read and nothing is left. The error is [ErrPacked].
+func (c *Coder) End() error {
+	if c.bad || c.reading && len(c.b) > 0 {
+		return ErrPacked
+	}
+	return nil
+}
+
+func (c *Coder) fail() { c.bad, c.b = true, nil }
+
+// Byte codes one byte.
+func (c *Coder) Byte(v *byte) {
+	switch {
+	case !c.reading:
+		c.b = append(c.b, *v)
+	case len(c.b) == 0:
+		*v = 0
+		c.fail()
+	default:
+		*v, c.b = c.b[0], c.b[1:]
+	}
+}
+
+// Flags codes up to eight flags in a byte.
+func (c *Coder) Flags(flags ...*bool) {
+	var bits byte
+	for i, f := range flags {
+		if *f {
+			bits |= 1 << i
+		}
+	}
+	c.Byte(&bits)
+	for i, f := range flags {
+		*f = bits&(1<<i) != 0
+	}
+	if bits>>len(flags) != 0 {
+		c.fail()
+	}
+}
+
+// Uint codes a number.
+func (c *Coder) Uint(v *uint64) {
+	if !c.reading {
+		c.b = binary.AppendUvarint(c.b, *v)
+		return
+	}
+	n, length := binary.Uvarint(c.b)
+	if length <= 0 {
+		*v = 0
+		c.fail()
+		return
+	}
+	*v, c.b = n, c.b[length:]
+}
+
+func zigzag(n int64) uint64 { return uint64(n<<1) ^ uint64(n>>63) }
+func zagzig(n uint64) int64 { return int64(n>>1) ^ -int64(n&1) }
+
+// Int codes a number that may be negative.
+func (c *Coder) Int(v *int64) {
+	n := zigzag(*v)
+	c.Uint(&n)
+	*v = zagzig(n)
+}
+
+// Count codes how many of something follow, each of at least one byte.
+func (c *Coder) Count(n int) int {
+	v := uint64(n)
+	c.Uint(&v)
+	if c.reading && v > uint64(len(c.b)) {
+		c.fail()
+		return 0
+	}
+	return int(v)
+}
+
+// Raw codes bytes; none comes back as nil.
+func (c *Coder) Raw(v *[]byte) {
+	n := c.Count(len(*v))
+	if !c.reading {
+		c.b = append(c.b, *v...)
+		return
+	}
+	*v = nil
+	if n > 0 {
+		*v = append(*v, c.b[:n]...)
+		c.b = c.b[n:]
+	}
+}
+
+// Text codes a string.
+func (c *Coder) Text(v *string) {
+	n := c.Count(len(*v))
+	if !c.reading {
+		c.b = append(c.b, *v...)
+		return
+	}
+	*v, c.b = string(c.b[:n]), c.b[n:]
+}
+
+// Time codes an instant to the nanosecond, UTC; the zero time stays zero.
+func (c *Coder) Time(v *time.Time) {
+	var n uint64
+	if !v.IsZero() {
+		n = zigzag(v.UnixNano()-c.base) + 1
+	}
+	c.Uint(&n)
+	if c.reading {
+		*v = time.Time{}
+		if n != 0 {
+			*v = time.Unix(0, c.base+zagzig(n-1)).UTC()
+		}
+	}
+}
+
+// Counter codes an originator counter; 0 stays 0.
+func (c *Coder) Counter(v *uint64) {
+	var n uint64
+	if *v != 0 {
+		n = zigzag(int64(c.latest-*v)) + 1
+	}
+	c.Uint(&n)
+	if c.reading {
+		*v = 0
+		if n != 0 {
+			*v = c.latest - uint64(zagzig(n-1))
+		}
+	}
+}
+
+// Fixed codes 64 bits in eight bytes.
+func (c *Coder) Fixed(v *uint64) {
+	switch {
+	case !c.reading:
+		c.b = binary.BigEndian.AppendUint64(c.b, *v)
+	case len(c.b) < 8:
+		*v = 0
+		c.fail()
+	default:
+		*v, c.b = binary.BigEndian.Uint64(c.b), c.b[8:]
+	}
+}
+
+// number codes a small number of any integer type.
+func number[T ~int | ~int16 | ~int64 | ~uint8 | ~uint16](c *Coder, v *T) {
+	n := int64(*v)
+	c.Int(&n)
+	if *v = T(n); int64(*v) != n {
+		c.fail()
+	}
+}
+
+// bounded codes a value of a closed set of fewer than limit members.
+func bounded[T ~uint8](c *Coder, v *T, limit int) {
+	b := byte(*v)
+	c.Byte(&b)
+	if int(b) >= limit {
+		c.fail()
+		b = 0
+	}
+	*v = T(b)
+}

@@ -1,0 +1,383 @@
+package ledger
+
+import (
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"safemode/engine/record"
+	"safemode/servicerequests"
+)
+
+// Reading is one proven answer of a device. The zero reading knows nothing.
+type Reading[T any] struct {
+	Value   T
+	Counter uint64    // originator counter of the request that was answered; 0: none
+	At      time.Time // when the answer was given
+}
+
+// Known says whether there is a reading.
+func (r Reading[T]) Known() bool { return r.Counter != 0 }
+
+// Readings are what a meter was seen as.
+type Readings struct {
+	Mode    Reading[servicerequests.PaymentMode]
+	Supply  Reading[servicerequests.SupplyState]
+	Balance Reading[servicerequests.Millipence]
+}
+
+// Counters are the originator counters that decide what a reading proves; 0: none.
+type Counters struct {
+	Issued uint64 // the latest of a request to this meter
+
+	// The first 1.6, the first command of any kind and the latest one that were signed.
+	// Only what was asked before the first tells how the meter was found.
+	FirstSwitch, FirstCommand, LastCommand uint64
+
+	// Readings up to these prove nothing any more: a command was signed, or an alert
+	// says that something has changed.
+	StaleMode, StaleSupply uint64
+}
+
+// Tally is what became of a meter's requests of one service.
+type Tally struct {
+	Tries       int16 // requests opened that were not withdrawn
+	Answers     int16 // requests the device answered
+	Failures    int16 // in a row, without an answer from the device
+	Last        record.Class
+	Undelivered bool // the last one cannot have reached the device
+	Barred      bool // asking again can never help
+	Code        string
+	Next        time.Time // not before
+}
+
+// Past is what stays of a request once it has ended: enough to match a late or repeated
+// answer.
+type Past struct {
+	Counter uint64
+	Service servicerequests.Service
+	Class   record.Class
+	Proxied bool // asked of the gas proxy
+	Sampled bool // counted in the sample of its wave
+}
+
+// Bars keep the engine from doing something to a meter. Each is a reason in words; empty:
+// nothing bars it.
+type Bars struct {
+	Excluded string // nothing more may be sent
+	Person   string // only a person may arm this supply
+	Held     string // a person must look at it
+	Moved    bool   // excluded on the word of an E4
+}
+
+// Plan is what the plan says of a meter.
+type Plan struct {
+	Type       servicerequests.DeviceType
+	Hub        servicerequests.EUI
+	Region     servicerequests.Region
+	Claimed    servicerequests.PaymentMode
+	Priority   int // 0 first, to 9
+	Originator servicerequests.EUI
+}
+
+// Meter is the ledger of one planned meter. Whoever has it owns it.
+type Meter struct {
+	Device servicerequests.EUI
+	Plan   Plan
+	Proxy  servicerequests.EUI // the gas proxy; 0: not known
+
+	Started time.Time // first request opened; zero: not begun
+	Heard   time.Time // since when nothing has been learnt of it, though it could be asked
+	Reread  time.Time // when the reads that its verdict rests on were last asked for again, and not answered
+
+	Found    Readings // before the first command
+	Now      Readings // the latest
+	Counters Counters
+	Tallies  [len(servicerequests.Services) + 1]Tally
+
+	CreditAccepted bool // the device answered a 1.6 to Credit with success
+	Pending        bool // a future-dated switch may be stored on the device
+	Sampled        bool // a read of it is in its wave's sample
+	Alarm          Alarm
+	Taken          Taken
+	Bars           Bars
+
+	Open []*Request
+	Past []Past
+
+	Verdict record.VerdictBody
+	Done    bool // it has its verdict, and nothing but what is asked afterwards is open
+}
+
+// Marks of the SRP's own records that a portfolio row may carry.
+const (
+	HistoryPendingMode = "pending_future_dated_mode"
+	HistoryDisabled    = "disabled_by_supplier"
+)
+
+// New makes the ledger of a meter that a plan names.
+func New(device servicerequests.EUI, t record.TargetBody) *Meter {
+	m := &Meter{Device: device, Plan: Plan{t.Type, t.Hub, t.Region, t.Claimed, t.Priority, t.Originator}}
+	m.Pending = slices.Contains(t.History, HistoryPendingMode)
+	if slices.Contains(t.History, HistoryDisabled) {
+		m.Bars.Person = "disabled by the supplier"
+	}
+	return m
+}
+
+// Gas says whether it is a gas meter, which sleeps between its wakes.
+func (m *Meter) Gas() bool { return m.Plan.Type == servicerequests.GSME }
+
+// Tally is that of one service.
+func (m *Meter) Tally(s servicerequests.Service) *Tally { return &m.Tallies[s] }
+
+// ModeCurrent says whether the mode was read after all that may have changed it.
+func (m *Meter) ModeCurrent() bool {
+	return m.Now.Mode.Known() && m.Now.Mode.Counter > m.Counters.StaleMode
+}
+
+// SupplyCurrent says the same of the supply state.
+func (m *Meter) SupplyCurrent() bool {
+	return m.Now.Supply.Known() && m.Now.Supply.Counter > m.Counters.StaleSupply
+}
+
+// Safe says whether the meter is proven to be in Credit, with its supply on or armed.
+func (m *Meter) Safe() bool {
+	return m.ModeCurrent() && m.Now.Mode.Value == servicerequests.Credit &&
+		m.SupplyCurrent() && m.Now.Supply.Value != servicerequests.Disabled
+}
+
+// AsOf is when the older of the two reads that a verdict rests on was answered.
+func (m *Meter) AsOf() time.Time {
+	if m.Now.Supply.At.Before(m.Now.Mode.At) {
+		return m.Now.Supply.At
+	}
+	return m.Now.Mode.At
+}
+
+// probing says whether the first request to this meter is the only one there has been,
+// and the DCC has not said that it takes it.
+func (m *Meter) probing() bool {
+	return len(m.Open) == 1 && len(m.Past) == 0 && m.Open[0].Service == servicerequests.ReadSupplyStatus &&
+		m.Open[0].Attempt == 1 && m.Open[0].Phase < Sent
+}
+
+// OpenOf returns the open request of a service, nil if there is none.
+func (m *Meter) OpenOf(s servicerequests.Service) *Request {
+	for _, r := range m.Open {
+		if r.Service == s {
+			return r
+		}
+	}
+	return nil
+}
+
+// OpenAs returns the open request with this ID, nil if there is none.
+func (m *Meter) OpenAs(id servicerequests.RequestID) *Request {
+	for _, r := range m.Open {
+		if r.ID == id && id.Counter != 0 {
+			return r
+		}
+	}
+	return nil
+}
+
+// OpenCommand returns the open critical request, of which there is at most one.
+func (m *Meter) OpenCommand() *Request {
+	for _, r := range m.Open {
+		if r.Service.Critical() {
+			return r
+		}
+	}
+	return nil
+}
+
+// PastAs finds a request that has ended; nil if there is none with this ID.
+func (m *Meter) PastAs(id servicerequests.RequestID) *Past {
+	for i := range m.Past {
+		p := &m.Past[i]
+		if p.Counter == id.Counter && id.Counter != 0 && id.Originator == m.Plan.Originator && p.Proxied == (id.Target != m.Device) {
+			return p
+		}
+	}
+	return nil
+}
+
+// Kind is the device type of a request's target.
+func (m *Meter) Kind(target servicerequests.EUI) servicerequests.DeviceType {
+	if m.Proxy != 0 && target == m.Proxy {
+		return servicerequests.GPF
+	}
+	return m.Plan.Type
+}
+
+// Ask opens a request of a service, which waits behind its hub. dcc is the target of
+// requests that no device answers; after says that the meter has its verdict.
+func (m *Meter) Ask(p *Policy, service servicerequests.Service, dcc servicerequests.EUI, after bool, now time.Time) *Request {
+	t := m.Tally(service)
+	r := &Request{Service: service, Attempt: int(t.Tries) + 1, Retry: t.Failures > 0, After: after}
+	r.ID.Originator, r.ID.Target = m.Plan.Originator, m.Device
+	switch {
+	case service == servicerequests.ReadInventory:
+		r.ID.Target = dcc
+	case m.Proxy == 0:
+	case service == servicerequests.ReadPrepaymentConfiguration,
+		service == servicerequests.ReadMeterBalance && p.asksProxy(m, after):
+		r.ID.Target = m.Proxy // which need not be woken
+	}
+	m.begin(r, now)
+	return r
+}
+
+// begin notes that a request was opened.
+func (m *Meter) begin(r *Request, now time.Time) {
+	if m.Started.IsZero() {
+		m.Started, m.Heard = now, now
+	}
+	m.Open = append(m.Open, r)
+	m.Counters.Issued = max(m.Counters.Issued, r.ID.Counter)
+	m.Tally(r.Service).Tries++
+}
+
+// commit notes that a command was signed: from here on the meter may have executed it.
+func (m *Meter) commit(service servicerequests.Service, counter uint64) {
+	c := &m.Counters
+	c.LastCommand = counter
+	if c.FirstCommand == 0 {
+		c.FirstCommand = counter
+	}
+	if service == servicerequests.SwitchToCredit && c.FirstSwitch == 0 {
+		c.FirstSwitch = counter
+	}
+	m.outdate(service, counter)
+}
+
+// outdate notes that readings up to a counter prove nothing any more of what a command
+// changes.
+func (m *Meter) outdate(command servicerequests.Service, counter uint64) {
+	m.Counters.StaleSupply = max(m.Counters.StaleSupply, counter)
+	if command == servicerequests.SwitchToCredit {
+		m.Counters.StaleMode = max(m.Counters.StaleMode, counter)
+	}
+}
+
+// Doubt notes that an answer to a request is not believed. The device's turn has passed:
+// a better answer is not waited for as long as a sleeping meter would be. It says whether
+// the wait has become shorter.
+func (p *Policy) Doubt(r *Request, at time.Time) (shorter bool) {
+	r.Unproven = true
+	soon := at.Add(p.ResponseWait.Electricity)
+	if r.Phase != Sent || !soon.Before(r.Deadline) {
+		return false
+	}
+	r.Deadline = soon
+	return true
+}
+
+// before says whether what was asked under a counter shows a meter as it was before a
+// first command.
+func before(counter, first uint64) bool { return first == 0 || counter < first }
+
+// observe takes in what a read showed. An answer that is older than what is known can
+// still tell how the meter was found.
+func (m *Meter) observe(o record.Observation, counter uint64, at time.Time) {
+	c := &m.Counters
+	if o.Mode != servicerequests.UnknownMode {
+		r := Reading[servicerequests.PaymentMode]{o.Mode, counter, at}
+		if !m.Found.Mode.Known() && before(counter, c.FirstSwitch) {
+			m.Found.Mode = r
+		}
+		if counter > m.Now.Mode.Counter {
+			m.Now.Mode = r
+		}
+	}
+	if o.Supply != servicerequests.UnknownSupply {
+		r := Reading[servicerequests.SupplyState]{o.Supply, counter, at}
+		if !m.Found.Supply.Known() && before(counter, c.FirstCommand) {
+			m.Found.Supply = r
+		}
+		if counter > m.Now.Supply.Counter {
+			if o.Supply == servicerequests.Disabled && m.Bars.Person == "" && m.SupplyCurrent() && m.Now.Supply.Value != servicerequests.Disabled &&
+				(m.CreditAccepted || m.Found.Mode.Value == servicerequests.Credit) {
+				// It was on in Credit, where lack of credit turns nothing off.
+				m.Bars.Person = "turned off after it was read as " + m.Now.Supply.Value.String()
+			}
+			m.Now.Supply = r
+		}
+		if o.Supply != servicerequests.Disabled && (counter > m.Alarm.After || !m.Alarm.At.After(at)) {
+			m.Alarm.Below = false // whatever turns it off from now on is another matter
+		}
+	}
+	if o.Balance != nil {
+		r := Reading[servicerequests.Millipence]{*o.Balance, counter, at}
+		if !m.Found.Balance.Known() && before(counter, c.FirstSwitch) {
+			m.Found.Balance = r
+		}
+		if counter > m.Now.Balance.Counter {
+			m.Now.Balance = r
+		}
+	}
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// vary moves a waiting time by up to a tenth either way, always the same for one meter
+// and try, so that retries of many meters do not fall together and a rehearsal can be
+// repeated.
+func (m *Meter) vary(d time.Duration, try int) time.Duration {
+	b := m.Device.Bytes()
+	h := fnv.New32a()
+	_, _ = h.Write(append(b[:], byte(try)))
+	return d + time.Duration(float64(d)*(float64(h.Sum32()%2001)-1000)/10_000)
+}
+
+// Forget takes in that what was done to a meter lately is not known: what was read
+// before proves nothing any more.
+func (m *Meter) Forget() {
+	m.Counters.StaleMode, m.Counters.StaleSupply = m.Counters.Issued, m.Counters.Issued
+	m.Verdict = record.VerdictBody{}
+}
+
+// Exclude has nothing more sent to a meter. A verdict that it has stays as history.
+func (m *Meter) Exclude(reason string) {
+	if m.Bars.Excluded == "" || m.Bars.Moved {
+		m.Bars.Excluded, m.Bars.Moved = reason, false
+	}
+}
+
+// Pardon has a meter asked again what an E4 refused, which came in a run of them.
+func (m *Meter) Pardon() {
+	if !m.Bars.Moved {
+		return
+	}
+	m.Bars.Excluded, m.Bars.Moved, m.Verdict = "", false, record.VerdictBody{}
+	for i := range m.Tallies {
+		t := &m.Tallies[i]
+		if t.Last == record.ClassRejected && servicerequests.ResponseCode(t.Code).Class() == servicerequests.CodeUnregistered {
+			t.Tries--
+			t.Barred = false
+		}
+	}
+}
+
+// Rerun has a meter asked again from its first reads on. What it was found as stays; that
+// it is to be left alone stays, unless it was E4 that said so.
+func (m *Meter) Rerun(at time.Time) {
+	m.Pardon()
+	m.Verdict = record.VerdictBody{}
+	if m.Started.IsZero() {
+		return
+	}
+	c := &m.Counters
+	m.Heard, m.Bars.Held = at, ""
+	c.StaleMode, c.StaleSupply = max(c.StaleMode, c.Issued), max(c.StaleSupply, c.Issued)
+	for i := range m.Tallies {
+		m.Tallies[i] = Tally{Last: m.Tallies[i].Last, Code: m.Tallies[i].Code}
+	}
+}

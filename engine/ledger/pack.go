@@ -1,0 +1,185 @@
+package ledger
+
+import (
+	"slices"
+	"time"
+
+	"safemode/engine/record"
+	"safemode/servicerequests"
+)
+
+// Pack appends what is known of a meter beyond its plan, or nothing where that is
+// nothing. Requests of which no record can be durable yet are left out, as if they had
+// not been asked for: a start folds the records, and they have none.
+func (m *Meter) Pack(b []byte) []byte {
+	packed := *m
+	packed.Open = slices.DeleteFunc(slices.Clone(m.Open), func(r *Request) bool {
+		if r.journalled() {
+			return false
+		}
+		packed.Tallies[r.Service].Tries--
+		return true
+	})
+	if len(packed.Open) == 0 && len(packed.Past) == 0 && len(m.Open) > 0 {
+		packed.Started, packed.Heard = time.Time{}, time.Time{}
+	}
+	if packed.blank() {
+		return b
+	}
+	c := Writer(b)
+	packed.code(c)
+	return c.Bytes()
+}
+
+// Unpack is the inverse of [Meter.Pack] for a meter that has nothing but its plan. It
+// refuses what Pack does not write, with [ErrPacked].
+func (m *Meter) Unpack(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	c := Reader(b)
+	m.code(c)
+	return c.End()
+}
+
+// blank says whether nothing is known beyond the plan.
+func (m *Meter) blank() bool {
+	return m.Started.IsZero() && m.Counters == (Counters{}) && m.Bars == (Bars{}) && !m.Pending &&
+		m.Alarm == (Alarm{}) && m.Taken == (Taken{}) && len(m.Open) == 0 && len(m.Past) == 0 && m.Verdict == (record.VerdictBody{})
+}
+
+// journalled says whether the journal has the request, as far as its owner knows.
+func (r *Request) journalled() bool {
+	return r.Phase.Signed() || r.Phase == Prepared || r.Phase == Signing && r.Leg == CommandLeg
+}
+
+// code is the packed form.
+func (m *Meter) code(c *Coder) {
+	c.Uint(&m.Counters.Issued)
+	c.latest = m.Counters.Issued
+	c.Time(&m.Started)
+	if !m.Started.IsZero() {
+		c.base = m.Started.UnixNano()
+	}
+	c.Time(&m.Heard)
+	c.Time(&m.Reread)
+	c.Flags(&m.CreditAccepted, &m.Pending, &m.Sampled, &m.Bars.Moved, &m.Alarm.Below, &m.Alarm.Suspended)
+	for _, counter := range [...]*uint64{
+		&m.Counters.FirstSwitch, &m.Counters.FirstCommand, &m.Counters.LastCommand, &m.Counters.StaleMode, &m.Counters.StaleSupply, &m.Alarm.After,
+	} {
+		c.Counter(counter)
+	}
+	c.Time(&m.Alarm.At)
+	for i := range m.Taken {
+		c.Uint(&m.Taken[i])
+	}
+	for _, text := range [...]*string{&m.Bars.Held, &m.Bars.Person, &m.Bars.Excluded, &m.Verdict.Verdict, &m.Verdict.Reason} {
+		c.Text(text)
+	}
+	m.Found.code(c)
+	m.Now.code(c)
+	m.codeTallies(c)
+	n := c.Count(len(m.Past))
+	if c.reading && n > 0 {
+		m.Past = make([]Past, n)
+	}
+	for i := range m.Past {
+		m.Past[i].code(c)
+	}
+	n = c.Count(len(m.Open))
+	for i := range n {
+		if c.reading {
+			m.Open = append(m.Open, &Request{})
+		}
+		m.Open[i].code(c, m)
+	}
+}
+
+func (r *Readings) code(c *Coder) {
+	codeReading(c, &r.Mode)
+	codeReading(c, &r.Supply)
+	codeReading(c, &r.Balance)
+}
+
+func codeReading[T ~uint8 | ~int64](c *Coder, r *Reading[T]) {
+	if c.Counter(&r.Counter); r.Known() {
+		number(c, &r.Value)
+		c.Time(&r.At)
+	}
+}
+
+// codeTallies codes those that are not empty.
+func (m *Meter) codeTallies(c *Coder) {
+	var services []byte
+	for service, t := range m.Tallies {
+		if t != (Tally{}) {
+			services = append(services, byte(service))
+		}
+	}
+	c.Raw(&services)
+	for _, service := range services {
+		if int(service) >= len(m.Tallies) {
+			c.fail()
+			return
+		}
+		t := &m.Tallies[service]
+		bounded(c, &t.Last, record.Classes)
+		c.Flags(&t.Undelivered, &t.Barred)
+		number(c, &t.Tries)
+		number(c, &t.Answers)
+		number(c, &t.Failures)
+		c.Text(&t.Code)
+		c.Time(&t.Next)
+	}
+}
+
+func (p *Past) code(c *Coder) {
+	c.Counter(&p.Counter)
+	codeService(c, &p.Service)
+	bounded(c, &p.Class, record.Classes)
+	c.Flags(&p.Proxied, &p.Sampled)
+}
+
+func codeService(c *Coder, s *servicerequests.Service) {
+	bounded(c, s, len(servicerequests.Services)+1)
+	if _, ok := s.Variant(); !ok {
+		c.fail()
+	}
+}
+
+// code writes a request that the journal knows as a start would fold it: with its bytes,
+// ready to go again; sent; or held. One whose Pre-Command is not signed yet asks Transform
+// once more, with the same bytes.
+func (r *Request) code(c *Coder, m *Meter) {
+	w := *r
+	if !c.reading {
+		switch {
+		case w.Phase == Prepared, w.Phase == Signing:
+			w.Leg, w.Body, w.Phase = AskLeg, w.Asked, Ready
+		case w.Phase == Posting, w.Phase == Resting:
+			w.Phase = Ready
+		}
+	}
+	codeService(c, &w.Service)
+	bounded(c, &w.Phase, phases)
+	bounded(c, &w.Leg, 2)
+	c.Flags(&w.Unproven, &w.Retry, &w.After)
+	target := uint64(w.ID.Target)
+	c.Fixed(&target)
+	c.Counter(&w.ID.Counter)
+	number(c, &w.Attempt)
+	c.Time(&w.AskedAt)
+	c.Time(&w.PostedAt)
+	c.Time(&w.Deadline)
+	c.Text(&w.Event)
+	c.Raw(&w.Body)
+	if !c.reading {
+		return
+	}
+	w.ID.Originator, w.ID.Target, w.Reached = m.Plan.Originator, servicerequests.EUI(target), true
+	if (w.Phase != Ready || w.Body == nil) && w.Phase != Sent && w.Phase != Held || w.ID.Counter == 0 {
+		c.fail()
+		return
+	}
+	*r = w
+}

@@ -1,0 +1,85 @@
+package ledger
+
+import (
+	"cmp"
+	"time"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+)
+
+// Need is how urgently a home waits for help, by what is known of it.
+type Need uint8
+
+const (
+	Dark    Need = iota // off for lack of credit, or about to be by the meter's own alert
+	Ending              // its credit or its non-disablement period ends soon
+	Unseen              // not known yet: it may be dark; also a home that is being brought to an end
+	Holding             // its credit lasts longer than that
+)
+
+// Risk is a meter's place in the order of hours at risk.
+type Risk struct {
+	Need     Need
+	Ends     time.Time // of ending: when the supply is cut off
+	Priority int       // of holding: the plan's
+	Credit   servicerequests.Millipence
+}
+
+// Compare puts the home that is longest without supply if nothing is done first.
+func (r Risk) Compare(other Risk) int {
+	return cmp.Or(cmp.Compare(r.Need, other.Need), r.Ends.Compare(other.Ends),
+		cmp.Compare(r.Priority, other.Priority), cmp.Compare(r.Credit, other.Credit))
+}
+
+// RiskOf ranks a meter. Before its first reads nothing but its alerts is known of
+// it: then it keeps the plan's order.
+func (p *Policy) RiskOf(m *Meter, now time.Time) Risk {
+	switch {
+	case p.PlanOrder: // all alike: what has waited longest goes first
+		return Risk{}
+	case m.Alarm.Below,
+		m.Now.Supply.Value == servicerequests.Disabled && m.Found.Mode.Value != servicerequests.Credit && m.Bars.Person == "":
+		return Risk{Need: Dark}
+	case m.Alarm.Suspended && !m.CreditAccepted:
+		return Risk{Need: Ending, Ends: p.disablementAt(now)}
+	case m.CreditAccepted || !m.Now.Mode.Known() || !m.Now.Supply.Known() || m.Now.Mode.Value == servicerequests.Credit:
+		return Risk{Need: Unseen}
+	}
+	if m.Now.Balance.Known() {
+		if ends := p.endOfCredit(m.Now.Balance.Value, m.Now.Balance.At); ends.Sub(now) <= p.AtRiskWithin {
+			return Risk{Need: Ending, Ends: ends}
+		}
+	}
+	r := Risk{Need: Holding, Priority: m.Plan.Priority, Credit: m.Now.Balance.Value}
+	if !m.Now.Balance.Known() {
+		r.Credit = 0 // the worst that keeps a supply on
+	}
+	return r
+}
+
+// endOfCredit is when a balance that was read at an instant runs out (DailySpend)
+// and disablement is not suspended.
+func (p *Policy) endOfCredit(balance servicerequests.Millipence, at time.Time) time.Time {
+	if balance > 0 && p.DailySpend > 0 {
+		at = at.Add(time.Duration(float64(24*time.Hour) * float64(balance) / float64(p.DailySpend)))
+	}
+	return p.disablementAt(at)
+}
+
+// disablementAt is the first instant from t on at which a meter without credit is
+// cut off, by the non-disablement window that is taken for those that are not known:
+// nights, Saturdays and Sundays, by British time.
+func (p *Policy) disablementAt(t time.Time) time.Time {
+	if p.WindowBegins <= p.WindowEnds { // no such window is set
+		return t
+	}
+	for day := 0; ; day++ {
+		switch ends, begins, working := clock.WorkingDay(t, day, p.WindowEnds, p.WindowBegins); {
+		case working && t.Before(ends):
+			return ends
+		case working && t.Before(begins):
+			return t
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package ledger
+
+import (
+	"time"
+)
+
+// WaitReason is why a meter that has begun has no good end in sight.
+type WaitReason uint8
+
+// The reasons, each a label of safemode_meters_waiting. A meter has the first that
+// applies.
+const (
+	NotWaiting      WaitReason = iota
+	WaitQuarantined            // the DCC's anomaly detection holds a request of it back
+	WaitStuck                  // nothing has been learnt of it for StepDeadline
+	WaitRetrying               // nothing has been learnt of it for Patience: in long retries
+	WaitHeld                   // a person must say what a code means that is not known
+	WaitReasons     = iota
+)
+
+var waitReasonNames = [WaitReasons]string{"", "quarantined", "stuck", "retrying", "held"}
+
+func (w WaitReason) String() string { return waitReasonNames[w] }
+
+// WaitOf is why a meter waits, and when that gets worse by itself; zero if it does not.
+func (p *Policy) WaitOf(m *Meter, now time.Time) (is WaitReason, until time.Time) {
+	switch {
+	case m.Done && m.Bars.Held != "":
+		return WaitHeld, time.Time{}
+	case m.Done || m.Started.IsZero():
+		return NotWaiting, time.Time{}
+	}
+	for _, r := range m.Open {
+		if r.Phase == Held {
+			return WaitQuarantined, time.Time{}
+		}
+	}
+	quiet := now.Sub(m.Heard)
+	deadline, patience := p.StepDeadline.Of(m), p.Patience
+	switch {
+	case deadline > 0 && quiet >= deadline:
+		return WaitStuck, time.Time{}
+	case patience > 0 && quiet >= patience:
+		is = WaitRetrying
+	case patience > 0:
+		until = m.Heard.Add(patience)
+	}
+	if end := m.Heard.Add(deadline); deadline > 0 && (until.IsZero() || end.Before(until)) {
+		until = end
+	}
+	return is, until
+}
