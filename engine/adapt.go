@@ -96,7 +96,7 @@ func (a alarmed) Append(records ...record.Record) {
 }
 
 // Keep queues a change of the state.
-func (a alarmed) Keep(at time.Time, rows []journal.StateRow) {
+func (a alarmed) Keep(at time.Time, rows []record.StateRow) {
 	passing("before keep")
 	a.Journal.Keep(at, rows)
 	passing("after keep")

@@ -12,16 +12,9 @@ import (
 	"time"
 )
 
-// StateRow is a row of the state: what somebody has made of the records so far, so
-// that they need not be read again. To the journal it is bytes.
-type StateRow struct {
-	Row   int // from 0, without a gap
-	Value []byte
-}
-
 // kept is a change of the state.
 type kept struct {
-	rows []StateRow
+	rows []record.StateRow
 	anew bool // all other rows go
 }
 
@@ -33,7 +26,7 @@ var ErrState = errors.New("no state that holds")
 // record that vouches for the whole of it: all become durable in one transaction, with
 // or after all records that were queued before. at is the record's time. A failure
 // shows as that of [Journal.Append] does. For who keeps a state: one goroutine.
-func (j *Journal) Keep(at time.Time, rows []StateRow) {
+func (j *Journal) Keep(at time.Time, rows []record.StateRow) {
 	j.keeping.Lock()
 	defer j.keeping.Unlock()
 	anew := j.rows == nil // what is there follows from nothing that is known
@@ -45,7 +38,7 @@ func (j *Journal) Keep(at time.Time, rows []StateRow) {
 			_ = j.fail(fmt.Errorf("row %d of a state of %d", r.Row, len(j.rows)))
 			return
 		}
-		j.rows[r.Row] = r.sum()
+		j.rows[r.Row] = sumOf(r)
 	}
 	marker := record.Record{At: at, Kind: record.State, Body: record.Encode(bodyOf(j.rows))}
 	if err := marker.Check(); err != nil {
@@ -57,7 +50,7 @@ func (j *Journal) Keep(at time.Time, rows []StateRow) {
 
 // State reads the state and the record that vouches for it. The error wraps
 // [ErrState] where there is none that holds.
-func (j *Journal) State(ctx context.Context) ([]StateRow, record.Record, error) {
+func (j *Journal) State(ctx context.Context) ([]record.StateRow, record.Record, error) {
 	rows, r, err := j.readState(ctx)
 	if err != nil {
 		return nil, r, fmt.Errorf("journal %s: %w", j.path, err)
@@ -65,7 +58,7 @@ func (j *Journal) State(ctx context.Context) ([]StateRow, record.Record, error) 
 	return rows, r, nil
 }
 
-func (j *Journal) readState(ctx context.Context) ([]StateRow, record.Record, error) {
+func (j *Journal) readState(ctx context.Context) ([]record.StateRow, record.Record, error) {
 	// One transaction: a sweep may be keeping another one meanwhile.
 	tx, err := j.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
@@ -92,7 +85,7 @@ func (j *Journal) readState(ctx context.Context) ([]StateRow, record.Record, err
 		if row.Row != i {
 			return nil, r, fmt.Errorf("%w: row %d is missing", ErrState, i)
 		}
-		sums = append(sums, row.sum())
+		sums = append(sums, sumOf(row))
 	}
 	if bodyOf(sums) != body {
 		return nil, r, fmt.Errorf("%w: it is not the one that record %d vouches for", ErrState, r.Seq)
@@ -139,14 +132,14 @@ func lastOf(ctx context.Context, q querier, kind record.Kind) (record.Record, er
 	return page[0].Record, nil
 }
 
-func readStateRows(ctx context.Context, q querier) (rows []StateRow, err error) {
+func readStateRows(ctx context.Context, q querier) (rows []record.StateRow, err error) {
 	found, err := q.QueryContext(ctx, "SELECT row, value FROM state ORDER BY row")
 	if err != nil {
 		return nil, sqliteError(err)
 	}
 	defer found.Close()
 	for found.Next() {
-		var r StateRow
+		var r record.StateRow
 		if err := found.Scan(&r.Row, &r.Value); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrState, err)
 		}
@@ -156,7 +149,7 @@ func readStateRows(ctx context.Context, q querier) (rows []StateRow, err error) 
 }
 
 // sum is the hash of a row: over its number, eight bytes, and its value.
-func (r StateRow) sum() hash {
+func sumOf(r record.StateRow) hash {
 	h := sha256.New()
 	var row [8]byte
 	binary.BigEndian.PutUint64(row[:], uint64(r.Row))

@@ -44,14 +44,14 @@ func TestState(t *testing.T) {
 				if len(model) > 0 && rapid.Bool().Draw(rt, "read before") {
 					_, _, _ = j.State(t.Context())
 				}
-				var rows []journal.StateRow
+				var rows []record.StateRow
 				n := rapid.IntRange(max(1, len(model)), len(model)+3).Draw(rt, "rows")
 				for row := range n {
 					if row < len(model) && rapid.Bool().Draw(rt, "unchanged") {
 						continue
 					}
 					value := rapid.SliceOf(rapid.Byte()).Draw(rt, "value")
-					rows = append(rows, journal.StateRow{Row: row, Value: append([]byte{}, value...)})
+					rows = append(rows, record.StateRow{Row: row, Value: append([]byte{}, value...)})
 					if row < len(model) {
 						model[row] = value
 					} else {
@@ -100,7 +100,7 @@ func TestAlteredState(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "journal.db")
 			j := open(t, path)
-			rows := []journal.StateRow{{Row: 0, Value: []byte("first")}, {Row: 1, Value: []byte("second")}, {Row: 2, Value: []byte("third")}}
+			rows := []record.StateRow{{Row: 0, Value: []byte("first")}, {Row: 1, Value: []byte("second")}, {Row: 2, Value: []byte("third")}}
 			j.Keep(kept, rows)
 			if err := j.Close(); err != nil {
 				t.Fatal(err)
@@ -162,7 +162,7 @@ func TestStateWithAGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = j.Close() }()
-	j.Keep(kept, []journal.StateRow{{Row: 1, Value: []byte("x")}})
+	j.Keep(kept, []record.StateRow{{Row: 1, Value: []byte("x")}})
 	if j.Err() == nil {
 		t.Error("it goes on")
 	}

@@ -56,6 +56,10 @@ type Opening struct {
 	// ApprovedUntil (real time).
 	ResumesLeft   int       `json:"resumes_left,omitempty"`
 	ApprovedUntil time.Time `json:"approved_until,omitzero"`
+
+	// StoreFirst says that from here on messages are written before they are judged: an
+	// alert counts from its [Proven] record on. Before, it was proven when it was written.
+	StoreFirst bool `json:"store_first,omitempty"`
 }
 
 // Approved is one person's approval, as the engine's direction specifies it.
@@ -104,6 +108,10 @@ type OutcomeBody struct {
 
 	Observed *Observation        `json:"observed,omitempty"` // what the answer showed, if it showed anything
 	Proxy    servicerequests.EUI `json:"gpf_id,omitempty"`   // the gas proxy that an inventory named
+
+	// Of is the number of the message that the outcome rests on; 0: it rests on none, or
+	// was written before messages were stored first.
+	Of uint64 `json:"of,omitempty"`
 }
 
 // ClosedBody is the body of a [Closed] record.
@@ -115,7 +123,36 @@ type ClosedBody struct {
 // RefusedBody is the body of a [Refused] record.
 type RefusedBody struct {
 	Reason string `json:"reason"`
-	SHA256 string `json:"sha256"` // hex, of the bytes that were refused
+	SHA256 string `json:"sha256"`       // hex, of the bytes that were refused
+	Of     uint64 `json:"of,omitempty"` // number of the message that is not believed
+}
+
+// JudgedBody says which stored message a record is about. It may be the body of an
+// [Unmatched] record; old ones have none.
+type JudgedBody struct {
+	Of uint64 `json:"of"`
+}
+
+// ProvenBody is the body of a [Proven] record: what an alert says, so that a fold needs
+// neither keys nor network.
+type ProvenBody struct {
+	Of          uint64       `json:"of"`                     // number of the message
+	At          time.Time    `json:"at"`                     // when it was raised, by the device's or the DCC's clock
+	Counter     uint64       `json:"counter,omitempty"`      // of the GBCS message; 0: a DCC Alert
+	FutureDated uint16       `json:"future_dated,omitempty"` // message code of the command that 8F66 tells of
+	Quarantined *Quarantined `json:"quarantined,omitempty"`
+}
+
+// Quarantined is a request that the DCC's anomaly detection holds back (AD1).
+type Quarantined struct {
+	Request  servicerequests.RequestID `json:"request_id"`
+	EventRef string                    `json:"event_ref"`
+	Breach   string                    `json:"breach"`
+}
+
+// HaltedBody is the body of a [Halted] record.
+type HaltedBody struct {
+	Reason string `json:"reason"`
 }
 
 // Actions of an [OrderBody]; codes of [Operator] records.
@@ -213,7 +250,7 @@ type VerdictBody struct {
 // Body is a typed body.
 type Body interface {
 	Opening | TargetBody | RejectedBody | OutcomeBody | RefusedBody | VerdictBody | ClosedBody |
-		OrderBody | WaveBody | TripwireBody | StateBody
+		OrderBody | WaveBody | TripwireBody | StateBody | JudgedBody | ProvenBody | HaltedBody
 }
 
 // Encode returns the JSON of a body. For a value that JSON cannot hold (a

@@ -36,6 +36,10 @@ const (
 	Wave                          // how far a wave of the plan has come: Code = opened, soaking or passed, Body = [WaveBody]
 	Tripwire                      // what answers together mean halted the sweep: Code = which, Body = [TripwireBody]
 	State                         // the table state holds what follows from the records so far: Body = [StateBody]
+	Received                      // a message of an authenticated peer that is not understood or not proven: Body as received
+	Proven                        // an alert was proven and taken in: Code = alert code, Body = [ProvenBody]
+	Repeated                      // a proven message that changes nothing, because it was heard before: Body = [JudgedBody]
+	Halted                        // the sweep stopped itself, written at that moment: Body = [HaltedBody]
 )
 
 // Made is the kind of record 0.
@@ -44,7 +48,7 @@ const Made Kind = 0
 var kindNames = [...]string{
 	"journal", "opened", "planned", "target", "rejected", "request", "pre_command", "signed_command",
 	"reply", "response", "alert", "unmatched", "outcome", "refused", "verdict", "operator", "closed",
-	"wave", "tripwire", "state",
+	"wave", "tripwire", "state", "received", "proven", "repeated", "halted",
 }
 
 func (k Kind) String() string {
@@ -68,7 +72,7 @@ func ParseKind(name string) (Kind, error) {
 // never empty.
 func (k Kind) typed() bool {
 	switch k {
-	case Opened, Target, Rejected, Outcome, Refused, Verdict, Closed, Operator, Wave, Tripwire, State:
+	case Opened, Target, Rejected, Outcome, Refused, Verdict, Closed, Operator, Wave, Tripwire, State, Proven, Repeated, Halted:
 		return true
 	}
 	return false

@@ -102,3 +102,10 @@ type Rates struct {
 	Acknowledged float64   `json:"acknowledged"` // POSTs that the DCC took
 	Answered     float64   `json:"answered"`     // proven answers that ended a request
 }
+
+// StateRow is a row of the state: what somebody has made of the records so far, so
+// that they need not be read again. To the journal it is bytes.
+type StateRow struct {
+	Row   int // from 0, without a gap
+	Value []byte
+}

@@ -1,12 +1,13 @@
 package sweep
 
 import (
-	"maps"
+	"fmt"
 	"strconv"
 	"time"
 
 	"go.uber.org/zap"
 
+	"safemode/engine/ledger"
 	"safemode/engine/proof"
 	"safemode/engine/record"
 	"safemode/servicerequests"
@@ -14,304 +15,247 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// finding is what an answer of a device or of the inventory showed, beside success
-// or failure.
+// finding is what an answer of a device or of the inventory showed, beside success or
+// failure.
 type finding struct {
 	at       time.Time // when it was given
 	observed *record.Observation
 	proxy    servicerequests.EUI
+	of       uint64 // number of the message; 0: a reply
 }
 
-// deliver acts on a proven asynchronous message.
-func (s *Sweep) deliver(d proof.Delivery) {
-	now := s.now()
-	if d.Alert != nil {
-		s.takeAlert(d, now)
+// heard acts on a stored message that is proven. Whatever comes of it, a record marks the
+// message as judged; until then a start hears it again.
+func (s *Machine) heard(h Heard) {
+	switch {
+	case h.Alert != nil:
+		s.takeAlert(h)
 		return
-	}
-	if d.DCCAlert != nil {
-		if q, ok := d.DCCAlert.Event.(duis.QuarantinedRequest); ok {
-			s.takeQuarantine(q, now)
-			return
+	case h.DCCAlert != nil:
+		if q, ok := h.DCCAlert.Event.(duis.QuarantinedRequest); ok {
+			s.takeQuarantine(h, q)
+		} else {
+			s.unmatched(h)
 		}
-	}
-	m := s.find(d.ID.Target)
-	if d.DCCAlert != nil || m == nil {
-		s.unmatched(d, now)
 		return
 	}
-	if r := m.openAs(d.ID); r != nil {
-		s.answer(r, d, now)
+	m := s.find(h.ID.Target)
+	if m == nil {
+		s.unmatched(h)
 		return
 	}
-	s.late(m, d, now)
+	if r := m.OpenAs(h.ID); r != nil {
+		s.answer(of(r), h)
+		return
+	}
+	s.late(m, h)
 }
 
 // answer ends an open request with what the DCC or the device said.
-func (s *Sweep) answer(r *request, d proof.Delivery, now time.Time) {
+func (s *Machine) answer(r *request, h Heard) {
 	switch {
-	case r.service.Critical() && r.leg != commandLeg:
-		s.unmatched(d, now) // nothing has been signed that it could answer
-		return
-	case r.working:
-		// It came before the acknowledgement, or nothing has been sent yet that it
-		// could answer. The worker's result tells, and keeps the journal in order: no
-		// outcome before the bytes it is the outcome of.
-		if r.early == nil || r.early.Result == nil {
-			r.early = &d
+	case r.Phase.Working():
+		// It came before the acknowledgement, or nothing has been sent yet that it could
+		// answer. The worker's result tells, and keeps the journal in order: no outcome
+		// before the bytes it is the outcome of.
+		if r.early != nil && r.early.Result != nil {
+			s.repeated(h)
+			return
 		}
+		if r.early != nil {
+			s.repeated(*r.early)
+		}
+		r.early = &h
 		return
-	case !r.sent():
-		s.unmatched(d, now)
+	case !r.Answerable():
+		s.unmatched(h) // nothing has been signed that it could answer
 		return
 	}
-	class, code, found, ok := s.interpret(r.service, r.meter, d, r.postedAt, now)
+	class, code, found, ok := s.interpret(r.Service, r.m, h, r.PostedAt)
 	if !ok {
-		s.doubt(r, now)
+		s.doubt(r)
 		return
 	}
-	s.flow.answered++
-	s.metrics.response(r.service, now.Sub(r.postedAt))
-	s.end(r, class, code, found, now)
-	if d.Code.Class() == servicerequests.CodeHalt {
-		s.userRefused(d.Code)
+	s.pace.flow.answered++
+	s.metrics.response(r.Service, s.now.Sub(r.PostedAt))
+	m := r.m
+	s.end(r, class, code, found)
+	if h.Code.Class() == servicerequests.CodeHalt {
+		s.userRefused(h.Code)
 	}
-	s.look(r.meter, now)
+	s.look(m)
 }
 
-// userRefused halts: the DCC says that the User itself may not send.
-func (s *Sweep) userRefused(code servicerequests.ResponseCode) {
-	s.stop("the DCC refuses the User ("+string(code)+")", nil)
-}
-
-// late takes in an answer to a request that has ended: a repetition changes
-// nothing, the first proven answer to one that was given up counts.
-func (s *Sweep) late(m *meter, d proof.Delivery, now time.Time) {
-	i := m.endedAs(d.ID)
-	if i < 0 {
-		s.unmatched(d, now)
+// late takes in an answer to a request that has ended: a repetition changes nothing, the
+// first proven answer to one that was given up counts.
+func (s *Machine) late(m *meter, h Heard) {
+	past := m.PastAs(h.ID)
+	switch {
+	case past == nil:
+		s.unmatched(h)
+		return
+	case !past.Class.Unanswered() || h.Result == nil:
+		s.repeated(h)
 		return
 	}
-	e := m.ended[i]
-	if !e.class.unanswered() || d.Result == nil {
-		s.metrics.repeated()
-		return
-	}
-	class, code, found, ok := s.interpret(e.service, m, d, time.Time{}, now)
+	service, was := past.Service, past.Class
+	class, code, found, ok := s.interpret(service, m, h, time.Time{})
 	if !ok {
 		return
 	}
-	s.metrics.reclassed(e.service, e.class, class)
-	s.conclusion(m, e.service, d.ID, record.OutcomeBody{}, class, code, found, now)
-	s.settleAfter(m, 0, now)
-	s.look(m, now)
+	s.metrics.reclassed(service, was, class)
+	s.conclusion(m, service, h.ID, &record.OutcomeBody{}, class, code, found)
+	s.settleAfter(m, 0)
+	s.look(m)
 }
 
-// interpret reads a delivery as the answer to a request that was POSTed at sent:
-// ok is false if it does not correlate with it.
-func (s *Sweep) interpret(service servicerequests.Service, m *meter, d proof.Delivery, sent, now time.Time) (Class, string, *finding, bool) {
-	if d.Result == nil {
-		class := classOf(d.Code)
-		return class, string(d.Code), nil, class != Open
+// interpret reads a message as the answer to a request that was POSTed at sent: ok is
+// false if it does not correlate with it; then a record says so.
+func (s *Machine) interpret(service servicerequests.Service, m *meter, h Heard, sent time.Time) (record.Class, string, *finding, bool) {
+	if h.Result == nil {
+		class := record.ClassOf(h.Code)
+		if class == record.ClassOpen {
+			s.repeated(h) // an acknowledgement: it ends nothing
+			return class, "", nil, false
+		}
+		return class, string(h.Code), &finding{at: s.now, of: h.Seq}, true
 	}
-	expected := gbcs.Expected{Service: service, Device: s.kindOf(m, d.ID.Target), ID: d.ID}
-	err := expected.MatchResponse(d.Message)
+	expected := gbcs.Expected{Service: service, Device: m.Kind(h.ID.Target), ID: h.ID}
+	err := expected.MatchResponse(h.Message)
 	s.watchProof(err == nil)
 	if err != nil {
-		s.log.Warn("response does not correlate", zap.Stringer("request_id", d.ID), zap.Error(err))
-		s.o.Journal.Append(record.Record{
-			At: now, Kind: record.Refused, Device: m.device, Service: service, ID: d.ID, Code: record.RefusedUnverified,
-			Body: record.Encode(record.RefusedBody{Reason: err.Error()}),
+		s.log.Warn("response does not correlate", zap.Stringer("request_id", h.ID), zap.Error(err))
+		s.write(record.Record{
+			At: s.now, Kind: record.Refused, Device: m.Device, Service: service, ID: h.ID, Code: record.RefusedUnverified,
+			Body: record.Encode(record.RefusedBody{Reason: err.Error(), Of: h.Seq}),
 		})
-		return Open, "", nil, false
+		s.settled(h)
+		return record.ClassOpen, "", nil, false
 	}
-	f := &finding{at: answeredAt(d.At, sent, now)}
-	if !d.Result.Success {
-		return Negative, resultCode(d.Result.Results), f, true
+	f := &finding{at: answeredAt(h.Delivery.At, sent, s.heardAt(h)), of: h.Seq}
+	if !h.Result.Success {
+		return record.ClassNegative, resultCode(h.Result.Results), f, true
 	}
-	o := record.Observation{Mode: d.Result.Mode, Supply: d.Result.Supply}
-	if d.Result.HasBalance {
-		o.Balance = &d.Result.Balance
+	o := record.Observation{Mode: h.Result.Mode, Supply: h.Result.Supply}
+	if h.Result.HasBalance {
+		o.Balance = &h.Result.Balance
 	}
 	if o != (record.Observation{}) {
 		f.observed = &o
-	} else if !service.Critical() && d.Result.Configuration == nil {
-		return Negative, codeNoValue, f, true
+	} else if !service.Critical() && h.Result.Configuration == nil {
+		return record.ClassNegative, record.CodeNoValue, f, true
 	}
-	return Succeeded, "", f, true
+	return record.ClassSuccess, "", f, true
+}
+
+// heardAt is when a message was stored: a start may hear it much later.
+func (s *Machine) heardAt(h Heard) time.Time {
+	if h.At.IsZero() || h.At.After(s.now) {
+		return s.now
+	}
+	return h.At
 }
 
 // answeredAt is when a device answered: what the DCC says of it, as far as that is
-// possible. What was delivered late was seen early, and a 7.3 may rest only on
-// what was seen just now.
-func answeredAt(byDCC, sent, now time.Time) time.Time {
+// possible. What was delivered late was seen early, and a 7.3 may rest only on what was
+// seen just now.
+func answeredAt(byDCC, sent, stored time.Time) time.Time {
 	switch {
-	case byDCC.After(now):
-		return now
+	case byDCC.After(stored):
+		return stored
 	case byDCC.Before(sent):
 		return sent
 	}
 	return byDCC
 }
 
-// kindOf is the device type of a request's target.
-func (s *Sweep) kindOf(m *meter, target servicerequests.EUI) servicerequests.DeviceType {
-	if m.gpf != 0 && target == m.gpf {
-		return servicerequests.GPF
-	}
-	return m.target.Type
-}
-
-// takeAlert notes what a device's alert means for its meter.
-func (s *Sweep) takeAlert(d proof.Delivery, now time.Time) {
-	m := s.find(d.Device)
+// takeAlert takes in a device's alert.
+func (s *Machine) takeAlert(h Heard) {
+	m := s.find(h.Device)
 	if m == nil {
-		s.unmatched(d, now)
+		s.unmatched(h)
 		return
 	}
-	changed := m.alerted(d.Alert)
-	s.moveUp(m, now)
-	if !changed || m.started.IsZero() {
+	body := record.ProvenBody{Of: h.Seq, At: h.Alert.At}
+	if body.At.IsZero() {
+		body.At = h.Delivery.At
+	}
+	if h.Message != nil {
+		body.Counter = h.Message.Counter
+	}
+	if f := h.Alert.FutureDated; f != nil {
+		body.FutureDated = f.Code
+	}
+	code := fmt.Sprintf("%04X", h.Alert.Code)
+	s.write(record.Record{At: s.now, Kind: record.Proven, Device: m.Device, Code: code, Body: record.Encode(body)})
+	s.settled(h)
+	changed := m.TakeAlert(ledger.Alert{Code: h.Alert.Code, Counter: body.Counter, At: body.At, FutureDated: body.FutureDated})
+	s.moveUp(m)
+	if !changed || m.Started.IsZero() || m.Bars.Excluded != "" {
 		return
 	}
 	s.reopen(m)
-	s.look(m, now)
+	s.look(m)
 }
 
-// unmatched counts a proven message that answers no request of this sweep: the
-// User's other traffic. The inbox has made it durable already.
-func (s *Sweep) unmatched(d proof.Delivery, now time.Time) {
+// settled says that a record marks a message as judged.
+func (s *Machine) settled(h Heard) {
+	if h.Seq != 0 {
+		s.emit(Settled{h.Seq})
+	}
+}
+
+// unmatched counts a proven message that answers no request of this sweep: the User's
+// other traffic.
+func (s *Machine) unmatched(h Heard) {
 	s.metrics.unmatched()
-	s.o.Journal.Append(record.Record{At: now, Kind: record.Unmatched, Device: d.Device, ID: d.ID, Code: string(d.Code)})
+	s.mark(record.Unmatched, h)
 }
 
-// proxyOf finds the gas proxy in the inventory of a meter's home; zero if the
-// answer does not list both.
-func proxyOf(content duis.Content, meter servicerequests.EUI) servicerequests.EUI {
-	var proxy servicerequests.EUI
-	listed := false
-	inventory, _ := content.(duis.Inventory)
-	for _, d := range inventory {
-		listed = listed || d.ID == meter
-		if d.DeviceType() == servicerequests.GPF {
-			proxy = d.ID
-		}
-	}
-	if !listed {
-		return 0
-	}
-	return proxy
+// repeated counts a proven message that changes nothing.
+func (s *Machine) repeated(h Heard) {
+	s.metrics.repeated()
+	s.mark(record.Repeated, h)
 }
 
-// end closes an open request: its outcome goes to the journal and the ledger,
-// its places in region and hub are given free.
-func (s *Sweep) end(r *request, class Class, code string, f *finding, now time.Time) {
-	r.closed = true
-	delete(s.quarantined, r.quarantine)
-	if r.after {
-		s.afters--
-	}
-	s.release(r)
-	o := record.OutcomeBody{SentAt: r.postedAt, Attempt: r.attempt, After: r.after}
-	s.conclusion(r.meter, r.service, r.id, o, class, code, f, now)
-	s.metrics.ended(r.service, r.meter.target.Region, class)
-	s.settleAfter(r.meter, r.service, now)
+func (s *Machine) mark(kind record.Kind, h Heard) {
+	s.write(record.Record{At: s.now, Kind: kind, Device: h.Device, ID: h.ID, Code: codeOf(h.Delivery), Body: record.Encode(record.JudgedBody{Of: h.Seq})})
+	s.settled(h)
 }
 
-// conclusion journals an outcome and folds it into the ledger. Of a request that
-// never had a counter the journal knows nothing.
-func (s *Sweep) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o record.OutcomeBody, class Class, code string, f *finding, now time.Time) {
-	o.Class, o.Code, o.AnsweredAt = class.String(), code, now
-	o.Tripped = s.tripwire == tripUnregistered && class == Rejected &&
-		servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered
-	if f != nil {
-		o.AnsweredAt, o.Observed, o.Proxy = f.at, f.observed, f.proxy
+// codeOf is what stands in a record's code for a message.
+func codeOf(d proof.Delivery) string {
+	switch {
+	case d.Alert != nil:
+		return fmt.Sprintf("%04X", d.Alert.Code)
+	case d.DCCAlert != nil:
+		return d.DCCAlert.Code
 	}
-	if id.Counter != 0 {
-		s.o.Journal.Append(record.Record{
-			At: now, Kind: record.Outcome, Device: m.device, Service: service, ID: id,
-			Code: o.Class, Body: record.Encode(o),
-		})
-	}
-	s.fold(m, service, id, o, class)
-	s.refusedNow(m.target.Region, service, class, code, now)
-	if class == Rejected && servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered {
-		s.watchRegistration(m, true)
-	}
+	return string(d.Code)
 }
 
-// fold takes the end of a request into the ledger and its wave's sample.
-func (s *Sweep) fold(m *meter, service servicerequests.Service, id servicerequests.RequestID, o record.OutcomeBody, class Class) {
-	was, sampled := m.end(&s.o.Policy, service, id, o, class)
-	if sampled {
-		s.sample(m, was, class)
+// disbelieved takes in that a message about a request is not believed, or not yet.
+func (s *Machine) disbelieved(d Disbelieved) {
+	if s.run.begun {
+		s.watchProof(false)
 	}
-	s.countClass(service, was, class)
-	if !class.unanswered() {
-		maps.DeleteFunc(s.overdue, func(_ string, late servicerequests.RequestID) bool { return late == id })
-	}
-	s.roll.link(m)
-}
-
-// release gives a request's places in its region and behind its hub free.
-func (s *Sweep) release(r *request) {
-	if r.id.Counter != 0 {
-		s.lanes[r.meter.target.Region].inFlight--
-	}
-	h := s.hub(r.meter)
-	h.open--
-	for h.open < s.o.PerHub && len(h.waiting) > 0 {
-		next := h.waiting[0]
-		h.waiting = h.waiting[1:]
-		if !next.closed {
-			s.admit(next)
-		}
-	}
-	if h.open == 0 && len(h.waiting) == 0 {
-		delete(s.hubs, hubKey{r.meter.target.Hub, r.meter.gas()})
-	}
-}
-
-// conclude writes a meter's verdict.
-func (s *Sweep) conclude(m *meter, now time.Time) {
-	m.verdict = s.o.Policy.conclude(m)
-	s.count(m)
-	s.o.Journal.Append(record.Record{
-		At: now, Kind: record.Verdict, Device: m.device, Code: m.verdict.Verdict, Body: record.Encode(m.verdict),
-	})
-}
-
-// count counts a meter as done with its verdict.
-func (s *Sweep) count(m *meter) {
-	s.roll.stir(m)
-	m.done = true
-	if s.o.Policy.wantsBalance(m) && !m.waits {
-		s.lineUp(m)
-	}
-	s.attend(m, s.now())
-	s.counted(m.head(), 1)
-}
-
-// counted adds to the meters that are done with a verdict.
-func (s *Sweep) counted(m head, n int) {
-	s.done += n
-	s.verdicts[m.verdict] += n
-	s.area(m).verdicts[m.verdict] += n
-	s.metrics.meters.WithLabelValues(m.verdict).Add(float64(n))
-}
-
-// reopen takes a meter's verdict back, because something new is known.
-func (s *Sweep) reopen(m *meter) {
-	if !m.done {
+	m := s.find(d.ID.Target)
+	if m == nil {
 		return
 	}
-	m.done = false
-	s.counted(m.head(), -1)
-	m.verdict = record.VerdictBody{}
+	if r := m.OpenAs(d.ID); r != nil {
+		s.doubt(of(r))
+	}
 }
 
-// resultCode is the first DLMS result or ZCL status that is not success, in
-// decimal.
+// doubt notes that an answer to a request is not believed.
+func (s *Machine) doubt(r *request) {
+	if s.o.Policy.Doubt(r.Request, s.now) && (r.m.due.IsZero() || r.Deadline.Before(r.m.due)) {
+		s.schedule(r.m, r.Deadline)
+	}
+}
+
+// resultCode is the first DLMS result or ZCL status that is not success, in decimal.
 func resultCode(results []byte) string {
 	for _, code := range results {
 		if code != 0 {

@@ -114,12 +114,12 @@ func (m *metrics) is(state string) {
 	}
 }
 
-func (m *metrics) ended(s servicerequests.Service, r servicerequests.Region, c Class) {
+func (m *metrics) ended(s servicerequests.Service, r servicerequests.Region, c record.Class) {
 	m.requests.WithLabelValues(s.SRV(), c.String()).Inc()
 	m.regions.WithLabelValues(r.String(), c.String()).Inc()
 }
 
-func (m *metrics) reclassed(s servicerequests.Service, from, to Class) {
+func (m *metrics) reclassed(s servicerequests.Service, from, to record.Class) {
 	m.revised.WithLabelValues(s.SRV(), from.String(), to.String()).Inc()
 }
 

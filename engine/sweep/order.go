@@ -1,15 +1,16 @@
 package sweep
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
+	"safemode/engine/ledger"
 	"safemode/engine/record"
 	"safemode/servicerequests"
 )
@@ -17,61 +18,92 @@ import (
 // ErrOrder marks an order that cannot be carried out as it stands.
 var ErrOrder = errors.New("order refused")
 
-// ErrCeased says that a cease notice has ended the sweep for good.
-var ErrCeased = errors.New("the sweep has ceased")
-
-// Order carries out what a person orders. When it returns without an error the order
-// holds, and is journalled with the person's name. An order that makes no sense
-// wraps [ErrOrder]; after the end it is [ErrEnded].
-func (s *Sweep) Order(ctx context.Context, o record.OrderBody) error {
-	var refusal error
-	if err := s.do(ctx, func() { refusal = s.give(o) }); err != nil {
-		return err
-	}
-	if refusal != nil {
-		return refusal
-	}
-	return s.o.Journal.Commit(ctx) // what was queued before is durable
-}
-
 // give checks an order, journals it and applies it.
-func (s *Sweep) give(o record.OrderBody) error {
+func (s *Machine) give(o record.OrderBody) error {
 	o.Devices = append(slices.Clone(o.Devices), s.judged(o.Verdict)...)
 	if err := s.checkOrder(o); err != nil {
 		return fmt.Errorf("%w: %w", ErrOrder, err)
 	}
-	now := s.now()
-	s.record(o, now)
-	s.renewed = time.Now()
-	s.apply(o, now)
-	switch {
-	case o.Action == record.OrderStop && scopeOf(o) == (scope{}):
-		s.stopping = true
-		if o.Now {
-			s.cut()
+	s.record(o)
+	s.run.renewed = s.real
+	s.apply(o, s.now)
+	at := scopeOf(o)
+	switch o.Action {
+	case record.OrderPause:
+		s.recall(func(r *request) bool { return at.covers(r.m.Plan.Region, r.m.wave, r.Service) })
+	case record.OrderStop:
+		s.giveStop(o, at)
+	case record.OrderResume, record.OrderRenew:
+		s.goOn()
+	case record.OrderExclude, record.OrderSuppress:
+		s.leaveAlone(o.Devices)
+	case record.OrderRerun:
+		s.unpark()
+		s.lookAt(o.Devices)
+	case record.OrderDeleted:
+		if s.quarantine.held[o.Reference] != nil {
+			s.deleted(o.Reference)
 		}
-	case o.Action == record.OrderStop && o.Now:
-		s.withdraw(scopeOf(o), now)
-	case o.Action == record.OrderResume, o.Action == record.OrderRenew:
-		s.goOn(now)
-	case o.Action == record.OrderRerun, o.Action == record.OrderExclude, o.Action == record.OrderSuppress:
-		s.unpark() // what became unwanted ends
-		for _, eui := range o.Devices {
-			if m := s.find(eui); m != nil && !m.started.IsZero() {
-				s.look(m, now)
-			}
-			s.settleSome()
-		}
-	case o.Action == record.OrderDeleted && s.quarantined[o.Reference] != nil:
-		s.deleted(o.Reference, now)
+	case record.OrderCease:
+		s.recall(func(*request) bool { return true })
 	}
 	return nil
 }
 
+// giveStop begins nothing more of a scope.
+func (s *Machine) giveStop(o record.OrderBody, at scope) {
+	switch {
+	case at == scope{}:
+		s.run.stopping = true
+		if o.Now {
+			s.recall(func(*request) bool { return true })
+			s.emit(Cut{})
+		}
+	case o.Now:
+		s.withdraw(at)
+	}
+}
+
+// leaveAlone has nothing more leave for meters, wherever it is by now: what waits is
+// withdrawn, and what workers have is recalled.
+func (s *Machine) leaveAlone(devices []servicerequests.EUI) {
+	for _, eui := range devices {
+		m := s.find(eui)
+		if m == nil {
+			continue
+		}
+		for _, open := range slices.Clone(m.Open) {
+			switch r := of(open); {
+			case r.Phase.Working():
+				s.emit(Recall{r.permit})
+			case r.Phase.Waits() || r.Phase == ledger.Behind || r.Phase == ledger.Resting:
+				s.end(r, withdrawal(r), "", nil)
+			}
+		}
+		if !m.Started.IsZero() {
+			s.look(m)
+		}
+		s.settleSome()
+	}
+}
+
+// lookAt looks at meters that have begun.
+func (s *Machine) lookAt(devices []servicerequests.EUI) {
+	for _, eui := range devices {
+		if m := s.find(eui); m != nil && !m.Started.IsZero() {
+			s.look(m)
+		}
+		s.settleSome()
+	}
+}
+
 // judged lists the meters with a verdict.
-func (s *Sweep) judged(verdict string) (devices []servicerequests.EUI) {
-	for seat := range int32(s.roll.size) {
-		if h := s.roll.head(seat); verdict != "" && h.done && h.verdict == verdict {
+func (s *Machine) judged(verdict string) (devices []servicerequests.EUI) {
+	if verdict == "" {
+		return nil
+	}
+	for number := range int32(s.roll.size()) {
+		if h := s.roll.head(number); h.done && verdicts[h.verdict] == verdict {
 			devices = append(devices, h.device)
 		}
 	}
@@ -79,13 +111,13 @@ func (s *Sweep) judged(verdict string) (devices []servicerequests.EUI) {
 }
 
 // record journals an order.
-func (s *Sweep) record(o record.OrderBody, now time.Time) {
-	s.o.Journal.Append(record.Record{At: now, Kind: record.Operator, Code: o.Action, Body: record.Encode(o)})
+func (s *Machine) record(o record.OrderBody) {
+	s.write(record.Record{At: s.now, Kind: record.Operator, Code: o.Action, Body: record.Encode(o)})
 	s.log.Info("order", zap.String("action", o.Action), zap.Stringer("scope", scopeOf(o)), zap.String("by", o.By), zap.String("reason", o.Reason))
 }
 
 // checkOrder says what is wrong with an order.
-func (s *Sweep) checkOrder(o record.OrderBody) error {
+func (s *Machine) checkOrder(o record.OrderBody) error {
 	scopes := 0
 	for _, set := range [...]bool{o.Region != servicerequests.UnknownRegion, o.Wave != 0, o.SRV != ""} {
 		if set {
@@ -100,16 +132,16 @@ func (s *Sweep) checkOrder(o record.OrderBody) error {
 		return errors.New("want one of region, wave and SRV")
 	case o.SRV != "" && at.service == 0:
 		return fmt.Errorf("SRV %q is not in the permitted set", o.SRV)
-	case o.Wave < 0 || o.Wave > len(s.waves):
-		return fmt.Errorf("wave %d: the plan has %d", o.Wave, len(s.waves))
+	case o.Wave < 0 || o.Wave > len(s.waves.all):
+		return fmt.Errorf("wave %d: the plan has %d", o.Wave, len(s.waves.all))
 	}
 	switch o.Action {
 	case record.OrderPause, record.OrderStop, record.OrderRenew:
 	case record.OrderResume:
-		if !slices.ContainsFunc(s.holds, func(h hold) bool { return scopeOf(h.order) == at }) && !(at == scope{} && s.paused) {
+		if !slices.ContainsFunc(s.holds.all, func(h hold) bool { return scopeOf(h.order) == at }) {
 			return errors.New(s.nothingToResume(at))
 		}
-		if refs := s.toDelete(s.now()); len(refs) > 0 && at.service == servicerequests.ArmSupply {
+		if refs := s.toDelete(); len(refs) > 0 && at.service == servicerequests.ArmSupply {
 			return fmt.Errorf("the DCC still holds back arming that rests on old reads: have it deleted and say so, deleted --reference %s", strings.Join(refs[:min(len(refs), 20)], ", "))
 		}
 	case record.OrderRerun:
@@ -122,7 +154,7 @@ func (s *Sweep) checkOrder(o record.OrderBody) error {
 			return errors.New("it names no device")
 		}
 	case record.OrderDeleted:
-		if _, late := s.overdue[o.Reference]; !late && s.quarantined[o.Reference] == nil {
+		if _, late := s.quarantine.overdue[o.Reference]; !late && s.quarantine.held[o.Reference] == nil {
 			return fmt.Errorf("no request is in quarantine under event reference %q", o.Reference)
 		}
 	case record.OrderCease:
@@ -135,15 +167,15 @@ func (s *Sweep) checkOrder(o record.OrderBody) error {
 	return nil
 }
 
-func (s *Sweep) nothingToResume(at scope) string {
+func (s *Machine) nothingToResume(at scope) string {
 	text := at.String() + " is not paused"
-	for _, h := range s.holds {
+	for _, h := range s.holds.all {
 		text += fmt.Sprintf("; %v is: %s", scopeOf(h.order), h.order.Reason)
 	}
 	return text
 }
 
-func (s *Sweep) checkPlanned(devices []servicerequests.EUI) error {
+func (s *Machine) checkPlanned(devices []servicerequests.EUI) error {
 	for _, eui := range devices {
 		if len(s.roll.at.of(eui)) == 0 {
 			return fmt.Errorf("%v is not planned", eui)
@@ -154,15 +186,14 @@ func (s *Sweep) checkPlanned(devices []servicerequests.EUI) error {
 
 // apply folds an order into the sweep's state, when it is given and when the journal
 // is replayed.
-func (s *Sweep) apply(o record.OrderBody, at time.Time) {
+func (s *Machine) apply(o record.OrderBody, at time.Time) {
 	scoped := scopeOf(o)
 	switch o.Action {
 	case record.OrderPause:
-		s.holds = append(s.holds, hold{o, at})
-		s.paused = s.paused || scoped == scope{}
+		s.holds.add(o, at)
 	case record.OrderStop:
 		if scoped != (scope{}) { // a stop of the whole sweep ends the run it was given to
-			s.holds = append(s.holds, hold{o, at})
+			s.holds.add(o, at)
 		}
 	case record.OrderResume:
 		s.lift(func(h hold) bool { return scopeOf(h.order) == scoped })
@@ -170,118 +201,130 @@ func (s *Sweep) apply(o record.OrderBody, at time.Time) {
 		s.lift(func(h hold) bool { return h.order.Cause == record.CauseRenewal })
 	case record.OrderRerun:
 		for _, eui := range o.Devices {
-			if m := s.find(eui); m != nil {
+			if m := s.find(eui); m != nil && (m.Bars.Excluded == "" || m.Bars.Moved) {
 				s.reopen(m)
-				m.rerun(at)
+				m.Rerun(at)
 			}
 			s.settleSome()
 		}
 	case record.OrderExclude, record.OrderSuppress:
+		reason := "suppressed"
+		if o.Action == record.OrderExclude {
+			reason = record.ReasonTransferred + " (" + o.By + ")"
+		}
 		for _, eui := range o.Devices {
-			// A verdict that is given stands: what was done for the meter stays known.
-			if m := s.find(eui); m != nil && m.excluded == "" && m.verdict.Verdict == "" {
-				m.excluded = "suppressed"
-				if o.Action == record.OrderExclude {
-					m.excluded = record.ReasonTransferred + " (" + o.By + ")"
-				}
+			if m := s.find(eui); m != nil {
+				m.Exclude(reason)
 			}
+			s.settleSome()
 		}
 	case record.OrderDeleted:
-		delete(s.overdue, o.Reference)
+		delete(s.quarantine.overdue, o.Reference)
 	case record.OrderCease:
-		s.ceased = o.Reference
+		s.run.ceased = o.Reference
 	case record.OrderAccept: // given while no sweep runs
 		s.forget()
 	}
 }
 
-// lift takes holds back. Where one was an abort rule's, the operator has judged what
-// the rule has seen: it counts anew.
-func (s *Sweep) lift(which func(hold) bool) {
-	s.holds = slices.DeleteFunc(s.holds, func(h hold) bool {
+// lift takes holds back. Where one was an abort rule's, the operator has judged what the
+// rule has seen: it counts anew.
+func (s *Machine) lift(which func(hold) bool) {
+	s.holds.all = slices.DeleteFunc(s.holds.all, func(h hold) bool {
 		if !which(h) {
 			return false
 		}
 		if h.order.Cause == record.CauseWave {
-			s.waves[min(s.wave, len(s.waves))-1].waive()
+			s.waves.all[min(s.waves.opened, len(s.waves.all))-1].waive()
 		}
 		return true
 	})
-	s.paused = slices.ContainsFunc(s.holds, func(h hold) bool { return h.whole() })
 }
 
-// goOn takes up what holds kept waiting.
-func (s *Sweep) goOn(now time.Time) {
+// goOn takes up what holds kept waiting. While nothing could be sent nothing could be
+// learnt of the meters that have begun: all are looked at again.
+func (s *Machine) goOn() {
 	s.unpark()
-	if !s.paused {
-		s.resume()
+	if s.holds.whole() {
+		return
+	}
+	for number := range int32(s.roll.size()) {
+		if h := s.roll.head(number); h.begun && !h.done {
+			m := s.meter(number)
+			m.Heard = s.now
+			s.schedule(m, s.now)
+		}
 	}
 }
 
 // pauseBy pauses a scope for a cause of the sweep's own.
-func (s *Sweep) pauseBy(cause string, at scope, reason string) {
+func (s *Machine) pauseBy(cause string, at scope, reason string) {
 	o := record.OrderBody{
 		Action: record.OrderPause, By: record.BySweep, Cause: cause, Region: at.region, Wave: at.wave, Reason: reason,
 	}
 	if at.service != 0 {
 		o.SRV = at.service.SRV()
 	}
-	now := s.now()
-	s.record(o, now)
-	s.apply(o, now)
+	s.record(o)
+	s.apply(o, s.now)
+	s.recall(func(r *request) bool { return at.covers(r.m.Plan.Region, r.m.wave, r.Service) })
 	if s.o.StandIn == "" {
 		return
 	}
 	o.Action, o.By, o.Cause, o.Reason = record.OrderResume, s.o.StandIn, "", "nobody is there to judge it"
-	s.record(o, now)
-	s.apply(o, now)
-	s.goOn(now)
+	s.record(o)
+	s.apply(o, s.now)
+	s.goOn()
 }
 
-// withdraw ends what is queued of a scope and has not reached the DCC. What is still
-// needed waits to be asked anew.
-func (s *Sweep) withdraw(at scope, now time.Time) {
-	for _, m := range s.roll.awake {
-		for _, r := range slices.Clone(m.open) {
-			if r.queued && !r.working && !r.reached && r.place != nowhere && at.covers(m.target.Region, m.wave, r.service) {
-				s.lanes[m.target.Region].remove(r)
-				s.end(r, Withdrawn, "", nil, now)
-				if r.after {
-					s.look(m, now)
-				}
+// withdraw ends what waits of a scope and has not reached the DCC, and recalls what
+// workers have of it. What is still needed waits to be asked anew.
+func (s *Machine) withdraw(at scope) {
+	covered := func(r *request) bool { return at.covers(r.m.Plan.Region, r.m.wave, r.Service) }
+	s.recall(covered)
+	for _, number := range slices.Sorted(maps.Keys(s.roll.awake)) {
+		m := s.roll.awake[number]
+		for _, open := range slices.Clone(m.Open) {
+			r := of(open)
+			if !r.Phase.Waits() || r.Reached || !covered(r) {
+				continue
+			}
+			after := r.After
+			s.end(r, record.ClassWithdrawn, "", nil)
+			if after {
+				s.look(m)
 			}
 		}
 	}
 }
 
 // watchOperator pauses where no operator has renewed in time.
-func (s *Sweep) watchOperator() {
-	if s.o.DeadMan <= 0 || s.paused || time.Since(s.renewed) <= s.o.DeadMan {
+func (s *Machine) watchOperator() {
+	if s.o.DeadMan <= 0 || s.holds.whole() || s.real.Sub(s.run.renewed) <= s.o.DeadMan || !s.run.begun {
 		return
 	}
 	s.pauseBy(record.CauseRenewal, scope{}, fmt.Sprintf("no operator has renewed for %v: safemode renew", s.o.DeadMan))
 }
 
-// ceaseNow ends the sweep for good: every meter that has no verdict gets the one that
-// what is known of it supports.
-func (s *Sweep) ceaseNow() {
-	now := s.now()
-	for seat := range int32(s.roll.size) {
-		if m := s.roll.awake[seat]; s.roll.head(seat).done && (m == nil || len(m.open) == 0) {
+// ceaseNow ends the sweep for good: every meter that has no verdict gets the one that what
+// is known of it supports.
+func (s *Machine) ceaseNow() {
+	for number := range int32(s.roll.size()) {
+		if m := s.roll.awake[number]; s.roll.head(number).done && (m == nil || len(m.Open) == 0) {
 			continue
 		}
-		m := s.meter(seat)
-		for _, r := range slices.Clone(m.open) {
-			if r.place != nowhere {
-				s.lanes[m.target.Region].remove(r)
-			}
+		m := s.meter(number)
+		for _, open := range slices.Clone(m.Open) {
+			r := of(open)
 			class := silence(r)
-			if !r.sent() && !r.reached {
-				class = Withdrawn
+			if !r.Reached && r.Phase != ledger.Sent && r.Phase != ledger.Held {
+				class = record.ClassWithdrawn
 			}
-			s.end(r, class, "", nil, now)
+			s.end(r, class, "", nil)
 		}
-		s.conclude(m, now)
+		if !m.Done {
+			s.conclude(m)
+		}
 		s.settleSome()
 	}
 }

@@ -4,82 +4,122 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"go.uber.org/zap"
 
+	"safemode/engine/ledger"
 	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 )
 
-// takeQuarantine notes that the DCC's anomaly detection holds a request back, and
-// pauses the service: what is sent beyond a threshold only joins it. The request is
-// neither failed nor sent again. When it is released the device's answer ends it;
-// when it is deleted a person says so, and what became of it is read back.
+// quarantine is what the DCC's anomaly detection holds back, by its event reference.
+type quarantine struct {
+	held    map[string]*request
+	overdue map[string]servicerequests.RequestID // what had ended before that was known
+}
+
+// heldBack is what an AD1 says of a request.
+type heldBack struct{ event, breach string }
+
+// alertQuarantine is the code of the DCC Alert that tells of it (DUIS 5.4).
+const alertQuarantine = "AD1"
+
+// takeQuarantine notes that the DCC's anomaly detection holds a request back, and pauses
+// the service: what is sent beyond a threshold only joins it. The request is neither
+// failed nor sent again. When it is released the device's answer ends it; when it is
+// deleted a person says so, and what became of it is read back.
 //
-// A request that had ended without an answer before that was known is waited for no
-// more. Released, it would be carried out long after it was asked for: it is to be
-// deleted.
-func (s *Sweep) takeQuarantine(q duis.QuarantinedRequest, now time.Time) {
+// A request that had ended without an answer before that was known is waited for no more.
+// Released, it would be carried out long after it was asked for: it is to be deleted.
+func (s *Machine) takeQuarantine(h Heard, q duis.QuarantinedRequest) {
 	m := s.find(q.Request.Target)
 	if m == nil {
-		s.log.Warn("quarantine of a request of nobody's", zap.Stringer("request_id", q.Request), zap.String("event_ref", q.EventRef))
-		s.metrics.unmatched()
+		s.log.Warn("quarantine for unknown request", zap.Stringer("request_id", q.Request), zap.String("event_ref", q.EventRef))
+		s.unmatched(h)
 		return
 	}
-	if r := m.openAs(q.Request); r != nil {
-		s.quarantine(r, q.EventRef)
-		s.pauseQuarantined(r.service, quarantineReason(r.service, q))
-		s.look(m, now)
+	body := record.ProvenBody{
+		Of: h.Seq, At: h.Delivery.At,
+		Quarantined: &record.Quarantined{Request: q.Request, EventRef: q.EventRef, Breach: string(q.Breach)},
+	}
+	s.write(record.Record{At: s.now, Kind: record.Proven, Device: m.Device, Code: alertQuarantine, Body: record.Encode(body)})
+	s.settled(h)
+	back := heldBack{q.EventRef, string(q.Breach)}
+	if r := m.OpenAs(q.Request); r != nil {
+		s.hold(of(r), back)
+		s.look(m)
 		return
 	}
-	if service, ended := s.overdueAs(m, q); ended {
+	if service, ended := s.overdueAs(m, q.Request, q.EventRef); ended {
 		s.pauseQuarantined(service, fmt.Sprintf(
 			"SRV %v: the DCC holds back a request that had ended before it said so (event reference %s): have it deleted, not released, say so with deleted --reference %s, then resume --srv %v",
 			service, q.EventRef, q.EventRef, service))
 	}
 }
 
+// hold has a request wait without an end. While a worker has it, that is kept until the
+// worker comes back: the service is paused at once.
+func (s *Machine) hold(r *request, back heldBack) {
+	switch {
+	case r.Phase.Working():
+		r.held = &back
+	case r.Phase == ledger.Prepared || r.Phase == ledger.Ended:
+		s.log.Warn("quarantine of a request that the DCC has answered", zap.Stringer("request_id", r.ID), zap.String("event_ref", back.event))
+		return
+	default:
+		delete(s.quarantine.held, r.Event)
+		if r.Phase.Waits() {
+			s.queues.remove(r)
+		}
+		if err := r.Hold(back.event); err != nil {
+			s.defect(err)
+			return
+		}
+		r.token = nil
+		s.quarantine.held[back.event] = r
+		s.attend(r.m)
+		s.reckon(r)
+	}
+	s.pauseQuarantined(r.Service, quarantineReason(r.Service, back))
+}
+
 // overdueAs notes a quarantined request that has ended without an answer.
-func (s *Sweep) overdueAs(m *meter, q duis.QuarantinedRequest) (service servicerequests.Service, ended bool) {
-	i := m.endedAs(q.Request)
-	if i < 0 || !m.ended[i].class.unanswered() {
-		s.log.Warn("quarantine of a request that is not open", zap.Stringer("request_id", q.Request), zap.String("event_ref", q.EventRef))
+func (s *Machine) overdueAs(m *meter, id servicerequests.RequestID, event string) (service servicerequests.Service, ended bool) {
+	past := m.PastAs(id)
+	if past == nil || !past.Class.Unanswered() {
+		s.log.Warn("quarantine of a request that is not open", zap.Stringer("request_id", id), zap.String("event_ref", event))
 		return 0, false
 	}
-	s.overdue[q.EventRef] = q.Request
-	return m.ended[i].service, true
+	s.quarantine.overdue[event] = id
+	return past.Service, true
 }
 
 // pauseQuarantined pauses a service, unless that was done for this cause already.
-func (s *Sweep) pauseQuarantined(service servicerequests.Service, reason string) {
-	if !slices.ContainsFunc(s.holds, func(h hold) bool {
+func (s *Machine) pauseQuarantined(service servicerequests.Service, reason string) {
+	if !slices.ContainsFunc(s.holds.all, func(h hold) bool {
 		return h.order.Cause == record.CauseQuarantine && scopeOf(h.order).service == service
 	}) {
 		s.pauseBy(record.CauseQuarantine, scope{service: service}, reason)
 	}
 }
 
-// alertQuarantine is the code of the DCC Alert that says so (DUIS 5.4).
-const alertQuarantine = "AD1"
-
-func quarantineReason(service servicerequests.Service, q duis.QuarantinedRequest) string {
+func quarantineReason(service servicerequests.Service, back heldBack) string {
 	if service == servicerequests.ArmSupply {
 		return fmt.Sprintf("SRV %v is quarantined by the DCC (%s, event reference %s and others that status shows): the reads that they rest on grow old, "+
-			"so have them deleted, not released, say so with deleted --reference, then resume --srv %v", service, q.Breach, q.EventRef, service)
+			"so have them deleted, not released, say so with deleted --reference, then resume --srv %v", service, back.breach, back.event, service)
 	}
 	return fmt.Sprintf("SRV %v is quarantined by the DCC (%s, event reference %s and others that status shows): have them released, then resume --srv %v",
-		service, q.Breach, q.EventRef, service)
+		service, back.breach, back.event, service)
 }
 
 // toDelete lists the event references of what the DCC must delete and not release: what
-// nobody waits for any more, and arming that rests on a read which has grown old. A
-// release would arm a supply that may be on by then.
-func (s *Sweep) toDelete(now time.Time) []string {
-	refs := slices.Collect(maps.Keys(s.overdue))
-	for ref, r := range s.quarantined {
-		if r.service == servicerequests.ArmSupply && !s.o.Policy.mayArm(r.meter, r.id.Counter, now) {
+// nobody waits for any more, arming that rests on a read which has grown old, and what
+// concerns a home that must be left alone.
+func (s *Machine) toDelete() []string {
+	refs := slices.Collect(maps.Keys(s.quarantine.overdue))
+	for ref, r := range s.quarantine.held {
+		if r.m.Bars.Excluded != "" || r.Service == servicerequests.ArmSupply && !s.o.Policy.MayArm(r.m.Meter, r.ID.Counter, s.now) {
 			refs = append(refs, ref)
 		}
 	}
@@ -87,23 +127,10 @@ func (s *Sweep) toDelete(now time.Time) []string {
 	return refs
 }
 
-// quarantine has a request wait without an end.
-func (s *Sweep) quarantine(r *request, ref string) {
-	r.quarantine, r.acknowledged = ref, true // the DCC has it
-	r.deadline, r.retryAt, r.body, r.token = time.Time{}, time.Time{}, nil, nil
-	s.quarantined[ref] = r
-}
-
-// await starts the wait for a device's answer, unless the request is in quarantine.
-func (s *Sweep) await(r *request, now time.Time) {
-	if r.quarantine == "" {
-		r.deadline = now.Add(s.o.Policy.ResponseWait.of(r.meter))
-	}
-}
-
 // deleted ends a quarantined request that the DCC has deleted on the User's word.
-func (s *Sweep) deleted(ref string, now time.Time) {
-	r := s.quarantined[ref]
-	s.end(r, InDoubt, codeDeleted, nil, now)
-	s.look(r.meter, now)
+func (s *Machine) deleted(event string) {
+	r := s.quarantine.held[event]
+	m := r.m
+	s.end(r, record.ClassInDoubt, record.CodeDeleted, nil)
+	s.look(m)
 }

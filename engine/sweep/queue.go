@@ -4,15 +4,82 @@ import (
 	"container/heap"
 	"time"
 
-	"safemode/engine/gateway"
+	"safemode/engine/ledger"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
+
+// queues hold what waits for its turn: legs by region, requests behind hubs, and meters
+// that have not begun or that are due after their verdict.
+type queues struct {
+	lanes  [len(servicerequests.Regions) + 1]*lane
+	turn   int // the lane that is served first next time
+	hubs   map[hubKey]*hub
+	parked []*request // aside: held, or over a threshold; in no lane
+
+	intake   [len(servicerequests.Regions) + 1]intake // meters that have not begun
+	balances afterwards                               // meters whose balance is to be read after their verdict
+	old      afterwards                               // and those whose verdict has grown old
+}
+
+func newQueues() queues {
+	q := queues{hubs: map[hubKey]*hub{}}
+	for i := range q.lanes {
+		q.lanes[i] = &lane{region: servicerequests.Region(i)}
+	}
+	return q
+}
+
+func (q *queues) lane(m *meter) *lane { return q.lanes[m.Plan.Region] }
+
+// push queues the next leg of a request at its place in the order of risk.
+func (q *queues) push(r *request, at ledger.Risk) { q.lane(r.m).push(r, at) }
+
+// remove takes a leg out, wherever it waits.
+func (q *queues) remove(r *request) {
+	if r.parked {
+		last := len(q.parked) - 1
+		q.parked[r.place] = q.parked[last]
+		q.parked[r.place].place = r.place
+		q.parked[last] = nil
+		q.parked = q.parked[:last]
+		r.parked, r.place = false, nowhere
+	} else if r.place != nowhere {
+		q.lane(r.m).remove(r)
+	}
+}
+
+// park puts a leg aside that something but the order of risk keeps waiting, so that it
+// does not keep what is behind it waiting, too.
+func (q *queues) park(r *request) {
+	q.remove(r)
+	r.parked, r.place = true, len(q.parked)
+	q.parked = append(q.parked, r)
+}
+
+// unpark queues again what was put aside.
+func (s *Machine) unpark() {
+	parked := s.queues.parked
+	s.queues.parked = nil
+	for _, r := range parked {
+		r.parked, r.place = false, nowhere
+		s.queues.push(r, s.risk(r))
+	}
+}
+
+// legs is how many legs wait in the lanes.
+func (q *queues) legs() (n int) {
+	for _, l := range q.lanes {
+		n += l.len()
+	}
+	return n
+}
 
 // rank is a leg's place in a queue, fixed when it is put there or moved up.
 type rank struct {
 	after bool // asked of a meter that has its verdict: after all else
 	retry bool // asked before without an answer: after all that is asked the first time
-	risk  risk
+	risk  ledger.Risk
 	turn  int // among equals what has waited longest goes first
 }
 
@@ -23,7 +90,7 @@ func (r rank) before(other rank) bool {
 	if r.retry != other.retry {
 		return !r.retry
 	}
-	if c := r.risk.compare(other.risk); c != 0 {
+	if c := r.risk.Compare(other.risk); c != 0 {
 		return c < 0
 	}
 	return r.turn < other.turn
@@ -58,75 +125,69 @@ func (q *queue) Pop() any {
 const nowhere = -1
 
 func (q queue) peek() *request { return q[0] }
-func (q *queue) pop() *request { return heap.Pop(q).(*request) }
 
-// lane is what waits to be POSTed in one region: second legs, repetitions and
-// what rests on a fresh read first, then new requests. Each of the DCC's services
-// has its own queues, so that one in trouble does not hold up the others.
+// byEndpoint are the queues of each of the DCC's endpoints.
+type byEndpoint [len(record.Endpoints) + 1]queue
+
+// lane is what waits to be signed or POSTed in one region: second legs, repetitions and
+// what rests on a fresh read first, then new requests. Each of the DCC's endpoints has its
+// own queues, so that one in trouble does not hold up the others.
 type lane struct {
 	region   servicerequests.Region
-	inFlight int // requests with a counter that have not ended
-	pushed   int // requests ever pushed
-	urgent   [len(gateway.Services) + 1]queue
-	fresh    [len(gateway.Services) + 1]queue
+	inFlight [2]int // requests with a counter that have not ended, by fuel; see reckon
+	pushed   int    // requests ever pushed
+	urgent   byEndpoint
+	fresh    byEndpoint
+	shut     [len(record.Endpoints) + 1]time.Time // until when a circuit lets nothing pass
 }
 
-// push queues the next leg of a request whose meter is at this risk.
-func (l *lane) push(r *request, at risk) {
-	r.queued = true
+func (l *lane) push(r *request, at ledger.Risk) {
 	l.pushed++
-	r.rank = rank{after: r.after, retry: r.retry, risk: at, turn: l.pushed}
+	r.rank = rank{after: r.After, retry: r.Retry, risk: at, turn: l.pushed}
 	heap.Push(l.queue(r), r)
 }
 
 // move gives a queued leg its place anew.
-func (l *lane) move(r *request, at risk) {
-	if r.place != nowhere {
+func (l *lane) move(r *request, at ledger.Risk) {
+	if r.place != nowhere && !r.parked {
 		r.rank.risk = at
 		heap.Fix(l.queue(r), r.place)
 	}
 }
 
-// remove takes a queued leg out.
-func (l *lane) remove(r *request) {
-	heap.Remove(l.queue(r), r.place)
-	r.queued = false
-}
+func (l *lane) remove(r *request) { heap.Remove(l.queue(r), r.place) }
 
 func (l *lane) queue(r *request) *queue {
 	if r.urgent() {
-		return &l.urgent[r.endpoint()]
+		return &l.urgent[r.Endpoint()]
 	}
-	return &l.fresh[r.endpoint()]
+	return &l.fresh[r.Endpoint()]
 }
 
-// first is the service whose queue is headed by the leg that goes before the
-// others', of those not tried; ok is false if none waits.
-func first(queues *[len(gateway.Services) + 1]queue, tried *[len(gateway.Services) + 1]bool) (service gateway.Service, ok bool) {
-	for _, e := range gateway.Services {
-		if tried[e] || queues[e].Len() == 0 {
+// first is the endpoint whose queue is headed by the leg that goes before the others', of
+// those not tried; ok is false if none waits.
+func (q *byEndpoint) first(tried *[len(record.Endpoints) + 1]bool) (e record.Endpoint, ok bool) {
+	for _, one := range record.Endpoints {
+		if tried[one] || q[one].Len() == 0 {
 			continue
 		}
-		if !ok || queues[e].peek().rank.before(queues[service].peek().rank) {
-			service, ok = e, true
+		if !ok || q[one].peek().rank.before(q[e].peek().rank) {
+			e, ok = one, true
 		}
 	}
-	return service, ok
+	return e, ok
 }
 
-// backlog is how much waits for one of the DCC's services.
-func (l *lane) backlog(e gateway.Service) int { return l.urgent[e].Len() + l.fresh[e].Len() }
-
-// pressing says whether a leg waits that must go before the first reads of a home of
-// which nothing is known: that home may be dark, so all goes before them but retries
-// and what a home with credit in hand waits for.
+// pressing says whether a leg waits that must go before the first reads of a home of which
+// nothing is known: that home may be dark, so all goes before them but retries and what a
+// home with credit in hand waits for.
 func (l *lane) pressing() bool {
-	for _, e := range [...]gateway.Service{gateway.Transform, gateway.SendCommand} {
+	for _, e := range [...]record.Endpoint{record.Transform, record.SendCommand} {
 		if l.urgent[e].Len() > 0 {
 			return true
 		}
 		if l.fresh[e].Len() > 0 {
-			if head := l.fresh[e].peek().rank; !head.after && !head.retry && head.risk.need <= unseen {
+			if head := l.fresh[e].peek().rank; !head.after && !head.retry && head.risk.Need <= ledger.Unseen {
 				return true
 			}
 		}
@@ -135,14 +196,14 @@ func (l *lane) pressing() bool {
 }
 
 func (l *lane) len() (n int) {
-	for _, e := range gateway.Services {
-		n += l.backlog(e)
+	for _, e := range record.Endpoints {
+		n += l.urgent[e].Len() + l.fresh[e].Len()
 	}
 	return n
 }
 
-// hubKey names the part of a communications hub that one fuel's meter uses: a
-// gas command that waits in the hub does not hold up the home's electricity.
+// hubKey names the part of a communications hub that one fuel's meter uses: a gas command
+// that waits in the hub does not hold up the home's electricity.
 type hubKey struct {
 	hub servicerequests.EUI
 	gas bool
@@ -154,118 +215,50 @@ type hub struct {
 	waiting []*request
 }
 
-// agenda is a heap of meters by the time they are due.
-type agenda []*meter
-
-func (a agenda) Len() int           { return len(a) }
-func (a agenda) Less(i, j int) bool { return a[i].due.Before(a[j].due) }
-func (a agenda) Swap(i, j int) {
-	a[i], a[j] = a[j], a[i]
-	a[i].position, a[j].position = i, j
-}
-
-func (a *agenda) Push(x any) {
-	m := x.(*meter)
-	m.position = len(*a)
-	*a = append(*a, m)
-}
-
-func (a *agenda) Pop() any {
-	old := *a
-	m := old[len(old)-1]
-	old[len(old)-1] = nil
-	m.position = nowhere
-	*a = old[:len(old)-1]
-	return m
-}
-
-// remove takes a meter out.
-func (a *agenda) remove(m *meter) { heap.Remove(a, m.position) }
-
-// nap is when a sleeping meter is to be looked at again. Where it was woken earlier,
-// and has another time by now, the nap is void.
-type nap struct {
-	due  time.Time
-	seat int32
-}
-
-// naps is a heap of naps by their end.
-type naps []nap
-
-func (n naps) Len() int           { return len(n) }
-func (n naps) Less(i, j int) bool { return n[i].due.Before(n[j].due) }
-func (n naps) Swap(i, j int)      { n[i], n[j] = n[j], n[i] }
-func (n *naps) Push(x any)        { *n = append(*n, x.(nap)) }
-
-func (n *naps) Pop() any {
-	old := *n
-	last := old[len(old)-1]
-	*n = old[:len(old)-1]
-	return last
-}
-
-func (n *naps) push(one nap) { heap.Push(n, one) }
-
-// wakeUp wakes the meters whose naps have ended.
-func (s *Sweep) wakeUp(now time.Time) {
-	for len(s.naps) > 0 && !s.naps[0].due.After(now) {
-		ended := heap.Pop(&s.naps).(nap)
-		if s.roll.awake[ended.seat] == nil {
-			s.meter(ended.seat) // puts it on the agenda, if this nap is not void
+// forget takes a request out that waits no more.
+func (h *hub) forget(r *request) {
+	for i, waits := range h.waiting {
+		if waits == r {
+			h.waiting = append(h.waiting[:i:i], h.waiting[i+1:]...)
+			return
 		}
 	}
 }
 
-// intake is the places in the plan of a region's meters that have not begun, in the
-// plan's order but for those that an alert has moved up.
-type intake struct {
+func (q *queues) hub(m *meter) *hub {
+	key := hubKey{m.Plan.Hub, m.Gas()}
+	h := q.hubs[key]
+	if h == nil {
+		h = &hub{}
+		q.hubs[key] = h
+	}
+	return h
+}
+
+// drop forgets a meter's hub if nothing is behind it.
+func (q *queues) drop(m *meter) {
+	key := hubKey{m.Plan.Hub, m.Gas()}
+	if h := q.hubs[key]; h != nil && h.open == 0 && len(h.waiting) == 0 {
+		delete(q.hubs, key)
+	}
+}
+
+// intake is the places in the plan of a region's meters that have not begun, by fuel, in
+// the plan's order but for those that an alert has moved up.
+type intake [2]struct {
 	ahead   []int32
 	waiting []int32
 }
 
-// takeOn puts a meter into the intake of its region.
-func (s *Sweep) takeOn(seat int32, m head) {
-	i := &s.intake[m.region]
-	s.roll.waits(seat, true, m.ahead)
-	if m.raised && !s.o.Policy.PlanOrder {
-		i.ahead = append(i.ahead, seat)
-	} else {
-		i.waiting = append(i.waiting, seat)
-	}
-}
+// afterwards are meters, by their places in the plan, that wait until nothing else is to be
+// sent: for each region, those that were due first before the others.
+type afterwards [len(servicerequests.Regions) + 1][]int32
 
-// moveAhead puts a meter that waits in an intake before those that nothing has moved.
-func (s *Sweep) moveAhead(m *meter) {
-	if m.waits && !m.ahead && !m.done {
-		m.ahead = true
-		i := &s.intake[m.target.Region]
-		i.ahead = append(i.ahead, m.seat)
-	}
-}
-
-// nextOf takes the first meter out of an intake; nil if none waits, or it must not
-// begin.
-func (s *Sweep) nextOf(i *intake) *meter {
-	from := s.firstOf(i)
-	if from == nil {
-		return nil
-	}
-	seat := (*from)[0]
-	*from = (*from)[1:]
-	s.roll.waits(seat, false, s.roll.head(seat).ahead)
-	return s.meter(seat)
-}
-
-// firstOf is the list of an intake whose first meter is the next to begin; nil if none
-// waits, or it must not begin.
-func (s *Sweep) firstOf(i *intake) *[]int32 {
-	for _, from := range [...]*[]int32{&i.ahead, &i.waiting} {
-		for len(*from) > 0 && !s.roll.head((*from)[0]).waits { // it was taken from the other list
-			*from = (*from)[1:]
-		}
-		if len(*from) > 0 && !s.holdsMeter(s.roll.head((*from)[0])) {
-			return from
+func (l *afterwards) empty() bool {
+	for _, seats := range l {
+		if len(seats) > 0 {
+			return false
 		}
 	}
-	return nil
+	return true
 }

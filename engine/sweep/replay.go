@@ -1,8 +1,6 @@
 package sweep
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -13,341 +11,405 @@ import (
 
 	"go.uber.org/zap"
 
-	"safemode/engine/gateway"
+	"safemode/engine/exchange"
+	"safemode/engine/ledger"
 	"safemode/engine/proof"
 	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
-	"safemode/servicerequests/gbcs"
 )
 
 // ErrReplay marks a journal whose records do not make a sweep.
 var ErrReplay = errors.New("the journal's records do not make a sweep")
 
-// Deliveries proves an asynchronous message, as the inbox does.
-type Deliveries interface {
-	Delivery(ctx context.Context, raw []byte) (proof.Delivery, error)
+// fold is what a start keeps while it reads records.
+type fold struct {
+	through    uint64 // records up to this one were in the state that was restored
+	storeFirst bool   // messages are written before they are judged
+	waiting    []uint64
+	unjudged   map[uint64]message                           // stored messages that no record marks yet
+	posted     map[servicerequests.RequestID]exchange.Place // legs that were signed, and of which nothing has been heard since
+	read       func(raw []byte) (proof.Delivery, error)
 }
 
-// Replay folds the journal's records into the meters' ledgers: of a new sweep,
-// only the targets; of one that goes on, all that was asked and learnt, or what was
-// since the state that [Sweep.Restore] has taken up. What
-// was signed and has no outcome is POSTed again as the same bytes, or read back;
-// what was answered but not yet acted on is acted on, after it has been proven
-// again. Call it once, before Run.
-func (s *Sweep) Replay(ctx context.Context, records iter.Seq2[record.Record, error], deliveries Deliveries) error {
-	unused := map[servicerequests.RequestID][]record.Record{} // responses without an outcome
+// message is a stored message that is not judged yet.
+type message struct {
+	id   servicerequests.RequestID
+	code string
+}
+
+// Replay folds the journal's records into the meters' ledgers: of a new sweep, only the
+// targets; of one that goes on, all that was asked and learnt, or what was since the state
+// that [Machine.Restore] has taken up. It needs neither keys nor network. What was signed
+// and has no outcome is POSTed again as the same bytes, or read back. It returns the
+// numbers of the stored messages that no record marks as judged: they are to be heard
+// again. read reads the content of an alert that was proven before it was written, as
+// journals before store-first have it. Replay is called once, before Begin.
+func (s *Machine) Replay(records iter.Seq2[record.Record, error], read func(raw []byte) (proof.Delivery, error)) (unjudged []uint64, err error) {
+	s.fold.read, s.fold.posted = read, map[servicerequests.RequestID]exchange.Place{}
+	for _, seq := range s.fold.waiting {
+		s.fold.unjudged[seq] = message{}
+	}
 	for rec, err := range records {
 		if err != nil {
-			return err
+			return nil, err
 		}
-		switch {
-		case rec.Seq <= s.through && s.known(rec, unused):
-		case rec.Kind == record.Alert:
-			s.foldAlert(ctx, rec, deliveries)
-		default:
-			if err := s.foldRecord(rec, unused); err != nil {
-				return fmt.Errorf("%w: record %d (%v): %w", ErrReplay, rec.Seq, rec.Kind, err)
+		s.foldMark(&rec)
+		if rec.Seq > s.fold.through || !s.known(&rec) {
+			if err := s.foldRecord(&rec); err != nil {
+				return nil, fmt.Errorf("%w: record %d (%v): %w", ErrReplay, rec.Seq, rec.Kind, err)
 			}
 		}
 		s.settleSome()
 	}
 	if err := s.roll.seal(); err != nil {
-		return fmt.Errorf("%w: %w", ErrReplay, err)
+		return nil, fmt.Errorf("%w: %w", ErrReplay, err)
 	}
 	s.sort()
 	s.settle()
-	left := slices.Concat(slices.Collect(maps.Values(unused))...)
-	slices.SortFunc(left, func(a, b record.Record) int { return cmp.Compare(a.Seq, b.Seq) })
-	for _, rec := range left {
-		if s.settled(rec.ID) {
-			continue
-		}
-		d, err := deliveries.Delivery(ctx, rec.Body)
-		switch {
-		case errors.Is(err, proof.ErrUndecided):
-			// The DCC will not send it again: it is not passed over.
-			return fmt.Errorf("record %d: a response that was not acted on before: %w", rec.Seq, err)
-		case err != nil:
-			s.log.Warn("journalled response cannot be proven again", zap.Uint64("seq", rec.Seq), zap.Error(err))
-			continue
-		}
-		s.backlog = append(s.backlog, d)
-	}
-	return nil
+	unjudged = slices.Sorted(maps.Keys(s.fold.unjudged))
+	s.fold = fold{}
+	s.out = nil // nothing that a fold does is an action
+	return unjudged, nil
 }
 
-// settled says whether a request has ended with an answer, so that another one
-// would change nothing.
-func (s *Sweep) settled(id servicerequests.RequestID) bool {
-	m := s.find(id.Target)
-	if m == nil {
-		return false
+// foldMark takes in which stored messages a record marks as judged. What is applied is
+// marked by the number of its record. Records of before store-first name a request only:
+// there an outcome without an answer marks no answer.
+func (s *Machine) foldMark(rec *record.Record) {
+	unjudged := s.fold.unjudged
+	if len(unjudged) == 0 {
+		return
 	}
-	i := m.endedAs(id)
-	return i >= 0 && !m.ended[i].class.unanswered()
+	var of uint64
+	old := func(message) bool { return false }
+	switch rec.Kind {
+	default:
+		return
+	case record.Outcome:
+		if body, err := record.Decode[record.OutcomeBody](*rec); err == nil {
+			of = body.Of
+			old = func(m message) bool {
+				return !s.fold.storeFirst && (!body.Class.Unanswered() || body.Code != "" && m.code == body.Code)
+			}
+		}
+	case record.Unmatched, record.Repeated:
+		body, err := record.Decode[record.JudgedBody](*rec)
+		of = body.Of
+		old = func(message) bool { return err != nil }
+	case record.Refused:
+		if body, err := record.Decode[record.RefusedBody](*rec); err == nil {
+			of = body.Of
+		}
+	case record.Proven:
+		if body, err := record.Decode[record.ProvenBody](*rec); err == nil {
+			of = body.Of
+		}
+	}
+	if of != 0 {
+		delete(unjudged, of)
+		return
+	}
+	maps.DeleteFunc(unjudged, func(_ uint64, m message) bool { return m.id == rec.ID && m.id.Counter != 0 && old(m) })
 }
 
 // foldRecord takes one record in.
-func (s *Sweep) foldRecord(rec record.Record, unused map[servicerequests.RequestID][]record.Record) error {
+func (s *Machine) foldRecord(rec *record.Record) error {
 	switch rec.Kind {
-	default:
-		return nil
 	case record.Opened:
+		body, err := record.Decode[record.Opening](*rec)
+		if err != nil {
+			return err
+		}
+		s.fold.storeFirst = s.fold.storeFirst || body.StoreFirst
 		s.sort()
-		return nil
 	case record.Operator:
-		body, err := record.Decode[record.OrderBody](rec)
+		body, err := record.Decode[record.OrderBody](*rec)
 		if err != nil {
 			return err
 		}
 		s.sort()
 		s.apply(body, rec.At)
-		return nil
 	case record.Wave:
-		body, err := record.Decode[record.WaveBody](rec)
+		body, err := record.Decode[record.WaveBody](*rec)
 		if err != nil {
 			return err
 		}
-		if s.sort(); body.Wave < 1 || body.Wave > len(s.waves) {
-			return fmt.Errorf("wave %d of %d", body.Wave, len(s.waves))
+		if s.sort(); body.Wave < 1 || body.Wave > len(s.waves.all) {
+			return fmt.Errorf("wave %d of %d", body.Wave, len(s.waves.all))
 		}
-		s.waveIs(body.Wave, rec.Code, rec.At)
-		return nil
+		s.waves.is(body.Wave, rec.Code, rec.At)
 	case record.Tripwire:
-		body, err := record.Decode[record.TripwireBody](rec)
+		body, err := record.Decode[record.TripwireBody](*rec)
 		if err != nil {
 			return err
 		}
 		for _, eui := range body.Devices {
 			s.pardon(s.find(eui))
 		}
-		return nil
 	case record.Target:
-		body, err := record.Decode[record.TargetBody](rec)
-		if err != nil {
-			return err
+		return s.foldTarget(rec)
+	case record.Response, record.Received:
+		s.fold.unjudged[rec.Seq] = message{rec.ID, rec.Code}
+	case record.Alert:
+		if s.fold.storeFirst {
+			s.fold.unjudged[rec.Seq] = message{}
+			return nil
 		}
-		if s.o.Counters[body.Originator] == nil {
-			return fmt.Errorf("%v: no identity is configured for its originator %v", rec.Device, body.Originator)
-		}
-		m := newMeter(rec.Device, body)
-		if _, ok := s.o.Suppressed[rec.Device]; ok {
-			m.excluded = "suppressed"
-		}
-		return s.roll.add(m)
-	case record.Response:
-		unused[rec.ID] = append(unused[rec.ID], rec)
-		return nil
-	case record.Unmatched:
-		delete(unused, rec.ID)
-		return nil
+		return s.foldOldAlert(rec)
+	case record.Proven:
+		return s.foldAlert(rec)
 	case record.Refused:
+		s.foldPosted(rec)
 		if rec.Code == record.RefusedUnverified {
-			s.unproven(rec.ID, rec.At)
+			s.foldDoubt(rec)
 		}
-		return nil
+	case record.PreCommand:
+		s.foldPosted(rec)
 	case record.Request, record.SignedCommand, record.Reply, record.Outcome, record.Verdict:
-	}
-	m := s.find(rec.Device)
-	if m == nil || m.device != rec.Device {
-		return fmt.Errorf("%v is not planned", rec.Device)
-	}
-	switch rec.Kind {
-	case record.Request:
-		if m.openAs(rec.ID) != nil || m.endedAs(rec.ID) >= 0 {
-			return fmt.Errorf("request %v is signed twice", rec.ID)
-		}
-		r := &request{
-			meter: m, service: rec.Service, id: rec.ID, attempt: int(m.tally(rec.Service).tries) + 1,
-			body: rec.Body, reached: true, postedAt: rec.At, place: nowhere,
-		}
-		s.spend(m, rec.Service)
-		m.begin(r, rec.At)
-		s.o.Pacer.Spent(rec.At, r.leave())
-		s.spendOf(r.leave(), rec.At)
-		s.headroom.count(rec.Service, rec.At)
-	case record.SignedCommand:
-		r := m.openAs(rec.ID)
-		if r == nil || r.leg == commandLeg {
-			return fmt.Errorf("signed command %v without its request", rec.ID)
-		}
-		r.leg, r.body, r.postedAt, r.unproven = commandLeg, rec.Body, rec.At, false
-		s.o.Pacer.Spent(rec.At, r.leave())
-		s.spendOf(r.leave(), rec.At)
-		m.commit(rec.Service, rec.ID.Counter)
-	case record.Reply:
-		r := m.openAs(rec.ID)
-		code := servicerequests.ResponseCode(rec.Code)
-		if r != nil && r.endpoint() == gateway.SendCommand &&
-			(code.Class() == servicerequests.CodeAcknowledged || code == servicerequests.DuplicateID) {
-			r.acknowledged, r.body, r.askedAt = true, nil, rec.At
-			s.await(r, rec.At)
-		}
-	case record.Outcome:
-		body, err := record.Decode[record.OutcomeBody](rec)
-		if err != nil {
-			return err
-		}
-		class, ok := parseClass(body.Class)
-		if !ok {
-			return fmt.Errorf("outcome class %q is not known", body.Class)
-		}
-		delete(unused, rec.ID)
-		s.sort()
-		s.fold(m, rec.Service, rec.ID, body, class)
-		if !body.After || rec.Service != servicerequests.ReadMeterBalance {
-			m.verdict = record.VerdictBody{} // it was given before this was known
-		}
-	case record.Verdict:
-		body, err := record.Decode[record.VerdictBody](rec)
-		if err != nil {
-			return err
-		}
-		m.verdict = body
+		s.foldPosted(rec)
+		return s.foldMeter(rec)
 	}
 	return nil
 }
 
-// known says whether a record is in the state that was restored. Workers and the inbox
-// write before the dispatcher hears of it; what it wrote itself it knew.
-func (s *Sweep) known(rec record.Record, unused map[servicerequests.RequestID][]record.Record) bool {
-	var r *request
-	var ended bool
-	if m := s.find(rec.Device); m != nil {
-		r, ended = m.openAs(rec.ID), m.endedAs(rec.ID) >= 0
+func (s *Machine) foldTarget(rec *record.Record) error {
+	body, err := record.Decode[record.TargetBody](*rec)
+	if err != nil {
+		return err
 	}
-	switch rec.Kind {
-	case record.Request:
-		return r != nil || ended
-	case record.SignedCommand:
-		return r == nil || r.leg == commandLeg
-	case record.Reply:
-		return r == nil || r.acknowledged
-	case record.Outcome:
-		delete(unused, rec.ID)
-		return true
-	case record.Response, record.Unmatched, record.Alert, record.Refused:
-		return false // a repetition changes nothing, or has a meter read once more
+	if s.counters[body.Originator] == nil {
+		return fmt.Errorf("%v: no identity is configured for its originator %v", rec.Device, body.Originator)
 	}
-	return true
+	m := ledger.New(rec.Device, body)
+	if _, ok := s.o.Suppressed[rec.Device]; ok {
+		m.Exclude("suppressed")
+	}
+	return s.roll.add(m)
 }
 
-// forget takes in that the journal is an older copy of one that is lost: every meter
-// that was touched may have been given commands since, or told of a change.
-func (s *Sweep) forget() {
-	for seat := range int32(s.roll.size) {
-		m := s.meter(seat)
-		m.staleMode, m.staleSupply = m.issued, m.issued
-		m.verdict = record.VerdictBody{}
+// foldMeter takes in a record of one meter.
+func (s *Machine) foldMeter(rec *record.Record) error {
+	m := s.find(rec.Device)
+	if m == nil || m.Device != rec.Device {
+		return fmt.Errorf("%v is not planned", rec.Device)
+	}
+	s.sort()
+	if rec.Kind == record.Request && m.OpenAs(rec.ID) == nil {
+		s.spendRetry(m, rec.Service)
+	}
+	e, err := m.Apply(&s.o.Policy, rec)
+	if err != nil {
+		return err
+	}
+	if e.Opened && rec.Kind == record.Request {
+		m.tag(e.Request)
+		s.budgets.headroom.count(rec.Service, rec.At)
+	}
+	if e.Opened {
+		s.fold.posted[rec.ID] = of(e.Request).needs()
+	}
+	if e.Ended {
+		s.takeEnd(m, e, rec.Service, rec.ID)
+	}
+	return nil
+}
+
+// foldPosted tells the Pacer of a POST, as late as it may have been: when the next thing
+// was heard of its request.
+func (s *Machine) foldPosted(rec *record.Record) {
+	if p, ok := s.fold.posted[rec.ID]; ok {
+		delete(s.fold.posted, rec.ID)
+		s.posted(p, rec.At)
+	}
+}
+
+// posted counts a POST in the thresholds.
+func (s *Machine) posted(p exchange.Place, at time.Time) {
+	s.o.Pacer.Spent(at, p)
+	s.budgets.spend(p, at)
+}
+
+func (s *Machine) foldDoubt(rec *record.Record) {
+	if m := s.find(rec.ID.Target); m != nil {
+		if r := m.OpenAs(rec.ID); r != nil {
+			s.o.Policy.Doubt(r, rec.At)
+		}
+	}
+}
+
+// known says whether a record is in the state that was restored. Workers and the inbox
+// write before the machine hears of it; what it wrote itself it knew.
+func (s *Machine) known(rec *record.Record) bool {
+	switch rec.Kind {
+	case record.Response, record.Alert, record.Received, record.Refused, record.PreCommand:
+		return false // a repetition changes nothing, or has a meter read once more
+	case record.Request, record.SignedCommand, record.Reply:
+	default:
+		return true
+	}
+	m := s.find(rec.Device)
+	if m == nil {
+		return false
+	}
+	r := m.OpenAs(rec.ID)
+	switch rec.Kind {
+	case record.Request:
+		return r != nil || m.PastAs(rec.ID) != nil
+	case record.SignedCommand:
+		return r == nil || r.Leg == ledger.CommandLeg
+	default:
+		return r == nil || r.Phase >= ledger.Sent
+	}
+}
+
+// forget takes in that the journal is an older copy of one that is lost: every meter that
+// was touched may have been given commands since, or told of a change.
+func (s *Machine) forget() {
+	for number := range int32(s.roll.size()) {
+		s.meter(number).Forget()
 		s.settleSome()
 	}
 }
 
-// foldAlert takes a journalled alert in, at its place in the order. It was proven
-// before it was written; only what a future-dated command was is not in the
-// record's columns. Where that cannot be proven again, the worst is assumed: then
-// the meter is read once more.
-func (s *Sweep) foldAlert(ctx context.Context, rec record.Record, deliveries Deliveries) {
-	if rec.Code == alertQuarantine {
-		s.foldQuarantine(ctx, rec, deliveries)
-		return
+// foldAlert takes in an alert that was proven.
+func (s *Machine) foldAlert(rec *record.Record) error {
+	body, err := record.Decode[record.ProvenBody](*rec)
+	if err != nil {
+		return err
 	}
-	m := s.find(rec.Device)
+	if q := body.Quarantined; q != nil {
+		return s.foldQuarantine(q.Request, q.EventRef)
+	}
 	code, err := strconv.ParseUint(rec.Code, 16, 16)
-	if m == nil || err != nil { // of another device, or a DCC Alert
-		return
+	m := s.find(rec.Device)
+	if err != nil || m == nil {
+		return err
 	}
-	alert := &gbcs.Alert{Code: uint16(code)}
-	if code == alertFutureDated {
-		d, err := deliveries.Delivery(ctx, rec.Body)
-		if alert = d.Alert; err != nil || alert == nil {
-			s.log.Warn("journalled alert cannot be proven again", zap.Uint64("seq", rec.Seq), zap.Error(err))
-			alert = &gbcs.Alert{Code: alertFutureDated, FutureDated: &gbcs.FutureDated{Code: codeECS03}}
-		}
-	}
-	if m.alerted(alert) {
-		m.verdict = record.VerdictBody{}
+	s.foldTaken(m, ledger.Alert{Code: uint16(code), Counter: body.Counter, At: body.At, FutureDated: body.FutureDated})
+	return nil
+}
+
+func (s *Machine) foldTaken(m *meter, a ledger.Alert) {
+	if m.TakeAlert(a) && m.Bars.Excluded == "" {
+		m.Verdict = record.VerdictBody{}
 	}
 	s.sort()
-	s.moveUp(m, rec.At)
+	s.moveUp(m)
 }
 
 // foldQuarantine takes in that a request is held back by the DCC.
-func (s *Sweep) foldQuarantine(ctx context.Context, rec record.Record, deliveries Deliveries) {
-	d, err := deliveries.Delivery(ctx, rec.Body)
-	if err != nil || d.DCCAlert == nil {
-		s.log.Warn("journalled alert cannot be proven again", zap.Uint64("seq", rec.Seq), zap.Error(err))
-		return
+func (s *Machine) foldQuarantine(id servicerequests.RequestID, event string) error {
+	m := s.find(id.Target)
+	if m == nil {
+		return nil
 	}
-	if q, ok := d.DCCAlert.Event.(duis.QuarantinedRequest); ok {
-		if m := s.find(q.Request.Target); m != nil {
-			if r := m.openAs(q.Request); r != nil {
-				s.quarantine(r, q.EventRef)
-			} else {
-				s.overdueAs(m, q)
-			}
-		}
+	if r := m.OpenAs(id); r == nil {
+		s.overdueAs(m, id, event)
+	} else if yes, _ := ledger.Possible(r.Phase, ledger.Quarantine); yes || r.Phase == ledger.Held {
+		return r.Hold(event)
 	}
+	return nil
 }
 
-// begin takes up what the journal left: open requests are POSTed again as the
-// same bytes unless they were acknowledged, and every meter is put where it
-// stands.
-func (s *Sweep) begin() {
-	now := s.now()
-	s.begun = true
-	for seat := range int32(s.roll.size) {
-		h := s.roll.head(seat)
-		s.roll.waits(seat, false, false)
+// foldOldAlert takes in an alert of a journal before store-first, at its place in the
+// order: it was proven before it was written. Where what it says cannot be read any more,
+// the worst is assumed: then the meter is read once more.
+func (s *Machine) foldOldAlert(rec *record.Record) error {
+	d, err := s.fold.read(rec.Body)
+	if err != nil {
+		s.log.Warn("journalled alert cannot be read again", zap.Uint64("seq", rec.Seq), zap.Error(err))
+	}
+	if rec.Code == alertQuarantine {
+		if d.DCCAlert == nil {
+			return nil
+		}
+		if q, ok := d.DCCAlert.Event.(duis.QuarantinedRequest); ok {
+			return s.foldQuarantine(q.Request, q.EventRef)
+		}
+		return nil
+	}
+	m := s.find(rec.Device)
+	code, err := strconv.ParseUint(rec.Code, 16, 16)
+	if m == nil || err != nil { // of another device, or another DCC Alert
+		return nil
+	}
+	a := ledger.Alert{Code: uint16(code), At: rec.At}
+	switch {
+	case d.Alert == nil || d.Alert.Code != a.Code:
+		a.FutureDated = ledger.CodeECS03
+	case d.Alert.FutureDated != nil:
+		a.FutureDated = d.Alert.FutureDated.Code
+	}
+	if d.Message != nil && d.Alert != nil {
+		a.Counter = d.Message.Counter
+		if !d.Alert.At.IsZero() {
+			a.At = d.Alert.At
+		}
+	}
+	s.foldTaken(m, a)
+	return nil
+}
+
+// Begin takes up what the journal left: open requests are POSTed again as the same bytes
+// unless they were acknowledged, and every meter is put where it stands.
+func (s *Machine) Begin(now, real time.Time) []Action {
+	s.advance(now)
+	s.real, s.run.renewed = real, real
+	s.run.begun, s.run.started = true, s.now
+	for number := range int32(s.roll.size()) {
+		h := s.roll.head(number)
+		s.counts.area(h).meters++
+		s.roll.waits(number, false, false)
 		switch {
 		case h.done && !h.owed: // and asleep for good
 			s.counted(h, 1)
-			s.plights[h.plight]++
-		case !h.begun:
-			s.notBegun++
-			if w := s.waves[h.wave-1]; w.state == "" {
-				w.waiting = append(w.waiting, seat)
+			s.counts.waiting[h.wait]++
+		case !h.begun && !h.done:
+			s.counts.notBegun++
+			if w := s.waves.all[h.wave-1]; w.state == "" {
+				w.waiting = append(w.waiting, number)
 			} else {
-				h.ahead = false
-				s.takeOn(seat, h)
+				s.takeOn(number, h)
 			}
 		default:
-			s.takeUp(s.meter(seat), now)
+			s.takeUp(s.meter(number))
 		}
 		s.settleSome()
 	}
-	for _, d := range s.backlog {
-		s.deliver(d)
-	}
-	s.backlog = nil
+	s.pace.from = pace{at: s.run.started, done: s.counts.done}
 	s.settle() // so that the first pump finds what is due
-	s.log.Info("sweep begins", zap.Int("meters", s.roll.size), zap.Int("done", s.done))
+	s.log.Info("sweep begins", zap.Int("meters", s.roll.size()), zap.Int("done", s.counts.done))
+	return s.emitted()
 }
 
 // takeUp puts a meter that has begun where it stands.
-func (s *Sweep) takeUp(m *meter, now time.Time) {
-	s.plights[m.plight]++
-	m.done, m.waits = false, false
+func (s *Machine) takeUp(m *meter) {
+	s.counts.waiting[m.wait]++
+	m.Done, m.waits = false, false
 	// What is open of a meter that is safe by its verdict was asked after that.
-	after := len(m.open) > 0 && m.verdict.Verdict != "" && m.safe()
-	for _, r := range m.open {
-		if r.after = after; after {
-			s.afters++
+	after := len(m.Open) > 0 && m.Verdict.Verdict != "" && m.Safe()
+	for _, open := range m.Open {
+		r := of(open)
+		if r.After = after; after {
+			s.counts.afters++
 		}
-		s.hub(m).open++
-		s.lanes[m.target.Region].inFlight++
-		if r.quarantine != "" {
-			s.quarantined[r.quarantine] = r
+		s.queues.hub(m).open++
+		r.inHub = true
+		if r.Phase == ledger.Held {
+			s.quarantine.held[r.Event] = r
 		}
-		if !r.acknowledged {
-			s.push(r)
+		if r.Phase.Waits() { // it may have been POSTed, and nobody has heard of it
+			s.posted(r.needs(), s.now)
+			s.queues.push(r, s.risk(r))
+			s.pace.flow.requested++
 		}
+		s.reckon(r)
 	}
-	if after || m.verdict.Verdict != "" && len(m.open) == 0 && !s.o.Policy.decide(m, now).waiting {
+	if after || m.Verdict.Verdict != "" && len(m.Open) == 0 && !s.o.Policy.Decide(m.Meter, s.now).Waiting {
 		s.count(m)
 	}
-	if !m.done || after {
-		s.schedule(m, now)
+	if !m.Done || after {
+		s.schedule(m, s.now)
 	}
 }

@@ -3,78 +3,187 @@ package sweep
 import (
 	"time"
 
-	"safemode/engine/gateway"
-	"safemode/engine/proof"
+	"safemode/engine/exchange"
+	"safemode/engine/ledger"
+	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
 )
 
-// leg is one of the two POSTs a request may need.
-type leg uint8
-
-const (
-	askLeg     leg = iota // the Service Request: a read, an inventory, or the Transform of a command
-	commandLeg            // the Signed Pre-Command of a critical request
-)
-
-// request is an open Service Request. The dispatcher owns it; a worker gets a
-// [job] with what one leg needs.
+// request is an open Service Request with what the dispatcher keeps of it.
 type request struct {
-	meter   *meter
-	service servicerequests.Service
-	id      servicerequests.RequestID // Counter is 0 until the first leg is dispatched
-	attempt int
+	*ledger.Request
+	m *meter
 
-	leg          leg
-	token        *signer.Token // between the legs
-	asked        []byte        // of the first leg, until the second one's exist
-	body         []byte        // the signed bytes of this leg from when they exist until they are acknowledged; only these are POSTed again
-	resends      int
-	reached      bool            // the DCC may have this leg's bytes
-	acknowledged bool            // the DCC has taken the leg that reaches the device
-	unproven     bool            // an answer came that could not be proven
-	queued       bool            // in a queue, behind its hub, or with a worker
-	rank         rank            // in its lane
-	place        int             // in the lane's queue; nowhere if it is in none
-	retry        bool            // its service was asked of this meter before, and not answered
-	after        bool            // asked of a meter that has its verdict
-	working      bool            // with a worker
-	from         uint64          // the last record that was queued when the worker got it
-	quarantine   string          // event reference under which the DCC holds it back; empty if it does not
-	early        *proof.Delivery // an answer that came while a worker had it
-	closed       bool            // ended while it was in a queue
+	rank   rank // in its queue
+	place  int  // in the queue's heap; nowhere if it is in none
+	parked bool // waits aside, in no heap
+	inHub  bool // has room behind its hub
+	heard  bool // counts as in flight
 
-	askedAt  time.Time // its first dispatch by this process
-	postedAt time.Time // this leg's first dispatch
-	deadline time.Time // when silence ends it; zero while nothing has reached the DCC
-	retryAt  time.Time // when the same bytes are POSTed again; zero if not
+	token   *signer.Token // of Prepared
+	resends int
+	permit  *exchange.Permit // of the leg that a worker has
+	early   *Heard           // an answer that came while a worker had it
+	held    *heldBack        // a quarantine that was told while a worker had it
 }
 
-// sent says whether the current leg's bytes were ever handed to the gateway.
-func (r *request) sent() bool { return r.body != nil || r.acknowledged }
+// of is the dispatcher's side of a ledger's request.
+func of(r *ledger.Request) *request { return r.Tag.(*request) }
 
-// endpoint is the DCC service that the current leg goes to.
-func (r *request) endpoint() gateway.Service {
-	switch {
-	case r.service == servicerequests.ReadInventory:
-		return gateway.NonDevice
-	case r.service.Critical() && r.leg == askLeg:
-		return gateway.Transform
-	default:
-		return gateway.SendCommand
+// tag gives a ledger's request its dispatcher's side.
+func (m *meter) tag(r *ledger.Request) *request {
+	q := &request{Request: r, m: m, place: nowhere}
+	r.Tag = q
+	return q
+}
+
+// budgetKey names what an anomaly detection threshold counts.
+type budgetKey struct {
+	originator servicerequests.EUI
+	service    servicerequests.Service
+	signed     bool
+}
+
+func (r *request) budget() budgetKey {
+	return budgetKey{r.ID.Originator, r.Service, r.Command()}
+}
+
+// needs is what the present leg takes in the limits.
+func (r *request) needs() exchange.Place {
+	return exchange.Place{
+		Originator: r.ID.Originator, Region: r.m.Plan.Region, Endpoint: r.Endpoint(),
+		Service: r.Service, Signed: r.Command(),
 	}
 }
 
-// leave is what the pacer is asked for the current leg.
-func (r *request) leave() Leave {
-	return Leave{
-		Originator: r.id.Originator, Region: r.meter.target.Region, Endpoint: r.endpoint(),
-		Service: r.service, Signed: r.leg == commandLeg,
-	}
-}
-
-// urgent says whether a leg goes before others: what has begun, and 7.3, whose
-// read must not grow old. What is asked after a verdict never does.
+// urgent says whether a leg goes before others: what has begun, and 7.3, whose read must
+// not grow old. What is asked after a verdict never does.
 func (r *request) urgent() bool {
-	return !r.after && (r.leg == commandLeg || r.body != nil || r.service == servicerequests.ArmSupply)
+	return !r.After && (r.Phase != ledger.Queued || r.Service == servicerequests.ArmSupply)
+}
+
+// move takes a request to its next phase: the only way to one. What is in which queue,
+// behind which hub and in which count follows from the phase. An event that cannot be
+// halts the sweep.
+func (s *Machine) move(r *request, e ledger.Event) bool {
+	if r.Phase.Waits() {
+		s.queues.remove(r)
+	}
+	if err := r.Move(e); err != nil {
+		s.defect(err)
+		if r.Phase.Waits() {
+			s.queues.push(r, s.risk(r))
+		}
+		return false
+	}
+	if r.Phase.Waits() {
+		s.queues.push(r, s.risk(r))
+	}
+	s.reckon(r)
+	return true
+}
+
+// risk is a request's place in the order of hours at risk.
+func (s *Machine) risk(r *request) ledger.Risk { return s.o.Policy.RiskOf(r.m.Meter, s.now) }
+
+// reckon counts a request in flight, or no more. What waits in a hub for a sleeper that
+// nothing is heard of, or with the DCC, takes no place that a home needs that is awake.
+func (s *Machine) reckon(r *request) {
+	counts := r.Phase.Counted() && r.m.wait == ledger.NotWaiting
+	if counts == r.heard {
+		return
+	}
+	r.heard = counts
+	n := 1
+	if !counts {
+		n = -1
+	}
+	s.queues.lane(r.m).inFlight[r.m.fuel()] += n
+}
+
+// ask opens a request and queues its first leg as soon as the hub has room. after says
+// that the meter has its verdict.
+func (s *Machine) ask(m *meter, service servicerequests.Service, after bool) {
+	r := m.tag(m.Ask(&s.o.Policy, service, s.o.DCC, after, s.now))
+	if after {
+		s.counts.afters++
+	}
+	s.admit(r)
+}
+
+// admit queues a request, or leaves it waiting behind its hub.
+func (s *Machine) admit(r *request) {
+	h := s.queues.hub(r.m)
+	if h.open >= s.o.PerHub {
+		h.waiting = append(h.waiting, r)
+		return
+	}
+	h.open++
+	r.inHub = true
+	s.pace.flow.requested++
+	s.move(r, ledger.Room)
+}
+
+// release gives a request's place behind its hub free.
+func (s *Machine) release(r *request) {
+	h := s.queues.hub(r.m)
+	if !r.inHub {
+		h.forget(r)
+	} else {
+		h.open--
+		r.inHub = false
+	}
+	for h.open < s.o.PerHub && len(h.waiting) > 0 {
+		next := h.waiting[0]
+		h.waiting = h.waiting[1:]
+		s.admit(next)
+	}
+	s.queues.drop(r.m)
+}
+
+// end closes an open request: its outcome goes to the journal and the ledger, its places
+// are given free. of is the number of the message that the outcome rests on; 0: none.
+func (s *Machine) end(r *request, class record.Class, code string, f *finding) {
+	if !s.move(r, ledger.End) {
+		return
+	}
+	delete(s.quarantine.held, r.Event)
+	if r.After {
+		s.counts.afters--
+	}
+	o := record.OutcomeBody{SentAt: r.PostedAt, Attempt: r.Attempt, After: r.After}
+	s.conclusion(r.m, r.Service, r.ID, &o, class, code, f)
+	s.release(r)
+	s.metrics.ended(r.Service, r.m.Plan.Region, class)
+	s.settleAfter(r.m, r.Service)
+}
+
+// silence is the class of a request that nothing provable has answered.
+func silence(r *request) record.Class {
+	switch {
+	case r.Unproven:
+		return record.ClassUnverified
+	case r.Phase == ledger.Sent || r.Phase == ledger.Held:
+		return record.ClassNoResponse
+	default:
+		return record.ClassInDoubt
+	}
+}
+
+// withdrawal is the class of a request whose next POST must not happen any more. If the
+// DCC may have the leg's bytes, what became of them is read back.
+func withdrawal(r *request) record.Class {
+	if r.Reached {
+		return record.ClassInDoubt
+	}
+	return record.ClassWithdrawn
+}
+
+// notAfter is the last instant at which a leg may leave; zero: at any time.
+func (s *Machine) notAfter(r *request) time.Time {
+	if r.Service != servicerequests.ArmSupply {
+		return time.Time{}
+	}
+	return s.o.Policy.FreshUntil(r.m.Meter)
 }

@@ -7,33 +7,52 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
+	"time"
 
-	"safemode/engine/journal"
+	"safemode/engine/ledger"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
-// roll is the register of the planned meters, in the plan's order. A meter with a
-// request under way is awake: its ledger is a [meter]. All others sleep, packed (see
-// pack.go) into blocks of bytes: a sweep has a million meters, and at any time
-// something happens to some thousands. So memory follows what is known, and the
-// collector has little to walk.
+// meter is an awake ledger with what the dispatcher keeps of its meter.
+type meter struct {
+	*ledger.Meter
+	number int32 // place in the plan, from 0
+
+	waits, ahead bool // in an intake, or for what is due after its verdict; moved up in the intake
+	stirred      bool // may have changed since the roll was settled
+	settled      bool // has had its verdict, or is in long retries: its wave does not wait for it
+	wave         int  // number of its wave, from 1
+	wait         ledger.WaitReason
+
+	due      time.Time // when to decide again
+	position int       // in the agenda; nowhere if not there
+}
+
+// fuel is 0 for electricity and 1 for gas.
+func (m *meter) fuel() int {
+	if m.Gas() {
+		return 1
+	}
+	return 0
+}
+
+// roll is the register of the planned meters, in the plan's order. A meter with a request
+// under way is awake. All others sleep: their ledgers are packed into blocks of bytes, and
+// what must be told of them at once stands in their seats. A sweep has a million meters,
+// and at any time something happens to some thousands. So memory follows what is known,
+// and the collector has little to walk.
 //
-// A ledger that is asked for wakes, and is stirred. Where the dispatcher has no hold
-// of any, [Sweep.settle] puts those to sleep that wait for nothing but time. Nobody
-// else keeps a ledger that has no request open.
-//
-// The dispatcher owns it; only knows may be called from other goroutines, once the
-// roll is whole.
+// A ledger that is asked for wakes, and is stirred. Where the machine has no hold of any,
+// [Machine.settle] puts those to sleep that wait for nothing but time. Nobody else keeps a
+// ledger that has no request open.
 type roll struct {
-	originators []servicerequests.EUI // what packed ledgers have numbers for
-	size        int
-	blocks      [][]byte // blockSize meters each, each with its length before it; replaced, never written to
+	originators []servicerequests.EUI // what seats have numbers for
+	seats       []seat
+	blocks      [][]byte // blockSize packed ledgers each, each with its length before it; replaced, never written to
 	at          places   // by device
 	homes       places   // by hub, a place for each meter of the home
-
-	proxying sync.RWMutex
-	proxies  map[servicerequests.EUI]int32 // of gas meters; known as inventories are read
+	proxies     map[servicerequests.EUI]int32
 
 	awake   map[int32]*meter
 	stirred []*meter           // awake ones that may have changed
@@ -49,30 +68,96 @@ func newRoll() roll {
 	}
 }
 
+// seat is what can be told of a meter without waking it.
+type seat struct {
+	device, hub, proxy servicerequests.EUI
+	kind               servicerequests.DeviceType
+	region             servicerequests.Region
+	claimed            servicerequests.PaymentMode
+	priority           uint8
+	originator         uint8 // number of
+	verdict            uint8 // number of
+	wait               ledger.WaitReason
+
+	begun, done, settled, waits, ahead, raised bool
+	owed                                       bool // done, and something of it is open or will be due
+
+	wave uint16
+	nap  int64 // when it is to be looked at again, in nanoseconds since 1970; 0: by itself never
+}
+
+// until is when a sleeping meter is to be looked at again; zero: by itself never.
+func (h *seat) until() time.Time {
+	if h.nap == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, h.nap).UTC()
+}
+
+// verdicts are the verdicts by number.
+var verdicts = [...]string{
+	"", record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded,
+}
+
+func (h *seat) gas() bool { return h.kind == servicerequests.GSME }
+
+// note takes into a meter's seat what its ledger says.
+func (r *roll) note(m *meter) *seat {
+	h := &r.seats[m.number]
+	h.proxy, h.wait, h.wave, h.nap = m.Proxy, m.wait, uint16(m.wave), 0
+	if !m.due.IsZero() {
+		h.nap = m.due.UnixNano()
+	}
+	h.begun, h.done, h.settled, h.waits, h.ahead, h.raised = !m.Started.IsZero(), m.Done, m.settled, m.waits, m.ahead, m.Alarm.Raised()
+	h.owed = m.Done && (len(m.Open) > 0 || !m.due.IsZero() || m.waits)
+	h.verdict = 0
+	for i, v := range verdicts {
+		if v == m.Verdict.Verdict {
+			h.verdict = uint8(i)
+		}
+	}
+	return h
+}
+
+// head is a meter's seat as it stands.
+func (r *roll) head(number int32) *seat {
+	if m := r.awake[number]; m != nil {
+		return r.note(m)
+	}
+	return &r.seats[number]
+}
+
+func (r *roll) size() int { return len(r.seats) }
+
 // add puts a meter at the end of the roll. It sleeps.
-func (r *roll) add(m *meter) error {
-	if err := r.number(m.target.Originator); err != nil {
+func (r *roll) add(m *ledger.Meter) error {
+	originator, err := r.numberOf(m.Plan.Originator)
+	if err != nil {
 		return err
 	}
-	r.enter(m.device, m.target.Hub)
-	if r.size%blockSize == 1 {
+	number := r.enter(seat{
+		device: m.Device, hub: m.Plan.Hub, kind: m.Plan.Type, region: m.Plan.Region, claimed: m.Plan.Claimed,
+		priority: uint8(m.Plan.Priority), originator: originator,
+	})
+	if number%blockSize == 0 {
 		r.blocks = append(r.blocks, nil)
 	}
 	last := len(r.blocks) - 1
 	r.changed[int32(last)] = struct{}{}
-	r.blocks[last] = appendEntry(r.blocks[last], r.pack(m))
-	if r.size%blockSize == 0 {
+	r.blocks[last] = appendEntry(r.blocks[last], m.Pack(nil))
+	if len(r.seats)%blockSize == 0 {
 		r.blocks[last] = bytes.Clone(r.blocks[last]) // of its own size
 	}
 	return nil
 }
 
-// enter gives the next meter its place in the indexes.
-func (r *roll) enter(device, hub servicerequests.EUI) {
-	seat := int32(r.size)
-	r.size++
-	r.at.add(device, seat)
-	r.homes.add(hub, seat)
+// enter gives the next meter its seat and its place in the indexes.
+func (r *roll) enter(h seat) (number int32) {
+	number = int32(len(r.seats))
+	r.seats = append(r.seats, h)
+	r.at.add(h.device, number)
+	r.homes.add(h.hub, number)
+	return number
 }
 
 // seal makes a roll that is whole ready for lookups. It refuses a meter that is planned
@@ -88,27 +173,27 @@ func (r *roll) seal() error {
 	return nil
 }
 
-// places finds meters by an identifier: a list in the identifiers' order, which takes
-// half of what a map does. It is put in order when something is looked up for the first
-// time: the whole plan is added before.
+// places finds meters by an identifier: a list in the identifiers' order, which takes half
+// of what a map does. It is put in order when something is looked up for the first time:
+// the whole plan is added before.
 type places struct {
 	list   []spot
 	sorted bool
 }
 
 type spot struct {
-	key  servicerequests.EUI
-	seat int32
+	key    servicerequests.EUI
+	number int32
 }
 
-func (p *places) add(key servicerequests.EUI, seat int32) {
-	p.list, p.sorted = append(p.list, spot{key, seat}), false
+func (p *places) add(key servicerequests.EUI, number int32) {
+	p.list, p.sorted = append(p.list, spot{key, number}), false
 }
 
 // sort puts the list in order; of one identifier, in the plan's.
 func (p *places) sort() {
 	if !p.sorted {
-		slices.SortFunc(p.list, func(a, b spot) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.seat, b.seat)) })
+		slices.SortFunc(p.list, func(a, b spot) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.number, b.number)) })
 		p.list, p.sorted = slices.Clip(p.list), true
 	}
 }
@@ -124,24 +209,24 @@ func (p *places) of(key servicerequests.EUI) []spot {
 	return p.list[first:last]
 }
 
-// number gives an originator its number.
-func (r *roll) number(originator servicerequests.EUI) error {
-	if slices.Contains(r.originators, originator) {
-		return nil
+// numberOf gives an originator its number.
+func (r *roll) numberOf(originator servicerequests.EUI) (uint8, error) {
+	if i := slices.Index(r.originators, originator); i >= 0 {
+		return uint8(i), nil
 	}
-	const most = 255
-	if len(r.originators) > most {
-		return fmt.Errorf("more than %d originators", most)
+	const most = 256
+	if len(r.originators) == most {
+		return 0, fmt.Errorf("more than %d originators", most)
 	}
 	r.originators = append(r.originators, originator)
-	return nil
+	return uint8(len(r.originators) - 1), nil
 }
 
-// entry is the packed ledger of a meter, as it is in its block: stale while the meter
-// is awake.
-func (r *roll) entry(seat int32) []byte {
-	rest := r.blocks[seat/blockSize]
-	for range seat % blockSize {
+// entry is the packed ledger of a meter, as it is in its block: stale while the meter is
+// awake.
+func (r *roll) entry(number int32) []byte {
+	rest := r.blocks[number/blockSize]
+	for range number % blockSize {
 		rest = skipEntry(rest)
 	}
 	n, length := binary.Uvarint(rest)
@@ -158,32 +243,36 @@ func appendEntry(block, packed []byte) []byte {
 }
 
 // replace puts a packed ledger into its block.
-func (r *roll) replace(seat int32, packed []byte) {
-	block := r.blocks[seat/blockSize]
-	before := len(block)
+func (r *roll) replace(number int32, packed []byte) {
+	block := r.blocks[number/blockSize]
 	rest := block
-	for range seat % blockSize {
+	for range number % blockSize {
 		rest = skipEntry(rest)
 	}
-	before -= len(rest)
-	after := skipEntry(rest)
-	var length [binary.MaxVarintLen64]byte
-	n := binary.PutUvarint(length[:], uint64(len(packed)))
-	made := make([]byte, 0, before+n+len(packed)+len(after))
-	made = append(append(append(append(made, block[:before]...), length[:n]...), packed...), after...)
-	r.blocks[seat/blockSize] = made
+	before, after := len(block)-len(rest), skipEntry(rest)
+	made := make([]byte, 0, before+binary.MaxVarintLen64+len(packed)+len(after))
+	made = append(appendEntry(append(made, block[:before]...), packed), after...)
+	r.blocks[number/blockSize] = slices.Clip(made)
 }
 
 // wake takes the ledger of a sleeping meter out.
-func (r *roll) wake(seat int32) *meter {
-	m, err := r.unpack(r.entry(seat))
-	if err != nil {
-		// What this process has packed it can read; what it has not is checked before
-		// it is taken in.
-		panic(fmt.Sprintf("meter %d of the plan: %v", seat+1, err))
+func (r *roll) wake(number int32) *meter {
+	h := &r.seats[number]
+	l := &ledger.Meter{Device: h.device, Proxy: h.proxy, Done: h.done, Plan: ledger.Plan{
+		Type: h.kind, Hub: h.hub, Region: h.region, Claimed: h.claimed, Priority: int(h.priority), Originator: r.originators[h.originator],
+	}}
+	if err := l.Unpack(r.entry(number)); err != nil {
+		// What this process has packed it can read; what it has not is checked before it
+		// is taken in.
+		panic(fmt.Sprintf("meter %d of the plan: %v", number+1, err))
 	}
-	m.seat, m.position = seat, nowhere
-	r.awake[seat] = m
+	m := &meter{
+		Meter: l, number: number, waits: h.waits, ahead: h.ahead, settled: h.settled, wave: int(h.wave), wait: h.wait, position: nowhere,
+	}
+	for _, q := range l.Open {
+		m.tag(q)
+	}
+	r.awake[number] = m
 	r.stir(m)
 	return m
 }
@@ -198,57 +287,39 @@ func (r *roll) stir(m *meter) {
 
 // sleep packs a ledger away.
 func (r *roll) sleep(m *meter) {
-	r.replace(m.seat, r.pack(m))
-	delete(r.awake, m.seat)
+	r.note(m)
+	r.replace(m.number, m.Pack(nil))
+	delete(r.awake, m.number)
 }
 
-// seat finds a meter by its own identifier or that of its gas proxy.
-func (r *roll) seat(device servicerequests.EUI) (int32, bool) {
+// find finds a meter by its own identifier or that of its gas proxy.
+func (r *roll) find(device servicerequests.EUI) (number int32, ok bool) {
 	if at := r.at.of(device); len(at) > 0 {
-		return at[0].seat, true
+		return at[0].number, true
 	}
-	r.proxying.RLock()
-	defer r.proxying.RUnlock()
-	seat, ok := r.proxies[device]
-	return seat, ok
-}
-
-// knows says whether a device is planned, or the gas proxy of one that is.
-func (r *roll) knows(device servicerequests.EUI) bool {
-	_, ok := r.seat(device)
-	return ok
+	number, ok = r.proxies[device]
+	return number, ok
 }
 
 // link has answers of a meter's gas proxy find the meter.
 func (r *roll) link(m *meter) {
-	if m.gpf == 0 || r.knows(m.gpf) {
+	if m.Proxy == 0 {
 		return
 	}
-	r.proxying.Lock()
-	defer r.proxying.Unlock()
-	r.proxies[m.gpf] = m.seat
-}
-
-// head is what can be told of a meter without waking it.
-func (r *roll) head(seat int32) head {
-	if m := r.awake[seat]; m != nil {
-		return m.head()
+	if _, known := r.find(m.Proxy); !known {
+		r.proxies[m.Proxy] = m.number
 	}
-	return readHead(r.entry(seat))
 }
 
 // waits notes whether a meter is in an intake, and whether it has been moved up there.
-func (r *roll) waits(seat int32, waits, ahead bool) {
-	if m := r.awake[seat]; m != nil {
+func (r *roll) waits(number int32, waits, ahead bool) {
+	if m := r.awake[number]; m != nil {
 		m.waits, m.ahead = waits, ahead
 		return
 	}
-	if h := readHead(r.entry(seat)); h.waits == waits && h.ahead == ahead {
-		return
+	if h := &r.seats[number]; h.waits != waits || h.ahead != ahead {
+		h.waits, h.ahead = waits, ahead
 	}
-	// In a copy: whoever was given the block may not have written it yet.
-	r.blocks[seat/blockSize] = slices.Clone(r.blocks[seat/blockSize])
-	setWaits(r.entry(seat), waits, ahead)
 }
 
 // manyStirred is how many ledgers may be awake for nothing while one after the other is
@@ -256,26 +327,27 @@ func (r *roll) waits(seat int32, waits, ahead bool) {
 const manyStirred = 1024
 
 // settle puts to sleep what has nothing under way. Nobody may hold a ledger then.
-func (s *Sweep) settle() {
-	s.news = s.news || len(s.roll.stirred) > 0
-	for i, m := range s.roll.stirred {
+func (s *Machine) settle() {
+	s.pace.news = s.pace.news || len(s.roll.stirred) > 0
+	for i := 0; i < len(s.roll.stirred); i++ {
+		m := s.roll.stirred[i]
 		m.stirred = false
 		s.roll.stirred[i] = nil
-		s.roll.changed[m.seat/blockSize] = struct{}{}
-		if len(m.open) > 0 || m.legs > 0 {
+		s.roll.changed[m.number/blockSize] = struct{}{}
+		if len(m.Open) > 0 {
 			continue
 		}
 		if m.position != nowhere {
-			s.agenda.remove(m)
+			s.diary.agenda.remove(m)
 		}
 		switch {
-		case m.done && m.waits:
-			m.due = never
-		case m.done:
-			m.due = s.o.Policy.afterAt(m)
+		case m.Done && m.waits:
+			m.due = time.Time{}
+		case m.Done:
+			m.due = s.o.Policy.AfterAt(m.Meter)
 		}
 		if !m.due.IsZero() {
-			s.naps.push(nap{m.due, m.seat})
+			s.diary.naps.push(nap{m.due, m.number})
 		}
 		s.roll.sleep(m)
 	}
@@ -283,43 +355,42 @@ func (s *Sweep) settle() {
 }
 
 // settleSome settles where many ledgers have been looked at one after the other.
-func (s *Sweep) settleSome() {
+func (s *Machine) settleSome() {
 	if len(s.roll.stirred) >= manyStirred {
 		s.settle()
 	}
 }
 
 // meter returns the ledger of the meter at a place in the plan, from 0.
-func (s *Sweep) meter(seat int32) *meter {
-	if m := s.roll.awake[seat]; m != nil {
+func (s *Machine) meter(number int32) *meter {
+	if m := s.roll.awake[number]; m != nil {
 		s.roll.stir(m)
 		return m
 	}
-	m := s.roll.wake(seat)
-	switch {
-	case !s.begun:
-		m.done = false // begin counts it, if it still is
-	case !m.due.IsZero():
-		s.schedule(m, m.due)
+	m := s.roll.wake(number)
+	if !s.run.begun {
+		m.Done = false // begin counts it, if it still is
+	} else if due := s.roll.seats[number].until(); !due.IsZero() {
+		s.schedule(m, due)
 	}
 	return m
 }
 
-// find returns the ledger of a planned meter, by its identifier or its gas proxy's;
-// nil if there is none.
-func (s *Sweep) find(device servicerequests.EUI) *meter {
-	seat, ok := s.roll.seat(device)
+// find returns the ledger of a planned meter, by its identifier or its gas proxy's; nil if
+// there is none.
+func (s *Machine) find(device servicerequests.EUI) *meter {
+	number, ok := s.roll.find(device)
 	if !ok {
 		return nil
 	}
-	return s.meter(seat)
+	return s.meter(number)
 }
 
 // home returns the ledgers of the meters behind a hub.
-func (s *Sweep) home(hub servicerequests.EUI) []*meter {
+func (s *Machine) home(hub servicerequests.EUI) []*meter {
 	var meters []*meter
 	for _, at := range s.roll.homes.of(hub) {
-		meters = append(meters, s.meter(at.seat))
+		meters = append(meters, s.meter(at.number))
 	}
 	return meters
 }
@@ -332,46 +403,70 @@ func (r *roll) takeChanged() []int32 {
 	return changed
 }
 
-// block is a block as it stands, with what is awake packed into it. What sleeps must
-// be settled.
-func (r *roll) block(number int32) []byte {
-	first := number * blockSize
-	for seat := first; seat < min(first+blockSize, int32(r.size)); seat++ {
-		if m := r.awake[seat]; m != nil {
-			r.replace(seat, r.pack(m))
-		}
+// code writes or reads a seat.
+func (h *seat) code(c *ledger.Coder) {
+	for _, eui := range [...]*servicerequests.EUI{&h.device, &h.hub, &h.proxy} {
+		v := uint64(*eui)
+		c.Fixed(&v)
+		*eui = servicerequests.EUI(v)
 	}
-	return r.blocks[number]
+	for _, b := range [...]*byte{
+		(*byte)(&h.kind), (*byte)(&h.region), (*byte)(&h.claimed), &h.priority, &h.originator, &h.verdict, (*byte)(&h.wait),
+	} {
+		c.Byte(b)
+	}
+	wave := uint64(h.wave)
+	c.Uint(&wave)
+	h.wave = uint16(wave)
+	c.Flags(&h.begun, &h.done, &h.settled, &h.waits, &h.ahead, &h.raised, &h.owed)
+	c.Int(&h.nap)
+}
+
+// block is a block as it stands: seats, then ledgers, with what is awake packed in. What
+// sleeps must be settled.
+func (r *roll) block(number int32) []byte {
+	first, c := number*blockSize, ledger.Writer(nil)
+	for n := first; n < min(first+blockSize, int32(r.size())); n++ {
+		if m := r.awake[n]; m != nil {
+			r.note(m)
+			r.replace(n, m.Pack(nil))
+		}
+		r.seats[n].code(c)
+		packed := r.entry(n)
+		c.Raw(&packed)
+	}
+	return c.Bytes()
 }
 
 // restore fills an empty roll with blocks.
-func (r *roll) restore(originators []servicerequests.EUI, size int, rows []journal.StateRow) error {
+func (r *roll) restore(originators []servicerequests.EUI, size int, rows []record.StateRow) error {
 	if size < 0 || len(rows) != (size+blockSize-1)/blockSize {
 		return fmt.Errorf("%d blocks for %d meters", len(rows), size)
 	}
 	r.originators = originators
+	r.seats = make([]seat, 0, size)
 	for _, row := range rows {
-		rest := row.Value
-		for range min(blockSize, size-r.size) {
-			n, length := binary.Uvarint(rest)
-			if length <= 0 || n > uint64(len(rest)-length) {
-				return fmt.Errorf("meter %d: %w", r.size+1, errPacked)
+		c := ledger.Reader(row.Value)
+		var block []byte
+		for range min(blockSize, size-r.size()) {
+			var h seat
+			h.code(c)
+			var packed []byte
+			c.Raw(&packed)
+			if int(h.originator) >= len(originators) || int(h.verdict) >= len(verdicts) || int(h.wait) >= ledger.WaitReasons ||
+				int(h.region) > len(servicerequests.Regions) {
+				return fmt.Errorf("meter %d: %w", r.size()+1, ledger.ErrPacked)
 			}
-			entry := rest[length : length+int(n)]
-			if err := r.checkHead(entry); err != nil {
-				return fmt.Errorf("meter %d: %w", r.size+1, err)
+			number := r.enter(h)
+			if h.proxy != 0 {
+				r.proxies[h.proxy] = number
 			}
-			h := readHead(entry)
-			r.enter(h.device, h.hub)
-			if h.gpf != 0 {
-				r.proxies[h.gpf] = int32(r.size - 1)
-			}
-			rest = rest[length+int(n):]
+			block = appendEntry(block, packed)
 		}
-		if len(rest) > 0 {
-			return fmt.Errorf("block %d: %w", len(r.blocks), errPacked)
+		if err := c.End(); err != nil {
+			return fmt.Errorf("block %d: %w", len(r.blocks), err)
 		}
-		r.blocks = append(r.blocks, row.Value)
+		r.blocks = append(r.blocks, slices.Clip(block))
 	}
 	return r.seal()
 }

@@ -3,7 +3,6 @@ package sweep
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
@@ -27,7 +26,14 @@ type Tripwire struct {
 	Ratio   float64
 }
 
-// codes of [record.Tripwire] records.
+// tripwires are the windows of the tripwires, and which has tripped.
+type tripwires struct {
+	unregistered, unverified wire
+	tripped                  string // which; empty: none has
+	rejected                 int    // POSTs in a row that the DCC refused by HTTP status
+}
+
+// Codes of [record.Tripwire] records.
 const (
 	tripUnregistered = "unregistered"
 	tripUnverified   = "unverified"
@@ -72,8 +78,8 @@ func (w *wire) tripped(a answer) (bad []answer, yes bool) {
 // watchRegistration takes in whether the DCC let a request pass, or said that the
 // supplier is not registered. A run of E4 halts the sweep: no retry is spent on it,
 // and the meters that got one are asked again.
-func (s *Sweep) watchRegistration(m *meter, unregistered bool) {
-	bad, yes := s.unregistered.tripped(answer{unregistered, m.device, m.target.Hub})
+func (s *Machine) watchRegistration(m *meter, unregistered bool) {
+	bad, yes := s.tripwires.unregistered.tripped(answer{unregistered, m.Device, m.Plan.Hub})
 	homes, named := map[servicerequests.EUI]bool{}, map[servicerequests.EUI]bool{}
 	var devices []servicerequests.EUI
 	for _, a := range bad {
@@ -83,71 +89,41 @@ func (s *Sweep) watchRegistration(m *meter, unregistered bool) {
 			devices = append(devices, a.device)
 		}
 	}
-	if !yes || len(homes) < s.unregistered.Minimum || s.tripwire != "" {
+	if !yes || len(homes) < s.tripwires.unregistered.Minimum || s.tripwires.tripped != "" {
 		return
 	}
 	s.trip(tripUnregistered, record.TripwireBody{Devices: devices, Reason: fmt.Sprintf(
 		"%d of the last %d answers, of %d homes, say that the supplier is not registered (E4): its market participant IDs have moved",
-		len(bad), len(s.unregistered.ring), len(homes))})
+		len(bad), len(s.tripwires.unregistered.ring), len(homes))})
 }
 
 // watchProof takes in whether a message of the DCC was believed.
-func (s *Sweep) watchProof(believed bool) {
-	if bad, yes := s.unverified.tripped(answer{bad: !believed}); yes && s.tripwire == "" {
+func (s *Machine) watchProof(believed bool) {
+	if bad, yes := s.tripwires.unverified.tripped(answer{bad: !believed}); yes && s.tripwires.tripped == "" {
 		s.trip(tripUnverified, record.TripwireBody{Reason: fmt.Sprintf(
-			"%d of the last %d messages of the DCC are not believed", len(bad), len(s.unverified.ring))})
+			"%d of the last %d messages of the DCC are not believed", len(bad), len(s.tripwires.unverified.ring))})
 	}
 }
 
 // trip halts the sweep.
-func (s *Sweep) trip(which string, body record.TripwireBody) {
-	s.o.Journal.Append(record.Record{At: s.now(), Kind: record.Tripwire, Code: which, Body: record.Encode(body)})
-	s.tripwire = which
+func (s *Machine) trip(which string, body record.TripwireBody) {
+	s.write(record.Record{At: s.now, Kind: record.Tripwire, Code: which, Body: record.Encode(body)})
+	s.tripwires.tripped = which
 	for _, eui := range body.Devices {
 		s.pardon(s.find(eui))
 	}
 	s.stop("tripwire: "+body.Reason, nil)
-	if which == tripUnregistered && s.o.Moved != nil {
-		s.o.Moved(errors.New(body.Reason))
+	if which == tripUnregistered {
+		s.emit(Moved{errors.New(body.Reason)})
 	}
 }
 
 // pardon takes back that a meter is another supplier's, on the word of an E4 that came
 // in a run of them.
-func (s *Sweep) pardon(m *meter) {
-	if m == nil {
+func (s *Machine) pardon(m *meter) {
+	if m == nil || !m.Bars.Moved {
 		return
 	}
 	s.reopen(m)
-	m.pardon()
-}
-
-// pardon has a meter asked again what E4 refused.
-func (m *meter) pardon() {
-	if !m.moved {
-		return
-	}
-	m.excluded, m.moved, m.verdict = "", false, record.VerdictBody{}
-	for i := range m.tallies {
-		t := &m.tallies[i]
-		if t.last == Rejected && servicerequests.ResponseCode(t.code).Class() == servicerequests.CodeUnregistered {
-			t.tries--
-			t.barred = false
-		}
-	}
-}
-
-// rerun has a meter asked again from its first reads on. What it was found as stays;
-// that it is to be left alone stays, unless it was E4 that said so.
-func (m *meter) rerun(at time.Time) {
-	m.pardon()
-	m.verdict = record.VerdictBody{}
-	if m.started.IsZero() {
-		return
-	}
-	m.heard, m.held = at, ""
-	m.staleMode, m.staleSupply = max(m.staleMode, m.issued), max(m.staleSupply, m.issued)
-	for i := range m.tallies {
-		m.tallies[i] = tally{last: m.tallies[i].last, code: m.tallies[i].code}
-	}
+	m.Pardon()
 }

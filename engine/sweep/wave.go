@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"safemode/engine/ledger"
 	"safemode/engine/record"
 	"safemode/servicerequests"
 )
@@ -15,17 +16,13 @@ type Wave struct {
 	Name   string
 	Meters int           // how many, from where the wave before ends
 	Soak   time.Duration // from when its meters are settled to when the next wave opens
-	Abort  []AbortRule
+	Abort  []record.AbortRule
 }
 
-// AbortRule holds a wave where, of at least MinSample first tries that have ended,
-// more than Ratio are of Class. A wave that ends with fewer has shown nothing, and is
-// held too.
-type AbortRule struct {
-	Class     string // as the journal has it
-	Ratio     float64
-	MinSample int
-	Halt      bool // end the sweep; else pause it
+// waves are the plan's waves; fixed once [Machine.Replay] has returned.
+type waves struct {
+	all    []*wave
+	opened int // number of the one that opened last; 0: none yet
 }
 
 // wave is how far a wave has come.
@@ -36,32 +33,27 @@ type wave struct {
 	unsettled int // meters without a verdict that are not in long retries either
 	state     string
 	since     time.Time
-	waived    bool               // an operator has judged what it has shown
-	sample    [Withdrawn + 1]int // requests that show something of it, by class
-	waiting   []int32            // places in the plan of those that begin when it opens
+	waived    bool                // an operator has judged what it has shown
+	counts    [record.Classes]int // requests that show something of it, by class
+	waiting   []int32             // places in the plan of those that begin when it opens
 }
 
 // waive has the abort rules judge only what comes from now on.
 func (w *wave) waive() {
 	w.waived = true
-	clear(w.sample[:])
+	clear(w.counts[:])
 }
 
-// total is the size of the sample.
-func (w *wave) total() (n int) {
-	for _, in := range w.sample {
-		n += in
+// broken is the first abort rule that does not hold, and why. At the end of a wave the
+// sample must be there, too.
+func (w *wave) broken(end bool) (record.AbortRule, string) {
+	total := 0
+	for _, n := range w.counts {
+		total += n
 	}
-	return n
-}
-
-// broken is the first abort rule that does not hold, and why. At the end of a wave
-// the sample must be there, too.
-func (w *wave) broken(end bool) (AbortRule, string) {
-	total := w.total()
 	for _, rule := range w.Abort {
-		class, _ := parseClass(rule.Class)
-		n := w.sample[class]
+		class, _ := record.ParseClass(rule.Class)
+		n := w.counts[class]
 		switch {
 		case total >= rule.MinSample && float64(n) > rule.Ratio*float64(total):
 			return rule, fmt.Sprintf("%s: %d of %d requests ended %s, more than %.0f %%", w.Name, n, total, rule.Class, 100*rule.Ratio)
@@ -69,94 +61,117 @@ func (w *wave) broken(end bool) (AbortRule, string) {
 			return rule, fmt.Sprintf("%s: %d requests have ended, too few to tell: want %d", w.Name, total, rule.MinSample)
 		}
 	}
-	return AbortRule{}, ""
+	return record.AbortRule{}, ""
 }
 
-// sort gives every meter its wave, in the plan's order. What the waves leave over
-// belongs to the last.
-func (s *Sweep) sort() {
-	if len(s.waves) > 0 {
+// newWaves makes the plan's waves, empty.
+func newWaves(plan []Wave) (w waves) {
+	for i, one := range plan {
+		w.all = append(w.all, &wave{Wave: one, number: i + 1})
+	}
+	if len(w.all) == 0 {
+		w.all = []*wave{{Wave: Wave{Name: "all"}, number: 1}}
+	}
+	return w
+}
+
+// of is a meter's wave.
+func (w *waves) of(m *meter) *wave { return w.all[m.wave-1] }
+
+// join makes a meter a wave's.
+func (w *waves) join(m *meter, into *wave) {
+	if m.wave != 0 {
+		from := w.of(m)
+		from.meters--
+		from.unsettled-- // only what has not begun is moved
+	}
+	m.wave = into.number
+	into.meters++
+	into.unsettled++
+}
+
+// current is the wave that opened last, nil before the first.
+func (w *waves) current() *wave {
+	if w.opened == 0 {
+		return nil
+	}
+	return w.all[w.opened-1]
+}
+
+// is folds how far a wave has come.
+func (w *waves) is(number int, state string, at time.Time) {
+	one := w.all[number-1]
+	one.state, one.since = state, at
+	w.opened = max(w.opened, number)
+}
+
+// sample counts a request that shows something of its wave. A late answer takes back what
+// was counted as silence.
+func (w *waves) sample(m *meter, was, is record.Class) {
+	of := w.of(m)
+	if was != record.ClassOpen && of.counts[was] > 0 {
+		of.counts[was]--
+	}
+	if is != record.ClassWithdrawn {
+		of.counts[is]++
+	}
+}
+
+// sort gives every meter its wave, in the plan's order. What the waves leave over belongs
+// to the last.
+func (s *Machine) sort() {
+	if len(s.waves.all) > 0 {
 		return
 	}
-	s.waves = s.wavesOf()
-	at, left := 0, s.waves[0].Meters
-	for seat := range int32(s.roll.size) {
-		for left <= 0 && at < len(s.waves)-1 {
+	s.waves = newWaves(s.o.Waves)
+	all := s.waves.all
+	at, left := 0, all[0].Meters
+	for number := range int32(s.roll.size()) {
+		for left <= 0 && at < len(all)-1 {
 			at++
-			left = s.waves[at].Meters
+			left = all[at].Meters
 		}
 		left--
-		s.join(s.meter(seat), s.waves[at])
+		s.waves.join(s.meter(number), all[at])
 		s.settleSome()
 	}
 }
 
-// wavesOf makes the plan's waves, empty.
-func (s *Sweep) wavesOf() (waves []*wave) {
-	for i, w := range s.o.Waves {
-		waves = append(waves, &wave{Wave: w, number: i + 1})
-	}
-	if len(waves) == 0 {
-		waves = []*wave{{Wave: Wave{Name: "all"}, number: 1}}
-	}
-	return waves
-}
-
-// join makes a meter a wave's.
-func (s *Sweep) join(m *meter, w *wave) {
-	if m.wave != 0 {
-		from := s.waves[m.wave-1]
-		from.meters--
-		from.unsettled-- // only what has not begun is moved
-	}
-	m.wave = w.number
-	w.meters++
-	w.unsettled++
-}
-
-// current is the wave that opened last, nil before the first.
-func (s *Sweep) current() *wave {
-	if s.wave == 0 {
-		return nil
-	}
-	return s.waves[s.wave-1]
-}
-
 // tend opens the next wave when the one before has passed.
-func (s *Sweep) tend(now time.Time) {
-	w := s.current()
+func (s *Machine) tend() {
+	w := s.waves.current()
 	if w == nil {
-		s.openWave(s.waves[0], now)
+		s.openWave(s.waves.all[0])
 		return
 	}
 	if rule, reason := w.broken(false); reason != "" {
 		s.abort(rule, reason)
 		return
 	}
-	if w.number == len(s.waves) {
+	if w.number == len(s.waves.all) {
 		return
 	}
 	if w.state == record.WaveOpened && w.unsettled == 0 {
-		s.turnWave(w, record.WaveSoaking, now)
+		s.turnWave(w, record.WaveSoaking)
 	}
 	if w.state != record.WaveSoaking {
 		return
 	}
-	if soaked := w.since.Add(w.Soak); now.Before(soaked) {
-		s.wakeAt(soaked)
+	if soaked := w.since.Add(w.Soak); s.now.Before(soaked) {
+		s.diary.wakeAt(soaked)
 		return
 	}
 	if rule, reason := w.broken(true); reason != "" {
 		s.abort(rule, reason)
 		return
 	}
-	s.turnWave(w, record.WavePassed, now)
-	s.openWave(s.waves[w.number], now)
+	s.turnWave(w, record.WavePassed)
+	s.openWave(s.waves.all[w.number])
 }
 
 // abort does what a rule that does not hold is there for.
-func (s *Sweep) abort(rule AbortRule, reason string) {
-	if rule.Halt {
+func (s *Machine) abort(rule record.AbortRule, reason string) {
+	if rule.Action == record.AbortHalt {
 		s.stop(reason, nil)
 		return
 	}
@@ -164,75 +179,83 @@ func (s *Sweep) abort(rule AbortRule, reason string) {
 }
 
 // openWave lets a wave's meters begin.
-func (s *Sweep) openWave(w *wave, now time.Time) {
-	s.turnWave(w, record.WaveOpened, now)
-	s.from = pace{at: now, done: s.done}
-	for _, seat := range w.waiting {
-		if h := s.roll.head(seat); h.wave == w.number { // it was not moved into another wave
-			s.takeOn(seat, h)
+func (s *Machine) openWave(w *wave) {
+	s.turnWave(w, record.WaveOpened)
+	s.pace.from = pace{at: s.now, done: s.counts.done}
+	for _, number := range w.waiting {
+		if h := s.roll.head(number); int(h.wave) == w.number { // it was not moved into another wave
+			s.takeOn(number, h)
 		}
 	}
 	w.waiting = nil
 }
 
 // turnWave journals how far a wave has come.
-func (s *Sweep) turnWave(w *wave, state string, now time.Time) {
-	s.waveIs(w.number, state, now)
+func (s *Machine) turnWave(w *wave, state string) {
+	s.waves.is(w.number, state, s.now)
 	body := record.WaveBody{Wave: w.number, Name: w.Name, Meters: w.meters}
-	s.o.Journal.Append(record.Record{At: now, Kind: record.Wave, Code: state, Body: record.Encode(body)})
+	s.write(record.Record{At: s.now, Kind: record.Wave, Code: state, Body: record.Encode(body)})
 	s.log.Info("wave", zap.String("wave", w.Name), zap.String("state", state))
 }
 
-// waveIs folds how far a wave has come.
-func (s *Sweep) waveIs(number int, state string, at time.Time) {
-	w := s.waves[number-1]
-	w.state, w.since = state, at
-	s.wave = max(s.wave, number)
-}
-
-// samples says whether how a request ended shows something of its wave: a meter's
-// first read to end, and its first command of each service. So no meter counts for
-// many. 2.5 does not count, because that it is refused is expected, nor do a balance
-// and an inventory, which others than the meter may answer.
-func (m *meter) samples(service servicerequests.Service, attempt int, class Class) bool {
-	switch service {
-	case servicerequests.SwitchToCredit, servicerequests.ArmSupply:
-		return attempt == 1
-	case servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode:
-		first := attempt == 1 && !m.sampled && class != Withdrawn
-		m.sampled = m.sampled || first
-		return first
-	}
-	return false
-}
-
-// sample counts a request that shows something of its wave. A late answer takes back
-// what was counted as silence.
-func (s *Sweep) sample(m *meter, was, is Class) {
-	w := s.waves[m.wave-1]
-	if was != Open && w.sample[was] > 0 {
-		w.sample[was]--
-	}
-	if is != Withdrawn {
-		w.sample[is]++
-	}
-}
-
 // hasten moves a home whose alert says that its credit is at an end, and whose wave has
-// not opened, into the one that is open or opens next; not into the first, whose
-// meters were chosen.
-func (s *Sweep) hasten(m *meter) {
-	into := max(s.wave, 2)
-	if m.wave <= into || into > len(s.waves) || !m.started.IsZero() || m.done {
+// not opened, into the one that is open or opens next; not into the first, whose meters
+// were chosen.
+func (s *Machine) hasten(m *meter) {
+	into := max(s.waves.opened, 2)
+	if m.wave <= into || into > len(s.waves.all) || !m.Started.IsZero() || m.Done {
 		return
 	}
-	s.join(m, s.waves[into-1])
-	if !s.begun { // begin puts it where it belongs
+	w := s.waves.all[into-1]
+	s.waves.join(m, w)
+	switch {
+	case !s.run.begun: // begin puts it where it belongs
+	case w.state == "":
+		w.waiting = append(w.waiting, m.number)
+	default:
+		s.takeOn(m.number, s.roll.note(m))
+	}
+}
+
+// attend notes why a meter waits, and settles it for its wave where it does or has its
+// verdict. It returns when to look again.
+func (s *Machine) attend(m *meter) time.Time {
+	is, until := s.o.Policy.WaitOf(m.Meter, s.now)
+	if is != m.wait {
+		s.counts.waiting[m.wait]--
+		s.counts.waiting[is]++
+		m.wait = is
+		for _, r := range m.Open {
+			s.reckon(of(r))
+		}
+		if is == ledger.WaitStuck {
+			s.sayStuck(m)
+		}
+	}
+	if !m.settled && (m.Done || is != ledger.NotWaiting) {
+		m.settled = true
+		s.waves.of(m).unsettled--
+	}
+	return until
+}
+
+// sayStuck puts into the journal, and so into reports, where a meter stands that nothing
+// has been learnt of for too long. It goes on being tried.
+func (s *Machine) sayStuck(m *meter) {
+	v := s.o.Policy.Conclude(m.Meter)
+	if v.Verdict != record.VerdictUnknown && v.Verdict != record.VerdictNotSafe {
 		return
 	}
-	if s.waves[into-1].state == "" {
-		s.waves[into-1].waiting = append(s.waves[into-1].waiting, m.seat)
+	v.Reason = "stuck: " + v.Reason
+	s.writeVerdict(m, v)
+}
+
+// spendRetry counts a request that is a retry. When the budget is used up no more is
+// retried: what has no answer then ends without one.
+func (s *Machine) spendRetry(m *meter, service servicerequests.Service) {
+	if m.Tally(service).Failures == 0 {
 		return
 	}
-	s.takeOn(m.seat, m.head())
+	s.counts.retries++
+	s.o.Policy.RetriesSpent = s.o.RetryBudget > 0 && s.counts.retries >= s.o.RetryBudget
 }

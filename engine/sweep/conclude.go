@@ -1,0 +1,133 @@
+package sweep
+
+import (
+	"maps"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/ledger"
+	"safemode/engine/record"
+	"safemode/servicerequests"
+)
+
+// conclusion journals an outcome and takes it into the ledger. Of a request that never had
+// a counter the journal knows nothing.
+func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody, class record.Class, code string, f *finding) {
+	o.Class, o.Code, o.AnsweredAt = class, code, s.now
+	unregistered := class == record.ClassRejected && servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered
+	o.Tripped = unregistered && s.tripwires.tripped == tripUnregistered
+	if f != nil {
+		o.AnsweredAt, o.Observed, o.Proxy, o.Of = f.at, f.observed, f.proxy, f.of
+	}
+	if id.Counter != 0 {
+		s.write(record.Record{
+			At: s.now, Kind: record.Outcome, Device: m.Device, Service: service, ID: id,
+			Code: class.String(), Body: record.Encode(*o),
+		})
+	}
+	if o.Of != 0 {
+		s.emit(Settled{o.Of})
+	}
+	s.takeEnd(m, m.End(&s.o.Policy, service, id, o), service, id)
+	s.counts.refused(m.Plan.Region, service, class, code, s.now)
+	if unregistered {
+		s.watchRegistration(m, true)
+	}
+}
+
+// takeEnd counts the end of a request.
+func (s *Machine) takeEnd(m *meter, e ledger.Effect, service servicerequests.Service, id servicerequests.RequestID) {
+	if e.Sampled {
+		s.waves.sample(m, e.Was, e.Is)
+	}
+	s.counts.ended(service, e.Was, e.Is)
+	if !e.Is.Unanswered() {
+		maps.DeleteFunc(s.quarantine.overdue, func(_ string, late servicerequests.RequestID) bool { return late == id })
+	}
+	s.roll.link(m)
+}
+
+// conclude writes a meter's verdict.
+func (s *Machine) conclude(m *meter) {
+	m.Verdict = s.o.Policy.Conclude(m.Meter)
+	s.count(m)
+	s.writeVerdict(m, m.Verdict)
+}
+
+func (s *Machine) writeVerdict(m *meter, v record.VerdictBody) {
+	s.write(record.Record{At: s.now, Kind: record.Verdict, Device: m.Device, Code: v.Verdict, Body: record.Encode(v)})
+}
+
+// count counts a meter as done with its verdict.
+func (s *Machine) count(m *meter) {
+	s.roll.stir(m)
+	m.Done = true
+	if s.o.Policy.WantsBalance(m.Meter) {
+		s.lineUp(m)
+	}
+	s.attend(m)
+	s.counted(s.roll.note(m), 1)
+}
+
+// counted adds to the meters that are done with a verdict.
+func (s *Machine) counted(h *seat, n int) {
+	verdict := verdicts[h.verdict]
+	s.counts.done += n
+	s.counts.verdicts[verdict] += n
+	s.counts.area(h).verdicts[verdict] += n
+	s.metrics.meters.WithLabelValues(verdict).Add(float64(n))
+}
+
+// reopen takes a meter's verdict back, because something new is known.
+func (s *Machine) reopen(m *meter) {
+	if !m.Done {
+		return
+	}
+	s.counted(s.roll.note(m), -1)
+	m.Reopen()
+}
+
+// settleAfter acts on the end of what was asked of a meter that had its verdict. The
+// verdict stands until all of it has ended; then it is given anew, as of what is known. A
+// meter that is not safe any more is opened again at once, and that is told before
+// anything is done about it. A balance changes no verdict, unless it is the proof that an
+// arming has lacked. Of a meter that a person has excluded the verdict stays as it is.
+func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
+	switch {
+	case !m.Done, len(m.Open) > 0 && m.Safe(), m.Bars.Excluded != "" && !m.Bars.Moved:
+		return
+	case service == servicerequests.ReadMeterBalance && !s.o.Policy.Decide(m.Meter, s.now).Waiting:
+		return
+	}
+	was := m.Verdict.Verdict
+	s.reopen(m)
+	if rankOf(was) == 0 {
+		return
+	}
+	v := s.o.Policy.Conclude(m.Meter)
+	result := "same"
+	switch {
+	case m.Bars.Excluded != "":
+		result = "excluded"
+	case rankOf(v.Verdict) < rankOf(was):
+		result = "worse"
+		s.log.Warn("read again and found worse", zap.Stringer("device_id", m.Device), zap.String("was", was), zap.String("is", v.Verdict))
+		if s.o.Policy.Decide(m.Meter, s.now).Waiting {
+			if v.Reason = "read again and found off"; v.End.Mode != servicerequests.Credit {
+				v.Reason = "read again and found in " + v.End.Mode.String()
+			}
+			s.writeVerdict(m, v)
+		}
+	case rankOf(v.Verdict) > rankOf(was):
+		result = "better"
+	case m.Reread.After(m.AsOf()):
+		result = "unanswered"
+	}
+	s.metrics.rereads.WithLabelValues(result).Inc()
+}
+
+// rankOf orders verdicts by how well a home is off; 0 is of those that are not safe.
+func rankOf(verdict string) int {
+	return 1 + slices.Index([]string{record.VerdictArmed, record.VerdictOnSupply}, verdict)
+}

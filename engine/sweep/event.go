@@ -1,0 +1,118 @@
+package sweep
+
+import (
+	"time"
+
+	"safemode/engine/exchange"
+	"safemode/engine/proof"
+	"safemode/engine/record"
+	"safemode/servicerequests"
+)
+
+// Event is something that has happened.
+type Event interface{ event() }
+
+// The events.
+type (
+	// Tick says what time it is, really. It comes several times a second.
+	Tick struct{ Real time.Time }
+
+	// Done says what became of a leg.
+	Done struct {
+		Ticket uint64
+		exchange.Result
+	}
+
+	// Heard is a stored message that is proven.
+	Heard struct {
+		Seq uint64    // number of its record
+		At  time.Time // when it was stored, by the sweep's clock
+		proof.Delivery
+	}
+
+	// Disbelieved says that a message about a request is stored and not believed, or not
+	// yet. A better one may come.
+	Disbelieved struct {
+		ID servicerequests.RequestID
+		At time.Time
+	}
+
+	// Order is a person's.
+	Order struct {
+		Ticket uint64
+		Body   record.OrderBody
+	}
+
+	// Reserved are originator counters, First to Last, that are durably reserved and
+	// nobody else's; or an error, which is final.
+	Reserved struct {
+		Originator  servicerequests.EUI
+		First, Last uint64
+		Err         error
+	}
+
+	// GateClosed says that nothing may be signed or sent any more.
+	GateClosed struct{ Reason error }
+
+	// JournalFailed says that nothing can be made durable any more.
+	JournalFailed struct{ Err error }
+
+	// Stop is an operator's interrupt: begin nothing more.
+	Stop struct{}
+)
+
+func (Tick) event()          {}
+func (Done) event()          {}
+func (Heard) event()         {}
+func (Disbelieved) event()   {}
+func (Order) event()         {}
+func (Reserved) event()      {}
+func (GateClosed) event()    {}
+func (JournalFailed) event() {}
+func (Stop) event()          {}
+
+// Action is something to be done.
+type Action interface{ action() }
+
+// The actions.
+type (
+	// Send gives a leg to a worker, which answers with [Done].
+	Send struct {
+		Ticket uint64
+		exchange.Leg
+	}
+
+	// Append writes records after those before. Nobody waits for the disk.
+	Append struct{ Records []record.Record }
+
+	// Reserve asks for [Reserved] originator counters.
+	Reserve struct{ Originator servicerequests.EUI }
+
+	// Recall keeps a leg that a worker has from leaving.
+	Recall struct{ Permit *exchange.Permit }
+
+	// Cut ends the POSTs under way.
+	Cut struct{}
+
+	// Answer answers an [Order], once what was appended before is durable.
+	Answer struct {
+		Ticket uint64
+		Err    error
+	}
+
+	// Settled says that a record which was appended marks a stored message as judged.
+	Settled struct{ Seq uint64 }
+
+	// Moved says that the supplier's market participant IDs have moved: their gate is
+	// closed, whatever its evidence says.
+	Moved struct{ Reason error }
+)
+
+func (Send) action()    {}
+func (Append) action()  {}
+func (Reserve) action() {}
+func (Recall) action()  {}
+func (Cut) action()     {}
+func (Answer) action()  {}
+func (Settled) action() {}
+func (Moved) action()   {}

@@ -1,0 +1,297 @@
+package sweep
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"safemode/engine/exchange"
+	"safemode/engine/ledger"
+	"safemode/engine/record"
+	"safemode/servicerequests"
+)
+
+// Pacer plans when POSTs go, by all limits together or not at all: wait says how long to
+// hold on, and limit names the one in the way. The limits at the socket (package
+// exchange) are what binds; this keeps work from being signed long before it may leave.
+// Spent tells it of POSTs before this run, in their order. Only the machine calls it.
+type Pacer interface {
+	Take(now time.Time, p exchange.Place) (ok bool, wait time.Duration, limit string)
+	Hold(p exchange.Place, limit string, until time.Time)
+	Spent(at time.Time, p exchange.Place)
+}
+
+// LimitAnomaly is what [Pacer] calls a limit of one SRV: others may go meanwhile.
+const LimitAnomaly = "anomaly_threshold"
+
+// LimitService is what [Pacer] calls the limit of one of the DCC's endpoints.
+const LimitService = "service"
+
+// Options is what a machine is made of. All fields are required unless they say
+// otherwise. Durations run on the sweep's clock unless they say otherwise.
+type Options struct {
+	Policy      ledger.Policy
+	Pacer       Pacer
+	Originators []servicerequests.EUI // for which there are keys and counters
+	DCC         servicerequests.EUI   // target of requests that no device answers (8.2)
+
+	// Thresholds are the DCC's anomaly detection thresholds, to be shown as
+	// safemode_anomaly_headroom_ratio; it is the Pacer that holds them. May be nil.
+	Thresholds map[servicerequests.Service]Threshold
+	// Suppressed are planned meters that must not be touched. May be nil.
+	Suppressed map[servicerequests.EUI]struct{}
+	// Waves are the plan's, in its order; none: one of all meters.
+	Waves []Wave
+	// StandIn resumes at once what pauses by itself, under this name: for rehearsals,
+	// where nobody is there to do it. Empty: a person resumes.
+	StandIn string
+
+	Tripwires   Tripwires
+	RetryBudget int           // retries of the whole sweep, 0: no end
+	DeadMan     time.Duration // real time without a renewal until the sweep pauses; 0: none is needed
+	Drain       time.Duration // real time in which answers are awaited after a gate has closed
+
+	Workers  int // legs under way at once, for each of the DCC's endpoints
+	InFlight int // requests of one fuel in one region that may be open and heard of
+	PerHub   int // open requests behind one hub, for each fuel
+
+	// Resend is how long the same bytes wait to be POSTed again after a reply was lost; it
+	// doubles up to Resends times, and then the answer is waited for.
+	Resend  time.Duration
+	Resends int
+
+	Log        *zap.Logger
+	Registerer prometheus.Registerer
+}
+
+// HaltError says that the sweep stopped itself: a gate closed, the journal or a key
+// failed, or the DCC refused the User. Nothing was sent afterwards.
+type HaltError struct {
+	Reason string // what to say and do
+	Err    error  // the cause, nil if there is none
+}
+
+func (e *HaltError) Error() string {
+	if e.Err == nil {
+		return "halted: " + e.Reason
+	}
+	return "halted: " + e.Reason + ": " + e.Err.Error()
+}
+
+func (e *HaltError) Unwrap() error { return e.Err }
+
+// ErrStopped says that the sweep was told to stop and has drained. The same plan and
+// journal go on with it.
+var ErrStopped = errors.New("stopped before the end")
+
+// ErrCeased says that a cease notice has ended the sweep for good.
+var ErrCeased = errors.New("the sweep has ceased")
+
+// Machine carries one plan out. Make it with [New], give it the journal's records with
+// [Machine.Replay], then [Machine.Begin] and [Machine.Step]. One goroutine owns it.
+type Machine struct {
+	o       Options
+	log     *zap.Logger
+	metrics *metrics
+	now     time.Time // of the present step, by the sweep's clock
+	real    time.Time // of the latest [Tick]
+	out     []Action  // of the present step
+
+	roll       roll
+	queues     queues
+	diary      diary
+	waves      waves
+	holds      holds
+	counts     counts
+	workers    workers
+	counters   map[servicerequests.EUI]*block
+	quarantine quarantine
+	tripwires  tripwires
+	budgets    budgets
+	pace       paces
+	run        run
+	fold       fold
+}
+
+// run is how the present run stands.
+type run struct {
+	begun    bool
+	started  time.Time
+	halt     *HaltError
+	drains   time.Time // real time until which answers are awaited after a gate has closed; zero: no gate has
+	looked   time.Time // real time: when it was last asked whether any are awaited
+	stopping bool
+	ceased   string // reference of the cease notice
+	renewed  time.Time
+}
+
+// New makes a machine. It does nothing yet.
+func New(o Options) *Machine {
+	s := &Machine{
+		o: o, log: o.Log, metrics: newMetrics(o.Registerer),
+		roll: newRoll(), queues: newQueues(), counts: newCounts(), budgets: newBudgets(o.Thresholds),
+		workers: workers{legs: map[uint64]*request{}}, counters: map[servicerequests.EUI]*block{},
+		quarantine: quarantine{held: map[string]*request{}, overdue: map[string]servicerequests.RequestID{}},
+		fold:       fold{unjudged: map[uint64]message{}},
+	}
+	s.tripwires.unregistered.Tripwire, s.tripwires.unverified.Tripwire = o.Tripwires.Unregistered, o.Tripwires.Unverified
+	for _, eui := range o.Originators {
+		s.counters[eui] = &block{}
+	}
+	return s
+}
+
+// Step takes in what has happened and returns what is to be done, in order. now is the
+// sweep's clock. The same steps give the same actions.
+func (s *Machine) Step(now time.Time, happened ...Event) []Action {
+	s.advance(now)
+	for _, e := range happened {
+		s.take(e)
+	}
+	s.settle()
+	s.pump()
+	s.settle()
+	return s.emitted()
+}
+
+// advance moves the machine's time, which never goes back.
+func (s *Machine) advance(now time.Time) {
+	if now.After(s.now) {
+		s.now = now
+	}
+}
+
+func (s *Machine) emitted() []Action {
+	out := s.out
+	s.out = nil
+	return out
+}
+
+func (s *Machine) emit(a Action) { s.out = append(s.out, a) }
+
+// write has records written after those before.
+func (s *Machine) write(records ...record.Record) { s.emit(Append{records}) }
+
+func (s *Machine) take(e Event) {
+	switch e := e.(type) {
+	case Tick:
+		s.tick(e.Real)
+	case Done:
+		s.legDone(e)
+	case Heard:
+		s.heard(e)
+	case Disbelieved:
+		s.disbelieved(e)
+	case Order:
+		s.emit(Answer{e.Ticket, s.give(e.Body)})
+	case Reserved:
+		s.reserved(e)
+	case GateClosed:
+		s.closeGate(e.Reason)
+	case JournalFailed:
+		s.stop(journalFailed, e.Err)
+	case Stop:
+		s.run.stopping = true
+	}
+}
+
+const journalFailed = "the journal cannot be written: free the disk or mend it, then run the same command again"
+
+func (s *Machine) tick(real time.Time) {
+	s.real = real
+	if s.run.renewed.IsZero() {
+		s.run.renewed = real
+	}
+	s.watchOperator()
+}
+
+// Ended says whether there is nothing left to wait for, and how the run has ended:
+// nil, [ErrStopped], [ErrCeased] or a [*HaltError].
+func (s *Machine) Ended() (yes bool, err error) {
+	if s.workers.any() {
+		return false, nil
+	}
+	switch {
+	case s.run.halt != nil:
+		if s.draining() {
+			return false, nil
+		}
+		return true, s.run.halt
+	case s.run.ceased != "":
+		return true, fmt.Errorf("%w: %s", ErrCeased, s.run.ceased)
+	case s.finished():
+		return true, nil
+	case s.run.stopping:
+		return true, ErrStopped
+	}
+	return false, nil
+}
+
+// draining says whether a sweep that a gate has halted still waits for answers to what it
+// has sent. It looks at every meter, so it looks rarely.
+func (s *Machine) draining() bool {
+	const between = 200 * time.Millisecond
+	switch {
+	case s.run.drains.IsZero() || !s.real.Before(s.run.drains):
+		return false
+	case !s.run.looked.IsZero() && s.real.Sub(s.run.looked) < between:
+		return true
+	}
+	s.run.looked = s.real
+	for _, m := range s.roll.awake {
+		for _, r := range m.Open {
+			if r.Phase == ledger.Sent || r.Reached {
+				return true
+			}
+		}
+	}
+	s.run.drains = time.Time{}
+	return false
+}
+
+// Close gives every meter of a ceased sweep that has no verdict the one that what is known
+// of it supports. It is called once [Machine.Ended] says so.
+func (s *Machine) Close(now time.Time) []Action {
+	s.advance(now)
+	if s.run.ceased != "" && s.run.halt == nil {
+		s.ceaseNow()
+	}
+	s.settle()
+	return s.emitted()
+}
+
+// finished says whether every meter has its verdict, and what was asked afterwards is
+// answered.
+func (s *Machine) finished() bool { return s.counts.done == s.roll.size() && s.counts.afters == 0 }
+
+// closeGate halts the sweep because a gate is closed. Answers still come in.
+func (s *Machine) closeGate(err error) {
+	if s.run.halt == nil {
+		s.run.drains = s.real.Add(s.o.Drain)
+	}
+	s.stop("gate closed", err)
+}
+
+// stop halts the sweep: that it has is written at once, and nothing that is on its way may
+// leave any more.
+func (s *Machine) stop(reason string, err error) {
+	if s.run.halt != nil {
+		return
+	}
+	s.run.halt = &HaltError{Reason: reason, Err: err}
+	s.log.Error("halted", zap.String("reason", reason), zap.Error(err))
+	body := record.HaltedBody{Reason: s.run.halt.Error()}
+	s.write(record.Record{At: s.now, Kind: record.Halted, Body: record.Encode(body)})
+	s.recall(func(*request) bool { return true })
+}
+
+// defect halts the sweep on a fault of its own.
+func (s *Machine) defect(err error) { s.stop("a defect of this program", err) }
+
+// open says whether anything new may be sent.
+func (s *Machine) open() bool {
+	return s.run.halt == nil && !s.run.stopping && !s.holds.whole() && s.run.ceased == ""
+}
