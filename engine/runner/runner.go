@@ -1,0 +1,395 @@
+// Package runner drives the sweep's machine in real time: its actions go to the journal, to
+// pools of workers and so to the DCC, and what comes of them goes back as events.
+//
+// One goroutine, that of [Runner.Run], owns the machine. It waits neither for the network
+// nor for the disk: workers sign, commit and POST; counters are reserved and orders made
+// durable beside it. It watches the gate several times a second; what is at the door by
+// then is held back there (package exchange).
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/ants/v2"
+	"go.uber.org/zap"
+
+	"safemode/engine/exchange"
+	"safemode/engine/proof"
+	"safemode/engine/record"
+	"safemode/engine/sweep"
+	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+)
+
+// Journal is the durable record. It may be used from many goroutines. What Commit was
+// given is durable when it returns without an error, and what Append was given before it,
+// too. Any failure is final.
+type Journal interface {
+	exchange.Journal
+	Failed() <-chan struct{} // closed when a write has failed
+	Err() error              // then says why
+}
+
+// Counters hands out the originator counters of one originator. A counter is durably
+// reserved before Next returns it, and never returned again. An error is final.
+type Counters interface {
+	Next() (uint64, error)
+}
+
+// Keeper keeps, in the journal, what follows from its records, so that a start need not
+// read them all again. Last is the number of the last record that was queued.
+type Keeper interface {
+	Last() uint64
+	Keep(at time.Time, rows []record.StateRow)
+}
+
+// Messages are the stored messages on their way to the machine.
+type Messages interface {
+	// Unjudged are the numbers of those that no record marks as judged; from is the number
+	// of the last record before which none is being stored.
+	Unjudged() (numbers []uint64, from uint64)
+	// Settled says that a record marks one as judged.
+	Settled(number uint64)
+}
+
+// Options is what a runner is made of. All fields are required unless they say otherwise.
+type Options struct {
+	Sweep    sweep.Options
+	Exchange exchange.Options
+	Journal  Journal
+	Counters map[servicerequests.EUI]Counters // by originator
+	Messages Messages
+	Clock    clock.Clock
+
+	// Gate says whether anything may be signed and sent now. An error closes the gate:
+	// nothing leaves any more and Run ends with a [*sweep.HaltError], once what has been
+	// sent is answered or its time to drain has passed.
+	Gate func(now time.Time) error
+	// Moved is told when a run of E4 says that the supplier's market participant IDs have
+	// moved. May be nil.
+	Moved func(reason error)
+
+	// State keeps what follows from the records, every StateEvery of real time and at the
+	// end of a run. Nil: nobody does.
+	State      Keeper
+	StateEvery time.Duration
+
+	Log *zap.Logger
+}
+
+// ErrEnded says that the sweep has ended and takes no more orders.
+var ErrEnded = errors.New("the sweep has ended")
+
+// Runner carries one plan out. Make it with [New], give it the journal's records with
+// [Runner.Replay], then call [Runner.Run] once.
+type Runner struct {
+	o       Options
+	machine *sweep.Machine
+	x       *exchange.Exchange
+
+	events chan sweep.Event // closed by nobody
+	orders chan order       // closed by nobody
+	ended  chan struct{}    // closed by Run
+
+	// Owned by Run.
+	pools     map[record.Endpoint]*ants.PoolWithFuncGeneric[sweep.Send]
+	waiting   map[uint64]chan<- error // who ordered, by ticket
+	ticket    uint64
+	legs      map[uint64]uint64 // the last record that was queued when each leg was given to a worker
+	kept      time.Time
+	keptUpTo  uint64
+	published time.Time
+	beside    sync.WaitGroup // what waits for the disk beside the loop
+	cut       context.CancelFunc
+
+	status atomic.Pointer[record.Status]
+	course atomic.Pointer[[]record.Rates]
+}
+
+type order struct {
+	body record.OrderBody
+	done chan<- error
+}
+
+// New makes a runner. It starts nothing.
+func New(o Options) *Runner {
+	o.Exchange.Journal, o.Exchange.Gate, o.Exchange.Clock = o.Journal, o.Gate, o.Clock
+	r := &Runner{
+		o: o, machine: sweep.New(o.Sweep), x: exchange.New(o.Exchange),
+		// There is room for every worker's result, so that no worker waits.
+		events: make(chan sweep.Event, len(record.Endpoints)*o.Sweep.Workers+1024),
+		orders: make(chan order), ended: make(chan struct{}),
+		waiting: map[uint64]chan<- error{}, legs: map[uint64]uint64{},
+	}
+	r.status.Store(&record.Status{State: "starting"})
+	r.course.Store(new([]record.Rates))
+	return r
+}
+
+// Restore is [sweep.Machine.Restore].
+func (r *Runner) Restore(rows []record.StateRow) (from uint64, err error) {
+	return r.machine.Restore(rows)
+}
+
+// Replay is [sweep.Machine.Replay].
+func (r *Runner) Replay(records iter.Seq2[record.Record, error], read func(raw []byte) (proof.Delivery, error)) (unjudged []uint64, err error) {
+	return r.machine.Replay(records, read)
+}
+
+// Deliver hands a stored message that is proven to the machine. It may be called from many
+// goroutines and waits while the machine is behind. After the end it does nothing: the
+// next start hears the message again.
+func (r *Runner) Deliver(number uint64, at time.Time, d proof.Delivery) {
+	r.happened(sweep.Heard{Seq: number, At: at, Delivery: d})
+}
+
+// Disbelieve tells the machine of a stored message that is not believed, or not yet.
+func (r *Runner) Disbelieve(id servicerequests.RequestID) {
+	r.happened(sweep.Disbelieved{ID: id, At: r.o.Clock.Now()})
+}
+
+func (r *Runner) happened(e sweep.Event) {
+	select {
+	case r.events <- e:
+	case <-r.ended:
+	}
+}
+
+// Order carries out what a person orders. When it returns without an error the order
+// holds, and is journalled with the person's name. An order that makes no sense wraps
+// [sweep.ErrOrder]; after the end it is [ErrEnded].
+func (r *Runner) Order(ctx context.Context, o record.OrderBody) error {
+	done := make(chan error, 1)
+	select {
+	case r.orders <- order{o, done}:
+	case <-r.ended:
+		return ErrEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return <-done
+}
+
+// Status returns where the sweep stands; it is at most a fifth of a second old, or a second
+// where nothing happens.
+func (r *Runner) Status() record.Status { return *r.status.Load() }
+
+// Course is the rates of the last ten minutes of real time, each second's.
+func (r *Runner) Course() []record.Rates { return *r.course.Load() }
+
+// Run carries the plan out and returns when every meter has a verdict, and what was due
+// again as it began has been read. When ctx ends it takes nothing new in, waits for the
+// POSTs under way, and returns [sweep.ErrStopped]. It returns a [*sweep.HaltError] if the
+// sweep stopped itself.
+func (r *Runner) Run(ctx context.Context) error {
+	defer r.beside.Wait()
+	defer close(r.ended)
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	posts, cut := context.WithCancel(work)
+	defer cut()
+	r.cut = cut
+	r.pools = map[record.Endpoint]*ants.PoolWithFuncGeneric[sweep.Send]{}
+	for _, e := range record.Endpoints {
+		// Only this goroutine submits, and only while the machine counts a worker that has
+		// handed its result in: so a submit waits for no more than that worker's way back.
+		pool, err := ants.NewPoolWithFuncGeneric(r.o.Sweep.Workers, func(s sweep.Send) {
+			r.events <- sweep.Done{Ticket: s.Ticket, Result: r.x.Do(work, posts, s.Leg)} // there is room
+		})
+		if err != nil {
+			return fmt.Errorf("worker pool: %w", err)
+		}
+		defer pool.Release()
+		r.pools[e] = pool
+	}
+	r.perform(work, r.machine.Begin(r.o.Clock.Now(), time.Now()))
+	err := r.loop(ctx, work)
+	r.perform(work, r.machine.Close(r.o.Clock.Now()))
+	for _, done := range r.waiting {
+		done <- ErrEnded
+	}
+	r.publish()
+	r.keepState(true)
+	return err
+}
+
+// loop is the one goroutine that owns the machine.
+func (r *Runner) loop(ctx, work context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	ticker := time.NewTicker(200 * time.Millisecond)
+	defer ticker.Stop()
+	interrupt, failed := ctx.Done(), r.o.Journal.Failed()
+	happened := []sweep.Event{sweep.Tick{Real: time.Now()}}
+	for {
+		if err := r.o.Gate(r.o.Clock.Now()); err != nil {
+			happened = append(happened, sweep.GateClosed{Reason: err})
+		}
+		r.perform(work, r.machine.Step(r.o.Clock.Now(), happened...))
+		for _, e := range happened {
+			if done, ok := e.(sweep.Done); ok {
+				delete(r.legs, done.Ticket)
+			}
+		}
+		if yes, err := r.machine.Ended(); yes {
+			return err
+		}
+		happened = happened[:0]
+		timer.Reset(r.pause())
+		select {
+		case e := <-r.events:
+			happened = r.more(append(happened, e))
+		case o := <-r.orders:
+			r.ticket++
+			r.waiting[r.ticket] = o.done
+			happened = append(happened, sweep.Order{Ticket: r.ticket, Body: o.body})
+		case <-timer.C:
+		case now := <-ticker.C:
+			happened = append(happened, sweep.Tick{Real: now})
+			if r.machine.News() || now.Sub(r.published) >= time.Second {
+				r.publish()
+			}
+			r.keepState(false)
+		case <-interrupt:
+			interrupt = nil
+			happened = append(happened, sweep.Stop{})
+		case <-failed:
+			failed = nil
+			happened = append(happened, sweep.JournalFailed{Err: r.o.Journal.Err()})
+		}
+	}
+}
+
+// more takes in what has come meanwhile, so that a burst costs one step.
+func (r *Runner) more(happened []sweep.Event) []sweep.Event {
+	for len(happened) < cap(r.events) {
+		select {
+		case e := <-r.events:
+			happened = append(happened, e)
+		default:
+			return happened
+		}
+	}
+	return happened
+}
+
+// pause is the real time until the machine has something to do by itself. The limits count
+// in fine steps; a pause shorter than a millisecond would only burn a core.
+func (r *Runner) pause() time.Duration {
+	const longest = time.Second
+	next := r.machine.Next()
+	if next.IsZero() {
+		return longest
+	}
+	return min(longest, max(time.Millisecond, r.o.Clock.Real(next.Sub(r.o.Clock.Now()))))
+}
+
+// perform does what the machine asks for, in its order.
+func (r *Runner) perform(work context.Context, actions []sweep.Action) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case sweep.Append:
+			r.o.Journal.Append(a.Records...)
+		case sweep.Send:
+			r.send(a)
+		case sweep.Recall:
+			a.Permit.Recall()
+		case sweep.Settled:
+			r.o.Messages.Settled(a.Seq)
+		case sweep.Answer:
+			r.answer(work, a)
+		case sweep.Reserve:
+			r.reserve(a.Originator)
+		case sweep.Cut:
+			r.cut()
+		case sweep.Moved:
+			if r.o.Moved != nil {
+				r.o.Moved(a.Reason)
+			}
+		}
+	}
+}
+
+func (r *Runner) send(s sweep.Send) {
+	if r.o.State != nil {
+		r.legs[s.Ticket] = r.o.State.Last()
+	}
+	if err := r.pools[s.Place.Endpoint].Invoke(s); err != nil {
+		// A pool that is closed: a defect. Nothing was sent.
+		done := sweep.Done{Ticket: s.Ticket, Result: exchange.Result{Err: fmt.Errorf("%w: %w", exchange.ErrKey, err)}}
+		r.beside.Go(func() { r.happened(done) })
+	}
+}
+
+// answer answers an order once it is durable.
+func (r *Runner) answer(work context.Context, a sweep.Answer) {
+	done := r.waiting[a.Ticket]
+	delete(r.waiting, a.Ticket)
+	if a.Err != nil {
+		done <- a.Err
+		return
+	}
+	r.beside.Go(func() { done <- r.o.Journal.Commit(context.WithoutCancel(work)) }) // what was queued before is durable
+}
+
+// reserveAtOnce is how many counters are asked for together.
+const reserveAtOnce = 512
+
+// reserve takes counters, beside the loop: the disk may be slow.
+func (r *Runner) reserve(originator servicerequests.EUI) {
+	counters := r.o.Counters[originator]
+	r.beside.Go(func() {
+		e := sweep.Reserved{Originator: originator}
+		for range reserveAtOnce {
+			counter, err := counters.Next()
+			if err != nil && e.First == 0 {
+				e.Err = err
+			}
+			if err != nil {
+				break
+			}
+			if e.First == 0 {
+				e.First = counter
+			}
+			e.Last = counter
+		}
+		r.happened(e)
+	})
+}
+
+// publish makes the machine's state visible.
+func (r *Runner) publish() {
+	r.published = time.Now()
+	st := r.machine.Status(r.o.Clock.Now())
+	r.status.Store(&st)
+	course := r.machine.Course()
+	r.course.Store(&course)
+}
+
+// keepState keeps the state now and then, and at the end of a run.
+func (r *Runner) keepState(last bool) {
+	if r.o.State == nil || r.o.Journal.Err() != nil || !last && time.Since(r.kept) < r.o.StateEvery {
+		return
+	}
+	unjudged, from := r.o.Messages.Unjudged()
+	through := r.o.State.Last()
+	if through == r.keptUpTo {
+		return
+	}
+	for _, before := range r.legs {
+		from = min(from, before)
+	}
+	rows, err := r.machine.Keep(through, from, unjudged)
+	if err != nil { // no value of it is one that JSON cannot hold
+		r.o.Log.Error("the state cannot be kept: the next start reads all records", zap.Error(err))
+		return
+	}
+	r.o.State.Keep(r.o.Clock.Now(), rows)
+	r.kept, r.keptUpTo = time.Now(), r.o.State.Last()
+}
