@@ -115,6 +115,8 @@ type OutcomeBody struct {
 
 	Observed *Observation        `json:"observed,omitempty"` // what the answer showed, if it showed anything
 	Proxy    servicerequests.EUI `json:"gpf_id,omitempty"`   // the gas proxy that an inventory named
+
+	Of uint64 `json:"of,omitempty"` // number of the message's record that it rests on; 0: none, or an older journal
 }
 
 // ClosedBody is the body of a [Closed] record.
@@ -126,7 +128,31 @@ type ClosedBody struct {
 // RefusedBody is the body of a [Refused] record.
 type RefusedBody struct {
 	Reason string `json:"reason"`
-	SHA256 string `json:"sha256"` // hex, of the bytes that were refused
+	SHA256 string `json:"sha256"`       // hex, of the bytes that were refused
+	Of     uint64 `json:"of,omitempty"` // number of the message's record that it is about; 0: none, or an older journal
+}
+
+// ProvenBody is the body of a [Proven] record.
+type ProvenBody struct {
+	Of      uint64    `json:"of"`      // number of the record that was proven
+	At      time.Time `json:"at"`      // by the device's clock, of a DCC Alert by the DCC's
+	Code    string    `json:"code"`    // of the alert
+	Counter uint64    `json:"counter"` // the device's own, in the alert; 0 for DCC Alerts
+
+	FutureDated uint16       `json:"future_dated,omitempty"` // message code of the future dated command that an 8F66 tells of
+	Quarantined *Quarantined `json:"quarantined,omitempty"`  // what an AD1 tells of
+}
+
+// Quarantined is a request that the DCC's anomaly detection holds back.
+type Quarantined struct {
+	Request  servicerequests.RequestID `json:"request_id"`
+	EventRef string                    `json:"event_ref"`
+	Breach   string                    `json:"breach"`
+}
+
+// JudgedBody is the body of an [Unmatched] record. In older journals that has none.
+type JudgedBody struct {
+	Of uint64 `json:"of"` // number of the message's record
 }
 
 // Actions of an [OrderBody]; codes of [Operator] records.
@@ -224,7 +250,7 @@ type VerdictBody struct {
 // Body is a typed body.
 type Body interface {
 	Opening | TargetBody | RejectedBody | OutcomeBody | RefusedBody | VerdictBody | ClosedBody |
-		OrderBody | WaveBody | TripwireBody | StateBody
+		OrderBody | WaveBody | TripwireBody | StateBody | ProvenBody | JudgedBody
 }
 
 // Encode returns the JSON of a body. For a value that JSON cannot hold (a

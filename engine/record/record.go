@@ -25,9 +25,9 @@ const (
 	PreCommand                    // proven answer of Transform: Body = XML as received
 	SignedCommand                 // Signed Pre-Command (Command Variant 5), durable before it is POSTed: Body = signed XML
 	Reply                         // synchronous acknowledgement, error or inventory: Code = DUIS code, Body = as received
-	Response                      // proven asynchronous response: Code = DUIS code, Body = as received
-	Alert                         // proven device alert or DCC Alert: Code = alert code, Body = as received
-	Unmatched                     // proven DCC message that answers no request of ours: Body = as received
+	Response                      // asynchronous response of an authenticated peer, stored before it was judged: Code = DUIS code, Body = as received
+	Alert                         // device alert or DCC Alert, likewise: Code = alert code, Body = as received
+	Unmatched                     // a proven message answers no request of ours: Body = [JudgedBody], empty in older journals
 	Outcome                       // the end of one request: Code = class, Body = [OutcomeBody]
 	Refused                       // something was not signed or not believed: Code = why, Body = [RefusedBody]
 	Verdict                       // where a meter stands, the last one of a device counts: Code = verdict, Body = [VerdictBody]
@@ -36,7 +36,16 @@ const (
 	Wave                          // how far a wave of the plan has come: Code = opened, soaking or passed, Body = [WaveBody]
 	Tripwire                      // what answers together mean halted the sweep: Code = which, Body = [TripwireBody]
 	State                         // the table state holds what follows from the records so far: Body = [StateBody]
+	Received                      // message of an authenticated peer that cannot be read as a response or alert: Body = as received
+	Proven                        // an alert was proven and taken in: Code = alert code, Body = [ProvenBody]
 )
+
+// Response, Alert and Received are messages as they came in over an authenticated
+// connection, or signed by the DCC. Nobody had judged them when they were written:
+// Device, Service, ID and Code are what the message claims. What was made of one stands
+// in a later record that gives its number in Of: an [Outcome], a [Refused], a [Proven] or
+// an [Unmatched]. In older journals Response and Alert were proven before they were
+// written, and no record gives their numbers.
 
 // Made is the kind of record 0.
 const Made Kind = 0
@@ -44,7 +53,7 @@ const Made Kind = 0
 var kindNames = [...]string{
 	"journal", "opened", "planned", "target", "rejected", "request", "pre_command", "signed_command",
 	"reply", "response", "alert", "unmatched", "outcome", "refused", "verdict", "operator", "closed",
-	"wave", "tripwire", "state",
+	"wave", "tripwire", "state", "received", "proven",
 }
 
 func (k Kind) String() string {
@@ -68,7 +77,7 @@ func ParseKind(name string) (Kind, error) {
 // never empty.
 func (k Kind) typed() bool {
 	switch k {
-	case Opened, Target, Rejected, Outcome, Refused, Verdict, Closed, Operator, Wave, Tripwire, State:
+	case Opened, Target, Rejected, Outcome, Refused, Verdict, Closed, Operator, Wave, Tripwire, State, Proven:
 		return true
 	}
 	return false
