@@ -116,7 +116,7 @@ type OutcomeBody struct {
 	Observed *Observation        `json:"observed,omitempty"` // what the answer showed, if it showed anything
 	Proxy    servicerequests.EUI `json:"gpf_id,omitempty"`   // the gas proxy that an inventory named
 
-	Of uint64 `json:"of,omitempty"` // number of the message's record that it rests on; 0: none, or an older journal
+	Of uint64 `json:"of,omitempty"` // number of the Response record that it rests on; 0: it rests on none (silence, a reply), or an older journal
 }
 
 // ClosedBody is the body of a [Closed] record.
