@@ -50,6 +50,10 @@ func (d device) Keys(context.Context, servicerequests.EUI) (proof.DeviceKeys, er
 	return proof.DeviceKeys(d), nil
 }
 
+func (d device) Refresh(context.Context, servicerequests.EUI) (proof.DeviceKeys, error) {
+	return proof.DeviceKeys(d), nil
+}
+
 func newStages(b *testing.B) *stages {
 	b.Helper()
 	must := func(err error) {
@@ -85,7 +89,7 @@ func newStages(b *testing.B) *stages {
 	s.verifier, err = proof.New(proof.Options{
 		Transform: []*smki.Certificate{pki.DCC.Transform.Certificate}, XMLSigning: []*smki.Certificate{pki.DCC.XMLSigning.Certificate},
 		KeyAgreement: map[servicerequests.EUI]*ecdh.PrivateKey{smki.TestSupplier: pki.Supplier.KeyAgreement.Key},
-		Devices:      device{DigitalSignature: &deviceKey.PublicKey, KeyAgreement: pki.Supplier.KeyAgreement.Key.PublicKey()},
+		Devices:      device{DigitalSignature: []*ecdsa.PublicKey{&deviceKey.PublicKey}, KeyAgreement: []*ecdh.PublicKey{pki.Supplier.KeyAgreement.Key.PublicKey()}},
 	})
 	must(err)
 
@@ -133,10 +137,9 @@ func BenchmarkStages(b *testing.B) {
 	}
 	defer way.Close()
 	in, err := inbox.New(inbox.Options{
-		Verifier: s.verifier,
-		Take:     func(context.Context, record.Record, proof.Delivery) error { return nil },
-		Refuse:   func(context.Context, record.Record, *proof.Error) error { return nil },
-		Now:      time.Now, Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
+		Verifier: s.verifier, Authenticated: func(*http.Request) bool { return true },
+		Receive: func(context.Context, record.Record) error { return nil },
+		Now:     time.Now, Log: zap.NewNop(), Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		b.Fatal(err)

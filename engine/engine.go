@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/ecdh"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -358,13 +360,9 @@ func (e *Engine) wire(ctx context.Context) error {
 // wireAddresses makes the handlers of inbox and console.
 func (e *Engine) wireAddresses(ctx context.Context, audited alarmed) error {
 	in, err := inbox.New(inbox.Options{
-		Verifier: e.verifier,
-		Take:     e.sweep.Receive,
-		Refuse: func(ctx context.Context, r record.Record, err *proof.Error) error {
-			return e.sweep.Disbelieve(ctx, r, err.ID)
-		},
+		Verifier: e.verifier, Authenticated: e.authenticated(),
+		Receive:  e.judgeAtOnce,
 		Stranger: audited.stranger,
-		Awaits:   e.sweep.Awaits,
 		Now:      e.clock.Now, Log: e.o.Log.Named("inbox"), Registerer: e.o.Registry,
 		Limits: e.o.InboxLimits,
 	})
@@ -382,6 +380,35 @@ func (e *Engine) wireAddresses(ctx context.Context, audited alarmed) error {
 		Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: e.o.Registry, Closing: e.closing, Course: e.course,
 	})
 	return err
+}
+
+// authenticated says which requests come from the DCC.
+func (e *Engine) authenticated() func(*http.Request) bool {
+	switch {
+	case e.o.Inbox.TLS != nil:
+		return inbox.OverMutualTLS
+	case e.o.Plan.Header.Environment == Simulator:
+		return inbox.OverLoopback
+	}
+	return nil
+}
+
+// judgeAtOnce proves a message before it is written, for a sweep that takes in only what
+// is proven.
+func (e *Engine) judgeAtOnce(ctx context.Context, r record.Record) error {
+	d, err := e.verifier.Delivery(ctx, r.Body)
+	if err == nil {
+		return e.sweep.Receive(ctx, r, d)
+	}
+	unproven, ok := errors.AsType[*proof.Error](err)
+	if !ok || proof.Undecided(err) {
+		return err // it is sent again
+	}
+	digest := sha256.Sum256(r.Body)
+	return e.sweep.Disbelieve(ctx, record.Record{
+		At: r.At, Kind: record.Refused, Device: r.Device, ID: r.ID, Code: record.RefusedUnverified,
+		Body: record.Encode(record.RefusedBody{Reason: err.Error(), SHA256: hex.EncodeToString(digest[:])}),
+	}, unproven.ID)
 }
 
 // listen binds the addresses.

@@ -59,7 +59,10 @@ func (e *Engine) openStories(ctx context.Context) console.Stories {
 	}
 	s.device = func(ctx context.Context, device servicerequests.EUI) (report.Witness, error) {
 		keys, err := e.devices.Keys(ctx, device)
-		return report.Witness{Name: device.String(), Key: keys.DigitalSignature}, err
+		if err != nil {
+			return report.Witness{}, err
+		}
+		return report.Witness{Name: device.String(), Key: keys.DigitalSignature[0]}, nil
 	}
 	return s
 }

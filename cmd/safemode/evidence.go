@@ -153,6 +153,6 @@ func addDevice(ctx context.Context, conf *config.Config, log *zap.Logger, device
 		return err
 	}
 	name := "device-" + strings.ToLower(device.String())
-	w.Message[device] = report.Witness{Name: name, Key: keys.DigitalSignature}
+	w.Message[device] = report.Witness{Name: name, Key: keys.DigitalSignature[0]}
 	return nil
 }

@@ -178,7 +178,7 @@ func (s *scene) evidence(t *testing.T, meters []meterLine) {
 			t.Errorf("%s: %s", line["file"], line["result"])
 		}
 	}
-	if proofs["verified"] == 0 || proofs["unsigned"] == 0 || proofs["checked with the supplier's key when it came in"] == 0 {
+	if proofs["verified"] == 0 || proofs["unsigned"] == 0 || proofs["checked by the engine with the supplier's key: it held if an outcome rests on it"] == 0 {
 		t.Errorf("proofs: %v", proofs)
 	}
 	refuses(t, exitUsage, "does not name the device", "", "evidence", "--journal", s.path("journal.db"), "--device", "00-00-00-00-00-00-00-01", "--out", s.path("none"))

@@ -76,6 +76,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	a.examined(x)
 	whole := len(x.Chain) == 0 && len(x.File) == 0
 	a.plan.end(x.Sound)
+	a.endAnswers()
 	main, err := journal.OpenReadOnly(o.Journal)
 	switch {
 	case isDamage(err):
@@ -198,5 +199,7 @@ func (a *auditor) take(r record.Record) {
 		a.answered(r)
 	case record.Outcome:
 		a.outcome(r)
+	case record.Proven, record.Refused, record.Unmatched:
+		a.judged(r)
 	}
 }

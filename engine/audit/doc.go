@@ -41,5 +41,9 @@
 //
 // Responses that answer no request of the journal are counted and are no fault:
 // the supplier's other traffic comes to the same inbox. One whose request
-// was journalled after it is.
+// was journalled after it is, in journals whose messages were proven before they were
+// written. Where messages are written as they come and judged afterwards, whoever sends
+// one may claim to answer a request that is yet to come. There it is a fault only if an
+// outcome rests on it. An outcome that gives the number of a message must rest on a
+// response to its own request, of an earlier record, and no two may rest on the same one.
 package audit

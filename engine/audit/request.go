@@ -17,10 +17,20 @@ type requests struct {
 	known     map[servicerequests.RequestID]servicerequests.Service
 	unmatched map[servicerequests.RequestID]uint64 // answers to none of them: the first's record
 	others    uint64
+	answers   map[uint64]servicerequests.RequestID // responses on which no outcome rests so far: what they claim to answer, by record
+	judges    bool                                 // some record gives the number of a message: messages are written before they are judged
+	early     []early
 	commands  map[servicerequests.EUI]uint64 // by device: counter of the last signed command
 }
 
+// early is a response that was written before the request that it claims to answer.
+type early struct {
+	id              servicerequests.RequestID
+	answer, request uint64 // records
+}
+
 func (q *requests) init() {
+	q.answers = map[uint64]servicerequests.RequestID{}
 	q.known = map[servicerequests.RequestID]servicerequests.Service{}
 	q.unmatched = map[servicerequests.RequestID]uint64{}
 	q.commands = map[servicerequests.EUI]uint64{}
@@ -46,7 +56,7 @@ func (a *auditor) signed(r record.Record) {
 	known, ok := a.requests.known[r.ID]
 	if r.Kind == record.Request {
 		if seq, answered := a.requests.unmatched[r.ID]; answered {
-			a.first.fault("record %d: request %v was answered by record %d, before it", r.Seq, r.ID, seq)
+			a.requests.early = append(a.requests.early, early{r.ID, seq, r.Seq})
 		}
 		a.requests.known[r.ID] = r.Service
 		return
@@ -70,9 +80,24 @@ func (a *auditor) signed(r record.Record) {
 	}
 }
 
+// endAnswers judges the responses that came before their requests. Where messages are
+// written before they are judged anybody may have claimed such a thing: it is a fault only
+// if an outcome rests on it, and then that has been said.
+func (a *auditor) endAnswers() {
+	if a.requests.judges {
+		return
+	}
+	for _, e := range a.requests.early {
+		a.first.fault("record %d: request %v was answered by record %d, before it", e.request, e.id, e.answer)
+	}
+}
+
 // answered holds an answer against the requests before it.
 func (a *auditor) answered(r record.Record) {
 	a.first.Checked++
+	if r.Kind == record.Response {
+		a.requests.answers[r.Seq] = r.ID
+	}
 	if _, ok := a.requests.known[r.ID]; ok {
 		return
 	}
@@ -98,6 +123,7 @@ func (a *auditor) outcome(r record.Record) {
 	if _, ok := a.requests.known[r.ID]; !ok && body.Class != record.ClassWithdrawn { // one that was withdrawn need not have been signed
 		a.first.fault("record %d: the outcome %s of %v, which was not journalled before", r.Seq, body.Class, r.ID)
 	}
+	a.rests(r, body.Of)
 	m := a.plan.targets[r.Device]
 	if m == nil {
 		return
@@ -108,6 +134,55 @@ func (a *auditor) outcome(r record.Record) {
 	if body.Observed != nil && body.Observed.Supply == servicerequests.Disabled {
 		m.disabled = true
 	}
+}
+
+// rests holds an outcome against the response that it rests on.
+func (a *auditor) rests(r record.Record, of uint64) {
+	if of == 0 {
+		return
+	}
+	a.requests.judges = true
+	if id, ok := a.requests.answers[of]; !ok || id != r.ID {
+		a.first.fault("record %d: the outcome of %v rests on record %d, which is no response to it or is used already", r.Seq, r.ID, of)
+	}
+	delete(a.requests.answers, of)
+	for _, e := range a.requests.early {
+		if e.answer == of {
+			a.first.fault("record %d: request %v was answered by record %d, before it", e.request, e.id, e.answer)
+		}
+	}
+}
+
+// judged holds what was made of a message that is no answer against the records before it.
+func (a *auditor) judged(r record.Record) {
+	of, err := messageOf(r)
+	if err != nil {
+		a.first.fault("%v", err)
+		return
+	}
+	if of == 0 {
+		return
+	}
+	a.requests.judges = true
+	if of >= r.Seq {
+		a.first.fault("record %d: a %v about record %d, which does not come before it", r.Seq, r.Kind, of)
+	}
+}
+
+// messageOf is the number of the message that a record is about, 0 if it gives none.
+func messageOf(r record.Record) (uint64, error) {
+	switch {
+	case r.Kind == record.Proven:
+		body, err := record.Decode[record.ProvenBody](r)
+		return body.Of, err
+	case r.Kind == record.Refused:
+		body, err := record.Decode[record.RefusedBody](r)
+		return body.Of, err
+	case r.Kind == record.Unmatched && len(r.Body) > 0:
+		body, err := record.Decode[record.JudgedBody](r)
+		return body.Of, err
+	}
+	return 0, nil
 }
 
 // errDigestHolds is where the check of a signature ends that has no key.

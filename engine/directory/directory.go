@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,7 @@ var (
 	ErrUnavailable = fmt.Errorf("directory: the SMKI service: %w", proof.ErrKeysUnavailable)
 
 	// ErrNoCertificate says that the service has no certificate in use for the
-	// device, or none that can be believed.
+	// device, or none that can be believed. It is not final: tomorrow it may have one.
 	ErrNoCertificate = errors.New("directory: no certificate")
 )
 
@@ -40,7 +41,14 @@ type Options struct {
 	Authorities []*smki.Certificate
 
 	Timeout time.Duration // of all questions for one device together, real time; 0: 20 s
-	Devices int           // whose keys are kept, at about 300 bytes each; 0: 100,000
+	Devices int           // whose keys are kept, at about 400 bytes each; 0: 100,000
+
+	// Again is the least time between two times that the service is asked for a device's
+	// keys because a message has failed under those that are kept. Real time; 0: 1 min.
+	Again time.Duration
+	// Learnt is told of a device whose keys have become known, or have changed. It must
+	// not block. Optional.
+	Learnt func(servicerequests.EUI)
 }
 
 // Validate joins all faults, each with its field.
@@ -54,8 +62,8 @@ func (o Options) Validate() error {
 	if len(o.Authorities) == 0 {
 		errs = append(errs, errors.New("authorities: there is none"))
 	}
-	if o.Timeout < 0 || o.Devices < 0 {
-		errs = append(errs, errors.New("timeout and devices must not be negative"))
+	if o.Timeout < 0 || o.Devices < 0 || o.Again < 0 {
+		errs = append(errs, errors.New("timeout, devices and again must not be negative"))
 	}
 	return errors.Join(errs...)
 }
@@ -65,6 +73,9 @@ type Directory struct {
 	service     service
 	authorities smki.Trusted
 	timeout     time.Duration
+	again       time.Duration
+	learnt      func(servicerequests.EUI)
+	made        time.Time
 
 	asked atomic.Uint64 // how often the service was asked for a device's keys
 
@@ -72,6 +83,9 @@ type Directory struct {
 	cache    cache
 	underWay map[servicerequests.EUI]*lookup
 }
+
+// mostLookups bounds how many devices are asked about at a time.
+const mostLookups = 1024
 
 // lookup is one set of questions under way; done is closed when keys and err
 // are set.
@@ -106,6 +120,9 @@ func New(o Options) (*Directory, error) {
 		service:     serviceAt(client, base, o.APIKey),
 		authorities: smki.Trust(o.Authorities),
 		timeout:     cmp.Or(o.Timeout, 20*time.Second),
+		again:       cmp.Or(o.Again, time.Minute),
+		learnt:      o.Learnt,
+		made:        time.Now(),
 		cache:       newCache(cmp.Or(o.Devices, 100_000)),
 		underWay:    map[servicerequests.EUI]*lookup{},
 	}, nil
@@ -116,12 +133,39 @@ func New(o Options) (*Directory, error) {
 // Errors wrap [ErrUnavailable] or [ErrNoCertificate], and are not kept.
 func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (proof.DeviceKeys, error) {
 	d.mu.Lock()
-	if keys, ok := d.cache.get(device); ok {
+	if kept := d.cache.get(device); kept != nil {
+		keys := kept.keys
 		d.mu.Unlock()
 		return keys.unpack()
 	}
-	l, ok := d.underWay[device]
-	if !ok {
+	return d.wait(ctx, device)
+}
+
+// Refresh asks the service for the keys of a device, though they are kept: a message has
+// failed under them, and the device may have others by now. It asks no more often than
+// the options say, else it fails with [ErrUnavailable]. While it fails the kept keys stay.
+func (d *Directory) Refresh(ctx context.Context, device servicerequests.EUI) (proof.DeviceKeys, error) {
+	d.mu.Lock()
+	kept := d.cache.get(device)
+	if since := time.Since(d.made); kept != nil && d.underWay[device] == nil {
+		if since-kept.asked < d.again {
+			d.mu.Unlock()
+			return proof.DeviceKeys{}, fmt.Errorf("%w: %s: it was asked less than %v ago", ErrUnavailable, device, d.again)
+		}
+		kept.asked = since // also if it fails
+	}
+	return d.wait(ctx, device)
+}
+
+// wait waits for the service's answer about a device, and asks if nobody has yet. The
+// caller holds the mutex; wait gives it back.
+func (d *Directory) wait(ctx context.Context, device servicerequests.EUI) (proof.DeviceKeys, error) {
+	l, joined := d.underWay[device]
+	if !joined {
+		if len(d.underWay) >= mostLookups {
+			d.mu.Unlock()
+			return proof.DeviceKeys{}, fmt.Errorf("%w: %s: it is asked about %d devices already", ErrUnavailable, device, mostLookups)
+		}
 		l = &lookup{done: make(chan struct{})}
 		d.underWay[device] = l
 		// The answer is for everybody who waits, so it does not end with the one
@@ -131,7 +175,9 @@ func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (proof
 	d.mu.Unlock()
 	select {
 	case <-l.done:
-		return l.keys, l.err
+		keys := l.keys
+		keys.Fresh = !joined // what was asked before this call may be older than its message
+		return keys, l.err
 	case <-ctx.Done():
 		return proof.DeviceKeys{}, fmt.Errorf("%w: %s: %w", ErrUnavailable, device, ctx.Err())
 	}
@@ -157,16 +203,18 @@ func (d *Directory) Close() { d.service.client.CloseIdleConnections() }
 // find asks the service and ends the lookup.
 func (d *Directory) find(ctx context.Context, device servicerequests.EUI, l *lookup) {
 	d.asked.Add(1)
+	begun := time.Since(d.made)
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	l.keys, l.err = d.ask(ctx, device)
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if l.err == nil {
-		d.cache.put(device, pack(l.keys))
-	}
+	changed := l.err == nil && d.cache.put(device, pack(l.keys), begun)
 	delete(d.underWay, device)
 	close(l.done)
+	d.mu.Unlock()
+	if changed && d.learnt != nil {
+		d.learnt(device)
+	}
 }
 
 func (d *Directory) ask(ctx context.Context, device servicerequests.EUI) (keys proof.DeviceKeys, err error) {
@@ -174,17 +222,23 @@ func (d *Directory) ask(ctx context.Context, device servicerequests.EUI) (keys p
 	if err != nil {
 		return keys, fmt.Errorf("%s: %w", device, err)
 	}
-	signing, err := d.certificate(ctx, device, found, "DS", smki.DigitalSignature)
+	signing, err := d.certificates(ctx, device, found, "DS", smki.DigitalSignature)
 	if err != nil {
 		return keys, err
 	}
-	agreement, err := d.certificate(ctx, device, found, "KA", smki.KeyAgreement)
+	agreement, err := d.certificates(ctx, device, found, "KA", smki.KeyAgreement)
 	if err != nil {
 		return keys, err
 	}
-	keys.DigitalSignature = signing.PublicKey
-	if keys.KeyAgreement, err = agreement.ECDH(); err != nil {
-		return proof.DeviceKeys{}, fmt.Errorf("%w: %s: %w", ErrNoCertificate, device, err)
+	for _, c := range signing {
+		keys.DigitalSignature = append(keys.DigitalSignature, c.PublicKey)
+	}
+	for _, c := range agreement {
+		key, err := c.ECDH()
+		if err != nil {
+			return proof.DeviceKeys{}, fmt.Errorf("%w: %s: %w", ErrNoCertificate, device, err)
+		}
+		keys.KeyAgreement = append(keys.KeyAgreement, key)
 	}
 	return keys, nil
 }
@@ -192,10 +246,10 @@ func (d *Directory) ask(ctx context.Context, device servicerequests.EUI) (keys p
 // candidates bounds how many certificates of one purpose are fetched.
 const candidates = 4
 
-// certificate fetches the certificates in use for one purpose and returns the
-// youngest that can be believed.
-func (d *Directory) certificate(ctx context.Context, device servicerequests.EUI, found []result, code string, usage smki.Usage) (*smki.Certificate, error) {
-	var best *smki.Certificate
+// certificates fetches the certificates in use for one purpose and returns those that can
+// be believed, the youngest first. A device has two while they are being changed: the
+// service lists the new one before the device uses it.
+func (d *Directory) certificates(ctx context.Context, device servicerequests.EUI, found []result, code string, usage smki.Usage) (believed []*smki.Certificate, err error) {
 	reason := errors.New("none is in use")
 	fetched := 0
 	for _, r := range found {
@@ -210,14 +264,15 @@ func (d *Directory) certificate(ctx context.Context, device servicerequests.EUI,
 		c, err := d.believe(der, device, usage)
 		if err != nil {
 			reason = fmt.Errorf("serial %s: %w", r.serial, err)
-		} else if best == nil || c.NotBefore.After(best.NotBefore) {
-			best = c
+			continue
 		}
+		believed = append(believed, c)
 	}
-	if best == nil {
+	if len(believed) == 0 {
 		return nil, fmt.Errorf("%w for %s, %s: %w", ErrNoCertificate, device, usage, reason)
 	}
-	return best, nil
+	slices.SortStableFunc(believed, func(a, b *smki.Certificate) int { return b.NotBefore.Compare(a.NotBefore) })
+	return believed, nil
 }
 
 // believe reads a certificate and holds it against everything it must be.

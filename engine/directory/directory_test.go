@@ -159,29 +159,47 @@ func newDirectory(t testing.TB, s *smkiService, p *pki, change func(*Options)) *
 	return d
 }
 
-func wantKeys(t *testing.T, got proof.DeviceKeys, signing, agreement *smki.Certificate) {
+// wantKeys checks the keys against certificates of both purposes.
+func wantKeys(t *testing.T, got proof.DeviceKeys, certificates ...*smki.Certificate) {
 	t.Helper()
-	if err := signing.CheckKey(got.DigitalSignature); err != nil {
-		t.Errorf("digital signature: %v", err)
+	var signing, agreement int
+	for _, c := range certificates {
+		var err error
+		switch {
+		case c.Usage == smki.DigitalSignature && signing < len(got.DigitalSignature):
+			err = c.CheckKey(got.DigitalSignature[signing])
+			signing++
+		case c.Usage == smki.KeyAgreement && agreement < len(got.KeyAgreement):
+			err = c.CheckKey(got.KeyAgreement[agreement])
+			agreement++
+		default:
+			t.Errorf("%v: no key more", c.Usage)
+		}
+		if err != nil {
+			t.Errorf("%v: %v", c.Usage, err)
+		}
 	}
-	if err := agreement.CheckKey(got.KeyAgreement); err != nil {
-		t.Errorf("key agreement: %v", err)
+	if signing != len(got.DigitalSignature) || agreement != len(got.KeyAgreement) {
+		t.Errorf("%d and %d keys, want %d and %d", len(got.DigitalSignature), len(got.KeyAgreement), signing, agreement)
 	}
 }
 
 func TestKeys(t *testing.T) {
 	s, p := newService(t), newPKI(t, "a")
 	signing, agreement := p.pair(t, meter)
-	old := offer{p.issue(t, meter, smki.DigitalSignature, issuedAt.AddDate(-1, 0, 0)), "I", "DS"}
+	old := offer{p.issue(t, meter, smki.DigitalSignature, issuedAt.AddDate(-1, 0, 0)), "I", "DS"} // in use as well
 	expired := offer{p.issue(t, meter, smki.KeyAgreement, issuedAt.AddDate(1, 0, 0)), "E", "KA"}
-	s.offers = []offer{signing, old, expired, agreement}
+	s.offers = []offer{old, signing, expired, agreement}
 	d := newDirectory(t, s, p, nil)
-	for range 3 {
+	for i := range 3 {
 		got, err := d.Keys(t.Context(), meter)
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantKeys(t, got, signing.certificate, agreement.certificate)
+		wantKeys(t, got, signing.certificate, old.certificate, agreement.certificate) // the youngest first
+		if got.Fresh != (i == 0) {
+			t.Errorf("time %d: fresh %v", i, got.Fresh)
+		}
 	}
 	if n := s.requests.Load(); n != 4 { // one search, three certificates in use
 		t.Errorf("the service was asked %d times, want 4", n)
@@ -351,6 +369,107 @@ func TestOnlyTheLastUsedAreKept(t *testing.T) {
 	if n := ask(meter + 1); n != 3 {
 		t.Errorf("the device used longest ago was kept")
 	}
+}
+
+// offer changes what the service lists.
+func (s *smkiService) offer(offers ...offer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offers = offers
+}
+
+// A device's new certificate is learnt when a message fails under the old one.
+func TestRotatedCertificate(t *testing.T) {
+	s, p := newService(t), newPKI(t, "a")
+	signing, agreement := p.pair(t, meter)
+	s.offer(signing, agreement)
+	var learnt atomic.Int32
+	d := newDirectory(t, s, p, func(o *Options) {
+		o.Again = time.Nanosecond
+		o.Learnt = func(device servicerequests.EUI) {
+			if device == meter {
+				learnt.Add(1)
+			}
+		}
+	})
+	keys := func(ask func(context.Context, servicerequests.EUI) (proof.DeviceKeys, error)) proof.DeviceKeys {
+		t.Helper()
+		got, err := ask(t.Context(), meter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	keys(d.Keys)
+	renewed := offer{p.issue(t, meter, smki.DigitalSignature, issuedAt.AddDate(0, 6, 0)), "I", "DS"}
+	s.offer(signing, renewed, agreement)
+	wantKeys(t, keys(d.Keys), signing.certificate, agreement.certificate) // no message has failed yet
+	got := keys(d.Refresh)
+	wantKeys(t, got, renewed.certificate, signing.certificate, agreement.certificate)
+	if !got.Fresh {
+		t.Error("asked for, and not fresh")
+	}
+	signing.status = "E"
+	s.offer(signing, renewed, agreement)
+	wantKeys(t, keys(d.Refresh), renewed.certificate, agreement.certificate)
+	wantKeys(t, keys(d.Keys), renewed.certificate, agreement.certificate)
+	keys(d.Refresh)
+	for deadline := time.Now().Add(10 * time.Second); learnt.Load() != 3 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if n := learnt.Load(); n != 3 { // the first time, and each time that they changed
+		t.Errorf("learnt %d times", n)
+	}
+	// Trouble leaves what is kept.
+	s.offer()
+	if _, err := d.Refresh(t.Context(), meter); !errors.Is(err, ErrNoCertificate) {
+		t.Errorf("none any more: %v", err)
+	}
+	wantKeys(t, keys(d.Keys), renewed.certificate, agreement.certificate)
+}
+
+// However many messages fail, the service is asked once in a while.
+func TestRefreshIsBounded(t *testing.T) {
+	s, p := newService(t), newPKI(t, "a")
+	signing, agreement := p.pair(t, meter)
+	s.offer(signing, agreement)
+	d := newDirectory(t, s, p, func(o *Options) { o.Again = 300 * time.Millisecond })
+	if _, err := d.Keys(t.Context(), meter); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if _, err := d.Refresh(t.Context(), meter); !errors.Is(err, proof.ErrKeysUnavailable) {
+			t.Errorf("at once: %v", err)
+		}
+	}
+	if n := s.requests.Load(); n != 3 {
+		t.Errorf("the service was asked %d times, want 3", n)
+	}
+	time.Sleep(400 * time.Millisecond)
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() { d.Refresh(t.Context(), meter) })
+	}
+	wg.Wait()
+	if n := s.requests.Load(); n != 6 {
+		t.Errorf("later: the service was asked %d times, want 6", n)
+	}
+}
+
+// A 402 is of today.
+func TestNoCertificateYet(t *testing.T) {
+	s, p := newService(t), newPKI(t, "a")
+	d := newDirectory(t, s, p, nil)
+	if _, err := d.Keys(t.Context(), meter); !errors.Is(err, ErrNoCertificate) {
+		t.Errorf("none: %v", err)
+	}
+	signing, agreement := p.pair(t, meter)
+	s.offer(signing, agreement)
+	got, err := d.Keys(t.Context(), meter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKeys(t, got, signing.certificate, agreement.certificate)
 }
 
 func TestOptionsValidate(t *testing.T) {

@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"mime"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"time"
 
@@ -25,10 +24,10 @@ import (
 // Path is where the handler expects to be mounted (as DCC Boxed calls it).
 const Path = "/smartdcc/duis"
 
-// Verifier proves messages. It is used by many goroutines. Errors are
-// [*proof.Error].
+// Verifier reads what messages claim. It is used by many goroutines. An error says that
+// a message is no XML.
 type Verifier interface {
-	Delivery(ctx context.Context, raw []byte) (proof.Delivery, error)
+	Claim(raw []byte) (proof.Claim, error)
 }
 
 // Options configures an Inbox. Fields are required unless they say otherwise.
@@ -36,21 +35,20 @@ type Verifier interface {
 type Options struct {
 	Verifier Verifier
 
-	// Take makes the record of a proven message durable before it returns, and hands the
-	// message over, in no order. Refuse does so with one that the DCC has signed and that
-	// is not believed. Both are called by many goroutines. After an error the DCC is asked
-	// to send again.
-	Take   func(context.Context, record.Record, proof.Delivery) error
-	Refuse func(context.Context, record.Record, *proof.Error) error
+	// Authenticated says whether the connection of a request proves who sends:
+	// [OverMutualTLS], or in a simulation [OverLoopback]. Nil: none does, and only what
+	// the DCC has signed is taken.
+	Authenticated func(*http.Request) bool
 
-	// Stranger is told of a message that is not believed and that no key of the DCC
-	// has signed, or that is unsigned and about no request that Awaits knows. It is
-	// to count: strangers must not be able to make it do more. Optional.
+	// Receive makes the record of a message durable before it returns, and hands it on to
+	// be judged. It is called by many goroutines, and may wait. After an error the DCC is
+	// asked to send again.
+	Receive func(context.Context, record.Record) error
+
+	// Stranger is told of a message whose sender is not authenticated and that no key of
+	// the DCC has signed. It is to count: strangers must not be able to make it do more.
+	// Optional.
 	Stranger func()
-
-	// Awaits says whether an unsigned message about this request can be of use:
-	// it keeps a stranger from filling the journal. Nil: every one can.
-	Awaits func(servicerequests.RequestID) bool
 
 	Now        func() time.Time // the sweep's clock
 	Log        *zap.Logger
@@ -59,10 +57,23 @@ type Options struct {
 	Limits
 }
 
+// OverMutualTLS says whether a request came over TLS from a client whose certificate was
+// verified. [Listen] lets in none but those with an allowed name.
+func OverMutualTLS(r *http.Request) bool {
+	return r.TLS != nil && r.TLS.HandshakeComplete && len(r.TLS.VerifiedChains) > 0
+}
+
+// OverLoopback says whether a request came from this machine. It is proof enough in a
+// simulation, and nowhere else.
+func OverLoopback(r *http.Request) bool {
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && remote.Addr().Unmap().IsLoopback()
+}
+
 // Limits bound what peers can make the inbox do. Durations are real time.
 type Limits struct {
 	MaxBody    int64         // bytes of a message; 0: 1 MiB
-	Concurrent int           // messages being proven or written at once; 0: 64 for each CPU, because most wait for the disk
+	Concurrent int           // messages being read or written at once; 0: 64 for each CPU, because most wait for the disk
 	Header     time.Duration // until a request's header is there, a TLS handshake included; 0: 10 s
 	Timeout    time.Duration // of one message, reading it and writing the answer included; 0: 20 s
 	Idle       time.Duration // until a connection on which nothing is asked is closed; 0: 2 min
@@ -73,8 +84,8 @@ type Limits struct {
 // Validate joins all faults.
 func (o Options) Validate() error {
 	var errs []error
-	if o.Verifier == nil || o.Take == nil || o.Refuse == nil || o.Now == nil || o.Log == nil || o.Registerer == nil {
-		errs = append(errs, errors.New("verifier, take, refuse, now, log and registerer are required"))
+	if o.Verifier == nil || o.Receive == nil || o.Now == nil || o.Log == nil || o.Registerer == nil {
+		errs = append(errs, errors.New("verifier, receive, now, log and registerer are required"))
 	}
 	if o.MaxBody < 0 || o.Concurrent < 0 || o.Header < 0 || o.Timeout < 0 || o.Idle < 0 {
 		errs = append(errs, errors.New("max_body, concurrent, header, timeout and idle must not be negative"))
@@ -122,9 +133,13 @@ func (i *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A handler under test may have no connection to put a deadline on.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(i.o.Timeout))
 
-	raw, status := i.receive(w, r)
+	known := i.o.Authenticated != nil && i.o.Authenticated(r)
+	if !known || !admit(ctx) {
+		w.Header().Set("Connection", "close") // the place is needed by others
+	}
+	raw, status := i.receive(w, r, known)
 	if status == 0 {
-		status = i.take(ctx, raw)
+		status = i.take(ctx, raw, known)
 	}
 	i.metrics.answered(status)
 	if status == http.StatusMethodNotAllowed {
@@ -143,13 +158,14 @@ func (i *Inbox) putOff(w http.ResponseWriter, limit string) {
 	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
-// receive reads the body; status is the refusal, or 0.
-func (i *Inbox) receive(w http.ResponseWriter, r *http.Request) (raw []byte, status int) {
+// receive reads the body; status is the refusal, or 0. Of a peer that is known what it
+// calls its message does not count.
+func (i *Inbox) receive(w http.ResponseWriter, r *http.Request, known bool) (raw []byte, status int) {
 	if r.Method != http.MethodPost {
 		return nil, http.StatusMethodNotAllowed
 	}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "application/xml" && media != "text/xml" {
+	if !known && (err != nil || media != "application/xml" && media != "text/xml") {
 		return nil, http.StatusUnsupportedMediaType
 	}
 	if r.ContentLength > i.o.MaxBody {
@@ -168,71 +184,50 @@ func (i *Inbox) receive(w http.ResponseWriter, r *http.Request) (raw []byte, sta
 	return body.Bytes(), 0
 }
 
-// take proves the message, makes it durable and hands it over.
-func (i *Inbox) take(ctx context.Context, raw []byte) (status int) {
+// take makes the message durable and hands it on.
+func (i *Inbox) take(ctx context.Context, raw []byte, known bool) (status int) {
 	select {
 	case i.slots <- struct{}{}:
 		defer func() { <-i.slots }()
 	case <-ctx.Done():
 		return http.StatusServiceUnavailable
 	}
-	d, err := i.o.Verifier.Delivery(ctx, raw)
-	if err != nil {
-		return i.refuse(ctx, raw, err)
+	claim, err := i.o.Verifier.Claim(raw)
+	switch {
+	case err != nil && known:
+		i.o.Log.Warn("an authenticated peer has sent what is no XML", zap.Int("bytes", len(raw)), zap.Error(err))
+		return http.StatusBadRequest
+	case err != nil:
+		return i.turnAway(err)
+	case !known && !claim.FromDCC:
+		return i.turnAway(errors.New("neither the connection nor a signature shows who sends"))
 	}
-	if !d.Signed && i.o.Awaits != nil && !i.o.Awaits(d.ID) {
-		return i.turnAway(errors.New("unsigned, and about no request of ours"))
-	}
-	if err := i.o.Take(ctx, i.record(d, raw), d); err != nil {
-		i.o.Log.Error("delivery not written: the DCC is asked to send it again", zap.Stringer("request_id", d.ID), zap.Error(err))
+	if err := i.o.Receive(ctx, i.record(claim, raw)); err != nil {
+		i.o.Log.Error("delivery not written: the DCC is asked to send it again", zap.Stringer("request_id", claim.ID), zap.Error(err))
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusNoContent
 }
 
-// refuse answers for a message that is not believed.
-func (i *Inbox) refuse(ctx context.Context, raw []byte, err error) (status int) {
-	unproven, ok := errors.AsType[*proof.Error](err)
-	switch {
-	case !ok, errors.Is(err, proof.ErrUndecided):
-		i.o.Log.Warn("delivery not decided: the DCC is asked to send it again", zap.Error(err))
-		return http.StatusServiceUnavailable
-	case !unproven.FromDCC:
-		return i.turnAway(err)
-	}
-	i.o.Log.Warn("signed by the DCC and not believed", zap.Stringer("request_id", unproven.ID), zap.Error(err))
-	digest := sha256.Sum256(raw)
-	record := record.Record{
-		At: i.o.Now(), Kind: record.Refused, Device: unproven.ID.Target, ID: unproven.ID, Code: record.RefusedUnverified,
-		Body: record.Encode(record.RefusedBody{Reason: err.Error(), SHA256: hex.EncodeToString(digest[:])}),
-	}
-	if err := i.o.Refuse(ctx, record, unproven); err != nil {
-		i.o.Log.Error("refusal not written: the DCC is asked to send it again", zap.Error(err))
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusBadRequest
-}
-
 // turnAway answers a stranger. Nothing is written but a line now and then.
 func (i *Inbox) turnAway(reason error) (status int) {
-	i.strange.Warn("not signed by the DCC and not believed", zap.Error(reason))
+	i.strange.Warn("a stranger's message was refused", zap.Error(reason))
 	if i.o.Stranger != nil {
 		i.o.Stranger()
 	}
 	return http.StatusBadRequest
 }
 
-// record is a proven message as the journal keeps it.
-func (i *Inbox) record(d proof.Delivery, raw []byte) record.Record {
+// record is a message as the journal keeps it, by what it claims.
+func (i *Inbox) record(c proof.Claim, raw []byte) record.Record {
 	r := record.Record{
-		At: i.o.Now(), Kind: record.Response, Device: d.Device, Service: serviceOf(d.SRV), ID: d.ID,
-		Code: string(d.Code), Body: raw,
+		At: i.o.Now(), Kind: record.Received, Device: c.Device, Service: serviceOf(c.SRV), ID: c.ID, Code: string(c.Code), Body: raw,
 	}
-	switch {
-	case d.Alert != nil:
-		r.Kind, r.Code = record.Alert, fmt.Sprintf("%04X", d.Alert.Code)
-	case d.DCCAlert != nil:
-		r.Kind, r.Code = record.Alert, d.DCCAlert.Code
+	switch c.Kind {
+	case proof.ClaimResponse, proof.ClaimSilence:
+		r.Kind = record.Response
+	case proof.ClaimAlert, proof.ClaimDCCAlert:
+		r.Kind, r.Code = record.Alert, c.Alert
 	}
 	return r
 }

@@ -3,6 +3,8 @@ package inbox
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -22,8 +24,6 @@ import (
 	"safemode/engine/proof"
 	"safemode/engine/record"
 	"safemode/servicerequests"
-	"safemode/servicerequests/duis"
-	"safemode/servicerequests/gbcs"
 )
 
 var (
@@ -36,39 +36,35 @@ type bench struct {
 	*Inbox
 	registry *prometheus.Registry
 
-	verify func(raw []byte) (proof.Delivery, error)
-	commit error
+	claim    func(raw []byte) (proof.Claim, error) // nil: an answer of the DCC's
+	commit   error
+	stranger func(*http.Request) bool // nil: nobody is one
 
 	mu        sync.Mutex
-	log       []string // what happened, in order
 	records   []record.Record
-	delivered []proof.Delivery
-	refused   []*proof.Error
 	strangers atomic.Int64
+}
+
+// taken is how many messages were made durable.
+func (b *bench) taken() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.records)
 }
 
 func newBench(t testing.TB, change func(*Options)) *bench {
 	t.Helper()
 	b := &bench{registry: prometheus.NewPedanticRegistry()}
 	o := Options{
-		Verifier: b,
-		Take: func(_ context.Context, r record.Record, d proof.Delivery) error {
+		Verifier:      b,
+		Authenticated: func(r *http.Request) bool { return b.stranger == nil || !b.stranger(r) },
+		Receive: func(_ context.Context, r record.Record) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			if b.commit != nil {
-				return b.commit
+			if b.commit == nil {
+				b.records = append(b.records, r)
 			}
-			b.log, b.records, b.delivered = append(b.log, "take"), append(b.records, r), append(b.delivered, d)
-			return nil
-		},
-		Refuse: func(_ context.Context, r record.Record, e *proof.Error) error {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			if b.commit != nil {
-				return b.commit
-			}
-			b.log, b.records, b.refused = append(b.log, "refuse"), append(b.records, r), append(b.refused, e)
-			return nil
+			return b.commit
 		},
 		Stranger:   func() { b.strangers.Add(1) },
 		Now:        func() time.Time { return now },
@@ -85,8 +81,23 @@ func newBench(t testing.TB, change func(*Options)) *bench {
 	return b
 }
 
-// Delivery makes bench the verifier.
-func (b *bench) Delivery(_ context.Context, raw []byte) (proof.Delivery, error) { return b.verify(raw) }
+// Claim makes bench the verifier.
+func (b *bench) Claim(raw []byte) (proof.Claim, error) {
+	if b.claim == nil {
+		return proof.Claim{Kind: proof.ClaimResponse, FromDCC: true, ID: id, Device: id.Target, Code: "I0", SRV: "7.4"}, nil
+	}
+	return b.claim(raw)
+}
+
+func everybody(*http.Request) bool { return true }
+
+func claims(c proof.Claim) func([]byte) (proof.Claim, error) {
+	return func([]byte) (proof.Claim, error) { return c, nil }
+}
+
+func noXML([]byte) (proof.Claim, error) {
+	return proof.Claim{}, &proof.Error{Kind: proof.ErrInvalid, Err: errors.New("a telling reason")}
+}
 
 func (b *bench) post(contentType string, body io.Reader) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, Path, body)
@@ -100,49 +111,40 @@ func (b *bench) postXML(body string) *httptest.ResponseRecorder {
 	return b.post("application/xml; charset=UTF-8", strings.NewReader(body))
 }
 
-func proven(d proof.Delivery) func([]byte) (proof.Delivery, error) {
-	return func([]byte) (proof.Delivery, error) { return d, nil }
-}
-
-func unproven(kind error, fromDCC bool) func([]byte) (proof.Delivery, error) {
-	return func([]byte) (proof.Delivery, error) {
-		e := &proof.Error{Kind: kind, FromDCC: fromDCC, Err: errors.New("a telling reason")}
-		if fromDCC {
-			e.ID = id
-		}
-		return proof.Delivery{}, e
-	}
-}
-
 func TestTaken(t *testing.T) {
 	for name, test := range map[string]struct {
-		delivery proof.Delivery
-		want     record.Record
+		claim proof.Claim
+		want  record.Record
 	}{
 		"response": {
-			proof.Delivery{ID: id, Device: id.Target, Code: "I0", SRV: "1.6", Signed: true, Result: &gbcs.Response{}},
+			proof.Claim{Kind: proof.ClaimResponse, FromDCC: true, ID: id, Device: id.Target, Code: "I0", SRV: "1.6"},
 			record.Record{Kind: record.Response, Device: id.Target, Service: servicerequests.SwitchToCredit, ID: id, Code: "I0"},
 		},
 		"no answer": {
-			proof.Delivery{ID: id, Device: id.Target, Code: "E21", SRV: "6.2.9"},
+			proof.Claim{Kind: proof.ClaimSilence, ID: id, Device: id.Target, Code: "E21", SRV: "6.2.9"},
 			record.Record{Kind: record.Response, Device: id.Target, Service: servicerequests.ReadPaymentMode, ID: id, Code: "E21"},
 		},
 		"response to a service that is none of ours": {
-			proof.Delivery{ID: id, Device: id.Target, Code: "I0", SRV: "11.2", Signed: true},
+			proof.Claim{Kind: proof.ClaimResponse, FromDCC: true, ID: id, Device: id.Target, Code: "I0", SRV: "11.2"},
 			record.Record{Kind: record.Response, Device: id.Target, ID: id, Code: "I0"},
 		},
 		"device alert": {
-			proof.Delivery{Device: id.Target, Code: "I0", Signed: true, Alert: &gbcs.Alert{Code: 0x8F32}},
+			proof.Claim{Kind: proof.ClaimAlert, FromDCC: true, Device: id.Target, Code: "I0", Alert: "8F32"},
 			record.Record{Kind: record.Alert, Device: id.Target, Code: "8F32"},
 		},
 		"DCC Alert": {
-			proof.Delivery{Code: "I0", Signed: true, DCCAlert: &duis.DCCAlert{Code: "AD1"}},
+			proof.Claim{Kind: proof.ClaimDCCAlert, FromDCC: true, Code: "I0", Alert: "AD1"},
 			record.Record{Kind: record.Alert, Code: "AD1"},
 		},
+		"a response under a certificate that is not known": {
+			proof.Claim{Kind: proof.ClaimResponse, ID: id, Device: id.Target, Code: "I0", SRV: "7.4"},
+			record.Record{Kind: record.Response, Device: id.Target, Service: servicerequests.ReadSupplyStatus, ID: id, Code: "I0"},
+		},
+		"what cannot be read": {proof.Claim{Err: errors.New("new")}, record.Record{Kind: record.Received}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, nil)
-			b.verify = proven(test.delivery)
+			b.claim = claims(test.claim)
 			w := b.postXML("<message/>")
 			if w.Code != http.StatusNoContent || w.Body.Len() != 0 {
 				t.Errorf("got %d %q", w.Code, w.Body)
@@ -151,11 +153,8 @@ func TestTaken(t *testing.T) {
 			if diff := cmp.Diff([]record.Record{test.want}, b.records); diff != "" {
 				t.Error(diff)
 			}
-			if diff := cmp.Diff([]string{"take"}, b.log); diff != "" {
-				t.Error(diff)
-			}
-			if len(b.delivered) != 1 || b.delivered[0].ID != test.delivery.ID {
-				t.Errorf("delivered %v", b.delivered)
+			if b.records[0].Check() != nil {
+				t.Errorf("it cannot be written: %v", b.records[0].Check())
 			}
 		})
 	}
@@ -164,7 +163,6 @@ func TestTaken(t *testing.T) {
 // The inbox stays simple: a repetition is answered as the first was.
 func TestTwice(t *testing.T) {
 	b := newBench(t, nil)
-	b.verify = proven(proof.Delivery{ID: id, Device: id.Target, Code: "I0", SRV: "7.4", Signed: true})
 	for range 2 {
 		if w := b.postXML("<message/>"); w.Code != http.StatusNoContent {
 			t.Errorf("got %d", w.Code)
@@ -172,96 +170,113 @@ func TestTwice(t *testing.T) {
 	}
 }
 
-func TestRefusedStranger(t *testing.T) {
-	for _, kind := range []error{proof.ErrInvalid, proof.ErrUnverified} {
-		b := newBench(t, nil)
-		b.verify = unproven(kind, false)
-		w := b.postXML("<junk/>")
-		if w.Code != http.StatusBadRequest || w.Body.Len() != 0 {
-			t.Errorf("%v: got %d %q, want 400 without a word", kind, w.Code, w.Body)
+// 204 is said when the record is durable, and not before.
+func TestAnswersAfterItIsDurable(t *testing.T) {
+	durable := make(chan struct{})
+	var written atomic.Bool
+	b := newBench(t, func(o *Options) {
+		o.Receive = func(context.Context, record.Record) error {
+			<-durable
+			written.Store(true)
+			return nil
 		}
-		if len(b.log) != 0 {
-			t.Errorf("%v: a stranger's junk left a trace: %v", kind, b.log)
-		}
-		if n := b.strangers.Load(); n != 1 {
-			t.Errorf("%v: %d strangers counted, want 1", kind, n)
-		}
+	})
+	answer := make(chan int)
+	go func() { answer <- b.postXML("<message/>").Code }()
+	select {
+	case status := <-answer:
+		t.Fatalf("%d before it was durable", status)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(durable)
+	if status := <-answer; status != http.StatusNoContent || !written.Load() {
+		t.Errorf("got %d", status)
 	}
 }
 
-func TestRefusedFromDCC(t *testing.T) {
-	b := newBench(t, nil)
-	b.verify = unproven(proof.ErrUnverified, true)
-	if w := b.postXML("<lie/>"); w.Code != http.StatusBadRequest || w.Body.Len() != 0 {
-		t.Errorf("got %d %q", w.Code, w.Body)
-	}
-	if diff := cmp.Diff([]string{"refuse"}, b.log); diff != "" {
-		t.Fatal(diff)
-	}
-	r := b.records[0]
-	body, err := record.Decode[record.RefusedBody](r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Kind != record.Refused || r.Code != record.RefusedUnverified || r.ID != id || r.Device != id.Target ||
-		!strings.Contains(body.Reason, "a telling reason") || len(body.SHA256) != 64 {
-		t.Errorf("recorded %+v, %+v", r, body)
-	}
-}
-
-func TestPutOff(t *testing.T) {
-	disk := errors.New("disk full")
+// Who is not authenticated gets in only what the DCC has signed.
+func TestStrangers(t *testing.T) {
 	for name, test := range map[string]struct {
-		verify func([]byte) (proof.Delivery, error)
-		commit error
+		claim func([]byte) (proof.Claim, error)
+		want  int
 	}{
-		"keys cannot be asked for":           {unproven(proof.ErrUndecided, true), nil},
-		"journal fails":                      {proven(proof.Delivery{ID: id, Signed: true}), disk},
-		"journal fails for a refusal":        {unproven(proof.ErrUnverified, true), disk},
-		"verifier fails in a way of its own": {func([]byte) (proof.Delivery, error) { return proof.Delivery{}, disk }, nil},
+		"no XML":                                {noXML, http.StatusBadRequest},
+		"what nobody signed":                    {claims(proof.Claim{Kind: proof.ClaimSilence, ID: id, Code: "E21"}), http.StatusBadRequest},
+		"another document":                      {claims(proof.Claim{Err: errors.New("a telling reason")}), http.StatusBadRequest},
+		"the DCC's message":                     {nil, http.StatusNoContent},
+		"the DCC's message that cannot be read": {claims(proof.Claim{FromDCC: true, Err: errors.New("new")}), http.StatusNoContent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, nil)
-			b.verify, b.commit = test.verify, test.commit
-			if w := b.postXML("<message/>"); w.Code != http.StatusServiceUnavailable || w.Body.Len() != 0 {
-				t.Errorf("got %d %q", w.Code, w.Body)
+			b.claim, b.stranger = test.claim, everybody
+			w := b.postXML("<message/>")
+			if w.Code != test.want || w.Body.Len() != 0 {
+				t.Errorf("got %d %q, want %d without a word", w.Code, w.Body, test.want)
 			}
-			if len(b.log) != 0 {
-				t.Errorf("acted on: %v", b.log)
+			taken := test.want == http.StatusNoContent
+			if got := b.taken() == 1; got != taken {
+				t.Errorf("recorded: %v, want %v", got, taken)
+			}
+			if got := b.strangers.Load() == 0; got != taken {
+				t.Errorf("%d strangers counted", b.strangers.Load())
+			}
+			if w.Header().Get("Connection") != "close" {
+				t.Error("a stranger keeps the connection")
 			}
 		})
 	}
 }
 
-func TestUnsignedThatNobodyAwaits(t *testing.T) {
-	b := newBench(t, func(o *Options) {
-		o.Awaits = func(asked servicerequests.RequestID) bool { return asked == id }
-	})
-	other := id
-	other.Counter++
-	for _, test := range []struct {
-		delivery proof.Delivery
-		want     int
-	}{
-		{proof.Delivery{ID: id, Code: "E21"}, http.StatusNoContent},
-		{proof.Delivery{ID: other, Code: "E21"}, http.StatusBadRequest},
-		{proof.Delivery{ID: other, Code: "E21", Signed: true}, http.StatusNoContent},
-	} {
-		b.verify = proven(test.delivery)
-		if w := b.postXML("<message/>"); w.Code != test.want {
-			t.Errorf("%+v: got %d, want %d", test.delivery, w.Code, test.want)
+// Of an authenticated peer everything is kept but what is no XML.
+func TestAuthenticatedPeer(t *testing.T) {
+	b := newBench(t, nil)
+	b.claim = noXML
+	if w := b.postXML("hello"); w.Code != http.StatusBadRequest || b.strangers.Load() != 0 || b.taken() != 0 {
+		t.Errorf("no XML: %d, %d strangers", w.Code, b.strangers.Load())
+	}
+	b.claim = nil
+	for _, media := range []string{"text/xml", "application/soap+xml", ""} {
+		if w := b.post(media, strings.NewReader("<message/>")); w.Code != http.StatusNoContent {
+			t.Errorf("as %q: %d", media, w.Code)
 		}
 	}
-	if len(b.records) != 2 {
-		t.Errorf("%d records, want 2", len(b.records))
+}
+
+func TestPutOff(t *testing.T) {
+	b := newBench(t, nil)
+	b.commit = errors.New("disk full")
+	if w := b.postXML("<message/>"); w.Code != http.StatusServiceUnavailable || w.Body.Len() != 0 {
+		t.Errorf("got %d %q", w.Code, w.Body)
+	}
+}
+
+func TestWhoIsAuthenticated(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPost, Path, nil)
+	for remote, want := range map[string]bool{
+		"127.0.0.1:99": true, "127.3.0.1:99": true, "[::1]:99": true, "[::ffff:127.0.0.1]:99": true,
+		"192.0.2.1:99": false, "[2001:db8::1]:99": false, "[::2]:99": false, "": false, "localhost:99": false,
+	} {
+		if r.RemoteAddr = remote; OverLoopback(r) != want {
+			t.Errorf("%q: want %v", remote, want)
+		}
+	}
+	for name, state := range map[string]*tls.ConnectionState{
+		"no TLS":         nil,
+		"no certificate": {HandshakeComplete: true},
+		"not yet":        {VerifiedChains: [][]*x509.Certificate{{}}},
+	} {
+		if r.TLS = state; OverMutualTLS(r) {
+			t.Errorf("%s: authenticated", name)
+		}
 	}
 }
 
 func TestRequestsThatAreNone(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.MaxBody = 16 })
-	b.verify = func([]byte) (proof.Delivery, error) {
+	b.stranger = everybody
+	b.claim = func([]byte) (proof.Claim, error) {
 		t.Error("the verifier was asked")
-		return proof.Delivery{}, nil
+		return proof.Claim{}, nil
 	}
 	get := httptest.NewRecorder()
 	b.ServeHTTP(get, httptest.NewRequest(http.MethodGet, Path, nil))
@@ -302,7 +317,6 @@ func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 // who have something to say.
 func TestSlowSender(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Timeout, o.Concurrent = 200*time.Millisecond, 1 })
-	b.verify = proven(proof.Delivery{ID: id, Signed: true})
 	server := httptest.NewServer(b)
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -335,10 +349,10 @@ func TestSlowSender(t *testing.T) {
 func TestOverload(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Timeout, o.Concurrent = 50*time.Millisecond, 1 })
 	busy, release := make(chan struct{}), make(chan struct{})
-	b.verify = func([]byte) (proof.Delivery, error) {
+	b.claim = func([]byte) (proof.Claim, error) {
 		close(busy)
 		<-release
-		return proof.Delivery{ID: id, Signed: true}, nil
+		return proof.Claim{Kind: proof.ClaimResponse, ID: id}, nil
 	}
 	done := make(chan int)
 	go func() { done <- b.postXML("<first/>").Code }()

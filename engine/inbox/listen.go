@@ -29,8 +29,13 @@ type Address struct {
 	// as well.
 	AllowedNames []string
 
-	Connections        int // at a time; 0: 512
-	ConnectionsPerPeer int // at a time from one address; 0: 256
+	Connections        int // of authenticated peers, at a time; 0: 512
+	ConnectionsPerPeer int // of authenticated peers, at a time from one address; 0: 256
+
+	// Connections on which nobody has been authenticated yet, at a time, and from one
+	// address. They count here and not above. 0: 256 and 64.
+	Unknown        int
+	UnknownPerPeer int
 }
 
 // Listen opens the inbox's address. Nothing is answered there before [Inbox.Server] runs.
@@ -40,7 +45,7 @@ func Listen(ctx context.Context, a Address) (*Listener, error) {
 		return nil, errors.New("inbox: TLS needs authorities for clients' certificates, and allowed names")
 	case a.TLS == nil && len(a.AllowedNames) > 0:
 		return nil, errors.New("inbox: allowed names need TLS")
-	case a.Connections < 0 || a.ConnectionsPerPeer < 0:
+	case a.Connections < 0 || a.ConnectionsPerPeer < 0 || a.Unknown < 0 || a.UnknownPerPeer < 0:
 		return nil, errors.New("inbox: connections must not be negative")
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.Listen)
@@ -48,8 +53,9 @@ func Listen(ctx context.Context, a Address) (*Listener, error) {
 		return nil, fmt.Errorf("inbox: %w", err)
 	}
 	l := &Listener{
-		Listener: listener, total: cmp.Or(a.Connections, 512), perPeer: cmp.Or(a.ConnectionsPerPeer, 256),
-		peers: map[netip.Addr]int{},
+		Listener: listener,
+		known:    pool{total: cmp.Or(a.Connections, 512), perPeer: cmp.Or(a.ConnectionsPerPeer, 256), peers: map[netip.Addr][]*counted{}},
+		unknown:  pool{total: cmp.Or(a.Unknown, 256), perPeer: cmp.Or(a.UnknownPerPeer, 64), peers: map[netip.Addr][]*counted{}},
 	}
 	if a.TLS != nil {
 		l.tls = a.TLS.Clone()
@@ -80,69 +86,149 @@ func allow(names []string) func(tls.ConnectionState) error {
 // connections, so that who holds many keeps out nobody else.
 type Listener struct {
 	net.Listener
-	tls            *tls.Config // nil: none
-	total, perPeer int
-	turned         func(reason string) // set by Inbox.Server
+	tls    *tls.Config         // nil: none
+	turned func(reason string) // set by Inbox.Server
 
-	mu    sync.Mutex
-	open  int
-	peers map[netip.Addr]int
+	mu      sync.Mutex
+	known   pool // of connections that an authenticated peer holds
+	unknown pool // of those on which nobody has been authenticated yet
+}
+
+// pool is connections within limits.
+type pool struct {
+	total, perPeer int
+	open           int
+	peers          map[netip.Addr][]*counted // the oldest first
+}
+
+// over says which limit another connection of this peer would exceed; empty if none.
+func (p *pool) over(peer netip.Addr) (limit string) {
+	switch {
+	case len(p.peers[peer]) >= p.perPeer:
+		return turnedPeer
+	case p.open >= p.total:
+		return turnedTotal
+	}
+	return ""
+}
+
+func (p *pool) add(c *counted) {
+	p.open++
+	p.peers[c.peer] = append(p.peers[c.peer], c)
+}
+
+// remove takes a connection out, and says whether it was in.
+func (p *pool) remove(c *counted) bool {
+	own := p.peers[c.peer]
+	at := slices.Index(own, c)
+	if at < 0 {
+		return false
+	}
+	p.open--
+	if own = slices.Delete(own, at, at+1); len(own) == 0 {
+		delete(p.peers, c.peer)
+	} else {
+		p.peers[c.peer] = own
+	}
+	return true
+}
+
+// crowd is the peer with the most connections.
+func (p *pool) crowd() (largest netip.Addr) {
+	for peer, own := range p.peers {
+		if len(own) > len(p.peers[largest]) {
+			largest = peer
+		}
+	}
+	return largest
 }
 
 // Accept returns the next connection that is within the limits.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
-		conn, err := l.Listener.Accept()
+		accepted, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		peer := peerOf(conn.RemoteAddr().String())
-		if reason := l.enter(peer); reason != "" {
+		conn := &counted{Conn: accepted, listener: l, peer: peerOf(accepted.RemoteAddr().String())}
+		reason, evicted := l.enter(conn)
+		if evicted != nil {
+			l.turned(turnedTotal)
+			_ = evicted.Close() // nobody has been authenticated on it
+		}
+		if reason != "" {
 			l.turned(reason)
-			_ = conn.Close() // nothing was said on it
+			_ = accepted.Close() // nothing was said on it
 			continue
 		}
-		conn = &counted{Conn: conn, leave: sync.OnceFunc(func() { l.leave(peer) })}
 		if l.tls != nil {
-			conn = tls.Server(conn, l.tls)
+			return tls.Server(conn, l.tls), nil
 		}
 		return conn, nil
 	}
 }
 
-func (l *Listener) enter(peer netip.Addr) (over string) {
+// enter gives a new connection a place among those that are unknown. Where all places are
+// taken the peer with the most of them gives its oldest one.
+func (l *Listener) enter(c *counted) (over string, evicted *counted) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.peers[peer] >= l.perPeer:
-		return turnedPeer
-	case l.open >= l.total:
-		return turnedTotal
+	if over = l.known.over(c.peer); over != "" {
+		return over, nil // it could not be let in later either
 	}
-	l.open++
-	l.peers[peer]++
-	return ""
-}
-
-func (l *Listener) leave(peer netip.Addr) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open--
-	if l.peers[peer]--; l.peers[peer] == 0 {
-		delete(l.peers, peer)
+	switch over = l.unknown.over(c.peer); over {
+	case turnedPeer:
+		return over, nil
+	case turnedTotal:
+		evicted = l.unknown.peers[l.unknown.crowd()][0]
+		l.unknown.remove(evicted)
 	}
+	l.unknown.add(c)
+	return "", evicted
 }
 
 // counted is a connection that gives its place free when it is closed.
 type counted struct {
 	net.Conn
-	leave func()
+	listener *Listener
+	peer     netip.Addr
+	known    bool // guarded by the listener's mutex: it has, or had, its place among those that are
+}
+
+// admit gives a connection whose peer is authenticated its place among those. It says
+// whether there is one.
+func (c *counted) admit() bool {
+	l := c.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.known {
+		return true
+	}
+	if l.known.over(c.peer) != "" || !l.unknown.remove(c) { // it was evicted, or closed
+		return false
+	}
+	c.known = true
+	l.known.add(c)
+	return true
 }
 
 // Close closes the connection.
 func (c *counted) Close() error {
-	c.leave()
+	c.listener.mu.Lock()
+	c.listener.unknown.remove(c)
+	c.listener.known.remove(c)
+	c.listener.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// connection is the key of a request's *counted in its context.
+type connection struct{}
+
+// admit gives the connection of a request its place among those of authenticated peers.
+// What did not come through a [Listener] needs none.
+func admit(ctx context.Context) bool {
+	c, ok := ctx.Value(connection{}).(*counted)
+	return !ok || c.admit()
 }
 
 // URL is where the DCC must deliver to.
@@ -173,6 +259,12 @@ func (i *Inbox) Server(l *Listener, path string) *http.Server {
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       zap.NewStdLog(log),
 		ConnState:      i.silence(),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			if secured, ok := conn.(*tls.Conn); ok {
+				conn = secured.NetConn()
+			}
+			return context.WithValue(ctx, connection{}, conn)
+		},
 	}
 }
 

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -73,7 +74,6 @@ func (b *bench) connections(reason string) func() float64 {
 // Who sends a header byte by byte is let go, and so is who says nothing.
 func TestSlowHeader(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Header = 300 * time.Millisecond })
-	b.verify = proven(proof.Delivery{ID: id, Signed: true})
 	address := b.serve(t, Address{})
 	quiet, slow := dial(t, address), dial(t, address)
 	go func() {
@@ -90,8 +90,8 @@ func TestSlowHeader(t *testing.T) {
 			t.Errorf("%s: %q, %v after %v", name, answer, err, time.Since(begun))
 		}
 	}
-	if len(b.delivered) != 0 {
-		t.Errorf("delivered %v", b.delivered)
+	if n := b.taken(); n != 0 {
+		t.Errorf("%d taken", n)
 	}
 	until(t, "counted", func() bool { return b.connections(turnedSilent)() == 1 })
 }
@@ -104,7 +104,6 @@ func isTimeout(err error) bool {
 // A connection on which nothing is asked any more is closed.
 func TestIdle(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Idle = 100 * time.Millisecond })
-	b.verify = proven(proof.Delivery{ID: id, Signed: true})
 	conn := dial(t, b.serve(t, Address{}))
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
@@ -126,7 +125,6 @@ func TestConnections(t *testing.T) {
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			b := newBench(t, nil)
-			b.verify = proven(proof.Delivery{ID: id, Signed: true})
 			address := b.serve(t, test.address)
 			first, second := dial(t, address), dial(t, address)
 			for _, conn := range []net.Conn{first, second} {
@@ -154,10 +152,110 @@ func TestConnections(t *testing.T) {
 	}
 }
 
+// dialFrom dials from another address of this machine, as another host would.
+func dialFrom(t *testing.T, from, address string) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).Dial("tcp", address)
+	if err != nil {
+		t.Skipf("no other loopback address: %v", err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// deliver sends one message and says whether it was taken.
+func deliver(conn net.Conn) bool {
+	if _, err := io.WriteString(conn, request); err != nil {
+		return false
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	return err == nil && answer.Body.Close() == nil && answer.StatusCode == http.StatusNoContent
+}
+
+const dccAddress = "127.0.0.9"
+
+// Hosts that open all the connections they can, and say nothing or junk, do not keep the
+// DCC out: neither its open connections nor its new ones.
+func TestHostileAddresses(t *testing.T) {
+	for name, say := range map[string]func(net.Conn){
+		"silence": func(net.Conn) {},
+		"half a header": func(c net.Conn) {
+			io.WriteString(c, "POST "+Path+" HTTP/1.1\r\nX-Slow: ")
+		},
+		"half a message": func(c net.Conn) {
+			io.WriteString(c, strings.TrimSuffix(request, "<message/>")+"<mes")
+		},
+		"messages": func(c net.Conn) { io.WriteString(c, request) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, nil)
+			b.claim = claims(proof.Claim{Kind: proof.ClaimSilence, ID: id, Code: "E21"}) // nobody signed it
+			b.stranger = func(r *http.Request) bool { return !strings.HasPrefix(r.RemoteAddr, dccAddress+":") }
+			address := b.serve(t, Address{Connections: 8, ConnectionsPerPeer: 6, Unknown: 6, UnknownPerPeer: 4})
+			old := dialFrom(t, dccAddress, address)
+			if !deliver(old) {
+				t.Fatal("the DCC was not let in to begin with")
+			}
+			for range 3 {
+				for _, hostile := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.4"} {
+					for range 8 {
+						say(dialFrom(t, hostile, address))
+					}
+				}
+				if !deliver(dialFrom(t, dccAddress, address)) {
+					t.Error("the DCC's new connection was shut out")
+				}
+			}
+			if !deliver(old) {
+				t.Error("the DCC's old connection was closed")
+			}
+			if n := b.taken(); n != 5 {
+				t.Errorf("%d messages taken, want 5", n)
+			}
+		})
+	}
+}
+
+// The same over TLS: who has not ended the handshake has a place among the unknown only,
+// also with a certificate that is public and a key that is not its own.
+func TestHostileHandshakes(t *testing.T) {
+	own, dcc := newIssuer(t, "own"), newIssuer(t, "dcc")
+	b := newBench(t, func(o *Options) { o.Authenticated = OverMutualTLS })
+	address := b.serve(t, Address{
+		TLS:          &tls.Config{Certificates: []tls.Certificate{own.issue("inbox", x509.ExtKeyUsageServerAuth)}, ClientCAs: dcc.pool()},
+		AllowedNames: []string{"DCC Delivery"},
+		Connections:  4, ConnectionsPerPeer: 4, Unknown: 6, UnknownPerPeer: 4,
+	})
+	genuine, other := dcc.issue("DCC Delivery", x509.ExtKeyUsageClientAuth), dcc.issue("other", x509.ExtKeyUsageClientAuth)
+	thief := tls.Certificate{Certificate: genuine.Certificate, PrivateKey: other.PrivateKey}
+	secured := func(from string, c tls.Certificate) *tls.Conn {
+		return tls.Client(dialFrom(t, from, address), &tls.Config{RootCAs: own.pool(), ServerName: "127.0.0.1", Certificates: []tls.Certificate{c}})
+	}
+	for _, hostile := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.4"} {
+		if deliver(secured(hostile, thief)) {
+			t.Error("a certificate without its key was let in")
+		}
+		for range 8 {
+			dialFrom(t, hostile, address) // and says nothing
+		}
+	}
+	for range 4 {
+		if !deliver(secured(dccAddress, genuine)) {
+			t.Error("the DCC was shut out")
+		}
+	}
+	if deliver(secured(dccAddress, genuine)) {
+		t.Error("over the limit of connections")
+	}
+}
+
 // An unknown path, a header without end and a body without one get no detail.
 func TestNoDetail(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.MaxBody = 100 })
-	b.verify = unproven(proof.ErrUnverified, false)
+	b.claim, b.stranger = noXML, everybody
 	address := b.serve(t, Address{})
 	for name, text := range map[string]string{
 		"not proven":   request,
@@ -232,8 +330,8 @@ func (i *issuer) pool() *x509.CertPool {
 // gets as far as a request.
 func TestMutualTLS(t *testing.T) {
 	own, dcc, stranger := newIssuer(t, "own"), newIssuer(t, "dcc"), newIssuer(t, "stranger")
-	b := newBench(t, nil)
-	b.verify = proven(proof.Delivery{ID: id, Signed: true})
+	b := newBench(t, func(o *Options) { o.Authenticated = OverMutualTLS })
+	b.claim = claims(proof.Claim{Kind: proof.ClaimResponse, ID: id}) // by a certificate that is not known
 	address := b.serve(t, Address{
 		TLS: &tls.Config{
 			Certificates: []tls.Certificate{own.issue("inbox", x509.ExtKeyUsageServerAuth)}, ClientCAs: dcc.pool(),
@@ -295,8 +393,8 @@ func TestMutualTLS(t *testing.T) {
 			t.Errorf("plain HTTP: %d", resp.StatusCode)
 		}
 	}
-	if len(b.delivered) != 3 {
-		t.Errorf("%d delivered, want 3", len(b.delivered))
+	if n := b.taken(); n != 3 {
+		t.Errorf("%d taken, want 3", n)
 	}
 }
 
@@ -307,6 +405,7 @@ func TestListenRefuses(t *testing.T) {
 		"TLS without allowed names": {TLS: &tls.Config{ClientCAs: pool}},
 		"allowed names without TLS": {AllowedNames: []string{"dcc"}},
 		"negative connections":      {Connections: -1},
+		"negative strangers":        {Unknown: -1},
 	} {
 		a.Listen = "127.0.0.1:0"
 		if l, err := Listen(t.Context(), a); err == nil {

@@ -38,7 +38,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		deliveries: map[int]prometheus.Counter{},
 		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "safemode_inbox_connections_refused_total",
-			Help: "Connections to the inbox that brought nothing: over the limit of one peer or in total, or closed without a request (silent: failed TLS handshakes, scans).",
+			Help: "Connections to the inbox that brought nothing: over the limit of one peer or in total, or pushed out by a newcomer, or closed without a request (silent: failed TLS handshakes, scans).",
 		}, []string{"reason"}),
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "safemode_inbox_rate_limited_total",

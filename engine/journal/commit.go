@@ -13,18 +13,29 @@ import (
 // the context's error if that ends first: then, unless the context had ended
 // before the call, the records may still become durable.
 func (j *Journal) Commit(ctx context.Context, records ...record.Record) error {
+	_, err := j.CommitAt(ctx, records...)
+	return err
+}
+
+// CommitAt is [Journal.Commit] for who goes by the records' numbers: last is the number
+// of the last of these records. Those before it have the numbers before it. For no
+// records, and with an error, it is 0.
+func (j *Journal) CommitAt(ctx context.Context, records ...record.Record) (last uint64, err error) {
 	if err := checkAll(records); err != nil {
-		return err
+		return 0, err
 	}
-	b, err := j.enqueue(ctx, records, kept{})
+	b, last, err := j.enqueue(ctx, records, kept{})
 	if err != nil || b == nil {
-		return err
+		return 0, err
 	}
 	select {
 	case <-b.durable:
-		return b.err
+		if b.err != nil {
+			return 0, b.err
+		}
+		return last, nil
 	case <-ctx.Done():
-		return fmt.Errorf("journal %s: %w: %w", j.path, ctx.Err(), errUncertain)
+		return 0, fmt.Errorf("journal %s: %w: %w", j.path, ctx.Err(), errUncertain)
 	}
 }
 
@@ -37,7 +48,7 @@ func (j *Journal) Append(records ...record.Record) {
 		_ = j.fail(err) // shows in Err
 		return
 	}
-	_, _ = j.enqueue(context.Background(), records, kept{}) // its only error is that of Err
+	_, _, _ = j.enqueue(context.Background(), records, kept{}) // its only error is that of Err
 }
 
 func checkAll(records []record.Record) error {
@@ -50,29 +61,30 @@ func checkAll(records []record.Record) error {
 }
 
 // enqueue puts records, and rows of the state that follow from them, into the open
-// batch and returns it. For no records it returns
-// the batch with the last one that was queued; nil if there is none.
-func (j *Journal) enqueue(ctx context.Context, records []record.Record, k kept) (*batch, error) {
+// batch and returns it, and the number of the last of these records. For no records it
+// returns the batch with the last one that was queued; nil if there is none.
+func (j *Journal) enqueue(ctx context.Context, records []record.Record, k kept) (b *batch, last uint64, err error) {
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		j.mu.Lock()
 		b := j.open
 		switch {
 		case j.refusal() != nil:
 			defer j.mu.Unlock()
-			return nil, j.refusal()
+			return nil, 0, j.refusal()
 		case len(records) == 0: // what was queued before is waited for
 			if len(b.records) == 0 {
 				b = j.taken
 			}
 			j.mu.Unlock()
-			return b, nil
+			return b, 0, nil
 		case len(b.records) < j.opts.BatchLimit:
 			b.records = append(b.records, records...)
 			b.state = kept{append(b.state.rows, k.rows...), b.state.anew || k.anew}
 			j.last += uint64(len(records))
+			last := j.last
 			if len(b.records) >= j.opts.BatchLimit {
 				close(b.full)
 			}
@@ -81,7 +93,7 @@ func (j *Journal) enqueue(ctx context.Context, records []record.Record, k kept) 
 			case j.wake <- struct{}{}:
 			default: // the committer knows
 			}
-			return b, nil
+			return b, last, nil
 		}
 		j.mu.Unlock()
 		select {

@@ -70,6 +70,12 @@
 // in the order in which Commit and Append were called. A reader sees durable
 // records only.
 //
+// A message of the DCC is written before it is judged (kinds response, alert and
+// received). What was made of it stands in a later record, which gives its number: the
+// body's "of" in the kinds outcome, refused, proven and unmatched. Journals of before have
+// no such numbers, and in them only proven messages were written. They are of the same
+// version and are read as they are.
+//
 // A failed write ends the journal: [Journal.Failed] is closed, what waited is
 // refused, and so is everything after. Whether the records of a failed batch
 // are on the disk is decided when the file is opened again; a batch is there

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -72,6 +73,39 @@ func numbered(records ...record.Record) []record.Record {
 		records[i].Seq = uint64(i) + 1
 	}
 	return records
+}
+
+// Whoever commits learns the numbers, however many commit at once.
+func TestCommitAt(t *testing.T) {
+	j := open(t, filepath.Join(t.TempDir(), "journal.db"))
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			code := strconv.Itoa(i)
+			records := []record.Record{
+				{At: epoch, Kind: record.Received, Code: "first", Body: []byte("<a/>")},
+				{At: epoch, Kind: record.Proven, Code: code, Body: record.Encode(record.ProvenBody{Of: uint64(i) + 1})},
+			}
+			last, err := j.CommitAt(t.Context(), records...)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for r, err := range j.Records(t.Context(), last) {
+				if err != nil || r.Seq != last || r.Code != code {
+					t.Errorf("record %d: %v, %v, want code %s", last, r, err, code)
+				}
+				break
+			}
+		})
+	}
+	wg.Wait()
+	if last, err := j.CommitAt(t.Context()); err != nil || last != 0 {
+		t.Errorf("no records: %d, %v", last, err)
+	}
+	if last, err := j.CommitAt(t.Context(), record.Record{At: epoch, Kind: record.Proven}); !errors.Is(err, record.ErrInvalid) || last != 0 {
+		t.Errorf("a record that cannot be written: %d, %v", last, err)
+	}
 }
 
 func TestRecordsComeBackAsTheyWere(t *testing.T) {
@@ -260,7 +294,7 @@ func TestRefusedRecords(t *testing.T) {
 	good := sent(1)
 	for name, spoil := range map[string]func(*record.Record){
 		"no kind":      func(r *record.Record) { r.Kind = 0 },
-		"unknown kind": func(r *record.Record) { r.Kind = record.State + 1 },
+		"unknown kind": func(r *record.Record) { r.Kind = record.Proven + 1 },
 		"no time":      func(r *record.Record) { r.At = time.Time{} },
 		"service":      func(r *record.Record) { r.Service = 200 },
 		"counter":      func(r *record.Record) { r.ID.Counter = servicerequests.MaxCounter + 1 },

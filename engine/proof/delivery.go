@@ -141,32 +141,62 @@ func (v *Verifier) alert(ctx context.Context, o outer, code uint16, payload []by
 }
 
 // prove checks the device's signature, or the MAC between it and the originator
-// that the message is addressed to.
+// that the message is addressed to, under every key of the device that is in use. Where
+// all that are remembered fail, they are asked for again: the device may have new ones.
 func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbcs.Mode) error {
 	if _, ok := v.keyAgreement[m.Target]; !ok {
 		return o.fault(ErrUnverified, fmt.Errorf("it is addressed to %s, which is none of ours", m.Target))
 	}
 	keys, err := v.devices.Keys(ctx, m.Originator)
-	switch {
-	case errors.Is(err, ErrKeysUnavailable):
+	if err != nil {
 		return o.fault(ErrUndecided, err)
-	case err != nil:
-		return o.fault(ErrUnverified, err)
 	}
-	if m.Signature != nil {
-		if err := m.VerifySignature(keys.DigitalSignature); err != nil {
-			return o.fault(ErrUnverified, fmt.Errorf("%s: %w", m.Originator, err))
-		}
+	failure := v.check(m, keys, mode)
+	if failure == nil {
 		return nil
 	}
-	secret, err := v.secret(m.Target, keys.KeyAgreement)
-	if err == nil {
-		err = m.VerifyMAC(gbcs.DeriveKeyFromSecret(secret, mode, m.Originator, m.Counter, m.Target))
+	if !keys.Fresh {
+		keys, err := v.devices.Refresh(ctx, m.Originator)
+		if err != nil {
+			return o.fault(ErrUndecided, fmt.Errorf("%s: %w, and %w", m.Originator, failure, err))
+		}
+		if failure = v.check(m, keys, mode); failure == nil {
+			return nil
+		}
+		if !keys.Fresh { // somebody had asked before: perhaps before the device's keys changed
+			return o.fault(ErrUndecided, fmt.Errorf("%s: %w", m.Originator, failure))
+		}
 	}
-	if err != nil {
-		return o.fault(ErrUnverified, fmt.Errorf("%s: %w", m.Originator, err))
+	return o.fault(ErrUnverified, fmt.Errorf("%s: %w", m.Originator, failure))
+}
+
+// check holds a message to keys, one after the other. The error is that of the youngest.
+func (v *Verifier) check(m *gbcs.Message, keys DeviceKeys, mode gbcs.Mode) error {
+	var failures []error
+	if m.Signature != nil {
+		for _, key := range keys.DigitalSignature {
+			err := m.VerifySignature(key)
+			if err == nil {
+				return nil
+			}
+			failures = append(failures, err)
+		}
+	} else {
+		for _, key := range keys.KeyAgreement {
+			secret, err := v.secret(m.Target, key)
+			if err == nil {
+				err = m.VerifyMAC(gbcs.DeriveKeyFromSecret(secret, mode, m.Originator, m.Counter, m.Target))
+			}
+			if err == nil {
+				return nil
+			}
+			failures = append(failures, err)
+		}
 	}
-	return nil
+	if len(failures) == 0 {
+		return errors.New("there is no key for it")
+	}
+	return failures[0]
 }
 
 // secret is what one of our identities shares with the device that has this key.

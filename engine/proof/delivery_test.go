@@ -205,7 +205,119 @@ func TestDeliveryWithoutTheDevicesKeys(t *testing.T) {
 	w.lookup = fmt.Errorf("search: %w", ErrKeysUnavailable)
 	_, err := w.Delivery(t.Context(), raw)
 	wantFault(t, err, ErrUndecided, true)
-	w.lookup = errors.New("none in use")
+	w.lookup = errors.New("none in use") // today
 	_, err = w.Delivery(t.Context(), raw)
-	wantFault(t, err, ErrUnverified, true)
+	wantFault(t, err, ErrUndecided, true)
+	if !Undecided(err) {
+		t.Errorf("final: %v", err)
+	}
+	w.lookup = nil
+	if _, err = w.Delivery(t.Context(), raw); err != nil {
+		t.Errorf("when there are keys: %v", err)
+	}
+}
+
+// A device that has new keys, or several, is believed under each that is in use.
+func TestDeliveryUnderEveryKeyInUse(t *testing.T) {
+	w := newWorld(t)
+	old, other := newDevice(t), newDevice(t)
+	messages := map[string]func(device) []byte{
+		"signature": func(d device) []byte { return w.signedByDCC(t, answer25(critical(t, d.signing, id, 0x0020))) },
+		"MAC": func(d device) []byte {
+			return w.signedByDCC(t, answer74(w.read74(t, d, id, servicerequests.Enabled)))
+		},
+	}
+	for name, by := range messages {
+		t.Run(name, func(t *testing.T) {
+			// Both are in use, whichever the device has already.
+			for _, d := range []device{old, w.meter} {
+				w.remembered, w.refreshed = []device{w.meter, old}, 0
+				if _, err := w.Delivery(t.Context(), by(d)); err != nil || w.refreshed != 0 {
+					t.Errorf("both in use: %v, asked %d times", err, w.refreshed)
+				}
+			}
+			// The new one is not known yet.
+			w.remembered, w.refreshed = []device{old}, 0
+			if _, err := w.Delivery(t.Context(), by(w.meter)); err != nil || w.refreshed != 1 {
+				t.Errorf("a new key: %v, asked %d times", err, w.refreshed)
+			}
+			// A message of somebody else is asked about once, and is not believed.
+			w.remembered, w.refreshed = []device{old}, 0
+			_, err := w.Delivery(t.Context(), by(other))
+			wantFault(t, err, ErrUnverified, true)
+			if Undecided(err) || w.refreshed != 1 {
+				t.Errorf("somebody else's: %v, asked %d times", err, w.refreshed)
+			}
+			// Keys that were asked for just now are not asked for again.
+			w.refreshed = 0
+			_, err = w.Delivery(t.Context(), by(other))
+			wantFault(t, err, ErrUnverified, true)
+			if w.refreshed != 0 {
+				t.Errorf("fresh keys: asked %d times", w.refreshed)
+			}
+			// Who may not ask again so soon has decided nothing.
+			w.remembered, w.tooSoon = []device{old}, ErrKeysUnavailable
+			_, err = w.Delivery(t.Context(), by(other))
+			wantFault(t, err, ErrUndecided, true)
+			w.tooSoon = nil
+		})
+	}
+}
+
+// A certificate that is not configured may be the DCC's new one, one that is revoked is
+// not.
+func TestUnknownSigner(t *testing.T) {
+	w, stranger := newWorld(t), newWorldWithOtherKeys(t)
+	response := answer74(w.read74(t, w.meter, id, servicerequests.Enabled))
+	_, err := w.Delivery(t.Context(), signXML(t, stranger.folder.DCC.XMLSigning, encode(t, response)))
+	wantFault(t, err, ErrUnverified, false)
+	if !errors.Is(err, ErrUnknownSigner) || !Undecided(err) {
+		t.Errorf("another certificate: %v", err)
+	}
+	revoked := w.either.revoked
+	w.either.revoked = func(*smki.Certificate) bool { return true }
+	_, err = w.Delivery(t.Context(), w.signedByDCC(t, response))
+	w.either.revoked = revoked
+	if !errors.Is(err, ErrUnverified) || Undecided(err) {
+		t.Errorf("a revoked certificate: %v", err)
+	}
+}
+
+func TestClaim(t *testing.T) {
+	w, stranger := newWorld(t), newWorldWithOtherKeys(t)
+	w.lookup = errors.New("nobody is asked")
+	impostor := newDevice(t)
+	read := answer74(w.read74(t, impostor, id, servicerequests.Enabled))
+	alarm := duis.Response{RequestID: id, Code: "I0", Content: duis.DeviceAlert{Code: 0x8F32, Payload: w.alert(t, w.meter, gbcs.Alert{Code: 0x8F32, At: now})}}
+	quarantine := duis.Response{Code: "I0", Content: duis.DCCAlert{Code: "AD1", Event: duis.QuarantinedRequest{Breach: duis.UserThreshold, Request: id, EventRef: "1"}}}
+	claimed := Claim{Kind: ClaimResponse, ID: id, Device: meter, Code: "I0", SRV: "7.4"}
+	byDCC := claimed
+	byDCC.FromDCC = true
+	for _, test := range []struct {
+		name string
+		raw  []byte
+		want Claim
+	}{
+		{"a response", w.signedByDCC(t, read), byDCC},
+		{"in the wrong role", w.signedByTransform(t, read), byDCC},
+		{"by somebody else", signXML(t, stranger.folder.DCC.XMLSigning, encode(t, read)), claimed},
+		{"unsigned", encode(t, read), claimed},
+		{"changed", tamper(t, w.signedByDCC(t, read), ">I0<", ">I1<"), Claim{Kind: ClaimResponse, ID: id, Device: meter, Code: "I1", SRV: "7.4"}},
+		{"no answer", encode(t, duis.Response{RequestID: id, Code: "E21", ServiceReference: "7.4", SRV: "7.4"}), Claim{Kind: ClaimSilence, ID: id, Device: meter, Code: "E21", SRV: "7.4"}},
+		{"an alert", w.signedByDCC(t, alarm), Claim{Kind: ClaimAlert, FromDCC: true, Device: meter, Code: "I0", Alert: "8F32"}},
+		{"a DCC Alert", w.signedByDCC(t, quarantine), Claim{Kind: ClaimDCCAlert, FromDCC: true, Code: "I0", Alert: "AD1"}},
+		{"an inventory", w.signedByDCC(t, inventoryReply()), Claim{Kind: ClaimOther, FromDCC: true, ID: inventoryReply().RequestID, Code: "I0", SRV: "8.2"}},
+		{"another document", []byte("<a>b</a>"), Claim{}},
+	} {
+		got, err := w.Claim(test.raw)
+		if (got.Err != nil) != (test.want.Kind == ClaimOther) {
+			t.Errorf("%s: says %v", test.name, got.Err)
+		}
+		got.Err = nil
+		if err != nil || got != test.want {
+			t.Errorf("%s: got %+v, %v, want %+v", test.name, got, err, test.want)
+		}
+	}
+	_, err := w.Claim([]byte("hello"))
+	wantFault(t, err, ErrInvalid, false)
 }

@@ -29,9 +29,16 @@
 //
 // # What an error means
 //
-//	ErrInvalid      it is no DUIS or GBCS message, or not of a kind that comes this way
-//	ErrUnverified   a proof is missing or fails, or parts do not belong together
-//	ErrUndecided    a device's keys could not be asked for: try again later
+//	ErrInvalid         it is no DUIS or GBCS message, or not of a kind that comes this way
+//	ErrUnverified      a proof is missing or fails, or parts do not belong together
+//	ErrUnknownSigner   an ErrUnverified: signed under a certificate that is not configured.
+//	                   From an authenticated peer it may be the DCC's new one: a person
+//	                   has to configure that, and the message is tried again
+//	ErrUndecided       a device's keys could not be asked for, or the SMKI service says
+//	                   that there are none: try again later
+//
+// A device's proof has failed only when it fails under all keys in use, asked for after
+// the message was there: own stale knowledge never costs a message.
 //
 // Every error is an *Error. Its FromDCC tells what the DCC has signed from what
 // any stranger may have sent: only the former may ever stop a sweep, or a stranger

@@ -20,6 +20,9 @@ func FuzzDelivery(f *testing.F) {
 		var d Delivery
 		var err error
 		heaptest.Limit(t, len(raw), func() { d, err = w.Delivery(t.Context(), raw) })
+		if _, none := w.Claim(raw); none != nil && err == nil {
+			t.Errorf("proven, and no XML: %v", none)
+		}
 		if err != nil {
 			if _, ok := errors.AsType[*Error](err); !ok {
 				t.Errorf("%T is not this package's error: %v", err, err)

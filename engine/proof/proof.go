@@ -21,12 +21,22 @@ import (
 var (
 	ErrInvalid    = errors.New("proof: message cannot be read")
 	ErrUnverified = errors.New("proof: message is not proven")
-	ErrUndecided  = errors.New("proof: keys cannot be asked for")
+	ErrUndecided  = errors.New("proof: message cannot be decided yet")
+
+	// ErrUnknownSigner is ErrUnverified of a message that is signed under a certificate
+	// which is not among those configured. The DCC may have a new one.
+	ErrUnknownSigner = fmt.Errorf("%w: the certificate is not one of the DCC's that are configured", ErrUnverified)
 )
+
+// Undecided says whether a message over an authenticated connection may still be proven
+// later, when keys or a certificate of the DCC are known.
+func Undecided(err error) bool {
+	return errors.Is(err, ErrUndecided) || errors.Is(err, ErrUnknownSigner)
+}
 
 // Error is every error of this package. It wraps its Kind and its cause.
 type Error struct {
-	Kind    error                     // ErrInvalid, ErrUnverified or ErrUndecided
+	Kind    error                     // ErrInvalid, ErrUnverified, ErrUndecided or ErrUnknownSigner
 	FromDCC bool                      // a key of the DCC has signed the message all the same
 	ID      servicerequests.RequestID // that the message names, if FromDCC; zero if none
 	Err     error                     // why
@@ -37,20 +47,27 @@ func (e *Error) Error() string { return e.Kind.Error() + ": " + e.Err.Error() }
 // Unwrap returns Kind and Err.
 func (e *Error) Unwrap() []error { return []error{e.Kind, e.Err} }
 
-// DeviceKeys are a device's public keys, both on P-256.
+// DeviceKeys are the public keys of all of a device's certificates that are in use: at
+// least one for each purpose, the youngest first, all on P-256.
 type DeviceKeys struct {
-	DigitalSignature *ecdsa.PublicKey
-	KeyAgreement     *ecdh.PublicKey
+	DigitalSignature []*ecdsa.PublicKey
+	KeyAgreement     []*ecdh.PublicKey
+
+	Fresh bool // they were asked for in this very call, and not remembered
 }
 
 // ErrKeysUnavailable says that a device's keys could not be asked for. Asking
 // again may help.
 var ErrKeysUnavailable = errors.New("device keys are unavailable")
 
-// Devices finds the public keys of a device. It is used by several goroutines.
-// An error that does not wrap [ErrKeysUnavailable] means that there are none.
+// Devices finds the public keys of a device. It is used by several goroutines. No error
+// is final: a device whose keys are not known today may be known tomorrow.
 type Devices interface {
+	// Keys returns the keys, as they are remembered if they are.
 	Keys(ctx context.Context, device servicerequests.EUI) (DeviceKeys, error)
+	// Refresh asks for them again: a message has failed under all that Keys gave. It
+	// fails with [ErrKeysUnavailable] if they were asked for a moment ago.
+	Refresh(ctx context.Context, device servicerequests.EUI) (DeviceKeys, error)
 }
 
 // Options configures a Verifier. All fields are required unless they say otherwise.
@@ -106,10 +123,12 @@ func (p pinned) Key(ref xmldsig.KeyRef) (*ecdsa.PublicKey, error) {
 	case !ok:
 		return nil, xmldsig.ErrUnknownKey
 	case p.revoked(c):
-		return nil, fmt.Errorf("%w: its certificate is revoked", xmldsig.ErrUnknownKey)
+		return nil, errRevoked
 	}
 	return c.PublicKey, nil
 }
+
+var errRevoked = fmt.Errorf("%w: its certificate is revoked", xmldsig.ErrUnknownKey)
 
 // New makes a verifier. It refuses certificates that may not sign the DCC's
 // responses, a role whose certificates are all revoked, and key agreement keys
@@ -218,8 +237,12 @@ func (v *Verifier) read(raw []byte) (outer, error) {
 	return o, nil
 }
 
-// faultKind tells a document that is none from one that is not proven.
+// faultKind tells a document that is none from one that is not proven, and from one that
+// is signed well as far as can be told, by a key that is not known.
 func faultKind(err error) error {
+	if errors.Is(err, xmldsig.ErrUnknownKey) && !errors.Is(err, errRevoked) {
+		return ErrUnknownSigner
+	}
 	for _, unproven := range []error{
 		xmldsig.ErrProfile, xmldsig.ErrDigest, xmldsig.ErrUnknownKey, xmldsig.ErrSignature, xmldsig.ErrKey,
 	} {

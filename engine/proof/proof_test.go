@@ -45,6 +45,10 @@ type world struct {
 	folder *smki.Folder
 	meter  device
 	lookup error // what the directory answers instead of the meter's keys
+
+	remembered []device // what Keys answers with, if anything, until Refresh was asked
+	refreshed  int
+	tooSoon    error // what Refresh answers instead
 }
 
 func newWorld(t testing.TB) *world {
@@ -88,14 +92,36 @@ func newDevice(t testing.TB) device {
 }
 
 // Keys makes world the directory: it knows one meter.
-func (w *world) Keys(_ context.Context, eui servicerequests.EUI) (DeviceKeys, error) {
-	if w.lookup != nil {
+func (w *world) Keys(ctx context.Context, eui servicerequests.EUI) (DeviceKeys, error) {
+	switch {
+	case w.lookup != nil:
 		return DeviceKeys{}, w.lookup
-	}
-	if eui != meter {
+	case eui != meter:
 		return DeviceKeys{}, errors.New("unknown device")
+	case w.remembered != nil:
+		return keysOf(w.remembered...), nil
 	}
-	return DeviceKeys{DigitalSignature: &w.meter.signing.PublicKey, KeyAgreement: w.meter.agreement.PublicKey()}, nil
+	keys := keysOf(w.meter)
+	keys.Fresh = true
+	return keys, nil
+}
+
+// Refresh forgets what was remembered.
+func (w *world) Refresh(ctx context.Context, eui servicerequests.EUI) (DeviceKeys, error) {
+	w.refreshed++
+	if w.tooSoon != nil {
+		return DeviceKeys{}, w.tooSoon
+	}
+	w.remembered = nil
+	return w.Keys(ctx, eui)
+}
+
+func keysOf(devices ...device) (keys DeviceKeys) {
+	for _, d := range devices {
+		keys.DigitalSignature = append(keys.DigitalSignature, &d.signing.PublicKey)
+		keys.KeyAgreement = append(keys.KeyAgreement, d.agreement.PublicKey())
+	}
+	return keys
 }
 
 func encode(t testing.TB, r duis.Response) []byte {

@@ -109,9 +109,7 @@ type OutcomeBody struct {
 	Observed *Observation        `json:"observed,omitempty"` // what the answer showed, if it showed anything
 	Proxy    servicerequests.EUI `json:"gpf_id,omitempty"`   // the gas proxy that an inventory named
 
-	// Of is the number of the message that the outcome rests on; 0: it rests on none, or
-	// was written before messages were stored first.
-	Of uint64 `json:"of,omitempty"`
+	Of uint64 `json:"of,omitempty"` // number of the Response record that it rests on; 0: it rests on none (silence, a reply), or an older journal
 }
 
 // ClosedBody is the body of a [Closed] record.
@@ -124,26 +122,21 @@ type ClosedBody struct {
 type RefusedBody struct {
 	Reason string `json:"reason"`
 	SHA256 string `json:"sha256"`       // hex, of the bytes that were refused
-	Of     uint64 `json:"of,omitempty"` // number of the message that is not believed
+	Of     uint64 `json:"of,omitempty"` // number of the message's record that it is about; 0: none, or an older journal
 }
 
-// JudgedBody says which stored message a record is about. It may be the body of an
-// [Unmatched] record; old ones have none.
-type JudgedBody struct {
-	Of uint64 `json:"of"`
-}
-
-// ProvenBody is the body of a [Proven] record: what an alert says, so that a fold needs
-// neither keys nor network.
+// ProvenBody is the body of a [Proven] record.
 type ProvenBody struct {
-	Of          uint64       `json:"of"`                     // number of the message
-	At          time.Time    `json:"at"`                     // when it was raised, by the device's or the DCC's clock
-	Counter     uint64       `json:"counter,omitempty"`      // of the GBCS message; 0: a DCC Alert
-	FutureDated uint16       `json:"future_dated,omitempty"` // message code of the command that 8F66 tells of
-	Quarantined *Quarantined `json:"quarantined,omitempty"`
+	Of      uint64    `json:"of"`      // number of the record that was proven
+	At      time.Time `json:"at"`      // by the device's clock, of a DCC Alert by the DCC's
+	Code    string    `json:"code"`    // of the alert
+	Counter uint64    `json:"counter"` // the device's own, in the alert; 0 for DCC Alerts
+
+	FutureDated uint16       `json:"future_dated,omitempty"` // message code of the future dated command that an 8F66 tells of
+	Quarantined *Quarantined `json:"quarantined,omitempty"`  // what an AD1 tells of
 }
 
-// Quarantined is a request that the DCC's anomaly detection holds back (AD1).
+// Quarantined is a request that the DCC's anomaly detection holds back.
 type Quarantined struct {
 	Request  servicerequests.RequestID `json:"request_id"`
 	EventRef string                    `json:"event_ref"`
@@ -153,6 +146,12 @@ type Quarantined struct {
 // HaltedBody is the body of a [Halted] record.
 type HaltedBody struct {
 	Reason string `json:"reason"`
+}
+
+// JudgedBody is the body of a [Repeated] record, and of an [Unmatched] one, which in older
+// journals has none.
+type JudgedBody struct {
+	Of uint64 `json:"of"` // number of the message's record
 }
 
 // Actions of an [OrderBody]; codes of [Operator] records.

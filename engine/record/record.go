@@ -25,9 +25,9 @@ const (
 	PreCommand                    // proven answer of Transform: Body = XML as received
 	SignedCommand                 // Signed Pre-Command (Command Variant 5), durable before it is POSTed: Body = signed XML
 	Reply                         // synchronous acknowledgement, error or inventory: Code = DUIS code, Body = as received
-	Response                      // proven asynchronous response: Code = DUIS code, Body = as received
-	Alert                         // proven device alert or DCC Alert: Code = alert code, Body = as received
-	Unmatched                     // proven DCC message that answers no request of ours: Body = as received
+	Response                      // asynchronous response of an authenticated peer, stored before it was judged: Code = DUIS code, Body = as received
+	Alert                         // device alert or DCC Alert, likewise: Code = alert code, Body = as received
+	Unmatched                     // a proven message answers no request of ours: Body = [JudgedBody], empty in older journals
 	Outcome                       // the end of one request: Code = class, Body = [OutcomeBody]
 	Refused                       // something was not signed or not believed: Code = why, Body = [RefusedBody]
 	Verdict                       // where a meter stands, the last one of a device counts: Code = verdict, Body = [VerdictBody]
@@ -36,11 +36,18 @@ const (
 	Wave                          // how far a wave of the plan has come: Code = opened, soaking or passed, Body = [WaveBody]
 	Tripwire                      // what answers together mean halted the sweep: Code = which, Body = [TripwireBody]
 	State                         // the table state holds what follows from the records so far: Body = [StateBody]
-	Received                      // a message of an authenticated peer that is not understood or not proven: Body as received
+	Received                      // message of an authenticated peer that cannot be read as a response or alert: Body = as received
 	Proven                        // an alert was proven and taken in: Code = alert code, Body = [ProvenBody]
 	Repeated                      // a proven message that changes nothing, because it was heard before: Body = [JudgedBody]
 	Halted                        // the sweep stopped itself, written at that moment: Body = [HaltedBody]
 )
+
+// Response, Alert and Received are messages as they came in over an authenticated
+// connection, or signed by the DCC. Nobody had judged them when they were written:
+// Device, Service, ID and Code are what the message claims. What was made of one stands
+// in a later record that gives its number in Of: an [Outcome], a [Refused], a [Proven],
+// an [Unmatched] or a [Repeated]. In older journals Response and Alert were proven before they were
+// written, and no record gives their numbers.
 
 // Made is the kind of record 0.
 const Made Kind = 0

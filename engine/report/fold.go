@@ -127,21 +127,24 @@ type folder struct {
 	targets  map[servicerequests.EUI]*meter // by the target of a request: a gas proxy answers for its meter
 	counters map[servicerequests.EUI][]uint64
 
-	opened bool
+	opened      bool
+	runs        runs
+	quarantined tally // AD1 by coming
 }
 
 type meter struct {
 	Meter
 	requests []*request
 	balances []balanceRead
+	heard    tally // answers by coming
 }
 
 type request struct {
 	Request
-	transformed  bool   // a Pre-Command came
-	signed       bool   // a Signed Pre-Command was made
-	acknowledged bool   // the DCC took what goes to the device
-	answer       []byte // the last proven response, until an outcome says that it counts
+	transformed  bool // a Pre-Command came
+	signed       bool // a Signed Pre-Command was made
+	acknowledged bool // the DCC took what goes to the device
+	answers      []answer
 }
 
 func (f *folder) take(r record.Record) error {
@@ -171,10 +174,24 @@ func (f *folder) take(r record.Record) error {
 	case record.Outcome:
 		return f.outcome(r)
 	case record.Refused:
-		f.refused(r)
+		return f.refused(r)
 	case record.Alert:
 		if r.Code == quarantineAlert {
+			f.quarantined.add(r.At, &f.runs)
+		}
+	case record.Proven:
+		body, err := record.Decode[record.ProvenBody](r)
+		f.runs.rests(body.Of)
+		if body.Code == quarantineAlert {
 			f.report.Summary.Quarantined++
+		}
+		return err
+	case record.Unmatched:
+		if len(r.Body) > 0 {
+			body, err := record.Decode[record.JudgedBody](r)
+			if err == nil {
+				f.runs.rests(body.Of)
+			}
 		}
 	case record.Verdict:
 		body, err := record.Decode[record.VerdictBody](r)
@@ -201,6 +218,7 @@ func (f *folder) take(r record.Record) error {
 // end of the run before back.
 func (f *folder) open(r record.Record) error {
 	f.report.Ended = ""
+	f.runs.now++
 	if f.opened {
 		return nil
 	}
@@ -303,8 +321,8 @@ func (f *folder) replied(rec record.Record) {
 	r.acknowledged = servicerequests.ResponseCode(rec.Code).Class() == servicerequests.CodeAcknowledged
 }
 
-// answered notes when a meter was last heard. A gas proxy's answer names the
-// proxy.
+// answered keeps an answer for the outcome that rests on it. A gas proxy's answer names
+// the proxy.
 func (f *folder) answered(rec record.Record) {
 	m := f.meters[rec.Device]
 	if m == nil {
@@ -313,9 +331,13 @@ func (f *folder) answered(rec record.Record) {
 	if m == nil {
 		return
 	}
-	m.LastResponseAt = rec.At
-	if r := m.find(rec.ID); r != nil && tells(r.Service) {
-		r.answer = rec.Body
+	m.heard.add(rec.At, &f.runs)
+	if r := m.find(rec.ID); r != nil {
+		a := answer{seq: rec.Seq, at: rec.At}
+		if tells(r.Service) {
+			a.raw = rec.Body
+		}
+		r.answers = append(r.answers, a)
 	}
 }
 
@@ -325,15 +347,21 @@ func (f *folder) outcome(rec record.Record) error {
 	if err != nil {
 		return err
 	}
+	f.runs.rests(body.Of)
 	m := f.meter(rec.Device)
 	if r := m.find(rec.ID); r != nil {
 		r.Class, r.Code = body.Class, body.Code
-		m.learn(r, body)
+		answered := body.Class == record.ClassSuccess || body.Class == record.ClassNegative || body.Code != ""
+		rests, ok := r.rest(body.Of, answered)
+		if ok && body.Of != 0 && rests.at.After(m.LastResponseAt) {
+			m.LastResponseAt = rests.at
+		}
+		m.learn(r, body, rests.raw)
 	}
 	return nil
 }
 
-func (f *folder) refused(rec record.Record) {
+func (f *folder) refused(rec record.Record) error {
 	refused := &f.report.Summary.Refused
 	switch rec.Code {
 	case record.RefusedUnpermitted:
@@ -343,6 +371,9 @@ func (f *folder) refused(rec record.Record) {
 	default:
 		refused.Unverified++
 	}
+	body, err := record.Decode[record.RefusedBody](rec)
+	f.runs.rests(body.Of)
+	return err
 }
 
 // finish draws the sums.
@@ -358,6 +389,9 @@ func (f *folder) finish() *Report {
 			m.Verdict.Verdict, m.Verdict.Reason = record.VerdictUnknown, noVerdict
 		}
 		m.settle()
+		if last, _ := m.heard.sum(&f.runs); last.After(m.LastResponseAt) {
+			m.LastResponseAt = last
+		}
 		s.Verdicts.add(m.Verdict.Verdict)
 		home := homes[m.Target.Hub]
 		home.add(m.Verdict.Verdict)
@@ -367,6 +401,8 @@ func (f *folder) finish() *Report {
 	for _, home := range homes {
 		s.Homes.add(home)
 	}
+	_, quarantined := f.quarantined.sum(&f.runs)
+	s.Quarantined += quarantined
 	s.Meters, s.NotCovered = len(f.plan), len(f.report.NotCovered)
 	s.Counters, f.report.Counters = countCounters(f.counters)
 	s.DurationSeconds = f.report.Last.Sub(f.report.First).Seconds()

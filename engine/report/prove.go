@@ -30,6 +30,9 @@ type Proof struct {
 // toAnyone is who is convinced by a signature.
 const toAnyone = "anyone who has the public certificate"
 
+// resultMAC is of a message that only the engine could check. It is recorded before that.
+const resultMAC = "checked by the engine with the supplier's key: it held if an outcome rests on it"
+
 // Prove says what a record proves. Each signature in it is checked with the witnesses'
 // keys, or said to be unchecked.
 func Prove(r record.Record, w Witnesses) ([]Proof, error) {
@@ -56,6 +59,9 @@ func Prove(r record.Record, w Witnesses) ([]Proof, error) {
 	default:
 		xml.Proves = "the DCC sent this message"
 	}
+	if r.Kind == record.Received { // nobody could read on
+		return []Proof{xml}, nil
+	}
 	message, err := messageIn(r, ours)
 	if message == nil || err != nil {
 		return []Proof{xml}, err
@@ -63,8 +69,8 @@ func Prove(r record.Record, w Witnesses) ([]Proof, error) {
 	p := Proof{Check: "message", ToWhom: toAnyone, suffix: ".tbs", message: message}
 	if message.Signature == nil {
 		p.Check, p.suffix, p.message = "", ".xml", nil
-		p.Result = "checked with the supplier's key when it came in"
-		p.Proves = "the device answered so: its message has a MAC"
+		p.Result = resultMAC
+		p.Proves = "the device answered so, if its MAC held"
 		p.ToWhom = "the holder of the supplier's key agreement key only; to others the DCC's signature on the envelope says that it delivered these bytes"
 		return []Proof{xml, p}, nil
 	}

@@ -25,12 +25,10 @@ func tells(s servicerequests.Service) bool {
 	return false
 }
 
-// learn takes from a request that ended what the handover needs. An answer was
-// proven when it was journalled, and correlated before its outcome was; one that
+// learn takes from a request that ended what the handover needs. The answer that its
+// outcome rests on was proven and correlated before the outcome was written; one that
 // cannot be read now tells nothing, as if it had not come.
-func (m *meter) learn(r *request, o record.OutcomeBody) {
-	raw := r.answer
-	r.answer = nil
+func (m *meter) learn(r *request, o record.OutcomeBody, raw []byte) {
 	if o.Class != record.ClassSuccess {
 		return
 	}

@@ -36,12 +36,21 @@ func Say(r record.Record) string {
 		return strings.TrimSpace("an answer came: " + cmp.Or(srv, "of no service of this sweep") + " " + r.Code)
 	case record.Alert:
 		return "an alert came: " + r.Code
+	case record.Received:
+		return "a message came that is neither an answer nor an alert as far as it can be read"
+	case record.Proven:
+		return decoded(r, func(b record.ProvenBody) string { return "the alert was proven: " + b.Code + resting(b.Of) })
 	case record.Unmatched:
+		if len(r.Body) > 0 {
+			return decoded(r, func(b record.JudgedBody) string { return "the message answers nothing of this sweep" + resting(b.Of) })
+		}
 		return "a message came that answers nothing of this sweep"
 	case record.Outcome:
-		return decoded(r, func(b record.OutcomeBody) string { return srv + " ended: " + outcomeWords(b) })
+		return decoded(r, func(b record.OutcomeBody) string { return srv + " ended: " + outcomeWords(b) + resting(b.Of) })
 	case record.Refused:
-		return strings.TrimSpace(srv + " refused: " + strings.ReplaceAll(r.Code, "_", " "))
+		return decoded(r, func(b record.RefusedBody) string {
+			return strings.TrimSpace(srv + " refused: " + strings.ReplaceAll(r.Code, "_", " ") + resting(b.Of))
+		})
 	case record.Verdict:
 		return decoded(r, func(b record.VerdictBody) string {
 			text := "verdict: " + strings.ReplaceAll(b.Verdict, "_", " ")
@@ -81,6 +90,14 @@ func outcomeWords(b record.OutcomeBody) string {
 		text += seen(", seen", *b.Observed)
 	}
 	return fmt.Sprintf("%s, attempt %d", text, max(b.Attempt, 1))
+}
+
+// resting says which message a record is about.
+func resting(of uint64) string {
+	if of == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", by record %d", of)
 }
 
 // seen says what of a meter was seen.

@@ -176,7 +176,7 @@ func (s *Machine) takeAlert(h Heard) {
 		s.unmatched(h)
 		return
 	}
-	body := record.ProvenBody{Of: h.Seq, At: h.Alert.At}
+	body := record.ProvenBody{Of: h.Seq, At: h.Alert.At, Code: codeOf(h.Delivery)}
 	if body.At.IsZero() {
 		body.At = h.Delivery.At
 	}
@@ -186,8 +186,7 @@ func (s *Machine) takeAlert(h Heard) {
 	if f := h.Alert.FutureDated; f != nil {
 		body.FutureDated = f.Code
 	}
-	code := fmt.Sprintf("%04X", h.Alert.Code)
-	s.write(record.Record{At: s.now, Kind: record.Proven, Device: m.Device, Code: code, Body: record.Encode(body)})
+	s.write(record.Record{At: s.now, Kind: record.Proven, Device: m.Device, Code: body.Code, Body: record.Encode(body)})
 	s.settled(h)
 	changed := m.TakeAlert(ledger.Alert{Code: h.Alert.Code, Counter: body.Counter, At: body.At, FutureDated: body.FutureDated})
 	s.moveUp(m)

@@ -40,7 +40,7 @@ func (s *Machine) takeQuarantine(h Heard, q duis.QuarantinedRequest) {
 		return
 	}
 	body := record.ProvenBody{
-		Of: h.Seq, At: h.Delivery.At,
+		Of: h.Seq, At: h.Delivery.At, Code: alertQuarantine,
 		Quarantined: &record.Quarantined{Request: q.Request, EventRef: q.EventRef, Breach: string(q.Breach)},
 	}
 	s.write(record.Record{At: s.now, Kind: record.Proven, Device: m.Device, Code: alertQuarantine, Body: record.Encode(body)})

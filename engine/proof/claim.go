@@ -1,0 +1,96 @@
+package proof
+
+import (
+	"errors"
+	"fmt"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/xmldsig"
+	"safemode/servicerequests/xmltree"
+)
+
+// ClaimKind is what a message says that it is.
+type ClaimKind uint8
+
+// The kinds of claims.
+const (
+	ClaimOther    ClaimKind = iota // it cannot be read, or is nothing that is delivered
+	ClaimResponse                  // a device's response
+	ClaimSilence                   // a response code without data: the DCC says that no answer came
+	ClaimAlert                     // a device's alert
+	ClaimDCCAlert                  // an alert of the DCC's own
+)
+
+func (k ClaimKind) String() string {
+	return [...]string{"other", "response", "silence", "alert", "dcc_alert"}[k]
+}
+
+// Claim is what a message says of itself. Nothing in it is proven, so nothing in it may be
+// acted on: it is for filing a message until [Verifier.Delivery] has judged it. FromDCC
+// alone is more: it says who has signed, and not that what was signed is true.
+type Claim struct {
+	Kind    ClaimKind
+	FromDCC bool // a key of the DCC that is configured has signed it, whatever it may sign
+
+	ID     servicerequests.RequestID    // of the request that it answers; zero: none
+	Device servicerequests.EUI          // that answers or alerts; 0: none
+	Code   servicerequests.ResponseCode // empty: it cannot be read
+	SRV    string                       // empty: none
+	Alert  string                       // alert code, like 8F32 or AD1; empty: it is none
+
+	Err error // of ClaimOther: why it is that
+}
+
+// Claim reads what a message claims. It needs no device's keys and asks nobody. The error
+// says that the message is no XML at all; it is an [*Error] of kind ErrInvalid.
+func (v *Verifier) Claim(raw []byte) (Claim, error) {
+	tree, err := xmltree.Parse(raw)
+	if err != nil {
+		return Claim{}, &Error{Kind: ErrInvalid, Err: err}
+	}
+	defer tree.Release()
+	var c Claim
+	_, err = xmldsig.VerifyTree(tree, v.either)
+	c.FromDCC = err == nil
+	var r duis.Response
+	if err == nil || errors.Is(err, xmldsig.ErrUnsigned) {
+		r, err = duis.ReadResponse(tree)
+	} else {
+		r, err = duis.InspectResponse(raw) // the Signature is still there
+	}
+	if err != nil {
+		c.Err = err
+		return c, nil
+	}
+	c.read(r)
+	return c, nil
+}
+
+// read files a message.
+func (c *Claim) read(r duis.Response) {
+	c.ID, c.Code, c.SRV = r.RequestID, r.Code, r.SRV
+	switch content := r.Content.(type) {
+	case nil:
+		c.Kind, c.Device = ClaimSilence, r.RequestID.Target
+	case duis.DeviceResponse:
+		c.Kind, c.Device = ClaimResponse, r.RequestID.Target
+	case duis.DeviceAlert:
+		c.alert(content.Code, content.Payload)
+	case duis.FutureDatedAlert:
+		c.alert(content.Code, content.Payload)
+	case duis.DCCAlert:
+		c.Kind, c.Alert, c.ID = ClaimDCCAlert, content.Code, servicerequests.RequestID{}
+	default:
+		c.Err = fmt.Errorf("%T is not delivered to an inbox", content)
+	}
+}
+
+// alert files a device's alert: only the message in it names the device.
+func (c *Claim) alert(code uint16, payload []byte) {
+	c.Kind, c.Alert, c.ID = ClaimAlert, fmt.Sprintf("%04X", code), servicerequests.RequestID{}
+	if m, err := gbcs.Parse(payload); err == nil {
+		c.Device = m.Originator
+	}
+}

@@ -1,0 +1,439 @@
+package prover
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"safemode/engine/proof"
+	"safemode/engine/record"
+	"safemode/servicerequests"
+)
+
+// ErrFull says that what is stored and not proven has reached the limit.
+var ErrFull = errors.New("prover: no room for messages that are not proven")
+
+// Verifier proves messages. It is used by many goroutines. What Delivery returns for a
+// message that is not proven is a [*proof.Error]; any other error leaves the message
+// undecided.
+type Verifier interface {
+	Claim(raw []byte) (proof.Claim, error)
+	Delivery(ctx context.Context, raw []byte) (proof.Delivery, error)
+}
+
+// Options configures a Prover. Fields are required unless they say otherwise. Durations
+// are real time.
+type Options struct {
+	Verifier Verifier
+
+	// Store makes records durable before it returns, and returns the number of the last
+	// one. Body reads the body of a record again. Last is the number of the last record
+	// that was queued, durable or not. All are called by many goroutines.
+	Store func(context.Context, ...record.Record) (uint64, error)
+	Body  func(ctx context.Context, seq uint64) ([]byte, error)
+	Last  func() uint64
+
+	// Deliver takes a proven message: the number and the time of its record, and what it
+	// says. It may wait, but no longer than the run lasts. It is called by many goroutines,
+	// but of one device one after the other.
+	Deliver func(seq uint64, at time.Time, d proof.Delivery)
+
+	// Disbelieve is told once of a message that is not believed and will not be tried
+	// again. It is told once as well of one that has been undecided for a while: then
+	// [proof.Undecided] holds for the reason, the message goes on being tried, and it may be
+	// delivered yet. The request is the one that the message claims to answer, zero if none.
+	// What signed the message the reason tells, if it is a [*proof.Error]. It is called as
+	// Deliver is.
+	Disbelieve func(seq uint64, id servicerequests.RequestID, reason error)
+
+	Log        *zap.Logger
+	Registerer prometheus.Registerer
+
+	Workers  int           // messages being proven at a time; 0: 64, because some wait for keys
+	Patience time.Duration // with a device's keys, at each try; 0: 1 s
+	Again    Backoff       // of tries of an undecided message
+	While    time.Duration // after which Disbelieve is told of an undecided message; 0: 1 min
+
+	Waiting int   // messages that may wait for their first proof; 0: 1024
+	Memory  int64 // bytes of bodies that are kept in memory; 0: 32 MiB
+	Limit   int64 // bytes of the journal for what is not proven; 0: 1 GiB
+	Used    int64 // of the limit, by messages of earlier runs that were not believed; optional
+}
+
+// Backoff says after how long something is tried again: First, then twice as long each
+// time, up to Most.
+type Backoff struct {
+	First time.Duration // 0: 1 s
+	Most  time.Duration // 0: 1 h
+}
+
+// after is the time to wait after so many tries, one or more.
+func (b Backoff) after(tries int) time.Duration {
+	wait := b.First
+	for range tries - 1 {
+		if wait >= b.Most/2 {
+			return b.Most
+		}
+		wait *= 2
+	}
+	return min(wait, b.Most)
+}
+
+// Validate joins all faults.
+func (o Options) Validate() error {
+	var errs []error
+	if o.Verifier == nil || o.Store == nil || o.Body == nil || o.Last == nil || o.Deliver == nil || o.Disbelieve == nil || o.Log == nil || o.Registerer == nil {
+		errs = append(errs, errors.New("verifier, store, body, last, deliver, disbelieve, log and registerer are required"))
+	}
+	if o.Workers < 0 || o.Patience < 0 || o.While < 0 || o.Again.First < 0 || o.Again.Most < 0 {
+		errs = append(errs, errors.New("workers, patience, while and again must not be negative"))
+	}
+	if o.Waiting < 0 || o.Memory < 0 || o.Limit < 0 || o.Used < 0 {
+		errs = append(errs, errors.New("waiting, memory, limit and used must not be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// Prover is safe for concurrent use.
+type Prover struct {
+	o       Options
+	metrics *metrics
+	notice  *zap.Logger // says each thing once a minute
+
+	mu    sync.Mutex
+	work  *sync.Cond    // a lane is ready, or the run has ended
+	room  chan struct{} // closed, and another made, when somebody who waits to store may look again
+	ended bool
+
+	lanes map[servicerequests.EUI]*lane
+	fresh []*lane // ready, with a message that was never tried
+	stale []*lane // ready, with others only
+	turns int     // how often a lane was taken
+
+	storing   map[*storing]struct{}
+	unsettled map[uint64]bool // by number of the record: judged or not
+
+	waiting, waitingBytes int64 // for their first proof, those being stored included
+	memory                int64 // of the bodies that are kept
+	unproven              int64 // bytes of the limit that are used
+}
+
+// storing is a message of which it is not known yet what number it has.
+type storing struct{ from uint64 } // the last record that was queued before it
+
+// New makes a prover. Nothing is proven before [Prover.Run].
+func New(o Options) (*Prover, error) {
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("prover: %w", err)
+	}
+	o.Workers = cmp.Or(o.Workers, 64)
+	o.Patience = cmp.Or(o.Patience, time.Second)
+	o.While = cmp.Or(o.While, time.Minute)
+	o.Again.First = cmp.Or(o.Again.First, time.Second)
+	o.Again.Most = cmp.Or(o.Again.Most, time.Hour)
+	o.Waiting = cmp.Or(o.Waiting, 1024)
+	o.Memory = cmp.Or(o.Memory, 32<<20)
+	o.Limit = cmp.Or(o.Limit, 1<<30)
+	p := &Prover{
+		o: o, room: make(chan struct{}), unproven: o.Used,
+		lanes: map[servicerequests.EUI]*lane{}, storing: map[*storing]struct{}{}, unsettled: map[uint64]bool{},
+	}
+	p.work = sync.NewCond(&p.mu)
+	p.notice = o.Log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Minute, 1, 0)
+	}))
+	p.metrics = newMetrics(o.Registerer, p)
+	return p, nil
+}
+
+// cost is what a message takes of the limit: a record has more than its body.
+func cost(body int) int64 { return int64(body) + 512 }
+
+// Receive makes the record of a message durable, and has it judged afterwards. It returns
+// when the record is durable. While too many messages wait it waits first, as long as ctx
+// lasts; what it has begun to store it stores. Errors wrap [ErrFull], or are those of
+// Store or of ctx: then the DCC has to send the message again. After Run has ended it
+// still stores, and the next run judges.
+func (p *Prover) Receive(ctx context.Context, r record.Record) error {
+	size := len(r.Body)
+	l, s, err := p.enter(ctx, r)
+	if err != nil {
+		return err
+	}
+	seq, err := p.o.Store(context.WithoutCancel(ctx), r)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.storing, s)
+	l.storing = slices.DeleteFunc(l.storing, func(other *storing) bool { return other == s })
+	if err != nil {
+		p.unproven -= cost(size)
+		p.leave(size)
+		p.ready(l)
+		return fmt.Errorf("prover: %w", err)
+	}
+	p.unsettled[seq] = false
+	if p.ended {
+		p.leave(size)
+		return nil
+	}
+	p.memory += int64(size)
+	l.add(&message{seq: seq, at: r.At, id: r.ID, size: size, body: r.Body, since: time.Now(), first: true})
+	p.ready(l)
+	return nil
+}
+
+// enter waits until another message may be stored, and notes that it is being stored.
+func (p *Prover) enter(ctx context.Context, r record.Record) (*lane, *storing, error) {
+	size := len(r.Body)
+	if err := ctx.Err(); err != nil {
+		return nil, nil, fmt.Errorf("prover: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.ended && (p.waiting >= int64(p.o.Waiting) || p.waitingBytes >= p.o.Memory) {
+		room := p.room
+		p.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+		}
+		p.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return nil, nil, fmt.Errorf("prover: too many messages wait for their proof: %w", err)
+		}
+	}
+	limit := p.o.Limit
+	if r.Kind == record.Received {
+		limit -= limit / 4
+	}
+	if p.unproven+cost(size) > limit {
+		p.metrics.full.Inc()
+		p.notice.Error("no room for messages that are not proven: the DCC is asked to send them again",
+			zap.Int64("bytes", p.unproven), zap.Int64("limit", limit))
+		return nil, nil, ErrFull
+	}
+	p.unproven += cost(size)
+	p.waiting++
+	p.waitingBytes += int64(size)
+	l, s := p.lane(r.Device), &storing{p.o.Last()}
+	l.storing = append(l.storing, s)
+	p.storing[s] = struct{}{}
+	return l, s, nil
+}
+
+// leave makes room for another message to be stored. The caller holds the mutex.
+func (p *Prover) leave(size int) {
+	p.waiting--
+	p.waitingBytes -= int64(size)
+	close(p.room)
+	p.room = make(chan struct{})
+}
+
+// Again takes up a stored message of an earlier run that is not settled: the number, the
+// time and the body of its record. It may be called before Run.
+func (p *Prover) Again(seq uint64, at time.Time, raw []byte) {
+	claim, err := p.o.Verifier.Claim(raw)
+	if err != nil { // it is no XML; the proof will say so
+		claim = proof.Claim{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unsettled[seq] = false
+	p.unproven += cost(len(raw))
+	if p.ended {
+		return
+	}
+	m := &message{seq: seq, at: at, id: claim.ID, size: len(raw), since: time.Now()}
+	p.keep(m, raw)
+	l := p.lane(claim.Device)
+	l.add(m)
+	p.ready(l)
+}
+
+// Learnt has the undecided messages of a device tried at once: its keys have become known,
+// or have changed. Device 0 is all of them: a certificate of the DCC has become known.
+func (p *Prover) Learnt(device servicerequests.EUI) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if device != 0 {
+		if l := p.lanes[device]; l != nil {
+			p.release(l, func(*message) bool { return true })
+		}
+		return
+	}
+	for _, l := range p.lanes {
+		p.release(l, func(*message) bool { return true })
+	}
+}
+
+// Settled notes that the sweep has made a durable mark for a message: the next run need
+// not take it up. It has no effect on one that is still undecided, of which Disbelieve was
+// told: that goes on being tried.
+func (p *Prover) Settled(seq uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.unsettled[seq] {
+		delete(p.unsettled, seq)
+	}
+}
+
+// Unjudged returns the numbers of the messages that are stored and not settled, in order.
+// Of messages up to the record with number from, that one included, none is being stored at
+// this moment: each of them is among those or is settled. So with these numbers and the
+// records after from nothing is missed.
+func (p *Prover) Unjudged() (seqs []uint64, from uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	from = p.o.Last()
+	for s := range p.storing {
+		from = min(from, s.from)
+	}
+	return slices.Sorted(maps.Keys(p.unsettled)), from
+}
+
+// Run proves messages until ctx ends. Then it ends what is under way, and returns nil. What
+// was not judged is not settled, and the next run takes it up. It is called once.
+func (p *Prover) Run(ctx context.Context) error {
+	var workers sync.WaitGroup
+	for range p.o.Workers {
+		workers.Go(func() { p.prove(ctx) })
+	}
+	<-ctx.Done()
+	p.mu.Lock()
+	p.ended = true
+	for _, l := range p.lanes {
+		l.disarm()
+	}
+	p.work.Broadcast()
+	close(p.room)
+	p.room = make(chan struct{})
+	p.mu.Unlock()
+	workers.Wait()
+	return nil
+}
+
+// prove is a worker.
+func (p *Prover) prove(ctx context.Context) {
+	for {
+		l, m := p.take()
+		if m == nil {
+			return
+		}
+		result, reason := p.judge(ctx, m)
+		p.mu.Lock()
+		p.judged(l, m, result, reason)
+		p.mu.Unlock()
+	}
+}
+
+// result is what became of a message at one try.
+type result uint8
+
+const (
+	undecided result = iota
+	proven
+	disbelieved
+)
+
+// judge tries to prove a message, and tells who is to know.
+func (p *Prover) judge(ctx context.Context, m *message) (result, error) {
+	d, err := p.verify(ctx, m)
+	switch {
+	case err == nil:
+		p.decide(m)
+		p.o.Deliver(m.seq, m.at, d)
+		return proven, nil
+	case !proof.Undecided(err):
+		p.decide(m)
+		p.o.Log.Warn("a stored message is not believed", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
+		p.o.Disbelieve(m.seq, m.id, err)
+		return disbelieved, err
+	case ctx.Err() != nil: // the run ends: nothing was asked
+		return undecided, err
+	}
+	if errors.Is(err, proof.ErrUnknownSigner) {
+		p.metrics.unknownSigner.Inc()
+		p.notice.Error("a certificate that signs for the DCC is not known: its messages are kept until it is configured", zap.Error(err))
+	}
+	if !m.told && time.Since(m.since) >= p.o.While {
+		m.told = true
+		p.o.Log.Warn("a stored message cannot be proven yet", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
+		p.o.Disbelieve(m.seq, m.id, err)
+	}
+	return undecided, err
+}
+
+// verify asks the verifier. Its error is one of proof's: what keeps from asking leaves the
+// message undecided.
+func (p *Prover) verify(ctx context.Context, m *message) (d proof.Delivery, err error) {
+	body := m.body
+	if body == nil {
+		if body, err = p.o.Body(ctx, m.seq); err != nil {
+			return d, &proof.Error{Kind: proof.ErrUndecided, Err: fmt.Errorf("record %d: %w", m.seq, err)}
+		}
+	}
+	asking, cancel := context.WithTimeout(ctx, p.o.Patience)
+	defer cancel()
+	d, err = p.o.Verifier.Delivery(asking, body)
+	if _, ok := errors.AsType[*proof.Error](err); err != nil && !ok {
+		err = &proof.Error{Kind: proof.ErrUndecided, Err: err}
+	}
+	return d, err
+}
+
+// decide notes that a message is judged, before anybody is told: the mark may be made at once.
+func (p *Prover) decide(m *message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unsettled[m.seq] = true
+}
+
+// judged notes what became of a message, and gives its lane free. The caller holds the
+// mutex.
+func (p *Prover) judged(l *lane, m *message, r result, reason error) {
+	if m.first {
+		m.first = false
+		p.leave(m.size)
+	}
+	body := m.body
+	p.forget(m)
+	l.working = false
+	switch r {
+	case proven:
+		p.unproven -= cost(m.size)
+		p.metrics.proven.Inc()
+	case disbelieved:
+		p.metrics.disbelieved.Inc()
+	default:
+		m.tries++
+		m.due = time.Now().Add(p.o.Again.after(m.tries))
+		p.keep(m, body)
+		l.hold(m)
+		p.arm(l, m.due)
+		p.o.Log.Debug("a stored message is undecided", zap.Uint64("record", m.seq), zap.Int("tries", m.tries), zap.Error(reason))
+	}
+	p.ready(l)
+}
+
+// keep keeps the body of a message in memory, if there is room. The caller holds the mutex.
+func (p *Prover) keep(m *message, body []byte) {
+	if body != nil && p.memory+int64(len(body)) <= p.o.Memory {
+		m.body = body
+		p.memory += int64(len(body))
+	}
+}
+
+// forget drops the body of a message. The caller holds the mutex.
+func (p *Prover) forget(m *message) {
+	p.memory -= int64(len(m.body))
+	m.body = nil
+}
