@@ -5,16 +5,16 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
+	"safemode/engine/durable"
 	"safemode/servicerequests"
 )
 
 // What [Open] refuses, and what Next answers when it can give no counter. The
 // text of the error names the file.
 var (
-	ErrInUse      = errors.New("in use by another process")
+	ErrInUse      = durable.ErrLocked
 	ErrOtherOwner = errors.New("belongs to another journal")
 	ErrDamaged    = errors.New("not a custody file")
 	ErrFloor      = errors.New("counter floor is refused")
@@ -53,7 +53,7 @@ type Options struct {
 // concurrently.
 type Counters struct {
 	path  string
-	lock  *os.File
+	lock  *durable.Lock
 	owner Owner
 
 	mu       sync.Mutex
@@ -80,7 +80,7 @@ func Open(directory string, originator servicerequests.EUI, owner Owner, o Optio
 	defer func() {
 		if err != nil {
 			if c.lock != nil {
-				err = errors.Join(err, c.lock.Close())
+				err = errors.Join(err, c.lock.Release())
 			}
 			err = fmt.Errorf("custody %s: %w", path, err)
 		}
@@ -92,7 +92,7 @@ func Open(directory string, originator servicerequests.EUI, owner Owner, o Optio
 	if err != nil {
 		return nil, err
 	}
-	if c.lock, err = lockFile(path + ".lock"); err != nil {
+	if c.lock, err = durable.TakeLock(path + ".lock"); err != nil {
 		return nil, err
 	}
 	c.state, err = load(path)
@@ -206,22 +206,5 @@ func (c *Counters) Close() error {
 		final.note(c.owner)
 		saved = final.save(c.path)
 	}
-	return errors.Join(saved, c.lock.Close())
-}
-
-// lockFile takes the lock that keeps a second process, and a second Counters
-// in this one, from the file. The file of the counters cannot carry it, as it
-// is replaced.
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errors.Join(ErrInUse, f.Close())
-		}
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-	}
-	return f, nil
+	return errors.Join(saved, c.lock.Release())
 }

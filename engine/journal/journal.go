@@ -6,18 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"safemode/engine/record"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"safemode/engine/durable"
+	"safemode/engine/record"
 )
 
 // What [Open] and [OpenReadOnly] refuse, and what a closed or foreign handle
 // answers. The text of the error names the file.
 var (
-	ErrInUse     = errors.New("in use by another process")
+	ErrInUse     = durable.ErrLocked
 	ErrForeign   = errors.New("not a journal of safemode")
 	ErrVersion   = errors.New("a journal of another version")
 	ErrDamaged   = errors.New("damaged")
@@ -48,7 +49,7 @@ type Journal struct {
 	reader *sql.DB
 
 	// Nil for a journal opened for reading.
-	lock    *os.File
+	lock    *durable.Lock
 	writer  *writer
 	metrics *metrics
 
@@ -110,7 +111,7 @@ func Open(path string, o Options) (_ *Journal, err error) {
 			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release()))
 		}
 	}()
-	if j.lock, err = lockFile(path + ".lock"); err != nil {
+	if j.lock, err = durable.TakeLock(path + ".lock"); err != nil {
 		return nil, err
 	}
 	if j.metrics, err = newMetrics(o.Registerer); err != nil {
@@ -241,24 +242,7 @@ func (j *Journal) release() error {
 		errs = append(errs, j.writer.close())
 	}
 	if j.lock != nil {
-		errs = append(errs, j.lock.Close())
+		errs = append(errs, j.lock.Release())
 	}
 	return errors.Join(errs...)
-}
-
-// lockFile takes the lock that keeps a second writer out. It is a file of its
-// own: SQLite's own locks on the database would be lost whenever any
-// descriptor of that file is closed in this process.
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errors.Join(ErrInUse, f.Close())
-		}
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-	}
-	return f, nil
 }

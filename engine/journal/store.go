@@ -11,13 +11,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"safemode/engine/record"
 	"strconv"
 	"strings"
 	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"safemode/engine/durable"
+	"safemode/engine/record"
 )
 
 const (
@@ -116,7 +118,7 @@ func openWriter(path string) (_ *writer, err error) {
 		}
 	}
 	if fresh {
-		if err := syncDir(filepath.Dir(path)); err != nil {
+		if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 			return nil, err
 		}
 	}
@@ -289,13 +291,4 @@ func sqliteError(err error) error {
 		}
 	}
 	return err
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
