@@ -21,11 +21,13 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
 	"safemode/engine"
+	"safemode/engine/checkpoint"
 	"safemode/engine/console"
 	"safemode/engine/custody"
 	"safemode/engine/direction"
@@ -88,7 +90,12 @@ func (d *dcc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // folder is a test PKI, the same for all tests.
 func folder(t testing.TB) *smki.Folder {
 	t.Helper()
-	files, err := smki.TestFolder{Seed: []byte("engine")}.Files()
+	return folderOf(t, smki.TestFolder{Seed: []byte("engine")})
+}
+
+func folderOf(t testing.TB, of smki.TestFolder) *smki.Folder {
+	t.Helper()
+	files, err := of.Files()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -578,5 +585,138 @@ func TestRunOfE4ClosesTheGate(t *testing.T) {
 	}
 	if open["mpids"] != 0 || open["direction"] != 1 || open["certificates"] != 1 {
 		t.Errorf("safemode_gate_open: %v", open)
+	}
+}
+
+// contents is all files under a folder with what they hold.
+func contents(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// secondIdentity is one of the supplier's with keys of its own, and who vouches for them.
+func secondIdentity(t testing.TB) (engine.Identity, []*smki.Certificate) {
+	t.Helper()
+	f := folderOf(t, smki.TestFolder{Seed: []byte("second"), Supplier: smki.TestSupplier + 0x10000})
+	return engine.TestIdentity(f), f.Authorities()
+}
+
+// A start that is refused, wherever that happens, leaves everything as it was, also what
+// others have left there; and the mended start goes on.
+func TestRefusedStartLeavesNoTrace(t *testing.T) {
+	d := newDCC(t, servicerequests.NotRegistered)
+	p := newPlan(t, engine.Simulator, 3)
+	other, authorities := secondIdentity(t)
+	fill := func(t *testing.T, path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		spoil func(*testing.T, *engine.Options)
+		mend  func(*testing.T, *engine.Options)
+		want  error // nil: any
+	}{
+		"an identity stands there twice": {
+			spoil: func(_ *testing.T, o *engine.Options) { o.Identities = append(o.Identities, o.Identities[0]) },
+			want:  custody.ErrInUse,
+		},
+		"the second's counters are another journal's": {
+			spoil: func(t *testing.T, o *engine.Options) {
+				fill(t, filepath.Join(o.CustodyDir, other.EUI.String()+".json"), `{"originator":"`+other.EUI.String()+`","owner":"other","high_water":7}`)
+			},
+			mend: func(t *testing.T, o *engine.Options) {
+				if err := os.Remove(filepath.Join(o.CustodyDir, other.EUI.String()+".json")); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: custody.ErrOtherOwner,
+		},
+		"the second's counters cannot be locked": {
+			spoil: func(t *testing.T, o *engine.Options) {
+				if err := os.Mkdir(filepath.Join(o.CustodyDir, other.EUI.String()+".json.lock"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			},
+			mend: func(t *testing.T, o *engine.Options) {
+				if err := os.Remove(filepath.Join(o.CustodyDir, other.EUI.String()+".json.lock")); err != nil {
+					t.Fatal(err)
+				}
+			},
+		},
+		"after all was claimed": {
+			spoil: func(_ *testing.T, o *engine.Options) { o.InboxLimits.MaxBody = -1 },
+		},
+		"another journal's checkpoints": {
+			spoil: func(t *testing.T, o *engine.Options) {
+				note, err := checkpoint.Checkpoint{Journal: "00112233445566778899aabbccddeeff", Seq: 1}.Sign(o.Checkpoints.Signer)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fill(t, o.Checkpoints.Path, string(note))
+			},
+			mend: func(t *testing.T, o *engine.Options) {
+				if err := os.Remove(o.Checkpoints.Path); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: engine.ErrRefused,
+		},
+		"another journal's log": {
+			spoil: func(t *testing.T, o *engine.Options) { fill(t, o.Journal+"-wal", "records") },
+			mend: func(t *testing.T, o *engine.Options) {
+				if err := os.Remove(o.Journal + "-wal"); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: journal.ErrForeign,
+		},
+		"a closed gate, and a lock and an index that others left": {
+			spoil: func(t *testing.T, o *engine.Options) {
+				fill(t, o.Journal+".lock", "")
+				fill(t, o.Journal+".index", "of another journal")
+				fill(t, o.Journal+".index-wal", "of another journal")
+				o.Clock = clock.Clock{Anchor: o.Plan.Direction.NotAfter.Add(time.Hour), Speed: 1e-9}
+			},
+			want: engine.ErrRefused,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			fresh := func() engine.Options {
+				o, _ := pinned(t, options(t, d, p, dir))
+				o.Identities = append(o.Identities, other)
+				o.DCC.Authorities = append(o.DCC.Authorities, authorities...)
+				return o
+			}
+			o := fresh()
+			c.spoil(t, &o)
+			before := contents(t, dir)
+			if _, err := engine.Open(t.Context(), o); err == nil || c.want != nil && !errors.Is(err, c.want) {
+				t.Fatalf("opened: %v, want %v", err, c.want)
+			}
+			if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+				t.Errorf("what is there after a refusal (-before +after):\n%s", diff)
+			}
+			if c.mend != nil {
+				c.mend(t, &o)
+			}
+			if err := open(t, fresh()).Run(t.Context()); err != nil {
+				t.Errorf("the mended start: %v", err)
+			}
+		})
 	}
 }

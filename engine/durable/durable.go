@@ -78,12 +78,9 @@ func TakeLock(path string) (*Lock, error) {
 		var err error
 		if l.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); errors.Is(err, fs.ErrExist) {
 			l.made = false
-			l.file, err = os.OpenFile(path, os.O_RDWR, 0)
+			l.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // who held it may have just removed it
 		}
-		switch {
-		case errors.Is(err, fs.ErrNotExist) && !l.made:
-			continue // whoever held it has just removed it
-		case err != nil:
+		if err != nil {
 			return nil, err
 		}
 		if err := syscall.Flock(int(l.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {

@@ -83,6 +83,12 @@ func TestLock(t *testing.T) {
 	if err := take().Discard(); err != nil || len(names(t, dir)) != 1 {
 		t.Errorf("somebody else's file was removed: %v, %v", names(t, dir), err)
 	}
+	if err := os.Symlink(filepath.Join(dir, "none", "lock"), filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := durable.TakeLock(filepath.Join(dir, "link")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a link to nothing: %v", err)
+	}
 	if _, err := durable.TakeLock(filepath.Join(dir, "none", "lock")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without a directory: %v", err)
 	}

@@ -50,6 +50,7 @@ type Journal struct {
 
 	// Nil for a journal opened for reading.
 	lock    *durable.Lock
+	made    bool // the file was, by Open
 	writer  *writer
 	metrics *metrics
 
@@ -108,7 +109,7 @@ func Open(path string, o Options) (_ *Journal, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release()))
+			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release(true)))
 		}
 	}()
 	if j.lock, err = durable.TakeLock(path + ".lock"); err != nil {
@@ -117,7 +118,10 @@ func Open(path string, o Options) (_ *Journal, err error) {
 	if j.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, err
 	}
-	if j.writer, err = openWriter(path); err != nil {
+	if j.made, err = create(path); err != nil {
+		return nil, err
+	}
+	if j.writer, err = openWriter(path, j.made); err != nil {
 		return nil, err
 	}
 	if err = j.attach(); err != nil {
@@ -133,7 +137,7 @@ func OpenReadOnly(path string) (_ *Journal, err error) {
 	j := &Journal{path: path, failed: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release()))
+			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release(false)))
 		}
 	}()
 	if _, err = os.Stat(path); err != nil {
@@ -212,7 +216,13 @@ func (j *Journal) refusal() error {
 
 // Close makes durable what is queued and gives the file and its lock free. It
 // returns the write that failed, if one did. A second Close does nothing.
-func (j *Journal) Close() error {
+func (j *Journal) Close() error { return j.close(false) }
+
+// Discard closes a journal that nobody needs: one that was begun in vain. What Open made
+// is removed, while the lock is held, and nothing else.
+func (j *Journal) Discard() error { return j.close(true) }
+
+func (j *Journal) close(discard bool) error {
 	j.mu.Lock()
 	closed := j.closed
 	j.closed = true
@@ -221,19 +231,20 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	if j.writer == nil {
-		return j.release()
+		return j.release(false)
 	}
 	close(j.closing)
 	<-j.done
 	j.mu.Lock()
 	failure := j.failure
 	j.mu.Unlock()
-	return errors.Join(failure, j.release())
+	return errors.Join(failure, j.release(discard))
 }
 
 // release closes what is open. Readers go first: SQLite tidies up when the
-// last connection closes, and that must be the writer.
-func (j *Journal) release() error {
+// last connection closes, and that must be the writer. The lock goes last. Discard
+// removes what Open made.
+func (j *Journal) release(discard bool) error {
 	var errs []error
 	if j.reader != nil {
 		errs = append(errs, j.reader.Close())
@@ -241,7 +252,14 @@ func (j *Journal) release() error {
 	if j.writer != nil {
 		errs = append(errs, j.writer.close())
 	}
-	if j.lock != nil {
+	if discard && j.made {
+		errs = append(errs, durable.Remove(j.path, j.path+"-wal", j.path+"-shm"))
+	}
+	switch {
+	case j.lock == nil:
+	case discard:
+		errs = append(errs, j.lock.Discard())
+	default:
 		errs = append(errs, j.lock.Release())
 	}
 	return errors.Join(errs...)

@@ -68,12 +68,9 @@ type writer struct {
 	scratch []byte                                      // for the encoding of one record
 }
 
-// openWriter makes the file if there is none, and refuses what is not ours.
-func openWriter(path string) (_ *writer, err error) {
-	fresh, err := create(path)
-	if err != nil {
-		return nil, err
-	}
+// openWriter opens the file, begins a journal in it where it is empty, and refuses what
+// is not ours.
+func openWriter(path string, fresh bool) (_ *writer, err error) {
 	db, err := openDB(path, "rw")
 	if err != nil {
 		return nil, err
@@ -129,8 +126,16 @@ func openWriter(path string) (_ *writer, err error) {
 }
 
 // create makes an empty file that only its owner may read, if there is none.
-// SQLite gives its companions the same mode.
+// SQLite gives its companions the same mode. Companions that lie there without their
+// file are another journal's, which was moved away: SQLite would remove them.
 func create(path string) (fresh bool, err error) {
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		for _, left := range [...]string{path + "-wal", path + "-journal"} {
+			if _, err := os.Lstat(left); err == nil {
+				return false, fmt.Errorf("%w: %s is part of a journal that is no longer here: move it to that one", ErrForeign, left)
+			}
+		}
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return false, nil
