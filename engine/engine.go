@@ -238,19 +238,8 @@ func checkKeys(o Options) error {
 		faults = append(faults, fmt.Errorf("%w: the environment is %s, and it needs mutual TLS both towards the DCC and at the inbox", ErrRefused, o.Plan.Environment))
 	}
 	check := func(what string, c *smki.Certificate, purpose smki.Purpose) {
-		if err := c.CheckPurpose(purpose); err != nil {
+		if err := CheckCertificate(c, purpose, o.Plan.Environment, o.DCC.Authorities); err != nil {
 			faults = append(faults, fmt.Errorf("%w: %s: %w", ErrRefused, what, err))
-		}
-		switch {
-		case test && !c.IsTest():
-			faults = append(faults, fmt.Errorf("%w: %s is not of a test PKI (issuer %s), and the environment is %s", ErrRefused, what, c.Issuer, Simulator))
-		case !test && c.IsTest():
-			faults = append(faults, fmt.Errorf("%w: %s is of a test PKI (issuer %s), and the environment is %s", ErrRefused, what, c.Issuer, o.Plan.Environment))
-		}
-		if test == c.IsTest() && len(o.DCC.Authorities) > 0 { // else the chain says nothing new
-			if err := c.VerifyChain(o.DCC.Authorities); err != nil {
-				faults = append(faults, fmt.Errorf("%w: %s: %w", ErrRefused, what, err))
-			}
 		}
 	}
 	for _, id := range o.Identities {
@@ -280,6 +269,21 @@ func checkKeys(o Options) error {
 		check("the DCC's XML signing certificate", c, smki.SignsResponses)
 	}
 	return errors.Join(faults...)
+}
+
+// CheckCertificate holds one certificate to its purpose, to the environment and, where
+// any are named, to the authorities that it must chain to.
+func CheckCertificate(c *smki.Certificate, purpose smki.Purpose, environment string, authorities []*smki.Certificate) error {
+	err := c.CheckPurpose(purpose)
+	switch test := environment == Simulator; {
+	case test && !c.IsTest():
+		return errors.Join(err, fmt.Errorf("it is not of a test PKI (issuer %s), and the environment is %s", c.Issuer, environment))
+	case !test && c.IsTest():
+		return errors.Join(err, fmt.Errorf("it is of a test PKI (issuer %s), and the environment is %s", c.Issuer, environment))
+	case len(authorities) > 0:
+		return errors.Join(err, c.VerifyChain(authorities))
+	}
+	return err
 }
 
 // loopback says whether a URL can only lead to this machine.
@@ -336,9 +340,9 @@ func (e *Engine) wire(ctx context.Context) error {
 	policy.RereadSeed = seedOf(o.Plan)
 	policy.BalanceAfter = policy.BalanceAfter && o.Plan.Bounds.BalanceAfter // no more than was approved
 	// All are asked before anything is written, and then all are taken.
-	for _, id := range o.Identities {
-		if _, err := custody.Check(o.CustodyDir, id.EUI, owner{e.journal}, custody.Options{Floor: o.Floor}); err != nil {
-			return err
+	for _, c := range e.foreseeCounters(owner{e.journal}) {
+		if c.Err != nil {
+			return c.Err
 		}
 	}
 	if e.begins {

@@ -65,6 +65,14 @@ func gatesOf(c *config.Config, o *engine.Options) *direction.Gates {
 	return direction.NewGates(g)
 }
 
+// fitsPlan refuses a configuration that a plan is not for.
+func fitsPlan(c *config.Config, p *plan.Plan) error {
+	if p.Environment != string(c.Environment) {
+		return fmt.Errorf("the plan is for environment %s, the configuration for %s", p.Environment, c.Environment)
+	}
+	return widened(c, p)
+}
+
 // widened refuses a configuration that allows more than the plan that was approved.
 // Narrower is fine.
 func widened(c *config.Config, p *plan.Plan) error {

@@ -44,31 +44,49 @@ func OpenLog(path, journal string, signer note.Signer, verifier note.Verifier) (
 	if err != nil {
 		return nil, err
 	}
+	if l.last, l.whole, err = examine(b, journal, verifier); err != nil {
+		return nil, err
+	}
+	if err := l.cutBack(); err != nil || !l.made {
+		return l, err
+	}
+	return l, durable.SyncDir(filepath.Dir(path))
+}
+
+// Check says what [OpenLog] would of a file, and returns its last checkpoint; zero if
+// there is none. It changes nothing. A file that is not there is no error.
+func Check(path, journal string, verifier note.Verifier) (last Checkpoint, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return last, fmt.Errorf("checkpoints: %w", err)
+	}
+	if last, _, err = examine(b, journal, verifier); err != nil {
+		err = fmt.Errorf("checkpoints %s: %w", path, err)
+	}
+	return last, err
+}
+
+// examine reads the whole notes of a file, and refuses what does not belong there.
+func examine(b []byte, journal string, verifier note.Verifier) (last Checkpoint, whole int64, err error) {
 	rest := b
 	for {
 		var first []byte
 		if first, rest = next(rest); first == nil {
 			break
 		}
-		l.whole += int64(len(first))
+		whole += int64(len(first))
 	}
 	if begin := []byte(format + "\n"); !bytes.HasPrefix(rest, begin) && !bytes.HasPrefix(begin, bytes.TrimRight(rest, "\x00")) {
-		return nil, fmt.Errorf("%w: behind note %d stands something else", ErrForm, bytes.Count(b[:l.whole], signatureLine))
+		return last, 0, fmt.Errorf("%w: something else stands behind the last note", ErrForm)
 	}
-	all, err := Read(b[:l.whole], verifier)
-	if err != nil {
-		return nil, err
+	all, err := Read(b[:whole], verifier)
+	if err != nil || len(all) == 0 {
+		return last, whole, err
 	}
-	if len(all) > 0 {
-		l.last = all[len(all)-1]
-		if l.last.Journal != journal {
-			return nil, fmt.Errorf("%w: they are of journal %s, not of %s", ErrForm, l.last.Journal, journal)
-		}
+	if last = all[len(all)-1]; last.Journal != journal {
+		return last, 0, fmt.Errorf("%w: they are of journal %s, not of %s", ErrForm, last.Journal, journal)
 	}
-	if err := l.cutBack(); err != nil || !l.made {
-		return l, err
-	}
-	return l, durable.SyncDir(filepath.Dir(path))
+	return last, whole, nil
 }
 
 // cutBack drops what stands behind the last whole note.

@@ -42,7 +42,6 @@
 //     [Accept] takes the older one, by a person's word; the high-water mark stays.
 //   - Handed back is closed: [Release] writes the last counter and nothing is
 //     given out any more (TestRelease).
-//
 //   - A start that comes to nothing leaves nothing: [Counters.Discard] gives a claim
 //     back of which no counter was used (TestDiscardGivesBack). [Check] says beforehand
 //     what Open would, by the same code (TestRefusals, TestCheckTakesNothing).

@@ -149,6 +149,19 @@ func OpenReadOnly(path string) (_ *Journal, err error) {
 	return j, nil
 }
 
+// CheckUnused says whether somebody writes the journal at path: the error then wraps
+// [ErrInUse]. It changes nothing.
+func CheckUnused(path string) error {
+	if _, err := os.Stat(path + ".lock"); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	lock, err := durable.TakeLock(path + ".lock")
+	if err != nil {
+		return fmt.Errorf("journal %s: %w", path, err)
+	}
+	return lock.Release()
+}
+
 // attach opens the reading side and checks that the end of the chain holds.
 func (j *Journal) attach() error {
 	var err error
