@@ -15,6 +15,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -613,6 +615,78 @@ func secondIdentity(t testing.TB) (engine.Identity, []*smki.Certificate) {
 	return engine.TestIdentity(f), f.Authorities()
 }
 
+// sayings is all that is foreseen to be wrong.
+func sayings(f engine.Foreseen) (all []string) {
+	errs := []error{f.Keys, f.Authority, f.Journal, f.Checkpoints, f.Approvals}
+	for _, c := range f.Counters {
+		errs = append(errs, c.Err)
+	}
+	for _, err := range errs {
+		if err != nil {
+			all = append(all, placeless(err))
+		}
+	}
+	return all
+}
+
+// placeless is what an error says, with every journal's ID the same: a journal that does
+// not exist has none.
+func placeless(err error) string {
+	return regexp.MustCompile(`a new journal|\b[0-9a-f]{32}\b`).ReplaceAllString(err.Error(), "JOURNAL")
+}
+
+// A journal that exists is foreseen as the start finds it.
+func TestForeseeAJournal(t *testing.T) {
+	d, dir := newDCC(t, servicerequests.NotRegistered), t.TempDir()
+	p := newPlan(t, engine.Simulator, 1)
+	e := open(t, options(t, d, p, dir))
+	if err := e.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o := options(t, d, p, dir)
+	if said := sayings(engine.Foresee(t.Context(), o)); len(said) != 2 || !strings.Contains(said[0], "in use") || !strings.Contains(said[1], "in use") {
+		t.Errorf("while it runs: %q", said)
+	}
+	older := filepath.Join(dir, "older.db")
+	if _, err := journal.Backup(t.Context(), o.Journal, older); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, options(t, d, p, dir))
+	if err := errors.Join(again.Run(t.Context()), again.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if said := sayings(engine.Foresee(t.Context(), o)); len(said) > 0 {
+		t.Errorf("it can go on: %q", said)
+	}
+	for name, change := range map[string]func(*engine.Options){
+		"an older copy": func(o *engine.Options) { o.Journal = older },
+		"another plan":  func(o *engine.Options) { o.Plan = newPlan(t, engine.Simulator, 2) },
+		"another clock": func(o *engine.Options) { o.Clock.Speed = 60 },
+		"no journal":    func(o *engine.Options) { o.Journal += ".other" },
+		"handed back": func(o *engine.Options) {
+			if _, err := custody.Release(o.CustodyDir, smki.TestSupplier, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		o := options(t, d, p, dir)
+		if name == "handed back" {
+			o.CustodyDir = filepath.Join(t.TempDir(), "custody")
+			if err := os.CopyFS(o.CustodyDir, os.DirFS(filepath.Join(dir, "custody"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(&o)
+		said := sayings(engine.Foresee(t.Context(), o))
+		if _, err := engine.Open(t.Context(), o); err == nil || !slices.Contains(said, placeless(err)) {
+			t.Errorf("%s: foreseen %q; the start says %v", name, said, err)
+		}
+	}
+}
+
 // A start that is refused, wherever that happens, leaves everything as it was, also what
 // others have left there; and the mended start goes on.
 func TestRefusedStartLeavesNoTrace(t *testing.T) {
@@ -629,10 +703,11 @@ func TestRefusedStartLeavesNoTrace(t *testing.T) {
 		spoil func(*testing.T, *engine.Options)
 		mend  func(*testing.T, *engine.Options)
 		want  error // nil: any
+		late  bool  // nothing but the start itself can see it
 	}{
 		"an identity stands there twice": {
 			spoil: func(_ *testing.T, o *engine.Options) { o.Identities = append(o.Identities, o.Identities[0]) },
-			want:  custody.ErrInUse,
+			want:  custody.ErrInUse, late: true,
 		},
 		"the second's counters are another journal's": {
 			spoil: func(t *testing.T, o *engine.Options) {
@@ -658,7 +733,7 @@ func TestRefusedStartLeavesNoTrace(t *testing.T) {
 			},
 		},
 		"after all was claimed": {
-			spoil: func(_ *testing.T, o *engine.Options) { o.InboxLimits.MaxBody = -1 },
+			spoil: func(_ *testing.T, o *engine.Options) { o.InboxLimits.MaxBody = -1 }, late: true,
 		},
 		"another journal's checkpoints": {
 			spoil: func(t *testing.T, o *engine.Options) {
@@ -691,7 +766,7 @@ func TestRefusedStartLeavesNoTrace(t *testing.T) {
 				fill(t, o.Journal+".index-wal", "of another journal")
 				o.Clock = clock.Clock{Anchor: o.Plan.Direction.NotAfter.Add(time.Hour), Speed: 1e-9}
 			},
-			want: engine.ErrRefused,
+			want: engine.ErrRefused, late: true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -705,8 +780,13 @@ func TestRefusedStartLeavesNoTrace(t *testing.T) {
 			o := fresh()
 			c.spoil(t, &o)
 			before := contents(t, dir)
-			if _, err := engine.Open(t.Context(), o); err == nil || c.want != nil && !errors.Is(err, c.want) {
+			foreseen := engine.Foresee(t.Context(), o)
+			_, err := engine.Open(t.Context(), o)
+			if err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Fatalf("opened: %v, want %v", err, c.want)
+			}
+			if said := sayings(foreseen); !c.late && !slices.Contains(said, placeless(err)) || c.late && len(said) > 0 {
+				t.Errorf("foreseen: %q; the start says %q", said, placeless(err))
 			}
 			if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 				t.Errorf("what is there after a refusal (-before +after):\n%s", diff)

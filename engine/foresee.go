@@ -54,7 +54,7 @@ func Foresee(ctx context.Context, o Options) Foreseen {
 		defer e.journal.Close()
 		counted = owner{e.journal}
 	}
-	f.Journal = journal.CheckUnused(o.Journal)
+	f.Journal = journal.CheckPlace(o.Journal)
 	if o.Plan.SHA256 != "" {
 		f.Journal = errors.Join(f.Journal, e.holdPlan(ctx))
 		f.Now = e.clock.Now()

@@ -149,17 +149,20 @@ func OpenReadOnly(path string) (_ *Journal, err error) {
 	return j, nil
 }
 
-// CheckUnused says whether somebody writes the journal at path: the error then wraps
-// [ErrInUse]. It changes nothing.
-func CheckUnused(path string) error {
-	if _, err := os.Stat(path + ".lock"); errors.Is(err, os.ErrNotExist) {
-		return nil
+// CheckPlace says what [Open] would of a place, without a look at the journal in it: who
+// writes there, and what was left behind. It changes nothing.
+func CheckPlace(path string) error {
+	err := checkLeft(path)
+	if _, there := os.Stat(path + ".lock"); err == nil && there == nil { // else nobody holds it
+		var lock *durable.Lock
+		if lock, err = durable.TakeLock(path + ".lock"); err == nil {
+			err = lock.Release()
+		}
 	}
-	lock, err := durable.TakeLock(path + ".lock")
 	if err != nil {
 		return fmt.Errorf("journal %s: %w", path, err)
 	}
-	return lock.Release()
+	return nil
 }
 
 // attach opens the reading side and checks that the end of the chain holds.

@@ -126,15 +126,10 @@ func openWriter(path string, fresh bool) (_ *writer, err error) {
 }
 
 // create makes an empty file that only its owner may read, if there is none.
-// SQLite gives its companions the same mode. Companions that lie there without their
-// file are another journal's, which was moved away: SQLite would remove them.
+// SQLite gives its companions the same mode.
 func create(path string) (fresh bool, err error) {
-	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-		for _, left := range [...]string{path + "-wal", path + "-journal"} {
-			if _, err := os.Lstat(left); err == nil {
-				return false, fmt.Errorf("%w: %s is part of a journal that is no longer here: move it to that one", ErrForeign, left)
-			}
-		}
+	if err := checkLeft(path); err != nil {
+		return false, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
@@ -144,6 +139,20 @@ func create(path string) (fresh bool, err error) {
 		return false, err
 	}
 	return true, f.Close()
+}
+
+// checkLeft refuses companions without their file: they are another journal's, which was
+// moved away, and SQLite would remove them.
+func checkLeft(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	for _, left := range [...]string{path + "-wal", path + "-journal"} {
+		if _, err := os.Lstat(left); err == nil {
+			return fmt.Errorf("%w: %s is part of a journal that is no longer here: move it to that one", ErrForeign, left)
+		}
+	}
+	return nil
 }
 
 // initialise writes the schema and record 0 in one transaction: a journal is
