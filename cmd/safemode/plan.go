@@ -101,7 +101,7 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 	})
 	o := plan.Options{
 		Environment: string(conf.Environment), Direction: d, Record: record, PreparedBy: preparedBy, Strategy: plan.Strategy(conf.Strategy),
-		Limits: planLimits(conf.Limits), Bounds: planBounds(conf.Policy), Waves: planWaves(conf.Waves), CreatedAt: time.Now().UTC(),
+		Limits: planLimits(conf.Limits), Bounds: planBounds(conf), Waves: planWaves(conf.Waves), CreatedAt: time.Now().UTC(),
 	}
 	o.WindowEnds = plan.NextWindow(o.CreatedAt, conf.WindowEnds.Earliest, conf.WindowEnds.Latest)
 	for _, id := range conf.Identities {
@@ -222,12 +222,14 @@ func planLimits(l config.Limits) plan.Limits {
 	return limits
 }
 
-func planBounds(p config.Policy) plan.Bounds {
+func planBounds(c *config.Config) plan.Bounds {
+	p := c.Policy
 	return plan.Bounds{
 		ArmBalanceAtMost:        p.ArmBalanceAtMost,
 		ArmFreshnessElectricity: p.ArmFreshnessElectricity.Seconds(), ArmFreshnessGas: p.ArmFreshnessGas.Seconds(),
 		SwitchTries: p.SwitchTries, ArmTries: p.ArmTries,
 		RetriesElectricity: len(p.RetryElectricity), RetriesGas: len(p.RetryGas), BalanceAfter: p.BalanceAfter,
+		Settings: settingsOf(c),
 	}
 }
 
