@@ -199,7 +199,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.logLook(e.o.Gates.Look(ctx))
-	if err := e.o.Gates.Check(e.clock.Now()); err != nil {
+	if err := e.o.Gates.Check(e.clock.Wall()); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if e.grant, err = e.findGrant(ctx); err != nil {
@@ -437,7 +437,7 @@ func (e *Engine) Status() sweep.Status {
 	st.Gates = map[string]string{}
 	for _, gate := range direction.AllGates {
 		st.Gates[string(gate)] = "open"
-		if err := e.o.Gates.CheckGate(gate, e.clock.Now()); err != nil {
+		if err := e.o.Gates.CheckGate(gate, e.clock.Wall()); err != nil {
 			st.Gates[string(gate)] = errors.Unwrap(err).Error()
 		}
 	}

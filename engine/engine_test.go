@@ -687,6 +687,40 @@ func TestForeseeAJournal(t *testing.T) {
 	}
 }
 
+// The machine's clock was set back between two starts: the sweep's goes on from the last
+// record, and the gates' dates are held to the machine's.
+func TestClockNeverGoesBack(t *testing.T) {
+	d := newDCC(t, servicerequests.NotRegistered)
+	o := options(t, d, newPlan(t, engine.Simulator, 1), t.TempDir())
+	e := open(t, o)
+	if err := errors.Join(e.Run(t.Context()), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ahead := time.Now().Add(2 * time.Hour).Round(0).UTC() // after the direction's end
+	j, err := journal.Open(o.Journal, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := j.Tip().Seq
+	end := record.Record{At: ahead, Kind: record.Closed, Code: record.ClosedInterrupted, Body: record.Encode(record.ClosedBody{})}
+	if err := errors.Join(j.Commit(t.Context(), end), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, options(t, d, o.Plan, filepath.Dir(o.Journal)))
+	if err := errors.Join(again.Run(t.Context()), again.Close()); err != nil {
+		t.Fatal(err)
+	}
+	all := records(t, o.Journal)
+	if uint64(len(all)) < begun+3 {
+		t.Fatalf("%d records, %d of them before", len(all), begun)
+	}
+	for _, r := range all[begun:] {
+		if r.At.Before(ahead) || r.At.After(ahead.Add(time.Minute)) {
+			t.Errorf("record %d, %v, is of %v, and the clock had shown %v", r.Seq, r.Kind, r.At, ahead)
+		}
+	}
+}
+
 // A start that is refused, wherever that happens, leaves everything as it was, also what
 // others have left there; and the mended start goes on.
 func TestRefusedStartLeavesNoTrace(t *testing.T) {

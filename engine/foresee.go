@@ -24,7 +24,7 @@ type Foreseen struct {
 	Resumes     int       // that the approvals still give ahead
 	Until       time.Time // and how long
 	Counters    []Counter // of each identity
-	Now         time.Time // by the sweep's clock
+	Now         time.Time // to which the gates are held
 }
 
 // Counter is what would be said of one identity's counters.
@@ -57,7 +57,7 @@ func Foresee(ctx context.Context, o Options) Foreseen {
 	f.Journal = journal.CheckPlace(o.Journal)
 	if o.Plan.SHA256 != "" {
 		f.Journal = errors.Join(f.Journal, e.holdPlan(ctx))
-		f.Now = e.clock.Now()
+		f.Now = e.clock.Wall()
 		var g grant
 		if o.Roster != nil { // else there is no authority, which says so
 			g, f.Approvals = e.findGrant(ctx)

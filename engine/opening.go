@@ -19,11 +19,16 @@ func (e *Engine) holdPlan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	last, err := e.lastTime(ctx)
+	if err != nil {
+		return err
+	}
 	if e.begins, e.known = opening == nil, known; e.begins {
 		e.clock = e.o.Clock
 		if e.clock.Anchor.IsZero() {
 			e.clock.Anchor = time.Now().UTC()
 		}
+		e.clock = e.clock.Start(last)
 		e.sweepID = e.o.Plan.SweepID()
 		if e.o.Rehearsal {
 			e.sweepID = "rehearsal-" + e.sweepID
@@ -34,9 +39,19 @@ func (e *Engine) holdPlan(ctx context.Context) error {
 		return fmt.Errorf("%w: %s was begun with a clock at %g times real time, the configuration says %g",
 			ErrRefused, e.o.Journal, opening.ClockSpeed, e.o.Clock.Speed)
 	}
-	e.clock = clock.Clock{Anchor: opening.ClockAnchor, Speed: opening.ClockSpeed}
+	e.clock = clock.Clock{Anchor: opening.ClockAnchor, Speed: opening.ClockSpeed}.Start(last)
 	e.sweepID = opening.SweepID
 	return e.refuseCeased(ctx)
+}
+
+// lastTime is the time of the journal's last record, by the sweep's clock; zero if there
+// is none.
+func (e *Engine) lastTime(ctx context.Context) (time.Time, error) {
+	if e.journal == nil || e.journal.Tip().Seq == 0 { // record 0 is the file's own
+		return time.Time{}, nil
+	}
+	last, err := e.journal.At(ctx, e.journal.Tip().Seq)
+	return last.At, err
 }
 
 // open writes that the sweep starts, for the first time or again.
