@@ -119,6 +119,7 @@ func New(o Options) (*Simulator, error) {
 	if o.Registerer == nil {
 		o.Registerer = prometheus.NewRegistry()
 	}
+	o.Clock = o.Clock.Start(time.Time{})
 	began := o.Clock.Now()
 	s := &Simulator{
 		fleet: o.Fleet, clock: o.Clock, log: o.Log,

@@ -186,7 +186,7 @@ func (e *Engine) registerGates() {
 			Name: "safemode_gate_open", Help: "1 where a gate lets requests pass, 0 where it is closed.",
 			ConstLabels: prometheus.Labels{"gate": string(gate)},
 		}, func() float64 {
-			if e.o.Gates.CheckGate(gate, e.clock.Now()) != nil {
+			if e.o.Gates.CheckGate(gate, e.clock.Wall()) != nil {
 				return 0
 			}
 			return 1

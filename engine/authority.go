@@ -49,24 +49,22 @@ func checkAuthority(o Options) error {
 	return nil
 }
 
-// authorise asks the gates, and then finds the approvals by which this sweep begins
-// or goes on. The error wraps [ErrRefused].
-func (e *Engine) authorise(ctx context.Context) error {
-	e.logLook(e.o.Gates.Look(ctx))
-	if err := e.o.Gates.Check(e.clock.Now()); err != nil {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
-	}
+// findGrant finds the approvals by which this sweep begins or goes on. The error wraps
+// [ErrRefused].
+func (e *Engine) findGrant(ctx context.Context) (g grant, _ error) {
 	if e.o.Rehearsal {
-		return nil
+		return g, nil
 	}
-	s, err := LastStop(ctx, e.journal)
-	if err != nil {
-		return err
+	var s Stop
+	if e.journal != nil {
+		var err error
+		if s, err = LastStop(ctx, e.journal); err != nil {
+			return g, err
+		}
 	}
 	now := time.Now()
 	if last := s.Opening; last != nil && !s.Halted && last.ResumesLeft > 0 && !now.After(last.ApprovedUntil) {
-		e.grant = grant{last.Approvals, last.ResumesLeft - 1, last.ApprovedUntil}
-		return nil
+		return grant{last.Approvals, last.ResumesLeft - 1, last.ApprovedUntil}, nil
 	}
 	occasion := OccasionOf(s)
 	occasion.PlanSHA256, occasion.SweepID = e.o.Plan.SHA256, e.o.Plan.SweepID()
@@ -74,22 +72,22 @@ func (e *Engine) authorise(ctx context.Context) error {
 	two, err := occasion.Find(e.o.Approvals, e.o.Roster, now)
 	if err != nil {
 		if s.Halted {
-			return fmt.Errorf("%w: it was halted (%s): %w", ErrRefused, s.Reason, err)
+			return g, fmt.Errorf("%w: it was halted (%s): %w", ErrRefused, s.Reason, err)
 		}
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+		return g, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	e.grant = grant{resumes: direction.ResumesOf(two)}
+	g.resumes = direction.ResumesOf(two)
 	for _, a := range two {
 		text, err := a.Text()
 		if err != nil {
-			return err
+			return g, err
 		}
-		e.grant.approvals = append(e.grant.approvals, record.Approved{Name: a.Approver.Name, Key: a.Approver.Key, Text: string(text), Signature: a.Signature})
-		if e.grant.until.IsZero() || a.ExpiresAt.Before(e.grant.until) {
-			e.grant.until = a.ExpiresAt
+		g.approvals = append(g.approvals, record.Approved{Name: a.Approver.Name, Key: a.Approver.Key, Text: string(text), Signature: a.Signature})
+		if g.until.IsZero() || a.ExpiresAt.Before(g.until) {
+			g.until = a.ExpiresAt
 		}
 	}
-	return nil
+	return g, nil
 }
 
 // Stop is how a journal's sweep ended last.

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -140,8 +139,8 @@ type Engine struct {
 	o        Options
 	journal  *journal.Journal
 	pins     *checkpoint.Log // nil: none are made
-	index    *index.Index    // nil: the page tells no stories
-	asked    chan struct{}   // closed when the index is asked for the first time
+	index    *index.Index    // once asked is closed; nil: the page tells no stories
+	asked    chan struct{}   // closed when the index is asked for the first time; nil: there is no page
 	custody  []*custody.Counters
 	gateway  *gateway.Gateway
 	devices  *directory.Directory
@@ -153,7 +152,8 @@ type Engine struct {
 	clock    clock.Clock
 	sweepID  string
 	damage   atomic.Pointer[error] // of the journal, in what this start has not read
-	begun    bool                  // the journal was empty when this engine opened it
+	begins   bool                  // the journal holds no Opened record yet
+	known    int                   // records of the plan that it had when this engine opened it
 	grant    grant                 // by which it begins or goes on
 	server   *http.Server          // of the inbox
 	desk     http.Handler          // of the console
@@ -161,11 +161,12 @@ type Engine struct {
 }
 
 // Open makes an engine ready: it looks whether the DCC is there, binds its
-// addresses, opens or begins the journal, and at last, when nothing else can go
-// wrong, takes the custody of the counters. It signs and sends nothing. Errors that
+// addresses, opens the journal, and only when nothing of that refuses it writes the plan
+// and takes the custody of the counters. It signs and sends nothing. Errors that
 // wrap [ErrRefused] say that this sweep must not run: what does not belong together, an
 // approval that is missing, a gate that is closed. [ErrUnreachable] says that the DCC
-// does not answer. A journal that was begun in vain is removed.
+// does not answer. After an error everything is as it was: counters are given back, and
+// files that this Open made are removed.
 func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if o.Clock.Speed == 0 {
 		o.Clock.Speed = 1
@@ -173,10 +174,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	e := &Engine{o: o, closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, e.Close())
-			if e.begun {
-				err = errors.Join(err, removeJournal(o.Journal))
-			}
+			err = errors.Join(err, e.undo(), e.Close())
 		}
 	}()
 	if o.Gates == nil {
@@ -199,13 +197,14 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if e.journal, err = journal.Open(o.Journal, o.Commits); err != nil {
 		return nil, err
 	}
-	if err := e.openPlan(ctx); err != nil {
+	if err := e.holdPlan(ctx); err != nil {
 		return nil, err
 	}
-	if err := e.refuseCeased(ctx); err != nil {
-		return nil, err
+	e.logLook(e.o.Gates.Look(ctx))
+	if err := e.o.Gates.Check(e.clock.Wall()); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	if err := e.authorise(ctx); err != nil {
+	if e.grant, err = e.findGrant(ctx); err != nil {
 		return nil, err
 	}
 	if err := e.openCheckpoints(); err != nil {
@@ -214,15 +213,22 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	return e, e.wire(ctx)
 }
 
-// removeJournal removes a journal that holds nothing but the plan.
-func removeJournal(path string) error {
+// undo gives back what this engine has claimed and removes the files that it made, in
+// the opposite order. Counters that cannot be given back keep the journal they belong to.
+func (e *Engine) undo() error {
 	var faults []error
-	for _, suffix := range []string{"", "-wal", "-shm", ".lock", ".checkpoints", indexSuffix, indexSuffix + "-wal", indexSuffix + "-shm"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			faults = append(faults, err)
-		}
+	for _, c := range e.custody {
+		faults = append(faults, c.Discard())
 	}
-	return errors.Join(faults...)
+	e.custody = nil
+	if e.pins != nil {
+		faults = append(faults, e.pins.Discard())
+		e.pins = nil
+	}
+	if err := errors.Join(faults...); err != nil || e.journal == nil {
+		return err
+	}
+	return e.journal.Discard()
 }
 
 // checkKeys holds keys and environment together: test keys never meet the live
@@ -234,19 +240,8 @@ func checkKeys(o Options) error {
 		faults = append(faults, fmt.Errorf("%w: the environment is %s, and it needs mutual TLS both towards the DCC and at the inbox", ErrRefused, o.Plan.Environment))
 	}
 	check := func(what string, c *smki.Certificate, purpose smki.Purpose) {
-		if err := c.CheckPurpose(purpose); err != nil {
+		if err := CheckCertificate(c, purpose, o.Plan.Environment, o.DCC.Authorities); err != nil {
 			faults = append(faults, fmt.Errorf("%w: %s: %w", ErrRefused, what, err))
-		}
-		switch {
-		case test && !c.IsTest():
-			faults = append(faults, fmt.Errorf("%w: %s is not of a test PKI (issuer %s), and the environment is %s", ErrRefused, what, c.Issuer, Simulator))
-		case !test && c.IsTest():
-			faults = append(faults, fmt.Errorf("%w: %s is of a test PKI (issuer %s), and the environment is %s", ErrRefused, what, c.Issuer, o.Plan.Environment))
-		}
-		if test == c.IsTest() && len(o.DCC.Authorities) > 0 { // else the chain says nothing new
-			if err := c.VerifyChain(o.DCC.Authorities); err != nil {
-				faults = append(faults, fmt.Errorf("%w: %s: %w", ErrRefused, what, err))
-			}
 		}
 	}
 	for _, id := range o.Identities {
@@ -276,6 +271,21 @@ func checkKeys(o Options) error {
 		check("the DCC's XML signing certificate", c, smki.SignsResponses)
 	}
 	return errors.Join(faults...)
+}
+
+// CheckCertificate holds one certificate to its purpose, to the environment and, where
+// any are named, to the authorities that it must chain to.
+func CheckCertificate(c *smki.Certificate, purpose smki.Purpose, environment string, authorities []*smki.Certificate) error {
+	err := c.CheckPurpose(purpose)
+	switch test := environment == Simulator; {
+	case test && !c.IsTest():
+		return errors.Join(err, fmt.Errorf("it is not of a test PKI (issuer %s), and the environment is %s", c.Issuer, environment))
+	case !test && c.IsTest():
+		return errors.Join(err, fmt.Errorf("it is of a test PKI (issuer %s), and the environment is %s", c.Issuer, environment))
+	case len(authorities) > 0:
+		return errors.Join(err, c.VerifyChain(authorities))
+	}
+	return err
 }
 
 // loopback says whether a URL can only lead to this machine.
@@ -331,8 +341,17 @@ func (e *Engine) wire(ctx context.Context) error {
 	policy.Permits = covered(directed)
 	policy.RereadSeed = seedOf(o.Plan)
 	policy.BalanceAfter = policy.BalanceAfter && o.Plan.Bounds.BalanceAfter // no more than was approved
-	// Only now: a journal that was begun in vain is removed, and counters that had become
-	// its own would be refused to the next.
+	// All are asked before anything is written, and then all are taken.
+	for _, c := range e.foreseeCounters(owner{e.journal}) {
+		if c.Err != nil {
+			return c.Err
+		}
+	}
+	if e.begins {
+		if err := e.writePlan(ctx); err != nil {
+			return err
+		}
+	}
 	for _, id := range o.Identities {
 		c, err := custody.Open(o.CustodyDir, id.EUI, owner{e.journal}, custody.Options{Floor: o.Floor})
 		if err != nil {
@@ -354,11 +373,11 @@ func (e *Engine) wire(ctx context.Context) error {
 	})
 	e.circuits = circuits
 	e.registerGates()
-	return e.wireAddresses(ctx, audited)
+	return e.wireAddresses(audited)
 }
 
 // wireAddresses makes the handlers of inbox and console.
-func (e *Engine) wireAddresses(ctx context.Context, audited alarmed) error {
+func (e *Engine) wireAddresses(audited alarmed) error {
 	in, err := inbox.New(inbox.Options{
 		Verifier: e.verifier, Authenticated: e.authenticated(),
 		Receive:  e.judgeAtOnce,
@@ -372,7 +391,7 @@ func (e *Engine) wireAddresses(ctx context.Context, audited alarmed) error {
 	e.server = in.Server(e.inbox, e.o.InboxPath)
 	var told console.Stories
 	if e.console != nil {
-		told = e.openStories(ctx)
+		told = e.openStories()
 	}
 	e.desk, err = console.New(console.Options{
 		Stories: told, Redact: e.o.Operations.Redact,
@@ -445,7 +464,7 @@ func (e *Engine) Status() record.Status {
 	st.Gates = map[string]string{}
 	for _, gate := range direction.AllGates {
 		st.Gates[string(gate)] = "open"
-		if err := e.o.Gates.CheckGate(gate, e.clock.Now()); err != nil {
+		if err := e.o.Gates.CheckGate(gate, e.clock.Wall()); err != nil {
 			st.Gates[string(gate)] = errors.Unwrap(err).Error()
 		}
 	}

@@ -15,17 +15,21 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
 	"safemode/engine"
+	"safemode/engine/checkpoint"
 	"safemode/engine/console"
 	"safemode/engine/custody"
 	"safemode/engine/direction"
@@ -88,7 +92,12 @@ func (d *dcc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // folder is a test PKI, the same for all tests.
 func folder(t testing.TB) *smki.Folder {
 	t.Helper()
-	files, err := smki.TestFolder{Seed: []byte("engine")}.Files()
+	return folderOf(t, smki.TestFolder{Seed: []byte("engine")})
+}
+
+func folderOf(t testing.TB, of smki.TestFolder) *smki.Folder {
+	t.Helper()
+	files, err := of.Files()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -578,5 +587,250 @@ func TestRunOfE4ClosesTheGate(t *testing.T) {
 	}
 	if open["mpids"] != 0 || open["direction"] != 1 || open["certificates"] != 1 {
 		t.Errorf("safemode_gate_open: %v", open)
+	}
+}
+
+// contents is all files under a folder with what they hold.
+func contents(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// secondIdentity is one of the supplier's with keys of its own, and who vouches for them.
+func secondIdentity(t testing.TB) (engine.Identity, []*smki.Certificate) {
+	t.Helper()
+	f := folderOf(t, smki.TestFolder{Seed: []byte("second"), Supplier: smki.TestSupplier + 0x10000})
+	return engine.TestIdentity(f), f.Authorities()
+}
+
+// sayings is all that is foreseen to be wrong.
+func sayings(f engine.Foreseen) (all []string) {
+	errs := []error{f.Keys, f.Authority, f.Journal, f.Checkpoints, f.Approvals}
+	for _, c := range f.Counters {
+		errs = append(errs, c.Err)
+	}
+	for _, err := range errs {
+		if err != nil {
+			all = append(all, placeless(err))
+		}
+	}
+	return all
+}
+
+// placeless is what an error says, with every journal's ID the same: a journal that does
+// not exist has none.
+func placeless(err error) string {
+	return regexp.MustCompile(`a new journal|\b[0-9a-f]{32}\b`).ReplaceAllString(err.Error(), "JOURNAL")
+}
+
+// A journal that exists is foreseen as the start finds it.
+func TestForeseeAJournal(t *testing.T) {
+	d, dir := newDCC(t, servicerequests.NotRegistered), t.TempDir()
+	p := newPlan(t, engine.Simulator, 1)
+	e := open(t, options(t, d, p, dir))
+	if err := e.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o := options(t, d, p, dir)
+	if said := sayings(engine.Foresee(t.Context(), o)); len(said) != 2 || !strings.Contains(said[0], "in use") || !strings.Contains(said[1], "in use") {
+		t.Errorf("while it runs: %q", said)
+	}
+	older := filepath.Join(dir, "older.db")
+	if _, err := journal.Backup(t.Context(), o.Journal, older); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, options(t, d, p, dir))
+	if err := errors.Join(again.Run(t.Context()), again.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if said := sayings(engine.Foresee(t.Context(), o)); len(said) > 0 {
+		t.Errorf("it can go on: %q", said)
+	}
+	for name, change := range map[string]func(*engine.Options){
+		"an older copy": func(o *engine.Options) { o.Journal = older },
+		"another plan":  func(o *engine.Options) { o.Plan = newPlan(t, engine.Simulator, 2) },
+		"another clock": func(o *engine.Options) { o.Clock.Speed = 60 },
+		"no journal":    func(o *engine.Options) { o.Journal += ".other" },
+		"handed back": func(o *engine.Options) {
+			if _, err := custody.Release(o.CustodyDir, smki.TestSupplier, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		o := options(t, d, p, dir)
+		if name == "handed back" {
+			o.CustodyDir = filepath.Join(t.TempDir(), "custody")
+			if err := os.CopyFS(o.CustodyDir, os.DirFS(filepath.Join(dir, "custody"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(&o)
+		said := sayings(engine.Foresee(t.Context(), o))
+		if _, err := engine.Open(t.Context(), o); err == nil || !slices.Contains(said, placeless(err)) {
+			t.Errorf("%s: foreseen %q; the start says %v", name, said, err)
+		}
+	}
+}
+
+// The machine's clock was set back between two starts: the sweep's goes on from the last
+// record, and the gates' dates are held to the machine's.
+func TestClockNeverGoesBack(t *testing.T) {
+	d := newDCC(t, servicerequests.NotRegistered)
+	o := options(t, d, newPlan(t, engine.Simulator, 1), t.TempDir())
+	e := open(t, o)
+	if err := errors.Join(e.Run(t.Context()), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ahead := time.Now().Add(2 * time.Hour).Round(0).UTC() // after the direction's end
+	j, err := journal.Open(o.Journal, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := j.Tip().Seq
+	end := record.Record{At: ahead, Kind: record.Closed, Code: record.ClosedInterrupted, Body: record.Encode(record.ClosedBody{})}
+	if err := errors.Join(j.Commit(t.Context(), end), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, options(t, d, o.Plan, filepath.Dir(o.Journal)))
+	if err := errors.Join(again.Run(t.Context()), again.Close()); err != nil {
+		t.Fatal(err)
+	}
+	all := records(t, o.Journal)
+	if uint64(len(all)) < begun+3 {
+		t.Fatalf("%d records, %d of them before", len(all), begun)
+	}
+	for _, r := range all[begun:] {
+		if r.At.Before(ahead) || r.At.After(ahead.Add(time.Minute)) {
+			t.Errorf("record %d, %v, is of %v, and the clock had shown %v", r.Seq, r.Kind, r.At, ahead)
+		}
+	}
+}
+
+// A start that is refused, wherever that happens, leaves everything as it was, also what
+// others have left there; and the mended start goes on.
+func TestRefusedStartLeavesNoTrace(t *testing.T) {
+	d := newDCC(t, servicerequests.NotRegistered)
+	p := newPlan(t, engine.Simulator, 3)
+	other, authorities := secondIdentity(t)
+	fill := func(t *testing.T, path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		spoil func(*testing.T, *engine.Options)
+		mend  func(*testing.T, *engine.Options)
+		want  error // nil: any
+		late  bool  // nothing but the start itself can see it
+	}{
+		"an identity stands there twice": {
+			spoil: func(_ *testing.T, o *engine.Options) { o.Identities = append(o.Identities, o.Identities[0]) },
+			want:  custody.ErrInUse, late: true,
+		},
+		"the second's counters are another journal's": {
+			spoil: func(t *testing.T, o *engine.Options) {
+				fill(t, filepath.Join(o.CustodyDir, other.EUI.String()+".json"), `{"originator":"`+other.EUI.String()+`","owner":"other","high_water":7}`)
+			},
+			mend: func(t *testing.T, o *engine.Options) {
+				if err := os.Remove(filepath.Join(o.CustodyDir, other.EUI.String()+".json")); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: custody.ErrOtherOwner,
+		},
+		"the second's counters cannot be locked": {
+			spoil: func(t *testing.T, o *engine.Options) {
+				if err := os.Mkdir(filepath.Join(o.CustodyDir, other.EUI.String()+".json.lock"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			},
+			mend: func(t *testing.T, o *engine.Options) {
+				if err := os.Remove(filepath.Join(o.CustodyDir, other.EUI.String()+".json.lock")); err != nil {
+					t.Fatal(err)
+				}
+			},
+		},
+		"after all was claimed": {
+			spoil: func(_ *testing.T, o *engine.Options) { o.InboxLimits.MaxBody = -1 }, late: true,
+		},
+		"another journal's checkpoints": {
+			spoil: func(t *testing.T, o *engine.Options) {
+				note, err := checkpoint.Checkpoint{Journal: "00112233445566778899aabbccddeeff", Seq: 1}.Sign(o.Checkpoints.Signer)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fill(t, o.Checkpoints.Path, string(note))
+			},
+			mend: func(t *testing.T, o *engine.Options) {
+				if err := os.Remove(o.Checkpoints.Path); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: engine.ErrRefused,
+		},
+		"another journal's log": {
+			spoil: func(t *testing.T, o *engine.Options) { fill(t, o.Journal+"-wal", "records") },
+			mend: func(t *testing.T, o *engine.Options) {
+				if err := os.Remove(o.Journal + "-wal"); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: journal.ErrForeign,
+		},
+		"a closed gate, and a lock and an index that others left": {
+			spoil: func(t *testing.T, o *engine.Options) {
+				fill(t, o.Journal+".lock", "")
+				fill(t, o.Journal+".index", "of another journal")
+				fill(t, o.Journal+".index-wal", "of another journal")
+				o.Clock = clock.Clock{Anchor: o.Plan.Direction.NotAfter.Add(time.Hour), Speed: 1e-9}
+			},
+			want: engine.ErrRefused, late: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			fresh := func() engine.Options {
+				o, _ := pinned(t, options(t, d, p, dir))
+				o.Identities = append(o.Identities, other)
+				o.DCC.Authorities = append(o.DCC.Authorities, authorities...)
+				return o
+			}
+			o := fresh()
+			c.spoil(t, &o)
+			before := contents(t, dir)
+			foreseen := engine.Foresee(t.Context(), o)
+			_, err := engine.Open(t.Context(), o)
+			if err == nil || c.want != nil && !errors.Is(err, c.want) {
+				t.Fatalf("opened: %v, want %v", err, c.want)
+			}
+			if said := sayings(foreseen); !c.late && !slices.Contains(said, placeless(err)) || c.late && len(said) > 0 {
+				t.Errorf("foreseen: %q; the start says %q", said, placeless(err))
+			}
+			if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+				t.Errorf("what is there after a refusal (-before +after):\n%s", diff)
+			}
+			if c.mend != nil {
+				c.mend(t, &o)
+			}
+			if err := open(t, fresh()).Run(t.Context()); err != nil {
+				t.Errorf("the mended start: %v", err)
+			}
+		})
 	}
 }

@@ -12,33 +12,46 @@ import (
 	"safemode/servicerequests/clock"
 )
 
-// openPlan begins a new journal with the plan, or holds the plan against the
-// journal that it goes on with. A beginning that was cut off is finished: nothing
-// is sent before the whole plan is there and an Opened record says so.
-func (e *Engine) openPlan(ctx context.Context) error {
+// holdPlan holds the plan against the journal: a new one, or the one that it goes on
+// with. It writes nothing: a new one gets the plan when nothing else refuses the sweep.
+func (e *Engine) holdPlan(ctx context.Context) error {
 	known, opening, err := e.beginning(ctx)
 	if err != nil {
 		return err
 	}
-	if opening == nil {
-		e.begun = known == 0
+	last, err := e.lastTime(ctx)
+	if err != nil {
+		return err
+	}
+	if e.begins, e.known = opening == nil, known; e.begins {
 		e.clock = e.o.Clock
 		if e.clock.Anchor.IsZero() {
 			e.clock.Anchor = time.Now().UTC()
 		}
+		e.clock = e.clock.Start(last)
 		e.sweepID = e.o.Plan.SweepID()
 		if e.o.Rehearsal {
 			e.sweepID = "rehearsal-" + e.sweepID
 		}
-		return e.writePlan(ctx, known)
+		return nil
 	}
 	if opening.ClockSpeed != e.o.Clock.Speed {
 		return fmt.Errorf("%w: %s was begun with a clock at %g times real time, the configuration says %g",
 			ErrRefused, e.o.Journal, opening.ClockSpeed, e.o.Clock.Speed)
 	}
-	e.clock = clock.Clock{Anchor: opening.ClockAnchor, Speed: opening.ClockSpeed}
+	e.clock = clock.Clock{Anchor: opening.ClockAnchor, Speed: opening.ClockSpeed}.Start(last)
 	e.sweepID = opening.SweepID
-	return nil
+	return e.refuseCeased(ctx)
+}
+
+// lastTime is the time of the journal's last record, by the sweep's clock; zero if there
+// is none.
+func (e *Engine) lastTime(ctx context.Context) (time.Time, error) {
+	if e.journal == nil || e.journal.Tip().Seq == 0 { // record 0 is the file's own
+		return time.Time{}, nil
+	}
+	last, err := e.journal.At(ctx, e.journal.Tip().Seq)
+	return last.At, err
 }
 
 // open writes that the sweep starts, for the first time or again.
@@ -58,10 +71,10 @@ func (e *Engine) open(ctx context.Context) error {
 // beginning reads how a journal begins: how many records of the plan it has, and
 // its first Opened record, which follows them. It refuses the journal of another plan.
 func (e *Engine) beginning(ctx context.Context) (known int, _ *record.Opening, _ error) {
-	tip, counts := e.journal.Tip().Seq, e.o.Plan.Counts
-	if tip == 0 {
+	if e.journal == nil || e.journal.Tip().Seq == 0 {
 		return 0, nil, nil
 	}
+	tip, counts := e.journal.Tip().Seq, e.o.Plan.Counts
 	planned, err := e.journal.At(ctx, 1)
 	if err != nil {
 		return 0, nil, err
@@ -99,8 +112,10 @@ func (e *Engine) refuseCeased(ctx context.Context) error {
 	return fmt.Errorf("%w: %s: %s: for good", ErrRefused, e.o.Journal, body.Reason)
 }
 
-// writePlan writes the plan's records from the one after the first known ones.
-func (e *Engine) writePlan(ctx context.Context, known int) error {
+// writePlan writes the plan's records, from the one after those that are known. A
+// beginning that was cut off is finished by it: nothing is sent before the whole plan is
+// there and an Opened record says so.
+func (e *Engine) writePlan(ctx context.Context) error {
 	now := e.clock.Now()
 	header, err := json.Marshal(e.o.Plan.Header)
 	if err != nil {
@@ -110,7 +125,7 @@ func (e *Engine) writePlan(ctx context.Context, known int) error {
 	records := make([]record.Record, 0, batch)
 	n := 0
 	add := func(r record.Record) error {
-		if n++; n <= known {
+		if n++; n <= e.known {
 			return nil
 		}
 		r.At = now

@@ -87,10 +87,11 @@ func (e *Engine) watchPast(ctx context.Context, next, end uint64) {
 }
 
 // mayAct says whether anything may be signed and sent now: the gates are open, and the
-// record is whole as far as it has been read.
-func (e *Engine) mayAct(now time.Time) error {
+// record is whole as far as it has been read. The gates' dates are held to the machine's
+// clock, not to the sweep's.
+func (e *Engine) mayAct(time.Time) error {
 	if err := e.damage.Load(); err != nil {
 		return fmt.Errorf("the record is damaged: safemode audit says what of it is still proven: %w", *err)
 	}
-	return e.o.Gates.Check(now)
+	return e.o.Gates.Check(e.clock.Wall())
 }

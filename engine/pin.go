@@ -32,10 +32,15 @@ func (e *Engine) openCheckpoints() error {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	e.pins = log
-	last := log.Last()
+	return e.holdPins(log.Last())
+}
+
+// holdPins holds the journal against what was pinned last.
+func (e *Engine) holdPins(last checkpoint.Checkpoint) error {
 	if last.Journal == "" {
 		return nil
 	}
+	c := e.o.Checkpoints
 	if tip := e.journal.Tip(); tip.Seq < last.Seq {
 		return fmt.Errorf("%w: %s pins record %d of journal %s, which ends at %d: it is an older copy", ErrRefused, c.Path, last.Seq, e.o.Journal, tip.Seq)
 	}

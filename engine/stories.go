@@ -20,28 +20,31 @@ import (
 
 // stories tells the console what the journal has of one meter.
 type stories struct {
-	index     *index.Index
+	index     func() (*index.Index, error) // of the first call on
 	witnesses report.Witnesses
 	device    func(context.Context, servicerequests.EUI) (report.Witness, error)
 	tip       func() journal.Tip
-	asked     func()
 }
 
 // Of each meter's story the page shows at most so many records of its own and of the
 // sweep's.
 const mostRecords = 300
 
-// openStories opens the index beside the journal. Without it the sweep goes on, and the
-// page tells no stories.
-func (e *Engine) openStories(ctx context.Context) console.Stories {
-	x, err := index.Open(ctx, e.o.Journal+indexSuffix, e.journal.ID(), e.journal)
-	if err != nil {
-		e.o.Log.Error("the page can tell no meter's story", zap.Error(err))
-		return nil
-	}
-	e.index = x
+// openStories has the index beside the journal opened at the first question. Without it
+// the sweep goes on, and the page tells no stories.
+func (e *Engine) openStories() console.Stories {
 	e.asked = make(chan struct{})
-	s := stories{index: x, tip: e.journal.Tip, asked: sync.OnceFunc(func() { close(e.asked) }), witnesses: report.Witnesses{XML: map[xmldsig.KeyRef]report.Witness{}, Message: map[servicerequests.EUI]report.Witness{}}}
+	open := sync.OnceValues(func() (*index.Index, error) {
+		defer close(e.asked)
+		// Not by the question's context: the index outlives it.
+		x, err := index.Open(context.Background(), e.o.Journal+indexSuffix, e.journal.ID(), e.journal)
+		if err != nil {
+			e.o.Log.Error("the page can tell no meter's story", zap.Error(err))
+		}
+		e.index = x
+		return x, err
+	})
+	s := stories{index: open, tip: e.journal.Tip, witnesses: report.Witnesses{XML: map[xmldsig.KeyRef]report.Witness{}, Message: map[servicerequests.EUI]report.Witness{}}}
 	xml := func(c *smki.Certificate) {
 		if ref, err := xmldsig.NewKeyRef(c.Issuer, c.SerialText()); err == nil {
 			s.witnesses.XML[ref] = report.Witness{Name: c.SerialText(), Key: c.PublicKey}
@@ -72,12 +75,12 @@ const indexSuffix = ".index"
 // followJournal keeps the index up, from the first question on until ctx ends: a sweep
 // of which nobody asks pays nothing for it.
 func (e *Engine) followJournal(ctx context.Context) {
-	if e.index == nil {
+	select {
+	case <-e.asked: // nil where there is no console
+	case <-ctx.Done():
 		return
 	}
-	select {
-	case <-e.asked:
-	case <-ctx.Done():
+	if e.index == nil {
 		return
 	}
 	if err := e.index.Follow(ctx); err != nil {
@@ -102,8 +105,12 @@ func (s stories) Find(ctx context.Context, q console.Question) (found console.Me
 	default:
 		wanted.Class = q.List
 	}
-	found.Behind = s.catchUp(ctx)
-	meters, all, err := s.index.Find(ctx, wanted, console.MostMeters)
+	x, err := s.index()
+	if err != nil {
+		return found, err
+	}
+	found.Behind = s.catchUp(ctx, x)
+	meters, all, err := x.Find(ctx, wanted, console.MostMeters)
 	if err != nil {
 		return found, err
 	}
@@ -122,17 +129,16 @@ func meterOf(m index.Meter) console.Meter {
 
 // catchUp takes the journal's records in for two seconds at most, and says how many are
 // left: the rest is the follower's work.
-func (s stories) catchUp(ctx context.Context) (behind uint64) {
-	s.asked()
+func (s stories) catchUp(ctx context.Context, x *index.Index) (behind uint64) {
 	begun := time.Now()
 	for more := true; more && time.Since(begun) < 2*time.Second; {
 		var err error
-		if more, err = s.index.CatchUp(ctx); err != nil {
+		if more, err = x.CatchUp(ctx); err != nil {
 			break // the follower meets the same error, and says it
 		}
 	}
 	tip := s.tip().Seq
-	return tip - min(tip, s.index.Upto())
+	return tip - min(tip, x.Upto())
 }
 
 // Tell tells one meter's story.
@@ -140,8 +146,12 @@ func (s stories) Tell(ctx context.Context, place int) (told console.Story, err e
 	if place < 1 {
 		return told, console.ErrNoMeter
 	}
-	told.Behind = s.catchUp(ctx)
-	found, _, err := s.index.Find(ctx, index.Query{Place: place}, 1)
+	x, err := s.index()
+	if err != nil {
+		return told, err
+	}
+	told.Behind = s.catchUp(ctx, x)
+	found, _, err := x.Find(ctx, index.Query{Place: place}, 1)
 	if err != nil {
 		return told, err
 	}
@@ -153,7 +163,7 @@ func (s stories) Tell(ctx context.Context, place int) (told console.Story, err e
 	}
 	told.Meter = meterOf(found[0])
 	device := found[0].Device
-	records, leftOut, err := s.index.Records(ctx, device, mostRecords)
+	records, leftOut, err := x.Records(ctx, device, mostRecords)
 	if err != nil {
 		return told, err
 	}
@@ -195,10 +205,13 @@ func (s stories) withDevice(ctx context.Context, device servicerequests.EUI) rep
 }
 
 func (e *Engine) closeStories() error {
+	select {
+	case <-e.asked:
+	default: // nobody has asked, and there is none
+		return nil
+	}
 	if e.index == nil {
 		return nil
 	}
-	err := e.index.Close()
-	e.index = nil
-	return err
+	return e.index.Close()
 }

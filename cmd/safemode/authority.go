@@ -65,10 +65,18 @@ func gatesOf(c *config.Config, o *engine.Options) *direction.Gates {
 	return direction.NewGates(g)
 }
 
+// fitsPlan refuses a configuration that a plan is not for.
+func fitsPlan(c *config.Config, p *plan.Plan) error {
+	if p.Environment != string(c.Environment) {
+		return fmt.Errorf("the plan is for environment %s, the configuration for %s", p.Environment, c.Environment)
+	}
+	return widened(c, p)
+}
+
 // widened refuses a configuration that allows more than the plan that was approved.
 // Narrower is fine.
 func widened(c *config.Config, p *plan.Plan) error {
-	now, bounds := planLimits(c.Limits), planBounds(c.Policy)
+	now, bounds := planLimits(c.Limits), planBounds(c)
 	var faults []error
 	wider := func(path string, now, planned any) {
 		faults = append(faults, fmt.Errorf("%s: %v is wider than the plan's %v", path, now, planned))
@@ -81,6 +89,11 @@ func widened(c *config.Config, p *plan.Plan) error {
 			wider("limits.regions."+region.String(), "no limit", rate)
 		} else if r > rate {
 			wider("limits.regions."+region.String(), r, rate)
+		}
+	}
+	for region, rate := range now.Regions {
+		if _, limited := p.Limits.Regions[region]; !limited && region != region.Plain() {
+			wider("limits.regions."+region.String(), rate, "share of "+region.Plain().String())
 		}
 	}
 	for service, rate := range p.Limits.Services {
@@ -115,6 +128,15 @@ func widened(c *config.Config, p *plan.Plan) error {
 	} {
 		if bound.now > bound.planned {
 			wider(bound.path, bound.now, bound.planned)
+		}
+	}
+	usual := config.Default()
+	unsaid := settingsOf(&usual)
+	for _, bound := range boundsOf(c) {
+		if planned, said := p.Bounds.Settings[bound.path]; said && bound.wider(bound.value, planned) {
+			wider(bound.path, bound.value, planned)
+		} else if usual, known := unsaid[bound.path]; !said && known && bound.wider(bound.value, usual) {
+			faults = append(faults, fmt.Errorf("%s: %v is wider than the default %v, and the plan says nothing of it", bound.path, bound.value, usual))
 		}
 	}
 	if len(faults) == 0 {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -11,6 +13,7 @@ import (
 
 	"safemode/engine/journal"
 	"safemode/engine/record"
+	"safemode/servicerequests/smki"
 )
 
 // A sweep begins only with what two different approvers have signed, neither of whom
@@ -285,6 +288,47 @@ func TestPreflight(t *testing.T) {
 		t.Errorf("a key that others may read: exit %d: %s", r.code, r.out)
 	}
 	s.untouched(t, sim)
+}
+
+// Of counters and journal preflight says what the start then says, word for word.
+func TestPreflightSaysWhatTheStartSays(t *testing.T) {
+	s := smallScene(t)
+	s.sim(t)
+	counters := filepath.Join("custody", smki.TestSupplier.String()+".json")
+	file := func(rest string) []byte {
+		return []byte(`{"originator":"` + smki.TestSupplier.String() + `","owner":"00112233445566778899aabbccddeeff",` + rest + "}")
+	}
+	other, err := journal.Open(s.path("other.db"), journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(other.Commit(t.Context(), record.Record{Kind: record.Planned, At: time.Now(), Code: "another plan"}), other.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, file, journal, want string
+	}{
+		{"another journal's", `"high_water":7`, "journal.db", "belongs to another journal: 00112233445566778899aabbccddeeff"},
+		{"handed back", `"high_water":7,"released":"2026-11-01T00:00:00Z"`, "journal.db", "handed back to the supplier's everyday system"},
+		{"too high", `"high_water":9223372036854775000`, "journal.db", "belongs to another journal"},
+		{"damaged", `"low_water":7`, "journal.db", "not a custody file"},
+		{"another plan's", "", "other.db", "was begun with another plan"},
+	} {
+		if err := os.Remove(s.path(counters)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if c.file != "" {
+			putFile(t, s.path(counters), file(c.file))
+		}
+		foreseen := safemode(t, "", "preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path(c.journal))
+		start := safemode(t, "", s.sweepArgs("safemode.yaml", "plan", c.journal)...)
+		says, _ := strings.CutPrefix(strings.TrimSpace(start.err), "safemode: ")
+		// A journal that is not there yet has an ID only once it is begun.
+		says = regexp.MustCompile(`not [0-9a-f]{32};`).ReplaceAllString(says, "not a new journal;")
+		if start.code == exitDone || !strings.Contains(says, c.want) || foreseen.code != exitFailed || !strings.Contains(foreseen.out, ": "+says) {
+			t.Errorf("%s: the start says %q, exit %d; preflight, exit %d:\n%s", c.name, says, start.code, foreseen.code, foreseen.out)
+		}
+	}
 }
 
 // journalRecords reads a journal that nobody writes.

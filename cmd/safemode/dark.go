@@ -159,7 +159,7 @@ func readPortfolio(path string, read func(iter.Seq2[portfolio.Row, error]) error
 func newRehearsalClock(begin time.Time, speed float64) clock.Clock {
 	now := time.Now().UTC()
 	if begin.IsZero() {
-		return clock.Clock{Anchor: now.Truncate(time.Millisecond), Speed: speed}
+		return clock.Clock{Anchor: now.Truncate(time.Millisecond), Speed: speed}.Start(time.Time{})
 	}
-	return clock.Showing(begin, now, speed)
+	return clock.Showing(begin, now, speed).Start(time.Time{})
 }

@@ -9,7 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"safemode/engine/durable"
 )
 
 // readInput reads a named file, or standard input for "-" and "". What it reads
@@ -53,20 +54,11 @@ func readLimited(r io.Reader, name string, limit int64) ([]byte, error) {
 
 // writeFile makes a file as a whole or not at all: it is written beside its
 // place, made durable, and moved. An existing file is replaced.
-func writeFile(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return failWith(exitFailed, err)
+func writeFile(path string, mode fs.FileMode, write func(io.Writer) error) error {
+	if err := durable.Replace(path, mode, write); err != nil {
+		return failWith(exitFailed, fmt.Errorf("%s: %w", path, err))
 	}
-	defer func() {
-		if err != nil {
-			err = failWith(exitFailed, fmt.Errorf("%s: %w", path, errors.Join(err, os.Remove(f.Name()))))
-		}
-	}()
-	if err := errors.Join(write(f), f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }
 
 // makeDir makes a folder for a command's results.

@@ -81,7 +81,7 @@ direction (safemode sign). Who prepares a plan may not approve it.`,
 
 // makePlan builds the plan of a portfolio under a direction and a configuration.
 func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string, by preparer) (*plan.Plan, error) {
-	d, record, roster, err := readDirection(io, conf, directionPath)
+	d, signed, roster, err := readDirection(io, conf, directionPath)
 	if err != nil {
 		return nil, err
 	}
@@ -101,8 +101,8 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 		},
 	})
 	o := plan.Options{
-		Environment: string(conf.Environment), Direction: d, Record: record, PreparedBy: preparedBy, Strategy: record.Strategy(conf.Strategy),
-		Limits: planLimits(conf.Limits), Bounds: planBounds(conf.Policy), Waves: planWaves(conf.Waves), CreatedAt: time.Now().UTC(),
+		Environment: string(conf.Environment), Direction: d, Record: signed, PreparedBy: preparedBy, Strategy: record.Strategy(conf.Strategy),
+		Limits: planLimits(conf.Limits), Bounds: planBounds(conf), Waves: planWaves(conf.Waves), CreatedAt: time.Now().UTC(),
 	}
 	o.WindowEnds = plan.NextWindow(o.CreatedAt, conf.WindowEnds.Earliest, conf.WindowEnds.Latest)
 	for _, id := range conf.Identities {
@@ -128,14 +128,14 @@ func readDirection(io stdio, conf *config.Config, path string) (direction.Direct
 		return direction.Direction{}, nil, nil, err
 	}
 	if roster != nil {
-		d, record, err := direction.LoadRecord(path, roster)
+		d, signed, err := direction.LoadRecord(path, roster)
 		switch {
 		case errors.Is(err, direction.ErrSignature):
 			return d, nil, nil, failWith(exitRefused, fmt.Errorf("%w; its recorder signs it with safemode sign %s", err, path))
 		case err != nil:
 			return d, nil, nil, failWith(exitUsage, err)
 		}
-		return d, record, roster, nil
+		return d, signed, roster, nil
 	}
 	fmt.Fprintln(io.err, "the configuration names no roster: this plan can be rehearsed with --dry-run and not be swept")
 	text, err := os.ReadFile(path)
@@ -223,12 +223,14 @@ func planLimits(l config.Limits) plan.Limits {
 	return limits
 }
 
-func planBounds(p config.Policy) plan.Bounds {
+func planBounds(c *config.Config) plan.Bounds {
+	p := c.Policy
 	return plan.Bounds{
 		ArmBalanceAtMost:        p.ArmBalanceAtMost,
 		ArmFreshnessElectricity: p.ArmFreshnessElectricity.Seconds(), ArmFreshnessGas: p.ArmFreshnessGas.Seconds(),
 		SwitchTries: p.SwitchTries, ArmTries: p.ArmTries,
 		RetriesElectricity: len(p.RetryElectricity), RetriesGas: len(p.RetryGas), BalanceAfter: p.BalanceAfter,
+		Settings: settingsOf(c),
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"safemode/engine/custody"
 	"safemode/engine/direction"
 	"safemode/engine/directory"
+	"safemode/engine/durable"
 	"safemode/engine/inbox"
 	"safemode/engine/plan"
 	"safemode/servicerequests/smki"
@@ -118,7 +119,7 @@ func (f *preflight) run(configPath, planDir string) {
 	if !f.hold("configuration", fmt.Sprintf("%s is valid", configPath), err, "see safemode check-config") {
 		return
 	}
-	f.plan = &plan.Plan{}
+	f.plan = &plan.Plan{Header: plan.Header{Environment: string(f.conf.Environment)}}
 	if planDir != "" {
 		p, err := loadPlan(planDir)
 		if f.hold("plan", fmt.Sprintf("%s is whole", planDir), err, "plan anew") {
@@ -128,16 +129,38 @@ func (f *preflight) run(configPath, planDir string) {
 	}
 	f.files()
 	f.certificates()
-	roster, err := loadRoster(f.conf)
-	f.roster(roster, err)
+	f.roster()
+	start := f.start(planDir)
 	if f.plan.SHA256 != "" {
-		f.planned(planDir, roster)
+		f.planned()
 	}
-	f.gates()
+	f.gates(start.Now)
 	f.dcc()
 	f.addresses()
-	f.custody()
+	f.custody(start.Counters)
 	f.disk()
+}
+
+// start notes what the start itself would say of what lies on this machine.
+func (f *preflight) start(planDir string) engine.Foreseen {
+	planned, approvals := f.plan.SHA256 != "", error(nil)
+	if planned {
+		f.options.Approvals, approvals = direction.LoadApprovals(planDir)
+	}
+	f.options.Gates = gatesOf(f.conf, &f.options)
+	v := engine.Foresee(f.ctx, f.options)
+	f.hold("keys", "they go with the environment, the identities and the addresses", v.Keys, "")
+	f.hold("journal "+f.journal, "can be begun, or gone on with", v.Journal, "")
+	if f.options.Checkpoints.Path != "" {
+		f.hold("checkpoints", f.options.Checkpoints.Path+" pins this journal", v.Checkpoints, "")
+	}
+	if planned {
+		f.hold("direction", fmt.Sprintf("%s, until %s", f.plan.Direction.Reference, f.plan.Direction.NotAfter.Format(time.RFC3339)), v.Authority, "")
+		if err := errors.Join(approvals, v.Approvals); f.options.Roster != nil { // else the line before says so
+			f.hold("approvals", fmt.Sprintf("it may begin or go on until %s, and after %d stops more", v.Until.UTC().Format(time.RFC3339), v.Resumes), err, "safemode approve")
+		}
+	}
+	return v
 }
 
 // files reads every file that the configuration names, as a sweep would.
@@ -161,10 +184,7 @@ func (f *preflight) certificates() {
 		if c == nil {
 			return // files says why
 		}
-		err := errors.Join(c.CheckPurpose(purpose), c.VerifyChain(f.options.DCC.Authorities))
-		if c.IsTest() != (environment == engine.Simulator) {
-			err = errors.Join(err, fmt.Errorf("issued by %s, and the environment is %s", c.Issuer, environment))
-		}
+		err := engine.CheckCertificate(c, purpose, environment, f.options.DCC.Authorities)
 		detail := fmt.Sprintf("serial %s, until %s", c.SerialText(), c.NotAfter.Format(time.DateOnly))
 		if f.conf.Gates.CheckExpiry || f.conf.Environment == config.Live {
 			const night = 24 * time.Hour
@@ -185,7 +205,9 @@ func (f *preflight) certificates() {
 	}
 }
 
-func (f *preflight) roster(roster *direction.Roster, err error) {
+func (f *preflight) roster() {
+	roster, err := loadRoster(f.conf)
+	f.options.Roster = roster
 	approvers := 0
 	switch {
 	case err != nil:
@@ -206,21 +228,9 @@ func (f *preflight) roster(roster *direction.Roster, err error) {
 }
 
 // planned looks at what a plan needs to be swept.
-func (f *preflight) planned(planDir string, roster *direction.Roster) {
+func (f *preflight) planned() {
 	p := f.plan
-	var err error
-	if p.Environment != string(f.conf.Environment) {
-		err = fmt.Errorf("the plan is for environment %s, the configuration for %s", p.Environment, f.conf.Environment)
-	}
-	f.hold("limits", "the configuration allows no more than the plan", errors.Join(err, widened(f.conf, p)), "")
-	switch err = nil; {
-	case p.Record == nil:
-		err = errors.New("its file was not signed")
-	case roster != nil:
-		err = p.Record.Check(roster)
-	}
-	f.hold("direction", fmt.Sprintf("%s, until %s", p.Direction.Reference, p.Direction.NotAfter.Format(time.RFC3339)), err, "have its recorder sign it (safemode sign), and plan anew")
-	f.approvals(planDir, roster)
+	f.hold("limits", "the configuration allows no more than the plan", fitsPlan(f.conf, p), "")
 	for _, forecast := range p.Estimate.Forecasts {
 		err := error(nil)
 		if forecast.Exceeded {
@@ -244,31 +254,10 @@ func (f *preflight) planned(planDir string, roster *direction.Roster) {
 	}
 }
 
-func (f *preflight) approvals(planDir string, roster *direction.Roster) {
-	if roster == nil {
-		return // the line on the roster says so
-	}
-	all, err := direction.LoadApprovals(planDir)
-	var stop engine.Stop
-	if _, absent := os.Stat(f.journal); err == nil && absent == nil {
-		stop, err = lastStop(f.ctx, f.journal, f.plan)
-	}
-	detail := "two people have approved"
-	if last := stop.Opening; err == nil && last != nil && !stop.Halted && last.ResumesLeft > 0 && time.Now().Before(last.ApprovedUntil) {
-		detail = fmt.Sprintf("%d more resumes were approved, until %s", last.ResumesLeft, last.ApprovedUntil.UTC().Format(time.RFC3339))
-	} else if err == nil {
-		o := engine.OccasionOf(stop)
-		o.PlanSHA256, o.SweepID, o.Environment, o.PreparedBy = f.plan.SHA256, f.plan.SweepID(), f.plan.Environment, f.plan.PreparedBy
-		_, err = o.Find(all, roster, time.Now())
-	}
-	f.hold("approvals", detail, err, "safemode approve")
-}
-
 // gates looks at the evidence of each gate. Without a plan there is no direction to
 // hold it to.
-func (f *preflight) gates() {
-	f.options.Plan = f.plan
-	g := gatesOf(f.conf, &f.options)
+func (f *preflight) gates(now time.Time) {
+	g := f.options.Gates
 	_ = g.Look(f.ctx) // what could not be read closes its gate, and is said there
 	for _, gate := range direction.AllGates {
 		if f.plan.SHA256 == "" && gate != direction.Certificates {
@@ -278,7 +267,7 @@ func (f *preflight) gates() {
 		if gate == direction.Certificates && len(f.conf.Gates.RevocationLists) == 0 || gate == direction.MPIDs && f.conf.Gates.MPIDsFile == "" {
 			detail = "open; the configuration names no evidence"
 		}
-		f.hold("gate "+string(gate), detail, g.CheckGate(gate, time.Now()), "nothing is sent while it is closed")
+		f.hold("gate "+string(gate), detail, g.CheckGate(gate, now), "nothing is sent while it is closed")
 	}
 }
 
@@ -340,8 +329,8 @@ func (f *preflight) addresses() {
 	f.hold("operations "+f.conf.Operations.Listen, "can be bound", err, "end what holds the address, or change operations.listen")
 }
 
-// custody looks at the counters without taking them.
-func (f *preflight) custody() {
+// custody looks at the counters' folder, and notes what the start would say of them.
+func (f *preflight) custody(counters []engine.Counter) {
 	info, err := os.Stat(f.conf.CustodyDir)
 	if err == nil && !info.IsDir() {
 		err = errors.New("not a folder")
@@ -352,18 +341,15 @@ func (f *preflight) custody() {
 	if !f.hold("custody "+f.conf.CustodyDir, "writable", err, "name the folder of earlier sweeps of this originator") {
 		return
 	}
-	marks, err := custody.Read(f.conf.CustodyDir)
-	f.hold("counter files", fmt.Sprintf("%d, whole", len(marks)), err, "restore them from their backup; never make new ones")
-	const ahead = 24 * time.Hour
-	for _, m := range marks {
-		err := error(nil)
-		if limit := uint64(time.Now().Add(ahead).UnixMilli()); m.HighWater > limit {
-			err = fmt.Errorf("%d is more than a day ahead of the clock", m.HighWater)
+	for _, c := range counters {
+		remedy := ""
+		switch {
+		case errors.Is(c.Err, custody.ErrDamaged):
+			remedy = "restore it from its backup; never make a new one"
+		case errors.Is(c.Err, custody.ErrFloor):
+			remedy = "check this machine's clock and counter_floor: too high a counter locks the supplier out of its meters"
 		}
-		f.hold(fmt.Sprintf("counter of %v", m.Originator), fmt.Sprintf("goes on over %d", m.HighWater), err, "check this machine's clock")
-	}
-	if floor := f.conf.CounterFloor; floor > uint64(time.Now().Add(ahead).UnixMilli()) {
-		f.hold("counter_floor", "", fmt.Errorf("%d is more than a day ahead of the clock", floor), "a typo there locks the supplier out of its meters")
+		f.hold(fmt.Sprintf("counter of %v", c.Originator), fmt.Sprintf("goes on over %d", c.Over), c.Err, remedy)
 	}
 }
 
@@ -390,10 +376,6 @@ func (f *preflight) disk() {
 
 // writable makes a file in a folder, durably, and removes it.
 func writable(dir string) error {
-	file, err := os.CreateTemp(dir, ".preflight-*")
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString("preflight\n")
-	return errors.Join(err, file.Sync(), file.Close(), os.Remove(file.Name()))
+	path := filepath.Join(dir, ".preflight")
+	return errors.Join(durable.Replace(path, 0o600, durable.Bytes([]byte("preflight\n"))), durable.Remove(path))
 }

@@ -187,6 +187,7 @@ func (r *rehearsal) point(c *config.Config) {
 // report against the simulator's truth. A sweep that halted has a report as well:
 // then both results are there.
 func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded *report.Report, halted error) {
+	o.Clock = r.clock // the simulator's own, which was started already
 	o.StandIn, o.Stay, r.opened = "the rehearsal", r.stay, r.clock.Now()
 	e, err := engine.Open(ctx, o)
 	if err != nil {

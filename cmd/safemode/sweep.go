@@ -76,10 +76,7 @@ of --portfolio, and without a sweep.`,
 					return fmt.Errorf("--%s goes with --dry-run", name)
 				}
 			}
-			if p.Environment != string(conf.Environment) {
-				return failWith(exitRefused, fmt.Errorf("the plan is for environment %s, the configuration for %s", p.Environment, conf.Environment))
-			}
-			if err := widened(conf, p); err != nil {
+			if err := fitsPlan(conf, p); err != nil {
 				return failWith(exitRefused, err)
 			}
 			o, err := engineOptions(conf, p, journalPath, log)

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -164,6 +166,99 @@ func TestTornNoteIsDropped(t *testing.T) {
 		}
 		if all, err := checkpoint.Read(text, verifier); err != nil || len(all) != 2 {
 			t.Fatalf("cut at %d: %v, %v", cut, all, err)
+		}
+	}
+}
+
+// fullDisk gives files no more room than so many bytes, until the function it returns
+// is called.
+func fullDisk(t *testing.T, bytes int) (room func()) {
+	t.Helper()
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(syscall.SIGXFSZ) // the write fails instead
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: uint64(bytes), Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+			t.Fatal(err)
+		}
+		signal.Reset(syscall.SIGXFSZ)
+	}
+}
+
+// The disk is full in the middle of a note, at each of its bytes, and has room again
+// later: for the next note, or only for the next start.
+func TestFullDiskInTheMiddleOfANote(t *testing.T) {
+	signer, verifier := newKey(t)
+	_, two := written(t, signer, verifier, 2, 4)
+	_, three := written(t, signer, verifier, 2, 4, 6)
+	for most := len(two); most < len(three); most += 7 {
+		path, _ := written(t, signer, verifier, 2, 4)
+		log, err := checkpoint.OpenLog(path, journalID, signer, verifier)
+		if err != nil {
+			t.Fatal(err)
+		}
+		room := fullDisk(t, most)
+		first, second := log.Append(at(6)), log.Append(at(8))
+		room()
+		if !errors.Is(first, syscall.EFBIG) || !errors.Is(second, syscall.EFBIG) {
+			t.Fatalf("room for %d bytes: %v, %v", most, first, second)
+		}
+		if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, two) {
+			t.Fatalf("room for %d bytes: the file is not cut back: %d bytes, %v", most, len(b), err)
+		}
+		if most%2 == 0 {
+			if err := log.Append(at(10)); err != nil {
+				t.Fatalf("room again: %v", err)
+			}
+		}
+		log.Close()
+		again, err := checkpoint.OpenLog(path, journalID, signer, verifier)
+		if err != nil {
+			t.Fatalf("room for %d bytes: the next start: %v", most, err)
+		}
+		if err := errors.Join(again.Append(at(12)), again.Close()); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if all, readErr := checkpoint.Read(b, verifier); err != nil || readErr != nil || all[len(all)-1] != at(12) {
+			t.Fatalf("room for %d bytes: %v, %v", most, err, readErr)
+		}
+	}
+}
+
+// What is refused stays as it is, and what a log has made it takes away.
+func TestDiscardRemovesWhatWasMade(t *testing.T) {
+	signer, verifier := newKey(t)
+	path, b := written(t, signer, verifier, 7)
+	prose := filepath.Join(filepath.Dir(path), "prose")
+	mixed := filepath.Join(filepath.Dir(path), "mixed")
+	for name, text := range map[string][]byte{prose: []byte("notes of the night shift\n"), mixed: append(bytes.Clone(b), "and so on\n"...)} {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := checkpoint.OpenLog(name, journalID, signer, verifier); !errors.Is(err, checkpoint.ErrForm) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after, err := os.ReadFile(name); err != nil || !bytes.Equal(after, text) {
+			t.Errorf("%s holds %q, %v", name, after, err)
+		}
+	}
+	made := filepath.Join(filepath.Dir(path), "made")
+	for name, stays := range map[string]bool{path: true, made: false} {
+		log, err := checkpoint.OpenLog(name, journalID, signer, verifier)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Discard(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(name); stays != (err == nil) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -5,16 +5,16 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
+	"safemode/engine/durable"
 	"safemode/servicerequests"
 )
 
 // What [Open] refuses, and what Next answers when it can give no counter. The
 // text of the error names the file.
 var (
-	ErrInUse      = errors.New("in use by another process")
+	ErrInUse      = durable.ErrLocked
 	ErrOtherOwner = errors.New("belongs to another journal")
 	ErrDamaged    = errors.New("not a custody file")
 	ErrFloor      = errors.New("counter floor is refused")
@@ -53,13 +53,15 @@ type Options struct {
 // concurrently.
 type Counters struct {
 	path  string
-	lock  *os.File
+	lock  *durable.Lock
+	made  bool // by this Open
 	owner Owner
 
 	mu       sync.Mutex
 	state    state
 	block    uint64
 	last     uint64 // given out last, by this Counters or before
+	used     bool   // one was given out, or reserved to be
 	reserved uint64 // durable: counters up to this one may be given out
 	err      error  // why no counter is given out any more; nil while they are
 }
@@ -69,62 +71,95 @@ type Counters struct {
 // [ErrReleased], [ErrDamaged] or [ErrFloor], or come from the file system or the
 // owner.
 func Open(directory string, originator servicerequests.EUI, owner Owner, o Options) (_ *Counters, err error) {
+	c := newCounters(directory, originator, owner, &o)
+	defer func() {
+		if err != nil {
+			if c.lock != nil {
+				err = errors.Join(err, c.lock.Discard())
+			}
+			err = fmt.Errorf("custody %s: %w", c.path, err)
+		}
+	}()
+	if c.lock, err = durable.TakeLock(c.path + ".lock"); err != nil {
+		return nil, err
+	}
+	if c.made, err = c.examine(originator, o); err != nil {
+		return nil, err
+	}
+	if c.made { // the owner is on the disk before the first counter is used
+		if err := c.state.save(c.path); err != nil {
+			return nil, errors.Join(err, durable.Remove(c.path))
+		}
+	}
+	return c, nil
+}
+
+// Check says what [Open] would, and takes and changes nothing. It returns the counter
+// over which counting would go on.
+func Check(directory string, originator servicerequests.EUI, owner Owner, o Options) (over uint64, err error) {
+	c := newCounters(directory, originator, owner, &o)
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("custody %s: %w", c.path, err)
+		}
+	}()
+	if _, err := os.Stat(c.path + ".lock"); err == nil { // else nobody holds it
+		lock, err := durable.TakeLock(c.path + ".lock")
+		if err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, lock.Release()) }()
+	}
+	_, err = c.examine(originator, o)
+	return c.last, err
+}
+
+func newCounters(directory string, originator servicerequests.EUI, owner Owner, o *Options) *Counters {
 	if o.Block == 0 {
 		o.Block = 1024
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	path := pathOf(directory, originator)
-	c := &Counters{path: path, block: o.Block, owner: owner}
-	defer func() {
-		if err != nil {
-			if c.lock != nil {
-				err = errors.Join(err, c.lock.Close())
-			}
-			err = fmt.Errorf("custody %s: %w", path, err)
-		}
-	}()
-	if originator == 0 || owner.ID() == "" {
-		return nil, errors.New("needs an originator and an owner")
+	return &Counters{path: pathOf(directory, originator), block: o.Block, owner: owner}
+}
+
+// examine reads the file, or begins where there is none, and refuses what these
+// counters must not go on from.
+func (c *Counters) examine(originator servicerequests.EUI, o Options) (begins bool, err error) {
+	if originator == 0 || c.owner.ID() == "" {
+		return false, errors.New("needs an originator and an owner")
 	}
 	floor, err := chooseFloor(o.Floor, o.Now())
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	if c.lock, err = lockFile(path + ".lock"); err != nil {
-		return nil, err
-	}
-	c.state, err = load(path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		c.state = state{Originator: originator, Owner: owner.ID(), HighWater: floor}
-		c.state.note(owner)
-		// The owner is on the disk before the first counter is used.
-		if err := c.state.save(path); err != nil {
-			return nil, err
-		}
+	c.state, err = load(c.path)
+	switch begins = errors.Is(err, os.ErrNotExist); {
+	case begins:
+		c.state = state{Originator: originator, Owner: c.owner.ID(), HighWater: floor}
+		c.state.note(c.owner)
 	case err != nil:
-		return nil, err
+		return false, err
 	case c.state.Originator != originator:
-		return nil, fmt.Errorf("%w: it holds the counters of %v", ErrDamaged, c.state.Originator)
+		return false, fmt.Errorf("%w: it holds the counters of %v", ErrDamaged, c.state.Originator)
 	case c.state.Released != nil:
-		return nil, fmt.Errorf("%w on %s with %d as the last counter; to take them over again, move this file away and begin a new journal"+
+		return false, fmt.Errorf("%w on %s with %d as the last counter; to take them over again, move this file away and begin a new journal"+
 			" with a counter floor over the last that the everyday system has used",
 			ErrReleased, c.state.Released.Format(time.RFC3339), c.state.HighWater)
-	case c.state.Owner != owner.ID():
-		return nil, fmt.Errorf("%w: %s, not %s; go on with that journal, or, if it is lost, move this file away"+
-			" and open the new one with a counter floor of at least %d", ErrOtherOwner, c.state.Owner, owner.ID(), c.state.HighWater)
+	case c.state.Owner != c.owner.ID():
+		return false, fmt.Errorf("%w: %s, not %s; go on with that journal, or, if it is lost, move this file away"+
+			" and open the new one with a counter floor of at least %d", ErrOtherOwner, c.state.Owner, c.owner.ID(), c.state.HighWater)
 	}
-	if err := c.state.holdsAgainst(owner); err != nil {
-		return nil, err
+	if err := c.state.holdsAgainst(c.owner); err != nil {
+		return false, err
 	}
 	if limit := highest(o.Now()); c.state.HighWater > limit {
-		return nil, fmt.Errorf("%w: high_water %d is more than a day ahead of the clock", ErrFloor, c.state.HighWater)
+		return false, fmt.Errorf("%w: high_water %d is more than a day ahead of the clock", ErrFloor, c.state.HighWater)
 	}
 	c.last = max(c.state.HighWater, floor)
 	c.reserved = c.last
-	return c, nil
+	return begins, nil
 }
 
 // chooseFloor applies the default and the limit of a floor.
@@ -157,6 +192,7 @@ func (c *Counters) Next() (uint64, error) {
 		return 0, c.err
 	}
 	if c.last == c.reserved {
+		c.used = true
 		if c.err = c.reserve(); c.err != nil {
 			c.err = fmt.Errorf("custody %s: %w", c.path, c.err)
 			return 0, c.err
@@ -189,6 +225,22 @@ func (c *Counters) Last() uint64 {
 	return c.last
 }
 
+// Discard gives back what no counter was used of: the file stays as Open found it, and
+// is removed if Open made it. After Next or Close it is refused.
+func (c *Counters) Discard() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.used {
+		return fmt.Errorf("custody %s: counters were used, or it is closed", c.path)
+	}
+	c.err = fmt.Errorf("custody %s: %w", c.path, ErrClosed)
+	var removed error
+	if c.made {
+		removed = durable.Remove(c.path)
+	}
+	return errors.Join(removed, c.lock.Discard())
+}
+
 // Close writes the last counter given out and gives the file free. Without it
 // the rest of the block is skipped. A second Close does nothing.
 func (c *Counters) Close() error {
@@ -206,22 +258,5 @@ func (c *Counters) Close() error {
 		final.note(c.owner)
 		saved = final.save(c.path)
 	}
-	return errors.Join(saved, c.lock.Close())
-}
-
-// lockFile takes the lock that keeps a second process, and a second Counters
-// in this one, from the file. The file of the counters cannot carry it, as it
-// is replaced.
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errors.Join(ErrInUse, f.Close())
-		}
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-	}
-	return f, nil
+	return errors.Join(saved, c.lock.Release())
 }

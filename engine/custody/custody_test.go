@@ -199,9 +199,16 @@ func TestRefusals(t *testing.T) {
 			}
 			o := options()
 			o.Floor = c.floor
+			_, foreseen := custody.Check(filepath.Dir(path), originator, owner, o)
 			_, err := custody.Open(filepath.Dir(path), originator, owner, o)
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%v, want %v", err, c.want)
+			}
+			if foreseen == nil || foreseen.Error() != err.Error() {
+				t.Errorf("Check said %v, Open says %v", foreseen, err)
+			}
+			if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) > 1 {
+				t.Errorf("left behind: %v, %v", left, err)
 			}
 			if after, _ := os.ReadFile(path); string(after) != c.file {
 				t.Errorf("the file was changed to %s", after)
@@ -246,6 +253,78 @@ func TestOneUser(t *testing.T) {
 		t.Errorf("the owner stays after Close: %v", err)
 	}
 	open(t, directory, options())
+}
+
+// Check says what Open would, and leaves no trace.
+func TestCheckTakesNothing(t *testing.T) {
+	directory := t.TempDir()
+	over, err := custody.Check(directory, originator, owner, options())
+	if left, _ := os.ReadDir(directory); err != nil || len(left) > 0 || over != uint64(now.UnixMilli()) {
+		t.Fatalf("over %d, %v; left %v", over, err, left)
+	}
+	c := open(t, directory, options())
+	last := next(t, c)
+	if _, err := custody.Check(directory, originator, owner, options()); !errors.Is(err, custody.ErrInUse) {
+		t.Errorf("while they are used: %v", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if over, err := custody.Check(directory, originator, owner, options()); err != nil || over != last {
+		t.Errorf("goes on over %d, want %d: %v", over, last, err)
+	}
+	if _, err := custody.Check(directory, originator, &log{id: "other"}, options()); !errors.Is(err, custody.ErrOtherOwner) {
+		t.Errorf("another journal: %v", err)
+	}
+	if _, err := custody.Release(directory, originator, now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := custody.Check(directory, originator, owner, options()); !errors.Is(err, custody.ErrReleased) {
+		t.Errorf("handed back: %v", err)
+	}
+}
+
+// A claim that is given back leaves the folder as it was.
+func TestDiscardGivesBack(t *testing.T) {
+	directory := t.TempDir()
+	first := open(t, directory, options())
+	if err := errors.Join(first.Discard(), first.Close()); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(directory); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	used, err := custody.Open(directory, originator, &log{id: "other"}, options()) // nobody owns them
+	if err != nil {
+		t.Fatal(err)
+	}
+	next(t, used)
+	if err := used.Discard(); err == nil {
+		t.Error("counters that were used were given back")
+	}
+	if err := used.Close(); err != nil {
+		t.Error(err)
+	}
+	path := filepath.Join(directory, originator.String()+".json")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options()
+	o.Floor = uint64(now.Add(time.Hour).UnixMilli())
+	again, err := custody.Open(directory, originator, &log{id: "other"}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Discard(); err != nil {
+		t.Error(err)
+	}
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+		t.Errorf("the file was changed from %s to %s: %v", before, after, err)
+	}
+	if _, err := os.Stat(path + ".lock"); err != nil {
+		t.Error("somebody else's lock file was removed")
+	}
 }
 
 // A block that cannot be made durable is not given out, then or later.

@@ -42,6 +42,9 @@
 //     [Accept] takes the older one, by a person's word; the high-water mark stays.
 //   - Handed back is closed: [Release] writes the last counter and nothing is
 //     given out any more (TestRelease).
+//   - A start that comes to nothing leaves nothing: [Counters.Discard] gives a claim
+//     back of which no counter was used (TestDiscardGivesBack). [Check] says beforehand
+//     what Open would, by the same code (TestRefusals, TestCheckTakesNothing).
 //
 // <EUI>.json.lock stays empty and carries the lock (flock) of the process that
 // uses the file.

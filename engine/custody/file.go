@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"safemode/engine/durable"
 	"safemode/servicerequests"
 )
 
@@ -105,26 +106,5 @@ func (s state) save(path string) error {
 	if err != nil {
 		return err
 	}
-	temporary := path + ".new"
-	if err := writeSynced(temporary, append(b, '\n')); err != nil {
-		return errors.Join(err, os.Remove(temporary))
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
-func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
+	return durable.Replace(path, 0o600, durable.Bytes(append(b, '\n')))
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"safemode/engine/durable"
 	"safemode/servicerequests"
 )
 
@@ -99,11 +100,11 @@ func rewrite(directory string, originator servicerequests.EUI, change func(*stat
 	if _, err := os.Stat(path); err != nil {
 		return err // and no lock file is left for a name that was mistyped
 	}
-	lock, err := lockFile(path + ".lock")
+	lock, err := durable.TakeLock(path + ".lock")
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	s, err := load(path)
 	if err != nil {
 		return err

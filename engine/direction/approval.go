@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"safemode/engine/durable"
 )
 
 // Purpose is what an approval is for.
@@ -91,7 +93,7 @@ func Approve(t Terms, key crypto.Signer) (*Approval, error) {
 // approvalPattern matches the files of a plan's folder that hold approvals.
 const approvalPattern = "approval-*.json"
 
-// Save writes the approval into a plan's folder, whole or not at all, and returns the
+// Save writes the approval into a plan's folder, whole or not at all and durably, and returns the
 // file's name.
 func (a *Approval) Save(folder string) (path string, err error) {
 	name := fmt.Sprintf("approval-%s-%s-%s.json", a.Purpose, fileName(a.Approver.Name), a.IssuedAt.Format("20060102T150405Z"))
@@ -99,16 +101,8 @@ func (a *Approval) Save(folder string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(folder, ".approval-*") // 0600
-	if err != nil {
-		return "", err
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
-	}
 	path = filepath.Join(folder, name)
-	return path, os.Rename(f.Name(), path)
+	return path, durable.Replace(path, 0o600, durable.Bytes(append(b, '\n')))
 }
 
 // fileName keeps of a name what is safe in a file's name.

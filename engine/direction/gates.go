@@ -1,6 +1,7 @@
 package direction
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,14 +32,21 @@ func (e *GateError) Error() string { return fmt.Sprintf("gate %s is closed: %v",
 func (e *GateError) Unwrap() error { return e.Err }
 
 // Evidence is what a gate rests on besides the direction. It is read again and
-// again, by one goroutine at a time.
+// again, by one goroutine at a time; of [Revocations] each list by itself, so that one
+// that hangs delays no other.
 type Evidence interface {
 	// Read looks at the source. What it learns holds until the next Read; an error
-	// says that nothing was learnt.
+	// says that nothing was learnt. A Read that does not end with ctx is left alone, and
+	// no other is begun until it ends.
 	Read(ctx context.Context) error
 	// Check judges what was learnt last, at an instant of the sweep's clock. It may be
 	// called from many goroutines, also while Read runs.
 	Check(now time.Time) error
+}
+
+// reader is one piece of evidence.
+type reader interface {
+	Read(ctx context.Context) error
 }
 
 // GateOptions is what the gates rest on. Evidence that is nil leaves its gate to
@@ -48,19 +56,33 @@ type GateOptions struct {
 	Certificates Evidence
 	MPIDs        Evidence
 	MaxAge       time.Duration    // real time; evidence that could not be read for longer closes its gate
-	Poll         time.Duration    // real time between two looks at the evidence
+	Poll         time.Duration    // real time between two looks at a source
+	Limit        time.Duration    // real time that one look may take; 0: half a minute
 	Now          func() time.Time // real time; nil is time.Now
 }
 
 // Gates are the three gates of one sweep. Make them with [NewGates]. The methods may
 // be called from many goroutines.
 type Gates struct {
-	o GateOptions
+	o       GateOptions
+	watched []*watched // in the order of the gates
 
 	mu      sync.Mutex
 	tripped map[Gate]error
-	read    map[Gate]time.Time // when evidence was last read
-	failure map[Gate]error     // of the last Read
+}
+
+// watched is one source of a gate.
+type watched struct {
+	gate   Gate
+	source reader
+
+	turn    sync.Mutex // one looks at a time
+	reading chan error // takes the outcome of the Read under way; nil: none is
+	begun   time.Time  // that Read
+
+	mu      sync.Mutex
+	read    time.Time // when what is known was read
+	failure error     // of the last look
 }
 
 // NewGates makes gates. Those with evidence are closed until [Gates.Look] has read it.
@@ -68,7 +90,20 @@ func NewGates(o GateOptions) *Gates {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Gates{o: o, tripped: map[Gate]error{}, read: map[Gate]time.Time{}, failure: map[Gate]error{}}
+	o.Limit = cmp.Or(o.Limit, 30*time.Second)
+	g := &Gates{o: o, tripped: map[Gate]error{}}
+	for _, gate := range AllGates {
+		switch evidence := g.evidence(gate).(type) {
+		case nil:
+		case *Revocations:
+			for _, list := range evidence.lists {
+				g.watched = append(g.watched, &watched{gate: gate, source: list})
+			}
+		default:
+			g.watched = append(g.watched, &watched{gate: gate, source: evidence})
+		}
+	}
+	return g
 }
 
 // Check says whether anything may be signed and sent at an instant of the sweep's
@@ -113,20 +148,25 @@ func (g *Gates) evidence(gate Gate) Evidence {
 	return nil
 }
 
-// fresh says whether a gate's evidence is young enough to go by.
+// fresh says whether all of a gate's evidence is young enough to go by.
 func (g *Gates) fresh(gate Gate) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	read, failure := g.read[gate], g.failure[gate]
-	switch {
-	case read.IsZero() && failure != nil:
-		return failure
-	case read.IsZero():
-		return errors.New("its evidence was not looked at yet")
-	case g.o.Now().Sub(read) > g.o.MaxAge && failure != nil:
-		return fmt.Errorf("its evidence is of %s, older than %v: %w", read.UTC().Format(time.RFC3339), g.o.MaxAge, failure)
-	case g.o.Now().Sub(read) > g.o.MaxAge:
-		return fmt.Errorf("its evidence is of %s, older than %v", read.UTC().Format(time.RFC3339), g.o.MaxAge)
+	for _, w := range g.watched {
+		if w.gate != gate {
+			continue
+		}
+		w.mu.Lock()
+		read, failure := w.read, w.failure
+		w.mu.Unlock()
+		switch {
+		case read.IsZero() && failure != nil:
+			return failure
+		case read.IsZero():
+			return errors.New("its evidence was not looked at yet")
+		case g.o.Now().Sub(read) > g.o.MaxAge && failure != nil:
+			return fmt.Errorf("its evidence is of %s, older than %v: %w", read.UTC().Format(time.RFC3339), g.o.MaxAge, failure)
+		case g.o.Now().Sub(read) > g.o.MaxAge:
+			return fmt.Errorf("its evidence is of %s, older than %v", read.UTC().Format(time.RFC3339), g.o.MaxAge)
+		}
 	}
 	return nil
 }
@@ -145,41 +185,73 @@ func (g *Gates) Trip(gate Gate, reason error) {
 // Look reads all evidence once. The errors say what could not be read; whether that
 // closes a gate is for Check.
 func (g *Gates) Look(ctx context.Context) error {
-	var faults []error
-	for _, gate := range AllGates {
-		evidence := g.evidence(gate)
-		if evidence == nil {
-			continue
-		}
-		err := evidence.Read(ctx)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		g.mu.Lock()
-		if g.failure[gate] = err; err == nil {
-			g.read[gate] = g.o.Now()
-		}
-		g.mu.Unlock()
-		if err != nil {
-			faults = append(faults, fmt.Errorf("gate %s: %w", gate, err))
-		}
+	faults := make([]error, len(g.watched))
+	var looking sync.WaitGroup
+	for i, w := range g.watched {
+		looking.Go(func() { faults[i] = g.look(ctx, w) })
+	}
+	looking.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	return errors.Join(faults...)
 }
 
-// Watch looks at the evidence until ctx ends. Changed is called after each look with
-// what could not be read, and may be nil.
-func (g *Gates) Watch(ctx context.Context, looked func(error)) {
-	ticker := time.NewTicker(g.o.Poll)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		if err := g.Look(ctx); looked != nil && ctx.Err() == nil {
-			looked(err)
-		}
+// look reads one source, for no longer than the limit.
+func (g *Gates) look(ctx context.Context, w *watched) error {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	limited, cancel := context.WithTimeout(ctx, g.o.Limit)
+	defer cancel()
+	select {
+	case <-w.reading: // the last look has given it up meanwhile
+		w.reading = nil
+	default:
 	}
+	if w.reading == nil {
+		outcome := make(chan error, 1) // the Read may end when nobody waits for it
+		w.reading, w.begun = outcome, g.o.Now()
+		go func() { outcome <- w.source.Read(limited) }() // ends with limited, or when the system lets go
+	}
+	var err error
+	select {
+	case err = <-w.reading:
+		w.reading = nil
+	case <-limited.Done():
+		err = fmt.Errorf("no answer within %v", g.o.Limit)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failure = err; err != nil {
+		return fmt.Errorf("gate %s: %w", w.gate, err)
+	}
+	w.read = w.begun
+	return nil
+}
+
+// Watch looks at the evidence until ctx ends, at each source by itself. Looked is called
+// after each look at one, with why it could not be read; it may be called from many
+// goroutines, and may be nil.
+func (g *Gates) Watch(ctx context.Context, looked func(error)) {
+	var watching sync.WaitGroup
+	for _, w := range g.watched {
+		watching.Go(func() {
+			ticker := time.NewTicker(g.o.Poll)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+				}
+				if err := g.look(ctx, w); looked != nil && ctx.Err() == nil {
+					looked(err)
+				}
+			}
+		})
+	}
+	watching.Wait()
 }

@@ -96,6 +96,161 @@ func TestGates(t *testing.T) {
 	wantGate(t, g, direction.InForce, "DIR-1 ended")
 }
 
+// hanging is evidence that from now and then on does not come back: not even when it is
+// called off, as a file on a share that has gone.
+type hanging struct {
+	source
+	hold  atomic.Pointer[chan struct{}]
+	reads atomic.Int64
+}
+
+func (h *hanging) Read(context.Context) error {
+	h.reads.Add(1)
+	if hold := h.hold.Load(); hold != nil {
+		<-*hold
+	}
+	return nil
+}
+
+// Evidence that hangs delays no other, is asked once, and closes its own gate in time.
+func TestOneThatHangsDelaysNoOther(t *testing.T) {
+	d := parse(t, text)
+	now := d.NotBefore.Add(time.Hour)
+	moved := errors.New("moved")
+	synctest.Test(t, func(t *testing.T) {
+		certificates, mpids := &hanging{}, &source{}
+		g := direction.NewGates(direction.GateOptions{
+			Direction: &d, Certificates: certificates, MPIDs: mpids, MaxAge: 10 * time.Minute, Poll: 500 * time.Millisecond, Limit: 20 * time.Second,
+		})
+		if err := errors.Join(g.Look(t.Context()), g.Check(now)); err != nil {
+			t.Fatal(err)
+		}
+		hold := make(chan struct{})
+		certificates.hold.Store(&hold)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); g.Watch(ctx, nil) }()
+		time.Sleep(700 * time.Millisecond) // a look is under way
+		asked := certificates.reads.Load()
+		mpids.says(moved)
+		time.Sleep(time.Second)
+		if err := g.CheckGate(direction.MPIDs, now); err != nil { // its evidence is a second old: no harm
+			t.Error(err)
+		}
+		time.Sleep(9 * time.Minute)
+		if err := g.CheckGate(direction.Certificates, now); err != nil {
+			t.Errorf("after 9 minutes: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		for gate, words := range map[direction.Gate]string{direction.Certificates: "older than 10m0s: no answer within 20s", direction.MPIDs: "older than 10m0s: moved"} {
+			if err := g.CheckGate(gate, now); err == nil || !strings.Contains(err.Error(), words) {
+				t.Errorf("after 11 minutes: %v", err)
+			}
+		}
+		if n := certificates.reads.Load(); n != asked {
+			t.Errorf("what hangs was asked %d times more", n-asked)
+		}
+		certificates.hold.Store(nil)
+		close(hold)
+		time.Sleep(time.Second)
+		if err := g.CheckGate(direction.Certificates, now); err != nil {
+			t.Errorf("it answers again: %v", err)
+		}
+		again := make(chan struct{})
+		certificates.hold.Store(&again)
+		time.Sleep(time.Second)
+		cancel()
+		synctest.Wait()
+		select {
+		case <-ended:
+		default:
+			t.Error("what hangs holds the end up")
+		}
+		close(again)
+	})
+}
+
+// A revocation list's URL takes the connection and does not answer. Meanwhile the
+// operator records that an MPID has moved, and another list names a certificate.
+func TestGatesCloseThoughAListHangs(t *testing.T) {
+	o, dir := newOffice(t), t.TempDir()
+	d := parse(t, text)
+	now := d.NotBefore.Add(time.Hour)
+	supplier := o.folder.Supplier.XMLSigning.Certificate
+	crl := func(revoked ...*smki.Certificate) []byte {
+		b, err := o.authority.Revoke(1, time.Now(), time.Now().Add(time.Hour), revoked...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	root := &smki.Authority{Certificate: o.folder.Root.Certificate, Key: o.folder.Root.Key}
+	remote, err := root.Revoke(1, time.Now(), time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, hangs := make(chan struct{}), atomic.Bool{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if hangs.Load() {
+			select {
+			case <-held:
+			case <-r.Context().Done():
+			}
+		}
+		w.Write(remote)
+	}))
+	defer server.Close()
+	defer close(held)
+	list, record := filepath.Join(dir, "crl.pem"), filepath.Join(dir, "mpids.yaml")
+	write := func(path string, b []byte) {
+		if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(list, crl())
+	write(record, []byte("mpids: [{mpid: TEST, source: s}]"))
+	g := direction.NewGates(direction.GateOptions{
+		Direction: &d, MPIDs: direction.NewMPIDFile(record, &d), MaxAge: time.Hour, Poll: 100 * time.Millisecond,
+		Certificates: direction.NewRevocations(direction.RevocationOptions{
+			Lists: []string{server.URL, list}, Certificates: []*smki.Certificate{supplier}, Authorities: o.folder.Authorities(),
+		}),
+	})
+	if err := errors.Join(g.Look(t.Context()), g.Check(now)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
+	hangs.Store(true)
+	watching.Go(func() { g.Watch(ctx, nil) })
+	time.Sleep(300 * time.Millisecond) // a look is under way
+	for _, c := range []struct {
+		gate  direction.Gate
+		write func()
+		want  error
+	}{
+		{direction.MPIDs, func() {
+			write(record, []byte("mpids: [{mpid: TEST, transferred_at: 2020-01-01T00:00:00Z, source: s}]"))
+		}, direction.ErrTransferred},
+		{direction.Certificates, func() { write(list, crl(supplier)) }, smki.ErrRevoked},
+	} {
+		c.write()
+		begun := time.Now()
+		var err error
+		for err == nil && time.Since(begun) < time.Second {
+			time.Sleep(5 * time.Millisecond)
+			err = g.CheckGate(c.gate, now)
+		}
+		if !errors.Is(err, c.want) {
+			t.Errorf("gate %s a second later: %v, want %v", c.gate, err, c.want)
+		}
+	}
+}
+
 func TestMPIDFile(t *testing.T) {
 	d := parse(t, text)
 	path := filepath.Join(t.TempDir(), "mpids.yaml")

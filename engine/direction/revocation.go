@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"safemode/servicerequests/smki"
@@ -23,23 +23,26 @@ type RevocationOptions struct {
 	CheckExpiry  bool                // hold the certificates to their time, on the sweep's clock
 	Poll         time.Duration       // how often a URL is asked
 	Now          func() time.Time    // real time, for the lists' own time; nil is time.Now
-	Client       *http.Client        // nil: one with a time-out of 30 seconds
+	Client       *http.Client        // nil: one that waits as long as it is let
 }
 
 // Revocations is what revocation lists say of certificates.
 type Revocations struct {
 	o RevocationOptions
 
-	mu    sync.Mutex
-	lists []revocationSource
+	lists []*revocationSource
 }
 
-// revocationSource is one list as it was read last.
+// revocationSource is one list.
 type revocationSource struct {
-	*smki.RevocationList
-	text  []byte
-	asked time.Time // a URL
-	err   error     // of asking last
+	of   *Revocations
+	name string
+
+	list atomic.Pointer[smki.RevocationList] // as it was read last; nil: never
+	text []byte                              // of list
+	// Of a URL: when it was asked, and how that ended.
+	asked time.Time
+	err   error
 }
 
 // maxRevocationList bounds a list, in bytes.
@@ -51,53 +54,52 @@ func NewRevocations(o RevocationOptions) *Revocations {
 		o.Now = time.Now
 	}
 	if o.Client == nil {
-		o.Client = &http.Client{Timeout: 30 * time.Second}
+		o.Client = &http.Client{}
 	}
-	return &Revocations{o: o, lists: make([]revocationSource, len(o.Lists))}
+	r := &Revocations{o: o}
+	for _, name := range o.Lists {
+		r.lists = append(r.lists, &revocationSource{of: r, name: name})
+	}
+	return r
 }
 
-// Read reads every file and asks every URL whose time has come. Every list must be
-// had: an error says which was not.
+// Read reads every list, one after the other. Every list must be had: an error says
+// which was not.
 func (r *Revocations) Read(ctx context.Context) error {
-	var faults []error
-	for i, name := range r.o.Lists {
-		r.mu.Lock()
-		source := r.lists[i]
-		r.mu.Unlock()
-		remote := strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://")
-		if now := r.o.Now(); remote && !source.asked.IsZero() && now.Sub(source.asked) < r.o.Poll {
-			faults = append(faults, source.err)
-			continue
-		} else if remote {
-			source.asked = now
-		}
-		if source.err = r.read(ctx, name, remote, &source); source.err != nil {
-			faults = append(faults, source.err)
-		}
-		r.mu.Lock()
-		r.lists[i] = source
-		r.mu.Unlock()
+	faults := make([]error, len(r.lists))
+	for i, list := range r.lists {
+		faults[i] = list.Read(ctx)
 	}
 	return errors.Join(faults...)
 }
 
-// read reads one list. What is the same as last time is not parsed again.
-func (r *Revocations) read(ctx context.Context, name string, remote bool, source *revocationSource) error {
-	var text []byte
-	var err error
-	if remote {
-		text, err = r.fetch(ctx, name)
-	} else {
-		text, err = os.ReadFile(name)
+// Read reads a file, or asks a URL whose time has come. What is the same as last time is
+// not parsed again.
+func (s *revocationSource) Read(ctx context.Context) error {
+	if !strings.HasPrefix(s.name, "http://") && !strings.HasPrefix(s.name, "https://") {
+		text, err := os.ReadFile(s.name)
+		return s.take(text, err)
 	}
-	if err != nil || source.RevocationList != nil && bytes.Equal(text, source.text) {
+	now := s.of.o.Now()
+	if !s.asked.IsZero() && now.Sub(s.asked) < s.of.o.Poll {
+		return s.err
+	}
+	s.asked = now
+	text, err := s.of.fetch(ctx, s.name)
+	s.err = s.take(text, err)
+	return s.err
+}
+
+func (s *revocationSource) take(text []byte, err error) error {
+	if err != nil || s.list.Load() != nil && bytes.Equal(text, s.text) {
 		return err
 	}
-	list, err := smki.ParseRevocationList(text, r.o.Authorities)
+	list, err := smki.ParseRevocationList(text, s.of.o.Authorities)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", s.name, err)
 	}
-	source.RevocationList, source.text = list, text
+	s.list.Store(list)
+	s.text = text
 	return nil
 }
 
@@ -124,10 +126,8 @@ func (r *Revocations) fetch(ctx context.Context, url string) ([]byte, error) {
 // Revoked says whether a list that was read last names a certificate: any, not only
 // those that must stand.
 func (r *Revocations) Revoked(c *smki.Certificate) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, source := range r.lists {
-		if source.RevocationList != nil && source.RevocationList.Check(c) != nil {
+		if list := source.list.Load(); list != nil && list.Check(c) != nil {
 			return true
 		}
 	}
@@ -138,22 +138,20 @@ func (r *Revocations) Revoked(c *smki.Certificate) bool {
 // [smki.ErrNotValidNow], or says that a list has run out or covers no certificate's
 // issuer.
 func (r *Revocations) Check(now time.Time) error {
-	r.mu.Lock()
-	lists := make([]*smki.RevocationList, 0, len(r.lists))
+	read := make([]*smki.RevocationList, 0, len(r.lists))
 	for _, source := range r.lists {
-		if source.RevocationList != nil {
-			lists = append(lists, source.RevocationList)
+		if list := source.list.Load(); list != nil {
+			read = append(read, list)
 		}
 	}
-	r.mu.Unlock()
-	for _, list := range lists {
+	for _, list := range read {
 		if real := r.o.Now(); !list.NextUpdate.IsZero() && real.After(list.NextUpdate) {
 			return fmt.Errorf("the revocation list of %s ran out %s", list.Issuer, list.NextUpdate.UTC().Format(time.RFC3339))
 		}
 	}
 	for _, c := range r.o.Certificates {
 		covered := len(r.o.Lists) == 0
-		for _, list := range lists {
+		for _, list := range read {
 			if err := list.Check(c); err != nil {
 				return err
 			}

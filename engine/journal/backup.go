@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"safemode/engine/durable"
 )
 
 // Backup copies a journal, also while a sweep writes it, into a new file of mode
@@ -48,7 +50,7 @@ func Backup(ctx context.Context, path, to string) (_ Tip, err error) {
 	if err := os.Link(f.Name(), to); err != nil {
 		return Tip{}, err
 	}
-	return tip, syncDir(filepath.Dir(to))
+	return tip, durable.SyncDir(filepath.Dir(to))
 }
 
 func verifyCopy(ctx context.Context, path, id string) (Tip, error) {

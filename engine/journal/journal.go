@@ -6,18 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"safemode/engine/record"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"safemode/engine/durable"
+	"safemode/engine/record"
 )
 
 // What [Open] and [OpenReadOnly] refuse, and what a closed or foreign handle
 // answers. The text of the error names the file.
 var (
-	ErrInUse     = errors.New("in use by another process")
+	ErrInUse     = durable.ErrLocked
 	ErrForeign   = errors.New("not a journal of safemode")
 	ErrVersion   = errors.New("a journal of another version")
 	ErrDamaged   = errors.New("damaged")
@@ -48,7 +49,8 @@ type Journal struct {
 	reader *sql.DB
 
 	// Nil for a journal opened for reading.
-	lock    *os.File
+	lock    *durable.Lock
+	made    bool // the file was, by Open
 	writer  *writer
 	metrics *metrics
 
@@ -107,16 +109,19 @@ func Open(path string, o Options) (_ *Journal, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release()))
+			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release(true)))
 		}
 	}()
-	if j.lock, err = lockFile(path + ".lock"); err != nil {
+	if j.lock, err = durable.TakeLock(path + ".lock"); err != nil {
 		return nil, err
 	}
 	if j.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, err
 	}
-	if j.writer, err = openWriter(path); err != nil {
+	if j.made, err = create(path); err != nil {
+		return nil, err
+	}
+	if j.writer, err = openWriter(path, j.made); err != nil {
 		return nil, err
 	}
 	if err = j.attach(); err != nil {
@@ -132,7 +137,7 @@ func OpenReadOnly(path string) (_ *Journal, err error) {
 	j := &Journal{path: path, failed: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release()))
+			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release(false)))
 		}
 	}()
 	if _, err = os.Stat(path); err != nil {
@@ -142,6 +147,22 @@ func OpenReadOnly(path string) (_ *Journal, err error) {
 		return nil, err
 	}
 	return j, nil
+}
+
+// CheckPlace says what [Open] would of a place, without a look at the journal in it: who
+// writes there, and what was left behind. It changes nothing.
+func CheckPlace(path string) error {
+	err := checkLeft(path)
+	if _, there := os.Stat(path + ".lock"); err == nil && there == nil { // else nobody holds it
+		var lock *durable.Lock
+		if lock, err = durable.TakeLock(path + ".lock"); err == nil {
+			err = lock.Release()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("journal %s: %w", path, err)
+	}
+	return nil
 }
 
 // attach opens the reading side and checks that the end of the chain holds.
@@ -211,7 +232,13 @@ func (j *Journal) refusal() error {
 
 // Close makes durable what is queued and gives the file and its lock free. It
 // returns the write that failed, if one did. A second Close does nothing.
-func (j *Journal) Close() error {
+func (j *Journal) Close() error { return j.close(false) }
+
+// Discard closes a journal that nobody needs: one that was begun in vain. What Open made
+// is removed, while the lock is held, and nothing else.
+func (j *Journal) Discard() error { return j.close(true) }
+
+func (j *Journal) close(discard bool) error {
 	j.mu.Lock()
 	closed := j.closed
 	j.closed = true
@@ -220,19 +247,20 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	if j.writer == nil {
-		return j.release()
+		return j.release(false)
 	}
 	close(j.closing)
 	<-j.done
 	j.mu.Lock()
 	failure := j.failure
 	j.mu.Unlock()
-	return errors.Join(failure, j.release())
+	return errors.Join(failure, j.release(discard))
 }
 
 // release closes what is open. Readers go first: SQLite tidies up when the
-// last connection closes, and that must be the writer.
-func (j *Journal) release() error {
+// last connection closes, and that must be the writer. The lock goes last. Discard
+// removes what Open made.
+func (j *Journal) release(discard bool) error {
 	var errs []error
 	if j.reader != nil {
 		errs = append(errs, j.reader.Close())
@@ -240,25 +268,15 @@ func (j *Journal) release() error {
 	if j.writer != nil {
 		errs = append(errs, j.writer.close())
 	}
-	if j.lock != nil {
-		errs = append(errs, j.lock.Close())
+	if discard && j.made {
+		errs = append(errs, durable.Remove(j.path, j.path+"-wal", j.path+"-shm"))
+	}
+	switch {
+	case j.lock == nil:
+	case discard:
+		errs = append(errs, j.lock.Discard())
+	default:
+		errs = append(errs, j.lock.Release())
 	}
 	return errors.Join(errs...)
-}
-
-// lockFile takes the lock that keeps a second writer out. It is a file of its
-// own: SQLite's own locks on the database would be lost whenever any
-// descriptor of that file is closed in this process.
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errors.Join(ErrInUse, f.Close())
-		}
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
-	}
-	return f, nil
 }

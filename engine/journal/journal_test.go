@@ -457,3 +457,76 @@ func overwrite(t *testing.T, path string, offset int64, text string) {
 		t.Fatal(err)
 	}
 }
+
+// folderOf lists a folder.
+func folderOf(t *testing.T, path string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// What was begun in vain leaves nothing, and what was there before stays.
+func TestDiscard(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	begin := func() *journal.Journal {
+		t.Helper()
+		j, err := journal.Open(path, journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Commit(t.Context(), record.Record{Kind: record.Planned, At: time.Now(), Code: "plan"}); err != nil {
+			t.Fatal(err)
+		}
+		return j
+	}
+	if err := begin().Discard(); err != nil || len(folderOf(t, path)) > 0 {
+		t.Errorf("left behind: %v, %v", folderOf(t, path), err)
+	}
+	if err := begin().Close(); err != nil {
+		t.Fatal(err)
+	}
+	j := begin()
+	if err := errors.Join(j.Discard(), j.Close()); err != nil {
+		t.Error(err)
+	}
+	j, err := journal.Open(path, journal.Options{})
+	if err != nil || j.Tip().Seq != 2 {
+		t.Fatalf("a journal that was there: %v, %v", j, err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// An Open that fails leaves nothing either. This one has no place for its metric.
+	path = filepath.Join(t.TempDir(), "journal.db")
+	taken := prometheus.NewRegistry()
+	first, err := journal.Open(filepath.Join(t.TempDir(), "other.db"), journal.Options{Registerer: taken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if _, err := journal.Open(path, journal.Options{Registerer: taken}); err == nil || len(folderOf(t, path)) > 0 {
+		t.Errorf("left behind: %v, %v", folderOf(t, path), err)
+	}
+}
+
+// A journal was moved away and its write-ahead log was not: it holds records.
+func TestCompanionsOfAnotherJournalStay(t *testing.T) {
+	for _, suffix := range []string{"-wal", "-journal"} {
+		path := filepath.Join(t.TempDir(), "journal.db")
+		if err := os.WriteFile(path+suffix, []byte("records"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := journal.Open(path, journal.Options{}); !errors.Is(err, journal.ErrForeign) {
+			t.Errorf("%s: %v", suffix, err)
+		}
+		if b, err := os.ReadFile(path + suffix); err != nil || string(b) != "records" || len(folderOf(t, path)) != 1 {
+			t.Errorf("%s holds %q, %v; beside it %v", suffix, b, err, folderOf(t, path))
+		}
+	}
+}

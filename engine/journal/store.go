@@ -11,13 +11,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"safemode/engine/record"
 	"strconv"
 	"strings"
 	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"safemode/engine/durable"
+	"safemode/engine/record"
 )
 
 const (
@@ -66,12 +68,9 @@ type writer struct {
 	scratch []byte                                      // for the encoding of one record
 }
 
-// openWriter makes the file if there is none, and refuses what is not ours.
-func openWriter(path string) (_ *writer, err error) {
-	fresh, err := create(path)
-	if err != nil {
-		return nil, err
-	}
+// openWriter opens the file, begins a journal in it where it is empty, and refuses what
+// is not ours.
+func openWriter(path string, fresh bool) (_ *writer, err error) {
 	db, err := openDB(path, "rw")
 	if err != nil {
 		return nil, err
@@ -116,7 +115,7 @@ func openWriter(path string) (_ *writer, err error) {
 		}
 	}
 	if fresh {
-		if err := syncDir(filepath.Dir(path)); err != nil {
+		if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 			return nil, err
 		}
 	}
@@ -129,6 +128,9 @@ func openWriter(path string) (_ *writer, err error) {
 // create makes an empty file that only its owner may read, if there is none.
 // SQLite gives its companions the same mode.
 func create(path string) (fresh bool, err error) {
+	if err := checkLeft(path); err != nil {
+		return false, err
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return false, nil
@@ -137,6 +139,20 @@ func create(path string) (fresh bool, err error) {
 		return false, err
 	}
 	return true, f.Close()
+}
+
+// checkLeft refuses companions without their file: they are another journal's, which was
+// moved away, and SQLite would remove them.
+func checkLeft(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	for _, left := range [...]string{path + "-wal", path + "-journal"} {
+		if _, err := os.Lstat(left); err == nil {
+			return fmt.Errorf("%w: %s is part of a journal that is no longer here: move it to that one", ErrForeign, left)
+		}
+	}
+	return nil
 }
 
 // initialise writes the schema and record 0 in one transaction: a journal is
@@ -289,13 +305,4 @@ func sqliteError(err error) error {
 		}
 	}
 	return err
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+
+	"safemode/engine/durable"
 )
 
 // FileName is the plan's name in its folder.
@@ -71,31 +73,11 @@ func (p *Plan) HeaderJSON() ([]byte, error) {
 }
 
 // Save writes the plan into a folder, whole or not at all, and durably.
-func (p *Plan) Save(folder string) (err error) {
-	f, err := os.CreateTemp(folder, FileName+".*") // 0600
-	if err != nil {
+func (p *Plan) Save(folder string) error {
+	if err := durable.Replace(filepath.Join(folder, FileName), 0o600, p.Write); err != nil {
 		return fmt.Errorf("plan: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("plan: %w", errors.Join(err, os.Remove(f.Name())))
-		}
-	}()
-	if err := firstOf(p.Write(f), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), filepath.Join(folder, FileName)); err != nil {
-		return err
-	}
-	return syncFolder(folder)
-}
-
-func syncFolder(folder string) error {
-	d, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }
 
 // Load reads the plan of a folder. Errors name the file.

@@ -64,8 +64,8 @@ type Header struct {
 // hash. People type it; what is approved is the whole hash.
 func (p *Plan) SweepID() string { return p.SHA256[:min(len(p.SHA256), 12)] }
 
-// Bounds are the settings of the policy that must not be loosened once a plan is
-// approved. Times are seconds of the sweep's clock.
+// Bounds are the settings that must not be loosened once a plan is approved. Times are
+// seconds.
 type Bounds struct {
 	ArmBalanceAtMost        servicerequests.Millipence `json:"arm_balance_at_most"`
 	ArmFreshnessElectricity float64                    `json:"arm_freshness_electricity_seconds"`
@@ -75,6 +75,10 @@ type Bounds struct {
 	RetriesElectricity      int                        `json:"retries_electricity"`
 	RetriesGas              int                        `json:"retries_gas"`
 	BalanceAfter            bool                       `json:"balance_after,omitempty"` // a balance is read after the switch, too
+
+	// Settings are all others, by their path in the configuration. A plan of an older
+	// program has none: it is for who holds a configuration to it to say what was bound.
+	Settings map[string]float64 `json:"settings,omitempty"`
 }
 
 // Counts sums the plan up. Homes are counted by hub.
@@ -253,6 +257,7 @@ func (o Options) header() Header {
 		StartsAt: o.StartsAt.UTC().Round(0), Strategy: o.Strategy,
 		Originators: slices.Clone(o.Originators), Direction: o.Direction, Record: o.Record, Limits: l, Bounds: o.Bounds,
 	}
+	h.Bounds.Settings = maps.Clone(h.Bounds.Settings)
 	if o.StartsAt.IsZero() {
 		h.StartsAt = h.CreatedAt
 	}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"safemode/engine/durable"
 	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/xmldsig"
@@ -133,7 +134,7 @@ func (s *Story) Write(directory string, w Witnesses) error {
 		}
 	}
 	for name, rows := range map[string][][]string{"story.csv": story, "checks.csv": checks} {
-		err := replace(filepath.Join(directory, name), func(out io.Writer) error { return csv.NewWriter(out).WriteAll(rows) })
+		err := durable.Replace(filepath.Join(directory, name), 0o600, func(out io.Writer) error { return csv.NewWriter(out).WriteAll(rows) })
 		if err != nil {
 			return fmt.Errorf("evidence: %w", err)
 		}
@@ -142,5 +143,5 @@ func (s *Story) Write(directory string, w Witnesses) error {
 }
 
 func write(path string, b []byte) error {
-	return replace(path, func(w io.Writer) error { _, err := w.Write(b); return err })
+	return durable.Replace(path, 0o600, durable.Bytes(b))
 }

@@ -1,12 +1,10 @@
 package report
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"safemode/engine/durable"
 	"safemode/servicerequests"
 )
 
@@ -76,7 +75,7 @@ func (r *Report) Write(directory string, o Options) error {
 		return fmt.Errorf("report: %w", err)
 	}
 	for _, f := range files {
-		if err := replace(filepath.Join(directory, f.name), f.write); err != nil {
+		if err := durable.Replace(filepath.Join(directory, f.name), 0o600, f.write); err != nil {
 			return fmt.Errorf("report: %w", err)
 		}
 	}
@@ -92,16 +91,16 @@ func writePack(directory string, files []file, o Options) error {
 	var sums bytes.Buffer
 	for _, f := range files {
 		digest := sha256.New()
-		err := replace(filepath.Join(directory, f.name), func(w io.Writer) error { return f.write(io.MultiWriter(w, digest)) })
+		err := durable.Replace(filepath.Join(directory, f.name), 0o600, func(w io.Writer) error { return f.write(io.MultiWriter(w, digest)) })
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(&sums, "%x  %s\n", digest.Sum(nil), f.name)
 	}
-	seal := []file{{"SHA256SUMS", func(w io.Writer) error { _, err := w.Write(sums.Bytes()); return err }}}
+	seal := []file{{"SHA256SUMS", durable.Bytes(sums.Bytes())}}
 	if o.Sign == nil {
 		// A signature that lies there from before is not over these sums.
-		if err := os.Remove(filepath.Join(directory, "SHA256SUMS.sig")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := durable.Remove(filepath.Join(directory, "SHA256SUMS.sig")); err != nil {
 			return err
 		}
 	} else {
@@ -111,12 +110,12 @@ func writePack(directory string, files []file, o Options) error {
 			return fmt.Errorf("signing the handover: %w", err)
 		}
 		seal = append(seal,
-			file{"SHA256SUMS.sig", func(w io.Writer) error { _, err := w.Write(signature); return err }},
-			file{"signer.pub.pem", func(w io.Writer) error { _, err := w.Write(o.PublicKey); return err }},
+			file{"SHA256SUMS.sig", durable.Bytes(signature)},
+			file{"signer.pub.pem", durable.Bytes(o.PublicKey)},
 		)
 	}
 	for _, f := range seal {
-		if err := replace(filepath.Join(directory, f.name), f.write); err != nil {
+		if err := durable.Replace(filepath.Join(directory, f.name), 0o600, f.write); err != nil {
 			return err
 		}
 	}
@@ -202,22 +201,4 @@ func pounds(m *servicerequests.Millipence) string {
 		return ""
 	}
 	return m.String()
-}
-
-// replace writes a file beside its place and puts it there once it is whole.
-func replace(path string, write func(io.Writer) error) error {
-	temporary := path + ".new"
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	out := bufio.NewWriterSize(f, 64<<10)
-	err = write(out)
-	if err = errors.Join(err, out.Flush(), f.Sync(), f.Close()); err == nil {
-		err = os.Rename(temporary, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temporary))
-	}
-	return nil
 }

@@ -1,6 +1,11 @@
 // Package clock is the time that a sweep or a simulator runs on: real time, or
 // a rehearsal's time that runs faster by a constant factor from an anchor on.
 // It is a value; two clocks with the same anchor and speed agree.
+//
+// A clock that was started counts on from the moment of its start by monotonic time: a
+// step of the machine's clock, back or forward, does not move it. The machine's clock
+// itself, as it is set, is [Clock.Wall]: what has a date is held to that. Monotonic time
+// stands still while the machine is suspended.
 package clock
 
 import "time"
@@ -10,17 +15,47 @@ import "time"
 type Clock struct {
 	Anchor time.Time
 	Speed  float64 // over 0; 0 means 1
+
+	// Set by Start: what the clock showed at a real instant. Zero: it follows the
+	// machine's clock.
+	real, shown time.Time
 }
 
-// Now returns this clock's time, in UTC.
+// Start returns this clock started, now, or where it was started before. It shows no
+// time before notBefore: one that goes on from records must not show a time before
+// theirs, whatever the machine's clock says today.
+func (c Clock) Start(notBefore time.Time) Clock {
+	now := time.Now()
+	shown := c.At(now)
+	if c.real.IsZero() || shown.Before(notBefore) {
+		if shown.Before(notBefore) {
+			shown = notBefore.Round(0).UTC()
+		}
+		c.real, c.shown = now, shown
+	}
+	return c
+}
+
+// Now returns this clock's time, in UTC and without a monotonic reading: times of before
+// a restart and of after it compare alike.
 func (c Clock) Now() time.Time { return c.At(time.Now()) }
+
+// Wall returns what this clock would show by the machine's clock as it is set now, in
+// UTC: for what has a date, not for measuring.
+func (c Clock) Wall() time.Time {
+	return Clock{Anchor: c.Anchor.Round(0), Speed: c.Speed}.At(time.Now().Round(0))
+}
 
 // At returns what this clock shows at a real instant.
 func (c Clock) At(instant time.Time) time.Time {
-	if !c.scaled() {
-		return instant.UTC()
+	shown := instant
+	switch {
+	case !c.real.IsZero():
+		shown = c.shown.Add(c.span(instant.Sub(c.real)))
+	case c.scaled():
+		shown = c.Anchor.Add(c.span(instant.Sub(c.Anchor)))
 	}
-	return c.Anchor.Add(time.Duration(float64(instant.Sub(c.Anchor)) * c.Speed)).UTC()
+	return shown.Round(0).UTC()
 }
 
 // Real returns how long a span of this clock lasts in real time. A positive
@@ -30,6 +65,14 @@ func (c Clock) Real(span time.Duration) time.Duration {
 		return span
 	}
 	return max(1, time.Duration(float64(span)/c.Speed))
+}
+
+// span returns how far this clock goes in a span of real time.
+func (c Clock) span(real time.Duration) time.Duration {
+	if !c.scaled() {
+		return real
+	}
+	return time.Duration(float64(real) * c.Speed)
 }
 
 func (c Clock) scaled() bool { return c.Speed > 0 && c.Speed != 1 }

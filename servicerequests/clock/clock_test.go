@@ -2,7 +2,9 @@ package clock_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"safemode/servicerequests/clock"
 )
@@ -79,4 +81,86 @@ func TestWorkingDay(t *testing.T) {
 			t.Errorf("%s and %d days: %v to %v, working %v", c.instant, c.later, from, to, working)
 		}
 	}
+}
+
+// stepped is an instant as the machine tells it after its clock was set by so many
+// seconds: the wall time is another, the monotonic reading the same. Package time has no
+// way to say so; it keeps the seconds of such an instant over 30 bits of nanoseconds.
+func stepped(t *testing.T, instant time.Time, seconds int64) time.Time {
+	t.Helper()
+	after := instant
+	*(*uint64)(unsafe.Pointer(&after)) += uint64(seconds << 30)
+	if after.Sub(instant) != 0 || after.Round(0).Sub(instant.Round(0)) != time.Duration(seconds)*time.Second {
+		t.Fatalf("package time has changed: %v was not stepped to %v", instant, after)
+	}
+	return after
+}
+
+// A step of the machine's clock does not move a clock that was started, and what it
+// shows compares with what was read from a file.
+func TestStepOfTheMachinesClock(t *testing.T) {
+	for _, speed := range []float64{0, 1, 0.5, 600} {
+		for _, seconds := range []int64{-3600, 3600} {
+			c := clock.Clock{Anchor: time.Now().Add(-time.Minute), Speed: speed}.Start(time.Time{})
+			now := time.Now()
+			if before, after := c.At(now), c.At(stepped(t, now, seconds)); before != after {
+				t.Errorf("speed %g, a step of %d s moves it from %v to %v", speed, seconds, before, after)
+			}
+			shown := c.Now()
+			if read := time.Unix(0, shown.UnixNano()).UTC(); shown != read {
+				t.Errorf("speed %g: %#v is not what is read again, %#v", speed, shown, read)
+			}
+		}
+	}
+	now := time.Now()
+	if shown := (clock.Clock{}).At(now); shown != now.Round(0).UTC() {
+		t.Errorf("the zero clock shows %#v at %v", shown, now)
+	}
+}
+
+// A clock that goes on from records shows nothing before them, and does not stand still.
+func TestStartNotBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, speed := range []float64{1, 60} {
+			anchor := time.Now()
+			unstarted := clock.Clock{Anchor: anchor, Speed: speed}
+			c := unstarted.Start(anchor.Add(time.Hour))
+			if got := c.Now(); !got.Equal(anchor.Add(time.Hour)) {
+				t.Errorf("speed %g: begins at %v", speed, got)
+			}
+			if got := c.Wall(); !got.Equal(anchor) {
+				t.Errorf("speed %g: the wall shows %v", speed, got)
+			}
+			time.Sleep(time.Minute)
+			later := anchor.Add(time.Duration(speed) * time.Minute)
+			if got := c.Now(); !got.Equal(later.Add(time.Hour)) {
+				t.Errorf("speed %g: after a minute %v", speed, got)
+			}
+			if got := c.Wall(); !got.Equal(later) {
+				t.Errorf("speed %g: after a minute the wall shows %v", speed, got)
+			}
+			if again := c.Start(later); again != c {
+				t.Errorf("speed %g: started again from what is past: %+v", speed, again)
+			}
+			if got := unstarted.Start(anchor).Now(); !got.Equal(later) {
+				t.Errorf("speed %g: started later, from what is past: %v", speed, got)
+			}
+		}
+	})
+}
+
+// Both sides of a rehearsal agree, whenever each starts.
+func TestStartedClocksAgree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		anchor := time.Now()
+		for _, speed := range []float64{1, 0.5, 60, 600} {
+			first := clock.Clock{Anchor: anchor, Speed: speed}.Start(time.Time{})
+			time.Sleep(17*time.Minute + 123456789)
+			second := clock.Clock{Anchor: anchor.Round(0), Speed: speed}.Start(time.Time{})
+			time.Sleep(72 * time.Hour)
+			if apart := first.Now().Sub(second.Now()).Abs(); apart > time.Microsecond {
+				t.Errorf("speed %g: %v apart", speed, apart)
+			}
+		}
+	})
 }

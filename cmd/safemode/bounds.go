@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"safemode/config"
+)
+
+// bound is a setting that an approval was given for: once the plan is approved it must
+// not be loosened.
+type bound struct {
+	path  string
+	value float64 // durations in seconds; yes is 1
+	wider func(now, planned float64) bool
+}
+
+// What loosens a setting.
+func more(now, planned float64) bool { return now > planned }
+func less(now, planned float64) bool { return now < planned }
+
+// moreOrNone is of settings of which 0 means no bound at all.
+func moreOrNone(now, planned float64) bool { return more(orNone(now), orNone(planned)) }
+
+// lessButNone is of settings of which 0 means never.
+func lessButNone(now, planned float64) bool { return less(orNone(now), orNone(planned)) }
+
+func orNone(v float64) float64 {
+	if v == 0 {
+		return math.Inf(1)
+	}
+	return v
+}
+
+// otherOrNone is of settings of which neither more nor less is stricter.
+func otherOrNone(now, planned float64) bool { return planned != 0 && now != planned }
+
+// boundsOf are the settings of a configuration that a plan binds, but for those that have
+// a place of their own in it. A plan without one of them, of an older program, binds it to
+// the default.
+func boundsOf(c *config.Config) []bound {
+	yes := func(is bool) float64 {
+		if is {
+			return 1
+		}
+		return 0
+	}
+	l, p, b := c.Limits, c.Policy, c.Breaker
+	all := []bound{
+		{"limits.user.burst", float64(l.User.Burst), more},
+		{"limits.in_flight", float64(l.InFlight), more},
+		{"limits.per_hub", float64(l.PerHub), more},
+		{"workers", float64(c.Workers), more},
+		{"retry_budget", float64(c.RetryBudget), moreOrNone},
+		{"resend.tries", float64(c.Resend.Tries), more},
+		{"resend.wait", c.Resend.Wait.Seconds(), less},
+		{"breaker.min_sample", float64(b.MinSample), more},
+		{"breaker.ratio", b.Ratio, more},
+		{"breaker.pause", b.Pause.Seconds(), less},
+		{"operations.dead_man", c.Operations.DeadMan.Seconds(), moreOrNone},
+		{"gates.revocation_lists", yes(len(c.Gates.RevocationLists) > 0), less},
+		{"gates.mpids_file", yes(c.Gates.MPIDsFile != ""), less},
+		{"gates.check_expiry", yes(c.Gates.CheckExpiry), less},
+		{"gates.poll", c.Gates.Poll.Seconds(), more},
+		{"gates.max_age", c.Gates.MaxAge.Seconds(), more},
+		{"policy.response_wait_electricity", p.ResponseWaitElectricity.Seconds(), less},
+		{"policy.response_wait_gas", p.ResponseWaitGas.Seconds(), less},
+		{"policy.gas_balance_from_proxy", yes(p.GasBalanceFromProxy), more},
+		{"policy.patience", p.Patience.Seconds(), lessButNone},
+		{"policy.step_deadline_electricity", p.StepDeadlineElectricity.Seconds(), moreOrNone},
+		{"policy.step_deadline_gas", p.StepDeadlineGas.Seconds(), moreOrNone},
+		{"policy.reread_after", p.RereadAfter.Seconds(), moreOrNone},
+		{"policy.reread_share", p.RereadShare, less},
+	}
+	for region, rate := range l.Regions {
+		all = append(all, bound{"limits.regions." + region.String() + ".burst", float64(rate.Burst), more})
+	}
+	for service, rate := range l.Services {
+		all = append(all, bound{"limits.services." + service + ".burst", float64(rate.Burst), more})
+	}
+	for i, wait := range p.RetryElectricity {
+		all = append(all, bound{fmt.Sprintf("policy.retry_electricity[%d]", i), wait.Seconds(), less})
+	}
+	for i, wait := range p.RetryGas {
+		all = append(all, bound{fmt.Sprintf("policy.retry_gas[%d]", i), wait.Seconds(), less})
+	}
+	for path, t := range map[string]config.Tripwire{"unregistered": c.Tripwires.Unregistered, "unverified": c.Tripwires.Unverified} {
+		path = "tripwires." + path
+		if t.Window == 0 { // off, whatever the others say
+			t = config.Tripwire{}
+		}
+		all = append(all, bound{path + ".window", float64(t.Window), otherOrNone},
+			bound{path + ".minimum", float64(t.Minimum), moreOrNone}, bound{path + ".ratio", t.Ratio, moreOrNone})
+	}
+	return all
+}
+
+// settingsOf is what a plan says of the bounds of a configuration.
+func settingsOf(c *config.Config) map[string]float64 {
+	all := map[string]float64{}
+	for _, b := range boundsOf(c) {
+		all[b.path] = b.value
+	}
+	return all
+}

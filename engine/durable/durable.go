@@ -1,0 +1,114 @@
+// Package durable writes files that are whole or not there, also after a power cut, and
+// keeps a second process out. It knows nothing of what the files hold.
+package durable
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// ErrLocked says that somebody else holds the lock: another process, or this one.
+var ErrLocked = errors.New("in use by another process")
+
+// Replace puts what write writes in the place of the file at path. The file is written
+// beside its place, synced, and renamed, and the directory is synced: on return the new
+// file is durable. After an error the file is the old one or the new one, whole.
+func Replace(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // 0600
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(f, 64<<10)
+	if err = write(out); err == nil {
+		err = errors.Join(out.Flush(), f.Chmod(mode), f.Sync())
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// Bytes is what [Replace] takes for a file whose content is there already.
+func Bytes(b []byte) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := w.Write(b); return err }
+}
+
+// SyncDir makes durable which files a directory has.
+func SyncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Remove removes files, and makes that durable. A file that is not there is no error.
+// All are in the directory of the first.
+func Remove(paths ...string) error {
+	var faults []error
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(append(faults, SyncDir(filepath.Dir(paths[0])))...)
+}
+
+// Lock is a lock (flock) on a file of its own, which stays empty. What it guards cannot
+// carry it: a file that is replaced, or one that SQLite has locks on.
+type Lock struct {
+	file *os.File
+	made bool
+}
+
+// TakeLock takes the lock, and makes its file if there is none. It does not wait: the
+// error wraps [ErrLocked] where somebody holds it.
+func TakeLock(path string) (*Lock, error) {
+	for {
+		l := &Lock{made: true}
+		var err error
+		if l.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); errors.Is(err, fs.ErrExist) {
+			l.made = false
+			l.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // who held it may have just removed it
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := syscall.Flock(int(l.file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			if errors.Is(err, syscall.EWOULDBLOCK) {
+				err = ErrLocked
+			}
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), l.file.Close())
+		}
+		// A lock on a file that was removed meanwhile keeps nobody out.
+		if held, err := l.file.Stat(); err != nil {
+			return nil, errors.Join(err, l.file.Close())
+		} else if there, err := os.Stat(path); err == nil && os.SameFile(held, there) {
+			return l, nil
+		}
+		if err := l.file.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Release gives the lock free. Its file stays.
+func (l *Lock) Release() error { return l.file.Close() }
+
+// Discard gives the lock free. Its file is removed first, if it was made for this lock.
+func (l *Lock) Discard() error {
+	var err error
+	if l.made {
+		err = Remove(l.file.Name())
+	}
+	return errors.Join(err, l.file.Close())
+}

@@ -1,0 +1,138 @@
+package durable_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"safemode/engine/durable"
+)
+
+// names lists a directory.
+func names(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+func TestReplace(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	broken := errors.New("broken")
+	for _, c := range []struct {
+		name  string
+		write func(io.Writer) error
+		mode  os.FileMode
+		err   error
+		want  string
+	}{
+		{"made", durable.Bytes([]byte("one")), 0o600, nil, "one"},
+		{"replaced", durable.Bytes([]byte("two")), 0o644, nil, "two"},
+		{"failed half way", func(w io.Writer) error { w.Write(make([]byte, 1<<20)); return broken }, 0o600, broken, "two"},
+	} {
+		if err := durable.Replace(path, c.mode, c.write); !errors.Is(err, c.err) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s: holds %q, %v", c.name, got, err)
+		}
+		if info, err := os.Stat(path); c.err == nil && (err != nil || info.Mode() != c.mode) {
+			t.Errorf("%s: mode %v, %v", c.name, info.Mode(), err)
+		}
+		if all := names(t, dir); len(all) != 1 {
+			t.Errorf("%s: leaves %v", c.name, all)
+		}
+	}
+	if err := durable.Replace(filepath.Join(dir, "none", "file"), 0o600, durable.Bytes(nil)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without a directory: %v", err)
+	}
+}
+
+func TestLock(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "lock")
+	take := func() *durable.Lock {
+		t.Helper()
+		l, err := durable.TakeLock(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := durable.TakeLock(path); !errors.Is(err, durable.ErrLocked) {
+			t.Fatalf("taken twice: %v", err)
+		}
+		return l
+	}
+	first := take()
+	if err := first.Discard(); err != nil || len(names(t, dir)) != 0 {
+		t.Errorf("what was made for the lock is left: %v, %v", names(t, dir), err)
+	}
+	if err := take().Release(); err != nil || len(names(t, dir)) != 1 {
+		t.Errorf("the file does not stay: %v, %v", names(t, dir), err)
+	}
+	if err := take().Discard(); err != nil || len(names(t, dir)) != 1 {
+		t.Errorf("somebody else's file was removed: %v, %v", names(t, dir), err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "none", "lock"), filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := durable.TakeLock(filepath.Join(dir, "link")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a link to nothing: %v", err)
+	}
+	if _, err := durable.TakeLock(filepath.Join(dir, "none", "lock")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without a directory: %v", err)
+	}
+}
+
+// Removing the file under the lock never lets two in.
+func TestLockIsOnesAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	var inside, got atomic.Int64
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 300 {
+				l, err := durable.TakeLock(path)
+				if errors.Is(err, durable.ErrLocked) {
+					continue
+				} else if err != nil {
+					t.Error(err)
+					return
+				}
+				if inside.Add(1) != 1 {
+					t.Error("two hold the lock")
+				}
+				got.Add(1)
+				inside.Add(-1)
+				if err := l.Discard(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if got.Load() == 0 {
+		t.Error("nobody got the lock")
+	}
+}
+
+func TestRemove(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.Remove(path, path+".none"); err != nil || len(names(t, dir)) != 0 {
+		t.Errorf("%v, %v", names(t, dir), err)
+	}
+}
