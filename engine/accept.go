@@ -101,7 +101,7 @@ func halfSigned(ctx context.Context, j *journal.Journal) (h half, err error) {
 	}
 	for _, r := range open {
 		o := record.OutcomeBody{Class: record.ClassInDoubt, SentAt: r.At, AnsweredAt: h.last}
-		r.Kind, r.Code, r.Body = record.Outcome, o.Class, record.Encode(o)
+		r.Kind, r.Code, r.Body = record.Outcome, o.Class.String(), record.Encode(o)
 		h.outcomes = append(h.outcomes, r)
 	}
 	slices.SortFunc(h.outcomes, func(a, b record.Record) int { return cmp.Compare(a.Seq, b.Seq) })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,7 @@ import (
 	"safemode/engine/console"
 	"safemode/engine/custody"
 	"safemode/engine/direction"
+	"safemode/engine/exchange"
 	"safemode/engine/gateway"
 	"safemode/engine/journal"
 	"safemode/engine/pacer"
@@ -22,29 +24,74 @@ import (
 	"safemode/servicerequests"
 )
 
-// paced gives the sweep its limits: User, region, service and the DCC's anomaly
-// detection thresholds, taken together.
-type paced struct{ pacer *pacer.Pacer }
+// limits are those at the socket: User, region, endpoint and the DCC's anomaly detection
+// thresholds, taken together.
+type limits struct {
+	mu    sync.Mutex
+	pacer *pacer.Pacer
+}
 
-func (p paced) Take(now time.Time, l sweep.Leave) (bool, time.Duration, string) {
-	keys := [...]pacer.Key{pacer.User(l.Originator), pacer.Region(l.Region), pacer.Service(l.Endpoint.String()), budgetOf(l)}
-	ok, wait := p.pacer.Take(now, keys[:]...)
+// Grant takes a place in all limits, or in none.
+func (l *limits) Grant(now time.Time, p exchange.Place) (bool, time.Duration, string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return take(l.pacer, now, p)
+}
+
+// Hold lets nothing pass to an endpoint before an instant.
+func (l *limits) Hold(e record.Endpoint, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pacer.Hold(pacer.Service(e.String()), until)
+}
+
+// planning plans by the same limits, so that nothing is signed long before it may leave.
+type planning struct {
+	pacer *pacer.Pacer
+	door  *limits
+}
+
+func (p planning) Take(now time.Time, place exchange.Place) (bool, time.Duration, string) {
+	return take(p.pacer, now, place)
+}
+
+// Hold lets nothing pass one of a POST's limits before an instant.
+func (p planning) Hold(place exchange.Place, limit string, until time.Time) {
+	for _, key := range keysOf(place) {
+		if key.Scope().String() == limit {
+			p.pacer.Hold(key, until)
+		}
+	}
+}
+
+// Spent notes a POST of an earlier run.
+func (p planning) Spent(at time.Time, place exchange.Place) {
+	p.pacer.Spent(at, budgetOf(place))
+	p.door.mu.Lock()
+	defer p.door.mu.Unlock()
+	p.door.pacer.Spent(at, budgetOf(place))
+}
+
+func take(p *pacer.Pacer, now time.Time, place exchange.Place) (bool, time.Duration, string) {
+	keys := keysOf(place)
+	ok, wait := p.Take(now, keys[:]...)
 	if ok {
 		return true, 0, ""
 	}
 	limit := keys[0]
 	for _, k := range keys[1:] {
-		if p.pacer.Wait(now, k) > p.pacer.Wait(now, limit) {
+		if p.Wait(now, k) > p.Wait(now, limit) {
 			limit = k
 		}
 	}
 	return false, wait, limit.Scope().String()
 }
 
-// Spent notes a POST of an earlier run.
-func (p paced) Spent(at time.Time, l sweep.Leave) { p.pacer.Spent(at, budgetOf(l)) }
+func keysOf(p exchange.Place) [4]pacer.Key {
+	return [...]pacer.Key{pacer.User(p.Originator), pacer.Region(p.Region), pacer.Service(p.Endpoint.String()), budgetOf(p)}
+}
 
-func budgetOf(l sweep.Leave) pacer.Key { return pacer.SRV(l.Originator, l.Service.SRV(), l.Signed) }
+func budgetOf(p exchange.Place) pacer.Key { return pacer.SRV(p.Originator, p.Service.SRV(), p.Signed) }
 
 // alarmed is the journal with a bell: it counts what was refused, as it is
 // recorded.
@@ -85,6 +132,14 @@ func (a alarmed) Commit(ctx context.Context, records ...record.Record) error {
 	err := a.Journal.Commit(ctx, records...)
 	passing("after commit")
 	return err
+}
+
+// CommitAt makes records durable and returns the number of the last.
+func (a alarmed) CommitAt(ctx context.Context, records ...record.Record) (uint64, error) {
+	passing("before commit")
+	last, err := a.Journal.CommitAt(ctx, records...)
+	passing("after commit")
+	return last, err
 }
 
 // Append queues records and counts those of refusals.
@@ -138,7 +193,7 @@ func (p posted) Post(ctx context.Context, post gateway.Post) ([]byte, error) {
 // guarded gives the sweep its circuits.
 type guarded struct{ breaker *breaker.Breaker }
 
-func (g guarded) Allow(service gateway.Service, region servicerequests.Region) (func(error), error) {
+func (g guarded) Allow(service record.Endpoint, region servicerequests.Region) (func(error), error) {
 	return g.breaker.Allow(breaker.Key{Service: service.String(), Region: region})
 }
 
@@ -160,7 +215,7 @@ func (w watched) Status() any { return w.Engine.Status() }
 
 // course is the sweep's rates of the last while, as the console draws them.
 func (e *Engine) course() (course []console.Rates) {
-	for _, r := range e.sweep.Course() {
+	for _, r := range e.runner.Course() {
 		course = append(course, console.Rates(r))
 	}
 	return course
@@ -168,7 +223,7 @@ func (e *Engine) course() (course []console.Rates) {
 
 // Order carries out what a person orders.
 func (w watched) Order(ctx context.Context, o console.Order) error {
-	err := w.sweep.Order(ctx, record.OrderBody{
+	err := w.runner.Order(ctx, record.OrderBody{
 		Action: o.Action, By: o.By, Authenticated: o.Authenticated,
 		Region: o.Region, Wave: o.Wave, SRV: o.SRV, Now: o.Now, Verdict: o.Verdict,
 		Devices: o.Devices, Reason: o.Reason, Reference: o.Reference,
@@ -221,13 +276,7 @@ func covered(d *direction.Direction) func(servicerequests.Service, servicereques
 func wavesOf(p *plan.Plan) []sweep.Wave {
 	waves := make([]sweep.Wave, 0, len(p.Waves))
 	for _, w := range p.Waves {
-		wave := sweep.Wave{Name: w.Name, Meters: w.Count, Soak: w.Soak()}
-		for _, rule := range w.Abort {
-			wave.Abort = append(wave.Abort, sweep.AbortRule{
-				Class: rule.Class, Ratio: rule.Ratio, MinSample: rule.MinSample, Halt: rule.Action == record.AbortHalt,
-			})
-		}
-		waves = append(waves, wave)
+		waves = append(waves, sweep.Wave{Name: w.Name, Meters: w.Count, Soak: w.Soak(), Abort: w.Abort})
 	}
 	return waves
 }

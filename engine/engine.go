@@ -1,12 +1,8 @@
 package engine
 
 import (
-	"cmp"
 	"context"
-	"crypto/ecdh"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -30,16 +26,17 @@ import (
 	"safemode/engine/inbox"
 	"safemode/engine/index"
 	"safemode/engine/journal"
+	"safemode/engine/ledger"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
 	"safemode/engine/proof"
+	"safemode/engine/prover"
 	"safemode/engine/record"
-	"safemode/engine/signer"
+	"safemode/engine/runner"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 	"safemode/servicerequests/clock"
 	"safemode/servicerequests/smki"
-	"safemode/servicerequests/xmldsig"
 )
 
 // Simulator is the environment in which nothing reaches a real meter.
@@ -90,7 +87,7 @@ type Options struct {
 	Stay time.Duration
 
 	Clock       clock.Clock // Anchor may be zero: the journal's is used, or now
-	Policy      sweep.Policy
+	Policy      ledger.Policy
 	Limits      pacer.Limits
 	Breaker     breaker.Options
 	InFlight    int
@@ -145,7 +142,8 @@ type Engine struct {
 	gateway  *gateway.Gateway
 	devices  *directory.Directory
 	verifier *proof.Verifier
-	sweep    *sweep.Sweep
+	prover   *prover.Prover
+	runner   *runner.Runner
 	circuits *breaker.Breaker
 	inbox    *inbox.Listener
 	console  net.Listener
@@ -298,138 +296,6 @@ func loopback(text string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// wire makes the parts and folds the journal into the sweep.
-func (e *Engine) wire(ctx context.Context) error {
-	o := e.o
-	counters := map[servicerequests.EUI]sweep.Counters{}
-	identities := map[servicerequests.EUI]signer.Identity{}
-	agreement := map[servicerequests.EUI]*ecdh.PrivateKey{}
-	for _, id := range o.Identities {
-		agreement[id.EUI] = id.KeyAgreement.Key
-		identities[id.EUI] = signer.Identity{
-			XML: xmldsig.Signer{
-				Key: id.XMLSigning.Key, Issuer: id.XMLSigning.Certificate.Issuer, Serial: id.XMLSigning.Certificate.SerialText(),
-			},
-			PreCommand: id.DigitalSigning.Key,
-		}
-	}
-	gate, err := signer.New(signer.Options{Identities: identities})
-	if err != nil {
-		return err
-	}
-	if e.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, TLS: o.DCC.TLS, Timeout: o.DCC.Timeout, Connections: 2 * o.Workers}); err != nil {
-		return err
-	}
-	if e.verifier, err = proof.New(proof.Options{
-		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, KeyAgreement: agreement, Devices: e.devices, Revoked: o.Revoked,
-		ServerProven: e.gateway.ServerProven() || o.Plan.Environment == Simulator && loopback(o.DCC.URL),
-	}); err != nil {
-		return err
-	}
-	limits, err := pacer.New(o.Limits)
-	if err != nil {
-		return err
-	}
-	circuits, err := breaker.New(withExclusions(o.Breaker))
-	if err != nil {
-		return err
-	}
-	o.Registry.MustRegister(circuits)
-	directed := &o.Plan.Direction
-	policy := o.Policy
-	policy.Strategy = sweep.Strategy(o.Plan.Strategy)
-	policy.Permits = covered(directed)
-	policy.RereadSeed = seedOf(o.Plan)
-	policy.BalanceAfter = policy.BalanceAfter && o.Plan.Bounds.BalanceAfter // no more than was approved
-	// All are asked before anything is written, and then all are taken.
-	for _, c := range e.foreseeCounters(owner{e.journal}) {
-		if c.Err != nil {
-			return c.Err
-		}
-	}
-	if e.begins {
-		if err := e.writePlan(ctx); err != nil {
-			return err
-		}
-	}
-	for _, id := range o.Identities {
-		c, err := custody.Open(o.CustodyDir, id.EUI, owner{e.journal}, custody.Options{Floor: o.Floor})
-		if err != nil {
-			return err
-		}
-		e.custody = append(e.custody, c)
-		counters[id.EUI] = counted{c}
-	}
-	audited := newAlarmed(e.journal, o.Registry)
-	e.sweep = sweep.New(sweep.Options{
-		Policy: policy, Clock: e.clock, Journal: audited, Signer: gate, Gateway: posted{e.gateway}, Verifier: e.verifier,
-		Counters: counters, Pacer: paced{limits}, Breakers: guarded{circuits},
-		Thresholds: o.Thresholds, Suppressed: o.Suppressed, Gate: e.mayAct, Drain: o.Drain,
-		Moved: func(reason error) { o.Gates.Trip(direction.MPIDs, reason) },
-		State: audited, StateEvery: cmp.Or(o.StateEvery, keepEvery),
-		DCC: o.DCC.EUI, Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub,
-		Waves: wavesOf(o.Plan), StandIn: o.StandIn, Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan,
-		Resend: o.Resend, Resends: o.Resends, Log: o.Log.Named("sweep"), Registerer: o.Registry,
-	})
-	e.circuits = circuits
-	e.registerGates()
-	return e.wireAddresses(audited)
-}
-
-// wireAddresses makes the handlers of inbox and console.
-func (e *Engine) wireAddresses(audited alarmed) error {
-	in, err := inbox.New(inbox.Options{
-		Verifier: e.verifier, Authenticated: e.authenticated(),
-		Receive:  e.judgeAtOnce,
-		Stranger: audited.stranger,
-		Now:      e.clock.Now, Log: e.o.Log.Named("inbox"), Registerer: e.o.Registry,
-		Limits: e.o.InboxLimits,
-	})
-	if err != nil {
-		return err
-	}
-	e.server = in.Server(e.inbox, e.o.InboxPath)
-	var told console.Stories
-	if e.console != nil {
-		told = e.openStories()
-	}
-	e.desk, err = console.New(console.Options{
-		Stories: told, Redact: e.o.Operations.Redact,
-		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Log: e.o.Log.Named("console"),
-		Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: e.o.Registry, Closing: e.closing, Course: e.course,
-	})
-	return err
-}
-
-// authenticated says which requests come from the DCC.
-func (e *Engine) authenticated() func(*http.Request) bool {
-	switch {
-	case e.o.Inbox.TLS != nil:
-		return inbox.OverMutualTLS
-	case e.o.Plan.Header.Environment == Simulator:
-		return inbox.OverLoopback
-	}
-	return nil
-}
-
-// judgeAtOnce proves a message before it is written, for a sweep that takes in only what
-// is proven.
-func (e *Engine) judgeAtOnce(ctx context.Context, r record.Record) error {
-	d, err := e.verifier.Delivery(ctx, r.Body)
-	if err == nil {
-		return e.sweep.Receive(ctx, r, d)
-	}
-	unproven, ok := errors.AsType[*proof.Error](err)
-	if !ok || proof.Undecided(err) {
-		return err // it is sent again
-	}
-	digest := sha256.Sum256(r.Body)
-	return e.sweep.Disbelieve(ctx, record.Record{
-		At: r.At, Kind: record.Refused, Device: r.Device, ID: r.ID, Code: record.RefusedUnverified,
-		Body: record.Encode(record.RefusedBody{Reason: err.Error(), SHA256: hex.EncodeToString(digest[:])}),
-	}, unproven.ID)
-}
-
 // listen binds the addresses.
 func (e *Engine) listen(ctx context.Context) (err error) {
 	if e.inbox, err = inbox.Listen(ctx, e.o.Inbox); err != nil {
@@ -460,7 +326,7 @@ func (e *Engine) OperationsURL() string {
 
 // Status is where the sweep stands, and its gates and circuits with it.
 func (e *Engine) Status() record.Status {
-	st := e.record.Status()
+	st := e.runner.Status()
 	st.Gates = map[string]string{}
 	for _, gate := range direction.AllGates {
 		st.Gates[string(gate)] = "open"
@@ -487,54 +353,38 @@ func (e *Engine) limit() float64 {
 // Run carries the sweep out. When ctx ends it drains and returns
 // [sweep.ErrStopped]; a [*sweep.HaltError] says that the sweep stopped itself.
 func (e *Engine) Run(ctx context.Context) error {
-	if err := e.open(ctx); err != nil {
-		return orStopped(ctx, err)
-	}
 	var servers sync.WaitGroup
 	defer servers.Wait()
 	if e.console != nil {
-		consoleServer := &http.Server{
-			Handler: e.desk, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-			MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(e.o.Log.Named("console")),
-		}
-		consoleServer.RegisterOnShutdown(func() { close(e.closing) })
-		servers.Go(func() { e.serve(consoleServer, e.console) }) // ends with Shutdown or Close
-		defer func() {
-			// Whoever ordered the end gets the answer.
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			defer cancel()
-			if consoleServer.Shutdown(last) != nil {
-				_ = consoleServer.Close() // somebody who does not let go
-			}
-		}()
+		defer e.serveConsole(ctx, &servers)()
 	}
 	watching, unwatch := context.WithCancel(ctx)
 	defer unwatch()
 	servers.Go(func() { e.o.Gates.Watch(watching, e.logLook) })
 	servers.Go(func() { e.followJournal(watching) })
-	// Answers that were journalled and not acted on are proven again; for that the
-	// SMKI service must be reachable, so it happens here and not in Open.
-	from, err := e.restore(ctx)
+	from, walked, err := e.fold(ctx)
 	if err != nil {
 		return orStopped(ctx, err)
 	}
-	walked, err := e.verifyPast(ctx, from)
-	if err != nil {
+	// Only now may something be sent: a start that could not read its journal uses up no
+	// resume.
+	if err := e.open(ctx); err != nil {
 		return orStopped(ctx, err)
 	}
-	if err := e.sweep.Replay(ctx, e.journal.Records(ctx, from), e.verifier); err != nil {
-		return orStopped(ctx, err)
-	}
-	// Only now is it known what this sweep awaits. What the DCC delivers meanwhile
-	// waits at the listener, or is sent again.
+	proving, stopProving := context.WithCancel(context.WithoutCancel(ctx))
+	servers.Go(func() { e.prove(proving) })
 	servers.Go(func() { e.serve(e.server, e.inbox) }) // ends with Shutdown
 	stopPinning := e.startPinning()
 	servers.Go(func() { e.watchPast(watching, walked, from) })
-	err = e.sweep.Run(ctx)
-	// The inbox closes first: what it has acknowledged is durable.
+	err = e.runner.Run(ctx)
+	// How it ended is written first: nothing that is slow may come before.
+	err = errors.Join(err, e.end(ctx, err))
 	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	err = errors.Join(err, e.server.Shutdown(quiet), e.end(quiet, err))
+	if closing := e.server.Shutdown(quiet); closing != nil {
+		err = errors.Join(err, closing, e.server.Close()) // somebody who does not let go
+	}
+	stopProving()
 	stopPinning() // the last checkpoint is of the end
 	if e.console != nil && e.o.Stay > 0 {
 		stay, cancel := context.WithTimeout(ctx, e.o.Stay)
@@ -542,6 +392,55 @@ func (e *Engine) Run(ctx context.Context) error {
 		<-stay.Done()
 	}
 	return err
+}
+
+// fold reads the journal into the sweep, without keys and without network. Stored messages
+// that were not judged wait to be proven again. It returns from where records were folded,
+// and how far those before were walked.
+func (e *Engine) fold(ctx context.Context) (from, walked uint64, err error) {
+	if from, err = e.restore(ctx); err != nil {
+		return 0, 0, err
+	}
+	if walked, err = e.verifyPast(ctx, from); err != nil {
+		return 0, 0, err
+	}
+	unjudged, err := e.runner.Replay(e.journal.Records(ctx, from), e.verifier.Content)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, seq := range unjudged {
+		r, err := e.journal.At(ctx, seq)
+		if err != nil {
+			return 0, 0, err
+		}
+		e.prover.Again(seq, r.At, r.Body)
+	}
+	return from, walked, nil
+}
+
+// prove judges stored messages until ctx ends.
+func (e *Engine) prove(ctx context.Context) {
+	if err := e.prover.Run(ctx); err != nil && ctx.Err() == nil {
+		e.o.Log.Error("stored messages are not judged any more", zap.Error(err))
+	}
+}
+
+// serveConsole serves the operations address; the function that it returns ends that, and
+// lets whoever ordered the end have the answer.
+func (e *Engine) serveConsole(ctx context.Context, servers *sync.WaitGroup) (end func()) {
+	server := &http.Server{
+		Handler: e.desk, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(e.o.Log.Named("console")),
+	}
+	server.RegisterOnShutdown(func() { close(e.closing) })
+	servers.Go(func() { e.serve(server, e.console) }) // ends with Shutdown or Close
+	return func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if server.Shutdown(last) != nil {
+			_ = server.Close() // somebody who does not let go
+		}
+	}
 }
 
 // serve answers at one address until its server is ended.
@@ -561,7 +460,7 @@ func orStopped(ctx context.Context, err error) error {
 
 // end writes how the sweep ended.
 func (e *Engine) end(ctx context.Context, outcome error) error {
-	body := record.ClosedBody{Throttled: e.record.Status().Throttled}
+	body := record.ClosedBody{Throttled: e.runner.Status().Throttled}
 	code := record.ClosedFinished
 	var halt *sweep.HaltError
 	begun := true
@@ -578,6 +477,8 @@ func (e *Engine) end(ctx context.Context, outcome error) error {
 	if writable := e.journal.Err() == nil; !begun || !writable {
 		return nil // outcome says why
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
 	return e.journal.Commit(ctx, record.Record{At: e.clock.Now(), Kind: record.Closed, Code: code, Body: record.Encode(body)})
 }
 

@@ -35,6 +35,7 @@ import (
 	"safemode/engine/direction"
 	"safemode/engine/inbox"
 	"safemode/engine/journal"
+	"safemode/engine/ledger"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
@@ -170,9 +171,9 @@ func options(t testing.TB, d *dcc, p *plan.Plan, dir string) engine.Options {
 			Authorities: f.Authorities(),
 		},
 		Inbox: inbox.Address{Listen: "127.0.0.1:0"}, InboxPath: "/smartdcc/duis", Operations: console.Address{Listen: "127.0.0.1:0"},
-		Policy: sweep.Policy{
-			ReadWait: wait, ArmFresh: sweep.PerFuel[time.Duration]{Electricity: wait, Gas: wait},
-			ResponseWait: sweep.PerFuel[time.Duration]{Electricity: wait, Gas: wait}, SwitchTries: 1, ArmTries: 1,
+		Policy: ledger.Policy{
+			ReadWait: wait, ArmFresh: ledger.PerFuel[time.Duration]{Electricity: wait, Gas: wait},
+			ResponseWait: ledger.PerFuel[time.Duration]{Electricity: wait, Gas: wait}, SwitchTries: 1, ArmTries: 1,
 		},
 		Limits: limits, InFlight: 100, PerHub: 8, Workers: 4, Resend: wait, Resends: 1,
 		Log: zap.NewNop(), Registry: prometheus.NewRegistry(),

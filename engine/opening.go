@@ -60,7 +60,7 @@ func (e *Engine) open(ctx context.Context) error {
 		SweepID: e.sweepID, PlanSHA256: e.o.Plan.SHA256, Environment: e.o.Plan.Environment,
 		ClockAnchor: e.clock.Anchor, ClockSpeed: e.clock.Speed,
 		CounterFloor: e.o.Floor, Version: e.o.Version,
-		Approvals: e.grant.approvals, ResumesLeft: e.grant.resumes, ApprovedUntil: e.grant.until,
+		Approvals: e.grant.approvals, ResumesLeft: e.grant.resumes, ApprovedUntil: e.grant.until, StoreFirst: true,
 	}
 	for _, id := range e.o.Identities {
 		o.Originators = append(o.Originators, id.EUI)

@@ -18,7 +18,7 @@ import (
 func (e *Engine) restore(ctx context.Context) (from uint64, _ error) {
 	rows, kept, err := e.journal.State(ctx)
 	if err == nil {
-		from, err = e.sweep.Restore(rows)
+		from, err = e.runner.Restore(rows)
 	}
 	switch {
 	case err == nil:

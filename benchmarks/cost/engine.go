@@ -20,8 +20,8 @@ import (
 	"safemode/engine"
 	"safemode/engine/direction"
 	"safemode/engine/directory"
-	"safemode/engine/gateway"
 	"safemode/engine/inbox"
+	"safemode/engine/ledger"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
@@ -274,7 +274,7 @@ func gather(registry *prometheus.Registry) (t tally, err error) {
 				labels[pair.GetName()] = pair.GetValue()
 			}
 			n := metric.GetCounter().GetValue()
-			if labels["class"] != sweep.Succeeded.String() {
+			if labels["class"] != record.ClassSuccess.String() {
 				t.failed += n
 			}
 			if labels["srv"] == servicerequests.SwitchToCredit.SRV() {
@@ -295,7 +295,7 @@ func engineOptions(o options, pki *smki.Folder, p *plan.Plan, registry *promethe
 	for _, region := range servicerequests.Regions {
 		limits.Region[region] = pace
 	}
-	for _, service := range gateway.Services {
+	for _, service := range record.Endpoints {
 		limits.Service[service.String()] = pace
 	}
 	return engine.Options{
@@ -311,11 +311,11 @@ func engineOptions(o options, pki *smki.Folder, p *plan.Plan, registry *promethe
 			Authorities: pki.Authorities(),
 		},
 		Inbox: inbox.Address{Listen: "127.0.0.1:0"}, InboxPath: "/smartdcc/duis",
-		Policy: sweep.Policy{
+		Policy: ledger.Policy{
 			ReadWait: time.Minute, EmergencyCreditBelow: 2 * servicerequests.Pound,
-			ArmFresh:     sweep.PerFuel[time.Duration]{Electricity: time.Minute, Gas: 45 * time.Minute},
-			ResponseWait: sweep.PerFuel[time.Duration]{Electricity: 15 * time.Minute, Gas: 25 * time.Hour},
-			Retry:        sweep.PerFuel[[]time.Duration]{Electricity: []time.Duration{time.Minute}, Gas: []time.Duration{time.Hour}},
+			ArmFresh:     ledger.PerFuel[time.Duration]{Electricity: time.Minute, Gas: 45 * time.Minute},
+			ResponseWait: ledger.PerFuel[time.Duration]{Electricity: 15 * time.Minute, Gas: 25 * time.Hour},
+			Retry:        ledger.PerFuel[[]time.Duration]{Electricity: []time.Duration{time.Minute}, Gas: []time.Duration{time.Hour}},
 			SwitchTries:  3, ArmTries: 2, GasBalanceFromProxy: true,
 		},
 		Limits: limits, InFlight: o.InFlight, PerHub: 8, Workers: o.Workers,

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"safemode/engine/gateway"
+	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
@@ -214,7 +215,7 @@ func TestWallGateway(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, endpoint := range gateway.Services {
+				for _, endpoint := range record.Endpoints {
 					if _, err := g.Post(t.Context(), gateway.Post{Service: endpoint, ID: id, Body: body}); !errors.Is(err, gateway.ErrNotPermitted) {
 						t.Errorf("%s %s to %s: %v", m.UseCase, name, endpoint, err)
 					}

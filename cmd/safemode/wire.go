@@ -12,12 +12,13 @@ import (
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/breaker"
-	"safemode/engine/gateway"
 	"safemode/engine/inbox"
 	"safemode/engine/journal"
+	"safemode/engine/ledger"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
+	"safemode/engine/record"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 	"safemode/servicerequests/clock"
@@ -108,9 +109,9 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 	return o, failWith(exitUsage, errors.Join(faults...))
 }
 
-func policyOf(c *config.Config) sweep.Policy {
+func policyOf(c *config.Config) ledger.Policy {
 	p := c.Policy
-	return sweep.Policy{
+	return ledger.Policy{
 		ReadWait:             p.ReadWait,
 		EmergencyCreditBelow: p.EmergencyCreditBelow, ArmBalanceAtMost: p.ArmBalanceAtMost,
 		ArmFresh:     perFuel(p.ArmFreshnessElectricity, p.ArmFreshnessGas),
@@ -132,8 +133,8 @@ func thresholdsOf(all map[servicerequests.Service]config.Threshold) map[servicer
 	return thresholds
 }
 
-func perFuel[T any](electricity, gas T) sweep.PerFuel[T] {
-	return sweep.PerFuel[T]{Electricity: electricity, Gas: gas}
+func perFuel[T any](electricity, gas T) ledger.PerFuel[T] {
+	return ledger.PerFuel[T]{Electricity: electricity, Gas: gas}
 }
 
 // limitsOf gives the pacer its limits. A region or service without one of its own
@@ -144,7 +145,7 @@ func limitsOf(l config.Limits) pacer.Limits {
 		Region:  map[servicerequests.Region]pacer.Limit{},
 		Service: map[string]pacer.Limit{},
 	}
-	for _, service := range gateway.Services {
+	for _, service := range record.Endpoints {
 		limits.Service[service.String()] = pacer.Unlimited()
 	}
 	for name, rate := range l.Services {

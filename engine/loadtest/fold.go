@@ -7,9 +7,9 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// record is what became of one request. Times are from the stage's start; 0 is
+// entry is what became of one request. Times are from the stage's start; 0 is
 // never.
-type record struct {
+type entry struct {
 	due, sent, acked, answered time.Duration
 	fate                       fate
 }
@@ -155,7 +155,7 @@ func (d *distribution) latency() Latency {
 }
 
 // fold makes a stage's records into its step.
-func fold(records []record, plan Stage, lateAfter time.Duration) Step {
+func fold(records []entry, plan Stage, lateAfter time.Duration) Step {
 	s := Step{Rate: plan.Rate, Seconds: plan.For.Seconds(), Requested: len(records)}
 	ack, answer := newDistribution(3), newDistribution(3)
 	seconds := make([]second, int(math.Ceil(plan.For.Seconds())))
@@ -209,7 +209,7 @@ type second struct {
 }
 
 // count adds one request.
-func (s *Step) count(r record, lateAfter time.Duration) {
+func (s *Step) count(r entry, lateAfter time.Duration) {
 	if r.sent > 0 {
 		s.Sent++
 		if r.sent-r.due > lateAfter {

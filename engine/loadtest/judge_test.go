@@ -12,10 +12,10 @@ import (
 // stepOf folds n requests at 10 a second of which the first known are acknowledged,
 // the i-th after i milliseconds.
 func stepOf(n, known int) Step {
-	records := make([]record, n)
+	records := make([]entry, n)
 	for i := range records {
 		due := time.Duration(i) * 100 * time.Millisecond
-		records[i] = record{due: due, sent: due + 1}
+		records[i] = entry{due: due, sent: due + 1}
 		if i < known {
 			records[i].acked = due + time.Duration(i+1)*time.Millisecond
 			records[i].answered, records[i].fate = records[i].acked+time.Millisecond, answered

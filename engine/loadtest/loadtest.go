@@ -11,11 +11,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"safemode/engine/gateway"
+	"safemode/engine/exchange"
 	"safemode/engine/proof"
-	"safemode/engine/signer"
 	"safemode/servicerequests"
-	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 )
 
@@ -23,23 +21,6 @@ import (
 // by many goroutines.
 type Counters interface {
 	Next() (uint64, error)
-}
-
-// Signer is the signing gate. It is used by many goroutines.
-type Signer interface {
-	SignRequest(duis.Request) ([]byte, error)
-	Prepare(gbcs.Expected, []byte) (*signer.Token, error)
-	Sign(*signer.Token) ([]byte, error)
-}
-
-// Gateway POSTs signed bytes once. It is used by many goroutines.
-type Gateway interface {
-	Post(context.Context, gateway.Post) ([]byte, error)
-}
-
-// Verifier proves a synchronous reply. It is used by many goroutines.
-type Verifier interface {
-	Reply(raw []byte, id servicerequests.RequestID) (duis.Response, error)
 }
 
 // Target is a meter to ask.
@@ -68,9 +49,9 @@ type Options struct {
 	LateAfter time.Duration // 0: 10 ms
 
 	Counters Counters
-	Signer   Signer
-	Gateway  Gateway
-	Verifier Verifier
+	Signer   exchange.Signer
+	Gateway  exchange.Gateway
+	Verifier exchange.Verifier
 	Log      *zap.Logger
 
 	// Progress is told once a second of the test how it stands. Optional.
@@ -122,6 +103,7 @@ type Tester struct {
 	mu    sync.Mutex   // guards what follows
 	open  map[id]*open // requests that may still be answered
 	busy  map[servicerequests.EUI]bool
+	door  *exchange.Exchange
 }
 
 type id = servicerequests.RequestID
@@ -141,14 +123,15 @@ func New(o Options) (*Tester, error) {
 	o.Wait = cmp.Or(o.Wait, 30*time.Second)
 	o.Workers = cmp.Or(o.Workers, 256)
 	o.LateAfter = cmp.Or(o.LateAfter, 10*time.Millisecond)
-	return &Tester{o: o, open: map[id]*open{}, busy: map[servicerequests.EUI]bool{}}, nil
+	door := exchange.New(exchange.Options{Journal: nowhere{}, Signer: o.Signer, Gateway: o.Gateway, Verifier: o.Verifier, Log: o.Log})
+	return &Tester{o: o, open: map[id]*open{}, busy: map[servicerequests.EUI]bool{}, door: door}, nil
 }
 
 // stage is a stage under way. Records are guarded by the tester's mutex.
 type stage struct {
 	Stage
 	start   time.Time
-	records []record
+	records []entry
 	settled chan struct{} // one slot: something has ended
 }
 
@@ -169,7 +152,7 @@ func (t *Tester) Run(ctx context.Context, plan Stage) (Step, error) {
 	if n := plan.Rate * plan.For.Seconds(); !(plan.Rate > 0) || plan.For <= 0 || n > mostArrivals {
 		return Step{}, fmt.Errorf("load test: %g a second for %v: want a rate and a span over 0, and at most %d requests", plan.Rate, plan.For, mostArrivals)
 	}
-	s := &stage{Stage: plan, start: time.Now(), records: make([]record, plan.arrivals()), settled: make(chan struct{}, 1)}
+	s := &stage{Stage: plan, start: time.Now(), records: make([]entry, plan.arrivals()), settled: make(chan struct{}, 1)}
 	t.began.Do(func() { t.start = s.start })
 	jobs := make(chan job, t.o.Workers) // closed below, when all have arrived
 	var workers sync.WaitGroup
@@ -226,14 +209,14 @@ func (t *Tester) arrive(ctx context.Context, s *stage, jobs chan<- job) {
 		j := job{stage: s, record: i, service: t.o.Services[t.turn%len(t.o.Services)]}
 		var ok bool
 		if j.target, ok = t.choose(j.service); !ok {
-			t.note(s, i, func(r *record) { r.fate = dropped })
+			t.note(s, i, func(r *entry) { r.fate = dropped })
 			continue
 		}
 		select {
 		case jobs <- j:
 		default:
 			t.free(j)
-			t.note(s, i, func(r *record) { r.fate = dropped })
+			t.note(s, i, func(r *entry) { r.fate = dropped })
 		}
 	}
 }
@@ -267,7 +250,7 @@ func (t *Tester) free(j job) {
 }
 
 // note changes a record.
-func (t *Tester) note(s *stage, i int, change func(*record)) {
+func (t *Tester) note(s *stage, i int, change func(*entry)) {
 	t.mu.Lock()
 	change(&s.records[i])
 	t.mu.Unlock()
@@ -362,7 +345,7 @@ func (t *Tester) Deliver(d proof.Delivery) {
 			fate = negative
 		}
 	}
-	t.close(o, func(r *record) {
+	t.close(o, func(r *entry) {
 		r.fate = fate
 		if fate != noResponse {
 			r.answered = o.stage.since()
@@ -371,7 +354,7 @@ func (t *Tester) Deliver(d proof.Delivery) {
 }
 
 // close ends the waiting for an answer, once.
-func (t *Tester) close(o *open, change func(*record)) {
+func (t *Tester) close(o *open, change func(*entry)) {
 	t.mu.Lock()
 	there := t.open[o.expected.ID] == o
 	delete(t.open, o.expected.ID)

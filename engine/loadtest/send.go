@@ -7,15 +7,13 @@ import (
 
 	"go.uber.org/zap"
 
+	"safemode/engine/exchange"
 	"safemode/engine/gateway"
+	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
-	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 )
-
-// errUnproven says that a reply is not believed.
-var errUnproven = errors.New("reply not proven")
 
 // errCode says that the DCC refuses a request by its response code.
 var errCode = errors.New("refused by response code")
@@ -31,78 +29,72 @@ func (t *Tester) send(ctx context.Context, j job) {
 		Service: j.service, Device: j.target.Type,
 		ID: id{Originator: t.o.Originator, Target: j.target.Device, Counter: counter},
 	}}
-	body, err := t.o.Signer.SignRequest(duis.Request{ID: o.expected.ID, Service: j.service})
-	if err == nil && j.service.Critical() {
-		body, err = t.transform(ctx, j, o.expected, body)
+	leg := exchange.Leg{
+		Device: j.target.Device, Expected: o.expected,
+		Place: exchange.Place{Originator: t.o.Originator, Endpoint: record.SendCommand, Service: j.service},
 	}
-	if err != nil {
-		t.end(j, nil, err)
-		return
+	if j.service.Critical() {
+		if leg.Token, err = t.transform(ctx, j, leg); err != nil {
+			t.end(j, nil, err)
+			return
+		}
+		leg.Command = true
 	}
 	t.mu.Lock()
 	t.open[o.expected.ID] = o // the answer may overtake the acknowledgement
 	t.mu.Unlock()
-	reply, err := t.post(ctx, j, gateway.SendCommand, o.expected.ID, body)
-	if err == nil && reply.Code.Class() != servicerequests.CodeAcknowledged {
-		err = fmt.Errorf("%w: %s", errCode, reply.Code)
+	reply := t.do(ctx, j, leg)
+	if err = reply.Err; err == nil && reply.Reply.Code.Class() != servicerequests.CodeAcknowledged {
+		err = fmt.Errorf("%w: %s", errCode, reply.Reply.Code)
 	}
 	t.end(j, o, err)
 }
 
-// transform gets a critical command's Pre-Command and signs it.
-func (t *Tester) transform(ctx context.Context, j job, e gbcs.Expected, body []byte) ([]byte, error) {
-	reply, err := t.post(ctx, j, gateway.Transform, e.ID, body)
-	if err != nil {
-		return nil, err
+// transform gets a critical command's Pre-Command.
+func (t *Tester) transform(ctx context.Context, j job, leg exchange.Leg) (*signer.Token, error) {
+	leg.Place.Endpoint = record.Transform
+	res := t.do(ctx, j, leg)
+	if res.Err == nil && res.Token == nil {
+		res.Err = fmt.Errorf("%w: %s", errCode, res.Reply.Code)
 	}
-	preCommand, ok := reply.Content.(duis.PreCommand)
-	if !ok {
-		return nil, fmt.Errorf("%w: %s", errCode, reply.Code)
-	}
-	token, err := t.o.Signer.Prepare(e, preCommand.Payload)
-	if err != nil {
-		return nil, err
-	}
-	return t.o.Signer.Sign(token)
+	return res.Token, res.Err
 }
 
-// post sends bytes once and proves the reply.
-func (t *Tester) post(ctx context.Context, j job, service gateway.Service, as id, body []byte) (duis.Response, error) {
+// do sends one leg through the door that a sweep uses, without its journal and limits.
+func (t *Tester) do(ctx context.Context, j job, leg exchange.Leg) exchange.Result {
 	t.mu.Lock()
 	if r := &j.stage.records[j.record]; r.sent == 0 {
 		r.sent = j.stage.since()
 	}
 	t.mu.Unlock()
-	raw, err := t.o.Gateway.Post(ctx, gateway.Post{Service: service, ID: as, Body: body})
-	if err != nil {
-		return duis.Response{}, err
-	}
-	reply, err := t.o.Verifier.Reply(raw, as)
-	if err != nil {
-		return reply, fmt.Errorf("%w: %w", errUnproven, err)
-	}
-	return reply, nil
+	return t.door.Do(ctx, ctx, leg)
 }
+
+// nowhere is the journal of a load test, which leaves no evidence.
+type nowhere struct{}
+
+func (nowhere) Commit(context.Context, ...record.Record) error { return nil }
+func (nowhere) Append(...record.Record)                        {}
 
 // end notes how the sending went. Without an error the request is accepted and waits
 // for its answer; o is nil where none can come.
 func (t *Tester) end(j job, o *open, err error) {
 	if err == nil {
-		t.note(j.stage, j.record, func(r *record) { r.acked = j.stage.since() })
+		t.note(j.stage, j.record, func(r *entry) { r.acked = j.stage.since() })
 		return
 	}
 	fate := fateOf(err)
 	t.o.Log.Debug("not accepted", zap.Stringer("service", j.service), zap.Error(err))
 	if o != nil && fate == inDoubt {
 		// The DCC may have it all the same: an answer still counts as one.
-		t.note(j.stage, j.record, func(r *record) {
+		t.note(j.stage, j.record, func(r *entry) {
 			if r.fate == pending {
 				r.fate = inDoubt
 			}
 		})
 		return
 	}
-	change := func(r *record) {
+	change := func(r *entry) {
 		if r.fate = fate; fate == refused {
 			r.acked = j.stage.since()
 			r.answered = r.acked
@@ -129,7 +121,7 @@ func fateOf(err error) fate {
 		return rejected
 	case errors.Is(err, errCode):
 		return refused
-	case errors.Is(err, errUnproven), errors.As(err, &unsigned):
+	case errors.Is(err, exchange.ErrUnproven), errors.Is(err, exchange.ErrUncorrelated), errors.As(err, &unsigned):
 		return unverified
 	case errors.Is(err, gateway.ErrInDoubt):
 		return inDoubt

@@ -16,6 +16,7 @@ type Pacer struct {
 	buckets map[Key]*bucket
 	windows map[Key]*window // nil: no budget is set for the SRV
 	now     time.Time       // the newest reading
+	empty   time.Time       // when buckets are empty that are made after; zero: they begin full
 }
 
 // bucket is one GCRA: full is the theoretical arrival time of the next request,
@@ -38,6 +39,10 @@ func New(limits Limits) (*Pacer, error) {
 	return &Pacer{limits: limits, buckets: map[Key]*bucket{}, windows: map[Key]*window{}}, nil
 }
 
+// Empty has the buckets begin empty at an instant: what has left just before this pacer was
+// made is not known, and a limit holds across a restart. It is called before anything else.
+func (p *Pacer) Empty(at time.Time) { p.empty = at }
+
 // Take asks for one place in every bucket named. If all have one it takes them
 // and returns true. Otherwise it takes none and returns how long to wait before
 // the same question can have another answer: [Forever] where a bucket is closed.
@@ -56,7 +61,7 @@ func (p *Pacer) Take(now time.Time, keys ...Key) (ok bool, wait time.Duration) {
 }
 
 // Spent notes what has left before this pacer was made, in the order of leaving:
-// a budget holds across a restart. Buckets have no memory of that: they begin full.
+// a budget holds across a restart. Buckets have no memory of that: see [Pacer.Empty].
 func (p *Pacer) Spent(at time.Time, key Key) {
 	if w := p.window(key); w != nil {
 		w.take(at)
@@ -140,6 +145,9 @@ func (p *Pacer) bucket(key Key) *bucket {
 	}
 	b := &bucket{limit: limit}
 	b.pace(p.now, limit.PerSecond)
+	if !p.empty.IsZero() {
+		b.full = p.empty.Add(b.tolerance + b.interval)
+	}
 	p.buckets[key] = b
 	return b
 }

@@ -94,3 +94,34 @@ func (c *Claim) alert(code uint16, payload []byte) {
 		c.Device = m.Originator
 	}
 }
+
+// Content reads the alert in a message without proving it: for records that were written
+// after it was proven. A message that is no alert gives none.
+func (v *Verifier) Content(raw []byte) (d Delivery, err error) {
+	r, err := duis.InspectResponse(raw)
+	if err != nil {
+		return d, err
+	}
+	d.At = r.At
+	var payload []byte
+	switch content := r.Content.(type) {
+	case duis.DCCAlert:
+		d.DCCAlert = &content
+		return d, nil
+	case duis.DeviceAlert:
+		payload = content.Payload
+	case duis.FutureDatedAlert:
+		payload = content.Payload
+	default:
+		return d, nil
+	}
+	if d.Message, err = gbcs.Parse(payload); err != nil {
+		return Delivery{}, err
+	}
+	alert, err := gbcs.DecodeAlert(d.Message)
+	if err != nil {
+		return Delivery{}, err
+	}
+	d.Device, d.Alert = d.Message.Originator, &alert
+	return d, nil
+}

@@ -168,7 +168,11 @@ func (m Meter) line() []string {
 		last[r.Service] = r
 	}
 	for _, s := range servicerequests.Services {
-		line = append(line, last[s].Class, last[s].Code)
+		outcome := ""
+		if r, asked := last[s]; asked {
+			outcome = r.Class.String()
+		}
+		line = append(line, outcome, last[s].Code)
 	}
 	return append(line, strconv.Itoa(len(m.Requests)), timestamp(firstSent), timestamp(m.LastResponseAt), strings.Join(ids, " "))
 }

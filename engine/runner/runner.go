@@ -150,9 +150,7 @@ func (r *Runner) Deliver(number uint64, at time.Time, d proof.Delivery) {
 }
 
 // Disbelieve tells the machine of a stored message that is not believed, or not yet.
-func (r *Runner) Disbelieve(id servicerequests.RequestID) {
-	r.happened(sweep.Disbelieved{ID: id, At: r.o.Clock.Now()})
-}
+func (r *Runner) Disbelieve(d sweep.Disbelieved) { r.happened(d) }
 
 func (r *Runner) happened(e sweep.Event) {
 	select {

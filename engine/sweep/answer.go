@@ -233,17 +233,31 @@ func codeOf(d proof.Delivery) string {
 	return string(d.Code)
 }
 
-// disbelieved takes in that a message about a request is not believed, or not yet.
+// disbelieved takes in that a message is not believed, or not yet. What answers no request
+// of this sweep is the User's other traffic: it trips nothing.
 func (s *Machine) disbelieved(d Disbelieved) {
-	if s.run.begun {
-		s.watchProof(false)
-	}
 	m := s.find(d.ID.Target)
-	if m == nil {
-		return
+	var open *ledger.Request
+	ours := false
+	if m != nil {
+		open = m.OpenAs(d.ID)
+		ours = open != nil || m.PastAs(d.ID) != nil
 	}
-	if r := m.OpenAs(d.ID); r != nil {
-		s.doubt(of(r))
+	if d.Final {
+		r := record.Record{At: s.now, Kind: record.Unmatched, Device: d.ID.Target, ID: d.ID, Body: record.Encode(record.JudgedBody{Of: d.Seq})}
+		if ours {
+			r.Kind, r.Code, r.Body = record.Refused, record.RefusedUnverified, record.Encode(record.RefusedBody{Reason: d.Reason, Of: d.Seq})
+		} else {
+			s.metrics.unmatched()
+		}
+		s.write(r)
+		s.emit(Settled{d.Seq})
+		if ours && d.FromDCC {
+			s.watchProof(false)
+		}
+	}
+	if open != nil {
+		s.doubt(of(open))
 	}
 }
 

@@ -30,11 +30,14 @@ type (
 		proof.Delivery
 	}
 
-	// Disbelieved says that a message about a request is stored and not believed, or not
-	// yet. A better one may come.
+	// Disbelieved says that a stored message about a request is not believed: for good if
+	// Final, else not yet. A better one may come.
 	Disbelieved struct {
-		ID servicerequests.RequestID
-		At time.Time
+		Seq     uint64                    // number of its record
+		ID      servicerequests.RequestID // that it claims to answer; zero: none
+		Reason  string
+		FromDCC bool // a key of the DCC has signed it
+		Final   bool
 	}
 
 	// Order is a person's.

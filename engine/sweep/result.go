@@ -27,6 +27,7 @@ func (s *Machine) legDone(d Done) {
 	m := r.m
 	s.roll.stir(m)
 	if res.Took > 0 {
+		s.budgets.spend(r.needs(), s.now)
 		s.metrics.ack(r.Service, res.Took)
 		if res.Err == nil {
 			s.pace.flow.acknowledged++
@@ -124,7 +125,11 @@ func (s *Machine) denied(r *request, err error) bool {
 		s.closeGate(err)
 	case errors.As(err, &limit):
 		s.metrics.paced(limit.Limit, limit.Wait)
-		s.o.Pacer.Hold(r.needs(), limit.Limit, s.now.Add(limit.Wait))
+		if until := s.now.Add(limit.Wait); limit.Limit == LimitAnomaly {
+			s.budgets.dry[r.budget()] = until
+		} else {
+			s.o.Pacer.Hold(r.needs(), limit.Limit, until)
+		}
 	case errors.Is(err, exchange.ErrCircuit):
 		s.queues.lane(r.m).shut[r.Endpoint()] = s.now.Add(s.o.Resend)
 	case errors.Is(err, exchange.ErrRecalled), errors.Is(err, exchange.ErrStale):

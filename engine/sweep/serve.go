@@ -199,7 +199,6 @@ func (s *Machine) serveOne(l *lane, r *request) bool {
 		}
 		return false
 	}
-	s.budgets.spend(r.needs(), s.now)
 	s.dispatch(r)
 	return true
 }

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"crypto/ecdh"
+	"errors"
+	"net/http"
+	"time"
+
+	"safemode/engine/breaker"
+	"safemode/engine/console"
+	"safemode/engine/custody"
+	"safemode/engine/direction"
+	"safemode/engine/exchange"
+	"safemode/engine/gateway"
+	"safemode/engine/inbox"
+	"safemode/engine/ledger"
+	"safemode/engine/pacer"
+	"safemode/engine/proof"
+	"safemode/engine/prover"
+	"safemode/engine/runner"
+	"safemode/engine/signer"
+	"safemode/engine/sweep"
+	"safemode/servicerequests"
+	"safemode/servicerequests/xmldsig"
+)
+
+// wire makes the parts. What can refuse is asked before anything is written, and then all
+// is taken.
+func (e *Engine) wire(ctx context.Context) error {
+	o := e.o
+	identities := map[servicerequests.EUI]signer.Identity{}
+	agreement := map[servicerequests.EUI]*ecdh.PrivateKey{}
+	for _, id := range o.Identities {
+		agreement[id.EUI] = id.KeyAgreement.Key
+		identities[id.EUI] = signer.Identity{
+			XML: xmldsig.Signer{
+				Key: id.XMLSigning.Key, Issuer: id.XMLSigning.Certificate.Issuer, Serial: id.XMLSigning.Certificate.SerialText(),
+			},
+			PreCommand: id.DigitalSigning.Key,
+		}
+	}
+	gate, err := signer.New(signer.Options{Identities: identities})
+	if err != nil {
+		return err
+	}
+	if e.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, TLS: o.DCC.TLS, Timeout: o.DCC.Timeout, Connections: 2 * o.Workers}); err != nil {
+		return err
+	}
+	if e.verifier, err = proof.New(proof.Options{
+		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, KeyAgreement: agreement, Devices: e.devices, Revoked: o.Revoked,
+		ServerProven: e.gateway.ServerProven() || o.Plan.Environment == Simulator && loopback(o.DCC.URL),
+	}); err != nil {
+		return err
+	}
+	if e.circuits, err = breaker.New(withExclusions(o.Breaker)); err != nil {
+		return err
+	}
+	o.Registry.MustRegister(e.circuits)
+	for _, c := range e.foreseeCounters(owner{e.journal}) {
+		if c.Err != nil {
+			return c.Err
+		}
+	}
+	if e.begins {
+		if err := e.writePlan(ctx); err != nil {
+			return err
+		}
+	}
+	counters := map[servicerequests.EUI]runner.Counters{}
+	for _, id := range o.Identities {
+		c, err := custody.Open(o.CustodyDir, id.EUI, owner{e.journal}, custody.Options{Floor: o.Floor})
+		if err != nil {
+			return err
+		}
+		e.custody = append(e.custody, c)
+		counters[id.EUI] = counted{c}
+	}
+	audited := newAlarmed(e.journal, o.Registry)
+	if err := e.wireProver(audited); err != nil {
+		return err
+	}
+	if err := e.wireRunner(audited, gate, counters); err != nil {
+		return err
+	}
+	e.registerGates()
+	return e.wireAddresses(audited)
+}
+
+// wireRunner makes the sweep with its door.
+func (e *Engine) wireRunner(audited alarmed, gate exchange.Signer, counters map[servicerequests.EUI]runner.Counters) error {
+	o := e.o
+	planned, err := pacer.New(o.Limits)
+	if err != nil {
+		return err
+	}
+	binding, err := pacer.New(o.Limits)
+	if err != nil {
+		return err
+	}
+	binding.Empty(e.clock.Now()) // what an earlier run sent just now is not known
+	door := &limits{pacer: binding}
+	var originators []servicerequests.EUI
+	for _, id := range o.Identities {
+		originators = append(originators, id.EUI)
+	}
+	e.runner = runner.New(runner.Options{
+		Sweep: sweep.Options{
+			Policy: e.policy(), Pacer: planning{planned, door}, Originators: originators, DCC: o.DCC.EUI,
+			Thresholds: o.Thresholds, Suppressed: o.Suppressed, Waves: wavesOf(o.Plan), StandIn: o.StandIn,
+			Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan, Drain: o.Drain,
+			Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub, Resend: o.Resend, Resends: o.Resends,
+			Log: o.Log.Named("sweep"), Registerer: o.Registry,
+		},
+		Exchange: exchange.Options{
+			Signer: gate, Gateway: posted{e.gateway}, Verifier: e.verifier, Limits: door, Breakers: guarded{e.circuits},
+			Log: o.Log.Named("exchange"),
+		},
+		Journal: audited, Counters: counters, Messages: e.prover, Clock: e.clock,
+		Gate: e.mayAct, Moved: func(reason error) { o.Gates.Trip(direction.MPIDs, reason) },
+		State: audited, StateEvery: cmp.Or(o.StateEvery, keepEvery), Log: o.Log.Named("sweep"),
+	})
+	return nil
+}
+
+// policy is the configuration's, held to what the plan was approved for.
+func (e *Engine) policy() ledger.Policy {
+	p := e.o.Policy
+	p.Strategy = e.o.Plan.Strategy
+	p.Permits = covered(&e.o.Plan.Direction)
+	p.RereadSeed = seedOf(e.o.Plan)
+	p.BalanceAfter = p.BalanceAfter && e.o.Plan.Bounds.BalanceAfter // no more than was approved
+	return p
+}
+
+// wireProver makes what judges stored messages and hands them to the sweep.
+func (e *Engine) wireProver(audited alarmed) (err error) {
+	e.prover, err = prover.New(prover.Options{
+		Verifier: e.verifier, Store: audited.CommitAt, Last: e.journal.Last,
+		Body: func(ctx context.Context, seq uint64) ([]byte, error) {
+			r, err := e.journal.At(ctx, seq)
+			return r.Body, err
+		},
+		Deliver: func(seq uint64, at time.Time, d proof.Delivery) { e.runner.Deliver(seq, at, d) },
+		Disbelieve: func(seq uint64, id servicerequests.RequestID, reason error) {
+			fault, ok := errors.AsType[*proof.Error](reason)
+			e.runner.Disbelieve(sweep.Disbelieved{
+				Seq: seq, ID: id, Reason: reason.Error(), FromDCC: ok && fault.FromDCC, Final: !proof.Undecided(reason),
+			})
+		},
+		Log: e.o.Log.Named("prover"), Registerer: e.o.Registry,
+	})
+	return err
+}
+
+// wireAddresses makes the handlers of inbox and console.
+func (e *Engine) wireAddresses(audited alarmed) error {
+	in, err := inbox.New(inbox.Options{
+		Verifier: e.verifier, Authenticated: e.authenticated(),
+		Receive: e.prover.Receive, Stranger: audited.stranger,
+		Now: e.clock.Now, Log: e.o.Log.Named("inbox"), Registerer: e.o.Registry,
+		Limits: e.o.InboxLimits,
+	})
+	if err != nil {
+		return err
+	}
+	e.server = in.Server(e.inbox, e.o.InboxPath)
+	var told console.Stories
+	if e.console != nil {
+		told = e.openStories()
+	}
+	e.desk, err = console.New(console.Options{
+		Stories: told, Redact: e.o.Operations.Redact,
+		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Log: e.o.Log.Named("console"),
+		Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: e.o.Registry, Closing: e.closing, Course: e.course,
+	})
+	return err
+}
+
+// authenticated says which requests come from the DCC.
+func (e *Engine) authenticated() func(*http.Request) bool {
+	switch {
+	case e.o.Inbox.TLS != nil:
+		return inbox.OverMutualTLS
+	case e.o.Plan.Environment == Simulator:
+		return inbox.OverLoopback
+	}
+	return nil
+}
