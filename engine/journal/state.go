@@ -8,8 +8,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"safemode/engine/record"
 	"time"
+
+	"safemode/engine/record"
 )
 
 // StateRow is a row of the state: what somebody has made of the records so far, so
