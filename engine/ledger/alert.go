@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -71,6 +72,7 @@ type Alert struct {
 	Counter     uint64    // the device's own, of the GBCS message; 0: not known
 	At          time.Time // when it was raised, by the device's or the DCC's clock
 	FutureDated uint16    // message code of the command that 8F66 tells of; 0: none
+	Issued      uint64    // what was asked up to this counter may be older; 0: see [Meter.Issued]
 }
 
 // TakeAlert takes an alert in and says whether it changes what is known: that a supply is
@@ -88,7 +90,7 @@ func (m *Meter) TakeAlert(a Alert) (changed bool) {
 		return false
 	}
 	m.Taken[about] = max(m.Taken[about], a.Counter)
-	c := &m.Counters
+	c, issued := &m.Counters, cmp.Or(a.Issued, m.Issued())
 	switch about {
 	case aboutFault:
 		if m.Safe() && overruled(a.At, m.Now.Supply) {
@@ -96,14 +98,14 @@ func (m *Meter) TakeAlert(a Alert) (changed bool) {
 		}
 		m.Bars.Person = faultOf(a.Code)
 		if a.Code == AlertLocked || a.Code == AlertUncontrolled {
-			c.StaleSupply = max(c.StaleSupply, c.Issued)
+			c.StaleSupply = max(c.StaleSupply, issued)
 		}
 		return true
 	case aboutStored:
 		if a.FutureDated != CodeECS03 && a.FutureDated != CodeGCS03 || m.ModeCurrent() && overruled(a.At, m.Now.Mode) {
 			return false
 		}
-		c.StaleMode, c.StaleSupply = max(c.StaleMode, c.Issued), max(c.StaleSupply, c.Issued)
+		c.StaleMode, c.StaleSupply = max(c.StaleMode, issued), max(c.StaleSupply, issued)
 		return true
 	case aboutCredit, aboutSuspended:
 		if m.Now.Supply.Known() && !a.At.After(m.Now.Supply.At) {
@@ -111,7 +113,7 @@ func (m *Meter) TakeAlert(a Alert) (changed bool) {
 		}
 		m.Alarm.Below = m.Alarm.Below || about == aboutCredit
 		m.Alarm.Suspended = m.Alarm.Suspended || about == aboutSuspended
-		m.Alarm.After, m.Alarm.At = c.Issued, later(m.Alarm.At, a.At)
+		m.Alarm.After, m.Alarm.At = issued, later(m.Alarm.At, a.At)
 	}
 	return false
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -36,7 +37,6 @@ func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 		code := servicerequests.ResponseCode(rec.Code)
 		if r := e.Request; r != nil && r.Endpoint() == record.SendCommand && r.Phase == Ready &&
 			(code.Class() == servicerequests.CodeAcknowledged || code == servicerequests.DuplicateID) {
-			r.AskedAt = rec.At
 			if err = r.follow(Post, Acknowledged); err == nil {
 				p.Wait(m, r, rec.At)
 			}
@@ -75,6 +75,7 @@ func (m *Meter) applyRequest(rec *record.Record) (e Effect, err error) {
 	r := m.OpenAs(rec.ID)
 	switch {
 	case r != nil && r.Phase == Signing && r.Leg == AskLeg:
+		m.started(r, rec.At)
 	case r != nil || m.PastAs(rec.ID) != nil:
 		return e, fmt.Errorf("%w: request %v is signed twice", ErrRecord, rec.ID)
 	default:
@@ -83,9 +84,25 @@ func (m *Meter) applyRequest(rec *record.Record) (e Effect, err error) {
 		m.begin(r, rec.At)
 		e.Opened = true
 	}
-	r.Body, r.PostedAt = rec.Body, rec.At
+	r.Body, r.AskedAt, r.PostedAt = rec.Body, rec.At, rec.At
 	e.Request = r
 	return e, nil
+}
+
+// started takes in when a meter began: with the first of its requests that is durable.
+func (m *Meter) started(first *Request, at time.Time) {
+	for _, r := range m.Open {
+		if r != first && r.journalled() {
+			return
+		}
+	}
+	if len(m.Past) > 0 {
+		return
+	}
+	if m.Heard.Equal(m.Started) {
+		m.Heard = at
+	}
+	m.Started = at
 }
 
 // applyCommand takes in that a Signed Pre-Command is durable.
@@ -161,12 +178,16 @@ func (m *Meter) End(p *Policy, service servicerequests.Service, id servicereques
 // tally counts the end of a request.
 func (m *Meter) tally(p *Policy, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody, opened bool) {
 	t, class := m.Tally(service), o.Class
+	if id.Counter == 0 { // it was never signed: no record knows of it
+		t.Tries--
+		return
+	}
 	code := servicerequests.ResponseCode(o.Code).Class()
 	t.Last, t.Code = class, o.Code
 	t.Undelivered = service.Critical() && id.Counter > m.Counters.LastCommand || code == servicerequests.CodeUnreachable
-	if service.Critical() && id.Counter != 0 && id.Counter <= m.Counters.LastCommand {
+	if service.Critical() && id.Counter <= m.Counters.LastCommand {
 		// Reads that were sent while it was open may have been done before it.
-		m.outdate(service, m.Counters.Issued)
+		m.outdate(service, cmp.Or(o.Issued, m.Issued()))
 	}
 	switch {
 	case class == record.ClassWithdrawn || class == record.ClassRejected && (code == servicerequests.CodeHalt || o.Tripped):

@@ -28,8 +28,6 @@ type Readings struct {
 
 // Counters are the originator counters that decide what a reading proves; 0: none.
 type Counters struct {
-	Issued uint64 // the latest of a request to this meter
-
 	// The first 1.6, the first command of any kind and the latest one that were signed.
 	// Only what was asked before the first tells how the meter was found.
 	FirstSwitch, FirstCommand, LastCommand uint64
@@ -203,6 +201,27 @@ func (m *Meter) PastAs(id servicerequests.RequestID) *Past {
 	return nil
 }
 
+// Issued is the latest counter of the meter's requests; 0: there was none.
+func (m *Meter) Issued() (latest uint64) {
+	for _, r := range m.Open {
+		latest = max(latest, r.ID.Counter)
+	}
+	return max(latest, m.journalled())
+}
+
+// journalled is the latest counter of a request that the journal knows.
+func (m *Meter) journalled() (latest uint64) {
+	for _, p := range m.Past {
+		latest = max(latest, p.Counter)
+	}
+	for _, r := range m.Open {
+		if r.journalled() {
+			latest = max(latest, r.ID.Counter)
+		}
+	}
+	return latest
+}
+
 // Kind is the device type of a request's target.
 func (m *Meter) Kind(target servicerequests.EUI) servicerequests.DeviceType {
 	if m.Proxy != 0 && target == m.Proxy {
@@ -235,7 +254,6 @@ func (m *Meter) begin(r *Request, now time.Time) {
 		m.Started, m.Heard = now, now
 	}
 	m.Open = append(m.Open, r)
-	m.Counters.Issued = max(m.Counters.Issued, r.ID.Counter)
 	m.Tally(r.Service).Tries++
 }
 
@@ -340,7 +358,7 @@ func (m *Meter) vary(d time.Duration, try int) time.Duration {
 // Forget takes in that what was done to a meter lately is not known: what was read
 // before proves nothing any more.
 func (m *Meter) Forget() {
-	m.Counters.StaleMode, m.Counters.StaleSupply = m.Counters.Issued, m.Counters.Issued
+	m.Counters.StaleMode, m.Counters.StaleSupply = m.journalled(), m.journalled()
 	m.Verdict = record.VerdictBody{}
 }
 
@@ -376,8 +394,11 @@ func (m *Meter) Rerun(at time.Time) {
 	}
 	c := &m.Counters
 	m.Heard, m.Bars.Held = at, ""
-	c.StaleMode, c.StaleSupply = max(c.StaleMode, c.Issued), max(c.StaleSupply, c.Issued)
+	c.StaleMode, c.StaleSupply = max(c.StaleMode, m.Now.Mode.Counter), max(c.StaleSupply, m.Now.Supply.Counter)
 	for i := range m.Tallies {
 		m.Tallies[i] = Tally{Last: m.Tallies[i].Last, Code: m.Tallies[i].Code}
+	}
+	for _, r := range m.Open { // they end as tries of the new count
+		m.Tally(r.Service).Tries++
 	}
 }

@@ -20,7 +20,7 @@ func (m *Meter) Pack(b []byte) []byte {
 		packed.Tallies[r.Service].Tries--
 		return true
 	})
-	if len(packed.Open) == 0 && len(packed.Past) == 0 && len(m.Open) > 0 {
+	if len(packed.Open) == 0 && len(packed.Past) == 0 { // no record says that it has begun
 		packed.Started, packed.Heard = time.Time{}, time.Time{}
 	}
 	if packed.blank() {
@@ -55,8 +55,8 @@ func (r *Request) journalled() bool {
 
 // code is the packed form.
 func (m *Meter) code(c *Coder) {
-	c.Uint(&m.Counters.Issued)
-	c.latest = m.Counters.Issued
+	c.latest = m.journalled()
+	c.Uint(&c.latest)
 	c.Time(&m.Started)
 	if !m.Started.IsZero() {
 		c.base = m.Started.UnixNano()
@@ -163,7 +163,7 @@ func (r *Request) code(c *Coder, m *Meter) {
 	codeService(c, &w.Service)
 	bounded(c, &w.Phase, PhaseCount)
 	bounded(c, &w.Leg, 2)
-	c.Flags(&w.Unproven, &w.Retry, &w.After)
+	c.Flags(&w.Unproven, &w.After)
 	target := uint64(w.ID.Target)
 	c.Fixed(&target)
 	c.Counter(&w.ID.Counter)

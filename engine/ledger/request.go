@@ -32,7 +32,7 @@ type Request struct {
 	After    bool   // asked of a meter that has its verdict
 	Event    string // the DCC's event reference while it is Held
 
-	AskedAt  time.Time // first given to a worker by this process
+	AskedAt  time.Time // its first leg was signed
 	PostedAt time.Time // this leg's bytes were signed
 	Deadline time.Time // of Sent: when silence ends it
 	RetryAt  time.Time // of Resting: when the same bytes go again

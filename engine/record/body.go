@@ -109,6 +109,10 @@ type OutcomeBody struct {
 	Observed *Observation        `json:"observed,omitempty"` // what the answer showed, if it showed anything
 	Proxy    servicerequests.EUI `json:"gpf_id,omitempty"`   // the gas proxy that an inventory named
 
+	// Issued is of the end of a command: the latest originator counter that the meter's
+	// requests had by then. What was asked up to it may have been done before the command.
+	Issued uint64 `json:"issued,omitempty"`
+
 	Of uint64 `json:"of,omitempty"` // number of the Response record that it rests on; 0: it rests on none (silence, a reply), or an older journal
 }
 
@@ -131,6 +135,10 @@ type ProvenBody struct {
 	At      time.Time `json:"at"`      // by the device's clock, of a DCC Alert by the DCC's
 	Code    string    `json:"code"`    // of the alert
 	Counter uint64    `json:"counter"` // the device's own, in the alert; 0 for DCC Alerts
+
+	// Issued is the latest originator counter that the meter's requests had by then: what
+	// was asked up to it may have been answered before the alert was raised.
+	Issued uint64 `json:"issued,omitempty"`
 
 	FutureDated uint16       `json:"future_dated,omitempty"` // message code of the future dated command that an 8F66 tells of
 	Quarantined *Quarantined `json:"quarantined,omitempty"`  // what an AD1 tells of

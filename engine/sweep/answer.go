@@ -176,7 +176,7 @@ func (s *Machine) takeAlert(h Heard) {
 		s.unmatched(h)
 		return
 	}
-	body := record.ProvenBody{Of: h.Seq, At: h.Alert.At, Code: codeOf(h.Delivery)}
+	body := record.ProvenBody{Of: h.Seq, At: h.Alert.At, Code: codeOf(h.Delivery), Issued: m.Issued()}
 	if body.At.IsZero() {
 		body.At = h.Delivery.At
 	}
@@ -188,7 +188,7 @@ func (s *Machine) takeAlert(h Heard) {
 	}
 	s.write(record.Record{At: s.now, Kind: record.Proven, Device: m.Device, Code: body.Code, Body: record.Encode(body)})
 	s.settled(h)
-	changed := m.TakeAlert(ledger.Alert{Code: h.Alert.Code, Counter: body.Counter, At: body.At, FutureDated: body.FutureDated})
+	changed := m.TakeAlert(ledger.Alert{Code: h.Alert.Code, Counter: body.Counter, At: body.At, FutureDated: body.FutureDated, Issued: body.Issued})
 	s.moveUp(m)
 	if !changed || m.Started.IsZero() || m.Bars.Excluded != "" {
 		return

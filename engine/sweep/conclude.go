@@ -20,6 +20,9 @@ func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servi
 	if f != nil {
 		o.AnsweredAt, o.Observed, o.Proxy, o.Of = f.at, f.observed, f.proxy, f.of
 	}
+	if service.Critical() && id.Counter != 0 {
+		o.Issued = m.Issued()
+	}
 	if id.Counter != 0 {
 		s.write(record.Record{
 			At: s.now, Kind: record.Outcome, Device: m.Device, Service: service, ID: id,

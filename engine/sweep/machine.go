@@ -126,6 +126,7 @@ type run struct {
 	stopping bool
 	ceased   string // reference of the cease notice
 	renewed  time.Time
+	backlog  map[uint64]struct{} // messages of earlier runs that have not been heard of in this one
 }
 
 // New makes a machine. It does nothing yet.
@@ -182,8 +183,10 @@ func (s *Machine) take(e Event) {
 	case Done:
 		s.legDone(e)
 	case Heard:
+		delete(s.run.backlog, e.Seq)
 		s.heard(e)
 	case Disbelieved:
+		delete(s.run.backlog, e.Seq)
 		s.disbelieved(e)
 	case Order:
 		s.emit(Answer{e.Ticket, s.give(e.Body)})
@@ -263,9 +266,11 @@ func (s *Machine) Close(now time.Time) []Action {
 	return s.emitted()
 }
 
-// finished says whether every meter has its verdict, and what was asked afterwards is
-// answered.
-func (s *Machine) finished() bool { return s.counts.done == s.roll.size() && s.counts.afters == 0 }
+// finished says whether every meter has its verdict, what was asked afterwards is answered,
+// and what an earlier run has left unjudged has been heard of.
+func (s *Machine) finished() bool {
+	return s.counts.done == s.roll.size() && s.counts.afters == 0 && len(s.run.backlog) == 0
+}
 
 // closeGate halts the sweep because a gate is closed. Answers still come in.
 func (s *Machine) closeGate(err error) {

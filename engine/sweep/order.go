@@ -196,9 +196,9 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 			s.holds.add(o, at)
 		}
 	case record.OrderResume:
-		s.lift(func(h hold) bool { return scopeOf(h.order) == scoped })
+		s.lift(at, func(h hold) bool { return scopeOf(h.order) == scoped })
 	case record.OrderRenew:
-		s.lift(func(h hold) bool { return h.order.Cause == record.CauseRenewal })
+		s.lift(at, func(h hold) bool { return h.order.Cause == record.CauseRenewal })
 	case record.OrderRerun:
 		for _, eui := range o.Devices {
 			if m := s.find(eui); m != nil && (m.Bars.Excluded == "" || m.Bars.Moved) {
@@ -228,8 +228,10 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 }
 
 // lift takes holds back. Where one was an abort rule's, the operator has judged what the
-// rule has seen: it counts anew.
-func (s *Machine) lift(which func(hold) bool) {
+// rule has seen: it counts anew. While the whole sweep was held nothing could be learnt of
+// the meters that have begun: nobody takes that for silence.
+func (s *Machine) lift(at time.Time, which func(hold) bool) {
+	was := s.holds.whole()
 	s.holds.all = slices.DeleteFunc(s.holds.all, func(h hold) bool {
 		if !which(h) {
 			return false
@@ -239,10 +241,18 @@ func (s *Machine) lift(which func(hold) bool) {
 		}
 		return true
 	})
+	if !was || s.holds.whole() {
+		return
+	}
+	for number := range int32(s.roll.size()) {
+		if h := s.roll.head(number); h.begun && rankOf(verdicts[h.verdict]) == 0 {
+			s.meter(number).Heard = at
+			s.settleSome()
+		}
+	}
 }
 
-// goOn takes up what holds kept waiting. While nothing could be sent nothing could be
-// learnt of the meters that have begun: all are looked at again.
+// goOn takes up what holds kept waiting: all meters that have begun are looked at again.
 func (s *Machine) goOn() {
 	s.unpark()
 	if s.holds.whole() {
@@ -250,9 +260,7 @@ func (s *Machine) goOn() {
 	}
 	for number := range int32(s.roll.size()) {
 		if h := s.roll.head(number); h.begun && !h.done {
-			m := s.meter(number)
-			m.Heard = s.now
-			s.schedule(m, s.now)
+			s.schedule(s.meter(number), s.now)
 		}
 	}
 }
@@ -289,11 +297,8 @@ func (s *Machine) withdraw(at scope) {
 			if !r.Phase.Waits() || r.Reached || !covered(r) {
 				continue
 			}
-			after := r.After
 			s.end(r, record.ClassWithdrawn, "", nil)
-			if after {
-				s.look(m)
-			}
+			s.schedule(m, s.now) // it is decided anew, and what it then asks for is held
 		}
 	}
 }

@@ -68,6 +68,10 @@ func (s *Machine) Replay(records iter.Seq2[record.Record, error], read func(raw 
 	s.sort()
 	s.settle()
 	unjudged = slices.Sorted(maps.Keys(s.fold.unjudged))
+	s.run.backlog = map[uint64]struct{}{}
+	for _, seq := range unjudged {
+		s.run.backlog[seq] = struct{}{}
+	}
 	s.fold = fold{}
 	s.out = nil // nothing that a fold does is an action
 	return unjudged, nil
@@ -195,15 +199,13 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 		return fmt.Errorf("%v is not planned", rec.Device)
 	}
 	s.sort()
-	if rec.Kind == record.Request && m.OpenAs(rec.ID) == nil {
-		s.spendRetry(m, rec.Service)
-	}
 	e, err := m.Apply(&s.o.Policy, rec)
 	if err != nil {
 		return err
 	}
 	if e.Opened && rec.Kind == record.Request {
 		m.tag(e.Request)
+		s.spendRetry(e.Request)
 		s.budgets.headroom.count(rec.Service, rec.At)
 	}
 	if e.Opened {
@@ -286,7 +288,7 @@ func (s *Machine) foldAlert(rec *record.Record) error {
 	if err != nil || m == nil {
 		return err
 	}
-	s.foldTaken(m, ledger.Alert{Code: uint16(code), Counter: body.Counter, At: body.At, FutureDated: body.FutureDated})
+	s.foldTaken(m, ledger.Alert{Code: uint16(code), Counter: body.Counter, At: body.At, FutureDated: body.FutureDated, Issued: body.Issued})
 	return nil
 }
 
@@ -391,6 +393,7 @@ func (s *Machine) takeUp(m *meter) {
 	after := len(m.Open) > 0 && m.Verdict.Verdict != "" && m.Safe()
 	for _, open := range m.Open {
 		r := of(open)
+		r.Retry = m.Tally(r.Service).Failures > 0
 		if r.After = after; after {
 			s.counts.afters++
 		}

@@ -39,6 +39,9 @@ func (s *Machine) legDone(d Done) {
 			return
 		}
 		r.token = nil
+		if r.Leg == ledger.AskLeg {
+			s.spendRetry(r.Request)
+		}
 	}
 	s.judgeResult(r, res)
 	s.takeEarly(r)

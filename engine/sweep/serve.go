@@ -30,11 +30,13 @@ func (s *Machine) pump() {
 	if !s.run.begun || !s.open() {
 		return
 	}
-	s.tend()
 	s.refill()
 	for s.open() {
+		if s.tend(); !s.open() {
+			return
+		}
 		s.serve()
-		if s.run.halt != nil || !s.takeIn() && !s.takeLater() {
+		if s.run.halt != nil || !s.takeIn() && !s.takeLater() && !s.waves.settled() {
 			return
 		}
 	}
@@ -233,12 +235,7 @@ func (s *Machine) dispatch(r *request) {
 	m := r.m
 	if r.Phase == ledger.Queued {
 		r.ID.Counter = s.nextCounter(r.ID.Originator)
-		m.Counters.Issued = r.ID.Counter
-		s.spendRetry(m, r.Service)
 		s.budgets.headroom.count(r.Service, s.now)
-	}
-	if r.AskedAt.IsZero() {
-		r.AskedAt = s.now
 	}
 	event := ledger.Sign
 	if r.Phase == ledger.Ready {

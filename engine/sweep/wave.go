@@ -8,7 +8,6 @@ import (
 
 	"safemode/engine/ledger"
 	"safemode/engine/record"
-	"safemode/servicerequests"
 )
 
 // Wave is a run of meters, in the plan's order, that is taken in as one.
@@ -98,6 +97,12 @@ func (w *waves) current() *wave {
 	return w.all[w.opened-1]
 }
 
+// settled says whether the open wave is, and another waits for it.
+func (w *waves) settled() bool {
+	one := w.current()
+	return one != nil && one.state == record.WaveOpened && one.unsettled == 0 && one.number < len(w.all)
+}
+
 // is folds how far a wave has come.
 func (w *waves) is(number int, state string, at time.Time) {
 	one := w.all[number-1]
@@ -148,10 +153,7 @@ func (s *Machine) tend() {
 		s.abort(rule, reason)
 		return
 	}
-	if w.number == len(s.waves.all) {
-		return
-	}
-	if w.state == record.WaveOpened && w.unsettled == 0 {
+	if s.waves.settled() {
 		s.turnWave(w, record.WaveSoaking)
 	}
 	if w.state != record.WaveSoaking {
@@ -250,10 +252,10 @@ func (s *Machine) sayStuck(m *meter) {
 	s.writeVerdict(m, v)
 }
 
-// spendRetry counts a request that is a retry. When the budget is used up no more is
-// retried: what has no answer then ends without one.
-func (s *Machine) spendRetry(m *meter, service servicerequests.Service) {
-	if m.Tally(service).Failures == 0 {
+// spendRetry counts a signed request, if it is a retry. When the budget is used up no more
+// is retried: what has no answer then ends without one.
+func (s *Machine) spendRetry(r *ledger.Request) {
+	if !r.Retry {
 		return
 	}
 	s.counts.retries++

@@ -1,0 +1,186 @@
+package sweep
+
+import (
+	"fmt"
+	"slices"
+
+	"safemode/engine/ledger"
+	"safemode/engine/record"
+)
+
+// Moves are how often each event has come to a request in each phase.
+func (s *Machine) Moves() *[ledger.PhaseCount][ledger.EventCount]int { return &s.counts.moves }
+
+// Ledgers are the ledgers of all meters in the plan's order.
+func (s *Machine) Ledgers() (all []*ledger.Meter) {
+	for number := range int32(s.roll.size()) {
+		all = append(all, s.meter(number).Meter)
+	}
+	return all
+}
+
+// Halt is why the sweep has halted; nil: it has not.
+func (s *Machine) Halt() *HaltError { return s.run.halt }
+
+// Begun says whether a meter has been asked anything.
+func (s *Machine) Begun(number int32) bool { return s.roll.head(number).begun }
+
+// Early are the messages that wait for a worker to come back.
+func (s *Machine) Early() (numbers []uint64) {
+	for _, r := range s.workers.legs {
+		if r.early != nil {
+			numbers = append(numbers, r.early.Seq)
+		}
+	}
+	return numbers
+}
+
+// Standing is what a start must come to from the records and from a kept state alike.
+func (s *Machine) Standing() (text string) {
+	for number := range int32(s.roll.size()) {
+		m := *s.meter(number).Meter
+		if rankOf(m.Verdict.Verdict) == 0 { // that a meter is stuck is a verdict in the records, and ends nothing
+			m.Verdict = record.VerdictBody{}
+		}
+		text += fmt.Sprintf("%v %x\n", m.Device, m.Pack(nil))
+	}
+	for _, w := range s.waves.all {
+		text += fmt.Sprintf("wave %s %v %v %d\n", w.state, w.counts, w.waived, w.meters)
+	}
+	for _, h := range s.holds.all {
+		text += fmt.Sprintf("hold %v %s\n", scopeOf(h.order), h.order.Action)
+	}
+	s.settle()
+	return text + s.run.ceased
+}
+
+// Check holds all that follows from the phases of requests against what is kept of it.
+func (s *Machine) Check() error {
+	type key struct {
+		region int
+		fuel   int
+	}
+	queued, parked := map[*request]bool{}, map[*request]bool{}
+	for _, l := range s.queues.lanes {
+		for _, queues := range [...]*byEndpoint{&l.urgent, &l.fresh} {
+			for _, q := range queues {
+				for i, r := range q {
+					if queued[r] || r.place != i || l.queue(r) == nil || !slices.Contains(*l.queue(r), r) {
+						return fmt.Errorf("%v of %v is queued wrongly", r.Service, r.m.Device)
+					}
+					queued[r] = true
+				}
+			}
+		}
+	}
+	for i, r := range s.queues.parked {
+		if parked[r] || r.place != i || !r.parked {
+			return fmt.Errorf("%v of %v is parked wrongly", r.Service, r.m.Device)
+		}
+		parked[r] = true
+	}
+	inFlight, hubs, behind, working, afters := map[key]int{}, map[hubKey]int{}, map[hubKey]int{}, 0, 0
+	for _, m := range s.roll.awake {
+		commands := 0
+		for _, open := range m.Open {
+			r := of(open)
+			if r.m != m {
+				return fmt.Errorf("%v of %v is another meter's", r.Service, m.Device)
+			}
+			if waits := queued[r] || parked[r]; waits != r.Phase.Waits() || queued[r] && parked[r] {
+				return fmt.Errorf("%v of %v is %v, queued %t, parked %t", r.Service, m.Device, r.Phase, queued[r], parked[r])
+			}
+			delete(queued, r)
+			delete(parked, r)
+			if (r.ID.Counter != 0) != r.Phase.Counted() {
+				return fmt.Errorf("%v of %v is %v with counter %d", r.Service, m.Device, r.Phase, r.ID.Counter)
+			}
+			if bytes := r.Phase == ledger.Ready || r.Phase == ledger.Posting || r.Phase == ledger.Resting; bytes && r.Body == nil ||
+				!bytes && r.Body != nil && r.Phase != ledger.Signing {
+				return fmt.Errorf("%v of %v is %v with %d bytes", r.Service, m.Device, r.Phase, len(r.Body))
+			}
+			if r.Phase == ledger.Prepared && r.token == nil && s.run.halt == nil {
+				return fmt.Errorf("%v of %v waits to be signed without its Pre-Command", r.Service, m.Device)
+			}
+			if r.Service.Critical() {
+				commands++
+			}
+			if r.After {
+				afters++
+			}
+			k := hubKey{m.Plan.Hub, m.Gas()}
+			if r.Phase == ledger.Behind {
+				behind[k]++
+			} else {
+				hubs[k]++
+			}
+			if r.Phase.Counted() && m.wait == ledger.NotWaiting {
+				inFlight[key{int(m.Plan.Region), m.fuel()}]++
+			}
+			if r.Phase.Working() {
+				working++
+			}
+			if r.Phase == ledger.Sent && r.Deadline.IsZero() || r.Phase == ledger.Resting && r.RetryAt.IsZero() ||
+				r.Phase == ledger.Held && s.quarantine.held[r.Event] != r {
+				return fmt.Errorf("%v of %v is %v without an end", r.Service, m.Device, r.Phase)
+			}
+			if t := nextDeadline(m); !t.IsZero() && (m.due.IsZero() || m.due.After(t)) && s.run.halt == nil {
+				return fmt.Errorf("nobody looks at %v of %v in time", r.Service, m.Device)
+			}
+		}
+		if commands > 1 {
+			return fmt.Errorf("%v has %d commands open", m.Device, commands)
+		}
+	}
+	if len(queued)+len(parked) > 0 {
+		return fmt.Errorf("%d requests wait that are not open", len(queued)+len(parked))
+	}
+	if working != len(s.workers.legs) || afters != s.counts.afters {
+		return fmt.Errorf("%d legs for %d requests with workers; %d requests after a verdict, counted %d", len(s.workers.legs), working, afters, s.counts.afters)
+	}
+	for _, l := range s.queues.lanes {
+		for fuel, n := range l.inFlight {
+			if want := inFlight[key{int(l.region), fuel}]; n != want {
+				return fmt.Errorf("%v counts %d in flight of fuel %d, has %d", l.region, n, fuel, want)
+			}
+		}
+	}
+	for k, h := range s.queues.hubs {
+		if h.open != hubs[k] || len(h.waiting) != behind[k] {
+			return fmt.Errorf("hub %v counts %d and %d waiting, has %d and %d", k.hub, h.open, len(h.waiting), hubs[k], behind[k])
+		}
+	}
+	return s.checkMeters()
+}
+
+// checkMeters holds what is counted of meters against them.
+func (s *Machine) checkMeters() error {
+	done, byVerdict := 0, map[string]int{}
+	for number := range int32(s.roll.size()) {
+		h := s.roll.head(number)
+		if h.done {
+			done++
+			byVerdict[verdicts[h.verdict]]++
+		}
+		m := s.roll.awake[number]
+		if m == nil || !h.begun || h.done || !s.open() {
+			continue
+		}
+		attended := !m.due.IsZero()
+		for _, r := range m.Open {
+			attended = attended || r.Phase.Waits() || r.Phase.Working() || r.Phase == ledger.Behind || r.Phase == ledger.Held
+		}
+		if !attended {
+			return fmt.Errorf("nobody looks again at %v", m.Device)
+		}
+	}
+	if done != s.counts.done {
+		return fmt.Errorf("%d meters are done, counted %d", done, s.counts.done)
+	}
+	for v, n := range byVerdict {
+		if s.counts.verdicts[v] != n {
+			return fmt.Errorf("%d meters are %s, counted %d", n, v, s.counts.verdicts[v])
+		}
+	}
+	return nil
+}

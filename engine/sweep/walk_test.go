@@ -1,0 +1,709 @@
+package sweep_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"safemode/engine/ledger"
+	"safemode/engine/proof"
+	"safemode/engine/record"
+	"safemode/engine/sweep"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+)
+
+var (
+	walkSteps = flag.Int("walk.steps", share(400_000), "steps of the machine that TestWalks takes at random; the long form is 10000000")
+	walkOnce  = flag.Int("walk.once", share(150_000), "steps that TestWalks takes with one thing going wrong, each at each step; 0: all")
+	walkSeed  = flag.Uint64("walk.seed", 1, "seed of TestWalks")
+	walkShow  = flag.Bool("walk.show", false, "print what happens on the way of -walk.seed")
+)
+
+// share is a count of steps, and a fifth of it under the race detector: it makes them many
+// times as slow and has nothing to see in one goroutine.
+func share(n int) int {
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return n / 5
+	}
+	return n
+}
+
+// chooser decides whatever a walk leaves open. Choice 0 is what goes well. The homes and
+// settings are drawn by seed; beyond that a script says what goes otherwise, or chance.
+type chooser struct {
+	draws  *rand.Rand
+	random *rand.Rand // nil: the script alone
+	script map[int]int
+	heat   float64 // how likely a mishap is, where chance decides
+
+	drawing bool
+	log     []chosen
+	mishaps int // so far
+	budget  int // that are left
+}
+
+type chosen struct {
+	name string
+	of   int
+	is   int
+	evil bool // a mishap
+}
+
+// choose picks one of n.
+func (c *chooser) choose(name string, n int) int {
+	if c.drawing {
+		return c.draws.IntN(n)
+	}
+	return c.decide(name, n, false)
+}
+
+func (c *chooser) decide(name string, n int, evil bool) int {
+	is, scripted := c.script[len(c.log)]
+	switch {
+	case scripted && is < n:
+	case scripted || c.random == nil || n < 2:
+		is = 0
+	case evil && c.random.Float64() >= c.heat:
+		is = 0
+	case evil:
+		is = 1 + c.random.IntN(n-1)
+	default:
+		is = c.random.IntN(n)
+	}
+	if evil && is > 0 {
+		if c.budget == 0 {
+			is = 0
+		} else {
+			c.mishaps++
+			c.budget--
+		}
+	}
+	c.log = append(c.log, chosen{name, n, is, evil})
+	return is
+}
+
+// mishap says whether something goes wrong.
+func (c *chooser) mishap(name string) bool { return c.decide(name, 2, true) == 1 }
+
+// fault is what goes wrong, empty if nothing does.
+func (c *chooser) fault(name string, kinds ...string) string {
+	if i := c.decide(name, 1+len(kinds), true); i > 0 {
+		return kinds[i-1]
+	}
+	return ""
+}
+
+func pick[T any](w *world, name string, from ...T) T { return from[w.choose(name, len(from))] }
+
+// accident is something that may befall the world between two steps. It says whether it
+// could.
+type accident struct {
+	name string
+	do   func(*world) bool
+}
+
+func order(o record.OrderBody) func(*world) bool {
+	return func(w *world) bool { return w.order(o) }
+}
+
+func orderFor(action string, number int) func(*world) bool {
+	return func(w *world) bool {
+		h := w.homes[number%len(w.homes)]
+		return w.order(record.OrderBody{Action: action, Devices: []servicerequests.EUI{h.eui}, Reason: "because"})
+	}
+}
+
+func alert(code uint16, old time.Duration) func(*world) bool {
+	return func(w *world) bool {
+		h := w.homes[len(w.log)%len(w.homes)]
+		if old == 0 && (code == ledger.AlertLocked || code == ledger.AlertUncontrolled || code == ledger.AlertFlowB5) {
+			if code != ledger.AlertFlowB5 && h.supply > servicerequests.Disabled {
+				h.supply, h.lacks = servicerequests.Disabled, false
+			}
+			h.person = true
+		}
+		if old == 0 && code == ledger.AlertBelow && !h.lacks {
+			return false
+		}
+		if old == 0 && code == ledger.AlertFutureDated {
+			if !h.stored {
+				return false
+			}
+			h.stored, h.mode, h.touched = false, servicerequests.Prepayment, true
+		}
+		h.raise(code, w.now.Add(-old))
+		w.inbox = append(w.inbox, h.alert(len(h.told)-1, w.now))
+		return true
+	}
+}
+
+// accidents are what may go wrong, or be done by people, at any time. What is in no list
+// here and below is impossible: a second process finds the journal locked.
+var accidents = []accident{
+	{"kill", (*world).kill},
+	{"keep the state", (*world).keep},
+	{"the disk stalls", func(w *world) bool { w.stalled = !w.stalled; return true }},
+	{"the disk fails", func(w *world) bool { w.failed = true; w.happen(sweep.JournalFailed{Err: errDisk}); return true }},
+	{"the gate closes", func(w *world) bool { w.gate = errClosed; return true }},
+	{"the gate closes and is seen", func(w *world) bool { w.gate = errClosed; w.happen(sweep.GateClosed{Reason: errClosed}); return true }},
+	{"interrupt", func(w *world) bool { w.people = true; w.happen(sweep.Stop{}); return true }},
+	{"pause", order(record.OrderBody{Action: record.OrderPause})},
+	{"pause North", order(record.OrderBody{Action: record.OrderPause, Region: servicerequests.North})},
+	{"pause 7.4", order(record.OrderBody{Action: record.OrderPause, SRV: "7.4"})},
+	{"pause 1.6", order(record.OrderBody{Action: record.OrderPause, SRV: "1.6"})},
+	{"pause wave 1", order(record.OrderBody{Action: record.OrderPause, Wave: 1})},
+	{"resume", order(record.OrderBody{Action: record.OrderResume})},
+	{"stop", order(record.OrderBody{Action: record.OrderStop})},
+	{"stop now", order(record.OrderBody{Action: record.OrderStop, Now: true})},
+	{"stop North now", order(record.OrderBody{Action: record.OrderStop, Now: true, Region: servicerequests.North})},
+	{"stop 7.3", order(record.OrderBody{Action: record.OrderStop, SRV: "7.3"})},
+	{"renew", order(record.OrderBody{Action: record.OrderRenew})},
+	{"cease", order(record.OrderBody{Action: record.OrderCease, Reference: "notice"})},
+	{"exclude the first", orderFor(record.OrderExclude, 0)},
+	{"exclude the second", orderFor(record.OrderExclude, 1)},
+	{"suppress the first", orderFor(record.OrderSuppress, 0)},
+	{"rerun the first", orderFor(record.OrderRerun, 0)},
+	{"8F0F", alert(ledger.AlertBelow, 0)},
+	{"8F0F of a month ago", alert(ledger.AlertBelow, 30*24*time.Hour)},
+	{"8F83", alert(ledger.AlertSuspended, 0)},
+	{"8F66", alert(ledger.AlertFutureDated, 0)},
+	{"8F66 of a month ago", alert(ledger.AlertFutureDated, 30*24*time.Hour)},
+	{"81BE", alert(ledger.AlertLocked, 0)},
+	{"81BE of a month ago", alert(ledger.AlertLocked, 30*24*time.Hour)},
+	{"81BF", alert(ledger.AlertUncontrolled, 0)},
+	{"81B5", alert(ledger.AlertFlowB5, 0)},
+	{"8F32", alert(0x8F32, 0)},
+	{"an alert again", (*world).alertAgain},
+	{"AD1", (*world).quarantine},
+	{"AD1 of what has ended", (*world).quarantineEnded},
+	{"somebody else's message", func(w *world) bool {
+		w.inbox = append(w.inbox, proof.Delivery{Device: 7, ID: servicerequests.RequestID{Originator: ourEUI, Target: 7, Counter: 9}, Code: "I0", At: w.now, Signed: true})
+		return true
+	}},
+	{"credit runs out", (*world).runOut},
+	{"somebody turns it off", (*world).turnOff},
+	{"the button is pressed", (*world).press},
+	{"a top-up", (*world).topUp},
+	{"an hour passes", func(w *world) bool { w.pass(time.Hour); return true }},
+	{"thirty hours pass", func(w *world) bool { w.pass(30 * time.Hour); return true }},
+	{"the clock is told an hour back", func(w *world) bool { w.skew -= time.Hour; return true }},
+	{"the clock is told right again", func(w *world) bool { w.skew = 0; return true }},
+	{"another leg first", func(w *world) bool {
+		return w.rotate(len(w.legs) > 1, func() { w.legs = append(w.legs[1:], w.legs[0]) })
+	}},
+	{"another message first", func(w *world) bool {
+		return w.rotate(len(w.inbox) > 1, func() { w.inbox = append(w.inbox[1:], w.inbox[0]) })
+	}},
+	{"another result first", func(w *world) bool {
+		return w.rotate(len(w.done) > 1, func() { w.done = append(w.done[1:], w.done[0]) })
+	}},
+	{"messages are heard late", func(w *world) bool { return w.rotate(len(w.stored) > 0, func() { w.deaf = 40 }) }},
+	{"results are heard late", func(w *world) bool { return w.rotate(len(w.done) > 0, func() { w.slow = 40 }) }},
+	{"devices are slow", func(w *world) bool { return w.rotate(len(w.flights) > 0, func() { w.asleep = 40 }) }},
+}
+
+func (w *world) rotate(can bool, do func()) bool {
+	if can {
+		do()
+	}
+	return can
+}
+
+func (w *world) order(o record.OrderBody) bool {
+	w.people = true
+	o.By = "Ada"
+	w.tickets++
+	w.refused = nil
+	w.happen(sweep.Order{Ticket: w.tickets, Body: o})
+	return w.refused == nil
+}
+
+// kill ends the process without a word: of what is queued some is durable.
+func (w *world) kill() bool {
+	w.people = true
+	if n := len(w.queued); n > 0 {
+		keep := w.choose("queued records that are durable", n+1)
+		w.durable = append(w.durable, w.queued[:keep]...)
+	}
+	w.queued, w.keeping = nil, nil
+	w.last = uint64(len(w.durable))
+	w.boot()
+	return true
+}
+
+// keep keeps the state: durable with the next commit.
+func (w *world) keep() bool {
+	if w.failed || w.stalled {
+		return false
+	}
+	from := w.last
+	for _, l := range w.legs {
+		from = min(from, l.from)
+	}
+	for _, d := range w.done {
+		from = min(from, w.given[d.Ticket])
+	}
+	unjudged := slices.Clone(w.stored)
+	for _, e := range w.waiting {
+		if h, ok := e.(sweep.Heard); ok {
+			unjudged = append(unjudged, h.Seq)
+		}
+	}
+	for _, seq := range w.machine.Early() {
+		unjudged = append(unjudged, seq)
+	}
+	slices.Sort(unjudged)
+	rows, err := w.machine.Keep(w.last, from, unjudged)
+	if err != nil {
+		w.broken(oneStory, "%v", err)
+	}
+	w.keeping = append(w.keeping, rows)
+	w.sync()
+	return true
+}
+
+// alertAgain delivers an alert once more.
+func (w *world) alertAgain() bool {
+	for _, h := range w.homes {
+		if n := len(h.told); n > 0 {
+			w.inbox = append(w.inbox, h.alert(w.choose("which", n), w.now))
+			return true
+		}
+	}
+	return false
+}
+
+// quarantine has the DCC hold a request back that has not arrived, and say so.
+func (w *world) quarantine() bool {
+	for _, f := range w.flights {
+		if _, held := w.heldBack[f.id]; !held && f.fate == "" {
+			w.tellHeld(f.id)
+			return true
+		}
+	}
+	return false
+}
+
+// quarantineEnded has it say so of a request that the sweep has given up.
+func (w *world) quarantineEnded() bool {
+	for _, f := range w.flights {
+		if _, held := w.heldBack[f.id]; !held && w.ended[f.id] {
+			w.tellHeld(f.id)
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) tellHeld(id servicerequests.RequestID) {
+	w.events++
+	w.heldBack[id] = fmt.Sprint(w.events)
+	w.inbox = append(w.inbox, proof.Delivery{Signed: true, At: w.now, Code: "I0", DCCAlert: &duis.DCCAlert{
+		Code: "AD1", Event: duis.QuarantinedRequest{Breach: duis.UserThreshold, Request: id, EventRef: w.heldBack[id]},
+	}})
+}
+
+// runOut has a home run out of credit.
+func (w *world) runOut() bool {
+	for _, h := range w.homes {
+		if h.mode == servicerequests.Prepayment && h.supply == servicerequests.Enabled && !h.person {
+			h.balance, h.supply, h.lacks, h.touched = -servicerequests.Pound, servicerequests.Disabled, true, true
+			h.emergency = spent
+			h.raise(ledger.AlertBelow, w.now)
+			w.inbox = append(w.inbox, h.alert(len(h.told)-1, w.now))
+			return true
+		}
+	}
+	return false
+}
+
+// turnOff has somebody turn a supply off that the sweep has seen on: only a person may arm it.
+func (w *world) turnOff() bool {
+	for i, m := range w.machine.Ledgers() {
+		h := w.homes[i]
+		if m.SupplyCurrent() && m.Now.Supply.Value != servicerequests.Disabled && h.supply != servicerequests.Disabled &&
+			m.ModeCurrent() && m.Now.Mode.Value == servicerequests.Credit && h.mode == servicerequests.Credit {
+			h.supply, h.lacks, h.person, h.touched = servicerequests.Disabled, false, true, true
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) press() bool {
+	for _, h := range w.homes {
+		if h.supply == servicerequests.Armed {
+			h.supply, h.touched = servicerequests.Enabled, true
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) topUp() bool {
+	h := w.homes[0]
+	h.balance += 10 * servicerequests.Pound
+	h.touched = true
+	if h.mode == servicerequests.Prepayment && h.lacks && !h.locked {
+		h.supply, h.lacks = servicerequests.Armed, false
+	}
+	return true
+}
+
+// pass lets time pass.
+func (w *world) pass(d time.Duration) {
+	w.now = w.now.Add(d)
+	w.happen(sweep.Tick{Real: w.now})
+}
+
+// progress does the next thing that can be done, and says whether there was one.
+func (w *world) progress() bool {
+	late := func(left *int) bool {
+		if *left > 0 {
+			*left--
+			return true
+		}
+		return false
+	}
+	arriving := slices.IndexFunc(w.flights, func(f flight) bool { _, held := w.heldBack[f.id]; return !held })
+	switch {
+	case len(w.waiting) > 0:
+		e := w.waiting[0]
+		w.waiting = w.waiting[1:]
+		w.happen(e)
+	case len(w.done) > 0 && !late(&w.slow):
+		d := w.done[0]
+		w.done = w.done[1:]
+		w.happen(d)
+	case len(w.legs) > 0 && !(w.stalled && w.legs[0].at == "stalled disk"):
+		w.advance(0)
+	case len(w.inbox) > 0 && !w.stalled && !w.failed:
+		w.deliver(0)
+	case len(w.stored) > 0 && !late(&w.deaf):
+		w.prove(0)
+	case arriving >= 0 && !late(&w.asleep):
+		w.arrive(arriving)
+	case w.stalled:
+		w.now = w.now.Add(20 * time.Second)
+		w.happen(sweep.Tick{Real: w.now})
+		w.stalled = false
+	case len(w.done) > 0 || len(w.stored) > 0 || arriving >= 0:
+	default:
+		return w.wait()
+	}
+	return true
+}
+
+// wait lets time pass until the machine has something to do, or has people do what only
+// they can; false if nobody can do anything.
+func (w *world) wait() bool {
+	if next := w.machine.Next(); !next.IsZero() {
+		if d := next.Sub(w.now.Add(w.skew)); d > 0 {
+			w.now = w.now.Add(d)
+		} else {
+			w.now = w.now.Add(time.Millisecond)
+		}
+		w.happen(sweep.Tick{Real: w.now})
+		return true
+	}
+	if _, err := w.machine.Ended(); err != nil || w.machine.Halt() != nil {
+		w.pass(time.Minute)
+		return true
+	}
+	if len(w.heldBack) > 0 {
+		w.release()
+		return true
+	}
+	st := w.machine.Status(w.now)
+	if len(st.Delete) > 0 {
+		w.order(record.OrderBody{Action: record.OrderDeleted, Reference: st.Delete[0]})
+		return true
+	}
+	if len(w.holds) > 0 {
+		o := w.holds[0]
+		return w.order(record.OrderBody{Action: record.OrderResume, Region: o.Region, Wave: o.Wave, SRV: o.SRV})
+	}
+	return false
+}
+
+// release has the DCC release what it holds back, or delete what it is told to.
+func (w *world) release() {
+	st := w.machine.Status(w.now)
+	id := slices.MinFunc(slices.Collect(maps.Keys(w.heldBack)), func(a, b servicerequests.RequestID) int { return int(a.Counter) - int(b.Counter) })
+	event := w.heldBack[id]
+	delete(w.heldBack, id)
+	if !slices.Contains(st.Delete, event) && w.choose("delete", 2) == 0 {
+		return
+	}
+	w.flights = slices.DeleteFunc(w.flights, func(f flight) bool { return f.id == id })
+	w.order(record.OrderBody{Action: record.OrderDeleted, Reference: event})
+}
+
+// walk goes on until nothing is left to be done, and returns what is broken.
+func (w *world) walk(show func(string)) (v *violation) {
+	defer func() {
+		for _, l := range w.legs {
+			l.end()
+		}
+		if r := recover(); r != nil {
+			found, ok := r.(*violation)
+			if !ok {
+				panic(r)
+			}
+			v = found
+		}
+	}()
+	runs := 0
+	for {
+		w.steps++
+		if w.steps > 1500 {
+			w.budget = 0
+		}
+		if w.steps > 30_000 {
+			w.broken(goodEnd, "no end")
+		}
+		if i := w.decide("accident", 1+len(accidents), true); i > 0 {
+			a := accidents[i-1]
+			if could := a.do(w); show != nil {
+				show(fmt.Sprintf("%v %s (%t)", w.now.Sub(start), a.name, could))
+			}
+		}
+		ended, err := w.machine.Ended()
+		if !ended {
+			if !w.progress() {
+				w.broken(goodEnd, "nobody looks again: %+v", w.machine.Status(w.now))
+			}
+			continue
+		}
+		w.perform(w.machine.Close(w.now))
+		if runs++; show != nil {
+			show(fmt.Sprintf("%v ended: %v", w.now.Sub(start), err))
+		}
+		if errors.Is(err, sweep.ErrCeased) {
+			return nil
+		}
+		if err == nil && len(w.inbox) == 0 && len(w.stored) == 0 && len(w.flights) == 0 {
+			w.judge.conclude(w)
+			return nil
+		}
+		if runs > 40 {
+			w.budget = 0
+		}
+		if runs > 100 {
+			w.broken(goodEnd, "it ends again and again: %v", err)
+		}
+		if !w.failed {
+			w.sync()
+		}
+		// The same command again: what came meanwhile is stored, and heard.
+		if err == nil && !w.failed {
+			w.stalled = false
+			for n := 0; len(w.flights) > 0 && n < 100; n++ {
+				clear(w.heldBack)
+				w.arrive(0)
+			}
+			for len(w.inbox) > 0 {
+				w.deliver(0)
+			}
+		}
+		w.queued, w.last = nil, uint64(len(w.durable))
+		w.boot()
+	}
+}
+
+// outcome is how one walk ended.
+type outcome struct {
+	v     *violation
+	log   []chosen
+	steps int
+	moves *[ledger.PhaseCount][ledger.EventCount]int
+}
+
+// walkOnce walks one way.
+func oneWalk(c *chooser, show func(string)) outcome {
+	var w *world
+	o := outcome{moves: &[ledger.PhaseCount][ledger.EventCount]int{}}
+	func() {
+		defer func() {
+			if r := recover(); r != nil {
+				v, ok := r.(*violation)
+				if !ok {
+					panic(fmt.Sprintf("%v\nafter %s\n%s", r, tell(c.log), debug.Stack()))
+				}
+				o.v = v
+			}
+		}()
+		w = newWorld(c)
+		w.coverage = o.moves
+		o.v = w.walk(show)
+	}()
+	if w != nil {
+		o.steps = w.steps
+		w.cover()
+	}
+	o.log = c.log
+	return o
+}
+
+// tell is what went otherwise than well, in its order.
+func tell(log []chosen) string {
+	var b strings.Builder
+	for at, c := range log {
+		switch {
+		case c.is == 0:
+		case c.name == "accident":
+			fmt.Fprintf(&b, "  %d: %s\n", at, accidents[c.is-1].name)
+		default:
+			fmt.Fprintf(&b, "  %d: %s: %d of %d\n", at, c.name, c.is, c.of)
+		}
+	}
+	return b.String()
+}
+
+// shrink looks for a shorter way to the same violation.
+func shrink(seed uint64, o outcome) outcome {
+	again := func(script map[int]int) outcome {
+		return oneWalk(&chooser{draws: draws(seed), script: script, budget: 1 << 20}, nil)
+	}
+	script := scriptOf(o.log)
+	best := again(script)
+	if best.v == nil || best.v.what != o.v.what {
+		return o
+	}
+	for tries := 0; tries < 400; {
+		shorter := false
+		for _, at := range slices.Backward(slices.Sorted(maps.Keys(script))) {
+			tries++
+			fewer := maps.Clone(script)
+			delete(fewer, at)
+			if next := again(fewer); next.v != nil && next.v.what == o.v.what {
+				script, best, shorter = scriptOf(next.log), next, true
+				break
+			}
+		}
+		if !shorter {
+			break
+		}
+	}
+	return best
+}
+
+func scriptOf(log []chosen) map[int]int {
+	script := map[int]int{}
+	for at, c := range log {
+		if c.is != 0 {
+			script[at] = c.is
+		}
+	}
+	return script
+}
+
+func draws(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
+
+// TestWalks walks through what may happen to a sweep, with every check after every step:
+// first with one thing going wrong, each at each step, and then with many, by chance. The
+// whole system is its alphabet: see [accidents], Post, take and prove. A failure prints
+// the invariant, the seed and the shortest way that was found.
+func TestWalks(t *testing.T) {
+	total := &[ledger.PhaseCount][ledger.EventCount]int{}
+	fail := func(seed uint64, o outcome) {
+		t.Helper()
+		o = shrink(seed, o)
+		t.Fatalf("seed %d: %v\n%s", seed, o.v, tell(o.log))
+	}
+	add := func(o outcome) {
+		for p := range o.moves {
+			for e, n := range o.moves[p] {
+				total[p][e] += n
+			}
+		}
+	}
+	if *walkShow {
+		c := &chooser{draws: draws(*walkSeed), random: rand.New(rand.NewPCG(*walkSeed, 2)), heat: heatOf(*walkSeed), budget: 60}
+		o := oneWalk(c, func(line string) { t.Log(line) })
+		t.Log(o.v, o.steps)
+		return
+	}
+	began := time.Now()
+	once, ways := 0, 0
+	for seed := *walkSeed; once < *walkOnce || *walkOnce == 0 && seed < *walkSeed+40; seed++ {
+		base := oneWalk(&chooser{draws: draws(seed)}, nil)
+		add(base)
+		if base.v != nil {
+			fail(seed, base)
+		}
+		sparse := rand.New(rand.NewPCG(seed, 3))
+		for at, c := range base.log {
+			for is := 1; is < c.of; is++ {
+				if *walkOnce > 0 && sparse.IntN(40) > 0 {
+					continue
+				}
+				o := oneWalk(&chooser{draws: draws(seed), script: map[int]int{at: is}, budget: 1}, nil)
+				add(o)
+				once += o.steps
+				ways++
+				if o.v != nil {
+					fail(seed, o)
+				}
+				if *walkOnce > 0 && once >= *walkOnce {
+					break
+				}
+			}
+		}
+	}
+	t.Logf("%d ways with one thing going wrong: %d states in %v", ways, once, time.Since(began).Round(time.Millisecond))
+	began = time.Now()
+	steps, many := 0, 0
+	for seed := *walkSeed; steps < *walkSteps; seed++ {
+		c := &chooser{draws: draws(seed), random: rand.New(rand.NewPCG(seed, 2)), heat: heatOf(seed), budget: 60}
+		o := oneWalk(c, nil)
+		add(o)
+		steps += o.steps
+		many++
+		if o.v != nil {
+			fail(seed, o)
+		}
+	}
+	t.Logf("%d ways with many things going wrong: %d states in %v, 0 violations", many, steps, time.Since(began).Round(time.Millisecond))
+	showCoverage(t, total)
+}
+
+// heatOf is how likely mishaps are on a way.
+func heatOf(seed uint64) float64 { return []float64{0.002, 0.01, 0.03, 0.1, 0.3}[seed%5] }
+
+// showCoverage prints the pairs of phase and event that were reached, and why others
+// cannot be. A pair that can be and was not reached is a fault of the walk.
+func showCoverage(t *testing.T, total *[ledger.PhaseCount][ledger.EventCount]int) {
+	reached, possible := 0, 0
+	var missing []string
+	for _, p := range ledger.Phases() {
+		for _, e := range ledger.Events() {
+			yes, why := ledger.Possible(p, e)
+			n := total[p][e]
+			switch {
+			case yes && n == 0:
+				missing = append(missing, fmt.Sprintf("%v, %v", p, e))
+				fallthrough
+			case yes:
+				possible++
+				if n > 0 {
+					reached++
+				}
+				t.Logf("%-9v %-12v %d", p, e, n)
+			case n > 0:
+				t.Errorf("%v, %v: impossible, and came %d times", p, e, n)
+			default:
+				t.Logf("%-9v %-12v impossible: %s", p, e, why)
+			}
+		}
+	}
+	t.Logf("%d of %d possible pairs of phase and event reached; not: %s", reached, possible, strings.Join(missing, "; "))
+}

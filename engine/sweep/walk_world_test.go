@@ -1,0 +1,679 @@
+package sweep_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"safemode/engine/exchange"
+	"safemode/engine/gateway"
+	"safemode/engine/ledger"
+	"safemode/engine/pacer"
+	"safemode/engine/proof"
+	"safemode/engine/record"
+	"safemode/engine/signer"
+	"safemode/engine/sweep"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+)
+
+// world is everything outside a machine, in one goroutine and virtual time: the DCC with
+// its meters, the journal, the inbox, the door (the real one, which stops at each point at
+// which something else may come first), the people, and the judge of all of it. Whatever
+// is left open it asks [chooser].
+type world struct {
+	*chooser
+	now     time.Time
+	begun   time.Time // this run
+	machine *sweep.Machine
+	door    *exchange.Exchange
+	limits  *pacer.Pacer // that bind
+	policy  ledger.Policy
+	options sweep.Options
+
+	creditArms, armAnyway, spentSuffice bool // answers to the open questions about meters
+
+	homes []*home
+	at    map[servicerequests.EUI]*home
+
+	// The journal.
+	durable, queued []record.Record
+	last            uint64
+	rows            []record.StateRow // durable
+	keeping         [][]record.StateRow
+	stalled, failed bool
+	counter         uint64
+	skew            time.Duration // of the time that the machine is told
+
+	// The process.
+	legs      []*leg
+	done      []sweep.Done
+	stored    []uint64 // messages that are durable, and that the machine has not heard
+	delivered map[uint64]proof.Delivery
+	waiting   []sweep.Event // that the loop has not taken in
+	gate      error
+	tickets   uint64
+	given     map[uint64]uint64 // by ticket: the last record that was queued when the leg was given
+	steps     int
+	coverage  *[ledger.PhaseCount][ledger.EventCount]int
+
+	deaf, slow, asleep int // turns for which messages, results and devices wait
+
+	// The DCC.
+	taken    map[string]string // its reply, by bytes
+	flights  []flight
+	inbox    []proof.Delivery
+	heldBack map[servicerequests.RequestID]string // by AD1: the event reference
+	events   int
+	moved    bool
+
+	judge
+}
+
+// flight is a request on its way to a device.
+type flight struct {
+	home    *home
+	service servicerequests.Service
+	id      servicerequests.RequestID
+	fate    string
+}
+
+// point is where a leg stops.
+type point string
+
+// leg is a leg that a worker has.
+type leg struct {
+	sweep.Send
+	at     point
+	from   uint64
+	yield  func(point) bool
+	resume func() (point, bool)
+	end    func()
+	result exchange.Result
+}
+
+const (
+	ourEUI = servicerequests.EUI(0x90B3D51F30010000)
+	dccEUI = servicerequests.EUI(0x90B3D51F30000002)
+)
+
+var (
+	errDisk   = errors.New("disk full")
+	errClosed = errors.New("closed")
+	errKilled = errors.New("killed")
+)
+
+var start = time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC) // a Monday
+
+// newWorld draws a street of one or two homes.
+func newWorld(c *chooser) *world {
+	c.drawing = true
+	w := &world{
+		chooser: c, now: start, at: map[servicerequests.EUI]*home{}, taken: map[string]string{},
+		delivered: map[uint64]proof.Delivery{}, heldBack: map[servicerequests.RequestID]string{}, given: map[uint64]uint64{}, counter: 1000,
+		judge: newJudge(),
+	}
+	per := func(e, g time.Duration) ledger.PerFuel[time.Duration] {
+		return ledger.PerFuel[time.Duration]{Electricity: e, Gas: g}
+	}
+	w.policy = ledger.Policy{
+		Strategy:             pick(w, "strategy", record.CreditMode, record.Full, record.EmergencyCredit),
+		ReadWait:             time.Minute,
+		EmergencyCreditBelow: 2 * servicerequests.Pound,
+		ArmFresh:             per(time.Minute, 45*time.Minute),
+		ResponseWait:         per(5*time.Minute, 25*time.Hour),
+		Retry: ledger.PerFuel[[]time.Duration]{
+			Electricity: []time.Duration{time.Minute, time.Hour}, Gas: []time.Duration{time.Hour, 4 * time.Hour},
+		},
+		SwitchTries: 3, ArmTries: 2, GasBalanceFromProxy: w.choose("proxy", 2) == 0,
+		Patience: time.Hour, StepDeadline: per(4*time.Hour, 26*time.Hour),
+		BalanceAfter: w.choose("balance after", 2) == 1,
+	}
+	if w.choose("reread", 3) == 2 {
+		w.policy.RereadAfter, w.policy.RereadShare = 24*time.Hour, 1
+	}
+	w.policy.Permits = func(s servicerequests.Service, _ servicerequests.DeviceType) bool {
+		return s != servicerequests.ReadPrepaymentConfiguration && (w.policy.Strategy != record.EmergencyCredit || s != servicerequests.SwitchToCredit)
+	}
+	w.creditArms, w.armAnyway, w.spentSuffice = w.choose("1.6 arms", 2) == 1, w.choose("7.3 on what is on", 2) == 1, w.choose("spent suffices", 2) == 1
+	w.draw(0x00DB123456780001, 0, servicerequests.ESME, servicerequests.North)
+	if w.choose("gas", 2) == 0 {
+		w.draw(0x00DB123456780002, 0x00DB123456780003, servicerequests.GSME, servicerequests.North)
+	}
+	if w.choose("another home", 3) > 0 {
+		w.draw(0x00DB123456780011, 0, servicerequests.ESME, pick(w, "region", servicerequests.North, servicerequests.South))
+	}
+	w.options = sweep.Options{
+		Policy: w.policy, Originators: []servicerequests.EUI{ourEUI}, DCC: dccEUI,
+		Workers: 2, InFlight: pick(w, "in flight", 100, 2), PerHub: pick(w, "per hub", 4, 1), Resend: time.Second, Resends: 2,
+		RetryBudget: pick(w, "retry budget", 0, 3), DeadMan: pick(w, "dead man", 0, 2*time.Hour), Drain: 2 * time.Minute,
+		Thresholds: map[servicerequests.Service]sweep.Threshold{servicerequests.ReadSupplyStatus: {Count: 50, Per: time.Hour}},
+	}
+	if w.choose("waves", 2) == 1 {
+		w.options.Waves = []sweep.Wave{{Name: "canary", Meters: 1, Soak: time.Minute}, {Name: "rest"}}
+	}
+	c.drawing = false
+	w.options.Tripwires.Unverified = sweep.Tripwire{Window: 20, Minimum: 4, Ratio: 0.5}
+	w.options.Tripwires.Unregistered = sweep.Tripwire{Window: 20, Minimum: 2, Ratio: 0.5}
+	w.boot()
+	return w
+}
+
+// draw plans a meter. By default it is off for lack of credit.
+func (w *world) draw(eui, proxy servicerequests.EUI, kind servicerequests.DeviceType, region servicerequests.Region) {
+	h := &home{eui: eui, proxy: proxy, kind: kind, region: region, number: int32(len(w.homes)), answered: map[uint64]seen{}}
+	h.seen = pick(w, "found", seen{servicerequests.Prepayment, servicerequests.Disabled}, seen{servicerequests.Prepayment, servicerequests.Enabled},
+		seen{servicerequests.Prepayment, servicerequests.Armed}, seen{servicerequests.Credit, servicerequests.Enabled},
+		seen{servicerequests.Credit, servicerequests.Disabled})
+	h.balance = pick(w, "balance", -5*servicerequests.Pound, 10*servicerequests.Pound, servicerequests.Pound)
+	h.emergency = pick(w, "emergency", spent, available, active, unavailable)
+	h.claimed = pick(w, "claimed", servicerequests.Prepayment, servicerequests.Credit)
+	if h.mode == servicerequests.Credit {
+		h.emergency = unavailable
+	}
+	switch w.choose("history", 6) {
+	case 4:
+		h.stored, h.history = true, []string{ledger.HistoryPendingMode}
+	case 5:
+		h.history, h.person = []string{ledger.HistoryDisabled}, true
+	}
+	off := h.supply == servicerequests.Disabled
+	h.lacks = off && h.mode == servicerequests.Prepayment && h.balance <= 0 && !h.person
+	h.locked = off && w.choose("locked", 6) == 5
+	h.person = h.person || off && !h.lacks
+	h.silent = w.choose("silent", 8) == 7
+	h.found = h.seen
+	w.homes = append(w.homes, h)
+	w.at[eui], w.at[proxy] = h, h
+	body := record.TargetBody{
+		Type: kind, Hub: 0x00DB123456789000 + eui>>4, Region: region, Claimed: h.claimed, History: h.history, Originator: ourEUI,
+	}
+	w.write(record.Record{At: w.now, Kind: record.Target, Device: eui, Body: record.Encode(body)})
+	w.sync()
+}
+
+// The journal.
+
+// write queues a record.
+func (w *world) write(r record.Record) uint64 {
+	w.last++
+	r.Seq = w.last
+	w.queued = append(w.queued, r)
+	w.judge.record(w, &r)
+	return r.Seq
+}
+
+// sync makes what is queued durable.
+func (w *world) sync() {
+	w.durable, w.queued = append(w.durable, w.queued...), nil
+	if n := len(w.keeping); n > 0 {
+		w.rows = merge(w.rows, w.keeping)
+		w.keeping = nil
+	}
+}
+
+func merge(rows []record.StateRow, changes [][]record.StateRow) []record.StateRow {
+	rows = slices.Clone(rows)
+	for _, change := range changes {
+		for _, r := range change {
+			if r.Row < len(rows) {
+				rows[r.Row] = r
+			} else {
+				rows = append(rows, r)
+			}
+		}
+	}
+	return rows
+}
+
+// Append is the journal of the door.
+func (w *world) Append(records ...record.Record) {
+	for _, r := range records {
+		w.write(r)
+	}
+}
+
+// Commit is the journal of the door: it stops before and after the disk.
+func (w *world) Commit(_ context.Context, records ...record.Record) error {
+	w.stop("commit")
+	for w.stalled && !w.failed {
+		w.stop("stalled disk")
+	}
+	if w.failed {
+		if w.mishap("failed write applied") {
+			w.Append(records...)
+			w.sync()
+		}
+		return errDisk
+	}
+	w.Append(records...)
+	w.sync()
+	w.stop("committed")
+	return nil
+}
+
+// The door.
+
+// stop is where a leg lets others go first.
+func (w *world) stop(at point) {
+	if !w.running.yield(at) {
+		panic(errKilled) // the process has died; nobody hears of it
+	}
+}
+
+// send gives a leg to a worker.
+func (w *world) send(s sweep.Send) {
+	l := &leg{Send: s, at: "begin", from: w.last}
+	w.given[s.Ticket] = w.last
+	l.resume, l.end = iter.Pull(func(yield func(point) bool) {
+		l.yield = yield
+		l.result = w.door.Do(context.Background(), context.Background(), s.Leg)
+	})
+	w.legs = append(w.legs, l)
+}
+
+// advance has a leg go on to its next stop.
+func (w *world) advance(i int) {
+	l := w.legs[i]
+	w.running = l
+	at, more := l.resume()
+	if w.found != nil {
+		panic(w.found)
+	}
+	if more {
+		l.at = at
+		return
+	}
+	w.legs = slices.Delete(w.legs, i, i+1)
+	w.done = append(w.done, sweep.Done{Ticket: l.Ticket, Result: l.result})
+}
+
+// Post is the DCC's front. The check at the socket comes first, and then the bytes.
+func (w *world) Post(ctx context.Context, p gateway.Post) ([]byte, error) {
+	w.stop("connecting")
+	if w.mishap("not connected") {
+		return nil, gateway.ErrNotWritten
+	}
+	if err := p.Admit(ctx); err != nil {
+		return nil, fmt.Errorf("%w: %w", gateway.ErrHeldBack, err)
+	}
+	body := string(p.Body)
+	w.judge.posted(w, p.ID, body)
+	fate := w.fault("fate of a POST", "lost before", "lost after", "throttled", "throttled for an hour", "bad status", "bad reply", "E20", "E21", "E5", "E4", "E49", "I99", "E1")
+	switch {
+	case fate == "lost before":
+		return nil, gateway.ErrInDoubt
+	case fate == "throttled":
+		return nil, &gateway.ThrottledError{Status: 503}
+	case fate == "throttled for an hour":
+		return nil, &gateway.ThrottledError{Status: 429, RetryAfter: time.Hour}
+	case fate == "bad status":
+		return nil, gateway.ErrRejected
+	case strings.HasPrefix(fate, "E"), fate == "I99":
+		return []byte(fate), nil
+	}
+	reply := w.take(body)
+	w.stop("replying")
+	switch fate {
+	case "lost after":
+		return nil, gateway.ErrInDoubt
+	case "bad reply":
+		return []byte("garbled"), nil
+	}
+	return []byte(reply), nil
+}
+
+// take is the DCC taking bytes in; the same bytes get the same answer.
+func (w *world) take(body string) string {
+	if reply, ok := w.taken[body]; ok {
+		return reply
+	}
+	p := w.pieces[body]
+	reply := string(servicerequests.Acknowledged)
+	switch {
+	case p.service == servicerequests.ReadInventory:
+		reply = "inventory of " + p.device.String()
+	case !p.command && p.service.Critical():
+		reply = "pre-command of " + p.id.String()
+		if w.mishap("another Pre-Command") {
+			reply = "pre-command of somebody"
+		}
+	default:
+		f := flight{home: w.at[p.id.Target], service: p.service, id: p.id}
+		if f.fate = w.fault("fate of a request", "E20", "E21, not done", "lost", "done, answer lost", "done, E21, answer late", "refused", "no value", "twice", "garbled"); f.home.silent {
+			f.fate = "lost"
+		}
+		if f.fate == "E20" || f.fate == "E21, not done" || f.fate == "done, E21, answer late" {
+			code := servicerequests.NoResponse
+			if f.fate == "E20" {
+				code = servicerequests.Unreachable
+			}
+			w.inbox = append(w.inbox, proof.Delivery{ID: p.id, Device: p.id.Target, Code: code, At: w.now})
+		}
+		w.flights = append(w.flights, f)
+	}
+	w.taken[body] = reply
+	return reply
+}
+
+// arrive has a flight arrive, if the DCC does not hold it back.
+func (w *world) arrive(i int) {
+	f := w.flights[i]
+	w.flights = slices.Delete(w.flights, i, i+1)
+	h := f.home
+	if f.service.Critical() && f.id.Counter <= h.last {
+		return // the device refuses what is not newer
+	}
+	switch f.fate {
+	case "E20", "E21, not done", "lost":
+		return
+	case "refused":
+		h.answered[f.id.Counter] = h.seen
+		w.inbox = append(w.inbox, h.respond(w, f.service, f.id, false))
+		return
+	}
+	d := h.respond(w, f.service, f.id, h.carryOut(w, f.service, f.id.Counter))
+	switch f.fate {
+	case "done, answer lost":
+		return
+	case "no value":
+		d.Result = &gbcs.Response{Success: true}
+	case "garbled":
+		d.Message.Counter++
+	case "twice":
+		w.inbox = append(w.inbox, d)
+	}
+	w.inbox = append(w.inbox, d)
+}
+
+// deliver is the inbox: a message is durable first, and answered 204.
+func (w *world) deliver(i int) {
+	d := w.inbox[i]
+	kind := record.Response
+	code := string(d.Code)
+	switch {
+	case d.Alert != nil:
+		kind, code = record.Alert, fmt.Sprintf("%04X", d.Alert.Code)
+	case d.DCCAlert != nil:
+		kind, code = record.Alert, d.DCCAlert.Code
+	}
+	if w.failed || w.stalled {
+		return // 503: it is sent again
+	}
+	w.inbox = slices.Delete(w.inbox, i, i+1)
+	seq := w.write(record.Record{At: w.now, Kind: kind, Device: d.Device, ID: d.ID, Code: code, Body: []byte("message")})
+	w.sync()
+	w.delivered[seq] = d
+	w.stored = append(w.stored, seq)
+	w.judge.stored(seq, d)
+}
+
+// prove has a stored message judged. Keys may be missing or old: then it is tried again.
+func (w *world) prove(i int) {
+	seq := w.stored[i]
+	d := w.delivered[seq]
+	if w.mishap("keys are not to be had") {
+		w.happen(sweep.Disbelieved{Seq: seq, ID: d.ID, Reason: "keys", FromDCC: true})
+		w.stored = append(slices.Delete(w.stored, i, i+1), seq)
+		return
+	}
+	w.stored = slices.Delete(w.stored, i, i+1)
+	w.happen(sweep.Heard{Seq: seq, At: w.now, Delivery: d})
+}
+
+// happen tells the machine.
+func (w *world) happen(events ...sweep.Event) {
+	now := w.now.Add(w.skew)
+	w.perform(w.machine.Step(now, events...))
+	w.judge.after(w)
+}
+
+// perform does what the machine asks for.
+func (w *world) perform(actions []sweep.Action) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case sweep.Append:
+			for _, r := range a.Records {
+				w.write(r)
+			}
+		case sweep.Send:
+			w.send(a)
+		case sweep.Recall:
+			a.Permit.Recall()
+		case sweep.Reserve:
+			if w.mishap("no counters") {
+				w.waiting = append(w.waiting, sweep.Reserved{Originator: a.Originator, Err: errDisk})
+				break
+			}
+			w.waiting = append(w.waiting, sweep.Reserved{Originator: a.Originator, First: w.counter + 1, Last: w.counter + 512})
+			w.counter += 512
+		case sweep.Answer:
+			w.refused = a.Err
+		case sweep.Settled:
+			w.judge.settled(w, a.Seq)
+		case sweep.Moved:
+			w.moved = true
+		}
+	}
+}
+
+// SignRequest and the others are the signing gate. It gives every body a number of its
+// own, so that signing anew shows.
+func (w *world) SignRequest(r duis.Request) ([]byte, error) {
+	return w.sign(piece{service: r.Service, id: r.ID, device: r.InventoryDevice}), nil
+}
+
+func (w *world) Prepare(e gbcs.Expected, preCommand []byte) (*signer.Token, error) {
+	if want := "pre-command of " + e.ID.String(); string(preCommand) != want {
+		return nil, &signer.RefusedError{ID: e.ID, Err: gbcs.ErrNoPreCommand}
+	}
+	token := new(signer.Token)
+	w.tokens[token] = e
+	return token, nil
+}
+
+func (w *world) Sign(token *signer.Token) ([]byte, error) {
+	e, ok := w.tokens[token]
+	delete(w.tokens, token)
+	if !ok {
+		return nil, signer.ErrTokenUsed
+	}
+	return w.sign(piece{command: true, service: e.Service, id: e.ID}), nil
+}
+
+// Reply reads the DCC's reply.
+func (w *world) Reply(raw []byte, id servicerequests.RequestID) (duis.Response, error) {
+	text := string(raw)
+	r := duis.Response{RequestID: id, Code: servicerequests.Success}
+	switch {
+	case text == "garbled":
+		return duis.Response{}, errors.New("garbled")
+	case strings.HasPrefix(text, "pre-command of "):
+		r.Content = duis.PreCommand{Payload: raw}
+	case strings.HasPrefix(text, "inventory of "):
+		eui, err := servicerequests.ParseEUI(strings.TrimPrefix(text, "inventory of "))
+		if err != nil {
+			return r, err
+		}
+		h := w.at[eui]
+		r.Content = duis.Inventory{{ID: h.eui, Type: "GSME"}, {ID: h.proxy, Type: "GPF"}}
+	default:
+		r.Code = servicerequests.ResponseCode(text)
+	}
+	return r, nil
+}
+
+// codeOf is the message code of a service on a kind of device.
+func (w *world) codeOf(s servicerequests.Service, kind servicerequests.DeviceType) uint16 {
+	return codes[[2]uint8{uint8(s), uint8(kind)}]
+}
+
+var codes = func() map[[2]uint8]uint16 {
+	all := map[[2]uint8]uint16{}
+	for _, s := range servicerequests.Services {
+		for _, kind := range []servicerequests.DeviceType{servicerequests.ESME, servicerequests.GSME, servicerequests.GPF} {
+			for code := range uint16(0x200) {
+				if u, ok := gbcs.LookupUseCase(code); ok && u.Service == s && u.Fits(kind) {
+					all[[2]uint8{uint8(s), uint8(kind)}] = code
+					break
+				}
+			}
+		}
+	}
+	return all
+}()
+
+// Now and Real are the clock of the door.
+func (w *world) Now() time.Time                        { return w.now }
+func (w *world) Real(span time.Duration) time.Duration { return span }
+
+// rate is what the limits let pass: one POST a second, and three at once.
+var rate = pacer.Limit{PerSecond: 1, Burst: 3}
+
+func newLimits() *pacer.Pacer {
+	unlimited := pacer.Limit{PerSecond: math.Inf(1)}
+	l := pacer.Limits{User: rate, Region: map[servicerequests.Region]pacer.Limit{}, Service: map[string]pacer.Limit{}}
+	for _, r := range servicerequests.Regions {
+		l.Region[r] = unlimited
+	}
+	for _, e := range record.Endpoints {
+		l.Service[e.String()] = unlimited
+	}
+	p, err := pacer.New(l)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// Grant is the limit at the socket.
+func (w *world) Grant(now time.Time, p exchange.Place) (bool, time.Duration, string) {
+	return take(w.limits, now, p)
+}
+
+func (w *world) Hold(e record.Endpoint, until time.Time) {
+	w.limits.Hold(pacer.Service(e.String()), until)
+}
+
+func take(p *pacer.Pacer, now time.Time, place exchange.Place) (bool, time.Duration, string) {
+	user, service := pacer.User(place.Originator), pacer.Service(place.Endpoint.String())
+	ok, wait := p.Take(now, user, service)
+	if limit := sweep.LimitService; p.Wait(now, service) > p.Wait(now, user) {
+		return ok, wait, limit
+	}
+	return ok, wait, "user"
+}
+
+// planned is the machine's own Pacer.
+type planned struct{ *pacer.Pacer }
+
+func (p planned) Take(now time.Time, place exchange.Place) (bool, time.Duration, string) {
+	return take(p.Pacer, now, place)
+}
+
+func (p planned) Hold(place exchange.Place, limit string, until time.Time) {
+	if limit == sweep.LimitService {
+		p.Pacer.Hold(pacer.Service(place.Endpoint.String()), until)
+	} else {
+		p.Pacer.Hold(pacer.User(place.Originator), until)
+	}
+}
+
+func (p planned) Spent(time.Time, exchange.Place) {}
+
+// Allow is the circuit breakers.
+func (w *world) Allow(record.Endpoint, servicerequests.Region) (func(error), error) {
+	if w.mishap("circuit open") {
+		return nil, errClosed
+	}
+	return func(error) {}, nil
+}
+
+// cover counts the machine's moves.
+func (w *world) cover() {
+	if w.machine == nil || w.coverage == nil {
+		return
+	}
+	for p := range w.machine.Moves() {
+		for e, n := range w.machine.Moves()[p] {
+			w.coverage[p][e] += n
+		}
+	}
+}
+
+// boot starts a process on what is durable.
+func (w *world) boot() {
+	w.cover()
+	for _, l := range w.legs {
+		l.end()
+	}
+	w.legs, w.done, w.waiting, w.stored, w.gate, w.stalled, w.failed = nil, nil, nil, nil, nil, false, false
+	w.begun, w.moved = w.now, false
+	w.limits = newLimits()
+	w.limits.Empty(w.now)
+	w.door = exchange.New(exchange.Options{
+		Journal: w, Signer: w, Gateway: w, Verifier: w, Clock: w, Limits: w, Breakers: w, Log: nop, Patience: 1,
+		Gate: func(time.Time) error { return w.gate },
+	})
+	folded, unjudged := w.fold(nil)
+	w.machine = folded
+	if w.rows != nil {
+		restored, again := w.fold(w.rows)
+		if a, b := folded.Standing(), restored.Standing(); a != b {
+			w.broken(oneStory, "the records tell\n%s\nthe state tells\n%s", a, b)
+		}
+		if !slices.Equal(unjudged, again) {
+			w.broken(oneStory, "messages not judged: %v by the records, %v by the state", unjudged, again)
+		}
+		w.machine = restored
+	}
+	w.stored = unjudged
+	w.write(record.Record{At: w.now, Kind: record.Opened, Body: record.Encode(record.Opening{StoreFirst: true})})
+	w.sync()
+	w.judge.started(w)
+	w.perform(w.machine.Begin(w.now, w.now))
+	w.happen(sweep.Tick{Real: w.now})
+}
+
+var nop = zap.NewNop()
+
+// fold makes a machine of the journal, with or without a state.
+func (w *world) fold(rows []record.StateRow) (*sweep.Machine, []uint64) {
+	o := w.options
+	o.Pacer, o.Log, o.Registerer = planned{newLimits()}, nop, discard{}
+	m, from := sweep.New(o), uint64(1)
+	if rows != nil {
+		var err error
+		if from, err = m.Restore(rows); err != nil {
+			w.broken(oneStory, "the state is refused: %v", err)
+			from = 1
+		}
+	}
+	unjudged, err := m.Replay(func(yield func(record.Record, error) bool) {
+		for _, r := range w.durable[from-1:] {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}, func([]byte) (proof.Delivery, error) { return proof.Delivery{}, nil })
+	if err != nil {
+		w.broken(oneStory, "replay: %v", err)
+	}
+	return m, unjudged
+}
+
+// discard registers nothing: a million machines are made.
+type discard struct{}
+
+func (discard) Register(prometheus.Collector) error  { return nil }
+func (discard) MustRegister(...prometheus.Collector) {}
+func (discard) Unregister(prometheus.Collector) bool { return true }
