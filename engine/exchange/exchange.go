@@ -155,6 +155,7 @@ type Result struct {
 	Signed *record.Record // made durable by this leg; nil if its bytes were durable before, or were not made
 	Reply  duis.Response
 	Token  *signer.Token // of a Pre-Command that correlates
+	At     time.Time     // when the reply was recorded, by the sweep's clock
 	Took   time.Duration // of the POST, in real time; 0 if nothing was written
 	Err    error         // nil: Reply is proven as far as it needs to be
 }
@@ -354,7 +355,9 @@ func (x *Exchange) read(leg *Leg, raw []byte, res *Result) {
 	}
 	preCommand, ok := res.Reply.Content.(duis.PreCommand)
 	if !ok {
-		x.o.Journal.Append(x.record(leg, record.Reply, string(res.Reply.Code), raw))
+		reply := x.record(leg, record.Reply, string(res.Reply.Code), raw)
+		res.At = reply.At
+		x.o.Journal.Append(reply)
 		return
 	}
 	x.o.Journal.Append(x.record(leg, record.PreCommand, string(res.Reply.Code), raw))

@@ -38,7 +38,7 @@ func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 		if r := e.Request; r != nil && r.Endpoint() == record.SendCommand && r.Phase == Ready &&
 			(code.Class() == servicerequests.CodeAcknowledged || code == servicerequests.DuplicateID) {
 			if err = r.follow(Post, Acknowledged); err == nil {
-				p.Wait(m, r, rec.At)
+				p.Wait(m, r, true, rec.At)
 			}
 		}
 	case record.Outcome:
@@ -126,9 +126,13 @@ func (m *Meter) applyCommand(rec *record.Record) (e Effect, err error) {
 	return e, nil
 }
 
-// Wait starts the wait for a device's answer to a request that is [Sent].
-func (p *Policy) Wait(m *Meter, r *Request, at time.Time) {
-	r.Body, r.Asked, r.RetryAt = nil, nil, time.Time{}
+// Wait starts the wait for a device's answer to a request that is [Sent]. If the DCC has
+// not acknowledged it, its bytes are kept: a start POSTs them again.
+func (p *Policy) Wait(m *Meter, r *Request, acknowledged bool, at time.Time) {
+	r.Asked, r.RetryAt = nil, time.Time{}
+	if acknowledged {
+		r.Body = nil
+	}
 	r.Deadline = at.Add(p.ResponseWait.Of(m))
 }
 

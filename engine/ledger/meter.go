@@ -257,6 +257,16 @@ func (m *Meter) begin(r *Request, now time.Time) {
 	m.Tally(r.Service).Tries++
 }
 
+// Unbegin says whether no record knows that the meter has begun, though it was to; then it
+// has not.
+func (m *Meter) Unbegin() bool {
+	if m.Started.IsZero() || m.Done || len(m.Open) > 0 || len(m.Past) > 0 {
+		return false
+	}
+	m.Started, m.Heard = time.Time{}, time.Time{}
+	return true
+}
+
 // commit notes that a command was signed: from here on the meter may have executed it.
 func (m *Meter) commit(service servicerequests.Service, counter uint64) {
 	c := &m.Counters

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -20,6 +21,7 @@ func (m *Meter) Pack(b []byte) []byte {
 		packed.Tallies[r.Service].Tries--
 		return true
 	})
+	slices.SortFunc(packed.Open, func(a, b *Request) int { return cmp.Compare(a.ID.Counter, b.ID.Counter) })
 	if len(packed.Open) == 0 && len(packed.Past) == 0 { // no record says that it has begun
 		packed.Started, packed.Heard = time.Time{}, time.Time{}
 	}
@@ -156,8 +158,8 @@ func (r *Request) code(c *Coder, m *Meter) {
 		switch {
 		case w.Phase == Prepared, w.Phase == Signing:
 			w.Leg, w.Body, w.Phase = AskLeg, w.Asked, Ready
-		case w.Phase == Posting, w.Phase == Resting:
-			w.Phase = Ready
+		case w.Phase == Posting, w.Phase == Resting, w.Phase == Sent && w.Body != nil:
+			w.Phase, w.Deadline = Ready, time.Time{}
 		}
 	}
 	codeService(c, &w.Service)

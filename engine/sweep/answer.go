@@ -256,8 +256,12 @@ func (s *Machine) disbelieved(d Disbelieved) {
 			s.watchProof(false)
 		}
 	}
-	if open != nil {
+	switch {
+	case open == nil:
+	case d.Final:
 		s.doubt(of(open))
+	default: // it may still be proven; only if nothing is until the wait ends, that was an answer
+		of(open).undecided = true
 	}
 }
 

@@ -96,7 +96,7 @@ func (s *Machine) Check() error {
 				return fmt.Errorf("%v of %v is %v with counter %d", r.Service, m.Device, r.Phase, r.ID.Counter)
 			}
 			if bytes := r.Phase == ledger.Ready || r.Phase == ledger.Posting || r.Phase == ledger.Resting; bytes && r.Body == nil ||
-				!bytes && r.Body != nil && r.Phase != ledger.Signing {
+				!bytes && r.Body != nil && r.Phase != ledger.Signing && r.Phase != ledger.Sent {
 				return fmt.Errorf("%v of %v is %v with %d bytes", r.Service, m.Device, r.Phase, len(r.Body))
 			}
 			if r.Phase == ledger.Prepared && r.token == nil && s.run.halt == nil {

@@ -21,11 +21,12 @@ type request struct {
 	inHub  bool // has room behind its hub
 	heard  bool // counts as in flight
 
-	token   *signer.Token // of Prepared
-	resends int
-	permit  *exchange.Permit // of the leg that a worker has
-	early   *Heard           // an answer that came while a worker had it
-	held    *heldBack        // a quarantine that was told while a worker had it
+	token     *signer.Token // of Prepared
+	resends   int
+	permit    *exchange.Permit // of the leg that a worker has
+	undecided bool             // an answer is stored that cannot be proven yet
+	early     *Heard           // an answer that came while a worker had it
+	held      *heldBack        // a quarantine that was told while a worker had it
 }
 
 // of is the dispatcher's side of a ledger's request.
@@ -163,9 +164,9 @@ func (s *Machine) end(r *request, class record.Class, code string, f *finding) {
 // silence is the class of a request that nothing provable has answered.
 func silence(r *request) record.Class {
 	switch {
-	case r.Unproven:
+	case r.Unproven || r.undecided:
 		return record.ClassUnverified
-	case r.Phase == ledger.Sent || r.Phase == ledger.Held:
+	case r.Phase == ledger.Sent && r.Body == nil, r.Phase == ledger.Held:
 		return record.ClassNoResponse
 	default:
 		return record.ClassInDoubt

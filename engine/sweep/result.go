@@ -99,7 +99,7 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 	case errors.Is(err, exchange.ErrUnproven):
 		// The bytes have arrived; only what the DCC said of them is not proven.
 		r.Unproven = true
-		s.await(r)
+		s.await(r, false, s.now)
 	case errors.As(err, &throttled):
 		s.counts.throttled++
 		s.metrics.throttle()
@@ -178,14 +178,14 @@ func (s *Machine) resend(r *request) {
 		s.end(r, record.ClassInDoubt, "", nil)
 		return
 	}
-	s.await(r)
+	s.await(r, false, s.now)
 }
 
 // await starts the wait for a device's answer.
-func (s *Machine) await(r *request) {
+func (s *Machine) await(r *request, acknowledged bool, at time.Time) {
 	if s.move(r, ledger.Acknowledged) {
 		r.token = nil
-		s.o.Policy.Wait(r.m.Meter, r.Request, s.now)
+		s.o.Policy.Wait(r.m.Meter, r.Request, acknowledged, at)
 	}
 }
 
@@ -206,7 +206,7 @@ func (s *Machine) takeReply(r *request, res *exchange.Result, again bool) {
 		f := &finding{at: s.now, proxy: proxyOf(res.Reply.Content, r.m.Device)}
 		s.end(r, record.ClassSuccess, string(code), f)
 	case e == record.SendCommand && (class == servicerequests.CodeAcknowledged || code == servicerequests.DuplicateID && again):
-		s.await(r)
+		s.await(r, true, res.At)
 	case class == servicerequests.CodeAcknowledged: // what was asked for is still to come
 		s.resend(r)
 	case code == servicerequests.DuplicateID && again:

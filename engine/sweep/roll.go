@@ -340,6 +340,11 @@ func (s *Machine) settle() {
 		if m.position != nowhere {
 			s.diary.agenda.remove(m)
 		}
+		if m.Unbegin() { // all that was asked was withdrawn before it was signed
+			m.due = time.Time{}
+			s.counts.notBegun++
+			s.takeOn(m.number, s.roll.note(m))
+		}
 		switch {
 		case m.Done && m.waits:
 			m.due = time.Time{}

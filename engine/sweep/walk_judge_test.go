@@ -105,7 +105,7 @@ type judge struct {
 	until      map[record.Endpoint]time.Time  // Retry-After
 	holds      []record.OrderBody
 	halted     bool // since the last start, by a record
-	faultsAt   int  // mishaps when this run began
+	again      bool // the records of earlier runs are gone through
 	people     bool // somebody has given an order, or a process has died
 }
 
@@ -237,7 +237,9 @@ func (j *judge) record(w *world, r *record.Record) {
 	case record.Operator:
 		j.order(w, r)
 	case record.Verdict:
-		j.verdict(w, r)
+		if !j.again {
+			j.verdict(w, r)
+		}
 	}
 	if of != 0 {
 		if j.marks[of]++; j.marks[of] > 1 {
@@ -301,7 +303,7 @@ func (j *judge) verdict(w *world, r *record.Record) {
 	case h.answered[v.ModeCounter].mode != v.End.Mode || h.answered[v.SupplyCounter].supply != v.End.Supply:
 		w.broken(verdictProven, "%v: %s, but it never answered so", h.eui, v.Verdict)
 	case v.SupplyCounter <= j.commands[h.eui]:
-		w.broken(verdictProven, "%v: %s by the read %d, after command %d", h.eui, v.Verdict, v.SupplyCounter, j.commands[h.eui])
+		w.broken(verdictProven, "%v: %s by the read %d, after command %d\n%s", h.eui, v.Verdict, v.SupplyCounter, j.commands[h.eui], w.tail(h.eui))
 	}
 }
 
@@ -323,14 +325,15 @@ func (j *judge) settled(w *world, seq uint64) {
 // journal any more.
 func (j *judge) started(w *world) {
 	j.journalled, j.ended, j.marks = map[string]bool{}, map[servicerequests.RequestID]bool{}, map[uint64]int{}
-	j.toldHeld, j.holds, j.times, j.faultsAt = map[servicerequests.RequestID]bool{}, nil, nil, w.mishaps
+	j.toldHeld, j.holds, j.times = map[servicerequests.RequestID]bool{}, nil, nil
 	for _, h := range w.homes {
 		h.excluded = false
 	}
+	j.again = true
 	for i := range w.durable {
 		j.record(w, &w.durable[i])
 	}
-	j.halted = false
+	j.again, j.halted = false, false
 	j.holds = slices.DeleteFunc(j.holds, func(o record.OrderBody) bool { // it ended the run that it was given to
 		return o.Action == record.OrderStop && o.Region == servicerequests.UnknownRegion && o.SRV == "" && o.Wave == 0
 	})
@@ -378,4 +381,18 @@ func (j *judge) conclude(w *world) {
 			w.broken(goodEnd, "%v stays off: %s, %s", h.eui, ledgers[i].Verdict.Verdict, w.policy.Conclude(ledgers[i]).Reason)
 		}
 	}
+}
+
+// tail is the last records of a device.
+func (w *world) tail(device servicerequests.EUI) string {
+	var lines []string
+	for _, r := range append(slices.Clone(w.durable), w.queued...) {
+		switch r.Kind {
+		case record.Outcome, record.Verdict, record.Operator, record.Proven, record.Opened, record.Closed, record.Halted, record.Request, record.SignedCommand, record.Reply, record.Response:
+			if r.Device == device || r.Device == 0 {
+				lines = append(lines, fmt.Sprintf("      %d %v %v %v %s %.300s", r.Seq, r.Kind, r.Service, r.ID.Counter, r.Code, r.Body))
+			}
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-30):], "\n")
 }

@@ -194,8 +194,7 @@ var accidents = []accident{
 	{"a top-up", (*world).topUp},
 	{"an hour passes", func(w *world) bool { w.pass(time.Hour); return true }},
 	{"thirty hours pass", func(w *world) bool { w.pass(30 * time.Hour); return true }},
-	{"the clock is told an hour back", func(w *world) bool { w.skew -= time.Hour; return true }},
-	{"the clock is told right again", func(w *world) bool { w.skew = 0; return true }},
+	{"a step is told an hour back", func(w *world) bool { w.skew = -time.Hour; return true }},
 	{"another leg first", func(w *world) bool {
 		return w.rotate(len(w.legs) > 1, func() { w.legs = append(w.legs[1:], w.legs[0]) })
 	}},
@@ -402,30 +401,36 @@ func (w *world) progress() bool {
 	return true
 }
 
-// wait lets time pass until the machine has something to do, or has people do what only
-// they can; false if nobody can do anything.
+// wait lets time pass until the machine has something to do. People do what only they can
+// when nothing else happens within an hour. It is false if nobody can do anything.
 func (w *world) wait() bool {
-	if next := w.machine.Next(); !next.IsZero() {
-		if d := next.Sub(w.now.Add(w.skew)); d > 0 {
-			w.now = w.now.Add(d)
-		} else {
-			w.now = w.now.Add(time.Millisecond)
+	next := w.machine.Next()
+	if ended, _ := w.machine.Ended(); next.Sub(w.now) > time.Hour || next.IsZero() {
+		if !ended && w.machine.Halt() == nil && w.person() {
+			return true
 		}
-		w.happen(sweep.Tick{Real: w.now})
-		return true
 	}
-	if _, err := w.machine.Ended(); err != nil || w.machine.Halt() != nil {
-		w.pass(time.Minute)
-		return true
+	switch {
+	case !next.IsZero():
+		w.now = w.now.Add(max(next.Sub(w.now), time.Millisecond))
+	case w.machine.Halt() != nil:
+		w.now = w.now.Add(time.Minute)
+	default:
+		return false
 	}
+	w.happen(sweep.Tick{Real: w.now})
+	return true
+}
+
+// person does what waits for one, and says whether there was anything.
+func (w *world) person() bool {
 	if len(w.heldBack) > 0 {
 		w.release()
 		return true
 	}
 	st := w.machine.Status(w.now)
-	if len(st.Delete) > 0 {
-		w.order(record.OrderBody{Action: record.OrderDeleted, Reference: st.Delete[0]})
-		return true
+	for _, ref := range append(st.Delete, st.Quarantine...) { // the DCC holds nothing back any more
+		return w.order(record.OrderBody{Action: record.OrderDeleted, Reference: ref})
 	}
 	if len(w.holds) > 0 {
 		o := w.holds[0]
@@ -468,7 +473,7 @@ func (w *world) walk(show func(string)) (v *violation) {
 			w.budget = 0
 		}
 		if w.steps > 30_000 {
-			w.broken(goodEnd, "no end")
+			w.broken(goodEnd, "no end at %v: %s", w.now.Sub(start), w.machine.Tell())
 		}
 		if i := w.decide("accident", 1+len(accidents), true); i > 0 {
 			a := accidents[i-1]
@@ -479,7 +484,7 @@ func (w *world) walk(show func(string)) (v *violation) {
 		ended, err := w.machine.Ended()
 		if !ended {
 			if !w.progress() {
-				w.broken(goodEnd, "nobody looks again: %+v", w.machine.Status(w.now))
+				w.broken(goodEnd, "nobody looks again: %s", w.machine.Tell())
 			}
 			continue
 		}
@@ -617,7 +622,9 @@ func TestWalks(t *testing.T) {
 	fail := func(seed uint64, o outcome) {
 		t.Helper()
 		o = shrink(seed, o)
-		t.Fatalf("seed %d: %v\n%s", seed, o.v, tell(o.log))
+		var last []string
+		oneWalk(&chooser{draws: draws(seed), script: scriptOf(o.log), budget: 1 << 20}, func(line string) { last = append(last, line) })
+		t.Fatalf("seed %d: %v\n%s\n%s", seed, o.v, tell(o.log), strings.Join(last[max(0, len(last)-12):], "\n"))
 	}
 	add := func(o outcome) {
 		for p := range o.moves {

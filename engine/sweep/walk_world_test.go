@@ -433,6 +433,7 @@ func (w *world) prove(i int) {
 // happen tells the machine.
 func (w *world) happen(events ...sweep.Event) {
 	now := w.now.Add(w.skew)
+	w.skew = 0
 	w.perform(w.machine.Step(now, events...))
 	w.judge.after(w)
 }

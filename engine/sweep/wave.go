@@ -153,10 +153,18 @@ func (s *Machine) tend() {
 		s.abort(rule, reason)
 		return
 	}
+	if w.number == len(s.waves.all) {
+		return
+	}
 	if s.waves.settled() {
 		s.turnWave(w, record.WaveSoaking)
 	}
-	if w.state != record.WaveSoaking {
+	switch w.state {
+	case record.WavePassed: // a start found that nothing more of it was durable
+		s.openWave(s.waves.all[w.number])
+		return
+	case record.WaveSoaking:
+	default:
 		return
 	}
 	if soaked := w.since.Add(w.Soak); s.now.Before(soaked) {
