@@ -26,12 +26,13 @@ const (
 	CodeGCS03 = 0x006D
 )
 
-// Alarm is what a meter's own alerts say of its credit.
+// Alarm is what a meter's own alerts say of its credit and of why it may be off.
 type Alarm struct {
-	Below     bool   // 8F0F: off, below the disablement threshold; until a later read shows that it is not off
-	Suspended bool   // 8F83: only the non-disablement period keeps it on
-	After     uint64 // requests up to this counter were asked before it
-	At        time.Time
+	Below     bool      // 8F0F: off, below the disablement threshold; until a later read shows that it is not off
+	Suspended bool      // 8F83: only the non-disablement period keeps it on
+	After     uint64    // requests up to this counter were asked before it
+	At        time.Time // when the later of the two was raised
+	Switched  bool      // 8F66: a switch to Prepayment that somebody had stored has run lately
 }
 
 // Raised says whether the meter has told of its credit.
@@ -71,6 +72,7 @@ type Alert struct {
 	Code        uint16
 	Counter     uint64    // the device's own, of the GBCS message; 0: not known
 	At          time.Time // when it was raised, by the device's or the DCC's clock
+	Heard       time.Time // when it was taken in
 	FutureDated uint16    // message code of the command that 8F66 tells of; 0: none
 	Issued      uint64    // what was asked up to this counter may be older; 0: see [Meter.Issued]
 }
@@ -102,7 +104,11 @@ func (m *Meter) TakeAlert(a Alert) (changed bool) {
 		}
 		return true
 	case aboutStored:
-		if a.FutureDated != CodeECS03 && a.FutureDated != CodeGCS03 || m.ModeCurrent() && overruled(a.At, m.Now.Mode) {
+		if a.FutureDated != CodeECS03 && a.FutureDated != CodeGCS03 {
+			return false
+		}
+		m.Alarm.Switched = m.Alarm.Switched || a.Heard.Sub(a.At) < lately
+		if m.ModeCurrent() && overruled(a.At, m.Now.Mode) {
 			return false
 		}
 		c.StaleMode, c.StaleSupply = max(c.StaleMode, issued), max(c.StaleSupply, issued)
@@ -117,6 +123,10 @@ func (m *Meter) TakeAlert(a Alert) (changed bool) {
 	}
 	return false
 }
+
+// lately bounds what an 8F66 says about a supply that is off: it may have been off before
+// the switch, in Credit, and then lack of credit is not why (assumption).
+const lately = 24 * time.Hour
 
 // clockSkew is how far the clocks of a device and of the DCC may differ (assumption; GBCS
 // has devices hold theirs within 10 seconds).

@@ -47,7 +47,7 @@ func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 			return e, err
 		}
 		e = m.End(p, rec.Service, rec.ID, &body)
-		if !body.After || rec.Service != servicerequests.ReadMeterBalance {
+		if !body.Stands && !(body.After && rec.Service == servicerequests.ReadMeterBalance) {
 			m.Verdict = record.VerdictBody{} // it was given before this was known
 		}
 	case record.Verdict:
@@ -58,6 +58,13 @@ func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 		m.Verdict = body
 	}
 	return e, err
+}
+
+// VerdictStands says whether the verdict of a meter that has one outlasts the end of a
+// request: that of a home that must be left alone, and of one that is safe while more is
+// asked.
+func (m *Meter) VerdictStands() bool {
+	return m.Done && (m.Bars.Excluded != "" && !m.Bars.Moved || len(m.Open) > 0 && m.Safe())
 }
 
 // follow moves a folded request as it moved when the records were written.

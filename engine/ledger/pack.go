@@ -65,7 +65,7 @@ func (m *Meter) code(c *Coder) {
 	}
 	c.Time(&m.Heard)
 	c.Time(&m.Reread)
-	c.Flags(&m.CreditAccepted, &m.Pending, &m.Sampled, &m.Bars.Moved, &m.Alarm.Below, &m.Alarm.Suspended)
+	c.Flags(&m.CreditAccepted, &m.Pending, &m.Sampled, &m.Bars.Moved, &m.Alarm.Below, &m.Alarm.Suspended, &m.Alarm.Switched)
 	for _, counter := range [...]*uint64{
 		&m.Counters.FirstSwitch, &m.Counters.FirstCommand, &m.Counters.LastCommand, &m.Counters.StaleMode, &m.Counters.StaleSupply, &m.Alarm.After,
 	} {
@@ -165,7 +165,7 @@ func (r *Request) code(c *Coder, m *Meter) {
 	codeService(c, &w.Service)
 	bounded(c, &w.Phase, PhaseCount)
 	bounded(c, &w.Leg, 2)
-	c.Flags(&w.Unproven, &w.After)
+	c.Flags(&w.Unproven)
 	target := uint64(w.ID.Target)
 	c.Fixed(&target)
 	c.Counter(&w.ID.Counter)

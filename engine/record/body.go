@@ -105,6 +105,8 @@ type OutcomeBody struct {
 	// After says that the meter had its verdict when this was asked for: without an answer
 	// that verdict stands.
 	After bool `json:"after_verdict,omitempty"`
+	// Stands says that the verdict outlasts this end all the same.
+	Stands bool `json:"verdict_stands,omitempty"`
 
 	Observed *Observation        `json:"observed,omitempty"` // what the answer showed, if it showed anything
 	Proxy    servicerequests.EUI `json:"gpf_id,omitempty"`   // the gas proxy that an inventory named

@@ -188,8 +188,11 @@ func (s *Machine) takeAlert(h Heard) {
 	}
 	s.write(record.Record{At: s.now, Kind: record.Proven, Device: m.Device, Code: body.Code, Body: record.Encode(body)})
 	s.settled(h)
-	changed := m.TakeAlert(ledger.Alert{Code: h.Alert.Code, Counter: body.Counter, At: body.At, FutureDated: body.FutureDated, Issued: body.Issued})
+	changed := m.TakeAlert(ledger.Alert{Code: h.Alert.Code, Counter: body.Counter, At: body.At, Heard: s.now, FutureDated: body.FutureDated, Issued: body.Issued})
 	s.moveUp(m)
+	if changed { // an arming that is on its way may have lost its reason
+		s.recall(func(r *request) bool { return r.m == m && r.Service == servicerequests.ArmSupply })
+	}
 	if !changed || m.Started.IsZero() || m.Bars.Excluded != "" {
 		return
 	}

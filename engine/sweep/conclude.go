@@ -23,6 +23,8 @@ func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servi
 	if service.Critical() && id.Counter != 0 {
 		o.Issued = m.Issued()
 	}
+	e := m.End(&s.o.Policy, service, id, o)
+	o.Stands = m.VerdictStands()
 	if id.Counter != 0 {
 		s.write(record.Record{
 			At: s.now, Kind: record.Outcome, Device: m.Device, Service: service, ID: id,
@@ -32,7 +34,7 @@ func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servi
 	if o.Of != 0 {
 		s.emit(Settled{o.Of})
 	}
-	s.takeEnd(m, m.End(&s.o.Policy, service, id, o), service, id)
+	s.takeEnd(m, e, service, id)
 	s.counts.refused(m.Plan.Region, service, class, code, s.now)
 	if unregistered {
 		s.watchRegistration(m, true)
@@ -98,7 +100,7 @@ func (s *Machine) reopen(m *meter) {
 // arming has lacked. Of a meter that a person has excluded the verdict stays as it is.
 func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 	switch {
-	case !m.Done, len(m.Open) > 0 && m.Safe(), m.Bars.Excluded != "" && !m.Bars.Moved:
+	case !m.Done, m.VerdictStands():
 		return
 	case service == servicerequests.ReadMeterBalance && !s.o.Policy.Decide(m.Meter, s.now).Waiting:
 		return

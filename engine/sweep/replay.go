@@ -288,7 +288,7 @@ func (s *Machine) foldAlert(rec *record.Record) error {
 	if err != nil || m == nil {
 		return err
 	}
-	s.foldTaken(m, ledger.Alert{Code: uint16(code), Counter: body.Counter, At: body.At, FutureDated: body.FutureDated, Issued: body.Issued})
+	s.foldTaken(m, ledger.Alert{Code: uint16(code), Counter: body.Counter, At: body.At, Heard: rec.At, FutureDated: body.FutureDated, Issued: body.Issued})
 	return nil
 }
 
@@ -336,7 +336,7 @@ func (s *Machine) foldOldAlert(rec *record.Record) error {
 	if m == nil || err != nil { // of another device, or another DCC Alert
 		return nil
 	}
-	a := ledger.Alert{Code: uint16(code), At: rec.At}
+	a := ledger.Alert{Code: uint16(code), At: rec.At, Heard: rec.At}
 	switch {
 	case d.Alert == nil || d.Alert.Code != a.Code:
 		a.FutureDated = ledger.CodeECS03

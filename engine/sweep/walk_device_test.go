@@ -45,6 +45,7 @@ type home struct {
 	alerts   uint64          // its own counter
 	lacks    bool            // it is off for lack of credit, or was found so
 	person   bool            // it is off for another reason: only a person may arm it
+	known    bool            // the sweep has been told, or has seen it
 	touched  bool            // by a hand, or its stored switch has run
 	silent   bool            // it answers nothing
 	readOff  time.Time       // when it answered last that it is Disabled

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"safemode/engine/ledger"
 	"safemode/engine/proof"
 	"safemode/engine/record"
 	"safemode/engine/signer"
@@ -195,8 +196,8 @@ func (j *judge) arming(w *world, h *home, body string) {
 	}
 	switch {
 	case h.supply != servicerequests.Disabled && !h.readOff.IsZero() && w.now.Sub(h.readOff) <= fresh: // somebody was there since
-	case h.person || !h.lacks:
-		w.broken(armOnProof, "%q: it is off for another reason", body)
+	case h.person && h.known || !h.lacks:
+		w.broken(armOnProof, "%q: it is off for another reason: %+v\n%s", body, *h, w.tail(h.eui))
 	case h.mode != servicerequests.Credit && !h.touched:
 		w.broken(armOnProof, "%q in %v", body, h.mode)
 	case h.readOff.IsZero() || w.now.Sub(h.readOff) > fresh:
@@ -224,6 +225,12 @@ func (j *judge) record(w *world, r *record.Record) {
 		body, err := record.Decode[record.ProvenBody](*r)
 		if err == nil {
 			of = body.Of
+		}
+		switch body.Code {
+		case "81BE", "81BF", "81B4", "81B5", "81B6":
+			if h := w.at[r.Device]; h.person {
+				h.known = true
+			}
 		}
 		if q := body.Quarantined; q != nil && !j.ended[q.Request] {
 			j.toldHeld[q.Request] = true
@@ -377,6 +384,9 @@ func (j *judge) conclude(w *world) {
 		return
 	}
 	for i, h := range w.homes {
+		if slices.ContainsFunc(ledgers[i].Tallies[:], func(t ledger.Tally) bool { return t.Last == record.ClassRejected }) {
+			continue // the DCC has refused it for good
+		}
 		if h.lacks && !h.locked && !h.person && !h.touched && !h.silent && !h.excluded && h.supply < servicerequests.Armed {
 			w.broken(goodEnd, "%v stays off: %s, %s", h.eui, ledgers[i].Verdict.Verdict, w.policy.Conclude(ledgers[i]).Reason)
 		}

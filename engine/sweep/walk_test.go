@@ -330,7 +330,7 @@ func (w *world) turnOff() bool {
 		h := w.homes[i]
 		if m.SupplyCurrent() && m.Now.Supply.Value != servicerequests.Disabled && h.supply != servicerequests.Disabled &&
 			m.ModeCurrent() && m.Now.Mode.Value == servicerequests.Credit && h.mode == servicerequests.Credit {
-			h.supply, h.lacks, h.person, h.touched = servicerequests.Disabled, false, true, true
+			h.supply, h.lacks, h.person, h.known, h.touched = servicerequests.Disabled, false, true, true, true
 			return true
 		}
 	}

@@ -190,6 +190,7 @@ func (w *world) draw(eui, proxy servicerequests.EUI, kind servicerequests.Device
 	h.lacks = off && h.mode == servicerequests.Prepayment && h.balance <= 0 && !h.person
 	h.locked = off && w.choose("locked", 6) == 5
 	h.person = h.person || off && !h.lacks
+	h.known = h.person
 	h.silent = w.choose("silent", 8) == 7
 	h.found = h.seen
 	w.homes = append(w.homes, h)
@@ -630,7 +631,7 @@ func (w *world) boot() {
 	if w.rows != nil {
 		restored, again := w.fold(w.rows)
 		if a, b := folded.Standing(), restored.Standing(); a != b {
-			w.broken(oneStory, "the records tell\n%s\nthe state tells\n%s", a, b)
+			w.broken(oneStory, "the records tell\n%s\nthe state tells\n%s\n%s", a, b, w.tail(w.homes[0].eui))
 		}
 		if !slices.Equal(unjudged, again) {
 			w.broken(oneStory, "messages not judged: %v by the records, %v by the state", unjudged, again)
