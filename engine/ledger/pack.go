@@ -17,7 +17,8 @@ func (m *Meter) Pack(b []byte) []byte {
 		if r.journalled() {
 			return false
 		}
-		packed.Tallies[r.Service].Tries--
+		t := packed.Tally(r.Service)
+		t.Tries = max(0, t.Tries-1) // a rerun has taken it back already
 		return true
 	})
 	if len(packed.Open) == 0 && len(packed.Past) == 0 && len(m.Open) > 0 {
@@ -39,7 +40,13 @@ func (m *Meter) Unpack(b []byte) error {
 	}
 	c := Reader(b)
 	m.code(c)
-	return c.End()
+	if err := c.End(); err != nil {
+		return err
+	}
+	if m.blank() {
+		return ErrPacked
+	}
+	return nil
 }
 
 // blank says whether nothing is known beyond the plan.
@@ -88,6 +95,9 @@ func (m *Meter) code(c *Coder) {
 	}
 	n = c.Count(len(m.Open))
 	for i := range n {
+		if c.bad {
+			return
+		}
 		if c.reading {
 			m.Open = append(m.Open, &Request{})
 		}
@@ -177,7 +187,8 @@ func (r *Request) code(c *Coder, m *Meter) {
 		return
 	}
 	w.ID.Originator, w.ID.Target, w.Reached = m.Plan.Originator, servicerequests.EUI(target), true
-	if (w.Phase != Ready || w.Body == nil) && w.Phase != Sent && w.Phase != Held || w.ID.Counter == 0 {
+	if (w.Phase != Ready || w.Body == nil) && w.Phase != Sent && w.Phase != Held || w.ID.Counter == 0 ||
+		w.Leg == CommandLeg && !w.Service.Critical() {
 		c.fail()
 		return
 	}
