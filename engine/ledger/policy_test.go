@@ -13,7 +13,7 @@ import (
 // and ends it as the test's script says. All it does goes the way of the dispatcher: by
 // phases, and by the records that the journal would hold.
 type actor struct {
-	t       *testing.T
+	t       teller
 	p       Policy
 	m       *Meter
 	now     time.Time
@@ -21,7 +21,15 @@ type actor struct {
 	raised  uint64                    // counter of the device's last alert
 	asked   []servicerequests.Service // in order, all of them
 	verdict record.VerdictBody
-	slow    bool // the DCC is slow to take the first request; else it takes it at once
+	records []record.Record // what the journal holds of the meter
+	slow    bool            // the DCC is slow to take the first request; else it takes it at once
+}
+
+// teller is a test, or a part of one that rapid draws.
+type teller interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
 }
 
 const (
@@ -45,7 +53,7 @@ func testPolicy() Policy {
 	}
 }
 
-func newActor(t *testing.T, device servicerequests.DeviceType) *actor {
+func newActor(t teller, device servicerequests.DeviceType) *actor {
 	return &actor{
 		t: t, p: testPolicy(), now: time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC), counter: 1000,
 		m: New(0x00DB1234567890A0, record.TargetBody{Type: device, Claimed: servicerequests.Prepayment, Originator: ourEUI}),
@@ -66,6 +74,7 @@ func (a *actor) move(r *Request, events ...Event) {
 func (a *actor) apply(rec record.Record) Effect {
 	a.t.Helper()
 	rec.At, rec.Device = a.now, a.m.Device
+	a.records = append(a.records, rec)
 	e, err := a.m.Apply(&a.p, &rec)
 	if err != nil {
 		a.t.Fatal(err)
@@ -157,6 +166,27 @@ func (a *actor) outcome(service servicerequests.Service, id servicerequests.Requ
 func (a *actor) alert(code, futureDated uint16) bool {
 	a.raised++
 	return a.m.TakeAlert(Alert{Code: code, Counter: a.raised, At: a.now.Add(time.Second), FutureDated: futureDated})
+}
+
+// drive has every request end as answer says, and time pass where nothing is asked, until
+// the policy has done with the meter.
+func (a *actor) drive(answer func(*Request) (record.Class, string, *record.Observation)) {
+	a.t.Helper()
+	for range 200 {
+		if a.verdict.Verdict != "" {
+			return
+		}
+		a.step()
+		for len(a.m.Open) > 0 {
+			r := a.m.Open[0]
+			class, code, o := answer(r)
+			a.end(r.Service, class, code, o)
+		}
+		if s := a.p.Decide(a.m, a.now); len(s.Ask) == 0 && !s.Wake.IsZero() {
+			a.now = s.Wake
+		}
+	}
+	a.t.Fatal("the policy comes to no end")
 }
 
 func (a *actor) read(mode servicerequests.PaymentMode, supply servicerequests.SupplyState, balance *servicerequests.Millipence) {
