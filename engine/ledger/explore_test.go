@@ -47,6 +47,10 @@ type home struct {
 	touched, ran bool // a hand was there; the stored switch has run
 	again        bool // it is the day after, and the reads were asked for again
 
+	// The day before: the last counter of then, and what the supply was.
+	lastCounter uint64
+	lastSupply  servicerequests.SupplyState
+
 	path *trace
 }
 
@@ -400,6 +404,7 @@ func (h *home) next() (all []*home) {
 func (h *home) dayLater(due time.Time, off bool) *home {
 	c := h.clone(fmt.Sprintf("a day later, turned off: %t", off))
 	c.again, c.now = true, due
+	c.lastCounter, c.lastSupply = c.counter, c.d.supply
 	if off {
 		c.d.supply, c.d.found.supply, c.d.person = servicerequests.Disabled, servicerequests.Disabled, true
 	}
@@ -500,7 +505,14 @@ func (h *home) conclude() {
 	if v.ModeCounter == 0 {
 		return
 	}
-	if v.End.Mode != h.d.mode || order(v.End.Supply) > order(h.d.supply) || !h.touched && v.End.Supply != h.d.supply {
+	supply := h.d.supply
+	if h.again && v.SupplyCounter <= h.lastCounter {
+		// The read that was made again has got no answer: the verdict is of the day before.
+		if supply = h.lastSupply; !v.AsOf.Before(h.now) {
+			h.fail("a verdict of the day before, as of now")
+		}
+	}
+	if v.End.Mode != h.d.mode || order(v.End.Supply) > order(supply) || !h.touched && v.End.Supply != supply {
 		h.fail("verdict %s rests on %v and %v, it is %v and %v", v.Verdict, v.End.Mode, v.End.Supply, h.d.mode, h.d.supply)
 	}
 	safe := v.End.Mode == servicerequests.Credit

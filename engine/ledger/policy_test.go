@@ -157,9 +157,11 @@ func (a *actor) end(service servicerequests.Service, class record.Class, code st
 
 func (a *actor) outcome(service servicerequests.Service, id servicerequests.RequestID, class record.Class, code string, o *record.Observation) Effect {
 	a.t.Helper()
-	return a.apply(record.Record{Kind: record.Outcome, Service: service, ID: id, Code: class.String(), Body: record.Encode(
-		record.OutcomeBody{Class: class, Code: code, AnsweredAt: a.now, Observed: o},
-	)})
+	body := record.OutcomeBody{Class: class, Code: code, AnsweredAt: a.now, Observed: o}
+	if r := a.m.OpenAs(id); r != nil {
+		body.Attempt = r.Attempt
+	}
+	return a.apply(record.Record{Kind: record.Outcome, Service: service, ID: id, Code: class.String(), Body: record.Encode(body)})
 }
 
 // alert has the device raise an alert a second from now.
