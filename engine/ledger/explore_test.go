@@ -154,6 +154,9 @@ func (h *home) ask(services []servicerequests.Service, after bool) {
 		if service.Critical() && h.m.OpenCommand() != nil {
 			h.fail("a second command: %v", service)
 		}
+		if h.m.OpenOf(service) != nil {
+			h.fail("asked for twice at once: %v", service)
+		}
 		h.counter++
 		r := h.m.Ask(&h.x.p, service, dccEUI, after, h.now)
 		h.move(r, Room)

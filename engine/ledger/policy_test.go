@@ -123,6 +123,9 @@ func (a *actor) step() []servicerequests.Service {
 		if service.Critical() && a.m.OpenCommand() != nil {
 			a.t.Fatalf("SRV %v asked for while another critical command is open", service)
 		}
+		if a.m.OpenOf(service) != nil {
+			a.t.Fatalf("SRV %v asked for twice at once", service)
+		}
 		a.sign(a.m.Ask(&a.p, service, dccEUI, false, a.now))
 		a.asked = append(a.asked, service)
 	}
@@ -526,6 +529,21 @@ func TestProxyIsBelievedWhereNothingRestsOnIt(t *testing.T) {
 		if got := a.step(); !slices.Equal(got, []servicerequests.Service{supply, mode}) {
 			t.Errorf("%s: asked for %v", name, got)
 		}
+	}
+}
+
+// A home that is found off while its proxy is still being looked up needs its balance for
+// two reasons. It is asked for once.
+func TestBalanceIsAskedForOnceAtATime(t *testing.T) {
+	a := newActor(t, servicerequests.GSME)
+	a.p.GasBalanceFromProxy = true
+	a.expect(supply, mode, servicerequests.ReadInventory)
+	a.read(prepay, off, nil)
+	a.m.Proxy = proxyEUI
+	a.end(servicerequests.ReadInventory, record.ClassSuccess, "I0", nil)
+	a.expect(balance)
+	if target := a.m.OpenOf(balance).ID.Target; target != proxyEUI {
+		t.Errorf("it is asked of %v", target)
 	}
 }
 
