@@ -255,7 +255,7 @@ func (x *Exchange) Do(ctx, posts context.Context, leg Leg) (res Result) {
 func (x *Exchange) hold(leg *Leg, err error) {
 	var throttled *gateway.ThrottledError
 	if x.o.Limits != nil && errors.As(err, &throttled) && throttled.RetryAfter > 0 {
-		x.o.Limits.Hold(leg.Place.Endpoint, x.o.Clock.Now().Add(throttled.RetryAfter))
+		x.o.Limits.Hold(leg.Place.Endpoint, x.o.Clock.At(time.Now().Add(throttled.RetryAfter))) // it is real time
 	}
 }
 
