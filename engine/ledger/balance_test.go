@@ -122,6 +122,21 @@ func TestBalanceThatTheProxyIsRefused(t *testing.T) {
 	}
 }
 
+// Also where no switch is possible, the proxy is asked once and then the meter itself.
+func TestProxyIsAskedOnce(t *testing.T) {
+	a := newActor(t, servicerequests.GSME)
+	a.p.GasBalanceFromProxy, a.p.Strategy, a.m.Proxy = true, record.EmergencyCredit, proxyEUI
+	a.expect(supply, mode, balance)
+	a.end(balance, record.ClassRejected, "E5", nil)
+	a.read(prepay, off, nil)
+	a.expect(buyTime)
+	a.end(buyTime, record.ClassNegative, "250", nil)
+	a.expect(supply, balance)
+	if target := a.m.OpenOf(balance).ID.Target; target != a.m.Device {
+		t.Errorf("it is asked of %v again", target)
+	}
+}
+
 // A balance with credit left is no proof, and ends the asking.
 func TestBalanceWithCreditLeft(t *testing.T) {
 	for _, kind := range []servicerequests.DeviceType{servicerequests.ESME, servicerequests.GSME} {

@@ -424,6 +424,33 @@ func TestUnpackTrustsNoCount(t *testing.T) {
 	}
 }
 
+// What Pack never writes is refused: there is one packed form of a ledger.
+func TestUnpackRefusesWhatPackDoesNotWrite(t *testing.T) {
+	id := servicerequests.RequestID{Originator: ourEUI, Target: 1, Counter: 7}
+	for name, change := range map[string]func(*Meter){
+		"nothing, in bytes":            func(m *Meter) { m.Started = time.Time{} },
+		"tallies of a meter not begun": func(m *Meter) { m.Started = time.Time{}; m.Tally(supply).Tries = 1 },
+		"a command leg of a read":      func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Sent, Leg: CommandLeg}} },
+		"a request without a counter":  func(m *Meter) { m.Open = []*Request{{Service: supply, Phase: Sent}} },
+		"ready, without bytes":         func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Ready}} },
+		"behind its hub":               func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Behind}} },
+		"queued":                       func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Queued}} },
+		"ended":                        func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Ended}} },
+		"of no service":                func(m *Meter) { m.Open = []*Request{{ID: id, Phase: Sent}} },
+		"a past of no service":         func(m *Meter) { m.Past = []Past{{Counter: 7}} },
+		"a class that is none":         func(m *Meter) { m.Past = []Past{{Counter: 7, Service: supply, Class: record.Classes}} },
+	} {
+		m := New(1, record.TargetBody{Originator: ourEUI})
+		m.Started = time.Unix(1, 0).UTC()
+		change(m)
+		c := Writer(nil)
+		m.code(c)
+		if err := bare(m).Unpack(c.Bytes()); !errors.Is(err, ErrPacked) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A field that is new is packed, or told here why it need not be: then the numbers are
 // raised.
 func TestPackKnowsEveryField(t *testing.T) {
