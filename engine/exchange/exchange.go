@@ -84,6 +84,7 @@ type Limits interface {
 // Clock is the sweep's clock: package clock has it, and tests have their own.
 type Clock interface {
 	Now() time.Time
+	At(instant time.Time) time.Time        // what it shows at a real instant
 	Real(span time.Duration) time.Duration // how long a span of it lasts in real time
 }
 
@@ -202,13 +203,19 @@ func New(o Options) *Exchange {
 
 // Do carries a leg out. ctx ends the signing and the commit, posts the POST.
 func (x *Exchange) Do(ctx, posts context.Context, leg Leg) (res Result) {
-	report := func(error) {} // of the breaker, once it has let the leg pass
+	var report func(error) // of the breaker, once it has let the leg pass
+	var begun time.Time    // when the first byte could be written
 	defer func() {
 		if v := recover(); v != nil {
 			x.o.Log.Error("worker panicked", zap.Any("panic", v), zap.Stringer("request_id", leg.Expected.ID), zap.Stack("stack"))
 			res.Err = fmt.Errorf("%w: %v", ErrPanic, v)
+			if !begun.IsZero() && res.Took == 0 {
+				res.Took = max(1, time.Since(begun))
+			}
 		}
-		report(context.Canceled) // if nothing was reported: nothing was learnt about the DCC
+		if report != nil {
+			report(context.Canceled) // if nothing was reported: nothing was learnt about the DCC
+		}
 	}()
 	body := leg.Body
 	if body == nil {
@@ -220,11 +227,11 @@ func (x *Exchange) Do(ctx, posts context.Context, leg Leg) (res Result) {
 		}
 		body = res.Signed.Body
 	}
-	var begun time.Time // when the first byte could be written
 	raw, err := x.o.Gateway.Post(posts, gateway.Post{
 		Service: leg.Place.Endpoint, ID: leg.Expected.ID, Body: body,
 		Admit: func(ctx context.Context) error {
-			if err := x.admit(ctx, &leg, &report, !begun.IsZero()); err != nil {
+			begun = time.Time{} // on a connection before this one nothing could be written
+			if err := x.admit(ctx, &leg, &report); err != nil {
 				return err
 			}
 			begun = time.Now()
@@ -234,7 +241,13 @@ func (x *Exchange) Do(ctx, posts context.Context, leg Leg) (res Result) {
 	if !begun.IsZero() {
 		res.Took = max(1, time.Since(begun))
 	}
-	if !Denied(err) {
+	if errors.Is(err, gateway.ErrNotWritten) && report == nil {
+		// There was no connection, so nobody was asked. The circuit is to know all the same.
+		if circuit := x.allow(&leg, &report); circuit != nil {
+			err = fmt.Errorf("%w: %w", circuit, err)
+		}
+	}
+	if report != nil && !Denied(err) {
 		report(err)
 	}
 	if res.Err = err; err != nil {
@@ -249,7 +262,7 @@ func (x *Exchange) Do(ctx, posts context.Context, leg Leg) (res Result) {
 func (x *Exchange) hold(leg *Leg, err error) {
 	var throttled *gateway.ThrottledError
 	if x.o.Limits != nil && errors.As(err, &throttled) && throttled.RetryAfter > 0 {
-		x.o.Limits.Hold(leg.Place.Endpoint, x.o.Clock.Now().Add(throttled.RetryAfter))
+		x.o.Limits.Hold(leg.Place.Endpoint, x.o.Clock.At(time.Now().Add(throttled.RetryAfter))) // it is real time
 	}
 }
 
@@ -270,9 +283,9 @@ func (x *Exchange) stands(leg *Leg) error {
 	return nil
 }
 
-// admit is asked when the next thing is the first byte. again says that the breaker has
-// let the leg pass before, on a connection that turned out to be dead.
-func (x *Exchange) admit(ctx context.Context, leg *Leg, report *func(error), again bool) error {
+// admit is asked when the next thing is the first byte. The breaker is not asked again
+// where it has let the leg pass before, on a connection that turned out to be dead.
+func (x *Exchange) admit(ctx context.Context, leg *Leg, report *func(error)) error {
 	deadline := time.Now().Add(x.o.Patience)
 	for {
 		if err := x.stands(leg); err != nil {
@@ -295,7 +308,13 @@ func (x *Exchange) admit(ctx context.Context, leg *Leg, report *func(error), aga
 			return ctx.Err()
 		}
 	}
-	if x.o.Breakers == nil || again {
+	return x.allow(leg, report)
+}
+
+// allow asks the breaker, once for a leg. Its report may be called more than once; the
+// first call counts.
+func (x *Exchange) allow(leg *Leg, report *func(error)) error {
+	if x.o.Breakers == nil || *report != nil {
 		return nil
 	}
 	leave, err := x.o.Breakers.Allow(leg.Place.Endpoint, leg.Place.Region)
@@ -373,16 +392,14 @@ func (x *Exchange) read(leg *Leg, raw []byte, res *Result) {
 // fits says whether a reply is of a kind that an endpoint gives: a Pre-Command from
 // Transform only, above all, so that nothing is signed a second time.
 func fits(reply duis.Response, e record.Endpoint) bool {
-	if reply.Code.Class() != servicerequests.CodeSuccess {
-		return true
-	}
+	success := reply.Code.Class() == servicerequests.CodeSuccess
 	switch reply.Content.(type) {
 	case duis.PreCommand:
-		return e == record.Transform
+		return success && e == record.Transform
 	case duis.Inventory:
-		return e == record.NonDevice
+		return success && e == record.NonDevice
 	}
-	return false
+	return !success
 }
 
 func (x *Exchange) record(leg *Leg, kind record.Kind, code string, body []byte) record.Record {

@@ -15,12 +15,13 @@
 // # What an error means
 //
 //	ErrNotPermitted   the wall: nothing was sent
-//	ErrNotWritten     no connection was had: nothing was sent
+//	ErrHeldBack       Post.Admit said no at the socket: nothing was sent
+//	ErrNotWritten     no connection took a byte: nothing was sent
 //	*ThrottledError   429 or 503: the DCC asks to come back later
 //	ErrRejected       another 4xx but 408: the DCC will never take these bytes
 //	ErrInDoubt        everything else: the DCC may have them
 //
-// In doubt are a reset or a time-out once a connection was had, 408, every other
+// In doubt are a reset or a time-out once a byte was on a connection, 408, every other
 // 5xx, a redirect, a success without an XML body, and a body over the limit or
 // cut short. What is in doubt may be POSTed again as the same bytes under the
 // same Request ID, never as others.

@@ -36,8 +36,10 @@ type Post struct {
 	Body    []byte // signed DUIS XML; not changed
 
 	// Admit is asked when a connection is there, immediately before the first byte is
-	// written, and again if the transport has to take another connection. An error
-	// holds the request back: nothing is written. Nil: it may go.
+	// written, and again if the transport has to take another connection, because on the
+	// one before nothing could be written. An error holds the request back: nothing is
+	// written. A panic is handed to the caller of Post. While it is asked the POST does
+	// not end, so it must return when its context ends. Nil: it may go.
 	Admit func(context.Context) error
 }
 
@@ -136,8 +138,7 @@ func (g *Gateway) Post(ctx context.Context, p Post) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
-	// Doubt begins where the first byte may be written. The transport tries another
-	// connection only after one on which nothing was written.
+	// Doubt begins where the first byte is given to a connection.
 	crossing := &crossing{ctx: ctx, cancel: cancel, ask: p.Admit}
 	ctx = httptrace.WithClientTrace(ctx, crossing.trace())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.base+path(p.Service)[1:], bytes.NewReader(p.Body))
@@ -151,7 +152,9 @@ func (g *Gateway) Post(ctx context.Context, p Post) ([]byte, error) {
 	written, refused := crossing.end()
 	switch {
 	case err == nil:
-	case written: // also where a second connection was refused
+	case written && errors.Is(err, ErrHeldBack): // it is in doubt and not held back
+		return nil, fmt.Errorf("%w: %v", ErrInDoubt, err)
+	case written:
 		return nil, fmt.Errorf("%w: %w", ErrInDoubt, err)
 	case refused != nil:
 		return nil, fmt.Errorf("%w: %w", ErrHeldBack, refused)

@@ -21,34 +21,50 @@ type socket struct {
 	pass atomic.Pointer[passage] // of the request that has the connection
 }
 
-// Write asks the passage, and writes only if it lets the request pass.
+// Write asks the passage, and writes only if it lets the request pass. A connection that no
+// request has writes nothing.
 func (s *socket) Write(b []byte) (int, error) {
-	if p := s.pass.Load(); p != nil {
-		if err := p.enter(); err != nil {
-			return 0, err
-		}
+	p := s.pass.Load()
+	if p == nil {
+		return 0, ErrHeldBack
 	}
-	return s.Conn.Write(b)
+	if err := p.enter(); err != nil {
+		return 0, err
+	}
+	n, err := s.Conn.Write(b)
+	p.leave(n)
+	return n, err
 }
 
 // passage is one request's way to one socket.
 type passage struct {
 	*crossing
-	asked    bool // only the connection's one writer looks at it
-	admitted bool
+	asked bool // by the connection's one writer
 }
 
 // enter asks, once for each connection that the transport tries: between two of them
 // lies a dial, and what held before it may hold no more.
 func (p *passage) enter() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !p.asked {
 		p.asked = true
-		p.admitted = p.admit()
+		p.admit()
 	}
-	if !p.admitted {
+	if p.refused != nil {
 		return ErrHeldBack
 	}
+	p.writing++
 	return nil
+}
+
+// leave notes how many bytes a write has given to the network. The rest of a TLS record
+// that is cut short is nothing that the peer could read.
+func (p *passage) leave(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.writing--
+	p.written = p.written || n > 0
 }
 
 // crossing is one POST with all the connections that the transport tries for it.
@@ -57,37 +73,49 @@ type crossing struct {
 	cancel context.CancelFunc
 	ask    func(context.Context) error // nil: all may pass
 
-	mu      sync.Mutex
-	written bool  // a byte may have been written
-	refused error // why nothing may pass any more
+	mu       sync.Mutex
+	writing  int   // writes under way
+	written  bool  // a byte was written
+	refused  error // why nothing may pass any more
+	panicked any   // what ask panicked with
 }
 
-func (c *crossing) admit() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// admit asks whether a connection may be written to. It holds mu: while it is asked, the
+// POST does not end.
+func (c *crossing) admit() {
+	defer func() {
+		// The transport's goroutine is no place for a panic: Post hands it to its caller.
+		if c.panicked = recover(); c.panicked != nil {
+			c.refused = ErrHeldBack
+		}
+		if c.refused == nil {
+			c.refused = c.ctx.Err() // it ended while that was asked
+		}
+		if c.refused != nil {
+			c.cancel() // so that the transport tries no other connection
+		}
+	}()
 	if c.refused == nil && c.ask != nil {
 		c.refused = c.ask(c.ctx)
 	}
-	if c.refused != nil {
-		c.cancel() // so that the transport tries no other connection
-		return false
-	}
-	c.written = true
-	return true
 }
 
 // errOver refuses a write that the transport tries after it has given the POST up.
 var errOver = errors.New("the POST is over")
 
-// end says how far the POST got. From then on nothing more is written.
+// end says how far the POST got: whether the peer may have a byte of it, and else what
+// held it back. From then on nothing more is written.
 func (c *crossing) end() (written bool, refused error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.panicked != nil {
+		panic(c.panicked)
+	}
 	refused = c.refused
 	if c.refused == nil {
 		c.refused = errOver
 	}
-	return c.written, refused
+	return c.written || c.writing > 0, refused
 }
 
 // trace gives each connection that the transport takes for the POST its passage.

@@ -44,21 +44,26 @@ type subject uint8
 const (
 	aboutCredit    subject = iota // 8F0F
 	aboutSuspended                // 8F83
-	aboutFault                    // 81BE, 81BF, 81B4 to 81B6
-	aboutStored                   // 8F66
+	aboutFault                    // 81BE, 81BF: the supply is off
+	aboutFlow                     // 81B4 to 81B6
+	aboutStored                   // 8F66 of a switch to Prepayment
 	subjects       = iota
 )
 
-func subjectOf(code uint16) (s subject, ok bool) {
-	switch code {
+// subject says what an alert is about; ok is false where it changes nothing. Those that say
+// less have a subject of their own: they must not overtake one that says more.
+func (a Alert) subject() (s subject, ok bool) {
+	switch a.Code {
 	case AlertBelow:
 		return aboutCredit, true
 	case AlertSuspended:
 		return aboutSuspended, true
-	case AlertLocked, AlertUncontrolled, AlertFlowB4, AlertFlowB5, AlertFlowB6:
+	case AlertLocked, AlertUncontrolled:
 		return aboutFault, true
+	case AlertFlowB4, AlertFlowB5, AlertFlowB6:
+		return aboutFlow, true
 	case AlertFutureDated:
-		return aboutStored, true
+		return aboutStored, a.FutureDated == CodeECS03 || a.FutureDated == CodeGCS03
 	}
 	return 0, false
 }
@@ -83,30 +88,27 @@ type Alert struct {
 // any more of what it concerns.
 //
 // An alert is taken once, and only if it is later than the read that it would overrule
-// (decision 50). One that may allow something (8F0F, 8F83) must be proven to be later.
+// (decision 50). One that may allow something (8F0F, 8F83) must bear a later time.
 // One that forbids is dropped only where a read that is safely later shows otherwise: the
 // clocks of devices and of the DCC differ by less than [clockSkew].
 func (m *Meter) TakeAlert(a Alert) (changed bool) {
-	about, known := subjectOf(a.Code)
+	about, known := a.subject()
 	if !known || a.Counter != 0 && a.Counter <= m.Taken[about] {
 		return false
 	}
 	m.Taken[about] = max(m.Taken[about], a.Counter)
 	c, issued := &m.Counters, cmp.Or(a.Issued, m.Issued())
 	switch about {
-	case aboutFault:
+	case aboutFault, aboutFlow:
 		if m.Safe() && overruled(a.At, m.Now.Supply) {
 			return false
 		}
 		m.Bars.Person = faultOf(a.Code)
-		if a.Code == AlertLocked || a.Code == AlertUncontrolled {
+		if about == aboutFault {
 			c.StaleSupply = max(c.StaleSupply, issued)
 		}
 		return true
 	case aboutStored:
-		if a.FutureDated != CodeECS03 && a.FutureDated != CodeGCS03 {
-			return false
-		}
 		m.Alarm.Switched = m.Alarm.Switched || a.Heard.Sub(a.At) < lately
 		if m.ModeCurrent() && overruled(a.At, m.Now.Mode) {
 			return false

@@ -28,6 +28,12 @@ type Effect struct {
 // [ErrRecord].
 func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 	switch rec.Kind {
+	case record.Request, record.SignedCommand, record.Outcome:
+		if _, known := rec.Service.Variant(); !known || rec.ID.Counter == 0 {
+			return e, fmt.Errorf("%w: %v of SRV %v under counter %d", ErrRecord, rec.Kind, rec.Service, rec.ID.Counter)
+		}
+	}
+	switch rec.Kind {
 	case record.Request:
 		return m.applyRequest(rec)
 	case record.SignedCommand:
@@ -43,17 +49,23 @@ func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 		}
 	case record.Outcome:
 		body, err := record.Decode[record.OutcomeBody](*rec)
-		if err != nil {
-			return e, err
+		switch {
+		case err != nil:
+			return e, fmt.Errorf("%w: %w", ErrRecord, err)
+		case body.Class == record.ClassOpen:
+			return e, fmt.Errorf("%w: %v has an outcome and is open", ErrRecord, rec.ID)
 		}
 		e = m.End(p, rec.Service, rec.ID, &body)
-		if !body.Stands && !(body.After && rec.Service == servicerequests.ReadMeterBalance) {
+		switch {
+		case body.Stands, body.After && rec.Service == servicerequests.ReadMeterBalance:
+		case m.Bars.Excluded != "" && !m.Bars.Moved: // by a person: it stays as history
+		default:
 			m.Verdict = record.VerdictBody{} // it was given before this was known
 		}
 	case record.Verdict:
 		body, err := record.Decode[record.VerdictBody](*rec)
 		if err != nil {
-			return e, err
+			return e, fmt.Errorf("%w: %w", ErrRecord, err)
 		}
 		m.Verdict = body
 	}
@@ -116,8 +128,14 @@ func (m *Meter) started(first *Request, at time.Time) {
 func (m *Meter) applyCommand(rec *record.Record) (e Effect, err error) {
 	r := m.OpenAs(rec.ID)
 	switch {
-	case r == nil, r.Leg == CommandLeg && (r.Phase != Signing || r.Body != nil):
+	case r == nil, r.Service != rec.Service, !r.Service.Critical(), r.Leg == CommandLeg && (r.Phase != Signing || r.Body != nil):
 		return e, fmt.Errorf("%w: signed command %v without its request, or twice", ErrRecord, rec.ID)
+	case r.Phase == Held && r.Leg == AskLeg:
+		// Folded: that the DCC holds it back was told while a worker had it, so that record
+		// is the earlier one. It stays held, and its bytes are not needed.
+		r.Leg, r.Reached, e.Opened, e.Request = CommandLeg, true, true, r
+		m.commit(rec.Service, rec.ID.Counter)
+		return e, nil
 	case r.Leg == AskLeg: // folded: that Transform answered is in no record that is read here
 		if err := r.follow(Post, Correlated); err != nil {
 			return e, err
@@ -204,11 +222,13 @@ func (m *Meter) tally(p *Policy, service servicerequests.Service, id servicerequ
 	case class == record.ClassWithdrawn || class == record.ClassRejected && (code == servicerequests.CodeHalt || o.Tripped):
 		// It was no try at this meter: never sent, or the User itself was refused.
 		if opened {
-			t.Tries--
+			t.Tries = max(0, t.Tries-1) // a rerun has taken it back already
 		}
 		t.Barred = t.Barred || o.Code == record.RefusedUnpermitted
 	case class == record.ClassRejected && o.Code != record.CodeHTTP:
-		t.Barred = true
+		// What is not asked of a gas proxy can still be asked of its meter.
+		t.Barred = t.Barred || service != servicerequests.ReadMeterBalance || id.Target == m.Device ||
+			code == servicerequests.CodeUnregistered || code == servicerequests.CodeHeld
 		m.rejected(service, code, o.Code)
 	case o.After && class != record.ClassSuccess: // the verdict stands, and no ladder is worn out
 		if service != servicerequests.ReadMeterBalance {

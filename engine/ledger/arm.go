@@ -78,20 +78,20 @@ func (p *Policy) doubtful(m *Meter) bool {
 }
 
 // asksProxy says whether a gas balance is asked of the proxy, which need not be woken:
-// the first one, and the one after the verdict. What the proxy cannot prove, the meter is
-// asked itself.
+// the first time, and after the verdict. What the proxy does not prove, the meter is asked
+// itself.
 func (p *Policy) asksProxy(m *Meter, after bool) bool {
 	if after {
 		return p.GasBalanceFromProxy
 	}
-	return !m.Found.Balance.Known() && m.Counters.FirstSwitch == 0
+	return m.Tally(servicerequests.ReadMeterBalance).Tries == 0 && !m.Found.Balance.Known() && m.Counters.FirstSwitch == 0
 }
 
 // MayArm is the last check, made when a 7.3 is about to be signed or POSTed.
 // signed is its counter if it has been signed, else 0: then it is itself the
 // command that came after the read.
 func (p *Policy) MayArm(m *Meter, signed uint64, now time.Time) bool {
-	return m.ModeCurrent() && m.Now.Mode.Value == servicerequests.Credit &&
+	return m.Bars.Excluded == "" && m.ModeCurrent() && m.Now.Mode.Value == servicerequests.Credit &&
 		(m.SupplyCurrent() || signed != 0 && m.Counters.StaleSupply == signed) && m.Now.Supply.Value == servicerequests.Disabled &&
 		p.refusal(m) == "" && p.fresh(m, now)
 }

@@ -18,10 +18,11 @@ func (m *Meter) Pack(b []byte) []byte {
 		if r.journalled() {
 			return false
 		}
-		packed.Tallies[r.Service].Tries--
+		t := packed.Tally(r.Service)
+		t.Tries = max(0, t.Tries-1) // a rerun has taken it back already
 		return true
 	})
-	slices.SortFunc(packed.Open, func(a, b *Request) int { return cmp.Compare(a.ID.Counter, b.ID.Counter) })
+	slices.SortFunc(packed.Open, byCounter)
 	if len(packed.Open) == 0 && len(packed.Past) == 0 { // no record says that it has begun
 		packed.Started, packed.Heard = time.Time{}, time.Time{}
 	}
@@ -41,8 +42,17 @@ func (m *Meter) Unpack(b []byte) error {
 	}
 	c := Reader(b)
 	m.code(c)
-	return c.End()
+	if err := c.End(); err != nil {
+		return err
+	}
+	idle := len(m.Past)+len(m.Open) == 0
+	if m.blank() || idle && !m.Started.IsZero() || !slices.IsSortedFunc(m.Open, byCounter) {
+		return ErrPacked
+	}
+	return nil
 }
+
+func byCounter(a, b *Request) int { return cmp.Compare(a.ID.Counter, b.ID.Counter) }
 
 // blank says whether nothing is known beyond the plan.
 func (m *Meter) blank() bool {
@@ -90,6 +100,9 @@ func (m *Meter) code(c *Coder) {
 	}
 	n = c.Count(len(m.Open))
 	for i := range n {
+		if c.bad {
+			return
+		}
 		if c.reading {
 			m.Open = append(m.Open, &Request{})
 		}
@@ -179,7 +192,8 @@ func (r *Request) code(c *Coder, m *Meter) {
 		return
 	}
 	w.ID.Originator, w.ID.Target, w.Reached = m.Plan.Originator, servicerequests.EUI(target), true
-	if (w.Phase != Ready || w.Body == nil) && w.Phase != Sent && w.Phase != Held || w.ID.Counter == 0 {
+	if (w.Phase != Ready || w.Body == nil) && w.Phase != Sent && w.Phase != Held || w.ID.Counter == 0 ||
+		w.Leg == CommandLeg && !w.Service.Critical() {
 		c.fail()
 		return
 	}

@@ -91,11 +91,11 @@ func (s *Step) wakeAt(t time.Time) {
 }
 
 // want asks for a service now, or when its retry is due. It does nothing where
-// the service is open already, or barred, or not permitted.
+// the service is open or asked for already, or barred, or not permitted.
 func (p *Policy) want(s *Step, m *Meter, service servicerequests.Service, now time.Time) {
 	t := m.Tally(service)
 	switch {
-	case m.OpenOf(service) != nil:
+	case m.OpenOf(service) != nil || slices.Contains(s.Ask, service):
 		s.Waiting = true
 	case t.Barred || !p.Permits(service, m.Plan.Type):
 	case p.RetriesSpent && t.Failures > 0:
