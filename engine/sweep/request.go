@@ -23,6 +23,7 @@ type request struct {
 
 	token   *signer.Token // of Prepared
 	resends int
+	unheard bool             // given up without the DCC's word that it has the bytes
 	permit  *exchange.Permit // of the leg that a worker has
 	early   *Heard           // an answer that came while a worker had it
 	held    *heldBack        // a quarantine that was told while a worker had it
@@ -164,7 +165,7 @@ func silence(r *request) record.Class {
 	switch {
 	case r.Unproven:
 		return record.ClassUnverified
-	case r.Phase == ledger.Sent || r.Phase == ledger.Held:
+	case r.Phase == ledger.Sent && !r.unheard || r.Phase == ledger.Held:
 		return record.ClassNoResponse
 	default:
 		return record.ClassInDoubt

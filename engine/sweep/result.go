@@ -175,6 +175,7 @@ func (s *Machine) resend(r *request) {
 		s.end(r, record.ClassInDoubt, "", nil)
 		return
 	}
+	r.unheard = true
 	s.await(r)
 }
 
