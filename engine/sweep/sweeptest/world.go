@@ -200,8 +200,17 @@ func (w *World) Handed(originator servicerequests.EUI) uint64 {
 // Pacer is the world as the pacer.
 type Pacer struct{ *World }
 
-// Take asks OnTake.
+// Take asks OnTake, and keeps to what was held.
 func (p Pacer) Take(now time.Time, at exchange.Place) (bool, time.Duration, string) {
+	p.Mu.Lock()
+	p.Holds = slices.DeleteFunc(p.Holds, func(h Hold) bool { return !now.Before(h.Until) })
+	for _, h := range p.Holds {
+		if h.Limit != "service" || h.Place.Endpoint == at.Endpoint {
+			p.Mu.Unlock()
+			return false, h.Until.Sub(now), h.Limit
+		}
+	}
+	p.Mu.Unlock()
 	if p.OnTake != nil {
 		return p.OnTake(now, at)
 	}
