@@ -14,7 +14,9 @@ import (
 )
 
 // never is a limit that lets nothing go.
-func never(time.Time, exchange.Place) (bool, time.Duration, string) { return false, time.Second, "user" }
+func never(time.Time, exchange.Place) (bool, time.Duration, string) {
+	return false, time.Second, "user"
+}
 
 // armAgain drives a meter that is off for lack of credit to where its 7.3 is signed and
 // about to be POSTed again.

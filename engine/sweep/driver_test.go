@@ -37,6 +37,7 @@ type driver struct {
 	jobs     []Send
 	results  []Done
 	reserves []servicerequests.EUI
+	back     func(Send) bool   // legs that [driver.next] leaves with their workers; nil: none
 	slow     bool              // reservations wait in reserves until [driver.reserve]
 	handed   uint64            // counters that one reservation gives; 0: 512
 	orders   uint64            // tickets given out
@@ -272,9 +273,10 @@ func (d *driver) keep() {
 // next does one thing of those that can be done without time passing, the oldest first,
 // and says whether there was one.
 func (d *driver) next() bool {
+	job := slices.IndexFunc(d.jobs, func(s Send) bool { return d.back == nil || !d.back(s) })
 	switch {
-	case len(d.jobs) > 0:
-		d.work(0)
+	case job >= 0:
+		d.work(job)
 	case len(d.results) > 0:
 		d.finish(0)
 	case len(d.Flights) > 0:

@@ -46,9 +46,18 @@ func Tell(rows []record.StateRow) (Story, error) {
 	if err := json.Unmarshal(rows[0].Value, &first); err != nil {
 		return story, err
 	}
-	for _, name := range [...]string{"settings", "meters", "originators", "wave", "waves", "holds", "ceased", "overdue", "retries", "services"} {
+	for _, name := range [...]string{"settings", "meters", "originators", "wave", "holds", "ceased", "overdue", "retries", "services"} {
 		story.Sweep[name] = string(first[name])
 	}
+	// Which meters are in long retries a machine knows that runs.
+	var waves []map[string]any
+	if err := json.Unmarshal(first["waves"], &waves); err != nil {
+		return story, err
+	}
+	for i := range waves {
+		delete(waves[i], "unsettled")
+	}
+	story.Sweep["waves"] = fmt.Sprint(waves)
 	var meters int
 	if err := json.Unmarshal(first["meters"], &meters); err != nil {
 		return story, err
