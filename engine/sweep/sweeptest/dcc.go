@@ -308,10 +308,10 @@ func (w *World) Store(d proof.Delivery) (seq uint64, at time.Time, err error) {
 	if d.DCCAlert != nil {
 		r.Kind, r.Code = record.Alert, d.DCCAlert.Code
 	}
+	w.raw[key] = d // also where it fails: it may be durable all the same
 	if seq, err = w.Disk.Store(r); err != nil {
 		return 0, at, err
 	}
-	w.raw[key] = d
 	w.unjudged[seq] = struct{}{}
 	return seq, at, nil
 }

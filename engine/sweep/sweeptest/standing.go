@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"safemode/engine/ledger"
 	"safemode/engine/record"
@@ -28,7 +29,8 @@ type Story struct {
 // Standing is what the rows tell of one meter.
 type Standing struct {
 	Mode, Supply, Balance, Excluded, Person, Alarm, Verdict string
-	Found, Tallies, Open, Past                              []string
+	Found, Tallies, Past                                    []string
+	Open                                                    map[string]string // leg, phase, bytes and event by request
 	Pending, Accepted                                       bool
 }
 
@@ -105,6 +107,7 @@ func stand(m *ledger.Meter) Standing {
 		Mode: show(m.Now.Mode), Supply: show(m.Now.Supply), Balance: show(m.Now.Balance),
 		Found:    []string{show(m.Found.Mode), show(m.Found.Supply), show(m.Found.Balance)},
 		Excluded: m.Bars.Excluded, Person: m.Bars.Person, Pending: m.Pending, Accepted: m.CreditAccepted,
+		Open:  map[string]string{},
 		Alarm: fmt.Sprint(m.Alarm.Below, m.Alarm.Suspended, m.Alarm.After, m.Taken), Verdict: m.Verdict.Verdict,
 	}
 	for service, t := range m.Tallies {
@@ -117,12 +120,11 @@ func stand(m *ledger.Meter) Standing {
 		s.Tallies = append(s.Tallies, fmt.Sprint(servicerequests.Service(service), t.Tries, t.Answers, t.Failures, last, t.Barred, t.Code, t.Next.UnixNano()))
 	}
 	for _, r := range m.Open {
-		s.Open = append(s.Open, fmt.Sprint(r.Service, r.ID, r.Leg, r.Phase, string(r.Body), r.Attempt, r.Event))
+		s.Open[fmt.Sprintf("%v %v try %d leg %d", r.Service, r.ID, r.Attempt, r.Leg)] = fmt.Sprint(r.Phase, " ", r.Event, " ", string(r.Body))
 	}
 	for _, p := range m.Past {
 		s.Past = append(s.Past, fmt.Sprint(p))
 	}
-	slices.Sort(s.Open)
 	slices.Sort(s.Past)
 	return s
 }
@@ -137,12 +139,19 @@ func show[T any](r ledger.Reading[T]) string {
 // Level takes out of two stories what one may know and the other need not: folded is told
 // by the records alone, other by a machine that ran, or by a state and the records since.
 // An answer that came while a worker was signing may count as found only in the journal's
-// order of events; so the records may know more of what was found, never less.
+// order of events; so the records may know more of what was found, never less. Of a request
+// that the DCC may have, and has not acknowledged, the records say that the same bytes go
+// again; a machine that has given up sending them waits.
 func Level(folded, other Story) {
 	for device, l := range other.Meters {
 		for i, found := range l.Found {
 			if found == notKnown && len(folded.Meters[device].Found) > i {
 				folded.Meters[device].Found[i] = found
+			}
+		}
+		for id, phase := range l.Open {
+			if also := folded.Meters[device].Open; strings.HasPrefix(also[id], "ready ") && strings.HasPrefix(phase, "sent ") {
+				also[id] = phase
 			}
 		}
 	}
