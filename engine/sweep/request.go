@@ -23,6 +23,7 @@ type request struct {
 
 	token   *signer.Token // of Prepared
 	resends int
+	spent   bool             // counted as a retry, and not known to be signed
 	unheard bool             // given up without the DCC's word that it has the bytes
 	permit  *exchange.Permit // of the leg that a worker has
 	early   *Heard           // an answer that came while a worker had it

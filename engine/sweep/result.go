@@ -39,7 +39,10 @@ func (s *Machine) legDone(d Done) {
 			return
 		}
 		r.token = nil
+	} else if r.spent { // it has not gone, and the journal does not have it
+		s.countRetries(-1)
 	}
+	r.spent = false
 	s.judgeResult(r, res)
 	s.takeEarly(r)
 	s.look(m)

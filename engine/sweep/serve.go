@@ -234,7 +234,7 @@ func (s *Machine) dispatch(r *request) {
 	if r.Phase == ledger.Queued {
 		r.ID.Counter = s.nextCounter(r.ID.Originator)
 		m.Counters.Issued = r.ID.Counter
-		s.spendRetry(m, r.Service)
+		r.spent = s.spendRetry(m, r.Service)
 		s.budgets.headroom.count(r.Service, s.now)
 	}
 	if r.AskedAt.IsZero() {

@@ -79,6 +79,11 @@ func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateR
 		Meters: s.roll.size(), Originators: s.roll.originators,
 		Wave: s.waves.opened, Ceased: s.run.ceased, Retries: s.counts.retries,
 	}
+	for _, r := range s.workers.legs {
+		if r.spent { // its record counts it
+			st.Retries--
+		}
+	}
 	for _, w := range s.waves.all {
 		st.Waves = append(st.Waves, waveState{w.state, w.since, w.meters, w.unsettled, w.waived, w.counts})
 	}

@@ -250,12 +250,17 @@ func (s *Machine) sayStuck(m *meter) {
 	s.writeVerdict(m, v)
 }
 
-// spendRetry counts a request that is a retry. When the budget is used up no more is
-// retried: what has no answer then ends without one.
-func (s *Machine) spendRetry(m *meter, service servicerequests.Service) {
+// spendRetry counts a request that is a retry, and says whether it is one. When the budget
+// is used up no more is retried: what has no answer then ends without one.
+func (s *Machine) spendRetry(m *meter, service servicerequests.Service) bool {
 	if m.Tally(service).Failures == 0 {
-		return
+		return false
 	}
-	s.counts.retries++
+	s.countRetries(1)
+	return true
+}
+
+func (s *Machine) countRetries(n int) {
+	s.counts.retries += n
 	s.o.Policy.RetriesSpent = s.o.RetryBudget > 0 && s.counts.retries >= s.o.RetryBudget
 }
