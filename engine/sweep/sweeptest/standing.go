@@ -48,7 +48,7 @@ func Tell(rows []record.StateRow) (Story, error) {
 	if err := json.Unmarshal(rows[0].Value, &first); err != nil {
 		return story, err
 	}
-	for _, name := range [...]string{"settings", "meters", "originators", "wave", "holds", "ceased", "overdue", "retries", "services"} {
+	for _, name := range [...]string{"settings", "meters", "originators", "wave", "holds", "ceased", "overdue", "retries"} {
 		story.Sweep[name] = string(first[name])
 	}
 	// Which meters are in long retries a machine knows that runs.
@@ -60,6 +60,20 @@ func Tell(rows []record.StateRow) (Story, error) {
 		delete(waves[i], "unsettled")
 	}
 	story.Sweep["waves"] = fmt.Sprint(waves)
+	// Of what was withdrawn before it had a counter the journal knows nothing.
+	var services []struct {
+		Service servicerequests.Service
+		Classes [record.Classes]int
+	}
+	if err := json.Unmarshal(first["services"], &services); err != nil {
+		return story, err
+	}
+	for _, s := range services {
+		s.Classes[record.ClassWithdrawn] = 0
+		if s.Classes != ([record.Classes]int{}) {
+			story.Sweep["services"] += fmt.Sprint(s.Service, s.Classes, " ")
+		}
+	}
 	var meters int
 	if err := json.Unmarshal(first["meters"], &meters); err != nil {
 		return story, err
