@@ -20,7 +20,7 @@ func (m *Meter) Pack(b []byte) []byte {
 		packed.Tallies[r.Service].Tries--
 		return true
 	})
-	if len(packed.Open) == 0 && len(packed.Past) == 0 && len(m.Open) > 0 {
+	if !m.Begun() {
 		packed.Started, packed.Heard = time.Time{}, time.Time{}
 	}
 	if packed.blank() {
@@ -29,6 +29,12 @@ func (m *Meter) Pack(b []byte) []byte {
 	c := Writer(b)
 	packed.code(c)
 	return c.Bytes()
+}
+
+// Begun says whether a start would find that the meter has begun: whether anything that was
+// asked of it is in the journal, or nothing that is not is open.
+func (m *Meter) Begun() bool {
+	return !m.Started.IsZero() && (len(m.Open) == 0 || len(m.Past) > 0 || slices.ContainsFunc(m.Open, (*Request).journalled))
 }
 
 // Unpack is the inverse of [Meter.Pack] for a meter that has nothing but its plan. It

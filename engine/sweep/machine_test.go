@@ -551,6 +551,39 @@ func TestACeaseRecalls(t *testing.T) {
 	wantNoFaults(t, d)
 }
 
+// A meter whose first request the journal does not have when the state is kept, and whose
+// next process begins paused, is not lost: it begins when the pause is taken back.
+func TestAMeterThatWasOnlyQueuedIsNotLost(t *testing.T) {
+	for _, worked := range []bool{false, true} { // a worker signs it, and nobody hears of it
+		d := newDrive(healthy())
+		d.slow = !worked
+		d.start()
+		if r := d.m.ledger(0).openOf(supply); r == nil {
+			t.Fatal("7.4 is not asked for")
+		}
+		d.keep()
+		if err := d.order(record.OrderBody{Action: record.OrderPause}); err != nil {
+			t.Fatal(err)
+		}
+		d.keep()
+		if worked {
+			d.jobs[0].Permit = nil // it was signed just before
+			d.work(0)
+		}
+		d.slow = false
+		d.restart()
+		d.drain()
+		if err := d.order(record.OrderBody{Action: record.OrderResume}); err != nil {
+			t.Fatal(err)
+		}
+		d.finishAll()
+		if v := d.verdict(); v.Verdict != record.VerdictOnSupply {
+			t.Errorf("worked %t: verdict %q (%s)", worked, v.Verdict, v.Reason)
+		}
+		wantGood(t, d)
+	}
+}
+
 // A result of a leg that the machine does not know changes nothing.
 func TestAResultOfNoLeg(t *testing.T) {
 	d := newDriver(healthy())
