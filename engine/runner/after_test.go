@@ -141,37 +141,6 @@ func TestTransferredTheDayAfter(t *testing.T) {
 	})
 }
 
-// A sweep that lasts for days, because of a meter that cannot be reached, reads the
-// others again on their day, and ends with that meter's verdict all the same.
-func TestReadAgainWhileTheSweepLasts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d, silent := cutOff(), healthy()
-		silent.EUI = 0x00DB123456780009
-		w := newWorld(t, d, silent)
-		w.Policy.RereadAfter = day
-		w.Policy.Retry.Electricity = []time.Duration{day, day, 6 * time.Hour}
-		w.OnFlight = func(f *flight) fate {
-			if f.Device == silent {
-				return undeliv
-			}
-			return answered
-		}
-		s, began := w.open(), time.Now()
-		if err := w.run(t.Context(), s); err != nil {
-			t.Fatal(err)
-		}
-		var again []time.Duration
-		for _, r := range w.Disk.All() {
-			if r.Kind == record.Verdict && r.Device == d.EUI {
-				again = append(again, r.At.Sub(began).Round(time.Hour))
-			}
-		}
-		if !slices.Equal(again, []time.Duration{0, day, 2 * day}) || time.Since(began) < 2*day || time.Since(began) > 3*day {
-			t.Errorf("verdicts after %v, the run took %v", again, time.Since(began))
-		}
-	})
-}
-
 // No home that has no verdict waits for a meter that is read again.
 func TestHomesGoBeforeWhatIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

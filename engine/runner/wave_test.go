@@ -198,7 +198,7 @@ func TestLongRetriesDoNotHoldUpAWave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := street(t, 40, nil)
 		w.options = inWaves()
-		w.Policy.Patience, w.Policy.StepDeadline = time.Hour, ledger.PerFuel[time.Duration]{4 * time.Hour, 26 * time.Hour}
+		w.Policy.Patience, w.Policy.StepDeadline = time.Hour, ledger.PerFuel[time.Duration]{Electricity: 4 * time.Hour, Gas: 26 * time.Hour}
 		w.Policy.Retry = ledger.PerFuel[[]time.Duration]{Electricity: []time.Duration{time.Minute, time.Hour, 6 * time.Hour}}
 		silent := w.Devices[3]
 		w.OnFlight = func(f *flight) fate {

@@ -85,7 +85,6 @@ func TestExclusionAfterTheVerdict(t *testing.T) {
 			x, silent := cutOff(), healthy()
 			silent.EUI = 0x00DB123456780009
 			d := newDrive(x, silent)
-			const day = 24 * time.Hour
 			d.Policy.RereadAfter = day
 			d.Policy.BalanceAfter = true
 			d.Policy.Retry.Electricity = []time.Duration{day, day, 6 * time.Hour}
