@@ -23,7 +23,7 @@ func (m *Meter) Pack(b []byte) []byte {
 		return true
 	})
 	slices.SortFunc(packed.Open, byCounter)
-	if len(packed.Open) == 0 && len(packed.Past) == 0 { // no record says that it has begun
+	if !m.Begun() {
 		packed.Started, packed.Heard = time.Time{}, time.Time{}
 	}
 	if packed.blank() {
@@ -32,6 +32,12 @@ func (m *Meter) Pack(b []byte) []byte {
 	c := Writer(b)
 	packed.code(c)
 	return c.Bytes()
+}
+
+// Begun says whether a start would find that the meter has begun: whether anything that was
+// asked of it is in the journal.
+func (m *Meter) Begun() bool {
+	return !m.Started.IsZero() && (len(m.Past) > 0 || slices.ContainsFunc(m.Open, (*Request).journalled))
 }
 
 // Unpack is the inverse of [Meter.Pack] for a meter that has nothing but its plan. It

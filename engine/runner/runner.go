@@ -352,7 +352,7 @@ func (r *Runner) reserve(originator servicerequests.EUI) {
 			if err != nil {
 				break
 			}
-			if e.First == 0 {
+			if e.First == 0 || counter != e.Last+1 { // what lies between is not ours
 				e.First = counter
 			}
 			e.Last = counter

@@ -432,11 +432,13 @@ func (h *seat) code(c *ledger.Coder) {
 func (r *roll) block(number int32) []byte {
 	first, c := number*blockSize, ledger.Writer(nil)
 	for n := first; n < min(first+blockSize, int32(r.size())); n++ {
+		h := r.seats[n]
 		if m := r.awake[n]; m != nil {
-			r.note(m)
+			h = *r.note(m)
+			h.begun = m.Begun() // or a start would neither go on with it nor begin it
 			r.replace(n, m.Pack(nil))
 		}
-		r.seats[n].code(c)
+		h.code(c)
 		packed := r.entry(n)
 		c.Raw(&packed)
 	}

@@ -120,7 +120,9 @@ type paces struct {
 	all   []pace // of the last minute
 	from  pace   // the beginning of this run, or of the present wave
 	flow  flow   // of this run
-	flows []flow // one a second, of the last while
+	flows []flow // the last ratesSpan samples, one a second
+
+	course []record.Rates // from each sample to the next, of the last while; what is in it is not changed
 }
 
 // pace is how far the sweep had come at an instant.
@@ -179,7 +181,7 @@ type flow struct {
 }
 
 const (
-	mostFlows = 600 // a sample a second: ten minutes of real time
+	mostFlows = 600 // samples that the course is of, one a second: ten minutes of real time
 	ratesSpan = 10  // samples that the status's rates are of
 )
 
@@ -200,20 +202,17 @@ func (s *Machine) showFlow(st *record.Status) {
 	p := &s.pace
 	now := p.flow
 	now.real, now.at = s.real, s.now
-	if len(p.flows) == 0 || now.real.Sub(p.flows[len(p.flows)-1].real) >= time.Second {
-		p.flows = append(p.flows, now)
-		if len(p.flows) > mostFlows {
-			p.flows = slices.Delete(p.flows, 0, len(p.flows)-mostFlows)
+	if n := len(p.flows); n == 0 || now.real.Sub(p.flows[n-1].real) >= time.Second {
+		if n > 0 {
+			p.course = append(p.course, between(p.flows[n-1], now))
+			p.course = p.course[max(0, len(p.course)-(mostFlows-1)):]
 		}
+		p.flows = append(p.flows, now)
+		p.flows = p.flows[max(0, len(p.flows)-ratesSpan):]
 	}
-	st.Rates = between(p.flows[max(0, len(p.flows)-ratesSpan)], now)
+	st.Rates = between(p.flows[0], now)
 }
 
-// Course is the rates of the last ten minutes of real time, each second's.
-func (s *Machine) Course() []record.Rates {
-	var course []record.Rates
-	for i := 1; i < len(s.pace.flows); i++ {
-		course = append(course, between(s.pace.flows[i-1], s.pace.flows[i]))
-	}
-	return course
-}
+// Course is the rates of the last ten minutes of real time, each second's. Nobody may
+// change what it returns; later ones are appended to another slice or behind it.
+func (s *Machine) Course() []record.Rates { return s.pace.course }

@@ -1,0 +1,125 @@
+package sweep
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"safemode/engine/proof"
+	"safemode/engine/record"
+	"safemode/servicerequests"
+)
+
+const day = 24 * time.Hour
+
+// aDayLater is a driver whose meter was left armed a day ago, and whose next process begins.
+func aDayLater(t *testing.T) *driver {
+	t.Helper()
+	d := newDrive(cutOff())
+	d.Policy.RereadAfter = day
+	d.start()
+	d.finishAll()
+	if v := d.verdict(); v.Verdict != record.VerdictArmed {
+		t.Fatalf("verdict %s (%s)", v.Verdict, v.Reason)
+	}
+	d.Devices[0].Supply, d.Devices[0].Pressed = servicerequests.Enabled, true
+	d.now = d.now.Add(day)
+	d.restart()
+	return d
+}
+
+// The process dies at every step of the second day. No counter is used twice, nothing is
+// signed twice, and the verdict is the new one in the end.
+func TestGoingOnTheDayAfter(t *testing.T) {
+	for _, kept := range []int{0, 2, 1 << 30} {
+		for at := 1; ; at++ {
+			d := aDayLater(t)
+			d.steps = 0
+			dead := false
+			for range 1000 {
+				if d.steps >= at && !dead {
+					dead = true
+					d.die(kept)
+				}
+				if !d.next() {
+					break
+				}
+			}
+			if v := d.verdict(); v.Verdict != record.VerdictOnSupply {
+				t.Fatalf("death %d: %s (%s)", at, v.Verdict, v.Reason)
+			}
+			d.judge()
+			if wantNoFaults(t, d); t.Failed() {
+				t.Fatalf("death %d, %d kept", at, kept)
+			}
+			if !dead {
+				if at < 5 {
+					t.Errorf("the second day has %d steps", at-1)
+				}
+				break
+			}
+		}
+	}
+}
+
+// An answer that comes after its request was given up counts, as any late answer does.
+func TestLateTheDayAfter(t *testing.T) {
+	d := newDrive(cutOff())
+	d.Policy.RereadAfter = day
+	d.start()
+	d.finishAll()
+	d.Devices[0].Supply = servicerequests.Enabled
+	d.now = d.now.Add(day)
+	d.OnFlight = func(*flight) fate { return doneLate }
+	d.restart()
+	var late []proof.Delivery
+	for range 100 {
+		for {
+			x, ok := d.Pull(func(x proof.Delivery) bool { return x.Result != nil })
+			if !ok {
+				break
+			}
+			late = append(late, x)
+		}
+		if !d.next() && (len(late) == 2 && d.m.finished() || !d.wait()) {
+			break
+		}
+	}
+	if v := d.verdict(); v.Verdict != record.VerdictArmed || len(late) != 2 {
+		t.Fatalf("unanswered: %s, %d late", v.Verdict, len(late))
+	}
+	d.Deliver(late...)
+	d.drain()
+	if v := d.verdict(); v.Verdict != record.VerdictOnSupply {
+		t.Errorf("answered late: %s (%s)", v.Verdict, v.Reason)
+	}
+	wantGood(t, d)
+}
+
+// A sweep that lasts for days, because of a meter that cannot be reached, reads the others
+// again on their day, and ends with that meter's verdict all the same.
+func TestReadAgainWhileTheSweepLasts(t *testing.T) {
+	x, silent := cutOff(), healthy()
+	silent.EUI = 0x00DB123456780009
+	d := newDrive(x, silent)
+	d.Policy.RereadAfter = day
+	d.Policy.Retry.Electricity = []time.Duration{day, day, 6 * time.Hour}
+	d.OnFlight = func(f *flight) fate {
+		if f.Device == silent {
+			return undeliv
+		}
+		return answered
+	}
+	d.start()
+	d.finishAll()
+	var again []time.Duration
+	for _, r := range d.SentIn(record.Verdict) {
+		if r.Device == x.EUI {
+			again = append(again, r.At.Sub(epoch).Round(time.Hour))
+		}
+	}
+	if took := d.now.Sub(epoch); !slices.Equal(again, []time.Duration{0, day, 2 * day}) || took < 2*day || took > 3*day {
+		t.Errorf("verdicts after %v, the run took %v", again, took)
+	}
+	wantGood(t, d)
+}

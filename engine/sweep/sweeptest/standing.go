@@ -1,0 +1,172 @@
+package sweeptest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"safemode/engine/ledger"
+	"safemode/engine/record"
+	"safemode/servicerequests"
+)
+
+// Merge puts rows over those before them.
+func Merge(before, changed []record.StateRow) []record.StateRow {
+	rows := slices.Clone(before)
+	for _, row := range changed {
+		rows = put(rows, row)
+	}
+	return rows
+}
+
+// Story is what kept rows tell, for comparison.
+type Story struct {
+	Sweep  map[string]string
+	Meters map[string]Standing
+}
+
+// Standing is what the rows tell of one meter.
+type Standing struct {
+	Mode, Supply, Balance, Excluded, Person, Alarm, Verdict string
+	Found, Tallies, Past                                    []string
+	Open                                                    map[string]string // leg, phase, bytes and event by request
+	Pending, Accepted                                       bool
+}
+
+// notKnown is how a reading is shown that is not there.
+const notKnown = "not known"
+
+// block is how many meters are in one row.
+const block = 16
+
+// Tell reads a story out of rows. It is of a machine that has been given records and does
+// not run.
+func Tell(rows []record.StateRow) (Story, error) {
+	story := Story{map[string]string{}, map[string]Standing{}}
+	var first map[string]json.RawMessage
+	if err := json.Unmarshal(rows[0].Value, &first); err != nil {
+		return story, err
+	}
+	for _, name := range [...]string{"settings", "meters", "originators", "wave", "holds", "ceased", "overdue", "retries"} {
+		story.Sweep[name] = string(first[name])
+	}
+	// Which meters are in long retries a machine knows that runs.
+	var waves []map[string]any
+	if err := json.Unmarshal(first["waves"], &waves); err != nil {
+		return story, err
+	}
+	for i := range waves {
+		delete(waves[i], "unsettled")
+	}
+	story.Sweep["waves"] = fmt.Sprint(waves)
+	// Of what was withdrawn before it had a counter the journal knows nothing.
+	var services []struct {
+		Service servicerequests.Service
+		Classes [record.Classes]int
+	}
+	if err := json.Unmarshal(first["services"], &services); err != nil {
+		return story, err
+	}
+	for _, s := range services {
+		s.Classes[record.ClassWithdrawn] = 0
+		if s.Classes != ([record.Classes]int{}) {
+			story.Sweep["services"] += fmt.Sprint(s.Service, s.Classes, " ")
+		}
+	}
+	var meters int
+	if err := json.Unmarshal(first["meters"], &meters); err != nil {
+		return story, err
+	}
+	for i, row := range rows[1:] {
+		c := ledger.Reader(row.Value)
+		for range min(block, meters-i*block) {
+			m, err := readMeter(c)
+			if err != nil {
+				return story, fmt.Errorf("row %d: %w", row.Row, err)
+			}
+			story.Meters[m.Device.String()] = stand(m)
+		}
+		if err := c.End(); err != nil {
+			return story, fmt.Errorf("row %d: %w", row.Row, err)
+		}
+	}
+	return story, nil
+}
+
+// readMeter reads a seat and the ledger behind it.
+func readMeter(c *ledger.Coder) (*ledger.Meter, error) {
+	var euis [3]uint64
+	for i := range euis {
+		c.Fixed(&euis[i])
+	}
+	var of [7]byte
+	for i := range of {
+		c.Byte(&of[i])
+	}
+	var wave uint64
+	c.Uint(&wave)
+	var flags [7]bool
+	c.Flags(&flags[0], &flags[1], &flags[2], &flags[3], &flags[4], &flags[5], &flags[6])
+	var nap int64
+	c.Int(&nap)
+	var packed []byte
+	c.Raw(&packed)
+	m := &ledger.Meter{Device: servicerequests.EUI(euis[0]), Plan: ledger.Plan{Type: servicerequests.DeviceType(of[0])}}
+	return m, m.Unpack(packed)
+}
+
+func stand(m *ledger.Meter) Standing {
+	s := Standing{
+		Mode: show(m.Now.Mode), Supply: show(m.Now.Supply), Balance: show(m.Now.Balance),
+		Found:    []string{show(m.Found.Mode), show(m.Found.Supply), show(m.Found.Balance)},
+		Excluded: m.Bars.Excluded, Person: m.Bars.Person, Pending: m.Pending, Accepted: m.CreditAccepted,
+		Open:  map[string]string{},
+		Alarm: fmt.Sprint(m.Alarm.Below, m.Alarm.Suspended, m.Alarm.After, m.Taken), Verdict: m.Verdict.Verdict,
+	}
+	for service, t := range m.Tallies {
+		last := t.Last
+		if last == record.ClassWithdrawn {
+			// Of what was withdrawn before it had a counter the journal knows nothing, and
+			// nothing follows from it.
+			last = record.ClassOpen
+		}
+		s.Tallies = append(s.Tallies, fmt.Sprint(servicerequests.Service(service), t.Tries, t.Answers, t.Failures, last, t.Barred, t.Code, t.Next.UnixNano()))
+	}
+	for _, r := range m.Open {
+		s.Open[fmt.Sprintf("%v %v try %d leg %d", r.Service, r.ID, r.Attempt, r.Leg)] = fmt.Sprint(r.Phase, " ", r.Event, " ", string(r.Body))
+	}
+	for _, p := range m.Past {
+		s.Past = append(s.Past, fmt.Sprint(p))
+	}
+	slices.Sort(s.Past)
+	return s
+}
+
+func show[T any](r ledger.Reading[T]) string {
+	if !r.Known() {
+		return notKnown
+	}
+	return fmt.Sprint(r.Value, " ", r.Counter, " ", r.At.UnixNano())
+}
+
+// Level takes out of two stories what one may know and the other need not: folded is told
+// by the records alone, other by a machine that ran, or by a state and the records since.
+// An answer that came while a worker was signing may count as found only in the journal's
+// order of events; so the records may know more of what was found, never less. Of a request
+// that the DCC may have, and has not acknowledged, the records say that the same bytes go
+// again; a machine that has given up sending them waits.
+func Level(folded, other Story) {
+	for device, l := range other.Meters {
+		for i, found := range l.Found {
+			if found == notKnown && len(folded.Meters[device].Found) > i {
+				folded.Meters[device].Found[i] = found
+			}
+		}
+		for id, phase := range l.Open {
+			if also := folded.Meters[device].Open; strings.HasPrefix(also[id], "ready ") && strings.HasPrefix(phase, "sent ") {
+				also[id] = phase
+			}
+		}
+	}
+}
