@@ -172,7 +172,7 @@ func BenchmarkStages(b *testing.B) {
 		}},
 		{"sign the request", func() error { _, err := s.signer.SignRequest(s.request); return err }},
 		{"post to Transform, the wall and both ends of HTTP", func() error {
-			_, err := way.Post(b.Context(), gateway.Post{Service: gateway.Transform, ID: s.expected.ID, Body: signed})
+			_, err := way.Post(b.Context(), gateway.Post{Service: record.Transform, ID: s.expected.ID, Body: signed})
 			return err
 		}},
 		{"prove the reply", func() error { _, err := s.verifier.Reply(s.reply, s.expected.ID); return err }},

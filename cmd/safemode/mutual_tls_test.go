@@ -19,6 +19,7 @@ import (
 	"safemode/engine/directory"
 	"safemode/engine/gateway"
 	"safemode/engine/proof"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/smki"
@@ -91,7 +92,7 @@ func TestMutualTLSTowardsTheDCC(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = g.Post(t.Context(), gateway.Post{Service: gateway.SendCommand, ID: id, Body: body})
+			_, err = g.Post(t.Context(), gateway.Post{Service: record.SendCommand, ID: id, Body: body})
 			if (err == nil) != test.let || !g.ServerProven() {
 				t.Errorf("gateway: %v", err)
 			}

@@ -65,7 +65,7 @@ func fill(t testing.TB, j *journal.Journal, rounds int) {
 			if i == 7 {
 				class = record.ClassRejected
 			}
-			add(record.Record{Kind: record.Outcome, Device: device(i), Service: servicerequests.ReadMeterBalance, ID: id, Code: class, Body: record.Encode(record.OutcomeBody{Class: class})})
+			add(record.Record{Kind: record.Outcome, Device: device(i), Service: servicerequests.ReadMeterBalance, ID: id, Code: class.String(), Body: record.Encode(record.OutcomeBody{Class: class})})
 		}
 	}
 	add(record.Record{Kind: record.Operator, Code: record.OrderPause, Body: record.Encode(record.OrderBody{Action: record.OrderPause, By: "Ada"})})
@@ -186,7 +186,7 @@ func TestFind(t *testing.T) {
 		"held":     {index.Query{Reason: "held"}, nil, 0},
 		"not safe": {index.Query{Verdict: record.VerdictNotSafe}, []int{5}, 1},
 		"many":     {index.Query{Verdict: record.VerdictOnSupply}, []int{1, 2, 3}, meters - 2},
-		"rejected": {index.Query{Class: record.ClassRejected}, []int{8}, 1},
+		"rejected": {index.Query{Class: record.ClassRejected.String()}, []int{8}, 1},
 		"refused":  {index.Query{Class: "refused_unverified"}, []int{5}, 1},
 	} {
 		found, all, err := x.Find(t.Context(), c.query, 3)

@@ -106,7 +106,7 @@ func TestHandoverTellsBalancesBeforeAndAfter(t *testing.T) {
 	s.command(change)
 	at := start.Add(time.Hour)
 	r := change.record(record.Outcome)
-	r.Code, r.Body = record.ClassSuccess, record.Encode(record.OutcomeBody{Class: record.ClassSuccess, AnsweredAt: at})
+	r.Code, r.Body = record.ClassSuccess.String(), record.Encode(record.OutcomeBody{Class: record.ClassSuccess, AnsweredAt: at})
 	s.add(r)
 	balance(105, -2*servicerequests.Pound, 3*servicerequests.Pound)
 	s.verdict(gasA, record.VerdictBody{Verdict: record.VerdictArmed})

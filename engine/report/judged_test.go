@@ -11,9 +11,9 @@ import (
 )
 
 // rests is an outcome that rests on the record of this number.
-func (s *script) rests(q request, class string, of uint64) {
+func (s *script) rests(q request, class record.Class, of uint64) {
 	r := q.record(record.Outcome)
-	r.Code, r.Body = class, record.Encode(record.OutcomeBody{Class: class, Of: of, AnsweredAt: start})
+	r.Code, r.Body = class.String(), record.Encode(record.OutcomeBody{Class: class, Of: of, AnsweredAt: start})
 	s.add(r)
 }
 

@@ -161,9 +161,9 @@ func (s *script) response(q request) {
 	s.add(r)
 }
 
-func (s *script) outcome(q request, class, code string) {
+func (s *script) outcome(q request, class record.Class, code string) {
 	r := q.record(record.Outcome)
-	r.Code, r.Body = class, record.Encode(record.OutcomeBody{Class: class, Code: code})
+	r.Code, r.Body = class.String(), record.Encode(record.OutcomeBody{Class: class, Code: code})
 	s.add(r)
 }
 
