@@ -182,7 +182,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	if e.devices = o.Devices; e.devices != nil {
-	} else if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities}); err != nil {
+	} else if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities, Learnt: e.learnt}); err != nil {
 		return nil, err
 	}
 	if err := e.probe(ctx); err != nil {
@@ -209,6 +209,13 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	return e, e.wire(ctx)
+}
+
+// learnt has what waits for a device's keys tried again.
+func (e *Engine) learnt(device servicerequests.EUI) {
+	if e.prover != nil {
+		e.prover.Learnt(device)
+	}
 }
 
 // undo gives back what this engine has claimed and removes the files that it made, in

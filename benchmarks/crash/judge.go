@@ -59,7 +59,7 @@ func (s *scene) judge(ctx context.Context, r *Result) error {
 			sent[sha256.Sum256(rec.Body)] = true
 		case record.Request:
 			sent[sha256.Sum256(rec.Body)] = true
-		case record.Response, record.Alert:
+		case record.Response, record.Alert, record.Received:
 			taken[sha256.Sum256(rec.Body)] = true
 		}
 	}

@@ -82,8 +82,6 @@ func TestWidened(t *testing.T) {
 		"policy.retry_electricity[0]":      func(c *config.Config) { c.Policy.RetryElectricity = []time.Duration{time.Second} },
 		"policy.retry_gas":                 func(c *config.Config) { c.Policy.RetryGas = append(c.Policy.RetryGas, 24*time.Hour) },
 		"policy.retry_gas[1]":              func(c *config.Config) { c.Policy.RetryGas = []time.Duration{time.Hour, time.Second} },
-		"policy.response_wait_electricity": func(c *config.Config) { c.Policy.ResponseWaitElectricity = time.Second },
-		"policy.response_wait_gas":         func(c *config.Config) { c.Policy.ResponseWaitGas = time.Second },
 		"policy.gas_balance_from_proxy":    func(c *config.Config) { c.Policy.GasBalanceFromProxy = true },
 		"policy.patience":                  func(c *config.Config) { c.Policy.Patience = time.Minute },
 		"policy.step_deadline_electricity": func(c *config.Config) { c.Policy.StepDeadlineElectricity = 0 },
@@ -145,13 +143,15 @@ func TestWidenedOldPlan(t *testing.T) {
 // the reason why it need not be.
 func TestEverySettingIsBoundOrHarmless(t *testing.T) {
 	harmless := map[string]string{
-		"Policy.ReadWait":             "1.6 to Credit harms nobody, before or after the reads",
-		"Policy.EmergencyCreditBelow": "2.5 harms nobody",
-		"Policy.DailySpend":           "reckons the order",
-		"Policy.AtRiskWithin":         "reckons the order",
-		"Breaker.Window":              "of neither more nor less is stricter",
-		"Breaker.Lease":               "of neither more nor less is stricter",
-		"Gates.Drain":                 "nothing is sent in it",
+		"Policy.ReadWait":                "1.6 to Credit harms nobody, before or after the reads",
+		"Policy.EmergencyCreditBelow":    "2.5 harms nobody",
+		"Policy.ResponseWaitElectricity": "after silence it is read what was done before anything is asked again",
+		"Policy.ResponseWaitGas":         "after silence it is read what was done before anything is asked again",
+		"Policy.DailySpend":              "reckons the order",
+		"Policy.AtRiskWithin":            "reckons the order",
+		"Breaker.Window":                 "of neither more nor less is stricter",
+		"Breaker.Lease":                  "of neither more nor less is stricter",
+		"Gates.Drain":                    "nothing is sent in it",
 	}
 	var walk func(name string, v reflect.Value)
 	c := bindingConfig()

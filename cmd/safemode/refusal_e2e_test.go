@@ -123,7 +123,7 @@ func TestSweepRefusesPlansAndKeys(t *testing.T) {
 		swap  []string
 		words []string
 	}{
-		{"production", []string{"pki_dir: pki", "pki_dir: production"}, []string{"identity", "XML signing certificate is not of a test PKI"}},
+		{"production", []string{"pki_dir: pki", "pki_dir: production"}, []string{"identity", "XML signing certificate: it is not of a test PKI"}},
 		{"transform", []string{"[pki/dcc/transform.pem]", "[other/dcc/transform.pem]"}, []string{"Transform certificate", "does not chain"}},
 		{"xml-signing", []string{"[pki/dcc/xml-signing.pem]", "[other/dcc/xml-signing.pem]"}, []string{"XML signing certificate", "does not chain"}},
 		{"no-dcc", []string{"[pki/dcc/transform.pem]", "[pki/supplier/xml-signing.pem]"}, []string{"Transform certificate"}},

@@ -57,4 +57,7 @@
 // revocation lists (and, if asked for, the certificates' time), and the operator's
 // record of the MPIDs. A gate whose evidence was never read is closed; one whose
 // evidence cannot be renewed closes when it is older than it may be.
+//
+// Each list and each file is watched by itself, and a look at it takes half a minute at
+// most: one that hangs delays no other (TestGatesCloseThoughAListHangs).
 package direction

@@ -39,7 +39,6 @@ import (
 	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
-	"safemode/servicerequests/clock"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 )
@@ -80,6 +79,12 @@ type Limits interface {
 	Grant(now time.Time, p Place) (ok bool, wait time.Duration, limit string)
 	// Hold lets nothing pass to an endpoint before an instant. The longest hold stands.
 	Hold(e record.Endpoint, until time.Time)
+}
+
+// Clock is the sweep's clock: package clock has it, and tests have their own.
+type Clock interface {
+	Now() time.Time
+	Real(span time.Duration) time.Duration // how long a span of it lasts in real time
 }
 
 // Place is what a POST takes in the limits.
@@ -171,7 +176,7 @@ type Options struct {
 	Signer   Signer
 	Gateway  Gateway
 	Verifier Verifier
-	Clock    clock.Clock
+	Clock    Clock
 	Log      *zap.Logger
 
 	Gate     func(now time.Time) error // nil: there is none

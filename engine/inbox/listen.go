@@ -33,7 +33,7 @@ type Address struct {
 	ConnectionsPerPeer int // of authenticated peers, at a time from one address; 0: 256
 
 	// Connections on which nobody has been authenticated yet, at a time, and from one
-	// address. They count here and not above. 0: 256 and 64.
+	// address. They count here and not above. 0: 512 and 128.
 	Unknown        int
 	UnknownPerPeer int
 }
@@ -55,7 +55,7 @@ func Listen(ctx context.Context, a Address) (*Listener, error) {
 	l := &Listener{
 		Listener: listener,
 		known:    pool{total: cmp.Or(a.Connections, 512), perPeer: cmp.Or(a.ConnectionsPerPeer, 256), peers: map[netip.Addr][]*counted{}},
-		unknown:  pool{total: cmp.Or(a.Unknown, 256), perPeer: cmp.Or(a.UnknownPerPeer, 64), peers: map[netip.Addr][]*counted{}},
+		unknown:  pool{total: cmp.Or(a.Unknown, 512), perPeer: cmp.Or(a.UnknownPerPeer, 128), peers: map[netip.Addr][]*counted{}},
 	}
 	if a.TLS != nil {
 		l.tls = a.TLS.Clone()

@@ -3,8 +3,9 @@ package journal
 import (
 	"context"
 	"fmt"
-	"safemode/engine/record"
 	"time"
+
+	"safemode/engine/record"
 )
 
 // Commit queues records and returns when they are durable, and all that was queued

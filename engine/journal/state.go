@@ -8,8 +8,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"safemode/engine/record"
 	"time"
+
+	"safemode/engine/record"
 )
 
 // kept is a change of the state.

@@ -161,7 +161,7 @@ func (r *Request) code(c *Coder, m *Meter) {
 		}
 	}
 	codeService(c, &w.Service)
-	bounded(c, &w.Phase, phases)
+	bounded(c, &w.Phase, PhaseCount)
 	bounded(c, &w.Leg, 2)
 	c.Flags(&w.Unproven, &w.Retry, &w.After)
 	target := uint64(w.ID.Target)

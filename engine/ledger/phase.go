@@ -11,20 +11,20 @@ type Phase uint8
 
 // The phases. Those of which [Phase.Counted] is true have an originator counter.
 const (
-	Behind   Phase = iota // waits for room behind its hub; not signed, no counter
-	Queued                // waits for its turn to be signed; no counter
-	Signing               // with a worker: its leg is signed, made durable and goes on to the door
-	Ready                 // signed and durable; waits for its turn to be POSTed
-	Posting               // with a worker: its durable bytes are at the door
-	Resting               // signed and durable; a POST failed or is in doubt, and the same bytes go again at a time
-	Prepared              // its Pre-Command is proven and waits for its turn to be signed
-	Sent                  // the DCC has it; the device's answer is awaited
-	Held                  // the DCC's anomaly detection holds it back
-	Ended                 // it has its outcome
-	phases   = iota
+	Behind     Phase = iota // waits for room behind its hub; not signed, no counter
+	Queued                  // waits for its turn to be signed; no counter
+	Signing                 // with a worker: its leg is signed, made durable and goes on to the door
+	Ready                   // signed and durable; waits for its turn to be POSTed
+	Posting                 // with a worker: its durable bytes are at the door
+	Resting                 // signed and durable; a POST failed or is in doubt, and the same bytes go again at a time
+	Prepared                // its Pre-Command is proven and waits for its turn to be signed
+	Sent                    // the DCC has it; the device's answer is awaited
+	Held                    // the DCC's anomaly detection holds it back
+	Ended                   // it has its outcome
+	PhaseCount = iota
 )
 
-var phaseNames = [phases]string{
+var phaseNames = [PhaseCount]string{
 	"behind", "queued", "signing", "ready", "posting", "resting", "prepared", "sent", "held", "ended",
 }
 
@@ -32,7 +32,7 @@ func (p Phase) String() string { return phaseNames[p] }
 
 // Phases lists all phases.
 func Phases() (all []Phase) {
-	for p := range Phase(phases) {
+	for p := range Phase(PhaseCount) {
 		all = append(all, p)
 	}
 	return all
@@ -68,10 +68,10 @@ const (
 	Due                       // the time to POST the same bytes again has come
 	Quarantine                // the DCC says that its anomaly detection holds the request back
 	End                       // it has its outcome
-	events       = iota
+	EventCount   = iota
 )
 
-var eventNames = [events]string{
+var eventNames = [EventCount]string{
 	"room", "sign", "post", "unsigned", "denied", "doubtful", "correlated", "acknowledged", "due", "quarantine", "end",
 }
 
@@ -79,7 +79,7 @@ func (e Event) String() string { return eventNames[e] }
 
 // Events lists all events.
 func Events() (all []Event) {
-	for e := range Event(events) {
+	for e := range Event(EventCount) {
 		all = append(all, e)
 	}
 	return all
@@ -95,7 +95,7 @@ func to(p Phase) move { return move{p, true} }
 
 // moves is the table of the package comment. An Unsigned leg goes back to where its
 // kind of leg waits, which [Request.Move] knows.
-var moves = [phases][events]move{
+var moves = [PhaseCount][EventCount]move{
 	Behind:   {Room: to(Queued), End: to(Ended)},
 	Queued:   {Sign: to(Signing), End: to(Ended)},
 	Signing:  {Unsigned: to(Queued), Denied: to(Ready), Doubtful: to(Resting), Correlated: to(Prepared), Acknowledged: to(Sent), End: to(Ended)},

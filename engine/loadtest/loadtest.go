@@ -14,6 +14,7 @@ import (
 	"safemode/engine/exchange"
 	"safemode/engine/proof"
 	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
 	"safemode/servicerequests/gbcs"
 )
 
@@ -123,7 +124,7 @@ func New(o Options) (*Tester, error) {
 	o.Wait = cmp.Or(o.Wait, 30*time.Second)
 	o.Workers = cmp.Or(o.Workers, 256)
 	o.LateAfter = cmp.Or(o.LateAfter, 10*time.Millisecond)
-	door := exchange.New(exchange.Options{Journal: nowhere{}, Signer: o.Signer, Gateway: o.Gateway, Verifier: o.Verifier, Log: o.Log})
+	door := exchange.New(exchange.Options{Journal: nowhere{}, Signer: o.Signer, Gateway: o.Gateway, Verifier: o.Verifier, Clock: clock.Clock{}, Log: o.Log})
 	return &Tester{o: o, open: map[id]*open{}, busy: map[servicerequests.EUI]bool{}, door: door}, nil
 }
 

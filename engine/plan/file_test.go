@@ -33,7 +33,8 @@ func TestGolden(t *testing.T) {
 }
 
 func TestRoundTrip(t *testing.T) {
-	want := small(t)
+	want := small(t) // as of a program that knew no settings
+	want.Bounds.Settings = map[string]float64{"tripwires.unregistered.ratio": 0.2, "retry_budget": 0, "gates.max_age": 3600}
 	folder := t.TempDir()
 	if err := want.Save(folder); err != nil {
 		t.Fatal(err)

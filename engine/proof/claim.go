@@ -60,11 +60,11 @@ func (v *Verifier) Claim(raw []byte) (Claim, error) {
 	} else {
 		r, err = duis.InspectResponse(raw) // the Signature is still there
 	}
-	if err != nil {
+	if err == nil {
+		c.read(r)
+	} else {
 		c.Err = err
-		return c, nil
 	}
-	c.read(r)
 	return c, nil
 }
 

@@ -24,6 +24,7 @@ type counts struct {
 	throttled int
 	retries   int
 	refusals  []record.Refusal // the last ones, the newest first
+	moves     [ledger.PhaseCount][ledger.EventCount]int
 }
 
 func newCounts() counts {

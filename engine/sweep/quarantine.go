@@ -72,6 +72,7 @@ func (s *Machine) hold(r *request, back heldBack) {
 		if r.Phase.Waits() {
 			s.queues.remove(r)
 		}
+		s.counts.moves[r.Phase][ledger.Quarantine]++
 		if err := r.Hold(back.event); err != nil {
 			s.defect(err)
 			return

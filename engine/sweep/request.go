@@ -70,6 +70,7 @@ func (s *Machine) move(r *request, e ledger.Event) bool {
 	if r.Phase.Waits() {
 		s.queues.remove(r)
 	}
+	s.counts.moves[r.Phase][e]++
 	if err := r.Move(e); err != nil {
 		s.defect(err)
 		if r.Phase.Waits() {
