@@ -390,3 +390,14 @@ func journalRecords(t *testing.T, path string) (all []record.Record) {
 	}
 	return all
 }
+
+// lastClosed is the last record that says how a run ended. What the DCC delivers until the
+// inbox is closed stands after it.
+func lastClosed(all []record.Record) (end record.Record) {
+	for _, r := range all {
+		if r.Kind == record.Closed {
+			end = r
+		}
+	}
+	return end
+}
