@@ -334,7 +334,7 @@ func (r *Runner) answer(work context.Context, a sweep.Answer) {
 		done <- a.Err
 		return
 	}
-	r.publish() // who has ordered looks next at what came of it
+	r.publish()                                                                     // who has ordered looks next at what came of it
 	r.beside.Go(func() { done <- r.o.Journal.Commit(context.WithoutCancel(work)) }) // what was queued before is durable
 }
 
