@@ -334,7 +334,8 @@ func (r *Runner) answer(work context.Context, a sweep.Answer) {
 		done <- a.Err
 		return
 	}
-	r.publish()                                                                     // who has ordered looks next at what came of it
+	// Who has ordered looks next at what came of it.
+	r.publish()
 	r.beside.Go(func() { done <- r.o.Journal.Commit(context.WithoutCancel(work)) }) // what was queued before is durable
 }
 
