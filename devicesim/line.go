@@ -158,6 +158,18 @@ func (l *line) Refusal(user servicerequests.EUI) servicerequests.ResponseCode {
 	return w.Rules.Certificates.Revoked(l.since(w))
 }
 
+// renewed says whether a device has its second keys by now.
+func (l *line) renewed(device servicerequests.EUI) bool {
+	w := l.world.Load()
+	return w.Rules.Rotation.Renewed(l.fleet.Seed, device, l.since(w))
+}
+
+// dccRenewed says whether the DCC signs under its second certificate by now.
+func (l *line) dccRenewed() bool {
+	w := l.world.Load()
+	return w.Rules.Rotation.DCCRenewed(l.since(w))
+}
+
 // pressFault decides what goes wrong when a consumer presses.
 func (l *line) pressFault(device servicerequests.EUI) meter.PressFault {
 	return l.pressed(l.attempt(device, press))

@@ -146,6 +146,9 @@ func checkTestPKI(f *smki.Folder, users []dcc.User) error {
 	certificates := append(f.Authorities(),
 		f.Supplier.XMLSigning.Certificate, f.Supplier.DigitalSigning.Certificate, f.Supplier.KeyAgreement.Certificate,
 		f.DCC.Transform.Certificate, f.DCC.XMLSigning.Certificate, f.DCC.ACBKeyAgreement.Certificate)
+	if f.DCC.Renewed.Certificate != nil {
+		certificates = append(certificates, f.DCC.Renewed.Certificate)
+	}
 	for _, u := range users {
 		certificates = append(certificates, u.XMLSigning, u.DigitalSigning, u.KeyAgreement)
 	}
@@ -171,6 +174,7 @@ func (s *Simulator) buildDevices(o Options, began time.Time) error {
 	if err != nil {
 		return err
 	}
+	pki.Renewed = s.line.renewed
 	broker, err := o.PKI.DCC.ACBKeyAgreement.Certificate.ECDH()
 	if err != nil {
 		return fmt.Errorf("key of the access control broker: %w", err)
@@ -201,6 +205,7 @@ func (s *Simulator) buildDCC(o Options) (err error) {
 		Clock: o.Clock, Agenda: s.agenda, Hubs: s.hubs, Fleet: o.Fleet,
 		Meters: s.population, Line: s.line, Send: s.courier.Send,
 		Transform: o.PKI.DCC.Transform, XMLSigning: o.PKI.DCC.XMLSigning, KeyAgreement: o.PKI.DCC.ACBKeyAgreement,
+		Renewed: o.PKI.DCC.Renewed, IsRenewed: s.line.dccRenewed,
 		ReplyLie: s.line.ReplyLie, Users: s.users(o), Register: s.line, Rules: o.Faults.Rules,
 		Log: o.Log.Named("dcc"), Registerer: o.Registerer,
 	})
@@ -211,6 +216,9 @@ func (s *Simulator) buildDCC(o Options) (err error) {
 func (s *Simulator) certificateService(o Options) http.Handler {
 	organisations := []*smki.Certificate{
 		o.PKI.DCC.Transform.Certificate, o.PKI.DCC.XMLSigning.Certificate, o.PKI.DCC.ACBKeyAgreement.Certificate,
+	}
+	if renewed := o.PKI.DCC.Renewed.Certificate; renewed != nil {
+		organisations = append(organisations, renewed)
 	}
 	for _, u := range s.users(o) {
 		organisations = append(organisations, u.XMLSigning, u.DigitalSigning, u.KeyAgreement)

@@ -94,26 +94,52 @@ func (e *Engine) findGrant(ctx context.Context) (g grant, _ error) {
 type Stop struct {
 	Opening *record.Opening // of the last start; nil: it has not begun
 	Seq     uint64          // of the record that says how it ended, or of the last start where it was cut off
-	Halted  bool
-	Reason  string // of the end, where there is one
+	Halted  bool            // it stopped itself, whatever came after that
+	Reason  string          // of the end, where there is one
 }
 
-// LastStop reads how a journal's sweep ended last.
-func LastStop(ctx context.Context, j *journal.Journal) (Stop, error) {
+// LastStop reads how a journal's sweep ended last. A halt counts from its own record on,
+// also where the process was killed before it could close the journal. In journals of
+// before that record there was, the closing says it, or the tripwire.
+func LastStop(ctx context.Context, j *journal.Journal) (s Stop, _ error) {
 	opened, err := j.Latest(ctx, record.Opened)
 	if err != nil || opened.Seq == 0 {
-		return Stop{}, err
+		return s, err
+	}
+	opening, err := record.Decode[record.Opening](opened)
+	if err != nil {
+		return s, err
+	}
+	s = Stop{Opening: &opening, Seq: opened.Seq}
+	tripped, err := j.LatestAfter(ctx, opened.Seq, record.Tripwire)
+	if err != nil {
+		return s, err
+	}
+	if tripped.Seq > 0 {
+		body, err := record.Decode[record.TripwireBody](tripped)
+		if err != nil {
+			return s, err
+		}
+		s.Seq, s.Halted, s.Reason = tripped.Seq, true, body.Reason
 	}
 	closed, err := j.Latest(ctx, record.Closed)
 	if err != nil {
-		return Stop{}, err
+		return s, err
 	}
-	opening, err := record.Decode[record.Opening](opened)
-	if err != nil || closed.Seq < opened.Seq {
-		return Stop{Opening: &opening, Seq: opened.Seq}, err
+	if closed.Seq > opened.Seq {
+		body, err := record.Decode[record.ClosedBody](closed)
+		if err != nil {
+			return s, err
+		}
+		s.Seq, s.Halted, s.Reason = closed.Seq, s.Halted || closed.Code == record.ClosedHalted, body.Reason
 	}
-	body, err := record.Decode[record.ClosedBody](closed)
-	return Stop{Opening: &opening, Seq: closed.Seq, Halted: closed.Code == record.ClosedHalted, Reason: body.Reason}, err
+	halted, err := j.LatestAfter(ctx, opened.Seq, record.Halted)
+	if err != nil || halted.Seq == 0 {
+		return s, err
+	}
+	body, err := record.Decode[record.HaltedBody](halted)
+	s.Seq, s.Halted, s.Reason = halted.Seq, true, body.Reason
+	return s, err
 }
 
 // OccasionOf is what approvals must name after a stop: the start of a sweep that has

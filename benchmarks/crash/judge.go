@@ -36,7 +36,7 @@ type tally struct {
 func complain(format string, args ...any) { fmt.Fprintf(os.Stderr, "crash: "+format+"\n", args...) }
 
 // judge holds wire, journal, report and simulator against each other.
-func (s *scene) judge(ctx context.Context, r *Result) error {
+func (s *scene) judge(ctx context.Context, person *operator, r *Result) error {
 	j, err := journal.OpenReadOnly(s.path("journal.db"))
 	if err != nil {
 		return err
@@ -49,6 +49,8 @@ func (s *scene) judge(ctx context.Context, r *Result) error {
 	signed := map[string]int{} // commands, by SRV
 	sent := map[[32]byte]bool{}
 	taken := map[[32]byte]bool{}
+	ordered := map[string]bool{}                  // by the name it was given under
+	leaving := map[[32]byte]servicerequests.EUI{} // the meter that a message is for
 	for rec, err := range j.Records(ctx, 1) {
 		if err != nil {
 			return err
@@ -56,18 +58,25 @@ func (s *scene) judge(ctx context.Context, r *Result) error {
 		switch rec.Kind {
 		case record.SignedCommand:
 			signed[rec.Service.SRV()]++
-			sent[sha256.Sum256(rec.Body)] = true
+			sent[sha256.Sum256(rec.Body)], leaving[sha256.Sum256(rec.Body)] = true, rec.Device
 		case record.Request:
-			sent[sha256.Sum256(rec.Body)] = true
+			sent[sha256.Sum256(rec.Body)], leaving[sha256.Sum256(rec.Body)] = true, rec.Device
+		case record.Operator:
+			body, err := record.Decode[record.OrderBody](rec)
+			if err != nil {
+				return err
+			}
+			ordered[body.By] = true
 		case record.Response, record.Alert, record.Received:
 			taken[sha256.Sum256(rec.Body)] = true
 		}
 	}
 	s.judgeWire(r, sent, taken)
+	s.judgeOrders(r, person, ordered, leaving)
 	if err := s.judgeJournal(ctx, r, folded); err != nil {
 		return err
 	}
-	if err := s.judgeMeters(ctx, r, folded); err != nil {
+	if err := s.judgeMeters(ctx, r, person, folded); err != nil {
 		return err
 	}
 	return s.judgeEffects(r, signed)
@@ -96,6 +105,26 @@ func (s *scene) judgeWire(r *Result, sent, taken map[[32]byte]bool) {
 	}
 }
 
+// judgeOrders holds what the operator ordered against the journal and the wire.
+func (s *scene) judgeOrders(r *Result, person *operator, ordered map[string]bool, leaving map[[32]byte]servicerequests.EUI) {
+	r.Orders, r.Released, r.Deleted, r.LeftAlone = person.orders, person.released, person.deleted, len(person.left)
+	for _, o := range person.answered {
+		if !ordered[o.name] {
+			r.OrdersLost++
+			complain("an order was answered and is not in the journal: %s of %s", o.Action, o.name)
+		}
+	}
+	s.wire.mu.Lock()
+	defer s.wire.mu.Unlock()
+	for digest, at := range s.wire.last {
+		device := leaving[digest]
+		if since, left := person.left[device]; left && at.After(since) {
+			r.SentToExcluded++
+			complain("%v was sent a message %v after the order to leave it alone", device, at.Sub(since))
+		}
+	}
+}
+
 // judgeJournal has the journal audited.
 func (s *scene) judgeJournal(ctx context.Context, r *Result, folded *report.Report) error {
 	a, err := audit.Run(ctx, audit.Options{Journal: s.path("journal.db"), CustodyDir: s.path("custody")})
@@ -119,7 +148,7 @@ func (s *scene) judgeJournal(ctx context.Context, r *Result, folded *report.Repo
 }
 
 // judgeMeters holds every verdict against the meter. Nobody has pressed a button.
-func (s *scene) judgeMeters(ctx context.Context, r *Result, folded *report.Report) error {
+func (s *scene) judgeMeters(ctx context.Context, r *Result, person *operator, folded *report.Report) error {
 	r.Verdicts = map[string]int{}
 	for _, m := range folded.Meters {
 		body, err := get(ctx, fmt.Sprintf("http://%s/sim/v1/devices/%v", s.control, m.Device))
@@ -131,6 +160,9 @@ func (s *scene) judgeMeters(ctx context.Context, r *Result, folded *report.Repor
 			return err
 		}
 		r.Verdicts[m.Verdict.Verdict]++
+		if person.leaving[m.Device] && m.Verdict.Verdict == record.VerdictExcluded {
+			continue
+		}
 		if reason := contradiction(m.Verdict, now); reason != "" {
 			r.VerdictMismatches++
 			complain("%v is called %s: %s", m.Device, m.Verdict.Verdict, reason)

@@ -35,6 +35,9 @@ func (s *scene) killAll(ctx context.Context, kills int, random *rand.Rand, r *Re
 		r.At[at]++
 		fmt.Fprintf(os.Stderr, "kill %d: %s, %d messages on the wire\n", r.Kills, at, s.wire.different())
 	}
+	if err := s.renewBy(ctx); err != nil {
+		return err
+	}
 	p, err := s.sweep("")
 	if err != nil {
 		return err
@@ -53,6 +56,16 @@ func (s *scene) killAll(ctx context.Context, kills int, random *rand.Rand, r *Re
 		return fmt.Errorf("the last run: %w: %s", p.err, p.text(&p.log))
 	}
 	return nil
+}
+
+// renewBy waits until the configuration may know all certificates.
+func (s *scene) renewBy(ctx context.Context) error {
+	select {
+	case <-time.After(time.Until(s.renewed)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // killOnce lets the sweep run for about a share of POSTs and kills it. ended says

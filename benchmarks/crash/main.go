@@ -15,6 +15,13 @@
 //	double_effects      commands that meters refused as replays, or carried out more
 //	                    often than they were signed
 //	verdict_mismatches  meters whose verdict is not what the simulator says of them
+//	orders_lost         orders that were answered and that the journal does not have
+//	sent_to_excluded    POSTs for a meter after the order to leave it alone was answered
+//
+// All the time an operator gives orders: pauses and what ends them, meters that are to be
+// left alone or asked again. Anomaly detection holds requests back, which the operator has
+// released or deleted. In the middle keys are replaced: those of half of the devices, and
+// the one that signs for the DCC, of which the configuration learns later.
 //
 // With --resume it kills nothing and measures how long a sweep with half of the meters
 // done takes from its start to its first POST.
@@ -31,6 +38,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -42,12 +50,18 @@ type Result struct {
 	ResponsesLost     int    `json:"responses_lost"`
 	DoubleEffects     int    `json:"double_effects"`
 	VerdictMismatches int    `json:"verdict_mismatches"`
+	OrdersLost        int    `json:"orders_lost"`
+	SentToExcluded    int    `json:"sent_to_excluded"`
 	Meters            int    `json:"meters"`
 	Seed              uint64 `json:"seed"`
 
 	Posts      int            `json:"posts"`     // different messages that the DCC was sent
 	Repeated   int            `json:"repeated"`  // POSTs of the same bytes
 	Delivered  int            `json:"delivered"` // different messages that the inbox answered with 204
+	Released   int            `json:"released"`  // requests in quarantine that were released
+	Deleted    int            `json:"deleted"`   // those that were deleted
+	LeftAlone  int            `json:"left_alone"`
+	Orders     map[string]int `json:"orders"` // that the sweep has carried out, by its word
 	AuditHolds bool           `json:"audit_holds"`
 	Verdicts   map[string]int `json:"verdicts"`
 	At         map[string]int `json:"killed_at"` // kills by point
@@ -55,7 +69,8 @@ type Result struct {
 }
 
 func (r Result) holds() bool {
-	return r.CountersReused == 0 && r.ResponsesLost == 0 && r.DoubleEffects == 0 && r.VerdictMismatches == 0 && r.AuditHolds
+	return r.CountersReused == 0 && r.ResponsesLost == 0 && r.DoubleEffects == 0 && r.VerdictMismatches == 0 &&
+		r.OrdersLost == 0 && r.SentToExcluded == 0 && r.AuditHolds
 }
 
 func main() {
@@ -109,7 +124,7 @@ func run(ctx context.Context) int {
 
 // measureResume prints the one figure of --resume.
 func measureResume(ctx context.Context, meters int, seed uint64, keep string) int {
-	s, err := newScene(ctx, meters, seed, keep)
+	s, err := newScene(ctx, meters, 0, seed, keep)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "crash:", err)
 		return 1
@@ -135,13 +150,20 @@ func measureResume(ctx context.Context, meters int, seed uint64, keep string) in
 // crash runs the whole.
 func crash(ctx context.Context, kills, meters int, seed uint64, keep string) (Result, string, error) {
 	r := Result{Meters: meters, Seed: seed, At: map[string]int{}}
-	s, err := newScene(ctx, meters, seed, keep)
+	s, err := newScene(ctx, meters, kills, seed, keep)
 	if err != nil {
 		return r, keep, err
 	}
 	defer s.close()
-	if err := s.killAll(ctx, kills, rand.New(rand.NewPCG(seed, 6)), &r); err != nil {
+	person := newOperator(s, seed)
+	awake, rest := context.WithCancel(ctx)
+	var night sync.WaitGroup
+	night.Go(func() { person.run(awake) })
+	err = s.killAll(ctx, kills, rand.New(rand.NewPCG(seed, 6)), &r)
+	rest()
+	night.Wait()
+	if err != nil {
 		return r, s.dir, err
 	}
-	return r, s.dir, s.judge(ctx, &r)
+	return r, s.dir, s.judge(ctx, person, &r)
 }

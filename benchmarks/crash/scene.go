@@ -3,6 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
 
@@ -30,6 +36,8 @@ const pace = 250
 type scene struct {
 	dir, binary string
 	meters      int
+	devices     []servicerequests.EUI // of the fleet
+	renewed     time.Time             // when the configuration is to learn of the DCC's second certificate
 	sim         *process
 	wire        *wire // to the DCC
 	inbox       *wire // from the DCC
@@ -41,7 +49,7 @@ func (s *scene) path(name string) string { return filepath.Join(s.dir, name) }
 
 // newScene builds the program, makes everything that a sweep needs, and starts the
 // simulated DCC.
-func newScene(ctx context.Context, meters int, seed uint64, keep string) (s *scene, err error) {
+func newScene(ctx context.Context, meters, kills int, seed uint64, keep string) (s *scene, err error) {
 	s = &scene{dir: keep, meters: meters}
 	if keep == "" {
 		if s.dir, err = os.MkdirTemp("", "safemode-crash-"); err != nil {
@@ -65,7 +73,7 @@ func newScene(ctx context.Context, meters int, seed uint64, keep string) (s *sce
 	if s.inbox, err = newWire(ctx, s.answers, http.StatusNoContent); err != nil {
 		return nil, err
 	}
-	if err := s.prepare(ctx, seed); err != nil {
+	if err := s.prepare(ctx, seed, kills); err != nil {
 		return nil, err
 	}
 	s.sim, err = s.start(nil, "sim", "--fleet", s.path("fleet.csv"), "--pki", s.path("pki"), "--listen", s.duis, "--smki-listen", s.smki,
@@ -73,11 +81,88 @@ func newScene(ctx context.Context, meters int, seed uint64, keep string) (s *sce
 	if err != nil {
 		return nil, err
 	}
+	if kills > 0 {
+		s.renewed = time.Now().Add(s.lasts(kills) / 2)
+	}
 	return s, s.sim.until(ctx, time.Minute, "answers go to")
 }
 
+// lasts is about how long, in real time, so many kills take.
+func (s *scene) lasts(kills int) time.Duration {
+	return time.Duration(s.meters*postsPerMeter)*time.Second/pace + time.Duration(kills)*time.Second
+}
+
+// disturbances is what the profile of faults has beside them where something is killed:
+// what anomaly detection holds back, and when keys are replaced. Half of the meters are
+// done by then.
+func (s *scene) disturbances(kills int) string {
+	if kills == 0 {
+		return ""
+	}
+	lasts := s.lasts(kills) * speed
+	return fmt.Sprintf(`dcc:
+  anomaly_thresholds: {"1.6": {limit: 25, per: 30m}, "7.4": {limit: 200, per: 30m}}
+  rotation: {devices: 0.5, after: %v, dcc_after: %v}
+`, lasts/4, lasts/3)
+}
+
+// renew has the configuration know the DCC's second certificate, once it is time.
+func (s *scene) renew() error {
+	if s.renewed.IsZero() || time.Now().Before(s.renewed) {
+		return nil
+	}
+	s.renewed = time.Time{}
+	text, err := os.ReadFile(s.path("safemode.yaml"))
+	if err != nil {
+		return err
+	}
+	text = bytes.Replace(text, []byte("[pki/dcc/xml-signing.pem]"), []byte("[pki/dcc/xml-signing.pem, pki/dcc/renewed.pem]"), 1)
+	return os.WriteFile(s.path("safemode.yaml"), text, 0o600)
+}
+
+// secondCertificate issues the DCC's second certificate.
+func (s *scene) secondCertificate() error {
+	folder, err := smki.LoadFolder(os.DirFS(s.path("pki")))
+	if err != nil {
+		return err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	first := folder.DCC.XMLSigning.Certificate
+	issuing := smki.Authority{Certificate: folder.Issuing.Certificate, Key: folder.Issuing.Key}
+	second, err := issuing.Issue(smki.Template{
+		EUI: first.EUI, Role: first.Role, Usage: first.Usage, NotBefore: first.NotBefore, NotAfter: first.NotAfter,
+	}, &key.PublicKey)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(s.path("pki/dcc/renewed.pem"), second.PEM(), 0o600),
+		os.WriteFile(s.path("pki/dcc/renewed.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+}
+
+// readFleet reads which devices there are.
+func (s *scene) readFleet() error {
+	text, err := os.ReadFile(s.path("fleet.csv"))
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(text)) {
+		name, _, _ := strings.Cut(line, ",")
+		if device, err := servicerequests.ParseEUI(name); err == nil {
+			s.devices = append(s.devices, device)
+		}
+	}
+	return nil
+}
+
 // prepare makes keys, fleet, direction, configuration and plan.
-func (s *scene) prepare(ctx context.Context, seed uint64) error {
+func (s *scene) prepare(ctx context.Context, seed uint64, kills int) error {
 	number := fmt.Sprint(seed)
 	now := time.Now().UTC()
 	for name, text := range map[string]string{
@@ -105,7 +190,7 @@ hardware_failure: 0.005
 partial_ecs02: 0.005
 delayed_response: 0.05
 delay: 90s
-`,
+` + s.disturbances(kills),
 		"safemode.yaml": fmt.Sprintf(`environment: simulator
 dcc:
   url: http://%s
@@ -115,7 +200,7 @@ dcc:
   authorities: [pki/ca/root.pem, pki/ca/issuing.pem, pki/ca/device-issuing.pem]
 identities: [{eui: %v, pki_dir: pki}]
 inbox: {listen: %s}
-operations: {listen: %s}
+operations: {listen: %s, dead_man: 15s}
 custody_dir: custody
 roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}
 simulator_clock: {speed: %d}
@@ -125,6 +210,7 @@ limits:
     North: {per_second: %[7]g, burst: 10}
     Central: {per_second: %[7]g, burst: 10}
     South: {per_second: %[7]g, burst: 10}
+waves: {canary: 0}
 policy:
   read_wait: 1h
   arm_freshness_electricity: 30m
@@ -154,11 +240,14 @@ policy:
 			return fmt.Errorf("safemode %s: %w: %s", args[0], err, out)
 		}
 	}
-	return nil
+	return errors.Join(s.secondCertificate(), s.readFleet())
 }
 
 // sweep starts the sweep, or goes on with it: the same command every time.
 func (s *scene) sweep(crashAt string) (*process, error) {
+	if err := s.renew(); err != nil {
+		return nil, err
+	}
 	return s.start([]string{"SAFEMODE_CRASH_AT=" + crashAt},
 		"sweep", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db"))
 }

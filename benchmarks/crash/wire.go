@@ -19,8 +19,9 @@ type wire struct {
 	server  *http.Server
 
 	mu       sync.Mutex
-	bodies   map[[32]byte]int // what was sent on, and how often
-	accepted map[[32]byte]int // of these, what was answered with the status that means taken
+	bodies   map[[32]byte]int       // what was sent on, and how often
+	last     map[[32]byte]time.Time // when it was last
+	accepted map[[32]byte]int       // of these, what was answered with the status that means taken
 }
 
 // newWire listens, and hands everything on to another address.
@@ -30,7 +31,7 @@ func newWire(ctx context.Context, to string, taken int) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{address: l.Addr().String(), bodies: map[[32]byte]int{}, accepted: map[[32]byte]int{}}
+	w := &wire{address: l.Addr().String(), bodies: map[[32]byte]int{}, last: map[[32]byte]time.Time{}, accepted: map[[32]byte]int{}}
 	type key struct{}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: to}) },
@@ -53,6 +54,7 @@ func newWire(ctx context.Context, to string, taken int) (*wire, error) {
 		digest := sha256.Sum256(body)
 		w.mu.Lock()
 		w.bodies[digest]++
+		w.last[digest] = time.Now()
 		w.mu.Unlock()
 		r = r.WithContext(context.WithValue(r.Context(), key{}, digest))
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))

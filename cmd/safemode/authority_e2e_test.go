@@ -179,6 +179,49 @@ func TestGateClosesAndOpens(t *testing.T) {
 	stopSim(t, sim)
 }
 
+// A sweep that a gate has halted is killed while it still waits for answers. It has not
+// closed its journal, and the resumes given ahead are not for it: two must approve.
+func TestKilledInTheDrainOfAHalt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs for several seconds")
+	}
+	s := smallScene(t)
+	sim := s.sim(t, "--faults", putFile(t, s.path("slow.yaml"), []byte("latency: {class: two_hours}\n")))
+	s.configure(t, "gated.yaml", "custody_dir: custody\n", "custody_dir: custody\ngates: {mpids_file: mpids.yaml, drain: 1m}\n")
+	stays := []byte("mpids: [{mpid: TEST, source: registration data}]\n")
+	putFile(t, s.path("mpids.yaml"), stays)
+	sweep := start(t, s.sweepArgs("gated.yaml", "plan", "journal.db")...)
+	sweep.until("sending", func() bool { return s.requests(t) > 5 })
+	putFile(t, s.path("mpids.yaml"), []byte("mpids: [{mpid: TEST, transferred_at: 2026-01-01T00:00:00Z, to: SOLR, source: the SoLR's letter}]\n"))
+	kinds := func() map[record.Kind]int {
+		n := map[record.Kind]int{}
+		for _, r := range journalRecords(t, s.path("journal.db")) {
+			n[r.Kind]++
+		}
+		return n
+	}
+	sweep.until("halted", func() bool { return kinds()[record.Halted] > 0 })
+	sweep.signal(syscall.SIGKILL)
+	if n := kinds(); n[record.Halted] != 1 || n[record.Closed] != 0 {
+		t.Fatalf("it was not killed in the drain: %v", n)
+	}
+	sent := s.requests(t)
+	putFile(t, s.path("mpids.yaml"), stays)
+	s.refusesSweep(t, exitRefused, "gated.yaml", "plan", "journal.db", "it was halted", "nobody has signed", "resume")
+	s.approve(t, "plan", "alice", "--journal", s.path("journal.db"))
+	s.refusesSweep(t, exitRefused, "gated.yaml", "plan", "journal.db", "one has signed (alice)")
+	if now := s.requests(t); now != sent {
+		t.Errorf("%g requests were sent by sweeps that were refused", now-sent)
+	}
+	s.approve(t, "plan", "bob", "--journal", s.path("journal.db"))
+	again := start(t, s.sweepArgs("gated.yaml", "plan", "journal.db")...)
+	again.until("begun again", func() bool { return kinds()[record.Opened] == 2 })
+	if r := again.signal(syscall.SIGTERM); r.code != exitInterrupted {
+		t.Errorf("after it was approved: %+v", r)
+	}
+	stopSim(t, sim)
+}
+
 // A stop that is no halt needs nobody as long as resumes were given ahead.
 func TestResumesAhead(t *testing.T) {
 	if testing.Short() {
@@ -346,4 +389,15 @@ func journalRecords(t *testing.T, path string) (all []record.Record) {
 		all = append(all, r)
 	}
 	return all
+}
+
+// lastClosed is the last record that says how a run ended. What the DCC delivers until the
+// inbox is closed stands after it.
+func lastClosed(all []record.Record) (end record.Record) {
+	for _, r := range all {
+		if r.Kind == record.Closed {
+			end = r
+		}
+	}
+	return end
 }

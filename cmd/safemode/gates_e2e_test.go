@@ -88,7 +88,7 @@ func (s *scene) halts(t *testing.T, sweep *process, journalName, gate string, cl
 	if all < 200 || all > gatedMeters*8 {
 		t.Errorf("gate %s: %d signatures: it did not close in the middle", gate, all)
 	}
-	end := records[len(records)-1]
+	end := lastClosed(records)
 	body, err := record.Decode[record.ClosedBody](end)
 	if err != nil || end.Kind != record.Closed || end.Code != record.ClosedHalted || !strings.Contains(body.Reason, "gate "+gate+" is closed") {
 		t.Errorf("the journal ends with %v %s, %+v, %v", end.Kind, end.Code, body, err)

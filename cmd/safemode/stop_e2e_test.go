@@ -51,7 +51,7 @@ func TestStopNow(t *testing.T) {
 		t.Errorf("it waited %v, for replies that have a minute", took)
 	}
 	all := journalRecords(t, s.path("journal.db"))
-	if end := all[len(all)-1]; end.Kind != record.Closed || end.Code != record.ClosedInterrupted {
+	if end := lastClosed(all); end.Kind != record.Closed || end.Code != record.ClosedInterrupted {
 		t.Errorf("the journal ends with %v %s", end.Kind, end.Code)
 	}
 	silent.Store(false)

@@ -40,6 +40,11 @@ type Options struct {
 	KeyAgreement smki.AgreementIdentity // its EUI is the DCC's
 	Users        []User
 
+	// Renewed signs in place of XMLSigning from when IsRenewed says so, which is called
+	// from many goroutines. Without a key: never.
+	Renewed   smki.SigningIdentity
+	IsRenewed func() bool
+
 	// ReplyLie decides which of some lies, if any, a reply tells about a device. It
 	// is called from many goroutines, once for each POST. Nil: the truth.
 	ReplyLie func(among []fault.Lie, id servicerequests.RequestID, device servicerequests.EUI, srv string) fault.Lie
@@ -138,7 +143,7 @@ type DCC struct {
 	Options
 	eui     servicerequests.EUI
 	users   map[xmldsig.KeyRef]*User
-	signers struct{ transform, xml, stranger xmldsig.Signer }
+	signers struct{ transform, xml, renewed, stranger xmldsig.Signer }
 	taken   *recent.Map[leg, accepted]
 	rules   atomic.Pointer[rules]
 	anomaly anomaly
@@ -177,6 +182,9 @@ func New(o Options) (*DCC, error) {
 	}
 	d.signers.transform = signer(o.Transform)
 	d.signers.xml = signer(o.XMLSigning)
+	if o.Renewed.Key != nil {
+		d.signers.renewed = signer(o.Renewed)
+	}
 	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("key of no certificate: %w", err)
@@ -194,6 +202,14 @@ func New(o Options) (*DCC, error) {
 
 func signer(identity smki.SigningIdentity) xmldsig.Signer {
 	return xmldsig.Signer{Key: identity.Key, Issuer: identity.Certificate.Issuer, Serial: identity.Certificate.SerialText()}
+}
+
+// xmlSigner signs what carries no Pre-Command.
+func (d *DCC) xmlSigner() *xmldsig.Signer {
+	if d.Renewed.Key != nil && d.IsRenewed() {
+		return &d.signers.renewed
+	}
+	return &d.signers.xml
 }
 
 // Handler returns the three services.

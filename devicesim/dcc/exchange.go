@@ -118,7 +118,7 @@ func (d *DCC) deliver(e *exchange, code servicerequests.ResponseCode, content du
 func (d *DCC) Alert(a Alert) { d.alert(duis.DeviceAlert{Code: a.Code, Payload: a.Message}) }
 
 func (d *DCC) alert(content duis.Content) {
-	body, err := write(duis.Response{Code: servicerequests.Success, At: d.Clock.Now(), Content: content}, &d.signers.xml)
+	body, err := write(duis.Response{Code: servicerequests.Success, At: d.Clock.Now(), Content: content}, d.xmlSigner())
 	if err != nil {
 		d.Log.Error("alert cannot be made", zap.Error(err))
 		return

@@ -22,7 +22,7 @@ func (d *DCC) readInventory(q request) answer {
 	if from == to {
 		return d.unsigned(q, noInventory, there.at)
 	}
-	return d.signed(q, there.at, d.home(from, to), &d.signers.xml)
+	return d.signed(q, there.at, d.home(from, to), d.xmlSigner())
 }
 
 // search returns the range of the home's meters in the fleet. The DCC knows no

@@ -141,7 +141,7 @@ func writePage(w http.ResponseWriter) {
 func (d *DCC) lieAbout(e *exchange, honest duis.Response) (duis.Response, *xmldsig.Signer) {
 	content, ok := honest.Content.(duis.DeviceResponse)
 	if !ok { // that there is no answer is not bent
-		return honest, &d.signers.xml
+		return honest, d.xmlSigner()
 	}
 	switch e.fate.Lie {
 	case fault.UnsignedResponse:
@@ -171,7 +171,7 @@ func (d *DCC) lieAbout(e *exchange, honest duis.Response) (duis.Response, *xmlds
 	if e.fate.Kept {
 		d.previous.Put(answered{e.ID.Target, e.SRV}, content.Payload)
 	}
-	return honest, &d.signers.xml
+	return honest, d.xmlSigner()
 }
 
 // answered names the answers of a device to a service.

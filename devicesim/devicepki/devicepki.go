@@ -15,6 +15,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"safemode/servicerequests"
@@ -37,8 +38,18 @@ type PKI struct {
 	seed   []byte
 	issuer *smki.Authority
 
-	keys         *recent.Map[servicerequests.EUI, *Keys]
-	certificates *recent.Map[servicerequests.EUI, []*smki.Certificate]
+	// Renewed says whether a device has its second keys by now. Nil: none has. It is set
+	// before anything is asked, and called from any goroutine.
+	Renewed func(device servicerequests.EUI) bool
+
+	keys         *recent.Map[holder, *Keys]
+	certificates *recent.Map[holder, []*smki.Certificate]
+}
+
+// holder is a device with its first keys, or with its second.
+type holder struct {
+	device  servicerequests.EUI
+	renewed bool
 }
 
 // How many devices' keys, and how many devices' certificates, are held in memory, some
@@ -59,8 +70,8 @@ var notBefore = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func New(seed uint64, deviceIssuing smki.SigningIdentity) (*PKI, error) {
 	p := &PKI{
 		seed:         binary.BigEndian.AppendUint64(nil, seed),
-		keys:         recent.New[servicerequests.EUI, *Keys](rememberedKeys),
-		certificates: recent.New[servicerequests.EUI, []*smki.Certificate](rememberedCertificates),
+		keys:         recent.New[holder, *Keys](rememberedKeys),
+		certificates: recent.New[holder, []*smki.Certificate](rememberedCertificates),
 	}
 	if deviceIssuing.Key != nil {
 		if c := deviceIssuing.Certificate; !c.IsTest() {
@@ -86,35 +97,55 @@ func New(seed uint64, deviceIssuing smki.SigningIdentity) (*PKI, error) {
 // Issuer returns the certificate of the authority that issues to devices.
 func (p *PKI) Issuer() *smki.Certificate { return p.issuer.Certificate }
 
-// Keys returns the private keys of a device, whether or not a fleet has it.
-func (p *PKI) Keys(device servicerequests.EUI) (*Keys, error) {
-	if keys, ok := p.keys.Get(device); ok {
+// Keys returns the private keys that a device has now, whether or not a fleet has it.
+func (p *PKI) Keys(device servicerequests.EUI) (*Keys, error) { return p.keysOf(p.holder(device)) }
+
+func (p *PKI) holder(device servicerequests.EUI) holder {
+	return holder{device, p.Renewed != nil && p.Renewed(device)}
+}
+
+func (p *PKI) keysOf(h holder) (*Keys, error) {
+	if keys, ok := p.keys.Get(h); ok {
 		return keys, nil
 	}
-	signing, err := smki.DeriveTestKey(p.seed, label(device, smki.DigitalSignature))
+	signing, err := smki.DeriveTestKey(p.seed, h.label(smki.DigitalSignature))
 	if err != nil {
-		return nil, fmt.Errorf("keys of %v: %w", device, err)
+		return nil, fmt.Errorf("keys of %v: %w", h.device, err)
 	}
-	agreement, err := smki.DeriveTestAgreementKey(p.seed, label(device, smki.KeyAgreement))
+	agreement, err := smki.DeriveTestAgreementKey(p.seed, h.label(smki.KeyAgreement))
 	if err != nil {
-		return nil, fmt.Errorf("keys of %v: %w", device, err)
+		return nil, fmt.Errorf("keys of %v: %w", h.device, err)
 	}
-	keys, _ := p.keys.PutNew(device, &Keys{Signing: signing, Agreement: agreement})
+	keys, _ := p.keys.PutNew(h, &Keys{Signing: signing, Agreement: agreement})
 	return keys, nil
 }
 
-// label keeps the two keys of a device apart.
-func label(device servicerequests.EUI, usage smki.Usage) string {
-	return fmt.Sprintf("device %v %v", device, usage)
+// label keeps the keys of a device apart.
+func (h holder) label(usage smki.Usage) string {
+	if h.renewed {
+		return fmt.Sprintf("device %v %v renewed", h.device, usage)
+	}
+	return fmt.Sprintf("device %v %v", h.device, usage)
 }
 
-// Certificates returns a device's certificates for signing and for key
-// agreement, in this order. Asked again it returns the same bytes.
+// Certificates returns a device's certificates for signing and for key agreement, in
+// this order; those of keys that it has replaced come after. Asked again it returns the
+// same bytes.
 func (p *PKI) Certificates(device servicerequests.EUI) ([]*smki.Certificate, error) {
-	if pair, ok := p.certificates.Get(device); ok {
+	first, err := p.certificatesOf(holder{device: device})
+	if h := p.holder(device); err == nil && h.renewed {
+		second, err := p.certificatesOf(h)
+		return slices.Concat(second, first), err
+	}
+	return first, err
+}
+
+func (p *PKI) certificatesOf(h holder) ([]*smki.Certificate, error) {
+	if pair, ok := p.certificates.Get(h); ok {
 		return pair, nil
 	}
-	keys, err := p.Keys(device)
+	device := h.device
+	keys, err := p.keysOf(h)
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +163,6 @@ func (p *PKI) Certificates(device servicerequests.EUI) ([]*smki.Certificate, err
 	if err != nil {
 		return nil, fmt.Errorf("certificates of %v: %w", device, err)
 	}
-	pair, _ := p.certificates.PutNew(device, []*smki.Certificate{signing, agreement})
+	pair, _ := p.certificates.PutNew(h, []*smki.Certificate{signing, agreement})
 	return pair, nil
 }

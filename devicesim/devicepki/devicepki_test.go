@@ -132,3 +132,33 @@ func BenchmarkKeys(b *testing.B) {
 		}
 	}
 }
+
+// A device whose keys were replaced has others, and the service has its certificates of
+// both.
+func TestRenewed(t *testing.T) {
+	p, err := devicepki.New(1, smki.SigningIdentity{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const device servicerequests.EUI = 0x00DB1234567890A0
+	before, err := p.Keys(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := p.Certificates(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Renewed = func(d servicerequests.EUI) bool { return d == device }
+	after, err := p.Keys(device)
+	if err != nil || after.Signing.Equal(before.Signing) || after.Agreement.Equal(before.Agreement) {
+		t.Errorf("the keys are the same: %v", err)
+	}
+	all, err := p.Certificates(device)
+	if err != nil || len(all) != 4 || all[2] != first[0] || all[3] != first[1] || !all[0].PublicKey.Equal(&after.Signing.PublicKey) {
+		t.Errorf("%d certificates, %v", len(all), err)
+	}
+	if other, err := p.Certificates(device + 1); err != nil || len(other) != 2 {
+		t.Errorf("another device has %d, %v", len(other), err)
+	}
+}

@@ -69,6 +69,10 @@
 //	  change_of_supplier: {share_per_day: 0.01}
 //	  # The failed supplier's certificates are revoked (assumption: the code; E1, E3 or E48).
 //	  certificates: {revoked_after: 2h, code: E3}
+//	  # Keys are replaced: of so many devices, and the one that signs what carries no
+//	  # Pre-Command, by that of dcc/renewed in the PKI folder. The SMKI service has the
+//	  # old certificates and the new ones.
+//	  rotation: {devices: 0.5, after: 1h, dcc_after: 2h}
 //
 // # Lies
 //

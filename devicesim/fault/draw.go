@@ -55,6 +55,7 @@ const (
 	latencyDraw  Kind = 0x30
 	flappingDraw Kind = 0x31
 	changeDraw   Kind = 0x32
+	rotationDraw Kind = 0x33
 	groupDraw    Kind = 0x40
 	lieDraw      Kind = 0x80
 )
@@ -207,6 +208,15 @@ func (r *Rules) Left(seed uint64, device servicerequests.EUI, since time.Duratio
 	}
 	return 0
 }
+
+// Renewed says whether a device has the keys of its second certificates by now, so long
+// after the profile began to hold.
+func (r Rotation) Renewed(seed uint64, device servicerequests.EUI, since time.Duration) bool {
+	return r.After > 0 && since >= r.After && draw(rotationDraw, seed, Attempt{Device: device}) < r.Devices
+}
+
+// DCCRenewed says whether the DCC signs under its second certificate by now.
+func (r Rotation) DCCRenewed(since time.Duration) bool { return r.DCCAfter > 0 && since >= r.DCCAfter }
 
 func orLastResort(to servicerequests.EUI) servicerequests.EUI {
 	if to == 0 {

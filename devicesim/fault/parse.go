@@ -172,6 +172,9 @@ func (v *validator) rules(r *Rules) {
 	}
 	v.spans("dcc.windows.", span{"unreachable", r.Windows.Unreachable}, span{"no_answer", r.Windows.NoAnswer}, span{"hub_holds", r.Windows.HubHolds})
 	v.spans("dcc.", span{"registration.moves_after", r.Registration.MovesAfter}, span{"certificates.revoked_after", r.Certificates.RevokedAfter})
+	v.spans("dcc.", span{"rotation.after", r.Rotation.After}, span{"rotation.dcc_after", r.Rotation.DCCAfter})
+	v.share("dcc.rotation.devices", r.Rotation.Devices)
+	v.check((r.Rotation.After > 0) == (r.Rotation.Devices > 0), "dcc.rotation", "want devices and after, or neither")
 	v.share("dcc.change_of_supplier.share_per_day", r.ChangeOfSupplier.SharePerDay)
 	v.check(r.Certificates.Code == "" || slices.Contains(revocationCodes, r.Certificates.Code),
 		"dcc.certificates.code", "%q: want one of %v", r.Certificates.Code, revocationCodes)

@@ -112,6 +112,7 @@ type Rules struct {
 	Registration     Registration     `koanf:"registration"`
 	ChangeOfSupplier ChangeOfSupplier `koanf:"change_of_supplier"`
 	Certificates     Certificates     `koanf:"certificates"`
+	Rotation         Rotation         `koanf:"rotation"`
 }
 
 // Allocation is how many requests the DCC takes of each User; the zero
@@ -153,6 +154,14 @@ type ChangeOfSupplier struct {
 type Certificates struct {
 	RevokedAfter time.Duration                `koanf:"revoked_after"` // 0: they are not
 	Code         servicerequests.ResponseCode `koanf:"code"`          // what answers from then on; empty: E3 (assumption)
+}
+
+// Rotation is the moments at which keys are replaced, each by one of a second
+// certificate. The first certificates stay with the SMKI service.
+type Rotation struct {
+	Devices  float64       `koanf:"devices"`   // the share of devices whose keys are
+	After    time.Duration `koanf:"after"`     // when those of devices are; 0: never
+	DCCAfter time.Duration `koanf:"dcc_after"` // when that of the DCC's responses without a Pre-Command is; 0: never
 }
 
 // LastResort is the supplier that meters go to where a profile names none.

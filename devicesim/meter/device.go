@@ -42,8 +42,12 @@ type Devices struct {
 	secrets *recent.Map[pair, [32]byte]
 }
 
-// pair names two parties of a key agreement; the broker's EUI is taken as 0.
-type pair struct{ device, other servicerequests.EUI }
+// pair names two parties of a key agreement, the device by its key; the broker's EUI is
+// taken as 0.
+type pair struct {
+	device *devicepki.Keys
+	other  servicerequests.EUI
+}
 
 // remembered bounds how many shared secrets are held in memory.
 const remembered = 8192
@@ -245,13 +249,13 @@ func (d *Devices) BrokerSecret(device servicerequests.EUI) ([32]byte, error) {
 
 // secret returns the shared secret of a device and another party.
 func (d *Devices) secret(device, other servicerequests.EUI, public *ecdh.PublicKey) ([32]byte, error) {
-	parties := pair{device, other}
-	if z, ok := d.secrets.Get(parties); ok {
-		return z, nil
-	}
 	keys, err := d.PKI.Keys(device)
 	if err != nil {
 		return [32]byte{}, err
+	}
+	parties := pair{keys, other}
+	if z, ok := d.secrets.Get(parties); ok {
+		return z, nil
 	}
 	z, err := gbcs.SharedSecret(keys.Agreement, public)
 	if err != nil {

@@ -39,13 +39,8 @@ const searchedSerials = 1 << 15
 // service answers both requests.
 type service struct {
 	Options
-	fixed    map[string]*smki.Certificate        // organisations and authorities by serial
-	searched *recent.Map[string, searchedSerial] // serial to where the certificate is found again
-}
-
-type searchedSerial struct {
-	device servicerequests.EUI
-	usage  smki.Usage
+	fixed    map[string]*smki.Certificate             // organisations and authorities by serial
+	searched *recent.Map[string, servicerequests.EUI] // serial to the device whose certificate it is
 }
 
 // New returns the service's handler.
@@ -56,7 +51,7 @@ func New(o Options) http.Handler {
 	s := &service{
 		Options:  o,
 		fixed:    map[string]*smki.Certificate{},
-		searched: recent.New[string, searchedSerial](searchedSerials),
+		searched: recent.New[string, servicerequests.EUI](searchedSerials),
 	}
 	for _, list := range [][]*smki.Certificate{o.Organisations, o.Authorities} {
 		for _, c := range list {
@@ -87,7 +82,7 @@ func (s *service) search(request searchRequest) ([]*smki.Certificate, error) {
 	}
 	found, err := s.Devices.Certificates(request.device)
 	for _, c := range found {
-		s.searched.Put(c.SerialText(), searchedSerial{c.EUI, c.Usage})
+		s.searched.Put(c.SerialText(), c.EUI)
 	}
 	return found, err
 }
@@ -110,13 +105,13 @@ func (s *service) find(serial string) (*smki.Certificate, error) {
 	if c, ok := s.fixed[serial]; ok {
 		return c, nil
 	}
-	where, ok := s.searched.Get(serial)
+	device, ok := s.searched.Get(serial)
 	if !ok {
 		return nil, nil
 	}
-	certificates, err := s.Devices.Certificates(where.device)
+	certificates, err := s.Devices.Certificates(device)
 	for _, c := range certificates {
-		if c.Usage == where.usage {
+		if c.SerialText() == serial {
 			return c, nil
 		}
 	}

@@ -293,7 +293,7 @@ func TestRefusedRecords(t *testing.T) {
 	good := sent(1)
 	for name, spoil := range map[string]func(*record.Record){
 		"no kind":      func(r *record.Record) { r.Kind = 0 },
-		"unknown kind": func(r *record.Record) { r.Kind = record.Proven + 1 },
+		"unknown kind": func(r *record.Record) { r.Kind = record.Halted + 1 },
 		"no time":      func(r *record.Record) { r.At = time.Time{} },
 		"service":      func(r *record.Record) { r.Service = 200 },
 		"counter":      func(r *record.Record) { r.ID.Counter = servicerequests.MaxCounter + 1 },

@@ -109,12 +109,31 @@ func (j *Journal) Latest(ctx context.Context, kind record.Kind) (record.Record, 
 	return r, nil
 }
 
+// LatestAfter returns the last durable record of a kind after another, with number 0 if
+// there is none. No index helps: it looks at the kind of every record after that one.
+func (j *Journal) LatestAfter(ctx context.Context, after uint64, kind record.Kind) (r record.Record, err error) {
+	var seq int64
+	err = j.reader.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM record WHERE seq > ? AND kind = ?", int64(after), kind.String()).Scan(&seq)
+	if err == nil && seq > 0 {
+		r, err = proven(ctx, j.reader, seq, kind)
+	}
+	if err != nil {
+		return r, fmt.Errorf("journal %s: %w", j.path, sqliteError(err))
+	}
+	return r, nil
+}
+
 func lastOf(ctx context.Context, q querier, kind record.Kind) (record.Record, error) {
 	var seq int64
 	err := q.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM record WHERE "+marks+" AND kind = ?", kind.String()).Scan(&seq)
 	if err != nil || seq <= 0 {
 		return record.Record{}, sqliteError(err)
 	}
+	return proven(ctx, q, seq, kind)
+}
+
+// proven reads one record of a kind and holds it to its link in the chain.
+func proven(ctx context.Context, q querier, seq int64, kind record.Kind) (record.Record, error) {
 	page, err := readPage(ctx, q, uint64(seq), uint64(seq))
 	if err != nil {
 		return record.Record{}, err

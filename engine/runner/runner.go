@@ -207,6 +207,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		r.pools[e] = pool
 	}
 	r.perform(work, r.machine.Begin(r.o.Clock.Now(), time.Now()))
+	r.publish()
 	err := r.loop(ctx, work)
 	r.perform(work, r.machine.Close(r.o.Clock.Now()))
 	for _, done := range r.waiting {
@@ -333,6 +334,8 @@ func (r *Runner) answer(work context.Context, a sweep.Answer) {
 		done <- a.Err
 		return
 	}
+	// Who has ordered looks next at what came of it.
+	r.publish()
 	r.beside.Go(func() { done <- r.o.Journal.Commit(context.WithoutCancel(work)) }) // what was queued before is durable
 }
 

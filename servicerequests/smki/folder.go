@@ -39,6 +39,7 @@ type Folder struct {
 		Transform       SigningIdentity   // dcc/transform: signs responses that carry Pre-Commands
 		XMLSigning      SigningIdentity   // dcc/xml-signing: signs all others
 		ACBKeyAgreement AgreementIdentity // dcc/acb-key-agreement: MACs Commands
+		Renewed         SigningIdentity   // dcc/renewed: takes xml-signing's place; the certificate is nil when the file is absent
 	}
 	Root          SigningIdentity // ca/root; the certificate is nil when the file is absent, as in ZAZ1
 	Issuing       SigningIdentity // ca/issuing, for organisations; likewise
@@ -101,6 +102,7 @@ func load(fsys fs.FS, supplierKeys, otherKeys keyRule) (*Folder, error) {
 	f.DCC.Transform = l.signing("dcc/transform", SignsResponses, otherKeys)
 	f.DCC.XMLSigning = l.signing("dcc/xml-signing", SignsResponses, otherKeys)
 	f.DCC.ACBKeyAgreement = l.agreement("dcc/acb-key-agreement", BrokerAgrees, otherKeys)
+	f.DCC.Renewed = l.optional("dcc/renewed", SignsResponses, otherKeys)
 	f.Root = l.authority("ca/root", otherKeys)
 	f.Issuing = l.authority("ca/issuing", otherKeys)
 	f.DeviceIssuing = l.authority("ca/device-issuing", otherKeys)
@@ -151,10 +153,15 @@ func (l *loader) agreement(base string, p Purpose, rule keyRule) AgreementIdenti
 
 // authority reads an authority that need not be there.
 func (l *loader) authority(base string, rule keyRule) SigningIdentity {
+	return l.optional(base, IssuesCertificates, rule)
+}
+
+// optional reads what need not be there.
+func (l *loader) optional(base string, p Purpose, rule keyRule) SigningIdentity {
 	if _, err := fs.Stat(l.fsys, base+".pem"); errors.Is(err, fs.ErrNotExist) {
 		return SigningIdentity{}
 	}
-	return l.signing(base, IssuesCertificates, rule)
+	return l.signing(base, p, rule)
 }
 
 func (l *loader) certificate(base string, p Purpose) *Certificate {
