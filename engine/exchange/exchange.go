@@ -39,6 +39,7 @@ import (
 	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 )
@@ -178,7 +179,7 @@ type Options struct {
 	Signer   Signer
 	Gateway  Gateway
 	Verifier Verifier
-	Clock    Clock
+	Clock    Clock // nil: real time
 	Log      *zap.Logger
 
 	Gate     func(now time.Time) error // nil: there is none
@@ -195,6 +196,9 @@ type Exchange struct{ o Options }
 
 // New makes an exchange.
 func New(o Options) *Exchange {
+	if o.Clock == nil {
+		o.Clock = clock.Clock{}
+	}
 	if o.Patience == 0 {
 		o.Patience = 250 * time.Millisecond
 	}

@@ -333,6 +333,7 @@ func (j *judge) settled(w *world, seq uint64) {
 func (j *judge) started(w *world) {
 	j.journalled, j.ended, j.marks = map[string]bool{}, map[servicerequests.RequestID]bool{}, map[uint64]int{}
 	j.toldHeld, j.holds, j.times = map[servicerequests.RequestID]bool{}, nil, nil
+	clear(j.until) // a Retry-After is not kept across a start
 	for _, h := range w.homes {
 		h.excluded = false
 	}

@@ -24,6 +24,7 @@ var (
 	walkSteps = flag.Int("walk.steps", share(400_000), "steps of the machine that TestWalks takes at random; the long form is 10000000")
 	walkOnce  = flag.Int("walk.once", share(150_000), "steps that TestWalks takes with one thing going wrong, each at each step; 0: all")
 	walkSeed  = flag.Uint64("walk.seed", 1, "seed of TestWalks")
+	walkPlain = flag.Bool("walk.noshrink", false, "print the way to a violation as it was found")
 	walkShow  = flag.Bool("walk.show", false, "print what happens on the way of -walk.seed")
 )
 
@@ -621,7 +622,9 @@ func TestWalks(t *testing.T) {
 	total := &[ledger.PhaseCount][ledger.EventCount]int{}
 	fail := func(seed uint64, o outcome) {
 		t.Helper()
-		o = shrink(seed, o)
+		if !*walkPlain {
+			o = shrink(seed, o)
+		}
 		var last []string
 		oneWalk(&chooser{draws: draws(seed), script: scriptOf(o.log), budget: 1 << 20}, func(line string) { last = append(last, line) })
 		t.Fatalf("seed %d: %v\n%s\n%s", seed, o.v, tell(o.log), strings.Join(last[max(0, len(last)-12):], "\n"))

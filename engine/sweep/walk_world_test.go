@@ -316,6 +316,7 @@ func (w *world) Post(ctx context.Context, p gateway.Post) ([]byte, error) {
 	case fate == "throttled":
 		return nil, &gateway.ThrottledError{Status: 503}
 	case fate == "throttled for an hour":
+		w.until[w.running.Place.Endpoint] = w.now.Add(time.Hour - 2*time.Second)
 		return nil, &gateway.ThrottledError{Status: 429, RetryAfter: time.Hour}
 	case fate == "bad status":
 		return nil, gateway.ErrRejected

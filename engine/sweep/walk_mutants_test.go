@@ -1,0 +1,129 @@
+package sweep_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var walkMutants = flag.Bool("walk.mutants", false, "put the gravest faults back, one after the other, and want the walk to find each")
+
+// mutant is a fault that is put back into the code for the length of one walk.
+type mutant struct {
+	name  string
+	edits []edit
+}
+
+// edit replaces a text, which must stand in the file once.
+type edit struct{ file, old, new string }
+
+// mutants are the gravest faults that this core has had.
+var mutants = []mutant{
+	{"a quarantined request stays in its queue", []edit{{
+		"quarantine.go", "\t\tif r.Phase.Waits() {\n\t\t\ts.queues.remove(r)\n\t\t}\n", "",
+	}}},
+	{"exclusion does nothing to a meter that has its verdict", []edit{{
+		"../ledger/meter.go", "\tif m.Bars.Excluded == \"\" || m.Bars.Moved {\n\t\tm.Bars.Excluded", "\tif m.Verdict.Verdict == \"\" {\n\t\tm.Bars.Excluded",
+	}}},
+	{"a lost balance is not asked for again", []edit{{
+		"../ledger/arm.go", "return !m.Found.Balance.Known() || m.ranOut() || m.Gas() && m.Proxy != 0", "return m.ranOut() || m.Gas() && m.Proxy != 0 && m.Found.Balance.Known()",
+	}}},
+	{"a halt is written in teardown", []edit{{
+		"machine.go", "\ts.write(record.Record{At: s.now, Kind: record.Halted, Body: record.Encode(body)})\n", "\t_ = body\n",
+	}}},
+	{"an old alert counts as new", []edit{
+		{"../ledger/alert.go", "\t\tif m.Now.Supply.Known() && !a.At.After(m.Now.Supply.At) {\n\t\t\treturn false\n\t\t}\n", ""},
+		{"../ledger/meter.go", "(counter > m.Alarm.After || !m.Alarm.At.After(at))", "counter > m.Alarm.After"},
+	}},
+	{"an outcome without an answer consumes one", []edit{{
+		"replay.go", "return !s.fold.storeFirst && (!body.Class.Unanswered() || body.Code != \"\" && m.code == body.Code)", "return true",
+	}}},
+	{"sleepers use up what is in flight", []edit{
+		{"roll.go", "func (m *meter) fuel() int {\n\tif m.Gas() {\n\t\treturn 1\n\t}\n\treturn 0\n}", "func (m *meter) fuel() int { return 0 }"},
+		{"intake.go", "func (h *seat) fuel() int {\n\tif h.gas() {\n\t\treturn 1\n\t}\n\treturn 0\n}", "func (h *seat) fuel() int { return 0 }"},
+		{"request.go", "counts := r.Phase.Counted() && r.m.wait == ledger.NotWaiting", "counts := r.Phase.Counted()"},
+		{"export_test.go", "r.Phase.Counted() && m.wait == ledger.NotWaiting", "r.Phase.Counted()"},
+	}},
+	{"the limits are asked before the commit", []edit{{
+		"../exchange/exchange.go", "\t\tif x.o.Limits == nil {\n\t\t\tbreak\n\t\t}\n", "\t\tbreak\n",
+	}}},
+	{"the gate and what was recalled are asked before the commit", []edit{{
+		"../exchange/exchange.go", "\tfor {\n\t\tif err := x.stands(leg); err != nil {\n\t\t\treturn err\n\t\t}\n", "\tfor {\n",
+	}}},
+	{"a later 429 shortens a Retry-After", []edit{
+		{"../pacer/pacer.go", "if b := p.bucket(key); until.After(b.held) {", "if b := p.bucket(key); true {"},
+		{"../exchange/exchange.go", "errors.As(err, &throttled) && throttled.RetryAfter > 0 {", "errors.As(err, &throttled) {"},
+	}},
+	{"what cannot be proven yet is given up", []edit{{
+		"answer.go", "\tif d.Final {\n\t\tr := record.Record", "\tif true {\n\t\tr := record.Record",
+	}}},
+	{"a crash between two waves ends the sweep", []edit{{
+		"wave.go", "\tcase record.WavePassed: // a start found that nothing more of it was durable\n\t\ts.openWave(s.waves.all[w.number])\n\t\treturn\n", "",
+	}}},
+}
+
+// TestWalkFindsMutants puts faults back, which the walk must find within a minute of
+// walking, and say which invariant breaks. It runs the tests of this package with the
+// changed files in place of the real ones.
+func TestWalkFindsMutants(t *testing.T) {
+	if !*walkMutants {
+		t.Log("only with -walk.mutants")
+		return
+	}
+	broke := regexp.MustCompile(`invariant \d+ [^:]*`)
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			dir, replace := t.TempDir(), map[string]string{}
+			for i, e := range m.edits {
+				path, err := filepath.Abs(e.file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				from, known := replace[path]
+				if !known {
+					from = path
+				}
+				text, err := os.ReadFile(from)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n := strings.Count(string(text), e.old); n != 1 {
+					t.Fatalf("%s has it %d times:\n%s", e.file, n, e.old)
+				}
+				to := filepath.Join(dir, string(rune('a'+i))+".go")
+				if err := os.WriteFile(to, []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				replace[path] = to
+			}
+			overlay, err := json.Marshal(map[string]any{"Replace": replace})
+			if err != nil {
+				t.Fatal(err)
+			}
+			list := filepath.Join(dir, "overlay.json")
+			if err := os.WriteFile(list, overlay, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			binary := filepath.Join(dir, "walk.test")
+			if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", list, "-o", binary, ".").CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			began := time.Now()
+			out, err := exec.CommandContext(ctx, binary, "-test.run", "^TestWalks$", "-walk.once", "400000", "-walk.steps", "10000000", "-walk.noshrink").CombinedOutput()
+			found := broke.Find(out)
+			if err == nil || found == nil {
+				t.Fatalf("not found in %v: %v\n%.2000s", time.Since(began).Round(time.Second), err, out)
+			}
+			t.Logf("found in %v: %s", time.Since(began).Round(100*time.Millisecond), found)
+		})
+	}
+}
