@@ -380,4 +380,9 @@ func (m *Meter) Rerun(at time.Time) {
 	for i := range m.Tallies {
 		m.Tallies[i] = Tally{Last: m.Tallies[i].Last, Code: m.Tallies[i].Code}
 	}
+	for _, r := range m.Open {
+		if r.Phase == Behind || r.Phase == Queued { // to the journal it is asked for after this
+			m.Tally(r.Service).Tries++
+		}
+	}
 }

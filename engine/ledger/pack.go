@@ -17,7 +17,9 @@ func (m *Meter) Pack(b []byte) []byte {
 		if r.journalled() {
 			return false
 		}
-		packed.Tallies[r.Service].Tries--
+		if t := &packed.Tallies[r.Service]; t.Tries > 0 { // a rerun may have taken it back
+			t.Tries--
+		}
 		return true
 	})
 	if !m.Begun() {
