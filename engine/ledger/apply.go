@@ -47,7 +47,8 @@ func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 			return e, err
 		}
 		e = m.End(p, rec.Service, rec.ID, &body)
-		if !body.After || rec.Service != servicerequests.ReadMeterBalance {
+		byHand := m.Bars.Excluded != "" && !m.Bars.Moved // then the verdict stays as history (decision 48)
+		if !byHand && (!body.After || rec.Service != servicerequests.ReadMeterBalance) {
 			m.Verdict = record.VerdictBody{} // it was given before this was known
 		}
 	case record.Verdict:
@@ -171,7 +172,7 @@ func (m *Meter) tally(p *Policy, service servicerequests.Service, id servicerequ
 	switch {
 	case class == record.ClassWithdrawn || class == record.ClassRejected && (code == servicerequests.CodeHalt || o.Tripped):
 		// It was no try at this meter: never sent, or the User itself was refused.
-		if opened {
+		if opened && t.Tries > 0 { // a rerun may have taken it back
 			t.Tries--
 		}
 		t.Barred = t.Barred || o.Code == record.RefusedUnpermitted

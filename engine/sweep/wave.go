@@ -239,6 +239,9 @@ func (s *Machine) attend(m *meter) time.Time {
 	return until
 }
 
+// stuck begins the reason of what is told of a meter in passing.
+const stuck = "stuck: "
+
 // sayStuck puts into the journal, and so into reports, where a meter stands that nothing
 // has been learnt of for too long. It goes on being tried.
 func (s *Machine) sayStuck(m *meter) {
@@ -246,7 +249,7 @@ func (s *Machine) sayStuck(m *meter) {
 	if v.Verdict != record.VerdictUnknown && v.Verdict != record.VerdictNotSafe {
 		return
 	}
-	v.Reason = "stuck: " + v.Reason
+	v.Reason = stuck + v.Reason
 	s.writeVerdict(m, v)
 }
 
