@@ -122,7 +122,7 @@ func stand(m *ledger.Meter) Standing {
 		Found:    []string{show(m.Found.Mode), show(m.Found.Supply), show(m.Found.Balance)},
 		Excluded: m.Bars.Excluded, Person: m.Bars.Person, Pending: m.Pending, Accepted: m.CreditAccepted,
 		Open:  map[string]string{},
-		Alarm: fmt.Sprint(m.Alarm.Below, m.Alarm.Suspended, m.Alarm.After, m.Taken), Verdict: m.Verdict.Verdict,
+		Alarm: fmt.Sprint(m.Alarm.Below, m.Alarm.Suspended, m.Taken), Verdict: m.Verdict.Verdict + ": " + m.Verdict.Reason,
 	}
 	for service, t := range m.Tallies {
 		last := t.Last
@@ -155,13 +155,19 @@ func show[T any](r ledger.Reading[T]) string {
 // An answer that came while a worker was signing may count as found only in the journal's
 // order of events; so the records may know more of what was found, never less. Of a request
 // that the DCC may have, and has not acknowledged, the records say that the same bytes go
-// again; a machine that has given up sending them waits.
+// again; a machine that has given up sending them waits. Where a meter stands that is stuck, or
+// was found worse, is told in passing: a machine that runs does not take it for a verdict.
 func Level(folded, other Story) {
 	for device, l := range other.Meters {
 		for i, found := range l.Found {
 			if found == notKnown && len(folded.Meters[device].Found) > i {
 				folded.Meters[device].Found[i] = found
 			}
+		}
+		told := folded.Meters[device]
+		if _, reason, _ := strings.Cut(told.Verdict, ": "); l.Verdict == ": " && (strings.HasPrefix(reason, "stuck: ") || strings.HasPrefix(reason, "read again and found ")) {
+			told.Verdict = l.Verdict
+			folded.Meters[device] = told
 		}
 		for id, phase := range l.Open {
 			if also := folded.Meters[device].Open; strings.HasPrefix(also[id], "ready ") && strings.HasPrefix(phase, "sent ") {
