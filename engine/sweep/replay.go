@@ -245,6 +245,15 @@ func (s *Machine) known(rec *record.Record) bool {
 	switch rec.Kind {
 	case record.Response, record.Alert, record.Received, record.Refused, record.PreCommand:
 		return false // a repetition changes nothing, or has a meter read once more
+	case record.Proven:
+		// A quarantine that was told while a worker had the request waits for the worker: it
+		// is in no state before that.
+		body, err := record.Decode[record.ProvenBody](*rec)
+		if err != nil || body.Quarantined == nil {
+			return true
+		}
+		m := s.find(body.Quarantined.Request.Target)
+		return m == nil || m.OpenAs(body.Quarantined.Request) == nil
 	case record.Request, record.SignedCommand, record.Reply:
 	default:
 		return true
