@@ -382,7 +382,9 @@ func (m *Meter) Rerun(at time.Time) {
 	}
 	for _, r := range m.Open {
 		if r.Phase == Behind || r.Phase == Queued { // to the journal it is asked for after this
-			m.Tally(r.Service).Tries++
+			t := m.Tally(r.Service)
+			t.Tries++
+			r.Attempt, r.Retry = int(t.Tries), false
 		}
 	}
 }
