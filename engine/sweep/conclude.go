@@ -114,8 +114,8 @@ func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 		result = "worse"
 		s.log.Warn("read again and found worse", zap.Stringer("device_id", m.Device), zap.String("was", was), zap.String("is", v.Verdict))
 		if s.o.Policy.Decide(m.Meter, s.now).Waiting {
-			if v.Reason = "read again and found off"; v.End.Mode != servicerequests.Credit {
-				v.Reason = "read again and found in " + v.End.Mode.String()
+			if v.Reason = foundWorse + "off"; v.End.Mode != servicerequests.Credit {
+				v.Reason = foundWorse + "in " + v.End.Mode.String()
 			}
 			s.writeVerdict(m, v)
 		}

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -203,6 +202,9 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 	if err != nil {
 		return err
 	}
+	if rec.Kind == record.Verdict && inPassing(m.Verdict.Reason) {
+		m.Verdict = record.VerdictBody{}
+	}
 	if e.Opened && rec.Kind == record.Request {
 		m.tag(e.Request)
 		s.budgets.headroom.count(rec.Service, rec.At)
@@ -397,9 +399,6 @@ func (s *Machine) Begin(now, real time.Time) []Action {
 func (s *Machine) takeUp(m *meter) {
 	s.counts.waiting[m.wait]++
 	m.Done, m.waits = false, false
-	if strings.HasPrefix(m.Verdict.Reason, stuck) {
-		m.Verdict = record.VerdictBody{} // it was told in passing
-	}
 	// What is open of a meter that is safe by its verdict was asked after that.
 	after := len(m.Open) > 0 && m.Verdict.Verdict != "" && m.Safe()
 	for _, open := range m.Open {
@@ -421,9 +420,6 @@ func (s *Machine) takeUp(m *meter) {
 	}
 	if after || m.Verdict.Verdict != "" && len(m.Open) == 0 && !s.o.Policy.Decide(m.Meter, s.now).Waiting {
 		s.count(m)
-	}
-	if !m.Done {
-		m.Verdict = record.VerdictBody{}
 	}
 	if !m.Done || after {
 		s.schedule(m, s.now)

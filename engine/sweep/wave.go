@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -239,8 +240,15 @@ func (s *Machine) attend(m *meter) time.Time {
 	return until
 }
 
-// stuck begins the reason of what is told of a meter in passing.
-const stuck = "stuck: "
+// What begins the reason of where a meter stands that is told in passing: it has no verdict.
+const (
+	stuck      = "stuck: "
+	foundWorse = "read again and found "
+)
+
+func inPassing(reason string) bool {
+	return strings.HasPrefix(reason, stuck) || strings.HasPrefix(reason, foundWorse)
+}
 
 // sayStuck puts into the journal, and so into reports, where a meter stands that nothing
 // has been learnt of for too long. It goes on being tried.

@@ -152,8 +152,7 @@ func show[T any](r ledger.Reading[T]) string {
 // An answer that came while a worker was signing may count as found only in the journal's
 // order of events; so the records may know more of what was found, never less. Of a request
 // that the DCC may have, and has not acknowledged, the records say that the same bytes go
-// again; a machine that has given up sending them waits. Where a meter stands that is stuck, or
-// was found worse, is told in passing: a machine that runs does not take it for a verdict.
+// again; a machine that has given up sending them waits.
 func Level(folded, other Story) {
 	for device, l := range other.Meters {
 		for i, found := range l.Found {
@@ -166,11 +165,6 @@ func Level(folded, other Story) {
 			if also := folded.Meters[device].Last; strings.HasPrefix(last, record.ClassWithdrawn.String()) && len(also) > i {
 				also[i] = last
 			}
-		}
-		told := folded.Meters[device]
-		if _, reason, _ := strings.Cut(told.Verdict, ": "); l.Verdict == ": " && (strings.HasPrefix(reason, "stuck: ") || strings.HasPrefix(reason, "read again and found ")) {
-			told.Verdict = l.Verdict
-			folded.Meters[device] = told
 		}
 		for id, phase := range l.Open {
 			if also := folded.Meters[device].Open; strings.HasPrefix(also[id], "ready ") && strings.HasPrefix(phase, "sent ") {
