@@ -95,11 +95,15 @@ func (s *Machine) reopen(m *meter) {
 // arming has lacked. Of a meter that a person has excluded the verdict stays as it is.
 func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 	switch {
-	case !m.Done, len(m.Open) > 0 && m.Safe(), m.Bars.Excluded != "" && !m.Bars.Moved:
+	case !m.Done, m.Bars.Excluded != "" && !m.Bars.Moved:
 		return
-	case service == servicerequests.ReadMeterBalance && !s.o.Policy.Decide(m.Meter, s.now).Waiting:
+	case len(m.Open) > 0 && m.Safe():
+		m.unsaid = m.unsaid || service != servicerequests.ReadMeterBalance
+		return
+	case service == servicerequests.ReadMeterBalance && !m.unsaid && !s.o.Policy.Decide(m.Meter, s.now).Waiting:
 		return
 	}
+	m.unsaid = false
 	was := m.Verdict.Verdict
 	s.reopen(m)
 	if rankOf(was) == 0 {
