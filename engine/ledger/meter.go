@@ -409,6 +409,10 @@ func (m *Meter) Rerun(at time.Time) {
 		m.Tallies[i] = Tally{Last: m.Tallies[i].Last, Code: m.Tallies[i].Code}
 	}
 	for _, r := range m.Open { // they end as tries of the new count
-		m.Tally(r.Service).Tries++
+		t := m.Tally(r.Service)
+		t.Tries++
+		if r.Phase == Behind || r.Phase == Queued { // to the journal it is asked for after this
+			r.Attempt, r.Retry = int(t.Tries), false
+		}
 	}
 }

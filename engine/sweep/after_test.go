@@ -96,6 +96,38 @@ func TestLateTheDayAfter(t *testing.T) {
 	wantGood(t, d)
 }
 
+// A late answer comes while the balance after the verdict is being read: the verdict says it
+// as soon as that has ended.
+func TestALateAnswerWhileABalanceIsRead(t *testing.T) {
+	x := cutOff()
+	d := newDrive(x)
+	d.Policy.BalanceAfter = true
+	d.back = func(s Send) bool { return s.Expected.Service == balance && d.verdict().Verdict != "" }
+	d.start()
+	if !d.until(func() bool { return len(d.jobs) == 1 && d.back(d.jobs[0]) }) {
+		t.Fatalf("no balance after the verdict: %+v", d.verdict())
+	}
+	// A read under the newest counter was given up, and the button was pressed before it.
+	m := d.m.ledger(0)
+	id := m.Open[0].ID
+	id.Target, id.Counter = x.EUI, id.Counter-1
+	m.PastAs(id).Class = record.ClassNoResponse
+	m.PastAs(id).Service = supply
+	m.Now.Supply.Counter = id.Counter - 1
+	x.Supply, x.Pressed = servicerequests.Enabled, true
+	d.Deliver(x.Respond(d.now, supply, id, true))
+	d.take(0)
+	if v := d.verdict(); v.Verdict != record.VerdictArmed {
+		t.Errorf("verdict %s while more is open", v.Verdict)
+	}
+	d.back = nil
+	d.drain()
+	if v := d.verdict(); v.Verdict != record.VerdictOnSupply || v.SupplyCounter != id.Counter {
+		t.Errorf("verdict %s (%s) by %d, want by %d", v.Verdict, v.Reason, v.SupplyCounter, id.Counter)
+	}
+	wantNoFaults(t, d)
+}
+
 // A sweep that lasts for days, because of a meter that cannot be reached, reads the others
 // again on their day, and ends with that meter's verdict all the same.
 func TestReadAgainWhileTheSweepLasts(t *testing.T) {

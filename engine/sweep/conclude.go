@@ -100,11 +100,15 @@ func (s *Machine) reopen(m *meter) {
 // arming has lacked. Of a meter that a person has excluded the verdict stays as it is.
 func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 	switch {
-	case !m.Done, m.VerdictStands():
+	case !m.Done, m.Bars.Excluded != "" && !m.Bars.Moved:
 		return
-	case service == servicerequests.ReadMeterBalance && !s.o.Policy.Decide(m.Meter, s.now).Waiting:
+	case len(m.Open) > 0 && m.Safe():
+		m.unsaid = m.unsaid || service != servicerequests.ReadMeterBalance
+		return
+	case service == servicerequests.ReadMeterBalance && !m.unsaid && !s.o.Policy.Decide(m.Meter, s.now).Waiting:
 		return
 	}
+	m.unsaid = false
 	was := m.Verdict.Verdict
 	s.reopen(m)
 	if rankOf(was) == 0 {
@@ -119,8 +123,8 @@ func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 		result = "worse"
 		s.log.Warn("read again and found worse", zap.Stringer("device_id", m.Device), zap.String("was", was), zap.String("is", v.Verdict))
 		if s.o.Policy.Decide(m.Meter, s.now).Waiting {
-			if v.Reason = "read again and found off"; v.End.Mode != servicerequests.Credit {
-				v.Reason = "read again and found in " + v.End.Mode.String()
+			if v.Reason = foundWorse + "off"; v.End.Mode != servicerequests.Credit {
+				v.Reason = foundWorse + "in " + v.End.Mode.String()
 			}
 			s.writeVerdict(m, v)
 		}

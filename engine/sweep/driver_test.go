@@ -429,7 +429,7 @@ func (d *driver) hold() {
 			done++
 		} else if !h.begun && !h.waits && s.roll.awake[number] == nil && s.waves.all[h.wave-1].state != "" {
 			d.Fault("%v: its wave has opened, and it is in no intake", h.device)
-		} else if h.begun && s.roll.awake[number] == nil && h.nap == 0 && s.open() {
+		} else if h.begun && s.roll.awake[number] == nil && h.nap == 0 && s.open() && len(s.holds.all) == 0 {
 			d.Fault("%v: it sleeps for good without a verdict", h.device)
 		}
 	}

@@ -292,6 +292,7 @@ func (s *Machine) withdraw(at scope) {
 	s.recall(covered)
 	for _, number := range slices.Sorted(maps.Keys(s.roll.awake)) {
 		m := s.roll.awake[number]
+		s.roll.stir(m)
 		for _, open := range slices.Clone(m.Open) {
 			r := of(open)
 			if !r.Phase.Waits() || r.Reached || !covered(r) {

@@ -124,6 +124,36 @@ func TestExclusionAfterTheVerdict(t *testing.T) {
 	}
 }
 
+// An answer to a meter that was excluded when it had its verdict comes late: the verdict
+// stays as history, and in the next process, too.
+func TestALateAnswerAfterAnExclusion(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		x := healthy()
+		d := newDriver(x)
+		d.OnFlight = func(f *flight) fate {
+			if f.Service == balance {
+				return lost
+			}
+			return answered
+		}
+		d.finishAll()
+		before := d.verdict()
+		if err := d.order(record.OrderBody{Action: record.OrderExclude, Devices: []servicerequests.EUI{x.EUI}}); err != nil {
+			t.Fatal(err)
+		}
+		d.Deliver(x.Respond(d.now, balance, d.SentIn(record.Request, balance)[0].ID, true))
+		d.take(0)
+		if restart {
+			d.restart()
+		}
+		d.finishAll()
+		if v := d.verdict(); before.Verdict != record.VerdictOnSupply || v.Verdict != before.Verdict || len(d.SentIn(record.Verdict)) != 1 {
+			t.Errorf("restart %t: verdict %s, was %s", restart, v.Verdict, before.Verdict)
+		}
+		wantGood(t, d)
+	}
+}
+
 // A pause recalls what workers have of its scope, and nothing else. It waits, is not signed
 // anew, and goes when the pause is taken back.
 func TestAPauseRecallsLegs(t *testing.T) {
@@ -187,6 +217,36 @@ func TestAPauseRecallsLegs(t *testing.T) {
 			wantGood(t, d)
 		})
 	}
+}
+
+// What a stop withdraws of a scope is in the state that is kept next: no start has a request
+// open whose outcome is in the journal.
+func TestWhatAStopWithdrawsIsKept(t *testing.T) {
+	d := newDriver(healthy())
+	d.strike(false, to, throttled)
+	d.until(func() bool {
+		r := d.m.ledger(0).openOf(to)
+		return r != nil && r.Phase == ledger.Ready
+	})
+	d.m.ledger(0).openOf(to).Reached = false
+	d.step()
+	d.keep()
+	if err := d.order(record.OrderBody{Action: record.OrderStop, SRV: "1.6", Now: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Outcomes(to); !slices.Equal(got, []string{record.ClassWithdrawn.String()}) {
+		t.Fatalf("1.6 ended as %v", got)
+	}
+	d.keep()
+	d.restart()
+	if err := d.order(record.OrderBody{Action: record.OrderResume, SRV: "1.6"}); err != nil {
+		t.Fatal(err)
+	}
+	d.finishAll()
+	if v := d.verdict(); v.Verdict != record.VerdictOnSupply {
+		t.Errorf("verdict %s (%s)", v.Verdict, v.Reason)
+	}
+	wantGood(t, d)
 }
 
 // A stop that does not wait ends the POSTs under way, and what is with workers is recalled.

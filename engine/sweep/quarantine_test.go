@@ -137,6 +137,41 @@ func TestQuarantineWhileAWorkerHasTheLeg(t *testing.T) {
 	}
 }
 
+// The process dies between the DCC's word that it holds a request back and the worker's
+// result, with a state that was kept in between: the next one does not send it again.
+func TestQuarantineWhileAWorkerHasTheLegOutlivesTheProcess(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		d := newDriver(healthy())
+		d.strike(false, supply, lostAfter)
+		d.OnFlight = func(*flight) fate { return lost }
+		if !d.until(func() bool { return len(d.jobs) == 1 && (d.jobs[0].Body != nil) == again }) {
+			t.Fatal("no 7.4")
+		}
+		r := d.m.ledger(0).openOf(supply)
+		d.work(0)
+		d.Deliver(sweeptest.HeldBack(r.ID, "77"))
+		d.take(0)
+		d.keep()
+		posts := 0
+		d.OnPost = func(p piece) fate {
+			if p.ID == r.ID {
+				posts++
+			}
+			return taken
+		}
+		d.restart()
+		if err := d.order(record.OrderBody{Action: record.OrderResume, SRV: "7.4"}); err != nil {
+			t.Fatal(err)
+		}
+		d.pass(time.Hour)
+		d.drain()
+		if open := d.m.ledger(0).OpenAs(r.ID); open == nil || open.Phase != ledger.Held || posts != 0 {
+			t.Errorf("again %t: the next process has it as %+v, %d POSTs", again, open, posts)
+		}
+		wantNoFaults(t, d)
+	}
+}
+
 // Of a request that is quarantined and deleted the outcome is in doubt, and what became of
 // it is read back. The DCC's own words about it may come any number of times.
 func TestQuarantineIsToldAgain(t *testing.T) {

@@ -203,6 +203,9 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 	if err != nil {
 		return err
 	}
+	if rec.Kind == record.Verdict && inPassing(m.Verdict.Reason) {
+		m.Verdict = record.VerdictBody{}
+	}
 	if e.Opened && rec.Kind == record.Request {
 		m.tag(e.Request)
 		s.spendRetry(e.Request)
@@ -246,6 +249,15 @@ func (s *Machine) known(rec *record.Record) bool {
 	switch rec.Kind {
 	case record.Response, record.Alert, record.Received, record.Refused, record.PreCommand:
 		return false // a repetition changes nothing, or has a meter read once more
+	case record.Proven:
+		// A quarantine that was told while a worker had the request waits for the worker: it
+		// is in no state before that.
+		body, err := record.Decode[record.ProvenBody](*rec)
+		if err != nil || body.Quarantined == nil {
+			return true
+		}
+		m := s.find(body.Quarantined.Request.Target)
+		return m == nil || m.OpenAs(body.Quarantined.Request) == nil
 	case record.Request, record.SignedCommand, record.Reply:
 	default:
 		return true

@@ -21,6 +21,7 @@ type meter struct {
 
 	waits, ahead bool // in an intake, or for what is due after its verdict; moved up in the intake
 	stirred      bool // may have changed since the roll was settled
+	unsaid       bool // something was learnt that its verdict does not say, while more is open
 	settled      bool // has had its verdict, or is in long retries: its wave does not wait for it
 	wave         int  // number of its wave, from 1
 	wait         ledger.WaitReason

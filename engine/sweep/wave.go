@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -249,6 +250,16 @@ func (s *Machine) attend(m *meter) time.Time {
 	return until
 }
 
+// What begins the reason of where a meter stands that is told in passing: it has no verdict.
+const (
+	stuck      = "stuck: "
+	foundWorse = "read again and found "
+)
+
+func inPassing(reason string) bool {
+	return strings.HasPrefix(reason, stuck) || strings.HasPrefix(reason, foundWorse)
+}
+
 // sayStuck puts into the journal, and so into reports, where a meter stands that nothing
 // has been learnt of for too long. It goes on being tried.
 func (s *Machine) sayStuck(m *meter) {
@@ -256,7 +267,7 @@ func (s *Machine) sayStuck(m *meter) {
 	if v.Verdict != record.VerdictUnknown && v.Verdict != record.VerdictNotSafe {
 		return
 	}
-	v.Reason = "stuck: " + v.Reason
+	v.Reason = stuck + v.Reason
 	s.writeVerdict(m, v)
 }
 

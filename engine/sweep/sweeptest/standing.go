@@ -30,6 +30,7 @@ type Story struct {
 type Standing struct {
 	Mode, Supply, Balance, Excluded, Person, Alarm, Verdict string
 	Found, Tallies, Past                                    []string
+	Last                                                    []string          // how the last request of each service ended
 	Open                                                    map[string]string // leg, phase, bytes and event by request
 	Pending, Accepted                                       bool
 }
@@ -48,10 +49,11 @@ func Tell(rows []record.StateRow) (Story, error) {
 	if err := json.Unmarshal(rows[0].Value, &first); err != nil {
 		return story, err
 	}
-	for _, name := range [...]string{"settings", "meters", "originators", "wave", "holds", "ceased", "overdue", "retries"} {
+	for _, name := range [...]string{"settings", "meters", "originators", "wave", "holds", "ceased", "overdue"} {
 		story.Sweep[name] = string(first[name])
 	}
-	// Which meters are in long retries a machine knows that runs.
+	// Not the retries: what a worker had when a late answer came is one, or none, by the order
+	// of its record and the answer's outcome. Which meters are in long retries a machine knows that runs.
 	var waves []map[string]any
 	if err := json.Unmarshal(first["waves"], &waves); err != nil {
 		return story, err
@@ -122,16 +124,11 @@ func stand(m *ledger.Meter) Standing {
 		Found:    []string{show(m.Found.Mode), show(m.Found.Supply), show(m.Found.Balance)},
 		Excluded: m.Bars.Excluded, Person: m.Bars.Person, Pending: m.Pending, Accepted: m.CreditAccepted,
 		Open:  map[string]string{},
-		Alarm: fmt.Sprint(m.Alarm.Below, m.Alarm.Suspended, m.Alarm.After, m.Taken), Verdict: m.Verdict.Verdict,
+		Alarm: fmt.Sprint(m.Alarm.Below, m.Alarm.Suspended, m.Taken), Verdict: m.Verdict.Verdict + ": " + m.Verdict.Reason,
 	}
 	for service, t := range m.Tallies {
-		last := t.Last
-		if last == record.ClassWithdrawn {
-			// Of what was withdrawn before it had a counter the journal knows nothing, and
-			// nothing follows from it.
-			last = record.ClassOpen
-		}
-		s.Tallies = append(s.Tallies, fmt.Sprint(servicerequests.Service(service), t.Tries, t.Answers, t.Failures, last, t.Barred, t.Code, t.Next.UnixNano()))
+		s.Tallies = append(s.Tallies, fmt.Sprint(servicerequests.Service(service), t.Tries, t.Answers, t.Failures, t.Barred, t.Next.UnixNano()))
+		s.Last = append(s.Last, fmt.Sprint(t.Last, " ", t.Code))
 	}
 	for _, r := range m.Open {
 		s.Open[fmt.Sprintf("%v %v try %d leg %d", r.Service, r.ID, r.Attempt, r.Leg)] = fmt.Sprint(r.Phase, " ", r.Event, " ", string(r.Body))
@@ -161,6 +158,12 @@ func Level(folded, other Story) {
 		for i, found := range l.Found {
 			if found == notKnown && len(folded.Meters[device].Found) > i {
 				folded.Meters[device].Found[i] = found
+			}
+		}
+		for i, last := range l.Last {
+			// Of what was withdrawn before it had a counter the journal knows nothing.
+			if also := folded.Meters[device].Last; strings.HasPrefix(last, record.ClassWithdrawn.String()) && len(also) > i {
+				also[i] = last
 			}
 		}
 		for id, phase := range l.Open {
