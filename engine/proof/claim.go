@@ -1,7 +1,6 @@
 package proof
 
 import (
-	"errors"
 	"fmt"
 
 	"safemode/servicerequests"
@@ -46,20 +45,30 @@ type Claim struct {
 // Claim reads what a message claims. It needs no device's keys and asks nobody. The error
 // says that the message is no XML at all; it is an [*Error] of kind ErrInvalid.
 func (v *Verifier) Claim(raw []byte) (Claim, error) {
+	c, err := v.File(raw)
+	if err != nil {
+		return c, err
+	}
+	tree, err := xmltree.Parse(raw)
+	if err != nil {
+		return Claim{}, &Error{Kind: ErrInvalid, Err: err}
+	}
+	defer tree.Release()
+	_, err = xmldsig.VerifyTree(tree, v.either)
+	c.FromDCC = err == nil
+	return c, nil
+}
+
+// File is [Verifier.Claim] without FromDCC: for a message whose sender is known by other
+// means, and whose signature is checked when it is judged.
+func (v *Verifier) File(raw []byte) (Claim, error) {
 	tree, err := xmltree.Parse(raw)
 	if err != nil {
 		return Claim{}, &Error{Kind: ErrInvalid, Err: err}
 	}
 	defer tree.Release()
 	var c Claim
-	_, err = xmldsig.VerifyTree(tree, v.either)
-	c.FromDCC = err == nil
-	var r duis.Response
-	if err == nil || errors.Is(err, xmldsig.ErrUnsigned) {
-		r, err = duis.ReadResponse(tree)
-	} else {
-		r, err = duis.InspectResponse(raw) // the Signature is still there
-	}
+	r, err := duis.InspectTree(tree)
 	if err == nil {
 		c.read(r)
 	} else {

@@ -317,6 +317,11 @@ func TestClaim(t *testing.T) {
 		if err != nil || got != test.want {
 			t.Errorf("%s: got %+v, %v, want %+v", test.name, got, err, test.want)
 		}
+		filed, err := w.File(test.raw)
+		filed.Err = nil
+		if test.want.FromDCC = false; err != nil || filed != test.want {
+			t.Errorf("%s: filed as %+v, %v, want %+v", test.name, filed, err, test.want)
+		}
 	}
 	_, err := w.Claim([]byte("hello"))
 	wantFault(t, err, ErrInvalid, false)

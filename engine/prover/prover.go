@@ -26,7 +26,7 @@ var ErrFull = errors.New("prover: no room for messages that are not proven")
 // message that is not proven is a [*proof.Error]; any other error leaves the message
 // undecided.
 type Verifier interface {
-	Claim(raw []byte) (proof.Claim, error)
+	File(raw []byte) (proof.Claim, error)
 	Delivery(ctx context.Context, raw []byte) (proof.Delivery, error)
 }
 
@@ -241,7 +241,7 @@ func (p *Prover) leave(size int) {
 // Again takes up a stored message of an earlier run that is not settled: the number, the
 // time and the body of its record. It may be called before Run.
 func (p *Prover) Again(seq uint64, at time.Time, raw []byte) {
-	claim, err := p.o.Verifier.Claim(raw)
+	claim, err := p.o.Verifier.File(raw)
 	if err != nil { // it is no XML; the proof will say so
 		claim = proof.Claim{}
 	}

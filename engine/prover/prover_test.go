@@ -117,7 +117,7 @@ func (b *bench) body(_ context.Context, seq uint64) ([]byte, error) {
 }
 
 // Claim makes bench the verifier.
-func (b *bench) Claim(raw []byte) (proof.Claim, error) {
+func (b *bench) File(raw []byte) (proof.Claim, error) {
 	r := messageOf(string(raw))
 	return proof.Claim{Kind: proof.ClaimResponse, ID: r.ID, Device: r.Device}, nil
 }

@@ -121,6 +121,7 @@ func (w *way) trust(folders ...*smki.Folder) {
 
 // Claim makes way the verifier, so that another can take its place.
 func (w *way) Claim(raw []byte) (proof.Claim, error) { return w.verifier.Load().Claim(raw) }
+func (w *way) File(raw []byte) (proof.Claim, error)  { return w.verifier.Load().File(raw) }
 
 func (w *way) Delivery(ctx context.Context, raw []byte) (proof.Delivery, error) {
 	return w.verifier.Load().Delivery(ctx, raw)

@@ -19,6 +19,9 @@ func DecodeResponse(b []byte) (Response, error) { return decodeResponse(b, false
 // response says that was proven when it came in, never for trusting one.
 func InspectResponse(b []byte) (Response, error) { return decodeResponse(b, true) }
 
+// InspectTree is [InspectResponse] for a document that has been parsed.
+func InspectTree(doc *xmltree.Document) (Response, error) { return readResponse(doc, true) }
+
 func decodeResponse(b []byte, signed bool) (Response, error) {
 	doc, err := xmltree.Parse(b)
 	if err != nil {
