@@ -204,7 +204,7 @@ func (g *Gates) look(ctx context.Context, w *watched) error {
 	limited, cancel := context.WithTimeout(ctx, g.o.Limit)
 	defer cancel()
 	select {
-	case <-w.reading: // the last look has given it up meanwhile
+	case _ = <-w.reading: // the last look has given it up meanwhile; what it found is not asked for
 		w.reading = nil
 	default:
 	}

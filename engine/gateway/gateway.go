@@ -153,7 +153,7 @@ func (g *Gateway) Post(ctx context.Context, p Post) ([]byte, error) {
 	switch {
 	case err == nil:
 	case written && errors.Is(err, ErrHeldBack): // it is in doubt and not held back
-		return nil, fmt.Errorf("%w: %v", ErrInDoubt, err)
+		return nil, fmt.Errorf("%w: %s", ErrInDoubt, err.Error())
 	case written:
 		return nil, fmt.Errorf("%w: %w", ErrInDoubt, err)
 	case refused != nil:

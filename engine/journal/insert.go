@@ -5,8 +5,9 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
-	"safemode/engine/record"
 	"strings"
+
+	"safemode/engine/record"
 )
 
 // rowsAtOnce is how many rows one statement inserts. What a statement costs beside its

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"safemode/engine/record"
 	"time"
+
+	"safemode/engine/record"
 )
 
 // ChainError names the first record at which the chain does not hold. It

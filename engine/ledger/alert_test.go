@@ -93,8 +93,13 @@ func TestOldAlertDoesNotArmAHomeThatIsOffForAnotherReason(t *testing.T) {
 // An alert counts once, by the device's own counter, and not after a later one.
 func TestAlertIsTakenOnce(t *testing.T) {
 	for _, c := range []Alert{
-		{Code: AlertLocked}, {Code: AlertUncontrolled}, {Code: AlertFlowB4}, {Code: AlertFlowB5}, {Code: AlertFlowB6},
-		{Code: AlertFutureDated, FutureDated: CodeECS03}, {Code: AlertFutureDated, FutureDated: CodeGCS03},
+		{Code: AlertLocked},
+		{Code: AlertUncontrolled},
+		{Code: AlertFlowB4},
+		{Code: AlertFlowB5},
+		{Code: AlertFlowB6},
+		{Code: AlertFutureDated, FutureDated: CodeECS03},
+		{Code: AlertFutureDated, FutureDated: CodeGCS03},
 	} {
 		a := seen(t, on)
 		take := func(counter uint64) bool {
@@ -116,7 +121,7 @@ func TestAlertIsTakenOnce(t *testing.T) {
 		if !take(8) {
 			t.Errorf("%04X: the next one is passed over", c.Code)
 		}
-		if !take(0) || !take(0) {
+		if first, again := take(0), take(0); !first || !again {
 			t.Errorf("%04X: without a counter, which none can repeat, it is passed over", c.Code)
 		}
 	}

@@ -487,7 +487,7 @@ func different(a, b *Meter) string {
 	case !slices.EqualFunc(a.Open, b.Open, func(a, b *Request) bool {
 		return a.Service == b.Service && a.ID == b.ID && a.Attempt == b.Attempt && a.Phase == b.Phase && a.Leg == b.Leg &&
 			a.Retry == b.Retry && a.After == b.After && a.Unproven == b.Unproven && a.Event == b.Event &&
-			a.PostedAt == b.PostedAt && a.Deadline == b.Deadline && slices.Equal(a.Body, b.Body)
+			a.PostedAt.Equal(b.PostedAt) && a.Deadline.Equal(b.Deadline) && slices.Equal(a.Body, b.Body)
 	}):
 		return "open requests"
 	}

@@ -387,10 +387,3 @@ func (w *world) told() (all []string) {
 	}
 	return all
 }
-
-// posts counts what was written to the DCC.
-func (w *world) posts() int {
-	w.Mu.Lock()
-	defer w.Mu.Unlock()
-	return w.Posts
-}

@@ -344,8 +344,8 @@ func (s *Machine) foldOldAlert(rec *record.Record) error {
 		return nil
 	}
 	m := s.find(rec.Device)
-	code, err := strconv.ParseUint(rec.Code, 16, 16)
-	if m == nil || err != nil { // of another device, or another DCC Alert
+	code, other := strconv.ParseUint(rec.Code, 16, 16)
+	if m == nil || other != nil { // of another device, or another DCC Alert
 		return nil
 	}
 	a := ledger.Alert{Code: uint16(code), At: rec.At, Heard: rec.At}

@@ -257,9 +257,7 @@ func (w *world) keep() bool {
 			unjudged = append(unjudged, h.Seq)
 		}
 	}
-	for _, seq := range w.machine.Early() {
-		unjudged = append(unjudged, seq)
-	}
+	unjudged = append(unjudged, w.machine.Early()...)
 	slices.Sort(unjudged)
 	rows, err := w.machine.Keep(w.last, from, unjudged)
 	if err != nil {

@@ -536,7 +536,8 @@ var codes = func() map[[2]uint8]uint16 {
 }()
 
 // Now and Real are the clock of the door.
-func (w *world) Now() time.Time                        { return w.now }
+func (w *world) Now() time.Time { return w.now }
+
 func (w *world) At(real time.Time) time.Time           { return w.now.Add(time.Until(real).Round(time.Second)) }
 func (w *world) Real(span time.Duration) time.Duration { return span }
 
