@@ -204,7 +204,8 @@ func (g *Gates) look(ctx context.Context, w *watched) error {
 	limited, cancel := context.WithTimeout(ctx, g.o.Limit)
 	defer cancel()
 	select {
-	case _ = <-w.reading: // the last look has given it up meanwhile; what it found is not asked for
+	case late := <-w.reading: // the last look has given it up meanwhile
+		_ = late // what it found is not asked for any more
 		w.reading = nil
 	default:
 	}

@@ -295,13 +295,22 @@ func (s *Machine) foldAlert(rec *record.Record) error {
 	if q := body.Quarantined; q != nil {
 		return s.foldQuarantine(q.Request, q.EventRef)
 	}
-	code, err := strconv.ParseUint(rec.Code, 16, 16)
+	code, ok := alertCode(rec.Code)
 	m := s.find(rec.Device)
-	if err != nil || m == nil {
-		return err
+	switch {
+	case !ok:
+		return fmt.Errorf("alert %q is none of a device", rec.Code)
+	case m == nil:
+		return nil
 	}
-	s.foldTaken(m, ledger.Alert{Code: uint16(code), Counter: body.Counter, At: body.At, Heard: rec.At, FutureDated: body.FutureDated, Issued: body.Issued})
+	s.foldTaken(m, ledger.Alert{Code: code, Counter: body.Counter, At: body.At, Heard: rec.At, FutureDated: body.FutureDated, Issued: body.Issued})
 	return nil
+}
+
+// alertCode reads the code of a device's alert.
+func alertCode(text string) (code uint16, ok bool) {
+	n, err := strconv.ParseUint(text, 16, 16)
+	return uint16(n), err == nil
 }
 
 func (s *Machine) foldTaken(m *meter, a ledger.Alert) {
@@ -344,11 +353,11 @@ func (s *Machine) foldOldAlert(rec *record.Record) error {
 		return nil
 	}
 	m := s.find(rec.Device)
-	code, other := strconv.ParseUint(rec.Code, 16, 16)
-	if m == nil || other != nil { // of another device, or another DCC Alert
+	code, ok := alertCode(rec.Code)
+	if m == nil || !ok { // of another device, or another DCC Alert
 		return nil
 	}
-	a := ledger.Alert{Code: uint16(code), At: rec.At, Heard: rec.At}
+	a := ledger.Alert{Code: code, At: rec.At, Heard: rec.At}
 	switch {
 	case d.Alert == nil || d.Alert.Code != a.Code:
 		a.FutureDated = ledger.CodeECS03

@@ -388,6 +388,9 @@ func (j *judge) conclude(w *world) {
 		if slices.ContainsFunc(ledgers[i].Tallies[:], func(t ledger.Tally) bool { return t.Last == record.ClassRejected }) {
 			continue // the DCC has refused it for good
 		}
+		if ledgers[i].Bars.Person != "" {
+			continue // an alert, however old, said so before anything was read
+		}
 		if h.lacks && !h.locked && !h.person && !h.touched && !h.silent && !h.excluded && h.supply < servicerequests.Armed {
 			w.broken(goodEnd, "%v stays off: %s, %s", h.eui, ledgers[i].Verdict.Verdict, w.policy.Conclude(ledgers[i]).Reason)
 		}
