@@ -188,7 +188,6 @@ func (r *Request) code(c *Coder, m *Meter) {
 	target := uint64(w.ID.Target)
 	c.Fixed(&target)
 	c.Counter(&w.ID.Counter)
-	number(c, &w.Attempt)
 	c.Time(&w.AskedAt)
 	c.Time(&w.PostedAt)
 	c.Time(&w.Deadline)
@@ -197,6 +196,8 @@ func (r *Request) code(c *Coder, m *Meter) {
 	if !c.reading {
 		return
 	}
+	t := m.Tally(w.Service)
+	w.Attempt, w.Retry = max(1, int(t.Tries)), t.Failures > 0
 	w.ID.Originator, w.ID.Target, w.Reached = m.Plan.Originator, servicerequests.EUI(target), true
 	if (w.Phase != Ready || w.Body == nil) && w.Phase != Sent && w.Phase != Held || w.ID.Counter == 0 ||
 		w.Leg == CommandLeg && !w.Service.Critical() {

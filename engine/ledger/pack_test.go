@@ -91,6 +91,7 @@ func someMeter(t *rapid.T) *Meter {
 		if r.Service.Critical() && flag("command") {
 			r.Leg = CommandLeg
 		}
+		r.Attempt, r.Retry = max(1, int(m.Tally(r.Service).Tries)), m.Tally(r.Service).Failures > 0
 		m.Open = append(m.Open, r)
 	}
 	slices.SortFunc(m.Open, func(a, b *Request) int { return cmp.Compare(a.ID.Counter, b.ID.Counter) }) // as they are packed

@@ -414,7 +414,6 @@ func (s *Machine) takeUp(m *meter) {
 	after := len(m.Open) > 0 && m.Verdict.Verdict != "" && m.Safe()
 	for _, open := range m.Open {
 		r := of(open)
-		r.Retry = m.Tally(r.Service).Failures > 0
 		if r.After = after; after {
 			s.counts.afters++
 		}
