@@ -118,10 +118,7 @@ func (m *Meter) started(first *Request, at time.Time) {
 	if len(m.Past) > 0 {
 		return
 	}
-	if m.Heard.Equal(m.Started) {
-		m.Heard = at
-	}
-	m.Started = at
+	m.Started, m.Heard = at, later(m.Heard, at)
 }
 
 // applyCommand takes in that a Signed Pre-Command is durable.
