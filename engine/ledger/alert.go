@@ -31,8 +31,8 @@ type Alarm struct {
 	Below     bool      // 8F0F: off, below the disablement threshold; until a later read shows that it is not off
 	Suspended bool      // 8F83: only the non-disablement period keeps it on
 	After     uint64    // requests up to this counter were asked before it
-	At        time.Time // when the later of the two was raised
-	Switched  bool      // 8F66: a switch to Prepayment that somebody had stored has run lately
+	At        time.Time // when the 8F0F was raised
+	Switched  time.Time // 8F66: when a switch to Prepayment that somebody had stored ran, if that was lately
 }
 
 // Raised says whether the meter has told of its credit.
@@ -109,7 +109,9 @@ func (m *Meter) TakeAlert(a Alert) (changed bool) {
 		}
 		return true
 	case aboutStored:
-		m.Alarm.Switched = m.Alarm.Switched || a.Heard.Sub(a.At) < lately
+		if a.Heard.Sub(a.At) < lately {
+			m.Alarm.Switched = later(m.Alarm.Switched, a.At)
+		}
 		if m.ModeCurrent() && overruled(a.At, m.Now.Mode) {
 			return false
 		}
@@ -119,9 +121,12 @@ func (m *Meter) TakeAlert(a Alert) (changed bool) {
 		if m.Now.Supply.Known() && !a.At.After(m.Now.Supply.At) {
 			return false
 		}
-		m.Alarm.Below = m.Alarm.Below || about == aboutCredit
-		m.Alarm.Suspended = m.Alarm.Suspended || about == aboutSuspended
-		m.Alarm.After, m.Alarm.At = issued, later(m.Alarm.At, a.At)
+		m.Alarm.After = issued
+		if about == aboutSuspended {
+			m.Alarm.Suspended = true
+		} else {
+			m.Alarm.Below, m.Alarm.At = true, later(m.Alarm.At, a.At)
+		}
 	}
 	return false
 }

@@ -34,7 +34,7 @@ func (p *Policy) refusal(m *Meter) string {
 		return "found state was not read before the switch"
 	case m.Found.Mode.Value == servicerequests.Credit:
 		return "found in credit and disabled"
-	case m.Alarm.Switched && !m.ranOut():
+	case !m.Alarm.Switched.IsZero() && !(m.ranOut() && m.Alarm.At.After(m.Alarm.Switched)):
 		return "a stored switch to prepayment has run: it may have been off before"
 	case m.Found.Supply.Value != servicerequests.Disabled && !m.ranOut():
 		return "turned off after it was found " + m.Found.Supply.Value.String()

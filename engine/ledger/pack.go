@@ -81,13 +81,14 @@ func (m *Meter) code(c *Coder) {
 	}
 	c.Time(&m.Heard)
 	c.Time(&m.Reread)
-	c.Flags(&m.CreditAccepted, &m.Pending, &m.Sampled, &m.Bars.Moved, &m.Alarm.Below, &m.Alarm.Suspended, &m.Alarm.Switched)
+	c.Flags(&m.CreditAccepted, &m.Pending, &m.Sampled, &m.Bars.Moved, &m.Alarm.Below, &m.Alarm.Suspended)
 	for _, counter := range [...]*uint64{
 		&m.Counters.FirstSwitch, &m.Counters.FirstCommand, &m.Counters.LastCommand, &m.Counters.StaleMode, &m.Counters.StaleSupply, &m.Alarm.After,
 	} {
 		c.Counter(counter)
 	}
 	c.Time(&m.Alarm.At)
+	c.Time(&m.Alarm.Switched)
 	for i := range m.Taken {
 		c.Uint(&m.Taken[i])
 	}

@@ -46,7 +46,7 @@ func someMeter(t *rapid.T) *Meter {
 	m.Heard, m.Reread = at("heard"), at("reread")
 	m.Verdict.Verdict, m.Verdict.Reason = rapid.SampledFrom([]string{"", record.VerdictOnSupply, record.VerdictUnknown}).Draw(t, "verdict"), text.Draw(t, "reason")
 	m.CreditAccepted, m.Pending, m.Sampled = flag("accepted"), flag("pending"), flag("sampled")
-	m.Alarm = Alarm{flag("below"), flag("suspended"), counters.Draw(t, "after"), at("alarm"), flag("switched")}
+	m.Alarm = Alarm{flag("below"), flag("suspended"), counters.Draw(t, "after"), at("alarm"), at("switched")}
 	for i := range m.Taken {
 		m.Taken[i] = rapid.Uint64().Draw(t, "taken")
 	}
