@@ -251,7 +251,7 @@ func (m *Meter) Ask(p *Policy, service servicerequests.Service, dcc servicereque
 // begin notes that a request was opened.
 func (m *Meter) begin(r *Request, now time.Time) {
 	if m.Started.IsZero() {
-		m.Started, m.Heard = now, now
+		m.Started, m.Heard = now, later(m.Heard, now)
 	}
 	m.Open = append(m.Open, r)
 	m.Tally(r.Service).Tries++

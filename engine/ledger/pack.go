@@ -24,7 +24,10 @@ func (m *Meter) Pack(b []byte) []byte {
 	})
 	slices.SortFunc(packed.Open, byCounter)
 	if !m.Begun() {
-		packed.Started, packed.Heard = time.Time{}, time.Time{}
+		packed.Started = time.Time{}
+		if len(m.Open) == 0 || m.Heard.Equal(m.Started) { // else one of them may be durable, and it begins with that
+			packed.Heard = time.Time{}
+		}
 	}
 	if packed.blank() {
 		return b
@@ -62,7 +65,7 @@ func byCounter(a, b *Request) int { return cmp.Compare(a.ID.Counter, b.ID.Counte
 
 // blank says whether nothing is known beyond the plan.
 func (m *Meter) blank() bool {
-	return m.Started.IsZero() && m.Counters == (Counters{}) && m.Bars == (Bars{}) && !m.Pending &&
+	return m.Started.IsZero() && m.Heard.IsZero() && m.Counters == (Counters{}) && m.Bars == (Bars{}) && !m.Pending &&
 		m.Alarm == (Alarm{}) && m.Taken == (Taken{}) && len(m.Open) == 0 && len(m.Past) == 0 && m.Verdict == (record.VerdictBody{})
 }
 
