@@ -391,6 +391,9 @@ func (j *judge) conclude(w *world) {
 		if ledgers[i].Bars.Person != "" {
 			continue // an alert, however old, said so before anything was read
 		}
+		if found := ledgers[i].Found; !found.Mode.Known() || !found.Supply.Known() {
+			continue // a read was lost, and the switch waits for no evidence (decision 18)
+		}
 		if h.lacks && !h.locked && !h.person && !h.touched && !h.silent && !h.excluded && h.supply < servicerequests.Armed {
 			w.broken(goodEnd, "%v stays off: %s, %s", h.eui, ledgers[i].Verdict.Verdict, w.policy.Conclude(ledgers[i]).Reason)
 		}
