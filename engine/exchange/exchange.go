@@ -158,6 +158,7 @@ type Result struct {
 	Reply  duis.Response
 	Token  *signer.Token // of a Pre-Command that correlates
 	At     time.Time     // when the reply was recorded, by the sweep's clock
+	Until  time.Time     // before which the DCC wants nothing more at this endpoint, by the sweep's clock; zero: it did not say
 	Took   time.Duration // of the POST, in real time; 0 if nothing was written
 	Err    error         // nil: Reply is proven as far as it needs to be
 }
@@ -255,7 +256,7 @@ func (x *Exchange) Do(ctx, posts context.Context, leg Leg) (res Result) {
 		report(err)
 	}
 	if res.Err = err; err != nil {
-		x.hold(&leg, err)
+		res.Until = x.hold(&leg, err)
 		return res
 	}
 	x.read(&leg, raw, &res)
@@ -263,11 +264,16 @@ func (x *Exchange) Do(ctx, posts context.Context, leg Leg) (res Result) {
 }
 
 // hold obeys a Retry-After at the socket, for what is on its way already.
-func (x *Exchange) hold(leg *Leg, err error) {
+func (x *Exchange) hold(leg *Leg, err error) (until time.Time) {
 	var throttled *gateway.ThrottledError
-	if x.o.Limits != nil && errors.As(err, &throttled) && throttled.RetryAfter > 0 {
-		x.o.Limits.Hold(leg.Place.Endpoint, x.o.Clock.At(time.Now().Add(throttled.RetryAfter))) // it is real time
+	if !errors.As(err, &throttled) || throttled.RetryAfter <= 0 {
+		return until
 	}
+	until = x.o.Clock.At(time.Now().Add(throttled.RetryAfter)) // it is real time
+	if x.o.Limits != nil {
+		x.o.Limits.Hold(leg.Place.Endpoint, until)
+	}
+	return until
 }
 
 // stands asks what can be asked before a signature and at the socket.

@@ -293,7 +293,7 @@ func TestARetryAfterIsNotShortened(t *testing.T) {
 			body := []byte("signed")
 			d.step(Done{jobs[i].Ticket, exchange.Result{
 				Signed: &record.Record{At: d.now, Kind: record.Request, Device: jobs[i].Device, Service: supply, ID: jobs[i].Expected.ID, Body: body},
-				Took:   1, Err: &gateway.ThrottledError{Status: 429, RetryAfter: after},
+				Until:  d.now.Add(after), Took: 1, Err: &gateway.ThrottledError{Status: 429, RetryAfter: after},
 			}})
 			d.check = i == 0
 		}

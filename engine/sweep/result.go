@@ -103,7 +103,11 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 	case errors.As(err, &throttled):
 		s.counts.throttled++
 		s.metrics.throttle()
-		s.o.Pacer.Hold(r.needs(), LimitService, s.now.Add(max(throttled.RetryAfter, s.o.Resend)))
+		until := s.now.Add(s.o.Resend)
+		if res.Until.After(until) {
+			until = res.Until
+		}
+		s.o.Pacer.Hold(r.needs(), LimitService, until)
 		s.pace.flow.requested++
 		s.move(r, ledger.Denied)
 	case errors.Is(err, gateway.ErrNotWritten):

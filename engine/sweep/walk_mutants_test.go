@@ -59,7 +59,7 @@ var mutants = []mutant{
 	}}},
 	{"a later 429 shortens a Retry-After", []edit{
 		{"../pacer/pacer.go", "if b := p.bucket(key); until.After(b.held) {", "if b := p.bucket(key); true {"},
-		{"../exchange/exchange.go", "errors.As(err, &throttled) && throttled.RetryAfter > 0 {", "errors.As(err, &throttled) {"},
+		{"../exchange/exchange.go", "if !errors.As(err, &throttled) || throttled.RetryAfter <= 0 {", "if !errors.As(err, &throttled) {"},
 	}},
 	{"what cannot be proven yet is given up", []edit{{
 		"answer.go", "\tif d.Final {\n\t\tr := record.Record", "\tif true {\n\t\tr := record.Record",
