@@ -72,7 +72,9 @@ func (s *Machine) hold(r *request, back heldBack) {
 		if r.Phase.Waits() {
 			s.queues.remove(r)
 		}
-		s.counts.moves[r.Phase][ledger.Quarantine]++
+		if r.Phase != ledger.Held { // a second event of a held request moves nothing
+			s.counts.moves[r.Phase][ledger.Quarantine]++
+		}
 		if err := r.Hold(back.event); err != nil {
 			s.defect(err)
 			return
