@@ -111,7 +111,16 @@ func LastStop(ctx context.Context, j *journal.Journal) (s Stop, _ error) {
 		return s, err
 	}
 	s = Stop{Opening: &opening, Seq: opened.Seq}
-	tripped, err := j.LatestAfter(ctx, opened.Seq, record.Tripwire)
+	// A run that has halted keeps no state. Older journals may have one after a tripwire.
+	from := opened.Seq
+	if opening.StoreFirst {
+		kept, err := j.Latest(ctx, record.State)
+		if err != nil {
+			return s, err
+		}
+		from = max(from, kept.Seq)
+	}
+	tripped, err := j.LatestAfter(ctx, from, record.Tripwire)
 	if err != nil {
 		return s, err
 	}
@@ -133,7 +142,7 @@ func LastStop(ctx context.Context, j *journal.Journal) (s Stop, _ error) {
 		}
 		s.Seq, s.Halted, s.Reason = closed.Seq, s.Halted || closed.Code == record.ClosedHalted, body.Reason
 	}
-	halted, err := j.LatestAfter(ctx, opened.Seq, record.Halted)
+	halted, err := j.LatestAfter(ctx, from, record.Halted)
 	if err != nil || halted.Seq == 0 {
 		return s, err
 	}

@@ -90,6 +90,8 @@ func TestLastStop(t *testing.T) {
 	}
 	halted := record.Record{Kind: record.Halted, Body: record.Encode(record.HaltedBody{Reason: "halted"})}
 	tripped := record.Record{Kind: record.Tripwire, Code: "unregistered", Body: record.Encode(record.TripwireBody{Reason: "tripped"})}
+	stores := record.Record{Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "s", StoreFirst: true})}
+	state := record.Record{Kind: record.State, Body: record.Encode(record.StateBody{})}
 	other := record.Record{Kind: record.Unmatched}
 	for name, c := range map[string]struct {
 		records []record.Record
@@ -97,16 +99,18 @@ func TestLastStop(t *testing.T) {
 		halted  bool
 		reason  string
 	}{
-		"not begun":                            {[]record.Record{other}, 0, false, ""},
-		"under way or cut off":                 {[]record.Record{opened, other}, 1, false, ""},
-		"interrupted":                          {[]record.Record{opened, other, closed(record.ClosedInterrupted)}, 3, false, "closed"},
-		"killed in the drain":                  {[]record.Record{opened, halted, other}, 2, true, "halted"},
-		"killed before a tripwire's halt":      {[]record.Record{opened, tripped}, 2, true, "tripped"},
-		"a tripwire, and killed in the drain":  {[]record.Record{opened, tripped, halted, other}, 3, true, "halted"},
-		"halted and closed":                    {[]record.Record{opened, halted, closed(record.ClosedHalted)}, 2, true, "halted"},
-		"halted, and interrupted in the drain": {[]record.Record{opened, halted, closed(record.ClosedInterrupted)}, 2, true, "halted"},
-		"halted, in an older journal":          {[]record.Record{opened, closed(record.ClosedHalted)}, 2, true, "closed"},
-		"a tripwire, in an older journal":      {[]record.Record{opened, tripped, closed(record.ClosedHalted)}, 3, true, "closed"},
+		"not begun":                              {[]record.Record{other}, 0, false, ""},
+		"under way or cut off":                   {[]record.Record{opened, other}, 1, false, ""},
+		"interrupted":                            {[]record.Record{opened, other, closed(record.ClosedInterrupted)}, 3, false, "closed"},
+		"killed in the drain":                    {[]record.Record{opened, halted, other}, 2, true, "halted"},
+		"killed before a tripwire's halt":        {[]record.Record{opened, tripped}, 2, true, "tripped"},
+		"a tripwire, and killed in the drain":    {[]record.Record{opened, tripped, halted, other}, 3, true, "halted"},
+		"halted and closed":                      {[]record.Record{opened, halted, closed(record.ClosedHalted)}, 2, true, "halted"},
+		"halted, and interrupted in the drain":   {[]record.Record{opened, halted, closed(record.ClosedInterrupted)}, 2, true, "halted"},
+		"halted, in an older journal":            {[]record.Record{opened, closed(record.ClosedHalted)}, 2, true, "closed"},
+		"a tripwire, in an older journal":        {[]record.Record{opened, tripped, closed(record.ClosedHalted)}, 3, true, "closed"},
+		"halted after a state was kept":          {[]record.Record{stores, state, halted, other}, 3, true, "halted"},
+		"a tripwire before an older run's state": {[]record.Record{opened, tripped, state}, 2, true, "tripped"},
 		"halted, and begun again": {
 			[]record.Record{opened, tripped, halted, closed(record.ClosedHalted), opened, other}, 5, false, "",
 		},

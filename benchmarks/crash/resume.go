@@ -208,7 +208,7 @@ func (s *scene) multiply(ctx context.Context) (done int, records uint64, err err
 			finished[rec.Device] = rec.Code == record.VerdictOnSupply
 		}
 		device := rec.Device
-		if rec.Kind == record.Response {
+		if device == 0 { // a message names the device it is from
 			device = targets[rec.ID.Target]
 		}
 		if kinds[device] != 0 {
@@ -231,7 +231,7 @@ func (s *scene) multiply(ctx context.Context) (done int, records uint64, err err
 			continue // no meter of this fuel is done yet
 		}
 		done++
-		for _, rec := range retell(models[done%len(models)], device, &counter) {
+		for _, rec := range retell(models[done%len(models)], device, &counter, j.Last()+1) {
 			j.Append(rec)
 		}
 		if ctx.Err() != nil {
@@ -244,13 +244,16 @@ func (s *scene) multiply(ctx context.Context) (done int, records uint64, err err
 	return done, j.Tip().Seq, nil
 }
 
-// retell tells a story of another meter. The bodies stay, and with them their size.
-func retell(told story, device servicerequests.EUI, counter *uint64) []record.Record {
+// retell tells a story of another meter, in records from number first on. The bodies stay,
+// and with them their size, but for the numbers of the messages that they rest on.
+func retell(told story, device servicerequests.EUI, counter *uint64, first uint64) []record.Record {
 	counters := map[uint64]uint64{}
+	numbers := map[uint64]uint64{}
 	was := told[0].Device
 	proxy := device + 1<<40 // no device of the fleet
 	var retold []record.Record
-	for _, rec := range told {
+	for i, rec := range told {
+		numbers[rec.Seq] = first + uint64(i)
 		if rec.ID.Counter != 0 {
 			if counters[rec.ID.Counter] == 0 {
 				counters[rec.ID.Counter] = *counter
@@ -275,9 +278,37 @@ func retell(told story, device servicerequests.EUI, counter *uint64) []record.Re
 		if rec.Device != 0 {
 			rec.Device = device
 		}
+		rec.Body = renumber(rec, numbers)
 		retold = append(retold, rec)
 	}
 	return retold
+}
+
+// renumber is the body of a record that marks a message, with that message's new number.
+func renumber(rec record.Record, numbers map[uint64]uint64) []byte {
+	switch rec.Kind {
+	case record.Outcome:
+		if body, err := record.Decode[record.OutcomeBody](rec); err == nil {
+			body.Of = numbers[body.Of]
+			return record.Encode(body)
+		}
+	case record.Unmatched, record.Repeated:
+		if body, err := record.Decode[record.JudgedBody](rec); err == nil {
+			body.Of = numbers[body.Of]
+			return record.Encode(body)
+		}
+	case record.Refused:
+		if body, err := record.Decode[record.RefusedBody](rec); err == nil {
+			body.Of = numbers[body.Of]
+			return record.Encode(body)
+		}
+	case record.Proven:
+		if body, err := record.Decode[record.ProvenBody](rec); err == nil {
+			body.Of = numbers[body.Of]
+			return record.Encode(body)
+		}
+	}
+	return rec.Body
 }
 
 // peakMemory is the most a process has held so far.

@@ -110,7 +110,7 @@ func (j *Journal) Latest(ctx context.Context, kind record.Kind) (record.Record, 
 }
 
 // LatestAfter returns the last durable record of a kind after another, with number 0 if
-// there is none. No index helps: it looks at the kind of every record after that one.
+// there is none. No index helps: it reads every record after that one.
 func (j *Journal) LatestAfter(ctx context.Context, after uint64, kind record.Kind) (r record.Record, err error) {
 	var seq int64
 	err = j.reader.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM record WHERE seq > ? AND kind = ?", int64(after), kind.String()).Scan(&seq)

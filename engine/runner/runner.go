@@ -373,9 +373,10 @@ func (r *Runner) publish() {
 	r.course.Store(&course)
 }
 
-// keepState keeps the state now and then, and at the end of a run.
+// keepState keeps the state now and then, and at the end of a run. A halted sweep keeps
+// none: who asks whether a run has halted need not look before the last state.
 func (r *Runner) keepState(last bool) {
-	if r.o.State == nil || r.o.Journal.Err() != nil || !last && time.Since(r.kept) < r.o.StateEvery {
+	if r.o.State == nil || r.machine.Halted() || r.o.Journal.Err() != nil || !last && time.Since(r.kept) < r.o.StateEvery {
 		return
 	}
 	unjudged, from := r.o.Messages.Unjudged()

@@ -266,6 +266,9 @@ func (s *Machine) Close(now time.Time) []Action {
 	return s.emitted()
 }
 
+// Halted says whether the sweep has stopped itself.
+func (s *Machine) Halted() bool { return s.run.halt != nil }
+
 // finished says whether every meter has its verdict, what was asked afterwards is answered,
 // and what an earlier run has left unjudged has been heard of.
 func (s *Machine) finished() bool {

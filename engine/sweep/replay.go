@@ -86,21 +86,25 @@ func (s *Machine) foldMark(rec *record.Record) {
 		return
 	}
 	var of uint64
-	old := func(message) bool { return false }
+	var old func(message) bool // nil: it marks none but by number
 	switch rec.Kind {
 	default:
 		return
 	case record.Outcome:
 		if body, err := record.Decode[record.OutcomeBody](*rec); err == nil {
 			of = body.Of
-			old = func(m message) bool {
-				return !s.fold.storeFirst && (!body.Class.Unanswered() || body.Code != "" && m.code == body.Code)
+			if !s.fold.storeFirst {
+				old = func(m message) bool {
+					return !body.Class.Unanswered() || body.Code != "" && m.code == body.Code
+				}
 			}
 		}
 	case record.Unmatched, record.Repeated:
 		body, err := record.Decode[record.JudgedBody](*rec)
 		of = body.Of
-		old = func(message) bool { return err != nil }
+		if err != nil {
+			old = func(message) bool { return true }
+		}
 	case record.Refused:
 		if body, err := record.Decode[record.RefusedBody](*rec); err == nil {
 			of = body.Of
@@ -114,7 +118,9 @@ func (s *Machine) foldMark(rec *record.Record) {
 		delete(unjudged, of)
 		return
 	}
-	maps.DeleteFunc(unjudged, func(_ uint64, m message) bool { return m.id == rec.ID && m.id.Counter != 0 && old(m) })
+	if old != nil && rec.ID.Counter != 0 {
+		maps.DeleteFunc(unjudged, func(_ uint64, m message) bool { return m.id == rec.ID && old(m) })
+	}
 }
 
 // foldRecord takes one record in.
