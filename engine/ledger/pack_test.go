@@ -391,6 +391,11 @@ func FuzzUnpack(f *testing.F) {
 		if err := again.Unpack(packed); err != nil {
 			t.Fatalf("%v\n%x\n%x", err, b, packed)
 		}
+		// Heard is written for a meter with nothing in its past or open only while a record
+		// of what was open may follow (see Pack). Read back, nothing is open, and it is dropped.
+		if len(m.Past)+len(m.Open) == 0 {
+			m.Heard = again.Heard
+		}
 		if !reflect.DeepEqual(m, again) {
 			t.Fatalf("taken, and then otherwise (-taken +again):\n%s", gocmp.Diff(m, again))
 		}
