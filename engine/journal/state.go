@@ -46,7 +46,7 @@ func (j *Journal) Keep(at time.Time, rows []record.StateRow) {
 		_ = j.fail(err)
 		return
 	}
-	_, _, _ = j.enqueue(context.Background(), []record.Record{marker}, kept{rows, anew}) // its only error is that of Err
+	_, _, _ = j.enqueue(context.Background(), []record.Record{marker}, kept{rows, anew}) // it fails only as Err says
 }
 
 // State reads the state and the record that vouches for it. The error wraps

@@ -415,7 +415,7 @@ func (h *home) dayLater(due time.Time, off bool) *home {
 	return c
 }
 
-// refold makes the ledger anew from the journal, as a start does, and by its packed form.
+// refold makes the ledger again from the journal, as a start does, and from its packed form.
 // Both must tell what the ledger told.
 func (h *home) refold() {
 	was := h.m

@@ -142,7 +142,7 @@ func (p *Prover) arm(l *lane, due time.Time) {
 	l.timer = time.AfterFunc(time.Until(due), func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if l.timer == nil || time.Now().Before(l.fires) { // it was set anew
+		if l.timer == nil || time.Now().Before(l.fires) { // it was set again
 			return
 		}
 		l.timer = nil

@@ -15,7 +15,7 @@ import (
 )
 
 // Arming in quarantine is to be deleted, not released: the read it rests on has grown
-// old. Until it is, the service is not resumed; then the supply is read and armed anew.
+// old. Until it is, the service is not resumed; then the supply is read and armed again.
 func TestQuarantinedArmIsNotReleasedStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := cutOff()

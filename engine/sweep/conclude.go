@@ -94,7 +94,7 @@ func (s *Machine) reopen(m *meter) {
 }
 
 // settleAfter acts on the end of what was asked of a meter that had its verdict. The
-// verdict stands until all of it has ended; then it is given anew, as of what is known. A
+// verdict stands until all of it has ended; then a new one is given, by what is known. A
 // meter that is not safe any more is opened again at once, and that is told before
 // anything is done about it. A balance changes no verdict, unless it is the proof that an
 // arming has lacked. Of a meter that a person has excluded the verdict stays as it is.

@@ -68,7 +68,7 @@ func (s *Machine) firstOf(l *lane, i *intake) (first *[]int32) {
 	return nil
 }
 
-// moveUp gives a meter whose alert says that its credit is at an end its place anew: what
+// moveUp gives a new place to a meter whose alert says that its credit is at an end: what
 // waits of it, and the home's meters that have not begun.
 func (s *Machine) moveUp(m *meter) {
 	if s.o.Policy.PlanOrder || !m.Alarm.Raised() {

@@ -228,7 +228,7 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 }
 
 // lift takes holds back. Where one was an abort rule's, the operator has judged what the
-// rule has seen: it counts anew. While the whole sweep was held nothing could be learnt of
+// rule has seen: it counts from nothing. While the whole sweep was held nothing could be learnt of
 // the meters that have begun: nobody takes that for silence.
 func (s *Machine) lift(at time.Time, which func(hold) bool) {
 	was := s.holds.whole()
@@ -286,7 +286,7 @@ func (s *Machine) pauseBy(cause string, at scope, reason string) {
 }
 
 // withdraw ends what waits of a scope and has not reached the DCC, and recalls what
-// workers have of it. What is still needed waits to be asked anew.
+// workers have of it. What is still needed waits to be asked again.
 func (s *Machine) withdraw(at scope) {
 	covered := func(r *request) bool { return at.covers(r.m.Plan.Region, r.m.wave, r.Service) }
 	s.recall(covered)
@@ -299,7 +299,7 @@ func (s *Machine) withdraw(at scope) {
 				continue
 			}
 			s.end(r, record.ClassWithdrawn, "", nil)
-			s.schedule(m, s.now) // it is decided anew, and what it then asks for is held
+			s.schedule(m, s.now) // it is decided again, and what it then asks for is held
 		}
 	}
 }

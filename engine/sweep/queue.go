@@ -147,7 +147,7 @@ func (l *lane) push(r *request, at ledger.Risk) {
 	heap.Push(l.queue(r), r)
 }
 
-// move gives a queued leg its place anew.
+// move gives a queued leg a new place.
 func (l *lane) move(r *request, at ledger.Risk) {
 	if r.place != nowhere && !r.parked {
 		r.rank.risk = at
