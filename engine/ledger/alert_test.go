@@ -127,7 +127,7 @@ func TestAlertIsTakenOnce(t *testing.T) {
 	}
 }
 
-// An alert that the meter was read long after says nothing about what is so now.
+// The meter was read long after the alert was raised: the read counts, not the alert.
 func TestAlertThatAReadOverrules(t *testing.T) {
 	for _, code := range []uint16{AlertLocked, AlertUncontrolled, AlertFlowB4, AlertFutureDated} {
 		for _, c := range []struct {

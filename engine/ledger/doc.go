@@ -21,8 +21,8 @@
 //   - Five reads and three commands exist. The commands are 1.6 to Credit, 2.5 and 7.3. None
 //     of them turns a supply off, and none sets Prepayment.
 //   - A verdict rests on reads that were asked for after the last command was signed
-//     (Counters.StaleMode and StaleSupply in meter.go). An answer that is older proves
-//     nothing about what is so now.
+//     (Counters.StaleMode and StaleSupply in meter.go). An older answer proves
+//     nothing.
 //   - A command may have been carried out as soon as it is signed ([Meter.Apply] of a
 //     signed command), whatever anybody says of it later.
 //   - Commands of one meter go one at a time, in the order of their counters (policy.go).
