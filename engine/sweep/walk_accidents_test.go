@@ -99,7 +99,8 @@ var accidents = []accident{
 		return true
 	}},
 	{"credit runs out", (*world).runOut},
-	{"somebody turns it off", (*world).turnOff},
+	{"somebody turns it off", func(w *world) bool { return w.turnOff() != nil }},
+	{"somebody turns it off, and an 8F0F of a month ago comes", (*world).turnOffAndOldAlert},
 	{"the button is pressed", (*world).press},
 	{"a top-up", (*world).topUp},
 	{"an hour passes", func(w *world) bool { w.pass(time.Hour); return true }},
@@ -232,17 +233,29 @@ func (w *world) runOut() bool {
 	return false
 }
 
-// turnOff has somebody turn a supply off that the sweep has seen on: only a person may arm it.
-func (w *world) turnOff() bool {
+// turnOff has somebody turn a supply off that the sweep has seen on: only a person may arm
+// it. It returns the home, or nil if there is none.
+func (w *world) turnOff() *home {
 	for i, m := range w.machine.Ledgers() {
 		h := w.homes[i]
 		if m.SupplyCurrent() && m.Now.Supply.Value != servicerequests.Disabled && h.supply != servicerequests.Disabled &&
 			m.ModeCurrent() && m.Now.Mode.Value == servicerequests.Credit && h.mode == servicerequests.Credit {
 			h.supply, h.lacks, h.person, h.known, h.touched = servicerequests.Disabled, false, true, true, true
-			return true
+			return h
 		}
 	}
-	return false
+	return nil
+}
+
+// turnOffAndOldAlert has an alert come late that would say why, were it not so old.
+func (w *world) turnOffAndOldAlert() bool {
+	h := w.turnOff()
+	if h == nil {
+		return false
+	}
+	h.raise(ledger.AlertBelow, w.now.Add(-30*24*time.Hour))
+	w.inbox = append(w.inbox, h.alert(len(h.told)-1, w.now))
+	return true
 }
 
 func (w *world) press() bool {

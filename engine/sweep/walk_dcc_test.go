@@ -24,6 +24,7 @@ func (w *world) Post(ctx context.Context, p gateway.Post) ([]byte, error) {
 	}
 	body := string(p.Body)
 	w.judge.posted(w, p.ID, body)
+	w.stop("posted")
 	fate := w.fault("fate of a POST", "lost before", "lost after", "throttled", "throttled for an hour", "bad status", "bad reply", "E20", "E21", "E5", "E4", "E49", "I99", "E1")
 	switch {
 	case fate == "lost before":

@@ -123,6 +123,9 @@ func (w *world) progress() bool {
 		w.happen(d)
 	case len(w.legs) > 0 && !(w.stalled && w.legs[0].at == "stalled disk"):
 		w.advance(0)
+		if w.turns && len(w.legs) > 1 {
+			w.legs = append(w.legs[1:], w.legs[0])
+		}
 	case len(w.inbox) > 0 && !w.stalled && !w.failed:
 		w.deliver(0)
 	case len(w.stored) > 0 && !late(&w.deaf):

@@ -65,7 +65,8 @@ type world struct {
 	steps     int
 	coverage  *[ledger.PhaseCount][ledger.EventCount]int
 
-	deaf, slow, asleep int // turns for which messages, results and devices wait
+	turns              bool // workers take turns at each point; else one goes on to its end
+	deaf, slow, asleep int  // turns for which messages, results and devices wait
 
 	// The DCC.
 	taken    map[string]string // its reply, by bytes
@@ -137,6 +138,7 @@ func newWorld(c *chooser) *world {
 		Patience: time.Hour, StepDeadline: per(4*time.Hour, 26*time.Hour),
 		BalanceAfter: w.choose("balance after", 2) == 1,
 	}
+	w.turns = w.choose("turns", 2) == 1
 	if w.choose("reread", 3) == 2 {
 		w.policy.RereadAfter, w.policy.RereadShare = 24*time.Hour, 1
 	}
