@@ -68,7 +68,7 @@ func TestExclusionInEveryPhase(t *testing.T) {
 			a := newActor(t, servicerequests.ESME)
 			r := at(a, phase, service, leg)
 			a.m.Exclude("transferred")
-			s := a.p.Decide(a.m, a.now.Add(48*time.Hour))
+			s := a.p.Decide(a.m, a.now.Add(48*time.Hour), Acting)
 			if len(s.Ask) > 0 || !s.Waiting {
 				t.Errorf("%v: asked for %v, waiting: %t", phase, s.Ask, s.Waiting)
 			}
@@ -119,7 +119,7 @@ func TestExclusionAfterTheVerdict(t *testing.T) {
 	}
 	// The new supplier's switch to Prepayment shows, and is no matter of ours.
 	a.m.observe(record.Observation{Mode: prepay}, a.counter+1, a.now)
-	if s := a.p.Decide(a.m, a.now); len(s.Ask) > 0 || s.Waiting {
+	if s := a.p.Decide(a.m, a.now, Acting); len(s.Ask) > 0 || s.Waiting {
 		t.Errorf("asked for %v", s.Ask)
 	}
 }
@@ -190,7 +190,7 @@ func TestWithdrawnGivesTheTryBack(t *testing.T) {
 	r = at(a, Signing, supply, AskLeg)
 	a.move(r, End)
 	a.outcome(supply, r.ID, record.ClassWithdrawn, record.RefusedUnpermitted, nil)
-	if s := a.p.Decide(a.m, a.now); slices.Contains(s.Ask, supply) {
+	if s := a.p.Decide(a.m, a.now, Acting); slices.Contains(s.Ask, supply) {
 		t.Error("what may not be signed is asked for again")
 	}
 }

@@ -172,7 +172,7 @@ func TestLateBalanceProves(t *testing.T) {
 		if e.Request != nil || e.Was != record.ClassNoResponse || e.Is != record.ClassSuccess {
 			t.Errorf("%+v", e)
 		}
-		if step := a.p.Decide(a.m, a.now); !slices.Equal(step.Ask, []servicerequests.Service{supply}) && !slices.Equal(step.Ask, []servicerequests.Service{arm}) {
+		if step := a.p.Decide(a.m, a.now, Acting); !slices.Equal(step.Ask, []servicerequests.Service{supply}) && !slices.Equal(step.Ask, []servicerequests.Service{arm}) {
 			t.Errorf("answer %d is late and proves the cause: asked for %v", late, step.Ask)
 		}
 	}

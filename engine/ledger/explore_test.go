@@ -141,7 +141,7 @@ func (h *home) fail(format string, args ...any) {
 
 // decide lets the policy ask for what it wants now.
 func (h *home) decide() Step {
-	s := h.x.p.Decide(h.m, h.now)
+	s := h.x.p.Decide(h.m, h.now, Acting)
 	h.ask(s.Ask, false)
 	return s
 }

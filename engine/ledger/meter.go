@@ -170,6 +170,25 @@ func (m *Meter) OpenOf(s servicerequests.Service) *Request {
 	return nil
 }
 
+// Turn is how far the meter's turn had come, by what was asked of it.
+func (m *Meter) Turn() (turn Stage) {
+	see := func(s servicerequests.Service) {
+		switch {
+		case s.Critical():
+			turn = Acting
+		case s == servicerequests.ReadMeterBalance, s == servicerequests.ReadInventory:
+			turn = max(turn, Weighing)
+		}
+	}
+	for _, p := range m.Past {
+		see(p.Service)
+	}
+	for _, r := range m.Open {
+		see(r.Service)
+	}
+	return turn
+}
+
 // OpenAs returns the open request with this ID, nil if there is none.
 func (m *Meter) OpenAs(id servicerequests.RequestID) *Request {
 	for _, r := range m.Open {

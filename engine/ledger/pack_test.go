@@ -174,7 +174,7 @@ func (s *stride) step() {
 	s.now = s.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(s.draw, "seconds")) * time.Second)
 	switch what := rapid.IntRange(0, 9).Draw(s.draw, "what"); {
 	case what == 0 || len(s.m.Open) == 0:
-		d := s.p.Decide(s.m, s.now)
+		d := s.p.Decide(s.m, s.now, Acting)
 		for _, service := range d.Ask {
 			s.m.Ask(&s.p, service, dccEUI, false, s.now)
 		}

@@ -46,6 +46,7 @@ type Policy struct {
 	// What the order of hours at risk is reckoned with, where meters do not tell.
 	DailySpend   servicerequests.Millipence // what a home uses up in a day; 0: credit in hand lasts
 	AtRiskWithin time.Duration              // a supply that is cut off within this goes before what is not known
+	ActWithin    time.Duration              // and one within this goes at once, before its wave
 	WindowEnds   time.Duration              // after midnight, British time, on working days: disablement is suspended until then,
 	WindowBegins time.Duration              // and again from then on; not after WindowEnds: it never is
 
@@ -75,11 +76,24 @@ const (
 	balanceReads = 4
 )
 
+// Stage is how far a meter's turn lets the engine go with it. Meters of one fleet share
+// the DCC's limits: first all are seen, then all are weighed, and the order in which they
+// are acted on follows from that.
+type Stage uint8
+
+// The stages, each with all before it.
+const (
+	Seeing   Stage = iota // its supply state is read
+	Weighing              // and its balance
+	Acting                // and it may be given commands
+)
+
 // Step is what [Policy.Decide] wants done now.
 type Step struct {
 	Ask     []servicerequests.Service
 	Wake    time.Time // decide again then; zero: no need before the next event
-	Waiting bool      // something is under way or will be tried again
+	Waiting bool      // something is under way, will be tried again, or waits for its turn
+	Next    Stage     // more is to be done once its turn has come so far; Seeing: nothing is
 }
 
 // wakeAt asks for another look at an instant.
@@ -107,16 +121,21 @@ func (p *Policy) want(s *Step, m *Meter, service servicerequests.Service, now ti
 	}
 }
 
-// Decide is the policy: from a meter's ledger and the time to the next step. It
-// is pure. When nothing is asked and nothing awaited, the meter is finished
-// and [Policy.Conclude] has the verdict.
-func (p *Policy) Decide(m *Meter, now time.Time) Step {
+// Decide is the policy: from a meter's ledger, the time and how far its turn has come to
+// the next step. It is pure. When nothing is asked and nothing awaited, the meter is
+// finished and [Policy.Conclude] has the verdict.
+func (p *Policy) Decide(m *Meter, now time.Time, turn Stage) Step {
 	var s Step
 	switch {
 	case m.Bars.Excluded != "":
-	case m.Started.IsZero() && p.firstReads(&s, m, now):
+	case m.Started.IsZero() && p.firstReads(&s, m, now, turn):
 	case m.probing() && now.Before(m.Started.Add(p.ReadWait)):
 		s.wakeAt(m.Started.Add(p.ReadWait))
+	case turn < Acting:
+		if turn == Weighing {
+			p.weigh(&s, m, now)
+		}
+		s.Next, s.Waiting = turn+1, true
 	case m.Tally(servicerequests.ReadPaymentMode).Tries == 0 && p.otherReads(&s, m, now):
 	default:
 		p.balance(&s, m, now)
@@ -134,9 +153,21 @@ func (p *Policy) Decide(m *Meter, now time.Time) Step {
 // direction permits any of it. The supply status goes alone: until the DCC has taken
 // it, or a read's wait has passed, nothing else is asked. So a meter that is another
 // supplier's by now costs one refusal and nothing more.
-func (p *Policy) firstReads(s *Step, m *Meter, now time.Time) bool {
+func (p *Policy) firstReads(s *Step, m *Meter, now time.Time, turn Stage) bool {
 	p.want(s, m, servicerequests.ReadSupplyStatus, now)
-	return len(s.Ask) > 0 || p.otherReads(s, m, now)
+	return len(s.Ask) > 0 || turn == Acting && p.otherReads(s, m, now)
+}
+
+// weigh asks for what tells how long a home's credit lasts. Of a meter that is claimed to
+// be in Credit the mode says that: if it is so, no command is needed.
+func (p *Policy) weigh(s *Step, m *Meter, now time.Time) {
+	if !m.SupplyCurrent() {
+		p.want(s, m, servicerequests.ReadSupplyStatus, now)
+	}
+	if m.Plan.Claimed == servicerequests.Credit && !m.ModeCurrent() {
+		p.want(s, m, servicerequests.ReadPaymentMode, now)
+	}
+	p.balance(s, m, now)
 }
 
 // otherReads asks for the rest of what shows a meter as it is found.

@@ -118,7 +118,7 @@ func (a *actor) take(r *Request) {
 // step opens what the policy wants now and returns it.
 func (a *actor) step() []servicerequests.Service {
 	a.t.Helper()
-	s := a.p.Decide(a.m, a.now)
+	s := a.p.Decide(a.m, a.now, Acting)
 	for _, service := range s.Ask {
 		if service.Critical() && a.m.OpenCommand() != nil {
 			a.t.Fatalf("SRV %v asked for while another critical command is open", service)
@@ -187,7 +187,7 @@ func (a *actor) drive(answer func(*Request) (record.Class, string, *record.Obser
 			class, code, o := answer(r)
 			a.end(r.Service, class, code, o)
 		}
-		if s := a.p.Decide(a.m, a.now); len(s.Ask) == 0 && !s.Wake.IsZero() {
+		if s := a.p.Decide(a.m, a.now, Acting); len(s.Ask) == 0 && !s.Wake.IsZero() {
 			a.now = s.Wake
 		}
 	}
@@ -266,7 +266,7 @@ func TestFirstRequestHoldsTheOthersUpNotLong(t *testing.T) {
 	a.slow = true
 	a.expect(supply)
 	a.expect()
-	if s := a.p.Decide(a.m, a.now); !s.Wake.Equal(a.now.Add(time.Minute)) {
+	if s := a.p.Decide(a.m, a.now, Acting); !s.Wake.Equal(a.now.Add(time.Minute)) {
 		t.Fatalf("policy looks again at %v, want one read_wait after the start", s.Wake)
 	}
 	a.now = a.now.Add(time.Minute)
@@ -385,7 +385,7 @@ func TestWhatAPersonMustDecideIsNotArmed(t *testing.T) {
 						a.end(s, record.ClassNegative, record.CodeNoValue, nil)
 					}
 				}
-				if next := a.p.Decide(a.m, a.now); len(next.Ask) == 0 && !next.Wake.IsZero() {
+				if next := a.p.Decide(a.m, a.now, Acting); len(next.Ask) == 0 && !next.Wake.IsZero() {
 					a.now = next.Wake
 				}
 			}
@@ -401,7 +401,7 @@ func TestElectricitySwitchWaitsForReadsButNotLong(t *testing.T) {
 	a.step()
 	a.acknowledge()
 	a.expect()
-	if s := a.p.Decide(a.m, a.now); !s.Wake.Equal(a.now.Add(time.Minute)) {
+	if s := a.p.Decide(a.m, a.now, Acting); !s.Wake.Equal(a.now.Add(time.Minute)) {
 		t.Fatalf("policy looks again at %v, want one read_wait after the start", s.Wake)
 	}
 	a.now = a.now.Add(time.Minute)

@@ -12,10 +12,12 @@ import (
 type Need uint8
 
 const (
-	Dark    Need = iota // off for lack of credit, or about to be by the meter's own alert
-	Ending              // its credit or its non-disablement period ends soon
-	Unseen              // not known yet: it may be dark; also a home that is being brought to an end
-	Holding             // its credit lasts longer than that
+	Dark       Need = iota // off for lack of credit, or about to be by the meter's own alert
+	Ending                 // its credit or its non-disablement period ends soon
+	Unseen                 // its supply state is not known yet: it may be dark
+	Unweighed              // its supply is on, and its balance is not known yet
+	Holding                // its credit lasts longer than that
+	Confirming             // it is in Credit, or has accepted the switch
 )
 
 // Risk is a meter's place in the order of hours at risk.
@@ -43,28 +45,50 @@ func (p *Policy) RiskOf(m *Meter, now time.Time) Risk {
 		return Risk{Need: Dark}
 	case m.Alarm.Suspended && !m.CreditAccepted:
 		return Risk{Need: Ending, Ends: p.disablementAt(now)}
-	case m.CreditAccepted || !m.Now.Mode.Known() || !m.Now.Supply.Known() || m.Now.Mode.Value == servicerequests.Credit:
-		return Risk{Need: Unseen}
-	}
-	if m.Now.Balance.Known() {
-		if ends := p.endOfCredit(m.Now.Balance.Value, m.Now.Balance.At); ends.Sub(now) <= p.AtRiskWithin {
+	case m.CreditAccepted || m.Now.Mode.Value == servicerequests.Credit:
+		return Risk{Need: Confirming}
+	case m.Now.Balance.Known():
+		if m.Gas() && !m.Now.Supply.Known() && m.Now.Balance.Value <= p.ArmBalanceAtMost {
+			return Risk{Need: Dark} // it sleeps, and by what its proxy says it is off
+		}
+		if ends, known := p.endOfCredit(m.Now.Balance.Value, m.Now.Balance.At); known && ends.Sub(now) <= p.AtRiskWithin {
 			return Risk{Need: Ending, Ends: ends}
 		}
+		return Risk{Need: Holding, Priority: m.Plan.Priority, Credit: m.Now.Balance.Value}
+	case !m.Now.Supply.Known():
+		return Risk{Need: Unseen}
+	case m.Tally(servicerequests.ReadMeterBalance).Tries == 0:
+		return Risk{Need: Unweighed}
 	}
-	r := Risk{Need: Holding, Priority: m.Plan.Priority, Credit: m.Now.Balance.Value}
-	if !m.Now.Balance.Known() {
-		r.Credit = 0 // the worst that keeps a supply on
-	}
-	return r
+	return Risk{Need: Holding, Priority: m.Plan.Priority} // no balance is to be had: the worst that keeps a supply on
 }
 
-// endOfCredit is when a balance that was read at an instant runs out (DailySpend)
-// and disablement is not suspended.
-func (p *Policy) endOfCredit(balance servicerequests.Millipence, at time.Time) time.Time {
-	if balance > 0 && p.DailySpend > 0 {
+// Urgent says whether a home may be acted on before its turn: it is off for lack of credit,
+// it has told that its credit is at an end, or that is so within [Policy.ActWithin]. soon
+// is when it will be, zero: not by itself.
+func (p *Policy) Urgent(m *Meter, now time.Time) (yes bool, soon time.Time) {
+	switch r := p.RiskOf(m, now); {
+	case p.PlanOrder:
+		return false, time.Time{}
+	case r.Need == Dark || m.Alarm.Raised() && !m.CreditAccepted:
+		return true, time.Time{}
+	case r.Need == Ending:
+		soon = r.Ends.Add(-p.ActWithin)
+		return !soon.After(now), soon
+	}
+	return false, time.Time{}
+}
+
+// endOfCredit is when a balance that was read at an instant has run out (DailySpend) and
+// disablement is not suspended. It is not known where credit in hand lasts.
+func (p *Policy) endOfCredit(balance servicerequests.Millipence, at time.Time) (ends time.Time, known bool) {
+	if balance > 0 {
+		if p.DailySpend <= 0 {
+			return time.Time{}, false
+		}
 		at = at.Add(time.Duration(float64(24*time.Hour) * float64(balance) / float64(p.DailySpend)))
 	}
-	return p.disablementAt(at)
+	return p.disablementAt(at), true
 }
 
 // disablementAt is the first instant from t on at which a meter without credit is

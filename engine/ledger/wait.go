@@ -35,7 +35,11 @@ func (p *Policy) WaitOf(m *Meter, now time.Time) (is WaitReason, until time.Time
 			return WaitQuarantined, time.Time{}
 		}
 	}
-	quiet := now.Sub(m.Heard)
+	since, asked := m.quietSince()
+	if !asked {
+		return NotWaiting, time.Time{}
+	}
+	quiet := now.Sub(since)
 	deadline, patience := p.StepDeadline.Of(m), p.Patience
 	switch {
 	case deadline > 0 && quiet >= deadline:
@@ -43,10 +47,32 @@ func (p *Policy) WaitOf(m *Meter, now time.Time) (is WaitReason, until time.Time
 	case patience > 0 && quiet >= patience:
 		is = WaitRetrying
 	case patience > 0:
-		until = m.Heard.Add(patience)
+		until = since.Add(patience)
 	}
-	if end := m.Heard.Add(deadline); deadline > 0 && (until.IsZero() || end.Before(until)) {
+	if end := since.Add(deadline); deadline > 0 && (until.IsZero() || end.Before(until)) {
 		until = end
 	}
 	return is, until
+}
+
+// quietSince is since when nothing has been learnt of a meter that was asked. A meter that
+// waits for its turn is not asked.
+func (m *Meter) quietSince() (since time.Time, asked bool) {
+	since = m.Heard
+	for _, t := range m.Tallies {
+		asked = asked || t.Failures > 0
+	}
+	if asked {
+		return since, true
+	}
+	var first time.Time
+	for _, r := range m.Open {
+		if r.AskedAt.IsZero() {
+			continue
+		}
+		if asked = true; first.IsZero() || r.AskedAt.Before(first) {
+			first = r.AskedAt
+		}
+	}
+	return later(since, first), asked
 }

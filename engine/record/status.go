@@ -63,6 +63,7 @@ type WaveStatus struct {
 	Until     time.Time      `json:"soaks_until,omitzero"` // while it soaks; both by the sweep's clock
 	Meters    int            `json:"meters"`
 	Unsettled int            `json:"unsettled"` // without a verdict, and not in long retries
+	Early     int            `json:"early"`     // that may be given commands, or were, before it opened
 	Sample    map[string]int `json:"sample"`    // requests that its abort rules judge, by class
 }
 

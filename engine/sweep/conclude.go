@@ -67,7 +67,7 @@ func (s *Machine) writeVerdict(m *meter, v record.VerdictBody) {
 // count counts a meter as done with its verdict.
 func (s *Machine) count(m *meter) {
 	s.roll.stir(m)
-	m.Done = true
+	m.Done, m.awaits = true, ledger.Seeing
 	if s.o.Policy.WantsBalance(m.Meter) {
 		s.lineUp(m)
 	}
@@ -105,7 +105,7 @@ func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 	case len(m.Open) > 0 && m.Safe():
 		m.unsaid = m.unsaid || service != servicerequests.ReadMeterBalance
 		return
-	case service == servicerequests.ReadMeterBalance && !m.unsaid && !s.o.Policy.Decide(m.Meter, s.now).Waiting:
+	case service == servicerequests.ReadMeterBalance && !m.unsaid && !s.o.Policy.Decide(m.Meter, s.now, ledger.Acting).Waiting:
 		return
 	}
 	m.unsaid = false
@@ -122,7 +122,7 @@ func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 	case rankOf(v.Verdict) < rankOf(was):
 		result = "worse"
 		s.log.Warn("read again and found worse", zap.Stringer("device_id", m.Device), zap.String("was", was), zap.String("is", v.Verdict))
-		if s.o.Policy.Decide(m.Meter, s.now).Waiting {
+		if s.o.Policy.Decide(m.Meter, s.now, ledger.Acting).Waiting {
 			if v.Reason = foundWorse + "off"; v.End.Mode != servicerequests.Credit {
 				v.Reason = foundWorse + "in " + v.End.Mode.String()
 			}

@@ -427,9 +427,9 @@ func (d *driver) hold() {
 		h := s.roll.head(number)
 		if h.done {
 			done++
-		} else if !h.begun && !h.waits && s.roll.awake[number] == nil && s.waves.all[h.wave-1].state != "" {
-			d.Fault("%v: its wave has opened, and it is in no intake", h.device)
-		} else if h.begun && s.roll.awake[number] == nil && h.nap == 0 && s.open() && len(s.holds.all) == 0 {
+		} else if !h.begun && !h.waits && h.awaits == ledger.Seeing && s.roll.awake[number] == nil {
+			d.Fault("%v: it has not begun, and is in no intake", h.device)
+		} else if h.begun && s.roll.awake[number] == nil && h.nap == 0 && h.awaits == ledger.Seeing && s.open() && len(s.holds.all) == 0 {
 			d.Fault("%v: it sleeps for good without a verdict", h.device)
 		}
 	}

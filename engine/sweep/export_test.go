@@ -155,24 +155,41 @@ func (s *Machine) Check() error {
 
 // checkMeters holds what is counted of meters against them.
 func (s *Machine) checkMeters() error {
-	done, byVerdict := 0, map[string]int{}
+	done, byVerdict, early := 0, map[string]int{}, map[uint16]int{}
 	for number := range int32(s.roll.size()) {
 		h := s.roll.head(number)
 		if h.done {
 			done++
 			byVerdict[verdicts[h.verdict]]++
 		}
+		if w := s.waves.all[h.wave-1]; w.state == "" && h.turn == ledger.Acting {
+			early[h.wave]++
+		}
 		m := s.roll.awake[number]
-		if m == nil || !h.begun || h.done || !s.open() {
+		if m == nil {
+			if h.begun && !h.done && h.nap == 0 && s.open() && !s.listed(number, h) {
+				return fmt.Errorf("nobody looks again at %v, which sleeps", h.device)
+			}
 			continue
 		}
-		attended := !m.due.IsZero()
+		if !h.begun || h.done || !s.open() {
+			continue
+		}
+		attended := !m.due.IsZero() || m.awaits != ledger.Seeing && s.listed(number, h)
 		for _, r := range m.Open {
 			attended = attended || r.Phase.Waits() || r.Phase.Working() || r.Phase == ledger.Behind || r.Phase == ledger.Held
 		}
 		if !attended {
 			return fmt.Errorf("nobody looks again at %v", m.Device)
 		}
+	}
+	for _, w := range s.waves.all {
+		if w.state == "" && w.early != early[uint16(w.number)] {
+			return fmt.Errorf("%d meters of wave %d may act before it, counted %d", early[uint16(w.number)], w.number, w.early)
+		}
+	}
+	if s.waves.early() > s.waves.cap() {
+		return fmt.Errorf("%d meters may act before their wave, at most %d may", s.waves.early(), s.waves.cap())
 	}
 	if done != s.counts.done {
 		return fmt.Errorf("%d meters are done, counted %d", done, s.counts.done)
@@ -183,6 +200,16 @@ func (s *Machine) checkMeters() error {
 		}
 	}
 	return nil
+}
+
+// listed says whether a meter that waits for its turn is in the list for it.
+func (s *Machine) listed(number int32, h *seat) bool {
+	i := &s.queues.intake[h.region][h.fuel()]
+	if h.awaits == ledger.Weighing {
+		return slices.Contains(i.weigh, number)
+	}
+	return slices.Contains(s.waves.all[h.wave-1].waiting, number) ||
+		slices.ContainsFunc(i.act, func(t turn) bool { return t.number == number })
 }
 
 // Tell is what is open, for whoever looks for a fault.

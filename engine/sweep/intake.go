@@ -1,15 +1,72 @@
 package sweep
 
-import "safemode/servicerequests"
+import (
+	"container/heap"
+	"time"
 
-// takeOn puts a meter into the intake of its region.
+	"safemode/engine/ledger"
+	"safemode/servicerequests"
+)
+
+// intake is the meters of a region that wait for their turn, by fuel and by their places in
+// the plan. Who leaves a list otherwise stays in it, and is passed over.
+type intake [2]struct {
+	ahead []int32 // to begin, and an alert says that their credit is at an end
+	fresh []int32 // to begin, in the plan's order
+	weigh []int32 // were seen, and their balance is to be read
+	act   turns   // may be given commands: their waves are open
+}
+
+// turns is a heap of meters by how urgently they wait to be acted on.
+type turns []turn
+
+type turn struct {
+	key    uint64 // of its risk when it was lined up
+	number int32
+}
+
+func (t turns) Len() int { return len(t) }
+func (t turns) Less(i, j int) bool {
+	if t[i].key != t[j].key {
+		return t[i].key < t[j].key
+	}
+	return t[i].number < t[j].number
+}
+func (t turns) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
+func (t *turns) Push(x any)   { *t = append(*t, x.(turn)) }
+
+func (t *turns) Pop() any {
+	old := *t
+	last := old[len(old)-1]
+	*t = old[:len(old)-1]
+	return last
+}
+
+// keyOf makes a number of a risk that orders as the risk does: 8 bits of need, and then the
+// second at which a supply is cut off, or priority and credit.
+func keyOf(r ledger.Risk) uint64 {
+	const bits = 56
+	rest := uint64(0)
+	switch r.Need {
+	case ledger.Ending:
+		rest = uint64(max(0, r.Ends.Unix()))
+	case ledger.Holding:
+		const half = 1 << 47 // more than any balance in millipence
+		rest = uint64(r.Priority)<<48 | uint64(half+max(-half, min(half-1, int64(r.Credit))))
+	}
+	return uint64(r.Need)<<bits | rest&(1<<bits-1)
+}
+
+func (t turn) need() ledger.Need { return ledger.Need(t.key >> 56) }
+
+// takeOn lines a meter up to begin.
 func (s *Machine) takeOn(number int32, h *seat) {
 	s.roll.waits(number, true, h.ahead)
 	i := &s.queues.intake[h.region][h.fuel()]
 	if h.raised && !s.o.Policy.PlanOrder {
 		i.ahead = append(i.ahead, number)
 	} else {
-		i.waiting = append(i.waiting, number)
+		i.fresh = append(i.fresh, number)
 	}
 }
 
@@ -20,7 +77,7 @@ func (h *seat) fuel() int {
 	return 0
 }
 
-// moveAhead puts a meter that waits in an intake before those that nothing has moved.
+// moveAhead puts a meter that waits to begin before those that nothing has moved.
 func (s *Machine) moveAhead(m *meter) {
 	if m.waits && !m.ahead && !m.Done {
 		m.ahead = true
@@ -29,43 +86,134 @@ func (s *Machine) moveAhead(m *meter) {
 	}
 }
 
-// nextOf takes the meter out of an intake that is the next to begin: one that an alert has
-// moved up, else the first in the plan's order, of those fuels of which not too many
-// requests are in flight. It is nil if none waits, or none may begin.
-func (s *Machine) nextOf(l *lane, i *intake) *meter {
-	from := s.firstOf(l, i)
-	if from == nil {
-		return nil
+// advanceTurn says whether a meter's turn has come to a further stage, or lines it up for
+// it. soon is when it becomes urgent by itself, zero: not. A home that is dark, or soon will
+// be, goes at once, before its wave if the cap on those allows it.
+func (s *Machine) advanceTurn(m *meter, to ledger.Stage) (come bool, soon time.Time) {
+	urgent, soon := s.o.Policy.Urgent(m.Meter, s.now)
+	if urgent && (s.waves.open(m) || s.waves.early() < s.waves.cap()) {
+		s.turnTo(m, ledger.Acting)
+		return true, time.Time{}
 	}
-	number := (*from)[0]
-	*from = (*from)[1:]
-	s.roll.waits(number, false, s.roll.head(number).ahead)
-	return s.meter(number)
+	if urgent && !m.held {
+		m.held = true
+		s.waves.held = append(s.waves.held, m.number)
+	}
+	if m.awaits >= to {
+		return false, soon
+	}
+	m.awaits = to
+	if to == ledger.Weighing {
+		i := &s.queues.intake[m.Plan.Region][m.fuel()]
+		i.weigh = append(i.weigh, m.number)
+	} else {
+		s.lineUpToAct(m)
+	}
+	return false, soon
 }
 
-// firstOf is the list of an intake whose first meter is the next to begin.
-func (s *Machine) firstOf(l *lane, i *intake) (first *[]int32) {
-	for _, ahead := range [...]bool{true, false} {
-		for fuel := range i {
-			from := &i[fuel].waiting
-			if ahead {
-				from = &i[fuel].ahead
-			}
-			for len(*from) > 0 && !s.roll.head((*from)[0]).waits { // it was taken from the other list
-				*from = (*from)[1:]
-			}
-			if len(*from) == 0 || l.inFlight[fuel] >= s.o.InFlight || s.holds.meter(s.roll.head((*from)[0])) {
-				continue
-			}
-			if first == nil || (*from)[0] < (*first)[0] {
-				first = from
-			}
-		}
-		if first != nil {
-			return first
+// lineUpToAct lines a meter up for its commands, as far as its wave is open.
+func (s *Machine) lineUpToAct(m *meter) {
+	if w := s.waves.of(m); !s.waves.open(m) {
+		w.waiting = append(w.waiting, m.number)
+		return
+	}
+	i := &s.queues.intake[m.Plan.Region][m.fuel()]
+	heap.Push(&i.act, turn{keyOf(s.o.Policy.RiskOf(m.Meter, s.now)), m.number})
+}
+
+// turnTo has a meter's turn come to a stage. Before its wave is open, one that may be given
+// commands counts as early.
+func (s *Machine) turnTo(m *meter, to ledger.Stage) {
+	if w := s.waves.of(m); w.state == "" {
+		if to == ledger.Acting && m.turn != ledger.Acting {
+			w.early++
+		} else if to != ledger.Acting && m.turn == ledger.Acting {
+			w.early--
 		}
 	}
-	return nil
+	m.turn, m.awaits = to, ledger.Seeing
+}
+
+// next is the meter of a region whose turn is next.
+type next struct {
+	fuel  int
+	stage ledger.Stage // that its turn comes to
+	need  ledger.Need
+	list  *[]int32 // it is the first of; nil: of those to act on
+	at    int32    // its place in the plan
+}
+
+// nextOf finds the meter whose turn is next, of those fuels of which not too many requests
+// are in flight; nil if none waits, or none may go on.
+func (s *Machine) nextOf(l *lane, i *intake) (best *next) {
+	better := func(n next) {
+		if best == nil || n.need < best.need || n.need == best.need && n.stage == best.stage && n.at < best.at {
+			best = &n
+		}
+	}
+	for fuel := range i {
+		if l.inFlight[fuel] >= s.o.InFlight {
+			continue
+		}
+		of := &i[fuel]
+		if number, ok := s.first(&of.ahead, ledger.Seeing); ok {
+			better(next{fuel, ledger.Seeing, ledger.Dark, &of.ahead, number})
+		}
+		if number, ok := s.first(&of.fresh, ledger.Seeing); ok {
+			better(next{fuel, ledger.Seeing, ledger.Unseen, &of.fresh, number})
+		}
+		if number, ok := s.first(&of.weigh, ledger.Weighing); ok {
+			better(next{fuel, ledger.Weighing, ledger.Unweighed, &of.weigh, number})
+		}
+		for len(of.act) > 0 && !s.waitsFor(of.act[0].number, ledger.Acting) {
+			heap.Pop(&of.act)
+		}
+		if len(of.act) > 0 && !s.holds.meter(s.roll.head(of.act[0].number)) {
+			better(next{fuel, ledger.Acting, of.act[0].need(), nil, of.act[0].number})
+		}
+	}
+	return best
+}
+
+// first is the first meter of a list that still waits for the stage; those that do not are
+// taken out.
+func (s *Machine) first(list *[]int32, stage ledger.Stage) (number int32, ok bool) {
+	for len(*list) > 0 && !s.waitsFor((*list)[0], stage) {
+		*list = (*list)[1:]
+	}
+	if len(*list) == 0 || s.holds.meter(s.roll.head((*list)[0])) {
+		return 0, false
+	}
+	return (*list)[0], true
+}
+
+// waitsFor says whether a meter waits for its turn to come to a stage.
+func (s *Machine) waitsFor(number int32, stage ledger.Stage) bool {
+	h := s.roll.head(number)
+	if stage == ledger.Seeing {
+		return h.waits && !h.begun && !h.done
+	}
+	return h.awaits == stage && !h.done
+}
+
+// takeTurn has the turn of a meter come.
+func (s *Machine) takeTurn(i *intake, n *next) *meter {
+	if n.list != nil {
+		*n.list = (*n.list)[1:]
+	} else {
+		heap.Pop(&i[n.fuel].act)
+	}
+	m := s.meter(n.at)
+	if n.stage == ledger.Seeing {
+		s.counts.notBegun--
+		s.roll.waits(n.at, false, m.ahead)
+		if s.waves.whole(m) || s.o.Policy.PlanOrder && s.waves.open(m) {
+			n.stage = ledger.Acting
+		}
+	}
+	s.turnTo(m, n.stage)
+	return m
 }
 
 // moveUp gives a new place to a meter whose alert says that its credit is at an end: what
@@ -74,16 +222,17 @@ func (s *Machine) moveUp(m *meter) {
 	if s.o.Policy.PlanOrder || !m.Alarm.Raised() {
 		return
 	}
-	s.hasten(m)
 	s.moveAhead(m)
 	for _, other := range s.home(m.Plan.Hub) {
-		s.hasten(other)
 		s.moveAhead(other)
 	}
 	for _, r := range m.Open {
 		if q := of(r); q.Phase.Waits() {
 			s.queues.lane(m).move(q, s.risk(q))
 		}
+	}
+	if s.run.begun && !m.Started.IsZero() && m.turn != ledger.Acting {
+		s.look(m)
 	}
 }
 
@@ -164,7 +313,7 @@ func (s *Machine) homesWait() bool {
 		return true
 	}
 	for i := range s.queues.intake {
-		if l := s.queues.lanes[i]; l.len() > 0 || s.firstOf(l, &s.queues.intake[i]) != nil {
+		if l := s.queues.lanes[i]; l.len() > 0 || s.nextOf(l, &s.queues.intake[i]) != nil {
 			return true
 		}
 	}

@@ -17,7 +17,7 @@ type queues struct {
 	hubs   map[hubKey]*hub
 	parked []*request // aside: held, or over a threshold; in no lane
 
-	intake   [len(servicerequests.Regions) + 1]intake // meters that have not begun
+	intake   [len(servicerequests.Regions) + 1]intake // meters that wait for their turn
 	balances afterwards                               // meters whose balance is to be read after their verdict
 	old      afterwards                               // and those whose verdict has grown old
 }
@@ -178,16 +178,15 @@ func (q *byEndpoint) first(tried *[len(record.Endpoints) + 1]bool) (e record.End
 	return e, ok
 }
 
-// pressing says whether a leg waits that must go before the first reads of a home of which
-// nothing is known: that home may be dark, so all goes before them but retries and what a
-// home with credit in hand waits for.
-func (l *lane) pressing() bool {
+// pressing says whether a leg waits that must go before what a meter in need is to be asked
+// when its turn comes: of one in as great a need, but no retry.
+func (l *lane) pressing(need ledger.Need) bool {
 	for _, e := range [...]record.Endpoint{record.Transform, record.SendCommand} {
 		if l.urgent[e].Len() > 0 {
 			return true
 		}
 		if l.fresh[e].Len() > 0 {
-			if head := l.fresh[e].peek().rank; !head.after && !head.retry && head.risk.Need <= ledger.Unseen {
+			if head := l.fresh[e].peek().rank; !head.after && !head.retry && head.risk.Need <= need {
 				return true
 			}
 		}
@@ -241,13 +240,6 @@ func (q *queues) drop(m *meter) {
 	if h := q.hubs[key]; h != nil && h.open == 0 && len(h.waiting) == 0 {
 		delete(q.hubs, key)
 	}
-}
-
-// intake is the places in the plan of a region's meters that have not begun, by fuel, in
-// the plan's order but for those that an alert has moved up.
-type intake [2]struct {
-	ahead   []int32
-	waiting []int32
 }
 
 // afterwards are meters, by their places in the plan, that wait until nothing else is to be

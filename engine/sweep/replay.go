@@ -394,13 +394,12 @@ func (s *Machine) Begin(now, real time.Time) []Action {
 		case h.done && !h.owed: // and asleep for good
 			s.counted(h, 1)
 			s.counts.waiting[h.wait]++
+			if w := s.waves.all[h.wave-1]; h.commanded && w.state == "" {
+				w.early++
+			}
 		case !h.begun && !h.done:
 			s.counts.notBegun++
-			if w := s.waves.all[h.wave-1]; w.state == "" {
-				w.waiting = append(w.waiting, number)
-			} else {
-				s.takeOn(number, h)
-			}
+			s.takeOn(number, h)
 		default:
 			s.takeUp(s.meter(number))
 		}
@@ -416,6 +415,7 @@ func (s *Machine) Begin(now, real time.Time) []Action {
 func (s *Machine) takeUp(m *meter) {
 	s.counts.waiting[m.wait]++
 	m.Done, m.waits = false, false
+	s.turnTo(m, m.Turn())
 	// What is open of a meter that is safe by its verdict was asked after that.
 	after := len(m.Open) > 0 && m.Verdict.Verdict != "" && m.Safe()
 	for _, open := range m.Open {
@@ -435,7 +435,7 @@ func (s *Machine) takeUp(m *meter) {
 		}
 		s.reckon(r)
 	}
-	if after || m.Verdict.Verdict != "" && len(m.Open) == 0 && !s.o.Policy.Decide(m.Meter, s.now).Waiting {
+	if after || m.Verdict.Verdict != "" && len(m.Open) == 0 && !s.o.Policy.Decide(m.Meter, s.now, ledger.Acting).Waiting {
 		s.count(m)
 	}
 	if !m.Done || after {

@@ -19,11 +19,14 @@ type meter struct {
 	*ledger.Meter
 	number int32 // place in the plan, from 0
 
-	waits, ahead bool // in an intake, or for what is due after its verdict; moved up in the intake
-	stirred      bool // may have changed since the roll was settled
-	unsaid       bool // something was learnt that its verdict does not say, while more is open
-	settled      bool // has had its verdict, or is in long retries: its wave does not wait for it
-	wave         int  // number of its wave, from 1
+	waits, ahead bool         // to begin, or for what is due after its verdict; moved up among those
+	turn         ledger.Stage // how far its turn has come
+	awaits       ledger.Stage // the turn that it is lined up for; Seeing: for none
+	held         bool         // urgent, and held back by the cap on early homes
+	stirred      bool         // may have changed since the roll was settled
+	unsaid       bool         // something was learnt that its verdict does not say, while more is open
+	settled      bool         // has had its verdict, or is in long retries: its wave does not wait for it
+	wave         int          // number of its wave, from 1
 	wait         ledger.WaitReason
 
 	due      time.Time // when to decide again
@@ -80,8 +83,12 @@ type seat struct {
 	verdict            uint8 // number of
 	wait               ledger.WaitReason
 
+	turn, awaits ledger.Stage // these are not in the kept state: they follow from the ledger
+	held         bool
+
 	begun, done, settled, waits, ahead, raised bool
 	owed                                       bool // done, and something of it is open or will be due
+	commanded                                  bool // a command to it was signed
 
 	wave uint16
 	nap  int64 // when it is to be looked at again, in nanoseconds since 1970; 0: by itself never
@@ -110,6 +117,8 @@ func (r *roll) note(m *meter) *seat {
 		h.nap = m.due.UnixNano()
 	}
 	h.begun, h.done, h.settled, h.waits, h.ahead, h.raised = !m.Started.IsZero(), m.Done, m.settled, m.waits, m.ahead, m.Alarm.Raised()
+	h.turn, h.awaits, h.held = m.turn, m.awaits, m.held
+	h.commanded = m.Counters.FirstCommand != 0
 	h.owed = m.Done && (len(m.Open) > 0 || !m.due.IsZero() || m.waits)
 	h.verdict = 0
 	for i, v := range verdicts {
@@ -268,7 +277,7 @@ func (r *roll) wake(number int32) *meter {
 		panic(fmt.Sprintf("meter %d of the plan: %v", number+1, err))
 	}
 	m := &meter{
-		Meter: l, number: number, waits: h.waits, ahead: h.ahead, settled: h.settled, wave: int(h.wave), wait: h.wait, position: nowhere,
+		Meter: l, number: number, waits: h.waits, ahead: h.ahead, turn: h.turn, awaits: h.awaits, held: h.held, settled: h.settled, wave: int(h.wave), wait: h.wait, position: nowhere,
 	}
 	for _, q := range l.Open {
 		m.tag(q)
@@ -344,6 +353,7 @@ func (s *Machine) settle() {
 		if m.Unbegin() { // all that was asked was withdrawn before it was signed
 			m.due = time.Time{}
 			s.counts.notBegun++
+			s.turnTo(m, ledger.Seeing)
 			s.takeOn(m.number, s.roll.note(m))
 		}
 		switch {
@@ -424,7 +434,7 @@ func (h *seat) code(c *ledger.Coder) {
 	wave := uint64(h.wave)
 	c.Uint(&wave)
 	h.wave = uint16(wave)
-	c.Flags(&h.begun, &h.done, &h.settled, &h.waits, &h.ahead, &h.raised, &h.owed)
+	c.Flags(&h.begun, &h.done, &h.settled, &h.waits, &h.ahead, &h.raised, &h.owed, &h.commanded)
 	c.Int(&h.nap)
 }
 

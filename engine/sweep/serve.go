@@ -42,20 +42,18 @@ func (s *Machine) pump() {
 	}
 }
 
-// takeIn starts the next meter in each region where nothing that presses waits to be
-// POSTed, and says whether it started any. So no home at risk waits for the reads of
-// another, and reads do not grow old in a queue.
+// takeIn has the turn of the next meter come in each region where nothing that presses as
+// much waits to be POSTed, and says whether there was one. So no home at risk waits for the
+// reads of another, and reads do not grow old in a queue.
 func (s *Machine) takeIn() (any bool) {
 	for region := range s.queues.intake {
-		l := s.queues.lanes[region]
-		if l.pressing() || s.budgets.dryRead(s.now) {
+		l, i := s.queues.lanes[region], &s.queues.intake[region]
+		n := s.nextOf(l, i)
+		if n == nil || l.pressing(n.need) || n.stage == ledger.Seeing && s.budgets.dryRead(s.now) {
 			continue
 		}
-		if m := s.nextOf(l, &s.queues.intake[region]); m != nil {
-			s.counts.notBegun--
-			s.look(m)
-			any = true
-		}
+		s.look(s.takeTurn(i, n))
+		any = true
 	}
 	return any
 }
@@ -77,10 +75,7 @@ func (s *Machine) look(m *meter) {
 		s.schedule(m, nextDeadline(m))
 		return
 	}
-	step := s.o.Policy.Decide(m.Meter, s.now)
-	for _, service := range step.Ask {
-		s.ask(m, service, false)
-	}
+	step := s.decide(m)
 	if !step.Waiting {
 		s.conclude(m)
 		return
@@ -95,6 +90,26 @@ func (s *Machine) look(m *meter) {
 		}
 	}
 	s.schedule(m, due)
+}
+
+// decide asks for what is to be asked of a meter as far as its turn has come.
+func (s *Machine) decide(m *meter) ledger.Step {
+	for {
+		step := s.o.Policy.Decide(m.Meter, s.now, m.turn)
+		for _, service := range step.Ask {
+			s.ask(m, service, false)
+		}
+		if step.Next == ledger.Seeing {
+			return step
+		}
+		come, soon := s.advanceTurn(m, step.Next)
+		if !come {
+			if !soon.IsZero() && (step.Wake.IsZero() || soon.Before(step.Wake)) {
+				step.Wake = soon
+			}
+			return step
+		}
+	}
 }
 
 // expire ends the requests whose deadline has passed, and queues those whose bytes are to

@@ -15,7 +15,7 @@ import (
 )
 
 // stateVersion is of the rows: another program's are folded anew.
-const stateVersion = 4
+const stateVersion = 5
 
 // standing is the first row of the state: all that is not one meter's. The other rows are
 // the roll's blocks.
@@ -48,8 +48,8 @@ type (
 	waveState struct {
 		State     string              `json:"state"`
 		Since     time.Time           `json:"since"`
-		Meters    int                 `json:"meters"`
-		Unsettled int                 `json:"unsettled"`
+		Meters    [2]int              `json:"meters"` // by fuel
+		Unsettled [2]int              `json:"unsettled"`
 		Waived    bool                `json:"waived,omitempty"`
 		Sample    [record.Classes]int `json:"sample"`
 	}

@@ -90,7 +90,7 @@ func (s *Machine) showControl(st *record.Status) {
 	for _, w := range s.waves.all {
 		wave := record.WaveStatus{
 			Number: w.number, Name: w.Name, State: cmp.Or(w.state, "waiting"), Since: w.since,
-			Meters: w.meters, Unsettled: w.unsettled, Sample: classMap(&w.counts),
+			Meters: w.size(), Unsettled: w.left(), Early: w.early, Sample: classMap(&w.counts),
 		}
 		if w.state == record.WaveSoaking {
 			wave.Until = w.since.Add(w.Soak)

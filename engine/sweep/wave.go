@@ -11,31 +11,35 @@ import (
 	"safemode/engine/record"
 )
 
-// Wave is a run of meters, in the plan's order, that is taken in as one.
+// Wave is a run of meters, in the plan's order, that is given commands as one. Reads wait
+// for no wave.
 type Wave struct {
-	Name   string
-	Meters int           // how many, from where the wave before ends
-	Soak   time.Duration // from when its meters are settled to when the next wave opens
-	Abort  []record.AbortRule
+	Name    string
+	Meters  int           // how many, from where the wave before ends
+	Settled float64       // the share of its meters that must be settled; 0: all, of both fuels
+	Soak    time.Duration // from when they are to when the next wave opens
+	Abort   []record.AbortRule
 }
 
 // waves are the plan's waves; fixed once [Machine.Replay] has returned.
 type waves struct {
 	all    []*wave
-	opened int // number of the one that opened last; 0: none yet
+	opened int     // number of the one that opened last; 0: none yet
+	held   []int32 // urgent homes that the cap on early ones has held back, by their places in the plan
 }
 
 // wave is how far a wave has come.
 type wave struct {
 	Wave
 	number    int
-	meters    int // that belong to it
-	unsettled int // meters without a verdict that are not in long retries either
+	meters    [2]int // that belong to it, by fuel
+	unsettled [2]int // meters without a verdict that are not in long retries either
+	early     int    // meters that may be given commands though it has not opened: see cap
 	state     string
 	since     time.Time
 	waived    bool                // an operator has judged what it has shown
 	counts    [record.Classes]int // requests that show something of it, by class
-	waiting   []int32             // places in the plan of those that begin when it opens
+	waiting   []int32             // places in the plan of those that may be given commands when it opens
 }
 
 // waive has the abort rules judge only what comes from now on.
@@ -80,14 +84,39 @@ func (w *waves) of(m *meter) *wave { return w.all[m.wave-1] }
 
 // join makes a meter a wave's.
 func (w *waves) join(m *meter, into *wave) {
-	if m.wave != 0 {
-		from := w.of(m)
-		from.meters--
-		from.unsettled-- // only what has not begun is moved
-	}
 	m.wave = into.number
-	into.meters++
-	into.unsettled++
+	into.meters[m.fuel()]++
+	into.unsettled[m.fuel()]++
+}
+
+// size is how many meters a wave has, of both fuels.
+func (w *wave) size() int { return w.meters[0] + w.meters[1] }
+
+// left is how many of its meters are not settled.
+func (w *wave) left() int { return w.unsettled[0] + w.unsettled[1] }
+
+// open says whether a meter's wave has opened.
+func (w *waves) open(m *meter) bool { return w.of(m).state != "" }
+
+// whole says whether a meter goes the whole way as soon as it begins: one of the first of
+// several waves, from which the others are to learn.
+func (w *waves) whole(m *meter) bool { return m.wave == 1 && len(w.all) > 1 && w.open(m) }
+
+// early is how many homes' meters may be given commands though their waves have not opened.
+func (w *waves) early() (n int) {
+	for _, one := range w.all[w.opened:] {
+		n += one.early
+	}
+	return n
+}
+
+// cap is how many those may be: as many as the wave that opens next has. So no more meters
+// are ever given commands than the waves that are open and one more have.
+func (w *waves) cap() (most int) {
+	for _, one := range w.all[min(1, w.opened):min(w.opened+1, len(w.all))] {
+		most = max(most, one.size())
+	}
+	return most
 }
 
 // current is the wave that opened last, nil before the first.
@@ -101,7 +130,20 @@ func (w *waves) current() *wave {
 // settled says whether the open wave is, and another waits for it.
 func (w *waves) settled() bool {
 	one := w.current()
-	return one != nil && one.state == record.WaveOpened && one.unsettled == 0 && one.number < len(w.all)
+	return one != nil && one.state == record.WaveOpened && one.number < len(w.all) && one.settled()
+}
+
+// settled says whether enough of its meters are. Electricity does not wait for gas, which
+// sleeps.
+func (w *wave) settled() bool {
+	if w.Settled == 0 {
+		return w.left() == 0
+	}
+	fuel := 0
+	if w.meters[fuel] == 0 {
+		fuel = 1
+	}
+	return float64(w.unsettled[fuel]) <= (1-w.Settled)*float64(w.meters[fuel])
 }
 
 // is folds how far a wave has come.
@@ -189,43 +231,32 @@ func (s *Machine) abort(rule record.AbortRule, reason string) {
 	s.pauseBy(record.CauseWave, scope{}, reason)
 }
 
-// openWave lets a wave's meters begin.
+// openWave lets a wave's meters be given commands.
 func (s *Machine) openWave(w *wave) {
 	s.turnWave(w, record.WaveOpened)
 	s.pace.from = pace{at: s.now, done: s.counts.done}
 	for _, number := range w.waiting {
-		if h := s.roll.head(number); int(h.wave) == w.number { // it was not moved into another wave
-			s.takeOn(number, h)
+		if s.waitsFor(number, ledger.Acting) {
+			s.lineUpToAct(s.meter(number))
 		}
+		s.settleSome()
 	}
 	w.waiting = nil
+	held := s.waves.held
+	s.waves.held = nil
+	for _, number := range held {
+		m := s.meter(number)
+		m.held = false
+		s.schedule(m, s.now)
+	}
 }
 
 // turnWave journals how far a wave has come.
 func (s *Machine) turnWave(w *wave, state string) {
 	s.waves.is(w.number, state, s.now)
-	body := record.WaveBody{Wave: w.number, Name: w.Name, Meters: w.meters}
+	body := record.WaveBody{Wave: w.number, Name: w.Name, Meters: w.size()}
 	s.write(record.Record{At: s.now, Kind: record.Wave, Code: state, Body: record.Encode(body)})
 	s.log.Info("wave", zap.String("wave", w.Name), zap.String("state", state))
-}
-
-// hasten moves a home whose alert says that its credit is at an end, and whose wave has
-// not opened, into the one that is open or opens next; not into the first, whose meters
-// were chosen.
-func (s *Machine) hasten(m *meter) {
-	into := max(s.waves.opened, 2)
-	if m.wave <= into || into > len(s.waves.all) || !m.Started.IsZero() || m.Done {
-		return
-	}
-	w := s.waves.all[into-1]
-	s.waves.join(m, w)
-	switch {
-	case !s.run.begun: // begin puts it where it belongs
-	case w.state == "":
-		w.waiting = append(w.waiting, m.number)
-	default:
-		s.takeOn(m.number, s.roll.note(m))
-	}
 }
 
 // attend notes why a meter waits, and settles it for its wave where it does or has its
@@ -245,7 +276,7 @@ func (s *Machine) attend(m *meter) time.Time {
 	}
 	if !m.settled && (m.Done || is != ledger.NotWaiting) {
 		m.settled = true
-		s.waves.of(m).unsettled--
+		s.waves.of(m).unsettled[m.fuel()]--
 	}
 	return until
 }

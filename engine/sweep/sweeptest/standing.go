@@ -108,8 +108,8 @@ func readMeter(c *ledger.Coder) (*ledger.Meter, error) {
 	}
 	var wave uint64
 	c.Uint(&wave)
-	var flags [7]bool
-	c.Flags(&flags[0], &flags[1], &flags[2], &flags[3], &flags[4], &flags[5], &flags[6])
+	var flags [8]bool
+	c.Flags(&flags[0], &flags[1], &flags[2], &flags[3], &flags[4], &flags[5], &flags[6], &flags[7])
 	var nap int64
 	c.Int(&nap)
 	var packed []byte
