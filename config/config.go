@@ -72,11 +72,14 @@ type Gates struct {
 
 // Waves is how a plan is cut. Times run on the sweep's clock.
 type Waves struct {
-	Canary int                  `koanf:"canary"` // meters of the first wave; 0: one wave of all
-	Growth float64              `koanf:"growth"` // each wave is so many times the one before
-	Soak   time.Duration        `koanf:"soak"`   // after the canary
-	Settle time.Duration        `koanf:"settle"` // after each further wave
-	Abort  map[string]AbortRule `koanf:"abort"`  // by class; merged over the defaults
+	Canary int     `koanf:"canary"` // meters of the first wave; 0: one wave of all
+	Growth float64 `koanf:"growth"` // each wave is so many times the one before
+	// Settled is the share of a wave's electricity meters that must have verdicts, or be in
+	// long retries, before it soaks. Of a wave of gas alone it is the gas meters'.
+	Settled float64              `koanf:"settled"`
+	Soak    time.Duration        `koanf:"soak"`   // after the canary
+	Settle  time.Duration        `koanf:"settle"` // after each further wave
+	Abort   map[string]AbortRule `koanf:"abort"`  // by class; merged over the defaults
 }
 
 // AbortRule stops a sweep where more than Ratio of at least MinSample requests of a
@@ -291,6 +294,9 @@ type Policy struct {
 	// What the order of hours at risk is reckoned with.
 	DailySpend   servicerequests.Millipence `koanf:"daily_spend"`
 	AtRiskWithin time.Duration              `koanf:"at_risk_within"`
+	// ActWithin has a home go before its wave that is cut off so soon. What is dark, or has
+	// told that its credit is at an end, does so in any case.
+	ActWithin time.Duration `koanf:"act_within"`
 }
 
 // Resend is how the same bytes are POSTed again after a lost reply.
@@ -356,6 +362,7 @@ func Default() Config {
 			RereadShare:             0.01,
 			DailySpend:              5 * servicerequests.Pound,
 			AtRiskWithin:            24 * time.Hour,
+			ActWithin:               2 * time.Hour,
 		},
 		Tripwires: Tripwires{
 			Unregistered: Tripwire{Window: 200, Minimum: 10, Ratio: 0.2},
@@ -369,7 +376,7 @@ func Default() Config {
 		},
 		Gates: Gates{Poll: time.Minute, MaxAge: time.Hour, Drain: time.Minute},
 		Waves: Waves{
-			Canary: 40, Growth: 10, Soak: 20 * time.Minute, Settle: time.Minute,
+			Canary: 40, Growth: 10, Settled: 0.95, Soak: 20 * time.Minute, Settle: time.Minute,
 			Abort: map[string]AbortRule{
 				"negative":    {0.3, 20, "pause"},
 				"no_response": {0.6, 20, "pause"},

@@ -250,6 +250,7 @@ func (f *faults) policy(p Policy) {
 	f.check(p.RereadShare >= 0 && p.RereadShare <= 1, "policy.reread_share", "%v: want 0 to 1", p.RereadShare)
 	f.check(p.DailySpend >= 0, "policy.daily_spend", "%v: want 0 or more", p.DailySpend)
 	f.check(p.AtRiskWithin >= 0, "policy.at_risk_within", "%v: want 0s or more", p.AtRiskWithin)
+	f.check(p.ActWithin >= 0, "policy.act_within", "%v: want 0s or more", p.ActWithin)
 }
 
 // authority checks what shows that a sweep may act. A live one needs all of it.
@@ -276,6 +277,7 @@ var classes = []string{"negative", "no_response", "rejected", "in_doubt", "unver
 func (f *faults) waves(w Waves) {
 	f.atLeast("waves.canary", w.Canary, 0)
 	f.check(w.Growth >= 1 && !math.IsInf(w.Growth, 1), "waves.growth", "%v: want 1 or more", w.Growth)
+	f.check(w.Settled > 0 && w.Settled <= 1, "waves.settled", "%v: want over 0 to 1", w.Settled)
 	const longest = 7 * 24 * time.Hour
 	f.check(w.Soak >= 0 && w.Soak <= longest, "waves.soak", "%v: want 0s to %v", w.Soak, longest)
 	f.check(w.Settle >= 0 && w.Settle <= longest, "waves.settle", "%v: want 0s to %v", w.Settle, longest)

@@ -276,7 +276,7 @@ func covered(d *direction.Direction) func(servicerequests.Service, servicereques
 func wavesOf(p *plan.Plan) []sweep.Wave {
 	waves := make([]sweep.Wave, 0, len(p.Waves))
 	for _, w := range p.Waves {
-		waves = append(waves, sweep.Wave{Name: w.Name, Meters: w.Count, Soak: w.Soak(), Abort: w.Abort})
+		waves = append(waves, sweep.Wave{Name: w.Name, Meters: w.Count, Settled: w.Settled, Soak: w.Soak(), Abort: w.Abort})
 	}
 	return waves
 }

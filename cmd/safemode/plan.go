@@ -235,7 +235,7 @@ func planBounds(c *config.Config) plan.Bounds {
 }
 
 func planWaves(w config.Waves) plan.WaveOptions {
-	o := plan.WaveOptions{Canary: w.Canary, Growth: w.Growth, Soak: w.Soak, Settle: w.Settle}
+	o := plan.WaveOptions{Canary: w.Canary, Growth: w.Growth, Settled: w.Settled, Soak: w.Soak, Settle: w.Settle}
 	for _, class := range slices.Sorted(maps.Keys(w.Abort)) {
 		rule := w.Abort[class]
 		o.Abort = append(o.Abort, record.AbortRule{Class: class, Ratio: rule.Ratio, MinSample: rule.MinSample, Action: record.Action(rule.Action)})

@@ -10,14 +10,15 @@ import (
 	"safemode/servicerequests"
 )
 
-// Wave is a run of targets that is taken in as one. The next wave begins when all
-// of its targets were taken in, the soak has passed since the last of them, and
-// none of its abort rules holds or lacks its sample.
+// Wave is a run of targets that is given commands as one. The next wave begins when the
+// share of its targets is settled, the soak has passed since, and none of its abort rules
+// holds or lacks its sample.
 type Wave struct {
-	Name        string             `json:"name"`         // canary, wave 2, wave 3 ...; all, where there is only one
-	First       int                `json:"first"`        // order of its first target
-	Count       int                `json:"count"`        // of targets; waves end where a home ends
-	SoakSeconds float64            `json:"soak_seconds"` // on the sweep's clock; 0 after the last wave
+	Name        string             `json:"name"`              // canary, wave 2, wave 3 ...; all, where there is only one
+	First       int                `json:"first"`             // order of its first target
+	Count       int                `json:"count"`             // of targets; waves end where a home ends
+	Settled     float64            `json:"settled,omitempty"` // share of its electricity meters, or of its gas meters where it has no others; 0: all of both
+	SoakSeconds float64            `json:"soak_seconds"`      // on the sweep's clock; 0 after the last wave
 	Abort       []record.AbortRule `json:"abort,omitempty"`
 }
 
@@ -29,11 +30,12 @@ var classes = []string{"negative", "no_response", "rejected", "in_doubt", "unver
 
 // WaveOptions says how targets are cut into waves.
 type WaveOptions struct {
-	Canary int                // targets of the first wave, at least; 0: one wave of all
-	Growth float64            // each wave is so many times the one before; under 1 counts as 1
-	Soak   time.Duration      // after the canary
-	Settle time.Duration      // after each further wave but the last
-	Abort  []record.AbortRule // of every wave
+	Canary  int                // targets of the first wave, at least; 0: one wave of all
+	Settled float64            // of each wave; see [Wave]
+	Growth  float64            // each wave is so many times the one before; under 1 counts as 1
+	Soak    time.Duration      // after the canary
+	Settle  time.Duration      // after each further wave but the last
+	Abort   []record.AbortRule // of every wave
 }
 
 // arrange puts targets in order, cuts them into waves and numbers them.
@@ -45,7 +47,7 @@ func (p *Plan) arrange(o WaveOptions) {
 		o.Canary = 0
 	}
 	next := p.Targets[:0]
-	wave, full := Wave{Name: "canary", First: 1, SoakSeconds: o.Soak.Seconds(), Abort: slices.Clone(o.Abort)}, float64(o.Canary)
+	wave, full := Wave{Name: "canary", First: 1, Settled: o.Settled, SoakSeconds: o.Soak.Seconds(), Abort: slices.Clone(o.Abort)}, float64(o.Canary)
 	if o.Canary == 0 {
 		wave.Name, full = "all", math.Inf(1)
 	}
@@ -55,7 +57,7 @@ func (p *Plan) arrange(o WaveOptions) {
 			full *= max(o.Growth, 1)
 			wave = Wave{
 				Name: fmt.Sprintf("wave %d", len(p.Waves)+1), First: len(next) + 1,
-				SoakSeconds: o.Settle.Seconds(), Abort: slices.Clone(o.Abort),
+				Settled: o.Settled, SoakSeconds: o.Settle.Seconds(), Abort: slices.Clone(o.Abort),
 			}
 		}
 		next = append(next, h.targets...)
@@ -149,6 +151,9 @@ func news(h *home, seen map[string]bool) (n int) {
 func (h *Header) checkWaves(targets int) error {
 	next := 1
 	for _, w := range h.Waves {
+		if !(w.Settled >= 0 && w.Settled <= 1) {
+			return fmt.Errorf("wave %q: settled: %v: want 0 to 1", w.Name, w.Settled)
+		}
 		if w.First != next || w.Count < 1 || w.Name == "" || !(w.SoakSeconds >= 0) || w.SoakSeconds > longestSoak.Seconds() {
 			return fmt.Errorf("wave %q: not a whole wave that begins at target %d", w.Name, next)
 		}

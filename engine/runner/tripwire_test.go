@@ -30,7 +30,7 @@ func TestTransferMidway(t *testing.T) {
 			if p.ID.Target == lone { // one that really is another supplier's
 				return "E4"
 			}
-			if posts++; posts > 600 && !moved {
+			if posts++; posts > 250 && !moved {
 				moved = true
 				posts = 0
 			}

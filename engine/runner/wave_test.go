@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,13 +24,13 @@ func inWaves(rules ...record.AbortRule) func(*Options) {
 	}
 }
 
-// firstAndLast is when the first and the last request was sent to meters from..to.
+// firstAndLast is when the first and the last command was signed for meters from..to.
 func (w *world) firstAndLast(from, to int) (first, last time.Time) {
 	of := map[servicerequests.EUI]bool{}
 	for _, d := range w.Devices[from:to] {
 		of[d.EUI] = true
 	}
-	for _, r := range w.SentIn(record.Request) {
+	for _, r := range w.SentIn(record.SignedCommand) {
 		if of[r.Device] {
 			if first.IsZero() {
 				first = r.At
@@ -40,7 +41,8 @@ func (w *world) firstAndLast(from, to int) (first, last time.Time) {
 	return first, last
 }
 
-// A wave opens when the one before has its verdicts, has soaked and keeps its rules.
+// A wave opens when the one before has its verdicts, has soaked and keeps its rules. All
+// are read before that.
 func TestWavesOpenOneAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := street(t, 40, nil)
@@ -56,8 +58,18 @@ func TestWavesOpenOneAfterTheOther(t *testing.T) {
 			_, before := w.firstAndLast(0, edge.at)
 			after, _ := w.firstAndLast(edge.at, 40)
 			if gap := after.Sub(before); gap < edge.soak {
-				t.Errorf("meter %d begins %v after the last request of the wave before, which soaks for %v", edge.at+1, gap, edge.soak)
+				t.Errorf("meter %d is commanded %v after the last command of the wave before, which soaks for %v", edge.at+1, gap, edge.soak)
 			}
+		}
+		first, last := w.SentIn(record.Wave)[0].At, time.Time{}
+		for _, r := range w.SentIn(record.Request, servicerequests.ReadMeterBalance) {
+			last = r.At
+			if len(slices.DeleteFunc(w.SentIn(record.SignedCommand), func(c record.Record) bool { return c.Device != r.Device || c.Seq > r.Seq })) > 0 {
+				break // it is read again after the switch
+			}
+		}
+		if gap := last.Sub(first); gap > 5*time.Minute {
+			t.Errorf("the last balance is read %v after the start", gap)
 		}
 		var states []string
 		for _, r := range w.SentIn(record.Wave) {
@@ -117,7 +129,7 @@ func TestTimeToGoInWaves(t *testing.T) {
 }
 
 // A rule that does not hold pauses the sweep, in every life of the process, until an
-// operator goes on; no meter of the next wave is touched.
+// operator goes on; no meter of the next wave is given a command.
 func TestAnAbortRulePauses(t *testing.T) {
 	for name, test := range map[string]struct {
 		rule   record.AbortRule
@@ -145,7 +157,7 @@ func TestAnAbortRulePauses(t *testing.T) {
 						t.Errorf("status %+v", st)
 					}
 					if first, _ := w.firstAndLast(10, 40); !first.IsZero() {
-						t.Error("a meter of the next wave was touched")
+						t.Error("a meter of the next wave was given a command")
 					}
 				}
 				if err := w.steer(t, s, func(give func(record.OrderBody) error) {

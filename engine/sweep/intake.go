@@ -99,27 +99,29 @@ func (s *Machine) advanceTurn(m *meter, to ledger.Stage) (come bool, soon time.T
 		m.held = true
 		s.waves.held = append(s.waves.held, m.number)
 	}
-	if m.awaits >= to {
-		return false, soon
-	}
-	m.awaits = to
-	if to == ledger.Weighing {
-		i := &s.queues.intake[m.Plan.Region][m.fuel()]
-		i.weigh = append(i.weigh, m.number)
-	} else {
+	i, w := &s.queues.intake[m.Plan.Region][m.fuel()], s.waves.of(m)
+	switch known := m.awaits == to; {
+	case m.awaits > to:
+	case to == ledger.Acting && s.waves.open(m): // once more where more is known by now
 		s.lineUpToAct(m)
+	case known:
+	case to == ledger.Acting:
+		w.waiting = append(w.waiting, m.number)
+	default:
+		i.weigh = append(i.weigh, m.number)
 	}
+	m.awaits = max(m.awaits, to)
 	return false, soon
 }
 
-// lineUpToAct lines a meter up for its commands, as far as its wave is open.
+// lineUpToAct lines a meter up for its commands: last, while its balance may still be told.
+// Where it is lined up again because more is known, the earlier place counts.
 func (s *Machine) lineUpToAct(m *meter) {
-	if w := s.waves.of(m); !s.waves.open(m) {
-		w.waiting = append(w.waiting, m.number)
-		return
+	key := keyOf(s.o.Policy.RiskOf(m.Meter, s.now))
+	if m.OpenOf(servicerequests.ReadMeterBalance) != nil || m.OpenOf(servicerequests.ReadInventory) != nil {
+		key = max(key, keyOf(ledger.Risk{Need: ledger.Confirming}))
 	}
-	i := &s.queues.intake[m.Plan.Region][m.fuel()]
-	heap.Push(&i.act, turn{keyOf(s.o.Policy.RiskOf(m.Meter, s.now)), m.number})
+	heap.Push(&s.queues.intake[m.Plan.Region][m.fuel()].act, turn{key, m.number})
 }
 
 // turnTo has a meter's turn come to a stage. Before its wave is open, one that may be given
