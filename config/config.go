@@ -264,7 +264,11 @@ type Threshold struct {
 
 // Policy is what is done for a meter, and when.
 type Policy struct {
-	ReadWait             time.Duration              `koanf:"read_wait"`
+	ReadWait time.Duration `koanf:"read_wait"`
+	// How long 1.6 to a home that may be dark waits for the reads that prove how it was found.
+	ProofWaitElectricity time.Duration `koanf:"proof_wait_electricity"`
+	ProofWaitGas         time.Duration `koanf:"proof_wait_gas"`
+
 	EmergencyCreditBelow servicerequests.Millipence `koanf:"emergency_credit_below"`
 	ArmBalanceAtMost     servicerequests.Millipence `koanf:"arm_balance_at_most"`
 
@@ -344,6 +348,8 @@ func Default() Config {
 		},
 		Policy: Policy{
 			ReadWait:                60 * time.Second,
+			ProofWaitElectricity:    15 * time.Minute,
+			ProofWaitGas:            95 * time.Minute,
 			EmergencyCreditBelow:    2 * servicerequests.Pound,
 			ArmFreshnessElectricity: 60 * time.Second,
 			ArmFreshnessGas:         45 * time.Minute,

@@ -226,6 +226,8 @@ func (f *faults) tripwire(path string, t Tripwire) {
 
 func (f *faults) policy(p Policy) {
 	f.positive("policy.read_wait", p.ReadWait)
+	f.positive("policy.proof_wait_electricity", p.ProofWaitElectricity)
+	f.positive("policy.proof_wait_gas", p.ProofWaitGas)
 	f.check(p.EmergencyCreditBelow >= 0, "policy.emergency_credit_below", "%v: want 0 or more", p.EmergencyCreditBelow)
 	f.positive("policy.arm_freshness_electricity", p.ArmFreshnessElectricity)
 	f.positive("policy.arm_freshness_gas", p.ArmFreshnessGas)

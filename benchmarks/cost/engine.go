@@ -312,7 +312,7 @@ func engineOptions(o options, pki *smki.Folder, p *plan.Plan, registry *promethe
 		},
 		Inbox: inbox.Address{Listen: "127.0.0.1:0"}, InboxPath: "/smartdcc/duis",
 		Policy: ledger.Policy{
-			ReadWait: time.Minute, EmergencyCreditBelow: 2 * servicerequests.Pound,
+			ReadWait: time.Minute, ProofWait: ledger.PerFuel[time.Duration]{Electricity: 15 * time.Minute, Gas: 95 * time.Minute}, EmergencyCreditBelow: 2 * servicerequests.Pound,
 			ArmFresh:     ledger.PerFuel[time.Duration]{Electricity: time.Minute, Gas: 45 * time.Minute},
 			ResponseWait: ledger.PerFuel[time.Duration]{Electricity: 15 * time.Minute, Gas: 25 * time.Hour},
 			Retry:        ledger.PerFuel[[]time.Duration]{Electricity: []time.Duration{time.Minute}, Gas: []time.Duration{time.Hour}},

@@ -145,6 +145,8 @@ func TestWidenedOldPlan(t *testing.T) {
 func TestEverySettingIsBoundOrHarmless(t *testing.T) {
 	harmless := map[string]string{
 		"Policy.ReadWait":                "1.6 to Credit harms nobody, before or after the reads",
+		"Policy.ProofWaitElectricity":    "1.6 to Credit harms nobody, before or after the reads",
+		"Policy.ProofWaitGas":            "1.6 to Credit harms nobody, before or after the reads",
 		"Policy.EmergencyCreditBelow":    "2.5 harms nobody",
 		"Policy.ResponseWaitElectricity": "after silence it is read what was done before anything is asked again",
 		"Policy.ResponseWaitGas":         "after silence it is read what was done before anything is asked again",

@@ -113,6 +113,7 @@ func policyOf(c *config.Config) ledger.Policy {
 	p := c.Policy
 	return ledger.Policy{
 		ReadWait:             p.ReadWait,
+		ProofWait:            perFuel(p.ProofWaitElectricity, p.ProofWaitGas),
 		EmergencyCreditBelow: p.EmergencyCreditBelow, ArmBalanceAtMost: p.ArmBalanceAtMost,
 		ArmFresh:     perFuel(p.ArmFreshnessElectricity, p.ArmFreshnessGas),
 		ResponseWait: perFuel(p.ResponseWaitElectricity, p.ResponseWaitGas),

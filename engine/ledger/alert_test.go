@@ -210,11 +210,11 @@ func TestAlarmIsOverWhenTheSupplyIsOn(t *testing.T) {
 		t.Error("a read from before the alert ends it")
 	}
 	a.now = a.now.Add(time.Minute)
-	a.m.observe(record.Observation{Supply: off}, a.counter+1, a.now)
+	a.m.observe(record.Observation{Supply: off}, a.counter+1, a.now, a.now)
 	if !a.m.Alarm.Below {
 		t.Error("a supply that is off ends it")
 	}
-	a.m.observe(record.Observation{Supply: on}, a.counter+2, a.now)
+	a.m.observe(record.Observation{Supply: on}, a.counter+2, a.now, a.now)
 	if a.m.Alarm.Below {
 		t.Error("it is on, and still called off")
 	}

@@ -55,7 +55,7 @@ func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 		case body.Class == record.ClassOpen:
 			return e, fmt.Errorf("%w: %v has an outcome and is open", ErrRecord, rec.ID)
 		}
-		e = m.End(p, rec.Service, rec.ID, &body)
+		e = m.End(p, rec.Service, rec.ID, &body, rec.At)
 		switch {
 		case body.Stands, body.After && rec.Service == servicerequests.ReadMeterBalance:
 		case m.Bars.Excluded != "" && !m.Bars.Moved: // by a person: it stays as history
@@ -131,7 +131,7 @@ func (m *Meter) applyCommand(rec *record.Record) (e Effect, err error) {
 		// Folded: that the DCC holds it back was told while a worker had it, so that record
 		// is the earlier one. It stays held, and its bytes are not needed.
 		r.Leg, r.Reached, e.Opened, e.Request = CommandLeg, true, true, r
-		m.commit(rec.Service, rec.ID.Counter)
+		m.commit(rec.Service, rec.ID.Counter, rec.At)
 		return e, nil
 	case r.Leg == AskLeg: // folded: that Transform answered is in no record that is read here
 		if err := r.follow(Post, Correlated); err != nil {
@@ -143,7 +143,7 @@ func (m *Meter) applyCommand(rec *record.Record) (e Effect, err error) {
 		}
 	}
 	r.Body, r.Asked, r.PostedAt, r.Unproven = rec.Body, nil, rec.At, false
-	m.commit(rec.Service, rec.ID.Counter)
+	m.commit(rec.Service, rec.ID.Counter, rec.At)
 	e.Request = r
 	return e, nil
 }
@@ -173,9 +173,9 @@ func (r *Request) Hold(event string) error {
 	return nil
 }
 
-// End takes in how a request ended: the last step of the fold for it. A late answer ends a
-// request a second time, with a better class.
-func (m *Meter) End(p *Policy, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody) (e Effect) {
+// End takes in how a request ended, which was heard at an instant: the last step of the fold
+// for it. A late answer ends a request a second time, with a better class.
+func (m *Meter) End(p *Policy, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody, heard time.Time) (e Effect) {
 	e.Ended, e.Is = true, o.Class
 	for i, r := range m.Open {
 		if r.Service == service && r.ID == id {
@@ -193,7 +193,7 @@ func (m *Meter) End(p *Policy, service servicerequests.Service, id servicereques
 	}
 	m.tally(p, service, id, o, e.Request != nil)
 	if o.Observed != nil {
-		m.observe(*o.Observed, id.Counter, o.AnsweredAt)
+		m.observe(*o.Observed, id.Counter, o.AnsweredAt, heard)
 	}
 	if o.Proxy != 0 {
 		m.Proxy = o.Proxy

@@ -88,7 +88,7 @@ func (a *actor) outcome2(r *Request, class record.Class) {
 		a.outcome(r.Service, r.ID, class, "", nil)
 		return
 	}
-	a.m.End(&a.p, r.Service, r.ID, &record.OutcomeBody{Class: class, AnsweredAt: a.now})
+	a.m.End(&a.p, r.Service, r.ID, &record.OutcomeBody{Class: class, AnsweredAt: a.now}, a.now)
 }
 
 // The verdict of a meter that is excluded afterwards stays as history, and nothing is due
@@ -118,7 +118,7 @@ func TestExclusionAfterTheVerdict(t *testing.T) {
 		t.Errorf("its verdict was history, it is %+v", a.m.Verdict)
 	}
 	// The new supplier's switch to Prepayment shows, and is no matter of ours.
-	a.m.observe(record.Observation{Mode: prepay}, a.counter+1, a.now)
+	a.m.observe(record.Observation{Mode: prepay}, a.counter+1, a.now, a.now)
 	if s := a.p.Decide(a.m, a.now, Acting); len(s.Ask) > 0 || s.Waiting {
 		t.Errorf("asked for %v", s.Ask)
 	}
@@ -173,7 +173,7 @@ func TestWithdrawnGivesTheTryBack(t *testing.T) {
 	// A run of refusals that trips says more of the User than of the meter; so do E1 to E3.
 	for _, o := range []record.OutcomeBody{{Class: record.ClassRejected, Code: "E4", Tripped: true}, {Class: record.ClassRejected, Code: "E1"}} {
 		r := at(a, Sent, supply, AskLeg)
-		a.m.End(&a.p, supply, r.ID, &o)
+		a.m.End(&a.p, supply, r.ID, &o, a.now)
 		if got := *a.m.Tally(supply); got.Tries != 0 || got.Barred || a.m.Bars.Excluded != "" {
 			t.Fatalf("%+v, %+v", got, a.m.Bars)
 		}

@@ -175,7 +175,7 @@ func (h *home) end(service servicerequests.Service, id servicerequests.RequestID
 		body.After = r.After
 	}
 	h.record(record.Record{Kind: record.Outcome, Service: service, ID: id, Code: class.String(), Body: record.Encode(body)})
-	h.m.End(&h.x.p, service, id, &body)
+	h.m.End(&h.x.p, service, id, &body, h.now)
 }
 
 // post POSTs the leg of a request that is to go. fate is one of taken, lostBefore

@@ -28,9 +28,11 @@ type Readings struct {
 
 // Counters are the originator counters that decide what a reading proves; 0: none.
 type Counters struct {
-	// The first 1.6, the first command of any kind and the latest one that were signed.
-	// Only what was asked before the first tells how the meter was found.
+	// The first 1.6, the first command of any kind and the latest one that were signed, and
+	// when the first ones were. Only what was heard before that tells how the meter was
+	// found: nothing promises that a hub keeps the order in which it was asked.
 	FirstSwitch, FirstCommand, LastCommand uint64
+	FirstSwitchAt, FirstCommandAt          time.Time
 
 	// Readings up to these prove nothing any more: a command was signed, or an alert
 	// says that something has changed.
@@ -88,7 +90,7 @@ type Meter struct {
 	Heard   time.Time // since when nothing has been learnt of it, though it could be asked
 	Reread  time.Time // when the reads that its verdict rests on were last asked for again, and not answered
 
-	Found    Readings // before the first command
+	Found    Readings // before the first command, each as of when it was heard
 	Now      Readings // the latest
 	Counters Counters
 	Tallies  [len(servicerequests.Services) + 1]Tally
@@ -287,14 +289,24 @@ func (m *Meter) Unbegin() bool {
 }
 
 // commit notes that a command was signed: from here on the meter may have executed it.
-func (m *Meter) commit(service servicerequests.Service, counter uint64) {
+func (m *Meter) commit(service servicerequests.Service, counter uint64, at time.Time) {
 	c := &m.Counters
 	c.LastCommand = counter
+	// A worker may have signed it before that was heard which the records tell first.
 	if c.FirstCommand == 0 {
-		c.FirstCommand = counter
+		c.FirstCommand, c.FirstCommandAt = counter, at
+		if m.Found.Supply.At.After(at) {
+			m.Found.Supply = Reading[servicerequests.SupplyState]{}
+		}
 	}
 	if service == servicerequests.SwitchToCredit && c.FirstSwitch == 0 {
-		c.FirstSwitch = counter
+		c.FirstSwitch, c.FirstSwitchAt = counter, at
+		if m.Found.Mode.At.After(at) && m.Found.Mode.Value != servicerequests.Prepayment {
+			m.Found.Mode = Reading[servicerequests.PaymentMode]{}
+		}
+		if m.Found.Balance.At.After(at) {
+			m.Found.Balance = Reading[servicerequests.Millipence]{}
+		}
 	}
 	m.outdate(service, counter)
 }
@@ -321,18 +333,21 @@ func (p *Policy) Doubt(r *Request, at time.Time) (shorter bool) {
 	return true
 }
 
-// before says whether what was asked under a counter shows a meter as it was before a
-// first command.
-func before(counter, first uint64) bool { return first == 0 || counter < first }
+// before says whether what was heard at an instant shows a meter as it was before a first
+// command.
+func before(heard time.Time, first uint64, signed time.Time) bool {
+	return first == 0 || !heard.After(signed) // it had not left yet
+}
 
 // observe takes in what a read showed. An answer that is older than what is known can
 // still tell how the meter was found.
-func (m *Meter) observe(o record.Observation, counter uint64, at time.Time) {
+func (m *Meter) observe(o record.Observation, counter uint64, at, heard time.Time) {
 	c := &m.Counters
 	if o.Mode != servicerequests.UnknownMode {
 		r := Reading[servicerequests.PaymentMode]{o.Mode, counter, at}
-		if !m.Found.Mode.Known() && before(counter, c.FirstSwitch) {
-			m.Found.Mode = r
+		// None of the engine's commands sets Prepayment: it was so before them all.
+		if !m.Found.Mode.Known() && (before(heard, c.FirstSwitch, c.FirstSwitchAt) || o.Mode == servicerequests.Prepayment && counter < c.FirstSwitch) {
+			m.Found.Mode = Reading[servicerequests.PaymentMode]{o.Mode, counter, heard}
 		}
 		if counter > m.Now.Mode.Counter {
 			m.Now.Mode = r
@@ -340,8 +355,8 @@ func (m *Meter) observe(o record.Observation, counter uint64, at time.Time) {
 	}
 	if o.Supply != servicerequests.UnknownSupply {
 		r := Reading[servicerequests.SupplyState]{o.Supply, counter, at}
-		if !m.Found.Supply.Known() && before(counter, c.FirstCommand) {
-			m.Found.Supply = r
+		if !m.Found.Supply.Known() && before(heard, c.FirstCommand, c.FirstCommandAt) {
+			m.Found.Supply = Reading[servicerequests.SupplyState]{o.Supply, counter, heard}
 		}
 		if counter > m.Now.Supply.Counter {
 			if o.Supply == servicerequests.Disabled && m.Bars.Person == "" && m.SupplyCurrent() && m.Now.Supply.Value != servicerequests.Disabled &&
@@ -357,8 +372,8 @@ func (m *Meter) observe(o record.Observation, counter uint64, at time.Time) {
 	}
 	if o.Balance != nil {
 		r := Reading[servicerequests.Millipence]{*o.Balance, counter, at}
-		if !m.Found.Balance.Known() && before(counter, c.FirstSwitch) {
-			m.Found.Balance = r
+		if !m.Found.Balance.Known() && before(heard, c.FirstSwitch, c.FirstSwitchAt) {
+			m.Found.Balance = Reading[servicerequests.Millipence]{*o.Balance, counter, heard}
 		}
 		if counter > m.Now.Balance.Counter {
 			m.Now.Balance = r

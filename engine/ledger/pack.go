@@ -90,6 +90,8 @@ func (m *Meter) code(c *Coder) {
 	} {
 		c.Counter(counter)
 	}
+	c.Time(&m.Counters.FirstSwitchAt)
+	c.Time(&m.Counters.FirstCommandAt)
 	c.Time(&m.Alarm.At)
 	c.Time(&m.Alarm.Switched)
 	for i := range m.Taken {

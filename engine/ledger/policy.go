@@ -15,6 +15,7 @@ type Policy struct {
 	Permits  func(servicerequests.Service, servicerequests.DeviceType) bool // by the direction
 
 	ReadWait             time.Duration              // how long electricity's 1.6 waits for the first reads
+	ProofWait            PerFuel[time.Duration]     // and that of a home that may be dark, for the reads that prove how it was found
 	EmergencyCreditBelow servicerequests.Millipence // a balance under this makes 2.5 worth a try
 	ArmBalanceAtMost     servicerequests.Millipence // a supply is off for lack of credit only at or under this balance
 	ArmFresh             PerFuel[time.Duration]     // how old a read of Disabled may be when 7.3 is signed
@@ -172,10 +173,28 @@ func (p *Policy) weigh(s *Step, m *Meter, now time.Time) {
 
 // otherReads asks for the rest of what shows a meter as it is found.
 func (p *Policy) otherReads(s *Step, m *Meter, now time.Time) bool {
-	p.want(s, m, servicerequests.ReadPaymentMode, now)
+	if !m.Gas() || p.suspect(m) || m.Plan.Claimed == servicerequests.Credit {
+		// Of a gas meter with credit left it is read after the switch only: each message may
+		// take a wake.
+		p.want(s, m, servicerequests.ReadPaymentMode, now)
+	}
 	p.balance(s, m, now)
 	p.configuration(s, m, now)
 	return len(s.Ask) > 0
+}
+
+// suspect says whether a home may be off for lack of credit, and how it was found is not
+// proven yet: then 1.6 would take the proof away that 7.3 needs (decision 20).
+func (p *Policy) suspect(m *Meter) bool {
+	enough := p.ArmBalanceAtMost
+	if m.Gas() { // its proxy tells what was half an hour ago
+		enough += p.DailySpend / 24
+	}
+	unproven := !m.Found.Mode.Known() || !m.Found.Supply.Known() && m.Counters.FirstCommand == 0
+	return unproven && m.Counters.FirstSwitch == 0 && m.Bars.Person == "" &&
+		p.Permits(servicerequests.ArmSupply, m.Plan.Type) &&
+		(!m.Now.Supply.Known() || m.Now.Supply.Value == servicerequests.Disabled) &&
+		(!m.Now.Balance.Known() || m.Now.Balance.Value <= enough)
 }
 
 // readBack asks for what is not known since the last command.
@@ -267,15 +286,27 @@ func (p *Policy) buysTime(m *Meter) bool {
 
 // readsIn says whether the first reads have done their part in timing the first
 // command. Electricity waits for their answers, but no longer than ReadWait; gas
-// waits for their acknowledgement only, so that the hub holds all of them in
-// order and the meter does them in one wake. A read that has not left yet (a pause,
-// a limit, a restart) holds up the command, which could not leave either.
+// waits for their acknowledgement only, so that the hub holds all of them and the meter may
+// do them in one wake. A home that may be dark waits for what proves how it was found, for
+// ProofWait: nothing promises that a hub keeps the order of what it holds. A read that has
+// not left yet (a pause, a limit, a restart) holds up the command, which could not leave
+// either.
 func (p *Policy) readsIn(s *Step, m *Meter, now time.Time) bool {
 	if len(s.Ask) > 0 {
 		return false
 	}
+	suspect := p.suspect(m)
+	if suspect && p.provesLater(s, m, now) {
+		return false
+	}
 	for _, r := range m.Open {
-		if m.Gas() && r.Phase >= Sent || r.Service == servicerequests.ReadPrepaymentConfiguration && !r.underWay() {
+		wait := p.ReadWait
+		if suspect && (r.Service == servicerequests.ReadSupplyStatus || r.Service == servicerequests.ReadPaymentMode) {
+			wait = max(wait, p.ProofWait.Of(m))
+		} else if m.Gas() && r.Phase >= Sent {
+			continue
+		}
+		if r.Service == servicerequests.ReadPrepaymentConfiguration && !r.underWay() {
 			continue
 		}
 		if r.underWay() && r.Endpoint() == record.SendCommand {
@@ -287,12 +318,26 @@ func (p *Policy) readsIn(s *Step, m *Meter, now time.Time) bool {
 			// service, and that one holds up no home.
 			since = m.Started
 		}
-		if until := since.Add(p.ReadWait); now.Before(until) {
+		if until := since.Add(wait); now.Before(until) {
 			s.wakeAt(until)
 			return false
 		}
 	}
 	return true
+}
+
+// provesLater has a read that was lost made again if that is due within ProofWait, and says
+// whether it is waited for.
+func (p *Policy) provesLater(s *Step, m *Meter, now time.Time) bool {
+	again := func(known bool, service servicerequests.Service) {
+		if t := m.Tally(service); !known && m.OpenOf(service) == nil && t.Next.Sub(now) <= p.ProofWait.Of(m) {
+			p.want(s, m, service, now)
+		}
+	}
+	wake := s.Wake
+	again(m.Found.Supply.Known() || m.Counters.FirstCommand != 0, servicerequests.ReadSupplyStatus)
+	again(m.Found.Mode.Known(), servicerequests.ReadPaymentMode)
+	return len(s.Ask) > 0 || !s.Wake.Equal(wake)
 }
 
 // switches says whether 1.6 to Credit is called for.

@@ -44,6 +44,7 @@ func testPolicy() Policy {
 			return s != servicerequests.ReadPrepaymentConfiguration
 		},
 		ReadWait:             time.Minute,
+		ProofWait:            PerFuel[time.Duration]{15 * time.Minute, 95 * time.Minute},
 		EmergencyCreditBelow: 2 * servicerequests.Pound,
 		ArmFresh:             PerFuel[time.Duration]{time.Minute, 45 * time.Minute},
 		ResponseWait:         PerFuel[time.Duration]{time.Minute, 24 * time.Hour},
@@ -401,11 +402,30 @@ func TestElectricitySwitchWaitsForReadsButNotLong(t *testing.T) {
 	a.step()
 	a.acknowledge()
 	a.expect()
+	if s := a.p.Decide(a.m, a.now, Acting); !s.Wake.Equal(a.now.Add(15 * time.Minute)) {
+		t.Fatalf("policy looks again at %v, want one proof_wait after the start: it may be off", s.Wake)
+	}
+	a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: on})
 	if s := a.p.Decide(a.m, a.now, Acting); !s.Wake.Equal(a.now.Add(time.Minute)) {
-		t.Fatalf("policy looks again at %v, want one read_wait after the start", s.Wake)
+		t.Fatalf("policy looks again at %v, want one read_wait after the start: it is on", s.Wake)
 	}
 	a.now = a.now.Add(time.Minute)
 	a.expect(toCredit)
+}
+
+// A home that reads Disabled, and whose mode was lost, is asked for it once more before 1.6
+// takes the proof away.
+func TestALostModeOfADarkHomeIsReadAgain(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.expect(supply, mode, balance)
+	a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: off})
+	a.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(-1)})
+	a.end(mode, record.ClassNoResponse, "E21", nil)
+	a.expect()
+	a.now = a.now.Add(90 * time.Second)
+	a.expect(mode)
+	a.end(mode, record.ClassSuccess, "", &record.Observation{Mode: prepay})
+	a.expect(servicerequests.ActivateEmergencyCredit)
 }
 
 func TestGasSwitchFollowsTheAcknowledgements(t *testing.T) {
@@ -413,7 +433,48 @@ func TestGasSwitchFollowsTheAcknowledgements(t *testing.T) {
 	a.expect(supply, mode, balance)
 	a.expect()
 	a.acknowledge()
+	a.expect() // it may be off: how it was found is to be proven
+	a.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(5)})
 	a.expect(toCredit)
+}
+
+// A gas meter that may be off is switched when it has told how it was found, or when that
+// has been waited for long enough.
+func TestGasThatMayBeOffIsProvenFirst(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		a := newActor(t, servicerequests.GSME)
+		a.expect(supply, mode, balance)
+		a.acknowledge()
+		a.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(-1)})
+		a.expect()
+		if told {
+			a.read(prepay, off, nil)
+		} else {
+			a.now = a.now.Add(a.p.ProofWait.Gas)
+		}
+		a.expect(toCredit)
+	}
+}
+
+// What was heard after a command was signed does not show how a meter was found, unless it
+// is what no command of the engine sets.
+func TestFoundIsWhatWasHeardBeforeTheSwitch(t *testing.T) {
+	for _, c := range []struct {
+		mode  servicerequests.PaymentMode
+		found servicerequests.PaymentMode
+	}{{prepay, prepay}, {credit, servicerequests.UnknownMode}} {
+		a := newActor(t, servicerequests.GSME)
+		a.expect(supply, mode, balance)
+		a.acknowledge()
+		a.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(5)})
+		a.expect(toCredit)
+		a.acknowledge()
+		a.now = a.now.Add(time.Second)
+		a.read(c.mode, off, nil)
+		if f := a.m.Found; f.Mode.Value != c.found || f.Supply.Known() || !f.Balance.Known() {
+			t.Errorf("%v, read after the switch: found %+v", c.mode, f)
+		}
+	}
 }
 
 func TestGasBalanceGoesToTheProxy(t *testing.T) {
@@ -425,6 +486,7 @@ func TestGasBalanceGoesToTheProxy(t *testing.T) {
 	a.end(servicerequests.ReadInventory, record.ClassSuccess, "I0", nil)
 	a.expect(balance)
 	a.acknowledge()
+	a.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(5)})
 	a.expect(toCredit)
 }
 
@@ -436,13 +498,14 @@ func TestProxyThatLagsBehindProvesNothing(t *testing.T) {
 		armed bool
 	}{{-0.01, true}, {0, true}, {3, false}} {
 		a := newActor(t, servicerequests.GSME)
-		a.p.GasBalanceFromProxy = true
+		a.p.GasBalanceFromProxy, a.p.DailySpend = true, 5*servicerequests.Pound
 		a.m.Proxy = 0x00DB1234567890A3
 		a.expect(supply, mode, balance)
 		a.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(0.05)})
 		a.acknowledge()
-		a.expect(toCredit)
+		a.expect()
 		a.read(prepay, off, nil)
+		a.expect(toCredit)
 		a.end(toCredit, record.ClassSuccess, "", nil)
 		a.expect(supply, mode, balance)
 		a.read(credit, off, pounds(c.own))
@@ -555,6 +618,7 @@ func TestInventoryThatCannotBeAskedForHoldsUpNoHome(t *testing.T) {
 	a.acknowledge()
 	r := a.m.OpenOf(servicerequests.ReadInventory)
 	r.Phase, r.AskedAt = Ready, time.Time{}
+	a.read(prepay, on, nil)
 	a.expect()
 	a.now = a.now.Add(time.Minute)
 	a.expect(toCredit)
@@ -685,8 +749,8 @@ func TestStoredSwitchThatRunsReopensTheMeter(t *testing.T) {
 
 func TestOlderAnswerDoesNotReplaceANewerOne(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
-	a.m.observe(record.Observation{Supply: on}, 20, a.now)
-	a.m.observe(record.Observation{Supply: off}, 10, a.now)
+	a.m.observe(record.Observation{Supply: on}, 20, a.now, a.now)
+	a.m.observe(record.Observation{Supply: off}, 10, a.now, a.now)
 	if a.m.Now.Supply.Value != on {
 		t.Error("an answer to an older request replaced a newer one")
 	}

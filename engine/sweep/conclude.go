@@ -23,7 +23,7 @@ func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servi
 	if service.Critical() && id.Counter != 0 {
 		o.Issued = m.Issued()
 	}
-	e := m.End(&s.o.Policy, service, id, o)
+	e := m.End(&s.o.Policy, service, id, o, s.now)
 	o.Stands = m.VerdictStands()
 	if id.Counter != 0 {
 		s.write(record.Record{

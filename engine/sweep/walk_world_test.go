@@ -128,6 +128,7 @@ func newWorld(c *chooser) *world {
 	w.policy = ledger.Policy{
 		Strategy:             pick(w, "strategy", record.CreditMode, record.Full, record.EmergencyCredit),
 		ReadWait:             time.Minute,
+		ProofWait:            per(15*time.Minute, 95*time.Minute),
 		EmergencyCreditBelow: 2 * servicerequests.Pound,
 		ArmFresh:             per(time.Minute, 45*time.Minute),
 		ResponseWait:         per(5*time.Minute, 25*time.Hour),

@@ -117,6 +117,7 @@ func Policy() ledger.Policy {
 			return s != servicerequests.ReadPrepaymentConfiguration
 		},
 		ReadWait:             time.Minute,
+		ProofWait:            ledger.PerFuel[time.Duration]{Electricity: 15 * time.Minute, Gas: 95 * time.Minute},
 		EmergencyCreditBelow: 2 * servicerequests.Pound,
 		ArmFresh:             ledger.PerFuel[time.Duration]{Electricity: time.Minute, Gas: 45 * time.Minute},
 		ResponseWait:         ledger.PerFuel[time.Duration]{Electricity: 5 * time.Minute, Gas: 30 * time.Minute},
