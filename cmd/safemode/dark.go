@@ -91,6 +91,7 @@ func (r *rehearsal) reckonDark(ctx context.Context, io stdio, conf *config.Confi
 	}
 	folded.Summary.DarkHours = &report.DarkHours{
 		Begins: r.life.Began, OverHours: r.dark.over.Hours(), TopUps: r.dark.topUps,
+		Departures:  r.departures,
 		SweepHours:  report.ByOrder{AtRisk: folded.Summary.DurationSeconds / 3600, Portfolio: second.Summary.DurationSeconds / 3600},
 		Electricity: fuel(servicerequests.ESME), Gas: fuel(servicerequests.GSME),
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -112,6 +114,8 @@ func (r *rehearsal) demo(ctx context.Context, io stdio, pace float64, asJSON boo
 	conf := demoConfig(r.clock.Speed)
 	setPace(&conf, pace)
 	conf.Policy.ResponseWaitGas = r.faults.Rules.Windows.HubHolds + time.Hour
+	fmt.Fprintf(io.err, "settings that are not the shipped ones: %s\n", strings.Join(departures(&conf), "; "))
+	r.departures = departures(&conf)
 	r.point(&conf)
 	o, err := r.prepare(io, &conf)
 	if err != nil {
@@ -197,23 +201,41 @@ func testApproval(p *plan.Plan, planDir, base string) error {
 // lost is then given up within hours of the demo's clock.
 const demoHubHolds = 3 * time.Hour
 
-// demoConfig is the default configuration, fitted to a clock that runs fast. A meter
-// that cannot be reached is given up within two hours of the demo's clock instead
-// of days. A hiccup of the machine counts speed times, so what must be fresh or in
-// time within a minute has half an hour, and the pace is one that two cores can follow.
-// Silence is waited for longer than the simulated DCC tries.
+// demoConfig is the default configuration with as little changed as a clock that runs fast
+// needs; [departures] names each change. A meter that cannot be reached is given up within
+// two hours of the demo's clock instead of days. A hiccup of the machine counts speed times,
+// so a read that 7.3 rests on may be half an hour old, and the pace is one that two cores
+// can follow.
 func demoConfig(speed float64) config.Config {
 	c := config.Default()
 	c.Policy.RetryElectricity = []time.Duration{2 * time.Minute, 10 * time.Minute}
 	c.Policy.RetryGas = []time.Duration{35 * time.Minute}
-	c.Policy.ReadWait = 30 * time.Minute
 	c.Policy.ArmFreshnessElectricity = 30 * time.Minute
 	c.Policy.ArmFreshnessGas = 90 * time.Minute
-	c.Policy.ResponseWaitElectricity = time.Hour
-	// A canary and the rest. It soaks for a second, and does not wait for sleepers.
-	c.Waves.Growth, c.Waves.Soak, c.Policy.Patience = 1e6, 10*time.Minute, 15*time.Minute
 	setPace(&c, demoPosts/speed)
 	return c
+}
+
+// departures are the settings of the policy, the waves and the limits in which a
+// configuration is not what is shipped, each as "path value (shipped: value)".
+func departures(c *config.Config) (all []string) {
+	shipped := config.Default()
+	var walk func(path string, is, was reflect.Value)
+	walk = func(path string, is, was reflect.Value) {
+		if is.Kind() == reflect.Struct {
+			for i := range is.NumField() {
+				walk(path+"."+is.Type().Field(i).Tag.Get("koanf"), is.Field(i), was.Field(i))
+			}
+			return
+		}
+		if !reflect.DeepEqual(is.Interface(), was.Interface()) {
+			all = append(all, fmt.Sprintf("%s %v (shipped: %v)", path, is.Interface(), was.Interface()))
+		}
+	}
+	walk("policy", reflect.ValueOf(c.Policy), reflect.ValueOf(shipped.Policy))
+	walk("waves", reflect.ValueOf(c.Waves), reflect.ValueOf(shipped.Waves))
+	walk("limits", reflect.ValueOf(c.Limits), reflect.ValueOf(shipped.Limits))
+	return all
 }
 
 // setPace limits the User and each region to so many POSTs a second.

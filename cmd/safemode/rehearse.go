@@ -99,6 +99,8 @@ type rehearsal struct {
 	opened   time.Time // when the sweep was about to begin, by the clock
 	log      *zap.Logger
 
+	departures []string // settings that are not the shipped ones
+
 	// forbidden is told of a forbidden command that reaches a meter with a valid
 	// signature. Nil: it is only counted.
 	forbidden func(device servicerequests.EUI, useCase string)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,7 @@ type DarkHours struct {
 	OverHours   float64   `json:"over_hours"` // from then
 	TopUps      bool      `json:"top_ups"`    // ASSUMPTION: consumers can still top up
 	SweepHours  ByOrder   `json:"sweep_hours"`
+	Departures  []string  `json:"departures,omitempty"` // settings that are not the shipped ones
 	Electricity DarkFuel  `json:"electricity"`
 	Gas         DarkFuel  `json:"gas"`
 }
@@ -61,8 +63,12 @@ func (d *DarkHours) assumptions() string {
 	if d.TopUps {
 		topUps = "consumers can still top up"
 	}
-	return fmt.Sprintf("ASSUMPTIONS: %s; how much energy homes use, and which consumers take emergency credit and press the button and when, "+
+	text := fmt.Sprintf("ASSUMPTIONS: %s; how much energy homes use, and which consumers take emergency credit and press the button and when, "+
 		"in every case alike. The sweep by hours at risk took %.1f hours, the one in the portfolio's order %.1f.", topUps, d.SweepHours.AtRisk, d.SweepHours.Portfolio)
+	if len(d.Departures) > 0 {
+		text += " Settings that are not the shipped ones: " + strings.Join(d.Departures, "; ") + "."
+	}
+	return text
 }
 
 func (d *DarkHours) table() *table {
