@@ -186,7 +186,7 @@ func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop engine.Stop) {
 	}
 	slices.Sort(srvs)
 	say("  Service Requests at the first try: %s; 7.3 where it is proven to be needed", strings.Join(srvs, ", "))
-	say("  limits: user %g a second; at least %v", p.Limits.User, p.Estimate.Duration())
+	say("  limits: user %g a second; %s", p.Limits.User, p.Estimate.Range())
 	for _, w := range p.Waves {
 		say("  %s: %d meters, then %v", w.Name, w.Count, w.Soak())
 	}

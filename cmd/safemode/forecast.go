@@ -28,7 +28,10 @@ func printWaves(w io.Writer, p *plan.Plan, s *plan.Schedule) {
 		return p.StartsAt.Add(time.Duration(seconds * float64(time.Second))).UTC().Format("2006-01-02 15:04:05")
 	}
 	for i, wave := range p.Waves {
-		fmt.Fprintf(w, "  %s: %d meters from %s", wave.Name, wave.Count, at(s.Starts[i]))
+		fmt.Fprintf(w, "  %s: commands to %d meters from %s", wave.Name, wave.Count, at(s.Starts[i]))
+		if s.Latest[i] > s.Starts[i] {
+			fmt.Fprintf(w, " to %s", at(s.Latest[i]))
+		}
 		if wave.SoakSeconds > 0 {
 			fmt.Fprintf(w, ", then %v of soak", wave.Soak())
 		}

@@ -254,8 +254,8 @@ func printPlan(io stdio, p *plan.Plan, s *plan.Schedule) error {
 		p.Environment, p.Strategy, p.Direction.Reference, p.Direction.NotAfter.Format(time.RFC3339), recorded)
 	fmt.Fprintf(io.out, "  %d of %d portfolio rows planned (%d electricity, %d gas, %d homes), %d rejected\n",
 		p.Counts.Targets, rows, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected)
-	fmt.Fprintf(io.out, "  at least %v at the limits (%s), retries and sleeping gas meters on top\n",
-		p.Estimate.Duration().Round(time.Second), p.Estimate.Bottleneck)
+	fmt.Fprintf(io.out, "  %s at the limits (%s); the later end has silent meters in every wave and gas that sleeps (ASSUMPTION: a wake each half hour); retries on top\n",
+		p.Estimate.Range(), p.Estimate.Bottleneck)
 	for _, limit := range p.Estimate.Closed {
 		fmt.Fprintf(io.out, "  CLOSED: %s is 0, the plan cannot finish\n", limit)
 	}

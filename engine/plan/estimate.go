@@ -74,18 +74,30 @@ func (l *Limits) check() error {
 // for sleeping gas meters and retries come on top. 7.3 is not in it: it needs proof
 // of cause first.
 type Estimate struct {
-	Requests   map[string]int `json:"requests"`             // Service Requests by SRV
-	Posts      int            `json:"posts"`                // a critical request is two: Transform and Send Command
-	Seconds    float64        `json:"seconds"`              // until the last is sent, of those that no closed limit holds
-	Bottleneck string         `json:"bottleneck,omitempty"` // the limit that is busy longest, like "region North"
-	Closed     []string       `json:"closed,omitempty"`     // limits of 0 with something to send: the plan cannot finish
-	Forecasts  []Forecast     `json:"forecasts,omitempty"`  // by SRV, where there is a threshold
-	Deadlines  []Deadline     `json:"deadlines,omitempty"`  // one for each of the header's window ends
+	Requests map[string]int `json:"requests"` // Service Requests by SRV
+	Posts    int            `json:"posts"`    // a critical request is two: Transform and Send Command
+	Seconds  float64        `json:"seconds"`  // until the last is sent, of those that no closed limit holds
+	// LatestSeconds is when the last meter has its verdict or is in long retries, if in every
+	// wave as many are silent as may be; 0: not reckoned, by a program before stages.
+	LatestSeconds float64    `json:"latest_seconds,omitempty"`
+	Bottleneck    string     `json:"bottleneck,omitempty"` // the limit that is busy longest, like "region North"
+	Closed        []string   `json:"closed,omitempty"`     // limits of 0 with something to send: the plan cannot finish
+	Forecasts     []Forecast `json:"forecasts,omitempty"`  // by SRV, where there is a threshold
+	Deadlines     []Deadline `json:"deadlines,omitempty"`  // one for each of the header's window ends
 }
 
 // Duration is Seconds, for people.
 func (e Estimate) Duration() time.Duration {
 	return time.Duration(e.Seconds * float64(time.Second)).Round(time.Second)
+}
+
+// Range says how long it takes at the soonest and at the latest.
+func (e Estimate) Range() string {
+	soonest := e.Duration()
+	if e.LatestSeconds == 0 {
+		return fmt.Sprintf("at least %v", soonest)
+	}
+	return fmt.Sprintf("%v to %v", soonest, time.Duration(e.LatestSeconds*float64(time.Second)).Round(time.Second))
 }
 
 // Forecast holds the requests of an SRV against its anomaly detection threshold.
@@ -126,6 +138,49 @@ func (h *Header) Steps(t *Target) []servicerequests.Service {
 		steps = append(steps, servicerequests.ReadMeterBalance)
 	}
 	return slices.DeleteFunc(steps, func(s servicerequests.Service) bool { return h.Direction.Covers(s, t.Type) != nil })
+}
+
+// stage is how far a target's turn has come; see package ledger.
+type stage uint8
+
+const (
+	seeing stage = iota
+	weighing
+	acting
+)
+
+// staged says whether all targets are read before waves are given commands. Plans of older
+// programs were reckoned wave by wave.
+func (h *Header) staged() bool {
+	return slices.ContainsFunc(h.Waves, func(w Wave) bool { return w.Settled > 0 })
+}
+
+// stepsAt lists the steps of a target's stage.
+func (h *Header) stepsAt(t *Target, at stage) (steps []servicerequests.Service) {
+	if !h.staged() {
+		return h.Steps(t)
+	}
+	gas := t.Type == servicerequests.GSME
+	for i, step := range h.Steps(t) {
+		is := acting
+		switch first := i < 2; {
+		case step == servicerequests.ReadSupplyStatus && first:
+			is = seeing
+		case step == servicerequests.ReadMeterBalance && i == 2:
+			is = weighing
+			if at == weighing && gas && h.Bounds.Settings["policy.gas_balance_from_proxy"] == 1 && h.Direction.Covers(servicerequests.ReadInventory, t.Type) == nil {
+				steps = append(steps, servicerequests.ReadInventory)
+			}
+		case step == servicerequests.ReadPaymentMode && first && t.Claimed == servicerequests.Credit:
+			is = weighing
+		case step == servicerequests.ReadPaymentMode && first && gas:
+			continue // it is read after the switch only, of a home with credit left
+		}
+		if is == at {
+			steps = append(steps, step)
+		}
+	}
+	return steps
 }
 
 // services are the DCC services that one request passes through.

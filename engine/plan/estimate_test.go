@@ -3,6 +3,7 @@ package plan_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -182,6 +183,41 @@ func TestWaves(t *testing.T) {
 	// Few meters go in one wave: half of them are no sample of the rest.
 	if waves := build(t, o, list[:60]...).Waves; len(waves) != 1 || waves[0].Name != "all" || waves[0].Soak() != 0 {
 		t.Errorf("60 meters: %+v", waves)
+	}
+}
+
+// All are read before waves are given commands, so the reads of a large fleet fall together,
+// and the waves follow on each other as their shares are settled at the latest by patience.
+func TestStagedSchedule(t *testing.T) {
+	var list []portfolio.Row
+	for home := range 400 {
+		list = append(list, meter(home, 'e', servicerequests.North, 5))
+	}
+	o := options()
+	o.Waves = plan.WaveOptions{Canary: 20, Growth: 4, Soak: 20 * time.Minute, Settle: time.Minute}
+	o.Bounds.Settings = map[string]float64{"policy.patience": 3600}
+	before := build(t, o, list...).Schedule()
+	o.Waves.Settled = 0.95
+	p := build(t, o, list...)
+	staged := p.Schedule()
+	if !maps.Equal(before.Estimate.Requests, staged.Estimate.Requests) || before.Estimate.Posts != staged.Estimate.Posts {
+		t.Errorf("asked for %v, before %v", staged.Estimate.Requests, before.Estimate.Requests)
+	}
+	reads := 400 / min(o.Limits.User, o.Limits.Regions[servicerequests.North]) // of the supply states alone
+	if peak, _ := staged.Peak("7.4", reads+60); peak < 390 {
+		t.Errorf("%d of 400 meters are seen in %v s", peak, reads+60)
+	}
+	if len(staged.Starts) != len(p.Waves) || staged.Starts[1] < 20*60 {
+		t.Fatalf("waves start at %v", staged.Starts)
+	}
+	for i := range staged.Starts[1:] {
+		if low, high := staged.Starts[i+1]-staged.Starts[i], staged.Latest[i+1]-staged.Latest[i]; low < 0 || high < low+3600-1 {
+			t.Errorf("wave %d follows after %v to %v s", i+2, low, high)
+		}
+	}
+	e := staged.Estimate
+	if want := e.Seconds + 3600*float64(len(p.Waves)-1); e.LatestSeconds < want-1 {
+		t.Errorf("ends after %v to %v s, want at the latest %v", e.Seconds, e.LatestSeconds, want)
 	}
 }
 

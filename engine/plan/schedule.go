@@ -20,12 +20,19 @@ var ErrOverThreshold = errors.New("the schedule crosses an anomaly detection thr
 // evenly, bursts and retries left out, a target's requests together.
 type Schedule struct {
 	Estimate Estimate
-	Starts   []float64 // of each wave, in seconds from the plan's start
+	Starts   []float64 // of each wave's commands, in seconds from the plan's start, at the soonest
+	Latest   []float64 // and at the latest, if as many meters as may be left are silent in each wave before
 	Sent     []float64 // of each target: when its last request has gone; infinite behind a closed limit
 
-	asked []float64 // of each target: when its requests begin
-	loads []*load   // of each target
-	plan  *Plan
+	passes []pass // in the order of reckoning
+	plan   *Plan
+}
+
+// pass is what is asked of targets at one of their stages.
+type pass struct {
+	first int       // the index of the first of them
+	asked []float64 // of each: when its requests begin
+	loads []*load   // of each
 }
 
 // toll is what one target asks of one limit.
@@ -39,7 +46,7 @@ type toll struct {
 func (p *Plan) Schedule() *Schedule {
 	s := &Schedule{
 		Estimate: Estimate{Requests: map[string]int{}},
-		Sent:     make([]float64, len(p.Targets)), asked: make([]float64, len(p.Targets)), loads: make([]*load, len(p.Targets)), plan: p,
+		Sent:     make([]float64, len(p.Targets)), plan: p,
 	}
 	c := clerk{
 		s: s, free: map[string]float64{}, busy: map[string]float64{}, closed: map[string]bool{},
@@ -50,10 +57,7 @@ func (p *Plan) Schedule() *Schedule {
 			c.budgets[srv] = &budget{Threshold: t}
 		}
 	}
-	for _, w := range p.Waves {
-		s.Starts = append(s.Starts, c.barrier)
-		c.wave(w)
-	}
+	c.waves()
 	e := &s.Estimate
 	e.Closed = slices.Sorted(maps.Keys(c.closed))
 	most := 0.0
@@ -65,6 +69,12 @@ func (p *Plan) Schedule() *Schedule {
 	for _, sent := range s.Sent {
 		if !math.IsInf(sent, 1) {
 			e.Seconds = max(e.Seconds, sent)
+		}
+	}
+	if n := len(s.Latest); n > 0 && p.staged() {
+		e.LatestSeconds = e.Seconds + s.Latest[n-1] - s.Starts[n-1]
+		if p.Counts.Gas > 0 {
+			e.LatestSeconds += gasWakes * wakeSeconds
 		}
 	}
 	for _, srv := range slices.Sorted(maps.Keys(p.Limits.Thresholds)) {
@@ -89,15 +99,64 @@ type clerk struct {
 	loads   map[kind]*load
 }
 
-// wave reckons one wave: its regions go side by side, each in order.
-func (c *clerk) wave(w Wave) {
+// What gas adds to the end of a sweep at the latest: so many wakes of a meter from its
+// last message's acknowledgement to its verdict, each so long after the one before.
+// ASSUMPTION
+const gasWakes, wakeSeconds = 5, 30 * 60
+
+// waves reckons the plan: first what the canary is asked, then the reads of all others, and
+// then wave after wave what is asked of its targets beyond.
+func (c *clerk) waves() {
+	s, p := c.s, c.s.plan
+	all := len(p.Targets)
+	read := func(first, count int) {
+		if p.staged() {
+			c.pass(first, count, seeing)
+			c.pass(first, count, weighing)
+		}
+	}
+	latest, patience := 0.0, p.Bounds.Settings["policy.patience"]
+	for i, w := range p.Waves {
+		if i == 1 {
+			c.barrier, latest = 0, 0
+			read(w.First-1, all-(w.First-1))
+			c.barrier, latest = s.ends(p.Waves[0]), s.Latest[0]+s.ends(p.Waves[0])+patience
+		}
+		s.Starts, s.Latest = append(s.Starts, c.barrier), append(s.Latest, max(c.barrier, latest))
+		if i == 0 {
+			read(w.First-1, w.Count)
+		}
+		c.pass(w.First-1, w.Count, acting)
+		took := s.ends(w) - c.barrier
+		c.barrier, latest = s.ends(w), max(c.barrier, latest)+took+patience
+	}
+}
+
+// ends is when a wave has been sent and has soaked.
+func (s *Schedule) ends(w Wave) (end float64) {
+	for _, sent := range s.Sent[w.First-1 : w.First-1+w.Count] {
+		if !math.IsInf(sent, 1) {
+			end = max(end, sent)
+		}
+	}
+	return end + w.SoakSeconds
+}
+
+// pass reckons one stage of some targets: their regions go side by side, each in order.
+func (c *clerk) pass(first, count int, at stage) {
 	p := c.s.plan
+	one := pass{first, make([]float64, count), make([]*load, count)}
 	queues := map[servicerequests.Region][]int{}
-	for i := w.First - 1; i < w.First-1+w.Count; i++ {
+	for i := first; i < first+count; i++ {
+		one.loads[i-first] = c.load(&p.Targets[i], at)
+		if one.loads[i-first].posts == 0 {
+			one.asked[i-first] = math.Inf(1)
+			continue
+		}
 		share := p.Limits.share(p.Targets[i].Region)
 		queues[share] = append(queues[share], i)
-		c.s.loads[i] = c.load(&p.Targets[i])
 	}
+	c.s.passes = append(c.s.passes, one)
 	regions := slices.Sorted(maps.Keys(queues))
 	for {
 		var next servicerequests.Region
@@ -106,23 +165,18 @@ func (c *clerk) wave(w Wave) {
 			if len(queues[region]) == 0 {
 				continue
 			}
-			if at := c.earliest(c.s.loads[queues[region][0]]); at < soonest || next == servicerequests.UnknownRegion {
+			if at := c.earliest(one.loads[queues[region][0]-first]); at < soonest || next == servicerequests.UnknownRegion {
 				next, soonest = region, at
 			}
 		}
 		if next == servicerequests.UnknownRegion {
 			break
 		}
-		c.send(queues[next][0], c.s.loads[queues[next][0]], soonest)
+		i := queues[next][0]
+		one.asked[i-first] = soonest
+		c.send(i, one.loads[i-first], soonest)
 		queues[next] = queues[next][1:]
 	}
-	end := c.barrier
-	for _, sent := range c.s.Sent[w.First-1 : w.First-1+w.Count] {
-		if !math.IsInf(sent, 1) {
-			end = max(end, sent)
-		}
-	}
-	c.barrier = end + w.SoakSeconds
 }
 
 // load is what one target asks of the limits. Targets that are alike share one.
@@ -140,18 +194,19 @@ type kind struct {
 	pending    bool
 	originator servicerequests.EUI
 	share      servicerequests.Region
+	at         stage
 }
 
 // load finds or makes the load of a target.
-func (c *clerk) load(t *Target) *load {
+func (c *clerk) load(t *Target, at stage) *load {
 	p := c.s.plan
-	k := kind{t.Type, t.Claimed, slices.Contains(t.History, portfolio.PendingFutureDatedMode), t.Originator, p.Limits.share(t.Region)}
+	k := kind{t.Type, t.Claimed, slices.Contains(t.History, portfolio.PendingFutureDatedMode), t.Originator, p.Limits.share(t.Region), at}
 	if l := c.loads[k]; l != nil {
 		return l
 	}
 	l := &load{asks: map[string]int{}}
 	byService := map[string]int{}
-	for _, step := range p.Steps(t) {
+	for _, step := range p.stepsAt(t, at) {
 		l.asks[step.SRV()]++
 		l.switches = l.switches || step.Critical()
 		for _, service := range services(step) {
@@ -196,7 +251,7 @@ func (c *clerk) send(i int, l *load, at float64) {
 		s.Estimate.Requests[srv] += n
 	}
 	s.Estimate.Posts += l.posts
-	s.asked[i], s.Sent[i] = at, at
+	s.Sent[i] = max(s.Sent[i], at)
 	if math.IsInf(at, 1) {
 		c.noteClosed(l)
 		return
@@ -261,12 +316,14 @@ func (b *budget) take(n int, at float64) {
 
 // times are when the requests of an SRV go, in order.
 func (s *Schedule) times(srv string) (times []float64) {
-	for i, at := range s.asked {
-		if math.IsInf(at, 1) {
-			continue
-		}
-		for range s.loads[i].asks[srv] {
-			times = append(times, at)
+	for _, one := range s.passes {
+		for i, at := range one.asked {
+			if math.IsInf(at, 1) {
+				continue
+			}
+			for range one.loads[i].asks[srv] {
+				times = append(times, at)
+			}
 		}
 	}
 	slices.Sort(times)
@@ -321,9 +378,15 @@ type Late struct {
 func (s *Schedule) LateAt(end time.Time) (late []Late, atRisk int) {
 	within := end.Sub(s.plan.StartsAt).Seconds()
 	known, is := map[servicerequests.EUI]bool{}, map[servicerequests.EUI]int{}
+	switches := make([]bool, len(s.plan.Targets))
+	for _, one := range s.passes {
+		for i, l := range one.loads {
+			switches[one.first+i] = switches[one.first+i] || l.switches
+		}
+	}
 	for i := range s.plan.Targets {
 		t := &s.plan.Targets[i]
-		if !s.loads[i].switches {
+		if !switches[i] {
 			continue
 		}
 		if !known[t.Hub] {
