@@ -39,7 +39,7 @@ type Config struct {
 	Gates      Gates      `koanf:"gates"`
 	Waves      Waves      `koanf:"waves"`
 	WindowEnds WindowEnds `koanf:"window_ends"`
-	// WindowBegins is when the next one begins on a working day, after midnight, British
+	// WindowBegins is when the next one begins, after midnight, British
 	// time. Not after WindowEnds.Earliest: disablement is never suspended.
 	WindowBegins time.Duration `koanf:"window_begins"`
 }
@@ -90,7 +90,7 @@ type AbortRule struct {
 	Action    string  `koanf:"action"` // pause or halt
 }
 
-// WindowEnds is when non-disablement windows end on a working day, in hours after
+// WindowEnds is when non-disablement windows end on any day but Sunday, in hours after
 // midnight, British time.
 type WindowEnds struct {
 	Earliest time.Duration `koanf:"earliest"`

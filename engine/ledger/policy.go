@@ -48,7 +48,7 @@ type Policy struct {
 	DailySpend   servicerequests.Millipence // what a home uses up in a day; 0: credit in hand lasts
 	AtRiskWithin time.Duration              // a supply that is cut off within this goes before what is not known
 	ActWithin    time.Duration              // and one within this goes at once, before its wave
-	WindowEnds   time.Duration              // after midnight, British time, on working days: disablement is suspended until then,
+	WindowEnds   time.Duration              // after midnight, British time, on any day but Sunday: disablement is suspended until then,
 	WindowBegins time.Duration              // and again from then on; not after WindowEnds: it never is
 
 	// PlanOrder has homes go in the plan's order, whatever is known of them: for a

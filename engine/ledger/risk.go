@@ -93,16 +93,16 @@ func (p *Policy) endOfCredit(balance servicerequests.Millipence, at time.Time) (
 
 // disablementAt is the first instant from t on at which a meter without credit is
 // cut off, by the non-disablement window that is taken for those that are not known:
-// nights, Saturdays and Sundays, by British time.
+// nights and Sundays, by British time.
 func (p *Policy) disablementAt(t time.Time) time.Time {
 	if p.WindowBegins <= p.WindowEnds { // no such window is set
 		return t
 	}
 	for day := 0; ; day++ {
-		switch ends, begins, working := clock.WorkingDay(t, day, p.WindowEnds, p.WindowBegins); {
-		case working && t.Before(ends):
+		switch ends, begins, cutsOff := clock.CutOffDay(t, day, p.WindowEnds, p.WindowBegins); {
+		case cutsOff && t.Before(ends):
 			return ends
-		case working && t.Before(begins):
+		case cutsOff && t.Before(begins):
 			return t
 		}
 	}

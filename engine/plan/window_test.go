@@ -38,7 +38,7 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// The non-disablement window ends in the morning of the next working day.
+// The non-disablement window ends in the morning of the next day that is not a Sunday.
 func TestNextWindow(t *testing.T) {
 	at := func(text string) time.Time {
 		u, err := time.Parse(time.RFC3339, text)
@@ -51,7 +51,8 @@ func TestNextWindow(t *testing.T) {
 		{"2026-11-23T18:00:00Z", "2026-11-24T09:00:00Z", "2026-11-24T11:00:00Z"}, // Monday
 		{"2026-11-24T08:59:00Z", "2026-11-24T09:00:00Z", "2026-11-24T11:00:00Z"},
 		{"2026-11-24T09:00:00Z", "2026-11-25T09:00:00Z", "2026-11-25T11:00:00Z"},
-		{"2026-11-27T18:00:00Z", "2026-11-30T09:00:00Z", "2026-11-30T11:00:00Z"}, // Friday
+		{"2026-11-27T18:00:00Z", "2026-11-28T09:00:00Z", "2026-11-28T11:00:00Z"}, // Friday
+		{"2026-11-28T18:00:00Z", "2026-11-30T09:00:00Z", "2026-11-30T11:00:00Z"}, // Saturday
 		{"2026-07-13T20:00:00Z", "2026-07-14T08:00:00Z", "2026-07-14T10:00:00Z"}, // summer time
 	} {
 		ends := plan.NextWindow(at(c.start), 9*time.Hour, 11*time.Hour)

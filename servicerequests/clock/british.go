@@ -15,15 +15,14 @@ var British = sync.OnceValue(func() *time.Location {
 	return zone
 })
 
-// WorkingDay returns what clocks in Great Britain show at two times of a day, in UTC:
-// the day of an instant there, or so many days later. Working says whether it is one from
-// Monday to Friday; bank holidays count, because what is taken to happen too early
-// harms nobody.
-func WorkingDay(instant time.Time, later int, first, second time.Duration) (from, to time.Time, working bool) {
+// CutOffDay returns what clocks in Great Britain show at two times of a day, in UTC: the
+// day of an instant there, or so many days later. CutsOff says whether homes without credit
+// are cut off on it: any day but Sunday. Published calendars cut off on Saturdays. Bank
+// holidays count, because what is taken to happen too early harms nobody.
+func CutOffDay(instant time.Time, later int, first, second time.Duration) (from, to time.Time, cutsOff bool) {
 	local := instant.In(British())
 	at := func(d time.Duration) time.Time {
 		return time.Date(local.Year(), local.Month(), local.Day()+later, 0, 0, int(d/time.Second), 0, British())
 	}
-	weekday := at(12 * time.Hour).Weekday()
-	return at(first).UTC(), at(second).UTC(), weekday != time.Saturday && weekday != time.Sunday
+	return at(first).UTC(), at(second).UTC(), at(12*time.Hour).Weekday() != time.Sunday
 }

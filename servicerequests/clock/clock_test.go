@@ -57,7 +57,7 @@ func TestShowing(t *testing.T) {
 	}
 }
 
-func TestWorkingDay(t *testing.T) {
+func TestCutOffDay(t *testing.T) {
 	at := func(text string) time.Time {
 		u, err := time.Parse(time.RFC3339, text)
 		if err != nil {
@@ -69,16 +69,17 @@ func TestWorkingDay(t *testing.T) {
 		instant  string
 		later    int
 		from, to string
-		working  bool
+		cutsOff  bool
 	}{
 		{"2026-11-23T18:00:00Z", 0, "2026-11-23T09:00:00Z", "2026-11-23T16:00:00Z", true},  // a Monday
-		{"2026-11-23T18:00:00Z", 5, "2026-11-28T09:00:00Z", "2026-11-28T16:00:00Z", false}, // Saturday
+		{"2026-11-23T18:00:00Z", 5, "2026-11-28T09:00:00Z", "2026-11-28T16:00:00Z", true},  // Saturday
+		{"2026-11-23T18:00:00Z", 6, "2026-11-29T09:00:00Z", "2026-11-29T16:00:00Z", false}, // Sunday
 		{"2026-07-13T23:30:00Z", 0, "2026-07-14T08:00:00Z", "2026-07-14T15:00:00Z", true},  // Tuesday there, in summer time
 		{"2026-03-28T12:00:00Z", 2, "2026-03-30T08:00:00Z", "2026-03-30T15:00:00Z", true},  // summer time began on Sunday
 	} {
-		from, to, working := clock.WorkingDay(at(c.instant), c.later, 9*time.Hour, 16*time.Hour)
-		if !from.Equal(at(c.from)) || !to.Equal(at(c.to)) || working != c.working {
-			t.Errorf("%s and %d days: %v to %v, working %v", c.instant, c.later, from, to, working)
+		from, to, cutsOff := clock.CutOffDay(at(c.instant), c.later, 9*time.Hour, 16*time.Hour)
+		if !from.Equal(at(c.from)) || !to.Equal(at(c.to)) || cutsOff != c.cutsOff {
+			t.Errorf("%s and %d days: %v to %v, cuts off %v", c.instant, c.later, from, to, cutsOff)
 		}
 	}
 }
