@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"safemode/engine/ledger"
 	"safemode/engine/record"
 	"safemode/servicerequests"
 )
@@ -86,4 +87,132 @@ func TestAPausedRegionHoldsUpTheNextWave(t *testing.T) {
 		t.Errorf("waves %v, want %v", states, want)
 	}
 	wantGood(t, d)
+}
+
+// townOf is so many homes with one meter each; change has them as they are found.
+func townOf(n int, change func(i int, x *device)) *driver {
+	d := newDrive()
+	for i := range n {
+		x := healthy()
+		if change != nil {
+			change(i, x)
+		}
+		x.EUI += servicerequests.EUI(i * 16)
+		x.Home = x.EUI + 8
+		d.Add(x, ourEUI, servicerequests.North)
+	}
+	return d
+}
+
+// commanded are the places in the plan of the homes that a command was signed for.
+func (d *driver) commanded() map[int]bool {
+	at := map[int]bool{}
+	for _, r := range d.SentIn(record.SignedCommand) {
+		for i, x := range d.Devices {
+			if x.EUI == r.Device {
+				at[i] = true
+			}
+		}
+	}
+	return at
+}
+
+// Homes that are dark are armed before their wave, but no more of them than the wave that
+// opens next has. All others wait for theirs, though they are read.
+func TestDarkHomesGoBeforeTheirWave(t *testing.T) {
+	d := townOf(30, func(i int, x *device) {
+		if i >= 15 && i < 25 { // ten in the third wave
+			*x = *cutOff()
+		}
+	})
+	d.alter = func(o *Options) {
+		o.Waves = []Wave{{Name: "canary", Meters: 3, Soak: time.Hour}, {Name: "second", Meters: 6, Soak: time.Hour}, {Name: "third"}}
+	}
+	d.start()
+	d.until(func() bool { return d.m.waves.all[0].state == record.WaveSoaking && len(d.jobs) == 0 && !d.InFlight() })
+	early := 0
+	for i := range d.commanded() {
+		switch {
+		case i >= 15 && i < 25:
+			early++
+		case i >= 3:
+			t.Errorf("home %d of a closed wave was given a command", i+1)
+		}
+	}
+	if early != 6 || d.m.waves.early() != 6 {
+		t.Errorf("%d dark homes went before their wave, counted %d, want 6", early, d.m.waves.early())
+	}
+	if n := len(d.SentIn(record.Request, supply)); n < 30 {
+		t.Errorf("%d of 30 were seen", n)
+	}
+	if n := d.m.waves.all[1].left(); n != 6 {
+		t.Errorf("the second wave has %d left", n)
+	}
+	d.until(func() bool { return d.m.waves.opened == 2 })
+	d.until(func() bool { return d.m.waves.all[1].state == record.WaveSoaking && len(d.jobs) == 0 && !d.InFlight() })
+	dark := 0
+	for i := range d.commanded() {
+		if i >= 15 && i < 25 {
+			dark++
+		}
+	}
+	if dark != 10 {
+		t.Errorf("%d of 10 dark homes were helped while the second wave was open", dark)
+	}
+	d.finishAll()
+	wantGood(t, d)
+}
+
+// Credit that runs out somewhere, hour after hour, holds no wave up.
+func TestNoWaveWaitsForAlertedHomes(t *testing.T) {
+	d := townOf(60, nil)
+	d.alter = func(o *Options) {
+		o.Waves = []Wave{{Name: "canary", Meters: 4, Soak: 20 * time.Minute}, {Name: "second", Meters: 8, Soak: time.Minute}, {Name: "third"}}
+	}
+	d.start()
+	began, counter := d.now, uint64(1)
+	next := 12
+	for d.m.waves.opened < 3 && next < 60 {
+		x := d.Devices[next]
+		next++
+		if x.Mode == prepay { // it is not switched yet
+			x.Supply, x.Balance = servicerequests.Disabled, -servicerequests.Pound
+			d.Deliver(x.Alert(d.now, ledger.AlertBelow, counter))
+			counter++
+		}
+		d.pass(time.Minute)
+		d.drain()
+	}
+	if d.m.waves.opened != 3 || d.now.Sub(began) > time.Hour {
+		t.Errorf("wave %d after %v", d.m.waves.opened, d.now.Sub(began))
+	}
+	d.finishAll()
+	if d.m.counts.done != 60 || d.m.counts.verdicts[record.VerdictNotSafe] > 0 {
+		t.Errorf("%d of 60 done, %v", d.m.counts.done, d.m.counts.verdicts)
+	}
+}
+
+// Electricity does not wait for gas, nor for the few that are silent.
+func TestAWavePassesOnAShare(t *testing.T) {
+	d := townOf(44, func(i int, x *device) {
+		if i < 20 && i%4 == 3 {
+			x.Kind = servicerequests.GSME
+		}
+	})
+	d.alter = func(o *Options) {
+		o.Waves = []Wave{{Name: "first", Meters: 20, Settled: 0.9, Soak: time.Minute}, {Name: "second"}}
+	}
+	silent := d.Devices[0].EUI
+	d.OnFlight = func(f *flight) fate {
+		if f.Device.EUI == silent || f.Device.Kind == servicerequests.GSME {
+			return lost
+		}
+		return answered
+	}
+	d.start()
+	began := d.now
+	d.until(func() bool { return d.m.waves.opened == 2 })
+	if took := d.now.Sub(began); took > 30*time.Minute {
+		t.Errorf("the second wave opened after %v", took)
+	}
 }
