@@ -32,6 +32,11 @@
 //     off, or has itself told that its credit ran out. A balance shows that no credit was
 //     left. The mode reads Credit now. A fresh read says that it is off now. Whatever else
 //     is off is a person's matter.
+//   - How a meter was found is what was heard before a command to it was signed (meter.go,
+//     observe). A hub promises no order: what was asked first may be done last. Prepayment
+//     alone is proof whenever it is read, because no command of the engine sets it. A home
+//     that may be dark waits for that proof, with a bound, before 1.6 takes it away
+//     (policy.go, readsIn).
 //   - The balance is a precondition there and no nicety. No answer, and an answer without a
 //     value, have it asked for again: of a gas meter first by its proxy, then of the meter
 //     itself. Any answer that proves it counts, and a bound ends it.

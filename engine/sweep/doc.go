@@ -28,6 +28,22 @@
 // queue, behind which hub and counted in flight follows from the phase. An event that
 // cannot come in a phase is a defect: the sweep halts and names both.
 //
+// # Whose turn it is
+//
+// Meters of one fleet share the DCC's limits, so a meter's turn comes by stages
+// ([ledger.Stage]; intake.go). First all are seen, in the plan's order: their supply states
+// are read. Then all are weighed: their balances are read. Then they are given commands, by
+// risk ([ledger.Risk]): homes that are dark, homes that soon will be, those that could not
+// be read, the rest by priority and credit. What is in a greater need goes first, at each
+// stage.
+//
+// Waves bound commands, not reads (wave.go). The first wave goes the whole way at once: the
+// others learn from it. The next opens when a share of the meters is settled, the soak is
+// over and the abort rules hold; electricity does not wait for gas. A home that is dark, or
+// will be within [ledger.Policy.ActWithin], does not wait for its wave, and no wave waits
+// for it. Such homes are capped by the size of the wave that opens next: so no more meters
+// are ever given commands than the open waves and one more have.
+//
 // # What holds when bytes leave
 //
 // The machine plans with a [Pacer] of its own, so that nothing is signed long before it may
