@@ -142,7 +142,7 @@ func (e *Engine) writePlan(ctx context.Context) error {
 	target := func(t *plan.Target) error {
 		body := record.TargetBody{
 			Type: t.Type, Hub: t.Hub, MPxN: t.MPxN, Region: t.Region, Claimed: t.Claimed,
-			Priority: t.Priority, History: t.History, Originator: t.Originator,
+			Priority: t.Priority, History: t.History, Originator: t.Originator, Model: t.Carried[plan.ColumnModel],
 		}
 		return add(record.Record{Kind: record.Target, Device: t.Device, Body: record.Encode(body)})
 	}

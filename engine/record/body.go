@@ -80,6 +80,7 @@ type TargetBody struct {
 	Priority   int                         `json:"priority"` // 0 first
 	History    []string                    `json:"history,omitempty"`
 	Originator servicerequests.EUI         `json:"originator"`
+	Model      string                      `json:"model,omitempty"` // as the portfolio has it, if the plan carries it
 }
 
 // RejectedBody is the body of a [Rejected] record: a portfolio row of which

@@ -64,7 +64,9 @@ func (f *folder) turned(rec record.Record) error {
 func (f *folder) tripped(rec record.Record) error {
 	t, err := record.Decode[record.TripwireBody](rec)
 	for _, device := range t.Devices {
-		f.meter(device).Verdict = record.VerdictBody{Verdict: record.VerdictUnknown, Reason: "refused in the run of refusals that halted the sweep: to be asked again"}
+		m := f.meter(device)
+		m.Verdict = record.VerdictBody{Verdict: record.VerdictUnknown, Reason: "refused in the run of refusals that halted the sweep: to be asked again"}
+		m.Changes = append(m.Changes, Change{rec.At, m.Verdict.Verdict, m.Verdict.Reason})
 	}
 	f.event(Event{At: rec.At, What: "tripwire", Scope: rec.Code, By: record.BySweep, Meters: len(t.Devices), Reason: t.Reason})
 	return err

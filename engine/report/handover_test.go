@@ -285,7 +285,7 @@ func TestRedactLeavesNoIdentifier(t *testing.T) {
 	if err := folded.Write(directory, report.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"meters.csv", "not_covered.csv", "summary.html", "weekly.json", "handover/devices.csv", "handover/armed.csv", "handover/handover.html"} {
+	for _, file := range []string{"meters.csv", "not_covered.csv", "summary.html", "weekly.json", "handover/devices.csv", "calls.csv", "handover/calls.csv", "handover/armed.csv", "handover/handover.html"} {
 		text, err := os.ReadFile(filepath.Join(directory, file))
 		if err != nil {
 			t.Fatal(err)

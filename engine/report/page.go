@@ -130,18 +130,19 @@ func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") 
 // WriteHTML writes summary.html.
 func (r *Report) WriteHTML(w io.Writer) error {
 	s := r.Summary
-	homes := s.Homes.AllOnSupply + s.Homes.Armed + s.Homes.Other
+	homes := s.Homes.all()
 	p := page{Title: "Safe mode sweep", Facts: r.facts()}
 	p.Sections = append(p.Sections,
 		section{Heading: "Where the meters stand", Bars: r.fuelBars(), Table: verdictTable("verdict", s.Verdicts, s.Meters)},
-		section{Heading: "Homes", Text: fmt.Sprintf("Of %d homes with a planned meter.", homes), Table: &table{
+		section{Heading: "Homes", Text: fmt.Sprintf("Of %d homes (both fuels together) with a planned meter.", homes), Table: &table{
 			Head: []string{"home", "homes", "share"},
 			Rows: [][]string{
 				{"all its meters on supply", strconv.Itoa(s.Homes.AllOnSupply), percent(s.Homes.AllOnSupply, homes)},
-				{"armed: needs a call", strconv.Itoa(s.Homes.Armed), percent(s.Homes.Armed, homes)},
-				{"other", strconv.Itoa(s.Homes.Other), percent(s.Homes.Other, homes)},
+				{"a meter armed, the others on supply", strconv.Itoa(s.Homes.Armed), percent(s.Homes.Armed, homes)},
+				{"a meter not safe, unknown or excluded", strconv.Itoa(s.Homes.Other), percent(s.Homes.Other, homes)},
 			},
 		}},
+		section{Heading: "Homes that need a person", Text: fmt.Sprintf("Of %d homes. calls.csv lists them by priority and hours without supply.", homes), Table: s.Calls.table(homes)},
 		section{Heading: "Progress", Lines: r.progress()},
 		section{Heading: "Service Requests", Table: requestTable(s)},
 		section{Heading: "Why meters are not on supply", Table: reasonTable(r.Weekly(r.Last).GoingOn, s.Meters)},
@@ -331,7 +332,11 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 		})
 	}
 	switched, settings, before, after := 0, 0, 0, 0
-	armed := &table{Head: []string{"device", "MPxN", "region", "armed as of", "switched at"}, Words: true}
+	calls, list := r.Calls(), &table{Head: []string{"priority", "kind", "MPxNs", "region", "hours without supply"}, Words: true}
+	for _, c := range calls[:min(len(calls), longestTable)] {
+		line := c.line(r.Last)
+		list.Rows = append(list.Rows, []string{line[0], kindWords[c.Need], line[4], line[3], hoursWords(c)})
+	}
 	for i := range r.Meters {
 		m := &r.Meters[i]
 		if !m.SwitchedAt.IsZero() {
@@ -346,9 +351,6 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 		if m.After.Balance != nil {
 			after++
 		}
-		if m.Verdict.Verdict == record.VerdictArmed && len(armed.Rows) < longestTable {
-			armed.Rows = append(armed.Rows, []string{m.Device.String(), m.Target.MPxN, m.Target.Region.String(), minute(m.Verdict.AsOf), minute(m.SwitchedAt)})
-		}
 	}
 	p := page{Title: "Handover to the next supplier", Facts: r.facts(), Sections: []section{
 		{Heading: "Where the meters stand", Bars: r.fuelBars(), Table: verdictTable("verdict", h.Verdicts, h.Meters)},
@@ -358,8 +360,9 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 			{"balance after it", strconv.Itoa(after), strconv.Itoa(switched)},
 			{"prepayment settings before the switch", strconv.Itoa(settings), strconv.Itoa(h.Meters)},
 		}}},
-		{Heading: "Homes that need a call", Text: fmt.Sprintf("%d of %d meters are armed: supply returns when somebody presses the button. The whole list is armed.csv; the first %d are here.",
-			h.Verdicts.Armed, h.Meters, len(armed.Rows)), Table: armed},
+		{Heading: "Homes that need a person", Text: fmt.Sprintf("Of %d homes (both fuels together) %d are armed: supply returns when the consumer presses the button. "+
+			"%d are dark and not armed: somebody must act otherwise. The whole list is calls.csv; the first %d are here. armed.csv has the %d armed meters of %d.",
+			r.Summary.Homes.all(), r.Summary.Calls.Armed, r.Summary.Calls.Dark, len(list.Rows), h.Verdicts.Armed, h.Meters), Table: list},
 		{Heading: "Originator counters", Text: "The next counter of each originator must be above the last.", Table: counters},
 	}}
 	return p.write(w)

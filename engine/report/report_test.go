@@ -294,7 +294,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"handover/SHA256SUMS", "handover/armed.csv", "handover/counters.json", "handover/devices.csv", "handover/handover.html",
+		"calls.csv", "handover/SHA256SUMS", "handover/armed.csv", "handover/calls.csv", "handover/counters.json", "handover/devices.csv", "handover/handover.html",
 		"handover/not_covered.csv", "handover/unreachable.csv", "meters.csv", "not_covered.csv", "orders.csv",
 		"summary.html", "summary.json", "summary.txt", "weekly.csv", "weekly.html", "weekly.json",
 	}
@@ -437,7 +437,7 @@ func TestEmptySummary(t *testing.T) {
 	want := map[string]any{
 		"sweep_id": "", "plan_sha256": "", "meters": zero,
 		"verdicts":    map[string]any{"on_supply": zero, "armed": zero, "not_safe": zero, "unknown": zero, "excluded": zero},
-		"not_covered": zero, "homes": map[string]any{"all_on_supply": zero, "armed": zero, "other": zero},
+		"not_covered": zero, "homes": map[string]any{"all_on_supply": zero, "armed": zero, "other": zero}, "calls": map[string]any{"armed": zero, "dark": zero},
 		"requests":           map[string]any{},
 		"refused":            map[string]any{"unpermitted": zero, "uncorrelated": zero, "unverified": zero},
 		"forbidden_commands": zero,
