@@ -1,6 +1,12 @@
 package sweep
 
-import "safemode/servicerequests"
+import (
+	"maps"
+	"slices"
+
+	"safemode/engine/ledger"
+	"safemode/servicerequests"
+)
 
 // takeOn puts a meter into the intake of its region.
 func (s *Machine) takeOn(number int32, h *seat) {
@@ -121,6 +127,42 @@ func (s *Machine) takeLater() bool {
 		return true
 	}
 	return false
+}
+
+// letGo gives up what was asked again while homes waited, when the last of them has its
+// verdict: the run does not wait for its answers, which a gas meter may owe for a day. It
+// says whether there was anything. What was due as the run began is waited for.
+func (s *Machine) letGo() (any bool) {
+	if s.counts.done < s.roll.size() || !s.run.begun {
+		s.run.letGo = false
+		return false
+	}
+	if s.run.letGo || s.counts.afters == 0 {
+		return false
+	}
+	s.run.letGo = true
+	for _, number := range slices.Sorted(maps.Keys(s.roll.awake)) {
+		m := s.roll.awake[number]
+		if !m.Done || !s.o.Policy.RereadAt(m.Meter).After(s.run.started) {
+			continue
+		}
+		for _, open := range slices.Clone(m.Open) {
+			r := of(open)
+			switch {
+			case !r.After || r.Service == servicerequests.ReadMeterBalance || r.Phase == ledger.Held:
+			case r.Phase.Working():
+				s.run.letGo = false
+			case r.Phase == ledger.Sent:
+				s.end(r, silence(r), "", nil)
+				any = true
+			default:
+				s.end(r, withdrawal(r), "", nil)
+				any = true
+			}
+		}
+		s.look(m)
+	}
+	return any
 }
 
 // firstLater takes out the first meter of the region in which most wait, of those where it

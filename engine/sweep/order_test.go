@@ -85,7 +85,7 @@ func TestExclusionAfterTheVerdict(t *testing.T) {
 			x, silent := cutOff(), healthy()
 			silent.EUI = 0x00DB123456780009
 			d := newDrive(x, silent)
-			d.Policy.RereadAfter = day
+			d.Policy.RereadArmedAfter = day
 			d.Policy.BalanceAfter = true
 			d.Policy.Retry.Electricity = []time.Duration{day, day, 6 * time.Hour}
 			d.OnFlight = func(f *flight) fate {
