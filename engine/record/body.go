@@ -176,6 +176,7 @@ const (
 	OrderDeleted  = "deleted"  // the DCC has deleted a quarantined request: read back
 	OrderRenew    = "renew"    // the operator is still there
 	OrderCease    = "cease"    // end the sweep for good
+	OrderGoOn     = "go_on"    // the next supplier's wish that the sweep goes on, with its reason: it changes nothing
 
 	// OrderAccept takes an older copy of the journal for the sweep's: what was sent after
 	// it is not known, and what was read before it proves nothing any more.
@@ -206,7 +207,7 @@ type OrderBody struct {
 	Verdict       string                 `json:"verdict,omitempty"` // of a rerun: the meters with this verdict
 	Devices       []servicerequests.EUI  `json:"devices,omitempty"`
 	Reason        string                 `json:"reason,omitempty"`
-	Reference     string                 `json:"reference,omitempty"` // of the cease notice, of a quarantine event
+	Reference     string                 `json:"reference,omitempty"` // of the cease notice or the wish to go on, of a quarantine event
 }
 
 // Codes of [Wave] records.

@@ -23,6 +23,7 @@ type Report struct {
 	NotCovered []record.RejectedBody
 	Events     []Event              // in the journal's order
 	Counters   []OriginatorCounters // in the order of the originators' EUIs
+	Notices    []Notice             // of the next supplier, in the journal's order
 }
 
 // Meter is one planned meter.
@@ -76,6 +77,15 @@ type Authority struct {
 	Supplier  servicerequests.EUI `json:"supplier"`
 	MPIDs     []string            `json:"mpids"`
 	NotAfter  time.Time           `json:"not_after"`
+	Delay     *Delay              `json:"revocation_delay,omitempty"`
+}
+
+// Delay is the PMA's decision to delay the revocation of the failed supplier's
+// certificates, as the direction has it.
+type Delay struct {
+	Reference string    `json:"reference"`
+	Date      time.Time `json:"date"`
+	End       time.Time `json:"end"`
 }
 
 // OriginatorCounters are the originator counters that the journal holds of one
@@ -237,6 +247,7 @@ func (f *folder) planned(r record.Record) error {
 			Reference string    `json:"reference"`
 			SRP       string    `json:"srp"`
 			NotAfter  time.Time `json:"not_after"`
+			Delay     *Delay    `json:"revocation_delay"`
 			Supplier  struct {
 				EUI   servicerequests.EUI `json:"eui"`
 				MPIDs []string            `json:"mpids"`
@@ -248,7 +259,7 @@ func (f *folder) planned(r record.Record) error {
 	}
 	d := header.Direction
 	f.report.Authority = Authority{
-		Reference: d.Reference, SRP: d.SRP, Supplier: d.Supplier.EUI, MPIDs: d.Supplier.MPIDs, NotAfter: d.NotAfter,
+		Reference: d.Reference, SRP: d.SRP, Supplier: d.Supplier.EUI, MPIDs: d.Supplier.MPIDs, NotAfter: d.NotAfter, Delay: d.Delay,
 	}
 	return nil
 }

@@ -192,7 +192,7 @@ func (s *script) close(code string, throttled int) {
 func night(t *testing.T) *script {
 	s := newScript(t)
 	s.open()
-	s.add(record.Record{Kind: record.Planned, Body: []byte(`{"direction":{"reference":"DIR-7","srp":"An SRP","supplier":{"eui":"90-B3-D5-1F-30-01-00-00","mpids":["ABCD"]},"not_after":"2026-12-21T00:00:00Z"}}`)})
+	s.add(record.Record{Kind: record.Planned, Body: []byte(`{"direction":{"reference":"DIR-7","srp":"An SRP","supplier":{"eui":"90-B3-D5-1F-30-01-00-00","mpids":["ABCD"]},"not_after":"2026-12-21T00:00:00Z","revocation_delay":{"reference":"PMA-1","date":"2026-11-22T00:00:00Z","end":"2026-12-31T00:00:00Z"}}}`)})
 	s.target(elecA, hubA, servicerequests.ESME)
 	s.target(elecB, hubB, servicerequests.ESME)
 	s.target(elecC, hubC, servicerequests.ESME)

@@ -164,7 +164,8 @@ func (h home) need(t time.Time) (n Need) {
 	return n
 }
 
-// priority is that of the most urgent meter, 0 first.
+// priority is that of the most urgent meter, 0 first to 9.
 func (h home) priority() int {
-	return slices.MinFunc(h, func(a, b *Meter) int { return cmp.Compare(a.Target.Priority, b.Target.Priority) }).Target.Priority
+	first := slices.MinFunc(h, func(a, b *Meter) int { return cmp.Compare(a.Target.Priority, b.Target.Priority) })
+	return min(max(0, first.Target.Priority), 9)
 }

@@ -45,7 +45,7 @@ func (r *Report) Write(directory string, o Options) error {
 	if o.WeekTo.IsZero() {
 		o.WeekTo = r.Last
 	}
-	weekly := r.Weekly(o.WeekTo)
+	weekly := r.Weekly(o.WeekTo, o.Transfers)
 	files := []file{
 		{"meters.csv", r.WriteMeters},
 		{"calls.csv", r.WriteCalls},
