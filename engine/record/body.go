@@ -81,6 +81,13 @@ type TargetBody struct {
 	History    []string                    `json:"history,omitempty"`
 	Originator servicerequests.EUI         `json:"originator"`
 	Model      string                      `json:"model,omitempty"` // as the portfolio has it, if the plan carries it
+
+	// Further claims of the portfolio; zero or nil where it says nothing.
+	Proxy           servicerequests.EUI         `json:"gpf_id,omitzero"`
+	BalanceEstimate *servicerequests.Millipence `json:"balance_estimate,omitempty"`
+	BalanceAt       time.Time                   `json:"balance_at,omitzero"`
+	LastTopUp       time.Time                   `json:"last_top_up,omitzero"`
+	Supply          servicerequests.SupplyState `json:"supply_state,omitzero"`
 }
 
 // RejectedBody is the body of a [Rejected] record: a portfolio row of which
