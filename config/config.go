@@ -292,8 +292,9 @@ type Policy struct {
 
 	// When the reads that a verdict rests on are made again, of meters that are armed and
 	// of a share of those on supply. 0: never.
-	RereadAfter time.Duration `koanf:"reread_after"`
-	RereadShare float64       `koanf:"reread_share"`
+	RereadArmedAfter time.Duration `koanf:"reread_armed_after"`
+	RereadAfter      time.Duration `koanf:"reread_after"`
+	RereadShare      float64       `koanf:"reread_share"`
 
 	// What the order of hours at risk is reckoned with.
 	DailySpend   servicerequests.Millipence `koanf:"daily_spend"`
@@ -364,6 +365,7 @@ func Default() Config {
 			Patience:                time.Hour,
 			StepDeadlineElectricity: 4 * time.Hour,
 			StepDeadlineGas:         26 * time.Hour,
+			RereadArmedAfter:        time.Hour,
 			RereadAfter:             24 * time.Hour,
 			RereadShare:             0.01,
 			DailySpend:              5 * servicerequests.Pound,

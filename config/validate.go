@@ -248,6 +248,7 @@ func (f *faults) policy(p Policy) {
 	} {
 		f.check(d >= 0, path, "%v: want 0s or more", d)
 	}
+	f.check(p.RereadArmedAfter >= 0, "policy.reread_armed_after", "%v: want 0s or more", p.RereadArmedAfter)
 	f.check(p.RereadAfter >= 0, "policy.reread_after", "%v: want 0s or more", p.RereadAfter)
 	f.check(p.RereadShare >= 0 && p.RereadShare <= 1, "policy.reread_share", "%v: want 0 to 1", p.RereadShare)
 	f.check(p.DailySpend >= 0, "policy.daily_spend", "%v: want 0 or more", p.DailySpend)

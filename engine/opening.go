@@ -140,11 +140,7 @@ func (e *Engine) writePlan(ctx context.Context) error {
 		return err
 	}
 	target := func(t *plan.Target) error {
-		body := record.TargetBody{
-			Type: t.Type, Hub: t.Hub, MPxN: t.MPxN, Region: t.Region, Claimed: t.Claimed,
-			Priority: t.Priority, History: t.History, Originator: t.Originator,
-		}
-		return add(record.Record{Kind: record.Target, Device: t.Device, Body: record.Encode(body)})
+		return add(record.Record{Kind: record.Target, Device: t.Device, Body: record.Encode(claims(t))})
 	}
 	rejected := func(r *plan.Rejected) error {
 		body := record.RejectedBody{Line: r.Line, Device: r.Device, Reason: r.Reason}
@@ -157,4 +153,13 @@ func (e *Engine) writePlan(ctx context.Context) error {
 		return nil
 	}
 	return e.journal.Commit(ctx, records...)
+}
+
+// claims is what the journal says of a target.
+func claims(t *plan.Target) record.TargetBody {
+	return record.TargetBody{
+		Type: t.Type, Hub: t.Hub, MPxN: t.MPxN, Region: t.Region, Claimed: t.Claimed,
+		Priority: t.Priority, History: t.History, Originator: t.Originator, Model: t.Carried[plan.ColumnModel],
+		Proxy: t.Proxy, BalanceEstimate: t.BalanceEstimate, BalanceAt: t.BalanceAt, LastTopUp: t.LastTopUp, Supply: t.Supply,
+	}
 }

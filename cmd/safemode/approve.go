@@ -178,6 +178,9 @@ func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop engine.Stop) {
 	}
 	say("  direction %s of %s, in force %s to %s, %s", p.Direction.Reference, p.Direction.IssuingBody,
 		p.Direction.NotBefore.Format(time.RFC3339), p.Direction.NotAfter.Format(time.RFC3339), recorded)
+	if d := delayOf(p); d != "" {
+		say("  %s", d)
+	}
 	say("  prepared by %s at %s", p.PreparedBy.Name, p.CreatedAt.Format(time.RFC3339))
 	say("  %d meters (%d electricity, %d gas) in %d homes; %d rows rejected", p.Counts.Targets, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected)
 	var srvs []string

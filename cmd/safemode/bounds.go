@@ -68,6 +68,7 @@ func boundsOf(c *config.Config) []bound {
 		{"policy.step_deadline_electricity", p.StepDeadlineElectricity.Seconds(), moreOrNone},
 		{"policy.step_deadline_gas", p.StepDeadlineGas.Seconds(), moreOrNone},
 		{"policy.act_within", p.ActWithin.Seconds(), more},
+		{"policy.reread_armed_after", p.RereadArmedAfter.Seconds(), moreOrNone},
 		{"policy.reread_after", p.RereadAfter.Seconds(), moreOrNone},
 		{"policy.reread_share", p.RereadShare, less},
 	}

@@ -86,6 +86,7 @@ func TestWidened(t *testing.T) {
 		"policy.patience":                  func(c *config.Config) { c.Policy.Patience = time.Minute },
 		"policy.step_deadline_electricity": func(c *config.Config) { c.Policy.StepDeadlineElectricity = 0 },
 		"policy.step_deadline_gas":         func(c *config.Config) { c.Policy.StepDeadlineGas *= 2 },
+		"policy.reread_armed_after":        func(c *config.Config) { c.Policy.RereadArmedAfter = 2 * time.Hour },
 		"policy.reread_after":              func(c *config.Config) { c.Policy.RereadAfter = 0 },
 		"policy.act_within":                func(c *config.Config) { c.Policy.ActWithin++; c.Policy.ActWithin *= 2 },
 		"policy.reread_share":              func(c *config.Config) { c.Policy.RereadShare = 0 },

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -48,6 +49,8 @@ func newOrders(io stdio) []*cobra.Command {
 			"  safemode renew", func(*orderCommand, *cobra.Command) {}),
 		newOrder(io, "cease", "End the sweep for good, by the next supplier's notice",
 			"  safemode cease --reference \"SoLR notice 12\"", (*orderCommand).referenced),
+		newOrder(io, "go_on", "Record the next supplier's wish that the sweep goes on",
+			"  safemode go-on --reference \"SoLR notice 11\" --reason \"1,200 homes are not transferred yet\"", (*orderCommand).wished),
 	}
 }
 
@@ -55,7 +58,7 @@ func newOrders(io stdio) []*cobra.Command {
 func newOrder(io stdio, action, what, example string, flags func(*orderCommand, *cobra.Command)) *cobra.Command {
 	o := orderCommand{action: action}
 	c := &cobra.Command{
-		Use:     action,
+		Use:     strings.ReplaceAll(action, "_", "-"),
 		Short:   what,
 		Long:    orderHelp[action],
 		Example: example,
@@ -68,7 +71,7 @@ func newOrder(io stdio, action, what, example string, flags func(*orderCommand, 
 			if err := o.desk.call(c.Context(), http.MethodPost, "/"+action, body, nil); err != nil {
 				return err
 			}
-			fmt.Fprintf(io.err, "%s: done\n", action)
+			fmt.Fprintf(io.err, "%s: done\n", c.Name())
 			return nil
 		},
 	}
@@ -100,6 +103,10 @@ grows: to take a meter out of it needs a new plan.`,
 are to be left alone, are not concerned.`,
 	"cease": `Sends nothing more, gives every meter the verdict that is known, and closes the journal
 for good: a later sweep with it is refused.`,
+	"go_on": `The Supplier of Last Resort says at least weekly whether the failed supplier's
+certificates are to be used further, and why. This records its wish to go on, with its
+reason, as cease records the opposite: in the journal and the reports. It changes
+nothing; after a pause it is resume that has the sweep send again.`,
 }
 
 func (o *orderCommand) scoped(c *cobra.Command) {
@@ -131,6 +138,11 @@ func (o *orderCommand) list(c *cobra.Command) {
 func (o *orderCommand) referenced(c *cobra.Command) {
 	c.Flags().StringVar(&o.order.Reference, "reference", "", "reference of the notice, or of the quarantine event")
 	_ = c.MarkFlagRequired("reference")
+}
+
+func (o *orderCommand) wished(c *cobra.Command) {
+	o.referenced(c)
+	_ = c.MarkFlagRequired("reason")
 }
 
 // body is the order as the console takes it.

@@ -252,6 +252,9 @@ func printPlan(io stdio, p *plan.Plan, s *plan.Schedule) error {
 	fmt.Fprintf(io.out, "plan %s, sweep %s, prepared by %s\n", p.SHA256, p.SweepID(), p.PreparedBy.Name)
 	fmt.Fprintf(io.out, "  environment %s, strategy %s, direction %s until %s, %s\n",
 		p.Environment, p.Strategy, p.Direction.Reference, p.Direction.NotAfter.Format(time.RFC3339), recorded)
+	if d := delayOf(p); d != "" {
+		fmt.Fprintf(io.out, "  %s\n", d)
+	}
 	fmt.Fprintf(io.out, "  %d of %d portfolio rows planned (%d electricity, %d gas, %d homes), %d rejected\n",
 		p.Counts.Targets, rows, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected)
 	fmt.Fprintf(io.out, "  %s at the limits (%s); the later end has silent meters in every wave and gas that sleeps (ASSUMPTION: a wake each half hour); retries on top\n",
@@ -262,4 +265,18 @@ func printPlan(io stdio, p *plan.Plan, s *plan.Schedule) error {
 	printWaves(io.out, p, s)
 	printCurves(io.out, p, s)
 	return nil
+}
+
+// delayOf tells the PMA's decision under which the certificates may be used; empty where
+// the direction has none.
+func delayOf(p *plan.Plan) string {
+	d := p.Direction.RevocationDelay
+	if d == nil {
+		return ""
+	}
+	text := fmt.Sprintf("revocation of the certificates delayed by the PMA: %v", d)
+	if !d.Covers(&p.Direction) {
+		text += ", BEFORE the direction ends: ask the PMA for a later end, or certificates may be revoked while the sweep runs"
+	}
+	return text
 }

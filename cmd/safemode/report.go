@@ -59,7 +59,7 @@ device_id) it also writes what differs. With a key it signs the pack; check that
 	f.StringVar(&out, "out", "", "folder for the reports")
 	f.StringVar(&flags.weekTo, "week-to", "", "last instant of the weekly report, like 2026-11-29T17:00:00Z (default: the last record)")
 	f.StringVar(&flags.inventory, "inventory", "", "CSV of the DCC's inventory: device_id, and device_status and mpxn if known")
-	f.StringVar(&flags.transfers, "transfers", "", "CSV of meters transferred to another supplier: device_id, and mpxn if known")
+	f.StringVar(&flags.transfers, "transfers", "", "CSV of meters transferred to another supplier, or to be: device_id, and mpxn and transfer_date (like 2026-11-30) if known")
 	f.StringVar(&flags.signKey, "sign-key", "", "PEM file of the P-256 key that signs the handover pack")
 	f.BoolVar(&flags.redact, "redact", false, "leave out device identifiers, MPxNs and Request IDs")
 	f.BoolVar(&asJSON, "json", false, "print the summary as one line of JSON")

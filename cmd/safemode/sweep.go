@@ -30,8 +30,9 @@ It begins with the approvals of two people (safemode approve). They say how many
 stops it may go on after; to go on after a halt needs two new ones. In environment
 live the sweep's id must be typed, or given by --confirm.
 
-It ends when every meter has a verdict. The same command, given again a day later, reads
-the meters again that are armed, and a sample of those on supply (policy.reread_after).
+It ends when every meter has a verdict. The same command, given again later, reads the
+meters again that are armed (policy.reread_armed_after), and a sample of those on supply
+(policy.reread_after).
 
 With --dry-run the sweep is rehearsed: a simulator in the same process, and meters
 grown from the plan. Its keys, counters, journal and reports are made in the folder

@@ -120,7 +120,7 @@ func policyOf(c *config.Config) ledger.Policy {
 		Retry:        perFuel(p.RetryElectricity, p.RetryGas),
 		SwitchTries:  p.SwitchTries, ArmTries: p.ArmTries, GasBalanceFromProxy: p.GasBalanceFromProxy,
 		Patience: p.Patience, StepDeadline: perFuel(p.StepDeadlineElectricity, p.StepDeadlineGas),
-		BalanceAfter: p.BalanceAfter, RereadAfter: p.RereadAfter, RereadShare: p.RereadShare,
+		BalanceAfter: p.BalanceAfter, RereadArmedAfter: p.RereadArmedAfter, RereadAfter: p.RereadAfter, RereadShare: p.RereadShare,
 		DailySpend: p.DailySpend, AtRiskWithin: p.AtRiskWithin, ActWithin: p.ActWithin,
 		WindowEnds: c.WindowEnds.Earliest, WindowBegins: c.WindowBegins,
 	}

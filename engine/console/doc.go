@@ -14,8 +14,8 @@
 //	                            422 if it makes no sense, 403 from who may only look,
 //	                            409 if the sweep cannot do it any more
 //
-// ACTION is one of pause, resume, stop, rerun, exclude, suppress, deleted, renew and
-// cease. The body is empty, or a JSON object as [Order] has it. Every order has a
+// ACTION is one of pause, resume, stop, rerun, exclude, suppress, deleted, renew, cease
+// and go_on. The body is empty, or a JSON object as [Order] has it. Every order has a
 // person's name: that of the person whose token comes with it, or, where no people
 // are configured, the one that the header Safemode-Person claims, which is then
 // recorded as not authenticated.

@@ -37,7 +37,7 @@ type Order struct {
 }
 
 // Actions lists the orders that have an address.
-var Actions = [...]string{"pause", "resume", "stop", "rerun", "exclude", "suppress", "deleted", "renew", "cease"}
+var Actions = [...]string{"pause", "resume", "stop", "rerun", "exclude", "suppress", "deleted", "renew", "cease", "go_on"}
 
 // ErrOrder marks an order that the sweep cannot carry out as it stands.
 var ErrOrder = errors.New("not carried out")

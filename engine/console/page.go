@@ -253,7 +253,7 @@ func next(s state) (list []string) {
 		add("%d meters are stuck. safemode evidence tells each one's story; safemode rerun tries them once more.", n)
 	}
 	if n := s.Verdicts["armed"]; n > 0 {
-		add("%d meters are armed: their homes need a call to press the button. The list is handover/armed.csv of safemode report.", n)
+		add("%d meters are armed: their homes need a call to press the button. calls.csv of safemode report lists these homes.", n)
 	}
 	return list
 }

@@ -53,6 +53,26 @@ type Direction struct {
 	NotBefore      time.Time `koanf:"not_before" json:"not_before"`
 	NotAfter       time.Time `koanf:"not_after" json:"not_after"` // the last instant
 	Clauses        Clauses   `koanf:"clauses" json:"clauses"`
+
+	// RevocationDelay is the SMKI PMA's decision that the failed supplier's certificates
+	// are not revoked yet. Nil: not recorded.
+	RevocationDelay *RevocationDelay `koanf:"revocation_delay" json:"revocation_delay,omitempty"`
+}
+
+// RevocationDelay is the decision by which the certificates may still be used (SEC
+// modification MP134A): the PMA tells the Authority of it before that directs anybody.
+type RevocationDelay struct {
+	Reference string    `koanf:"reference" json:"reference"`    // the PMA's own
+	Date      time.Time `koanf:"date" json:"date"`              // of the decision
+	End       time.Time `koanf:"end" when:"instant" json:"end"` // the last instant of the delay
+}
+
+// Covers says whether the delay lasts as long as the direction.
+func (r *RevocationDelay) Covers(d *Direction) bool { return !r.End.Before(d.NotAfter) }
+
+// String tells the decision in a few words.
+func (r *RevocationDelay) String() string {
+	return fmt.Sprintf("%s of %s, until %s", r.Reference, r.Date.UTC().Format(time.DateOnly), r.End.UTC().Format(time.RFC3339))
 }
 
 // Supplier is the supplier that failed.
@@ -130,6 +150,15 @@ func (d *Direction) Validate() error {
 	check(!d.Clauses.ArmFoundInCredit || d.permits(servicerequests.ArmSupply), "clauses.arm_found_in_credit", "want 7.3 in permitted_srvs")
 	check(!d.Clauses.ReadPrepaymentConfiguration || d.permits(servicerequests.ReadPrepaymentConfiguration),
 		"clauses.read_prepayment_configuration", "want 4.13 in permitted_srvs")
+	if r := d.RevocationDelay; r != nil {
+		const path = "revocation_delay."
+		check(r.Reference != "", path+"reference", "required")
+		check(!r.Date.IsZero(), path+"date", "required")
+		check(!r.End.IsZero(), path+"end", "required")
+		check(r.End.IsZero() || r.End.After(r.Date), path+"end", "want after the decision's date")
+		check(r.End.IsZero() || d.NotBefore.IsZero() || r.End.After(d.NotBefore), path+"end",
+			"%s: the certificates may be revoked before the direction begins (not_before): ask the PMA for a later end, or remove revocation_delay if its decision does not hold any more", r.End.UTC().Format(time.RFC3339))
+	}
 	return errors.Join(faults...)
 }
 

@@ -61,7 +61,10 @@ func TestParse(t *testing.T) {
 
 // A plan carries its direction as JSON.
 func TestJSONRoundTrip(t *testing.T) {
-	want := parse(t, text+"clauses: {arm_gas: true}\n")
+	want := parse(t, text+"clauses: {arm_gas: true}\nrevocation_delay: {reference: PMA-1, date: 2026-11-22, end: 2026-12-20T18:00:00+01:00}\n")
+	if r := want.RevocationDelay; r == nil || r.String() != "PMA-1 of 2026-11-22, until 2026-12-20T17:00:00Z" || r.Covers(&want) {
+		t.Errorf("delay %v", r)
+	}
 	b, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +79,14 @@ func TestJSONRoundTrip(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
+	delays := map[string]string{
+		"a delay without a reference":   "revocation_delay: {date: 2026-11-22, end: 2026-12-31T00:00:00Z}\n",
+		"a delay that is over":          "revocation_delay: {reference: PMA-1, date: 2026-11-22, end: 2026-11-23T18:00:00Z}\n",
+		"a delay that ends on a date":   "revocation_delay: {reference: PMA-1, date: 2026-11-22, end: 2026-12-22}\n",
+		"a delay that ends nowhere":     "revocation_delay: {reference: PMA-1, date: 2026-11-22, end: 2026-12-22T10:00:00}\n",
+		"a delay without an end":        "revocation_delay: {reference: PMA-1, date: 2026-11-22}\n",
+		"a delay decided after it ends": "revocation_delay: {reference: PMA-1, date: 2026-12-01, end: 2026-11-30T00:00:00Z}\n",
+	}
 	for _, c := range []struct{ name, old, new, want string }{
 		{"Enable Supply", `"7.4"`, `"7.1"`, "permitted_srvs[2]: SRV 7.1 (Enable Supply): not in the permitted set"},
 		{"Disable Supply", `"7.4"`, `"7.2"`, "permitted_srvs[2]: SRV 7.2 (Disable Supply): not in the permitted set"},
@@ -106,8 +117,14 @@ func TestRefused(t *testing.T) {
 		{"reads 4.13 without 4.13", "zzz", "", "clauses.read_prepayment_configuration: want 4.13 in permitted_srvs"},
 		{"an unknown clause", "arm_gas", "enable", "clauses.enable: unknown key"},
 		{"an unknown key", "srp:", "spr: x\nsrp:", "spr: unknown key"},
+		{"a delay without a reference", "zzz", "", "revocation_delay.reference: required"},
+		{"a delay that is over", "zzz", "", "revocation_delay.end: 2026-11-23T18:00:00Z: the certificates may be revoked before the direction begins (not_before): ask the PMA for a later end, or remove revocation_delay if its decision does not hold any more"},
+		{"a delay that ends on a date", "zzz", "", "revocation_delay.end: 2026-12-22: want an instant with its zone, like 2026-11-23T18:00:00Z"},
+		{"a delay that ends nowhere", "zzz", "", "revocation_delay.end: 2026-12-22T10:00:00: want an instant with its zone, like 2026-11-23T18:00:00Z"},
+		{"a delay without an end", "zzz", "", "revocation_delay.end: required"},
+		{"a delay decided after it ends", "zzz", "", "revocation_delay.end: want after the decision's date"},
 	} {
-		whole := text
+		whole := text + delays[c.name]
 		if path, _, _ := strings.Cut(c.want, ":"); strings.HasPrefix(path, "clauses.") {
 			clause := strings.TrimPrefix(path, "clauses.")
 			whole += "clauses: {" + strings.Replace(clause, "enable", "arm_gas", 1) + ": true}\n"

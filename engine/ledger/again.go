@@ -12,7 +12,8 @@ import (
 // RereadAt is when the reads of a meter that is safe are due again; zero: never. Where
 // they were asked for again and not answered, they are due as long after that.
 func (p *Policy) RereadAt(m *Meter) time.Time {
-	if p.RereadAfter <= 0 || m.Bars.Excluded != "" || !m.Safe() || m.Now.Supply.Value != servicerequests.Armed && !p.inSample(m.Device) {
+	after := p.rereadAfter(m)
+	if after <= 0 || m.Bars.Excluded != "" || !m.Safe() {
 		return time.Time{}
 	}
 	for _, service := range [...]servicerequests.Service{servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode} {
@@ -20,7 +21,18 @@ func (p *Policy) RereadAt(m *Meter) time.Time {
 			return time.Time{}
 		}
 	}
-	return later(m.AsOf(), m.Reread).Add(p.RereadAfter)
+	return later(m.AsOf(), m.Reread).Add(after)
+}
+
+// rereadAfter is how old the reads of a meter that is safe may become; 0: as old as they will.
+func (p *Policy) rereadAfter(m *Meter) time.Duration {
+	switch {
+	case m.Now.Supply.Value == servicerequests.Armed:
+		return p.RereadArmedAfter
+	case p.inSample(m.Device):
+		return p.RereadAfter
+	}
+	return 0
 }
 
 // inSample says whether a meter that is on supply is of the share that is read again.
@@ -34,10 +46,11 @@ func (p *Policy) Rereads(m *Meter, now time.Time) (services []servicerequests.Se
 	if at := p.RereadAt(m); at.IsZero() || now.Before(at) {
 		return nil
 	}
-	if now.Sub(m.Now.Supply.At) >= p.RereadAfter/2 {
+	recent := p.rereadAfter(m) / 2
+	if now.Sub(m.Now.Supply.At) >= recent {
 		services = append(services, servicerequests.ReadSupplyStatus)
 	}
-	if now.Sub(m.Now.Mode.At) >= p.RereadAfter/2 {
+	if now.Sub(m.Now.Mode.At) >= recent {
 		services = append(services, servicerequests.ReadPaymentMode)
 	}
 	return services

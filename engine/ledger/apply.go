@@ -111,9 +111,16 @@ func (m *Meter) applyRequest(rec *record.Record) (e Effect, err error) {
 // started takes in when a meter began: with the first of its requests that is durable.
 func (m *Meter) started(first *Request, at time.Time) {
 	for _, r := range m.Open {
-		if r != first && r.journalled() {
-			return
+		if r == first || !r.journalled() {
+			continue
 		}
+		if at.Before(m.Started) { // it was durable before the one that was heard of first
+			if m.Heard.Equal(m.Started) {
+				m.Heard = at
+			}
+			m.Started = at
+		}
+		return
 	}
 	if len(m.Past) > 0 {
 		return

@@ -327,3 +327,19 @@ func TestHold(t *testing.T) {
 		}
 	}
 }
+
+// A meter began with its first durable request, whichever of two is heard of first.
+func TestBeganWithTheFirstDurable(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	first := a.m.Ask(&a.p, supply, dccEUI, false, a.now)
+	second := a.m.Ask(&a.p, mode, dccEUI, false, a.now)
+	at := a.now
+	a.now = at.Add(time.Hour)
+	a.sign(second)
+	a.take(second)
+	a.now = at
+	a.sign(first)
+	if !a.m.Started.Equal(at) || !a.m.Heard.Equal(at) {
+		t.Errorf("began %v, heard %v; want %v", a.m.Started, a.m.Heard, at)
+	}
+}

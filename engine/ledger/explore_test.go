@@ -703,7 +703,7 @@ func TestExplore(t *testing.T) {
 		roots = append(roots, func() {
 			x.p = testPolicy()
 			x.p.Strategy, x.p.GasBalanceFromProxy = strategy, d.kind == servicerequests.GSME
-			x.p.RereadAfter, x.p.RereadShare = 24*time.Hour, 1
+			x.p.RereadArmedAfter, x.p.RereadAfter, x.p.RereadShare = 24*time.Hour, 24*time.Hour, 1
 			x.w.questions = open
 			x.visited = map[[2]uint64]struct{}{}
 			h := &home{x: x, d: d, counter: 1000, now: time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC), mishaps: *mishaps}

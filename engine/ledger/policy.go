@@ -30,13 +30,14 @@ type Policy struct {
 	Patience     time.Duration
 	StepDeadline PerFuel[time.Duration]
 
-	// The reads that a verdict rests on are made again when they are RereadAfter old, of
-	// every meter that is armed and of a share of those on supply, by seed. 0: never. A
-	// read that gets no answer is due again after as long; until then the verdict stands,
-	// as of when it was proven.
-	RereadAfter time.Duration
-	RereadShare float64
-	RereadSeed  uint64
+	// The reads that a verdict rests on are made again when they are RereadArmedAfter old,
+	// of every meter that is armed, and RereadAfter, of a share of those on supply, by seed.
+	// 0: never. A read that gets no answer is due again after as long; until then the
+	// verdict stands, as of when it was proven.
+	RereadArmedAfter time.Duration
+	RereadAfter      time.Duration
+	RereadShare      float64
+	RereadSeed       uint64
 
 	// BalanceAfter has the balance read once more when a switch is confirmed, after the
 	// verdict and all else.

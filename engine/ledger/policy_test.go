@@ -790,3 +790,34 @@ func TestPolicyReadsTheConfiguration(t *testing.T) {
 		t.Errorf("then %v", asked)
 	}
 }
+
+// A meter that is armed is read again by a time of its own, one on supply by the sample's.
+func TestRereadsOfArmedMeters(t *testing.T) {
+	for _, c := range []struct {
+		supply        servicerequests.SupplyState
+		armed, sample time.Duration
+		want          time.Duration // 0: never
+	}{
+		{servicerequests.Armed, time.Hour, 24 * time.Hour, time.Hour},
+		{servicerequests.Armed, time.Hour, 0, time.Hour},
+		{servicerequests.Armed, 0, 24 * time.Hour, 0},
+		{on, time.Hour, 24 * time.Hour, 24 * time.Hour},
+		{on, time.Hour, 0, 0},
+	} {
+		a := seen(t, c.supply)
+		a.p.RereadArmedAfter, a.p.RereadAfter, a.p.RereadShare = c.armed, c.sample, 1
+		var want time.Time
+		if c.want > 0 {
+			want = a.m.AsOf().Add(c.want)
+		}
+		if due := a.p.RereadAt(a.m); !due.Equal(want) {
+			t.Errorf("%v, armed after %v, sample after %v: due %v, want %v", c.supply, c.armed, c.sample, due, want)
+		}
+		if c.want == 0 {
+			continue
+		}
+		if early, due := a.p.Rereads(a.m, want.Add(-time.Second)), a.p.Rereads(a.m, want); len(early) != 0 || len(due) != 2 {
+			t.Errorf("%v: %v a second before, %v then", c.supply, early, due)
+		}
+	}
+}

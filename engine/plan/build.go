@@ -57,7 +57,8 @@ func Build(rows iter.Seq2[portfolio.Row, error], o Options) (*Plan, error) {
 		t := Target{
 			Device: row.Device, Type: row.Type, Hub: row.Hub, MPxN: row.MPxN, Region: row.Region,
 			Claimed: row.Claimed, Priority: row.Priority, Source: row.Source, History: row.History, Carried: row.Carried,
-			Originator: cmp.Or(row.Originator, p.Originators[0]),
+			Originator: cmp.Or(row.Originator, p.Originators[0]), Proxy: row.Proxy,
+			BalanceEstimate: row.BalanceEstimate, BalanceAt: row.BalanceAt, LastTopUp: row.LastTopUp, Supply: row.Supply,
 		}
 		if reason := p.refusal(&t); reason != "" {
 			p.Rejected = append(p.Rejected, Rejected{row.Line, row.Device.String(), reason})

@@ -6,7 +6,7 @@
 // # Order
 //
 // Homes go by their most urgent meter; a home is what hangs on one hub. First those
-// claimed to be off (where the portfolio carries a column supply_state), unless the
+// claimed to be off (where the portfolio has a column supply_state), unless the
 // supplier turned them off itself; then by priority; then prepayment before unknown
 // before credit. Among homes that are alike in this the CSP regions take turns, and
 // within a region homes go by the credit they are claimed to have left (where a

@@ -13,8 +13,8 @@ import (
 // Columns of a portfolio that the order goes by where they are carried. What they
 // say is a claim; a value that cannot be read counts as not there.
 const (
-	ColumnSupply  = "supply_state" // last known: disabled, enabled, armed
-	ColumnBalance = "balance"      // last known, in pounds
+	ColumnSupply  = "supply_state" // of plans from before the portfolio named it: see [Target]
+	ColumnBalance = "balance"      // last known, in pounds: for want of a balance_estimate
 	ColumnModel   = "model"        // the canary holds several
 )
 
@@ -33,8 +33,11 @@ func (r rank) compare(other rank) int {
 // rankOf is the rank of one meter.
 func rankOf(t *Target) rank {
 	r := rank{off: 1, priority: t.Priority, mode: 1}
-	supply, err := servicerequests.ParseSupplyState(t.Carried[ColumnSupply])
-	if err == nil && supply == servicerequests.Disabled && !slices.Contains(t.History, portfolio.DisabledBySupplier) {
+	supply := t.Supply
+	if carried, err := servicerequests.ParseSupplyState(t.Carried[ColumnSupply]); err == nil && supply == servicerequests.UnknownSupply {
+		supply = carried
+	}
+	if supply == servicerequests.Disabled && !slices.Contains(t.History, portfolio.DisabledBySupplier) {
 		r.off = 0
 	}
 	switch {
@@ -48,6 +51,9 @@ func rankOf(t *Target) rank {
 
 // credit is what a meter is claimed to have left; without a claim the most.
 func credit(t *Target) servicerequests.Millipence {
+	if t.BalanceEstimate != nil {
+		return *t.BalanceEstimate
+	}
 	if balance, err := servicerequests.ParsePounds(t.Carried[ColumnBalance]); err == nil {
 		return balance
 	}

@@ -107,7 +107,14 @@ type Target struct {
 	Originator servicerequests.EUI         `json:"originator"`
 	Source     string                      `json:"source,omitempty"`
 	History    []string                    `json:"history,omitempty"`
-	Carried    map[string]string           `json:"carried,omitempty"`
+
+	Proxy           servicerequests.EUI         `json:"gpf_id,omitzero"`
+	BalanceEstimate *servicerequests.Millipence `json:"balance_estimate,omitempty"` // pounds
+	BalanceAt       time.Time                   `json:"balance_at,omitzero"`
+	LastTopUp       time.Time                   `json:"last_top_up,omitzero"`
+	Supply          servicerequests.SupplyState `json:"supply_state,omitzero"`
+
+	Carried map[string]string `json:"carried,omitempty"`
 }
 
 // Rejected is a row of the portfolio of which nothing is sent.

@@ -312,6 +312,10 @@ func TestOrderByRisk(t *testing.T) {
 			r.Carried = map[string]string{plan.ColumnSupply: "disabled"}
 			r.History = []string{portfolio.DisabledBySupplier}
 		}),
+		with(meter(9, 'e', n, 9), func(r *portfolio.Row) { r.Supply = servicerequests.Disabled }),
+		with(meter(10, 'e', n, 0), func(r *portfolio.Row) {
+			r.BalanceEstimate, r.Carried = new(servicerequests.Millipence), map[string]string{plan.ColumnBalance: "99"}
+		}),
 		with(meter(8, 'e', n, 1), func(r *portfolio.Row) {
 			r.Claimed, r.History = servicerequests.Credit, []string{portfolio.PendingFutureDatedMode}
 		}),
@@ -320,7 +324,7 @@ func TestOrderByRisk(t *testing.T) {
 	for _, target := range p.Targets {
 		got = append(got, int(target.Hub-hub))
 	}
-	if diff := cmp.Diff([]int{6, 4, 3, 5, 2, 1, 8, 7}, got); diff != "" {
+	if diff := cmp.Diff([]int{6, 9, 4, 10, 3, 5, 2, 1, 8, 7}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -15,6 +15,11 @@
 //	originator   optional: EUI-64 of the failed supplier's identity
 //	history      optional: what the provider's own records say, in pieces
 //	             divided by semicolons or commas
+//	gpf_id            optional: EUI-64 of a GSME's gas proxy
+//	balance_estimate  optional: credit in pounds as the provider's records have it
+//	balance_at        optional: when that was so, an instant with its zone
+//	last_top_up       optional: when the meter was last topped up, likewise
+//	supply_state      optional: last known: disabled, enabled, armed or unknown
 //
 // White space around a value does not count. All other columns are personal
 // data until somebody says otherwise: they are dropped, and reported once,

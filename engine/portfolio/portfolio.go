@@ -9,6 +9,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"safemode/servicerequests"
 )
@@ -41,7 +42,15 @@ type Row struct {
 	Source     string
 	Originator servicerequests.EUI // 0: the row names none
 	History    []string            // a mark stands by itself, also where the file has it inside other words
-	Carried    map[string]string   // the columns of Options.CarryColumns that the file has
+
+	// What else the provider's records claim; zero or nil where the row says nothing.
+	Proxy           servicerequests.EUI // the gas proxy (GPF) of a GSME
+	BalanceEstimate *servicerequests.Millipence
+	BalanceAt       time.Time // of BalanceEstimate
+	LastTopUp       time.Time
+	Supply          servicerequests.SupplyState
+
+	Carried map[string]string // the columns of Options.CarryColumns that the file has
 }
 
 // RowError is a row of which nothing may be sent.
@@ -114,7 +123,7 @@ func Read(r io.Reader, o Options) iter.Seq2[Row, error] {
 // required and optional are the columns that the format names.
 var (
 	required = []string{"device_id", "device_type", "chf_id", "mpxn", "csp_region", "claimed_mode", "priority", "source"}
-	optional = []string{"originator", "history"}
+	optional = []string{"originator", "history", "gpf_id", "balance_estimate", "balance_at", "last_top_up", "supply_state"}
 )
 
 // header says where the columns are.

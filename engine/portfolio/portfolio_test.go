@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -260,6 +261,46 @@ func BenchmarkRead(b *testing.B) {
 	for b.Loop() {
 		for range portfolio.Read(io.MultiReader(strings.NewReader(header), &endless{n: 10_000}), portfolio.Options{}) {
 			continue
+		}
+	}
+}
+
+// What else the records claim is read strictly: a date that may mean another day is no
+// instant, and a claim that is not understood refuses its row.
+func TestReadsWhatElseTheRecordsClaim(t *testing.T) {
+	const more = ",gpf_id,balance_estimate,balance_at,last_top_up,supply_state\n"
+	head := strings.TrimSuffix(header, "\n") + more
+	row := func(meter, rest string) string { return strings.TrimSuffix(meter, "\n") + "," + rest + "\n" }
+	rows, refused, broken := read(t, head+
+		row(gsme, "90-B3-D5-1F-30-01-00-03,-1.25,2026-11-23T18:00:00+01:00,2026-11-20T09:30:00Z,disabled")+row(esme, ",,,,"), portfolio.Options{})
+	if len(rows) != 2 || refused != nil || broken != nil {
+		t.Fatalf("%d rows, refused %v, broken %v", len(rows), refused, broken)
+	}
+	balance := -5 * servicerequests.Pound / 4
+	want := portfolio.Row{
+		Line: 2, Device: 0x90B3D51F30010002, Type: servicerequests.GSME, Hub: 0x90B3D51F300F0001, MPxN: "1234567",
+		Region: servicerequests.South4G, Priority: 9, Proxy: 0x90B3D51F30010003, BalanceEstimate: &balance,
+		BalanceAt: time.Date(2026, 11, 23, 17, 0, 0, 0, time.UTC), LastTopUp: time.Date(2026, 11, 20, 9, 30, 0, 0, time.UTC),
+		Supply: servicerequests.Disabled,
+	}
+	if diff := cmp.Diff(want, rows[0]); diff != "" {
+		t.Error(diff)
+	}
+	const remedy = ": want an instant with its zone, like 2026-11-23T18:00:00Z"
+	for _, c := range []struct{ meter, rest, want string }{
+		{esme, "90-B3-D5-1F-30-01-00-03,,,,", "gpf_id: only a GSME has a gas proxy: leave it empty"},
+		{gsme, "90-B3-D5-1F-30-01-00-02,,,,", "gpf_id: the gas proxy is the meter or the hub itself"},
+		{gsme, "proxy,,,,", "gpf_id: "},
+		{gsme, ",£2,,,", "balance_estimate: "},
+		{gsme, ",,2026-11-23T18:00:00Z,,", "balance_at: there is no balance_estimate that it dates"},
+		{gsme, ",2,2026-11-23,,", `balance_at: "2026-11-23"` + remedy},
+		{gsme, ",2,2026-11-23T18:00:00,,", `balance_at: "2026-11-23T18:00:00"` + remedy},
+		{gsme, ",,,23/11/2026,", `last_top_up: "23/11/2026"` + remedy},
+		{gsme, ",,,,off", "supply_state: "},
+	} {
+		rows, refused, broken := read(t, head+row(c.meter, c.rest), portfolio.Options{})
+		if len(rows) != 0 || broken != nil || len(refused) != 1 || !strings.HasPrefix(refused[0], "line 2: "+c.want) {
+			t.Errorf("%s: refused %v, broken %v, want %q", c.rest, refused, broken, c.want)
 		}
 	}
 }

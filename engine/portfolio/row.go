@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"safemode/servicerequests"
@@ -102,6 +103,56 @@ var columns = [...]struct {
 		r.History = history(text)
 		return nil
 	}},
+	{"gpf_id", func(r *Row, text string) (err error) {
+		if text == "" {
+			return nil
+		}
+		if r.Type != servicerequests.GSME {
+			return errors.New("only a GSME has a gas proxy: leave it empty")
+		}
+		if r.Proxy, err = servicerequests.ParseEUI(text); err == nil && (r.Proxy == r.Device || r.Proxy == r.Hub) {
+			err = errors.New("the gas proxy is the meter or the hub itself")
+		}
+		return err
+	}},
+	{"balance_estimate", func(r *Row, text string) error {
+		if text == "" {
+			return nil
+		}
+		balance, err := servicerequests.ParsePounds(text)
+		r.BalanceEstimate = &balance
+		return err
+	}},
+	{"balance_at", func(r *Row, text string) (err error) {
+		if text != "" && r.BalanceEstimate == nil {
+			return errors.New("there is no balance_estimate that it dates")
+		}
+		r.BalanceAt, err = instant(text)
+		return err
+	}},
+	{"last_top_up", func(r *Row, text string) (err error) {
+		r.LastTopUp, err = instant(text)
+		return err
+	}},
+	{"supply_state", func(r *Row, text string) (err error) {
+		if text != "" {
+			r.Supply, err = servicerequests.ParseSupplyState(text)
+		}
+		return err
+	}},
+}
+
+// instant reads a time with its zone; empty is none. A date or a time without a zone might
+// be a day or an hour off: it is refused.
+func instant(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, fmt.Errorf("%q: want an instant with its zone, like 2026-11-23T18:00:00Z", excerpt(text, 40))
+	}
+	return t.UTC(), nil
 }
 
 // mpanWeights are the primes of the MPAN check digit: the weighted sum of the

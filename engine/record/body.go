@@ -80,6 +80,14 @@ type TargetBody struct {
 	Priority   int                         `json:"priority"` // 0 first
 	History    []string                    `json:"history,omitempty"`
 	Originator servicerequests.EUI         `json:"originator"`
+	Model      string                      `json:"model,omitempty"` // as the portfolio has it, if the plan carries it
+
+	// Further claims of the portfolio; zero or nil where it says nothing.
+	Proxy           servicerequests.EUI         `json:"gpf_id,omitzero"`
+	BalanceEstimate *servicerequests.Millipence `json:"balance_estimate,omitempty"`
+	BalanceAt       time.Time                   `json:"balance_at,omitzero"`
+	LastTopUp       time.Time                   `json:"last_top_up,omitzero"`
+	Supply          servicerequests.SupplyState `json:"supply_state,omitzero"`
 }
 
 // RejectedBody is the body of a [Rejected] record: a portfolio row of which
@@ -175,6 +183,7 @@ const (
 	OrderDeleted  = "deleted"  // the DCC has deleted a quarantined request: read back
 	OrderRenew    = "renew"    // the operator is still there
 	OrderCease    = "cease"    // end the sweep for good
+	OrderGoOn     = "go_on"    // the next supplier's wish that the sweep goes on, with its reason: it changes nothing
 
 	// OrderAccept takes an older copy of the journal for the sweep's: what was sent after
 	// it is not known, and what was read before it proves nothing any more.
@@ -205,7 +214,7 @@ type OrderBody struct {
 	Verdict       string                 `json:"verdict,omitempty"` // of a rerun: the meters with this verdict
 	Devices       []servicerequests.EUI  `json:"devices,omitempty"`
 	Reason        string                 `json:"reason,omitempty"`
-	Reference     string                 `json:"reference,omitempty"` // of the cease notice, of a quarantine event
+	Reference     string                 `json:"reference,omitempty"` // of the cease notice or the wish to go on, of a quarantine event
 }
 
 // Codes of [Wave] records.

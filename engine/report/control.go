@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -25,6 +24,16 @@ type Event struct {
 	Reference     string
 }
 
+// Notice is what the Supplier of Last Resort wishes: that the sweep ceases or goes on.
+type Notice struct {
+	At            time.Time `json:"at"`
+	Wish          string    `json:"wish"` // cease or go_on
+	Reference     string    `json:"reference"`
+	Reason        string    `json:"reason,omitempty"`
+	By            string    `json:"recorded_by"`
+	Authenticated bool      `json:"authenticated"`
+}
+
 // ordered takes in an order.
 func (f *folder) ordered(rec record.Record) error {
 	o, err := record.Decode[record.OrderBody](rec)
@@ -46,6 +55,9 @@ func (f *folder) ordered(rec record.Record) error {
 	if o.Now {
 		what += " now"
 	}
+	if o.Action == record.OrderCease || o.Action == record.OrderGoOn {
+		f.report.Notices = append(f.report.Notices, Notice{rec.At, o.Action, o.Reference, o.Reason, o.By, o.Authenticated})
+	}
 	f.event(Event{rec.At, what, scope, o.By, o.Authenticated, len(o.Devices), o.Reason, o.Reference})
 	return nil
 }
@@ -64,7 +76,9 @@ func (f *folder) turned(rec record.Record) error {
 func (f *folder) tripped(rec record.Record) error {
 	t, err := record.Decode[record.TripwireBody](rec)
 	for _, device := range t.Devices {
-		f.meter(device).Verdict = record.VerdictBody{Verdict: record.VerdictUnknown, Reason: "refused in the run of refusals that halted the sweep: to be asked again"}
+		m := f.meter(device)
+		m.Verdict = record.VerdictBody{Verdict: record.VerdictUnknown, Reason: "refused in the run of refusals that halted the sweep: to be asked again"}
+		m.Changes = append(m.Changes, Change{rec.At, m.Verdict.Verdict, m.Verdict.Reason})
 	}
 	f.event(Event{At: rec.At, What: "tripwire", Scope: rec.Code, By: record.BySweep, Meters: len(t.Devices), Reason: t.Reason})
 	return err
@@ -109,8 +123,10 @@ func (r *Report) writeEvents(out io.Writer) {
 		if e.Meters > 0 {
 			fmt.Fprintf(out, ", %d meters", e.Meters)
 		}
-		if text := cmp.Or(e.Reference, e.Reason); text != "" {
-			fmt.Fprintf(out, ": %s", text)
+		for _, text := range [...]string{e.Reference, e.Reason} {
+			if text != "" {
+				fmt.Fprintf(out, ": %s", text)
+			}
 		}
 		fmt.Fprintln(out)
 	}

@@ -26,7 +26,8 @@ type ByOrder struct {
 	Portfolio float64 `json:"portfolio_order"`
 }
 
-// DarkFuel is one fuel's part. A home with two meters of the fuel counts as two.
+// DarkFuel is one fuel's part. Its homes are meters: a home with two meters of the fuel
+// counts as two, and reports say meters.
 type DarkFuel struct {
 	Homes     int       `json:"homes"`
 	Reachable int       `json:"reachable_homes"` // neither out of reach for good nor another supplier's
@@ -53,7 +54,7 @@ func NewDarkFuel(homes, reachable int, h HomeHours) DarkFuel {
 
 // text says what is compared.
 func (d *DarkHours) text() string {
-	return fmt.Sprintf("Home-hours without supply in the %g hours from %s, of the homes that could be reached; in brackets of 1,000 of them.",
+	return fmt.Sprintf("Home-hours without supply in the %g hours from %s, of the meters that could be reached (a home's two fuels count apart); in brackets of 1,000 of them.",
 		d.OverHours, minute(d.Begins))
 }
 
@@ -72,7 +73,7 @@ func (d *DarkHours) assumptions() string {
 }
 
 func (d *DarkHours) table() *table {
-	t := &table{Head: []string{"fuel", "homes", "reachable", "swept by hours at risk", "in the portfolio's order", "no sweep", "all safe at once"}}
+	t := &table{Head: []string{"fuel", "meters", "reachable", "swept by hours at risk", "in the portfolio's order", "no sweep", "all safe at once"}}
 	for _, fuel := range [...]struct {
 		name string
 		DarkFuel

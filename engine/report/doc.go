@@ -7,12 +7,14 @@
 //
 //	summary.json, .txt, .html    the sweep in numbers
 //	meters.csv                   a line for each planned meter
+//	calls.csv                    a line for each home that needs a person, for the call centre
 //	not_covered.csv              the rows of the portfolio that were rejected, and why
 //	orders.csv                   who ordered what, and when waves turned and tripwires tripped
 //	weekly.json, .csv, .html     aggregates only: what stands now and a week before
 //	reconciliation.csv, .html    against an inventory and a list of transfers, if given
 //	handover/devices.csv         all that the next supplier needs of each meter
-//	handover/armed.csv           homes that need a call, in the same columns
+//	handover/calls.csv           as above
+//	handover/armed.csv           meters that are armed, in the columns of devices.csv
 //	handover/unreachable.csv     meters of which nothing is known, likewise
 //	handover/not_covered.csv     as above
 //	handover/counters.json       last originator counters; settings that have no column
@@ -48,6 +50,29 @@
 // Times are RFC 3339 in UTC with milliseconds, by the sweep's clock. Balances
 // are pounds with five decimals, and empty if not read. request_ids are
 // separated by spaces, in the order of sending.
+//
+// # calls.csv
+//
+// One line a home (all its planned meters behind one hub) with a supply that is off. Of
+// kind armed: a supply is Armed, and the consumer must press the button. Of kind
+// dark_not_armed: a supply is off and not armed, and somebody must act otherwise; what is
+// armed beside it still has its button. Meters that are excluded need nobody of ours.
+//
+//	priority, kind, chf_id, csp_region, mpxns, device_ids, hours_off, hours_off_are,
+//	then for electricity and for gas, each with its fuel before it:
+//	verdict, supply, as_of, age_hours, off_since, hours_off, hours_off_are,
+//	model, button, priority, reason
+//
+// priority is the portfolio's, 0 first; that of a home is its most urgent meter's. Homes
+// go by it, then by hours_off, longest first. supply is what was last read, or what the
+// meter told of by an alert, as_of then, age_hours before the journal's last record.
+// hours_off counts to that record, from when the supply is known to be off, if nobody has
+// turned it on since as_of. It is since_alert where the meter told of the moment, and else
+// at_least: it was first seen off then. model is the portfolio's, if the plan carries it.
+// button is what the consumer does, by the model, or else what is usual (ASSUMPTION:
+// makers differ). mpxns and device_ids are separated by spaces, electricity first; where
+// a home has two meters of a fuel the columns are those of the one that needs a person
+// more. Text of others that a spreadsheet would take for a formula has ' before it.
 //
 // # devices.csv
 //

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"time"
 
@@ -24,6 +23,7 @@ type Report struct {
 	NotCovered []record.RejectedBody
 	Events     []Event              // in the journal's order
 	Counters   []OriginatorCounters // in the order of the originators' EUIs
+	Notices    []Notice             // of the next supplier, in the journal's order
 }
 
 // Meter is one planned meter.
@@ -43,6 +43,8 @@ type Meter struct {
 	// Settings are what prepayment needs to be set up again, as read before the
 	// switch.
 	Settings Settings
+
+	seen []sighting // of the supply; in order when the fold has ended
 }
 
 // Change is one verdict on a meter.
@@ -75,6 +77,15 @@ type Authority struct {
 	Supplier  servicerequests.EUI `json:"supplier"`
 	MPIDs     []string            `json:"mpids"`
 	NotAfter  time.Time           `json:"not_after"`
+	Delay     *Delay              `json:"revocation_delay,omitempty"`
+}
+
+// Delay is the PMA's decision to delay the revocation of the failed supplier's
+// certificates, as the direction has it.
+type Delay struct {
+	Reference string    `json:"reference"`
+	Date      time.Time `json:"date"`
+	End       time.Time `json:"end"`
 }
 
 // OriginatorCounters are the originator counters that the journal holds of one
@@ -182,6 +193,7 @@ func (f *folder) take(r record.Record) error {
 	case record.Proven:
 		body, err := record.Decode[record.ProvenBody](r)
 		f.runs.rests(body.Of)
+		f.alerted(r, body)
 		if body.Code == quarantineAlert {
 			f.report.Summary.Quarantined++
 		}
@@ -235,6 +247,7 @@ func (f *folder) planned(r record.Record) error {
 			Reference string    `json:"reference"`
 			SRP       string    `json:"srp"`
 			NotAfter  time.Time `json:"not_after"`
+			Delay     *Delay    `json:"revocation_delay"`
 			Supplier  struct {
 				EUI   servicerequests.EUI `json:"eui"`
 				MPIDs []string            `json:"mpids"`
@@ -246,7 +259,7 @@ func (f *folder) planned(r record.Record) error {
 	}
 	d := header.Direction
 	f.report.Authority = Authority{
-		Reference: d.Reference, SRP: d.SRP, Supplier: d.Supplier.EUI, MPIDs: d.Supplier.MPIDs, NotAfter: d.NotAfter,
+		Reference: d.Reference, SRP: d.SRP, Supplier: d.Supplier.EUI, MPIDs: d.Supplier.MPIDs, NotAfter: d.NotAfter, Delay: d.Delay,
 	}
 	return nil
 }
@@ -349,6 +362,7 @@ func (f *folder) outcome(rec record.Record) error {
 	}
 	f.runs.rests(body.Of)
 	m := f.meter(rec.Device)
+	m.sees(rec, body)
 	if r := m.find(rec.ID); r != nil {
 		r.Class, r.Code = body.Class, body.Code
 		answered := body.Class == record.ClassSuccess || body.Class == record.ClassNegative || body.Code != ""
@@ -383,23 +397,21 @@ func (f *folder) finish() *Report {
 	for _, m := range f.meters {
 		f.countRequests(m)
 	}
-	homes := map[servicerequests.EUI]Verdicts{}
 	for _, m := range f.plan {
 		if m.Verdict.Verdict == "" {
 			m.Verdict.Verdict, m.Verdict.Reason = record.VerdictUnknown, noVerdict
 		}
 		m.settle()
+		m.order(f.report.Last)
 		if last, _ := m.heard.sum(&f.runs); last.After(m.LastResponseAt) {
 			m.LastResponseAt = last
 		}
 		s.Verdicts.add(m.Verdict.Verdict)
-		home := homes[m.Target.Hub]
-		home.add(m.Verdict.Verdict)
-		homes[m.Target.Hub] = home
 		f.report.Meters = append(f.report.Meters, m.Meter)
 	}
-	for _, home := range homes {
-		s.Homes.add(home)
+	for _, h := range f.report.homes() {
+		s.Homes.add(h.verdicts(func(m *Meter) string { return m.Verdict.Verdict }))
+		s.Calls.add(h.need(f.report.Last))
 	}
 	_, quarantined := f.quarantined.sum(&f.runs)
 	s.Quarantined += quarantined
@@ -432,72 +444,5 @@ func (f *folder) countRequests(m *meter) {
 		c.add(r.Class)
 		f.report.Summary.Requests[r.Service.SRV()] = c
 		m.Requests = append(m.Requests, r.Request)
-	}
-}
-
-// countCounters counts the counters of each originator, and of all together.
-func countCounters(byOriginator map[servicerequests.EUI][]uint64) (sum Counters, each []OriginatorCounters) {
-	for _, originator := range slices.Sorted(maps.Keys(byOriginator)) {
-		all := byOriginator[originator]
-		slices.Sort(all)
-		different := slices.Compact(slices.Clone(all))
-		c := Counters{
-			Used: len(different), First: different[0], Last: different[len(different)-1], Reused: len(all) - len(different),
-		}
-		each = append(each, OriginatorCounters{originator, c})
-		if sum.Used == 0 || c.First < sum.First {
-			sum.First = c.First
-		}
-		sum.Last = max(sum.Last, c.Last)
-		sum.Used += c.Used
-		sum.Reused += c.Reused
-	}
-	return sum, each
-}
-
-// add counts a meter. A verdict that is not known is unknown, not lost.
-func (v *Verdicts) add(verdict string) {
-	switch verdict {
-	case record.VerdictOnSupply:
-		v.OnSupply++
-	case record.VerdictArmed:
-		v.Armed++
-	case record.VerdictNotSafe:
-		v.NotSafe++
-	case record.VerdictExcluded:
-		v.Excluded++
-	default:
-		v.Unknown++
-	}
-}
-
-// add counts a home by the verdicts of its meters.
-func (h *Homes) add(meters Verdicts) {
-	switch {
-	case meters.NotSafe+meters.Unknown+meters.Excluded > 0:
-		h.Other++
-	case meters.Armed > 0:
-		h.Armed++
-	default:
-		h.AllOnSupply++
-	}
-}
-
-// add counts a request. A class that is not known is in doubt, not lost.
-func (c *Classes) add(class record.Class) {
-	c.Sent++
-	switch class {
-	case record.ClassSuccess:
-		c.Success++
-	case record.ClassNegative:
-		c.Negative++
-	case record.ClassNoResponse:
-		c.NoResponse++
-	case record.ClassRejected:
-		c.Rejected++
-	case record.ClassUnverified:
-		c.Unverified++
-	default:
-		c.InDoubt++
 	}
 }

@@ -134,6 +134,9 @@ type Handover struct {
 	Meters     int                  `json:"meters"`
 	NotCovered int                  `json:"not_covered"`
 	Verdicts   Verdicts             `json:"verdicts"`
+	Homes      Homes                `json:"homes"` // both fuels together
+	Calls      Calls                `json:"calls"` // homes that need a person: calls.csv
+	Notices    []Notice             `json:"solr_notices"`
 	Counters   []OriginatorCounters `json:"counters"` // the next counter must be above last
 	// Settings are those that have no column: calendars and special days, by device.
 	Settings map[servicerequests.EUI]*gbcs.PrepaymentConfiguration `json:"prepayment_configuration"`
@@ -143,7 +146,7 @@ type Handover struct {
 func (r *Report) Handover() Handover {
 	h := Handover{
 		SweepID: r.Summary.SweepID, PlanSHA256: r.Summary.PlanSHA256, Authority: r.Authority, AsOf: r.Last, Ended: r.Ended,
-		Meters: len(r.Meters), NotCovered: len(r.NotCovered), Verdicts: r.Summary.Verdicts, Counters: r.Counters,
+		Meters: len(r.Meters), NotCovered: len(r.NotCovered), Verdicts: r.Summary.Verdicts, Homes: r.Summary.Homes, Calls: r.Summary.Calls, Notices: r.Notices, Counters: r.Counters,
 		Settings: map[servicerequests.EUI]*gbcs.PrepaymentConfiguration{},
 	}
 	for i := range r.Meters {

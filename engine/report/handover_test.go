@@ -217,22 +217,74 @@ func TestWeeklyComparesWithTheWeekBefore(t *testing.T) {
 	verdict(elecB, 10*day, record.VerdictExcluded, record.ReasonTransferred+" (E4)")
 	verdict(elecA, 20*day, record.VerdictOnSupply, "") // after the week
 
-	w := s.fold().Weekly(start.Add(12 * day))
+	w := s.fold().Weekly(start.Add(12*day), nil)
 	if diff := cmp.Diff(report.Verdicts{Armed: 1, Excluded: 1}, w.Now); diff != "" {
 		t.Errorf("now:\n%s", diff)
 	}
 	if diff := cmp.Diff(report.Verdicts{OnSupply: 1, Unknown: 1}, w.Before); diff != "" {
 		t.Errorf("before:\n%s", diff)
 	}
-	if want := (report.Transferred{Total: 1, ThisWeek: 1}); w.Transferred != want {
+	if want := (report.Transferred{Total: 1, ThisWeek: 1, Homes: 1}); w.Transferred != want {
 		t.Errorf("transferred: %+v", w.Transferred)
 	}
 	want := []report.ReasonMeters{{Verdict: "armed", Reason: "safe once the consumer presses the button", Meters: 1}}
 	if diff := cmp.Diff(want, w.GoingOn); diff != "" {
 		t.Errorf("reasons:\n%s", diff)
 	}
+	// A is armed and has another supplier in its home's list of transfers; B has left.
+	w = s.fold().Weekly(start.Add(12*day), report.List{elecA: {}, elecB: {}})
+	if diff := cmp.Diff(&report.Transfers{Meters: 2, Homes: 2, ToCome: 1}, w.Transferred.Planned); diff != "" {
+		t.Errorf("planned:\n%s", diff)
+	}
+	if diff := cmp.Diff([]report.WeeklyPriority{{Priority: 0, Homes: report.Homes{Armed: 1, Other: 1}}}, w.Priorities); diff != "" {
+		t.Errorf("priorities:\n%s", diff)
+	}
+	if diff := cmp.Diff(report.Homes{AllOnSupply: 1, Other: 1}, w.HomesBefore); diff != "" {
+		t.Errorf("homes before:\n%s", diff)
+	}
 	if len(w.Rows) != 1 || w.Rows[0].Planned != w.Planned {
 		t.Errorf("rows: %+v", w.Rows)
+	}
+}
+
+// The weekly report tells of homes by priority, of what is dark then, and what the next
+// supplier wishes.
+func TestWeeklyTellsOfHomes(t *testing.T) {
+	s := town(t)
+	notice := func(action string, after time.Duration) {
+		s.add(record.Record{Kind: record.Operator, Code: action, Body: record.Encode(record.OrderBody{
+			Action: action, By: "olga", Reference: "SoLR " + action, Reason: "homes are not transferred",
+		})})
+		s.records[len(s.records)-1].At = start.Add(after)
+	}
+	notice(record.OrderGoOn, 3*time.Hour)
+	notice(record.OrderRenew, 4*time.Hour)
+	notice(record.OrderCease, 20*time.Hour)
+	r := s.fold()
+	w := r.Weekly(start.Add(10*time.Hour), nil)
+	want := []report.WeeklyPriority{
+		{Priority: 0, Homes: report.Homes{AllOnSupply: 1, Other: 1}},
+		{Priority: 1, Homes: report.Homes{AllOnSupply: 1, Other: 1}, Calls: report.Calls{Dark: 1}},
+		{Priority: 3, Homes: report.Homes{Armed: 1, Other: 1}, Calls: report.Calls{Armed: 1, Dark: 1}},
+	}
+	if diff := cmp.Diff(want, w.Priorities); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(report.Calls{Armed: 1, Dark: 2}, w.Calls); diff != "" {
+		t.Error(diff)
+	}
+	if early := r.Weekly(start.Add(90*time.Minute), nil); early.Calls != (report.Calls{Armed: 1, Dark: 2}) || early.Notices != nil {
+		t.Errorf("at 1:30: %+v, %v", early.Calls, early.Notices)
+	}
+	notices := []report.Notice{{At: start.Add(3 * time.Hour), Wish: "go_on", Reference: "SoLR go_on", Reason: "homes are not transferred", By: "olga"}}
+	if diff := cmp.Diff(notices, w.Notices); diff != "" {
+		t.Error(diff)
+	}
+	if h := r.Handover(); len(h.Notices) != 2 || h.Notices[1].Wish != "cease" || h.Homes.Armed != 1 || h.Calls.Dark != 2 {
+		t.Errorf("handover: %+v", h)
+	}
+	if w.Transferred.Planned != nil {
+		t.Error("transfers are planned without a list")
 	}
 }
 
@@ -249,7 +301,7 @@ func TestReconcile(t *testing.T) {
 	inventory := read("device_id,device_status,mpxn\n" +
 		elecA.String() + ",Commissioned,1200000000000\n" + elecB.String() + ",Suspended,\n" +
 		elecC.String() + ",Commissioned,1300000000000\n" + gasA.String() + ",Commissioned,\n" + other + ",Commissioned,99\n")
-	transfers := read("\ufeffmpxn,device_id\n," + elecA.String() + "\n")
+	transfers := read("\ufeffmpxn,device_id,transfer_date\n," + elecA.String() + ",\n," + elecB.String() + ",2026-12-24\n")
 	c := night(t).fold().Reconcile(inventory, transfers)
 	var out bytes.Buffer
 	if err := c.WriteCSV(&out); err != nil {
@@ -271,6 +323,7 @@ func TestReconcile(t *testing.T) {
 		"device_id\nx\n": "line 2: ",
 		"device_id\n00-DB-12-34-56-78-0F-01\n00-DB-12-34-56-78-0F-01\n": "line 3: device " + other + " is in the list already",
 		"device_id,mpxn\n1\n": "wrong number of fields",
+		"device_id,transfer_date\n00-DB-12-34-56-78-0F-01,30/11/2026\n": "line 2: transfer_date \"30/11/2026\": want a date like 2026-11-30",
 	} {
 		if _, err := report.ReadList(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), fault) {
 			t.Errorf("%q: got %v, want %q", text, err, fault)
@@ -285,7 +338,7 @@ func TestRedactLeavesNoIdentifier(t *testing.T) {
 	if err := folded.Write(directory, report.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"meters.csv", "not_covered.csv", "summary.html", "weekly.json", "handover/devices.csv", "handover/armed.csv", "handover/handover.html"} {
+	for _, file := range []string{"meters.csv", "not_covered.csv", "summary.html", "weekly.json", "handover/devices.csv", "calls.csv", "handover/calls.csv", "handover/armed.csv", "handover/handover.html"} {
 		text, err := os.ReadFile(filepath.Join(directory, file))
 		if err != nil {
 			t.Fatal(err)

@@ -115,11 +115,45 @@ func verdictTable(of string, v Verdicts, meters int) *table {
 	return t
 }
 
+// text says by what the sweep acted.
+func (a Authority) text() string {
+	text := fmt.Sprintf("Direction %s; %s acts for the failed supplier %s (%s).", cmp.Or(a.Reference, "unknown"), cmp.Or(a.SRP, "unknown"), a.Supplier, strings.Join(a.MPIDs, ", "))
+	if d := a.Delay; d != nil {
+		text += fmt.Sprintf(" Revocation of its certificates delayed by the PMA: %s of %s, until %s.", d.Reference, d.Date.UTC().Format(time.DateOnly), minute(d.End))
+	}
+	return text
+}
+
+// homesTable tells the homes of each priority, and of all.
+func (w Weekly) homesTable() *table {
+	t := &table{Head: []string{"priority", "homes", "all on supply", "armed", "other", "to press the button", "dark now"}}
+	all := WeeklyPriority{Homes: w.Homes, Calls: w.Calls}
+	for i, p := range append(slices.Clone(w.Priorities), all) {
+		label := strconv.Itoa(p.Priority)
+		if i == len(w.Priorities) {
+			label = "all"
+		}
+		row := []string{label}
+		for _, n := range [...]int{p.Homes.all(), p.Homes.AllOnSupply, p.Homes.Armed, p.Homes.Other, p.Calls.Armed, p.Calls.Dark} {
+			row = append(row, strconv.Itoa(n))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+func noticeTable(notices []Notice) *table {
+	t := &table{Head: []string{"at", "wish", "reference", "reason", "recorded by"}, Words: true}
+	for _, n := range notices {
+		t.Rows = append(t.Rows, []string{minute(n.At), strings.ReplaceAll(n.Wish, "_", " "), n.Reference, n.Reason, n.By})
+	}
+	return t
+}
+
 // facts are what identifies a report.
 func (r *Report) facts() []string {
-	a := r.Authority
 	return []string{
-		fmt.Sprintf("Direction %s; %s acts for the failed supplier %s (%s).", cmp.Or(a.Reference, "unknown"), cmp.Or(a.SRP, "unknown"), a.Supplier, strings.Join(a.MPIDs, ", ")),
+		r.Authority.text(),
 		fmt.Sprintf("Sweep %s, plan %.16s, %s. Records from %s to %s by the sweep's clock.", r.Summary.SweepID, r.Summary.PlanSHA256,
 			cmp.Or(r.Ended, "not ended"), minute(r.First), minute(r.Last)),
 	}
@@ -130,21 +164,22 @@ func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") 
 // WriteHTML writes summary.html.
 func (r *Report) WriteHTML(w io.Writer) error {
 	s := r.Summary
-	homes := s.Homes.AllOnSupply + s.Homes.Armed + s.Homes.Other
+	homes := s.Homes.all()
 	p := page{Title: "Safe mode sweep", Facts: r.facts()}
 	p.Sections = append(p.Sections,
 		section{Heading: "Where the meters stand", Bars: r.fuelBars(), Table: verdictTable("verdict", s.Verdicts, s.Meters)},
-		section{Heading: "Homes", Text: fmt.Sprintf("Of %d homes with a planned meter.", homes), Table: &table{
+		section{Heading: "Homes", Text: fmt.Sprintf("Of %d homes (both fuels together) with a planned meter.", homes), Table: &table{
 			Head: []string{"home", "homes", "share"},
 			Rows: [][]string{
 				{"all its meters on supply", strconv.Itoa(s.Homes.AllOnSupply), percent(s.Homes.AllOnSupply, homes)},
-				{"armed: needs a call", strconv.Itoa(s.Homes.Armed), percent(s.Homes.Armed, homes)},
-				{"other", strconv.Itoa(s.Homes.Other), percent(s.Homes.Other, homes)},
+				{"a meter armed, the others on supply", strconv.Itoa(s.Homes.Armed), percent(s.Homes.Armed, homes)},
+				{"a meter not safe, unknown or excluded", strconv.Itoa(s.Homes.Other), percent(s.Homes.Other, homes)},
 			},
 		}},
+		section{Heading: "Homes that need a person", Text: fmt.Sprintf("Of %d homes. calls.csv lists them by priority and hours without supply.", homes), Table: s.Calls.table(homes)},
 		section{Heading: "Progress", Lines: r.progress()},
 		section{Heading: "Service Requests", Table: requestTable(s)},
-		section{Heading: "Why meters are not on supply", Table: reasonTable(r.Weekly(r.Last).GoingOn, s.Meters)},
+		section{Heading: "Why meters are not on supply", Table: reasonTable(r.Weekly(r.Last, nil).GoingOn, s.Meters)},
 	)
 	if d := s.DarkHours; d != nil {
 		p.Sections = append(p.Sections, section{Heading: "Dark hours", Text: d.text() + " " + d.assumptions(), Table: d.table()})
@@ -283,11 +318,10 @@ func sinceStart(d time.Duration) string {
 
 // WriteHTML writes weekly.html.
 func (w Weekly) WriteHTML(out io.Writer) error {
-	a := w.Authority
 	p := page{
 		Title: "Weekly report on the failed supplier's prepayment meters",
 		Facts: []string{
-			fmt.Sprintf("Direction %s; %s acts for the failed supplier %s (%s).", cmp.Or(a.Reference, "unknown"), cmp.Or(a.SRP, "unknown"), a.Supplier, strings.Join(a.MPIDs, ", ")),
+			w.Authority.text(),
 			fmt.Sprintf("Week from %s to %s by the sweep's clock. Sweep %s, plan %.16s.", minute(w.From), minute(w.To), w.SweepID, w.PlanSHA256),
 		},
 	}
@@ -313,10 +347,12 @@ func (w Weekly) WriteHTML(out io.Writer) error {
 	p.Sections = []section{
 		{Heading: "All meters", Bars: []bar{verdictBar("now", w.Now), verdictBar("a week before", w.Before)}, Table: totals},
 		{Heading: "By fuel and region", Bars: bars, Table: rows},
-		{Heading: "Transfers", Text: fmt.Sprintf("%d of %d meters are known to be another supplier's, %d of them since the week before.",
-			w.Transferred.Total, w.Planned, w.Transferred.ThisWeek)},
+		{Heading: "Homes", Text: fmt.Sprintf("Of %d homes (both fuels together), by the priority of their most urgent meter, 0 first. %d are dark and not armed now, %d armed. "+
+			"A week before %d were all on supply.", w.Homes.all(), w.Calls.Dark, w.Calls.Armed, w.HomesBefore.AllOnSupply), Table: w.homesTable()},
+		{Heading: "Transfers", Text: w.Transferred.text(w.Planned, w.Homes.all())},
 		{Heading: "Not covered", Text: fmt.Sprintf("%d of %d rows of the portfolio were rejected; nothing of them is sent.", w.NotCovered, portfolio)},
 		{Heading: "Reasons for going on", Text: "Meters that are not on supply and not excluded.", Table: reasonTable(w.GoingOn, w.Planned)},
+		{Heading: "Notices of the next supplier", Table: noticeTable(w.Notices)},
 	}
 	return p.write(out)
 }
@@ -331,7 +367,11 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 		})
 	}
 	switched, settings, before, after := 0, 0, 0, 0
-	armed := &table{Head: []string{"device", "MPxN", "region", "armed as of", "switched at"}, Words: true}
+	calls, list := r.Calls(), &table{Head: []string{"priority", "kind", "MPxNs", "region", "hours without supply"}, Words: true}
+	for _, c := range calls[:min(len(calls), longestTable)] {
+		line := c.line(r.Last)
+		list.Rows = append(list.Rows, []string{line[0], kindWords[c.Need], line[4], line[3], hoursWords(c)})
+	}
 	for i := range r.Meters {
 		m := &r.Meters[i]
 		if !m.SwitchedAt.IsZero() {
@@ -346,9 +386,6 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 		if m.After.Balance != nil {
 			after++
 		}
-		if m.Verdict.Verdict == record.VerdictArmed && len(armed.Rows) < longestTable {
-			armed.Rows = append(armed.Rows, []string{m.Device.String(), m.Target.MPxN, m.Target.Region.String(), minute(m.Verdict.AsOf), minute(m.SwitchedAt)})
-		}
 	}
 	p := page{Title: "Handover to the next supplier", Facts: r.facts(), Sections: []section{
 		{Heading: "Where the meters stand", Bars: r.fuelBars(), Table: verdictTable("verdict", h.Verdicts, h.Meters)},
@@ -358,8 +395,10 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 			{"balance after it", strconv.Itoa(after), strconv.Itoa(switched)},
 			{"prepayment settings before the switch", strconv.Itoa(settings), strconv.Itoa(h.Meters)},
 		}}},
-		{Heading: "Homes that need a call", Text: fmt.Sprintf("%d of %d meters are armed: supply returns when somebody presses the button. The whole list is armed.csv; the first %d are here.",
-			h.Verdicts.Armed, h.Meters, len(armed.Rows)), Table: armed},
+		{Heading: "Homes that need a person", Text: fmt.Sprintf("Of %d homes (both fuels together) %d are armed: supply returns when the consumer presses the button. "+
+			"%d are dark and not armed: somebody must act otherwise. The whole list is calls.csv; the first %d are here. armed.csv has the %d armed meters of %d.",
+			r.Summary.Homes.all(), r.Summary.Calls.Armed, r.Summary.Calls.Dark, len(list.Rows), h.Verdicts.Armed, h.Meters), Table: list},
+		{Heading: "Notices of the next supplier", Table: noticeTable(r.Notices)},
 		{Heading: "Originator counters", Text: "The next counter of each originator must be above the last.", Table: counters},
 	}}
 	return p.write(w)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
@@ -15,16 +16,17 @@ import (
 
 // Listed is what somebody else's list says of one device.
 type Listed struct {
-	Status string // as the list has it; may be empty
-	MPxN   string // may be empty
+	Status string    // as the list has it; may be empty
+	MPxN   string    // may be empty
+	Date   time.Time // of a transfer: when it takes effect; zero: it has, or it is not said
 }
 
 // List is an inventory or a list of transferred meters, by device.
 type List map[servicerequests.EUI]Listed
 
-// ReadList reads a CSV with a header line. device_id is required; device_status and
-// mpxn are optional, and other columns are not looked at. The error joins every
-// fault with its line.
+// ReadList reads a CSV with a header line. device_id is required; device_status, mpxn and
+// transfer_date (like 2026-11-30) are optional, and other columns are not looked at. The
+// error joins every fault with its line.
 func ReadList(r io.Reader) (List, error) {
 	in := csv.NewReader(r)
 	in.ReuseRecord = true
@@ -61,11 +63,17 @@ func ReadList(r io.Reader) (List, error) {
 		if _, double := list[eui]; err == nil && double {
 			err = fmt.Errorf("device %v is in the list already", eui)
 		}
+		var date time.Time
+		if text := field(row, "transfer_date"); err == nil && text != "" {
+			if date, err = time.Parse(time.DateOnly, text); err != nil {
+				err = fmt.Errorf("transfer_date %q: want a date like 2026-11-30", text)
+			}
+		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("line %d: %w", line, err))
 			continue
 		}
-		list[eui] = Listed{Status: strings.Clone(field(row, "device_status")), MPxN: strings.Clone(field(row, "mpxn"))}
+		list[eui] = Listed{Status: strings.Clone(field(row, "device_status")), MPxN: strings.Clone(field(row, "mpxn")), Date: date}
 	}
 }
 
@@ -124,7 +132,7 @@ func (r *Report) Reconcile(inventory, transfers List) Reconciliation {
 		}
 		if transfers != nil {
 			switch excluded := m.transferredAt(r.Last); {
-			case transferred && m.Verdict.Verdict != record.VerdictExcluded:
+			case transferred && !moved.Date.After(r.Last) && m.Verdict.Verdict != record.VerdictExcluded:
 				found(findingNotExcluded)
 			case excluded && !transferred:
 				found(findingNotTransferred)

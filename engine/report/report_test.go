@@ -192,7 +192,7 @@ func (s *script) close(code string, throttled int) {
 func night(t *testing.T) *script {
 	s := newScript(t)
 	s.open()
-	s.add(record.Record{Kind: record.Planned, Body: []byte(`{"direction":{"reference":"DIR-7","srp":"An SRP","supplier":{"eui":"90-B3-D5-1F-30-01-00-00","mpids":["ABCD"]},"not_after":"2026-12-21T00:00:00Z"}}`)})
+	s.add(record.Record{Kind: record.Planned, Body: []byte(`{"direction":{"reference":"DIR-7","srp":"An SRP","supplier":{"eui":"90-B3-D5-1F-30-01-00-00","mpids":["ABCD"]},"not_after":"2026-12-21T00:00:00Z","revocation_delay":{"reference":"PMA-1","date":"2026-11-22T00:00:00Z","end":"2026-12-31T00:00:00Z"}}}`)})
 	s.target(elecA, hubA, servicerequests.ESME)
 	s.target(elecB, hubB, servicerequests.ESME)
 	s.target(elecC, hubC, servicerequests.ESME)
@@ -294,7 +294,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"handover/SHA256SUMS", "handover/armed.csv", "handover/counters.json", "handover/devices.csv", "handover/handover.html",
+		"calls.csv", "handover/SHA256SUMS", "handover/armed.csv", "handover/calls.csv", "handover/counters.json", "handover/devices.csv", "handover/handover.html",
 		"handover/not_covered.csv", "handover/unreachable.csv", "meters.csv", "not_covered.csv", "orders.csv",
 		"summary.html", "summary.json", "summary.txt", "weekly.csv", "weekly.html", "weekly.json",
 	}
@@ -437,7 +437,7 @@ func TestEmptySummary(t *testing.T) {
 	want := map[string]any{
 		"sweep_id": "", "plan_sha256": "", "meters": zero,
 		"verdicts":    map[string]any{"on_supply": zero, "armed": zero, "not_safe": zero, "unknown": zero, "excluded": zero},
-		"not_covered": zero, "homes": map[string]any{"all_on_supply": zero, "armed": zero, "other": zero},
+		"not_covered": zero, "homes": map[string]any{"all_on_supply": zero, "armed": zero, "other": zero}, "calls": map[string]any{"armed": zero, "dark": zero},
 		"requests":           map[string]any{},
 		"refused":            map[string]any{"unpermitted": zero, "uncorrelated": zero, "unverified": zero},
 		"forbidden_commands": zero,

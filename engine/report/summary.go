@@ -1,5 +1,13 @@
 package report
 
+import (
+	"maps"
+	"slices"
+
+	"safemode/engine/record"
+	"safemode/servicerequests"
+)
+
 // Summary is the sweep in numbers. Its JSON is part of the program's outside.
 type Summary struct {
 	SweepID           string             `json:"sweep_id"`
@@ -8,6 +16,7 @@ type Summary struct {
 	Verdicts          Verdicts           `json:"verdicts"`
 	NotCovered        int                `json:"not_covered"` // portfolio rows that were rejected
 	Homes             Homes              `json:"homes"`
+	Calls             Calls              `json:"calls"`
 	Requests          map[string]Classes `json:"requests"` // by SRV; only those that were used
 	Refused           Refused            `json:"refused"`
 	ForbiddenCommands int                `json:"forbidden_commands"`
@@ -35,6 +44,13 @@ type Homes struct {
 	AllOnSupply int `json:"all_on_supply"`
 	Armed       int `json:"armed"` // at least one meter armed, the others on supply
 	Other       int `json:"other"`
+}
+
+// Calls counts the homes that need a person: those of calls.csv. Homes.Armed is less than
+// Armed where the other fuel of a home is not on supply either.
+type Calls struct {
+	Armed int `json:"armed"` // a supply is armed, none is dark: the consumer must press the button
+	Dark  int `json:"dark"`  // a supply is off and not armed: somebody must act otherwise
 }
 
 // Classes counts the requests of one SRV; the classes sum to Sent.
@@ -68,4 +84,92 @@ type Counters struct {
 type Truth struct {
 	Checked    int `json:"checked"`
 	Mismatches int `json:"mismatches"`
+}
+
+// countCounters counts the counters of each originator, and of all together.
+func countCounters(byOriginator map[servicerequests.EUI][]uint64) (sum Counters, each []OriginatorCounters) {
+	for _, originator := range slices.Sorted(maps.Keys(byOriginator)) {
+		all := byOriginator[originator]
+		slices.Sort(all)
+		different := slices.Compact(slices.Clone(all))
+		c := Counters{
+			Used: len(different), First: different[0], Last: different[len(different)-1], Reused: len(all) - len(different),
+		}
+		each = append(each, OriginatorCounters{originator, c})
+		if sum.Used == 0 || c.First < sum.First {
+			sum.First = c.First
+		}
+		sum.Last = max(sum.Last, c.Last)
+		sum.Used += c.Used
+		sum.Reused += c.Reused
+	}
+	return sum, each
+}
+
+// add counts a meter. A verdict that is not known is unknown, not lost.
+func (v *Verdicts) add(verdict string) {
+	switch verdict {
+	case record.VerdictOnSupply:
+		v.OnSupply++
+	case record.VerdictArmed:
+		v.Armed++
+	case record.VerdictNotSafe:
+		v.NotSafe++
+	case record.VerdictExcluded:
+		v.Excluded++
+	default:
+		v.Unknown++
+	}
+}
+
+// all is how many homes were counted.
+func (h Homes) all() int { return h.AllOnSupply + h.Armed + h.Other }
+
+// add counts a home by the verdicts of its meters.
+func (h *Homes) add(meters Verdicts) {
+	switch {
+	case meters.NotSafe+meters.Unknown+meters.Excluded > 0:
+		h.Other++
+	case meters.Armed > 0:
+		h.Armed++
+	default:
+		h.AllOnSupply++
+	}
+}
+
+// add counts a home.
+func (c *Calls) add(n Need) {
+	switch n {
+	case NeedButton:
+		c.Armed++
+	case NeedPerson:
+		c.Dark++
+	}
+}
+
+// verdicts counts a home's meters by their verdicts.
+func (h home) verdicts(of func(*Meter) string) (v Verdicts) {
+	for _, m := range h {
+		v.add(of(m))
+	}
+	return v
+}
+
+// add counts a request. A class that is not known is in doubt, not lost.
+func (c *Classes) add(class record.Class) {
+	c.Sent++
+	switch class {
+	case record.ClassSuccess:
+		c.Success++
+	case record.ClassNegative:
+		c.Negative++
+	case record.ClassNoResponse:
+		c.NoResponse++
+	case record.ClassRejected:
+		c.Rejected++
+	case record.ClassUnverified:
+		c.Unverified++
+	default:
+		c.InDoubt++
+	}
 }

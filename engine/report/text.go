@@ -37,17 +37,35 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(out, "not covered\t%d of %d\t%s\t  rows of the portfolio that were rejected; nothing of them is sent\n\n",
 		s.NotCovered, rows, percent(s.NotCovered, rows))
 
-	homes := s.Homes.AllOnSupply + s.Homes.Armed + s.Homes.Other
-	fmt.Fprintf(out, "Homes, of %d with a planned meter\n", homes)
-	for _, row := range [...]struct {
-		word string
-		n    int
-	}{{"all on supply", s.Homes.AllOnSupply}, {"armed", s.Homes.Armed}, {"other", s.Homes.Other}} {
-		fmt.Fprintf(out, "%s\t%d of %d\t%s\t\n", row.word, row.n, homes, percent(row.n, homes))
+	homes := s.Homes.all()
+	type row struct {
+		word    string
+		n       int
+		meaning string
+	}
+	for _, part := range [...]struct {
+		heading string
+		rows    []row
+	}{
+		{"Homes (both fuels together), of %d with a planned meter", []row{
+			{"all on supply", s.Homes.AllOnSupply, "all their meters"},
+			{"armed", s.Homes.Armed, "a meter is armed, the others are on supply"},
+			{"other", s.Homes.Other, "a meter is not safe, unknown or excluded"},
+		}},
+		{"Homes that need a person (calls.csv), of %d", []row{
+			{"armed", s.Calls.Armed, "a supply is armed, none is dark: the consumer must press the button"},
+			{"dark", s.Calls.Dark, "a supply is off and not armed: somebody must act otherwise"},
+		}},
+	} {
+		fmt.Fprintf(out, part.heading+"\n", homes)
+		for _, row := range part.rows {
+			fmt.Fprintf(out, "%s\t%d of %d\t%s\t  %s\n", row.word, row.n, homes, percent(row.n, homes), row.meaning)
+		}
+		fmt.Fprintln(out)
 	}
 
 	sent := 0
-	fmt.Fprint(out, "\nService Requests\n")
+	fmt.Fprint(out, "Service Requests\n")
 	fmt.Fprint(out, "SRV\tsent\tsuccess\tnegative\tno response\trejected\tin doubt\tunverified\t\n")
 	for _, service := range servicerequests.Services {
 		if c, used := s.Requests[service.SRV()]; used {

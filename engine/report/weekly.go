@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -30,8 +31,22 @@ type Weekly struct {
 	Before     Verdicts    `json:"before"`      // at From
 	Rows       []WeeklyRow `json:"rows"`        // by fuel and region; they sum to the whole
 
+	// Homes are both fuels together, Calls those that need a person at To: dark now, or armed.
+	Homes       Homes            `json:"homes"`        // at To
+	HomesBefore Homes            `json:"homes_before"` // at From
+	Calls       Calls            `json:"calls"`
+	Priorities  []WeeklyPriority `json:"priorities"` // by the portfolio's, 0 first; they sum to Homes
+
 	Transferred Transferred    `json:"transferred"`
 	GoingOn     []ReasonMeters `json:"reasons_for_going_on"` // of meters that are not on supply, most first
+	Notices     []Notice       `json:"solr_notices"`         // until To: the next supplier's, oldest first
+}
+
+// WeeklyPriority is the homes of one priority, that of their most urgent meter.
+type WeeklyPriority struct {
+	Priority int   `json:"priority"`
+	Homes    Homes `json:"homes"`
+	Calls    Calls `json:"calls"`
 }
 
 // WeeklyRow is one fuel in one region.
@@ -47,6 +62,17 @@ type WeeklyRow struct {
 type Transferred struct {
 	Total    int `json:"total"`     // until To
 	ThisWeek int `json:"this_week"` // after From
+	Homes    int `json:"homes"`     // with a meter of Total
+
+	// Planned is what the list of transfers says; nil: there was none.
+	Planned *Transfers `json:"planned"`
+}
+
+// Transfers counts the meters of the plan that a list of transfers names.
+type Transfers struct {
+	Meters int `json:"meters"`
+	Homes  int `json:"homes"`
+	ToCome int `json:"to_come"` // of Meters: the DCC has not said yet that they are another supplier's
 }
 
 // ReasonMeters is a reason with the number of meters it holds for.
@@ -58,8 +84,9 @@ type ReasonMeters struct {
 
 const week = 7 * 24 * time.Hour
 
-// Weekly draws the report of the seven days up to an instant of the sweep's clock.
-func (r *Report) Weekly(to time.Time) Weekly {
+// Weekly draws the report of the seven days up to an instant of the sweep's clock. The
+// list says which transfers are planned; nil: that is not known.
+func (r *Report) Weekly(to time.Time, transfers List) Weekly {
 	w := Weekly{
 		SweepID: r.Summary.SweepID, PlanSHA256: r.Summary.PlanSHA256, Authority: r.Authority,
 		From: to.Add(-week).UTC(), To: to.UTC(), Planned: len(r.Meters), NotCovered: len(r.NotCovered),
@@ -94,6 +121,12 @@ func (r *Report) Weekly(to time.Time) Weekly {
 			reasons[ReasonMeters{Verdict: now, Reason: m.reasonAt(to)}]++
 		}
 	}
+	w.countHomes(r.homes(), transfers)
+	for _, n := range r.Notices {
+		if !n.At.After(to) {
+			w.Notices = append(w.Notices, n)
+		}
+	}
 	for _, row := range rows {
 		w.Rows = append(w.Rows, *row)
 	}
@@ -108,6 +141,60 @@ func (r *Report) Weekly(to time.Time) Weekly {
 		return cmp.Or(cmp.Compare(b.Meters, a.Meters), cmp.Compare(a.Verdict, b.Verdict), cmp.Compare(a.Reason, b.Reason))
 	})
 	return w
+}
+
+// countHomes counts homes, by priority and together.
+func (w *Weekly) countHomes(homes []home, transfers List) {
+	var byPriority [10]WeeklyPriority
+	if transfers != nil {
+		w.Transferred.Planned = &Transfers{}
+	}
+	for _, h := range homes {
+		now := h.verdicts(func(m *Meter) string { return m.verdictAt(w.To) })
+		need := h.need(w.To)
+		w.Homes.add(now)
+		w.HomesBefore.add(h.verdicts(func(m *Meter) string { return m.verdictAt(w.From) }))
+		w.Calls.add(need)
+		p := &byPriority[h.priority()]
+		p.Homes.add(now)
+		p.Calls.add(need)
+		moved, listed := 0, 0
+		for _, m := range h {
+			gone := m.transferredAt(w.To)
+			if gone {
+				moved++
+			}
+			if _, named := transfers[m.Device]; named {
+				if listed++; !gone {
+					w.Transferred.Planned.ToCome++
+				}
+			}
+		}
+		if moved > 0 {
+			w.Transferred.Homes++
+		}
+		if listed > 0 {
+			w.Transferred.Planned.Meters += listed
+			w.Transferred.Planned.Homes++
+		}
+	}
+	for priority, p := range byPriority {
+		if p.Homes.all() > 0 {
+			p.Priority = priority
+			w.Priorities = append(w.Priorities, p)
+		}
+	}
+}
+
+// text says what is known of transfers, planned and done.
+func (t Transferred) text(meters, homes int) string {
+	text := fmt.Sprintf("%d of %d meters, in %d of %d homes, are known to be another supplier's, %d meters of them since the week before. ",
+		t.Total, meters, t.Homes, homes, t.ThisWeek)
+	if t.Planned == nil {
+		return text + "How many are planned is not known: no list of transfers was given (report --transfers)."
+	}
+	return text + fmt.Sprintf("The list of transfers names %d meters in %d homes; %d of these meters are still to come.",
+		t.Planned.Meters, t.Planned.Homes, t.Planned.ToCome)
 }
 
 func fuelOf(t servicerequests.DeviceType) string {

@@ -45,9 +45,10 @@ func (r *Report) Write(directory string, o Options) error {
 	if o.WeekTo.IsZero() {
 		o.WeekTo = r.Last
 	}
-	weekly := r.Weekly(o.WeekTo)
+	weekly := r.Weekly(o.WeekTo, o.Transfers)
 	files := []file{
 		{"meters.csv", r.WriteMeters},
+		{"calls.csv", r.WriteCalls},
 		{"not_covered.csv", r.WriteNotCovered},
 		{"orders.csv", r.WriteEvents},
 		{"weekly.json", weekly.WriteJSON},
@@ -65,6 +66,7 @@ func (r *Report) Write(directory string, o Options) error {
 	)
 	pack := []file{
 		{"devices.csv", r.WriteHandover},
+		{"calls.csv", r.WriteCalls},
 		{"armed.csv", r.WriteArmed},
 		{"unreachable.csv", r.WriteUnreachable},
 		{"not_covered.csv", r.WriteNotCovered},

@@ -20,7 +20,7 @@ const day = 24 * time.Hour
 // dayAfter is a world with one meter that a first run has left armed.
 func dayAfter(t *testing.T, d *device) *world {
 	w := newWorld(t, d)
-	w.Policy.RereadAfter = day
+	w.Policy.RereadArmedAfter = day
 	w.command()
 	if v := w.Disk.Verdict(d.EUI); v.Verdict != record.VerdictArmed {
 		t.Fatalf("verdict %s (%s)", v.Verdict, v.Reason)
@@ -151,7 +151,7 @@ func TestHomesGoBeforeWhatIsReadAgain(t *testing.T) {
 			d.EUI += i * 16
 			w.Add(d, ourEUI, servicerequests.Regions[int(i)%3])
 		}
-		w.Policy.RereadAfter = time.Minute // as if a day had passed
+		w.Policy.RereadArmedAfter = time.Minute // as if a day had passed
 		w.PerHub = 1000
 		var next time.Time // two POSTs a second: the sweep lasts longer than that
 		w.OnTake = func(now time.Time, _ exchange.Place) (bool, time.Duration, string) {

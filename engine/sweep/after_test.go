@@ -16,7 +16,7 @@ const day = 24 * time.Hour
 func aDayLater(t *testing.T) *driver {
 	t.Helper()
 	d := newDrive(cutOff())
-	d.Policy.RereadAfter = day
+	d.Policy.RereadArmedAfter = day
 	d.start()
 	d.finishAll()
 	if v := d.verdict(); v.Verdict != record.VerdictArmed {
@@ -65,7 +65,7 @@ func TestGoingOnTheDayAfter(t *testing.T) {
 // An answer that comes after its request was given up counts, as any late answer does.
 func TestLateTheDayAfter(t *testing.T) {
 	d := newDrive(cutOff())
-	d.Policy.RereadAfter = day
+	d.Policy.RereadArmedAfter = day
 	d.start()
 	d.finishAll()
 	d.Devices[0].Supply = servicerequests.Enabled
@@ -134,7 +134,7 @@ func TestReadAgainWhileTheSweepLasts(t *testing.T) {
 	x, silent := cutOff(), healthy()
 	silent.EUI = 0x00DB123456780009
 	d := newDrive(x, silent)
-	d.Policy.RereadAfter = day
+	d.Policy.RereadArmedAfter = day
 	d.Policy.Retry.Electricity = []time.Duration{day, day, 6 * time.Hour}
 	d.OnFlight = func(f *flight) fate {
 		if f.Device == silent {
@@ -152,6 +152,52 @@ func TestReadAgainWhileTheSweepLasts(t *testing.T) {
 	}
 	if took := d.now.Sub(epoch); !slices.Equal(again, []time.Duration{0, day, 2 * day}) || took < 2*day || took > 3*day {
 		t.Errorf("verdicts after %v, the run took %v", again, took)
+	}
+	wantGood(t, d)
+}
+
+// A sweep that lasts reads an armed meter again each hour. What it has asked again when the
+// last home gets its verdict it does not wait for: a gas meter may owe it for a day. What was
+// due as a run began that run waits for.
+func TestTheEndWaitsForNoReread(t *testing.T) {
+	run := func(every time.Duration) (d *driver, armed *device) {
+		armed, silent := cutOff(), healthy()
+		silent.EUI = 0x00DB123456780009
+		d = newDrive(armed, silent)
+		d.Policy.RereadArmedAfter = every
+		d.Policy.ResponseWait.Electricity = 3 * day
+		d.Policy.Retry.Electricity = []time.Duration{day, day}
+		d.OnFlight = func(f *flight) fate {
+			switch {
+			case f.Device == silent:
+				return undeliv
+			case d.now.Sub(epoch) > day+90*time.Minute:
+				return lost
+			}
+			return answered
+		}
+		d.start()
+		d.finishAll()
+		return d, armed
+	}
+	without, _ := run(0)
+	d, armed := run(time.Hour)
+	if took, want := d.now.Sub(epoch), without.now.Sub(epoch); took != want || took < 2*day {
+		t.Errorf("the run took %v, without rereads %v", took, want)
+	}
+	v := d.Disk.Verdict(armed.EUI)
+	if at := v.AsOf.Sub(epoch); v.Verdict != record.VerdictArmed || at < day || at > day+90*time.Minute {
+		t.Errorf("%s as of %v, want that of its last answer", v.Verdict, at)
+	}
+	wantGood(t, d)
+
+	d.OnFlight = func(*flight) fate { return answered }
+	armed.Supply, armed.Pressed = servicerequests.Enabled, true
+	d.now = d.now.Add(2 * time.Hour)
+	d.restart()
+	d.finishAll()
+	if v := d.Disk.Verdict(armed.EUI); v.Verdict != record.VerdictOnSupply {
+		t.Errorf("the next run: %s (%s)", v.Verdict, v.Reason)
 	}
 	wantGood(t, d)
 }

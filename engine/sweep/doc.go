@@ -62,12 +62,13 @@
 // # What it reads again
 //
 // Homes change after their verdict: a consumer presses the button, somebody switches a
-// meter back. So the reads that a verdict rests on are made again when they are
-// [ledger.Policy.RereadAfter] old, of every meter that is armed and of a share of those on
-// supply. When a switch is confirmed the balance is read once more
+// meter back. So the reads that a verdict rests on are made again: of every meter that is
+// armed when they are [ledger.Policy.RereadArmedAfter] old, and of a share of those on
+// supply when they are [ledger.Policy.RereadAfter] old. When a switch is confirmed the balance is read once more
 // ([ledger.Policy.BalanceAfter]). Such requests go when nothing else waits, and the verdict
 // stands while they are open. A home that is found worse is told at once, by a verdict in
-// the journal, a warning and a count. No run waits for the next day.
+// the journal, a warning and a count. No run waits for the next day or hour: when the last
+// home has its verdict, reads that were not due as the run began are given up.
 //
 // # What it refuses
 //

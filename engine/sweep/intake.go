@@ -2,6 +2,8 @@ package sweep
 
 import (
 	"container/heap"
+	"maps"
+	"slices"
 	"time"
 
 	"safemode/engine/ledger"
@@ -272,6 +274,42 @@ func (s *Machine) takeLater() bool {
 		return true
 	}
 	return false
+}
+
+// letGo gives up what was asked again while homes waited, when the last of them has its
+// verdict: the run does not wait for its answers, which a gas meter may owe for a day. It
+// says whether there was anything. What was due as the run began is waited for.
+func (s *Machine) letGo() (any bool) {
+	if s.counts.done < s.roll.size() || !s.run.begun {
+		s.run.letGo = false
+		return false
+	}
+	if s.run.letGo || s.counts.afters == 0 {
+		return false
+	}
+	s.run.letGo = true
+	for _, number := range slices.Sorted(maps.Keys(s.roll.awake)) {
+		m := s.roll.awake[number]
+		if !m.Done || !s.o.Policy.RereadAt(m.Meter).After(s.run.started) {
+			continue
+		}
+		for _, open := range slices.Clone(m.Open) {
+			r := of(open)
+			switch {
+			case !r.After || r.Service == servicerequests.ReadMeterBalance || r.Phase == ledger.Held:
+			case r.Phase.Working():
+				s.run.letGo = false
+			case r.Phase == ledger.Sent:
+				s.end(r, silence(r), "", nil)
+				any = true
+			default:
+				s.end(r, withdrawal(r), "", nil)
+				any = true
+			}
+		}
+		s.look(m)
+	}
+	return any
 }
 
 // firstLater takes out the first meter of the region in which most wait, of those where it

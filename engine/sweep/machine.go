@@ -124,6 +124,7 @@ type run struct {
 	drains   time.Time // real time until which answers are awaited after a gate has closed; zero: no gate has
 	looked   time.Time // real time: when it was last asked whether any are awaited
 	stopping bool
+	letGo    bool   // what does not hold the run up was given up when the last verdict came
 	ceased   string // reference of the cease notice
 	renewed  time.Time
 	backlog  map[uint64]struct{} // messages of earlier runs that have not been heard of in this one
@@ -154,6 +155,9 @@ func (s *Machine) Step(now time.Time, happened ...Event) []Action {
 	}
 	s.settle()
 	s.pump()
+	if s.letGo() {
+		s.pump()
+	}
 	s.settle()
 	return s.emitted()
 }

@@ -161,6 +161,10 @@ func (s *Machine) checkOrder(o record.OrderBody) error {
 		if o.Reference == "" {
 			return errors.New("a cease notice has a reference")
 		}
+	case record.OrderGoOn:
+		if o.Reference == "" || o.Reason == "" || at != (scope{}) {
+			return errors.New("the next supplier's wish to go on has a reference and a reason, and is of the whole sweep")
+		}
 	default:
 		return fmt.Errorf("action %q is not known", o.Action)
 	}

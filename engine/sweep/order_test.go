@@ -85,7 +85,7 @@ func TestExclusionAfterTheVerdict(t *testing.T) {
 			x, silent := cutOff(), healthy()
 			silent.EUI = 0x00DB123456780009
 			d := newDrive(x, silent)
-			d.Policy.RereadAfter = day
+			d.Policy.RereadArmedAfter = day
 			d.Policy.BalanceAfter = true
 			d.Policy.Retry.Electricity = []time.Duration{day, day, 6 * time.Hour}
 			d.OnFlight = func(f *flight) fate {
@@ -350,4 +350,44 @@ func TestSilentGasDoesNotStarveElectricity(t *testing.T) {
 		t.Errorf("the last gas meter is asked after %v", d.now.Sub(epoch))
 	}
 	wantNoFaults(t, d)
+}
+
+// The next supplier's wish to go on is journalled with its reason, and changes nothing.
+func TestTheWishToGoOnChangesNothing(t *testing.T) {
+	d := newDrive(cutOff())
+	d.start()
+	for _, o := range []record.OrderBody{
+		{Action: record.OrderGoOn, Reference: "SoLR 11"},
+		{Action: record.OrderGoOn, Reason: "homes are not transferred"},
+		{Action: record.OrderGoOn, Reference: "SoLR 11", Reason: "homes are not transferred", Wave: 1},
+	} {
+		if err := d.order(o); !errors.Is(err, ErrOrder) {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	if err := d.order(record.OrderBody{Action: record.OrderPause}); err != nil {
+		t.Fatal(err)
+	}
+	before := d.Posts
+	if err := d.order(record.OrderBody{Action: record.OrderGoOn, Reference: "SoLR 11", Reason: "homes are not transferred"}); err != nil {
+		t.Fatal(err)
+	}
+	for d.next() {
+	}
+	if st := d.m.Status(d.now); d.Posts != before || st.State != "paused" || len(st.Holds) != 1 {
+		t.Errorf("%d POSTs after it, %s", d.Posts-before, st.State)
+	}
+	orders := d.SentIn(record.Operator)
+	if last, err := record.Decode[record.OrderBody](orders[len(orders)-1]); err != nil || last.Action != record.OrderGoOn || last.Reason == "" {
+		t.Errorf("%+v, %v", last, err)
+	}
+	d.restart()
+	if st := d.m.Status(d.now); st.State != "paused" {
+		t.Errorf("after a restart: %s", st.State)
+	}
+	if err := d.order(record.OrderBody{Action: record.OrderResume}); err != nil {
+		t.Fatal(err)
+	}
+	d.finishAll()
+	wantGood(t, d)
 }

@@ -77,6 +77,7 @@ var accidents = []accident{
 	{"stop 7.3", order(record.OrderBody{Action: record.OrderStop, SRV: "7.3"})},
 	{"renew", order(record.OrderBody{Action: record.OrderRenew})},
 	{"cease", order(record.OrderBody{Action: record.OrderCease, Reference: "notice"})},
+	{"go on", order(record.OrderBody{Action: record.OrderGoOn, Reference: "notice", Reason: "homes are not transferred yet"})},
 	{"exclude the first", orderFor(record.OrderExclude, 0)},
 	{"exclude the second", orderFor(record.OrderExclude, 1)},
 	{"suppress the first", orderFor(record.OrderSuppress, 0)},

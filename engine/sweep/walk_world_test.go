@@ -141,7 +141,7 @@ func newWorld(c *chooser) *world {
 	}
 	w.turns = w.choose("turns", 2) == 1
 	if w.choose("reread", 3) == 2 {
-		w.policy.RereadAfter, w.policy.RereadShare = 24*time.Hour, 1
+		w.policy.RereadArmedAfter, w.policy.RereadAfter, w.policy.RereadShare = time.Hour, 24*time.Hour, 1
 	}
 	w.policy.Permits = func(s servicerequests.Service, _ servicerequests.DeviceType) bool {
 		return s != servicerequests.ReadPrepaymentConfiguration && (w.policy.Strategy != record.EmergencyCredit || s != servicerequests.SwitchToCredit)

@@ -8,7 +8,8 @@
 //	bool, integer   as YAML has them; an integer takes no fraction
 //	float           any number
 //	time.Duration   text as time.ParseDuration reads it: 90s, 24h
-//	time.Time       RFC 3339 with its zone, or a date, which is midnight UTC
+//	time.Time       RFC 3339 with its zone, or a date, which is midnight UTC; a field
+//	                whose tag "when" is instant takes no date, and no time without a zone
 //	Millipence      pounds in quotes, like "2.00"
 //	Service         a Service Reference Variant in quotes, like "1.6"; 1.6 is
 //	                the switch to Credit

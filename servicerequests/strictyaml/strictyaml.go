@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/yaml"
@@ -61,7 +62,8 @@ const (
 // joins; of two with the same path the reading's is kept. What is not YAML at
 // all is reported alone, as a [*SyntaxError].
 func Unmarshal(b []byte, into interface{ Validate() error }) error {
-	if err := oneDocument(b); err != nil {
+	document, err := oneDocument(b)
+	if err != nil {
 		return err
 	}
 	k := koanf.New(".")
@@ -69,30 +71,58 @@ func Unmarshal(b []byte, into interface{ Validate() error }) error {
 		return &SyntaxError{"not YAML that can be read", err}
 	}
 	faults := unread("", k.Raw(), reflect.TypeOf(into).Elem())
-	err := k.UnmarshalWithConf("", into, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+	for _, top := range document.Content {
+		faults = append(faults, noInstants("", top, reflect.TypeOf(into).Elem())...)
+	}
+	err = k.UnmarshalWithConf("", into, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		DecodeHook: mapstructure.DecodeHookFuncType(value),
 		MatchName:  func(key, field string) bool { return key == field },
 	}})
-	faults = append(faults, decodeFaults(err)...)
-	return join(faults, leaves(into.Validate()))
+	faults = besides(faults, decodeFaults(err))
+	return join(besides(faults, leaves(into.Validate())))
 }
 
-// oneDocument refuses a second document, which koanf would pass over, and aliases.
-func oneDocument(b []byte) error {
+// oneDocument refuses a second document, which koanf would pass over, and aliases. The
+// node is of no content where the file is empty.
+func oneDocument(b []byte) (*node.Node, error) {
 	d := node.NewDecoder(bytes.NewReader(b))
 	var first, second node.Node
 	switch err := d.Decode(&first); {
 	case errors.Is(err, io.EOF):
-		return nil
+		return &first, nil
 	case err != nil:
-		return &SyntaxError{"not YAML", err}
+		return nil, &SyntaxError{"not YAML", err}
 	case first.Content[0].Kind != node.MappingNode:
-		return &SyntaxError{Reason: "not a YAML mapping: want keys and values"}
+		return nil, &SyntaxError{Reason: "not a YAML mapping: want keys and values"}
 	}
 	if err := d.Decode(&second); !errors.Is(err, io.EOF) {
-		return &SyntaxError{Reason: "more than one YAML document: want one"}
+		return nil, &SyntaxError{Reason: "more than one YAML document: want one"}
 	}
-	return noAlias(&first)
+	return &first, noAlias(&first)
+}
+
+// noInstants finds the values of fields that want an instant and have none: YAML takes a
+// date for midnight, and a time without a zone for UTC, whatever its writer meant.
+func noInstants(path string, n *node.Node, t reflect.Type) (faults []error) {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if n.Kind != node.MappingNode || t.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, v := n.Content[i].Value, n.Content[i+1]
+		field, ok := fieldOf(t, key)
+		if !ok {
+			continue
+		}
+		at := strings.TrimPrefix(path+"."+key, ".")
+		if _, err := time.Parse(time.RFC3339, v.Value); field.Tag.Get("when") == "instant" && v.Kind == node.ScalarNode && err != nil {
+			faults = append(faults, Faultf(at, "%s: want an instant with its zone, like 2026-11-23T18:00:00Z", v.Value))
+		}
+		faults = append(faults, noInstants(at, v, field.Type)...)
+	}
+	return faults
 }
 
 // noAlias refuses references: a few lines of them stand for a file without end.
@@ -127,7 +157,7 @@ func unread(path string, raw any, t reflect.Type) (faults []error) {
 			switch t.Kind() {
 			case reflect.Struct:
 				if field, ok := fieldOf(t, key); ok {
-					faults = append(faults, unread(at, v, field)...)
+					faults = append(faults, unread(at, v, field.Type)...)
 				} else {
 					faults = append(faults, Faultf(at, "unknown key"))
 				}
@@ -145,18 +175,18 @@ func unread(path string, raw any, t reflect.Type) (faults []error) {
 	return faults
 }
 
-func fieldOf(t reflect.Type, key string) (reflect.Type, bool) {
+func fieldOf(t reflect.Type, key string) (reflect.StructField, bool) {
 	for field := range t.Fields() {
 		switch field.Tag.Get(tag) {
 		case key:
-			return field.Type, true
+			return field, true
 		case squash:
 			if inner, ok := fieldOf(field.Type, key); ok {
 				return inner, true
 			}
 		}
 	}
-	return nil, false
+	return reflect.StructField{}, false
 }
 
 // decodeFaults gives mapstructure's errors the paths of the file.
@@ -211,21 +241,25 @@ func leaves(err error) []error {
 	return []error{err}
 }
 
-// join sorts the faults by text, which is by path, and leaves out the rules'
-// faults about what could not be read in the first place.
-func join(reading, rules []error) error {
-	unreadable := map[string]bool{}
-	for _, err := range reading {
+// besides adds later faults to earlier ones, but for those about what could not be read in
+// the first place.
+func besides(earlier, later []error) []error {
+	said := map[string]bool{}
+	for _, err := range earlier {
 		if f, ok := errors.AsType[*Fault](err); ok {
-			unreadable[f.Path] = true
+			said[f.Path] = true
 		}
 	}
-	all := reading
-	for _, err := range rules {
-		if f, ok := errors.AsType[*Fault](err); !ok || !unreadable[f.Path] {
-			all = append(all, err)
+	for _, err := range later {
+		if f, ok := errors.AsType[*Fault](err); !ok || !said[f.Path] {
+			earlier = append(earlier, err)
 		}
 	}
+	return earlier
+}
+
+// join sorts the faults by text, which is by path.
+func join(all []error) error {
 	slices.SortStableFunc(all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(all...)
 }
