@@ -150,7 +150,8 @@ func checkDemoSummary(t *testing.T, s report.Summary) {
 	if c := s.Counters; c.Reused != 0 || c.Used < sent || c.Last-c.First+1 < uint64(c.Used) {
 		t.Errorf("%d requests sent, counters %+v", sent, c)
 	}
-	if s.Truth == nil || *s.Truth != (report.Truth{Checked: referenceMeters}) {
+	if s.Truth == nil || s.Truth.Checked != referenceMeters || s.Truth.Mismatches != 0 || len(s.Truth.ByKind) != 0 ||
+		s.Truth.MissedWithExcuse != 0 || s.Truth.CouldAnswer == 0 || s.Truth.ShareSafe < shareWanted {
 		t.Errorf("truth %+v", s.Truth)
 	}
 	if s.ForbiddenCommands != 0 || s.Refused != (report.Refused{}) || s.NotCovered != 0 || s.Quarantined != 0 {

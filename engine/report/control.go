@@ -23,6 +23,7 @@ type Event struct {
 	Meters        int    // that it names; 0: it names none
 	Reason        string
 	Reference     string
+	Devices       []servicerequests.EUI // that it names
 }
 
 // ordered takes in an order.
@@ -46,7 +47,7 @@ func (f *folder) ordered(rec record.Record) error {
 	if o.Now {
 		what += " now"
 	}
-	f.event(Event{rec.At, what, scope, o.By, o.Authenticated, len(o.Devices), o.Reason, o.Reference})
+	f.event(Event{rec.At, what, scope, o.By, o.Authenticated, len(o.Devices), o.Reason, o.Reference, o.Devices})
 	return nil
 }
 
