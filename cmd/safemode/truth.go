@@ -108,7 +108,7 @@ func judge(claims []claim, pastOf func(servicerequests.EUI) happened, t terms) (
 		j.checked++
 	}
 	if t.atLeast && j.tooFew() {
-		j.wrong = append(j.wrong, mismatch{Kind: wrongShare, Reason: j.safeShare.String()})
+		j.wrong = append(j.wrong, mismatch{Kind: wrongShare, Reason: j.safeShare.text()})
 		j.mismatches++
 	}
 	return j

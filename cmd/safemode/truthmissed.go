@@ -162,7 +162,7 @@ func (s safeShare) tooFew() bool {
 	return float64(s.safe) < wanted
 }
 
-func (s safeShare) String() string {
+func (s safeShare) text() string {
 	return fmt.Sprintf("%d of %d meters that could answer are on supply or armed, %d of them cannot be helped: too few", s.safe, s.could, s.helpless)
 }
 
