@@ -53,6 +53,7 @@ type terms struct {
 	held     bool // somebody paused or stopped something
 	atLeast  bool // decision 24's share is demanded
 
+	switches         bool // 1.6 is part of the sweep's strategy
 	permits          func(servicerequests.Service, servicerequests.DeviceType) bool
 	armBalanceAtMost servicerequests.Millipence
 	fresh            eachFuel[time.Duration] // how old a read may be to arm on

@@ -33,7 +33,7 @@ func newTale() *tale {
 	t.is = meter.StateOf(&t.began)
 	t.registered, t.device, t.target.Type = true, 1, servicerequests.ESME
 	t.terms = terms{
-		finished: true, permits: func(servicerequests.Service, servicerequests.DeviceType) bool { return true },
+		finished: true, switches: true, permits: func(servicerequests.Service, servicerequests.DeviceType) bool { return true },
 		fresh:     eachFuel[time.Duration]{time.Hour, time.Hour},
 		armWithin: eachFuel[time.Duration]{2 * time.Hour, 2 * time.Hour},
 	}
@@ -338,5 +338,116 @@ func TestTruthShare(t *testing.T) {
 				t.Errorf("share %+v", j.safeShare)
 			}
 		})
+	}
+}
+
+// TestTruthReasons has each reason borne out by a history, and refuses it of another.
+func TestTruthReasons(t *testing.T) {
+	unknown := func(t *tale) *tale { return t.called(record.VerdictUnknown, "") }
+	notSafe := func(t *tale) *tale { return t.called(record.VerdictNotSafe, "") }
+	replied := func(srv string, code servicerequests.ResponseCode, bent bool) func(*tale) {
+		return func(t *tale) {
+			t.meter.Replies = append(t.meter.Replies, history.Reply{SRV: srv, Code: code, Bent: bent})
+		}
+	}
+	raised := func(code uint16) func(*tale) {
+		return func(t *tale) {
+			t.meter.Alerts = append(t.meter.Alerts, history.Alert{Code: code, Raised: t.now, Delivered: t.now})
+		}
+	}
+	balance := func(n servicerequests.Millipence) func(*tale) {
+		return func(t *tale) { t.began.Balance, t.is.Balance = n, n }
+	}
+	inCredit := func(t *tale) { t.began.Mode, t.is.Mode = servicerequests.Credit, servicerequests.Credit }
+	found := func(s servicerequests.SupplyState) func(*tale) {
+		return func(t *tale) { t.began.Supply, t.is.Supply = s, s }
+	}
+	goesOff := func(t *tale) { t.is.Supply = servicerequests.Disabled }
+	tests := []struct {
+		reason  string
+		so, not *tale
+	}{
+		{"", armed().with(found(servicerequests.Enabled)).reads().called(record.VerdictOnSupply, ""),
+			newTale().with(inCredit).with(found(servicerequests.Enabled)).reads().with(func(t *tale) {
+				t.target.History = []string{"pending_future_dated_mode"}
+			}).called(record.VerdictOnSupply, "")},
+		{"a future-dated switch may still be stored on the meter", newTale().with(inCredit).with(found(servicerequests.Enabled)).reads().with(func(t *tale) {
+			t.target.History = []string{"pending_future_dated_mode"}
+		}).called(record.VerdictOnSupply, ""), armed().with(found(servicerequests.Enabled)).reads().called(record.VerdictOnSupply, "")},
+		{press, armed(), nil},
+		{record.ReasonTransferred + " (E4)", newTale().with(replied(srvSupply, servicerequests.NotRegistered, false)).called(record.VerdictExcluded, ""),
+			newTale().called(record.VerdictExcluded, "")},
+		{"suppressed", newTale().with(func(t *tale) { t.ordered = true }).called(record.VerdictExcluded, ""), newTale().called(record.VerdictExcluded, "")},
+
+		{noVerdict, unknown(newTale().with(func(t *tale) { t.finished = false })), unknown(newTale())},
+		{"refused in the run of refusals that halted the sweep: to be asked again",
+			unknown(newTale().with(func(t *tale) { t.finished = false }).with(replied(srvSupply, servicerequests.NotRegistered, false))),
+			unknown(newTale().with(replied(srvSupply, servicerequests.NotRegistered, false)))},
+		{"held for a person: SRV 7.4 answered E99, whose meaning is not known", unknown(newTale().with(replied(srvSupply, "E99", false))), unknown(newTale())},
+		{"SRV 6.2.9 rejected: E19 (unknown device)", unknown(newTale().with(replied(srvMode, "E19", false))), unknown(newTale().with(replied(srvSupply, "E19", false)))},
+		{"SRV 7.4: no answer that could be proven", unknown(newTale().with(replied(srvSupply, "", true))), unknown(newTale().reads())},
+		{"no answer", unknown(newTale().does(srvSupply, 0).loses()), unknown(newTale().reads())},
+		{"no answer; the sweep's retries are used up", unknown(newTale().does(srvSupply, 0).loses()), unknown(newTale().reads())},
+		{"SRV 7.4 refused by the meter: 250", unknown(newTale().does(srvSupply, 250)), unknown(newTale().does(srvSupply, 3))},
+		{"not read back", unknown(newTale().reads().does(srvSwitch, 0)), unknown(newTale().reads().loses())},
+
+		{"time bought: emergency credit is active until it is spent", notSafe(newTale().reads().does("2.5", 0)), notSafe(newTale().reads().does("2.5", 13))},
+		{"in prepayment: switching is not part of this sweep", notSafe(newTale().reads().with(func(t *tale) { t.switches = false })), notSafe(newTale().reads())},
+		{"switch refused by the meter: 13", notSafe(newTale().does(srvSwitch, 13).reads()), notSafe(newTale().does(srvSwitch, 12).reads())},
+		{"held for a person: SRV 1.6 answered E99, whose meaning is not known", notSafe(newTale().reads().with(replied(srvSwitch, "E99", false))), notSafe(newTale().reads())},
+		{"switch rejected: E5", notSafe(newTale().reads().with(replied(srvSwitch, "E5", false))), notSafe(newTale().reads())},
+		{"meter reads prepayment after it accepted the switch", notSafe(newTale().does(srvSwitch, 0).with(func(t *tale) {
+			t.is.Mode = servicerequests.Prepayment
+		}).reads()), notSafe(newTale().reads())},
+		{"switch got no answer", notSafe(newTale().does(srvSwitch, 13).loses().reads()), notSafe(newTale().does(srvSwitch, 13).reads())},
+
+		{"arm refused", notSafe(unarmed().does(srvArm, 13).reads()), notSafe(unarmed())},
+		{"arm rejected: E5", notSafe(unarmed().with(replied(srvArm, "E5", false))), notSafe(unarmed())},
+		{"arm: no answer that could be proven", notSafe(unarmed().with(replied(srvArm, "", true))), notSafe(unarmed())},
+		{"disabled after arm", notSafe(unarmed().does(srvArm, 0).with(goesOff).reads()), notSafe(unarmed())},
+		{"disabled by the supplier", notSafe(unarmed().with(func(t *tale) { t.target.History = []string{"disabled_by_supplier"} })), notSafe(unarmed())},
+		{"disabled then locked by the meter (81BE)", notSafe(unarmed().with(raised(0x81BE))), notSafe(unarmed().with(raised(0x81BF)))},
+		{"gas flow fault (81BF)", notSafe(unarmed().with(raised(0x81BF))), notSafe(unarmed())},
+		{"gas flow fault (81B5)", notSafe(unarmed().with(raised(0x81B5))), notSafe(unarmed().with(raised(0x81B4)))},
+		{"turned off after it was read as armed", notSafe(armed().with(goesOff).reads()), notSafe(unarmed())},
+		{"arming is not permitted by the direction", notSafe(unarmed().with(func(t *tale) {
+			t.permits = func(servicerequests.Service, servicerequests.DeviceType) bool { return false }
+		})), notSafe(unarmed())},
+		{"found state was not read before the switch", notSafe(newTale().does(srvSupply, 0).does(srvSwitch, 0).reads()), notSafe(unarmed())},
+		{"found in credit and disabled", notSafe(newTale().with(inCredit).reads()), notSafe(unarmed())},
+		{"a stored switch to prepayment has run: it may have been off before", notSafe(unarmed().with(raised(alertFutureDated))), notSafe(unarmed())},
+		{"turned off after it was found enabled", notSafe(newTale().with(found(servicerequests.Enabled)).reads().with(goesOff).does(srvSwitch, 0).reads()), notSafe(unarmed())},
+		{"disabled, balance not known", notSafe(newTale().reads().does(srvBalance, 0).loses().does(srvSwitch, 0).reads()), notSafe(unarmed())},
+		{"disabled with credit left", notSafe(newTale().with(balance(5)).reads().does(srvBalance, 0).does(srvSwitch, 0).reads()), notSafe(unarmed())},
+		{"no read was fresh enough to arm on", notSafe(unarmed().with(func(t *tale) { t.meter.Answers[4].At += 2 * 60 * minute })), notSafe(unarmed())},
+		{"read again and found off", notSafe(armed().with(goesOff).reads().with(func(t *tale) { t.finished = false })), notSafe(armed().with(goesOff).reads())},
+	}
+	used := map[string]bool{}
+	for _, test := range tests {
+		t.Run(test.reason, func(t *testing.T) {
+			r := test.so.row
+			r.verdict.Reason = test.reason
+			if text := r.wrongReason(); text != "" {
+				t.Errorf("a history that bears it out: %s", text)
+			}
+			for _, reason := range reasons {
+				if reason.verdict == r.verdict.Verdict && reason.says.MatchString(test.reason) {
+					used[reason.verdict+" "+reason.says.String()] = true
+				}
+			}
+			if test.not == nil {
+				return
+			}
+			r = test.not.row
+			r.verdict.Reason = test.reason
+			if r.wrongReason() == "" {
+				t.Error("a history that does not bear it out: nothing is said")
+			}
+		})
+	}
+	for _, reason := range reasons {
+		if name := reason.verdict + " " + reason.says.String(); !used[name] {
+			t.Errorf("no test of the reason %s", name)
+		}
 	}
 }

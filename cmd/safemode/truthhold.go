@@ -108,7 +108,8 @@ func (r *rehearsal) terms(folded *report.Report, o *engine.Options, finished boo
 		held: slices.ContainsFunc(folded.Events, func(e report.Event) bool {
 			return strings.HasPrefix(e.What, record.OrderPause) || strings.HasPrefix(e.What, record.OrderStop)
 		}),
-		atLeast: finished && r.faults.Name == calmProfile,
+		switches: o.Plan.Strategy != record.EmergencyCredit,
+		atLeast:  finished && r.faults.Name == calmProfile,
 		permits: func(s servicerequests.Service, t servicerequests.DeviceType) bool {
 			return o.Plan.Direction.Permits(s, t, now) == nil
 		},

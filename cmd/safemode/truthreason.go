@@ -29,7 +29,7 @@ func because(verdict, pattern string, holds func(r row, parts []string) bool) re
 
 const (
 	aCode  = `([A-Z]*[0-9]*)(?: \(.*\))?` // a response code with its meaning, or without
-	aState = `(Enabled|Armed|Disabled)`
+	aState = `(enabled|armed|disabled)`
 )
 
 // reasons are those that a verdict may have. Where chance lets more than one be so, each
@@ -61,7 +61,7 @@ var reasons = []reason{
 
 	// Not safe, in Prepayment.
 	because(record.VerdictNotSafe, "time bought: emergency credit is active until it is spent", inPrepayment(func(r row, _ []string) bool { return r.succeeded("2.5") })),
-	because(record.VerdictNotSafe, "in prepayment: switching is not part of this sweep", inPrepayment(func(r row, _ []string) bool { return !r.tried(srvSwitch) })),
+	because(record.VerdictNotSafe, "in prepayment: switching is not part of this sweep", inPrepayment(func(r row, _ []string) bool { return !r.switches && !r.tried(srvSwitch) })),
 	because(record.VerdictNotSafe, "switch refused by the meter: ([0-9]+)", inPrepayment(func(r row, parts []string) bool { return r.said(srvSwitch, parts[1]) })),
 	because(record.VerdictNotSafe, `held for a person: SRV ([0-9.]+) answered ([A-Z0-9]+), whose meaning is not known`, inPrepayment(refusedAs)),
 	because(record.VerdictNotSafe, "switch rejected: "+aCode, inPrepayment(func(r row, parts []string) bool { return r.refused(srvSwitch, code(parts[1])) })),
@@ -83,12 +83,10 @@ var reasons = []reason{
 	because(record.VerdictNotSafe, "turned off after it was read as "+aState, off(turnedOff)),
 	because(record.VerdictNotSafe, "arming is not permitted by the direction", off(func(r row, _ []string) bool { return !r.permits(servicerequests.ArmSupply, r.target.Type) })),
 	because(record.VerdictNotSafe, "found state was not read before the switch", off(func(r row, _ []string) bool {
-		any := func(answer) bool { return true }
-		return !saidBefore(said(r.meter, srvMode), r.firstSwitch(), any) || !saidBefore(said(r.meter, srvSupply), r.firstCommand(), any)
+		whatever := func(answer) bool { return true }
+		return !saidBefore(said(r.meter, srvMode), r.firstSwitch(), whatever) || !saidBefore(said(r.meter, srvSupply), r.firstCommand(), whatever)
 	})),
-	because(record.VerdictNotSafe, "found in credit and disabled", off(func(r row, _ []string) bool {
-		return r.foundIn(servicerequests.Credit)
-	})),
+	because(record.VerdictNotSafe, "found in credit and disabled", off(func(r row, _ []string) bool { return r.foundIn(servicerequests.Credit) })),
 	because(record.VerdictNotSafe, "a stored switch to prepayment has run: it may have been off before", off(func(r row, _ []string) bool { return r.alerted(alertFutureDated) != 0 })),
 	because(record.VerdictNotSafe, "turned off after it was found "+aState, off(func(r row, parts []string) bool {
 		return saidBefore(said(r.meter, srvSupply), r.firstCommand(), func(a answer) bool { return a.State.Supply.String() == parts[1] })
