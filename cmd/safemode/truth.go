@@ -49,9 +49,9 @@ type happened struct {
 
 // terms are what a rehearsal was run with.
 type terms struct {
-	finished bool // the sweep came to its end
-	held     bool // somebody paused or stopped something
-	atLeast  bool // decision 24's share is demanded
+	finished bool   // the sweep came to its end
+	held     []span // when something was paused or stopped
+	atLeast  bool   // decision 24's share is demanded
 
 	switches         bool // 1.6 is part of the sweep's strategy
 	permits          func(servicerequests.Service, servicerequests.DeviceType) bool
@@ -59,6 +59,11 @@ type terms struct {
 	fresh            eachFuel[time.Duration] // how old a read may be to arm on
 	armWithin        eachFuel[time.Duration] // 7.3 follows what makes it possible within this
 }
+
+// span is from one instant to another.
+type span struct{ from, to history.Instant }
+
+func (s span) meets(other span) bool { return s.from <= other.to && other.from <= s.to }
 
 // eachFuel is a setting of electricity and one of gas.
 type eachFuel[T any] struct{ electricity, gas T }

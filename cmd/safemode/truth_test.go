@@ -11,6 +11,7 @@ import (
 	"safemode/devicesim/history"
 	"safemode/devicesim/meter"
 	"safemode/engine/record"
+	"safemode/engine/report"
 	"safemode/servicerequests"
 )
 
@@ -203,9 +204,15 @@ func TestTruth(t *testing.T) {
 			t.later(srvArm, 5*time.Hour)
 			t.meter.Accepted = append(t.meter.Accepted, history.Accepted{Counter: 60, SRV: srvSupply, At: t.meter.Accepted[6].At - 1})
 		}), nil},
+		{"armed late, somebody had paused and resumed before", armed().with(func(t *tale) {
+			t.later(srvArm, 5*time.Hour)
+			t.held = heldIn([]report.Event{{At: time.Unix(0, 1), What: "pause"}, {At: time.Unix(0, 2), What: "resume"}})
+		}), []kind{wronglyLate}},
 		{"armed late, somebody had paused", armed().with(func(t *tale) {
 			t.later(srvArm, 5*time.Hour)
-			t.held = true
+			t.held = heldIn([]report.Event{
+				{At: t.meter.Accepted[5].At.Time(), What: "pause"}, {At: t.meter.Accepted[6].At.Time(), What: "resume"},
+			})
 		}), nil},
 	}
 	for _, test := range tests {

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
+	"safemode/devicesim/history"
 	"safemode/engine"
+	"safemode/engine/pacer"
 	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
@@ -99,15 +101,10 @@ func (r *rehearsal) happened(device servicerequests.EUI) (p happened) {
 // terms are those of this rehearsal.
 func (r *rehearsal) terms(folded *report.Report, o *engine.Options, finished bool) terms {
 	now, policy := r.clock.Now(), o.Policy
-	backlog := time.Duration(0)
-	if rate := o.Limits.User.PerSecond; rate > 0 {
-		backlog = time.Duration(float64(postsPerMeter*len(folded.Meters)) / rate * float64(time.Second))
-	}
+	backlog := backlogOf(o.Limits, len(folded.Meters))
 	return terms{
 		finished: finished && folded.Ended == record.ClosedFinished,
-		held: slices.ContainsFunc(folded.Events, func(e report.Event) bool {
-			return strings.HasPrefix(e.What, record.OrderPause) || strings.HasPrefix(e.What, record.OrderStop)
-		}),
+		held:     heldIn(folded.Events),
 		switches: o.Plan.Strategy != record.EmergencyCredit,
 		atLeast:  finished && r.faults.Name == calmProfile,
 		permits: func(s servicerequests.Service, t servicerequests.DeviceType) bool {
@@ -120,4 +117,37 @@ func (r *rehearsal) terms(folded *report.Report, o *engine.Options, finished boo
 			policy.ArmFresh.Gas + backlog + armMarginGas,
 		},
 	}
+}
+
+// backlogOf is how long all that a sweep POSTs takes at its limits, and the days that a
+// budget of 7.3 spreads it over.
+func backlogOf(l pacer.Limits, meters int) time.Duration {
+	slowest := l.User.PerSecond
+	for _, region := range l.Region {
+		slowest = min(slowest, region.PerSecond)
+	}
+	var backlog time.Duration
+	if slowest > 0 {
+		backlog = time.Duration(float64(postsPerMeter*meters) / slowest * float64(time.Second))
+	}
+	if budget, ok := l.SRV[srvArm]; ok && budget.Count > 0 {
+		backlog += budget.Per * time.Duration(meters/budget.Count)
+	}
+	return backlog
+}
+
+// heldIn lists when something was paused or stopped: from each such order to the next
+// that takes one back.
+func heldIn(events []report.Event) (spans []span) {
+	for _, e := range events {
+		switch at := history.At(e.At); {
+		case strings.HasPrefix(e.What, record.OrderPause), strings.HasPrefix(e.What, record.OrderStop):
+			spans = append(spans, span{at, math.MaxInt64})
+		case e.What == record.OrderResume:
+			for i := range spans {
+				spans[i].to = min(spans[i].to, at)
+			}
+		}
+	}
+	return spans
 }

@@ -79,16 +79,14 @@ func (p happened) trouble(from, to history.Instant) (what string) {
 // are answers: that the meter was in Prepayment, that it had no credit, that it is in
 // Credit now, and that it is off; and where it was found on, its alert.
 func (r row) armedLate() string {
-	if r.held {
-		return ""
-	}
 	for _, arm := range r.commands() {
 		if arm.SRV != srvArm {
 			continue
 		}
 		possible, ok := r.armable(arm)
 		within := r.armWithin.of(r.target.Type)
-		if took := time.Duration(arm.At - possible); ok && took > within && r.trouble(possible, arm.At) == "" {
+		took, waits := time.Duration(arm.At-possible), span{possible, arm.At}
+		if ok && took > within && r.trouble(possible, arm.At) == "" && !slices.ContainsFunc(r.held, waits.meets) {
 			return fmt.Sprintf("armed late: 7.3 was accepted %v after it was possible, over %v, and nothing was lost meanwhile",
 				took.Round(time.Second), within)
 		}
