@@ -21,16 +21,17 @@ import (
 const calmProfile = "calm"
 
 // How much later a 7.3 may be accepted than it could have been, by the simulator's clock,
-// beyond the age at which a read must be made again and the time that the sweep's POSTs
-// take at its limits. A gas meter that must be read again wakes for it. Assumptions.
+// beyond the age at which a read must be made again and the time that what may go before
+// it takes at the sweep's limits. A gas meter that must be read again wakes for it.
+// Assumptions: seen on a calm day were 6 minutes.
 const (
 	armMarginElectricity = time.Hour
 	armMarginGas         = 2 * time.Hour
 )
 
-// postsPerMeter is what a sweep POSTs for a meter, about: eight reads, and three commands
-// of two POSTs.
-const postsPerMeter = 14
+// postsAhead is how many POSTs for each meter of the sweep may go before a 7.3: of some
+// 14 that there are (assumption).
+const postsAhead = 4
 
 // hold holds the report against the simulator and notes the result in it.
 func (r *rehearsal) hold(io stdio, folded *report.Report, o *engine.Options, finished bool) error {
@@ -119,8 +120,8 @@ func (r *rehearsal) terms(folded *report.Report, o *engine.Options, finished boo
 	}
 }
 
-// backlogOf is how long all that a sweep POSTs takes at its limits, and the days that a
-// budget of 7.3 spreads it over.
+// backlogOf is how long what may go before a 7.3 takes at the sweep's limits, and the days
+// that a budget of 7.3 spreads it over.
 func backlogOf(l pacer.Limits, meters int) time.Duration {
 	slowest := l.User.PerSecond
 	for _, region := range l.Region {
@@ -128,7 +129,7 @@ func backlogOf(l pacer.Limits, meters int) time.Duration {
 	}
 	var backlog time.Duration
 	if slowest > 0 {
-		backlog = time.Duration(float64(postsPerMeter*meters) / slowest * float64(time.Second))
+		backlog = time.Duration(float64(postsAhead*meters) / slowest * float64(time.Second))
 	}
 	if budget, ok := l.SRV[srvArm]; ok && budget.Count > 0 {
 		backlog += budget.Per * time.Duration(meters/budget.Count)
