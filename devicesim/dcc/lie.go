@@ -200,9 +200,7 @@ func (d *DCC) noteReply(q request, honest answer, bent bool) {
 	if q.CommandVariant == servicerequests.DCCOnly {
 		device = q.Inventory.Device
 	}
-	if _, ok := d.find(device); ok {
-		d.History.Reply(device, history.Reply{Counter: q.ID.Counter, SRV: q.Variant.SRV, Code: honest.code, Bent: bent, At: history.At(d.Clock.Now())})
-	}
+	d.History.Reply(device, history.Reply{Counter: q.ID.Counter, SRV: q.Variant.SRV, Code: honest.code, Bent: bent, At: history.At(d.Clock.Now())})
 }
 
 // answered names the answers of a device to a service.
