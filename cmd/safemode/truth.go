@@ -81,6 +81,10 @@ type mismatch struct {
 	Verdict string              `json:"verdict"`
 	Kind    kind                `json:"kind"`
 	Reason  string              `json:"reason"`
+
+	// What happened to the meter, and to a gas meter's proxy.
+	Meter *history.Device `json:"meter,omitempty"`
+	Proxy *history.Device `json:"proxy,omitempty"`
 }
 
 // judgement is what became of all rows.
@@ -105,7 +109,7 @@ func judge(claims []claim, pastOf func(servicerequests.EUI) happened, t terms) (
 			found = append(found, flaw{wronglyOff, "was off for lack of credit, could have been helped, and is still off"})
 		}
 		for _, f := range found {
-			j.wrong = append(j.wrong, mismatch{c.device, c.verdict.Verdict, f.kind, f.text})
+			j.wrong = append(j.wrong, mismatch{c.device, c.verdict.Verdict, f.kind, f.text, &p.meter, &p.proxy})
 		}
 		if len(found) > 0 {
 			j.mismatches++

@@ -374,22 +374,28 @@ func TestTruthReasons(t *testing.T) {
 		reason  string
 		so, not *tale
 	}{
-		{"", armed().with(found(servicerequests.Enabled)).reads().called(record.VerdictOnSupply, ""),
+		{
+			"", armed().with(found(servicerequests.Enabled)).reads().called(record.VerdictOnSupply, ""),
 			newTale().with(inCredit).with(found(servicerequests.Enabled)).reads().with(func(t *tale) {
 				t.target.History = []string{"pending_future_dated_mode"}
-			}).called(record.VerdictOnSupply, "")},
+			}).called(record.VerdictOnSupply, ""),
+		},
 		{"a future-dated switch may still be stored on the meter", newTale().with(inCredit).with(found(servicerequests.Enabled)).reads().with(func(t *tale) {
 			t.target.History = []string{"pending_future_dated_mode"}
 		}).called(record.VerdictOnSupply, ""), armed().with(found(servicerequests.Enabled)).reads().called(record.VerdictOnSupply, "")},
 		{press, armed(), nil},
-		{record.ReasonTransferred + " (E4)", newTale().with(replied(srvSupply, servicerequests.NotRegistered, false)).called(record.VerdictExcluded, ""),
-			newTale().called(record.VerdictExcluded, "")},
+		{
+			record.ReasonTransferred + " (E4)", newTale().with(replied(srvSupply, servicerequests.NotRegistered, false)).called(record.VerdictExcluded, ""),
+			newTale().called(record.VerdictExcluded, ""),
+		},
 		{"suppressed", newTale().with(func(t *tale) { t.ordered = true }).called(record.VerdictExcluded, ""), newTale().called(record.VerdictExcluded, "")},
 
 		{noVerdict, unknown(newTale().with(func(t *tale) { t.finished = false })), unknown(newTale())},
-		{"refused in the run of refusals that halted the sweep: to be asked again",
+		{
+			"refused in the run of refusals that halted the sweep: to be asked again",
 			unknown(newTale().with(func(t *tale) { t.finished = false }).with(replied(srvSupply, servicerequests.NotRegistered, false))),
-			unknown(newTale().with(replied(srvSupply, servicerequests.NotRegistered, false)))},
+			unknown(newTale().with(replied(srvSupply, servicerequests.NotRegistered, false))),
+		},
 		{"held for a person: SRV 7.4 answered E99, whose meaning is not known", unknown(newTale().with(replied(srvSupply, "E99", false))), unknown(newTale())},
 		{"SRV 6.2.9 rejected: E19 (unknown device)", unknown(newTale().with(replied(srvMode, "E19", false))), unknown(newTale().with(replied(srvSupply, "E19", false)))},
 		{"SRV 7.4: no answer that could be proven", unknown(newTale().with(replied(srvSupply, "", true))), unknown(newTale().reads())},

@@ -27,6 +27,14 @@ func At(t time.Time) Instant { return Instant(t.UnixNano()) }
 // Time is the time of an instant.
 func (i Instant) Time() time.Time { return time.Unix(0, int64(i)).UTC() }
 
+// MarshalText writes an instant as RFC 3339; empty: never.
+func (i Instant) MarshalText() ([]byte, error) {
+	if i == 0 {
+		return nil, nil
+	}
+	return i.Time().MarshalText()
+}
+
 // Device is what happened between the User and one device. Each list is in the order in
 // which its notes were made.
 type Device struct {
