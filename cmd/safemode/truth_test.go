@@ -151,6 +151,8 @@ func TestTruth(t *testing.T) {
 		{"unknown, though read", armed().called(record.VerdictUnknown, "not read back"), []kind{wrongUnknown}},
 		{"unknown, the read-back was lost", unarmed().does(srvArm, 0).does(srvSupply, 0).does(srvMode, 0).loses().called(record.VerdictUnknown, "no answer"), nil},
 		{"unknown, a command came after the reads", unarmed().does(srvArm, 0).called(record.VerdictUnknown, "not read back"), nil},
+		{"unknown, the sweep was broken off", armed().with(func(t *tale) { t.finished = false }).called(record.VerdictUnknown, noVerdict), nil},
+		{"unknown, the sweep was broken off, and it says more", armed().with(func(t *tale) { t.finished = false }).called(record.VerdictUnknown, "not read back"), []kind{wrongUnknown}},
 		{"unknown, an alert came after the reads", armed().with(func(t *tale) {
 			t.meter.Alerts = []history.Alert{{Code: alertLocked, Raised: t.now, Delivered: t.now}}
 		}).called(record.VerdictUnknown, "not read back"), nil},
@@ -392,7 +394,7 @@ func TestTruthReasons(t *testing.T) {
 
 		{noVerdict, unknown(newTale().with(func(t *tale) { t.finished = false })), unknown(newTale())},
 		{
-			"refused in the run of refusals that halted the sweep: to be asked again",
+			refusedInRun,
 			unknown(newTale().with(func(t *tale) { t.finished = false }).with(replied(srvSupply, servicerequests.NotRegistered, false))),
 			unknown(newTale().with(replied(srvSupply, servicerequests.NotRegistered, false))),
 		},

@@ -12,8 +12,12 @@ import (
 	"safemode/servicerequests"
 )
 
-// noVerdict is what a report says of a meter that the sweep never came to judge.
-const noVerdict = "the journal holds no verdict"
+// What a report says of a meter that the sweep never came to judge, and of one that was
+// refused as the market participant IDs moved.
+const (
+	noVerdict    = "the journal holds no verdict"
+	refusedInRun = "refused in the run of refusals that halted the sweep: to be asked again"
+)
 
 // reason is what an engine may say of a meter, and when the history bears it out. A
 // reason that is not in the table is borne out by nothing.
@@ -45,7 +49,7 @@ var reasons = []reason{
 
 	// Unknown: why nothing current is known.
 	because(record.VerdictUnknown, noVerdict, func(r row, _ []string) bool { return !r.finished }),
-	because(record.VerdictUnknown, "refused in the run of refusals that halted the sweep: to be asked again", func(r row, _ []string) bool {
+	because(record.VerdictUnknown, refusedInRun, func(r row, _ []string) bool {
 		return !r.finished && r.refused("", servicerequests.NotRegistered)
 	}),
 	because(record.VerdictUnknown, `held for a person: SRV ([0-9.]+) answered ([A-Z0-9]+), whose meaning is not known`, refusedAs),

@@ -80,7 +80,7 @@ func called(mode servicerequests.PaymentMode, supply servicerequests.SupplyState
 // wronglyUnknown says why a meter that is called unknown was known. A sweep that was
 // broken off owes no verdict to what it had in hand.
 func (r row) wronglyUnknown() string {
-	if r.verdict.Verdict != record.VerdictUnknown || r.verdict.Reason == noVerdict && !r.finished {
+	if reason := r.verdict.Reason; r.verdict.Verdict != record.VerdictUnknown || !r.finished && (reason == noVerdict || reason == refusedInRun) {
 		return ""
 	}
 	if mode, supply, known := r.known(); known {

@@ -130,6 +130,7 @@ type Line interface {
 // Fate is what happens to one Command. The zero Fate is that nothing goes
 // wrong and nothing takes time. Times are the simulator's.
 type Fate struct {
+	At                  time.Time     // when it was decided, on the simulator's clock
 	OutOfReach          time.Duration // the hub is, for so long: beyond the DCC's retries that is E20
 	Takes               time.Duration // from the hub's turn to the answer
 	Device              meter.Fault

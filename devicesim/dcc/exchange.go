@@ -36,7 +36,8 @@ func (d *DCC) dispatch(e *exchange) {
 	case e.fate.NoAnswer:
 		d.giveUp(e, servicerequests.NoResponse, d.window(e))
 	case e.fate.OutOfReach > 0:
-		d.Agenda.At(e.accepted.Add(e.fate.OutOfReach), func() { d.queue(e, meter.Hub) })
+		// One instant for all that wait for a hub, so that they come in their order.
+		d.Agenda.At(e.fate.At.Add(e.fate.OutOfReach), func() { d.queue(e, meter.Hub) })
 	default:
 		d.queue(e, meter.Hub)
 	}
