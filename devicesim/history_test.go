@@ -176,3 +176,29 @@ func TestHistoryForgets(t *testing.T) {
 		t.Errorf("press: %d", status)
 	}
 }
+
+// TestOrderAfterOutage: what was sent to a hub while it was out of reach is carried out
+// in the order in which it was sent.
+func TestOrderAfterOutage(t *testing.T) {
+	t.Parallel()
+	u := newUser(t, parseFaults(t, "outage: {region: North, after: 1ns, lasts: 110m}\ndcc: {windows: {unreachable: 2h}}"), nil)
+	m := u.choose("meter in the north", func(m fleet.Meter) bool {
+		return m.Type == servicerequests.ESME && m.Reachable && m.Region == servicerequests.North
+	})
+	const reads = 20
+	for range reads {
+		u.read(servicerequests.ReadSupplyStatus, m.Device)
+	}
+	for range reads {
+		u.received()
+	}
+	h := u.told(m.Device)
+	if len(h.Carried) != reads || h.Accepted[reads-1].At > h.Carried[0].At {
+		t.Fatalf("not all were sent while the hub was out of reach: %+v", h)
+	}
+	for i, c := range h.Carried {
+		if c.Counter != h.Accepted[i].Counter {
+			t.Errorf("number %d was carried out as number %d", i, c.Order)
+		}
+	}
+}
