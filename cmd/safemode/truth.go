@@ -39,8 +39,8 @@ type claim struct {
 	ordered bool // a person has ordered to leave it alone
 }
 
-// happened is what is so of one meter.
-type happened struct {
+// facts are what is so of one meter.
+type facts struct {
 	meter, proxy history.Device // what happened; of electricity the proxy's is empty
 
 	began, ended fleet.Meter // as the fleet began, and as it is now
@@ -97,9 +97,9 @@ type judgement struct {
 }
 
 // judge holds every claim against what is so.
-func judge(claims []claim, pastOf func(servicerequests.EUI) happened, t terms) (j judgement) {
+func judge(claims []claim, factsOf func(servicerequests.EUI) facts, t terms) (j judgement) {
 	for _, c := range claims {
-		p := pastOf(c.device)
+		p := factsOf(c.device)
 		found := row{c, p, t}.wrong()
 		missed, excuse := row{c, p, t}.missed()
 		switch {
@@ -139,7 +139,7 @@ func (j *judgement) kinds() map[string]int {
 // row is one claim with what is so.
 type row struct {
 	claim
-	happened
+	facts
 	terms
 }
 

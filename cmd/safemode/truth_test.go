@@ -219,7 +219,7 @@ func TestTruth(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			j := judge([]claim{test.tale.claim}, func(servicerequests.EUI) happened { return test.tale.happened }, test.tale.terms)
+			j := judge([]claim{test.tale.claim}, func(servicerequests.EUI) facts { return test.tale.facts }, test.tale.terms)
 			var got []kind
 			for _, m := range j.wrong {
 				got = append(got, m.Kind)
@@ -292,7 +292,7 @@ func TestTruthExcuses(t *testing.T) {
 			if missed != test.missed || (excuse != "") != test.excuse {
 				t.Errorf("missed: %v, excuse %q", missed, excuse)
 			}
-			j := judge([]claim{test.tale.claim}, func(servicerequests.EUI) happened { return test.tale.happened }, test.tale.terms)
+			j := judge([]claim{test.tale.claim}, func(servicerequests.EUI) facts { return test.tale.facts }, test.tale.terms)
 			if excused := test.missed && test.excuse; (j.excused == 1) != excused || (j.kinds()[string(wronglyOff)] == 1) != (test.missed && !test.excuse) {
 				t.Errorf("%+v", j)
 			}
@@ -339,7 +339,7 @@ func TestTruthShare(t *testing.T) {
 			add(test.aways, away)
 			terms := newTale().terms
 			terms.atLeast = test.demanded
-			j := judge(claims, func(d servicerequests.EUI) happened { return tales[d].happened }, terms)
+			j := judge(claims, func(d servicerequests.EUI) facts { return tales[d].facts }, terms)
 			if few := j.kinds()[string(wrongShare)] == 1; few != test.few || j.mismatches != len(j.wrong) || len(j.wrong) > 1 {
 				t.Errorf("%+v", j)
 			}

@@ -42,8 +42,8 @@ func said(d history.Device, srv string) []answer {
 }
 
 // balances lists what meter and proxy said of the balance, in the order of execution.
-func (p happened) balances() []answer {
-	list := append(said(p.meter, srvBalance), said(p.proxy, srvBalance)...)
+func (f facts) balances() []answer {
+	list := append(said(f.meter, srvBalance), said(f.proxy, srvBalance)...)
 	slices.SortFunc(list, func(a, b answer) int { return int(int64(a.Order) - int64(b.Order)) })
 	return list
 }
@@ -64,13 +64,13 @@ func delivered(d history.Device, counter uint64) history.Instant {
 }
 
 // commands lists the critical commands that the DCC has taken, by acceptance.
-func (p happened) commands() []history.Accepted {
-	return slices.DeleteFunc(slices.Clone(p.meter.Accepted), func(a history.Accepted) bool { return !isCommand(a.SRV) })
+func (f facts) commands() []history.Accepted {
+	return slices.DeleteFunc(slices.Clone(f.meter.Accepted), func(a history.Accepted) bool { return !isCommand(a.SRV) })
 }
 
 // lastCommand is the highest counter of those; 0: there was none.
-func (p happened) lastCommand() (last uint64) {
-	for _, a := range p.commands() {
+func (f facts) lastCommand() (last uint64) {
+	for _, a := range f.commands() {
 		last = max(last, a.Counter)
 	}
 	return last
@@ -85,8 +85,8 @@ func isCommand(srv string) bool {
 const never = 1<<64 - 1
 
 // first is the order of the first command of the meter that fits.
-func (p happened) first(fits func(srv string) bool) uint64 {
-	for _, c := range p.meter.Carried {
+func (f facts) first(fits func(srv string) bool) uint64 {
+	for _, c := range f.meter.Carried {
 		if fits(c.SRV) {
 			return c.Order
 		}
@@ -94,14 +94,14 @@ func (p happened) first(fits func(srv string) bool) uint64 {
 	return never
 }
 
-func (p happened) firstSwitch() uint64 {
-	return p.first(func(srv string) bool { return srv == srvSwitch })
+func (f facts) firstSwitch() uint64 {
+	return f.first(func(srv string) bool { return srv == srvSwitch })
 }
-func (p happened) firstCommand() uint64 { return p.first(isCommand) }
+func (f facts) firstCommand() uint64 { return f.first(isCommand) }
 
 // alerted says when one of some alerts was last delivered; 0: never.
-func (p happened) alerted(codes ...uint16) (at history.Instant) {
-	for _, a := range p.meter.Alerts {
+func (f facts) alerted(codes ...uint16) (at history.Instant) {
+	for _, a := range f.meter.Alerts {
 		if slices.Contains(codes, a.Code) {
 			at = max(at, a.Delivered)
 		}
@@ -110,55 +110,55 @@ func (p happened) alerted(codes ...uint16) (at history.Instant) {
 }
 
 // both calls a question about the meter, and then about its proxy.
-func (p happened) both(ask func(history.Device) bool) bool { return ask(p.meter) || ask(p.proxy) }
+func (f facts) both(ask func(history.Device) bool) bool { return ask(f.meter) || ask(f.proxy) }
 
 // refused says whether the DCC answered a request of a service with a code, at once or later.
 // An empty service means any.
-func (p happened) refused(srv string, code servicerequests.ResponseCode) bool {
-	return p.both(func(d history.Device) bool {
+func (f facts) refused(srv string, code servicerequests.ResponseCode) bool {
+	return f.both(func(d history.Device) bool {
 		return slices.ContainsFunc(d.Replies, func(r history.Reply) bool { return (srv == "" || r.SRV == srv) && r.Code == code }) ||
 			slices.ContainsFunc(d.Answers, func(a history.Answer) bool { return a.Code == code && (srv == "" || srvOf(d, a.Counter) == srv) })
 	})
 }
 
 // bent says whether the User got a lie about a service, or a reply that broke off.
-func (p happened) bent(srv string) bool {
-	return p.both(func(d history.Device) bool {
+func (f facts) bent(srv string) bool {
+	return f.both(func(d history.Device) bool {
 		return slices.ContainsFunc(d.Replies, func(r history.Reply) bool { return r.SRV == srv && r.Bent }) ||
 			slices.ContainsFunc(d.Answers, func(a history.Answer) bool { return a.Bent && srvOf(d, a.Counter) == srv })
 	})
 }
 
 // unanswered says whether a request of a service never got the device's own answer.
-func (p happened) unanswered(srv string) bool {
-	return p.bent(srv) || slices.ContainsFunc(p.meter.Accepted, func(a history.Accepted) bool {
-		return a.SRV == srv && delivered(p.meter, a.Counter) == 0
+func (f facts) unanswered(srv string) bool {
+	return f.bent(srv) || slices.ContainsFunc(f.meter.Accepted, func(a history.Accepted) bool {
+		return a.SRV == srv && delivered(f.meter, a.Counter) == 0
 	})
 }
 
 // lastAnswered says whether the latest request of a service has the device's own answer,
 // or there was none.
-func (p happened) lastAnswered(srv string) bool {
+func (f facts) lastAnswered(srv string) bool {
 	var last uint64
-	for _, a := range p.meter.Accepted {
+	for _, a := range f.meter.Accepted {
 		if a.SRV == srv {
 			last = max(last, a.Counter)
 		}
 	}
-	return last == 0 || delivered(p.meter, last) != 0
+	return last == 0 || delivered(f.meter, last) != 0
 }
 
 // negative says whether the device has answered a service with this result.
-func (p happened) negative(srv string, result int) bool {
-	return slices.ContainsFunc(answers(p.meter, srv), func(a answer) bool { return a.Result != 0 && int(a.Result) == result })
+func (f facts) negative(srv string, result int) bool {
+	return slices.ContainsFunc(answers(f.meter, srv), func(a answer) bool { return a.Result != 0 && int(a.Result) == result })
 }
 
 // succeeded says whether the device has answered a service with success.
-func (p happened) succeeded(srv string) bool { return len(said(p.meter, srv)) > 0 }
+func (f facts) succeeded(srv string) bool { return len(said(f.meter, srv)) > 0 }
 
 // tried says whether the DCC has taken a command of a service.
-func (p happened) tried(srv string) bool {
-	return slices.ContainsFunc(p.meter.Accepted, func(a history.Accepted) bool { return a.SRV == srv })
+func (f facts) tried(srv string) bool {
+	return slices.ContainsFunc(f.meter.Accepted, func(a history.Accepted) bool { return a.SRV == srv })
 }
 
 func srvOf(d history.Device, counter uint64) string {

@@ -36,7 +36,7 @@ const postsAhead = 4
 // hold holds the report against the simulator and notes the result in it.
 func (r *rehearsal) hold(io stdio, folded *report.Report, o *engine.Options, finished bool) error {
 	r.sim.Settle()
-	j := judge(claimsOf(folded, o), r.happened, r.terms(folded, o, finished))
+	j := judge(claimsOf(folded, o), r.facts, r.terms(folded, o, finished))
 	truth := &report.Truth{
 		Checked: j.checked, Mismatches: j.mismatches, ByKind: j.kinds(),
 		MissedWithExcuse: j.excused, CouldAnswer: j.could, ShareSafe: j.safeShare.of(),
@@ -83,8 +83,8 @@ func claimsOf(folded *report.Report, o *engine.Options) []claim {
 	return claims
 }
 
-// happened is what is so of a meter.
-func (r *rehearsal) happened(device servicerequests.EUI) (p happened) {
+// facts are what is so of a meter.
+func (r *rehearsal) facts(device servicerequests.EUI) (p facts) {
 	i, ok := r.fleet.Find(device)
 	if !ok {
 		return p

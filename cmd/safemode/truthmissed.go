@@ -35,22 +35,22 @@ func (r row) missed() (yes bool, excuse string) {
 
 // ranOut says whether the meter was off for lack of credit, as the fleet began or while it
 // was in Prepayment.
-func (p happened) ranOut() bool {
+func (f facts) ranOut() bool {
 	out := func(s meter.State) bool {
 		return s.Mode == servicerequests.Prepayment && s.Supply == servicerequests.Disabled && !s.Locked &&
-			s.Balance <= p.began.Model.Configuration().DisablementThreshold
+			s.Balance <= f.began.Model.Configuration().DisablementThreshold
 	}
-	return out(meter.StateOf(&p.began)) ||
-		slices.ContainsFunc(p.meter.Carried, func(c history.Carried) bool { return out(c.State) }) ||
-		slices.ContainsFunc(p.meter.Alerts, func(a history.Alert) bool { return a.Code == alertBelow })
+	return out(meter.StateOf(&f.began)) ||
+		slices.ContainsFunc(f.meter.Carried, func(c history.Carried) bool { return out(c.State) }) ||
+		slices.ContainsFunc(f.meter.Alerts, func(a history.Alert) bool { return a.Code == alertBelow })
 }
 
 // trouble says what went wrong, between two instants, with what was sent to a meter or
 // its proxy, and with what they said: lost, refused or bent. A refused 2.5 is none: that
 // is to be expected.
-func (p happened) trouble(from, to history.Instant) (what string) {
+func (f facts) trouble(from, to history.Instant) (what string) {
 	within := func(at history.Instant) bool { return from <= at && at <= to }
-	for _, d := range [...]history.Device{p.meter, p.proxy} {
+	for _, d := range [...]history.Device{f.meter, f.proxy} {
 		for _, a := range d.Accepted {
 			c, done := d.Find(a.Counter)
 			switch {

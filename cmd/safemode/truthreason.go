@@ -147,9 +147,9 @@ func off(holds func(row, []string) bool) func(row, []string) bool {
 }
 
 // said says whether the device has answered a service with a result in decimal.
-func (p happened) said(srv, result string) bool {
+func (f facts) said(srv, result string) bool {
 	n, err := strconv.Atoi(result)
-	return err == nil && p.negative(srv, n)
+	return err == nil && f.negative(srv, n)
 }
 
 // marked says whether the provider's own records say something of the meter.

@@ -38,55 +38,55 @@ func (i Instant) MarshalText() ([]byte, error) {
 // Device is what happened between the User and one device. Each list is in the order in
 // which its notes were made.
 type Device struct {
-	Accepted []Accepted
-	Carried  []Carried
-	Answers  []Answer
-	Alerts   []Alert
-	Replies  []Reply
+	Accepted []Accepted `json:"accepted"`
+	Carried  []Carried  `json:"carried"`
+	Answers  []Answer   `json:"answers"`
+	Alerts   []Alert    `json:"alerts"`
+	Replies  []Reply    `json:"replies"`
 }
 
 // Accepted is a message to the device that the DCC has taken from a User: a read, or a
 // Signed Pre-Command. A repetition of the same bytes is none.
 type Accepted struct {
-	Counter uint64 // originator counter
-	SRV     string
-	At      Instant
+	Counter uint64  `json:"counter"` // originator counter
+	SRV     string  `json:"srv"`
+	At      Instant `json:"at"`
 }
 
 // Carried is a command that the device has carried out, or tried to. Reads count.
 type Carried struct {
-	Order   uint64 // above that of everything that any device carried out before
-	Counter uint64
-	SRV     string
-	At      Instant
-	Result  byte        // the first result of the Response that is not success; 0: success
-	State   meter.State // just after it; of a gas proxy what it showed
+	Order   uint64      `json:"order"` // above that of everything that any device carried out before
+	Counter uint64      `json:"counter"`
+	SRV     string      `json:"srv"`
+	At      Instant     `json:"at"`
+	Result  byte        `json:"result"` // the first result of the Response that is not success; 0: success
+	State   meter.State `json:"state"`  // just after it; of a gas proxy what it showed
 }
 
 // Answer is a message to the inbox that ends a request, which the inbox has answered 204.
 type Answer struct {
-	Counter uint64                       // of the request that it was to answer
-	Code    servicerequests.ResponseCode // I0: the device's Response; else why there is none
-	Bent    bool                         // the DCC said something else than what the device did, or signed it wrongly
-	At      Instant                      // when it was answered
+	Counter uint64                       `json:"counter"` // of the request that it was to answer
+	Code    servicerequests.ResponseCode `json:"code"`    // I0: the device's Response; else why there is none
+	Bent    bool                         `json:"bent"`    // the DCC said something else than what the device did, or signed it wrongly
+	At      Instant                      `json:"at"`      // when it was answered
 }
 
 // Alert is an alert of the device.
 type Alert struct {
-	Code      uint16
-	Raised    Instant // by the device's clock
-	Delivered Instant // 0: the inbox has not taken it
+	Code      uint16  `json:"code"`
+	Raised    Instant `json:"raised"`    // by the device's clock
+	Delivered Instant `json:"delivered"` // 0: the inbox has not taken it
 }
 
 // Reply is what the DCC said at once and should not have, or not gladly: a refusal, a
 // lie, or nothing because the connection broke. Honest replies that grant what was asked
 // leave no note.
 type Reply struct {
-	Counter uint64
-	SRV     string
-	Code    servicerequests.ResponseCode // of the honest reply
-	Bent    bool                         // the User got something else, or nothing
-	At      Instant
+	Counter uint64                       `json:"counter"`
+	SRV     string                       `json:"srv"`
+	Code    servicerequests.ResponseCode `json:"code"` // of the honest reply
+	Bent    bool                         `json:"bent"` // the User got something else, or nothing
+	At      Instant                      `json:"at"`
 }
 
 // Find returns the last command with a counter that the device has carried out. A read may

@@ -7,14 +7,14 @@ import (
 
 // State is what a claim about a meter can be held against.
 type State struct {
-	Mode             servicerequests.PaymentMode
-	Supply           servicerequests.SupplyState
-	Balance          servicerequests.Millipence
-	CreditModeDue    servicerequests.Millipence // GSME
-	EmergencyCredit  fleet.EmergencyCredit
-	EmergencyBalance servicerequests.Millipence
-	Debt             servicerequests.Millipence
-	Locked           bool
+	Mode             servicerequests.PaymentMode `json:"mode"`
+	Supply           servicerequests.SupplyState `json:"supply"`
+	Balance          servicerequests.Millipence  `json:"balance"`
+	CreditModeDue    servicerequests.Millipence  `json:"credit_mode_due"` // GSME
+	EmergencyCredit  fleet.EmergencyCredit       `json:"emergency_credit"`
+	EmergencyBalance servicerequests.Millipence  `json:"emergency_balance"`
+	Debt             servicerequests.Millipence  `json:"debt"`
+	Locked           bool                        `json:"locked"`
 }
 
 // StateOf returns the meter's state now.
