@@ -60,7 +60,7 @@ func (p *population) Due(c dcc.Command) (outcome, others []dcc.Alert) {
 	}
 	h := p.take(c.Meter, c.At)
 	defer h.letGo()
-	t, now := h.target(c.ID.Target), c.At.Add(c.Skew)
+	t, now := meter.Target{Meter: h.Meter}, c.At.Add(c.Skew)
 	told, alerts, err := p.devices.CarryOut(t, kept, now, c.Fault)
 	if err != nil {
 		p.log.Error("device fails", zap.Stringer("device", c.ID.Target), zap.Error(err))
@@ -70,7 +70,8 @@ func (p *population) Due(c dcc.Command) (outcome, others []dcc.Alert) {
 		return nil, nil
 	}
 	for _, alert := range told {
-		outcome = append(outcome, dcc.Alert{Code: alert.Code, Message: alert.Message})
+		arrived := p.history.Raise(c.ID.Target, alert.Code, now)
+		outcome = append(outcome, dcc.Alert{Code: alert.Code, Message: alert.Message, Arrived: arrived})
 	}
 	return outcome, append(h.alerts, p.alerts(t, raisedAt(now, alerts))...)
 }

@@ -68,11 +68,12 @@ func (l *line) attempt(device servicerequests.EUI, service string) fault.Attempt
 
 // Fate decides what happens to an accepted Command.
 func (l *line) Fate(id servicerequests.RequestID, srv string) dcc.Fate {
-	w, a, site := l.world.Load(), l.attempt(id.Target, srv), l.site(id.Target)
+	w, a, site, now := l.world.Load(), l.attempt(id.Target, srv), l.site(id.Target), l.clock.Now()
 	e := w.At(l.fleet.Seed, site)
 	happens := func(k fault.Kind) bool { return e.Happens(k, l.fleet.Seed, a) }
 	fate := dcc.Fate{
-		OutOfReach:          w.Away(l.fleet.Seed, site, l.since(w)),
+		At:                  now,
+		OutOfReach:          w.Away(l.fleet.Seed, site, now.Sub(w.began)),
 		Takes:               e.Takes(l.fleet.Seed, a),
 		Skew:                e.ClockSkew,
 		Discarded:           happens(fault.DutyCycleDiscard),

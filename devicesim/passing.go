@@ -50,7 +50,7 @@ func (p *population) begin() {
 func (p *population) beginShard(number int) {
 	s, size := &p.shards[number], p.shardSize()
 	s.conditions = newConditions(size)
-	s.records, s.mirrors = map[servicerequests.EUI]*meter.Record{}, map[int]mirror{}
+	s.mirrors = map[int]mirror{}
 	if p.life.Passes() {
 		s.due = schedule.NewWheel(size, dueSlots, dueWidth, p.life.Began)
 	}

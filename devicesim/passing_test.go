@@ -90,11 +90,11 @@ func TestGasProxyIsStale(t *testing.T) {
 		}
 		id := u.read(servicerequests.ReadMeterBalance, m.GPF())
 		_, answer := u.outcome(servicerequests.ReadMeterBalance, servicerequests.GPF, id, nil)
-		told, ok := u.sim.Truth(m.GPF(), id.Counter)
+		told, ok := u.sim.History(m.GPF()).Find(id.Counter)
 		now, _ := u.sim.Device(m.Device)
-		if !ok || answer.Balance != told.Balance || answer.Balance < now.Balance || answer.Balance > m.Balance {
+		if !ok || answer.Balance != told.State.Balance || answer.Balance < now.Balance || answer.Balance > m.Balance {
 			t.Errorf("%v: the proxy says %s, its truth is %s; the meter began with %s and has %s",
-				m.Device, answer.Balance, told.Balance, m.Balance, now.Balance)
+				m.Device, answer.Balance, told.State.Balance, m.Balance, now.Balance)
 		}
 		if answer.Balance > now.Balance {
 			stale++

@@ -10,6 +10,7 @@ import (
 	"safemode/devicesim/dcc"
 	"safemode/devicesim/devicepki"
 	"safemode/devicesim/fleet"
+	"safemode/devicesim/history"
 	"safemode/devicesim/hub"
 	"safemode/devicesim/meter"
 	"safemode/devicesim/schedule"
@@ -36,7 +37,7 @@ type population struct {
 	log     *zap.Logger
 
 	forbidden func(device servicerequests.EUI, useCase string) // see [Options]
-	forgets   bool                                             // see [Options]
+	history   *history.Book                                    // nil: none is kept
 	darkUntil time.Time                                        // see [Options]
 
 	// send has what a device says by itself brought to the DCC; false: there is no
@@ -55,11 +56,10 @@ type population struct {
 type shard struct {
 	mu         sync.Mutex
 	conditions conditions
-	due        *schedule.Wheel                       // when something happens to a meter by itself; nil: never
-	counts     states                                // of its meters, as they were last seen
-	dark       []time.Duration                       // for how long each was, up to the population's darkUntil; nil: none was
-	records    map[servicerequests.EUI]*meter.Record // by device; a GPF has its own
-	mirrors    map[int]mirror                        // by index in the fleet
+	due        *schedule.Wheel // when something happens to a meter by itself; nil: never
+	counts     states          // of its meters, as they were last seen
+	dark       []time.Duration // for how long each was, up to the population's darkUntil; nil: none was
+	mirrors    map[int]mirror  // by index in the fleet
 }
 
 // mirror is what a gas proxy shows while the meter has not yet told it better.
@@ -107,15 +107,6 @@ func (p *population) take(i int, now time.Time) *hand {
 	return h
 }
 
-// target is the meter, or its gas proxy, as it gets a Command.
-func (h *hand) target(device servicerequests.EUI) meter.Target {
-	t := meter.Target{Meter: h.Meter}
-	if !h.population.forgets {
-		t.Record = h.shard.record(device)
-	}
-	return t
-}
-
 // letGo keeps what became of the meter.
 func (h *hand) letGo() {
 	at := h.index % h.population.shardSize()
@@ -153,8 +144,7 @@ func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
 	p.commands.Add(1)
 	h := p.take(c.Meter, c.At)
 	defer h.letGo()
-	t := h.target(c.ID.Target)
-	t.SignedBy = c.SignedBy
+	t := meter.Target{Meter: h.Meter, SignedBy: c.SignedBy}
 	if c.ID.Target != h.Device {
 		mirrored := h.mirrored(c.At)
 		t.Mirror = &mirrored
@@ -165,6 +155,11 @@ func (p *population) Execute(c dcc.Command) (sent dcc.Sent) {
 		return dcc.Sent{Alerts: h.alerts}
 	}
 	p.tally.add(c.SRV, reply)
+	if reply.Refused == nil {
+		p.history.Carry(c.ID.Target, history.Carried{
+			Counter: c.ID.Counter, SRV: reply.UseCase.SRV, At: history.At(c.At), Result: reply.Result, State: reply.State,
+		})
+	}
 	if reply.Forbidden {
 		p.log.Error("forbidden command with a valid signature",
 			zap.Stringer("device", c.ID.Target), zap.String("use_case", reply.UseCase.Name), zap.Uint64("counter", reply.Counter))
@@ -189,6 +184,7 @@ func raisedAt(now time.Time, codes []meter.AlertCode) (list []meter.Raised) {
 func (p *population) alerts(t meter.Target, raised []meter.Raised) (list []dcc.Alert) {
 	for _, r := range raised {
 		p.tally.alert(r.Code)
+		arrived := p.history.Raise(t.Meter.Device, uint16(r.Code), r.At)
 		if !t.Meter.Reachable {
 			continue
 		}
@@ -198,7 +194,7 @@ func (p *population) alerts(t meter.Target, raised []meter.Raised) (list []dcc.A
 			continue
 		}
 		if message != nil {
-			list = append(list, dcc.Alert{Code: uint16(r.Code), Message: message})
+			list = append(list, dcc.Alert{Code: uint16(r.Code), Message: message, Arrived: arrived})
 		}
 	}
 	return list
@@ -223,31 +219,6 @@ func (p *population) snapshot(device servicerequests.EUI, now time.Time) (fleet.
 		return fleet.Meter{}, false
 	}
 	return p.look(i, now), true
-}
-
-// truth returns the state of a device at its response with this counter.
-func (p *population) truth(device servicerequests.EUI, counter uint64) (meter.State, bool) {
-	i, _, ok := p.find(device)
-	if !ok {
-		return meter.State{}, false
-	}
-	h := &p.shards[i/p.shardSize()]
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	record, ok := h.records[device]
-	if !ok {
-		return meter.State{}, false
-	}
-	return record.State(counter)
-}
-
-func (h *shard) record(device servicerequests.EUI) *meter.Record {
-	r, ok := h.records[device]
-	if !ok {
-		r = &meter.Record{}
-		h.records[device] = r
-	}
-	return r
 }
 
 // willChange keeps what a gas proxy shows until its meter tells it better.

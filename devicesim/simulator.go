@@ -18,6 +18,7 @@ import (
 	"safemode/devicesim/devicepki"
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
+	"safemode/devicesim/history"
 	"safemode/devicesim/hub"
 	"safemode/devicesim/meter"
 	"safemode/devicesim/schedule"
@@ -63,8 +64,8 @@ type Options struct {
 
 	RespondTo string // URL of the User's inbox; may be set later
 
-	// Forgets has no truth kept of what meters were like at their answers, which
-	// would grow with every command. [Simulator.Truth] then knows nothing.
+	// Forgets has no history kept of what devices did and what was delivered, which
+	// would grow with every command. [Simulator.History] then knows nothing.
 	Forgets bool
 
 	// Forbidden is called when a device gets a command outside the permitted set
@@ -88,6 +89,7 @@ type Simulator struct {
 	line       *line
 	profiles   fs.FS
 	population *population
+	history    *history.Book // nil: none is kept
 	tally      *tally
 	dcc        *dcc.DCC
 	log        *zap.Logger
@@ -128,6 +130,9 @@ func New(o Options) (*Simulator, error) {
 		line:     newLine(o.Clock, o.Fleet, o.PKI.Supplier.XMLSigning.Certificate.EUI, o.Faults),
 		tally:    newTally(),
 		profiles: o.Profiles,
+	}
+	if !o.Forgets {
+		s.history = &history.Book{}
 	}
 	s.hubs = hub.New(hub.Wakes{Seed: o.Fleet.Seed, Began: began}, o.Clock, s.agenda, s.pool.Do)
 	s.courier = delivery.New(delivery.Options{Clock: o.Clock, Agenda: s.agenda, TLS: o.TLS, Log: o.Log.Named("delivery")})
@@ -195,7 +200,7 @@ func (s *Simulator) buildDevices(o Options, began time.Time) error {
 	s.population = newPopulation(o.Fleet, life, pki, meter.Options{
 		PKI: pki, Broker: broker, Suppliers: suppliers, Behaviour: o.Behaviour,
 	}, s.tally, o.Log.Named("meter"))
-	s.population.forgets, s.population.forbidden, s.population.send = o.Forgets, o.Forbidden, s.unasked
+	s.population.history, s.population.forbidden, s.population.send = s.history, o.Forbidden, s.unasked
 	s.population.darkUntil = o.DarkUntil
 	return nil
 }
@@ -206,7 +211,7 @@ func (s *Simulator) buildDCC(o Options) (err error) {
 		Meters: s.population, Line: s.line, Send: s.courier.Send,
 		Transform: o.PKI.DCC.Transform, XMLSigning: o.PKI.DCC.XMLSigning, KeyAgreement: o.PKI.DCC.ACBKeyAgreement,
 		Renewed: o.PKI.DCC.Renewed, IsRenewed: s.line.dccRenewed,
-		ReplyLie: s.line.ReplyLie, Users: s.users(o), Register: s.line, Rules: o.Faults.Rules,
+		ReplyLie: s.line.ReplyLie, Users: s.users(o), History: s.history, Register: s.line, Rules: o.Faults.Rules,
 		Log: o.Log.Named("dcc"), Registerer: o.Registerer,
 	})
 	return err
@@ -309,11 +314,12 @@ func (s *Simulator) SetFaults(p fault.Profile) {
 	s.dcc.SetRules(p.Rules)
 }
 
-// Truth returns the state of a device (ESME, GSME, GPF) as it was when it gave
-// the response with this counter; ok is false if it gave none.
-func (s *Simulator) Truth(device servicerequests.EUI, counter uint64) (state meter.State, ok bool) {
-	return s.population.truth(device, counter)
-}
+// History returns what happened between the User and a device (ESME, GSME, GPF).
+func (s *Simulator) History(device servicerequests.EUI) history.Device { return s.history.Of(device) }
+
+// Settle returns when every message that is on its way to the inbox over a connection has
+// come or gone, and the history tells.
+func (s *Simulator) Settle() { s.courier.Settle() }
 
 // Device returns a meter as it is now, with the supplier that it is registered to.
 func (s *Simulator) Device(device servicerequests.EUI) (m fleet.Meter, ok bool) {

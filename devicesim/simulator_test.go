@@ -44,8 +44,8 @@ func TestSafeMode(t *testing.T) {
 			if _, answer := u.outcome(servicerequests.ReadSupplyStatus, kind, id, nil); answer.Supply != servicerequests.Disabled {
 				t.Errorf("7.4 reads %s after 1.6", answer.Supply)
 			}
-			if truth, ok := u.sim.Truth(m.Device, id.Counter); !ok || truth.Supply != servicerequests.Disabled || truth.Mode != servicerequests.Credit {
-				t.Errorf("truth at the 7.4: %+v, %v", truth, ok)
+			if done, ok := u.sim.History(m.Device).Find(id.Counter); !ok || done.State.Supply != servicerequests.Disabled || done.State.Mode != servicerequests.Credit {
+				t.Errorf("history at the 7.4: %+v, %v", done, ok)
 			}
 
 			var alerts []uint16
@@ -65,8 +65,8 @@ func TestSafeMode(t *testing.T) {
 			if status := u.control("POST", "/sim/v1/devices/"+m.Device.String()+"/press", "", &pressed); status != http.StatusOK || !pressed.Enabled {
 				t.Errorf("press: status %d, enabled %v", status, pressed.Enabled)
 			}
-			if truth, ok := u.sim.Truth(m.Device, again.Counter); !ok || truth.Supply != servicerequests.Armed {
-				t.Errorf("truth at the read, after the press: %+v, %v", truth, ok)
+			if done, ok := u.sim.History(m.Device).Find(again.Counter); !ok || done.State.Supply != servicerequests.Armed {
+				t.Errorf("history at the read, after the press: %+v, %v", done, ok)
 			}
 			var device struct {
 				Supply servicerequests.SupplyState `json:"supply_state"`
@@ -127,8 +127,8 @@ func TestReads(t *testing.T) {
 		if _, answer := u.outcome(servicerequests.ReadPrepaymentConfiguration, target.kind, id, nil); answer.Configuration == nil {
 			t.Errorf("4.13 of a %s has no configuration", target.kind)
 		}
-		if _, ok := u.sim.Truth(target.device, id.Counter); !ok {
-			t.Errorf("no truth for a read of a %s", target.kind)
+		if _, ok := u.sim.History(target.device).Find(id.Counter); !ok {
+			t.Errorf("no history of a read of a %s", target.kind)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,7 +81,8 @@ func TestOlderJournalIsReadAsItIs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(string(want), got.String()); diff != "" {
+		now := strings.Replace(got.String(), `"calls":{"armed":0,"dark":0},`, "", 1) // it is new
+		if diff := cmp.Diff(string(want), now); diff != "" {
 			t.Errorf("%s (-before +now):\n%s", name, diff)
 		}
 	}

@@ -120,7 +120,8 @@ func checkSummaryKeys(t *testing.T, line string) {
 			"6.2.9":` + classes + `,"4.18":` + classes + `,"4.13":` + classes + `,"8.2":` + classes + `},
 		"refused":{"unpermitted":0,"uncorrelated":0,"unverified":0},"forbidden_commands":0,
 		"counters":{"used":0,"first":0,"last":0,"reused":0},"throttled":0,"quarantined":0,
-		"duration_seconds":0.0,"service_requests_per_second":0.0,"truth":{"checked":0,"mismatches":0}}`
+		"duration_seconds":0.0,"service_requests_per_second":0.0,"truth":{"checked":0,"mismatches":0,
+			"missed_with_excuse":0,"could_answer":0,"share_safe":0.0}}`
 	var want, got any
 	if err := json.Unmarshal([]byte(outline), &want); err != nil {
 		t.Fatal(err)
@@ -150,7 +151,8 @@ func checkDemoSummary(t *testing.T, s report.Summary) {
 	if c := s.Counters; c.Reused != 0 || c.Used < sent || c.Last-c.First+1 < uint64(c.Used) {
 		t.Errorf("%d requests sent, counters %+v", sent, c)
 	}
-	if s.Truth == nil || *s.Truth != (report.Truth{Checked: referenceMeters}) {
+	if s.Truth == nil || s.Truth.Checked != referenceMeters || s.Truth.Mismatches != 0 || len(s.Truth.ByKind) != 0 ||
+		s.Truth.MissedWithExcuse != 0 || s.Truth.CouldAnswer == 0 || s.Truth.ShareSafe < shareWanted {
 		t.Errorf("truth %+v", s.Truth)
 	}
 	if s.ForbiddenCommands != 0 || s.Refused != (report.Refused{}) || s.NotCovered != 0 || s.Quarantined != 0 {

@@ -148,9 +148,9 @@ func TestForcedOverAThreshold(t *testing.T) {
 	if n := r.sim.Summary().DuplicateRequests; n != 0 || folded.Summary.Counters.Reused != 0 {
 		t.Errorf("%d requests were sent twice, %d counters used twice", n, folded.Summary.Counters.Reused)
 	}
-	wrong, err := r.judge(folded)
-	if err != nil || len(wrong) != 0 {
-		t.Errorf("%v, %v", wrong, err)
+	var said strings.Builder
+	if err := r.hold(stdio{out: io.Discard, err: &said}, folded, &o, true); err != nil || folded.Summary.Truth.Mismatches != 0 {
+		t.Errorf("%v\n%s", err, said.String())
 	}
 	t.Logf("%d of %d switches were quarantined and released", len(caught), folded.Summary.Requests["1.6"].Sent)
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"time"
 
@@ -215,51 +213,13 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded
 	if err != nil {
 		return nil, errors.Join(halted, err)
 	}
-	wrong, err := r.judge(folded)
-	if err != nil {
+	if err := r.hold(io, folded, &o, halted == nil); err != nil {
 		return nil, errors.Join(halted, err)
-	}
-	for i, m := range wrong {
-		if i == 10 {
-			fmt.Fprintf(io.err, "and %d more\n", len(wrong)-i)
-			break
-		}
-		fmt.Fprintf(io.err, "mismatch: %v called %s: %s\n", m.Device, m.Verdict, m.Reason)
 	}
 	if err := folded.Write(r.dir, report.Options{}); err != nil {
 		return nil, failWith(exitFailed, err)
 	}
 	return folded, halted
-}
-
-// judge compares the report with the simulator and notes the result in it.
-func (r *rehearsal) judge(folded *report.Report) ([]mismatch, error) {
-	claims := make([]claim, len(folded.Meters))
-	for i, m := range folded.Meters {
-		claims[i] = claim{m.Device, m.Verdict}
-	}
-	wrong := holdAgainstTruth(claims, simulated{r})
-	folded.Summary.Truth = &report.Truth{Checked: len(claims), Mismatches: len(wrong)}
-	// What meters saw counts as well as what the journal shows to have been sent.
-	folded.Summary.ForbiddenCommands = max(folded.Summary.ForbiddenCommands, int(r.sim.Summary().ForbiddenCommands))
-	if len(wrong) == 0 {
-		return nil, nil
-	}
-	return wrong, writeFile(filepath.Join(r.dir, "mismatches.json"), 0o600, func(w io.Writer) error {
-		return json.NewEncoder(w).Encode(wrong)
-	})
-}
-
-// simulated is the truth of a rehearsal.
-type simulated struct{ *rehearsal }
-
-func (s simulated) Truth(device servicerequests.EUI, counter uint64) (deviceState, bool) {
-	return s.sim.Truth(device, counter)
-}
-
-func (s simulated) Registered(device servicerequests.EUI) bool {
-	m, ok := s.sim.Device(device)
-	return ok && m.Supplier == s.supplier
 }
 
 // watch runs an engine to its end with progress on the way, and closes it.

@@ -1,87 +1,170 @@
 package main
 
 import (
-	"fmt"
+	"time"
 
-	"safemode/devicesim/meter"
+	"safemode/devicesim/fleet"
+	"safemode/devicesim/history"
 	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
-// deviceState is what a simulated meter was like at one of its answers.
-type deviceState = meter.State
+// The judge of a rehearsal holds each row of the report against what the simulator did
+// and delivered. It takes nothing from the engine but the row itself: the verdict with
+// its reason, what was found, what is at the end, and the counters that it rests on.
+//
+// Files: truthverdict.go has the verdicts, truthreason.go the reasons, truthfound.go
+// what was found and the balances, truthmissed.go homes that were missed, arming that
+// came late, and the share that must be safe; truthhistory.go asks the history.
 
-// claim is what a report says of one meter.
+// kind says what is wrong with a row; also a key of the summary.
+type kind string
+
+const (
+	wrongVerdict kind = "verdict"       // it is not what the answers say that it rests on
+	wrongUnknown kind = "known"         // called unknown, though it was known
+	wrongReason  kind = "reason"        // nothing that happened bears the reason out
+	wrongFound   kind = "found"         // found state invented
+	wrongBalance kind = "end_balance"   // not what the latest answer said
+	wronglyOff   kind = "missed"        // left off without an excuse
+	wronglyLate  kind = "armed_late"    // armed much later than it could have been
+	wrongShare   kind = "share_of_safe" // too few of those that could answer are safe
+)
+
+// claim is what a report says of one meter, with the plan's words about it.
 type claim struct {
 	device  servicerequests.EUI
+	target  record.TargetBody
 	verdict record.VerdictBody
+	ordered bool // a person has ordered to leave it alone
 }
 
-// world is the simulator's truth.
-type world interface {
-	// Truth is the state of a device at its answer to the request with a counter.
-	Truth(device servicerequests.EUI, counter uint64) (deviceState, bool)
-	// Registered says whether the meter is still the failed supplier's.
-	Registered(device servicerequests.EUI) bool
+// facts are what is so of one meter.
+type facts struct {
+	meter, proxy history.Device // what happened; of electricity the proxy's is empty
+
+	began, ended fleet.Meter // as the fleet began, and as it is now
+	registered   bool        // still to the failed supplier
+}
+
+// terms are what a rehearsal was run with.
+type terms struct {
+	finished bool   // the sweep came to its end
+	held     []span // when something was paused or stopped
+	atLeast  bool   // decision 24's share is demanded
+
+	switches         bool // 1.6 is part of the sweep's strategy
+	permits          func(servicerequests.Service, servicerequests.DeviceType) bool
+	armBalanceAtMost servicerequests.Millipence
+	fresh            eachFuel[time.Duration] // how old a read may be to arm on
+	armWithin        eachFuel[time.Duration] // 7.3 follows what makes it possible within this
+}
+
+// span is from one instant to another.
+type span struct{ from, to history.Instant }
+
+func (s span) meets(other span) bool { return s.from <= other.to && other.from <= s.to }
+
+// eachFuel is a setting of electricity and one of gas.
+type eachFuel[T any] struct{ electricity, gas T }
+
+func (f eachFuel[T]) of(t servicerequests.DeviceType) T {
+	if t == servicerequests.GSME {
+		return f.gas
+	}
+	return f.electricity
 }
 
 // mismatch is a claim that the truth contradicts.
 type mismatch struct {
 	Device  servicerequests.EUI `json:"device_id"`
 	Verdict string              `json:"verdict"`
+	Kind    kind                `json:"kind"`
 	Reason  string              `json:"reason"`
+
+	// What happened to the meter, and to a gas meter's proxy.
+	Meter *history.Device `json:"meter,omitempty"`
+	Proxy *history.Device `json:"proxy,omitempty"`
 }
 
-// holdAgainstTruth compares each claim with the meter's state at the counter of
-// the response that the claim rests on.
-func holdAgainstTruth(claims []claim, w world) []mismatch {
-	var wrong []mismatch
+// judgement is what became of all rows.
+type judgement struct {
+	checked    int
+	mismatches int // claims that are wrong, each once; the share is one
+	wrong      []mismatch
+	excused    int // missed, for what went wrong on the way
+	safeShare
+}
+
+// judge holds every claim against what is so.
+func judge(claims []claim, factsOf func(servicerequests.EUI) facts, t terms) (j judgement) {
 	for _, c := range claims {
-		if reason := contradiction(c, w); reason != "" {
-			wrong = append(wrong, mismatch{c.device, c.verdict.Verdict, reason})
+		p := factsOf(c.device)
+		found := row{c, p, t}.wrong()
+		missed, excuse := row{c, p, t}.missed()
+		switch {
+		case missed && excuse != "":
+			j.excused++
+		case missed:
+			found = append(found, flaw{wronglyOff, "was off for lack of credit, could have been helped, and is still off"})
 		}
+		for _, f := range found {
+			j.wrong = append(j.wrong, mismatch{c.device, c.verdict.Verdict, f.kind, f.text, &p.meter, &p.proxy})
+		}
+		if len(found) > 0 {
+			j.mismatches++
+		}
+		j.count(row{c, p, t})
+		j.checked++
 	}
-	return wrong
+	if t.atLeast && j.tooFew() {
+		j.wrong = append(j.wrong, mismatch{Kind: wrongShare, Reason: j.safeShare.text()})
+		j.mismatches++
+	}
+	return j
 }
 
-// contradiction says what is wrong with a claim; nothing if the truth bears it out.
-func contradiction(c claim, w world) string {
-	v := c.verdict
-	switch v.Verdict {
-	case record.VerdictExcluded:
-		if w.Registered(c.device) {
-			return "excluded, but still registered to the supplier"
+// kinds counts mismatches.
+func (j *judgement) kinds() map[string]int {
+	if len(j.wrong) == 0 {
+		return nil
+	}
+	n := map[string]int{}
+	for _, m := range j.wrong {
+		n[string(m.Kind)]++
+	}
+	return n
+}
+
+// row is one claim with what is so.
+type row struct {
+	claim
+	facts
+	terms
+}
+
+// flaw is one thing that is wrong with a row.
+type flaw struct {
+	kind kind
+	text string
+}
+
+// wrong lists what is wrong with a row, but that it was missed.
+func (r row) wrong() (found []flaw) {
+	for _, check := range [...]struct {
+		kind kind
+		of   func(row) string
+	}{
+		{wrongVerdict, row.wrongVerdict},
+		{wrongUnknown, row.wronglyUnknown},
+		{wrongReason, row.wrongReason},
+		{wrongFound, row.wrongFound},
+		{wrongBalance, row.wrongBalance},
+		{wronglyLate, row.armedLate},
+	} {
+		if text := check.of(r); text != "" {
+			found = append(found, flaw{check.kind, text})
 		}
-		return ""
-	case record.VerdictUnknown:
-		if v.ModeCounter != 0 && v.SupplyCounter != 0 {
-			return "unknown, though a valid read-back was accepted"
-		}
-		return ""
 	}
-	mode, ok := w.Truth(c.device, v.ModeCounter)
-	if !ok {
-		return fmt.Sprintf("no answer under counter %d, on which the mode rests", v.ModeCounter)
-	}
-	supply, ok := w.Truth(c.device, v.SupplyCounter)
-	if !ok {
-		return fmt.Sprintf("no answer under counter %d, on which the supply state rests", v.SupplyCounter)
-	}
-	if mode.Mode != v.End.Mode || supply.Supply != v.End.Supply {
-		return fmt.Sprintf("claimed %v and %v, was %v and %v", v.End.Mode, v.End.Supply, mode.Mode, supply.Supply)
-	}
-	safe := mode.Mode == servicerequests.Credit
-	var want string
-	switch {
-	case safe && supply.Supply == servicerequests.Enabled:
-		want = record.VerdictOnSupply
-	case safe && supply.Supply == servicerequests.Armed:
-		want = record.VerdictArmed
-	default:
-		want = record.VerdictNotSafe
-	}
-	if v.Verdict != want {
-		return fmt.Sprintf("called %s, is %s", v.Verdict, want)
-	}
-	return ""
+	return found
 }

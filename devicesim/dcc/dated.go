@@ -40,7 +40,7 @@ func (d *DCC) carryOut(e *exchange, fate Fate) {
 			return
 		}
 		d.metrics.alerts.Inc()
-		d.Send(body)
+		d.send(message{body, alert.Arrived})
 	}
 	for _, alert := range others {
 		d.Alert(alert)

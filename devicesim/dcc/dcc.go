@@ -12,6 +12,7 @@ import (
 
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
+	"safemode/devicesim/history"
 	"safemode/devicesim/hub"
 	"safemode/devicesim/meter"
 	"safemode/devicesim/schedule"
@@ -33,7 +34,10 @@ type Options struct {
 	Fleet  *fleet.Fleet
 	Meters Meters
 	Line   Line
-	Send   func(response []byte) // hands a signed response or alert to the inbox; must not block
+
+	// Send hands a signed response or alert to the inbox; it must not block. arrived is
+	// called when the inbox has taken it, from many goroutines; nil: nobody asks.
+	Send func(response []byte, arrived func(at time.Time))
 
 	Transform    smki.SigningIdentity
 	XMLSigning   smki.SigningIdentity
@@ -49,6 +53,7 @@ type Options struct {
 	// is called from many goroutines, once for each POST. Nil: the truth.
 	ReplyLie func(among []fault.Lie, id servicerequests.RequestID, device servicerequests.EUI, srv string) fault.Lie
 
+	History    *history.Book // of what is accepted, answered and delivered; nil: none is kept
 	Register   Register
 	Rules      fault.Rules           // those in force at first; see [DCC.SetRules]
 	Log        *zap.Logger           // nil: none
@@ -113,6 +118,7 @@ type Sent struct {
 type Alert struct {
 	Code    uint16
 	Message []byte
+	Arrived func(at time.Time) // called when the inbox has taken it; nil: nobody asks
 }
 
 // Line says what happens between User and device. Its method is called once
@@ -124,6 +130,7 @@ type Line interface {
 // Fate is what happens to one Command. The zero Fate is that nothing goes
 // wrong and nothing takes time. Times are the simulator's.
 type Fate struct {
+	At                  time.Time     // when it was decided, on the simulator's clock
 	OutOfReach          time.Duration // the hub is, for so long: beyond the DCC's retries that is E20
 	Takes               time.Duration // from the hub's turn to the answer
 	Device              meter.Fault

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"safemode/devicesim/fault"
+	"safemode/devicesim/history"
 	"safemode/devicesim/hub"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
@@ -35,7 +36,8 @@ func (d *DCC) dispatch(e *exchange) {
 	case e.fate.NoAnswer:
 		d.giveUp(e, servicerequests.NoResponse, d.window(e))
 	case e.fate.OutOfReach > 0:
-		d.Agenda.At(e.accepted.Add(e.fate.OutOfReach), func() { d.queue(e, meter.Hub) })
+		// One instant for all that wait for a hub, so that they come in their order.
+		d.Agenda.At(e.fate.At.Add(e.fate.OutOfReach), func() { d.queue(e, meter.Hub) })
 	default:
 		d.queue(e, meter.Hub)
 	}
@@ -98,33 +100,39 @@ func (d *DCC) deliver(e *exchange, code servicerequests.ResponseCode, content du
 	if content != nil {
 		r.ResponseID = e.ID.Reversed()
 	}
-	body, err := write(d.lieAbout(e, r))
+	said, signer := d.lieAbout(e, r)
+	body, err := write(said, signer)
 	if err != nil {
 		d.Log.Error("response cannot be made", zap.Stringer("request_id", e.ID), zap.Error(err))
 		return
 	}
 	d.metrics.responses.WithLabelValues(string(code)).Inc()
-	if e.fate.Lie == fault.Reordered && d.keepBack(e.meter, body) {
+	m := message{body, func(at time.Time) {
+		d.History.Answer(e.ID.Target, history.Answer{Counter: e.ID.Counter, Code: code, Bent: signer == nil || bent(said, r), At: history.At(at)})
+	}}
+	if e.fate.Lie == fault.Reordered && d.keepBack(e.meter, m) {
 		return
 	}
-	d.Send(body)
+	d.send(m)
 	if e.fate.ResponseRepeated && content != nil {
-		d.Send(body)
+		d.send(m)
 	}
 	d.letFollow(e.meter, nil)
 }
 
 // Alert sends a device's alert to the User's inbox.
-func (d *DCC) Alert(a Alert) { d.alert(duis.DeviceAlert{Code: a.Code, Payload: a.Message}) }
+func (d *DCC) Alert(a Alert) {
+	d.alert(duis.DeviceAlert{Code: a.Code, Payload: a.Message}, a.Arrived)
+}
 
-func (d *DCC) alert(content duis.Content) {
+func (d *DCC) alert(content duis.Content, arrived func(at time.Time)) {
 	body, err := write(duis.Response{Code: servicerequests.Success, At: d.Clock.Now(), Content: content}, d.xmlSigner())
 	if err != nil {
 		d.Log.Error("alert cannot be made", zap.Error(err))
 		return
 	}
 	d.metrics.alerts.Inc()
-	d.Send(body)
+	d.send(message{body, arrived})
 }
 
 // What the DCC Alert of a discarded Command goes under (assumption: the schema
@@ -139,5 +147,5 @@ const (
 func (d *DCC) discarded(e *exchange, hub servicerequests.EUI) {
 	d.alert(duis.DCCAlert{Code: dualBandAlert, Event: duis.MessageDiscarded{
 		Hub: hub, AlertCode: messageDiscarded, Request: e.ID, Message: duis.DiscardedCommand,
-	}})
+	}}, nil)
 }

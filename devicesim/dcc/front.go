@@ -99,9 +99,15 @@ func (d *DCC) answer(s service, raw []byte) answer {
 	}
 	t, code := d.check(s, q)
 	if code != "" {
-		return d.refuse(q, code)
+		refusal := d.refuse(q, code)
+		d.noteReply(q, refusal, false)
+		return refusal
 	}
-	return d.say(q, t, d.act(q, t))
+	honest := d.act(q, t)
+	if granted := honest.code == servicerequests.Success || honest.code == servicerequests.Acknowledged; !granted || honest.broken {
+		d.noteReply(q, honest, honest.broken)
+	}
+	return d.say(q, t, honest)
 }
 
 // act does what a request that has passed the checks asks for.

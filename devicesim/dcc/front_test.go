@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"safemode/devicesim/dcc"
 	"safemode/devicesim/devicepki"
@@ -82,7 +83,7 @@ func newBench(t testing.TB, changes ...func(*dcc.Options)) *bench {
 	b.hubs = hub.New(hub.Wakes{}, clock.Clock{}, agenda, func(func()) {})
 	supplier := b.folder.Supplier
 	o := dcc.Options{
-		Agenda: agenda, Hubs: b.hubs, Fleet: b.fleet, Meters: meters{pki}, Line: b, Register: b, Send: func([]byte) {},
+		Agenda: agenda, Hubs: b.hubs, Fleet: b.fleet, Meters: meters{pki}, Line: b, Register: b, Send: func([]byte, func(time.Time)) {},
 		Transform: b.folder.DCC.Transform, XMLSigning: b.folder.DCC.XMLSigning, KeyAgreement: b.folder.DCC.ACBKeyAgreement,
 		Users: []dcc.User{{
 			XMLSigning: supplier.XMLSigning.Certificate, DigitalSigning: supplier.DigitalSigning.Certificate,

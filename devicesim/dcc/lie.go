@@ -1,12 +1,14 @@
 package dcc
 
 import (
+	"bytes"
 	"net/http"
 	"slices"
 	"time"
 
 	"safemode/devicesim/fault"
 	"safemode/devicesim/forbidden"
+	"safemode/devicesim/history"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -18,7 +20,11 @@ import (
 // say turns the honest answer into what the DCC says: the one place where it
 // lies over the connection.
 func (d *DCC) say(q request, t target, honest answer) answer {
-	switch lie := d.replyLie(q, honest); lie {
+	lie := d.replyLie(q, honest)
+	if lie != fault.Truth {
+		d.noteReply(q, honest, true)
+	}
+	switch lie {
 	case fault.Truth:
 		return honest
 	case fault.HTML:
@@ -172,6 +178,29 @@ func (d *DCC) lieAbout(e *exchange, honest duis.Response) (duis.Response, *xmlds
 		d.previous.Put(answered{e.ID.Target, e.SRV}, content.Payload)
 	}
 	return honest, d.xmlSigner()
+}
+
+// bent says whether what is said differs from the honest response.
+func bent(said, honest duis.Response) bool {
+	if said.RequestID != honest.RequestID {
+		return true
+	}
+	is, ok := honest.Content.(duis.DeviceResponse)
+	if !ok {
+		return false // that there is no answer is not bent
+	}
+	other, ok := said.Content.(duis.DeviceResponse)
+	return !ok || !bytes.Equal(is.Payload, other.Payload)
+}
+
+// noteReply keeps in the device's history what the DCC said at once: a refusal, a lie, or
+// nothing.
+func (d *DCC) noteReply(q request, honest answer, bent bool) {
+	device := q.ID.Target
+	if q.CommandVariant == servicerequests.DCCOnly {
+		device = q.Inventory.Device
+	}
+	d.History.Reply(device, history.Reply{Counter: q.ID.Counter, SRV: q.Variant.SRV, Code: honest.code, Bent: bent, At: history.At(d.Clock.Now())})
 }
 
 // answered names the answers of a device to a service.

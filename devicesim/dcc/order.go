@@ -14,35 +14,43 @@ const (
 	headStart    = 250 * time.Millisecond // for a Response on its way to the inbox
 )
 
+// message is one for the inbox, and who is told when it has arrived.
+type message struct {
+	body    []byte
+	arrived func(at time.Time) // nil: nobody
+}
+
+func (d *DCC) send(m message) { d.Send(m.body, m.arrived) }
+
 // order keeps messages back that are to come after others. Its methods may be
 // called from any goroutine.
 type order struct {
 	mu   sync.Mutex
-	held map[int]*[]byte // by meter's index in the fleet
+	held map[int]*message // by meter's index in the fleet
 }
 
 // hold keeps a message back until the meter's next, unless one is kept already.
-func (o *order) hold(meter int, body []byte) (held *[]byte, ok bool) {
+func (o *order) hold(meter int, m message) (held *message, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.held[meter] != nil {
 		return nil, false
 	}
 	if o.held == nil {
-		o.held = map[int]*[]byte{}
+		o.held = map[int]*message{}
 	}
-	o.held[meter] = &body
-	return &body, true
+	o.held[meter] = &m
+	return &m, true
 }
 
 // release lets go of what is kept back for the meter: that message, or any if
 // it is nil.
-func (o *order) release(meter int, that *[]byte) (body []byte, ok bool) {
+func (o *order) release(meter int, that *message) (m message, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	held := o.held[meter]
 	if held == nil || that != nil && that != held {
-		return nil, false
+		return message{}, false
 	}
 	delete(o.held, meter)
 	return *held, true
@@ -50,8 +58,8 @@ func (o *order) release(meter int, that *[]byte) (body []byte, ok bool) {
 
 // keepBack has the message follow the meter's next, or go when keptBack has
 // passed. It is false where another is kept back already.
-func (d *DCC) keepBack(meter int, body []byte) bool {
-	held, ok := d.order.hold(meter, body)
+func (d *DCC) keepBack(meter int, m message) bool {
+	held, ok := d.order.hold(meter, m)
 	if !ok {
 		return false
 	}
@@ -61,9 +69,9 @@ func (d *DCC) keepBack(meter int, body []byte) bool {
 
 // letFollow sends what was kept back. Messages travel side by side, so it starts
 // only when the one before it has had time to arrive.
-func (d *DCC) letFollow(meter int, that *[]byte) {
-	if body, ok := d.order.release(meter, that); ok {
-		d.Agenda.At(d.Clock.At(time.Now().Add(headStart)), func() { d.Send(body) })
+func (d *DCC) letFollow(meter int, that *message) {
+	if m, ok := d.order.release(meter, that); ok {
+		d.Agenda.At(d.Clock.At(time.Now().Add(headStart)), func() { d.send(m) })
 	}
 }
 

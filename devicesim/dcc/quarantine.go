@@ -53,7 +53,7 @@ func (d *DCC) holdBack(e *exchange) bool {
 	d.Agenda.At(e.accepted, func() {
 		d.alert(duis.DCCAlert{Code: "AD1", Event: duis.QuarantinedRequest{
 			Breach: duis.UserThreshold, Request: e.ID, EventRef: strconv.FormatUint(ref, 10),
-		}})
+		}}, nil)
 	})
 	return true
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"safemode/devicesim/fault"
+	"safemode/devicesim/history"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
 
@@ -66,6 +67,7 @@ func (d *DCC) accept(q request, t target, inner []byte, signedBy *ecdsa.PublicKe
 		d.metrics.duplicates.Add(1)
 		return acknowledged
 	}
+	d.History.Accept(q.ID.Target, history.Accepted{Counter: q.ID.Counter, SRV: q.Variant.SRV, At: history.At(there.at)})
 	e := &exchange{request: q, target: t, message: message, signedBy: signedBy, accepted: there.at}
 	e.raw = nil // not needed any more, and held for as long as a gas meter sleeps
 	if d.holdBack(e) {

@@ -49,6 +49,8 @@ type Courier struct {
 
 	taken, delivered, refused, repeated, givenUp atomic.Uint64
 
+	posting sync.RWMutex // read: a POST is under way
+
 	mu      sync.Mutex
 	ready   sync.Cond // waiting has grown, or stopped is set
 	waiting []message
@@ -56,9 +58,10 @@ type Courier struct {
 }
 
 type message struct {
-	body  []byte
-	first time.Time // when it was handed over
-	tries int
+	body    []byte
+	arrived func(at time.Time) // nil: nobody asks
+	first   time.Time          // when it was handed over
+	tries   int
 }
 
 // New returns a courier with no address.
@@ -97,10 +100,17 @@ func New(o Options) *Courier {
 func (c *Courier) SetURL(url string) { c.url.Store(&url) }
 
 // Send hands over a message, which must not be changed afterwards. It never
-// blocks. After the end of Run nothing is delivered any more.
-func (c *Courier) Send(body []byte) {
+// blocks. After the end of Run nothing is delivered any more. arrived is called when the
+// inbox has answered 204, from one of many goroutines; nil: nobody asks.
+func (c *Courier) Send(body []byte, arrived func(at time.Time)) {
 	c.taken.Add(1)
-	c.put(message{body: body, first: c.options.Clock.Now()})
+	c.put(message{body: body, arrived: arrived, first: c.options.Clock.Now()})
+}
+
+// Settle returns when every POST that is under way has ended and was told of.
+func (c *Courier) Settle() {
+	c.posting.Lock()
+	defer c.posting.Unlock() // it was all there is to wait for
 }
 
 // Undelivered returns how many messages are neither delivered nor given up.

@@ -62,7 +62,7 @@ func TestDeliveredOnce(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}, delivery.Options{})
 	for range messages {
-		c.Send([]byte("<a/>"))
+		c.Send([]byte("<a/>"), nil)
 	}
 	await(t, "all delivered", func() bool { return c.Counts().Delivered == messages })
 	if got.Load() != messages {
@@ -85,7 +85,7 @@ func TestRepeatedUntilTaken(t *testing.T) {
 			w.WriteHeader(http.StatusNoContent)
 		}
 	}, delivery.Options{TimeOut: time.Second}) // far over what a busy machine needs for the others
-	c.Send([]byte("<a/>"))
+	c.Send([]byte("<a/>"), nil)
 	await(t, "delivered", func() bool { return c.Counts().Delivered == 1 })
 	if got := c.Counts().Repeated; got != 3 {
 		t.Errorf("repeated %d times, want 3", got)
@@ -98,7 +98,7 @@ func TestRefusalIsFinal(t *testing.T) {
 		posts.Add(1)
 		w.WriteHeader(http.StatusBadRequest)
 	}, delivery.Options{})
-	c.Send([]byte("<a/>"))
+	c.Send([]byte("<a/>"), nil)
 	await(t, "refused", func() bool { return c.Counts().Refused == 1 })
 	time.Sleep(20 * time.Millisecond)
 	if posts.Load() != 1 {
@@ -109,7 +109,7 @@ func TestRefusalIsFinal(t *testing.T) {
 func TestGivenUpInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, nil, delivery.Options{GiveUp: time.Minute})
-		c.Send([]byte("<a/>"))
+		c.Send([]byte("<a/>"), nil)
 		await(t, "given up", func() bool { return c.Counts().GivenUp == 1 })
 		if got := c.Counts().Repeated; got < 3 || got > 6 {
 			t.Errorf("repeated %d times in a minute, want 3 to 6", got)
@@ -119,7 +119,7 @@ func TestGivenUpInTime(t *testing.T) {
 
 func TestAddressMayComeLater(t *testing.T) {
 	c := start(t, nil, delivery.Options{})
-	c.Send([]byte("<a/>"))
+	c.Send([]byte("<a/>"), nil)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	}))

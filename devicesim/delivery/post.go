@@ -17,12 +17,17 @@ var errNoAddress = errors.New("no inbox address")
 // deliver tries once and sees to what follows.
 func (c *Courier) deliver(ctx context.Context, m message) {
 	m.tries++
+	c.posting.RLock()
+	defer c.posting.RUnlock()
 	status, err := c.post(ctx, m.body)
 	switch {
-	case ctx.Err() != nil:
-		return
 	case err == nil && status == http.StatusNoContent:
 		c.delivered.Add(1)
+		if m.arrived != nil {
+			m.arrived(c.options.Clock.Now())
+		}
+		return
+	case ctx.Err() != nil:
 		return
 	case err == nil && status < http.StatusInternalServerError:
 		c.refused.Add(1)

@@ -63,7 +63,6 @@ type Target struct {
 	// Mirror is set when the device is the gas proxy of Meter: the copy of the
 	// gas meter that the proxy last received. Only it is read.
 	Mirror *fleet.Meter
-	Record *Record // of this device, meter and gas proxy apart; nil: none is kept
 
 	// SignedBy is whose signature of the Command was proven on the way, by the same
 	// program; the device does not prove it again. Nil: it has to.
@@ -102,6 +101,9 @@ type Reply struct {
 	// ModeChange is a 1.6 that took effect, or that the device keeps or stops
 	// keeping; zero for all else.
 	ModeChange Dated
+
+	Result byte  // the first result of the Response that is not success; 0: success, or Refused
+	State  State // just after it was carried out; of a gas proxy what it shows. Zero if Refused
 }
 
 // Handle takes a Command (MAC Header outermost) as the device does at time now:
@@ -125,10 +127,18 @@ func (d *Devices) Handle(t Target, command []byte, now time.Time, f Fault) (Repl
 	if err != nil {
 		return reply, fmt.Errorf("%v answers %s: %w", t.eui(), c.UseCase, err)
 	}
-	if t.Record != nil {
-		t.Record.add(c.Counter, StateOf(m))
-	}
+	reply.Result, reply.State = firstFailure(e.Response.Results), StateOf(m)
 	return reply, nil
+}
+
+// firstFailure is the first result that is not success; 0: there is none.
+func firstFailure(results []byte) byte {
+	for _, result := range results {
+		if result != 0 {
+			return result
+		}
+	}
+	return 0
 }
 
 // accepted is a Command that the device will carry out.

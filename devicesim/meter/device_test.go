@@ -151,9 +151,9 @@ func TestHandleEveryService(t *testing.T) {
 		device servicerequests.EUI
 		target meter.Target
 	}{
-		{servicerequests.ESME, electricMeter.Device, meter.Target{Meter: &electricMeter, Record: new(meter.Record)}},
-		{servicerequests.GSME, gasMeter.Device, meter.Target{Meter: &gasMeter, Record: new(meter.Record)}},
-		{servicerequests.GPF, gasMeter.GPF(), meter.Target{Meter: &gasMeter, Mirror: &mirror, Record: new(meter.Record)}},
+		{servicerequests.ESME, electricMeter.Device, meter.Target{Meter: &electricMeter}},
+		{servicerequests.GSME, gasMeter.Device, meter.Target{Meter: &gasMeter}},
+		{servicerequests.GPF, gasMeter.GPF(), meter.Target{Meter: &gasMeter, Mirror: &mirror}},
 	}
 	order := []servicerequests.Service{
 		servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode, servicerequests.ReadMeterBalance,
@@ -162,6 +162,7 @@ func TestHandleEveryService(t *testing.T) {
 	}
 	for _, d := range targets {
 		got := map[servicerequests.Service]gbcs.Response{}
+		var states []meter.State
 		for i, service := range order {
 			if d.kind == servicerequests.GPF {
 				if v, _ := service.Variant(); v.UseCases[servicerequests.GPF] == nil {
@@ -184,7 +185,7 @@ func TestHandleEveryService(t *testing.T) {
 			if !response.Success || reply.Forbidden || reply.UseCase.Service != service || reply.Counter != e.ID.Counter {
 				t.Errorf("%s %s: %+v", d.kind, service, reply)
 			}
-			got[service] = response
+			got[service], states = response, append(states, reply.State)
 			for _, code := range reply.Alerts {
 				alert, err := r.devices.Alert(d.target, code, noon)
 				if err != nil {
@@ -207,11 +208,10 @@ func TestHandleEveryService(t *testing.T) {
 			if got[servicerequests.ReadPaymentMode].Mode != servicerequests.Credit || got[servicerequests.ReadSupplyStatus].Supply != servicerequests.Armed {
 				t.Errorf("%s ended in %s and %s", d.kind, got[servicerequests.ReadPaymentMode].Mode, got[servicerequests.ReadSupplyStatus].Supply)
 			}
-			before, _ := d.target.Record.State(1000)
-			after, ok := d.target.Record.State(1007)
+			before, after := states[0], states[len(states)-1]
 			if before.Supply != servicerequests.Disabled || before.Mode != servicerequests.Prepayment ||
-				!ok || after.Supply != servicerequests.Armed || after.Mode != servicerequests.Credit {
-				t.Errorf("%s: record %+v, then %+v", d.kind, before, after)
+				after.Supply != servicerequests.Armed || after.Mode != servicerequests.Credit {
+				t.Errorf("%s: %+v, then %+v", d.kind, before, after)
 			}
 		}
 		if balance.Balance != wantBalance || balance.HasCreditModeBalance != (d.kind != servicerequests.ESME) ||
@@ -220,9 +220,6 @@ func TestHandleEveryService(t *testing.T) {
 		}
 		if configuration == nil || configuration.EmergencyCreditLimit != 10*pound || configuration.EmergencyCreditThreshold != 2*pound {
 			t.Errorf("%s: configuration %+v", d.kind, configuration)
-		}
-		if _, ok := d.target.Record.State(99); ok {
-			t.Errorf("%s: a state for a counter that was never used", d.kind)
 		}
 	}
 	if gasMeter.Mode != servicerequests.Credit || mirror.Mode != servicerequests.Prepayment {
@@ -236,7 +233,7 @@ func TestHandleNegative(t *testing.T) {
 		for i, service := range []servicerequests.Service{servicerequests.ActivateEmergencyCredit, servicerequests.ArmSupply} {
 			e := expected(service, m.Type, m.Device, uint64(1+i))
 			before := meter.StateOf(&m)
-			reply, err := r.devices.Handle(meter.Target{Meter: &m, Record: new(meter.Record)}, r.command(t, e), noon, meter.Fault{})
+			reply, err := r.devices.Handle(meter.Target{Meter: &m}, r.command(t, e), noon, meter.Fault{})
 			if err != nil || reply.Refused != nil {
 				t.Fatal(err, reply.Refused)
 			}
@@ -275,7 +272,7 @@ func TestHandleFaults(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			m := test.meter
 			e := expected(servicerequests.SwitchToCredit, m.Type, m.Device, 5)
-			reply, err := r.devices.Handle(meter.Target{Meter: &m, Record: new(meter.Record)}, r.command(t, e), noon, test.fault)
+			reply, err := r.devices.Handle(meter.Target{Meter: &m}, r.command(t, e), noon, test.fault)
 			if err != nil || reply.Refused != nil {
 				t.Fatal(err, reply.Refused)
 			}
@@ -295,7 +292,7 @@ func TestHandleFaults(t *testing.T) {
 	for _, m := range []fleet.Meter{prepaid(nil), gasMeter(func(*fleet.Meter) {})} {
 		for i, service := range services[3:] {
 			e := expected(service, m.Type, m.Device, uint64(i+1))
-			reply, err := r.devices.Handle(meter.Target{Meter: &m, Record: new(meter.Record)}, r.command(t, e), noon, meter.Fault{HardwareFailure: true})
+			reply, err := r.devices.Handle(meter.Target{Meter: &m}, r.command(t, e), noon, meter.Fault{HardwareFailure: true})
 			if err != nil || reply.Refused != nil {
 				t.Fatal(service, err, reply.Refused)
 			}
@@ -348,9 +345,9 @@ func TestHandleRefuses(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			m := prepaid(test.with)
-			before, record := m, new(meter.Record)
+			before := m
 			// That somebody else's signature was proven says nothing.
-			target := meter.Target{Meter: &m, Record: record, SignedBy: &stranger.signing.PublicKey}
+			target := meter.Target{Meter: &m, SignedBy: &stranger.signing.PublicKey}
 			reply, err := r.devices.Handle(target, test.command, noon, meter.Fault{})
 			if err != nil {
 				t.Fatal(err)
@@ -364,8 +361,8 @@ func TestHandleRefuses(t *testing.T) {
 			if diff := cmp.Diff(before, m); diff != "" {
 				t.Errorf("the meter changed: %s", diff)
 			}
-			if _, ok := record.State(100); ok {
-				t.Error("a state is recorded")
+			if reply.State != (meter.State{}) {
+				t.Error("a state is told")
 			}
 		})
 	}
@@ -420,7 +417,7 @@ func TestHandleForbidden(t *testing.T) {
 			x.FillBytes(signature[:32])
 			y.FillBytes(signature[32:])
 			signed := append(append(pre, 0x40), signature[:]...)
-			reply, err := r.devices.Handle(meter.Target{Meter: &m, Record: new(meter.Record)}, r.mac(t, signed), noon, meter.Fault{})
+			reply, err := r.devices.Handle(meter.Target{Meter: &m}, r.mac(t, signed), noon, meter.Fault{})
 			if err != nil || reply.Refused != nil {
 				t.Fatal(err, reply.Refused)
 			}
@@ -431,12 +428,12 @@ func TestHandleForbidden(t *testing.T) {
 			if diff := cmp.Diff(want, m); diff != "" {
 				t.Error(diff)
 			}
-			again, err := r.devices.Handle(meter.Target{Meter: &m, Record: new(meter.Record)}, r.mac(t, signed), noon, meter.Fault{})
+			again, err := r.devices.Handle(meter.Target{Meter: &m}, r.mac(t, signed), noon, meter.Fault{})
 			if err != nil || !errors.Is(again.Refused, meter.ErrReplay) || !again.Forbidden {
 				t.Errorf("replayed: refused %v, forbidden = %t; %v", again.Refused, again.Forbidden, err)
 			}
 			signed[len(signed)-1] ^= 1
-			unsigned, err := r.devices.Handle(meter.Target{Meter: &m, Record: new(meter.Record)}, r.mac(t, signed), noon, meter.Fault{})
+			unsigned, err := r.devices.Handle(meter.Target{Meter: &m}, r.mac(t, signed), noon, meter.Fault{})
 			if err != nil || !errors.Is(unsigned.Refused, gbcs.ErrSignature) || unsigned.Forbidden {
 				t.Errorf("wrongly signed: refused %v, forbidden = %t; %v", unsigned.Refused, unsigned.Forbidden, err)
 			}
@@ -450,7 +447,7 @@ func TestCountersRise(t *testing.T) {
 	r := newBench(t, meter.Behaviour{})
 	rapid.Check(t, func(rt *rapid.T) {
 		m := anyMeter(rt)
-		target := meter.Target{Meter: &m, Record: new(meter.Record)}
+		target := meter.Target{Meter: &m}
 		var lastAlert uint64
 		for range rapid.IntRange(1, 4).Draw(rt, "commands") {
 			before := m.SupplierCounter
@@ -493,7 +490,7 @@ func BenchmarkHandle(b *testing.B) {
 	handle := func(b *testing.B, command []byte) {
 		for b.Loop() {
 			m.SupplierCounter = 0
-			target := meter.Target{Meter: &m, Record: new(meter.Record)}
+			target := meter.Target{Meter: &m}
 			if reply, err := r.devices.Handle(target, command, noon, meter.Fault{}); err != nil || reply.Refused != nil {
 				b.Fatal(err, reply.Refused)
 			}

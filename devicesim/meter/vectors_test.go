@@ -49,7 +49,7 @@ func TestHandleOutsideCommands(t *testing.T) {
 				m = gasMeter(func(*fleet.Meter) {})
 			}
 			m.Device = theirs.Target
-			reply, err := r.devices.Handle(meter.Target{Meter: &m, Record: new(meter.Record)}, r.mac(t, theirs.Inner()), noon, meter.Fault{})
+			reply, err := r.devices.Handle(meter.Target{Meter: &m}, r.mac(t, theirs.Inner()), noon, meter.Fault{})
 			if err != nil || reply.Refused != nil {
 				t.Fatal(err, reply.Refused)
 			}
@@ -87,8 +87,8 @@ func TestHandlePrepayValues(t *testing.T) {
 	mirror := m
 	mirror.Balance = 2 * pound
 	for i, target := range []meter.Target{
-		{Meter: &m, Record: new(meter.Record)},
-		{Meter: &m, Mirror: &mirror, Record: new(meter.Record)},
+		{Meter: &m},
+		{Meter: &m, Mirror: &mirror},
 	} {
 		device, want := m.Device, m.Balance
 		if target.Mirror != nil {
@@ -137,7 +137,7 @@ func TestDatedAlertsAreDCCs(t *testing.T) {
 			m = gasMeter(func(*fleet.Meter) {})
 		}
 		dated := meter.Dated{Command: gbcs.Command{UseCase: useCase, Mode: servicerequests.Credit}, Counter: want.FutureDated.Counter}
-		outcome, _, err := r.devices.CarryOut(meter.Target{Meter: &m, Record: new(meter.Record)}, dated, noon, meter.Fault{})
+		outcome, _, err := r.devices.CarryOut(meter.Target{Meter: &m}, dated, noon, meter.Fault{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,7 @@ type Event struct {
 	Meters        int    // that it names; 0: it names none
 	Reason        string
 	Reference     string
+	Devices       []servicerequests.EUI // that it names
 }
 
 // Notice is what the Supplier of Last Resort wishes: that the sweep ceases or goes on.
@@ -58,7 +59,7 @@ func (f *folder) ordered(rec record.Record) error {
 	if o.Action == record.OrderCease || o.Action == record.OrderGoOn {
 		f.report.Notices = append(f.report.Notices, Notice{rec.At, o.Action, o.Reference, o.Reason, o.By, o.Authenticated})
 	}
-	f.event(Event{rec.At, what, scope, o.By, o.Authenticated, len(o.Devices), o.Reason, o.Reference})
+	f.event(Event{rec.At, what, scope, o.By, o.Authenticated, len(o.Devices), o.Reason, o.Reference, o.Devices})
 	return nil
 }
 

@@ -273,7 +273,9 @@ func night(t *testing.T) *script {
 
 func TestGolden(t *testing.T) {
 	r := night(t).fold()
-	r.Summary.Truth = &report.Truth{Checked: 5, Mismatches: 0}
+	r.Summary.Truth = &report.Truth{
+		Checked: 5, Mismatches: 2, ByKind: map[string]int{"reason": 2, "found": 1}, MissedWithExcuse: 1, CouldAnswer: 4, ShareSafe: 0.75,
+	}
 	directory := filepath.Join(t.TempDir(), "out")
 	if err := r.Write(directory, report.Options{}); err != nil {
 		t.Fatal(err)

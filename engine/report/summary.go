@@ -80,10 +80,20 @@ type Counters struct {
 	Reused int    `json:"reused"` // counters that stand in more than one request or signed command of an originator
 }
 
-// Truth is what the comparison with the simulator's meters gave.
+// Truth is what the comparison with what the simulator did and delivered gave.
 type Truth struct {
-	Checked    int `json:"checked"`
-	Mismatches int `json:"mismatches"`
+	Checked    int            `json:"checked"`
+	Mismatches int            `json:"mismatches"`        // claims that are wrong, each counted once
+	ByKind     map[string]int `json:"by_kind,omitempty"` // what is wrong with them; one claim may be wrong in several ways
+
+	// Homes that permitted commands could have helped, which are still off because a
+	// message was lost, refused or bent. Those without such an excuse are mismatches.
+	MissedWithExcuse int `json:"missed_with_excuse"`
+
+	// Of the meters that could answer, the share that is on supply or armed. On a calm
+	// day too small a share is a mismatch.
+	CouldAnswer int     `json:"could_answer"`
+	ShareSafe   float64 `json:"share_safe"` // 0 to 1
 }
 
 // countCounters counts the counters of each originator, and of all together.

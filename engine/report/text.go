@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -80,7 +82,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		s.Counters.Used, s.Counters.First, s.Counters.Last, s.Counters.Reused)
 	fmt.Fprintf(out, "Put off by the DCC: %d times. Quarantined by the DCC: %d of %d requests.\n", s.Throttled, s.Quarantined, sent)
 	if s.Truth != nil {
-		fmt.Fprintf(out, "Truth: %d of %d meters compared with the simulator, %d mismatches.\n", s.Truth.Checked, s.Meters, s.Truth.Mismatches)
+		s.Truth.writeText(out, s.Meters)
 	}
 	if s.DarkHours != nil {
 		s.DarkHours.writeText(out)
@@ -90,6 +92,16 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	r.writeEvents(w)
 	return nil
+}
+
+// writeText writes what the comparison gave for people.
+func (t *Truth) writeText(out io.Writer, meters int) {
+	fmt.Fprintf(out, "Truth: %d of %d meters compared with the simulator, %d mismatches.\n", t.Checked, meters, t.Mismatches)
+	for _, kind := range slices.Sorted(maps.Keys(t.ByKind)) {
+		fmt.Fprintf(out, "  %s: %d\n", kind, t.ByKind[kind])
+	}
+	fmt.Fprintf(out, "Safe: %.1f %% of the %d meters that could answer. Homes left off for what was lost, refused or bent on the way: %d.\n",
+		100*t.ShareSafe, t.CouldAnswer, t.MissedWithExcuse)
 }
 
 func percent(n, of int) string {

@@ -1,0 +1,468 @@
+package main
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"safemode/devicesim/fleet"
+	"safemode/devicesim/history"
+	"safemode/devicesim/meter"
+	"safemode/engine/record"
+	"safemode/engine/report"
+	"safemode/servicerequests"
+)
+
+// tale is a history made by hand, with the claim that an honest engine makes of it.
+type tale struct {
+	row
+	is      meter.State
+	counter uint64
+	order   uint64
+	now     history.Instant
+}
+
+const minute = history.Instant(time.Minute)
+
+// newTale begins with an electricity meter that is off for lack of credit.
+func newTale() *tale {
+	t := &tale{now: minute}
+	t.began = fleet.Meter{Device: 1, Type: servicerequests.ESME, Reachable: true}
+	t.began.Mode, t.began.Supply, t.began.Balance = servicerequests.Prepayment, servicerequests.Disabled, -5
+	t.is = meter.StateOf(&t.began)
+	t.registered, t.device, t.target.Type = true, 1, servicerequests.ESME
+	t.terms = terms{
+		finished: true, switches: true, permits: func(servicerequests.Service, servicerequests.DeviceType) bool { return true },
+		fresh:     eachFuel[time.Duration]{time.Hour, time.Hour},
+		armWithin: eachFuel[time.Duration]{2 * time.Hour, 2 * time.Hour},
+	}
+	return t
+}
+
+// does has the User ask for a service: accepted, carried out and answered, a minute each.
+func (t *tale) does(srv string, result byte) *tale {
+	if result == 0 {
+		switch srv {
+		case srvSwitch:
+			t.is.Mode = servicerequests.Credit
+		case srvArm:
+			t.is.Supply = servicerequests.Armed
+		}
+	}
+	t.counter++
+	t.meter.Accepted = append(t.meter.Accepted, history.Accepted{Counter: t.counter, SRV: srv, At: t.now})
+	t.order++
+	t.now += minute
+	t.meter.Carried = append(t.meter.Carried, history.Carried{Order: t.order, Counter: t.counter, SRV: srv, At: t.now, Result: result, State: t.is})
+	t.now += minute
+	t.meter.Answers = append(t.meter.Answers, history.Answer{Counter: t.counter, Code: servicerequests.Success, At: t.now})
+	t.now += minute
+	return t
+}
+
+// loses takes the last answer back.
+func (t *tale) loses() *tale {
+	t.meter.Answers = t.meter.Answers[:len(t.meter.Answers)-1]
+	return t
+}
+
+// reads reads supply and mode.
+func (t *tale) reads() *tale { return t.does(srvSupply, 0).does(srvMode, 0) }
+
+// called has the engine say what the last answers say.
+func (t *tale) called(verdict, reason string) *tale {
+	v := &t.verdict
+	v.Verdict, v.Reason = verdict, reason
+	for _, c := range t.meter.Carried {
+		if delivered(t.meter, c.Counter) == 0 {
+			continue
+		}
+		balance := c.State.Balance
+		if c.Order < t.firstSwitch() {
+			switch c.SRV {
+			case srvMode:
+				v.Found.Mode = c.State.Mode
+			case srvSupply:
+				v.Found.Supply = c.State.Supply
+			case srvBalance:
+				v.Found.Balance = &balance
+			}
+		}
+		switch c.SRV {
+		case srvMode:
+			v.End.Mode, v.ModeCounter = c.State.Mode, c.Counter
+		case srvSupply:
+			v.End.Supply, v.SupplyCounter = c.State.Supply, c.Counter
+		case srvBalance:
+			v.End.Balance = &balance
+		}
+	}
+	t.ended = t.began
+	t.ended.Mode, t.ended.Supply, t.ended.Locked = t.is.Mode, t.is.Supply, t.is.Locked
+	return t
+}
+
+const press = "safe once the consumer presses the button"
+
+// unarmed is a home that was found off and switched, with its reads.
+func unarmed() *tale { return newTale().reads().does(srvBalance, 0).does(srvSwitch, 0).reads() }
+
+// armed is one that was armed as well, and read back.
+func armed() *tale { return unarmed().does(srvArm, 0).reads().called(record.VerdictArmed, press) }
+
+// leftOff is one that was left off, and what the engine says of it.
+func leftOff(t *tale, reason string) *tale { return t.called(record.VerdictNotSafe, reason) }
+
+func (t *tale) with(change func(*tale)) *tale {
+	change(t)
+	return t
+}
+
+func TestTruth(t *testing.T) {
+	pounds := func(n servicerequests.Millipence) *servicerequests.Millipence { return &n }
+	tests := []struct {
+		name string
+		tale *tale
+		want []kind
+	}{
+		{"an armed home", armed(), nil},
+		{"a home on supply", armed().with(func(t *tale) {
+			t.is.Supply = servicerequests.Enabled
+			t.reads().called(record.VerdictOnSupply, "")
+		}), nil},
+
+		{"on supply, though armed", armed().called(record.VerdictOnSupply, ""), []kind{wrongVerdict}},
+		{"another end than was read", armed().with(func(t *tale) { t.verdict.End.Supply = servicerequests.Enabled }), []kind{wrongVerdict}},
+		{"a verdict that has no such name", armed().with(func(t *tale) { t.verdict.Verdict = "safe" }), []kind{wrongVerdict, wrongReason}},
+		{"rests on a counter that was never carried out", armed().with(func(t *tale) { t.verdict.ModeCounter = 99 }), []kind{wrongVerdict}},
+		{"rests on another read", armed().with(func(t *tale) { t.verdict.SupplyCounter = t.verdict.ModeCounter }), []kind{wrongVerdict}},
+		{"rests on an answer that never came", armed().loses(), []kind{wrongVerdict}},
+		{"rests on an answer that was bent", armed().with(func(t *tale) { t.meter.Answers[len(t.meter.Answers)-1].Bent = true }), []kind{wrongVerdict}},
+		{"a command after the read", armed().does(srvSwitch, 0), []kind{wrongVerdict}},
+		{"excluded, though registered", armed().called(record.VerdictExcluded, record.ReasonTransferred+" (E4)"), []kind{wrongVerdict, wrongReason}},
+		{"excluded by the DCC's word", newTale().with(func(t *tale) {
+			t.registered = false
+			t.meter.Replies = []history.Reply{{SRV: srvSupply, Code: servicerequests.NotRegistered}}
+		}).called(record.VerdictExcluded, record.ReasonTransferred+" (E4)"), nil},
+		{"excluded by a person", armed().with(func(t *tale) { t.ordered = true }).called(record.VerdictExcluded, "suppressed"), nil},
+
+		{"unknown, though read", armed().called(record.VerdictUnknown, "not read back"), []kind{wrongUnknown}},
+		{"unknown, the read-back was lost", unarmed().does(srvArm, 0).does(srvSupply, 0).does(srvMode, 0).loses().called(record.VerdictUnknown, "no answer"), nil},
+		{"unknown, a command came after the reads", unarmed().does(srvArm, 0).called(record.VerdictUnknown, "not read back"), nil},
+		{"unknown, the sweep was broken off", armed().with(func(t *tale) { t.finished = false }).called(record.VerdictUnknown, noVerdict), nil},
+		{"unknown, the sweep was broken off, and it says more", armed().with(func(t *tale) { t.finished = false }).called(record.VerdictUnknown, "not read back"), []kind{wrongUnknown}},
+		{"unknown, an alert came after the reads", armed().with(func(t *tale) {
+			t.meter.Alerts = []history.Alert{{Code: alertLocked, Raised: t.now, Delivered: t.now}}
+		}).called(record.VerdictUnknown, "not read back"), nil},
+		{"unknown, an alert came before the reads", armed().with(func(t *tale) {
+			t.meter.Alerts = []history.Alert{{Code: alertLocked, Raised: 1, Delivered: 2}}
+		}).called(record.VerdictUnknown, "not read back"), []kind{wrongUnknown}},
+
+		{"a reason that nobody knows", armed().called(record.VerdictArmed, "all is well"), []kind{wrongReason}},
+		{"no answer, though there was one", unarmed().does(srvArm, 0).called(record.VerdictUnknown, "no answer: E21"), []kind{wrongReason}},
+		{"unknown by the code that came", newTale().with(func(t *tale) {
+			t.does(srvMode, 0).loses()
+			t.meter.Answers = append(t.meter.Answers, history.Answer{Counter: t.counter, Code: servicerequests.NoResponse, At: t.now})
+		}).called(record.VerdictUnknown, "no answer: E21"), nil},
+		{"unknown by another code", newTale().with(func(t *tale) {
+			t.does(srvMode, 0).loses()
+			t.meter.Answers = append(t.meter.Answers, history.Answer{Counter: t.counter, Code: servicerequests.NoResponse, At: t.now})
+		}).called(record.VerdictUnknown, "no answer: E20"), []kind{wrongReason}},
+
+		{"found in a mode that was not read", armed().with(func(t *tale) { t.verdict.Found.Mode = servicerequests.Credit }), []kind{wrongFound}},
+		{"found in a state that was not read", armed().with(func(t *tale) { t.verdict.Found.Supply = servicerequests.Enabled }), []kind{wrongFound}},
+		{"found with a balance that was not read", armed().with(func(t *tale) { t.verdict.Found.Balance = pounds(7) }), []kind{wrongFound}},
+		{"found by a read that was carried out after the switch", armed().with(func(t *tale) {
+			first := &t.meter.Carried[1] // the mode, asked before the switch
+			first.Order = t.order + 1
+			t.meter.Carried = append(slices.Delete(t.meter.Carried, 1, 2), *first)
+		}), []kind{wrongFound}},
+		{"nothing is known of how it was found", armed().with(func(t *tale) { t.verdict.Found = record.Observation{} }), nil},
+
+		{"ends with another balance", armed().with(func(t *tale) { t.verdict.End.Balance = pounds(7) }), []kind{wrongBalance}},
+		{"ends with an older balance", armed().with(func(t *tale) {
+			t.is.Balance = -50
+			t.does(srvBalance, 0)
+		}), []kind{wrongBalance}},
+		{"ends with the proxy's balance", armed().with(func(t *tale) {
+			t.proxy = history.Device{
+				Accepted: []history.Accepted{{Counter: 50, SRV: srvBalance}},
+				Carried:  []history.Carried{{Order: 50, Counter: 50, SRV: srvBalance, State: meter.State{Balance: 9}}},
+				Answers:  []history.Answer{{Counter: 50, Code: servicerequests.Success, At: 1}},
+			}
+			t.verdict.End.Balance = pounds(9)
+		}), nil},
+
+		{"missed", leftOff(unarmed(), "no read was fresh enough to arm on"), []kind{wrongReason, wronglyOff}},
+		{"missed, with a reason that is not so", leftOff(unarmed(), "disabled with credit left"), []kind{wrongReason, wronglyOff}},
+		{"missed, the reads came too late", leftOff(unarmed().with(func(t *tale) {
+			t.meter.Answers[4].At += 3 * history.Instant(time.Hour)
+		}), "no read was fresh enough to arm on"), []kind{wronglyOff}},
+
+		{"armed late", armed().with(func(t *tale) { t.later(srvArm, 5*time.Hour) }), []kind{wronglyLate}},
+		{"armed late, a read was lost meanwhile", armed().with(func(t *tale) {
+			t.later(srvArm, 5*time.Hour)
+			t.meter.Accepted = append(t.meter.Accepted, history.Accepted{Counter: 60, SRV: srvSupply, At: t.meter.Accepted[6].At - 1})
+		}), nil},
+		{"armed late, somebody had paused and resumed before", armed().with(func(t *tale) {
+			t.later(srvArm, 5*time.Hour)
+			t.held = heldIn([]report.Event{{At: time.Unix(0, 1), What: "pause"}, {At: time.Unix(0, 2), What: "resume"}})
+		}), []kind{wronglyLate}},
+		{"armed late, somebody had paused", armed().with(func(t *tale) {
+			t.later(srvArm, 5*time.Hour)
+			t.held = heldIn([]report.Event{
+				{At: t.meter.Accepted[5].At.Time(), What: "pause"}, {At: t.meter.Accepted[6].At.Time(), What: "resume"},
+			})
+		}), nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			j := judge([]claim{test.tale.claim}, func(servicerequests.EUI) facts { return test.tale.facts }, test.tale.terms)
+			var got []kind
+			for _, m := range j.wrong {
+				got = append(got, m.Kind)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("%s%+v", diff, j.wrong)
+			}
+			if j.checked != 1 || j.mismatches != min(1, len(test.want)) {
+				t.Errorf("%+v", j)
+			}
+		})
+	}
+}
+
+// later has everything from the first command of a service on happen later.
+func (t *tale) later(srv string, by time.Duration) {
+	from := t.meter.Accepted[slices.IndexFunc(t.meter.Accepted, func(a history.Accepted) bool { return a.SRV == srv })].At
+	move := func(at *history.Instant) {
+		if *at >= from {
+			*at += history.Instant(by)
+		}
+	}
+	for i := range t.meter.Accepted {
+		move(&t.meter.Accepted[i].At)
+		move(&t.meter.Carried[i].At)
+		move(&t.meter.Answers[i].At)
+	}
+}
+
+// TestTruthExcuses: a home that was left off has an excuse where something went wrong on
+// the way, and is none that could have been helped where no permitted command helps.
+func TestTruthExcuses(t *testing.T) {
+	fresh := "no read was fresh enough to arm on"
+	tests := []struct {
+		name           string
+		tale           *tale
+		missed, excuse bool
+	}{
+		{"nothing went wrong", leftOff(unarmed(), fresh), true, false},
+		{"the refusal of emergency credit is to be expected", leftOff(unarmed().does("2.5", 13), fresh), true, false},
+		{"an answer was lost", leftOff(unarmed().does(srvBalance, 0).loses(), fresh), true, true},
+		{"an answer was bent", leftOff(unarmed().with(func(t *tale) { t.meter.Answers[0].Bent = true }), fresh), true, true},
+		{"a reply was bent", leftOff(unarmed().with(func(t *tale) { t.meter.Replies = []history.Reply{{SRV: srvArm, Bent: true, At: t.now}} }), fresh), true, true},
+		{"the DCC refused a request", leftOff(unarmed().with(func(t *tale) {
+			t.meter.Replies = []history.Reply{{SRV: srvArm, Code: servicerequests.NoSuchDevice, At: t.now}}
+		}), fresh), true, true},
+		{"the meter refused", leftOff(unarmed().does(srvArm, 13), "arm refused"), true, true},
+		{"the alert was lost", leftOff(unarmed().with(func(t *tale) { t.meter.Alerts = []history.Alert{{Code: alertBelow, Raised: t.now}} }), fresh), true, true},
+		{"the sweep was broken off", leftOff(unarmed().with(func(t *tale) { t.finished = false }), fresh), true, true},
+
+		{"armed", armed(), false, false},
+		{"off in Credit from the start", leftOff(newTale().with(func(t *tale) {
+			t.began.Mode, t.is.Mode = servicerequests.Credit, servicerequests.Credit
+		}).reads(), "found in credit and disabled"), false, false},
+		{"off with credit left", leftOff(newTale().with(func(t *tale) { t.began.Balance, t.is.Balance = 5, 5 }).reads(), "disabled with credit left"), false, false},
+		{"locked", leftOff(unarmed().with(func(t *tale) { t.is.Locked = true }), fresh), false, false},
+		{"out of reach", leftOff(unarmed().with(func(t *tale) { t.began.Reachable = false }), fresh), false, false},
+		{"another supplier's", leftOff(unarmed().with(func(t *tale) { t.registered = false }), fresh), false, false},
+		{"a person's matter by its alert", leftOff(unarmed().with(func(t *tale) { t.meter.Alerts = []history.Alert{{Code: alertLocked}} }), fresh), false, false},
+		{"a person's matter by the records", leftOff(unarmed().with(func(t *tale) { t.target.History = []string{"disabled_by_supplier"} }), fresh), false, false},
+		{"arming is not permitted", leftOff(unarmed().with(func(t *tale) {
+			t.permits = func(s servicerequests.Service, _ servicerequests.DeviceType) bool {
+				return s != servicerequests.ArmSupply
+			}
+		}), fresh), false, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			missed, excuse := test.tale.missed()
+			if missed != test.missed || (excuse != "") != test.excuse {
+				t.Errorf("missed: %v, excuse %q", missed, excuse)
+			}
+			j := judge([]claim{test.tale.claim}, func(servicerequests.EUI) facts { return test.tale.facts }, test.tale.terms)
+			if excused := test.missed && test.excuse; (j.excused == 1) != excused || (j.kinds()[string(wronglyOff)] == 1) != (test.missed && !test.excuse) {
+				t.Errorf("%+v", j)
+			}
+		})
+	}
+}
+
+// TestTruthShare: of those that could answer, 97 % must be safe, or all that can be helped.
+func TestTruthShare(t *testing.T) {
+	lost := func() *tale { return newTale().does(srvMode, 0).loses().called(record.VerdictUnknown, "no answer") }
+	helpless := func() *tale {
+		return leftOff(newTale().with(func(t *tale) { t.began.Balance, t.is.Balance = 5, 5 }).reads().does(srvBalance, 0).does(srvSwitch, 0).reads(), "disabled with credit left")
+	}
+	away := func() *tale { return lost().with(func(t *tale) { t.began.Reachable = false }) }
+	tests := []struct {
+		name                        string
+		safe, lost, helpless, aways int
+		demanded, few               bool
+	}{
+		{"all safe", 100, 0, 0, 0, true, false},
+		{"97 %", 97, 3, 0, 0, true, false},
+		{"96 %", 96, 4, 0, 0, true, true},
+		{"96 %, on a day that is not calm", 96, 4, 0, 0, false, false},
+		{"those out of reach do not count", 97, 0, 0, 10, true, false},
+		{"a small fleet with some whom nothing helps", 10, 0, 2, 0, true, false},
+		{"a small fleet, and one that was lost", 10, 1, 2, 0, true, true},
+		{"no meter", 0, 0, 0, 0, true, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var claims []claim
+			tales := map[servicerequests.EUI]*tale{}
+			add := func(n int, tell func() *tale) {
+				for range n {
+					next := tell()
+					next.device = servicerequests.EUI(len(claims) + 1)
+					tales[next.device] = next
+					claims = append(claims, next.claim)
+				}
+			}
+			add(test.safe, armed)
+			add(test.lost, lost)
+			add(test.helpless, helpless)
+			add(test.aways, away)
+			terms := newTale().terms
+			terms.atLeast = test.demanded
+			j := judge(claims, func(d servicerequests.EUI) facts { return tales[d].facts }, terms)
+			if few := j.kinds()[string(wrongShare)] == 1; few != test.few || j.mismatches != len(j.wrong) || len(j.wrong) > 1 {
+				t.Errorf("%+v", j)
+			}
+			if could := test.safe + test.lost + test.helpless; j.could != could || could > 0 && j.of() != float64(test.safe)/float64(could) {
+				t.Errorf("share %+v", j.safeShare)
+			}
+		})
+	}
+}
+
+// TestTruthReasons has each reason borne out by a history, and refuses it of another.
+func TestTruthReasons(t *testing.T) {
+	unknown := func(t *tale) *tale { return t.called(record.VerdictUnknown, "") }
+	notSafe := func(t *tale) *tale { return t.called(record.VerdictNotSafe, "") }
+	replied := func(srv string, code servicerequests.ResponseCode, bent bool) func(*tale) {
+		return func(t *tale) {
+			t.meter.Replies = append(t.meter.Replies, history.Reply{SRV: srv, Code: code, Bent: bent})
+		}
+	}
+	raised := func(code uint16) func(*tale) {
+		return func(t *tale) {
+			t.meter.Alerts = append(t.meter.Alerts, history.Alert{Code: code, Raised: t.now, Delivered: t.now})
+		}
+	}
+	balance := func(n servicerequests.Millipence) func(*tale) {
+		return func(t *tale) { t.began.Balance, t.is.Balance = n, n }
+	}
+	inCredit := func(t *tale) { t.began.Mode, t.is.Mode = servicerequests.Credit, servicerequests.Credit }
+	found := func(s servicerequests.SupplyState) func(*tale) {
+		return func(t *tale) { t.began.Supply, t.is.Supply = s, s }
+	}
+	goesOff := func(t *tale) { t.is.Supply = servicerequests.Disabled }
+	tests := []struct {
+		reason  string
+		so, not *tale
+	}{
+		{
+			"", armed().with(found(servicerequests.Enabled)).reads().called(record.VerdictOnSupply, ""),
+			newTale().with(inCredit).with(found(servicerequests.Enabled)).reads().with(func(t *tale) {
+				t.target.History = []string{"pending_future_dated_mode"}
+			}).called(record.VerdictOnSupply, ""),
+		},
+		{"a future-dated switch may still be stored on the meter", newTale().with(inCredit).with(found(servicerequests.Enabled)).reads().with(func(t *tale) {
+			t.target.History = []string{"pending_future_dated_mode"}
+		}).called(record.VerdictOnSupply, ""), armed().with(found(servicerequests.Enabled)).reads().called(record.VerdictOnSupply, "")},
+		{press, armed(), nil},
+		{
+			record.ReasonTransferred + " (E4)", newTale().with(replied(srvSupply, servicerequests.NotRegistered, false)).called(record.VerdictExcluded, ""),
+			newTale().called(record.VerdictExcluded, ""),
+		},
+		{"suppressed", newTale().with(func(t *tale) { t.ordered = true }).called(record.VerdictExcluded, ""), newTale().called(record.VerdictExcluded, "")},
+
+		{noVerdict, unknown(newTale().with(func(t *tale) { t.finished = false })), unknown(newTale())},
+		{
+			refusedInRun,
+			unknown(newTale().with(func(t *tale) { t.finished = false }).with(replied(srvSupply, servicerequests.NotRegistered, false))),
+			unknown(newTale().with(replied(srvSupply, servicerequests.NotRegistered, false))),
+		},
+		{"held for a person: SRV 7.4 answered E99, whose meaning is not known", unknown(newTale().with(replied(srvSupply, "E99", false))), unknown(newTale())},
+		{"SRV 6.2.9 rejected: E19 (unknown device)", unknown(newTale().with(replied(srvMode, "E19", false))), unknown(newTale().with(replied(srvSupply, "E19", false)))},
+		{"SRV 7.4: no answer that could be proven", unknown(newTale().with(replied(srvSupply, "", true))), unknown(newTale().reads())},
+		{"no answer", unknown(newTale().does(srvSupply, 0).loses()), unknown(newTale().reads())},
+		{"no answer; the sweep's retries are used up", unknown(newTale().does(srvSupply, 0).loses()), unknown(newTale().reads())},
+		{"SRV 7.4 refused by the meter: 250", unknown(newTale().does(srvSupply, 250)), unknown(newTale().does(srvSupply, 3))},
+		{"not read back", unknown(newTale().reads().does(srvSwitch, 0)), unknown(newTale().reads().loses())},
+
+		{"time bought: emergency credit is active until it is spent", notSafe(newTale().reads().does("2.5", 0)), notSafe(newTale().reads().does("2.5", 13))},
+		{"in prepayment: switching is not part of this sweep", notSafe(newTale().reads().with(func(t *tale) { t.switches = false })), notSafe(newTale().reads())},
+		{"switch refused by the meter: 13", notSafe(newTale().does(srvSwitch, 13).reads()), notSafe(newTale().does(srvSwitch, 12).reads())},
+		{"held for a person: SRV 1.6 answered E99, whose meaning is not known", notSafe(newTale().reads().with(replied(srvSwitch, "E99", false))), notSafe(newTale().reads())},
+		{"switch rejected: E5", notSafe(newTale().reads().with(replied(srvSwitch, "E5", false))), notSafe(newTale().reads())},
+		{"meter reads prepayment after it accepted the switch", notSafe(newTale().does(srvSwitch, 0).with(func(t *tale) {
+			t.is.Mode = servicerequests.Prepayment
+		}).reads()), notSafe(newTale().reads())},
+		{"switch got no answer", notSafe(newTale().does(srvSwitch, 13).loses().reads()), notSafe(newTale().does(srvSwitch, 13).reads())},
+
+		{"arm refused", notSafe(unarmed().does(srvArm, 13).reads()), notSafe(unarmed())},
+		{"arm rejected: E5", notSafe(unarmed().with(replied(srvArm, "E5", false))), notSafe(unarmed())},
+		{"arm: no answer that could be proven", notSafe(unarmed().with(replied(srvArm, "", true))), notSafe(unarmed())},
+		{"disabled after arm", notSafe(unarmed().does(srvArm, 0).with(goesOff).reads()), notSafe(unarmed())},
+		{"disabled by the supplier", notSafe(unarmed().with(func(t *tale) { t.target.History = []string{"disabled_by_supplier"} })), notSafe(unarmed())},
+		{"disabled then locked by the meter (81BE)", notSafe(unarmed().with(raised(0x81BE))), notSafe(unarmed().with(raised(0x81BF)))},
+		{"gas flow fault (81BF)", notSafe(unarmed().with(raised(0x81BF))), notSafe(unarmed())},
+		{"gas flow fault (81B5)", notSafe(unarmed().with(raised(0x81B5))), notSafe(unarmed().with(raised(0x81B4)))},
+		{"turned off after it was read as armed", notSafe(armed().with(goesOff).reads()), notSafe(unarmed())},
+		{"arming is not permitted by the direction", notSafe(unarmed().with(func(t *tale) {
+			t.permits = func(servicerequests.Service, servicerequests.DeviceType) bool { return false }
+		})), notSafe(unarmed())},
+		{"found state was not read before the switch", notSafe(newTale().does(srvSupply, 0).does(srvSwitch, 0).reads()), notSafe(unarmed())},
+		{"found in credit and disabled", notSafe(newTale().with(inCredit).reads()), notSafe(unarmed())},
+		{"a stored switch to prepayment has run: it may have been off before", notSafe(unarmed().with(raised(alertFutureDated))), notSafe(unarmed())},
+		{"turned off after it was found enabled", notSafe(newTale().with(found(servicerequests.Enabled)).reads().with(goesOff).does(srvSwitch, 0).reads()), notSafe(unarmed())},
+		{"disabled, balance not known", notSafe(newTale().reads().does(srvBalance, 0).loses().does(srvSwitch, 0).reads()), notSafe(unarmed())},
+		{"disabled with credit left", notSafe(newTale().with(balance(5)).reads().does(srvBalance, 0).does(srvSwitch, 0).reads()), notSafe(unarmed())},
+		{"no read was fresh enough to arm on", notSafe(unarmed().with(func(t *tale) { t.meter.Answers[4].At += 2 * 60 * minute })), notSafe(unarmed())},
+		{"read again and found off", notSafe(armed().with(goesOff).reads().with(func(t *tale) { t.finished = false })), notSafe(armed().with(goesOff).reads())},
+	}
+	used := map[string]bool{}
+	for _, test := range tests {
+		t.Run(test.reason, func(t *testing.T) {
+			r := test.so.row
+			r.verdict.Reason = test.reason
+			if text := r.wrongReason(); text != "" {
+				t.Errorf("a history that bears it out: %s", text)
+			}
+			for _, reason := range reasons {
+				if reason.verdict == r.verdict.Verdict && reason.says.MatchString(test.reason) {
+					used[reason.verdict+" "+reason.says.String()] = true
+				}
+			}
+			if test.not == nil {
+				return
+			}
+			r = test.not.row
+			r.verdict.Reason = test.reason
+			if r.wrongReason() == "" {
+				t.Error("a history that does not bear it out: nothing is said")
+			}
+		})
+	}
+	for _, reason := range reasons {
+		if name := reason.verdict + " " + reason.says.String(); !used[name] {
+			t.Errorf("no test of the reason %s", name)
+		}
+	}
+}

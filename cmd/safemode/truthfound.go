@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"safemode/servicerequests"
+)
+
+// wrongFound says which part of the found state no answer bears out: mode and balance
+// as they were before the first 1.6, the supply before the first command.
+func (r row) wrongFound() string {
+	v := r.verdict.Found
+	switched := r.firstSwitch()
+	switch {
+	case v.Mode != servicerequests.UnknownMode && !saidBefore(said(r.meter, srvMode), switched, func(a answer) bool { return a.State.Mode == v.Mode }):
+		return fmt.Sprintf("found state invented: no answer before the first 1.6 said %v", v.Mode)
+	case v.Supply != servicerequests.UnknownSupply && !saidBefore(said(r.meter, srvSupply), r.firstCommand(), func(a answer) bool { return a.State.Supply == v.Supply }):
+		return fmt.Sprintf("found state invented: no answer before the first command said %v", v.Supply)
+	case v.Balance != nil && !saidBefore(r.balances(), switched, func(a answer) bool { return a.State.Balance == *v.Balance }):
+		return fmt.Sprintf("found state invented: no answer before the first 1.6 said a balance of %v", *v.Balance)
+	}
+	return ""
+}
+
+// saidBefore says whether an answer from before an order says something.
+func saidBefore(list []answer, before uint64, says func(answer) bool) bool {
+	return slices.ContainsFunc(list, func(a answer) bool { return a.Order < before && says(a) })
+}
+
+// wrongBalance says what is wrong with the balance at the end.
+func (r row) wrongBalance() string {
+	claimed := r.verdict.End.Balance
+	if claimed == nil {
+		return ""
+	}
+	last, ok := latest(r.balances(), 0)
+	switch {
+	case !ok:
+		return fmt.Sprintf("ends with a balance of %v, which no answer said", *claimed)
+	case last.State.Balance != *claimed:
+		return fmt.Sprintf("ends with a balance of %v, the latest answer said %v", *claimed, last.State.Balance)
+	}
+	return ""
+}

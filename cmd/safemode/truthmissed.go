@@ -1,0 +1,173 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"safemode/devicesim/history"
+	"safemode/devicesim/meter"
+	"safemode/engine/record"
+	"safemode/servicerequests"
+)
+
+const alertBelow = 0x8F0F // off: credit ran out
+
+// personsAlerts are of faults after which only a person may give the supply back.
+var personsAlerts = []uint16{alertLocked, alertGasFlow, 0x81B4, 0x81B5, 0x81B6}
+
+// missed says whether permitted commands could have helped a home, and did not: it was
+// off for lack of credit in Prepayment, and is still off. excuse is what went wrong on
+// the way; empty: nothing did.
+func (r row) missed() (yes bool, excuse string) {
+	switch {
+	case r.ended.Supply != servicerequests.Disabled, !r.ranOut(),
+		!r.began.Reachable, !r.registered, r.ordered, r.ended.Locked, r.marked("disabled_by_supplier"),
+		!r.permits(servicerequests.SwitchToCredit, r.target.Type), !r.permits(servicerequests.ArmSupply, r.target.Type),
+		slices.ContainsFunc(r.meter.Alerts, func(a history.Alert) bool { return slices.Contains(personsAlerts, a.Code) }):
+		return false, ""
+	case !r.finished:
+		return true, "the sweep was broken off"
+	}
+	return true, r.trouble(0, math.MaxInt64)
+}
+
+// ranOut says whether the meter was off for lack of credit, as the fleet began or while it
+// was in Prepayment.
+func (f facts) ranOut() bool {
+	out := func(s meter.State) bool {
+		return s.Mode == servicerequests.Prepayment && s.Supply == servicerequests.Disabled && !s.Locked &&
+			s.Balance <= f.began.Model.Configuration().DisablementThreshold
+	}
+	return out(meter.StateOf(&f.began)) ||
+		slices.ContainsFunc(f.meter.Carried, func(c history.Carried) bool { return out(c.State) }) ||
+		slices.ContainsFunc(f.meter.Alerts, func(a history.Alert) bool { return a.Code == alertBelow })
+}
+
+// trouble says what went wrong, between two instants, with what was sent to a meter or
+// its proxy, and with what they said: lost, refused or bent. A refused 2.5 is none: that
+// is to be expected.
+func (f facts) trouble(from, to history.Instant) (what string) {
+	within := func(at history.Instant) bool { return from <= at && at <= to }
+	for _, d := range [...]history.Device{f.meter, f.proxy} {
+		for _, a := range d.Accepted {
+			c, done := d.Find(a.Counter)
+			switch {
+			case !within(a.At):
+			case !done || delivered(d, a.Counter) == 0:
+				return fmt.Sprintf("no honest answer to a %s came", a.SRV)
+			case c.Result != 0 && a.SRV != "2.5":
+				return fmt.Sprintf("a %s was refused by the device", a.SRV)
+			}
+		}
+		for _, r := range d.Replies {
+			if within(r.At) {
+				return fmt.Sprintf("a %s was refused or its reply bent", r.SRV)
+			}
+		}
+		for _, a := range d.Alerts {
+			if within(a.Raised) && a.Code == alertBelow && a.Delivered == 0 {
+				return fmt.Sprintf("alert %04X was lost", a.Code)
+			}
+		}
+	}
+	return ""
+}
+
+// armedLate says by how much a 7.3 came later than it could have. What makes it possible
+// are answers: that the meter was in Prepayment, that it had no credit, that it is in
+// Credit now, and that it is off; and where it was found on, its alert.
+func (r row) armedLate() string {
+	for _, arm := range r.commands() {
+		if arm.SRV != srvArm {
+			continue
+		}
+		possible, ok := r.armable(arm)
+		within := r.armWithin.of(r.target.Type)
+		took, waits := time.Duration(arm.At-possible), span{possible, arm.At}
+		if ok && took > within && r.trouble(possible, arm.At) == "" && !slices.ContainsFunc(r.held, waits.meets) {
+			return fmt.Sprintf("armed late: 7.3 was accepted %v after it was possible, over %v, and nothing was lost meanwhile",
+				took.Round(time.Second), within)
+		}
+		return ""
+	}
+	return ""
+}
+
+// armable is when the last of what a 7.3 rests on was delivered; ok is false where there is
+// none of one of them.
+func (r row) armable(arm history.Accepted) (at history.Instant, ok bool) {
+	var switched, last uint64 // counters of the last 1.6, and of the last command, before it
+	for _, c := range r.commands() {
+		if c.Counter >= arm.Counter {
+			continue
+		}
+		last = max(last, c.Counter)
+		if c.SRV == srvSwitch {
+			switched = max(switched, c.Counter)
+		}
+	}
+	firstOf := func(list []answer, fits func(answer) bool) {
+		earliest := history.Instant(0)
+		for _, a := range list {
+			if fits(a) && (earliest == 0 || a.delivered < earliest) {
+				earliest = a.delivered
+			}
+		}
+		ok = ok && earliest != 0
+		at = max(at, earliest)
+	}
+	ok = true
+	modes, supplies := said(r.meter, srvMode), said(r.meter, srvSupply)
+	firstOf(modes, func(a answer) bool { return a.Order < r.firstSwitch() && a.State.Mode == servicerequests.Prepayment })
+	firstOf(modes, func(a answer) bool { return a.Counter > switched && a.State.Mode == servicerequests.Credit })
+	firstOf(supplies, func(a answer) bool { return a.Counter > last && a.State.Supply == servicerequests.Disabled })
+	firstOf(r.balances(), func(a answer) bool { return a.State.Balance <= r.armBalanceAtMost })
+	if !saidBefore(supplies, r.firstCommand(), func(a answer) bool { return a.State.Supply == servicerequests.Disabled }) {
+		told := r.alerted(alertBelow)
+		ok = ok && told != 0
+		at = max(at, told)
+	}
+	return at, ok
+}
+
+// shareWanted of the meters that could answer must be safe on a calm day (decision 24).
+const shareWanted = 0.97
+
+// safeShare counts the meters that could answer: those that can be reached and are still the
+// failed supplier's.
+type safeShare struct{ could, safe, helpless int }
+
+// count takes one meter in.
+func (s *safeShare) count(r row) {
+	if !r.began.Reachable || !r.registered || r.ordered {
+		return
+	}
+	s.could++
+	switch {
+	case r.verdict.Verdict == record.VerdictOnSupply || r.verdict.Verdict == record.VerdictArmed:
+		s.safe++
+	case r.began.Supply == servicerequests.Disabled && !r.ranOut():
+		s.helpless++ // locked, off in Credit, off with credit left: no permitted command helps
+	}
+}
+
+// tooFew says whether less is safe than is demanded. Of a small fleet the meters that
+// nothing can help may be more than the rest of the share.
+func (s safeShare) tooFew() bool {
+	wanted := min(shareWanted*float64(s.could), float64(s.could-s.helpless))
+	return float64(s.safe) < wanted
+}
+
+func (s safeShare) text() string {
+	return fmt.Sprintf("%d of %d meters that could answer are on supply or armed, %d of them cannot be helped: too few", s.safe, s.could, s.helpless)
+}
+
+// of is the share, 1 where nobody could answer.
+func (s safeShare) of() float64 {
+	if s.could == 0 {
+		return 1
+	}
+	return float64(s.safe) / float64(s.could)
+}
