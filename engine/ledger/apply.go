@@ -218,6 +218,11 @@ func (m *Meter) tally(p *Policy, service servicerequests.Service, id servicerequ
 	code := servicerequests.ResponseCode(o.Code).Class()
 	t.Last, t.Code = class, o.Code
 	t.Undelivered = service.Critical() && id.Counter > m.Counters.LastCommand || code == servicerequests.CodeUnreachable
+	if service.Critical() && code == servicerequests.CodeUnreachable {
+		m.uncommit(id.Counter)
+	} else if service.Critical() && class != record.ClassWithdrawn && id.Counter <= m.Counters.LastCommand {
+		m.recommit(service, id.Counter)
+	}
 	if service.Critical() && id.Counter <= m.Counters.LastCommand {
 		// Reads that were sent while it was open may have been done before it.
 		m.outdate(service, cmp.Or(o.Issued, m.Issued()))

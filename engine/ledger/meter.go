@@ -311,6 +311,39 @@ func (m *Meter) commit(service servicerequests.Service, counter uint64, at time.
 	m.outdate(service, counter)
 }
 
+// uncommit notes that a command cannot have reached the meter (E20): how it was found can
+// still be learnt.
+func (m *Meter) uncommit(counter uint64) {
+	c := &m.Counters
+	if c.FirstCommand == counter {
+		c.FirstCommand, c.FirstCommandAt = 0, time.Time{}
+	}
+	if c.FirstSwitch == counter {
+		c.FirstSwitch, c.FirstSwitchAt = 0, time.Time{}
+	}
+}
+
+// recommit notes that one has reached the meter after all: what was asked after it does not
+// show how the meter was found.
+func (m *Meter) recommit(service servicerequests.Service, counter uint64) {
+	c := &m.Counters
+	if c.FirstCommand == 0 || counter < c.FirstCommand {
+		c.FirstCommand, c.FirstCommandAt = counter, time.Time{}
+		if m.Found.Supply.Counter > counter {
+			m.Found.Supply = Reading[servicerequests.SupplyState]{}
+		}
+	}
+	if service == servicerequests.SwitchToCredit && (c.FirstSwitch == 0 || counter < c.FirstSwitch) {
+		c.FirstSwitch, c.FirstSwitchAt = counter, time.Time{}
+		if m.Found.Mode.Counter > counter && m.Found.Mode.Value != servicerequests.Prepayment {
+			m.Found.Mode = Reading[servicerequests.PaymentMode]{}
+		}
+		if m.Found.Balance.Counter > counter {
+			m.Found.Balance = Reading[servicerequests.Millipence]{}
+		}
+	}
+}
+
 // outdate notes that readings up to a counter prove nothing any more of what a command
 // changes.
 func (m *Meter) outdate(command servicerequests.Service, counter uint64) {
