@@ -74,6 +74,7 @@ func (l *line) Fate(id servicerequests.RequestID, srv string) dcc.Fate {
 	fate := dcc.Fate{
 		OutOfReach:          w.Away(l.fleet.Seed, site, l.since(w)),
 		Takes:               e.Takes(l.fleet.Seed, a),
+		Place:               fault.Place(l.fleet.Seed, a),
 		Skew:                e.ClockSkew,
 		Discarded:           happens(fault.DutyCycleDiscard),
 		NoAnswer:            happens(fault.NoAnswer),

@@ -129,7 +129,7 @@ func New(o Options) (*Simulator, error) {
 		tally:    newTally(),
 		profiles: o.Profiles,
 	}
-	s.hubs = hub.New(hub.Wakes{Seed: o.Fleet.Seed, Began: began}, o.Clock, s.agenda, s.pool.Do)
+	s.hubs = hub.New(hub.Wakes{Seed: o.Fleet.Seed, Began: began}, o.Faults.Hubs, o.Clock, s.agenda, s.pool.Do)
 	s.courier = delivery.New(delivery.Options{Clock: o.Clock, Agenda: s.agenda, TLS: o.TLS, Log: o.Log.Named("delivery")})
 	s.courier.SetURL(o.RespondTo)
 	if err := s.buildDevices(o, began); err != nil {
@@ -306,6 +306,7 @@ func (s *Simulator) SetRespondTo(url string) { s.courier.SetURL(url) }
 // keeps its fate.
 func (s *Simulator) SetFaults(p fault.Profile) {
 	s.line.set(p)
+	s.hubs.SetRules(p.Hubs)
 	s.dcc.SetRules(p.Rules)
 }
 

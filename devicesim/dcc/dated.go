@@ -17,7 +17,7 @@ const dueService = "due"
 func (d *DCC) due(e *exchange) {
 	fate := d.Line.Fate(e.ID, dueService)
 	d.Hubs.Put(hub.Exchange{
-		Hub: d.Fleet.Meter(e.meter).Hub, Device: e.ID.Target, Takes: fate.Takes,
+		Hub: d.Fleet.Meter(e.meter).Hub, Device: e.ID.Target, Takes: fate.Takes, Chance: fate.Place,
 		Do: func() { d.carryOut(e, fate) },
 	})
 }

@@ -126,6 +126,7 @@ type Line interface {
 type Fate struct {
 	OutOfReach          time.Duration // the hub is, for so long: beyond the DCC's retries that is E20
 	Takes               time.Duration // from the hub's turn to the answer
+	Place               float64       // at a hub of random order; see [hub.Exchange]
 	Device              meter.Fault
 	Skew                time.Duration // how far the device's clock is ahead
 	NoAnswer            bool          // the device never gets the Command: E21

@@ -42,10 +42,13 @@ func (d *DCC) dispatch(e *exchange) {
 }
 
 func (d *DCC) queue(e *exchange, at servicerequests.EUI) {
+	window := d.window(e)
 	d.Hubs.Put(hub.Exchange{
-		Hub: at, Device: e.ID.Target, Takes: e.fate.Takes,
-		Sleeps: e.kind == servicerequests.GSME,
-		Do:     func() { d.execute(e) },
+		Hub: at, Device: e.ID.Target, Takes: e.fate.Takes, Chance: e.fate.Place,
+		Sleeps:  e.kind == servicerequests.GSME,
+		Do:      func() { d.execute(e) },
+		Until:   e.accepted.Add(window),
+		Dropped: func() { d.giveUp(e, servicerequests.NoResponse, window) },
 	})
 }
 

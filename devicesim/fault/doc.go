@@ -35,6 +35,9 @@
 //	flapping: {up: 20m, down: 4m} # hubs come and go, each in a phase of its own
 //	outage: {region: North, after: 5m, lasts: 1h} # no device of the region is reached
 //	lies: {enable: 0.02, attempts: 1}  # what the DCC says is not so; see below
+//	hubs:                      # nothing promises how they serve what waits (assumption)
+//	  order: random            # of what waits for one device: fifo, lifo or random
+//	  per_wake: 1              # messages that a gas meter takes in one wake, 1 to 8; 0: all
 //
 // # Groups
 //

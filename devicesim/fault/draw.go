@@ -56,6 +56,7 @@ const (
 	flappingDraw Kind = 0x31
 	changeDraw   Kind = 0x32
 	rotationDraw Kind = 0x33
+	orderDraw    Kind = 0x34
 	groupDraw    Kind = 0x40
 	lieDraw      Kind = 0x80
 )
@@ -154,6 +155,9 @@ func (e *Effects) Takes(seed uint64, a Attempt) time.Duration {
 	deviations := math.Sqrt2 * math.Erfinv(2*draw(latencyDraw, seed, a)-1)
 	return min(tail, time.Duration(float64(median)*math.Exp(sigma*deviations)))
 }
+
+// Place draws the place of a message in hubs of random order, 0 to under 1.
+func Place(seed uint64, a Attempt) float64 { return draw(orderDraw, seed, a) }
 
 // Forever is how long a hub is away that never comes back.
 const Forever = time.Duration(math.MaxInt64)

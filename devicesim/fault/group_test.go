@@ -140,3 +140,27 @@ func TestParseRefusesGroupsAndRules(t *testing.T) {
 		}
 	}
 }
+
+func TestHubs(t *testing.T) {
+	if p := parse(t, ""); p.Hubs != (fault.Hubs{Order: fault.FIFO, PerWake: fault.DefaultPerWake}) {
+		t.Errorf("default: %+v", p.Hubs)
+	}
+	for text, want := range map[string]fault.Hubs{
+		"hubs: {order: fifo}":                {PerWake: fault.DefaultPerWake},
+		"hubs: {order: lifo, per_wake: 8}":   {Order: fault.LIFO, PerWake: 8},
+		"hubs: {order: random, per_wake: 0}": {Order: fault.Random},
+	} {
+		if p := parse(t, text); p.Hubs != want {
+			t.Errorf("%s: %+v", text, p.Hubs)
+		}
+	}
+	for text, words := range map[string]string{
+		"hubs: {order: best}":  "hubs.order: \"best\": want fifo, lifo or random",
+		"hubs: {per_wake: 9}":  "hubs.per_wake: 9: want 1 to 8, or 0 for all",
+		"hubs: {per_wake: -1}": "hubs.per_wake: -1: want",
+	} {
+		if _, err := fault.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -89,12 +89,16 @@ func (p *Profile) Validate() error {
 			v.share(at, share)
 		}
 	}
+	v.check(p.Hubs.PerWake >= 0 && p.Hubs.PerWake <= mostPerWake, "hubs.per_wake", "%d: want 1 to %d, or 0 for all", p.Hubs.PerWake, mostPerWake)
 	v.rules(&p.Rules)
 	return errors.Join(v.faults...)
 }
 
 // mostGroups is how many groups can be told apart by chance.
 const mostGroups = 64
+
+// mostPerWake is the largest number of messages a wake; more would be all.
+const mostPerWake = 8
 
 // lyingAttempts is the one key of lies that is no lie.
 const lyingAttempts = "attempts"

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"fmt"
 	"time"
 
 	"safemode/servicerequests"
@@ -14,6 +15,7 @@ type Profile struct {
 	Effects `koanf:",squash"`
 	Outage  RegionOutage `koanf:"outage"`
 	Groups  []Group      `koanf:"groups"`
+	Hubs    Hubs         `koanf:"hubs"`
 	Rules   Rules        `koanf:"dcc"`
 
 	LieShares map[string]float64 `koanf:"lies"` // by name; attempts is among them
@@ -88,6 +90,40 @@ type Group struct {
 	Effects `koanf:",squash"`
 	Outage  Outage `koanf:"outage"`
 }
+
+// Hubs are the rules of the communications hubs. The zero Hubs serve in the order
+// of arrival, and a gas meter takes all that waits for it in one wake.
+type Hubs struct {
+	Order   Order `koanf:"order"`    // in which a hub serves what waits for one device
+	PerWake int   `koanf:"per_wake"` // messages that a gas meter takes in one wake, 1 to 8; 0: all
+}
+
+// Order is an order in which waiting messages are served.
+type Order string
+
+// The orders. Which of them hubs have is not known: nothing promises the first.
+const (
+	FIFO   Order = ""
+	LIFO   Order = "lifo"
+	Random Order = "random"
+)
+
+// UnmarshalText reads fifo, lifo or random.
+func (o *Order) UnmarshalText(text []byte) error {
+	switch *o = Order(text); *o {
+	case "fifo":
+		*o = FIFO
+	case LIFO, Random:
+	default:
+		return fmt.Errorf("%q: want fifo, lifo or random", text)
+	}
+	return nil
+}
+
+// DefaultPerWake is how many messages a gas meter takes in one wake where a
+// profile does not say: all (assumption). The least kind is 1, with which a sweep
+// takes some hours longer.
+const DefaultPerWake = 0
 
 // Outage is a while in which nothing is reached. The zero Outage is none.
 type Outage struct {
@@ -173,5 +209,6 @@ func defaults() Profile {
 	p.FailedButApplied = 0.5
 	p.Delay = 90 * time.Second
 	p.Latency = classes[OnDemand]
+	p.Hubs.PerWake = DefaultPerWake
 	return p
 }
