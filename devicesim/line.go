@@ -171,19 +171,11 @@ func (l *line) dccRenewed() bool {
 	return w.Rules.Rotation.DCCRenewed(l.since(w))
 }
 
-// pressFault decides what goes wrong when a consumer presses.
-func (l *line) pressFault(device servicerequests.EUI) meter.PressFault {
-	return l.pressed(l.attempt(device, press))
-}
-
-// pressFaultOf is the same for a consumer who presses of his own accord, the
-// number-th thing that he does.
-func (l *line) pressFaultOf(device servicerequests.EUI, number uint64) meter.PressFault {
-	return l.pressed(fault.Attempt{Device: device, Service: press, Number: number})
-}
-
-func (l *line) pressed(a fault.Attempt) meter.PressFault {
-	e := l.world.Load().At(l.fleet.Seed, l.site(a.Device))
+// pressFault decides what goes wrong at the number-th press of a meter's button. It
+// hangs on nothing else, so that two sweeps of one fleet meet equal luck.
+func (l *line) pressFault(device servicerequests.EUI, number uint64) meter.PressFault {
+	a := fault.Attempt{Device: device, Service: press, Number: number}
+	e := l.world.Load().At(l.fleet.Seed, l.site(device))
 	return meter.PressFault{
 		SwitchFails:      e.Happens(fault.SwitchFailure, l.fleet.Seed, a),
 		UncontrolledFlow: e.Happens(fault.UncontrolledFlow, l.fleet.Seed, a),

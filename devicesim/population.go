@@ -205,14 +205,14 @@ func (p *population) alerts(t meter.Target, raised []meter.Raised) (list []dcc.A
 }
 
 // press is the consumer's button.
-func (p *population) press(device servicerequests.EUI, fault meter.PressFault, now time.Time) (enabled bool, alerts []dcc.Alert, err error) {
+func (p *population) press(device servicerequests.EUI, now time.Time) (enabled bool, alerts []dcc.Alert, err error) {
 	i, ok := p.fleet.Find(device)
 	if !ok {
 		return false, nil, fmt.Errorf("%v: %w", device, ErrNoSuchDevice)
 	}
 	h := p.take(i, now)
 	defer h.letGo()
-	enabled, codes := meter.Press(h.Meter, fault)
+	enabled, codes := p.life.PressButton(h.Meter)
 	return enabled, append(h.alerts, p.alerts(meter.Target{Meter: h.Meter}, raisedAt(now, codes))...), nil
 }
 

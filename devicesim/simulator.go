@@ -188,7 +188,7 @@ func (s *Simulator) buildDevices(o Options, began time.Time) error {
 		suppliers[u.KeyAgreement.EUI] = meter.SupplierKeys{Signing: u.DigitalSigning.PublicKey, Agreement: agreement}
 	}
 	life := o.Life
-	life.Seed, life.Behaviour, life.PressFaults = o.Fleet.Seed, o.Behaviour, s.line.pressFaultOf
+	life.Seed, life.Behaviour, life.PressFaults = o.Fleet.Seed, o.Behaviour, s.line.pressFault
 	if life.Began.IsZero() {
 		life.Began = began
 	}
@@ -328,7 +328,7 @@ func (s *Simulator) Device(device servicerequests.EUI) (m fleet.Meter, ok bool) 
 // Press is the consumer's button on a meter. It says whether the supply is
 // enabled by it. The error is [ErrNoSuchDevice].
 func (s *Simulator) Press(device servicerequests.EUI) (enabled bool, err error) {
-	enabled, alerts, err := s.population.press(device, s.line.pressFault(device), s.clock.Now())
+	enabled, alerts, err := s.population.press(device, s.clock.Now())
 	for _, alert := range alerts {
 		s.dcc.Alert(alert)
 	}

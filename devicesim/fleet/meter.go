@@ -71,8 +71,12 @@ type Condition struct {
 	AsOf, ActAt int64
 
 	AlertCounter uint32 // the device's own counter, last used. Not in the fleet file
-	Acts         uint16 // how often the consumer has made up his mind. Not in the fleet file
-	Need         uint8  // what he last made it up about; package meter's. Not in the fleet file
+
+	// What the consumer last made up his mind about and what he decided to do, package
+	// meter's; and how often he has thought of taking emergency credit and of topping
+	// up, and has pressed the button, each modulo 256. Not in the fleet file.
+	Need, Plan             uint8
+	Takes, TopUps, Presses uint8
 
 	Mode            servicerequests.PaymentMode // Credit or Prepayment
 	Supply          servicerequests.SupplyState // Disabled, Armed or Enabled

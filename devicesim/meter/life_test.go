@@ -77,7 +77,7 @@ func TestCreditRunsOut(t *testing.T) {
 			if diff := cmp.Diff(test.alerts, alerts, near); diff != "" {
 				t.Errorf("alerts (-want +got):\n%s", diff)
 			}
-			got.AsOf, got.ActAt, got.Acts, got.Need = 0, 0, 0, 0
+			got.AsOf, got.ActAt, got.Need, got.Plan, got.Takes, got.TopUps = 0, 0, 0, 0, 0, 0
 			if d := got.Balance - want.Balance; max(d, -d) > 5 {
 				t.Errorf("balance %s, want %s", got.Balance, want.Balance)
 			}
@@ -124,7 +124,7 @@ func TestConsumersAct(t *testing.T) {
 		l.EmergencyCredit, l.TopUp = meter.Habit{Share: 1, After: time.Hour}, meter.Habit{}
 	}
 	taken := prepaid(cutOff(fleet.Available))
-	alerts, _ := lived(takes).Pass(&taken, at(24))
+	alerts, _ := lived(takes).Pass(&taken, at(48))
 	if taken.EmergencyCredit != fleet.Active || len(alerts) < 2 || alerts[1].Code != meter.ArmedByEmergencyCredit {
 		t.Errorf("emergency credit %s, alerts %v", taken.EmergencyCredit, alerts)
 	}
@@ -135,6 +135,94 @@ func TestConsumersAct(t *testing.T) {
 	stuck := prepaid(armed)
 	if alerts, _ := faulty.Pass(&stuck, at(48)); stuck.Supply != servicerequests.Armed || len(alerts) < 2 || alerts[0].Code != meter.ConnectFailure {
 		t.Errorf("a switch that fails: %s, %v", stuck.Supply, alerts)
+	}
+}
+
+// Two sweeps of one fleet meet equal luck: what goes wrong at a meter's first press, and
+// how long that takes, is the same whatever the sweep did before, and so is the first
+// top-up.
+func TestEqualLuck(t *testing.T) {
+	type press struct {
+		after time.Duration // since the supply was armed; 0: nobody presses
+		fault meter.PressFault
+		again bool // it took another
+	}
+	failing, idle := 0, 0
+	for device := servicerequests.EUI(1); device <= 400; device++ {
+		sweep := func(begins float64, commands ...func(*fleet.Meter, time.Time)) (first press) {
+			m := prepaid(all(cutOff(fleet.Spent), balance(-40*pound)))
+			m.Device = device
+			presses, armed := 0, int64(0)
+			l := lived(func(l *meter.Life) {
+				l.TopUp.Share = 0
+				l.PressFaults = func(d servicerequests.EUI, number uint64) (f meter.PressFault) {
+					if number != uint64(presses) || d != device {
+						t.Fatalf("press %d of %v is called number %d of %v", presses, device, number, d)
+					}
+					f.SwitchFails = fleet.Draw(1, d, "fails", number)%3 == 0
+					if presses++; presses == 1 {
+						first = press{time.Duration(m.AsOf-armed) * time.Millisecond, f, false}
+					}
+					return f
+				}
+			})
+			for i, command := range commands {
+				now := at(begins + float64(i)/100)
+				l.Pass(&m, now)
+				if command(&m, now); m.Supply == servicerequests.Armed && armed == 0 {
+					armed = m.AsOf
+				}
+			}
+			l.Pass(&m, at(200))
+			first.again = presses > 1
+			return first
+		}
+		credit := func(m *fleet.Meter, _ time.Time) { meter.SwitchToCredit(m, meter.Behaviour{}) }
+		arm := func(m *fleet.Meter, now time.Time) { meter.ArmSupply(m, now, meter.Behaviour{}) }
+		bought := func(m *fleet.Meter, _ time.Time) {
+			m.EmergencyCredit = fleet.Available
+			meter.ActivateEmergencyCredit(m, meter.Behaviour{})
+		}
+		one, other := sweep(1, credit, arm), sweep(9, bought, credit)
+		if one != other {
+			t.Errorf("%v: armed by one sweep %+v, by another %+v", device, one, other)
+		}
+		if one.fault.SwitchFails {
+			failing++
+		}
+		if one.after == 0 {
+			idle++
+		}
+	}
+	if failing < 80 || idle < 20 || idle > 60 {
+		t.Errorf("of 400 first presses %d fail and %d never come", failing, idle)
+	}
+}
+
+// A consumer who wanted to take emergency credit and finds that a sweep has done so tops
+// up as if he had taken it himself.
+func TestEqualLuckOfTopUps(t *testing.T) {
+	topped := 0
+	for device := servicerequests.EUI(1); device <= 50; device++ {
+		l := lived(func(l *meter.Life) {
+			l.EmergencyCredit, l.TopUp, l.StandingCharge = meter.Habit{Share: 1, After: time.Minute}, meter.Habit{Share: 1, After: 24 * time.Hour}, 0
+		})
+		left := prepaid(all(balance(pound), emergency(fleet.Available, 0)))
+		left.Device = device
+		swept := left
+		l.Pass(&swept, noon.Add(time.Second))
+		meter.ActivateEmergencyCredit(&swept, meter.Behaviour{})
+		l.Pass(&left, at(400))
+		l.Pass(&swept, at(400))
+		if left.TopUps > 0 {
+			topped++
+		}
+		if diff := cmp.Diff(left, swept); diff != "" {
+			t.Errorf("left alone and swept: %s", diff)
+		}
+	}
+	if topped < 40 {
+		t.Errorf("only %d of 50 top up in 400 hours", topped)
 	}
 }
 
