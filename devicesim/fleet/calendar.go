@@ -1,16 +1,23 @@
 package fleet
 
-import "time"
+import (
+	"time"
+
+	"safemode/servicerequests/clock"
+)
 
 // Calendar is a non-disablement calendar: while it is on, lack of credit does
-// not disable the supply. Hours are UTC, as a meter's clock has it.
+// not disable the supply. Hours and days are what clocks in Great Britain show, also
+// in summer (assumption: suppliers publish them so; a meter itself counts in UTC).
 type Calendar struct {
 	Until, From int  // on before hour Until and from hour From on, every day
 	Sunday      bool // on all of Sunday
 }
 
 // The calendars of the catalogue. The first follows a published one (Monday to
-// Friday 18:00 to 09:00, all Sunday), without its longer Saturday.
+// Friday 18:00 to 09:00, all Sunday), without its longer Saturday: it cuts off from
+// Monday to Saturday between 09:00 and 18:00. The second cuts off every day between
+// 10:00 and 16:00.
 var (
 	eveningsAndSundays = Calendar{Until: 9, From: 18, Sunday: true}
 	nights             = Calendar{Until: 10, From: 16}
@@ -18,7 +25,7 @@ var (
 
 // Suspends says whether disablement is suspended at t.
 func (c Calendar) Suspends(t time.Time) bool {
-	t = t.UTC()
+	t = t.In(clock.British())
 	if c.Sunday && t.Weekday() == time.Sunday {
 		return true
 	}
@@ -32,7 +39,7 @@ func (c Calendar) Ends(t time.Time) (at time.Time, ok bool) {
 		if !c.Suspends(t) {
 			return t, true
 		}
-		t = t.UTC().Truncate(time.Hour).Add(time.Hour)
+		t = t.UTC().Truncate(time.Hour).Add(time.Hour) // British time is whole hours ahead
 	}
 	return t, false
 }

@@ -27,8 +27,9 @@ type Life struct {
 	ElectricityUse, GasUse servicerequests.Millipence
 	Spread                 float64
 
-	// What is due each day whatever is used. While the supply is off or runs on
-	// emergency credit it adds to the debt instead of the balance.
+	// What is due each day whatever is used. Where the meter's configuration suspends
+	// that while the supply is off, or while emergency credit is in use, it adds to the
+	// debt instead of the balance.
 	StandingCharge servicerequests.Millipence
 
 	// What consumers do: which share does it at all when there is cause, and after
@@ -175,7 +176,7 @@ func cutsOff(m *fleet.Meter) bool { return m.Supply == servicerequests.Enabled &
 // crossing returns when the balance next passes a threshold.
 func (l *Life) crossing(m *fleet.Meter) int64 {
 	rate := l.rate(m)
-	if m.Mode != servicerequests.Prepayment || m.Supply != servicerequests.Enabled || rate <= 0 {
+	if m.Mode != servicerequests.Prepayment || rate <= 0 {
 		return Never
 	}
 	c := m.Model.Configuration()
@@ -211,10 +212,13 @@ func (l *Life) rate(m *fleet.Meter) (rate int64) {
 	return rate
 }
 
-// standingIsDebt: Suspend Debt Disabled and Suspend Debt Emergency are on.
+// standingIsDebt says whether the standing charge is owed and not collected: Suspend
+// Debt Disabled holds while the supply is off, Suspend Debt Emergency while emergency
+// credit is in use.
 func (l *Life) standingIsDebt(m *fleet.Meter) bool {
+	c := m.Model.Configuration()
 	return m.Mode == servicerequests.Prepayment &&
-		(m.Supply != servicerequests.Enabled || m.EmergencyCredit == fleet.Active)
+		(c.SuspendDebtDisabled && m.Supply != servicerequests.Enabled || c.SuspendDebtEmergency && m.EmergencyCredit == fleet.Active)
 }
 
 // use is what a home uses in a day, in millipence.
@@ -245,6 +249,8 @@ func (l *Life) charge(m *fleet.Meter, to int64, raised *[]Raised) {
 		raise(raised, m, Consume(m, amount, instant(to)))
 	case m.Mode == servicerequests.Credit:
 		owe(m, amount)
+	case amount > 0:
+		raise(raised, m, spend(m, amount, instant(to)))
 	}
 }
 

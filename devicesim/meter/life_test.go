@@ -1,6 +1,7 @@
 package meter_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -91,18 +92,70 @@ func TestCreditRunsOut(t *testing.T) {
 
 func cutOffOn(m *fleet.Meter) { m.Balance, m.EmergencyCredit = -pound, fleet.Spent }
 
-// While the supply is off or on emergency credit the standing charge is owed.
-func TestStandingChargeIsSuspended(t *testing.T) {
+// What 4.13 of an electricity meter, and 6.2.9 of a gas meter, say of suspended debt is
+// what happens to the standing charge of a supply that is off or on emergency credit.
+func TestStandingChargeIsAsConfigured(t *testing.T) {
+	const charge = 48_000
 	l := lived(func(l *meter.Life) {
 		alone(l)
-		l.StandingCharge = 48_000
+		l.ElectricityUse, l.GasUse, l.StandingCharge = 1, 1, charge // next to nothing is used
 	})
-	off := prepaid(all(cutOff(fleet.Spent)))
-	l.Pass(&off, at(24))
-	on := prepaid(nil)
-	l.Pass(&on, at(24))
-	if off.Debt != 48_000 || off.Balance != -pound || on.Debt != 0 || on.Balance != 20*pound-288_000 {
-		t.Errorf("off: debt %s, balance %s; on: debt %s, balance %s", off.Debt, off.Balance, on.Debt, on.Balance)
+	// collected says what became of a day's charge.
+	collected := func(m fleet.Meter) bool {
+		t.Helper()
+		before := m
+		l.Pass(&m, at(24))
+		paid := before.Balance + before.EmergencyBalance - m.Balance - m.EmergencyBalance
+		if owed := m.Debt - before.Debt; paid+owed < charge || paid+owed > charge+1 || paid > 1 && owed > 0 {
+			t.Fatalf("%s: of %s a day %s are paid and %s owed", m.Model.Name(), servicerequests.Millipence(charge), paid, owed)
+		}
+		return m.Debt == before.Debt
+	}
+	ways := map[[2]bool]bool{}
+	for model := fleet.Model(0); model < 9; model++ {
+		m := prepaid(nil)
+		m.Model, m.Type = model, servicerequests.ESME
+		service := servicerequests.ReadPrepaymentConfiguration
+		if strings.HasPrefix(model.Name(), "sim-g") {
+			m.Type, service = servicerequests.GSME, servicerequests.ReadPaymentMode
+		}
+		read := meter.Execute(&m, command(t, service, m.Type), noon, meter.Behaviour{}, meter.Fault{}).Response
+		says := [2]bool{read.SuspendDebtDisabled, read.SuspendDebtEmergency}
+		if m.Type == servicerequests.ESME {
+			says = [2]bool{read.Configuration.Account.SuspendDebtDisabled, read.Configuration.Account.SuspendDebtEmergency}
+		}
+		ways[says] = true
+		off, emergency := m, m
+		disabled(&off)
+		emergency.Balance = model.Configuration().DisablementThreshold
+		emergency.EmergencyCredit, emergency.EmergencyBalance = fleet.Active, pound
+		if collected(off) == says[0] || collected(emergency) == says[1] || !collected(m) {
+			t.Errorf("%s says %v: collected while off %t, on emergency credit %t, while on %t",
+				model.Name(), says, collected(off), collected(emergency), collected(m))
+		}
+	}
+	if len(ways) != 4 {
+		t.Errorf("only %v of the four ways", ways)
+	}
+}
+
+// A standing charge that is collected uses up the credit of a supply that is off: it is
+// told, and the consumer's button does nothing any more.
+func TestStandingChargeUsesCreditUp(t *testing.T) {
+	l := lived(func(l *meter.Life) {
+		alone(l)
+		l.StandingCharge = 240_000
+	})
+	m := prepaid(all(armed, balance(6*pound)))
+	m.Model = 5 // cuts off at 5 pounds under nothing
+	alerts, _ := l.Pass(&m, at(200))
+	want := []meter.Raised{{Code: meter.LowCredit, At: at(10)}, {Code: meter.EmergencyCreditAvailable, At: at(40)}}
+	near := cmp.Comparer(func(a, b time.Time) bool { return a.Sub(b).Abs() < time.Second })
+	if diff := cmp.Diff(want, alerts, near); diff != "" {
+		t.Errorf("alerts (-want +got):\n%s", diff)
+	}
+	if enabled, _ := meter.Press(&m, meter.PressFault{}); enabled || m.Balance != -14*pound {
+		t.Errorf("enabled %t with a balance of %s", enabled, m.Balance)
 	}
 }
 
