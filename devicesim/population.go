@@ -39,6 +39,9 @@ type population struct {
 	forgets   bool                                             // see [Options]
 	darkUntil time.Time                                        // see [Options]
 
+	counter func(device servicerequests.EUI) uint64                      // which a meter has accepted before it all began
+	comes   func(device servicerequests.EUI, counter uint64) (times int) // how often an alert comes to the DCC
+
 	// send has what a device says by itself brought to the DCC; false: there is no
 	// room for it.
 	send func(m *fleet.Meter, alerts []dcc.Alert) bool
@@ -96,8 +99,11 @@ func (p *population) take(i int, now time.Time) *hand {
 	m := p.fleet.Meter(i)
 	if c := h.shard.conditions.get(i % p.shardSize()); c != nil {
 		m.Condition = *c
-	} else if p.life.Passes() {
-		p.life.Next(&m)
+	} else {
+		m.SupplierCounter = p.counter(m.Device)
+		if p.life.Passes() {
+			p.life.Next(&m)
+		}
 	}
 	h.Meter, h.counted = &m, m.Condition
 	h.shard.willChange(p, i, &m, now)
@@ -197,7 +203,10 @@ func (p *population) alerts(t meter.Target, raised []meter.Raised) (list []dcc.A
 			p.log.Error("alert cannot be made", zap.Stringer("device", t.Meter.Device), zap.Error(err))
 			continue
 		}
-		if message != nil {
+		if message == nil {
+			continue
+		}
+		for range p.comes(t.Meter.Device, uint64(t.Meter.AlertCounter)) {
 			list = append(list, dcc.Alert{Code: uint16(r.Code), Message: message})
 		}
 	}

@@ -44,7 +44,7 @@ type Options struct {
 	Profiles  fs.FS         // more of them, by name, for the control API; nil: none
 	Behaviour meter.Behaviour
 	// Life is what happens to meters by themselves; the zero Life: nothing. Seed,
-	// Behaviour and PressFaults are set here, and Began to now where it is zero.
+	// Behaviour, PressFaults and BelowInSuspension are set here, and Began to now where it is zero.
 	Life meter.Life
 	// DarkUntil has it kept for how long supplies are not on, up to then: see
 	// [Simulator.Dark]. Zero: it is not kept. It needs a Life in which time passes.
@@ -189,6 +189,7 @@ func (s *Simulator) buildDevices(o Options, began time.Time) error {
 	}
 	life := o.Life
 	life.Seed, life.Behaviour, life.PressFaults = o.Fleet.Seed, o.Behaviour, s.line.pressFault
+	life.BelowInSuspension = s.line.belowInSuspension
 	if life.Began.IsZero() {
 		life.Began = began
 	}
@@ -196,7 +197,7 @@ func (s *Simulator) buildDevices(o Options, began time.Time) error {
 		PKI: pki, Broker: broker, Suppliers: suppliers, Behaviour: o.Behaviour,
 	}, s.tally, o.Log.Named("meter"))
 	s.population.forgets, s.population.forbidden, s.population.send = o.Forgets, o.Forbidden, s.unasked
-	s.population.darkUntil = o.DarkUntil
+	s.population.darkUntil, s.population.counter, s.population.comes = o.DarkUntil, s.line.counter, s.line.alert
 	return nil
 }
 

@@ -84,7 +84,7 @@ func demo(ctx context.Context, io stdio, meters int, pace float64, flags rehears
 		return failWith(exitUsage, fmt.Errorf("--pace %g: want over 0", pace))
 	}
 	pace = cmp.Or(pace, demoPosts/flags.speed)
-	population, err := fleet.Generate(fleet.Options{Meters: meters, Seed: flags.seed})
+	population, err := fleet.Generate(fleet.Options{Meters: meters, Seed: flags.seed, OtherModels: faults.OtherModels})
 	if err != nil {
 		return failWith(exitUsage, fmt.Errorf("--meters: %w", err))
 	}

@@ -298,7 +298,7 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 		}
 		claims = append(claims, fleet.Claim{Device: t.Device, Type: t.Type, Hub: t.Hub, MPxN: t.MPxN, Region: t.Region, Mode: t.Claimed})
 	}
-	population, err := fleet.FromPortfolio(claims, fleet.Options{Seed: flags.seed, Supplier: supplier})
+	population, err := fleet.FromPortfolio(claims, fleet.Options{Seed: flags.seed, Supplier: supplier, OtherModels: faults.OtherModels})
 	if err != nil {
 		return failWith(exitUsage, err)
 	}

@@ -56,15 +56,15 @@ against it needs the same speed in its configuration.`,
   safemode sim --fleet fleet.csv --pki pki --tls`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			population, err := simFleet(c, fleetFile, meters, seed)
+			profile, err := loadFaults(profileName)
+			if err != nil {
+				return err
+			}
+			population, err := simFleet(c, fleetFile, fleet.Options{Meters: meters, Seed: seed, OtherModels: profile.OtherModels})
 			if err != nil {
 				return err
 			}
 			folder, err := loadPKI(pkiDir, smki.LoadFolder)
-			if err != nil {
-				return err
-			}
-			profile, err := loadFaults(profileName)
 			if err != nil {
 				return err
 			}
@@ -155,9 +155,9 @@ func life(living bool, press pressFlag) meter.Life {
 }
 
 // simFleet reads or generates the simulator's meters.
-func simFleet(c *cobra.Command, file string, meters int, seed uint64) (*fleet.Fleet, error) {
+func simFleet(c *cobra.Command, file string, o fleet.Options) (*fleet.Fleet, error) {
 	if !c.Flags().Changed("fleet") {
-		f, err := fleet.Generate(fleet.Options{Meters: meters, Seed: seed})
+		f, err := fleet.Generate(o)
 		return f, failWith(exitUsage, err)
 	}
 	in, err := os.Open(file)

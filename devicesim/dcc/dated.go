@@ -30,7 +30,7 @@ func (d *DCC) carryOut(e *exchange, fate Fate) {
 		return // an alert that is lost is not sent again
 	}
 	for i, alert := range outcome {
-		r := respond(e.request, servicerequests.Success, d.Clock.Now(), duis.FutureDatedAlert{
+		r := d.respond(e.request, servicerequests.Success, d.Clock.Now(), duis.FutureDatedAlert{
 			Code: alert.Code, Payload: alert.Message, Instruction: uint16(i + 1), Total: uint16(len(outcome)),
 		})
 		r.ResponseID = e.ID.Reversed()

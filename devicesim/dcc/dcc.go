@@ -135,8 +135,11 @@ type Fate struct {
 	AcknowledgementLost bool          // accepted, but the connection breaks before the answer
 	ResponseRepeated    bool          // delivered twice
 	ResponseDelayed     time.Duration
-	Lie                 fault.Lie // one of [fault.DeliveryLies]
-	Kept                bool      // the response is kept, to be replayed
+	E20Untold           bool // the User is not told that there was no way to the device
+	E21Untold           bool // nor that it did not answer
+
+	Lie  fault.Lie // one of [fault.DeliveryLies]
+	Kept bool      // the response is kept, to be replayed
 }
 
 // DCC answers Users. Its methods may be called from any goroutine.

@@ -19,6 +19,7 @@ type exchange struct {
 	message  []byte
 	signedBy *ecdsa.PublicKey // whose signature of the message is proven; nil: it has none
 	accepted time.Time
+	executed time.Time // zero: not, or without an answer
 	fate     Fate
 	gone     chan struct{} // closed by deliver; nil: nobody waits for it
 }
@@ -64,13 +65,20 @@ func (d *DCC) window(e *exchange) time.Duration {
 // giveUp tells the User, when the window has passed since the request was
 // accepted, that there is no answer.
 func (d *DCC) giveUp(e *exchange, code servicerequests.ResponseCode, window time.Duration) {
+	if code == servicerequests.Unreachable && e.fate.E20Untold || code == servicerequests.NoResponse && e.fate.E21Untold {
+		if e.gone != nil {
+			close(e.gone)
+		}
+		return
+	}
 	d.Agenda.At(e.accepted.Add(window), func() { d.deliver(e, code, nil) })
 }
 
 // execute runs on a worker when the device has had its time.
 func (d *DCC) execute(e *exchange) {
+	now := d.Clock.Now()
 	sent := d.Meters.Execute(Command{
-		ID: e.ID, SRV: e.SRV, Meter: e.meter, Message: e.message, At: d.Clock.Now(), Skew: e.fate.Skew, Fault: e.fate.Device,
+		ID: e.ID, SRV: e.SRV, Meter: e.meter, Message: e.message, At: now, Skew: e.fate.Skew, Fault: e.fate.Device,
 		SignedBy: e.signedBy,
 	})
 	for _, alert := range sent.Alerts {
@@ -83,6 +91,7 @@ func (d *DCC) execute(e *exchange) {
 		d.giveUp(e, servicerequests.NoResponse, d.window(e))
 		return
 	}
+	e.executed = now
 	if e.fate.ResponseDelayed > 0 {
 		d.Agenda.At(d.Clock.Now().Add(e.fate.ResponseDelayed), func() {
 			d.deliver(e, servicerequests.Success, duis.DeviceResponse{Payload: sent.Response})
@@ -97,7 +106,11 @@ func (d *DCC) deliver(e *exchange, code servicerequests.ResponseCode, content du
 	if e.gone != nil {
 		defer close(e.gone)
 	}
-	r := respond(e.request, code, d.Clock.Now(), content)
+	at := d.Clock.Now()
+	if !e.executed.IsZero() && d.rules.Load().StampedAt == fault.Execution {
+		at = e.executed
+	}
+	r := d.respond(e.request, code, at, content)
 	if content != nil {
 		r.ResponseID = e.ID.Reversed()
 	}
@@ -121,7 +134,7 @@ func (d *DCC) deliver(e *exchange, code servicerequests.ResponseCode, content du
 func (d *DCC) Alert(a Alert) { d.alert(duis.DeviceAlert{Code: a.Code, Payload: a.Message}) }
 
 func (d *DCC) alert(content duis.Content) {
-	body, err := write(duis.Response{Code: servicerequests.Success, At: d.Clock.Now(), Content: content}, d.xmlSigner())
+	body, err := write(duis.Response{Code: servicerequests.Success, At: d.stamp(d.Clock.Now()), Content: content}, d.xmlSigner())
 	if err != nil {
 		d.Log.Error("alert cannot be made", zap.Error(err))
 		return

@@ -3,6 +3,7 @@ package meter
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 
 	"safemode/devicesim/fleet"
@@ -46,6 +47,11 @@ type Life struct {
 	// PressFaults says what goes wrong at the number-th press of a meter's button,
 	// from 0. Nil: nothing.
 	PressFaults func(device servicerequests.EUI, number uint64) PressFault
+
+	// BelowInSuspension says whether a meter raises 8F0F when its credit runs out in a
+	// non-disablement period, and none when the supply then goes off. Nil, and the
+	// default: it raises it when the supply goes off.
+	BelowInSuspension func(device servicerequests.EUI) bool
 }
 
 // Habit is whether and when consumers do something.
@@ -130,7 +136,8 @@ func (l *Life) Pass(m *fleet.Meter, now time.Time) (raised []Raised, dark time.D
 		case m.ActAt != 0 && m.ActAt <= at:
 			l.act(m, &raised)
 		case offers(m) || cutsOff(m) && !m.Model.Configuration().NonDisablement.Suspends(instant(at)):
-			raise(&raised, m, Check(m, instant(at)))
+			out := exhausted(m)
+			l.tell(&raised, m, out, Check(m, instant(at)))
 		}
 	}
 }
@@ -246,7 +253,8 @@ func (l *Life) charge(m *fleet.Meter, to int64, raised *[]Raised) {
 	}
 	switch {
 	case m.Supply == servicerequests.Enabled:
-		raise(raised, m, Consume(m, amount, instant(to)))
+		out := exhausted(m)
+		l.tell(raised, m, out, Consume(m, amount, instant(to)))
 	case m.Mode == servicerequests.Credit:
 		owe(m, amount)
 	case amount > 0:
@@ -261,6 +269,21 @@ const (
 	takeEmergencyCredit
 	topUp
 )
+
+// tell raises what a supply that was on has to say; out says whether its credit was
+// gone before.
+func (l *Life) tell(to *[]Raised, m *fleet.Meter, out bool, codes []AlertCode) {
+	told := slices.IndexFunc(codes, func(c AlertCode) bool { return c == BelowDisablement || c == DisablementSuspended })
+	if told >= 0 && l.BelowInSuspension != nil && l.BelowInSuspension(m.Device) {
+		switch {
+		case !out && codes[told] == DisablementSuspended:
+			codes = append(codes, BelowDisablement)
+		case out && codes[told] == BelowDisablement:
+			codes = slices.Delete(codes, told, told+1)
+		}
+	}
+	raise(to, m, codes)
+}
 
 // decide is a consumer who sees what there is to do and does it later, or not.
 func (l *Life) decide(m *fleet.Meter) {

@@ -90,6 +90,26 @@ func TestCreditRunsOut(t *testing.T) {
 	}
 }
 
+// A meter that tells of credit that is gone in a non-disablement period tells it then,
+// and goes off in silence when the period ends.
+func TestBelowInSuspension(t *testing.T) {
+	l := lived(func(l *meter.Life) {
+		alone(l)
+		l.BelowInSuspension = func(servicerequests.EUI) bool { return true }
+	})
+	near := cmp.Comparer(func(a, b time.Time) bool { return a.Sub(b).Abs() < time.Second })
+	for credit, want := range map[servicerequests.Millipence][]meter.Raised{
+		pound * 8 / 10:  {{Code: meter.DisablementSuspended, At: at(8)}, {Code: meter.BelowDisablement, At: at(8)}},
+		pound * 24 / 10: {{Code: meter.BelowDisablement, At: at(24)}}, // by day as ever
+	} {
+		m := prepaid(all(balance(credit), emergency(fleet.Spent, 0)))
+		alerts, _ := l.Pass(&m, at(30))
+		if diff := cmp.Diff(want, alerts, near); diff != "" || m.Supply != servicerequests.Disabled {
+			t.Errorf("%s: %s, alerts (-want +got):\n%s", credit, m.Supply, diff)
+		}
+	}
+}
+
 func cutOffOn(m *fleet.Meter) { m.Balance, m.EmergencyCredit = -pound, fleet.Spent }
 
 // What 4.13 of an electricity meter, and 6.2.9 of a gas meter, say of suspended debt is
