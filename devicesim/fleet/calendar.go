@@ -35,11 +35,15 @@ func (c Calendar) Suspends(t time.Time) bool {
 // Ends returns when the suspension that holds at t ends, t itself if none holds;
 // ok is false if it never does.
 func (c Calendar) Ends(t time.Time) (at time.Time, ok bool) {
-	for range 8 * 24 {
-		if !c.Suspends(t) {
-			return t, true
+	if !c.Suspends(t) {
+		return t, true
+	}
+	local := t.In(clock.British())
+	for day := range 3 { // today, tomorrow, or the day after a Sunday
+		at = time.Date(local.Year(), local.Month(), local.Day()+day, c.Until, 0, 0, 0, clock.British())
+		if at.After(t) && !c.Suspends(at) {
+			return at.UTC(), true
 		}
-		t = t.UTC().Truncate(time.Hour).Add(time.Hour) // British time is whole hours ahead
 	}
 	return t, false
 }

@@ -41,3 +41,19 @@ func TestCalendars(t *testing.T) {
 		}
 	}
 }
+
+// TestCalendarEndsAreThoseOfSuspends: hour by hour through two years.
+func TestCalendarEndsAreThoseOfSuspends(t *testing.T) {
+	for model := fleet.Model(0); model < 9; model++ {
+		c := model.Configuration().NonDisablement
+		for at := time.Date(2026, 1, 1, 0, 7, 0, 0, time.UTC); at.Year() < 2028; at = at.Add(97 * time.Minute) {
+			want := at
+			for c.Suspends(want) {
+				want = want.Truncate(time.Hour).Add(time.Hour)
+			}
+			if got, ok := c.Ends(at); !ok || !got.Equal(want) {
+				t.Fatalf("%s: what suspends at %v ends at %v (%t), want %v", model.Name(), at, got, ok, want)
+			}
+		}
+	}
+}

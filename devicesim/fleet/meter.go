@@ -152,21 +152,22 @@ func parseModel(name string, kind servicerequests.DeviceType) (Model, error) {
 // pickModel chooses one of the models for a device type, an ordinary one or one of the
 // others; choice is any number.
 func pickModel(kind servicerequests.DeviceType, choice uint64, other bool) Model {
-	fitting := ordinaryModels[kind]
-	if other {
-		fitting = otherModels[kind]
+	fitting := electricModels
+	switch {
+	case kind == servicerequests.GSME && other:
+		fitting = otherGasModels
+	case kind == servicerequests.GSME:
+		fitting = gasModels
+	case other:
+		fitting = otherElectricModels
 	}
 	return fitting[choice%uint64(len(fitting))]
 }
 
-var ordinaryModels, otherModels = modelsBy(false), modelsBy(true)
-
-func modelsBy(other bool) map[servicerequests.DeviceType][]Model {
-	return map[servicerequests.DeviceType][]Model{
-		servicerequests.ESME: modelsFor(servicerequests.ESME, other),
-		servicerequests.GSME: modelsFor(servicerequests.GSME, other),
-	}
-}
+var (
+	electricModels, otherElectricModels = modelsFor(servicerequests.ESME, false), modelsFor(servicerequests.ESME, true)
+	gasModels, otherGasModels           = modelsFor(servicerequests.GSME, false), modelsFor(servicerequests.GSME, true)
+)
 
 func modelsFor(kind servicerequests.DeviceType, other bool) (fitting []Model) {
 	for i, row := range models {
