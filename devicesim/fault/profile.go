@@ -134,9 +134,8 @@ func (o *Order) UnmarshalText(text []byte) error {
 }
 
 // DefaultPerWake is how many messages a gas meter takes in one wake where a
-// profile does not say: all (assumption). The least kind is 1, with which a sweep
-// takes some hours longer.
-const DefaultPerWake = 0
+// profile does not say (assumption: the least kind).
+const DefaultPerWake = 1
 
 // Outage is a while in which nothing is reached. The zero Outage is none.
 type Outage struct {
