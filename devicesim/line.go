@@ -20,6 +20,7 @@ type line struct {
 	clock  clock.Clock
 	fleet  *fleet.Fleet
 	failed servicerequests.EUI // the failed supplier
+	began  time.Time
 	world  atomic.Pointer[world]
 
 	mu       sync.Mutex
@@ -45,11 +46,14 @@ type asked struct {
 	number uint64 // of last, from 0
 }
 
-// press is the service name of the consumer's button.
-const press = "press"
+// Service names of the consumer's button, and of what a device raises.
+const (
+	press = "press"
+	alert = "alert"
+)
 
 func newLine(c clock.Clock, f *fleet.Fleet, failed servicerequests.EUI, p fault.Profile) *line {
-	l := &line{clock: c, fleet: f, failed: failed, attempts: map[attempted]uint64{}, replies: map[attempted]asked{}}
+	l := &line{clock: c, fleet: f, failed: failed, began: c.Now(), attempts: map[attempted]uint64{}, replies: map[attempted]asked{}}
 	l.set(p)
 	return l
 }
@@ -75,6 +79,7 @@ func (l *line) Fate(id servicerequests.RequestID, srv string) dcc.Fate {
 		At:                  now,
 		OutOfReach:          w.Away(l.fleet.Seed, site, now.Sub(w.began)),
 		Takes:               e.Takes(l.fleet.Seed, a),
+		Place:               fault.Place(l.fleet.Seed, a),
 		Skew:                e.ClockSkew,
 		Discarded:           happens(fault.DutyCycleDiscard),
 		NoAnswer:            happens(fault.NoAnswer),
@@ -86,6 +91,9 @@ func (l *line) Fate(id servicerequests.RequestID, srv string) dcc.Fate {
 			PartialModeChange: happens(fault.PartialECS02),
 			Applied:           happens(fault.FailedButApplied),
 		},
+		E20Untold: happens(fault.UntoldE20),
+		E21Untold: happens(fault.UntoldE21),
+
 		Lie:  w.Lie(fault.DeliveryLies(), l.fleet.Seed, a),
 		Kept: w.LieShare(fault.Replayed) > 0,
 	}
@@ -142,11 +150,46 @@ func (l *line) Supplier(meter int) servicerequests.EUI {
 // Suspended says whether a device's status in the inventory is Suspended.
 func (l *line) Suspended(device servicerequests.EUI) bool {
 	w := l.world.Load()
-	if !w.Suspends() {
-		return false
+	return w.Any(fault.Suspended) && l.befalls(w, fault.Suspended, fault.Attempt{Device: device})
+}
+
+// befalls decides on one fault of an attempt.
+func (l *line) befalls(w *world, k fault.Kind, a fault.Attempt) bool {
+	e := w.At(l.fleet.Seed, l.site(a.Device))
+	return e.Happens(k, l.fleet.Seed, a)
+}
+
+// counter is the originator counter that a meter has accepted before it all began; 0:
+// none.
+func (l *line) counter(device servicerequests.EUI) uint64 {
+	w := l.world.Load()
+	if !w.Any(fault.HighCounter) {
+		return 0
 	}
 	e := w.At(l.fleet.Seed, l.site(device))
-	return e.Happens(fault.Suspended, l.fleet.Seed, fault.Attempt{Device: device})
+	if !e.Happens(fault.HighCounter, l.fleet.Seed, fault.Attempt{Device: device}) {
+		return 0
+	}
+	return uint64(l.began.Add(e.CounterLead).UnixMilli())
+}
+
+// belowInSuspension says whether a meter tells that its credit is below the
+// threshold when it gets there, and not when the supply goes off.
+func (l *line) belowInSuspension(device servicerequests.EUI) bool {
+	w := l.world.Load()
+	return w.Any(fault.BelowInSuspension) && l.befalls(w, fault.BelowInSuspension, fault.Attempt{Device: device})
+}
+
+// alert decides how often an alert with a device's counter comes to the DCC.
+func (l *line) alert(device servicerequests.EUI, counter uint64) (times int) {
+	w, a := l.world.Load(), fault.Attempt{Device: device, Service: alert, Number: counter}
+	switch {
+	case w.Any(fault.LostAlert) && l.befalls(w, fault.LostAlert, a):
+		return 0
+	case w.Any(fault.DuplicateAlert) && l.befalls(w, fault.DuplicateAlert, a):
+		return 2
+	}
+	return 1
 }
 
 // Refusal returns the code that the failed supplier gets once its certificates
@@ -171,19 +214,11 @@ func (l *line) dccRenewed() bool {
 	return w.Rules.Rotation.DCCRenewed(l.since(w))
 }
 
-// pressFault decides what goes wrong when a consumer presses.
-func (l *line) pressFault(device servicerequests.EUI) meter.PressFault {
-	return l.pressed(l.attempt(device, press))
-}
-
-// pressFaultOf is the same for a consumer who presses of his own accord, the
-// number-th thing that he does.
-func (l *line) pressFaultOf(device servicerequests.EUI, number uint64) meter.PressFault {
-	return l.pressed(fault.Attempt{Device: device, Service: press, Number: number})
-}
-
-func (l *line) pressed(a fault.Attempt) meter.PressFault {
-	e := l.world.Load().At(l.fleet.Seed, l.site(a.Device))
+// pressFault decides what goes wrong at the number-th press of a meter's button. It
+// hangs on nothing else, so that two sweeps of one fleet meet equal luck.
+func (l *line) pressFault(device servicerequests.EUI, number uint64) meter.PressFault {
+	a := fault.Attempt{Device: device, Service: press, Number: number}
+	e := l.world.Load().At(l.fleet.Seed, l.site(device))
 	return meter.PressFault{
 		SwitchFails:      e.Happens(fault.SwitchFailure, l.fleet.Seed, a),
 		UncontrolledFlow: e.Happens(fault.UncontrolledFlow, l.fleet.Seed, a),

@@ -40,6 +40,9 @@ type population struct {
 	history   *history.Book                                    // nil: none is kept
 	darkUntil time.Time                                        // see [Options]
 
+	counter func(device servicerequests.EUI) uint64                      // which a meter has accepted before it all began
+	comes   func(device servicerequests.EUI, counter uint64) (times int) // how often an alert comes to the DCC
+
 	// send has what a device says by itself brought to the DCC; false: there is no
 	// room for it.
 	send func(m *fleet.Meter, alerts []dcc.Alert) bool
@@ -96,8 +99,11 @@ func (p *population) take(i int, now time.Time) *hand {
 	m := p.fleet.Meter(i)
 	if c := h.shard.conditions.get(i % p.shardSize()); c != nil {
 		m.Condition = *c
-	} else if p.life.Passes() {
-		p.life.Next(&m)
+	} else {
+		m.SupplierCounter = p.counter(m.Device)
+		if p.life.Passes() {
+			p.life.Next(&m)
+		}
 	}
 	h.Meter, h.counted = &m, m.Condition
 	h.shard.willChange(p, i, &m, now)
@@ -193,7 +199,10 @@ func (p *population) alerts(t meter.Target, raised []meter.Raised) (list []dcc.A
 			p.log.Error("alert cannot be made", zap.Stringer("device", t.Meter.Device), zap.Error(err))
 			continue
 		}
-		if message != nil {
+		if message == nil {
+			continue
+		}
+		for range p.comes(t.Meter.Device, uint64(t.Meter.AlertCounter)) {
 			list = append(list, dcc.Alert{Code: uint16(r.Code), Message: message, Arrived: arrived})
 		}
 	}
@@ -201,14 +210,14 @@ func (p *population) alerts(t meter.Target, raised []meter.Raised) (list []dcc.A
 }
 
 // press is the consumer's button.
-func (p *population) press(device servicerequests.EUI, fault meter.PressFault, now time.Time) (enabled bool, alerts []dcc.Alert, err error) {
+func (p *population) press(device servicerequests.EUI, now time.Time) (enabled bool, alerts []dcc.Alert, err error) {
 	i, ok := p.fleet.Find(device)
 	if !ok {
 		return false, nil, fmt.Errorf("%v: %w", device, ErrNoSuchDevice)
 	}
 	h := p.take(i, now)
 	defer h.letGo()
-	enabled, codes := meter.Press(h.Meter, fault)
+	enabled, codes := p.life.PressButton(h.Meter)
 	return enabled, append(h.alerts, p.alerts(meter.Target{Meter: h.Meter}, raisedAt(now, codes))...), nil
 }
 

@@ -45,7 +45,7 @@ type Options struct {
 	Profiles  fs.FS         // more of them, by name, for the control API; nil: none
 	Behaviour meter.Behaviour
 	// Life is what happens to meters by themselves; the zero Life: nothing. Seed,
-	// Behaviour and PressFaults are set here, and Began to now where it is zero.
+	// Behaviour, PressFaults and BelowInSuspension are set here, and Began to now where it is zero.
 	Life meter.Life
 	// DarkUntil has it kept for how long supplies are not on, up to then: see
 	// [Simulator.Dark]. Zero: it is not kept. It needs a Life in which time passes.
@@ -134,7 +134,7 @@ func New(o Options) (*Simulator, error) {
 	if !o.Forgets {
 		s.history = &history.Book{}
 	}
-	s.hubs = hub.New(hub.Wakes{Seed: o.Fleet.Seed, Began: began}, o.Clock, s.agenda, s.pool.Do)
+	s.hubs = hub.New(hub.Wakes{Seed: o.Fleet.Seed, Began: began}, o.Faults.Hubs, o.Clock, s.agenda, s.pool.Do)
 	s.courier = delivery.New(delivery.Options{Clock: o.Clock, Agenda: s.agenda, TLS: o.TLS, Log: o.Log.Named("delivery")})
 	s.courier.SetURL(o.RespondTo)
 	if err := s.buildDevices(o, began); err != nil {
@@ -193,7 +193,8 @@ func (s *Simulator) buildDevices(o Options, began time.Time) error {
 		suppliers[u.KeyAgreement.EUI] = meter.SupplierKeys{Signing: u.DigitalSigning.PublicKey, Agreement: agreement}
 	}
 	life := o.Life
-	life.Seed, life.Behaviour, life.PressFaults = o.Fleet.Seed, o.Behaviour, s.line.pressFaultOf
+	life.Seed, life.Behaviour, life.PressFaults = o.Fleet.Seed, o.Behaviour, s.line.pressFault
+	life.BelowInSuspension = s.line.belowInSuspension
 	if life.Began.IsZero() {
 		life.Began = began
 	}
@@ -201,7 +202,7 @@ func (s *Simulator) buildDevices(o Options, began time.Time) error {
 		PKI: pki, Broker: broker, Suppliers: suppliers, Behaviour: o.Behaviour,
 	}, s.tally, o.Log.Named("meter"))
 	s.population.history, s.population.forbidden, s.population.send = s.history, o.Forbidden, s.unasked
-	s.population.darkUntil = o.DarkUntil
+	s.population.darkUntil, s.population.counter, s.population.comes = o.DarkUntil, s.line.counter, s.line.alert
 	return nil
 }
 
@@ -311,6 +312,7 @@ func (s *Simulator) SetRespondTo(url string) { s.courier.SetURL(url) }
 // keeps its fate.
 func (s *Simulator) SetFaults(p fault.Profile) {
 	s.line.set(p)
+	s.hubs.SetRules(p.Hubs)
 	s.dcc.SetRules(p.Rules)
 }
 
@@ -333,7 +335,7 @@ func (s *Simulator) Device(device servicerequests.EUI) (m fleet.Meter, ok bool) 
 // Press is the consumer's button on a meter. It says whether the supply is
 // enabled by it. The error is [ErrNoSuchDevice].
 func (s *Simulator) Press(device servicerequests.EUI) (enabled bool, err error) {
-	enabled, alerts, err := s.population.press(device, s.line.pressFault(device), s.clock.Now())
+	enabled, alerts, err := s.population.press(device, s.clock.Now())
 	for _, alert := range alerts {
 		s.dcc.Alert(alert)
 	}

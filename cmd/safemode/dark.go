@@ -46,8 +46,9 @@ func (d darkFlags) check(speed float64) error {
 }
 
 // life is a cold week of a failed supplier's fleet.
-func (d darkFlags) life() meter.Life {
+func (d darkFlags) life(press meter.Habit) meter.Life {
 	l := meter.Winter()
+	l.Press = press
 	if !d.topUps {
 		l.TopUp = meter.Habit{}
 	}
@@ -92,6 +93,7 @@ func (r *rehearsal) reckonDark(ctx context.Context, io stdio, conf *config.Confi
 	folded.Summary.DarkHours = &report.DarkHours{
 		Begins: r.life.Began, OverHours: r.dark.over.Hours(), TopUps: r.dark.topUps,
 		Departures:  r.departures,
+		Press:       report.Press{Share: r.life.Press.Share, AfterMinutes: r.life.Press.After.Minutes()},
 		SweepHours:  report.ByOrder{AtRisk: folded.Summary.DurationSeconds / 3600, Portfolio: second.Summary.DurationSeconds / 3600},
 		Electricity: fuel(servicerequests.ESME), Gas: fuel(servicerequests.GSME),
 	}

@@ -19,7 +19,7 @@ func TestDarkHours(t *testing.T) {
 	long(t)
 	out := filepath.Join(t.TempDir(), "demo")
 	p := start(t, "demo", "--meters", "200", "--seed", "3", "--speed", "2000", "--pace", "0.04", "--begin", "2027-01-13T06:00:00Z",
-		"--dark-hours", "168h", "--json", "--out", out)
+		"--dark-hours", "168h", "--press", "0.8,30m", "--json", "--out", out)
 	s := parseSummary(t, p.succeeds().out)
 	d := s.DarkHours
 	if d == nil {
@@ -30,6 +30,9 @@ func TestDarkHours(t *testing.T) {
 	}
 	if n := d.Electricity.Homes + d.Gas.Homes; n != 200 {
 		t.Errorf("%d homes by fuel of 200 meters", n)
+	}
+	if d.Press.Share != 0.8 || d.Press.AfterMinutes != 30 {
+		t.Errorf("%+v", d.Press)
 	}
 	for fuel, f := range map[string]struct{ homes, reachable int }{
 		"electricity": {d.Electricity.Homes, d.Electricity.Reachable}, "gas": {d.Gas.Homes, d.Gas.Reachable},
@@ -53,7 +56,7 @@ func TestDarkHours(t *testing.T) {
 	}
 	t.Logf("home-hours: electricity %+v, gas %+v", h, g)
 	for name, words := range map[string][]string{
-		"summary.txt":  {"Dark hours.", "no sweep", "ASSUMPTIONS: nobody can top up"},
+		"summary.txt":  {"Dark hours.", "no sweep", "ASSUMPTIONS: nobody can top up", "0.8 of consumers press the button of an armed supply, half of those within 30 minutes"},
 		"summary.html": {"<h2>Dark hours</h2>"},
 	} {
 		text, err := os.ReadFile(filepath.Join(out, name))
@@ -82,12 +85,15 @@ func TestDarkHours(t *testing.T) {
 
 func TestDarkHoursRefusals(t *testing.T) {
 	for words, args := range map[string][]string{
-		"--dark-hours -1h0m0s: want more than 0s": {"demo", "--dark-hours", "-1h"},
-		"--speed must not be 1":                   {"demo", "--dark-hours", "1h", "--speed", "1"},
-		"--top-ups goes with --dark-hours":        {"demo", "--top-ups"},
-		"--begin soon: want a time":               {"demo", "--begin", "soon"},
-		"a clock of --speed 1 shows real time":    {"demo", "--begin", "2027-01-13T06:00:00Z", "--speed", "1"},
-		"--pace -1: want over 0":                  {"demo", "--pace", "-1"},
+		"--dark-hours -1h0m0s: want more than 0s":  {"demo", "--dark-hours", "-1h"},
+		"--speed must not be 1":                    {"demo", "--dark-hours", "1h", "--speed", "1"},
+		"--top-ups goes with --dark-hours":         {"demo", "--top-ups"},
+		"--begin soon: want a time":                {"demo", "--begin", "soon"},
+		"a clock of --speed 1 shows real time":     {"demo", "--begin", "2027-01-13T06:00:00Z", "--speed", "1"},
+		"like 0.9,40m":                             {"demo", "--press", "0.9"},
+		`invalid argument "1.1,40m" for "--press"`: {"demo", "--press", "1.1,40m"},
+		"--press: nobody presses in a fleet":       {"demo", "--press", "0.5,1h"},
+		"--pace -1: want over 0":                   {"demo", "--pace", "-1"},
 	} {
 		refuses(t, exitUsage, words, "", args...)
 	}

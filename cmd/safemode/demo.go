@@ -47,6 +47,9 @@ assumptions.`,
   safemode demo --meters 200 --begin 2027-01-13T06:00:00Z --dark-hours 168h`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := flags.pressLives(c.Flags()); err != nil {
+				return err
+			}
 			io := fillable(io, plain)
 			log := newLogger(io.err, verbose)
 			defer log.Sync()
@@ -64,6 +67,7 @@ assumptions.`,
 	f.DurationVar(&flags.stay, "stay", 0, stayUsage)
 	f.StringVar(&flags.begin, "begin", "", beginUsage)
 	flags.dark.add(f, "")
+	addPress(f, &flags.press, "")
 	f.StringVar(&out, "out", "", "folder for files, journal and reports (default a new one for temporary files)")
 	f.BoolVar(&asJSON, "json", false, "print the summary as one line of JSON")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
@@ -82,7 +86,7 @@ func demo(ctx context.Context, io stdio, meters int, pace float64, flags rehears
 		return failWith(exitUsage, fmt.Errorf("--pace %g: want over 0", pace))
 	}
 	pace = cmp.Or(pace, demoPosts/flags.speed)
-	population, err := fleet.Generate(fleet.Options{Meters: meters, Seed: flags.seed})
+	population, err := fleet.Generate(fleet.Options{Meters: meters, Seed: flags.seed, OtherModels: faults.OtherModels})
 	if err != nil {
 		return failWith(exitUsage, fmt.Errorf("--meters: %w", err))
 	}

@@ -58,6 +58,7 @@ some of them stale or wrong. The same seed makes the same files.`,
 	flags.Uint64Var(&options.Seed, "seed", 1, "number that decides everything random")
 	flags.StringVar(&out, "out", "", "fleet file to write")
 	flags.StringVar(&portfolio, "portfolio", "", "portfolio file to write")
+	flags.Float64Var(&options.OtherModels, "other-models", 0, "share of meters with other disablement thresholds and debt settings (ASSUMPTION)")
 	flags.StringVar(&supplier, "supplier", "", "EUI of the failed supplier (default that of the test PKI)")
 	flags.BoolVar(&asJSON, "json", false, "one line of JSON")
 	for _, name := range []string{"meters", "out", "portfolio"} {

@@ -34,6 +34,7 @@ type rehearsalFlags struct {
 	stay   time.Duration
 	begin  string // RFC 3339; empty: now
 	dark   darkFlags
+	press  pressFlag
 }
 
 const beginUsage = "what the clock shows as the rehearsal begins, like 2027-01-13T06:00:00Z (default now)"
@@ -69,11 +70,11 @@ func (f rehearsalFlags) check() (fault.Profile, error) {
 func (f rehearsalFlags) rehearsal(dir string, supplier servicerequests.EUI, population *fleet.Fleet, faults fault.Profile, log *zap.Logger) *rehearsal {
 	begin, _ := f.start() // checked
 	r := &rehearsal{
-		dir: dir, supplier: supplier, seed: f.seed, fleet: population, faults: faults, life: life(f.living), dark: f.dark,
+		dir: dir, supplier: supplier, seed: f.seed, fleet: population, faults: faults, life: life(f.living, f.press), dark: f.dark,
 		clock: newRehearsalClock(begin, f.speed), stay: f.stay, log: log,
 	}
 	if f.dark.over > 0 {
-		r.life = f.dark.life()
+		r.life = f.dark.life(f.press.Habit)
 	}
 	if r.life.Began = begin; begin.IsZero() {
 		r.life.Began = r.clock.Now()
@@ -259,7 +260,7 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 		}
 		claims = append(claims, fleet.Claim{Device: t.Device, Type: t.Type, Hub: t.Hub, MPxN: t.MPxN, Region: t.Region, Mode: t.Claimed})
 	}
-	population, err := fleet.FromPortfolio(claims, fleet.Options{Seed: flags.seed, Supplier: supplier})
+	population, err := fleet.FromPortfolio(claims, fleet.Options{Seed: flags.seed, Supplier: supplier, OtherModels: faults.OtherModels})
 	if err != nil {
 		return failWith(exitUsage, err)
 	}

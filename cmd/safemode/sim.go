@@ -38,6 +38,7 @@ func newSim(io stdio) *cobra.Command {
 	var seed uint64
 	var speed float64
 	var living, mutual, verbose bool
+	var press pressFlag
 	c := &cobra.Command{
 		Use:   "sim (--fleet FILE | --meters N --seed S) --pki DIR",
 		Short: "The simulated DCC and its meters as a server",
@@ -55,15 +56,15 @@ against it needs the same speed in its configuration.`,
   safemode sim --fleet fleet.csv --pki pki --tls`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			population, err := simFleet(c, fleetFile, meters, seed)
+			profile, err := loadFaults(profileName)
+			if err != nil {
+				return err
+			}
+			population, err := simFleet(c, fleetFile, fleet.Options{Meters: meters, Seed: seed, OtherModels: profile.OtherModels})
 			if err != nil {
 				return err
 			}
 			folder, err := loadPKI(pkiDir, smki.LoadFolder)
-			if err != nil {
-				return err
-			}
-			profile, err := loadFaults(profileName)
 			if err != nil {
 				return err
 			}
@@ -87,9 +88,12 @@ against it needs the same speed in its configuration.`,
 			if !c.Flags().Changed("living") {
 				living = fleetFile == ""
 			}
+			if !living && c.Flags().Changed("press") {
+				return failWith(exitUsage, errPressLives)
+			}
 			log := newLogger(io.err, verbose)
 			sim, err := devicesim.New(devicesim.Options{
-				Fleet: population, PKI: folder, Life: life(living), Forgets: true,
+				Fleet: population, PKI: folder, Life: life(living, press), Forgets: true,
 				Clock:  clock.Clock{Anchor: time.Now(), Speed: speed},
 				Faults: profile, Profiles: faults.Files, Listen: listen, SMKIListen: smkiListen, Control: control, TLS: guard, RespondTo: respondTo,
 				Log: log.Named("sim"), Registerer: prometheus.NewRegistry(),
@@ -106,6 +110,9 @@ against it needs the same speed in its configuration.`,
 			}
 			fmt.Fprintf(io.err, "simulated DCC: %d meters at %g times real time\n  DUIS     %s://%s\n  SMKI     %[3]s://%[5]s\n  control  http://%[6]s\n  answers go to %[7]s\n  faults   %[8]s (its figures are assumptions)\n",
 				population.Len(), speed, scheme, sim.DUISAddr(), sim.SMKIAddr(), sim.ControlAddr(), respondTo, profile.Name)
+			if living {
+				fmt.Fprintf(io.err, "  consumers press the button of an armed supply: %s (share and median delay, an assumption)\n", &press)
+			}
 			if err := sim.Run(c.Context()); err != nil && !errors.Is(err, context.Canceled) {
 				return failWith(exitFailed, err)
 			}
@@ -124,6 +131,7 @@ against it needs the same speed in its configuration.`,
 	f.StringVar(&profileName, "faults", "calm", "fault profile: a ready one's name or a YAML file")
 	f.Float64Var(&speed, "speed", 1, "how many times faster than real time the clocks run")
 	f.BoolVar(&living, "living", false, "energy is used, and consumers act, as time passes (default with --meters)")
+	addPress(f, &press, "")
 	f.BoolVar(&mutual, "tls", false, "mutual TLS with the User, both ways")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
 	_ = c.MarkFlagRequired("pki")
@@ -137,17 +145,19 @@ against it needs the same speed in its configuration.`,
 const livingUsage = "meters use energy and consumers act as time passes; two runs of one seed then differ by their timing"
 
 // life is what happens to meters by themselves.
-func life(living bool) meter.Life {
+func life(living bool, press pressFlag) meter.Life {
 	if !living {
 		return meter.Life{}
 	}
-	return meter.Lived()
+	l := meter.Lived()
+	l.Press = press.Habit
+	return l
 }
 
 // simFleet reads or generates the simulator's meters.
-func simFleet(c *cobra.Command, file string, meters int, seed uint64) (*fleet.Fleet, error) {
+func simFleet(c *cobra.Command, file string, o fleet.Options) (*fleet.Fleet, error) {
 	if !c.Flags().Changed("fleet") {
-		f, err := fleet.Generate(fleet.Options{Meters: meters, Seed: seed})
+		f, err := fleet.Generate(o)
 		return f, failWith(exitUsage, err)
 	}
 	in, err := os.Open(file)

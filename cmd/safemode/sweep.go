@@ -66,13 +66,16 @@ of --portfolio, and without a sweep.`,
 			log := newLogger(io.err, verbose)
 			defer log.Sync()
 			if dryRun {
+				if err := flags.pressLives(c.Flags()); err != nil {
+					return err
+				}
 				rows, err := rowsForDark(portfolioPath, flags.dark)
 				if err != nil {
 					return err
 				}
 				return sweepDry(c.Context(), io, conf, p, journalPath, flags, rows, asJSON, log)
 			}
-			for _, name := range []string{"seed", "faults", "speed", "living", "begin", "dark-hours", "top-ups", "json"} {
+			for _, name := range []string{"seed", "faults", "speed", "living", "begin", "dark-hours", "top-ups", "press", "json"} {
 				if c.Flags().Changed(name) {
 					return fmt.Errorf("--%s goes with --dry-run", name)
 				}
@@ -114,6 +117,7 @@ of --portfolio, and without a sweep.`,
 	f.BoolVar(&flags.living, "living", false, "dry run: "+livingUsage)
 	f.StringVar(&flags.begin, "begin", "", "dry run: "+beginUsage)
 	flags.dark.add(f, "dry run: ")
+	addPress(f, &flags.press, "dry run: ")
 	f.StringVar(&portfolioPath, "portfolio", "", "the portfolio that the plan was made of: a meter that is not in it refuses the plan; needed by --dark-hours")
 	f.BoolVar(&asJSON, "json", false, "dry run: print the summary as one line of JSON")
 	f.BoolVar(&verbose, "verbose", false, "log every event")

@@ -109,6 +109,13 @@ const press = "safe once the consumer presses the button"
 // unarmed is a home that was found off and switched, with its reads.
 func unarmed() *tale { return newTale().reads().does(srvBalance, 0).does(srvSwitch, 0).reads() }
 
+// provenEarly is one whose switch came long after its reads were told.
+func provenEarly() *tale {
+	t := newTale().reads().does(srvBalance, 0)
+	t.now += 30 * minute
+	return t.does(srvSwitch, 0).reads()
+}
+
 // armed is one that was armed as well, and read back.
 func armed() *tale { return unarmed().does(srvArm, 0).reads().called(record.VerdictArmed, press) }
 
@@ -428,7 +435,7 @@ func TestTruthReasons(t *testing.T) {
 		{"arming is not permitted by the direction", notSafe(unarmed().with(func(t *tale) {
 			t.permits = func(servicerequests.Service, servicerequests.DeviceType) bool { return false }
 		})), notSafe(unarmed())},
-		{"found state was not read before the switch", notSafe(newTale().does(srvSupply, 0).does(srvSwitch, 0).reads()), notSafe(unarmed())},
+		{"how it was found was not proven before the switch", notSafe(newTale().does(srvSupply, 0).does(srvSwitch, 0).reads()), notSafe(provenEarly())},
 		{"found in credit and disabled", notSafe(newTale().with(inCredit).reads()), notSafe(unarmed())},
 		{"a stored switch to prepayment has run: it may have been off before", notSafe(unarmed().with(raised(alertFutureDated))), notSafe(unarmed())},
 		{"turned off after it was found enabled", notSafe(newTale().with(found(servicerequests.Enabled)).reads().with(goesOff).does(srvSwitch, 0).reads()), notSafe(unarmed())},

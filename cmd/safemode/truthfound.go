@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"slices"
+	"time"
 
+	"safemode/devicesim/history"
 	"safemode/servicerequests"
 )
 
@@ -26,6 +28,19 @@ func (r row) wrongFound() string {
 // saidBefore says whether an answer from before an order says something.
 func saidBefore(list []answer, before uint64, says func(answer) bool) bool {
 	return slices.ContainsFunc(list, func(a answer) bool { return a.Order < before && says(a) })
+}
+
+// signing is how long a command may lie signed, for its limits, before the DCC takes it.
+const signing = history.Instant(10 * time.Minute)
+
+// toldBefore says whether a meter's answer to a service had come well before the DCC took
+// the first command. What was done before a command, but told later, proves nothing to
+// somebody who cannot rely on the order in which a hub serves.
+func (r row) toldBefore(srv string) bool {
+	commands := r.commands()
+	return slices.ContainsFunc(said(r.meter, srv), func(a answer) bool {
+		return len(commands) == 0 || a.delivered < commands[0].At-signing
+	})
 }
 
 // wrongBalance says what is wrong with the balance at the end.

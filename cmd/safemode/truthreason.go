@@ -86,9 +86,8 @@ var reasons = []reason{
 	})),
 	because(record.VerdictNotSafe, "turned off after it was read as "+aState, off(turnedOff)),
 	because(record.VerdictNotSafe, "arming is not permitted by the direction", off(func(r row, _ []string) bool { return !r.permits(servicerequests.ArmSupply, r.target.Type) })),
-	because(record.VerdictNotSafe, "found state was not read before the switch", off(func(r row, _ []string) bool {
-		whatever := func(answer) bool { return true }
-		return !saidBefore(said(r.meter, srvMode), r.firstSwitch(), whatever) || !saidBefore(said(r.meter, srvSupply), r.firstCommand(), whatever)
+	because(record.VerdictNotSafe, "how it was found was not proven before the switch", off(func(r row, _ []string) bool {
+		return !r.toldBefore(srvMode) || !r.toldBefore(srvSupply)
 	})),
 	because(record.VerdictNotSafe, "found in credit and disabled", off(func(r row, _ []string) bool { return r.foundIn(servicerequests.Credit) })),
 	because(record.VerdictNotSafe, "a stored switch to prepayment has run: it may have been off before", off(func(r row, _ []string) bool { return r.alerted(alertFutureDated) != 0 })),

@@ -39,7 +39,7 @@ func (d *DCC) refuse(q request, code servicerequests.ResponseCode) answer {
 // unsigned answers with a code and no data. A request that does not name
 // itself cannot be answered by a DUIS response.
 func (d *DCC) unsigned(q request, code servicerequests.ResponseCode, at time.Time) answer {
-	r := respond(q, code, at, nil)
+	r := d.respond(q, code, at, nil)
 	body, err := write(r, nil)
 	if err != nil {
 		return answer{code: code}
@@ -49,7 +49,7 @@ func (d *DCC) unsigned(q request, code servicerequests.ResponseCode, at time.Tim
 
 // signed answers with data.
 func (d *DCC) signed(q request, at time.Time, content duis.Content, s *xmldsig.Signer) answer {
-	r := respond(q, servicerequests.Success, at, content)
+	r := d.respond(q, servicerequests.Success, at, content)
 	body, err := write(r, s)
 	if err != nil {
 		d.Log.Error("response cannot be made", zap.Stringer("request_id", q.ID), zap.Error(err))
@@ -58,9 +58,12 @@ func (d *DCC) signed(q request, at time.Time, content duis.Content, s *xmldsig.S
 	return answer{code: servicerequests.Success, body: body, response: r}
 }
 
-func respond(q request, code servicerequests.ResponseCode, at time.Time, content duis.Content) duis.Response {
+// stamp is an instant as the DCC's clock has it.
+func (d *DCC) stamp(at time.Time) time.Time { return at.Add(d.rules.Load().ClockSkew) }
+
+func (d *DCC) respond(q request, code servicerequests.ResponseCode, at time.Time, content duis.Content) duis.Response {
 	return duis.Response{
-		RequestID: q.ID, Code: code, At: at,
+		RequestID: q.ID, Code: code, At: d.stamp(at),
 		ServiceReference: q.ServiceReference, SRV: q.SRV, Content: content,
 	}
 }

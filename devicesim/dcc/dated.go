@@ -17,7 +17,7 @@ const dueService = "due"
 func (d *DCC) due(e *exchange) {
 	fate := d.Line.Fate(e.ID, dueService)
 	d.Hubs.Put(hub.Exchange{
-		Hub: d.Fleet.Meter(e.meter).Hub, Device: e.ID.Target, Takes: fate.Takes,
+		Hub: d.Fleet.Meter(e.meter).Hub, Device: e.ID.Target, Takes: fate.Takes, Chance: fate.Place,
 		Do: func() { d.carryOut(e, fate) },
 	})
 }
@@ -30,7 +30,7 @@ func (d *DCC) carryOut(e *exchange, fate Fate) {
 		return // an alert that is lost is not sent again
 	}
 	for i, alert := range outcome {
-		r := respond(e.request, servicerequests.Success, d.Clock.Now(), duis.FutureDatedAlert{
+		r := d.respond(e.request, servicerequests.Success, d.Clock.Now(), duis.FutureDatedAlert{
 			Code: alert.Code, Payload: alert.Message, Instruction: uint16(i + 1), Total: uint16(len(outcome)),
 		})
 		r.ResponseID = e.ID.Reversed()

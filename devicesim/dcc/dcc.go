@@ -133,6 +133,7 @@ type Fate struct {
 	At                  time.Time     // when it was decided, on the simulator's clock
 	OutOfReach          time.Duration // the hub is, for so long: beyond the DCC's retries that is E20
 	Takes               time.Duration // from the hub's turn to the answer
+	Place               float64       // at a hub of random order; see [hub.Exchange]
 	Device              meter.Fault
 	Skew                time.Duration // how far the device's clock is ahead
 	NoAnswer            bool          // the device never gets the Command: E21
@@ -141,8 +142,11 @@ type Fate struct {
 	AcknowledgementLost bool          // accepted, but the connection breaks before the answer
 	ResponseRepeated    bool          // delivered twice
 	ResponseDelayed     time.Duration
-	Lie                 fault.Lie // one of [fault.DeliveryLies]
-	Kept                bool      // the response is kept, to be replayed
+	E20Untold           bool // the User is not told that there was no way to the device
+	E21Untold           bool // nor that it did not answer
+
+	Lie  fault.Lie // one of [fault.DeliveryLies]
+	Kept bool      // the response is kept, to be replayed
 }
 
 // DCC answers Users. Its methods may be called from any goroutine.

@@ -45,6 +45,14 @@
 // carry data, and all that go to the inbox, by the XML signing key.
 // Acknowledgements and errors in the HTTP answer are not signed.
 //
+// # Time
+//
+// What the DCC stamps (responses, alerts, the issuer event id of a gas Pre-Command) is by
+// its own clock, which a rule may set off. The time of a device's answer is when the
+// answer goes to the inbox, or when the device gave it (a rule; assumption). What a
+// sleeping meter has not fetched when the hub's window has passed is dropped, and E21
+// comes when the meter wakes next.
+//
 // # Lies
 //
 // A DCC that is told to (package fault has the list) says what is not so, in two

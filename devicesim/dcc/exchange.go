@@ -20,6 +20,7 @@ type exchange struct {
 	message  []byte
 	signedBy *ecdsa.PublicKey // whose signature of the message is proven; nil: it has none
 	accepted time.Time
+	executed time.Time // zero: not, or without an answer
 	fate     Fate
 	gone     chan struct{} // closed by deliver; nil: nobody waits for it
 }
@@ -44,10 +45,13 @@ func (d *DCC) dispatch(e *exchange) {
 }
 
 func (d *DCC) queue(e *exchange, at servicerequests.EUI) {
+	window := d.window(e)
 	d.Hubs.Put(hub.Exchange{
-		Hub: at, Device: e.ID.Target, Takes: e.fate.Takes,
-		Sleeps: e.kind == servicerequests.GSME,
-		Do:     func() { d.execute(e) },
+		Hub: at, Device: e.ID.Target, Takes: e.fate.Takes, Chance: e.fate.Place,
+		Sleeps:  e.kind == servicerequests.GSME,
+		Do:      func() { d.execute(e) },
+		Until:   e.accepted.Add(window),
+		Dropped: func() { d.giveUp(e, servicerequests.NoResponse, window) },
 	})
 }
 
@@ -63,13 +67,20 @@ func (d *DCC) window(e *exchange) time.Duration {
 // giveUp tells the User, when the window has passed since the request was
 // accepted, that there is no answer.
 func (d *DCC) giveUp(e *exchange, code servicerequests.ResponseCode, window time.Duration) {
+	if code == servicerequests.Unreachable && e.fate.E20Untold || code == servicerequests.NoResponse && e.fate.E21Untold {
+		if e.gone != nil {
+			close(e.gone)
+		}
+		return
+	}
 	d.Agenda.At(e.accepted.Add(window), func() { d.deliver(e, code, nil) })
 }
 
 // execute runs on a worker when the device has had its time.
 func (d *DCC) execute(e *exchange) {
+	now := d.Clock.Now()
 	sent := d.Meters.Execute(Command{
-		ID: e.ID, SRV: e.SRV, Meter: e.meter, Message: e.message, At: d.Clock.Now(), Skew: e.fate.Skew, Fault: e.fate.Device,
+		ID: e.ID, SRV: e.SRV, Meter: e.meter, Message: e.message, At: now, Skew: e.fate.Skew, Fault: e.fate.Device,
 		SignedBy: e.signedBy,
 	})
 	for _, alert := range sent.Alerts {
@@ -82,6 +93,7 @@ func (d *DCC) execute(e *exchange) {
 		d.giveUp(e, servicerequests.NoResponse, d.window(e))
 		return
 	}
+	e.executed = now
 	if e.fate.ResponseDelayed > 0 {
 		d.Agenda.At(d.Clock.Now().Add(e.fate.ResponseDelayed), func() {
 			d.deliver(e, servicerequests.Success, duis.DeviceResponse{Payload: sent.Response})
@@ -96,7 +108,11 @@ func (d *DCC) deliver(e *exchange, code servicerequests.ResponseCode, content du
 	if e.gone != nil {
 		defer close(e.gone)
 	}
-	r := respond(e.request, code, d.Clock.Now(), content)
+	at := d.Clock.Now()
+	if !e.executed.IsZero() && d.rules.Load().StampedAt == fault.Execution {
+		at = e.executed
+	}
+	r := d.respond(e.request, code, at, content)
 	if content != nil {
 		r.ResponseID = e.ID.Reversed()
 	}
@@ -126,7 +142,7 @@ func (d *DCC) Alert(a Alert) {
 }
 
 func (d *DCC) alert(content duis.Content, arrived func(at time.Time)) {
-	body, err := write(duis.Response{Code: servicerequests.Success, At: d.Clock.Now(), Content: content}, d.xmlSigner())
+	body, err := write(duis.Response{Code: servicerequests.Success, At: d.stamp(d.Clock.Now()), Content: content}, d.xmlSigner())
 	if err != nil {
 		d.Log.Error("alert cannot be made", zap.Error(err))
 		return

@@ -80,7 +80,7 @@ func newBench(t testing.TB, changes ...func(*dcc.Options)) *bench {
 		t.Fatal(err)
 	}
 	agenda := schedule.New(clock.Clock{})
-	b.hubs = hub.New(hub.Wakes{}, clock.Clock{}, agenda, func(func()) {})
+	b.hubs = hub.New(hub.Wakes{}, fault.Hubs{}, clock.Clock{}, agenda, func(func()) {})
 	supplier := b.folder.Supplier
 	o := dcc.Options{
 		Agenda: agenda, Hubs: b.hubs, Fleet: b.fleet, Meters: meters{pki}, Line: b, Register: b, Send: func([]byte, func(time.Time)) {},

@@ -21,7 +21,7 @@ var neverFrom = time.Date(3000, 12, 31, 0, 0, 0, 0, time.UTC)
 // transform answers a critical request with its Pre-Command, null signature
 // byte included.
 func (d *DCC) transform(q request, t target) answer {
-	preCommand, err := d.preCommand(q, t, d.Clock.Now())
+	preCommand, err := d.preCommand(q, t, d.stamp(d.Clock.Now()))
 	if err != nil {
 		d.Log.Error("request cannot be transformed", zap.Stringer("request_id", q.ID), zap.Error(err))
 		return answer{}

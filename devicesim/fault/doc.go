@@ -29,12 +29,25 @@
 //	delay: 90s
 //	reordered_response: 0.01   # the Response comes after the meter's next, or 5 minutes late
 //	duty_cycle_discard: 0.01   # a dual band hub drops the command, and a DCC Alert says so
+//	lost_alert: 0.02           # what a device raises does not come
+//	duplicate_alert: 0.02      # it comes twice
+//	below_in_suspension: 0.3   # of the devices: credit that runs out while disablement is
+//	                           # suspended raises 8F0F beside 8F83, and what then goes off nothing
+//	untold_e20: 0.1            # of what is not reached: the DCC never says so
+//	untold_e21: 0.1            # of what is not answered, likewise
+//	high_counter: 0.02         # of the devices: they have accepted an originator counter that is
+//	counter_lead: 6h           # so far above the clock's milliseconds as the simulator starts
 //	latency: {median: 3s, tail: 25s} # of electricity; or {class: on_demand}, which is
 //	                           # this; two_hours: 15m, 2h; a_day: 3h, 22h
 //	clock_skew: 2m             # how far the devices' clocks are ahead; -2m: behind
 //	flapping: {up: 20m, down: 4m} # hubs come and go, each in a phase of its own
 //	outage: {region: North, after: 5m, lasts: 1h} # no device of the region is reached
 //	lies: {enable: 0.02, attempts: 1}  # what the DCC says is not so; see below
+//	other_models: 0.1          # of the meters: other thresholds and debt settings, see
+//	                           # fleet.Options; heeded where the fleet is grown, not later
+//	hubs:                      # nothing promises how they serve what waits (assumption)
+//	  order: random            # of what waits for one device: fifo, lifo or random
+//	  per_wake: 1              # messages that a gas meter takes in one wake, 1 to 8; 0: all
 //
 // # Groups
 //
@@ -63,6 +76,11 @@
 //	  anomaly_thresholds:
 //	    "1.6": {limit: 500, per: 24h}
 //	  windows: {unreachable: 10m, no_answer: 2m, hub_holds: 24h} # till E20 and E21 (assumption)
+//	  clock_skew: 2m             # how far its clock is ahead in what it stamps: responses,
+//	                             # alerts, gas Pre-Commands; -2m: behind
+//	  stamped_at: execution      # the time of a device's answer; or delivery (assumption)
+//	  # Registrations that say no for a while (E4) and then yes again.
+//	  registration_flaps: {share: 0.01, up: 50m, down: 10m}
 //	  # The failed supplier's market participant ids move: E4 for all its meters.
 //	  registration: {moves_after: 20m, to: 90-B3-D5-1F-30-03-00-00}
 //	  # Single meters go, so many a day of those there were at first: E4 for each.

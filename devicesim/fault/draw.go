@@ -33,6 +33,13 @@ const (
 	Unreachable // of a hub, once for all attempts
 	Suspended   // of a device, likewise
 
+	LostAlert // the number-th of a device
+	DuplicateAlert
+	UntoldE20
+	UntoldE21
+	BelowInSuspension // of a device, once for all
+	HighCounter       // likewise
+
 	kinds
 )
 
@@ -40,6 +47,7 @@ var kindNames = [kinds]string{
 	"no_answer", "lost_response", "lost_acknowledgement", "duplicate_response", "hardware_failure",
 	"partial_ecs02", "failed_but_applied", "switch_failure", "uncontrolled_flow", "delayed_response",
 	"reordered_response", "duty_cycle_discard", "unreachable", "suspended",
+	"lost_alert", "duplicate_alert", "untold_e20", "untold_e21", "below_in_suspension", "high_counter",
 }
 
 func (k Kind) String() string {
@@ -56,6 +64,9 @@ const (
 	flappingDraw Kind = 0x31
 	changeDraw   Kind = 0x32
 	rotationDraw Kind = 0x33
+	orderDraw    Kind = 0x34
+	flapsDraw    Kind = 0x35
+	phaseDraw    Kind = 0x36
 	groupDraw    Kind = 0x40
 	lieDraw      Kind = 0x80
 )
@@ -66,6 +77,7 @@ func (e *Effects) shares() [kinds]*float64 {
 		&e.NoAnswer, &e.LostResponse, &e.LostAcknowledgement, &e.DuplicateResponse, &e.HardwareFailure,
 		&e.PartialECS02, &e.FailedButApplied, &e.SwitchFailure, &e.UncontrolledFlow, &e.DelayedResponse,
 		&e.ReorderedResponse, &e.DutyCycleDiscard, &e.Unreachable, &e.Suspended,
+		&e.LostAlert, &e.DuplicateAlert, &e.UntoldE20, &e.UntoldE21, &e.BelowInSuspension, &e.HighCounter,
 	}
 }
 
@@ -89,8 +101,8 @@ type Site struct {
 // Attempt names one try of a service on a device.
 type Attempt struct {
 	Device  servicerequests.EUI
-	Service string // Service Reference Variant; "press" for the consumer's button
-	Number  uint64 // of the tries of this service on this device, from 0
+	Service string // Service Reference Variant; "press" for the consumer's button, "alert" for what the device raises
+	Number  uint64 // of the tries of this service on this device, from 0; of an alert the device's counter
 }
 
 // fits says whether the group, of this number, holds the meter.
@@ -114,10 +126,10 @@ func (p *Profile) At(seed uint64, s Site) Effects {
 	return e
 }
 
-// Suspends says whether there are Suspended devices at all: the DCC asks of each
-// request.
-func (p *Profile) Suspends() bool {
-	return p.Suspended > 0 || slices.ContainsFunc(p.Groups, func(g Group) bool { return g.Suspended > 0 })
+// Any says whether a fault happens to any meter at all: it is quicker than to ask for
+// each.
+func (p *Profile) Any(k Kind) bool {
+	return p.Share(k) > 0 || slices.ContainsFunc(p.Groups, func(g Group) bool { return g.Effects.Share(k) > 0 })
 }
 
 func (e *Effects) add(other *Effects) {
@@ -126,6 +138,7 @@ func (e *Effects) add(other *Effects) {
 		*to[k] = max(*to[k], *from[k])
 	}
 	e.Delay = max(e.Delay, other.Delay)
+	e.CounterLead = max(e.CounterLead, other.CounterLead)
 	if other.Latency.Median > e.Latency.Median {
 		e.Latency = other.Latency
 	}
@@ -155,6 +168,9 @@ func (e *Effects) Takes(seed uint64, a Attempt) time.Duration {
 	return min(tail, time.Duration(float64(median)*math.Exp(sigma*deviations)))
 }
 
+// Place draws the place of a message in hubs of random order, 0 to under 1.
+func Place(seed uint64, a Attempt) float64 { return draw(orderDraw, seed, a) }
+
 // Forever is how long a hub is away that never comes back.
 const Forever = time.Duration(math.MaxInt64)
 
@@ -175,14 +191,20 @@ func (p *Profile) Away(seed uint64, s Site, since time.Duration) time.Duration {
 			away = max(away, g.Outage.left(since))
 		}
 	}
-	if f := e.Flapping; f.Down > 0 {
-		round := f.Up + f.Down
-		phase := time.Duration(draw(flappingDraw, seed, Attempt{Device: s.Hub}) * float64(round))
-		if at := (since + phase) % round; at >= f.Up {
-			away = max(away, round-at)
-		}
+	return max(away, e.Flapping.away(draw(flappingDraw, seed, Attempt{Device: s.Hub}), since))
+}
+
+// away returns how long what flaps is still down, 0 if it is up. Phase is its own, 0 to
+// under 1.
+func (f Flapping) away(phase float64, since time.Duration) time.Duration {
+	if f.Down <= 0 {
+		return 0
 	}
-	return away
+	round := f.Up + f.Down
+	if at := (since + time.Duration(phase*float64(round))) % round; at >= f.Up {
+		return round - at
+	}
+	return 0
 }
 
 // left returns how long the outage still lasts, 0 outside it.
@@ -198,6 +220,10 @@ func (o Outage) left(since time.Duration) time.Duration {
 func (r *Rules) Left(seed uint64, device servicerequests.EUI, since time.Duration) servicerequests.EUI {
 	if after := r.Registration.MovesAfter; after > 0 && since >= after {
 		return orLastResort(r.Registration.To)
+	}
+	if f := r.RegistrationFlaps; f.Share > 0 && draw(flapsDraw, seed, Attempt{Device: device}) < f.Share &&
+		f.away(draw(phaseDraw, seed, Attempt{Device: device}), since) > 0 {
+		return LastResort
 	}
 	// Of what is left of the first day on, day by day: a meter's draw is the day.
 	if share := r.ChangeOfSupplier.SharePerDay; share > 0 {

@@ -140,3 +140,83 @@ func TestParseRefusesGroupsAndRules(t *testing.T) {
 		}
 	}
 }
+
+func TestHubs(t *testing.T) {
+	if p := parse(t, ""); p.Hubs != (fault.Hubs{Order: fault.FIFO, PerWake: fault.DefaultPerWake}) {
+		t.Errorf("default: %+v", p.Hubs)
+	}
+	for text, want := range map[string]fault.Hubs{
+		"hubs: {order: fifo}":                {PerWake: fault.DefaultPerWake},
+		"hubs: {order: lifo, per_wake: 8}":   {Order: fault.LIFO, PerWake: 8},
+		"hubs: {order: random, per_wake: 0}": {Order: fault.Random},
+	} {
+		if p := parse(t, text); p.Hubs != want {
+			t.Errorf("%s: %+v", text, p.Hubs)
+		}
+	}
+	for text, words := range map[string]string{
+		"hubs: {order: best}":  "hubs.order: \"best\": want fifo, lifo or random",
+		"hubs: {per_wake: 9}":  "hubs.per_wake: 9: want 1 to 8, or 0 for all",
+		"hubs: {per_wake: -1}": "hubs.per_wake: -1: want",
+	} {
+		if _, err := fault.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestSettings: what a profile may assume beyond the ready ones is off unless it says so.
+func TestSettings(t *testing.T) {
+	p := parse(t, `
+lost_alert: 0.1
+duplicate_alert: 0.2
+untold_e20: 0.3
+untold_e21: 0.4
+other_models: 0.5
+groups:
+  - regions: [North]
+    below_in_suspension: 0.6
+    high_counter: 0.7
+    counter_lead: 9h
+dcc:
+  clock_skew: -2m
+  stamped_at: execution
+  registration_flaps: {share: 0.8, up: 50m, down: 10m}
+`)
+	north, south := p.At(1, fault.Site{Region: servicerequests.North}), p.At(1, fault.Site{Region: servicerequests.South})
+	for k, want := range map[fault.Kind][2]float64{
+		fault.LostAlert: {0.1, 0.1}, fault.DuplicateAlert: {0.2, 0.2}, fault.UntoldE20: {0.3, 0.3}, fault.UntoldE21: {0.4, 0.4},
+		fault.BelowInSuspension: {0.6, 0}, fault.HighCounter: {0.7, 0},
+	} {
+		if got := [2]float64{north.Share(k), south.Share(k)}; got != want || !p.Any(k) {
+			t.Errorf("%s: north and south %v, want %v", k, got, want)
+		}
+		none := parse(t, "")
+		if none.Share(k) != 0 || none.Any(k) {
+			t.Errorf("%s happens where nothing asks for it", k)
+		}
+	}
+	if north.CounterLead != 9*time.Hour || south.CounterLead != 6*time.Hour || p.OtherModels != 0.5 {
+		t.Errorf("%v, %v, %v", north.CounterLead, south.CounterLead, p.OtherModels)
+	}
+	if r := p.Rules; r.ClockSkew != -2*time.Minute || r.StampedAt != fault.Execution ||
+		r.RegistrationFlaps != (fault.RegistrationFlaps{Share: 0.8, Flapping: fault.Flapping{Up: 50 * time.Minute, Down: 10 * time.Minute}}) {
+		t.Errorf("%+v", r)
+	}
+	if none := parse(t, ""); none.OtherModels != 0 || none.Rules.ClockSkew != 0 || none.Rules.StampedAt != fault.Delivery || none.Rules.RegistrationFlaps.Share != 0 {
+		t.Errorf("%+v", none)
+	}
+	for text, words := range map[string]string{
+		"lost_alert: 2":                               "lost_alert: 2: want a share",
+		"counter_lead: -1h":                           "counter_lead: -1h0m0s: want a span",
+		"other_models: -1":                            "other_models: -1: want a share",
+		"dcc: {stamped_at: never}":                    "dcc.stamped_at: \"never\": want delivery or execution",
+		"dcc: {registration_flaps: {share: 1}}":       "dcc.registration_flaps: want share, up and down",
+		"dcc: {registration_flaps: {up: 1h}}":         "dcc.registration_flaps: want up and down, or neither",
+		"dcc: {registration_flaps: {up: 1h, dn: 1h}}": "dcc.registration_flaps.dn: unknown key",
+	} {
+		if _, err := fault.Parse([]byte(text)); !errors.Is(err, fault.ErrProfile) || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -89,12 +89,17 @@ func (p *Profile) Validate() error {
 			v.share(at, share)
 		}
 	}
+	v.share("other_models", p.OtherModels)
+	v.check(p.Hubs.PerWake >= 0 && p.Hubs.PerWake <= mostPerWake, "hubs.per_wake", "%d: want 1 to %d, or 0 for all", p.Hubs.PerWake, mostPerWake)
 	v.rules(&p.Rules)
 	return errors.Join(v.faults...)
 }
 
 // mostGroups is how many groups can be told apart by chance.
 const mostGroups = 64
+
+// mostPerWake is the largest number of messages a wake; more would be all.
+const mostPerWake = 8
 
 // lyingAttempts is the one key of lies that is no lie.
 const lyingAttempts = "attempts"
@@ -146,12 +151,16 @@ func (v *validator) effects(at string, e *Effects) {
 	for k, share := range e.shares() {
 		v.share(at+kindNames[k], *share)
 	}
-	v.spans(at, span{"delay", e.Delay}, span{"latency.median", e.Latency.Median}, span{"latency.tail", e.Latency.Tail},
+	v.spans(at, span{"delay", e.Delay}, span{"counter_lead", e.CounterLead}, span{"latency.median", e.Latency.Median}, span{"latency.tail", e.Latency.Tail},
 		span{"flapping.up", e.Flapping.Up}, span{"flapping.down", e.Flapping.Down})
 	_, known := classes[e.Latency.Class]
 	v.check(known || e.Latency.Class == "", at+"latency.class", "%q: want %s, %s or %s", e.Latency.Class, OnDemand, TwoHours, ADay)
 	v.check(e.Latency.Tail >= e.Latency.Median, at+"latency.tail", "%v is under the median, %v", e.Latency.Tail, e.Latency.Median)
-	v.check((e.Flapping.Up > 0) == (e.Flapping.Down > 0), at+"flapping", "want up and down, or neither")
+	v.flapping(at+"flapping", e.Flapping)
+}
+
+func (v *validator) flapping(at string, f Flapping) {
+	v.check((f.Up > 0) == (f.Down > 0), at, "want up and down, or neither")
 }
 
 // revocationCodes are those that a DCC which does not believe a User any more may
@@ -173,6 +182,11 @@ func (v *validator) rules(r *Rules) {
 	v.spans("dcc.windows.", span{"unreachable", r.Windows.Unreachable}, span{"no_answer", r.Windows.NoAnswer}, span{"hub_holds", r.Windows.HubHolds})
 	v.spans("dcc.", span{"registration.moves_after", r.Registration.MovesAfter}, span{"certificates.revoked_after", r.Certificates.RevokedAfter})
 	v.spans("dcc.", span{"rotation.after", r.Rotation.After}, span{"rotation.dcc_after", r.Rotation.DCCAfter})
+	flaps := r.RegistrationFlaps
+	v.share("dcc.registration_flaps.share", flaps.Share)
+	v.spans("dcc.registration_flaps.", span{"up", flaps.Up}, span{"down", flaps.Down})
+	v.flapping("dcc.registration_flaps", flaps.Flapping)
+	v.check((flaps.Share > 0) == (flaps.Down > 0), "dcc.registration_flaps", "want share, up and down, or none of them")
 	v.share("dcc.rotation.devices", r.Rotation.Devices)
 	v.check((r.Rotation.After > 0) == (r.Rotation.Devices > 0), "dcc.rotation", "want devices and after, or neither")
 	v.share("dcc.change_of_supplier.share_per_day", r.ChangeOfSupplier.SharePerDay)

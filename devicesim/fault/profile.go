@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"fmt"
 	"time"
 
 	"safemode/servicerequests"
@@ -14,7 +15,13 @@ type Profile struct {
 	Effects `koanf:",squash"`
 	Outage  RegionOutage `koanf:"outage"`
 	Groups  []Group      `koanf:"groups"`
-	Rules   Rules        `koanf:"dcc"`
+	Hubs    Hubs         `koanf:"hubs"`
+
+	// OtherModels is the share of meters with other disablement thresholds and debt
+	// settings. Whoever grows the fleet heeds it.
+	OtherModels float64 `koanf:"other_models"`
+
+	Rules Rules `koanf:"dcc"`
 
 	LieShares map[string]float64 `koanf:"lies"` // by name; attempts is among them
 
@@ -39,11 +46,19 @@ type Effects struct {
 	DutyCycleDiscard    float64 `koanf:"duty_cycle_discard"`
 	Unreachable         float64 `koanf:"unreachable"`
 	Suspended           float64 `koanf:"suspended"`
+	LostAlert           float64 `koanf:"lost_alert"`
+	DuplicateAlert      float64 `koanf:"duplicate_alert"`
+	UntoldE20           float64 `koanf:"untold_e20"`
+	UntoldE21           float64 `koanf:"untold_e21"`
+	BelowInSuspension   float64 `koanf:"below_in_suspension"`
+	HighCounter         float64 `koanf:"high_counter"`
 
 	Delay     time.Duration `koanf:"delay"` // of a delayed Response
 	Latency   Latency       `koanf:"latency"`
 	ClockSkew time.Duration `koanf:"clock_skew"` // how far the device's clock is ahead; negative: behind
 	Flapping  Flapping      `koanf:"flapping"`
+
+	CounterLead time.Duration `koanf:"counter_lead"` // how far a high counter is above the clock as the simulator starts
 }
 
 // Latency is how long an ESME takes to answer.
@@ -89,6 +104,39 @@ type Group struct {
 	Outage  Outage `koanf:"outage"`
 }
 
+// Hubs are the rules of the communications hubs. The zero Hubs serve in the order
+// of arrival, and a gas meter takes all that waits for it in one wake.
+type Hubs struct {
+	Order   Order `koanf:"order"`    // in which a hub serves what waits for one device
+	PerWake int   `koanf:"per_wake"` // messages that a gas meter takes in one wake, 1 to 8; 0: all
+}
+
+// Order is an order in which waiting messages are served.
+type Order string
+
+// The orders. Which of them hubs have is not known: nothing promises the first.
+const (
+	FIFO   Order = ""
+	LIFO   Order = "lifo"
+	Random Order = "random"
+)
+
+// UnmarshalText reads fifo, lifo or random.
+func (o *Order) UnmarshalText(text []byte) error {
+	switch *o = Order(text); *o {
+	case "fifo":
+		*o = FIFO
+	case LIFO, Random:
+	default:
+		return fmt.Errorf("%q: want fifo, lifo or random", text)
+	}
+	return nil
+}
+
+// DefaultPerWake is how many messages a gas meter takes in one wake where a
+// profile does not say (assumption: the least kind).
+const DefaultPerWake = 1
+
 // Outage is a while in which nothing is reached. The zero Outage is none.
 type Outage struct {
 	After time.Duration `koanf:"after"` // since the profile began to hold
@@ -109,7 +157,12 @@ type Rules struct {
 	Thresholds map[string]Threshold `koanf:"anomaly_thresholds"` // by SRV
 	Windows    Windows              `koanf:"windows"`
 
-	Registration     Registration     `koanf:"registration"`
+	ClockSkew time.Duration `koanf:"clock_skew"` // how far the DCC's clock is ahead in what it stamps; negative: behind
+	StampedAt StampedAt     `koanf:"stamped_at"` // what the time of a device's answer is
+
+	Registration      Registration      `koanf:"registration"`
+	RegistrationFlaps RegistrationFlaps `koanf:"registration_flaps"`
+
 	ChangeOfSupplier ChangeOfSupplier `koanf:"change_of_supplier"`
 	Certificates     Certificates     `koanf:"certificates"`
 	Rotation         Rotation         `koanf:"rotation"`
@@ -134,6 +187,34 @@ type Windows struct {
 	Unreachable time.Duration `koanf:"unreachable"` // E20: no way to the hub; 0: 10 min
 	NoAnswer    time.Duration `koanf:"no_answer"`   // E21: a mains-powered device says nothing; 0: 2 min
 	HubHolds    time.Duration `koanf:"hub_holds"`   // E21: a gas meter does not fetch; 0: 24 h
+}
+
+// StampedAt is the moment that the DCC states as the time of a device's answer.
+type StampedAt string
+
+// The moments. Which of them it is no public source says.
+const (
+	Delivery  StampedAt = "" // when it goes to the inbox
+	Execution StampedAt = "execution"
+)
+
+// UnmarshalText reads delivery or execution.
+func (s *StampedAt) UnmarshalText(text []byte) error {
+	switch *s = StampedAt(text); *s {
+	case "delivery":
+		*s = Delivery
+	case Execution:
+	default:
+		return fmt.Errorf("%q: want delivery or execution", text)
+	}
+	return nil
+}
+
+// RegistrationFlaps is meters whose registration says for a while that they are
+// another supplier's, and then again that they are not, each in a phase of its own.
+type RegistrationFlaps struct {
+	Share    float64 `koanf:"share"`
+	Flapping `koanf:",squash"`
 }
 
 // Registration is the moment at which the failed supplier's market participant
@@ -173,5 +254,7 @@ func defaults() Profile {
 	p.FailedButApplied = 0.5
 	p.Delay = 90 * time.Second
 	p.Latency = classes[OnDemand]
+	p.CounterLead = 6 * time.Hour
+	p.Hubs.PerWake = DefaultPerWake
 	return p
 }

@@ -25,6 +25,11 @@ type Options struct {
 	// 0 means 90-B3-D5-1F-30-03-00-00.
 	GainingSupplier servicerequests.EUI
 
+	// OtherModels is the share of meters, 0 to 1, of models that cut off at another
+	// balance than nothing and collect the standing charge from those that are off or
+	// on emergency credit (assumption: which thresholds suppliers set is not public).
+	OtherModels float64
+
 	// AllAnswer is for measuring: no meter is out of reach or transferred.
 	AllAnswer bool
 }
@@ -43,6 +48,9 @@ func (o Options) withDefaults() (Options, error) {
 	var errs []error
 	if o.Meters < 1 || o.Meters > MaxMeters {
 		errs = append(errs, fmt.Errorf("meters: %d: want 1 to %d", o.Meters, MaxMeters))
+	}
+	if !(o.OtherModels >= 0 && o.OtherModels <= 1) {
+		errs = append(errs, fmt.Errorf("other models: %v: want a share from 0 to 1", o.OtherModels))
 	}
 	if o.Supplier == o.GainingSupplier {
 		errs = append(errs, fmt.Errorf("gaining supplier: %v is the failed supplier", o.Supplier))
@@ -106,7 +114,8 @@ func newCensus(o Options) census {
 // Options.Meters-1, order all meters by chance.
 func (c *census) settle(m *Meter, kindRank, reachRank int) {
 	m.Reachable = reachRank >= c.unreachable
-	m.Model = pickModel(m.Type, newStream(c.o.Seed, m.Device, "model").Uint64())
+	other := c.o.OtherModels > 0 && newStream(c.o.Seed, m.Device, "other model").share(c.o.OtherModels)
+	m.Model = pickModel(m.Type, newStream(c.o.Seed, m.Device, "model").Uint64(), other)
 	s := newStream(c.o.Seed, m.Device, "state")
 	settle := func(m *Meter, _ Options, s stream) { ordinary(m, s) }
 	for i, count := range c.special {

@@ -71,8 +71,12 @@ type Condition struct {
 	AsOf, ActAt int64
 
 	AlertCounter uint32 // the device's own counter, last used. Not in the fleet file
-	Acts         uint16 // how often the consumer has made up his mind. Not in the fleet file
-	Need         uint8  // what he last made it up about; package meter's. Not in the fleet file
+
+	// What the consumer last made up his mind about and what he decided to do, package
+	// meter's; and how often he has thought of taking emergency credit and of topping
+	// up, and has pressed the button, each modulo 256. Not in the fleet file.
+	Need, Plan             uint8
+	Takes, TopUps, Presses uint8
 
 	Mode            servicerequests.PaymentMode // Credit or Prepayment
 	Supply          servicerequests.SupplyState // Disabled, Armed or Enabled
@@ -106,12 +110,17 @@ type Configuration struct {
 	MaximumBalance           servicerequests.Millipence
 	MaximumTopUp             servicerequests.Millipence
 	NonDisablement           Calendar
+
+	// Standing charge and debts are not collected, but owed, while the supply is off
+	// and while emergency credit is in use.
+	SuspendDebtDisabled, SuspendDebtEmergency bool
 }
 
 type modelRow struct {
 	name string
 	kind servicerequests.DeviceType
 	Configuration
+	other bool // one of those that [Options].OtherModels asks for
 }
 
 // Name returns the model's name in the fleet file.
@@ -140,20 +149,29 @@ func parseModel(name string, kind servicerequests.DeviceType) (Model, error) {
 	return 0, fmt.Errorf("model %q: no %s of that name", name, kind)
 }
 
-// pickModel chooses one of the models for a device type; choice is any number.
-func pickModel(kind servicerequests.DeviceType, choice uint64) Model {
+// pickModel chooses one of the models for a device type, an ordinary one or one of the
+// others; choice is any number.
+func pickModel(kind servicerequests.DeviceType, choice uint64, other bool) Model {
 	fitting := electricModels
-	if kind == servicerequests.GSME {
+	switch {
+	case kind == servicerequests.GSME && other:
+		fitting = otherGasModels
+	case kind == servicerequests.GSME:
 		fitting = gasModels
+	case other:
+		fitting = otherElectricModels
 	}
 	return fitting[choice%uint64(len(fitting))]
 }
 
-var electricModels, gasModels = modelsFor(servicerequests.ESME), modelsFor(servicerequests.GSME)
+var (
+	electricModels, otherElectricModels = modelsFor(servicerequests.ESME, false), modelsFor(servicerequests.ESME, true)
+	gasModels, otherGasModels           = modelsFor(servicerequests.GSME, false), modelsFor(servicerequests.GSME, true)
+)
 
-func modelsFor(kind servicerequests.DeviceType) (fitting []Model) {
+func modelsFor(kind servicerequests.DeviceType, other bool) (fitting []Model) {
 	for i, row := range models {
-		if row.kind == kind {
+		if row.kind == kind && row.other == other {
 			fitting = append(fitting, Model(i))
 		}
 	}
@@ -161,13 +179,24 @@ func modelsFor(kind servicerequests.DeviceType) (fitting []Model) {
 }
 
 // models is the catalogue. Emergency credit of 5, 10 and 15 pounds offered
-// below 1 or 2 pounds is what suppliers publish; the rest is simulator choice.
+// below 1 or 2 pounds is what suppliers publish; the rest is simulator choice. The others
+// cut off above or below nothing, and collect what the ordinary ones suspend.
 var models = [...]modelRow{
-	{"sim-e10", servicerequests.ESME, configuration(10, 2, eveningsAndSundays)},
-	{"sim-e15", servicerequests.ESME, configuration(15, 1, eveningsAndSundays)},
-	{"sim-e5", servicerequests.ESME, configuration(5, 1, nights)},
-	{"sim-g10", servicerequests.GSME, configuration(10, 2, eveningsAndSundays)},
-	{"sim-g15", servicerequests.GSME, configuration(15, 1, nights)},
+	{"sim-e10", servicerequests.ESME, configuration(10, 2, eveningsAndSundays), false},
+	{"sim-e15", servicerequests.ESME, configuration(15, 1, eveningsAndSundays), false},
+	{"sim-e5", servicerequests.ESME, configuration(5, 1, nights), false},
+	{"sim-g10", servicerequests.GSME, configuration(10, 2, eveningsAndSundays), false},
+	{"sim-g15", servicerequests.GSME, configuration(15, 1, nights), false},
+	{"sim-e10-under", servicerequests.ESME, configuration(10, 2, eveningsAndSundays).cutsOffAt(-5*servicerequests.Pound, false, false), true},
+	{"sim-e5-over", servicerequests.ESME, configuration(5, 1, nights).cutsOffAt(servicerequests.Pound/2, true, false), true},
+	{"sim-g10-under", servicerequests.GSME, configuration(10, 2, eveningsAndSundays).cutsOffAt(-2*servicerequests.Pound, false, true), true},
+	{"sim-g15-over", servicerequests.GSME, configuration(15, 1, nights).cutsOffAt(servicerequests.Pound/4, false, false), true},
+}
+
+// cutsOffAt is the configuration with another threshold and other debt settings.
+func (c Configuration) cutsOffAt(threshold servicerequests.Millipence, suspendDisabled, suspendEmergency bool) Configuration {
+	c.DisablementThreshold, c.SuspendDebtDisabled, c.SuspendDebtEmergency = threshold, suspendDisabled, suspendEmergency
+	return c
 }
 
 func configuration(limit, threshold servicerequests.Millipence, calendar Calendar) Configuration {
@@ -179,5 +208,7 @@ func configuration(limit, threshold servicerequests.Millipence, calendar Calenda
 		MaximumBalance:           300 * servicerequests.Pound,
 		MaximumTopUp:             50 * servicerequests.Pound,
 		NonDisablement:           calendar,
+		SuspendDebtDisabled:      true,
+		SuspendDebtEmergency:     true,
 	}
 }

@@ -32,6 +32,9 @@ func Draw(seed uint64, device servicerequests.EUI, label string, number uint64) 
 // below draws 0 to n-1. The bias of the remainder is under n in 2^64.
 func (s stream) below(n uint64) uint64 { return s.Uint64() % n }
 
+// share draws whether something holds that holds so often, 0 to 1.
+func (s stream) share(share float64) bool { return float64(s.Uint64()>>11)/(1<<53) < share }
+
 // between draws from..to, both inclusive.
 func (s stream) between(from, to servicerequests.Millipence) servicerequests.Millipence {
 	return from + servicerequests.Millipence(s.below(uint64(to-from)+1))

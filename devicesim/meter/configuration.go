@@ -14,7 +14,8 @@ const (
 )
 
 // prepaymentConfiguration is what 4.13 reads: the model's settings, no debt
-// recovery by time and a cap as TopUp applies it.
+// recovery by time and a cap as TopUp applies it. The calendar's hours are British
+// time's (see [fleet.Calendar]).
 func prepaymentConfiguration(m *fleet.Meter, c fleet.Configuration) *gbcs.PrepaymentConfiguration {
 	p := &gbcs.PrepaymentConfiguration{
 		DebtRecovery:             [2]gbcs.DebtRecovery{{Period: day}, {Period: day}},
@@ -32,6 +33,9 @@ func prepaymentConfiguration(m *fleet.Meter, c fleet.Configuration) *gbcs.Prepay
 	}
 	p.RateCapPeriod = week
 	p.Account = gbcs.AccountConfiguration{Mode: m.Mode}
+	if m.Mode == servicerequests.Prepayment {
+		p.Account.SuspendDebtDisabled, p.Account.SuspendDebtEmergency = c.SuspendDebtDisabled, c.SuspendDebtEmergency
+	}
 	p.Schedule = schedule(c.NonDisablement)
 	return p
 }

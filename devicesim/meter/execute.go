@@ -135,7 +135,9 @@ func answer(r *gbcs.Response, m *fleet.Meter, c gbcs.Command, now time.Time) {
 		r.Supply, r.BatteryDays = m.Supply, batteryDays(m)
 	case "6.2.9":
 		r.Mode = m.Mode
-		r.HasSuspendDebt = m.Type == servicerequests.GSME && m.Mode == servicerequests.Prepayment
+		if r.HasSuspendDebt = m.Type == servicerequests.GSME && m.Mode == servicerequests.Prepayment; r.HasSuspendDebt {
+			r.SuspendDebtDisabled, r.SuspendDebtEmergency = configuration.SuspendDebtDisabled, configuration.SuspendDebtEmergency
+		}
 	case "4.18":
 		r.HasBalance, r.Balance = true, m.Balance
 		r.HasCreditModeBalance, r.CreditModeBalance = m.Type == servicerequests.GSME, m.CreditModeDue

@@ -28,10 +28,10 @@ func anyMeter(t *rapid.T) fleet.Meter {
 		},
 	}
 	if rapid.Bool().Draw(t, "gas") {
-		m.Type, m.Model = servicerequests.GSME, gas
+		m.Type, m.Model = servicerequests.GSME, rapid.SampledFrom([]fleet.Model{gas, 7, 8}).Draw(t, "model")
 		m.CreditModeDue = servicerequests.Millipence(rapid.Int64Range(0, 50*int64(pound)).Draw(t, "due"))
 	} else {
-		m.Type, m.Model = servicerequests.ESME, electric
+		m.Type, m.Model = servicerequests.ESME, rapid.SampledFrom([]fleet.Model{electric, 5, 6}).Draw(t, "model")
 	}
 	if m.EmergencyCredit == fleet.Active {
 		m.EmergencyBalance = servicerequests.Millipence(rapid.Int64Range(1, 10*int64(pound)).Draw(t, "emergency left"))

@@ -3,6 +3,7 @@ package meter
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 
 	"safemode/devicesim/fleet"
@@ -16,18 +17,20 @@ import (
 //
 // A meter costs nothing while nobody looks at it: its condition at any instant
 // follows from the one before it in a few steps. What a home uses, and what its
-// consumer does and when, depends on seed, EUI and how often he has made up his
-// mind, so that it matters not when or how often a meter is looked at. Whether he
-// presses the button, and how soon, is his own each time: so two sweeps of one fleet
-// differ by what they did and not by whom they found at home.
+// consumer does and when, depends on seed, EUI and how often he has thought of doing
+// that, so that it matters not when or how often a meter is looked at. Whether he
+// presses the button, and how soon, is his own each time, and what goes wrong at his
+// n-th press is the meter's: so two sweeps of one fleet differ by what they did and not
+// by whom or what they found at home.
 type Life struct {
 	// The use of a home in a day, without the standing charge: the median, and
 	// how many times as much one home in six exceeds. No use: no charge at all.
 	ElectricityUse, GasUse servicerequests.Millipence
 	Spread                 float64
 
-	// What is due each day whatever is used. While the supply is off or runs on
-	// emergency credit it adds to the debt instead of the balance.
+	// What is due each day whatever is used. Where the meter's configuration suspends
+	// that while the supply is off, or while emergency credit is in use, it adds to the
+	// debt instead of the balance.
 	StandingCharge servicerequests.Millipence
 
 	// What consumers do: which share does it at all when there is cause, and after
@@ -41,9 +44,14 @@ type Life struct {
 	Began     time.Time // when the fleet's conditions held
 	Behaviour Behaviour
 
-	// PressFaults says what goes wrong at the number-th thing that a consumer does,
-	// if that is to press the button. Nil: nothing.
+	// PressFaults says what goes wrong at the number-th press of a meter's button,
+	// from 0. Nil: nothing.
 	PressFaults func(device servicerequests.EUI, number uint64) PressFault
+
+	// BelowInSuspension says whether a meter raises 8F0F when its credit runs out in a
+	// non-disablement period, and none when the supply then goes off. Nil, and the
+	// default: it raises it when the supply goes off.
+	BelowInSuspension func(device servicerequests.EUI) bool
 }
 
 // Habit is whether and when consumers do something.
@@ -128,7 +136,8 @@ func (l *Life) Pass(m *fleet.Meter, now time.Time) (raised []Raised, dark time.D
 		case m.ActAt != 0 && m.ActAt <= at:
 			l.act(m, &raised)
 		case offers(m) || cutsOff(m) && !m.Model.Configuration().NonDisablement.Suspends(instant(at)):
-			raise(&raised, m, Check(m, instant(at)))
+			out := exhausted(m)
+			l.tell(&raised, m, out, Check(m, instant(at)))
 		}
 	}
 }
@@ -174,7 +183,7 @@ func cutsOff(m *fleet.Meter) bool { return m.Supply == servicerequests.Enabled &
 // crossing returns when the balance next passes a threshold.
 func (l *Life) crossing(m *fleet.Meter) int64 {
 	rate := l.rate(m)
-	if m.Mode != servicerequests.Prepayment || m.Supply != servicerequests.Enabled || rate <= 0 {
+	if m.Mode != servicerequests.Prepayment || rate <= 0 {
 		return Never
 	}
 	c := m.Model.Configuration()
@@ -210,10 +219,13 @@ func (l *Life) rate(m *fleet.Meter) (rate int64) {
 	return rate
 }
 
-// standingIsDebt: Suspend Debt Disabled and Suspend Debt Emergency are on.
+// standingIsDebt says whether the standing charge is owed and not collected: Suspend
+// Debt Disabled holds while the supply is off, Suspend Debt Emergency while emergency
+// credit is in use.
 func (l *Life) standingIsDebt(m *fleet.Meter) bool {
+	c := m.Model.Configuration()
 	return m.Mode == servicerequests.Prepayment &&
-		(m.Supply != servicerequests.Enabled || m.EmergencyCredit == fleet.Active)
+		(c.SuspendDebtDisabled && m.Supply != servicerequests.Enabled || c.SuspendDebtEmergency && m.EmergencyCredit == fleet.Active)
 }
 
 // use is what a home uses in a day, in millipence.
@@ -241,68 +253,106 @@ func (l *Life) charge(m *fleet.Meter, to int64, raised *[]Raised) {
 	}
 	switch {
 	case m.Supply == servicerequests.Enabled:
-		raise(raised, m, Consume(m, amount, instant(to)))
+		out := exhausted(m)
+		l.tell(raised, m, out, Consume(m, amount, instant(to)))
 	case m.Mode == servicerequests.Credit:
 		owe(m, amount)
+	case amount > 0:
+		raise(raised, m, spend(m, amount, instant(to)))
 	}
+}
+
+// What a consumer has decided to do.
+const (
+	nothing uint8 = iota
+	press
+	takeEmergencyCredit
+	topUp
+)
+
+// tell raises what a supply that was on has to say; out says whether its credit was
+// gone before.
+func (l *Life) tell(to *[]Raised, m *fleet.Meter, out bool, codes []AlertCode) {
+	told := slices.IndexFunc(codes, func(c AlertCode) bool { return c == BelowDisablement || c == DisablementSuspended })
+	if told >= 0 && l.BelowInSuspension != nil && l.BelowInSuspension(m.Device) {
+		switch {
+		case !out && codes[told] == DisablementSuspended:
+			codes = append(codes, BelowDisablement)
+		case out && codes[told] == BelowDisablement:
+			codes = slices.Delete(codes, told, told+1)
+		}
+	}
+	raise(to, m, codes)
 }
 
 // decide is a consumer who sees what there is to do and does it later, or not.
 func (l *Life) decide(m *fleet.Meter) {
-	m.Acts++
-	m.ActAt = 0
-	habit, number := l.TopUp, uint64(m.Acts)
+	m.Plan, m.ActAt = nothing, 0
+	var habit Habit
+	var after string
+	var number uint64
 	switch {
-	case m.Need == toPress && unit(l.draw(m, "press", 0)) < l.Press.Share:
-		habit, number = l.Press, 0
-	case m.Need == noNeed || m.Need == toPress:
+	case m.Need == noNeed:
 		return
-	case l.takesEmergencyCredit(m):
-		habit = l.EmergencyCredit
-	case !l.topsUp(m):
+	case m.Need == toPress:
+		if unit(l.draw(m, "press", 0)) >= l.Press.Share {
+			return
+		}
+		m.Plan, habit, after = press, l.Press, "after"
+	case l.thinks(m, "emergency credit", l.EmergencyCredit, m.EmergencyCredit == fleet.Available, &m.Takes):
+		m.Plan, habit, after, number = takeEmergencyCredit, l.EmergencyCredit, "emergency credit after", uint64(m.Takes)
+	case l.thinks(m, "top up", l.TopUp, true, &m.TopUps):
+		m.Plan, habit, after, number = topUp, l.TopUp, "top up after", uint64(m.TopUps)
+	default:
 		return
 	}
-	after := float64(habit.After.Milliseconds()) * math.Exp(l.deviation(m, "after", number))
+	delay := float64(habit.After.Milliseconds()) * math.Exp(l.deviation(m, after, number))
 	if m.AsOf == l.Began.UnixMilli() {
-		after *= slowness
+		delay *= slowness
 	}
-	m.ActAt = m.AsOf + int64(max(60_000, min(after, 30*day*1000)))
+	m.ActAt = m.AsOf + int64(max(60_000, min(delay, 30*day*1000)))
+}
+
+// thinks says whether the consumer decides to do something that he can do. It counts
+// how often he has thought of it: whether he does it, and when, hangs on that count
+// alone, so that the first time is the same whatever happened to the meter before.
+func (l *Life) thinks(m *fleet.Meter, label string, h Habit, can bool, times *uint8) bool {
+	if !can {
+		return false
+	}
+	*times++
+	return unit(l.draw(m, label, uint64(*times))) < h.Share
 }
 
 // slowness is how many times longer those take who had cause before it all began:
 // the quick ones have acted.
 const slowness = 10
 
-// act is the consumer doing what he had decided.
+// act is the consumer doing what he had decided, if there is still cause.
 func (l *Life) act(m *fleet.Meter, raised *[]Raised) {
-	did := m.Need
-	m.Need, m.ActAt = noNeed, 0 // he looks again afterwards
+	did := m.Plan
+	m.Need, m.Plan, m.ActAt = noNeed, nothing, 0 // he looks again afterwards
 	switch {
-	case did == toPress:
-		var f PressFault
-		if l.PressFaults != nil {
-			f = l.PressFaults(m.Device, uint64(m.Acts))
-		}
-		_, alerts := Press(m, f)
+	case did == press:
+		_, alerts := l.PressButton(m)
 		raise(raised, m, alerts)
-	case l.takesEmergencyCredit(m):
+	case did == takeEmergencyCredit && m.EmergencyCredit == fleet.Available:
 		_, alerts := ActivateEmergencyCredit(m, l.Behaviour)
 		raise(raised, m, alerts)
-	case l.topsUp(m):
+	case did == topUp:
 		span := uint64(max(0, l.TopUpMost-l.TopUpLeast)) + 1
-		TopUp(m, l.TopUpLeast+servicerequests.Millipence(l.draw(m, "amount", uint64(m.Acts))%span))
+		TopUp(m, l.TopUpLeast+servicerequests.Millipence(l.draw(m, "amount", uint64(m.TopUps))%span))
 	}
 }
 
-func (l *Life) takesEmergencyCredit(m *fleet.Meter) bool {
-	return m.EmergencyCredit == fleet.Available && l.does(m, "emergency credit", l.EmergencyCredit)
-}
-
-func (l *Life) topsUp(m *fleet.Meter) bool { return l.does(m, "top up", l.TopUp) }
-
-// does decides whether the consumer is one who does it, this time.
-func (l *Life) does(m *fleet.Meter, label string, h Habit) bool {
-	return unit(l.draw(m, label, uint64(m.Acts))) < h.Share
+// PressButton is [Press] with the fault of this meter's next press.
+func (l *Life) PressButton(m *fleet.Meter) (enabled bool, alerts []AlertCode) {
+	var f PressFault
+	if l.PressFaults != nil {
+		f = l.PressFaults(m.Device, uint64(m.Presses))
+	}
+	m.Presses++
+	return Press(m, f)
 }
 
 func (l *Life) draw(m *fleet.Meter, label string, number uint64) uint64 {

@@ -1,6 +1,7 @@
 package meter_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -77,7 +78,7 @@ func TestCreditRunsOut(t *testing.T) {
 			if diff := cmp.Diff(test.alerts, alerts, near); diff != "" {
 				t.Errorf("alerts (-want +got):\n%s", diff)
 			}
-			got.AsOf, got.ActAt, got.Acts, got.Need = 0, 0, 0, 0
+			got.AsOf, got.ActAt, got.Need, got.Plan, got.Takes, got.TopUps = 0, 0, 0, 0, 0, 0
 			if d := got.Balance - want.Balance; max(d, -d) > 5 {
 				t.Errorf("balance %s, want %s", got.Balance, want.Balance)
 			}
@@ -89,20 +90,92 @@ func TestCreditRunsOut(t *testing.T) {
 	}
 }
 
-func cutOffOn(m *fleet.Meter) { m.Balance, m.EmergencyCredit = -pound, fleet.Spent }
-
-// While the supply is off or on emergency credit the standing charge is owed.
-func TestStandingChargeIsSuspended(t *testing.T) {
+// A meter that tells of credit that is gone in a non-disablement period tells it then,
+// and goes off in silence when the period ends.
+func TestBelowInSuspension(t *testing.T) {
 	l := lived(func(l *meter.Life) {
 		alone(l)
-		l.StandingCharge = 48_000
+		l.BelowInSuspension = func(servicerequests.EUI) bool { return true }
 	})
-	off := prepaid(all(cutOff(fleet.Spent)))
-	l.Pass(&off, at(24))
-	on := prepaid(nil)
-	l.Pass(&on, at(24))
-	if off.Debt != 48_000 || off.Balance != -pound || on.Debt != 0 || on.Balance != 20*pound-288_000 {
-		t.Errorf("off: debt %s, balance %s; on: debt %s, balance %s", off.Debt, off.Balance, on.Debt, on.Balance)
+	near := cmp.Comparer(func(a, b time.Time) bool { return a.Sub(b).Abs() < time.Second })
+	for credit, want := range map[servicerequests.Millipence][]meter.Raised{
+		pound * 8 / 10:  {{Code: meter.DisablementSuspended, At: at(8)}, {Code: meter.BelowDisablement, At: at(8)}},
+		pound * 24 / 10: {{Code: meter.BelowDisablement, At: at(24)}}, // by day as ever
+	} {
+		m := prepaid(all(balance(credit), emergency(fleet.Spent, 0)))
+		alerts, _ := l.Pass(&m, at(30))
+		if diff := cmp.Diff(want, alerts, near); diff != "" || m.Supply != servicerequests.Disabled {
+			t.Errorf("%s: %s, alerts (-want +got):\n%s", credit, m.Supply, diff)
+		}
+	}
+}
+
+func cutOffOn(m *fleet.Meter) { m.Balance, m.EmergencyCredit = -pound, fleet.Spent }
+
+// What 4.13 of an electricity meter, and 6.2.9 of a gas meter, say of suspended debt is
+// what happens to the standing charge of a supply that is off or on emergency credit.
+func TestStandingChargeIsAsConfigured(t *testing.T) {
+	const charge = 48_000
+	l := lived(func(l *meter.Life) {
+		alone(l)
+		l.ElectricityUse, l.GasUse, l.StandingCharge = 1, 1, charge // next to nothing is used
+	})
+	// collected says what became of a day's charge.
+	collected := func(m fleet.Meter) bool {
+		t.Helper()
+		before := m
+		l.Pass(&m, at(24))
+		paid := before.Balance + before.EmergencyBalance - m.Balance - m.EmergencyBalance
+		if owed := m.Debt - before.Debt; paid+owed < charge || paid+owed > charge+1 || paid > 1 && owed > 0 {
+			t.Fatalf("%s: of %s a day %s are paid and %s owed", m.Model.Name(), servicerequests.Millipence(charge), paid, owed)
+		}
+		return m.Debt == before.Debt
+	}
+	ways := map[[2]bool]bool{}
+	for model := fleet.Model(0); model < 9; model++ {
+		m := prepaid(nil)
+		m.Model, m.Type = model, servicerequests.ESME
+		service := servicerequests.ReadPrepaymentConfiguration
+		if strings.HasPrefix(model.Name(), "sim-g") {
+			m.Type, service = servicerequests.GSME, servicerequests.ReadPaymentMode
+		}
+		read := meter.Execute(&m, command(t, service, m.Type), noon, meter.Behaviour{}, meter.Fault{}).Response
+		says := [2]bool{read.SuspendDebtDisabled, read.SuspendDebtEmergency}
+		if m.Type == servicerequests.ESME {
+			says = [2]bool{read.Configuration.Account.SuspendDebtDisabled, read.Configuration.Account.SuspendDebtEmergency}
+		}
+		ways[says] = true
+		off, emergency := m, m
+		disabled(&off)
+		emergency.Balance = model.Configuration().DisablementThreshold
+		emergency.EmergencyCredit, emergency.EmergencyBalance = fleet.Active, pound
+		if collected(off) == says[0] || collected(emergency) == says[1] || !collected(m) {
+			t.Errorf("%s says %v: collected while off %t, on emergency credit %t, while on %t",
+				model.Name(), says, collected(off), collected(emergency), collected(m))
+		}
+	}
+	if len(ways) != 4 {
+		t.Errorf("only %v of the four ways", ways)
+	}
+}
+
+// A standing charge that is collected uses up the credit of a supply that is off: it is
+// told, and the consumer's button does nothing any more.
+func TestStandingChargeUsesCreditUp(t *testing.T) {
+	l := lived(func(l *meter.Life) {
+		alone(l)
+		l.StandingCharge = 240_000
+	})
+	m := prepaid(all(armed, balance(6*pound)))
+	m.Model = 5 // cuts off at 5 pounds under nothing
+	alerts, _ := l.Pass(&m, at(200))
+	want := []meter.Raised{{Code: meter.LowCredit, At: at(10)}, {Code: meter.EmergencyCreditAvailable, At: at(40)}}
+	near := cmp.Comparer(func(a, b time.Time) bool { return a.Sub(b).Abs() < time.Second })
+	if diff := cmp.Diff(want, alerts, near); diff != "" {
+		t.Errorf("alerts (-want +got):\n%s", diff)
+	}
+	if enabled, _ := meter.Press(&m, meter.PressFault{}); enabled || m.Balance != -14*pound {
+		t.Errorf("enabled %t with a balance of %s", enabled, m.Balance)
 	}
 }
 
@@ -124,7 +197,7 @@ func TestConsumersAct(t *testing.T) {
 		l.EmergencyCredit, l.TopUp = meter.Habit{Share: 1, After: time.Hour}, meter.Habit{}
 	}
 	taken := prepaid(cutOff(fleet.Available))
-	alerts, _ := lived(takes).Pass(&taken, at(24))
+	alerts, _ := lived(takes).Pass(&taken, at(48))
 	if taken.EmergencyCredit != fleet.Active || len(alerts) < 2 || alerts[1].Code != meter.ArmedByEmergencyCredit {
 		t.Errorf("emergency credit %s, alerts %v", taken.EmergencyCredit, alerts)
 	}
@@ -135,6 +208,94 @@ func TestConsumersAct(t *testing.T) {
 	stuck := prepaid(armed)
 	if alerts, _ := faulty.Pass(&stuck, at(48)); stuck.Supply != servicerequests.Armed || len(alerts) < 2 || alerts[0].Code != meter.ConnectFailure {
 		t.Errorf("a switch that fails: %s, %v", stuck.Supply, alerts)
+	}
+}
+
+// Two sweeps of one fleet meet equal luck: what goes wrong at a meter's first press, and
+// how long that takes, is the same whatever the sweep did before, and so is the first
+// top-up.
+func TestEqualLuck(t *testing.T) {
+	type press struct {
+		after time.Duration // since the supply was armed; 0: nobody presses
+		fault meter.PressFault
+		again bool // it took another
+	}
+	failing, idle := 0, 0
+	for device := servicerequests.EUI(1); device <= 400; device++ {
+		sweep := func(begins float64, commands ...func(*fleet.Meter, time.Time)) (first press) {
+			m := prepaid(all(cutOff(fleet.Spent), balance(-40*pound)))
+			m.Device = device
+			presses, armed := 0, int64(0)
+			l := lived(func(l *meter.Life) {
+				l.TopUp.Share = 0
+				l.PressFaults = func(d servicerequests.EUI, number uint64) (f meter.PressFault) {
+					if number != uint64(presses) || d != device {
+						t.Fatalf("press %d of %v is called number %d of %v", presses, device, number, d)
+					}
+					f.SwitchFails = fleet.Draw(1, d, "fails", number)%3 == 0
+					if presses++; presses == 1 {
+						first = press{time.Duration(m.AsOf-armed) * time.Millisecond, f, false}
+					}
+					return f
+				}
+			})
+			for i, command := range commands {
+				now := at(begins + float64(i)/100)
+				l.Pass(&m, now)
+				if command(&m, now); m.Supply == servicerequests.Armed && armed == 0 {
+					armed = m.AsOf
+				}
+			}
+			l.Pass(&m, at(200))
+			first.again = presses > 1
+			return first
+		}
+		credit := func(m *fleet.Meter, _ time.Time) { meter.SwitchToCredit(m, meter.Behaviour{}) }
+		arm := func(m *fleet.Meter, now time.Time) { meter.ArmSupply(m, now, meter.Behaviour{}) }
+		bought := func(m *fleet.Meter, _ time.Time) {
+			m.EmergencyCredit = fleet.Available
+			meter.ActivateEmergencyCredit(m, meter.Behaviour{})
+		}
+		one, other := sweep(1, credit, arm), sweep(9, bought, credit)
+		if one != other {
+			t.Errorf("%v: armed by one sweep %+v, by another %+v", device, one, other)
+		}
+		if one.fault.SwitchFails {
+			failing++
+		}
+		if one.after == 0 {
+			idle++
+		}
+	}
+	if failing < 80 || idle < 20 || idle > 60 {
+		t.Errorf("of 400 first presses %d fail and %d never come", failing, idle)
+	}
+}
+
+// A consumer who wanted to take emergency credit and finds that a sweep has done so tops
+// up as if he had taken it himself.
+func TestEqualLuckOfTopUps(t *testing.T) {
+	topped := 0
+	for device := servicerequests.EUI(1); device <= 50; device++ {
+		l := lived(func(l *meter.Life) {
+			l.EmergencyCredit, l.TopUp, l.StandingCharge = meter.Habit{Share: 1, After: time.Minute}, meter.Habit{Share: 1, After: 24 * time.Hour}, 0
+		})
+		left := prepaid(all(balance(pound), emergency(fleet.Available, 0)))
+		left.Device = device
+		swept := left
+		l.Pass(&swept, noon.Add(time.Second))
+		meter.ActivateEmergencyCredit(&swept, meter.Behaviour{})
+		l.Pass(&left, at(400))
+		l.Pass(&swept, at(400))
+		if left.TopUps > 0 {
+			topped++
+		}
+		if diff := cmp.Diff(left, swept); diff != "" {
+			t.Errorf("left alone and swept: %s", diff)
+		}
+	}
+	if topped < 40 {
+		t.Errorf("only %d of 50 top up in 400 hours", topped)
 	}
 }
 

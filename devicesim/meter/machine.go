@@ -160,6 +160,11 @@ func Consume(m *fleet.Meter, amount servicerequests.Millipence, now time.Time) (
 		owe(m, amount)
 		return nil
 	}
+	return spend(m, amount, now)
+}
+
+// spend takes an amount from a prepayment meter.
+func spend(m *fleet.Meter, amount servicerequests.Millipence, now time.Time) (alerts []AlertCode) {
 	before, hadCredit := combinedCredit(m), !exhausted(m)
 	c := m.Model.Configuration()
 	// The balance goes first, down to the threshold, then emergency credit;

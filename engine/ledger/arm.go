@@ -30,8 +30,10 @@ func (p *Policy) refusal(m *Meter) string {
 		return m.Bars.Person
 	case !p.Permits(servicerequests.ArmSupply, m.Plan.Type):
 		return "arming is not permitted by the direction"
+	case (!m.Found.Mode.Known() || !m.Found.Supply.Known()) && m.Now.Balance.Known() && !p.spent(m):
+		return "disabled with credit left"
 	case !m.Found.Mode.Known() || !m.Found.Supply.Known():
-		return "found state was not read before the switch"
+		return "how it was found was not proven before the switch"
 	case m.Found.Mode.Value == servicerequests.Credit:
 		return "found in credit and disabled"
 	case !m.Alarm.Switched.IsZero() && !(m.ranOut() && m.Alarm.At.After(m.Alarm.Switched)):

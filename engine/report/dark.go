@@ -14,10 +14,18 @@ type DarkHours struct {
 	Begins      time.Time `json:"begins"`     // by the sweep's clock
 	OverHours   float64   `json:"over_hours"` // from then
 	TopUps      bool      `json:"top_ups"`    // ASSUMPTION: consumers can still top up
+	Press       Press     `json:"press"`      // ASSUMPTION: what consumers do once the supply is armed
 	SweepHours  ByOrder   `json:"sweep_hours"`
 	Departures  []string  `json:"departures,omitempty"` // settings that are not the shipped ones
 	Electricity DarkFuel  `json:"electricity"`
 	Gas         DarkFuel  `json:"gas"`
+}
+
+// Press is which share of consumers press the button of an armed supply, 0 to 1, and
+// after how many minutes half of those have.
+type Press struct {
+	Share        float64 `json:"share"`
+	AfterMinutes float64 `json:"median_minutes"`
 }
 
 // ByOrder holds something of a sweep by hours at risk and of one in the portfolio's order.
@@ -64,8 +72,9 @@ func (d *DarkHours) assumptions() string {
 	if d.TopUps {
 		topUps = "consumers can still top up"
 	}
-	text := fmt.Sprintf("ASSUMPTIONS: %s; how much energy homes use, and which consumers take emergency credit and press the button and when, "+
-		"in every case alike. The sweep by hours at risk took %.1f hours, the one in the portfolio's order %.1f.", topUps, d.SweepHours.AtRisk, d.SweepHours.Portfolio)
+	text := fmt.Sprintf("ASSUMPTIONS: %s; %g of consumers press the button of an armed supply, half of those within %g minutes; how much energy homes use, and "+
+		"which consumers take emergency credit and when; in every case alike. The sweep by hours at risk took %.1f hours, the one in the portfolio's order %.1f.",
+		topUps, d.Press.Share, d.Press.AfterMinutes, d.SweepHours.AtRisk, d.SweepHours.Portfolio)
 	if len(d.Departures) > 0 {
 		text += " Settings that are not the shipped ones: " + strings.Join(d.Departures, "; ") + "."
 	}
