@@ -118,7 +118,7 @@ func (c *clerk) waves() {
 	latest, patience := 0.0, p.Bounds.Settings["policy.patience"]
 	for i, w := range p.Waves {
 		if i == 1 {
-			c.barrier, latest = 0, 0
+			c.barrier = 0
 			read(w.First-1, all-(w.First-1))
 			c.barrier, latest = s.ends(p.Waves[0]), s.Latest[0]+s.ends(p.Waves[0])+patience
 		}
