@@ -15,7 +15,7 @@ func (r row) wrongFound() string {
 	v := r.verdict.Found
 	switched := r.firstSwitch()
 	switch {
-	case v.Mode != servicerequests.UnknownMode && !saidBefore(said(r.meter, srvMode), switched, func(a answer) bool { return a.State.Mode == v.Mode }):
+	case v.Mode != servicerequests.UnknownMode && !saidBefore(r.modes(), switched, func(a answer) bool { return a.State.Mode == v.Mode }):
 		return fmt.Sprintf("found state invented: no answer before the first 1.6 said %v", v.Mode)
 	case v.Supply != servicerequests.UnknownSupply && !saidBefore(said(r.meter, srvSupply), r.firstCommand(), func(a answer) bool { return a.State.Supply == v.Supply }):
 		return fmt.Sprintf("found state invented: no answer before the first command said %v", v.Supply)
@@ -38,7 +38,7 @@ const signing = history.Instant(10 * time.Minute)
 // somebody who cannot rely on the order in which a hub serves.
 func (r row) toldBefore(srv string) bool {
 	commands := r.commands()
-	return slices.ContainsFunc(said(r.meter, srv), func(a answer) bool {
+	return slices.ContainsFunc(r.saidByBoth(srv), func(a answer) bool {
 		return len(commands) == 0 || a.delivered < commands[0].At-signing
 	})
 }

@@ -42,8 +42,13 @@ func said(d history.Device, srv string) []answer {
 }
 
 // balances lists what meter and proxy said of the balance, in the order of execution.
-func (f facts) balances() []answer {
-	list := append(said(f.meter, srvBalance), said(f.proxy, srvBalance)...)
+func (f facts) balances() []answer { return f.saidByBoth(srvBalance) }
+
+// modes lists what they said of the payment mode.
+func (f facts) modes() []answer { return f.saidByBoth(srvMode) }
+
+func (f facts) saidByBoth(srv string) []answer {
+	list := append(said(f.meter, srv), said(f.proxy, srv)...)
 	slices.SortFunc(list, func(a, b answer) int { return int(int64(a.Order) - int64(b.Order)) })
 	return list
 }

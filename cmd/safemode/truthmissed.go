@@ -119,7 +119,7 @@ func (r row) armable(arm history.Accepted) (at history.Instant, ok bool) {
 		at = max(at, earliest)
 	}
 	ok = true
-	modes, supplies := said(r.meter, srvMode), said(r.meter, srvSupply)
+	modes, supplies := r.modes(), said(r.meter, srvSupply)
 	firstOf(modes, func(a answer) bool { return a.Order < r.firstSwitch() && a.State.Mode == servicerequests.Prepayment })
 	firstOf(modes, func(a answer) bool { return a.Counter > switched && a.State.Mode == servicerequests.Credit })
 	firstOf(supplies, func(a answer) bool { return a.Counter > last && a.State.Supply == servicerequests.Disabled })

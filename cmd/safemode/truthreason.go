@@ -162,7 +162,7 @@ func (r row) pending() bool {
 
 // foundIn says whether an answer from before the first 1.6 said this mode.
 func (r row) foundIn(mode servicerequests.PaymentMode) bool {
-	return saidBefore(said(r.meter, srvMode), r.firstSwitch(), func(a answer) bool { return a.State.Mode == mode })
+	return saidBefore(r.modes(), r.firstSwitch(), func(a answer) bool { return a.State.Mode == mode })
 }
 
 // turnedOff: the supply was read in a state, and off later.

@@ -54,13 +54,17 @@ func (r row) wrongVerdict() string {
 
 // evidence is the read with a counter that a verdict rests on.
 func (r row) evidence(srv string, counter uint64) (c history.Carried, fault string) {
-	c, ok := r.meter.Find(counter)
+	by := r.meter
+	c, ok := by.Find(counter)
+	if there, is := r.proxy.Find(counter); !ok && is && there.State.Mode == servicerequests.Prepayment {
+		c, ok, by = there, true, r.proxy // that it is in Prepayment a proxy may say
+	}
 	switch {
-	case !ok || !asked(r.meter, counter):
+	case !ok || !asked(by, counter):
 		return c, fmt.Sprintf("it rests on a %s under counter %d, which was not carried out", srv, counter)
 	case c.SRV != srv || c.Result != 0:
 		return c, fmt.Sprintf("it rests on a %s under counter %d, which was a %s with result %d", srv, counter, c.SRV, c.Result)
-	case delivered(r.meter, counter) == 0:
+	case delivered(by, counter) == 0:
 		return c, fmt.Sprintf("it rests on a %s under counter %d, whose honest answer was not delivered", srv, counter)
 	}
 	return c, ""

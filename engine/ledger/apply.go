@@ -200,7 +200,13 @@ func (m *Meter) End(p *Policy, service servicerequests.Service, id servicereques
 	}
 	m.tally(p, service, id, o, e.Request != nil)
 	if o.Observed != nil {
-		m.observe(*o.Observed, id.Counter, o.AnsweredAt, heard)
+		seen := *o.Observed
+		if id.Target != m.Device && seen.Mode == servicerequests.Credit {
+			// A proxy tells what was up to half an hour ago. That it was in Prepayment then is
+			// proof of how it was found; that it is in Credit only the meter itself can say.
+			seen.Mode = servicerequests.UnknownMode
+		}
+		m.observe(seen, id.Counter, o.AnsweredAt, heard)
 	}
 	if o.Proxy != 0 {
 		m.Proxy = o.Proxy
@@ -236,7 +242,8 @@ func (m *Meter) tally(p *Policy, service servicerequests.Service, id servicerequ
 		t.Barred = t.Barred || o.Code == record.RefusedUnpermitted
 	case class == record.ClassRejected && o.Code != record.CodeHTTP:
 		// What is not asked of a gas proxy can still be asked of its meter.
-		t.Barred = t.Barred || service != servicerequests.ReadMeterBalance || id.Target == m.Device ||
+		proxied := service == servicerequests.ReadMeterBalance || service == servicerequests.ReadPaymentMode
+		t.Barred = t.Barred || !proxied || id.Target == m.Device ||
 			code == servicerequests.CodeUnregistered || code == servicerequests.CodeHeld
 		m.rejected(service, code, o.Code)
 	case o.After && class != record.ClassSuccess: // the verdict stands, and no ladder is worn out

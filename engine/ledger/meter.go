@@ -262,6 +262,7 @@ func (m *Meter) Ask(p *Policy, service servicerequests.Service, dcc servicereque
 		r.ID.Target = dcc
 	case m.Proxy == 0:
 	case service == servicerequests.ReadPrepaymentConfiguration,
+		service == servicerequests.ReadPaymentMode && t.Tries == 0 && m.Counters.FirstCommand == 0 && m.Plan.Claimed != servicerequests.Credit,
 		service == servicerequests.ReadMeterBalance && p.asksProxy(m, after):
 		r.ID.Target = m.Proxy // which need not be woken
 	}

@@ -456,6 +456,32 @@ func TestGasThatMayBeOffIsProvenFirst(t *testing.T) {
 	}
 }
 
+// That a gas meter was found in Prepayment its proxy may say, which need not be woken. That
+// it is in Credit is the meter's to say.
+func TestGasModeIsFoundByTheProxy(t *testing.T) {
+	a := newActor(t, servicerequests.GSME)
+	a.p.GasBalanceFromProxy = true
+	a.m.Proxy = proxyEUI
+	a.expect(supply, mode, balance)
+	if target := a.m.OpenOf(mode).ID.Target; target != proxyEUI {
+		t.Fatalf("the mode is asked of %v", target)
+	}
+	a.end(mode, record.ClassSuccess, "", &record.Observation{Mode: credit})
+	a.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(-1)})
+	a.expect(mode)
+	if target := a.m.OpenOf(mode).ID.Target; a.m.Now.Mode.Known() || target != a.m.Device {
+		t.Errorf("%+v, and the mode is asked of %v", a.m.Now.Mode, target)
+	}
+
+	b := newActor(t, servicerequests.GSME)
+	b.m.Proxy = proxyEUI
+	b.expect(supply, mode, balance)
+	b.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(-1)})
+	b.end(mode, record.ClassSuccess, "", &record.Observation{Mode: prepay})
+	b.end(supply, record.ClassSuccess, "", &record.Observation{Supply: off})
+	b.expect(toCredit)
+}
+
 // What was heard after a command was signed does not show how a meter was found, unless it
 // is what no command of the engine sets.
 func TestFoundIsWhatWasHeardBeforeTheSwitch(t *testing.T) {

@@ -100,8 +100,8 @@ var accidents = []accident{
 		return true
 	}},
 	{"credit runs out", (*world).runOut},
-	{"somebody turns it off", func(w *world) bool { return w.turnOff() != nil }},
-	{"somebody turns it off, and an 8F0F of a month ago comes", (*world).turnOffAndOldAlert},
+	{"somebody turns it off", (*world).turnOff},
+	{"somebody turns off what was found on, and an 8F0F of a month ago comes", (*world).turnOffAndOldAlert},
 	{"the button is pressed", (*world).press},
 	{"a top-up", (*world).topUp},
 	{"an hour passes", func(w *world) bool { w.pass(time.Hour); return true }},
@@ -234,29 +234,32 @@ func (w *world) runOut() bool {
 	return false
 }
 
-// turnOff has somebody turn a supply off that the sweep has seen on: only a person may arm
-// it. It returns the home, or nil if there is none.
-func (w *world) turnOff() *home {
+// turnOff has somebody turn a supply off that the sweep has seen on: only a person may arm it.
+func (w *world) turnOff() bool {
 	for i, m := range w.machine.Ledgers() {
 		h := w.homes[i]
 		if m.SupplyCurrent() && m.Now.Supply.Value != servicerequests.Disabled && h.supply != servicerequests.Disabled &&
 			m.ModeCurrent() && m.Now.Mode.Value == servicerequests.Credit && h.mode == servicerequests.Credit {
 			h.supply, h.lacks, h.person, h.known, h.touched = servicerequests.Disabled, false, true, true, true
-			return h
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
-// turnOffAndOldAlert has an alert come late that would say why, were it not so old.
+// turnOffAndOldAlert has somebody turn a supply off that was on in Prepayment and is in
+// Credit by now, and an alert come late that would say why, were it not so old.
 func (w *world) turnOffAndOldAlert() bool {
-	h := w.turnOff()
-	if h == nil {
-		return false
+	for _, h := range w.homes {
+		if h.mode == servicerequests.Credit && h.found == (seen{servicerequests.Prepayment, servicerequests.Enabled}) &&
+			h.supply == servicerequests.Enabled && !h.lacks && !h.touched {
+			h.supply, h.person, h.touched = servicerequests.Disabled, true, true
+			h.raise(ledger.AlertBelow, w.now.Add(-30*24*time.Hour))
+			w.inbox = append(w.inbox, h.alert(len(h.told)-1, w.now))
+			return true
+		}
 	}
-	h.raise(ledger.AlertBelow, w.now.Add(-30*24*time.Hour))
-	w.inbox = append(w.inbox, h.alert(len(h.told)-1, w.now))
-	return true
+	return false
 }
 
 func (w *world) press() bool {

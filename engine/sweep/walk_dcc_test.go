@@ -25,6 +25,10 @@ func (w *world) Post(ctx context.Context, p gateway.Post) ([]byte, error) {
 	body := string(p.Body)
 	w.judge.posted(w, p.ID, body)
 	w.stop("posted")
+	endpoint := w.running.Place.Endpoint
+	if w.now.Before(w.until[endpoint]) && w.mishap("throttled like the one before") {
+		return nil, &gateway.ThrottledError{Status: 503}
+	}
 	fate := w.fault("fate of a POST", "lost before", "lost after", "throttled", "throttled for an hour", "bad status", "bad reply", "E20", "E21", "E5", "E4", "E49", "I99", "E1")
 	switch {
 	case fate == "lost before":
@@ -32,7 +36,7 @@ func (w *world) Post(ctx context.Context, p gateway.Post) ([]byte, error) {
 	case fate == "throttled":
 		return nil, &gateway.ThrottledError{Status: 503}
 	case fate == "throttled for an hour":
-		w.until[w.running.Place.Endpoint] = w.now.Add(time.Hour - 2*time.Second)
+		w.until[endpoint] = w.now.Add(time.Hour - 2*time.Second)
 		return nil, &gateway.ThrottledError{Status: 429, RetryAfter: time.Hour}
 	case fate == "bad status":
 		return nil, gateway.ErrRejected
