@@ -208,12 +208,13 @@ const demoHubHolds = 3 * time.Hour
 // demoConfig is the default configuration with as little changed as a clock that runs fast
 // needs; [departures] names each change. A meter that cannot be reached is given up within
 // two hours of the demo's clock instead of days. A hiccup of the machine counts speed times,
-// so a read that 7.3 rests on may be half an hour old, an answer may take an hour, and the
-// pace is one that two cores can follow.
+// so reads are waited for half an hour, one that 7.3 rests on may be as old, an answer may
+// take an hour, and the pace is one that two cores can follow.
 func demoConfig(speed float64) config.Config {
 	c := config.Default()
 	c.Policy.RetryElectricity = []time.Duration{2 * time.Minute, 10 * time.Minute}
 	c.Policy.RetryGas = []time.Duration{35 * time.Minute}
+	c.Policy.ReadWait = 30 * time.Minute
 	c.Policy.ArmFreshnessElectricity = 30 * time.Minute
 	c.Policy.ArmFreshnessGas = 90 * time.Minute
 	c.Policy.ResponseWaitElectricity = time.Hour

@@ -30,9 +30,9 @@ func (p *Policy) refusal(m *Meter) string {
 		return m.Bars.Person
 	case !p.Permits(servicerequests.ArmSupply, m.Plan.Type):
 		return "arming is not permitted by the direction"
-	case (!m.Found.Mode.Known() || !m.Found.Supply.Known()) && m.Now.Balance.Known() && !p.spent(m):
+	case !m.foundProven() && m.Now.Balance.Known() && !p.spent(m):
 		return "disabled with credit left"
-	case !m.Found.Mode.Known() || !m.Found.Supply.Known():
+	case !m.foundProven():
 		return "how it was found was not proven before the switch"
 	case m.Found.Mode.Value == servicerequests.Credit:
 		return "found in credit and disabled"
@@ -46,6 +46,12 @@ func (p *Policy) refusal(m *Meter) string {
 		return "disabled with credit left"
 	}
 	return ""
+}
+
+// foundProven says whether it is known how the meter was found: by its reads, or by its own
+// word that it went off for lack of credit, which it does in Prepayment only.
+func (m *Meter) foundProven() bool {
+	return m.Found.Mode.Known() && m.Found.Supply.Known() || m.ranOut()
 }
 
 // ranOut says whether the meter itself has told that its supply went off for lack of
@@ -75,7 +81,8 @@ func (p *Policy) outdated(m *Meter) bool {
 // meter itself once its proxy has given no proof.
 func (p *Policy) doubtful(m *Meter) bool {
 	return m.Bars.Person == "" && p.Permits(servicerequests.ArmSupply, m.Plan.Type) &&
-		m.Found.Mode.Value == servicerequests.Prepayment && (m.Found.Supply.Value == servicerequests.Disabled || m.ranOut()) &&
+		(m.Found.Mode.Value == servicerequests.Prepayment && m.Found.Supply.Value == servicerequests.Disabled ||
+			m.ranOut() && m.Found.Mode.Value != servicerequests.Credit) &&
 		!p.spent(m) && p.outdated(m) && m.Now.Balance.Counter == m.Found.Balance.Counter
 }
 

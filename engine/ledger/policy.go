@@ -174,11 +174,7 @@ func (p *Policy) weigh(s *Step, m *Meter, now time.Time) {
 
 // otherReads asks for the rest of what shows a meter as it is found.
 func (p *Policy) otherReads(s *Step, m *Meter, now time.Time) bool {
-	if !m.Gas() || p.suspect(m) || m.Plan.Claimed == servicerequests.Credit {
-		// Of a gas meter with credit left it is read after the switch only: each message may
-		// take a wake.
-		p.want(s, m, servicerequests.ReadPaymentMode, now)
-	}
+	p.want(s, m, servicerequests.ReadPaymentMode, now)
 	p.balance(s, m, now)
 	p.configuration(s, m, now)
 	return len(s.Ask) > 0

@@ -173,8 +173,6 @@ func (h *Header) stepsAt(t *Target, at stage) (steps []servicerequests.Service) 
 			}
 		case step == servicerequests.ReadPaymentMode && first && t.Claimed == servicerequests.Credit:
 			is = weighing
-		case step == servicerequests.ReadPaymentMode && first && gas:
-			continue // it is read after the switch only, of a home with credit left
 		}
 		if is == at {
 			steps = append(steps, step)
