@@ -28,15 +28,15 @@
 //   - Commands of one meter go one at a time, in the order of their counters (policy.go).
 //   - After an unknown outcome the meter is read before anything is asked again. Only a
 //     command that cannot have reached the meter is asked for again without a read.
-//   - 7.3 needs proof of the cause (arm.go). The meter was found in Prepayment. It was found
-//     off, or has itself told that its credit ran out. A balance shows that no credit was
-//     left. The mode reads Credit now. A fresh read says that it is off now. Whatever else
-//     is off is a person's matter.
+//   - 7.3 needs proof of the cause (arm.go). The meter was found off in Prepayment, or has
+//     itself told that its credit ran out, which it does in Prepayment only. A balance shows
+//     that no credit was left. The mode reads Credit now. A fresh read says that it is off
+//     now. Whatever else is off is a person's matter.
 //   - How a meter was found is what was heard before a command to it was signed (meter.go,
 //     observe). A hub promises no order: what was asked first may be done last. Prepayment
-//     alone is proof whenever it is read, because no command of the engine sets it. A home
-//     that may be dark waits for that proof, with a bound, before 1.6 takes it away
-//     (policy.go, readsIn).
+//     alone is proof whenever it is read, because no command of the engine sets it: so a gas
+//     proxy, which is late, may tell it. A home that may be dark waits for that proof, with a
+//     bound, before 1.6 takes it away (policy.go, readsIn).
 //   - The balance is a precondition there and no nicety. No answer, and an answer without a
 //     value, have it asked for again: of a gas meter first by its proxy, then of the meter
 //     itself. Any answer that proves it counts, and a bound ends it.
