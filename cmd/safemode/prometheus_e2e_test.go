@@ -215,7 +215,8 @@ func TestAlertsFire(t *testing.T) {
 					return slices.ContainsFunc(w.firing(), func(name string) bool { return slices.Contains(c.alerts, name) })
 				})
 			} else {
-				s.untilDone(t, p, 50)
+				until(t, "scraped twice", longest, func() bool { return w.answers(t, "rate(safemode_service_requests_total[1m])") > 0 })
+				s.untilDone(t, p, 5) // most verdicts come at the end, when the switches are confirmed
 				_, queries := expressions(t)
 				for _, query := range queries {
 					// What nothing has happened of yet has no samples; the rest must.

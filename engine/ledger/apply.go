@@ -250,6 +250,8 @@ func (m *Meter) tally(p *Policy, service servicerequests.Service, id servicerequ
 		if service != servicerequests.ReadMeterBalance {
 			m.Reread = later(m.Reread, o.AnsweredAt)
 		}
+	case service == servicerequests.ReadPaymentMode && id.Target != m.Device && class != record.ClassSuccess:
+		// The meter itself is asked next, and has its whole ladder.
 	case class.Unanswered(), class == record.ClassRejected, class == record.ClassNegative && !service.Critical():
 		t.Failures++
 		if ladder := p.Retry.Of(m); int(t.Failures) > len(ladder) {

@@ -473,6 +473,16 @@ func TestGasModeIsFoundByTheProxy(t *testing.T) {
 		t.Errorf("%+v, and the mode is asked of %v", a.m.Now.Mode, target)
 	}
 
+	lost := newActor(t, servicerequests.GSME)
+	lost.m.Proxy = proxyEUI
+	lost.expect(supply, mode, balance)
+	lost.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(-1)})
+	lost.end(mode, record.ClassNoResponse, "E21", nil)
+	lost.expect(mode) // at once, of the meter
+	if lost.m.OpenOf(mode).ID.Target != lost.m.Device || lost.m.Tally(mode).Failures != 0 {
+		t.Errorf("%+v", lost.m.Tally(mode))
+	}
+
 	b := newActor(t, servicerequests.GSME)
 	b.m.Proxy = proxyEUI
 	b.expect(supply, mode, balance)
