@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"sync"
 	"syscall"
 	"testing"
@@ -266,16 +267,22 @@ limits:
 	return putFile(t, s.path(name), []byte(strings.NewReplacer(replacements...).Replace(text)))
 }
 
-// freeAddress is a loopback address that nobody listened at a moment ago.
+// freeAddress is a loopback address that nobody listened at a moment ago. It is below the
+// ports that connections are given, so that none of another test takes it meanwhile.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+(os.Getpid()*100+int(ports.Add(1)))%12_000)
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
+
+var ports atomic.Int64
 
 // sim starts the scene's simulated DCC and waits until it serves.
 func (s *scene) sim(t *testing.T, args ...string) *process {
