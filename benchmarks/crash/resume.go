@@ -37,7 +37,7 @@ func (s *scene) resume(ctx context.Context) (r Resumed, err error) {
 	if err != nil {
 		return r, err
 	}
-	err = s.untilDone(ctx, p, 40)
+	err = s.untilOnSupply(ctx, p, 8)
 	_ = p.command.Process.Kill() // it may have ended
 	<-p.ended
 	if err != nil {
@@ -152,8 +152,8 @@ func cpuOf(pid int) (float64, error) {
 	return (u + k) / ticks, err
 }
 
-// untilDone waits until the journal has verdicts on so many meters.
-func (s *scene) untilDone(ctx context.Context, p *process, meters int) error {
+// untilOnSupply waits until the journal has that verdict on so many meters.
+func (s *scene) untilOnSupply(ctx context.Context, p *process, meters int) error {
 	for {
 		select {
 		case <-time.After(time.Second):
@@ -166,9 +166,10 @@ func (s *scene) untilDone(ctx context.Context, p *process, meters int) error {
 		if err != nil {
 			continue // not serving yet
 		}
-		_, rest, _ := strings.Cut(string(body), `"done":`)
-		digits, _, _ := strings.Cut(strings.TrimSpace(rest), ",")
-		if n, err := strconv.Atoi(strings.TrimSpace(digits)); err == nil && n >= meters {
+		_, rest, _ := strings.Cut(string(body), `"on_supply":`)
+		rest = strings.TrimSpace(rest)
+		digits := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
+		if n, err := strconv.Atoi(digits); err == nil && n >= meters {
 			return nil
 		}
 	}

@@ -163,6 +163,10 @@ func (s *scene) readFleet() error {
 
 // prepare makes keys, fleet, direction, configuration and plan.
 func (s *scene) prepare(ctx context.Context, seed uint64, kills int) error {
+	canary, deadMan := 0, "15s"
+	if kills == 0 { // --resume: the canary goes the whole way before all are read, and nobody renews
+		canary, deadMan = 60, "0s"
+	}
 	number := fmt.Sprint(seed)
 	now := time.Now().UTC()
 	for name, text := range map[string]string{
@@ -200,17 +204,17 @@ dcc:
   authorities: [pki/ca/root.pem, pki/ca/issuing.pem, pki/ca/device-issuing.pem]
 identities: [{eui: %v, pki_dir: pki}]
 inbox: {listen: %s}
-operations: {listen: %s, dead_man: 15s}
+operations: {listen: %s, dead_man: %[9]s}
 custody_dir: custody
 roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}
-simulator_clock: {speed: %d}
+simulator_clock: {speed: %[6]d}
 limits:
   user: {per_second: %[7]g, burst: 10}
   regions:
     North: {per_second: %[7]g, burst: 10}
     Central: {per_second: %[7]g, burst: 10}
     South: {per_second: %[7]g, burst: 10}
-waves: {canary: 0}
+waves: {canary: %[8]d}
 policy:
   read_wait: 1h
   arm_freshness_electricity: 30m
@@ -219,7 +223,7 @@ policy:
   response_wait_gas: 4h
   retry_electricity: [10m, 30m]
   retry_gas: [35m, 70m]
-`, s.wire.address, s.smki, smki.TestSupplier, s.answers, s.operations, speed, float64(pace)/speed),
+`, s.wire.address, s.smki, smki.TestSupplier, s.answers, s.operations, speed, float64(pace)/speed, canary, deadMan),
 	} {
 		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
 			return err

@@ -43,7 +43,8 @@ var mutants = []mutant{
 		{"../ledger/meter.go", "(counter > m.Alarm.After || !m.Alarm.At.After(at))", "counter > m.Alarm.After"},
 	}},
 	{"an outcome without an answer consumes one", []edit{{
-		"replay.go", "return !s.fold.storeFirst && (!body.Class.Unanswered() || body.Code != \"\" && m.code == body.Code)", "return true",
+		"replay.go", "\t\t\tif !s.fold.storeFirst {\n\t\t\t\told = func(m message) bool {\n\t\t\t\t\treturn !body.Class.Unanswered() || body.Code != \"\" && m.code == body.Code\n\t\t\t\t}\n\t\t\t}\n",
+		"\t\t\told = func(message) bool { return true }\n",
 	}}},
 	{"sleepers use up what is in flight", []edit{
 		{"roll.go", "func (m *meter) fuel() int {\n\tif m.Gas() {\n\t\treturn 1\n\t}\n\treturn 0\n}", "func (m *meter) fuel() int { return 0 }"},
