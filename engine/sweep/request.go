@@ -86,8 +86,15 @@ func (s *Machine) move(r *request, e ledger.Event) bool {
 	return true
 }
 
-// risk is a request's place in the order of hours at risk.
-func (s *Machine) risk(r *request) ledger.Risk { return s.o.Policy.RiskOf(r.m.Meter, s.now) }
+// risk is a request's place in the order of hours at risk. What a wave that others wait for
+// still has to show goes before the first reads of others.
+func (s *Machine) risk(r *request) ledger.Risk {
+	risk := s.o.Policy.RiskOf(r.m.Meter, s.now)
+	if risk.Need > ledger.Unseen && s.waves.gates(r.m) {
+		return ledger.Risk{Need: ledger.Unseen}
+	}
+	return risk
+}
 
 // reckon counts a request in flight, or no more. What waits in a hub for a sleeper that
 // nothing is heard of, or with the DCC, takes no place that a home needs that is awake.

@@ -98,6 +98,12 @@ func (w *wave) left() int { return w.unsettled[0] + w.unsettled[1] }
 // open says whether a meter's wave has opened.
 func (w *waves) open(m *meter) bool { return w.of(m).state != "" }
 
+// gates says whether the next wave waits for a meter's.
+func (w *waves) gates(m *meter) bool {
+	of := w.of(m)
+	return of.state == record.WaveOpened && of.number < len(w.all)
+}
+
 // whole says whether a meter goes the whole way as soon as it begins: one of the first of
 // several waves, from which the others are to learn.
 func (w *waves) whole(m *meter) bool { return m.wave == 1 && len(w.all) > 1 && w.open(m) }
