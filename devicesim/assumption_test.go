@@ -193,20 +193,28 @@ func TestRegistrationFlaps(t *testing.T) {
 func TestBelowInSuspension(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2026, 11, 23, 18, 30, 0, 0, time.UTC) // a Monday evening
-	for text, share := range map[string]uint64{"name: as it is": 0, "below_in_suspension: 1": 1} {
+	// alerts are those of ten hours of one night; ok is false where the machine was so busy
+	// that the night was over before they were read.
+	alerts := func(text string, speed float64) (all map[string]uint64, ok bool) {
 		u := newUser(t, parseFaults(t, text), func(o *devicesim.Options) {
-			o.Clock = from(begin, 18_000)
+			o.Clock = from(begin, speed)
 			o.Life = meter.Life{ElectricityUse: 15 * servicerequests.Pound, GasUse: 15 * servicerequests.Pound, Began: begin}
 		})
 		for u.clock.Now().Before(begin.Add(10 * time.Hour)) {
 			time.Sleep(10 * time.Millisecond)
 		}
-		alerts := u.sim.Summary().Alerts
-		if now := u.clock.Now(); now.After(begin.Add(14 * time.Hour)) {
-			t.Skipf("the machine is too busy: it is %v already", now)
+		all = u.sim.Summary().Alerts
+		return all, u.clock.Now().Before(begin.Add(14 * time.Hour))
+	}
+	for text, share := range map[string]uint64{"name: as it is": 0, "below_in_suspension: 1": 1} {
+		all, ok := alerts(text, 18_000)
+		if !ok {
+			if all, ok = alerts(text, 3_000); !ok {
+				t.Fatalf("%s: four hours of the clock passed in no time, at either speed", text)
+			}
 		}
-		if suspended := alerts["8F83"]; suspended < 5 || alerts["8F0F"] != share*suspended {
-			t.Errorf("%s: %v", text, alerts)
+		if suspended := all["8F83"]; suspended < 5 || all["8F0F"] != share*suspended {
+			t.Errorf("%s: %v", text, all)
 		}
 	}
 }

@@ -39,7 +39,7 @@ type claim struct {
 	ordered bool // a person has ordered to leave it alone
 }
 
-// facts are what is so of one meter.
+// facts are the truth about one meter.
 type facts struct {
 	meter, proxy history.Device // what happened; of electricity the proxy's is empty
 
@@ -96,7 +96,7 @@ type judgement struct {
 	safeShare
 }
 
-// judge holds every claim against what is so.
+// judge compares every claim with the truth.
 func judge(claims []claim, factsOf func(servicerequests.EUI) facts, t terms) (j judgement) {
 	for _, c := range claims {
 		p := factsOf(c.device)
@@ -136,7 +136,7 @@ func (j *judgement) kinds() map[string]int {
 	return n
 }
 
-// row is one claim with what is so.
+// row is one claim with the truth about its meter.
 type row struct {
 	claim
 	facts

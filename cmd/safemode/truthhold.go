@@ -83,7 +83,7 @@ func claimsOf(folded *report.Report, o *engine.Options) []claim {
 	return claims
 }
 
-// facts are what is so of a meter.
+// facts returns the truth about a meter.
 func (r *rehearsal) facts(device servicerequests.EUI) (p facts) {
 	i, ok := r.fleet.Find(device)
 	if !ok {
