@@ -102,11 +102,11 @@ func (s *Machine) advanceTurn(m *meter, to ledger.Stage) (come bool, soon time.T
 		s.waves.held = append(s.waves.held, m.number)
 	}
 	i, w := &s.queues.intake[m.Plan.Region][m.fuel()], s.waves.of(m)
-	switch known := m.awaits == to; {
+	switch {
 	case m.awaits > to:
 	case to == ledger.Acting && s.waves.open(m): // once more where more is known by now
 		s.lineUpToAct(m)
-	case known:
+	case m.awaits == to:
 	case to == ledger.Acting:
 		w.waiting = append(w.waiting, m.number)
 	default:
