@@ -34,7 +34,7 @@ func anyMeter(t *rapid.T) fleet.Meter {
 		m.Type, m.Model = servicerequests.ESME, rapid.SampledFrom([]fleet.Model{electric, 5, 6}).Draw(t, "model")
 	}
 	if m.EmergencyCredit == fleet.Active {
-		m.EmergencyBalance = servicerequests.Millipence(rapid.Int64Range(1, 10*int64(pound)).Draw(t, "emergency left"))
+		m.EmergencyBalance = servicerequests.Millipence(rapid.Int64Range(1, int64(m.Model.Configuration().EmergencyCreditLimit)).Draw(t, "emergency left"))
 	}
 	if m.Supply == servicerequests.Disabled {
 		m.Locked = rapid.Bool().Draw(t, "locked")
