@@ -338,10 +338,7 @@ func (e *Engine) Run(ctx context.Context) error {
 // that were not judged wait to be proven again. It returns from where records were folded,
 // and how far those before were walked.
 func (e *Engine) fold(ctx context.Context) (from, walked uint64, err error) {
-	if from, err = e.restore(ctx); err != nil {
-		return 0, 0, err
-	}
-	if walked, err = e.verifyPast(ctx, from); err != nil {
+	if from, walked, err = e.restore(ctx); err != nil {
 		return 0, 0, err
 	}
 	unjudged, err := e.runner.Replay(e.journal.Records(ctx, from), e.verifier.Content)

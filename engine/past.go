@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,23 +15,30 @@ import (
 
 // restore takes up the state that the journal keeps, and returns the number of the
 // record from which on the records must still be folded: 1 where there is no state, or
-// none that holds and fits.
-func (e *Engine) restore(ctx context.Context) (from uint64, _ error) {
+// none that holds and fits. Beside it, it walks the chain of the records before that
+// (see [Engine.verifyPast]), and returns the number of the first that it has not come to.
+func (e *Engine) restore(ctx context.Context) (from, walked uint64, _ error) {
 	rows, kept, err := e.journal.State(ctx)
 	if err == nil {
+		var past error
+		var beside sync.WaitGroup
+		beside.Go(func() { walked, past = e.verifyPast(ctx, kept.Seq) })
 		from, err = e.runner.Restore(rows)
+		if beside.Wait(); past != nil {
+			return 0, 0, past
+		}
 	}
 	switch {
 	case err == nil:
 		e.o.Log.Info("state restored", zap.Uint64("kept_by_record", kept.Seq), zap.Uint64("from_record", from))
-		return from, nil
+		return from, walked, nil
 	case errors.Is(err, journal.ErrState), errors.Is(err, sweep.ErrState):
 		if kept.Seq != 0 {
 			e.o.Log.Warn("all records are folded anew", zap.Error(err))
 		}
-		return 1, nil
+		return 1, 1, nil
 	}
-	return 0, err
+	return 0, 0, err
 }
 
 // What a start does not read is walked all the same, so that damage is noticed: for

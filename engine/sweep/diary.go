@@ -113,9 +113,14 @@ func (n *naps) Pop() any {
 
 func (n *naps) push(one nap) { heap.Push(n, one) }
 
-// wakeUp wakes the meters whose naps have ended.
+// wakeUp wakes meters whose naps have ended, the longest first. After a night's pause all
+// naps have; more than a turn can bear are left to the next one, which [Machine.Next] then
+// wants at once.
 func (s *Machine) wakeUp() {
-	for len(s.diary.naps) > 0 && !s.diary.naps[0].due.After(s.now) {
+	for range manyStirred {
+		if len(s.diary.naps) == 0 || s.diary.naps[0].due.After(s.now) {
+			return
+		}
 		ended := heap.Pop(&s.diary.naps).(nap)
 		if s.roll.awake[ended.number] == nil {
 			s.meter(ended.number) // puts it on the agenda, if this nap is not void

@@ -462,10 +462,12 @@ func (r *roll) restore(originators []servicerequests.EUI, size int, rows []recor
 		return fmt.Errorf("%d blocks for %d meters", len(rows), size)
 	}
 	r.originators = originators
-	r.seats = make([]seat, 0, size)
+	r.seats, r.blocks = make([]seat, 0, size), make([][]byte, 0, len(rows))
+	r.at.list, r.homes.list = make([]spot, 0, size), make([]spot, 0, size)
+	var block []byte // used again, and cloned to its own size
 	for _, row := range rows {
 		c := ledger.Reader(row.Value)
-		var block []byte
+		block = block[:0]
 		for range min(blockSize, size-r.size()) {
 			var h seat
 			h.code(c)
@@ -484,7 +486,7 @@ func (r *roll) restore(originators []servicerequests.EUI, size int, rows []recor
 		if err := c.End(); err != nil {
 			return fmt.Errorf("block %d: %w", len(r.blocks), err)
 		}
-		r.blocks = append(r.blocks, slices.Clip(block))
+		r.blocks = append(r.blocks, bytes.Clone(block))
 	}
 	return r.seal()
 }

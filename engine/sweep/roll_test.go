@@ -81,6 +81,30 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
+// After a night's pause a million naps may have ended: a turn wakes some of them, and the
+// next one is wanted at once.
+func TestATurnWakesSome(t *testing.T) {
+	const meters = manyStirred + 10
+	d := town(meters, 3, 0)
+	d.start()
+	d.m.settle()
+	awake := len(d.m.roll.awake)
+	for number := range int32(meters) {
+		d.m.diary.naps.push(nap{d.now.Add(-time.Hour), number})
+	}
+	d.m.advance(d.now)
+	d.m.wakeUp()
+	if got := len(d.m.roll.awake); got > awake+manyStirred || got == awake {
+		t.Errorf("%d were awake, %d are", awake, got)
+	}
+	if next := d.m.Next(); next.After(d.now) {
+		t.Errorf("the next turn is %v from now", next.Sub(d.now))
+	}
+	if d.m.wakeUp(); len(d.m.roll.awake) != meters {
+		t.Errorf("%d of %d are awake after two turns", len(d.m.roll.awake), meters)
+	}
+}
+
 // BenchmarkRoll is what a million meters that are done take in memory.
 func BenchmarkRoll(b *testing.B) {
 	for b.Loop() {
