@@ -2,15 +2,14 @@ package sweep_test
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
+
+	"safemode/engine/sweep/sweeptest"
 )
 
 var walkMutants = flag.Int("walk.mutants", 1, "how many of the gravest faults to put back, one after the other, for the walk to find; 0: all")
@@ -18,54 +17,51 @@ var walkMutants = flag.Int("walk.mutants", 1, "how many of the gravest faults to
 // mutant is a fault that is put back into the code for the length of one walk.
 type mutant struct {
 	name  string
-	edits []edit
+	edits []sweeptest.Edit
 }
-
-// edit replaces a text, which must stand in the file once.
-type edit struct{ file, old, new string }
 
 // mutants are the gravest faults that this core has had.
 var mutants = []mutant{
-	{"a quarantined request stays in its queue", []edit{{
+	{"a quarantined request stays in its queue", []sweeptest.Edit{{
 		"quarantine.go", "\t\tif r.Phase.Waits() {\n\t\t\ts.queues.remove(r)\n\t\t}\n", "",
 	}}},
-	{"exclusion does nothing to a meter that has its verdict", []edit{{
+	{"exclusion does nothing to a meter that has its verdict", []sweeptest.Edit{{
 		"../ledger/meter.go", "\tif m.Bars.Excluded == \"\" || m.Bars.Moved {\n\t\tm.Bars.Excluded", "\tif m.Verdict.Verdict == \"\" {\n\t\tm.Bars.Excluded",
 	}}},
-	{"a lost balance is not asked for again", []edit{{
+	{"a lost balance is not asked for again", []sweeptest.Edit{{
 		"../ledger/arm.go", "return !m.Found.Balance.Known() || m.ranOut() || m.Gas() && m.Proxy != 0", "return m.ranOut() || m.Gas() && m.Proxy != 0 && m.Found.Balance.Known()",
 	}}},
-	{"a halt is written in teardown", []edit{{
+	{"a halt is written in teardown", []sweeptest.Edit{{
 		"machine.go", "\ts.write(record.Record{At: s.now, Kind: record.Halted, Body: record.Encode(body)})\n", "\t_ = body\n",
 	}}},
-	{"an old alert counts as new", []edit{
+	{"an old alert counts as new", []sweeptest.Edit{
 		{"../ledger/alert.go", "\t\tif m.Now.Supply.Known() && !a.At.After(m.Now.Supply.At) {\n\t\t\treturn false\n\t\t}\n", ""},
 		{"../ledger/meter.go", "(counter > m.Alarm.After || !m.Alarm.At.After(at))", "counter > m.Alarm.After"},
 	}},
-	{"an outcome without an answer consumes one", []edit{{
+	{"an outcome without an answer consumes one", []sweeptest.Edit{{
 		"replay.go", "\t\t\tif !s.fold.storeFirst {\n\t\t\t\told = func(m message) bool {\n\t\t\t\t\treturn !body.Class.Unanswered() || body.Code != \"\" && m.code == body.Code\n\t\t\t\t}\n\t\t\t}\n",
 		"\t\t\told = func(message) bool { return true }\n",
 	}}},
-	{"sleepers use up what is in flight", []edit{
+	{"sleepers use up what is in flight", []sweeptest.Edit{
 		{"roll.go", "func (m *meter) fuel() int {\n\tif m.Gas() {\n\t\treturn 1\n\t}\n\treturn 0\n}", "func (m *meter) fuel() int { return 0 }"},
 		{"intake.go", "func (h *seat) fuel() int {\n\tif h.gas() {\n\t\treturn 1\n\t}\n\treturn 0\n}", "func (h *seat) fuel() int { return 0 }"},
 		{"request.go", "counts := r.Phase.Counted() && r.m.wait == ledger.NotWaiting", "counts := r.Phase.Counted()"},
 		{"export_test.go", "r.Phase.Counted() && m.wait == ledger.NotWaiting", "r.Phase.Counted()"},
 	}},
-	{"the limits are asked before the commit", []edit{{
+	{"the limits are asked before the commit", []sweeptest.Edit{{
 		"../exchange/exchange.go", "\t\tif x.o.Limits == nil {\n\t\t\tbreak\n\t\t}\n", "\t\tbreak\n",
 	}}},
-	{"the gate and what was recalled are asked before the commit", []edit{{
+	{"the gate and what was recalled are asked before the commit", []sweeptest.Edit{{
 		"../exchange/exchange.go", "\tfor {\n\t\tif err := x.stands(leg); err != nil {\n\t\t\treturn err\n\t\t}\n", "\tfor {\n",
 	}}},
-	{"a later 429 shortens a Retry-After", []edit{
+	{"a later 429 shortens a Retry-After", []sweeptest.Edit{
 		{"../pacer/pacer.go", "if b := p.bucket(key); until.After(b.held) {", "if b := p.bucket(key); true {"},
 		{"../exchange/exchange.go", "if !errors.As(err, &throttled) || throttled.RetryAfter <= 0 {", "if !errors.As(err, &throttled) {"},
 	}},
-	{"what cannot be proven yet is given up", []edit{{
+	{"what cannot be proven yet is given up", []sweeptest.Edit{{
 		"answer.go", "\tif d.Final {\n\t\tr := record.Record", "\tif true {\n\t\tr := record.Record",
 	}}},
-	{"a crash between two waves ends the sweep", []edit{{
+	{"a crash between two waves ends the sweep", []sweeptest.Edit{{
 		"wave.go", "\tcase record.WavePassed: // a start found that nothing more of it was durable\n\t\ts.openWave(s.waves.all[w.number])\n\t\treturn\n", "",
 	}}},
 }
@@ -81,39 +77,9 @@ func TestWalkFindsMutants(t *testing.T) {
 	broke := regexp.MustCompile(`invariant \d+ [^:]*`)
 	for _, m := range some {
 		t.Run(m.name, func(t *testing.T) {
-			dir, replace := t.TempDir(), map[string]string{}
-			for i, e := range m.edits {
-				path, err := filepath.Abs(e.file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				from, known := replace[path]
-				if !known {
-					from = path
-				}
-				text, err := os.ReadFile(from)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if n := strings.Count(string(text), e.old); n != 1 {
-					t.Fatalf("%s has it %d times:\n%s", e.file, n, e.old)
-				}
-				to := filepath.Join(dir, string(rune('a'+i))+".go")
-				if err := os.WriteFile(to, []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				replace[path] = to
-			}
-			overlay, err := json.Marshal(map[string]any{"Replace": replace})
-			if err != nil {
-				t.Fatal(err)
-			}
-			list := filepath.Join(dir, "overlay.json")
-			if err := os.WriteFile(list, overlay, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			dir := t.TempDir()
 			binary := filepath.Join(dir, "walk.test")
-			if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", list, "-o", binary, ".").CombinedOutput(); err != nil {
+			if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", sweeptest.Overlay(t, dir, m.edits), "-o", binary, ".").CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
