@@ -201,7 +201,17 @@ func sweepPart(ctx context.Context, o options, l line, m meter, e *engine.Engine
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
+	if o.Reads { // of a whole sweep, the start counts as well
+		if err := markNow(l, m); err != nil {
+			cancel()
+			return err
+		}
+	}
 	go func() { ended <- e.Run(ctx) }()
+	if o.Reads {
+		defer cancel()
+		return watchAll(l, m, registry, devices, ended, run)
+	}
 	err := watch(o, l, m, registry, devices, ended, run)
 	cancel()
 	if err != nil { // it is Run's own, if Run has ended
@@ -211,6 +221,23 @@ func sweepPart(ctx context.Context, o options, l line, m meter, e *engine.Engine
 		return err
 	}
 	return nil
+}
+
+// watchAll marks when a whole sweep has ended: a home's reads and its command lie far
+// apart, so no part of the sweep holds whole homes.
+func watchAll(l line, m meter, registry *prometheus.Registry, devices *directory.Directory, ended <-chan error, run *runFacts) error {
+	began := time.Now()
+	if err := <-ended; err != nil {
+		return err
+	}
+	run.Wall = time.Since(began)
+	now, err := gather(registry)
+	if err != nil {
+		return err
+	}
+	run.Critical, run.Reads, run.Contacts = int(now.critical), int(now.reads), int(devices.Asked())
+	run.Failed, run.Commits = int(now.failed), now.commits
+	return markNow(l, m)
 }
 
 // watch marks when the warming up is over and when the requests have ended.

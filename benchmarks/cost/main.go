@@ -22,10 +22,11 @@
 // direction is narrowed to 1.6, so there are no reads.
 //
 // At last, with two new processes, whole homes: all that a sweep does for a meter it
-// has never met, its contact, its reads and its critical request.
+// has never met, its contact, its reads and its critical request. All homes are read before
+// the first is switched, so the marks are the start and the end of a whole sweep.
 //
-// CPU is user plus system time of a whole process between two marks, when a tenth
-// more requests than N have warmed it up and when N more have ended.
+// CPU is user plus system time of a whole process between two marks: for requests, when a
+// tenth more than N have warmed it up and when N more have ended.
 //
 // # The floor
 //
@@ -94,7 +95,7 @@ func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("cost", flag.ContinueOnError)
 	f.IntVar(&o.Requests, "requests", 10_000, "critical Service Requests between the marks")
 	f.IntVar(&o.Meters, "meters", 0, "meters in the plan (default just enough)")
-	f.IntVar(&o.Homes, "homes", -1, "whole homes between the marks; 0: none (default a quarter of the requests)")
+	f.IntVar(&o.Homes, "homes", -1, "homes of a whole sweep; 0: none (default a quarter of the requests)")
 	f.Float64Var(&o.Rate, "rate", 20_000, "the pacer's limit for User and region, POSTs a second")
 	f.IntVar(&o.InFlight, "in-flight", 128, "open requests in one region")
 	f.IntVar(&o.Workers, "workers", 64, "POSTs under way at once, for each DCC service")
@@ -223,7 +224,7 @@ func measure(ctx context.Context, o options) (m *measurement, err error) {
 	if o.Homes > 0 {
 		h := o
 		h.Dir, h.Reads, h.Requests = filepath.Join(m.Dir, "homes"), true, o.Homes
-		h.Meters = h.needed()
+		h.Meters = o.Homes // all of them, from the first POST to the last verdict
 		if m.homes, err = play(ctx, h); err != nil {
 			return nil, err
 		}
