@@ -144,13 +144,16 @@ func (w *world) progress() bool {
 }
 
 // wait lets time pass until the machine has something to do. People do what only they can
-// when nothing else happens within an hour. It is false if nobody can do anything.
+// when nothing else happens within an hour, and once a day: an armed home is read every
+// hour. It is false if nobody can do anything.
 func (w *world) wait() bool {
 	next := w.machine.Next()
-	if ended, _ := w.machine.Ended(); next.Sub(w.now) > time.Hour || next.IsZero() {
-		if !ended && w.machine.Halt() == nil && w.person() {
+	idle := next.Sub(w.now) > time.Hour || next.IsZero() || w.now.Sub(w.looked) > 24*time.Hour
+	if ended, _ := w.machine.Ended(); idle && !ended && w.machine.Halt() == nil {
+		if w.person() {
 			return true
 		}
+		w.looked = w.now
 	}
 	switch {
 	case !next.IsZero():

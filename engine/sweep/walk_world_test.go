@@ -33,6 +33,7 @@ type world struct {
 	*chooser
 	now     time.Time
 	begun   time.Time // this run
+	looked  time.Time // when a person last found nothing to do
 	machine *sweep.Machine
 	door    *exchange.Exchange
 	limits  *pacer.Pacer // that bind
@@ -118,7 +119,7 @@ var start = time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC) // a Monday
 func newWorld(c *chooser) *world {
 	c.drawing = true
 	w := &world{
-		chooser: c, now: start, at: map[servicerequests.EUI]*home{}, taken: map[string]string{},
+		chooser: c, now: start, looked: start, at: map[servicerequests.EUI]*home{}, taken: map[string]string{},
 		delivered: map[uint64]proof.Delivery{}, heldBack: map[servicerequests.RequestID]string{}, given: map[uint64]uint64{}, counter: 1000,
 		judge: newJudge(),
 	}
