@@ -51,9 +51,11 @@ func (c *Config) anchor(folder string) {
 		paths = append(paths, &c.Identities[i].PKIDir)
 	}
 	paths = append(paths, &c.Roster.File, &c.Roster.SignedBy, &c.Gates.MPIDsFile)
-	for i, list := range c.Gates.RevocationLists {
-		if !IsURL(list) {
-			paths = append(paths, &c.Gates.RevocationLists[i])
+	for _, lists := range [...][]string{c.Gates.RevocationLists, c.Gates.PeerRevocationLists} {
+		for i, list := range lists {
+			if !IsURL(list) {
+				paths = append(paths, &lists[i])
+			}
 		}
 	}
 	for _, p := range paths {

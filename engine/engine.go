@@ -185,6 +185,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	} else if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities, Learnt: e.learnt}); err != nil {
 		return nil, err
 	}
+	_ = e.o.Gates.Look(ctx) // the DCC's own certificate may be on a list; what could not be read is said below
 	if err := e.probe(ctx); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -49,15 +50,18 @@ func authority(c *config.Config, planDir string, o *engine.Options) error {
 // nobody whom their revocation lists name.
 func gatesOf(c *config.Config, o *engine.Options) *direction.Gates {
 	g := direction.GateOptions{Direction: &o.Plan.Direction, MaxAge: c.Gates.MaxAge, Poll: 500 * time.Millisecond}
-	if len(c.Gates.RevocationLists) > 0 || c.Gates.CheckExpiry {
+	if len(c.Gates.RevocationLists) > 0 || len(c.Gates.PeerRevocationLists) > 0 || c.Gates.CheckExpiry {
 		r := direction.RevocationOptions{
 			Lists: c.Gates.RevocationLists, Authorities: o.DCC.Authorities, CheckExpiry: c.Gates.CheckExpiry, Poll: c.Gates.Poll,
+			Peers: c.Gates.PeerRevocationLists, PeerAuthorities: peerAuthorities(c),
+			ListAge: c.Gates.RevocationListAge, Memory: filepath.Join(o.CustodyDir, direction.MemoryName),
 		}
 		for _, id := range o.Identities {
 			r.Certificates = append(r.Certificates, id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate)
 		}
 		revocations := direction.NewRevocations(r)
 		g.Certificates, o.Revoked = revocations, revocations.Revoked
+		checkPeers(o, revocations.PeerRevoked)
 	}
 	if c.Gates.MPIDsFile != "" {
 		g.MPIDs = direction.NewMPIDFile(c.Gates.MPIDsFile, &o.Plan.Direction)
