@@ -4,7 +4,6 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"safemode/engine"
 	"safemode/engine/direction"
 	"safemode/engine/plan"
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -164,12 +164,9 @@ func loadPerson(certFile, keyFile string) (*smki.Certificate, *ecdsa.PrivateKey,
 	if err := cert.CheckPurpose(smki.Approves); err != nil {
 		return nil, nil, failWith(exitRefused, fmt.Errorf("%s: %w", certFile, err))
 	}
-	if err := checkPrivate(keyFile); err != nil {
-		return nil, nil, failWith(exitUsage, fmt.Errorf("--key: %w", err))
-	}
-	text, err := os.ReadFile(keyFile)
+	text, err := safefile.Read(keyFile, safefile.Small, safefile.Secret)
 	if err != nil {
-		return nil, nil, failWith(exitUsage, err)
+		return nil, nil, failWith(exitUsage, fmt.Errorf("--key: %w", err))
 	}
 	key, err := smki.ParsePrivateKeyPEM(text)
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"path/filepath"
 	"reflect"
 
 	"safemode/engine/durable"
+	"safemode/servicerequests/safefile"
 )
 
 // FileName is the plan's name in its folder.
@@ -83,7 +83,7 @@ func (p *Plan) Save(folder string) error {
 // Load reads the plan of a folder. Errors name the file.
 func Load(folder string) (*Plan, error) {
 	name := filepath.Join(folder, FileName)
-	f, err := os.Open(name)
+	f, err := safefile.Open(name, safefile.Mass, safefile.Checked)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
