@@ -24,8 +24,11 @@ var (
 	floodPace   = flag.Bool("flood.pace", false, "hold the pace to that of a sweep without a flood")
 )
 
-// flood holds connections to an address until it ends, and opens each anew that is closed.
+// flood holds connections to an address until it ends, and opens each anew that is closed,
+// after a while: all together open no more than 2,000 a second, for who floods takes the
+// machine from the sweep as well.
 type flood struct {
+	again  time.Duration
 	ended  chan struct{} // closed by end
 	held   sync.WaitGroup
 	opened atomic.Int64
@@ -44,7 +47,7 @@ func (f *flood) hold(address, say string) {
 			if err != nil {
 				select {
 				case <-f.ended:
-				case <-time.After(100 * time.Millisecond): // the address is not there yet, or no more
+				case <-time.After(f.again): // it has no descriptor left itself, say
 				}
 				continue
 			}
@@ -69,7 +72,7 @@ func (f *flood) hold(address, say string) {
 			select {
 			case <-f.ended:
 				return
-			case <-time.After(100 * time.Millisecond): // who floods takes the machine from the sweep as well
+			case <-time.After(f.again):
 			}
 		}
 	})
@@ -94,7 +97,7 @@ func underFlood(t *testing.T, idle, slow int) time.Duration {
 	begun := time.Now()
 	p := startCommand(t, exec.Command("sh", limited...))
 	p.until("listening", func() bool { _, err := tryGet("http://" + s.operations + "/healthz"); return err == nil })
-	f := &flood{ended: make(chan struct{})}
+	f := &flood{ended: make(chan struct{}), again: time.Duration(idle+slow) * time.Second / 2000}
 	for range slow {
 		f.hold(s.operations, "GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 	}
