@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Options bounds the connections of one address. All numbers are of connections that are
@@ -30,6 +31,10 @@ type Options struct {
 	// [OverTotal]. It is called by many goroutines. Optional.
 	Turned func(limit string)
 }
+
+// leastStay is how long nobody is pushed out by a newcomer, so that who was let in can
+// say who they are; with it, how many are accepted in a second has a bound.
+const leastStay = 100 * time.Millisecond
 
 // The limits.
 const (
@@ -95,9 +100,9 @@ func (p *pool) remove(c *conn) bool {
 	return true
 }
 
-// give takes out the oldest connection of a peer, or, where the limit is that of all, of
-// the peer with the most.
-func (p *pool) give(peer, limit string) *conn {
+// oldest is the oldest connection of a peer, or, where the limit is that of all, of the
+// peer with the most.
+func (p *pool) oldest(peer, limit string) *conn {
 	if limit == OverTotal {
 		for other, own := range p.peers {
 			if len(own) > len(p.peers[peer]) {
@@ -105,7 +110,12 @@ func (p *pool) give(peer, limit string) *conn {
 			}
 		}
 	}
-	oldest := p.peers[peer][0]
+	return p.peers[peer][0]
+}
+
+// give takes out the oldest connection.
+func (p *pool) give(peer, limit string) *conn {
+	oldest := p.oldest(peer, limit)
 	p.remove(oldest)
 	return oldest
 }
@@ -119,6 +129,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		c := &conn{Conn: accepted, listener: l, peer: PeerOf(accepted.RemoteAddr().String()).String()}
 		limit, evicted := l.enter(c)
+		for limit == "" && c.wait > 0 { // the next ones wait in the system's queue
+			<-time.After(c.wait)
+			limit, evicted = l.enter(c)
+		}
 		if evicted != nil {
 			l.turned(OverTotal)
 			_ = evicted.Conn.Close() // nobody has been authenticated on it
@@ -146,6 +160,7 @@ func (l *Listener) turned(limit string) {
 func (l *Listener) enter(c *conn) (over string, evicted *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	c.wait = 0
 	if !l.o.Yield {
 		if over = l.known.over(c.peer); over != "" {
 			return over, nil // it could not be let in later either
@@ -154,9 +169,15 @@ func (l *Listener) enter(c *conn) (over string, evicted *conn) {
 	switch over = l.unknown.over(c.peer); {
 	case over == OverPeer && !l.o.Yield:
 		return over, nil
+	case over != "" && l.o.Yield:
+		if c.wait = leastStay - time.Since(l.unknown.oldest(c.peer, over).since); c.wait > 0 {
+			return "", nil
+		}
+		fallthrough
 	case over != "":
 		evicted = l.unknown.give(c.peer, over)
 	}
+	c.since = time.Now()
 	l.unknown.add(c.peer, c)
 	return "", evicted
 }
@@ -166,6 +187,8 @@ type conn struct {
 	net.Conn
 	listener *Listener
 	peer     string
+	wait     time.Duration // that enter wants before it is asked again; Accept's alone
+	since    time.Time     // it has been among the unknown
 
 	// Guarded by the listener's mutex.
 	pool  *pool  // that it has its place in; nil: it is closed, or has lost it
