@@ -62,12 +62,19 @@ type Roster struct {
 
 // Gates is the evidence that this sweep may still act. Real time.
 type Gates struct {
-	RevocationLists []string      `koanf:"revocation_lists"` // files, or http and https URLs; required in live
-	MPIDsFile       string        `koanf:"mpids_file"`       // required in live
-	CheckExpiry     bool          `koanf:"check_expiry"`     // of the supplier's certificates, on the sweep's clock
-	Poll            time.Duration `koanf:"poll"`             // of URLs; files are looked at every second
-	MaxAge          time.Duration `koanf:"max_age"`          // evidence that could not be renewed for longer closes its gate
-	Drain           time.Duration `koanf:"drain"`            // how long answers are still taken in once a gate has closed
+	RevocationLists []string `koanf:"revocation_lists"` // files, or http and https URLs; required in live
+	// RevocationListAge is how long a list holds that does not say when the next is due.
+	// 0: such a list is refused.
+	RevocationListAge time.Duration `koanf:"revocation_list_age"`
+	// PeerRevocationLists are lists of dcc.tls.authorities and inbox.tls.authorities. With
+	// any, TLS peers must be of an issuer whose list is there.
+	PeerRevocationLists []string `koanf:"peer_revocation_lists"`
+
+	MPIDsFile   string        `koanf:"mpids_file"`   // required in live
+	CheckExpiry bool          `koanf:"check_expiry"` // of the supplier's certificates, on the sweep's clock
+	Poll        time.Duration `koanf:"poll"`         // of URLs; files are looked at every second
+	MaxAge      time.Duration `koanf:"max_age"`      // evidence that could not be renewed for longer closes its gate
+	Drain       time.Duration `koanf:"drain"`        // how long answers are still taken in once a gate has closed
 }
 
 // Waves is how a plan is cut. Times run on the sweep's clock.

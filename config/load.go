@@ -2,10 +2,10 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/strictyaml"
 )
 
@@ -23,7 +23,7 @@ func Parse(b []byte) (*Config, error) {
 // Load reads a configuration file. Relative paths in it are taken from the
 // file's own folder, wherever the program was started.
 func Load(path string) (*Config, error) {
-	b, err := os.ReadFile(path)
+	b, err := safefile.Read(path, safefile.Small, safefile.Own)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
@@ -51,9 +51,11 @@ func (c *Config) anchor(folder string) {
 		paths = append(paths, &c.Identities[i].PKIDir)
 	}
 	paths = append(paths, &c.Roster.File, &c.Roster.SignedBy, &c.Gates.MPIDsFile)
-	for i, list := range c.Gates.RevocationLists {
-		if !IsURL(list) {
-			paths = append(paths, &c.Gates.RevocationLists[i])
+	for _, lists := range [...][]string{c.Gates.RevocationLists, c.Gates.PeerRevocationLists} {
+		for i, list := range lists {
+			if !IsURL(list) {
+				paths = append(paths, &lists[i])
+			}
 		}
 	}
 	for _, p := range paths {

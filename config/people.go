@@ -4,8 +4,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/strictyaml"
 )
 
@@ -47,7 +47,7 @@ func (p *People) Validate() error {
 
 // LoadPeople reads the file of people.
 func LoadPeople(path string) (*People, error) {
-	text, err := os.ReadFile(path)
+	text, err := safefile.Read(path, safefile.Small, safefile.Own)
 	if err != nil {
 		return nil, err
 	}

@@ -269,6 +269,10 @@ func (f *faults) authority(r Roster, g Gates, e Environment) {
 	for i, list := range g.RevocationLists {
 		f.required(fmt.Sprintf("gates.revocation_lists[%d]", i), list)
 	}
+	for i, list := range g.PeerRevocationLists {
+		f.required(fmt.Sprintf("gates.peer_revocation_lists[%d]", i), list)
+	}
+	f.check(g.RevocationListAge >= 0, "gates.revocation_list_age", "%v: want 0s or more", g.RevocationListAge)
 	f.positive("gates.poll", g.Poll)
 	f.positive("gates.max_age", g.MaxAge)
 	f.positive("gates.drain", g.Drain)

@@ -185,6 +185,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	} else if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities, Learnt: e.learnt}); err != nil {
 		return nil, err
 	}
+	_ = e.o.Gates.Look(ctx) // the DCC's own certificate may be on a list; what could not be read is said below
 	if err := e.probe(ctx); err != nil {
 		return nil, err
 	}
@@ -234,20 +235,6 @@ func (e *Engine) undo() error {
 		return err
 	}
 	return e.journal.Discard()
-}
-
-// listen binds the addresses.
-func (e *Engine) listen(ctx context.Context) (err error) {
-	if e.inbox, err = inbox.Listen(ctx, e.o.Inbox); err != nil {
-		return fmt.Errorf("inbox.listen: %w", err)
-	}
-	if e.o.Operations.Listen == "" {
-		return nil
-	}
-	if e.console, err = console.Listen(ctx, e.o.Operations); err != nil {
-		return fmt.Errorf("operations.listen: %w", err)
-	}
-	return nil
 }
 
 // InboxURL is where the DCC must deliver to.
@@ -359,24 +346,6 @@ func (e *Engine) fold(ctx context.Context) (from, walked uint64, err error) {
 func (e *Engine) prove(ctx context.Context) {
 	if err := e.prover.Run(ctx); err != nil && ctx.Err() == nil {
 		e.o.Log.Error("stored messages are not judged any more", zap.Error(err))
-	}
-}
-
-// serveConsole serves the operations address; the function that it returns ends that, and
-// lets whoever ordered the end have the answer.
-func (e *Engine) serveConsole(ctx context.Context, servers *sync.WaitGroup) (end func()) {
-	server := &http.Server{
-		Handler: e.desk, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(e.o.Log.Named("console")),
-	}
-	server.RegisterOnShutdown(func() { close(e.closing) })
-	servers.Go(func() { e.serve(server, e.console) }) // ends with Shutdown or Close
-	return func() {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if server.Shutdown(last) != nil {
-			_ = server.Close() // somebody who does not let go
-		}
 	}
 }
 

@@ -4,7 +4,7 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
-	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -12,6 +12,7 @@ import (
 	"safemode/engine"
 	"safemode/engine/direction"
 	"safemode/engine/plan"
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -49,15 +50,18 @@ func authority(c *config.Config, planDir string, o *engine.Options) error {
 // nobody whom their revocation lists name.
 func gatesOf(c *config.Config, o *engine.Options) *direction.Gates {
 	g := direction.GateOptions{Direction: &o.Plan.Direction, MaxAge: c.Gates.MaxAge, Poll: 500 * time.Millisecond}
-	if len(c.Gates.RevocationLists) > 0 || c.Gates.CheckExpiry {
+	if len(c.Gates.RevocationLists) > 0 || len(c.Gates.PeerRevocationLists) > 0 || c.Gates.CheckExpiry {
 		r := direction.RevocationOptions{
 			Lists: c.Gates.RevocationLists, Authorities: o.DCC.Authorities, CheckExpiry: c.Gates.CheckExpiry, Poll: c.Gates.Poll,
+			Peers: c.Gates.PeerRevocationLists, PeerAuthorities: peerAuthorities(c),
+			ListAge: c.Gates.RevocationListAge, Memory: filepath.Join(o.CustodyDir, direction.MemoryName),
 		}
 		for _, id := range o.Identities {
 			r.Certificates = append(r.Certificates, id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate)
 		}
 		revocations := direction.NewRevocations(r)
 		g.Certificates, o.Revoked = revocations, revocations.Revoked
+		checkPeers(o, revocations.PeerRevoked)
 	}
 	if c.Gates.MPIDsFile != "" {
 		g.MPIDs = direction.NewMPIDFile(c.Gates.MPIDsFile, &o.Plan.Direction)
@@ -160,12 +164,9 @@ func loadPerson(certFile, keyFile string) (*smki.Certificate, *ecdsa.PrivateKey,
 	if err := cert.CheckPurpose(smki.Approves); err != nil {
 		return nil, nil, failWith(exitRefused, fmt.Errorf("%s: %w", certFile, err))
 	}
-	if err := checkPrivate(keyFile); err != nil {
-		return nil, nil, failWith(exitUsage, fmt.Errorf("--key: %w", err))
-	}
-	text, err := os.ReadFile(keyFile)
+	text, err := safefile.Read(keyFile, safefile.Small, safefile.Secret)
 	if err != nil {
-		return nil, nil, failWith(exitUsage, err)
+		return nil, nil, failWith(exitUsage, fmt.Errorf("--key: %w", err))
 	}
 	key, err := smki.ParsePrivateKeyPEM(text)
 	if err != nil {

@@ -59,6 +59,8 @@ func boundsOf(c *config.Config) []bound {
 		{"breaker.pause", b.Pause.Seconds(), less},
 		{"operations.dead_man", c.Operations.DeadMan.Seconds(), moreOrNone},
 		{"gates.revocation_lists", yes(len(c.Gates.RevocationLists) > 0), less},
+		{"gates.peer_revocation_lists", yes(len(c.Gates.PeerRevocationLists) > 0), less},
+		{"gates.revocation_list_age", c.Gates.RevocationListAge.Seconds(), more},
 		{"gates.mpids_file", yes(c.Gates.MPIDsFile != ""), less},
 		{"gates.check_expiry", yes(c.Gates.CheckExpiry), less},
 		{"gates.poll", c.Gates.Poll.Seconds(), more},

@@ -17,6 +17,7 @@ func bindingConfig() *config.Config {
 	c := config.Default()
 	c.RetryBudget, c.Operations.DeadMan = 100, time.Hour
 	c.Gates.CheckExpiry, c.Gates.MPIDsFile, c.Gates.RevocationLists = true, "mpids.yaml", []string{"crl.pem"}
+	c.Gates.PeerRevocationLists = []string{"peers.crl"}
 	c.Limits.Services = map[string]config.Rate{"transform": {PerSecond: 10, Burst: 10}}
 	c.Limits.AnomalyThresholds = map[servicerequests.Service]config.Threshold{servicerequests.Services[0]: {Count: 100, Per: time.Hour}}
 	c.Policy.GasBalanceFromProxy = false
@@ -69,6 +70,8 @@ func TestWidened(t *testing.T) {
 		"breaker.ratio":                    func(c *config.Config) { c.Breaker.Ratio = 0.9 },
 		"breaker.pause":                    func(c *config.Config) { c.Breaker.Pause = time.Second },
 		"gates.revocation_lists":           func(c *config.Config) { c.Gates.RevocationLists = nil },
+		"gates.peer_revocation_lists":      func(c *config.Config) { c.Gates.PeerRevocationLists = nil },
+		"gates.revocation_list_age":        func(c *config.Config) { c.Gates.RevocationListAge = time.Hour },
 		"gates.mpids_file":                 func(c *config.Config) { c.Gates.MPIDsFile = "" },
 		"gates.check_expiry":               func(c *config.Config) { c.Gates.CheckExpiry = false },
 		"gates.poll":                       func(c *config.Config) { c.Gates.Poll = time.Hour },

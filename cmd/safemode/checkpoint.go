@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
+
+	"safemode/servicerequests/safefile"
 )
 
 func newJournalKey(std stdio) *cobra.Command {
@@ -58,7 +60,7 @@ func text(line string) func(io.Writer) error {
 
 // loadCheckpointKey reads a private key of journal key, and the public one beside it.
 func loadCheckpointKey(name string) (note.Signer, note.Verifier, error) {
-	private, err := os.ReadFile(name)
+	private, err := safefile.Read(name, safefile.Small, safefile.Secret)
 	if err != nil {
 		return nil, nil, failWith(exitUsage, fmt.Errorf("journal.checkpoint_key: %w", err))
 	}
@@ -79,7 +81,7 @@ func loadCheckpointKey(name string) (note.Signer, note.Verifier, error) {
 
 // loadCheckpointVerifier reads a public key of journal key.
 func loadCheckpointVerifier(name string) (note.Verifier, error) {
-	public, err := os.ReadFile(name)
+	public, err := safefile.Read(name, safefile.Small, safefile.Own)
 	if err != nil {
 		return nil, failWith(exitUsage, err)
 	}

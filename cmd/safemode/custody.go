@@ -14,6 +14,7 @@ import (
 	"safemode/engine/custody"
 	"safemode/engine/journal"
 	"safemode/servicerequests"
+	"safemode/servicerequests/safefile"
 )
 
 func newCustody(io stdio) *cobra.Command {
@@ -96,7 +97,8 @@ journal can still be found.`,
 func custodyCode(err error) int {
 	switch {
 	case errors.Is(err, custody.ErrFloor), errors.Is(err, custody.ErrInUse), errors.Is(err, custody.ErrOtherOwner),
-		errors.Is(err, custody.ErrOldJournal), errors.Is(err, custody.ErrReleased), errors.Is(err, journal.ErrInUse):
+		errors.Is(err, custody.ErrOldJournal), errors.Is(err, custody.ErrReleased), errors.Is(err, journal.ErrInUse),
+		errors.Is(err, safefile.ErrOpenToOthers):
 		return exitRefused
 	case errors.Is(err, custody.ErrDamaged):
 		return exitHalted

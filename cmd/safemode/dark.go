@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"safemode/engine/report"
 	"safemode/servicerequests"
 	"safemode/servicerequests/clock"
+	"safemode/servicerequests/safefile"
 )
 
 // darkFlags have a rehearsal reckon for how long homes are dark, and what its order
@@ -144,7 +144,7 @@ func checkWithin(p *plan.Plan, path string) error {
 
 // readPortfolio has the rows of a portfolio read.
 func readPortfolio(path string, read func(iter.Seq2[portfolio.Row, error]) error) error {
-	in, err := os.Open(path)
+	in, err := safefile.Open(path, safefile.Mass, safefile.Checked)
 	if err != nil {
 		return failWith(exitUsage, err)
 	}

@@ -21,6 +21,7 @@ import (
 	"safemode/engine/direction"
 	"safemode/engine/plan"
 	"safemode/servicerequests"
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -167,7 +168,7 @@ func signFile(path, base string) error {
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(path)
+	text, err := safefile.Read(path, safefile.Small, safefile.Checked)
 	if err != nil {
 		return failWith(exitFailed, err)
 	}

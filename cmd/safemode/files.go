@@ -11,13 +11,14 @@ import (
 	"os"
 
 	"safemode/engine/durable"
+	"safemode/servicerequests/safefile"
 )
 
 // readInput reads a named file, or standard input for "-" and "". What it reads
 // is limited: a message or a document never is that large.
 func readInput(ctx context.Context, in io.Reader, name string, limit int64) ([]byte, error) {
 	if name != "" && name != "-" {
-		f, err := os.Open(name)
+		f, err := safefile.Open(name, limit, safefile.Checked)
 		if err != nil {
 			return nil, failWith(exitUsage, err)
 		}

@@ -3,16 +3,16 @@ package main
 import (
 	"crypto/ecdsa"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
 // loadCertificate reads one certificate from a PEM file.
 func loadCertificate(name string) (*smki.Certificate, error) {
-	text, err := os.ReadFile(name)
+	text, err := safefile.Read(name, safefile.Small, safefile.Own)
 	if err != nil {
 		return nil, failWith(exitUsage, err)
 	}
@@ -38,7 +38,7 @@ func loadTestSigner(certFile, keyFile string, purpose smki.Purpose) (*smki.Certi
 	if err := cert.CheckPurpose(purpose); err != nil {
 		return nil, nil, failWith(exitRefused, fmt.Errorf("%s: %w", certFile, err))
 	}
-	text, err := os.ReadFile(keyFile)
+	text, err := safefile.Read(keyFile, safefile.Small, safefile.Checked)
 	if err != nil {
 		return nil, nil, failWith(exitUsage, err)
 	}

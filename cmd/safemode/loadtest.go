@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"safemode/engine/loadtest"
 	"safemode/engine/portfolio"
 	"safemode/servicerequests"
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -177,7 +177,7 @@ func (l *loadFlags) parse() (p loadOrder, err error) {
 }
 
 func readLoadResult(name string) (*loadtest.Result, error) {
-	f, err := os.Open(name)
+	f, err := safefile.Open(name, safefile.List, safefile.Checked)
 	if err != nil {
 		return nil, err
 	}
@@ -364,7 +364,7 @@ func (l *loadFlags) write(r *loadtest.Result) error {
 // loadTargets are the electricity meters of a portfolio: a sleeping gas meter says
 // nothing of the system's speed.
 func loadTargets(name string) ([]loadtest.Target, error) {
-	f, err := os.Open(name)
+	f, err := safefile.Open(name, safefile.Mass, safefile.Checked)
 	if err != nil {
 		return nil, failWith(exitUsage, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"os/user"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"safemode/engine/console"
 	"safemode/engine/portfolio"
 	"safemode/servicerequests"
+	"safemode/servicerequests/safefile"
 )
 
 // orderCommand is a command that gives the running sweep one order.
@@ -160,7 +160,7 @@ func (o *orderCommand) body() ([]byte, error) {
 		o.order.Devices = append(o.order.Devices, eui)
 	}
 	if o.file != "" {
-		f, err := os.Open(o.file)
+		f, err := safefile.Open(o.file, safefile.List, safefile.Checked)
 		if err != nil {
 			return nil, fmt.Errorf("--file: %w", err)
 		}

@@ -208,7 +208,7 @@ func revoke(dir, out string, files []string, valid time.Duration) error {
 		}
 		now := time.Now()
 		authority := smki.Authority(id)
-		text, err := authority.Revoke(now.Unix(), now.Truncate(time.Second), now.Add(valid), certificates...)
+		text, err := authority.Revoke(now.UnixMicro(), now.Truncate(time.Second), now.Add(valid), certificates...)
 		if err != nil {
 			return failWith(exitUsage, err)
 		}

@@ -38,7 +38,7 @@ func addTLS(files map[string][]byte, t smki.TestFolder) error {
 		t.NotBefore = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	authority := x509.Certificate{
-		Subject: pkix.Name{CommonName: smki.TestMarker + " TLS"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		Subject: pkix.Name{CommonName: smki.TestMarker + " TLS"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	authorityKey, err := issueTLS(files, t, testTLSAuthority, &authority, nil, nil)
 	if err != nil {
@@ -47,7 +47,7 @@ func addTLS(files map[string][]byte, t smki.TestFolder) error {
 	for name, commonName := range map[string]string{testTLSDCC: testTLSDCCName, testTLSUser: testTLSUserName} {
 		_, err := issueTLS(files, t, name, &x509.Certificate{
 			Subject:  pkix.Name{CommonName: commonName},
-			DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+			DNSNames: []string{commonName, "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 			KeyUsage: x509.KeyUsageDigitalSignature,
 			// Each is a server to the other, and its client.
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},

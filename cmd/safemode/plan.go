@@ -19,6 +19,7 @@ import (
 	"safemode/engine/portfolio"
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/safefile"
 )
 
 func newPlan(io stdio) *cobra.Command {
@@ -89,7 +90,7 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 	if err != nil {
 		return nil, err
 	}
-	in, err := os.Open(portfolioPath)
+	in, err := safefile.Open(portfolioPath, safefile.Mass, safefile.Checked)
 	if err != nil {
 		return nil, failWith(exitUsage, err)
 	}
@@ -138,7 +139,7 @@ func readDirection(io stdio, conf *config.Config, path string) (direction.Direct
 		return d, signed, roster, nil
 	}
 	fmt.Fprintln(io.err, "the configuration names no roster: this plan can be rehearsed with --dry-run and not be swept")
-	text, err := os.ReadFile(path)
+	text, err := safefile.Read(path, safefile.Small, safefile.Checked)
 	if err != nil {
 		return direction.Direction{}, nil, nil, failWith(exitUsage, err)
 	}

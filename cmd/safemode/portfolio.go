@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"safemode/engine/portfolio"
+	"safemode/servicerequests/safefile"
 )
 
 func newPortfolio(io stdio) *cobra.Command {
@@ -67,7 +68,7 @@ type checkedPortfolio struct {
 // checkPortfolio reads a portfolio to its end and writes the reject file.
 func checkPortfolio(ctx context.Context, file, rejects string) (checkedPortfolio, error) {
 	checked := checkedPortfolio{File: file, Rejects: rejects, Dropped: []string{}}
-	f, err := os.Open(file)
+	f, err := safefile.Open(file, safefile.Mass, safefile.Checked)
 	if err != nil {
 		return checked, failWith(exitUsage, err)
 	}

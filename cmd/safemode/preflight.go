@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -25,6 +24,7 @@ import (
 	"safemode/engine/durable"
 	"safemode/engine/inbox"
 	"safemode/engine/plan"
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -331,14 +331,11 @@ func (f *preflight) addresses() {
 
 // custody looks at the counters' folder, and notes what the start would say of them.
 func (f *preflight) custody(counters []engine.Counter) {
-	info, err := os.Stat(f.conf.CustodyDir)
-	if err == nil && !info.IsDir() {
-		err = errors.New("not a folder")
-	}
+	err := safefile.Folder(f.conf.CustodyDir)
 	if err == nil {
 		err = writable(f.conf.CustodyDir)
 	}
-	if !f.hold("custody "+f.conf.CustodyDir, "writable", err, "name the folder of earlier sweeps of this originator") {
+	if !f.hold("custody "+f.conf.CustodyDir, "writable, by its owner alone", err, "name the folder of earlier sweeps of this originator") {
 		return
 	}
 	for _, c := range counters {

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"safemode/engine/journal"
 	"safemode/engine/report"
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -91,7 +91,7 @@ func (f reportFlags) options() (o report.Options, err error) {
 	if f.signKey == "" {
 		return o, nil
 	}
-	text, err := os.ReadFile(f.signKey)
+	text, err := safefile.Read(f.signKey, safefile.Small, safefile.Checked)
 	if err != nil {
 		return o, failWith(exitUsage, err)
 	}
@@ -113,7 +113,7 @@ func readList(name string) (report.List, error) {
 	if name == "" {
 		return nil, nil
 	}
-	f, err := os.Open(name)
+	f, err := safefile.Open(name, safefile.List, safefile.Checked)
 	if err != nil {
 		return nil, failWith(exitUsage, err)
 	}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"go.uber.org/zap"
+
+	"safemode/servicerequests/safefile"
 )
 
 // secretFiles holds the files of private keys to their mode.
@@ -27,20 +29,21 @@ func (s secretFiles) exposed(name string) error {
 // loadPair reads a certificate with what it needs to chain, and its key. The buffer
 // of the key's file is overwritten.
 func (s secretFiles) loadPair(certificate, key string) (pair tls.Certificate, err error) {
-	chain, err := os.ReadFile(certificate)
+	chain, err := safefile.Read(certificate, safefile.Small, safefile.Own)
 	if err != nil {
 		return pair, err
 	}
-	private, err := os.ReadFile(key)
+	private, err := safefile.Read(key, safefile.Small, safefile.Secret)
+	if errors.Is(err, safefile.ErrOpenToOthers) {
+		if err := s.exposed(key); err != nil {
+			return pair, err
+		}
+		private, err = safefile.Read(key, safefile.Small, safefile.Checked)
+	}
 	if err != nil {
 		return pair, err
 	}
 	defer clear(private)
-	if checkPrivate(key) != nil {
-		if err := s.exposed(key); err != nil {
-			return pair, err
-		}
-	}
 	if pair, err = tls.X509KeyPair(chain, private); err != nil {
 		return pair, fmt.Errorf("%s, %s: %w", certificate, key, err)
 	}
@@ -53,10 +56,7 @@ const shortestToken = 32
 // loadToken reads the operations token from a file that nobody else may read. The
 // error never quotes it.
 func loadToken(name string) (string, error) {
-	if err := checkPrivate(name); err != nil {
-		return "", err
-	}
-	text, err := os.ReadFile(name)
+	text, err := safefile.Read(name, safefile.Small, safefile.Secret)
 	if err != nil {
 		return "", err
 	}
@@ -70,12 +70,9 @@ func loadToken(name string) (string, error) {
 
 // checkPrivate refuses a secret's file that others than its owner may read or change.
 func checkPrivate(name string) error {
-	info, err := os.Stat(name)
+	f, err := safefile.Open(name, safefile.Small, safefile.Secret)
 	if err != nil {
 		return err
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("%s is open to others than its owner (mode %04o): chmod 600 it, and replace the secret if they may have read it", name, mode)
-	}
-	return nil
+	return f.Close()
 }

@@ -3,11 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"safemode/engine/direction"
+	"safemode/servicerequests/safefile"
 )
 
 func newSign(std stdio) *cobra.Command {
@@ -29,7 +29,7 @@ certificate that the configuration pins. A changed file must be signed again.`,
 			if err != nil {
 				return err
 			}
-			text, err := os.ReadFile(args[0])
+			text, err := safefile.Read(args[0], safefile.Small, safefile.Checked)
 			if err != nil {
 				return failWith(exitUsage, err)
 			}

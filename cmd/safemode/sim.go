@@ -20,6 +20,7 @@ import (
 	"safemode/devicesim/fleet"
 	"safemode/devicesim/meter"
 	"safemode/servicerequests/clock"
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -160,7 +161,7 @@ func simFleet(c *cobra.Command, file string, o fleet.Options) (*fleet.Fleet, err
 		f, err := fleet.Generate(o)
 		return f, failWith(exitUsage, err)
 	}
-	in, err := os.Open(file)
+	in, err := safefile.Open(file, safefile.Mass, safefile.Checked)
 	if err != nil {
 		return nil, failWith(exitUsage, err)
 	}
@@ -177,7 +178,7 @@ func loadPKI(dir string, load func(fs.FS) (*smki.Folder, error)) (*smki.Folder, 
 	if _, err := os.Stat(dir); err != nil {
 		return nil, failWith(exitUsage, fmt.Errorf("PKI folder: %w", err))
 	}
-	folder, err := load(os.DirFS(dir))
+	folder, err := load(safefile.Dir(dir))
 	if err != nil {
 		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", dir, err))
 	}
@@ -190,7 +191,7 @@ func loadFaults(name string) (fault.Profile, error) {
 	if err == nil {
 		return profile, nil
 	}
-	text, readErr := os.ReadFile(name)
+	text, readErr := safefile.Read(name, safefile.Small, safefile.Checked)
 	if errors.Is(readErr, os.ErrNotExist) {
 		return profile, failWith(exitUsage, fmt.Errorf("--faults %s: no such file, and %w", name, err))
 	} else if readErr != nil {

@@ -167,7 +167,7 @@ func openCode(err error) int {
 	switch {
 	case errors.As(err, &halt):
 		return exitHalted
-	case errors.Is(err, engine.ErrRefused):
+	case errors.Is(err, engine.ErrRefused), errors.Is(err, plan.ErrDamaged), errors.Is(err, plan.ErrTooManyMeters):
 		return exitRefused
 	default:
 		return custodyCode(err)

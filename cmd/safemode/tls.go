@@ -4,12 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
-	"os"
 
 	"safemode/config"
+	"safemode/engine"
 	"safemode/engine/console"
 	"safemode/engine/inbox"
+	"safemode/servicerequests/safefile"
 )
 
 // loadClientTLS reads the files of mutual TLS towards the DCC; nil if none is
@@ -93,15 +95,69 @@ func loadPeople(name string) ([]console.Person, error) {
 	return people, nil
 }
 
+// checkPeers has every TLS peer of an engine held to revocation lists.
+func checkPeers(o *engine.Options, revoked func(chain []*x509.Certificate) error) {
+	o.Inbox.Revoked = revoked
+	if o.DCC.TLS == nil {
+		return
+	}
+	o.DCC.TLS.VerifyConnection = func(s tls.ConnectionState) (err error) {
+		for _, chain := range s.VerifiedChains { // one that stands is enough
+			if err = revoked(chain); err == nil {
+				return nil
+			}
+		}
+		return err
+	}
+}
+
+// peerAuthorities are those who may vouch for TLS peers. What cannot be read is a fault of
+// the section that names it.
+func peerAuthorities(c *config.Config) (all []*x509.Certificate) {
+	for _, name := range [...]string{c.DCC.TLS.Authorities, c.Inbox.TLS.Authorities} {
+		if name == "" {
+			continue
+		}
+		certificates, _ := readAuthorities(name)
+		all = append(all, certificates...)
+	}
+	return all
+}
+
 // loadPool reads the certificates of those who may vouch for a peer.
 func loadPool(name string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(name)
+	certificates, err := readAuthorities(name)
 	if err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate", name)
+	for _, c := range certificates {
+		pool.AddCert(c)
 	}
 	return pool, nil
+}
+
+func readAuthorities(name string) (all []*x509.Certificate, err error) {
+	text, err := safefile.Read(name, safefile.Small, safefile.Own)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, c)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s holds no certificate", name)
+	}
+	return all, nil
 }

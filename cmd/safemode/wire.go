@@ -22,6 +22,7 @@ import (
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 	"safemode/servicerequests/clock"
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -186,7 +187,7 @@ func loadCertificates(names []string, faults *[]error) []*smki.Certificate {
 
 // loadSuppressed reads the list of devices that must not be touched.
 func loadSuppressed(name string) (map[servicerequests.EUI]struct{}, error) {
-	f, err := os.Open(name)
+	f, err := safefile.Open(name, safefile.List, safefile.Own)
 	if err != nil {
 		return nil, fmt.Errorf("suppress_file: %w", err)
 	}

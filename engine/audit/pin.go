@@ -2,11 +2,11 @@ package audit
 
 import (
 	"fmt"
-	"os"
 	"time"
 
 	"safemode/engine/checkpoint"
 	"safemode/engine/journal"
+	"safemode/servicerequests/safefile"
 )
 
 // comparePins holds signed notes against the journal. Each pins all that was before it:
@@ -15,7 +15,7 @@ func (a *auditor) comparePins(o Options, main *journal.Journal, x journal.Examin
 	if o.Checkpoints == "" {
 		return nil
 	}
-	b, err := os.ReadFile(o.Checkpoints)
+	b, err := safefile.Read(o.Checkpoints, safefile.List, safefile.Checked)
 	if err != nil {
 		return fmt.Errorf("checkpoints: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"safemode/engine/durable"
+	"safemode/servicerequests/safefile"
 )
 
 // Log is a file of checkpoints that is written. One goroutine may use it.
@@ -28,9 +29,9 @@ type Log struct {
 // that is refused stays as it is.
 func OpenLog(path, journal string, signer note.Signer, verifier note.Verifier) (_ *Log, err error) {
 	l := &Log{signer: signer, made: true}
-	if l.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); errors.Is(err, os.ErrExist) {
+	if l.file, err = safefile.OpenToWrite(path, os.O_CREATE|os.O_EXCL, 0o600); errors.Is(err, os.ErrExist) {
 		l.made = false
-		l.file, err = os.OpenFile(path, os.O_RDWR, 0)
+		l.file, err = safefile.OpenToWrite(path, 0, 0)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("checkpoints: %w", err)
@@ -40,7 +41,7 @@ func OpenLog(path, journal string, signer note.Signer, verifier note.Verifier) (
 			err = errors.Join(fmt.Errorf("checkpoints %s: %w", path, err), l.Discard())
 		}
 	}()
-	b, err := io.ReadAll(l.file)
+	b, err := safefile.Bounded(l.file, path, safefile.List)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func OpenLog(path, journal string, signer note.Signer, verifier note.Verifier) (
 // Check says what [OpenLog] would of a file, and returns its last checkpoint; zero if
 // there is none. It changes nothing. A file that is not there is no error.
 func Check(path, journal string, verifier note.Verifier) (last Checkpoint, err error) {
-	b, err := os.ReadFile(path)
+	b, err := safefile.Read(path, safefile.List, safefile.Checked)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return last, fmt.Errorf("checkpoints: %w", err)
 	}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -16,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"safemode/engine/listen"
 )
 
 // ErrNotLoopback refuses to listen where others could pause or stop a sweep.
@@ -28,6 +31,10 @@ type Address struct {
 	Token  string      // what New was given; empty: none
 	People []Person    // what New was given
 	Redact bool        // what New is given
+
+	// Connections of those who may ask, at a time, and on which nobody has shown that yet.
+	// 0: 128 and 256.
+	Connections, Unknown int
 }
 
 // Listen opens the console's address. One that is not loopback needs TLS and a
@@ -42,39 +49,57 @@ func Listen(ctx context.Context, a Address) (net.Listener, error) {
 		return nil, errors.Join(fmt.Errorf("%w: %s: others could stop the sweep there; it needs TLS and a token", ErrNotLoopback, listener.Addr()),
 			listener.Close())
 	}
-	if a.TLS == nil {
-		return listener, nil
+	o := listen.Options{Known: cmp.Or(a.Connections, 128), Unknown: cmp.Or(a.Unknown, 256), Yield: true}
+	o.KnownPerPeer, o.UnknownPerPeer = max(1, o.Known/2), max(1, o.Unknown/2)
+	if a.TLS != nil {
+		o.TLS = a.TLS.Clone()
+		o.TLS.MinVersion = max(o.TLS.MinVersion, tls.VersionTLS12)
+		o.TLS.NextProtos = []string{"http/1.1"}
 	}
-	c := a.TLS.Clone()
-	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
-	c.NextProtos = []string{"http/1.1"}
-	return tls.NewListener(listener, c), nil
+	return listen.New(listener, o), nil
 }
+
+// Server makes the server that answers at a listener of [Listen]. It is the caller's to
+// run and to end. Each request, and each answer but that of /live, which has its own, has
+// its time: whoever is slower loses the connection.
+func Server(handler http.Handler, log *zap.Logger) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(log), ConnContext: listen.Context,
+	}
+}
+
+// asked bounds how often one person, or one address of nobody in particular, may ask; all
+// orders are taken.
+var asked = listen.Rate{PerSecond: 100, Burst: 400}
 
 // Why a request is turned away: the label's values.
 const (
 	turnedToken  = "token"
 	turnedHost   = "host"
 	turnedOrigin = "origin"
+	turnedRate   = "rate"
 )
 
 // guard turns away who may not ask.
 type guard struct {
 	turned *prometheus.CounterVec // reason
 	log    *zap.Logger            // writes little of much
+	rates  *listen.Rates
 }
 
 func newGuard(o Options) guard {
 	g := guard{
+		rates: listen.NewRates(asked, listen.Rate{}),
 		turned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "safemode_operations_refused_total",
-			Help: "Requests to the operations address turned away: without the token, under a foreign host name, from a page of another origin.",
+			Help: "Requests to the operations address turned away: without the token, under a foreign host name, from a page of another origin, too many a second.",
 		}, []string{"reason"}),
 		log: o.Log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 			return zapcore.NewSamplerWithOptions(core, time.Minute, 10, 10_000)
 		})),
 	}
-	for _, reason := range [...]string{turnedToken, turnedHost, turnedOrigin} {
+	for _, reason := range [...]string{turnedToken, turnedHost, turnedOrigin, turnedRate} {
 		g.turned.WithLabelValues(reason)
 	}
 	if o.Registerer != nil {
@@ -111,8 +136,25 @@ func (g guard) loopbackHost(next http.Handler) http.Handler {
 			g.turnAway(w, r, http.StatusForbidden, turnedHost, "ask under a loopback address")
 			return
 		}
-		next.ServeHTTP(w, r)
+		g.admit(w, r, "", next)
 	})
+}
+
+// admit lets somebody ask who may, and gives their connection its place among those of the
+// same person, or address where who is empty.
+func (g guard) admit(w http.ResponseWriter, r *http.Request, who string, next http.Handler) {
+	if !listen.Admit(r.Context(), who) {
+		w.Header().Set("Connection", "close") // it has lost its place
+	}
+	if who == "" {
+		who = listen.PeerOf(r.RemoteAddr).String()
+	}
+	if r.Method != http.MethodPost && g.rates.Over(who, time.Now()) != "" {
+		w.Header().Set("Retry-After", "1")
+		g.turnAway(w, r, http.StatusTooManyRequests, turnedRate, "ask less often")
+		return
+	}
+	next.ServeHTTP(w, r)
 }
 
 // bearer lets pass who has the token or one of their own, and anybody to /healthz. A
@@ -126,15 +168,20 @@ func (g guard) bearer(token string, people []Person, next http.Handler) http.Han
 			_, given, ok = r.BasicAuth()
 		}
 		if person, known := identify(people, given); ok && known {
-			next.ServeHTTP(w, as(r, person))
+			g.admit(w, as(r, person), "person "+person.Name, next)
 			return
 		}
 		got := sha256.Sum256([]byte(given))
-		if right := token != "" && subtle.ConstantTimeCompare(got[:], want[:]) == 1; !(ok && right) && r.URL.Path != "/healthz" {
+		switch right := token != "" && subtle.ConstantTimeCompare(got[:], want[:]) == 1; {
+		case ok && right:
+			g.admit(w, r, "token", next)
+		case r.URL.Path == "/healthz":
+			w.Header().Set("Connection", "close") // the place is needed by others
+			next.ServeHTTP(w, r)
+		default:
+			w.Header().Set("Connection", "close")
 			w.Header().Set("WWW-Authenticate", `Basic realm="safemode operations: the token is the password", charset="UTF-8"`)
 			g.turnAway(w, r, http.StatusUnauthorized, turnedToken, "this address asks for the operations token")
-			return
 		}
-		next.ServeHTTP(w, r)
 	})
 }

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -53,7 +52,11 @@ func New(o Options) (http.Handler, error) {
 	if o.Sweep == nil || o.Gatherer == nil || o.Log == nil {
 		return nil, errors.New("console: sweep, gatherer and log are required")
 	}
-	c := console{o}
+	if o.Stories != nil {
+		o.Stories = inTurn{o.Stories, make(chan struct{}, storiesAtOnce)}
+	}
+	c := console{o: o, bodies: make(chan struct{}, largeOrders)}
+	c.board = &board{look: c.sheet, ending: o.Closing}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", c.page)
 	mux.HandleFunc("GET /live", c.live)
@@ -80,7 +83,11 @@ func New(o Options) (http.Handler, error) {
 	return g.loopbackHost(handler), nil
 }
 
-type console struct{ o Options }
+type console struct {
+	o      Options
+	board  *board
+	bodies chan struct{} // one token for each large order that is being read
+}
 
 // check answers for a condition; a nil one always holds.
 func check(condition func() error) http.HandlerFunc {
@@ -96,13 +103,13 @@ func check(condition func() error) http.HandlerFunc {
 }
 
 func (c console) status(w http.ResponseWriter, _ *http.Request) {
-	body, err := json.Marshal(c.o.Sweep.Status())
-	if err != nil {
-		c.o.Log.Error("state cannot be written as JSON", zap.Error(err))
+	sheet := c.board.read()
+	if sheet.fault != nil {
+		c.o.Log.Error("state cannot be written as JSON", zap.Error(sheet.fault))
 		http.Error(w, "state cannot be written as JSON", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(append(body, '\n'))
+	_, _ = w.Write(sheet.status)
 }

@@ -26,4 +26,10 @@
 // a browser it refuses POSTs from other origins and, where no token tells friend
 // from foe, names of hosts that are not loopback addresses. Whom it turns away it
 // counts in safemode_operations_refused_total and names in the log.
+//
+// Connections are bounded by package listen: newcomers come first, so that neither
+// strangers nor readers who hold many keep an operator out, and no person has more than half
+// of the places. Requests and answers have their time, and who asks more than 100
+// times a second is put off with 429, but for orders. What is read of the sweep is at most a
+// second old, made once for all readers; an order has it made anew.
 package console

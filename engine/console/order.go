@@ -55,6 +55,13 @@ const PersonHeader = "Safemode-Person"
 // largestOrder holds a list of a million devices.
 const largestOrder = 32 << 20
 
+// smallOrder is in bytes; of those that are larger no more than largeOrders are read at
+// once.
+const (
+	smallOrder  = 64 << 10
+	largeOrders = 2
+)
+
 // longestText bounds a name, a reason or a reference.
 const longestText = 1000
 
@@ -63,27 +70,26 @@ type personKey struct{}
 // order hands an operator's order to the sweep.
 func (c console) order(action string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		o, err := readOrder(http.MaxBytesReader(w, r.Body, largestOrder))
+		person, known := r.Context().Value(personKey{}).(Person)
+		if known && !person.Operator {
+			http.Error(w, person.Name+" may look, and give no orders", http.StatusForbidden)
+			return
+		}
+		o, err := c.readOrder(w, r)
+		if err == nil && known {
+			o.By, o.Authenticated = person.Name, true
+		} else if err == nil {
+			o.By, err = claimedName(r.Header.Get(PersonHeader))
+		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 		o.Action = action
-		person, known := r.Context().Value(personKey{}).(Person)
-		switch {
-		case known && !person.Operator:
-			http.Error(w, person.Name+" may look, and give no orders", http.StatusForbidden)
-			return
-		case known:
-			o.By, o.Authenticated = person.Name, true
-		default:
-			if o.By, err = claimedName(r.Header.Get(PersonHeader)); err != nil {
-				http.Error(w, err.Error(), http.StatusBadRequest)
-				return
-			}
-		}
 		c.o.Log.Info("operator's order", zap.String("order", action), zap.String("by", o.By), zap.Bool("authenticated", o.Authenticated), zap.String("from", r.RemoteAddr))
-		switch err := c.o.Sweep.Order(r.Context(), o); {
+		err = c.o.Sweep.Order(r.Context(), o)
+		c.board.takeDown()
+		switch {
 		case errors.Is(err, ErrOrder):
 			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		case err != nil:
@@ -92,6 +98,20 @@ func (c console) order(action string) http.HandlerFunc {
 			w.WriteHeader(http.StatusNoContent)
 		}
 	}
+}
+
+// readOrder reads the order of a request. Large ones wait for their turn, so that many
+// together take no more memory than a few.
+func (c console) readOrder(w http.ResponseWriter, r *http.Request) (o Order, err error) {
+	if r.ContentLength < 0 || r.ContentLength > smallOrder {
+		select {
+		case c.bodies <- struct{}{}:
+			defer func() { <-c.bodies }()
+		case <-r.Context().Done():
+			return o, r.Context().Err()
+		}
+	}
+	return readOrder(http.MaxBytesReader(w, r.Body, largestOrder))
 }
 
 // readOrder reads the body of an order; none is an order of the whole sweep.

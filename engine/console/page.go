@@ -122,10 +122,9 @@ type view struct {
 	// For the orders.
 	RegionNames []string
 	SRVs        []string
-	Stories     bool   // one meter's story can be told
-	Redacted    bool   // to who reads this
-	Person      string // who is known by a token; empty: a name is asked for
-	MayOrder    bool
+	Stories     bool // one meter's story can be told
+
+	reader
 }
 
 //go:embed page.html
@@ -158,15 +157,11 @@ func sorted(m map[string]int) []count {
 	return all
 }
 
-// look reads the sweep's status into a view.
-func (c console) look(now time.Time) (view, error) {
+// look makes the sweep's status, which is JSON, into a view.
+func (c console) look(now time.Time, status []byte) (view, error) {
 	v := view{At: now, Stories: c.o.Stories != nil}
-	b, err := json.Marshal(c.o.Sweep.Status())
-	if err == nil {
-		err = json.Unmarshal(b, &v.state)
-	}
-	if err != nil {
-		return v, fmt.Errorf("console: state of the sweep: %w", err)
+	if err := json.Unmarshal(status, &v.state); err != nil {
+		return v, err
 	}
 	v.Parts = parts(v.state)
 	v.Next = next(v.state)
@@ -275,17 +270,18 @@ func ending(s state) string {
 // page serves the page as it is now. It can be read without scripts, and then loads
 // itself again every few seconds.
 func (c console) page(w http.ResponseWriter, r *http.Request) {
-	v, err := c.look(time.Now())
+	who := reader{MayOrder: true, Redacted: c.redacts(r)}
+	if person, known := r.Context().Value(personKey{}).(Person); known {
+		who.Person, who.MayOrder = person.Name, person.Operator
+	}
+	f := form{"page", who}
+	page, err := c.board.read().as(f, f.fill)
 	if err != nil {
 		c.broken(w, err)
 		return
 	}
-	v.MayOrder = true
-	if person, known := r.Context().Value(personKey{}).(Person); known {
-		v.Person, v.MayOrder = person.Name, person.Operator
-	}
-	v.Redacted = c.redacts(r)
-	c.show(w, http.StatusOK, "page", v)
+	protect(w)
+	_, _ = w.Write(page) // the reader has gone if this fails
 }
 
 // protect says what a page is, and that it takes nothing from elsewhere and tells nobody
@@ -304,6 +300,16 @@ func (c console) broken(w http.ResponseWriter, err error) {
 	http.Error(w, "the page cannot be made", http.StatusInternalServerError)
 }
 
+// streamPause is the longest that a reader of news may take for one piece.
+const streamPause = 10 * time.Second
+
+// news is the page's middle as a server-sent event.
+func news(v view) ([]byte, error) {
+	b, err := form{name: "live"}.fill(v)
+	text := strings.ReplaceAll(strings.TrimSpace(string(b)), "\n", "\ndata: ")
+	return []byte("data: " + text + "\n\n"), err
+}
+
 // live sends the page's middle anew every second (server-sent events), until the
 // reader goes or the server ends.
 func (c console) live(w http.ResponseWriter, r *http.Request) {
@@ -314,19 +320,13 @@ func (c console) live(w http.ResponseWriter, r *http.Request) {
 	defer ticker.Stop()
 	var last <-chan struct{}
 	for {
-		v, err := c.look(time.Now())
+		event, err := c.board.read().as("news", news)
 		if err != nil {
 			c.o.Log.Error("the page cannot be made", zap.Error(err))
 			return
 		}
-		var b bytes.Buffer
-		if err := pageTemplate.ExecuteTemplate(&b, "live", v); err != nil {
-			c.o.Log.Error("the page cannot be made", zap.Error(err))
-			return
-		}
-		_ = out.SetWriteDeadline(time.Now().Add(10 * time.Second))
-		text := "data: " + strings.ReplaceAll(strings.TrimSpace(b.String()), "\n", "\ndata: ") + "\n\n"
-		if _, err := w.Write([]byte(text)); err != nil || out.Flush() != nil {
+		_ = out.SetWriteDeadline(time.Now().Add(streamPause))
+		if _, err := w.Write(event); err != nil || out.Flush() != nil {
 			return
 		}
 		select {
@@ -346,12 +346,18 @@ func (c console) live(w http.ResponseWriter, r *http.Request) {
 
 // note is what one shift tells the next, as text.
 func (c console) note(w http.ResponseWriter, _ *http.Request) {
-	v, err := c.look(time.Now())
+	text, err := c.board.read().as("note", note)
 	if err != nil {
 		c.broken(w, err)
 		return
 	}
-	var b strings.Builder
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(text) // the reader has gone if this fails
+}
+
+func note(v view) ([]byte, error) {
+	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("Safe mode sweep, %s", v.At.UTC().Format("2006-01-02 15:04:05 UTC"))
 	line("State: %s. %s", v.State, v.Reason)
@@ -385,7 +391,5 @@ func (c console) note(w http.ResponseWriter, _ *http.Request) {
 	if len(v.Next) == 0 {
 		line("  nothing: it goes on by itself")
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write([]byte(b.String())) // the reader has gone if this fails
+	return b.Bytes(), nil
 }

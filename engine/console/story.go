@@ -26,6 +26,45 @@ type Stories interface {
 	Tell(ctx context.Context, place int) (Story, error)
 }
 
+// storiesAtOnce is how many questions the journal is asked at a time. Each may hold a few
+// file descriptors.
+const storiesAtOnce = 4
+
+// inTurn has questions wait for their turn.
+type inTurn struct {
+	Stories
+	asking chan struct{} // one token for each question
+}
+
+func (s inTurn) wait(ctx context.Context) (done func(), err error) {
+	select {
+	case s.asking <- struct{}{}:
+		return func() { <-s.asking }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Find is [Stories].Find.
+func (s inTurn) Find(ctx context.Context, q Question) (Meters, error) {
+	done, err := s.wait(ctx)
+	if err != nil {
+		return Meters{}, err
+	}
+	defer done()
+	return s.Stories.Find(ctx, q)
+}
+
+// Tell is [Stories].Tell.
+func (s inTurn) Tell(ctx context.Context, place int) (Story, error) {
+	done, err := s.wait(ctx)
+	if err != nil {
+		return Story{}, err
+	}
+	defer done()
+	return s.Stories.Tell(ctx, place)
+}
+
 // ErrQuestion marks a question that cannot be answered as it stands, ErrNoMeter one that
 // no meter answers.
 var (

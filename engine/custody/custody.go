@@ -9,6 +9,7 @@ import (
 
 	"safemode/engine/durable"
 	"safemode/servicerequests"
+	"safemode/servicerequests/safefile"
 )
 
 // What [Open] refuses, and what Next answers when it can give no counter. The
@@ -80,6 +81,9 @@ func Open(directory string, originator servicerequests.EUI, owner Owner, o Optio
 			err = fmt.Errorf("custody %s: %w", c.path, err)
 		}
 	}()
+	if err = safefile.Folder(directory); err != nil {
+		return nil, err
+	}
 	if c.lock, err = durable.TakeLock(c.path + ".lock"); err != nil {
 		return nil, err
 	}
@@ -103,6 +107,9 @@ func Check(directory string, originator servicerequests.EUI, owner Owner, o Opti
 			err = fmt.Errorf("custody %s: %w", c.path, err)
 		}
 	}()
+	if err := safefile.Folder(directory); err != nil {
+		return 0, err
+	}
 	if _, err := os.Stat(c.path + ".lock"); err == nil { // else nobody holds it
 		lock, err := durable.TakeLock(c.path + ".lock")
 		if err != nil {

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
 	"safemode/engine/durable"
 	"safemode/servicerequests"
+	"safemode/servicerequests/safefile"
 )
 
 // state is the file's content; see doc.go.
@@ -76,7 +76,7 @@ const acceptRemedy = "go on with the newer one, or, if it is lost, take this one
 // load reads a custody file. Whatever is not exactly one is refused: to guess
 // a counter is to repeat one.
 func load(path string) (s state, err error) {
-	b, err := os.ReadFile(path)
+	b, err := safefile.Read(path, safefile.Small, safefile.Own)
 	if err != nil {
 		return s, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"safemode/engine/durable"
 	"safemode/servicerequests"
+	"safemode/servicerequests/safefile"
 )
 
 // Handback is what the supplier's everyday system needs to go on counting.
@@ -97,6 +98,9 @@ func rewrite(directory string, originator servicerequests.EUI, change func(*stat
 			err = fmt.Errorf("custody %s: %w", path, err)
 		}
 	}()
+	if err := safefile.Folder(directory); err != nil {
+		return err
+	}
 	if _, err := os.Stat(path); err != nil {
 		return err // and no lock file is left for a name that was mistyped
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"safemode/engine/durable"
+	"safemode/servicerequests/safefile"
 )
 
 // Purpose is what an approval is for.
@@ -125,7 +125,7 @@ func LoadApprovals(folder string) ([]*Approval, error) {
 	slices.Sort(files)
 	var all []*Approval
 	for _, file := range files {
-		b, err := os.ReadFile(file)
+		b, err := safefile.Read(file, safefile.Small, safefile.Checked)
 		if err != nil {
 			return nil, err
 		}

@@ -177,8 +177,10 @@ func TestGatesCloseThoughAListHangs(t *testing.T) {
 	d := parse(t, text)
 	now := d.NotBefore.Add(time.Hour)
 	supplier := o.folder.Supplier.XMLSigning.Certificate
+	number := int64(0)
 	crl := func(revoked ...*smki.Certificate) []byte {
-		b, err := o.authority.Revoke(1, time.Now(), time.Now().Add(time.Hour), revoked...)
+		number++
+		b, err := o.authority.Revoke(number, time.Now(), time.Now().Add(time.Hour), revoked...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -293,8 +295,10 @@ func TestRevocations(t *testing.T) {
 	supplier := o.folder.Supplier
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	real := now
+	number := int64(0)
 	crl := func(revoked ...*smki.Certificate) []byte {
-		b, err := o.authority.Revoke(1, now, now.Add(24*time.Hour), revoked...)
+		number++
+		b, err := o.authority.Revoke(number, now, now.Add(24*time.Hour), revoked...)
 		if err != nil {
 			t.Fatal(err)
 		}

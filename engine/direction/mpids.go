@@ -6,10 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/strictyaml"
 )
 
@@ -66,7 +66,7 @@ func NewMPIDFile(path string, d *Direction) *MPIDFile {
 
 // Read reads the file. A file that says nothing of one of the MPIDs is an error.
 func (f *MPIDFile) Read(context.Context) error {
-	text, err := os.ReadFile(f.path)
+	text, err := safefile.Read(f.path, safefile.Small, safefile.Own)
 	if err != nil {
 		return err
 	}

@@ -3,15 +3,16 @@ package direction
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -23,20 +24,35 @@ type RevocationOptions struct {
 	CheckExpiry  bool                // hold the certificates to their time, on the sweep's clock
 	Poll         time.Duration       // how often a URL is asked
 	Now          func() time.Time    // real time, for the lists' own time; nil is time.Now
-	Client       *http.Client        // nil: one that waits as long as it is let
+	Client       *http.Client        // nil: one that waits as long as it is let, and goes nowhere else
+
+	// Peers are lists of the authorities of TLS peers, and PeerAuthorities who may have
+	// signed one.
+	Peers           []string
+	PeerAuthorities []*x509.Certificate
+
+	// ListAge is how long a list is believed after it was made, if it does not say itself
+	// until when. 0: such a list is refused.
+	ListAge time.Duration
+	// Memory is the file that remembers the newest list of each issuer, so that no older
+	// one is believed, by this start or a later one. Empty: only this Revocations
+	// remembers.
+	Memory string
 }
 
 // Revocations is what revocation lists say of certificates.
 type Revocations struct {
 	o RevocationOptions
 
-	lists []*revocationSource
+	lists  []*revocationSource // those of Lists, then those of Peers
+	memory *listMemory
 }
 
 // revocationSource is one list.
 type revocationSource struct {
-	of   *Revocations
-	name string
+	of    *Revocations
+	name  string
+	peers bool // it is of the authorities of TLS peers
 
 	list atomic.Pointer[smki.RevocationList] // as it was read last; nil: never
 	text []byte                              // of list
@@ -48,17 +64,26 @@ type revocationSource struct {
 // maxRevocationList bounds a list, in bytes.
 const maxRevocationList = 16 << 20
 
+// clockSkew is how far the clock of who makes a list may be ahead of this machine's.
+// ASSUMPTION.
+const clockSkew = 5 * time.Minute
+
 // NewRevocations makes the evidence. It reads nothing.
 func NewRevocations(o RevocationOptions) *Revocations {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Client == nil {
-		o.Client = &http.Client{}
+		o.Client = &http.Client{CheckRedirect: func(to *http.Request, _ []*http.Request) error {
+			return fmt.Errorf("it leads elsewhere, to %s: name the address itself", to.URL)
+		}}
 	}
-	r := &Revocations{o: o}
+	r := &Revocations{o: o, memory: &listMemory{path: o.Memory}}
 	for _, name := range o.Lists {
 		r.lists = append(r.lists, &revocationSource{of: r, name: name})
+	}
+	for _, name := range o.Peers {
+		r.lists = append(r.lists, &revocationSource{of: r, name: name, peers: true})
 	}
 	return r
 }
@@ -77,8 +102,8 @@ func (r *Revocations) Read(ctx context.Context) error {
 // not parsed again.
 func (s *revocationSource) Read(ctx context.Context) error {
 	if !strings.HasPrefix(s.name, "http://") && !strings.HasPrefix(s.name, "https://") {
-		text, err := os.ReadFile(s.name)
-		return s.take(text, err)
+		text, err := safefile.Read(s.name, maxRevocationList, safefile.Checked)
+		return s.take(ctx, text, err)
 	}
 	now := s.of.o.Now()
 	if !s.asked.IsZero() && now.Sub(s.asked) < s.of.o.Poll {
@@ -86,20 +111,62 @@ func (s *revocationSource) Read(ctx context.Context) error {
 	}
 	s.asked = now
 	text, err := s.of.fetch(ctx, s.name)
-	s.err = s.take(text, err)
+	s.err = s.take(ctx, text, err)
 	return s.err
 }
 
-func (s *revocationSource) take(text []byte, err error) error {
+// take reads a list that was got. It is believed once it is remembered.
+func (s *revocationSource) take(ctx context.Context, text []byte, err error) error {
 	if err != nil || s.list.Load() != nil && bytes.Equal(text, s.text) {
 		return err
 	}
-	list, err := smki.ParseRevocationList(text, s.of.o.Authorities)
+	var list *smki.RevocationList
+	if s.peers {
+		list, err = smki.ParseTLSRevocationList(text, s.of.o.PeerAuthorities)
+	} else {
+		list, err = smki.ParseRevocationList(text, s.of.o.Authorities)
+	}
+	if err == nil {
+		err = s.of.inTime(list)
+	}
+	if err == nil {
+		err = s.of.memory.take(ctx, list)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	s.list.Store(list)
 	s.text = text
+	return nil
+}
+
+// until is when a list ends to be believed; zero if nothing says when.
+func (r *Revocations) until(list *smki.RevocationList) time.Time {
+	if list.NextUpdate.IsZero() && r.o.ListAge > 0 {
+		return list.ThisUpdate.Add(r.o.ListAge)
+	}
+	return list.NextUpdate
+}
+
+// inTime refuses a list that is of the future, or without end.
+func (r *Revocations) inTime(list *smki.RevocationList) error {
+	switch {
+	case list.ThisUpdate.After(r.o.Now().Add(clockSkew)):
+		return fmt.Errorf("the revocation list of %s is of the future, of %s: set this machine's clock, or get the list anew",
+			list.Issuer, list.ThisUpdate.UTC().Format(time.RFC3339))
+	case r.until(list).IsZero():
+		return fmt.Errorf("the revocation list of %s does not say when the next is due (nextUpdate): say in gates.revocation_list_age how long it holds", list.Issuer)
+	case !list.NextUpdate.IsZero() && !list.NextUpdate.After(list.ThisUpdate):
+		return fmt.Errorf("the revocation list of %s ends before it begins", list.Issuer)
+	}
+	return nil
+}
+
+// current says whether a list has run out.
+func (r *Revocations) current(list *smki.RevocationList) error {
+	if until := r.until(list); r.o.Now().After(until) {
+		return fmt.Errorf("the revocation list of %s ran out %s", list.Issuer, until.UTC().Format(time.RFC3339))
+	}
 	return nil
 }
 
@@ -126,27 +193,61 @@ func (r *Revocations) fetch(ctx context.Context, url string) ([]byte, error) {
 // Revoked says whether a list that was read last names a certificate: any, not only
 // those that must stand.
 func (r *Revocations) Revoked(c *smki.Certificate) bool {
-	for _, source := range r.lists {
-		if list := source.list.Load(); list != nil && list.Check(c) != nil {
+	for _, list := range r.read(false) {
+		if list.Check(c) != nil {
 			return true
 		}
 	}
 	return false
 }
 
-// Check says whether every certificate stands. The error wraps [smki.ErrRevoked] or
-// [smki.ErrNotValidNow], or says that a list has run out or covers no certificate's
-// issuer.
-func (r *Revocations) Check(now time.Time) error {
-	read := make([]*smki.RevocationList, 0, len(r.lists))
+// read are the lists as they were read last, those of TLS peers or the others.
+func (r *Revocations) read(peers bool) (lists []*smki.RevocationList) {
 	for _, source := range r.lists {
-		if list := source.list.Load(); list != nil {
-			read = append(read, list)
+		if list := source.list.Load(); list != nil && source.peers == peers {
+			lists = append(lists, list)
 		}
 	}
-	for _, list := range read {
-		if real := r.o.Now(); !list.NextUpdate.IsZero() && real.After(list.NextUpdate) {
-			return fmt.Errorf("the revocation list of %s ran out %s", list.Issuer, list.NextUpdate.UTC().Format(time.RFC3339))
+	return lists
+}
+
+// PeerRevoked says whether a TLS peer is to be believed: the chain that verified it, its
+// own certificate first and its root last. A list of the issuer of its own certificate
+// must be there, and all lists of its issuers be current and name none of them. Without
+// lists of peers it is believed. The error wraps [smki.ErrRevoked], or says what is
+// missing.
+func (r *Revocations) PeerRevoked(chain []*x509.Certificate) error {
+	if len(r.o.Peers) == 0 {
+		return nil
+	}
+	lists := r.read(true)
+	for i, c := range chain {
+		issuer := chain[min(i+1, len(chain)-1)]
+		covered := false
+		for _, list := range lists {
+			if !list.IsOf(issuer) {
+				continue
+			}
+			if err := errors.Join(r.current(list), list.CheckTLS(c)); err != nil {
+				return fmt.Errorf("TLS peer %q: %w", c.Subject, err)
+			}
+			covered = true
+		}
+		if i == 0 && !covered {
+			return fmt.Errorf("TLS peer %q: no revocation list of %q, who issued its certificate", c.Subject, issuer.Subject)
+		}
+	}
+	return nil
+}
+
+// Check says whether every certificate stands, and whether the lists of TLS peers may be
+// gone by. The error wraps [smki.ErrRevoked] or [smki.ErrNotValidNow], or says that a list
+// has run out or covers no certificate's issuer.
+func (r *Revocations) Check(now time.Time) error {
+	read := r.read(false)
+	for _, list := range append(r.read(true), read...) {
+		if err := r.current(list); err != nil {
+			return err
 		}
 	}
 	for _, c := range r.o.Certificates {

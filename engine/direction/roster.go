@@ -3,10 +3,10 @@ package direction
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
+	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 	"safemode/servicerequests/strictyaml"
 )
@@ -128,10 +128,10 @@ func LoadRoster(path string, signedBy *smki.Certificate) (*Roster, error) {
 // readSigned reads a file and the signature beside it. The text comes back also where
 // there is no signature.
 func readSigned(path string) (text, signature []byte, err error) {
-	if text, err = os.ReadFile(path); err != nil {
+	if text, err = safefile.Read(path, safefile.Small, safefile.Checked); err != nil {
 		return nil, nil, err
 	}
-	if signature, err = os.ReadFile(path + SignatureSuffix); err != nil {
+	if signature, err = safefile.Read(path+SignatureSuffix, safefile.Small, safefile.Checked); err != nil {
 		return text, nil, fmt.Errorf("%w: it is not signed: %w", ErrSignature, err)
 	}
 	return text, signature, nil

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"safemode/servicerequests/safefile"
 )
 
 // ErrLocked says that somebody else holds the lock: another process, or this one.
@@ -76,9 +78,9 @@ func TakeLock(path string) (*Lock, error) {
 	for {
 		l := &Lock{made: true}
 		var err error
-		if l.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); errors.Is(err, fs.ErrExist) {
+		if l.file, err = safefile.OpenToWrite(path, os.O_CREATE|os.O_EXCL, 0o600); errors.Is(err, fs.ErrExist) {
 			l.made = false
-			l.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // who held it may have just removed it
+			l.file, err = safefile.OpenToWrite(path, os.O_CREATE, 0o600) // who held it may have just removed it
 		}
 		if err != nil {
 			return nil, err

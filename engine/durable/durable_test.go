@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"safemode/engine/durable"
+	"safemode/servicerequests/safefile"
 )
 
 // names lists a directory.
@@ -86,7 +87,7 @@ func TestLock(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "none", "lock"), filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := durable.TakeLock(filepath.Join(dir, "link")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := durable.TakeLock(filepath.Join(dir, "link")); !errors.Is(err, safefile.ErrKind) {
 		t.Errorf("a link to nothing: %v", err)
 	}
 	if _, err := durable.TakeLock(filepath.Join(dir, "none", "lock")); !errors.Is(err, os.ErrNotExist) {

@@ -30,12 +30,8 @@
 // for all: what is over it is put off with 503, never refused for good, because it
 // may be the DCC's.
 //
-// Connections are bounded in two pools. In one are those on which nobody has been
-// authenticated yet: no TLS handshake that ended well, or no request. It is small for each
-// address, and when it is full the address that holds most of it loses its oldest
-// connection to the newcomer. In the other are those that have shown who they are.
-// Strangers never get into it, so they cannot use up what the DCC needs. A stranger's
-// connection is closed with the answer.
+// Connections are bounded by package listen, those of strangers apart from those of
+// authenticated peers. A stranger's connection is closed with the answer.
 //
 // What a stranger sends is counted and refused, with a line in the log now and
 // then, and leaves no other trace.

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"safemode/engine/listen"
 	"safemode/engine/proof"
 	"safemode/engine/record"
 	"safemode/servicerequests"
@@ -71,6 +72,9 @@ func OverLoopback(r *http.Request) bool {
 	return err == nil && remote.Addr().Unmap().IsLoopback()
 }
 
+// Rate is a token bucket of messages.
+type Rate = listen.Rate
+
 // Limits bound what peers can make the inbox do. Durations are real time.
 type Limits struct {
 	MaxBody    int64         // bytes of a message; 0: 1 MiB
@@ -101,7 +105,7 @@ func (o Options) Validate() error {
 type Inbox struct {
 	o       Options
 	metrics *metrics
-	rates   *limits
+	rates   *listen.Rates
 	slots   chan struct{} // one token for each message being worked on
 	strange *zap.Logger   // for what strangers send: it writes little of much
 }
@@ -116,7 +120,7 @@ func New(o Options) (*Inbox, error) {
 	o.Timeout = cmp.Or(o.Timeout, 20*time.Second)
 	o.Header = cmp.Or(o.Header, 10*time.Second)
 	o.Idle = cmp.Or(o.Idle, 2*time.Minute)
-	i := &Inbox{o: o, metrics: newMetrics(o.Registerer), rates: newLimits(o.PerPeer, o.Total), slots: make(chan struct{}, o.Concurrent)}
+	i := &Inbox{o: o, metrics: newMetrics(o.Registerer), rates: listen.NewRates(o.PerPeer, o.Total), slots: make(chan struct{}, o.Concurrent)}
 	i.strange = o.Log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(core, time.Minute, 10, 10_000)
 	}))
@@ -125,7 +129,7 @@ func New(o Options) (*Inbox, error) {
 
 // ServeHTTP takes one message in.
 func (i *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if limit := i.rates.over(peerOf(r.RemoteAddr), time.Now()); limit != "" {
+	if limit := i.rates.Over(listen.PeerOf(r.RemoteAddr).String(), time.Now()); limit != "" {
 		i.putOff(w, limit)
 		return
 	}
@@ -135,7 +139,7 @@ func (i *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(i.o.Timeout))
 
 	known := i.o.Authenticated != nil && i.o.Authenticated(r)
-	if !known || !admit(ctx) {
+	if !known || !listen.Admit(ctx, "") {
 		w.Header().Set("Connection", "close") // the place is needed by others
 	}
 	raw, status := i.receive(w, r, known)

@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"safemode/engine/listen"
 )
 
 type metrics struct {
@@ -14,8 +16,8 @@ type metrics struct {
 
 // What is over a limit, and why connections bring nothing: values of labels.
 const (
-	turnedPeer   = "peer"
-	turnedTotal  = "total"
+	turnedPeer   = listen.OverPeer
+	turnedTotal  = listen.OverTotal
 	turnedSilent = "silent"
 )
 

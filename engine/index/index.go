@@ -15,6 +15,7 @@ import (
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/safefile"
 )
 
 // Journal is what the index reads; see [journal.Journal].
@@ -75,7 +76,7 @@ func (x *Index) open(ctx context.Context, path, id string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // only its owner may read
+	f, err := safefile.OpenToWrite(path, os.O_CREATE, 0o600) // only its owner may read
 	if err != nil {
 		return err
 	}

@@ -10,11 +10,11 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"path/filepath"
 	"reflect"
 
 	"safemode/engine/durable"
+	"safemode/servicerequests/safefile"
 )
 
 // FileName is the plan's name in its folder.
@@ -54,7 +54,7 @@ type (
 func (p *Plan) Write(w io.Writer) error {
 	sum := sha256.New()
 	buffered := bufio.NewWriterSize(w, 1<<16)
-	e := json.NewEncoder(io.MultiWriter(buffered, sum))
+	e := json.NewEncoder(readable{io.MultiWriter(buffered, sum)})
 	err := e.Encode(headerLine{"header", p.Header})
 	for i := range p.Targets {
 		err = firstOf(err, e.Encode(targetLine{"target", p.Targets[i]}))
@@ -65,6 +65,17 @@ func (p *Plan) Write(w io.Writer) error {
 	p.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	err = firstOf(err, json.NewEncoder(buffered).Encode(endLine{"end", p.SHA256}))
 	return firstOf(err, buffered.Flush())
+}
+
+// readable refuses to write a line that would not be read again.
+type readable struct{ to io.Writer }
+
+// Write writes one line.
+func (r readable) Write(line []byte) (int, error) {
+	if len(line) > maxLine {
+		return 0, fmt.Errorf("a line of the plan would have %d bytes, and none is read that has more than %d", len(line), maxLine)
+	}
+	return r.to.Write(line)
 }
 
 // HeaderJSON returns the header line of the file, without its LF.
@@ -83,7 +94,7 @@ func (p *Plan) Save(folder string) error {
 // Load reads the plan of a folder. Errors name the file.
 func Load(folder string) (*Plan, error) {
 	name := filepath.Join(folder, FileName)
-	f, err := os.Open(name)
+	f, err := safefile.Open(name, safefile.Mass, safefile.Checked)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"safemode/engine/plan"
+	"safemode/servicerequests"
 )
 
 // The golden file pins the format and the hash: a change of either is a new
@@ -159,5 +160,14 @@ func TestResealedFilesKeepTheRules(t *testing.T) {
 		if !errors.Is(err, plan.ErrDamaged) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", c.name, err, c.want)
 		}
+	}
+}
+
+// No plan is made that could not be read again.
+func TestLineThatIsTooLongToRead(t *testing.T) {
+	long := meter(1, 'e', servicerequests.North, 0)
+	long.Carried = map[string]string{"note": strings.Repeat("\x01", 1<<20)} // each takes six bytes
+	if _, err := plan.Build(rows(long), options()); err == nil || !strings.Contains(err.Error(), "none is read that has more") {
+		t.Errorf("%.200v", err)
 	}
 }

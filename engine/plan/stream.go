@@ -2,10 +2,10 @@ package plan
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"safemode/servicerequests"
+	"safemode/servicerequests/safefile"
 )
 
 // Open reads the header of the plan of a folder and holds the file to its hash. The
@@ -13,7 +13,7 @@ import (
 // takes them one by one ([Plan.Each]). Errors are those of [Load].
 func Open(folder string) (*Plan, error) {
 	name := filepath.Join(folder, FileName)
-	f, err := os.Open(name)
+	f, err := safefile.Open(name, safefile.Mass, safefile.Checked)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
@@ -72,7 +72,7 @@ func (p *Plan) Each(target func(*Target) error, rejected func(*Rejected) error) 
 		}
 		return nil
 	}
-	f, err := os.Open(p.file)
+	f, err := safefile.Open(p.file, safefile.Mass, safefile.Checked)
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
 	}

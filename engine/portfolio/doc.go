@@ -21,7 +21,7 @@
 //	last_top_up       optional: when the meter was last topped up, likewise
 //	supply_state      optional: last known: disabled, enabled, armed or unknown
 //
-// White space around a value does not count. All other columns are personal
+// No value of a column that is kept has more than 4096 bytes. White space around a value does not count. All other columns are personal
 // data until somebody says otherwise: they are dropped, and reported once,
 // unless Options name them.
 //

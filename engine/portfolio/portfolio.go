@@ -175,6 +175,9 @@ func readHeader(lines *lines, o Options) (*header, error) {
 // read the rest of a huge file into memory.
 const maxRecord = 1 << 20
 
+// maxCell bounds a value that is kept, in bytes: what a plan holds of a row is read whole.
+const maxCell = 4 << 10
+
 // lines reads CSV records of bounded size.
 type lines struct {
 	csv    *csv.Reader

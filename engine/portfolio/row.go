@@ -29,6 +29,14 @@ func (h *header) row(fields []string, line int) (Row, error) {
 	if i := slices.IndexFunc(fields, func(f string) bool { return !utf8.ValidString(f) }); i >= 0 {
 		return refuse("", fmt.Errorf("field %d is not UTF-8", i+1))
 	}
+	for i, f := range fields {
+		if len(f) <= maxCell {
+			continue
+		}
+		if name, kept := h.kept(i); kept {
+			return refuse(name, fmt.Errorf("%d bytes: want at most %d", len(f), maxCell))
+		}
+	}
 	row := Row{Line: line, Source: strings.Clone(get("source"))}
 	for _, column := range columns {
 		if err := column.read(&row, get(column.name)); err != nil {
@@ -45,6 +53,18 @@ func (h *header) row(fields []string, line int) (Row, error) {
 		row.Carried[name] = strings.Clone(strings.TrimSpace(fields[i]))
 	}
 	return row, nil
+}
+
+// kept is the name of a column that is not dropped.
+func (h *header) kept(column int) (string, bool) {
+	for _, columns := range [...]map[string]int{h.index, h.carried} {
+		for name, i := range columns {
+			if i == column {
+				return name, true
+			}
+		}
+	}
+	return "", false
 }
 
 // columns reads each column with a rule, in the format's order: mpxn depends on

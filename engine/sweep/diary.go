@@ -14,6 +14,9 @@ type diary struct {
 
 // Next is when the machine has something to do by itself; zero if it has nothing.
 func (s *Machine) Next() (next time.Time) {
+	if len(s.run.parts) > 0 {
+		return s.now
+	}
 	times := [...]time.Time{s.diary.wake, {}, {}}
 	if len(s.diary.agenda) > 0 {
 		times[1] = s.diary.agenda[0].due

@@ -25,7 +25,15 @@ func (h *holds) whole() bool {
 	return slices.ContainsFunc(h.all, func(one hold) bool { return scopeOf(one.order) == scope{} })
 }
 
-func (h *holds) add(o record.OrderBody, at time.Time) { h.all = append(h.all, hold{o, at}) }
+// add notes a pause or a stop. It takes the place of one like it: the journal has both,
+// and however often one is ordered, there is one to lift and to show.
+func (h *holds) add(o record.OrderBody, at time.Time) {
+	h.all = slices.DeleteFunc(h.all, func(one hold) bool {
+		was := one.order
+		return scopeOf(was) == scopeOf(o) && was.Action == o.Action && was.Now == o.Now && was.Cause == o.Cause
+	})
+	h.all = append(h.all, hold{o, at})
+}
 
 // meter says whether a meter must not begin.
 func (h *holds) meter(m *seat) bool {

@@ -127,6 +127,7 @@ type run struct {
 	letGo    bool   // what does not hold the run up was given up when the last verdict came
 	ceased   string // reference of the cease notice
 	renewed  time.Time
+	parts    []Order             // whose devices are not all given yet
 	backlog  map[uint64]struct{} // messages of earlier runs that have not been heard of in this one
 }
 
@@ -153,6 +154,7 @@ func (s *Machine) Step(now time.Time, happened ...Event) []Action {
 	for _, e := range happened {
 		s.take(e)
 	}
+	s.givePart()
 	s.settle()
 	s.pump()
 	if s.letGo() {
@@ -193,7 +195,7 @@ func (s *Machine) take(e Event) {
 		delete(s.run.backlog, e.Seq)
 		s.disbelieved(e)
 	case Order:
-		s.emit(Answer{e.Ticket, s.give(e.Body)})
+		s.order(e)
 	case Reserved:
 		s.reserved(e)
 	case GateClosed:
@@ -227,6 +229,8 @@ func (s *Machine) Ended() (yes bool, err error) {
 			return false, nil
 		}
 		return true, s.run.halt
+	case len(s.run.parts) > 0:
+		return false, nil
 	case s.run.ceased != "":
 		return true, fmt.Errorf("%w: %s", ErrCeased, s.run.ceased)
 	case s.finished():

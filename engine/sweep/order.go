@@ -18,12 +18,44 @@ import (
 // ErrOrder marks an order that cannot be carried out as it stands.
 var ErrOrder = errors.New("order refused")
 
-// give checks an order, journals it and applies it.
-func (s *Machine) give(o record.OrderBody) error {
+// atOnce is how many devices of an order one step takes. What follows waits for the next
+// step, so that neither answers nor other orders wait for a list of all meters.
+const atOnce = 1000
+
+// order checks an order and gives it, in parts where it names many devices. Each part is
+// an order of its own in the journal; it is answered when all parts hold.
+func (s *Machine) order(e Order) {
+	o := e.Body
 	o.Devices = append(slices.Clone(o.Devices), s.judged(o.Verdict)...)
-	if err := s.checkOrder(o); err != nil {
-		return fmt.Errorf("%w: %w", ErrOrder, err)
+	switch err := s.checkOrder(o); {
+	case err != nil:
+		s.emit(Answer{e.Ticket, fmt.Errorf("%w: %w", ErrOrder, err)})
+	case len(o.Devices) > atOnce:
+		s.run.parts = append(s.run.parts, Order{e.Ticket, o})
+	default:
+		s.give(o)
+		s.emit(Answer{e.Ticket, nil})
 	}
+}
+
+// givePart gives the next part of the first order that is not given as a whole.
+func (s *Machine) givePart() {
+	if len(s.run.parts) == 0 {
+		return
+	}
+	first := &s.run.parts[0]
+	part := first.Body
+	n := min(atOnce, len(part.Devices))
+	part.Devices, first.Body.Devices = part.Devices[:n:n], part.Devices[n:]
+	s.give(part)
+	if len(first.Body.Devices) == 0 {
+		s.emit(Answer{first.Ticket, nil})
+		s.run.parts = slices.Delete(s.run.parts, 0, 1)
+	}
+}
+
+// give journals an order that was checked, and applies it.
+func (s *Machine) give(o record.OrderBody) {
 	s.record(o)
 	s.run.renewed = s.real
 	s.apply(o, s.now)
@@ -47,7 +79,6 @@ func (s *Machine) give(o record.OrderBody) error {
 	case record.OrderCease:
 		s.recall(func(*request) bool { return true })
 	}
-	return nil
 }
 
 // giveStop begins nothing more of a scope.

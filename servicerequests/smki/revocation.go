@@ -1,6 +1,7 @@
 package smki
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
@@ -22,9 +23,12 @@ var ErrRevoked = errors.New("certificate is revoked")
 // RevocationList is a certificate revocation list (RFC 5280 section 5) whose
 // signature holds.
 type RevocationList struct {
-	Issuer     string // RFC 2253 as Java writes it
+	Issuer     string   // RFC 2253; of the SMKI's as Java writes it
+	Number     *big.Int // RFC 5280 section 5.2.3: each list of an issuer has a higher one; nil: it does not say
 	ThisUpdate time.Time
-	NextUpdate time.Time // zero: it does not say
+	NextUpdate time.Time         // zero: it does not say
+	Key        [sha256.Size]byte // of the public key whose signature holds, as SubjectPublicKeyInfo
+	SHA256     [sha256.Size]byte // of the list in DER
 
 	revoked map[string]time.Time // by serial in decimal
 }
@@ -32,52 +36,76 @@ type RevocationList struct {
 // ParseRevocationList reads one list, in PEM or DER, that one of the authorities
 // signed. Errors wrap [ErrRevocationList].
 func ParseRevocationList(b []byte, authorities []*Certificate) (*RevocationList, error) {
-	if block, _ := pem.Decode(b); block != nil {
-		der, err := onePEMBlock(b, "X509 CRL")
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrRevocationList, err)
-		}
-		b = der
-	}
-	list, err := x509.ParseRevocationList(b)
+	list, r, err := parseRevocationList(b)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRevocationList, err)
+		return nil, err
 	}
 	issuer, err := parseName(list.RawIssuer)
 	if err != nil {
 		return nil, fmt.Errorf("%w: issuer: %w", ErrRevocationList, err)
 	}
+	r.Issuer = issuer.text
 	if list.SignatureAlgorithm != x509.ECDSAWithSHA256 {
 		return nil, fmt.Errorf("%w: signature algorithm is not ecdsa-with-SHA256", ErrRevocationList)
 	}
-	for _, e := range list.Extensions {
-		if e.Critical {
-			return nil, fmt.Errorf("%w: critical extension %v", ErrRevocationList, e.Id)
+	digest := sha256.Sum256(list.RawTBSRevocationList)
+	for _, a := range authorities {
+		if a.Usage == CertSign && a.Subject == r.Issuer && ecdsa.VerifyASN1(a.PublicKey, digest[:], list.Signature) {
+			key, err := x509.MarshalPKIXPublicKey(a.PublicKey)
+			r.Key = sha256.Sum256(key)
+			return r, err
 		}
 	}
-	if !signedBy(list, issuer.text, authorities) {
-		return nil, fmt.Errorf("%w: issuer %q is not among the authorities, or has not signed it", ErrRevocationList, issuer.text)
+	return nil, fmt.Errorf("%w: issuer %q is not among the authorities, or has not signed it", ErrRevocationList, r.Issuer)
+}
+
+// ParseTLSRevocationList is [ParseRevocationList] for the authorities of TLS peers, which
+// are not the SMKI's. They must be authorities that may sign lists (keyUsage cRLSign).
+func ParseTLSRevocationList(b []byte, authorities []*x509.Certificate) (*RevocationList, error) {
+	list, r, err := parseRevocationList(b)
+	if err != nil {
+		return nil, err
 	}
-	r := &RevocationList{Issuer: issuer.text, ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate, revoked: map[string]time.Time{}}
+	for _, a := range authorities {
+		if bytes.Equal(a.RawSubject, list.RawIssuer) && list.CheckSignatureFrom(a) == nil {
+			r.Key = sha256.Sum256(a.RawSubjectPublicKeyInfo)
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: issuer %q is not among the authorities, or has not signed it", ErrRevocationList, r.Issuer)
+}
+
+// parseRevocationList reads a list whose signature is still to be held to its issuer.
+func parseRevocationList(b []byte) (*x509.RevocationList, *RevocationList, error) {
+	if block, _ := pem.Decode(b); block != nil {
+		der, err := onePEMBlock(b, "X509 CRL")
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ErrRevocationList, err)
+		}
+		b = der
+	}
+	list, err := x509.ParseRevocationList(b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrRevocationList, err)
+	}
+	for _, e := range list.Extensions {
+		if e.Critical {
+			return nil, nil, fmt.Errorf("%w: critical extension %v", ErrRevocationList, e.Id)
+		}
+	}
+	r := &RevocationList{
+		Issuer: list.Issuer.String(), Number: list.Number, ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate,
+		SHA256: sha256.Sum256(b), revoked: map[string]time.Time{},
+	}
 	for _, entry := range list.RevokedCertificateEntries {
 		for _, e := range entry.Extensions {
 			if e.Critical { // such as certificateIssuer: the entry may be another authority's
-				return nil, fmt.Errorf("%w: critical extension %v of an entry", ErrRevocationList, e.Id)
+				return nil, nil, fmt.Errorf("%w: critical extension %v of an entry", ErrRevocationList, e.Id)
 			}
 		}
 		r.revoked[entry.SerialNumber.String()] = entry.RevocationTime
 	}
-	return r, nil
-}
-
-func signedBy(list *x509.RevocationList, issuer string, authorities []*Certificate) bool {
-	digest := sha256.Sum256(list.RawTBSRevocationList)
-	for _, a := range authorities {
-		if a.Usage == CertSign && a.Subject == issuer && ecdsa.VerifyASN1(a.PublicKey, digest[:], list.Signature) {
-			return true
-		}
-	}
-	return false
+	return list, r, nil
 }
 
 // Check says whether a certificate of the list's issuer is on it. The error wraps
@@ -88,6 +116,21 @@ func (r *RevocationList) Check(c *Certificate) error {
 		return nil
 	}
 	return fmt.Errorf("%w: serial %s of %s, since %s", ErrRevoked, c.SerialText(), c.Issuer, at.UTC().Format(time.RFC3339))
+}
+
+// IsOf says whether the list is of the authority that has issued a TLS peer's certificate.
+func (r *RevocationList) IsOf(issuer *x509.Certificate) bool {
+	return r.Key == sha256.Sum256(issuer.RawSubjectPublicKeyInfo)
+}
+
+// CheckTLS says whether a certificate of the list's issuer is on it, which the caller has
+// asked [RevocationList.IsOf] about. The error wraps [ErrRevoked].
+func (r *RevocationList) CheckTLS(c *x509.Certificate) error {
+	at, listed := r.revoked[c.SerialNumber.String()]
+	if !listed {
+		return nil
+	}
+	return fmt.Errorf("%w: serial %s of %s, since %s", ErrRevoked, c.SerialNumber, r.Issuer, at.UTC().Format(time.RFC3339))
 }
 
 // Revoke makes a revocation list in PEM that names certificates of this authority.

@@ -15,6 +15,9 @@
 //	                the switch to Credit
 //	TextUnmarshaler text
 //
+// A document has at most [MaxBytes] bytes, values within values [MaxDepth] deep, and
+// [MaxKeys] keys in a mapping.
+//
 // It refuses unknown keys, keys without a value, second documents, aliases and
 // values of another kind: nothing is converted, guessed or left out in silence. It
 // reports every fault of the file at once, each with its path.

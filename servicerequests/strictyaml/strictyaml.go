@@ -47,6 +47,13 @@ func Faultf(path, format string, args ...any) error {
 	return &Fault{Path: path, Reason: fmt.Sprintf(format, args...)}
 }
 
+// The limits of a document. They are far above any file of this module.
+const (
+	MaxBytes = 256 << 10
+	MaxDepth = 16   // of values within values; the document's own mapping is 1
+	MaxKeys  = 1000 // of one mapping
+)
+
 // tag is the struct tag that names a field's key. The keys of a field whose tag is
 // squash stand beside those of its struct.
 const (
@@ -82,9 +89,13 @@ func Unmarshal(b []byte, into interface{ Validate() error }) error {
 	return join(besides(faults, leaves(into.Validate())))
 }
 
-// oneDocument refuses a second document, which koanf would pass over, and aliases. The
-// node is of no content where the file is empty.
+// oneDocument refuses a second document, which koanf would pass over, what is over the
+// limits, and aliases. The node is of no content where the file is empty. The tree of
+// nodes costs memory in proportion to the file; what is made of it may cost its square, and comes after.
 func oneDocument(b []byte) (*node.Node, error) {
+	if len(b) > MaxBytes {
+		return nil, &SyntaxError{Reason: fmt.Sprintf("longer than %d bytes", MaxBytes)}
+	}
 	d := node.NewDecoder(bytes.NewReader(b))
 	var first, second node.Node
 	switch err := d.Decode(&first); {
@@ -98,7 +109,7 @@ func oneDocument(b []byte) (*node.Node, error) {
 	if err := d.Decode(&second); !errors.Is(err, io.EOF) {
 		return nil, &SyntaxError{Reason: "more than one YAML document: want one"}
 	}
-	return &first, noAlias(&first)
+	return &first, within(&first, 0)
 }
 
 // noInstants finds the values of fields that want an instant and have none: YAML takes a
@@ -125,13 +136,19 @@ func noInstants(path string, n *node.Node, t reflect.Type) (faults []error) {
 	return faults
 }
 
-// noAlias refuses references: a few lines of them stand for a file without end.
-func noAlias(n *node.Node) error {
-	if n.Kind == node.AliasNode {
+// within refuses what is over the limits, at a depth of values, and references: a few
+// lines of them stand for a file without end.
+func within(n *node.Node, depth int) error {
+	switch {
+	case depth > MaxDepth:
+		return &SyntaxError{Reason: fmt.Sprintf("line %d: values within values, more than %d deep", n.Line, MaxDepth)}
+	case n.Kind == node.MappingNode && len(n.Content) > 2*MaxKeys:
+		return &SyntaxError{Reason: fmt.Sprintf("line %d: more than %d keys", n.Line, MaxKeys)}
+	case n.Kind == node.AliasNode:
 		return &SyntaxError{Reason: fmt.Sprintf("line %d: *%s is a YAML alias: write the value out", n.Line, n.Value)}
 	}
 	for _, inner := range n.Content {
-		if err := noAlias(inner); err != nil {
+		if err := within(inner, depth+1); err != nil {
 			return err
 		}
 	}

@@ -3,10 +3,8 @@ package inbox
 import (
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
@@ -56,53 +54,5 @@ func TestRates(t *testing.T) {
 	}
 	if b.taken() != 5 || b.strangers.Load() != 0 {
 		t.Errorf("%d delivered, %d strangers", b.taken(), b.strangers.Load())
-	}
-}
-
-func TestRatesEarnAgain(t *testing.T) {
-	l := newLimits(Rate{PerSecond: 1}, Rate{})
-	peer, start := netip.MustParseAddr("192.0.2.1"), time.Now()
-	for _, step := range []struct {
-		after time.Duration
-		want  string
-	}{{0, ""}, {0, turnedPeer}, {900 * time.Millisecond, turnedPeer}, {1100 * time.Millisecond, ""}, {1200 * time.Millisecond, turnedPeer}} {
-		if got := l.over(peer, start.Add(step.after)); got != step.want {
-			t.Errorf("after %v: %q, want %q", step.after, got, step.want)
-		}
-	}
-}
-
-// However many addresses a stranger comes from, what is remembered is bounded, and
-// a peer that is heard of all the time is not forgotten.
-func TestRatesForget(t *testing.T) {
-	l := newLimits(Rate{PerSecond: 1e-9, Burst: 1}, Rate{})
-	steady, now := netip.MustParseAddr("192.0.2.1"), time.Now()
-	l.over(steady, now)
-	address := netip.MustParseAddr("10.0.0.0")
-	for i := range 10 * rememberedPeers {
-		address = address.Next()
-		l.over(address, now)
-		if i%100 == 0 && l.over(steady, now) != turnedPeer {
-			t.Fatalf("forgotten after %d others", i)
-		}
-	}
-	if n := len(l.young) + len(l.old); n > 2*rememberedPeers {
-		t.Errorf("%d peers remembered", n)
-	}
-}
-
-func TestPeer(t *testing.T) {
-	for remote, want := range map[string]string{
-		"192.0.2.7:80":                 "192.0.2.7",
-		"[::ffff:192.0.2.7]:80":        "192.0.2.7",
-		"[2001:db8:1:2:3:4:5:6]:80":    "2001:db8:1:2::",
-		"[fe80::1%eth0]:80":            "fe80::",
-		"@":                            "invalid IP",
-		"pipe":                         "invalid IP",
-		"[2001:db8:1:2:ffff::]:123456": "invalid IP",
-	} {
-		if got := peerOf(remote).String(); got != want {
-			t.Errorf("%s: %s, want %s", remote, got, want)
-		}
 	}
 }

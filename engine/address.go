@@ -1,0 +1,57 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"safemode/engine/console"
+	"safemode/engine/inbox"
+	"safemode/engine/listen"
+)
+
+// ownFiles are the descriptors of journal, index, custody, checkpoints, evidence and the
+// SMKI service, with room for each to be opened anew.
+const ownFiles = 128
+
+// listen binds the addresses, each with its share of the descriptors that the sweep does
+// not need for its files and for its way to the DCC.
+func (e *Engine) listen(ctx context.Context) (err error) {
+	spare, err := listen.Spare(ownFiles + 2*e.o.Workers)
+	if err != nil {
+		return err
+	}
+	in, desk := e.o.Inbox, e.o.Operations
+	in.Connections, in.Unknown = atMost(in.Connections, 512, spare/2), atMost(in.Unknown, 512, spare/4)
+	desk.Connections, desk.Unknown = atMost(desk.Connections, 128, spare/16), atMost(desk.Unknown, 256, spare/8)
+	if e.inbox, err = inbox.Listen(ctx, in); err != nil {
+		return fmt.Errorf("inbox.listen: %w", err)
+	}
+	if desk.Listen == "" {
+		return nil
+	}
+	if e.console, err = console.Listen(ctx, desk); err != nil {
+		return fmt.Errorf("operations.listen: %w", err)
+	}
+	return nil
+}
+
+// atMost is a number of connections, usual where it is 0, within a share of descriptors.
+func atMost(n, usual, share int) int { return min(cmp.Or(n, usual), share) }
+
+// serveConsole serves the operations address; the function that it returns ends that, and
+// lets whoever ordered the end have the answer.
+func (e *Engine) serveConsole(ctx context.Context, servers *sync.WaitGroup) (end func()) {
+	server := console.Server(e.desk, e.o.Log.Named("console"))
+	server.RegisterOnShutdown(func() { close(e.closing) })
+	servers.Go(func() { e.serve(server, e.console) }) // ends with Shutdown or Close
+	return func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if server.Shutdown(last) != nil {
+			_ = server.Close() // somebody who does not let go
+		}
+	}
+}

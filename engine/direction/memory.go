@@ -1,0 +1,149 @@
+package direction
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/big"
+	"sync"
+	"time"
+
+	"safemode/engine/durable"
+	"safemode/servicerequests/safefile"
+	"safemode/servicerequests/smki"
+)
+
+// MemoryName is the name of the file of revocation lists' numbers in the custody folder.
+const MemoryName = "revocation-lists.json"
+
+// ErrOldList refuses a revocation list that is older than one that was read before: what
+// was revoked meanwhile would stand again.
+var ErrOldList = errors.New("older than a revocation list that was read before")
+
+// listMemory remembers the newest revocation list of each issuer: its number (RFC 5280
+// section 5.2.3) and when it was made. It is used by many goroutines, and its file by
+// several processes.
+type listMemory struct {
+	path string // empty: it forgets with the process
+
+	mu   sync.Mutex
+	seen seenLists // where there is no file
+}
+
+// seenLists is the file's content: the newest list of each issuer, by the digest of its
+// public key.
+type seenLists map[string]seenList
+
+type seenList struct {
+	Issuer     string    `json:"issuer"`
+	Number     *big.Int  `json:"number"`
+	ThisUpdate time.Time `json:"this_update"`
+	SHA256     string    `json:"sha256"`
+}
+
+// take refuses a list that is older than one that was seen, and remembers it. When it
+// returns without an error that is durable.
+func (m *listMemory) take(ctx context.Context, list *smki.RevocationList) (err error) {
+	if list.Number == nil {
+		return fmt.Errorf("the revocation list of %s has no number (cRLNumber), so nobody can tell it from an older one", list.Issuer)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.path != "" {
+		lock, err := m.lock(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, lock.Release()) }()
+	}
+	seen, err := m.load()
+	if err != nil {
+		return err
+	}
+	key := hex.EncodeToString(list.Key[:])
+	now := seenList{list.Issuer, list.Number, list.ThisUpdate.UTC(), hex.EncodeToString(list.SHA256[:])}
+	if last, known := seen[key]; known {
+		if err := now.follows(last); err != nil || now.SHA256 == last.SHA256 {
+			return err
+		}
+	}
+	seen[key] = now
+	return m.save(seen)
+}
+
+// follows says whether a list may come after another of its issuer, or is the same.
+func (l seenList) follows(last seenList) error {
+	order := l.Number.Cmp(last.Number)
+	switch {
+	case l.SHA256 == last.SHA256:
+		return nil
+	case order < 0 || l.ThisUpdate.Before(last.ThisUpdate):
+		return fmt.Errorf("%w: number %d of %s of %s, after number %d of %s: get the newest", ErrOldList,
+			l.Number, l.ThisUpdate.Format(time.RFC3339), l.Issuer, last.Number, last.ThisUpdate.Format(time.RFC3339))
+	case order == 0 && !l.ThisUpdate.After(last.ThisUpdate):
+		return fmt.Errorf("the revocation list of %s is another one than was read before under its number %d", l.Issuer, l.Number)
+	}
+	return nil
+}
+
+// lock keeps other processes out. It waits for one that is about to write.
+func (m *listMemory) lock(ctx context.Context) (*durable.Lock, error) {
+	for {
+		lock, err := durable.TakeLock(m.path + ".lock")
+		if !errors.Is(err, durable.ErrLocked) {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func (m *listMemory) load() (seenLists, error) {
+	if m.path == "" {
+		if m.seen == nil {
+			m.seen = seenLists{}
+		}
+		return m.seen, nil
+	}
+	seen := seenLists{}
+	b, err := safefile.Read(m.path, safefile.Small, safefile.Own)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return seen, nil
+	case err != nil:
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&seen); err != nil {
+		return nil, fmt.Errorf("%s: not the file of revocation lists' numbers: %w", m.path, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: text after the object", m.path)
+	}
+	for key, l := range seen {
+		if l.Number == nil {
+			return nil, fmt.Errorf("%s: no number of the list of %s", m.path, key)
+		}
+	}
+	return seen, nil
+}
+
+func (m *listMemory) save(seen seenLists) error {
+	if m.path == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(seen, "", "  ")
+	if err != nil {
+		return err
+	}
+	return durable.Replace(m.path, 0o600, durable.Bytes(append(b, '\n')))
+}

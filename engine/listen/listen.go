@@ -1,0 +1,273 @@
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Options bounds the connections of one address. All numbers are of connections that are
+// open at a time, and 1 or more.
+type Options struct {
+	TLS *tls.Config // nil: none
+
+	Known        int // of peers that were admitted
+	KnownPerPeer int // of one of them
+	Unknown      int // on which nobody was admitted yet
+	// UnknownPerPeer is of one address: an IPv4 address, or the /64 of an IPv6 one.
+	UnknownPerPeer int
+
+	// Yield gives a newcomer the place of the oldest connection of the same peer where the
+	// peer has all of its own, and of the peer with the most where all are taken. Without
+	// it newcomers are turned away, but from the pool of the unknown as a whole: what has
+	// been admitted then keeps its place.
+	Yield bool
+
+	// Turned is told of each connection that is closed for a limit, which is [OverPeer] or
+	// [OverTotal]. It is called by many goroutines. Optional.
+	Turned func(limit string)
+}
+
+// leastStay is how long nobody is pushed out by a newcomer, so that who was let in can
+// say who they are; with it, how many are accepted in a second has a bound.
+const leastStay = 100 * time.Millisecond
+
+// The limits.
+const (
+	OverPeer  = "peer"
+	OverTotal = "total"
+)
+
+// Listener closes at once what is over its limits of connections.
+type Listener struct {
+	net.Listener
+	o Options
+
+	mu             sync.Mutex
+	known, unknown pool
+}
+
+// New bounds a listener, which is closed with it.
+func New(l net.Listener, o Options) *Listener {
+	return &Listener{
+		Listener: l, o: o,
+		known:   pool{total: o.Known, perPeer: o.KnownPerPeer, peers: map[string][]*conn{}},
+		unknown: pool{total: o.Unknown, perPeer: o.UnknownPerPeer, peers: map[string][]*conn{}},
+	}
+}
+
+// pool is connections within limits.
+type pool struct {
+	total, perPeer int
+	open           int
+	peers          map[string][]*conn // the oldest first
+}
+
+// over says which limit another connection of this peer would exceed; empty if none.
+func (p *pool) over(peer string) (limit string) {
+	switch {
+	case len(p.peers[peer]) >= p.perPeer:
+		return OverPeer
+	case p.open >= p.total:
+		return OverTotal
+	}
+	return ""
+}
+
+func (p *pool) add(peer string, c *conn) {
+	p.open++
+	p.peers[peer] = append(p.peers[peer], c)
+	c.pool, c.owner = p, peer
+}
+
+// remove takes a connection out, and says whether it was in.
+func (p *pool) remove(c *conn) bool {
+	if c.pool != p {
+		return false
+	}
+	p.open--
+	own := p.peers[c.owner]
+	if at := slices.Index(own, c); len(own) == 1 {
+		delete(p.peers, c.owner)
+	} else {
+		p.peers[c.owner] = slices.Delete(own, at, at+1)
+	}
+	c.pool = nil
+	return true
+}
+
+// oldest is the oldest connection of a peer, or, where the limit is that of all, of the
+// peer with the most.
+func (p *pool) oldest(peer, limit string) *conn {
+	if limit == OverTotal {
+		for other, own := range p.peers {
+			if len(own) > len(p.peers[peer]) {
+				peer = other
+			}
+		}
+	}
+	return p.peers[peer][0]
+}
+
+// give takes out the oldest connection.
+func (p *pool) give(peer, limit string) *conn {
+	oldest := p.oldest(peer, limit)
+	p.remove(oldest)
+	return oldest
+}
+
+// Accept returns the next connection that is within the limits.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		accepted, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &conn{Conn: accepted, listener: l, peer: PeerOf(accepted.RemoteAddr().String()).String()}
+		limit, evicted := l.enter(c)
+		for limit == "" && c.wait > 0 { // the next ones wait in the system's queue
+			<-time.After(c.wait)
+			limit, evicted = l.enter(c)
+		}
+		if evicted != nil {
+			l.turned(OverTotal)
+			_ = evicted.Conn.Close() // nobody has been authenticated on it
+		}
+		if limit != "" {
+			l.turned(limit)
+			_ = accepted.Close() // nothing was said on it
+			continue
+		}
+		if l.o.TLS != nil {
+			return tls.Server(c, l.o.TLS), nil
+		}
+		return c, nil
+	}
+}
+
+func (l *Listener) turned(limit string) {
+	if l.o.Turned != nil {
+		l.o.Turned(limit)
+	}
+}
+
+// enter gives a new connection a place among those that are unknown. Where all places are
+// taken the peer with the most of them gives its oldest one.
+func (l *Listener) enter(c *conn) (over string, evicted *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.wait = 0
+	if !l.o.Yield {
+		if over = l.known.over(c.peer); over != "" {
+			return over, nil // it could not be let in later either
+		}
+	}
+	switch over = l.unknown.over(c.peer); {
+	case over == OverPeer && !l.o.Yield:
+		return over, nil
+	case over != "" && l.o.Yield:
+		if c.wait = leastStay - time.Since(l.unknown.oldest(c.peer, over).since); c.wait > 0 {
+			return "", nil
+		}
+		fallthrough
+	case over != "":
+		evicted = l.unknown.give(c.peer, over)
+	}
+	c.since = time.Now()
+	l.unknown.add(c.peer, c)
+	return "", evicted
+}
+
+// conn is a connection that gives its place free when it is closed.
+type conn struct {
+	net.Conn
+	listener *Listener
+	peer     string
+	wait     time.Duration // that enter wants before it is asked again; Accept's alone
+	since    time.Time     // it has been among the unknown
+
+	// Guarded by the listener's mutex.
+	pool  *pool  // that it has its place in; nil: it is closed, or has lost it
+	owner string // under which it is in it
+}
+
+// admit gives a connection its place among those of admitted peers.
+func (c *conn) admit(who string) bool {
+	l := c.listener
+	l.mu.Lock()
+	if c.pool != &l.unknown { // it was admitted, or evicted, or closed
+		defer l.mu.Unlock()
+		return c.pool == &l.known
+	}
+	var evicted *conn
+	if over := l.known.over(who); over != "" && !l.o.Yield {
+		l.mu.Unlock()
+		return false
+	} else if over != "" {
+		evicted = l.known.give(who, over)
+	}
+	l.unknown.remove(c)
+	l.known.add(who, c)
+	l.mu.Unlock()
+	if evicted != nil {
+		l.turned(OverPeer)
+		_ = evicted.Conn.Close() // its peer has many others
+	}
+	return true
+}
+
+// Close closes the connection.
+func (c *conn) Close() error {
+	l := c.listener
+	l.mu.Lock()
+	if c.pool != nil {
+		c.pool.remove(c)
+	}
+	l.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// connection is the key of a request's *conn in its context.
+type connection struct{}
+
+// Context notes the connection of a request in its context, as [net/http.Server]'s
+// ConnContext is to.
+func Context(ctx context.Context, c net.Conn) context.Context {
+	if secured, ok := c.(*tls.Conn); ok {
+		c = secured.NetConn()
+	}
+	return context.WithValue(ctx, connection{}, c)
+}
+
+// Admit gives the connection of a request its place among those of admitted peers. Who is
+// whose connections are counted together; empty: those of the same address. It says whether there is a place,
+// which with [Options].Yield there is unless the connection has lost its own meanwhile.
+// What did not come through a [Listener] needs none.
+func Admit(ctx context.Context, who string) bool {
+	c, ok := ctx.Value(connection{}).(*conn)
+	if !ok {
+		return true
+	}
+	if who == "" {
+		who = c.peer
+	}
+	return c.admit(who)
+}
+
+// PeerOf is who is at the other end: an IPv4 address, or the /64 of an IPv6
+// address, within which one host may choose at will. Zero where that is not known.
+func PeerOf(remote string) netip.Addr {
+	port, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr := port.Addr().Unmap().WithZone("")
+	if addr.Is6() {
+		return netip.PrefixFrom(addr, 64).Masked().Addr()
+	}
+	return addr
+}

@@ -1,0 +1,220 @@
+// Package safefile opens what the program is told to read. A path leads to one regular
+// file and not to a link, a FIFO or a device, so that no reader hangs and none reads
+// elsewhere than it was told; a file is no longer than what is read from it may be; and where
+// it is a secret, or what it says is believed because it is this user's, nobody else may
+// have had a hand in it.
+//
+// It looks at what it has opened, not at what a path led to a moment before. It follows
+// links in the folders on the way to a file: who sets the path answers for those.
+package safefile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// ErrKind marks what is no regular file, ErrTooLong a file that is longer than it may be,
+// and ErrOpenToOthers one that others than its owner could read or change.
+var (
+	ErrKind         = errors.New("not a regular file")
+	ErrTooLong      = errors.New("too long")
+	ErrOpenToOthers = errors.New("is open to others than its owner")
+)
+
+// Trust is what a reader does with a file.
+type Trust uint8
+
+// The kinds of trust.
+const (
+	// Checked is for a file whose content is held to a signature, to a digest or to a form
+	// that anybody may write.
+	Checked Trust = iota
+	// Own is for a file that is believed because it is there: nobody but its owner, who
+	// is this user or root, may write it, and not everybody may write its folder.
+	Own
+	// Secret is Own, and nobody but the owner may read it.
+	Secret
+)
+
+// Usual lengths, in bytes.
+const (
+	Small = 1 << 20  // of a document that a person writes, a certificate, a key
+	List  = 64 << 20 // of a list of all meters
+	Mass  = 16 << 30 // of rows that are read one by one
+)
+
+// Open opens a file of at most limit bytes for reading.
+func Open(path string, limit int64, trust Trust) (*os.File, error) {
+	f, err := open(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := check(f, limit, trust); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Read reads a file of at most limit bytes.
+func Read(path string, limit int64, trust Trust) ([]byte, error) {
+	f, err := Open(path, limit, trust)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return Bounded(f, path, limit)
+}
+
+// Bounded reads what is at most limit bytes long, and called name in the error.
+func Bounded(r io.Reader, name string, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		return nil, tooLong(name, limit)
+	}
+	return b, err
+}
+
+// OpenToWrite opens a file for reading and writing, with the flags of [os.OpenFile] that
+// say how it is made.
+func OpenToWrite(path string, flags int, mode fs.FileMode) (*os.File, error) {
+	f, err := open(path, os.O_RDWR|flags, mode)
+	if err != nil {
+		return nil, err
+	}
+	if err := regular(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// open opens what is at a path, not what a link there leads to. It does not wait for
+// somebody at the other end of a FIFO.
+func open(path string, flags int, mode fs.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, mode)
+	switch {
+	case errors.Is(err, syscall.ELOOP):
+		return nil, fmt.Errorf("%s: %w: it is a symbolic link: name the file itself", path, ErrKind)
+	case errors.Is(err, syscall.ENXIO): // a socket, or a FIFO that nobody reads
+		return nil, fmt.Errorf("%s: %w", path, ErrKind)
+	}
+	return f, err
+}
+
+func regular(f *os.File) error {
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w: it is %s", f.Name(), ErrKind, kind(info.Mode()))
+	}
+	return err
+}
+
+func check(f *os.File, limit int64, trust Trust) error {
+	if err := regular(f); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() > limit {
+		return tooLong(f.Name(), limit)
+	}
+	if trust == Checked {
+		return nil
+	}
+	return errors.Join(private(info, f.Name(), map[Trust]fs.FileMode{Own: 0o022, Secret: 0o077}[trust]), shared(filepath.Dir(f.Name())))
+}
+
+// private says what is wrong with the owner and the mode of a file or a folder, of which
+// others may have none of these rights.
+func private(info fs.FileInfo, name string, rights fs.FileMode) error {
+	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != 0 && int(owner) != os.Geteuid() {
+		return fmt.Errorf("%s %w: it belongs to user %d, and this program runs as %d", name, ErrOpenToOthers, owner, os.Geteuid())
+	}
+	mode := info.Mode().Perm()
+	switch {
+	case mode&rights == 0:
+		return nil
+	case rights&0o044 != 0:
+		return fmt.Errorf("%s %w (mode %04o): chmod 600 it, and replace the secret if they may have read it", name, ErrOpenToOthers, mode)
+	}
+	return fmt.Errorf("%s %w (mode %04o): chmod go-w it", name, ErrOpenToOthers, mode)
+}
+
+// shared refuses a folder in which everybody may put another file in a file's place.
+func shared(folder string) error {
+	info, err := os.Stat(folder)
+	if err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
+		err = fmt.Errorf("%s %w (mode %04o): everybody may replace the files in it: chmod o-w it", folder, ErrOpenToOthers, info.Mode().Perm())
+	}
+	return err
+}
+
+// Folder says whether a folder is one that nobody but its owner, who is this user or root,
+// may write.
+func Folder(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s: not a folder: it is %s", path, kind(info.Mode()))
+	}
+	return private(info, path, 0o022)
+}
+
+func tooLong(name string, limit int64) error {
+	return fmt.Errorf("%s: %w: it has more than %d bytes", name, ErrTooLong, limit)
+}
+
+func kind(mode fs.FileMode) string {
+	switch mode.Type() {
+	case fs.ModeDir:
+		return "a folder"
+	case fs.ModeSymlink:
+		return "a symbolic link: name the file itself"
+	case fs.ModeNamedPipe:
+		return "a FIFO"
+	case fs.ModeSocket:
+		return "a socket"
+	case 0:
+		return "a file"
+	}
+	return "a device"
+}
+
+// Dir is a folder whose files are read by these rules, each of at most [Small] bytes.
+type Dir string
+
+// Open implements [fs.FS].
+func (d Dir) Open(name string) (fs.File, error) {
+	path, err := d.path("open", name)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return os.Open(path) // to list it
+	}
+	return Open(path, Small, Checked)
+}
+
+// Stat implements [fs.StatFS]. It does not follow a link.
+func (d Dir) Stat(name string) (fs.FileInfo, error) {
+	path, err := d.path("stat", name)
+	if err != nil {
+		return nil, err
+	}
+	return os.Lstat(path)
+}
+
+func (d Dir) path(what, name string) (string, error) {
+	if !fs.ValidPath(name) {
+		return "", &fs.PathError{Op: what, Path: name, Err: fs.ErrInvalid}
+	}
+	return filepath.Join(string(d), filepath.FromSlash(name)), nil
+}
