@@ -70,14 +70,14 @@ func (e *Engine) wire(ctx context.Context) error {
 	}
 	counters := map[servicerequests.EUI]runner.Counters{}
 	for _, id := range o.Identities {
-		c, err := custody.Open(o.CustodyDir, id.EUI, owner{e.journal}, custody.Options{Floor: o.Floor})
+		c, err := custody.Open(o.CustodyDir, id.EUI, owner{e.journal}, e.counting(id.EUI))
 		if err != nil {
 			return err
 		}
 		e.custody = append(e.custody, c)
 		counters[id.EUI] = counted{c}
 	}
-	audited := newAlarmed(e.journal, o.Registry)
+	audited := newAlarmed(e.journal, e.heed, o.Registry)
 	if err := e.wireProver(audited); err != nil {
 		return err
 	}

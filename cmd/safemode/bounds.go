@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math"
 
 	"safemode/config"
+	"safemode/engine/authority"
+	"safemode/engine/direction"
 )
 
 // bound is a setting that an approval was given for: once the plan is approved it must
@@ -58,8 +61,7 @@ func boundsOf(c *config.Config) []bound {
 		{"breaker.ratio", b.Ratio, more},
 		{"breaker.pause", b.Pause.Seconds(), less},
 		{"operations.dead_man", c.Operations.DeadMan.Seconds(), moreOrNone},
-		{"gates.revocation_lists", yes(len(c.Gates.RevocationLists) > 0), less},
-		{"gates.mpids_file", yes(c.Gates.MPIDsFile != ""), less},
+		{authority.LongestSetting, c.Roster.ApprovalsAtMost.Seconds(), more},
 		{"gates.check_expiry", yes(c.Gates.CheckExpiry), less},
 		{"gates.poll", c.Gates.Poll.Seconds(), more},
 		{"gates.max_age", c.Gates.MaxAge.Seconds(), more},
@@ -102,4 +104,22 @@ func settingsOf(c *config.Config) map[string]float64 {
 		all[b.path] = b.value
 	}
 	return all
+}
+
+// sourcesOf are what evidence is taken from: what a plan names of these must stay in the
+// configuration, and more may come.
+func sourcesOf(c *config.Config) (map[string][]string, error) {
+	all := map[string][]string{"gates.revocation_lists": c.Gates.RevocationLists}
+	if c.Gates.MPIDsFile != "" {
+		all["gates.mpids_file"] = []string{c.Gates.MPIDsFile}
+	}
+	if c.Roster.Named() {
+		pinned, err := loadCertificate(c.Roster.SignedBy)
+		if err != nil {
+			return nil, err
+		}
+		all["roster.signed_by"] = []string{direction.Fingerprint(pinned)}
+	}
+	maps.DeleteFunc(all, func(_ string, names []string) bool { return len(names) == 0 })
+	return all, nil
 }
