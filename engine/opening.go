@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -102,6 +104,9 @@ func (e *Engine) beginning(ctx context.Context) (known int, _ *record.Opening, _
 	if planned.Kind != record.Planned || planned.Code != e.o.Plan.SHA256 {
 		return 0, nil, fmt.Errorf("%w: %s was begun with another plan (%.12s...), this one is %.12s...",
 			ErrRefused, e.o.Journal, planned.Code, e.o.Plan.SHA256)
+	}
+	if header, err := json.Marshal(e.o.Plan.Header); err != nil || !bytes.Equal(header, planned.Body) {
+		return 0, nil, errors.Join(err, fmt.Errorf("%w: the plan's header in %s is not the one of the plan %.12s...", ErrRefused, e.o.Journal, e.o.Plan.SHA256))
 	}
 	whole := 1 + counts.Targets + counts.Rejected
 	if tip <= uint64(whole) {

@@ -87,7 +87,7 @@ up or have expired.`,
 			}
 			now := time.Now()
 			terms := direction.Terms{
-				PlanSHA256: p.SHA256, SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal, Custody: p.Custody.ID,
+				PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal, Custody: p.Custody.ID,
 				Purpose: on.Purpose, Subject: on.Subject, Resumes: resumes,
 				IssuedAt: now, ExpiresAt: now.Add(valid), Approver: who,
 			}

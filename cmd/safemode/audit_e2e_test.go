@@ -306,7 +306,7 @@ func TestRestoreDrill(t *testing.T) {
 	if !strings.Contains(found["custody"], "an older copy") || !strings.Contains(found["backups"], "the journal is older") {
 		t.Errorf("%q", found)
 	}
-	must(t, "", "custody", "accept", "--custody-dir", custodyDir, "--journal", s.path("journal.db"), "--by", "A. Person")
+	s.accept(t, "plan", "journal.db")
 	s.sweep(t).succeeds()
 	r := audited(t, exitNotHeld, "--journal", s.path("journal.db"), "--custody-dir", custodyDir, "--backup", s.path("newer.db"), "--backup", s.path("backup.db"))
 	found = disproven(r)

@@ -141,9 +141,13 @@ func widened(c *config.Config, p *plan.Plan) error {
 			wider(bound.path, bound.now, bound.planned)
 		}
 	}
-	sources, err := sourcesOf(c)
-	if err != nil {
+	sources := sourcesOf(c)
+	if !c.Roster.Named() { // without a roster nothing is swept, which the start says
+		sources[rosterSource] = p.Bounds.Sources[rosterSource]
+	} else if key, err := pinned(c); err != nil {
 		faults = append(faults, err)
+	} else {
+		sources[rosterSource] = key
 	}
 	for path, planned := range p.Bounds.Sources {
 		for _, name := range planned {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"math"
 
 	"safemode/config"
@@ -108,18 +107,25 @@ func settingsOf(c *config.Config) map[string]float64 {
 
 // sourcesOf are what evidence is taken from: what a plan names of these must stay in the
 // configuration, and more may come.
-func sourcesOf(c *config.Config) (map[string][]string, error) {
-	all := map[string][]string{"gates.revocation_lists": c.Gates.RevocationLists}
+func sourcesOf(c *config.Config) map[string][]string {
+	all := map[string][]string{}
+	if len(c.Gates.RevocationLists) > 0 {
+		all["gates.revocation_lists"] = c.Gates.RevocationLists
+	}
 	if c.Gates.MPIDsFile != "" {
 		all["gates.mpids_file"] = []string{c.Gates.MPIDsFile}
 	}
-	if c.Roster.Named() {
-		pinned, err := loadCertificate(c.Roster.SignedBy)
-		if err != nil {
-			return nil, err
-		}
-		all["roster.signed_by"] = []string{direction.Fingerprint(pinned)}
+	return all
+}
+
+// rosterSource is the source whose name is the key that the roster is signed with.
+const rosterSource = "roster.signed_by"
+
+// pinned names the key that a configuration's roster is signed with.
+func pinned(c *config.Config) ([]string, error) {
+	cert, err := loadCertificate(c.Roster.SignedBy)
+	if err != nil {
+		return nil, err
 	}
-	maps.DeleteFunc(all, func(_ string, names []string) bool { return len(names) == 0 })
-	return all, nil
+	return []string{direction.Fingerprint(cert)}, nil
 }

@@ -189,7 +189,7 @@ func testApproval(p *plan.Plan, planDir, base string) error {
 	}
 	now := time.Now()
 	a, err := direction.Approve(direction.Terms{
-		PlanSHA256: p.SHA256, SweepID: p.SweepID(), Environment: p.Environment, Purpose: direction.Start,
+		PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Purpose: direction.Start,
 		Journal: p.Journal, Custody: p.Custody.ID,
 		IssuedAt: now, ExpiresAt: now.Add(24 * time.Hour),
 		Approver: direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)},

@@ -100,8 +100,10 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 		return nil, failWith(exitUsage, err)
 	}
 	bounds := planBounds(conf)
-	if bounds.Sources, err = sourcesOf(conf); err != nil {
-		return nil, err
+	if roster != nil {
+		if bounds.Sources[rosterSource], err = pinned(conf); err != nil {
+			return nil, err
+		}
 	}
 	in, err := os.Open(portfolioPath)
 	if err != nil {
@@ -283,7 +285,7 @@ func planBounds(c *config.Config) plan.Bounds {
 		ArmFreshnessElectricity: p.ArmFreshnessElectricity.Seconds(), ArmFreshnessGas: p.ArmFreshnessGas.Seconds(),
 		SwitchTries: p.SwitchTries, ArmTries: p.ArmTries,
 		RetriesElectricity: len(p.RetryElectricity), RetriesGas: len(p.RetryGas), BalanceAfter: p.BalanceAfter,
-		Settings: settingsOf(c),
+		Settings: settingsOf(c), Sources: sourcesOf(c),
 	}
 }
 

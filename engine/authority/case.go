@@ -89,7 +89,7 @@ func (c *Case) Occasion() direction.Occasion {
 func (c *Case) occasion(starts int, stop Stop) direction.Occasion {
 	p := c.Plan
 	o := direction.Occasion{
-		PlanSHA256: p.SHA256, SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal,
+		PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal,
 		Purpose: direction.Start, Trust: c.Trust, Longest: c.longest(), Others: []direction.Signatory{p.PreparedBy},
 	}
 	if p.Custody != nil {
@@ -123,7 +123,7 @@ func (c *Case) longest() time.Duration {
 // [ErrNoAuthority] or [direction.ErrNotApproved], or comes from the certificates, the
 // roster, the gates or the owner.
 func (c *Case) Decide() (Grant, error) {
-	for _, check := range []func() error{c.People, c.bound, c.planned, c.remembered, c.open} {
+	for _, check := range []func() error{c.People, c.bound, c.planned, c.ceased, c.Remembered, c.open} {
 		if err := check(); err != nil {
 			return Grant{}, err
 		}
@@ -140,6 +140,32 @@ func (c *Case) Decide() (Grant, error) {
 	}
 	grant.Entry = c.unfinished(grant.Spent)
 	return grant, nil
+}
+
+// Prove says whether a start that was made goes by what its record says of it: c is what
+// was there before. The error says why it does not.
+func (c *Case) Prove(o record.Opening) error {
+	for _, check := range []func() error{c.People, c.bound, c.planned, c.ceased, c.Remembered} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	var faults []error
+	for _, decide := range []func() (Grant, error){c.carried, c.fresh} {
+		g, err := decide()
+		switch {
+		case err != nil:
+			faults = append(faults, err)
+		case !slices.Equal(g.Spent, spentBy(o)):
+			faults = append(faults, errors.New("it names other approvals than those that it could go by"))
+		case g.Resumes != o.ResumesLeft || !g.Until.Equal(o.ApprovedUntil):
+			faults = append(faults, fmt.Errorf("it says that %d stops more were given ahead until %s; signed are %d until %s",
+				o.ResumesLeft, o.ApprovedUntil.Format(time.RFC3339), g.Resumes, g.Until.Format(time.RFC3339)))
+		default:
+			return nil
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // DecideAcceptance says by what a restored journal, or a copied folder, may be taken for
@@ -279,7 +305,7 @@ func (c *Case) carried() (Grant, error) {
 		}
 		first--
 	}
-	given, err := approvalsOf(starts[first].Opening)
+	given, err := ApprovalsOf(starts[first].Opening)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -349,9 +375,9 @@ func spentBy(o record.Opening) (all []string) {
 	return all
 }
 
-// approvalsOf reads the approvals that a start carries. What they are worth is for
+// ApprovalsOf reads the approvals that a start carries. What they are worth is for
 // [direction.Occasion.Find].
-func approvalsOf(o record.Opening) (all []*direction.Approval, _ error) {
+func ApprovalsOf(o record.Opening) (all []*direction.Approval, _ error) {
 	for _, a := range o.Approvals {
 		terms, err := direction.ParseTerms(a.Text)
 		if err != nil {

@@ -7,12 +7,12 @@ import (
 	"safemode/engine/custody"
 )
 
-// remembered holds the journal to what the custody remembers of it: every start of the
+// Remembered holds the journal to what the custody remembers of it: every start of the
 // one is a start of the other, in order, and the journal goes on from where it was when
 // the last entry was made. Else one of the two is a copy of before.
-func (c *Case) remembered() error {
-	if err := c.ceased(); err != nil || c.Custody == nil {
-		return err
+func (c *Case) Remembered() error {
+	if c.Custody == nil {
+		return nil
 	}
 	if err := c.Custody.Copied; err != nil {
 		return c.older("%v", err)

@@ -30,6 +30,7 @@ const (
 // Terms are what a person approves.
 type Terms struct {
 	PlanSHA256  string    `json:"plan_sha256"`
+	Header      string    `json:"header_sha256"` // of the plan's header, as the journal holds it
 	SweepID     string    `json:"sweep_id"`
 	Environment string    `json:"environment"`
 	Journal     string    `json:"journal_id"` // the one journal that it is for
@@ -62,6 +63,7 @@ func (t *Terms) Text() ([]byte, error) {
 	text := []byte(heading)
 	for _, f := range [...]struct{ name, value string }{
 		{"plan", t.PlanSHA256},
+		{"header", t.Header},
 		{"sweep", t.SweepID},
 		{"environment", t.Environment},
 		{"journal", t.Journal},
@@ -87,7 +89,7 @@ func (t *Terms) Text() ([]byte, error) {
 func ParseTerms(text string) (t Terms, err error) {
 	rest, ours := strings.CutPrefix(text, heading)
 	lines := strings.Split(rest, "\n")
-	if !ours || len(lines) != 13 {
+	if !ours || len(lines) != 14 {
 		return t, fmt.Errorf("%w: no approval of this version", ErrNotApproved)
 	}
 	value := func(i int) string {
@@ -95,13 +97,13 @@ func ParseTerms(text string) (t Terms, err error) {
 		return v
 	}
 	t = Terms{
-		PlanSHA256: value(0), SweepID: value(1), Environment: value(2), Journal: value(3), Custody: value(4),
-		Purpose: Purpose(value(5)), Subject: value(6), Approver: Signatory{value(10), value(11)},
+		PlanSHA256: value(0), Header: value(1), SweepID: value(2), Environment: value(3), Journal: value(4), Custody: value(5),
+		Purpose: Purpose(value(6)), Subject: value(7), Approver: Signatory{value(11), value(12)},
 	}
 	var faults [3]error
-	t.Resumes, faults[0] = strconv.Atoi(value(7))
-	t.IssuedAt, faults[1] = time.Parse(time.RFC3339, value(8))
-	t.ExpiresAt, faults[2] = time.Parse(time.RFC3339, value(9))
+	t.Resumes, faults[0] = strconv.Atoi(value(8))
+	t.IssuedAt, faults[1] = time.Parse(time.RFC3339, value(9))
+	t.ExpiresAt, faults[2] = time.Parse(time.RFC3339, value(10))
 	again, err := t.Text()
 	if err = errors.Join(faults[0], faults[1], faults[2], err); err != nil {
 		return t, fmt.Errorf("%w: %w", ErrNotApproved, err)
@@ -179,6 +181,7 @@ func LoadApprovals(folder string) ([]*Approval, error) {
 // Occasion is what a sweep needs approval for.
 type Occasion struct {
 	PlanSHA256  string
+	Header      string // hash of the plan's header
 	SweepID     string
 	Environment string
 	Journal     string      // ID of the journal that it is for
@@ -211,7 +214,7 @@ func (o *Occasion) fits(a *Approval, roster *Roster, now time.Time) error {
 		}
 	}
 	switch {
-	case a.PlanSHA256 != o.PlanSHA256:
+	case a.PlanSHA256 != o.PlanSHA256 || a.Header != o.Header:
 		return fmt.Errorf("it approves another plan (%.12s...): the plan was altered or made anew since", a.PlanSHA256)
 	case a.SweepID != o.SweepID || a.Environment != o.Environment:
 		return fmt.Errorf("it is for sweep %s in environment %s", a.SweepID, a.Environment)

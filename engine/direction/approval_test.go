@@ -200,11 +200,11 @@ func TestApprovalFile(t *testing.T) {
 // The canonical text is as doc.go has it.
 func TestApprovalText(t *testing.T) {
 	tt := direction.Terms{
-		PlanSHA256: "p", SweepID: "s", Environment: "live", Journal: "j", Custody: "c", Purpose: direction.Resume, Subject: "12", Resumes: 4,
+		PlanSHA256: "p", Header: "h", SweepID: "s", Environment: "live", Journal: "j", Custody: "c", Purpose: direction.Resume, Subject: "12", Resumes: 4,
 		IssuedAt: issued.In(time.FixedZone("", 3600)), ExpiresAt: issued.Add(time.Hour), Approver: direction.Signatory{Name: "Ann Other", Key: "k"},
 	}
 	text, err := tt.Text()
-	want := "safemode approval 2\nplan p\nsweep s\nenvironment live\njournal j\ncustody c\npurpose resume\nsubject 12\nresumes 4\n" +
+	want := "safemode approval 2\nplan p\nheader h\nsweep s\nenvironment live\njournal j\ncustody c\npurpose resume\nsubject 12\nresumes 4\n" +
 		"issued 2026-11-25T18:00:00Z\nexpires 2026-11-25T19:00:00Z\napprover Ann Other\nkey k\n"
 	if err != nil || string(text) != want {
 		t.Errorf("%q, %v", text, err)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -51,6 +52,17 @@ func (p *Plan) content() string {
 		c.Rejected(p.Rejected[i].Body())
 	}
 	return c.String()
+}
+
+// Digest is the SHA-256 of the header in JSON, as a journal holds it, in hexadecimal.
+// Approvals name it, so that a journal alone shows what was approved.
+func (h *Header) Digest() string {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return "" // cannot be of a header that was read or written
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // Body is what the journal's record says of a target.
