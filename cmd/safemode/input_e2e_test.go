@@ -73,7 +73,7 @@ func TestPlanBadInput(t *testing.T) {
 		{"empty", "safemode.yaml", "direction.yaml", file("empty.csv", ""), "empty.csv: plan: portfolio header: the file is empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := safemode(t, "", "plan", "--config", s.path(c.config), "--direction", s.path(c.direction),
+			r := safemode(t, "", "plan", "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"), "--config", s.path(c.config), "--direction", s.path(c.direction),
 				"--portfolio", s.path(c.portfolio), "--out", s.path("plan"))
 			if (r.code != exitUsage && r.code != exitRefused) || r.out != "" || strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, c.reason) {
 				t.Errorf("exit %d, %q, want one line with %q", r.code, r.err, c.reason)
@@ -84,7 +84,7 @@ func TestPlanBadInput(t *testing.T) {
 		})
 	}
 	refuses(t, exitUsage, "speed: unknown key", "", "check-config", s.path("unknown.yaml"))
-	refuses(t, exitFailed, s.path("portfolio.csv"), "", "plan", "--config", s.path("safemode.yaml"), "--direction",
+	refuses(t, exitFailed, s.path("portfolio.csv"), "", "plan", "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"), "--config", s.path("safemode.yaml"), "--direction",
 		s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("portfolio.csv"))
 }
 
@@ -110,7 +110,7 @@ func TestPlanRejectsRows(t *testing.T) {
 			t.Errorf("line %s is not in the plan's rejected rows", line)
 		}
 	}
-	printed := must(t, "", "plan", "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"),
+	printed := must(t, "", "plan", "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"), "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"),
 		"--portfolio", s.path("portfolio.csv"), "--out", s.path("plan2"))
 	if !strings.Contains(printed, "17 of 20 portfolio rows planned") || !strings.Contains(printed, "3 rejected") {
 		t.Errorf("printed %s", printed)

@@ -178,7 +178,6 @@ func (a *approved) remembers(directory string, p *planned, c *Claim) error {
 		Plan: &plan.Plan{Header: *p.header, SHA256: a.journal.Planned}, Journal: a.journal,
 		Custody: &authority.Custody{ID: book.ID(), Entries: book.Entries()},
 	}
-	c.Checked++
 	if err := held.Remembered(); err != nil {
 		c.fault("%v", err)
 	}

@@ -90,7 +90,7 @@ func (s *Stop) heed(e custody.Entry) {
 	switch e.Act {
 	case custody.Halted:
 		if !s.Halted {
-			s.Halted, s.Reason = true, e.Reason
+			s.Halted, s.Accepted, s.Reason = true, "", e.Reason
 		}
 	case custody.Accepted:
 		s.Accepted, s.Reason = e.Subject, e.Reason
