@@ -97,7 +97,7 @@ func TestAuditOfASweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := audited(t, exitDone, "--journal", filepath.Join(dir, "journal.db"), "--custody-dir", filepath.Join(dir, "custody"))
-	if !r.Proven || r.Records == 0 || len(r.Claims) != 12 {
+	if !r.Proven || r.Records == 0 || len(r.Claims) != 14 {
 		t.Errorf("%+v", r)
 	}
 	for _, c := range r.Claims {

@@ -21,10 +21,16 @@ func refused(t *testing.T, c *authority.Case, words string) {
 	}
 }
 
-// begun is the case of a start after one that was approved by alice and bob.
-func (o *office) begun(t testing.TB) *authority.Case {
+// begun is the case of a start after one that was approved by alice and bob, who gave one
+// more ahead.
+func (o *office) begun(t testing.TB) *authority.Case { return o.begunBy(t, 1) }
+
+func (o *office) begunBy(t testing.TB, resumes int) *authority.Case {
 	t.Helper()
 	c := o.first(t)
+	for i, a := range c.Approvals {
+		c.Approvals[i] = o.approve(t, c.Plan, c.Occasion(), a.Approver.Name, night, func(tt *direction.Terms) { tt.Resumes = resumes })
+	}
 	g, err := c.Decide()
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +82,7 @@ func TestAttackJournalSaysItWasApproved(t *testing.T) {
 		}, "other approvals than the custody knows"},
 		"a start that the custody does not know": {func(c *authority.Case) { start(c).CustodyEntry = 7 }, "a start that the custody does not know"},
 		"a halt, and a start after it by old approvals": {func(c *authority.Case) {
+			*c = *o.begunBy(t, 5)
 			c.Journal.Starts = append(c.Journal.Starts, authority.Start{Seq: 50, Opening: c.Journal.Starts[0].Opening, Before: authority.Stop{Seq: 45, Halted: true}})
 			c.Journal.Starts[1].Opening.CustodyEntry, c.Journal.Stop.Seq, c.Journal.Records = 3, 50, 50
 			c.Custody.Entries = append(c.Custody.Entries, custody.Entry{N: 3, Act: custody.Started, Plan: c.Plan.SHA256, Journal: journalID, Approvals: c.Custody.Entries[1].Approvals})

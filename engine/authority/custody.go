@@ -126,22 +126,6 @@ func (c *Case) used(spent []string) (n int) {
 	return n
 }
 
-// spent says whether an approval was used for another start than one that was not begun.
-func (c *Case) spent(digest string) bool {
-	for _, s := range c.Journal.Starts {
-		if slices.Contains(spentBy(s.Opening), digest) {
-			return true
-		}
-	}
-	mine := c.mine()
-	for i, e := range mine {
-		if slices.Contains(e.Approvals, digest) && !(e.Act == custody.Started && i == len(mine)-1 && c.notBegun(e)) && e.Act != custody.Accepted {
-			return true
-		}
-	}
-	return false
-}
-
 // notBegun says whether a start was spent in the custody, and the journal has no start by it.
 func (c *Case) notBegun(e custody.Entry) bool {
 	return !slices.ContainsFunc(c.Journal.Starts, func(s Start) bool { return s.Opening.CustodyEntry == e.N })

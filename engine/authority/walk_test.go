@@ -18,6 +18,9 @@ import (
 
 var walkDepth = flag.Int("walk.depth", 3, "how many acts in a row the walk of authority tries from each beginning, every one after every other")
 
+// walkResumes is how many starts the walk's approvals give ahead.
+const walkResumes = 2
+
 // world is one night: what lies on the disk, and what truly happened, which nobody on the
 // machine can change. It is copied for every branch.
 type world struct {
@@ -140,7 +143,7 @@ func (k *walk) approve(w *world, name string, on direction.Occasion) {
 			return // the same again
 		}
 	}
-	a := k.office.approve(k.t, k.first.Plan, on, name, night, nil)
+	a := k.office.approve(k.t, k.first.Plan, on, name, night, func(tt *direction.Terms) { tt.Resumes = walkResumes })
 	w.approvals = append(w.approvals, a)
 	text, _ := a.Text()
 	w.signedAt[fmt.Sprintf("%x", sha256.Sum256(text))] = w.halts
@@ -180,7 +183,7 @@ func (k *walk) begin(w *world, die bool) {
 		wrong("started after it has ceased")
 	case since < w.halts:
 		wrong("started after a halt, by approvals of before it")
-	case !finishes && w.uses[pair] > 1: // the walk's approvals give one resume ahead
+	case !finishes && w.uses[pair] > walkResumes:
 		wrong("started for the %d. time by the same approvals", w.uses[pair]+1)
 	}
 	if len(w.records) == 0 {
