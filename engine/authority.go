@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"os"
 	"time"
@@ -16,6 +19,7 @@ import (
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
+	"safemode/engine/sweep"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
@@ -150,7 +154,7 @@ func (e *Engine) heed(r *record.Record) {
 // readPlanned hashes the journal's records of the plan, up to number whole, and adds the
 // meters that the plan suppresses to those that are not touched.
 func (e *Engine) readPlanned(ctx context.Context, whole int) error {
-	content, n := plan.NewContent(), 0
+	content, n, seats := plan.NewContent(), 0, sha256.New()
 	for r, err := range e.journal.Records(ctx, 2) {
 		if err != nil {
 			return err
@@ -168,15 +172,28 @@ func (e *Engine) readPlanned(ctx context.Context, whole int) error {
 			if body.Suppressed {
 				e.suppress(r.Device)
 			}
+			seats.Write(sweep.Seated{Device: r.Device, Hub: body.Hub, Originator: body.Originator, Type: body.Type, Region: body.Region}.Append(nil))
 		case record.Rejected:
 			content.Rejected(r.Body)
 		default:
 			return fmt.Errorf("%w: %s: record %d is a %v among the plan's", journal.ErrDamaged, e.o.Journal, r.Seq, r.Kind)
 		}
 	}
-	e.content = content.String()
+	e.content, e.seats = content.String(), seats.Sum(nil)
 	if e.content != e.o.Plan.Content { // a rehearsal, too, sweeps its plan and nothing else
 		return fmt.Errorf("%w: the meters in %s are not those of the plan (%.12s..., not %.12s...)", ErrRefused, e.o.Journal, e.content, e.o.Plan.Content)
+	}
+	return nil
+}
+
+// fits holds the meters of a state that the journal keeps to the plan's.
+func (e *Engine) fits(kept iter.Seq[sweep.Seated]) error {
+	seats := sha256.New()
+	for s := range kept {
+		seats.Write(s.Append(nil))
+	}
+	if !bytes.Equal(seats.Sum(nil), e.seats) {
+		return errors.New("its meters are not those of the plan")
 	}
 	return nil
 }

@@ -157,6 +157,7 @@ type Engine struct {
 	damage     atomic.Pointer[error]            // of the journal, in what this start has not read
 	content    string                           // hash of the plan's lines in the journal; empty: it has not all of them
 	book       *custody.Book                    // nil: a rehearsal
+	seats      []byte                           // hash of the plan's meters, as a kept state has them
 	suppressed map[servicerequests.EUI]struct{} // the configuration's and the plan's; nil: the configuration's alone
 	begins     bool                             // the journal holds no Opened record yet
 	known      int                              // records of the plan that it had when this engine opened it

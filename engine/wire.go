@@ -108,7 +108,7 @@ func (e *Engine) wireRunner(audited alarmed, gate exchange.Signer, counters map[
 	e.runner = runner.New(runner.Options{
 		Sweep: sweep.Options{
 			Policy: e.policy(), Pacer: planning{planned, door}, Originators: originators, DCC: o.DCC.EUI,
-			Thresholds: o.Thresholds, Suppressed: o.Suppressed, Waves: wavesOf(o.Plan), StandIn: o.StandIn,
+			Thresholds: o.Thresholds, Suppressed: o.Suppressed, Waves: wavesOf(o.Plan), StandIn: o.StandIn, Fits: e.fits,
 			Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan, Drain: o.Drain,
 			Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub, Resend: o.Resend, Resends: o.Resends,
 			Log: o.Log.Named("sweep"), Registerer: o.Registry,
