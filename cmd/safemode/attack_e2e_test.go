@@ -190,6 +190,38 @@ func TestAttackPreparedByAName(t *testing.T) {
 	s.untouched(t, sim)
 }
 
+// Who stands on a list that the gates look at counts no more: neither to approve, nor by an
+// approval of before, nor to have prepared the plan or recorded its direction.
+func TestAttackRevokedPeople(t *testing.T) {
+	s := newScene(t, 20, 5, 1)
+	sim := s.sim(t)
+	list := func(people ...string) {
+		args := []string{"pki", "revoke", "--pki", s.path("pki"), "--out", s.path("revoked.crl")}
+		for _, person := range people {
+			args = append(args, "--cert", s.path("pki/"+person+".pem"))
+		}
+		if err := os.Remove(s.path("revoked.crl")); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		must(t, "", args...)
+	}
+	list()
+	s.configure(t, "safemode.yaml", "custody_dir: custody\n", "custody_dir: custody\ngates: {revocation_lists: [revoked.crl]}\n")
+	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
+	for _, person := range []string{"approvers/alice", "staff/olga", "staff/rita"} {
+		list(person)
+		s.refusesSweep(t, exitRefused, "safemode.yaml", "plan", "journal.db", filepath.Base(person)+": certificate is revoked")
+	}
+	list("approvers/alice")
+	refuses(t, exitRefused, "alice: certificate is revoked", "", "approve", "--plan", s.path("plan"), "--config", s.path("safemode.yaml"), "--yes",
+		"--cert", s.path("pki/approvers/alice.pem"), "--key", s.path("pki/approvers/alice.key"))
+	r := safemode(t, "", "preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db"))
+	if r.code != exitFailed || !strings.Contains(r.out, "FAIL approvals: ") || !strings.Contains(r.out, "alice: certificate is revoked") {
+		t.Errorf("preflight: %s", r.out)
+	}
+	s.untouched(t, sim)
+}
+
 // What an approver is shown is the program's: figures first, others' words in quotes and
 // cut, the digest last.
 func TestAttackPreparerWritesTheScreen(t *testing.T) {

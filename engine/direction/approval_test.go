@@ -248,10 +248,12 @@ func TestRosterAndRecord(t *testing.T) {
 		t.Error("test people are taken in live, or not in a rehearsal")
 	}
 	for name, change := range map[string][2]string{
-		`people[1].name: `:             {"name: \"" + roster.People[1].Name, "name: \"" + roster.People[0].Name},
-		"roles[0]: \"boss\"":           {"[" + string(roster.People[0].Roles[0]) + "]", "[boss]"},
-		"people[0].certificate":        {"BEGIN CERTIFICATE", "BEGIN NOTHING"},
-		"people[0].power: unknown key": {"    roles", "    power: all\n    roles"},
+		"].name: nobody is called \"safemode\"":        {"name: \"" + roster.People[1].Name, "name: \"Safemode"},
+		"].name: \"" + roster.People[0].Name + "\" is": {"name: \"" + roster.People[1].Name, "name: \"" + strings.ToUpper(roster.People[0].Name)},
+		`people[1].name: `:                             {"name: \"" + roster.People[1].Name, "name: \"" + roster.People[0].Name},
+		"roles[0]: \"boss\"":                           {"[" + string(roster.People[0].Roles[0]) + "]", "[boss]"},
+		"people[0].certificate":                        {"BEGIN CERTIFICATE", "BEGIN NOTHING"},
+		"people[0].power: unknown key":                 {"    roles", "    power: all\n    roles"},
 	} {
 		_, err := direction.ParseRoster([]byte(strings.Replace(string(file), change[0], change[1], 1)))
 		if !errors.Is(err, direction.ErrRoster) || !strings.Contains(err.Error(), name) {
