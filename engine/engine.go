@@ -200,7 +200,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.listen(ctx); err != nil {
 		return nil, err
 	}
-	o.Commits.Registerer, o.Commits.ID = o.Registry, o.Plan.Journal
+	if o.Commits.Registerer = o.Registry; !o.Rehearsal { // whose journal can never pass for the plan's
+		o.Commits.ID = o.Plan.Journal
+	}
 	if e.journal, err = journal.Open(o.Journal, o.Commits); err != nil {
 		return nil, err
 	}
