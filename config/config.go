@@ -58,7 +58,12 @@ const (
 type Roster struct {
 	File     string `koanf:"file"`      // its signature is beside it, with .sig added to the name
 	SignedBy string `koanf:"signed_by"` // PEM file
+	// ApprovalsAtMost is how long an approval may be valid. Real time.
+	ApprovalsAtMost time.Duration `koanf:"approvals_at_most"`
 }
+
+// Named says whether there is a roster.
+func (r Roster) Named() bool { return r.File != "" || r.SignedBy != "" }
 
 // Gates is the evidence that this sweep may still act. Real time.
 type Gates struct {
@@ -389,7 +394,8 @@ func Default() Config {
 			Window: 30 * time.Second, MinSample: 20, Ratio: 0.5,
 			Pause: 15 * time.Second, Lease: 60 * time.Second,
 		},
-		Gates: Gates{Poll: time.Minute, MaxAge: time.Hour, Drain: time.Minute},
+		Roster: Roster{ApprovalsAtMost: 72 * time.Hour},
+		Gates:  Gates{Poll: time.Minute, MaxAge: time.Hour, Drain: time.Minute},
 		Waves: Waves{
 			Canary: 40, Growth: 10, Settled: 0.95, Soak: 20 * time.Minute, Settle: time.Minute,
 			Abort: map[string]AbortRule{

@@ -258,10 +258,12 @@ func (f *faults) policy(p Policy) {
 
 // authority checks what shows that a sweep may act. A live one needs all of it.
 func (f *faults) authority(r Roster, g Gates, e Environment) {
-	if e == Live || r != (Roster{}) {
+	if e == Live || r.Named() {
 		f.required("roster.file", r.File)
 		f.required("roster.signed_by", r.SignedBy)
 	}
+	const longest = 31 * 24 * time.Hour
+	f.check(r.ApprovalsAtMost > 0 && r.ApprovalsAtMost <= longest, "roster.approvals_at_most", "%v: want over 0s to %v", r.ApprovalsAtMost, longest)
 	if e == Live {
 		f.check(len(g.RevocationLists) > 0, "gates.revocation_lists", "required: name one file or URL or more")
 		f.required("gates.mpids_file", g.MPIDsFile)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"safemode/engine/authority"
 	"safemode/engine/custody"
 	"safemode/engine/journal"
 	"safemode/engine/record"
@@ -21,21 +22,48 @@ type Accepted struct {
 	HighWater  uint64              `json:"high_water"`      // counting goes on over it
 }
 
+// Acceptance is what [AcceptJournal] goes by: the evidence of a start, for which these
+// fields of [Options] are enough: Plan, Roster, Approvals, ApprovalsAtMost, CustodyDir,
+// Journal, Revoked and DCC.Authorities.
+type Acceptance struct {
+	Options
+	By string // who takes it; it is written into the journal
+}
+
+// Acceptable names what an acceptance takes, as two must have approved it: the journal as
+// far as it has come, and the custody's book as the file that it is. It changes nothing.
+func Acceptable(custodyDir string, j *journal.Journal) (subject string, _ error) {
+	book, err := custody.OpenBook(custodyDir)
+	if err != nil {
+		return "", err
+	}
+	return authority.AcceptanceSubject(j.Tip().Seq, j.Tip().Hash, book.Inode()), nil
+}
+
 // AcceptJournal takes a journal that was restored from a backup for the owner of its
-// counters. What was signed since the backup is not known: a critical request of
+// counters, and a folder of counters that was copied or restored for the one that it was.
+// Two must have approved that very act; the next start goes by their approvals, too. What
+// was signed since the backup is not known: a critical request of
 // which the journal has the first leg alone may have been signed to its end, so it is
 // given up as in doubt and never signed under its counter again; and a record says that
 // all readings so far prove nothing any more. It touches only the counters of this
-// journal. by is who says so. Errors are those of [custody.Accept] and [journal.Open].
-func AcceptJournal(ctx context.Context, custodyDir, path, by string) (accepted []Accepted, err error) {
-	marks, err := custody.Read(custodyDir)
+// journal. Errors wrap [ErrRefused], or are those of [custody.Accept] and [journal.Open].
+func AcceptJournal(ctx context.Context, a Acceptance) (accepted []Accepted, err error) {
+	if err := record.CheckName(a.By); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	book, err := custody.OpenBook(a.CustodyDir)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(path); err != nil { // a typing error makes no journal
+	marks, err := custody.Read(a.CustodyDir)
+	if err != nil {
 		return nil, err
 	}
-	j, err := journal.Open(path, journal.Options{})
+	if there, err := journalThere(a.Journal); err != nil || !there { // a typing error makes no journal
+		return nil, fmt.Errorf("%s: %w", a.Journal, cmp.Or(err, os.ErrNotExist))
+	}
+	j, err := journal.Open(a.Journal, journal.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -46,13 +74,27 @@ func AcceptJournal(ctx context.Context, custodyDir, path, by string) (accepted [
 	}()
 	ours := slices.DeleteFunc(marks, func(m custody.Mark) bool { return m.Owner != j.ID() || m.Released })
 	if len(ours) == 0 {
-		return nil, fmt.Errorf("custody %s: %w: no counters of journal %s are there", custodyDir, custody.ErrOtherOwner, j.ID())
+		return nil, fmt.Errorf("custody %s: %w: no counters of journal %s are there", a.CustodyDir, custody.ErrOtherOwner, j.ID())
+	}
+	e := &Engine{o: a.Options, journal: j}
+	if _, err := e.readBeginning(ctx); err != nil {
+		return nil, err
+	}
+	c := caseOf(&a.Options)
+	if c.Journal, err = e.claims(ctx); err != nil {
+		return nil, err
+	}
+	c.Custody = custodyOf(book)
+	subject := authority.AcceptanceSubject(j.Tip().Seq, j.Tip().Hash, book.Inode())
+	grant, err := c.DecideAcceptance(subject)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	records, err := halfSigned(ctx, j)
 	if err != nil {
 		return nil, err
 	}
-	order := record.OrderBody{Action: record.OrderAccept, By: by, Reason: "the journal was restored from a backup; the newer one is lost"}
+	order := record.OrderBody{Action: record.OrderAccept, By: a.By, Reason: "a restored journal or a copied custody is gone on with; the newer one is lost", Reference: subject}
 	at := records.last // by the sweep's clock, which this process does not have
 	for i := range records.outcomes {
 		records.outcomes[i].At = at
@@ -61,15 +103,20 @@ func AcceptJournal(ctx context.Context, custodyDir, path, by string) (accepted [
 	if err := j.Commit(ctx, records.outcomes...); err != nil {
 		return nil, err
 	}
-	// Last, so that what was begun and cut off is refused as before.
 	for _, m := range ours {
-		missing, err := custody.Accept(custodyDir, m.Originator, owner{j})
+		missing, err := custody.Accept(a.CustodyDir, m.Originator, owner{j})
 		if err != nil {
 			return accepted, err
 		}
 		accepted = append(accepted, Accepted{m.Originator, missing, m.HighWater})
 	}
-	return accepted, nil
+	// Last, so that what was begun and cut off is refused as before.
+	seq, hash := owner{j}.Position()
+	_, err = book.Append(custody.Entry{
+		Act: custody.Accepted, Plan: a.Plan.SHA256, Journal: j.ID(), Records: seq, Hash: hash, Inode: book.Inode(),
+		Approvals: grant.Spent, Subject: subject, Reason: "by " + a.By,
+	})
+	return accepted, err
 }
 
 // half is what a restored journal knows only half of.

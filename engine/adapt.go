@@ -98,6 +98,7 @@ func budgetOf(p exchange.Place) pacer.Key { return pacer.SRV(p.Originator, p.Ser
 type alarmed struct {
 	*journal.Journal
 	refused *prometheus.CounterVec // class
+	heed    func(*record.Record)   // is told of each record before it is written
 }
 
 // owner is the journal as the counters know it.
@@ -113,11 +114,11 @@ func (o owner) Position() (seq uint64, hash [32]byte) {
 // it, so any stranger may have sent it.
 const classStranger = "stranger"
 
-func newAlarmed(j *journal.Journal, registerer prometheus.Registerer) alarmed {
+func newAlarmed(j *journal.Journal, heed func(*record.Record), registerer prometheus.Registerer) alarmed {
 	a := alarmed{j, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "safemode_refused_messages_total",
 		Help: "Messages not signed (unpermitted, uncorrelated) or not believed (unverified: from the DCC or in its reply; stranger: at the inbox).",
-	}, []string{"class"})}
+	}, []string{"class"}), heed}
 	registerer.MustRegister(a.refused)
 	for _, class := range [...]string{record.RefusedUnpermitted, record.RefusedUncorrelated, record.RefusedUnverified, classStranger} {
 		a.refused.WithLabelValues(class)
@@ -125,9 +126,9 @@ func newAlarmed(j *journal.Journal, registerer prometheus.Registerer) alarmed {
 	return a
 }
 
-// Commit makes records durable and counts those of refusals.
+// Commit makes records durable.
 func (a alarmed) Commit(ctx context.Context, records ...record.Record) error {
-	a.count(records)
+	a.told(records)
 	passing("before commit")
 	err := a.Journal.Commit(ctx, records...)
 	passing("after commit")
@@ -142,9 +143,9 @@ func (a alarmed) CommitAt(ctx context.Context, records ...record.Record) (uint64
 	return last, err
 }
 
-// Append queues records and counts those of refusals.
+// Append queues records.
 func (a alarmed) Append(records ...record.Record) {
-	a.count(records)
+	a.told(records)
 	passing("before append")
 	a.Journal.Append(records...)
 	passing("after append")
@@ -157,11 +158,13 @@ func (a alarmed) Keep(at time.Time, rows []record.StateRow) {
 	passing("after keep")
 }
 
-func (a alarmed) count(records []record.Record) {
-	for _, r := range records {
-		if r.Kind == record.Refused {
-			a.refused.WithLabelValues(r.Code).Inc()
+// told counts refusals, and has the custody heed halts.
+func (a alarmed) told(records []record.Record) {
+	for i := range records {
+		if records[i].Kind == record.Refused {
+			a.refused.WithLabelValues(records[i].Code).Inc()
 		}
+		a.heed(&records[i])
 	}
 }
 

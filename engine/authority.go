@@ -1,126 +1,270 @@
 package engine
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
-	"strconv"
+	"iter"
+	"math"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
 
+	"safemode/engine/authority"
+	"safemode/engine/custody"
 	"safemode/engine/direction"
 	"safemode/engine/journal"
+	"safemode/engine/plan"
 	"safemode/engine/record"
+	"safemode/engine/sweep"
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
 )
 
-// grant is what a sweep begins or goes on by.
-type grant struct {
-	approvals []record.Approved
-	resumes   int // left ahead
-	until     time.Time
-}
-
-// checkAuthority holds what shows the authority to act to the environment.
-func checkAuthority(o Options) error {
-	p := o.Plan
-	if o.Policy.PlanOrder && !o.Rehearsal {
+// checkRehearsal keeps what only a rehearsal may do to rehearsals.
+func checkRehearsal(o Options) error {
+	switch {
+	case o.Rehearsal && o.Plan.Environment != Simulator:
+		return fmt.Errorf("%w: a rehearsal in environment %s", ErrRefused, o.Plan.Environment)
+	case o.Policy.PlanOrder && !o.Rehearsal:
 		return fmt.Errorf("%w: only a rehearsal may leave the order of hours at risk", ErrRefused)
 	}
+	return nil
+}
+
+// foretell holds people and environment to each other before an address is bound or the
+// DCC is asked. Revocation lists are not read yet: [Engine.decide] asks it all again.
+func foretell(o *Options) error {
 	if o.Rehearsal {
-		if p.Environment != Simulator {
-			return fmt.Errorf("%w: a rehearsal in environment %s", ErrRefused, p.Environment)
-		}
 		return nil
 	}
-	switch {
-	case o.Roster == nil:
-		return fmt.Errorf("%w: no roster says whose approvals count: name it in the configuration (roster)", ErrRefused)
-	case p.Record == nil:
-		return fmt.Errorf("%w: the direction of this plan was not signed: have its recorder sign it, and plan anew", ErrRefused)
-	case p.Environment != Simulator && o.Gates == nil:
-		return fmt.Errorf("%w: environment %s needs evidence for its gates (gates)", ErrRefused, p.Environment)
+	if o.Plan.Environment != Simulator && o.Gates == nil {
+		return fmt.Errorf("%w: environment %s needs evidence for its gates (gates)", ErrRefused, o.Plan.Environment)
 	}
-	if err := o.Roster.CheckEnvironment(p.Environment); err != nil {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-	if err := p.Record.Check(o.Roster); err != nil {
+	c := caseOf(o)
+	if err := c.People(); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return nil
 }
 
-// findGrant finds the approvals by which this sweep begins or goes on. The error wraps
+// caseOf is the evidence of this start, but for what journal and custody say.
+func caseOf(o *Options) authority.Case {
+	trusted := smki.Trust(o.DCC.Authorities)
+	return authority.Case{
+		Plan: o.Plan, Roster: o.Roster, Approvals: o.Approvals, Longest: o.ApprovalsAtMost, Wider: o.Wider, Now: time.Now(),
+		Trust: direction.Trust{Chained: trusted.Verify, Revoked: o.Revoked},
+	}
+}
+
+// decide asks whether this start may act, and remembers by what. The error wraps
 // [ErrRefused].
-func (e *Engine) findGrant(ctx context.Context) (g grant, _ error) {
+func (e *Engine) decide(ctx context.Context) error {
 	if e.o.Rehearsal {
-		return g, nil
+		return nil
 	}
-	var s Stop
-	if e.journal != nil {
-		var err error
-		if s, err = LastStop(ctx, e.journal); err != nil {
-			return g, err
+	c := caseOf(&e.o)
+	c.Gates = e.o.Gates.Check(e.clock.Wall())
+	var err error
+	if c.Journal, err = e.claims(ctx); err != nil {
+		return err
+	}
+	if e.book, err = custody.OpenBook(e.o.CustodyDir); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	c.Custody = custodyOf(e.book)
+	if e.grant, err = c.Decide(); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return nil
+}
+
+// claims is what the journal says of itself; of one that is not made yet, what it will.
+func (e *Engine) claims(ctx context.Context) (j authority.Journal, err error) {
+	if e.journal == nil {
+		return authority.Journal{ID: e.o.Plan.Journal}, nil
+	}
+	if j, err = History(ctx, e.journal); err != nil {
+		return j, err
+	}
+	j.Content = e.content
+	return j, nil
+}
+
+func custodyOf(b *custody.Book) *authority.Custody {
+	return &authority.Custody{ID: b.ID(), Copied: b.Copied(), Entries: b.Entries()}
+}
+
+// counting says how counters are taken: a sweep that begins takes them over from the
+// journals that its plan names.
+func (e *Engine) counting(originator servicerequests.EUI) custody.Options {
+	o := custody.Options{Floor: e.o.Floor}
+	if c := e.o.Plan.Custody; c != nil && e.begins && !e.o.Rehearsal {
+		o.From = c.Follows[originator]
+	}
+	return o
+}
+
+// spend has the custody remember that this start is used, before the journal says that it
+// has begun.
+func (e *Engine) spend() error {
+	if e.o.Rehearsal || e.grant.Entry > 0 {
+		return nil
+	}
+	entry, err := e.remember(custody.Started, "", e.grant.Spent)
+	e.grant.Entry = entry.N
+	return err
+}
+
+// remember adds an entry on this sweep to the custody's book.
+func (e *Engine) remember(act custody.Act, reason string, approvals []string) (custody.Entry, error) {
+	records, hash := owner{e.journal}.Position()
+	return e.book.Append(custody.Entry{
+		Act: act, Plan: e.o.Plan.SHA256, Journal: e.journal.ID(), Records: records, Hash: hash, Approvals: approvals, Reason: reason,
+	})
+}
+
+// heed has the custody remember a halt or an order to cease before the journal does.
+func (e *Engine) heed(r *record.Record) {
+	act, reason := custody.Halted, ""
+	switch {
+	case r.Kind == record.Halted:
+		if body, err := record.Decode[record.HaltedBody](*r); err == nil {
+			reason = body.Reason
 		}
-	}
-	now := time.Now()
-	if last := s.Opening; last != nil && !s.Halted && last.ResumesLeft > 0 && !now.After(last.ApprovedUntil) {
-		return grant{last.Approvals, last.ResumesLeft - 1, last.ApprovedUntil}, nil
-	}
-	occasion := OccasionOf(s)
-	occasion.PlanSHA256, occasion.SweepID = e.o.Plan.SHA256, e.o.Plan.SweepID()
-	occasion.Environment, occasion.PreparedBy = e.o.Plan.Environment, e.o.Plan.PreparedBy
-	two, err := occasion.Find(e.o.Approvals, e.o.Roster, now)
-	if err != nil {
-		if s.Halted {
-			return g, fmt.Errorf("%w: it was halted (%s): %w", ErrRefused, s.Reason, err)
+	case r.Kind == record.Operator && r.Code == record.OrderCease:
+		act = custody.Ceased
+		if body, err := record.Decode[record.OrderBody](*r); err == nil {
+			reason = body.Reference
 		}
-		return g, fmt.Errorf("%w: %w", ErrRefused, err)
+	default:
+		return
 	}
-	g.resumes = direction.ResumesOf(two)
-	for _, a := range two {
-		text, err := a.Text()
+	if e.book == nil {
+		return // a rehearsal
+	}
+	if _, err := e.remember(act, reason, nil); err != nil {
+		e.o.Log.Error("the custody does not remember this: the journal alone does", zap.String("act", string(act)), zap.Error(err))
+	}
+}
+
+// readPlanned hashes the journal's records of the plan, up to number whole, and adds the
+// meters that the plan suppresses to those that are not touched.
+func (e *Engine) readPlanned(ctx context.Context, whole int) error {
+	content, n, seats := plan.NewContent(), 0, sha256.New()
+	for r, err := range e.journal.Records(ctx, 2) {
 		if err != nil {
-			return g, err
+			return err
 		}
-		g.approvals = append(g.approvals, record.Approved{Name: a.Approver.Name, Key: a.Approver.Key, Text: string(text), Signature: a.Signature})
-		if g.until.IsZero() || a.ExpiresAt.Before(g.until) {
-			g.until = a.ExpiresAt
+		if n = int(r.Seq); n > whole {
+			break
+		}
+		switch r.Kind {
+		case record.Target:
+			content.Target(r.Device, r.Body)
+			body, err := record.Decode[record.TargetBody](r)
+			if err != nil {
+				return err
+			}
+			if body.Suppressed {
+				e.suppress(r.Device)
+			}
+			seats.Write(sweep.Seated{Device: r.Device, Hub: body.Hub, Originator: body.Originator, Type: body.Type, Region: body.Region}.Append(nil))
+		case record.Rejected:
+			content.Rejected(r.Body)
+		default:
+			return fmt.Errorf("%w: %s: record %d is a %v among the plan's", journal.ErrDamaged, e.o.Journal, r.Seq, r.Kind)
 		}
 	}
-	return g, nil
+	e.content, e.seats = content.String(), seats.Sum(nil)
+	if e.content != e.o.Plan.Content { // a rehearsal, too, sweeps its plan and nothing else
+		return fmt.Errorf("%w: the meters in %s are not those of the plan (%.12s..., not %.12s...)", ErrRefused, e.o.Journal, e.content, e.o.Plan.Content)
+	}
+	return nil
 }
 
-// Stop is how a journal's sweep ended last.
-type Stop struct {
-	Opening *record.Opening // of the last start; nil: it has not begun
-	Seq     uint64          // of the record that says how it ended, or of the last start where it was cut off
-	Halted  bool            // it stopped itself, whatever came after that
-	Reason  string          // of the end, where there is one
+// fits holds the meters of a state that the journal keeps to the plan's.
+func (e *Engine) fits(kept iter.Seq[sweep.Seated]) error {
+	seats := sha256.New()
+	for s := range kept {
+		seats.Write(s.Append(nil))
+	}
+	if !bytes.Equal(seats.Sum(nil), e.seats) {
+		return errors.New("its meters are not those of the plan")
+	}
+	return nil
 }
 
-// LastStop reads how a journal's sweep ended last. A halt counts from its own record on,
-// also where the process was killed before it could close the journal. In journals of
-// before that record there was, the closing says it, or the tripwire.
-func LastStop(ctx context.Context, j *journal.Journal) (s Stop, _ error) {
-	opened, err := j.Latest(ctx, record.Opened)
-	if err != nil || opened.Seq == 0 {
-		return s, err
+// suppress leaves a meter alone.
+func (e *Engine) suppress(device servicerequests.EUI) {
+	if e.suppressed == nil {
+		e.suppressed = map[servicerequests.EUI]struct{}{}
+		for d := range e.o.Suppressed {
+			e.suppressed[d] = struct{}{}
+		}
+		e.o.Suppressed = e.suppressed
 	}
-	opening, err := record.Decode[record.Opening](opened)
-	if err != nil {
-		return s, err
+	e.suppressed[device] = struct{}{}
+}
+
+// History is what a journal says of its starts and of how the last one ended. It does not
+// say whether its meters are those of a plan.
+func History(ctx context.Context, j *journal.Journal) (h authority.Journal, err error) {
+	h = authority.Journal{ID: j.ID(), Records: j.Tip().Seq, HashAt: j.HashAt}
+	if h.Records > 0 {
+		planned, err := j.At(ctx, 1)
+		if err != nil {
+			return h, err
+		}
+		h.Planned = planned.Code
 	}
-	s = Stop{Opening: &opening, Seq: opened.Seq}
+	var all []record.Record // of starts, the last first
+	for before := uint64(math.MaxInt64); ; {
+		opened, err := j.LatestBetween(ctx, 0, before, record.Opened)
+		if err != nil {
+			return h, err
+		}
+		if opened.Seq == 0 {
+			break
+		}
+		all, before = append(all, opened), opened.Seq
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		opening, err := record.Decode[record.Opening](all[i])
+		if err != nil {
+			return h, err
+		}
+		h.Starts = append(h.Starts, authority.Start{Seq: all[i].Seq, Opening: opening, Before: h.Stop})
+		before := uint64(math.MaxInt64)
+		if i > 0 {
+			before = all[i-1].Seq
+		}
+		if h.Stop, err = stopOf(ctx, j, all[i].Seq, before, opening.StoreFirst); err != nil {
+			return h, err
+		}
+	}
+	return h, nil
+}
+
+// stopOf reads how the start with record number opened ended before another record. A halt
+// counts from its own record on, also where the process was killed before it could close
+// the journal. In journals of before that record there was, the closing says it, or the
+// tripwire.
+func stopOf(ctx context.Context, j *journal.Journal, opened, before uint64, storeFirst bool) (authority.Stop, error) {
+	s := authority.Stop{Seq: opened}
 	// A run that has halted keeps no state. Older journals may have one after a tripwire.
-	from := opened.Seq
-	if opening.StoreFirst {
-		kept, err := j.Latest(ctx, record.State)
+	from := opened
+	if storeFirst {
+		kept, err := j.LatestBetween(ctx, opened, before, record.State)
 		if err != nil {
 			return s, err
 		}
 		from = max(from, kept.Seq)
 	}
-	tripped, err := j.LatestAfter(ctx, from, record.Tripwire)
+	tripped, err := j.LatestBetween(ctx, from, before, record.Tripwire)
 	if err != nil {
 		return s, err
 	}
@@ -131,33 +275,36 @@ func LastStop(ctx context.Context, j *journal.Journal) (s Stop, _ error) {
 		}
 		s.Seq, s.Halted, s.Reason = tripped.Seq, true, body.Reason
 	}
-	closed, err := j.Latest(ctx, record.Closed)
+	closed, err := j.LatestBetween(ctx, opened, before, record.Closed)
 	if err != nil {
 		return s, err
 	}
-	if closed.Seq > opened.Seq {
+	if closed.Seq > 0 {
 		body, err := record.Decode[record.ClosedBody](closed)
 		if err != nil {
 			return s, err
 		}
 		s.Seq, s.Halted, s.Reason = closed.Seq, s.Halted || closed.Code == record.ClosedHalted, body.Reason
+		s.Ceased = closed.Code == record.ClosedCeased
 	}
-	halted, err := j.LatestAfter(ctx, from, record.Halted)
-	if err != nil || halted.Seq == 0 {
+	halted, err := j.LatestBetween(ctx, from, before, record.Halted)
+	if err != nil {
 		return s, err
 	}
-	body, err := record.Decode[record.HaltedBody](halted)
-	s.Seq, s.Halted, s.Reason = halted.Seq, true, body.Reason
-	return s, err
-}
-
-// OccasionOf is what approvals must name after a stop: the start of a sweep that has
-// not begun, or a resume after this very stop.
-func OccasionOf(s Stop) direction.Occasion {
-	if s.Opening == nil {
-		return direction.Occasion{Purpose: direction.Start}
+	if halted.Seq > 0 {
+		body, err := record.Decode[record.HaltedBody](halted)
+		if err != nil {
+			return s, err
+		}
+		s.Seq, s.Halted, s.Reason = halted.Seq, true, body.Reason
 	}
-	return direction.Occasion{Purpose: direction.Resume, Subject: strconv.FormatUint(s.Seq, 10)}
+	taken, err := j.LatestBetween(ctx, max(from, closed.Seq), before, record.Operator)
+	if err != nil || taken.Seq == 0 || taken.Code != record.OrderAccept {
+		return s, err
+	}
+	body, err := record.Decode[record.OrderBody](taken)
+	s.Seq, s.Accepted, s.Reason = taken.Seq, body.Reference, body.Reason
+	return s, err
 }
 
 // logLook notes evidence of the gates that could not be read.
@@ -165,4 +312,13 @@ func (e *Engine) logLook(err error) {
 	if err != nil {
 		e.o.Log.Named("gates").Warn("evidence could not be read", zap.Error(err))
 	}
+}
+
+// journalThere says whether a journal was begun at a path.
+func journalThere(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && info.Size() > 0, err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"safemode/engine/authority"
 	"safemode/engine/breaker"
 	"safemode/engine/checkpoint"
 	"safemode/engine/console"
@@ -117,6 +118,10 @@ type Options struct {
 	// but in a rehearsal.
 	Approvals []*direction.Approval
 	Roster    *direction.Roster
+	// ApprovalsAtMost bounds how long an approval is valid; 0: what the plan says.
+	ApprovalsAtMost time.Duration
+	// Wider is what the configuration allows beyond the plan; nil: nothing.
+	Wider error
 	// Gates says whether the sweep may still act. Nil: the direction's own window alone,
 	// which a live sweep is refused with.
 	Gates *direction.Gates
@@ -133,29 +138,33 @@ type Options struct {
 // Engine is one sweep with everything around it. Make it with [Open], call
 // [Engine.Run] once, and [Engine.Close] it in any case.
 type Engine struct {
-	o        Options
-	journal  *journal.Journal
-	pins     *checkpoint.Log // nil: none are made
-	index    *index.Index    // once asked is closed; nil: the page tells no stories
-	asked    chan struct{}   // closed when the index is asked for the first time; nil: there is no page
-	custody  []*custody.Counters
-	gateway  *gateway.Gateway
-	devices  *directory.Directory
-	verifier *proof.Verifier
-	prover   *prover.Prover
-	runner   *runner.Runner
-	circuits *breaker.Breaker
-	inbox    *inbox.Listener
-	console  net.Listener
-	clock    clock.Clock
-	sweepID  string
-	damage   atomic.Pointer[error] // of the journal, in what this start has not read
-	begins   bool                  // the journal holds no Opened record yet
-	known    int                   // records of the plan that it had when this engine opened it
-	grant    grant                 // by which it begins or goes on
-	server   *http.Server          // of the inbox
-	desk     http.Handler          // of the console
-	closing  chan struct{}         // closed when the console is about to answer no more
+	o          Options
+	journal    *journal.Journal
+	pins       *checkpoint.Log // nil: none are made
+	index      *index.Index    // once asked is closed; nil: the page tells no stories
+	asked      chan struct{}   // closed when the index is asked for the first time; nil: there is no page
+	custody    []*custody.Counters
+	gateway    *gateway.Gateway
+	devices    *directory.Directory
+	verifier   *proof.Verifier
+	prover     *prover.Prover
+	runner     *runner.Runner
+	circuits   *breaker.Breaker
+	inbox      *inbox.Listener
+	console    net.Listener
+	clock      clock.Clock
+	sweepID    string
+	damage     atomic.Pointer[error]            // of the journal, in what this start has not read
+	content    string                           // hash of the plan's lines in the journal; empty: it has not all of them
+	book       *custody.Book                    // nil: a rehearsal
+	seats      []byte                           // hash of the plan's meters, as a kept state has them
+	suppressed map[servicerequests.EUI]struct{} // the configuration's and the plan's; nil: the configuration's alone
+	begins     bool                             // the journal holds no Opened record yet
+	known      int                              // records of the plan that it had when this engine opened it
+	grant      authority.Grant                  // by which it begins or goes on
+	server     *http.Server                     // of the inbox
+	desk       http.Handler                     // of the console
+	closing    chan struct{}                    // closed when the console is about to answer no more
 }
 
 // Open makes an engine ready: it looks whether the DCC is there, binds its
@@ -178,7 +187,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if o.Gates == nil {
 		e.o.Gates = direction.NewGates(direction.GateOptions{Direction: &o.Plan.Direction, Poll: time.Minute})
 	}
-	if err := errors.Join(checkKeys(o), checkAuthority(o)); err != nil {
+	if err := errors.Join(checkKeys(o), checkRehearsal(o), foretell(&o)); err != nil {
 		return nil, err
 	}
 	if e.devices = o.Devices; e.devices != nil {
@@ -192,7 +201,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.listen(ctx); err != nil {
 		return nil, err
 	}
-	o.Commits.Registerer = o.Registry
+	if o.Commits.Registerer = o.Registry; !o.Rehearsal { // whose journal can never pass for the plan's
+		o.Commits.ID = o.Plan.Journal
+	}
 	if e.journal, err = journal.Open(o.Journal, o.Commits); err != nil {
 		return nil, err
 	}
@@ -203,7 +214,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.o.Gates.Check(e.clock.Wall()); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	if e.grant, err = e.findGrant(ctx); err != nil {
+	if err := e.decide(ctx); err != nil {
 		return nil, err
 	}
 	if err := e.openCheckpoints(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"safemode/engine/checkpoint"
@@ -41,9 +40,9 @@ func Foresee(ctx context.Context, o Options) Foreseen {
 		o.Clock.Speed = 1
 	}
 	e := &Engine{o: o}
-	f := Foreseen{Keys: checkKeys(o), Authority: checkAuthority(o), Now: time.Now().UTC()}
+	f := Foreseen{Keys: checkKeys(o), Authority: errors.Join(checkRehearsal(o), foretell(&o)), Now: time.Now().UTC()}
 	var counted custody.Owner = unborn{}
-	if info, err := os.Stat(o.Journal); err == nil && info.Size() > 0 { // an empty file is one that was never begun
+	if there, err := journalThere(o.Journal); err == nil && there { // an empty file is one that was never begun
 		if e.journal, err = journal.OpenReadOnly(o.Journal); err != nil {
 			f.Journal, f.Checkpoints, f.Approvals = err, err, err
 			for _, id := range o.Identities {
@@ -58,11 +57,10 @@ func Foresee(ctx context.Context, o Options) Foreseen {
 	if o.Plan.SHA256 != "" {
 		f.Journal = errors.Join(f.Journal, e.holdPlan(ctx))
 		f.Now = e.clock.Wall()
-		var g grant
-		if o.Roster != nil { // else there is no authority, which says so
-			g, f.Approvals = e.findGrant(ctx)
+		if f.Authority == nil { // else it says why, and f.Journal may
+			f.Approvals = e.decide(ctx)
 		}
-		f.Resumes, f.Until = g.resumes, g.until
+		f.Resumes, f.Until = e.grant.Resumes, e.grant.Until
 	}
 	if c := o.Checkpoints; c.Path != "" {
 		last, err := checkpoint.Check(c.Path, counted.ID(), c.Verifier)
@@ -79,7 +77,7 @@ func Foresee(ctx context.Context, o Options) Foreseen {
 // foreseeCounters asks for the counters of each identity, and takes none.
 func (e *Engine) foreseeCounters(owner custody.Owner) (all []Counter) {
 	for _, id := range e.o.Identities {
-		over, err := custody.Check(e.o.CustodyDir, id.EUI, owner, custody.Options{Floor: e.o.Floor})
+		over, err := custody.Check(e.o.CustodyDir, id.EUI, owner, e.counting(id.EUI))
 		all = append(all, Counter{id.EUI, over, err})
 	}
 	return all

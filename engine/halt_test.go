@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"safemode/engine"
+	"safemode/engine/authority"
 	"safemode/engine/journal"
 	"safemode/engine/record"
 	"safemode/engine/sweep"
@@ -46,17 +47,17 @@ func TestHaltIsWrittenThoughADeliveryIsSlow(t *testing.T) {
 	}
 	fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/xml\r\nContent-Length: 1000\r\n\r\n<", u.Path, u.Host)
 	close(held)
-	stop := func() engine.Stop {
+	stop := func() authority.Stop {
 		j, err := journal.OpenReadOnly(o.Journal)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer j.Close()
-		s, err := engine.LastStop(t.Context(), j)
+		h, err := engine.History(t.Context(), j)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s
+		return h.Stop
 	}
 	begun := time.Now()
 	for !stop().Halted {
@@ -127,8 +128,8 @@ func TestLastStop(t *testing.T) {
 			if err := j.Commit(t.Context(), c.records...); err != nil {
 				t.Fatal(err)
 			}
-			s, err := engine.LastStop(t.Context(), j)
-			if err != nil || s.Seq != c.seq || s.Halted != c.halted || s.Reason != c.reason || (s.Opening == nil) != (c.seq == 0) {
+			h, err := engine.History(t.Context(), j)
+			if s := h.Stop; err != nil || s.Seq != c.seq || s.Halted != c.halted || s.Reason != c.reason || (len(h.Starts) == 0) != (c.seq == 0) {
 				t.Errorf("%+v, %v", s, err)
 			}
 		})

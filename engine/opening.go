@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,7 +17,7 @@ import (
 // holdPlan holds the plan against the journal: a new one, or the one that it goes on
 // with. It writes nothing: a new one gets the plan when nothing else refuses the sweep.
 func (e *Engine) holdPlan(ctx context.Context) error {
-	known, opening, err := e.beginning(ctx)
+	opening, err := e.readBeginning(ctx)
 	if err != nil {
 		return err
 	}
@@ -23,7 +25,7 @@ func (e *Engine) holdPlan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if e.begins, e.known = opening == nil, known; e.begins {
+	if e.begins = opening == nil; e.begins {
 		e.clock = e.o.Clock
 		if e.clock.Anchor.IsZero() {
 			e.clock.Anchor = time.Now().UTC()
@@ -44,6 +46,18 @@ func (e *Engine) holdPlan(ctx context.Context) error {
 	return e.refuseCeased(ctx)
 }
 
+// readBeginning reads what the journal has of the plan, and holds it to the plan where it
+// has all of it. It returns the first start; nil where there was none.
+func (e *Engine) readBeginning(ctx context.Context) (opening *record.Opening, err error) {
+	if e.known, opening, err = e.beginning(ctx); err != nil {
+		return nil, err
+	}
+	if whole := 1 + e.o.Plan.Counts.Targets + e.o.Plan.Counts.Rejected; e.known == whole {
+		err = e.readPlanned(ctx, whole)
+	}
+	return opening, err
+}
+
 // lastTime is the time of the journal's last record, by the sweep's clock; zero if there
 // is none.
 func (e *Engine) lastTime(ctx context.Context) (time.Time, error) {
@@ -60,7 +74,15 @@ func (e *Engine) open(ctx context.Context) error {
 		SweepID: e.sweepID, PlanSHA256: e.o.Plan.SHA256, Environment: e.o.Plan.Environment,
 		ClockAnchor: e.clock.Anchor, ClockSpeed: e.clock.Speed,
 		CounterFloor: e.o.Floor, Version: e.o.Version,
-		Approvals: e.grant.approvals, ResumesLeft: e.grant.resumes, ApprovedUntil: e.grant.until, StoreFirst: true,
+		Approvals: e.grant.Approvals, ResumesLeft: e.grant.Resumes, ApprovedUntil: e.grant.Until, StoreFirst: true,
+	}
+	if r := e.o.Roster; !e.o.Rehearsal {
+		if err := e.spend(); err != nil {
+			return err
+		}
+		o.Began, o.PlanSignature = time.Now().UTC().Truncate(time.Second), e.o.Plan.Signature
+		o.Roster, o.RosterSignature, o.RosterSignedBy = r.Text, r.Signature, string(r.SignedBy.PEM())
+		o.Custody, o.CustodyEntry = e.book.ID(), e.grant.Entry
 	}
 	for _, id := range e.o.Identities {
 		o.Originators = append(o.Originators, id.EUI)
@@ -82,6 +104,9 @@ func (e *Engine) beginning(ctx context.Context) (known int, _ *record.Opening, _
 	if planned.Kind != record.Planned || planned.Code != e.o.Plan.SHA256 {
 		return 0, nil, fmt.Errorf("%w: %s was begun with another plan (%.12s...), this one is %.12s...",
 			ErrRefused, e.o.Journal, planned.Code, e.o.Plan.SHA256)
+	}
+	if header, err := json.Marshal(e.o.Plan.Header); err != nil || !bytes.Equal(header, planned.Body) {
+		return 0, nil, errors.Join(err, fmt.Errorf("%w: the plan's header in %s is not the one of the plan %.12s...", ErrRefused, e.o.Journal, e.o.Plan.SHA256))
 	}
 	whole := 1 + counts.Targets + counts.Rejected
 	if tip <= uint64(whole) {
@@ -140,11 +165,13 @@ func (e *Engine) writePlan(ctx context.Context) error {
 		return err
 	}
 	target := func(t *plan.Target) error {
-		return add(record.Record{Kind: record.Target, Device: t.Device, Body: record.Encode(claims(t))})
+		if t.Suppressed {
+			e.suppress(t.Device)
+		}
+		return add(record.Record{Kind: record.Target, Device: t.Device, Body: t.Body()})
 	}
 	rejected := func(r *plan.Rejected) error {
-		body := record.RejectedBody{Line: r.Line, Device: r.Device, Reason: r.Reason}
-		return add(record.Record{Kind: record.Rejected, Body: record.Encode(body)})
+		return add(record.Record{Kind: record.Rejected, Body: r.Body()})
 	}
 	if err := e.o.Plan.Each(target, rejected); err != nil {
 		return err
@@ -153,13 +180,4 @@ func (e *Engine) writePlan(ctx context.Context) error {
 		return nil
 	}
 	return e.journal.Commit(ctx, records...)
-}
-
-// claims is what the journal says of a target.
-func claims(t *plan.Target) record.TargetBody {
-	return record.TargetBody{
-		Type: t.Type, Hub: t.Hub, MPxN: t.MPxN, Region: t.Region, Claimed: t.Claimed,
-		Priority: t.Priority, History: t.History, Originator: t.Originator, Model: t.Carried[plan.ColumnModel],
-		Proxy: t.Proxy, BalanceEstimate: t.BalanceEstimate, BalanceAt: t.BalanceAt, LastTopUp: t.LastTopUp, Supply: t.Supply,
-	}
 }

@@ -70,14 +70,14 @@ func (e *Engine) wire(ctx context.Context) error {
 	}
 	counters := map[servicerequests.EUI]runner.Counters{}
 	for _, id := range o.Identities {
-		c, err := custody.Open(o.CustodyDir, id.EUI, owner{e.journal}, custody.Options{Floor: o.Floor})
+		c, err := custody.Open(o.CustodyDir, id.EUI, owner{e.journal}, e.counting(id.EUI))
 		if err != nil {
 			return err
 		}
 		e.custody = append(e.custody, c)
 		counters[id.EUI] = counted{c}
 	}
-	audited := newAlarmed(e.journal, o.Registry)
+	audited := newAlarmed(e.journal, e.heed, o.Registry)
 	if err := e.wireProver(audited); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (e *Engine) wireRunner(audited alarmed, gate exchange.Signer, counters map[
 	e.runner = runner.New(runner.Options{
 		Sweep: sweep.Options{
 			Policy: e.policy(), Pacer: planning{planned, door}, Originators: originators, DCC: o.DCC.EUI,
-			Thresholds: o.Thresholds, Suppressed: o.Suppressed, Waves: wavesOf(o.Plan), StandIn: o.StandIn,
+			Thresholds: o.Thresholds, Suppressed: o.Suppressed, Waves: wavesOf(o.Plan), StandIn: o.StandIn, Fits: e.fits,
 			Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan, Drain: o.Drain,
 			Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub, Resend: o.Resend, Resends: o.Resends,
 			Log: o.Log.Named("sweep"), Registerer: o.Registry,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -12,17 +13,20 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/config"
 	"safemode/engine"
+	"safemode/engine/authority"
 	"safemode/engine/direction"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
+	"safemode/servicerequests/smki"
 )
 
 func newApprove(io stdio) *cobra.Command {
 	var planDir, certFile, keyFile, journalPath, configPath, portfolioPath string
 	var resumes int
 	var valid time.Duration
-	var yes, asJSON bool
+	var yes, asJSON, accept bool
 	c := &cobra.Command{
 		Use:   "approve --plan DIR --cert CERT.pem --key KEY.pem",
 		Short: "One person's signature over the plan's hash",
@@ -53,31 +57,41 @@ up or have expired.`,
 			switch {
 			case cert.IsTest() != (p.Environment == engine.Simulator):
 				return failWith(exitRefused, fmt.Errorf("%s: issued by %s, and the plan is for environment %s", certFile, cert.Issuer, p.Environment))
-			case who.Name == p.PreparedBy.Name || who.Key == p.PreparedBy.Key:
+			case p.Record == nil:
+				return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and plan anew"))
+			case p.Custody == nil || len(p.Signature) == 0:
+				return failWith(exitRefused, fmt.Errorf("%q, who prepared this plan, has not signed it: plan anew with --cert and --key", p.PreparedBy.Name))
+			case who.Same(p.PreparedBy):
 				return failWith(exitRefused, fmt.Errorf("%s has prepared this plan: who has prepared a plan may not approve it", who.Name))
+			case who.Same(p.Record.RecordedBy):
+				return failWith(exitRefused, fmt.Errorf("%s has recorded the direction of this plan: who has may not approve it", who.Name))
 			case valid <= 0:
 				return fmt.Errorf("--valid %v: want more than 0s", valid)
+			case valid > longestOf(p):
+				return failWith(exitUsage, fmt.Errorf("--valid %v: at most %v (roster.approvals_at_most of the plan)", valid, longestOf(p)))
 			case resumes < 0 || resumes > direction.MostResumes:
 				return fmt.Errorf("--resumes %d: want 0 to %d", resumes, direction.MostResumes)
 			}
-			if err := checkApprover(configPath, p, who); err != nil {
+			if err := new(direction.Trust).Check(cert, time.Now()); err != nil {
+				return failWith(exitRefused, err)
+			}
+			if err := checkApprover(c.Context(), configPath, p, who); err != nil {
 				return err
 			}
 			if err := checkWithin(p, portfolioPath); err != nil {
 				return err
 			}
-			stop, err := lastStop(c.Context(), journalPath, p)
+			on, err := occasionOf(c.Context(), p, journalPath, configPath, accept)
 			if err != nil {
 				return err
 			}
-			occasion := engine.OccasionOf(stop)
 			now := time.Now()
 			terms := direction.Terms{
-				PlanSHA256: p.SHA256, SweepID: p.SweepID(), Environment: p.Environment,
-				Purpose: occasion.Purpose, Subject: occasion.Subject, Resumes: resumes,
+				PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal, Custody: p.Custody.ID,
+				Purpose: on.Purpose, Subject: on.Subject, Resumes: resumes,
 				IssuedAt: now, ExpiresAt: now.Add(valid), Approver: who,
 			}
-			showTerms(io, p, &terms, stop)
+			showTerms(io, p, &terms, on.stop)
 			if !yes {
 				if err := confirmBy(io, p.SweepID(), "to sign"); err != nil {
 					return err
@@ -103,8 +117,9 @@ up or have expired.`,
 	f.StringVar(&journalPath, "journal", "", "approve that the sweep of this journal goes on")
 	f.StringVar(&configPath, "config", "", "configuration of the sweep, whose roster says who may approve")
 	f.StringVar(&portfolioPath, "portfolio", "", "the portfolio that the plan was made of")
+	f.BoolVar(&accept, "accept", false, "approve that this journal, restored from a backup, or this folder of counters, copied or restored, is taken for the one (safemode custody accept); with --journal and --config")
 	f.IntVar(&resumes, "resumes", 10, "how many stops that are no halts it may go on after by this approval")
-	f.DurationVar(&valid, "valid", 24*time.Hour, "how long the sweep may begin or go on by this approval")
+	f.DurationVar(&valid, "valid", 24*time.Hour, "how long the sweep may begin or go on by this approval; at most roster.approvals_at_most (72h)")
 	f.BoolVar(&yes, "yes", false, "sign without asking")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
 	addIdentityFlags(c, &certFile, &keyFile)
@@ -114,7 +129,7 @@ up or have expired.`,
 
 // checkApprover refuses who may not approve a plan by a configuration's roster; without a
 // configuration only the sweep itself says so.
-func checkApprover(configPath string, p *plan.Plan, who direction.Signatory) error {
+func checkApprover(ctx context.Context, configPath string, p *plan.Plan, who direction.Signatory) error {
 	if configPath == "" {
 		return nil
 	}
@@ -133,7 +148,14 @@ func checkApprover(configPath string, p *plan.Plan, who direction.Signatory) err
 	case p.Record == nil:
 		return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and plan anew"))
 	}
-	if err := p.Record.Check(roster); err != nil {
+	revoked, err := revokedBy(ctx, conf)
+	if err != nil {
+		return failWith(exitRefused, err)
+	}
+	trust := trustOf(conf)
+	trust.Revoked = revoked
+	evidence := authority.Case{Plan: p, Roster: roster, Trust: trust, Now: time.Now()}
+	if err := evidence.People(); err != nil {
 		return failWith(exitRefused, err)
 	}
 	person := roster.WithKey(who.Key)
@@ -143,46 +165,79 @@ func checkApprover(configPath string, p *plan.Plan, who direction.Signatory) err
 	case !person.May(direction.Approver):
 		return failWith(exitRefused, fmt.Errorf("%s is on the roster, and not as an approver", person.Name))
 	}
-	return nil
+	return failWith(exitRefused, trust.Check(person.Certificate, time.Now()))
 }
 
-// lastStop reads how the sweep of a journal ended; without a journal it has not begun.
-func lastStop(ctx context.Context, path string, p *plan.Plan) (engine.Stop, error) {
-	if path == "" {
-		return engine.Stop{}, nil
+// revokedBy says of a certificate whether a list that a configuration names revokes it.
+func revokedBy(ctx context.Context, conf *config.Config) (func(*smki.Certificate) bool, error) {
+	var faults []error
+	authorities := loadCertificates(conf.DCC.Authorities, &faults)
+	r := direction.NewRevocations(direction.RevocationOptions{Lists: conf.Gates.RevocationLists, Authorities: authorities, Poll: conf.Gates.Poll})
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return r.Revoked, errors.Join(errors.Join(faults...), r.Read(ctx))
+}
+
+// longestOf is how long an approval of a plan may be valid.
+func longestOf(p *plan.Plan) time.Duration {
+	if bound, said := p.Bounds.Settings[authority.LongestSetting]; said {
+		return time.Duration(bound * float64(time.Second))
 	}
-	j, err := journal.OpenReadOnly(path)
+	return direction.LongestValid
+}
+
+// occasion is what is approved, and the stop before it.
+type occasion struct {
+	direction.Occasion
+	stop authority.Stop
+}
+
+// occasionOf finds what a person approves: the start, that the sweep of a journal goes on
+// after its last stop, or that a restored one is taken for it.
+func occasionOf(ctx context.Context, p *plan.Plan, journalPath, configPath string, accept bool) (o occasion, _ error) {
+	c := authority.Case{Plan: p, Journal: authority.Journal{ID: p.Journal}}
+	if accept && (journalPath == "" || configPath == "") {
+		return o, errors.New("--accept needs --journal and --config: it is of these two")
+	}
+	if journalPath == "" {
+		return occasion{Occasion: c.Occasion()}, nil
+	}
+	j, err := journal.OpenReadOnly(journalPath)
 	if err != nil {
-		return engine.Stop{}, failWith(journalCode(err), err)
+		return o, failWith(journalCode(err), err)
 	}
 	defer j.Close()
-	s, err := engine.LastStop(ctx, j)
-	switch {
-	case err != nil:
-		return s, failWith(journalCode(err), err)
-	case s.Opening == nil:
-		return s, failWith(exitUsage, fmt.Errorf("%s: its sweep has not begun: approve without --journal", path))
-	case s.Opening.PlanSHA256 != p.SHA256:
-		return s, failWith(exitRefused, fmt.Errorf("%s: its sweep is of another plan (%.12s...), this one is %.12s...", path, s.Opening.PlanSHA256, p.SHA256))
+	if c.Journal, err = engine.History(ctx, j); err != nil {
+		return o, failWith(journalCode(err), err)
 	}
-	return s, nil
+	switch {
+	case c.Journal.ID != p.Journal || c.Journal.Planned != "" && c.Journal.Planned != p.SHA256:
+		return o, failWith(exitRefused, fmt.Errorf("%s: it is of another plan (%.12s...), this one is %.12s...", journalPath, c.Journal.Planned, p.SHA256))
+	case c.Journal.Stop.Ceased:
+		return o, failWith(exitRefused, fmt.Errorf("%s: %.200q: for good", journalPath, c.Journal.Stop.Reason))
+	case accept:
+		conf, err := loadConfig(configPath)
+		if err != nil {
+			return o, err
+		}
+		subject, err := engine.Acceptable(conf.CustodyDir, j)
+		if err != nil {
+			return o, failWith(custodyCode(err), err)
+		}
+		o.Purpose, o.Subject, o.stop = direction.Accept, subject, c.Journal.Stop
+		return o, nil
+	case len(c.Journal.Starts) == 0:
+		return o, failWith(exitUsage, fmt.Errorf("%s: its sweep has not begun: approve without --journal", journalPath))
+	}
+	return occasion{c.Occasion(), c.Journal.Stop}, nil
 }
 
-// showTerms says what a person is about to sign.
-func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop engine.Stop) {
+// showTerms says what a person is about to sign: the figures first, then what others have
+// written, in quotes, and last the digest that two people compare.
+func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop authority.Stop) {
 	say := func(format string, args ...any) { fmt.Fprintf(io.err, format+"\n", args...) }
-	say("sweep %s, environment %s, plan %s", t.SweepID, strings.ToUpper(t.Environment), t.PlanSHA256)
-	recorded := "NOT SIGNED by a recorder"
-	if p.Record != nil {
-		recorded = "recorded by " + p.Record.RecordedBy.Name
-	}
-	say("  direction %s of %s, in force %s to %s, %s", p.Direction.Reference, p.Direction.IssuingBody,
-		p.Direction.NotBefore.Format(time.RFC3339), p.Direction.NotAfter.Format(time.RFC3339), recorded)
-	if d := delayOf(p); d != "" {
-		say("  %s", d)
-	}
-	say("  prepared by %s at %s", p.PreparedBy.Name, p.CreatedAt.Format(time.RFC3339))
-	say("  %d meters (%d electricity, %d gas) in %d homes; %d rows rejected", p.Counts.Targets, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected)
+	say("%d meters (%d electricity, %d gas) in %d homes; %d rows rejected; %d of the meters suppressed", p.Counts.Targets, p.Counts.Electricity,
+		p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected, suppressedIn(p))
 	var srvs []string
 	for srv, n := range p.Estimate.Requests {
 		srvs = append(srvs, fmt.Sprintf("%s: %d", srv, n))
@@ -191,17 +246,50 @@ func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop engine.Stop) {
 	say("  Service Requests at the first try: %s; 7.3 where it is proven to be needed", strings.Join(srvs, ", "))
 	say("  limits: user %g a second; %s", p.Limits.User, p.Estimate.Range())
 	for _, w := range p.Waves {
-		say("  %s: %d meters, then %v", w.Name, w.Count, w.Soak())
+		say("  wave %s: %d meters, then %v", quoted(w.Name), w.Count, w.Soak())
 	}
+	say("  environment %s, until %s, and after %d stops more that are no halts", strings.ToUpper(t.Environment), t.ExpiresAt.UTC().Format(time.RFC3339), t.Resumes)
 	switch {
 	case t.Purpose == direction.Start:
 		say("  it BEGINS by this approval")
+	case t.Purpose == direction.Accept:
+		say("  a RESTORED OR COPIED STATE is taken for the newest, which is lost, and it goes on from there: %s", quoted(t.Subject))
+	case stop.Accepted != "":
+		say("  it GOES ON from a restored state (%s)", quoted(stop.Accepted))
 	case stop.Halted:
-		say("  it GOES ON after a HALT (record %s): %s", t.Subject, stop.Reason)
+		say("  it GOES ON after a HALT (record %s): %s", t.Subject, quoted(stop.Reason))
 	default:
-		say("  it goes on after a stop (record %s) %s", t.Subject, stop.Reason)
+		say("  it goes on after a stop (record %s) %s", t.Subject, quoted(stop.Reason))
 	}
-	say("  until %s, and after %d stops more that are no halts", t.ExpiresAt.UTC().Format(time.RFC3339), t.Resumes)
+	say("  direction %s of %s, in force %s to %s, recorded by %s", quoted(p.Direction.Reference), quoted(p.Direction.IssuingBody),
+		p.Direction.NotBefore.UTC().Format(time.RFC3339), p.Direction.NotAfter.UTC().Format(time.RFC3339), quoted(p.Record.RecordedBy.Name))
+	if d := delayOf(p); d != "" {
+		say("  %s", d)
+	}
+	for _, path := range slices.Sorted(maps.Keys(p.Bounds.Sources)) {
+		say("  %s: %s", quoted(path), quoted(strings.Join(p.Bounds.Sources[path], " ")))
+	}
+	for _, eui := range slices.Sorted(maps.Keys(p.Custody.Follows)) {
+		say("  the counters of %v are taken over from journal %s", eui, quoted(p.Custody.Follows[eui]))
+	}
+	say("  prepared by %s at %s", quoted(p.PreparedBy.Name), p.CreatedAt.UTC().Format(time.RFC3339))
+	say("  journal %s, custody %s", quoted(p.Journal), quoted(p.Custody.ID))
+	say("sweep %s of the plan with this digest, which both approvers compare:", t.SweepID)
+	digest := t.PlanSHA256
+	for len(digest) > 32 {
+		say("  %s %s %s %s", digest[:8], digest[8:16], digest[16:24], digest[24:32])
+		digest = digest[32:]
+	}
+	say("  %s %s %s %s", digest[:8], digest[8:16], digest[16:24], digest[24:])
+}
+
+func suppressedIn(p *plan.Plan) (n int) {
+	for i := range p.Targets {
+		if p.Targets[i].Suppressed {
+			n++
+		}
+	}
+	return n
 }
 
 // confirmBy has a person type a sweep's id.

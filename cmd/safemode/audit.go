@@ -16,20 +16,23 @@ import (
 func newAudit(streams stdio) *cobra.Command {
 	var o audit.Options
 	var asJSON bool
-	var checkpointKey string
+	var checkpointKey, configPath string
 	c := &cobra.Command{
 		Use:   "audit --journal FILE [--backup FILE]... [--custody-dir DIR] [--checkpoints FILE --checkpoint-key FILE]",
 		Short: "Prove or disprove what a journal promises",
 		Long: `Reads a journal, and the backups and custody files given, and says of each claim
 whether it is proven, with how many records it was held against: the chain of evidence
 is intact, no originator counter was used twice or out of order, nothing was sent that
-the journal did not know before or the direction does not cover. It asks nobody. With
+the journal did not know before or the direction does not cover, and each start was
+approved by two who were on the roster then. With --config the roster must be signed by
+whom that configuration pins. It asks nobody. With
 checkpoints and the public key that checks them it also shows that nothing was rewritten
 or cut off since they were made; take a copy that was kept elsewhere. Of a damaged journal it names the first bad record and what was done
 to it, and says what is still proven.
 
 Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 		Example: `  safemode audit --journal journal.db
+  safemode audit --journal journal.db --config safemode.yaml --custody-dir custody
   safemode audit --journal journal.db --backup monday.db --backup tuesday.db --custody-dir custody --json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -39,6 +42,18 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 					return err
 				}
 				o.Verifier = verifier
+			}
+			if configPath != "" {
+				conf, err := loadConfig(configPath)
+				if err != nil {
+					return err
+				}
+				if conf.Roster.Named() {
+					if o.RosterSignedBy, err = loadCertificate(conf.Roster.SignedBy); err != nil {
+						return err
+					}
+				}
+				o.Chained = trustOf(conf).Chained
 			}
 			r, err := audit.Run(c.Context(), o)
 			if err != nil {
@@ -61,6 +76,7 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 	f.StringVar(&o.Journal, "journal", "", "the sweep's journal")
 	f.StringArrayVar(&o.Backups, "backup", nil, "a backup of it; may be given more than once")
 	f.StringVar(&o.CustodyDir, "custody-dir", "", "folder of the custody files")
+	f.StringVar(&configPath, "config", "", "a configuration of your own: it pins who signs rosters, and the authorities of people's certificates")
 	f.StringVar(&o.Checkpoints, "checkpoints", "", "signed notes that pin the journal")
 	f.StringVar(&checkpointKey, "checkpoint-key", "", "the public key that checks them (.pub of journal key)")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")

@@ -97,7 +97,7 @@ func TestAuditOfASweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := audited(t, exitDone, "--journal", filepath.Join(dir, "journal.db"), "--custody-dir", filepath.Join(dir, "custody"))
-	if !r.Proven || r.Records == 0 || len(r.Claims) != 12 {
+	if !r.Proven || r.Records == 0 || len(r.Claims) != 14 {
 		t.Errorf("%+v", r)
 	}
 	for _, c := range r.Claims {
@@ -306,7 +306,7 @@ func TestRestoreDrill(t *testing.T) {
 	if !strings.Contains(found["custody"], "an older copy") || !strings.Contains(found["backups"], "the journal is older") {
 		t.Errorf("%q", found)
 	}
-	must(t, "", "custody", "accept", "--custody-dir", custodyDir, "--journal", s.path("journal.db"), "--by", "A. Person")
+	s.accept(t, "plan", "journal.db")
 	s.sweep(t).succeeds()
 	r := audited(t, exitNotHeld, "--journal", s.path("journal.db"), "--custody-dir", custodyDir, "--backup", s.path("newer.db"), "--backup", s.path("backup.db"))
 	found = disproven(r)

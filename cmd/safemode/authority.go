@@ -18,7 +18,7 @@ import (
 
 // loadRoster reads the roster that a configuration names; nil where it names none.
 func loadRoster(c *config.Config) (*direction.Roster, error) {
-	if c.Roster == (config.Roster{}) {
+	if !c.Roster.Named() {
 		return nil, nil
 	}
 	pinned, err := loadCertificate(c.Roster.SignedBy)
@@ -32,9 +32,9 @@ func loadRoster(c *config.Config) (*direction.Roster, error) {
 	return roster, failWith(exitUsage, err)
 }
 
-// authority adds to an engine's options what shows that a sweep may act: roster,
+// addAuthority adds to an engine's options what shows that a sweep may act: roster,
 // approvals and gates.
-func authority(c *config.Config, planDir string, o *engine.Options) error {
+func addAuthority(c *config.Config, planDir string, o *engine.Options) error {
 	var err error
 	if o.Roster, err = loadRoster(c); err != nil {
 		return err
@@ -43,7 +43,18 @@ func authority(c *config.Config, planDir string, o *engine.Options) error {
 		return failWith(exitRefused, err)
 	}
 	o.Gates, o.Drain = gatesOf(c, o), c.Gates.Drain
+	o.ApprovalsAtMost, o.Wider = c.Roster.ApprovalsAtMost, fitsPlan(c, o.Plan)
 	return nil
+}
+
+// trustOf is what the certificate of a person who signs now is held to. What revocation
+// lists say is asked when the sweep starts.
+func trustOf(c *config.Config) direction.Trust {
+	var faults []error
+	authorities := smki.Trust(loadCertificates(c.DCC.Authorities, &faults))
+	return direction.Trust{Chained: func(cert *smki.Certificate) error {
+		return errors.Join(errors.Join(faults...), authorities.Verify(cert))
+	}}
 }
 
 // gatesOf makes the gates that a configuration describes, and has the engine believe
@@ -132,6 +143,21 @@ func widened(c *config.Config, p *plan.Plan) error {
 	} {
 		if bound.now > bound.planned {
 			wider(bound.path, bound.now, bound.planned)
+		}
+	}
+	sources := sourcesOf(c)
+	if !c.Roster.Named() { // without a roster nothing is swept, which the start says
+		sources[rosterSource] = p.Bounds.Sources[rosterSource]
+	} else if key, err := pinned(c); err != nil {
+		faults = append(faults, err)
+	} else {
+		sources[rosterSource] = key
+	}
+	for path, planned := range p.Bounds.Sources {
+		for _, name := range planned {
+			if !slices.Contains(sources[path], name) {
+				wider(path, fmt.Sprintf("%q", sources[path]), fmt.Sprintf("%q", name))
+			}
 		}
 	}
 	usual := config.Default()

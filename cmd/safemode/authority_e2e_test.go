@@ -53,7 +53,7 @@ func TestSweepNeedsTwoApprovers(t *testing.T) {
 	lines := strings.SplitAfter(string(rows), "\n")
 	putFile(t, s.path("shorter.csv"), []byte(strings.Join(append(lines[:3:3], lines[4:]...), "")))
 	putFile(t, s.path("otherwise.csv"), []byte(strings.Replace(string(rows), "-C0-", "-C1-", 1)))
-	refuses(t, exitRefused, "rita is on the roster, and not as an approver", "", approving("staff/rita", "--config", s.path("safemode.yaml"))...)
+	refuses(t, exitRefused, "rita has recorded the direction", "", approving("staff/rita", "--config", s.path("safemode.yaml"))...)
 	must(t, "", "pki", "init", "--out", s.path("strangers"))
 	refuses(t, exitRefused, "alice: nobody on the roster has this name and key", "", "approve", "--plan", s.path("two"), "--yes",
 		"--config", s.path("safemode.yaml"), "--cert", s.path("strangers/approvers/alice.pem"), "--key", s.path("strangers/approvers/alice.key"))
@@ -94,7 +94,7 @@ func TestSweepNeedsTwoApprovers(t *testing.T) {
 	// A configuration that allows more than what was approved; less is fine.
 	s.configure(t, "wider.yaml", "policy:\n", "policy:\n  arm_tries: 9\n")
 	s.refusesSweep(t, exitRefused, "wider.yaml", "plan", "journal.db", "policy.arm_tries: 9 is wider than the plan's 2")
-	s.configure(t, "narrower.yaml", "policy:\n", "policy:\n  arm_tries: 1\n", "custody_dir: custody", "custody_dir: "+t.TempDir())
+	s.configure(t, "narrower.yaml", "policy:\n", "policy:\n  arm_tries: 1\n")
 	narrower := start(t, s.sweepArgs("narrower.yaml", "plan", "narrower.db")...)
 	narrower.until("sending", func() bool { return s.requests(t) > 0 })
 	if r := narrower.signal(syscall.SIGTERM); r.code != exitInterrupted {
@@ -105,7 +105,7 @@ func TestSweepNeedsTwoApprovers(t *testing.T) {
 	s.configure(t, "nobody.yaml", "roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}\n", "")
 	s.refusesSweep(t, exitRefused, "nobody.yaml", "plan", "journal.db", "no roster")
 	s.configure(t, "usurper.yaml", "signed_by: pki/staff/rita.pem", "signed_by: pki/staff/olga.pem")
-	s.refusesSweep(t, exitRefused, "usurper.yaml", "plan", "journal.db", "signature does not hold")
+	s.refusesSweep(t, exitRefused, "usurper.yaml", "plan", "journal.db", "roster.signed_by")
 
 	// A direction that its recorder has not signed makes no plan.
 	replaceIn(t, s.path("direction.yaml"), s.path("unsigned.yaml"), "reference: REHEARSAL", "reference: MORE")
@@ -276,7 +276,7 @@ func TestApproveAsks(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.out), &header); r.code != exitDone || err != nil || header.SHA != p.SHA256 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	for _, shown := range []string{"environment SIMULATOR", "prepared by olga", "recorded by rita", "20 meters", "7.4: 40", "limits: user", "BEGINS"} {
+	for _, shown := range []string{"environment SIMULATOR", `prepared by "olga"`, `recorded by "rita"`, "20 meters", "7.4: 40", "limits: user", "BEGINS"} {
 		if !strings.Contains(r.err, shown) {
 			t.Errorf("not shown: %s in %s", shown, r.err)
 		}

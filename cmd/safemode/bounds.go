@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"safemode/config"
+	"safemode/engine/authority"
+	"safemode/engine/direction"
 )
 
 // bound is a setting that an approval was given for: once the plan is approved it must
@@ -58,10 +60,8 @@ func boundsOf(c *config.Config) []bound {
 		{"breaker.ratio", b.Ratio, more},
 		{"breaker.pause", b.Pause.Seconds(), less},
 		{"operations.dead_man", c.Operations.DeadMan.Seconds(), moreOrNone},
-		{"gates.revocation_lists", yes(len(c.Gates.RevocationLists) > 0), less},
-		{"gates.peer_revocation_lists", yes(len(c.Gates.PeerRevocationLists) > 0), less},
 		{"gates.revocation_list_age", c.Gates.RevocationListAge.Seconds(), more},
-		{"gates.mpids_file", yes(c.Gates.MPIDsFile != ""), less},
+		{authority.LongestSetting, c.Roster.ApprovalsAtMost.Seconds(), more},
 		{"gates.check_expiry", yes(c.Gates.CheckExpiry), less},
 		{"gates.poll", c.Gates.Poll.Seconds(), more},
 		{"gates.max_age", c.Gates.MaxAge.Seconds(), more},
@@ -104,4 +104,32 @@ func settingsOf(c *config.Config) map[string]float64 {
 		all[b.path] = b.value
 	}
 	return all
+}
+
+// sourcesOf are what evidence is taken from: what a plan names of these must stay in the
+// configuration, and more may come.
+func sourcesOf(c *config.Config) map[string][]string {
+	all := map[string][]string{}
+	if len(c.Gates.RevocationLists) > 0 {
+		all["gates.revocation_lists"] = c.Gates.RevocationLists
+	}
+	if len(c.Gates.PeerRevocationLists) > 0 {
+		all["gates.peer_revocation_lists"] = c.Gates.PeerRevocationLists
+	}
+	if c.Gates.MPIDsFile != "" {
+		all["gates.mpids_file"] = []string{c.Gates.MPIDsFile}
+	}
+	return all
+}
+
+// rosterSource is the source whose name is the key that the roster is signed with.
+const rosterSource = "roster.signed_by"
+
+// pinned names the key that a configuration's roster is signed with.
+func pinned(c *config.Config) ([]string, error) {
+	cert, err := loadCertificate(c.Roster.SignedBy)
+	if err != nil {
+		return nil, err
+	}
+	return []string{direction.Fingerprint(cert)}, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"safemode/engine"
 	"safemode/engine/custody"
+	"safemode/engine/direction"
 	"safemode/engine/journal"
 	"safemode/servicerequests"
 	"safemode/servicerequests/safefile"
@@ -62,19 +63,42 @@ than the last one that was sent; none over it was.`,
 }
 
 func newCustodyAccept(streams stdio) *cobra.Command {
-	var dir, path, by string
+	var configPath, planDir, path, by string
 	c := &cobra.Command{
-		Use:   "accept --custody-dir DIR --journal FILE --by NAME",
-		Short: "Go on with a journal that was restored from a backup",
-		Long: `Takes an older copy of a journal for the owner of its counters, because the newer
-one is lost. No counter is used twice: the high-water mark stays. What was sent after
+		Use:   "accept --config FILE --plan DIR --journal FILE --by NAME",
+		Short: "Go on with a journal, or a folder of counters, that was restored from a backup",
+		Long: `Takes an older copy of a journal for the owner of its counters, or a copied or restored
+folder of counters for the one that it was, because the newer is lost. Two must have
+approved it: safemode approve --accept, with this very journal and folder. Their approvals
+are those by which the sweep then goes on. No counter is used twice: the high-water mark stays. What was sent after
 the copy was made is not in it and stays so; devices may have done it, so meters are
 read anew before anything is concluded about them. Never do this while the newer
 journal can still be found.`,
-		Example: `  safemode custody accept --custody-dir custody --journal journal.db --by "A. Person"`,
-		Args:    cobra.NoArgs,
+		Example: `  safemode approve --accept --config safemode.yaml --plan plan --journal journal.db --cert alice.pem --key alice.key
+  safemode custody accept --config safemode.yaml --plan plan --journal journal.db --by "A. Person"`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			accepted, err := engine.AcceptJournal(c.Context(), dir, path, by)
+			conf, err := loadConfig(configPath)
+			if err != nil {
+				return err
+			}
+			p, err := loadPlan(planDir)
+			if err != nil {
+				return err
+			}
+			a := engine.Acceptance{By: by, Options: engine.Options{Plan: p, Journal: path, CustodyDir: conf.CustodyDir, ApprovalsAtMost: conf.Roster.ApprovalsAtMost}}
+			if a.Roster, err = loadRoster(conf); err != nil {
+				return err
+			}
+			if a.Approvals, err = direction.LoadApprovals(planDir); err != nil {
+				return failWith(exitRefused, err)
+			}
+			var faults []error
+			a.DCC.Authorities = loadCertificates(conf.DCC.Authorities, &faults)
+			if a.Revoked, err = revokedBy(c.Context(), conf); err != nil {
+				return failWith(exitRefused, errors.Join(append(faults, err)...))
+			}
+			accepted, err := engine.AcceptJournal(c.Context(), a)
 			for _, a := range accepted {
 				fmt.Fprintf(streams.out, "%v: accepted; at least %d records are missing; the next counter is over %d\n", a.Originator, a.Missing, a.HighWater)
 			}
@@ -84,10 +108,11 @@ journal can still be found.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&dir, "custody-dir", "", "folder of the custody files")
-	c.Flags().StringVar(&path, "journal", "", "the restored journal")
+	c.Flags().StringVar(&configPath, "config", "", "configuration of the sweep: its folder of counters, its roster")
+	c.Flags().StringVar(&planDir, "plan", "", "folder of the frozen plan, with the approvals")
+	c.Flags().StringVar(&path, "journal", "", "the journal to go on with")
 	c.Flags().StringVar(&by, "by", "", "who says so; it is written into the journal")
-	for _, name := range []string{"custody-dir", "journal", "by"} {
+	for _, name := range []string{"config", "plan", "journal", "by"} {
 		_ = c.MarkFlagRequired(name)
 	}
 	return c
@@ -96,9 +121,9 @@ journal can still be found.`,
 // custodyCode is the exit code of counters that cannot be had.
 func custodyCode(err error) int {
 	switch {
-	case errors.Is(err, custody.ErrFloor), errors.Is(err, custody.ErrInUse), errors.Is(err, custody.ErrOtherOwner),
-		errors.Is(err, custody.ErrOldJournal), errors.Is(err, custody.ErrReleased), errors.Is(err, journal.ErrInUse),
-		errors.Is(err, safefile.ErrOpenToOthers):
+	case errors.Is(err, engine.ErrRefused), errors.Is(err, custody.ErrNoBook), errors.Is(err, custody.ErrCopied), errors.Is(err, custody.ErrFloor),
+		errors.Is(err, custody.ErrInUse), errors.Is(err, custody.ErrOtherOwner), errors.Is(err, custody.ErrOldJournal), errors.Is(err, custody.ErrReleased),
+		errors.Is(err, journal.ErrInUse), errors.Is(err, safefile.ErrOpenToOthers):
 		return exitRefused
 	case errors.Is(err, custody.ErrDamaged):
 		return exitHalted

@@ -144,7 +144,7 @@ func (r *rehearsal) prepare(io stdio, conf *config.Config) (o engine.Options, er
 	if err := signFile(directionPath, filepath.Join(pki, "staff", "rita")); err != nil {
 		return o, err
 	}
-	p, err := makePlan(io, conf, directionPath, filepath.Join(r.dir, "portfolio.csv"), preparer{name: "olga"})
+	p, err := makePlan(io, conf, directionPath, filepath.Join(r.dir, "portfolio.csv"), preparer{cert: filepath.Join(pki, "staff", "olga.pem"), key: filepath.Join(pki, "staff", "olga.key")})
 	if err != nil {
 		return o, err
 	}
@@ -159,7 +159,7 @@ func (r *rehearsal) prepare(io stdio, conf *config.Config) (o engine.Options, er
 	if o, err = engineOptions(conf, p, filepath.Join(r.dir, "journal.db"), r.log); err != nil {
 		return o, err
 	}
-	return o, authority(conf, planDir, &o)
+	return o, addAuthority(conf, planDir, &o)
 }
 
 // signFile signs a file with a test person's key; base is of their PEM files.
@@ -190,7 +190,8 @@ func testApproval(p *plan.Plan, planDir, base string) error {
 	}
 	now := time.Now()
 	a, err := direction.Approve(direction.Terms{
-		PlanSHA256: p.SHA256, SweepID: p.SweepID(), Environment: p.Environment, Purpose: direction.Start,
+		PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Purpose: direction.Start,
+		Journal: p.Journal, Custody: p.Custody.ID,
 		IssuedAt: now, ExpiresAt: now.Add(24 * time.Hour),
 		Approver: direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)},
 	}, key)

@@ -327,6 +327,17 @@ func (s *scene) approve(t *testing.T, plan, person string, args ...string) strin
 	return path
 }
 
+// accept has two approve that a restored journal is gone on with, and takes it.
+func (s *scene) accept(t *testing.T, plan, journal string) {
+	t.Helper()
+	take := []string{"custody", "accept", "--config", s.path("safemode.yaml"), "--plan", s.path(plan), "--journal", s.path(journal), "--by", "A. Person"}
+	for have, person := range map[string]string{"nobody has signed": "alice", "one has signed (alice)": "bob"} {
+		_ = have
+		s.approve(t, plan, person, "--accept", "--config", s.path("safemode.yaml"), "--journal", s.path(journal))
+	}
+	must(t, "", take...)
+}
+
 func (s *scene) sweepArgs(config, plan, journal string) []string {
 	return []string{"sweep", "--config", s.path(config), "--plan", s.path(plan), "--journal", s.path(journal)}
 }

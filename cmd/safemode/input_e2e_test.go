@@ -73,7 +73,7 @@ func TestPlanBadInput(t *testing.T) {
 		{"empty", "safemode.yaml", "direction.yaml", file("empty.csv", ""), "empty.csv: plan: portfolio header: the file is empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := safemode(t, "", "plan", "--config", s.path(c.config), "--direction", s.path(c.direction),
+			r := safemode(t, "", "plan", "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"), "--config", s.path(c.config), "--direction", s.path(c.direction),
 				"--portfolio", s.path(c.portfolio), "--out", s.path("plan"))
 			if (r.code != exitUsage && r.code != exitRefused) || r.out != "" || strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, c.reason) {
 				t.Errorf("exit %d, %q, want one line with %q", r.code, r.err, c.reason)
@@ -84,7 +84,7 @@ func TestPlanBadInput(t *testing.T) {
 		})
 	}
 	refuses(t, exitUsage, "speed: unknown key", "", "check-config", s.path("unknown.yaml"))
-	refuses(t, exitFailed, s.path("portfolio.csv"), "", "plan", "--config", s.path("safemode.yaml"), "--direction",
+	refuses(t, exitFailed, s.path("portfolio.csv"), "", "plan", "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"), "--config", s.path("safemode.yaml"), "--direction",
 		s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("portfolio.csv"))
 }
 
@@ -110,7 +110,7 @@ func TestPlanRejectsRows(t *testing.T) {
 			t.Errorf("line %s is not in the plan's rejected rows", line)
 		}
 	}
-	printed := must(t, "", "plan", "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"),
+	printed := must(t, "", "plan", "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"), "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"),
 		"--portfolio", s.path("portfolio.csv"), "--out", s.path("plan2"))
 	if !strings.Contains(printed, "17 of 20 portfolio rows planned") || !strings.Contains(printed, "3 rejected") {
 		t.Errorf("printed %s", printed)
@@ -131,8 +131,11 @@ func TestSweepBadInput(t *testing.T) {
 		if err := os.Mkdir(s.path(name), 0o700); err != nil {
 			t.Fatal(err)
 		}
+		swap := []string{"custody_dir: custody", "custody_dir: " + name}
+		s.configure(t, name+".yaml", swap...)
+		s.plan(t, name+"-plan", name+".yaml", "direction.yaml")
 		putFile(t, filepath.Join(s.path(name), smki.TestSupplier.String()+".json"), []byte(text))
-		return []string{"custody_dir: custody", "custody_dir: " + name}
+		return swap
 	}
 	flipped := s.copyTree(t, "plan", "flipped")
 	flip(t, filepath.Join(flipped, "plan.ndjson"), `"targets"`)
@@ -158,8 +161,8 @@ func TestSweepBadInput(t *testing.T) {
 		{"no PKI folder", "plan", "", []string{"pki_dir: pki", "pki_dir: nowhere"}, exitUsage, []string{"nowhere: no such file"}},
 		{"no certificate", "plan", "", []string{"[pki/dcc/transform.pem]", "[pki/none.pem]"}, exitUsage, []string{"pki/none.pem"}},
 		{"no custody", "plan", "", []string{"custody_dir: custody", "custody_dir: nowhere"}, exitUsage, []string{"custody_dir", "nowhere", "make it if there were none"}},
-		{"broken custody", "plan", "", custody("broken", "{"), exitHalted, []string{smki.TestSupplier.String() + ".json", "not a custody file"}},
-		{"custody of another", "plan", "", custody("others", `{"originator":"`+smki.TestSupplier.String()+`","owner":"other","high_water":7}`), exitRefused, []string{"belongs to another journal"}},
+		{"broken custody", "broken-plan", "", custody("broken", "{"), exitHalted, []string{smki.TestSupplier.String() + ".json", "not a custody file"}},
+		{"custody of another", "others-plan", "", custody("others", `{"originator":"`+smki.TestSupplier.String()+`","owner":"other","high_water":7}`), exitRefused, []string{"belongs to another journal"}},
 		{"DCC does not listen", "plan", "", []string{"\n  url: http://" + s.duis, "\n  url: http://" + silent}, exitFailed, []string{"dcc.url", silent, "cannot be reached"}},
 		{"SMKI does not listen", "plan", "", []string{"smki_url: http://" + s.smki, notSMKI}, exitFailed, []string{"dcc.smki_url", silent, "cannot be reached"}},
 		{"inbox is taken", "plan", "", []string{s.inbox, taken}, exitFailed, []string{"inbox.listen", taken, "in use"}},
@@ -172,9 +175,6 @@ func TestSweepBadInput(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			name := strings.ReplaceAll(c.name, " ", "-")
-			if !slices.ContainsFunc(c.swap, func(text string) bool { return strings.HasPrefix(text, "custody_dir") }) {
-				c.swap = append(slices.Clone(c.swap), "custody_dir: custody", "custody_dir: "+t.TempDir())
-			}
 			s.configure(t, name+".yaml", c.swap...)
 			journal := name + ".db"
 			if c.journal != "" {
@@ -322,7 +322,10 @@ func TestFullDisk(t *testing.T) {
 	if err := os.Mkdir(s.path("fills"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r, _ = onTinyDisk(t, full, "500k", sweepInto("fills.yaml")...)
+	s.plan(t, "plan-fills", "fills.yaml", "direction.yaml")
+	filling := sweepInto("fills.yaml")
+	filling[slices.Index(filling, s.path("plan"))] = s.path("plan-fills")
+	r, _ = onTinyDisk(t, full, "500k", filling...)
 	if said := "safemode: halted: the journal cannot be written: free the disk or mend it, then run the same command again"; r.code != exitHalted ||
 		!strings.Contains(r.err, said) || !strings.Contains(r.err, "disk is full") {
 		t.Errorf("exit %d: %s", r.code, r.err)
@@ -337,7 +340,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"plan", "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", in("plan")},
+		{"plan", "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", in("plan"), "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key")},
 		{"report", "--journal", s.path("journal.db"), "--out", in("report")},
 		{"fleet", "generate", "--meters", "100", "--out", in("fleet.csv"), "--portfolio", in("portfolio.csv")},
 		{"pki", "init", "--out", in("pki")},

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"safemode/config"
+	"safemode/engine/custody"
 	"safemode/engine/direction"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
@@ -37,8 +41,10 @@ needs (thresholds.txt). A schedule that would cross one is refused, unless
 limits.pace_to_fit cuts the pace.
 
 Where the configuration names a roster, one of its recorders must have signed the
-direction (safemode sign). Who prepares a plan may not approve it.`,
-		Example: `  safemode plan --config safemode.yaml --direction direction.yaml --portfolio portfolio.csv --out plan --prepared-by olga`,
+direction (safemode sign), and an operator on it signs the plan (--cert, --key), who may
+not approve it. The plan is for one journal, which the sweep makes, and for the folder of
+counters that the configuration names: it is swept with these and with no others.`,
+		Example: `  safemode plan --config safemode.yaml --direction direction.yaml --portfolio portfolio.csv --out plan --cert olga.pem --key olga.key`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			conf, err := loadConfig(configPath)
@@ -70,9 +76,9 @@ direction (safemode sign). Who prepares a plan may not approve it.`,
 	f.StringVar(&directionPath, "direction", "", "the Authority's direction")
 	f.StringVar(&portfolioPath, "portfolio", "", "portfolio CSV")
 	f.StringVar(&out, "out", "", "folder for the plan")
-	f.StringVar(&by.name, "prepared-by", "", "who prepares the plan, and may not approve it (default the user's login name)")
-	f.StringVar(&by.cert, "cert", "", "PEM file of the preparer's certificate, instead of --prepared-by; required in live")
-	f.StringVar(&by.key, "key", "", "PEM file of its private key")
+	f.StringVar(&by.cert, "cert", "", "PEM file of the preparer's certificate: an operator on the roster, who may not approve the plan")
+	f.StringVar(&by.key, "key", "", "PEM file of its private key, which signs the plan")
+	f.StringVar(&by.name, "prepared-by", "", "without a roster, who prepares the plan (default the user's login name): it can only be rehearsed")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
 	for _, name := range []string{"config", "direction", "portfolio", "out"} {
 		_ = c.MarkFlagRequired(name)
@@ -86,9 +92,19 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 	if err != nil {
 		return nil, err
 	}
-	preparedBy, err := by.signatory(conf, roster)
+	preparedBy, key, err := by.signatory(conf, roster)
 	if err != nil {
 		return nil, err
+	}
+	suppressed, err := suppressedOf(conf)
+	if err != nil {
+		return nil, failWith(exitUsage, err)
+	}
+	bounds := planBounds(conf)
+	if roster != nil {
+		if bounds.Sources[rosterSource], err = pinned(conf); err != nil {
+			return nil, err
+		}
 	}
 	in, err := safefile.Open(portfolioPath, safefile.Mass, safefile.Checked)
 	if err != nil {
@@ -103,11 +119,19 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 	})
 	o := plan.Options{
 		Environment: string(conf.Environment), Direction: d, Record: signed, PreparedBy: preparedBy, Strategy: record.Strategy(conf.Strategy),
-		Limits: planLimits(conf.Limits), Bounds: planBounds(conf), Waves: planWaves(conf.Waves), CreatedAt: time.Now().UTC(),
+		Limits: planLimits(conf.Limits), Bounds: bounds, Suppressed: suppressed, Waves: planWaves(conf.Waves), CreatedAt: time.Now().UTC(),
 	}
 	o.WindowEnds = plan.NextWindow(o.CreatedAt, conf.WindowEnds.Earliest, conf.WindowEnds.Latest)
 	for _, id := range conf.Identities {
 		o.Originators = append(o.Originators, id.EUI)
+	}
+	id := make([]byte, 16)
+	rand.Read(id)
+	o.Journal = hex.EncodeToString(id)
+	if roster != nil {
+		if o.Custody, err = custodyOf(conf, o.Originators); err != nil {
+			return nil, err
+		}
 	}
 	p, err := plan.Build(rows, o)
 	switch {
@@ -117,8 +141,36 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", portfolioPath, err))
 	case len(p.Targets) == 0:
 		return nil, failWith(exitUsage, fmt.Errorf("%s: no meter to sweep: %d rows, all rejected", portfolioPath, len(p.Rejected)))
+	case key != nil:
+		err = p.Sign(key)
 	}
-	return p, nil
+	return p, failWith(exitFailed, err)
+}
+
+// custodyOf names the folder of counters that a plan is for, and which journals hold them
+// now. A folder without a book is given one.
+func custodyOf(conf *config.Config, originators []servicerequests.EUI) (*plan.Custody, error) {
+	book, err := custody.MakeBook(conf.CustodyDir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, failWith(exitUsage, fmt.Errorf("custody_dir: %w: name the folder of earlier sweeps of this originator, or make it if there were none", err))
+	case err != nil:
+		return nil, failWith(custodyCode(err), err)
+	}
+	if err := book.Copied(); err != nil {
+		return nil, failWith(exitRefused, fmt.Errorf("%w: name the folder itself; if it is lost, name a new one and set counter_floor over all that was used", err))
+	}
+	marks, err := custody.Read(conf.CustodyDir)
+	if err != nil {
+		return nil, failWith(custodyCode(err), err)
+	}
+	c := &plan.Custody{ID: book.ID(), Follows: map[servicerequests.EUI]string{}}
+	for _, m := range marks {
+		if slices.Contains(originators, m.Originator) {
+			c.Follows[m.Originator] = m.Owner
+		}
+	}
+	return c, nil
 }
 
 // readDirection reads the direction. Where the configuration names a roster, one of
@@ -153,37 +205,40 @@ func readDirection(io stdio, conf *config.Config, path string) (direction.Direct
 // preparer is who prepares a plan, as the command line has it.
 type preparer struct{ name, cert, key string }
 
-// signatory finds out who that is: by their key, or by name. A name on the roster
-// stands for its key.
-func (p preparer) signatory(conf *config.Config, roster *direction.Roster) (direction.Signatory, error) {
+// signatory finds out who that is: by their key, which signs the plan, or, where there is
+// no roster and nothing but a rehearsal can come of the plan, by name.
+func (p preparer) signatory(conf *config.Config, roster *direction.Roster) (s direction.Signatory, key crypto.Signer, _ error) {
 	if p.cert != "" || p.key != "" {
-		cert, _, err := loadPerson(p.cert, p.key)
+		cert, key, err := loadPerson(p.cert, p.key)
 		if err != nil {
-			return direction.Signatory{}, err
+			return s, nil, err
 		}
-		s := direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)}
-		if roster != nil && roster.WithKey(s.Key) == nil {
-			return s, failWith(exitRefused, fmt.Errorf("%s: nobody on the roster has this key", p.cert))
+		s = direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)}
+		if roster != nil {
+			person := roster.WithKey(s.Key)
+			switch {
+			case person == nil || person.Name != s.Name:
+				return s, nil, failWith(exitRefused, fmt.Errorf("%s: nobody on the roster has this name and key", p.cert))
+			case !person.May(direction.Operator):
+				return s, nil, failWith(exitRefused, fmt.Errorf("%s is on the roster, and not as an operator: only an operator prepares plans", s.Name))
+			}
 		}
-		return s, nil
+		if err := trustOf(conf).Check(cert, time.Now()); err != nil {
+			return s, nil, failWith(exitRefused, err)
+		}
+		return s, key, nil
 	}
-	if conf.Environment == config.Live {
-		return direction.Signatory{}, failWith(exitUsage, errors.New("environment live: show who prepares the plan by --cert and --key"))
+	if roster != nil || conf.Environment == config.Live {
+		return s, nil, failWith(exitUsage, errors.New("who prepares a plan signs it: name their certificate and key by --cert and --key"))
 	}
 	if p.name == "" {
 		u, err := user.Current()
 		if err != nil {
-			return direction.Signatory{}, failWith(exitUsage, fmt.Errorf("--prepared-by is needed: %w", err))
+			return s, nil, failWith(exitUsage, fmt.Errorf("--prepared-by is needed: %w", err))
 		}
 		p.name = u.Username
 	}
-	s := direction.Signatory{Name: p.name}
-	if roster != nil {
-		if person := roster.Named(p.name); person != nil {
-			s = person.Signatory()
-		}
-	}
-	return s, nil
+	return direction.Signatory{Name: p.name}, nil, failWith(exitUsage, record.CheckName(p.name))
 }
 
 // savePlan writes a plan into a folder, which it makes if there is none. It never
@@ -231,7 +286,7 @@ func planBounds(c *config.Config) plan.Bounds {
 		ArmFreshnessElectricity: p.ArmFreshnessElectricity.Seconds(), ArmFreshnessGas: p.ArmFreshnessGas.Seconds(),
 		SwitchTries: p.SwitchTries, ArmTries: p.ArmTries,
 		RetriesElectricity: len(p.RetryElectricity), RetriesGas: len(p.RetryGas), BalanceAfter: p.BalanceAfter,
-		Settings: settingsOf(c),
+		Settings: settingsOf(c), Sources: sourcesOf(c),
 	}
 }
 
@@ -248,11 +303,11 @@ func printPlan(io stdio, p *plan.Plan, s *plan.Schedule) error {
 	rows := p.Counts.Targets + p.Counts.Rejected
 	recorded := "not signed"
 	if p.Record != nil {
-		recorded = "recorded by " + p.Record.RecordedBy.Name
+		recorded = "recorded by " + quoted(p.Record.RecordedBy.Name)
 	}
-	fmt.Fprintf(io.out, "plan %s, sweep %s, prepared by %s\n", p.SHA256, p.SweepID(), p.PreparedBy.Name)
+	fmt.Fprintf(io.out, "plan %s, sweep %s, prepared by %s\n", p.SHA256, p.SweepID(), quoted(p.PreparedBy.Name))
 	fmt.Fprintf(io.out, "  environment %s, strategy %s, direction %s until %s, %s\n",
-		p.Environment, p.Strategy, p.Direction.Reference, p.Direction.NotAfter.Format(time.RFC3339), recorded)
+		p.Environment, p.Strategy, quoted(p.Direction.Reference), p.Direction.NotAfter.Format(time.RFC3339), recorded)
 	if d := delayOf(p); d != "" {
 		fmt.Fprintf(io.out, "  %s\n", d)
 	}
@@ -275,7 +330,7 @@ func delayOf(p *plan.Plan) string {
 	if d == nil {
 		return ""
 	}
-	text := fmt.Sprintf("revocation of the certificates delayed by the PMA: %v", d)
+	text := fmt.Sprintf("revocation of the certificates delayed by the PMA: %s", quoted(d.String()))
 	if !d.Covers(&p.Direction) {
 		text += ", BEFORE the direction ends: ask the PMA for a later end, or certificates may be revoked while the sweep runs"
 	}

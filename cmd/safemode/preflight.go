@@ -124,7 +124,7 @@ func (f *preflight) run(configPath, planDir string) {
 		p, err := loadPlan(planDir)
 		if f.hold("plan", fmt.Sprintf("%s is whole", planDir), err, "plan anew") {
 			f.plan = p
-			f.findings[len(f.findings)-1].Detail = fmt.Sprintf("sweep %s, %d meters, prepared by %s", p.SweepID(), p.Counts.Targets, p.PreparedBy.Name)
+			f.findings[len(f.findings)-1].Detail = fmt.Sprintf("sweep %s, %d meters, prepared by %s", p.SweepID(), p.Counts.Targets, quoted(p.PreparedBy.Name))
 		}
 	}
 	f.files()
@@ -148,6 +148,11 @@ func (f *preflight) start(planDir string) engine.Foreseen {
 		f.options.Approvals, approvals = direction.LoadApprovals(planDir)
 	}
 	f.options.Gates = gatesOf(f.conf, &f.options)
+	f.options.ApprovalsAtMost = f.conf.Roster.ApprovalsAtMost
+	if planned {
+		f.options.Wider = fitsPlan(f.conf, f.plan)
+	}
+	_ = f.options.Gates.Look(f.ctx) // what could not be read closes its gate, and is said there
 	v := engine.Foresee(f.ctx, f.options)
 	f.hold("keys", "they go with the environment, the identities and the addresses", v.Keys, "")
 	f.hold("journal "+f.journal, "can be begun, or gone on with", v.Journal, "")
@@ -155,7 +160,7 @@ func (f *preflight) start(planDir string) engine.Foreseen {
 		f.hold("checkpoints", f.options.Checkpoints.Path+" pins this journal", v.Checkpoints, "")
 	}
 	if planned {
-		f.hold("direction", fmt.Sprintf("%s, until %s", f.plan.Direction.Reference, f.plan.Direction.NotAfter.Format(time.RFC3339)), v.Authority, "")
+		f.hold("direction", fmt.Sprintf("%s, until %s", quoted(f.plan.Direction.Reference), f.plan.Direction.NotAfter.Format(time.RFC3339)), v.Authority, "")
 		if err := errors.Join(approvals, v.Approvals); f.options.Roster != nil { // else the line before says so
 			f.hold("approvals", fmt.Sprintf("it may begin or go on until %s, and after %d stops more", v.Until.UTC().Format(time.RFC3339), v.Resumes), err, "safemode approve")
 		}

@@ -62,21 +62,20 @@ func TestSweepRefusesWhatIsAnothers(t *testing.T) {
 
 	elsewhere := s.configure(t, "elsewhere.yaml", s.inbox, freeAddress(t), s.operations, freeAddress(t))
 	second := filepath.Base(elsewhere)
-	custodyFile := smki.TestSupplier.String() + ".json"
 	s.refusesSweep(t, exitRefused, second, "plan", "journal.db", "journal.db", "in use")
-	s.refusesSweep(t, exitRefused, second, "plan", "second.db", custodyFile, "in use")
+	s.refusesSweep(t, exitRefused, second, "plan", "second.db", "the journal does not know the start of", "was restored or copied")
 	if r := running.signal(syscall.SIGTERM); r.code != exitInterrupted {
 		t.Errorf("SIGTERM: %+v", r)
 	}
 	sent := s.requests(t)
-	s.refusesSweep(t, exitRefused, second, "plan", "second.db", custodyFile, "belongs to another journal", "counter floor of at least")
+	s.refusesSweep(t, exitRefused, second, "plan", "second.db", "the journal does not know the start of", "was restored or copied")
 	s.plan(t, "replanned", "safemode.yaml", "direction.yaml")
 	s.refusesSweep(t, exitRefused, second, "replanned", "journal.db", "journal.db", "another plan")
 	faster := filepath.Base(s.configure(t, "faster.yaml", "{speed: 1}", "{speed: 2}"))
 	s.refusesSweep(t, exitRefused, faster, "plan", "journal.db", "journal.db", "clock")
 	// A frozen plan stays: without it the journal could not go on.
 	refuses(t, exitUsage, s.path("plan")+" holds a plan already", "", "plan", "--config", s.path("safemode.yaml"),
-		"--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("plan"))
+		"--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("plan"), "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"))
 	if now := s.requests(t); now != sent {
 		t.Errorf("%g requests were sent by sweeps that were refused", now-sent)
 	}
@@ -165,8 +164,7 @@ func TestSweepRefusesPlansAndKeys(t *testing.T) {
 			}
 			putFile(t, s.path(name+".yaml"), []byte(strings.Join(lines, "")))
 			s.plan(t, "plan-"+name, "safemode.yaml", name+".yaml")
-			s.configure(t, "c-"+name+".yaml", "custody_dir: custody", "custody_dir: "+t.TempDir())
-			s.refusesSweep(t, exitRefused, "c-"+name+".yaml", "plan-"+name, name+".db", "gate direction is closed", "direction not in force", "REHEARSAL "+name)
+			s.refusesSweep(t, exitRefused, "safemode.yaml", "plan-"+name, name+".db", "gate direction is closed", "direction not in force", "REHEARSAL "+name)
 		})
 	}
 	s.untouched(t, sim)

@@ -87,7 +87,7 @@ of --portfolio, and without a sweep.`,
 			if err != nil {
 				return err
 			}
-			if err := authority(conf, planDir, &o); err != nil {
+			if err := addAuthority(conf, planDir, &o); err != nil {
 				return err
 			}
 			switch {

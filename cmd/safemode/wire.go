@@ -68,11 +68,9 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 	}
 	var faults []error
 	secrets := secretFiles{strict: c.Environment == config.Live, log: log}
-	if c.SuppressFile != "" {
-		var err error
-		if o.Suppressed, err = loadSuppressed(c.SuppressFile); err != nil {
-			faults = append(faults, err)
-		}
+	var unread error
+	if o.Suppressed, unread = suppressedOf(c); unread != nil {
+		faults = append(faults, unread)
 	}
 	if _, err := os.Stat(c.CustodyDir); errors.Is(err, os.ErrNotExist) {
 		// Not made here: with a new folder in place of the old one, counters that
@@ -183,6 +181,15 @@ func loadCertificates(names []string, faults *[]error) []*smki.Certificate {
 		all = append(all, c)
 	}
 	return all
+}
+
+// suppressedOf reads the devices that a configuration says must not be touched; nil where
+// it names no list.
+func suppressedOf(c *config.Config) (map[servicerequests.EUI]struct{}, error) {
+	if c.SuppressFile == "" {
+		return nil, nil
+	}
+	return loadSuppressed(c.SuppressFile)
 }
 
 // loadSuppressed reads the list of devices that must not be touched.

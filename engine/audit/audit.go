@@ -10,6 +10,7 @@ import (
 
 	"safemode/engine/journal"
 	"safemode/engine/record"
+	"safemode/servicerequests/smki"
 )
 
 // Options is what an audit goes by.
@@ -22,6 +23,11 @@ type Options struct {
 	// kept elsewhere; empty: none are looked at. Verifier has the key that signed them.
 	Checkpoints string
 	Verifier    note.Verifier
+
+	// RosterSignedBy is the certificate that a configuration pins for rosters, and Chained
+	// says whether a person's certificate leads to its authorities. Nil: not asked.
+	RosterSignedBy *smki.Certificate
+	Chained        func(*smki.Certificate) error
 }
 
 // Status is what became of a claim.
@@ -69,6 +75,7 @@ type Report struct {
 // Run audits a journal. The error says that a file cannot be read, or is no journal.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	a := newAuditor()
+	a.approved.init(o)
 	x, err := journal.Examine(ctx, o.Journal, a.take)
 	if err != nil {
 		return nil, err
@@ -76,6 +83,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	a.examined(x)
 	whole := len(x.Chain) == 0 && len(x.File) == 0
 	a.plan.end(x.Sound)
+	a.approved.journal.ID, a.approved.journal.Records = x.ID, x.Sound
+	a.approved.end(&a.plan)
 	a.endAnswers()
 	main, err := journal.OpenReadOnly(o.Journal)
 	switch {
@@ -84,6 +93,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	default:
 		defer main.Close()
+		a.approved.journal.HashAt = main.HashAt
 	}
 	if err := a.compareBackups(ctx, o, main, x); err != nil {
 		return nil, err
@@ -112,6 +122,7 @@ type auditor struct {
 	backups, custody, pins                   Claim
 
 	plan     planned
+	approved approved
 	requests requests
 	counters counters
 }
@@ -142,7 +153,7 @@ func newAuditor() *auditor {
 // not whole only what lies before the break was held against them.
 func (a *auditor) claims(o Options, whole bool) []Claim {
 	all := []Claim{a.file, a.chain, a.tip, a.state}
-	for _, c := range []Claim{a.plan.claim, a.first, a.bytes, a.direction, a.arm, a.once, a.rise} {
+	for _, c := range []Claim{a.plan.claim, a.approved.plan, a.approved.starts, a.first, a.bytes, a.direction, a.arm, a.once, a.rise} {
 		if !whole && c.Status == Proven {
 			c.Status = Unproven
 			c.Note = "holds as far as the records are sound"
@@ -190,9 +201,15 @@ func (a *auditor) examined(x journal.Examined) {
 
 // take takes one record in.
 func (a *auditor) take(r record.Record) {
+	a.approved.take(r)
 	switch r.Kind {
 	case record.Opened, record.Planned, record.Target, record.Rejected:
 		a.plan.take(r)
+		if r.Kind == record.Opened {
+			if body, err := record.Decode[record.Opening](r); err == nil { // else the plan's claim says so
+				a.approved.start(r.Seq, body)
+			}
+		}
 	case record.Request, record.SignedCommand:
 		a.signed(r)
 	case record.Reply, record.PreCommand, record.Response:

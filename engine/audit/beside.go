@@ -117,6 +117,9 @@ func (a *auditor) compareCustody(o Options, main *journal.Journal, x journal.Exa
 	if err != nil {
 		return err
 	}
+	if err := a.approved.remembers(o.CustodyDir, &a.plan, &a.custody); err != nil {
+		return err
+	}
 	seen := map[servicerequests.EUI]bool{}
 	for _, m := range marks {
 		if m.Owner != x.ID {

@@ -17,6 +17,11 @@
 //	                    of that kind vouches for, by hash; the table's index is under the
 //	                    file's check
 //	plan                one plan, whole, and every start repeats its identity
+//	plan_approved       targets and rejected rows: those of the plan whose hash and header
+//	                    the approvals of every start name
+//	starts_approved     starts: each was approved by two who were on the roster then, which
+//	                    it carries, or given ahead by two before it, and no halt since. It
+//	                    is the function that decided then that decides again
 //	journalled_first    replies, Pre-Commands, responses and outcomes: each after
 //	                    the record of the request that it belongs to
 //	signed_bytes        signed bodies: each carries the XML signature of exactly these

@@ -180,6 +180,14 @@ func TestOrdersBearAName(t *testing.T) {
 	if len(s.orders) != 1 || s.last.By != "Ada" || !s.last.Authenticated {
 		t.Errorf("orders %v, last %+v", s.orders, s.last)
 	}
+	for _, name := range []string{"safemode", "Safe Mode", "a\tb", "a\u202eb"} {
+		if w := ask(newConsole(t, s, nil), "POST", "/api/v1/sweep/pause", PersonHeader, name); w.Code != 400 {
+			t.Errorf("an order by %q: %d", name, w.Code)
+		}
+	}
+	if CheckPeople([]Person{{Name: "safemode"}}) == nil || CheckPeople([]Person{{Name: "Ann"}, {Name: "ann", TokenSHA256: [32]byte{1}}}) == nil {
+		t.Error("people who are not told apart")
+	}
 	if w := ask(newConsole(t, s, nil), "POST", "/api/v1/sweep/pause", PersonHeader, "Bob"); w.Code != 204 || s.last.By != "Bob" || s.last.Authenticated {
 		t.Errorf("got %d, %+v", w.Code, s.last)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -138,11 +139,11 @@ func readOrder(body io.Reader) (o Order, err error) {
 
 // claimedName is a name that nothing proves.
 func claimedName(name string) (string, error) {
-	if len(name) > longestText || strings.ContainsFunc(name, unicode.IsControl) {
-		return "", fmt.Errorf("%s: want one line of at most %d bytes", PersonHeader, longestText)
-	}
 	if name == "" {
 		return "somebody", nil
+	}
+	if err := record.CheckName(name); err != nil {
+		return "", fmt.Errorf("%s: %w", PersonHeader, err)
 	}
 	return name, nil
 }
@@ -171,10 +172,12 @@ func as(r *http.Request, p Person) *http.Request {
 // CheckPeople refuses a list in which two are not told apart.
 func CheckPeople(people []Person) error {
 	for i, p := range people {
-		if p.Name == "" || strings.ContainsFunc(p.Name, unicode.IsControl) || len(p.Name) > longestText {
-			return fmt.Errorf("person %d: want a name", i+1)
+		if err := record.CheckName(p.Name); err != nil {
+			return fmt.Errorf("person %d: %w", i+1, err)
 		}
-		if slices.ContainsFunc(people[:i], func(other Person) bool { return other.Name == p.Name || other.TokenSHA256 == p.TokenSHA256 }) {
+		if slices.ContainsFunc(people[:i], func(other Person) bool {
+			return record.SameName(other.Name, p.Name) || other.TokenSHA256 == p.TokenSHA256
+		}) {
 			return fmt.Errorf("%s: another has the same name or the same token", p.Name)
 		}
 	}

@@ -48,6 +48,10 @@ type Options struct {
 	Block uint64
 	// Now is the time; nil is time.Now.
 	Now func() time.Time
+	// From is the journal that the owner takes the counters over from, because two have
+	// approved it; empty: it takes them over from none. The high-water mark stays. Those
+	// that were handed back need a Floor, over the last that the everyday system has used.
+	From string
 }
 
 // Counters gives out the counters of one originator. Its methods may be called
@@ -55,7 +59,8 @@ type Options struct {
 type Counters struct {
 	path  string
 	lock  *durable.Lock
-	made  bool // by this Open
+	made  bool   // by this Open
+	was   *state // before this Open, where it took the counters over
 	owner Owner
 
 	mu       sync.Mutex
@@ -90,9 +95,9 @@ func Open(directory string, originator servicerequests.EUI, owner Owner, o Optio
 	if c.made, err = c.examine(originator, o); err != nil {
 		return nil, err
 	}
-	if c.made { // the owner is on the disk before the first counter is used
+	if c.made || c.was != nil { // the owner is on the disk before the first counter is used
 		if err := c.state.save(c.path); err != nil {
-			return nil, errors.Join(err, durable.Remove(c.path))
+			return nil, errors.Join(err, c.unmake())
 		}
 	}
 	return c, nil
@@ -150,13 +155,18 @@ func (c *Counters) examine(originator servicerequests.EUI, o Options) (begins bo
 		return false, err
 	case c.state.Originator != originator:
 		return false, fmt.Errorf("%w: it holds the counters of %v", ErrDamaged, c.state.Originator)
+	case c.state.Owner != c.owner.ID() && c.state.Owner == o.From && (c.state.Released == nil || o.Floor > c.state.HighWater):
+		was := c.state
+		c.was = &was
+		c.state.Owner, c.state.Released = c.owner.ID(), nil
+		c.state.note(c.owner)
 	case c.state.Released != nil:
-		return false, fmt.Errorf("%w on %s with %d as the last counter; to take them over again, move this file away and begin a new journal"+
-			" with a counter floor over the last that the everyday system has used",
+		return false, fmt.Errorf("%w on %s with %d as the last counter; to take them over again, set counter_floor over the last that the"+
+			" everyday system has used, plan anew and have it approved",
 			ErrReleased, c.state.Released.Format(time.RFC3339), c.state.HighWater)
 	case c.state.Owner != c.owner.ID():
-		return false, fmt.Errorf("%w: %s, not %s; go on with that journal, or, if it is lost, move this file away"+
-			" and open the new one with a counter floor of at least %d", ErrOtherOwner, c.state.Owner, c.owner.ID(), c.state.HighWater)
+		return false, fmt.Errorf("%w: %s, not %s; go on with that journal, or plan anew: a sweep that two approve takes the counters over",
+			ErrOtherOwner, c.state.Owner, c.owner.ID())
 	}
 	if err := c.state.holdsAgainst(c.owner); err != nil {
 		return false, err
@@ -241,11 +251,18 @@ func (c *Counters) Discard() error {
 		return fmt.Errorf("custody %s: counters were used, or it is closed", c.path)
 	}
 	c.err = fmt.Errorf("custody %s: %w", c.path, ErrClosed)
-	var removed error
-	if c.made {
-		removed = durable.Remove(c.path)
+	return errors.Join(c.unmake(), c.lock.Discard())
+}
+
+// unmake has the file as it was before Open.
+func (c *Counters) unmake() error {
+	switch {
+	case c.made:
+		return durable.Remove(c.path)
+	case c.was != nil:
+		return c.was.save(c.path)
 	}
-	return errors.Join(removed, c.lock.Discard())
+	return nil
 }
 
 // Close writes the last counter given out and gives the file free. Without it

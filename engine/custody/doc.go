@@ -32,19 +32,41 @@
 //     TestCrashRepeatsNothing), whatever the clock does (TestCustodyMachine), after a
 //     copy of this file was restored (TestRestoredBackupRepeatsNothing), and when
 //     the disk refuses the reservation (TestFailedReservation).
+//
 //   - One process, and one journal, at a time (TestOneUser).
+//
 //   - A journal that was restored from a backup is refused: what was sent after
 //     the backup it does not know, though a device may have done it
 //     (TestOlderJournalIsRefused). A kill leaves the file as it was when the last
 //     block was reserved: a copy of the journal taken later than that passes, and
 //     then the rest of the block is skipped, so that no counter is used twice
 //     (TestCopyWithinABlockIsSkippedPast). Where the newer journal is lost,
-//     [Accept] takes the older one, by a person's word; the high-water mark stays.
+//     [Accept] takes the older one, which two must have approved; the high-water mark stays.
+//
 //   - Handed back is closed: [Release] writes the last counter and nothing is
 //     given out any more (TestRelease).
+//
 //   - A start that comes to nothing leaves nothing: [Counters.Discard] gives a claim
 //     back of which no counter was used (TestDiscardGivesBack). [Check] says beforehand
 //     what Open would, by the same code (TestRefusals, TestCheckTakesNothing).
+//
+//   - A start that two have approved takes the counters over from the journal that its plan
+//     names ([Options.From]), and from no other; the high-water mark stays
+//     (TestTakenOverFromTheNamedJournal).
+//
+// # Book
+//
+// <directory>/book.ndjson, mode 0600, is what the folder remembers of sweeps: an [Entry] a
+// line, each with the hash of the line before it. The first gives the folder its ID, which
+// plans and approvals name, and the number of the file itself (inode): a folder that was
+// copied, or restored from a backup, has another file, and is refused until two have
+// approved that very one ([Book.Copied], TestCopiedFolderIsRefused). A start is written here
+// before the journal says that it has begun; a halt and a cease before the journal does. A
+// last line without its LF was never finished: nothing was done on it, and the next entry
+// takes its place (TestTornEntryIsNone).
+//
+// Whoever may write the folder can forge a book: it is no proof of anything by itself.
+// engine/authority holds it and the journal to each other.
 //
 // <EUI>.json.lock stays empty and carries the lock (flock) of the process that
 // uses the file.

@@ -71,7 +71,7 @@ func (s *state) holdsAgainst(owner Owner) error {
 	return nil
 }
 
-const acceptRemedy = "go on with the newer one, or, if it is lost, take this one with safemode custody accept"
+const acceptRemedy = "go on with the newer one, or, if it is lost, have two approve this one (safemode approve --accept) and take it with safemode custody accept"
 
 // load reads a custody file. Whatever is not exactly one is refused: to guess
 // a counter is to repeat one.

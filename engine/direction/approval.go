@@ -24,16 +24,19 @@ type Purpose string
 const (
 	Start  Purpose = "start"  // the sweep begins
 	Resume Purpose = "resume" // it goes on after one stop, which the approval names
-	Widen  Purpose = "widen"  // something is allowed beyond the plan, which the approval names
+	Accept Purpose = "accept" // a restored journal or another custody folder is gone on with: the approval names its state
 )
 
 // Terms are what a person approves.
 type Terms struct {
 	PlanSHA256  string    `json:"plan_sha256"`
+	Header      string    `json:"header_sha256"` // of the plan's header, as the journal holds it
 	SweepID     string    `json:"sweep_id"`
 	Environment string    `json:"environment"`
+	Journal     string    `json:"journal_id"` // the one journal that it is for
+	Custody     string    `json:"custody_id"` // the one folder of counters that it is for
 	Purpose     Purpose   `json:"purpose"`
-	Subject     string    `json:"subject,omitempty"` // of a resume: the journal's record of the stop; of a widening: what
+	Subject     string    `json:"subject,omitempty"` // of a resume: the journal's record of the stop; of an acceptance: what is accepted
 	Resumes     int       `json:"resumes"`           // how many stops that were no halts it may go on after, without another approval
 	IssuedAt    time.Time `json:"issued_at"`         // whole seconds
 	ExpiresAt   time.Time `json:"expires_at"`        // the last instant at which a sweep may begin or go on by it
@@ -52,12 +55,19 @@ type Approval struct {
 // ErrNotApproved refuses a sweep that two people have not approved.
 var ErrNotApproved = errors.New("not approved")
 
+// heading is the first line of what is signed. It ends in the version.
+const heading = "safemode approval 2\n"
+
 // Text is what is signed: the canonical encoding of the package comment.
 func (t *Terms) Text() ([]byte, error) {
-	fields := [...]struct{ name, value string }{
+	text := []byte(heading)
+	for _, f := range [...]struct{ name, value string }{
 		{"plan", t.PlanSHA256},
+		{"header", t.Header},
 		{"sweep", t.SweepID},
 		{"environment", t.Environment},
+		{"journal", t.Journal},
+		{"custody", t.Custody},
 		{"purpose", string(t.Purpose)},
 		{"subject", t.Subject},
 		{"resumes", strconv.Itoa(t.Resumes)},
@@ -65,15 +75,43 @@ func (t *Terms) Text() ([]byte, error) {
 		{"expires", t.ExpiresAt.UTC().Format(time.RFC3339)},
 		{"approver", t.Approver.Name},
 		{"key", t.Approver.Key},
-	}
-	text := []byte("safemode approval 1\n")
-	for _, f := range fields {
+	} {
 		if strings.ContainsAny(f.value, "\r\n") {
 			return nil, fmt.Errorf("approval: %s holds a line end", f.name)
 		}
 		text = fmt.Appendf(text, "%s %s\n", f.name, f.value)
 	}
 	return text, nil
+}
+
+// ParseTerms reads what [Terms.Text] has written, and nothing else. The error wraps
+// [ErrNotApproved].
+func ParseTerms(text string) (t Terms, err error) {
+	rest, ours := strings.CutPrefix(text, heading)
+	lines := strings.Split(rest, "\n")
+	if !ours || len(lines) != 14 {
+		return t, fmt.Errorf("%w: no approval of this version", ErrNotApproved)
+	}
+	value := func(i int) string {
+		_, v, _ := strings.Cut(lines[i], " ")
+		return v
+	}
+	t = Terms{
+		PlanSHA256: value(0), Header: value(1), SweepID: value(2), Environment: value(3), Journal: value(4), Custody: value(5),
+		Purpose: Purpose(value(6)), Subject: value(7), Approver: Signatory{value(11), value(12)},
+	}
+	var faults [3]error
+	t.Resumes, faults[0] = strconv.Atoi(value(8))
+	t.IssuedAt, faults[1] = time.Parse(time.RFC3339, value(9))
+	t.ExpiresAt, faults[2] = time.Parse(time.RFC3339, value(10))
+	again, err := t.Text()
+	if err = errors.Join(faults[0], faults[1], faults[2], err); err != nil {
+		return t, fmt.Errorf("%w: %w", ErrNotApproved, err)
+	}
+	if string(again) != text {
+		return t, fmt.Errorf("%w: not in the form of an approval", ErrNotApproved)
+	}
+	return t, nil
 }
 
 // Approve signs terms.
@@ -143,46 +181,63 @@ func LoadApprovals(folder string) ([]*Approval, error) {
 // Occasion is what a sweep needs approval for.
 type Occasion struct {
 	PlanSHA256  string
+	Header      string // hash of the plan's header
 	SweepID     string
 	Environment string
-	PreparedBy  Signatory // of the plan
+	Journal     string      // ID of the journal that it is for
+	Custody     string      // ID of the folder of counters that it is for
+	Others      []Signatory // who prepared the plan and who recorded its direction: they may not approve it
 	Purpose     Purpose
 	Subject     string
+	Trust       Trust
+	Longest     time.Duration // that an approval may be valid; 0: [LongestValid]
 }
+
+// LongestValid is how long an approval may be valid where nothing else is said.
+const LongestValid = 72 * time.Hour
 
 // fits says why an approval does not serve an occasion; nil where it does.
 func (o *Occasion) fits(a *Approval, roster *Roster, now time.Time) error {
+	if a.Journal == "" || a.Custody == "" {
+		return errors.New("an older program made it, and it binds no journal and no custody: plan anew and approve that")
+	}
 	text, err := a.Text()
 	if err != nil {
 		return err
 	}
 	who := roster.WithKey(a.Approver.Key)
-	preparedBy := o.PreparedBy
-	if prepared := roster.WithKey(o.PreparedBy.Key); prepared != nil {
-		preparedBy.Name = prepared.Name
-	}
 	const skew = 5 * time.Minute // between the clocks of two machines
+	longest := cmp.Or(o.Longest, LongestValid)
+	for _, other := range o.Others {
+		if a.Approver.Same(other) {
+			return errors.New("who has prepared a plan or recorded its direction may not approve it")
+		}
+	}
 	switch {
-	case a.PlanSHA256 != o.PlanSHA256:
+	case a.PlanSHA256 != o.PlanSHA256 || a.Header != o.Header:
 		return fmt.Errorf("it approves another plan (%.12s...): the plan was altered or made anew since", a.PlanSHA256)
 	case a.SweepID != o.SweepID || a.Environment != o.Environment:
 		return fmt.Errorf("it is for sweep %s in environment %s", a.SweepID, a.Environment)
+	case a.Journal != o.Journal:
+		return fmt.Errorf("it is for journal %s, and this is %s", a.Journal, o.Journal)
+	case a.Custody != o.Custody:
+		return fmt.Errorf("it is for custody %s, and this is %s", a.Custody, o.Custody)
 	case who == nil || who.Name != a.Approver.Name:
 		return errors.New("nobody on the roster has this name and key")
 	case !who.May(Approver):
 		return errors.New("no approver on the roster")
 	case Verify(who.Certificate, text, a.Signature) != nil:
 		return errors.New("the signature does not hold: it was altered")
-	case who.Name == preparedBy.Name || a.Approver.Key == preparedBy.Key:
-		return errors.New("who has prepared a plan may not approve it")
 	case now.Add(skew).Before(a.IssuedAt):
 		return fmt.Errorf("it was issued in the future, at %s", a.IssuedAt.Format(time.RFC3339))
 	case now.After(a.ExpiresAt):
 		return fmt.Errorf("it expired %s", a.ExpiresAt.Format(time.RFC3339))
+	case a.ExpiresAt.Sub(a.IssuedAt) > longest:
+		return fmt.Errorf("it is valid for %v: at most %v", a.ExpiresAt.Sub(a.IssuedAt), longest)
 	case a.Resumes < 0 || a.Resumes > MostResumes:
 		return fmt.Errorf("%d resumes ahead: at most %d", a.Resumes, MostResumes)
 	}
-	return nil
+	return o.Trust.Check(who.Certificate, a.IssuedAt, now)
 }
 
 // Find returns the approvals of two different people that serve an occasion, the
@@ -206,7 +261,7 @@ func (o *Occasion) Find(all []*Approval, roster *Roster, now time.Time) ([]*Appr
 	slices.SortStableFunc(good, func(a, b *Approval) int { return cmp.Compare(b.IssuedAt.Unix(), a.IssuedAt.Unix()) })
 	var two []*Approval
 	for _, a := range good {
-		if !slices.ContainsFunc(two, func(b *Approval) bool { return a.Approver.Name == b.Approver.Name || a.Approver.Key == b.Approver.Key }) {
+		if !slices.ContainsFunc(two, func(b *Approval) bool { return a.Approver.Same(b.Approver) }) {
 			two = append(two, a)
 		}
 	}

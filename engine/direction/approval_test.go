@@ -88,7 +88,7 @@ var issued = time.Date(2026, 11, 25, 18, 0, 0, 0, time.UTC)
 func terms(p person) direction.Terms {
 	return direction.Terms{
 		PlanSHA256: strings.Repeat("ab", 32), SweepID: "abababababab", Environment: "simulator", Purpose: direction.Start,
-		Resumes: 3, IssuedAt: issued, ExpiresAt: issued.Add(time.Hour), Approver: p.signatory(),
+		Journal: "j", Custody: "c", Resumes: 3, IssuedAt: issued, ExpiresAt: issued.Add(time.Hour), Approver: p.signatory(),
 	}
 }
 
@@ -113,14 +113,14 @@ func TestTwoPeople(t *testing.T) {
 	second.Certificate = o.certify(t, "alice", second.key)
 	occasion := direction.Occasion{
 		PlanSHA256: strings.Repeat("ab", 32), SweepID: "abababababab", Environment: "simulator",
-		PreparedBy: olga.signatory(), Purpose: direction.Start,
+		Journal: "j", Custody: "c", Others: []direction.Signatory{olga.signatory(), rita.signatory()}, Purpose: direction.Start,
 	}
 	altered := approve(t, bob, nil)
 	altered.Resumes = 900
 	prepared := occasion
-	prepared.PreparedBy = bob.signatory()
+	prepared.Others = []direction.Signatory{bob.signatory()}
 	byName := occasion
-	byName.PreparedBy = direction.Signatory{Name: "bob"}
+	byName.Others = []direction.Signatory{{Name: "bob"}}
 	halted := occasion
 	halted.Purpose, halted.Subject = direction.Resume, "77"
 	resume := func(p person, subject string) *direction.Approval {
@@ -141,10 +141,10 @@ func TestTwoPeople(t *testing.T) {
 		{"the same twice", occasion, []*direction.Approval{good, approve(t, alice, func(tt *direction.Terms) { tt.Resumes = 1 })}, issued, "the same person signed twice (alice)"},
 		{"the same with another key", occasion, []*direction.Approval{good, approve(t, second, nil)}, issued, "alice: nobody on the roster has this name and key"},
 		{"a stranger", occasion, []*direction.Approval{good, approve(t, mallory, nil)}, issued, "mallory: nobody on the roster has this name and key"},
-		{"an operator", occasion, []*direction.Approval{good, approve(t, olga, nil)}, issued, "olga: no approver on the roster"},
-		{"a recorder", occasion, []*direction.Approval{good, approve(t, rita, nil)}, issued, "rita: no approver on the roster"},
-		{"the preparer", prepared, []*direction.Approval{good, approve(t, bob, nil)}, issued, "bob: who has prepared a plan may not approve it"},
-		{"the preparer by name", byName, []*direction.Approval{good, approve(t, bob, nil)}, issued, "bob: who has prepared a plan may not approve it"},
+		{"an operator", occasion, []*direction.Approval{good, approve(t, olga, nil)}, issued, "olga: who has prepared a plan"},
+		{"a recorder", occasion, []*direction.Approval{good, approve(t, rita, nil)}, issued, "rita: who has prepared a plan or recorded its direction"},
+		{"the preparer", prepared, []*direction.Approval{good, approve(t, bob, nil)}, issued, "bob: who has prepared a plan or recorded its direction may not approve it"},
+		{"the preparer by name", byName, []*direction.Approval{good, approve(t, bob, nil)}, issued, "bob: who has prepared a plan or recorded its direction may not approve it"},
 		{"altered", occasion, []*direction.Approval{good, altered}, issued, "bob: the signature does not hold: it was altered"},
 		{"by another's key", occasion, []*direction.Approval{good, approve(t, person{bob.Person, mallory.key}, nil)}, issued, "bob: the signature does not hold"},
 		{"expired", occasion, []*direction.Approval{good, approve(t, bob, func(tt *direction.Terms) { tt.ExpiresAt = issued.Add(time.Minute) })}, issued.Add(time.Minute + 1), "bob: it expired 2026-11-25T18:01:00Z"},
@@ -200,11 +200,11 @@ func TestApprovalFile(t *testing.T) {
 // The canonical text is as doc.go has it.
 func TestApprovalText(t *testing.T) {
 	tt := direction.Terms{
-		PlanSHA256: "p", SweepID: "s", Environment: "live", Purpose: direction.Resume, Subject: "12", Resumes: 4,
+		PlanSHA256: "p", Header: "h", SweepID: "s", Environment: "live", Journal: "j", Custody: "c", Purpose: direction.Resume, Subject: "12", Resumes: 4,
 		IssuedAt: issued.In(time.FixedZone("", 3600)), ExpiresAt: issued.Add(time.Hour), Approver: direction.Signatory{Name: "Ann Other", Key: "k"},
 	}
 	text, err := tt.Text()
-	want := "safemode approval 1\nplan p\nsweep s\nenvironment live\npurpose resume\nsubject 12\nresumes 4\n" +
+	want := "safemode approval 2\nplan p\nheader h\nsweep s\nenvironment live\njournal j\ncustody c\npurpose resume\nsubject 12\nresumes 4\n" +
 		"issued 2026-11-25T18:00:00Z\nexpires 2026-11-25T19:00:00Z\napprover Ann Other\nkey k\n"
 	if err != nil || string(text) != want {
 		t.Errorf("%q, %v", text, err)
@@ -248,10 +248,12 @@ func TestRosterAndRecord(t *testing.T) {
 		t.Error("test people are taken in live, or not in a rehearsal")
 	}
 	for name, change := range map[string][2]string{
-		`people[1].name: `:             {"name: \"" + roster.People[1].Name, "name: \"" + roster.People[0].Name},
-		"roles[0]: \"boss\"":           {"[" + string(roster.People[0].Roles[0]) + "]", "[boss]"},
-		"people[0].certificate":        {"BEGIN CERTIFICATE", "BEGIN NOTHING"},
-		"people[0].power: unknown key": {"    roles", "    power: all\n    roles"},
+		"].name: nobody is called \"safemode\"":        {"name: \"" + roster.People[1].Name, "name: \"Safemode"},
+		"].name: \"" + roster.People[0].Name + "\" is": {"name: \"" + roster.People[1].Name, "name: \"" + strings.ToUpper(roster.People[0].Name)},
+		`people[1].name: `:                             {"name: \"" + roster.People[1].Name, "name: \"" + roster.People[0].Name},
+		"roles[0]: \"boss\"":                           {"[" + string(roster.People[0].Roles[0]) + "]", "[boss]"},
+		"people[0].certificate":                        {"BEGIN CERTIFICATE", "BEGIN NOTHING"},
+		"people[0].power: unknown key":                 {"    roles", "    power: all\n    roles"},
 	} {
 		_, err := direction.ParseRoster([]byte(strings.Replace(string(file), change[0], change[1], 1)))
 		if !errors.Is(err, direction.ErrRoster) || !strings.Contains(err.Error(), name) {

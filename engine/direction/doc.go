@@ -34,22 +34,30 @@
 // [Terms] and a signature of the kind above over this text, in UTF-8, each line
 // ending in LF, a field without a value leaving its space:
 //
-//	safemode approval 1
+//	safemode approval 2
 //	plan <the plan's hash, 64 hexadecimal digits>
-//	sweep <its first 12 digits>
+//	header <the SHA-256 of the plan's header in JSON, as a journal holds it>
+//	sweep <the first 12 digits of the plan's hash>
 //	environment <simulator or live>
-//	purpose <start, resume or widen>
-//	subject <of a resume: the sequence number of the journal's record of the stop>
+//	journal <ID of the one journal that it is for>
+//	custody <ID of the one folder of counters that it is for>
+//	purpose <start, resume or accept>
+//	subject <of a resume: the sequence number of the journal's record of the stop; of an
+//	        acceptance: what is accepted>
 //	resumes <how many stops that were no halts it gives ahead>
 //	issued <RFC 3339, UTC, whole seconds>
 //	expires <the same>
 //	approver <name on the roster>
 //	key <SHA-256 of the SubjectPublicKeyInfo, hexadecimal>
 //
-// Two approvals serve an occasion if both name it exactly, have not expired, and are
+// Two approvals serve an occasion if both name it exactly, have not expired, are valid for
+// no longer than the plan says ([LongestValid] where it says nothing), and are
 // by two people on the roster, different by name and by key, both approvers, neither
-// of whom prepared the plan. Expiry is real time; it bounds when a sweep may begin or
-// go on, not how long it runs.
+// of whom prepared the plan or recorded its direction, each with a certificate that stands
+// ([Trust]). Expiry is real time; it bounds when a sweep may begin or
+// go on, not how long it runs. What an occasion is, and that it comes once, is for
+// engine/authority. Approvals of version 1 bound no journal and no custody: they serve
+// nothing any more.
 //
 // # Gates
 //

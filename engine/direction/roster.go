@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"safemode/engine/record"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 	"safemode/servicerequests/strictyaml"
@@ -36,7 +37,15 @@ func (p *Person) Signatory() Signatory { return Signatory{p.Name, Fingerprint(p.
 
 // Roster says who may record, approve and operate. Get one from [LoadRoster] or
 // [ParseRoster].
-type Roster struct{ People []Person }
+type Roster struct {
+	People []Person
+
+	// The file to the byte, its signature, and the certificate that the signature is held
+	// to; empty where it was not loaded from a signed file.
+	Text      string
+	Signature []byte
+	SignedBy  *smki.Certificate
+}
 
 // rosterFile is the file as it is written.
 type rosterFile struct {
@@ -58,9 +67,11 @@ func (f *rosterFile) Validate() error {
 	check(len(f.People) > 0, "people", "required: name one or more")
 	for i, p := range f.People {
 		path := fmt.Sprintf("people[%d]", i)
-		check(p.Name != "", path+".name", "required")
+		if err := record.CheckName(p.Name); err != nil {
+			check(false, path+".name", "%v", err)
+		}
 		for _, other := range f.People[:i] {
-			check(p.Name != other.Name, path+".name", "%q is named already", p.Name)
+			check(!record.SameName(p.Name, other.Name), path+".name", "%q is named already", other.Name)
 		}
 		check(len(p.Roles) > 0, path+".roles", "required: recorder, approver, operator")
 		for j, r := range p.Roles {
@@ -115,13 +126,24 @@ func LoadRoster(path string, signedBy *smki.Certificate) (*Roster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRoster, err)
 	}
-	if err := Verify(signedBy, text, signature); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w, whom the configuration pins", ErrRoster, path+SignatureSuffix, err)
-	}
-	r, err := ParseRoster(text)
+	r, err := SignedRoster(text, signature, signedBy)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	return r, nil
+}
+
+// SignedRoster reads a roster and holds its signature to a certificate. Errors wrap
+// [ErrRoster].
+func SignedRoster(text, signature []byte, signedBy *smki.Certificate) (*Roster, error) {
+	if err := Verify(signedBy, text, signature); err != nil {
+		return nil, fmt.Errorf("%w: %w, whom the configuration pins", ErrRoster, err)
+	}
+	r, err := ParseRoster(text)
+	if err != nil {
+		return nil, err
+	}
+	r.Text, r.Signature, r.SignedBy = string(text), signature, signedBy
 	return r, nil
 }
 

@@ -37,6 +37,9 @@ type Options struct {
 	// waits, and at which Commit and Append block until it is taken. 0 is
 	// 4096. Records of one call are never split, so a batch may be larger.
 	BatchLimit int
+	// ID is the identity of a journal that Open makes, 32 hexadecimal digits; empty: one by
+	// chance. A journal that is there keeps its own.
+	ID string
 	// Registerer takes the metric safemode_journal_commit_seconds. May be nil.
 	Registerer prometheus.Registerer
 }
@@ -121,7 +124,7 @@ func Open(path string, o Options) (_ *Journal, err error) {
 	if j.made, err = create(path); err != nil {
 		return nil, err
 	}
-	if j.writer, err = openWriter(path, j.made); err != nil {
+	if j.writer, err = openWriter(path, o.ID, j.made); err != nil {
 		return nil, err
 	}
 	if err = j.attach(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"safemode/engine/record"
@@ -109,11 +110,21 @@ func (j *Journal) Latest(ctx context.Context, kind record.Kind) (record.Record, 
 	return r, nil
 }
 
-// LatestAfter returns the last durable record of a kind after another, with number 0 if
-// there is none. No index helps: it reads every record after that one.
+// LatestAfter is [Journal.LatestBetween] up to the end.
 func (j *Journal) LatestAfter(ctx context.Context, after uint64, kind record.Kind) (r record.Record, err error) {
+	return j.LatestBetween(ctx, after, math.MaxInt64, kind)
+}
+
+// LatestBetween returns the last durable record of a kind between two others, with number
+// 0 if there is none. But for [Opened], [Closed] and [State], which have an index, it reads
+// every record between these.
+func (j *Journal) LatestBetween(ctx context.Context, after, before uint64, kind record.Kind) (r record.Record, err error) {
 	var seq int64
-	err = j.reader.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM record WHERE seq > ? AND kind = ?", int64(after), kind.String()).Scan(&seq)
+	query := "SELECT coalesce(max(seq), 0) FROM record WHERE seq > ? AND seq < ? AND kind = ?"
+	if kind == record.Opened || kind == record.Closed || kind == record.State {
+		query += " AND " + marks
+	}
+	err = j.reader.QueryRowContext(ctx, query, int64(after), int64(before), kind.String()).Scan(&seq)
 	if err == nil && seq > 0 {
 		r, err = proven(ctx, j.reader, seq, kind)
 	}

@@ -70,7 +70,7 @@ type writer struct {
 
 // openWriter opens the file, begins a journal in it where it is empty, and refuses what
 // is not ours.
-func openWriter(path string, fresh bool) (_ *writer, err error) {
+func openWriter(path, id string, fresh bool) (_ *writer, err error) {
 	db, err := openDB(path, "rw")
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func openWriter(path string, fresh bool) (_ *writer, err error) {
 		}
 	}
 	if empty {
-		if err := w.initialise(ctx); err != nil {
+		if err := w.initialise(ctx, id); err != nil {
 			return nil, sqliteError(err)
 		}
 	}
@@ -157,9 +157,15 @@ func checkLeft(path string) error {
 
 // initialise writes the schema and record 0 in one transaction: a journal is
 // whole or still an empty database.
-func (w *writer) initialise(ctx context.Context) error {
-	id := make([]byte, 16)
-	rand.Read(id)
+func (w *writer) initialise(ctx context.Context, wanted string) error {
+	id, err := hex.DecodeString(wanted)
+	if err != nil || wanted != "" && len(id) != 16 {
+		return fmt.Errorf("journal ID %q: want 32 hexadecimal digits", wanted)
+	}
+	if wanted == "" {
+		id = make([]byte, 16)
+		rand.Read(id)
+	}
 	first := record.Record{Kind: record.Made, At: time.Now(), Body: hex.AppendEncode(nil, id)}
 	sum, _ := link(nil, hash{}, &first)
 

@@ -28,6 +28,10 @@ type Options struct {
 	Waves       WaveOptions // the zero value makes one wave
 	CreatedAt   time.Time
 	PreparedBy  direction.Signatory
+	Journal     string   // ID of the journal to be made for it, 32 hexadecimal digits; empty: it can only be rehearsed
+	Custody     *Custody // nil: it can only be rehearsed
+	// Suppressed are meters that must not be touched. The plan keeps which of its own are.
+	Suppressed map[servicerequests.EUI]struct{}
 
 	// StartsAt is when the sweep is meant to begin. Zero: CreatedAt.
 	StartsAt time.Time
@@ -60,6 +64,7 @@ func Build(rows iter.Seq2[portfolio.Row, error], o Options) (*Plan, error) {
 			Originator: cmp.Or(row.Originator, p.Originators[0]), Proxy: row.Proxy,
 			BalanceEstimate: row.BalanceEstimate, BalanceAt: row.BalanceAt, LastTopUp: row.LastTopUp, Supply: row.Supply,
 		}
+		_, t.Suppressed = o.Suppressed[t.Device]
 		if reason := p.refusal(&t); reason != "" {
 			p.Rejected = append(p.Rejected, Rejected{row.Line, row.Device.String(), reason})
 			continue
@@ -77,6 +82,7 @@ func Build(rows iter.Seq2[portfolio.Row, error], o Options) (*Plan, error) {
 	p.Counts = p.count()
 	schedule := p.Schedule()
 	p.Estimate = schedule.Estimate
+	p.Content = p.content()
 	if err := p.overThreshold(); err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}

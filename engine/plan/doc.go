@@ -33,15 +33,16 @@
 //
 // plan.ndjson holds one JSON object a line, each line ending in LF:
 //
-//	{"kind":"header","version":2,...}                 once, first
+//	{"kind":"header","version":3,...}                 once, first
 //	{"kind":"target","order":1,...}                   in order, counted from 1
 //	{"kind":"rejected","line":7,"device_id":...}      in the portfolio's order
-//	{"kind":"end","sha256":"..."}                     once, last
+//	{"kind":"end","sha256":"...","signature":"..."}   once, last
 //
 // The plan's hash is the SHA-256 over every byte above the end line, in lower
 // case hexadecimal: head -n -1 plan.ndjson | sha256sum. Approvals and the
 // journal name the plan by it. The end line makes a file that was cut or altered
-// tell on itself; what proves who froze it are the approvals.
+// tell on itself. Its signature is the preparer's ([SignedText]); without one, and without
+// the journal and the custody that the header names, a plan can only be rehearsed.
 //
 // There is one encoding of a plan: what [Read] accepts, [Plan.Write] writes
 // again to the byte. Read refuses everything else, and holds a plan to every

@@ -45,8 +45,9 @@ type (
 		Rejected
 	}
 	endLine struct {
-		Kind   string `json:"kind"`
-		SHA256 string `json:"sha256"`
+		Kind      string `json:"kind"`
+		SHA256    string `json:"sha256"`
+		Signature []byte `json:"signature,omitempty"`
 	}
 )
 
@@ -63,7 +64,7 @@ func (p *Plan) Write(w io.Writer) error {
 		err = firstOf(err, e.Encode(rejectedLine{"rejected", p.Rejected[i]}))
 	}
 	p.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	err = firstOf(err, json.NewEncoder(buffered).Encode(endLine{"end", p.SHA256}))
+	err = firstOf(err, json.NewEncoder(buffered).Encode(endLine{"end", p.SHA256, p.Signature}))
 	return firstOf(err, buffered.Flush())
 }
 
@@ -180,7 +181,7 @@ func (in *reader) read(line []byte) error {
 	case first != (kind.Kind == "header"):
 		return fmt.Errorf("%w: a plan has one header, on its first line", ErrDamaged)
 	case first && kind.Version != Version:
-		return fmt.Errorf("%w: version %d, this program reads %d", ErrVersion, kind.Version, Version)
+		return fmt.Errorf("%w: version %d, this program reads %d: plan anew and have it approved, and begin a new journal", ErrVersion, kind.Version, Version)
 	}
 	if kind.Kind == "end" {
 		return in.end(line)
@@ -213,7 +214,7 @@ func (in *reader) end(line []byte) error {
 	if err != nil {
 		return err
 	}
-	in.plan.SHA256 = hex.EncodeToString(in.sum.Sum(nil))
+	in.plan.SHA256, in.plan.Signature = hex.EncodeToString(in.sum.Sum(nil)), l.Signature
 	if l.SHA256 != in.plan.SHA256 {
 		return fmt.Errorf("%w: it was altered: its lines hash to %s, the end line says %s", ErrDamaged, in.plan.SHA256, l.SHA256)
 	}
@@ -228,6 +229,9 @@ func (in *reader) check() error {
 	}
 	if got := p.count(); got != p.Counts {
 		return fmt.Errorf("%w: the header counts %+v, the lines are %+v", ErrDamaged, p.Counts, got)
+	}
+	if content := p.content(); content != p.Content {
+		return fmt.Errorf("%w: the header's content_sha256 is not of these lines, which hash to %s", ErrDamaged, content)
 	}
 	if !reflect.DeepEqual(p.Schedule().Estimate, p.Estimate) {
 		return fmt.Errorf("%w: the header's estimate does not follow from the lines", ErrDamaged)

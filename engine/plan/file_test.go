@@ -28,7 +28,7 @@ func TestGolden(t *testing.T) {
 	if diff := cmp.Diff(string(golden), string(encode(t, p))); diff != "" {
 		t.Error(diff)
 	}
-	if want := "90301771251c86aaf10a70a512b203e2580092899f57fb034c7ca1fe56d0eae8"; p.SHA256 != want {
+	if want := "efadeadd372bbe6e5c49ba4431cea5c4ee7c2c8f46f38ad8e1060e6c42979fd0"; p.SHA256 != want {
 		t.Errorf("hash %s, want %s", p.SHA256, want)
 	}
 }
@@ -111,7 +111,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 		{"empty", "", "plan file is not as it was written: it was cut after line 0: there is no end line"},
 		{"cut between lines", strings.Join(lines[:3], ""), "plan file is not as it was written: it was cut after line 3: there is no end line"},
 		{"cut in a line", strings.Join(lines[:3], "") + lines[3][:20], "plan file is not as it was written: line 4: the line was cut"},
-		{"version", strings.Replace(whole, `"version":2`, `"version":3`, 1), "line 1: plan file of another version: version 3, this program reads 2"},
+		{"version", strings.Replace(whole, `"version":3`, `"version":2`, 1), "line 1: plan file of another version: version 2, this program reads 3: plan anew and have it approved"},
 		{"white space", strings.Replace(whole, `"order":2,`, `"order": 2,`, 1), "line 3: plan file is not as it was written: not in the plan's own encoding"},
 		{"one digit", strings.Replace(whole, "1234567", "1234568", 1), "line 7: plan file is not as it was written: it was altered: its lines hash to "},
 		{"behind the end", whole + lines[1], "line 8: plan file is not as it was written: something follows the end line"},

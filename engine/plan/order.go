@@ -154,5 +154,6 @@ func (p *Plan) InOrderOf(rows []servicerequests.EUI) (*Plan, error) {
 		}
 		next = end
 	}
+	q.Content = q.content()
 	return &q, q.checkWaves(len(q.Targets))
 }

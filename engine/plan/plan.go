@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,7 +15,7 @@ import (
 )
 
 // Version of the file's format.
-const Version = 2
+const Version = 3
 
 // needs lists what a direction must permit for a strategy to make sense. Without
 // the two reads no verdict could be proven.
@@ -37,6 +38,9 @@ type Plan struct {
 	Targets  []Target   // in order
 	Rejected []Rejected // in the portfolio's order
 	SHA256   string     // the plan's hash
+	// Signature is the preparer's over the hash ([Plan.Sign]); empty: the plan can be
+	// rehearsed and not be swept.
+	Signature []byte
 
 	file string // of a plan whose targets are still there: see [Open]
 }
@@ -55,6 +59,9 @@ type Header struct {
 	Record      *direction.Record     `json:"direction_record,omitempty"` // the signed file that Direction was read from
 	Limits      Limits                `json:"limits"`
 	Bounds      Bounds                `json:"bounds"`
+	Journal     string                `json:"journal_id"`        // of the one journal that may be begun with it, 32 hexadecimal digits; empty: it can only be rehearsed
+	Custody     *Custody              `json:"custody,omitempty"` // that its counters come from; nil: it can only be rehearsed
+	Content     string                `json:"content_sha256"`    // of what a journal holds of the lines below: see [Content]
 	Waves       []Wave                `json:"waves"`
 	Counts      Counts                `json:"counts"`
 	Estimate    Estimate              `json:"estimate"`
@@ -63,6 +70,14 @@ type Header struct {
 // SweepID names the one sweep that a plan is for: the first twelve digits of its
 // hash. People type it; what is approved is the whole hash.
 func (p *Plan) SweepID() string { return p.SHA256[:min(len(p.SHA256), 12)] }
+
+// Custody is the folder of counters that a plan is for.
+type Custody struct {
+	ID string `json:"id"`
+	// Follows are the journals that held the counters of an originator when the plan was
+	// made. A sweep that two have approved takes the counters over from these and from no other.
+	Follows map[servicerequests.EUI]string `json:"follows,omitempty"`
+}
 
 // Bounds are the settings that must not be loosened once a plan is approved. Times are
 // seconds.
@@ -79,6 +94,9 @@ type Bounds struct {
 	// Settings are all others, by their path in the configuration. A plan of an older
 	// program has none: it is for who holds a configuration to it to say what was bound.
 	Settings map[string]float64 `json:"settings,omitempty"`
+	// Sources are what evidence is taken from, by their path in the configuration. What is
+	// named here must stay; more may come.
+	Sources map[string][]string `json:"sources,omitempty"`
 }
 
 // Counts sums the plan up. Homes are counted by hub.
@@ -113,6 +131,9 @@ type Target struct {
 	BalanceAt       time.Time                   `json:"balance_at,omitzero"`
 	LastTopUp       time.Time                   `json:"last_top_up,omitzero"`
 	Supply          servicerequests.SupplyState `json:"supply_state,omitzero"`
+
+	// Suppressed is a meter that must not be touched, whatever a configuration says later.
+	Suppressed bool `json:"suppressed,omitempty"`
 
 	Carried map[string]string `json:"carried,omitempty"`
 }
@@ -196,6 +217,9 @@ func (h *Header) check() error {
 			return fmt.Errorf("%w: %s does not name the identity %v", direction.ErrOutside, h.Direction.Reference, eui)
 		}
 	}
+	if id, err := hex.DecodeString(h.Journal); h.Journal != "" && (err != nil || len(id) != 16) {
+		return fmt.Errorf("journal_id %q: want 32 hexadecimal digits", h.Journal)
+	}
 	if h.StartsAt.IsZero() {
 		return errors.New("starts_at: required")
 	}
@@ -261,10 +285,11 @@ func (o Options) header() Header {
 	}
 	h := Header{
 		Version: Version, Environment: o.Environment, CreatedAt: o.CreatedAt.UTC().Round(0), PreparedBy: o.PreparedBy,
+		Journal: o.Journal, Custody: o.Custody,
 		StartsAt: o.StartsAt.UTC().Round(0), Strategy: o.Strategy,
 		Originators: slices.Clone(o.Originators), Direction: o.Direction, Record: o.Record, Limits: l, Bounds: o.Bounds,
 	}
-	h.Bounds.Settings = maps.Clone(h.Bounds.Settings)
+	h.Bounds.Settings, h.Bounds.Sources = maps.Clone(h.Bounds.Settings), maps.Clone(h.Bounds.Sources)
 	if o.StartsAt.IsZero() {
 		h.StartsAt = h.CreatedAt
 	}

@@ -57,6 +57,19 @@ type Opening struct {
 	ResumesLeft   int       `json:"resumes_left,omitempty"`
 	ApprovedUntil time.Time `json:"approved_until,omitzero"`
 
+	// By what it was approved, so that it can be proven later: the real time of the start,
+	// the preparer's signature over the plan's hash, the roster as it was then with its
+	// signature, and the certificate (PEM) that this was held to.
+	Began           time.Time `json:"began,omitzero"`
+	PlanSignature   []byte    `json:"plan_signature,omitempty"`
+	Roster          string    `json:"roster,omitempty"`
+	RosterSignature []byte    `json:"roster_signature,omitempty"`
+	RosterSignedBy  string    `json:"roster_signed_by,omitempty"`
+
+	// Custody names the entry of the custody's book by which this start was spent.
+	Custody      string `json:"custody_id,omitempty"`
+	CustodyEntry uint64 `json:"custody_entry,omitempty"`
+
 	// StoreFirst says that from here on messages are written before they are judged: an
 	// alert counts from its [Proven] record on. Before, it was proven when it was written.
 	StoreFirst bool `json:"store_first,omitempty"`
@@ -88,6 +101,8 @@ type TargetBody struct {
 	BalanceAt       time.Time                   `json:"balance_at,omitzero"`
 	LastTopUp       time.Time                   `json:"last_top_up,omitzero"`
 	Supply          servicerequests.SupplyState `json:"supply_state,omitzero"`
+
+	Suppressed bool `json:"suppressed,omitempty"` // it must not be touched
 }
 
 // RejectedBody is the body of a [Rejected] record: a portfolio row of which

@@ -3,6 +3,7 @@ package sweep
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,6 +46,8 @@ type Options struct {
 	Suppressed map[servicerequests.EUI]struct{}
 	// Waves are the plan's, in its order; none: one of all meters.
 	Waves []Wave
+	// Fits says whether the meters of a kept state, in its order, are the plan's. Nil: not asked.
+	Fits func(iter.Seq[Seated]) error
 	// StandIn resumes at once what pauses by itself, under this name: for rehearsals,
 	// where nobody is there to do it. Empty: a person resumes.
 	StandIn string

@@ -1,7 +1,10 @@
 package sweep
 
 import (
+	"errors"
+	"iter"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -71,6 +74,33 @@ func TestRestoreRefuses(t *testing.T) {
 		if _, err := m.Replay(d.Disk.Records(1), d.Read); err != nil {
 			t.Errorf("%s: then %v", name, err)
 		}
+	}
+	// A state of meters that the plan does not have is not taken, and its meters are told
+	// in the order of the plan.
+	var told []Seated
+	stranger := func(o *Options) {
+		o.Fits = func(kept iter.Seq[Seated]) error { told = slices.Collect(kept); return errors.New("strangers") }
+	}
+	m := machineOf(d.World, stranger)
+	if _, err := m.Restore(rows); !errors.Is(err, ErrState) || m.roll.size() != 0 {
+		t.Errorf("meters of another plan: %v, %d meters", err, m.roll.size())
+	}
+	at := 0
+	for r, err := range d.Disk.Records(1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Kind != record.Target {
+			continue
+		}
+		body, err := record.Decode[record.TargetBody](r)
+		if want := (Seated{r.Device, body.Hub, body.Originator, body.Type, body.Region}); err != nil || at >= len(told) || told[at] != want {
+			t.Fatalf("meter %d: %v, %+v", at+1, err, want)
+		}
+		at++
+	}
+	if at == 0 || at != len(told) {
+		t.Errorf("%d meters are planned, %d told", at, len(told))
 	}
 	other := func(o *Options) { o.Policy.ArmTries++ }
 	if _, err := machineOf(d.World, other).Restore(rows); err == nil {

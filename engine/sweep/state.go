@@ -2,10 +2,12 @@ package sweep
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -116,6 +118,33 @@ func (s *Machine) settings() string {
 // ErrState says that a kept state cannot be gone on with. The records can.
 var ErrState = errors.New("the kept state does not fit")
 
+// Seated is what a state says of which meter stands where.
+type Seated struct {
+	Device, Hub, Originator servicerequests.EUI
+	Type                    servicerequests.DeviceType
+	Region                  servicerequests.Region
+}
+
+// Append writes it in 26 bytes.
+func (s Seated) Append(b []byte) []byte {
+	for _, eui := range [...]servicerequests.EUI{s.Device, s.Hub, s.Originator} {
+		b = binary.BigEndian.AppendUint64(b, uint64(eui))
+	}
+	return append(b, byte(s.Type), byte(s.Region))
+}
+
+// seated lists the meters in order.
+func (r *roll) seated() iter.Seq[Seated] {
+	return func(yield func(Seated) bool) {
+		for i := range r.seats {
+			h := &r.seats[i]
+			if !yield(Seated{h.device, h.hub, r.originators[h.originator], h.kind, h.region}) {
+				return
+			}
+		}
+	}
+}
+
 // Restore takes up the state that a journal keeps, in place of the records that it follows
 // from: [Machine.Replay] then needs those from the one that it returns on. It is called
 // before Replay or not at all. After an error, which wraps [ErrState], the machine is as
@@ -151,6 +180,11 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 	}
 	if err := s.roll.restore(st.Originators, st.Meters, rows[1:]); err != nil {
 		return 0, err
+	}
+	if s.o.Fits != nil {
+		if err := s.o.Fits(s.roll.seated()); err != nil {
+			return 0, err
+		}
 	}
 	s.waves, s.waves.opened = waves, st.Wave
 	for i, w := range st.Waves {

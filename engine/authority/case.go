@@ -1,0 +1,383 @@
+package authority
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"safemode/engine/custody"
+	"safemode/engine/direction"
+	"safemode/engine/plan"
+	"safemode/engine/record"
+)
+
+// ErrNoAuthority refuses a start for want of authority. Where only approvals are missing
+// the error wraps [direction.ErrNotApproved] instead.
+var ErrNoAuthority = errors.New("no authority")
+
+// LongestSetting is the plan's name for how long an approval may be valid, in seconds.
+const LongestSetting = "roster.approvals_at_most"
+
+// Case is the evidence on which one start may act or may not. It is all that
+// [Case.Decide] goes by.
+type Case struct {
+	Plan      *plan.Plan        // its header, its hash and its preparer's signature; lines are not asked for
+	Roster    *direction.Roster // as it is at the start, with its signature
+	Trust     direction.Trust
+	Approvals []*direction.Approval // those on offer, beside those that the journal's starts carry
+	Journal   Journal
+	Custody   *Custody      // nil: none is at hand, as in an audit of a journal alone
+	Longest   time.Duration // that an approval may be valid; 0: what the plan says
+	Wider     error         // what the configuration allows beyond the plan; nil: nothing
+	Gates     error         // why a gate is closed; nil: all are open
+	Now       time.Time     // real time of the start
+}
+
+// Journal is what a journal says of itself. All of it are claims.
+type Journal struct {
+	ID      string
+	Planned string // code of the plan's record; empty: it has none yet
+	Content string // hash of its targets and rejected rows ([plan.Content]); empty: it has not all of them yet
+	Starts  []Start
+	Stop    Stop   // how the last start ended
+	Records uint64 // that are durable
+	// HashAt is the hash of one durable record. Needed with a custody.
+	HashAt func(seq uint64) ([32]byte, error)
+}
+
+// Start is an Opened record.
+type Start struct {
+	Seq     uint64
+	Opening record.Opening
+	Before  Stop // how the start before it ended; of the first: nothing
+}
+
+// Stop is how a start ended.
+type Stop struct {
+	Seq      uint64 // of the record that says how, or of the start where it was cut off
+	Halted   bool   // it stopped itself, whatever came after that
+	Accepted string // a restored copy was taken since: what two have accepted; empty: none was
+	Ceased   bool   // a notice has ended it for good
+	Reason   string
+}
+
+// Custody is what a folder of counters says.
+type Custody struct {
+	ID      string
+	Copied  error // it is a copy; nil: it is the folder that it was begun as
+	Entries []custody.Entry
+}
+
+// Grant is what a start may act by.
+type Grant struct {
+	Approvals []record.Approved
+	Spent     []string  // SHA-256 of their texts, hexadecimal, sorted
+	Resumes   int       // that they still give ahead after this start
+	Until     time.Time // when the first of them expires
+	Entry     uint64    // of the custody's book, where this start was spent there and not begun; 0: not yet
+}
+
+// Occasion is what approvals must name for the next start.
+func (c *Case) Occasion() direction.Occasion {
+	return c.occasion(len(c.Journal.Starts), c.Journal.Stop)
+}
+
+func (c *Case) occasion(starts int, stop Stop) direction.Occasion {
+	p := c.Plan
+	o := direction.Occasion{
+		PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal,
+		Purpose: direction.Start, Trust: c.Trust, Longest: c.longest(), Others: []direction.Signatory{p.PreparedBy},
+	}
+	if p.Custody != nil {
+		o.Custody = p.Custody.ID
+	}
+	if p.Record != nil {
+		o.Others = append(o.Others, p.Record.RecordedBy)
+	}
+	switch {
+	case stop.Accepted != "":
+		o.Purpose, o.Subject = direction.Accept, stop.Accepted
+	case starts > 0:
+		o.Purpose, o.Subject = direction.Resume, strconv.FormatUint(stop.Seq, 10)
+	}
+	return o
+}
+
+// longest is the least of what the plan and the configuration say.
+func (c *Case) longest() time.Duration {
+	longest := direction.LongestValid
+	if bound, said := c.Plan.Bounds.Settings[LongestSetting]; said {
+		longest = time.Duration(bound * float64(time.Second))
+	}
+	if c.Longest > 0 {
+		longest = min(longest, c.Longest)
+	}
+	return longest
+}
+
+// Decide says by what a start may act now, or why it may not. The error wraps
+// [ErrNoAuthority] or [direction.ErrNotApproved], or comes from the certificates, the
+// roster, the gates or the owner.
+func (c *Case) Decide() (Grant, error) {
+	for _, check := range []func() error{c.People, c.bound, c.planned, c.ceased, c.Remembered, c.open} {
+		if err := check(); err != nil {
+			return Grant{}, err
+		}
+	}
+	grant, why := c.carried()
+	if why != nil {
+		var err error
+		if grant, err = c.fresh(); err != nil {
+			if stop := c.Journal.Stop; stop.Halted {
+				return Grant{}, fmt.Errorf("it was halted (%s): %w", stop.Reason, err)
+			}
+			return Grant{}, err
+		}
+	}
+	grant.Entry = c.unfinished(grant.Spent)
+	return grant, nil
+}
+
+// Prove says whether a start that was made goes by what its record says of it: c is what
+// was there before. The error says why it does not.
+func (c *Case) Prove(o record.Opening) error {
+	for _, check := range []func() error{c.People, c.bound, c.planned, c.ceased, c.Remembered} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	var faults []error
+	for _, decide := range []func() (Grant, error){c.carried, c.fresh} {
+		g, err := decide()
+		switch {
+		case err != nil:
+			faults = append(faults, err)
+		case !slices.Equal(g.Spent, spentBy(o)):
+			faults = append(faults, errors.New("it names other approvals than those that it could go by"))
+		case g.Resumes != o.ResumesLeft || !g.Until.Equal(o.ApprovedUntil):
+			faults = append(faults, fmt.Errorf("it says that %d stops more were given ahead until %s; signed are %d until %s",
+				o.ResumesLeft, o.ApprovedUntil.Format(time.RFC3339), g.Resumes, g.Until.Format(time.RFC3339)))
+		default:
+			return nil
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// DecideAcceptance says by what a restored journal, or a copied folder, may be taken for
+// the one: two have approved that very act, and have not for an earlier one.
+func (c *Case) DecideAcceptance(subject string) (Grant, error) {
+	for _, check := range []func() error{c.People, c.bound, c.planned, c.ceased} {
+		if err := check(); err != nil {
+			return Grant{}, err
+		}
+	}
+	for _, e := range c.mine() {
+		if e.Act == custody.Accepted && e.Subject == subject {
+			return Grant{}, fmt.Errorf("%w: this very state was accepted on %s: what came after it is lost again", direction.ErrNotApproved, e.At.Format(time.RFC3339))
+		}
+	}
+	return c.find(c.occasion(len(c.Journal.Starts), Stop{Accepted: subject}))
+}
+
+// AcceptanceSubject names what an acceptance takes: the journal as far as it has come, and
+// the file that the custody's book is now.
+func AcceptanceSubject(records uint64, hash [32]byte, inode uint64) string {
+	return fmt.Sprintf("journal at record %d %x, custody file %d", records, hash[:16], inode)
+}
+
+// People holds everybody whose signature counts to the roster, to their certificates'
+// time, chain and revocation, at signing and now, and to each other.
+func (c *Case) People() error {
+	p, r := c.Plan, c.Roster
+	switch {
+	case r == nil:
+		return fmt.Errorf("%w: no roster says whose approvals count: name it in the configuration (roster)", ErrNoAuthority)
+	case r.SignedBy == nil:
+		return fmt.Errorf("%w: nobody has signed the roster", ErrNoAuthority)
+	case p.Record == nil:
+		return fmt.Errorf("%w: the direction of this plan was not signed: have its recorder sign it, and plan anew", ErrNoAuthority)
+	}
+	if err := r.CheckEnvironment(p.Environment); err != nil {
+		return err
+	}
+	if err := c.Trust.Check(r.SignedBy, c.Now); err != nil {
+		return fmt.Errorf("%w: the roster's signer: %w", ErrNoAuthority, err)
+	}
+	if err := errors.Join(p.Record.Check(r), p.Record.Holds(&p.Direction)); err != nil {
+		return err
+	}
+	by, recorded := p.PreparedBy, p.Record.RecordedBy
+	preparer := r.WithKey(by.Key)
+	switch {
+	case preparer == nil || preparer.Name != by.Name:
+		return fmt.Errorf("%w: nobody on the roster has the name and key of %q, who prepared the plan: plan anew with --cert and --key", ErrNoAuthority, by.Name)
+	case !preparer.May(direction.Operator):
+		return fmt.Errorf("%w: %q, who prepared the plan, is no operator on the roster", ErrNoAuthority, by.Name)
+	case by.Same(recorded):
+		return fmt.Errorf("%w: %q prepared the plan and recorded its direction: these are two people", ErrNoAuthority, by.Name)
+	}
+	if err := plan.CheckPreparer(p.SHA256, by, p.Signature, preparer.Certificate); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoAuthority, err)
+	}
+	for role, person := range map[string]*direction.Person{"who prepared the plan": preparer, "who recorded its direction": r.WithKey(recorded.Key)} {
+		if err := c.Trust.Check(person.Certificate, p.CreatedAt, c.Now); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrNoAuthority, role, err)
+		}
+	}
+	return nil
+}
+
+// bound holds journal and custody to the ones that the plan is for.
+func (c *Case) bound() error {
+	p := c.Plan
+	switch {
+	case p.Custody == nil:
+		return fmt.Errorf("%w: the plan binds no custody: it can only be rehearsed", ErrNoAuthority)
+	case c.Journal.ID != p.Journal:
+		return fmt.Errorf("%w: the plan is for journal %s, and this one is %s: go on with that journal; if it is lost, plan anew and have it approved", ErrNoAuthority, p.Journal, c.Journal.ID)
+	case c.Custody != nil && c.Custody.ID != p.Custody.ID:
+		return fmt.Errorf("%w: the plan is for custody %s, and this folder is %s: name that folder; if it is lost, plan anew with this one and have it approved", ErrNoAuthority, p.Custody.ID, c.Custody.ID)
+	}
+	return nil
+}
+
+// planned holds what the journal has of a plan to the plan.
+func (c *Case) planned() error {
+	j, p := &c.Journal, c.Plan
+	switch {
+	case j.Planned != "" && j.Planned != p.SHA256:
+		return fmt.Errorf("%w: journal %s was begun with another plan (%.12s...), this one is %.12s...", ErrNoAuthority, j.ID, j.Planned, p.SHA256)
+	case j.Content != "" && j.Content != p.Content:
+		return fmt.Errorf("%w: the meters in journal %s are not those of the plan that was approved (%.12s..., not %.12s...)", ErrNoAuthority, j.ID, j.Content, p.Content)
+	case len(j.Starts) > 0 && j.Content == "":
+		return fmt.Errorf("%w: journal %s says that it was started before it had the plan", ErrNoAuthority, j.ID)
+	}
+	for _, s := range j.Starts {
+		if o := s.Opening; o.PlanSHA256 != p.SHA256 || o.SweepID != p.SweepID() || o.Environment != p.Environment {
+			return fmt.Errorf("%w: record %d of journal %s is a start of sweep %q of plan %.12s... in environment %s", ErrNoAuthority, s.Seq, j.ID, o.SweepID, o.PlanSHA256, o.Environment)
+		}
+	}
+	return nil
+}
+
+// ceased refuses what was ended for good, as journal or custody remember it.
+func (c *Case) ceased() error {
+	if c.Journal.Stop.Ceased {
+		return fmt.Errorf("%w: %s: for good", ErrNoAuthority, c.Journal.Stop.Reason)
+	}
+	if c.Custody == nil {
+		return nil
+	}
+	for _, e := range c.Custody.Entries {
+		if e.Act == custody.Ceased && (e.Plan == c.Plan.SHA256 || e.Journal == c.Journal.ID) {
+			return fmt.Errorf("%w: custody %s remembers that it has ceased on %s (%s): for good", ErrNoAuthority, c.Custody.ID, e.At.Format(time.RFC3339), e.Reason)
+		}
+	}
+	return nil
+}
+
+// open asks what may close from one hour to the next.
+func (c *Case) open() error {
+	if c.Wider != nil {
+		return fmt.Errorf("%w: %w", ErrNoAuthority, c.Wider)
+	}
+	return c.Gates
+}
+
+// carried is the grant of approvals that gave this start ahead: those of the last start,
+// as signed, proven anew, with every start that they were used for counted and no halt
+// among these. The error says why there is none.
+func (c *Case) carried() (Grant, error) {
+	starts, stop := c.Journal.Starts, c.Journal.Stop
+	if len(starts) == 0 || stop.Halted || stop.Accepted != "" {
+		return Grant{}, fmt.Errorf("%w: nothing was given ahead", direction.ErrNotApproved)
+	}
+	spent := spentBy(starts[len(starts)-1].Opening)
+	first := len(starts) - 1
+	for first > 0 && slices.Equal(spentBy(starts[first-1].Opening), spent) {
+		if before := starts[first].Before; before.Halted || before.Accepted != "" {
+			return Grant{}, fmt.Errorf("%w: record %d went on after a halt, by approvals of before it", direction.ErrNotApproved, starts[first].Seq)
+		}
+		first--
+	}
+	given, err := ApprovalsOf(starts[first].Opening)
+	if err != nil {
+		return Grant{}, err
+	}
+	o := c.occasion(first, starts[first].Before)
+	two, err := o.Find(given, c.Roster, c.Now)
+	if err != nil {
+		return Grant{}, err
+	}
+	used := max(len(starts)-first, c.used(spent)) // this start not among them
+	if c.unfinished(spent) > 0 {
+		used--
+	}
+	g, err := granted(two)
+	if g.Resumes -= used; err == nil && g.Resumes < 0 {
+		err = fmt.Errorf("%w: the resumes that were given ahead are used up", direction.ErrNotApproved)
+	}
+	return g, err
+}
+
+// fresh is the grant of approvals that name this very start.
+func (c *Case) fresh() (Grant, error) { return c.find(c.Occasion()) }
+
+// find finds two approvals for an occasion. That none serves twice follows from what an
+// occasion is: the start of a journal that has none, or what follows one stop of it.
+func (c *Case) find(o direction.Occasion) (Grant, error) {
+	two, err := o.Find(c.Approvals, c.Roster, c.Now)
+	if err != nil {
+		return Grant{}, err
+	}
+	return granted(two)
+}
+
+func granted(two []*direction.Approval) (g Grant, _ error) {
+	g.Resumes = direction.ResumesOf(two)
+	for _, a := range two {
+		text, err := a.Text()
+		if err != nil {
+			return g, err
+		}
+		g.Approvals = append(g.Approvals, record.Approved{Name: a.Approver.Name, Key: a.Approver.Key, Text: string(text), Signature: a.Signature})
+		g.Spent = append(g.Spent, digestOf(text))
+		if g.Until.IsZero() || a.ExpiresAt.Before(g.Until) {
+			g.Until = a.ExpiresAt
+		}
+	}
+	slices.Sort(g.Spent)
+	return g, nil
+}
+
+func digestOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// spentBy are the digests of what a start says that it was approved by.
+func spentBy(o record.Opening) (all []string) {
+	for _, a := range o.Approvals {
+		all = append(all, digestOf([]byte(a.Text)))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// ApprovalsOf reads the approvals that a start carries. What they are worth is for
+// [direction.Occasion.Find].
+func ApprovalsOf(o record.Opening) (all []*direction.Approval, _ error) {
+	for _, a := range o.Approvals {
+		terms, err := direction.ParseTerms(a.Text)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", a.Name, err)
+		}
+		all = append(all, &direction.Approval{Terms: terms, Signature: a.Signature})
+	}
+	return all, nil
+}

@@ -1,0 +1,210 @@
+package authority_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"encoding/hex"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"safemode/engine/authority"
+	"safemode/engine/custody"
+	"safemode/engine/direction"
+	"safemode/engine/plan"
+	"safemode/engine/record"
+	"safemode/servicerequests/smki"
+)
+
+// night is the real time at which everything here happens.
+var night = time.Date(2026, 11, 30, 20, 0, 0, 0, time.UTC)
+
+const (
+	journalID = "00112233445566778899aabbccddeeff"
+	custodyID = "c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0"
+)
+
+// office is a test PKI's people, each with a certificate of a role and a time.
+type office struct {
+	authority *smki.Authority
+	folder    *smki.Folder
+	keys      map[string]*ecdsa.PrivateKey
+	roster    *direction.Roster
+}
+
+func newOffice(t testing.TB) *office {
+	t.Helper()
+	files, err := smki.TestFolder{Seed: []byte("authority")}.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys := fstest.MapFS{}
+	for name, data := range files {
+		fsys[name] = &fstest.MapFile{Data: data}
+	}
+	f, err := smki.LoadFolder(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &office{&smki.Authority{Certificate: f.Issuing.Certificate, Key: f.Issuing.Key}, f, map[string]*ecdsa.PrivateKey{}, nil}
+	o.roster = o.employ(t, []direction.Person{
+		o.hire(t, "alice", direction.Approver), o.hire(t, "bob", direction.Approver), o.hire(t, "carol", direction.Approver),
+		o.hire(t, "olga", direction.Operator), o.hire(t, "rita", direction.Recorder),
+	})
+	return o
+}
+
+// hire gives somebody a key and a certificate of the years 2026 to 2035.
+func (o *office) hire(t testing.TB, name string, role direction.Role) direction.Person {
+	return o.hireFrom(t, name, role, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), o.authority)
+}
+
+func (o *office) hireFrom(t testing.TB, name string, role direction.Role, from time.Time, by *smki.Authority) direction.Person {
+	t.Helper()
+	key, err := smki.DeriveTestKey([]byte("authority"), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.keys[name] = key
+	c, err := by.Issue(smki.Template{
+		EUI: smki.TestSupplier, Role: smki.Other, CommonName: name, Usage: smki.DigitalSignature,
+		NotBefore: from, NotAfter: from.AddDate(9, 0, 0),
+	}, &key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return direction.Person{Name: name, Roles: []direction.Role{role}, Certificate: c}
+}
+
+// employ is the roster of some people, signed by rita.
+func (o *office) employ(t testing.TB, people []direction.Person) *direction.Roster {
+	t.Helper()
+	r := &direction.Roster{People: people}
+	text := direction.FormatRoster(r)
+	signature, err := direction.Sign(o.keys["rita"], text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range people {
+		if p.Name == "rita" {
+			r.SignedBy = p.Certificate
+		}
+	}
+	signed, err := direction.SignedRoster(text, signature, r.SignedBy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// without is the office's roster but for some people.
+func (o *office) without(t testing.TB, names ...string) *direction.Roster {
+	t.Helper()
+	var left []direction.Person
+	for _, p := range o.roster.People {
+		gone := false
+		for _, name := range names {
+			gone = gone || p.Name == name
+		}
+		if !gone {
+			left = append(left, p)
+		}
+	}
+	return o.employ(t, left)
+}
+
+// with is the office's roster with one person's entry replaced.
+func (o *office) with(t testing.TB, person direction.Person) *direction.Roster {
+	t.Helper()
+	var people []direction.Person
+	for _, p := range o.roster.People {
+		if p.Name == person.Name {
+			p = person
+		}
+		people = append(people, p)
+	}
+	return o.employ(t, people)
+}
+
+// directed is the text of a direction.
+const directed = `reference: DIR-1
+date: 2026-11-25
+issuing_body: the Authority
+document_sha256: abababababababababababababababababababababababababababababababab
+supplier: {eui: 90-B3-D5-1F-30-01-00-00, mpids: [TEST]}
+srp: the provider
+permitted_srvs: ["1.6", "7.4", "6.2.9"]
+fuels: [electricity]
+maximum_meters: 100
+not_before: 2026-11-25T00:00:00Z
+not_after: 2026-12-25T00:00:00Z
+`
+
+// plan is one that olga has prepared and signed.
+func (o *office) plan(t testing.TB) *plan.Plan {
+	t.Helper()
+	d, err := direction.Parse([]byte(directed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded, err := direction.Sign(o.keys["rita"], []byte(directed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &plan.Plan{Header: plan.Header{
+		Version: plan.Version, Environment: "simulator", CreatedAt: night.Add(-time.Hour), PreparedBy: o.roster.Named("olga").Signatory(),
+		Direction: d, Record: &direction.Record{Text: directed, Signature: recorded, RecordedBy: o.roster.Named("rita").Signatory()},
+		Journal: journalID, Custody: &plan.Custody{ID: custodyID}, Content: "the plan's meters",
+		Bounds: plan.Bounds{Settings: map[string]float64{authority.LongestSetting: (72 * time.Hour).Seconds()}},
+	}}
+	sum := sha256.Sum256([]byte("plan"))
+	p.SHA256 = hex.EncodeToString(sum[:])
+	if err := p.Sign(o.keys["olga"]); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// approve is a person's approval of an occasion, as safemode approve makes it.
+func (o *office) approve(t testing.TB, p *plan.Plan, on direction.Occasion, name string, at time.Time, change func(*direction.Terms)) *direction.Approval {
+	t.Helper()
+	who := direction.Signatory{Name: name}
+	if person := o.roster.Named(name); person != nil {
+		who = person.Signatory()
+	}
+	terms := direction.Terms{
+		PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal, Custody: custodyID,
+		Purpose: on.Purpose, Subject: on.Subject, Resumes: 1, IssuedAt: at, ExpiresAt: at.Add(24 * time.Hour), Approver: who,
+	}
+	if change != nil {
+		change(&terms)
+	}
+	a, err := direction.Approve(terms, o.keys[name])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// first is the case of the first start of the office's plan, approved by alice and bob.
+func (o *office) first(t testing.TB) *authority.Case {
+	t.Helper()
+	p := o.plan(t)
+	c := &authority.Case{
+		Plan: p, Roster: o.roster, Now: night, Journal: authority.Journal{ID: journalID},
+		Custody: &authority.Custody{ID: custodyID, Entries: []custody.Entry{{N: 1, Act: custody.Made, Custody: custodyID}}},
+		Trust:   direction.Trust{Chained: smki.Trust(o.folder.Authorities()).Verify},
+	}
+	for _, name := range []string{"alice", "bob"} {
+		c.Approvals = append(c.Approvals, o.approve(t, p, c.Occasion(), name, night, nil))
+	}
+	return c
+}
+
+// opening is the record of a start by a grant.
+func opening(c *authority.Case, g authority.Grant) record.Opening {
+	return record.Opening{
+		SweepID: c.Plan.SweepID(), PlanSHA256: c.Plan.SHA256, Environment: c.Plan.Environment, Approvals: g.Approvals,
+		ResumesLeft: g.Resumes, ApprovedUntil: g.Until, Began: c.Now, PlanSignature: c.Plan.Signature, Custody: custodyID, CustodyEntry: g.Entry,
+	}
+}

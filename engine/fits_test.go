@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"safemode/engine/journal"
+	"safemode/engine/plan"
+	"safemode/engine/record"
+	"safemode/engine/sweep"
+	"safemode/servicerequests"
+)
+
+// A journal's meters are the plan's or the start is refused; those of the state that it
+// keeps are the plan's or it is not taken up.
+func TestAttackMetersOfAnotherPlan(t *testing.T) {
+	targets := []plan.Target{
+		{Order: 1, Device: 11, Hub: 21, Type: servicerequests.ESME, Region: servicerequests.North, Originator: 5},
+		{Order: 2, Device: 12, Hub: 22, Type: servicerequests.GSME, Region: servicerequests.South, Originator: 5, Suppressed: true},
+	}
+	content := plan.NewContent()
+	for i := range targets {
+		content.Target(targets[i].Device, targets[i].Body())
+	}
+	begin := func(t *testing.T, change func([]plan.Target)) (*Engine, error) {
+		j, err := journal.Open(filepath.Join(t.TempDir(), "journal.db"), journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { j.Close() })
+		written := slices.Clone(targets)
+		change(written)
+		records := []record.Record{{At: time.Now(), Kind: record.Planned, Code: "plan"}}
+		for i := range written {
+			records = append(records, record.Record{At: time.Now(), Kind: record.Target, Device: written[i].Device, Body: written[i].Body()})
+		}
+		if err := j.Commit(context.WithoutCancel(t.Context()), records...); err != nil {
+			t.Fatal(err)
+		}
+		e := &Engine{journal: j, o: Options{Plan: &plan.Plan{Header: plan.Header{Content: content.String()}}}}
+		return e, e.readPlanned(t.Context(), 1+len(targets))
+	}
+	e, err := begin(t, func([]plan.Target) {})
+	if _, left := e.o.Suppressed[12]; err != nil || !left || len(e.o.Suppressed) != 1 {
+		t.Fatalf("%v, suppressed %v", err, e.o.Suppressed)
+	}
+	kept := []sweep.Seated{
+		{Device: 11, Hub: 21, Originator: 5, Type: servicerequests.ESME, Region: servicerequests.North},
+		{Device: 12, Hub: 22, Originator: 5, Type: servicerequests.GSME, Region: servicerequests.South},
+	}
+	if err := e.fits(slices.Values(kept)); err != nil {
+		t.Errorf("the plan's own: %v", err)
+	}
+	for name, change := range map[string]func([]sweep.Seated) []sweep.Seated{
+		"another meter": func(s []sweep.Seated) []sweep.Seated { s[1].Device = 13; return s },
+		"another hub":   func(s []sweep.Seated) []sweep.Seated { s[1].Hub = 13; return s },
+		"another fuel":  func(s []sweep.Seated) []sweep.Seated { s[1].Type = servicerequests.ESME; return s },
+		"one more":      func(s []sweep.Seated) []sweep.Seated { return append(s, sweep.Seated{Device: 13}) },
+		"another order": func(s []sweep.Seated) []sweep.Seated { slices.Reverse(s); return s },
+	} {
+		if e.fits(slices.Values(change(slices.Clone(kept)))) == nil {
+			t.Errorf("a state of %s was taken", name)
+		}
+	}
+	for name, change := range map[string]func([]plan.Target){
+		"another meter":          func(s []plan.Target) { s[1].Device = 13 },
+		"one suppressed no more": func(s []plan.Target) { s[1].Suppressed = false },
+		"another originator":     func(s []plan.Target) { s[0].Originator = 6 },
+	} {
+		if _, err := begin(t, change); err == nil {
+			t.Errorf("a journal of %s was taken", name)
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package plan
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+
+	"safemode/engine/direction"
+	"safemode/engine/record"
+	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
+)
+
+// Content is the running hash of what a journal holds of a plan's lines: SHA-256 over,
+// for each in order, a letter (t or r), the device (8 bytes, 0 of a rejected row), the
+// length of the record's body (4 bytes) and the body, integers big-endian. A plan's header
+// names it, so that a journal can be held to what was approved without the plan's lines.
+type Content struct{ sum hash.Hash }
+
+// NewContent begins one.
+func NewContent() Content { return Content{sha256.New()} }
+
+// Target adds a target's record.
+func (c Content) Target(device servicerequests.EUI, body []byte) { c.add('t', device, body) }
+
+// Rejected adds a rejected row's record.
+func (c Content) Rejected(body []byte) { c.add('r', 0, body) }
+
+func (c Content) add(kind byte, device servicerequests.EUI, body []byte) {
+	var head [13]byte
+	head[0] = kind
+	binary.BigEndian.PutUint64(head[1:], uint64(device))
+	binary.BigEndian.PutUint32(head[9:], uint32(len(body)))
+	c.sum.Write(head[:])
+	c.sum.Write(body)
+}
+
+// String returns the hash in hexadecimal.
+func (c Content) String() string { return hex.EncodeToString(c.sum.Sum(nil)) }
+
+func (p *Plan) content() string {
+	c := NewContent()
+	for i := range p.Targets {
+		c.Target(p.Targets[i].Device, p.Targets[i].Body())
+	}
+	for i := range p.Rejected {
+		c.Rejected(p.Rejected[i].Body())
+	}
+	return c.String()
+}
+
+// Digest is the SHA-256 of the header in JSON, as a journal holds it, in hexadecimal.
+// Approvals name it, so that a journal alone shows what was approved.
+func (h *Header) Digest() string {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return "" // cannot be of a header that was read or written
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// Body is what the journal's record says of a target.
+func (t *Target) Body() []byte {
+	return record.Encode(record.TargetBody{
+		Type: t.Type, Hub: t.Hub, MPxN: t.MPxN, Region: t.Region, Claimed: t.Claimed,
+		Priority: t.Priority, History: t.History, Originator: t.Originator, Model: t.Carried[ColumnModel],
+		Proxy: t.Proxy, BalanceEstimate: t.BalanceEstimate, BalanceAt: t.BalanceAt, LastTopUp: t.LastTopUp, Supply: t.Supply,
+		Suppressed: t.Suppressed,
+	})
+}
+
+// Body is what the journal's record says of a rejected row.
+func (r *Rejected) Body() []byte {
+	return record.Encode(record.RejectedBody{Line: r.Line, Device: r.Device, Reason: r.Reason})
+}
+
+// ErrPreparer refuses a plan that its preparer has not signed.
+var ErrPreparer = errors.New("the plan is not signed by who prepared it")
+
+// Sign has the preparer sign the plan's hash, under the name and key that it carries.
+func (p *Plan) Sign(key crypto.Signer) (err error) {
+	p.Signature, err = direction.Sign(key, SignedText(p.SHA256, p.PreparedBy))
+	return err
+}
+
+// SignedText is what a preparer signs of a plan: three lines, each ending in LF, that
+// name the plan's hash, the preparer and their key.
+func SignedText(sha256 string, by direction.Signatory) []byte {
+	return fmt.Appendf(nil, "safemode plan 1\nplan %s\nprepared %q\nkey %s\n", sha256, by.Name, by.Key)
+}
+
+// CheckPreparer holds a signature over a plan's hash to the certificate of who is to have
+// prepared it. The error wraps [ErrPreparer].
+func CheckPreparer(sha256 string, by direction.Signatory, signature []byte, c *smki.Certificate) error {
+	switch {
+	case by.Key == "" || len(signature) == 0:
+		return fmt.Errorf("%w (%q): plan anew with --cert and --key", ErrPreparer, by.Name)
+	case direction.Verify(c, SignedText(sha256, by), signature) != nil:
+		return fmt.Errorf("%w (%q): the signature does not hold", ErrPreparer, by.Name)
+	}
+	return nil
+}
