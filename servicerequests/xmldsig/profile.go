@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"strings"
 
 	"safemode/servicerequests/xmltree"
 )
@@ -131,7 +132,7 @@ func readEnvelope(n xmltree.Node) (envelope, error) {
 	if err = decodeBase64(e.value[:], texts[signatureValue]); err != nil {
 		return envelope{}, fmt.Errorf("%w: SignatureValue: %w", ErrProfile, err)
 	}
-	if e.key, err = NewKeyRef(texts[x509IssuerName], texts[x509SerialNumber]); err != nil {
+	if e.key, err = NewKeyRef(strings.Trim(texts[x509IssuerName], xmlSpace), strings.Trim(texts[x509SerialNumber], xmlSpace)); err != nil {
 		return envelope{}, fmt.Errorf("%w: %w", ErrProfile, err)
 	}
 	return e, nil
@@ -161,6 +162,10 @@ func (p *part) read(n xmltree.Node) (string, error) {
 	}
 	return text, err
 }
+
+// xmlSpace is XML's white space, which does not count around an xs:integer. Around the
+// issuer's name other readers pass it over as well.
+const xmlSpace = " \t\r\n"
 
 var strictBase64 = base64.StdEncoding.Strict()
 

@@ -140,7 +140,8 @@ func TestNewKeyRef(t *testing.T) {
 		{`CN=Z\,1`, "1"},
 		{"CN=Z1", ""},
 		{"CN=Z1", "0"},
-		{"CN=Z1", "01"},
+		{"CN=Z1", "00"},
+		{"CN=Z1", strings.Repeat("0", 64) + "1"},
 		{"CN=Z1", "-1"},
 		{"CN=Z1", "+1"},
 		{"CN=Z1", "1 "},
@@ -149,6 +150,29 @@ func TestNewKeyRef(t *testing.T) {
 	} {
 		if _, err := xmldsig.NewKeyRef(bad.Issuer, bad.Serial); !errors.Is(err, xmldsig.ErrKeyRef) {
 			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}
+
+// What other writers of XML do that changes nothing of what was signed: a byte order mark,
+// and the forms of an xs:integer. The proven document is the canonical form all the same.
+func TestOtherWriters(t *testing.T) {
+	signer, keys := newSigner(t)
+	signed := mustSign(t, signer, request)
+	plain, err := xmldsig.Verify([]byte(signed), keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(string) string{
+		"byte order mark":                 func(s string) string { return "\ufeff" + s },
+		"byte order mark and declaration": func(s string) string { return "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n" + s },
+		"serial with leading zeros":       replace("1234567890", "0001234567890"),
+		"white space around the serial":   replace("1234567890", "\n  1234567890\r\n"),
+		"white space around the issuer":   replace("CN=Z1,OU=07", "\n  CN=Z1,OU=07\n"),
+	} {
+		proven, err := xmldsig.Verify([]byte(change(signed)), keys)
+		if err != nil || string(proven.Document) != string(plain.Document) || proven.KeyRef != plain.KeyRef {
+			t.Errorf("%s: %v, %v", name, proven.KeyRef, err)
 		}
 	}
 }
