@@ -26,6 +26,18 @@ type envelope struct {
 	key        KeyRef
 }
 
+// dccSpace is DUIS's namespace. Two of its elements hold a message of another signer, with
+// that one's own Signature as their last child: what a SMETS1 Service Provider says, and
+// the DCC hands on in a document that it signs as a whole.
+const dccSpace = "http://www.dccinterface.co.uk/ServiceUserGateway"
+
+// handedOn says whether a Signature is such another signer's. To this package it is text
+// like any other: it is digested with the document, and nobody's proof.
+func handedOn(n xmltree.Node) bool {
+	parent := n.Parent()
+	return parent.Is(dccSpace, "SMETS1SignedResponse") || parent.Is(dccSpace, "S1SPAlert")
+}
+
 // findSignature returns the document's one Signature, the root's last child.
 func findSignature(root xmltree.Node) (xmltree.Node, error) {
 	var last, found xmltree.Node
@@ -33,7 +45,7 @@ func findSignature(root xmltree.Node) (xmltree.Node, error) {
 		last = n
 	}
 	for n := range root.Descendants() {
-		if !n.Is(space, "Signature") {
+		if !n.Is(space, "Signature") || handedOn(n) {
 			continue
 		}
 		if !found.IsZero() {

@@ -176,3 +176,36 @@ func TestOtherWriters(t *testing.T) {
 		}
 	}
 }
+
+// What a SMETS1 Service Provider says comes with its own Signature, in a document that the
+// DCC signs as a whole. That Signature proves nothing here, and stands nowhere else.
+func TestMessageOfAnotherSigner(t *testing.T) {
+	signer, keys := newSigner(t)
+	inner := `<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo></ds:SignedInfo></ds:Signature>`
+	for _, element := range []string{"SMETS1SignedResponse", "S1SPAlert"} {
+		document := strings.Replace(request, body, "<sr:Body><sr:"+element+"><sr:Said></sr:Said>"+inner+"</sr:"+element+"></sr:Body>", 1)
+		if document == request {
+			t.Fatal("the request has another Body")
+		}
+		signed := mustSign(t, signer, document)
+		proven, err := xmldsig.Verify([]byte(signed), keys)
+		if err != nil || string(proven.Document) != document {
+			t.Errorf("%s: %v, proven %s", element, err, proven.Document)
+		}
+		for name, bad := range map[string]struct {
+			document string
+			want     error
+		}{
+			"the message changed":        {strings.Replace(signed, "sr:Said", "sr:Lied", 2), xmldsig.ErrDigest},
+			"its Signature dropped":      {strings.Replace(signed, inner, "", 1), xmldsig.ErrDigest},
+			"the DCC's dropped":          {document, xmldsig.ErrUnsigned},
+			"in an element of its own":   {strings.ReplaceAll(signed, "sr:"+element, "sr:Extension"), xmldsig.ErrProfile},
+			"in another's namespace":     {strings.Replace(signed, "<sr:"+element+">", `<sr:`+element+` xmlns:sr="urn:other">`, 1), xmldsig.ErrProfile},
+			"a second at the root's end": {strings.Replace(signed, "</sr:Request>", inner+"</sr:Request>", 1), xmldsig.ErrProfile},
+		} {
+			if proven, err := xmldsig.Verify([]byte(bad.document), keys); !errors.Is(err, bad.want) || proven.Document != nil {
+				t.Errorf("%s, %s: %v, want %v", element, name, err, bad.want)
+			}
+		}
+	}
+}
