@@ -60,6 +60,36 @@ func TestOtherTraffic(t *testing.T) {
 	}
 }
 
+// XML that is larger than the tree takes, or has more than DUIS uses, is XML all the same:
+// an authenticated peer's is kept. A stranger's is not.
+func TestXMLThatIsNotRead(t *testing.T) {
+	w := newWorld(t)
+	for text, xml := range map[string]bool{
+		"<a>" + strings.Repeat("<b/>", 5000) + "</a>":         true,
+		"<a><!-- b --></a>":                                   true,
+		"\ufeff<?xml version=\"1.0\"?><a><![CDATA[b]]></a>\n": true,
+		"<a><?b c?></a>":                                      true,
+		"<a><b></a></b>":                                      false,
+		"<a></a><b></b>":                                      false,
+		"<!-- a -->":                                          false,
+		"hello":                                               false,
+		"<a/>hello":                                           false,
+		"":                                                    false,
+		"{}":                                                  false,
+		"<a>":                                                 false,
+	} {
+		if c, err := w.File([]byte(text)); (err == nil) != xml || xml && (c.Kind != ClaimOther || c.Err == nil) {
+			t.Errorf("%.40q: %+v, %v", text, c, err)
+		}
+		if c, err := w.Claim([]byte(text)); err == nil || c.FromDCC {
+			t.Errorf("%.40q of a stranger: %+v, %v", text, c, err)
+		}
+		if _, err := w.Delivery(t.Context(), []byte(text)); err == nil {
+			t.Errorf("%.40q is proven", text)
+		}
+	}
+}
+
 // canonical is a document as a signer takes it.
 func canonical(t *testing.T, document []byte) []byte {
 	t.Helper()
