@@ -64,6 +64,12 @@ type Options struct {
 
 	RespondTo string // URL of the User's inbox; may be set later
 
+	// Deliveries is how many messages may be on their way to the inbox at a time. 0: 64.
+	Deliveries int
+	// LeastLatency is how long after its acknowledgement a response comes at least, in real
+	// time. 0: it may come before.
+	LeastLatency time.Duration
+
 	// Forgets has no history kept of what devices did and what was delivered, which
 	// would grow with every command. [Simulator.History] then knows nothing.
 	Forgets bool
@@ -135,7 +141,7 @@ func New(o Options) (*Simulator, error) {
 		s.history = &history.Book{}
 	}
 	s.hubs = hub.New(hub.Wakes{Seed: o.Fleet.Seed, Began: began}, o.Faults.Hubs, o.Clock, s.agenda, s.pool.Do)
-	s.courier = delivery.New(delivery.Options{Clock: o.Clock, Agenda: s.agenda, TLS: o.TLS, Log: o.Log.Named("delivery")})
+	s.courier = delivery.New(delivery.Options{Clock: o.Clock, Agenda: s.agenda, Workers: o.Deliveries, TLS: o.TLS, Log: o.Log.Named("delivery")})
 	s.courier.SetURL(o.RespondTo)
 	if err := s.buildDevices(o, began); err != nil {
 		return nil, err
@@ -212,7 +218,8 @@ func (s *Simulator) buildDCC(o Options) (err error) {
 		Meters: s.population, Line: s.line, Send: s.courier.Send,
 		Transform: o.PKI.DCC.Transform, XMLSigning: o.PKI.DCC.XMLSigning, KeyAgreement: o.PKI.DCC.ACBKeyAgreement,
 		Renewed: o.PKI.DCC.Renewed, IsRenewed: s.line.dccRenewed,
-		ReplyLie: s.line.ReplyLie, Users: s.users(o), History: s.history, Register: s.line, Rules: o.Faults.Rules,
+		LeastLatency: o.LeastLatency,
+		ReplyLie:     s.line.ReplyLie, Users: s.users(o), History: s.history, Register: s.line, Rules: o.Faults.Rules,
 		Log: o.Log.Named("dcc"), Registerer: o.Registerer,
 	})
 	return err

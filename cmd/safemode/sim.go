@@ -39,6 +39,8 @@ func newSim(io stdio) *cobra.Command {
 	var speed float64
 	var living, mutual, verbose bool
 	var press pressFlag
+	var deliveries int
+	var leastLatency time.Duration
 	c := &cobra.Command{
 		Use:   "sim (--fleet FILE | --meters N --seed S) --pki DIR",
 		Short: "The simulated DCC and its meters as a server",
@@ -91,9 +93,12 @@ against it needs the same speed in its configuration.`,
 			if !living && c.Flags().Changed("press") {
 				return failWith(exitUsage, errPressLives)
 			}
+			if deliveries < 1 || leastLatency < 0 {
+				return failWith(exitUsage, errors.New("--deliveries: want 1 or more; --least-latency: want 0 or more"))
+			}
 			log := newLogger(io.err, verbose)
 			sim, err := devicesim.New(devicesim.Options{
-				Fleet: population, PKI: folder, Life: life(living, press), Forgets: true,
+				Fleet: population, PKI: folder, Life: life(living, press), Forgets: true, Deliveries: deliveries, LeastLatency: leastLatency,
 				Clock:  clock.Clock{Anchor: time.Now(), Speed: speed},
 				Faults: profile, Profiles: faults.Files, Listen: listen, SMKIListen: smkiListen, Control: control, TLS: guard, RespondTo: respondTo,
 				Log: log.Named("sim"), Registerer: prometheus.NewRegistry(),
@@ -128,6 +133,8 @@ against it needs the same speed in its configuration.`,
 	f.StringVar(&smkiListen, "smki-listen", defaultSMKI, "address of the SMKI service")
 	f.StringVar(&control, "control", defaultControl, "address of the control API; loopback only")
 	f.StringVar(&respondTo, "respond-to", "", "URL that answers and alerts are POSTed to (default http://"+defaultInbox+", with --tls https)")
+	f.IntVar(&deliveries, "deliveries", 64, "messages on their way to the inbox at a time")
+	f.DurationVar(&leastLatency, "least-latency", 100*time.Millisecond, "how long after its acknowledgement a response comes at least, in real time")
 	f.StringVar(&profileName, "faults", "calm", "fault profile: a ready one's name or a YAML file")
 	f.Float64Var(&speed, "speed", 1, "how many times faster than real time the clocks run")
 	f.BoolVar(&living, "living", false, "energy is used, and consumers act, as time passes (default with --meters)")

@@ -44,6 +44,10 @@ type Options struct {
 	KeyAgreement smki.AgreementIdentity // its EUI is the DCC's
 	Users        []User
 
+	// LeastLatency is how long after its acknowledgement a response comes at least, in real
+	// time: on a fast clock it could come before the User has read that. 0: it may.
+	LeastLatency time.Duration
+
 	// Renewed signs in place of XMLSigning from when IsRenewed says so, which is called
 	// from many goroutines. Without a key: never.
 	Renewed   smki.SigningIdentity

@@ -206,7 +206,7 @@ func refuse(r Reply, reason error) Reply {
 
 // respond encodes the Response and signs it, or adds a MAC for the supplier.
 func (d *Devices) respond(t Target, m *fleet.Meter, command gbcs.Header, r gbcs.Response, now time.Time) ([]byte, error) {
-	h := command.Response(gbcs.NewDateTime(now, gbcs.ClockUnspecified))
+	h := command.Response(gbcs.NewDateTime(now, clockStatus(t, r.UseCase)))
 	if r.UseCase.SRV == "4.3" && r.Results == nil {
 		z, err := d.supplierSecret(t, h.Target)
 		if err != nil {
@@ -221,6 +221,21 @@ func (d *Devices) respond(t Target, m *fleet.Meter, command gbcs.Header, r gbcs.
 		return nil, err
 	}
 	return d.seal(t, h, payload, r.UseCase.Critical)
+}
+
+// clockStatus is what a device says of its clock in a Response's date-time. A gas meter
+// says in reads whether it is sure of its clock; one in sixteen is not (simulator choice).
+// The others, and an ESME always, leave it unspecified (test data).
+func clockStatus(t Target, u gbcs.UseCase) byte {
+	switch {
+	case u.Critical || !t.gas():
+		return gbcs.ClockUnspecified
+	case t.kind() == servicerequests.GPF:
+		return gbcs.ClockReliable
+	case t.eui()%16 == 5:
+		return gbcs.ClockDoubtful
+	}
+	return gbcs.ClockDifferent
 }
 
 // Alert makes an Alert to the meter's supplier under the device's next own
