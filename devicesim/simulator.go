@@ -160,6 +160,7 @@ func checkTestPKI(f *smki.Folder, users []dcc.User) error {
 	if f.DCC.Renewed.Certificate != nil {
 		certificates = append(certificates, f.DCC.Renewed.Certificate)
 	}
+	certificates = append(certificates, f.Others...)
 	for _, u := range users {
 		certificates = append(certificates, u.XMLSigning, u.DigitalSigning, u.KeyAgreement)
 	}
@@ -219,7 +220,7 @@ func (s *Simulator) buildDCC(o Options) (err error) {
 		Transform: o.PKI.DCC.Transform, XMLSigning: o.PKI.DCC.XMLSigning, KeyAgreement: o.PKI.DCC.ACBKeyAgreement,
 		Renewed: o.PKI.DCC.Renewed, IsRenewed: s.line.dccRenewed,
 		LeastLatency: o.LeastLatency,
-		ReplyLie:     s.line.ReplyLie, Users: s.users(o), History: s.history, Register: s.line, Rules: o.Faults.Rules,
+		ReplyLie:     s.line.ReplyLie, Users: s.users(o), Others: o.PKI.Others, History: s.history, Register: s.line, Rules: o.Faults.Rules,
 		Log: o.Log.Named("dcc"), Registerer: o.Registerer,
 	})
 	return err
