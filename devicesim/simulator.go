@@ -186,7 +186,7 @@ func (s *Simulator) buildDevices(o Options, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	pki.Renewed = s.line.renewed
+	pki.Renewed, pki.Twin = s.line.renewed, s.line.twin
 	broker, err := o.PKI.DCC.ACBKeyAgreement.Certificate.ECDH()
 	if err != nil {
 		return fmt.Errorf("key of the access control broker: %w", err)
@@ -219,8 +219,8 @@ func (s *Simulator) buildDCC(o Options) (err error) {
 		Meters: s.population, Line: s.line, Send: s.courier.Send,
 		Transform: o.PKI.DCC.Transform, XMLSigning: o.PKI.DCC.XMLSigning, KeyAgreement: o.PKI.DCC.ACBKeyAgreement,
 		Renewed: o.PKI.DCC.Renewed, IsRenewed: s.line.dccRenewed,
-		LeastLatency: o.LeastLatency,
-		ReplyLie:     s.line.ReplyLie, Users: s.users(o), Others: o.PKI.Others, History: s.history, Register: s.line, Rules: o.Faults.Rules,
+		LeastLatency: o.LeastLatency, Form: s.line.form, Swapped: s.line.swapped, Exchanged: s.line.exchanged,
+		ReplyLie: s.line.ReplyLie, Users: s.users(o), Others: o.PKI.Others, History: s.history, Register: s.line, Rules: o.Faults.Rules,
 		Log: o.Log.Named("dcc"), Registerer: o.Registerer,
 	})
 	return err
@@ -242,7 +242,7 @@ func (s *Simulator) certificateService(o Options) http.Handler {
 		authorities = append(authorities, s.population.pki.Issuer())
 	}
 	return smkiservice.New(smkiservice.Options{
-		Organisations: organisations, Authorities: authorities, Devices: s.population,
+		Organisations: organisations, Authorities: authorities, Devices: s.population, Decimal: s.line.decimal,
 		Revoked: func(organisation servicerequests.EUI) bool { return s.line.Refusal(organisation) != "" }, Log: o.Log.Named("smki"),
 	})
 }

@@ -49,6 +49,14 @@ type Options struct {
 	// here, and further certificates of the Users above.
 	Others []*smki.Certificate
 
+	// Form draws how the next document about a device and a service is written; 0 and
+	// empty: about none. It is called from many goroutines. Nil: all are compact.
+	Form func(device servicerequests.EUI, srv string) fault.Form
+
+	// Swapped says whether a home's hub was swapped, and Exchanged whether a meter took the
+	// place of another: see [fault.Variety]. Called from many goroutines; nil: none.
+	Swapped, Exchanged func(servicerequests.EUI) bool
+
 	// LeastLatency is how long after its acknowledgement a response comes at least, in real
 	// time: on a fast clock it could come before the User has read that. 0: it may.
 	LeastLatency time.Duration

@@ -122,7 +122,7 @@ func (d *DCC) deliver(e *exchange, code servicerequests.ResponseCode, content du
 		r.ResponseID = e.ID.Reversed()
 	}
 	said, signer := d.lieAbout(e, r)
-	body, err := write(said, signer)
+	body, err := d.write(said, signer)
 	if err != nil {
 		d.Log.Error("response cannot be made", zap.Stringer("request_id", e.ID), zap.Error(err))
 		return
@@ -147,7 +147,7 @@ func (d *DCC) Alert(a Alert) {
 }
 
 func (d *DCC) alert(content duis.Content, arrived func(at time.Time)) {
-	body, err := write(duis.Response{Code: servicerequests.Success, At: d.stamp(d.Clock.Now()), Content: content}, d.xmlSigner())
+	body, err := d.write(duis.Response{Code: servicerequests.Success, At: d.stamp(d.Clock.Now()), Content: content}, d.xmlSigner())
 	if err != nil {
 		d.Log.Error("alert cannot be made", zap.Error(err))
 		return

@@ -73,12 +73,21 @@ func (d *DCC) supplyPoint(text string) (i int, ok bool) {
 // home lists the hub, the meters behind it and the gas proxy.
 func (d *DCC) home(from, to int) duis.Inventory {
 	first := d.Fleet.Meter(from)
-	list := duis.Inventory{d.entry(first, first.Hub, servicerequests.CHF)}
+	hub := first.Hub
+	if d.Swapped != nil && d.Swapped(hub) {
+		hub ^= anotherOne
+	}
+	list := duis.Inventory{d.entry(first, hub, servicerequests.CHF)}
 	for i := from; i < to; i++ {
 		m := d.Fleet.Meter(i)
 		device := d.entry(m, m.Device, m.Type)
 		device.ImportMPxN = m.MPxN.String()
 		list = append(list, device)
+		if d.Exchanged != nil && d.Exchanged(m.Device) {
+			before := device
+			before.ID, before.Status = before.ID^anotherOne, "Decommissioned"
+			list = append(list, before)
+		}
 		if gpf := m.GPF(); gpf != 0 {
 			device := d.entry(m, gpf, servicerequests.GPF)
 			device.ImportMPxN = m.MPxN.String()
@@ -87,6 +96,9 @@ func (d *DCC) home(from, to int) duis.Inventory {
 	}
 	return list
 }
+
+// anotherOne makes of a device's EUI that of another, which no fleet has.
+const anotherOne = 1 << 33
 
 // What the simulator's devices say of themselves.
 const (
