@@ -21,6 +21,7 @@ import (
 	"safemode/engine/proof"
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/xmltree"
 )
 
 // Path is where the handler expects to be mounted (as DCC Boxed calls it).
@@ -181,7 +182,7 @@ func (i *Inbox) receive(w http.ResponseWriter, r *http.Request, known bool) (raw
 	if r.Method != http.MethodPost {
 		return nil, http.StatusMethodNotAllowed
 	}
-	if !known && !isXML(r.Header.Get("Content-Type")) || !readable(r.Header.Get("Content-Encoding")) {
+	if !known && !xmltree.IsMediaType(r.Header.Get("Content-Type")) || !readable(r.Header.Get("Content-Encoding")) {
 		w.Header().Set("Accept-Encoding", "gzip")
 		return nil, http.StatusUnsupportedMediaType
 	}
@@ -203,13 +204,6 @@ func (i *Inbox) receive(w http.ResponseWriter, r *http.Request, known bool) (raw
 		return i.unpack(&body)
 	}
 	return body.Bytes(), 0
-}
-
-// isXML says whether a Content-Type is that of XML. Its parameters do not count.
-func isXML(contentType string) bool {
-	media, _, _ := strings.Cut(contentType, ";")
-	media = strings.ToLower(strings.TrimSpace(media))
-	return media == "application/xml" || media == "text/xml"
 }
 
 // readable says whether a Content-Encoding is one that [Inbox.receive] undoes.
