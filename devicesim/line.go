@@ -108,7 +108,7 @@ func (l *line) Fate(id servicerequests.RequestID, srv string) dcc.Fate {
 	case fate.Lie != fault.Truth:
 	case happens(fault.ReorderedResponse):
 		fate.Lie = fault.Reordered
-	case happens(fault.AnswerFirst):
+	case site.Type == servicerequests.ESME && happens(fault.AnswerFirst): // a gas meter sleeps for longer than a User waits
 		fate.Lie = fault.LateAcknowledgement
 	}
 	return fate

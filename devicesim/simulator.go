@@ -98,6 +98,7 @@ type Simulator struct {
 	history    *history.Book // nil: none is kept
 	tally      *tally
 	dcc        *dcc.DCC
+	others     *others
 	log        *zap.Logger
 
 	servers [3]server // DUIS, SMKI, control
@@ -149,6 +150,7 @@ func New(o Options) (*Simulator, error) {
 	if err := s.buildDCC(o); err != nil {
 		return nil, err
 	}
+	s.others = &others{s: s, keeps: !o.Forgets}
 	return s, s.listen(o)
 }
 
@@ -261,6 +263,7 @@ func (s *Simulator) Run(ctx context.Context) error {
 	working.Go(func() { s.pool.Run(work) })
 	working.Go(func() { s.courier.Run(work) })
 	working.Go(func() { s.population.watch(work, s.clock) })
+	s.others.run(0)
 
 	ended := make(chan error, len(s.servers))
 	for _, server := range s.servers {
@@ -389,6 +392,7 @@ func (s *Simulator) Summary() Summary {
 		InFlight:          s.hubs.Waiting(),
 		BehindSeconds:     s.population.behind(s.clock.Now()).Seconds(),
 		Deliveries:        s.courier.Counts(),
+		OtherTraffic:      s.others.counts(),
 	}
 	s.tally.fill(&summary)
 	return summary

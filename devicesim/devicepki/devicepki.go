@@ -104,6 +104,14 @@ func (p *PKI) Issuer() *smki.Certificate { return p.issuer.Certificate }
 // Keys returns the private keys that a device has now, whether or not a fleet has it.
 func (p *PKI) Keys(device servicerequests.EUI) (*Keys, error) { return p.keysOf(p.holder(device)) }
 
+// Former returns the keys that a device had before it got others; nil: it has its first.
+func (p *PKI) Former(device servicerequests.EUI) (*Keys, error) {
+	if !p.holder(device).renewed {
+		return nil, nil
+	}
+	return p.keysOf(holder{device: device})
+}
+
 func (p *PKI) holder(device servicerequests.EUI) holder {
 	return holder{device, p.Renewed != nil && p.Renewed(device)}
 }

@@ -47,7 +47,7 @@
 //	flapping: {up: 20m, down: 4m} # hubs come and go, each in a phase of its own
 //	outage: {region: North, after: 5m, lasts: 1h} # no device of the region is reached
 //	lies: {enable: 0.02, attempts: 1}  # what the DCC says is not so; see below
-//	answer_first: 0.01         # the acknowledgement comes after the Response, see late_acknowledgement
+//	answer_first: 0.01         # of electricity: the acknowledgement comes after the Response
 //	late_response: 0.003       # the Response comes late by one hour to six
 //	other_models: 0.1          # of the meters: other thresholds and debt settings, see
 //	                           # fleet.Options; heeded where the fleet is grown, not later
