@@ -29,15 +29,14 @@ func (d *DCC) seal(document []byte, s *xmldsig.Signer, device servicerequests.EU
 	if form.Namespaces {
 		document = unusedNamespaces(document)
 	}
-	if form.Folded {
-		document = fold(document, "<sr:GBCSPayload>", "\n")
-	}
 	if s != nil {
 		if document, err = s.Sign(document); err != nil {
 			return nil, err
 		}
 	}
-	if form.Folded { // as DCC's Java software has it: a carriage return that is no line end
+	// As DCC's Java software has it: a carriage return that is no line end. It folds nothing
+	// else, and its validator takes no folded GBCSPayload.
+	if form.Folded {
 		document = fold(document, "<ds:SignatureValue>", "&#13;\n")
 	}
 	document = slices.Concat([]byte(declarations[form.Declaration]), document)
@@ -68,10 +67,10 @@ func unusedNamespaces(document []byte) []byte {
 			` xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"`), document[at+len(own):])
 }
 
-// fold breaks the text of the first element with this tag into lines of 76 characters.
+// fold breaks the text of the last element with this tag into lines of 76 characters.
 func fold(document []byte, tag, with string) []byte {
 	const line = 76
-	from := bytes.Index(document, []byte(tag))
+	from := bytes.LastIndex(document, []byte(tag))
 	if from < 0 {
 		return document
 	}

@@ -64,7 +64,7 @@
 //	  decimal_serials: 0.05    # of the devices: the SMKI service writes serials in decimal
 //	  twin_certificates: 0.05  # of the devices: two certificates of each key
 //	  written: 0.1             # of the messages: an XML declaration, a byte order mark, unused
-//	                           # namespaces or folded base64, in any mixture
+//	                           # namespaces or a folded SignatureValue, in any mixture
 //	  swapped_hubs: 0.02       # of the homes: the inventory names another hub
 //	  exchanged_devices: 0.02  # of the meters: the inventory has a predecessor as well
 //	  other_traffic: 0.2       # messages a day for each meter that answer nothing: of other

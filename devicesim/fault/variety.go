@@ -76,7 +76,7 @@ type Form struct {
 	Mark        bool // a byte order mark before it
 	Declaration int  // 0: none; else which of some XML declarations
 	Namespaces  bool // unused ones on the root
-	Folded      bool // base64 over several lines
+	Folded      bool // SignatureValue over several lines
 }
 
 // Form draws how the document about an attempt is written.

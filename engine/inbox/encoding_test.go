@@ -122,3 +122,33 @@ safemode_inbox_deliveries_total{result="wrong_path"} 5
 		t.Errorf("after a flood: %d, %d lines", w.Code, n)
 	}
 }
+
+// FuzzBody posts any bytes under any Content-Encoding. What is taken is within the limit,
+// and what is not packed is taken as it is.
+func FuzzBody(f *testing.F) {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write([]byte("<message/>"))
+	_ = w.Close()
+	f.Add("gzip", b.Bytes())
+	f.Add("", []byte("<message/>"))
+	f.Add("br", []byte{0x1F, 0x8B, 8})
+	const limit = 1 << 10
+	f.Fuzz(func(t *testing.T, encoding string, body []byte) {
+		b := newBench(t, func(o *Options) { o.MaxBody = limit })
+		r := httptest.NewRequest(http.MethodPost, Path, bytes.NewReader(body))
+		r.Header["Content-Encoding"] = []string{encoding}
+		w := httptest.NewRecorder()
+		b.ServeHTTP(w, r)
+		switch {
+		case w.Code != http.StatusNoContent:
+			if b.taken() != 0 {
+				t.Errorf("%d, and taken", w.Code)
+			}
+		case b.taken() != 1 || len(b.records[0].Body) > limit:
+			t.Errorf("%d taken", b.taken())
+		case !bytes.HasPrefix(body, []byte{0x1F, 0x8B}) && !bytes.Equal(b.records[0].Body, body):
+			t.Errorf("%x is recorded as %x", body, b.records[0].Body)
+		}
+	})
+}
