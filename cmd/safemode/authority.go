@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/direction"
@@ -52,6 +54,9 @@ func gatesOf(c *config.Config, o *engine.Options) *direction.Gates {
 	if len(c.Gates.RevocationLists) > 0 || c.Gates.CheckExpiry {
 		r := direction.RevocationOptions{
 			Lists: c.Gates.RevocationLists, Authorities: o.DCC.Authorities, CheckExpiry: c.Gates.CheckExpiry, Poll: c.Gates.Poll,
+		}
+		if o.Log != nil {
+			r.Warn = func(text string) { o.Log.Named("gates").Warn("revocation list", zap.String("fault", text)) }
 		}
 		for _, id := range o.Identities {
 			r.Certificates = append(r.Certificates, id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate)

@@ -23,6 +23,7 @@ type RevocationOptions struct {
 	CheckExpiry  bool                // hold the certificates to their time, on the sweep's clock
 	Poll         time.Duration       // how often a URL is asked
 	Now          func() time.Time    // real time, for the lists' own time; nil is time.Now
+	Warn         func(string)        // told once of a list that tells only of the certificates it names; optional
 	Client       *http.Client        // nil: one that waits as long as it is let
 }
 
@@ -100,6 +101,9 @@ func (s *revocationSource) take(text []byte, err error) error {
 	}
 	s.list.Store(list)
 	s.text = text
+	if list.Partial != "" && s.of.o.Warn != nil {
+		s.of.o.Warn(fmt.Sprintf("%s tells only of the certificates that it names (%s): it does not show that others stand", s.name, list.Partial))
+	}
 	return nil
 }
 
@@ -150,12 +154,19 @@ func (r *Revocations) Check(now time.Time) error {
 		}
 	}
 	for _, c := range r.o.Certificates {
-		covered := len(r.o.Lists) == 0
+		covered, partial := len(r.o.Lists) == 0, ""
 		for _, list := range read {
 			if err := list.Check(c); err != nil {
 				return err
 			}
+			if list.Issuer == c.Issuer && list.Partial != "" {
+				partial = list.Partial // it says nothing of those that it does not name
+				continue
+			}
 			covered = covered || list.Issuer == c.Issuer
+		}
+		if !covered && partial != "" {
+			return fmt.Errorf("the revocation list of %s is of a scope that is not known (%s), so it does not show that the certificate %s stands: name a complete list", c.Issuer, partial, c.SerialText())
 		}
 		if !covered {
 			return fmt.Errorf("no revocation list of %s, who issued the certificate %s", c.Issuer, c.SerialText())

@@ -26,6 +26,11 @@ type RevocationList struct {
 	ThisUpdate time.Time
 	NextUpdate time.Time // zero: it does not say
 
+	// Partial says why the list tells only of those that it names: it has a critical
+	// extension, such as an issuing distribution point, by which its scope may be any part
+	// (RFC 5280, 5.2). Empty: who is not on it was not revoked.
+	Partial string
+
 	revoked map[string]time.Time // by serial in decimal
 }
 
@@ -50,19 +55,19 @@ func ParseRevocationList(b []byte, authorities []*Certificate) (*RevocationList,
 	if list.SignatureAlgorithm != x509.ECDSAWithSHA256 {
 		return nil, fmt.Errorf("%w: signature algorithm is not ecdsa-with-SHA256", ErrRevocationList)
 	}
-	for _, e := range list.Extensions {
-		if e.Critical {
-			return nil, fmt.Errorf("%w: critical extension %v", ErrRevocationList, e.Id)
-		}
-	}
 	if !signedBy(list, issuer.text, authorities) {
 		return nil, fmt.Errorf("%w: issuer %q is not among the authorities, or has not signed it", ErrRevocationList, issuer.text)
 	}
 	r := &RevocationList{Issuer: issuer.text, ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate, revoked: map[string]time.Time{}}
+	for _, e := range list.Extensions {
+		if e.Critical {
+			r.Partial = fmt.Sprintf("critical extension %v", e.Id)
+		}
+	}
 	for _, entry := range list.RevokedCertificateEntries {
 		for _, e := range entry.Extensions {
 			if e.Critical { // such as certificateIssuer: the entry may be another authority's
-				return nil, fmt.Errorf("%w: critical extension %v of an entry", ErrRevocationList, e.Id)
+				r.Partial = fmt.Sprintf("critical extension %v of an entry", e.Id)
 			}
 		}
 		r.revoked[entry.SerialNumber.String()] = entry.RevocationTime
