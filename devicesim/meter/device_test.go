@@ -1,7 +1,6 @@
 package meter_test
 
 import (
-	"bytes"
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -301,35 +300,6 @@ func TestHandleFaults(t *testing.T) {
 			if err != nil || response.Success {
 				t.Errorf("%s %s: %+v, %v", m.Type, service, response, err)
 			}
-		}
-	}
-}
-
-// When one attribute of a gas meter's Read Attributes fails, the others of it still answer;
-// what would come after it is not executed.
-func TestHandleFailedAttribute(t *testing.T) {
-	r := newBench(t, meter.Behaviour{})
-	m := gasMeter(func(*fleet.Meter) {})
-	for i, test := range []struct {
-		service servicerequests.Service
-		results []byte
-	}{
-		{servicerequests.ReadSupplyStatus, []byte{gbcs.StatusHardwareFailure, 0}},
-		{servicerequests.ReadMeterBalance, []byte{gbcs.StatusHardwareFailure, gbcs.StatusFailure}},
-		{servicerequests.ReadPrepaymentConfiguration, append(append([]byte{gbcs.StatusHardwareFailure}, make([]byte, 11)...),
-			gbcs.StatusFailure, gbcs.StatusFailure, gbcs.StatusFailure, gbcs.StatusFailure, gbcs.StatusFailure)},
-	} {
-		e := expected(test.service, m.Type, m.Device, uint64(i+1))
-		reply, err := r.devices.Handle(meter.Target{Meter: &m}, r.command(t, e), noon, meter.Fault{HardwareFailure: true})
-		if err != nil || reply.Refused != nil {
-			t.Fatal(err, reply.Refused)
-		}
-		response, err := gbcs.DecodeResponse(r.prove(t, reply.Response, m.Device))
-		if err != nil || response.Success || !bytes.Equal(response.Results, test.results) {
-			t.Errorf("%s: %x, %v, want %x", test.service, response.Results, err, test.results)
-		}
-		if test.service == servicerequests.ReadSupplyStatus && response.Supply != m.Supply {
-			t.Errorf("supply state %s, want %s", response.Supply, m.Supply)
 		}
 	}
 }
