@@ -27,8 +27,10 @@ type varied struct {
 
 func (v *Variety) shares() []varied {
 	return []varied{
-		{"decimal_serials", &v.DecimalSerials, decimalDraw}, {"twin_certificates", &v.TwinCertificates, twinDraw},
-		{"written", &v.Written, writtenDraw}, {"swapped_hubs", &v.SwappedHubs, swappedDraw},
+		{"decimal_serials", &v.DecimalSerials, decimalDraw},
+		{"twin_certificates", &v.TwinCertificates, twinDraw},
+		{"written", &v.Written, writtenDraw},
+		{"swapped_hubs", &v.SwappedHubs, swappedDraw},
 		{"exchanged_devices", &v.ExchangedDevices, exchangedDraw},
 	}
 }

@@ -178,13 +178,8 @@ func (d *Devices) accept(t Target, command []byte) (accepted, Reply, error) {
 	if err != nil {
 		return accepted{}, reply, err
 	}
-	if err := message.VerifyMAC(gbcs.MACKey(z, message.Header)); err != nil {
-		// A device changes its keys when no Command is under way: one that was made for the
-		// keys before is taken as well (simulator choice).
-		former, there := d.formerSecret(t.eui())
-		if !there || message.VerifyMAC(gbcs.MACKey(former, message.Header)) != nil {
-			return accepted{}, refuse(reply, err), nil
-		}
+	if err := message.VerifyMAC(gbcs.MACKey(z, message.Header)); err != nil && !d.forFormerKeys(t.eui(), message) {
+		return accepted{}, refuse(reply, err), nil
 	}
 	if c.UseCase.Critical {
 		if t.SignedBy == nil || !t.SignedBy.Equal(supplier.Signing) {
@@ -277,14 +272,16 @@ func (d *Devices) BrokerSecret(device servicerequests.EUI) ([32]byte, error) {
 	return d.secret(device, 0, d.Broker)
 }
 
-// formerSecret is what BrokerSecret was before a device changed its keys, if it has.
-func (d *Devices) formerSecret(device servicerequests.EUI) (z [32]byte, ok bool) {
+// forFormerKeys says whether a Command was made for the keys that a device had before it
+// changed them. It takes that as well, as if it had waited with the change until no
+// Command is under way (simulator choice).
+func (d *Devices) forFormerKeys(device servicerequests.EUI, command *gbcs.Message) bool {
 	keys, err := d.PKI.Former(device)
 	if err != nil || keys == nil {
-		return z, false
+		return false
 	}
-	z, err = gbcs.SharedSecret(keys.Agreement, d.Broker)
-	return z, err == nil
+	z, err := gbcs.SharedSecret(keys.Agreement, d.Broker)
+	return err == nil && command.VerifyMAC(gbcs.MACKey(z, command.Header)) == nil
 }
 
 // secret returns the shared secret of a device and another party.
