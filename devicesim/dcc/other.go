@@ -151,10 +151,18 @@ const innerSignature = `<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsi
 // smets1 is a response of a SMETS1 meter, by its provider.
 func (o *other) smets1() ([]byte, error) {
 	id := o.id()
-	document, err := o.write(response(id, "6.2", "6.2.9"), fmt.Sprintf(`<sr:SMETS1SignedResponse schemaVersion="5.4"><sr:SMETS1Response><sr:Header>`+
-		`<ra:BusinessOriginatorID xmlns:ra="http://www.dccinterface.co.uk/ResponseAndAlert">%s</ra:BusinessOriginatorID></sr:Header>`+
-		`<sr:Body></sr:Body></sr:SMETS1Response>%s</sr:SMETS1SignedResponse>`, id.Target, innerSignature))
-	return bytes.ReplaceAll(document, []byte("sr:ResponseMessage>"), []byte("sr:SMETS1ResponseMessage>")), err
+	document, err := o.write(response(id, "1.6", "1.6"), "said")
+	if err != nil {
+		return nil, err
+	}
+	said := fmt.Sprintf(`<sr:SMETS1SignedResponse xmlns:ra="http://www.dccinterface.co.uk/ResponseAndAlert" schemaVersion="5.4"><sr:SMETS1Response><sr:Header>`+
+		`<ra:BusinessOriginatorID>%s</ra:BusinessOriginatorID><ra:BusinessTargetID>%s</ra:BusinessTargetID>`+
+		`<ra:OriginatorCounter>%d</ra:OriginatorCounter></sr:Header><sr:Body><sr:ResponseMessage><ra:SMETSData>`+
+		`<ra:UpdatePaymentModeRsp MessageSuccess="true"></ra:UpdatePaymentModeRsp></ra:SMETSData><ra:DebugInfo><ra:SMETS1Debug>`+
+		`<ra:SMETS1Response Position="1" ResponseCode="0"><ra:Error>none</ra:Error></ra:SMETS1Response></ra:SMETS1Debug></ra:DebugInfo>`+
+		`</sr:ResponseMessage></sr:Body></sr:SMETS1Response>%s</sr:SMETS1SignedResponse>`, id.Target, id.Originator, id.Counter, innerSignature)
+	document = bytes.ReplaceAll(document, []byte("sr:ResponseMessage>"), []byte("sr:SMETS1ResponseMessage>"))
+	return bytes.Replace(document, []byte("said"), []byte(said), 1), nil
 }
 
 // s1spAlert is an alert of a SMETS1 Service Provider.
@@ -166,8 +174,8 @@ func (o *other) s1spAlert() ([]byte, error) {
 	const tag = "DeviceStatusChangeEvent>"
 	from, to := bytes.Index(document, []byte("<sr:"+tag)), bytes.Index(document, []byte("</sr:"+tag))+len("</sr:"+tag)
 	return slices.Concat(document[:from], fmt.Appendf(nil, `<sr:S1SPAlertDSP><sr:S1SPAlert schemaVersion="5.4"><sr:RequestID>%s</sr:RequestID>`+
-		`<sr:DeviceID>%s</sr:DeviceID><sr:S1SPAlertCode>S1VE1</sr:S1SPAlertCode>%s</sr:S1SPAlert></sr:S1SPAlertDSP>`,
-		o.id(), o.meter.Device, innerSignature), document[to:]), nil
+		`<sr:DeviceID>%s</sr:DeviceID><sr:S1SPAlertCode>S1VE1</sr:S1SPAlertCode><sr:DateTime>%s</sr:DateTime>%s</sr:S1SPAlert></sr:S1SPAlertDSP>`,
+		o.id(), o.meter.Device, o.at.UTC().Format("2006-01-02T15:04:05.00Z"), innerSignature), document[to:]), nil
 }
 
 // status is a DCC Alert about a device's status.

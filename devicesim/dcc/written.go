@@ -59,7 +59,7 @@ var declarations = [...]string{
 func unusedNamespaces(document []byte) []byte {
 	const own = ` xmlns:sr="http://www.dccinterface.co.uk/ServiceUserGateway"`
 	at := bytes.Index(document, []byte(own))
-	if at < 0 || bytes.Contains(document[:bytes.IndexByte(document, '>')], []byte("xmlns:ds=")) {
+	if at < 0 || bytes.Contains(document, []byte("xmlns:ds=")) { // the canonical form declares nothing twice
 		return document
 	}
 	return slices.Concat(document[:at],
