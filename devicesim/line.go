@@ -26,6 +26,7 @@ type line struct {
 	mu       sync.Mutex
 	attempts map[attempted]uint64 // how often a service was tried on a device
 	replies  map[attempted]asked  // the same, by what was asked of the DCC
+	written  map[attempted]uint64 // how many documents were written about it
 }
 
 // world is a fault profile and when it began to hold.
@@ -53,7 +54,7 @@ const (
 )
 
 func newLine(c clock.Clock, f *fleet.Fleet, failed servicerequests.EUI, p fault.Profile) *line {
-	l := &line{clock: c, fleet: f, failed: failed, began: c.Now(), attempts: map[attempted]uint64{}, replies: map[attempted]asked{}}
+	l := &line{clock: c, fleet: f, failed: failed, began: c.Now(), attempts: map[attempted]uint64{}, replies: map[attempted]asked{}, written: map[attempted]uint64{}}
 	l.set(p)
 	return l
 }
@@ -100,8 +101,15 @@ func (l *line) Fate(id servicerequests.RequestID, srv string) dcc.Fate {
 	if happens(fault.DelayedResponse) {
 		fate.ResponseDelayed = e.Delay
 	}
-	if fate.Lie == fault.Truth && happens(fault.ReorderedResponse) {
+	if happens(fault.LateResponse) {
+		fate.ResponseDelayed = max(fate.ResponseDelayed, fault.Late(l.fleet.Seed, a))
+	}
+	switch {
+	case fate.Lie != fault.Truth:
+	case happens(fault.ReorderedResponse):
 		fate.Lie = fault.Reordered
+	case site.Type == servicerequests.ESME && happens(fault.AnswerFirst): // a gas meter sleeps for longer than a User waits
+		fate.Lie = fault.LateAcknowledgement
 	}
 	return fate
 }
@@ -118,6 +126,36 @@ func (l *line) ReplyLie(among []fault.Lie, id servicerequests.RequestID, device 
 	l.replies[key] = a
 	l.mu.Unlock()
 	return l.world.Load().Lie(among, l.fleet.Seed, fault.Attempt{Device: device, Service: srv, Number: a.number})
+}
+
+// form draws how the next document about a device and a service is written.
+func (l *line) form(device servicerequests.EUI, srv string) fault.Form {
+	w := l.world.Load()
+	if w.Variety.Written == 0 {
+		return fault.Form{}
+	}
+	key := attempted{device, srv}
+	l.mu.Lock()
+	number := l.written[key]
+	l.written[key]++
+	l.mu.Unlock()
+	return w.Variety.Form(l.fleet.Seed, fault.Attempt{Device: device, Service: srv, Number: number})
+}
+
+func (l *line) decimal(device servicerequests.EUI) bool {
+	return l.world.Load().Variety.Decimal(l.fleet.Seed, device)
+}
+
+func (l *line) twin(device servicerequests.EUI) bool {
+	return l.world.Load().Variety.Twin(l.fleet.Seed, device)
+}
+
+func (l *line) swapped(hub servicerequests.EUI) bool {
+	return l.world.Load().Variety.Swapped(l.fleet.Seed, hub)
+}
+
+func (l *line) exchanged(device servicerequests.EUI) bool {
+	return l.world.Load().Variety.Exchanged(l.fleet.Seed, device)
 }
 
 // since is how long a profile has held.

@@ -64,6 +64,12 @@ type Options struct {
 
 	RespondTo string // URL of the User's inbox; may be set later
 
+	// Deliveries is how many messages may be on their way to the inbox at a time. 0: 64.
+	Deliveries int
+	// LeastLatency is how long after its acknowledgement a response comes at least, in real
+	// time. 0: it may come before.
+	LeastLatency time.Duration
+
 	// Forgets has no history kept of what devices did and what was delivered, which
 	// would grow with every command. [Simulator.History] then knows nothing.
 	Forgets bool
@@ -92,6 +98,7 @@ type Simulator struct {
 	history    *history.Book // nil: none is kept
 	tally      *tally
 	dcc        *dcc.DCC
+	others     *others
 	log        *zap.Logger
 
 	servers [3]server // DUIS, SMKI, control
@@ -135,7 +142,7 @@ func New(o Options) (*Simulator, error) {
 		s.history = &history.Book{}
 	}
 	s.hubs = hub.New(hub.Wakes{Seed: o.Fleet.Seed, Began: began}, o.Faults.Hubs, o.Clock, s.agenda, s.pool.Do)
-	s.courier = delivery.New(delivery.Options{Clock: o.Clock, Agenda: s.agenda, TLS: o.TLS, Log: o.Log.Named("delivery")})
+	s.courier = delivery.New(delivery.Options{Clock: o.Clock, Agenda: s.agenda, Workers: o.Deliveries, TLS: o.TLS, Log: o.Log.Named("delivery")})
 	s.courier.SetURL(o.RespondTo)
 	if err := s.buildDevices(o, began); err != nil {
 		return nil, err
@@ -143,6 +150,7 @@ func New(o Options) (*Simulator, error) {
 	if err := s.buildDCC(o); err != nil {
 		return nil, err
 	}
+	s.others = &others{s: s, keeps: !o.Forgets}
 	return s, s.listen(o)
 }
 
@@ -154,6 +162,7 @@ func checkTestPKI(f *smki.Folder, users []dcc.User) error {
 	if f.DCC.Renewed.Certificate != nil {
 		certificates = append(certificates, f.DCC.Renewed.Certificate)
 	}
+	certificates = append(certificates, f.Others...)
 	for _, u := range users {
 		certificates = append(certificates, u.XMLSigning, u.DigitalSigning, u.KeyAgreement)
 	}
@@ -179,7 +188,7 @@ func (s *Simulator) buildDevices(o Options, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	pki.Renewed = s.line.renewed
+	pki.Renewed, pki.Twin = s.line.renewed, s.line.twin
 	broker, err := o.PKI.DCC.ACBKeyAgreement.Certificate.ECDH()
 	if err != nil {
 		return fmt.Errorf("key of the access control broker: %w", err)
@@ -212,7 +221,8 @@ func (s *Simulator) buildDCC(o Options) (err error) {
 		Meters: s.population, Line: s.line, Send: s.courier.Send,
 		Transform: o.PKI.DCC.Transform, XMLSigning: o.PKI.DCC.XMLSigning, KeyAgreement: o.PKI.DCC.ACBKeyAgreement,
 		Renewed: o.PKI.DCC.Renewed, IsRenewed: s.line.dccRenewed,
-		ReplyLie: s.line.ReplyLie, Users: s.users(o), History: s.history, Register: s.line, Rules: o.Faults.Rules,
+		LeastLatency: o.LeastLatency, Form: s.line.form, Swapped: s.line.swapped, Exchanged: s.line.exchanged,
+		ReplyLie: s.line.ReplyLie, Users: s.users(o), Others: o.PKI.Others, History: s.history, Register: s.line, Rules: o.Faults.Rules,
 		Log: o.Log.Named("dcc"), Registerer: o.Registerer,
 	})
 	return err
@@ -234,7 +244,7 @@ func (s *Simulator) certificateService(o Options) http.Handler {
 		authorities = append(authorities, s.population.pki.Issuer())
 	}
 	return smkiservice.New(smkiservice.Options{
-		Organisations: organisations, Authorities: authorities, Devices: s.population,
+		Organisations: organisations, Authorities: authorities, Devices: s.population, Decimal: s.line.decimal,
 		Revoked: func(organisation servicerequests.EUI) bool { return s.line.Refusal(organisation) != "" }, Log: o.Log.Named("smki"),
 	})
 }
@@ -253,6 +263,7 @@ func (s *Simulator) Run(ctx context.Context) error {
 	working.Go(func() { s.pool.Run(work) })
 	working.Go(func() { s.courier.Run(work) })
 	working.Go(func() { s.population.watch(work, s.clock) })
+	s.others.run(0)
 
 	ended := make(chan error, len(s.servers))
 	for _, server := range s.servers {
@@ -381,6 +392,7 @@ func (s *Simulator) Summary() Summary {
 		InFlight:          s.hubs.Waiting(),
 		BehindSeconds:     s.population.behind(s.clock.Now()).Seconds(),
 		Deliveries:        s.courier.Counts(),
+		OtherTraffic:      s.others.counts(),
 	}
 	s.tally.fill(&summary)
 	return summary

@@ -33,6 +33,7 @@ type Summary struct {
 	DuplicateRequests uint64          `json:"duplicate_requests"` // answered again, without effect
 	InFlight          int             `json:"in_flight"`          // commands that wait at a hub or are in hand
 	Deliveries        delivery.Counts `json:"deliveries"`
+	OtherTraffic      OtherCounts     `json:"other_traffic"` // of the User's, which answers nothing
 }
 
 // tally counts what devices did. Its methods may be called from any goroutine.

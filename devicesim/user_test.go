@@ -53,6 +53,7 @@ type user struct {
 // clock runs an hour in a second.
 func newUser(t *testing.T, faults fault.Profile, change func(*devicesim.Options)) *user {
 	t.Helper()
+	faults.Variety.OtherTraffic = 0 // these tests count what comes
 	u := &user{t: t, folder: testFolder(t), client: &http.Client{Transport: &http.Transport{}}, inbox: make(chan []byte, 1024)}
 	u.authorities = u.folder.Authorities()
 	u.counter.Store(1_700_000_000_000)

@@ -191,7 +191,10 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	if e.devices = o.Devices; e.devices != nil {
-	} else if e.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities, Learnt: e.learnt}); err != nil {
+	} else if e.devices, err = directory.New(directory.Options{
+		URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities, Learnt: e.learnt,
+		Again: o.Clock.Real(time.Minute), // a device's keys change by its clock
+	}); err != nil {
 		return nil, err
 	}
 	_ = e.o.Gates.Look(ctx) // the DCC's own certificate may be on a list; what could not be read is said below

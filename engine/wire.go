@@ -149,7 +149,9 @@ func (e *Engine) wireProver(audited alarmed) (err error) {
 				Seq: seq, ID: id, Reason: reason.Error(), FromDCC: ok && fault.FromDCC, Final: !proof.Undecided(reason),
 			})
 		},
-		Log: e.o.Log.Named("prover"), Registerer: e.o.Registry,
+		// What cannot be decided is tried again by the simulation's clock, as answers are waited for.
+		Again: prover.Backoff{First: max(e.clock.Real(time.Second), 50*time.Millisecond), Most: max(e.clock.Real(time.Hour), time.Second)},
+		Log:   e.o.Log.Named("prover"), Registerer: e.o.Registry,
 	})
 	return err
 }

@@ -2,7 +2,10 @@
 // builds requests and reads answers, the jar of @smartdcc/duis-sign-wrap signs
 // and validates every document, @smartdcc/dccboxed-keystore finds the devices'
 // certificates. Nothing here is of this project but the simulator, which runs on
-// DCC's public ZAZ1 test set.
+// DCC's public ZAZ1 test set. It writes every answer in another form than compactly (XML
+// declarations, unused namespaces, folded base64, byte order marks), names certificates by
+// hexadecimal serials as DCC does, and sends other traffic to the same inbox: DCC's own
+// software must take all of it.
 //
 //   node benchmarks/boxed/boxed.mjs [PATH OF THE safemode BINARY]
 //
@@ -28,6 +31,7 @@ process.env.JAVA_TOOL_OPTIONS ??= '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC';
 const packages = ['@smartdcc/duis-parser@0.6.0', '@smartdcc/duis-sign-wrap@0.1.2', '@smartdcc/dccboxed-keystore@0.4.2'];
 const dccEUI = '90-B3-D5-1F-30-00-00-02';
 const supplier = '90-B3-D5-1F-30-01-00-00';
+const networkOperator = '90-B3-D5-1F-30-02-00-00';
 const speed = 1800; // a gas meter wakes once a second
 const patience = 60_000; // ms for an answer, on a busy machine
 const started = Date.now();
@@ -52,9 +56,44 @@ async function main() {
     join(dirname(load.resolve('@smartdcc/dccboxed-keystore')), '..', 'keystore.json')));
   const devices = await step('a fleet with one meter of each fuel to switch', () => writeFleet(safemode));
   inbox = await openInbox();
+  await writeFile(join(scratch, 'faults.yaml'), 'variety: {written: 1, decimal_serials: 0, twin_certificates: 0, other_traffic: 20}\n');
   simulator = await step('safemode sim', () => startSimulator(safemode, inbox.url));
   keystore = await dcc.BoxedKeyStore.new(simulator.smki);
+  await step('serials are hexadecimal', () => hexadecimal(devices[0].device_id));
   await Promise.all(devices.map((device) => sweep(dcc, keys, device)));
+  await step('every answer was written in another form, every kind of form came', () => forms());
+  await step(`${inbox.others} messages of other traffic, signed by the DCC`, async () => {
+    if (inbox.others === 0) throw new Error('none came');
+    for (const xml of inbox.sampled) await dcc.validateDuis({ xml });
+  });
+}
+
+/** The search names certificates as DCC's own keystore tests have it. */
+async function hexadecimal(device) {
+  const answer = await fetch(`${simulator.smki}/services/certificatesearch?apikey=any`, {
+    method: 'POST', headers: { 'content-type': 'application/xml' },
+    body: `<CertificateSearchRequest><CertificateSubjectAltName>${device}</CertificateSubjectAltName></CertificateSearchRequest>`,
+  });
+  const serials = [...(await answer.text()).matchAll(/<CertificateSerial>([^<]*)</g)].map((m) => m[1]);
+  if (serials.length !== 2 || serials.some((serial) => !/^[0-9A-F]{32}$/.test(serial))) throw new Error(serials.join(', '));
+}
+
+const seen = { mark: 0, declaration: 0, namespaces: 0, folded: 0, compact: 0 };
+
+/** Counts how a document is written. */
+function noteForm(xml) {
+  const mark = xml.startsWith('\ufeff');
+  const declaration = /^\ufeff?<\?xml /.test(xml);
+  const namespaces = /<sr:Response [^>]*xmlns:xsi=/.test(xml);
+  const folded = /&#13;/.test(xml);
+  for (const [name, is] of Object.entries({ mark, declaration, namespaces, folded })) seen[name] += is;
+  seen.compact += !(mark || declaration || namespaces || folded || !hasSignature(xml));
+}
+
+function forms() {
+  const { compact, ...others } = seen;
+  say(`  ${JSON.stringify(seen)}`);
+  if (compact > 0 || Object.values(others).some((n) => n === 0)) throw new Error(JSON.stringify(seen));
 }
 
 /** Everything that is asked of one meter, one after another. */
@@ -70,6 +109,7 @@ async function sweep(dcc, keys, device) {
   }));
   const user = new User(dcc, keys, device, certificates);
 
+  if (electric) await user.stranger();
   await user.read('7.4', 'ReadSupplyStatus', electric ? 0x0052 : 0x0082, 'Disabled', (p) => supply(p, electric));
   await user.read('6.2.9', 'ReadDeviceConfigurationPaymentMode', electric ? 0x00be : 0x00bf, 'Prepayment', (p) => mode(p, electric));
   await user.read('4.18', 'ReadMeterBalance', electric ? 0x0069 : 0x008d, Number(device.balance), (p) =>
@@ -163,6 +203,15 @@ class User {
     });
   }
 
+  /** Another User of the test set has no role here. */
+  async stranger() {
+    await step(`${this.device.device_type} 7.4 of another User gets E1`, async () => {
+      const id = { ...this.nextID(), originatorId: networkOperator };
+      const duis = this.dcc.parseDuis('simplified', await this.post('serviceS', await this.sign(id, 1, '7.4', { ReadSupplyStatus: '' })));
+      if (duis.header.responseCode !== 'E1') throw new Error(`response code ${duis.header.responseCode}`);
+    });
+  }
+
   nextID() {
     this.counter += 1n;
     return { originatorId: supplier, targetId: this.device.device_id, counter: this.counter };
@@ -182,6 +231,7 @@ class User {
     });
     const text = await answer.text();
     if (answer.status !== 200) throw new Error(`${service}: HTTP ${answer.status} ${text}`);
+    noteForm(text);
     return text;
   }
 
@@ -262,6 +312,7 @@ async function writePKI(file) {
     'dcc/transform': 'dsp-xml-sign-90B3D51F30000002-ds',
     'dcc/xml-signing': 'dsp-xml-sign-90B3D51F30000002-ds',
     'dcc/acb-key-agreement': 'Z1-accessControlBroker-ka',
+    'users/network-operator': 'xml-sign-90B3D51F30020000-ds',
   };
   for (const [place, name] of Object.entries(places)) {
     if (!named[name]?.privateKey) throw new Error(`${file} has no ${name}`);
@@ -297,6 +348,7 @@ async function writeFleet(safemode) {
 async function startSimulator(safemode, respondTo) {
   const process = spawn(safemode, [
     'sim', '--fleet', join(scratch, 'fleet.csv'), '--pki', join(scratch, 'pki'), '--speed', String(speed), '--respond-to', respondTo,
+    '--faults', join(scratch, 'faults.yaml'),
     '--listen', '127.0.0.1:0', '--smki-listen', '127.0.0.1:0', '--control', '127.0.0.1:0',
   ], { stdio: ['ignore', 'ignore', 'pipe'] });
   const began = Date.now();
@@ -317,18 +369,24 @@ async function startSimulator(safemode, respondTo) {
 /** The User's own receive service: what the DCC POSTs, by Request ID. */
 async function openInbox() {
   const waiting = new Map();
+  const opened = { others: 0, sampled: [] };
   const key = (id) => `${id.originatorId}:${id.targetId}:${id.counter}`.toUpperCase();
   const server = createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     const xml = Buffer.concat(chunks).toString();
+    noteForm(xml);
     const id = /RequestID>([^<]+)</.exec(xml)?.[1].toUpperCase();
-    if (waiting.has(id)) waiting.get(id)(xml); // an alert answers nobody
+    if (waiting.has(id)) {
+      waiting.get(id)(xml);
+    } else if (++opened.others <= 5) { // alerts and other traffic answer nobody
+      opened.sampled.push(xml);
+    }
     response.writeHead(204).end();
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  return {
+  return Object.assign(opened, {
     server,
     url: `http://127.0.0.1:${server.address().port}/smartdcc/duis`,
     /** The next messages about a request. */
@@ -342,7 +400,7 @@ async function openInbox() {
         resolve(come);
       });
     }),
-  };
+  });
 }
 
 async function step(what, does) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/direction"
@@ -66,6 +68,9 @@ func gatesOf(c *config.Config, o *engine.Options) *direction.Gates {
 			Lists: c.Gates.RevocationLists, Authorities: o.DCC.Authorities, CheckExpiry: c.Gates.CheckExpiry, Poll: c.Gates.Poll,
 			Peers: c.Gates.PeerRevocationLists, PeerAuthorities: peerAuthorities(c),
 			ListAge: c.Gates.RevocationListAge, Memory: filepath.Join(o.CustodyDir, direction.MemoryName),
+		}
+		if o.Log != nil {
+			r.Warn = func(text string) { o.Log.Named("gates").Warn("revocation list", zap.String("fault", text)) }
 		}
 		for _, id := range o.Identities {
 			r.Certificates = append(r.Certificates, id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate)

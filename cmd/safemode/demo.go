@@ -60,7 +60,7 @@ assumptions.`,
 	f := c.Flags()
 	f.IntVar(&meters, "meters", 1000, "how many meters, electricity and gas together")
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of keys, meters and faults")
-	f.StringVar(&flags.faults, "faults", "calm", "fault profile: a ready one's name or a YAML file")
+	f.StringVar(&flags.faults, "faults", "calm", "fault profiles, with commas between them: ready ones' names or YAML files")
 	f.Float64Var(&flags.speed, "speed", 600, "how many times faster than real time the clock runs")
 	f.Float64Var(&pace, "pace", 0, fmt.Sprintf("POSTs a second, by the clock (default what makes %d of real time)", demoPosts))
 	f.BoolVar(&flags.living, "living", false, livingUsage)

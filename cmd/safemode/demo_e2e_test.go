@@ -121,7 +121,8 @@ func checkSummaryKeys(t *testing.T, line string) {
 		"refused":{"unpermitted":0,"uncorrelated":0,"unverified":0},"forbidden_commands":0,
 		"counters":{"used":0,"first":0,"last":0,"reused":0},"throttled":0,"quarantined":0,
 		"duration_seconds":0.0,"service_requests_per_second":0.0,"truth":{"checked":0,"mismatches":0,
-			"missed_with_excuse":0,"could_answer":0,"share_safe":0.0}}`
+			"missed_with_excuse":0,"could_answer":0,"share_safe":0.0,
+			"other_traffic":{"sent":0,"counted":0,"unjudged":0,"lost":0,"mistaken":0}}}`
 	var want, got any
 	if err := json.Unmarshal([]byte(outline), &want); err != nil {
 		t.Fatal(err)

@@ -24,24 +24,28 @@ import (
 	"safemode/engine/durable"
 	"safemode/engine/inbox"
 	"safemode/engine/plan"
+	"safemode/servicerequests"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
 func newPreflight(io stdio) *cobra.Command {
 	var configPath, planDir, journalPath string
-	var asJSON bool
+	var asJSON, probe bool
 	c := &cobra.Command{
 		Use:   "preflight --config FILE [--plan DIR] [--journal FILE]",
 		Short: "What would fail tonight, a line each",
 		Long: `Looks at everything a sweep rests on and prints a line for each: ok, or FAIL with the
 reason and what to do. It signs nothing, sends no Service Request and takes no
 counters. With --plan it looks at the direction, the approvals and the thresholds as
-well, with --journal at the place of the journal. Exit 0 only if all holds.`,
+well, with --journal at the place of the journal. With --probe it also holds our
+certificates and the DCC's against what the SMKI service lists, and sees that the DCC
+refuses what is no request: what the simulator and the engine take for granted alike.
+Exit 0 only if all holds.`,
 		Example: `  safemode preflight --config safemode.yaml --plan plan --journal journal.db`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			f := &preflight{ctx: c.Context(), journal: journalPath}
+			f := &preflight{ctx: c.Context(), journal: journalPath, probe: probe}
 			f.run(configPath, planDir)
 			if c.Context().Err() != nil {
 				return failWith(exitInterrupted, errors.New("interrupted"))
@@ -50,6 +54,7 @@ well, with --journal at the place of the journal. Exit 0 only if all holds.`,
 		},
 	}
 	f := c.Flags()
+	f.BoolVar(&probe, "probe", false, "also try on the DCC what can be tried without touching a home")
 	f.StringVar(&configPath, "config", "", "configuration file")
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
 	f.StringVar(&journalPath, "journal", "journal.db", "where the sweep's journal is or will be")
@@ -69,6 +74,7 @@ type finding struct {
 type preflight struct {
 	ctx      context.Context
 	journal  string
+	probe    bool
 	conf     *config.Config
 	plan     *plan.Plan
 	options  engine.Options
@@ -304,13 +310,83 @@ func (f *preflight) dcc() {
 			err = fmt.Errorf("the DCC tells no time: %w", err)
 		}
 		f.hold("clock", fmt.Sprintf("within %v of the DCC's", skew), err, "set this machine's clock (NTP)")
+		if f.probe {
+			f.wrong(ctx, &http.Client{Transport: transport})
+		}
 	}
 	d, err := directory.New(directory.Options{URL: f.conf.DCC.SMKIURL, TLS: f.options.DCC.TLS, Authorities: f.options.DCC.Authorities})
 	if err == nil {
 		defer d.Close()
 		err = d.Check(ctx, f.conf.Identities[0].EUI)
 	}
-	f.hold("SMKI "+f.conf.DCC.SMKIURL, "answers", err, "check dcc.smki_url and the way there")
+	if f.hold("SMKI "+f.conf.DCC.SMKIURL, "answers", err, "check dcc.smki_url and the way there") {
+		f.device(ctx, d)
+		if f.probe {
+			f.listed(ctx, d)
+		}
+	}
+}
+
+// device fetches the certificates of one planned device and proves them, as every answer
+// of the sweep needs.
+func (f *preflight) device(ctx context.Context, d *directory.Directory) {
+	var device servicerequests.EUI
+	err := errors.New("the plan has no targets")
+	if f.plan.SHA256 == "" {
+		return
+	}
+	found := errors.New("found")
+	if each := f.plan.Each(func(t *plan.Target) error { device = t.Device; return found }, func(*plan.Rejected) error { return nil }); errors.Is(each, found) {
+		_, err = d.Keys(ctx, device)
+	}
+	f.hold("SMKI certificates of a planned device", fmt.Sprintf("of %v, for signatures and for key agreement, under dcc.authorities", device), err,
+		"without them no answer of a meter is believed: check dcc.authorities and the service")
+}
+
+// listed holds the DCC's certificates and our own against what the SMKI service lists.
+func (f *preflight) listed(ctx context.Context, d *directory.Directory) {
+	var all []*smki.Certificate
+	all = append(append(all, f.options.DCC.Transform...), f.options.DCC.XMLSigning...)
+	for _, id := range f.options.Identities {
+		all = append(all, id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate)
+	}
+	done := map[string]bool{}
+	for _, c := range all {
+		if c == nil || done[string(c.Raw)] {
+			continue
+		}
+		done[string(c.Raw)] = true
+		f.hold(fmt.Sprintf("probe: certificate %s of %v", c.SerialText(), c.EUI), "the SMKI service lists it as in use", d.Listed(ctx, c),
+			"install the one that is in use")
+	}
+}
+
+// wrong asks the DCC what nobody may ask: a document that is no request. It must be refused,
+// and not be taken for one.
+func (f *preflight) wrong(ctx context.Context, client *http.Client) {
+	reply, err := post(ctx, client, strings.TrimSuffix(f.conf.DCC.URL, "/")+"/api/v1/serviceD", "<NoRequest></NoRequest>")
+	detail := ""
+	if err == nil {
+		detail = fmt.Sprintf("HTTP status %d", reply)
+		if reply/100 != 4 {
+			err = fmt.Errorf("HTTP status %d where 4xx is final and 5xx is asked again", reply)
+		}
+	}
+	f.hold("probe: what is no request", detail, err, "the engine takes a 4xx as final: tell its makers")
+}
+
+func post(ctx context.Context, client *http.Client, url, body string) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Content-Type", "application/xml")
+	reply, err := client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer reply.Body.Close()
+	return reply.StatusCode, nil
 }
 
 // addresses binds the inbox and the operations address, and knocks at the inbox.

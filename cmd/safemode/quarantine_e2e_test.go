@@ -149,7 +149,7 @@ func TestForcedOverAThreshold(t *testing.T) {
 		t.Errorf("%d requests were sent twice, %d counters used twice", n, folded.Summary.Counters.Reused)
 	}
 	var said strings.Builder
-	if err := r.hold(stdio{out: io.Discard, err: &said}, folded, &o, true); err != nil || folded.Summary.Truth.Mismatches != 0 {
+	if err := r.hold(t.Context(), stdio{out: io.Discard, err: &said}, folded, &o, true); err != nil || folded.Summary.Truth.Mismatches != 0 {
 		t.Errorf("%v\n%s", err, said.String())
 	}
 	t.Logf("%d of %d switches were quarantined and released", len(caught), folded.Summary.Requests["1.6"].Sent)

@@ -168,7 +168,7 @@ func (r *rehearsal) point(c *config.Config) {
 	c.DCC.EUI = smki.TestDCC
 	c.DCC.TLS = config.TLS{}
 	c.DCC.TransformCertificates = []string{filepath.Join(pki, "dcc", "transform.pem")}
-	c.DCC.XMLSigningCertificates = []string{filepath.Join(pki, "dcc", "xml-signing.pem")}
+	c.DCC.XMLSigningCertificates = []string{filepath.Join(pki, "dcc", "xml-signing.pem"), filepath.Join(pki, "dcc", "renewed.pem")}
 	c.DCC.Authorities = nil
 	for _, name := range []string{"root", "issuing", "device-issuing"} {
 		c.DCC.Authorities = append(c.DCC.Authorities, filepath.Join(pki, "ca", name+".pem"))
@@ -214,7 +214,7 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded
 	if err != nil {
 		return nil, errors.Join(halted, err)
 	}
-	if err := r.hold(io, folded, &o, halted == nil); err != nil {
+	if err := r.hold(ctx, io, folded, &o, halted == nil); err != nil {
 		return nil, errors.Join(halted, err)
 	}
 	if err := folded.Write(r.dir, report.Options{}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -40,6 +41,8 @@ func newSim(io stdio) *cobra.Command {
 	var speed float64
 	var living, mutual, verbose bool
 	var press pressFlag
+	var deliveries int
+	var leastLatency time.Duration
 	c := &cobra.Command{
 		Use:   "sim (--fleet FILE | --meters N --seed S) --pki DIR",
 		Short: "The simulated DCC and its meters as a server",
@@ -92,9 +95,12 @@ against it needs the same speed in its configuration.`,
 			if !living && c.Flags().Changed("press") {
 				return failWith(exitUsage, errPressLives)
 			}
+			if deliveries < 1 || leastLatency < 0 {
+				return failWith(exitUsage, errors.New("--deliveries: want 1 or more; --least-latency: want 0 or more"))
+			}
 			log := newLogger(io.err, verbose)
 			sim, err := devicesim.New(devicesim.Options{
-				Fleet: population, PKI: folder, Life: life(living, press), Forgets: true,
+				Fleet: population, PKI: folder, Life: life(living, press), Forgets: true, Deliveries: deliveries, LeastLatency: leastLatency,
 				Clock:  clock.Clock{Anchor: time.Now(), Speed: speed},
 				Faults: profile, Profiles: faults.Files, Listen: listen, SMKIListen: smkiListen, Control: control, TLS: guard, RespondTo: respondTo,
 				Log: log.Named("sim"), Registerer: prometheus.NewRegistry(),
@@ -129,7 +135,9 @@ against it needs the same speed in its configuration.`,
 	f.StringVar(&smkiListen, "smki-listen", defaultSMKI, "address of the SMKI service")
 	f.StringVar(&control, "control", defaultControl, "address of the control API; loopback only")
 	f.StringVar(&respondTo, "respond-to", "", "URL that answers and alerts are POSTed to (default http://"+defaultInbox+", with --tls https)")
-	f.StringVar(&profileName, "faults", "calm", "fault profile: a ready one's name or a YAML file")
+	f.IntVar(&deliveries, "deliveries", 64, "messages on their way to the inbox at a time")
+	f.DurationVar(&leastLatency, "least-latency", 100*time.Millisecond, "how long after its acknowledgement a response comes at least, in real time")
+	f.StringVar(&profileName, "faults", "calm", "fault profiles, with commas between them: ready ones' names or YAML files")
 	f.Float64Var(&speed, "speed", 1, "how many times faster than real time the clocks run")
 	f.BoolVar(&living, "living", false, "energy is used, and consumers act, as time passes (default with --meters)")
 	addPress(f, &press, "")
@@ -185,20 +193,28 @@ func loadPKI(dir string, load func(fs.FS) (*smki.Folder, error)) (*smki.Folder, 
 	return folder, nil
 }
 
-// loadFaults finds a fault profile: a ready one by name, or a file.
-func loadFaults(name string) (fault.Profile, error) {
-	profile, err := fault.Named(faults.Files, name)
+// loadFaults finds fault profiles, with commas between them, and makes one of them: each
+// a ready one's name, or a file.
+func loadFaults(names string) (fault.Profile, error) {
+	profile, err := fault.Named(faults.Files, names)
 	if err == nil {
 		return profile, nil
 	}
-	text, readErr := safefile.Read(name, safefile.Small, safefile.Checked)
-	if errors.Is(readErr, os.ErrNotExist) {
-		return profile, failWith(exitUsage, fmt.Errorf("--faults %s: no such file, and %w", name, err))
-	} else if readErr != nil {
-		return profile, failWith(exitUsage, readErr)
+	var texts [][]byte
+	for name := range strings.SplitSeq(names, ",") {
+		text, ready := fs.ReadFile(faults.Files, name+".yaml")
+		if ready != nil {
+			var unread error
+			if text, unread = safefile.Read(name, safefile.Small, safefile.Checked); errors.Is(unread, os.ErrNotExist) {
+				return profile, failWith(exitUsage, fmt.Errorf("--faults %s: no such file, and %w", name, err))
+			} else if unread != nil {
+				return profile, failWith(exitUsage, unread)
+			}
+		}
+		texts = append(texts, text)
 	}
-	if profile, err = fault.Parse(text); err != nil {
-		return profile, failWith(exitUsage, fmt.Errorf("%s: %w", name, err))
+	if profile, err = fault.Combine(texts...); err != nil {
+		return profile, failWith(exitUsage, fmt.Errorf("%s: %w", names, err))
 	}
 	return profile, nil
 }

@@ -112,7 +112,7 @@ of --portfolio, and without a sweep.`,
 	f.DurationVar(&flags.stay, "stay", 0, stayUsage)
 	f.BoolVar(&dryRun, "dry-run", false, "rehearse against a simulator in this process")
 	f.Uint64Var(&flags.seed, "seed", 1, "dry run: seed of meters and faults")
-	f.StringVar(&flags.faults, "faults", "calm", "dry run: fault profile, a ready one's name or a YAML file")
+	f.StringVar(&flags.faults, "faults", "calm", "dry run: fault profiles, with commas between them: ready ones' names or YAML files")
 	f.Float64Var(&flags.speed, "speed", 60, "dry run: how many times faster than real time the clocks run")
 	f.BoolVar(&flags.living, "living", false, "dry run: "+livingUsage)
 	f.StringVar(&flags.begin, "begin", "", "dry run: "+beginUsage)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ const (
 const postsAhead = 4
 
 // hold holds the report against the simulator and notes the result in it.
-func (r *rehearsal) hold(io stdio, folded *report.Report, o *engine.Options, finished bool) error {
+func (r *rehearsal) hold(ctx context.Context, io stdio, folded *report.Report, o *engine.Options, finished bool) error {
 	r.sim.Settle()
 	j := judge(claimsOf(folded, o), r.facts, r.terms(folded, o, finished))
 	truth := &report.Truth{
@@ -42,6 +43,17 @@ func (r *rehearsal) hold(io stdio, folded *report.Report, o *engine.Options, fin
 		MissedWithExcuse: j.excused, CouldAnswer: j.could, ShareSafe: j.safeShare.of(),
 	}
 	folded.Summary.Truth = truth
+	others, err := otherTraffic(ctx, o.Journal, r.sim.OtherTraffic())
+	if err != nil {
+		return err
+	}
+	if truth.OtherTraffic = others; others.Lost+others.Mistaken > 0 {
+		truth.Mismatches += others.Lost + others.Mistaken
+		if truth.ByKind == nil {
+			truth.ByKind = map[string]int{}
+		}
+		truth.ByKind[wrongOther] = others.Lost + others.Mistaken
+	}
 	// What meters saw counts as well as what the journal shows to have been sent.
 	folded.Summary.ForbiddenCommands = max(folded.Summary.ForbiddenCommands, int(r.sim.Summary().ForbiddenCommands))
 	for i, m := range j.wrong {

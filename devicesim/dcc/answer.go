@@ -40,7 +40,7 @@ func (d *DCC) refuse(q request, code servicerequests.ResponseCode) answer {
 // itself cannot be answered by a DUIS response.
 func (d *DCC) unsigned(q request, code servicerequests.ResponseCode, at time.Time) answer {
 	r := d.respond(q, code, at, nil)
-	body, err := write(r, nil)
+	body, err := d.write(r, nil)
 	if err != nil {
 		return answer{code: code}
 	}
@@ -50,7 +50,7 @@ func (d *DCC) unsigned(q request, code servicerequests.ResponseCode, at time.Tim
 // signed answers with data.
 func (d *DCC) signed(q request, at time.Time, content duis.Content, s *xmldsig.Signer) answer {
 	r := d.respond(q, servicerequests.Success, at, content)
-	body, err := write(r, s)
+	body, err := d.write(r, s)
 	if err != nil {
 		d.Log.Error("response cannot be made", zap.Stringer("request_id", q.ID), zap.Error(err))
 		return answer{}
@@ -66,13 +66,4 @@ func (d *DCC) respond(q request, code servicerequests.ResponseCode, at time.Time
 		RequestID: q.ID, Code: code, At: d.stamp(at),
 		ServiceReference: q.ServiceReference, SRV: q.SRV, Content: content,
 	}
-}
-
-// write encodes a response and signs it; nil: it has no Signature.
-func write(r duis.Response, s *xmldsig.Signer) ([]byte, error) {
-	document, err := duis.AppendResponse(make([]byte, 0, 2048), r)
-	if err != nil || s == nil {
-		return document, err
-	}
-	return s.Sign(document)
 }

@@ -4,7 +4,13 @@ import (
 	"slices"
 
 	"safemode/servicerequests"
+
+	"go.uber.org/zap"
 )
+
+// notSimulated answers what a DCC would do and this one cannot. It is no code of the
+// DCC's, so that nobody takes it for one.
+const notSimulated servicerequests.ResponseCode = "E999999"
 
 // target is the device of a request.
 type target struct {
@@ -27,10 +33,13 @@ func (d *DCC) check(s service, q request) (target, servicerequests.ResponseCode)
 		return target{}, refusal
 	case q.ID.Originator != q.user.eui():
 		return target{}, servicerequests.NotAUser
+	case q.user.Roles != nil && len(q.user.Roles) == 0:
+		return target{}, servicerequests.NotAUser
 	case !slices.ContainsFunc(q.Variant.Roles, q.user.has):
 		return target{}, servicerequests.NotInRole
 	case q.FirstInSequence, q.Preceding != servicerequests.RequestID{}, d.datedByDCC(q):
-		return target{}, servicerequests.InvalidFormat
+		d.Log.Warn("a sequence or a date that the DCC would keep is not simulated", zap.Stringer("request_id", q.ID), zap.String("srv", q.SRV))
+		return target{}, notSimulated
 	case q.CommandVariant == servicerequests.DCCOnly && q.ID.Target != d.eui:
 		return target{}, servicerequests.NoSuchDevice
 	case q.CommandVariant == servicerequests.DCCOnly:

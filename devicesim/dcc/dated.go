@@ -34,7 +34,7 @@ func (d *DCC) carryOut(e *exchange, fate Fate) {
 			Code: alert.Code, Payload: alert.Message, Instruction: uint16(i + 1), Total: uint16(len(outcome)),
 		})
 		r.ResponseID = e.ID.Reversed()
-		body, err := write(r, d.xmlSigner())
+		body, err := d.write(r, d.xmlSigner())
 		if err != nil {
 			d.Log.Error("response cannot be made", zap.Stringer("request_id", e.ID), zap.Error(err))
 			return

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +44,22 @@ type Options struct {
 	XMLSigning   smki.SigningIdentity
 	KeyAgreement smki.AgreementIdentity // its EUI is the DCC's
 	Users        []User
+
+	// Others are certificates under which Users sign that have no role for any service
+	// here, and further certificates of the Users above.
+	Others []*smki.Certificate
+
+	// Form draws how the next document about a device and a service is written; 0 and
+	// empty: about none. It is called from many goroutines. Nil: all are compact.
+	Form func(device servicerequests.EUI, srv string) fault.Form
+
+	// Swapped says whether a home's hub was swapped, and Exchanged whether a meter took the
+	// place of another: see [fault.Variety]. Called from many goroutines; nil: none.
+	Swapped, Exchanged func(servicerequests.EUI) bool
+
+	// LeastLatency is how long after its acknowledgement a response comes at least, in real
+	// time: on a fast clock it could come before the User has read that. 0: it may.
+	LeastLatency time.Duration
 
 	// Renewed signs in place of XMLSigning from when IsRenewed says so, which is called
 	// from many goroutines. Without a key: never.
@@ -202,13 +219,31 @@ func New(o Options) (*DCC, error) {
 	}
 	d.signers.stranger = xmldsig.Signer{Key: stranger, Issuer: d.signers.transform.Issuer, Serial: d.signers.transform.Serial}
 	for _, u := range o.Users {
-		ref, err := xmldsig.NewKeyRef(u.XMLSigning.Issuer, u.XMLSigning.SerialText())
-		if err != nil {
-			return nil, fmt.Errorf("user %s: %w", u.XMLSigning.EUI, err)
+		if err := d.know(u.XMLSigning, &u); err != nil {
+			return nil, err
 		}
-		d.users[ref] = &u
+	}
+	for _, c := range o.Others {
+		u := &User{XMLSigning: c, Roles: []servicerequests.Role{}}
+		if i := slices.IndexFunc(o.Users, func(known User) bool { return known.eui() == c.EUI }); i >= 0 {
+			known := o.Users[i]
+			u, known.XMLSigning = &known, c
+		}
+		if err := d.know(c, u); err != nil {
+			return nil, err
+		}
 	}
 	return d, nil
+}
+
+// know has requests that are signed under a certificate be a User's.
+func (d *DCC) know(c *smki.Certificate, u *User) error {
+	ref, err := xmldsig.NewKeyRef(c.Issuer, c.SerialText())
+	if err != nil {
+		return fmt.Errorf("user %s: %w", c.EUI, err)
+	}
+	d.users[ref] = u
+	return nil
 }
 
 func signer(identity smki.SigningIdentity) xmldsig.Signer {

@@ -22,9 +22,10 @@
 //	E17  it is for local delivery
 //	E12  its Command Variant does not go with the Service Request Variant
 //	E3   the User's certificates are revoked (assumption; a setting)
-//	E1   it was not signed by its originator
+//	E1   it was not signed by its originator, or that is a User without any of these roles
 //	E2   the User has not the role for the service or the device
-//	E48  it asks for a sequence or a date that the DCC would keep (not simulated)
+//	E999999  it asks for what is not simulated: a service beyond the catalogue, a sequence,
+//	     or a date that the DCC would keep. No DCC has the code
 //	E19  no such device; or 8.2 is not addressed to the DCC
 //	E11  the device type does not know the service
 //	E4   the meter is registered to another supplier

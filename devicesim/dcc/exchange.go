@@ -20,6 +20,7 @@ type exchange struct {
 	message  []byte
 	signedBy *ecdsa.PublicKey // whose signature of the message is proven; nil: it has none
 	accepted time.Time
+	taken    time.Time // likewise, by real time
 	executed time.Time // zero: not, or without an answer
 	fate     Fate
 	gone     chan struct{} // closed by deliver; nil: nobody waits for it
@@ -105,6 +106,10 @@ func (d *DCC) execute(e *exchange) {
 
 // deliver sends the outcome of an exchange to the User's inbox.
 func (d *DCC) deliver(e *exchange, code servicerequests.ResponseCode, content duis.Content) {
+	if earliest := e.taken.Add(d.LeastLatency); time.Now().Before(earliest) {
+		d.Agenda.At(d.Clock.At(earliest), func() { d.deliver(e, code, content) })
+		return
+	}
 	if e.gone != nil {
 		defer close(e.gone)
 	}
@@ -117,7 +122,7 @@ func (d *DCC) deliver(e *exchange, code servicerequests.ResponseCode, content du
 		r.ResponseID = e.ID.Reversed()
 	}
 	said, signer := d.lieAbout(e, r)
-	body, err := write(said, signer)
+	body, err := d.write(said, signer)
 	if err != nil {
 		d.Log.Error("response cannot be made", zap.Stringer("request_id", e.ID), zap.Error(err))
 		return
@@ -142,7 +147,7 @@ func (d *DCC) Alert(a Alert) {
 }
 
 func (d *DCC) alert(content duis.Content, arrived func(at time.Time)) {
-	body, err := write(duis.Response{Code: servicerequests.Success, At: d.stamp(d.Clock.Now()), Content: content}, d.xmlSigner())
+	body, err := d.write(duis.Response{Code: servicerequests.Success, At: d.stamp(d.Clock.Now()), Content: content}, d.xmlSigner())
 	if err != nil {
 		d.Log.Error("alert cannot be made", zap.Error(err))
 		return
@@ -155,7 +160,7 @@ func (d *DCC) alert(content duis.Content, arrived func(at time.Time)) {
 // lists the codes without their meanings).
 const (
 	dualBandAlert    = "N57"
-	messageDiscarded = 0x8F2B
+	messageDiscarded = 0x8F2C
 )
 
 // discarded tells the User that a dual band hub has dropped a Command, because its

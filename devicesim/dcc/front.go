@@ -90,6 +90,10 @@ func readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int) 
 // answer is the whole of a request's synchronous part.
 func (d *DCC) answer(s service, raw []byte) answer {
 	q, err := d.read(raw)
+	if errors.Is(err, duis.ErrUnknownService) && q.user != nil {
+		d.Log.Warn("a service that is not simulated was asked for", zap.Stringer("request_id", q.ID), zap.String("srv", q.SRV))
+		return d.refuse(q, notSimulated)
+	}
 	if err != nil {
 		d.Log.Debug("request refused", zap.String("service", s.name), zap.Error(err))
 		return d.refuse(q, servicerequests.InvalidFormat)

@@ -217,13 +217,14 @@ func TestRefusals(t *testing.T) {
 		{"gas enabled", serviceT, message{id: id(b.gsme.Device), variant: 4, srv: "7.1", body: "<sr:EnableSupply></sr:EnableSupply>"}, servicerequests.TypeMismatch},
 		{"supply status of a gas proxy", serviceS, message{id: id(b.gsme.GPF()), variant: 1, srv: "7.4", body: read}, servicerequests.TypeMismatch},
 		{"transferred meter", serviceT, message{id: id(b.transferred.Device), variant: 4, srv: "1.6", body: toCredit}, servicerequests.NotRegistered},
-		{"sequence", serviceT, message{id: id(b.esme.Device), variant: 4, srv: "7.3", body: arm, sequence: "<sr:FirstInSequence>true</sr:FirstInSequence>"}, servicerequests.InvalidFormat},
-		{"dated by the DCC", serviceS, message{id: id(b.esme.Device), variant: 1, srv: "4.18", body: "<sr:ReadMeterBalance><sr:ExecutionDateTime>2030-01-01T00:00:00Z</sr:ExecutionDateTime></sr:ReadMeterBalance>"}, servicerequests.InvalidFormat},
+		{"sequence", serviceT, message{id: id(b.esme.Device), variant: 4, srv: "7.3", body: arm, sequence: "<sr:FirstInSequence>true</sr:FirstInSequence>"}, "E999999"},
+		{"dated by the DCC", serviceS, message{id: id(b.esme.Device), variant: 1, srv: "4.18", body: "<sr:ReadMeterBalance><sr:ExecutionDateTime>2030-01-01T00:00:00Z</sr:ExecutionDateTime></sr:ReadMeterBalance>"}, "E999999"},
 		{"inventory not of the DCC", serviceD, message{id: id(b.esme.Device), variant: 8, srv: "8.2", body: inventory(b.esme.Device)}, servicerequests.NoSuchDevice},
 		{"inventory of an unknown device", serviceD, message{id: id(smki.TestDCC), variant: 8, srv: "8.2", body: inventory(0x00DB12FFFFFFFFFF)}, "E080201"},
 		{"Signed Pre-Command out of the blue", serviceS, message{id: id(b.esme.Device), variant: 5, srv: "7.3", body: "<sr:SignedPreCommand><sr:GBCSPayload>" + b.signedPreCommand(servicerequests.ArmSupply, id(b.esme.Device)) + "</sr:GBCSPayload></sr:SignedPreCommand>"}, servicerequests.OutOfOrder},
 		{"Signed Pre-Command that is none", serviceS, message{id: id(b.esme.Device), variant: 5, srv: "7.3", body: "<sr:SignedPreCommand><sr:GBCSPayload>3wkB</sr:GBCSPayload></sr:SignedPreCommand>"}, servicerequests.InvalidFormat},
-		{"body that the service has not", serviceT, message{id: id(b.esme.Device), variant: 4, srv: "7.3", body: toCredit}, servicerequests.InvalidFormat},
+		{"body that the service has not", serviceT, message{id: id(b.esme.Device), variant: 4, srv: "7.3", body: toCredit}, "E999999"},
+		{"service that is not simulated", serviceS, message{id: id(b.esme.Device), variant: 1, srv: "4.8.1", service: "4.8", body: "<sr:ReadActiveImportProfileData></sr:ReadActiveImportProfileData>"}, "E999999"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -267,6 +268,34 @@ func TestRoles(t *testing.T) {
 		if r := b.unsigned(test.path, b.sign(test.m)); r.Code != test.want {
 			t.Errorf("%s: %s, want %s", test.name, r.Code, test.want)
 		}
+	}
+}
+
+// The DCC knows its other Users, and a User's other certificate.
+func TestOtherUsers(t *testing.T) {
+	operator := testFolder(t, smki.TestFolder{Seed: []byte("front"), Supplier: 0x90B3D51F30020000}).Supplier.XMLSigning
+	var second smki.SigningIdentity // of the supplier's key
+	b := newBench(t, func(o *dcc.Options) {
+		folder := testFolder(t, smki.TestFolder{Seed: []byte("front")})
+		issuing := smki.Authority{Certificate: folder.Issuing.Certificate, Key: folder.Issuing.Key}
+		first := folder.Supplier.XMLSigning
+		certificate, err := issuing.Issue(smki.Template{
+			EUI: first.Certificate.EUI, Role: smki.UserXMLSigning, Usage: smki.DigitalSignature,
+			NotBefore: first.Certificate.NotBefore.AddDate(0, 1, 0), NotAfter: first.Certificate.NotAfter,
+		}, first.Certificate.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second = smki.SigningIdentity{Certificate: certificate, Key: first.Key}
+		o.Others = []*smki.Certificate{operator.Certificate, certificate}
+	})
+	m := message{id: b.id(b.esme.Device), variant: 1, srv: "7.4", body: read}
+	if r := b.unsigned(serviceS, signWith(t, second, m.document())); r.Code != servicerequests.Acknowledged {
+		t.Errorf("the supplier's other certificate: %s", r.Code)
+	}
+	m.id.Originator = operator.Certificate.EUI
+	if r := b.unsigned(serviceS, signWith(t, operator, m.document())); r.Code != servicerequests.NotAUser {
+		t.Errorf("a network operator: %s, want E1", r.Code)
 	}
 }
 

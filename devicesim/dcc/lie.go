@@ -57,7 +57,7 @@ func (d *DCC) replyLie(q request, honest answer) fault.Lie {
 
 // restate writes a reply with another signature; nil: with none.
 func (d *DCC) restate(q request, r duis.Response, s *xmldsig.Signer) answer {
-	body, err := write(r, s)
+	body, err := d.write(r, s)
 	if err != nil {
 		d.Log.Error("lie cannot be told", zap.Stringer("request_id", q.ID), zap.Error(err))
 		return answer{}

@@ -11,6 +11,7 @@ type metrics struct {
 	requests    *prometheus.CounterVec // service, code
 	responses   *prometheus.CounterVec // code
 	alerts      prometheus.Counter
+	others      prometheus.Counter
 	throttled   prometheus.Counter
 	quarantined prometheus.Counter
 	duplicates  atomic.Uint64 // also asked for by [DCC.Duplicates]
@@ -30,6 +31,9 @@ func newMetrics() *metrics {
 		quarantined: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "devicesim_quarantined_requests_total", Help: "Requests over an anomaly detection threshold, held back.",
 		}),
+		others: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "devicesim_other_messages_total", Help: "Messages of the User's other traffic: they answer nothing.",
+		}),
 		alerts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "devicesim_alerts_total", Help: "Alerts, of devices and of the DCC.",
 		}),
@@ -44,7 +48,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	duplicates := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "devicesim_duplicate_requests_total", Help: "Requests that had been accepted before.",
 	}, func() float64 { return float64(m.duplicates.Load()) })
-	for _, c := range []prometheus.Collector{m.requests, m.responses, m.alerts, m.throttled, m.quarantined, duplicates} {
+	for _, c := range []prometheus.Collector{m.requests, m.responses, m.alerts, m.others, m.throttled, m.quarantined, duplicates} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}

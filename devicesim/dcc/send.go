@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"fmt"
+	"time"
 
 	"safemode/devicesim/fault"
 	"safemode/devicesim/history"
@@ -68,7 +69,7 @@ func (d *DCC) accept(q request, t target, inner []byte, signedBy *ecdsa.PublicKe
 		return acknowledged
 	}
 	d.History.Accept(q.ID.Target, history.Accepted{Counter: q.ID.Counter, SRV: q.Variant.SRV, At: history.At(there.at)})
-	e := &exchange{request: q, target: t, message: message, signedBy: signedBy, accepted: there.at}
+	e := &exchange{request: q, target: t, message: message, signedBy: signedBy, accepted: there.at, taken: time.Now()}
 	e.raw = nil // not needed any more, and held for as long as a gas meter sleeps
 	if d.holdBack(e) {
 		return acknowledged

@@ -16,7 +16,8 @@ type User struct {
 	DigitalSigning *smki.Certificate // signs its Pre-Commands
 	KeyAgreement   *smki.Certificate // its side of the MAC on responses
 
-	// Roles are the User Roles it has. Nil: Import Supplier and Gas Supplier.
+	// Roles are the User Roles it has of those that the catalogue knows. Nil: Import
+	// Supplier and Gas Supplier. Empty: none, and it may send nothing here.
 	Roles []servicerequests.Role
 }
 

@@ -21,15 +21,21 @@ type Options struct {
 	Agenda  *schedule.Agenda // where repeats wait; required
 	Workers int              // concurrent POSTs and connections; 64: the inbox answers each only when it is durable
 	TimeOut time.Duration    // of one POST, real time; 10 s
-	GiveUp  time.Duration    // after the first try, simulator's clock; 24 h (assumption)
+	GiveUp  time.Duration    // after the first try, simulator's clock; 24 h (assumption). Not within a minute of real time
 	TLS     *tls.Config      // towards an inbox at https; nil: the system's authorities, and no certificate
 	Log     *zap.Logger      // nil: none
 }
 
-// The pauses before a repeat double from the first to the longest (assumption).
+// The pauses before a repeat double from the first to the longest (assumption). On a fast
+// clock they would be over before a slow inbox could have answered, so they have a least
+// in real time, which doubles as well, and so has the time until a message is given up.
 const (
 	firstPause   = time.Second
 	longestPause = 5 * time.Minute
+
+	firstRealPause   = 50 * time.Millisecond
+	longestRealPause = 5 * time.Second
+	leastGiveUp      = time.Minute
 )
 
 // Counts is what became of the messages.
@@ -61,6 +67,7 @@ type message struct {
 	body    []byte
 	arrived func(at time.Time) // nil: nobody asks
 	first   time.Time          // when it was handed over
+	real    time.Time          // likewise, by real time
 	tries   int
 }
 
@@ -104,7 +111,7 @@ func (c *Courier) SetURL(url string) { c.url.Store(&url) }
 // inbox has answered 204, from one of many goroutines; nil: nobody asks.
 func (c *Courier) Send(body []byte, arrived func(at time.Time)) {
 	c.taken.Add(1)
-	c.put(message{body: body, arrived: arrived, first: c.options.Clock.Now()})
+	c.put(message{body: body, arrived: arrived, first: c.options.Clock.Now(), real: time.Now()})
 }
 
 // Settle returns when every POST that is under way has ended and was told of.

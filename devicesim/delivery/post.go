@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -34,15 +35,19 @@ func (c *Courier) deliver(ctx context.Context, m message) {
 		c.options.Log.Warn("inbox refused a message", zap.Int("status", status))
 		return
 	}
-	now := c.options.Clock.Now()
-	pause := min(firstPause<<min(m.tries-1, 16), longestPause)
-	if now.Add(pause).Sub(m.first) > c.options.GiveUp {
+	doublings := min(m.tries-1, 16)
+	again := c.options.Clock.Now().Add(min(firstPause<<doublings, longestPause))
+	real := time.Now().Add(min(firstRealPause<<doublings, longestRealPause))
+	if least := c.options.Clock.At(real); again.Before(least) {
+		again = least
+	}
+	if again.Sub(m.first) > c.options.GiveUp && real.Sub(m.real) > leastGiveUp {
 		c.givenUp.Add(1)
 		c.options.Log.Warn("message given up", zap.Int("tries", m.tries), zap.Error(err))
 		return
 	}
 	c.repeated.Add(1)
-	c.options.Agenda.At(now.Add(pause), func() { c.put(m) })
+	c.options.Agenda.At(again, func() { c.put(m) })
 }
 
 // post returns the inbox's status. An error means that there was none.

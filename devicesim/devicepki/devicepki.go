@@ -42,6 +42,10 @@ type PKI struct {
 	// before anything is asked, and called from any goroutine.
 	Renewed func(device servicerequests.EUI) bool
 
+	// Twin says whether a device has two certificates of each of its keys. Nil: none has.
+	// It is set and called as Renewed is.
+	Twin func(device servicerequests.EUI) bool
+
 	keys         *recent.Map[holder, *Keys]
 	certificates *recent.Map[holder, []*smki.Certificate]
 }
@@ -100,6 +104,14 @@ func (p *PKI) Issuer() *smki.Certificate { return p.issuer.Certificate }
 // Keys returns the private keys that a device has now, whether or not a fleet has it.
 func (p *PKI) Keys(device servicerequests.EUI) (*Keys, error) { return p.keysOf(p.holder(device)) }
 
+// Former returns the keys that a device had before it got others; nil: it has its first.
+func (p *PKI) Former(device servicerequests.EUI) (*Keys, error) {
+	if !p.holder(device).renewed {
+		return nil, nil
+	}
+	return p.keysOf(holder{device: device})
+}
+
 func (p *PKI) holder(device servicerequests.EUI) holder {
 	return holder{device, p.Renewed != nil && p.Renewed(device)}
 }
@@ -129,7 +141,7 @@ func (h holder) label(usage smki.Usage) string {
 }
 
 // Certificates returns a device's certificates for signing and for key agreement, in
-// this order; those of keys that it has replaced come after. Asked again it returns the
+// this order; twins of them, and those of keys that it has replaced, come after. Asked again it returns the
 // same bytes.
 func (p *PKI) Certificates(device servicerequests.EUI) ([]*smki.Certificate, error) {
 	first, err := p.certificatesOf(holder{device: device})
@@ -149,20 +161,27 @@ func (p *PKI) certificatesOf(h holder) ([]*smki.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	template := smki.Template{Device: true, EUI: device, Usage: smki.DigitalSignature, NotBefore: notBefore}
-	signing, err := p.issuer.Issue(template, &keys.Signing.PublicKey)
-	if err != nil {
-		return nil, fmt.Errorf("certificates of %v: %w", device, err)
-	}
 	agreeing, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), keys.Agreement.PublicKey().Bytes())
 	if err != nil {
 		return nil, fmt.Errorf("certificates of %v: %w", device, err)
 	}
-	template.Usage = smki.KeyAgreement
-	agreement, err := p.issuer.Issue(template, agreeing)
-	if err != nil {
-		return nil, fmt.Errorf("certificates of %v: %w", device, err)
+	begin := []time.Time{notBefore}
+	if p.Twin != nil && p.Twin(device) {
+		begin = append(begin, notBefore.AddDate(0, 1, 0))
 	}
-	pair, _ := p.certificates.PutNew(h, []*smki.Certificate{signing, agreement})
-	return pair, nil
+	var all []*smki.Certificate
+	for _, from := range begin {
+		for _, of := range [...]struct {
+			usage smki.Usage
+			key   *ecdsa.PublicKey
+		}{{smki.DigitalSignature, &keys.Signing.PublicKey}, {smki.KeyAgreement, agreeing}} {
+			c, err := p.issuer.Issue(smki.Template{Device: true, EUI: device, Usage: of.usage, NotBefore: from}, of.key)
+			if err != nil {
+				return nil, fmt.Errorf("certificates of %v: %w", device, err)
+			}
+			all = append(all, c)
+		}
+	}
+	all, _ = p.certificates.PutNew(h, all)
+	return all, nil
 }

@@ -162,3 +162,24 @@ func TestRenewed(t *testing.T) {
 		t.Errorf("another device has %d, %v", len(other), err)
 	}
 }
+
+// A twin is another certificate of the same key.
+func TestTwin(t *testing.T) {
+	p, err := devicepki.New(1, smki.SigningIdentity{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Twin = func(device servicerequests.EUI) bool { return device == 0x00DB1234567890A0 }
+	all, err := p.Certificates(0x00DB1234567890A0)
+	if err != nil || len(all) != 4 {
+		t.Fatalf("%d certificates, %v", len(all), err)
+	}
+	for i := range 2 {
+		if all[i].Serial.Cmp(all[i+2].Serial) == 0 || all[i].Usage != all[i+2].Usage || !all[i].PublicKey.Equal(all[i+2].PublicKey) {
+			t.Errorf("%v and %v", all[i], all[i+2])
+		}
+	}
+	if other, err := p.Certificates(0x00DB1234567890A1); err != nil || len(other) != 2 {
+		t.Errorf("another device has %d, %v", len(other), err)
+	}
+}

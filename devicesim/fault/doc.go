@@ -9,6 +9,10 @@
 //
 // # Profile file
 //
+// Several files make one profile where names stand with commas between them: of the
+// effects on the whole fleet the greatest count, groups are those of all, and of any other
+// key the last file that gives it.
+//
 // YAML; all keys are optional, an unknown key or a value out of range is an
 // error with its path, and what is not given is as in the profile calm. Shares
 // are 0 to 1. The figures of the ready profiles are assumptions.
@@ -43,11 +47,28 @@
 //	flapping: {up: 20m, down: 4m} # hubs come and go, each in a phase of its own
 //	outage: {region: North, after: 5m, lasts: 1h} # no device of the region is reached
 //	lies: {enable: 0.02, attempts: 1}  # what the DCC says is not so; see below
+//	answer_first: 0.01         # of electricity: the acknowledgement comes after the Response
+//	late_response: 0.003       # the Response comes late by one hour to six
 //	other_models: 0.1          # of the meters: other thresholds and debt settings, see
 //	                           # fleet.Options; heeded where the fleet is grown, not later
 //	hubs:                      # nothing promises how they serve what waits (assumption)
 //	  order: random            # of what waits for one device: fifo, lifo or random
 //	  per_wake: 1              # messages that a gas meter takes in one wake, 1 to 8; 0: all
+//
+// # Variety
+//
+// What a real DCC varies, and what changes nothing of what is said. A little of it is in
+// every profile; the figures here are those where a file says nothing.
+//
+//	variety:
+//	  decimal_serials: 0.05    # of the devices: the SMKI service writes serials in decimal
+//	  twin_certificates: 0.05  # of the devices: two certificates of each key
+//	  written: 0.1             # of the messages: an XML declaration, a byte order mark, unused
+//	                           # namespaces or a folded SignatureValue, in any mixture
+//	  swapped_hubs: 0.02       # of the homes: the inventory names another hub
+//	  exchanged_devices: 0.02  # of the meters: the inventory has a predecessor as well
+//	  other_traffic: 0.2       # messages a day for each meter that answer nothing: of other
+//	                           # use cases, of schedules, of SMETS1, alerts of other forms
 //
 // # Groups
 //

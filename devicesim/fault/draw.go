@@ -40,6 +40,9 @@ const (
 	BelowInSuspension // of a device, once for all
 	HighCounter       // likewise
 
+	AnswerFirst
+	LateResponse
+
 	kinds
 )
 
@@ -48,6 +51,7 @@ var kindNames = [kinds]string{
 	"partial_ecs02", "failed_but_applied", "switch_failure", "uncontrolled_flow", "delayed_response",
 	"reordered_response", "duty_cycle_discard", "unreachable", "suspended",
 	"lost_alert", "duplicate_alert", "untold_e20", "untold_e21", "below_in_suspension", "high_counter",
+	"answer_first", "late_response",
 }
 
 func (k Kind) String() string {
@@ -78,6 +82,7 @@ func (e *Effects) shares() [kinds]*float64 {
 		&e.PartialECS02, &e.FailedButApplied, &e.SwitchFailure, &e.UncontrolledFlow, &e.DelayedResponse,
 		&e.ReorderedResponse, &e.DutyCycleDiscard, &e.Unreachable, &e.Suspended,
 		&e.LostAlert, &e.DuplicateAlert, &e.UntoldE20, &e.UntoldE21, &e.BelowInSuspension, &e.HighCounter,
+		&e.AnswerFirst, &e.LateResponse,
 	}
 }
 

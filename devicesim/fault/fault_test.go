@@ -60,8 +60,57 @@ func TestBuiltin(t *testing.T) {
 		t.Errorf("transfer-midway: %v, then %v", before, after)
 	}
 	_, err := fault.Named(ready, "stormy")
-	if !errors.Is(err, fault.ErrProfile) || !strings.Contains(err.Error(), "calm, lying-dcc, north-outage, transfer-midway, winter-evening") {
+	if !errors.Is(err, fault.ErrProfile) || !strings.Contains(err.Error(), "calm, everyday, lying-dcc, north-outage, transfer-midway, winter-evening") {
 		t.Errorf("stormy: %v", err)
+	}
+}
+
+// Names with commas between them are one profile of all together.
+func TestCombined(t *testing.T) {
+	both := builtin(t, "north-outage,everyday")
+	if both.Name != "north-outage,everyday" || both.Outage.Lasts != time.Hour || both.Share(fault.DuplicateResponse) != 0.02 || both.Variety.OtherTraffic != 24 {
+		t.Errorf("%+v", both)
+	}
+	first, second := []byte("no_answer: 0.3\nlost_alert: 0.1\ngroups: [{regions: [North], no_answer: 1}]"), []byte("no_answer: 0.1\ndelay: 2h\ngroups: [{regions: [South], no_answer: 1}]")
+	p, err := fault.Combine(first, second)
+	if err != nil || p.NoAnswer != 0.3 || p.LostAlert != 0.1 || p.Delay != 2*time.Hour || len(p.Groups) != 2 || p.Groups[0].Regions[0] != servicerequests.North {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if _, err := fault.Named(ready, "calm,stormy"); !errors.Is(err, fault.ErrProfile) {
+		t.Errorf("calm,stormy: %v", err)
+	}
+	if alone := parse(t, "failed_but_applied: 0"); alone.FailedButApplied != 0 {
+		t.Errorf("a file gives less than the default: %v", alone.FailedButApplied)
+	}
+}
+
+// How a message is written hangs on nothing but the seed and the attempt, and all of the
+// forms come.
+func TestForms(t *testing.T) {
+	p := parse(t, "variety: {written: 0.5}")
+	varied, marks, declarations, namespaces, folded := 0, 0, map[int]bool{}, 0, 0
+	for i := range uint64(2000) {
+		a := fault.Attempt{Device: servicerequests.EUI(i), Service: "7.4"}
+		f := p.Variety.Form(1, a)
+		if f != p.Variety.Form(1, a) {
+			t.Fatal("drawn twice, and different")
+		}
+		if f == (fault.Form{}) {
+			continue
+		}
+		varied++
+		declarations[f.Declaration] = true
+		for n, is := range map[*int]bool{&marks: f.Mark, &namespaces: f.Namespaces, &folded: f.Folded} {
+			if is {
+				*n++
+			}
+		}
+	}
+	if varied < 900 || varied > 1100 || marks < 400 || namespaces < 400 || folded < 400 || len(declarations) != 4 {
+		t.Errorf("%d varied: %d marks, %d namespaces, %d folded, declarations %v", varied, marks, namespaces, folded, declarations)
+	}
+	if f := (&fault.Variety{}).Form(1, fault.Attempt{}); f != (fault.Form{}) {
+		t.Errorf("without variety: %+v", f)
 	}
 }
 
@@ -104,6 +153,8 @@ func TestParseRefuses(t *testing.T) {
 		"outage: {region: SMETS1, lasts: 1h}": "outage.region:",
 		"outage: {region: 4, lasts: 1h}":      "outage.region: 4: want text",
 		"- a list":                            "fault profile",
+		"variety: {written: 2}":               "variety.written: 2: want a share",
+		"variety: {other_traffic: -1}":        "variety.other_traffic: -1: want 0",
 
 		// Every fault is told, not only the first.
 		"no_answer: 2\nlost_response: 2\nname: [1]": "lost_response: 2: want a share from 0 to 1\nname",

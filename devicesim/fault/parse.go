@@ -19,21 +19,26 @@ var ErrProfile = errors.New("fault profile")
 // extension of a profile's file; the rest of the file's name is the profile's.
 const extension = ".yaml"
 
-// Named returns a profile of a folder by its name. An unknown name wraps
-// [ErrProfile] and lists those that exist.
+// Named returns a profile of a folder by its name; names with commas between them are
+// one profile of all together, see [Combine]. An unknown name wraps [ErrProfile] and lists
+// those that exist.
 func Named(files fs.FS, name string) (Profile, error) {
 	names, err := Names(files)
 	if err != nil {
 		return Profile{}, err
 	}
-	if !slices.Contains(names, name) {
-		return Profile{}, fmt.Errorf("%w %q: there is none of that name, but %s", ErrProfile, name, strings.Join(names, ", "))
+	var texts [][]byte
+	for one := range strings.SplitSeq(name, ",") {
+		if !slices.Contains(names, one) {
+			return Profile{}, fmt.Errorf("%w %q: there is none of that name, but %s", ErrProfile, one, strings.Join(names, ", "))
+		}
+		text, err := fs.ReadFile(files, one+extension)
+		if err != nil {
+			return Profile{}, fmt.Errorf("%w: %w", ErrProfile, err)
+		}
+		texts = append(texts, text)
 	}
-	text, err := fs.ReadFile(files, name+extension)
-	if err != nil {
-		return Profile{}, fmt.Errorf("%w: %w", ErrProfile, err)
-	}
-	p, err := Parse(text)
+	p, err := Combine(texts...)
 	p.Name = name
 	return p, err
 }
@@ -55,10 +60,23 @@ func Names(files fs.FS) ([]string, error) {
 
 // Parse reads a profile file. It reports every fault with its path; errors
 // wrap [ErrProfile].
-func Parse(text []byte) (Profile, error) {
+func Parse(text []byte) (Profile, error) { return Combine(text) }
+
+// Combine reads profile files into one profile: of the effects that hold for the whole
+// fleet the greatest count, groups are those of all, and of any other key the last file
+// that gives it.
+func Combine(texts ...[]byte) (Profile, error) {
 	p := defaults()
-	if err := strictyaml.Unmarshal(text, &p); err != nil {
-		return Profile{}, fmt.Errorf("%w: %w", ErrProfile, err)
+	for i, text := range texts {
+		before := p
+		p.Groups = nil
+		if err := strictyaml.Unmarshal(text, &p); err != nil {
+			return Profile{}, fmt.Errorf("%w: %w", ErrProfile, err)
+		}
+		if i > 0 { // else what a file gives counts, be it less than the defaults
+			p.Effects.add(&before.Effects)
+		}
+		p.Groups = slices.Concat(before.Groups, p.Groups)
 	}
 	p.resolve()
 	return p, nil
@@ -90,6 +108,10 @@ func (p *Profile) Validate() error {
 		}
 	}
 	v.share("other_models", p.OtherModels)
+	for _, share := range p.Variety.shares() {
+		v.share("variety."+share.key, *share.is)
+	}
+	v.check(p.Variety.OtherTraffic >= 0 && p.Variety.OtherTraffic <= 1000, "variety.other_traffic", "%v: want 0 to 1000 messages a day for each meter", p.Variety.OtherTraffic)
 	v.check(p.Hubs.PerWake >= 0 && p.Hubs.PerWake <= mostPerWake, "hubs.per_wake", "%d: want 1 to %d, or 0 for all", p.Hubs.PerWake, mostPerWake)
 	v.rules(&p.Rules)
 	return errors.Join(v.faults...)

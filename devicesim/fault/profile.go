@@ -21,6 +21,8 @@ type Profile struct {
 	// settings. Whoever grows the fleet heeds it.
 	OtherModels float64 `koanf:"other_models"`
 
+	Variety Variety `koanf:"variety"`
+
 	Rules Rules `koanf:"dcc"`
 
 	LieShares map[string]float64 `koanf:"lies"` // by name; attempts is among them
@@ -52,6 +54,8 @@ type Effects struct {
 	UntoldE21           float64 `koanf:"untold_e21"`
 	BelowInSuspension   float64 `koanf:"below_in_suspension"`
 	HighCounter         float64 `koanf:"high_counter"`
+	AnswerFirst         float64 `koanf:"answer_first"`
+	LateResponse        float64 `koanf:"late_response"`
 
 	Delay     time.Duration `koanf:"delay"` // of a delayed Response
 	Latency   Latency       `koanf:"latency"`
@@ -256,5 +260,9 @@ func defaults() Profile {
 	p.Latency = classes[OnDemand]
 	p.CounterLead = 6 * time.Hour
 	p.Hubs.PerWake = DefaultPerWake
+	p.Variety = Variety{
+		DecimalSerials: 0.05, TwinCertificates: 0.05, Written: 0.1, SwappedHubs: 0.02, ExchangedDevices: 0.02,
+		OtherTraffic: 0.2,
+	}
 	return p
 }

@@ -33,11 +33,15 @@ func Execute(m *fleet.Meter, c gbcs.Command, now time.Time, b Behaviour, f Fault
 	}
 	failed := f.HardwareFailure || f.PartialModeChange && modeChange(c) && m.Type == servicerequests.ESME
 	if failed {
-		e.Response.Results = failure(m.Type, c.UseCase.Items())
+		e.Response.Results = failure(m.Type, c.UseCase)
+		if !c.UseCase.Critical { // attributes that did not fail still answer
+			answer(&e.Response, m, c, now)
+		}
 		if !f.HardwareFailure {
 			// As in the test data: the first set succeeds, the second breaks, and
 			// without the third, the activation, nothing takes effect.
-			e.Response.Results = append([]byte{0}, failure(m.Type, c.UseCase.Items()-1)...)
+			rest := failure(m.Type, c.UseCase)
+			e.Response.Results = append([]byte{0}, rest[:len(rest)-1]...)
 		}
 		if !f.Applied {
 			return e
@@ -63,14 +67,16 @@ func permitted(c gbcs.Command) bool {
 
 func modeChange(c gbcs.Command) bool { return c.Mode != servicerequests.UnknownMode }
 
-// failure is a device that fails at the first of n items and then stops.
-func failure(kind servicerequests.DeviceType, n int) []byte {
-	first, rest := byte(gbcs.ResultHardwareFault), byte(gbcs.ResultOtherReason)
+// failure is a device that fails at the first of a use case's items. On a gas meter the
+// attributes of the same Read Attributes still answer, and later components are not
+// executed (as in the test data); an ESME stops.
+func failure(kind servicerequests.DeviceType, u gbcs.UseCase) []byte {
+	first, rest, answering := byte(gbcs.ResultHardwareFault), byte(gbcs.ResultOtherReason), 1
 	if kind == servicerequests.GSME {
-		first, rest = gbcs.StatusHardwareFailure, gbcs.StatusFailure
+		first, rest, answering = gbcs.StatusHardwareFailure, gbcs.StatusFailure, u.FirstRead()
 	}
-	results := make([]byte, n)
-	for i := range results {
+	results := make([]byte, u.Items())
+	for i := answering; i < len(results); i++ {
 		results[i] = rest
 	}
 	results[0] = first

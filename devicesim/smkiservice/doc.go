@@ -11,11 +11,16 @@
 //	</CertificateSearchRequest>
 //
 //	<CertificateSearchResponse>
+//	  <ResponseCode>0</ResponseCode>            the values of these three: assumptions
+//	  <ResponseMessage>Success</ResponseMessage>
+//	  <AuditReference>1</AuditReference>
 //	  <Result>                                  one or more
-//	    <CertificateSerial>...</CertificateSerial>   decimal
+//	    <CertificateSerial>...</CertificateSerial>   32 hexadecimal digits in upper case
 //	    <CertificateStatus>I</CertificateStatus>     in use; R: revoked (assumption)
 //	    <CertificateUsage>DS</CertificateUsage>      or KA; CS for an authority (assumption)
 //	    <CertificateRole>2</CertificateRole>         decimal, absent for devices
+//	    <CertificateSubjectAltName>...</CertificateSubjectAltName>  or CertificateSubjectName
+//	    <ManufacturingFlag>false</ManufacturingFlag>
 //	  </Result>
 //	</CertificateSearchResponse>
 //
@@ -29,15 +34,18 @@
 //	<CertificateDataRequest><CertificateSerial>...</CertificateSerial></CertificateDataRequest>
 //
 //	<CertificateDataResponse>
+//	  <ResponseCode>, <ResponseMessage>, <AuditReference>
 //	  <CertificateResponse>
 //	    <CertificateBody>base64 of the DER</CertificateBody>
 //	    <CertificateSubjectName>...</CertificateSubjectName>  or CertificateSubjectAltName
 //	  </CertificateResponse>
 //	</CertificateDataResponse>
 //
-// The serial is decimal as the search gives it; hexadecimal is taken too, for
-// the client library asks that way for a serial it has from elsewhere. A device
-// certificate is found by its serial once a search has named it: the
+// The serial must be as the search gives it, leading zeros and all: whoever reads a number
+// out of it and writes that finds nothing. Hexadecimal in lower case without leading zeros
+// is taken too, for the client library asks that way for a serial it has from elsewhere.
+// [Options] can have the serials of some devices in decimal. A device certificate is found
+// by its serial once a search has named it: the
 // service makes certificates when they are asked for and keeps no list of a
 // million of them.
 //

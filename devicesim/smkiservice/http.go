@@ -55,7 +55,7 @@ func (s *service) serveSearch(w http.ResponseWriter, r *http.Request) {
 	case len(found) == 0:
 		w.WriteHeader(statusNoneFound)
 	default:
-		b := append(make([]byte, 0, 1024), "<CertificateSearchResponse>"...)
+		b := s.open(make([]byte, 0, 1024), "CertificateSearchResponse")
 		for _, c := range found {
 			b = s.appendResult(b, c)
 		}
@@ -76,16 +76,10 @@ func (s *service) serveRetrieve(w http.ResponseWriter, r *http.Request) {
 	case c == nil:
 		w.WriteHeader(statusNoneFound)
 	default:
-		b := append(make([]byte, 0, 2048), "<CertificateDataResponse><CertificateResponse><CertificateBody>"...)
+		b := s.open(make([]byte, 0, 2048), "CertificateDataResponse")
+		b = append(b, "<CertificateResponse><CertificateBody>"...)
 		b = append(base64.StdEncoding.AppendEncode(b, c.Raw), "</CertificateBody>"...)
-		switch {
-		case c.Device:
-			b = appendElement(b, "CertificateSubjectAltName", c.EUI.String())
-		case c.EUI != 0:
-			b = appendElement(b, "CertificateSubjectName", c.EUI.String())
-		default:
-			b = appendElement(b, "CertificateSubjectName", c.CommonName)
-		}
+		b = appendSubject(b, c)
 		writeXML(w, append(b, "</CertificateResponse></CertificateDataResponse>"...))
 	}
 }
@@ -114,13 +108,34 @@ func (s *service) appendResult(b []byte, c *smki.Certificate) []byte {
 		status = revoked
 	}
 	b = append(b, "<Result>"...)
-	b = appendElement(b, "CertificateSerial", c.SerialText())
+	b = appendElement(b, "CertificateSerial", s.serial(c))
 	b = appendElement(b, "CertificateStatus", status)
 	b = appendElement(b, "CertificateUsage", usages[c.Usage])
 	if c.Role != smki.NoRole {
 		b = appendElement(b, "CertificateRole", strconv.Itoa(int(c.Role)))
 	}
+	b = appendSubject(b, c)
+	b = appendElement(b, "ManufacturingFlag", "false")
 	return append(b, "</Result>"...)
+}
+
+// open begins an answer with what DCC says in each of its own.
+func (s *service) open(b []byte, root string) []byte {
+	b = append(append(append(b, '<'), root...), '>')
+	b = appendElement(b, "ResponseCode", "0")
+	b = appendElement(b, "ResponseMessage", "Success")
+	return appendElement(b, "AuditReference", strconv.FormatUint(s.answers.Add(1), 10))
+}
+
+// appendSubject names whose a certificate is.
+func appendSubject(b []byte, c *smki.Certificate) []byte {
+	switch {
+	case c.Device:
+		return appendElement(b, "CertificateSubjectAltName", c.EUI.String())
+	case c.EUI != 0:
+		return appendElement(b, "CertificateSubjectName", c.EUI.String())
+	}
+	return appendElement(b, "CertificateSubjectName", c.CommonName)
 }
 
 func appendElement(b []byte, name, text string) []byte {
@@ -154,7 +169,7 @@ func readTexts(r *http.Request, root string, names ...string) (texts []string, o
 }
 
 func writeXML(w http.ResponseWriter, body []byte) {
-	w.Header().Set("Content-Type", "application/xml")
+	w.Header().Set("Content-Type", "application/xml;charset=utf-8")
 	// A client that has gone away needs no answer.
 	_, _ = io.WriteString(w, `<?xml version="1.0" encoding="UTF-8"?>`+"\n")
 	_, _ = w.Write(body)

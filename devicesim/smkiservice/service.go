@@ -1,8 +1,10 @@
 package smkiservice
 
 import (
-	"math/big"
+	"fmt"
 	"net/http"
+	"slices"
+	"sync/atomic"
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/recent"
@@ -25,6 +27,10 @@ type Options struct {
 	Authorities   []*smki.Certificate // found by common name
 	Devices       Devices
 
+	// Decimal says whether the serials of a device's certificates are written in decimal,
+	// which is not how DCC writes them. Nil: none is. It is called from many goroutines.
+	Decimal func(device servicerequests.EUI) bool
+
 	// Revoked says whether an organisation's certificates are revoked now. Nil: none
 	// are. It is called from many goroutines.
 	Revoked func(organisation servicerequests.EUI) bool
@@ -33,14 +39,15 @@ type Options struct {
 }
 
 // searchedSerials bounds how many device certificates can be retrieved without
-// another search.
-const searchedSerials = 1 << 15
+// another search: each has two names.
+const searchedSerials = 1 << 16
 
 // service answers both requests.
 type service struct {
 	Options
 	fixed    map[string]*smki.Certificate             // organisations and authorities by serial
 	searched *recent.Map[string, servicerequests.EUI] // serial to the device whose certificate it is
+	answers  atomic.Uint64                            // how many were given
 }
 
 // New returns the service's handler.
@@ -55,7 +62,9 @@ func New(o Options) http.Handler {
 	}
 	for _, list := range [][]*smki.Certificate{o.Organisations, o.Authorities} {
 		for _, c := range list {
-			s.fixed[c.SerialText()] = c
+			for _, name := range s.names(c) {
+				s.fixed[name] = c
+			}
 		}
 	}
 	mux := http.NewServeMux()
@@ -82,26 +91,30 @@ func (s *service) search(request searchRequest) ([]*smki.Certificate, error) {
 	}
 	found, err := s.Devices.Certificates(request.device)
 	for _, c := range found {
-		s.searched.Put(c.SerialText(), c.EUI)
+		for _, name := range s.names(c) {
+			s.searched.Put(name, c.EUI)
+		}
 	}
 	return found, err
 }
 
-// retrieve returns the certificate of a serial, nil when there is none. The
-// serial is decimal, as a search gives it, or else hexadecimal, as DCC Boxed's
-// client library asks for one that it knows from elsewhere.
-func (s *service) retrieve(serial string) (*smki.Certificate, error) {
-	c, err := s.find(serial)
-	if c != nil || err != nil {
-		return c, err
+// serial is how the service writes a certificate's serial: 32 hexadecimal digits in upper
+// case, leading zeros and all, or decimal.
+func (s *service) serial(c *smki.Certificate) string {
+	if c.Device && s.Decimal != nil && s.Decimal(c.EUI) {
+		return c.SerialText()
 	}
-	if n, ok := new(big.Int).SetString(serial, 16); ok {
-		return s.find(n.String())
-	}
-	return nil, nil
+	return fmt.Sprintf("%032X", c.Serial)
 }
 
-func (s *service) find(serial string) (*smki.Certificate, error) {
+// names are the texts that name a certificate: the very one that a search gives, and the
+// one that DCC Boxed's client library asks by for a serial that it has from elsewhere.
+func (s *service) names(c *smki.Certificate) [2]string {
+	return [2]string{s.serial(c), c.Serial.Text(16)}
+}
+
+// retrieve returns the certificate of a serial, nil when there is none.
+func (s *service) retrieve(serial string) (*smki.Certificate, error) {
 	if c, ok := s.fixed[serial]; ok {
 		return c, nil
 	}
@@ -111,7 +124,7 @@ func (s *service) find(serial string) (*smki.Certificate, error) {
 	}
 	certificates, err := s.Devices.Certificates(device)
 	for _, c := range certificates {
-		if c.SerialText() == serial {
+		if names := s.names(c); slices.Contains(names[:], serial) {
 			return c, nil
 		}
 	}

@@ -98,7 +98,7 @@ func search(t *testing.T, h http.Handler, element, name string) []result {
 	t.Helper()
 	status, contentType, answer := post(h, "/services/certificatesearch",
 		fmt.Sprintf(`<?xml version="1.0" encoding="utf-8"?><CertificateSearchRequest><%s>%s</%[1]s></CertificateSearchRequest>`, element, name))
-	if status != http.StatusOK || contentType != "application/xml" {
+	if status != http.StatusOK || contentType != "application/xml;charset=utf-8" {
 		t.Fatalf("status %d, content type %q", status, contentType)
 	}
 	var found struct {
@@ -123,21 +123,21 @@ func TestSearchAndRetrieve(t *testing.T) {
 		{
 			"organisation", "CertificateSubjectName", smki.TestSupplier.String(),
 			[]result{
-				{supplier.XMLSigning.Certificate.SerialText(), "I", "DS", "135"},
-				{supplier.DigitalSigning.Certificate.SerialText(), "I", "DS", "2"},
-				{supplier.KeyAgreement.Certificate.SerialText(), "I", "KA", "2"},
+				{inUpperCase(supplier.XMLSigning.Certificate), "I", "DS", "135"},
+				{inUpperCase(supplier.DigitalSigning.Certificate), "I", "DS", "2"},
+				{inUpperCase(supplier.KeyAgreement.Certificate), "I", "KA", "2"},
 			},
 			[]*smki.Certificate{supplier.XMLSigning.Certificate, supplier.DigitalSigning.Certificate, supplier.KeyAgreement.Certificate},
 			"<CertificateSubjectName>" + smki.TestSupplier.String(),
 		},
 		{
 			"device, lower case", "CertificateSubjectAltName", strings.ToLower(esme.String()),
-			[]result{{device[0].SerialText(), "I", "DS", ""}, {device[1].SerialText(), "I", "KA", ""}},
+			[]result{{inUpperCase(device[0]), "I", "DS", ""}, {inUpperCase(device[1]), "I", "KA", ""}},
 			device, "<CertificateSubjectAltName>" + esme.String(),
 		},
 		{
 			"authority", "CertificateSubjectName", deviceCA.CommonName,
-			[]result{{deviceCA.SerialText(), "I", "CS", ""}},
+			[]result{{inUpperCase(deviceCA), "I", "CS", ""}},
 			[]*smki.Certificate{deviceCA},
 			"<CertificateSubjectName>" + deviceCA.CommonName,
 		},
@@ -148,11 +148,11 @@ func TestSearchAndRetrieve(t *testing.T) {
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Fatalf("search (-want +got):\n%s", diff)
 			}
-			for i, r := range slices.Concat(got, inHexadecimal(got)) {
+			for i, r := range slices.Concat(got, inLowerCase(got)) {
 				i %= len(got)
 				status, contentType, answer := post(h, "/services/retrievecertificate",
 					"<CertificateDataRequest><CertificateSerial>"+r.Serial+"</CertificateSerial></CertificateDataRequest>")
-				if status != http.StatusOK || contentType != "application/xml" {
+				if status != http.StatusOK || contentType != "application/xml;charset=utf-8" {
 					t.Fatalf("retrieve: status %d, content type %q", status, contentType)
 				}
 				body := "<CertificateBody>" + base64.StdEncoding.EncodeToString(test.certificates[i].Raw) + "</CertificateBody>"
@@ -164,15 +164,51 @@ func TestSearchAndRetrieve(t *testing.T) {
 	}
 }
 
-// inHexadecimal is how DCC Boxed's client library asks for a serial that it
-// knows from elsewhere.
-func inHexadecimal(results []result) []result {
+// inUpperCase is a serial as DCC writes it.
+func inUpperCase(c *smki.Certificate) string { return fmt.Sprintf("%032X", c.Serial) }
+
+// inLowerCase is how DCC Boxed's client library asks for a serial that it knows from
+// elsewhere.
+func inLowerCase(results []result) []result {
 	list := slices.Clone(results)
 	for i, r := range list {
-		n, _ := new(big.Int).SetString(r.Serial, 10)
+		n, _ := new(big.Int).SetString(r.Serial, 16)
 		list[i].Serial = n.Text(16)
 	}
 	return list
+}
+
+// A serial is a token: one with a leading zero is found with it, and not without.
+func TestSerialIsEchoed(t *testing.T) {
+	_, folder, list := newService(t)
+	for _, test := range []struct {
+		name    string
+		decimal bool
+	}{{"hexadecimal", false}, {"decimal", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			short := *list[0]
+			short.Serial = big.NewInt(0xA1F)
+			h := smkiservice.New(smkiservice.Options{
+				Authorities: folder.Authorities(), Devices: devices{&short},
+				Decimal: func(device servicerequests.EUI) bool { return test.decimal && device == esme },
+			})
+			got := search(t, h, "CertificateSubjectAltName", esme.String())
+			want := "00000000000000000000000000000A1F"
+			if test.decimal {
+				want = "2591"
+			}
+			if len(got) != 1 || got[0].Serial != want {
+				t.Fatalf("found %+v, want serial %s", got, want)
+			}
+			for serial, status := range map[string]int{want: http.StatusOK, "a1f": http.StatusOK, "A1F": http.StatusPaymentRequired, "002591": http.StatusPaymentRequired} {
+				got, _, _ := post(h, "/services/retrievecertificate",
+					"<CertificateDataRequest><CertificateSerial>"+serial+"</CertificateSerial></CertificateDataRequest>")
+				if got != status {
+					t.Errorf("serial %s: status %d, want %d", serial, got, status)
+				}
+			}
+		})
+	}
 }
 
 func TestStatus(t *testing.T) {
@@ -192,7 +228,7 @@ func TestStatus(t *testing.T) {
 		{"too long", find, "<CertificateSearchRequest>" + strings.Repeat(" ", 1<<16) + "</CertificateSearchRequest>", 401},
 		{"no certificate to be had", find, "<CertificateSearchRequest><CertificateSubjectAltName>" + broken.String() + "</CertificateSubjectAltName></CertificateSearchRequest>", 500},
 		{"unknown serial", get, "<CertificateDataRequest><CertificateSerial>1</CertificateSerial></CertificateDataRequest>", 402},
-		{"serial that no search has named", get, "<CertificateDataRequest><CertificateSerial>" + device[0].SerialText() + "</CertificateSerial></CertificateDataRequest>", 402},
+		{"serial that no search has named", get, "<CertificateDataRequest><CertificateSerial>" + inUpperCase(device[0]) + "</CertificateSerial></CertificateDataRequest>", 402},
 		{"no XML for a serial", get, "1", 401},
 		{"other path", "/services/other", "<a/>", 404},
 	}

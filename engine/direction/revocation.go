@@ -24,6 +24,7 @@ type RevocationOptions struct {
 	CheckExpiry  bool                // hold the certificates to their time, on the sweep's clock
 	Poll         time.Duration       // how often a URL is asked
 	Now          func() time.Time    // real time, for the lists' own time; nil is time.Now
+	Warn         func(string)        // told once of a list that tells only of the certificates it names; optional
 	Client       *http.Client        // nil: one that waits as long as it is let, and goes nowhere else
 
 	// Peers are lists of the authorities of TLS peers, and PeerAuthorities who may have
@@ -129,7 +130,7 @@ func (s *revocationSource) take(ctx context.Context, text []byte, err error) err
 	if err == nil {
 		err = s.of.inTime(list)
 	}
-	if err == nil {
+	if err == nil && list.Partial == "" { // lists of other scopes are numbered by themselves (RFC 5280, 5.2.3)
 		err = s.of.memory.take(ctx, list)
 	}
 	if err != nil {
@@ -137,6 +138,9 @@ func (s *revocationSource) take(ctx context.Context, text []byte, err error) err
 	}
 	s.list.Store(list)
 	s.text = text
+	if list.Partial != "" && s.of.o.Warn != nil {
+		s.of.o.Warn(fmt.Sprintf("%s tells only of the certificates that it names (%s): it does not show that others stand", s.name, list.Partial))
+	}
 	return nil
 }
 
@@ -231,7 +235,7 @@ func (r *Revocations) PeerRevoked(chain []*x509.Certificate) error {
 			if err := errors.Join(r.current(list), list.CheckTLS(c)); err != nil {
 				return fmt.Errorf("TLS peer %q: %w", c.Subject, err)
 			}
-			covered = true
+			covered = covered || list.Partial == ""
 		}
 		if i == 0 && !covered {
 			return fmt.Errorf("TLS peer %q: no revocation list of %q, who issued its certificate", c.Subject, issuer.Subject)
@@ -251,12 +255,19 @@ func (r *Revocations) Check(now time.Time) error {
 		}
 	}
 	for _, c := range r.o.Certificates {
-		covered := len(r.o.Lists) == 0
+		covered, partial := len(r.o.Lists) == 0, ""
 		for _, list := range read {
 			if err := list.Check(c); err != nil {
 				return err
 			}
+			if list.Issuer == c.Issuer && list.Partial != "" {
+				partial = list.Partial // it says nothing of those that it does not name
+				continue
+			}
 			covered = covered || list.Issuer == c.Issuer
+		}
+		if !covered && partial != "" {
+			return fmt.Errorf("the revocation list of %s is of a scope that is not known (%s), so it does not show that the certificate %s stands: name a complete list", c.Issuer, partial, c.SerialText())
 		}
 		if !covered {
 			return fmt.Errorf("no revocation list of %s, who issued the certificate %s", c.Issuer, c.SerialText())

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -195,6 +196,29 @@ func (d *Directory) Check(ctx context.Context, organisation servicerequests.EUI)
 		err = fmt.Errorf("%w: it does not answer as an SMKI service does", ErrUnavailable)
 	}
 	return err
+}
+
+// Listed says whether the service lists a certificate of an organisation as in use, by the
+// certificate itself. The error says what it lists, and wraps [ErrUnavailable] or
+// [ErrNoCertificate].
+func (d *Directory) Listed(ctx context.Context, c *smki.Certificate) error {
+	found, err := d.service.search(ctx, subjectOrganisation, c.EUI)
+	if err != nil {
+		return err
+	}
+	for _, r := range found {
+		der, err := d.service.retrieve(ctx, r.serial)
+		switch {
+		case err != nil:
+			return err
+		case !bytes.Equal(der, c.Raw):
+		case r.status != "I":
+			return fmt.Errorf("%w: its status is %.10q", ErrNoCertificate, r.status)
+		default:
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: the %d that are listed of %s are others", ErrNoCertificate, len(found), c.EUI)
 }
 
 // Close closes the connections that are not in use.

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -31,13 +32,18 @@ var issuedAt = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 type offer struct {
 	certificate   *smki.Certificate
 	status, usage string
+	serial        string // as the service writes it; empty: 32 hexadecimal digits in upper case
 }
+
+func (o offer) name() string { return cmp.Or(o.serial, fmt.Sprintf("%032X", o.certificate.Serial)) }
 
 // smkiService is an SMKI service that says what a test tells it.
 type smkiService struct {
 	*httptest.Server
 	requests atomic.Int32
 	gate     chan struct{} // if not nil, each search waits for a token
+
+	byName bool // it is asked for organisations
 
 	mu     sync.Mutex
 	offers []offer
@@ -78,12 +84,16 @@ func (s *smkiService) search(w http.ResponseWriter, body string) {
 	var b strings.Builder
 	b.WriteString("<?xml version=\"1.0\"?>\n<CertificateSearchResponse xmlns=\"urn:smki\">\n")
 	for _, o := range s.offers {
-		if !strings.Contains(body, "<CertificateSubjectAltName>"+o.certificate.EUI.String()+"<") {
+		field := subjectDevice
+		if s.byName {
+			field = subjectOrganisation
+		}
+		if !strings.Contains(body, "<"+field+">"+o.certificate.EUI.String()+"<") {
 			continue
 		}
 		found = true
 		fmt.Fprintf(&b, "  <Result><CertificateSerial>%s</CertificateSerial><CertificateStatus>%s</CertificateStatus><CertificateUsage>%s</CertificateUsage></Result>\n",
-			o.certificate.SerialText(), o.status, o.usage)
+			o.name(), o.status, o.usage)
 	}
 	if !found {
 		w.WriteHeader(http.StatusPaymentRequired)
@@ -94,7 +104,7 @@ func (s *smkiService) search(w http.ResponseWriter, body string) {
 
 func (s *smkiService) retrieve(w http.ResponseWriter, body string) {
 	for _, o := range s.offers {
-		if strings.Contains(body, "<CertificateSerial>"+o.certificate.SerialText()+"<") {
+		if strings.Contains(body, "<CertificateSerial>"+o.name()+"<") {
 			fmt.Fprintf(w, "<CertificateDataResponse><CertificateResponse><CertificateBody>%s</CertificateBody></CertificateResponse></CertificateDataResponse>",
 				base64.StdEncoding.EncodeToString(o.certificate.Raw))
 			return
@@ -142,7 +152,7 @@ func (p *pki) issue(t testing.TB, device servicerequests.EUI, usage smki.Usage, 
 // pair is both certificates of a device, as they should be offered.
 func (p *pki) pair(t testing.TB, device servicerequests.EUI) (signing, agreement offer) {
 	t.Helper()
-	return offer{p.issue(t, device, smki.DigitalSignature, issuedAt), "I", "DS"}, offer{p.issue(t, device, smki.KeyAgreement, issuedAt), "I", "KA"}
+	return offer{p.issue(t, device, smki.DigitalSignature, issuedAt), "I", "DS", ""}, offer{p.issue(t, device, smki.KeyAgreement, issuedAt), "I", "KA", ""}
 }
 
 func newDirectory(t testing.TB, s *smkiService, p *pki, change func(*Options)) *Directory {
@@ -187,8 +197,8 @@ func wantKeys(t *testing.T, got proof.DeviceKeys, certificates ...*smki.Certific
 func TestKeys(t *testing.T) {
 	s, p := newService(t), newPKI(t, "a")
 	signing, agreement := p.pair(t, meter)
-	old := offer{p.issue(t, meter, smki.DigitalSignature, issuedAt.AddDate(-1, 0, 0)), "I", "DS"} // in use as well
-	expired := offer{p.issue(t, meter, smki.KeyAgreement, issuedAt.AddDate(1, 0, 0)), "E", "KA"}
+	old := offer{p.issue(t, meter, smki.DigitalSignature, issuedAt.AddDate(-1, 0, 0)), "I", "DS", ""} // in use as well
+	expired := offer{p.issue(t, meter, smki.KeyAgreement, issuedAt.AddDate(1, 0, 0)), "E", "KA", ""}
 	s.offers = []offer{old, signing, expired, agreement}
 	d := newDirectory(t, s, p, nil)
 	for i := range 3 {
@@ -216,19 +226,19 @@ func TestCertificatesThatAreNotBelieved(t *testing.T) {
 		// The service lists it as the meter's, whatever it is.
 		listed := *c
 		listed.EUI = meter
-		return offer{&listed, "I", "DS"}
+		return offer{&listed, "I", "DS", ""}
 	}
 	for name, offers := range map[string][]offer{
 		"none":                     nil,
 		"no digital signature":     {agreement},
 		"no key agreement":         {signing},
-		"not in use":               {{signing.certificate, "P", "DS"}, agreement},
+		"not in use":               {{signing.certificate, "P", "DS", ""}, agreement},
 		"of another meter":         {as(otherMeter.certificate), agreement},
 		"by another authority":     {otherCA, agreement},
 		"of an organisation":       {as(organisation), agreement},
-		"for another purpose":      {{agreement.certificate, "I", "DS"}, agreement},
+		"for another purpose":      {{agreement.certificate, "I", "DS", ""}, agreement},
 		"an authority's own":       {as(p.folder.DeviceIssuing.Certificate), agreement},
-		"the purposes interchange": {{signing.certificate, "I", "KA"}, {agreement.certificate, "I", "DS"}},
+		"the purposes interchange": {{signing.certificate, "I", "KA", ""}, {agreement.certificate, "I", "DS", ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t)
@@ -401,7 +411,7 @@ func TestRotatedCertificate(t *testing.T) {
 		return got
 	}
 	keys(d.Keys)
-	renewed := offer{p.issue(t, meter, smki.DigitalSignature, issuedAt.AddDate(0, 6, 0)), "I", "DS"}
+	renewed := offer{p.issue(t, meter, smki.DigitalSignature, issuedAt.AddDate(0, 6, 0)), "I", "DS", ""}
 	s.offer(signing, renewed, agreement)
 	wantKeys(t, keys(d.Keys), signing.certificate, agreement.certificate) // no message has failed yet
 	got := keys(d.Refresh)

@@ -19,7 +19,7 @@
 //	        CertificateSubjectAltName    the device's EUI, with hyphens
 //	    CertificateSearchResponse
 //	        Result*
-//	            CertificateSerial        decimal
+//	            CertificateSerial        hexadecimal digits
 //	            CertificateStatus        I: in use
 //	            CertificateUsage         DS or KA
 //
@@ -31,7 +31,9 @@
 //	            CertificateBody          base64 of DER
 //
 // Elements are matched by local name, others are passed over, and their order
-// does not count: no schema is published. 402 means that none was found.
+// does not count: no schema is published. 402 means that none was found. A serial is a
+// token that is handed back as it came, leading zeros and all; decimal ones are tokens
+// too. It is never compared with a certificate's own.
 //
 // The service is not trusted: what it says of a certificate only chooses which
 // one to fetch. The certificate itself must be a device's, name the EUI, serve

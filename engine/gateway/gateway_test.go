@@ -104,6 +104,11 @@ func TestOutcome(t *testing.T) {
 		want    error
 	}{
 		{"200 with XML", func(w http.ResponseWriter, _ *http.Request) { reply(w, "\n "+ack) }, nil},
+		{"200 with a byte order mark", func(w http.ResponseWriter, _ *http.Request) { reply(w, "\ufeff"+ack) }, nil},
+		{"200 with a type that is not well written", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "Application/XML; charset")
+			_, _ = io.WriteString(w, ack)
+		}, nil},
 		{"200 HTML", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = io.WriteString(w, "<html>bad gateway</html>")

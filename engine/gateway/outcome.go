@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"time"
+
+	"safemode/servicerequests/xmltree"
 )
 
 // Outcomes of a POST that brought no reply to read; see the package comment.
@@ -50,7 +51,8 @@ func (g *Gateway) read(resp *http.Response) ([]byte, error) {
 		return nil, fmt.Errorf("%w: reply cut short: %w", ErrInDoubt, err)
 	case int64(len(body)) > g.maxBody:
 		return nil, fmt.Errorf("%w: reply over %d bytes", ErrInDoubt, g.maxBody)
-	case !isXML(resp.Header.Get("Content-Type"), body):
+	case !xmltree.IsMediaType(resp.Header.Get("Content-Type")) || !xmltree.Begins(body):
+		// The page of a proxy or load balancer. Whether a reply is a good one is for package proof.
 		return nil, fmt.Errorf("%w: reply is no XML", ErrInDoubt)
 	}
 	return body, nil
@@ -63,14 +65,6 @@ func readAll(r io.Reader, announced int64) ([]byte, error) {
 	b.Grow(int(max(announced, 0)) + bytes.MinRead) // and for the end to be seen
 	_, err := b.ReadFrom(r)
 	return b.Bytes(), err
-}
-
-// isXML tells a DUIS reply from the page of a proxy or load balancer. Whether it
-// is a good reply is for package proof.
-func isXML(contentType string, body []byte) bool {
-	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (media == "application/xml" || media == "text/xml") &&
-		bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("<"))
 }
 
 // drain reads a little of a body that nobody needs, so that the connection can

@@ -6,7 +6,9 @@
 //
 //	204  durable: the DCC may forget it
 //	400  it is no XML, or a stranger's: final, the DCC does not send again
-//	405, 413, 415   not a POST, too large, a stranger's that is not XML: final as well
+//	404  another path than the inbox's
+//	405, 413, 415   not a POST, too large, a stranger's that is not XML or a
+//	     Content-Encoding other than gzip: final as well
 //	503  it could not be written now, or there is no room: the DCC sends again
 //
 // That the DCC takes 204 as received, sends again after a 5xx or a time-out and

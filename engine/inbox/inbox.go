@@ -3,13 +3,15 @@ package inbox
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"mime"
+	"io"
 	"net/http"
 	"net/netip"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +22,7 @@ import (
 	"safemode/engine/proof"
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/xmltree"
 )
 
 // Path is where the handler expects to be mounted (as DCC Boxed calls it).
@@ -153,6 +156,20 @@ func (i *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 }
 
+// wrongPath answers whoever asks for another path than the inbox's. It is counted and
+// said, for it may be the DCC with an address that is nearly right.
+func (i *Inbox) wrongPath(w http.ResponseWriter, r *http.Request) {
+	if limit := i.rates.Over(listen.PeerOf(r.RemoteAddr).String(), time.Now()); limit != "" {
+		i.putOff(w, limit)
+		return
+	}
+	i.strange.Warn("a request for another path than the inbox's was refused",
+		zap.String("method", fmt.Sprintf("%.10q", r.Method)), zap.String("path", fmt.Sprintf("%.100q", r.URL.Path)))
+	i.metrics.answered(http.StatusNotFound)
+	w.Header().Set("Connection", "close")
+	w.WriteHeader(http.StatusNotFound)
+}
+
 // putOff answers a peer that sends too much, before anything of it is read. The DCC
 // sends again after a 503, so it loses nothing.
 func (i *Inbox) putOff(w http.ResponseWriter, limit string) {
@@ -169,8 +186,8 @@ func (i *Inbox) receive(w http.ResponseWriter, r *http.Request, known bool) (raw
 	if r.Method != http.MethodPost {
 		return nil, http.StatusMethodNotAllowed
 	}
-	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if !known && (err != nil || media != "application/xml" && media != "text/xml") {
+	if !known && !xmltree.IsMediaType(r.Header.Get("Content-Type")) || !readable(r.Header.Get("Content-Encoding")) {
+		w.Header().Set("Accept-Encoding", "gzip")
 		return nil, http.StatusUnsupportedMediaType
 	}
 	if r.ContentLength > i.o.MaxBody {
@@ -179,12 +196,43 @@ func (i *Inbox) receive(w http.ResponseWriter, r *http.Request, known bool) (raw
 	var body bytes.Buffer
 	// Room as announced, and for the end to be seen; but a stranger announces what he likes.
 	body.Grow(int(min(max(r.ContentLength, 0), 16<<10)) + bytes.MinRead)
-	_, err = body.ReadFrom(http.MaxBytesReader(w, r.Body, i.o.MaxBody))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, i.o.MaxBody))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, http.StatusRequestEntityTooLarge
 	}
 	if err != nil { // it was cut short or too slow, which is no judgement of it
 		return nil, http.StatusServiceUnavailable
+	}
+	// No XML begins like gzip, so what it is does not hang on what it is called.
+	if bytes.HasPrefix(body.Bytes(), []byte("\x1F\x8B")) {
+		return i.unpack(&body)
+	}
+	return body.Bytes(), 0
+}
+
+// readable says whether a Content-Encoding is one that [Inbox.receive] undoes.
+func readable(encoding string) bool {
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "", "identity", "gzip", "x-gzip":
+		return true
+	}
+	return false
+}
+
+// unpack undoes gzip. What is unpacked may be no larger than what is sent as it is. It is
+// what the record holds: the message, and not how it travelled.
+func (i *Inbox) unpack(packed *bytes.Buffer) (raw []byte, status int) {
+	reader, err := gzip.NewReader(packed)
+	if err != nil {
+		return nil, http.StatusBadRequest
+	}
+	var body bytes.Buffer
+	n, err := body.ReadFrom(io.LimitReader(reader, i.o.MaxBody+1))
+	switch {
+	case n > i.o.MaxBody:
+		return nil, http.StatusRequestEntityTooLarge
+	case err != nil:
+		return nil, http.StatusBadRequest
 	}
 	return body.Bytes(), 0
 }

@@ -305,11 +305,12 @@ func TestRequestsThatAreNone(t *testing.T) {
 			t.Errorf("%s: got %d, want %d", test.name, w.Code, test.want)
 		}
 	}
-	const want = `# HELP safemode_inbox_deliveries_total Messages POSTed to the inbox: taken (204), refused (4xx), put off (503).
+	const want = `# HELP safemode_inbox_deliveries_total Messages POSTed to the inbox: taken (204), refused (4xx), put off (503), or to another path (404).
 # TYPE safemode_inbox_deliveries_total counter
 safemode_inbox_deliveries_total{result="put_off"} 1
 safemode_inbox_deliveries_total{result="refused"} 5
 safemode_inbox_deliveries_total{result="taken"} 0
+safemode_inbox_deliveries_total{result="wrong_path"} 0
 `
 	if err := testutil.GatherAndCompare(b.registry, strings.NewReader(want), "safemode_inbox_deliveries_total"); err != nil {
 		t.Error(err)

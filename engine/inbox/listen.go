@@ -94,11 +94,17 @@ func (i *Inbox) Server(l *Listener, path string) *http.Server {
 		i.metrics.connections.WithLabelValues(reason).Inc()
 		i.strange.Warn("connection closed: over the limit", zap.String("limit", reason))
 	}
-	mux := http.NewServeMux()
-	mux.Handle(path, i)
 	log := i.strange.WithOptions(zap.AddCallerSkip(1))
 	return &http.Server{
-		Handler:           mux,
+		// No ServeMux: it would redirect a path that is nearly right, and the DCC takes any
+		// answer under 500 as final.
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == path {
+				i.ServeHTTP(w, r)
+				return
+			}
+			i.wrongPath(w, r)
+		}),
 		ReadHeaderTimeout: i.o.Header,
 		// Of a whole request; the handler is given its own time once the header is there.
 		ReadTimeout:    i.o.Header + i.o.Timeout,

@@ -25,6 +25,7 @@ const (
 var results = map[int]string{
 	http.StatusNoContent:             "taken",
 	http.StatusBadRequest:            "refused",
+	http.StatusNotFound:              "wrong_path",
 	http.StatusMethodNotAllowed:      "refused",
 	http.StatusRequestEntityTooLarge: "refused",
 	http.StatusUnsupportedMediaType:  "refused",
@@ -34,7 +35,7 @@ var results = map[int]string{
 func newMetrics(registerer prometheus.Registerer) *metrics {
 	deliveries := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "safemode_inbox_deliveries_total",
-		Help: "Messages POSTed to the inbox: taken (204), refused (4xx), put off (503).",
+		Help: "Messages POSTed to the inbox: taken (204), refused (4xx), put off (503), or to another path (404).",
 	}, []string{"result"})
 	m := &metrics{
 		deliveries: map[int]prometheus.Counter{},

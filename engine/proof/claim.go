@@ -1,7 +1,11 @@
 package proof
 
 import (
+	"bytes"
+	"encoding/xml"
+	"errors"
 	"fmt"
+	"io"
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
@@ -60,9 +64,13 @@ func (v *Verifier) Claim(raw []byte) (Claim, error) {
 }
 
 // File is [Verifier.Claim] without FromDCC: for a message whose sender is known by other
-// means, and whose signature is checked when it is judged.
+// means, and whose signature is checked when it is judged. XML that is larger than the
+// tree takes, or has more than DUIS uses, is XML all the same: it gives a ClaimOther.
 func (v *Verifier) File(raw []byte) (Claim, error) {
 	tree, err := xmltree.Parse(raw)
+	if err != nil && wellFormed(raw) {
+		return Claim{Err: err}, nil
+	}
 	if err != nil {
 		return Claim{}, &Error{Kind: ErrInvalid, Err: err}
 	}
@@ -75,6 +83,39 @@ func (v *Verifier) File(raw []byte) (Claim, error) {
 		c.Err = err
 	}
 	return c, nil
+}
+
+// wellFormed says whether a document is XML by the standard library's reader, which takes
+// more than package xmltree: comments, CDATA, processing instructions, and any size.
+func wellFormed(raw []byte) bool {
+	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(raw, []byte("\ufeff"))))
+	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
+	roots, depth := 0, 0
+	for {
+		token, err := d.Token()
+		switch {
+		case errors.Is(err, io.EOF):
+			return roots == 1 && depth == 0
+		case err != nil:
+			return false
+		}
+		switch t := token.(type) {
+		case xml.StartElement:
+			if depth == 0 {
+				roots++
+			}
+			depth++
+		case xml.EndElement:
+			depth--
+		case xml.CharData:
+			if depth == 0 && len(bytes.TrimSpace(t)) > 0 {
+				return false
+			}
+		}
+		if depth < 0 || roots > 1 {
+			return false
+		}
+	}
 }
 
 // read files a message.

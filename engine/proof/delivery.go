@@ -54,6 +54,8 @@ func (v *Verifier) Delivery(ctx context.Context, raw []byte) (Delivery, error) {
 			err = v.alert(ctx, o, c.Code, c.Payload, &d)
 		case duis.DCCAlert:
 			d.DCCAlert = &c
+		case duis.Other:
+			err = o.fault(ErrOther, fmt.Errorf("it carries a %s", c.Element))
 		default:
 			err = o.fault(ErrInvalid, fmt.Errorf("%T is not delivered to an inbox", c))
 		}
@@ -62,6 +64,14 @@ func (v *Verifier) Delivery(ctx context.Context, raw []byte) (Delivery, error) {
 		return Delivery{}, err
 	}
 	return d, nil
+}
+
+// strange is what a message is that is for another of the User's identities.
+func (o outer) strange() error {
+	if o.signed {
+		return ErrOther
+	}
+	return ErrUnverified
 }
 
 // silence takes a message without data: the DCC could not reach the device or
@@ -80,7 +90,7 @@ func (v *Verifier) silence(o outer, d *Delivery) error {
 		return o.fault(ErrInvalid, errors.New("it names no request"))
 	}
 	if _, ok := v.keyAgreement[o.RequestID.Originator]; !ok {
-		return o.fault(ErrUnverified, fmt.Errorf("it answers %s, which is none of ours", o.RequestID))
+		return o.fault(o.strange(), fmt.Errorf("it answers %s, which is none of ours", o.RequestID))
 	}
 	d.ID, d.Device = o.RequestID, o.RequestID.Target
 	return nil
@@ -94,16 +104,16 @@ func (v *Verifier) result(ctx context.Context, o outer, payload []byte, d *Deliv
 	}
 	useCase, ok := gbcs.LookupUseCase(m.Code)
 	switch {
-	case o.Code.Class() != servicerequests.CodeSuccess:
-		return o.fault(ErrUnverified, fmt.Errorf("a device's response with code %s", o.Code))
 	case m.Kind != gbcs.KindResponse:
 		return o.fault(ErrUnverified, fmt.Errorf("a %v where a response belongs", m.Kind))
+	case !ok:
+		return o.fault(ErrOther, fmt.Errorf("%w: %04X", gbcs.ErrUnknownUseCase, m.Code))
+	case o.Code.Class() != servicerequests.CodeSuccess:
+		return o.fault(ErrUnverified, fmt.Errorf("a device's response with code %s", o.Code))
 	case m.ID().Reversed() != o.RequestID:
 		return o.fault(ErrUnverified, fmt.Errorf("the XML answers %s, the message in it %s", o.RequestID, m.ID().Reversed()))
 	case o.ResponseID != servicerequests.RequestID{} && o.ResponseID != m.ID():
 		return o.fault(ErrUnverified, fmt.Errorf("its Response ID is %s, the message's %s", o.ResponseID, m.ID()))
-	case !ok:
-		return o.fault(ErrInvalid, fmt.Errorf("%w: %04X", gbcs.ErrUnknownUseCase, m.Code))
 	case useCase.SRV != o.SRV:
 		return o.fault(ErrUnverified, fmt.Errorf("the XML answers SRV %s, the message in it is %s", o.SRV, useCase))
 	case useCase.Critical != (m.Signature != nil):
@@ -126,6 +136,9 @@ func (v *Verifier) alert(ctx context.Context, o outer, code uint16, payload []by
 	if err != nil {
 		return o.fault(ErrInvalid, err)
 	}
+	if !gbcs.Decodes(m.Code) {
+		return o.fault(ErrOther, fmt.Errorf("alert %04X under message code %04X", code, m.Code))
+	}
 	alert, err := gbcs.DecodeAlert(m)
 	if err != nil {
 		return o.fault(ErrInvalid, err)
@@ -145,7 +158,7 @@ func (v *Verifier) alert(ctx context.Context, o outer, code uint16, payload []by
 // all that are remembered fail, they are asked for again: the device may have new ones.
 func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbcs.Mode) error {
 	if _, ok := v.keyAgreement[m.Target]; !ok {
-		return o.fault(ErrUnverified, fmt.Errorf("it is addressed to %s, which is none of ours", m.Target))
+		return o.fault(o.strange(), fmt.Errorf("it is addressed to %s, which is none of ours", m.Target))
 	}
 	keys, err := v.devices.Keys(ctx, m.Originator)
 	if err != nil {

@@ -191,10 +191,10 @@ func TestDeliveryToAnotherUser(t *testing.T) {
 	r := answer25(critical(t, w.meter.signing, foreign, 0x0020))
 	r.RequestID, r.ResponseID = foreign, foreign.Reversed()
 	_, err := w.Delivery(t.Context(), w.signedByDCC(t, r))
-	wantFault(t, err, ErrUnverified, true)
+	wantFault(t, err, ErrOther, true)
 	r.Content, r.Code = nil, servicerequests.NoResponse
 	_, err = w.Delivery(t.Context(), w.signedByDCC(t, r))
-	wantFault(t, err, ErrUnverified, true)
+	wantFault(t, err, ErrOther, true)
 	_, err = w.Delivery(t.Context(), encode(t, r))
 	wantFault(t, err, ErrUnverified, false)
 }

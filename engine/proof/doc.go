@@ -34,6 +34,10 @@
 //	ErrUnknownSigner   an ErrUnverified: signed under a certificate that is not configured.
 //	                   From an authenticated peer it may be the DCC's new one: a person
 //	                   has to configure that, and the message is tried again
+//	ErrOther           the DCC has signed it, and it is none of the kinds that answer a request
+//	                   of ours: another use case, an alert of another form, a SMETS1 message,
+//	                   one for another of the User's identities, one of a later schema. What
+//	                   it carries is not proven
 //	ErrUndecided       a device's keys could not be asked for, or the SMKI service says
 //	                   that there are none: try again later
 //

@@ -26,6 +26,10 @@ var (
 	// ErrUnknownSigner is ErrUnverified of a message that is signed under a certificate
 	// which is not among those configured. The DCC may have a new one.
 	ErrUnknownSigner = fmt.Errorf("%w: the certificate is not one of the DCC's that are configured", ErrUnverified)
+
+	// ErrOther marks what the DCC has signed and what is none of the kinds that answer a
+	// request of ours: the User's other traffic.
+	ErrOther = errors.New("proof: message is other traffic")
 )
 
 // Undecided says whether a message over an authenticated connection may still be proven
@@ -36,7 +40,7 @@ func Undecided(err error) bool {
 
 // Error is every error of this package. It wraps its Kind and its cause.
 type Error struct {
-	Kind    error                     // ErrInvalid, ErrUnverified, ErrUndecided or ErrUnknownSigner
+	Kind    error                     // ErrInvalid, ErrUnverified, ErrUndecided, ErrUnknownSigner or ErrOther
 	FromDCC bool                      // a key of the DCC has signed the message all the same
 	ID      servicerequests.RequestID // that the message names, if FromDCC; zero if none
 	Err     error                     // why
@@ -221,8 +225,8 @@ func (v *Verifier) read(raw []byte) (outer, error) {
 		return outer{}, &Error{Kind: faultKind(err), Err: err}
 	}
 	r, err := duis.ReadResponse(tree) // without the Signature
-	if err != nil {
-		return outer{}, &Error{Kind: ErrInvalid, FromDCC: true, Err: err}
+	if err != nil {                   // of a later schema, or of a kind that is not known
+		return outer{}, &Error{Kind: ErrOther, FromDCC: true, Err: err}
 	}
 	o := outer{Response: r, signed: true}
 	role, name := v.xmlSigning, "XML-signing"

@@ -11,6 +11,7 @@
 //	              each time, up to an hour; at once when keys are learnt
 //	proven        Deliver was called
 //	disbelieved   Disbelieve was called, and the message is not tried again
+//	other         likewise, and it is the User's other traffic: the DCC has signed it
 //	settled       the sweep has made a durable mark for it, in a record that gives its
 //	              number
 //
@@ -27,7 +28,7 @@
 //
 // While too many messages wait for their first proof, [Prover.Receive] waits before it
 // stores another, and so does the DCC. What is stored and not proven takes no more of the
-// journal than the limit. Over it Receive fails with [ErrFull], and the DCC sends again
+// journal than the limit; other traffic does not count. Over it Receive fails with [ErrFull], and the DCC sends again
 // later. What cannot even be read may take three quarters of it, so that it cannot crowd
 // out answers. Of kept messages only so many bodies are in memory; the others are read
 // from the journal again.

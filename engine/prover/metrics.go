@@ -7,16 +7,16 @@ import (
 )
 
 type metrics struct {
-	proven, disbelieved, full, unknownSigner prometheus.Counter
+	proven, disbelieved, other, full, unknownSigner prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer, p *Prover) *metrics {
 	judged := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "safemode_prover_judged_total",
-		Help: "Stored messages that were judged: proven, or disbelieved.",
+		Help: "Stored messages that were judged: proven, disbelieved, or other: the User's other traffic, signed by the DCC.",
 	}, []string{"result"})
 	m := &metrics{
-		proven: judged.WithLabelValues("proven"), disbelieved: judged.WithLabelValues("disbelieved"),
+		proven: judged.WithLabelValues("proven"), disbelieved: judged.WithLabelValues("disbelieved"), other: judged.WithLabelValues("other"),
 		full: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "safemode_prover_full_total",
 			Help: "Messages put off (503) because what is stored and not proven has reached the limit.",

@@ -342,6 +342,7 @@ const (
 	undecided result = iota
 	proven
 	disbelieved
+	other // the User's other traffic
 )
 
 // judge tries to prove a message, and tells who is to know.
@@ -352,6 +353,11 @@ func (p *Prover) judge(ctx context.Context, m *message) (result, error) {
 		p.decide(m)
 		p.o.Deliver(m.seq, m.at, d)
 		return proven, nil
+	case errors.Is(err, proof.ErrOther):
+		p.decide(m)
+		p.o.Log.Debug("a stored message is other traffic", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
+		p.o.Disbelieve(m.seq, m.id, err)
+		return other, err
 	case !proof.Undecided(err):
 		p.decide(m)
 		p.o.Log.Warn("a stored message is not believed", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
@@ -413,6 +419,9 @@ func (p *Prover) judged(l *lane, m *message, r result, reason error) {
 		p.metrics.proven.Inc()
 	case disbelieved:
 		p.metrics.disbelieved.Inc()
+	case other: // the DCC has signed it: no stranger fills the journal with it
+		p.unproven -= cost(m.size)
+		p.metrics.other.Inc()
 	default:
 		m.tries++
 		m.due = time.Now().Add(p.o.Again.after(m.tries))

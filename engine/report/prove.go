@@ -12,6 +12,7 @@ import (
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/xmldsig"
+	"safemode/servicerequests/xmltree"
 )
 
 // Proof is one thing that a record proves, and to whom.
@@ -40,7 +41,7 @@ func Prove(r record.Record, w Witnesses) ([]Proof, error) {
 	if len(r.Body) == 0 {
 		return []Proof{noted}, nil
 	}
-	if r.Body[0] != '<' {
+	if !xmltree.Begins(r.Body) {
 		noted.suffix, noted.content = ".json", r.Body
 		return []Proof{noted}, nil
 	}

@@ -102,6 +102,10 @@ func (t *Truth) writeText(out io.Writer, meters int) {
 	}
 	fmt.Fprintf(out, "Safe: %.1f %% of the %d meters that could answer. Homes left off for what was lost, refused or bent on the way: %d.\n",
 		100*t.ShareSafe, t.CouldAnswer, t.MissedWithExcuse)
+	if o := t.OtherTraffic; o != nil {
+		fmt.Fprintf(out, "Other traffic: %d messages sent, %d counted, %d not judged yet as the sweep ended, %d lost, %d taken for something else.\n",
+			o.Sent, o.Counted, o.Unjudged, o.Lost, o.Mistaken)
+	}
 }
 
 func percent(n, of int) string {

@@ -17,6 +17,10 @@ import (
 // ErrFormat marks a document that is not a DUIS message of the accepted form.
 var ErrFormat = errors.New("not a DUIS message")
 
+// ErrUnknownService marks a request that names itself well and asks for a service that
+// the catalogue has not.
+var ErrUnknownService = fmt.Errorf("%w: a service that is not in the catalogue", ErrFormat)
+
 const namespace = "http://www.dccinterface.co.uk/ServiceUserGateway"
 
 // decoder reads elements; its first fault sticks and makes every later read

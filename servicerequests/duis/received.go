@@ -122,7 +122,7 @@ func (r *ReceivedRequest) readBody(d *decoder, body xmltree.Node) {
 	})
 	switch {
 	case !known:
-		d.fail(element, "is not in the catalogue as SRV %s", r.SRV)
+		d.err = fmt.Errorf("%w: %s as SRV %s", ErrUnknownService, element.Local(), r.SRV)
 		return
 	case row.ServiceReference != r.ServiceReference:
 		d.fail(element, "SRV %s belongs to service %s", r.SRV, row.ServiceReference)

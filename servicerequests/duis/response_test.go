@@ -71,8 +71,8 @@ func allResponses() map[string]duis.Response {
 		"version of response":      alert("N999", duis.VersionMismatch{Request: id, ServiceReference: "6.2", SRV: "6.2.9", RequestVersion: "5.5", UserVersion: "5.4"}),
 		"device restored":          alert("N64", duis.DeviceStatusChange{Device: meter, Change: "DeviceRestored"}),
 		"recovery of a device":     alert("N65", duis.DeviceStatusChange{Device: meter, Change: "RecoveryComplete"}),
-		"command discarded":        alert("N57", duis.MessageDiscarded{Hub: dcc, AlertCode: 0x8F2B, Request: id, Message: duis.DiscardedCommand}),
-		"response discarded":       alert("N57", duis.MessageDiscarded{Hub: dcc, AlertCode: 0x8F2B, MessageCode: 0x1000, Request: id, Message: duis.DiscardedResponse}),
+		"command discarded":        alert("N57", duis.MessageDiscarded{Hub: dcc, AlertCode: 0x8F2C, Request: id, Message: duis.DiscardedCommand}),
+		"response discarded":       alert("N57", duis.MessageDiscarded{Hub: dcc, AlertCode: 0x8F2C, MessageCode: 0x1000, Request: id, Message: duis.DiscardedResponse}),
 		"change, without its code": alert("N27", duis.ChangeOfSupplier{Request: id}),
 	}
 }
@@ -264,7 +264,7 @@ func TestDecodeResponseIsStrict(t *testing.T) {
 
 func TestDiscardedMessageIsMatched(t *testing.T) {
 	xml := responseHead + `<sr:Header>` + codeAndTime + `</sr:Header><sr:Body><sr:DCCAlertMessage><sr:DCCAlertCode>N57</sr:DCCAlertCode><sr:DCCAlert>` +
-		`<sr:DualBandCHAlert><sr:CHFDeviceID>00-DB-12-34-56-78-90-A2</sr:CHFDeviceID><sr:DeviceAlertCode>8F2B</sr:DeviceAlertCode>` +
+		`<sr:DualBandCHAlert><sr:CHFDeviceID>00-DB-12-34-56-78-90-A2</sr:CHFDeviceID><sr:DeviceAlertCode>8F2C</sr:DeviceAlertCode>` +
 		`<sr:MessageDiscardedDueToDutyCycleManagement>` + responseID + `<sr:CRAFlag>Command</sr:CRAFlag></sr:MessageDiscardedDueToDutyCycleManagement>` +
 		`</sr:DualBandCHAlert></sr:DCCAlert></sr:DCCAlertMessage></sr:Body>` + responseFoot
 	r, err := duis.DecodeResponse([]byte(xml))
@@ -272,7 +272,7 @@ func TestDiscardedMessageIsMatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := duis.MessageDiscarded{
-		Hub: 0x00DB1234567890A2, AlertCode: 0x8F2B, Message: duis.DiscardedCommand,
+		Hub: 0x00DB1234567890A2, AlertCode: 0x8F2C, Message: duis.DiscardedCommand,
 		Request: servicerequests.RequestID{Originator: supplier, Target: meter, Counter: 7},
 	}
 	if diff := cmp.Diff(duis.DCCAlert{Code: "N57", Event: want}, r.Content); diff != "" {

@@ -143,7 +143,7 @@ func TestDescribeVectors(t *testing.T) {
 		}
 	}
 	unknown := parse(t, gbcs.AppendMessage(nil, gbcs.Header{CRA: gbcs.CRACommand, Counter: 1, Originator: 1, Target: servicerequests.EUI(2), Code: 0x0F0F}, nil))
-	if d := gbcs.Describe(unknown); d.UseCase != "unknown" || d.Error == "" {
+	if d := gbcs.Describe(unknown); d.UseCase != "unknown" || d.Note == "" || d.Error != "" {
 		t.Errorf("unknown code: %+v", d)
 	}
 }

@@ -11,8 +11,15 @@ import (
 // (2, 8000 not specified), clock status. GBCS times are UTC.
 type DateTime [12]byte
 
-// ClockUnspecified is the clock status of all ESME messages in the test data.
-const ClockUnspecified = 0xFF
+// The clock status of messages in the test data: unspecified in all of an ESME and in
+// critical ones of a GSME; in a GSME's reads different (of a clock that is reliable) or
+// doubtful (of one that is not), and reliable in a gas proxy's.
+const (
+	ClockReliable    = 0x00
+	ClockDoubtful    = 0x02
+	ClockDifferent   = 0x04
+	ClockUnspecified = 0xFF
+)
 
 const (
 	noDeviation = "\x80\x00"

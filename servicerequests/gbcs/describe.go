@@ -3,6 +3,7 @@ package gbcs
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"safemode/servicerequests"
@@ -23,12 +24,17 @@ type Description struct {
 	Payload       string              `json:"payload"`
 	NullSignature bool                `json:"null_signature"`
 	Signature     *string             `json:"signature"`
+	MACHeader     *string             `json:"mac_header"`
 	MAC           *string             `json:"mac"`
+	Supplementary []string            `json:"supplementary,omitempty"` // of other-information, 8 bytes each
 
 	Command  *CommandDescription  `json:"command,omitempty"`
 	Response *ResponseDescription `json:"response,omitempty"`
 	Alert    *AlertDescription    `json:"alert,omitempty"`
 
+	// Note says that the payload is carried as bytes: its use case is none of those that
+	// are decoded.
+	Note string `json:"note,omitempty"`
 	// Error says why the payload could not be decoded.
 	Error string `json:"error,omitempty"`
 }
@@ -88,11 +94,21 @@ func Describe(m *Message) Description {
 		Payload: hex.EncodeToString(m.Payload), NullSignature: m.NullSignature,
 		Signature: optionalHex(m.Signature), MAC: optionalHex(m.MAC),
 	}
+	if m.MAC != nil {
+		d.MACHeader = optionalHex(m.macHeader)
+	}
+	for value := range slices.Chunk(m.Supplementary, supplementaryLength) {
+		d.Supplementary = append(d.Supplementary, hex.EncodeToString(value))
+	}
 	if m.HasDateTime {
 		d.DateTime = optionalHex(m.DateTime[:])
 	}
 	if u, ok := LookupUseCase(m.Code); ok {
 		d.UseCase, d.Title, d.SRV = u.Name, u.Title, u.SRV
+	}
+	if !Decodes(m.Code) {
+		d.Note = "message code " + d.MessageCode + " is none of those that are decoded: the payload is shown as bytes"
+		return d
 	}
 	var err error
 	switch m.CRA {

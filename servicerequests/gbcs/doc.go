@@ -18,12 +18,16 @@
 //	11  9   08, Business Originator ID (EUI-64)
 //	20  9   08, Business Target ID (EUI-64)
 //	29  1   00 or 0C, then the date-time of so many bytes
-//	    3   02, message code (2)
+//	    3   02, message code (2); 0A, 12 or 1A: and so many supplementary bytes after it
 //	    n   length of the payload (1, 2 or 3 bytes, shortest form), payload
 //	    n   signature field: absent, 00, or 40 and r, s of 32 bytes each
 //
 // Lengths: one byte below 80; 81 nn to FF; 82 nn nn to FFFF. Other lengths of
-// other-information than 02 exist in GBCS, but in no use case here.
+// other-information than 02 exist in GBCS, but in no use case that is decoded here.
+//
+// Of a message of another use case header, MAC Header, signature and MAC are read alike,
+// and the payload is carried as bytes. Its counter may be any of 64 bits: top-ups count
+// above 2^63. What may protect which of them is not known here.
 //
 // # MAC Header
 //

@@ -65,7 +65,7 @@ func seeds(f *testing.F) [][]byte {
 		all = append(all, protect(a.Critical(), h, payload))
 	}
 	if outside.HasVectors(f) {
-		for _, v := range loadVectors(f) {
+		for _, v := range append(loadVectors(f), otherTraffic(f)...) {
 			all = append(all, unhex(f, v.Hex))
 		}
 	}

@@ -49,6 +49,13 @@ type Message struct {
 	MAC           []byte // 12 bytes, or nil
 	NullSignature bool   // the signature field is there and is 00
 
+	// Supplementary is what other-information holds after the message code: a remote
+	// party's EUI, its counter, an originator counter, 8 bytes each. Only messages of
+	// codes that this package does not decode have any.
+	Supplementary []byte
+
+	macHeader []byte // from DD to the invocation counter; nil without a MAC
+
 	inner  []byte // from DF to the end of the signature field
 	signed []byte // what a signature covers: inner from offset 1 to the end of the payload
 }
@@ -61,11 +68,32 @@ func (m *Message) Inner() []byte { return m.inner }
 // Header to the end of the payload.
 func (m *Message) Signed() []byte { return m.signed }
 
+// The bytes of other-information: the message code, and up to three supplementary
+// values after it.
+const (
+	codeLength            = 2
+	supplementaryLength   = 8
+	maxSupplementaryItems = 3
+)
+
+// Decodes says whether the payloads of a message code are decoded here: those of the
+// use cases in the table, and of Alerts. Of any other message header, signature and MAC
+// are read, and its payload is carried as bytes.
+func Decodes(code uint16) bool {
+	switch code {
+	case codeFutureDatedDLMS, codeFutureDatedGBZ, codeCriticalAlert, codeAlert:
+		return true
+	}
+	_, known := LookupUseCase(code)
+	return known
+}
+
 // Parse reads exactly one message and accepts one encoding of it only: lengths in
-// shortest form, other-information of length 02, date-time absent or of 12
-// bytes, a counter from 1 to 2^63-1, the fixed MAC Header, a signature field
-// that its kind may have (see the package comment), and nothing left over. The
-// message code may be any. The result aliases b. Errors wrap [ErrMalformed].
+// shortest form, date-time absent or of 12 bytes, the fixed MAC Header, and nothing left
+// over. The message code may be any. Of a code that is decoded here (see [Decodes]) it
+// also wants other-information of length 02, a counter from 1 to 2^63-1 and a signature
+// field that its kind may have (see the package comment). The result aliases b. Errors
+// wrap [ErrMalformed].
 func Parse(b []byte) (*Message, error) {
 	r := newReader(b)
 	m := new(Message)
@@ -83,11 +111,12 @@ func Parse(b []byte) (*Message, error) {
 		}
 	}
 	start := r.off
+	if m.MAC != nil {
+		m.macHeader = b[:start:start]
+	}
 	r.expect("\xDF\x09", "Grouping Header")
 	m.CRA = CRA(r.u8("CRA flag"))
-	if m.Counter = r.u64("originator counter"); m.Counter == 0 || m.Counter > servicerequests.MaxCounter {
-		r.fail("originator counter is not from 1 to 2^63-1")
-	}
+	m.Counter = r.u64("originator counter")
 	m.Originator = r.eui("Business Originator ID")
 	m.Target = r.eui("Business Target ID")
 	switch r.u8("date-time length") {
@@ -98,12 +127,15 @@ func Parse(b []byte) (*Message, error) {
 	default:
 		r.fail("date-time length is neither 00 nor 0C")
 	}
-	r.expect("\x02", "other-information length")
-	m.Code = r.u16("message code")
+	m.readOtherInformation(&r)
+	decodes := Decodes(m.Code)
+	if decodes && (m.Counter == 0 || m.Counter > servicerequests.MaxCounter) {
+		r.fail("originator counter is not from 1 to 2^63-1")
+	}
 	m.Payload = r.take(r.length("payload length"), "payload")
 	if r.what == "" {
 		m.signed = b[start+1 : r.off : r.off]
-		m.readSignatureField(&r)
+		m.readSignatureField(&r, decodes)
 		m.inner = b[start:r.off:r.off]
 	}
 	if !r.done() {
@@ -112,8 +144,25 @@ func Parse(b []byte) (*Message, error) {
 	return m, nil
 }
 
-// readSignatureField reads what follows the payload and with it settles the kind.
-func (m *Message) readSignatureField(r *reader) {
+// readOtherInformation reads the message code and what stands beside it.
+func (m *Message) readOtherInformation(r *reader) {
+	n := int(r.u8("other-information length"))
+	more := n - codeLength
+	if more < 0 || more%supplementaryLength != 0 || more > maxSupplementaryItems*supplementaryLength {
+		r.fail("other-information length is none of 02, 0A, 12, 1A")
+	}
+	m.Code = r.u16("message code")
+	if more > 0 {
+		if Decodes(m.Code) {
+			r.fail("other-information length is not 02")
+		}
+		m.Supplementary = r.take(more, "other-information")
+	}
+}
+
+// readSignatureField reads what follows the payload and with it settles the kind. What
+// protects a message is held against its kind if its code is one that is decoded here.
+func (m *Message) readSignatureField(r *reader, decodes bool) {
 	absent := r.left() == 0
 	if !absent {
 		switch r.u8("signature length") {
@@ -133,9 +182,9 @@ func (m *Message) readSignatureField(r *reader) {
 		m.Kind = KindSignedPreCommand
 	case m.CRA == CRACommand && !hasMAC:
 		m.Kind = KindPreCommand
-	case m.CRA == CRAResponse && !absent && hasMAC != signed:
+	case m.CRA == CRAResponse && (!absent && hasMAC != signed || !decodes):
 		m.Kind = KindResponse
-	case m.CRA == CRAAlert && !absent && hasMAC != signed:
+	case m.CRA == CRAAlert && (!absent && hasMAC != signed || !decodes):
 		m.Kind = KindAlert
 	case m.CRA < CRACommand || m.CRA > CRAAlert:
 		r.fail("CRA flag is none of 01, 02, 03")

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,6 +66,14 @@ func cutAtSignature(m *gbcs.Message, n int) bool {
 // encode puts a parsed message together again from its fields.
 func encode(m *gbcs.Message) []byte {
 	inner := gbcs.AppendMessage(nil, m.Header, m.Payload)
+	if n := len(m.Supplementary); n > 0 {
+		at := 29 + 1 // the date-time
+		if m.HasDateTime {
+			at += len(m.DateTime)
+		}
+		inner[at] += byte(n)
+		inner = slices.Insert(inner, at+3, m.Supplementary...)
+	}
 	switch {
 	case m.NullSignature:
 		inner = append(inner, 0)

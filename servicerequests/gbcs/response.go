@@ -93,6 +93,18 @@ func (u UseCase) Items() int {
 	return 1
 }
 
+// FirstRead returns how many of the items are attributes of the first Read Attributes of a
+// gas meter's use case: they answer each for itself. 1 for all others.
+func (u UseCase) FirstRead() int {
+	switch u.Code {
+	case codeGCS33, codeGCS14:
+		return 2
+	case codeGCS21b:
+		return gasConfigurationAttributes - 1
+	}
+	return 1
+}
+
 // DecodeResponse reads a Response of any use case in the table, in its success
 // and error forms, to the last byte. What a use case does not have is an error,
 // not a guess: an unknown state, a success without its value, a value with a

@@ -46,6 +46,10 @@ type Folder struct {
 	DeviceIssuing SigningIdentity // ca/device-issuing, for devices; likewise
 	Approvers     []Approver      // approvers/*, by name
 
+	// Others are certificates under which other Users sign requests: users/*. Several may
+	// be of one key.
+	Others []*Certificate
+
 	// Exposed names the key files that were read and that others than their owner
 	// may read or change.
 	Exposed []string
@@ -108,6 +112,9 @@ func load(fsys fs.FS, supplierKeys, otherKeys keyRule) (*Folder, error) {
 	f.DeviceIssuing = l.authority("ca/device-issuing", otherKeys)
 	if otherKeys != keyIgnored {
 		f.Approvers = l.approvers()
+		for _, base := range l.list("users") {
+			f.Others = append(f.Others, l.certificate(base, SignsRequests))
+		}
 	}
 	if len(l.faults) == 0 {
 		l.sameSupplier(f)
@@ -214,15 +221,21 @@ func (l *loader) key(base string, certificate *Certificate, rule keyRule) *ecdsa
 	return key
 }
 
-func (l *loader) approvers() []Approver {
-	files, err := fs.Glob(l.fsys, "approvers/*.pem")
+// list returns the certificates of a folder, each without its extension.
+func (l *loader) list(folder string) (bases []string) {
+	files, err := fs.Glob(l.fsys, folder+"/*.pem")
 	if err != nil {
-		l.fault("approvers", err, "make the folder readable")
-		return nil
+		l.fault(folder, err, "make the folder readable")
 	}
-	var list []Approver
 	for _, file := range files {
-		base := strings.TrimSuffix(file, ".pem")
+		bases = append(bases, strings.TrimSuffix(file, ".pem"))
+	}
+	return bases
+}
+
+func (l *loader) approvers() []Approver {
+	var list []Approver
+	for _, base := range l.list("approvers") {
 		list = append(list, Approver{Name: path.Base(base), SigningIdentity: l.signing(base, Approves, keyOptional)})
 	}
 	return list

@@ -30,6 +30,11 @@ type RevocationList struct {
 	Key        [sha256.Size]byte // of the public key whose signature holds, as SubjectPublicKeyInfo
 	SHA256     [sha256.Size]byte // of the list in DER
 
+	// Partial says why the list tells only of those that it names: it has a critical
+	// extension, such as an issuing distribution point, by which its scope may be any part
+	// (RFC 5280, 5.2). Empty: who is not on it was not revoked.
+	Partial string
+
 	revoked map[string]time.Time // by serial in decimal
 }
 
@@ -88,19 +93,19 @@ func parseRevocationList(b []byte) (*x509.RevocationList, *RevocationList, error
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrRevocationList, err)
 	}
-	for _, e := range list.Extensions {
-		if e.Critical {
-			return nil, nil, fmt.Errorf("%w: critical extension %v", ErrRevocationList, e.Id)
-		}
-	}
 	r := &RevocationList{
 		Issuer: list.Issuer.String(), Number: list.Number, ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate,
 		SHA256: sha256.Sum256(b), revoked: map[string]time.Time{},
 	}
+	for _, e := range list.Extensions {
+		if e.Critical {
+			r.Partial = fmt.Sprintf("critical extension %v", e.Id)
+		}
+	}
 	for _, entry := range list.RevokedCertificateEntries {
 		for _, e := range entry.Extensions {
 			if e.Critical { // such as certificateIssuer: the entry may be another authority's
-				return nil, nil, fmt.Errorf("%w: critical extension %v of an entry", ErrRevocationList, e.Id)
+				r.Partial = fmt.Sprintf("critical extension %v of an entry", e.Id)
 			}
 		}
 		r.revoked[entry.SerialNumber.String()] = entry.RevocationTime

@@ -55,6 +55,7 @@ func (t TestFolder) Files() (map[string][]byte, error) {
 	dcc := Template{EUI: t.DCC}
 	g.identity("dcc/transform", issuing, dcc, DSPXMLSigning, DigitalSignature)
 	g.identity("dcc/xml-signing", issuing, dcc, DSPXMLSigning, DigitalSignature)
+	g.identity("dcc/renewed", issuing, dcc, DSPXMLSigning, DigitalSignature)
 	g.identity("dcc/acb-key-agreement", issuing, dcc, AccessControlBroker, KeyAgreement)
 	for _, name := range []string{"alice", "bob"} {
 		person := Template{EUI: t.Supplier, CommonName: name}

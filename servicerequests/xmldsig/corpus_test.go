@@ -62,7 +62,7 @@ const (
 	outsideUs = "markup that DUIS does not have is refused, though no canonical form shows it: two readers might read it differently"
 	notInfo   = "KeyInfo is not signed: it must be just what selects the key, and the key is never the caller's to guess"
 	notShape  = "the profile has one shape; what the algorithm would allow beside it is where wrapping begins"
-	notUTF8   = "DUIS is UTF-8 without a byte order mark"
+	notUTF8   = "DUIS is UTF-8"
 )
 
 // mutations are what is done to each of some generated documents.
@@ -154,7 +154,8 @@ func (c *corpus) mutations() []mutation {
 		{"CDATA", replace(">7.4<", "><![CDATA[7.4]]><"), outsideUs},
 		{"document type", before("<sr:Request", "<!DOCTYPE x>"), outsideUs},
 		{"processing instruction in KeyInfo", before("<ds:X509Data>", "<?x y?>"), outsideUs},
-		{"byte order mark", func(s string) string { return "\ufeff" + s }, notUTF8},
+		{"byte order mark", func(s string) string { return "\ufeff" + s }, ""},
+		{"two byte order marks", func(s string) string { return "\ufeff\ufeff" + s }, ""},
 		{"UTF-16", func(s string) string {
 			var b strings.Builder
 			for _, u := range utf16.Encode([]rune("\ufeff" + s)) {

@@ -7,7 +7,8 @@
 // # The profile
 //
 // ds stands for http://www.w3.org/2000/09/xmldsig#. The signature is the last
-// element of the root, and the only one in the document:
+// element of the root, and the only one in the document but for those of SMETS1 Service
+// Providers in what the DCC hands on for them, which are not looked into:
 //
 //	ds:Signature
 //	  ds:SignedInfo

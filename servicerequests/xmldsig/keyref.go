@@ -28,16 +28,22 @@ type Keys interface {
 	Key(ref KeyRef) (*ecdsa.PublicKey, error)
 }
 
-// maxSerialDigits is room for a serial number of 20 octets (RFC 5280 4.1.2.2).
-const maxSerialDigits = 49
+// The digits of a serial number: room for one of 20 octets (RFC 5280 4.1.2.2), and for
+// leading zeros before it.
+const (
+	maxSerialDigits = 49
+	maxSerialText   = 64
+)
 
-// NewKeyRef reads an issuer name and a decimal serial number. Blanks around ","
+// NewKeyRef reads an issuer name and a decimal serial number. That is an xs:integer:
+// leading zeros do not count. Blanks around ","
 // and "=" and the case of attribute types do not count; the order of the parts
 // does. DCC writes "CN=Z1,OU=07" in signatures and "CN=U1, OU=07" in templates.
 // A name with a quoted or escaped value is refused: no issuer of the SMKI is
 // known to need one (assumption).
 func NewKeyRef(issuer, serial string) (KeyRef, error) {
-	if len(serial) > maxSerialDigits || strings.Trim(serial, "0123456789") != "" || serial != strings.TrimLeft(serial, "0") || serial == "" {
+	digits := strings.TrimLeft(serial, "0")
+	if len(serial) > maxSerialText || len(digits) > maxSerialDigits || strings.Trim(digits, "0123456789") != "" || digits == "" {
 		return KeyRef{}, fmt.Errorf("%w: serial number %.60q", ErrKeyRef, serial)
 	}
 	if strings.ContainsAny(issuer, "\"\\\r\n") {
@@ -58,5 +64,5 @@ func NewKeyRef(issuer, serial string) (KeyRef, error) {
 		b.WriteByte('=')
 		b.WriteString(value)
 	}
-	return KeyRef{Issuer: b.String(), Serial: serial}, nil
+	return KeyRef{Issuer: b.String(), Serial: digits}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"strings"
 
 	"safemode/servicerequests/xmltree"
 )
@@ -25,6 +26,18 @@ type envelope struct {
 	key        KeyRef
 }
 
+// dccSpace is DUIS's namespace. Two of its elements hold a message of another signer, with
+// that one's own Signature as their last child: what a SMETS1 Service Provider says, and
+// the DCC hands on in a document that it signs as a whole.
+const dccSpace = "http://www.dccinterface.co.uk/ServiceUserGateway"
+
+// handedOn says whether a Signature is such another signer's. To this package it is text
+// like any other: it is digested with the document, and nobody's proof.
+func handedOn(n xmltree.Node) bool {
+	parent := n.Parent()
+	return parent.Is(dccSpace, "SMETS1SignedResponse") || parent.Is(dccSpace, "S1SPAlert")
+}
+
 // findSignature returns the document's one Signature, the root's last child.
 func findSignature(root xmltree.Node) (xmltree.Node, error) {
 	var last, found xmltree.Node
@@ -32,7 +45,7 @@ func findSignature(root xmltree.Node) (xmltree.Node, error) {
 		last = n
 	}
 	for n := range root.Descendants() {
-		if !n.Is(space, "Signature") {
+		if !n.Is(space, "Signature") || handedOn(n) {
 			continue
 		}
 		if !found.IsZero() {
@@ -131,7 +144,7 @@ func readEnvelope(n xmltree.Node) (envelope, error) {
 	if err = decodeBase64(e.value[:], texts[signatureValue]); err != nil {
 		return envelope{}, fmt.Errorf("%w: SignatureValue: %w", ErrProfile, err)
 	}
-	if e.key, err = NewKeyRef(texts[x509IssuerName], texts[x509SerialNumber]); err != nil {
+	if e.key, err = NewKeyRef(strings.Trim(texts[x509IssuerName], xmlSpace), strings.Trim(texts[x509SerialNumber], xmlSpace)); err != nil {
 		return envelope{}, fmt.Errorf("%w: %w", ErrProfile, err)
 	}
 	return e, nil
@@ -161,6 +174,10 @@ func (p *part) read(n xmltree.Node) (string, error) {
 	}
 	return text, err
 }
+
+// xmlSpace is XML's white space, which does not count around an xs:integer. Around the
+// issuer's name other readers pass it over as well.
+const xmlSpace = " \t\r\n"
 
 var strictBase64 = base64.StdEncoding.Strict()
 

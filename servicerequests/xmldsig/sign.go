@@ -101,7 +101,7 @@ func checkSignable(doc []byte) error {
 	}
 	defer tree.Release()
 	for n := range tree.Root().Descendants() {
-		if n.Namespace() == space {
+		if n.Is(space, "Signature") && !handedOn(n) {
 			return ErrSigned
 		}
 	}

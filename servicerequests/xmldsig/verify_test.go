@@ -140,7 +140,8 @@ func TestNewKeyRef(t *testing.T) {
 		{`CN=Z\,1`, "1"},
 		{"CN=Z1", ""},
 		{"CN=Z1", "0"},
-		{"CN=Z1", "01"},
+		{"CN=Z1", "00"},
+		{"CN=Z1", strings.Repeat("0", 64) + "1"},
 		{"CN=Z1", "-1"},
 		{"CN=Z1", "+1"},
 		{"CN=Z1", "1 "},
@@ -149,6 +150,62 @@ func TestNewKeyRef(t *testing.T) {
 	} {
 		if _, err := xmldsig.NewKeyRef(bad.Issuer, bad.Serial); !errors.Is(err, xmldsig.ErrKeyRef) {
 			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}
+
+// What other writers of XML do that changes nothing of what was signed: a byte order mark,
+// and the forms of an xs:integer. The proven document is the canonical form all the same.
+func TestOtherWriters(t *testing.T) {
+	signer, keys := newSigner(t)
+	signed := mustSign(t, signer, request)
+	plain, err := xmldsig.Verify([]byte(signed), keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(string) string{
+		"byte order mark":                 func(s string) string { return "\ufeff" + s },
+		"byte order mark and declaration": func(s string) string { return "\ufeff<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n" + s },
+		"serial with leading zeros":       replace("1234567890", "0001234567890"),
+		"white space around the serial":   replace("1234567890", "\n  1234567890\r\n"),
+		"white space around the issuer":   replace("CN=Z1,OU=07", "\n  CN=Z1,OU=07\n"),
+	} {
+		proven, err := xmldsig.Verify([]byte(change(signed)), keys)
+		if err != nil || string(proven.Document) != string(plain.Document) || proven.KeyRef != plain.KeyRef {
+			t.Errorf("%s: %v, %v", name, proven.KeyRef, err)
+		}
+	}
+}
+
+// What a SMETS1 Service Provider says comes with its own Signature, in a document that the
+// DCC signs as a whole. That Signature proves nothing here, and stands nowhere else.
+func TestMessageOfAnotherSigner(t *testing.T) {
+	signer, keys := newSigner(t)
+	inner := `<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo></ds:SignedInfo></ds:Signature>`
+	for _, element := range []string{"SMETS1SignedResponse", "S1SPAlert"} {
+		document := strings.Replace(request, body, "<sr:Body><sr:"+element+"><sr:Said></sr:Said>"+inner+"</sr:"+element+"></sr:Body>", 1)
+		if document == request {
+			t.Fatal("the request has another Body")
+		}
+		signed := mustSign(t, signer, document)
+		proven, err := xmldsig.Verify([]byte(signed), keys)
+		if err != nil || string(proven.Document) != document {
+			t.Errorf("%s: %v, proven %s", element, err, proven.Document)
+		}
+		for name, bad := range map[string]struct {
+			document string
+			want     error
+		}{
+			"the message changed":        {strings.Replace(signed, "sr:Said", "sr:Lied", 2), xmldsig.ErrDigest},
+			"its Signature dropped":      {strings.Replace(signed, inner, "", 1), xmldsig.ErrDigest},
+			"the DCC's dropped":          {document, xmldsig.ErrUnsigned},
+			"in an element of its own":   {strings.ReplaceAll(signed, "sr:"+element, "sr:Extension"), xmldsig.ErrProfile},
+			"in another's namespace":     {strings.Replace(signed, "<sr:"+element+">", `<sr:`+element+` xmlns:sr="urn:other">`, 1), xmldsig.ErrProfile},
+			"a second at the root's end": {strings.Replace(signed, "</sr:Request>", inner+"</sr:Request>", 1), xmldsig.ErrProfile},
+		} {
+			if proven, err := xmldsig.Verify([]byte(bad.document), keys); !errors.Is(err, bad.want) || proven.Document != nil {
+				t.Errorf("%s, %s: %v, want %v", element, name, err, bad.want)
+			}
 		}
 	}
 }

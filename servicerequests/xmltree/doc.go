@@ -6,14 +6,14 @@
 //
 // # The subset
 //
-//	document    = [ declaration ] space* element space*
+//	document    = [ byte order mark ] [ declaration ] space* element space*
 //	declaration = XML 1.0 declaration; encoding, if named, is UTF-8
 //	element     = elements and white space, or text alone
 //	name        = [ prefix ":" ] ASCII letters, digits, "_", "-", "."
 //	text        = UTF-8, the five predefined entities, character references
 //
 // Everything else is a [*SyntaxError]: a document type declaration, any other
-// entity, a processing instruction, CDATA, a comment, a byte order mark, a
+// entity, a processing instruction, CDATA, a comment, a
 // second root, a duplicate attribute or declaration, an undeclared prefix,
 // text beside elements, a character that XML 1.0 does not allow. The prefix
 // xml is refused as well: DUIS has no use for xml:id, xml:base or xml:space,

@@ -123,7 +123,15 @@ func isWhitespace(s string) bool {
 
 func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\t' || c == '\n' || c == '\r') }
 
+// byteOrderMark may begin a document in UTF-8 (XML 1.0, 4.3.3). It is no part of it, and
+// so of no canonical form.
+const byteOrderMark = "\uFEFF"
+
 func (p *parser) document() error {
+	p.skip(byteOrderMark)
+	if strings.HasPrefix(p.src, "\xFF\xFE") || strings.HasPrefix(p.src, "\xFE\xFF") {
+		return p.fail("UTF-16: want UTF-8")
+	}
 	if err := p.declaration(); err != nil {
 		return err
 	}
@@ -170,10 +178,11 @@ func (p *parser) allocate() {
 
 // declaration reads the XML declaration, if there is one.
 func (p *parser) declaration() error {
-	if !strings.HasPrefix(p.src, "<?xml") || len(p.src) == 5 || !isSpace(p.src[5]) {
+	rest := p.src[p.pos:]
+	if !strings.HasPrefix(rest, "<?xml") || len(rest) == 5 || !isSpace(rest[5]) {
 		return nil
 	}
-	p.pos = len("<?xml")
+	p.pos += len("<?xml")
 	version, err := p.pseudoAttribute("version")
 	if err != nil {
 		return err

@@ -14,7 +14,10 @@ func TestParseRefuses(t *testing.T) {
 		{"nothing", ""},
 		{"white space", " \n"},
 		{"text", "a"},
-		{"byte order mark", "\ufeff<a/>"},
+		{"two byte order marks", "\ufeff\ufeff<a/>"},
+		{"byte order mark within", "<a>\n</a>\ufeff"},
+		{"UTF-16", "\xFF\xFE<\x00a\x00/\x00>\x00"},
+		{"UTF-16, the other way about", "\xFE\xFF\x00<\x00a\x00/\x00>"},
 		{"UTF-16", "<\x00a\x00/\x00>\x00"},
 		{"space before the declaration", ` <?xml version="1.0"?><a/>`},
 		{"declaration twice", `<?xml version="1.0"?><?xml version="1.0"?><a/>`},
@@ -105,8 +108,23 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// One byte order mark may begin a document, with or without a declaration.
+func TestByteOrderMark(t *testing.T) {
+	for _, text := range []string{"\ufeff<a><b>c</b></a>", "\ufeff<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<a><b>c</b></a>"} {
+		doc, err := xmltree.Parse([]byte(text))
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if got := doc.AppendInclusive(nil, doc.Root(), xmltree.Node{}); string(got) != "<a><b>c</b></a>" {
+			t.Errorf("%q: canonical form %s", text, got)
+		}
+	}
+}
+
 func TestSyntaxErrorOffset(t *testing.T) {
 	for text, offset := range map[string]int{
+		"\ufeff<a/>x":    7,
 		"<a>x&y;</a>":    4,
 		"<a><b/>\nx</a>": 7,
 		"<a></b>":        3,
