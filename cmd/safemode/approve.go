@@ -207,6 +207,9 @@ func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop engine.Stop) {
 // confirmBy has a person type a sweep's id.
 func confirmBy(io stdio, id, what string) error {
 	fmt.Fprintf(io.err, "type the sweep's id %s: ", what)
+	if !flushed(io.err, 10*time.Second) {
+		return failWith(exitRefused, errors.New("not confirmed: standard error is not read, so nobody has seen what is to be confirmed"))
+	}
 	line, err := bufio.NewReader(io.in).ReadString('\n')
 	if strings.TrimSpace(line) == id {
 		return nil

@@ -190,6 +190,7 @@ func (r *rehearsal) point(c *config.Config) {
 func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded *report.Report, halted error) {
 	o.Clock = r.clock // the simulator's own, which was started already
 	o.StandIn, o.Stay, r.opened = "the rehearsal", r.stay, r.clock.Now()
+	countDropped(io.err, o.Registry)
 	e, err := engine.Open(ctx, o)
 	if err != nil {
 		return nil, failWith(openCode(err), err)
