@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"safemode/engine/portfolio"
+
+	"safemode/servicerequests/table"
 )
 
 func newPortfolio(io stdio) *cobra.Command {
@@ -79,7 +80,7 @@ func checkPortfolio(ctx context.Context, file, rejects string) (checkedPortfolio
 	}
 	var broken error // of the portfolio, not of the reject file
 	err = writeFile(rejects, 0o600, func(w io.Writer) error {
-		out := csv.NewWriter(w)
+		out := table.NewWriter(w)
 		_ = out.Write([]string{"line", "device_id", "column", "reason"}) // Flush tells
 		options := portfolio.Options{Dropped: func(columns []string) { checked.Dropped = columns }}
 		for _, err := range portfolio.Read(f, options) {
