@@ -143,7 +143,7 @@ func (e *Engine) writePlan(ctx context.Context) error {
 		return add(record.Record{Kind: record.Target, Device: t.Device, Body: record.Encode(claims(t))})
 	}
 	rejected := func(r *plan.Rejected) error {
-		body := record.RejectedBody{Line: r.Line, Device: r.Device, Reason: r.Reason}
+		body := record.RejectedBody{Line: r.Line, Device: r.Device, Reason: r.Reason, SMETS1: r.SMETS1, MPxN: r.MPxN}
 		return add(record.Record{Kind: record.Rejected, Body: record.Encode(body)})
 	}
 	if err := e.o.Plan.Each(target, rejected); err != nil {

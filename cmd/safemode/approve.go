@@ -182,7 +182,8 @@ func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop engine.Stop) {
 		say("  %s", d)
 	}
 	say("  prepared by %s at %s", p.PreparedBy.Name, p.CreatedAt.Format(time.RFC3339))
-	say("  %d meters (%d electricity, %d gas) in %d homes; %d rows rejected", p.Counts.Targets, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected)
+	say("  %d meters (%d electricity, %d gas) in %d homes; %d rows rejected, and %d SMETS1 meters that are sent nothing",
+		p.Counts.Targets, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected-p.Counts.SMETS1, p.Counts.SMETS1)
 	var srvs []string
 	for srv, n := range p.Estimate.Requests {
 		srvs = append(srvs, fmt.Sprintf("%s: %d", srv, n))

@@ -230,6 +230,10 @@ func (f *preflight) roster() {
 // planned looks at what a plan needs to be swept.
 func (f *preflight) planned() {
 	p := f.plan
+	if list := f.options.Suppressed; list != nil {
+		said, err := suppressedOf(p, list)
+		f.hold("suppress_file "+f.conf.SuppressFile, said, err, "")
+	}
 	f.hold("limits", "the configuration allows no more than the plan", fitsPlan(f.conf, p), "")
 	for _, forecast := range p.Estimate.Forecasts {
 		err := error(nil)

@@ -184,6 +184,18 @@ func loadCertificates(names []string, faults *[]error) []*smki.Certificate {
 	return all
 }
 
+// suppressedOf says how many devices of a list of those not to be touched a plan names.
+func suppressedOf(p *plan.Plan, list map[servicerequests.EUI]struct{}) (string, error) {
+	planned := 0
+	err := p.Each(func(t *plan.Target) error {
+		if _, ok := list[t.Device]; ok {
+			planned++
+		}
+		return nil
+	}, func(*plan.Rejected) error { return nil })
+	return fmt.Sprintf("%d suppressed, %d of them planned, %d unknown", len(list), planned, len(list)-planned), err
+}
+
 // loadSuppressed reads the list of devices that must not be touched.
 func loadSuppressed(name string) (map[servicerequests.EUI]struct{}, error) {
 	f, err := os.Open(name)

@@ -106,7 +106,7 @@ func (p *Plan) each(in *reader, target func(*Target) error, rejected func(*Rejec
 			}
 		}
 		for i := range in.plan.Rejected {
-			counts.Rejected++
+			counts.reject(&in.plan.Rejected[i])
 			if err == nil {
 				err = rejected(&in.plan.Rejected[i])
 			}

@@ -96,6 +96,8 @@ type RejectedBody struct {
 	Line   int    `json:"line"`      // in the portfolio, from 1
 	Device string `json:"device_id"` // as the row has it
 	Reason string `json:"reason"`
+	SMETS1 bool   `json:"smets1,omitempty"` // a meter of the first generation, which is a group of its own
+	MPxN   string `json:"mpxn,omitempty"`   // of such a meter
 }
 
 // OutcomeBody is the body of an [Outcome] record. The record's ID names the

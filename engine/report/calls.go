@@ -173,8 +173,8 @@ func hoursWords(c Call) string {
 }
 
 // table tells how many homes need a person.
-func (c Calls) table(homes int) *table {
-	t := &table{Head: []string{"home", "homes", "share", "meaning"}, Words: true}
+func (c Calls) table(homes int) *grid {
+	t := &grid{Head: []string{"home", "homes", "share", "meaning"}, Words: true}
 	for _, row := range [...]struct {
 		kind    Need
 		n       int

@@ -233,18 +233,25 @@ func likely(names, missing []string) string {
 // how many do not. What does not may be a value, of a file without a header line.
 func Names(columns []string) string {
 	var names []string
-	others := 0
-	for _, c := range columns {
-		if looksLikeName(c) {
-			names = append(names, fmt.Sprintf("%q", c))
-		} else {
-			others++
-		}
+	shown := Showable(columns)
+	for _, c := range shown {
+		names = append(names, fmt.Sprintf("%q", c))
 	}
-	if others > 0 {
+	if others := len(columns) - len(shown); others > 0 {
 		names = append(names, many(others, "column")+" without a name that can be shown")
 	}
 	return strings.Join(names, ", ")
+}
+
+// Showable lists those columns that look like the name of one.
+func Showable(columns []string) []string {
+	shown := []string{}
+	for _, c := range columns {
+		if looksLikeName(c) {
+			shown = append(shown, c)
+		}
+	}
+	return shown
 }
 
 // looksLikeName says whether a text is the name of a column by its look: a letter first,
