@@ -14,7 +14,7 @@ type diary struct {
 
 // Next is when the machine has something to do by itself; zero if it has nothing.
 func (s *Machine) Next() (next time.Time) {
-	times := [...]time.Time{s.diary.wake, {}, {}}
+	times := [...]time.Time{s.diary.wake, {}, {}, s.transfers.nextLeave()}
 	if len(s.diary.agenda) > 0 {
 		times[1] = s.diary.agenda[0].due
 	}

@@ -43,6 +43,8 @@ type Options struct {
 	Thresholds map[servicerequests.Service]Threshold
 	// Suppressed are planned meters that must not be touched. May be nil.
 	Suppressed map[servicerequests.EUI]struct{}
+	// Transfers is the list of homes that leave as the run begins; [Transfers] replaces it.
+	Transfers []record.Transfer
 	// Waves are the plan's, in its order; none: one of all meters.
 	Waves []Wave
 	// StandIn resumes at once what pauses by itself, under this name: for rehearsals,
@@ -108,6 +110,8 @@ type Machine struct {
 	counts     counts
 	workers    workers
 	counters   map[servicerequests.EUI]*block
+	given      map[servicerequests.EUI]*given
+	transfers  transfers
 	quarantine quarantine
 	tripwires  tripwires
 	budgets    budgets
@@ -124,6 +128,7 @@ type run struct {
 	drains   time.Time // real time until which answers are awaited after a gate has closed; zero: no gate has
 	looked   time.Time // real time: when it was last asked whether any are awaited
 	stopping bool
+	lost     bool   // the journal is an older copy of one that is lost
 	letGo    bool   // what does not hold the run up was given up when the last verdict came
 	ceased   string // reference of the cease notice
 	renewed  time.Time
@@ -135,13 +140,14 @@ func New(o Options) *Machine {
 	s := &Machine{
 		o: o, log: o.Log, metrics: newMetrics(o.Registerer),
 		roll: newRoll(), queues: newQueues(), counts: newCounts(), budgets: newBudgets(o.Thresholds),
-		workers: workers{legs: map[uint64]*request{}}, counters: map[servicerequests.EUI]*block{},
+		workers: workers{legs: map[uint64]*request{}}, counters: map[servicerequests.EUI]*block{}, given: map[servicerequests.EUI]*given{},
+		transfers:  transfers{listed: map[servicerequests.EUI]record.Transfer{}, told: map[servicerequests.EUI]struct{}{}},
 		quarantine: quarantine{held: map[string]*request{}, overdue: map[string]servicerequests.RequestID{}},
 		fold:       fold{unjudged: map[uint64]message{}},
 	}
 	s.tripwires.unregistered.Tripwire, s.tripwires.unverified.Tripwire = o.Tripwires.Unregistered, o.Tripwires.Unverified
 	for _, eui := range o.Originators {
-		s.counters[eui] = &block{}
+		s.counters[eui], s.given[eui] = &block{}, &given{}
 	}
 	return s
 }
@@ -153,6 +159,7 @@ func (s *Machine) Step(now time.Time, happened ...Event) []Action {
 	for _, e := range happened {
 		s.take(e)
 	}
+	s.leaveDue()
 	s.settle()
 	s.pump()
 	if s.letGo() {
@@ -194,6 +201,8 @@ func (s *Machine) take(e Event) {
 		s.disbelieved(e)
 	case Order:
 		s.emit(Answer{e.Ticket, s.give(e.Body)})
+	case Transfers:
+		s.takeTransfers(e.Homes)
 	case Reserved:
 		s.reserved(e)
 	case GateClosed:

@@ -211,10 +211,16 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 			}
 			s.settleSome()
 		}
+	case record.OrderTransfers:
+		s.applyTransfers(o)
 	case record.OrderExclude, record.OrderSuppress:
 		reason := "suppressed"
 		if o.Action == record.OrderExclude {
 			reason = record.ReasonTransferred + " (" + o.By + ")"
+		}
+		if o.Cause == record.CauseTransfer {
+			reason = o.Reason
+			s.applyLeave(o)
 		}
 		for _, eui := range o.Devices {
 			if m := s.find(eui); m != nil {
@@ -227,6 +233,7 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 	case record.OrderCease:
 		s.run.ceased = o.Reference
 	case record.OrderAccept: // given while no sweep runs
+		s.run.lost = true
 		s.forget()
 	}
 }

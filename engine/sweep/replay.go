@@ -212,6 +212,14 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 	if rec.Kind == record.Verdict && inPassing(m.Verdict.Reason) {
 		m.Verdict = record.VerdictBody{}
 	}
+	if rec.ID.Counter != 0 && s.given[rec.ID.Originator] != nil {
+		s.given[rec.ID.Originator].out(rec.ID.Counter)
+	}
+	if e.Ended && e.Is == record.ClassRejected {
+		if body, err := record.Decode[record.OutcomeBody](*rec); err == nil && servicerequests.ResponseCode(body.Code).Class() == servicerequests.CodeUnregistered {
+			s.transfers.refusedAs(body.Expected)
+		}
+	}
 	if e.Opened && rec.Kind == record.Request {
 		m.tag(e.Request)
 		s.spendRetry(e.Request)
@@ -405,6 +413,8 @@ func (s *Machine) Begin(now, real time.Time) []Action {
 		}
 		s.settleSome()
 	}
+	s.takeTransfers(s.o.Transfers)
+	s.leaveDue() // so that nothing of them is lined up
 	s.pace.from = pace{at: s.run.started, done: s.counts.done}
 	s.settle() // so that the first pump finds what is due
 	s.log.Info("sweep begins", zap.Int("meters", s.roll.size()), zap.Int("done", s.counts.done))

@@ -38,6 +38,9 @@ func (s *Machine) Status(now time.Time) record.Status {
 		st.InFlight[l.region.String()] = n
 		s.metrics.inFlight.WithLabelValues(l.region.String()).Set(float64(n))
 	}
+	if t := s.transfers.TransferCounts; t != (record.TransferCounts{}) {
+		st.Transfers = &t
+	}
 	s.showCounts(&st)
 	s.showControl(&st)
 	s.showPace(&st)
