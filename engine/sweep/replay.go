@@ -55,6 +55,7 @@ func (s *Machine) Replay(records iter.Seq2[record.Record, error], read func(raw 
 			return nil, err
 		}
 		s.foldMark(&rec)
+		s.gaveOut(&rec)
 		if rec.Seq > s.fold.through || !s.known(&rec) {
 			if err := s.foldRecord(&rec); err != nil {
 				return nil, fmt.Errorf("%w: record %d (%v): %w", ErrReplay, rec.Seq, rec.Kind, err)
@@ -211,9 +212,6 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 	}
 	if rec.Kind == record.Verdict && inPassing(m.Verdict.Reason) {
 		m.Verdict = record.VerdictBody{}
-	}
-	if rec.ID.Counter != 0 && s.given[rec.ID.Originator] != nil {
-		s.given[rec.ID.Originator].out(rec.ID.Counter)
 	}
 	if e.Ended && e.Is == record.ClassRejected {
 		if body, err := record.Decode[record.OutcomeBody](*rec); err == nil && servicerequests.ResponseCode(body.Code).Class() == servicerequests.CodeUnregistered {

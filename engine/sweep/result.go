@@ -39,6 +39,7 @@ func (s *Machine) legDone(d Done) {
 			return
 		}
 		r.token = nil
+		s.gaveOut(res.Signed)
 		if r.Leg == ledger.AskLeg {
 			s.spendRetry(r.Request)
 		}

@@ -250,7 +250,6 @@ func (s *Machine) dispatch(r *request) {
 	m := r.m
 	if r.Phase == ledger.Queued {
 		r.ID.Counter = s.nextCounter(r.ID.Originator)
-		s.given[r.ID.Originator].out(r.ID.Counter)
 		s.budgets.headroom.count(r.Service, s.now)
 	}
 	event := ledger.Sign

@@ -17,11 +17,24 @@ type given struct {
 	strange        uint64 // the highest that somebody else was seen to use; 0: none was
 }
 
-func (g *given) out(counter uint64) {
-	if g.first == 0 || counter < g.first {
-		g.first = counter
+// gaveOut takes in that the counter of a request is in the journal.
+func (s *Machine) gaveOut(rec *record.Record) {
+	g := s.given[rec.ID.Originator]
+	if g == nil || rec.Kind != record.Request {
+		return
 	}
-	g.highest = max(g.highest, counter)
+	if g.first == 0 || rec.ID.Counter < g.first {
+		g.first = rec.ID.Counter
+	}
+	g.highest = max(g.highest, rec.ID.Counter)
+}
+
+// applyStranger folds in that a counter of somebody else's was seen.
+func (s *Machine) applyStranger(o record.OrderBody) {
+	if id, err := servicerequests.ParseRequestID(o.Reference); err == nil && s.given[id.Originator] != nil {
+		g := s.given[id.Originator]
+		g.strange = max(g.strange, id.Counter)
+	}
 }
 
 // watchStranger looks whether a proven message names a counter of ours that the journal has
@@ -82,13 +95,12 @@ func (s *Machine) judgeCounter(id servicerequests.RequestID) {
 	if id.Counter <= g.strange {
 		return
 	}
-	g.strange = id.Counter
 	floor := floorAbove(max(id.Counter, g.highest))
 	reason := fmt.Sprintf("another system sends under %v: a message of the DCC names counter %d (request %v), which this journal did not give out: freeze that system, then resume; for a new journal a counter_floor of %d would be safe",
 		id.Originator, id.Counter, id, floor)
 	s.log.Error("a stranger uses our originator", zap.Stringer("originator", id.Originator), zap.Uint64("counter", id.Counter),
 		zap.Stringer("request_id", id), zap.Uint64("safe_counter_floor", floor))
-	s.pauseBy(record.CauseStranger, scope{}, reason)
+	s.pauseWith(record.OrderBody{Cause: record.CauseStranger, Reason: reason, Reference: id.String()})
 }
 
 // floorAbove is a counter that is far enough above one that was used, for a system that is

@@ -104,6 +104,9 @@ func (s *Machine) applyLeave(o record.OrderBody) {
 	}
 	for _, device := range o.Devices {
 		s.transfers.told[device] = struct{}{}
+		if _, listed := s.transfers.listed[device]; listed {
+			s.transfers.Confirmed++
+		}
 	}
 }
 
@@ -151,9 +154,7 @@ func (s *Machine) takeChange(h Heard, c duis.ChangeOfSupplier) {
 	if _, again := s.transfers.told[c.Device]; again {
 		return
 	}
-	if _, listed := s.transfers.listed[c.Device]; listed {
-		s.transfers.Confirmed++
-	} else {
+	if _, listed := s.transfers.listed[c.Device]; !listed {
 		s.log.Warn("a home that no list of transfers names has left", zap.Stringer("device_id", c.Device))
 	}
 	s.leave([]servicerequests.EUI{c.Device}, record.ReasonTransferred+" ("+h.DCCAlert.Code+", change of supplier)", fmt.Sprintf("message %d", h.Seq))

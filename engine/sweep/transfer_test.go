@@ -343,7 +343,7 @@ func TestWhatElseNamesACounter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDriver(healthy())
-			d.until(func() bool { return len(d.SentIn(record.Request)) > 0 })
+			d.until(func() bool { return d.m.given[ourEUI].first != 0 })
 			c.tell(d, d.SentIn(record.Request)[0].ID)
 			if d.m.holds.whole() != c.paused {
 				t.Errorf("paused: %t, want %t", d.m.holds.whole(), c.paused)
