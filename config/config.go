@@ -39,6 +39,8 @@ type Config struct {
 	// be made: 0 to 1. Rows of SMETS1 meters and of empty fields do not count.
 	MaxRejectedShare float64 `koanf:"max_rejected_share"`
 
+	Transfers Transfers `koanf:"transfers"`
+
 	Roster     Roster     `koanf:"roster"`
 	Gates      Gates      `koanf:"gates"`
 	Waves      Waves      `koanf:"waves"`
@@ -56,6 +58,12 @@ const (
 	Simulator Environment = "simulator"
 	Live      Environment = "live"
 )
+
+// Transfers is the list of homes that leave the supplier on days of their own.
+type Transfers struct {
+	File   string        `koanf:"file"`   // CSV; read at the start and whenever it changes; empty: none
+	Margin time.Duration `koanf:"margin"` // how long before its day a home is left alone
+}
 
 // Roster says who may record directions, approve and operate: a file, signed by
 // the holder of a certificate that is pinned here. Required in live.
@@ -329,6 +337,7 @@ func Default() Config {
 	return Config{
 		DCC:              DCC{EUI: 0x90B3D51F30000002, Timeout: 10 * time.Second},
 		MaxRejectedShare: 0.05,
+		Transfers:        Transfers{Margin: 24 * time.Hour},
 		Inbox: Inbox{
 			Listen: "127.0.0.1:8089", Path: "/smartdcc/duis",
 			MaxBody: 1 << 20, Connections: Connections{Total: 512, PerPeer: 256},

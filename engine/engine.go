@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"net"
 	"net/http"
@@ -72,6 +73,7 @@ type DCC struct {
 type Options struct {
 	Plan       *plan.Plan
 	Suppressed map[servicerequests.EUI]struct{} // planned meters that must not be touched; may be nil
+	Transfers  Transfers                        // homes that leave on days of their own; the zero value is none
 	Journal    string                           // path of the journal's file
 	CustodyDir string
 	Floor      uint64 // of the originator counters; 0: milliseconds since 1970
@@ -155,7 +157,10 @@ type Engine struct {
 	grant    grant                 // by which it begins or goes on
 	server   *http.Server          // of the inbox
 	desk     http.Handler          // of the console
-	closing  chan struct{}         // closed when the console is about to answer no more
+
+	transfersRead fs.FileInfo // the list of transfers as it was read at the start; nil: there is none
+
+	closing chan struct{} // closed when the console is about to answer no more
 }
 
 // Open makes an engine ready: it looks whether the DCC is there, binds its
@@ -302,6 +307,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer unwatch()
 	servers.Go(func() { e.o.Gates.Watch(watching, e.logLook) })
 	servers.Go(func() { e.followJournal(watching) })
+	servers.Go(func() { e.watchTransfers(watching) })
 	from, walked, err := e.fold(ctx)
 	if err != nil {
 		return orStopped(ctx, err)

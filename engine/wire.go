@@ -101,6 +101,10 @@ func (e *Engine) wireRunner(audited alarmed, gate exchange.Signer, counters map[
 	}
 	binding.Empty(e.clock.Now()) // what an earlier run sent just now is not known
 	door := &limits{pacer: binding}
+	leaving, err := e.firstTransfers()
+	if err != nil {
+		return err
+	}
 	var originators []servicerequests.EUI
 	for _, id := range o.Identities {
 		originators = append(originators, id.EUI)
@@ -108,7 +112,7 @@ func (e *Engine) wireRunner(audited alarmed, gate exchange.Signer, counters map[
 	e.runner = runner.New(runner.Options{
 		Sweep: sweep.Options{
 			Policy: e.policy(), Pacer: planning{planned, door}, Originators: originators, DCC: o.DCC.EUI,
-			Thresholds: o.Thresholds, Suppressed: o.Suppressed, Waves: wavesOf(o.Plan), StandIn: o.StandIn,
+			Thresholds: o.Thresholds, Suppressed: o.Suppressed, Transfers: leaving, Waves: wavesOf(o.Plan), StandIn: o.StandIn,
 			Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan, Drain: o.Drain,
 			Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub, Resend: o.Resend, Resends: o.Resends,
 			Log: o.Log.Named("sweep"), Registerer: o.Registry,

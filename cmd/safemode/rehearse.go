@@ -180,6 +180,7 @@ func (r *rehearsal) point(c *config.Config) {
 	c.Journal.CheckpointKey = filepath.Join(r.dir, "checkpoint.key")
 	c.CounterFloor = 0
 	c.Roster = config.Roster{File: filepath.Join(pki, "roster.yaml"), SignedBy: filepath.Join(pki, "staff", "rita.pem")}
+	c.Transfers.File = "" // a rehearsal's homes leave by its fault profile
 	c.Gates.RevocationLists, c.Gates.MPIDsFile, c.Gates.CheckExpiry = nil, "", false
 	c.SimulatorClock = &config.SimulatorClock{Anchor: r.clock.Anchor, Speed: r.clock.Speed}
 }

@@ -93,6 +93,7 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 			DigitalSigning: folder.Supplier.DigitalSigning, KeyAgreement: folder.Supplier.KeyAgreement,
 		})
 	}
+	o.Transfers = engine.Transfers{Path: c.Transfers.File, Margin: c.Transfers.Margin}
 	o.DCC.Transform = loadCertificates(c.DCC.TransformCertificates, &faults)
 	o.DCC.XMLSigning = loadCertificates(c.DCC.XMLSigningCertificates, &faults)
 	o.DCC.Authorities = loadCertificates(c.DCC.Authorities, &faults)

@@ -149,6 +149,9 @@ func (r *Runner) Deliver(number uint64, at time.Time, d proof.Delivery) {
 	r.happened(sweep.Heard{Seq: number, At: at, Delivery: d})
 }
 
+// Transfers gives the machine another list of homes that leave, of planned meters.
+func (r *Runner) Transfers(homes []record.Transfer) { r.happened(sweep.Transfers{Homes: homes}) }
+
 // Disbelieve tells the machine of a stored message that is not believed, or not yet.
 func (r *Runner) Disbelieve(d sweep.Disbelieved) { r.happened(d) }
 
