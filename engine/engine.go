@@ -158,6 +158,10 @@ type Engine struct {
 	server   *http.Server          // of the inbox
 	desk     http.Handler          // of the console
 
+	heard     *prometheus.GaugeVec // see pulse.go
+	lastHeard atomic.Int64         // when a message came in, in nanoseconds since 1970; 0: none has
+	ended     atomic.Bool          // the runner has
+
 	transfersRead fs.FileInfo // the list of transfers as it was read at the start; nil: there is none
 
 	closing chan struct{} // closed when the console is about to answer no more
@@ -323,6 +327,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopPinning := e.startPinning()
 	servers.Go(func() { e.watchPast(watching, walked, from) })
 	err = e.runner.Run(ctx)
+	e.ended.Store(true)
 	// How it ended is written first: nothing that is slow may come before.
 	err = errors.Join(err, e.end(ctx, err))
 	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

@@ -160,9 +160,10 @@ func (e *Engine) wireProver(audited alarmed) (err error) {
 
 // wireAddresses makes the handlers of inbox and console.
 func (e *Engine) wireAddresses(audited alarmed) error {
+	e.registerPulse()
 	in, err := inbox.New(inbox.Options{
 		Verifier: e.verifier, Authenticated: e.authenticated(),
-		Receive: e.prover.Receive, Stranger: audited.stranger,
+		Receive: e.receive, Stranger: audited.stranger,
 		Now: e.clock.Now, Log: e.o.Log.Named("inbox"), Registerer: e.o.Registry,
 		Limits: e.o.InboxLimits,
 	})
@@ -176,7 +177,7 @@ func (e *Engine) wireAddresses(audited alarmed) error {
 	}
 	e.desk, err = console.New(console.Options{
 		Stories: told, Redact: e.o.Operations.Redact,
-		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Log: e.o.Log.Named("console"),
+		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Ready: e.ready, Pulse: e.pulse, Log: e.o.Log.Named("console"),
 		Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: e.o.Registry, Closing: e.closing, Course: e.course,
 	})
 	return err

@@ -208,13 +208,21 @@ func (s *Machine) take(e Event) {
 	case GateClosed:
 		s.closeGate(e.Reason)
 	case JournalFailed:
-		s.stop(journalFailed, e.Err)
+		s.stop(journalFault(e.Err), e.Err)
 	case Stop:
 		s.run.stopping = true
 	}
 }
 
 const journalFailed = "the journal cannot be written: free the disk or mend it, then run the same command again"
+
+// journalFault says what to do about a journal that cannot be written.
+func journalFault(err error) string {
+	if errors.Is(err, record.ErrHeld) {
+		return "another program holds the journal's file, a viewer or a backup tool: end it, then run the same command again"
+	}
+	return journalFailed
+}
 
 func (s *Machine) tick(real time.Time) {
 	s.real = real

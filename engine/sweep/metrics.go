@@ -19,7 +19,7 @@ type metrics struct {
 	acks     *prometheus.HistogramVec
 	answers  *prometheus.HistogramVec
 	pacer    *prometheus.HistogramVec
-	eta      prometheus.Gauge
+	eta      *prometheus.GaugeVec // without labels: it is absent while it is not known
 	headroom *prometheus.GaugeVec
 
 	waiting *prometheus.GaugeVec
@@ -60,9 +60,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "safemode_pacer_wait_seconds", Help: "How long a limit made a POST wait, by the sweep's clock.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 12), NativeHistogramBucketFactor: 1.1,
 		}, []string{"limit"}),
-		eta: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "safemode_eta_seconds", Help: "Time to the last verdict at the pace of this run, by the sweep's clock.",
-		}),
+		eta: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "safemode_eta_seconds", Help: "Time to the last verdict at the pace of this run, by the sweep's clock; absent while it is not known.",
+		}, nil),
 		headroom: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "safemode_anomaly_headroom_ratio",
 			Help: "Share of the anomaly detection threshold that the trailing period's requests of this sweep leave free; below 0 they exceed it.",

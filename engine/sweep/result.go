@@ -77,7 +77,7 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 	case err == nil:
 		s.takeReply(r, res, again)
 	case errors.Is(err, exchange.ErrJournal):
-		s.stop(journalFailed, err)
+		s.stop(journalFault(err), err)
 		r.token = nil // it is used, and what was signed by it may be durable
 		s.unsigned(r)
 	case errors.Is(err, exchange.ErrKey):

@@ -154,7 +154,9 @@ func (s *Machine) showPace(st *record.Status) {
 	}
 	s.showFlow(st)
 	eta, known := s.toGo(p.from, now)
-	s.metrics.eta.Set(eta) // 0 where it is not known
+	if s.metrics.eta.Reset(); known {
+		s.metrics.eta.WithLabelValues().Set(eta)
+	}
 	if !known {
 		return
 	}

@@ -114,11 +114,12 @@ func TestHomesLeaveOverTenDays(t *testing.T) {
 			left++
 		}
 	}
+	was, is := calm.m.ledgers(), d.m.ledgers()
 	for i, x := range d.Devices {
 		if _, leaves := leaving[x.EUI]; leaves {
 			continue
 		}
-		if was, is := calm.m.ledgers()[i].Verdict.Verdict, d.m.ledgers()[i].Verdict.Verdict; was != is {
+		if was, is := was[i].Verdict.Verdict, is[i].Verdict.Verdict; was != is {
 			t.Fatalf("%v ends %s, and %s when nobody leaves", x.EUI, is, was)
 		}
 	}
