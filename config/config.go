@@ -35,6 +35,12 @@ type Config struct {
 	CarryColumns []string  `koanf:"carry_columns"` // portfolio columns to keep though the format does not name them
 	SuppressFile string    `koanf:"suppress_file"` // devices not to be touched; empty: none
 
+	// MaxRejectedShare is the share of a portfolio's rows that may be rejected for a plan to
+	// be made: 0 to 1. Rows of SMETS1 meters and of empty fields do not count.
+	MaxRejectedShare float64 `koanf:"max_rejected_share"`
+
+	Transfers Transfers `koanf:"transfers"`
+
 	Roster     Roster     `koanf:"roster"`
 	Gates      Gates      `koanf:"gates"`
 	Waves      Waves      `koanf:"waves"`
@@ -52,6 +58,12 @@ const (
 	Simulator Environment = "simulator"
 	Live      Environment = "live"
 )
+
+// Transfers is the list of homes that leave the supplier on days of their own.
+type Transfers struct {
+	File   string        `koanf:"file"`   // CSV; read at the start and whenever it changes; empty: none
+	Margin time.Duration `koanf:"margin"` // how long before its day a home is left alone
+}
 
 // Roster says who may record directions, approve and operate: a file, signed by
 // the holder of a certificate that is pinned here. Required in live.
@@ -335,7 +347,9 @@ type Breaker struct {
 // who is acting, for whom, and where is for the file to say.
 func Default() Config {
 	return Config{
-		DCC: DCC{EUI: 0x90B3D51F30000002, Timeout: 10 * time.Second},
+		DCC:              DCC{EUI: 0x90B3D51F30000002, Timeout: 10 * time.Second},
+		MaxRejectedShare: 0.05,
+		Transfers:        Transfers{Margin: 24 * time.Hour},
 		Inbox: Inbox{
 			Listen: "127.0.0.1:8089", Path: "/smartdcc/duis",
 			MaxBody: 1 << 20, Connections: Connections{Total: 512, PerPeer: 256},

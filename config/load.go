@@ -38,7 +38,7 @@ func Load(path string) (*Config, error) {
 // anchor makes relative paths start at a folder.
 func (c *Config) anchor(folder string) {
 	paths := []*string{
-		&c.CustodyDir, &c.Journal.CheckpointKey, &c.SuppressFile, &c.DCC.TLS.Certificate, &c.DCC.TLS.Key, &c.DCC.TLS.Authorities,
+		&c.CustodyDir, &c.Journal.CheckpointKey, &c.SuppressFile, &c.Transfers.File, &c.DCC.TLS.Certificate, &c.DCC.TLS.Key, &c.DCC.TLS.Authorities,
 		&c.Inbox.TLS.Certificate, &c.Inbox.TLS.Key, &c.Inbox.TLS.Authorities,
 		&c.Operations.TLS.Certificate, &c.Operations.TLS.Key, &c.Operations.TokenFile, &c.Operations.PeopleFile,
 	}

@@ -39,6 +39,8 @@ func (c *Config) Validate() error {
 	f.tripwire("tripwires.unregistered", c.Tripwires.Unregistered)
 	f.tripwire("tripwires.unverified", c.Tripwires.Unverified)
 	f.atLeast("retry_budget", c.RetryBudget, 0)
+	f.check(c.Transfers.Margin >= 0, "transfers.margin", "%v: want 0 or more", c.Transfers.Margin)
+	f.check(c.MaxRejectedShare >= 0 && c.MaxRejectedShare <= 1, "max_rejected_share", "%v: want 0 to 1", c.MaxRejectedShare)
 	f.check(c.Operations.DeadMan >= 0, "operations.dead_man", "%v: want 0s or more", c.Operations.DeadMan)
 	f.check(c.Environment != Live || c.Operations.PeopleFile != "", "operations.people_file", "live needs to know who gives an order")
 	f.policy(c.Policy)

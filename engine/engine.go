@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"net"
 	"net/http"
@@ -73,6 +74,7 @@ type DCC struct {
 type Options struct {
 	Plan       *plan.Plan
 	Suppressed map[servicerequests.EUI]struct{} // planned meters that must not be touched; may be nil
+	Transfers  Transfers                        // homes that leave on days of their own; the zero value is none
 	Journal    string                           // path of the journal's file
 	CustodyDir string
 	Floor      uint64 // of the originator counters; 0: milliseconds since 1970
@@ -164,7 +166,14 @@ type Engine struct {
 	grant      authority.Grant                  // by which it begins or goes on
 	server     *http.Server                     // of the inbox
 	desk       http.Handler                     // of the console
-	closing    chan struct{}                    // closed when the console is about to answer no more
+
+	heard     *prometheus.GaugeVec // see pulse.go
+	lastHeard atomic.Int64         // when a message came in, in nanoseconds since 1970; 0: none has
+	ended     atomic.Bool          // the runner has
+
+	transfersRead fs.FileInfo // the list of transfers as it was read at the start; nil: there is none
+
+	closing chan struct{} // closed when the console is about to answer no more
 }
 
 // Open makes an engine ready: it looks whether the DCC is there, binds its
@@ -303,6 +312,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer unwatch()
 	servers.Go(func() { e.o.Gates.Watch(watching, e.logLook) })
 	servers.Go(func() { e.followJournal(watching) })
+	servers.Go(func() { e.watchTransfers(watching) })
 	from, walked, err := e.fold(ctx)
 	if err != nil {
 		return orStopped(ctx, err)
@@ -318,6 +328,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopPinning := e.startPinning()
 	servers.Go(func() { e.watchPast(watching, walked, from) })
 	err = e.runner.Run(ctx)
+	e.ended.Store(true)
 	// How it ended is written first: nothing that is slow may come before.
 	err = errors.Join(err, e.end(ctx, err))
 	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

@@ -101,6 +101,10 @@ func (e *Engine) wireRunner(audited alarmed, gate exchange.Signer, counters map[
 	}
 	binding.Empty(e.clock.Now()) // what an earlier run sent just now is not known
 	door := &limits{pacer: binding}
+	leaving, err := e.firstTransfers()
+	if err != nil {
+		return err
+	}
 	var originators []servicerequests.EUI
 	for _, id := range o.Identities {
 		originators = append(originators, id.EUI)
@@ -108,7 +112,7 @@ func (e *Engine) wireRunner(audited alarmed, gate exchange.Signer, counters map[
 	e.runner = runner.New(runner.Options{
 		Sweep: sweep.Options{
 			Policy: e.policy(), Pacer: planning{planned, door}, Originators: originators, DCC: o.DCC.EUI,
-			Thresholds: o.Thresholds, Suppressed: o.Suppressed, Waves: wavesOf(o.Plan), StandIn: o.StandIn, Fits: e.fits,
+			Thresholds: o.Thresholds, Suppressed: o.Suppressed, Transfers: leaving, Waves: wavesOf(o.Plan), StandIn: o.StandIn, Fits: e.fits,
 			Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan, Drain: o.Drain,
 			Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub, Resend: o.Resend, Resends: o.Resends,
 			Log: o.Log.Named("sweep"), Registerer: o.Registry,
@@ -158,9 +162,10 @@ func (e *Engine) wireProver(audited alarmed) (err error) {
 
 // wireAddresses makes the handlers of inbox and console.
 func (e *Engine) wireAddresses(audited alarmed) error {
+	e.registerPulse()
 	in, err := inbox.New(inbox.Options{
 		Verifier: e.verifier, Authenticated: e.authenticated(),
-		Receive: e.prover.Receive, Stranger: audited.stranger,
+		Receive: e.receive, Stranger: audited.stranger,
 		Now: e.clock.Now, Log: e.o.Log.Named("inbox"), Registerer: e.o.Registry,
 		Limits: e.o.InboxLimits,
 	})
@@ -174,7 +179,7 @@ func (e *Engine) wireAddresses(audited alarmed) error {
 	}
 	e.desk, err = console.New(console.Options{
 		Stories: told, Redact: e.o.Operations.Redact,
-		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Log: e.o.Log.Named("console"),
+		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Ready: e.ready, Pulse: e.pulse, Log: e.o.Log.Named("console"),
 		Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: e.o.Registry, Closing: e.closing, Course: e.course,
 	})
 	return err

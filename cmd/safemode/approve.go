@@ -236,8 +236,8 @@ func occasionOf(ctx context.Context, p *plan.Plan, journalPath, configPath strin
 // written, in quotes, and last the digest that two people compare.
 func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop authority.Stop) {
 	say := func(format string, args ...any) { fmt.Fprintf(io.err, format+"\n", args...) }
-	say("%d meters (%d electricity, %d gas) in %d homes; %d rows rejected; %d of the meters suppressed", p.Counts.Targets, p.Counts.Electricity,
-		p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected, suppressedIn(p))
+	say("%d meters (%d electricity, %d gas) in %d homes; %d rows rejected, and %d SMETS1 meters that are sent nothing; %d of the meters suppressed",
+		p.Counts.Targets, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected-p.Counts.SMETS1, p.Counts.SMETS1, suppressedIn(p))
 	var srvs []string
 	for srv, n := range p.Estimate.Requests {
 		srvs = append(srvs, fmt.Sprintf("%s: %d", srv, n))
@@ -295,6 +295,9 @@ func suppressedIn(p *plan.Plan) (n int) {
 // confirmBy has a person type a sweep's id.
 func confirmBy(io stdio, id, what string) error {
 	fmt.Fprintf(io.err, "type the sweep's id %s: ", what)
+	if !flushed(io.err, 10*time.Second) {
+		return failWith(exitRefused, errors.New("not confirmed: standard error is not read, so nobody has seen what is to be confirmed"))
+	}
 	line, err := bufio.NewReader(io.in).ReadString('\n')
 	if strings.TrimSpace(line) == id {
 		return nil

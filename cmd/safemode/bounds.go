@@ -65,6 +65,8 @@ func boundsOf(c *config.Config) []bound {
 		{"gates.check_expiry", yes(c.Gates.CheckExpiry), less},
 		{"gates.poll", c.Gates.Poll.Seconds(), more},
 		{"gates.max_age", c.Gates.MaxAge.Seconds(), more},
+		{"transfers.file", yes(c.Transfers.File != ""), less},
+		{"transfers.margin", c.Transfers.Margin.Seconds(), less},
 		{"policy.gas_balance_from_proxy", yes(p.GasBalanceFromProxy), more},
 		{"policy.patience", p.Patience.Seconds(), lessButNone},
 		{"policy.step_deadline_electricity", p.StepDeadlineElectricity.Seconds(), moreOrNone},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"maps"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"safemode/engine/plan"
+
+	"safemode/servicerequests/table"
 )
 
 // The files beside a plan that follow from it.
@@ -94,7 +95,7 @@ func writeForecasts(p *plan.Plan, s *plan.Schedule, dir string) error {
 
 // writeLate lists the homes that the earliest deadline finds without their switch.
 func writeLate(w io.Writer, p *plan.Plan, s *plan.Schedule) error {
-	out := csv.NewWriter(w)
+	out := table.NewWriter(w)
 	_ = out.Write([]string{"chf_id", "mpxn", "priority", "window_ends", "switch_sent"})
 	for _, d := range p.Estimate.Deadlines[:min(1, len(p.Estimate.Deadlines))] {
 		late, _ := s.LateAt(d.At)

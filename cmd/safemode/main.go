@@ -7,17 +7,24 @@ package main
 
 import (
 	"context"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"safemode/engine/heap"
 )
 
 func main() {
 	heap.Grow(heap.Floor)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
+	// A reader who goes away ends no sweep: a write to a broken pipe fails, and that is all.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
+	talk := newTalk(os.Stderr)
+	log.SetOutput(talk) // of libraries
+	code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, talk})
 	stop()
+	talk.flush(2 * time.Second)
 	os.Exit(code)
 }

@@ -24,6 +24,7 @@ import (
 	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/safefile"
+	"safemode/servicerequests/table"
 )
 
 func newPlan(io stdio) *cobra.Command {
@@ -55,6 +56,16 @@ counters that the configuration names: it is swept with these and with no others
 			if err != nil {
 				return err
 			}
+			suppressed := ""
+			if conf.SuppressFile != "" {
+				list, err := loadSuppressed(conf.SuppressFile)
+				if err != nil {
+					return failWith(exitUsage, err)
+				}
+				if suppressed, err = plannedOf(p, list); err != nil {
+					return failWith(exitFailed, err)
+				}
+			}
 			if err := savePlan(p, out); err != nil {
 				return err
 			}
@@ -68,7 +79,7 @@ counters that the configuration names: it is swept with these and with no others
 					plan.Header
 				}{p.SHA256, p.Header})
 			}
-			return printPlan(io, p, s)
+			return printPlan(io, p, s, suppressed)
 		},
 	}
 	f := c.Flags()
@@ -114,7 +125,10 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 	rows := portfolio.Read(in, portfolio.Options{
 		CarryColumns: conf.CarryColumns,
 		Dropped: func(columns []string) {
-			fmt.Fprintf(io.err, "%s: columns that the portfolio does not need are left out: %q\n", portfolioPath, columns)
+			fmt.Fprintf(io.err, "%s: columns that the portfolio does not need are left out: %s\n", portfolioPath, table.Names(columns))
+		},
+		Blank: func(rows int) {
+			fmt.Fprintf(io.err, "%s: %d rows of empty fields claim no meter\n", portfolioPath, rows)
 		},
 	})
 	o := plan.Options{
@@ -141,7 +155,14 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", portfolioPath, err))
 	case len(p.Targets) == 0:
 		return nil, failWith(exitUsage, fmt.Errorf("%s: no meter to sweep: %d rows, all rejected", portfolioPath, len(p.Rejected)))
-	case key != nil:
+	}
+	rejected := p.Counts.Rejected - p.Counts.SMETS1
+	if rows := p.Counts.Targets + rejected; float64(rejected) > conf.MaxRejectedShare*float64(rows) {
+		return nil, failWith(exitRefused, fmt.Errorf(
+			"%s: %d of %d rows are rejected, more than max_rejected_share (%g): mend the file, see safemode portfolio check %[1]s, or raise the share",
+			portfolioPath, rejected, rows, conf.MaxRejectedShare))
+	}
+	if key != nil {
 		err = p.Sign(key)
 	}
 	return p, failWith(exitFailed, err)
@@ -299,8 +320,9 @@ func planWaves(w config.Waves) plan.WaveOptions {
 	return o
 }
 
-func printPlan(io stdio, p *plan.Plan, s *plan.Schedule) error {
+func printPlan(io stdio, p *plan.Plan, s *plan.Schedule, suppressed string) error {
 	rows := p.Counts.Targets + p.Counts.Rejected
+	rejected := p.Counts.Rejected - p.Counts.SMETS1
 	recorded := "not signed"
 	if p.Record != nil {
 		recorded = "recorded by " + quoted(p.Record.RecordedBy.Name)
@@ -312,7 +334,13 @@ func printPlan(io stdio, p *plan.Plan, s *plan.Schedule) error {
 		fmt.Fprintf(io.out, "  %s\n", d)
 	}
 	fmt.Fprintf(io.out, "  %d of %d portfolio rows planned (%d electricity, %d gas, %d homes), %d rejected\n",
-		p.Counts.Targets, rows, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected)
+		p.Counts.Targets, rows, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, rejected)
+	if p.Counts.SMETS1 > 0 {
+		fmt.Fprintf(io.out, "  %d of %d are SMETS1 meters: counted and handed over, never sent anything\n", p.Counts.SMETS1, rows)
+	}
+	if suppressed != "" {
+		fmt.Fprintf(io.out, "  %s\n", suppressed)
+	}
 	fmt.Fprintf(io.out, "  %s at the limits (%s); the later end has silent meters in every wave and gas that sleeps (ASSUMPTION: a wake each half hour); retries on top\n",
 		p.Estimate.Range(), p.Estimate.Bottleneck)
 	for _, limit := range p.Estimate.Closed {

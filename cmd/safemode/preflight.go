@@ -241,6 +241,14 @@ func (f *preflight) roster() {
 // planned looks at what a plan needs to be swept.
 func (f *preflight) planned() {
 	p := f.plan
+	if list := f.options.Suppressed; list != nil {
+		said, err := plannedOf(p, list)
+		f.hold("suppress_file "+f.conf.SuppressFile, said, err, "")
+	}
+	if t := f.options.Transfers; t.Path != "" {
+		foreseen, err := t.Foresee(p)
+		f.hold("transfers "+t.Path, foreseen.String(), err, "have the list made again")
+	}
 	f.hold("limits", "the configuration allows no more than the plan", fitsPlan(f.conf, p), "")
 	for _, forecast := range p.Estimate.Forecasts {
 		err := error(nil)

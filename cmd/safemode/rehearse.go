@@ -180,6 +180,7 @@ func (r *rehearsal) point(c *config.Config) {
 	c.Journal.CheckpointKey = filepath.Join(r.dir, "checkpoint.key")
 	c.CounterFloor = 0
 	c.Roster = config.Roster{File: filepath.Join(pki, "roster.yaml"), SignedBy: filepath.Join(pki, "staff", "rita.pem")}
+	c.Transfers.File = "" // a rehearsal's homes leave by its fault profile
 	c.Gates.RevocationLists, c.Gates.MPIDsFile, c.Gates.CheckExpiry = nil, "", false
 	c.SimulatorClock = &config.SimulatorClock{Anchor: r.clock.Anchor, Speed: r.clock.Speed}
 }
@@ -190,6 +191,7 @@ func (r *rehearsal) point(c *config.Config) {
 func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded *report.Report, halted error) {
 	o.Clock = r.clock // the simulator's own, which was started already
 	o.StandIn, o.Stay, r.opened = "the rehearsal", r.stay, r.clock.Now()
+	countDropped(io.err, o.Registry)
 	e, err := engine.Open(ctx, o)
 	if err != nil {
 		return nil, failWith(openCode(err), err)

@@ -113,6 +113,7 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 	root.AddCommand(newOrders(io)...)
 	root.AddCommand(newCompletion(io), newManual(io))
 	completeValues(root, valuesOf())
+	inDecimal(root)
 	return root
 }
 

@@ -134,7 +134,7 @@ func TestTerminalKeepsWhatIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	term := &terminal{File: f}
+	term := &terminal{Writer: f, file: f}
 	said := func(text string) {
 		if _, err := term.Write([]byte(text)); err != nil {
 			t.Fatal(err)

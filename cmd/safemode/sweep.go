@@ -87,6 +87,7 @@ of --portfolio, and without a sweep.`,
 			if err != nil {
 				return err
 			}
+			countDropped(io.err, o.Registry)
 			if err := addAuthority(conf, planDir, &o); err != nil {
 				return err
 			}

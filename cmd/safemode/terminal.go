@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 	"golang.org/x/term"
@@ -21,23 +22,25 @@ const plainUsage = "plain lines, also on a terminal"
 // terminal is a standard error that a full-screen view may fill: what is written
 // meanwhile is kept, shown in the view, and written when the view has gone.
 type terminal struct {
-	*os.File
-	in io.Reader
+	io.Writer          // what lines are written to
+	file      *os.File // the terminal itself
+	in        io.Reader
 
 	mu     sync.Mutex
 	filled bool
 	kept   strings.Builder
+	lost   uint64 // writes for which kept had no room
 }
 
 // fillable lets a view fill the terminal that a command talks to. Where it talks to a
 // file or a pipe, to a terminal that knows no screen, or plain lines are asked for, it
 // changes nothing.
 func fillable(streams stdio, plain bool) stdio {
-	f, ok := streams.err.(*os.File)
-	if plain || !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" || os.Getenv("TERM") == "" {
+	f := fileOf(streams.err)
+	if plain || f == nil || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" || os.Getenv("TERM") == "" {
 		return streams
 	}
-	streams.err = &terminal{File: f, in: streams.in}
+	streams.err = &terminal{Writer: streams.err, file: f, in: streams.in}
 	return streams
 }
 
@@ -45,14 +48,28 @@ func fillable(streams stdio, plain bool) stdio {
 func (t *terminal) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.filled {
-		return t.kept.Write(b)
+	if !t.filled {
+		return t.Writer.Write(b)
 	}
-	return t.File.Write(b)
+	if t.kept.Len()+len(b) > mostTalkWaiting/2 { // half: all of it must go out when the view goes
+		t.lost++
+		return len(b), nil
+	}
+	return t.kept.Write(b)
 }
 
-// WriteString is Write; that of the file would go past it.
-func (t *terminal) WriteString(s string) (int, error) { return t.Write([]byte(s)) }
+// Dropped is how many writes were lost.
+func (t *terminal) Dropped() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lost := t.lost
+	if count := droppedBy(t.Writer); count != nil {
+		lost += count()
+	}
+	return lost
+}
+
+func (t *terminal) flush(limit time.Duration) bool { return flushed(t.Writer, limit) }
 
 // mostTalk is how many lines of talk a view shows.
 const mostTalk = 5
@@ -74,8 +91,11 @@ func (t *terminal) fill(on bool) error {
 	if on {
 		return nil
 	}
-	_, err := t.File.WriteString(t.kept.String())
+	_, err := io.WriteString(t.Writer, t.kept.String())
 	t.kept.Reset()
+	if t.lost > 0 {
+		fmt.Fprintf(t.Writer, "safemode: %d messages of meanwhile were dropped\n", t.lost)
+	}
 	return err
 }
 
@@ -85,23 +105,39 @@ func (t *terminal) show(ctx context.Context, s screen) error {
 		return err
 	}
 	s.talk = t.talk
-	options := []tea.ProgramOption{tea.WithOutput(t.File), tea.WithoutSignalHandler(), tea.WithInput(nil)}
+	options := []tea.ProgramOption{tea.WithOutput(t.file), tea.WithoutSignalHandler(), tea.WithInput(nil)}
 	if in, ok := t.in.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
 		options[2] = tea.WithInput(in)
 	}
-	p := tea.NewProgram(s, options...)
-	ended := make(chan struct{})
-	go func() {
-		select {
-		case <-ctx.Done():
-			p.Quit()
-		case <-ended:
+	restore := func() {}
+	if in, ok := t.in.(*os.File); ok {
+		if was, err := term.GetState(int(in.Fd())); err == nil {
+			restore = func() { _ = term.Restore(int(in.Fd()), was) }
 		}
+	}
+	p := tea.NewProgram(s, options...)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := p.Run()
+		ended <- err
 	}()
-	_, err := p.Run()
-	close(ended)
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		go p.Quit() // waits where the view is stuck in a write
+		select {
+		case err = <-ended:
+		case <-time.After(viewEnds):
+			restore()
+			err = errors.New("the terminal takes nothing in: the view is left as it is")
+		}
+	}
 	return errors.Join(err, t.fill(false))
 }
+
+// viewEnds is how long a view may take to clear the terminal.
+const viewEnds = 2 * time.Second
 
 // interruptSelf is what Ctrl-C does where the terminal does not turn it into a signal.
 func interruptSelf() { _ = syscall.Kill(os.Getpid(), syscall.SIGINT) }

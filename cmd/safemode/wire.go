@@ -92,6 +92,7 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 			DigitalSigning: folder.Supplier.DigitalSigning, KeyAgreement: folder.Supplier.KeyAgreement,
 		})
 	}
+	o.Transfers = engine.Transfers{Path: c.Transfers.File, Margin: c.Transfers.Margin}
 	o.DCC.Transform = loadCertificates(c.DCC.TransformCertificates, &faults)
 	o.DCC.XMLSigning = loadCertificates(c.DCC.XMLSigningCertificates, &faults)
 	o.DCC.Authorities = loadCertificates(c.DCC.Authorities, &faults)
@@ -190,6 +191,18 @@ func suppressedOf(c *config.Config) (map[servicerequests.EUI]struct{}, error) {
 		return nil, nil
 	}
 	return loadSuppressed(c.SuppressFile)
+}
+
+// plannedOf says how many devices of a list of those not to be touched a plan names.
+func plannedOf(p *plan.Plan, list map[servicerequests.EUI]struct{}) (string, error) {
+	planned := 0
+	err := p.Each(func(t *plan.Target) error {
+		if _, ok := list[t.Device]; ok {
+			planned++
+		}
+		return nil
+	}, func(*plan.Rejected) error { return nil })
+	return fmt.Sprintf("%d suppressed, %d of them planned, %d unknown", len(list), planned, len(list)-planned), err
 }
 
 // loadSuppressed reads the list of devices that must not be touched.

@@ -142,7 +142,7 @@ func TestParseRefuses(t *testing.T) {
 		"latency: 3s":                         "latency: 3s: want keys and values",
 		"no_answer: 1.01":                     "no_answer: 1.01: want a share",
 		"no_answer: -1":                       "no_answer: -1: want a share",
-		"no_answer: .nan":                     "no_answer: NaN: want a share",
+		"no_answer: .nan":                     "no_answer: .nan: want a number",
 		"no_answer: \"0.1\"":                  "no_answer: 0.1: want a number",
 		"delay: 5":                            "delay: 5: want a duration",
 		"delay: -5s":                          "delay: -5s: want a span",

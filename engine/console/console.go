@@ -23,8 +23,9 @@ type Sweep interface {
 type Options struct {
 	Sweep    Sweep
 	Gatherer prometheus.Gatherer
-	Healthy  func() error // nil error: healthy. Optional
-	Ready    func() error // nil error: ready. Optional
+	Healthy  func() error  // nil error: healthy. Optional
+	Ready    func() error  // nil error: ready. Optional
+	Pulse    func() string // what /readyz says besides: when something last happened. Optional
 	Log      *zap.Logger
 
 	// Token, or that of one of the People, is demanded with every request but that
@@ -66,8 +67,8 @@ func New(o Options) (http.Handler, error) {
 		mux.HandleFunc("GET /meter/{place}", c.meter)
 	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", check(o.Healthy))
-	mux.HandleFunc("GET /readyz", check(o.Ready))
+	mux.HandleFunc("GET /healthz", check(o.Healthy, nil))
+	mux.HandleFunc("GET /readyz", check(o.Ready, o.Pulse))
 	mux.HandleFunc("GET /api/v1/sweep", c.status)
 	for _, action := range Actions {
 		mux.HandleFunc("POST /api/v1/sweep/"+action, c.order(action))
@@ -89,16 +90,21 @@ type console struct {
 	bodies chan struct{} // one token for each large order that is being read
 }
 
-// check answers for a condition; a nil one always holds.
-func check(condition func() error) http.HandlerFunc {
+// check answers for a condition; a nil one always holds. A pulse, if there is one, is said
+// on a line of its own.
+func check(condition func() error, pulse func() string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
+		said := ""
+		if pulse != nil {
+			said = "\n" + pulse()
+		}
 		if condition != nil {
 			if err := condition(); err != nil {
-				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				http.Error(w, err.Error()+said, http.StatusServiceUnavailable)
 				return
 			}
 		}
-		_, _ = fmt.Fprintln(w, "ok")
+		_, _ = fmt.Fprintln(w, "ok"+said)
 	}
 }
 

@@ -214,3 +214,32 @@ func TestReadOrder(t *testing.T) {
 		}
 	}
 }
+
+// What a check says stands on the first line, and the pulse on the next, ready or not.
+func TestReadyTellsThePulse(t *testing.T) {
+	var stuck error
+	handler, err := New(Options{
+		Sweep: &fakeSweep{}, Gatherer: prometheus.NewRegistry(), Log: zap.NewNop(),
+		Ready: func() error { return stuck }, Pulse: func() string { return "the core last turned 3ms ago" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		stuck  error
+		status int
+		want   string
+	}{
+		{nil, http.StatusOK, "ok\nthe core last turned 3ms ago\n"},
+		{errors.New("the core has not turned for 6s"), http.StatusServiceUnavailable, "the core has not turned for 6s\nthe core last turned 3ms ago\n"},
+	} {
+		stuck = c.stuck
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/readyz", nil)
+		r.Host = "127.0.0.1"
+		handler.ServeHTTP(w, r)
+		if w.Code != c.status || w.Body.String() != c.want {
+			t.Errorf("%d %q", w.Code, w.Body.String())
+		}
+	}
+}

@@ -42,7 +42,7 @@ func FuelOf(t servicerequests.DeviceType) Fuel {
 // the direction it was made under.
 type Direction struct {
 	Reference      string    `koanf:"reference" json:"reference"`
-	Date           time.Time `koanf:"date" json:"date"`
+	Date           time.Time `koanf:"date" when:"day" json:"date"`
 	IssuingBody    string    `koanf:"issuing_body" json:"issuing_body"`
 	DocumentSHA256 string    `koanf:"document_sha256" json:"document_sha256"` // of the signed document, 64 hex digits
 	Supplier       Supplier  `koanf:"supplier" json:"supplier"`
@@ -62,9 +62,9 @@ type Direction struct {
 // RevocationDelay is the decision by which the certificates may still be used (SEC
 // modification MP134A): the PMA tells the Authority of it before that directs anybody.
 type RevocationDelay struct {
-	Reference string    `koanf:"reference" json:"reference"`    // the PMA's own
-	Date      time.Time `koanf:"date" json:"date"`              // of the decision
-	End       time.Time `koanf:"end" when:"instant" json:"end"` // the last instant of the delay
+	Reference string    `koanf:"reference" json:"reference"`  // the PMA's own
+	Date      time.Time `koanf:"date" when:"day" json:"date"` // of the decision
+	End       time.Time `koanf:"end" json:"end"`              // the last instant of the delay
 }
 
 // Covers says whether the delay lasts as long as the direction.

@@ -265,7 +265,7 @@ func TestMPIDFile(t *testing.T) {
 		{"moved", "mpids: [{mpid: TEST, transferred_at: 2026-12-01T12:00:00Z, to: SOLR, source: Jo}]", "", "MPID has moved: TEST to SOLR at 2026-12-01T12:00:00Z (Jo)"},
 		{"unreadable: what was known stands", "mpids: [", "not YAML", "MPID has moved"},
 		{"silent about it", "mpids: [{mpid: OTHER, source: s}]", "says nothing of MPID TEST", "MPID has moved"},
-		{"another moved", "mpids: [{mpid: TEST, source: s}, {mpid: OTHER, transferred_at: 2026-01-01, source: s}]", "", ""},
+		{"another moved", "mpids: [{mpid: TEST, source: s}, {mpid: OTHER, transferred_at: 2026-01-01T00:00:00Z, source: s}]", "", ""},
 		{"no source", "mpids: [{mpid: TEST}]", "mpids[0].source: required", ""},
 		{"a supplier without a time", "mpids: [{mpid: TEST, to: X, source: s}]", "mpids[0].transferred_at: required where to is given", ""},
 		{"twice", "mpids: [{mpid: TEST, source: s}, {mpid: TEST, source: s}]", "stands there already", ""},

@@ -308,6 +308,8 @@ func sqliteError(err error) error {
 			return fmt.Errorf("%w: %w", ErrForeign, err)
 		case sqlite3.SQLITE_CORRUPT:
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+			return fmt.Errorf("%w: %w", record.ErrHeld, err)
 		}
 	}
 	return err

@@ -1,7 +1,6 @@
 package loadtest
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +8,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"safemode/servicerequests/table"
 )
 
 // Version of the result's format.
@@ -165,7 +166,7 @@ func (r *Result) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode
 // WriteCSV writes a line for each second of each step. A latency that is not known
 // is empty.
 func (r *Result) WriteCSV(out io.Writer) error {
-	w := csv.NewWriter(out)
+	w := table.NewWriter(out)
 	rows := [][]string{{
 		"second", "rate", "requested", "sent", "dropped", "accepted", "answered",
 		"ack_p50_ms", "ack_p99_ms", "answer_p50_ms", "answer_p99_ms",

@@ -66,7 +66,7 @@ func Build(rows iter.Seq2[portfolio.Row, error], o Options) (*Plan, error) {
 		}
 		_, t.Suppressed = o.Suppressed[t.Device]
 		if reason := p.refusal(&t); reason != "" {
-			p.Rejected = append(p.Rejected, Rejected{row.Line, row.Device.String(), reason})
+			p.Rejected = append(p.Rejected, Rejected{Line: row.Line, Device: row.Device.String(), Reason: reason})
 			continue
 		}
 		p.Targets = append(p.Targets, t)
@@ -97,5 +97,9 @@ func rejectedRow(e *portfolio.RowError) Rejected {
 	if e.Column != "" {
 		reason = e.Column + ": " + reason
 	}
-	return Rejected{e.Line, e.Device, reason}
+	r := Rejected{Line: e.Line, Device: e.Device, Reason: reason}
+	if e.SMETS1 != nil {
+		r.SMETS1, r.MPxN = true, e.SMETS1.MPxN
+	}
+	return r
 }

@@ -102,7 +102,8 @@ type Bounds struct {
 // Counts sums the plan up. Homes are counted by hub.
 type Counts struct {
 	Targets     int `json:"targets"`
-	Rejected    int `json:"rejected"`
+	Rejected    int `json:"rejected"`         // SMETS1 meters too
+	SMETS1      int `json:"smets1,omitempty"` // rows of SMETS1 meters
 	Homes       int `json:"homes"`
 	Electricity int `json:"electricity"`
 	Gas         int `json:"gas"`
@@ -143,6 +144,11 @@ type Rejected struct {
 	Line   int    `json:"line"`      // of the portfolio, from 1
 	Device string `json:"device_id"` // as the row has it
 	Reason string `json:"reason"`
+
+	// SMETS1 says that the row is of a meter of the first generation: a group of its own,
+	// counted, shown and handed over.
+	SMETS1 bool   `json:"smets1,omitempty"`
+	MPxN   string `json:"mpxn,omitempty"` // of a SMETS1 meter
 }
 
 // ErrTooManyMeters refuses a portfolio with more meters than the direction
@@ -245,7 +251,10 @@ func (h *Header) refusal(t *Target) string {
 
 // count sums targets and rejected rows up.
 func (p *Plan) count() Counts {
-	c := Counts{Rejected: len(p.Rejected)}
+	c := Counts{}
+	for i := range p.Rejected {
+		c.reject(&p.Rejected[i])
+	}
 	homes := map[servicerequests.EUI]struct{}{}
 	for i := range p.Targets {
 		t := &p.Targets[i]
@@ -254,6 +263,14 @@ func (p *Plan) count() Counts {
 	}
 	c.Homes = len(homes)
 	return c
+}
+
+// reject counts a row of which nothing is sent.
+func (c *Counts) reject(r *Rejected) {
+	c.Rejected++
+	if r.SMETS1 {
+		c.SMETS1++
+	}
 }
 
 // add counts a target, but for its home.

@@ -108,7 +108,7 @@ func (p *Plan) each(in *reader, target func(*Target) error, rejected func(*Rejec
 			}
 		}
 		for i := range in.plan.Rejected {
-			counts.Rejected++
+			counts.reject(&in.plan.Rejected[i])
 			content.Rejected(in.plan.Rejected[i].Body())
 			if err == nil {
 				err = rejected(&in.plan.Rejected[i])

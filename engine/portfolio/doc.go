@@ -5,10 +5,11 @@
 // in LF or CRLF, a header line with these columns in any order:
 //
 //	device_id    EUI-64 of the meter
-//	device_type  ESME or GSME
+//	device_type  ESME, GSME or SMETS1
 //	chf_id       EUI-64 of its communications hub
 //	mpxn         ESME: MPAN, 13 digits with a right check digit; GSME: MPRN, 6 to 10 digits
-//	csp_region   North, Central, South, 4G North, 4G Central or 4G South
+//	csp_region   North, Central, South, 4G North, 4G Central or 4G South; a SMETS1
+//	             meter's may be SMETS1 or empty
 //	claimed_mode prepayment, credit or unknown
 //	priority     0 (first) to 9
 //	source       where the claim comes from; may be empty
@@ -21,7 +22,12 @@
 //	last_top_up       optional: when the meter was last topped up, likewise
 //	supply_state      optional: last known: disabled, enabled, armed or unknown
 //
-// No value of a column that is kept has more than 4096 bytes. White space around a value does not count. All other columns are personal
+// No value of a column that is kept has more than 4096 bytes.
+// White space around a value does not count, nor does the case of the words above. A row
+// whose fields are all empty claims no meter: it is skipped and counted. A SMETS1 meter
+// (what may be sent to one is in no public source) is refused as a kind of its own, with
+// what its row says, so that it can be counted and handed over. A file that is no such CSV
+// is named for what it is (package table). All other columns are personal
 // data until somebody says otherwise: they are dropped, and reported once,
 // unless Options name them.
 //

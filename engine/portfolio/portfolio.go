@@ -1,24 +1,22 @@
 package portfolio
 
 import (
-	"bufio"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"safemode/servicerequests"
+	"safemode/servicerequests/table"
 )
 
-// ErrHeader marks a file whose first line is not a portfolio's header.
-var ErrHeader = errors.New("portfolio header")
-
-// ErrUnreadable marks a file that is no CSV from some line on.
-var ErrUnreadable = errors.New("portfolio is not readable")
+// Errors that end the reading.
+var (
+	ErrHeader     = table.ErrHeader     // the first line is not a portfolio's header
+	ErrUnreadable = table.ErrUnreadable // it is no CSV from some line on
+)
 
 // What a history may say that the engine acts on.
 const (
@@ -53,12 +51,21 @@ type Row struct {
 	Carried map[string]string // the columns of Options.CarryColumns that the file has
 }
 
+// SMETS1 is a meter of the first generation, of which nothing public says what may be sent.
+type SMETS1 struct {
+	Device  servicerequests.EUI
+	MPxN    string
+	Claimed servicerequests.PaymentMode
+}
+
 // RowError is a row of which nothing may be sent.
 type RowError struct {
 	Line   int
 	Device string // as the file has it, cut to 64 bytes
 	Column string // the first that is wrong; empty if it is the row as a whole
 	Reason string
+
+	SMETS1 *SMETS1 // nil unless that is why: the row itself is good
 }
 
 func (e *RowError) Error() string {
@@ -75,6 +82,10 @@ type Options struct {
 	// Dropped is called once, before the first row, if there are columns that
 	// are neither named by the format nor carried. Nil: nobody is told.
 	Dropped func(columns []string)
+
+	// Blank is called at the end with how many rows of empty fields there were, which
+	// claim no meter, if there were any. Nil: nobody is told.
+	Blank func(rows int)
 }
 
 // Read streams the rows of a portfolio in the order of the file. A [*RowError]
@@ -83,10 +94,10 @@ type Options struct {
 // once.
 func Read(r io.Reader, o Options) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		lines := newLines(r)
-		header, err := readHeader(lines, o)
+		in := table.NewReader(r)
+		header, err := readHeader(in, o)
 		if err != nil {
-			yield(Row{}, err)
+			yield(Row{}, fmt.Errorf("portfolio %w", err))
 			return
 		}
 		if len(header.dropped) > 0 && o.Dropped != nil {
@@ -94,20 +105,27 @@ func Read(r io.Reader, o Options) iter.Seq2[Row, error] {
 		}
 		first := map[servicerequests.EUI]uint32{} // line of each accepted device
 		for {
-			fields, line, err := lines.next()
+			fields, line, err := in.Next()
 			if errors.Is(err, io.EOF) {
+				if in.Blank() > 0 && o.Blank != nil {
+					o.Blank(in.Blank())
+				}
 				return
 			}
 			if err != nil {
-				yield(Row{}, err)
+				yield(Row{}, fmt.Errorf("portfolio %w", err))
 				return
 			}
 			row, err := header.row(fields, line)
-			if err == nil {
-				if earlier, twice := first[row.Device]; twice {
-					err = &RowError{line, row.Device.String(), "device_id", fmt.Sprintf("device is on line %d already", earlier)}
+			device := row.Device
+			if old, ok := errors.AsType[*RowError](err); ok && old.SMETS1 != nil {
+				device = old.SMETS1.Device
+			}
+			if device != 0 {
+				if earlier, twice := first[device]; twice {
+					err = &RowError{Line: line, Device: device.String(), Column: "device_id", Reason: fmt.Sprintf("device is on line %d already", earlier)}
 				} else {
-					first[row.Device] = uint32(line)
+					first[device] = uint32(line)
 				}
 			}
 			if err != nil {
@@ -134,17 +152,13 @@ type header struct {
 	dropped []string
 }
 
-func readHeader(lines *lines, o Options) (*header, error) {
-	names, _, err := lines.next()
-	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w: the file is empty", ErrHeader)
-	}
+func readHeader(in *table.Reader, o Options) (*header, error) {
+	names, err := in.Header(required)
 	if err != nil {
 		return nil, err
 	}
 	h := &header{width: len(names), index: map[string]int{}, carried: map[string]int{}}
 	for i, name := range names {
-		name = strings.Clone(strings.TrimSpace(name))
 		into := h.index
 		switch {
 		case slices.Contains(required, name), slices.Contains(optional, name):
@@ -159,67 +173,8 @@ func readHeader(lines *lines, o Options) (*header, error) {
 		}
 		into[name] = i
 	}
-	var missing []string
-	for _, name := range required {
-		if _, ok := h.index[name]; !ok {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) > 0 {
-		return nil, fmt.Errorf("%w: missing %s", ErrHeader, strings.Join(missing, ", "))
-	}
 	return h, nil
 }
 
-// maxRecord bounds one record, so that a quote that is never closed does not
-// read the rest of a huge file into memory.
-const maxRecord = 1 << 20
-
 // maxCell bounds a value that is kept, in bytes: what a plan holds of a row is read whole.
 const maxCell = 4 << 10
-
-// lines reads CSV records of bounded size.
-type lines struct {
-	csv    *csv.Reader
-	source io.Reader
-	left   int // bytes that the record under way may still take from source
-}
-
-func newLines(r io.Reader) *lines {
-	source := bufio.NewReader(r)
-	if bom, _ := source.Peek(3); string(bom) == "\ufeff" {
-		_, _ = source.Discard(3)
-	}
-	l := &lines{source: source}
-	l.csv = csv.NewReader(l)
-	l.csv.FieldsPerRecord = -1 // the row's own fault, not the file's
-	l.csv.ReuseRecord = true
-	return l
-}
-
-var errTooLong = fmt.Errorf("record of over %d bytes: is a quote not closed?", maxRecord)
-
-// Read passes the source on to the CSV reader, up to the bound.
-func (l *lines) Read(p []byte) (int, error) {
-	if l.left <= 0 {
-		return 0, errTooLong
-	}
-	n, err := l.source.Read(p[:min(len(p), l.left)])
-	l.left -= n
-	return n, err
-}
-
-// next returns the next record's fields, valid until the call after, and the
-// line it begins on. It returns io.EOF at the end of the file.
-func (l *lines) next() ([]string, int, error) {
-	l.left = maxRecord
-	fields, err := l.csv.Read()
-	if errors.Is(err, io.EOF) {
-		return nil, 0, io.EOF
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", ErrUnreadable, err)
-	}
-	line, _ := l.csv.FieldPos(0)
-	return fields, line, nil
-}

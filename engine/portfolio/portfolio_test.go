@@ -54,9 +54,14 @@ func TestReadsEachFormOfTheFile(t *testing.T) {
 		"all fields quoted":   `"` + strings.ReplaceAll(strings.ReplaceAll(bare, ",", `","`), "\n", "\"\n\"") + `"`,
 		"mark, then quotes":   "\ufeff" + strings.Replace(header, "device_id", `"device_id"`, 1) + esme,
 		"white space":         header + strings.ReplaceAll(esme, ",", " , "),
+		"words in any case":   header + strings.ToLower(esme),
+		"rows of commas":      header + ",,,,,,,\n" + esme + " , ,,,,,,\n\n,,,,,,,",
 		"EUI without hyphens": header + strings.Replace(esme, "90-B3-D5-1F-30-01-00-01", "90b3d51f30010001", 1),
 	} {
 		rows, refused, broken := read(t, text, portfolio.Options{})
+		if len(rows) == 1 && name == "rows of commas" {
+			rows[0].Line = 2
+		}
 		if diff := cmp.Diff([]portfolio.Row{wantESME}, rows); diff != "" || refused != nil || broken != nil {
 			t.Errorf("%s: %s refused %v, broken %v", name, diff, refused, broken)
 		}
@@ -87,15 +92,15 @@ func TestRefusedRows(t *testing.T) {
 		{"EUI of zeros", "90-B3-D5-1F-30-01-00-01", "0000000000000000", `line 2: device_id: EUI "0000000000000000": all zero is no identifier`},
 		{"bad hub", "90-B3-D5-1F-30-0F-00-01", "x", `line 2: chf_id: EUI "x": want 8 octets, like 90-B3-D5-1F-30-01-00-00`},
 		{"own hub", "90-B3-D5-1F-30-0F-00-01", "90-B3-D5-1F-30-01-00-01", "line 2: chf_id: the hub is the device itself"},
-		{"unknown type", "ESME", "SMETS1", `line 2: device_type: device type "SMETS1": want ESME or GSME`},
-		{"hub as a meter", "ESME", "CHF", `line 2: device_type: device type "CHF": want ESME or GSME`},
+		{"unknown type", "ESME", "SMETS3", `line 2: device_type: device type "SMETS3": want ESME, GSME or SMETS1`},
+		{"hub as a meter", "ESME", "CHF", `line 2: device_type: device type "CHF": want ESME, GSME or SMETS1`},
 		{"MPAN check digit", "1200000000002", "1200000000008", `line 2: mpxn: MPAN "1200000000008": check digit is 8, want 2`},
 		{"MPAN too short", "1200000000002", "120000000000", `line 2: mpxn: MPAN "120000000000": want 13 digits`},
 		{"MPAN with a letter", "1200000000002", "12000000000O2", `line 2: mpxn: MPAN "12000000000O2": want 13 digits`},
 		{"MPRN too short", "ESME,90-B3-D5-1F-30-0F-00-01,1200000000002", "GSME,90-B3-D5-1F-30-0F-00-01,12345", `line 2: mpxn: MPRN "12345": want 6 to 10 digits`},
 		{"MPAN of a gas meter", "ESME", "GSME", `line 2: mpxn: MPRN "1200000000002": want 6 to 10 digits`},
-		{"SMETS1 region", "North", "SMETS1", "line 2: csp_region: SMETS1 meters are not served"},
-		{"unknown region", "North", "north", `line 2: csp_region: CSP region "north": want North, Central, South, 4G North, 4G Central, 4G South`},
+		{"SMETS1 region", "North", "smets1", "line 2: SMETS1 meter: counted and handed over, never sent anything"},
+		{"unknown region", "North", "northern", `line 2: csp_region: CSP region "northern": want North, Central, South, 4G North, 4G Central, 4G South`},
 		{"unknown mode", "prepayment", "Prepay", `line 2: claimed_mode: payment mode "Prepay": want unknown, credit or prepayment`},
 		{"priority out of range", ",0,", ",10,", `line 2: priority: priority "10": want 0 to 9`},
 		{"priority missing", ",0,", ",,", `line 2: priority: priority "": want 0 to 9`},
@@ -140,8 +145,10 @@ func TestBrokenFiles(t *testing.T) {
 	}{
 		{"empty", strings.NewReader(""), portfolio.ErrHeader, "portfolio header: the file is empty"},
 		{"only a mark", strings.NewReader("\ufeff"), portfolio.ErrHeader, "portfolio header: the file is empty"},
-		{"no header", strings.NewReader(esme), portfolio.ErrHeader, "portfolio header: missing device_id, device_type, chf_id, mpxn, csp_region, claimed_mode, priority, source"},
-		{"columns missing", strings.NewReader("device_id,mpxn,priority,source,chf_id,device_type\n"), portfolio.ErrHeader, "portfolio header: missing csp_region, claimed_mode"},
+		{"no header", strings.NewReader(esme), portfolio.ErrHeader, "portfolio header: missing device_id, device_type, chf_id, mpxn, csp_region, claimed_mode, priority, source; line 1 has 8 columns"},
+		{"lines that end with CR", strings.NewReader(strings.ReplaceAll(header+esme+gsme, "\n", "\r")), portfolio.ErrHeader, "portfolio header: lines end with CR only: save the file with LF or CRLF"},
+		{"rows that end with CR", strings.NewReader(header + strings.ReplaceAll(esme+gsme, "\n", "\r")), portfolio.ErrUnreadable, "portfolio is not readable: line 2: lines end with CR only from here: save the file with LF or CRLF"},
+		{"columns missing", strings.NewReader("device_id,mpxn,priority,source,chf_id,device_type\n"), portfolio.ErrHeader, "portfolio header: missing csp_region, claimed_mode; line 1 has 6 columns"},
 		{"column twice", strings.NewReader(strings.Replace(header, "source", "source,mpxn", 1)), portfolio.ErrHeader, `portfolio header: column "mpxn" stands twice`},
 		{
 			"cut inside quotes", strings.NewReader(header + esme + strings.Replace(esme, "cscp\n", `"csc`, 1)), portfolio.ErrUnreadable,
@@ -192,6 +199,44 @@ func TestOtherColumns(t *testing.T) {
 	}
 	if diff := cmp.Diff([][]string{{"name", "", ""}}, calls); diff != "" {
 		t.Errorf("warnings: %s", diff)
+	}
+}
+
+// A row of empty fields claims no meter, and is counted by itself.
+func TestBlankRows(t *testing.T) {
+	blank := 0
+	rows, refused, broken := read(t, header+",,,,,,,\n"+esme+`"", ,,,,,,`+"\n,,,,\n", portfolio.Options{Blank: func(n int) { blank += n }})
+	if len(rows) != 1 || refused != nil || broken != nil || blank != 3 {
+		t.Errorf("%d rows, refused %v, broken %v, %d blank", len(rows), refused, broken, blank)
+	}
+}
+
+// A SMETS1 meter is known by its type or its region. Its row is refused as one of its kind,
+// and only where it is good by itself.
+func TestSMETS1Rows(t *testing.T) {
+	for _, c := range []struct {
+		row  string
+		want *portfolio.SMETS1
+	}{
+		{strings.Replace(esme, "ESME", "smets1", 1), &portfolio.SMETS1{Device: 0x90B3D51F30010001, MPxN: "1200000000002", Claimed: servicerequests.Prepayment}},
+		{strings.Replace(gsme, "4G South", "SMETS1", 1), &portfolio.SMETS1{Device: 0x90B3D51F30010002, MPxN: "1234567"}},
+		{strings.Replace(strings.Replace(gsme, "4G South", "", 1), "GSME", "SMETS1", 1), &portfolio.SMETS1{Device: 0x90B3D51F30010002, MPxN: "1234567"}},
+		{strings.Replace(esme, "ESME,90-B3-D5-1F-30-0F-00-01,1200000000002", "SMETS1,90-B3-D5-1F-30-0F-00-01,1200000000003", 1), nil},
+		{strings.Replace(esme, "North", "", 1), nil},
+	} {
+		for row, err := range portfolio.Read(strings.NewReader(header+c.row+c.row), portfolio.Options{}) {
+			refused, ok := errors.AsType[*portfolio.RowError](err)
+			if !ok {
+				t.Errorf("%s: %+v, %v", c.row, row, err)
+				continue
+			}
+			if diff := cmp.Diff(c.want, refused.SMETS1); refused.Line == 2 && diff != "" {
+				t.Errorf("%s: %v: %s", c.row, refused, diff)
+			}
+			if refused.Line == 3 && refused.SMETS1 != nil {
+				t.Errorf("%s: one meter twice: %v", c.row, refused)
+			}
+		}
 	}
 }
 
@@ -251,6 +296,15 @@ func TestReadSuppressed(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%s%v", diff, err)
 	}
+	got, err = portfolio.ReadSuppressed(strings.NewReader("# leave\r90-B3-D5-1F-30-01-00-01\r90b3d51f30010002\r"))
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("lines that end with CR: %s%v", diff, err)
+	}
+	for _, text := range []string{"", "# 90-B3-D5-1F-30-01-00-01\n", "\r\n \n"} {
+		if got, err := portfolio.ReadSuppressed(strings.NewReader(text)); err == nil {
+			t.Errorf("%q: a list of %d devices", text, len(got))
+		}
+	}
 	_, err = portfolio.ReadSuppressed(strings.NewReader("# list\nnot an EUI\n"))
 	if want := `suppress list: line 2: EUI "not an EUI": want 8 octets, like 90-B3-D5-1F-30-01-00-00`; err == nil || err.Error() != want {
 		t.Errorf("%v; want %q", err, want)
@@ -286,7 +340,7 @@ func TestReadsWhatElseTheRecordsClaim(t *testing.T) {
 	if diff := cmp.Diff(want, rows[0]); diff != "" {
 		t.Error(diff)
 	}
-	const remedy = ": want an instant with its zone, like 2026-11-23T18:00:00Z"
+	const remedy = ": want an instant with its zone"
 	for _, c := range []struct{ meter, rest, want string }{
 		{esme, "90-B3-D5-1F-30-01-00-03,,,,", "gpf_id: only a GSME has a gas proxy: leave it empty"},
 		{gsme, "90-B3-D5-1F-30-01-00-02,,,,", "gpf_id: the gas proxy is the meter or the hub itself"},

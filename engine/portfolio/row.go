@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
 )
 
 // row reads one record. The error is a [*RowError] about the first column that
@@ -21,7 +22,7 @@ func (h *header) row(fields []string, line int) (Row, error) {
 		return ""
 	}
 	refuse := func(column string, err error) (Row, error) {
-		return Row{}, &RowError{line, excerpt(get("device_id"), 64), column, excerpt(err.Error(), 200)}
+		return Row{}, &RowError{Line: line, Device: excerpt(get("device_id"), 64), Column: column, Reason: excerpt(err.Error(), 200)}
 	}
 	if len(fields) != h.width {
 		return refuse("", fmt.Errorf("%d fields where the header has %d", len(fields), h.width))
@@ -37,7 +38,7 @@ func (h *header) row(fields []string, line int) (Row, error) {
 			return refuse(name, fmt.Errorf("%d bytes: want at most %d", len(f), maxCell))
 		}
 	}
-	row := Row{Line: line, Source: strings.Clone(get("source"))}
+	row := reading{Row: Row{Line: line, Source: strings.Clone(get("source"))}}
 	for _, column := range columns {
 		if err := column.read(&row, get(column.name)); err != nil {
 			return refuse(column.name, err)
@@ -46,13 +47,25 @@ func (h *header) row(fields []string, line int) (Row, error) {
 	if row.Hub == row.Device {
 		return refuse("chf_id", errors.New("the hub is the device itself"))
 	}
+	if row.smets1 {
+		return Row{}, &RowError{
+			Line: line, Device: row.Device.String(), Reason: smets1Reason,
+			SMETS1: &SMETS1{Device: row.Device, MPxN: row.MPxN, Claimed: row.Claimed},
+		}
+	}
 	for name, i := range h.carried {
 		if row.Carried == nil {
 			row.Carried = make(map[string]string, len(h.carried))
 		}
 		row.Carried[name] = strings.Clone(strings.TrimSpace(fields[i]))
 	}
-	return row, nil
+	return row.Row, nil
+}
+
+// reading is a row as far as it is read.
+type reading struct {
+	Row
+	smets1 bool
 }
 
 // kept is the name of a column that is not dropped.
@@ -71,59 +84,64 @@ func (h *header) kept(column int) (string, bool) {
 // device_type.
 var columns = [...]struct {
 	name string
-	read func(*Row, string) error
+	read func(*reading, string) error
 }{
-	{"device_id", func(r *Row, text string) (err error) {
+	{"device_id", func(r *reading, text string) (err error) {
 		r.Device, err = servicerequests.ParseEUI(text)
 		return err
 	}},
-	{"device_type", func(r *Row, text string) (err error) {
-		r.Type, err = servicerequests.ParseDeviceType(text)
+	{"device_type", func(r *reading, text string) (err error) {
+		if strings.EqualFold(text, smets1) {
+			r.smets1 = true
+			return nil
+		}
+		r.Type, err = inAnyCase(text, servicerequests.ParseDeviceType, servicerequests.ESME, servicerequests.GSME)
 		if err != nil || r.Type != servicerequests.ESME && r.Type != servicerequests.GSME {
-			return fmt.Errorf("device type %q: want ESME or GSME", text)
+			return fmt.Errorf("device type %q: want ESME, GSME or SMETS1", text)
 		}
 		return nil
 	}},
-	{"chf_id", func(r *Row, text string) (err error) {
+	{"chf_id", func(r *reading, text string) (err error) {
 		r.Hub, err = servicerequests.ParseEUI(text)
 		return err
 	}},
-	{"mpxn", func(r *Row, text string) error {
+	{"mpxn", func(r *reading, text string) error {
 		r.MPxN = strings.Clone(text)
-		if r.Type == servicerequests.ESME {
+		if r.Type == servicerequests.ESME || r.Type == servicerequests.UnknownDevice && len(text) == mpanDigits {
 			return checkMPAN(text)
 		}
 		return checkMPRN(text)
 	}},
-	{"csp_region", func(r *Row, text string) (err error) {
-		if text == "SMETS1" {
-			return errors.New("SMETS1 meters are not served")
+	{"csp_region", func(r *reading, text string) (err error) {
+		if strings.EqualFold(text, smets1) || text == "" && r.smets1 {
+			r.smets1 = true
+			return nil
 		}
-		r.Region, err = servicerequests.ParseRegion(text)
+		r.Region, err = inAnyCase(text, servicerequests.ParseRegion, servicerequests.Regions[:]...)
 		return err
 	}},
-	{"claimed_mode", func(r *Row, text string) (err error) {
-		r.Claimed, err = servicerequests.ParsePaymentMode(text)
+	{"claimed_mode", func(r *reading, text string) (err error) {
+		r.Claimed, err = inAnyCase(text, servicerequests.ParsePaymentMode, servicerequests.UnknownMode, servicerequests.Credit, servicerequests.Prepayment)
 		return err
 	}},
-	{"priority", func(r *Row, text string) error {
+	{"priority", func(r *reading, text string) error {
 		if len(text) != 1 || text[0] < '0' || text[0] > '9' {
 			return fmt.Errorf("priority %q: want 0 to 9", text)
 		}
 		r.Priority = int(text[0] - '0')
 		return nil
 	}},
-	{"originator", func(r *Row, text string) (err error) {
+	{"originator", func(r *reading, text string) (err error) {
 		if text != "" {
 			r.Originator, err = servicerequests.ParseEUI(text)
 		}
 		return err
 	}},
-	{"history", func(r *Row, text string) error {
+	{"history", func(r *reading, text string) error {
 		r.History = history(text)
 		return nil
 	}},
-	{"gpf_id", func(r *Row, text string) (err error) {
+	{"gpf_id", func(r *reading, text string) (err error) {
 		if text == "" {
 			return nil
 		}
@@ -135,7 +153,7 @@ var columns = [...]struct {
 		}
 		return err
 	}},
-	{"balance_estimate", func(r *Row, text string) error {
+	{"balance_estimate", func(r *reading, text string) error {
 		if text == "" {
 			return nil
 		}
@@ -143,44 +161,62 @@ var columns = [...]struct {
 		r.BalanceEstimate = &balance
 		return err
 	}},
-	{"balance_at", func(r *Row, text string) (err error) {
+	{"balance_at", func(r *reading, text string) (err error) {
 		if text != "" && r.BalanceEstimate == nil {
 			return errors.New("there is no balance_estimate that it dates")
 		}
 		r.BalanceAt, err = instant(text)
 		return err
 	}},
-	{"last_top_up", func(r *Row, text string) (err error) {
+	{"last_top_up", func(r *reading, text string) (err error) {
 		r.LastTopUp, err = instant(text)
 		return err
 	}},
-	{"supply_state", func(r *Row, text string) (err error) {
+	{"supply_state", func(r *reading, text string) (err error) {
 		if text != "" {
-			r.Supply, err = servicerequests.ParseSupplyState(text)
+			r.Supply, err = inAnyCase(text, servicerequests.ParseSupplyState,
+				servicerequests.UnknownSupply, servicerequests.Disabled, servicerequests.Armed, servicerequests.Enabled)
 		}
 		return err
 	}},
 }
 
-// instant reads a time with its zone; empty is none. A date or a time without a zone might
-// be a day or an hour off: it is refused.
+// smets1 is the device type, and DUIS's region, of meters of the first generation.
+const (
+	smets1       = "SMETS1"
+	smets1Reason = "SMETS1 meter: counted and handed over, never sent anything"
+)
+
+// inAnyCase reads one of a few words as people write them: North, north, NORTH.
+func inAnyCase[T fmt.Stringer](text string, parse func(string) (T, error), words ...T) (T, error) {
+	for _, word := range words {
+		if strings.EqualFold(text, word.String()) {
+			return word, nil
+		}
+	}
+	return parse(text)
+}
+
+// instant reads a time with its zone; empty is none.
 func instant(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	t, err := time.Parse(time.RFC3339, text)
+	t, err := clock.ParseInstant(text)
 	if err != nil {
-		return t, fmt.Errorf("%q: want an instant with its zone, like 2026-11-23T18:00:00Z", excerpt(text, 40))
+		return t, fmt.Errorf("%q: %w", excerpt(text, 40), err)
 	}
-	return t.UTC(), nil
+	return t, nil
 }
+
+const mpanDigits = 13
 
 // mpanWeights are the primes of the MPAN check digit: the weighted sum of the
 // first twelve digits, modulo 11, modulo 10.
 var mpanWeights = [12]int{3, 5, 7, 13, 17, 19, 23, 29, 31, 37, 41, 43}
 
 func checkMPAN(text string) error {
-	if len(text) != 13 || !digits(text) {
+	if len(text) != mpanDigits || !digits(text) {
 		return fmt.Errorf("MPAN %q: want 13 digits", text)
 	}
 	sum := 0

@@ -28,6 +28,9 @@ const (
 // says that it is another supplier's; the code follows in brackets.
 const ReasonTransferred = "not registered to the supplier any more"
 
+// ReasonLeaves begins the reason of a meter that is left alone by the list of transfers.
+const ReasonLeaves = "leaves the supplier by the list of transfers"
+
 // Codes of [Closed] records.
 const (
 	ClosedFinished    = "finished"
@@ -111,6 +114,8 @@ type RejectedBody struct {
 	Line   int    `json:"line"`      // in the portfolio, from 1
 	Device string `json:"device_id"` // as the row has it
 	Reason string `json:"reason"`
+	SMETS1 bool   `json:"smets1,omitempty"` // a meter of the first generation, which is a group of its own
+	MPxN   string `json:"mpxn,omitempty"`   // of such a meter
 }
 
 // OutcomeBody is the body of an [Outcome] record. The record's ID names the
@@ -128,6 +133,8 @@ type OutcomeBody struct {
 	// After says that the meter had its verdict when this was asked for: without an answer
 	// that verdict stands.
 	After bool `json:"after_verdict,omitempty"`
+	// Expected says of an E4 that the home was to have left by then.
+	Expected bool `json:"expected,omitempty"`
 	// Stands says that the verdict outlasts this end all the same.
 	Stands bool `json:"verdict_stands,omitempty"`
 
@@ -189,16 +196,17 @@ type JudgedBody struct {
 
 // Actions of an [OrderBody]; codes of [Operator] records.
 const (
-	OrderPause    = "pause"    // send nothing of the scope; answers are still taken in
-	OrderResume   = "resume"   // take pauses and stops of the scope back
-	OrderStop     = "stop"     // begin nothing more of the scope; without a scope the process drains and ends
-	OrderRerun    = "rerun"    // ask meters again from their first reads on
-	OrderExclude  = "exclude"  // leave meters alone: they are another supplier's now
-	OrderSuppress = "suppress" // leave meters alone
-	OrderDeleted  = "deleted"  // the DCC has deleted a quarantined request: read back
-	OrderRenew    = "renew"    // the operator is still there
-	OrderCease    = "cease"    // end the sweep for good
-	OrderGoOn     = "go_on"    // the next supplier's wish that the sweep goes on, with its reason: it changes nothing
+	OrderPause     = "pause"     // send nothing of the scope; answers are still taken in
+	OrderResume    = "resume"    // take pauses and stops of the scope back
+	OrderStop      = "stop"      // begin nothing more of the scope; without a scope the process drains and ends
+	OrderRerun     = "rerun"     // ask meters again from their first reads on
+	OrderExclude   = "exclude"   // leave meters alone: they are another supplier's now
+	OrderSuppress  = "suppress"  // leave meters alone
+	OrderDeleted   = "deleted"   // the DCC has deleted a quarantined request: read back
+	OrderRenew     = "renew"     // the operator is still there
+	OrderCease     = "cease"     // end the sweep for good
+	OrderTransfers = "transfers" // the list of homes that leave has changed; given by the sweep itself
+	OrderGoOn      = "go_on"     // the next supplier's wish that the sweep goes on, with its reason: it changes nothing
 
 	// OrderAccept takes an older copy of the journal for the sweep's: what was sent after
 	// it is not known, and what was read before it proves nothing any more.
@@ -210,6 +218,8 @@ const (
 	CauseWave       = "wave"       // an abort rule of a wave does not hold
 	CauseQuarantine = "quarantine" // the DCC's anomaly detection holds requests back
 	CauseRenewal    = "renewal"    // no operator has renewed in time
+	CauseTransfer   = "transfer"   // homes leave the supplier: Reason says by whose word
+	CauseStranger   = "stranger"   // somebody else sends under an identity of the sweep's
 )
 
 // BySweep stands in an order for a person's name where the sweep ordered it itself.
@@ -230,6 +240,30 @@ type OrderBody struct {
 	Devices       []servicerequests.EUI  `json:"devices,omitempty"`
 	Reason        string                 `json:"reason,omitempty"`
 	Reference     string                 `json:"reference,omitempty"` // of the cease notice or the wish to go on, of a quarantine event
+
+	// Transfers are the entries that are new or changed; Devices then those that are not in
+	// the list any more.
+	Transfers []Transfer `json:"transfers,omitempty"`
+}
+
+// Transfer is a planned meter whose home leaves the supplier.
+type Transfer struct {
+	Device    servicerequests.EUI `json:"device_id"`
+	MPxN      string              `json:"mpxn"`
+	Effective time.Time           `json:"effective_at"`    // from when on it is another supplier's
+	Leave     time.Time           `json:"left_alone_from"` // from when on nothing is sent to it
+	Incoming  string              `json:"incoming_mpid"`   // MPID of that supplier
+	Source    string              `json:"source,omitempty"`
+	AsOf      time.Time           `json:"as_of,omitzero"` // of the entry
+}
+
+// TransferCounts is how it stands with homes that leave.
+type TransferCounts struct {
+	Listed     int `json:"listed"`        // meters of the plan that the list names
+	Left       int `json:"left"`          // left alone by the list or by a DCC Alert
+	Confirmed  int `json:"confirmed"`     // listed ones of which a DCC Alert says so
+	Expected   int `json:"expected_e4"`   // answers E4 of homes that were to have left
+	Unexpected int `json:"unexpected_e4"` // answers E4 of others: these feed the tripwire
 }
 
 // Codes of [Wave] records.

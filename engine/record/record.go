@@ -97,6 +97,9 @@ type Record struct {
 	Body    []byte // empty comes back as nil
 }
 
+// ErrHeld says that another program holds a file of the engine's: a viewer, a backup tool.
+var ErrHeld = errors.New("another program holds the file")
+
 // ErrInvalid marks a record that cannot be written: a kind that is not known, a
 // time outside the years 1678 to 2262, a service outside the permitted set, a
 // counter over 63 bits, or a typed kind without a body.

@@ -39,8 +39,11 @@ type Status struct {
 	Quarantine  []string       `json:"quarantine,omitempty"` // event references of requests held back by the DCC
 	// Delete are the event references of what the DCC must delete and not release: old
 	// arming, and requests that had ended before it said that it holds them back.
-	Delete  []string `json:"quarantine_delete,omitempty"`
-	Renewal *float64 `json:"renewal_seconds,omitempty"` // real time in which an operator must renew
+	Delete []string `json:"quarantine_delete,omitempty"`
+	// Transfers is how it stands with homes that leave on days of their own; null: none is known
+	// to, and no E4 has come.
+	Transfers *TransferCounts `json:"transfers,omitempty"`
+	Renewal   *float64        `json:"renewal_seconds,omitempty"` // real time in which an operator must renew
 
 	Refusals []Refusal `json:"refusals,omitempty"` // the last requests that ended so, the newest first
 

@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/table"
 )
 
 // Need says what person a home needs, the gravest last.
@@ -67,7 +67,7 @@ var callColumns = []string{
 
 // WriteCalls writes calls.csv; see the package comment for its columns.
 func (r *Report) WriteCalls(w io.Writer) error {
-	out := csv.NewWriter(w)
+	out := table.NewWriter(w)
 	header := []string{"priority", "kind", "chf_id", "csp_region", "mpxns", "device_ids", "hours_off", "hours_off_are"}
 	for _, fuel := range []string{"electricity", "gas"} {
 		for _, column := range callColumns {
@@ -173,8 +173,8 @@ func hoursWords(c Call) string {
 }
 
 // table tells how many homes need a person.
-func (c Calls) table(homes int) *table {
-	t := &table{Head: []string{"home", "homes", "share", "meaning"}, Words: true}
+func (c Calls) table(homes int) *grid {
+	t := &grid{Head: []string{"home", "homes", "share", "meaning"}, Words: true}
 	for _, row := range [...]struct {
 		kind    Need
 		n       int

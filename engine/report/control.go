@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/csv"
 	"fmt"
 	"io"
 	"strconv"
@@ -9,6 +8,7 @@ import (
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/table"
 )
 
 // Event is something that was done to the sweep as a whole or to a part of it: an
@@ -89,7 +89,7 @@ func (f *folder) event(e Event) { f.report.Events = append(f.report.Events, e) }
 
 // WriteEvents writes orders.csv.
 func (r *Report) WriteEvents(w io.Writer) error {
-	out := csv.NewWriter(w)
+	out := table.NewWriter(w)
 	if err := out.Write([]string{"at", "what", "scope", "by", "authenticated", "meters", "reason", "reference"}); err != nil {
 		return err
 	}

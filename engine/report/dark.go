@@ -81,8 +81,8 @@ func (d *DarkHours) assumptions() string {
 	return text
 }
 
-func (d *DarkHours) table() *table {
-	t := &table{Head: []string{"fuel", "meters", "reachable", "swept by hours at risk", "in the portfolio's order", "no sweep", "all safe at once"}}
+func (d *DarkHours) table() *grid {
+	t := &grid{Head: []string{"fuel", "meters", "reachable", "swept by hours at risk", "in the portfolio's order", "no sweep", "all safe at once"}}
 	for _, fuel := range [...]struct {
 		name string
 		DarkFuel

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"io"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/table"
 )
 
 // handoverHeader names the columns of devices.csv; see the package comment.
@@ -40,7 +40,7 @@ func (r *Report) WriteUnreachable(w io.Writer) error {
 }
 
 func (r *Report) handoverLines(w io.Writer, wanted func(*Meter) bool) error {
-	out := csv.NewWriter(w)
+	out := table.NewWriter(w)
 	if err := out.Write(handoverHeader); err != nil {
 		return err
 	}

@@ -318,11 +318,11 @@ func TestReconcile(t *testing.T) {
 		t.Error(diff)
 	}
 	for text, fault := range map[string]string{
-		"":               "header line: EOF",
-		"device\n":       "line 1: there is no column device_id",
+		"":               "list header: the file is empty",
+		"device\n":       "list header: missing device_id; line 1 has 1 column",
 		"device_id\nx\n": "line 2: ",
 		"device_id\n00-DB-12-34-56-78-0F-01\n00-DB-12-34-56-78-0F-01\n": "line 3: device " + other + " is in the list already",
-		"device_id,mpxn\n1\n": "wrong number of fields",
+		"device_id,mpxn\n1\n": "line 2: 1 fields where the header has 2",
 		"device_id,transfer_date\n00-DB-12-34-56-78-0F-01,30/11/2026\n": "line 2: transfer_date \"30/11/2026\": want a date like 2026-11-30",
 	} {
 		if _, err := report.ReadList(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), fault) {

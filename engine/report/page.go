@@ -29,12 +29,12 @@ type section struct {
 	Text    string
 	Bars    []bar
 	Lines   *lines
-	Table   *table
+	Table   *grid
 }
 
-// table has its first column on the left and the others, being numbers, on the
+// grid has its first column on the left and the others, being numbers, on the
 // right, unless they are words.
-type table struct {
+type grid struct {
 	Head  []string
 	Rows  [][]string
 	Words bool
@@ -107,8 +107,8 @@ func verdictBar(label string, v Verdicts) bar {
 }
 
 // verdictTable tells verdicts with their denominator.
-func verdictTable(of string, v Verdicts, meters int) *table {
-	t := &table{Head: []string{of, "meters", "share", "meaning"}, Words: true}
+func verdictTable(of string, v Verdicts, meters int) *grid {
+	t := &grid{Head: []string{of, "meters", "share", "meaning"}, Words: true}
 	for i, n := range v.list() {
 		t.Rows = append(t.Rows, []string{verdictWords[i][0], fmt.Sprintf("%d of %d", n, meters), percent(n, meters), verdictWords[i][1]})
 	}
@@ -125,8 +125,8 @@ func (a Authority) text() string {
 }
 
 // homesTable tells the homes of each priority, and of all.
-func (w Weekly) homesTable() *table {
-	t := &table{Head: []string{"priority", "homes", "all on supply", "armed", "other", "to press the button", "dark now"}}
+func (w Weekly) homesTable() *grid {
+	t := &grid{Head: []string{"priority", "homes", "all on supply", "armed", "other", "to press the button", "dark now"}}
 	all := WeeklyPriority{Homes: w.Homes, Calls: w.Calls}
 	for i, p := range append(slices.Clone(w.Priorities), all) {
 		label := strconv.Itoa(p.Priority)
@@ -142,8 +142,8 @@ func (w Weekly) homesTable() *table {
 	return t
 }
 
-func noticeTable(notices []Notice) *table {
-	t := &table{Head: []string{"at", "wish", "reference", "reason", "recorded by"}, Words: true}
+func noticeTable(notices []Notice) *grid {
+	t := &grid{Head: []string{"at", "wish", "reference", "reason", "recorded by"}, Words: true}
 	for _, n := range notices {
 		t.Rows = append(t.Rows, []string{minute(n.At), strings.ReplaceAll(n.Wish, "_", " "), n.Reference, n.Reason, n.By})
 	}
@@ -168,7 +168,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	p := page{Title: "Safe mode sweep", Facts: r.facts()}
 	p.Sections = append(p.Sections,
 		section{Heading: "Where the meters stand", Bars: r.fuelBars(), Table: verdictTable("verdict", s.Verdicts, s.Meters)},
-		section{Heading: "Homes", Text: fmt.Sprintf("Of %d homes (both fuels together) with a planned meter.", homes), Table: &table{
+		section{Heading: "Homes", Text: fmt.Sprintf("Of %d homes (both fuels together) with a planned meter.", homes), Table: &grid{
 			Head: []string{"home", "homes", "share"},
 			Rows: [][]string{
 				{"all its meters on supply", strconv.Itoa(s.Homes.AllOnSupply), percent(s.Homes.AllOnSupply, homes)},
@@ -206,8 +206,8 @@ func (r *Report) fuelBars() []bar {
 	}
 }
 
-func requestTable(s Summary) *table {
-	t := &table{Head: []string{"SRV", "sent", "success", "negative", "no response", "rejected", "in doubt", "unverified"}}
+func requestTable(s Summary) *grid {
+	t := &grid{Head: []string{"SRV", "sent", "success", "negative", "no response", "rejected", "in doubt", "unverified"}}
 	for _, service := range servicerequests.Services {
 		c, used := s.Requests[service.SRV()]
 		if !used {
@@ -225,16 +225,16 @@ func requestTable(s Summary) *table {
 // longestTable bounds what a page lists; the CSV beside it has everything.
 const longestTable = 200
 
-func reasonTable(reasons []ReasonMeters, meters int) *table {
-	t := &table{Head: []string{"verdict", "reason", "meters", "of"}, Words: true}
+func reasonTable(reasons []ReasonMeters, meters int) *grid {
+	t := &grid{Head: []string{"verdict", "reason", "meters", "of"}, Words: true}
 	for _, r := range reasons[:min(len(reasons), longestTable)] {
 		t.Rows = append(t.Rows, []string{strings.ReplaceAll(r.Verdict, "_", " "), r.Reason, strconv.Itoa(r.Meters), strconv.Itoa(meters)})
 	}
 	return t
 }
 
-func notCoveredTable(rows []record.RejectedBody) *table {
-	t := &table{Head: []string{"line", "device", "reason"}, Words: true}
+func notCoveredTable(rows []record.RejectedBody) *grid {
+	t := &grid{Head: []string{"line", "device", "reason"}, Words: true}
 	for _, row := range rows[:min(len(rows), longestTable)] {
 		t.Rows = append(t.Rows, []string{strconv.Itoa(row.Line), row.Device, row.Reason})
 	}
@@ -325,7 +325,7 @@ func (w Weekly) WriteHTML(out io.Writer) error {
 			fmt.Sprintf("Week from %s to %s by the sweep's clock. Sweep %s, plan %.16s.", minute(w.From), minute(w.To), w.SweepID, w.PlanSHA256),
 		},
 	}
-	totals := &table{Head: []string{"verdict", "now", "a week before", "change", "share now"}}
+	totals := &grid{Head: []string{"verdict", "now", "a week before", "change", "share now"}}
 	now, before := w.Now.list(), w.Before.list()
 	for i, words := range verdictWords {
 		totals.Rows = append(totals.Rows, []string{
@@ -333,7 +333,7 @@ func (w Weekly) WriteHTML(out io.Writer) error {
 		})
 	}
 	var bars []bar
-	rows := &table{Head: []string{"fuel and region", "planned", "on supply", "armed", "not safe", "unknown", "excluded"}}
+	rows := &grid{Head: []string{"fuel and region", "planned", "on supply", "armed", "not safe", "unknown", "excluded"}}
 	for _, row := range w.Rows {
 		label := row.Fuel + ", " + row.Region
 		bars = append(bars, verdictBar(label, row.Now))
@@ -360,14 +360,14 @@ func (w Weekly) WriteHTML(out io.Writer) error {
 // WriteHandoverHTML writes handover.html.
 func (r *Report) WriteHandoverHTML(w io.Writer) error {
 	h := r.Handover()
-	counters := &table{Head: []string{"originator", "counters used", "first", "last", "used twice"}}
+	counters := &grid{Head: []string{"originator", "counters used", "first", "last", "used twice"}}
 	for _, c := range h.Counters {
 		counters.Rows = append(counters.Rows, []string{
 			c.Originator.String(), strconv.Itoa(c.Used), strconv.FormatUint(c.First, 10), strconv.FormatUint(c.Last, 10), strconv.Itoa(c.Reused),
 		})
 	}
 	switched, settings, before, after := 0, 0, 0, 0
-	calls, list := r.Calls(), &table{Head: []string{"priority", "kind", "MPxNs", "region", "hours without supply"}, Words: true}
+	calls, list := r.Calls(), &grid{Head: []string{"priority", "kind", "MPxNs", "region", "hours without supply"}, Words: true}
 	for _, c := range calls[:min(len(calls), longestTable)] {
 		line := c.line(r.Last)
 		list.Rows = append(list.Rows, []string{line[0], kindWords[c.Need], line[4], line[3], hoursWords(c)})
@@ -389,7 +389,7 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 	}
 	p := page{Title: "Handover to the next supplier", Facts: r.facts(), Sections: []section{
 		{Heading: "Where the meters stand", Bars: r.fuelBars(), Table: verdictTable("verdict", h.Verdicts, h.Meters)},
-		{Heading: "What is known of each", Table: &table{Head: []string{"known", "meters", "of"}, Rows: [][]string{
+		{Heading: "What is known of each", Table: &grid{Head: []string{"known", "meters", "of"}, Rows: [][]string{
 			{"switched to credit mode by this sweep", strconv.Itoa(switched), strconv.Itoa(h.Meters)},
 			{"balance before the switch", strconv.Itoa(before), strconv.Itoa(h.Meters)},
 			{"balance after it", strconv.Itoa(after), strconv.Itoa(switched)},
@@ -410,11 +410,11 @@ func (c Reconciliation) WriteHTML(w io.Writer) error {
 		fmt.Sprintf("%d meters planned.", c.Planned), compared("the inventory", c.ComparedInventory, c.Inventory),
 		compared("the list of transfers", c.Compared, c.Transfers),
 	}}
-	findings := &table{Head: []string{"finding", "devices", "of planned"}}
+	findings := &grid{Head: []string{"finding", "devices", "of planned"}}
 	for _, n := range c.count() {
 		findings.Rows = append(findings.Rows, []string{n.Reason, strconv.Itoa(n.Meters), strconv.Itoa(c.Planned)})
 	}
-	list := &table{Head: []string{"device", "MPxN", "verdict", "finding"}, Words: true}
+	list := &grid{Head: []string{"device", "MPxN", "verdict", "finding"}, Words: true}
 	for _, d := range c.Differences[:min(len(c.Differences), longestTable)] {
 		list.Rows = append(list.Rows, []string{d.Device.String(), d.MPxN, strings.ReplaceAll(d.Verdict, "_", " "), d.Finding})
 	}

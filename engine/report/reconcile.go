@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,8 @@ import (
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
+	"safemode/servicerequests/table"
 )
 
 // Listed is what somebody else's list says of one device.
@@ -28,45 +29,43 @@ type List map[servicerequests.EUI]Listed
 // transfer_date (like 2026-11-30) are optional, and other columns are not looked at. The
 // error joins every fault with its line.
 func ReadList(r io.Reader) (List, error) {
-	in := csv.NewReader(r)
-	in.ReuseRecord = true
-	header, err := in.Read()
+	in := table.NewReader(r)
+	header, err := in.Header([]string{"device_id"})
 	if err != nil {
-		return nil, fmt.Errorf("header line: %w", err)
+		return nil, fmt.Errorf("list %w", err)
 	}
 	column := map[string]int{}
 	for i, name := range header {
-		column[strings.TrimPrefix(strings.TrimSpace(name), "\ufeff")] = i
-	}
-	device, ok := column["device_id"]
-	if !ok {
-		return nil, errors.New("line 1: there is no column device_id")
+		column[name] = i
 	}
 	field := func(row []string, name string) string {
 		if i, ok := column[name]; ok {
-			return row[i]
+			return strings.TrimSpace(row[i])
 		}
 		return ""
 	}
 	list := List{}
 	var faults []error
 	for {
-		row, err := in.Read()
+		row, line, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			return list, errors.Join(faults...)
 		}
 		if err != nil {
-			return nil, errors.Join(append(faults, err)...) // names the line
+			return nil, errors.Join(append(faults, fmt.Errorf("list %w", err))...)
 		}
-		line, _ := in.FieldPos(0)
-		eui, err := servicerequests.ParseEUI(row[device])
+		if len(row) != len(header) {
+			faults = append(faults, fmt.Errorf("line %d: %d fields where the header has %d", line, len(row), len(header)))
+			continue
+		}
+		eui, err := servicerequests.ParseEUI(field(row, "device_id"))
 		if _, double := list[eui]; err == nil && double {
 			err = fmt.Errorf("device %v is in the list already", eui)
 		}
 		var date time.Time
 		if text := field(row, "transfer_date"); err == nil && text != "" {
-			if date, err = time.Parse(time.DateOnly, text); err != nil {
-				err = fmt.Errorf("transfer_date %q: want a date like 2026-11-30", text)
+			if date, err = clock.ParseDay(text); err != nil {
+				err = fmt.Errorf("transfer_date %q: %w", text, err)
 			}
 		}
 		if err != nil {
@@ -163,7 +162,7 @@ func (c Reconciliation) count() (counts []ReasonMeters) {
 
 // WriteCSV writes a line for each difference: device_id, mpxn, verdict, finding.
 func (c Reconciliation) WriteCSV(w io.Writer) error {
-	out := csv.NewWriter(w)
+	out := table.NewWriter(w)
 	rows := [][]string{{"device_id", "mpxn", "verdict", "finding"}}
 	for _, d := range c.Differences {
 		rows = append(rows, []string{d.Device.String(), d.MPxN, d.Verdict, d.Finding})

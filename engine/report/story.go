@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/x509"
-	"encoding/csv"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"safemode/engine/durable"
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/table"
 	"safemode/servicerequests/xmldsig"
 )
 
@@ -134,7 +134,7 @@ func (s *Story) Write(directory string, w Witnesses) error {
 		}
 	}
 	for name, rows := range map[string][][]string{"story.csv": story, "checks.csv": checks} {
-		err := durable.Replace(filepath.Join(directory, name), 0o600, func(out io.Writer) error { return csv.NewWriter(out).WriteAll(rows) })
+		err := durable.Replace(filepath.Join(directory, name), 0o600, func(out io.Writer) error { return table.NewWriter(out).WriteAll(rows) })
 		if err != nil {
 			return fmt.Errorf("evidence: %w", err)
 		}

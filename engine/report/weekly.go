@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/table"
 )
 
 // Weekly is what the Shared Resource Provider feeds into the weekly report on the
@@ -246,7 +246,7 @@ func (w Weekly) WriteJSON(out io.Writer) error { return json.NewEncoder(out).Enc
 // WriteCSV writes a line for each fuel and region, and one for all together:
 // fuel, region, planned, then each verdict now and the week before.
 func (w Weekly) WriteCSV(out io.Writer) error {
-	c := csv.NewWriter(out)
+	c := table.NewWriter(out)
 	header := []string{"fuel", "region", "planned"}
 	for _, v := range verdictNames {
 		header = append(header, v, v+"_week_before")

@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"safemode/engine/durable"
 	"safemode/servicerequests"
+	"safemode/servicerequests/table"
 )
 
 // Options says what is written beside the reports that are always there.
@@ -129,7 +129,7 @@ func (s Summary) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode
 
 // WriteMeters writes meters.csv; see the package comment for its columns.
 func (r *Report) WriteMeters(w io.Writer) error {
-	out := csv.NewWriter(w)
+	out := table.NewWriter(w)
 	header := []string{
 		"device_id", "device_type", "mpxn", "csp_region", "verdict", "as_of", "reason",
 		"found_mode", "found_supply", "found_balance", "end_mode", "end_supply", "end_balance",
@@ -182,7 +182,7 @@ func (m Meter) line() []string {
 // WriteNotCovered writes not_covered.csv: line in the portfolio, device_id as
 // it stands there, reason.
 func (r *Report) WriteNotCovered(w io.Writer) error {
-	out := csv.NewWriter(w)
+	out := table.NewWriter(w)
 	if err := out.Write([]string{"line", "device_id", "reason"}); err != nil {
 		return err
 	}

@@ -108,6 +108,7 @@ type Runner struct {
 	beside    sync.WaitGroup // what waits for the disk beside the loop
 	cut       context.CancelFunc
 
+	turned atomic.Int64 // when the loop last turned, in nanoseconds since 1970; 0: it has not begun
 	status atomic.Pointer[record.Status]
 	course atomic.Pointer[[]record.Rates]
 }
@@ -149,6 +150,9 @@ func (r *Runner) Deliver(number uint64, at time.Time, d proof.Delivery) {
 	r.happened(sweep.Heard{Seq: number, At: at, Delivery: d})
 }
 
+// Transfers gives the machine another list of homes that leave, of planned meters.
+func (r *Runner) Transfers(homes []record.Transfer) { r.happened(sweep.Transfers{Homes: homes}) }
+
 // Disbelieve tells the machine of a stored message that is not believed, or not yet.
 func (r *Runner) Disbelieve(d sweep.Disbelieved) { r.happened(d) }
 
@@ -177,6 +181,15 @@ func (r *Runner) Order(ctx context.Context, o record.OrderBody) error {
 // Status returns where the sweep stands; it is at most a fifth of a second old, or a second
 // where nothing happens.
 func (r *Runner) Status() record.Status { return *r.status.Load() }
+
+// Turned is when the machine last took a step, in real time; zero before the first. It
+// takes several in a second, whatever happens.
+func (r *Runner) Turned() time.Time {
+	if at := r.turned.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
 
 // Course is the rates of the last ten minutes of real time, each second's.
 func (r *Runner) Course() []record.Rates { return *r.course.Load() }
@@ -227,6 +240,7 @@ func (r *Runner) loop(ctx, work context.Context) error {
 	interrupt, failed := ctx.Done(), r.o.Journal.Failed()
 	happened := []sweep.Event{sweep.Tick{Real: time.Now()}}
 	for {
+		r.turned.Store(time.Now().UnixNano())
 		if err := r.o.Gate(r.o.Clock.Now()); err != nil {
 			happened = append(happened, sweep.GateClosed{Reason: err})
 		}

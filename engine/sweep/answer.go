@@ -27,14 +27,18 @@ type finding struct {
 // heard acts on a stored message that is proven. Whatever comes of it, a record marks the
 // message as judged; until then a start hears it again.
 func (s *Machine) heard(h Heard) {
+	s.watchStranger(h)
 	switch {
 	case h.Alert != nil:
 		s.takeAlert(h)
 		return
 	case h.DCCAlert != nil:
-		if q, ok := h.DCCAlert.Event.(duis.QuarantinedRequest); ok {
-			s.takeQuarantine(h, q)
-		} else {
+		switch event := h.DCCAlert.Event.(type) {
+		case duis.QuarantinedRequest:
+			s.takeQuarantine(h, event)
+		case duis.ChangeOfSupplier:
+			s.takeChange(h, event)
+		default:
 			s.unmatched(h)
 		}
 		return
@@ -252,6 +256,9 @@ func (s *Machine) disbelieved(d Disbelieved) {
 			r.Kind, r.Code, r.Body = record.Refused, record.RefusedUnverified, record.Encode(record.RefusedBody{Reason: d.Reason, Of: d.Seq})
 		} else {
 			s.metrics.unmatched()
+			if d.FromDCC {
+				s.judgeCounter(d.ID)
+			}
 		}
 		s.write(r)
 		s.emit(Settled{d.Seq})

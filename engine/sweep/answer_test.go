@@ -35,7 +35,9 @@ func (d *driver) tell(x proof.Delivery) (seq uint64) {
 // is settled. A start hears none of them again.
 func TestEveryMessageEndsWithOneMark(t *testing.T) {
 	x := healthy()
-	d := newDriver(x)
+	d := newDrive(x)
+	d.alter = func(o *Options) { o.StandIn = "the test" } // counters that nobody has given out are among what is told
+	d.start()
 	d.OnFlight = func(f *flight) fate {
 		switch f.Service {
 		case supply:
@@ -163,7 +165,7 @@ func TestDisbelieved(t *testing.T) {
 			r := sent()
 			id := r.ID
 			if !c.ours {
-				id.Target = 0x77
+				id.Originator = 0x77
 			}
 			answer := d.Devices[0].Respond(d.now, supply, r.ID, true)
 			answer.ID = id

@@ -16,6 +16,7 @@ import (
 func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody, class record.Class, code string, f *finding) {
 	o.Class, o.Code, o.AnsweredAt = class, code, s.now
 	unregistered := class == record.ClassRejected && servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered
+	o.Expected = unregistered && s.transfers.expects(m.Device, s.now)
 	o.Tripped = unregistered && s.tripwires.tripped == tripUnregistered
 	if f != nil {
 		o.AnsweredAt, o.Observed, o.Proxy, o.Of = f.at, f.observed, f.proxy, f.of
@@ -37,7 +38,11 @@ func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servi
 	s.takeEnd(m, e, service, id)
 	s.counts.refused(m.Plan.Region, service, class, code, s.now)
 	if unregistered {
-		s.watchRegistration(m, true)
+		s.transfers.refusedAs(o.Expected)
+		s.metrics.unregistered(o.Expected)
+		if !o.Expected {
+			s.watchRegistration(m, true)
+		}
 	}
 }
 

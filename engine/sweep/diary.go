@@ -17,7 +17,7 @@ func (s *Machine) Next() (next time.Time) {
 	if len(s.run.parts) > 0 {
 		return s.now
 	}
-	times := [...]time.Time{s.diary.wake, {}, {}}
+	times := [...]time.Time{s.diary.wake, {}, {}, s.transfers.nextLeave()}
 	if len(s.diary.agenda) > 0 {
 		times[1] = s.diary.agenda[0].due
 	}

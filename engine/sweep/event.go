@@ -46,6 +46,9 @@ type (
 		Body   record.OrderBody
 	}
 
+	// Transfers is the list of homes that leave, of planned meters; it replaces the one before.
+	Transfers struct{ Homes []record.Transfer }
+
 	// Reserved are originator counters, First to Last, that are durably reserved and
 	// nobody else's; or an error, which is final.
 	Reserved struct {
@@ -69,6 +72,7 @@ func (Done) event()          {}
 func (Heard) event()         {}
 func (Disbelieved) event()   {}
 func (Order) event()         {}
+func (Transfers) event()     {}
 func (Reserved) event()      {}
 func (GateClosed) event()    {}
 func (JournalFailed) event() {}

@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"safemode/engine/ledger"
@@ -51,6 +52,12 @@ func (s *Machine) Standing() (text string) {
 		text += fmt.Sprintf("hold %v %s\n", scopeOf(h.order), h.order.Action)
 	}
 	s.settle()
+	for _, o := range s.o.Originators {
+		g := *s.given[o]
+		text += fmt.Sprintf("counters %d to %d, strange %d, lost %t\n", g.first, g.highest, g.strange, s.run.lost)
+	}
+	t := &s.transfers
+	text += fmt.Sprintf("transfers %+v %v %v\n", t.TransferCounts, t.listed, slices.Sorted(maps.Keys(t.told)))
 	return text + s.run.ceased
 }
 

@@ -44,6 +44,8 @@ type Options struct {
 	Thresholds map[servicerequests.Service]Threshold
 	// Suppressed are planned meters that must not be touched. May be nil.
 	Suppressed map[servicerequests.EUI]struct{}
+	// Transfers is the list of homes that leave as the run begins; [Transfers] replaces it.
+	Transfers []record.Transfer
 	// Waves are the plan's, in its order; none: one of all meters.
 	Waves []Wave
 	// Fits says whether the meters of a kept state, in its order, are the plan's. Nil: not asked.
@@ -111,6 +113,8 @@ type Machine struct {
 	counts     counts
 	workers    workers
 	counters   map[servicerequests.EUI]*block
+	given      map[servicerequests.EUI]*given
+	transfers  transfers
 	quarantine quarantine
 	tripwires  tripwires
 	budgets    budgets
@@ -127,6 +131,7 @@ type run struct {
 	drains   time.Time // real time until which answers are awaited after a gate has closed; zero: no gate has
 	looked   time.Time // real time: when it was last asked whether any are awaited
 	stopping bool
+	lost     bool   // the journal is an older copy of one that is lost
 	letGo    bool   // what does not hold the run up was given up when the last verdict came
 	ceased   string // reference of the cease notice
 	renewed  time.Time
@@ -139,13 +144,14 @@ func New(o Options) *Machine {
 	s := &Machine{
 		o: o, log: o.Log, metrics: newMetrics(o.Registerer),
 		roll: newRoll(), queues: newQueues(), counts: newCounts(), budgets: newBudgets(o.Thresholds),
-		workers: workers{legs: map[uint64]*request{}}, counters: map[servicerequests.EUI]*block{},
+		workers: workers{legs: map[uint64]*request{}}, counters: map[servicerequests.EUI]*block{}, given: map[servicerequests.EUI]*given{},
+		transfers:  transfers{listed: map[servicerequests.EUI]record.Transfer{}, told: map[servicerequests.EUI]struct{}{}},
 		quarantine: quarantine{held: map[string]*request{}, overdue: map[string]servicerequests.RequestID{}},
 		fold:       fold{unjudged: map[uint64]message{}},
 	}
 	s.tripwires.unregistered.Tripwire, s.tripwires.unverified.Tripwire = o.Tripwires.Unregistered, o.Tripwires.Unverified
 	for _, eui := range o.Originators {
-		s.counters[eui] = &block{}
+		s.counters[eui], s.given[eui] = &block{}, &given{}
 	}
 	return s
 }
@@ -158,6 +164,7 @@ func (s *Machine) Step(now time.Time, happened ...Event) []Action {
 		s.take(e)
 	}
 	s.givePart()
+	s.leaveDue()
 	s.settle()
 	s.pump()
 	if s.letGo() {
@@ -199,18 +206,28 @@ func (s *Machine) take(e Event) {
 		s.disbelieved(e)
 	case Order:
 		s.order(e)
+	case Transfers:
+		s.takeTransfers(e.Homes)
 	case Reserved:
 		s.reserved(e)
 	case GateClosed:
 		s.closeGate(e.Reason)
 	case JournalFailed:
-		s.stop(journalFailed, e.Err)
+		s.stop(journalFault(e.Err), e.Err)
 	case Stop:
 		s.run.stopping = true
 	}
 }
 
 const journalFailed = "the journal cannot be written: free the disk or mend it, then run the same command again"
+
+// journalFault says what to do about a journal that cannot be written.
+func journalFault(err error) string {
+	if errors.Is(err, record.ErrHeld) {
+		return "another program holds the journal's file, a viewer or a backup tool: end it, then run the same command again"
+	}
+	return journalFailed
+}
 
 func (s *Machine) tick(real time.Time) {
 	s.real = real

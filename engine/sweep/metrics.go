@@ -19,7 +19,7 @@ type metrics struct {
 	acks     *prometheus.HistogramVec
 	answers  *prometheus.HistogramVec
 	pacer    *prometheus.HistogramVec
-	eta      prometheus.Gauge
+	eta      *prometheus.GaugeVec // without labels: it is absent while it is not known
 	headroom *prometheus.GaugeVec
 
 	waiting *prometheus.GaugeVec
@@ -30,6 +30,8 @@ type metrics struct {
 	rereads   *prometheus.CounterVec
 	revised   *prometheus.CounterVec
 	strays    *prometheus.CounterVec
+	strangers prometheus.Counter
+	moved     *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -58,9 +60,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "safemode_pacer_wait_seconds", Help: "How long a limit made a POST wait, by the sweep's clock.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 12), NativeHistogramBucketFactor: 1.1,
 		}, []string{"limit"}),
-		eta: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "safemode_eta_seconds", Help: "Time to the last verdict at the pace of this run, by the sweep's clock.",
-		}),
+		eta: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "safemode_eta_seconds", Help: "Time to the last verdict at the pace of this run, by the sweep's clock; absent while it is not known.",
+		}, nil),
 		headroom: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "safemode_anomaly_headroom_ratio",
 			Help: "Share of the anomaly detection threshold that the trailing period's requests of this sweep leave free; below 0 they exceed it.",
@@ -85,12 +87,23 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		strays: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "safemode_stray_messages_total", Help: "Proven messages that changed nothing: repeated, or unmatched.",
 		}, []string{"kind"}),
+		strangers: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "safemode_stranger_counters_total",
+			Help: "Proven messages that name a counter of ours which this journal did not give out: another system sends under the same identity.",
+		}),
+		moved: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "safemode_unregistered_answers_total",
+			Help: "Answers E4 (not registered to the supplier): expected ones of homes that were to have left, and others, which feed the tripwire.",
+		}, []string{"expected"}),
 		revised: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "safemode_service_requests_revised_total",
 			Help: "Ended Service Requests whose class a late answer changed: safemode_service_requests_total counts them as they ended first.",
 		}, []string{"srv", "from", "to"}),
 	}
-	reg.MustRegister(m.revised, m.regions, m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.planned, m.state, m.throttled, m.strays, m.rereads)
+	reg.MustRegister(m.revised, m.regions, m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.planned, m.state, m.throttled, m.strays, m.rereads, m.strangers, m.moved)
+	for _, expected := range [...]string{"yes", "no"} {
+		m.moved.WithLabelValues(expected)
+	}
 	for _, result := range [...]string{"same", "better", "worse", "unanswered", "excluded"} {
 		m.rereads.WithLabelValues(result)
 	}
@@ -133,6 +146,14 @@ func (m *metrics) response(s servicerequests.Service, took time.Duration) {
 
 func (m *metrics) paced(limit string, wait time.Duration) {
 	m.pacer.WithLabelValues(limit).Observe(wait.Seconds())
+}
+
+func (m *metrics) unregistered(expected bool) {
+	label := "no"
+	if expected {
+		label = "yes"
+	}
+	m.moved.WithLabelValues(label).Inc()
 }
 
 func (m *metrics) throttle()  { m.throttled.Inc() }

@@ -226,6 +226,9 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 	switch o.Action {
 	case record.OrderPause:
 		s.holds.add(o, at)
+		if o.Cause == record.CauseStranger {
+			s.applyStranger(o)
+		}
 	case record.OrderStop:
 		if scoped != (scope{}) { // a stop of the whole sweep ends the run it was given to
 			s.holds.add(o, at)
@@ -242,10 +245,16 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 			}
 			s.settleSome()
 		}
+	case record.OrderTransfers:
+		s.applyTransfers(o)
 	case record.OrderExclude, record.OrderSuppress:
 		reason := "suppressed"
 		if o.Action == record.OrderExclude {
 			reason = record.ReasonTransferred + " (" + o.By + ")"
+		}
+		if o.Cause == record.CauseTransfer {
+			reason = o.Reason
+			s.applyLeave(o)
 		}
 		for _, eui := range o.Devices {
 			if m := s.find(eui); m != nil {
@@ -258,6 +267,7 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 	case record.OrderCease:
 		s.run.ceased = o.Reference
 	case record.OrderAccept: // given while no sweep runs
+		s.run.lost = true
 		s.forget()
 	}
 }
@@ -302,19 +312,24 @@ func (s *Machine) goOn() {
 
 // pauseBy pauses a scope for a cause of the sweep's own.
 func (s *Machine) pauseBy(cause string, at scope, reason string) {
-	o := record.OrderBody{
-		Action: record.OrderPause, By: record.BySweep, Cause: cause, Region: at.region, Wave: at.wave, Reason: reason,
-	}
+	o := record.OrderBody{Cause: cause, Region: at.region, Wave: at.wave, Reason: reason}
 	if at.service != 0 {
 		o.SRV = at.service.SRV()
 	}
+	s.pauseWith(o)
+}
+
+// pauseWith is pauseBy with the order as it is to be written.
+func (s *Machine) pauseWith(o record.OrderBody) {
+	o.Action, o.By = record.OrderPause, record.BySweep
+	at := scopeOf(o)
 	s.record(o)
 	s.apply(o, s.now)
 	s.recall(func(r *request) bool { return at.covers(r.m.Plan.Region, r.m.wave, r.Service) })
 	if s.o.StandIn == "" {
 		return
 	}
-	o.Action, o.By, o.Cause, o.Reason = record.OrderResume, s.o.StandIn, "", "nobody is there to judge it"
+	o.Action, o.By, o.Cause, o.Reason, o.Reference = record.OrderResume, s.o.StandIn, "", "nobody is there to judge it", ""
 	s.record(o)
 	s.apply(o, s.now)
 	s.goOn()

@@ -55,6 +55,7 @@ func (s *Machine) Replay(records iter.Seq2[record.Record, error], read func(raw 
 			return nil, err
 		}
 		s.foldMark(&rec)
+		s.gaveOut(&rec)
 		if rec.Seq > s.fold.through || !s.known(&rec) {
 			if err := s.foldRecord(&rec); err != nil {
 				return nil, fmt.Errorf("%w: record %d (%v): %w", ErrReplay, rec.Seq, rec.Kind, err)
@@ -211,6 +212,11 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 	}
 	if rec.Kind == record.Verdict && inPassing(m.Verdict.Reason) {
 		m.Verdict = record.VerdictBody{}
+	}
+	if e.Ended && e.Is == record.ClassRejected {
+		if body, err := record.Decode[record.OutcomeBody](*rec); err == nil && servicerequests.ResponseCode(body.Code).Class() == servicerequests.CodeUnregistered {
+			s.transfers.refusedAs(body.Expected)
+		}
 	}
 	if e.Opened && rec.Kind == record.Request {
 		m.tag(e.Request)
@@ -405,6 +411,8 @@ func (s *Machine) Begin(now, real time.Time) []Action {
 		}
 		s.settleSome()
 	}
+	s.takeTransfers(s.o.Transfers)
+	s.leaveDue() // so that nothing of them is lined up
 	s.pace.from = pace{at: s.run.started, done: s.counts.done}
 	s.settle() // so that the first pump finds what is due
 	s.log.Info("sweep begins", zap.Int("meters", s.roll.size()), zap.Int("done", s.counts.done))

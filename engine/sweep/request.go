@@ -191,8 +191,12 @@ func withdrawal(r *request) record.Class {
 
 // notAfter is the last instant at which a leg may leave; zero: at any time.
 func (s *Machine) notAfter(r *request) time.Time {
+	last := s.transfers.lastInstant(r.m.Device)
 	if r.Service != servicerequests.ArmSupply {
-		return time.Time{}
+		return last
 	}
-	return s.o.Policy.FreshUntil(r.m.Meter)
+	if fresh := s.o.Policy.FreshUntil(r.m.Meter); last.IsZero() || fresh.Before(last) {
+		return fresh
+	}
+	return last
 }

@@ -39,6 +39,7 @@ func (s *Machine) legDone(d Done) {
 			return
 		}
 		r.token = nil
+		s.gaveOut(res.Signed)
 		if r.Leg == ledger.AskLeg {
 			s.spendRetry(r.Request)
 		}
@@ -76,7 +77,7 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 	case err == nil:
 		s.takeReply(r, res, again)
 	case errors.Is(err, exchange.ErrJournal):
-		s.stop(journalFailed, err)
+		s.stop(journalFault(err), err)
 		r.token = nil // it is used, and what was signed by it may be durable
 		s.unsigned(r)
 	case errors.Is(err, exchange.ErrKey):

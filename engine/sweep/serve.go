@@ -314,8 +314,11 @@ func (s *Machine) nextCounter(originator servicerequests.EUI) uint64 {
 // reserved takes counters in. What is left of those before is skipped: they are never
 // given out out of order.
 func (s *Machine) reserved(e Reserved) {
-	b := s.counters[e.Originator]
+	b, g := s.counters[e.Originator], s.given[e.Originator]
 	b.asked = false
+	if g.begun == 0 {
+		g.begun = e.First
+	}
 	switch {
 	case e.Err != nil:
 		s.stop("no originator counter can be reserved", e.Err)

@@ -17,7 +17,7 @@ import (
 )
 
 // stateVersion is of the rows: another program's are folded anew.
-const stateVersion = 5
+const stateVersion = 6
 
 // standing is the first row of the state: all that is not one meter's. The other rows are
 // the roll's blocks.
@@ -44,6 +44,12 @@ type standing struct {
 	Services []classState   `json:"services"`
 	Headroom []windowState  `json:"headroom,omitempty"`
 	Spent    []windowState  `json:"spent,omitempty"`
+
+	Given     []givenState          `json:"given,omitempty"`
+	Lost      bool                  `json:"lost,omitempty"`
+	Homes     []record.Transfer     `json:"transfers,omitempty"`
+	Told      []servicerequests.EUI `json:"told,omitempty"`
+	Transfers record.TransferCounts `json:"transfer_counts,omitzero"`
 }
 
 type (
@@ -62,6 +68,12 @@ type (
 	overdueState struct {
 		Reference string                    `json:"reference"`
 		ID        servicerequests.RequestID `json:"request_id"`
+	}
+	givenState struct {
+		Originator servicerequests.EUI `json:"originator"`
+		First      uint64              `json:"first"`
+		Highest    uint64              `json:"highest"`
+		Strange    uint64              `json:"strange,omitempty"`
 	}
 	classState struct {
 		Service servicerequests.Service `json:"service"`
@@ -94,6 +106,16 @@ func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateR
 		st.Services = append(st.Services, classState{service, *s.counts.services[service]})
 	}
 	st.Headroom, st.Spent = s.budgets.states()
+	for _, o := range s.o.Originators {
+		if g := s.given[o]; g.first != 0 {
+			st.Given = append(st.Given, givenState{o, g.first, g.highest, g.strange})
+		}
+	}
+	t := &s.transfers
+	st.Lost, st.Told, st.Transfers = s.run.lost, slices.Sorted(maps.Keys(t.told)), t.TransferCounts
+	for _, device := range slices.Sorted(maps.Keys(t.listed)) {
+		st.Homes = append(st.Homes, t.listed[device])
+	}
 	first, err := json.Marshal(st)
 	if err != nil {
 		return nil, err
@@ -194,6 +216,17 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 	s.fold.through, s.fold.waiting, s.fold.storeFirst = st.Through, st.Unjudged, true
 	s.run.ceased, s.counts.retries = st.Ceased, st.Retries
 	s.o.Policy.RetriesSpent = s.o.RetryBudget > 0 && s.counts.retries >= s.o.RetryBudget
+	s.run.lost = st.Lost
+	for _, g := range st.Given {
+		if into := s.given[g.Originator]; into != nil {
+			into.first, into.highest, into.strange = g.First, g.Highest, g.Strange
+		}
+	}
+	s.applyTransfers(record.OrderBody{Transfers: st.Homes})
+	for _, device := range st.Told {
+		s.transfers.told[device] = struct{}{}
+	}
+	s.transfers.TransferCounts = st.Transfers
 	for _, h := range st.Holds {
 		s.holds.add(h.Order, h.At)
 	}

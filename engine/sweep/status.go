@@ -38,6 +38,9 @@ func (s *Machine) Status(now time.Time) record.Status {
 		st.InFlight[l.region.String()] = n
 		s.metrics.inFlight.WithLabelValues(l.region.String()).Set(float64(n))
 	}
+	if t := s.transfers.TransferCounts; t != (record.TransferCounts{}) {
+		st.Transfers = &t
+	}
 	s.showCounts(&st)
 	s.showControl(&st)
 	s.showPace(&st)
@@ -151,7 +154,9 @@ func (s *Machine) showPace(st *record.Status) {
 	}
 	s.showFlow(st)
 	eta, known := s.toGo(p.from, now)
-	s.metrics.eta.Set(eta) // 0 where it is not known
+	if s.metrics.eta.Reset(); known {
+		s.metrics.eta.WithLabelValues().Set(eta)
+	}
 	if !known {
 		return
 	}

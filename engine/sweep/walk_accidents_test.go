@@ -82,6 +82,19 @@ var accidents = []accident{
 	{"exclude the second", orderFor(record.OrderExclude, 1)},
 	{"suppress the first", orderFor(record.OrderSuppress, 0)},
 	{"rerun the first", orderFor(record.OrderRerun, 0)},
+	{"the first is to leave in an hour", func(w *world) bool { return w.leaves(0, time.Hour) }},
+	{"the first has left", func(w *world) bool { return w.leaves(0, -time.Hour) }},
+	{"the last is to leave in three hours", func(w *world) bool { return w.leaves(len(w.homes)-1, 3*time.Hour) }},
+	{"the list of transfers is empty", func(w *world) bool { return w.transfers(nil) }},
+	{"a change of supplier", func(w *world) bool {
+		w.inbox = append(w.inbox, proof.Delivery{Signed: true, At: w.now, DCCAlert: &duis.DCCAlert{Code: "N27", Event: duis.ChangeOfSupplier{Device: w.homes[0].eui}}})
+		return true
+	}},
+	{"a stranger's counter", func(w *world) bool {
+		id := servicerequests.RequestID{Originator: ourEUI, Target: w.homes[0].eui, Counter: w.counter + 5000}
+		w.inbox = append(w.inbox, proof.Delivery{Device: id.Target, ID: id, Code: servicerequests.NoResponse, At: w.now, Signed: true})
+		return true
+	}},
 	{"8F0F", alert(ledger.AlertBelow, 0)},
 	{"8F0F of a month ago", alert(ledger.AlertBelow, 30*24*time.Hour)},
 	{"8F83", alert(ledger.AlertSuspended, 0)},
@@ -119,6 +132,21 @@ var accidents = []accident{
 	{"messages are heard late", func(w *world) bool { return w.rotate(len(w.stored) > 0, func() { w.deaf = 40 }) }},
 	{"results are heard late", func(w *world) bool { return w.rotate(len(w.done) > 0, func() { w.slow = 40 }) }},
 	{"devices are slow", func(w *world) bool { return w.rotate(len(w.flights) > 0, func() { w.asleep = 40 }) }},
+}
+
+// leaves adds a home to the list of transfers.
+func (w *world) leaves(number int, in time.Duration) bool {
+	list := slices.DeleteFunc(slices.Clone(w.options.Transfers), func(t record.Transfer) bool { return t.Device == w.homes[number].eui })
+	at := w.now.Add(in)
+	return w.transfers(append(list, record.Transfer{Device: w.homes[number].eui, MPxN: "1", Effective: at, Leave: at.Add(-10 * time.Minute), Incoming: "SOLR"}))
+}
+
+// transfers gives the machine another list, which a start is given, too.
+func (w *world) transfers(list []record.Transfer) bool {
+	w.people = true
+	w.options.Transfers = list
+	w.happen(sweep.Transfers{Homes: list})
+	return true
 }
 
 func (w *world) rotate(can bool, do func()) bool {

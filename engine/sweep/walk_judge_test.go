@@ -27,7 +27,8 @@ type invariant string
 //     newer than the last command
 //  6. no window holds more POSTs than the limit, and a Retry-After is obeyed
 //  7. nothing goes out while a gate is closed, or after the sweep has halted
-//  8. nothing goes out to a home that was excluded
+//  8. nothing goes out to a home that was excluded, or that the list of transfers has
+//     leave by now
 //  9. nothing goes out of a scope that is paused or was stopped now
 //  10. 7.3 goes out only on a read of Disabled that is fresh, to a supply that is off for
 //     lack of credit, in Credit
@@ -157,6 +158,11 @@ func (j *judge) posted(w *world, id servicerequests.RequestID, body string) {
 		w.broken(gateHolds, "POST of %q", body)
 	case h.excluded:
 		w.broken(excludedHolds, "POST of %q", body)
+	}
+	for _, l := range w.options.Transfers {
+		if l.Device == h.eui && !w.now.Before(l.Leave) {
+			w.broken(excludedHolds, "POST of %q, which leaves at %v", body, l.Effective)
+		}
 	}
 	for _, o := range j.holds {
 		begun := o.Action == record.OrderStop && !o.Now

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -184,20 +185,44 @@ func ParseCertificatePEM(text []byte) (*Certificate, error) {
 
 // onePEMBlock returns the content of the only block in text, whose type must
 // be one of types.
+//
+// openssl ecparam -genkey writes the curve's name before the key: that block is skipped.
 func onePEMBlock(text []byte, types ...string) ([]byte, error) {
 	block, rest := pem.Decode(text)
+	if block != nil && block.Type == "EC PARAMETERS" && slices.Contains(types, "EC PRIVATE KEY") {
+		block, rest = pem.Decode(rest)
+	}
 	if block == nil {
-		return nil, errors.New("no PEM block")
+		return nil, notPEM(text)
 	}
 	if second, _ := pem.Decode(rest); second != nil {
 		return nil, fmt.Errorf("more than one PEM block (the second is %q)", second.Type)
 	}
-	for _, t := range types {
-		if block.Type == t && len(block.Headers) == 0 {
-			return block.Bytes, nil
-		}
+	if slices.Contains(types, block.Type) && len(block.Headers) == 0 {
+		return block.Bytes, nil
+	}
+	if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
+		return nil, errors.New("the key is encrypted: openssl pkey -in FILE -out FILE.pem asks for the password and writes it as it is wanted here")
+	}
+	if block.Type == "OPENSSH PRIVATE KEY" {
+		return nil, errors.New("an OpenSSH key: ssh-keygen -p -m PKCS8 -f FILE turns it into one that is read here")
 	}
 	return nil, fmt.Errorf("PEM block is %q, want %s", block.Type, strings.Join(types, " or "))
+}
+
+// notPEM says what a file without a PEM block is, by its first bytes.
+func notPEM(text []byte) error {
+	switch {
+	case bytes.HasPrefix(text, []byte("\ufeff")):
+		return errors.New("a byte order mark stands before the PEM block: tail -c +4 FILE > FILE.pem takes it off")
+	case bytes.HasPrefix(text, []byte{0xff, 0xfe}), bytes.HasPrefix(text, []byte{0xfe, 0xff}):
+		return errors.New("UTF-16 text: iconv -f UTF-16 -t UTF-8 FILE > FILE.pem turns it into what is read here")
+	case bytes.Contains(text, []byte("-----BEGIN")) && !bytes.Contains(text, []byte("\n")) && bytes.Contains(text, []byte("\r")):
+		return errors.New("lines end with CR only: tr '\\r' '\\n' < FILE > FILE.pem mends it")
+	case len(text) > 1 && text[0] == 0x30 && text[1] > 2: // a SEQUENCE
+		return errors.New("DER, not PEM: openssl pkey -inform DER -in FILE -out FILE.pem turns a key into PEM, openssl x509 -inform DER -in FILE -out FILE.pem a certificate, openssl pkcs12 -nodes -in FILE a PKCS#12 file")
+	}
+	return errors.New("no PEM block")
 }
 
 // PEM returns the certificate as one PEM block.

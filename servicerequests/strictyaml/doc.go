@@ -5,11 +5,12 @@
 // tags, compared exactly. What each kind of field takes:
 //
 //	string          text; a number or a date must be in quotes
-//	bool, integer   as YAML has them; an integer takes no fraction
-//	float           any number
+//	bool            as YAML has it
+//	integer, float  decimal digits; 0100, 0x40 and 1_000 are refused, an integer
+//	                takes no fraction
 //	time.Duration   text as time.ParseDuration reads it: 90s, 24h
-//	time.Time       RFC 3339 with its zone, or a date, which is midnight UTC; a field
-//	                whose tag "when" is instant takes no date, and no time without a zone
+//	time.Time       RFC 3339 with its zone; a field whose tag "when" is day takes a
+//	                date as well, which is midnight UTC
 //	Millipence      pounds in quotes, like "2.00"
 //	Service         a Service Reference Variant in quotes, like "1.6"; 1.6 is
 //	                the switch to Credit

@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/yaml"
@@ -79,7 +78,7 @@ func Unmarshal(b []byte, into interface{ Validate() error }) error {
 	}
 	faults := unread("", k.Raw(), reflect.TypeOf(into).Elem())
 	for _, top := range document.Content {
-		faults = append(faults, noInstants("", top, reflect.TypeOf(into).Elem())...)
+		faults = append(faults, asWritten("", top, reflect.TypeOf(into).Elem(), false)...)
 	}
 	err = k.UnmarshalWithConf("", into, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		DecodeHook: mapstructure.DecodeHookFuncType(value),
@@ -112,26 +111,36 @@ func oneDocument(b []byte) (*node.Node, error) {
 	return &first, within(&first, 0)
 }
 
-// noInstants finds the values of fields that want an instant and have none: YAML takes a
-// date for midnight, and a time without a zone for UTC, whatever its writer meant.
-func noInstants(path string, n *node.Node, t reflect.Type) (faults []error) {
+// asWritten finds the values that do not stand in the file as their field wants them. What
+// YAML makes of a value hides how it was written: a date is midnight, a time without a zone
+// is UTC, and 0100 is 64.
+func asWritten(path string, n *node.Node, t reflect.Type, day bool) (faults []error) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if n.Kind != node.MappingNode || t.Kind() != reflect.Struct {
-		return nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, v := n.Content[i].Value, n.Content[i+1]
-		field, ok := fieldOf(t, key)
-		if !ok {
-			continue
+	switch n.Kind {
+	case node.ScalarNode:
+		if err := written(n, t, day); err != nil {
+			faults = append(faults, Faultf(path, "%s: %v", n.Value, err))
 		}
-		at := strings.TrimPrefix(path+"."+key, ".")
-		if _, err := time.Parse(time.RFC3339, v.Value); field.Tag.Get("when") == "instant" && v.Kind == node.ScalarNode && err != nil {
-			faults = append(faults, Faultf(at, "%s: want an instant with its zone, like 2026-11-23T18:00:00Z", v.Value))
+	case node.SequenceNode:
+		for i, v := range n.Content {
+			if t.Kind() == reflect.Slice {
+				faults = append(faults, asWritten(fmt.Sprintf("%s[%d]", path, i), v, t.Elem(), false)...)
+			}
 		}
-		faults = append(faults, noInstants(at, v, field.Type)...)
+	case node.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, v := n.Content[i].Value, n.Content[i+1]
+			at := strings.TrimPrefix(path+"."+key, ".")
+			if t.Kind() == reflect.Map {
+				faults = append(faults, asWritten(at, v, t.Elem(), false)...)
+			} else if t.Kind() != reflect.Struct {
+				continue
+			} else if field, ok := fieldOf(t, key); ok {
+				faults = append(faults, asWritten(at, v, field.Type, field.Tag.Get("when") == "day")...)
+			}
+		}
 	}
 	return faults
 }

@@ -2,11 +2,16 @@ package strictyaml
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"time"
 
+	node "go.yaml.in/yaml/v3"
+
 	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
 )
 
 var (
@@ -81,17 +86,48 @@ func kind(to reflect.Type, data any) error {
 	return nil
 }
 
+// instant takes what [written] has let pass: YAML knows dates and times by their look.
 func instant(data any) (time.Time, error) {
-	if t, ok := data.(time.Time); ok { // YAML knows dates and times by their look
+	if t, ok := data.(time.Time); ok {
 		return t.UTC(), nil
 	}
 	text, _ := data.(string)
-	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t.UTC(), nil
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t, nil
+	}
+	return clock.ParseInstant(text)
+}
+
+var (
+	wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+	number      = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)
+)
+
+// written says what a scalar should look like that a field of type t is to take. One in
+// quotes is text, of which [value] tells.
+func written(n *node.Node, t reflect.Type, day bool) error {
+	if t == timeType {
+		if _, err := time.Parse(time.DateOnly, n.Value); day && err == nil {
+			return nil
+		}
+		_, err := clock.ParseInstant(n.Value)
+		return err
+	}
+	text := n.ShortTag() != "!!int" && n.ShortTag() != "!!float"
+	if text || t == durationType || t == millipenceType || t == serviceType || reflect.PointerTo(t).Implements(textType) {
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Int, reflect.Int64, reflect.Uint64:
+		if n.ShortTag() == "!!int" && !wholeNumber.MatchString(n.Value) {
+			return errors.New("want a whole number in decimal digits, without zeros before it")
+		}
+	case reflect.Float64:
+		if !number.MatchString(n.Value) {
+			return errors.New("want a number in decimal digits, without zeros before it")
 		}
 	}
-	return time.Time{}, fmt.Errorf("%v: want a time like 2026-11-23T18:00:00Z or a date", data)
+	return nil
 }
 
 func service(srv string) (servicerequests.Service, error) {

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"safemode/engine/record"
+)
+
+// Homes on the list of transfers are left alone from the margin before their day on. The
+// list is read at the start and whenever it changes; one that is broken meanwhile changes
+// nothing, and at the start it refuses.
+func TestSweepLeavesHomesOnTheListAlone(t *testing.T) {
+	long(t)
+	s := newScene(t, 60, 4, 600)
+	_, meters := readCSV(t, s.path("portfolio.csv"))
+	var lines []string
+	list := func(n int) {
+		lines = []string{"mpxn,effective_date,incoming_mpid,source,as_of\n"}
+		for _, m := range meters[:n] {
+			lines = append(lines, fmt.Sprintf("%s,%s,SOLR,CSS,2026-11-30\n", m["mpxn"], time.Now().Add(12*time.Hour).Format(time.RFC3339)))
+		}
+		lines = append(lines, "9999999,2030-01-01,SOLR,CSS,2026-11-30\n")
+		putFile(t, s.path("next.csv"), []byte(strings.Join(lines, "")))
+		if err := os.Rename(s.path("next.csv"), s.path("transfers.csv")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list(20)
+	s.configure(t, "safemode.yaml", "custody_dir:", "transfers: {file: transfers.csv}\ncustody_dir:")
+	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
+	s.sim(t)
+	if r := safemode(t, "", "preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db")); !strings.Contains(r.out, "21 transfers, 20 of them planned, 1 unknown") {
+		t.Errorf("preflight: %s", r.out)
+	}
+	good, err := os.ReadFile(s.path("transfers.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	putFile(t, s.path("transfers.csv"), []byte(strings.ReplaceAll(string(good), "\n", "\r")))
+	start(t, s.sweepArgs("safemode.yaml", "plan", "journal.db")...).wait().says(t, exitRefused, "transfers", "CR only")
+	putFile(t, s.path("transfers.csv"), good)
+	sweep := s.sweep(t)
+	listed := func() (st record.TransferCounts) {
+		var whole record.Status
+		body, err := tryGet("http://" + s.operations + "/api/v1/sweep")
+		if err == nil && json.Unmarshal(body, &whole) == nil && whole.Transfers != nil {
+			st = *whole.Transfers
+		}
+		return st
+	}
+	sweep.until("leaving 20 alone", func() bool { return listed().Left == 20 })
+	list(30)
+	sweep.until("leaving 30 alone", func() bool { return listed().Left == 30 })
+	putFile(t, s.path("transfers.csv"), []byte("broken"))
+	sweep.until("saying so", func() bool { return strings.Contains(sweep.err.String(), "the last good one stays in force") })
+	sweep.succeeds()
+	_, reported := s.report(t, "journal.db")
+	for _, line := range reported {
+		at := slices.IndexFunc(meters, func(m meterLine) bool { return m["device_id"] == line["device_id"] })
+		reasoned := strings.HasPrefix(line["reason"], record.ReasonLeaves)
+		if at < 20 && (!reasoned || line["attempts"] != "0") || at >= 30 && reasoned { // of those between some have their verdict, which stays
+			t.Errorf("%d of the list: %v", at, line)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package sweep
+
+import (
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/record"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+)
+
+// given are the originator counters of one originator that the journal has given out.
+type given struct {
+	first, highest uint64 // 0: none yet
+	begun          uint64 // the first that this run has reserved; 0: none yet
+	strange        uint64 // the highest that somebody else was seen to use; 0: none was
+}
+
+// gaveOut takes in that the counter of a request is in the journal.
+func (s *Machine) gaveOut(rec *record.Record) {
+	g := s.given[rec.ID.Originator]
+	if g == nil || rec.Kind != record.Request {
+		return
+	}
+	if g.first == 0 || rec.ID.Counter < g.first {
+		g.first = rec.ID.Counter
+	}
+	g.highest = max(g.highest, rec.ID.Counter)
+}
+
+// applyStranger folds in that a counter of somebody else's was seen.
+func (s *Machine) applyStranger(o record.OrderBody) {
+	if id, err := servicerequests.ParseRequestID(o.Reference); err == nil && s.given[id.Originator] != nil {
+		g := s.given[id.Originator]
+		g.strange = max(g.strange, id.Counter)
+	}
+}
+
+// watchStranger looks whether a proven message names a counter of ours that the journal has
+// not given out. Then another system sends under this identity: the two would use the same
+// counters, and meters refuse what comes with one that is not higher than the last.
+//
+// A device's alert of a future dated command names the counter of that command, which the
+// failed supplier may have left there long before: it counts only where it is as new as this
+// journal.
+func (s *Machine) watchStranger(h Heard) {
+	switch {
+	case h.Alert != nil:
+		if f := h.Alert.FutureDated; f != nil && h.Message != nil {
+			id := servicerequests.RequestID{Originator: h.Message.Target, Target: h.Device, Counter: f.Counter}
+			if g := s.given[id.Originator]; g != nil && g.first != 0 && id.Counter >= g.first {
+				s.judgeCounter(id)
+			}
+		}
+	case h.DCCAlert != nil:
+		s.judgeCounter(requestOf(h.DCCAlert.Event))
+	case h.Signed:
+		s.judgeCounter(h.ID)
+	}
+}
+
+// requestOf is the request that a DCC Alert names; zero: none.
+func requestOf(e duis.Event) servicerequests.RequestID {
+	switch e := e.(type) {
+	case duis.CommandFailure:
+		return e.Request
+	case duis.QuarantinedRequest:
+		return e.Request
+	case duis.ChangeOfSupplier:
+		return e.Request
+	case duis.VersionMismatch:
+		return e.Request
+	}
+	return servicerequests.RequestID{}
+}
+
+// judgeCounter pauses the sweep where a counter of ours is not from this journal. A person
+// who resumes it has judged that: only a higher counter pauses it again.
+func (s *Machine) judgeCounter(id servicerequests.RequestID) {
+	g := s.given[id.Originator]
+	if g == nil || id.Counter == 0 {
+		return
+	}
+	if m := s.find(id.Target); m != nil && (m.OpenAs(id) != nil || m.PastAs(id) != nil) {
+		return
+	}
+	switch within := g.first != 0 && id.Counter >= g.first && id.Counter <= g.highest; {
+	case id.Target == s.o.DCC && within: // the inventory was asked for
+		return
+	case s.run.lost && (g.begun == 0 || id.Counter < g.begun): // the journal is an older copy: what it gave out is not known
+		return
+	}
+	s.metrics.strangers.Inc()
+	if id.Counter <= g.strange {
+		return
+	}
+	floor := floorAbove(max(id.Counter, g.highest))
+	reason := fmt.Sprintf("another system sends under %v: a message of the DCC names counter %d (request %v), which this journal did not give out: freeze that system, then resume; for a new journal a counter_floor of %d would be safe",
+		id.Originator, id.Counter, id, floor)
+	s.log.Error("a stranger uses our originator", zap.Stringer("originator", id.Originator), zap.Uint64("counter", id.Counter),
+		zap.Stringer("request_id", id), zap.Uint64("safe_counter_floor", floor))
+	s.pauseWith(record.OrderBody{Cause: record.CauseStranger, Reason: reason, Reference: id.String()})
+}
+
+// floorAbove is a counter that is far enough above one that was used, for a system that is
+// frozen soon: a million, which is a quarter of an hour of counters that are milliseconds.
+func floorAbove(counter uint64) uint64 {
+	const room = 1_000_000
+	return min(counter+room, servicerequests.MaxCounter)
+}

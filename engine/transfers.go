@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/plan"
+	"safemode/engine/portfolio"
+	"safemode/engine/record"
+)
+
+// Transfers is where the list of homes that leave on days of their own is kept (the format
+// is package portfolio's). It is read at the start and whenever the file changes.
+type Transfers struct {
+	Path   string        // empty: there is none
+	Margin time.Duration // how long before its day a home is left alone
+}
+
+// ForeseenTransfers is what a list of transfers says of a plan.
+type ForeseenTransfers struct {
+	Homes   []record.Transfer // planned meters, the next to leave first
+	Unknown int               // MPxNs of no planned meter
+}
+
+// String says it in a few words.
+func (f ForeseenTransfers) String() string {
+	text := fmt.Sprintf("%d transfers, %d of them planned, %d unknown", len(f.Homes)+f.Unknown, len(f.Homes), f.Unknown)
+	now := time.Now()
+	for _, home := range f.Homes {
+		if home.Leave.After(now) {
+			return text + ", the next left alone from " + home.Leave.UTC().Format(time.RFC3339)
+		}
+	}
+	return text
+}
+
+// Foresee reads the list and finds the plan's meters in it.
+func (t Transfers) Foresee(p *plan.Plan) (f ForeseenTransfers, err error) {
+	if t.Path == "" {
+		return f, nil
+	}
+	in, err := os.Open(t.Path)
+	if err != nil {
+		return f, err
+	}
+	defer in.Close()
+	listed, err := portfolio.ReadTransfers(in)
+	if err != nil {
+		return f, fmt.Errorf("%s: %w", t.Path, err)
+	}
+	f.Unknown = len(listed)
+	known := map[string]bool{}
+	err = p.Each(func(target *plan.Target) error {
+		mpxn, err := portfolio.PlainMPxN(target.MPxN)
+		home, ok := listed[mpxn]
+		if err != nil || !ok {
+			return nil //nolint:nilerr // a plan of an older program may have what is no MPxN: no list has it
+		}
+		if !known[mpxn] {
+			known[mpxn] = true
+			f.Unknown--
+		}
+		f.Homes = append(f.Homes, record.Transfer{
+			Device: target.Device, MPxN: target.MPxN, Effective: home.Effective, Leave: home.Effective.Add(-t.Margin),
+			Incoming: home.Incoming, Source: home.Source, AsOf: home.AsOf,
+		})
+		return nil
+	}, func(*plan.Rejected) error { return nil })
+	slices.SortFunc(f.Homes, func(a, b record.Transfer) int { return a.Leave.Compare(b.Leave) })
+	return f, err
+}
+
+// transfersPoll is how often the list is looked at, in real time.
+const transfersPoll = 2 * time.Second
+
+// watchTransfers gives the sweep the list anew whenever it changes, until ctx ends. One that
+// cannot be read leaves the last good one in force.
+func (e *Engine) watchTransfers(ctx context.Context) {
+	t := e.o.Transfers
+	if t.Path == "" {
+		return
+	}
+	ticker := time.NewTicker(transfersPoll)
+	defer ticker.Stop()
+	was := e.transfersRead
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		is, err := os.Stat(t.Path)
+		if err == nil && was != nil && os.SameFile(is, was) && is.ModTime().Equal(was.ModTime()) && is.Size() == was.Size() {
+			continue
+		}
+		if err != nil && was == nil {
+			continue // it was said
+		}
+		was = is
+		if err != nil {
+			was = nil
+		}
+		f, err := e.lookAtTransfers(err)
+		if err != nil {
+			e.o.Log.Error("the list of transfers cannot be read: the last good one stays in force", zap.Error(err))
+			continue
+		}
+		e.o.Log.Info("the list of transfers has changed", zap.Int("planned", len(f.Homes)), zap.Int("unknown", f.Unknown))
+		e.runner.Transfers(f.Homes)
+	}
+}
+
+func (e *Engine) lookAtTransfers(err error) (ForeseenTransfers, error) {
+	if err != nil {
+		return ForeseenTransfers{}, err
+	}
+	return e.o.Transfers.Foresee(e.o.Plan)
+}
+
+// firstTransfers reads the list as the sweep starts. One that cannot be read refuses it.
+func (e *Engine) firstTransfers() ([]record.Transfer, error) {
+	t := e.o.Transfers
+	if t.Path == "" {
+		return nil, nil
+	}
+	var err error
+	var read fs.FileInfo
+	if read, err = os.Stat(t.Path); err == nil {
+		var f ForeseenTransfers
+		if f, err = t.Foresee(e.o.Plan); err == nil {
+			e.transfersRead = read
+			return f.Homes, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: transfers: %w", ErrRefused, err)
+}

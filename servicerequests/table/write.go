@@ -1,0 +1,83 @@
+package table
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Writer writes a table that people may open in a spreadsheet or look at in a terminal: a
+// cell that a spreadsheet would run as a formula begins with an apostrophe, and what a
+// terminal would obey is written as Go writes it in quotes. Both are [Cell]'s.
+type Writer struct{ out *csv.Writer }
+
+// NewWriter makes a writer. What it writes may wait until [Writer.Flush].
+func NewWriter(w io.Writer) *Writer { return &Writer{csv.NewWriter(w)} }
+
+// Write writes one record.
+func (w *Writer) Write(record []string) error {
+	cells := make([]string, len(record))
+	for i, text := range record {
+		cells[i] = Cell(text)
+	}
+	return w.out.Write(cells)
+}
+
+// WriteAll writes records and flushes.
+func (w *Writer) WriteAll(records [][]string) error {
+	for _, record := range records {
+		if err := w.Write(record); err != nil {
+			return err
+		}
+	}
+	w.Flush()
+	return w.Error()
+}
+
+// Flush writes what waits. [Writer.Error] says whether it could.
+func (w *Writer) Flush() { w.out.Flush() }
+
+// Error is the first error of a Write or Flush.
+func (w *Writer) Error() error { return w.out.Error() }
+
+// plainNumber is a number that a spreadsheet takes as one.
+var plainNumber = regexp.MustCompile(`^[-+]?[0-9]+(\.[0-9]+)?$`)
+
+// Cell is a text as a cell may hold it.
+func Cell(text string) string {
+	begin, _ := utf8.DecodeRuneInString(text)
+	if text != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", begin) && !plainNumber.MatchString(text) {
+		text = "'" + text
+	}
+	return Shown(text)
+}
+
+// Shown is a text from outside as a terminal may be given it: what is no printable
+// character stands as \x1b, and what is no UTF-8 as a question mark.
+func Shown(text string) string {
+	if !strings.ContainsFunc(text, unshown) {
+		return strings.ToValidUTF8(text, "?")
+	}
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(text, "?") {
+		switch {
+		case !unshown(r):
+			b.WriteRune(r)
+		case r < 0x100:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+// unshown is what a terminal or a reader's eye would take for something else: control
+// characters, and those that turn the direction of writing or show nothing.
+func unshown(r rune) bool {
+	return unicode.Is(unicode.C, r) && r != '\n' && r != '\t'
+}
