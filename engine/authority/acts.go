@@ -33,6 +33,7 @@ var Acts = []Act{
 	{"renew", anyOperator, "", "Operator record"},
 	{"cease", anyOperator, "", "custody's book, Operator record with the notice's reference, and Closed; nothing takes it back"},
 	{"go_on", anyOperator, "", "Operator record; it changes nothing"},
+	{"transfers", engineUser, "", "Operator record by the sweep itself: a home on the list is left alone from its time on, which nothing takes back"},
 	{"accept", "", twoApprovers, "Operator record with what was accepted, custody's book with the approvals"},
 	{"sign a roster", rosterSigner, "", "FILE.sig; each start's Opened record carries roster, signature and certificate"},
 	{"sign a direction", recorder, "", "FILE.sig; the plan carries text and signature"},
