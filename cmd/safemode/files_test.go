@@ -89,7 +89,7 @@ func TestPlanRefusesManyRejectedRows(t *testing.T) {
 		}
 		putFile(t, file, []byte(strings.Join(rows, "")))
 		return safemode(t, "", "plan", "--config", config, "--direction", s.path("direction.yaml"), "--portfolio", file,
-			"--out", s.path(name), "--prepared-by", "olga")
+			"--out", s.path(name), "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"))
 	}
 	usual := s.configure(t, "usual.yaml", "custody_dir:", "suppress_file: leave.txt\ncustody_dir:")
 	planned("three", usual, 3).says(t, exitRefused, "3 of 40 rows are rejected", "max_rejected_share (0.05)", "portfolio check")

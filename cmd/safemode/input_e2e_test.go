@@ -100,7 +100,8 @@ func TestPlanRejectsRows(t *testing.T) {
 	rows[7] = strings.Replace(rows[7], "00-DB", "00-ZZ", 1)
 	rows[9] = rows[8]
 	putFile(t, s.path("portfolio.csv"), []byte(strings.Join(rows, "")))
-	out := s.plan(t, "plan", "safemode.yaml", "direction.yaml")
+	tolerant := s.configure(t, "tolerant.yaml", "custody_dir:", "max_rejected_share: 0.15\ncustody_dir:")
+	out := s.plan(t, "plan", "tolerant.yaml", "direction.yaml")
 	frozen, err := os.ReadFile(filepath.Join(out, "plan.ndjson"))
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +111,7 @@ func TestPlanRejectsRows(t *testing.T) {
 			t.Errorf("line %s is not in the plan's rejected rows", line)
 		}
 	}
-	printed := must(t, "", "plan", "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"), "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"),
+	printed := must(t, "", "plan", "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"), "--config", tolerant, "--direction", s.path("direction.yaml"),
 		"--portfolio", s.path("portfolio.csv"), "--out", s.path("plan2"))
 	if !strings.Contains(printed, "17 of 20 portfolio rows planned") || !strings.Contains(printed, "3 rejected") {
 		t.Errorf("printed %s", printed)
@@ -236,7 +237,7 @@ func TestSimBadInput(t *testing.T) {
 		{exitUsage, "portfolio.csv: line 1", []string{"--fleet", s.path("portfolio.csv"), "--pki", pki}},
 		{exitUsage, "none.csv: no such file", []string{"--fleet", s.path("none.csv"), "--pki", pki}},
 		{exitUsage, "nowhere: no such file", []string{"--fleet", fleet, "--pki", s.path("nowhere")}},
-		{exitUsage, "there is none of that name, but calm, lying-dcc", []string{"--fleet", fleet, "--pki", pki, "--faults", "stormy"}},
+		{exitUsage, "there is none of that name, but calm, everyday, lying-dcc", []string{"--fleet", fleet, "--pki", pki, "--faults", "stormy"}},
 		{exitUsage, "unknown.yaml: fault profile: storm: unknown key", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("unknown.yaml", "storm: 0.5\n")}},
 		{exitUsage, "groups[1].no_answer: 2: want a share", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("group.yaml", "groups: [{regions: [North]}, {no_answer: 2}]\n")}},
 		{exitUsage, "dcc.anomaly_thresholds.1.6.per", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("rules.yaml", "dcc: {anomaly_thresholds: {\"1.6\": {limit: 5}}}\n")}},

@@ -102,6 +102,10 @@ func TestSweepOfAnotherProcess(t *testing.T) {
 	s, sim := referenceScene(t)
 	p := s.sweep(t)
 	s.untilDone(t, p, 5)
+	p.until("a time to go, which is absent while it is not known", func() bool {
+		_, known := scrape(t, s.operations)["safemode_eta_seconds"]
+		return known
+	})
 
 	before := scrape(t, s.operations)
 	for _, name := range engineMetrics {
