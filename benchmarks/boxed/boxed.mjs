@@ -87,7 +87,9 @@ function noteForm(xml) {
   const namespaces = /<sr:Response [^>]*xmlns:xsi=/.test(xml);
   const folded = /&#13;/.test(xml);
   for (const [name, is] of Object.entries({ mark, declaration, namespaces, folded })) seen[name] += is;
-  seen.compact += !(mark || declaration || namespaces || folded || !hasSignature(xml));
+  // What holds another's signature is passed on as that wrote it.
+  const passedOn = /<sr:(SMETS1SignedResponse|S1SPAlertDSP)\b/.test(xml);
+  seen.compact += !(mark || declaration || namespaces || folded || passedOn || !hasSignature(xml));
 }
 
 function forms() {
