@@ -1,9 +1,9 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -19,7 +19,6 @@ import (
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
-	"safemode/engine/sweep"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
@@ -90,7 +89,9 @@ func (e *Engine) claims(ctx context.Context) (j authority.Journal, err error) {
 	if j, err = History(ctx, e.journal); err != nil {
 		return j, err
 	}
-	j.Content = e.content
+	if j.Content = e.content; e.unread > 0 {
+		j.Content = e.o.Plan.Content // which is proven before anything is sent, or beside it: see fold
+	}
 	return j, nil
 }
 
@@ -154,7 +155,8 @@ func (e *Engine) heed(r *record.Record) {
 // readPlanned hashes the journal's records of the plan, up to number whole, and adds the
 // meters that the plan suppresses to those that are not touched.
 func (e *Engine) readPlanned(ctx context.Context, whole int) error {
-	content, n, seats := plan.NewContent(), 0, sha256.New()
+	content, n := plan.NewContent(), 0
+	var suppressed []servicerequests.EUI
 	for r, err := range e.journal.Records(ctx, 2) {
 		if err != nil {
 			return err
@@ -170,29 +172,32 @@ func (e *Engine) readPlanned(ctx context.Context, whole int) error {
 				return err
 			}
 			if body.Suppressed {
-				e.suppress(r.Device)
+				suppressed = append(suppressed, r.Device)
 			}
-			seats.Write(sweep.Seated{Device: r.Device, Hub: body.Hub, Originator: body.Originator, Type: body.Type, Region: body.Region}.Append(nil))
 		case record.Rejected:
 			content.Rejected(r.Body)
 		default:
 			return fmt.Errorf("%w: %s: record %d is a %v among the plan's", journal.ErrDamaged, e.o.Journal, r.Seq, r.Kind)
 		}
 	}
-	e.content, e.seats = content.String(), seats.Sum(nil)
+	e.content = content.String()
 	if e.content != e.o.Plan.Content { // a rehearsal, too, sweeps its plan and nothing else
 		return fmt.Errorf("%w: the meters in %s are not those of the plan (%.12s..., not %.12s...)", ErrRefused, e.o.Journal, e.content, e.o.Plan.Content)
+	}
+	for _, device := range suppressed {
+		e.suppress(device)
 	}
 	return nil
 }
 
 // fits holds the meters of a state that the journal keeps to the plan's.
-func (e *Engine) fits(kept iter.Seq[sweep.Seated]) error {
+func (e *Engine) fits(kept iter.Seq[record.Seat]) error {
 	seats := sha256.New()
+	var b [26]byte
 	for s := range kept {
-		seats.Write(s.Append(nil))
+		seats.Write(s.Append(b[:0]))
 	}
-	if !bytes.Equal(seats.Sum(nil), e.seats) {
+	if hex.EncodeToString(seats.Sum(nil)) != e.o.Plan.Seats {
 		return errors.New("its meters are not those of the plan")
 	}
 	return nil

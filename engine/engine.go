@@ -159,9 +159,10 @@ type Engine struct {
 	damage     atomic.Pointer[error]            // of the journal, in what this start has not read
 	content    string                           // hash of the plan's lines in the journal; empty: it has not all of them
 	book       *custody.Book                    // nil: a rehearsal
-	seats      []byte                           // hash of the plan's meters, as a kept state has them
 	suppressed map[servicerequests.EUI]struct{} // the configuration's and the plan's; nil: the configuration's alone
 	begins     bool                             // the journal holds no Opened record yet
+	later      bool                             // the journal's plan may be read after the start was decided on
+	unread     int                              // records of the journal's plan, which are still to be held to the plan
 	known      int                              // records of the plan that it had when this engine opened it
 	grant      authority.Grant                  // by which it begins or goes on
 	server     *http.Server                     // of the inbox
@@ -219,6 +220,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if e.journal, err = journal.Open(o.Journal, o.Commits); err != nil {
 		return nil, err
 	}
+	e.later = true
 	if err := e.holdPlan(ctx); err != nil {
 		return nil, err
 	}
@@ -327,6 +329,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	servers.Go(func() { e.serve(e.server, e.inbox) }) // ends with Shutdown
 	stopPinning := e.startPinning()
 	servers.Go(func() { e.watchPast(watching, walked, from) })
+	servers.Go(func() { e.watchPlanned(watching) })
 	err = e.runner.Run(ctx)
 	e.ended.Store(true)
 	// How it ended is written first: nothing that is slow may come before.
@@ -349,9 +352,19 @@ func (e *Engine) Run(ctx context.Context) error {
 // fold reads the journal into the sweep, without keys and without network. Stored messages
 // that were not judged wait to be proven again. It returns from where records were folded,
 // and how far those before were walked.
+//
+// Meters are swept that are the plan's, or none: a state that is taken up has the plan's
+// seats, and what the journal has of the plan is then read beside the sweep; else it is
+// read before.
 func (e *Engine) fold(ctx context.Context) (from, walked uint64, err error) {
 	if from, walked, err = e.restore(ctx); err != nil {
 		return 0, 0, err
+	}
+	if e.unread > 0 && from == 1 {
+		if err := e.readPlanned(ctx, e.unread); err != nil {
+			return 0, 0, err
+		}
+		e.unread = 0
 	}
 	unjudged, err := e.runner.Replay(e.journal.Records(ctx, from), e.verifier.Content)
 	if err != nil {

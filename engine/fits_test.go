@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -10,7 +12,6 @@ import (
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
-	"safemode/engine/sweep"
 	"safemode/servicerequests"
 )
 
@@ -21,9 +22,10 @@ func TestAttackMetersOfAnotherPlan(t *testing.T) {
 		{Order: 1, Device: 11, Hub: 21, Type: servicerequests.ESME, Region: servicerequests.North, Originator: 5},
 		{Order: 2, Device: 12, Hub: 22, Type: servicerequests.GSME, Region: servicerequests.South, Originator: 5, Suppressed: true},
 	}
-	content := plan.NewContent()
-	for i := range targets {
-		content.Target(targets[i].Device, targets[i].Body())
+	content, seats := plan.NewContent(), sha256.New()
+	for i, t := range targets {
+		content.Target(t.Device, targets[i].Body())
+		seats.Write(record.Seat{Device: t.Device, Hub: t.Hub, Originator: t.Originator, Type: t.Type, Region: t.Region}.Append(nil))
 	}
 	begin := func(t *testing.T, change func([]plan.Target)) (*Engine, error) {
 		j, err := journal.Open(filepath.Join(t.TempDir(), "journal.db"), journal.Options{})
@@ -40,26 +42,26 @@ func TestAttackMetersOfAnotherPlan(t *testing.T) {
 		if err := j.Commit(context.WithoutCancel(t.Context()), records...); err != nil {
 			t.Fatal(err)
 		}
-		e := &Engine{journal: j, o: Options{Plan: &plan.Plan{Header: plan.Header{Content: content.String()}}}}
+		e := &Engine{journal: j, o: Options{Plan: &plan.Plan{Header: plan.Header{Content: content.String(), Seats: hex.EncodeToString(seats.Sum(nil))}}}}
 		return e, e.readPlanned(t.Context(), 1+len(targets))
 	}
 	e, err := begin(t, func([]plan.Target) {})
 	if _, left := e.o.Suppressed[12]; err != nil || !left || len(e.o.Suppressed) != 1 {
 		t.Fatalf("%v, suppressed %v", err, e.o.Suppressed)
 	}
-	kept := []sweep.Seated{
+	kept := []record.Seat{
 		{Device: 11, Hub: 21, Originator: 5, Type: servicerequests.ESME, Region: servicerequests.North},
 		{Device: 12, Hub: 22, Originator: 5, Type: servicerequests.GSME, Region: servicerequests.South},
 	}
 	if err := e.fits(slices.Values(kept)); err != nil {
 		t.Errorf("the plan's own: %v", err)
 	}
-	for name, change := range map[string]func([]sweep.Seated) []sweep.Seated{
-		"another meter": func(s []sweep.Seated) []sweep.Seated { s[1].Device = 13; return s },
-		"another hub":   func(s []sweep.Seated) []sweep.Seated { s[1].Hub = 13; return s },
-		"another fuel":  func(s []sweep.Seated) []sweep.Seated { s[1].Type = servicerequests.ESME; return s },
-		"one more":      func(s []sweep.Seated) []sweep.Seated { return append(s, sweep.Seated{Device: 13}) },
-		"another order": func(s []sweep.Seated) []sweep.Seated { slices.Reverse(s); return s },
+	for name, change := range map[string]func([]record.Seat) []record.Seat{
+		"another meter": func(s []record.Seat) []record.Seat { s[1].Device = 13; return s },
+		"another hub":   func(s []record.Seat) []record.Seat { s[1].Hub = 13; return s },
+		"another fuel":  func(s []record.Seat) []record.Seat { s[1].Type = servicerequests.ESME; return s },
+		"one more":      func(s []record.Seat) []record.Seat { return append(s, record.Seat{Device: 13}) },
+		"another order": func(s []record.Seat) []record.Seat { slices.Reverse(s); return s },
 	} {
 		if e.fits(slices.Values(change(slices.Clone(kept)))) == nil {
 			t.Errorf("a state of %s was taken", name)

@@ -52,7 +52,11 @@ func (e *Engine) readBeginning(ctx context.Context) (opening *record.Opening, er
 	if e.known, opening, err = e.beginning(ctx); err != nil {
 		return nil, err
 	}
-	if whole := 1 + e.o.Plan.Counts.Targets + e.o.Plan.Counts.Rejected; e.known == whole {
+	switch whole := 1 + e.o.Plan.Counts.Targets + e.o.Plan.Counts.Rejected; {
+	case e.known != whole:
+	case e.later && e.o.Plan.Counts.Suppressed == 0:
+		e.unread = whole
+	default:
 		err = e.readPlanned(ctx, whole)
 	}
 	return opening, err

@@ -94,6 +94,18 @@ func (e *Engine) watchPast(ctx context.Context, next, end uint64) {
 	e.o.Log.Debug("the records before the state hold", zap.Uint64("before_record", end))
 }
 
+// watchPlanned holds what the journal has of the plan to the plan, beside the sweep. Where it
+// is another, a gate closes.
+func (e *Engine) watchPlanned(ctx context.Context) {
+	if e.unread == 0 {
+		return
+	}
+	if err := e.readPlanned(ctx, e.unread); err != nil && ctx.Err() == nil {
+		e.damage.Store(&err)
+		e.o.Log.Error("the journal's meters are not the plan's", zap.Error(err))
+	}
+}
+
 // mayAct says whether anything may be signed and sent now: the gates are open, and the
 // record is whole as far as it has been read. The gates' dates are held to the machine's
 // clock, not to the sweep's.

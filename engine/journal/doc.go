@@ -23,6 +23,7 @@
 //	    hash       BLOB NOT NULL        -- 32 bytes: the chain
 //	) STRICT
 //	CREATE INDEX mark ON record (kind) WHERE kind IN ('opened','closed','state')
+//	CREATE INDEX stop ON record (kind) WHERE kind IN ('tripwire','halted','operator') -- not in older ones
 //	CREATE TABLE state (
 //	    row   INTEGER PRIMARY KEY,      -- 0, 1, 2 ... without a gap
 //	    value BLOB NOT NULL             -- bytes of whoever keeps it

@@ -116,13 +116,15 @@ func (j *Journal) LatestAfter(ctx context.Context, after uint64, kind record.Kin
 }
 
 // LatestBetween returns the last durable record of a kind between two others, with number
-// 0 if there is none. But for [Opened], [Closed] and [State], which have an index, it reads
-// every record between these.
+// 0 if there is none. It reads every record between these where the kind has no index.
 func (j *Journal) LatestBetween(ctx context.Context, after, before uint64, kind record.Kind) (r record.Record, err error) {
 	var seq int64
 	query := "SELECT coalesce(max(seq), 0) FROM record WHERE seq > ? AND seq < ? AND kind = ?"
-	if kind == record.Opened || kind == record.Closed || kind == record.State {
+	switch kind {
+	case record.Opened, record.Closed, record.State:
 		query += " AND " + marks
+	case record.Tripwire, record.Halted, record.Operator:
+		query += " AND " + stops
 	}
 	err = j.reader.QueryRowContext(ctx, query, int64(after), int64(before), kind.String()).Scan(&seq)
 	if err == nil && seq > 0 {

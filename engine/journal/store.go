@@ -56,8 +56,15 @@ var schema = [...]string{
 ) STRICT`,
 }
 
-// marks are the kinds that the index is of: few, and asked for alone.
+// marks are the kinds that the index mark is of: few, and asked for alone.
 const marks = `kind IN ('opened','closed','state')`
+
+// stops are those of the index stop, which a journal is given when it is opened to be
+// written: the first ones of this version had none.
+const (
+	stops     = `kind IN ('tripwire','halted','operator')`
+	stopIndex = `CREATE INDEX stop ON record (kind) WHERE ` + stops
+)
 
 // writer is the one connection that writes.
 type writer struct {
@@ -111,6 +118,15 @@ func openWriter(path, id string, fresh bool) (_ *writer, err error) {
 	}
 	if empty {
 		if err := w.initialise(ctx, id); err != nil {
+			return nil, sqliteError(err)
+		}
+	}
+	var indexed bool
+	if err := w.conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'stop')").Scan(&indexed); err != nil {
+		return nil, sqliteError(err)
+	}
+	if !indexed {
+		if _, err := w.conn.ExecContext(ctx, stopIndex); err != nil {
 			return nil, sqliteError(err)
 		}
 	}
@@ -284,6 +300,9 @@ func checkFormat(ctx context.Context, q querier) error {
 		var name, text string
 		if err := rows.Scan(&name, &text); err != nil {
 			return err
+		}
+		if text == stopIndex {
+			continue
 		}
 		if found >= len(schema) || schema[found] != text {
 			return fmt.Errorf("%w: %s is not in the schema of version %d", ErrDamaged, name, version)

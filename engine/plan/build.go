@@ -82,7 +82,7 @@ func Build(rows iter.Seq2[portfolio.Row, error], o Options) (*Plan, error) {
 	p.Counts = p.count()
 	schedule := p.Schedule()
 	p.Estimate = schedule.Estimate
-	p.Content = p.content()
+	p.sum()
 	if err := p.overThreshold(); err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}

@@ -43,15 +43,49 @@ func (c Content) add(kind byte, device servicerequests.EUI, body []byte) {
 // String returns the hash in hexadecimal.
 func (c Content) String() string { return hex.EncodeToString(c.sum.Sum(nil)) }
 
-func (p *Plan) content() string {
-	c := NewContent()
+// sums are the header's hashes of the lines: of what a journal holds of them, and of the
+// seats.
+type sums struct {
+	content Content
+	seats   hash.Hash
+}
+
+func newSums() sums { return sums{NewContent(), sha256.New()} }
+
+func (s sums) target(t *Target) {
+	s.content.Target(t.Device, t.Body())
+	s.seats.Write(record.Seat{Device: t.Device, Hub: t.Hub, Originator: t.Originator, Type: t.Type, Region: t.Region}.Append(nil))
+}
+
+func (s sums) rejected(r *Rejected) { s.content.Rejected(r.Body()) }
+
+// check holds the header's hashes to those of the lines.
+func (s sums) check(h *Header) error {
+	switch content, seats := s.content.String(), hex.EncodeToString(s.seats.Sum(nil)); {
+	case content != h.Content:
+		return fmt.Errorf("%w: the header's content_sha256 is not of these lines, which hash to %s", ErrDamaged, content)
+	case seats != h.Seats:
+		return fmt.Errorf("%w: the header's seats_sha256 is not of these lines, which hash to %s", ErrDamaged, seats)
+	}
+	return nil
+}
+
+// sums hashes the lines of a plan that holds them.
+func (p *Plan) sums() sums {
+	s := newSums()
 	for i := range p.Targets {
-		c.Target(p.Targets[i].Device, p.Targets[i].Body())
+		s.target(&p.Targets[i])
 	}
 	for i := range p.Rejected {
-		c.Rejected(p.Rejected[i].Body())
+		s.rejected(&p.Rejected[i])
 	}
-	return c.String()
+	return s
+}
+
+// sum writes the hashes of the lines into the header.
+func (p *Plan) sum() {
+	s := p.sums()
+	p.Content, p.Seats = s.content.String(), hex.EncodeToString(s.seats.Sum(nil))
 }
 
 // Digest is the SHA-256 of the header in JSON, as a journal holds it, in hexadecimal.

@@ -230,8 +230,8 @@ func (in *reader) check() error {
 	if got := p.count(); got != p.Counts {
 		return fmt.Errorf("%w: the header counts %+v, the lines are %+v", ErrDamaged, p.Counts, got)
 	}
-	if content := p.content(); content != p.Content {
-		return fmt.Errorf("%w: the header's content_sha256 is not of these lines, which hash to %s", ErrDamaged, content)
+	if err := p.sums().check(&p.Header); err != nil {
+		return err
 	}
 	if !reflect.DeepEqual(p.Schedule().Estimate, p.Estimate) {
 		return fmt.Errorf("%w: the header's estimate does not follow from the lines", ErrDamaged)

@@ -28,7 +28,7 @@ func TestGolden(t *testing.T) {
 	if diff := cmp.Diff(string(golden), string(encode(t, p))); diff != "" {
 		t.Error(diff)
 	}
-	if want := "efadeadd372bbe6e5c49ba4431cea5c4ee7c2c8f46f38ad8e1060e6c42979fd0"; p.SHA256 != want {
+	if want := "e078b70de928a1200f6e4c29c8e98cf01876d4d19f7752faa9f898724bb587dd"; p.SHA256 != want {
 		t.Errorf("hash %s, want %s", p.SHA256, want)
 	}
 }

@@ -154,6 +154,6 @@ func (p *Plan) InOrderOf(rows []servicerequests.EUI) (*Plan, error) {
 		}
 		next = end
 	}
-	q.Content = q.content()
+	q.sum()
 	return &q, q.checkWaves(len(q.Targets))
 }

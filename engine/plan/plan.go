@@ -62,6 +62,7 @@ type Header struct {
 	Journal     string                `json:"journal_id"`        // of the one journal that may be begun with it, 32 hexadecimal digits; empty: it can only be rehearsed
 	Custody     *Custody              `json:"custody,omitempty"` // that its counters come from; nil: it can only be rehearsed
 	Content     string                `json:"content_sha256"`    // of what a journal holds of the lines below: see [Content]
+	Seats       string                `json:"seats_sha256"`      // of which meter stands where: SHA-256 over the [record.Seat] of each target
 	Waves       []Wave                `json:"waves"`
 	Counts      Counts                `json:"counts"`
 	Estimate    Estimate              `json:"estimate"`
@@ -110,6 +111,7 @@ type Counts struct {
 	Prepayment  int `json:"claimed_prepayment"`
 	Credit      int `json:"claimed_credit"`
 	Unknown     int `json:"claimed_unknown"`
+	Suppressed  int `json:"suppressed,omitempty"` // targets that are planned and not touched
 }
 
 // Target is one meter to be brought into safe mode. What it says of the meter is
@@ -276,6 +278,9 @@ func (c *Counts) reject(r *Rejected) {
 // add counts a target, but for its home.
 func (c *Counts) add(t *Target) {
 	c.Targets++
+	if t.Suppressed {
+		c.Suppressed++
+	}
 	if direction.FuelOf(t.Type) == direction.Gas {
 		c.Gas++
 	} else {

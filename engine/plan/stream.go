@@ -87,7 +87,7 @@ func (p *Plan) each(in *reader, target func(*Target) error, rejected func(*Rejec
 	seen := make(map[servicerequests.EUI]bool, p.Counts.Targets)
 	homes := map[servicerequests.EUI]struct{}{}
 	var counts Counts
-	content := NewContent()
+	lines := newSums()
 	for in.lines.Scan() {
 		in.line++
 		err := in.read(in.lines.Bytes())
@@ -102,14 +102,14 @@ func (p *Plan) each(in *reader, target func(*Target) error, rejected func(*Rejec
 			if fault := p.checkTarget(t); err == nil && fault != nil {
 				err = fmt.Errorf("%w: %w", ErrDamaged, fault)
 			}
-			content.Target(t.Device, t.Body())
+			lines.target(t)
 			if err == nil {
 				err = target(t)
 			}
 		}
 		for i := range in.plan.Rejected {
 			counts.reject(&in.plan.Rejected[i])
-			content.Rejected(in.plan.Rejected[i].Body())
+			lines.rejected(&in.plan.Rejected[i])
 			if err == nil {
 				err = rejected(&in.plan.Rejected[i])
 			}
@@ -128,10 +128,8 @@ func (p *Plan) each(in *reader, target func(*Target) error, rejected func(*Rejec
 		return fmt.Errorf("%w: it has changed while it was read", ErrDamaged)
 	case counts != p.Counts:
 		return fmt.Errorf("%w: the header counts %+v, the lines are %+v", ErrDamaged, p.Counts, counts)
-	case content.String() != p.Content:
-		return fmt.Errorf("%w: the header's content_sha256 is not of these lines", ErrDamaged)
 	case counts.Targets > p.Direction.MaximumMeters:
 		return fmt.Errorf("%w: the plan has %d, %s allows %d", ErrTooManyMeters, counts.Targets, p.Direction.Reference, p.Direction.MaximumMeters)
 	}
-	return nil
+	return lines.check(&p.Header)
 }

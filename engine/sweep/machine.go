@@ -49,7 +49,7 @@ type Options struct {
 	// Waves are the plan's, in its order; none: one of all meters.
 	Waves []Wave
 	// Fits says whether the meters of a kept state, in its order, are the plan's. Nil: not asked.
-	Fits func(iter.Seq[Seated]) error
+	Fits func(iter.Seq[record.Seat]) error
 	// StandIn resumes at once what pauses by itself, under this name: for rehearsals,
 	// where nobody is there to do it. Empty: a person resumes.
 	StandIn string

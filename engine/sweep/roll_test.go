@@ -77,9 +77,9 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	// A state of meters that the plan does not have is not taken, and its meters are told
 	// in the order of the plan.
-	var told []Seated
+	var told []record.Seat
 	stranger := func(o *Options) {
-		o.Fits = func(kept iter.Seq[Seated]) error { told = slices.Collect(kept); return errors.New("strangers") }
+		o.Fits = func(kept iter.Seq[record.Seat]) error { told = slices.Collect(kept); return errors.New("strangers") }
 	}
 	m := machineOf(d.World, stranger)
 	if _, err := m.Restore(rows); !errors.Is(err, ErrState) || m.roll.size() != 0 {
@@ -94,7 +94,7 @@ func TestRestoreRefuses(t *testing.T) {
 			continue
 		}
 		body, err := record.Decode[record.TargetBody](r)
-		if want := (Seated{r.Device, body.Hub, body.Originator, body.Type, body.Region}); err != nil || at >= len(told) || told[at] != want {
+		if want := (record.Seat{Device: r.Device, Hub: body.Hub, Originator: body.Originator, Type: body.Type, Region: body.Region}); err != nil || at >= len(told) || told[at] != want {
 			t.Fatalf("meter %d: %v, %+v", at+1, err, want)
 		}
 		at++

@@ -2,7 +2,6 @@ package sweep
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -140,27 +139,12 @@ func (s *Machine) settings() string {
 // ErrState says that a kept state cannot be gone on with. The records can.
 var ErrState = errors.New("the kept state does not fit")
 
-// Seated is what a state says of which meter stands where.
-type Seated struct {
-	Device, Hub, Originator servicerequests.EUI
-	Type                    servicerequests.DeviceType
-	Region                  servicerequests.Region
-}
-
-// Append writes it in 26 bytes.
-func (s Seated) Append(b []byte) []byte {
-	for _, eui := range [...]servicerequests.EUI{s.Device, s.Hub, s.Originator} {
-		b = binary.BigEndian.AppendUint64(b, uint64(eui))
-	}
-	return append(b, byte(s.Type), byte(s.Region))
-}
-
 // seated lists the meters in order.
-func (r *roll) seated() iter.Seq[Seated] {
-	return func(yield func(Seated) bool) {
+func (r *roll) seated() iter.Seq[record.Seat] {
+	return func(yield func(record.Seat) bool) {
 		for i := range r.seats {
 			h := &r.seats[i]
-			if !yield(Seated{h.device, h.hub, r.originators[h.originator], h.kind, h.region}) {
+			if !yield(record.Seat{Device: h.device, Hub: h.hub, Originator: r.originators[h.originator], Type: h.kind, Region: h.region}) {
 				return
 			}
 		}
