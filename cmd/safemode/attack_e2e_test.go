@@ -68,7 +68,7 @@ func TestAttackForgedJournal(t *testing.T) {
 		words   string
 		claim   string
 	}{
-		"others.db":   {others, "are not those of the plan", "plan_approved"},
+		"others.db":   {others, "a start that the custody does not know", "plan_approved"},
 		"rightful.db": {p.Targets, "a start that the custody does not know", "starts_approved"},
 	} {
 		forgeJournal(t, s.path(name), p, attack.targets)
