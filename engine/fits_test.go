@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
@@ -53,6 +55,10 @@ func TestAttackMetersOfAnotherPlan(t *testing.T) {
 		{Device: 11, Hub: 21, Originator: 5, Type: servicerequests.ESME, Region: servicerequests.North},
 		{Device: 12, Hub: 22, Originator: 5, Type: servicerequests.GSME, Region: servicerequests.South},
 	}
+	e.unread, e.o.Log = 1+len(targets), zap.NewNop()
+	if e.watchPlanned(t.Context()); e.damage.Load() != nil {
+		t.Errorf("the plan's own closes a gate: %v", *e.damage.Load())
+	}
 	if err := e.fits(slices.Values(kept)); err != nil {
 		t.Errorf("the plan's own: %v", err)
 	}
@@ -72,8 +78,14 @@ func TestAttackMetersOfAnotherPlan(t *testing.T) {
 		"one suppressed no more": func(s []plan.Target) { s[1].Suppressed = false },
 		"another originator":     func(s []plan.Target) { s[0].Originator = 6 },
 	} {
-		if _, err := begin(t, change); err == nil {
+		e, err := begin(t, change)
+		if err == nil {
 			t.Errorf("a journal of %s was taken", name)
+		}
+		// A start that took up a kept state reads it beside the sweep.
+		e.unread, e.o.Log = 1+len(targets), zap.NewNop()
+		if e.watchPlanned(t.Context()); e.damage.Load() == nil {
+			t.Errorf("a journal of %s closes no gate", name)
 		}
 	}
 }
