@@ -88,8 +88,8 @@ func newStages(b *testing.B) *stages {
 	must(err)
 	s.verifier, err = proof.New(proof.Options{
 		Transform: []*smki.Certificate{pki.DCC.Transform.Certificate}, XMLSigning: []*smki.Certificate{pki.DCC.XMLSigning.Certificate},
-		KeyAgreement: map[servicerequests.EUI]*ecdh.PrivateKey{smki.TestSupplier: pki.Supplier.KeyAgreement.Key},
-		Devices:      device{DigitalSignature: []*ecdsa.PublicKey{&deviceKey.PublicKey}, KeyAgreement: []*ecdh.PublicKey{pki.Supplier.KeyAgreement.Key.PublicKey()}},
+		Agreements: map[servicerequests.EUI]gbcs.Agreement{smki.TestSupplier: gbcs.AgreementOf(pki.Supplier.KeyAgreement.Key)},
+		Devices:    device{DigitalSignature: []*ecdsa.PublicKey{&deviceKey.PublicKey}, KeyAgreement: []*ecdh.PublicKey{pki.Supplier.KeyAgreement.Key.PublicKey()}},
 	})
 	must(err)
 

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/ecdh"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,6 +24,7 @@ import (
 	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/servicerequests"
+	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/smki"
 	"safemode/servicerequests/xmldsig"
 )
@@ -137,7 +137,7 @@ func (l *LoadTest) wire(o LoadOptions) (err error) {
 	}
 	verifier, err := proof.New(proof.Options{
 		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, Devices: l.devices,
-		KeyAgreement: map[servicerequests.EUI]*ecdh.PrivateKey{id.EUI: id.KeyAgreement.Key},
+		Agreements:   map[servicerequests.EUI]gbcs.Agreement{id.EUI: gbcs.AgreementOf(id.KeyAgreement.Key)},
 		ServerProven: true, // a loopback address, and test keys: a refusal is the simulator's
 	})
 	if err != nil {

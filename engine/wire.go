@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/ecdh"
 	"errors"
 	"net/http"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"safemode/engine/signer"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
+	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/xmldsig"
 )
 
@@ -31,9 +31,9 @@ import (
 func (e *Engine) wire(ctx context.Context) error {
 	o := e.o
 	identities := map[servicerequests.EUI]signer.Identity{}
-	agreement := map[servicerequests.EUI]*ecdh.PrivateKey{}
+	agreements := map[servicerequests.EUI]gbcs.Agreement{}
 	for _, id := range o.Identities {
-		agreement[id.EUI] = id.KeyAgreement.Key
+		agreements[id.EUI] = gbcs.AgreementOf(id.KeyAgreement.Key)
 		identities[id.EUI] = signer.Identity{
 			XML: xmldsig.Signer{
 				Key: id.XMLSigning.Key, Issuer: id.XMLSigning.Certificate.Issuer, Serial: id.XMLSigning.Certificate.SerialText(),
@@ -49,7 +49,7 @@ func (e *Engine) wire(ctx context.Context) error {
 		return err
 	}
 	if e.verifier, err = proof.New(proof.Options{
-		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, KeyAgreement: agreement, Devices: e.devices, Revoked: o.Revoked,
+		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, Agreements: agreements, Devices: e.devices, Revoked: o.Revoked,
 		ServerProven: e.gateway.ServerProven() || o.Plan.Environment == Simulator && loopback(o.DCC.URL),
 	}); err != nil {
 		return err

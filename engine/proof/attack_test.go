@@ -106,7 +106,7 @@ func TestAttackSameSerialOtherIssuer(t *testing.T) {
 	second.Issuer, second.PublicKey = "CN=Z1,OU=07", stranger.folder.DCC.XMLSigning.Certificate.PublicKey
 	v, err := New(Options{
 		Transform: w.certificates(), XMLSigning: []*smki.Certificate{first.Certificate, &second},
-		KeyAgreement: w.keyAgreement, Devices: w,
+		Agreements: w.agreements, Devices: w,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -129,9 +129,9 @@ func TestAttackRevokedSerial(t *testing.T) {
 	w, successor := newWorld(t), newWorldWithOtherKeys(t)
 	old, revoked := w.folder.DCC, false
 	o := Options{
-		Transform:    []*smki.Certificate{old.Transform.Certificate, successor.folder.DCC.Transform.Certificate},
-		XMLSigning:   []*smki.Certificate{old.XMLSigning.Certificate, successor.folder.DCC.XMLSigning.Certificate},
-		KeyAgreement: w.keyAgreement, Devices: w,
+		Transform:  []*smki.Certificate{old.Transform.Certificate, successor.folder.DCC.Transform.Certificate},
+		XMLSigning: []*smki.Certificate{old.XMLSigning.Certificate, successor.folder.DCC.XMLSigning.Certificate},
+		Agreements: w.agreements, Devices: w,
 		Revoked: func(c *smki.Certificate) bool {
 			return revoked && (c == old.Transform.Certificate || c == old.XMLSigning.Certificate)
 		},

@@ -2,7 +2,6 @@ package proof
 
 import (
 	"context"
-	"crypto/ecdh"
 	"errors"
 	"fmt"
 	"time"
@@ -89,7 +88,7 @@ func (v *Verifier) silence(o outer, d *Delivery) error {
 	if o.RequestID == (servicerequests.RequestID{}) {
 		return o.fault(ErrInvalid, errors.New("it names no request"))
 	}
-	if _, ok := v.keyAgreement[o.RequestID.Originator]; !ok {
+	if _, ok := v.agreements[o.RequestID.Originator]; !ok {
 		return o.fault(o.strange(), fmt.Errorf("it answers %s, which is none of ours", o.RequestID))
 	}
 	d.ID, d.Device = o.RequestID, o.RequestID.Target
@@ -157,14 +156,14 @@ func (v *Verifier) alert(ctx context.Context, o outer, code uint16, payload []by
 // that the message is addressed to, under every key of the device that is in use. Where
 // all that are remembered fail, they are asked for again: the device may have new ones.
 func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbcs.Mode) error {
-	if _, ok := v.keyAgreement[m.Target]; !ok {
+	if _, ok := v.agreements[m.Target]; !ok {
 		return o.fault(o.strange(), fmt.Errorf("it is addressed to %s, which is none of ours", m.Target))
 	}
 	keys, err := v.devices.Keys(ctx, m.Originator)
 	if err != nil {
 		return o.fault(ErrUndecided, err)
 	}
-	failure := v.check(m, keys, mode)
+	failure := v.check(ctx, m, keys, mode)
 	if failure == nil {
 		return nil
 	}
@@ -173,7 +172,7 @@ func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbc
 		if err != nil {
 			return o.fault(ErrUndecided, fmt.Errorf("%s: %w, and %w", m.Originator, failure, err))
 		}
-		if failure = v.check(m, keys, mode); failure == nil {
+		if failure = v.check(ctx, m, keys, mode); failure == nil {
 			return nil
 		}
 		if !keys.Fresh { // somebody had asked before: perhaps before the device's keys changed
@@ -184,7 +183,7 @@ func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbc
 }
 
 // check holds a message to keys, one after the other. The error is that of the youngest.
-func (v *Verifier) check(m *gbcs.Message, keys DeviceKeys, mode gbcs.Mode) error {
+func (v *Verifier) check(ctx context.Context, m *gbcs.Message, keys DeviceKeys, mode gbcs.Mode) error {
 	var failures []error
 	if m.Signature != nil {
 		for _, key := range keys.DigitalSignature {
@@ -196,9 +195,9 @@ func (v *Verifier) check(m *gbcs.Message, keys DeviceKeys, mode gbcs.Mode) error
 		}
 	} else {
 		for _, key := range keys.KeyAgreement {
-			secret, err := v.secret(m.Target, key)
+			aes, err := v.agreements[m.Target].DeriveKey(ctx, key, gbcs.KeyInfo{Mode: mode, Originator: m.Originator, Counter: m.Counter, Target: m.Target})
 			if err == nil {
-				err = m.VerifyMAC(gbcs.DeriveKeyFromSecret(secret, mode, m.Originator, m.Counter, m.Target))
+				err = m.VerifyMAC(aes)
 			}
 			if err == nil {
 				return nil
@@ -210,17 +209,4 @@ func (v *Verifier) check(m *gbcs.Message, keys DeviceKeys, mode gbcs.Mode) error
 		return errors.New("there is no key for it")
 	}
 	return failures[0]
-}
-
-// secret is what one of our identities shares with the device that has this key.
-func (v *Verifier) secret(own servicerequests.EUI, device *ecdh.PublicKey) (z [32]byte, err error) {
-	between := parties{own: own}
-	copy(between.device[:], device.Bytes()) // uncompressed, on P-256
-	if z, ok := v.secrets.Get(between); ok {
-		return z, nil
-	}
-	if z, err = gbcs.SharedSecret(v.keyAgreement[own], device); err == nil {
-		v.secrets.Put(between, z)
-	}
-	return z, err
 }

@@ -11,7 +11,7 @@ import (
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
-	"safemode/servicerequests/recent"
+	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/smki"
 	"safemode/servicerequests/xmldsig"
 	"safemode/servicerequests/xmltree"
@@ -76,10 +76,10 @@ type Devices interface {
 
 // Options configures a Verifier. All fields are required unless they say otherwise.
 type Options struct {
-	Transform    []*smki.Certificate // the DCC's keys for responses that carry Pre-Commands
-	XMLSigning   []*smki.Certificate // the DCC's keys for the other responses and the alerts
-	KeyAgreement map[servicerequests.EUI]*ecdh.PrivateKey
-	Devices      Devices
+	Transform  []*smki.Certificate                    // the DCC's keys for responses that carry Pre-Commands
+	XMLSigning []*smki.Certificate                    // the DCC's keys for the other responses and the alerts
+	Agreements map[servicerequests.EUI]gbcs.Agreement // of our identities
+	Devices    Devices
 
 	// Revoked says whether a certificate's signatures prove nothing any more, though
 	// it is among those above. It is asked for every signature, from several
@@ -97,21 +97,10 @@ type Verifier struct {
 	transform    pinned
 	xmlSigning   pinned
 	either       pinned
-	keyAgreement map[servicerequests.EUI]*ecdh.PrivateKey
+	agreements   map[servicerequests.EUI]gbcs.Agreement
 	devices      Devices
 	serverProven bool
-	secrets      *recent.Map[parties, [32]byte] // ECDH with devices
 }
-
-// parties are an identity of ours and a device's key.
-type parties struct {
-	own    servicerequests.EUI
-	device [65]byte // the point
-}
-
-// rememberedSecrets bounds how many secrets are kept; a meter's answers come within
-// minutes of each other.
-const rememberedSecrets = 1 << 13
 
 // pinned is a set of certificates; it is the [xmldsig.Keys] of one role. A revoked
 // one has no key.
@@ -135,8 +124,7 @@ func (p pinned) Key(ref xmldsig.KeyRef) (*ecdsa.PublicKey, error) {
 var errRevoked = fmt.Errorf("%w: its certificate is revoked", xmldsig.ErrUnknownKey)
 
 // New makes a verifier. It refuses certificates that may not sign the DCC's
-// responses, a role whose certificates are all revoked, and key agreement keys
-// that are not on P-256; faults are joined.
+// responses, and a role whose certificates are all revoked; faults are joined.
 func New(o Options) (*Verifier, error) {
 	var errs []error
 	if o.Revoked == nil {
@@ -146,13 +134,13 @@ func New(o Options) (*Verifier, error) {
 	errs = append(errs, err)
 	xmlSigning, err := pin("xml_signing", o.XMLSigning, o.Revoked)
 	errs = append(errs, err)
-	for originator, key := range o.KeyAgreement {
-		if originator == 0 || key == nil || key.Curve() != ecdh.P256() {
-			errs = append(errs, fmt.Errorf("key_agreement.%s: want a P-256 key", originator))
+	for originator, a := range o.Agreements {
+		if originator == 0 || a == nil {
+			errs = append(errs, fmt.Errorf("key agreement of %s: there is none", originator))
 		}
 	}
-	if len(o.KeyAgreement) == 0 {
-		errs = append(errs, errors.New("key_agreement: there is none"))
+	if len(o.Agreements) == 0 {
+		errs = append(errs, errors.New("key agreement: there is none"))
 	}
 	if o.Devices == nil {
 		errs = append(errs, errors.New("devices: missing"))
@@ -166,10 +154,9 @@ func New(o Options) (*Verifier, error) {
 		transform:    transform,
 		xmlSigning:   xmlSigning,
 		either:       either,
-		keyAgreement: maps.Clone(o.KeyAgreement),
+		agreements:   maps.Clone(o.Agreements),
 		devices:      o.Devices,
 		serverProven: o.ServerProven,
-		secrets:      recent.New[parties, [32]byte](rememberedSecrets),
 	}, nil
 }
 

@@ -68,7 +68,7 @@ func newWorld(t testing.TB) *world {
 	w.Verifier, err = New(Options{
 		Transform:    []*smki.Certificate{w.folder.DCC.Transform.Certificate},
 		XMLSigning:   []*smki.Certificate{w.folder.DCC.XMLSigning.Certificate},
-		KeyAgreement: map[servicerequests.EUI]*ecdh.PrivateKey{supplier: w.folder.Supplier.KeyAgreement.Key},
+		Agreements:   map[servicerequests.EUI]gbcs.Agreement{supplier: gbcs.AgreementOf(w.folder.Supplier.KeyAgreement.Key)},
 		Devices:      w,
 		ServerProven: true,
 	})
@@ -266,10 +266,10 @@ func TestNewRefusesCertificatesOfTheWrongRole(t *testing.T) {
 		"authority":                w.folder.Issuing.Certificate,
 	} {
 		good := []*smki.Certificate{w.folder.DCC.Transform.Certificate}
-		own := map[servicerequests.EUI]*ecdh.PrivateKey{supplier: w.folder.Supplier.KeyAgreement.Key}
+		own := map[servicerequests.EUI]gbcs.Agreement{supplier: gbcs.AgreementOf(w.folder.Supplier.KeyAgreement.Key)}
 		for _, o := range []Options{
-			{Transform: []*smki.Certificate{c}, XMLSigning: good, KeyAgreement: own, Devices: w},
-			{Transform: good, XMLSigning: []*smki.Certificate{c}, KeyAgreement: own, Devices: w},
+			{Transform: []*smki.Certificate{c}, XMLSigning: good, Agreements: own, Devices: w},
+			{Transform: good, XMLSigning: []*smki.Certificate{c}, Agreements: own, Devices: w},
 		} {
 			if _, err := New(o); !errors.Is(err, smki.ErrPurpose) {
 				t.Errorf("%s: got %v", name, err)
@@ -291,7 +291,7 @@ func TestInventoryOfTheOutsideVectors(t *testing.T) {
 	w := newWorld(t)
 	v, err := New(Options{
 		Transform: []*smki.Certificate{c}, XMLSigning: []*smki.Certificate{c},
-		KeyAgreement: w.keyAgreement, Devices: w,
+		Agreements: w.agreements, Devices: w,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -109,9 +109,9 @@ func TestReplyRefuses(t *testing.T) {
 func TestReplyWithOneCertificateForBoth(t *testing.T) {
 	w := newWorld(t)
 	v, err := New(Options{
-		Transform:    w.certificates(),
-		XMLSigning:   w.certificates(),
-		KeyAgreement: w.keyAgreement, Devices: w,
+		Transform:  w.certificates(),
+		XMLSigning: w.certificates(),
+		Agreements: w.agreements, Devices: w,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestReplyOverAnUnprovenChannel(t *testing.T) {
 	w := newWorld(t)
 	v, err := New(Options{
 		Transform: []*smki.Certificate{w.folder.DCC.Transform.Certificate}, XMLSigning: []*smki.Certificate{w.folder.DCC.XMLSigning.Certificate},
-		KeyAgreement: w.keyAgreement, Devices: w,
+		Agreements: w.agreements, Devices: w,
 	})
 	if err != nil {
 		t.Fatal(err)

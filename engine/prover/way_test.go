@@ -105,8 +105,8 @@ func newWay(t *testing.T) *way {
 func (w *way) trust(folders ...*smki.Folder) {
 	w.t.Helper()
 	o := proof.Options{
-		Devices:      w.devices,
-		KeyAgreement: map[servicerequests.EUI]*ecdh.PrivateKey{smki.TestSupplier: w.folder.Supplier.KeyAgreement.Key},
+		Devices:    w.devices,
+		Agreements: map[servicerequests.EUI]gbcs.Agreement{smki.TestSupplier: gbcs.AgreementOf(w.folder.Supplier.KeyAgreement.Key)},
 	}
 	for _, f := range folders {
 		o.Transform = append(o.Transform, f.DCC.Transform.Certificate)

@@ -54,17 +54,13 @@ func DeriveKey(priv *ecdh.PrivateKey, pub *ecdh.PublicKey, mode Mode, originator
 }
 
 // DeriveKeyFromSecret is [DeriveKey] with Z already computed: the first 16 bytes
-// of SHA-256 over 00000001, Z and OtherInfo (33 bytes: algorithm 60857406080300,
-// originator, 09, mode, counter, target).
+// of SHA-256 over 00000001, Z and [KeyInfo.OtherInfo].
 func DeriveKeyFromSecret(z [32]byte, mode Mode, originator servicerequests.EUI, counter uint64, target servicerequests.EUI) [16]byte {
+	other := KeyInfo{mode, originator, counter, target}.OtherInfo()
 	b := make([]byte, 0, 4+32+33)
 	b = append(b, 0, 0, 0, 1)
 	b = append(b, z[:]...)
-	b = append(b, "\x60\x85\x74\x06\x08\x03\x00"...)
-	b = binary.BigEndian.AppendUint64(b, uint64(originator))
-	b = append(b, 9, byte(mode))
-	b = binary.BigEndian.AppendUint64(b, counter)
-	b = binary.BigEndian.AppendUint64(b, uint64(target))
+	b = append(b, other[:]...)
 	sum := sha256.Sum256(b)
 	return [16]byte(sum[:16])
 }
