@@ -121,7 +121,7 @@ func newStages(b *testing.B) *stages {
 // itself. The journal's are in journal_test.go.
 func BenchmarkStages(b *testing.B) {
 	s := newStages(b)
-	signed, err := s.signer.SignRequest(s.request)
+	signed, err := s.signer.SignRequest(context.Background(), 0, s.request)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func BenchmarkStages(b *testing.B) {
 			}
 			return err
 		}},
-		{"sign the request", func() error { _, err := s.signer.SignRequest(s.request); return err }},
+		{"sign the request", func() error { _, err := s.signer.SignRequest(context.Background(), 0, s.request); return err }},
 		{"post to Transform, the wall and both ends of HTTP", func() error {
 			_, err := way.Post(b.Context(), gateway.Post{Service: record.Transform, ID: s.expected.ID, Body: signed})
 			return err
@@ -180,7 +180,7 @@ func BenchmarkStages(b *testing.B) {
 		{"prepare and sign the Pre-Command and its request", func() error {
 			token, err := s.signer.Prepare(s.expected, s.preCommand)
 			if err == nil {
-				_, err = s.signer.Sign(token)
+				_, err = s.signer.Sign(context.Background(), 0, token)
 			}
 			return err
 		}},

@@ -139,7 +139,7 @@ func TestWallSigner(t *testing.T) {
 					}
 				}
 				// Nor is it signed as what somebody else has signed already.
-				_, err := gate.SignRequest(duis.Request{ID: id, Service: service, SignedPreCommand: signedByHand(t, m, newKey(t))})
+				_, err := gate.SignRequest(t.Context(), 0, duis.Request{ID: id, Service: service, SignedPreCommand: signedByHand(t, m, newKey(t))})
 				if _, ok := errors.AsType[*signer.RefusedError](err); !ok {
 					t.Errorf("as a signed %s: %v", service.SRV(), err)
 				}

@@ -55,9 +55,9 @@ type Journal interface {
 // Signer is the signing gate. It may be used from many goroutines. It refuses with
 // [*signer.RefusedError] whatever is not permitted.
 type Signer interface {
-	SignRequest(duis.Request) ([]byte, error)
+	SignRequest(ctx context.Context, meter servicerequests.EUI, r duis.Request) ([]byte, error)
 	Prepare(gbcs.Expected, []byte) (*signer.Token, error)
-	Sign(*signer.Token) ([]byte, error)
+	Sign(ctx context.Context, meter servicerequests.EUI, t *signer.Token) ([]byte, error)
 }
 
 // Gateway POSTs signed bytes to the DCC. It may be used from many goroutines, and never
@@ -349,13 +349,13 @@ func (x *Exchange) sign(ctx context.Context, leg *Leg) (*record.Record, error) {
 	var err error
 	if leg.Command {
 		kind = record.SignedCommand
-		body, err = x.o.Signer.Sign(leg.Token)
+		body, err = x.o.Signer.Sign(ctx, leg.Device, leg.Token)
 	} else {
 		request := duis.Request{ID: leg.Expected.ID, Service: leg.Expected.Service}
 		if leg.Expected.Service == servicerequests.ReadInventory {
 			request.InventoryDevice = leg.Device
 		}
-		body, err = x.o.Signer.SignRequest(request)
+		body, err = x.o.Signer.SignRequest(ctx, leg.Device, request)
 	}
 	var refused *signer.RefusedError
 	switch {

@@ -101,11 +101,13 @@ func (d *door) bytes() ([]byte, error) {
 	return fmt.Appendf(nil, "signature %d", d.signed), nil
 }
 
-func (d *door) SignRequest(r duis.Request) ([]byte, error) {
+func (d *door) SignRequest(_ context.Context, _ servicerequests.EUI, r duis.Request) ([]byte, error) {
 	d.requests = append(d.requests, r)
 	return d.bytes()
 }
-func (d *door) Sign(*signer.Token) ([]byte, error) { return d.bytes() }
+func (d *door) Sign(_ context.Context, _ servicerequests.EUI, _ *signer.Token) ([]byte, error) {
+	return d.bytes()
+}
 
 func (d *door) Prepare(gbcs.Expected, []byte) (*signer.Token, error) {
 	if d.prepare != nil {

@@ -32,13 +32,17 @@ type system struct {
 
 func (s *system) Next() (uint64, error) { return s.counter.Add(1), nil }
 
-func (s *system) SignRequest(r duis.Request) ([]byte, error) { return []byte("<signed/>"), nil }
+func (s *system) SignRequest(_ context.Context, _ servicerequests.EUI, r duis.Request) ([]byte, error) {
+	return []byte("<signed/>"), nil
+}
 
 func (s *system) Prepare(gbcs.Expected, []byte) (*signer.Token, error) {
 	return nil, errors.New("nothing to prepare")
 }
 
-func (s *system) Sign(*signer.Token) ([]byte, error) { return nil, errors.New("nothing to sign") }
+func (s *system) Sign(_ context.Context, _ servicerequests.EUI, _ *signer.Token) ([]byte, error) {
+	return nil, errors.New("nothing to sign")
+}
 
 func (s *system) Post(_ context.Context, p gateway.Post) ([]byte, error) {
 	n := s.posts.Add(1) - 1

@@ -2,6 +2,7 @@ package signer
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -99,9 +100,9 @@ func onP256(key crypto.Signer) bool {
 }
 
 // SignRequest builds and signs the first or only leg of a Service Request: a
-// read, an inventory, or the request for a Pre-Command. A refusal is a
-// [*RefusedError].
-func (s *Signer) SignRequest(r duis.Request) ([]byte, error) {
+// read, an inventory, or the request for a Pre-Command. It is for a planned meter,
+// which this gate does not ask for. A refusal is a [*RefusedError].
+func (s *Signer) SignRequest(_ context.Context, _ servicerequests.EUI, r duis.Request) ([]byte, error) {
 	identity, err := s.identity(r.ID)
 	if err != nil {
 		return nil, err
@@ -114,47 +115,60 @@ func (s *Signer) SignRequest(r duis.Request) ([]byte, error) {
 
 // Token stands for one Pre-Command that may be signed once.
 type Token struct {
-	signer     *Signer
 	expected   gbcs.Expected
 	preCommand []byte
 	used       atomic.Bool
 }
 
 // Prepare compares a Pre-Command from the DCC with what was asked for. The
-// token keeps a copy. A refusal is a [*RefusedError]; no key is touched either
-// way.
+// token keeps a copy. A refusal is a [*RefusedError]; no key is needed.
+func Prepare(e gbcs.Expected, preCommand []byte) (*Token, error) {
+	if err := e.Match(preCommand); err != nil {
+		return nil, &RefusedError{ID: e.ID, Err: err}
+	}
+	return &Token{expected: e, preCommand: bytes.Clone(preCommand)}, nil
+}
+
+// Use uses the token up, whatever comes of it, and says what it is for. The error wraps
+// [ErrTokenUsed].
+func (t *Token) Use() (e gbcs.Expected, preCommand []byte, err error) {
+	if t == nil || t.preCommand == nil {
+		return e, nil, errors.New("signer: the token is for nothing")
+	}
+	if t.used.Swap(true) {
+		return e, nil, fmt.Errorf("%w: %s", ErrTokenUsed, t.expected.ID)
+	}
+	return t.expected, t.preCommand, nil
+}
+
+// Prepare is [Prepare], for the identities of this gate.
 func (s *Signer) Prepare(e gbcs.Expected, preCommand []byte) (*Token, error) {
 	if _, err := s.identity(e.ID); err != nil {
 		return nil, err
 	}
-	if err := e.Match(preCommand); err != nil {
-		return nil, &RefusedError{ID: e.ID, Err: err}
-	}
-	return &Token{signer: s, expected: e, preCommand: bytes.Clone(preCommand)}, nil
+	return Prepare(e, preCommand)
 }
 
 // Sign turns the token's Pre-Command into the signed Service Request that
 // carries it. A token is used up by the first call, even if that fails: then the
 // Pre-Command must be prepared again.
-func (s *Signer) Sign(t *Token) ([]byte, error) {
-	if t == nil || t.signer != s {
-		return nil, errors.New("signer: the token is not of this gate")
-	}
-	if t.used.Swap(true) {
-		return nil, fmt.Errorf("%w: %s", ErrTokenUsed, t.expected.ID)
-	}
-	identity, err := s.identity(t.expected.ID)
+func (s *Signer) Sign(_ context.Context, _ servicerequests.EUI, t *Token) ([]byte, error) {
+	e, preCommand, err := t.Use()
 	if err != nil {
 		return nil, err
 	}
-	message, err := gbcs.Sign(t.preCommand, identity.PreCommand)
+	identity, err := s.identity(e.ID)
 	if err != nil {
-		return nil, fmt.Errorf("signer: %s: %w", t.expected.ID, err)
-	}
-	if err := lintMessage(t.expected, message); err != nil {
 		return nil, err
 	}
-	return identity.signXML(duis.Request{ID: t.expected.ID, Service: t.expected.Service, SignedPreCommand: message})
+	message, err := gbcs.Sign(preCommand, identity.PreCommand)
+	if err != nil {
+		return nil, fmt.Errorf("signer: %s: %w", e.ID, err)
+	}
+	if err := lintMessage(e, message); err != nil {
+		return nil, err
+	}
+	return identity.signXML(duis.Request{ID: e.ID, Service: e.Service, SignedPreCommand: message})
 }
 
 func (s *Signer) identity(id servicerequests.RequestID) (Identity, error) {

@@ -2,6 +2,7 @@ package signer
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -102,7 +103,7 @@ func TestSignRequest(t *testing.T) {
 		if service == servicerequests.ReadInventory {
 			r.InventoryDevice = meter
 		}
-		signed, err := g.SignRequest(r)
+		signed, err := g.SignRequest(context.Background(), 0, r)
 		if err != nil {
 			t.Errorf("%s: %v", service, err)
 			continue
@@ -137,7 +138,7 @@ func TestSignRequestRefuses(t *testing.T) {
 		"inventory of nothing": {duis.Request{ID: id, Service: servicerequests.ReadInventory}, duis.ErrEncode},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := g.SignRequest(test.request)
+			_, err := g.SignRequest(context.Background(), 0, test.request)
 			if refused, ok := errors.AsType[*RefusedError](err); !ok || refused.ID != test.request.ID || !errors.Is(err, test.reason) {
 				t.Errorf("got %v, want a refusal for %v", err, test.reason)
 			}
@@ -163,7 +164,7 @@ func TestCeremony(t *testing.T) {
 				g.wantUntouched(t)
 				clear(pre) // the token has its own copy
 
-				signed, err := g.Sign(token)
+				signed, err := g.Sign(context.Background(), 0, token)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -201,7 +202,7 @@ func TestTokenIsGoodOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			switch _, err := g.Sign(token); {
+			switch _, err := g.Sign(context.Background(), 0, token); {
 			case err == nil:
 				signed.Add(1)
 			case errors.Is(err, ErrTokenUsed):
@@ -227,25 +228,26 @@ func TestTokenIsUsedUpByAFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.pre.fail = errors.New("the HSM is gone")
-	if _, err := g.Sign(token); !errors.Is(err, g.pre.fail) {
+	if _, err := g.Sign(context.Background(), 0, token); !errors.Is(err, g.pre.fail) {
 		t.Errorf("got %v", err)
 	}
 	g.pre.fail = nil
-	if _, err := g.Sign(token); !errors.Is(err, ErrTokenUsed) {
+	if _, err := g.Sign(context.Background(), 0, token); !errors.Is(err, ErrTokenUsed) {
 		t.Errorf("got %v, want ErrTokenUsed", err)
 	}
 }
 
-func TestForeignTokens(t *testing.T) {
-	g, other := newGate(t), newGate(t)
+func TestTokensForNothing(t *testing.T) {
+	g := newGate(t)
 	e := gbcs.Expected{Service: servicerequests.ArmSupply, Device: servicerequests.ESME, ID: id}
-	token, err := other.Prepare(e, preCommand(t, e))
+	e.ID.Originator++ // none of the gate's
+	other, err := Prepare(e, preCommand(t, e))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, token := range []*Token{nil, {}, token} {
-		if _, err := g.Sign(token); err == nil {
-			t.Error("signed with a token of another gate")
+	for _, token := range []*Token{nil, {}, other} {
+		if _, err := g.Sign(context.Background(), 0, token); err == nil {
+			t.Error("signed")
 		}
 	}
 	g.wantUntouched(t)
@@ -358,7 +360,7 @@ func BenchmarkCeremony(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := g.Sign(token); err != nil {
+		if _, err := g.Sign(context.Background(), 0, token); err != nil {
 			b.Fatal(err)
 		}
 	}

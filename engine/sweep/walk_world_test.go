@@ -375,7 +375,7 @@ func (w *world) perform(actions []sweep.Action) {
 
 // SignRequest and the others are the signing gate. It gives every body a number of its
 // own, so that signing anew shows.
-func (w *world) SignRequest(r duis.Request) ([]byte, error) {
+func (w *world) SignRequest(_ context.Context, _ servicerequests.EUI, r duis.Request) ([]byte, error) {
 	return w.sign(piece{service: r.Service, id: r.ID, device: r.InventoryDevice}), nil
 }
 
@@ -388,7 +388,7 @@ func (w *world) Prepare(e gbcs.Expected, preCommand []byte) (*signer.Token, erro
 	return token, nil
 }
 
-func (w *world) Sign(token *signer.Token) ([]byte, error) {
+func (w *world) Sign(_ context.Context, _ servicerequests.EUI, token *signer.Token) ([]byte, error) {
 	e, ok := w.tokens[token]
 	delete(w.tokens, token)
 	if !ok {

@@ -65,7 +65,7 @@ func (s Signer) body(p Piece) ([]byte, error) {
 }
 
 // SignRequest signs a request.
-func (s Signer) SignRequest(r duis.Request) ([]byte, error) {
+func (s Signer) SignRequest(_ context.Context, _ servicerequests.EUI, r duis.Request) ([]byte, error) {
 	return s.body(Piece{Service: r.Service, ID: r.ID, Device: r.InventoryDevice})
 }
 
@@ -82,7 +82,7 @@ func (s Signer) Prepare(e gbcs.Expected, preCommand []byte) (*signer.Token, erro
 }
 
 // Sign signs what a token was given for, once.
-func (s Signer) Sign(token *signer.Token) ([]byte, error) {
+func (s Signer) Sign(_ context.Context, _ servicerequests.EUI, token *signer.Token) ([]byte, error) {
 	s.Mu.Lock()
 	e, ok := s.tokens[token]
 	delete(s.tokens, token)
