@@ -58,6 +58,10 @@ func (c *Config) anchor(folder string) {
 			}
 		}
 	}
+	anchorPaths(folder, paths)
+}
+
+func anchorPaths(folder string, paths []*string) {
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(folder, *p)

@@ -1,0 +1,181 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"safemode/servicerequests"
+	"safemode/servicerequests/keyuri"
+	"safemode/servicerequests/safefile"
+	"safemode/servicerequests/strictyaml"
+)
+
+// Signer is the configuration of the signer's process, which holds the keys.
+type Signer struct {
+	Identities []SignerIdentity `koanf:"identities"`
+	PKCS11     PKCS11           `koanf:"pkcs11"` // required where a key is named by a URI
+}
+
+// SignerIdentity is one EUI of the failed supplier, the PKI folder with its certificates,
+// and where its keys are: an RFC 7512 URI, or empty for the file in the folder.
+type SignerIdentity struct {
+	EUI            servicerequests.EUI `koanf:"eui"`
+	PKIDir         string              `koanf:"pki_dir"`
+	XMLSigning     string              `koanf:"xml_signing"`
+	DigitalSigning string              `koanf:"digital_signing"`
+	KeyAgreement   string              `koanf:"key_agreement"`
+}
+
+// PKCS11 is the token that holds keys.
+type PKCS11 struct {
+	Module     string        `koanf:"module"` // absolute path of the vendor's library
+	Token      string        `koanf:"token"`  // label
+	PINFile    string        `koanf:"pin_file"`
+	PINCommand []string      `koanf:"pin_command"` // prints the PIN; the program's path is absolute
+	Sessions   int           `koanf:"sessions"`
+	Timeout    time.Duration `koanf:"timeout"`   // of one signature or derivation, with all tries
+	Agreement  Agreement     `koanf:"agreement"` // what the module does for the key agreement
+	KDF        KDF           `koanf:"kdf"`       // required where Agreement is kdf
+}
+
+// Agreement is what a module does for the key agreement.
+type Agreement string
+
+// The levels of agreement.
+const (
+	AgreementSecret Agreement = "secret" // gives the shared secret
+	AgreementKDF    Agreement = "kdf"    // derives the message's key inside
+	AgreementNone   Agreement = "none"   // neither: MACs of reads cannot be checked
+)
+
+// KDF is a module's number of the one-step SHA-256 KDF of NIST SP 800-56A. Vendors have
+// numbers of their own.
+type KDF uint32
+
+// UnmarshalText reads a number in decimal or, after 0x, in hexadecimal digits.
+func (k *KDF) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 0, 32)
+	if err != nil || n == 0 {
+		return fmt.Errorf("%q: want a number in quotes, like \"0x10\"", text)
+	}
+	*k = KDF(n)
+	return nil
+}
+
+// MarshalText writes the number as vendors print it.
+func (k KDF) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%#x", uint32(k)), nil }
+
+// Bounds of the signer's configuration.
+const (
+	maxSignerIdentities = 32
+	maxSessions         = 64   // vendors advise about 30 threads a module
+	maxPINCommand       = 32   // arguments
+	maxTokenLabel       = 32   // bytes, by PKCS#11
+	maxPath             = 4096 // bytes
+)
+
+// DefaultSigner returns the signer's configuration before any file was read.
+func DefaultSigner() Signer {
+	return Signer{PKCS11: PKCS11{Sessions: 8, Timeout: 10 * time.Second, Agreement: AgreementSecret}}
+}
+
+// ParseSigner reads a signer's configuration over the defaults, as [Parse] does.
+func ParseSigner(b []byte) (*Signer, error) {
+	c := DefaultSigner()
+	if err := strictyaml.Unmarshal(b, &c); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// LoadSigner reads a signer's configuration file. Relative paths are taken from the
+// file's own folder.
+func LoadSigner(path string) (*Signer, error) {
+	b, err := safefile.Read(path, safefile.Small, safefile.Own)
+	if err != nil {
+		return nil, fmt.Errorf("signer's configuration: %w", err)
+	}
+	c, err := ParseSigner(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s:\n%w", path, err)
+	}
+	c.anchor(filepath.Dir(path))
+	return c, nil
+}
+
+func (c *Signer) anchor(folder string) {
+	paths := []*string{&c.PKCS11.PINFile}
+	for i := range c.Identities {
+		paths = append(paths, &c.Identities[i].PKIDir)
+	}
+	anchorPaths(folder, paths)
+}
+
+// Validate checks every rule and joins all faults, each a [*strictyaml.Fault].
+func (c *Signer) Validate() error {
+	var f faults
+	f.check(len(c.Identities) > 0, "identities", "required: name the failed supplier's EUI and its PKI folder")
+	f.check(len(c.Identities) <= maxSignerIdentities, "identities", "%d: want at most %d", len(c.Identities), maxSignerIdentities)
+	inToken := false
+	for i, id := range c.Identities {
+		path := fmt.Sprintf("identities[%d]", i)
+		f.check(id.EUI != 0, path+".eui", "required")
+		f.path(path+".pki_dir", id.PKIDir)
+		f.required(path+".pki_dir", id.PKIDir)
+		first := slices.IndexFunc(c.Identities, func(other SignerIdentity) bool { return other.EUI == id.EUI })
+		f.check(id.EUI == 0 || first == i, path+".eui", "%v is identities[%d] already", id.EUI, first)
+		inToken = f.key(path+".xml_signing", id.XMLSigning, c.PKCS11) || inToken
+		inToken = f.key(path+".digital_signing", id.DigitalSigning, c.PKCS11) || inToken
+		inToken = f.key(path+".key_agreement", id.KeyAgreement, c.PKCS11) || inToken
+	}
+	f.pkcs11(c.PKCS11, inToken)
+	return errors.Join(f...)
+}
+
+// key checks the URI of a key, and says whether there is one. What it says of module and
+// token must be what is opened.
+func (f *faults) key(path, text string, p PKCS11) bool {
+	if text == "" {
+		return false
+	}
+	u, err := keyuri.Parse(text)
+	if err != nil {
+		f.check(false, path, "%v", err)
+		return true
+	}
+	f.check(u.Token == "" || u.Token == p.Token, path, "token %q is not pkcs11.token", u.Token)
+	f.check(u.ModulePath == "" || u.ModulePath == p.Module, path, "module-path %q is not pkcs11.module", u.ModulePath)
+	return true
+}
+
+func (f *faults) pkcs11(p PKCS11, used bool) {
+	if used {
+		f.required("pkcs11.module", p.Module)
+		f.required("pkcs11.token", p.Token)
+		f.check(p.PINFile != "" || len(p.PINCommand) > 0, "pkcs11.pin_file", "required, or pkcs11.pin_command")
+	}
+	f.check(p.Module == "" || filepath.IsAbs(p.Module), "pkcs11.module", "%q: want an absolute path", p.Module)
+	f.path("pkcs11.module", p.Module)
+	f.check(len(p.Token) <= maxTokenLabel, "pkcs11.token", "longer than the %d bytes of a label", maxTokenLabel)
+	f.path("pkcs11.pin_file", p.PINFile)
+	f.check(p.PINFile == "" || len(p.PINCommand) == 0, "pkcs11.pin_command", "there is pkcs11.pin_file already")
+	f.check(len(p.PINCommand) <= maxPINCommand, "pkcs11.pin_command", "%d: want at most %d arguments", len(p.PINCommand), maxPINCommand)
+	for i, argument := range p.PINCommand {
+		at := fmt.Sprintf("pkcs11.pin_command[%d]", i)
+		f.path(at, argument)
+		f.check(i > 0 || filepath.IsAbs(argument), at, "%q: want an absolute path", argument)
+	}
+	f.check(p.Sessions >= 1 && p.Sessions <= maxSessions, "pkcs11.sessions", "%d: want 1 to %d", p.Sessions, maxSessions)
+	f.check(p.Timeout > 0 && p.Timeout <= time.Minute, "pkcs11.timeout", "%v: want over 0s to %v", p.Timeout, time.Minute)
+	f.oneOf("pkcs11.agreement", string(p.Agreement), string(AgreementSecret), string(AgreementKDF), string(AgreementNone))
+	f.check(p.Agreement != AgreementKDF || p.KDF != 0, "pkcs11.kdf", "required for agreement kdf: the module's number of SHA-256 by NIST SP 800-56A")
+}
+
+// path bounds the length of a path or an argument.
+func (f *faults) path(path, value string) {
+	f.check(len(value) <= maxPath, path, "longer than %d bytes", maxPath)
+}
