@@ -12,6 +12,8 @@ type Config struct {
 	Environment Environment `koanf:"environment"`
 	DCC         DCC         `koanf:"dcc"`
 	Identities  []Identity  `koanf:"identities"` // the first is the default originator
+	Signer      SignerAt    `koanf:"signer"`     // the process that has their keys; unset: this one
+	Keys        Keys        `koanf:"keys"`
 	Inbox       Inbox       `koanf:"inbox"`
 	Operations  Operations  `koanf:"operations"`
 	Journal     Journal     `koanf:"journal"`
@@ -146,6 +148,21 @@ type TLS struct {
 type Identity struct {
 	EUI    servicerequests.EUI `koanf:"eui"`
 	PKIDir string              `koanf:"pki_dir"`
+}
+
+// SignerAt is where the signer answers: on a unix socket, or over mutual TLS.
+type SignerAt struct {
+	Socket string `koanf:"socket"`
+	URL    string `koanf:"url"` // https
+	TLS    TLS    `koanf:"tls"` // required with url
+}
+
+// Set says whether there is one.
+func (s SignerAt) Set() bool { return s.Socket != "" || s.URL != "" }
+
+// Keys says what somebody has taken upon themselves about keys.
+type Keys struct {
+	InProcess string `koanf:"in_process"` // "accepted": live reads key files in the sweep's own process
 }
 
 // Inbox is where the DCC delivers to.

@@ -50,6 +50,7 @@ func (c *Config) anchor(folder string) {
 	for i := range c.Identities {
 		paths = append(paths, &c.Identities[i].PKIDir)
 	}
+	paths = append(paths, &c.Signer.Socket, &c.Signer.TLS.Certificate, &c.Signer.TLS.Key, &c.Signer.TLS.Authorities)
 	paths = append(paths, &c.Roster.File, &c.Roster.SignedBy, &c.Gates.MPIDsFile)
 	for _, lists := range [...][]string{c.Gates.RevocationLists, c.Gates.PeerRevocationLists} {
 		for i, list := range lists {

@@ -16,9 +16,31 @@ import (
 
 // Signer is the configuration of the signer's process, which holds the keys.
 type Signer struct {
-	Identities []SignerIdentity `koanf:"identities"`
-	PKCS11     PKCS11           `koanf:"pkcs11"` // required where a key is named by a URI
+	Environment Environment      `koanf:"environment"`
+	Identities  []SignerIdentity `koanf:"identities"`
+	PKCS11      PKCS11           `koanf:"pkcs11"` // required where a key is named by a URI
+
+	Listen string   `koanf:"listen"` // path of a unix socket, or host:port with TLS
+	Users  []int    `koanf:"users"`  // whose processes may ask over the socket; empty: the signer's own user
+	TLS    InboxTLS `koanf:"tls"`
+
+	Folder      string              `koanf:"folder"` // of its log and its freeze
+	Plan        string              `koanf:"plan"`   // folder of its own copy of the frozen plan
+	Roster      Roster              `koanf:"roster"`
+	Authorities []string            `koanf:"authorities"` // the SMKI's roots and issuers
+	DCC         servicerequests.EUI `koanf:"dcc"`         // target of requests that no device answers
+	Limits      SignerLimits        `koanf:"limits"`
 }
+
+// SignerLimits bound what the signer ever signs, beside what direction and plan say.
+type SignerLimits struct {
+	Commands     int    `koanf:"commands"`      // Pre-Commands of one service for one meter
+	PerHour      int    `koanf:"per_hour"`      // signatures of all kinds; 0: no limit
+	CounterFloor uint64 `koanf:"counter_floor"` // counters up to it are as good as signed
+}
+
+// Socket says whether the signer listens on a unix socket.
+func (c *Signer) Socket() bool { return c.TLS.none() }
 
 // SignerIdentity is one EUI of the failed supplier, the PKI folder with its certificates,
 // and where its keys are: an RFC 7512 URI, or empty for the file in the folder.
@@ -80,7 +102,9 @@ const (
 
 // DefaultSigner returns the signer's configuration before any file was read.
 func DefaultSigner() Signer {
-	return Signer{PKCS11: PKCS11{Sessions: 8, Timeout: 10 * time.Second, Agreement: AgreementSecret}}
+	return Signer{
+		Environment: Simulator, Listen: "signer.sock", Folder: "signer", Plan: "plan", DCC: Default().DCC.EUI,
+		Limits: SignerLimits{Commands: 10}, PKCS11: PKCS11{Sessions: 8, Timeout: 10 * time.Second, Agreement: AgreementSecret}}
 }
 
 // ParseSigner reads a signer's configuration over the defaults, as [Parse] does.
@@ -108,7 +132,15 @@ func LoadSigner(path string) (*Signer, error) {
 }
 
 func (c *Signer) anchor(folder string) {
-	paths := []*string{&c.PKCS11.PINFile}
+	paths := []*string{
+		&c.PKCS11.PINFile, &c.Folder, &c.Plan, &c.Roster.File, &c.Roster.SignedBy, &c.TLS.Certificate, &c.TLS.Key, &c.TLS.Authorities,
+	}
+	if c.Socket() {
+		paths = append(paths, &c.Listen)
+	}
+	for i := range c.Authorities {
+		paths = append(paths, &c.Authorities[i])
+	}
 	for i := range c.Identities {
 		paths = append(paths, &c.Identities[i].PKIDir)
 	}
@@ -133,6 +165,31 @@ func (c *Signer) Validate() error {
 		inToken = f.key(path+".key_agreement", id.KeyAgreement, c.PKCS11) || inToken
 	}
 	f.pkcs11(c.PKCS11, inToken)
+	return errors.Join(f...)
+}
+
+// ValidateService checks what the running signer needs beside its keys.
+func (c *Signer) ValidateService() error {
+	var f faults
+	f.oneOf("environment", string(c.Environment), string(Simulator), string(Live))
+	f.required("listen", c.Listen)
+	f.path("listen", c.Listen)
+	if !c.Socket() {
+		f.listen("listen", c.Listen)
+		f.required("tls.certificate", c.TLS.Certificate)
+		f.required("tls.key", c.TLS.Key)
+		f.required("tls.authorities", c.TLS.Authorities)
+		f.check(len(c.TLS.AllowedNames) > 0, "tls.allowed_names", "required: the engine's name")
+	}
+	for _, required := range []struct{ path, value string }{
+		{"folder", c.Folder}, {"plan", c.Plan}, {"roster.file", c.Roster.File}, {"roster.signed_by", c.Roster.SignedBy},
+	} {
+		f.required(required.path, required.value)
+		f.path(required.path, required.value)
+	}
+	f.files("authorities", c.Authorities)
+	f.check(c.Limits.Commands >= 1 && c.Limits.Commands <= 255, "limits.commands", "%d: want 1 to 255", c.Limits.Commands)
+	f.atLeast("limits.per_hour", c.Limits.PerHour, 0)
 	return errors.Join(f...)
 }
 

@@ -22,6 +22,7 @@ func (c *Config) Validate() error {
 	f.oneOf("environment", string(c.Environment), string(Simulator), string(Live))
 	f.dcc(c.DCC, c.Environment)
 	f.identities(c.Identities)
+	f.signer(c.Signer, c.Keys, c.Environment)
 	f.inbox(c.Inbox, c.Environment)
 	f.operations(c.Operations, c.Inbox.Listen)
 	f.positive("journal.linger", c.Journal.Linger)
@@ -180,6 +181,20 @@ func (f *faults) identities(list []Identity) {
 		first := slices.IndexFunc(list, func(other Identity) bool { return other.EUI == id.EUI })
 		f.check(id.EUI == 0 || first == i, path+".eui", "%v is identities[%d] already", id.EUI, first)
 	}
+}
+
+func (f *faults) signer(s SignerAt, k Keys, e Environment) {
+	f.check(s.Socket == "" || s.URL == "", "signer.url", "there is signer.socket already")
+	f.path("signer.socket", s.Socket)
+	if s.URL != "" {
+		f.url("signer.url", s.URL, Live)
+		f.required("signer.tls.certificate", s.TLS.Certificate)
+		f.required("signer.tls.key", s.TLS.Key)
+		f.required("signer.tls.authorities", s.TLS.Authorities)
+	}
+	f.oneOf("keys.in_process", k.InProcess, "", "accepted")
+	f.check(s.Set() || e != Live || k.InProcess == "accepted", "signer",
+		"required in live: name the signer's process, or take the risk that the sweep's own process reads the keys (keys.in_process: accepted)")
 }
 
 // dccServices are the DCC's request services, as the engine's gateway names them.

@@ -78,7 +78,7 @@ func (e *Engine) decide(ctx context.Context) error {
 	if e.grant, err = c.Decide(); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return nil
+	return e.askSigner(ctx, &c.Journal)
 }
 
 // claims is what the journal says of itself; of one that is not made yet, what it will.

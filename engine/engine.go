@@ -35,6 +35,7 @@ import (
 	"safemode/engine/prover"
 	"safemode/engine/record"
 	"safemode/engine/runner"
+	"safemode/engine/signing"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 	"safemode/servicerequests/clock"
@@ -78,8 +79,11 @@ type Options struct {
 	Journal    string                           // path of the journal's file
 	CustodyDir string
 	Floor      uint64 // of the originator counters; 0: milliseconds since 1970
-	Identities []Identity
-	DCC        DCC
+	Identities []Identity // without keys where Signer has them
+	// Signer is the process that has the keys; nil: they are in this one. It is closed with
+	// the engine.
+	Signer *signing.Client
+	DCC    DCC
 
 	Inbox       inbox.Address
 	InboxPath   string
@@ -287,6 +291,7 @@ func (e *Engine) Status() record.Status {
 		}
 	}
 	st.Breakers = e.circuits.Troubled()
+	st.Signer = e.signerTrouble()
 	if limit := e.limit(); !math.IsInf(limit, 1) {
 		st.Limit = &limit
 	}
@@ -315,6 +320,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	servers.Go(func() { e.o.Gates.Watch(watching, e.logLook) })
 	servers.Go(func() { e.followJournal(watching) })
 	servers.Go(func() { e.watchTransfers(watching) })
+	servers.Go(func() { e.watchSigner(watching) })
 	from, walked, err := e.fold(ctx)
 	if err != nil {
 		return orStopped(ctx, err)
@@ -465,6 +471,9 @@ func (e *Engine) Close() error {
 		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			faults = append(faults, err)
 		}
+	}
+	if e.o.Signer != nil {
+		e.o.Signer.Close()
 	}
 	if e.gateway != nil {
 		e.gateway.Close()

@@ -30,18 +30,7 @@ import (
 // is taken.
 func (e *Engine) wire(ctx context.Context) error {
 	o := e.o
-	identities := map[servicerequests.EUI]signer.Identity{}
-	agreements := map[servicerequests.EUI]gbcs.Agreement{}
-	for _, id := range o.Identities {
-		agreements[id.EUI] = gbcs.AgreementOf(id.KeyAgreement.Key)
-		identities[id.EUI] = signer.Identity{
-			XML: xmldsig.Signer{
-				Key: id.XMLSigning.Key, Issuer: id.XMLSigning.Certificate.Issuer, Serial: id.XMLSigning.Certificate.SerialText(),
-			},
-			PreCommand: id.DigitalSigning.Key,
-		}
-	}
-	gate, err := signer.New(signer.Options{Identities: identities})
+	gate, agreements, err := e.keys()
 	if err != nil {
 		return err
 	}
@@ -85,7 +74,36 @@ func (e *Engine) wire(ctx context.Context) error {
 		return err
 	}
 	e.registerGates()
+	e.registerSigner()
 	return e.wireAddresses(audited)
+}
+
+// keys is what signs and what checks MACs: in this process, or in the signer's.
+func (e *Engine) keys() (exchange.Signer, map[servicerequests.EUI]gbcs.Agreement, error) {
+	agreements := map[servicerequests.EUI]gbcs.Agreement{}
+	if e.o.Signer != nil {
+		for _, id := range e.o.Identities {
+			agreements[id.EUI] = e.o.Signer.Agreement(id.EUI)
+		}
+		return e.o.Signer, agreements, nil
+	}
+	identities := map[servicerequests.EUI]signer.Identity{}
+	for _, id := range e.o.Identities {
+		agreements[id.EUI] = gbcs.AgreementOf(id.KeyAgreement.Key)
+		identities[id.EUI] = id.gate()
+	}
+	gate, err := signer.New(signer.Options{Identities: identities})
+	return gate, agreements, err
+}
+
+// gate is an identity with its keys, as the gate signs for it.
+func (i *Identity) gate() signer.Identity {
+	return signer.Identity{
+		XML: xmldsig.Signer{
+			Key: i.XMLSigning.Key, Issuer: i.XMLSigning.Certificate.Issuer, Serial: i.XMLSigning.Certificate.SerialText(),
+		},
+		PreCommand: i.DigitalSigning.Key,
+	}
 }
 
 // wireRunner makes the sweep with its door.

@@ -27,6 +27,7 @@ func newApprove(io stdio) *cobra.Command {
 	var resumes int
 	var valid time.Duration
 	var yes, asJSON, accept bool
+	var subject string
 	c := &cobra.Command{
 		Use:   "approve --plan DIR --cert CERT.pem --key KEY.pem",
 		Short: "One person's signature over the plan's hash",
@@ -81,7 +82,7 @@ up or have expired.`,
 			if err := checkWithin(p, portfolioPath); err != nil {
 				return err
 			}
-			on, err := occasionOf(c.Context(), p, journalPath, configPath, accept)
+			on, err := occasionOf(c.Context(), p, journalPath, configPath, accept, subject)
 			if err != nil {
 				return err
 			}
@@ -117,6 +118,7 @@ up or have expired.`,
 	f.StringVar(&journalPath, "journal", "", "approve that the sweep of this journal goes on")
 	f.StringVar(&configPath, "config", "", "configuration of the sweep, whose roster says who may approve")
 	f.StringVar(&portfolioPath, "portfolio", "", "the portfolio that the plan was made of")
+	f.StringVar(&subject, "subject", "", "with --accept: what is accepted, as safemode signer accept names it; instead of --journal and --config")
 	f.BoolVar(&accept, "accept", false, "approve that this journal, restored from a backup, or this folder of counters, copied or restored, is taken for the one (safemode custody accept); with --journal and --config")
 	f.IntVar(&resumes, "resumes", 10, "how many stops that are no halts it may go on after by this approval")
 	f.DurationVar(&valid, "valid", 24*time.Hour, "how long the sweep may begin or go on by this approval; at most roster.approvals_at_most (72h)")
@@ -194,8 +196,12 @@ type occasion struct {
 
 // occasionOf finds what a person approves: the start, that the sweep of a journal goes on
 // after its last stop, or that a restored one is taken for it.
-func occasionOf(ctx context.Context, p *plan.Plan, journalPath, configPath string, accept bool) (o occasion, _ error) {
+func occasionOf(ctx context.Context, p *plan.Plan, journalPath, configPath string, accept bool, subject string) (o occasion, _ error) {
 	c := authority.Case{Plan: p, Journal: authority.Journal{ID: p.Journal}}
+	if accept && subject != "" { // of something that only its holder can look at: a signer's log
+		o.Purpose, o.Subject = direction.Accept, subject
+		return o, nil
+	}
 	if accept && (journalPath == "" || configPath == "") {
 		return o, errors.New("--accept needs --journal and --config: it is of these two")
 	}

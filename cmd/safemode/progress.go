@@ -87,6 +87,9 @@ func printStatus(w io.Writer, s record.Status) error {
 	}
 	fmt.Fprintf(out, "gates\t%s\n", named(s.Gates, "none"))
 	fmt.Fprintf(out, "breakers\t%s\n", named(s.Breakers, "all closed"))
+	if s.Signer != "" {
+		fmt.Fprintf(out, "signer\t%s\n", s.Signer)
+	}
 	return failWith(exitFailed, out.Flush())
 }
 

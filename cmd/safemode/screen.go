@@ -268,6 +268,9 @@ func troubleLines(st record.Status) []string {
 		breakers = alarm.Render(named(st.Breakers, ""))
 	}
 	lines := []string{"", heading.Render("Gates ") + gates + heading.Render("  Circuits ") + breakers + heading.Render("  Waiting ") + counted(st.Waiting)}
+	if st.Signer != "" {
+		lines = append(lines, alarm.Render("Signer: "+st.Signer))
+	}
 	if len(st.Headroom) > 0 {
 		text := ""
 		for _, srv := range slices.Sorted(maps.Keys(st.Headroom)) {

@@ -30,8 +30,8 @@ func saidBefore(list []answer, before uint64, says func(answer) bool) bool {
 	return slices.ContainsFunc(list, func(a answer) bool { return a.Order < before && says(a) })
 }
 
-// signing is how long a command may lie signed, for its limits, before the DCC takes it.
-const signing = history.Instant(10 * time.Minute)
+// underSignature is how long a command may lie signed, for its limits, before the DCC takes it.
+const underSignature = history.Instant(10 * time.Minute)
 
 // toldBefore says whether a meter's answer to a service had come well before the DCC took
 // the first command. What was done before a command, but told later, proves nothing to
@@ -39,7 +39,7 @@ const signing = history.Instant(10 * time.Minute)
 func (r row) toldBefore(srv string) bool {
 	commands := r.commands()
 	return slices.ContainsFunc(r.saidByBoth(srv), func(a answer) bool {
-		return len(commands) == 0 || a.delivered < commands[0].At-signing
+		return len(commands) == 0 || a.delivered < commands[0].At-underSignature
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
 	"safemode/engine/record"
+	"safemode/engine/signing"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 	"safemode/servicerequests/clock"
@@ -78,8 +79,13 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 		faults = append(faults, fmt.Errorf(
 			"custody_dir: %s does not exist; name the folder of earlier sweeps of this originator, or make it if there were none", c.CustodyDir))
 	}
+	supplier := smki.LoadSupplier
+	if c.Signer.Set() {
+		supplier = smki.LoadSupplierCertificates
+		o.Signer = signerAt(c, secrets, &faults)
+	}
 	for _, id := range c.Identities {
-		folder, err := loadPKI(id.PKIDir, smki.LoadSupplier)
+		folder, err := loadPKI(id.PKIDir, supplier)
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -107,6 +113,18 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 		faults = append(faults, err)
 	}
 	return o, failWith(exitUsage, errors.Join(faults...))
+}
+
+// signerAt is the client of the signer's process.
+func signerAt(c *config.Config, secrets secretFiles, faults *[]error) *signing.Client {
+	o := signing.ClientOptions{Socket: c.Signer.Socket, URL: c.Signer.URL}
+	if o.URL != "" {
+		var err error
+		if o.TLS, err = loadClientTLS(c.Signer.TLS, secrets); err != nil {
+			*faults = append(*faults, fmt.Errorf("signer: %w", err))
+		}
+	}
+	return signing.NewClient(o)
 }
 
 func policyOf(c *config.Config) ledger.Policy {

@@ -44,6 +44,7 @@ type state struct {
 	Quarantine  []string          `json:"quarantine"`
 	Renewal     *float64          `json:"renewal_seconds"`
 	Breakers    map[string]string `json:"breakers"`
+	Signer      string            `json:"signer"`
 	Gates       map[string]string `json:"gates"`
 
 	Refusals []refusal          `json:"refusals"`
@@ -175,6 +176,9 @@ func (c console) look(now time.Time, status []byte) (view, error) {
 			v.Shut = append(v.Shut, "gate "+name+": "+v.Gates[name])
 		}
 	}
+	if v.Signer != "" {
+		v.Shut = append(v.Shut, "signer: "+v.Signer)
+	}
 	for _, name := range slices.Sorted(maps.Keys(v.Breakers)) {
 		v.Shut = append(v.Shut, "circuit "+name+": "+v.Breakers[name])
 	}
@@ -237,6 +241,9 @@ func next(s state) (list []string) {
 	}
 	if s.Renewal != nil && *s.Renewal < 300 {
 		add("Nobody has renewed the sweep: it pauses in %.0f s. Run safemode renew.", max(0, *s.Renewal))
+	}
+	if s.Signer != "" {
+		add("The sweep waits for its signer: %s. Bring that back; it goes on by itself.", s.Signer)
 	}
 	for _, circuit := range slices.Sorted(maps.Keys(s.Breakers)) {
 		add("POSTs to %s fail (circuit %s). Ask the DCC whether that service is in trouble; probes go on by themselves.", circuit, s.Breakers[circuit])

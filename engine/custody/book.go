@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"safemode/engine/durable"
+	"safemode/servicerequests/safefile"
 )
 
 // What a book is refused for.
@@ -131,6 +132,28 @@ func (b *Book) read() error {
 	if err != nil {
 		return err
 	}
+	return b.parse(text)
+}
+
+// Parse reads the text of a book, as [Book.Text] gives it, and returns its entries and the
+// SHA-256 of each line. The error wraps [ErrDamaged].
+func Parse(text []byte) (entries []Entry, lines [][32]byte, err error) {
+	var b Book
+	if err := b.parse(text); err != nil {
+		return nil, nil, err
+	}
+	for _, e := range b.entries[1:] {
+		lines = append(lines, e.Previous)
+	}
+	return b.entries, append(lines, b.last), nil
+}
+
+// Text is the whole book as it is in its file.
+func (b *Book) Text() ([]byte, error) {
+	return safefile.Read(b.path, mostBook, safefile.Own)
+}
+
+func (b *Book) parse(text []byte) error {
 	if len(text) > mostBook {
 		return fmt.Errorf("%w: %w", ErrDamaged, errMostBook)
 	}

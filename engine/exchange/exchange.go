@@ -345,23 +345,19 @@ func (x *Exchange) allow(leg *Leg, report *func(error)) error {
 // journal does not know.
 func (x *Exchange) sign(ctx context.Context, leg *Leg) (*record.Record, error) {
 	kind := record.Request
-	var body []byte
-	var err error
 	if leg.Command {
 		kind = record.SignedCommand
-		body, err = x.o.Signer.Sign(ctx, leg.Device, leg.Token)
-	} else {
-		request := duis.Request{ID: leg.Expected.ID, Service: leg.Expected.Service}
-		if leg.Expected.Service == servicerequests.ReadInventory {
-			request.InventoryDevice = leg.Device
-		}
-		body, err = x.o.Signer.SignRequest(ctx, leg.Device, request)
 	}
+	body, err := x.signature(ctx, leg)
 	var refused *signer.RefusedError
 	switch {
 	case errors.As(err, &refused):
 		x.refuse(leg, record.RefusedUnpermitted, err, nil)
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	case errors.Is(err, signer.ErrStopped):
+		return nil, fmt.Errorf("%w: %w", ErrGate, err)
+	case Denied(err):
+		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
@@ -370,6 +366,36 @@ func (x *Exchange) sign(ctx context.Context, leg *Leg) (*record.Record, error) {
 		return nil, fmt.Errorf("%w: %w", ErrJournal, err)
 	}
 	return &signed, nil
+}
+
+// signature has the leg's bytes signed. Where the keys cannot be used it waits until they
+// can, as long as the leg may go: the queue behind it waits, too, and nothing is lost.
+func (x *Exchange) signature(ctx context.Context, leg *Leg) (body []byte, err error) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		if leg.Command {
+			body, err = x.o.Signer.Sign(ctx, leg.Device, leg.Token)
+		} else {
+			request := duis.Request{ID: leg.Expected.ID, Service: leg.Expected.Service}
+			if leg.Expected.Service == servicerequests.ReadInventory {
+				request.InventoryDevice = leg.Device
+			}
+			body, err = x.o.Signer.SignRequest(ctx, leg.Device, request)
+		}
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return nil, fmt.Errorf("%w: %w", gateway.ErrHeldBack, err)
+		}
+		if !errors.Is(err, signer.ErrUnavailable) {
+			return body, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", gateway.ErrHeldBack, err)
+		}
+		if err := x.stands(leg); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // read proves the reply, records it, and correlates a Pre-Command.

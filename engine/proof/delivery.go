@@ -167,6 +167,9 @@ func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbc
 	if failure == nil {
 		return nil
 	}
+	if errors.Is(failure, errUnchecked) {
+		return o.fault(ErrUndecided, fmt.Errorf("%s: %w", m.Originator, failure))
+	}
 	if !keys.Fresh {
 		keys, err := v.devices.Refresh(ctx, m.Originator)
 		if err != nil {
@@ -182,6 +185,9 @@ func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbc
 	return o.fault(ErrUnverified, fmt.Errorf("%s: %w", m.Originator, failure))
 }
 
+// errUnchecked says that our own key could not be used: nothing is said of the message.
+var errUnchecked = errors.New("the MAC could not be checked")
+
 // check holds a message to keys, one after the other. The error is that of the youngest.
 func (v *Verifier) check(ctx context.Context, m *gbcs.Message, keys DeviceKeys, mode gbcs.Mode) error {
 	var failures []error
@@ -196,9 +202,10 @@ func (v *Verifier) check(ctx context.Context, m *gbcs.Message, keys DeviceKeys, 
 	} else {
 		for _, key := range keys.KeyAgreement {
 			aes, err := v.agreements[m.Target].DeriveKey(ctx, key, gbcs.KeyInfo{Mode: mode, Originator: m.Originator, Counter: m.Counter, Target: m.Target})
-			if err == nil {
-				err = m.VerifyMAC(aes)
+			if err != nil {
+				return fmt.Errorf("%w: %w", errUnchecked, err)
 			}
+			err = m.VerifyMAC(aes)
 			if err == nil {
 				return nil
 			}

@@ -39,7 +39,7 @@
 //	                   one for another of the User's identities, one of a later schema. What
 //	                   it carries is not proven
 //	ErrUndecided       a device's keys could not be asked for, or the SMKI service says
-//	                   that there are none: try again later
+//	                   that there are none, or our own key cannot be used: try again later
 //
 // A device's proof has failed only when it fails under all keys in use, asked for after
 // the message was there: own stale knowledge never costs a message.

@@ -52,6 +52,7 @@ type Status struct {
 	Headroom map[string]float64 `json:"anomaly_headroom,omitempty"`
 
 	// The engine's, by name.
+	Signer   string            `json:"signer,omitempty"`           // why it gives no signatures; empty: it does
 	Breakers map[string]string `json:"breakers,omitempty"`         // of circuits that are not closed
 	Gates    map[string]string `json:"gates,omitempty"`            // open, or why not
 	Limit    *float64          `json:"limit_per_second,omitempty"` // POSTs a second by the sweep's clock, of all regions together; null: none

@@ -8,6 +8,22 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
+// CheckRequest holds a signed request to what was asked for.
+func CheckRequest(r duis.Request, signed []byte) error { return lintRequest(r, signed) }
+
+// CheckCommand holds the signed request that carries a Signed Pre-Command to what was
+// asked for.
+func CheckCommand(e gbcs.Expected, signed []byte) error {
+	got, err := duis.Inspect(signed)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrLint, e.ID, err)
+	}
+	if err := lintMessage(e, got.SignedPreCommand); err != nil {
+		return err
+	}
+	return lintRequest(duis.Request{ID: e.ID, Service: e.Service, SignedPreCommand: got.SignedPreCommand}, signed)
+}
+
 // lintMessage reads a Signed Pre-Command again: a message of that kind which,
 // without its signature, is what was asked for.
 func lintMessage(e gbcs.Expected, message []byte) error {

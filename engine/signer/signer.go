@@ -44,6 +44,14 @@ func (e *RefusedError) Error() string {
 // Unwrap returns Err.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
+// ErrUnavailable says that the keys cannot be used just now: their module, or the process
+// that has them, does not answer. What was asked for may be asked for again, to the byte.
+var ErrUnavailable = errors.New("signer: the keys cannot be used just now")
+
+// ErrStopped says that whoever has the keys signs nothing until a start is granted again:
+// it is frozen, its direction is over, or it was not asked to open.
+var ErrStopped = errors.New("the signer signs nothing")
+
 // ErrUnknownOriginator is the reason of a refusal: the Request ID's originator
 // is no identity of this gate.
 var ErrUnknownOriginator = errors.New("no identity for this originator")
@@ -140,6 +148,10 @@ func (t *Token) Use() (e gbcs.Expected, preCommand []byte, err error) {
 	}
 	return t.expected, t.preCommand, nil
 }
+
+// Return takes a use back: whoever was to sign could not be asked. What is signed for the
+// token later is the same.
+func (t *Token) Return() { t.used.Store(false) }
 
 // Prepare is [Prepare], for the identities of this gate.
 func (s *Signer) Prepare(e gbcs.Expected, preCommand []byte) (*Token, error) {

@@ -59,6 +59,16 @@ func Sign(preCommand []byte, signer crypto.Signer) ([]byte, error) {
 	return appendSignature(b, 0, signer)
 }
 
+// ToBeSigned is what the signature of a message is over, or would be: the same bytes for a
+// Pre-Command and for the Signed Pre-Command that it becomes.
+func ToBeSigned(message []byte) ([]byte, error) {
+	m, err := Parse(message)
+	if err != nil {
+		return nil, err
+	}
+	return m.signed, nil
+}
+
 // AppendSigned appends a signed Response or Alert of a device. Commands are
 // signed by [Sign] alone, and refused here.
 func AppendSigned(b []byte, h Header, payload []byte, signer crypto.Signer) ([]byte, error) {

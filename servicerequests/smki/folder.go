@@ -87,6 +87,11 @@ func LoadSupplier(fsys fs.FS) (*Folder, error) {
 	return load(fsys, keyRequired, keyIgnored)
 }
 
+// LoadSupplierCertificates is [LoadSupplier] without a key: those are elsewhere.
+func LoadSupplierCertificates(fsys fs.FS) (*Folder, error) {
+	return load(fsys, keyIgnored, keyIgnored)
+}
+
 // keyRule says what becomes of the .key file beside a certificate.
 type keyRule uint8
 

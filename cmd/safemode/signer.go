@@ -1,0 +1,12 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"safemode/cmd/signercmd"
+)
+
+func newSigner(io stdio) *cobra.Command {
+	p := signercmd.Program{Out: io.out, Err: io.err, Logger: newLogger, Open: signercmd.FileKeys}
+	return group("signer", "Hold the keys in a process of their own", p.Commands()...)
+}

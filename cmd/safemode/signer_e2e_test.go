@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"safemode/servicerequests/smki"
+)
+
+// signerScene is a scene whose keys are with a signer: it has them, a plan and a roster of
+// its own, in a folder that the sweep does not read.
+func signerScene(t *testing.T, meters int) *scene {
+	t.Helper()
+	s := newScene(t, meters, referenceSeed, referenceSpeed)
+	s.configure(t, "safemode.yaml", "identities:\n", "signer: {socket: signer/signer.sock}\nidentities:\n")
+	s.unapproved(t, "plan", "safemode.yaml", "direction.yaml")
+	home := s.path("signer")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.copyTree(t, "pki", "signer/pki")
+	s.copyTree(t, "plan", "signer/plan")
+	keys, err := filepath.Glob(s.path("pki/supplier/*.key"))
+	if err != nil || len(keys) != 3 {
+		t.Fatal(keys, err)
+	}
+	for _, key := range keys {
+		if err := os.Rename(key, filepath.Join(home, "pki/supplier", filepath.Base(key))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	putFile(t, filepath.Join(home, "signer.yaml"), fmt.Appendf(nil, `identities: [{eui: %v, pki_dir: pki}]
+roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}
+authorities: [pki/ca/root.pem, pki/ca/issuing.pem, pki/ca/device-issuing.pem]
+folder: log
+`, smki.TestSupplier))
+	return s
+}
+
+func (s *scene) signer(t *testing.T) *process {
+	t.Helper()
+	p := start(t, "signer", "serve", "--config", s.path("signer/signer.yaml"))
+	p.until("answering", func() bool { return strings.Contains(p.err.String(), "answers at") })
+	return p
+}
+
+// A sweep that has no key comes to the same end as one that has them; and its signer may
+// be killed meanwhile.
+func TestSweepThroughASigner(t *testing.T) {
+	long(t)
+	s := signerScene(t, referenceMeters)
+	sim := s.sim(t)
+	s.approve(t, "plan", "alice", "--resumes", "3")
+	s.approve(t, "plan", "bob", "--resumes", "3")
+
+	r := s.sweep(t).wait()
+	if r.code != exitUsage || !strings.Contains(r.err, "signer cannot be reached") {
+		t.Fatalf("without a signer: %+v", r)
+	}
+	signer := s.signer(t)
+	p := s.sweep(t)
+	s.untilDone(t, p, 5)
+	signer.signal(syscall.SIGKILL)
+	p.until("it waits and says why", func() bool { return strings.Contains(s.status(t).Signer, "no signatures since") })
+	killed := s.status(t).Done
+	s.signer(t)
+	back := time.Now()
+	p.until("it goes on", func() bool { status := s.status(t); return status.Signer == "" && status.Done > killed })
+	t.Logf("it went on %v after the signer was back", time.Since(back).Round(10*time.Millisecond))
+	if r := p.wait(); r.code != exitNotHeld && r.code != exitDone {
+		t.Fatalf("sweep: %+v", r)
+	}
+	summary, meters := s.report(t, "journal.db")
+	s.borneOut(t, sim, meters)
+
+	other := newScene(t, referenceMeters, referenceSeed, referenceSpeed)
+	other.plan(t, "plan", "safemode.yaml", "direction.yaml")
+	otherSim := other.sim(t)
+	other.sweep(t).wait()
+	with, _ := other.report(t, "journal.db")
+	if fmt.Sprint(summary.Verdicts) != fmt.Sprint(with.Verdicts) {
+		t.Errorf("through a signer %v, with keys in files %v", summary.Verdicts, with.Verdicts)
+	}
+	stopSim(t, otherSim)
+}
+
+// A freeze stops a sweep at once; a thaw alone does not bring it back.
+func TestFreezeOfTheSigner(t *testing.T) {
+	long(t)
+	s := signerScene(t, referenceMeters)
+	sim := s.sim(t)
+	s.approve(t, "plan", "alice", "--resumes", "3")
+	s.approve(t, "plan", "bob", "--resumes", "3")
+	signer := s.signer(t)
+	p := s.sweep(t)
+	s.untilDone(t, p, 5)
+	must(t, "", "signer", "freeze", "--config", s.path("signer/signer.yaml"))
+	r := p.wait()
+	if r.code != exitHalted || !strings.Contains(r.err, "frozen") {
+		t.Fatalf("sweep: %+v", r)
+	}
+	sent := s.requests(t)
+	must(t, "", "signer", "thaw", "--config", s.path("signer/signer.yaml"))
+	if r := s.sweep(t).wait(); r.code != exitRefused {
+		t.Fatalf("after the thaw, by approvals of before: %+v", r)
+	}
+	if now := s.requests(t); now != sent {
+		t.Errorf("%v POSTs after the freeze", now-sent)
+	}
+	time.Sleep(1100 * time.Millisecond) // approvals have whole seconds
+	for _, person := range []string{"alice", "bob"} {
+		s.approve(t, "plan", person, "--journal", s.path("journal.db"))
+	}
+	p = s.sweep(t)
+	s.untilDone(t, p, 10)
+	p.signal(syscall.SIGINT)
+	signer.signal(syscall.SIGINT)
+	stopSim(t, sim)
+}

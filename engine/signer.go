@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"safemode/engine/authority"
+	"safemode/engine/record"
+	"safemode/engine/signer"
+	"safemode/engine/signing"
+)
+
+// latestSignatures is among how many of the journal's last records the youngest signatures
+// are looked for that a signer must know, and at most how many of them.
+const latestSignatures, mostKnown = 4096, 256
+
+// askSigner has the signer decide on this start by its own copies, from what the engine
+// has. The error wraps [ErrRefused], or says that the signer cannot be asked.
+func (e *Engine) askSigner(ctx context.Context, j *authority.Journal) error {
+	s := e.o.Signer
+	if s == nil {
+		return nil
+	}
+	about, err := s.About(ctx)
+	switch {
+	case errors.Is(err, signer.ErrUnavailable):
+		return fmt.Errorf("signer %w: %w", ErrUnreachable, err)
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	case about.PlanSHA256 != e.o.Plan.SHA256:
+		return fmt.Errorf("%w: the signer has plan %.12s..., and this is %.12s...: give it this one", ErrRefused, about.PlanSHA256, e.o.Plan.SHA256)
+	}
+	ev := signing.Evidence{Approvals: e.o.Approvals, Journal: signing.Claims{
+		ID: j.ID, Planned: j.Planned, Content: j.Content, Starts: j.Starts, Stop: j.Stop, Records: j.Records, Hashes: map[uint64]string{},
+	}}
+	if ev.Book, err = e.book.Text(); err != nil {
+		return err
+	}
+	for _, entry := range e.book.Entries() {
+		if entry.Journal == j.ID {
+			ev.Journal.Hashes[entry.Records] = ""
+		}
+	}
+	for _, seq := range []uint64{about.Remembers, j.Records} {
+		ev.Journal.Hashes[seq] = ""
+	}
+	for seq := range ev.Journal.Hashes {
+		if seq == 0 || seq > j.Records {
+			delete(ev.Journal.Hashes, seq)
+			continue
+		}
+		hash, err := j.HashAt(seq)
+		if err != nil {
+			return err
+		}
+		ev.Journal.Hashes[seq] = hex.EncodeToString(hash[:])
+	}
+	if ev.Signed, err = e.latestSigned(ctx, j.Records); err != nil {
+		return err
+	}
+	if _, err := s.Open(ctx, ev); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return nil
+}
+
+// latestSigned are the youngest signatures that the journal holds.
+func (e *Engine) latestSigned(ctx context.Context, records uint64) (known []signing.Known, err error) {
+	if records == 0 {
+		return nil, nil
+	}
+	for r, err := range e.journal.Records(ctx, max(1, records-min(records, latestSignatures))) {
+		if err != nil {
+			return nil, err
+		}
+		if r.Kind != record.Request && r.Kind != record.SignedCommand {
+			continue
+		}
+		k, err := signing.KnownOf(r)
+		if err != nil {
+			return nil, err
+		}
+		known = append(known, k)
+	}
+	return known[max(0, len(known)-mostKnown):], nil
+}
+
+// signerTrouble says why the signer gives no signatures; empty: it does, or there is none.
+func (e *Engine) signerTrouble() string {
+	if e.o.Signer == nil {
+		return ""
+	}
+	why, since := e.o.Signer.Trouble()
+	if why == nil {
+		return ""
+	}
+	return fmt.Sprintf("no signatures since %s: %v", since.UTC().Format(time.TimeOnly), why)
+}
+
+// watchSigner says when the signer is gone and when it is back, until ctx ends.
+func (e *Engine) watchSigner(ctx context.Context) {
+	if e.o.Signer == nil {
+		return
+	}
+	gone := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+		switch why := e.signerTrouble(); {
+		case why != "" && !gone:
+			e.o.Log.Warn("the sweep waits for its signer", zap.String("why", why))
+		case why == "" && gone:
+			e.o.Log.Info("the signer is back")
+		}
+		gone = e.signerTrouble() != ""
+	}
+}
+
+// registerSigner has the metrics say whether the signer signs.
+func (e *Engine) registerSigner() {
+	if e.o.Signer == nil {
+		return
+	}
+	e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "safemode_signer_troubled", Help: "1 while the signer gives no signatures.",
+	}, func() float64 {
+		if why, _ := e.o.Signer.Trouble(); why != nil {
+			return 1
+		}
+		return 0
+	}))
+}

@@ -1,0 +1,73 @@
+package signing
+
+import (
+	"crypto/ecdh"
+	"strings"
+
+	"safemode/servicerequests"
+)
+
+// Version of the interface. It is in every path.
+const Version = "1"
+
+// Ask is what a leg is signed for.
+type Ask struct {
+	Meter      servicerequests.EUI       `json:"meter"`
+	ID         servicerequests.RequestID `json:"id"`
+	Service    SRV                       `json:"srv"`
+	Inventory  servicerequests.EUI       `json:"inventory,omitzero"`    // device of an 8.2
+	PreCommand []byte                    `json:"pre_command,omitempty"` // of a command
+}
+
+// SRV is a service in the interface's words: "7.4", and "1.6 credit".
+type SRV servicerequests.Service
+
+// MarshalText implements [encoding.TextMarshaler].
+func (s SRV) MarshalText() ([]byte, error) {
+	text := servicerequests.Service(s).SRV()
+	if servicerequests.Service(s) == servicerequests.SwitchToCredit {
+		text += " " + servicerequests.Credit.String()
+	}
+	return []byte(text), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. What is not permitted has no value.
+func (s *SRV) UnmarshalText(text []byte) error {
+	srv, mode, _ := strings.Cut(string(text), " ")
+	service, err := servicerequests.ParseService(srv, mode)
+	*s = SRV(service)
+	return err
+}
+
+// Derive is a question for the AES key of a device's message.
+type Derive struct {
+	Identity servicerequests.EUI `json:"identity"` // of ours
+	Device   []byte              `json:"device"`   // its public key, an uncompressed point
+	Mode     byte                `json:"mode"`     // see [gbcs.Mode]
+	From     servicerequests.EUI `json:"from"`     // originator of the message
+	Counter  uint64              `json:"counter"`
+}
+
+// Derived is the answer.
+type Derived struct {
+	Key []byte `json:"key"` // 16 bytes
+}
+
+// About is what a signer says of itself.
+type About struct {
+	Version    string                `json:"version"`
+	PlanSHA256 string                `json:"plan_sha256"`
+	Log        string                `json:"log_id"`
+	Records    uint64                `json:"log_records"`
+	Open       bool                  `json:"open"`
+	Remembers  uint64                `json:"journal_records"` // of the engine's journal at the last grant; 0: none
+	Identities []servicerequests.EUI `json:"identities"`
+	Stopped    string                `json:"stopped,omitempty"` // why nothing is signed just now
+}
+
+// Fault is the body of an answer that is none.
+type Fault struct {
+	Error string `json:"error"`
+}
+
+func devicePoint(b []byte) (*ecdh.PublicKey, error) { return ecdh.P256().NewPublicKey(b) }

@@ -1,0 +1,52 @@
+// Package signing is the signer as a process of its own: it holds the failed supplier's
+// private keys, says no, and remembers. Its client is what the engine asks in their place.
+//
+// The signer believes nothing that it is told. What is to be signed it builds itself, or
+// holds byte for byte against what it builds, with the gate of package signer. Whether
+// anything may be signed at all it decides by package authority from its own copies of
+// plan, roster and approvals. What was signed before it knows from its own log.
+//
+// # The interface
+//
+// JSON over HTTP, on a unix socket (the peer's user is asked of the kernel) or over mutual
+// TLS. The version is in the path; a client of another one is told so.
+//
+//	GET  /v1/about    versions, identities, the plan's hash, what the log holds
+//	POST /v1/open     Evidence: may this start act; answers until when
+//	POST /v1/request  Ask: the first or only leg of a Service Request; answers signed DUIS
+//	POST /v1/command  Ask with the Pre-Command: answers the signed second leg
+//	POST /v1/agree    Derive: the AES key of one Response or Alert of a device
+//
+// Fields go in and signed documents come out; there is no way to have a digest signed.
+//
+//	403  refused: this message is never signed
+//	423  nothing is signed until a start is granted again: frozen, not open, out of time
+//	429  a rate is used up; Retry-After says for how long
+//	503  the keys cannot be used just now: try again
+//
+// # What it holds, whatever the engine says
+//
+//  1. Only services of the permitted set, within direction, fuels, window and clauses.
+//  2. Only meters of the plan, each for its planned originator, and never one that the plan
+//     suppresses; reads may go to a gas meter's proxy, of which a meter has two at most.
+//  3. No more meters than the direction names, over the log's whole life.
+//  4. Under one originator counter one message: the request, and the one Pre-Command that
+//     it became. The same again is the same message.
+//  5. No Pre-Command under a counter at or under one that was signed for that meter, and
+//     none whose request was not signed here before.
+//  6. So many Pre-Commands of a service for a meter, and so many signatures an hour.
+//  7. No counter far ahead: a meter would refuse all that comes after it.
+//  8. MAC keys of Responses and Alerts alone. Those of Commands are the broker's.
+//
+// A freeze, or the removal of its plan, stops it at the next question. After a freeze only
+// approvals count that were given since.
+//
+// # The log
+//
+// Its log is a journal of its own: a record is durable before a key is touched, so that
+// what was signed is in it, whatever crashes, and perhaps what was not. Requests are
+// "request", Pre-Commands "signed_command", each with the SHA-256 of what was to be signed;
+// refusals are "refused", grants "opened". A start folds it whole. A log that is another
+// file than it was made as, or that does not know what the engine's journal has of it, is
+// refused until two accept it.
+package signing

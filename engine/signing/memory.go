@@ -1,0 +1,297 @@
+package signing
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"safemode/servicerequests"
+)
+
+// Limits bound what is ever signed. The zero value of a field is its default.
+type Limits struct {
+	Meters   int           // distinct meters; required
+	Commands int           // Pre-Commands of one service for one meter; 0: 10
+	PerHour  int           // signatures of all kinds; 0: no limit
+	Ahead    uint64        // how far a counter may be ahead of all others and of the clock; 0: 2^32
+	Floor    uint64        // a counter that is as good as signed; 0: none
+	Hour     time.Duration // that PerHour is for; 0: an hour
+}
+
+// Why something is not signed, beside what the gate and the direction say.
+var (
+	ErrMeter      = errors.New("no meter of the plan")
+	ErrSuppressed = errors.New("the plan leaves this meter alone")
+	ErrOriginator = errors.New("the plan has another originator for this meter")
+	ErrTarget     = errors.New("the target is neither the meter nor its proxy")
+	ErrReused     = errors.New("another message has been signed under this counter")
+	ErrOld        = errors.New("the counter is at or under one that has been signed for this meter")
+	ErrAhead      = errors.New("the counter is far ahead of all others")
+	ErrUnasked    = errors.New("the request for this Pre-Command was not signed here")
+	ErrMeters     = errors.New("the direction names no more meters")
+	ErrCommands   = errors.New("too many commands of this kind for this meter")
+)
+
+// RateError says that the hour's signatures are used up.
+type RateError struct{ Wait time.Duration }
+
+func (e *RateError) Error() string {
+	return fmt.Sprintf("the hour's signatures are used up: not for %v", e.Wait)
+}
+
+// piece is one signature: what was to be signed, and for whom.
+type piece struct {
+	meter   servicerequests.EUI
+	id      servicerequests.RequestID
+	service servicerequests.Service
+	command bool // the second leg
+	digest  digest
+	at      time.Time
+}
+
+// digest is the SHA-256 of the document to be signed, or of the Pre-Command; cut, for
+// there are many.
+type digest [16]byte
+
+// message is what was signed under one counter.
+type message struct {
+	counter      uint64
+	target       servicerequests.EUI
+	service      servicerequests.Service
+	ask, command digest // zero: not signed
+}
+
+// meter is what is remembered of one planned meter.
+type meter struct {
+	kind       servicerequests.DeviceType
+	originator servicerequests.EUI
+	suppressed bool
+	touched    bool // something was signed for it
+	proxies    [2]servicerequests.EUI
+	highest    uint64                                   // counter of a Pre-Command
+	commands   [len(servicerequests.Services) + 1]uint8 // by service
+	messages   []message                                // the youngest, the oldest first
+}
+
+// rememberedMessages is how many messages of a meter are known to the byte. A Pre-Command
+// comes within minutes of its request.
+const rememberedMessages = 16
+
+// spread is how far a counter may be behind its originator's highest and still be new:
+// requests are signed by many workers, not in the order of their counters.
+const spread = 1 << 16
+
+// counters are an originator's.
+type counters struct {
+	highest uint64
+	used    map[uint64]struct{} // no older than spread
+}
+
+// memory is what the signer holds each question against. It does nothing by itself and
+// asks nothing; its owner locks it.
+type memory struct {
+	limits   Limits
+	broker   servicerequests.EUI // the DCC: target of inventories
+	meters   map[servicerequests.EUI]*meter
+	counters map[servicerequests.EUI]*counters
+	touched  int
+	hour     []time.Time // of signatures within the hour, the oldest first
+}
+
+func newMemory(l Limits, broker servicerequests.EUI) *memory {
+	if l.Commands == 0 {
+		l.Commands = 10
+	}
+	if l.Ahead == 0 {
+		l.Ahead = 1 << 32
+	}
+	if l.Hour == 0 {
+		l.Hour = time.Hour
+	}
+	return &memory{limits: l, broker: broker, meters: map[servicerequests.EUI]*meter{}, counters: map[servicerequests.EUI]*counters{}}
+}
+
+// admit says why a piece must not be signed. It changes nothing.
+func (m *memory) admit(p piece) error {
+	known := m.meters[p.meter]
+	switch {
+	case known == nil:
+		return ErrMeter
+	case known.suppressed:
+		return ErrSuppressed
+	case known.originator != p.id.Originator:
+		return ErrOriginator
+	case !known.reaches(p, m.broker):
+		return ErrTarget
+	}
+	if again, err := known.counts(p); again || err != nil {
+		return errors.Join(err, m.rate(p.at))
+	}
+	if !p.command {
+		if err := m.fresh(p); err != nil {
+			return err
+		}
+	}
+	switch {
+	case p.id.Counter <= known.highest:
+		return ErrOld
+	case !known.touched && m.touched >= m.limits.Meters:
+		return ErrMeters
+	case p.command && int(known.commands[p.service]) >= m.limits.Commands:
+		return ErrCommands
+	}
+	return m.rate(p.at)
+}
+
+// reaches says whether a piece goes where its service may go.
+func (k *meter) reaches(p piece, broker servicerequests.EUI) bool {
+	switch {
+	case p.service == servicerequests.ReadInventory:
+		return p.id.Target == broker
+	case p.id.Target == p.meter:
+		return true
+	case p.service.Critical() || k.kind != servicerequests.GSME || p.id.Target == 0 || p.id.Target == broker:
+		return false
+	}
+	return slices.Contains(k.proxies[:], p.id.Target) || slices.Contains(k.proxies[:], 0)
+}
+
+// counts holds a piece to what was signed under its counter for this meter: again is the
+// very same message.
+func (k *meter) counts(p piece) (again bool, err error) {
+	i := slices.IndexFunc(k.messages, func(m message) bool { return m.counter == p.id.Counter })
+	if i < 0 {
+		if p.command {
+			return false, ErrUnasked
+		}
+		return false, nil
+	}
+	m := &k.messages[i]
+	was := m.ask
+	if p.command {
+		was = m.command
+	}
+	switch {
+	case m.target != p.id.Target || m.service != p.service:
+		return false, ErrReused
+	case p.command && was == digest{}:
+		return false, nil
+	case was != p.digest:
+		return false, ErrReused
+	}
+	return true, nil
+}
+
+// fresh says whether a request's counter is new.
+func (m *memory) fresh(p piece) error {
+	c := m.counters[p.id.Originator]
+	if c == nil {
+		c = &counters{}
+	}
+	if _, used := c.used[p.id.Counter]; used {
+		return ErrReused
+	}
+	now := uint64(max(0, p.at.UnixMilli()))
+	switch highest := max(c.highest, m.limits.Floor); {
+	case p.id.Counter <= m.limits.Floor || c.highest > spread && p.id.Counter <= c.highest-spread:
+		return ErrOld
+	case p.id.Counter > max(highest, now)+m.limits.Ahead:
+		return ErrAhead
+	}
+	return nil
+}
+
+// rate says whether the hour has room for one more.
+func (m *memory) rate(now time.Time) error {
+	if m.limits.PerHour == 0 {
+		return nil
+	}
+	begin, _ := slices.BinarySearchFunc(m.hour, now.Add(-m.limits.Hour), func(at, bound time.Time) int {
+		if at.After(bound) {
+			return 1
+		}
+		return -1
+	})
+	if len(m.hour)-begin < m.limits.PerHour {
+		return nil
+	}
+	return &RateError{m.hour[len(m.hour)-m.limits.PerHour].Add(m.limits.Hour).Sub(now)}
+}
+
+// apply remembers a piece: one that was admitted, or one of the log.
+func (m *memory) apply(p piece) {
+	if m.limits.PerHour > 0 {
+		if at := len(m.hour); at > 0 && p.at.Before(m.hour[at-1]) {
+			p.at = m.hour[at-1] // a clock that went back gives no hour anew
+		}
+		if m.hour = append(m.hour, p.at); len(m.hour) > 2*m.limits.PerHour {
+			m.hour = slices.Clone(m.hour[len(m.hour)-m.limits.PerHour:])
+		}
+	}
+	m.count(p.id)
+	known := m.meters[p.meter]
+	if known == nil {
+		return // of a plan before this one
+	}
+	if !known.touched {
+		known.touched = true
+		m.touched++
+	}
+	if p.service != servicerequests.ReadInventory && p.id.Target != p.meter && !slices.Contains(known.proxies[:], p.id.Target) {
+		if i := slices.Index(known.proxies[:], 0); i >= 0 {
+			known.proxies[i] = p.id.Target
+		}
+	}
+	i := slices.IndexFunc(known.messages, func(m message) bool { return m.counter == p.id.Counter })
+	if i < 0 {
+		if len(known.messages) == rememberedMessages {
+			known.messages = slices.Delete(known.messages, 0, 1)
+		}
+		known.messages = append(known.messages, message{counter: p.id.Counter, target: p.id.Target, service: p.service})
+		i = len(known.messages) - 1
+	}
+	if !p.command {
+		known.messages[i].ask = p.digest
+		return
+	}
+	if known.messages[i].command == (digest{}) {
+		known.commands[p.service]++
+	}
+	known.messages[i].command = p.digest
+	known.highest = max(known.highest, p.id.Counter)
+}
+
+// count takes note of a counter.
+func (m *memory) count(id servicerequests.RequestID) {
+	c := m.counters[id.Originator]
+	if c == nil {
+		c = &counters{used: map[uint64]struct{}{}}
+		m.counters[id.Originator] = c
+	}
+	c.used[id.Counter] = struct{}{}
+	c.highest = max(c.highest, id.Counter)
+	if len(c.used) <= 2*spread || c.highest <= spread {
+		return
+	}
+	for counter := range c.used {
+		if counter <= c.highest-spread {
+			delete(c.used, counter)
+		}
+	}
+}
+
+// knows says whether a piece was signed. Of those that are older than what is remembered of
+// a meter, or of its originator, it is taken to be.
+func (m *memory) knows(p piece) bool {
+	c, known := m.counters[p.id.Originator], m.meters[p.meter]
+	if c == nil || known == nil {
+		return known == nil
+	}
+	for _, m := range known.messages {
+		if m.counter == p.id.Counter {
+			return m.service == p.service && (p.command && m.command == p.digest || !p.command && m.ask == p.digest)
+		}
+	}
+	return len(known.messages) == rememberedMessages && p.id.Counter < known.messages[0].counter
+}

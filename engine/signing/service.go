@@ -1,0 +1,431 @@
+package signing
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/authority"
+	"safemode/engine/direction"
+	"safemode/engine/journal"
+	"safemode/engine/plan"
+	"safemode/engine/record"
+	"safemode/engine/signer"
+	"safemode/servicerequests"
+	"safemode/servicerequests/duis"
+	"safemode/servicerequests/gbcs"
+)
+
+// Names in the signer's folder.
+const (
+	LogName    = "signer.db"
+	FrozenName = "frozen"
+)
+
+// Options is what a signer is made of. All fields are required unless they say otherwise.
+type Options struct {
+	Folder  string // of its log and its freeze
+	Plan    *plan.Plan
+	Roster  *direction.Roster
+	Trust   direction.Trust
+	Longest time.Duration // that an approval may be valid; 0: what the plan says
+	Broker  servicerequests.EUI
+	Limits  Limits // Meters is the direction's
+
+	Gate       *signer.Signer
+	Agreements map[servicerequests.EUI]gbcs.Agreement
+
+	// Stands says why nothing may be signed just now: its plan is not there any more, a
+	// certificate is revoked. Nil: nothing does.
+	Stands func() error
+	Now    func() time.Time // nil: time.Now
+	Log    *zap.Logger
+}
+
+// Service is the signer. It is safe for concurrent use.
+type Service struct {
+	o   Options
+	log *journal.Journal
+
+	mu           sync.Mutex
+	memory       *memory
+	open         *opened // nil: nothing is signed
+	last         *opened // the last grant, also before a freeze
+	frozenAt     time.Time
+	inode        uint64 // that the log says it was made, or accepted, as
+	lossAccepted bool   // two have accepted this log though it may lack signatures
+	refusals     int    // since the last grant, that are in the log
+}
+
+// mostRefusals bounds the refusals that the log keeps between two grants: a hostile client
+// must not fill the disk.
+const mostRefusals = 100_000
+
+// New makes a signer, and folds its log. It signs nothing before [Service.Open].
+func New(ctx context.Context, o Options) (_ *Service, err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Limits.Meters == 0 || o.Limits.Meters > o.Plan.Direction.MaximumMeters {
+		o.Limits.Meters = o.Plan.Direction.MaximumMeters
+	}
+	s := &Service{o: o, memory: newMemory(o.Limits, o.Broker)}
+	if err := o.Plan.Each(func(t *plan.Target) error {
+		s.memory.meters[t.Device] = &meter{
+			kind: t.Type, originator: t.Originator, suppressed: t.Suppressed, proxies: [2]servicerequests.EUI{t.Proxy},
+		}
+		return nil
+	}, func(*plan.Rejected) error { return nil }); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(o.Folder, LogName)
+	if s.log, err = journal.Open(path, journal.Options{}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.log.Close())
+		}
+	}()
+	if err := s.fold(ctx); err != nil {
+		return nil, err
+	}
+	inode, err := inodeOf(path)
+	if err != nil {
+		return nil, err
+	}
+	if s.log.Last() == 0 {
+		s.inode = inode
+		if err := s.log.Commit(ctx, s.affair(codeMade, affair{Inode: inode}, o.Now())); err != nil {
+			return nil, err
+		}
+	}
+	if s.inode != inode {
+		return nil, fmt.Errorf("%w: %s is another file than the log was made as: %w", ErrOlder, path, signer.ErrStopped)
+	}
+	return s, s.frozen()
+}
+
+func inodeOf(path string) (uint64, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return 0, err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && info.Mode().IsRegular() {
+		return stat.Ino, nil
+	}
+	return 0, fmt.Errorf("%s is no regular file", path)
+}
+
+// Close gives the log back.
+func (s *Service) Close() error { return s.log.Close() }
+
+// fold reads the log into the memory.
+func (s *Service) fold(ctx context.Context) error {
+	for r, err := range s.log.Records(ctx, 1) {
+		if err != nil {
+			return err
+		}
+		switch r.Kind {
+		case record.Request, record.SignedCommand:
+			p := piece{meter: r.Device, id: r.ID, service: r.Service, command: r.Kind == record.SignedCommand, at: r.At}
+			copy(p.digest[:], r.Body)
+			s.memory.apply(p)
+		case record.Refused:
+			s.refusals++
+		case record.Opened:
+			o := new(opened)
+			if err := json.Unmarshal(r.Body, o); err != nil {
+				return fmt.Errorf("signer's log: record %d: %w", r.Seq, err)
+			}
+			s.open, s.last, s.lossAccepted, s.refusals = o, o, false, 0
+		case record.Operator:
+			var a affair
+			if err := json.Unmarshal(r.Body, &a); err != nil {
+				return fmt.Errorf("signer's log: record %d: %w", r.Seq, err)
+			}
+			switch r.Code {
+			case codeMade:
+				s.inode = a.Inode
+			case codeAccept:
+				s.inode, s.lossAccepted, s.open = a.Inode, true, nil
+			case codeFrozen:
+				s.open, s.frozenAt = nil, r.At
+			}
+		}
+	}
+	return nil
+}
+
+// frozen takes note of a freeze.
+func (s *Service) frozen() error {
+	info, err := os.Lstat(filepath.Join(s.o.Folder, FrozenName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if s.open == nil && !s.frozenAt.Before(info.ModTime()) {
+		return nil
+	}
+	s.open, s.frozenAt = nil, s.o.Now()
+	return s.log.Commit(context.Background(), s.affair(codeFrozen, affair{Reason: "safemode signer freeze"}, s.frozenAt))
+}
+
+// stands says why nothing may be signed just now, whoever asks.
+func (s *Service) stands(now time.Time) error {
+	if _, err := os.Lstat(filepath.Join(s.o.Folder, FrozenName)); !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: it is frozen (safemode signer thaw ends that, and two approve anew)", signer.ErrStopped)
+	}
+	if s.o.Stands != nil {
+		if err := s.o.Stands(); err != nil {
+			return fmt.Errorf("%w: %w", signer.ErrStopped, err)
+		}
+	}
+	if err := s.o.Plan.Direction.InForce(now); err != nil {
+		return fmt.Errorf("%w: %w", signer.ErrStopped, err)
+	}
+	return s.log.Err()
+}
+
+// Open decides whether a start may act, and opens the signer for it.
+func (s *Service) Open(ctx context.Context, ev Evidence) (Granted, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.frozen(); err != nil {
+		return Granted{}, err
+	}
+	o, err := s.weigh(ev, s.last, s.o.Now())
+	if err != nil {
+		s.o.Log.Warn("a start was refused", zap.Error(err))
+		s.refused(piece{}, err)
+		return Granted{}, err
+	}
+	var adopted []piece
+	if s.lossAccepted { // what the journal has of lost signatures is not signed otherwise
+		for _, k := range ev.Signed {
+			if p := k.piece(); !s.memory.knows(p) {
+				p.at = o.At
+				adopted = append(adopted, p)
+			}
+		}
+	}
+	for _, p := range adopted {
+		s.memory.apply(p)
+		s.log.Append(p.record())
+	}
+	if err := s.log.Commit(ctx, record.Record{At: o.At, Kind: record.Opened, Body: encode(o)}); err != nil {
+		return Granted{}, err
+	}
+	s.open, s.last, s.lossAccepted, s.refusals = o, o, false, 0
+	s.o.Log.Info("opened", zap.String("journal", o.Journal), zap.Int("records", int(o.Records)))
+	return Granted{Until: s.o.Plan.Direction.NotAfter}, nil
+}
+
+// Request signs the first or only leg of a Service Request for a planned meter. Refusals
+// are a [*signer.RefusedError], a [*RateError] or wrap [signer.ErrStopped].
+func (s *Service) Request(ctx context.Context, meter servicerequests.EUI, r duis.Request) ([]byte, error) {
+	p := piece{meter: meter, id: r.ID, service: r.Service}
+	if r.SignedPreCommand != nil {
+		return nil, s.refuse(p, errors.New("a Signed Pre-Command is signed as a command only"))
+	}
+	if r.Service == servicerequests.ReadInventory && r.InventoryDevice != meter {
+		return nil, s.refuse(p, ErrTarget)
+	}
+	document, err := duis.AppendRequest(nil, r)
+	if err != nil {
+		return nil, s.refuse(p, err)
+	}
+	copy(p.digest[:], DigestOf(document))
+	if err := s.permit(ctx, p); err != nil {
+		return nil, err
+	}
+	return s.o.Gate.SignRequest(ctx, meter, r)
+}
+
+// Command signs the Pre-Command that a request of before became. Refusals are as those of
+// [Service.Request].
+func (s *Service) Command(ctx context.Context, meter servicerequests.EUI, e gbcs.Expected, preCommand []byte) ([]byte, error) {
+	p := piece{meter: meter, id: e.ID, service: e.Service, command: true}
+	if k := s.memory.meters[meter]; k != nil { // which meters there are does not change
+		e.Device = k.kind
+	}
+	token, err := s.o.Gate.Prepare(e, preCommand)
+	if err != nil {
+		return nil, s.refuse(p, err)
+	}
+	unsigned, err := gbcs.ToBeSigned(preCommand)
+	if err != nil {
+		return nil, s.refuse(p, err)
+	}
+	copy(p.digest[:], DigestOf(unsigned))
+	if err := s.permit(ctx, p); err != nil {
+		return nil, err
+	}
+	return s.o.Gate.Sign(ctx, meter, token)
+}
+
+// permit asks everything that must hold, and remembers the signature durably before it is
+// made.
+func (s *Service) permit(ctx context.Context, p piece) error {
+	p.at = s.o.Now()
+	s.mu.Lock()
+	err := s.ask(p)
+	if err == nil {
+		s.memory.apply(p)
+		s.log.Append(p.record())
+	}
+	s.mu.Unlock()
+	if err != nil {
+		if errors.Is(err, signer.ErrStopped) {
+			return s.stopped(p, err)
+		}
+		return s.refuse(p, err)
+	}
+	return s.log.Commit(ctx) // what was queued before is durable
+}
+
+// ask says why a piece must not be signed.
+func (s *Service) ask(p piece) error {
+	if err := s.stands(p.at); err != nil {
+		if s.open != nil {
+			err = errors.Join(err, s.frozen())
+		}
+		return err
+	}
+	if s.open == nil {
+		return fmt.Errorf("%w: no start has been granted", signer.ErrStopped)
+	}
+	k := s.memory.meters[p.meter]
+	if k == nil {
+		return ErrMeter
+	}
+	if err := s.o.Plan.Direction.Covers(p.service, k.kind); err != nil && p.service != servicerequests.ReadInventory {
+		return err
+	}
+	return s.memory.admit(p)
+}
+
+// refuse records a refusal and makes its error.
+func (s *Service) refuse(p piece, why error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused(p, why)
+	var rate *RateError
+	var refused *signer.RefusedError
+	if errors.As(why, &rate) || errors.As(why, &refused) {
+		return why
+	}
+	return &signer.RefusedError{ID: p.id, Err: why}
+}
+
+func (s *Service) stopped(p piece, why error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused(p, why)
+	return why
+}
+
+// refused has the log hold a refusal.
+func (s *Service) refused(p piece, why error) {
+	if s.refusals++; s.refusals > mostRefusals {
+		return
+	}
+	r := p.record()
+	r.At, r.Kind, r.Code, r.Body = s.o.Now(), record.Refused, record.RefusedUnpermitted, encode(affair{Reason: why.Error()})
+	if p.id.Counter > servicerequests.MaxCounter {
+		r.ID.Counter = 0
+	}
+	s.log.Append(r)
+	s.o.Log.Warn("refused", zap.Stringer("meter", p.meter), zap.Stringer("service", p.service), zap.Stringer("id", p.id), zap.Error(why))
+}
+
+func (p piece) record() record.Record {
+	kind := record.Request
+	if p.command {
+		kind = record.SignedCommand
+	}
+	return record.Record{At: p.at, Kind: kind, Device: p.meter, Service: p.service, ID: p.id, Body: p.digest[:]}
+}
+
+// Agree derives the AES key of a Response or an Alert of a device.
+func (s *Service) Agree(ctx context.Context, d Derive) ([16]byte, error) {
+	a := s.o.Agreements[d.Identity]
+	if a == nil {
+		return [16]byte{}, fmt.Errorf("%w: no identity %s", errDerive, d.Identity)
+	}
+	mode := gbcs.Mode(d.Mode)
+	if mode != gbcs.ModeResponse && mode != gbcs.ModeAlert || d.From == d.Identity {
+		return [16]byte{}, fmt.Errorf("%w: keys of mode %d are not given out", errDerive, d.Mode)
+	}
+	device, err := devicePoint(d.Device)
+	if err != nil {
+		return [16]byte{}, fmt.Errorf("%w: %w", errDerive, err)
+	}
+	return a.DeriveKey(ctx, device, gbcs.KeyInfo{Mode: mode, Originator: d.From, Counter: d.Counter, Target: d.Identity})
+}
+
+// Refusals that are the interface's own.
+var (
+	errDerive    = errors.New("no such key")
+	errAuthority = authority.ErrNoAuthority
+)
+
+// About says what the signer is.
+func (s *Service) About() About {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := About{Version: Version, PlanSHA256: s.o.Plan.SHA256, Log: s.log.ID(), Records: s.log.Last(), Open: s.open != nil}
+	if s.last != nil {
+		a.Remembers = s.last.Records
+	}
+	for id := range s.o.Agreements {
+		a.Identities = append(a.Identities, id)
+	}
+	if err := s.stands(s.o.Now()); err != nil {
+		a.Stopped = err.Error()
+	}
+	return a
+}
+
+// AcceptanceSubject names a signer's log as it is: what two approve when it is not known to
+// be the newest.
+func AcceptanceSubject(id string, records uint64, hash [32]byte, inode uint64) string {
+	return fmt.Sprintf("signer's log %s at record %d %x, file %d", id, records, hash[:16], inode)
+}
+
+// Accept takes a log that was restored, or made anew because the old one is lost, for the
+// newest, once two have approved that very one. approvals nil: it only says what they must
+// name.
+func Accept(ctx context.Context, o Options, approvals []*direction.Approval) (subject string, err error) {
+	path := filepath.Join(o.Folder, LogName)
+	log, err := journal.Open(path, journal.Options{})
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	inode, err := inodeOf(path)
+	if err != nil {
+		return "", err
+	}
+	tip := log.Tip()
+	subject = AcceptanceSubject(log.ID(), tip.Seq, tip.Hash, inode)
+	now := time.Now()
+	c := authority.Case{
+		Plan: o.Plan, Roster: o.Roster, Trust: o.Trust, Longest: o.Longest, Now: now, Approvals: approvals,
+		Journal: authority.Journal{ID: o.Plan.Journal},
+	}
+	if _, err := c.DecideAcceptance(subject); err != nil {
+		return subject, err
+	}
+	return subject, log.Commit(ctx, record.Record{At: now, Kind: record.Operator, Code: codeAccept, Body: encode(affair{Inode: inode, Subject: subject})})
+}
