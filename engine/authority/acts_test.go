@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"safemode/engine/authority"
+	"safemode/engine/authority/authoritytest"
 	"safemode/engine/direction"
 	"safemode/engine/record"
 )
@@ -52,20 +53,20 @@ func TestEveryActIsInTheTable(t *testing.T) {
 // What the table says needs a second is refused with one, and what it says one may do alone
 // needs no approval at all.
 func TestActsThatNeedASecond(t *testing.T) {
-	o := newOffice(t)
+	o := authoritytest.New(t)
 	occasions := map[string]func() (*authority.Case, direction.Occasion){
-		"sweep: begin": func() (*authority.Case, direction.Occasion) { c := o.first(t); return c, c.Occasion() },
+		"sweep: begin": func() (*authority.Case, direction.Occasion) { c := o.First(t); return c, c.Occasion() },
 		"sweep: go on after a stop": func() (*authority.Case, direction.Occasion) {
-			c := o.begunBy(t, 0)
+			c := begunBy(t, o, 0)
 			return c, c.Occasion()
 		},
 		"sweep: go on after a halt": func() (*authority.Case, direction.Occasion) {
-			c := o.begun(t)
+			c := begun(t, o)
 			c.Journal.Stop = authority.Stop{Seq: 42, Halted: true}
 			return c, c.Occasion()
 		},
 		"accept": func() (*authority.Case, direction.Occasion) {
-			return o.begun(t), direction.Occasion{Purpose: direction.Accept, Subject: "this"}
+			return begun(t, o), direction.Occasion{Purpose: direction.Accept, Subject: "this"}
 		},
 	}
 	for _, a := range authority.Acts {
@@ -82,7 +83,7 @@ func TestActsThatNeedASecond(t *testing.T) {
 			c, on := occasions[a.Name]()
 			c.Approvals = nil
 			for _, name := range []string{"alice", "bob"}[:approvers] {
-				c.Approvals = append(c.Approvals, o.approve(t, c.Plan, on, name, night, nil))
+				c.Approvals = append(c.Approvals, o.Approve(t, c.Plan, on, name, authoritytest.Night, nil))
 			}
 			var err error
 			if a.Name == "accept" {
@@ -96,7 +97,7 @@ func TestActsThatNeedASecond(t *testing.T) {
 		}
 	}
 	// The configuration: narrower needs nobody, wider is refused whoever has approved.
-	c := o.first(t)
+	c := o.First(t)
 	c.Longest = 25 * time.Hour
 	if _, err := c.Decide(); err != nil {
 		t.Errorf("narrower: %v", err)

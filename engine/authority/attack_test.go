@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"safemode/engine/authority"
+	"safemode/engine/authority/authoritytest"
 	"safemode/engine/custody"
 	"safemode/engine/direction"
 	"safemode/engine/record"
@@ -23,55 +24,55 @@ func refused(t *testing.T, c *authority.Case, words string) {
 
 // begun is the case of a start after one that was approved by alice and bob, who gave one
 // more ahead.
-func (o *office) begun(t testing.TB) *authority.Case { return o.begunBy(t, 1) }
+func begun(t testing.TB, o *authoritytest.Office) *authority.Case { return begunBy(t, o, 1) }
 
-func (o *office) begunBy(t testing.TB, resumes int) *authority.Case {
+func begunBy(t testing.TB, o *authoritytest.Office, resumes int) *authority.Case {
 	t.Helper()
-	c := o.first(t)
+	c := o.First(t)
 	for i, a := range c.Approvals {
-		c.Approvals[i] = o.approve(t, c.Plan, c.Occasion(), a.Approver.Name, night, func(tt *direction.Terms) { tt.Resumes = resumes })
+		c.Approvals[i] = o.Approve(t, c.Plan, c.Occasion(), a.Approver.Name, authoritytest.Night, func(tt *direction.Terms) { tt.Resumes = resumes })
 	}
 	g, err := c.Decide()
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.Entry = 2
-	c.Custody.Entries = append(c.Custody.Entries, custody.Entry{N: 2, Act: custody.Started, Plan: c.Plan.SHA256, Journal: journalID, Approvals: g.Spent})
+	c.Custody.Entries = append(c.Custody.Entries, custody.Entry{N: 2, Act: custody.Started, Plan: c.Plan.SHA256, Journal: authoritytest.JournalID, Approvals: g.Spent})
 	c.Journal = authority.Journal{
-		ID: journalID, Planned: c.Plan.SHA256, Content: c.Plan.Content, Records: 42, Stop: authority.Stop{Seq: 42},
-		Starts: []authority.Start{{Seq: 42, Opening: opening(c, g)}},
+		ID: authoritytest.JournalID, Planned: c.Plan.SHA256, Content: c.Plan.Content, Records: 42, Stop: authority.Stop{Seq: 42},
+		Starts: []authority.Start{{Seq: 42, Opening: authoritytest.OpeningOf(c, g)}},
 		HashAt: func(uint64) (h [32]byte, _ error) { return h, nil },
 	}
 	return c
 }
 
 func TestFirstStartAndOneGivenAhead(t *testing.T) {
-	o := newOffice(t)
-	if g, err := o.first(t).Decide(); err != nil || g.Resumes != 1 || len(g.Spent) != 2 || g.Entry != 0 {
+	o := authoritytest.New(t)
+	if g, err := o.First(t).Decide(); err != nil || g.Resumes != 1 || len(g.Spent) != 2 || g.Entry != 0 {
 		t.Errorf("%+v, %v", g, err)
 	}
-	if g, err := o.begun(t).Decide(); err != nil || g.Resumes != 0 {
+	if g, err := begun(t, o).Decide(); err != nil || g.Resumes != 0 {
 		t.Errorf("%+v, %v", g, err)
 	}
 }
 
 // What a journal says of its own authority is proven or refused.
 func TestAttackJournalSaysItWasApproved(t *testing.T) {
-	o := newOffice(t)
+	o := authoritytest.New(t)
 	start := func(c *authority.Case) *record.Opening { return &c.Journal.Starts[0].Opening }
 	for name, attack := range map[string]struct {
 		change func(*authority.Case)
 		words  string
 	}{
 		"no approvals, and 1,000 resumes": {func(c *authority.Case) {
-			start(c).Approvals, start(c).ResumesLeft, start(c).ApprovedUntil = nil, 1000, night.AddDate(9, 0, 0)
+			start(c).Approvals, start(c).ResumesLeft, start(c).ApprovedUntil = nil, 1000, authoritytest.Night.AddDate(9, 0, 0)
 			c.Custody.Entries[1].Approvals = nil
 		}, "nobody has signed"},
 		"resumes that nobody gave": {func(c *authority.Case) {
 			start(c).ResumesLeft = 1000
 			c.Journal.Starts = append(c.Journal.Starts, authority.Start{Seq: 50, Opening: c.Journal.Starts[0].Opening, Before: authority.Stop{Seq: 42}})
 			c.Journal.Starts[1].Opening.CustodyEntry, c.Journal.Stop.Seq, c.Journal.Records = 3, 50, 50
-			c.Custody.Entries = append(c.Custody.Entries, custody.Entry{N: 3, Act: custody.Started, Plan: c.Plan.SHA256, Journal: journalID, Approvals: c.Custody.Entries[1].Approvals})
+			c.Custody.Entries = append(c.Custody.Entries, custody.Entry{N: 3, Act: custody.Started, Plan: c.Plan.SHA256, Journal: authoritytest.JournalID, Approvals: c.Custody.Entries[1].Approvals})
 		}, "resume 50 of sweep"},
 		"meters that are not in the plan": {func(c *authority.Case) { c.Journal.Content = "forty other meters" }, "are not those of the plan"},
 		"another plan's hash":             {func(c *authority.Case) { c.Journal.Planned = strings.Repeat("ab", 32) }, "begun with another plan"},
@@ -82,14 +83,14 @@ func TestAttackJournalSaysItWasApproved(t *testing.T) {
 		}, "other approvals than the custody knows"},
 		"a start that the custody does not know": {func(c *authority.Case) { start(c).CustodyEntry = 7 }, "a start that the custody does not know"},
 		"a halt, and a start after it by old approvals": {func(c *authority.Case) {
-			*c = *o.begunBy(t, 5)
+			*c = *begunBy(t, o, 5)
 			c.Journal.Starts = append(c.Journal.Starts, authority.Start{Seq: 50, Opening: c.Journal.Starts[0].Opening, Before: authority.Stop{Seq: 45, Halted: true}})
 			c.Journal.Starts[1].Opening.CustodyEntry, c.Journal.Stop.Seq, c.Journal.Records = 3, 50, 50
-			c.Custody.Entries = append(c.Custody.Entries, custody.Entry{N: 3, Act: custody.Started, Plan: c.Plan.SHA256, Journal: journalID, Approvals: c.Custody.Entries[1].Approvals})
+			c.Custody.Entries = append(c.Custody.Entries, custody.Entry{N: 3, Act: custody.Started, Plan: c.Plan.SHA256, Journal: authoritytest.JournalID, Approvals: c.Custody.Entries[1].Approvals})
 		}, "resume 50 of sweep"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := o.begun(t)
+			c := begun(t, o)
 			attack.change(c)
 			refused(t, c, attack.words)
 		})
@@ -98,22 +99,22 @@ func TestAttackJournalSaysItWasApproved(t *testing.T) {
 
 // Whoever gave a start ahead must be on the roster when it is used.
 func TestAttackApproversThatHaveLeft(t *testing.T) {
-	o := newOffice(t)
-	c := o.begun(t)
-	c.Roster = o.without(t, "alice", "bob")
+	o := authoritytest.New(t)
+	c := begun(t, o)
+	c.Roster = o.Without(t, "alice", "bob")
 	refused(t, c, "nobody has signed")
-	c = o.first(t)
-	c.Roster = o.without(t, "alice")
+	c = o.First(t)
+	c.Roster = o.Without(t, "alice")
 	refused(t, c, "alice: nobody on the roster has this name and key")
-	c = o.first(t)
-	c.Roster = o.without(t, "olga")
+	c = o.First(t)
+	c.Roster = o.Without(t, "olga")
 	refused(t, c, "nobody on the roster has the name and key of \"olga\"")
 }
 
 // Approvals are spent, and bind plan, journal and custody.
 func TestAttackSpentApprovals(t *testing.T) {
-	o := newOffice(t)
-	old := authority.Journal{ID: journalID}
+	o := authoritytest.New(t)
+	old := authority.Journal{ID: authoritytest.JournalID}
 	for name, attack := range map[string]struct {
 		change func(*authority.Case)
 		words  string
@@ -129,7 +130,7 @@ func TestAttackSpentApprovals(t *testing.T) {
 		"after a cease of custody": {func(c *authority.Case) { remember(c, custody.Ceased) }, "remembers that it has ceased"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := o.begun(t)
+			c := begun(t, o)
 			attack.change(c)
 			refused(t, c, attack.words)
 		})
@@ -139,7 +140,7 @@ func TestAttackSpentApprovals(t *testing.T) {
 // Everybody's certificate is in its time, chained and not revoked, when they sign and at
 // each start, and no approval is valid for ever.
 func TestAttackPeopleOutOfTheirTime(t *testing.T) {
-	o := newOffice(t)
+	o := authoritytest.New(t)
 	ended, future := time.Date(2011, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2049, 1, 1, 0, 0, 0, 0, time.UTC)
 	key, err := smki.DeriveTestKey([]byte("authority"), "unknown issuer")
 	if err != nil {
@@ -155,36 +156,36 @@ func TestAttackPeopleOutOfTheirTime(t *testing.T) {
 	}{{"alice", direction.Approver}, {"olga", direction.Operator}, {"rita", direction.Recorder}} {
 		for how, change := range map[string]func(c *authority.Case){
 			"ended in 2020": func(c *authority.Case) {
-				c.Roster = o.with(t, o.hireFrom(t, person.name, person.role, ended, o.authority))
+				c.Roster = o.With(t, o.HireFrom(t, person.name, person.role, ended, o.Authority))
 			},
 			"begins in 2049": func(c *authority.Case) {
-				c.Roster = o.with(t, o.hireFrom(t, person.name, person.role, future, o.authority))
+				c.Roster = o.With(t, o.HireFrom(t, person.name, person.role, future, o.Authority))
 			},
 			"of another issuer": func(c *authority.Case) {
-				c.Roster = o.with(t, o.hireFrom(t, person.name, person.role, night.AddDate(-1, 0, 0), stranger))
+				c.Roster = o.With(t, o.HireFrom(t, person.name, person.role, authoritytest.Night.AddDate(-1, 0, 0), stranger))
 			},
 			"on the gate's list": func(c *authority.Case) {
 				c.Trust.Revoked = func(x *smki.Certificate) bool { return x.CommonName == person.name }
 			},
 		} {
-			c := o.first(t)
+			c := o.First(t)
 			change(c)
 			if _, err := c.Decide(); err == nil || !strings.Contains(err.Error(), person.name) {
 				t.Errorf("%s, whose certificate is %s: %v", person.name, how, err)
 			}
 		}
 	}
-	c := o.first(t)
-	c.Approvals[0] = o.approve(t, c.Plan, c.Occasion(), "alice", night, func(tt *direction.Terms) { tt.ExpiresAt = night.AddDate(9, 0, 0) })
+	c := o.First(t)
+	c.Approvals[0] = o.Approve(t, c.Plan, c.Occasion(), "alice", authoritytest.Night, func(tt *direction.Terms) { tt.ExpiresAt = authoritytest.Night.AddDate(9, 0, 0) })
 	refused(t, c, "at most 72h0m0s")
-	c = o.first(t)
+	c = o.First(t)
 	c.Longest = time.Hour // narrower than the plan
 	refused(t, c, "at most 1h0m0s")
 	c.Longest = 9000 * time.Hour // wider is the plan's
 	if _, err := c.Decide(); err != nil {
 		t.Error(err)
 	}
-	none := o.first(t)
+	none := o.First(t)
 	none.Roster = nil
 	if _, err := none.Decide(); !errors.Is(err, authority.ErrNoAuthority) {
 		t.Errorf("no roster: %v", err)
@@ -194,7 +195,7 @@ func TestAttackPeopleOutOfTheirTime(t *testing.T) {
 // Who prepared a plan is who signed it: an operator, and neither an approver nor the
 // recorder of it.
 func TestAttackPreparerSaysWhoPrepared(t *testing.T) {
-	o := newOffice(t)
+	o := authoritytest.New(t)
 	for name, attack := range map[string]struct {
 		change func(*authority.Case)
 		words  string
@@ -202,20 +203,20 @@ func TestAttackPreparerSaysWhoPrepared(t *testing.T) {
 		"nobody has signed": {func(c *authority.Case) { c.Plan.Signature = nil }, "not signed by who prepared it"},
 		"any name":          {func(c *authority.Case) { c.Plan.PreparedBy = direction.Signatory{Name: "anybody"} }, "nobody on the roster"},
 		"another's name":    {func(c *authority.Case) { c.Plan.PreparedBy.Name = "carol" }, "nobody on the roster"},
-		"an approver":       {func(c *authority.Case) { o.prepare(t, c, "alice") }, "no operator"},
+		"an approver":       {func(c *authority.Case) { prepare(t, o, c, "alice") }, "no operator"},
 		"hashed again":      {func(c *authority.Case) { c.Plan.SHA256 = strings.Repeat("12", 32) }, "the signature does not hold"},
-		"the recorder":      {func(c *authority.Case) { o.everything(t, c, "rita"); o.prepare(t, c, "rita") }, "these are two people"},
+		"the recorder":      {func(c *authority.Case) { everything(t, o, c, "rita"); prepare(t, o, c, "rita") }, "these are two people"},
 		"approves all the same": {func(c *authority.Case) {
-			o.everything(t, c, "olga")
-			c.Approvals[0] = o.approve(t, c.Plan, c.Occasion(), "olga", night, nil)
+			everything(t, o, c, "olga")
+			c.Approvals[0] = o.Approve(t, c.Plan, c.Occasion(), "olga", authoritytest.Night, nil)
 		}, "who has prepared a plan or recorded its direction may not approve it"},
 		"the recorder approves": {func(c *authority.Case) {
-			o.everything(t, c, "rita")
-			c.Approvals[0] = o.approve(t, c.Plan, c.Occasion(), "rita", night, nil)
+			everything(t, o, c, "rita")
+			c.Approvals[0] = o.Approve(t, c.Plan, c.Occasion(), "rita", authoritytest.Night, nil)
 		}, "who has prepared a plan or recorded its direction may not approve it"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := o.first(t)
+			c := o.First(t)
 			attack.change(c)
 			refused(t, c, attack.words)
 		})
@@ -223,30 +224,30 @@ func TestAttackPreparerSaysWhoPrepared(t *testing.T) {
 }
 
 // prepare has somebody else prepare and sign the plan of a case.
-func (o *office) prepare(t testing.TB, c *authority.Case, name string) {
+func prepare(t testing.TB, o *authoritytest.Office, c *authority.Case, name string) {
 	t.Helper()
-	c.Plan.PreparedBy = o.roster.Named(name).Signatory()
-	if err := c.Plan.Sign(o.keys[name]); err != nil {
+	c.Plan.PreparedBy = o.Roster.Named(name).Signatory()
+	if err := c.Plan.Sign(o.Keys[name]); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // everything gives somebody on a case's roster every role.
-func (o *office) everything(t testing.TB, c *authority.Case, name string) {
+func everything(t testing.TB, o *authoritytest.Office, c *authority.Case, name string) {
 	t.Helper()
-	p := *o.roster.Named(name)
+	p := *o.Roster.Named(name)
 	p.Roles = []direction.Role{direction.Approver, direction.Operator, direction.Recorder}
-	c.Roster = o.with(t, p)
+	c.Roster = o.With(t, p)
 }
 
 // What narrows needs nobody; what a configuration allows beyond the plan, and a gate that
 // is closed, refuse every start.
 func TestWiderAndClosedRefuse(t *testing.T) {
-	o := newOffice(t)
-	c := o.first(t)
+	o := authoritytest.New(t)
+	c := o.First(t)
 	c.Wider = errors.New("limits.user is wider")
 	refused(t, c, "limits.user is wider")
-	c = o.first(t)
+	c = o.First(t)
 	c.Gates = errors.New("gate mpids is closed")
 	refused(t, c, "gate mpids is closed")
 }
@@ -254,6 +255,6 @@ func TestWiderAndClosedRefuse(t *testing.T) {
 // remember adds an entry on a case's journal to its custody.
 func remember(c *authority.Case, act custody.Act) {
 	c.Custody.Entries = append(c.Custody.Entries, custody.Entry{
-		N: uint64(len(c.Custody.Entries)) + 1, Act: act, Plan: c.Plan.SHA256, Journal: journalID, Reason: "it says so",
+		N: uint64(len(c.Custody.Entries)) + 1, Act: act, Plan: c.Plan.SHA256, Journal: authoritytest.JournalID, Reason: "it says so",
 	})
 }

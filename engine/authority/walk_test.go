@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"safemode/engine/authority"
+	"safemode/engine/authority/authoritytest"
 	"safemode/engine/custody"
 	"safemode/engine/direction"
 	"safemode/engine/record"
@@ -21,7 +22,7 @@ var walkDepth = flag.Int("walk.depth", 3, "how many acts in a row the walk of au
 // walkResumes is how many starts the walk's approvals give ahead.
 const walkResumes = 2
 
-// world is one night: what lies on the disk, and what truly happened, which nobody on the
+// world is one authoritytest.Night: what lies on the disk, and what truly happened, which nobody on the
 // machine can change. It is copied for every branch.
 type world struct {
 	// On the disk. One person may put any of it back, alter it, or move it away.
@@ -88,7 +89,7 @@ func (w *world) hashAt(seq uint64) ([32]byte, error) {
 
 // walk tries every act after every other.
 type walk struct {
-	*office
+	office *authoritytest.Office
 	t      *testing.T
 	first  *authority.Case
 	left   *direction.Roster // without alice
@@ -99,8 +100,8 @@ type walk struct {
 	found  map[string]int // refusals and findings, by what they are of
 }
 
-func newWalk(t *testing.T, o *office, first *authority.Case) *walk {
-	k := &walk{office: o, t: t, first: first, left: o.without(t, "alice"), seen: map[string]int{}, found: map[string]int{}}
+func newWalk(t *testing.T, o *authoritytest.Office, first *authority.Case) *walk {
+	k := &walk{office: o, t: t, first: first, left: o.Without(t, "alice"), seen: map[string]int{}, found: map[string]int{}}
 	k.order = slices.Sorted(maps.Keys(k.acts()))
 	return k
 }
@@ -109,11 +110,11 @@ func newWalk(t *testing.T, o *office, first *authority.Case) *walk {
 func (k *walk) caseOf(w *world) *authority.Case {
 	c := *k.first
 	c.Roster, c.Approvals, c.Trust = w.roster, w.approvals, direction.Trust{}
-	c.Journal = authority.Journal{ID: journalID, Starts: slices.Clone(w.starts), Stop: w.stop, Records: uint64(len(w.records)), HashAt: w.hashAt}
+	c.Journal = authority.Journal{ID: authoritytest.JournalID, Starts: slices.Clone(w.starts), Stop: w.stop, Records: uint64(len(w.records)), HashAt: w.hashAt}
 	if len(w.records) > 0 {
 		c.Journal.Planned, c.Journal.Content = c.Plan.SHA256, c.Plan.Content
 	}
-	c.Custody = &authority.Custody{ID: custodyID, Entries: slices.Clone(w.book)}
+	c.Custody = &authority.Custody{ID: authoritytest.CustodyID, Entries: slices.Clone(w.book)}
 	if w.copied {
 		c.Custody.Copied = custody.ErrCopied
 	}
@@ -121,7 +122,7 @@ func (k *walk) caseOf(w *world) *authority.Case {
 }
 
 func (k *walk) remember(w *world, act custody.Act, approvals []string) uint64 {
-	e := custody.Entry{N: uint64(len(w.book)) + 1, Act: act, Plan: k.first.Plan.SHA256, Journal: journalID, Records: uint64(len(w.records)), Approvals: approvals, Reason: "walked"}
+	e := custody.Entry{N: uint64(len(w.book)) + 1, Act: act, Plan: k.first.Plan.SHA256, Journal: authoritytest.JournalID, Records: uint64(len(w.records)), Approvals: approvals, Reason: "walked"}
 	hash, _ := w.hashAt(e.Records)
 	e.Hash = hash
 	w.book = append(w.book, e)
@@ -143,7 +144,7 @@ func (k *walk) approve(w *world, name string, on direction.Occasion) {
 			return // the same again
 		}
 	}
-	a := k.office.approve(k.t, k.first.Plan, on, name, night, func(tt *direction.Terms) { tt.Resumes = walkResumes })
+	a := k.office.Approve(k.t, k.first.Plan, on, name, authoritytest.Night, func(tt *direction.Terms) { tt.Resumes = walkResumes })
 	w.approvals = append(w.approvals, a)
 	text, _ := a.Text()
 	w.signedAt[fmt.Sprintf("%x", sha256.Sum256(text))] = w.halts
@@ -197,7 +198,7 @@ func (k *walk) begin(w *world, die bool) {
 	if die {
 		return // spent, and not begun
 	}
-	o := opening(c, g)
+	o := authoritytest.OpeningOf(c, g)
 	w.starts = append(w.starts, authority.Start{Seq: w.write("opened"), Opening: o, Before: w.stop})
 	w.stop = authority.Stop{Seq: uint64(len(w.records))}
 	w.begun++
@@ -289,7 +290,7 @@ func (k *walk) acts() map[string]func(*world) {
 		"forge a first start": func(w *world) {
 			if len(w.starts) == 0 && len(w.records) == 0 {
 				w.write("plan")
-				o := opening(k.caseOf(w), authority.Grant{Resumes: 1000, Until: night.AddDate(9, 0, 0)})
+				o := authoritytest.OpeningOf(k.caseOf(w), authority.Grant{Resumes: 1000, Until: authoritytest.Night.AddDate(9, 0, 0)})
 				o.CustodyEntry = k.remember(w, custody.Started, nil)
 				w.starts = []authority.Start{{Seq: w.write("opened"), Opening: o}}
 				w.stop = authority.Stop{Seq: 2}
@@ -329,7 +330,7 @@ func (k *walk) audit(w *world) error {
 	c := k.caseOf(w)
 	for i, s := range w.starts {
 		then := k.caseOf(w)
-		then.Custody, then.Roster = nil, k.office.roster // as it was then
+		then.Custody, then.Roster = nil, k.office.Roster // as it was then
 		then.Journal.Starts, then.Journal.Stop = w.starts[:i:i], s.Before
 		approvals, err := authority.ApprovalsOf(s.Opening)
 		if err != nil {
@@ -376,8 +377,8 @@ func (k *walk) from(w *world, left int, path []string) {
 // and have approved this very state, none after a halt or a cease by what was before it,
 // none more often than was signed; and the audit finds each forged or lost start.
 func TestWalkOfAuthority(t *testing.T) {
-	o := newOffice(t)
-	first := o.first(t)
+	o := authoritytest.New(t)
+	first := o.First(t)
 	first.Approvals = nil
 	k := newWalk(t, o, first)
 	begun := time.Now()
@@ -389,7 +390,7 @@ func TestWalkOfAuthority(t *testing.T) {
 		{"alice approves", "bob approves", "start", "back up", "halt", "alice approves", "bob approves", "start"},
 	} {
 		w := &world{
-			roster: o.roster, book: []custody.Entry{{N: 1, Act: custody.Made, Custody: custodyID}},
+			roster: o.Roster, book: []custody.Entry{{N: 1, Act: custody.Made, Custody: authoritytest.CustodyID}},
 			uses: map[string]int{}, signedAt: map[string]int{},
 		}
 		for _, name := range path {

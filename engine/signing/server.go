@@ -76,6 +76,9 @@ type unreadable struct {
 	status int
 }
 
+// Unwrap returns the error itself.
+func (u *unreadable) Unwrap() error { return u.error }
+
 func read[T any](w http.ResponseWriter, r *http.Request, most int64) (v T, err error) {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, most))
 	d.DisallowUnknownFields()

@@ -1,0 +1,317 @@
+package signing
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"safemode/engine/direction"
+	"safemode/engine/signer"
+	"safemode/servicerequests"
+	"safemode/servicerequests/gbcs"
+	"safemode/servicerequests/smki"
+)
+
+const (
+	supply   = servicerequests.ReadSupplyStatus
+	toCredit = servicerequests.SwitchToCredit
+)
+
+// What an honest engine asks for is signed, and is in the log first.
+func TestSigns(t *testing.T) {
+	s := newScene(t, 3, nil)
+	if err := s.request(s.id(firstMeter), supply); !errors.Is(err, signer.ErrStopped) {
+		t.Errorf("before a start was granted: %v", err)
+	}
+	s.open()
+	if err := errors.Join(s.request(s.id(firstMeter), supply), s.command(s.id(firstMeter), toCredit, true)); err != nil {
+		t.Fatal(err)
+	}
+	same := s.id(firstMeter)
+	if err := errors.Join(s.request(same, supply), s.request(same, supply), s.command(s.id(firstMeter), toCredit, true)); err != nil {
+		t.Errorf("the very same again: %v", err)
+	}
+	s.stop()
+	s.start()
+	if err := s.request(s.id(firstMeter), supply); err != nil {
+		t.Errorf("after its restart: %v", err)
+	}
+	if err := s.command(same, toCredit, false); err == nil {
+		t.Error("a request of before the restart is not remembered")
+	}
+}
+
+// Whoever has taken over the sweep's machine speaks the interface perfectly.
+func TestTakeover(t *testing.T) {
+	s := newScene(t, 4, func(o *Options) { o.Limits.Commands = 2; o.Limits.Meters = 2 }).open()
+	suppressed := firstMeter + 3
+	if err := s.command(s.id(firstMeter), toCredit, true); err != nil {
+		t.Fatal(err)
+	}
+	used := s.id(firstMeter)
+	if err := s.request(used, supply); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(srv string) error {
+		status, text := s.post("/v1/request", fmt.Sprintf(`{"meter":"%s","id":"%s","srv":%q}`, firstMeter, s.id(firstMeter), srv))
+		if status != 403 {
+			t.Errorf("%s: status %d", srv, status)
+		}
+		return errors.New(text)
+	}
+	prepayment := s.preCommand(s.id(firstMeter), toCredit)
+	for name, attack := range map[string]struct {
+		do    func() error
+		words string
+	}{
+		"enable":                     {func() error { return ask("7.1") }, "not in the permitted set"},
+		"disable":                    {func() error { return ask("7.2") }, "not in the permitted set"},
+		"switch to prepayment":       {func() error { return ask("1.6 prepayment") }, "Prepayment"},
+		"a service that is none":     {func() error { return ask("6.15.1") }, "not in the permitted set"},
+		"another supplier's meter":   {func() error { return s.request(s.id(0x00DB_0000_0000_0001), supply) }, ErrMeter.Error()},
+		"a meter that is left alone": {func() error { return s.request(s.id(suppressed), supply) }, ErrSuppressed.Error()},
+		"a service that is not directed": {func() error {
+			return s.request(s.id(firstMeter), servicerequests.ArmSupply)
+		}, "7.3"},
+		"another originator": {func() error {
+			id := s.id(firstMeter)
+			id.Originator++
+			return s.request(id, supply)
+		}, ErrOriginator.Error()},
+		"a counter for another message": {func() error { return s.request(used, servicerequests.ReadPaymentMode) }, ErrReused.Error()},
+		"a counter for another meter": {func() error {
+			id := used
+			id.Target++
+			return s.request(id, supply)
+		}, ErrReused.Error()},
+		"an old counter": {func() error {
+			id := used
+			id.Counter -= 2
+			return s.request(id, supply)
+		}, ErrOld.Error()},
+		"a counter that ends all others": {func() error {
+			id := s.id(firstMeter)
+			id.Counter = servicerequests.MaxCounter
+			return s.request(id, supply)
+		}, ErrAhead.Error()},
+		"a Pre-Command that nobody asked for": {func() error { return s.command(s.id(firstMeter), toCredit, false) }, ErrUnasked.Error()},
+		"a Pre-Command of another request": {func() error {
+			_, text := s.post("/v1/command", fmt.Sprintf(`{"meter":"%s","id":"%s","srv":"1.6 credit","pre_command":"%s"}`, firstMeter, s.id(firstMeter), base64of(prepayment)))
+			return errors.New(text)
+		}, "originator counter"},
+		"a changed Pre-Command": {func() error {
+			id := s.id(firstMeter)
+			changed := s.preCommand(id, toCredit)
+			changed[len(changed)-2] ^= 1
+			_, text := s.post("/v1/command", fmt.Sprintf(`{"meter":"%s","id":"%s","srv":"1.6 credit","pre_command":"%s"}`, firstMeter, id, base64of(changed)))
+			return errors.New(text)
+		}, "not what was asked for"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := len(s.refusals())
+			s.wantRefused(before, attack.do(), attack.words)
+		})
+	}
+	if err := s.command(s.id(firstMeter+1), toCredit, true); err != nil {
+		t.Fatal(err)
+	}
+	s.wantRefused(len(s.refusals()), s.request(s.id(firstMeter+2), supply), ErrMeters.Error()) // one more than directed
+	if err := s.command(s.id(firstMeter), toCredit, true); err != nil {
+		t.Fatal(err)
+	}
+	s.wantRefused(len(s.refusals()), s.command(s.id(firstMeter), toCredit, true), ErrCommands.Error())
+	for _, mode := range []gbcs.Mode{gbcs.ModeCommand, gbcs.ModeEncryption, 0, 9} {
+		device := s.office.Folder.Supplier.KeyAgreement.Key.PublicKey()
+		if _, err := s.client.Agreement(smki.TestSupplier).DeriveKey(t.Context(), device, gbcs.KeyInfo{Mode: mode, Originator: firstMeter, Counter: 1, Target: smki.TestSupplier}); err == nil {
+			t.Errorf("a key of mode %d was given out", mode)
+		}
+	}
+}
+
+// 10,000 in an hour, and the hour after.
+func TestTenThousandInAnHour(t *testing.T) {
+	m := newMemory(Limits{Meters: 10, PerHour: 9_999}, broker)
+	m.meters[firstMeter] = &meter{kind: servicerequests.ESME, originator: smki.TestSupplier}
+	at := time.Date(2026, 11, 30, 20, 0, 0, 0, time.UTC)
+	sign := func(counter uint64) error {
+		p := piece{meter: firstMeter, service: supply, at: at, digest: digest{1}, id: servicerequests.RequestID{Originator: smki.TestSupplier, Target: firstMeter, Counter: counter}}
+		err := m.admit(p)
+		if err == nil {
+			m.apply(p)
+		}
+		return err
+	}
+	for i := range uint64(9_999) {
+		if err := sign(i + 1); err != nil {
+			t.Fatal(i, err)
+		}
+		at = at.Add(time.Millisecond)
+	}
+	rate, ok := errors.AsType[*RateError](sign(10_000))
+	if !ok || rate.Wait <= 59*time.Minute || rate.Wait > time.Hour {
+		t.Errorf("the ten thousandth: %v", rate)
+	}
+	at = at.Add(-time.Hour) // a clock that goes back gives no hour anew
+	if err := sign(10_000); err == nil {
+		t.Error("a clock that went back gives an hour anew")
+	}
+	at = at.Add(2*time.Hour + time.Minute)
+	if err := sign(10_000); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWindowEnds(t *testing.T) {
+	s := newScene(t, 3, nil).open()
+	s.pass(s.o.Plan.Direction.NotAfter.Sub(s.clock()) + time.Second)
+	err := s.request(s.id(firstMeter), supply)
+	if !errors.Is(err, signer.ErrStopped) || !strings.Contains(err.Error(), "not in force") {
+		t.Errorf("after the window: %v", err)
+	}
+}
+
+func TestFrozen(t *testing.T) {
+	s := newScene(t, 3, nil).open()
+	frozen := filepath.Join(s.o.Folder, FrozenName)
+	if err := os.WriteFile(frozen, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(time.Minute)
+	if err := s.request(s.id(firstMeter), supply); !errors.Is(err, signer.ErrStopped) {
+		t.Errorf("while frozen: %v", err)
+	}
+	if _, err := s.client.Open(t.Context(), s.evidence()); !errors.Is(err, signer.ErrStopped) {
+		t.Errorf("opened while frozen: %v", err)
+	}
+	if err := os.Remove(frozen); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // also after its restart
+		if err := s.request(s.id(firstMeter), supply); !errors.Is(err, signer.ErrStopped) {
+			t.Errorf("after the thaw, not opened: %v", err)
+		}
+		if _, err := s.client.Open(t.Context(), s.evidence()); err == nil || !strings.Contains(err.Error(), "before the signer was frozen") {
+			t.Errorf("after the thaw, by old approvals: %v", err)
+		}
+		s.stop()
+		s.start()
+	}
+	s.pass(time.Minute)
+	for i, a := range s.first.Approvals {
+		s.first.Approvals[i] = s.office.Approve(t, s.o.Plan, s.first.Occasion(), a.Approver.Name, s.clock(), nil)
+	}
+	s.open()
+	if err := s.request(s.id(firstMeter), supply); err != nil {
+		t.Errorf("by new approvals: %v", err)
+	}
+}
+
+// A direction that is taken away stops it.
+func TestPlanIsTakenAway(t *testing.T) {
+	gone := false
+	s := newScene(t, 3, func(o *Options) {
+		o.Stands = func() error {
+			if gone {
+				return errors.New("its plan is not there any more")
+			}
+			return nil
+		}
+	}).open()
+	gone = true
+	if err := s.request(s.id(firstMeter), supply); !errors.Is(err, signer.ErrStopped) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Nobody opens it without two who approve.
+func TestOpensByTwoAlone(t *testing.T) {
+	s := newScene(t, 3, nil)
+	for name, change := range map[string]func(*Evidence){
+		"nobody":     func(e *Evidence) { e.Approvals = nil },
+		"one":        func(e *Evidence) { e.Approvals = e.Approvals[:1] },
+		"one, twice": func(e *Evidence) { e.Approvals = []*direction.Approval{e.Approvals[0], e.Approvals[0]} },
+		"a forged one": func(e *Evidence) {
+			a := *e.Approvals[1]
+			a.Signature = e.Approvals[0].Signature
+			e.Approvals = []*direction.Approval{e.Approvals[0], &a}
+		},
+		"other journal": func(e *Evidence) { e.Journal.ID = strings.Repeat("ab", 16) },
+		"no book":       func(e *Evidence) { e.Book = nil },
+	} {
+		ev := s.evidence()
+		change(&ev)
+		if _, err := s.client.Open(t.Context(), ev); err == nil {
+			t.Errorf("%s: opened", name)
+		}
+		if err := s.request(s.id(firstMeter), supply); !errors.Is(err, signer.ErrStopped) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A log that was restored, or lost, is recognised, and refused until two accept it.
+func TestOlderLog(t *testing.T) {
+	s := newScene(t, 3, nil).open()
+	log := filepath.Join(s.o.Folder, LogName)
+	s.stop()
+	backup, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	lost := s.id(firstMeter)
+	if err := s.request(lost, supply); err != nil {
+		t.Fatal(err)
+	}
+	ev := s.evidence()
+	ev.Signed = []Known{knownOf(t, lost, supply)}
+	s.stop()
+	for name, restore := range map[string]func(){
+		"a copy that was put in its place": func() { must(t, os.Remove(log)); must(t, os.WriteFile(log, backup, 0o600)) },
+		"its content of before":            func() { must(t, os.WriteFile(log, backup, 0o600)) },
+		"a new one":                        func() { must(t, os.Remove(log)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			restore()
+			service, err := New(t.Context(), s.o)
+			if err == nil {
+				_, err = service.Open(t.Context(), ev)
+				must(t, service.Close())
+			}
+			if !errors.Is(err, ErrOlder) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	restoreAccepted(t, s, ev, lost)
+}
+
+// restoreAccepted has two accept the log as it is; what it does not know is adopted.
+func restoreAccepted(t *testing.T, s *scene, ev Evidence, lost servicerequests.RequestID) {
+	t.Helper()
+	subject, err := Accept(t.Context(), s.o, nil)
+	if !errors.Is(err, direction.ErrNotApproved) {
+		t.Fatal(err)
+	}
+	on := s.first.Occasion()
+	on.Purpose, on.Subject = direction.Accept, subject
+	now := time.Now().UTC().Truncate(time.Second)
+	var two []*direction.Approval
+	for _, name := range []string{"alice", "bob"} {
+		two = append(two, s.office.Approve(t, s.o.Plan, on, name, now, nil))
+	}
+	if _, err := Accept(t.Context(), s.o, two); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	if _, err := s.client.Open(t.Context(), ev); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.request(lost, servicerequests.ReadPaymentMode); err == nil || !strings.Contains(err.Error(), ErrReused.Error()) {
+		t.Errorf("a counter that the journal has was used for another message: %v", err)
+	}
+}
