@@ -78,7 +78,7 @@ type Options struct {
 	Transfers  Transfers                        // homes that leave on days of their own; the zero value is none
 	Journal    string                           // path of the journal's file
 	CustodyDir string
-	Floor      uint64 // of the originator counters; 0: milliseconds since 1970
+	Floor      uint64     // of the originator counters; 0: milliseconds since 1970
 	Identities []Identity // without keys where Signer has them
 	// Signer is the process that has the keys; nil: they are in this one. It is closed with
 	// the engine.

@@ -33,6 +33,7 @@ to it, and says what is still proven.
 Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 		Example: `  safemode audit --journal journal.db
   safemode audit --journal journal.db --config safemode.yaml --custody-dir custody
+  safemode audit --journal journal.db --signer-log signer/signer.db
   safemode audit --journal journal.db --backup monday.db --backup tuesday.db --custody-dir custody --json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -77,6 +78,7 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 	f.StringArrayVar(&o.Backups, "backup", nil, "a backup of it; may be given more than once")
 	f.StringVar(&o.CustodyDir, "custody-dir", "", "folder of the custody files")
 	f.StringVar(&configPath, "config", "", "a configuration of your own: it pins who signs rosters, and the authorities of people's certificates")
+	f.StringVar(&o.SignerLog, "signer-log", "", "log of the signer that signed for it (signer.db in its folder)")
 	f.StringVar(&o.Checkpoints, "checkpoints", "", "signed notes that pin the journal")
 	f.StringVar(&checkpointKey, "checkpoint-key", "", "the public key that checks them (.pub of journal key)")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")

@@ -78,6 +78,11 @@ func TestSweepThroughASigner(t *testing.T) {
 	summary, meters := s.report(t, "journal.db")
 	s.borneOut(t, sim, meters)
 
+	audited := must(t, "", "audit", "--journal", s.path("journal.db"), "--custody-dir", s.path("custody"), "--config", s.path("safemode.yaml"), "--signer-log", s.path("signer/log/signer.db"))
+	if !strings.Contains(audited, "proven     signer ") {
+		t.Errorf("audit: %s", audited)
+	}
+
 	other := newScene(t, referenceMeters, referenceSeed, referenceSpeed)
 	other.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	otherSim := other.sim(t)

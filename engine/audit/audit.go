@@ -18,6 +18,7 @@ type Options struct {
 	Journal    string   // path of the journal's file
 	Backups    []string // copies of it, of any age; may be nil
 	CustodyDir string   // folder of the custody files; empty: none are looked at
+	SignerLog  string   // of the signer that signed for it; empty: it had the keys itself, or that is not asked
 
 	// Checkpoints is a file of signed notes that pin the journal, best a copy that was
 	// kept elsewhere; empty: none are looked at. Verifier has the key that signed them.
@@ -76,6 +77,10 @@ type Report struct {
 func Run(ctx context.Context, o Options) (*Report, error) {
 	a := newAuditor()
 	a.approved.init(o)
+	a.signer.path = o.SignerLog
+	if err := a.signer.read(ctx); err != nil {
+		return nil, err
+	}
 	x, err := journal.Examine(ctx, o.Journal, a.take)
 	if err != nil {
 		return nil, err
@@ -104,6 +109,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := a.comparePins(o, main, x); err != nil {
 		return nil, err
 	}
+	if err := a.signer.end(ctx); err != nil {
+		return nil, err
+	}
 	a.counters.judge(&a.once)
 	r := &Report{
 		Journal: o.Journal, ID: x.ID, SweepID: a.plan.sweepID, Records: x.Sound, Hash: hex.EncodeToString(x.Tip.Hash[:]),
@@ -125,6 +133,7 @@ type auditor struct {
 	approved approved
 	requests requests
 	counters counters
+	signer   signerLog
 }
 
 func newAuditor() *auditor {
@@ -143,6 +152,7 @@ func newAuditor() *auditor {
 		pins:      claim("checkpoints", "checkpoints"),
 	}
 	a.plan.claim = claim("plan", "targets")
+	a.signer.claim = claim("signer", "signatures, of the journal and of the signer's log")
 	a.plan.init()
 	a.requests.init()
 	a.counters.init()
@@ -168,6 +178,9 @@ func (a *auditor) claims(o Options, whole bool) []Claim {
 	}
 	if o.Checkpoints != "" {
 		all = append(all, a.pins)
+	}
+	if o.SignerLog != "" {
+		all = append(all, a.signer.claim)
 	}
 	return all
 }
@@ -212,6 +225,7 @@ func (a *auditor) take(r record.Record) {
 		}
 	case record.Request, record.SignedCommand:
 		a.signed(r)
+		a.signer.take(r)
 	case record.Reply, record.PreCommand, record.Response:
 		a.answered(r)
 	case record.Outcome:

@@ -40,6 +40,9 @@
 //
 //	checkpoints         signed notes given: each of this journal, of a record that it
 //	                    has, with the hash that the chain has there
+//	signer              signatures of a signer's log given: each is in the journal, and each
+//	                    of the journal is in the log; those of the moment when a sweep was
+//	                    cut off are counted apart
 //
 // Where the chain breaks, the claims are held against the records before the
 // break: those are still proven, those after are not.
