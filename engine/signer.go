@@ -20,6 +20,9 @@ import (
 // are looked for that a signer must know, and at most how many of them.
 const latestSignatures, mostKnown = 4096, 256
 
+// signerPatience is how long a start waits for a signer that does not answer.
+const signerPatience = 10 * time.Second
+
 // askSigner has the signer decide on this start by its own copies, from what the engine
 // has. The error wraps [ErrRefused], or says that the signer cannot be asked.
 func (e *Engine) askSigner(ctx context.Context, j *authority.Journal) error {
@@ -28,6 +31,14 @@ func (e *Engine) askSigner(ctx context.Context, j *authority.Journal) error {
 		return nil
 	}
 	about, err := s.About(ctx)
+	for deadline := time.Now().Add(signerPatience); errors.Is(err, signer.ErrUnavailable) && time.Now().Before(deadline); {
+		select {
+		case <-time.After(100 * time.Millisecond): // it may just be starting
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		about, err = s.About(ctx)
+	}
 	switch {
 	case errors.Is(err, signer.ErrUnavailable):
 		return fmt.Errorf("signer %w: %w", ErrUnreachable, err)

@@ -127,7 +127,9 @@ func (s *scene) judgeOrders(r *Result, person *operator, ordered map[string]bool
 
 // judgeJournal has the journal audited.
 func (s *scene) judgeJournal(ctx context.Context, r *Result, folded *report.Report) error {
-	a, err := audit.Run(ctx, audit.Options{Journal: s.path("journal.db"), CustodyDir: s.path("custody")})
+	a, err := audit.Run(ctx, audit.Options{
+		Journal: s.path("journal.db"), CustodyDir: s.path("custody"), SignerLog: s.path("signer/signer.db"),
+	})
 	if err != nil {
 		return err
 	}

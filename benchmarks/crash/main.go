@@ -23,6 +23,9 @@
 // released or deleted. In the middle keys are replaced: those of half of the devices, and
 // the one that signs for the DCC, of which the configuration learns later.
 //
+// The keys are with a signer in a process of its own, which is killed as well, every few
+// seconds; its log is audited with the journal.
+//
 // With --resume it kills nothing and measures how long a sweep with half of the meters
 // done takes from its start to its first POST.
 //
@@ -33,6 +36,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -46,6 +50,7 @@ import (
 // Result is what is printed with --json.
 type Result struct {
 	Kills             int    `json:"kills"`
+	SignerKills       int    `json:"signer_kills"`
 	CountersReused    int    `json:"counters_reused"`
 	ResponsesLost     int    `json:"responses_lost"`
 	DoubleEffects     int    `json:"double_effects"`
@@ -159,11 +164,14 @@ func crash(ctx context.Context, kills, meters int, seed uint64, keep string) (Re
 	awake, rest := context.WithCancel(ctx)
 	var night sync.WaitGroup
 	night.Go(func() { person.run(awake) })
+	var signer error
+	night.Go(func() { signer = s.signer.run(awake) })
 	err = s.killAll(ctx, kills, rand.New(rand.NewPCG(seed, 6)), &r)
 	rest()
 	night.Wait()
-	if err != nil {
+	if err := errors.Join(err, signer); err != nil {
 		return r, s.dir, err
 	}
+	r.SignerKills = s.signer.kills
 	return r, s.dir, s.judge(ctx, person, &r)
 }

@@ -51,8 +51,9 @@ type scene struct {
 	devices     []servicerequests.EUI // of the fleet
 	renewed     time.Time             // when the configuration is to learn of the DCC's second certificate
 	sim         *process
-	wire        *wire // to the DCC
-	inbox       *wire // from the DCC
+	signer      *signers // nil: the sweep has the keys
+	wire        *wire    // to the DCC
+	inbox       *wire    // from the DCC
 
 	duis, smki, control, answers, operations string // host:port
 }
@@ -94,6 +95,9 @@ func newScene(ctx context.Context, meters, kills int, seed uint64, keep string) 
 		return nil, err
 	}
 	if kills > 0 {
+		if s.signer, err = s.startSigner(ctx, seed); err != nil {
+			return nil, err
+		}
 		s.renewed = time.Now().Add(s.lasts(kills) / 2)
 	}
 	return s, s.sim.until(ctx, time.Minute, "answers go to")
@@ -175,9 +179,9 @@ func (s *scene) readFleet() error {
 
 // prepare makes keys, fleet, direction, configuration and plan.
 func (s *scene) prepare(ctx context.Context, seed uint64, kills int) error {
-	canary, deadMan, speed := 0, "15s", speedOf(kills)
+	canary, deadMan, speed, signerAt := 0, "15s", speedOf(kills), "signer: {socket: signer.sock}\n"
 	if kills == 0 { // --resume: the canary goes the whole way before all are read, and nobody renews
-		canary, deadMan = 60, "0s"
+		canary, deadMan, signerAt = 60, "0s", ""
 	}
 	number := fmt.Sprint(seed)
 	now := time.Now().UTC()
@@ -197,6 +201,11 @@ not_before: %s
 not_after: %s
 clauses: {arm_gas: true}
 `, now.Format(time.DateOnly), smki.TestSupplier, s.meters, now.Add(-time.Hour).Format(time.RFC3339), now.AddDate(5, 0, 0).Format(time.RFC3339)),
+		"signer.yaml": fmt.Sprintf(`identities: [{eui: %v, pki_dir: pki}]
+roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}
+authorities: [pki/ca/root.pem, pki/ca/issuing.pem, pki/ca/device-issuing.pem]
+limits: {commands: 100}
+`, smki.TestSupplier),
 		"faults.yaml": `name: crash
 no_answer: 0.02
 lost_response: 0.02
@@ -220,7 +229,7 @@ operations: {listen: %s, dead_man: %[9]s}
 custody_dir: custody
 roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}
 simulator_clock: {speed: %[6]d}
-limits:
+%[10]slimits:
   user: {per_second: %[7]g, burst: 10}
   regions:
     North: {per_second: %[7]g, burst: 10}
@@ -235,7 +244,7 @@ policy:
   response_wait_gas: 4h
   retry_electricity: [10m, 30m]
   retry_gas: [35m, 70m]
-`, s.wire.address, s.smki, smki.TestSupplier, s.answers, s.operations, speed, float64(pace)/float64(speed), canary, deadMan),
+`, s.wire.address, s.smki, smki.TestSupplier, s.answers, s.operations, speed, float64(pace)/float64(speed), canary, deadMan, signerAt),
 	} {
 		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
 			return err
@@ -274,6 +283,7 @@ func (s *scene) close() {
 		_ = s.sim.command.Process.Kill() // has ended as a rule
 		<-s.sim.ended
 	}
+	s.signer.close()
 	s.wire.close()
 	s.inbox.close()
 }

@@ -356,8 +356,8 @@ func (x *Exchange) sign(ctx context.Context, leg *Leg) (*record.Record, error) {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	case errors.Is(err, signer.ErrStopped):
 		return nil, fmt.Errorf("%w: %w", ErrGate, err)
-	case Denied(err):
-		return nil, err
+	case Denied(err), errors.Is(err, ErrGate), errors.Is(err, ErrRecalled), errors.Is(err, ErrStale):
+		return nil, err // it waited for the keys until it might not go any more
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}

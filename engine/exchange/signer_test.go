@@ -1,0 +1,54 @@
+package exchange_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"safemode/engine/exchange"
+	"safemode/engine/gateway"
+	"safemode/engine/signer"
+)
+
+// A leg waits for keys that cannot be used just now, for as long as it may go.
+func TestWaitsForTheKeys(t *testing.T) {
+	down := fmt.Errorf("%w: the socket is gone", signer.ErrUnavailable)
+	for name, test := range map[string]struct {
+		sign func(asked int, l *exchange.Leg, stop func()) error
+		want error // nil: it goes
+	}{
+		"they come back":                 {func(asked int, _ *exchange.Leg, _ func()) error { return when(asked < 3, down) }, nil},
+		"the home is excluded meanwhile": {func(_ int, l *exchange.Leg, _ func()) error { l.Permit.Recall(); return down }, exchange.ErrRecalled},
+		"the sweep is stopped meanwhile": {func(_ int, _ *exchange.Leg, stop func()) error { stop(); return down }, gateway.ErrHeldBack},
+		"whoever has them is frozen":     {func(int, *exchange.Leg, func()) error { return signer.ErrStopped }, exchange.ErrGate},
+		"they are broken":                {func(int, *exchange.Leg, func()) error { return errors.New("no such key") }, exchange.ErrKey},
+		"it was gone, and then is frozen": {func(asked int, _ *exchange.Leg, _ func()) error {
+			return errors.Join(when(asked < 2, down), when(asked >= 2, signer.ErrStopped))
+		}, exchange.ErrGate},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDoor(t)
+			l := leg()
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			asked := 0
+			d.sign = func() error {
+				asked++
+				return test.sign(asked, &l, stop)
+			}
+			res := exchange.New(d.o).Do(ctx, t.Context(), l)
+			if !errors.Is(res.Err, test.want) || (test.want != nil) == (res.Signed != nil) {
+				t.Errorf("%s: got %v after %v, want %v", name, res.Err, res.Took, test.want)
+			}
+		})
+	}
+}
+
+func when(is bool, err error) error {
+	if is {
+		return err
+	}
+	return nil
+}
