@@ -104,7 +104,8 @@ const (
 func DefaultSigner() Signer {
 	return Signer{
 		Environment: Simulator, Listen: "signer.sock", Folder: "signer", Plan: "plan", DCC: Default().DCC.EUI,
-		Limits: SignerLimits{Commands: 10}, PKCS11: PKCS11{Sessions: 8, Timeout: 10 * time.Second, Agreement: AgreementSecret}}
+		Limits: SignerLimits{Commands: 10}, PKCS11: PKCS11{Sessions: 8, Timeout: 10 * time.Second, Agreement: AgreementSecret},
+	}
 }
 
 // ParseSigner reads a signer's configuration over the defaults, as [Parse] does.

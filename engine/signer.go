@@ -107,7 +107,7 @@ func (e *Engine) signerTrouble() string {
 	if e.o.Signer == nil {
 		return ""
 	}
-	why, since := e.o.Signer.Trouble()
+	since, why := e.o.Signer.Trouble()
 	if why == nil {
 		return ""
 	}
@@ -144,7 +144,7 @@ func (e *Engine) registerSigner() {
 	e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "safemode_signer_troubled", Help: "1 while the signer gives no signatures.",
 	}, func() float64 {
-		if why, _ := e.o.Signer.Trouble(); why != nil {
+		if _, why := e.o.Signer.Trouble(); why != nil {
 			return 1
 		}
 		return 0

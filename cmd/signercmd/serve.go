@@ -43,7 +43,7 @@ away. It ends with Ctrl-C.`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := p.Logger(p.Err, verbose)
-			defer log.Sync() //nolint:errcheck // stderr
+			defer log.Sync()
 			return p.run(c.Context(), path, log)
 		},
 	}

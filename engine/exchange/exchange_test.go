@@ -105,6 +105,7 @@ func (d *door) SignRequest(_ context.Context, _ servicerequests.EUI, r duis.Requ
 	d.requests = append(d.requests, r)
 	return d.bytes()
 }
+
 func (d *door) Sign(_ context.Context, _ servicerequests.EUI, _ *signer.Token) ([]byte, error) {
 	return d.bytes()
 }

@@ -61,10 +61,10 @@ func NewClient(o ClientOptions) *Client {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Trouble says since when and why the signer gives no signatures; nil: it does.
-func (c *Client) Trouble() (error, time.Time) { //nolint:revive // the time belongs to the error
+func (c *Client) Trouble() (since time.Time, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.trouble, c.since
+	return c.since, c.trouble
 }
 
 func (c *Client) note(err error) {
