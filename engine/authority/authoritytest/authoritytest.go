@@ -136,7 +136,7 @@ document_sha256: abababababababababababababababababababababababababababababababa
 supplier: {eui: 90-B3-D5-1F-30-01-00-00, mpids: [TEST]}
 srp: the provider
 permitted_srvs: ["1.6", "7.4", "6.2.9"]
-fuels: [electricity]
+fuels: [electricity, gas]
 maximum_meters: 100
 not_before: 2026-11-25T00:00:00Z
 not_after: 2026-12-25T00:00:00Z
