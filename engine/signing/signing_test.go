@@ -34,7 +34,7 @@ const broker servicerequests.EUI = 0x90B3_D51F_3000_0002
 
 // scene is a signer with what an engine would bring.
 type scene struct {
-	t       *testing.T
+	t       testing.TB
 	office  *authoritytest.Office
 	o       Options
 	first   *authority.Case
@@ -48,7 +48,7 @@ type scene struct {
 	now time.Time
 }
 
-func newScene(t *testing.T, meters int, change func(*Options)) *scene {
+func newScene(t testing.TB, meters int, change func(*Options)) *scene {
 	t.Helper()
 	s := &scene{t: t, office: authoritytest.New(t), now: authoritytest.Night, counter: uint64(authoritytest.Night.UnixMilli())}
 	p := s.office.Plan(t)
@@ -229,7 +229,7 @@ func (s *scene) wantRefused(before int, err error, words string) {
 
 func base64of(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
