@@ -102,10 +102,11 @@ func TestExampleUncommented(t *testing.T) {
 	}
 	commentedOut := regexp.MustCompile(`(?m)^( *)#([^ #\n])`)
 	code := commentedOut.ReplaceAll(text, []byte("$1$2"))
+	code = regexp.MustCompile(`(?m)^  socket: .*\n`).ReplaceAll(code, nil) // the signer is at one address
 	c, err := config.Parse(code)
 	if err == nil && (c.SimulatorClock == nil || c.DCC.TLS.Key == "" || c.Inbox.TLS.Key == "" || c.Operations.TLS.Key == "" || c.Operations.TokenFile == "" || c.SuppressFile == "" ||
 		len(c.Limits.Regions) != 4 || len(c.Limits.Services) != 3 || len(c.Limits.AnomalyThresholds) != 1 ||
-		c.Roster.SignedBy == "" || len(c.Gates.RevocationLists) != 1 || c.Gates.MPIDsFile == "") {
+		c.Roster.SignedBy == "" || len(c.Gates.RevocationLists) != 1 || c.Gates.MPIDsFile == "" || c.Signer.TLS.Key == "" || c.Keys.InProcess == "") {
 		err = errors.New("not all comments were tried")
 	}
 	if err != nil {

@@ -104,7 +104,7 @@ const (
 func DefaultSigner() Signer {
 	return Signer{
 		Environment: Simulator, Listen: "signer.sock", Folder: "signer", Plan: "plan", DCC: Default().DCC.EUI,
-		Limits: SignerLimits{Commands: 10}, PKCS11: PKCS11{Sessions: 8, Timeout: 10 * time.Second, Agreement: AgreementSecret},
+		Roster: Roster{ApprovalsAtMost: 72 * time.Hour}, Limits: SignerLimits{Commands: 10}, PKCS11: PKCS11{Sessions: 8, Timeout: 10 * time.Second, Agreement: AgreementSecret},
 	}
 }
 

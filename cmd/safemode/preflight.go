@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -179,6 +180,10 @@ func (f *preflight) files() {
 	var err error
 	f.options, err = engineOptions(f.conf, f.plan, f.journal, zap.NewNop())
 	f.hold("files", "every file that the configuration names can be read", err, "put it there, readable by this user alone")
+	if f.conf.Signer.Set() {
+		f.signer()
+		return
+	}
 	for _, id := range f.conf.Identities {
 		var faults []error
 		for _, name := range []string{"xml-signing", "digital-signing", "key-agreement"} {
@@ -186,6 +191,35 @@ func (f *preflight) files() {
 		}
 		f.hold(fmt.Sprintf("keys of %v", id.EUI), "present, paired with their certificates, readable by their owner alone", errors.Join(faults...), "")
 	}
+}
+
+// signer asks the process that has the keys.
+func (f *preflight) signer() {
+	if f.options.Signer == nil {
+		return // files says why
+	}
+	ctx, cancel := context.WithTimeout(f.ctx, 15*time.Second)
+	defer cancel()
+	about, err := f.options.Signer.About(ctx)
+	for _, id := range f.conf.Identities {
+		if err == nil && !slices.Contains(about.Identities, id.EUI) {
+			err = fmt.Errorf("it has no keys of %v", id.EUI)
+		}
+	}
+	switch {
+	case err != nil:
+	case f.plan.SHA256 != "" && about.PlanSHA256 != f.plan.SHA256:
+		err = fmt.Errorf("it has plan %.12s..., and this is %.12s...", about.PlanSHA256, f.plan.SHA256)
+	case about.Stopped != "":
+		err = errors.New(about.Stopped)
+	}
+	if !f.hold("signer", fmt.Sprintf("answers, has this plan, %d records in its log", about.Records), err, "start it with this plan (safemode signer serve)") {
+		return
+	}
+	if len(about.Unchecked) > 0 {
+		err = fmt.Errorf("the key agreement of %v checks no MAC: no read is proven, and every verdict that rests on one is unknown", about.Unchecked)
+	}
+	f.hold("MACs of reads", "the signer's keys check them", err, "import the key agreement key where the module gives the secret or derives the key (pkcs11.agreement)")
 }
 
 // certificates holds every certificate to its role, chain, environment and time.

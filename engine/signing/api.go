@@ -62,7 +62,8 @@ type About struct {
 	Open       bool                  `json:"open"`
 	Remembers  uint64                `json:"journal_records"` // of the engine's journal at the last grant; 0: none
 	Identities []servicerequests.EUI `json:"identities"`
-	Stopped    string                `json:"stopped,omitempty"` // why nothing is signed just now
+	Unchecked  []servicerequests.EUI `json:"unchecked,omitempty"` // of these: identities whose keys check no MAC
+	Stopped    string                `json:"stopped,omitempty"`   // why nothing is signed just now
 }
 
 // Fault is the body of an answer that is none.

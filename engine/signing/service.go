@@ -2,11 +2,14 @@ package signing
 
 import (
 	"context"
+	"crypto/ecdh"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -380,6 +383,15 @@ var (
 	errAuthority = authority.ErrNoAuthority
 )
 
+// anyDevice is a public key for trying out whether a key can be derived.
+var anyDevice = sync.OnceValue(func() *ecdh.PublicKey {
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err) // the system has no randomness
+	}
+	return key.PublicKey()
+})
+
 // About says what the signer is.
 func (s *Service) About() About {
 	s.mu.Lock()
@@ -388,9 +400,14 @@ func (s *Service) About() About {
 	if s.last != nil {
 		a.Remembers = s.last.Records
 	}
-	for id := range s.o.Agreements {
+	for id, agreement := range s.o.Agreements {
 		a.Identities = append(a.Identities, id)
+		if _, err := agreement.DeriveKey(context.Background(), anyDevice(), gbcs.KeyInfo{Mode: gbcs.ModeResponse, Target: id}); errors.Is(err, gbcs.ErrNotCheckable) {
+			a.Unchecked = append(a.Unchecked, id)
+		}
 	}
+	slices.Sort(a.Identities)
+	slices.Sort(a.Unchecked)
 	if err := s.stands(s.o.Now()); err != nil {
 		a.Stopped = err.Error()
 	}
