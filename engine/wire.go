@@ -49,7 +49,7 @@ func (e *Engine) wire(ctx context.Context) error {
 		return err
 	}
 	if e.verifier, err = proof.New(proof.Options{
-		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, KeyAgreement: agreement, Devices: e.devices, Revoked: o.Revoked,
+		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, S1SP: o.DCC.S1SP, KeyAgreement: agreement, Devices: e.devices, Revoked: o.Revoked,
 		ServerProven: e.gateway.ServerProven() || o.Plan.Environment == Simulator && loopback(o.DCC.URL),
 	}); err != nil {
 		return err
@@ -149,9 +149,11 @@ func (e *Engine) wireProver(audited alarmed) (err error) {
 		Deliver: func(seq uint64, at time.Time, d proof.Delivery) { e.runner.Deliver(seq, at, d) },
 		Disbelieve: func(seq uint64, id servicerequests.RequestID, reason error) {
 			fault, ok := errors.AsType[*proof.Error](reason)
-			e.runner.Disbelieve(sweep.Disbelieved{
-				Seq: seq, ID: id, Reason: reason.Error(), FromDCC: ok && fault.FromDCC, Final: !proof.Undecided(reason),
-			})
+			d := sweep.Disbelieved{Seq: seq, ID: id, Reason: reason.Error(), Final: !proof.Undecided(reason)}
+			if ok {
+				d.Kind, d.FromDCC = fault.Other, fault.FromDCC
+			}
+			e.runner.Disbelieve(d)
 		},
 		// What cannot be decided is tried again by the simulation's clock, as answers are waited for.
 		Again: prover.Backoff{First: max(e.clock.Real(time.Second), 50*time.Millisecond), Most: max(e.clock.Real(time.Hour), time.Second)},

@@ -199,12 +199,7 @@ func (f *folder) take(r record.Record) error {
 		}
 		return err
 	case record.Unmatched:
-		if len(r.Body) > 0 {
-			body, err := record.Decode[record.JudgedBody](r)
-			if err == nil {
-				f.runs.rests(body.Of)
-			}
-		}
+		return f.hearOther(r)
 	case record.Verdict:
 		body, err := record.Decode[record.VerdictBody](r)
 		m := f.meter(r.Device)
@@ -415,7 +410,7 @@ func (f *folder) finish() *Report {
 	}
 	_, quarantined := f.quarantined.sum(&f.runs)
 	s.Quarantined += quarantined
-	s.Meters, s.NotCovered = len(f.plan), len(f.report.NotCovered)
+	s.Meters, s.NotCovered, s.SMETS1 = len(f.plan), len(f.report.NotCovered), countSMETS1(f.report.NotCovered)
 	s.Counters, f.report.Counters = countCounters(f.counters)
 	s.DurationSeconds = f.report.Last.Sub(f.report.First).Seconds()
 	if s.DurationSeconds > 0 {

@@ -10,23 +10,25 @@ import (
 
 // Summary is the sweep in numbers. Its JSON is part of the program's outside.
 type Summary struct {
-	SweepID           string             `json:"sweep_id"`
-	PlanSHA256        string             `json:"plan_sha256"`
-	Meters            int                `json:"meters"` // planned
-	Verdicts          Verdicts           `json:"verdicts"`
-	NotCovered        int                `json:"not_covered"` // portfolio rows that were rejected
-	Homes             Homes              `json:"homes"`
-	Calls             Calls              `json:"calls"`
-	Requests          map[string]Classes `json:"requests"` // by SRV; only those that were used
-	Refused           Refused            `json:"refused"`
-	ForbiddenCommands int                `json:"forbidden_commands"`
-	Counters          Counters           `json:"counters"`
-	Throttled         int                `json:"throttled"`   // POSTs the DCC put off
-	Quarantined       int                `json:"quarantined"` // requests that the DCC's anomaly detection held back (DCC Alert AD1)
-	DurationSeconds   float64            `json:"duration_seconds"`
-	RequestRate       float64            `json:"service_requests_per_second"`
-	Truth             *Truth             `json:"truth,omitempty"` // dry runs only
-	DarkHours         *DarkHours         `json:"dark_hours,omitempty"`
+	SweepID           string                   `json:"sweep_id"`
+	PlanSHA256        string                   `json:"plan_sha256"`
+	Meters            int                      `json:"meters"` // planned
+	Verdicts          Verdicts                 `json:"verdicts"`
+	NotCovered        int                      `json:"not_covered"`      // portfolio rows that were rejected
+	SMETS1            *SMETS1                  `json:"smets1,omitempty"` // of NotCovered; nil: none
+	Homes             Homes                    `json:"homes"`
+	Calls             Calls                    `json:"calls"`
+	Requests          map[string]Classes       `json:"requests"` // by SRV; only those that were used
+	Refused           Refused                  `json:"refused"`
+	ForbiddenCommands int                      `json:"forbidden_commands"`
+	Counters          Counters                 `json:"counters"`
+	Throttled         int                      `json:"throttled"`   // POSTs the DCC put off
+	Quarantined       int                      `json:"quarantined"` // requests that the DCC's anomaly detection held back (DCC Alert AD1)
+	DurationSeconds   float64                  `json:"duration_seconds"`
+	OtherMessages     map[record.OtherKind]int `json:"other_messages,omitempty"` // that answered nothing of the sweep
+	RequestRate       float64                  `json:"service_requests_per_second"`
+	Truth             *Truth                   `json:"truth,omitempty"` // dry runs only
+	DarkHours         *DarkHours               `json:"dark_hours,omitempty"`
 }
 
 // Verdicts counts planned meters; the fields sum to Summary.Meters.

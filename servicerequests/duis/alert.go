@@ -120,7 +120,7 @@ var (
 	otherEvents = []string{
 		"DSPScheduleRemoval", "FirmwareDistributionFailure", "UpdateHANDeviceLogResult", "DeviceLogRestored",
 		"PPMIDAlert", "SecurityCredentialsUpdated", "PPMIDRemoval", "FirmwareVersionMismatch", "DualBandCHAlert",
-		s1spAlert, "SMETS1CHFirmwareNotification", "ALCSHCALCSConfigurationChange", "FirmwareUpgradeRequested",
+		S1SPAlertEvent, "SMETS1CHFirmwareNotification", "ALCSHCALCSConfigurationChange", "FirmwareUpgradeRequested",
 		"CSPFirmwareDeliveryStatus", "CommsHubAlert", "ECoSAlert", "CommsHubFirmwareActivation", "CoSCertificateAlert",
 	}
 	discarded = []string{string(DiscardedCommand), string(DiscardedResponse), string(DiscardedAlert)}

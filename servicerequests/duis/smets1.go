@@ -77,10 +77,10 @@ func (m SMETS1) String() string {
 	return "nothing"
 }
 
-// The elements that carry a provider's message.
+// The elements that carry a provider's message: of an [Other] and of an [OtherEvent].
 const (
-	smets1Message = "SMETS1ResponseMessage"
-	s1spAlert     = "S1SPAlertDSP"
+	SMETS1Message  = "SMETS1ResponseMessage"
+	S1SPAlertEvent = "S1SPAlertDSP"
 )
 
 // answerSpace is the namespace of the Message Mapping Catalogue (MMC).
@@ -98,7 +98,7 @@ func ReadSMETS1(doc *xmltree.Document) (SMETS1, error) {
 	top.end()
 	var m SMETS1
 	switch message := body.any(); message.Local() {
-	case smets1Message:
+	case SMETS1Message:
 		m = d.smets1(message)
 	case "DCCAlertMessage":
 		s := d.children(message)
@@ -106,7 +106,7 @@ func ReadSMETS1(doc *xmltree.Document) (SMETS1, error) {
 		d.throttled(&s)
 		alert := d.children(s.required("DCCAlert"))
 		s.end()
-		m = d.s1spAlert(alert.required(s1spAlert))
+		m = d.s1spAlert(alert.required(S1SPAlertEvent))
 		alert.end()
 	default:
 		d.fail(message, "is no message of a SMETS1 Service Provider")
