@@ -103,11 +103,12 @@ type Truth struct {
 // OtherTraffic is the User's other traffic, as the simulator sent it and as the journal has
 // it. Counted, Unjudged, Lost and Mistaken sum to Sent.
 type OtherTraffic struct {
-	Sent     int `json:"sent"`     // messages that the inbox has taken
-	Counted  int `json:"counted"`  // marked as answering nothing of the sweep
-	Unjudged int `json:"unjudged"` // stored, and not judged yet as the sweep ended
-	Lost     int `json:"lost"`     // not in the journal: a mismatch
-	Mistaken int `json:"mistaken"` // taken for something else: a mismatch
+	Kinds    map[string]int `json:"kinds"`    // of those sent, as the simulator names them
+	Sent     int            `json:"sent"`     // messages that the inbox has taken
+	Counted  int            `json:"counted"`  // taken for what they are
+	Unjudged int            `json:"unjudged"` // stored, and not judged yet as the sweep ended
+	Lost     int            `json:"lost"`     // not in the journal: a mismatch
+	Mistaken int            `json:"mistaken"` // taken for something else: a mismatch
 }
 
 // countCounters counts the counters of each originator, and of all together.
