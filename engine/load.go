@@ -23,10 +23,8 @@ import (
 	"safemode/engine/plan"
 	"safemode/engine/proof"
 	"safemode/engine/record"
-	"safemode/engine/signer"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
-	"safemode/servicerequests/xmldsig"
 )
 
 // LoadOptions is what a load test is made of. All fields are required unless they
@@ -126,12 +124,7 @@ func (l *LoadTest) wire(o LoadOptions) (err error) {
 	if l.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities}); err != nil {
 		return err
 	}
-	gate, err := signer.New(signer.Options{Identities: map[servicerequests.EUI]signer.Identity{id.EUI: {
-		XML: xmldsig.Signer{
-			Key: id.XMLSigning.Key, Issuer: id.XMLSigning.Certificate.Issuer, Serial: id.XMLSigning.Certificate.SerialText(),
-		},
-		PreCommand: id.DigitalSigning.Key,
-	}}})
+	gate, err := signerOf([]Identity{id})
 	if err != nil {
 		return err
 	}

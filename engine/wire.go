@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/ecdh"
 	"errors"
 	"net/http"
 	"time"
@@ -20,38 +19,22 @@ import (
 	"safemode/engine/proof"
 	"safemode/engine/prover"
 	"safemode/engine/runner"
-	"safemode/engine/signer"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
-	"safemode/servicerequests/xmldsig"
 )
 
 // wire makes the parts. What can refuse is asked before anything is written, and then all
 // is taken.
 func (e *Engine) wire(ctx context.Context) error {
 	o := e.o
-	identities := map[servicerequests.EUI]signer.Identity{}
-	agreement := map[servicerequests.EUI]*ecdh.PrivateKey{}
-	for _, id := range o.Identities {
-		agreement[id.EUI] = id.KeyAgreement.Key
-		identities[id.EUI] = signer.Identity{
-			XML: xmldsig.Signer{
-				Key: id.XMLSigning.Key, Issuer: id.XMLSigning.Certificate.Issuer, Serial: id.XMLSigning.Certificate.SerialText(),
-			},
-			PreCommand: id.DigitalSigning.Key,
-		}
-	}
-	gate, err := signer.New(signer.Options{Identities: identities})
+	gate, err := signerOf(o.Identities)
 	if err != nil {
 		return err
 	}
 	if e.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, TLS: o.DCC.TLS, Timeout: o.DCC.Timeout, Connections: 2 * o.Workers}); err != nil {
 		return err
 	}
-	if e.verifier, err = proof.New(proof.Options{
-		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, S1SP: o.DCC.S1SP, KeyAgreement: agreement, Devices: e.devices, Revoked: o.Revoked,
-		ServerProven: e.gateway.ServerProven() || o.Plan.Environment == Simulator && loopback(o.DCC.URL),
-	}); err != nil {
+	if e.verifier, err = verifierOf(o, e.devices, e.gateway); err != nil {
 		return err
 	}
 	if e.circuits, err = breaker.New(withExclusions(o.Breaker)); err != nil {
