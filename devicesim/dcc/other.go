@@ -51,11 +51,17 @@ var others = [...]struct {
 	kind OtherKind
 	make func(*other) ([]byte, error)
 }{
-	{OtherRead, (*other).read}, {OtherScheduled, (*other).scheduled}, {OtherScheduleID, (*other).scheduleID},
-	{OtherFirmware, (*other).firmware}, {OtherLongAlert, (*other).longAlert},
-	{OtherRefusal, (*other).refusal}, {OtherTopUp, (*other).topUp},
-	{OtherSMETS1, (*other).smets1}, {OtherS1SP, (*other).s1spAlert},
-	{OtherCredentials, (*other).credentials}, {OtherOutage, (*other).outage},
+	{OtherRead, (*other).read},
+	{OtherScheduled, (*other).scheduled},
+	{OtherScheduleID, (*other).scheduleID},
+	{OtherFirmware, (*other).firmware},
+	{OtherLongAlert, (*other).longAlert},
+	{OtherRefusal, (*other).refusal},
+	{OtherTopUp, (*other).topUp},
+	{OtherSMETS1, (*other).smets1},
+	{OtherS1SP, (*other).s1spAlert},
+	{OtherCredentials, (*other).credentials},
+	{OtherOutage, (*other).outage},
 }
 
 // Other sends the n-th message of other traffic, about a meter. sent gets its kind and the
