@@ -119,6 +119,7 @@ func Fold(records iter.Seq2[record.Record, error]) (*Report, error) {
 		targets:  map[servicerequests.EUI]*meter{},
 		counters: map[servicerequests.EUI][]uint64{},
 	}
+	f.report.Summary.OtherMessages = map[record.OtherKind]int{}
 	for r, err := range records {
 		if err != nil {
 			return nil, fmt.Errorf("report: %w", err)

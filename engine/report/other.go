@@ -21,11 +21,7 @@ func (f *folder) hearOther(r record.Record) error {
 		}
 		f.runs.rests(body.Of)
 	}
-	all := &f.report.Summary.OtherMessages
-	if *all == nil {
-		*all = map[record.OtherKind]int{}
-	}
-	(*all)[cmp.Or(body.Kind, otherUntold)]++
+	f.report.Summary.OtherMessages[cmp.Or(body.Kind, otherUntold)]++
 	return nil
 }
 

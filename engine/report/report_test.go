@@ -450,7 +450,7 @@ func TestEmptySummary(t *testing.T) {
 		"refused":            map[string]any{"unpermitted": zero, "uncorrelated": zero, "unverified": zero},
 		"forbidden_commands": zero,
 		"counters":           map[string]any{"used": zero, "first": zero, "last": zero, "reused": zero},
-		"throttled":          zero, "quarantined": zero, "duration_seconds": zero, "service_requests_per_second": zero,
+		"throttled":          zero, "quarantined": zero, "duration_seconds": zero, "service_requests_per_second": zero, "other_messages": map[string]any{},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

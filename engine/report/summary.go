@@ -25,7 +25,7 @@ type Summary struct {
 	Throttled         int                      `json:"throttled"`   // POSTs the DCC put off
 	Quarantined       int                      `json:"quarantined"` // requests that the DCC's anomaly detection held back (DCC Alert AD1)
 	DurationSeconds   float64                  `json:"duration_seconds"`
-	OtherMessages     map[record.OtherKind]int `json:"other_messages,omitempty"` // that answered nothing of the sweep
+	OtherMessages     map[record.OtherKind]int `json:"other_messages"` // that answered nothing of the sweep
 	RequestRate       float64                  `json:"service_requests_per_second"`
 	Truth             *Truth                   `json:"truth,omitempty"` // dry runs only
 	DarkHours         *DarkHours               `json:"dark_hours,omitempty"`
