@@ -135,6 +135,10 @@ type DCC struct {
 	TransformCertificates  []string `koanf:"transform_certificates"`
 	XMLSigningCertificates []string `koanf:"xml_signing_certificates"`
 	Authorities            []string `koanf:"authorities"` // the SMKI's roots and issuers
+
+	// S1SPCertificates are those of SMETS1 Service Providers, whose messages are then
+	// proven as well. Nothing rests on them.
+	S1SPCertificates []string `koanf:"s1sp_certificates"`
 }
 
 // TLS names the PEM files of mutual TLS.

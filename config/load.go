@@ -42,7 +42,7 @@ func (c *Config) anchor(folder string) {
 		&c.Inbox.TLS.Certificate, &c.Inbox.TLS.Key, &c.Inbox.TLS.Authorities,
 		&c.Operations.TLS.Certificate, &c.Operations.TLS.Key, &c.Operations.TokenFile, &c.Operations.PeopleFile,
 	}
-	for _, list := range [][]string{c.DCC.TransformCertificates, c.DCC.XMLSigningCertificates, c.DCC.Authorities} {
+	for _, list := range [][]string{c.DCC.TransformCertificates, c.DCC.XMLSigningCertificates, c.DCC.S1SPCertificates, c.DCC.Authorities} {
 		for i := range list {
 			paths = append(paths, &list[i])
 		}

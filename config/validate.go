@@ -100,6 +100,9 @@ func (f *faults) dcc(d DCC, e Environment) {
 	f.files("dcc.transform_certificates", d.TransformCertificates)
 	f.files("dcc.xml_signing_certificates", d.XMLSigningCertificates)
 	f.files("dcc.authorities", d.Authorities)
+	if len(d.S1SPCertificates) > 0 {
+		f.files("dcc.s1sp_certificates", d.S1SPCertificates)
+	}
 	if e == Live || d.TLS != (TLS{}) {
 		f.required("dcc.tls.certificate", d.TLS.Certificate)
 		f.required("dcc.tls.key", d.TLS.Key)

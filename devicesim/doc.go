@@ -61,6 +61,10 @@
 //	while its keys change                                                 dcc.rotation
 //	XML is written compactly or as recorded   any answer                  variety.written
 //	answers have it, never otherwise
+//	8.2 is answered at once, signed, with     probe with a plan (one      none
+//	all devices of the home                   device)
+//	a SMETS1 Service Provider signs its       a message of one, with its  none
+//	message as a document of its own          key configured
 //	other traffic is of the kinds that the    a night at a real inbox     variety.other_traffic
 //	test data have, under other counters
 //	the inventory keeps Decommissioned        8.2 of a home with an       variety.exchanged_devices,

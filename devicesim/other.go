@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"safemode/devicesim/dcc"
 	"safemode/devicesim/fault"
 
 	"go.uber.org/zap"
@@ -20,7 +21,7 @@ type others struct {
 	mu        sync.Mutex
 	sent      uint64
 	delivered uint64
-	taken     [][sha256.Size]byte // digests of the messages that the inbox took
+	taken     []OtherMessage // that the inbox took
 }
 
 // run goes on until the simulator ends. It has the agenda call it again.
@@ -43,7 +44,7 @@ func (o *others) run(n uint64) {
 func (o *others) say(n uint64) {
 	seed := o.s.fleet.Seed
 	m := o.s.fleet.Meter(int(fault.Other(seed, n, "meter") * float64(o.s.fleet.Len())))
-	err := o.s.dcc.Other(n, seed, m, func(body []byte) func(time.Time) {
+	err := o.s.dcc.Other(n, seed, m, func(kind dcc.OtherKind, body []byte) func(time.Time) {
 		digest := sha256.Sum256(body)
 		o.mu.Lock()
 		o.sent++
@@ -53,7 +54,7 @@ func (o *others) say(n uint64) {
 			defer o.mu.Unlock()
 			o.delivered++
 			if o.keeps {
-				o.taken = append(o.taken, digest)
+				o.taken = append(o.taken, OtherMessage{kind, digest})
 			}
 		}
 	})
@@ -62,9 +63,15 @@ func (o *others) say(n uint64) {
 	}
 }
 
-// OtherTraffic returns the SHA-256 of each message of other traffic that the inbox has
-// taken; none are kept where [Options] forget.
-func (s *Simulator) OtherTraffic() [][sha256.Size]byte {
+// OtherMessage is a message of the User's other traffic.
+type OtherMessage struct {
+	Kind   dcc.OtherKind
+	SHA256 [sha256.Size]byte
+}
+
+// OtherTraffic returns the messages of other traffic that the inbox has taken; none are
+// kept where [Options] forget.
+func (s *Simulator) OtherTraffic() []OtherMessage {
 	s.others.mu.Lock()
 	defer s.others.mu.Unlock()
 	return slices.Clone(s.others.taken)

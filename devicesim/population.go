@@ -209,6 +209,11 @@ func (p *population) alerts(t meter.Target, raised []meter.Raised) (list []dcc.A
 	return list
 }
 
+// raise makes an alert that changes nothing of a meter, which is a copy.
+func (p *population) raise(m fleet.Meter, code meter.AlertCode, at time.Time) ([]byte, error) {
+	return p.devices.Alert(meter.Target{Meter: &m}, code, at)
+}
+
 // press is the consumer's button.
 func (p *population) press(device servicerequests.EUI, now time.Time) (enabled bool, alerts []dcc.Alert, err error) {
 	i, ok := p.fleet.Find(device)

@@ -222,7 +222,7 @@ func (s *Simulator) buildDCC(o Options) (err error) {
 		Transform: o.PKI.DCC.Transform, XMLSigning: o.PKI.DCC.XMLSigning, KeyAgreement: o.PKI.DCC.ACBKeyAgreement,
 		Renewed: o.PKI.DCC.Renewed, IsRenewed: s.line.dccRenewed,
 		LeastLatency: o.LeastLatency, Form: s.line.form, Swapped: s.line.swapped, Exchanged: s.line.exchanged,
-		ReplyLie: s.line.ReplyLie, Users: s.users(o), Others: o.PKI.Others, History: s.history, Register: s.line, Rules: o.Faults.Rules,
+		ReplyLie: s.line.ReplyLie, Users: s.users(o), Others: o.PKI.Others, History: s.history, Register: s.line, Rules: o.Faults.Rules, Raise: s.population.raise,
 		Log: o.Log.Named("dcc"), Registerer: o.Registerer,
 	})
 	return err

@@ -68,6 +68,7 @@ type DCC struct {
 	TLS                   *tls.Config         // for https; nil otherwise
 	Transform, XMLSigning []*smki.Certificate
 	Authorities           []*smki.Certificate // to which all certificates must chain
+	S1SP                  []*smki.Certificate // of SMETS1 Service Providers; there may be none
 }
 
 // Options is what an engine is made of. All fields are required unless they say

@@ -30,17 +30,14 @@ import (
 // is taken.
 func (e *Engine) wire(ctx context.Context) error {
 	o := e.o
-	gate, agreements, err := e.keys()
+	gate, agreements, err := keysFrom(o)
 	if err != nil {
 		return err
 	}
 	if e.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, TLS: o.DCC.TLS, Timeout: o.DCC.Timeout, Connections: 2 * o.Workers}); err != nil {
 		return err
 	}
-	if e.verifier, err = proof.New(proof.Options{
-		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, Agreements: agreements, Devices: e.devices, Revoked: o.Revoked,
-		ServerProven: e.gateway.ServerProven() || o.Plan.Environment == Simulator && loopback(o.DCC.URL),
-	}); err != nil {
+	if e.verifier, err = verifierOf(o, agreements, e.devices, e.gateway); err != nil {
 		return err
 	}
 	if e.circuits, err = breaker.New(withExclusions(o.Breaker)); err != nil {
@@ -78,17 +75,17 @@ func (e *Engine) wire(ctx context.Context) error {
 	return e.wireAddresses(audited)
 }
 
-// keys is what signs and what checks MACs: in this process, or in the signer's.
-func (e *Engine) keys() (exchange.Signer, map[servicerequests.EUI]gbcs.Agreement, error) {
+// keysFrom is what signs and what checks MACs: in this process, or in the signer's.
+func keysFrom(o Options) (exchange.Signer, map[servicerequests.EUI]gbcs.Agreement, error) {
 	agreements := map[servicerequests.EUI]gbcs.Agreement{}
-	if e.o.Signer != nil {
-		for _, id := range e.o.Identities {
-			agreements[id.EUI] = e.o.Signer.Agreement(id.EUI)
+	if o.Signer != nil {
+		for _, id := range o.Identities {
+			agreements[id.EUI] = o.Signer.Agreement(id.EUI)
 		}
-		return e.o.Signer, agreements, nil
+		return o.Signer, agreements, nil
 	}
 	identities := map[servicerequests.EUI]signer.Identity{}
-	for _, id := range e.o.Identities {
+	for _, id := range o.Identities {
 		agreements[id.EUI] = gbcs.AgreementOf(id.KeyAgreement.Key)
 		identities[id.EUI] = id.gate()
 	}
@@ -167,9 +164,11 @@ func (e *Engine) wireProver(audited alarmed) (err error) {
 		Deliver: func(seq uint64, at time.Time, d proof.Delivery) { e.runner.Deliver(seq, at, d) },
 		Disbelieve: func(seq uint64, id servicerequests.RequestID, reason error) {
 			fault, ok := errors.AsType[*proof.Error](reason)
-			e.runner.Disbelieve(sweep.Disbelieved{
-				Seq: seq, ID: id, Reason: reason.Error(), FromDCC: ok && fault.FromDCC, Final: !proof.Undecided(reason),
-			})
+			d := sweep.Disbelieved{Seq: seq, ID: id, Reason: reason.Error(), Final: !proof.Undecided(reason)}
+			if ok {
+				d.Kind, d.FromDCC = fault.Other, fault.FromDCC
+			}
+			e.runner.Disbelieve(d)
 		},
 		// What cannot be decided is tried again by the simulation's clock, as answers are waited for.
 		Again: prover.Backoff{First: max(e.clock.Real(time.Second), 50*time.Millisecond), Most: max(e.clock.Real(time.Hour), time.Second)},

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"safemode/devicesim/fault"
+	"safemode/engine/record"
 )
 
 // TestDemoOfAnEverydayDCC: what a real DCC varies, and what else comes to the same inbox,
@@ -27,6 +28,16 @@ func TestDemoOfAnEverydayDCC(t *testing.T) {
 	}
 	if o := b.Truth.OtherTraffic; o == nil || o.Sent < 20 || o.Counted+o.Unjudged != o.Sent || o.Lost != 0 || o.Mistaken != 0 || b.Truth.Mismatches != 0 {
 		t.Errorf("%s", got.out)
+	}
+	if o := b.Truth.OtherTraffic; o != nil && len(o.Kinds) < 9 {
+		t.Errorf("only these kinds came: %v", o.Kinds)
+	}
+	sum := 0
+	for _, n := range b.OtherMessages {
+		sum += n
+	}
+	if sum == 0 || b.OtherMessages[record.OtherUnproven] != 0 {
+		t.Errorf("counted by kind: %v", b.OtherMessages)
 	}
 	if b.Quarantined != 0 {
 		t.Errorf("%d requests are said to be quarantined", b.Quarantined)

@@ -25,7 +25,6 @@ import (
 	"safemode/engine/durable"
 	"safemode/engine/inbox"
 	"safemode/engine/plan"
-	"safemode/servicerequests"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
@@ -37,11 +36,13 @@ func newPreflight(io stdio) *cobra.Command {
 		Use:   "preflight --config FILE [--plan DIR] [--journal FILE]",
 		Short: "What would fail tonight, a line each",
 		Long: `Looks at everything a sweep rests on and prints a line for each: ok, or FAIL with the
-reason and what to do. It signs nothing, sends no Service Request and takes no
-counters. With --plan it looks at the direction, the approvals and the thresholds as
+reason and what to do. It signs nothing, sends no Service Request (but with --probe) and
+takes no counters. With --plan it looks at the direction, the approvals and the thresholds as
 well, with --journal at the place of the journal. With --probe it also holds our
-certificates and the DCC's against what the SMKI service lists, and sees that the DCC
-refuses what is no request: what the simulator and the engine take for granted alike.
+certificates and the DCC's against what the SMKI service lists, sees that the DCC
+refuses what is no request, and asks its inventory (8.2) about one planned device, if the
+sweep might begin now: what the simulator and the engine take for granted alike. That is
+a signed Service Request; it reaches no home and takes no counter of the custody.
 Exit 0 only if all holds.`,
 		Example: `  safemode preflight --config safemode.yaml --plan plan --journal journal.db`,
 		Args:    cobra.NoArgs,
@@ -142,7 +143,7 @@ func (f *preflight) run(configPath, planDir string) {
 		f.planned()
 	}
 	f.gates(start.Now)
-	f.dcc()
+	f.dcc(start)
 	f.addresses()
 	f.custody(start.Counters)
 	f.disk()
@@ -168,8 +169,9 @@ func (f *preflight) start(planDir string) engine.Foreseen {
 	}
 	if planned {
 		f.hold("direction", fmt.Sprintf("%s, until %s", quoted(f.plan.Direction.Reference), f.plan.Direction.NotAfter.Format(time.RFC3339)), v.Authority, "")
-		if err := errors.Join(approvals, v.Approvals); f.options.Roster != nil { // else the line before says so
-			f.hold("approvals", fmt.Sprintf("it may begin or go on until %s, and after %d stops more", v.Until.UTC().Format(time.RFC3339), v.Resumes), err, "safemode approve")
+		v.Approvals = errors.Join(approvals, v.Approvals)
+		if f.options.Roster != nil { // else the line before says so
+			f.hold("approvals", fmt.Sprintf("it may begin or go on until %s, and after %d stops more", v.Until.UTC().Format(time.RFC3339), v.Resumes), v.Approvals, "safemode approve")
 		}
 	}
 	return v
@@ -325,7 +327,7 @@ func (f *preflight) gates(now time.Time) {
 }
 
 // dcc connects to the DCC and to the SMKI service, and compares clocks.
-func (f *preflight) dcc() {
+func (f *preflight) dcc(start engine.Foreseen) {
 	ctx, cancel := context.WithTimeout(f.ctx, 15*time.Second)
 	defer cancel()
 	const skew = 30 * time.Second // between the DCC's clock and ours. ASSUMPTION
@@ -367,68 +369,36 @@ func (f *preflight) dcc() {
 			f.listed(ctx, d)
 		}
 	}
+	if f.probe {
+		f.inventory(ctx, start)
+	}
 }
 
 // device fetches the certificates of one planned device and proves them, as every answer
 // of the sweep needs.
 func (f *preflight) device(ctx context.Context, d *directory.Directory) {
-	var device servicerequests.EUI
-	err := errors.New("the plan has no targets")
 	if f.plan.SHA256 == "" {
 		return
 	}
-	found := errors.New("found")
-	if each := f.plan.Each(func(t *plan.Target) error { device = t.Device; return found }, func(*plan.Rejected) error { return nil }); errors.Is(each, found) {
-		_, err = d.Keys(ctx, device)
+	t, err := f.first()
+	if err == nil {
+		_, err = d.Keys(ctx, t.Device)
 	}
-	f.hold("SMKI certificates of a planned device", fmt.Sprintf("of %v, for signatures and for key agreement, under dcc.authorities", device), err,
+	f.hold("SMKI certificates of a planned device", fmt.Sprintf("of %v, for signatures and for key agreement, under dcc.authorities", t.Device), err,
 		"without them no answer of a meter is believed: check dcc.authorities and the service")
 }
 
-// listed holds the DCC's certificates and our own against what the SMKI service lists.
-func (f *preflight) listed(ctx context.Context, d *directory.Directory) {
-	var all []*smki.Certificate
-	all = append(append(all, f.options.DCC.Transform...), f.options.DCC.XMLSigning...)
-	for _, id := range f.options.Identities {
-		all = append(all, id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate)
+// first is the first target of the plan.
+func (f *preflight) first() (first plan.Target, err error) {
+	found := errors.New("found")
+	err = f.plan.Each(func(t *plan.Target) error { first = *t; return found }, func(*plan.Rejected) error { return nil })
+	switch {
+	case errors.Is(err, found):
+		return first, nil
+	case err == nil:
+		err = errors.New("the plan has no targets")
 	}
-	done := map[string]bool{}
-	for _, c := range all {
-		if c == nil || done[string(c.Raw)] {
-			continue
-		}
-		done[string(c.Raw)] = true
-		f.hold(fmt.Sprintf("probe: certificate %s of %v", c.SerialText(), c.EUI), "the SMKI service lists it as in use", d.Listed(ctx, c),
-			"install the one that is in use")
-	}
-}
-
-// wrong asks the DCC what nobody may ask: a document that is no request. It must be refused,
-// and not be taken for one.
-func (f *preflight) wrong(ctx context.Context, client *http.Client) {
-	reply, err := post(ctx, client, strings.TrimSuffix(f.conf.DCC.URL, "/")+"/api/v1/serviceD", "<NoRequest></NoRequest>")
-	detail := ""
-	if err == nil {
-		detail = fmt.Sprintf("HTTP status %d", reply)
-		if reply/100 != 4 {
-			err = fmt.Errorf("HTTP status %d where 4xx is final and 5xx is asked again", reply)
-		}
-	}
-	f.hold("probe: what is no request", detail, err, "the engine takes a 4xx as final: tell its makers")
-}
-
-func post(ctx context.Context, client *http.Client, url, body string) (status int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	request.Header.Set("Content-Type", "application/xml")
-	reply, err := client.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer reply.Body.Close()
-	return reply.StatusCode, nil
+	return first, err
 }
 
 // addresses binds the inbox and the operations address, and knocks at the inbox.

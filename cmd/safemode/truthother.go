@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 
+	"safemode/devicesim"
+	"safemode/devicesim/dcc"
 	"safemode/engine/journal"
 	"safemode/engine/record"
 	"safemode/engine/report"
@@ -12,31 +14,56 @@ import (
 // wrongOther is the kind of mismatch of a message of other traffic that was lost or mistaken.
 const wrongOther = "other_traffic"
 
+// otherAs is what the engine is to take each kind of other traffic for.
+var otherAs = map[dcc.OtherKind]record.OtherKind{
+	dcc.OtherRead: record.OtherUseCase, dcc.OtherScheduled: record.OtherService, dcc.OtherScheduleID: record.OtherService,
+	dcc.OtherFirmware: record.OtherForm, dcc.OtherLongAlert: record.OtherForm,
+	dcc.OtherRefusal: record.OtherAlert, dcc.OtherTopUp: record.OtherAlert,
+	dcc.OtherSMETS1: record.OtherSMETS1, dcc.OtherS1SP: record.OtherS1SP,
+	dcc.OtherCredentials: record.OtherDCCAlert, dcc.OtherOutage: record.OtherDCCAlert,
+}
+
+// alertOf is the code of a device's alert that is proven whoever it comes from: of a planned
+// device the engine takes it in, of any other it is other traffic.
+var alertOf = map[dcc.OtherKind]string{dcc.OtherRefusal: "8F30", dcc.OtherTopUp: "810E"}
+
+// otherMessage is what became of a message of other traffic.
+type otherMessage struct {
+	kind  dcc.OtherKind
+	state int
+}
+
+// The states of a message; a later one stands.
+const (
+	otherAbsent = iota
+	otherStored
+	otherCounted
+	otherMistaken
+)
+
 // otherTraffic holds what the journal says of the User's other traffic against what the
 // simulator has sent and the inbox has taken. Every message must be there, and be marked as
-// one that answers nothing of the sweep, or not be judged yet.
-func otherTraffic(ctx context.Context, path string, sent [][sha256.Size]byte) (*report.OtherTraffic, error) {
+// what it is, or not be judged yet.
+func otherTraffic(ctx context.Context, path string, sent []devicesim.OtherMessage) (*report.OtherTraffic, error) {
 	j, err := journal.OpenReadOnly(path)
 	if err != nil {
 		return nil, failWith(journalCode(err), err)
 	}
 	defer j.Close()
-	const absent, stored, counted, mistaken = 0, 1, 2, 3
-	state := map[[sha256.Size]byte]int{}
-	for _, digest := range sent {
-		state[digest] = absent
+	messages := map[[sha256.Size]byte]*otherMessage{}
+	for _, m := range sent {
+		messages[m.SHA256] = &otherMessage{kind: m.Kind}
 	}
-	digests := map[uint64][sha256.Size]byte{} // by number of the record
+	byNumber := map[uint64]*otherMessage{} // of the record
 	for r, err := range j.Records(ctx, 1) {
 		if err != nil {
 			return nil, failWith(journalCode(err), err)
 		}
 		switch r.Kind {
 		case record.Received, record.Response, record.Alert:
-			digest := sha256.Sum256(r.Body)
-			if was, ours := state[digest]; ours {
-				digests[r.Seq] = digest
-				state[digest] = max(was, stored)
+			if m := messages[sha256.Sum256(r.Body)]; m != nil {
+				byNumber[r.Seq] = m
+				m.state = max(m.state, otherStored)
 			}
 		case record.Unmatched, record.Repeated, record.Proven, record.Refused:
 			if len(r.Body) == 0 {
@@ -46,28 +73,39 @@ func otherTraffic(ctx context.Context, path string, sent [][sha256.Size]byte) (*
 			if err != nil {
 				return nil, failWith(exitFailed, err)
 			}
-			digest, ours := digests[body.Of]
-			switch {
-			case !ours:
-			case r.Kind == record.Unmatched:
-				state[digest] = max(state[digest], counted)
-			default:
-				state[digest] = mistaken
+			if m := byNumber[body.Of]; m != nil {
+				m.state = max(m.state, m.judged(r, body))
 			}
 		}
 	}
-	o := &report.OtherTraffic{Sent: len(sent)}
-	for _, s := range state {
-		switch s {
-		case absent:
+	return countOther(messages, len(sent)), nil
+}
+
+// judged says whether a record takes the message for what it is.
+func (m *otherMessage) judged(r record.Record, body record.JudgedBody) int {
+	switch {
+	case r.Kind == record.Unmatched && body.Kind == otherAs[m.kind]:
+	case r.Kind == record.Proven && r.Code != "" && r.Code == alertOf[m.kind]:
+	default:
+		return otherMistaken
+	}
+	return otherCounted
+}
+
+func countOther(messages map[[sha256.Size]byte]*otherMessage, sent int) *report.OtherTraffic {
+	o := &report.OtherTraffic{Sent: sent, Kinds: map[string]int{}}
+	for _, m := range messages {
+		o.Kinds[string(m.kind)]++
+		switch m.state {
+		case otherAbsent:
 			o.Lost++
-		case stored:
+		case otherStored:
 			o.Unjudged++
-		case counted:
+		case otherCounted:
 			o.Counted++
-		case mistaken:
+		case otherMistaken:
 			o.Mistaken++
 		}
 	}
-	return o, nil
+	return o
 }

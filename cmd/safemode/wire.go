@@ -101,6 +101,7 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 	o.Transfers = engine.Transfers{Path: c.Transfers.File, Margin: c.Transfers.Margin}
 	o.DCC.Transform = loadCertificates(c.DCC.TransformCertificates, &faults)
 	o.DCC.XMLSigning = loadCertificates(c.DCC.XMLSigningCertificates, &faults)
+	o.DCC.S1SP = loadCertificates(c.DCC.S1SPCertificates, &faults)
 	o.DCC.Authorities = loadCertificates(c.DCC.Authorities, &faults)
 	var err error
 	if o.DCC.TLS, err = loadClientTLS(c.DCC.TLS, secrets); err != nil {

@@ -70,8 +70,12 @@ type Options struct {
 	// is called from many goroutines, once for each POST. Nil: the truth.
 	ReplyLie func(among []fault.Lie, id servicerequests.RequestID, device servicerequests.EUI, srv string) fault.Lie
 
-	History    *history.Book // of what is accepted, answered and delivered; nil: none is kept
-	Register   Register
+	History  *history.Book // of what is accepted, answered and delivered; nil: none is kept
+	Register Register
+	// Raise makes an alert of a device, under the counter after the meter's last; nil if it
+	// has no supplier whose keys are here. Only other traffic needs it.
+	Raise func(m fleet.Meter, code meter.AlertCode, at time.Time) ([]byte, error)
+
 	Rules      fault.Rules           // those in force at first; see [DCC.SetRules]
 	Log        *zap.Logger           // nil: none
 	Registerer prometheus.Registerer // nil: metrics are kept and not shown

@@ -10,42 +10,83 @@ import (
 	"time"
 
 	"safemode/devicesim/fleet"
+	"safemode/devicesim/meter"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 )
 
 // other makes one message of the User's other traffic: what comes to the same inbox, is
-// signed by the DCC and answers nothing that is asked for here. What a device or a SMETS1
-// Service Provider would have proven in it is made up.
+// signed by the DCC and answers nothing that is asked for here. A device's generic alerts are
+// proven as all of its; what else a device or a SMETS1 Service Provider would have proven is
+// made up.
 type other struct {
 	dcc    servicerequests.EUI
 	at     time.Time
 	meter  fleet.Meter
+	raise  func(m fleet.Meter, code meter.AlertCode, at time.Time) ([]byte, error)
 	chance *rand.Rand
 }
 
-// others are the kinds, each with what it makes.
-var others = [...]func(*other) ([]byte, error){
-	(*other).read, (*other).scheduled, (*other).scheduleID, (*other).firmware, (*other).longAlert,
-	(*other).smets1, (*other).s1spAlert, (*other).credentials, (*other).outage,
+// OtherKind names a kind of other traffic.
+type OtherKind string
+
+// The kinds of other traffic.
+const (
+	OtherRead        OtherKind = "read"        // a read of another system
+	OtherScheduled   OtherKind = "scheduled"   // what a schedule of the DCC's brings
+	OtherScheduleID  OtherKind = "schedule_id" // of a schedule that was made
+	OtherFirmware    OtherKind = "firmware"    // a device's alert about new firmware
+	OtherLongAlert   OtherKind = "long_alert"  // a device's alert that names another party
+	OtherRefusal     OtherKind = "refusal"     // a device's generic critical alert, 8F30
+	OtherTopUp       OtherKind = "top_up"      // a device's generic alert, 810E
+	OtherSMETS1      OtherKind = "smets1"      // a SMETS1 meter's response
+	OtherS1SP        OtherKind = "s1sp_alert"  // a SMETS1 Service Provider's alert
+	OtherCredentials OtherKind = "credentials" // a DCC Alert about a device
+	OtherOutage      OtherKind = "outage"      // a DCC Alert about a hub
+)
+
+// others are the kinds, each with what makes it.
+var others = [...]struct {
+	kind OtherKind
+	make func(*other) ([]byte, error)
+}{
+	{OtherRead, (*other).read},
+	{OtherScheduled, (*other).scheduled},
+	{OtherScheduleID, (*other).scheduleID},
+	{OtherFirmware, (*other).firmware},
+	{OtherLongAlert, (*other).longAlert},
+	{OtherRefusal, (*other).refusal},
+	{OtherTopUp, (*other).topUp},
+	{OtherSMETS1, (*other).smets1},
+	{OtherS1SP, (*other).s1spAlert},
+	{OtherCredentials, (*other).credentials},
+	{OtherOutage, (*other).outage},
 }
 
-// Other sends the n-th message of other traffic, about a meter. sent gets the very bytes
-// before they go, and what it returns is called when the inbox has taken them.
-func (d *DCC) Other(n, seed uint64, m fleet.Meter, sent func(body []byte) (arrived func(at time.Time))) error {
-	o := other{d.eui, d.stamp(d.Clock.Now()), m, rand.New(rand.NewPCG(seed, n))}
-	document, err := others[o.chance.IntN(len(others))](&o)
-	if err != nil {
-		return fmt.Errorf("other traffic: %w", err)
+// Other sends the n-th message of other traffic, about a meter. sent gets its kind and the
+// very bytes before they go, and what it returns is called when the inbox has taken them.
+func (d *DCC) Other(n, seed uint64, m fleet.Meter, sent func(kind OtherKind, body []byte) (arrived func(at time.Time))) error {
+	o := other{d.eui, d.stamp(d.Clock.Now()), m, d.Raise, rand.New(rand.NewPCG(seed, n))}
+	of := others[o.chance.IntN(len(others))]
+	document, err := of.make(&o)
+	if document == nil || err != nil {
+		return wrapOther(err)
 	}
 	body, err := d.seal(document, d.xmlSigner(), m.Device, "other")
 	if err != nil {
-		return fmt.Errorf("other traffic: %w", err)
+		return wrapOther(err)
 	}
 	d.metrics.others.Inc()
-	d.send(message{body, sent(body)})
+	d.send(message{body, sent(of.kind, body)})
 	return nil
+}
+
+func wrapOther(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("other traffic: %w", err)
 }
 
 // write writes a response; instead, unless it is empty, is text in place of what it carries,
@@ -141,6 +182,28 @@ func (o *other) firmware() ([]byte, error) { return o.alert(0x8F72, 0x00CA) }
 
 // longAlert is an alert that names another party beside the message code.
 func (o *other) longAlert() ([]byte, error) { return o.alert(0x8F88, 0x0123, uint64(o.meter.Supplier)) }
+
+// generic is a device's alert of the generic form, proven as every alert of its. A device
+// whose supplier's keys are not here sends none.
+func (o *other) generic(code meter.AlertCode) ([]byte, error) {
+	if o.raise == nil {
+		return nil, nil
+	}
+	m := o.meter
+	m.AlertCounter += 1 << 24 // beyond those of the meter's own life
+	m.AlertCounter += o.chance.Uint32N(1 << 24)
+	payload, err := o.raise(m, code, o.at)
+	if payload == nil || err != nil {
+		return nil, err
+	}
+	return o.write(duis.Response{Content: duis.DeviceAlert{Code: uint16(code), Payload: payload}}, "")
+}
+
+// refusal is an alert of a command that came from somebody without authority.
+func (o *other) refusal() ([]byte, error) { return o.generic(meter.SourceAuthority) }
+
+// topUp is an alert of credit that was added at the meter.
+func (o *other) topUp() ([]byte, error) { return o.generic(meter.CreditAdded) }
 
 // innerSignature is that of a SMETS1 Service Provider, made up.
 const innerSignature = `<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo>` +

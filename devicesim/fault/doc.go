@@ -68,7 +68,7 @@
 //	  swapped_hubs: 0.02       # of the homes: the inventory names another hub
 //	  exchanged_devices: 0.02  # of the meters: the inventory has a predecessor as well
 //	  other_traffic: 0.2       # messages a day for each meter that answer nothing: of other
-//	                           # use cases, of schedules, of SMETS1, alerts of other forms
+//	                           # use cases, of schedules, of SMETS1, alerts of devices and of the DCC
 //
 // # Groups
 //

@@ -8,6 +8,7 @@ type AlertCode uint16
 // The alerts that simulated meters raise.
 const (
 	LowCredit                AlertCode = 0x810D
+	CreditAdded              AlertCode = 0x810E // at the meter, by a top-up
 	EmergencyCreditAvailable AlertCode = 0x8119
 	ArmedByEmergencyCredit   AlertCode = 0x8168
 	EmergencyCreditExhausted AlertCode = 0x81AA
@@ -15,6 +16,7 @@ const (
 	ConnectFailure           AlertCode = 0x81BD
 	UncontrolledGasFlow      AlertCode = 0x81BF
 	BelowDisablement         AlertCode = 0x8F0F
+	SourceAuthority          AlertCode = 0x8F30 // who sent a command may not
 	SupplyArmed              AlertCode = 0x8F32
 	SourceAuthentication     AlertCode = 0x8F3D // a signature or a MAC does not verify
 	CommandRefused           AlertCode = 0x8F53 // any other failure of authentication or authorisation

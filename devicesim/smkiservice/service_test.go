@@ -240,3 +240,72 @@ func TestStatus(t *testing.T) {
 		})
 	}
 }
+
+// What DCC says in every answer, and of every certificate, is there, also where our own client
+// does not read it: in the order of DCC's tools.
+func TestFieldsOfAnswers(t *testing.T) {
+	h, folder, device := newService(t)
+	names := func(answer string) (list []string) {
+		t.Helper()
+		d := xml.NewDecoder(strings.NewReader(answer))
+		for {
+			token, err := d.Token()
+			if errors.Is(err, io.EOF) {
+				return list
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if begin, ok := token.(xml.StartElement); ok {
+				list = append(list, begin.Name.Local)
+			}
+		}
+	}
+	said := []string{"ResponseCode", "ResponseMessage", "AuditReference"}
+	one := func(subject string, role ...string) []string {
+		return slices.Concat([]string{"Result", "CertificateSerial", "CertificateStatus", "CertificateUsage"}, role, []string{subject, "ManufacturingFlag"})
+	}
+	references := map[string]bool{}
+	for _, c := range []struct {
+		path, body string
+		want       []string
+	}{
+		{
+			"/services/certificatesearch", "<CertificateSearchRequest><CertificateSubjectAltName>" + esme.String() + "</CertificateSubjectAltName></CertificateSearchRequest>",
+			slices.Concat([]string{"CertificateSearchResponse"}, said, one("CertificateSubjectAltName"), one("CertificateSubjectAltName")),
+		},
+		{
+			"/services/certificatesearch", "<CertificateSearchRequest><CertificateSubjectName>" + folder.DeviceIssuing.Certificate.CommonName + "</CertificateSubjectName></CertificateSearchRequest>",
+			slices.Concat([]string{"CertificateSearchResponse"}, said, one("CertificateSubjectName")),
+		},
+		{
+			"/services/certificatesearch", "<CertificateSearchRequest><CertificateSubjectName>" + smki.TestSupplier.String() + "</CertificateSubjectName></CertificateSearchRequest>",
+			slices.Concat([]string{"CertificateSearchResponse"}, said, one("CertificateSubjectName", "CertificateRole"),
+				one("CertificateSubjectName", "CertificateRole"), one("CertificateSubjectName", "CertificateRole")),
+		},
+		{
+			"/services/retrievecertificate", "<CertificateDataRequest><CertificateSerial>" + inUpperCase(device[0]) + "</CertificateSerial></CertificateDataRequest>",
+			slices.Concat([]string{"CertificateDataResponse"}, said, []string{"CertificateResponse", "CertificateBody", "CertificateSubjectAltName"}),
+		},
+	} {
+		status, contentType, answer := post(h, c.path, c.body)
+		if status != http.StatusOK || contentType != "application/xml;charset=utf-8" {
+			t.Fatalf("status %d, content type %q", status, contentType)
+		}
+		if diff := cmp.Diff(c.want, names(answer)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.body, diff)
+		}
+		if !strings.Contains(answer, "<ResponseCode>0</ResponseCode><ResponseMessage>Success</ResponseMessage><AuditReference>") {
+			t.Errorf("%s: %s", c.body, answer)
+		}
+		if strings.Contains(answer, "<Result>") && !strings.Contains(answer, "<ManufacturingFlag>false</ManufacturingFlag></Result>") {
+			t.Errorf("%s: %s", c.body, answer)
+		}
+		_, rest, _ := strings.Cut(answer, "<AuditReference>")
+		reference, _, _ := strings.Cut(rest, "<")
+		if references[reference] || reference == "" {
+			t.Errorf("AuditReference %q stands twice, or is empty", reference)
+		}
+		references[reference] = true
+	}
+}

@@ -72,7 +72,7 @@ func TestCopiedFolderIsRefused(t *testing.T) {
 		t.Errorf("the copy: %v", err)
 	}
 	if err := os.Rename(directory, moved); err != nil {
-		t.Skip(err) // to another file system
+		t.Skipf("the temporary folders are of two file systems: %v", err)
 	}
 	if err := book(t, moved).Copied(); err != nil {
 		t.Errorf("the same under another name: %v", err)

@@ -99,7 +99,7 @@ func rejectedRow(e *portfolio.RowError) Rejected {
 	}
 	r := Rejected{Line: e.Line, Device: e.Device, Reason: reason}
 	if e.SMETS1 != nil {
-		r.SMETS1, r.MPxN = true, e.SMETS1.MPxN
+		r.SMETS1, r.MPxN, r.Hub, r.Claimed = true, e.SMETS1.MPxN, e.SMETS1.Hub, e.SMETS1.Claimed
 	}
 	return r
 }

@@ -111,7 +111,9 @@ func (t *Target) Body() []byte {
 
 // Body is what the journal's record says of a rejected row.
 func (r *Rejected) Body() []byte {
-	return record.Encode(record.RejectedBody{Line: r.Line, Device: r.Device, Reason: r.Reason, SMETS1: r.SMETS1, MPxN: r.MPxN})
+	return record.Encode(record.RejectedBody{
+		Line: r.Line, Device: r.Device, Reason: r.Reason, SMETS1: r.SMETS1, MPxN: r.MPxN, Hub: r.Hub, Claimed: r.Claimed,
+	})
 }
 
 // ErrPreparer refuses a plan that its preparer has not signed.

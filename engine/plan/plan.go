@@ -149,8 +149,10 @@ type Rejected struct {
 
 	// SMETS1 says that the row is of a meter of the first generation: a group of its own,
 	// counted, shown and handed over.
-	SMETS1 bool   `json:"smets1,omitempty"`
-	MPxN   string `json:"mpxn,omitempty"` // of a SMETS1 meter
+	SMETS1  bool                        `json:"smets1,omitempty"`
+	MPxN    string                      `json:"mpxn,omitempty"` // of a SMETS1 meter
+	Hub     servicerequests.EUI         `json:"chf_id,omitzero"`
+	Claimed servicerequests.PaymentMode `json:"claimed_mode,omitzero"`
 }
 
 // ErrTooManyMeters refuses a portfolio with more meters than the direction

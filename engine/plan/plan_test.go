@@ -185,6 +185,35 @@ func TestRejected(t *testing.T) {
 	}
 }
 
+// A SMETS1 meter is rejected as one of its kind, and plan and journal carry what the
+// portfolio has of it.
+func TestRejectedSMETS1(t *testing.T) {
+	rows := func(yield func(portfolio.Row, error) bool) {
+		_ = yield(meter(1, 'e', servicerequests.North, 0), nil) && yield(portfolio.Row{}, &portfolio.RowError{
+			Line: 3, Device: "00-DB-12-51-00-00-00-01", Reason: "SMETS1",
+			SMETS1: &portfolio.SMETS1{Device: 0x00DB125100000001, Hub: 9, MPxN: "1200000000002", Claimed: servicerequests.Prepayment},
+		})
+	}
+	built, err := plan.Build(rows, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := plan.Read(bytes.NewReader(encode(t, built)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []plan.Rejected{{
+		Line: 3, Device: "00-DB-12-51-00-00-00-01", Reason: "SMETS1", SMETS1: true, MPxN: "1200000000002", Hub: 9, Claimed: servicerequests.Prepayment,
+	}}
+	if diff := cmp.Diff(want, p.Rejected); diff != "" || p.Counts.SMETS1 != 1 || p.Counts.Rejected != 1 {
+		t.Errorf("%+v, %s", p.Counts, diff)
+	}
+	body, err := record.Decode[record.RejectedBody](record.Record{Body: p.Rejected[0].Body()})
+	if diff := cmp.Diff(record.RejectedBody(want[0]), body); err != nil || diff != "" {
+		t.Errorf("%v, %s", err, diff)
+	}
+}
+
 func TestFuels(t *testing.T) {
 	o := options()
 	o.Direction.Fuels = []direction.Fuel{direction.Gas}

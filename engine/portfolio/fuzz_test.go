@@ -46,3 +46,34 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReadSuppressed: a list gives every device that stands on a line of its own, however
+// lines end, or is refused as a whole. What is listed must never be left out.
+func FuzzReadSuppressed(f *testing.F) {
+	f.Add("00-DB-12-E0-81-5F-B8-B8\n# leave\r00-DB-12-E0-81-5F-B8-B9 # a note\r\n")
+	f.Add("\ufeff00db12e0815fb8b8\v00db12e0815fb8b9\u2028")
+	f.Add("# none\n")
+	f.Add("00-DB-12-E0-81-5F-B8-B8;00-DB-12-E0-81-5F-B8-B9")
+	f.Fuzz(func(t *testing.T, text string) {
+		var devices map[servicerequests.EUI]struct{}
+		var err error
+		heaptest.Limit(t, len(text), func() { devices, err = portfolio.ReadSuppressed(strings.NewReader(text)) })
+		if err != nil {
+			if devices != nil {
+				t.Fatalf("refused, and yet %d devices: %v", len(devices), err)
+			}
+			return
+		}
+		if len(devices) == 0 {
+			t.Fatal("a list without devices is taken")
+		}
+		for line := range strings.FieldsFuncSeq(strings.TrimPrefix(text, "\ufeff"), func(r rune) bool { return strings.ContainsRune("\n\r\v\f\u0085\u2028\u2029", r) }) {
+			entry, _, _ := strings.Cut(line, "#")
+			if eui, err := servicerequests.ParseEUI(strings.TrimSpace(entry)); err == nil {
+				if _, listed := devices[eui]; !listed {
+					t.Fatalf("%v stands in the list and is left out", eui)
+				}
+			}
+		}
+	})
+}

@@ -54,6 +54,7 @@ type Row struct {
 // SMETS1 is a meter of the first generation, of which nothing public says what may be sent.
 type SMETS1 struct {
 	Device  servicerequests.EUI
+	Hub     servicerequests.EUI
 	MPxN    string
 	Claimed servicerequests.PaymentMode
 }

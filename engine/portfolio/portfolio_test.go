@@ -218,9 +218,9 @@ func TestSMETS1Rows(t *testing.T) {
 		row  string
 		want *portfolio.SMETS1
 	}{
-		{strings.Replace(esme, "ESME", "smets1", 1), &portfolio.SMETS1{Device: 0x90B3D51F30010001, MPxN: "1200000000002", Claimed: servicerequests.Prepayment}},
-		{strings.Replace(gsme, "4G South", "SMETS1", 1), &portfolio.SMETS1{Device: 0x90B3D51F30010002, MPxN: "1234567"}},
-		{strings.Replace(strings.Replace(gsme, "4G South", "", 1), "GSME", "SMETS1", 1), &portfolio.SMETS1{Device: 0x90B3D51F30010002, MPxN: "1234567"}},
+		{strings.Replace(esme, "ESME", "smets1", 1), &portfolio.SMETS1{Device: 0x90B3D51F30010001, Hub: 0x90B3D51F300F0001, MPxN: "1200000000002", Claimed: servicerequests.Prepayment}},
+		{strings.Replace(gsme, "4G South", "SMETS1", 1), &portfolio.SMETS1{Device: 0x90B3D51F30010002, Hub: 0x90B3D51F300F0001, MPxN: "1234567"}},
+		{strings.Replace(strings.Replace(gsme, "4G South", "", 1), "GSME", "SMETS1", 1), &portfolio.SMETS1{Device: 0x90B3D51F30010002, Hub: 0x90B3D51F300F0001, MPxN: "1234567"}},
 		{strings.Replace(esme, "ESME,90-B3-D5-1F-30-0F-00-01,1200000000002", "SMETS1,90-B3-D5-1F-30-0F-00-01,1200000000003", 1), nil},
 		{strings.Replace(esme, "North", "", 1), nil},
 	} {

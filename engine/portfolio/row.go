@@ -50,7 +50,7 @@ func (h *header) row(fields []string, line int) (Row, error) {
 	if row.smets1 {
 		return Row{}, &RowError{
 			Line: line, Device: row.Device.String(), Reason: smets1Reason,
-			SMETS1: &SMETS1{Device: row.Device, MPxN: row.MPxN, Claimed: row.Claimed},
+			SMETS1: &SMETS1{Device: row.Device, Hub: row.Hub, MPxN: row.MPxN, Claimed: row.Claimed},
 		}
 	}
 	for name, i := range h.carried {

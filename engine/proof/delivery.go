@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -52,9 +53,16 @@ func (v *Verifier) Delivery(ctx context.Context, raw []byte) (Delivery, error) {
 		case duis.FutureDatedAlert:
 			err = v.alert(ctx, o, c.Code, c.Payload, &d)
 		case duis.DCCAlert:
+			if o.s1sp != nil {
+				err = o.other(record.OtherS1SP, o.s1sp)
+			}
 			d.DCCAlert = &c
 		case duis.Other:
-			err = o.fault(ErrOther, fmt.Errorf("it carries a %s", c.Element))
+			if o.s1sp != nil {
+				err = o.other(record.OtherSMETS1, o.s1sp)
+			} else {
+				err = o.other(record.OtherService, fmt.Errorf("it carries a %s", c.Element))
+			}
 		default:
 			err = o.fault(ErrInvalid, fmt.Errorf("%T is not delivered to an inbox", c))
 		}
@@ -65,12 +73,12 @@ func (v *Verifier) Delivery(ctx context.Context, raw []byte) (Delivery, error) {
 	return d, nil
 }
 
-// strange is what a message is that is for another of the User's identities.
-func (o outer) strange() error {
+// strange is the error of a message that is for another of the User's identities.
+func (o outer) strange(err error) error {
 	if o.signed {
-		return ErrOther
+		return o.other(record.OtherIdentity, err)
 	}
-	return ErrUnverified
+	return o.fault(ErrUnverified, err)
 }
 
 // silence takes a message without data: the DCC could not reach the device or
@@ -89,7 +97,7 @@ func (v *Verifier) silence(o outer, d *Delivery) error {
 		return o.fault(ErrInvalid, errors.New("it names no request"))
 	}
 	if _, ok := v.agreements[o.RequestID.Originator]; !ok {
-		return o.fault(o.strange(), fmt.Errorf("it answers %s, which is none of ours", o.RequestID))
+		return o.strange(fmt.Errorf("it answers %s, which is none of ours", o.RequestID))
 	}
 	d.ID, d.Device = o.RequestID, o.RequestID.Target
 	return nil
@@ -106,7 +114,7 @@ func (v *Verifier) result(ctx context.Context, o outer, payload []byte, d *Deliv
 	case m.Kind != gbcs.KindResponse:
 		return o.fault(ErrUnverified, fmt.Errorf("a %v where a response belongs", m.Kind))
 	case !ok:
-		return o.fault(ErrOther, fmt.Errorf("%w: %04X", gbcs.ErrUnknownUseCase, m.Code))
+		return o.other(record.OtherUseCase, fmt.Errorf("%w: %04X", gbcs.ErrUnknownUseCase, m.Code))
 	case o.Code.Class() != servicerequests.CodeSuccess:
 		return o.fault(ErrUnverified, fmt.Errorf("a device's response with code %s", o.Code))
 	case m.ID().Reversed() != o.RequestID:
@@ -136,7 +144,7 @@ func (v *Verifier) alert(ctx context.Context, o outer, code uint16, payload []by
 		return o.fault(ErrInvalid, err)
 	}
 	if !gbcs.Decodes(m.Code) {
-		return o.fault(ErrOther, fmt.Errorf("alert %04X under message code %04X", code, m.Code))
+		return o.other(record.OtherForm, fmt.Errorf("alert %04X under message code %04X", code, m.Code))
 	}
 	alert, err := gbcs.DecodeAlert(m)
 	if err != nil {
@@ -157,7 +165,7 @@ func (v *Verifier) alert(ctx context.Context, o outer, code uint16, payload []by
 // all that are remembered fail, they are asked for again: the device may have new ones.
 func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbcs.Mode) error {
 	if _, ok := v.agreements[m.Target]; !ok {
-		return o.fault(o.strange(), fmt.Errorf("it is addressed to %s, which is none of ours", m.Target))
+		return o.strange(fmt.Errorf("it is addressed to %s, which is none of ours", m.Target))
 	}
 	keys, err := v.devices.Keys(ctx, m.Originator)
 	if err != nil {

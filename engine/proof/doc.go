@@ -36,13 +36,18 @@
 //	                   has to configure that, and the message is tried again
 //	ErrOther           the DCC has signed it, and it is none of the kinds that answer a request
 //	                   of ours: another use case, an alert of another form, a SMETS1 message,
-//	                   one for another of the User's identities, one of a later schema. What
-//	                   it carries is not proven
+//	                   one for another of the User's identities, one of a later schema: Other
+//	                   says which. What it carries is not proven
 //	ErrUndecided       a device's keys could not be asked for, or the SMKI service says
 //	                   that there are none, or our own key cannot be used: try again later
 //
 // A device's proof has failed only when it fails under all keys in use, asked for after
 // the message was there: own stale knowledge never costs a message.
+//
+// What a SMETS1 Service Provider says is read to the last element, and its signature is
+// checked where a key of its is configured: the reason says what came of either. It is the
+// provider's word and no meter's, there is no MAC and no device's signature, and the sweep
+// asks SMETS1 meters for nothing. So it stays other traffic whatever came of it.
 //
 // Every error is an *Error. Its FromDCC tells what the DCC has signed from what
 // any stranger may have sent: only the former may ever stop a sweep, or a stranger

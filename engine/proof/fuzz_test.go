@@ -8,6 +8,8 @@ import (
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/heaptest"
+	"safemode/servicerequests/outside"
+	"safemode/servicerequests/xmltree"
 )
 
 func FuzzDelivery(f *testing.F) {
@@ -90,6 +92,37 @@ func FuzzReply(f *testing.F) {
 		// The seeds hold no signed reply, so nothing that is taken carries data.
 		if r.Content != nil || r.Code.Class() == servicerequests.CodeSuccess {
 			t.Errorf("believed %+v", r)
+		}
+	})
+}
+
+// FuzzFile files anything: XML is kept whatever it says, and nothing else is. A stranger's
+// claim is nobody's word.
+func FuzzFile(f *testing.F) {
+	w := newWorld(f)
+	f.Add(w.signedByDCC(f, answer74(w.read74(f, w.meter, id, servicerequests.Enabled))))
+	f.Add([]byte("\ufeff<?xml version=\"1.0\"?><a><![CDATA[b]]></a>\n"))
+	f.Add([]byte("<a><!-- b --></a>"))
+	if outside.HasVectors(f) {
+		f.Add(outside.Read(f, "smets1/smets1.xml"))
+		f.Add(outside.Read(f, "smets1/s1alert.xml"))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var c Claim
+		var err error
+		heaptest.Limit(t, len(raw), func() { c, err = w.File(raw) })
+		tree, syntax := xmltree.Parse(raw)
+		if syntax == nil {
+			tree.Release()
+		}
+		if (err == nil) != (syntax == nil || wellFormed(raw)) || err != nil && !errors.Is(err, ErrInvalid) {
+			t.Fatalf("filed: %v; XML: %v", err, syntax)
+		}
+		if c.FromDCC || (c.Kind == ClaimOther) != (c.Err != nil) && err == nil {
+			t.Fatalf("%+v", c)
+		}
+		if _, err := w.Delivery(t.Context(), raw); err == nil && c.Kind == ClaimOther {
+			t.Fatalf("proven, and filed as %v", c.Err)
 		}
 	})
 }

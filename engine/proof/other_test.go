@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/outside"
@@ -42,16 +43,23 @@ func TestOtherTraffic(t *testing.T) {
 	documents["a later schema"] = []byte(strings.Replace(read, `schemaVersion="5.4"`, `schemaVersion="6.0"`, 1))
 	documents["content of a later schema"] = []byte(strings.Replace(read, payload, "<sr:New></sr:New>", 1))
 
+	kinds := map[string]record.OtherKind{
+		"ECS22b_4.8.1_SINGLE_SUCCESS_RESPONSE": record.OtherUseCase, "CS06_11.3_8F66_FUTURE_DATED_SUCCESS_ALERT": record.OtherForm,
+		"ECS21c_4.6.2_SUCCESS_RESPONSE": record.OtherUseCase, "ECS200_NA_8F88_ALERT": record.OtherForm,
+		"smets1/smets1.xml": record.OtherSMETS1, "smets1/s1alert.xml": record.OtherS1SP,
+		"a scheduled message": record.OtherService, "a schedule's id": record.OtherService,
+		"a later schema": record.OtherSchema, "content of a later schema": record.OtherSchema,
+	}
 	for name, document := range documents {
 		d, err := w.Delivery(t.Context(), signXML(t, w.folder.DCC.XMLSigning, document))
-		if err == nil && d.DCCAlert != nil && name == "smets1/s1alert.xml" {
-			continue // proven: a DCC Alert is the DCC's own word
-		}
 		if err == nil {
 			t.Errorf("%s: %+v", name, d)
 			continue
 		}
 		t.Run(name, func(t *testing.T) { wantFault(t, err, ErrOther, true) })
+		if kind := kindIn(err); kind != kinds[name] {
+			t.Errorf("%s: kind %q, want %q", name, kind, kinds[name])
+		}
 		// Under no signature of the DCC it is nothing of the kind.
 		_, err = w.Delivery(t.Context(), document)
 		if _, claim := w.Claim(document); claim != nil || err == nil || strings.Contains(err.Error(), ErrOther.Error()) {

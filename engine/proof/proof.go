@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
@@ -42,6 +43,7 @@ func Undecided(err error) bool {
 type Error struct {
 	Kind    error                     // ErrInvalid, ErrUnverified, ErrUndecided, ErrUnknownSigner or ErrOther
 	FromDCC bool                      // a key of the DCC has signed the message all the same
+	Other   record.OtherKind          // of ErrOther: what the message is
 	ID      servicerequests.RequestID // that the message names, if FromDCC; zero if none
 	Err     error                     // why
 }
@@ -81,6 +83,10 @@ type Options struct {
 	Agreements map[servicerequests.EUI]gbcs.Agreement // of our identities
 	Devices    Devices
 
+	// S1SP are keys of SMETS1 Service Providers; there may be none. What they sign steers
+	// nothing, and in which role their certificates stand is not known: it is not checked.
+	S1SP []*smki.Certificate
+
 	// Revoked says whether a certificate's signatures prove nothing any more, though
 	// it is among those above. It is asked for every signature, from several
 	// goroutines. Nil: none is.
@@ -97,6 +103,7 @@ type Verifier struct {
 	transform    pinned
 	xmlSigning   pinned
 	either       pinned
+	s1sp         pinned
 	agreements   map[servicerequests.EUI]gbcs.Agreement
 	devices      Devices
 	serverProven bool
@@ -134,6 +141,8 @@ func New(o Options) (*Verifier, error) {
 	errs = append(errs, err)
 	xmlSigning, err := pin("xml_signing", o.XMLSigning, o.Revoked)
 	errs = append(errs, err)
+	s1sp, err := pinProviders(o.S1SP, o.Revoked)
+	errs = append(errs, err)
 	for originator, a := range o.Agreements {
 		if originator == 0 || a == nil {
 			errs = append(errs, fmt.Errorf("key agreement of %s: there is none", originator))
@@ -154,6 +163,7 @@ func New(o Options) (*Verifier, error) {
 		transform:    transform,
 		xmlSigning:   xmlSigning,
 		either:       either,
+		s1sp:         s1sp,
 		agreements:   maps.Clone(o.Agreements),
 		devices:      o.Devices,
 		serverProven: o.ServerProven,
@@ -190,6 +200,7 @@ func pin(field string, certificates []*smki.Certificate, revoked func(*smki.Cert
 type outer struct {
 	duis.Response
 	signed bool
+	s1sp   *provided // what a SMETS1 Service Provider says; nil: none does
 }
 
 // read proves and decodes the outside of a message: the XML, with the signature
@@ -213,9 +224,9 @@ func (v *Verifier) read(raw []byte) (outer, error) {
 	}
 	r, err := duis.ReadResponse(tree) // without the Signature
 	if err != nil {                   // of a later schema, or of a kind that is not known
-		return outer{}, &Error{Kind: ErrOther, FromDCC: true, Err: err}
+		return outer{}, &Error{Kind: ErrOther, Other: record.OtherSchema, FromDCC: true, Err: err}
 	}
-	o := outer{Response: r, signed: true}
+	o := outer{Response: r, signed: true, s1sp: v.provided(tree, r)}
 	role, name := v.xmlSigning, "XML-signing"
 	if _, ok := r.Content.(duis.PreCommand); ok {
 		role, name = v.transform, "Transform"
@@ -251,4 +262,9 @@ func (o outer) fault(kind, err error) error {
 		e.ID = o.RequestID
 	}
 	return e
+}
+
+// other makes the error of other traffic, which the DCC has signed.
+func (o outer) other(kind record.OtherKind, err error) error {
+	return &Error{Kind: ErrOther, Other: kind, FromDCC: true, ID: o.RequestID, Err: err}
 }

@@ -115,7 +115,11 @@ type RejectedBody struct {
 	Device string `json:"device_id"` // as the row has it
 	Reason string `json:"reason"`
 	SMETS1 bool   `json:"smets1,omitempty"` // a meter of the first generation, which is a group of its own
-	MPxN   string `json:"mpxn,omitempty"`   // of such a meter
+
+	// Of such a meter, as the portfolio has it; zero in older journals.
+	MPxN    string                      `json:"mpxn,omitempty"`
+	Hub     servicerequests.EUI         `json:"chf_id,omitzero"`
+	Claimed servicerequests.PaymentMode `json:"claimed_mode,omitzero"`
 }
 
 // OutcomeBody is the body of an [Outcome] record. The record's ID names the
@@ -191,7 +195,9 @@ type HaltedBody struct {
 // JudgedBody is the body of a [Repeated] record, and of an [Unmatched] one, which in older
 // journals has none.
 type JudgedBody struct {
-	Of uint64 `json:"of"` // number of the message's record
+	Of     uint64    `json:"of"`               // number of the message's record
+	Kind   OtherKind `json:"kind,omitempty"`   // of an [Unmatched] one: what the message is
+	Detail string    `json:"detail,omitempty"` // likewise: what is known of a message that is not decoded as ours
 }
 
 // Actions of an [OrderBody]; codes of [Operator] records.

@@ -9,6 +9,7 @@
 //	meters.csv                   a line for each planned meter
 //	calls.csv                    a line for each home that needs a person, for the call centre
 //	not_covered.csv              the rows of the portfolio that were rejected, and why
+//	smets1.csv                   those of them that are SMETS1 meters: a group of their own
 //	orders.csv                   who ordered what, and when waves turned and tripwires tripped
 //	weekly.json, .csv, .html     aggregates only: what stands now and a week before
 //	reconciliation.csv, .html    against an inventory and a list of transfers, if given
@@ -17,6 +18,7 @@
 //	handover/armed.csv           meters that are armed, in the columns of devices.csv
 //	handover/unreachable.csv     meters of which nothing is known, likewise
 //	handover/not_covered.csv     as above
+//	handover/smets1.csv          as above
 //	handover/counters.json       last originator counters; settings that have no column
 //	handover/handover.html       the pack in numbers
 //	handover/SHA256SUMS          digests of the files of the pack

@@ -119,6 +119,7 @@ func Fold(records iter.Seq2[record.Record, error]) (*Report, error) {
 		targets:  map[servicerequests.EUI]*meter{},
 		counters: map[servicerequests.EUI][]uint64{},
 	}
+	f.report.Summary.OtherMessages = map[record.OtherKind]int{}
 	for r, err := range records {
 		if err != nil {
 			return nil, fmt.Errorf("report: %w", err)
@@ -199,12 +200,7 @@ func (f *folder) take(r record.Record) error {
 		}
 		return err
 	case record.Unmatched:
-		if len(r.Body) > 0 {
-			body, err := record.Decode[record.JudgedBody](r)
-			if err == nil {
-				f.runs.rests(body.Of)
-			}
-		}
+		return f.hearOther(r)
 	case record.Verdict:
 		body, err := record.Decode[record.VerdictBody](r)
 		m := f.meter(r.Device)
@@ -415,7 +411,7 @@ func (f *folder) finish() *Report {
 	}
 	_, quarantined := f.quarantined.sum(&f.runs)
 	s.Quarantined += quarantined
-	s.Meters, s.NotCovered = len(f.plan), len(f.report.NotCovered)
+	s.Meters, s.NotCovered, s.SMETS1 = len(f.plan), len(f.report.NotCovered), countSMETS1(f.report.NotCovered)
 	s.Counters, f.report.Counters = countCounters(f.counters)
 	s.DurationSeconds = f.report.Last.Sub(f.report.First).Seconds()
 	if s.DurationSeconds > 0 {

@@ -133,6 +133,7 @@ type Handover struct {
 	Ended      string               `json:"ended"` // finished, halted, interrupted, or empty: still open
 	Meters     int                  `json:"meters"`
 	NotCovered int                  `json:"not_covered"`
+	SMETS1     *SMETS1              `json:"smets1,omitempty"` // of NotCovered: smets1.csv
 	Verdicts   Verdicts             `json:"verdicts"`
 	Homes      Homes                `json:"homes"` // both fuels together
 	Calls      Calls                `json:"calls"` // homes that need a person: calls.csv
@@ -146,7 +147,7 @@ type Handover struct {
 func (r *Report) Handover() Handover {
 	h := Handover{
 		SweepID: r.Summary.SweepID, PlanSHA256: r.Summary.PlanSHA256, Authority: r.Authority, AsOf: r.Last, Ended: r.Ended,
-		Meters: len(r.Meters), NotCovered: len(r.NotCovered), Verdicts: r.Summary.Verdicts, Homes: r.Summary.Homes, Calls: r.Summary.Calls, Notices: r.Notices, Counters: r.Counters,
+		Meters: len(r.Meters), NotCovered: len(r.NotCovered), SMETS1: r.Summary.SMETS1, Verdicts: r.Summary.Verdicts, Homes: r.Summary.Homes, Calls: r.Summary.Calls, Notices: r.Notices, Counters: r.Counters,
 		Settings: map[servicerequests.EUI]*gbcs.PrepaymentConfiguration{},
 	}
 	for i := range r.Meters {

@@ -184,6 +184,10 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	if d := s.DarkHours; d != nil {
 		p.Sections = append(p.Sections, section{Heading: "Dark hours", Text: d.text() + " " + d.assumptions(), Table: d.table()})
 	}
+	if text := s.otherText(); text != "" {
+		p.Sections = append(p.Sections, section{Heading: "Other traffic", Text: text})
+	}
+	p.Sections = append(p.Sections, r.smets1Sections()...)
 	if len(r.NotCovered) > 0 {
 		rows := len(r.Meters) + len(r.NotCovered)
 		p.Sections = append(p.Sections, section{
@@ -351,6 +355,7 @@ func (w Weekly) WriteHTML(out io.Writer) error {
 			"A week before %d were all on supply.", w.Homes.all(), w.Calls.Dark, w.Calls.Armed, w.HomesBefore.AllOnSupply), Table: w.homesTable()},
 		{Heading: "Transfers", Text: w.Transferred.text(w.Planned, w.Homes.all())},
 		{Heading: "Not covered", Text: fmt.Sprintf("%d of %d rows of the portfolio were rejected; nothing of them is sent.", w.NotCovered, portfolio)},
+		{Heading: "SMETS1 meters", Text: w.SMETS1.text(portfolio)},
 		{Heading: "Reasons for going on", Text: "Meters that are not on supply and not excluded.", Table: reasonTable(w.GoingOn, w.Planned)},
 		{Heading: "Notices of the next supplier", Table: noticeTable(w.Notices)},
 	}
@@ -401,6 +406,7 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 		{Heading: "Notices of the next supplier", Table: noticeTable(r.Notices)},
 		{Heading: "Originator counters", Text: "The next counter of each originator must be above the last.", Table: counters},
 	}}
+	p.Sections = append(p.Sections, r.smets1Sections()...)
 	return p.write(w)
 }
 

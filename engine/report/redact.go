@@ -26,6 +26,6 @@ func (r *Report) Redact() {
 		}
 	}
 	for i := range r.NotCovered {
-		r.NotCovered[i] = record.RejectedBody{Line: r.NotCovered[i].Line, Reason: "(redacted)", SMETS1: r.NotCovered[i].SMETS1}
+		r.NotCovered[i] = record.RejectedBody{Line: r.NotCovered[i].Line, Reason: "(redacted)", SMETS1: r.NotCovered[i].SMETS1, Claimed: r.NotCovered[i].Claimed}
 	}
 }

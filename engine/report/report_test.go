@@ -199,6 +199,12 @@ func night(t *testing.T) *script {
 	s.target(gasA, hubA, servicerequests.GSME)
 	s.target(gasB, hubB, servicerequests.GSME)
 	s.add(record.Record{Kind: record.Rejected, Body: record.Encode(record.RejectedBody{Line: 9, Device: "no,EUI", Reason: "not an EUI"})})
+	for line, mode := range []servicerequests.PaymentMode{servicerequests.Prepayment, servicerequests.Credit} { // one home of the first generation
+		s.add(record.Record{Kind: record.Rejected, Body: record.Encode(record.RejectedBody{
+			Line: 10 + line, Device: "00-DB-12-51-00-00-00-0" + string(rune('1'+line)), Reason: "SMETS1 meter", SMETS1: true,
+			MPxN: "1200000000002", Hub: 0x00DB125100000009, Claimed: mode,
+		})})
+	}
 
 	// Home A: electricity in prepayment, switched; gas read by its proxy, and armed.
 	balance, debt := 7*servicerequests.Pound, -servicerequests.Pound/2
@@ -297,8 +303,8 @@ func TestGolden(t *testing.T) {
 	}
 	want := []string{
 		"calls.csv", "handover/SHA256SUMS", "handover/armed.csv", "handover/calls.csv", "handover/counters.json", "handover/devices.csv", "handover/handover.html",
-		"handover/not_covered.csv", "handover/unreachable.csv", "meters.csv", "not_covered.csv", "orders.csv",
-		"summary.html", "summary.json", "summary.txt", "weekly.csv", "weekly.html", "weekly.json",
+		"handover/not_covered.csv", "handover/smets1.csv", "handover/unreachable.csv", "meters.csv", "not_covered.csv", "orders.csv",
+		"smets1.csv", "summary.html", "summary.json", "summary.txt", "weekly.csv", "weekly.html", "weekly.json",
 	}
 	if diff := cmp.Diff(want, written); diff != "" {
 		t.Errorf("files:\n%s", diff)
@@ -444,7 +450,7 @@ func TestEmptySummary(t *testing.T) {
 		"refused":            map[string]any{"unpermitted": zero, "uncorrelated": zero, "unverified": zero},
 		"forbidden_commands": zero,
 		"counters":           map[string]any{"used": zero, "first": zero, "last": zero, "reused": zero},
-		"throttled":          zero, "quarantined": zero, "duration_seconds": zero, "service_requests_per_second": zero,
+		"throttled":          zero, "quarantined": zero, "duration_seconds": zero, "service_requests_per_second": zero, "other_messages": map[string]any{},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

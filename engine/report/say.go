@@ -42,7 +42,7 @@ func Say(r record.Record) string {
 		return decoded(r, func(b record.ProvenBody) string { return "the alert was proven: " + b.Code + resting(b.Of) })
 	case record.Unmatched:
 		if len(r.Body) > 0 {
-			return decoded(r, func(b record.JudgedBody) string { return "the message answers nothing of this sweep" + resting(b.Of) })
+			return decoded(r, func(b record.JudgedBody) string { return otherWords(b) + resting(b.Of) })
 		}
 		return "a message came that answers nothing of this sweep"
 	case record.Outcome:

@@ -10,23 +10,25 @@ import (
 
 // Summary is the sweep in numbers. Its JSON is part of the program's outside.
 type Summary struct {
-	SweepID           string             `json:"sweep_id"`
-	PlanSHA256        string             `json:"plan_sha256"`
-	Meters            int                `json:"meters"` // planned
-	Verdicts          Verdicts           `json:"verdicts"`
-	NotCovered        int                `json:"not_covered"` // portfolio rows that were rejected
-	Homes             Homes              `json:"homes"`
-	Calls             Calls              `json:"calls"`
-	Requests          map[string]Classes `json:"requests"` // by SRV; only those that were used
-	Refused           Refused            `json:"refused"`
-	ForbiddenCommands int                `json:"forbidden_commands"`
-	Counters          Counters           `json:"counters"`
-	Throttled         int                `json:"throttled"`   // POSTs the DCC put off
-	Quarantined       int                `json:"quarantined"` // requests that the DCC's anomaly detection held back (DCC Alert AD1)
-	DurationSeconds   float64            `json:"duration_seconds"`
-	RequestRate       float64            `json:"service_requests_per_second"`
-	Truth             *Truth             `json:"truth,omitempty"` // dry runs only
-	DarkHours         *DarkHours         `json:"dark_hours,omitempty"`
+	SweepID           string                   `json:"sweep_id"`
+	PlanSHA256        string                   `json:"plan_sha256"`
+	Meters            int                      `json:"meters"` // planned
+	Verdicts          Verdicts                 `json:"verdicts"`
+	NotCovered        int                      `json:"not_covered"`      // portfolio rows that were rejected
+	SMETS1            *SMETS1                  `json:"smets1,omitempty"` // of NotCovered; nil: none
+	Homes             Homes                    `json:"homes"`
+	Calls             Calls                    `json:"calls"`
+	Requests          map[string]Classes       `json:"requests"` // by SRV; only those that were used
+	Refused           Refused                  `json:"refused"`
+	ForbiddenCommands int                      `json:"forbidden_commands"`
+	Counters          Counters                 `json:"counters"`
+	Throttled         int                      `json:"throttled"`   // POSTs the DCC put off
+	Quarantined       int                      `json:"quarantined"` // requests that the DCC's anomaly detection held back (DCC Alert AD1)
+	DurationSeconds   float64                  `json:"duration_seconds"`
+	OtherMessages     map[record.OtherKind]int `json:"other_messages"` // that answered nothing of the sweep
+	RequestRate       float64                  `json:"service_requests_per_second"`
+	Truth             *Truth                   `json:"truth,omitempty"` // dry runs only
+	DarkHours         *DarkHours               `json:"dark_hours,omitempty"`
 }
 
 // Verdicts counts planned meters; the fields sum to Summary.Meters.
@@ -101,11 +103,12 @@ type Truth struct {
 // OtherTraffic is the User's other traffic, as the simulator sent it and as the journal has
 // it. Counted, Unjudged, Lost and Mistaken sum to Sent.
 type OtherTraffic struct {
-	Sent     int `json:"sent"`     // messages that the inbox has taken
-	Counted  int `json:"counted"`  // marked as answering nothing of the sweep
-	Unjudged int `json:"unjudged"` // stored, and not judged yet as the sweep ended
-	Lost     int `json:"lost"`     // not in the journal: a mismatch
-	Mistaken int `json:"mistaken"` // taken for something else: a mismatch
+	Kinds    map[string]int `json:"kinds"`    // of those sent, as the simulator names them
+	Sent     int            `json:"sent"`     // messages that the inbox has taken
+	Counted  int            `json:"counted"`  // taken for what they are
+	Unjudged int            `json:"unjudged"` // stored, and not judged yet as the sweep ended
+	Lost     int            `json:"lost"`     // not in the journal: a mismatch
+	Mistaken int            `json:"mistaken"` // taken for something else: a mismatch
 }
 
 // countCounters counts the counters of each originator, and of all together.

@@ -38,6 +38,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	rows := s.Meters + s.NotCovered
 	fmt.Fprintf(out, "not covered\t%d of %d\t%s\t  rows of the portfolio that were rejected; nothing of them is sent\n\n",
 		s.NotCovered, rows, percent(s.NotCovered, rows))
+	if s.SMETS1 != nil {
+		fmt.Fprintf(out, "%s\n\n", s.SMETS1.text(rows))
+	}
 
 	homes := s.Homes.all()
 	type row struct {
@@ -81,6 +84,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(out, "Originator counters: %d used, %d to %d; %d used twice.\n",
 		s.Counters.Used, s.Counters.First, s.Counters.Last, s.Counters.Reused)
 	fmt.Fprintf(out, "Put off by the DCC: %d times. Quarantined by the DCC: %d of %d requests.\n", s.Throttled, s.Quarantined, sent)
+	if text := s.otherText(); text != "" {
+		fmt.Fprintln(out, text)
+	}
 	if s.Truth != nil {
 		s.Truth.writeText(out, s.Meters)
 	}

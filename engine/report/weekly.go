@@ -25,11 +25,12 @@ type Weekly struct {
 	From       time.Time `json:"from"` // not included, by the sweep's clock
 	To         time.Time `json:"to"`   // included
 
-	Planned    int         `json:"planned"`     // the denominator of Now and Before
-	NotCovered int         `json:"not_covered"` // portfolio rows that were rejected, beside Planned
-	Now        Verdicts    `json:"now"`         // at To
-	Before     Verdicts    `json:"before"`      // at From
-	Rows       []WeeklyRow `json:"rows"`        // by fuel and region; they sum to the whole
+	Planned    int         `json:"planned"`          // the denominator of Now and Before
+	NotCovered int         `json:"not_covered"`      // portfolio rows that were rejected, beside Planned
+	SMETS1     *SMETS1     `json:"smets1,omitempty"` // of NotCovered
+	Now        Verdicts    `json:"now"`              // at To
+	Before     Verdicts    `json:"before"`           // at From
+	Rows       []WeeklyRow `json:"rows"`             // by fuel and region; they sum to the whole
 
 	// Homes are both fuels together, Calls those that need a person at To: dark now, or armed.
 	Homes       Homes            `json:"homes"`        // at To
@@ -89,7 +90,7 @@ const week = 7 * 24 * time.Hour
 func (r *Report) Weekly(to time.Time, transfers List) Weekly {
 	w := Weekly{
 		SweepID: r.Summary.SweepID, PlanSHA256: r.Summary.PlanSHA256, Authority: r.Authority,
-		From: to.Add(-week).UTC(), To: to.UTC(), Planned: len(r.Meters), NotCovered: len(r.NotCovered),
+		From: to.Add(-week).UTC(), To: to.UTC(), Planned: len(r.Meters), NotCovered: len(r.NotCovered), SMETS1: r.Summary.SMETS1,
 	}
 	type key struct {
 		fuel   string

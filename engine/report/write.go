@@ -50,6 +50,7 @@ func (r *Report) Write(directory string, o Options) error {
 		{"meters.csv", r.WriteMeters},
 		{"calls.csv", r.WriteCalls},
 		{"not_covered.csv", r.WriteNotCovered},
+		{"smets1.csv", r.WriteSMETS1},
 		{"orders.csv", r.WriteEvents},
 		{"weekly.json", weekly.WriteJSON},
 		{"weekly.csv", weekly.WriteCSV},
@@ -70,6 +71,7 @@ func (r *Report) Write(directory string, o Options) error {
 		{"armed.csv", r.WriteArmed},
 		{"unreachable.csv", r.WriteUnreachable},
 		{"not_covered.csv", r.WriteNotCovered},
+		{"smets1.csv", r.WriteSMETS1},
 		{"counters.json", r.Handover().WriteJSON},
 		{"handover.html", r.WriteHandoverHTML},
 	}

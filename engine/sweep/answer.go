@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"time"
@@ -214,18 +215,32 @@ func (s *Machine) settled(h Heard) {
 // unmatched counts a proven message that answers no request of this sweep: the User's
 // other traffic.
 func (s *Machine) unmatched(h Heard) {
-	s.metrics.unmatched()
-	s.mark(record.Unmatched, h)
+	kind := kindOf(h.Delivery)
+	s.metrics.unmatched(kind)
+	s.mark(record.Unmatched, h, record.JudgedBody{Of: h.Seq, Kind: kind})
+}
+
+// kindOf says what a proven message is that answers no request of this sweep.
+func kindOf(d proof.Delivery) record.OtherKind {
+	switch {
+	case d.Alert != nil:
+		return record.OtherAlert
+	case d.DCCAlert != nil:
+		return record.OtherDCCAlert
+	case d.Result != nil:
+		return record.OtherResponse
+	}
+	return record.OtherSilence
 }
 
 // repeated counts a proven message that changes nothing.
 func (s *Machine) repeated(h Heard) {
 	s.metrics.repeated()
-	s.mark(record.Repeated, h)
+	s.mark(record.Repeated, h, record.JudgedBody{Of: h.Seq})
 }
 
-func (s *Machine) mark(kind record.Kind, h Heard) {
-	s.write(record.Record{At: s.now, Kind: kind, Device: h.Device, ID: h.ID, Code: codeOf(h.Delivery), Body: record.Encode(record.JudgedBody{Of: h.Seq})})
+func (s *Machine) mark(kind record.Kind, h Heard, body record.JudgedBody) {
+	s.write(record.Record{At: s.now, Kind: kind, Device: h.Device, ID: h.ID, Code: codeOf(h.Delivery), Body: record.Encode(body)})
 	s.settled(h)
 }
 
@@ -251,11 +266,12 @@ func (s *Machine) disbelieved(d Disbelieved) {
 		ours = open != nil || m.PastAs(d.ID) != nil
 	}
 	if d.Final {
-		r := record.Record{At: s.now, Kind: record.Unmatched, Device: d.ID.Target, ID: d.ID, Body: record.Encode(record.JudgedBody{Of: d.Seq})}
+		other := record.JudgedBody{Of: d.Seq, Kind: cmp.Or(d.Kind, record.OtherUnproven), Detail: d.Reason[:min(len(d.Reason), longestDetail)]}
+		r := record.Record{At: s.now, Kind: record.Unmatched, Device: d.ID.Target, ID: d.ID, Body: record.Encode(other)}
 		if ours {
 			r.Kind, r.Code, r.Body = record.Refused, record.RefusedUnverified, record.Encode(record.RefusedBody{Reason: d.Reason, Of: d.Seq})
 		} else {
-			s.metrics.unmatched()
+			s.metrics.unmatched(other.Kind)
 			if d.FromDCC {
 				s.judgeCounter(d.ID)
 			}
@@ -274,6 +290,9 @@ func (s *Machine) disbelieved(d Disbelieved) {
 		of(open).undecided = true
 	}
 }
+
+// longestDetail bounds what is written of a message that is none of ours, in bytes.
+const longestDetail = 300
 
 // doubt notes that an answer to a request is not believed.
 func (s *Machine) doubt(r *request) {

@@ -36,7 +36,8 @@ type (
 		Seq     uint64                    // number of its record
 		ID      servicerequests.RequestID // that it claims to answer; zero: none
 		Reason  string
-		FromDCC bool // a key of the DCC has signed it
+		Kind    record.OtherKind // what it is, if the DCC has signed it and it is none of ours; empty: that is not known
+		FromDCC bool             // a key of the DCC has signed it
 		Final   bool
 	}
 

@@ -30,6 +30,7 @@ type metrics struct {
 	rereads   *prometheus.CounterVec
 	revised   *prometheus.CounterVec
 	strays    *prometheus.CounterVec
+	others    *prometheus.CounterVec
 	strangers prometheus.Counter
 	moved     *prometheus.CounterVec
 }
@@ -87,6 +88,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		strays: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "safemode_stray_messages_total", Help: "Proven messages that changed nothing: repeated, or unmatched.",
 		}, []string{"kind"}),
+		others: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "safemode_other_messages_total", Help: "Stored messages that answer nothing of this sweep: the User's other traffic, by what it is.",
+		}, []string{"kind"}),
 		strangers: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "safemode_stranger_counters_total",
 			Help: "Proven messages that name a counter of ours which this journal did not give out: another system sends under the same identity.",
@@ -100,7 +104,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Ended Service Requests whose class a late answer changed: safemode_service_requests_total counts them as they ended first.",
 		}, []string{"srv", "from", "to"}),
 	}
-	reg.MustRegister(m.revised, m.regions, m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.planned, m.state, m.throttled, m.strays, m.rereads, m.strangers, m.moved)
+	reg.MustRegister(m.revised, m.regions, m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.planned, m.state, m.throttled, m.strays, m.others, m.rereads, m.strangers, m.moved)
+	for _, kind := range record.OtherKinds {
+		m.others.WithLabelValues(string(kind))
+	}
 	for _, expected := range [...]string{"yes", "no"} {
 		m.moved.WithLabelValues(expected)
 	}
@@ -156,6 +163,10 @@ func (m *metrics) unregistered(expected bool) {
 	m.moved.WithLabelValues(label).Inc()
 }
 
-func (m *metrics) throttle()  { m.throttled.Inc() }
-func (m *metrics) repeated()  { m.strays.WithLabelValues("repeated").Inc() }
-func (m *metrics) unmatched() { m.strays.WithLabelValues("unmatched").Inc() }
+func (m *metrics) throttle() { m.throttled.Inc() }
+func (m *metrics) repeated() { m.strays.WithLabelValues("repeated").Inc() }
+
+func (m *metrics) unmatched(kind record.OtherKind) {
+	m.strays.WithLabelValues("unmatched").Inc()
+	m.others.WithLabelValues(string(kind)).Inc()
+}

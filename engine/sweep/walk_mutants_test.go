@@ -59,7 +59,7 @@ var mutants = []mutant{
 		{"../exchange/exchange.go", "if !errors.As(err, &throttled) || throttled.RetryAfter <= 0 {", "if !errors.As(err, &throttled) {"},
 	}},
 	{"what cannot be proven yet is given up", []sweeptest.Edit{{
-		"answer.go", "\tif d.Final {\n\t\tr := record.Record", "\tif true {\n\t\tr := record.Record",
+		"answer.go", "\tif d.Final {\n\t\tother := record.JudgedBody", "\tif true {\n\t\tother := record.JudgedBody",
 	}}},
 	{"a crash between two waves ends the sweep", []sweeptest.Edit{{
 		"wave.go", "\tcase record.WavePassed: // a start found that nothing more of it was durable\n\t\ts.openWave(s.waves.all[w.number])\n\t\treturn\n", "",

@@ -2,6 +2,7 @@ package clock_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,4 +42,31 @@ func TestParseDay(t *testing.T) {
 	if _, err := clock.ParseDay("21/06/2026"); err == nil {
 		t.Error("taken")
 	}
+}
+
+// FuzzParse: what is taken for an instant names its zone, and comes back as the same instant;
+// a day begins at midnight of British time.
+func FuzzParse(f *testing.F) {
+	for _, text := range []string{"2026-12-21T23:59:59Z", "2026-06-21T23:59:59+01:00", "2026-06-21", "2026-03-29 01:30", "2026-10-25T01:30:00", "", "21/12/2026"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		switch at, err := clock.ParseInstant(text); {
+		case err != nil:
+			if !errors.Is(err, clock.ErrNoInstant) || !at.IsZero() {
+				t.Fatalf("%v, %v", at, err)
+			}
+		case !strings.HasSuffix(text, "Z") && !strings.ContainsAny(text[max(0, len(text)-6):], "+-"):
+			t.Fatalf("%q names no zone and is taken for %v", text, at)
+		default:
+			if again, err := clock.ParseInstant(at.Format(time.RFC3339Nano)); err != nil || !again.Equal(at) {
+				t.Fatalf("%q is %v, and again %v, %v", text, at, again, err)
+			}
+		}
+		if day, err := clock.ParseDay(text); err == nil {
+			if local := day.In(clock.British()); local.Hour() != 0 || local.Minute() != 0 || local.Format(time.DateOnly) != text {
+				t.Fatalf("the day %q begins at %v", text, local)
+			}
+		}
+	})
 }

@@ -3,6 +3,7 @@ package duis
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"safemode/servicerequests"
@@ -119,7 +120,7 @@ var (
 	otherEvents = []string{
 		"DSPScheduleRemoval", "FirmwareDistributionFailure", "UpdateHANDeviceLogResult", "DeviceLogRestored",
 		"PPMIDAlert", "SecurityCredentialsUpdated", "PPMIDRemoval", "FirmwareVersionMismatch", "DualBandCHAlert",
-		"S1SPAlertDSP", "SMETS1CHFirmwareNotification", "ALCSHCALCSConfigurationChange", "FirmwareUpgradeRequested",
+		S1SPAlertEvent, "SMETS1CHFirmwareNotification", "ALCSHCALCSConfigurationChange", "FirmwareUpgradeRequested",
 		"CSPFirmwareDeliveryStatus", "CommsHubAlert", "ECoSAlert", "CommsHubFirmwareActivation", "CoSCertificateAlert",
 	}
 	discarded = []string{string(DiscardedCommand), string(DiscardedResponse), string(DiscardedAlert)}
@@ -153,16 +154,13 @@ func validAlertCode(code string) bool {
 	return err == nil && n >= 1 && n <= 65 && n != 32 && code == "N"+strconv.Itoa(n)
 }
 
-// validNumber says whether text is a number of at most digits digits, without
+// validNumber says whether text is a number of at most so many digits, without
 // sign or leading zeros.
-func validNumber(text string, digits int) bool {
-	for i := range len(text) {
-		if text[i] < '0' || text[i] > '9' {
-			return false
-		}
-	}
-	return text != "" && len(text) <= digits && (text[0] != '0' || text == "0")
+func validNumber(text string, most int) bool {
+	return text != "" && len(text) <= most && digits(text) && (text[0] != '0' || text == "0")
 }
+
+func digits(text string) bool { return strings.Trim(text, "0123456789") == "" }
 
 func (e *encoder) dccAlert(a DCCAlert) {
 	if !validAlertCode(a.Code) {

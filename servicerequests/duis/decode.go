@@ -43,29 +43,44 @@ func (d *decoder) root(doc *xmltree.Document, local string) sequence {
 		d.fail(root, "the root element is not %s of DUIS", local)
 		return sequence{d: d}
 	}
-	version, ok := root.Attr("schemaVersion")
-	if !ok || root.NumAttr() != 1 || len(version) != 3 || version[:2] != "5." || version[2] < '0' || version[2] > '9' {
-		d.fail(root, "want the one attribute schemaVersion, 5.0 to 5.9")
+	if root.NumAttr() != 1 {
+		d.fail(root, "want the one attribute schemaVersion")
 	}
-	return sequence{d: d, parent: root, next: root.FirstChild()}
+	d.version(root)
+	return d.children(root)
+}
+
+// version checks the schema's version, which every document of its own bears.
+func (d *decoder) version(n xmltree.Node) {
+	version, ok := n.Attr("schemaVersion")
+	if !ok || len(version) != 3 || version[:2] != "5." || version[2] < '0' || version[2] > '9' {
+		d.fail(n, "want the attribute schemaVersion, 5.0 to 5.9")
+	}
 }
 
 // sequence reads the children of one element in the schema's order.
 type sequence struct {
 	d            *decoder
+	space        string // namespace
 	parent, next xmltree.Node
 }
 
 // children begins to read the elements below n.
-func (d *decoder) children(n xmltree.Node) sequence {
+func (d *decoder) children(n xmltree.Node) sequence { return d.childrenIn(n, namespace) }
+
+// childrenIn is children for elements of another namespace.
+func (d *decoder) childrenIn(n xmltree.Node, space string) sequence {
 	if n.FirstChild().IsZero() && !n.HasOnlyWhitespaceText() {
 		d.fail(n, "holds text where elements belong")
 	}
-	return sequence{d: d, parent: n, next: n.FirstChild()}
+	return sequence{d: d, space: space, parent: n, next: n.FirstChild()}
 }
 
 // any takes the next child, whatever it is called.
-func (s *sequence) any() xmltree.Node {
+func (s *sequence) any() xmltree.Node { return s.one() }
+
+// one takes the next child, which may have these attributes and no others.
+func (s *sequence) one(attributes ...string) xmltree.Node {
 	n := s.next
 	switch {
 	case s.d.err != nil:
@@ -73,21 +88,34 @@ func (s *sequence) any() xmltree.Node {
 	case n.IsZero():
 		s.d.fail(s.parent, "something is missing at its end")
 		return n
-	case n.Namespace() != namespace:
-		s.d.fail(n, "is not in DUIS's namespace")
-	case n.NumAttr() > 0:
-		s.d.fail(n, "has an attribute")
+	case n.Namespace() != s.space:
+		s.d.fail(n, "is not in the namespace %s", s.space)
+	case n.NumAttr() > count(n, attributes):
+		s.d.fail(n, "has an attribute that does not belong there")
 	}
 	s.next = n.NextSibling()
 	return n
 }
 
+// count is how many of the attributes an element has.
+func count(n xmltree.Node, attributes []string) (there int) {
+	for _, name := range attributes {
+		if _, ok := n.Attr(name); ok {
+			there++
+		}
+	}
+	return there
+}
+
 // required takes the next child, which must be called local.
-func (s *sequence) required(local string) xmltree.Node {
+func (s *sequence) required(local string) xmltree.Node { return s.with(local) }
+
+// with is required for a child that may have these attributes.
+func (s *sequence) with(local string, attributes ...string) xmltree.Node {
 	if s.d.err == nil && s.next.Local() != local {
 		s.d.fail(s.parent, "want %s, got %q", local, s.next.Local())
 	}
-	return s.any()
+	return s.one(attributes...)
 }
 
 // optional takes the next child if it is called local; otherwise it returns
@@ -103,6 +131,15 @@ func (s *sequence) optional(local string) xmltree.Node {
 func (s *sequence) skipSignature() {
 	if s.next.Is("http://www.w3.org/2000/09/xmldsig#", "Signature") {
 		s.next = s.next.NextSibling()
+	}
+}
+
+// signature takes a Signature, which must come next, and does not look into it.
+func (s *sequence) signature() {
+	if before := s.next; s.d.err == nil {
+		if s.skipSignature(); s.next == before {
+			s.d.fail(s.parent, "holds no Signature")
+		}
 	}
 }
 

@@ -44,6 +44,34 @@
 // [OtherEvent]) and not looked into: it answers requests of the User that are
 // not this module's.
 //
+// # SMETS1
+//
+// Messages of SMETS1 Service Providers (S1SP) are read apart, by [ReadSMETS1], so that one
+// which cannot be read is a response or alert of the DCC all the same:
+//
+//	SMETS1ResponseMessage
+//	  ServiceReference? ServiceReferenceVariant? DSPScheduleID? throttling?
+//	  SMETS1SignedResponse schemaVersion
+//	    SMETS1Response
+//	      Header             device, target, counter, ... (in the MMC's namespace)
+//	      Body: ResponseMessage     GBCSData* SMETSData/<Name>Rsp DebugInfo?
+//	         or DeviceAlertMessage  GBCSData* DeviceAlertContent
+//	    Signature            the provider's
+//	DCCAlert/S1SPAlertDSP
+//	  S1SPAlert schemaVersion  RequestID? DeviceID? S1SPAlertCode ... DateTime Signature
+//	  DSPScheduleID?
+//
+// The schema has every value of an answer optional. Here an answer that does not say whether
+// it succeeded, or succeeded without what was asked for, is an error, and what is absent
+// never reads as a value.
+//
+// Not known from any public text, so that nothing here rests on it: which services a SMETS1
+// meter takes, with which Command Variant and under which key; the providers' alert codes;
+// the unit of a balance; what ResponseCode says; which DCC Alert carries S1SPAlertDSP; the
+// roles of the providers' certificates, and over which bytes exactly they sign (see package
+// xmldsig). No sample that a provider has signed is public. So SMETS1 meters are never sent
+// anything: what 7.3 does on a wrong model is the risk that this program exists to avoid.
+//
 // # Form
 //
 // The encoder emits Canonical XML: no XML declaration, no white space between

@@ -355,7 +355,7 @@ func FuzzDecodeRequest(f *testing.F) {
 		}
 		f.Add(xml)
 	}
-	seedSamples(f, "*_REQUEST_DUIS.XML")
+	seedSamples(f, "duis/*_REQUEST_DUIS.XML")
 	f.Fuzz(func(t *testing.T, xml []byte) {
 		var r duis.ReceivedRequest
 		var err error

@@ -86,7 +86,7 @@ func (r *Response) readBody(d *decoder, message xmltree.Node) {
 		}
 	case "DCCAlertMessage":
 		r.Content = d.dccAlert(&s)
-	case "SMETS1ResponseMessage":
+	case SMETS1Message: // see [ReadSMETS1]
 		r.Content = Other{message.Local()}
 		return
 	default:

@@ -320,7 +320,7 @@ func FuzzDecodeResponse(f *testing.F) {
 		}
 		f.Add(xml)
 	}
-	seedSamples(f, "*.xml")
+	seedSamples(f, "duis/*.xml")
 	f.Fuzz(func(t *testing.T, xml []byte) {
 		var r duis.Response
 		var err error

@@ -14,7 +14,7 @@ func seedSamples(f *testing.F, pattern string) {
 	if !outside.HasVectors(f) {
 		return
 	}
-	for _, file := range outside.Files(f, "duis/"+pattern) {
+	for _, file := range outside.Files(f, pattern) {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)

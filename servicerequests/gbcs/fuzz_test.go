@@ -3,6 +3,7 @@ package gbcs_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -266,6 +267,63 @@ func FuzzMatch(f *testing.F) {
 		c, err := gbcs.DecodeCommand(m)
 		if err != nil || c.When != gbcs.Immediate || c.UseCase.Service == 0 || c.Mode == servicerequests.Prepayment {
 			t.Fatalf("%x matches, and decodes to %+v, %v", b, c, err)
+		}
+	})
+}
+
+// FuzzOtherUseCases puts any payload and supplementary values under any message code that is
+// not decoded here: header, signature and MAC are read, the payload is carried as it is, and
+// nothing is made of it.
+func FuzzOtherUseCases(f *testing.F) {
+	f.Add(byte(2), uint16(0x0037), uint64(1), []byte{}, []byte{1, 2, 3}, false)
+	f.Add(byte(3), uint16(0x0123), uint64(1)<<63, make([]byte, 8), []byte("0123"), true)
+	if outside.HasVectors(f) {
+		for _, v := range otherTraffic(f) {
+			m := parse(f, unhex(f, v.Hex))
+			f.Add(byte(m.CRA), m.Code, m.Counter, m.Supplementary, m.Payload, m.Signature != nil)
+		}
+	}
+	f.Fuzz(func(t *testing.T, cra byte, code uint16, counter uint64, supplementary, payload []byte, signed bool) {
+		if gbcs.Decodes(code) || len(payload) > 1<<12 || len(supplementary) > 64 {
+			return
+		}
+		h := gbcs.Header{CRA: gbcs.CRA(cra), Counter: counter, Originator: 1, Target: 2, Code: code}
+		b := gbcs.AppendMessage(nil, h, payload)
+		const lengthAt, after = 30, 33 // of other-information, where there is no date-time
+		b[lengthAt] += byte(len(supplementary))
+		b = slices.Insert(b, after, supplementary...)
+		if signed {
+			b = append(append(b, 64), make([]byte, 64)...)
+		} else {
+			b = gbcs.AppendMAC(nil, append(b, 0), h.Originator, [16]byte{})
+		}
+		var m *gbcs.Message
+		var err error
+		heaptest.Limit(t, len(b), func() { m, err = gbcs.Parse(b) })
+		fits := len(supplementary)%8 == 0 && len(supplementary) <= 24 && cra >= 1 && cra <= 3
+		if err != nil {
+			if !errors.Is(err, gbcs.ErrMalformed) || fits && counter != 0 && len(payload) > 0 {
+				t.Fatalf("%x: %v", b, err)
+			}
+			return
+		}
+		if !fits || m.Code != code || m.Counter != counter || !bytes.Equal(m.Payload, payload) || !bytes.Equal(m.Supplementary, supplementary) || (m.Signature != nil) != signed {
+			t.Fatalf("%x is read as %+v", b, m)
+		}
+		if again := encode(m); !bytes.Equal(again, b) {
+			t.Fatalf("parsed\n%x, encoded again\n%x", b, again)
+		}
+		if _, err := gbcs.DecodeResponse(m); err == nil {
+			t.Fatal("taken for a response of ours")
+		}
+		if _, err := gbcs.DecodeAlert(m); err == nil {
+			t.Fatal("taken for an alert of ours")
+		}
+		if _, err := gbcs.DecodeCommand(m); err == nil {
+			t.Fatal("taken for a command of ours")
+		}
+		if d := gbcs.Describe(m); d.Note == "" || d.Command != nil || d.Response != nil || d.Alert != nil {
+			t.Fatalf("described as %+v", d)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"safemode/servicerequests/heaptest"
 	"safemode/servicerequests/smki"
 )
 
@@ -56,4 +57,54 @@ func TestKeyFilesOfOtherTools(t *testing.T) {
 			t.Errorf("%s: %v; want %q", name, err, c.want)
 		}
 	}
+}
+
+// FuzzParsePrivateKeyPEM: what is taken is a key on P-256 that comes back, and no error quotes
+// the file.
+func FuzzParsePrivateKeyPEM(f *testing.F) {
+	key, err := smki.DeriveTestKey([]byte("fuzz"), "key")
+	if err != nil {
+		f.Fatal(err)
+	}
+	sec1, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	const parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+	f.Add(append([]byte(parameters), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})...))
+	f.Add(append([]byte("\ufeff"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})...))
+	f.Add(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: pkcs8}))
+	f.Add(sec1)
+	f.Add(pkcs8)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var key *ecdsa.PrivateKey
+		var err error
+		heaptest.Limit(t, len(text), func() { key, err = smki.ParsePrivateKeyPEM(text) })
+		if err != nil {
+			if !errors.Is(err, smki.ErrKey) || key != nil {
+				t.Fatalf("foreign error %v", err)
+			}
+			for line := range strings.Lines(string(text)) {
+				if line = strings.TrimSpace(line); len(line) >= 32 && !strings.HasPrefix(line, "-----") && strings.Contains(err.Error(), line) {
+					t.Fatalf("the error quotes the file: %v", err)
+				}
+			}
+			return
+		}
+		if key.Curve != elliptic.P256() {
+			t.Fatalf("a key on %s", key.Params().Name)
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := smki.ParsePrivateKeyPEM(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+		if err != nil || !again.Equal(key) {
+			t.Fatalf("does not come back: %v", err)
+		}
+	})
 }

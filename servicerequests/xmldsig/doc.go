@@ -8,7 +8,7 @@
 //
 // ds stands for http://www.w3.org/2000/09/xmldsig#. The signature is the last
 // element of the root, and the only one in the document but for those of SMETS1 Service
-// Providers in what the DCC hands on for them, which are not looked into:
+// Providers in what the DCC hands on for them, which [VerifyHandedOn] looks into:
 //
 //	ds:Signature
 //	  ds:SignedInfo
@@ -39,6 +39,15 @@
 // DCC's own tool drops the white space between elements before it digests. So
 // the signer takes documents without any, and the verifier tries the document as
 // it came and then once more without.
+//
+// # What the DCC hands on
+//
+// A SMETS1 Service Provider's message is an element of its own in a document that the DCC
+// has signed as a whole. ASSUMPTION: it was signed by the same profile as a document of its
+// own, before it was put there; no sample of any is public. Then the digest is over the
+// element cut out again, and the declarations of the document around it may or may not have
+// stood on it. So the verifier tries it with all that are in scope, and with those alone
+// that it uses, each with and without the white space between its elements.
 //
 // # What it refuses
 //

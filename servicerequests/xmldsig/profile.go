@@ -31,8 +31,8 @@ type envelope struct {
 // the DCC hands on in a document that it signs as a whole.
 const dccSpace = "http://www.dccinterface.co.uk/ServiceUserGateway"
 
-// handedOn says whether a Signature is such another signer's. To this package it is text
-// like any other: it is digested with the document, and nobody's proof.
+// handedOn says whether a Signature is such another signer's. To the proof of the document
+// it is text like any other: it is digested with the rest. [VerifyHandedOn] looks into it.
 func handedOn(n xmltree.Node) bool {
 	parent := n.Parent()
 	return parent.Is(dccSpace, "SMETS1SignedResponse") || parent.Is(dccSpace, "S1SPAlert")

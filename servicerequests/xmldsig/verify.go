@@ -86,11 +86,16 @@ func verifyTree(tree *xmltree.Document, keys Keys, buffer *[]byte) (ref KeyRef, 
 	if err != nil {
 		return ref, err
 	}
+	return proveElement(tree, n, keys, buffer, func(b []byte) []byte { return tree.AppendInclusive(b, root, n) })
+}
+
+// proveElement holds what form writes to the Signature n.
+func proveElement(tree *xmltree.Document, n xmltree.Node, keys Keys, buffer *[]byte, form func([]byte) []byte) (ref KeyRef, err error) {
 	e, err := readEnvelope(n)
 	if err != nil {
 		return ref, err
 	}
-	document := tree.AppendInclusive((*buffer)[:0], root, n)
+	document := form((*buffer)[:0])
 	*buffer = document
 	if sha256.Sum256(document) != e.digest {
 		return ref, ErrDigest

@@ -21,16 +21,58 @@ func (d *Document) appendWhole(b []byte, n, omit Node, compact bool) []byte {
 	if n.IsZero() || n == omit {
 		return b
 	}
-	skip := int32(-1)
-	if !omit.IsZero() {
-		skip = omit.i
-	}
+	w := inclusive{d: d, skip: omit.index(), compact: compact}
 	e := n.node()
-	w := inclusive{d: d, skip: skip, compact: compact}
 	if e.parent < 0 {
 		return w.element(b, n.i, d.bindings[e.bindings.from:e.bindings.to])
 	}
 	return w.element(b, n.i, d.inScope(n.i))
+}
+
+// AppendAlone appends what AppendInclusive appends of an element that was a document of its
+// own before it was put into another: of the namespaces that the elements around it declare
+// it keeps those that are used in it.
+func (d *Document) AppendAlone(b []byte, n, omit Node) []byte {
+	if n.IsZero() || n == omit {
+		return b
+	}
+	own, skip := n.node().bindings, omit.index()
+	declared := slices.DeleteFunc(d.inScope(n.i), func(outer binding) bool {
+		return !slices.ContainsFunc(d.bindings[own.from:own.to], func(b binding) bool { return d.same(b.prefix, outer.prefix) }) &&
+			!d.uses(n.i, skip, outer.prefix)
+	})
+	return inclusive{d: d, skip: skip}.element(b, n.i, declared)
+}
+
+// uses says whether an element, or what stands in it, has a name with this prefix. What
+// stands in the element skip does not count.
+func (d *Document) uses(i, skip int32, prefix piece) bool {
+	for c := i; c < d.nodes[i].end; c++ {
+		e := &d.nodes[c]
+		switch {
+		case c == skip:
+			c = e.end - 1
+			continue
+		case e.isText():
+			continue
+		case d.same(e.name.prefix(), prefix):
+			return true
+		}
+		for _, a := range d.attributes[e.attributes.from:e.attributes.to] {
+			if p := a.name.prefix(); !p.empty() && d.same(p, prefix) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// index is where the element stands in its document; -1 for none.
+func (n Node) index() int32 {
+	if n.IsZero() {
+		return -1
+	}
+	return n.i
 }
 
 // inScope returns the namespace bindings that hold at the element, in canonical

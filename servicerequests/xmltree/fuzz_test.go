@@ -22,6 +22,7 @@ func seed(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Add([]byte(`<a><!-- --></a>`))
+	f.Add([]byte("\ufeff<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"no\"?>\r\n<a xmlns:unused=\"urn:x\">folded&#13;\nbase64</a>\n"))
 	f.Add([]byte(`<a><![CDATA[]]></a>`))
 	f.Add([]byte(`<!DOCTYPE a [<!ENTITY b "b">]><a>&b;</a>`))
 	f.Add([]byte(strings.Repeat("<a>", 40) + strings.Repeat("</a>", 40)))
@@ -53,12 +54,15 @@ func parseWithin(t *testing.T, b []byte) (*xmltree.Document, bool) {
 	return doc, err == nil
 }
 
-// FuzzParse holds that what parses is XML to encoding/xml as well.
+// FuzzParse holds that what parses is XML to encoding/xml as well, and begins as XML does.
 func FuzzParse(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if _, ok := parseWithin(t, b); !ok {
 			return
+		}
+		if !xmltree.Begins(b) {
+			t.Error("it does not begin as a document does, and is taken for one")
 		}
 		var err error
 		decoder := xml.NewDecoder(bytes.NewReader(b))

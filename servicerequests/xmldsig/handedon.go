@@ -1,0 +1,60 @@
+package xmldsig
+
+import (
+	"errors"
+	"fmt"
+
+	"safemode/servicerequests/xmltree"
+)
+
+// VerifyHandedOn proves what another signer than the DCC says in a document that the DCC
+// hands on, by the key that its own Signature names among keys. It says nothing of the
+// document around it: prove that first, and do not read what has failed there.
+//
+// A document that hands nothing on is ErrUnsigned. ErrProfile and ErrDigest are no proof of
+// a lie: in which form another signs is an assumption (see the package comment).
+func VerifyHandedOn(tree *xmltree.Document, keys Keys) (KeyRef, error) {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	ref, err := verifyHandedOn(tree, keys, buffer)
+	if !errors.Is(err, ErrDigest) || !tree.Spaced() {
+		return ref, err
+	}
+	plain, err := xmltree.Parse(tree.AppendCompact((*buffer)[:0], tree.Root(), xmltree.Node{}))
+	if err != nil {
+		return KeyRef{}, fmt.Errorf("xmldsig: %w", err)
+	}
+	defer plain.Release()
+	return verifyHandedOn(plain, keys, buffer)
+}
+
+func verifyHandedOn(tree *xmltree.Document, keys Keys, buffer *[]byte) (ref KeyRef, err error) {
+	n, err := findHandedOn(tree.Root())
+	if err != nil {
+		return ref, err
+	}
+	for _, form := range [...]func([]byte, xmltree.Node, xmltree.Node) []byte{tree.AppendAlone, tree.AppendInclusive} {
+		ref, err = proveElement(tree, n, keys, buffer, func(b []byte) []byte { return form(b, n.Parent(), n) })
+		if !errors.Is(err, ErrDigest) {
+			break
+		}
+	}
+	return ref, err
+}
+
+// findHandedOn returns the one Signature of another signer, its element's last child.
+func findHandedOn(root xmltree.Node) (found xmltree.Node, err error) {
+	for n := range root.Descendants() {
+		if !n.Is(space, "Signature") || !handedOn(n) {
+			continue
+		}
+		if !found.IsZero() || !n.NextSibling().IsZero() {
+			return xmltree.Node{}, fmt.Errorf("%w: more than one message handed on, or a Signature that is not its last child", ErrProfile)
+		}
+		found = n
+	}
+	if found.IsZero() {
+		return found, ErrUnsigned
+	}
+	return found, nil
+}
