@@ -56,7 +56,7 @@ func TestBuiltin(t *testing.T) {
 		}
 	}
 	transfer := builtin(t, "transfer-midway").Rules
-	if before, after := transfer.Left(1, 1, 0), transfer.Left(1, 1, 2*time.Hour); before != 0 || after != fault.LastResort {
+	if before, after := transfer.Left(1, 1, 1, 0), transfer.Left(1, 1, 1, 2*time.Hour); before != 0 || after != fault.LastResort {
 		t.Errorf("transfer-midway: %v, then %v", before, after)
 	}
 	_, err := fault.Named(ready, "stormy")
