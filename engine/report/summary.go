@@ -17,7 +17,8 @@ type Summary struct {
 	NotCovered        int                `json:"not_covered"` // portfolio rows that were rejected
 	Homes             Homes              `json:"homes"`
 	Calls             Calls              `json:"calls"`
-	Requests          map[string]Classes `json:"requests"` // by SRV; only those that were used
+	Transfers         *Left              `json:"transfers,omitempty"` // of homes that leave
+	Requests          map[string]Classes `json:"requests"`            // by SRV; only those that were used
 	Refused           Refused            `json:"refused"`
 	ForbiddenCommands int                `json:"forbidden_commands"`
 	Counters          Counters           `json:"counters"`

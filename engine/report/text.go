@@ -81,6 +81,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(out, "Originator counters: %d used, %d to %d; %d used twice.\n",
 		s.Counters.Used, s.Counters.First, s.Counters.Last, s.Counters.Reused)
 	fmt.Fprintf(out, "Put off by the DCC: %d times. Quarantined by the DCC: %d of %d requests.\n", s.Throttled, s.Quarantined, sent)
+	if s.Transfers != nil {
+		s.Transfers.writeText(out, s.Meters)
+	}
 	if s.Truth != nil {
 		s.Truth.writeText(out, s.Meters)
 	}
