@@ -203,7 +203,7 @@ func (r *rehearsal) point(c *config.Config) {
 	c.CounterFloor = 0
 	c.Roster = config.Roster{File: filepath.Join(pki, "roster.yaml"), SignedBy: filepath.Join(pki, "staff", "rita.pem")}
 	c.Transfers.File = r.transfers
-	c.Gates.RevocationLists, c.Gates.MPIDsFile, c.Gates.CheckExpiry = nil, "", false
+	c.Gates.RevocationLists, c.Gates.MPIDsFile, c.Gates.FreezeFile, c.Gates.CheckExpiry = nil, "", "", false
 	c.SimulatorClock = &config.SimulatorClock{Anchor: r.clock.Anchor, Speed: r.clock.Speed}
 }
 

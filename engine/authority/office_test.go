@@ -13,6 +13,7 @@ import (
 	"safemode/engine/direction"
 	"safemode/engine/plan"
 	"safemode/engine/record"
+	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
 
@@ -30,6 +31,8 @@ type office struct {
 	folder    *smki.Folder
 	keys      map[string]*ecdsa.PrivateKey
 	roster    *direction.Roster
+
+	environment string // of its plans
 }
 
 func newOffice(t testing.TB) *office {
@@ -46,12 +49,18 @@ func newOffice(t testing.TB) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &office{&smki.Authority{Certificate: f.Issuing.Certificate, Key: f.Issuing.Key}, f, map[string]*ecdsa.PrivateKey{}, nil}
+	o := &office{&smki.Authority{Certificate: f.Issuing.Certificate, Key: f.Issuing.Key}, f, map[string]*ecdsa.PrivateKey{}, nil, "simulator"}
+	o.hireAll(t)
+	return o
+}
+
+// hireAll fills the roster anew.
+func (o *office) hireAll(t testing.TB) {
+	t.Helper()
 	o.roster = o.employ(t, []direction.Person{
 		o.hire(t, "alice", direction.Approver), o.hire(t, "bob", direction.Approver), o.hire(t, "carol", direction.Approver),
 		o.hire(t, "olga", direction.Operator), o.hire(t, "rita", direction.Recorder),
 	})
-	return o
 }
 
 // hire gives somebody a key and a certificate of the years 2026 to 2035.
@@ -152,9 +161,10 @@ func (o *office) plan(t testing.TB) *plan.Plan {
 		t.Fatal(err)
 	}
 	p := &plan.Plan{Header: plan.Header{
-		Version: plan.Version, Environment: "simulator", CreatedAt: night.Add(-time.Hour), PreparedBy: o.roster.Named("olga").Signatory(),
+		Version: plan.Version, Environment: o.environment, CreatedAt: night.Add(-time.Hour), PreparedBy: o.roster.Named("olga").Signatory(),
 		Direction: d, Record: &direction.Record{Text: directed, Signature: recorded, RecordedBy: o.roster.Named("rita").Signatory()},
-		Journal: journalID, Custody: &plan.Custody{ID: custodyID}, Content: "the plan's meters",
+		Originators: []servicerequests.EUI{smki.TestSupplier},
+		Journal:     journalID, Custody: &plan.Custody{ID: custodyID}, Content: "the plan's meters",
 		Bounds: plan.Bounds{Settings: map[string]float64{authority.LongestSetting: (72 * time.Hour).Seconds()}},
 	}}
 	sum := sha256.Sum256([]byte("plan"))
