@@ -61,8 +61,6 @@ func TestFreezeStatement(t *testing.T) {
 		}
 		s.refusesSweep(t, exitRefused, "frozen.yaml", "frozen", "frozen.db", c.want)
 	}
-	refuses(t, exitUsage, "neither a direction, a roster nor a freeze statement", "", "sign", s.path("portfolio.csv"),
-		"--cert", s.path("pki/staff/rita.pem"), "--key", s.path("pki/staff/rita.key"))
 	s.freeze(t, smki.TestSupplier, tomorrow, "pki/staff/rita")
 	r := safemode(t, "", "preflight", "--config", s.path("frozen.yaml"), "--plan", s.path("frozen"), "--journal", s.path("frozen.db"))
 	if r.code != exitDone || !strings.Contains(r.out, `ok   gate adapter: open: "everyday adapter" is frozen until`) {
