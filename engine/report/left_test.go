@@ -30,8 +30,11 @@ func leavers(t *testing.T) *script {
 		device, hub servicerequests.EUI
 		kind        servicerequests.DeviceType
 	}{
-		{elecA, hubA, servicerequests.ESME}, {elecB, hubB, servicerequests.ESME}, {elecC, hubC, servicerequests.ESME},
-		{gasA, hubA, servicerequests.GSME}, {gasB, hubB, servicerequests.GSME},
+		{elecA, hubA, servicerequests.ESME},
+		{elecB, hubB, servicerequests.ESME},
+		{elecC, hubC, servicerequests.ESME},
+		{gasA, hubA, servicerequests.GSME},
+		{gasB, hubB, servicerequests.GSME},
 	} {
 		s.target(m.device, m.hub, m.kind)
 	}
