@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"safemode/servicerequests"
+	"safemode/servicerequests/smki"
 	"safemode/servicerequests/strictyaml"
 )
 
@@ -83,19 +84,37 @@ func (f *Freeze) String() string {
 // stands, covers some identities, and is in its time: now by the sweep's clock, real by this
 // machine's. The error wraps [ErrNotFrozen]; a nil statement says nothing.
 func (f *Freeze) Holds(roster *Roster, trust Trust, identities []servicerequests.EUI, now, real time.Time) error {
+	recorder, err := f.prove(roster, trust)
+	if err != nil {
+		return err
+	}
+	return f.stands(recorder, trust, identities, now, real)
+}
+
+// prove finds who has signed the statement: a recorder on the roster whose certificate leads
+// to an authority. It stays so for as long as the statement is the same.
+func (f *Freeze) prove(roster *Roster, trust Trust) (*smki.Certificate, error) {
 	switch {
 	case f == nil:
-		return fmt.Errorf("%w: no statement says so: name one that a recorder has signed (gates.freeze_file)", ErrNotFrozen)
+		return nil, fmt.Errorf("%w: no statement says so: name one that a recorder has signed (gates.freeze_file)", ErrNotFrozen)
 	case roster == nil:
-		return fmt.Errorf("%w: no roster says whose statement counts", ErrNotFrozen)
+		return nil, fmt.Errorf("%w: no roster says whose statement counts", ErrNotFrozen)
 	}
 	recorder := roster.find(func(p *Person) bool {
 		return p.May(Recorder) && Verify(p.Certificate, []byte(f.Text), f.Signature) == nil
 	})
 	if recorder == nil {
-		return fmt.Errorf("%w: %w: not by a recorder on the roster", ErrNotFrozen, ErrSignature)
+		return nil, fmt.Errorf("%w: %w: not by a recorder on the roster", ErrNotFrozen, ErrSignature)
 	}
-	if err := trust.Check(recorder.Certificate, f.StatedAt, real); err != nil {
+	if err := (Trust{Chained: trust.Chained}).Check(recorder.Certificate, f.StatedAt); err != nil {
+		return nil, fmt.Errorf("%w: who signed the statement: %w", ErrNotFrozen, err)
+	}
+	return recorder.Certificate, nil
+}
+
+// stands asks what may change from one moment to the next.
+func (f *Freeze) stands(recorder *smki.Certificate, trust Trust, identities []servicerequests.EUI, now, real time.Time) error {
+	if err := (Trust{Revoked: trust.Revoked}).Check(recorder, real); err != nil {
 		return fmt.Errorf("%w: who signed the statement: %w", ErrNotFrozen, err)
 	}
 	for _, eui := range identities {
@@ -104,6 +123,8 @@ func (f *Freeze) Holds(roster *Roster, trust Trust, identities []servicerequests
 		}
 	}
 	switch {
+	case real.Before(f.StatedAt.Add(-clockSkew)):
+		return fmt.Errorf("%w: the statement of %q is of the future, of %s", ErrNotFrozen, f.StatedBy, f.StatedAt.UTC().Format(time.RFC3339))
 	case now.Before(f.From):
 		return fmt.Errorf("%w: %q is frozen from %s on", ErrNotFrozen, f.System, f.From.UTC().Format(time.RFC3339))
 	case now.After(f.Until):
@@ -125,8 +146,10 @@ type FreezeOptions struct {
 type FreezeFile struct {
 	o FreezeOptions
 
-	mu     sync.Mutex
-	freeze *Freeze // as read last; nil: never
+	mu       sync.Mutex
+	freeze   *Freeze           // as read last; nil: never
+	recorder *smki.Certificate // who has signed it; nil: nobody who may, and unproven says why
+	unproven error
 }
 
 // NewFreezeFile makes the evidence. It reads nothing.
@@ -153,6 +176,7 @@ func (f *FreezeFile) Read(context.Context) error {
 		return fmt.Errorf("%s: %w", f.o.Path, err)
 	}
 	f.freeze = freeze
+	f.recorder, f.unproven = freeze.prove(f.o.Roster, f.o.Trust)
 	return nil
 }
 
@@ -166,5 +190,14 @@ func (f *FreezeFile) Freeze() *Freeze {
 // Check holds the statement to roster, trust, identities and time. The error wraps
 // [ErrNotFrozen].
 func (f *FreezeFile) Check(now time.Time) error {
-	return f.Freeze().Holds(f.o.Roster, f.o.Trust, f.o.Identities, now, f.o.Now())
+	f.mu.Lock()
+	freeze, recorder, err := f.freeze, f.recorder, f.unproven
+	f.mu.Unlock()
+	switch {
+	case freeze == nil:
+		return fmt.Errorf("%w: no statement was read", ErrNotFrozen)
+	case err != nil:
+		return err
+	}
+	return freeze.stands(recorder, f.o.Trust, f.o.Identities, now, f.o.Now())
 }

@@ -88,6 +88,7 @@ func TestFreezeHolds(t *testing.T) {
 		{"of no authority", good, o.roster, direction.Trust{Chained: func(*smki.Certificate) error { return errors.New("stranger") }}, ours, later, "stranger"},
 		{"another identity", good, o.roster, direction.Trust{}, append(ours, 0x77), later, "says nothing of 00-00-00-00-00-00-00-77"},
 		{"not yet", good, o.roster, direction.Trust{}, ours, issued, "is frozen from 2026-11-25T19:00:00Z on"},
+		{"of the future", signed("rita", strings.NewReplacer("2026-11-25T18", "2026-12-10T18", "12-20", "12-29").Replace(frozen)), o.roster, direction.Trust{}, ours, later, "is of the future"},
 		{"expired", good, o.roster, direction.Trust{}, ours, good.Until.Add(time.Second), "was frozen until 2026-12-20T00:00:00Z"},
 	} {
 		err := c.freeze.Holds(c.roster, c.trust, c.identities, c.now, later)
