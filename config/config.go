@@ -90,6 +90,7 @@ type Gates struct {
 	PeerRevocationLists []string `koanf:"peer_revocation_lists"`
 
 	MPIDsFile   string        `koanf:"mpids_file"`   // required in live
+	FreezeFile  string        `koanf:"freeze_file"`  // the signed statement that the everyday adapter is frozen; required in live
 	CheckExpiry bool          `koanf:"check_expiry"` // of the supplier's certificates, on the sweep's clock
 	Poll        time.Duration `koanf:"poll"`         // of URLs; files are looked at every second
 	MaxAge      time.Duration `koanf:"max_age"`      // evidence that could not be renewed for longer closes its gate

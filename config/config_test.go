@@ -106,7 +106,7 @@ func TestExampleUncommented(t *testing.T) {
 	c, err := config.Parse(code)
 	if err == nil && (c.SimulatorClock == nil || c.DCC.TLS.Key == "" || c.Inbox.TLS.Key == "" || c.Operations.TLS.Key == "" || c.Operations.TokenFile == "" || c.SuppressFile == "" ||
 		len(c.Limits.Regions) != 4 || len(c.Limits.Services) != 3 || len(c.Limits.AnomalyThresholds) != 1 ||
-		c.Roster.SignedBy == "" || len(c.Gates.RevocationLists) != 1 || c.Gates.MPIDsFile == "" || c.Signer.TLS.Key == "" || c.Keys.InProcess == "") {
+		c.Roster.SignedBy == "" || len(c.Gates.RevocationLists) != 1 || c.Gates.MPIDsFile == "" || c.Gates.FreezeFile == "" || c.Signer.TLS.Key == "" || c.Keys.InProcess == "") {
 		err = errors.New("not all comments were tried")
 	}
 	if err != nil {
@@ -120,8 +120,8 @@ func TestLiveFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.TLS{Certificate: "testdata/client.pem", Key: "testdata/client.key", Authorities: "testdata/dcc.pem"}
-	paths := []string{c.Roster.File, c.Roster.SignedBy, c.Gates.MPIDsFile, c.Gates.RevocationLists[0], c.Gates.RevocationLists[1]}
-	if diff := cmp.Diff([]string{"testdata/roster.yaml", "testdata/recorder.pem", "testdata/mpids.yaml", "testdata/crl.pem", "https://smki.example/crl"}, paths); diff != "" {
+	paths := []string{c.Roster.File, c.Roster.SignedBy, c.Gates.MPIDsFile, c.Gates.FreezeFile, c.Gates.RevocationLists[0], c.Gates.RevocationLists[1]}
+	if diff := cmp.Diff([]string{"testdata/roster.yaml", "testdata/recorder.pem", "testdata/mpids.yaml", "testdata/freeze.yaml", "testdata/crl.pem", "https://smki.example/crl"}, paths); diff != "" {
 		t.Error(diff)
 	}
 	if c.Environment != config.Live || c.DCC.TLS != want {

@@ -51,7 +51,7 @@ func (c *Config) anchor(folder string) {
 		paths = append(paths, &c.Identities[i].PKIDir)
 	}
 	paths = append(paths, &c.Signer.Socket, &c.Signer.TLS.Certificate, &c.Signer.TLS.Key, &c.Signer.TLS.Authorities)
-	paths = append(paths, &c.Roster.File, &c.Roster.SignedBy, &c.Gates.MPIDsFile)
+	paths = append(paths, &c.Roster.File, &c.Roster.SignedBy, &c.Gates.MPIDsFile, &c.Gates.FreezeFile)
 	for _, lists := range [...][]string{c.Gates.RevocationLists, c.Gates.PeerRevocationLists} {
 		for i, list := range lists {
 			if !IsURL(list) {

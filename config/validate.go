@@ -287,6 +287,7 @@ func (f *faults) authority(r Roster, g Gates, e Environment) {
 	if e == Live {
 		f.check(len(g.RevocationLists) > 0, "gates.revocation_lists", "required: name one file or URL or more")
 		f.required("gates.mpids_file", g.MPIDsFile)
+		f.required("gates.freeze_file", g.FreezeFile)
 	}
 	for i, list := range g.RevocationLists {
 		f.required(fmt.Sprintf("gates.revocation_lists[%d]", i), list)

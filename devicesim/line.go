@@ -178,7 +178,7 @@ func (l *line) site(device servicerequests.EUI) fault.Site {
 func (l *line) Supplier(meter int) servicerequests.EUI {
 	m, w := l.fleet.Meter(meter), l.world.Load()
 	if m.Supplier == l.failed {
-		if to := w.Rules.Left(l.fleet.Seed, m.Device, l.since(w)); to != 0 {
+		if to := w.Rules.Left(l.fleet.Seed, m.Device, m.Hub, l.since(w)); to != 0 {
 			return to
 		}
 	}

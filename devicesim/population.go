@@ -40,6 +40,8 @@ type population struct {
 	history   *history.Book                                    // nil: none is kept
 	darkUntil time.Time                                        // see [Options]
 
+	credentials func(*fleet.Meter) servicerequests.EUI // whose a meter holds now
+
 	counter func(device servicerequests.EUI) uint64                      // which a meter has accepted before it all began
 	comes   func(device servicerequests.EUI, counter uint64) (times int) // how often an alert comes to the DCC
 
@@ -106,6 +108,7 @@ func (p *population) take(i int, now time.Time) *hand {
 		}
 	}
 	h.Meter, h.counted = &m, m.Condition
+	m.Supplier = p.credentials(&m)
 	h.shard.willChange(p, i, &m, now)
 	if p.life.Passes() {
 		h.alerts = p.alerts(meter.Target{Meter: &m}, p.pass(h.shard, i%p.shardSize(), &m, now))

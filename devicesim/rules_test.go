@@ -162,7 +162,7 @@ func TestChangeOfSupplier(t *testing.T) {
 	t.Parallel()
 	gone := func(p fault.Profile, since time.Duration) (n int) {
 		for device := range servicerequests.EUI(2000) {
-			if p.Rules.Left(1, device+1, since) != 0 {
+			if p.Rules.Left(1, device+1, 0, since) != 0 {
 				n++
 			}
 		}

@@ -212,6 +212,7 @@ func (s *Simulator) buildDevices(o Options, began time.Time) error {
 	}, s.tally, o.Log.Named("meter"))
 	s.population.history, s.population.forbidden, s.population.send = s.history, o.Forbidden, s.unasked
 	s.population.darkUntil, s.population.counter, s.population.comes = o.DarkUntil, s.line.counter, s.line.alert
+	s.population.credentials = s.line.credentials
 	return nil
 }
 
@@ -264,6 +265,7 @@ func (s *Simulator) Run(ctx context.Context) error {
 	working.Go(func() { s.courier.Run(work) })
 	working.Go(func() { s.population.watch(work, s.clock) })
 	s.others.run(0)
+	s.tellLeaving()
 
 	ended := make(chan error, len(s.servers))
 	for _, server := range s.servers {
@@ -325,6 +327,7 @@ func (s *Simulator) SetFaults(p fault.Profile) {
 	s.line.set(p)
 	s.hubs.SetRules(p.Hubs)
 	s.dcc.SetRules(p.Rules)
+	s.tellLeaving()
 }
 
 // History returns what happened between the User and a device (ESME, GSME, GPF).
@@ -367,7 +370,7 @@ func (s *Simulator) unasked(m *fleet.Meter, alerts []dcc.Alert) bool {
 			s.dcc.Alert(alert)
 		}
 	}
-	if i, _ := s.fleet.Find(m.Device); s.line.Supplier(i) != m.Supplier {
+	if i, _ := s.fleet.Find(m.Device); s.line.Supplier(i) != s.fleet.Meter(i).Supplier {
 		return true // another supplier's: it is told
 	}
 	switch wait := s.line.away(m.Device); wait {

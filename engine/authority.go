@@ -43,6 +43,11 @@ func foretell(o *Options) error {
 	if o.Plan.Environment != Simulator && o.Gates == nil {
 		return fmt.Errorf("%w: environment %s needs evidence for its gates (gates)", ErrRefused, o.Plan.Environment)
 	}
+	if o.Plan.Environment != Simulator {
+		if err := o.Gates.Whole(); err != nil {
+			return fmt.Errorf("%w: environment %s: %w", ErrRefused, o.Plan.Environment, err)
+		}
+	}
 	c := caseOf(o)
 	if err := c.People(); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
@@ -55,7 +60,7 @@ func caseOf(o *Options) authority.Case {
 	trusted := smki.Trust(o.DCC.Authorities)
 	return authority.Case{
 		Plan: o.Plan, Roster: o.Roster, Approvals: o.Approvals, Longest: o.ApprovalsAtMost, Wider: o.Wider, Now: time.Now(),
-		Trust: direction.Trust{Chained: trusted.Verify, Revoked: o.Revoked},
+		Trust: direction.Trust{Chained: trusted.Verify, Revoked: o.Revoked}, Freeze: o.Gates.Freeze(),
 	}
 }
 
@@ -78,6 +83,7 @@ func (e *Engine) decide(ctx context.Context) error {
 	if e.grant, err = c.Decide(); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	e.freeze = c.Freeze
 	return e.askSigner(ctx, &c.Journal)
 }
 

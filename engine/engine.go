@@ -170,6 +170,7 @@ type Engine struct {
 	unread     int                              // records of the journal's plan, which are still to be held to the plan
 	known      int                              // records of the plan that it had when this engine opened it
 	grant      authority.Grant                  // by which it begins or goes on
+	freeze     *direction.Freeze                // the statement that it begins or goes on by; nil: none is needed
 	server     *http.Server                     // of the inbox
 	desk       http.Handler                     // of the console
 

@@ -87,6 +87,9 @@ func (e *Engine) open(ctx context.Context) error {
 		o.Began, o.PlanSignature = time.Now().UTC().Truncate(time.Second), e.o.Plan.Signature
 		o.Roster, o.RosterSignature, o.RosterSignedBy = r.Text, r.Signature, string(r.SignedBy.PEM())
 		o.Custody, o.CustodyEntry = e.book.ID(), e.grant.Entry
+		if f := e.freeze; f != nil {
+			o.Freeze, o.FreezeSignature = f.Text, f.Signature
+		}
 	}
 	for _, id := range e.o.Identities {
 		o.Originators = append(o.Originators, id.EUI)

@@ -13,6 +13,7 @@ import (
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
 	"safemode/engine/record"
+	"safemode/servicerequests/safefile"
 )
 
 // Transfers is where the list of homes that leave on days of their own is kept (the format
@@ -45,7 +46,7 @@ func (t Transfers) Foresee(p *plan.Plan) (f ForeseenTransfers, err error) {
 	if t.Path == "" {
 		return f, nil
 	}
-	in, err := os.Open(t.Path)
+	in, err := safefile.Open(t.Path, safefile.List, safefile.Own)
 	if err != nil {
 		return f, err
 	}

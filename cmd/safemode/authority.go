@@ -82,6 +82,15 @@ func gatesOf(c *config.Config, o *engine.Options) *direction.Gates {
 	if c.Gates.MPIDsFile != "" {
 		g.MPIDs = direction.NewMPIDFile(c.Gates.MPIDsFile, &o.Plan.Direction)
 	}
+	if c.Gates.FreezeFile != "" {
+		frozen := direction.FreezeOptions{
+			Path: c.Gates.FreezeFile, Roster: o.Roster, Trust: direction.Trust{Chained: smki.Trust(o.DCC.Authorities).Verify, Revoked: o.Revoked},
+		}
+		for _, id := range c.Identities {
+			frozen.Identities = append(frozen.Identities, id.EUI)
+		}
+		g.Frozen = direction.NewFreezeFile(frozen)
+	}
 	return direction.NewGates(g)
 }
 

@@ -121,6 +121,9 @@ func sourcesOf(c *config.Config) map[string][]string {
 	if c.Gates.MPIDsFile != "" {
 		all["gates.mpids_file"] = []string{c.Gates.MPIDsFile}
 	}
+	if c.Gates.FreezeFile != "" {
+		all["gates.freeze_file"] = []string{c.Gates.FreezeFile}
+	}
 	return all
 }
 

@@ -17,7 +17,7 @@ func bindingConfig() *config.Config {
 	c := config.Default()
 	c.RetryBudget, c.Operations.DeadMan = 100, time.Hour
 	c.Gates.CheckExpiry, c.Gates.MPIDsFile, c.Gates.RevocationLists = true, "mpids.yaml", []string{"crl.pem"}
-	c.Gates.PeerRevocationLists = []string{"peers.crl"}
+	c.Gates.PeerRevocationLists, c.Gates.FreezeFile = []string{"peers.crl"}, "freeze.yaml"
 	c.Limits.Services = map[string]config.Rate{"transform": {PerSecond: 10, Burst: 10}}
 	c.Limits.AnomalyThresholds = map[servicerequests.Service]config.Threshold{servicerequests.Services[0]: {Count: 100, Per: time.Hour}}
 	c.Policy.GasBalanceFromProxy = false
@@ -75,6 +75,7 @@ func TestWidened(t *testing.T) {
 		"gates.mpids_file":                        func(c *config.Config) { c.Gates.MPIDsFile = "" },
 		"gates.revocation_lists: [\"other.pem\"]": func(c *config.Config) { c.Gates.RevocationLists = []string{"other.pem"} },
 		"gates.mpids_file: [\"other.yaml\"]":      func(c *config.Config) { c.Gates.MPIDsFile = "other.yaml" },
+		"gates.freeze_file":                       func(c *config.Config) { c.Gates.FreezeFile = "" },
 		"roster.approvals_at_most":                func(c *config.Config) { c.Roster.ApprovalsAtMost *= 2 },
 		"gates.check_expiry":                      func(c *config.Config) { c.Gates.CheckExpiry = false },
 		"gates.poll":                              func(c *config.Config) { c.Gates.Poll = time.Hour },

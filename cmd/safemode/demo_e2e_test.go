@@ -120,6 +120,7 @@ func checkSummaryKeys(t *testing.T, line string) {
 	const outline = `{"sweep_id":"","plan_sha256":"","meters":0,
 		"verdicts":{"on_supply":0,"armed":0,"not_safe":0,"unknown":0,"excluded":0},
 		"not_covered":0,"homes":{"all_on_supply":0,"armed":0,"other":0},"calls":{"armed":0,"dark":0},
+		"transfers":{"listed":0,"left_alone":0,"told":0,"refused":0,"unexpected_e4":0},
 		"requests":{"1.6":` + classes + `,"2.5":` + classes + `,"7.3":` + classes + `,"7.4":` + classes + `,
 			"6.2.9":` + classes + `,"4.18":` + classes + `,"4.13":` + classes + `,"8.2":` + classes + `},
 		"refused":{"unpermitted":0,"uncorrelated":0,"unverified":0},"forbidden_commands":0,

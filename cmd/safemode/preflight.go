@@ -310,17 +310,21 @@ func (f *preflight) planned() {
 }
 
 // gates looks at the evidence of each gate. Without a plan there is no direction to
-// hold it to.
+// hold it to, which certificates and freeze statement do not need.
 func (f *preflight) gates(now time.Time) {
 	g := f.options.Gates
 	_ = g.Look(f.ctx) // what could not be read closes its gate, and is said there
 	for _, gate := range direction.AllGates {
-		if f.plan.SHA256 == "" && gate != direction.Certificates {
+		if f.plan.SHA256 == "" && gate != direction.Certificates && gate != direction.Frozen {
 			continue
 		}
 		detail := "open"
-		if gate == direction.Certificates && len(f.conf.Gates.RevocationLists) == 0 || gate == direction.MPIDs && f.conf.Gates.MPIDsFile == "" {
+		switch {
+		case gate == direction.Certificates && len(f.conf.Gates.RevocationLists) == 0, gate == direction.MPIDs && f.conf.Gates.MPIDsFile == "",
+			gate == direction.Frozen && f.conf.Gates.FreezeFile == "":
 			detail = "open; the configuration names no evidence"
+		case gate == direction.Frozen && g.Freeze() != nil:
+			detail = "open: " + g.Freeze().String()
 		}
 		f.hold("gate "+string(gate), detail, g.CheckGate(gate, now), "nothing is sent while it is closed")
 	}

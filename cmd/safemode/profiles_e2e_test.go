@@ -42,6 +42,9 @@ func TestDemoOfEveryProfile(t *testing.T) {
 			if name == "transfer-midway" {
 				checkTransfer(t, journalRecords(t, filepath.Join(out, "journal.db")), meters)
 			}
+			if left := s.Transfers; name == "switching-days" && (left == nil || left.Listed == 0 || left.LeftAlone == 0 || left.Unexpected == 0) {
+				t.Errorf("homes that leave: %+v", left)
+			}
 		})
 	}
 }

@@ -100,6 +100,9 @@ type rehearsal struct {
 
 	departures []string // settings that are not the shipped ones
 
+	transfers string                            // the list of homes that leave; empty: none does
+	listed    map[servicerequests.EUI]time.Time // their days, by meter
+
 	// forbidden is told of a forbidden command that reaches a meter with a valid
 	// signature. Nil: it is only counted.
 	forbidden func(device servicerequests.EUI, useCase string)
@@ -132,6 +135,9 @@ func (r *rehearsal) start(ctx context.Context) error {
 	if err != nil {
 		return failWith(exitFailed, err)
 	}
+	if err := r.list(); err != nil {
+		return err
+	}
 	if err := makeDir(filepath.Join(r.dir, "custody")); err != nil {
 		return err
 	}
@@ -143,6 +149,22 @@ func (r *rehearsal) start(ctx context.Context) error {
 	r.done = make(chan error, 1)
 	go func() { r.done <- r.sim.Run(ctx) }()
 	return nil
+}
+
+// list writes which homes leave by the fault profile, for the sweep to read.
+func (r *rehearsal) list() error {
+	leaving := r.sim.Leaving()
+	if len(leaving) == 0 {
+		return nil
+	}
+	r.transfers, r.listed = filepath.Join(r.dir, "transfers.csv"), map[servicerequests.EUI]time.Time{}
+	for _, l := range leaving {
+		if l.Listed {
+			r.listed[l.Device] = l.Effective
+		}
+	}
+	_, err := writeTransfers(r.transfers, leaving, r.clock.Now())
+	return err
 }
 
 // stop ends the simulator.
@@ -180,8 +202,8 @@ func (r *rehearsal) point(c *config.Config) {
 	c.Journal.CheckpointKey = filepath.Join(r.dir, "checkpoint.key")
 	c.CounterFloor = 0
 	c.Roster = config.Roster{File: filepath.Join(pki, "roster.yaml"), SignedBy: filepath.Join(pki, "staff", "rita.pem")}
-	c.Transfers.File = "" // a rehearsal's homes leave by its fault profile
-	c.Gates.RevocationLists, c.Gates.MPIDsFile, c.Gates.CheckExpiry = nil, "", false
+	c.Transfers.File = r.transfers
+	c.Gates.RevocationLists, c.Gates.MPIDsFile, c.Gates.FreezeFile, c.Gates.CheckExpiry = nil, "", "", false
 	c.SimulatorClock = &config.SimulatorClock{Anchor: r.clock.Anchor, Speed: r.clock.Speed}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -13,9 +14,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"safemode/engine/journal"
+	"safemode/engine/portfolio"
 	"safemode/engine/report"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/table"
 )
 
 func newReport(io stdio) *cobra.Command {
@@ -30,8 +33,10 @@ rows that were not covered, the weekly report, and the pack for the next supplie
 DIR/handover. It may be run while a sweep writes the journal. go doc ./engine/report
 lists every file and column.
 
-With an inventory or the next supplier's list of transferred meters (CSV with a column
-device_id) it also writes what differs. With a key it signs the pack; check that with
+With an inventory (CSV with a column device_id) or a list of transfers it also writes
+what differs. The list of transfers is the one that a sweep takes (mpxn, effective_date,
+incoming_mpid, source, as_of), or names meters by device_id. transfers.csv says who has
+left, when and in which state, by that list, or else by the one that the sweep had. With a key it signs the pack; check that with
   openssl dgst -sha256 -verify signer.pub.pem -signature SHA256SUMS.sig SHA256SUMS`,
 		Example: `  safemode report --journal journal.db --out report
   safemode report --journal journal.db --out report --transfers transferred.csv --sign-key srp.key`,
@@ -41,10 +46,15 @@ device_id) it also writes what differs. With a key it signs the pack; check that
 			if err != nil {
 				return err
 			}
+			transfers, err := readTransfers(flags.transfers)
+			if err != nil {
+				return err
+			}
 			r, err := foldJournal(c.Context(), journalPath)
 			if err != nil {
 				return err
 			}
+			options.Transfers = transfers(r)
 			if flags.redact {
 				r.Redact()
 			}
@@ -59,7 +69,7 @@ device_id) it also writes what differs. With a key it signs the pack; check that
 	f.StringVar(&out, "out", "", "folder for the reports")
 	f.StringVar(&flags.weekTo, "week-to", "", "last instant of the weekly report, like 2026-11-29T17:00:00Z (default: the last record)")
 	f.StringVar(&flags.inventory, "inventory", "", "CSV of the DCC's inventory: device_id, and device_status and mpxn if known")
-	f.StringVar(&flags.transfers, "transfers", "", "CSV of meters transferred to another supplier, or to be: device_id, and mpxn and transfer_date (like 2026-11-30) if known")
+	f.StringVar(&flags.transfers, "transfers", "", "CSV of homes that have left or are to leave: mpxn, effective_date, incoming_mpid, source, as_of; or of meters: device_id, and mpxn, transfer_date (like 2026-11-30) and incoming_mpid if known")
 	f.StringVar(&flags.signKey, "sign-key", "", "PEM file of the P-256 key that signs the handover pack")
 	f.BoolVar(&flags.redact, "redact", false, "leave out device identifiers, MPxNs and Request IDs")
 	f.BoolVar(&asJSON, "json", false, "print the summary as one line of JSON")
@@ -83,9 +93,6 @@ func (f reportFlags) options() (o report.Options, err error) {
 		}
 	}
 	if o.Inventory, err = readList(f.inventory); err != nil {
-		return o, err
-	}
-	if o.Transfers, err = readList(f.transfers); err != nil {
 		return o, err
 	}
 	if f.signKey == "" {
@@ -123,6 +130,44 @@ func readList(name string) (report.List, error) {
 		return nil, failWith(exitUsage, fmt.Errorf("%s:\n%w", name, err))
 	}
 	return list, nil
+}
+
+// readTransfers reads a list of homes that leave, by MPxN, or of meters, by device. What it
+// returns finds a report's meters in it.
+func readTransfers(name string) (func(*report.Report) report.List, error) {
+	none := func(*report.Report) report.List { return nil }
+	if name == "" {
+		return none, nil
+	}
+	text, err := safefile.Read(name, safefile.List, safefile.Checked)
+	if err != nil {
+		return none, failWith(exitUsage, err)
+	}
+	if _, other := table.NewReader(bytes.NewReader(text)).Header([]string{"device_id"}); other == nil {
+		list, err := report.ReadList(bytes.NewReader(text))
+		if err != nil {
+			return none, failWith(exitUsage, fmt.Errorf("%s:\n%w", name, err))
+		}
+		return func(*report.Report) report.List { return list }, nil
+	}
+	homes, err := portfolio.ReadTransfers(bytes.NewReader(text))
+	if err != nil {
+		return none, failWith(exitUsage, fmt.Errorf("%s:\n%w", name, err))
+	}
+	return func(r *report.Report) report.List {
+		list := report.List{}
+		for i := range r.Meters {
+			m := &r.Meters[i]
+			mpxn, err := portfolio.PlainMPxN(m.Target.MPxN)
+			if err != nil {
+				continue // a plan of an older program may have what is no MPxN: no list has it
+			}
+			if t, leaves := homes[mpxn]; leaves {
+				list[m.Device] = report.Listed{Date: t.Effective, Incoming: t.Incoming}
+			}
+		}
+		return list
+	}, nil
 }
 
 // foldJournal reads a journal into a report.

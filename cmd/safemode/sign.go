@@ -14,14 +14,15 @@ func newSign(std stdio) *cobra.Command {
 	var certFile, keyFile string
 	c := &cobra.Command{
 		Use:   "sign FILE --cert CERT.pem --key KEY.pem",
-		Short: "Sign a direction or a roster, as the person who recorded it",
-		Long: `Signs a direction's or a roster's file as it is, and writes FILE.sig beside it: ECDSA
+		Short: "Sign a direction, a roster or a freeze statement, as the person who recorded it",
+		Long: `Signs a direction's, a roster's or a freeze statement's file as it is, and writes FILE.sig beside it: ECDSA
 on P-256 over SHA-256, the same as
 
   openssl dgst -sha256 -sign KEY.pem -out FILE.sig FILE
 
-A direction is signed by a recorder on the roster, the roster by the holder of the
-certificate that the configuration pins. A changed file must be signed again.`,
+A direction and a freeze statement (that the supplier's everyday adapter sends nothing
+under these identities: config/freeze.example.yaml) are signed by a recorder on the
+roster, the roster by the holder of the certificate that the configuration pins. A changed file must be signed again.`,
 		Example: `  safemode sign direction.yaml --cert pki/staff/rita.pem --key pki/staff/rita.key`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -56,8 +57,8 @@ certificate that the configuration pins. A changed file must be signed again.`,
 	return c
 }
 
-// describeRecord says in a few words what is signed. Only a whole direction or roster
-// is.
+// describeRecord says in a few words what is signed. Only a whole direction, roster or
+// freeze statement is.
 func describeRecord(text []byte) (string, error) {
 	d, err := direction.Parse(text)
 	if err == nil {
@@ -67,5 +68,9 @@ func describeRecord(text []byte) (string, error) {
 	if rosterErr == nil {
 		return fmt.Sprintf("roster of %d people", len(r.People)), nil
 	}
-	return "", fmt.Errorf("neither a direction nor a roster:\n%w\n%w", err, rosterErr)
+	f, freezeErr := direction.ReadFreeze(text, nil)
+	if freezeErr == nil {
+		return f.String(), nil
+	}
+	return "", fmt.Errorf("neither a direction, a roster nor a freeze statement:\n%w\n%w\n%w", err, rosterErr, freezeErr)
 }

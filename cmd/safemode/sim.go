@@ -35,7 +35,7 @@ const (
 )
 
 func newSim(io stdio) *cobra.Command {
-	var fleetFile, pkiDir, listen, smkiListen, control, respondTo, profileName string
+	var fleetFile, pkiDir, listen, smkiListen, control, respondTo, profileName, transfers string
 	var meters int
 	var seed uint64
 	var speed float64
@@ -120,6 +120,13 @@ against it needs the same speed in its configuration.`,
 			if living {
 				fmt.Fprintf(io.err, "  consumers press the button of an armed supply: %s (share and median delay, an assumption)\n", &press)
 			}
+			if transfers != "" {
+				listed, err := writeTransfers(transfers, sim.Leaving(), time.Now())
+				if err != nil {
+					return errors.Join(err, sim.Close())
+				}
+				fmt.Fprintf(io.err, "  %d meters are on the list of transfers, %s\n", listed, transfers)
+			}
 			if err := sim.Run(c.Context()); err != nil && !errors.Is(err, context.Canceled) {
 				return failWith(exitFailed, err)
 			}
@@ -138,6 +145,7 @@ against it needs the same speed in its configuration.`,
 	f.IntVar(&deliveries, "deliveries", 64, "messages on their way to the inbox at a time")
 	f.DurationVar(&leastLatency, "least-latency", 100*time.Millisecond, "how long after its acknowledgement a response comes at least, in real time")
 	f.StringVar(&profileName, "faults", "calm", "fault profiles, with commas between them: ready ones' names or YAML files")
+	f.StringVar(&transfers, "transfers", "", "write the list of transfers by the fault profile there, for the sweep to read")
 	f.Float64Var(&speed, "speed", 1, "how many times faster than real time the clocks run")
 	f.BoolVar(&living, "living", false, "energy is used, and consumers act, as time passes (default with --meters)")
 	addPress(f, &press, "")

@@ -68,4 +68,36 @@ func TestSweepLeavesHomesOnTheListAlone(t *testing.T) {
 			t.Errorf("%d of the list: %v", at, line)
 		}
 	}
+
+	// The report takes the same list, by MPxN, and says who is to leave and in which state.
+	putFile(t, s.path("given.csv"), []byte(strings.ReplaceAll(strings.Join(lines, ""), "SOLR", "NEXT")))
+	for folder, args := range map[string][]string{"given": {"--transfers", s.path("given.csv")}, "own": nil} {
+		if r := safemode(t, "", append([]string{"report", "--journal", s.path("journal.db"), "--out", s.path(folder)}, args...)...); r.code != exitDone {
+			t.Fatalf("%s: exit %d: %s", folder, r.code, r.err)
+		}
+	}
+	if _, err := os.Stat(s.path("given/reconciliation.csv")); err != nil {
+		t.Error(err)
+	}
+	for folder, want := range map[string]string{"given": "NEXT", "own": "SOLR"} { // the one given, and the sweep's own
+		_, left := readCSV(t, s.path(folder+"/transfers.csv"))
+		alone := 0
+		for _, line := range left {
+			if line["left_alone_at"] == "" && line["refused_at"] != "" {
+				continue // it was another supplier's before
+			}
+			alone++
+			if line["incoming_mpid"] != want || line["transfer_date"] == "" || line["left_alone_at"] == "" || line["verdict"] == "" {
+				t.Errorf("%s: %v", folder, line)
+			}
+		}
+		if alone != 30 {
+			t.Errorf("%s: %d meters leave, %d were left alone", folder, len(left), alone)
+		}
+	}
+	putFile(t, s.path("neither.csv"), []byte("mpxn,day\n"))
+	r := safemode(t, "", "report", "--journal", s.path("journal.db"), "--out", s.path("given"), "--transfers", s.path("neither.csv"))
+	if r.code != exitUsage || !strings.Contains(r.err, "effective_date") {
+		t.Errorf("a list without days: exit %d: %s", r.code, r.err)
+	}
 }

@@ -15,7 +15,8 @@ import (
 //
 // Files: truthverdict.go has the verdicts, truthreason.go the reasons, truthfound.go
 // what was found and the balances, truthmissed.go homes that were missed, arming that
-// came late, and the share that must be safe; truthhistory.go asks the history.
+// came late, and the share that must be safe; truthleft.go homes that leave;
+// truthhistory.go asks the history.
 
 // kind says what is wrong with a row; also a key of the summary.
 type kind string
@@ -29,6 +30,7 @@ const (
 	wronglyOff   kind = "missed"        // left off without an excuse
 	wronglyLate  kind = "armed_late"    // armed much later than it could have been
 	wrongShare   kind = "share_of_safe" // too few of those that could answer are safe
+	wronglyLeft  kind = "left_alone"    // left alone without a word, or not when the list says so
 )
 
 // claim is what a report says of one meter, with the plan's words about it.
@@ -36,7 +38,8 @@ type claim struct {
 	device  servicerequests.EUI
 	target  record.TargetBody
 	verdict record.VerdictBody
-	ordered bool // a person has ordered to leave it alone
+	ordered bool            // a person has ordered to leave it alone
+	left    history.Instant // when the sweep left it alone because its home leaves; 0: it did not
 }
 
 // facts are the truth about one meter.
@@ -45,6 +48,7 @@ type facts struct {
 
 	began, ended fleet.Meter // as the fleet began, and as it is now
 	registered   bool        // still to the failed supplier
+	listed       time.Time   // its home's day on the list of transfers; zero: it is not on it
 }
 
 // terms are what a rehearsal was run with.
@@ -58,6 +62,10 @@ type terms struct {
 	armBalanceAtMost servicerequests.Millipence
 	fresh            eachFuel[time.Duration] // how old a read may be to arm on
 	armWithin        eachFuel[time.Duration] // 7.3 follows what makes it possible within this
+
+	now      history.Instant // that the sweep has come to
+	margin   time.Duration   // from so long before its day on a home on the list is left alone
+	onTheWay time.Duration   // what the door has let pass is accepted within this
 }
 
 // span is from one instant to another.
@@ -161,6 +169,7 @@ func (r row) wrong() (found []flaw) {
 		{wrongFound, row.wrongFound},
 		{wrongBalance, row.wrongBalance},
 		{wronglyLate, row.armedLate},
+		{wronglyLeft, row.wrongLeft},
 	} {
 		if text := check.of(r); text != "" {
 			found = append(found, flaw{check.kind, text})

@@ -397,6 +397,8 @@ func TestTruthReasons(t *testing.T) {
 			record.ReasonTransferred + " (E4)", newTale().with(replied(srvSupply, servicerequests.NotRegistered, false)).called(record.VerdictExcluded, ""),
 			newTale().called(record.VerdictExcluded, ""),
 		},
+		{record.ReasonTransferred + " (N27, change of supplier)", gone(newTale(), history.Instant(9*time.Hour)), gone(newTale(), 0)},
+		{record.ReasonLeaves + " on 1970-01-01T10:00:00Z", leaver(10 * time.Hour), leaver(11 * time.Hour)},
 		{"suppressed", newTale().with(func(t *tale) { t.ordered = true }).called(record.VerdictExcluded, ""), newTale().called(record.VerdictExcluded, "")},
 
 		{noVerdict, unknown(newTale().with(func(t *tale) { t.finished = false })), unknown(newTale())},

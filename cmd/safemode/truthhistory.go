@@ -16,6 +16,8 @@ const (
 	srvBalance = "4.18"
 )
 
+const notRegistered = servicerequests.NotRegistered
+
 // answer is a command of the User that a device carried out and answered, and whose
 // answer the inbox took as the device gave it.
 type answer struct {

@@ -34,6 +34,10 @@ const (
 // 14 that there are (assumption).
 const postsAhead = 4
 
+// onTheWay is how long what the door has let pass may be on its way to the DCC, in real time
+// (assumption: on a machine that has much else to do).
+const onTheWay = 5 * time.Second
+
 // hold holds the report against the simulator and notes the result in it.
 func (r *rehearsal) hold(ctx context.Context, io stdio, folded *report.Report, o *engine.Options, finished bool) error {
 	r.sim.Settle()
@@ -77,20 +81,25 @@ func (r *rehearsal) writeMismatches(wrong []mismatch) error {
 
 // claimsOf lists the rows of a report.
 func claimsOf(folded *report.Report, o *engine.Options) []claim {
-	ordered := map[servicerequests.EUI]bool{}
+	ordered, left := map[servicerequests.EUI]bool{}, map[servicerequests.EUI]history.Instant{}
 	for device := range o.Suppressed {
 		ordered[device] = true
 	}
 	for _, e := range folded.Events {
-		if e.What == record.OrderExclude || e.What == record.OrderSuppress {
-			for _, device := range e.Devices {
+		if e.What != record.OrderExclude && e.What != record.OrderSuppress {
+			continue
+		}
+		for _, device := range e.Devices {
+			if e.By != record.BySweep {
 				ordered[device] = true
+			} else if left[device] == 0 {
+				left[device] = history.At(e.At)
 			}
 		}
 	}
 	claims := make([]claim, len(folded.Meters))
 	for i, m := range folded.Meters {
-		claims[i] = claim{m.Device, m.Target, m.Verdict, ordered[m.Device]}
+		claims[i] = claim{m.Device, m.Target, m.Verdict, ordered[m.Device], left[m.Device]}
 	}
 	return claims
 }
@@ -103,7 +112,7 @@ func (r *rehearsal) facts(device servicerequests.EUI) (p facts) {
 	}
 	p.began = r.fleet.Meter(i)
 	p.ended, _ = r.sim.Device(device)
-	p.registered = p.ended.Supplier == r.supplier
+	p.registered, p.listed = p.ended.Supplier == r.supplier, r.listed[device]
 	p.meter = r.sim.History(device)
 	if proxy := p.began.GPF(); proxy != 0 {
 		p.proxy = r.sim.History(proxy)
@@ -124,6 +133,9 @@ func (r *rehearsal) terms(folded *report.Report, o *engine.Options, finished boo
 			return o.Plan.Direction.Permits(s, t, now) == nil
 		},
 		armBalanceAtMost: policy.ArmBalanceAtMost,
+		now:              history.At(now),
+		margin:           o.Transfers.Margin,
+		onTheWay:         time.Duration(float64(onTheWay) * r.clock.Speed),
 		fresh:            eachFuel[time.Duration]{policy.ArmFresh.Electricity, policy.ArmFresh.Gas},
 		armWithin: eachFuel[time.Duration]{
 			policy.ArmFresh.Electricity + backlog + armMarginElectricity,

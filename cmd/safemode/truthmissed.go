@@ -23,7 +23,7 @@ var personsAlerts = []uint16{alertLocked, alertGasFlow, 0x81B4, 0x81B5, 0x81B6}
 func (r row) missed() (yes bool, excuse string) {
 	switch {
 	case r.ended.Supply != servicerequests.Disabled, !r.ranOut(),
-		!r.began.Reachable, !r.registered, r.ordered, r.ended.Locked, r.marked("disabled_by_supplier"),
+		!r.began.Reachable, !r.registered, r.ordered, r.told(), r.ended.Locked, r.marked("disabled_by_supplier"),
 		!r.permits(servicerequests.SwitchToCredit, r.target.Type), !r.permits(servicerequests.ArmSupply, r.target.Type),
 		slices.ContainsFunc(r.meter.Alerts, func(a history.Alert) bool { return slices.Contains(personsAlerts, a.Code) }):
 		return false, ""
@@ -135,13 +135,13 @@ func (r row) armable(arm history.Accepted) (at history.Instant, ok bool) {
 // shareWanted of the meters that could answer must be safe on a calm day (decision 24).
 const shareWanted = 0.97
 
-// safeShare counts the meters that could answer: those that can be reached and are still the
-// failed supplier's.
+// safeShare counts the meters that could answer: those that can be reached and are the failed
+// supplier's, of whom nobody says that they leave.
 type safeShare struct{ could, safe, helpless int }
 
 // count takes one meter in.
 func (s *safeShare) count(r row) {
-	if !r.began.Reachable || !r.registered || r.ordered {
+	if !r.began.Reachable || !r.registered || r.ordered || r.told() {
 		return
 	}
 	s.could++

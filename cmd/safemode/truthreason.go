@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
 
 	"safemode/devicesim/history"
 	"safemode/engine/record"
@@ -45,6 +46,10 @@ var reasons = []reason{
 	because(record.VerdictArmed, "safe once the consumer presses the button", always),
 
 	because(record.VerdictExcluded, regexp.QuoteMeta(record.ReasonTransferred)+` \((E[0-9]+)\)`, func(r row, parts []string) bool { return r.refused("", code(parts[1])) }),
+	because(record.VerdictExcluded, regexp.QuoteMeta(record.ReasonTransferred)+` \(N[0-9]+, change of supplier\)`, func(r row, _ []string) bool { return r.meter.Left != 0 }),
+	because(record.VerdictExcluded, regexp.QuoteMeta(record.ReasonLeaves)+` on (\S+)`, func(r row, parts []string) bool {
+		return !r.listed.IsZero() && parts[1] == r.listed.UTC().Format(time.RFC3339)
+	}),
 	because(record.VerdictExcluded, ".*", func(r row, _ []string) bool { return r.ordered }), // in a person's words
 
 	// Unknown: why nothing current is known.

@@ -22,8 +22,8 @@ func (r row) wrongVerdict() string {
 	case record.VerdictUnknown:
 		return ""
 	case record.VerdictExcluded:
-		if r.registered && !r.ordered {
-			return "excluded, but still registered to the supplier, and nobody has ordered it"
+		if r.registered && !r.ordered && !r.told() {
+			return "excluded, but still registered to the supplier, and nobody has ordered it or said that it leaves"
 		}
 		return ""
 	case record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"safemode/devicesim/fault"
+	"safemode/devicesim/fleet"
 	"safemode/devicesim/history"
 	"safemode/devicesim/hub"
 	"safemode/servicerequests"
@@ -154,6 +155,17 @@ func (d *DCC) alert(content duis.Content, arrived func(at time.Time)) {
 	}
 	d.metrics.alerts.Inc()
 	d.send(message{body, arrived})
+}
+
+// changeOfSupplier is what the DCC Alert of a home that has left goes under (assumption, as
+// of those below).
+const changeOfSupplier = "N27"
+
+// Gone tells the failed supplier that a meter's home has left it.
+func (d *DCC) Gone(m *fleet.Meter, arrived func(at time.Time)) {
+	d.alert(duis.DCCAlert{Code: changeOfSupplier, Event: duis.ChangeOfSupplier{
+		Device: m.Device, DeviceType: m.Type.String(), ImportMPxN: m.MPxN.String(),
+	}}, arrived)
 }
 
 // What the DCC Alert of a discarded Command goes under (assumption: the schema

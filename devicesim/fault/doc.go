@@ -106,6 +106,18 @@
 //	  registration: {moves_after: 20m, to: 90-B3-D5-1F-30-03-00-00}
 //	  # Single meters go, so many a day of those there were at first: E4 for each.
 //	  change_of_supplier: {share_per_day: 0.01}
+//	  # Homes leave on days, each with all its meters and new credentials on them: E4, and
+//	  # a DCC Alert unless they are untold. The list of transfers names them with their
+//	  # days, unless they are unlisted. Those that flap are away, back, and away for good.
+//	  switching_days:
+//	    share: 0.2               # of the homes, over all days together
+//	    days: 10
+//	    begun: 71h               # before the profile began to hold
+//	    unlisted: 0.2            # of those that leave, as the next two
+//	    untold: 0.3
+//	    flapping: 0.1
+//	    away: 20m                # of those that flap
+//	    back: 40m
 //	  # The failed supplier's certificates are revoked (assumption: the code; E1, E3 or E48).
 //	  certificates: {revoked_after: 2h, code: E3}
 //	  # Keys are replaced: of so many devices, and the one that signs what carries no

@@ -221,14 +221,17 @@ func (o Outage) left(since time.Duration) time.Duration {
 }
 
 // Left returns the supplier that a meter of the failed supplier has gone to, so
-// long after the profile began to hold; 0 if it has not.
-func (r *Rules) Left(seed uint64, device servicerequests.EUI, since time.Duration) servicerequests.EUI {
+// long after the profile began to hold; 0 if it has not. A home is named by its hub.
+func (r *Rules) Left(seed uint64, device, home servicerequests.EUI, since time.Duration) servicerequests.EUI {
 	if after := r.Registration.MovesAfter; after > 0 && since >= after {
 		return orLastResort(r.Registration.To)
 	}
 	if f := r.RegistrationFlaps; f.Share > 0 && draw(flapsDraw, seed, Attempt{Device: device}) < f.Share &&
 		f.away(draw(phaseDraw, seed, Attempt{Device: device}), since) > 0 {
 		return LastResort
+	}
+	if l, leaves := r.SwitchingDays.Leaving(seed, home); leaves && l.Gone(since) {
+		return l.To
 	}
 	// Of what is left of the first day on, day by day: a meter's draw is the day.
 	if share := r.ChangeOfSupplier.SharePerDay; share > 0 {

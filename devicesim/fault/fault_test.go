@@ -56,11 +56,11 @@ func TestBuiltin(t *testing.T) {
 		}
 	}
 	transfer := builtin(t, "transfer-midway").Rules
-	if before, after := transfer.Left(1, 1, 0), transfer.Left(1, 1, 2*time.Hour); before != 0 || after != fault.LastResort {
+	if before, after := transfer.Left(1, 1, 1, 0), transfer.Left(1, 1, 1, 2*time.Hour); before != 0 || after != fault.LastResort {
 		t.Errorf("transfer-midway: %v, then %v", before, after)
 	}
 	_, err := fault.Named(ready, "stormy")
-	if !errors.Is(err, fault.ErrProfile) || !strings.Contains(err.Error(), "calm, everyday, lying-dcc, north-outage, transfer-midway, winter-evening") {
+	if !errors.Is(err, fault.ErrProfile) || !strings.Contains(err.Error(), "calm, everyday, lying-dcc, north-outage, switching-days, transfer-midway, winter-evening") {
 		t.Errorf("stormy: %v", err)
 	}
 }

@@ -212,6 +212,22 @@ func (v *validator) rules(r *Rules) {
 	v.share("dcc.rotation.devices", r.Rotation.Devices)
 	v.check((r.Rotation.After > 0) == (r.Rotation.Devices > 0), "dcc.rotation", "want devices and after, or neither")
 	v.share("dcc.change_of_supplier.share_per_day", r.ChangeOfSupplier.SharePerDay)
+	v.switching(&r.SwitchingDays)
 	v.check(r.Certificates.Code == "" || slices.Contains(revocationCodes, r.Certificates.Code),
 		"dcc.certificates.code", "%q: want one of %v", r.Certificates.Code, revocationCodes)
+}
+
+// mostDays bounds the switching days of a profile.
+const mostDays = 366
+
+func (v *validator) switching(s *SwitchingDays) {
+	const at = "dcc.switching_days"
+	v.share(at+".share", s.Share)
+	v.share(at+".unlisted", s.Unlisted)
+	v.share(at+".untold", s.Untold)
+	v.share(at+".flapping", s.Flapping)
+	v.spans(at+".", span{"begun", s.Begun}, span{"away", s.Away}, span{"back", s.Back})
+	v.check(s.Days >= 0 && s.Days <= mostDays, at+".days", "%d: want 1 to %d", s.Days, mostDays)
+	v.check((s.Share > 0) == (s.Days > 0), at, "want share and days, or neither")
+	v.check((s.Flapping > 0) == (s.Away > 0) && (s.Flapping > 0) == (s.Back > 0), at, "want flapping, away and back, or none of them")
 }

@@ -168,6 +168,7 @@ type Rules struct {
 	RegistrationFlaps RegistrationFlaps `koanf:"registration_flaps"`
 
 	ChangeOfSupplier ChangeOfSupplier `koanf:"change_of_supplier"`
+	SwitchingDays    SwitchingDays    `koanf:"switching_days"`
 	Certificates     Certificates     `koanf:"certificates"`
 	Rotation         Rotation         `koanf:"rotation"`
 }

@@ -43,6 +43,10 @@ type Device struct {
 	Answers  []Answer   `json:"answers"`
 	Alerts   []Alert    `json:"alerts"`
 	Replies  []Reply    `json:"replies"`
+
+	// Left is when the inbox took the DCC's word that the home has left the supplier; 0:
+	// never.
+	Left Instant `json:"left,omitzero"`
 }
 
 // Accepted is a message to the device that the DCC has taken from a User: a read, or a
@@ -167,6 +171,17 @@ func (b *Book) Raise(device servicerequests.EUI, code uint16, at time.Time) (del
 	}
 }
 
+// Leave returns what is to be called when the inbox has taken the DCC's word that a device's
+// home has left the supplier; nil in a nil Book.
+func (b *Book) Leave(device servicerequests.EUI) (delivered func(at time.Time)) {
+	if b == nil {
+		return nil
+	}
+	return func(at time.Time) {
+		b.note(device, func(d *Device) { d.Left = At(at) })
+	}
+}
+
 // Reply notes a reply that is worth a note.
 func (b *Book) Reply(device servicerequests.EUI, r Reply) {
 	b.note(device, func(d *Device) { d.Replies = append(d.Replies, r) })
@@ -181,7 +196,7 @@ func (b *Book) Of(device servicerequests.EUI) (of Device) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d := s.devices[device]; d != nil {
-		of = Device{slices.Clone(d.Accepted), slices.Clone(d.Carried), slices.Clone(d.Answers), slices.Clone(d.Alerts), slices.Clone(d.Replies)}
+		of = Device{slices.Clone(d.Accepted), slices.Clone(d.Carried), slices.Clone(d.Answers), slices.Clone(d.Alerts), slices.Clone(d.Replies), d.Left}
 	}
 	return of
 }

@@ -122,6 +122,11 @@ func (a *approved) judge(i int, p *planned) error {
 	if c.Approvals, err = authority.ApprovalsOf(o); err != nil {
 		return err
 	}
+	if o.Freeze != "" {
+		if c.Freeze, err = direction.ReadFreeze([]byte(o.Freeze), o.FreezeSignature); err != nil {
+			return err
+		}
+	}
 	return c.Prove(o)
 }
 

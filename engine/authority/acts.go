@@ -37,6 +37,7 @@ var Acts = []Act{
 	{"accept", "", twoApprovers, "Operator record with what was accepted, custody's book with the approvals"},
 	{"sign a roster", rosterSigner, "", "FILE.sig; each start's Opened record carries roster, signature and certificate"},
 	{"sign a direction", recorder, "", "FILE.sig; the plan carries text and signature"},
+	{"sign a freeze statement", recorder, "", "FILE.sig; each start's Opened record carries statement and signature"},
 	{"plan", operator, "", "the plan's header and its signature"},
 	{"approve", "", "another approver", "approval-*.json; the Opened record carries it"},
 	{"sweep: begin", engineUser, twoApprovers, "custody's book, then the Opened record with approvals and roster"},

@@ -30,11 +30,12 @@ type Case struct {
 	Trust     direction.Trust
 	Approvals []*direction.Approval // those on offer, beside those that the journal's starts carry
 	Journal   Journal
-	Custody   *Custody      // nil: none is at hand, as in an audit of a journal alone
-	Longest   time.Duration // that an approval may be valid; 0: what the plan says
-	Wider     error         // what the configuration allows beyond the plan; nil: nothing
-	Gates     error         // why a gate is closed; nil: all are open
-	Now       time.Time     // real time of the start
+	Custody   *Custody          // nil: none is at hand, as in an audit of a journal alone
+	Longest   time.Duration     // that an approval may be valid; 0: what the plan says
+	Wider     error             // what the configuration allows beyond the plan; nil: nothing
+	Gates     error             // why a gate is closed; nil: all are open
+	Freeze    *direction.Freeze // the statement that nobody else sends under the identities; live needs one
+	Now       time.Time         // real time of the start
 }
 
 // Journal is what a journal says of itself. All of it are claims.
@@ -119,11 +120,23 @@ func (c *Case) longest() time.Duration {
 	return longest
 }
 
+// frozen holds the statement that the everyday adapter is frozen to the plan's identities. A
+// rehearsal needs none.
+func (c *Case) frozen() error {
+	if c.Freeze == nil && c.Plan.Environment == "simulator" {
+		return nil
+	}
+	if err := c.Freeze.Holds(c.Roster, c.Trust, c.Plan.Originators, c.Now, c.Now); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoAuthority, err)
+	}
+	return nil
+}
+
 // Decide says by what a start may act now, or why it may not. The error wraps
 // [ErrNoAuthority] or [direction.ErrNotApproved], or comes from the certificates, the
 // roster, the gates or the owner.
 func (c *Case) Decide() (Grant, error) {
-	for _, check := range []func() error{c.People, c.bound, c.planned, c.ceased, c.Remembered, c.open} {
+	for _, check := range []func() error{c.People, c.bound, c.planned, c.ceased, c.Remembered, c.frozen, c.open} {
 		if err := check(); err != nil {
 			return Grant{}, err
 		}
@@ -145,7 +158,7 @@ func (c *Case) Decide() (Grant, error) {
 // Prove says whether a start that was made goes by what its record says of it: c is what
 // was there before. The error says why it does not.
 func (c *Case) Prove(o record.Opening) error {
-	for _, check := range []func() error{c.People, c.bound, c.planned, c.ceased, c.Remembered} {
+	for _, check := range []func() error{c.People, c.bound, c.planned, c.ceased, c.Remembered, c.frozen} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -19,6 +19,8 @@
 //   - Not ceased, as the journal or the custody says.
 //   - Remembered. Journal and custody know the same starts, in the same order, and the
 //     journal goes on from where the custody last saw it. A halt that either knows counts.
+//   - Frozen. In live, a recorder on the roster has signed that the supplier's everyday
+//     adapter sends nothing under the plan's identities, and that still holds.
 //   - Open. The configuration allows no more than the plan, and every gate is open.
 //   - Granted. Two approvals name this very occasion; or those of the last start gave this
 //     one ahead: they are proven anew, each start by them is counted, and none of these

@@ -9,15 +9,16 @@
 // # The files that people write
 //
 // The direction (config/direction.example.yaml is its manual), the roster of people
-// (below) and the record of the market participant IDs (config/mpids.example.yaml)
-// are strict YAML. The first two are signed: beside FILE lies FILE.sig, an ECDSA
+// (below), the statement that the supplier's everyday adapter is frozen
+// (config/freeze.example.yaml) and the record of the market participant IDs
+// (config/mpids.example.yaml) are strict YAML. The first three are signed: beside FILE lies FILE.sig, an ECDSA
 // signature on P-256 over the SHA-256 of the file as it is, as ASN.1 DER, which is
 // what
 //
 //	openssl dgst -sha256 -sign KEY.key -out FILE.sig FILE
 //
-// makes and openssl dgst -sha256 -verify checks. A direction is signed by a recorder
-// on the roster, the roster by the holder of the certificate that the configuration
+// makes and openssl dgst -sha256 -verify checks. A direction and a
+// freeze statement are signed by a recorder on the roster, the roster by the holder of the certificate that the configuration
 // pins. Nobody gets onto the roster by a direction, a plan or an approval.
 //
 // The roster:
@@ -61,9 +62,10 @@
 //
 // # Gates
 //
-// Three gates, each with evidence and an end of its own: the direction's window, the
-// revocation lists (and, if asked for, the certificates' time), and the operator's
-// record of the MPIDs. A gate whose evidence was never read is closed; one whose
+// Four gates, each with evidence and an end of its own: the direction's window, the
+// revocation lists (and, if asked for, the certificates' time), the operator's record of
+// the MPIDs, and the statement that the everyday adapter is frozen for these identities.
+// A gate whose evidence was never read is closed; one whose
 // evidence cannot be renewed closes when it is older than it may be.
 //
 // Each list and each file is watched by itself, and a look at it takes half a minute at

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Gate is one of the three things without which nothing may be sent.
+// Gate is one of the things without which nothing may be sent.
 type Gate string
 
 // The gates, in the order in which they are asked.
@@ -17,10 +17,11 @@ const (
 	InForce      Gate = "direction"    // the Authority's direction stands
 	Certificates Gate = "certificates" // the supplier's certificates are neither revoked nor, if asked for, run out
 	MPIDs        Gate = "mpids"        // the supplier's market participant IDs have not moved
+	Frozen       Gate = "adapter"      // the supplier's everyday adapter sends nothing under the same identities
 )
 
 // AllGates lists the gates.
-var AllGates = [...]Gate{InForce, Certificates, MPIDs}
+var AllGates = [...]Gate{InForce, Certificates, MPIDs, Frozen}
 
 // GateError says which gate is closed and why.
 type GateError struct {
@@ -50,18 +51,19 @@ type reader interface {
 }
 
 // GateOptions is what the gates rest on. Evidence that is nil leaves its gate to
-// what trips it: a live sweep has both.
+// what trips it: a live sweep has all, see [Gates.Whole].
 type GateOptions struct {
 	Direction    *Direction
 	Certificates Evidence
 	MPIDs        Evidence
+	Frozen       Evidence
 	MaxAge       time.Duration    // real time; evidence that could not be read for longer closes its gate
 	Poll         time.Duration    // real time between two looks at a source
 	Limit        time.Duration    // real time that one look may take; 0: half a minute
 	Now          func() time.Time // real time; nil is time.Now
 }
 
-// Gates are the three gates of one sweep. Make them with [NewGates]. The methods may
+// Gates are the gates of one sweep. Make them with [NewGates]. The methods may
 // be called from many goroutines.
 type Gates struct {
 	o       GateOptions
@@ -144,6 +146,30 @@ func (g *Gates) evidence(gate Gate) Evidence {
 		return g.o.Certificates
 	case MPIDs:
 		return g.o.MPIDs
+	case Frozen:
+		return g.o.Frozen
+	}
+	return nil
+}
+
+// Whole says which gates rest on nothing, as only a rehearsal's may.
+func (g *Gates) Whole() error {
+	var faults []error
+	for _, gate := range AllGates {
+		if gate != InForce && g.evidence(gate) == nil {
+			faults = append(faults, fmt.Errorf("gate %s has no evidence", gate))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Freeze is the statement that the adapter's gate rests on, as it was read last; nil: none.
+func (g *Gates) Freeze() *Freeze {
+	if g == nil {
+		return nil
+	}
+	if f, ok := g.o.Frozen.(*FreezeFile); ok {
+		return f.Freeze()
 	}
 	return nil
 }

@@ -69,6 +69,10 @@ type Opening struct {
 	RosterSignature []byte    `json:"roster_signature,omitempty"`
 	RosterSignedBy  string    `json:"roster_signed_by,omitempty"`
 
+	// The statement that the supplier's everyday adapter is frozen, and its signature.
+	Freeze          string `json:"freeze,omitempty"`
+	FreezeSignature []byte `json:"freeze_signature,omitempty"`
+
 	// Custody names the entry of the custody's book by which this start was spent.
 	Custody      string `json:"custody_id,omitempty"`
 	CustodyEntry uint64 `json:"custody_entry,omitempty"`

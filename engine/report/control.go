@@ -59,6 +59,7 @@ func (f *folder) ordered(rec record.Record) error {
 	if o.Action == record.OrderCease || o.Action == record.OrderGoOn {
 		f.report.Notices = append(f.report.Notices, Notice{rec.At, o.Action, o.Reference, o.Reason, o.By, o.Authenticated})
 	}
+	f.leaves(rec.At, o)
 	f.event(Event{rec.At, what, scope, o.By, o.Authenticated, len(o.Devices), o.Reason, o.Reference, o.Devices})
 	return nil
 }
@@ -78,6 +79,7 @@ func (f *folder) tripped(rec record.Record) error {
 	t, err := record.Decode[record.TripwireBody](rec)
 	for _, device := range t.Devices {
 		m := f.meter(device)
+		m.Leaving.Refused, m.Leaving.Expected = time.Time{}, false
 		m.Verdict = record.VerdictBody{Verdict: record.VerdictUnknown, Reason: "refused in the run of refusals that halted the sweep: to be asked again"}
 		m.Changes = append(m.Changes, Change{rec.At, m.Verdict.Verdict, m.Verdict.Reason})
 	}

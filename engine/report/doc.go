@@ -10,6 +10,7 @@
 //	calls.csv                    a line for each home that needs a person, for the call centre
 //	not_covered.csv              the rows of the portfolio that were rejected, and why
 //	smets1.csv                   those of them that are SMETS1 meters: a group of their own
+//	transfers.csv                whose home has left or is to leave, when, and in which state
 //	orders.csv                   who ordered what, and when waves turned and tripwires tripped
 //	weekly.json, .csv, .html     aggregates only: what stands now and a week before
 //	reconciliation.csv, .html    against an inventory and a list of transfers, if given
@@ -52,6 +53,16 @@
 // Times are RFC 3339 in UTC with milliseconds, by the sweep's clock. Balances
 // are pounds with five decimals, and empty if not read. request_ids are
 // separated by spaces, in the order of sending.
+//
+// # transfers.csv
+//
+// One line for each planned meter whose home leaves the supplier, by the list of transfers,
+// by a DCC Alert or by the DCC's refusal (E4). transfer_date and incoming_mpid are the
+// list's: the one that the report was given, or else the one that the sweep had.
+// left_alone_at is when the sweep began to send nothing to it, told_at when the DCC's alert
+// came, refused_at when its first E4 came, refusal_expected whether list or alert had said
+// so by then. The state in which it left is verdict to end_balance, as it was at as_of; the
+// columns are those of meters.csv.
 //
 // # calls.csv
 //

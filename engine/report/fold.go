@@ -43,6 +43,8 @@ type Meter struct {
 	// Settings are what prepayment needs to be set up again, as read before the
 	// switch.
 	Settings Settings
+	// Leaving is what is known of its home where that leaves the supplier.
+	Leaving Leaving
 
 	seen []sighting // of the supply; in order when the fold has ended
 }
@@ -359,6 +361,7 @@ func (f *folder) outcome(rec record.Record) error {
 	f.runs.rests(body.Of)
 	m := f.meter(rec.Device)
 	m.sees(rec, body)
+	m.refusedAs(rec.At, body)
 	if r := m.find(rec.ID); r != nil {
 		r.Class, r.Code = body.Class, body.Code
 		answered := body.Class == record.ClassSuccess || body.Class == record.ClassNegative || body.Code != ""
@@ -405,6 +408,7 @@ func (f *folder) finish() *Report {
 		s.Verdicts.add(m.Verdict.Verdict)
 		f.report.Meters = append(f.report.Meters, m.Meter)
 	}
+	s.Transfers = f.report.countLeft()
 	for _, h := range f.report.homes() {
 		s.Homes.add(h.verdicts(func(m *Meter) string { return m.Verdict.Verdict }))
 		s.Calls.add(h.need(f.report.Last))

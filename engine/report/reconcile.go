@@ -20,13 +20,15 @@ type Listed struct {
 	Status string    // as the list has it; may be empty
 	MPxN   string    // may be empty
 	Date   time.Time // of a transfer: when it takes effect; zero: it has, or it is not said
+
+	Incoming string // of a transfer: MPID of the next supplier; may be empty
 }
 
 // List is an inventory or a list of transferred meters, by device.
 type List map[servicerequests.EUI]Listed
 
-// ReadList reads a CSV with a header line. device_id is required; device_status, mpxn and
-// transfer_date (like 2026-11-30) are optional, and other columns are not looked at. The
+// ReadList reads a CSV with a header line. device_id is required; device_status, mpxn,
+// transfer_date (like 2026-11-30) and incoming_mpid are optional, and other columns are not looked at. The
 // error joins every fault with its line.
 func ReadList(r io.Reader) (List, error) {
 	in := table.NewReader(r)
@@ -72,7 +74,9 @@ func ReadList(r io.Reader) (List, error) {
 			faults = append(faults, fmt.Errorf("line %d: %w", line, err))
 			continue
 		}
-		list[eui] = Listed{Status: strings.Clone(field(row, "device_status")), MPxN: strings.Clone(field(row, "mpxn")), Date: date}
+		list[eui] = Listed{
+			Status: strings.Clone(field(row, "device_status")), MPxN: strings.Clone(field(row, "mpxn")), Date: date, Incoming: strings.Clone(field(row, "incoming_mpid")),
+		}
 	}
 }
 
@@ -131,7 +135,7 @@ func (r *Report) Reconcile(inventory, transfers List) Reconciliation {
 		}
 		if transfers != nil {
 			switch excluded := m.transferredAt(r.Last); {
-			case transferred && !moved.Date.After(r.Last) && m.Verdict.Verdict != record.VerdictExcluded:
+			case transferred && !moved.Date.After(r.Last) && m.Verdict.Verdict != record.VerdictExcluded && m.Leaving.LeftAlone.IsZero():
 				found(findingNotExcluded)
 			case excluded && !transferred:
 				found(findingNotTransferred)

@@ -304,7 +304,7 @@ func TestGolden(t *testing.T) {
 	want := []string{
 		"calls.csv", "handover/SHA256SUMS", "handover/armed.csv", "handover/calls.csv", "handover/counters.json", "handover/devices.csv", "handover/handover.html",
 		"handover/not_covered.csv", "handover/smets1.csv", "handover/unreachable.csv", "meters.csv", "not_covered.csv", "orders.csv",
-		"smets1.csv", "summary.html", "summary.json", "summary.txt", "weekly.csv", "weekly.html", "weekly.json",
+		"smets1.csv", "summary.html", "summary.json", "summary.txt", "transfers.csv", "weekly.csv", "weekly.html", "weekly.json",
 	}
 	if diff := cmp.Diff(want, written); diff != "" {
 		t.Errorf("files:\n%s", diff)

@@ -18,7 +18,8 @@ type Summary struct {
 	SMETS1            *SMETS1                  `json:"smets1,omitempty"` // of NotCovered; nil: none
 	Homes             Homes                    `json:"homes"`
 	Calls             Calls                    `json:"calls"`
-	Requests          map[string]Classes       `json:"requests"` // by SRV; only those that were used
+	Transfers         *Left                    `json:"transfers,omitempty"` // of homes that leave
+	Requests          map[string]Classes       `json:"requests"`            // by SRV; only those that were used
 	Refused           Refused                  `json:"refused"`
 	ForbiddenCommands int                      `json:"forbidden_commands"`
 	Counters          Counters                 `json:"counters"`

@@ -87,6 +87,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if text := s.otherText(); text != "" {
 		fmt.Fprintln(out, text)
 	}
+	if s.Transfers != nil {
+		s.Transfers.writeText(out, s.Meters)
+	}
 	if s.Truth != nil {
 		s.Truth.writeText(out, s.Meters)
 	}

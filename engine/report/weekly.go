@@ -86,8 +86,11 @@ type ReasonMeters struct {
 const week = 7 * 24 * time.Hour
 
 // Weekly draws the report of the seven days up to an instant of the sweep's clock. The
-// list says which transfers are planned; nil: that is not known.
+// list says which transfers are planned; nil: the one that the sweep had says so, if any.
 func (r *Report) Weekly(to time.Time, transfers List) Weekly {
+	if transfers == nil {
+		transfers = r.listed()
+	}
 	w := Weekly{
 		SweepID: r.Summary.SweepID, PlanSHA256: r.Summary.PlanSHA256, Authority: r.Authority,
 		From: to.Add(-week).UTC(), To: to.UTC(), Planned: len(r.Meters), NotCovered: len(r.NotCovered), SMETS1: r.Summary.SMETS1,
@@ -235,8 +238,11 @@ func (m *Meter) reasonAt(t time.Time) string {
 }
 
 // transferredAt says whether a meter was known to be another supplier's: what the
-// DCC says of it is its E4.
+// DCC says of it is its E4, or an alert.
 func (m *Meter) transferredAt(t time.Time) bool {
+	if told := m.Leaving.Told; !told.IsZero() && !told.After(t) {
+		return true
+	}
 	c := m.changeAt(t)
 	return c != nil && c.Verdict == record.VerdictExcluded && strings.HasPrefix(c.Reason, record.ReasonTransferred)
 }

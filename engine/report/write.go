@@ -24,7 +24,8 @@ type Options struct {
 	WeekTo time.Time
 
 	// Inventory and Transfers are lists to hold the journal against; with neither
-	// there is no reconciliation.
+	// there is no reconciliation. Without Transfers the days on which homes leave are those
+	// of the list that the sweep had.
 	Inventory, Transfers List
 
 	// Sign signs the handover pack: ECDSA over a SHA-256 digest, in ASN.1. Nil: the
@@ -51,6 +52,7 @@ func (r *Report) Write(directory string, o Options) error {
 		{"calls.csv", r.WriteCalls},
 		{"not_covered.csv", r.WriteNotCovered},
 		{"smets1.csv", r.WriteSMETS1},
+		{"transfers.csv", func(w io.Writer) error { return r.WriteTransfers(w, o.Transfers) }},
 		{"orders.csv", r.WriteEvents},
 		{"weekly.json", weekly.WriteJSON},
 		{"weekly.csv", weekly.WriteCSV},

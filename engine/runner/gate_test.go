@@ -52,12 +52,12 @@ func gateCloses(t *testing.T, gate direction.Gate, reason error) {
 	const after = time.Minute + 230*time.Millisecond // what was sent at 200 ms is delivered at 500
 	closesAt := time.Now().Add(after)
 	directed := &direction.Direction{Reference: "DIR-1", NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0)}
-	certificates, mpids := &word{}, &word{}
+	certificates, mpids, frozen := &word{}, &word{}, &word{}
 	if gate == direction.InForce {
 		directed.NotAfter, reason = closesAt, direction.ErrNotInForce
 	}
 	gates := direction.NewGates(direction.GateOptions{
-		Direction: directed, Certificates: certificates, MPIDs: mpids, MaxAge: time.Hour, Poll: 400 * time.Millisecond, // not at the same time as a delivery
+		Direction: directed, Certificates: certificates, MPIDs: mpids, Frozen: frozen, MaxAge: time.Hour, Poll: 400 * time.Millisecond, // not at the same time as a delivery
 	})
 	if err := gates.Look(t.Context()); err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func gateCloses(t *testing.T, gate direction.Gate, reason error) {
 	watching, unwatch := context.WithCancel(t.Context())
 	defer unwatch()
 	go gates.Watch(watching, nil)
-	evidence := map[direction.Gate]*word{direction.Certificates: certificates, direction.MPIDs: mpids}[gate]
+	evidence := map[direction.Gate]*word{direction.Certificates: certificates, direction.MPIDs: mpids, direction.Frozen: frozen}[gate]
 	if evidence != nil {
 		time.AfterFunc(after, func() { evidence.say(reason) })
 	}

@@ -298,7 +298,7 @@ func (d *driver) drain() {
 // until drains and lets time pass until something holds, and says whether it came to that
 // before the end.
 func (d *driver) until(holds func() bool) bool {
-	for range 20_000 {
+	for range 20_000 + 400*len(d.Devices) {
 		switch {
 		case d.fatal != nil:
 			return false
@@ -463,9 +463,11 @@ func (d *driver) hold() {
 // judge holds the end of a run against the truth: claims, verdicts, the journal.
 func (d *driver) judge() {
 	s := d.m
-	ends := map[servicerequests.RequestID]bool{}
+	ends, verdicts := map[servicerequests.RequestID]bool{}, map[servicerequests.EUI]record.VerdictBody{}
 	for _, r := range d.Disk.All() {
 		switch r.Kind {
+		case record.Verdict:
+			verdicts[r.Device], _ = record.Decode[record.VerdictBody](r)
 		case record.Request:
 			if _, ok := ends[r.ID]; ok {
 				d.Fault("counter %d is used twice", r.ID.Counter)
@@ -485,7 +487,7 @@ func (d *driver) judge() {
 	}
 	for i, m := range s.ledgers() {
 		x := d.Devices[i]
-		v := d.Disk.Verdict(m.Device)
+		v := verdicts[m.Device]
 		if v.ModeCounter != 0 {
 			if got := x.Answered[v.ModeCounter].Mode; got != v.End.Mode || got != x.Mode {
 				d.Fault("%v: claimed %v, read %v, is %v", x.EUI, v.End.Mode, got, x.Mode)

@@ -96,9 +96,15 @@ func (s *Machine) leave(devices []servicerequests.EUI, reason, reference string)
 	s.leaveAlone(devices)
 }
 
-// applyLeave folds in that homes are left alone because they leave.
+// applyLeave folds in that homes are left alone because they leave. One that was left alone
+// before, by the list or by a person, is not counted again.
 func (s *Machine) applyLeave(o record.OrderBody) {
-	s.transfers.Left += len(o.Devices)
+	for _, device := range o.Devices {
+		if m := s.find(device); m != nil && (m.Bars.Excluded == "" || m.Bars.Moved) {
+			s.transfers.Left++
+		}
+		s.settleSome()
+	}
 	if o.Reference == "" {
 		return
 	}

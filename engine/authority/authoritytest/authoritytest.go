@@ -15,6 +15,7 @@ import (
 	"safemode/engine/direction"
 	"safemode/engine/plan"
 	"safemode/engine/record"
+	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
 
@@ -32,6 +33,8 @@ type Office struct {
 	Folder    *smki.Folder
 	Keys      map[string]*ecdsa.PrivateKey
 	Roster    *direction.Roster
+
+	Environment string // of its plans
 }
 
 func New(t testing.TB) *Office {
@@ -48,12 +51,18 @@ func New(t testing.TB) *Office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &Office{&smki.Authority{Certificate: f.Issuing.Certificate, Key: f.Issuing.Key}, f, map[string]*ecdsa.PrivateKey{}, nil}
+	o := &Office{&smki.Authority{Certificate: f.Issuing.Certificate, Key: f.Issuing.Key}, f, map[string]*ecdsa.PrivateKey{}, nil, "simulator"}
+	o.HireAll(t)
+	return o
+}
+
+// HireAll fills the roster anew.
+func (o *Office) HireAll(t testing.TB) {
+	t.Helper()
 	o.Roster = o.Employ(t, []direction.Person{
 		o.Hire(t, "alice", direction.Approver), o.Hire(t, "bob", direction.Approver), o.Hire(t, "carol", direction.Approver),
 		o.Hire(t, "olga", direction.Operator), o.Hire(t, "rita", direction.Recorder),
 	})
-	return o
 }
 
 // hire gives somebody a key and a certificate of the years 2026 to 2035.
@@ -154,9 +163,10 @@ func (o *Office) Plan(t testing.TB) *plan.Plan {
 		t.Fatal(err)
 	}
 	p := &plan.Plan{Header: plan.Header{
-		Version: plan.Version, Environment: "simulator", CreatedAt: Night.Add(-time.Hour), PreparedBy: o.Roster.Named("olga").Signatory(),
+		Version: plan.Version, Environment: o.Environment, CreatedAt: Night.Add(-time.Hour), PreparedBy: o.Roster.Named("olga").Signatory(),
 		Direction: d, Record: &direction.Record{Text: Directed, Signature: recorded, RecordedBy: o.Roster.Named("rita").Signatory()},
-		Journal: JournalID, Custody: &plan.Custody{ID: CustodyID}, Content: "the plan's meters",
+		Originators: []servicerequests.EUI{smki.TestSupplier},
+		Journal:     JournalID, Custody: &plan.Custody{ID: CustodyID}, Content: "the plan's meters",
 		Bounds: plan.Bounds{Settings: map[string]float64{authority.LongestSetting: (72 * time.Hour).Seconds()}},
 	}}
 	sum := sha256.Sum256([]byte("plan"))

@@ -1,0 +1,74 @@
+package devicesim
+
+import (
+	"time"
+
+	"safemode/devicesim/fault"
+	"safemode/devicesim/fleet"
+	"safemode/servicerequests"
+)
+
+// Leaving is a meter whose home leaves the failed supplier on a day of its own.
+type Leaving struct {
+	Device    servicerequests.EUI
+	MPxN      fleet.MPxN
+	Effective time.Time // from when on it is another supplier's
+	Incoming  servicerequests.EUI
+	Listed    bool // the list of transfers names it
+}
+
+// Leaving lists the meters whose homes leave by the profile that holds now, listed or not,
+// in the order of the fleet. Those that were another supplier's at first are none.
+func (s *Simulator) Leaving() (all []Leaving) {
+	w := s.line.world.Load()
+	for i := range s.fleet.Len() {
+		m := s.fleet.Meter(i)
+		if l, leaves := s.line.leaving(w, &m); leaves {
+			all = append(all, Leaving{m.Device, m.MPxN, w.began.Add(l.At), l.To, l.Listed})
+		}
+	}
+	return all
+}
+
+// leaving says how a meter's home leaves.
+func (l *line) leaving(w *world, m *fleet.Meter) (fault.Leaving, bool) {
+	if m.Supplier != l.failed {
+		return fault.Leaving{}, false
+	}
+	return w.Rules.SwitchingDays.Leaving(l.fleet.Seed, m.Hub)
+}
+
+// credentials is whose credentials a meter holds: the new supplier's come when it leaves for
+// good.
+func (l *line) credentials(m *fleet.Meter) servicerequests.EUI {
+	w := l.world.Load()
+	if to, leaves := l.leaving(w, m); leaves && l.since(w) >= to.ForGood() {
+		return to.To
+	}
+	return m.Supplier
+}
+
+// tellLeaving has the DCC say, as it comes, of each home that leaves for good by the profile
+// that holds now that it has left. What was before that profile was said before.
+func (s *Simulator) tellLeaving() {
+	w := s.line.world.Load()
+	for _, at := range w.Rules.SwitchingDays.Moments() {
+		if at < 0 {
+			continue
+		}
+		s.agenda.At(w.began.Add(at), func() {
+			if s.line.world.Load() == w {
+				s.pool.Do(func() { s.tellGone(w, at) })
+			}
+		})
+	}
+}
+
+func (s *Simulator) tellGone(w *world, at time.Duration) {
+	for i := range s.fleet.Len() {
+		m := s.fleet.Meter(i)
+		if l, leaves := s.line.leaving(w, &m); leaves && l.Told && l.ForGood() == at {
+			s.dcc.Gone(&m, s.history.Leave(m.Device))
+		}
+	}
+}
