@@ -1,0 +1,571 @@
+//go:build cgo
+
+package token
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/pkcs11"
+
+	"safemode/servicerequests/gbcs"
+)
+
+// fake is a module in memory that can do what hardware can, and fails as hardware does.
+type fake struct {
+	t testing.TB
+
+	mu       sync.Mutex
+	key      *ecdsa.PrivateKey // the only one: it signs and agrees
+	kdf      uint              // the number of its one-step KDF; 0: none
+	null     bool              // it gives secrets
+	wrapped  bool              // it wants points as OCTET STRINGs
+	loggedIn bool
+	next     pkcs11.SessionHandle
+	sessions map[pkcs11.SessionHandle]bool // open; true: in a call
+	derived  map[pkcs11.ObjectHandle][]byte
+	logins   int
+	fault    func(call string) error // before anything is done
+	after    func(call string) error // after it was done
+}
+
+const fakeKey = pkcs11.ObjectHandle(7)
+
+func newFake(t testing.TB) *fake {
+	return &fake{t: t, key: newKey(t), kdf: 0x80000014, null: true, sessions: map[pkcs11.SessionHandle]bool{}, derived: map[pkcs11.ObjectHandle][]byte{}}
+}
+
+func fakeOptions() Options {
+	o := Options{Module: "/fake.so", Token: testLabel, PIN: pin(testPIN), Sessions: 3}
+	if err := o.complete(); err != nil {
+		panic(err)
+	}
+	return o
+}
+
+func (f *fake) opened(change func(*Options)) (*Token, error) {
+	o := fakeOptions()
+	if change != nil {
+		change(&o)
+	}
+	return open(context.Background(), o, f)
+}
+
+// call does something with a session, and wants nobody else in it.
+func (f *fake) call(name string, s pkcs11.SessionHandle, do func() error) error {
+	f.mu.Lock()
+	fault, after := f.fault, f.after
+	f.mu.Unlock()
+	if fault != nil {
+		if err := fault(name); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s != 0 {
+		busy, open := f.sessions[s]
+		if !open {
+			return pkcs11.Error(pkcs11.CKR_SESSION_HANDLE_INVALID)
+		}
+		if busy {
+			f.t.Errorf("%s: session %d is used by two at once", name, s)
+		}
+		f.sessions[s] = true
+		f.mu.Unlock()
+		time.Sleep(time.Microsecond)
+		f.mu.Lock()
+		if _, open := f.sessions[s]; open {
+			f.sessions[s] = false
+		}
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	if after != nil {
+		return after(name)
+	}
+	return nil
+}
+
+// lose ends all sessions and the login; with restart, handles are given out again.
+func (f *fake) lose(restart bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sessions, f.loggedIn = map[pkcs11.SessionHandle]bool{}, false
+	if restart {
+		f.next = 0
+	}
+}
+
+func (f *fake) fail(fault func(string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fault = fault
+}
+
+func (f *fake) Initialize() error             { return f.call("C_Initialize", 0, func() error { return nil }) }
+func (f *fake) Finalize() error               { return nil }
+func (f *fake) GetInfo() (pkcs11.Info, error) { return pkcs11.Info{ManufacturerID: "fake"}, nil }
+func (f *fake) GetSlotList(bool) (list []uint, err error) {
+	return []uint{3}, f.call("C_GetSlotList", 0, func() error { return nil })
+}
+
+func (f *fake) GetTokenInfo(uint) (pkcs11.TokenInfo, error) {
+	return pkcs11.TokenInfo{Label: testLabel + "    "}, nil
+}
+
+func (f *fake) GetMechanismList(uint) ([]*pkcs11.Mechanism, error) {
+	return []*pkcs11.Mechanism{{Mechanism: pkcs11.CKM_ECDSA}, {Mechanism: pkcs11.CKM_ECDH1_DERIVE}}, nil
+}
+
+func (f *fake) OpenSession(uint, uint) (s pkcs11.SessionHandle, err error) {
+	err = f.call("C_OpenSession", 0, func() error {
+		f.next++
+		s = f.next
+		f.sessions[s] = false
+		return nil
+	})
+	return s, err
+}
+
+func (f *fake) CloseSession(s pkcs11.SessionHandle) error {
+	return f.call("C_CloseSession", s, func() error { delete(f.sessions, s); return nil })
+}
+
+func (f *fake) GetSessionInfo(s pkcs11.SessionHandle) (info pkcs11.SessionInfo, err error) {
+	err = f.call("C_GetSessionInfo", s, func() error {
+		if f.loggedIn {
+			info.State = pkcs11.CKS_RO_USER_FUNCTIONS
+		}
+		return nil
+	})
+	return info, err
+}
+
+func (f *fake) Login(s pkcs11.SessionHandle, _ uint, text string) error {
+	return f.call("C_Login", s, func() error {
+		f.logins++
+		if text != testPIN {
+			return pkcs11.Error(pkcs11.CKR_PIN_INCORRECT)
+		}
+		f.loggedIn = true
+		return nil
+	})
+}
+
+func (f *fake) Find(s pkcs11.SessionHandle, _ []*pkcs11.Attribute, _ int) (found []pkcs11.ObjectHandle, err error) {
+	err = f.call("C_FindObjects", s, func() error {
+		if f.loggedIn && f.key != nil {
+			found = []pkcs11.ObjectHandle{fakeKey}
+		}
+		return nil
+	})
+	return found, err
+}
+
+func (f *fake) GetAttributeValue(s pkcs11.SessionHandle, o pkcs11.ObjectHandle, a []*pkcs11.Attribute) (out []*pkcs11.Attribute, err error) {
+	err = f.call("C_GetAttributeValue", s, func() error {
+		for _, one := range a {
+			value := []byte{1}
+			if one.Type == pkcs11.CKA_VALUE {
+				value = bytes.Clone(f.derived[o])
+			}
+			if one.Type == pkcs11.CKA_EXTRACTABLE {
+				value = []byte{0}
+			}
+			out = append(out, &pkcs11.Attribute{Type: one.Type, Value: value})
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (f *fake) CreateObject(pkcs11.SessionHandle, []*pkcs11.Attribute) (pkcs11.ObjectHandle, error) {
+	return 0, pkcs11.Error(pkcs11.CKR_ATTRIBUTE_VALUE_INVALID) // FIPS mode
+}
+
+func (f *fake) DestroyObject(s pkcs11.SessionHandle, o pkcs11.ObjectHandle) error {
+	return f.call("C_DestroyObject", s, func() error { delete(f.derived, o); return nil })
+}
+
+func (f *fake) Sign(s pkcs11.SessionHandle, _ pkcs11.ObjectHandle, digest []byte) (raw []byte, err error) {
+	err = f.call("C_Sign", s, func() error {
+		r, s, err := ecdsa.Sign(rand.Reader, f.key, digest)
+		if err != nil {
+			return err
+		}
+		raw = append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+		return nil
+	})
+	return raw, err
+}
+
+func (f *fake) Derive(s pkcs11.SessionHandle, _ pkcs11.ObjectHandle, p pkcs11.ECDH1DeriveParams, template []*pkcs11.Attribute) (o pkcs11.ObjectHandle, err error) {
+	err = f.call("C_DeriveKey", s, func() error {
+		point := p.PublicKeyData
+		if f.wrapped {
+			if len(point) != 67 {
+				return pkcs11.Error(pkcs11.CKR_MECHANISM_PARAM_INVALID)
+			}
+			point = point[2:]
+		}
+		peer, err := ecdh.P256().NewPublicKey(point)
+		if err != nil {
+			return pkcs11.Error(pkcs11.CKR_MECHANISM_PARAM_INVALID)
+		}
+		private, err := f.key.ECDH()
+		if err != nil {
+			return err
+		}
+		z, err := private.ECDH(peer)
+		if err != nil {
+			return err
+		}
+		switch {
+		case p.KDF == pkcs11.CKD_NULL && f.null && len(p.SharedData) == 0:
+		case p.KDF == pkcs11.CKD_SHA256_KDF: // X9.63: the counter comes after the secret
+			sum := sha256.Sum256(append(append(z, 0, 0, 0, 1), p.SharedData...))
+			z = sum[:]
+		case p.KDF == f.kdf && f.kdf != 0:
+			sum := sha256.Sum256(append(append([]byte{0, 0, 0, 1}, z...), p.SharedData...))
+			z = sum[:]
+		default:
+			return pkcs11.Error(pkcs11.CKR_MECHANISM_PARAM_INVALID)
+		}
+		for _, a := range template {
+			if a.Type == pkcs11.CKA_VALUE_LEN {
+				z = z[:binary.NativeEndian.Uint64(a.Value)]
+			}
+		}
+		o = pkcs11.ObjectHandle(1000 + len(f.derived))
+		for f.derived[o] != nil {
+			o++
+		}
+		f.derived[o] = z
+		return nil
+	})
+	return o, err
+}
+
+// times fails so many calls of a name with a code.
+func times(n int, call string, code uint) func(string) error {
+	var mu sync.Mutex
+	return func(name string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if name != call || n == 0 {
+			return nil
+		}
+		n--
+		return pkcs11.Error(code)
+	}
+}
+
+// What each code leads to, when it comes once, and when it stays; and whether the first
+// failure had had an effect or not makes no difference.
+func TestFaults(t *testing.T) {
+	const forever = 1 << 30
+	for _, test := range []struct {
+		call  string
+		code  uint
+		times int
+		want  error // nil: the work is done
+	}{
+		{"C_Sign", pkcs11.CKR_SESSION_HANDLE_INVALID, 2, nil},
+		{"C_Sign", pkcs11.CKR_SESSION_CLOSED, 1, nil},
+		{"C_Sign", pkcs11.CKR_OBJECT_HANDLE_INVALID, 1, nil},
+		{"C_Sign", pkcs11.CKR_KEY_HANDLE_INVALID, 1, nil},
+		{"C_Sign", pkcs11.CKR_USER_NOT_LOGGED_IN, 1, nil},
+		{"C_Sign", pkcs11.CKR_DEVICE_ERROR, 5, nil},
+		{"C_Sign", pkcs11.CKR_DEVICE_REMOVED, 1, nil},
+		{"C_Sign", pkcs11.CKR_FUNCTION_FAILED, 5, nil},
+		{"C_Sign", pkcs11.CKR_OPERATION_ACTIVE, 1, nil},
+		{"C_Sign", pkcs11.CKR_DEVICE_ERROR, forever, ErrUnavailable},
+		{"C_Sign", pkcs11.CKR_FUNCTION_FAILED, forever, ErrUnavailable},
+		{"C_Sign", pkcs11.CKR_KEY_FUNCTION_NOT_PERMITTED, 1, ErrRefused},
+		{"C_Sign", pkcs11.CKR_ARGUMENTS_BAD, 1, ErrRefused},
+		{"C_Sign", pkcs11.CKR_MECHANISM_INVALID, 1, ErrRefused},
+		{"C_OpenSession", pkcs11.CKR_ARGUMENTS_BAD, 3, nil},
+		{"C_OpenSession", pkcs11.CKR_SESSION_COUNT, 3, nil},
+		{"C_OpenSession", pkcs11.CKR_TOKEN_NOT_PRESENT, 3, nil},
+		{"C_OpenSession", pkcs11.CKR_SLOT_ID_INVALID, 1, nil},
+		{"C_OpenSession", pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED, 1, nil},
+		{"C_OpenSession", pkcs11.CKR_TOKEN_NOT_PRESENT, forever, ErrUnavailable},
+		{"C_Login", pkcs11.CKR_USER_ALREADY_LOGGED_IN, 1, nil},
+		{"C_Login", pkcs11.CKR_DEVICE_ERROR, 1, nil},
+		{"C_Login", pkcs11.CKR_PIN_LOCKED, 1, ErrRefused},
+		{"C_FindObjects", pkcs11.CKR_SESSION_HANDLE_INVALID, 1, nil},
+		{"C_GetSessionInfo", pkcs11.CKR_DEVICE_ERROR, 1, nil},
+	} {
+		for _, applied := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
+				token, err := f.opened(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() {
+					f.fail(nil)
+					f.after = nil
+					if err := token.Close(); err != nil {
+						t.Errorf("Close: %v", err)
+					}
+				}()
+				signer, err := token.Signer(t.Context(), "pkcs11:object=k", &f.key.PublicKey)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.lose(false) // so that all calls are made again
+				fault := times(test.times, test.call, test.code)
+				if applied {
+					f.after = fault
+				} else {
+					f.fail(fault)
+				}
+				start := time.Now()
+				for range 3 * token.o.Sessions {
+					_, err = signer.SignDigest(t.Context(), make([]byte, 32))
+					if test.want != nil {
+						break
+					}
+					if err != nil {
+						t.Errorf("%s %#x, %d times, applied %v: %v", test.call, test.code, test.times, applied, err)
+					}
+				}
+				if !errors.Is(err, test.want) {
+					t.Errorf("%s %#x, %d times, applied %v: %v, want %v", test.call, test.code, test.times, applied, err, test.want)
+				}
+				if took := time.Since(start); took > token.o.Timeout+time.Second {
+					t.Errorf("%s %#x: it took %v", test.call, test.code, took)
+				}
+			})
+		}
+	}
+}
+
+// A token that goes and comes back is used again; a key that is no longer there is waited
+// for, and then refused.
+func TestTokenGoesAndComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		token, err := f.opened(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer token.Close()
+		signer, err := token.Signer(t.Context(), "pkcs11:object=k", &f.key.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.lose(true)
+		f.fail(func(string) error { return pkcs11.Error(pkcs11.CKR_DEVICE_REMOVED) })
+		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("while it is away: %v", err)
+		}
+		go func() {
+			time.Sleep(5 * time.Second)
+			f.fail(nil)
+		}()
+		start := time.Now()
+		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); err != nil || time.Since(start) > 7*time.Second {
+			t.Errorf("after its return: %v, %v", err, time.Since(start))
+		}
+		other, same := newKey(t), f.key
+		f.lose(false)
+		f.key = nil
+		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrRefused) {
+			t.Errorf("without the key: %v", err)
+		}
+		f.key = other
+		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrRefused) {
+			t.Errorf("with another key: %v", err)
+		}
+		f.key = same
+		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); err != nil {
+			t.Errorf("with the key: %v", err)
+		}
+	})
+}
+
+// A PIN that was refused is tried once: tokens lock after a few.
+func TestPINTriedOnce(t *testing.T) {
+	f := newFake(t)
+	text := testPIN
+	token, err := f.opened(func(o *Options) {
+		o.PIN = func(context.Context) (string, error) { return text, nil }
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer token.Close()
+	signer, err := token.Signer(t.Context(), "pkcs11:object=k", &f.key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = "changed"
+	f.lose(false)
+	before := f.logins
+	for range 5 {
+		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrRefused) {
+			t.Errorf("%v", err)
+		}
+	}
+	if f.logins != before+1 {
+		t.Errorf("the PIN was tried %d times", f.logins-before)
+	}
+}
+
+// A module that starts its handles again never has two goroutines in one session: the fake
+// watches.
+func TestHandlesGivenOutAgain(t *testing.T) {
+	f := newFake(t)
+	token, err := f.opened(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer token.Close()
+	public, err := f.key.PublicKey.ECDH()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &workers{public: &f.key.PublicKey, agrees: public}
+	if w.signer, err = token.Signer(t.Context(), "pkcs11:object=k", w.public); err != nil {
+		t.Fatal(err)
+	}
+	if w.agreement, err = token.agreement("pkcs11:object=k", public, Secret, 0); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var breaking sync.WaitGroup
+	breaking.Go(func() {
+		defer close(stop)
+		for range 20 {
+			time.Sleep(10 * time.Millisecond) // of work
+			f.lose(true)
+		}
+	})
+	w.run(t, 8, func(int) bool {
+		select {
+		case <-stop:
+			return false
+		default:
+			return true
+		}
+	})
+	breaking.Wait()
+}
+
+// A call that hangs in the module keeps its session, its caller goes on in time, and Close
+// leaves the module alone.
+func TestModuleHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		token, err := f.opened(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := token.Signer(t.Context(), "pkcs11:object=k", &f.key.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		release := make(chan struct{})
+		var hangs atomic.Bool
+		f.fail(func(call string) error {
+			if call == "C_Sign" && hangs.CompareAndSwap(false, true) {
+				<-release
+			}
+			return nil
+		})
+		start := time.Now()
+		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrUnavailable) || time.Since(start) != token.o.Timeout {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		for range 5 { // with the other sessions
+			if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := token.Close(); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("Close: %v", err)
+		}
+		close(release)
+		time.Sleep(time.Second) // of the bubble: the call comes back
+	})
+}
+
+// Level kdf gives GBCS's known KDF, whatever its number is, and whichever form of point the
+// module takes; nothing derived is left behind.
+func TestLevelKDF(t *testing.T) {
+	for _, wrapped := range []bool{false, true} {
+		f := newFake(t)
+		f.null, f.wrapped = false, wrapped
+		token, err := f.opened(func(o *Options) { o.Agreement, o.KDFNumber = KDF, 0x80000014 })
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := f.key.PublicKey.ECDH()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := token.Agreement(t.Context(), "pkcs11:object=k", public)
+		if err != nil {
+			t.Fatalf("wrapped %v: %v", wrapped, err)
+		}
+		device, err := ecdh.P256().GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := gbcs.KeyInfo{Mode: 2, Originator: 0x00db1234567890a0, Counter: 1 << 32, Target: 0x90b3d51f30010000}
+		z, err := gbcs.SharedSecret(device, public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := gbcs.DeriveKeyFromSecret(z, info.Mode, info.Originator, info.Counter, info.Target)
+		if got, err := a.DeriveKey(t.Context(), device.PublicKey(), info); err != nil || got != want {
+			t.Errorf("wrapped %v: %x, %v; want %x", wrapped, got, err, want)
+		}
+		f.lose(false)
+		if got, err := a.DeriveKey(t.Context(), device.PublicKey(), info); err != nil || got != want {
+			t.Errorf("wrapped %v, after a loss: %x, %v; want %x", wrapped, got, err, want)
+		}
+		if len(f.derived) != 0 {
+			t.Errorf("%d derived keys are left in the module", len(f.derived))
+		}
+		if err := token.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A number that is another KDF, or none, is found out at the start.
+func TestWrongKDF(t *testing.T) {
+	f := newFake(t)
+	public, err := f.key.PublicKey.ECDH()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, number := range []uint{pkcs11.CKD_SHA256_KDF, 0x10} {
+		token, err := f.opened(func(o *Options) { o.Agreement, o.KDFNumber = KDF, number })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := token.Agreement(t.Context(), "pkcs11:object=k", public); !errors.Is(err, ErrRefused) {
+			t.Errorf("%#x: %v", number, err)
+		}
+		if err := token.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
