@@ -7,14 +7,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"errors"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/miekg/pkcs11"
+
+	"safemode/servicerequests/outside"
 )
 
 const (
@@ -22,32 +19,11 @@ const (
 	testLabel = "safemode"
 )
 
-// softHSM makes a token of a test's own, and says how it is opened. SoftHSM reads its
-// configuration when it is initialised, so that tests with it do not run side by side.
+// softHSM makes a token of a test's own, and says how it is opened.
 func softHSM(t testing.TB) Options {
 	t.Helper()
-	module := ""
-	for _, path := range []string{"/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so", "/opt/homebrew/lib/softhsm/libsofthsm2.so"} {
-		if _, err := os.Stat(path); err == nil {
-			module = path
-		}
-	}
-	if _, err := exec.LookPath("softhsm2-util"); err != nil || module == "" {
-		t.Skip("no SoftHSM: install softhsm2")
-	}
-	folder := t.TempDir()
-	conf := filepath.Join(folder, "softhsm2.conf")
-	err := errors.Join(os.Mkdir(filepath.Join(folder, "tokens"), 0o700),
-		os.WriteFile(conf, fmt.Appendf(nil, "directories.tokendir = %s/tokens\nobjectstore.backend = file\nlog.level = ERROR\n", folder), 0o600))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("SOFTHSM2_CONF", conf)
-	out, err := exec.Command("softhsm2-util", "--init-token", "--free", "--label", testLabel, "--pin", testPIN, "--so-pin", "1357").CombinedOutput()
-	if err != nil {
-		t.Fatalf("softhsm2-util: %v: %s", err, out)
-	}
-	return Options{Module: module, Token: testLabel, PIN: pin(testPIN)}
+	token := outside.SoftHSM(t)
+	return Options{Module: token.Module, Token: token.Label, PIN: pin(token.PIN)}
 }
 
 func pin(text string) func(context.Context) (string, error) {
