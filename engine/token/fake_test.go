@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,6 +37,7 @@ type fake struct {
 	sessions map[pkcs11.SessionHandle]bool // open; true: in a call
 	derived  map[pkcs11.ObjectHandle][]byte
 	logins   int
+	signed   []pkcs11.SessionHandle  // with which sessions
 	fault    func(call string) error // before anything is done
 	after    func(call string) error // after it was done
 }
@@ -202,6 +204,7 @@ func (f *fake) DestroyObject(s pkcs11.SessionHandle, o pkcs11.ObjectHandle) erro
 
 func (f *fake) Sign(s pkcs11.SessionHandle, _ pkcs11.ObjectHandle, digest []byte) (raw []byte, err error) {
 	err = f.call("C_Sign", s, func() error {
+		f.signed = append(f.signed, s)
 		r, s, err := ecdsa.Sign(rand.Reader, f.key, digest)
 		if err != nil {
 			return err
@@ -465,6 +468,48 @@ func TestHandlesGivenOutAgain(t *testing.T) {
 		}
 	})
 	breaking.Wait()
+}
+
+// A handle that is given out again while a call still uses it is left to that call.
+func TestHandleInUseGivenOutAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		token, err := f.opened(func(o *Options) { o.Sessions = 2 })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer token.Close()
+		signer, err := token.Signer(t.Context(), "pkcs11:object=k", &f.key.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sign := func() {
+			if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); err != nil {
+				t.Error(err)
+			}
+		}
+		sign() // so that both sessions have found the key, and session 1 is next
+		sign()
+		release := make(chan struct{})
+		var held atomic.Bool
+		f.fail(func(call string) error {
+			if call == "C_Sign" && held.CompareAndSwap(false, true) {
+				<-release
+			}
+			return nil
+		})
+		var first sync.WaitGroup
+		first.Go(sign) // it is held before it signs, with one session
+		time.Sleep(time.Millisecond)
+		f.lose(true)
+		f.signed = nil
+		sign()
+		close(release)
+		first.Wait()
+		if want := []pkcs11.SessionHandle{2, 1}; !slices.Equal(f.signed, want) {
+			t.Errorf("signed with sessions %d, want %d", f.signed, want)
+		}
+	})
 }
 
 // A call that hangs in the module keeps its session, its caller goes on in time, and Close
