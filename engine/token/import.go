@@ -59,13 +59,10 @@ func (t *Token) Import(ctx context.Context, i Import) (string, error) {
 		sum := sha256.Sum256(point)
 		u.ID = sum[:20] // RFC 7093, method 1
 	}
-	// A time-out does not say whether the key is there, so there is one attempt.
-	_, err = do(ctx, t, func(ctx context.Context, s *session) (struct{}, error) {
-		err := t.create(ctx, s, u, i)
-		if err != nil && classify(err) != refused {
-			err = fail(away, "the import was broken off, look whether the key is there: %w", err)
-		}
-		return struct{}{}, err
+	_, err = do(ctx, t, func(_ context.Context, s *session) (struct{}, error) {
+		t.importing.Lock()
+		defer t.importing.Unlock()
+		return struct{}{}, t.create(s, u, i)
 	})
 	if err != nil {
 		return "", err
@@ -73,7 +70,9 @@ func (t *Token) Import(ctx context.Context, i Import) (string, error) {
 	return u.String(), nil
 }
 
-func (t *Token) create(ctx context.Context, s *session, u keyuri.URI, i Import) error {
+// create brings a key in where nothing is in its place. From the moment that it is written
+// nothing is tried again: a failure does not say whether it was.
+func (t *Token) create(s *session, u keyuri.URI, i Import) error {
 	if err := t.holds(u); err != nil {
 		return err
 	}
@@ -108,16 +107,23 @@ func (t *Token) create(ctx context.Context, s *session, u keyuri.URI, i Import) 
 		pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, p256),
 		pkcs11.NewAttribute(pkcs11.CKA_VALUE, secret),
 	})
-	if err != nil {
-		return fmt.Errorf("if the module takes no private key in the clear, as in FIPS mode, use its vendor's tool: %w", called("C_CreateObject", err))
-	}
-	if err := t.proveImport(s, u, i, made); err != nil {
-		if undone := t.m.DestroyObject(writing, made); undone != nil {
-			return errors.Join(err, fmt.Errorf("and the key could not be taken back: %w", undone))
+	err = called("C_CreateObject", err)
+	switch {
+	case err != nil && classify(err) == refused:
+		return fmt.Errorf("if the module takes no private key in the clear, as in FIPS mode, use its vendor's tool: %w", err)
+	case err == nil:
+		if err = t.proveImport(s, u, i, made); err == nil {
+			return nil
 		}
+		if undone := t.m.DestroyObject(writing, made); undone != nil {
+			err = fail(classify(err), "%w; and the key could not be taken back: %w", err, undone)
+		}
+	}
+	if e, is := errors.AsType[*Error](err); is && !e.Unavailable() {
+		e.class = refused // a mismatch, too
 		return err
 	}
-	return nil
+	return fail(away, "the import was broken off, look whether the key is there: %w", err)
 }
 
 // vacant finds private keys of a label or an id, but for one.

@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"sync"
 	"testing"
 
 	"github.com/miekg/pkcs11"
@@ -83,4 +84,72 @@ func again(t testing.TB, o Options) (*pkcs11.Ctx, uint) {
 	}
 	t.Fatal("the token is not there")
 	return nil, 0
+}
+
+// guarded lets a test break the sessions of a module between two calls, and never in one:
+// SoftHSM frees a session that another thread uses.
+type guarded struct {
+	module
+	mu sync.RWMutex
+}
+
+func (g *guarded) Sign(s pkcs11.SessionHandle, k pkcs11.ObjectHandle, digest []byte) ([]byte, error) {
+	ctx := g.module.(library).Ctx
+	g.mu.RLock()
+	err := ctx.SignInit(s, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_ECDSA, nil)}, k)
+	g.mu.RUnlock() // the session may be lost here, too
+	if err != nil {
+		return nil, err
+	}
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return ctx.Sign(s, digest)
+}
+
+func (g *guarded) Derive(s pkcs11.SessionHandle, k pkcs11.ObjectHandle, p pkcs11.ECDH1DeriveParams, a []*pkcs11.Attribute) (pkcs11.ObjectHandle, error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.module.Derive(s, k, p, a)
+}
+
+func (g *guarded) GetAttributeValue(s pkcs11.SessionHandle, o pkcs11.ObjectHandle, a []*pkcs11.Attribute) ([]*pkcs11.Attribute, error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.module.GetAttributeValue(s, o, a)
+}
+
+func (g *guarded) DestroyObject(s pkcs11.SessionHandle, o pkcs11.ObjectHandle) error {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.module.DestroyObject(s, o)
+}
+
+func (g *guarded) Find(s pkcs11.SessionHandle, a []*pkcs11.Attribute, n int) ([]pkcs11.ObjectHandle, error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.module.Find(s, a, n)
+}
+
+func (g *guarded) OpenSession(slot, flags uint) (pkcs11.SessionHandle, error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.module.OpenSession(slot, flags)
+}
+
+func (g *guarded) CloseSession(s pkcs11.SessionHandle) error {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.module.CloseSession(s)
+}
+
+func (g *guarded) GetSessionInfo(s pkcs11.SessionHandle) (pkcs11.SessionInfo, error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.module.GetSessionInfo(s)
+}
+
+func (g *guarded) Login(s pkcs11.SessionHandle, user uint, pin string) error {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.module.Login(s, user, pin)
 }

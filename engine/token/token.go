@@ -91,6 +91,7 @@ type Token struct {
 	closing     sync.Once
 	unclosed    error // what Close returns
 
+	importing sync.Mutex // one at a time: SoftHSM fails where two write
 	loggingIn sync.Mutex // one login at a time; guards barred
 	barred    error      // why the PIN is not tried again: tries lock a token
 

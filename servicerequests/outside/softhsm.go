@@ -35,7 +35,7 @@ func SoftHSM(t testing.TB) Token {
 		t.Fatal(err)
 	}
 	t.Setenv("SOFTHSM2_CONF", token.Conf)
-	init := exec.Command("softhsm2-util", "--init-token", "--free", "--label", token.Label, "--pin", token.PIN, "--so-pin", "1357")
+	init := exec.CommandContext(t.Context(), "softhsm2-util", "--init-token", "--free", "--label", token.Label, "--pin", token.PIN, "--so-pin", "1357")
 	if out, err := init.CombinedOutput(); err != nil {
 		t.Fatalf("softhsm2-util: %v: %s", err, out)
 	}
