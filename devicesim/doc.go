@@ -47,6 +47,9 @@
 //	with Retry-After
 //	a threshold is per SRV and period, over   the DCC's word              dcc.anomaly_thresholds
 //	it AD1 and a wait for the User
+//	a home that leaves: E4 from its day on,   a home that leaves, and its dcc.switching_days
+//	a DCC Alert N27 ChangeOfSupplier, and the alert
+//	new supplier's credentials at once
 //	revoked certificates: E3                  the DCC's word              dcc.certificates.code
 //	a malformed or unsigned request: HTTP     probe                       none
 //	4xx, or E48
