@@ -76,12 +76,14 @@ be in a PKCS#11 token: an HSM, or SoftHSM. They never leave it, and no command s
 Exit codes: 0 done; 1 failed; 2 wrong usage or bad input; 3 refused by the token;
 130 interrupted.`,
 		Example: `  safemode-signer check --config signer.yaml
-  safemode-signer import --config signer.yaml --key xml_signing --from xml-signing.key`,
+  safemode-signer import --config signer.yaml --key xml_signing --from xml-signing.key
+  safemode-signer serve --config signer.yaml`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newCheck(io), newImport(io))
+	root.AddCommand(program(io).Commands()...)
 	return root
 }
 

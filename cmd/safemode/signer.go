@@ -7,6 +7,6 @@ import (
 )
 
 func newSigner(io stdio) *cobra.Command {
-	p := signercmd.Program{Out: io.out, Err: io.err, Logger: newLogger, Open: signercmd.FileKeys}
+	p := signercmd.Program{Name: "safemode signer", Out: io.out, Err: io.err, Logger: newLogger}
 	return group("signer", "Hold the keys in a process of their own", p.Commands()...)
 }

@@ -39,7 +39,7 @@ signature and each refusal is in its own log (signer.db in its folder) before it
 
 It goes on as it was after a restart. "freeze" stops it at once; so does taking its plan
 away. It ends with Ctrl-C.`,
-		Example: "  safemode signer serve --config signer.yaml\n  safemode-signer serve --config signer.yaml",
+		Example: "  " + p.Name + " serve --config signer.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := p.Logger(p.Err, verbose)
@@ -58,16 +58,16 @@ func (p Program) run(ctx context.Context, path string, log *zap.Logger) (err err
 	if err != nil {
 		return err
 	}
-	keys, err := p.Open(ctx, l.Signer)
+	keys, err := p.open(ctx, l.Signer, log.Named("token"))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, keys.Close()) }()
+	defer func() { err = errors.Join(err, keys.close()) }()
 	o := l.options()
-	if o.Gate, err = signer.New(signer.Options{Identities: keys.Identities}); err != nil {
+	if o.Gate, err = signer.New(signer.Options{Identities: keys.identities}); err != nil {
 		return err
 	}
-	o.Agreements, o.Log, o.Stands = keys.Agreements, log.Named("signer"), standing(l.Plan)
+	o.Agreements, o.Log, o.Stands = keys.agreements, log.Named("signer"), standing(l.Plan)
 	s, err := signing.New(ctx, o)
 	if err != nil {
 		return err
@@ -207,7 +207,7 @@ must not be running. Never do this while the newer log can still be found.`,
 func (p Program) folder(name, short, long string, do func(loaded) error) *cobra.Command {
 	var path string
 	c := &cobra.Command{
-		Use: name + " --config FILE", Short: short, Long: long, Example: "  safemode signer " + name + " --config signer.yaml", Args: cobra.NoArgs,
+		Use: name + " --config FILE", Short: short, Long: long, Example: "  " + p.Name + " " + name + " --config signer.yaml", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			l, err := load(path)
 			if name == "freeze" && l.Signer != nil {

@@ -5,10 +5,15 @@ package signercmd
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -25,19 +30,20 @@ import (
 	"safemode/servicerequests/xmldsig"
 )
 
-// Keys are the keys of all identities, wherever they are.
-type Keys struct {
-	Identities map[servicerequests.EUI]signer.Identity
-	Agreements map[servicerequests.EUI]gbcs.Agreement
-	Close      func() error
-}
-
 // Program is what the commands are part of.
 type Program struct {
+	Name     string // of the program and its group of commands, for examples
 	Out, Err io.Writer
 	Logger   func(w io.Writer, verbose bool) *zap.Logger
-	// Open opens the keys that a configuration names.
-	Open func(ctx context.Context, c *config.Signer) (Keys, error)
+	// Token opens the token that a configuration names. Nil: this program has none.
+	Token func(context.Context, *config.Signer, *zap.Logger) (Token, error)
+}
+
+// Token has keys, by their URIs.
+type Token interface {
+	Signer(ctx context.Context, uri string, public *ecdsa.PublicKey) (crypto.Signer, error)
+	Agreement(ctx context.Context, uri string, public *ecdh.PublicKey) (gbcs.Agreement, error)
+	Close() error
 }
 
 // Commands are the commands of a running signer.
@@ -45,39 +51,128 @@ func (p Program) Commands() []*cobra.Command {
 	return []*cobra.Command{p.serve(), p.freeze(), p.thaw(), p.accept()}
 }
 
-// FileKeys opens keys in files. A configuration that names one in a token is refused.
-func FileKeys(_ context.Context, c *config.Signer) (Keys, error) {
-	k := Keys{Identities: map[servicerequests.EUI]signer.Identity{}, Agreements: map[servicerequests.EUI]gbcs.Agreement{}, Close: func() error { return nil }}
+// keys are the keys of all identities, wherever they are.
+type keys struct {
+	identities map[servicerequests.EUI]signer.Identity
+	agreements map[servicerequests.EUI]gbcs.Agreement
+	token      Token // nil: none was opened
+}
+
+func (k keys) close() error {
+	if k.token == nil {
+		return nil
+	}
+	return k.token.Close()
+}
+
+// open opens the keys that a configuration names: in the token those with a URI, in the
+// PKI folder the others. Each must fit its certificate.
+func (p Program) open(ctx context.Context, c *config.Signer, log *zap.Logger) (k keys, err error) {
+	k = keys{identities: map[servicerequests.EUI]signer.Identity{}, agreements: map[servicerequests.EUI]gbcs.Agreement{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, k.close())
+		}
+	}()
+	inToken := slices.ContainsFunc(c.Identities, func(id config.SignerIdentity) bool {
+		return id.XMLSigning != "" || id.DigitalSigning != "" || id.KeyAgreement != ""
+	})
+	if inToken && p.Token == nil {
+		return k, errors.New("keys are in a token, which this program cannot open: run safemode-signer")
+	}
+	if inToken {
+		if k.token, err = p.Token(ctx, c, log); err != nil {
+			return k, err
+		}
+	}
 	var faults []error
 	for _, id := range c.Identities {
-		if id.XMLSigning != "" || id.DigitalSigning != "" || id.KeyAgreement != "" {
-			faults = append(faults, fmt.Errorf("identity %s: its keys are in a token, which this program cannot open: run safemode-signer", id.EUI))
-			continue
+		if err := k.add(ctx, id); err != nil {
+			faults = append(faults, fmt.Errorf("identity %s: %w", id.EUI, err))
 		}
-		folder, err := smki.LoadSupplier(safefile.Dir(id.PKIDir))
-		if err != nil {
-			faults = append(faults, fmt.Errorf("identity %s: %s: %w", id.EUI, id.PKIDir, err))
-			continue
-		}
-		for _, name := range folder.Exposed {
-			faults = append(faults, fmt.Errorf("%s/%s: others than its owner may read or change it: chmod 600", id.PKIDir, name))
-		}
-		if got := folder.Supplier.XMLSigning.Certificate.EUI; got != id.EUI {
-			faults = append(faults, fmt.Errorf("identity %s: the certificates in %s are of %s", id.EUI, id.PKIDir, got))
-		}
-		k.Identities[id.EUI] = IdentityOf(folder)
-		k.Agreements[id.EUI] = gbcs.AgreementOf(folder.Supplier.KeyAgreement.Key)
 	}
 	return k, errors.Join(faults...)
 }
 
-// IdentityOf is the identity of a folder, with the signing keys that it has.
-func IdentityOf(f *smki.Folder) signer.Identity {
-	c := f.Supplier.XMLSigning.Certificate
-	return signer.Identity{
-		XML:        xmldsig.Signer{Key: f.Supplier.XMLSigning.Key, Issuer: c.Issuer, Serial: c.SerialText()},
-		PreCommand: f.Supplier.DigitalSigning.Key,
+// add adds one identity.
+func (k keys) add(ctx context.Context, id config.SignerIdentity) error {
+	xml, xmlKey, err := k.signing(ctx, id, "xml-signing", id.XMLSigning, smki.SignsRequests)
+	if err != nil {
+		return err
 	}
+	_, digital, err := k.signing(ctx, id, "digital-signing", id.DigitalSigning, smki.SignsPreCommands)
+	if err != nil {
+		return err
+	}
+	c, err := certificateOf(id, "key-agreement", smki.SupplierAgrees)
+	if err != nil {
+		return err
+	}
+	public, err := c.PublicKey.ECDH()
+	if err != nil {
+		return err
+	}
+	if id.KeyAgreement != "" {
+		k.agreements[id.EUI], err = k.token.Agreement(ctx, id.KeyAgreement, public)
+	} else {
+		var key *ecdsa.PrivateKey
+		var private *ecdh.PrivateKey
+		if key, err = keyFile(id, "key-agreement", c); err == nil {
+			private, err = key.ECDH()
+		}
+		k.agreements[id.EUI] = gbcs.AgreementOf(private)
+	}
+	k.identities[id.EUI] = signer.Identity{
+		XML: xmldsig.Signer{Key: xmlKey, Issuer: xml.Issuer, Serial: xml.SerialText()}, PreCommand: digital,
+	}
+	return err
+}
+
+// signing is the key of one kind, with its certificate.
+func (k keys) signing(ctx context.Context, id config.SignerIdentity, name, uri string, purpose smki.Purpose) (*smki.Certificate, crypto.Signer, error) {
+	c, err := certificateOf(id, name, purpose)
+	if err != nil {
+		return nil, nil, err
+	}
+	if uri != "" {
+		key, err := k.token.Signer(ctx, uri, c.PublicKey)
+		return c, key, err
+	}
+	key, err := keyFile(id, name, c)
+	return c, key, err
+}
+
+// certificateOf reads one of an identity's certificates.
+func certificateOf(id config.SignerIdentity, name string, purpose smki.Purpose) (*smki.Certificate, error) {
+	path := filepath.Join(id.PKIDir, "supplier", name+".pem")
+	c, err := certificate(path)
+	if err == nil {
+		err = c.CheckPurpose(purpose)
+	}
+	if err == nil && c.EUI != id.EUI {
+		err = fmt.Errorf("it belongs to %s", c.EUI)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// keyFile reads the key beside a certificate.
+func keyFile(id config.SignerIdentity, name string, c *smki.Certificate) (*ecdsa.PrivateKey, error) {
+	path := filepath.Join(id.PKIDir, "supplier", name+".key")
+	text, err := safefile.Read(path, safefile.Small, safefile.Secret)
+	if err != nil {
+		return nil, err
+	}
+	key, err := smki.ParsePrivateKeyPEM(text)
+	if err == nil && !key.PublicKey.Equal(c.PublicKey) {
+		err = errors.New("it is not the key of the certificate beside it")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
 }
 
 // loaded is a configuration with what it names beside keys.

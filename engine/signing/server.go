@@ -135,7 +135,10 @@ func statusOf(err error) int {
 	var unread *unreadable
 	var rate *RateError
 	var refused *signer.RefusedError
+	var module interface{ Unavailable() bool }
 	switch {
+	case errors.As(err, &module) && !module.Unavailable(): // its key is broken: to ask again helps nobody
+		return http.StatusInternalServerError
 	case errors.As(err, &unread):
 		return unread.status
 	case errors.As(err, &rate):

@@ -1,0 +1,50 @@
+//go:build cgo
+
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"io"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"safemode/cmd/signercmd"
+	"safemode/config"
+	"safemode/engine/token"
+)
+
+// program is the running signer's commands, with a token.
+func program(streams stdio) signercmd.Program {
+	return signercmd.Program{
+		Name: "safemode-signer", Out: streams.out, Err: streams.err, Logger: newLogger,
+		Token: func(ctx context.Context, c *config.Signer, log *zap.Logger) (signercmd.Token, error) {
+			o := tokenOptions(c.PKCS11)
+			o.Log = log
+			t, err := token.Open(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			return opened{t}, nil
+		},
+	}
+}
+
+// opened is a token whose keys are [crypto.Signer]s.
+type opened struct{ *token.Token }
+
+func (o opened) Signer(ctx context.Context, uri string, public *ecdsa.PublicKey) (crypto.Signer, error) {
+	return o.Token.Signer(ctx, uri, public)
+}
+
+func newLogger(w io.Writer, verbose bool) *zap.Logger {
+	level := zapcore.WarnLevel
+	if verbose {
+		level = zapcore.DebugLevel
+	}
+	c := zap.NewProductionEncoderConfig()
+	c.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(c), zapcore.Lock(zapcore.AddSync(w)), level))
+}
