@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
 )
 
@@ -126,4 +128,69 @@ func TestFreezeOfTheSigner(t *testing.T) {
 	p.signal(syscall.SIGINT)
 	signer.signal(syscall.SIGINT)
 	stopSim(t, sim)
+}
+
+// Keys in a token: what a newcomer does by the README, to the same end as with keys in files.
+func TestSweepThroughAToken(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a whole sweep: left out by -short")
+	}
+	const meters = 500
+	hsm := outside.SoftHSM(t)
+	binary := filepath.Join(t.TempDir(), "safemode-signer")
+	build := exec.Command("go", "build", "-o", binary, "../safemode-signer")
+	build.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	s := signerScene(t, meters)
+	conf := s.path("signer/signer.yaml")
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	putFile(t, s.path("signer/pin"), []byte(hsm.PIN))
+	putFile(t, conf, fmt.Appendf(nil, "%spkcs11: {module: %s, token: %s, pin_file: pin}\n", strings.Replace(string(text), "pki_dir: pki}",
+		`pki_dir: pki, xml_signing: "pkcs11:object=xml", digital_signing: "pkcs11:object=digital", key_agreement: "pkcs11:object=agreement"}`, 1), hsm.Module, hsm.Label))
+	for kind, name := range map[string]string{"xml_signing": "xml-signing", "digital_signing": "digital-signing", "key_agreement": "key-agreement"} {
+		file := s.path("signer/pki/supplier/" + name + ".key")
+		if out, err := exec.Command(binary, "import", "--config", conf, "--key", kind, "--from", file).CombinedOutput(); err != nil {
+			t.Fatalf("import: %v: %s", err, out)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sim := s.sim(t)
+	s.approve(t, "plan", "alice")
+	s.approve(t, "plan", "bob")
+	signer := startCommand(t, exec.Command(binary, "serve", "--config", conf))
+	signer.until("answering", func() bool { return strings.Contains(signer.err.String(), "answers at") })
+	preflight := safemode(t, "", "preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db"))
+	for _, line := range []string{"ok   signer", "ok   MACs of reads"} {
+		if !strings.Contains(preflight.out, line) {
+			t.Errorf("preflight lacks %q: %s", line, preflight.out)
+		}
+	}
+	if r := s.sweep(t).wait(); r.code != exitNotHeld && r.code != exitDone {
+		t.Fatalf("sweep: %+v", r)
+	}
+	through, list := s.report(t, "journal.db")
+	s.borneOut(t, sim, list)
+	signer.signal(syscall.SIGINT)
+	audited := must(t, "", "audit", "--journal", s.path("journal.db"), "--custody-dir", s.path("custody"), "--config", s.path("safemode.yaml"), "--signer-log", s.path("signer/log/signer.db"))
+	if !strings.Contains(audited, "proven     signer ") {
+		t.Errorf("audit: %s", audited)
+	}
+
+	files := newScene(t, meters, s.seed, s.speed)
+	files.plan(t, "plan", "safemode.yaml", "direction.yaml")
+	filesSim := files.sim(t)
+	files.sweep(t).wait()
+	with, _ := files.report(t, "journal.db")
+	if fmt.Sprint(through.Verdicts) != fmt.Sprint(with.Verdicts) {
+		t.Errorf("through a token %v, with keys in files %v", through.Verdicts, with.Verdicts)
+	}
+	t.Logf("verdicts through a token %v, with keys in files %v", through.Verdicts, with.Verdicts)
+	stopSim(t, filesSim)
 }
