@@ -95,7 +95,7 @@ func demo(ctx context.Context, io stdio, meters int, pace float64, flags rehears
 	if err != nil {
 		return err
 	}
-	if faults.Rules.Windows.HubHolds == 0 {
+	if faults.Rules.Windows.HubHolds == 0 && flags.dark.over == 0 {
 		faults.Rules.Windows.HubHolds = demoHubHolds
 	}
 	r := flags.rehearsal(dir, smki.TestSupplier, population, faults, log)
@@ -117,10 +117,16 @@ func demo(ctx context.Context, io stdio, meters int, pace float64, flags rehears
 // demo plans, sweeps and reports what start has prepared.
 func (r *rehearsal) demo(ctx context.Context, io stdio, pace float64, asJSON bool) error {
 	conf := demoConfig(r.clock.Speed)
+	if r.dark.over > 0 { // how long homes are dark depends on how long they are tried
+		conf.Policy.RetryElectricity, conf.Policy.RetryGas = config.Default().Policy.RetryElectricity, config.Default().Policy.RetryGas
+	}
 	setPace(&conf, pace)
-	conf.Policy.ResponseWaitGas = r.faults.Rules.Windows.HubHolds + time.Hour
-	fmt.Fprintf(io.err, "settings that are not the shipped ones: %s\n", strings.Join(departures(&conf), "; "))
-	r.departures = departures(&conf)
+	if holds := r.faults.Rules.Windows.HubHolds; holds > 0 {
+		conf.Policy.ResponseWaitGas = holds + time.Hour
+		r.departures = append(r.departures, fmt.Sprintf("the simulator's dcc.windows.hub_holds %v", holds))
+	}
+	r.departures = append(departures(&conf), r.departures...)
+	fmt.Fprintf(io.err, "settings that are not the shipped ones: %s\n", strings.Join(r.departures, "; "))
 	r.point(&conf)
 	o, err := r.prepare(io, &conf)
 	if err != nil {
@@ -204,12 +210,12 @@ func testApproval(p *plan.Plan, planDir, base string) error {
 
 // demoHubHolds is how long the demo's hubs hold a command for a gas meter, unless
 // the fault profile says: some wakes of it, where a real hub holds a day's. What is
-// lost is then given up within hours of the demo's clock.
+// lost is then given up within hours of the demo's clock. It is not so for dark hours.
 const demoHubHolds = 3 * time.Hour
 
 // demoConfig is the default configuration with as little changed as a clock that runs fast
 // needs; [departures] names each change. A meter that cannot be reached is given up within
-// two hours of the demo's clock instead of days. A hiccup of the machine counts speed times,
+// two hours of the demo's clock instead of days, but where dark hours are reckoned. A hiccup of the machine counts speed times,
 // so reads are waited for half an hour, one that 7.3 rests on may be as old, an answer may
 // take an hour, and the pace is one that two cores can follow.
 func demoConfig(speed float64) config.Config {

@@ -219,6 +219,7 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded
 	if err := r.hold(ctx, io, folded, &o, halted == nil); err != nil {
 		return nil, errors.Join(halted, err)
 	}
+	folded.Summary.Departures = r.departures
 	if err := folded.Write(r.dir, report.Options{}); err != nil {
 		return nil, failWith(exitFailed, err)
 	}

@@ -25,7 +25,8 @@ type Summary struct {
 	Quarantined       int                `json:"quarantined"` // requests that the DCC's anomaly detection held back (DCC Alert AD1)
 	DurationSeconds   float64            `json:"duration_seconds"`
 	RequestRate       float64            `json:"service_requests_per_second"`
-	Truth             *Truth             `json:"truth,omitempty"` // dry runs only
+	Departures        []string           `json:"departures,omitempty"` // of a rehearsal: settings that are not the shipped ones
+	Truth             *Truth             `json:"truth,omitempty"`      // dry runs only
 	DarkHours         *DarkHours         `json:"dark_hours,omitempty"`
 }
 

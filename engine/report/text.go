@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -81,6 +82,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(out, "Originator counters: %d used, %d to %d; %d used twice.\n",
 		s.Counters.Used, s.Counters.First, s.Counters.Last, s.Counters.Reused)
 	fmt.Fprintf(out, "Put off by the DCC: %d times. Quarantined by the DCC: %d of %d requests.\n", s.Throttled, s.Quarantined, sent)
+	if len(s.Departures) > 0 {
+		fmt.Fprintf(out, "Settings that are not the shipped ones: %s.\n", strings.Join(s.Departures, "; "))
+	}
 	if s.Truth != nil {
 		s.Truth.writeText(out, s.Meters)
 	}
