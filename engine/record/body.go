@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"safemode/servicerequests"
@@ -27,6 +28,17 @@ const (
 // ReasonTransferred begins the reason of a meter that is excluded because the DCC
 // says that it is another supplier's; the code follows in brackets.
 const ReasonTransferred = "not registered to the supplier any more"
+
+// What begins the reason of where a meter stands that is told in passing: it has no verdict.
+const (
+	ReasonStuck = "stuck: "
+	ReasonWorse = "read again and found "
+)
+
+// InPassing says whether a verdict's reason tells where a meter stands in passing.
+func InPassing(reason string) bool {
+	return strings.HasPrefix(reason, ReasonStuck) || strings.HasPrefix(reason, ReasonWorse)
+}
 
 // ReasonLeaves begins the reason of a meter that is left alone by the list of transfers.
 const ReasonLeaves = "leaves the supplier by the list of transfers"

@@ -139,6 +139,9 @@ type folder struct {
 	counters map[servicerequests.EUI][]uint64
 
 	opened      bool
+	waves       []int // sizes of the plan's
+	wavesOpened int
+	radius      record.Radius
 	runs        runs
 	quarantined tally // AD1 by coming
 }
@@ -146,6 +149,7 @@ type folder struct {
 type meter struct {
 	Meter
 	requests []*request
+	exposed  bool // was given a command, and has had no verdict since
 	balances []balanceRead
 	heard    tally // answers by coming
 }
@@ -210,6 +214,10 @@ func (f *folder) take(r record.Record) error {
 		m := f.meter(r.Device)
 		m.Verdict = body
 		m.Changes = append(m.Changes, Change{r.At, body.Verdict, body.Reason})
+		if m.exposed && !record.InPassing(body.Reason) {
+			m.exposed = false
+			f.radius.Leave(m.Target.Hub)
+		}
 		return err
 	case record.Operator:
 		return f.ordered(r)
@@ -243,6 +251,9 @@ func (f *folder) open(r record.Record) error {
 // planned takes the authority from the plan's header.
 func (f *folder) planned(r record.Record) error {
 	var header struct {
+		Waves []struct {
+			Count int `json:"count"`
+		} `json:"waves"`
 		Direction struct {
 			Reference string    `json:"reference"`
 			SRP       string    `json:"srp"`
@@ -256,6 +267,9 @@ func (f *folder) planned(r record.Record) error {
 	}
 	if err := json.Unmarshal(r.Body, &header); err != nil {
 		return fmt.Errorf("record %d: header of the plan: %w", r.Seq, err)
+	}
+	for _, w := range header.Waves {
+		f.waves = append(f.waves, w.Count)
 	}
 	d := header.Direction
 	f.report.Authority = Authority{
@@ -311,6 +325,9 @@ func (f *folder) sent(rec record.Record) {
 		// Its own counter, or one that is used a second time.
 		f.counters[rec.ID.Originator] = append(f.counters[rec.ID.Originator], rec.ID.Counter)
 	}
+	if planned := m.Target.Type != servicerequests.UnknownDevice; planned && len(m.requests) == 0 {
+		f.report.Summary.FirstContact.of(m.Target.Type).First(rec.At)
+	}
 	if r == nil {
 		r = &request{Request: Request{ID: rec.ID, Service: rec.Service, SentAt: rec.At}}
 		m.requests = append(m.requests, r)
@@ -318,6 +335,10 @@ func (f *folder) sent(rec record.Record) {
 	}
 	if rec.Kind == record.SignedCommand {
 		r.signed, r.acknowledged = true, false
+		if !m.exposed {
+			m.exposed = true
+			f.radius.Enter(m.Target.Hub, rec.At, record.CapOf(len(f.waves), f.wavesOpened, func(i int) int { return f.waves[i] }))
+		}
 	}
 }
 
@@ -407,6 +428,7 @@ func (f *folder) finish() *Report {
 			m.LastResponseAt = last
 		}
 		s.Verdicts.add(m.Verdict.Verdict)
+		s.FirstContact.of(m.Target.Type).Meters++
 		f.report.Meters = append(f.report.Meters, m.Meter)
 	}
 	for _, h := range f.report.homes() {
@@ -415,6 +437,12 @@ func (f *folder) finish() *Report {
 	}
 	_, quarantined := f.quarantined.sum(&f.runs)
 	s.Quarantined += quarantined
+	for _, c := range [...]*FirstContact{&s.FirstContact.Electricity, &s.FirstContact.Gas} {
+		if !c.LastAt.IsZero() {
+			c.LastSeconds = c.LastAt.Sub(f.report.First).Seconds()
+		}
+	}
+	s.BlastRadius = f.radius.Most
 	s.Meters, s.NotCovered = len(f.plan), len(f.report.NotCovered)
 	s.Counters, f.report.Counters = countCounters(f.counters)
 	s.DurationSeconds = f.report.Last.Sub(f.report.First).Seconds()

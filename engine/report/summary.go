@@ -1,8 +1,11 @@
 package report
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
@@ -17,6 +20,8 @@ type Summary struct {
 	NotCovered        int                `json:"not_covered"` // portfolio rows that were rejected
 	Homes             Homes              `json:"homes"`
 	Calls             Calls              `json:"calls"`
+	FirstContact      FirstContacts      `json:"first_contact"`
+	BlastRadius       record.BlastRadius `json:"blast_radius"`
 	Requests          map[string]Classes `json:"requests"` // by SRV; only those that were used
 	Refused           Refused            `json:"refused"`
 	ForbiddenCommands int                `json:"forbidden_commands"`
@@ -52,6 +57,51 @@ type Homes struct {
 type Calls struct {
 	Armed int `json:"armed"` // a supply is armed, none is dark: the consumer must press the button
 	Dark  int `json:"dark"`  // a supply is off and not armed: somebody must act otherwise
+}
+
+// FirstContacts are the first contacts of each fuel.
+type FirstContacts struct {
+	Electricity FirstContact `json:"electricity"`
+	Gas         FirstContact `json:"gas"`
+}
+
+// of is a device type's.
+func (f *FirstContacts) of(kind servicerequests.DeviceType) *FirstContact {
+	if kind == servicerequests.GSME {
+		return &f.Gas
+	}
+	return &f.Electricity
+}
+
+// text says when the last meter of a fuel was contacted for the first time.
+func (c FirstContact) text(fuel string) string {
+	text := fmt.Sprintf("%d of %d %s meters", c.Contacted, c.Meters, fuel)
+	if c.Contacted > 0 {
+		text += fmt.Sprintf(", the last after %v", time.Duration(c.LastSeconds*float64(time.Second)).Round(time.Second))
+	}
+	return text
+}
+
+// departures says which settings of a rehearsal are not the shipped ones.
+func (s *Summary) departures() string {
+	return "Settings that are not the shipped ones: " + strings.Join(s.Departures, "; ") + "."
+}
+
+// homesFirst says how soon every home was reached, and how much was at stake at once.
+func (s *Summary) homesFirst() []string {
+	b := s.BlastRadius
+	lines := []string{fmt.Sprintf("First contact: %s; %s.", s.FirstContact.Electricity.text("electricity"), s.FirstContact.Gas.text("gas"))}
+	if b.Homes == 0 {
+		return append(lines, "Blast radius: no home was given a command.")
+	}
+	return append(lines, fmt.Sprintf("Blast radius: at most %d homes (%d meters) were between a command and its confirmation at once, at %s; the waves allowed commands to %d meters by then.",
+		b.Homes, b.Meters, minute(b.At), b.Cap))
+}
+
+// FirstContact is that of one fuel's planned meters.
+type FirstContact struct {
+	record.Contact
+	LastSeconds float64 `json:"last_seconds"` // LastAt, since the journal's first record
 }
 
 // Classes counts the requests of one SRV; the classes sum to Sent.

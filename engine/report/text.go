@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -81,9 +80,12 @@ func (r *Report) WriteText(w io.Writer) error {
 		s.Refused.Unpermitted, s.Refused.Uncorrelated, s.Refused.Unverified, s.ForbiddenCommands)
 	fmt.Fprintf(out, "Originator counters: %d used, %d to %d; %d used twice.\n",
 		s.Counters.Used, s.Counters.First, s.Counters.Last, s.Counters.Reused)
+	for _, line := range s.homesFirst() {
+		fmt.Fprintln(out, line)
+	}
 	fmt.Fprintf(out, "Put off by the DCC: %d times. Quarantined by the DCC: %d of %d requests.\n", s.Throttled, s.Quarantined, sent)
 	if len(s.Departures) > 0 {
-		fmt.Fprintf(out, "Settings that are not the shipped ones: %s.\n", strings.Join(s.Departures, "; "))
+		fmt.Fprintln(out, s.departures())
 	}
 	if s.Truth != nil {
 		s.Truth.writeText(out, s.Meters)

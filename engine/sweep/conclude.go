@@ -62,11 +62,28 @@ func (s *Machine) takeEnd(m *meter, e ledger.Effect, service servicerequests.Ser
 func (s *Machine) conclude(m *meter) {
 	m.Verdict = s.o.Policy.Conclude(m.Meter)
 	s.count(m)
-	s.writeVerdict(m, m.Verdict)
+	s.exposes(m, s.writeVerdict(m, m.Verdict), false)
 }
 
-func (s *Machine) writeVerdict(m *meter, v record.VerdictBody) {
-	s.write(record.Record{At: s.now, Kind: record.Verdict, Device: m.Device, Code: v.Verdict, Body: record.Encode(v)})
+func (s *Machine) writeVerdict(m *meter, v record.VerdictBody) *record.Record {
+	rec := record.Record{At: s.now, Kind: record.Verdict, Device: m.Device, Code: v.Verdict, Body: record.Encode(v)}
+	s.write(rec)
+	return &rec
+}
+
+// exposes takes in what a record of a meter has changed: it was contacted for the first time,
+// was given a command, or has its verdict.
+func (s *Machine) exposes(m *meter, rec *record.Record, first bool) {
+	switch {
+	case rec.Kind == record.Request && first:
+		s.counts.contact[m.fuel()].First(rec.At)
+	case rec.Kind == record.SignedCommand && !m.exposed:
+		m.exposed = true
+		s.counts.radius.Enter(m.Plan.Hub, rec.At, s.waves.commandable())
+	case rec.Kind == record.Verdict && m.exposed && !record.InPassing(m.Verdict.Reason):
+		m.exposed = false
+		s.counts.radius.Leave(m.Plan.Hub)
+	}
 }
 
 // count counts a meter as done with its verdict.
@@ -128,8 +145,8 @@ func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 		result = "worse"
 		s.log.Warn("read again and found worse", zap.Stringer("device_id", m.Device), zap.String("was", was), zap.String("is", v.Verdict))
 		if s.o.Policy.Decide(m.Meter, s.now, ledger.Acting).Waiting {
-			if v.Reason = foundWorse + "off"; v.End.Mode != servicerequests.Credit {
-				v.Reason = foundWorse + "in " + v.End.Mode.String()
+			if v.Reason = record.ReasonWorse + "off"; v.End.Mode != servicerequests.Credit {
+				v.Reason = record.ReasonWorse + "in " + v.End.Mode.String()
 			}
 			s.writeVerdict(m, v)
 		}

@@ -206,11 +206,13 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 		return fmt.Errorf("%v is not planned", rec.Device)
 	}
 	s.sort()
+	first := !m.Begun()
 	e, err := m.Apply(&s.o.Policy, rec)
 	if err != nil {
 		return err
 	}
-	if rec.Kind == record.Verdict && inPassing(m.Verdict.Reason) {
+	s.exposes(m, rec, first)
+	if rec.Kind == record.Verdict && record.InPassing(m.Verdict.Reason) {
 		m.Verdict = record.VerdictBody{}
 	}
 	if e.Ended && e.Is == record.ClassRejected {

@@ -25,6 +25,7 @@ type meter struct {
 	held         bool         // urgent, and held back by the cap on early homes
 	stirred      bool         // may have changed since the roll was settled
 	unsaid       bool         // something was learnt that its verdict does not say, while more is open
+	exposed      bool         // was given a command, and has had no verdict since
 	settled      bool         // has had its verdict, or is in long retries: its wave does not wait for it
 	wave         int          // number of its wave, from 1
 	wait         ledger.WaitReason
@@ -89,6 +90,7 @@ type seat struct {
 	begun, done, settled, waits, ahead, raised bool
 	owed                                       bool // done, and something of it is open or will be due
 	commanded                                  bool // a command to it was signed
+	exposed                                    bool // and it has had no verdict since
 
 	wave uint16
 	nap  int64 // when it is to be looked at again, in nanoseconds since 1970; 0: by itself never
@@ -118,7 +120,7 @@ func (r *roll) note(m *meter) *seat {
 	}
 	h.begun, h.done, h.settled, h.waits, h.ahead, h.raised = !m.Started.IsZero(), m.Done, m.settled, m.waits, m.ahead, m.Alarm.Raised()
 	h.turn, h.awaits, h.held = m.turn, m.awaits, m.held
-	h.commanded = m.Counters.FirstCommand != 0
+	h.commanded, h.exposed = m.Counters.FirstCommand != 0, m.exposed
 	h.owed = m.Done && (len(m.Open) > 0 || !m.due.IsZero() || m.waits)
 	h.verdict = 0
 	for i, v := range verdicts {
@@ -277,7 +279,7 @@ func (r *roll) wake(number int32) *meter {
 		panic(fmt.Sprintf("meter %d of the plan: %v", number+1, err))
 	}
 	m := &meter{
-		Meter: l, number: number, waits: h.waits, ahead: h.ahead, turn: h.turn, awaits: h.awaits, held: h.held, settled: h.settled, wave: int(h.wave), wait: h.wait, position: nowhere,
+		Meter: l, number: number, waits: h.waits, ahead: h.ahead, turn: h.turn, awaits: h.awaits, held: h.held, exposed: h.exposed, settled: h.settled, wave: int(h.wave), wait: h.wait, position: nowhere,
 	}
 	for _, q := range l.Open {
 		m.tag(q)
@@ -435,6 +437,7 @@ func (h *seat) code(c *ledger.Coder) {
 	c.Uint(&wave)
 	h.wave = uint16(wave)
 	c.Flags(&h.begun, &h.done, &h.settled, &h.waits, &h.ahead, &h.raised, &h.owed, &h.commanded)
+	c.Flags(&h.exposed)
 	c.Int(&h.nap)
 }
 

@@ -110,6 +110,8 @@ func readMeter(c *ledger.Coder) (*ledger.Meter, error) {
 	c.Uint(&wave)
 	var flags [8]bool
 	c.Flags(&flags[0], &flags[1], &flags[2], &flags[3], &flags[4], &flags[5], &flags[6], &flags[7])
+	var exposed bool
+	c.Flags(&exposed)
 	var nap int64
 	c.Int(&nap)
 	var packed []byte
