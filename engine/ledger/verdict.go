@@ -21,6 +21,10 @@ func (p *Policy) Conclude(m *Meter) record.VerdictBody {
 	if m.Now.Balance.Known() {
 		v.End.Balance = &m.Now.Balance.Value
 	}
+	if m.hearsay(m.Found.Mode.Counter) || m.hearsay(m.Found.Balance.Counter) {
+		v.FoundBy = m.Proxy
+	}
+	v.Spend = p.Spend(m)
 	switch {
 	case m.Bars.Excluded != "":
 		v.Verdict, v.Reason = record.VerdictExcluded, m.Bars.Excluded

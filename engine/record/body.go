@@ -324,7 +324,26 @@ type VerdictBody struct {
 	End           Observation `json:"end"`
 	ModeCounter   uint64      `json:"mode_counter"`   // of the response that End.Mode rests on; 0 if none
 	SupplyCounter uint64      `json:"supply_counter"` // of the response that End.Supply rests on; 0 if none
+
+	// FoundBy is the gas proxy that told Found where only the portfolio names it: it may be
+	// another home's.
+	FoundBy servicerequests.EUI `json:"found_by_gpf,omitzero"`
+	// Spend is what the home was taken to use up in a day, where balances told it; nil: they
+	// did not, and the policy's daily_spend was assumed.
+	Spend *Spend `json:"spend,omitempty"`
 }
+
+// Spend is what a home uses up in a day, by two dated balances.
+type Spend struct {
+	PerDay servicerequests.Millipence `json:"per_day"` // pounds
+	By     string                     `json:"by"`      // whose the two balances are
+}
+
+// How a [Spend] is known.
+const (
+	ByReads     = "two_reads"
+	ByPortfolio = "portfolio_and_read"
+)
 
 // Body is a typed body.
 type Body interface {

@@ -124,7 +124,7 @@ func (s *Machine) interpret(service servicerequests.Service, m *meter, h Heard, 
 		}
 		return class, string(h.Code), &finding{at: s.now, of: h.Seq}, true
 	}
-	expected := gbcs.Expected{Service: service, Device: m.Kind(h.ID.Target), ID: h.ID}
+	expected := gbcs.Expected{Service: service, Device: m.Kind(service, h.ID.Target), ID: h.ID}
 	err := expected.MatchResponse(h.Message)
 	s.watchProof(err == nil)
 	if err != nil {
