@@ -192,7 +192,7 @@ func (m *Meter) End(p *Policy, service servicerequests.Service, id servicereques
 			break
 		}
 	}
-	e.Foreign = m.foreign(service, id.Target, o)
+	e.Foreign = m.Foreign(service, id.Target, o)
 	if past := m.PastAs(id); past != nil {
 		e.Was, e.Sampled = past.Class, past.Sampled
 		past.Class = o.Class

@@ -50,10 +50,10 @@ func (m *Meter) confirming() bool {
 	return m.ProxyClaimed && r != nil && r.Phase != Held && m.Counters.FirstCommand == 0
 }
 
-// foreign says whether how a request ended says nothing about this meter: it was asked of a
+// Foreign says whether how a request ended says nothing about this meter: it was asked of a
 // proxy that is not the meter's, or that only the portfolio names and that is not there, or
 // is not to be had.
-func (m *Meter) foreign(service servicerequests.Service, target servicerequests.EUI, o *record.OutcomeBody) bool {
+func (m *Meter) Foreign(service servicerequests.Service, target servicerequests.EUI, o *record.OutcomeBody) bool {
 	switch {
 	case target == m.Device || service == servicerequests.ReadInventory:
 		return false

@@ -116,7 +116,7 @@ const noVerdict = "the journal holds no verdict"
 func Fold(records iter.Seq2[record.Record, error]) (*Report, error) {
 	f := folder{
 		meters:   map[servicerequests.EUI]*meter{},
-		targets:  map[servicerequests.EUI]*meter{},
+		proxied:  map[servicerequests.RequestID]*meter{},
 		counters: map[servicerequests.EUI][]uint64{},
 	}
 	for r, err := range records {
@@ -133,9 +133,9 @@ func Fold(records iter.Seq2[record.Record, error]) (*Report, error) {
 // folder is the state of a fold.
 type folder struct {
 	report   Report
-	plan     []*meter                       // in the order of the plan
-	meters   map[servicerequests.EUI]*meter // by planned meter; also meters that requests name and the plan does not
-	targets  map[servicerequests.EUI]*meter // by the target of a request: a gas proxy answers for its meter
+	plan     []*meter                             // in the order of the plan
+	meters   map[servicerequests.EUI]*meter       // by planned meter; also meters that requests name and the plan does not
+	proxied  map[servicerequests.RequestID]*meter // of requests to gas proxies: who they were made for
 	counters map[servicerequests.EUI][]uint64
 
 	opened      bool
@@ -331,7 +331,9 @@ func (f *folder) sent(rec record.Record) {
 	if r == nil {
 		r = &request{Request: Request{ID: rec.ID, Service: rec.Service, SentAt: rec.At}}
 		m.requests = append(m.requests, r)
-		f.targets[rec.ID.Target] = m
+		if rec.ID.Target != rec.Device {
+			f.proxied[rec.ID] = m
+		}
 	}
 	if rec.Kind == record.SignedCommand {
 		r.signed, r.acknowledged = true, false
@@ -360,7 +362,7 @@ func (f *folder) replied(rec record.Record) {
 func (f *folder) answered(rec record.Record) {
 	m := f.meters[rec.Device]
 	if m == nil {
-		m = f.targets[rec.ID.Target]
+		m = f.proxied[rec.ID]
 	}
 	if m == nil {
 		return

@@ -43,7 +43,7 @@ func (s *Machine) heard(h Heard) {
 		}
 		return
 	}
-	m := s.find(h.ID.Target)
+	m := s.asker(h.ID)
 	if m == nil {
 		s.unmatched(h)
 		return
@@ -243,7 +243,7 @@ func codeOf(d proof.Delivery) string {
 // disbelieved takes in that a message is not believed, or not yet. What answers no request
 // of this sweep is the User's other traffic: it trips nothing.
 func (s *Machine) disbelieved(d Disbelieved) {
-	m := s.find(d.ID.Target)
+	m := s.asker(d.ID)
 	var open *ledger.Request
 	ours := false
 	if m != nil {

@@ -15,7 +15,8 @@ import (
 // a counter the journal knows nothing.
 func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody, class record.Class, code string, f *finding) {
 	o.Class, o.Code, o.AnsweredAt = class, code, s.now
-	unregistered := class == record.ClassRejected && servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered
+	unregistered := class == record.ClassRejected && servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered &&
+		!m.Foreign(service, id.Target, o)
 	o.Expected = unregistered && s.transfers.expects(m.Device, s.now)
 	o.Tripped = unregistered && s.tripwires.tripped == tripUnregistered
 	if f != nil {
@@ -55,7 +56,7 @@ func (s *Machine) takeEnd(m *meter, e ledger.Effect, service servicerequests.Ser
 	if !e.Is.Unanswered() {
 		maps.DeleteFunc(s.quarantine.overdue, func(_ string, late servicerequests.RequestID) bool { return late == id })
 	}
-	s.roll.link(m)
+	s.roll.link(m.Proxy, m.number)
 }
 
 // conclude writes a meter's verdict.

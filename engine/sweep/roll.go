@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -58,6 +59,7 @@ type roll struct {
 	at          places   // by device
 	homes       places   // by hub, a place for each meter of the home
 	proxies     map[servicerequests.EUI]int32
+	shared      map[servicerequests.EUI][]int32 // further meters of a proxy: portfolios err
 
 	awake   map[int32]*meter
 	stirred []*meter           // awake ones that may have changed
@@ -68,7 +70,7 @@ const blockSize = 16
 
 func newRoll() roll {
 	return roll{
-		proxies: map[servicerequests.EUI]int32{},
+		proxies: map[servicerequests.EUI]int32{}, shared: map[servicerequests.EUI][]int32{},
 		awake:   map[int32]*meter{}, changed: map[int32]struct{}{},
 	}
 }
@@ -91,6 +93,7 @@ type seat struct {
 	owed                                       bool // done, and something of it is open or will be due
 	commanded                                  bool // a command to it was signed
 	exposed                                    bool // and it has had no verdict since
+	proxyClaimed                               bool // only the portfolio names the proxy
 
 	wave uint16
 	nap  int64 // when it is to be looked at again, in nanoseconds since 1970; 0: by itself never
@@ -114,7 +117,7 @@ func (h *seat) gas() bool { return h.kind == servicerequests.GSME }
 // note takes into a meter's seat what its ledger says.
 func (r *roll) note(m *meter) *seat {
 	h := &r.seats[m.number]
-	h.proxy, h.wait, h.wave, h.nap = m.Proxy, m.wait, uint16(m.wave), 0
+	h.proxy, h.proxyClaimed, h.wait, h.wave, h.nap = m.Proxy, m.ProxyClaimed, m.wait, uint16(m.wave), 0
 	if !m.due.IsZero() {
 		h.nap = m.due.UnixNano()
 	}
@@ -148,7 +151,7 @@ func (r *roll) add(m *ledger.Meter) error {
 		return err
 	}
 	number := r.enter(seat{
-		device: m.Device, hub: m.Plan.Hub, kind: m.Plan.Type, region: m.Plan.Region, claimed: m.Plan.Claimed,
+		device: m.Device, hub: m.Plan.Hub, proxy: m.Proxy, proxyClaimed: m.ProxyClaimed, kind: m.Plan.Type, region: m.Plan.Region, claimed: m.Plan.Claimed,
 		priority: uint8(m.Plan.Priority), originator: originator,
 	})
 	if number%blockSize == 0 {
@@ -169,6 +172,7 @@ func (r *roll) enter(h seat) (number int32) {
 	r.seats = append(r.seats, h)
 	r.at.add(h.device, number)
 	r.homes.add(h.hub, number)
+	r.link(h.proxy, number)
 	return number
 }
 
@@ -270,7 +274,7 @@ func (r *roll) replace(number int32, packed []byte) {
 // wake takes the ledger of a sleeping meter out.
 func (r *roll) wake(number int32) *meter {
 	h := &r.seats[number]
-	l := &ledger.Meter{Device: h.device, Proxy: h.proxy, Done: h.done, Plan: ledger.Plan{
+	l := &ledger.Meter{Device: h.device, Proxy: h.proxy, ProxyClaimed: h.proxyClaimed, Done: h.done, Plan: ledger.Plan{
 		Type: h.kind, Hub: h.hub, Region: h.region, Claimed: h.claimed, Priority: int(h.priority), Originator: r.originators[h.originator],
 	}}
 	if err := l.Unpack(r.entry(number)); err != nil {
@@ -314,12 +318,34 @@ func (r *roll) find(device servicerequests.EUI) (number int32, ok bool) {
 }
 
 // link has answers of a meter's gas proxy find the meter.
-func (r *roll) link(m *meter) {
-	if m.Proxy == 0 {
+func (r *roll) link(proxy servicerequests.EUI, number int32) {
+	if proxy == 0 {
 		return
 	}
-	if _, known := r.find(m.Proxy); !known {
-		r.proxies[m.Proxy] = m.number
+	switch first, known := r.proxies[proxy]; {
+	case !known:
+		r.proxies[proxy] = number
+	case first != number && !slices.Contains(r.shared[proxy], number):
+		r.shared[proxy] = append(r.shared[proxy], number)
+	}
+}
+
+// askers yields the meters of whose requests a device may be the target.
+func (r *roll) askers(target servicerequests.EUI) iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		for _, at := range r.at.of(target) {
+			if !yield(at.number) {
+				return
+			}
+		}
+		if number, ok := r.proxies[target]; ok && !yield(number) {
+			return
+		}
+		for _, number := range r.shared[target] {
+			if !yield(number) {
+				return
+			}
+		}
 	}
 }
 
@@ -404,6 +430,21 @@ func (s *Machine) find(device servicerequests.EUI) *meter {
 	return s.meter(number)
 }
 
+// asker returns the ledger of the meter that a request was made for; if it is not known, of
+// the one that its target is or serves; nil if there is none.
+func (s *Machine) asker(id servicerequests.RequestID) (first *meter) {
+	for number := range s.roll.askers(id.Target) {
+		m := s.meter(number)
+		if m.OpenAs(id) != nil || m.PastAs(id) != nil {
+			return m
+		}
+		if first == nil {
+			first = m
+		}
+	}
+	return first
+}
+
 // home returns the ledgers of the meters behind a hub.
 func (s *Machine) home(hub servicerequests.EUI) []*meter {
 	var meters []*meter
@@ -437,7 +478,7 @@ func (h *seat) code(c *ledger.Coder) {
 	c.Uint(&wave)
 	h.wave = uint16(wave)
 	c.Flags(&h.begun, &h.done, &h.settled, &h.waits, &h.ahead, &h.raised, &h.owed, &h.commanded)
-	c.Flags(&h.exposed)
+	c.Flags(&h.exposed, &h.proxyClaimed)
 	c.Int(&h.nap)
 }
 
@@ -480,10 +521,7 @@ func (r *roll) restore(originators []servicerequests.EUI, size int, rows []recor
 				int(h.region) > len(servicerequests.Regions) {
 				return fmt.Errorf("meter %d: %w", r.size()+1, ledger.ErrPacked)
 			}
-			number := r.enter(h)
-			if h.proxy != 0 {
-				r.proxies[h.proxy] = number
-			}
+			r.enter(h)
 			block = appendEntry(block, packed)
 		}
 		if err := c.End(); err != nil {
