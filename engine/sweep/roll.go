@@ -71,7 +71,7 @@ const blockSize = 16
 func newRoll() roll {
 	return roll{
 		proxies: map[servicerequests.EUI]int32{}, shared: map[servicerequests.EUI][]int32{},
-		awake:   map[int32]*meter{}, changed: map[int32]struct{}{},
+		awake: map[int32]*meter{}, changed: map[int32]struct{}{},
 	}
 }
 
@@ -95,6 +95,8 @@ type seat struct {
 	exposed                                    bool // and it has had no verdict since
 	proxyClaimed                               bool // only the portfolio names the proxy
 
+	former servicerequests.EUI // a proxy that was named before, and may still answer
+
 	wave uint16
 	nap  int64 // when it is to be looked at again, in nanoseconds since 1970; 0: by itself never
 }
@@ -117,6 +119,9 @@ func (h *seat) gas() bool { return h.kind == servicerequests.GSME }
 // note takes into a meter's seat what its ledger says.
 func (r *roll) note(m *meter) *seat {
 	h := &r.seats[m.number]
+	if h.proxy != 0 && h.proxy != m.Proxy {
+		h.former = h.proxy
+	}
 	h.proxy, h.proxyClaimed, h.wait, h.wave, h.nap = m.Proxy, m.ProxyClaimed, m.wait, uint16(m.wave), 0
 	if !m.due.IsZero() {
 		h.nap = m.due.UnixNano()
@@ -173,6 +178,7 @@ func (r *roll) enter(h seat) (number int32) {
 	r.at.add(h.device, number)
 	r.homes.add(h.hub, number)
 	r.link(h.proxy, number)
+	r.link(h.former, number)
 	return number
 }
 
@@ -478,7 +484,12 @@ func (h *seat) code(c *ledger.Coder) {
 	c.Uint(&wave)
 	h.wave = uint16(wave)
 	c.Flags(&h.begun, &h.done, &h.settled, &h.waits, &h.ahead, &h.raised, &h.owed, &h.commanded)
-	c.Flags(&h.exposed, &h.proxyClaimed)
+	former := h.former != 0
+	c.Flags(&h.exposed, &h.proxyClaimed, &former)
+	if v := uint64(h.former); former {
+		c.Fixed(&v)
+		h.former = servicerequests.EUI(v)
+	}
 	c.Int(&h.nap)
 }
 

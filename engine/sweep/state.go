@@ -111,7 +111,7 @@ func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateR
 	}
 	st.Headroom, st.Spent = s.budgets.states()
 	for _, o := range s.o.Originators {
-		if g := s.given[o]; g.first != 0 {
+		if g := s.given[o]; g.first != 0 || g.strange != 0 {
 			st.Given = append(st.Given, givenState{o, g.first, g.highest, g.strange})
 		}
 	}

@@ -35,7 +35,7 @@ var mutants = []mutant{
 		"machine.go", "\ts.write(record.Record{At: s.now, Kind: record.Halted, Body: record.Encode(body)})\n", "\t_ = body\n",
 	}}},
 	{"an old alert counts as new", []sweeptest.Edit{
-		{"../ledger/alert.go", "\t\tif m.Now.Supply.Known() && !a.At.After(m.Now.Supply.At) {\n\t\t\treturn false\n\t\t}\n", ""},
+		{"../ledger/alert.go", "\t\tif read := m.Now.Supply; read.Known() && !a.At.After(read.At) || !read.Known() && a.Heard.Sub(a.At) >= lately {\n\t\t\treturn false\n\t\t}\n", ""},
 		{"../ledger/meter.go", "(counter > m.Alarm.After || !m.Alarm.At.After(at))", "counter > m.Alarm.After"},
 	}},
 	{"an outcome without an answer consumes one", []sweeptest.Edit{{

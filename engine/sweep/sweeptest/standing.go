@@ -110,8 +110,10 @@ func readMeter(c *ledger.Coder) (*ledger.Meter, error) {
 	c.Uint(&wave)
 	var flags [8]bool
 	c.Flags(&flags[0], &flags[1], &flags[2], &flags[3], &flags[4], &flags[5], &flags[6], &flags[7])
-	var exposed, claimed bool
-	c.Flags(&exposed, &claimed)
+	var exposed, claimed, former bool
+	if c.Flags(&exposed, &claimed, &former); former {
+		c.Fixed(new(uint64))
+	}
 	var nap int64
 	c.Int(&nap)
 	var packed []byte
