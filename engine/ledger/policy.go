@@ -197,7 +197,7 @@ func (p *Policy) readBack(s *Step, m *Meter, now time.Time) {
 	if !m.SupplyCurrent() {
 		p.want(s, m, servicerequests.ReadSupplyStatus, now)
 	}
-	if m.confirming() {
+	if m.confirming() || m.ProxyClaimed && slices.Contains(s.Ask, servicerequests.ReadInventory) {
 		return // the inventory may prove what its proxy has said
 	}
 	if !m.ModeCurrent() {
