@@ -8,12 +8,14 @@ import (
 	"safemode/servicerequests"
 )
 
-// weighed is a meter with a portfolio's balance that is on supply in Prepayment, and whose
-// balances were read after the given spans, in pounds.
-func weighed(t *testing.T, body record.TargetBody, reads ...struct {
+type balanceRead struct {
 	after  time.Duration
 	pounds float64
-}) *actor {
+}
+
+// weighed is a meter with a portfolio's balance that is on supply in Prepayment, and whose
+// balances were read after the given spans, in pounds.
+func weighed(t *testing.T, body record.TargetBody, reads ...balanceRead) *actor {
 	t.Helper()
 	a := newActor(t, servicerequests.ESME)
 	a.p.DailySpend, a.p.AtRiskWithin = 5*servicerequests.Pound, 24*time.Hour
@@ -25,11 +27,6 @@ func weighed(t *testing.T, body record.TargetBody, reads ...struct {
 		a.m.observe(record.Observation{Supply: on, Balance: pounds(r.pounds)}, uint64(i)+1, a.now, a.now)
 	}
 	return a
-}
-
-type balanceRead = struct {
-	after  time.Duration
-	pounds float64
 }
 
 // Two dated balances of one meter tell what the home uses, if they are a day apart and no
