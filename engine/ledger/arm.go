@@ -91,7 +91,7 @@ func (p *Policy) doubtful(m *Meter) bool {
 // itself.
 func (p *Policy) asksProxy(m *Meter, after bool) bool {
 	if after {
-		return p.GasBalanceFromProxy
+		return p.GasBalanceFromProxy && !m.ProxyClaimed // it is for evidence
 	}
 	return m.Tally(servicerequests.ReadMeterBalance).Tries == 0 && !m.Found.Balance.Known() && m.Counters.FirstSwitch == 0
 }

@@ -31,8 +31,8 @@ func (m *Meter) proxied(counter uint64) bool {
 }
 
 // hearsay says whether an answer came from a gas proxy that only the portfolio names: it may
-// be another home's. It serves to tell which homes are at risk; no 7.3 and no verdict rests
-// on it. The DCC's inventory, or the meter itself, turns it into proof.
+// be another home's. It serves to tell which homes are at risk; no 7.3 rests on it,
+// and no verdict tells it. The DCC's inventory, or the meter itself, turns it into proof.
 func (m *Meter) hearsay(counter uint64) bool { return m.ProxyClaimed && m.proxied(counter) }
 
 // foundMode says whether it is proven in which mode the meter was found.

@@ -27,8 +27,8 @@ func TestClaimedProxySavesTheInventory(t *testing.T) {
 	}
 	a.read(prepay, on, pounds(7))
 	a.expect(toCredit)
-	if v := a.p.Conclude(a.m); v.FoundBy != othersEUI {
-		t.Errorf("found by %v", v.FoundBy)
+	if v := a.p.Conclude(a.m); v.Found != (record.Observation{Supply: on}) || v.End.Balance != nil {
+		t.Errorf("hearsay is told as found: %+v, %+v", v.Found, v.End)
 	}
 	if a.m.ModeCurrent() {
 		t.Error("a verdict may rest on a proxy that only the portfolio names")

@@ -325,9 +325,6 @@ type VerdictBody struct {
 	ModeCounter   uint64      `json:"mode_counter"`   // of the response that End.Mode rests on; 0 if none
 	SupplyCounter uint64      `json:"supply_counter"` // of the response that End.Supply rests on; 0 if none
 
-	// FoundBy is the gas proxy that told Found where only the portfolio names it: it may be
-	// another home's.
-	FoundBy servicerequests.EUI `json:"found_by_gpf,omitzero"`
 	// Spend is what the home was taken to use up in a day, where balances told it; nil: they
 	// did not, and the policy's daily_spend was assumed.
 	Spend *Spend `json:"spend,omitempty"`

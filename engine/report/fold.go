@@ -149,7 +149,8 @@ type folder struct {
 type meter struct {
 	Meter
 	requests []*request
-	exposed  bool // was given a command, and has had no verdict since
+	proxy    servicerequests.EUI // that an inventory named
+	exposed  bool                // was given a command, and has had no verdict since
 	balances []balanceRead
 	heard    tally // answers by coming
 }
