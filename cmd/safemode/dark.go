@@ -69,7 +69,7 @@ func (r *rehearsal) reckonDark(ctx context.Context, io stdio, conf *config.Confi
 	}
 	again := &rehearsal{
 		dir: filepath.Join(r.dir, "portfolio-order"), supplier: r.supplier, seed: r.seed, fleet: r.fleet, faults: r.faults,
-		life: r.life, dark: r.dark, clock: r.clock, begins: r.opened, log: r.log.Named("portfolio-order"), forbidden: r.forbidden,
+		life: r.life, dark: r.dark, clock: r.clock, begins: r.opened, departures: r.departures, log: r.log.Named("portfolio-order"), forbidden: r.forbidden,
 	}
 	fmt.Fprintf(io.err, "the same fleet once more, in the portfolio's order, files in %s\n", again.dir)
 	if err := makeDir(again.dir); err != nil {
@@ -92,7 +92,6 @@ func (r *rehearsal) reckonDark(ctx context.Context, io stdio, conf *config.Confi
 	}
 	folded.Summary.DarkHours = &report.DarkHours{
 		Begins: r.life.Began, OverHours: r.dark.over.Hours(), TopUps: r.dark.topUps,
-		Departures:  r.departures,
 		Press:       report.Press{Share: r.life.Press.Share, AfterMinutes: r.life.Press.After.Minutes()},
 		SweepHours:  report.ByOrder{AtRisk: folded.Summary.DurationSeconds / 3600, Portfolio: second.Summary.DurationSeconds / 3600},
 		Electricity: fuel(servicerequests.ESME), Gas: fuel(servicerequests.GSME),

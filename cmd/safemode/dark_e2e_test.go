@@ -5,9 +5,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"safemode/config"
+	"safemode/devicesim/fault"
 )
 
 // Dark hours of a demo: every case beside the others, with its denominators, in the
@@ -19,7 +23,7 @@ func TestDarkHours(t *testing.T) {
 	long(t)
 	out := filepath.Join(t.TempDir(), "demo")
 	p := start(t, "demo", "--meters", "200", "--seed", "3", "--speed", "2000", "--pace", "0.04", "--begin", "2027-01-13T06:00:00Z",
-		"--dark-hours", "168h", "--press", "0.8,30m", "--json", "--out", out)
+		"--dark-hours", "168h", "--press", "0.8,30m", "--retries", "short", "--json", "--out", out)
 	s := parseSummary(t, p.succeeds().out)
 	d := s.DarkHours
 	if d == nil {
@@ -41,6 +45,11 @@ func TestDarkHours(t *testing.T) {
 			t.Errorf("%s: %d of %d homes can be reached", fuel, f.reachable, f.homes)
 		}
 	}
+	for _, setting := range []string{"policy.read_wait 30m0s (shipped: 1m0s)", "policy.retry_gas [35m0s] (shipped: [1h0m0s ", "the simulator's dcc.windows.hub_holds 3h0m0s"} {
+		if !strings.Contains(strings.Join(s.Departures, "; "), setting) {
+			t.Errorf("settings that are not the shipped ones: no %q in %q", setting, s.Departures)
+		}
+	}
 	h, g := d.Electricity.HomeHours, d.Gas.HomeHours
 	if bySweep := max(h.AtRisk, h.Portfolio); h.NoSweep < 3*bySweep || h.AtOnce > min(h.AtRisk, h.Portfolio) || h.AtOnce <= 0 {
 		t.Errorf("electricity: %+v", h)
@@ -56,8 +65,8 @@ func TestDarkHours(t *testing.T) {
 	}
 	t.Logf("home-hours: electricity %+v, gas %+v", h, g)
 	for name, words := range map[string][]string{
-		"summary.txt":  {"Dark hours.", "no sweep", "ASSUMPTIONS: nobody can top up", "0.8 of consumers press the button of an armed supply, half of those within 30 minutes"},
-		"summary.html": {"<h2>Dark hours</h2>"},
+		"summary.txt":  {"Dark hours.", "no sweep", "ASSUMPTIONS: nobody can top up", "Settings that are not the shipped ones: policy.", "0.8 of consumers press the button of an armed supply, half of those within 30 minutes"},
+		"summary.html": {"<h2>Dark hours</h2>", "Settings that are not the shipped ones: policy.", "First contact: ", "Blast radius: "},
 	} {
 		text, err := os.ReadFile(filepath.Join(out, name))
 		if err != nil {
@@ -87,6 +96,7 @@ func TestDarkHoursRefusals(t *testing.T) {
 	for words, args := range map[string][]string{
 		"--dark-hours -1h0m0s: want more than 0s":  {"demo", "--dark-hours", "-1h"},
 		"--speed must not be 1":                    {"demo", "--dark-hours", "1h", "--speed", "1"},
+		"--retries long: want shipped or short":    {"demo", "--retries", "long"},
 		"--top-ups goes with --dark-hours":         {"demo", "--top-ups"},
 		"--begin soon: want a time":                {"demo", "--begin", "soon"},
 		"a clock of --speed 1 shows real time":     {"demo", "--begin", "2027-01-13T06:00:00Z", "--speed", "1"},
@@ -96,5 +106,33 @@ func TestDarkHoursRefusals(t *testing.T) {
 		"--pace -1: want over 0":                   {"demo", "--pace", "-1"},
 	} {
 		refuses(t, exitUsage, words, "", args...)
+	}
+}
+
+// Dark hours try what cannot be reached as long as a real sweep does.
+func TestDarkHoursRunTheShippedLadder(t *testing.T) {
+	week := darkFlags{over: 168 * time.Hour}
+	for _, c := range []struct {
+		flags rehearsalFlags
+		short bool
+	}{
+		{rehearsalFlags{}, true},
+		{rehearsalFlags{dark: week}, false},
+		{rehearsalFlags{retries: "shipped"}, false},
+		{rehearsalFlags{dark: week, retries: "short"}, true},
+	} {
+		r := &rehearsal{faults: fault.Profile{}}
+		r.clock.Speed = referenceSpeed
+		if c.flags.shortRetries() {
+			r.faults.Rules.Windows.HubHolds = demoHubHolds
+		}
+		conf := r.demoSettings(c.flags, 1)
+		shipped := config.Default().Policy
+		same := slices.Equal(conf.Policy.RetryElectricity, shipped.RetryElectricity) && slices.Equal(conf.Policy.RetryGas, shipped.RetryGas) &&
+			conf.Policy.ResponseWaitGas == shipped.ResponseWaitGas
+		text := strings.Join(r.departures, "; ")
+		if same == c.short || strings.Contains(text, "retry_") != c.short || strings.Contains(text, "hub_holds") != c.short {
+			t.Errorf("%+v: %s", c.flags, text)
+		}
 	}
 }

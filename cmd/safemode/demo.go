@@ -67,6 +67,7 @@ assumptions.`,
 	f.BoolVar(&plain, "plain", false, plainUsage)
 	f.DurationVar(&flags.stay, "stay", 0, stayUsage)
 	f.StringVar(&flags.begin, "begin", "", beginUsage)
+	f.StringVar(&flags.retries, "retries", "", "shipped: what cannot be reached is tried as long as in a real sweep, days of the clock; short: for two hours (default short, with --dark-hours shipped)")
 	flags.dark.add(f, "")
 	addPress(f, &flags.press, "")
 	f.StringVar(&out, "out", "", "folder for files, journal and reports (default a new one for temporary files)")
@@ -95,7 +96,7 @@ func demo(ctx context.Context, io stdio, meters int, pace float64, flags rehears
 	if err != nil {
 		return err
 	}
-	if faults.Rules.Windows.HubHolds == 0 {
+	if faults.Rules.Windows.HubHolds == 0 && flags.shortRetries() {
 		faults.Rules.Windows.HubHolds = demoHubHolds
 	}
 	r := flags.rehearsal(dir, smki.TestSupplier, population, faults, log)
@@ -110,17 +111,14 @@ func demo(ctx context.Context, io stdio, meters int, pace float64, flags rehears
 	if err := r.start(ctx); err != nil {
 		return err
 	}
-	err = r.demo(ctx, io, pace, asJSON)
+	err = r.demo(ctx, io, flags, pace, asJSON)
 	return errors.Join(err, r.stop())
 }
 
 // demo plans, sweeps and reports what start has prepared.
-func (r *rehearsal) demo(ctx context.Context, io stdio, pace float64, asJSON bool) error {
-	conf := demoConfig(r.clock.Speed)
-	setPace(&conf, pace)
-	conf.Policy.ResponseWaitGas = r.faults.Rules.Windows.HubHolds + time.Hour
-	fmt.Fprintf(io.err, "settings that are not the shipped ones: %s\n", strings.Join(departures(&conf), "; "))
-	r.departures = departures(&conf)
+func (r *rehearsal) demo(ctx context.Context, io stdio, flags rehearsalFlags, pace float64, asJSON bool) error {
+	conf := r.demoSettings(flags, pace)
+	fmt.Fprintf(io.err, "settings that are not the shipped ones: %s\n", strings.Join(r.departures, "; "))
 	r.point(&conf)
 	o, err := r.prepare(io, &conf)
 	if err != nil {
@@ -204,12 +202,12 @@ func testApproval(p *plan.Plan, planDir, base string) error {
 
 // demoHubHolds is how long the demo's hubs hold a command for a gas meter, unless
 // the fault profile says: some wakes of it, where a real hub holds a day's. What is
-// lost is then given up within hours of the demo's clock.
+// lost is then given up within hours of the demo's clock. It is so with short retries only.
 const demoHubHolds = 3 * time.Hour
 
 // demoConfig is the default configuration with as little changed as a clock that runs fast
 // needs; [departures] names each change. A meter that cannot be reached is given up within
-// two hours of the demo's clock instead of days. A hiccup of the machine counts speed times,
+// two hours of the demo's clock instead of days, unless --retries or --dark-hours has it else. A hiccup of the machine counts speed times,
 // so reads are waited for half an hour, one that 7.3 rests on may be as old, an answer may
 // take an hour, and the pace is one that two cores can follow.
 func demoConfig(speed float64) config.Config {
@@ -222,6 +220,22 @@ func demoConfig(speed float64) config.Config {
 	c.Policy.ResponseWaitElectricity = time.Hour
 	setPace(&c, demoPosts/speed)
 	return c
+}
+
+// demoSettings are the demo's, and notes in which of them they are not the shipped ones.
+func (r *rehearsal) demoSettings(flags rehearsalFlags, pace float64) config.Config {
+	conf := demoConfig(r.clock.Speed)
+	if !flags.shortRetries() {
+		shipped := config.Default().Policy
+		conf.Policy.RetryElectricity, conf.Policy.RetryGas = shipped.RetryElectricity, shipped.RetryGas
+	}
+	setPace(&conf, pace)
+	if holds := r.faults.Rules.Windows.HubHolds; holds > 0 {
+		conf.Policy.ResponseWaitGas = holds + time.Hour
+		r.departures = append(r.departures, fmt.Sprintf("the simulator's dcc.windows.hub_holds %v", holds))
+	}
+	r.departures = append(departures(&conf), r.departures...)
+	return conf
 }
 
 // departures are the settings of the policy, the waves and the limits in which a

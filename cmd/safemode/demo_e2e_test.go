@@ -117,10 +117,13 @@ func keysOf(value any, path string) (keys []string) {
 func checkSummaryKeys(t *testing.T, line string) {
 	t.Helper()
 	const classes = `{"sent":0,"success":0,"negative":0,"no_response":0,"rejected":0,"in_doubt":0,"unverified":0}`
+	const contact = `{"meters":0,"contacted":0,"last_at":"","last_seconds":0.0}`
 	const outline = `{"sweep_id":"","plan_sha256":"","meters":0,
 		"verdicts":{"on_supply":0,"armed":0,"not_safe":0,"unknown":0,"excluded":0},
 		"not_covered":0,"homes":{"all_on_supply":0,"armed":0,"other":0},"calls":{"armed":0,"dark":0},
 		"transfers":{"listed":0,"left_alone":0,"told":0,"refused":0,"unexpected_e4":0},
+		"first_contact":{"electricity":` + contact + `,"gas":` + contact + `},
+		"blast_radius":{"homes":0,"meters":0,"at":"","cap_meters":0},"departures":[],
 		"requests":{"1.6":` + classes + `,"2.5":` + classes + `,"7.3":` + classes + `,"7.4":` + classes + `,
 			"6.2.9":` + classes + `,"4.18":` + classes + `,"4.13":` + classes + `,"8.2":` + classes + `},
 		"refused":{"unpermitted":0,"uncorrelated":0,"unverified":0},"forbidden_commands":0,
@@ -164,6 +167,14 @@ func checkDemoSummary(t *testing.T, s report.Summary) {
 	if s.ForbiddenCommands != 0 || s.Refused != (report.Refused{}) || s.NotCovered != 0 || s.Quarantined != 0 {
 		t.Errorf("%d forbidden commands, refused %+v, %d not covered, %d quarantined",
 			s.ForbiddenCommands, s.Refused, s.NotCovered, s.Quarantined)
+	}
+	for fuel, c := range map[string]report.FirstContact{"electricity": s.FirstContact.Electricity, "gas": s.FirstContact.Gas} {
+		if c.Meters == 0 || c.Contacted != c.Meters || c.LastSeconds <= 0 || c.LastSeconds > s.DurationSeconds {
+			t.Errorf("first contact with %s: %+v", fuel, c)
+		}
+	}
+	if b := s.BlastRadius; b.Homes == 0 || b.Homes > b.Meters || b.Meters > b.Cap || b.Cap > s.Meters {
+		t.Errorf("blast radius %+v", b)
 	}
 	if h := s.Homes; h.AllOnSupply == 0 || h.Armed == 0 || h.Other == 0 || s.DurationSeconds <= 0 || s.RequestRate <= 0 {
 		t.Errorf("homes %+v, %g s, %g a second", h, s.DurationSeconds, s.RequestRate)

@@ -73,6 +73,10 @@ func printStatus(w io.Writer, s record.Status) error {
 		fmt.Fprintf(out, "wave %d\t%s: %s, %d meters, %d not settled; sample: %s\n",
 			wave.Number, wave.Name, wave.State, wave.Meters, wave.Unsettled, counted(wave.Sample))
 	}
+	for _, fuel := range slices.Sorted(maps.Keys(s.FirstContact)) {
+		fmt.Fprintf(out, "first contact\t%s\n", firstContact(fuel, s.FirstContact[fuel]))
+	}
+	fmt.Fprintf(out, "blast radius\t%s\n", blastRadius(s.BlastRadius))
 	for _, h := range s.Holds {
 		fmt.Fprintf(out, "%s\t%s by %s at %s: %s\n", h.Scope, past[h.Action], h.By, h.Since.UTC().Format(time.RFC3339), cmp.Or(h.Reason, "no reason given"))
 	}
@@ -91,6 +95,23 @@ func printStatus(w io.Writer, s record.Status) error {
 		fmt.Fprintf(out, "signer\t%s\n", s.Signer)
 	}
 	return failWith(exitFailed, out.Flush())
+}
+
+// firstContact says how many meters of a fuel were contacted, and when the latest was.
+func firstContact(fuel string, c record.Contact) string {
+	text := fmt.Sprintf("%s: %d of %d meters", fuel, c.Contacted, c.Meters)
+	if !c.LastAt.IsZero() {
+		text += ", the last at " + c.LastAt.UTC().Format(time.RFC3339)
+	}
+	return text
+}
+
+// blastRadius says how much was at stake at once, against what the waves allow.
+func blastRadius(b record.BlastRadius) string {
+	if b.Homes == 0 {
+		return "no home was given a command"
+	}
+	return fmt.Sprintf("at most %d homes (%d meters) were between a command and its confirmation at once; the waves allowed commands to %d meters by then", b.Homes, b.Meters, b.Cap)
 }
 
 var past = map[string]string{"pause": "paused", "stop": "stopped"}

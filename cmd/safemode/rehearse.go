@@ -35,6 +35,14 @@ type rehearsalFlags struct {
 	begin  string // RFC 3339; empty: now
 	dark   darkFlags
 	press  pressFlag
+
+	retries string // of the demo: shipped or short; empty: shipped for dark hours
+}
+
+// shortRetries says whether what cannot be reached is given up within hours. How long homes
+// are dark depends on it: dark hours are reckoned without, unless somebody wants it so.
+func (f rehearsalFlags) shortRetries() bool {
+	return f.retries == "short" || f.retries == "" && f.dark.over == 0
 }
 
 const beginUsage = "what the clock shows as the rehearsal begins, like 2027-01-13T06:00:00Z (default now)"
@@ -58,6 +66,9 @@ func (f rehearsalFlags) start() (time.Time, error) {
 func (f rehearsalFlags) check() (fault.Profile, error) {
 	if !(f.speed > 0) {
 		return fault.Profile{}, failWith(exitUsage, fmt.Errorf("--speed %g: must be over 0", f.speed))
+	}
+	if f.retries != "" && f.retries != "short" && f.retries != "shipped" {
+		return fault.Profile{}, failWith(exitUsage, fmt.Errorf("--retries %s: want shipped or short", f.retries))
 	}
 	_, err := f.start()
 	if err := errors.Join(err, f.dark.check(f.speed)); err != nil {
@@ -241,6 +252,7 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded
 	if err := r.hold(ctx, io, folded, &o, halted == nil); err != nil {
 		return nil, errors.Join(halted, err)
 	}
+	folded.Summary.Departures = r.departures
 	if err := folded.Write(r.dir, report.Options{}); err != nil {
 		return nil, failWith(exitFailed, err)
 	}

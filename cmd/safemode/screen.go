@@ -236,7 +236,7 @@ func waveLines(st record.Status) []string {
 		}
 		lines = append(lines, line)
 	}
-	return lines
+	return append(lines, "Blast radius: "+blastRadius(st.BlastRadius))
 }
 
 func regionLines(st record.Status) []string {

@@ -60,7 +60,7 @@ func TestBuiltin(t *testing.T) {
 		t.Errorf("transfer-midway: %v, then %v", before, after)
 	}
 	_, err := fault.Named(ready, "stormy")
-	if !errors.Is(err, fault.ErrProfile) || !strings.Contains(err.Error(), "calm, everyday, lying-dcc, north-outage, switching-days, transfer-midway, winter-evening") {
+	if !errors.Is(err, fault.ErrProfile) || !strings.Contains(err.Error(), "calm, everyday, hubs-lifo, hubs-random, lying-dcc, north-outage, switching-days, transfer-midway, winter-evening") {
 		t.Errorf("stormy: %v", err)
 	}
 }

@@ -120,7 +120,7 @@ func (p *planned) outside(r record.Record) string {
 	case r.Service == servicerequests.ReadInventory:
 		kind = servicerequests.UnknownDevice // the DCC answers it
 	case r.ID.Target == r.Device:
-	case m.proxy != 0 && r.ID.Target == m.proxy && !r.Service.Critical():
+	case r.ID.Target != 0 && (r.ID.Target == m.proxy || r.ID.Target == m.body.Proxy) && !r.Service.Critical():
 		kind = servicerequests.GPF
 	default:
 		return "the target " + r.ID.Target.String() + " is neither the meter nor its gas proxy"

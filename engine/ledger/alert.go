@@ -118,7 +118,7 @@ func (m *Meter) TakeAlert(a Alert) (changed bool) {
 		c.StaleMode, c.StaleSupply = max(c.StaleMode, issued), max(c.StaleSupply, issued)
 		return true
 	case aboutCredit, aboutSuspended:
-		if m.Now.Supply.Known() && !a.At.After(m.Now.Supply.At) {
+		if read := m.Now.Supply; read.Known() && !a.At.After(read.At) || !read.Known() && a.Heard.Sub(a.At) >= lately {
 			return false
 		}
 		m.Alarm.After = issued
@@ -131,8 +131,9 @@ func (m *Meter) TakeAlert(a Alert) (changed bool) {
 	return false
 }
 
-// lately bounds what an 8F66 says about a supply that is off: it may have been off before
-// the switch, in Credit, and then lack of credit is not why (assumption).
+// lately bounds what an alert says about a supply that is off now (assumption). After an 8F66
+// it may have been off before the switch, in Credit, and then lack of credit is not why. After
+// an 8F0F from before anything was read it may have been on, and been turned off again.
 const lately = 24 * time.Hour
 
 // clockSkew is how far the clocks of a device and of the DCC may differ (assumption; GBCS

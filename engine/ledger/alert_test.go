@@ -27,6 +27,19 @@ func seen(t *testing.T, state servicerequests.SupplyState) *actor {
 	return a
 }
 
+// Nor does one that comes before anything was read: what it tells of may be over.
+func TestOldAlertBeforeTheFirstRead(t *testing.T) {
+	for age, taken := range map[time.Duration]bool{time.Hour: true, lately - 1: true, lately: false, 30 * 24 * time.Hour: false} {
+		for _, code := range []uint16{AlertBelow, AlertSuspended} {
+			a := newActor(t, servicerequests.ESME)
+			a.m.TakeAlert(Alert{Code: code, Counter: 7, At: a.now.Add(-age), Heard: a.now})
+			if a.m.Alarm.Raised() != taken {
+				t.Errorf("%04X of %v ago is taken: %t", code, age, !taken)
+			}
+		}
+	}
+}
+
 // A month-old 8F0F that the DCC delivers after the supply was read allows nothing: it is
 // not what turned the supply off.
 func TestOldAlertOfCreditAllowsNothing(t *testing.T) {

@@ -20,6 +20,7 @@ type Effect struct {
 	Ended   bool         // an outcome was taken in
 	Was     record.Class // what the request had ended as before; ClassOpen: not at all
 	Is      record.Class
+	Foreign bool // how it ended says nothing about the meter
 	Sampled bool // it counts in the sample of its wave
 }
 
@@ -191,12 +192,17 @@ func (m *Meter) End(p *Policy, service servicerequests.Service, id servicereques
 			break
 		}
 	}
+	e.Foreign = m.Foreign(service, id.Target, o)
 	if past := m.PastAs(id); past != nil {
 		e.Was, e.Sampled = past.Class, past.Sampled
 		past.Class = o.Class
 	} else if id.Counter != 0 {
-		e.Sampled = m.samples(service, o.Attempt, o.Class)
+		e.Sampled = !e.Foreign && m.samples(service, o.Attempt, o.Class)
 		m.Past = append(m.Past, Past{id.Counter, service, o.Class, id.Target != m.Device, e.Sampled})
+	}
+	if e.Foreign {
+		m.renounce(service, id.Target, e.Request != nil)
+		return e
 	}
 	m.tally(p, service, id, o, e.Request != nil)
 	if o.Observed != nil {
@@ -208,8 +214,8 @@ func (m *Meter) End(p *Policy, service servicerequests.Service, id servicereques
 		}
 		m.observe(seen, id.Counter, o.AnsweredAt, heard)
 	}
-	if o.Proxy != 0 {
-		m.Proxy = o.Proxy
+	if o.Proxy != 0 || m.ProxyClaimed && service == servicerequests.ReadInventory && o.Class == record.ClassSuccess {
+		m.named(o.Proxy)
 	}
 	return e
 }

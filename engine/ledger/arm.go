@@ -30,7 +30,7 @@ func (p *Policy) refusal(m *Meter) string {
 		return m.Bars.Person
 	case !p.Permits(servicerequests.ArmSupply, m.Plan.Type):
 		return "arming is not permitted by the direction"
-	case !m.foundProven() && m.Now.Balance.Known() && !p.spent(m):
+	case !m.foundProven() && m.heardBalance() && !p.spent(m):
 		return "disabled with credit left"
 	case !m.foundProven():
 		return "how it was found was not proven before the switch"
@@ -40,7 +40,7 @@ func (p *Policy) refusal(m *Meter) string {
 		return "a stored switch to prepayment has run: it may have been off before"
 	case m.Found.Supply.Value != servicerequests.Disabled && !m.ranOut():
 		return "turned off after it was found " + m.Found.Supply.Value.String()
-	case !m.Now.Balance.Known() && !p.spent(m):
+	case !m.heardBalance() && !p.spent(m):
 		return "disabled, balance not known"
 	case !p.spent(m):
 		return "disabled with credit left"
@@ -51,7 +51,7 @@ func (p *Policy) refusal(m *Meter) string {
 // foundProven says whether it is known how the meter was found: by its reads, or by its own
 // word that it went off for lack of credit, which it does in Prepayment only.
 func (m *Meter) foundProven() bool {
-	return m.Found.Mode.Known() && m.Found.Supply.Known() || m.ranOut()
+	return m.foundMode() && m.Found.Supply.Known() || m.ranOut()
 }
 
 // ranOut says whether the meter itself has told that its supply went off for lack of
@@ -63,17 +63,17 @@ func (m *Meter) ranOut() bool { return m.Alarm.Below }
 // later. A later one is proof although the meter is in credit mode by then: a gas meter's
 // prepayment balance stays as it was, and an electricity meter that is off uses nothing.
 func (p *Policy) spent(m *Meter) bool {
-	if m.Found.Balance.Known() && m.Found.Balance.Value <= p.ArmBalanceAtMost {
+	if m.Found.Balance.Known() && !m.hearsay(m.Found.Balance.Counter) && m.Found.Balance.Value <= p.ArmBalanceAtMost {
 		return true
 	}
-	return p.outdated(m) && m.Now.Balance.Counter > m.Found.Balance.Counter && m.Now.Balance.Value <= p.ArmBalanceAtMost
+	return p.outdated(m) && m.heardBalance() && m.Now.Balance.Counter > m.Found.Balance.Counter && m.Now.Balance.Value <= p.ArmBalanceAtMost
 }
 
 // outdated says whether the balance that was read first is not known, or may say less
 // than is so: a proxy tells what its meter held up to half an hour before, and a meter
 // that has told since that it went off had some left when it was read.
 func (p *Policy) outdated(m *Meter) bool {
-	return !m.Found.Balance.Known() || m.ranOut() || m.Gas() && m.Proxy != 0
+	return !m.Found.Balance.Known() || m.ranOut() || m.proxied(m.Found.Balance.Counter)
 }
 
 // doubtful says whether the balance must be read again to prove why a supply that is to
@@ -91,7 +91,7 @@ func (p *Policy) doubtful(m *Meter) bool {
 // itself.
 func (p *Policy) asksProxy(m *Meter, after bool) bool {
 	if after {
-		return p.GasBalanceFromProxy
+		return p.GasBalanceFromProxy && !m.ProxyClaimed // it is for evidence
 	}
 	return m.Tally(servicerequests.ReadMeterBalance).Tries == 0 && !m.Found.Balance.Known() && m.Counters.FirstSwitch == 0
 }

@@ -40,6 +40,8 @@
 //   - The balance is a precondition there and no nicety. No answer, and an answer without a
 //     value, have it asked for again: of a gas meter first by its proxy, then of the meter
 //     itself. Any answer that proves it counts, and a bound ends it.
+//   - What a gas proxy says that only the portfolio names may be another home's. It tells
+//     which homes are at risk; no 7.3 and no verdict rests on it (hearsay.go).
 //   - An alert is taken once, and only if it is later than the read that it would overrule
 //     (alert.go). One that forbids arming holds in doubt; one that allows it does not.
 //   - A meter that is excluded is asked for nothing more, in whatever phase its requests
@@ -80,7 +82,8 @@
 // was before: Transform is asked once more, with the same bytes. What a worker has, or what
 // rests, is written as ready to go again.
 //
-// Not packed are the plan, the gas proxy, Done and tags, which the owner keeps; and of a
+// Not packed are the plan, the gas proxy and who names it, Done and tags, which the owner
+// keeps; and of a
 // verdict all but its name and reason, which follows from the readings. [Meter.Unpack]
 // takes nothing but what Pack writes ([ErrPacked]).
 package ledger

@@ -31,6 +31,12 @@ func share(n int) int {
 	return n
 }
 
+// Gas proxies that a portfolio may name wrongly: another home's, and one that is not there.
+const (
+	othersEUI  = servicerequests.EUI(0x00DB123456780013)
+	nowhereEUI = servicerequests.EUI(0x00DB123456780023)
+)
+
 // home is one meter and the ledger the sweep keeps of it, with everything on the way
 // between them: a state of the exploration.
 type home struct {
@@ -191,6 +197,9 @@ func (h *home) post(id servicerequests.RequestID, how fate) {
 		return
 	}
 	h.move(r, Post)
+	if r.ID.Target == nowhereEUI && (how == taken || how == lostAfter) {
+		how = "E19" // the DCC knows no such device
+	}
 	switch how {
 	case lostBefore:
 		h.onceMore(r)
@@ -270,6 +279,10 @@ func (h *home) execute(f *carried) (replayed bool) {
 	if f.service.Critical() && f.id.Counter <= h.d.lastCommand {
 		return true
 	}
+	if f.id.Target == h.d.claim && h.d.claim != h.d.gpf { // another home's: that one is dark
+		f.ok, f.done, f.seen, f.balance = true, true, state{servicerequests.Prepayment, servicerequests.Disabled}, -5*servicerequests.Pound
+		return false
+	}
 	f.ok = h.d.carryOut(h.x.w, f.service, f.id)
 	f.done, f.seen, f.balance = true, h.d.state, h.d.balance
 	return false
@@ -327,6 +340,13 @@ func (h *home) next() (all []*home) {
 		// What waits behind it goes after it, as in a lane.
 		for _, how := range []fate{lostBefore, lostAfter, "E5", "E49", "E20"} {
 			fault(name+" "+string(how), func(c *home) { c.post(r.ID, how) })
+		}
+		if h.m.ProxyClaimed && r.ID.Target == h.m.Proxy {
+			branch(name+" E4", func(c *home) { // another supplier's
+				if c.post(r.ID, "E4"); c.m.Bars.Excluded != "" {
+					c.fail("a home is excluded for a proxy that only the portfolio names")
+				}
+			})
 		}
 		if r.Endpoint() == record.Transform {
 			fault(name+" uncorrelated", func(c *home) { c.post(r.ID, "uncorrelated") })
@@ -419,14 +439,18 @@ func (h *home) dayLater(due time.Time, off bool) *home {
 // Both must tell what the ledger told.
 func (h *home) refold() {
 	was := h.m
-	packed := &Meter{Device: was.Device, Plan: was.Plan, Proxy: was.Proxy}
+	packed := &Meter{Device: was.Device, Plan: was.Plan, Proxy: was.Proxy, ProxyClaimed: was.ProxyClaimed}
 	if err := packed.Unpack(was.Pack(nil)); err != nil {
 		h.fail("%v", err)
 	}
 	h.m = h.fold()
+	for _, m := range [...]*Meter{h.m, packed} { // whoever takes them up knows it by the verdict
+		for _, r := range m.Open {
+			r.After = was.OpenAs(r.ID).After
+		}
+	}
 	for _, r := range h.m.Open {
 		r.AskedAt = h.now
-		r.After = was.OpenAs(r.ID).After
 	}
 	if diff := different(was, h.m); diff != "" {
 		h.fail("the journal tells another story of %s:\n%+v\n%+v", diff, was, h.m)
@@ -476,7 +500,7 @@ func different(a, b *Meter) string {
 		return "counters"
 	case a.Tallies != b.Tallies:
 		return "tallies"
-	case a.CreditAccepted != b.CreditAccepted || a.Pending != b.Pending || a.Sampled != b.Sampled || a.Proxy != b.Proxy:
+	case a.CreditAccepted != b.CreditAccepted || a.Pending != b.Pending || a.Sampled != b.Sampled || a.Proxy != b.Proxy || a.ProxyClaimed != b.ProxyClaimed || a.Estimate != b.Estimate:
 		return "marks"
 	case a.Alarm != b.Alarm || a.Taken != b.Taken:
 		return "alerts"
@@ -492,6 +516,21 @@ func different(a, b *Meter) string {
 		return "open requests"
 	}
 	return ""
+}
+
+// rate holds what the home is taken to use up against what balances can tell.
+func (h *home) rate() {
+	s, p := h.x.p.Spend(h.m), &h.x.p
+	switch {
+	case s == nil:
+	case s.PerDay <= 0, s.By != record.ByReads && (s.By != record.ByPortfolio || h.m.Estimate.At.IsZero()):
+		h.fail("it uses up %+v", *s)
+	case !h.touched && h.m.Estimate.Balance-h.m.Now.Balance.Value <= 0 && s.By == record.ByPortfolio && h.m.Counters.FirstSwitch == 0:
+		h.fail("it uses up %+v, and its balance has not fallen", *s)
+	}
+	if r := p.RiskOf(h.m, h.now); r.Need == Ending && !h.m.Alarm.Raised() && (r.Ends.Sub(h.now) > p.AtRiskWithin || h.m.CreditAccepted) {
+		h.fail("%+v ends soon", r)
+	}
 }
 
 // conclude holds a verdict against the truth.
@@ -566,7 +605,8 @@ func (h *home) sum() [2]uint64 {
 	until := func(t time.Time) int64 { return int64(max(0, t.Sub(h.now))) }
 	num(int64(d.mode), int64(d.supply), int64(d.balance), int64(d.emergency), int64(h.mishaps))
 	flag(h.again, d.person)
-	flag(d.stored, h.touched, h.ran, m.Started.IsZero(), m.CreditAccepted, m.Pending, m.Bars.Excluded != "", m.Proxy != 0, m.Bars.Person != "")
+	flag(d.stored, h.touched, h.ran, m.Started.IsZero(), m.CreditAccepted, m.Pending, m.Bars.Excluded != "", m.Proxy != 0, m.Bars.Person != "",
+		m.ProxyClaimed, m.hearsay(m.Found.Mode.Counter), m.hearsay(m.Found.Balance.Counter), m.hearsay(m.Now.Mode.Counter), m.hearsay(m.Now.Balance.Counter))
 	rank(m.Now.Mode.Counter, m.Now.Supply.Counter, m.Now.Balance.Counter, m.Found.Balance.Counter,
 		n.FirstSwitch, n.FirstCommand, n.LastCommand, n.StaleMode, n.StaleSupply, m.Issued(), d.lastCommand)
 	num(int64(m.Now.Mode.Value), int64(m.Now.Supply.Value), int64(m.Now.Balance.Value), int64(m.Found.Mode.Value), int64(m.Found.Supply.Value), int64(m.Found.Balance.Value))
@@ -610,6 +650,7 @@ func (x *explorer) explore(root *home) {
 		stack = stack[:len(stack)-1]
 		// A first look asks for what is due; a second one shows what it leads to.
 		s := h.decide()
+		h.rate()
 		key := h.sum()
 		if _, ok := x.visited[key]; ok {
 			continue
@@ -671,14 +712,21 @@ func (x *explorer) roots(visit func(questions, record.Strategy, device)) {
 											eui: 0x00DB123456780001, kind: kind, state: state{mode, supply}, balance: balance,
 											emergency: credit, locked: locked, claimed: mark.claimed, person: mark.history == HistoryDisabled,
 										}
-										if kind == servicerequests.GSME {
-											d.gpf = 0x00DB123456780003
+										if balance == servicerequests.Pound { // two days ago it was 9 pounds more
+											d.estimate = 10 * servicerequests.Pound
 										}
 										if mark.history != "" {
 											d.history, d.stored = []string{mark.history}, mark.history == HistoryPendingMode
 										}
 										d.found = d.state
-										visit(open, strategy, d)
+										if kind == servicerequests.ESME {
+											visit(open, strategy, d)
+											continue
+										}
+										d.gpf = 0x00DB123456780003
+										for _, d.claim = range []servicerequests.EUI{0, d.gpf, othersEUI, nowhereEUI} {
+											visit(open, strategy, d)
+										}
 									}
 								}
 							}
@@ -703,14 +751,19 @@ func TestExplore(t *testing.T) {
 		roots = append(roots, func() {
 			x.p = testPolicy()
 			x.p.Strategy, x.p.GasBalanceFromProxy = strategy, d.kind == servicerequests.GSME
+			x.p.DailySpend, x.p.AtRiskWithin = 5*servicerequests.Pound, 24*time.Hour
 			x.p.RereadArmedAfter, x.p.RereadAfter, x.p.RereadShare = 24*time.Hour, 24*time.Hour, 1
 			x.w.questions = open
 			x.visited = map[[2]uint64]struct{}{}
 			h := &home{x: x, d: d, counter: 1000, now: time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC), mishaps: *mishaps}
-			h.record(record.Record{Kind: record.Target, Body: record.Encode(record.TargetBody{
-				Type: d.kind, Hub: 0x00DB123456789000, Region: servicerequests.North, Claimed: d.claimed, History: d.history, Originator: ourEUI,
-			})})
-			h.m = New(d.eui, record.TargetBody{Type: d.kind, Region: servicerequests.North, Claimed: d.claimed, History: d.history, Originator: ourEUI})
+			body := record.TargetBody{
+				Type: d.kind, Hub: 0x00DB123456789000, Region: servicerequests.North, Claimed: d.claimed, History: d.history, Originator: ourEUI, Proxy: d.claim,
+			}
+			if d.estimate != 0 {
+				body.BalanceEstimate, body.BalanceAt = &d.estimate, h.now.Add(-48*time.Hour)
+			}
+			h.record(record.Record{Kind: record.Target, Body: record.Encode(body)})
+			h.m = New(d.eui, body)
 			x.explore(h)
 		})
 	})

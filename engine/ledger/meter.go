@@ -86,6 +86,9 @@ type Meter struct {
 	Plan   Plan
 	Proxy  servicerequests.EUI // the gas proxy; 0: not known
 
+	ProxyClaimed bool     // only the portfolio names it
+	Estimate     Estimate // of the portfolio
+
 	Started time.Time // first request opened; zero: not begun
 	Heard   time.Time // since when nothing has been learnt of it, though it could be asked
 	Reread  time.Time // when the reads that its verdict rests on were last asked for again, and not answered
@@ -122,6 +125,7 @@ func New(device servicerequests.EUI, t record.TargetBody) *Meter {
 	if slices.Contains(t.History, HistoryDisabled) {
 		m.Bars.Person = "disabled by the supplier"
 	}
+	m.claims(&t)
 	return m
 }
 
@@ -133,7 +137,7 @@ func (m *Meter) Tally(s servicerequests.Service) *Tally { return &m.Tallies[s] }
 
 // ModeCurrent says whether the mode was read after all that may have changed it.
 func (m *Meter) ModeCurrent() bool {
-	return m.Now.Mode.Known() && m.Now.Mode.Counter > m.Counters.StaleMode
+	return m.Now.Mode.Known() && m.Now.Mode.Counter > m.Counters.StaleMode && !m.hearsay(m.Now.Mode.Counter)
 }
 
 // SupplyCurrent says the same of the supply state.
@@ -243,9 +247,10 @@ func (m *Meter) journalled() (latest uint64) {
 	return latest
 }
 
-// Kind is the device type of a request's target.
-func (m *Meter) Kind(target servicerequests.EUI) servicerequests.DeviceType {
-	if m.Proxy != 0 && target == m.Proxy {
+// Kind is the device type of a request's target. What is asked of another device than the
+// meter is asked of a gas proxy, but for what the DCC answers itself.
+func (m *Meter) Kind(service servicerequests.Service, target servicerequests.EUI) servicerequests.DeviceType {
+	if target != m.Device && service != servicerequests.ReadInventory {
 		return servicerequests.GPF
 	}
 	return m.Plan.Type
@@ -380,7 +385,7 @@ func (m *Meter) observe(o record.Observation, counter uint64, at, heard time.Tim
 	if o.Mode != servicerequests.UnknownMode {
 		r := Reading[servicerequests.PaymentMode]{o.Mode, counter, at}
 		// None of the engine's commands sets Prepayment: it was so before them all.
-		if !m.Found.Mode.Known() && (before(heard, c.FirstSwitch, c.FirstSwitchAt) || o.Mode == servicerequests.Prepayment && counter < c.FirstSwitch) {
+		if (!m.Found.Mode.Known() || !m.foundMode() && !m.hearsay(counter)) && (before(heard, c.FirstSwitch, c.FirstSwitchAt) || o.Mode == servicerequests.Prepayment && counter < c.FirstSwitch) {
 			m.Found.Mode = Reading[servicerequests.PaymentMode]{o.Mode, counter, heard}
 		}
 		if counter > m.Now.Mode.Counter {
@@ -406,7 +411,7 @@ func (m *Meter) observe(o record.Observation, counter uint64, at, heard time.Tim
 	}
 	if o.Balance != nil {
 		r := Reading[servicerequests.Millipence]{*o.Balance, counter, at}
-		if !m.Found.Balance.Known() && before(heard, c.FirstSwitch, c.FirstSwitchAt) {
+		if (!m.Found.Balance.Known() || m.hearsay(m.Found.Balance.Counter) && !m.hearsay(counter)) && before(heard, c.FirstSwitch, c.FirstSwitchAt) {
 			m.Found.Balance = Reading[servicerequests.Millipence]{*o.Balance, counter, heard}
 		}
 		if counter > m.Now.Balance.Counter {

@@ -66,7 +66,7 @@ func byCounter(a, b *Request) int { return cmp.Compare(a.ID.Counter, b.ID.Counte
 // blank says whether nothing is known beyond the plan.
 func (m *Meter) blank() bool {
 	return m.Started.IsZero() && m.Heard.IsZero() && m.Counters == (Counters{}) && m.Bars == (Bars{}) && !m.Pending &&
-		m.Alarm == (Alarm{}) && m.Taken == (Taken{}) && len(m.Open) == 0 && len(m.Past) == 0 && m.Verdict == (record.VerdictBody{})
+		m.Estimate == (Estimate{}) && m.Alarm == (Alarm{}) && m.Taken == (Taken{}) && len(m.Open) == 0 && len(m.Past) == 0 && m.Verdict == (record.VerdictBody{})
 }
 
 // journalled says whether the journal has the request, as far as its owner knows.
@@ -102,6 +102,9 @@ func (m *Meter) code(c *Coder) {
 	}
 	m.Found.code(c)
 	m.Now.code(c)
+	if c.Time(&m.Estimate.At); !m.Estimate.At.IsZero() {
+		number(c, &m.Estimate.Balance)
+	}
 	m.codeTallies(c)
 	n := c.Count(len(m.Past))
 	if c.reading && n > 0 {

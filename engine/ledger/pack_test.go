@@ -45,6 +45,9 @@ func someMeter(t *rapid.T) *Meter {
 	}
 	m.Heard, m.Reread = at("heard"), at("reread")
 	m.Verdict.Verdict, m.Verdict.Reason = rapid.SampledFrom([]string{"", record.VerdictOnSupply, record.VerdictUnknown}).Draw(t, "verdict"), text.Draw(t, "reason")
+	if m.Estimate.At = at("estimate"); !m.Estimate.At.IsZero() {
+		m.Estimate.Balance = servicerequests.Millipence(rapid.Int64().Draw(t, "estimate"))
+	}
 	m.CreditAccepted, m.Pending, m.Sampled = flag("accepted"), flag("pending"), flag("sampled")
 	m.Alarm = Alarm{flag("below"), flag("suspended"), counters.Draw(t, "after"), at("alarm"), at("switched")}
 	for i := range m.Taken {
@@ -339,7 +342,7 @@ func (s *stride) compare(history bool) {
 		folded.TakeAlert(Alert{Code: code, Counter: body.Counter, At: body.At, FutureDated: body.FutureDated, Issued: body.Issued})
 	}
 	got := bare(s.m)
-	got.Proxy = s.m.Proxy
+	got.Proxy, got.ProxyClaimed = s.m.Proxy, s.m.ProxyClaimed
 	if err := got.Unpack(s.m.Pack(nil)); err != nil {
 		s.t.Fatal(err)
 	}
@@ -464,7 +467,7 @@ func TestPackKnowsEveryField(t *testing.T) {
 		of     any
 		fields int
 	}{
-		{Meter{}, 20}, {Plan{}, 6}, {Readings{}, 3}, {Counters{}, 7}, {Bars{}, 4}, {Tally{}, 8}, {Past{}, 5}, {Alarm{}, 5}, {Reading[int]{}, 3}, {Request{}, 17},
+		{Meter{}, 22}, {Plan{}, 6}, {Readings{}, 3}, {Counters{}, 7}, {Bars{}, 4}, {Tally{}, 8}, {Past{}, 5}, {Alarm{}, 5}, {Reading[int]{}, 3}, {Request{}, 17},
 	} {
 		if n := reflect.TypeOf(known.of).NumField(); n != known.fields {
 			t.Errorf("%T has %d fields, pack.go was written for %d", known.of, n, known.fields)

@@ -46,7 +46,7 @@ type Policy struct {
 	RetriesSpent bool // the sweep's budget of retries is used up
 
 	// What the order of hours at risk is reckoned with, where meters do not tell.
-	DailySpend   servicerequests.Millipence // what a home uses up in a day; 0: credit in hand lasts
+	DailySpend   servicerequests.Millipence // what a home uses up in a day, unless its balances tell; 0: credit in hand lasts
 	AtRiskWithin time.Duration              // a supply that is cut off within this goes before what is not known
 	ActWithin    time.Duration              // and one within this goes at once, before its wave
 	WindowEnds   time.Duration              // after midnight, British time, on any day but Sunday: disablement is suspended until then,
@@ -141,6 +141,7 @@ func (p *Policy) Decide(m *Meter, now time.Time, turn Stage) Step {
 	case m.Tally(servicerequests.ReadPaymentMode).Tries == 0 && p.otherReads(&s, m, now):
 	default:
 		p.balance(&s, m, now)
+		p.confirm(&s, m, now)
 		p.configuration(&s, m, now)
 		if m.OpenCommand() == nil && !p.command(&s, m, now) {
 			// While a command is under way a read would prove nothing about it.
@@ -176,6 +177,7 @@ func (p *Policy) weigh(s *Step, m *Meter, now time.Time) {
 func (p *Policy) otherReads(s *Step, m *Meter, now time.Time) bool {
 	p.want(s, m, servicerequests.ReadPaymentMode, now)
 	p.balance(s, m, now)
+	p.confirm(s, m, now)
 	p.configuration(s, m, now)
 	return len(s.Ask) > 0
 }
@@ -183,21 +185,20 @@ func (p *Policy) otherReads(s *Step, m *Meter, now time.Time) bool {
 // suspect says whether a home may be off for lack of credit, and how it was found is not
 // proven yet: then 1.6 would take the proof away that 7.3 needs (decision 20).
 func (p *Policy) suspect(m *Meter) bool {
-	enough := p.ArmBalanceAtMost
-	if m.Gas() { // its proxy tells what was half an hour ago
-		enough += p.DailySpend / 24
-	}
-	unproven := !m.Found.Mode.Known() || !m.Found.Supply.Known() && m.Counters.FirstCommand == 0
+	unproven := !m.foundMode() || !m.Found.Supply.Known() && m.Counters.FirstCommand == 0
 	return unproven && m.Counters.FirstSwitch == 0 && m.Bars.Person == "" &&
 		p.Permits(servicerequests.ArmSupply, m.Plan.Type) &&
 		(!m.Now.Supply.Known() || m.Now.Supply.Value == servicerequests.Disabled) &&
-		(!m.Now.Balance.Known() || m.Now.Balance.Value <= enough)
+		(!m.Now.Balance.Known() || m.Now.Balance.Value <= p.hardly(m))
 }
 
 // readBack asks for what is not known since the last command.
 func (p *Policy) readBack(s *Step, m *Meter, now time.Time) {
 	if !m.SupplyCurrent() {
 		p.want(s, m, servicerequests.ReadSupplyStatus, now)
+	}
+	if m.confirming() || m.ProxyClaimed && slices.Contains(s.Ask, servicerequests.ReadInventory) {
+		return // the inventory may prove what its proxy has said
 	}
 	if !m.ModeCurrent() {
 		p.want(s, m, servicerequests.ReadPaymentMode, now)
@@ -209,7 +210,7 @@ func (p *Policy) readBack(s *Step, m *Meter, now time.Time) {
 
 // balance asks once for the balance, before the first switch. It is best effort:
 // only the proof of cause needs it. The gas proxy answers for a sleeping meter;
-// its identifier is asked of the DCC's inventory first.
+// its identifier is asked of the DCC's inventory first, unless the portfolio names it.
 func (p *Policy) balance(s *Step, m *Meter, now time.Time) {
 	if m.Tally(servicerequests.ReadMeterBalance).Tries > 0 || m.Counters.FirstSwitch != 0 {
 		return
@@ -298,7 +299,7 @@ func (p *Policy) readsIn(s *Step, m *Meter, now time.Time) bool {
 	}
 	for _, r := range m.Open {
 		wait := p.ReadWait
-		if suspect && (r.Service == servicerequests.ReadSupplyStatus || r.Service == servicerequests.ReadPaymentMode) {
+		if suspect && (r.Service == servicerequests.ReadSupplyStatus || r.Service == servicerequests.ReadPaymentMode || m.confirming() && r.Service == servicerequests.ReadInventory) {
 			wait = max(wait, p.ProofWait.Of(m))
 		} else if m.Gas() && r.Phase >= Sent {
 			continue
@@ -333,7 +334,7 @@ func (p *Policy) provesLater(s *Step, m *Meter, now time.Time) bool {
 	}
 	wake := s.Wake
 	again(m.Found.Supply.Known() || m.Counters.FirstCommand != 0, servicerequests.ReadSupplyStatus)
-	again(m.Found.Mode.Known(), servicerequests.ReadPaymentMode)
+	again(m.foundMode() || m.confirming(), servicerequests.ReadPaymentMode)
 	return len(s.Ask) > 0 || !s.Wake.Equal(wake)
 }
 

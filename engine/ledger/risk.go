@@ -51,7 +51,7 @@ func (p *Policy) RiskOf(m *Meter, now time.Time) Risk {
 		if m.Gas() && !m.Now.Supply.Known() && m.Now.Balance.Value <= p.ArmBalanceAtMost {
 			return Risk{Need: Dark} // it sleeps, and by what its proxy says it is off
 		}
-		if ends, known := p.endOfCredit(m.Now.Balance.Value, m.Now.Balance.At); known && ends.Sub(now) <= p.AtRiskWithin {
+		if ends, known := p.endOfCredit(m); known && ends.Sub(now) <= p.AtRiskWithin {
 			return Risk{Need: Ending, Ends: ends}
 		}
 		return Risk{Need: Holding, Priority: m.Plan.Priority, Credit: m.Now.Balance.Value}
@@ -79,17 +79,23 @@ func (p *Policy) Urgent(m *Meter, now time.Time) (yes bool, soon time.Time) {
 	return false, time.Time{}
 }
 
-// endOfCredit is when a balance that was read at an instant has run out (DailySpend) and
-// disablement is not suspended. It is not known where credit in hand lasts.
-func (p *Policy) endOfCredit(balance servicerequests.Millipence, at time.Time) (ends time.Time, known bool) {
+// endOfCredit is when the balance that was read has run out, at what the home uses up
+// ([Policy.Spend], or else DailySpend), and disablement is not suspended. It is not known
+// where credit in hand lasts.
+func (p *Policy) endOfCredit(m *Meter) (ends time.Time, known bool) {
+	balance, at := m.Now.Balance.Value, m.Now.Balance.At
 	if balance > 0 {
-		if p.DailySpend <= 0 {
+		spend := p.spend(m)
+		if spend <= 0 {
 			return time.Time{}, false
 		}
-		at = at.Add(time.Duration(float64(24*time.Hour) * float64(balance) / float64(p.DailySpend)))
+		at = at.Add(time.Duration(min(float64(longest), float64(24*time.Hour)*float64(balance)/float64(spend))))
 	}
 	return p.disablementAt(at), true
 }
+
+// longest bounds how far ahead an end of credit is reckoned.
+const longest = 10 * 365 * 24 * time.Hour
 
 // disablementAt is the first instant from t on at which a meter without credit is
 // cut off, by the non-disablement window that is taken for those that are not known:

@@ -7,10 +7,11 @@ import (
 
 // Conclude gives the verdict on a meter that [Policy.Decide] has finished with.
 func (p *Policy) Conclude(m *Meter) record.VerdictBody {
-	v := record.VerdictBody{
-		Found: record.Observation{Mode: m.Found.Mode.Value, Supply: m.Found.Supply.Value},
+	v := record.VerdictBody{Found: record.Observation{Supply: m.Found.Supply.Value}}
+	if m.foundMode() {
+		v.Found.Mode = m.Found.Mode.Value
 	}
-	if m.Found.Balance.Known() {
+	if m.Found.Balance.Known() && !m.hearsay(m.Found.Balance.Counter) {
 		v.Found.Balance = &m.Found.Balance.Value
 	}
 	if m.ModeCurrent() && m.SupplyCurrent() {
@@ -18,9 +19,10 @@ func (p *Policy) Conclude(m *Meter) record.VerdictBody {
 		v.ModeCounter, v.SupplyCounter = m.Now.Mode.Counter, m.Now.Supply.Counter
 		v.AsOf = m.AsOf()
 	}
-	if m.Now.Balance.Known() {
+	if m.heardBalance() {
 		v.End.Balance = &m.Now.Balance.Value
 	}
+	v.Spend = p.Spend(m)
 	switch {
 	case m.Bars.Excluded != "":
 		v.Verdict, v.Reason = record.VerdictExcluded, m.Bars.Excluded

@@ -33,6 +33,8 @@ type state struct {
 // device is a meter: the truth.
 type device struct {
 	eui, gpf servicerequests.EUI
+	claim    servicerequests.EUI        // the gas proxy that the portfolio names; 0: none
+	estimate servicerequests.Millipence // the portfolio's balance of two days before; 0: none
 	kind     servicerequests.DeviceType
 	state
 	balance   servicerequests.Millipence

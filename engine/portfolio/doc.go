@@ -16,7 +16,9 @@
 //	originator   optional: EUI-64 of the failed supplier's identity
 //	history      optional: what the provider's own records say, in pieces
 //	             divided by semicolons or commas
-//	gpf_id            optional: EUI-64 of a GSME's gas proxy
+//	gpf_id            optional: EUI-64 of a GSME's gas proxy: it is asked without looking it up
+//	                  in the DCC's inventory (8.2), but before an arming that rests on it;
+//	                  what it says is not told as evidence until the inventory confirms it
 //	balance_estimate  optional: credit in pounds as the provider's records have it
 //	balance_at        optional: when that was so, an instant with its zone
 //	last_top_up       optional: when the meter was last topped up, likewise

@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"safemode/servicerequests"
@@ -27,6 +28,17 @@ const (
 // ReasonTransferred begins the reason of a meter that is excluded because the DCC
 // says that it is another supplier's; the code follows in brackets.
 const ReasonTransferred = "not registered to the supplier any more"
+
+// What begins the reason of where a meter stands that is told in passing: it has no verdict.
+const (
+	ReasonStuck = "stuck: "
+	ReasonWorse = "read again and found "
+)
+
+// InPassing says whether a verdict's reason tells where a meter stands in passing.
+func InPassing(reason string) bool {
+	return strings.HasPrefix(reason, ReasonStuck) || strings.HasPrefix(reason, ReasonWorse)
+}
 
 // ReasonLeaves begins the reason of a meter that is left alone by the list of transfers.
 const ReasonLeaves = "leaves the supplier by the list of transfers"
@@ -322,7 +334,23 @@ type VerdictBody struct {
 	End           Observation `json:"end"`
 	ModeCounter   uint64      `json:"mode_counter"`   // of the response that End.Mode rests on; 0 if none
 	SupplyCounter uint64      `json:"supply_counter"` // of the response that End.Supply rests on; 0 if none
+
+	// Spend is what the home was taken to use up in a day, where balances told it; nil: they
+	// did not, and the policy's daily_spend was assumed.
+	Spend *Spend `json:"spend,omitempty"`
 }
+
+// Spend is what a home uses up in a day, by two dated balances.
+type Spend struct {
+	PerDay servicerequests.Millipence `json:"per_day"` // pounds
+	By     string                     `json:"by"`      // whose the two balances are
+}
+
+// How a [Spend] is known.
+const (
+	ByReads     = "two_reads"
+	ByPortfolio = "portfolio_and_read"
+)
 
 // Body is a typed body.
 type Body interface {

@@ -45,6 +45,9 @@ type Status struct {
 	Transfers *TransferCounts `json:"transfers,omitempty"`
 	Renewal   *float64        `json:"renewal_seconds,omitempty"` // real time in which an operator must renew
 
+	FirstContact map[string]Contact `json:"first_contact"` // by fuel: electricity, gas
+	BlastRadius  BlastRadius        `json:"blast_radius"`
+
 	Refusals []Refusal `json:"refusals,omitempty"` // the last requests that ended so, the newest first
 
 	// Headroom is the share of each anomaly detection threshold that is left, by SRV;

@@ -69,6 +69,9 @@ const wholeSweep = "the sweep"
 // turned takes in how far a wave has come.
 func (f *folder) turned(rec record.Record) error {
 	w, err := record.Decode[record.WaveBody](rec)
+	if rec.Code == record.WaveOpened {
+		f.wavesOpened = max(f.wavesOpened, w.Wave)
+	}
 	f.event(Event{At: rec.At, What: "wave " + rec.Code, Scope: w.Name, By: record.BySweep, Meters: w.Meters})
 	return err
 }

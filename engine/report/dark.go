@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -16,7 +15,6 @@ type DarkHours struct {
 	TopUps      bool      `json:"top_ups"`    // ASSUMPTION: consumers can still top up
 	Press       Press     `json:"press"`      // ASSUMPTION: what consumers do once the supply is armed
 	SweepHours  ByOrder   `json:"sweep_hours"`
-	Departures  []string  `json:"departures,omitempty"` // settings that are not the shipped ones
 	Electricity DarkFuel  `json:"electricity"`
 	Gas         DarkFuel  `json:"gas"`
 }
@@ -72,13 +70,9 @@ func (d *DarkHours) assumptions() string {
 	if d.TopUps {
 		topUps = "consumers can still top up"
 	}
-	text := fmt.Sprintf("ASSUMPTIONS: %s; %g of consumers press the button of an armed supply, half of those within %g minutes; how much energy homes use, and "+
+	return fmt.Sprintf("ASSUMPTIONS: %s; %g of consumers press the button of an armed supply, half of those within %g minutes; how much energy homes use, and "+
 		"which consumers take emergency credit and when; in every case alike. The sweep by hours at risk took %.1f hours, the one in the portfolio's order %.1f.",
 		topUps, d.Press.Share, d.Press.AfterMinutes, d.SweepHours.AtRisk, d.SweepHours.Portfolio)
-	if len(d.Departures) > 0 {
-		text += " Settings that are not the shipped ones: " + strings.Join(d.Departures, "; ") + "."
-	}
-	return text
 }
 
 func (d *DarkHours) table() *grid {

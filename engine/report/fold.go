@@ -118,7 +118,7 @@ const noVerdict = "the journal holds no verdict"
 func Fold(records iter.Seq2[record.Record, error]) (*Report, error) {
 	f := folder{
 		meters:   map[servicerequests.EUI]*meter{},
-		targets:  map[servicerequests.EUI]*meter{},
+		proxied:  map[servicerequests.RequestID]*meter{},
 		counters: map[servicerequests.EUI][]uint64{},
 	}
 	f.report.Summary.OtherMessages = map[record.OtherKind]int{}
@@ -136,12 +136,15 @@ func Fold(records iter.Seq2[record.Record, error]) (*Report, error) {
 // folder is the state of a fold.
 type folder struct {
 	report   Report
-	plan     []*meter                       // in the order of the plan
-	meters   map[servicerequests.EUI]*meter // by planned meter; also meters that requests name and the plan does not
-	targets  map[servicerequests.EUI]*meter // by the target of a request: a gas proxy answers for its meter
+	plan     []*meter                             // in the order of the plan
+	meters   map[servicerequests.EUI]*meter       // by planned meter; also meters that requests name and the plan does not
+	proxied  map[servicerequests.RequestID]*meter // of requests to gas proxies: who they were made for
 	counters map[servicerequests.EUI][]uint64
 
 	opened      bool
+	waves       []int // sizes of the plan's
+	wavesOpened int
+	radius      record.Radius
 	runs        runs
 	quarantined tally // AD1 by coming
 }
@@ -149,6 +152,8 @@ type folder struct {
 type meter struct {
 	Meter
 	requests []*request
+	proxy    servicerequests.EUI // that an inventory named
+	exposed  bool                // was given a command, and has had no verdict since
 	balances []balanceRead
 	heard    tally // answers by coming
 }
@@ -208,6 +213,10 @@ func (f *folder) take(r record.Record) error {
 		m := f.meter(r.Device)
 		m.Verdict = body
 		m.Changes = append(m.Changes, Change{r.At, body.Verdict, body.Reason})
+		if m.exposed && !record.InPassing(body.Reason) {
+			m.exposed = false
+			f.radius.Leave(m.Target.Hub)
+		}
 		return err
 	case record.Operator:
 		return f.ordered(r)
@@ -241,6 +250,9 @@ func (f *folder) open(r record.Record) error {
 // planned takes the authority from the plan's header.
 func (f *folder) planned(r record.Record) error {
 	var header struct {
+		Waves []struct {
+			Count int `json:"count"`
+		} `json:"waves"`
 		Direction struct {
 			Reference string    `json:"reference"`
 			SRP       string    `json:"srp"`
@@ -254,6 +266,9 @@ func (f *folder) planned(r record.Record) error {
 	}
 	if err := json.Unmarshal(r.Body, &header); err != nil {
 		return fmt.Errorf("record %d: header of the plan: %w", r.Seq, err)
+	}
+	for _, w := range header.Waves {
+		f.waves = append(f.waves, w.Count)
 	}
 	d := header.Direction
 	f.report.Authority = Authority{
@@ -309,13 +324,22 @@ func (f *folder) sent(rec record.Record) {
 		// Its own counter, or one that is used a second time.
 		f.counters[rec.ID.Originator] = append(f.counters[rec.ID.Originator], rec.ID.Counter)
 	}
+	if planned := m.Target.Type != servicerequests.UnknownDevice; planned && len(m.requests) == 0 {
+		f.report.Summary.FirstContact.of(m.Target.Type).First(rec.At)
+	}
 	if r == nil {
 		r = &request{Request: Request{ID: rec.ID, Service: rec.Service, SentAt: rec.At}}
 		m.requests = append(m.requests, r)
-		f.targets[rec.ID.Target] = m
+		if rec.ID.Target != rec.Device {
+			f.proxied[rec.ID] = m
+		}
 	}
 	if rec.Kind == record.SignedCommand {
 		r.signed, r.acknowledged = true, false
+		if !m.exposed {
+			m.exposed = true
+			f.radius.Enter(m.Target.Hub, rec.At, record.CapOf(len(f.waves), f.wavesOpened, func(i int) int { return f.waves[i] }))
+		}
 	}
 }
 
@@ -337,7 +361,7 @@ func (f *folder) replied(rec record.Record) {
 func (f *folder) answered(rec record.Record) {
 	m := f.meters[rec.Device]
 	if m == nil {
-		m = f.targets[rec.ID.Target]
+		m = f.proxied[rec.ID]
 	}
 	if m == nil {
 		return
@@ -406,6 +430,7 @@ func (f *folder) finish() *Report {
 			m.LastResponseAt = last
 		}
 		s.Verdicts.add(m.Verdict.Verdict)
+		s.FirstContact.of(m.Target.Type).Meters++
 		f.report.Meters = append(f.report.Meters, m.Meter)
 	}
 	s.Transfers = f.report.countLeft()
@@ -415,6 +440,12 @@ func (f *folder) finish() *Report {
 	}
 	_, quarantined := f.quarantined.sum(&f.runs)
 	s.Quarantined += quarantined
+	for _, c := range [...]*FirstContact{&s.FirstContact.Electricity, &s.FirstContact.Gas} {
+		if !c.LastAt.IsZero() {
+			c.LastSeconds = c.LastAt.Sub(f.report.First).Seconds()
+		}
+	}
+	s.BlastRadius = f.radius.Most
 	s.Meters, s.NotCovered, s.SMETS1 = len(f.plan), len(f.report.NotCovered), countSMETS1(f.report.NotCovered)
 	s.Counters, f.report.Counters = countCounters(f.counters)
 	s.DurationSeconds = f.report.Last.Sub(f.report.First).Seconds()

@@ -165,7 +165,10 @@ func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") 
 func (r *Report) WriteHTML(w io.Writer) error {
 	s := r.Summary
 	homes := s.Homes.all()
-	p := page{Title: "Safe mode sweep", Facts: r.facts()}
+	p := page{Title: "Safe mode sweep", Facts: append(r.facts(), s.homesFirst()...)}
+	if len(s.Departures) > 0 {
+		p.Facts = append(p.Facts, s.departures())
+	}
 	p.Sections = append(p.Sections,
 		section{Heading: "Where the meters stand", Bars: r.fuelBars(), Table: verdictTable("verdict", s.Verdicts, s.Meters)},
 		section{Heading: "Homes", Text: fmt.Sprintf("Of %d homes (both fuels together) with a planned meter.", homes), Table: &grid{

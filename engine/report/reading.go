@@ -35,8 +35,11 @@ func (m *meter) learn(r *request, o record.OutcomeBody, raw []byte) {
 	if r.Service == servicerequests.SwitchToCredit && m.SwitchedAt.IsZero() {
 		m.SwitchedAt = o.AnsweredAt
 	}
-	if !tells(r.Service) {
-		return
+	if o.Proxy != 0 {
+		m.proxy = o.Proxy
+	}
+	if !tells(r.Service) || r.ID.Target != m.Device && r.ID.Target == m.Target.Proxy && r.ID.Target != m.proxy {
+		return // a gas proxy that only the portfolio names may be another home's
 	}
 	answer, ok := readAnswer(raw)
 	if !ok {

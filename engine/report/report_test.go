@@ -192,7 +192,7 @@ func (s *script) close(code string, throttled int) {
 func night(t *testing.T) *script {
 	s := newScript(t)
 	s.open()
-	s.add(record.Record{Kind: record.Planned, Body: []byte(`{"direction":{"reference":"DIR-7","srp":"An SRP","supplier":{"eui":"90-B3-D5-1F-30-01-00-00","mpids":["ABCD"]},"not_after":"2026-12-21T00:00:00Z","revocation_delay":{"reference":"PMA-1","date":"2026-11-22T00:00:00Z","end":"2026-12-31T00:00:00Z"}}}`)})
+	s.add(record.Record{Kind: record.Planned, Body: []byte(`{"direction":{"reference":"DIR-7","srp":"An SRP","supplier":{"eui":"90-B3-D5-1F-30-01-00-00","mpids":["ABCD"]},"not_after":"2026-12-21T00:00:00Z","revocation_delay":{"reference":"PMA-1","date":"2026-11-22T00:00:00Z","end":"2026-12-31T00:00:00Z"}},"waves":[{"count":2},{"count":3}]}`)})
 	s.target(elecA, hubA, servicerequests.ESME)
 	s.target(elecB, hubB, servicerequests.ESME)
 	s.target(elecC, hubC, servicerequests.ESME)
@@ -442,10 +442,12 @@ func TestEmptySummary(t *testing.T) {
 		t.Fatal(err)
 	}
 	zero := 0.0
+	none := map[string]any{"meters": zero, "contacted": zero, "last_seconds": zero}
 	want := map[string]any{
 		"sweep_id": "", "plan_sha256": "", "meters": zero,
 		"verdicts":    map[string]any{"on_supply": zero, "armed": zero, "not_safe": zero, "unknown": zero, "excluded": zero},
 		"not_covered": zero, "homes": map[string]any{"all_on_supply": zero, "armed": zero, "other": zero}, "calls": map[string]any{"armed": zero, "dark": zero},
+		"first_contact": map[string]any{"electricity": none, "gas": none}, "blast_radius": map[string]any{"homes": zero, "meters": zero, "cap_meters": zero},
 		"requests":           map[string]any{},
 		"refused":            map[string]any{"unpermitted": zero, "uncorrelated": zero, "unverified": zero},
 		"forbidden_commands": zero,

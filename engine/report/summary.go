@@ -1,8 +1,11 @@
 package report
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
@@ -18,6 +21,8 @@ type Summary struct {
 	SMETS1            *SMETS1                  `json:"smets1,omitempty"` // of NotCovered; nil: none
 	Homes             Homes                    `json:"homes"`
 	Calls             Calls                    `json:"calls"`
+	FirstContact      FirstContacts            `json:"first_contact"`
+	BlastRadius       record.BlastRadius       `json:"blast_radius"`
 	Transfers         *Left                    `json:"transfers,omitempty"` // of homes that leave
 	Requests          map[string]Classes       `json:"requests"`            // by SRV; only those that were used
 	Refused           Refused                  `json:"refused"`
@@ -28,7 +33,8 @@ type Summary struct {
 	DurationSeconds   float64                  `json:"duration_seconds"`
 	OtherMessages     map[record.OtherKind]int `json:"other_messages"` // that answered nothing of the sweep
 	RequestRate       float64                  `json:"service_requests_per_second"`
-	Truth             *Truth                   `json:"truth,omitempty"` // dry runs only
+	Departures        []string                 `json:"departures,omitempty"` // of a rehearsal: settings that are not the shipped ones
+	Truth             *Truth                   `json:"truth,omitempty"`      // dry runs only
 	DarkHours         *DarkHours               `json:"dark_hours,omitempty"`
 }
 
@@ -54,6 +60,51 @@ type Homes struct {
 type Calls struct {
 	Armed int `json:"armed"` // a supply is armed, none is dark: the consumer must press the button
 	Dark  int `json:"dark"`  // a supply is off and not armed: somebody must act otherwise
+}
+
+// FirstContacts are the first contacts of each fuel.
+type FirstContacts struct {
+	Electricity FirstContact `json:"electricity"`
+	Gas         FirstContact `json:"gas"`
+}
+
+// of is a device type's.
+func (f *FirstContacts) of(kind servicerequests.DeviceType) *FirstContact {
+	if kind == servicerequests.GSME {
+		return &f.Gas
+	}
+	return &f.Electricity
+}
+
+// text says when the last meter of a fuel was contacted for the first time.
+func (c FirstContact) text(fuel string) string {
+	text := fmt.Sprintf("%d of %d %s meters", c.Contacted, c.Meters, fuel)
+	if c.Contacted > 0 {
+		text += fmt.Sprintf(", the last after %v", time.Duration(c.LastSeconds*float64(time.Second)).Round(time.Second))
+	}
+	return text
+}
+
+// departures says which settings of a rehearsal are not the shipped ones.
+func (s *Summary) departures() string {
+	return "Settings that are not the shipped ones: " + strings.Join(s.Departures, "; ") + "."
+}
+
+// homesFirst says how soon every home was reached, and how much was at stake at once.
+func (s *Summary) homesFirst() []string {
+	b := s.BlastRadius
+	lines := []string{fmt.Sprintf("First contact: %s; %s.", s.FirstContact.Electricity.text("electricity"), s.FirstContact.Gas.text("gas"))}
+	if b.Homes == 0 {
+		return append(lines, "Blast radius: no home was given a command.")
+	}
+	return append(lines, fmt.Sprintf("Blast radius: at most %d homes (%d meters) were between a command and its confirmation at once, at %s; the waves allowed commands to %d meters by then.",
+		b.Homes, b.Meters, minute(b.At), b.Cap))
+}
+
+// FirstContact is that of one fuel's planned meters.
+type FirstContact struct {
+	record.Contact
+	LastSeconds float64 `json:"last_seconds"` // LastAt, since the journal's first record
 }
 
 // Classes counts the requests of one SRV; the classes sum to Sent.

@@ -83,12 +83,18 @@ func (r *Report) WriteText(w io.Writer) error {
 		s.Refused.Unpermitted, s.Refused.Uncorrelated, s.Refused.Unverified, s.ForbiddenCommands)
 	fmt.Fprintf(out, "Originator counters: %d used, %d to %d; %d used twice.\n",
 		s.Counters.Used, s.Counters.First, s.Counters.Last, s.Counters.Reused)
+	for _, line := range s.homesFirst() {
+		fmt.Fprintln(out, line)
+	}
 	fmt.Fprintf(out, "Put off by the DCC: %d times. Quarantined by the DCC: %d of %d requests.\n", s.Throttled, s.Quarantined, sent)
 	if text := s.otherText(); text != "" {
 		fmt.Fprintln(out, text)
 	}
 	if s.Transfers != nil {
 		s.Transfers.writeText(out, s.Meters)
+	}
+	if len(s.Departures) > 0 {
+		fmt.Fprintln(out, s.departures())
 	}
 	if s.Truth != nil {
 		s.Truth.writeText(out, s.Meters)

@@ -44,7 +44,7 @@ func (s *Machine) heard(h Heard) {
 		}
 		return
 	}
-	m := s.find(h.ID.Target)
+	m := s.asker(h.ID)
 	if m == nil {
 		s.unmatched(h)
 		return
@@ -125,7 +125,7 @@ func (s *Machine) interpret(service servicerequests.Service, m *meter, h Heard, 
 		}
 		return class, string(h.Code), &finding{at: s.now, of: h.Seq}, true
 	}
-	expected := gbcs.Expected{Service: service, Device: m.Kind(h.ID.Target), ID: h.ID}
+	expected := gbcs.Expected{Service: service, Device: m.Kind(service, h.ID.Target), ID: h.ID}
 	err := expected.MatchResponse(h.Message)
 	s.watchProof(err == nil)
 	if err != nil {
@@ -258,7 +258,7 @@ func codeOf(d proof.Delivery) string {
 // disbelieved takes in that a message is not believed, or not yet. What answers no request
 // of this sweep is the User's other traffic: it trips nothing.
 func (s *Machine) disbelieved(d Disbelieved) {
-	m := s.find(d.ID.Target)
+	m := s.asker(d.ID)
 	var open *ledger.Request
 	ours := false
 	if m != nil {

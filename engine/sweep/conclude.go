@@ -15,7 +15,8 @@ import (
 // a counter the journal knows nothing.
 func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody, class record.Class, code string, f *finding) {
 	o.Class, o.Code, o.AnsweredAt = class, code, s.now
-	unregistered := class == record.ClassRejected && servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered
+	unregistered := class == record.ClassRejected && servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered &&
+		!m.Foreign(service, id.Target, o)
 	o.Expected = unregistered && s.transfers.expects(m.Device, s.now)
 	o.Tripped = unregistered && s.tripwires.tripped == tripUnregistered
 	if f != nil {
@@ -55,18 +56,35 @@ func (s *Machine) takeEnd(m *meter, e ledger.Effect, service servicerequests.Ser
 	if !e.Is.Unanswered() {
 		maps.DeleteFunc(s.quarantine.overdue, func(_ string, late servicerequests.RequestID) bool { return late == id })
 	}
-	s.roll.link(m)
+	s.roll.link(m.Proxy, m.number)
 }
 
 // conclude writes a meter's verdict.
 func (s *Machine) conclude(m *meter) {
 	m.Verdict = s.o.Policy.Conclude(m.Meter)
 	s.count(m)
-	s.writeVerdict(m, m.Verdict)
+	s.exposes(m, s.writeVerdict(m, m.Verdict), false)
 }
 
-func (s *Machine) writeVerdict(m *meter, v record.VerdictBody) {
-	s.write(record.Record{At: s.now, Kind: record.Verdict, Device: m.Device, Code: v.Verdict, Body: record.Encode(v)})
+func (s *Machine) writeVerdict(m *meter, v record.VerdictBody) *record.Record {
+	rec := record.Record{At: s.now, Kind: record.Verdict, Device: m.Device, Code: v.Verdict, Body: record.Encode(v)}
+	s.write(rec)
+	return &rec
+}
+
+// exposes takes in what a record of a meter has changed: it was contacted for the first time,
+// was given a command, or has its verdict.
+func (s *Machine) exposes(m *meter, rec *record.Record, first bool) {
+	switch {
+	case rec.Kind == record.Request && first:
+		s.counts.contact[m.fuel()].First(rec.At)
+	case rec.Kind == record.SignedCommand && !m.exposed:
+		m.exposed = true
+		s.counts.radius.Enter(m.Plan.Hub, rec.At, s.waves.commandable())
+	case rec.Kind == record.Verdict && m.exposed && !record.InPassing(m.Verdict.Reason):
+		m.exposed = false
+		s.counts.radius.Leave(m.Plan.Hub)
+	}
 }
 
 // count counts a meter as done with its verdict.
@@ -128,8 +146,8 @@ func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 		result = "worse"
 		s.log.Warn("read again and found worse", zap.Stringer("device_id", m.Device), zap.String("was", was), zap.String("is", v.Verdict))
 		if s.o.Policy.Decide(m.Meter, s.now, ledger.Acting).Waiting {
-			if v.Reason = foundWorse + "off"; v.End.Mode != servicerequests.Credit {
-				v.Reason = foundWorse + "in " + v.End.Mode.String()
+			if v.Reason = record.ReasonWorse + "off"; v.End.Mode != servicerequests.Credit {
+				v.Reason = record.ReasonWorse + "in " + v.End.Mode.String()
 			}
 			s.writeVerdict(m, v)
 		}

@@ -25,6 +25,9 @@ type counts struct {
 	retries   int
 	refusals  []record.Refusal // the last ones, the newest first
 	moves     [ledger.PhaseCount][ledger.EventCount]int
+
+	contact [2]record.Contact // by fuel
+	radius  record.Radius     // what seats say is exposed is in it
 }
 
 func newCounts() counts {
@@ -91,6 +94,17 @@ func (c *counts) refused(region servicerequests.Region, service servicerequests.
 	}
 	c.refusals = slices.Insert(c.refusals[:min(len(c.refusals), mostRefusals-1)], 0,
 		record.Refusal{At: at, SRV: service.SRV(), Region: region.String(), Class: class.String(), Code: code})
+}
+
+// contacts are the first contacts by fuel.
+func (c *counts) contacts() map[string]record.Contact {
+	all := map[string]record.Contact{"electricity": c.contact[0], "gas": c.contact[1]}
+	for _, r := range c.regions() {
+		fuel := all[r.Fuel]
+		fuel.Meters += r.Meters
+		all[r.Fuel] = fuel
+	}
+	return all
 }
 
 func classMap(counts *[record.Classes]int) map[string]int {

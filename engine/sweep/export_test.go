@@ -7,6 +7,7 @@ import (
 
 	"safemode/engine/ledger"
 	"safemode/engine/record"
+	"safemode/servicerequests"
 )
 
 // Moves are how often each event has come to a request in each phase.
@@ -48,6 +49,13 @@ func (s *Machine) Standing() (text string) {
 	for _, w := range s.waves.all {
 		text += fmt.Sprintf("wave %s %v %v %d\n", w.state, w.counts, w.waived, w.meters)
 	}
+	exposed := 0
+	for number := range int32(s.roll.size()) {
+		if s.roll.head(number).exposed {
+			exposed++
+		}
+	}
+	text += fmt.Sprintf("contacted %d and %d, exposed %d\n", s.counts.contact[0].Contacted, s.counts.contact[1].Contacted, exposed)
 	for _, h := range s.holds.all {
 		text += fmt.Sprintf("hold %v %s\n", scopeOf(h.order), h.order.Action)
 	}
@@ -163,11 +171,15 @@ func (s *Machine) Check() error {
 // checkMeters holds what is counted of meters against them.
 func (s *Machine) checkMeters() error {
 	done, byVerdict, early := 0, map[string]int{}, map[uint16]int{}
+	exposed, hubs := 0, map[servicerequests.EUI]bool{}
 	for number := range int32(s.roll.size()) {
 		h := s.roll.head(number)
 		if h.done {
 			done++
 			byVerdict[verdicts[h.verdict]]++
+		}
+		if h.exposed {
+			exposed, hubs[h.hub] = exposed+1, true
 		}
 		if w := s.waves.all[h.wave-1]; w.state == "" && h.turn == ledger.Acting {
 			early[h.wave]++
@@ -197,6 +209,12 @@ func (s *Machine) checkMeters() error {
 	}
 	if s.waves.early() > s.waves.cap() {
 		return fmt.Errorf("%d meters may act before their wave, at most %d may", s.waves.early(), s.waves.cap())
+	}
+	if homes, meters := s.counts.radius.Now(); homes != len(hubs) || meters != exposed {
+		return fmt.Errorf("the blast radius counts %d homes and %d meters, it is %d and %d", homes, meters, len(hubs), exposed)
+	}
+	if most := s.counts.radius.Most; most.Meters > most.Cap || most.Homes < len(hubs) {
+		return fmt.Errorf("blast radius %+v, with %d homes in it", most, len(hubs))
 	}
 	if done != s.counts.done {
 		return fmt.Errorf("%d meters are done, counted %d", done, s.counts.done)

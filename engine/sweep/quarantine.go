@@ -33,7 +33,7 @@ const alertQuarantine = "AD1"
 // A request that had ended without an answer before that was known is waited for no more.
 // Released, it would be carried out long after it was asked for: it is to be deleted.
 func (s *Machine) takeQuarantine(h Heard, q duis.QuarantinedRequest) {
-	m := s.find(q.Request.Target)
+	m := s.asker(q.Request)
 	if m == nil {
 		s.log.Warn("quarantine for unknown request", zap.Stringer("request_id", q.Request), zap.String("event_ref", q.EventRef))
 		s.unmatched(h)

@@ -192,6 +192,9 @@ func (s *Machine) foldTarget(rec *record.Record) error {
 	if s.counters[body.Originator] == nil {
 		return fmt.Errorf("%v: no identity is configured for its originator %v", rec.Device, body.Originator)
 	}
+	if !s.o.Policy.GasBalanceFromProxy {
+		body.Proxy = 0 // none is to be asked
+	}
 	m := ledger.New(rec.Device, body)
 	if _, ok := s.o.Suppressed[rec.Device]; ok {
 		m.Exclude("suppressed")
@@ -206,14 +209,16 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 		return fmt.Errorf("%v is not planned", rec.Device)
 	}
 	s.sort()
+	first := !m.Begun()
 	e, err := m.Apply(&s.o.Policy, rec)
 	if err != nil {
 		return err
 	}
-	if rec.Kind == record.Verdict && inPassing(m.Verdict.Reason) {
+	s.exposes(m, rec, first)
+	if rec.Kind == record.Verdict && record.InPassing(m.Verdict.Reason) {
 		m.Verdict = record.VerdictBody{}
 	}
-	if e.Ended && e.Is == record.ClassRejected {
+	if e.Ended && e.Is == record.ClassRejected && !e.Foreign {
 		if body, err := record.Decode[record.OutcomeBody](*rec); err == nil && servicerequests.ResponseCode(body.Code).Class() == servicerequests.CodeUnregistered {
 			s.transfers.refusedAs(body.Expected)
 		}
@@ -248,7 +253,7 @@ func (s *Machine) posted(p exchange.Place, at time.Time) {
 }
 
 func (s *Machine) foldDoubt(rec *record.Record) {
-	if m := s.find(rec.ID.Target); m != nil {
+	if m := s.asker(rec.ID); m != nil {
 		if r := m.OpenAs(rec.ID); r != nil {
 			s.o.Policy.Doubt(r, rec.At)
 		}
@@ -268,7 +273,7 @@ func (s *Machine) known(rec *record.Record) bool {
 		if err != nil || body.Quarantined == nil {
 			return true
 		}
-		m := s.find(body.Quarantined.Request.Target)
+		m := s.asker(body.Quarantined.Request)
 		return m == nil || m.OpenAs(body.Quarantined.Request) == nil
 	case record.Request, record.SignedCommand, record.Reply:
 	default:
@@ -335,7 +340,7 @@ func (s *Machine) foldTaken(m *meter, a ledger.Alert) {
 
 // foldQuarantine takes in that a request is held back by the DCC.
 func (s *Machine) foldQuarantine(id servicerequests.RequestID, event string) error {
-	m := s.find(id.Target)
+	m := s.asker(id)
 	if m == nil {
 		return nil
 	}

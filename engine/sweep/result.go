@@ -34,10 +34,12 @@ func (s *Machine) legDone(d Done) {
 		}
 	}
 	if res.Signed != nil {
+		first := !m.Begun()
 		if _, err := m.Apply(&s.o.Policy, res.Signed); err != nil {
 			s.defect(err)
 			return
 		}
+		s.exposes(m, res.Signed, first)
 		r.token = nil
 		s.gaveOut(res.Signed)
 		if r.Leg == ledger.AskLeg {

@@ -2,7 +2,6 @@ package sweep
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -25,6 +24,7 @@ type meter struct {
 	held         bool         // urgent, and held back by the cap on early homes
 	stirred      bool         // may have changed since the roll was settled
 	unsaid       bool         // something was learnt that its verdict does not say, while more is open
+	exposed      bool         // was given a command, and has had no verdict since
 	settled      bool         // has had its verdict, or is in long retries: its wave does not wait for it
 	wave         int          // number of its wave, from 1
 	wait         ledger.WaitReason
@@ -57,6 +57,7 @@ type roll struct {
 	at          places   // by device
 	homes       places   // by hub, a place for each meter of the home
 	proxies     map[servicerequests.EUI]int32
+	shared      map[servicerequests.EUI][]int32 // further meters of a proxy: portfolios err
 
 	awake   map[int32]*meter
 	stirred []*meter           // awake ones that may have changed
@@ -67,8 +68,8 @@ const blockSize = 16
 
 func newRoll() roll {
 	return roll{
-		proxies: map[servicerequests.EUI]int32{},
-		awake:   map[int32]*meter{}, changed: map[int32]struct{}{},
+		proxies: map[servicerequests.EUI]int32{}, shared: map[servicerequests.EUI][]int32{},
+		awake: map[int32]*meter{}, changed: map[int32]struct{}{},
 	}
 }
 
@@ -89,6 +90,10 @@ type seat struct {
 	begun, done, settled, waits, ahead, raised bool
 	owed                                       bool // done, and something of it is open or will be due
 	commanded                                  bool // a command to it was signed
+	exposed                                    bool // and it has had no verdict since
+	proxyClaimed                               bool // only the portfolio names the proxy
+
+	former servicerequests.EUI // a proxy that was named before, and may still answer
 
 	wave uint16
 	nap  int64 // when it is to be looked at again, in nanoseconds since 1970; 0: by itself never
@@ -112,13 +117,16 @@ func (h *seat) gas() bool { return h.kind == servicerequests.GSME }
 // note takes into a meter's seat what its ledger says.
 func (r *roll) note(m *meter) *seat {
 	h := &r.seats[m.number]
-	h.proxy, h.wait, h.wave, h.nap = m.Proxy, m.wait, uint16(m.wave), 0
+	if h.proxy != 0 && h.proxy != m.Proxy {
+		h.former = h.proxy
+	}
+	h.proxy, h.proxyClaimed, h.wait, h.wave, h.nap = m.Proxy, m.ProxyClaimed, m.wait, uint16(m.wave), 0
 	if !m.due.IsZero() {
 		h.nap = m.due.UnixNano()
 	}
 	h.begun, h.done, h.settled, h.waits, h.ahead, h.raised = !m.Started.IsZero(), m.Done, m.settled, m.waits, m.ahead, m.Alarm.Raised()
 	h.turn, h.awaits, h.held = m.turn, m.awaits, m.held
-	h.commanded = m.Counters.FirstCommand != 0
+	h.commanded, h.exposed = m.Counters.FirstCommand != 0, m.exposed
 	h.owed = m.Done && (len(m.Open) > 0 || !m.due.IsZero() || m.waits)
 	h.verdict = 0
 	for i, v := range verdicts {
@@ -146,7 +154,7 @@ func (r *roll) add(m *ledger.Meter) error {
 		return err
 	}
 	number := r.enter(seat{
-		device: m.Device, hub: m.Plan.Hub, kind: m.Plan.Type, region: m.Plan.Region, claimed: m.Plan.Claimed,
+		device: m.Device, hub: m.Plan.Hub, proxy: m.Proxy, proxyClaimed: m.ProxyClaimed, kind: m.Plan.Type, region: m.Plan.Region, claimed: m.Plan.Claimed,
 		priority: uint8(m.Plan.Priority), originator: originator,
 	})
 	if number%blockSize == 0 {
@@ -167,6 +175,8 @@ func (r *roll) enter(h seat) (number int32) {
 	r.seats = append(r.seats, h)
 	r.at.add(h.device, number)
 	r.homes.add(h.hub, number)
+	r.link(h.proxy, number)
+	r.link(h.former, number)
 	return number
 }
 
@@ -181,42 +191,6 @@ func (r *roll) seal() error {
 		}
 	}
 	return nil
-}
-
-// places finds meters by an identifier: a list in the identifiers' order, which takes half
-// of what a map does. It is put in order when something is looked up for the first time:
-// the whole plan is added before.
-type places struct {
-	list   []spot
-	sorted bool
-}
-
-type spot struct {
-	key    servicerequests.EUI
-	number int32
-}
-
-func (p *places) add(key servicerequests.EUI, number int32) {
-	p.list, p.sorted = append(p.list, spot{key, number}), false
-}
-
-// sort puts the list in order; of one identifier, in the plan's.
-func (p *places) sort() {
-	if !p.sorted {
-		slices.SortFunc(p.list, func(a, b spot) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.number, b.number)) })
-		p.list, p.sorted = slices.Clip(p.list), true
-	}
-}
-
-// of returns the places of an identifier.
-func (p *places) of(key servicerequests.EUI) []spot {
-	p.sort()
-	first, _ := slices.BinarySearchFunc(p.list, key, func(at spot, key servicerequests.EUI) int { return cmp.Compare(at.key, key) })
-	last := first
-	for last < len(p.list) && p.list[last].key == key {
-		last++
-	}
-	return p.list[first:last]
 }
 
 // numberOf gives an originator its number.
@@ -268,7 +242,7 @@ func (r *roll) replace(number int32, packed []byte) {
 // wake takes the ledger of a sleeping meter out.
 func (r *roll) wake(number int32) *meter {
 	h := &r.seats[number]
-	l := &ledger.Meter{Device: h.device, Proxy: h.proxy, Done: h.done, Plan: ledger.Plan{
+	l := &ledger.Meter{Device: h.device, Proxy: h.proxy, ProxyClaimed: h.proxyClaimed, Done: h.done, Plan: ledger.Plan{
 		Type: h.kind, Hub: h.hub, Region: h.region, Claimed: h.claimed, Priority: int(h.priority), Originator: r.originators[h.originator],
 	}}
 	if err := l.Unpack(r.entry(number)); err != nil {
@@ -277,7 +251,7 @@ func (r *roll) wake(number int32) *meter {
 		panic(fmt.Sprintf("meter %d of the plan: %v", number+1, err))
 	}
 	m := &meter{
-		Meter: l, number: number, waits: h.waits, ahead: h.ahead, turn: h.turn, awaits: h.awaits, held: h.held, settled: h.settled, wave: int(h.wave), wait: h.wait, position: nowhere,
+		Meter: l, number: number, waits: h.waits, ahead: h.ahead, turn: h.turn, awaits: h.awaits, held: h.held, exposed: h.exposed, settled: h.settled, wave: int(h.wave), wait: h.wait, position: nowhere,
 	}
 	for _, q := range l.Open {
 		m.tag(q)
@@ -300,25 +274,6 @@ func (r *roll) sleep(m *meter) {
 	r.note(m)
 	r.replace(m.number, m.Pack(nil))
 	delete(r.awake, m.number)
-}
-
-// find finds a meter by its own identifier or that of its gas proxy.
-func (r *roll) find(device servicerequests.EUI) (number int32, ok bool) {
-	if at := r.at.of(device); len(at) > 0 {
-		return at[0].number, true
-	}
-	number, ok = r.proxies[device]
-	return number, ok
-}
-
-// link has answers of a meter's gas proxy find the meter.
-func (r *roll) link(m *meter) {
-	if m.Proxy == 0 {
-		return
-	}
-	if _, known := r.find(m.Proxy); !known {
-		r.proxies[m.Proxy] = m.number
-	}
 }
 
 // waits notes whether a meter is in an intake, and whether it has been moved up there.
@@ -392,25 +347,6 @@ func (s *Machine) meter(number int32) *meter {
 	return m
 }
 
-// find returns the ledger of a planned meter, by its identifier or its gas proxy's; nil if
-// there is none.
-func (s *Machine) find(device servicerequests.EUI) *meter {
-	number, ok := s.roll.find(device)
-	if !ok {
-		return nil
-	}
-	return s.meter(number)
-}
-
-// home returns the ledgers of the meters behind a hub.
-func (s *Machine) home(hub servicerequests.EUI) []*meter {
-	var meters []*meter
-	for _, at := range s.roll.homes.of(hub) {
-		meters = append(meters, s.meter(at.number))
-	}
-	return meters
-}
-
 // takeChanged returns the numbers of the blocks that have changed since it was called
 // last, in order.
 func (r *roll) takeChanged() []int32 {
@@ -435,6 +371,12 @@ func (h *seat) code(c *ledger.Coder) {
 	c.Uint(&wave)
 	h.wave = uint16(wave)
 	c.Flags(&h.begun, &h.done, &h.settled, &h.waits, &h.ahead, &h.raised, &h.owed, &h.commanded)
+	former := h.former != 0
+	c.Flags(&h.exposed, &h.proxyClaimed, &former)
+	if v := uint64(h.former); former {
+		c.Fixed(&v)
+		h.former = servicerequests.EUI(v)
+	}
 	c.Int(&h.nap)
 }
 
@@ -477,10 +419,7 @@ func (r *roll) restore(originators []servicerequests.EUI, size int, rows []recor
 				int(h.region) > len(servicerequests.Regions) {
 				return fmt.Errorf("meter %d: %w", r.size()+1, ledger.ErrPacked)
 			}
-			number := r.enter(h)
-			if h.proxy != 0 {
-				r.proxies[h.proxy] = number
-			}
+			r.enter(h)
 			block = appendEntry(block, packed)
 		}
 		if err := c.End(); err != nil {

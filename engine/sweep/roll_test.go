@@ -152,9 +152,6 @@ func BenchmarkRoll(b *testing.B) {
 		if err := r.seal(); err != nil {
 			b.Fatal(err)
 		}
-		for number := int32(1); number < meters; number += 2 {
-			r.proxies[r.head(number).device+1] = number
-		}
 		clear(r.changed)
 		runtime.GC()
 		runtime.ReadMemStats(&after)

@@ -267,7 +267,7 @@ func (s *Machine) dispatch(r *request) {
 	s.pace.flow.sent++
 	s.emit(Send{w.ticket, exchange.Leg{
 		Device: m.Device, Place: r.needs(),
-		Expected: gbcs.Expected{Service: r.Service, Device: m.Kind(r.ID.Target), ID: r.ID},
+		Expected: gbcs.Expected{Service: r.Service, Device: m.Kind(r.Service, r.ID.Target), ID: r.ID},
 		Command:  r.Command(), Token: r.token, Body: r.Body, Again: r.Reached, NotAfter: s.notAfter(r), Permit: r.permit,
 	}})
 }

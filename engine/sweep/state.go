@@ -16,7 +16,7 @@ import (
 )
 
 // stateVersion is of the rows: another program's are folded anew.
-const stateVersion = 6
+const stateVersion = 7
 
 // standing is the first row of the state: all that is not one meter's. The other rows are
 // the roll's blocks.
@@ -41,8 +41,12 @@ type standing struct {
 	Overdue  []overdueState `json:"overdue,omitempty"`
 	Retries  int            `json:"retries"`
 	Services []classState   `json:"services"`
-	Headroom []windowState  `json:"headroom,omitempty"`
-	Spent    []windowState  `json:"spent,omitempty"`
+
+	Contact [2]record.Contact  `json:"first_contact"` // by fuel
+	Radius  record.BlastRadius `json:"blast_radius"`
+
+	Headroom []windowState `json:"headroom,omitempty"`
+	Spent    []windowState `json:"spent,omitempty"`
 
 	Given     []givenState          `json:"given,omitempty"`
 	Lost      bool                  `json:"lost,omitempty"`
@@ -91,6 +95,7 @@ func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateR
 		Version: stateVersion, Settings: s.settings(), Through: through, From: min(from, through), Unjudged: unjudged, At: s.now,
 		Meters: s.roll.size(), Originators: s.roll.originators,
 		Wave: s.waves.opened, Ceased: s.run.ceased, Retries: s.counts.retries,
+		Contact: s.counts.contact, Radius: s.counts.radius.Most,
 	}
 	for _, w := range s.waves.all {
 		st.Waves = append(st.Waves, waveState{w.state, w.since, w.meters, w.unsettled, w.waived, w.counts})
@@ -106,7 +111,7 @@ func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateR
 	}
 	st.Headroom, st.Spent = s.budgets.states()
 	for _, o := range s.o.Originators {
-		if g := s.given[o]; g.first != 0 {
+		if g := s.given[o]; g.first != 0 || g.strange != 0 {
 			st.Given = append(st.Given, givenState{o, g.first, g.highest, g.strange})
 		}
 	}
@@ -201,6 +206,12 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 	s.run.ceased, s.counts.retries = st.Ceased, st.Retries
 	s.o.Policy.RetriesSpent = s.o.RetryBudget > 0 && s.counts.retries >= s.o.RetryBudget
 	s.run.lost = st.Lost
+	for i := range s.roll.seats {
+		if h := &s.roll.seats[i]; h.exposed {
+			s.counts.radius.Enter(h.hub, st.At, s.waves.commandable())
+		}
+	}
+	s.counts.contact, s.counts.radius.Most = st.Contact, st.Radius
 	for _, g := range st.Given {
 		if into := s.given[g.Originator]; into != nil {
 			into.first, into.highest, into.strange = g.First, g.Highest, g.Strange

@@ -79,6 +79,7 @@ func (s *Machine) showCounts(st *record.Status) {
 	for service, classes := range s.counts.services {
 		st.Services[service.SRV()] = classMap(classes)
 	}
+	st.FirstContact, st.BlastRadius = s.counts.contacts(), s.counts.radius.Most
 	st.Refusals = slices.Clone(s.counts.refusals)
 	st.Retries, st.RetryBudget = s.counts.retries, s.o.RetryBudget
 	st.Waiting = map[string]int{}

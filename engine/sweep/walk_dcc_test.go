@@ -71,6 +71,9 @@ func (w *world) take(body string) string {
 		}
 	default:
 		f := flight{home: w.at[p.id.Target], service: p.service, id: p.id}
+		if f.home == nil {
+			return string(servicerequests.NoSuchDevice)
+		}
 		if f.fate = w.fault("fate of a request", "E20", "E21, not done", "lost", "done, answer lost", "done, E21, answer late", "refused", "no value", "twice", "garbled"); f.home.silent {
 			f.fate = "lost"
 		}

@@ -141,10 +141,7 @@ func (w *world) sign(p piece) []byte {
 // posted holds a POST, at the moment its bytes leave, against the rules.
 func (j *judge) posted(w *world, id servicerequests.RequestID, body string) {
 	p := w.pieces[body]
-	h := w.at[p.id.Target]
-	if h == nil {
-		h = w.at[p.device]
-	}
+	h := w.at[w.running.Leg.Device]
 	switch {
 	case p.id != id || w.bodies[p] != body:
 		w.broken(signedOnce, "POST of %q as %v", body, id)

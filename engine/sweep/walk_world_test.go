@@ -139,6 +139,7 @@ func newWorld(c *chooser) *world {
 		SwitchTries: 3, ArmTries: 2, GasBalanceFromProxy: w.choose("proxy", 2) == 0,
 		Patience: time.Hour, StepDeadline: per(4*time.Hour, 26*time.Hour),
 		BalanceAfter: w.choose("balance after", 2) == 1,
+		DailySpend:   5 * servicerequests.Pound, AtRiskWithin: 24 * time.Hour, ActWithin: 2 * time.Hour,
 	}
 	w.turns = w.choose("turns", 2) == 1
 	if w.choose("reread", 3) == 2 {
@@ -200,6 +201,16 @@ func (w *world) draw(eui, proxy servicerequests.EUI, kind servicerequests.Device
 	w.at[eui], w.at[proxy] = h, h
 	body := record.TargetBody{
 		Type: kind, Hub: 0x00DB123456789000 + eui>>4, Region: region, Claimed: h.claimed, History: h.history, Originator: ourEUI,
+	}
+	if proxy != 0 { // what the portfolio says of it may be wrong: another home's, which is dark, or one that is nowhere
+		body.Proxy = pick(w, "gpf_id", 0, proxy, proxy+16, proxy+32)
+		other := &home{
+			eui: proxy + 15, proxy: proxy + 16, number: h.number, kind: kind, balance: -5 * servicerequests.Pound,
+			seen: seen{servicerequests.Prepayment, servicerequests.Disabled}, answered: map[uint64]seen{},
+		}
+		w.at[other.proxy] = other
+		before := h.balance + 10*servicerequests.Pound
+		body.BalanceEstimate, body.BalanceAt = &before, w.now.Add(-48*time.Hour)
 	}
 	w.write(record.Record{At: w.now, Kind: record.Target, Device: eui, Body: record.Encode(body)})
 	w.sync()

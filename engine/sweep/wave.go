@@ -2,7 +2,6 @@ package sweep
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -118,12 +117,12 @@ func (w *waves) early() (n int) {
 
 // cap is how many those may be: as many as the wave that opens next has. So no more meters
 // are ever given commands than the waves that are open and one more have.
-func (w *waves) cap() (most int) {
-	for _, one := range w.all[min(1, w.opened):min(w.opened+1, len(w.all))] {
-		most = max(most, one.size())
-	}
-	return most
-}
+func (w *waves) cap() int { return record.EarlyCapOf(len(w.all), w.opened, w.sizeAt) }
+
+// commandable is how many meters may have been given a command by now.
+func (w *waves) commandable() int { return record.CapOf(len(w.all), w.opened, w.sizeAt) }
+
+func (w *waves) sizeAt(i int) int { return w.all[i].size() }
 
 // current is the wave that opened last, nil before the first.
 func (w *waves) current() *wave {
@@ -287,16 +286,6 @@ func (s *Machine) attend(m *meter) time.Time {
 	return until
 }
 
-// What begins the reason of where a meter stands that is told in passing: it has no verdict.
-const (
-	stuck      = "stuck: "
-	foundWorse = "read again and found "
-)
-
-func inPassing(reason string) bool {
-	return strings.HasPrefix(reason, stuck) || strings.HasPrefix(reason, foundWorse)
-}
-
 // sayStuck puts into the journal, and so into reports, where a meter stands that nothing
 // has been learnt of for too long. It goes on being tried.
 func (s *Machine) sayStuck(m *meter) {
@@ -304,7 +293,7 @@ func (s *Machine) sayStuck(m *meter) {
 	if v.Verdict != record.VerdictUnknown && v.Verdict != record.VerdictNotSafe {
 		return
 	}
-	v.Reason = stuck + v.Reason
+	v.Reason = record.ReasonStuck + v.Reason
 	s.writeVerdict(m, v)
 }
 

@@ -145,6 +145,13 @@ func TestDarkHomesGoBeforeTheirWave(t *testing.T) {
 	if n := len(d.SentIn(record.Request, supply)); n < 30 {
 		t.Errorf("%d of 30 were seen", n)
 	}
+	st := d.m.Status(d.now)
+	if b := st.BlastRadius; b.Homes != b.Meters || b.Homes < 3 || b.Homes > 9 || b.Cap != 3 && b.Cap != 9 || b.At.IsZero() {
+		t.Errorf("blast radius %+v, want at most the canary's 3 homes and 6 early ones", b)
+	}
+	if c := st.FirstContact["electricity"]; c.Meters != 30 || c.Contacted != 30 || c.LastAt.Before(epoch) {
+		t.Errorf("first contact %+v", c)
+	}
 	if n := d.m.waves.all[1].left(); n != 6 {
 		t.Errorf("the second wave has %d left", n)
 	}

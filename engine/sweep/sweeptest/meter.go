@@ -36,6 +36,7 @@ type State struct {
 // Device is a meter: the truth.
 type Device struct {
 	EUI, Proxy servicerequests.EUI
+	Claim      servicerequests.EUI // the gas proxy that the portfolio names; 0: none
 	Home       servicerequests.EUI // its hub; 0: the one of all
 	Kind       servicerequests.DeviceType
 	State

@@ -110,11 +110,15 @@ func readMeter(c *ledger.Coder) (*ledger.Meter, error) {
 	c.Uint(&wave)
 	var flags [8]bool
 	c.Flags(&flags[0], &flags[1], &flags[2], &flags[3], &flags[4], &flags[5], &flags[6], &flags[7])
+	var exposed, claimed, former bool
+	if c.Flags(&exposed, &claimed, &former); former {
+		c.Fixed(new(uint64))
+	}
 	var nap int64
 	c.Int(&nap)
 	var packed []byte
 	c.Raw(&packed)
-	m := &ledger.Meter{Device: servicerequests.EUI(euis[0]), Plan: ledger.Plan{Type: servicerequests.DeviceType(of[0])}}
+	m := &ledger.Meter{Device: servicerequests.EUI(euis[0]), Proxy: servicerequests.EUI(euis[2]), ProxyClaimed: claimed, Plan: ledger.Plan{Type: servicerequests.DeviceType(of[0])}}
 	return m, m.Unpack(packed)
 }
 

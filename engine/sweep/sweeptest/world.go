@@ -155,7 +155,7 @@ func (w *World) Add(d *Device, originator servicerequests.EUI, region servicereq
 		w.Targets[d.Proxy] = d
 	}
 	w.Disk.Write(record.Record{At: w.Clock(), Kind: record.Target, Device: d.EUI, Body: record.Encode(record.TargetBody{
-		Type: d.Kind, Hub: cmp.Or(d.Home, HubEUI), Region: region, Claimed: d.Claimed, History: d.History, Originator: originator,
+		Type: d.Kind, Hub: cmp.Or(d.Home, HubEUI), Region: region, Claimed: d.Claimed, History: d.History, Originator: originator, Proxy: d.Claim,
 	})})
 }
 
