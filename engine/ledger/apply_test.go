@@ -156,6 +156,61 @@ func TestExclusionByWhom(t *testing.T) {
 	}
 }
 
+// A home that was armed and is then turned off by hand is for a person, also where somebody
+// has it asked again in between.
+func TestRerunForgetsNoHand(t *testing.T) {
+	for name, between := range map[string]func(*actor){
+		"nothing":          func(*actor) {},
+		"a rerun":          func(a *actor) { a.m.Rerun(a.now) },
+		"two":              func(a *actor) { a.m.Rerun(a.now); a.m.Rerun(a.now) },
+		"a lost past":      func(a *actor) { a.m.Forget() },
+		"an alert of more": func(a *actor) { a.m.Counters.StaleSupply = a.m.Issued() },
+	} {
+		a := newActor(t, servicerequests.ESME)
+		a.expect(supply, mode, balance)
+		a.read(prepay, off, pounds(-1))
+		a.drive(func(r *Request) (record.Class, string, *record.Observation) {
+			switch r.Service {
+			case supply:
+				if a.m.Tally(arm).Tries > 0 {
+					return record.ClassSuccess, "", &record.Observation{Supply: armed}
+				}
+				return record.ClassSuccess, "", &record.Observation{Supply: off}
+			case mode:
+				return record.ClassSuccess, "", &record.Observation{Mode: credit}
+			case balance:
+				return record.ClassSuccess, "", &record.Observation{Balance: pounds(-1)}
+			case buyTime:
+				return record.ClassNegative, "250", nil
+			}
+			return record.ClassSuccess, "", nil
+		})
+		if a.verdict.Verdict != record.VerdictArmed {
+			t.Fatalf("%s: %+v", name, a.verdict)
+		}
+		between(a)
+		before := a.m.Tally(arm).Last
+		a.verdict = record.VerdictBody{}
+		a.m.Rerun(a.now)
+		a.drive(func(r *Request) (record.Class, string, *record.Observation) {
+			switch r.Service {
+			case arm:
+				t.Errorf("%s: 7.3 to a home that somebody turned off", name)
+			case supply:
+				return record.ClassSuccess, "", &record.Observation{Supply: off}
+			case mode:
+				return record.ClassSuccess, "", &record.Observation{Mode: credit}
+			case balance:
+				return record.ClassSuccess, "", &record.Observation{Balance: pounds(-1)}
+			}
+			return record.ClassSuccess, "", nil
+		})
+		if a.m.Tally(arm).Last != before || a.m.Bars.Person != "turned off after it was read as armed" {
+			t.Errorf("%s: %+v, %+v", name, a.m.Bars, a.verdict)
+		}
+	}
+}
+
 // A try that was withdrawn was none.
 func TestWithdrawnGivesTheTryBack(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)

@@ -398,9 +398,10 @@ func (m *Meter) observe(o record.Observation, counter uint64, at, heard time.Tim
 			m.Found.Supply = Reading[servicerequests.SupplyState]{o.Supply, counter, heard}
 		}
 		if counter > m.Now.Supply.Counter {
-			if o.Supply == servicerequests.Disabled && m.Bars.Person == "" && m.SupplyCurrent() && m.Now.Supply.Value != servicerequests.Disabled &&
+			if was := m.Now.Supply; o.Supply == servicerequests.Disabled && m.Bars.Person == "" && was.Counter > c.LastCommand && was.Known() && was.Value != servicerequests.Disabled &&
 				(m.CreditAccepted || m.Found.Mode.Value == servicerequests.Credit) {
-				// It was on in Credit, where lack of credit turns nothing off.
+				// It was on in Credit after all commands, where lack of credit turns nothing off. That
+				// somebody has it asked again, or an alert does, changes nothing in that.
 				m.Bars.Person = "turned off after it was read as " + m.Now.Supply.Value.String()
 			}
 			m.Now.Supply = r

@@ -571,7 +571,7 @@ func TestRunOutBetweenReadAndSwitch(t *testing.T) {
 		"its window had ended":    {alert: true, found: -1},
 		"credit left":             {alert: true, found: 0.30, own: 0.30, asked: true, reason: "disabled with credit left"},
 		"it said nothing":         {found: 0.30, reason: "turned off after it was found enabled"},
-		"on again, and off again": {alert: true, onAgain: true, found: 0.30, reason: "turned off after it was found enabled"},
+		"on again, and off again": {alert: true, onAgain: true, found: 0.30, reason: "turned off after it was read as enabled"},
 	} {
 		a := newActor(t, servicerequests.ESME)
 		a.expect(supply, mode, balance)
