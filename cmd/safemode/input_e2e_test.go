@@ -237,7 +237,7 @@ func TestSimBadInput(t *testing.T) {
 		{exitUsage, "portfolio.csv: line 1", []string{"--fleet", s.path("portfolio.csv"), "--pki", pki}},
 		{exitUsage, "none.csv: no such file", []string{"--fleet", s.path("none.csv"), "--pki", pki}},
 		{exitUsage, "nowhere: no such file", []string{"--fleet", fleet, "--pki", s.path("nowhere")}},
-		{exitUsage, "there is none of that name, but calm, everyday, lying-dcc", []string{"--fleet", fleet, "--pki", pki, "--faults", "stormy"}},
+		{exitUsage, "there is none of that name, but calm, everyday, hubs-lifo", []string{"--fleet", fleet, "--pki", pki, "--faults", "stormy"}},
 		{exitUsage, "unknown.yaml: fault profile: storm: unknown key", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("unknown.yaml", "storm: 0.5\n")}},
 		{exitUsage, "groups[1].no_answer: 2: want a share", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("group.yaml", "groups: [{regions: [North]}, {no_answer: 2}]\n")}},
 		{exitUsage, "dcc.anomaly_thresholds.1.6.per", []string{"--fleet", fleet, "--pki", pki, "--faults", faults("rules.yaml", "dcc: {anomaly_thresholds: {\"1.6\": {limit: 5}}}\n")}},

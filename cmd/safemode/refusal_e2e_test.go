@@ -92,7 +92,7 @@ func TestSweepRefusesPlansAndKeys(t *testing.T) {
 
 	// Environment live.
 	live := s.configure(t, "live.yaml", "environment: simulator", "environment: live", "http://", "https://",
-		"simulator_clock: {speed: 1}\n", "gates: {revocation_lists: [r.crl], mpids_file: m.yaml, freeze_file: f.yaml}\n", "operations: {", "operations: {people_file: people.yaml, ", "dcc:\n",
+		"simulator_clock: {speed: 1}\n", "gates: {revocation_lists: [r.crl], mpids_file: m.yaml, freeze_file: f.yaml}\nkeys: {in_process: accepted}\n", "operations: {", "operations: {people_file: people.yaml, ", "dcc:\n",
 		"dcc:\n  tls: {certificate: pki/ca/root.pem, key: pki/ca/root.key, authorities: pki/ca/root.pem}\n",
 		"inbox: {", "inbox: {tls: {certificate: pki/ca/root.pem, key: pki/ca/root.key, authorities: pki/ca/root.pem, allowed_names: [dcc]}, ")
 	putFile(t, s.path("people.yaml"), []byte("people: [{name: olga, role: operator, token_sha256: "+strings.Repeat("ab", 32)+"}]\n"))
