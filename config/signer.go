@@ -29,7 +29,18 @@ type Signer struct {
 	Roster      Roster              `koanf:"roster"`
 	Authorities []string            `koanf:"authorities"` // the SMKI's roots and issuers
 	DCC         servicerequests.EUI `koanf:"dcc"`         // target of requests that no device answers
+	Gates       SignerGates         `koanf:"gates"`
 	Limits      SignerLimits        `koanf:"limits"`
+}
+
+// SignerGates are what the signer watches by itself, as [Gates] has it.
+type SignerGates struct {
+	RevocationLists   []string      `koanf:"revocation_lists"` // required in live
+	RevocationListAge time.Duration `koanf:"revocation_list_age"`
+	CheckExpiry       bool          `koanf:"check_expiry"`
+	FreezeFile        string        `koanf:"freeze_file"` // required in live
+	Poll              time.Duration `koanf:"poll"`
+	MaxAge            time.Duration `koanf:"max_age"`
 }
 
 // SignerLimits bound what the signer ever signs, beside what direction and plan say.
@@ -104,7 +115,7 @@ const (
 func DefaultSigner() Signer {
 	return Signer{
 		Environment: Simulator, Listen: "signer.sock", Folder: "signer", Plan: "plan", DCC: Default().DCC.EUI,
-		Roster: Roster{ApprovalsAtMost: 72 * time.Hour}, Limits: SignerLimits{Commands: 10}, PKCS11: PKCS11{Sessions: 8, Timeout: 10 * time.Second, Agreement: AgreementSecret},
+		Roster: Roster{ApprovalsAtMost: 72 * time.Hour}, Gates: SignerGates{Poll: time.Minute, MaxAge: time.Hour}, Limits: SignerLimits{Commands: 10}, PKCS11: PKCS11{Sessions: 8, Timeout: 10 * time.Second, Agreement: AgreementSecret},
 	}
 }
 
@@ -134,10 +145,15 @@ func LoadSigner(path string) (*Signer, error) {
 
 func (c *Signer) anchor(folder string) {
 	paths := []*string{
-		&c.PKCS11.PINFile, &c.Folder, &c.Plan, &c.Roster.File, &c.Roster.SignedBy, &c.TLS.Certificate, &c.TLS.Key, &c.TLS.Authorities,
+		&c.PKCS11.PINFile, &c.Folder, &c.Plan, &c.Roster.File, &c.Roster.SignedBy, &c.Gates.FreezeFile, &c.TLS.Certificate, &c.TLS.Key, &c.TLS.Authorities,
 	}
 	if c.Socket() {
 		paths = append(paths, &c.Listen)
+	}
+	for i, list := range c.Gates.RevocationLists {
+		if !IsURL(list) {
+			paths = append(paths, &c.Gates.RevocationLists[i])
+		}
 	}
 	for i := range c.Authorities {
 		paths = append(paths, &c.Authorities[i])
@@ -189,6 +205,12 @@ func (c *Signer) ValidateService() error {
 		f.path(required.path, required.value)
 	}
 	f.files("authorities", c.Authorities)
+	if c.Environment == Live {
+		f.check(len(c.Gates.RevocationLists) > 0, "gates.revocation_lists", "required: name one file or URL or more")
+		f.required("gates.freeze_file", c.Gates.FreezeFile)
+	}
+	f.positive("gates.poll", c.Gates.Poll)
+	f.positive("gates.max_age", c.Gates.MaxAge)
 	f.check(c.Limits.Commands >= 1 && c.Limits.Commands <= 255, "limits.commands", "%d: want 1 to 255", c.Limits.Commands)
 	f.atLeast("limits.per_hour", c.Limits.PerHour, 0)
 	return errors.Join(f...)

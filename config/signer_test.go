@@ -45,7 +45,7 @@ func TestSignerExample(t *testing.T) {
 	if _, err = config.ParseSigner([]byte(code)); err == nil || !strings.Contains(err.Error(), "pkcs11.pin_command: there is pkcs11.pin_file already") {
 		t.Errorf("two sources of a PIN: %v", err)
 	}
-	for _, s := range []reflect.Type{reflect.TypeFor[config.Signer](), reflect.TypeFor[config.SignerIdentity](), reflect.TypeFor[config.PKCS11](), reflect.TypeFor[config.SignerLimits]()} {
+	for _, s := range []reflect.Type{reflect.TypeFor[config.Signer](), reflect.TypeFor[config.SignerIdentity](), reflect.TypeFor[config.PKCS11](), reflect.TypeFor[config.SignerLimits](), reflect.TypeFor[config.SignerGates]()} {
 		for field := range s.Fields() {
 			if key := field.Tag.Get("koanf"); !strings.Contains(string(text), key+":") {
 				t.Errorf("%s.%s: key %q is not in the example", s.Name(), field.Name, key)

@@ -194,3 +194,27 @@ func TestSweepThroughAToken(t *testing.T) {
 	t.Logf("verdicts through a token %v, with keys in files %v", through.Verdicts, with.Verdicts)
 	stopSim(t, filesSim)
 }
+
+// Over mutual TLS only the engine's name is heard.
+func TestSignerOverMutualTLS(t *testing.T) {
+	s := signerScene(t, 20)
+	address := freeAddress(t)
+	conf := s.path("signer/signer.yaml")
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.copyTree(t, "pki/tls", "signer/tls")
+	if err := os.Chmod(s.path("signer/tls/dcc.key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	putFile(t, conf, fmt.Appendf(nil, "%slisten: %s\ntls: {certificate: tls/dcc.pem, key: tls/dcc.key, authorities: tls/authority.pem, allowed_names: [user.test]}\n", text, address))
+	s.signer(t)
+	for name, want := range map[string]string{"user": "ok   signer", "dcc": "FAIL signer"} { // the second is a certificate of somebody else
+		s.configure(t, "safemode.yaml", "identities:\n", fmt.Sprintf("signer: {url: 'https://%s', tls: {certificate: pki/tls/%s.pem, key: pki/tls/%[2]s.key, authorities: pki/tls/authority.pem}}\nidentities:\n", address, name))
+		r := safemode(t, "", "preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db"))
+		if !strings.Contains(r.out, want) {
+			t.Errorf("as %s: want %q in %s%s", name, want, r.out, r.err)
+		}
+	}
+}

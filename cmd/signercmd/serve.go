@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,6 +69,17 @@ func (p Program) run(ctx context.Context, path string, log *zap.Logger) (err err
 		return err
 	}
 	o.Agreements, o.Log, o.Stands = keys.agreements, log.Named("signer"), standing(l.Plan)
+	look := func(err error) {
+		if err != nil {
+			log.Warn("evidence could not be read", zap.Error(err))
+		}
+	}
+	look(l.gates.Look(ctx))
+	watching, stop := context.WithCancel(ctx)
+	var gates sync.WaitGroup
+	defer gates.Wait()
+	defer stop()
+	gates.Go(func() { l.gates.Watch(watching, look) })
 	s, err := signing.New(ctx, o)
 	if err != nil {
 		return err
@@ -194,6 +206,7 @@ must not be running. Never do this while the newer log can still be found.`,
 			if err != nil {
 				return err
 			}
+			_ = l.gates.Look(context.Background()) // what could not be read is no reason to believe anybody less
 			subject, err := signing.Accept(context.Background(), l.options(), approvals)
 			if err != nil {
 				return fmt.Errorf("%w\nTwo must approve it: safemode approve --accept --subject %q --plan DIR --cert FILE --key FILE", err, subject)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -181,6 +182,7 @@ type loaded struct {
 	plan   *plan.Plan
 	roster *direction.Roster
 	trust  direction.Trust
+	gates  *direction.Gates
 }
 
 func load(path string) (l loaded, err error) {
@@ -212,13 +214,47 @@ func load(path string) (l loaded, err error) {
 		authorities = append(authorities, c)
 	}
 	l.trust = direction.Trust{Chained: smki.Trust(authorities).Verify}
-	return l, os.MkdirAll(l.Folder, 0o700)
+	if err := os.MkdirAll(l.Folder, 0o700); err != nil {
+		return l, err
+	}
+	return l, l.watch(authorities)
+}
+
+// watch makes the gates that the configuration names.
+func (l *loaded) watch(authorities []*smki.Certificate) error {
+	g := direction.GateOptions{Direction: &l.plan.Direction, MaxAge: l.Gates.MaxAge, Poll: time.Second}
+	if len(l.Gates.RevocationLists) > 0 || l.Gates.CheckExpiry {
+		r := direction.RevocationOptions{
+			Lists: l.Gates.RevocationLists, Authorities: authorities, CheckExpiry: l.Gates.CheckExpiry, Poll: l.Gates.Poll,
+			ListAge: l.Gates.RevocationListAge, Memory: filepath.Join(l.Folder, direction.MemoryName),
+		}
+		for _, id := range l.Identities {
+			for name, purpose := range map[string]smki.Purpose{
+				"xml-signing": smki.SignsRequests, "digital-signing": smki.SignsPreCommands, "key-agreement": smki.SupplierAgrees,
+			} {
+				c, err := certificateOf(id, name, purpose)
+				if err != nil {
+					return err
+				}
+				r.Certificates = append(r.Certificates, c)
+			}
+		}
+		revocations := direction.NewRevocations(r)
+		g.Certificates, l.trust.Revoked = revocations, revocations.Revoked
+	}
+	if l.Gates.FreezeFile != "" {
+		g.Frozen = direction.NewFreezeFile(direction.FreezeOptions{
+			Path: l.Gates.FreezeFile, Roster: l.roster, Trust: l.trust, Identities: l.plan.Originators,
+		})
+	}
+	l.gates = direction.NewGates(g)
+	return nil
 }
 
 // options are those of the service, without what signs.
 func (l *loaded) options() signing.Options {
 	return signing.Options{
-		Folder: l.Folder, Plan: l.plan, Roster: l.roster, Trust: l.trust, Longest: l.Roster.ApprovalsAtMost, Broker: l.DCC,
+		Folder: l.Folder, Plan: l.plan, Roster: l.roster, Trust: l.trust, Longest: l.Roster.ApprovalsAtMost, Broker: l.DCC, Gates: l.gates,
 		Limits: signing.Limits{Commands: l.Limits.Commands, PerHour: l.Limits.PerHour, Floor: l.Limits.CounterFloor},
 	}
 }

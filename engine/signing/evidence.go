@@ -108,9 +108,13 @@ func (s *Service) weigh(ev Evidence, last *opened, now time.Time) (*opened, erro
 
 // evidence is what the signer has itself.
 func (s *Service) evidence(now time.Time) authority.Case {
-	return authority.Case{
+	c := authority.Case{
 		Plan: s.o.Plan, Roster: s.o.Roster, Trust: s.o.Trust, Longest: s.o.Longest, Gates: s.stands(now), Now: now,
 	}
+	if s.o.Gates != nil {
+		c.Freeze = s.o.Gates.Freeze()
+	}
+	return c
 }
 
 // remembered holds journal and book to what they were at the last grant, and the log to

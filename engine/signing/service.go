@@ -46,8 +46,10 @@ type Options struct {
 	Gate       *signer.Signer
 	Agreements map[servicerequests.EUI]gbcs.Agreement
 
-	// Stands says why nothing may be signed just now: its plan is not there any more, a
-	// certificate is revoked. Nil: nothing does.
+	// Gates are what it watches by itself. Nil: nothing.
+	Gates *direction.Gates
+	// Stands says why nothing may be signed just now: its plan is not there any
+	// more. Nil: nothing does.
 	Stands func() error
 	Now    func() time.Time // nil: time.Now
 	Log    *zap.Logger
@@ -194,7 +196,11 @@ func (s *Service) stands(now time.Time) error {
 			return fmt.Errorf("%w: %w", signer.ErrStopped, err)
 		}
 	}
-	if err := s.o.Plan.Direction.InForce(now); err != nil {
+	err := s.o.Plan.Direction.InForce(now)
+	if err == nil && s.o.Gates != nil {
+		err = s.o.Gates.Check(now)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", signer.ErrStopped, err)
 	}
 	return s.log.Err()

@@ -227,6 +227,48 @@ func TestPlanIsTakenAway(t *testing.T) {
 	}
 }
 
+// What it watches by itself stops it, too.
+func TestGateOfItsOwn(t *testing.T) {
+	gates := direction.NewGates(direction.GateOptions{Direction: new(direction.Direction)})
+	s := newScene(t, 3, func(o *Options) {
+		o.Gates = direction.NewGates(direction.GateOptions{Direction: &o.Plan.Direction})
+		gates = o.Gates
+	}).open()
+	if err := s.request(s.id(firstMeter), supply); err != nil {
+		t.Fatal(err)
+	}
+	gates.Trip(direction.Certificates, errors.New("a list names one of ours"))
+	if err := s.request(s.id(firstMeter), supply); !errors.Is(err, signer.ErrStopped) || !strings.Contains(err.Error(), "a list names one of ours") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.client.Open(t.Context(), s.evidence()); err == nil {
+		t.Error("opened while a gate is closed")
+	}
+}
+
+// Over the socket only the users that are named are heard.
+func TestSocketKnowsWhoAsks(t *testing.T) {
+	for name, test := range map[string]struct {
+		user int
+		ok   bool
+	}{"the engine's": {os.Getuid(), true}, "another": {os.Getuid() + 1, false}} {
+		s := newScene(t, 2, nil)
+		l, err := ListenUnix(t.Context(), filepath.Join(t.TempDir(), "s"), []int{test.user})
+		must(t, err)
+		server := s.service.Server()
+		go func() { _ = server.Serve(l) }() // until Close
+		client := NewClient(ClientOptions{Socket: l.Addr().String()})
+		if _, err := client.About(t.Context()); (err == nil) != test.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		if info, err := os.Stat(l.Addr().String()); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the socket: %v, %v", info, err)
+		}
+		client.Close()
+		must(t, server.Close())
+	}
+}
+
 // Nobody opens it without two who approve.
 func TestOpensByTwoAlone(t *testing.T) {
 	s := newScene(t, 3, nil)
