@@ -115,7 +115,7 @@ const (
 func DefaultSigner() Signer {
 	return Signer{
 		Environment: Simulator, Listen: "signer.sock", Folder: "signer", Plan: "plan", DCC: Default().DCC.EUI,
-		Roster: Roster{ApprovalsAtMost: 72 * time.Hour}, Gates: SignerGates{Poll: time.Minute, MaxAge: time.Hour}, Limits: SignerLimits{Commands: 10}, PKCS11: PKCS11{Sessions: 8, Timeout: 10 * time.Second, Agreement: AgreementSecret},
+		Roster: Roster{ApprovalsAtMost: 72 * time.Hour}, Gates: SignerGates{Poll: time.Minute, MaxAge: time.Hour}, Limits: SignerLimits{Commands: 20}, PKCS11: PKCS11{Sessions: 8, Timeout: 10 * time.Second, Agreement: AgreementSecret},
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // Limits bound what is ever signed. The zero value of a field is its default.
 type Limits struct {
 	Meters   int           // distinct meters; required
-	Commands int           // Pre-Commands of one service for one meter; 0: 10
+	Commands int           // Pre-Commands of one service for one meter; 0: 20
 	PerHour  int           // signatures of all kinds; 0: no limit
 	Ahead    uint64        // how far a counter may be ahead of all others and of the clock; 0: 2^32
 	Floor    uint64        // a counter that is as good as signed; 0: none
@@ -101,7 +101,7 @@ type memory struct {
 
 func newMemory(l Limits, broker servicerequests.EUI) *memory {
 	if l.Commands == 0 {
-		l.Commands = 10
+		l.Commands = 20
 	}
 	if l.Ahead == 0 {
 		l.Ahead = 1 << 32

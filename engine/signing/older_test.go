@@ -2,6 +2,7 @@ package signing
 
 import (
 	"encoding/hex"
+	"errors"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	"safemode/engine/authority/authoritytest"
 	"safemode/engine/custody"
 	"safemode/engine/record"
+	"safemode/engine/signer"
 )
 
 // begun is the evidence of the next start: one was made by the first approvals, and the
@@ -73,5 +75,16 @@ func TestAllPutBackTogether(t *testing.T) {
 	}
 	if err := s.request(s.id(firstMeter), supply); err != nil {
 		t.Errorf("what was granted stands: %v", err)
+	}
+}
+
+// A log that cannot be written lets nothing be signed, and is no refusal: the sweep waits.
+func TestLogThatFails(t *testing.T) {
+	s := newScene(t, 3, nil).open()
+	must(t, s.service.log.Close())
+	for range 2 {
+		if err := s.request(s.id(firstMeter), supply); !errors.Is(err, signer.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
 	}
 }

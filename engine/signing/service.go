@@ -203,7 +203,10 @@ func (s *Service) stands(now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", signer.ErrStopped, err)
 	}
-	return s.log.Err()
+	if err := s.log.Err(); err != nil {
+		return fmt.Errorf("%w: its log: %w: make room, and start it again", signer.ErrUnavailable, err)
+	}
+	return nil
 }
 
 // Open decides whether a start may act, and opens the signer for it.
@@ -295,12 +298,15 @@ func (s *Service) permit(ctx context.Context, p piece) error {
 	}
 	s.mu.Unlock()
 	if err != nil {
-		if errors.Is(err, signer.ErrStopped) {
+		if errors.Is(err, signer.ErrStopped) || errors.Is(err, signer.ErrUnavailable) {
 			return s.stopped(p, err)
 		}
 		return s.refuse(p, err)
 	}
-	return s.log.Commit(ctx) // what was queued before is durable
+	if err := s.log.Commit(ctx); err != nil { // what was queued before is durable, or nothing is signed
+		return fmt.Errorf("%w: its log: %w", signer.ErrUnavailable, err)
+	}
+	return nil
 }
 
 // ask says why a piece must not be signed.
@@ -318,7 +324,7 @@ func (s *Service) ask(p piece) error {
 	if k == nil {
 		return ErrMeter
 	}
-	if err := s.o.Plan.Direction.Covers(p.service, k.kind); err != nil && p.service != servicerequests.ReadInventory {
+	if err := s.o.Plan.Direction.Covers(p.service, k.kind); err != nil {
 		return err
 	}
 	return s.memory.admit(p)
@@ -400,12 +406,7 @@ var anyDevice = sync.OnceValue(func() *ecdh.PublicKey {
 
 // About says what the signer is.
 func (s *Service) About() About {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := About{Version: Version, PlanSHA256: s.o.Plan.SHA256, Log: s.log.ID(), Records: s.log.Last(), Open: s.open != nil}
-	if s.last != nil {
-		a.Remembers = s.last.Records
-	}
+	a := About{Version: Version, PlanSHA256: s.o.Plan.SHA256, Log: s.log.ID(), Records: s.log.Last()}
 	for id, agreement := range s.o.Agreements {
 		a.Identities = append(a.Identities, id)
 		if _, err := agreement.DeriveKey(context.Background(), anyDevice(), gbcs.KeyInfo{Mode: gbcs.ModeResponse, Target: id}); errors.Is(err, gbcs.ErrNotCheckable) {
@@ -414,6 +415,12 @@ func (s *Service) About() About {
 	}
 	slices.Sort(a.Identities)
 	slices.Sort(a.Unchecked)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.Open = s.open != nil
+	if s.last != nil {
+		a.Remembers = s.last.Records
+	}
 	if err := s.stands(s.o.Now()); err != nil {
 		a.Stopped = err.Error()
 	}
