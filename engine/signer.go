@@ -138,13 +138,10 @@ func (e *Engine) watchSigner(ctx context.Context) {
 
 // registerSigner has the metrics say whether the signer signs.
 func (e *Engine) registerSigner() {
-	if e.o.Signer == nil {
-		return
-	}
 	e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "safemode_signer_troubled", Help: "1 while the signer gives no signatures.",
+		Name: "safemode_signer_troubled", Help: "1 while the signer's process gives no signatures; 0 where there is none.",
 	}, func() float64 {
-		if _, why := e.o.Signer.Trouble(); why != nil {
+		if e.signerTrouble() != "" {
 			return 1
 		}
 		return 0

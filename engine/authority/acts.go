@@ -17,6 +17,7 @@ const (
 	operator     = string(direction.Operator)
 	twoApprovers = "two approvers"
 	engineUser   = "the engine's user"
+	signerUser   = "the signer's user"
 	rosterSigner = "the holder of the certificate that roster.signed_by pins"
 )
 
@@ -45,6 +46,10 @@ var Acts = []Act{
 	{"sweep: go on after a halt", engineUser, twoApprovers + " after it, who name it", "the same"},
 	{"narrow the configuration", engineUser, "", "nothing; the plan's own suppressed meters and sources stay bound"},
 	{"widen the configuration", "", "two approvers of a new plan", "the new plan's header"},
+	{"signer: open for a start", engineUser, "the two approvers of that start", "the signer's log"},
+	{"signer freeze", signerUser, "", "a file in the signer's folder, and its log: only approvals count that are given after it"},
+	{"signer thaw", signerUser, "", "nothing: a start is granted again by two who approve after the freeze"},
+	{"signer accept", "", twoApprovers, "the signer's log, with what was accepted"},
 	{"custody release", engineUser, "", "the counters' file; to take them over again needs a new plan"},
 	{"custody: take over from another journal", engineUser, twoApprovers + " of a plan that names that journal", "the counters' file, the plan's header"},
 }
