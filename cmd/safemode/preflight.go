@@ -215,7 +215,7 @@ func (f *preflight) signer() {
 	case about.Stopped != "":
 		err = errors.New(about.Stopped)
 	}
-	if !f.hold("signer", fmt.Sprintf("answers, has this plan, %d records in its log", about.Records), err, "start it with this plan (safemode signer serve)") {
+	if !f.hold("signer", fmt.Sprintf("answers, has this plan, %d records in its log, %d refusals since it was opened", about.Records, about.Refused), err, "start it with this plan (safemode signer serve)") {
 		return
 	}
 	if len(about.Unchecked) > 0 {

@@ -218,3 +218,33 @@ func TestSignerOverMutualTLS(t *testing.T) {
 		}
 	}
 }
+
+// A log that was put back from a copy is taken once two have approved that very one.
+func TestSignerLogIsAccepted(t *testing.T) {
+	s := signerScene(t, 20)
+	conf, log := s.path("signer/signer.yaml"), s.path("signer/log/signer.db")
+	s.signer(t).signal(syscall.SIGTERM)
+	copied, err := os.ReadFile(log)
+	if err == nil {
+		err = os.Remove(log)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	putFile(t, s.path("signer/log/other"), nil) // the next file is another one, whatever number was free
+	putFile(t, log, copied)
+	if r := safemode(t, "", "signer", "serve", "--config", conf); r.code == exitDone || !strings.Contains(r.err, "another file than the log was made as") {
+		t.Fatalf("serve: %+v", r)
+	}
+	r := safemode(t, "", "signer", "accept", "--config", conf)
+	_, rest, _ := strings.Cut(r.err, `--subject "`)
+	subject, _, found := strings.Cut(rest, `"`)
+	if r.code == exitDone || !found {
+		t.Fatalf("accept, before anybody approved: %+v", r)
+	}
+	for _, person := range []string{"alice", "bob"} {
+		s.approve(t, "signer/plan", person, "--accept", "--subject", subject)
+	}
+	must(t, "", "signer", "accept", "--config", conf)
+	s.signer(t)
+}

@@ -59,6 +59,7 @@ type About struct {
 	PlanSHA256 string                `json:"plan_sha256"`
 	Log        string                `json:"log_id"`
 	Records    uint64                `json:"log_records"`
+	Refused    int                   `json:"refused"` // since the last grant
 	Open       bool                  `json:"open"`
 	Remembers  uint64                `json:"journal_records"` // of the engine's journal at the last grant; 0: none
 	Identities []servicerequests.EUI `json:"identities"`

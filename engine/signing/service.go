@@ -417,7 +417,7 @@ func (s *Service) About() About {
 	slices.Sort(a.Unchecked)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.Open = s.open != nil
+	a.Open, a.Refused = s.open != nil, s.refusals
 	if s.last != nil {
 		a.Remembers = s.last.Records
 	}

@@ -124,6 +124,9 @@ func TestTakeover(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.wantRefused(len(s.refusals()), s.command(s.id(firstMeter), toCredit, true), ErrCommands.Error())
+	if about, err := s.client.About(t.Context()); err != nil || about.Refused != len(s.refusals()) || about.Refused < 17 {
+		t.Errorf("%+v, %v: %d refusals are in the log", about, err, len(s.refusals()))
+	}
 	for _, mode := range []gbcs.Mode{gbcs.ModeCommand, gbcs.ModeEncryption, 0, 9} {
 		device := s.office.Folder.Supplier.KeyAgreement.Key.PublicKey()
 		if _, err := s.client.Agreement(smki.TestSupplier).DeriveKey(t.Context(), device, gbcs.KeyInfo{Mode: mode, Originator: firstMeter, Counter: 1, Target: smki.TestSupplier}); err == nil {
