@@ -1,12 +1,189 @@
 package ledger
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
 )
+
+func TestDisabledForLackOfCreditIsArmedOnProof(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	a.read(prepay, off, pounds(-5))
+	a.expect(buyTime)
+	a.end(buyTime, record.ClassNegative, "250", nil)
+	a.expect(toCredit)
+	a.end(toCredit, record.ClassSuccess, "", nil)
+	a.expect(supply, mode)
+	a.read(credit, off, nil)
+	a.expect(arm)
+	a.end(arm, record.ClassSuccess, "", nil)
+	a.expect(supply)
+	a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: armed})
+	a.expectVerdict(record.VerdictArmed, "safe once the consumer presses the button")
+}
+
+func TestArmNeedsAFreshRead(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	a.read(prepay, off, pounds(-5))
+	a.step()
+	a.end(buyTime, record.ClassNegative, "250", nil)
+	a.step()
+	a.end(toCredit, record.ClassSuccess, "", nil)
+	a.step()
+	a.read(credit, off, nil)
+	a.now = a.now.Add(61 * time.Second)
+	if a.p.MayArm(a.m, 0, a.now) {
+		t.Fatal("mayArm allows 7.3 on a read that is 61 s old")
+	}
+	a.expect(supply)
+	a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: off})
+	a.expect(arm)
+}
+
+func TestWhatAPersonMustDecideIsNotArmed(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode    servicerequests.PaymentMode
+		balance *servicerequests.Millipence
+		change  func(*actor)
+		reason  string
+	}{
+		"found in credit":      {mode: credit, balance: pounds(-5), reason: "found in credit and disabled"},
+		"credit left":          {mode: prepay, balance: pounds(5), reason: "disabled with credit left"},
+		"balance not known":    {mode: prepay, reason: "disabled, balance not known"},
+		"tamper alert":         {mode: prepay, balance: pounds(-5), change: func(a *actor) { a.alert(0x81BE, 0) }, reason: "disabled then locked by the meter (81BE)"},
+		"flow fault":           {mode: prepay, balance: pounds(-5), change: func(a *actor) { a.alert(0x81B5, 0) }, reason: "gas flow fault (81B5)"},
+		"disabled by supplier": {mode: prepay, balance: pounds(-5), change: func(a *actor) { a.m.Bars.Person = "disabled by the supplier" }, reason: "disabled by the supplier"},
+		"not permitted": {mode: prepay, balance: pounds(-5), change: func(a *actor) {
+			a.p.Permits = func(s servicerequests.Service, _ servicerequests.DeviceType) bool {
+				return s != arm && s != servicerequests.ReadPrepaymentConfiguration
+			}
+		}, reason: "arming is not permitted by the direction"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newActor(t, servicerequests.ESME)
+			a.step()
+			a.read(c.mode, off, c.balance)
+			if c.change != nil {
+				c.change(a)
+			}
+			for range 20 {
+				if a.verdict.Verdict != "" {
+					break
+				}
+				for _, s := range a.step() {
+					switch s {
+					case arm:
+						t.Fatal("7.3 asked for")
+					case buyTime:
+						a.end(s, record.ClassNegative, "250", nil)
+					case toCredit:
+						a.end(s, record.ClassSuccess, "", nil)
+					case supply:
+						a.end(s, record.ClassSuccess, "", &record.Observation{Supply: off})
+					case mode:
+						a.end(s, record.ClassSuccess, "", &record.Observation{Mode: credit})
+					case balance:
+						a.end(s, record.ClassNegative, record.CodeNoValue, nil)
+					}
+				}
+				if next := a.p.Decide(a.m, a.now, Acting); len(next.Ask) == 0 && !next.Wake.IsZero() {
+					a.now = next.Wake
+				}
+			}
+			if a.verdict.Verdict != record.VerdictNotSafe || a.verdict.Reason != c.reason {
+				t.Errorf("verdict %q (%q), want not_safe (%q)", a.verdict.Verdict, a.verdict.Reason, c.reason)
+			}
+		})
+	}
+}
+
+// A home that reads Disabled, and whose mode was lost, is asked for it once more before 1.6
+// takes the proof away.
+func TestALostModeOfADarkHomeIsReadAgain(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.expect(supply, mode, balance)
+	a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: off})
+	a.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(-1)})
+	a.end(mode, record.ClassNoResponse, "E21", nil)
+	a.expect()
+	a.now = a.now.Add(90 * time.Second)
+	a.expect(mode)
+	a.end(mode, record.ClassSuccess, "", &record.Observation{Mode: prepay})
+	a.expect(servicerequests.ActivateEmergencyCredit)
+}
+
+// A meter that was found on, and tells before its switch that it went off for lack of
+// credit, has proven the cause; its balance then confirms it. Without its word, or once
+// it was on again, the cause is another's to find.
+func TestRunOutBetweenReadAndSwitch(t *testing.T) {
+	for name, c := range map[string]struct {
+		alert, onAgain bool
+		found, own     float64
+		asked          bool   // for its balance once more
+		reason         string // empty: it is armed
+	}{
+		"its last pence":          {alert: true, found: 0.30, own: -0.02, asked: true},
+		"its window had ended":    {alert: true, found: -1},
+		"credit left":             {alert: true, found: 0.30, own: 0.30, asked: true, reason: "disabled with credit left"},
+		"it said nothing":         {found: 0.30, reason: "turned off after it was found enabled"},
+		"on again, and off again": {alert: true, onAgain: true, found: 0.30, reason: "turned off after it was read as enabled"},
+	} {
+		a := newActor(t, servicerequests.ESME)
+		a.expect(supply, mode, balance)
+		a.read(prepay, on, pounds(c.found))
+		if c.alert {
+			a.alert(AlertBelow, 0)
+		}
+		if got := a.step(); got[len(got)-1] == buyTime {
+			a.end(buyTime, record.ClassNegative, "250", nil)
+			a.step()
+		}
+		a.end(toCredit, record.ClassSuccess, "", nil)
+		wants := []servicerequests.Service{supply, mode}
+		if c.asked || c.onAgain {
+			wants = append(wants, balance)
+		}
+		a.expect(wants...)
+		if c.onAgain {
+			a.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(-1)})
+			a.read(credit, on, nil)
+			a.m.Counters.StaleSupply = a.m.Issued() // as by an alert that something changed
+			a.expect(supply)
+			a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: off})
+		} else {
+			a.read(credit, off, pounds(c.own))
+		}
+		if c.reason != "" {
+			a.expectVerdict(record.VerdictNotSafe, c.reason)
+			continue
+		}
+		if got := a.step(); !slices.Equal(got, []servicerequests.Service{arm}) {
+			t.Errorf("%s: asked for %v, want 7.3", name, got)
+		}
+	}
+}
+
+func TestArmRefusedByTheMeterIsNotRepeated(t *testing.T) {
+	a := newActor(t, servicerequests.ESME)
+	a.step()
+	a.read(prepay, off, pounds(-1))
+	a.step()
+	a.end(buyTime, record.ClassNegative, "250", nil)
+	a.step()
+	a.end(toCredit, record.ClassSuccess, "", nil)
+	a.step()
+	a.read(credit, off, nil)
+	a.expect(arm)
+	a.end(arm, record.ClassNegative, "250", nil)
+	a.expect(supply)
+	a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: off})
+	a.expectVerdict(record.VerdictNotSafe, "arm refused")
+}
 
 // cutOff is an electricity meter that was found off for lack of credit, and now reads
 // Credit and Disabled.

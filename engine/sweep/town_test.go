@@ -2,7 +2,9 @@ package sweep
 
 import (
 	"flag"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,136 @@ import (
 	"safemode/engine/sweep/sweeptest"
 	"safemode/servicerequests"
 )
+
+// town makes a driver of homes with an electricity and a gas meter each, that goes wrong by
+// chance, by a seed.
+func town(homes int, seed uint64, faults float64) *driver {
+	d := newDrive()
+	r := rand.New(rand.NewPCG(seed, 7))
+	d.Random = r
+	for i := range servicerequests.EUI(homes) {
+		e, g := healthy(), healthy()
+		e.Supply = []servicerequests.SupplyState{servicerequests.Enabled, servicerequests.Disabled}[r.IntN(2)]
+		e.EUI, e.Balance = 0x00DB123400000000+i*16, []servicerequests.Millipence{0, 10 * servicerequests.Pound}[r.IntN(2)]
+		g.EUI, g.Proxy, g.Kind = e.EUI+1, e.EUI+2, servicerequests.GSME
+		e.Home, g.Home = e.EUI+8, e.EUI+8
+		region := servicerequests.Regions[r.IntN(len(servicerequests.Regions))]
+		d.Add(e, []servicerequests.EUI{ourEUI, otherEUI}[r.IntN(2)], region)
+		d.Add(g, ourEUI, region)
+	}
+	pick := func(from ...fate) fate {
+		if r.Float64() >= faults {
+			return from[0]
+		}
+		return from[1+r.IntN(len(from)-1)]
+	}
+	d.OnDial = func(piece) fate { return pick(taken, notWritten) }
+	d.OnPost = func(piece) fate { return pick(taken, throttled, lostBefore, lostAfter, badReply) }
+	d.OnFlight = func(*flight) fate { return pick(answered, twice, undeliv, noAnswer, doneSilent, doneE21, doneLate) }
+	return d
+}
+
+// The same events give the same actions, byte for byte.
+func TestTheSameEventsGiveTheSameActions(t *testing.T) {
+	for seed := range uint64(8) {
+		run := func() (string, *driver) {
+			var said strings.Builder
+			d := town(6, seed, 0.2)
+			d.watch = func(_ []Event, actions []Action) { said.WriteString(stream(actions)) }
+			d.start()
+			random := rand.New(rand.NewPCG(seed, 9))
+			for i := range 600 { // in any order that a seed gives
+				switch {
+				case i%97 == 50:
+					d.order(record.OrderBody{Action: record.OrderPause, Region: servicerequests.Regions[0]})
+				case i%97 == 60:
+					d.order(record.OrderBody{Action: record.OrderResume, Region: servicerequests.Regions[0]})
+				case i%97 == 70:
+					d.keep()
+				case i%97 == 80:
+					d.die(random.IntN(20))
+				case len(d.jobs) > 0 && random.IntN(3) > 0:
+					d.work(random.IntN(len(d.jobs)))
+				case len(d.results) > 0 && random.IntN(3) > 0:
+					d.finish(random.IntN(len(d.results)))
+				case !d.next() && !d.wait():
+				}
+			}
+			return said.String(), d
+		}
+		first, d := run()
+		second, _ := run()
+		if first != second {
+			a, b := strings.Split(first, "\n"), strings.Split(second, "\n")
+			for i := range a {
+				if i >= len(b) || a[i] != b[i] {
+					t.Fatalf("seed %d: action %d:\n%s\n%s", seed, i, a[i], b[min(i, len(b)-1)])
+				}
+			}
+		}
+		if len(first) < 10_000 {
+			t.Errorf("seed %d: only %d bytes of actions", seed, len(first))
+		}
+		wantNoFaults(t, d)
+	}
+}
+
+// Towns end well, whatever goes wrong, and calmly where nothing does.
+func TestTowns(t *testing.T) {
+	for _, faults := range []float64{0, 0.3} {
+		for seed := range uint64(5) {
+			d := town(10, seed, faults)
+			d.start()
+			d.finishAll()
+			if n := d.m.counts.done; n != 20 {
+				t.Errorf("seed %d: %d of 20 are done", seed, n)
+			}
+			wantEmpty(t, d)
+			wantFlow(t, d, faults == 0)
+			wantGood(t, d)
+		}
+	}
+}
+
+// wantEmpty checks that nothing is left open.
+func wantEmpty(t testing.TB, d *driver) {
+	t.Helper()
+	d.drain()
+	for _, h := range d.m.queues.hubs {
+		t.Errorf("hub: %d open, %d waiting", h.open, len(h.waiting))
+	}
+	for _, l := range d.m.queues.lanes {
+		if l.inFlight != [2]int{} || l.len() != 0 {
+			t.Errorf("%v: %d in flight, %d queued", l.region, l.inFlight, l.len())
+		}
+	}
+	if len(d.m.queues.parked) != 0 || d.m.workers.any() {
+		t.Errorf("%d parked, workers have %d", len(d.m.queues.parked), len(d.m.workers.legs))
+	}
+}
+
+// wantFlow holds what passed a finished sweep against what it knows of its requests.
+func wantFlow(t *testing.T, d *driver, calm bool) {
+	t.Helper()
+	f, posts, answers := d.m.pace.flow, 0, 0
+	for service, classes := range d.m.counts.services {
+		for class, n := range classes {
+			if record.Class(class) == record.ClassWithdrawn {
+				continue
+			}
+			posts += n
+			if service.Critical() {
+				posts += n
+			}
+			if service != servicerequests.ReadInventory { // answered in the reply itself
+				answers += n
+			}
+		}
+	}
+	if f.requested < f.sent || f.sent < f.acknowledged || calm && (f.requested != f.sent || f.sent != f.acknowledged || f.sent != posts || f.answered != answers) {
+		t.Errorf("%+v of %d POSTs and %d answers", f, posts, answers)
+	}
+}
 
 var towns = flag.Int("towns", 40, "towns that are taken through deaths, orders, alerts and quarantines by chance")
 

@@ -1,13 +1,9 @@
 package sweep_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"iter"
-	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,10 +14,8 @@ import (
 	"safemode/engine/pacer"
 	"safemode/engine/proof"
 	"safemode/engine/record"
-	"safemode/engine/signer"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
-	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 )
 
@@ -86,20 +80,6 @@ type flight struct {
 	service servicerequests.Service
 	id      servicerequests.RequestID
 	fate    string
-}
-
-// point is where a leg stops.
-type point string
-
-// leg is a leg that a worker has.
-type leg struct {
-	sweep.Send
-	at     point
-	from   uint64
-	yield  func(point) bool
-	resume func() (point, bool)
-	end    func()
-	result exchange.Result
 }
 
 const (
@@ -216,102 +196,6 @@ func (w *world) draw(eui, proxy servicerequests.EUI, kind servicerequests.Device
 	w.sync()
 }
 
-// The journal.
-
-// write queues a record.
-func (w *world) write(r record.Record) uint64 {
-	w.last++
-	r.Seq = w.last
-	w.queued = append(w.queued, r)
-	w.judge.record(w, &r)
-	return r.Seq
-}
-
-// sync makes what is queued durable.
-func (w *world) sync() {
-	w.durable, w.queued = append(w.durable, w.queued...), nil
-	if n := len(w.keeping); n > 0 {
-		w.rows = merge(w.rows, w.keeping)
-		w.keeping = nil
-	}
-}
-
-func merge(rows []record.StateRow, changes [][]record.StateRow) []record.StateRow {
-	rows = slices.Clone(rows)
-	for _, change := range changes {
-		for _, r := range change {
-			if r.Row < len(rows) {
-				rows[r.Row] = r
-			} else {
-				rows = append(rows, r)
-			}
-		}
-	}
-	return rows
-}
-
-// Append is the journal of the door.
-func (w *world) Append(records ...record.Record) {
-	for _, r := range records {
-		w.write(r)
-	}
-}
-
-// Commit is the journal of the door: it stops before and after the disk.
-func (w *world) Commit(_ context.Context, records ...record.Record) error {
-	w.stop("commit")
-	for w.stalled && !w.failed {
-		w.stop("stalled disk")
-	}
-	if w.failed {
-		if w.mishap("failed write applied") {
-			w.Append(records...)
-			w.sync()
-		}
-		return errDisk
-	}
-	w.Append(records...)
-	w.sync()
-	w.stop("committed")
-	return nil
-}
-
-// The door.
-
-// stop is where a leg lets others go first.
-func (w *world) stop(at point) {
-	if !w.running.yield(at) {
-		panic(errKilled) // the process has died; nobody hears of it
-	}
-}
-
-// send gives a leg to a worker.
-func (w *world) send(s sweep.Send) {
-	l := &leg{Send: s, at: "begin", from: w.last}
-	w.given[s.Ticket] = w.last
-	l.resume, l.end = iter.Pull(func(yield func(point) bool) {
-		l.yield = yield
-		l.result = w.door.Do(context.Background(), context.Background(), s.Leg)
-	})
-	w.legs = append(w.legs, l)
-}
-
-// advance has a leg go on to its next stop.
-func (w *world) advance(i int) {
-	l := w.legs[i]
-	w.running = l
-	at, more := l.resume()
-	if w.found != nil {
-		panic(w.found)
-	}
-	if more {
-		l.at = at
-		return
-	}
-	w.legs = slices.Delete(w.legs, i, i+1)
-	w.done = append(w.done, sweep.Done{Ticket: l.Ticket, Result: l.result})
-}
-
 // deliver is the inbox: a message is durable first, and answered 204.
 func (w *world) deliver(i int) {
 	d := w.inbox[i]
@@ -384,52 +268,6 @@ func (w *world) perform(actions []sweep.Action) {
 	}
 }
 
-// SignRequest and the others are the signing gate. It gives every body a number of its
-// own, so that signing anew shows.
-func (w *world) SignRequest(_ context.Context, _ servicerequests.EUI, r duis.Request) ([]byte, error) {
-	return w.sign(piece{service: r.Service, id: r.ID, device: r.InventoryDevice}), nil
-}
-
-func (w *world) Prepare(e gbcs.Expected, preCommand []byte) (*signer.Token, error) {
-	if want := "pre-command of " + e.ID.String(); string(preCommand) != want {
-		return nil, &signer.RefusedError{ID: e.ID, Err: gbcs.ErrNoPreCommand}
-	}
-	token := new(signer.Token)
-	w.tokens[token] = e
-	return token, nil
-}
-
-func (w *world) Sign(_ context.Context, _ servicerequests.EUI, token *signer.Token) ([]byte, error) {
-	e, ok := w.tokens[token]
-	delete(w.tokens, token)
-	if !ok {
-		return nil, signer.ErrTokenUsed
-	}
-	return w.sign(piece{command: true, service: e.Service, id: e.ID}), nil
-}
-
-// Reply reads the DCC's reply.
-func (w *world) Reply(raw []byte, id servicerequests.RequestID) (duis.Response, error) {
-	text := string(raw)
-	r := duis.Response{RequestID: id, Code: servicerequests.Success}
-	switch {
-	case text == "garbled":
-		return duis.Response{}, errors.New("garbled")
-	case strings.HasPrefix(text, "pre-command of "):
-		r.Content = duis.PreCommand{Payload: raw}
-	case strings.HasPrefix(text, "inventory of "):
-		eui, err := servicerequests.ParseEUI(strings.TrimPrefix(text, "inventory of "))
-		if err != nil {
-			return r, err
-		}
-		h := w.at[eui]
-		r.Content = duis.Inventory{{ID: h.eui, Type: "GSME"}, {ID: h.proxy, Type: "GPF"}}
-	default:
-		r.Code = servicerequests.ResponseCode(text)
-	}
-	return r, nil
-}
-
 // codeOf is the message code of a service on a kind of device.
 func (w *world) codeOf(s servicerequests.Service, kind servicerequests.DeviceType) uint16 {
 	return codes[[2]uint8{uint8(s), uint8(kind)}]
@@ -449,74 +287,6 @@ var codes = func() map[[2]uint8]uint16 {
 	}
 	return all
 }()
-
-// Now and Real are the clock of the door.
-func (w *world) Now() time.Time { return w.now }
-
-func (w *world) At(real time.Time) time.Time           { return w.now.Add(time.Until(real).Round(time.Second)) }
-func (w *world) Real(span time.Duration) time.Duration { return span }
-
-// rate is what the limits let pass: one POST a second, and three at once.
-var rate = pacer.Limit{PerSecond: 1, Burst: 3}
-
-func newLimits() *pacer.Pacer {
-	unlimited := pacer.Limit{PerSecond: math.Inf(1)}
-	l := pacer.Limits{User: rate, Region: map[servicerequests.Region]pacer.Limit{}, Service: map[string]pacer.Limit{}}
-	for _, r := range servicerequests.Regions {
-		l.Region[r] = unlimited
-	}
-	for _, e := range record.Endpoints {
-		l.Service[e.String()] = unlimited
-	}
-	p, err := pacer.New(l)
-	if err != nil {
-		panic(err)
-	}
-	return p
-}
-
-// Grant is the limit at the socket.
-func (w *world) Grant(now time.Time, p exchange.Place) (bool, time.Duration, string) {
-	return take(w.limits, now, p)
-}
-
-func (w *world) Hold(e record.Endpoint, until time.Time) {
-	w.limits.Hold(pacer.Service(e.String()), until)
-}
-
-func take(p *pacer.Pacer, now time.Time, place exchange.Place) (bool, time.Duration, string) {
-	user, service := pacer.User(place.Originator), pacer.Service(place.Endpoint.String())
-	ok, wait := p.Take(now, user, service)
-	if limit := sweep.LimitService; p.Wait(now, service) > p.Wait(now, user) {
-		return ok, wait, limit
-	}
-	return ok, wait, "user"
-}
-
-// planned is the machine's own Pacer.
-type planned struct{ *pacer.Pacer }
-
-func (p planned) Take(now time.Time, place exchange.Place) (bool, time.Duration, string) {
-	return take(p.Pacer, now, place)
-}
-
-func (p planned) Hold(place exchange.Place, limit string, until time.Time) {
-	if limit == sweep.LimitService {
-		p.Pacer.Hold(pacer.Service(place.Endpoint.String()), until)
-	} else {
-		p.Pacer.Hold(pacer.User(place.Originator), until)
-	}
-}
-
-func (p planned) Spent(time.Time, exchange.Place) {}
-
-// Allow is the circuit breakers.
-func (w *world) Allow(record.Endpoint, servicerequests.Region) (func(error), error) {
-	if w.mishap("circuit open") {
-		return nil, errClosed
-	}
-	return func(error) {}, nil
-}
 
 // cover counts the machine's moves.
 func (w *world) cover() {
