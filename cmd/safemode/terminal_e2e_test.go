@@ -19,7 +19,7 @@ import (
 // command goes on with it.
 func TestSweepOutlivesItsTerminal(t *testing.T) {
 	long(t)
-	s := newScene(t, 150, 6, 600)
+	s := newScene(t, 500, 6, 600) // so many that none of it ends the sweep
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	s.sim(t)
 	more := func(p *process, what string) {
