@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +19,9 @@ import (
 // stopped by Ctrl-S or is closed, goes on or drains: nothing it knew is lost, and the same
 // command goes on with it.
 func TestSweepOutlivesItsTerminal(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("SIGHUP is ignored where the tests were started (nohup), and what they start inherits that")
+	}
 	long(t)
 	s := newScene(t, 500, 6, 600) // so many that none of it ends the sweep
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
