@@ -96,6 +96,7 @@ func newScene(ctx context.Context, meters, kills int, seed uint64, keep string) 
 	}
 	if kills > 0 {
 		if s.signer, err = s.startSigner(ctx, seed); err != nil {
+			s.close() // nothing that was started is left behind
 			return nil, err
 		}
 		s.renewed = time.Now().Add(s.lasts(kills) / 2)
