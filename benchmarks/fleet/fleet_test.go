@@ -9,7 +9,7 @@ import (
 // The whole of it on a small scale: real processes, real requests, all answered.
 func TestRun(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds and runs the command")
+		t.Skip("builds and runs the command: left out by -short")
 	}
 	var out bytes.Buffer
 	args := []string{"--meters", "3000", "--against", "400", "--exchanges", "60", "--idle", "100ms", "--json"}

@@ -118,7 +118,7 @@ func TestSweepNeedsTwoApprovers(t *testing.T) {
 // are back, and two have approved it.
 func TestGateClosesAndOpens(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs for several seconds")
+		t.Skip("runs for several seconds: left out by -short")
 	}
 	s := smallScene(t)
 	sim := s.sim(t)
@@ -183,7 +183,7 @@ func TestGateClosesAndOpens(t *testing.T) {
 // closed its journal, and the resumes given ahead are not for it: two must approve.
 func TestKilledInTheDrainOfAHalt(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs for several seconds")
+		t.Skip("runs for several seconds: left out by -short")
 	}
 	s := smallScene(t)
 	sim := s.sim(t, "--faults", putFile(t, s.path("slow.yaml"), []byte("latency: {class: two_hours}\n")))
@@ -225,7 +225,7 @@ func TestKilledInTheDrainOfAHalt(t *testing.T) {
 // A stop that is no halt needs nobody as long as resumes were given ahead.
 func TestResumesAhead(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs for several seconds")
+		t.Skip("runs for several seconds: left out by -short")
 	}
 	s := smallScene(t)
 	sim := s.sim(t)

@@ -66,7 +66,7 @@ func referenceVerdicts(t *testing.T) map[string]string {
 func long(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("runs a sweep of some ten seconds")
+		t.Skip("runs a sweep of some ten seconds: left out by -short")
 	}
 	t.Parallel()
 }

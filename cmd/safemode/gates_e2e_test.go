@@ -100,7 +100,7 @@ func (s *scene) halts(t *testing.T, sweep *process, journalName, gate string, cl
 // the gate is open again and two have signed.
 func TestCertificatesAndMPIDsCloseMidSweep(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs a sweep of some ten seconds")
+		t.Skip("runs a sweep of some ten seconds: left out by -short")
 	}
 	s, sim := gatedScene(t)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
@@ -156,7 +156,7 @@ func TestCertificatesAndMPIDsCloseMidSweep(t *testing.T) {
 // what there is to do then needs a new direction, and a plan under it.
 func TestDirectionEndsMidSweep(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs a sweep of some ten seconds")
+		t.Skip("runs a sweep of some ten seconds: left out by -short")
 	}
 	s, sim := gatedScene(t)
 	text, err := os.ReadFile(s.path("direction.yaml"))

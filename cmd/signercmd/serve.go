@@ -196,9 +196,9 @@ of two people, given after the freeze.`,
 }
 
 func (p Program) accept() *cobra.Command {
-	return p.folder("accept", "Take a log that was restored, or made anew, for the newest",
+	return p.folder("accept", "Take a log that was restored, or begun because the old one is lost, for the newest",
 		`Takes the signer's log for the newest though it was restored from a backup, copied, or
-begun anew because the old one is lost. Two must have approved that very log: without
+begun because the old one is lost. Two must have approved that very log: without
 their approvals in the plan's folder the command says what they must name. The signer
 must not be running. Never do this while the newer log can still be found.`,
 		func(l loaded) error {

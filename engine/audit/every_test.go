@@ -234,7 +234,7 @@ func TestEveryRecordRemovedOrSwapped(t *testing.T) {
 // than it was written, it is the one that is named.
 func TestEveryByteOfTheFile(t *testing.T) {
 	if testing.Short() {
-		t.Skip("some thousand audits")
+		t.Skip("some thousand audits: left out by -short")
 	}
 	b := newBench(t)
 	changed, harmless, refused := 0, 0, 0

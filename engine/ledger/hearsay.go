@@ -77,7 +77,7 @@ func (m *Meter) renounce(service servicerequests.Service, target servicerequests
 }
 
 // named takes in what the meter's gas proxy is; 0: not known. Where the portfolio has it
-// otherwise, what that one said is forgotten, and the balance is asked for anew.
+// otherwise, what that one said is forgotten, and the balance is asked for again.
 func (m *Meter) named(proxy servicerequests.EUI) {
 	if m.ProxyClaimed && m.Proxy != proxy {
 		for _, r := range [...]*Readings{&m.Found, &m.Now} {
@@ -88,14 +88,14 @@ func (m *Meter) named(proxy servicerequests.EUI) {
 				r.Balance = Reading[servicerequests.Millipence]{}
 			}
 		}
-		m.anew(servicerequests.ReadMeterBalance)
-		m.anew(servicerequests.ReadPrepaymentConfiguration)
+		m.askAgain(servicerequests.ReadMeterBalance)
+		m.askAgain(servicerequests.ReadPrepaymentConfiguration)
 	}
 	m.Proxy, m.ProxyClaimed = proxy, false
 }
 
-// anew has a service asked for as if it had not been, but for what is open.
-func (m *Meter) anew(service servicerequests.Service) {
+// askAgain has a service asked for as if it had not been, but for what is open.
+func (m *Meter) askAgain(service servicerequests.Service) {
 	t := Tally{}
 	for _, r := range m.Open {
 		if r.Service == service {

@@ -8,9 +8,6 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// CheckRequest holds a signed request to what was asked for.
-func CheckRequest(r duis.Request, signed []byte) error { return lintRequest(r, signed) }
-
 // CheckCommand holds the signed request that carries a Signed Pre-Command to what was
 // asked for.
 func CheckCommand(e gbcs.Expected, signed []byte) error {
@@ -21,7 +18,7 @@ func CheckCommand(e gbcs.Expected, signed []byte) error {
 	if err := lintMessage(e, got.SignedPreCommand); err != nil {
 		return err
 	}
-	return lintRequest(duis.Request{ID: e.ID, Service: e.Service, SignedPreCommand: got.SignedPreCommand}, signed)
+	return CheckRequest(duis.Request{ID: e.ID, Service: e.Service, SignedPreCommand: got.SignedPreCommand}, signed)
 }
 
 // lintMessage reads a Signed Pre-Command again: a message of that kind which,
@@ -33,9 +30,9 @@ func lintMessage(e gbcs.Expected, message []byte) error {
 	return nil
 }
 
-// lintRequest reads a signed request again: the permitted service, under the
+// CheckRequest reads a signed request again: the permitted service, under the
 // Request ID, with the payload it was given.
-func lintRequest(r duis.Request, signed []byte) error {
+func CheckRequest(r duis.Request, signed []byte) error {
 	got, err := duis.Inspect(signed)
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrLint, r.ID, err)

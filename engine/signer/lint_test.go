@@ -43,7 +43,7 @@ func TestLint(t *testing.T) {
 	} {
 		r := meant
 		change(&r)
-		if err := lintRequest(r, signed); !errors.Is(err, ErrLint) {
+		if err := CheckRequest(r, signed); !errors.Is(err, ErrLint) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

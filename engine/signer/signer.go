@@ -201,7 +201,7 @@ func (i Identity) signXML(r duis.Request) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signer: %s: %w", r.ID, err)
 	}
-	if err := lintRequest(r, signed); err != nil {
+	if err := CheckRequest(r, signed); err != nil {
 		return nil, err
 	}
 	return signed, nil

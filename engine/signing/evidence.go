@@ -91,7 +91,7 @@ func (s *Service) weigh(ev Evidence, last *opened, now time.Time) (*opened, erro
 			return nil, err
 		}
 		if !terms.IssuedAt.After(s.frozenAt) {
-			return nil, fmt.Errorf("%w: the approval of %q was given before the signer was frozen on %s: have two approve anew",
+			return nil, fmt.Errorf("%w: the approval of %q was given before the signer was frozen on %s: have two approve again",
 				direction.ErrNotApproved, a.Name, s.frozenAt.UTC().Format(time.RFC3339))
 		}
 	}

@@ -223,7 +223,7 @@ func (m *memory) rate(now time.Time) error {
 func (m *memory) apply(p piece) {
 	if m.limits.PerHour > 0 {
 		if at := len(m.hour); at > 0 && p.at.Before(m.hour[at-1]) {
-			p.at = m.hour[at-1] // a clock that went back gives no hour anew
+			p.at = m.hour[at-1] // a clock that went back gives no second hour
 		}
 		if m.hour = append(m.hour, p.at); len(m.hour) > 2*m.limits.PerHour {
 			m.hour = slices.Clone(m.hour[len(m.hour)-m.limits.PerHour:])

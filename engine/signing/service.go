@@ -189,7 +189,7 @@ func (s *Service) frozen() error {
 // stands says why nothing may be signed just now, whoever asks.
 func (s *Service) stands(now time.Time) error {
 	if _, err := os.Lstat(filepath.Join(s.o.Folder, FrozenName)); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: it is frozen (safemode signer thaw ends that, and two approve anew)", signer.ErrStopped)
+		return fmt.Errorf("%w: it is frozen (safemode signer thaw ends that, and two approve again)", signer.ErrStopped)
 	}
 	if s.o.Stands != nil {
 		if err := s.o.Stands(); err != nil {
@@ -433,7 +433,7 @@ func AcceptanceSubject(id string, records uint64, hash [32]byte, inode uint64) s
 	return fmt.Sprintf("signer's log %s at record %d %x, file %d", id, records, hash[:16], inode)
 }
 
-// Accept takes a log that was restored, or made anew because the old one is lost, for the
+// Accept takes a log that was restored, or begun because the old one is lost, for the
 // newest, once two have approved that very one. approvals nil: it only says what they must
 // name.
 func Accept(ctx context.Context, o Options, approvals []*direction.Approval) (subject string, err error) {

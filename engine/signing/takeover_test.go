@@ -232,10 +232,10 @@ func TestPlanIsTakenAway(t *testing.T) {
 
 // What it watches by itself stops it, too.
 func TestGateOfItsOwn(t *testing.T) {
-	gates := direction.NewGates(direction.GateOptions{Direction: new(direction.Direction)})
+	var gates *direction.Gates
 	s := newScene(t, 3, func(o *Options) {
-		o.Gates = direction.NewGates(direction.GateOptions{Direction: &o.Plan.Direction})
-		gates = o.Gates
+		gates = direction.NewGates(direction.GateOptions{Direction: &o.Plan.Direction})
+		o.Gates = gates
 	}).open()
 	if err := s.request(s.id(firstMeter), supply); err != nil {
 		t.Fatal(err)

@@ -56,7 +56,7 @@ func New(t testing.TB) *Office {
 	return o
 }
 
-// HireAll fills the roster anew.
+// HireAll gives all five new certificates, and makes the roster of them.
 func (o *Office) HireAll(t testing.TB) {
 	t.Helper()
 	o.Roster = o.Employ(t, []direction.Person{
