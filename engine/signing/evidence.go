@@ -50,6 +50,7 @@ type Granted struct {
 
 // opened is the last grant, as the log has it.
 type opened struct {
+	Plan    string    `json:"plan_sha256"` // that the signer had then: a grant is for no other
 	Journal string    `json:"journal_id"`
 	Records uint64    `json:"journal_records"` // that it had, and the hash of the last
 	Hash    string    `json:"journal_hash"`
@@ -95,7 +96,7 @@ func (s *Service) weigh(ev Evidence, last *opened, now time.Time) (*opened, erro
 				direction.ErrNotApproved, a.Name, s.frozenAt.UTC().Format(time.RFC3339))
 		}
 	}
-	o := &opened{Journal: ev.Journal.ID, Records: ev.Journal.Records, Lines: len(lines), Line: hex.EncodeToString(lines[len(lines)-1][:]), Spent: grant.Spent, At: now}
+	o := &opened{Plan: s.o.Plan.SHA256, Journal: ev.Journal.ID, Records: ev.Journal.Records, Lines: len(lines), Line: hex.EncodeToString(lines[len(lines)-1][:]), Spent: grant.Spent, At: now}
 	if o.Records > 0 {
 		hash, err := ev.Journal.hash(o.Records)
 		if err != nil {

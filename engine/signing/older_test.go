@@ -11,6 +11,7 @@ import (
 	"safemode/engine/custody"
 	"safemode/engine/record"
 	"safemode/engine/signer"
+	"safemode/servicerequests"
 )
 
 // begun is the evidence of the next start: one was made by the first approvals, and the
@@ -75,6 +76,36 @@ func TestAllPutBackTogether(t *testing.T) {
 	}
 	if err := s.request(s.id(firstMeter), supply); err != nil {
 		t.Errorf("what was granted stands: %v", err)
+	}
+}
+
+// A grant is for one plan. With another, the signer signs nothing until two have approved
+// that one, and still knows every counter.
+func TestGrantIsForOnePlan(t *testing.T) {
+	s := newScene(t, 3, nil).open()
+	used := s.id(firstMeter)
+	must(t, s.request(used, supply))
+	s.stop()
+	next := *s.o.Plan
+	next.SHA256, next.Journal = strings.Repeat("cd", 32), strings.Repeat("ef", 16)
+	must(t, next.Sign(s.office.Keys["olga"]))
+	s.o.Plan = &next
+	s.start()
+	if err := s.request(s.id(firstMeter), supply); !errors.Is(err, signer.ErrStopped) {
+		t.Errorf("by the grant of the plan before: %v", err)
+	}
+	if _, err := s.client.Open(t.Context(), s.evidence()); err == nil {
+		t.Error("opened by the approvals of the plan before")
+	}
+	s.first = s.office.FirstOf(t, &next)
+	ev := s.evidence()
+	ev.Journal.ID = next.Journal
+	if _, err := s.client.Open(t.Context(), ev); err != nil {
+		t.Fatal(err)
+	}
+	must(t, s.request(s.id(firstMeter), supply))
+	if err := s.request(used, servicerequests.ReadPaymentMode); err == nil || !strings.Contains(err.Error(), ErrReused.Error()) {
+		t.Errorf("a counter of the plan before, for another message: %v", err)
 	}
 }
 

@@ -151,6 +151,9 @@ func (s *Service) fold(ctx context.Context) error {
 			if err := json.Unmarshal(r.Body, o); err != nil {
 				return fmt.Errorf("signer's log: record %d: %w", r.Seq, err)
 			}
+			if o.Plan != s.o.Plan.SHA256 { // counters and commands stay known; leave to sign does not
+				o = nil
+			}
 			s.open, s.last, s.lossAccepted, s.refusals = o, o, false, 0
 		case record.Operator:
 			var a affair
