@@ -88,6 +88,8 @@ func (p *population) watch(ctx context.Context, c clock.Clock) {
 	if !p.life.Passes() {
 		return
 	}
+	next := c.NewTimer()
+	defer next.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	rested := time.Now()
@@ -95,8 +97,12 @@ func (p *population) watch(ctx context.Context, c clock.Clock) {
 	for ctx.Err() == nil {
 		ends := p.shards[0].due.Ends()
 		p.passed.Store(ends.Add(-dueWidth).UnixNano())
-		if ahead := ends.Sub(c.Now()); ahead > 0 {
-			pause(ctx, timer, max(1, c.Real(ahead)))
+		if ends.After(c.Now()) {
+			next.Reset(ends)
+			select {
+			case <-ctx.Done():
+			case <-next.C:
+			}
 			rested = time.Now()
 			continue
 		}
@@ -107,7 +113,7 @@ func (p *population) watch(ctx context.Context, c clock.Clock) {
 			s.mu.Unlock()
 			for _, at := range due {
 				p.look(number*p.shardSize()+at, c.Now())
-				if worked := time.Since(rested); worked > workSpan {
+				if worked := time.Since(rested); worked > workSpan && !c.Jumps() {
 					if !pause(ctx, timer, worked*p.restsFor(c)) {
 						return
 					}

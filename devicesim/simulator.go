@@ -133,7 +133,7 @@ func New(o Options) (*Simulator, error) {
 	s := &Simulator{
 		fleet: o.Fleet, clock: o.Clock, log: o.Log,
 		agenda:   schedule.New(o.Clock),
-		pool:     schedule.NewPool(runtime.GOMAXPROCS(0)),
+		pool:     schedule.NewPool(o.Clock, runtime.GOMAXPROCS(0)),
 		line:     newLine(o.Clock, o.Fleet, o.PKI.Supplier.XMLSigning.Certificate.EUI, o.Faults),
 		tally:    newTally(),
 		profiles: o.Profiles,

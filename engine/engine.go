@@ -209,7 +209,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if e.devices = o.Devices; e.devices != nil {
 	} else if e.devices, err = directory.New(directory.Options{
 		URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities, Learnt: e.learnt,
-		Again: o.Clock.Real(time.Minute), // a device's keys change by its clock
+		Clock: o.Clock, // a device's keys change by it
 	}); err != nil {
 		return nil, err
 	}
@@ -219,6 +219,10 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	}
 	if err := e.listen(ctx); err != nil {
 		return nil, err
+	}
+	if o.Clock.Jumps() {
+		// It stands still: no record has company to wait for, and each commit has its own sync.
+		o.Commits.Linger, o.Commits.Unsynced = 1, true
 	}
 	if o.Commits.Registerer = o.Registry; !o.Rehearsal { // whose journal can never pass for the plan's
 		o.Commits.ID = o.Plan.Journal

@@ -41,7 +41,11 @@ func (e *Engine) holdPlan(ctx context.Context) error {
 		return fmt.Errorf("%w: %s was begun with a clock at %g times real time, the configuration says %g",
 			ErrRefused, e.o.Journal, opening.ClockSpeed, e.o.Clock.Speed)
 	}
-	e.clock = clock.Clock{Anchor: opening.ClockAnchor, Speed: opening.ClockSpeed}.Start(last)
+	e.clock = clock.Clock{Anchor: opening.ClockAnchor, Speed: opening.ClockSpeed}
+	if e.o.Clock.Jumps() {
+		e.clock = e.o.Clock
+	}
+	e.clock = e.clock.Start(last)
 	e.sweepID = opening.SweepID
 	return e.refuseCeased(ctx)
 }

@@ -137,7 +137,8 @@ func (e *Engine) wireRunner(audited alarmed, gate exchange.Signer, counters map[
 			Log: o.Log.Named("exchange"),
 		},
 		Journal: audited, Counters: counters, Messages: e.prover, Clock: e.clock,
-		Gate: e.mayAct, Moved: func(reason error) { o.Gates.Trip(direction.MPIDs, reason) },
+		Steady: func() bool { return len(e.circuits.Troubled()) > 0 },
+		Gate:   e.mayAct, Moved: func(reason error) { o.Gates.Trip(direction.MPIDs, reason) },
 		State: audited, StateEvery: cmp.Or(o.StateEvery, keepEvery), Log: o.Log.Named("sweep"),
 	})
 	return nil
@@ -172,6 +173,7 @@ func (e *Engine) wireProver(audited alarmed) (err error) {
 		},
 		// What cannot be decided is tried again by the simulation's clock, as answers are waited for.
 		Again: prover.Backoff{First: max(e.clock.Real(time.Second), 50*time.Millisecond), Most: max(e.clock.Real(time.Hour), time.Second)},
+		Clock: e.clock,
 		Log:   e.o.Log.Named("prover"), Registerer: e.o.Registry,
 	})
 	return err

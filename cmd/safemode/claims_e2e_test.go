@@ -28,10 +28,9 @@ func TestPortfolioNamesGasProxies(t *testing.T) {
 	}
 	r := &rehearsal{
 		dir: t.TempDir(), supplier: smki.TestSupplier, seed: 9, fleet: population,
-		clock: newRehearsalClock(time.Time{}, referenceSpeed), log: zap.NewNop(),
+		clock: newRehearsalClock(time.Time{}, 0), log: zap.NewNop(),
 	}
 	r.faults.Hubs.PerWake = 1
-	r.faults.Rules.Windows.HubHolds = demoHubHolds
 	portfolio := filepath.Join(r.dir, "portfolio.csv")
 	if err := writeFleet(population, filepath.Join(r.dir, "fleet.csv"), portfolio); err != nil {
 		t.Fatal(err)
@@ -83,7 +82,7 @@ func TestPortfolioNamesGasProxies(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	conf := r.demoSettings(rehearsalFlags{}, demoPosts/referenceSpeed)
+	conf := r.demoSettings(rehearsalFlags{}, 0)
 	r.point(&conf)
 	quiet := stdio{out: io.Discard, err: io.Discard}
 	o, err := r.prepare(quiet, &conf)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func (r *rehearsal) reckonDark(ctx context.Context, io stdio, conf *config.Confi
 	}
 	again := &rehearsal{
 		dir: filepath.Join(r.dir, "portfolio-order"), supplier: r.supplier, seed: r.seed, fleet: r.fleet, faults: r.faults,
-		life: r.life, dark: r.dark, clock: r.clock, begins: r.opened, departures: r.departures, log: r.log.Named("portfolio-order"), forbidden: r.forbidden,
+		life: r.life, dark: r.dark, clock: r.clock, speed: r.speed, begins: r.opened, departures: r.departures, log: r.log.Named("portfolio-order"), forbidden: r.forbidden,
 	}
 	fmt.Fprintf(io.err, "the same fleet once more, in the portfolio's order, files in %s\n", again.dir)
 	if err := makeDir(again.dir); err != nil {
@@ -157,11 +158,20 @@ func readPortfolio(path string, read func(iter.Seq2[portfolio.Row, error]) error
 	return nil
 }
 
-// newRehearsalClock starts a rehearsal's clock: at begin, or now where that is zero.
+// newRehearsalClock starts a rehearsal's clock: at begin, or now where that is zero. With
+// speed 0 it jumps.
 func newRehearsalClock(begin time.Time, speed float64) clock.Clock {
 	now := time.Now().UTC()
-	if begin.IsZero() {
-		return clock.Clock{Anchor: now.Truncate(time.Millisecond), Speed: speed}.Start(time.Time{})
+	c := clock.Clock{Anchor: now.Truncate(time.Millisecond), Speed: cmp.Or(speed, jumpingSpeed)}
+	if !begin.IsZero() {
+		c = clock.Showing(begin, now, c.Speed)
 	}
-	return clock.Showing(begin, now, speed).Start(time.Time{})
+	if speed == 0 {
+		return c.Jumping()
+	}
+	return c.Start(time.Time{})
 }
+
+// jumpingSpeed is how fast a jumping clock runs where it cannot jump, for something waits for
+// real time; and what a span of real time counts by it.
+const jumpingSpeed = 600

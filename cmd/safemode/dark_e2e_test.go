@@ -116,23 +116,27 @@ func TestDarkHoursRunTheShippedLadder(t *testing.T) {
 		flags rehearsalFlags
 		short bool
 	}{
-		{rehearsalFlags{}, true},
-		{rehearsalFlags{dark: week}, false},
-		{rehearsalFlags{retries: "shipped"}, false},
+		{rehearsalFlags{}, false},
+		{rehearsalFlags{retries: "short"}, true},
+		{rehearsalFlags{speed: referenceSpeed}, true},
+		{rehearsalFlags{speed: referenceSpeed, dark: week}, false},
+		{rehearsalFlags{speed: referenceSpeed, retries: "shipped"}, false},
 		{rehearsalFlags{dark: week, retries: "short"}, true},
 	} {
 		r := &rehearsal{faults: fault.Profile{}}
-		r.clock.Speed = referenceSpeed
 		if c.flags.shortRetries() {
 			r.faults.Rules.Windows.HubHolds = demoHubHolds
 		}
-		conf := r.demoSettings(c.flags, 1)
+		conf := r.demoSettings(c.flags, 0)
 		shipped := config.Default().Policy
 		same := slices.Equal(conf.Policy.RetryElectricity, shipped.RetryElectricity) && slices.Equal(conf.Policy.RetryGas, shipped.RetryGas) &&
 			conf.Policy.ResponseWaitGas == shipped.ResponseWaitGas
 		text := strings.Join(r.departures, "; ")
 		if same == c.short || strings.Contains(text, "retry_") != c.short || strings.Contains(text, "hub_holds") != c.short {
 			t.Errorf("%+v: %s", c.flags, text)
+		}
+		if shippedAll := c.flags.speed == 0 && c.flags.retries == ""; shippedAll && text != "" {
+			t.Errorf("%+v departs: %s", c.flags, text)
 		}
 	}
 }

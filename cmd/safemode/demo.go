@@ -39,9 +39,11 @@ its meters on loopback ports in this process, plans, sweeps, reports, and holds
 every claim of the report against the simulator's truth. Everything between the two
 sides is real: DUIS XML, XML signatures, GBCS, SMKI certificates, HTTP.
 
-The clock runs faster than real time by --speed, because gas meters wake every
-half hour. Latencies, retry windows and the shares of troubled meters are
-assumptions.`,
+Both sides hold to one clock. It stands still while anything is under way and jumps
+to what is next, so days pass in seconds, with the shipped settings, and what comes of
+it does not hang on how busy the machine is. --speed has it run on evenly instead, to
+watch; then some settings make room for a machine that is late, and are named.
+Latencies and the shares of troubled meters are assumptions.`,
 		Example: `  safemode demo
   safemode demo --meters 10000 --seed 7 --json
   safemode demo --faults winter-evening --out demo
@@ -61,13 +63,13 @@ assumptions.`,
 	f.IntVar(&meters, "meters", 1000, "how many meters, electricity and gas together")
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of keys, meters and faults")
 	f.StringVar(&flags.faults, "faults", "calm", "fault profiles, with commas between them: ready ones' names or YAML files")
-	f.Float64Var(&flags.speed, "speed", 600, "how many times faster than real time the clock runs")
-	f.Float64Var(&pace, "pace", 0, fmt.Sprintf("POSTs a second, by the clock (default what makes %d of real time)", demoPosts))
+	f.Float64Var(&flags.speed, "speed", 0, speedUsage)
+	f.Float64Var(&pace, "pace", 0, fmt.Sprintf("POSTs a second, by the clock (default as shipped; with --speed what makes %d of real time)", demoPosts))
 	f.BoolVar(&flags.living, "living", false, livingUsage)
 	f.BoolVar(&plain, "plain", false, plainUsage)
 	f.DurationVar(&flags.stay, "stay", 0, stayUsage)
 	f.StringVar(&flags.begin, "begin", "", beginUsage)
-	f.StringVar(&flags.retries, "retries", "", "shipped: what cannot be reached is tried as long as in a real sweep, days of the clock; short: for two hours (default short, with --dark-hours shipped)")
+	f.StringVar(&flags.retries, "retries", "", "shipped: what cannot be reached is tried as long as in a real sweep, days of the clock; short: for two hours (default shipped; with --speed and no --dark-hours short)")
 	flags.dark.add(f, "")
 	addPress(f, &flags.press, "")
 	f.StringVar(&out, "out", "", "folder for files, journal and reports (default a new one for temporary files)")
@@ -87,7 +89,9 @@ func demo(ctx context.Context, io stdio, meters int, pace float64, flags rehears
 	if pace < 0 {
 		return failWith(exitUsage, fmt.Errorf("--pace %g: want over 0", pace))
 	}
-	pace = cmp.Or(pace, demoPosts/flags.speed)
+	if flags.speed > 0 {
+		pace = cmp.Or(pace, demoPosts/flags.speed)
+	}
 	population, err := fleet.Generate(fleet.Options{Meters: meters, Seed: flags.seed, OtherModels: faults.OtherModels})
 	if err != nil {
 		return failWith(exitUsage, fmt.Errorf("--meters: %w", err))
@@ -100,8 +104,8 @@ func demo(ctx context.Context, io stdio, meters int, pace float64, flags rehears
 		faults.Rules.Windows.HubHolds = demoHubHolds
 	}
 	r := flags.rehearsal(dir, smki.TestSupplier, population, faults, log)
-	fmt.Fprintf(io.err, "demo: %d meters, seed %d, faults %s (its figures are assumptions), clock %g times real time (%v of it are a second), at most %.3g POSTs in a second of it, files in %s\n",
-		meters, flags.seed, flags.faults, flags.speed, time.Duration(flags.speed*float64(time.Second)), pace, dir)
+	fmt.Fprintf(io.err, "demo: %d meters, seed %d, faults %s (its figures are assumptions), %s, files in %s\n",
+		meters, flags.seed, flags.faults, flags.clock(), dir)
 	if err := writeFleet(population, filepath.Join(dir, "fleet.csv"), filepath.Join(dir, "portfolio.csv")); err != nil {
 		return err
 	}
@@ -118,7 +122,9 @@ func demo(ctx context.Context, io stdio, meters int, pace float64, flags rehears
 // demo plans, sweeps and reports what start has prepared.
 func (r *rehearsal) demo(ctx context.Context, io stdio, flags rehearsalFlags, pace float64, asJSON bool) error {
 	conf := r.demoSettings(flags, pace)
-	fmt.Fprintf(io.err, "settings that are not the shipped ones: %s\n", strings.Join(r.departures, "; "))
+	if len(r.departures) > 0 {
+		fmt.Fprintf(io.err, "settings that are not the shipped ones: %s\n", strings.Join(r.departures, "; "))
+	}
 	r.point(&conf)
 	o, err := r.prepare(io, &conf)
 	if err != nil {
@@ -205,15 +211,17 @@ func testApproval(p *plan.Plan, planDir, base string) error {
 // lost is then given up within hours of the demo's clock. It is so with short retries only.
 const demoHubHolds = 3 * time.Hour
 
-// demoConfig is the default configuration with as little changed as a clock that runs fast
-// needs; [departures] names each change. A meter that cannot be reached is given up within
-// two hours of the demo's clock instead of days, unless --retries or --dark-hours has it else. A hiccup of the machine counts speed times,
-// so reads are waited for half an hour, one that 7.3 rests on may be as old, an answer may
-// take an hour, and the pace is one that two cores can follow.
+// demoConfig is the default configuration, with as little changed as a clock that runs fast
+// needs; [departures] names each change. A hiccup of the machine counts speed times, so
+// reads are waited for half an hour, one that 7.3 rests on may be as old, an answer may take
+// an hour, and the pace is one that two cores can follow. With a clock that jumps (speed 0)
+// the machine does not count, and nothing is changed.
 func demoConfig(speed float64) config.Config {
 	c := config.Default()
-	c.Policy.RetryElectricity = []time.Duration{2 * time.Minute, 10 * time.Minute}
-	c.Policy.RetryGas = []time.Duration{35 * time.Minute}
+	if speed == 0 {
+		return c
+	}
+	shortenRetries(&c)
 	c.Policy.ReadWait = 30 * time.Minute
 	c.Policy.ArmFreshnessElectricity = 30 * time.Minute
 	c.Policy.ArmFreshnessGas = 90 * time.Minute
@@ -222,14 +230,24 @@ func demoConfig(speed float64) config.Config {
 	return c
 }
 
+// shortenRetries has what cannot be reached given up within two hours, not days.
+func shortenRetries(c *config.Config) {
+	c.Policy.RetryElectricity = []time.Duration{2 * time.Minute, 10 * time.Minute}
+	c.Policy.RetryGas = []time.Duration{35 * time.Minute}
+}
+
 // demoSettings are the demo's, and notes in which of them they are not the shipped ones.
 func (r *rehearsal) demoSettings(flags rehearsalFlags, pace float64) config.Config {
-	conf := demoConfig(r.clock.Speed)
-	if !flags.shortRetries() {
+	conf := demoConfig(flags.speed)
+	if flags.shortRetries() {
+		shortenRetries(&conf)
+	} else {
 		shipped := config.Default().Policy
 		conf.Policy.RetryElectricity, conf.Policy.RetryGas = shipped.RetryElectricity, shipped.RetryGas
 	}
-	setPace(&conf, pace)
+	if pace > 0 {
+		setPace(&conf, pace)
+	}
 	if holds := r.faults.Rules.Windows.HubHolds; holds > 0 {
 		conf.Policy.ResponseWaitGas = holds + time.Hour
 		r.departures = append(r.departures, fmt.Sprintf("the simulator's dcc.windows.hub_holds %v", holds))
@@ -240,8 +258,8 @@ func (r *rehearsal) demoSettings(flags rehearsalFlags, pace float64) config.Conf
 
 // departures are the settings of the policy, the waves and the limits in which a
 // configuration is not what is shipped, each as "path value (shipped: value)".
-func departures(c *config.Config) (all []string) {
-	shipped := config.Default()
+func departures(c *config.Config) []string {
+	all, shipped := []string{}, config.Default()
 	var walk func(path string, is, was reflect.Value)
 	walk = func(path string, is, was reflect.Value) {
 		if is.Kind() == reflect.Struct {

@@ -85,6 +85,11 @@ func TestDemo(t *testing.T) {
 	checkDemoSummary(t, d.summary)
 	checkMetersFile(t, d)
 	checkAgainstFleet(t, d)
+	for _, words := range []string{"warning", "not the shipped ones"} {
+		if strings.Contains(d.result.err, words) {
+			t.Errorf("the demo says %q: %s", words, d.result.err)
+		}
+	}
 
 	e := finishDemo(t, again, againOut)
 	if diff := cmp.Diff(d.summary.Verdicts, e.summary.Verdicts); diff != "" {
@@ -330,7 +335,7 @@ func TestDemoRefuses(t *testing.T) {
 		args   []string
 	}{
 		{"--meters", []string{"--meters", "0"}},
-		{"--speed", []string{"--speed", "0"}},
+		{"--speed", []string{"--speed", "-1"}},
 		{"there is none of that name", []string{"--faults", "stormy"}},
 		{full + " is not empty", []string{"--out", full}},
 	} {

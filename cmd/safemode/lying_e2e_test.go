@@ -21,9 +21,6 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// lyingSpeed makes half an hour a second.
-const lyingSpeed = 1800
-
 // lied is a small sweep against a simulator that lies.
 type lied struct {
 	summary report.Summary
@@ -47,7 +44,7 @@ func sweepLiar(t *testing.T, profile string) lied {
 	core, logs := observer.New(zapcore.WarnLevel)
 	r := &rehearsal{
 		dir: t.TempDir(), supplier: smki.TestSupplier, seed: 5, fleet: population, faults: faults,
-		clock: newRehearsalClock(time.Time{}, lyingSpeed), log: zap.New(core),
+		clock: newRehearsalClock(time.Time{}, 0), log: zap.New(core),
 		forbidden: func(device servicerequests.EUI, useCase string) {
 			t.Errorf("%v got %s with a valid signature", device, useCase)
 		},
@@ -66,7 +63,8 @@ func sweepLiar(t *testing.T, profile string) lied {
 			t.Error(err)
 		}
 	}()
-	conf := demoConfig(lyingSpeed)
+	conf := demoConfig(0)
+	shortenRetries(&conf)
 	conf.Policy.ResponseWaitGas = 2 * time.Hour
 	conf.Breaker.MinSample = 10_000      // that a whole service answers in HTML is not the subject
 	conf.Tripwires.Unverified.Window = 0 // nor that so much of what comes is a lie

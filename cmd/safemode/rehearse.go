@@ -29,7 +29,7 @@ import (
 type rehearsalFlags struct {
 	seed   uint64
 	faults string
-	speed  float64
+	speed  float64 // 0: the clock jumps
 	living bool
 	stay   time.Duration
 	begin  string // RFC 3339; empty: now
@@ -42,7 +42,17 @@ type rehearsalFlags struct {
 // shortRetries says whether what cannot be reached is given up within hours. How long homes
 // are dark depends on it: dark hours are reckoned without, unless somebody wants it so.
 func (f rehearsalFlags) shortRetries() bool {
-	return f.retries == "short" || f.retries == "" && f.dark.over == 0
+	return f.retries == "short" || f.retries == "" && f.speed > 0 && f.dark.over == 0
+}
+
+const speedUsage = "how many times faster than real time the clock runs (default 0: it jumps from event to event, as fast as the machine can)"
+
+// clock says what clock a rehearsal runs by.
+func (f rehearsalFlags) clock() string {
+	if f.speed == 0 {
+		return "a clock that jumps from event to event"
+	}
+	return fmt.Sprintf("a clock at %g times real time (%v of it are a second)", f.speed, time.Duration(f.speed*float64(time.Second)))
 }
 
 const beginUsage = "what the clock shows as the rehearsal begins, like 2027-01-13T06:00:00Z (default now)"
@@ -62,10 +72,10 @@ func (f rehearsalFlags) start() (time.Time, error) {
 	return at.UTC(), nil
 }
 
-// check reads the fault profile and refuses a clock that stands still.
+// check reads the fault profile and refuses a clock that goes back.
 func (f rehearsalFlags) check() (fault.Profile, error) {
-	if !(f.speed > 0) {
-		return fault.Profile{}, failWith(exitUsage, fmt.Errorf("--speed %g: must be over 0", f.speed))
+	if !(f.speed >= 0) {
+		return fault.Profile{}, failWith(exitUsage, fmt.Errorf("--speed %g: want over 0, or 0 for a clock that jumps", f.speed))
 	}
 	if f.retries != "" && f.retries != "short" && f.retries != "shipped" {
 		return fault.Profile{}, failWith(exitUsage, fmt.Errorf("--retries %s: want shipped or short", f.retries))
@@ -82,7 +92,7 @@ func (f rehearsalFlags) rehearsal(dir string, supplier servicerequests.EUI, popu
 	begin, _ := f.start() // checked
 	r := &rehearsal{
 		dir: dir, supplier: supplier, seed: f.seed, fleet: population, faults: faults, life: life(f.living, f.press), dark: f.dark,
-		clock: newRehearsalClock(begin, f.speed), stay: f.stay, log: log,
+		clock: newRehearsalClock(begin, f.speed), speed: f.speed, stay: f.stay, log: log,
 	}
 	if f.dark.over > 0 {
 		r.life = f.dark.life(f.press.Habit)
@@ -104,6 +114,7 @@ type rehearsal struct {
 	life     meter.Life
 	dark     darkFlags
 	clock    clock.Clock
+	speed    float64 // as it was asked for; 0: the clock jumps
 	stay     time.Duration
 	begins   time.Time // what the clock shows once the keys are made; zero: it goes on
 	opened   time.Time // when the sweep was about to begin, by the clock
@@ -133,7 +144,7 @@ func (r *rehearsal) start(ctx context.Context) error {
 		return err
 	}
 	if !r.begins.IsZero() {
-		r.clock = newRehearsalClock(r.begins, r.clock.Speed)
+		r.clock = newRehearsalClock(r.begins, r.speed)
 	}
 	o := devicesim.Options{
 		Fleet: r.fleet, PKI: folder, Clock: r.clock, Faults: r.faults, Life: r.life, Forbidden: r.forbidden,
@@ -241,6 +252,9 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded
 		if !errors.As(err, new(*sweep.HaltError)) {
 			return nil, halted
 		}
+	}
+	if n := r.clock.Overdue(); n > 0 {
+		fmt.Fprintf(io.err, "warning: the clock went on %d times though something was under way for over ten seconds: times of this rehearsal may be off\n", n)
 	}
 	if r.stay > 0 {
 		ctx = context.WithoutCancel(ctx) // what an interrupt has ended is the stay

@@ -114,7 +114,7 @@ of --portfolio, and without a sweep.`,
 	f.BoolVar(&dryRun, "dry-run", false, "rehearse against a simulator in this process")
 	f.Uint64Var(&flags.seed, "seed", 1, "dry run: seed of meters and faults")
 	f.StringVar(&flags.faults, "faults", "calm", "dry run: fault profiles, with commas between them: ready ones' names or YAML files")
-	f.Float64Var(&flags.speed, "speed", 60, "dry run: how many times faster than real time the clocks run")
+	f.Float64Var(&flags.speed, "speed", 0, "dry run: "+speedUsage)
 	f.BoolVar(&flags.living, "living", false, "dry run: "+livingUsage)
 	f.StringVar(&flags.begin, "begin", "", "dry run: "+beginUsage)
 	flags.dark.add(f, "dry run: ")

@@ -51,7 +51,7 @@ func (d *DCC) serve(w http.ResponseWriter, r *http.Request, s service) {
 		d.metrics.requests.WithLabelValues(s.name, string(a.code)).Inc()
 	}
 	if a.after != nil {
-		wait(r, a.after)
+		d.wait(r, a.after)
 	}
 	switch {
 	case a.wait > 0:

@@ -71,26 +71,26 @@ func (d *DCC) keepBack(meter int, m message) bool {
 // only when the one before it has had time to arrive.
 func (d *DCC) letFollow(meter int, that *message) {
 	if m, ok := d.order.release(meter, that); ok {
-		d.Agenda.At(d.Clock.At(time.Now().Add(headStart)), func() { d.send(m) })
+		d.Agenda.At(d.Clock.Now().Add(d.Clock.Span(headStart)), func() { d.send(m) })
 	}
 }
 
 // wait keeps an acknowledgement back until its Response has gone to the inbox,
 // as long as the User is there and may still be waiting.
-func wait(r *http.Request, gone <-chan struct{}) {
-	longest := time.NewTimer(longestDelay)
+func (d *DCC) wait(r *http.Request, gone <-chan struct{}) {
+	longest := d.Clock.NewTimer()
+	longest.Reset(d.Clock.Now().Add(d.Clock.Span(longestDelay)))
 	defer longest.Stop()
-	select {
-	case <-gone:
-	case <-longest.C:
-		return
-	case <-r.Context().Done():
-		return
-	}
-	start := time.NewTimer(headStart)
-	defer start.Stop()
-	select {
-	case <-start.C:
-	case <-r.Context().Done():
+	went := false
+	d.Clock.Apart(func() {
+		select {
+		case <-gone:
+			went = true
+		case <-longest.C:
+		case <-r.Context().Done():
+		}
+	})
+	if went {
+		_ = d.Clock.Sleep(r.Context(), d.Clock.Now().Add(d.Clock.Span(headStart))) // a User that has gone waits for nothing
 	}
 }

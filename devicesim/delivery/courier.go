@@ -67,7 +67,6 @@ type message struct {
 	body    []byte
 	arrived func(at time.Time) // nil: nobody asks
 	first   time.Time          // when it was handed over
-	real    time.Time          // likewise, by real time
 	tries   int
 }
 
@@ -111,7 +110,7 @@ func (c *Courier) SetURL(url string) { c.url.Store(&url) }
 // inbox has answered 204, from one of many goroutines; nil: nobody asks.
 func (c *Courier) Send(body []byte, arrived func(at time.Time)) {
 	c.taken.Add(1)
-	c.put(message{body: body, arrived: arrived, first: c.options.Clock.Now(), real: time.Now()})
+	c.put(message{body: body, arrived: arrived, first: c.options.Clock.Now()})
 }
 
 // Settle returns when every POST that is under way has ended and was told of.
@@ -160,6 +159,7 @@ func (c *Courier) work(ctx context.Context) {
 			return
 		}
 		c.deliver(ctx, m)
+		c.options.Clock.End()
 	}
 }
 
@@ -169,6 +169,7 @@ func (c *Courier) put(m message) {
 	if c.stopped {
 		return
 	}
+	c.options.Clock.Begin() // until it was tried
 	c.waiting = append(c.waiting, m)
 	c.ready.Signal()
 }

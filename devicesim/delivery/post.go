@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"go.uber.org/zap"
 )
@@ -36,12 +35,12 @@ func (c *Courier) deliver(ctx context.Context, m message) {
 		return
 	}
 	doublings := min(m.tries-1, 16)
-	again := c.options.Clock.Now().Add(min(firstPause<<doublings, longestPause))
-	real := time.Now().Add(min(firstRealPause<<doublings, longestRealPause))
-	if least := c.options.Clock.At(real); again.Before(least) {
-		again = least
-	}
-	if again.Sub(m.first) > c.options.GiveUp && real.Sub(m.real) > leastGiveUp {
+	clock := c.options.Clock
+	again := clock.Now().Add(max(
+		min(firstPause<<doublings, longestPause),
+		clock.Span(min(firstRealPause<<doublings, longestRealPause)),
+	))
+	if again.Sub(m.first) > max(c.options.GiveUp, clock.Span(leastGiveUp)) {
 		c.givenUp.Add(1)
 		c.options.Log.Warn("message given up", zap.Int("tries", m.tries), zap.Error(err))
 		return

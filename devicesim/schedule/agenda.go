@@ -47,45 +47,53 @@ func (a *Agenda) Len() int {
 
 // Run does what is due until ctx ends; what waits then is never done.
 func (a *Agenda) Run(ctx context.Context) {
-	timer := time.NewTimer(0)
+	timer := a.clock.NewTimer()
 	defer timer.Stop()
+	roused := false
 	for ctx.Err() == nil {
-		do, wait := a.due(a.clock.Now())
+		do, next := a.due(a.clock.Now())
 		if do != nil {
 			do()
 			continue
 		}
-		var expired <-chan time.Time
-		if wait > 0 {
-			timer.Reset(wait)
-			expired = timer.C
+		if next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(next)
+		}
+		if roused {
+			roused = false
+			a.clock.End()
 		}
 		select {
 		case <-ctx.Done():
 		case <-a.wake:
-		case <-expired:
+			roused = true
+		case <-timer.C:
 		}
 	}
 }
 
-// due takes the first entry if it is due. Otherwise wait is the real time to
-// the first entry, 0 when there is none.
-func (a *Agenda) due(now time.Time) (do func(), wait time.Duration) {
+// due takes the first entry if it is due. Otherwise next is the time of the first entry,
+// zero when there is none.
+func (a *Agenda) due(now time.Time) (do func(), next time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.entries) == 0 {
-		return nil, 0
+		return nil, time.Time{}
 	}
-	if ahead := a.entries[0].at.Sub(now); ahead > 0 {
-		return nil, max(1, a.clock.Real(ahead))
+	if first := a.entries[0].at; first.After(now) {
+		return nil, first
 	}
-	return heap.Pop(&a.entries).(entry).do, 0
+	return heap.Pop(&a.entries).(entry).do, time.Time{}
 }
 
 func (a *Agenda) rouse() {
+	a.clock.Begin() // until the timer is set anew
 	select {
 	case a.wake <- struct{}{}:
 	default: // already roused
+		a.clock.End()
 	}
 }
 

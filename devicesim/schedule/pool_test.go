@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"safemode/devicesim/schedule"
+	"safemode/servicerequests/clock"
 )
 
 func TestPoolWorksAtOnceOnWorkersJobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := schedule.NewPool(2)
+		p := schedule.NewPool(clock.Clock{}, 2)
 		ctx, cancel := context.WithCancel(t.Context())
 		stopped := make(chan struct{})
 		go func() { p.Run(ctx); close(stopped) }()

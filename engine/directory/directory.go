@@ -16,6 +16,7 @@ import (
 
 	"safemode/engine/proof"
 	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
 	"safemode/servicerequests/smki"
 )
 
@@ -45,8 +46,9 @@ type Options struct {
 	Devices int           // whose keys are kept, at about 400 bytes each; 0: 100,000
 
 	// Again is the least time between two times that the service is asked for a device's
-	// keys because a message has failed under those that are kept. Real time; 0: 1 min.
+	// keys because a message has failed under those that are kept. By the clock; 0: 1 min.
 	Again time.Duration
+	Clock clock.Clock // by which keys change; zero: real time
 	// Learnt is told of a device whose keys have become known, or have changed. It must
 	// not block. Optional.
 	Learnt func(servicerequests.EUI)
@@ -76,7 +78,8 @@ type Directory struct {
 	timeout     time.Duration
 	again       time.Duration
 	learnt      func(servicerequests.EUI)
-	made        time.Time
+	clock       clock.Clock
+	made        time.Time // by the clock
 
 	asked atomic.Uint64 // how often the service was asked for a device's keys
 
@@ -117,13 +120,18 @@ func New(o Options) (*Directory, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
+	if o.Clock.Anchor.IsZero() {
+		o.Clock.Anchor = time.Now()
+	}
+	o.Clock = o.Clock.Start(time.Time{})
 	return &Directory{
 		service:     serviceAt(client, base, o.APIKey),
 		authorities: smki.Trust(o.Authorities),
 		timeout:     cmp.Or(o.Timeout, 20*time.Second),
 		again:       cmp.Or(o.Again, time.Minute),
 		learnt:      o.Learnt,
-		made:        time.Now(),
+		clock:       o.Clock,
+		made:        o.Clock.Now(),
 		cache:       newCache(cmp.Or(o.Devices, 100_000)),
 		underWay:    map[servicerequests.EUI]*lookup{},
 	}, nil
@@ -148,7 +156,7 @@ func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (proof
 func (d *Directory) Refresh(ctx context.Context, device servicerequests.EUI) (proof.DeviceKeys, error) {
 	d.mu.Lock()
 	kept := d.cache.get(device)
-	if since := time.Since(d.made); kept != nil && d.underWay[device] == nil {
+	if since := d.clock.Now().Sub(d.made); kept != nil && d.underWay[device] == nil {
 		if since-kept.asked < d.again {
 			d.mu.Unlock()
 			return proof.DeviceKeys{}, fmt.Errorf("%w: %s: it was asked less than %v ago", ErrUnavailable, device, d.again)
@@ -227,7 +235,7 @@ func (d *Directory) Close() { d.service.client.CloseIdleConnections() }
 // find asks the service and ends the lookup.
 func (d *Directory) find(ctx context.Context, device servicerequests.EUI, l *lookup) {
 	d.asked.Add(1)
-	begun := time.Since(d.made)
+	begun := d.clock.Now().Sub(d.made)
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	l.keys, l.err = d.ask(ctx, device)

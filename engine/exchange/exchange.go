@@ -85,8 +85,8 @@ type Limits interface {
 // Clock is the sweep's clock: package clock has it, and tests have their own.
 type Clock interface {
 	Now() time.Time
-	At(instant time.Time) time.Time        // what it shows at a real instant
-	Real(span time.Duration) time.Duration // how long a span of it lasts in real time
+	Span(real time.Duration) time.Duration // how far it goes in a span of real time
+	Sleep(ctx context.Context, until time.Time) error
 }
 
 // Place is what a POST takes in the limits.
@@ -269,7 +269,7 @@ func (x *Exchange) hold(leg *Leg, err error) (until time.Time) {
 	if !errors.As(err, &throttled) || throttled.RetryAfter <= 0 {
 		return until
 	}
-	until = x.o.Clock.At(time.Now().Add(throttled.RetryAfter)) // it is real time
+	until = x.o.Clock.Now().Add(x.o.Clock.Span(throttled.RetryAfter)) // it is real time
 	if x.o.Limits != nil {
 		x.o.Limits.Hold(leg.Place.Endpoint, until)
 	}
@@ -296,7 +296,7 @@ func (x *Exchange) stands(leg *Leg) error {
 // admit is asked when the next thing is the first byte. The breaker is not asked again
 // where it has let the leg pass before, on a connection that turned out to be dead.
 func (x *Exchange) admit(ctx context.Context, leg *Leg, report *func(error)) error {
-	deadline := time.Now().Add(x.o.Patience)
+	deadline := x.o.Clock.Now().Add(x.o.Clock.Span(x.o.Patience))
 	for {
 		if err := x.stands(leg); err != nil {
 			return err
@@ -304,18 +304,16 @@ func (x *Exchange) admit(ctx context.Context, leg *Leg, report *func(error)) err
 		if x.o.Limits == nil {
 			break
 		}
-		ok, wait, limit := x.o.Limits.Grant(x.o.Clock.Now(), leg.Place)
+		now := x.o.Clock.Now()
+		ok, wait, limit := x.o.Limits.Grant(now, leg.Place)
 		if ok {
 			break
 		}
-		pause := x.o.Clock.Real(wait)
-		if pause > time.Until(deadline) {
+		if now.Add(wait).After(deadline) {
 			return &LimitError{limit, wait}
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := x.o.Clock.Sleep(ctx, now.Add(wait)); err != nil {
+			return err
 		}
 	}
 	return x.allow(leg, report)

@@ -138,7 +138,7 @@ func TestThrottledHoldsTheEndpoint(t *testing.T) {
 					t.Errorf("%v, written %t", res.Err, res.Written())
 				}
 				until, held := d.holds[record.Transform]
-				if held != (after > 0) || held && !until.Equal(d.o.Clock.At(time.Now().Add(after))) || len(d.holds) > 1 {
+				if held != (after > 0) || held && !until.Equal(d.o.Clock.Now().Add(d.o.Clock.Span(after))) || len(d.holds) > 1 {
 					t.Errorf("speed %v, retry after %v: held until %v", speed, after, until)
 				}
 			})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
 )
 
 // message is a stored message that is not judged. While it is being proven it belongs to
@@ -17,11 +18,11 @@ type message struct {
 	size int    // of the body, in bytes
 	body []byte // nil: it is in the journal only
 
-	since time.Time // real time: when it was taken up
+	since time.Time // by the clock: when it was taken up
 	first bool      // it counts among those that wait for their first proof
 	told  bool      // Disbelieve knows of it
 	tries int
-	due   time.Time // real time: when it is tried again
+	due   time.Time // by the clock: when it is tried again
 }
 
 // lane is the messages of one device: they are proven one after the other. Device 0 has
@@ -29,18 +30,20 @@ type message struct {
 type lane struct {
 	device  servicerequests.EUI
 	storing []*storing
-	waiting []*message  // to be tried now, in the order of their numbers
-	untried int         // of those: never tried before
-	held    []*message  // undecided, in the order of their numbers
-	working bool        // a worker has one of its messages
-	queued  bool        // it is among those that are ready
-	timer   *time.Timer // for the first of those held that is due; nil: none runs
-	fires   time.Time   // real time
+	waiting []*message   // to be tried now, in the order of their numbers
+	untried int          // of those: never tried before
+	held    []*message   // undecided, in the order of their numbers
+	working bool         // a worker has one of its messages
+	queued  bool         // it is among those that are ready
+	timer   *clock.Timer // for the first of those held that is due; nil: none runs
+	fires   time.Time    // by the clock
 }
 
 func byNumber(m *message, seq uint64) int { return cmp.Compare(m.seq, seq) }
 
-func (l *lane) add(m *message) {
+// add has a message tried. It is work until it is judged. The caller holds the mutex.
+func (p *Prover) add(l *lane, m *message) {
+	p.o.Clock.Begin()
 	at, _ := slices.BinarySearchFunc(l.waiting, m.seq, byNumber)
 	l.waiting = slices.Insert(l.waiting, at, m)
 	if m.tries == 0 {
@@ -139,16 +142,16 @@ func (p *Prover) arm(l *lane, due time.Time) {
 	}
 	l.disarm()
 	l.fires = due
-	l.timer = time.AfterFunc(time.Until(due), func() {
+	l.timer = p.o.Clock.AfterFunc(due, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if l.timer == nil || time.Now().Before(l.fires) { // it was set again
+		if l.timer == nil || p.o.Clock.Now().Before(l.fires) { // it was set again
 			return
 		}
 		l.timer = nil
-		now := time.Now()
+		now := p.o.Clock.Now()
 		// Those that are nearly due come along, so that many make few rounds.
-		p.release(l, func(m *message) bool { return !m.due.Add(-p.o.Again.after(m.tries) / 4).After(now) })
+		p.release(l, func(m *message) bool { return !m.due.Add(-p.o.Clock.Span(p.o.Again.after(m.tries)) / 4).After(now) })
 	})
 }
 
@@ -160,7 +163,7 @@ func (p *Prover) release(l *lane, which func(*message) bool) {
 	var first time.Time
 	l.held = slices.DeleteFunc(l.held, func(m *message) bool {
 		if which(m) {
-			l.add(m)
+			p.add(l, m)
 			return true
 		}
 		if first.IsZero() || m.due.Before(first) {

@@ -42,7 +42,7 @@ func newMetrics(registerer prometheus.Registerer, p *Prover) *metrics {
 		}),
 		gauge("safemode_prover_kept_oldest_seconds", "How long the oldest undecided message has been tried, in this run.", func() float64 {
 			oldest := time.Duration(0)
-			p.eachUndecided(func(m *message) { oldest = max(oldest, time.Since(m.since)) })
+			p.eachUndecided(func(m *message) { oldest = max(oldest, p.o.Clock.Now().Sub(m.since)) })
 			return oldest.Seconds()
 		}),
 		gauge("safemode_prover_unproven_bytes", "Bytes of the journal that messages take which are not proven, those that were not believed included.", func() float64 {

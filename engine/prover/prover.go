@@ -17,6 +17,7 @@ import (
 	"safemode/engine/proof"
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
 )
 
 // ErrFull says that what is stored and not proven has reached the limit.
@@ -31,7 +32,7 @@ type Verifier interface {
 }
 
 // Options configures a Prover. Fields are required unless they say otherwise. Durations
-// are real time.
+// are real time; at a clock that runs faster they are as much longer by it.
 type Options struct {
 	Verifier Verifier
 
@@ -57,6 +58,7 @@ type Options struct {
 
 	Log        *zap.Logger
 	Registerer prometheus.Registerer
+	Clock      clock.Clock // the sweep's; zero: real time
 
 	Workers  int           // messages being proven at a time; 0: 64, because some wait for keys
 	Patience time.Duration // with a device's keys, at each try; 0: 1 s
@@ -186,7 +188,7 @@ func (p *Prover) Receive(ctx context.Context, r record.Record) error {
 		return nil
 	}
 	p.memory += int64(size)
-	l.add(&message{seq: seq, at: r.At, id: r.ID, size: size, body: r.Body, since: time.Now(), first: true})
+	p.add(l, &message{seq: seq, at: r.At, id: r.ID, size: size, body: r.Body, since: p.o.Clock.Now(), first: true})
 	p.ready(l)
 	return nil
 }
@@ -252,10 +254,10 @@ func (p *Prover) Again(seq uint64, at time.Time, raw []byte) {
 	if p.ended {
 		return
 	}
-	m := &message{seq: seq, at: at, id: claim.ID, size: len(raw), since: time.Now()}
+	m := &message{seq: seq, at: at, id: claim.ID, size: len(raw), since: p.o.Clock.Now()}
 	p.keep(m, raw)
 	l := p.lane(claim.Device)
-	l.add(m)
+	p.add(l, m)
 	p.ready(l)
 }
 
@@ -332,6 +334,7 @@ func (p *Prover) prove(ctx context.Context) {
 		p.mu.Lock()
 		p.judged(l, m, result, reason)
 		p.mu.Unlock()
+		p.o.Clock.End()
 	}
 }
 
@@ -370,7 +373,7 @@ func (p *Prover) judge(ctx context.Context, m *message) (result, error) {
 		p.metrics.unknownSigner.Inc()
 		p.notice.Error("a certificate that signs for the DCC is not known: its messages are kept until it is configured", zap.Error(err))
 	}
-	if !m.told && time.Since(m.since) >= p.o.While {
+	if !m.told && p.o.Clock.Now().Sub(m.since) >= p.o.Clock.Span(p.o.While) {
 		m.told = true
 		p.o.Log.Warn("a stored message cannot be proven yet", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
 		p.o.Disbelieve(m.seq, m.id, err)
@@ -424,7 +427,7 @@ func (p *Prover) judged(l *lane, m *message, r result, reason error) {
 		p.metrics.other.Inc()
 	default:
 		m.tries++
-		m.due = time.Now().Add(p.o.Again.after(m.tries))
+		m.due = p.o.Clock.Now().Add(p.o.Clock.Span(p.o.Again.after(m.tries)))
 		p.keep(m, body)
 		l.hold(m)
 		p.arm(l, m.due)

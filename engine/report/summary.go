@@ -33,8 +33,8 @@ type Summary struct {
 	DurationSeconds   float64                  `json:"duration_seconds"`
 	OtherMessages     map[record.OtherKind]int `json:"other_messages"` // that answered nothing of the sweep
 	RequestRate       float64                  `json:"service_requests_per_second"`
-	Departures        []string                 `json:"departures,omitempty"` // of a rehearsal: settings that are not the shipped ones
-	Truth             *Truth                   `json:"truth,omitempty"`      // dry runs only
+	Departures        []string                 `json:"departures,omitzero"` // of a rehearsal: settings that are not the shipped ones
+	Truth             *Truth                   `json:"truth,omitempty"`     // dry runs only
 	DarkHours         *DarkHours               `json:"dark_hours,omitempty"`
 }
 

@@ -1,4 +1,4 @@
-// Package runner drives the sweep's machine in real time: its actions go to the journal, to
+// Package runner drives the sweep's machine by its clock: its actions go to the journal, to
 // pools of workers and so to the DCC, and what comes of them goes back as events.
 //
 // One goroutine, that of [Runner.Run], owns the machine. It waits neither for the network
@@ -74,6 +74,10 @@ type Options struct {
 	// Moved is told when a run of E4 says that the supplier's market participant IDs have
 	// moved. May be nil.
 	Moved func(reason error)
+
+	// Steady says whether something waits for real time, so that a jumping clock must not
+	// jump. May be nil.
+	Steady func() bool
 
 	// State keeps what follows from the records, every StateEvery of real time and at the
 	// end of a run. Nil: nobody does.
@@ -157,9 +161,11 @@ func (r *Runner) Transfers(homes []record.Transfer) { r.happened(sweep.Transfers
 func (r *Runner) Disbelieve(d sweep.Disbelieved) { r.happened(d) }
 
 func (r *Runner) happened(e sweep.Event) {
+	r.o.Clock.Begin() // until the machine has taken the step
 	select {
 	case r.events <- e:
 	case <-r.ended:
+		r.o.Clock.End()
 	}
 }
 
@@ -233,8 +239,15 @@ func (r *Runner) Run(ctx context.Context) error {
 
 // loop is the one goroutine that owns the machine.
 func (r *Runner) loop(ctx, work context.Context) error {
-	timer := time.NewTimer(0)
+	defer r.o.Clock.Drive()()
+	timer := r.o.Clock.NewTimer()
 	defer timer.Stop()
+	var steady func() // while a person is waited for
+	defer func() {
+		if steady != nil {
+			steady()
+		}
+	}()
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
 	interrupt, failed := ctx.Done(), r.o.Journal.Failed()
@@ -246,15 +259,26 @@ func (r *Runner) loop(ctx, work context.Context) error {
 		}
 		r.perform(work, r.machine.Step(r.o.Clock.Now(), happened...))
 		for _, e := range happened {
-			if done, ok := e.(sweep.Done); ok {
-				delete(r.legs, done.Ticket)
+			switch e := e.(type) {
+			case sweep.Done:
+				delete(r.legs, e.Ticket)
+				r.o.Clock.End()
+			case sweep.Heard, sweep.Transfers, sweep.Disbelieved, sweep.Reserved:
+				r.o.Clock.End()
 			}
 		}
 		if yes, err := r.machine.Ended(); yes {
 			return err
 		}
 		happened = happened[:0]
-		timer.Reset(r.pause())
+		switch waits := r.steady(); {
+		case waits && steady == nil:
+			steady = r.o.Clock.Steady()
+		case !waits && steady != nil:
+			steady()
+			steady = nil
+		}
+		timer.Reset(r.next())
 		select {
 		case e := <-r.events:
 			happened = r.more(append(happened, e))
@@ -292,15 +316,22 @@ func (r *Runner) more(happened []sweep.Event) []sweep.Event {
 	return happened
 }
 
-// pause is the real time until the machine has something to do by itself. The limits count
-// in fine steps; a pause shorter than a millisecond would only burn a core.
-func (r *Runner) pause() time.Duration {
-	const longest = time.Second
-	next := r.machine.Next()
-	if next.IsZero() {
+// next is when the machine has something to do by itself, within a second of real time.
+// The limits count in fine steps; a pause shorter than a millisecond would only burn a core.
+func (r *Runner) next() time.Time {
+	now, next := r.o.Clock.Now(), r.machine.Next()
+	if longest := now.Add(r.o.Clock.Span(time.Second)); next.IsZero() || next.After(longest) {
 		return longest
 	}
-	return min(longest, max(time.Millisecond, r.o.Clock.Real(next.Sub(r.o.Clock.Now()))))
+	if least := now.Add(r.o.Clock.Span(time.Millisecond)); next.Before(least) {
+		return least
+	}
+	return next
+}
+
+// steady says whether a jumping clock must not jump: a person is waited for, or real time.
+func (r *Runner) steady() bool {
+	return r.o.Clock.Jumps() && (r.machine.WaitsForAPerson() || r.o.Steady != nil && r.o.Steady())
 }
 
 // perform does what the machine asks for, in its order.
@@ -333,10 +364,14 @@ func (r *Runner) send(s sweep.Send) {
 	if r.o.State != nil {
 		r.legs[s.Ticket] = r.o.State.Last()
 	}
+	r.o.Clock.Begin() // until the machine has heard of the result
 	if err := r.pools[s.Place.Endpoint].Invoke(s); err != nil {
 		// A pool that is closed: a defect. Nothing was sent.
 		done := sweep.Done{Ticket: s.Ticket, Result: exchange.Result{Err: fmt.Errorf("%w: %w", exchange.ErrKey, err)}}
-		r.beside.Go(func() { r.happened(done) })
+		r.beside.Go(func() {
+			r.happened(done)
+			r.o.Clock.End()
+		})
 	}
 }
 
@@ -359,7 +394,9 @@ const reserveAtOnce = 512
 // reserve takes counters, beside the loop: the disk may be slow.
 func (r *Runner) reserve(originator servicerequests.EUI) {
 	counters := r.o.Counters[originator]
+	r.o.Clock.Begin()
 	r.beside.Go(func() {
+		defer r.o.Clock.End()
 		e := sweep.Reserved{Originator: originator}
 		for range reserveAtOnce {
 			counter, err := counters.Next()

@@ -54,6 +54,9 @@ func (s *Machine) Status(now time.Time) record.Status {
 	return st
 }
 
+// WaitsForAPerson says whether something is held until a person orders it on.
+func (s *Machine) WaitsForAPerson() bool { return len(s.holds.all) > 0 }
+
 // state is the word for what the sweep does.
 func (s *Machine) state() string {
 	switch {

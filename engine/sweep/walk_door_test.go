@@ -119,7 +119,9 @@ func (w *world) Reply(raw []byte, id servicerequests.RequestID) (duis.Response, 
 func (w *world) Now() time.Time { return w.now }
 
 func (w *world) At(real time.Time) time.Time           { return w.now.Add(time.Until(real).Round(time.Second)) }
-func (w *world) Real(span time.Duration) time.Duration { return span }
+func (w *world) Span(real time.Duration) time.Duration { return real }
+
+func (w *world) Sleep(context.Context, time.Time) error { panic("a walk does not wait") }
 
 // rate is what the limits let pass: one POST a second, and three at once.
 var rate = pacer.Limit{PerSecond: 1, Burst: 3}

@@ -19,12 +19,18 @@ type Clock struct {
 	// Set by Start: what the clock showed at a real instant. Zero: it follows the
 	// machine's clock.
 	real, shown time.Time
+
+	jump *jump // set by Jumping
 }
 
 // Start returns this clock started, now, or where it was started before. It shows no
 // time before notBefore: one that goes on from records must not show a time before
 // theirs, whatever the machine's clock says today.
 func (c Clock) Start(notBefore time.Time) Clock {
+	if c.jump != nil {
+		c.jump.notBefore(notBefore)
+		return c
+	}
 	now := time.Now()
 	shown := c.At(now)
 	if c.real.IsZero() || shown.Before(notBefore) {
@@ -38,22 +44,34 @@ func (c Clock) Start(notBefore time.Time) Clock {
 
 // Now returns this clock's time, in UTC and without a monotonic reading: times of before
 // a restart and of after it compare alike.
-func (c Clock) Now() time.Time { return c.At(time.Now()) }
+func (c Clock) Now() time.Time {
+	if c.jump != nil {
+		return c.jump.show()
+	}
+	return c.At(time.Now())
+}
 
 // Wall returns what this clock would show by the machine's clock as it is set now, in
 // UTC: for what has a date, not for measuring.
 func (c Clock) Wall() time.Time {
+	if c.jump != nil {
+		return c.jump.show()
+	}
 	return Clock{Anchor: c.Anchor.Round(0), Speed: c.Speed}.At(time.Now().Round(0))
 }
 
-// At returns what this clock shows at a real instant.
+// At returns what this clock shows at a real instant; a jumping one, if it runs at its speed
+// until then.
 func (c Clock) At(instant time.Time) time.Time {
+	if c.jump != nil {
+		return c.jump.show().Add(c.Span(time.Until(instant)))
+	}
 	shown := instant
 	switch {
 	case !c.real.IsZero():
-		shown = c.shown.Add(c.span(instant.Sub(c.real)))
+		shown = c.shown.Add(c.Span(instant.Sub(c.real)))
 	case c.scaled():
-		shown = c.Anchor.Add(c.span(instant.Sub(c.Anchor)))
+		shown = c.Anchor.Add(c.Span(instant.Sub(c.Anchor)))
 	}
 	return shown.Round(0).UTC()
 }
@@ -67,8 +85,8 @@ func (c Clock) Real(span time.Duration) time.Duration {
 	return max(1, time.Duration(float64(span)/c.Speed))
 }
 
-// span returns how far this clock goes in a span of real time.
-func (c Clock) span(real time.Duration) time.Duration {
+// Span returns how far this clock goes in a span of real time.
+func (c Clock) Span(real time.Duration) time.Duration {
 	if !c.scaled() {
 		return real
 	}
