@@ -106,6 +106,12 @@ func (s *Step) wakeAt(t time.Time) {
 	}
 }
 
+// may says whether a service may be asked for at all, now or later.
+func (p *Policy) may(m *Meter, service servicerequests.Service) bool {
+	t := m.Tally(service)
+	return !t.Barred && p.Permits(service, m.Plan.Type) && !(p.RetriesSpent && t.Failures > 0)
+}
+
 // want asks for a service now, or when its retry is due. It does nothing where
 // the service is open or asked for already, or barred, or not permitted.
 func (p *Policy) want(s *Step, m *Meter, service servicerequests.Service, now time.Time) {
@@ -113,8 +119,7 @@ func (p *Policy) want(s *Step, m *Meter, service servicerequests.Service, now ti
 	switch {
 	case m.OpenOf(service) != nil || slices.Contains(s.Ask, service):
 		s.Waiting = true
-	case t.Barred || !p.Permits(service, m.Plan.Type):
-	case p.RetriesSpent && t.Failures > 0:
+	case !p.may(m, service):
 	case now.Before(t.Next):
 		s.wakeAt(t.Next)
 	default:
@@ -326,16 +331,18 @@ func (p *Policy) readsIn(s *Step, m *Meter, now time.Time) bool {
 
 // provesLater has a read that was lost made again if that is due within ProofWait, and says
 // whether it is waited for.
-func (p *Policy) provesLater(s *Step, m *Meter, now time.Time) bool {
+func (p *Policy) provesLater(s *Step, m *Meter, now time.Time) (waits bool) {
 	again := func(known bool, service servicerequests.Service) {
-		if t := m.Tally(service); !known && m.OpenOf(service) == nil && t.Next.Sub(now) <= p.ProofWait.Of(m) {
-			p.want(s, m, service, now)
+		t := m.Tally(service)
+		if known || m.OpenOf(service) != nil || !p.may(m, service) || t.Next.Sub(now) > p.ProofWait.Of(m) {
+			return
 		}
+		waits = true
+		p.want(s, m, service, now)
 	}
-	wake := s.Wake
 	again(m.Found.Supply.Known() || m.Counters.FirstCommand != 0, servicerequests.ReadSupplyStatus)
 	again(m.foundMode() || m.confirming(), servicerequests.ReadPaymentMode)
-	return len(s.Ask) > 0 || !s.Wake.Equal(wake)
+	return waits
 }
 
 // switches says whether 1.6 to Credit is called for.
