@@ -318,12 +318,18 @@ type Policy struct {
 	EmergencyCreditBelow servicerequests.Millipence `koanf:"emergency_credit_below"`
 	ArmBalanceAtMost     servicerequests.Millipence `koanf:"arm_balance_at_most"`
 
-	ArmFreshnessElectricity time.Duration   `koanf:"arm_freshness_electricity"`
-	ArmFreshnessGas         time.Duration   `koanf:"arm_freshness_gas"`
-	ResponseWaitElectricity time.Duration   `koanf:"response_wait_electricity"`
-	ResponseWaitGas         time.Duration   `koanf:"response_wait_gas"`
-	RetryElectricity        []time.Duration `koanf:"retry_electricity"`
-	RetryGas                []time.Duration `koanf:"retry_gas"`
+	ArmFreshnessElectricity time.Duration `koanf:"arm_freshness_electricity"`
+	ArmFreshnessGas         time.Duration `koanf:"arm_freshness_gas"`
+	ResponseWaitElectricity time.Duration `koanf:"response_wait_electricity"`
+	ResponseWaitGas         time.Duration `koanf:"response_wait_gas"`
+	// Of a home that may be dark and can be reached: how long an answer is waited for, and
+	// when it is asked again. 0: as of any other.
+	DarkWaitElectricity time.Duration `koanf:"dark_wait_electricity"`
+	DarkWaitGas         time.Duration `koanf:"dark_wait_gas"`
+	DarkAgain           time.Duration `koanf:"dark_again"`
+
+	RetryElectricity []time.Duration `koanf:"retry_electricity"`
+	RetryGas         []time.Duration `koanf:"retry_gas"`
 
 	SwitchTries         int  `koanf:"switch_tries"` // of 1.6
 	ArmTries            int  `koanf:"arm_tries"`    // of 7.3
@@ -397,17 +403,20 @@ func Default() Config {
 		},
 		Policy: Policy{
 			ReadWait:                60 * time.Second,
-			ProofWaitElectricity:    15 * time.Minute,
-			ProofWaitGas:            95 * time.Minute,
+			ProofWaitElectricity:    30 * time.Minute,
+			ProofWaitGas:            4 * time.Hour,
 			EmergencyCreditBelow:    2 * servicerequests.Pound,
 			ArmFreshnessElectricity: 60 * time.Second,
 			ArmFreshnessGas:         45 * time.Minute,
 			ResponseWaitElectricity: 15 * time.Minute,
 			ResponseWaitGas:         25 * time.Hour,
+			DarkWaitElectricity:     5 * time.Minute,
+			DarkWaitGas:             65 * time.Minute,
+			DarkAgain:               2 * time.Minute,
 			RetryElectricity:        []time.Duration{5 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour, 24 * time.Hour, 24 * time.Hour},
 			RetryGas:                []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour, 24 * time.Hour, 24 * time.Hour},
 			SwitchTries:             3,
-			ArmTries:                2,
+			ArmTries:                3,
 			GasBalanceFromProxy:     true,
 			BalanceAfter:            true,
 			Patience:                time.Hour,

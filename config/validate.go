@@ -264,6 +264,7 @@ func (f *faults) policy(p Policy) {
 	f.atLeast("policy.switch_tries", p.SwitchTries, 1)
 	f.atLeast("policy.arm_tries", p.ArmTries, 1)
 	for path, d := range map[string]time.Duration{
+		"policy.dark_wait_electricity": p.DarkWaitElectricity, "policy.dark_wait_gas": p.DarkWaitGas, "policy.dark_again": p.DarkAgain,
 		"policy.patience": p.Patience, "policy.step_deadline_electricity": p.StepDeadlineElectricity, "policy.step_deadline_gas": p.StepDeadlineGas,
 	} {
 		f.check(d >= 0, path, "%v: want 0s or more", d)

@@ -136,6 +136,7 @@ func policyOf(c *config.Config) ledger.Policy {
 		EmergencyCreditBelow: p.EmergencyCreditBelow, ArmBalanceAtMost: p.ArmBalanceAtMost,
 		ArmFresh:     perFuel(p.ArmFreshnessElectricity, p.ArmFreshnessGas),
 		ResponseWait: perFuel(p.ResponseWaitElectricity, p.ResponseWaitGas),
+		DarkWait:     perFuel(p.DarkWaitElectricity, p.DarkWaitGas), DarkAgain: p.DarkAgain,
 		Retry:        perFuel(p.RetryElectricity, p.RetryGas),
 		SwitchTries:  p.SwitchTries, ArmTries: p.ArmTries, GasBalanceFromProxy: p.GasBalanceFromProxy,
 		Patience: p.Patience, StepDeadline: perFuel(p.StepDeadlineElectricity, p.StepDeadlineGas),

@@ -163,7 +163,7 @@ func (p *Policy) Wait(m *Meter, r *Request, acknowledged bool, at time.Time) {
 	if acknowledged {
 		r.Body = nil
 	}
-	r.Deadline = at.Add(p.ResponseWait.Of(m))
+	r.Deadline = at.Add(p.responseWait(m, at))
 }
 
 // Hold takes in that the DCC's anomaly detection holds a request back: it waits without
@@ -259,12 +259,7 @@ func (m *Meter) tally(p *Policy, service servicerequests.Service, id servicerequ
 	case service == servicerequests.ReadPaymentMode && id.Target != m.Device && class != record.ClassSuccess:
 		// The meter itself is asked next, and has its whole ladder.
 	case class.Unanswered(), class == record.ClassRejected, class == record.ClassNegative && !service.Critical():
-		t.Failures++
-		if ladder := p.Retry.Of(m); int(t.Failures) > len(ladder) {
-			t.Barred = true
-		} else {
-			t.Next = o.AnsweredAt.Add(m.vary(ladder[t.Failures-1], int(t.Failures)))
-		}
+		p.fail(m, service, o)
 	default: // the device answered: it can be reached, and has not worn its ladder out
 		t.Answers++
 		m.Heard = later(m.Heard, o.AnsweredAt)

@@ -235,6 +235,7 @@ func TestExplore(t *testing.T) {
 		roots = append(roots, func() {
 			x.p = testPolicy()
 			x.p.Strategy, x.p.GasBalanceFromProxy = strategy, d.kind == servicerequests.GSME
+			x.p.DarkWait, x.p.DarkAgain = PerFuel[time.Duration]{30 * time.Second, time.Hour}, 10*time.Second
 			x.p.DailySpend, x.p.AtRiskWithin = 5*servicerequests.Pound, 24*time.Hour
 			x.p.RereadArmedAfter, x.p.RereadAfter, x.p.RereadShare = 24*time.Hour, 24*time.Hour, 1
 			x.w.questions = open

@@ -20,6 +20,8 @@ type Policy struct {
 	ArmBalanceAtMost     servicerequests.Millipence // a supply is off for lack of credit only at or under this balance
 	ArmFresh             PerFuel[time.Duration]     // how old a read of Disabled may be when 7.3 is signed
 	ResponseWait         PerFuel[time.Duration]     // from the last POST to silence
+	DarkWait             PerFuel[time.Duration]     // the same for a home that may be dark and can be reached; 0: as others
+	DarkAgain            time.Duration              // and the wait between its tries; 0: by Retry
 	Retry                PerFuel[[]time.Duration]   // waits between tries; when it is used up, no more is tried
 	SwitchTries          int                        // 1.6 with an answer that left the meter in Prepayment
 	ArmTries             int                        // 7.3 with a read-back that still says Disabled
@@ -191,10 +193,7 @@ func (p *Policy) otherReads(s *Step, m *Meter, now time.Time) bool {
 // proven yet: then 1.6 would take the proof away that 7.3 needs (decision 20).
 func (p *Policy) suspect(m *Meter) bool {
 	unproven := !m.foundMode() || !m.Found.Supply.Known() && m.Counters.FirstCommand == 0
-	return unproven && m.Counters.FirstSwitch == 0 && m.Bars.Person == "" &&
-		p.Permits(servicerequests.ArmSupply, m.Plan.Type) &&
-		(!m.Now.Supply.Known() || m.Now.Supply.Value == servicerequests.Disabled) &&
-		(!m.Now.Balance.Known() || m.Now.Balance.Value <= p.hardly(m))
+	return unproven && m.Counters.FirstSwitch == 0 && p.mayBeDark(m)
 }
 
 // readBack asks for what is not known since the last command.
@@ -245,7 +244,7 @@ func (p *Policy) configuration(s *Step, m *Meter, now time.Time) {
 // command picks the next critical command and says whether there is one.
 func (p *Policy) command(s *Step, m *Meter, now time.Time) bool {
 	asked := len(s.Ask)
-	buysTime := p.buysTime(m)
+	buysTime := p.buysTime(m, now)
 	if next := m.Tally(servicerequests.ActivateEmergencyCredit).Next; buysTime && now.Before(next) {
 		s.wakeAt(next) // the next try is not due yet; nothing waits for it
 		buysTime = false
@@ -253,7 +252,7 @@ func (p *Policy) command(s *Step, m *Meter, now time.Time) bool {
 	switch {
 	case buysTime && p.readsIn(s, m, now):
 		p.want(s, m, servicerequests.ActivateEmergencyCredit, now)
-	case p.switches(m) && p.readsIn(s, m, now):
+	case p.switches(m, now) && p.readsIn(s, m, now):
 		p.want(s, m, servicerequests.SwitchToCredit, now)
 	case p.arms(m) && (p.fresh(m, now) || now.Before(m.Tally(servicerequests.ArmSupply).Next)):
 		p.want(s, m, servicerequests.ArmSupply, now)
@@ -266,7 +265,7 @@ func (p *Policy) command(s *Step, m *Meter, now time.Time) bool {
 // buysTime says whether 2.5 is worth a try: the meter reads Prepayment, and it
 // is off, or nearly out of credit, or its switch to Credit failed. It is
 // never waited for beyond its own answer, so it cannot block 1.6.
-func (p *Policy) buysTime(m *Meter) bool {
+func (p *Policy) buysTime(m *Meter, now time.Time) bool {
 	t := m.Tally(servicerequests.ActivateEmergencyCredit)
 	if !m.ModeCurrent() || m.Now.Mode.Value != servicerequests.Prepayment ||
 		t.Barred || t.Tries >= emergencyCreditTries || t.Tries > 0 && !t.Last.Unanswered() ||
@@ -277,7 +276,7 @@ func (p *Policy) buysTime(m *Meter) bool {
 		return true
 	}
 	credit := m.Tally(servicerequests.SwitchToCredit)
-	if m.Gas() && credit.Tries == 0 && p.switches(m) {
+	if m.Gas() && (credit.Tries == 0 || credit.Last.Unanswered()) && p.switches(m, now) {
 		// Its 1.6 follows the reads' acknowledgements, whether or not the meter has woken
 		// meanwhile: behind a 2.5 it would come a whole wake later.
 		return false
@@ -346,7 +345,7 @@ func (p *Policy) provesLater(s *Step, m *Meter, now time.Time) (waits bool) {
 }
 
 // switches says whether 1.6 to Credit is called for.
-func (p *Policy) switches(m *Meter) bool {
+func (p *Policy) switches(m *Meter, now time.Time) bool {
 	t := m.Tally(servicerequests.SwitchToCredit)
 	switch {
 	case p.Strategy == record.EmergencyCredit || t.Barred || !p.Permits(servicerequests.SwitchToCredit, m.Plan.Type):
@@ -355,8 +354,9 @@ func (p *Policy) switches(m *Meter) bool {
 		return (m.Now.Mode.Value == servicerequests.Prepayment || m.Pending) && int(t.Answers) < p.SwitchTries
 	case t.Tries > 0:
 		// The last switch has ended and its effect has not been read. Where it cannot
-		// have reached the meter, it is asked for again; else the read-back decides.
-		return t.Undelivered
+		// have reached the meter, it is asked for again, and where time is short: a second
+		// one does no harm. Else the read-back decides.
+		return t.Undelivered || t.Last.Unanswered() && p.hurries(m, now)
 	default:
 		// Only a read may prove a claim of Credit wrong; no other home waits for it.
 		return m.Plan.Claimed != servicerequests.Credit || m.Pending

@@ -37,9 +37,14 @@ func (r Risk) Compare(other Risk) int {
 // RiskOf ranks a meter. Before its first reads nothing but its alerts is known of
 // it: then it keeps the plan's order.
 func (p *Policy) RiskOf(m *Meter, now time.Time) Risk {
-	switch {
-	case p.PlanOrder: // all alike: what has waited longest goes first
+	if p.PlanOrder { // all alike: what has waited longest goes first
 		return Risk{}
+	}
+	return p.risk(m, now)
+}
+
+func (p *Policy) risk(m *Meter, now time.Time) Risk {
+	switch {
 	case m.Alarm.Below,
 		m.Now.Supply.Value == servicerequests.Disabled && m.Found.Mode.Value != servicerequests.Credit && m.Bars.Person == "":
 		return Risk{Need: Dark}

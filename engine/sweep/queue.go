@@ -143,7 +143,7 @@ type lane struct {
 
 func (l *lane) push(r *request, at ledger.Risk) {
 	l.pushed++
-	r.rank = rank{after: r.After, retry: r.Retry, risk: at, turn: l.pushed}
+	r.rank = rank{after: r.After, retry: r.Retry && at.Need > ledger.Ending, risk: at, turn: l.pushed}
 	heap.Push(l.queue(r), r)
 }
 
