@@ -103,7 +103,7 @@ func (a *actor) command(r *Request) {
 	a.apply(record.Record{Kind: record.SignedCommand, Service: r.Service, ID: r.ID, Body: []byte("<command/>")})
 }
 
-// take has the DCC take a request as far as the leg that reaches the device.
+// take has the DCC take a request as far as the half that reaches the device.
 func (a *actor) take(r *Request) {
 	a.t.Helper()
 	if r.Service.Critical() && r.Leg == AskLeg {

@@ -29,7 +29,7 @@ func seen(t *testing.T, state servicerequests.SupplyState) *actor {
 
 // Nor does one that comes before anything was read: what it tells of may be over.
 func TestOldAlertBeforeTheFirstRead(t *testing.T) {
-	for age, taken := range map[time.Duration]bool{time.Hour: true, lately - 1: true, lately: false, 30 * 24 * time.Hour: false} {
+	for age, taken := range map[time.Duration]bool{time.Hour: true, alertWindow - 1: true, alertWindow: false, 30 * 24 * time.Hour: false} {
 		for _, code := range []uint16{AlertBelow, AlertSuspended} {
 			a := newActor(t, servicerequests.ESME)
 			a.m.TakeAlert(Alert{Code: code, Counter: 7, At: a.now.Add(-age), Heard: a.now})

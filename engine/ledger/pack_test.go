@@ -245,7 +245,7 @@ func (s *stride) go1(r *Request) {
 	}
 }
 
-// posted is what becomes of a leg at the door.
+// posted is what becomes of a half that is POSTed.
 func (s *stride) posted(r *Request, way int) {
 	switch {
 	case way == 0:

@@ -35,7 +35,7 @@ func TestMove(t *testing.T) {
 	}
 }
 
-// A leg that was not signed waits again where its kind of leg waits.
+// A half that was not signed waits again where its kind waits.
 func TestUnsignedGoesBackByItsLeg(t *testing.T) {
 	for leg, want := range map[Leg]Phase{AskLeg: Queued, CommandLeg: Prepared} {
 		r := &Request{Phase: Signing, Leg: leg}
