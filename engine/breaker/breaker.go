@@ -41,8 +41,8 @@ type Options struct {
 	Excluded func(error) bool
 }
 
-// Validate joins all faults.
-func (o Options) Validate() error {
+// validate joins all faults.
+func (o Options) validate() error {
 	var errs []error
 	if o.Window < 0 || o.Pause < 0 || o.Lease < 0 {
 		errs = append(errs, errors.New("window, pause and lease must not be negative"))
@@ -91,7 +91,7 @@ type circuit = gobreaker.TwoStepCircuitBreaker[struct{}]
 
 // New makes a Breaker whose circuits are closed.
 func New(o Options) (*Breaker, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	window := cmp.Or(o.Window, 30*time.Second)

@@ -19,9 +19,9 @@ import (
 // Two that count originator counters under one identity lock the supplier out of its meters.
 var ErrNotFrozen = errors.New("adapter not frozen")
 
-// LongestFreeze is how long after it was made a statement may hold: then somebody looks
+// longestFreeze is how long after it was made a statement may hold: then somebody looks
 // again (assumption).
-const LongestFreeze = 31 * 24 * time.Hour
+const longestFreeze = 31 * 24 * time.Hour
 
 // Freeze is the statement that a supplier's everyday adapter sends nothing under some
 // identities. config/freeze.example.yaml is its manual. Get one from [ReadFreeze].
@@ -61,7 +61,7 @@ func (f *Freeze) Validate() error {
 		return errors.Join(faults...)
 	}
 	check(f.Until.After(f.From), "until", "want after from")
-	check(f.Until.Sub(f.StatedAt) <= LongestFreeze, "until", "want %v after stated_at at most: then have it stated again", LongestFreeze)
+	check(f.Until.Sub(f.StatedAt) <= longestFreeze, "until", "want %v after stated_at at most: then have it stated again", longestFreeze)
 	return errors.Join(faults...)
 }
 

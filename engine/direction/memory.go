@@ -21,9 +21,9 @@ import (
 // MemoryName is the name of the file of revocation lists' numbers in the custody folder.
 const MemoryName = "revocation-lists.json"
 
-// ErrOldList refuses a revocation list that is older than one that was read before: what
+// errOldList refuses a revocation list that is older than one that was read before: what
 // was revoked meanwhile would stand again.
-var ErrOldList = errors.New("older than a revocation list that was read before")
+var errOldList = errors.New("older than a revocation list that was read before")
 
 // listMemory remembers the newest revocation list of each issuer: its number (RFC 5280
 // section 5.2.3) and when it was made. It is used by many goroutines, and its file by
@@ -83,7 +83,7 @@ func (l seenList) follows(last seenList) error {
 	case l.SHA256 == last.SHA256:
 		return nil
 	case order < 0 || l.ThisUpdate.Before(last.ThisUpdate):
-		return fmt.Errorf("%w: number %d of %s of %s, after number %d of %s: get the newest", ErrOldList,
+		return fmt.Errorf("%w: number %d of %s of %s, after number %d of %s: get the newest", errOldList,
 			l.Number, l.ThisUpdate.Format(time.RFC3339), l.Issuer, last.Number, last.ThisUpdate.Format(time.RFC3339))
 	case order == 0 && !l.ThisUpdate.After(last.ThisUpdate):
 		return fmt.Errorf("the revocation list of %s is another one than was read before under its number %d", l.Issuer, l.Number)

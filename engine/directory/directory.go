@@ -52,8 +52,8 @@ type Options struct {
 	Learnt func(servicerequests.EUI)
 }
 
-// Validate joins all faults, each with its field.
-func (o Options) Validate() error {
+// validate joins all faults, each with its field.
+func (o Options) validate() error {
 	var errs []error
 	if u, err := url.Parse(o.URL); err != nil {
 		errs = append(errs, fmt.Errorf("url: %w", err))
@@ -98,7 +98,7 @@ type lookup struct {
 
 // New makes a directory that knows no device yet. It does not connect.
 func New(o Options) (*Directory, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	base, err := url.Parse(o.URL)

@@ -52,8 +52,8 @@ type Options struct {
 	Connections int           // to the DCC at most, and kept warm; 0: 32
 }
 
-// Validate joins all faults, each with its field.
-func (o Options) Validate() error {
+// validate joins all faults, each with its field.
+func (o Options) validate() error {
 	var errs []error
 	u, err := url.Parse(o.URL)
 	switch {
@@ -84,7 +84,7 @@ type Gateway struct {
 
 // New makes a gateway. It does not connect.
 func New(o Options) (*Gateway, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	base, err := url.Parse(o.URL)

@@ -89,8 +89,8 @@ type Limits struct {
 	Total      Rate          // of all messages
 }
 
-// Validate joins all faults.
-func (o Options) Validate() error {
+// validate joins all faults.
+func (o Options) validate() error {
 	var errs []error
 	if o.Verifier == nil || o.Receive == nil || o.Now == nil || o.Log == nil || o.Registerer == nil {
 		errs = append(errs, errors.New("verifier, receive, now, log and registerer are required"))
@@ -115,7 +115,7 @@ type Inbox struct {
 
 // New makes an inbox.
 func New(o Options) (*Inbox, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("inbox: %w", err)
 	}
 	o.MaxBody = cmp.Or(o.MaxBody, 1<<20)

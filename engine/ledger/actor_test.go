@@ -120,7 +120,7 @@ func (a *actor) step() []servicerequests.Service {
 	a.t.Helper()
 	s := a.p.Decide(a.m, a.now, Acting)
 	for _, service := range s.Ask {
-		if service.Critical() && a.m.OpenCommand() != nil {
+		if service.Critical() && a.m.openCommand() != nil {
 			a.t.Fatalf("SRV %v asked for while another critical command is open", service)
 		}
 		if a.m.OpenOf(service) != nil {

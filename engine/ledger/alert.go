@@ -23,7 +23,7 @@ const (
 // Message codes of the switch to Prepayment.
 const (
 	CodeECS03 = 0x001B
-	CodeGCS03 = 0x006D
+	codeGCS03 = 0x006D
 )
 
 // Alarm is what a meter's own alerts say about its credit, and about why it may be off.
@@ -63,7 +63,7 @@ func (a Alert) subject() (s subject, ok bool) {
 	case AlertFlowB4, AlertFlowB5, AlertFlowB6:
 		return aboutFlow, true
 	case AlertFutureDated:
-		return aboutStored, a.FutureDated == CodeECS03 || a.FutureDated == CodeGCS03
+		return aboutStored, a.FutureDated == CodeECS03 || a.FutureDated == codeGCS03
 	}
 	return 0, false
 }

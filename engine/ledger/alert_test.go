@@ -112,7 +112,7 @@ func TestAlertIsTakenOnce(t *testing.T) {
 		{Code: AlertFlowB5},
 		{Code: AlertFlowB6},
 		{Code: AlertFutureDated, FutureDated: CodeECS03},
-		{Code: AlertFutureDated, FutureDated: CodeGCS03},
+		{Code: AlertFutureDated, FutureDated: codeGCS03},
 	} {
 		a := seen(t, on)
 		take := func(counter uint64) bool {

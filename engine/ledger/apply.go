@@ -161,7 +161,7 @@ func (p *Policy) Wait(m *Meter, r *Request, acknowledged bool, at time.Time) {
 	if acknowledged {
 		r.Body = nil
 	}
-	r.Deadline = at.Add(p.ResponseWait.Of(m))
+	r.Deadline = at.Add(p.ResponseWait.of(m))
 }
 
 // Hold takes in that the DCC's anomaly detection has quarantined a request. It then waits
@@ -258,7 +258,7 @@ func (m *Meter) countEnd(p *Policy, service servicerequests.Service, id servicer
 		// The meter itself is asked next, with all its retries.
 	case class.Unanswered(), class == record.ClassRejected, class == record.ClassNegative && !service.Critical():
 		t.Failures++
-		if ladder := p.Retry.Of(m); int(t.Failures) > len(ladder) {
+		if ladder := p.Retry.of(m); int(t.Failures) > len(ladder) {
 			t.Barred = true
 		} else {
 			t.Next = o.AnsweredAt.Add(m.jitter(ladder[t.Failures-1], int(t.Failures)))

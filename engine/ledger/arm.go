@@ -20,7 +20,7 @@ func (p *Policy) wantsArm(m *Meter) bool {
 func (p *Policy) fresh(m *Meter, now time.Time) bool { return !now.After(p.FreshUntil(m)) }
 
 // FreshUntil is the last instant at which the read of the supply is recent enough for a 7.3.
-func (p *Policy) FreshUntil(m *Meter) time.Time { return m.Now.Supply.At.Add(p.ArmFresh.Of(m)) }
+func (p *Policy) FreshUntil(m *Meter) time.Time { return m.Now.Supply.At.Add(p.ArmFresh.of(m)) }
 
 // armRefusal says why only a person may arm a supply that is off. It is empty if the cause
 // is proven.

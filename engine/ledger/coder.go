@@ -96,8 +96,8 @@ func (c *Coder) Int(v *int64) {
 	*v = unzigzag(n)
 }
 
-// Count codes how many items follow, each at least one byte long.
-func (c *Coder) Count(n int) int {
+// count codes how many items follow, each at least one byte long.
+func (c *Coder) count(n int) int {
 	v := uint64(n)
 	c.Uint(&v)
 	if c.reading && v > uint64(len(c.b)) {
@@ -109,7 +109,7 @@ func (c *Coder) Count(n int) int {
 
 // Raw codes bytes; none reads as nil.
 func (c *Coder) Raw(v *[]byte) {
-	n := c.Count(len(*v))
+	n := c.count(len(*v))
 	if !c.reading {
 		c.b = append(c.b, *v...)
 		return
@@ -121,9 +121,9 @@ func (c *Coder) Raw(v *[]byte) {
 	}
 }
 
-// Text codes a string.
-func (c *Coder) Text(v *string) {
-	n := c.Count(len(*v))
+// text codes a string.
+func (c *Coder) text(v *string) {
+	n := c.count(len(*v))
 	if !c.reading {
 		c.b = append(c.b, *v...)
 		return
@@ -131,8 +131,8 @@ func (c *Coder) Text(v *string) {
 	*v, c.b = string(c.b[:n]), c.b[n:]
 }
 
-// Time codes an instant to the nanosecond, UTC; the zero time stays zero.
-func (c *Coder) Time(v *time.Time) {
+// time codes an instant to the nanosecond, UTC; the zero time stays zero.
+func (c *Coder) time(v *time.Time) {
 	var n uint64
 	if !v.IsZero() {
 		n = zigzag(v.UnixNano()-c.base) + 1
@@ -146,8 +146,8 @@ func (c *Coder) Time(v *time.Time) {
 	}
 }
 
-// Counter codes an originator counter; 0 stays 0.
-func (c *Coder) Counter(v *uint64) {
+// counter codes an originator counter; 0 stays 0.
+func (c *Coder) counter(v *uint64) {
 	var n uint64
 	if *v != 0 {
 		n = zigzag(int64(c.latest-*v)) + 1

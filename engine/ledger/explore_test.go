@@ -95,7 +95,7 @@ func (h *home) sum() [2]uint64 {
 		n.FirstSwitch, n.FirstCommand, n.LastCommand, n.StaleMode, n.StaleSupply, m.Issued(), d.lastCommand)
 	num(int64(m.Now.Mode.Value), int64(m.Now.Supply.Value), int64(m.Now.Balance.Value), int64(m.Found.Mode.Value), int64(m.Found.Supply.Value), int64(m.Found.Balance.Value))
 	flag(m.Found.Mode.Known(), m.Found.Supply.Known(), m.Found.Balance.Known())
-	num(int64(min(h.now.Sub(m.Now.Supply.At), h.x.p.ArmFresh.Of(m)+1)))
+	num(int64(min(h.now.Sub(m.Now.Supply.At), h.x.p.ArmFresh.of(m)+1)))
 	for i := range m.Tallies {
 		t := &m.Tallies[i]
 		num(int64(t.Tries), int64(t.Answers), int64(t.Failures), int64(t.Last), until(t.Next))

@@ -116,7 +116,7 @@ func (h *home) ask(services []servicerequests.Service, after bool) {
 		if _, ok := service.Variant(); !ok {
 			h.fail("a service outside the permitted set: %v", service)
 		}
-		if service.Critical() && h.m.OpenCommand() != nil {
+		if service.Critical() && h.m.openCommand() != nil {
 			h.fail("a second command: %v", service)
 		}
 		if h.m.OpenOf(service) != nil {

@@ -204,8 +204,8 @@ func (m *Meter) OpenAs(id servicerequests.RequestID) *Request {
 	return nil
 }
 
-// OpenCommand returns the open critical request, of which there is at most one.
-func (m *Meter) OpenCommand() *Request {
+// openCommand returns the open critical request, of which there is at most one.
+func (m *Meter) openCommand() *Request {
 	for _, r := range m.Open {
 		if r.Service.Critical() {
 			return r

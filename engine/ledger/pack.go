@@ -71,49 +71,49 @@ func (m *Meter) blank() bool {
 
 // journalled says whether the request is known to be in the journal.
 func (r *Request) journalled() bool {
-	return r.Phase.Signed() || r.Phase == Prepared || r.Phase == Signing && r.Leg == CommandLeg
+	return r.Phase.signed() || r.Phase == Prepared || r.Phase == Signing && r.Leg == CommandLeg
 }
 
 // code writes or reads the packed form.
 func (m *Meter) code(c *Coder) {
 	c.latest = m.journalled()
 	c.Uint(&c.latest)
-	c.Time(&m.Started)
+	c.time(&m.Started)
 	if !m.Started.IsZero() {
 		c.base = m.Started.UnixNano()
 	}
-	c.Time(&m.Heard)
-	c.Time(&m.Reread)
+	c.time(&m.Heard)
+	c.time(&m.Reread)
 	c.Flags(&m.CreditAccepted, &m.Pending, &m.Sampled, &m.Bars.Moved, &m.Alarm.Below, &m.Alarm.Suspended)
 	for _, counter := range [...]*uint64{
 		&m.Counters.FirstSwitch, &m.Counters.FirstCommand, &m.Counters.LastCommand, &m.Counters.StaleMode, &m.Counters.StaleSupply, &m.Alarm.After,
 	} {
-		c.Counter(counter)
+		c.counter(counter)
 	}
-	c.Time(&m.Counters.FirstSwitchAt)
-	c.Time(&m.Counters.FirstCommandAt)
-	c.Time(&m.Alarm.At)
-	c.Time(&m.Alarm.Switched)
+	c.time(&m.Counters.FirstSwitchAt)
+	c.time(&m.Counters.FirstCommandAt)
+	c.time(&m.Alarm.At)
+	c.time(&m.Alarm.Switched)
 	for i := range m.Taken {
 		c.Uint(&m.Taken[i])
 	}
 	for _, text := range [...]*string{&m.Bars.Held, &m.Bars.Person, &m.Bars.Excluded, &m.Verdict.Verdict, &m.Verdict.Reason} {
-		c.Text(text)
+		c.text(text)
 	}
 	m.Found.code(c)
 	m.Now.code(c)
-	if c.Time(&m.Estimate.At); !m.Estimate.At.IsZero() {
+	if c.time(&m.Estimate.At); !m.Estimate.At.IsZero() {
 		number(c, &m.Estimate.Balance)
 	}
 	m.codeTallies(c)
-	n := c.Count(len(m.Past))
+	n := c.count(len(m.Past))
 	if c.reading && n > 0 {
 		m.Past = make([]Past, n)
 	}
 	for i := range m.Past {
 		m.Past[i].code(c)
 	}
-	n = c.Count(len(m.Open))
+	n = c.count(len(m.Open))
 	for i := range n {
 		if c.bad {
 			return
@@ -132,9 +132,9 @@ func (r *Readings) code(c *Coder) {
 }
 
 func codeReading[T ~uint8 | ~int64](c *Coder, r *Reading[T]) {
-	if c.Counter(&r.Counter); r.Known() {
+	if c.counter(&r.Counter); r.Known() {
 		number(c, &r.Value)
-		c.Time(&r.At)
+		c.time(&r.At)
 	}
 }
 
@@ -158,13 +158,13 @@ func (m *Meter) codeTallies(c *Coder) {
 		number(c, &t.Tries)
 		number(c, &t.Answers)
 		number(c, &t.Failures)
-		c.Text(&t.Code)
-		c.Time(&t.Next)
+		c.text(&t.Code)
+		c.time(&t.Next)
 	}
 }
 
 func (p *Past) code(c *Coder) {
-	c.Counter(&p.Counter)
+	c.counter(&p.Counter)
 	codeService(c, &p.Service)
 	bounded(c, &p.Class, record.Classes)
 	c.Flags(&p.Proxied, &p.Sampled)
@@ -196,11 +196,11 @@ func (r *Request) code(c *Coder, m *Meter) {
 	c.Flags(&w.Unproven)
 	target := uint64(w.ID.Target)
 	c.Fixed(&target)
-	c.Counter(&w.ID.Counter)
-	c.Time(&w.AskedAt)
-	c.Time(&w.PostedAt)
-	c.Time(&w.Deadline)
-	c.Text(&w.Event)
+	c.counter(&w.ID.Counter)
+	c.time(&w.AskedAt)
+	c.time(&w.PostedAt)
+	c.time(&w.Deadline)
+	c.text(&w.Event)
 	c.Raw(&w.Body)
 	if !c.reading {
 		return

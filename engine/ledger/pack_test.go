@@ -161,7 +161,7 @@ func TestPackedIsWhatTheRecordsSay(t *testing.T) {
 			s.compare(history)
 		}
 	})
-	for _, p := range Phases() {
+	for p := range Phase(PhaseCount) {
 		if p != Ended && seen[p] == 0 {
 			t.Errorf("no request was ever %v", p)
 		}

@@ -30,14 +30,6 @@ var phaseNames = [PhaseCount]string{
 
 func (p Phase) String() string { return phaseNames[p] }
 
-// Phases lists all phases.
-func Phases() (all []Phase) {
-	for p := range Phase(PhaseCount) {
-		all = append(all, p)
-	}
-	return all
-}
-
 // Waits says whether a request waits in its region's queue: to be signed or to be POSTed.
 func (p Phase) Waits() bool { return p == Queued || p == Ready || p == Prepared }
 
@@ -47,8 +39,8 @@ func (p Phase) Working() bool { return p == Signing || p == Posting }
 // Counted says whether the request has an originator counter and has not ended.
 func (p Phase) Counted() bool { return p != Behind && p != Queued && p != Ended }
 
-// Signed says whether the signed bytes of the present half are durable, or were.
-func (p Phase) Signed() bool {
+// signed says whether the signed bytes of the present half are durable, or were.
+func (p Phase) signed() bool {
 	return p == Ready || p == Posting || p == Resting || p == Sent || p == Held
 }
 
@@ -76,14 +68,6 @@ var eventNames = [EventCount]string{
 }
 
 func (e Event) String() string { return eventNames[e] }
-
-// Events lists all events.
-func Events() (all []Event) {
-	for e := range Event(EventCount) {
-		all = append(all, e)
-	}
-	return all
-}
 
 // transition is the phase that an event leads to; ok is false where the event cannot happen.
 type transition struct {

@@ -62,8 +62,8 @@ type Policy struct {
 // PerFuel holds a setting for electricity and for gas.
 type PerFuel[T any] struct{ Electricity, Gas T }
 
-// Of is the setting of a meter's fuel.
-func (f PerFuel[T]) Of(m *Meter) T {
+// of is the setting of a meter's fuel.
+func (f PerFuel[T]) of(m *Meter) T {
 	if m.Gas() {
 		return f.Gas
 	}
@@ -145,7 +145,7 @@ func (p *Policy) Decide(m *Meter, now time.Time, turn Stage) Step {
 		p.balance(&s, m, now)
 		p.confirm(&s, m, now)
 		p.configuration(&s, m, now)
-		if m.OpenCommand() == nil && !p.command(&s, m, now) {
+		if m.openCommand() == nil && !p.command(&s, m, now) {
 			// While a command is under way a read would prove nothing about it.
 			p.readBack(&s, m, now)
 		}
@@ -305,7 +305,7 @@ func (p *Policy) readsDone(s *Step, m *Meter, now time.Time) bool {
 	for _, r := range m.Open {
 		wait := p.ReadWait
 		if dark && (r.Service == servicerequests.ReadSupplyStatus || r.Service == servicerequests.ReadPaymentMode || m.confirming() && r.Service == servicerequests.ReadInventory) {
-			wait = max(wait, p.ProofWait.Of(m))
+			wait = max(wait, p.ProofWait.of(m))
 		} else if m.Gas() && r.Phase >= Sent {
 			continue
 		}
@@ -333,7 +333,7 @@ func (p *Policy) readsDone(s *Step, m *Meter, now time.Time) bool {
 // says whether the first command waits for it.
 func (p *Policy) waitsForProof(s *Step, m *Meter, now time.Time) bool {
 	again := func(known bool, service servicerequests.Service) {
-		if t := m.Tally(service); !known && m.OpenOf(service) == nil && t.Next.Sub(now) <= p.ProofWait.Of(m) {
+		if t := m.Tally(service); !known && m.OpenOf(service) == nil && t.Next.Sub(now) <= p.ProofWait.of(m) {
 			p.want(s, m, service, now)
 		}
 	}

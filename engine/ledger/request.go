@@ -63,5 +63,5 @@ func (r *Request) Command() bool { return r.Leg == CommandLeg }
 // Answerable says whether a device may have answered it: the half that reaches the device is
 // signed.
 func (r *Request) Answerable() bool {
-	return r.Phase.Signed() && (!r.Service.Critical() || r.Leg == CommandLeg)
+	return r.Phase.signed() && (!r.Service.Critical() || r.Leg == CommandLeg)
 }

@@ -41,7 +41,7 @@ func (p *Policy) WaitOf(m *Meter, now time.Time) (is WaitReason, until time.Time
 		return NotWaiting, time.Time{}
 	}
 	quiet := now.Sub(since)
-	deadline, patience := p.StepDeadline.Of(m), p.Patience
+	deadline, patience := p.StepDeadline.of(m), p.Patience
 	switch {
 	case deadline > 0 && quiet >= deadline:
 		return WaitStuck, time.Time{}

@@ -27,8 +27,8 @@ type Limits struct {
 	SRV     map[string]Budget                // by Service Reference Variant; what is not named has no budget
 }
 
-// Validate joins all faults, each with the path of its field.
-func (l Limits) Validate() error {
+// validate joins all faults, each with the path of its field.
+func (l Limits) validate() error {
 	errs := []error{l.User.validate("user")}
 	for region, limit := range l.Region {
 		errs = append(errs, limit.validate("region."+region.String()))

@@ -22,7 +22,6 @@ type Pacer struct {
 // bucket is one GCRA: full is the theoretical arrival time of the next request,
 // at which the bucket would be full again.
 type bucket struct {
-	limit     Limit
 	interval  time.Duration // between requests at the rate, rounded up; 0 is unlimited
 	tolerance time.Duration // how far full may lie ahead of now: (burst-1) intervals
 	closed    bool
@@ -30,10 +29,10 @@ type bucket struct {
 	held      time.Time // nothing passes before
 }
 
-// New makes a pacer whose buckets are full. The error is that of
-// [Limits.Validate].
+// New makes a pacer whose buckets are full. The error names the faults
+// of the limits.
 func New(limits Limits) (*Pacer, error) {
-	if err := limits.Validate(); err != nil {
+	if err := limits.validate(); err != nil {
 		return nil, err
 	}
 	return &Pacer{limits: limits, buckets: map[Key]*bucket{}, windows: map[Key]*window{}}, nil
@@ -111,18 +110,6 @@ func (p *Pacer) Hold(key Key, until time.Time) {
 	}
 }
 
-// Slow makes a bucket's rate the given fraction of its configured rate: 1 is
-// the whole, 0 closes it until Slow is called again, and what lies outside is
-// taken as the nearer end. A region that stops answering is slowed by this. The
-// burst stays, and what has been spent of it stays spent.
-func (p *Pacer) Slow(now time.Time, key Key, fraction float64) {
-	b := p.bucket(key)
-	if math.IsNaN(fraction) || fraction < 0 {
-		fraction = 0
-	}
-	b.pace(p.advance(now), b.limit.PerSecond*min(fraction, 1))
-}
-
 // advance returns the newest reading of the clock so far.
 func (p *Pacer) advance(now time.Time) time.Time {
 	if now.After(p.now) {
@@ -143,8 +130,7 @@ func (p *Pacer) bucket(key Key) *bucket {
 			return p.buckets[key]
 		}
 	}
-	b := &bucket{limit: limit}
-	b.pace(p.now, limit.PerSecond)
+	b := newBucket(limit)
 	if !p.empty.IsZero() {
 		b.full = p.empty.Add(b.tolerance + b.interval)
 	}
@@ -164,20 +150,18 @@ func (p *Pacer) limit(key Key) (limit Limit, configured bool) {
 	return limit, configured
 }
 
-// pace sets the rate. Rounding the interval up keeps the rate at or under what
-// is asked. A closed bucket keeps its interval, and with it what it owes.
-func (b *bucket) pace(now time.Time, perSecond float64) {
-	burst := float64(max(b.limit.Burst, 1))
-	b.closed = !(perSecond > 0 && burst/perSecond <= longest.Seconds())
-	if b.closed || math.IsInf(perSecond, 1) {
-		return
+// newBucket makes a bucket. Rounding the interval up keeps the rate at or under its limit.
+func newBucket(limit Limit) *bucket {
+	burst := float64(max(limit.Burst, 1))
+	switch rate := limit.PerSecond; {
+	case !(rate > 0 && burst/rate <= longest.Seconds()):
+		return &bucket{closed: true}
+	case math.IsInf(rate, 1):
+		return &bucket{}
+	default:
+		interval := max(1, time.Duration(math.Ceil(float64(time.Second)/rate)))
+		return &bucket{interval: interval, tolerance: interval * time.Duration(burst-1)}
 	}
-	interval := max(1, time.Duration(math.Ceil(float64(time.Second)/perSecond)))
-	if owed := b.full.Sub(now); b.interval > 0 && owed > 0 {
-		b.full = now.Add(time.Duration(math.Ceil(float64(owed) / float64(b.interval) * float64(interval))))
-	}
-	b.interval = interval
-	b.tolerance = interval * time.Duration(burst-1)
 }
 
 func (b *bucket) wait(now time.Time) time.Duration {

@@ -41,7 +41,7 @@
 // The plan's hash is the SHA-256 over every byte above the end line, in lower
 // case hexadecimal: head -n -1 plan.ndjson | sha256sum. Approvals and the
 // journal name the plan by it. The end line makes a file that was cut or altered
-// tell on itself. Its signature is the preparer's ([SignedText]); without one, and without
+// tell on itself. Its signature is the preparer's (signedText); without one, and without
 // the journal and the custody that the header names, a plan can only be rehearsed.
 //
 // There is one encoding of a plan: what [Read] accepts, [Plan.Write] writes

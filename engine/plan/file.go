@@ -79,11 +79,6 @@ func (r readable) Write(line []byte) (int, error) {
 	return r.to.Write(line)
 }
 
-// HeaderJSON returns the header line of the file, without its LF.
-func (p *Plan) HeaderJSON() ([]byte, error) {
-	return json.Marshal(headerLine{"header", p.Header})
-}
-
 // Save writes the plan into a folder, whole or not at all, and durably.
 func (p *Plan) Save(folder string) error {
 	if err := durable.Replace(filepath.Join(folder, FileName), 0o600, p.Write); err != nil {

@@ -88,8 +88,8 @@ func (b Backoff) after(tries int) time.Duration {
 	return min(wait, b.Most)
 }
 
-// Validate joins all faults.
-func (o Options) Validate() error {
+// validate joins all faults.
+func (o Options) validate() error {
 	var errs []error
 	if o.Verifier == nil || o.Store == nil || o.Body == nil || o.Last == nil || o.Deliver == nil || o.Disbelieve == nil || o.Log == nil || o.Registerer == nil {
 		errs = append(errs, errors.New("verifier, store, body, last, deliver, disbelieve, log and registerer are required"))
@@ -132,7 +132,7 @@ type storing struct{ from uint64 } // the last record that was queued before it
 
 // New makes a prover. Nothing is proven before [Prover.Run].
 func New(o Options) (*Prover, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("prover: %w", err)
 	}
 	o.Workers = cmp.Or(o.Workers, 64)

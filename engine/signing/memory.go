@@ -24,7 +24,7 @@ var (
 	ErrMeter      = errors.New("no meter of the plan")
 	ErrSuppressed = errors.New("the plan leaves this meter alone")
 	ErrOriginator = errors.New("the plan has another originator for this meter")
-	ErrTarget     = errors.New("the target is neither the meter nor its proxy")
+	errTarget     = errors.New("the target is neither the meter nor its proxy")
 	ErrReused     = errors.New("another message has been signed under this counter")
 	ErrOld        = errors.New("the counter is at or under one that has been signed for this meter")
 	ErrAhead      = errors.New("the counter is far ahead of all others")
@@ -123,7 +123,7 @@ func (m *memory) admit(p piece) error {
 	case known.originator != p.id.Originator:
 		return ErrOriginator
 	case !known.reaches(p, m.broker):
-		return ErrTarget
+		return errTarget
 	}
 	if again, err := known.counts(p); again || err != nil {
 		return errors.Join(err, m.rate(p.at))

@@ -31,7 +31,7 @@ const (
 // Handler answers the interface.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/about", func(w http.ResponseWriter, r *http.Request) { answer(w, s.About(), nil) })
+	mux.HandleFunc("GET /v1/about", func(w http.ResponseWriter, r *http.Request) { answer(w, s.about(), nil) })
 	mux.HandleFunc("POST /v1/open", func(w http.ResponseWriter, r *http.Request) {
 		ev, err := read[Evidence](w, r, mostEvidence)
 		var granted Granted
@@ -44,7 +44,7 @@ func (s *Service) Handler() http.Handler {
 		a, err := read[Ask](w, r, mostAsk)
 		var document []byte
 		if err == nil {
-			document, err = s.Request(r.Context(), a.Meter, duis.Request{ID: a.ID, Service: servicerequests.Service(a.Service), InventoryDevice: a.Inventory})
+			document, err = s.request(r.Context(), a.Meter, duis.Request{ID: a.ID, Service: servicerequests.Service(a.Service), InventoryDevice: a.Inventory})
 		}
 		signed(w, document, s.unread(err))
 	})
@@ -52,7 +52,7 @@ func (s *Service) Handler() http.Handler {
 		a, err := read[Ask](w, r, mostAsk)
 		var document []byte
 		if err == nil {
-			document, err = s.Command(r.Context(), a.Meter, gbcs.Expected{Service: servicerequests.Service(a.Service), ID: a.ID}, a.PreCommand)
+			document, err = s.command(r.Context(), a.Meter, gbcs.Expected{Service: servicerequests.Service(a.Service), ID: a.ID}, a.PreCommand)
 		}
 		signed(w, document, s.unread(err))
 	})
@@ -60,7 +60,7 @@ func (s *Service) Handler() http.Handler {
 		d, err := read[Derive](w, r, mostAsk)
 		var key [16]byte
 		if err == nil {
-			key, err = s.Agree(r.Context(), d)
+			key, err = s.agree(r.Context(), d)
 		}
 		answer(w, Derived{key[:]}, err)
 	})

@@ -246,15 +246,15 @@ func (s *Service) Open(ctx context.Context, ev Evidence) (Granted, error) {
 	return Granted{Until: s.o.Plan.Direction.NotAfter}, nil
 }
 
-// Request signs the first or only leg of a Service Request for a planned meter. Refusals
+// request signs the first or only leg of a Service Request for a planned meter. Refusals
 // are a [*signer.RefusedError], a [*RateError] or wrap [signer.ErrStopped].
-func (s *Service) Request(ctx context.Context, meter servicerequests.EUI, r duis.Request) ([]byte, error) {
+func (s *Service) request(ctx context.Context, meter servicerequests.EUI, r duis.Request) ([]byte, error) {
 	p := piece{meter: meter, id: r.ID, service: r.Service}
 	if r.SignedPreCommand != nil {
 		return nil, s.refuse(p, errors.New("a Signed Pre-Command is signed as a command only"))
 	}
 	if r.Service == servicerequests.ReadInventory && r.InventoryDevice != meter {
-		return nil, s.refuse(p, ErrTarget)
+		return nil, s.refuse(p, errTarget)
 	}
 	document, err := duis.AppendRequest(nil, r)
 	if err != nil {
@@ -267,9 +267,9 @@ func (s *Service) Request(ctx context.Context, meter servicerequests.EUI, r duis
 	return s.o.Gate.SignRequest(ctx, meter, r)
 }
 
-// Command signs the Pre-Command that a request of before became. Refusals are as those of
+// command signs the Pre-Command that a request of before became. Refusals are as those of
 // [Service.Request].
-func (s *Service) Command(ctx context.Context, meter servicerequests.EUI, e gbcs.Expected, preCommand []byte) ([]byte, error) {
+func (s *Service) command(ctx context.Context, meter servicerequests.EUI, e gbcs.Expected, preCommand []byte) ([]byte, error) {
 	p := piece{meter: meter, id: e.ID, service: e.Service, command: true}
 	if k := s.memory.meters[meter]; k != nil { // which meters there are does not change
 		e.Device = k.kind
@@ -375,8 +375,8 @@ func (p piece) record() record.Record {
 	return record.Record{At: p.at, Kind: kind, Device: p.meter, Service: p.service, ID: p.id, Body: p.digest[:]}
 }
 
-// Agree derives the AES key of a Response or an Alert of a device.
-func (s *Service) Agree(ctx context.Context, d Derive) ([16]byte, error) {
+// agree derives the AES key of a Response or an Alert of a device.
+func (s *Service) agree(ctx context.Context, d Derive) ([16]byte, error) {
 	a := s.o.Agreements[d.Identity]
 	if a == nil {
 		return [16]byte{}, fmt.Errorf("%w: no identity %s", errDerive, d.Identity)
@@ -407,8 +407,8 @@ var anyDevice = sync.OnceValue(func() *ecdh.PublicKey {
 	return key.PublicKey()
 })
 
-// About says what the signer is.
-func (s *Service) About() About {
+// about says what the signer is.
+func (s *Service) about() About {
 	a := About{Version: Version, PlanSHA256: s.o.Plan.SHA256, Log: s.log.ID(), Records: s.log.Last()}
 	for id, agreement := range s.o.Agreements {
 		a.Identities = append(a.Identities, id)
@@ -430,9 +430,9 @@ func (s *Service) About() About {
 	return a
 }
 
-// AcceptanceSubject names a signer's log as it is: what two approve when it is not known to
+// acceptanceSubject names a signer's log as it is: what two approve when it is not known to
 // be the newest.
-func AcceptanceSubject(id string, records uint64, hash [32]byte, inode uint64) string {
+func acceptanceSubject(id string, records uint64, hash [32]byte, inode uint64) string {
 	return fmt.Sprintf("signer's log %s at record %d %x, file %d", id, records, hash[:16], inode)
 }
 
@@ -451,7 +451,7 @@ func Accept(ctx context.Context, o Options, approvals []*direction.Approval) (su
 		return "", err
 	}
 	tip := log.Tip()
-	subject = AcceptanceSubject(log.ID(), tip.Seq, tip.Hash, inode)
+	subject = acceptanceSubject(log.ID(), tip.Seq, tip.Hash, inode)
 	now := time.Now()
 	c := authority.Case{
 		Plan: o.Plan, Roster: o.Roster, Trust: o.Trust, Longest: o.Longest, Now: now, Approvals: approvals,
