@@ -140,13 +140,13 @@ func (h *Header) Steps(t *Target) []servicerequests.Service {
 	return slices.DeleteFunc(steps, func(s servicerequests.Service) bool { return h.Direction.Covers(s, t.Type) != nil })
 }
 
-// stage is how far a target's turn has come; see package ledger.
+// stage is how far the engine may go with a target; see package ledger.
 type stage uint8
 
 const (
-	seeing stage = iota
-	weighing
-	acting
+	supplyStage stage = iota
+	balanceStage
+	commandStage
 )
 
 // staged says whether all targets are read before waves are given commands. Plans of older
@@ -162,17 +162,17 @@ func (h *Header) stepsAt(t *Target, at stage) (steps []servicerequests.Service) 
 	}
 	gas := t.Type == servicerequests.GSME
 	for i, step := range h.Steps(t) {
-		is := acting
+		is := commandStage
 		switch first := i < 2; {
 		case step == servicerequests.ReadSupplyStatus && first:
-			is = seeing
+			is = supplyStage
 		case step == servicerequests.ReadMeterBalance && i == 2:
-			is = weighing
-			if at == weighing && gas && h.Bounds.Settings["policy.gas_balance_from_proxy"] == 1 && h.Direction.Covers(servicerequests.ReadInventory, t.Type) == nil {
+			is = balanceStage
+			if at == balanceStage && gas && h.Bounds.Settings["policy.gas_balance_from_proxy"] == 1 && h.Direction.Covers(servicerequests.ReadInventory, t.Type) == nil {
 				steps = append(steps, servicerequests.ReadInventory)
 			}
 		case step == servicerequests.ReadPaymentMode && first && t.Claimed == servicerequests.Credit:
-			is = weighing
+			is = balanceStage
 		}
 		if is == at {
 			steps = append(steps, step)

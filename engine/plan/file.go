@@ -55,7 +55,7 @@ type (
 func (p *Plan) Write(w io.Writer) error {
 	sum := sha256.New()
 	buffered := bufio.NewWriterSize(w, 1<<16)
-	e := json.NewEncoder(readable{io.MultiWriter(buffered, sum)})
+	e := json.NewEncoder(lineLimit{io.MultiWriter(buffered, sum)})
 	err := e.Encode(headerLine{"header", p.Header})
 	for i := range p.Targets {
 		err = firstOf(err, e.Encode(targetLine{"target", p.Targets[i]}))
@@ -69,10 +69,10 @@ func (p *Plan) Write(w io.Writer) error {
 }
 
 // readable refuses to write a line that would not be read again.
-type readable struct{ to io.Writer }
+type lineLimit struct{ to io.Writer }
 
 // Write writes one line.
-func (r readable) Write(line []byte) (int, error) {
+func (r lineLimit) Write(line []byte) (int, error) {
 	if len(line) > maxLine {
 		return 0, fmt.Errorf("a line of the plan would have %d bytes, and none is read that has more than %d", len(line), maxLine)
 	}
