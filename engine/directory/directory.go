@@ -285,7 +285,7 @@ func (d *Directory) certificates(ctx context.Context, device servicerequests.EUI
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", device, err)
 		}
-		c, err := d.believe(der, device, usage)
+		c, err := d.verify(der, device, usage)
 		if err != nil {
 			reason = fmt.Errorf("serial %s: %w", r.serial, err)
 			continue
@@ -301,7 +301,7 @@ func (d *Directory) certificates(ctx context.Context, device servicerequests.EUI
 
 // believe reads a certificate and holds it against everything it must be.
 // Validity in time is not looked at: device certificates do not expire.
-func (d *Directory) believe(der []byte, device servicerequests.EUI, usage smki.Usage) (*smki.Certificate, error) {
+func (d *Directory) verify(der []byte, device servicerequests.EUI, usage smki.Usage) (*smki.Certificate, error) {
 	c, err := smki.ParseCertificate(der)
 	switch {
 	case err != nil:

@@ -67,7 +67,7 @@ func (c *Client) Trouble() (since time.Time, why error) {
 	return c.since, c.trouble
 }
 
-func (c *Client) note(err error) {
+func (c *Client) noteError(err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
@@ -164,7 +164,7 @@ func (a agreement) DeriveKey(ctx context.Context, device *ecdh.PublicKey, info g
 
 // ask asks one question. out is a pointer to a value, or to the bytes of a document.
 func (c *Client) ask(ctx context.Context, method, what string, in, out any) (err error) {
-	defer func() { c.note(err) }()
+	defer func() { c.noteError(err) }()
 	var body io.Reader
 	if in != nil {
 		body = bytes.NewReader(encode(in))

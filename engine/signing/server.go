@@ -101,7 +101,7 @@ func read[T any](w http.ResponseWriter, r *http.Request, most int64) (v T, err e
 // switch to Prepayment.
 func (s *Service) unread(err error) error {
 	if errors.Is(err, servicerequests.ErrNotPermitted) {
-		return s.refuse(piece{}, err)
+		return s.refuse(signature{}, err)
 	}
 	return err
 }

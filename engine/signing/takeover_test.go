@@ -141,10 +141,10 @@ func TestTenThousandInAnHour(t *testing.T) {
 	m.meters[firstMeter] = &meter{kind: servicerequests.ESME, originator: smki.TestSupplier}
 	at := time.Date(2026, 11, 30, 20, 0, 0, 0, time.UTC)
 	sign := func(counter uint64) error {
-		p := piece{meter: firstMeter, service: supply, at: at, digest: digest{1}, id: servicerequests.RequestID{Originator: smki.TestSupplier, Target: firstMeter, Counter: counter}}
-		err := m.admit(p)
+		p := signature{meter: firstMeter, service: supply, at: at, digest: digest{1}, id: servicerequests.RequestID{Originator: smki.TestSupplier, Target: firstMeter, Counter: counter}}
+		err := m.check(p)
 		if err == nil {
-			m.apply(p)
+			m.remember(p)
 		}
 		return err
 	}
