@@ -13,8 +13,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// ErrOpen refuses a call: the circuit is open, or its one probe is under way.
-// Nothing was sent. Refused calls are not attempts.
+// ErrOpen is the error for a call that was refused: the circuit is open, or its one probe is
+// under way. Nothing was sent. Refused calls are not attempts.
 var ErrOpen = errors.New("circuit is open")
 
 // errUnreported is what a probe whose lease ran out is counted as.

@@ -90,13 +90,13 @@ func (p *Policy) creditEnds(m *Meter) (ends time.Time, known bool) {
 		if spend <= 0 {
 			return time.Time{}, false
 		}
-		at = at.Add(time.Duration(min(float64(farthest), float64(24*time.Hour)*float64(balance)/float64(spend))))
+		at = at.Add(time.Duration(min(float64(maxAhead), float64(24*time.Hour)*float64(balance)/float64(spend))))
 	}
 	return p.disablementAt(at), true
 }
 
-// farthest bounds how far ahead the end of credit is computed.
-const farthest = 10 * 365 * 24 * time.Hour
+// maxAhead bounds how far ahead the end of credit is computed.
+const maxAhead = 10 * 365 * 24 * time.Hour
 
 // disablementAt is the first instant from t on at which a meter without credit is cut off.
 // Every meter is taken to have the same non-disablement calendar: nights and Sundays, by

@@ -14,9 +14,9 @@ type Budget struct {
 	Per   time.Duration // over 0
 }
 
-// With keeps a share of the budget back, from 0 to under 1: the DCC counts when
-// messages arrive, and two that left a period apart may arrive closer together.
-// What is kept back is one message at least, of more than one.
+// With keeps back a share of the budget, from 0 to under 1: the DCC counts when messages
+// arrive, and two that were sent a period apart may arrive closer together. It keeps back at
+// least one message, if the budget has more than one.
 func (b Budget) With(margin float64) Budget {
 	if margin <= 0 || b.Count < 2 {
 		return b

@@ -43,7 +43,7 @@ func TestBudgetOfAnSRV(t *testing.T) {
 }
 
 func TestBudgetThatIsNone(t *testing.T) {
-	for _, b := range []Budget{{-1, time.Hour}, {1, 0}, {largest + 1, time.Hour}, {1, 2 * longest}} {
+	for _, b := range []Budget{{-1, time.Hour}, {1, 0}, {maxBudget + 1, time.Hour}, {1, 2 * maxBurst}} {
 		if _, err := New(Limits{SRV: map[string]Budget{"1.6": b}}); err == nil {
 			t.Errorf("accepted %+v", b)
 		}

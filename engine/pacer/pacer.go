@@ -38,8 +38,8 @@ func New(limits Limits) (*Pacer, error) {
 	return &Pacer{limits: limits, buckets: map[Key]*bucket{}, windows: map[Key]*window{}}, nil
 }
 
-// Empty has the buckets begin empty at an instant: what has left just before this pacer was
-// made is not known, and a limit holds across a restart. It is called before anything else.
+// Empty makes the buckets empty at an instant. It is for a restart: what was sent just before
+// is not known, and the limits hold all the same. It is called before anything else.
 func (p *Pacer) Empty(at time.Time) { p.empty = at }
 
 // Take asks for one place in every bucket named. If all have one it takes them
@@ -59,8 +59,9 @@ func (p *Pacer) Take(now time.Time, keys ...Key) (ok bool, wait time.Duration) {
 	return true, 0
 }
 
-// Spent notes what has left before this pacer was made, in the order of leaving:
-// a budget holds across a restart. Buckets have no memory of that: see [Pacer.Empty].
+// Spent takes in a request that was sent before this pacer was made, so that a budget holds
+// across a restart. It is called in the order of sending. Buckets ignore it: see
+// [Pacer.Empty].
 func (p *Pacer) Spent(at time.Time, key Key) {
 	if w := p.window(key); w != nil {
 		w.take(at)
@@ -102,8 +103,8 @@ func (p *Pacer) Wait(now time.Time, key Key) time.Duration {
 	return p.wait(p.advance(now), key)
 }
 
-// Hold lets nothing pass the bucket before an instant: the Retry-After of a
-// service that throttles. A hold can be prolonged, not shortened.
+// Hold closes the bucket until an instant: the Retry-After of a service that throttles. A
+// later call can prolong that, not shorten it.
 func (p *Pacer) Hold(key Key, until time.Time) {
 	if b := p.bucket(key); until.After(b.held) {
 		b.held = until
@@ -154,7 +155,7 @@ func (p *Pacer) limit(key Key) (limit Limit, configured bool) {
 func newBucket(limit Limit) *bucket {
 	burst := float64(max(limit.Burst, 1))
 	switch rate := limit.PerSecond; {
-	case !(rate > 0 && burst/rate <= longest.Seconds()):
+	case !(rate > 0 && burst/rate <= maxBurst.Seconds()):
 		return &bucket{closed: true}
 	case math.IsInf(rate, 1):
 		return &bucket{}

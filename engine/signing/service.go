@@ -70,9 +70,9 @@ type Service struct {
 	refusals     int    // in the log since the last grant
 }
 
-// mostRefusals bounds the refusals that the log keeps between two grants: a hostile client
+// maxRefusals bounds the refusals that the log keeps between two grants: a hostile client
 // must not fill the disk.
-const mostRefusals = 100_000
+const maxRefusals = 100_000
 
 // New makes a signer, and reads its log. It signs nothing before [Service.Open].
 func New(ctx context.Context, o Options) (_ *Service, err error) {
@@ -356,7 +356,7 @@ func (s *Service) refuseStopped(p signature, why error) error {
 
 // logRefusal writes a refusal into the log, up to a bound.
 func (s *Service) logRefusal(p signature, why error) {
-	if s.refusals++; s.refusals > mostRefusals {
+	if s.refusals++; s.refusals > maxRefusals {
 		return
 	}
 	r := p.record()
