@@ -76,7 +76,7 @@ func (t *Token) create(s *session, u keyuri.URI, i Import) error {
 	if err := t.holds(u); err != nil {
 		return err
 	}
-	if err := t.vacant(s, u, 0); err != nil {
+	if err := t.checkVacant(s, u, 0); err != nil {
 		return err
 	}
 	secret, err := i.Key.Bytes()
@@ -126,8 +126,8 @@ func (t *Token) create(s *session, u keyuri.URI, i Import) error {
 	return fail(away, "the import was broken off, look whether the key is there: %w", err)
 }
 
-// vacant finds private keys of a label or an id, but for one.
-func (t *Token) vacant(s *session, u keyuri.URI, but pkcs11.ObjectHandle) error {
+// checkVacant finds private keys of a label or an id, but for one.
+func (t *Token) checkVacant(s *session, u keyuri.URI, but pkcs11.ObjectHandle) error {
 	for _, one := range [...]keyuri.URI{{Object: u.Object}, {ID: u.ID}} {
 		found, err := t.m.Find(s.handle, template(one), 2)
 		if err != nil {
@@ -144,7 +144,7 @@ func (t *Token) vacant(s *session, u keyuri.URI, but pkcs11.ObjectHandle) error 
 
 // proveImport uses a new key, and reads back that it cannot be taken out.
 func (t *Token) proveImport(s *session, u keyuri.URI, i Import, made pkcs11.ObjectHandle) error {
-	if err := t.vacant(s, u, made); err != nil {
+	if err := t.checkVacant(s, u, made); err != nil {
 		return err // somebody else has brought one in at the same time
 	}
 	state, err := t.attributes(s, made)
