@@ -178,7 +178,7 @@ func (r *Roster) find(is func(*Person) bool) *Person {
 	return nil
 }
 
-// May says whether a person has a role. Nil may nothing.
+// May says whether a person has a role. A nil person has none.
 func (p *Person) May(role Role) bool { return p != nil && slices.Contains(p.Roles, role) }
 
 // CheckEnvironment keeps test people out of live sweeps, and real ones out of
@@ -217,7 +217,7 @@ func LoadRecord(path string, roster *Roster) (Direction, *Record, error) {
 	return Direction{}, nil, fmt.Errorf("%s: %w: not by a recorder on the roster", path+SignatureSuffix, ErrSignature)
 }
 
-// Check holds a record that a plan carries to the roster. The error wraps
+// Check checks a record that a plan carries against the roster. The error wraps
 // [ErrSignature].
 func (r *Record) Check(roster *Roster) error {
 	p := roster.WithKey(r.RecordedBy.Key)

@@ -8,7 +8,7 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// Trust is what a person's certificate is held to, wherever a signature of theirs counts.
+// Trust is what a person's certificate is checked against, wherever their signature counts.
 type Trust struct {
 	Chained func(*smki.Certificate) error // it leads to an authority that is trusted; nil: not asked, as where no authorities are at hand
 	Revoked func(*smki.Certificate) bool  // a revocation list names it; nil: no list is at hand

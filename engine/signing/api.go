@@ -10,7 +10,7 @@ import (
 // Version of the interface. It is in every path.
 const Version = "1"
 
-// Ask is what a leg is signed for.
+// Ask is a question for a signature.
 type Ask struct {
 	Meter      servicerequests.EUI       `json:"meter"`
 	ID         servicerequests.RequestID `json:"id"`
@@ -67,7 +67,7 @@ type About struct {
 	Stopped    string                `json:"stopped,omitempty"`   // why nothing is signed just now
 }
 
-// Fault is the body of an answer that is none.
+// Fault is the body of an answer that refuses.
 type Fault struct {
 	Error string `json:"error"`
 }

@@ -60,7 +60,7 @@ func NewClient(o ClientOptions) *Client {
 // Close ends the connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Trouble says since when and why the signer gives no signatures; nil: it does.
+// Trouble says since when and why the signer does not sign; nil: it does.
 func (c *Client) Trouble() (since time.Time, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,8 +97,7 @@ func (c *Client) Open(ctx context.Context, ev Evidence) (g Granted, err error) {
 	return g, err
 }
 
-// SignRequest has the first or only leg of a request signed. What comes back is held to
-// what was asked for.
+// SignRequest has a Service Request signed. It compares the answer with what was asked for.
 func (c *Client) SignRequest(ctx context.Context, meter servicerequests.EUI, r duis.Request) ([]byte, error) {
 	var document []byte
 	err := c.ask(ctx, http.MethodPost, "request", Ask{Meter: meter, ID: r.ID, Service: SRV(r.Service), Inventory: r.InventoryDevice}, &document)
@@ -113,8 +112,8 @@ func (c *Client) Prepare(e gbcs.Expected, preCommand []byte) (*signer.Token, err
 	return signer.Prepare(e, preCommand)
 }
 
-// Sign has a Pre-Command signed. A token is not used up where the signer could not be
-// asked: it signs the same again.
+// Sign has a Pre-Command signed. If the signer could not be asked the token stays valid for
+// another try.
 func (c *Client) Sign(ctx context.Context, meter servicerequests.EUI, t *signer.Token) ([]byte, error) {
 	e, preCommand, err := t.Use()
 	if err != nil {
@@ -195,7 +194,7 @@ func (c *Client) ask(ctx context.Context, method, what string, in, out any) (err
 	return json.Unmarshal(text, out)
 }
 
-// faultOf is the error that an answer is.
+// faultOf is the error that an answer stands for.
 func faultOf(res *http.Response, text []byte) error {
 	var f Fault
 	if err := json.Unmarshal(text, &f); err != nil {

@@ -18,8 +18,8 @@ func DigestOf(document []byte) []byte {
 	return sum[:]
 }
 
-// KnownOf is the signature that a record of the engine's journal holds: of a request or of
-// a Signed Pre-Command.
+// KnownOf is the signature in a record of the engine's journal: of a request or of a Signed
+// Pre-Command.
 func KnownOf(r record.Record) (Known, error) {
 	k := Known{Meter: r.Device, ID: r.ID, Service: SRV(r.Service), Command: r.Kind == record.SignedCommand}
 	got, err := duis.Inspect(r.Body)

@@ -70,7 +70,7 @@ func (s *Service) Handler() http.Handler {
 	return mux
 }
 
-// unreadable is a question that is none.
+// unreadable is the error for a question that cannot be read.
 type unreadable struct {
 	error
 	status int
@@ -97,7 +97,7 @@ func read[T any](w http.ResponseWriter, r *http.Request, most int64) (v T, err e
 	return v, &unreadable{err, status}
 }
 
-// unread has the log hold a question that named what has no name here: Enable, Disable, a
+// unread writes a question into the log that named a forbidden service: Enable, Disable, a
 // switch to Prepayment.
 func (s *Service) unread(err error) error {
 	if errors.Is(err, servicerequests.ErrNotPermitted) {
@@ -153,7 +153,7 @@ func statusOf(err error) int {
 	return http.StatusServiceUnavailable
 }
 
-// Server answers on a listener. What peers may not be, the listener has refused.
+// Server answers on a listener. The listener decides which peers may connect.
 func (s *Service) Server() *http.Server {
 	return &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute,
@@ -161,8 +161,8 @@ func (s *Service) Server() *http.Server {
 	}
 }
 
-// ListenUnix listens on a socket that only its user may open, and takes connections of
-// these users alone. A socket that a dead signer has left is taken away.
+// ListenUnix listens on a socket that only its user may open, and accepts connections of
+// these users alone. It removes a socket that a dead signer has left.
 func ListenUnix(ctx context.Context, path string, users []int) (net.Listener, error) {
 	if c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path); err == nil {
 		return nil, errors.Join(fmt.Errorf("%s: another signer answers there", path), c.Close())
