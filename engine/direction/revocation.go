@@ -21,7 +21,7 @@ type RevocationOptions struct {
 	Lists        []string            // files and http or https URLs of revocation lists
 	Certificates []*smki.Certificate // those that must stand
 	Authorities  []*smki.Certificate // who may have signed a list
-	CheckExpiry  bool                // hold the certificates to their time, on the sweep's clock
+	CheckExpiry  bool                // check the certificates' validity in time, on the sweep's clock
 	Poll         time.Duration       // how often a URL is asked
 	Now          func() time.Time    // real time, for the lists' own time; nil is time.Now
 	Warn         func(string)        // told once of a list that tells only of the certificates it names; optional

@@ -119,7 +119,7 @@ func ParseRoster(text []byte) (*Roster, error) {
 	return r, nil
 }
 
-// LoadRoster reads a roster's file and holds the signature beside it to the
+// LoadRoster reads a roster's file and checks the signature beside it by the
 // certificate that the configuration pins. Errors wrap [ErrRoster].
 func LoadRoster(path string, signedBy *smki.Certificate) (*Roster, error) {
 	text, signature, err := readSigned(path)
@@ -133,7 +133,7 @@ func LoadRoster(path string, signedBy *smki.Certificate) (*Roster, error) {
 	return r, nil
 }
 
-// SignedRoster reads a roster and holds its signature to a certificate. Errors wrap
+// SignedRoster reads a roster and checks its signature by a certificate. Errors wrap
 // [ErrRoster].
 func SignedRoster(text, signature []byte, signedBy *smki.Certificate) (*Roster, error) {
 	if err := Verify(signedBy, text, signature); err != nil {

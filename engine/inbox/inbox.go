@@ -163,7 +163,7 @@ func (i *Inbox) wrongPath(w http.ResponseWriter, r *http.Request) {
 		i.answerBusy(w, limit)
 		return
 	}
-	i.strange.Warn("a request for another path than the inbox's was refused",
+	i.strange.Warn("request for unknown path refused",
 		zap.String("method", fmt.Sprintf("%.10q", r.Method)), zap.String("path", fmt.Sprintf("%.100q", r.URL.Path)))
 	i.metrics.answered(http.StatusNotFound)
 	w.Header().Set("Connection", "close")
@@ -173,7 +173,7 @@ func (i *Inbox) wrongPath(w http.ResponseWriter, r *http.Request) {
 // answerBusy answers a peer that sends too much with 503, before the body is read. The DCC
 // sends again after a 503, so nothing is lost.
 func (i *Inbox) answerBusy(w http.ResponseWriter, limit string) {
-	i.strange.Warn("put off: over the limit of messages", zap.String("limit", limit))
+	i.strange.Warn("message refused with 503: over the rate limit", zap.String("limit", limit))
 	i.metrics.limited.WithLabelValues(limit).Inc()
 	i.metrics.answered(http.StatusServiceUnavailable)
 	w.Header().Set("Retry-After", "1")
@@ -251,7 +251,7 @@ func (i *Inbox) store(ctx context.Context, raw []byte, known bool) (status int) 
 	claim, err := file(raw)
 	switch {
 	case err != nil && known:
-		i.o.Log.Warn("an authenticated peer has sent what is no XML", zap.Int("bytes", len(raw)), zap.Error(err))
+		i.o.Log.Warn("authenticated peer sent no XML", zap.Int("bytes", len(raw)), zap.Error(err))
 		return http.StatusBadRequest
 	case err != nil:
 		return i.reject(err)
@@ -259,7 +259,7 @@ func (i *Inbox) store(ctx context.Context, raw []byte, known bool) (status int) 
 		return i.reject(errors.New("neither the connection nor a signature shows who sends"))
 	}
 	if err := i.o.Receive(ctx, i.record(claim, raw)); err != nil {
-		i.o.Log.Error("delivery not written: the DCC is asked to send it again", zap.Stringer("request_id", claim.ID), zap.Error(err))
+		i.o.Log.Error("delivery not stored: the DCC is asked to send it again", zap.Stringer("request_id", claim.ID), zap.Error(err))
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusNoContent
@@ -267,7 +267,7 @@ func (i *Inbox) store(ctx context.Context, raw []byte, known bool) (status int) 
 
 // reject answers a stranger. It logs a sample and stores nothing.
 func (i *Inbox) reject(reason error) (status int) {
-	i.strange.Warn("a stranger's message was refused", zap.Error(reason))
+	i.strange.Warn("message of unauthenticated peer refused", zap.Error(reason))
 	if i.o.Stranger != nil {
 		i.o.Stranger()
 	}

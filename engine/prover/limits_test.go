@@ -68,7 +68,7 @@ func TestFull(t *testing.T) {
 		if n := b.metric("safemode_prover_full_total"); n != 4 {
 			t.Errorf("counted %v", n)
 		}
-		if n := b.logs.FilterMessageSnippet("no room for messages").Len(); n != 1 {
+		if n := b.logs.FilterMessageSnippet("limit of unproven messages").Len(); n != 1 {
 			t.Errorf("%d notices, want 1", n)
 		}
 		b.set(nil, "a.1", "a.2")

@@ -217,7 +217,7 @@ func (p *Prover) waitForRoom(ctx context.Context, r record.Record) (*queue, *sto
 	}
 	if p.unproven+cost(size) > limit {
 		p.metrics.full.Inc()
-		p.notice.Error("no room for messages that are not proven: the DCC is asked to send them again",
+		p.notice.Error("limit of unproven messages reached: the DCC is asked to send again",
 			zap.Int64("bytes", p.unproven), zap.Int64("limit", limit))
 		return nil, nil, ErrFull
 	}
@@ -354,12 +354,12 @@ func (p *Prover) judge(ctx context.Context, m *message) (result, error) {
 		return proven, nil
 	case errors.Is(err, proof.ErrOther):
 		p.noteJudged(m)
-		p.o.Log.Debug("a stored message is other traffic", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
+		p.o.Log.Debug("stored message is other traffic", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
 		p.o.Disbelieve(m.seq, m.id, err)
 		return other, err
 	case !proof.Undecided(err):
 		p.noteJudged(m)
-		p.o.Log.Warn("a stored message is not believed", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
+		p.o.Log.Warn("stored message not believed", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
 		p.o.Disbelieve(m.seq, m.id, err)
 		return disbelieved, err
 	case ctx.Err() != nil: // the run ends: nothing was asked
@@ -367,11 +367,11 @@ func (p *Prover) judge(ctx context.Context, m *message) (result, error) {
 	}
 	if errors.Is(err, proof.ErrUnknownSigner) {
 		p.metrics.unknownSigner.Inc()
-		p.notice.Error("a certificate that signs for the DCC is not known: its messages are kept until it is configured", zap.Error(err))
+		p.notice.Error("DCC signing certificate not configured: its messages are kept until it is", zap.Error(err))
 	}
 	if !m.reported && time.Since(m.since) >= p.o.While {
 		m.reported = true
-		p.o.Log.Warn("a stored message cannot be proven yet", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
+		p.o.Log.Warn("stored message not proven yet", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
 		p.o.Disbelieve(m.seq, m.id, err)
 	}
 	return undecided, err
@@ -427,7 +427,7 @@ func (p *Prover) endTry(l *queue, m *message, r result, reason error) {
 		p.keep(m, body)
 		l.keep(m)
 		p.startTimer(l, m.due)
-		p.o.Log.Debug("a stored message is undecided", zap.Uint64("record", m.seq), zap.Int("tries", m.tries), zap.Error(reason))
+		p.o.Log.Debug("stored message undecided", zap.Uint64("record", m.seq), zap.Int("tries", m.tries), zap.Error(reason))
 	}
 	p.ready(l)
 }

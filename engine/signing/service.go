@@ -221,7 +221,7 @@ func (s *Service) Open(ctx context.Context, ev Evidence) (Granted, error) {
 	}
 	o, err := s.decide(ev, s.last, s.o.Now())
 	if err != nil {
-		s.o.Log.Warn("a start was refused", zap.Error(err))
+		s.o.Log.Warn("start refused", zap.Error(err))
 		s.logRefusal(signature{}, err)
 		return Granted{}, err
 	}
@@ -242,7 +242,7 @@ func (s *Service) Open(ctx context.Context, ev Evidence) (Granted, error) {
 		return Granted{}, err
 	}
 	s.current, s.last, s.lossAccepted, s.refusals = o, o, false, 0
-	s.o.Log.Info("opened", zap.String("journal", o.Journal), zap.Int("records", int(o.Records)))
+	s.o.Log.Info("signer opened for a start", zap.String("journal", o.Journal), zap.Int("records", int(o.Records)))
 	return Granted{Until: s.o.Plan.Direction.NotAfter}, nil
 }
 
@@ -365,7 +365,7 @@ func (s *Service) logRefusal(p signature, why error) {
 		r.ID.Counter = 0
 	}
 	s.log.Append(r)
-	s.o.Log.Warn("refused", zap.Stringer("meter", p.meter), zap.Stringer("service", p.service), zap.Stringer("id", p.id), zap.Error(why))
+	s.o.Log.Warn("signature refused", zap.Stringer("meter", p.meter), zap.Stringer("service", p.service), zap.Stringer("id", p.id), zap.Error(why))
 }
 
 func (p signature) record() record.Record {

@@ -27,7 +27,7 @@ type session struct {
 type key struct {
 	uri    keyuri.URI
 	proven bool // it was there and fitted its certificate; set before others have the key
-	// prove holds a handle that was just found against the certificate; nil: each use does.
+	// prove checks a handle that was just found by the certificate; nil: each use does.
 	prove func(*session, pkcs11.ObjectHandle) error
 }
 
@@ -115,7 +115,7 @@ func (t *Token) drop(s *session, why error) {
 	known := e == nil || e.Code != pkcs11.CKR_SESSION_HANDLE_INVALID && e.Code != pkcs11.CKR_SESSION_CLOSED
 	if owned && known {
 		if err := t.m.CloseSession(s.handle); err != nil {
-			t.o.Log.Debug("a session is not closed", zap.Error(err))
+			t.o.Log.Debug("token session not closed", zap.Error(err))
 		}
 	}
 	t.mu.Lock()

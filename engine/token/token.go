@@ -190,7 +190,7 @@ func do[R any](ctx context.Context, t *Token, work func(context.Context, *sessio
 				return r, err
 			}
 		case gone, busy, lost:
-			t.o.Log.Warn("the token is asked again", zap.Error(err), zap.Int("try", tries))
+			t.o.Log.Warn("token call tried again", zap.Error(err), zap.Int("try", tries))
 		}
 		if tries > 0 { // the first time at once: most losses are cured by a fresh session
 			wait = min(max(2*wait, firstWait), longestWait)
