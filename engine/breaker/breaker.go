@@ -56,23 +56,23 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
-// State is what a circuit does. The numbers are those of the metric.
-type State int
+// circuitState is what a circuit does. The numbers are those of the metric.
+type circuitState int
 
 // The states.
 const (
-	Closed  State = iota // calls pass
-	Probing              // one call at a time passes
-	Open                 // no call passes
+	stateClosed  circuitState = iota // calls pass
+	stateProbing                     // one call at a time passes
+	stateOpen                        // no call passes
 )
 
-func (s State) String() string {
+func (s circuitState) String() string {
 	switch s {
-	case Closed:
+	case stateClosed:
 		return "closed"
-	case Probing:
+	case stateProbing:
 		return "probing"
-	case Open:
+	case stateOpen:
 		return "open"
 	}
 	return fmt.Sprintf("invalid(%d)", int(s))
@@ -138,15 +138,15 @@ func (b *Breaker) Allow(key Key) (done func(error), err error) {
 	}, nil
 }
 
-// State returns what the circuit does now.
-func (b *Breaker) State(key Key) State {
+// stateOf returns what the circuit does now.
+func (b *Breaker) stateOf(key Key) circuitState {
 	switch b.circuit(key).State() {
 	case gobreaker.StateOpen:
-		return Open
+		return stateOpen
 	case gobreaker.StateHalfOpen:
-		return Probing
+		return stateProbing
 	}
-	return Closed
+	return stateClosed
 }
 
 func (b *Breaker) circuit(key Key) *circuit {
@@ -165,7 +165,7 @@ func (b *Breaker) circuit(key Key) *circuit {
 func (b *Breaker) Troubled() map[string]string {
 	troubled := map[string]string{}
 	for _, key := range b.keys() {
-		if state := b.State(key); state != Closed {
+		if state := b.stateOf(key); state != stateClosed {
 			troubled[key.Service+" "+key.Region.String()] = state.String()
 		}
 	}

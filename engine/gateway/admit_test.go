@@ -61,7 +61,7 @@ func TestAdmitIsAskedAtTheSocket(t *testing.T) {
 func TestAdmitIsAskedOnceForAConnection(t *testing.T) {
 	asked := 0
 	c := &postState{ctx: t.Context(), cancel: func() {}, ask: func(context.Context) error { asked++; return nil }}
-	p := &attempt{postState: c}
+	p := &connState{postState: c}
 	for range 3 {
 		if err := p.checkOnce(); err != nil {
 			t.Fatal(err)
@@ -230,7 +230,7 @@ func TestConnectionDiesWhileAdmitIsAsked(t *testing.T) {
 // A byte that is on its way is in doubt, whatever comes then, and never held back.
 func TestWrittenIsNotHeldBack(t *testing.T) {
 	c := &postState{ctx: t.Context(), cancel: func() {}}
-	p := &attempt{postState: c}
+	p := &connState{postState: c}
 	if err := p.checkOnce(); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestWrittenIsNotHeldBack(t *testing.T) {
 	if err := p.checkOnce(); !errors.Is(err, ErrHeldBack) {
 		t.Errorf("written after the end: %v", err)
 	}
-	next := &attempt{postState: c}
+	next := &connState{postState: c}
 	if err := next.checkOnce(); !errors.Is(err, ErrHeldBack) {
 		t.Errorf("written after the end, on another connection: %v", err)
 	}

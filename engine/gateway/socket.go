@@ -18,7 +18,7 @@ var ErrHeldBack = errors.New("gateway: held back at the socket")
 // written. With TLS it is above the encryption, so a handshake does not call it.
 type socket struct {
 	net.Conn
-	pass atomic.Pointer[attempt] // of the request that has the connection
+	pass atomic.Pointer[connState] // of the request that has the connection
 }
 
 // Write writes only if the request is admitted. A connection that no request uses writes
@@ -36,15 +36,15 @@ func (s *socket) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// attempt is one request on one connection.
-type attempt struct {
+// connState is one request on one connection.
+type connState struct {
 	*postState
 	asked bool // by the connection's one writer
 }
 
 // checkOnce calls Admit once for each connection that the transport tries: there is a dial
 // between two of them, and the answer may have changed.
-func (p *attempt) checkOnce() error {
+func (p *connState) checkOnce() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.asked {
@@ -60,7 +60,7 @@ func (p *attempt) checkOnce() error {
 
 // noteWritten takes in how many bytes a write has given to the network. The peer cannot read
 // a TLS record that was cut short.
-func (p *attempt) noteWritten(n int) {
+func (p *connState) noteWritten(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.writing--
@@ -121,7 +121,7 @@ func (c *postState) end() (written bool, refused error) {
 func (c *postState) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		if s, ok := info.Conn.(*socket); ok {
-			s.pass.Store(&attempt{postState: c})
+			s.pass.Store(&connState{postState: c})
 		}
 	}}
 }

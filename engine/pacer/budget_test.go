@@ -36,7 +36,7 @@ func TestBudgetOfAnSRV(t *testing.T) {
 	take(0, true, 0, SRV(supplier, "1.6", false)) // counted apart
 	take(0, true, 0, SRV(supplier+1, "1.6", true))
 	take(0, true, 0, SRV(supplier, "7.4", false)) // no budget, no limit
-	take(0, false, Forever, SRV(supplier, "7.3", false))
+	take(0, false, forever, SRV(supplier, "7.3", false))
 	take(30*time.Second, false, 1, signed...)
 	take(30*time.Second+1, true, 0, signed...)
 	take(31*time.Second, false, 29*time.Second+1, signed...)

@@ -69,21 +69,21 @@ type Scope uint8
 
 // The scopes.
 const (
-	PerUser Scope = iota + 1
-	PerRegion
-	PerService
-	PerSRV // the DCC's anomaly detection
+	perUser Scope = iota + 1
+	perRegion
+	perService
+	perSRV // the DCC's anomaly detection
 )
 
 func (s Scope) String() string {
 	switch s {
-	case PerUser:
+	case perUser:
 		return "user"
-	case PerRegion:
+	case perRegion:
 		return "region"
-	case PerService:
+	case perService:
 		return "service"
-	case PerSRV:
+	case perSRV:
 		return "anomaly_threshold"
 	}
 	return fmt.Sprintf("invalid(%d)", uint8(s))
@@ -98,16 +98,16 @@ type Key struct {
 
 // User is the bucket of one Business Originator.
 func User(originator servicerequests.EUI) Key {
-	return Key{scope: PerUser, number: uint64(originator)}
+	return Key{scope: perUser, number: uint64(originator)}
 }
 
 // Region is the bucket of one CSP region.
 func Region(region servicerequests.Region) Key {
-	return Key{scope: PerRegion, number: uint64(region)}
+	return Key{scope: perRegion, number: uint64(region)}
 }
 
 // Service is the bucket of one DCC service.
-func Service(name string) Key { return Key{scope: PerService, service: name} }
+func Service(name string) Key { return Key{scope: perService, service: name} }
 
 // Scope returns the kind of the bucket.
 func (k Key) Scope() Scope { return k.scope }

@@ -7,8 +7,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// Forever is the wait for a bucket that is closed.
-const Forever time.Duration = math.MaxInt64
+// forever is the wait for a bucket that is closed.
+const forever time.Duration = math.MaxInt64
 
 // Pacer holds the buckets. It is owned by one goroutine.
 type Pacer struct {
@@ -44,7 +44,7 @@ func (p *Pacer) Empty(at time.Time) { p.empty = at }
 
 // Take asks for one place in every bucket named. If all have one it takes them
 // and returns true. Otherwise it takes none and returns how long to wait before
-// the same question can have another answer: [Forever] where a bucket is closed.
+// the same question can have another answer: forever if a bucket is closed.
 func (p *Pacer) Take(now time.Time, keys ...Key) (ok bool, wait time.Duration) {
 	now = p.advance(now)
 	for _, key := range keys {
@@ -69,7 +69,7 @@ func (p *Pacer) Spent(at time.Time, key Key) {
 }
 
 func (p *Pacer) wait(now time.Time, key Key) time.Duration {
-	if key.scope != PerSRV {
+	if key.scope != perSRV {
 		return p.bucket(key).wait(now)
 	}
 	if w := p.window(key); w != nil {
@@ -79,7 +79,7 @@ func (p *Pacer) wait(now time.Time, key Key) time.Duration {
 }
 
 func (p *Pacer) take(now time.Time, key Key) {
-	if key.scope != PerSRV {
+	if key.scope != perSRV {
 		p.bucket(key).take(now)
 	} else if w := p.window(key); w != nil {
 		w.take(now)
@@ -90,7 +90,7 @@ func (p *Pacer) take(now time.Time, key Key) {
 func (p *Pacer) window(key Key) *window {
 	w, ok := p.windows[key]
 	if !ok {
-		if budget, limited := p.limits.SRV[key.srv()]; limited && key.scope == PerSRV {
+		if budget, limited := p.limits.SRV[key.srv()]; limited && key.scope == perSRV {
 			w = newWindow(budget)
 		}
 		p.windows[key] = w
@@ -124,7 +124,7 @@ func (p *Pacer) bucket(key Key) *bucket {
 		return b
 	}
 	limit, configured := p.limit(key)
-	if key.scope == PerRegion && !configured {
+	if key.scope == perRegion && !configured {
 		region := servicerequests.Region(key.number)
 		if plain := region.Plain(); plain != region {
 			p.buckets[key] = p.bucket(Region(plain))
@@ -141,11 +141,11 @@ func (p *Pacer) bucket(key Key) *bucket {
 
 func (p *Pacer) limit(key Key) (limit Limit, configured bool) {
 	switch key.scope {
-	case PerUser:
+	case perUser:
 		return p.limits.User, true
-	case PerRegion:
+	case perRegion:
 		limit, configured = p.limits.Region[servicerequests.Region(key.number)]
-	case PerService:
+	case perService:
 		limit, configured = p.limits.Service[key.service]
 	}
 	return limit, configured
@@ -167,7 +167,7 @@ func newBucket(limit Limit) *bucket {
 
 func (b *bucket) wait(now time.Time) time.Duration {
 	if b.closed {
-		return Forever
+		return forever
 	}
 	return max(0, b.held.Sub(now), b.full.Add(-b.tolerance).Sub(now))
 }

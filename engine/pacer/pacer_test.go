@@ -33,7 +33,7 @@ func TestTake(t *testing.T) {
 		limit Limit
 		asks  []ask
 	}{
-		{"closed by default", Limit{}, []ask{{0, false, Forever}, {time.Hour, false, Forever}}},
+		{"closed by default", Limit{}, []ask{{0, false, forever}, {time.Hour, false, forever}}},
 		{"one by one", Limit{PerSecond: 2}, []ask{
 			{0, true, 0},
 			{0, false, 500 * time.Millisecond},

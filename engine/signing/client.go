@@ -85,8 +85,8 @@ func (c *Client) noteError(err error) {
 // About asks what the signer is. A signer of another version is an error.
 func (c *Client) About(ctx context.Context) (a About, err error) {
 	err = c.ask(ctx, http.MethodGet, "about", nil, &a)
-	if err == nil && a.Version != Version {
-		err = fmt.Errorf("the signer speaks version %q of the interface, and this program %s: run both of one release", a.Version, Version)
+	if err == nil && a.Version != interfaceVersion {
+		err = fmt.Errorf("the signer speaks version %q of the interface, and this program %s: run both of one release", a.Version, interfaceVersion)
 	}
 	return a, err
 }
@@ -100,7 +100,7 @@ func (c *Client) Open(ctx context.Context, ev Evidence) (g Granted, err error) {
 // SignRequest has a Service Request signed. It compares the answer with what was asked for.
 func (c *Client) SignRequest(ctx context.Context, meter servicerequests.EUI, r duis.Request) ([]byte, error) {
 	var document []byte
-	err := c.ask(ctx, http.MethodPost, "request", Ask{Meter: meter, ID: r.ID, Service: SRV(r.Service), Inventory: r.InventoryDevice}, &document)
+	err := c.ask(ctx, http.MethodPost, "request", question{Meter: meter, ID: r.ID, Service: SRV(r.Service), Inventory: r.InventoryDevice}, &document)
 	if err == nil {
 		err = signer.CheckRequest(r, document)
 	}
@@ -120,7 +120,7 @@ func (c *Client) Sign(ctx context.Context, meter servicerequests.EUI, t *signer.
 		return nil, err
 	}
 	var document []byte
-	err = c.ask(ctx, http.MethodPost, "command", Ask{Meter: meter, ID: e.ID, Service: SRV(e.Service), PreCommand: preCommand}, &document)
+	err = c.ask(ctx, http.MethodPost, "command", question{Meter: meter, ID: e.ID, Service: SRV(e.Service), PreCommand: preCommand}, &document)
 	if errors.Is(err, signer.ErrUnavailable) || errors.Is(err, signer.ErrStopped) || ctx.Err() != nil {
 		t.Return()
 	}
@@ -150,8 +150,8 @@ type agreement struct {
 
 // DeriveKey implements [gbcs.Agreement].
 func (a agreement) DeriveKey(ctx context.Context, device *ecdh.PublicKey, info gbcs.KeyInfo) (key [16]byte, err error) {
-	var d Derived
-	err = a.ask(ctx, http.MethodPost, "agree", Derive{
+	var d derivedKey
+	err = a.ask(ctx, http.MethodPost, "agree", derivation{
 		Identity: a.identity, Device: device.Bytes(), Mode: byte(info.Mode), From: info.Originator, Counter: info.Counter,
 	}, &d)
 	if err == nil && (len(d.Key) != len(key) || info.Target != a.identity) {
@@ -168,7 +168,7 @@ func (c *Client) ask(ctx context.Context, method, what string, in, out any) (err
 	if in != nil {
 		body = bytes.NewReader(encode(in))
 	}
-	r, err := http.NewRequestWithContext(ctx, method, c.base+"/v"+Version+"/"+what, body)
+	r, err := http.NewRequestWithContext(ctx, method, c.base+"/v"+interfaceVersion+"/"+what, body)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (c *Client) ask(ctx context.Context, method, what string, in, out any) (err
 
 // faultOf is the error that an answer stands for.
 func faultOf(res *http.Response, text []byte) error {
-	var f Fault
+	var f faultBody
 	if err := json.Unmarshal(text, &f); err != nil {
 		f.Error = res.Status
 	}

@@ -11,9 +11,9 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// DigestOf is the SHA-256 of a document to be signed, as the log holds it: of a request
+// digestOf is the SHA-256 of a document to be signed, as the log holds it: of a request
 // without its signature, of what the signature of a Pre-Command is over.
-func DigestOf(document []byte) []byte {
+func digestOf(document []byte) []byte {
 	sum := sha256.Sum256(document)
 	return sum[:]
 }
@@ -41,6 +41,6 @@ func KnownOf(r record.Record) (Known, error) {
 	if err != nil {
 		return k, fmt.Errorf("record %d: %w", r.Seq, err)
 	}
-	k.Digest = DigestOf(unsigned)[:len(digest{})]
+	k.Digest = digestOf(unsigned)[:len(digest{})]
 	return k, nil
 }

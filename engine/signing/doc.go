@@ -14,9 +14,9 @@
 //
 //	GET  /v1/about    versions, identities, the plan's hash, what the log holds
 //	POST /v1/open     Evidence: may this start act; answers until when
-//	POST /v1/request  Ask: a Service Request; answers signed DUIS
-//	POST /v1/command  Ask with the Pre-Command: answers the Signed Pre-Command
-//	POST /v1/agree    Derive: the AES key of one Response or Alert of a device
+//	POST /v1/request  question: a Service Request; answers signed DUIS
+//	POST /v1/command  question with the Pre-Command: answers the Signed Pre-Command
+//	POST /v1/agree    derivation: the AES key of one Response or Alert of a device
 //
 // Fields go in and signed documents come out; there is no way to have a digest signed.
 //

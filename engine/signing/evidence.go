@@ -40,7 +40,7 @@ type Known struct {
 	ID      servicerequests.RequestID `json:"id"`
 	Service SRV                       `json:"srv"`
 	Command bool                      `json:"command"`
-	Digest  []byte                    `json:"digest"` // see [DigestOf]
+	Digest  []byte                    `json:"digest"` // see digestOf
 }
 
 // Granted is the answer to a start that may act.

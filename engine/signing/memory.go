@@ -33,10 +33,10 @@ var (
 	ErrCommands   = errors.New("too many commands of this kind for this meter")
 )
 
-// RateError says that the hour's signatures are used up.
-type RateError struct{ Wait time.Duration }
+// rateError says that the hour's signatures are used up.
+type rateError struct{ Wait time.Duration }
 
-func (e *RateError) Error() string {
+func (e *rateError) Error() string {
 	return fmt.Sprintf("the hour's signatures are used up: not for %v", e.Wait)
 }
 
@@ -215,7 +215,7 @@ func (m *memory) checkRate(now time.Time) error {
 	if len(m.hour)-begin < m.limits.PerHour {
 		return nil
 	}
-	return &RateError{m.hour[len(m.hour)-m.limits.PerHour].Add(m.limits.Hour).Sub(now)}
+	return &rateError{m.hour[len(m.hour)-m.limits.PerHour].Add(m.limits.Hour).Sub(now)}
 }
 
 // remember takes in a signature that is about to be made, or one of the log.

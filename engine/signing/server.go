@@ -28,8 +28,8 @@ const (
 	mostEvidence = 128 << 20
 )
 
-// Handler answers the interface.
-func (s *Service) Handler() http.Handler {
+// handler answers the interface.
+func (s *Service) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/about", func(w http.ResponseWriter, r *http.Request) { answer(w, s.about(), nil) })
 	mux.HandleFunc("POST /v1/open", func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +41,7 @@ func (s *Service) Handler() http.Handler {
 		answer(w, granted, err)
 	})
 	mux.HandleFunc("POST /v1/request", func(w http.ResponseWriter, r *http.Request) {
-		a, err := read[Ask](w, r, mostAsk)
+		a, err := read[question](w, r, mostAsk)
 		var document []byte
 		if err == nil {
 			document, err = s.request(r.Context(), a.Meter, duis.Request{ID: a.ID, Service: servicerequests.Service(a.Service), InventoryDevice: a.Inventory})
@@ -49,7 +49,7 @@ func (s *Service) Handler() http.Handler {
 		signed(w, document, s.unread(err))
 	})
 	mux.HandleFunc("POST /v1/command", func(w http.ResponseWriter, r *http.Request) {
-		a, err := read[Ask](w, r, mostAsk)
+		a, err := read[question](w, r, mostAsk)
 		var document []byte
 		if err == nil {
 			document, err = s.command(r.Context(), a.Meter, gbcs.Expected{Service: servicerequests.Service(a.Service), ID: a.ID}, a.PreCommand)
@@ -57,15 +57,15 @@ func (s *Service) Handler() http.Handler {
 		signed(w, document, s.unread(err))
 	})
 	mux.HandleFunc("POST /v1/agree", func(w http.ResponseWriter, r *http.Request) {
-		d, err := read[Derive](w, r, mostAsk)
+		d, err := read[derivation](w, r, mostAsk)
 		var key [16]byte
 		if err == nil {
 			key, err = s.agree(r.Context(), d)
 		}
-		answer(w, Derived{key[:]}, err)
+		answer(w, derivedKey{key[:]}, err)
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, nil, &unreadable{fmt.Errorf("%s %s: this signer speaks version %s of the interface", r.Method, r.URL.Path, Version), http.StatusNotFound})
+		answer(w, nil, &unreadable{fmt.Errorf("%s %s: this signer speaks version %s of the interface", r.Method, r.URL.Path, interfaceVersion), http.StatusNotFound})
 	})
 	return mux
 }
@@ -120,8 +120,8 @@ func answer(w http.ResponseWriter, v any, err error) {
 	status := http.StatusOK
 	if err != nil {
 		status = statusOf(err)
-		v = Fault{err.Error()}
-		var rate *RateError
+		v = faultBody{err.Error()}
+		var rate *rateError
 		if errors.As(err, &rate) {
 			w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(rate.Wait.Seconds())))))
 		}
@@ -133,7 +133,7 @@ func answer(w http.ResponseWriter, v any, err error) {
 
 func statusOf(err error) int {
 	var unread *unreadable
-	var rate *RateError
+	var rate *rateError
 	var refused *signer.RefusedError
 	var module interface{ Unavailable() bool }
 	switch {
@@ -156,7 +156,7 @@ func statusOf(err error) int {
 // Server answers on a listener. The listener decides which peers may connect.
 func (s *Service) Server() *http.Server {
 	return &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute,
+		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
 	}
 }

@@ -29,7 +29,7 @@ import (
 
 // Names in the signer's folder.
 const (
-	LogName    = "signer.db"
+	logName    = "signer.db"
 	FrozenName = "frozen"
 )
 
@@ -91,7 +91,7 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 	}, func(*plan.Rejected) error { return nil }); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(o.Folder, LogName)
+	path := filepath.Join(o.Folder, logName)
 	if s.log, err = journal.Open(path, journal.Options{}); err != nil {
 		return nil, err
 	}
@@ -247,7 +247,7 @@ func (s *Service) Open(ctx context.Context, ev Evidence) (Granted, error) {
 }
 
 // request signs the Service Request of a planned meter. Refusals are a
-// [*signer.RefusedError], a [*RateError] or wrap [signer.ErrStopped].
+// [*signer.RefusedError], a [*rateError] or wrap [signer.ErrStopped].
 func (s *Service) request(ctx context.Context, meter servicerequests.EUI, r duis.Request) ([]byte, error) {
 	p := signature{meter: meter, id: r.ID, service: r.Service}
 	if r.SignedPreCommand != nil {
@@ -260,7 +260,7 @@ func (s *Service) request(ctx context.Context, meter servicerequests.EUI, r duis
 	if err != nil {
 		return nil, s.refuse(p, err)
 	}
-	copy(p.digest[:], DigestOf(document))
+	copy(p.digest[:], digestOf(document))
 	if err := s.permit(ctx, p); err != nil {
 		return nil, err
 	}
@@ -282,7 +282,7 @@ func (s *Service) command(ctx context.Context, meter servicerequests.EUI, e gbcs
 	if err != nil {
 		return nil, s.refuse(p, err)
 	}
-	copy(p.digest[:], DigestOf(unsigned))
+	copy(p.digest[:], digestOf(unsigned))
 	if err := s.permit(ctx, p); err != nil {
 		return nil, err
 	}
@@ -338,7 +338,7 @@ func (s *Service) refuse(p signature, why error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.logRefusal(p, why)
-	var rate *RateError
+	var rate *rateError
 	var refused *signer.RefusedError
 	if errors.As(why, &rate) || errors.As(why, &refused) {
 		return why
@@ -377,7 +377,7 @@ func (p signature) record() record.Record {
 }
 
 // agree derives the AES key of a Response or an Alert of a device.
-func (s *Service) agree(ctx context.Context, d Derive) ([16]byte, error) {
+func (s *Service) agree(ctx context.Context, d derivation) ([16]byte, error) {
 	a := s.o.Agreements[d.Identity]
 	if a == nil {
 		return [16]byte{}, fmt.Errorf("%w: no identity %s", errDerive, d.Identity)
@@ -410,7 +410,7 @@ var anyDevice = sync.OnceValue(func() *ecdh.PublicKey {
 
 // about says what the signer is.
 func (s *Service) about() About {
-	a := About{Version: Version, PlanSHA256: s.o.Plan.SHA256, Log: s.log.ID(), Records: s.log.Last()}
+	a := About{Version: interfaceVersion, PlanSHA256: s.o.Plan.SHA256, Log: s.log.ID(), Records: s.log.Last()}
 	for id, agreement := range s.o.Agreements {
 		a.Identities = append(a.Identities, id)
 		if _, err := agreement.DeriveKey(context.Background(), anyDevice(), gbcs.KeyInfo{Mode: gbcs.ModeResponse, Target: id}); errors.Is(err, gbcs.ErrNotCheckable) {
@@ -441,7 +441,7 @@ func acceptanceSubject(id string, records uint64, hash [32]byte, inode uint64) s
 // if two people have approved exactly that log. With nil approvals it only returns what they
 // must name.
 func Accept(ctx context.Context, o Options, approvals []*direction.Approval) (subject string, err error) {
-	path := filepath.Join(o.Folder, LogName)
+	path := filepath.Join(o.Folder, logName)
 	log, err := journal.Open(path, journal.Options{})
 	if err != nil {
 		return "", err

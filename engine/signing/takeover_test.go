@@ -154,7 +154,7 @@ func TestTenThousandInAnHour(t *testing.T) {
 		}
 		at = at.Add(time.Millisecond)
 	}
-	rate, ok := errors.AsType[*RateError](sign(10_000))
+	rate, ok := errors.AsType[*rateError](sign(10_000))
 	if !ok || rate.Wait <= 59*time.Minute || rate.Wait > time.Hour {
 		t.Errorf("the ten thousandth: %v", rate)
 	}
@@ -301,7 +301,7 @@ func TestOpensByTwoAlone(t *testing.T) {
 // A log that was restored, or lost, is recognised, and refused until two accept it.
 func TestOlderLog(t *testing.T) {
 	s := newScene(t, 3, nil).open()
-	log := filepath.Join(s.o.Folder, LogName)
+	log := filepath.Join(s.o.Folder, logName)
 	s.stop()
 	backup, err := os.ReadFile(log)
 	if err != nil {
