@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"mvdan.cc/sh/v3/syntax"
+
+	"safemode/servicerequests/outside"
 )
 
 // The start of each script: go works in the tree, and a block that runs in the background
@@ -47,6 +49,7 @@ trap 'code=$?; [ $code = 0 ] || echo "$at: exit $code" >&2' EXIT
 // script, in a new folder beside a copy of config. Addresses are free ones.
 func TestDocumentsRun(t *testing.T) {
 	long(t)
+	outside.Program(t, "bash", "bash")
 	for _, path := range documents(t) {
 		blocks, _ := readDocument(t, path)
 		script := ""

@@ -24,17 +24,17 @@ const LongestSetting = "roster.approvals_at_most"
 
 // Case is the evidence by which a start may act or may not. [Case.Decide] uses nothing else.
 type Case struct {
-	Plan      *plan.Plan        // its header, its hash and its preparer's signature; the lines are not needed
-	Roster    *direction.Roster // at the time of the start, with its signature
-	Trust     direction.Trust
-	Approvals []*direction.Approval // from the plan's folder; those of earlier starts are in the journal
-	Journal   Journal
-	Custody   *Custody          // nil: not given, as in an audit of a journal alone
-	Longest   time.Duration     // how long an approval may be valid; 0: what the plan says
-	Wider     error             // what the configuration allows beyond the plan; nil: nothing
-	Gates     error             // why a gate is closed; nil: all pass
-	Freeze    *direction.Freeze // the statement that nobody else sends under the identities; live needs one
-	Now       time.Time         // real time of the start
+	Plan        *plan.Plan        // its header, its hash and its preparer's signature; the lines are not needed
+	Roster      *direction.Roster // at the time of the start, with its signature
+	Trust       direction.Trust
+	Approvals   []*direction.Approval // from the plan's folder; those of earlier starts are in the journal
+	Journal     Journal
+	Custody     *Custody          // nil: not given, as in an audit of a journal alone
+	MaxValidity time.Duration     // how long an approval may be valid; 0: what the plan says
+	BeyondPlan  error             // what the configuration allows beyond the plan; nil: nothing
+	Gates       error             // why a gate is closed; nil: all pass
+	Freeze      *direction.Freeze // the statement that nobody else sends under the identities; live needs one
+	Now         time.Time         // real time of the start
 }
 
 // Journal is what a journal says of itself. All of it is unproven.
@@ -90,7 +90,7 @@ func (c *Case) occasion(starts int, stop Stop) direction.Occasion {
 	p := c.Plan
 	o := direction.Occasion{
 		PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal,
-		Purpose: direction.Start, Trust: c.Trust, Longest: c.longest(), Others: []direction.Signatory{p.PreparedBy},
+		Purpose: direction.Start, Trust: c.Trust, MaxValidity: c.maxValidity(), Others: []direction.Signatory{p.PreparedBy},
 	}
 	if p.Custody != nil {
 		o.Custody = p.Custody.ID
@@ -107,14 +107,14 @@ func (c *Case) occasion(starts int, stop Stop) direction.Occasion {
 	return o
 }
 
-// longest is how long an approval may be valid: the least that plan and configuration say.
-func (c *Case) longest() time.Duration {
+// maxValidity is how long an approval may be valid: the least that plan and configuration say.
+func (c *Case) maxValidity() time.Duration {
 	longest := direction.LongestValid
 	if bound, said := c.Plan.Bounds.Settings[LongestSetting]; said {
 		longest = time.Duration(bound * float64(time.Second))
 	}
-	if c.Longest > 0 {
-		longest = min(longest, c.Longest)
+	if c.MaxValidity > 0 {
+		longest = min(longest, c.MaxValidity)
 	}
 	return longest
 }
@@ -125,7 +125,7 @@ func (c *Case) checkFreeze() error {
 	if c.Freeze == nil && c.Plan.Environment == "simulator" {
 		return nil
 	}
-	if err := c.Freeze.Holds(c.Roster, c.Trust, c.Plan.Originators, c.Now, c.Now); err != nil {
+	if err := c.Freeze.Check(c.Roster, c.Trust, c.Plan.Originators, c.Now, c.Now); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoAuthority, err)
 	}
 	return nil
@@ -135,7 +135,7 @@ func (c *Case) checkFreeze() error {
 // wraps [ErrNoAuthority] or [direction.ErrNotApproved], or comes from the certificates, the
 // roster or the gates.
 func (c *Case) Decide() (Grant, error) {
-	for _, check := range []func() error{c.People, c.checkBinding, c.checkContent, c.checkCeased, c.Remembered, c.checkFreeze, c.checkGates} {
+	for _, check := range []func() error{c.People, c.checkBinding, c.checkContent, c.checkCeased, c.CheckCustody, c.checkFreeze, c.checkGates} {
 		if err := check(); err != nil {
 			return Grant{}, err
 		}
@@ -157,7 +157,7 @@ func (c *Case) Decide() (Grant, error) {
 // Prove checks a start that was made against what its record says; c is the evidence of
 // before that start. The error says why the record is wrong.
 func (c *Case) Prove(o record.Opening) error {
-	for _, check := range []func() error{c.People, c.checkBinding, c.checkContent, c.checkCeased, c.Remembered, c.checkFreeze} {
+	for _, check := range []func() error{c.People, c.checkBinding, c.checkContent, c.checkCeased, c.CheckCustody, c.checkFreeze} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -222,7 +222,7 @@ func (c *Case) People() error {
 	if err := c.Trust.Check(r.SignedBy, c.Now); err != nil {
 		return fmt.Errorf("%w: the roster's signer: %w", ErrNoAuthority, err)
 	}
-	if err := errors.Join(p.Record.Check(r), p.Record.Holds(&p.Direction)); err != nil {
+	if err := errors.Join(p.Record.Check(r), p.Record.CheckText(&p.Direction)); err != nil {
 		return err
 	}
 	by, recorded := p.PreparedBy, p.Record.RecordedBy
@@ -297,8 +297,8 @@ func (c *Case) checkCeased() error {
 
 // checkGates refuses a configuration that allows more than the plan, and a closed gate.
 func (c *Case) checkGates() error {
-	if c.Wider != nil {
-		return fmt.Errorf("%w: %w", ErrNoAuthority, c.Wider)
+	if c.BeyondPlan != nil {
+		return fmt.Errorf("%w: %w", ErrNoAuthority, c.BeyondPlan)
 	}
 	return c.Gates
 }

@@ -7,10 +7,10 @@ import (
 	"safemode/engine/custody"
 )
 
-// Remembered compares the journal with the custody: both have the same starts, in the same
+// CheckCustody compares the journal with the custody: both have the same starts, in the same
 // order, and the journal has every record that it had when the custody's last entry was
 // made. Otherwise one of the two is an older copy.
-func (c *Case) Remembered() error {
+func (c *Case) CheckCustody() error {
 	if c.Custody == nil {
 		return nil
 	}

@@ -15,7 +15,7 @@
 //     both with the plan.
 //   - Content. What the journal has of the plan is of this plan, by hash.
 //   - Ceased. Neither journal nor custody says that the sweep was ended for good.
-//   - Remembered. Journal and custody have the same starts, in the same order, and the
+//   - Custody. Journal and custody have the same starts, in the same order, and the
 //     journal goes on from where the custody last saw it. A halt in either counts.
 //   - Freeze. In live, a recorder on the roster has signed that the supplier's everyday
 //     adapter sends nothing under the plan's identities, and that still holds.

@@ -190,7 +190,7 @@ type Occasion struct {
 	Purpose     Purpose
 	Subject     string
 	Trust       Trust
-	Longest     time.Duration // how long an approval may be valid; 0: [LongestValid]
+	MaxValidity time.Duration // how long an approval may be valid; 0: [LongestValid]
 }
 
 // LongestValid is how long an approval may be valid unless something else is configured.
@@ -207,7 +207,7 @@ func (o *Occasion) check(a *Approval, roster *Roster, now time.Time) error {
 	}
 	who := roster.WithKey(a.Approver.Key)
 	const skew = 5 * time.Minute // between the clocks of two machines
-	longest := cmp.Or(o.Longest, LongestValid)
+	longest := cmp.Or(o.MaxValidity, LongestValid)
 	for _, other := range o.Others {
 		if a.Approver.Same(other) {
 			return errors.New("who has prepared a plan or recorded its direction may not approve it")

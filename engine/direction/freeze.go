@@ -81,10 +81,10 @@ func (f *Freeze) String() string {
 	return fmt.Sprintf("%q is frozen until %s, says %q of %s", f.System, f.Until.UTC().Format(time.RFC3339), f.StatedBy, f.StatedAt.UTC().Format(time.RFC3339))
 }
 
-// Holds checks that a recorder on the roster, with a valid certificate, has signed the
+// Check checks that a recorder on the roster, with a valid certificate, has signed the
 // statement, that it covers some identities, and that it is in its time: now is the sweep's
 // clock, real the machine's. The error wraps [ErrNotFrozen], also for a nil statement.
-func (f *Freeze) Holds(roster *Roster, trust Trust, identities []servicerequests.EUI, now, real time.Time) error {
+func (f *Freeze) Check(roster *Roster, trust Trust, identities []servicerequests.EUI, now, real time.Time) error {
 	recorder, err := f.prove(roster, trust)
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ type reader interface {
 }
 
 // GateOptions configures the gates. A gate without evidence is closed by [Gates.Trip] alone.
-// A live sweep needs all evidence, see [Gates.Whole].
+// A live sweep needs all evidence, see [Gates.CheckComplete].
 type GateOptions struct {
 	Direction    *Direction
 	Certificates Evidence
@@ -151,8 +151,8 @@ func (g *Gates) evidence(gate Gate) Evidence {
 	return nil
 }
 
-// Whole says which gates have no evidence, as only a rehearsal's may.
-func (g *Gates) Whole() error {
+// CheckComplete says which gates have no evidence, which only a rehearsal may lack.
+func (g *Gates) CheckComplete() error {
 	var faults []error
 	for _, gate := range AllGates {
 		if gate != InForce && g.evidence(gate) == nil {

@@ -70,8 +70,8 @@ type Record struct {
 	Signature  []byte    `json:"signature"` // of [Sign] over Text
 }
 
-// Holds checks that the record's text is that of a direction.
-func (r *Record) Holds(d *Direction) error {
+// CheckText checks that the record's text is that of a direction.
+func (r *Record) CheckText(d *Direction) error {
 	parsed, err := Parse([]byte(r.Text))
 	if err != nil {
 		return fmt.Errorf("direction_record: %w", err)

@@ -36,7 +36,7 @@ func TestMove(t *testing.T) {
 }
 
 // A half that was not signed waits again where its kind waits.
-func TestUnsignedGoesBackByItsLeg(t *testing.T) {
+func TestUnsignedGoesBackByItsHalf(t *testing.T) {
 	for leg, want := range map[Leg]Phase{AskLeg: Queued, CommandLeg: Prepared} {
 		r := &Request{Phase: Signing, Leg: leg}
 		if err := r.Move(Unsigned); err != nil || r.Phase != want {

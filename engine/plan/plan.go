@@ -234,7 +234,7 @@ func (h *Header) check() error {
 		return errors.New("starts_at: required")
 	}
 	if h.Record != nil {
-		if err := h.Record.Holds(&h.Direction); err != nil {
+		if err := h.Record.CheckText(&h.Direction); err != nil {
 			return err
 		}
 	}

@@ -58,10 +58,10 @@ type Options struct {
 	Log        *zap.Logger
 	Registerer prometheus.Registerer
 
-	Workers  int           // messages being proven at a time; 0: 64, because some wait for keys
-	Patience time.Duration // with a device's keys, at each try; 0: 1 s
-	Again    Backoff       // of tries of an undecided message
-	While    time.Duration // after which Disbelieve is told of an undecided message; 0: 1 min
+	Workers     int           // messages being proven at a time; 0: 64, because some wait for keys
+	Patience    time.Duration // with a device's keys, at each try; 0: 1 s
+	Again       Backoff       // of tries of an undecided message
+	ReportAfter time.Duration // after which Disbelieve is told of an undecided message; 0: 1 min
 
 	Waiting int   // messages that may wait for their first proof; 0: 1024
 	Memory  int64 // bytes of bodies that are kept in memory; 0: 32 MiB
@@ -94,8 +94,8 @@ func (o Options) validate() error {
 	if o.Verifier == nil || o.Store == nil || o.Body == nil || o.Last == nil || o.Deliver == nil || o.Disbelieve == nil || o.Log == nil || o.Registerer == nil {
 		errs = append(errs, errors.New("verifier, store, body, last, deliver, disbelieve, log and registerer are required"))
 	}
-	if o.Workers < 0 || o.Patience < 0 || o.While < 0 || o.Again.First < 0 || o.Again.Most < 0 {
-		errs = append(errs, errors.New("workers, patience, while and again must not be negative"))
+	if o.Workers < 0 || o.Patience < 0 || o.ReportAfter < 0 || o.Again.First < 0 || o.Again.Most < 0 {
+		errs = append(errs, errors.New("workers, patience, report_after and again must not be negative"))
 	}
 	if o.Waiting < 0 || o.Memory < 0 || o.Limit < 0 || o.Used < 0 {
 		errs = append(errs, errors.New("waiting, memory, limit and used must not be negative"))
@@ -137,7 +137,7 @@ func New(o Options) (*Prover, error) {
 	}
 	o.Workers = cmp.Or(o.Workers, 64)
 	o.Patience = cmp.Or(o.Patience, time.Second)
-	o.While = cmp.Or(o.While, time.Minute)
+	o.ReportAfter = cmp.Or(o.ReportAfter, time.Minute)
 	o.Again.First = cmp.Or(o.Again.First, time.Second)
 	o.Again.Most = cmp.Or(o.Again.Most, time.Hour)
 	o.Waiting = cmp.Or(o.Waiting, 1024)
@@ -369,7 +369,7 @@ func (p *Prover) judge(ctx context.Context, m *message) (result, error) {
 		p.metrics.unknownSigner.Inc()
 		p.notice.Error("DCC signing certificate not configured: its messages are kept until it is", zap.Error(err))
 	}
-	if !m.reported && time.Since(m.since) >= p.o.While {
+	if !m.reported && time.Since(m.since) >= p.o.ReportAfter {
 		m.reported = true
 		p.o.Log.Warn("stored message not proven yet", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
 		p.o.Disbelieve(m.seq, m.id, err)

@@ -110,7 +110,7 @@ func (s *Service) decide(ev Evidence, last *grant, now time.Time) (*grant, error
 // ownCase is the evidence that the signer has itself.
 func (s *Service) ownCase(now time.Time) authority.Case {
 	c := authority.Case{
-		Plan: s.o.Plan, Roster: s.o.Roster, Trust: s.o.Trust, Longest: s.o.Longest, Gates: s.checkStopped(now), Now: now,
+		Plan: s.o.Plan, Roster: s.o.Roster, Trust: s.o.Trust, MaxValidity: s.o.MaxValidity, Gates: s.checkStopped(now), Now: now,
 	}
 	if s.o.Gates != nil {
 		c.Freeze = s.o.Gates.Freeze()

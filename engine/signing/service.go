@@ -35,24 +35,24 @@ const (
 
 // Options configures a signer. All fields are required unless they say otherwise.
 type Options struct {
-	Folder  string // of its log and its freeze
-	Plan    *plan.Plan
-	Roster  *direction.Roster
-	Trust   direction.Trust
-	Longest time.Duration // how long an approval may be valid; 0: what the plan says
-	Broker  servicerequests.EUI
-	Limits  Limits // Meters is the direction's
+	Folder      string // of its log and its freeze
+	Plan        *plan.Plan
+	Roster      *direction.Roster
+	Trust       direction.Trust
+	MaxValidity time.Duration // how long an approval may be valid; 0: what the plan says
+	Broker      servicerequests.EUI
+	Limits      Limits // Meters is the direction's
 
 	Gate       *signer.Signer
 	Agreements map[servicerequests.EUI]gbcs.Agreement
 
 	// Gates are the gates that the signer checks itself. Nil: none.
 	Gates *direction.Gates
-	// Stands says why nothing may be signed now: the plan is not there any more, say. Nil:
+	// Stopped says why nothing may be signed now: the plan is not there any more, say. Nil:
 	// it is not asked.
-	Stands func() error
-	Now    func() time.Time // nil: time.Now
-	Log    *zap.Logger
+	Stopped func() error
+	Now     func() time.Time // nil: time.Now
+	Log     *zap.Logger
 }
 
 // Service is the signer. It is safe for concurrent use.
@@ -194,8 +194,8 @@ func (s *Service) checkStopped(now time.Time) error {
 	if _, err := os.Lstat(filepath.Join(s.o.Folder, FrozenName)); !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%w: it is frozen (safemode signer thaw ends that, and two approve again)", signer.ErrStopped)
 	}
-	if s.o.Stands != nil {
-		if err := s.o.Stands(); err != nil {
+	if s.o.Stopped != nil {
+		if err := s.o.Stopped(); err != nil {
 			return fmt.Errorf("%w: %w", signer.ErrStopped, err)
 		}
 	}
@@ -455,7 +455,7 @@ func Accept(ctx context.Context, o Options, approvals []*direction.Approval) (su
 	subject = acceptanceSubject(log.ID(), tip.Seq, tip.Hash, inode)
 	now := time.Now()
 	c := authority.Case{
-		Plan: o.Plan, Roster: o.Roster, Trust: o.Trust, Longest: o.Longest, Now: now, Approvals: approvals,
+		Plan: o.Plan, Roster: o.Roster, Trust: o.Trust, MaxValidity: o.MaxValidity, Now: now, Approvals: approvals,
 		Journal: authority.Journal{ID: o.Plan.Journal},
 	}
 	if _, err := c.DecideAcceptance(subject); err != nil {

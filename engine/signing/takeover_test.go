@@ -217,7 +217,7 @@ func TestFrozen(t *testing.T) {
 func TestPlanIsTakenAway(t *testing.T) {
 	gone := false
 	s := newScene(t, 3, func(o *Options) {
-		o.Stands = func() error {
+		o.Stopped = func() error {
 			if gone {
 				return errors.New("its plan is not there any more")
 			}
