@@ -51,7 +51,7 @@ type Header struct {
 	Environment string                `json:"environment"` // simulator or live
 	CreatedAt   time.Time             `json:"created_at"`
 	PreparedBy  direction.Signatory   `json:"prepared_by"` // who may not approve it
-	StartsAt    time.Time             `json:"starts_at"`   // what the estimate is reckoned from
+	StartsAt    time.Time             `json:"starts_at"`   // where the estimate begins
 	WindowEnds  []time.Time           `json:"window_ends"` // see [Options]
 	Strategy    record.Strategy       `json:"strategy"`
 	Originators []servicerequests.EUI `json:"originators"` // those the plan may use; the first is the default

@@ -18,6 +18,6 @@
 // neither, and no MAC can be made or checked. CKD_SHA256_KDF is not that KDF: it is ANSI
 // X9.63.
 //
-// What needs the module needs cgo. Files without that tag read PINs and key files. Only
-// the signer's own binary imports this package.
+// Files that call the module need cgo; the others read PINs and key files. Only the signer's
+// own binary imports this package.
 package token

@@ -13,8 +13,8 @@ import (
 	"safemode/servicerequests/keyuri"
 )
 
-// session is one session of the module, or none yet. Whoever took it from Token.idle is the
-// only one to touch it.
+// session is one session of the module, or none yet. Only the goroutine that took it from
+// Token.idle may use it.
 type session struct {
 	open   bool
 	handle pkcs11.SessionHandle
