@@ -44,7 +44,7 @@ func foretell(o *Options) error {
 		return fmt.Errorf("%w: environment %s needs evidence for its gates (gates)", ErrRefused, o.Plan.Environment)
 	}
 	if o.Plan.Environment != Simulator {
-		if err := o.Gates.Whole(); err != nil {
+		if err := o.Gates.CheckComplete(); err != nil {
 			return fmt.Errorf("%w: environment %s: %w", ErrRefused, o.Plan.Environment, err)
 		}
 	}
@@ -59,7 +59,7 @@ func foretell(o *Options) error {
 func caseOf(o *Options) authority.Case {
 	trusted := smki.Trust(o.DCC.Authorities)
 	return authority.Case{
-		Plan: o.Plan, Roster: o.Roster, Approvals: o.Approvals, Longest: o.ApprovalsAtMost, Wider: o.Wider, Now: time.Now(),
+		Plan: o.Plan, Roster: o.Roster, Approvals: o.Approvals, MaxValidity: o.ApprovalsAtMost, BeyondPlan: o.Wider, Now: time.Now(),
 		Trust: direction.Trust{Chained: trusted.Verify, Revoked: o.Revoked}, Freeze: o.Gates.Freeze(),
 	}
 }

@@ -31,15 +31,15 @@ func ParseEUI(text string) (EUI, error) {
 	if _, err := hex.Decode(octets[:], digits[:]); err != nil {
 		return 0, fmt.Errorf("EUI %q: not hexadecimal", text)
 	}
-	eui := EUIFromBytes(octets)
+	eui := euiFromBytes(octets)
 	if eui == 0 {
 		return 0, fmt.Errorf("EUI %q: all zero is no identifier", text)
 	}
 	return eui, nil
 }
 
-// EUIFromBytes reads the eight octets as they stand on the wire, big-endian.
-func EUIFromBytes(b [8]byte) EUI { return EUI(binary.BigEndian.Uint64(b[:])) }
+// euiFromBytes reads the eight octets as they stand on the wire, big-endian.
+func euiFromBytes(b [8]byte) EUI { return EUI(binary.BigEndian.Uint64(b[:])) }
 
 // Bytes returns the eight octets as they stand on the wire, big-endian.
 func (e EUI) Bytes() (b [8]byte) {

@@ -187,19 +187,16 @@ func (s *scene) evidence(t *testing.T, meters []meterLine) {
 	}
 	refuses(t, exitUsage, "does not name the device", "", "evidence", "--journal", s.path("journal.db"), "--device", "00-00-00-00-00-00-00-01", "--out", s.path("none"))
 
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, script, found := strings.Cut(string(readme), "    cd evidence\n")
-	script, _, ended := strings.Cut(script, "done < checks.csv\n")
-	if !found || !ended {
+	blocks, _ := readDocument(t, "cmd/safemode/README.md")
+	i = slices.IndexFunc(blocks, func(b shellBlock) bool { return strings.HasPrefix(b.text, "cd evidence\n") })
+	if i < 0 {
 		t.Fatal("the README has no script for evidence")
 	}
+	script := strings.TrimPrefix(blocks[i].text, "cd evidence\n")
 	outside.Program(t, "xmlsec1", "xmlsec1")
 	outside.Program(t, "openssl", "openssl")
 	run := func() error {
-		command := exec.CommandContext(t.Context(), "sh", "-c", script+"done < checks.csv")
+		command := exec.CommandContext(t.Context(), "sh", "-c", script)
 		command.Dir = dir
 		out, err := command.CombinedOutput()
 		if bytes.Contains(out, []byte("does not hold")) {

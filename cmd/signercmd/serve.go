@@ -68,7 +68,7 @@ func (p Program) run(ctx context.Context, path string, log *zap.Logger) (err err
 	if o.Gate, err = signer.New(signer.Options{Identities: keys.identities}); err != nil {
 		return err
 	}
-	o.Agreements, o.Log, o.Stands = keys.agreements, log.Named("signer"), standing(l.Plan)
+	o.Agreements, o.Log, o.Stopped = keys.agreements, log.Named("signer"), standing(l.Plan)
 	look := func(err error) {
 		if err != nil {
 			log.Warn("evidence could not be read", zap.Error(err))

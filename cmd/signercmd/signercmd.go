@@ -254,7 +254,7 @@ func (l *loaded) watch(authorities []*smki.Certificate) error {
 // options are those of the service, without what signs.
 func (l *loaded) options() signing.Options {
 	return signing.Options{
-		Folder: l.Folder, Plan: l.plan, Roster: l.roster, Trust: l.trust, Longest: l.Roster.ApprovalsAtMost, Broker: l.DCC, Gates: l.gates,
+		Folder: l.Folder, Plan: l.plan, Roster: l.roster, Trust: l.trust, MaxValidity: l.Roster.ApprovalsAtMost, Broker: l.DCC, Gates: l.gates,
 		Limits: signing.Limits{Commands: l.Limits.Commands, PerHour: l.Limits.PerHour, Floor: l.Limits.CounterFloor},
 	}
 }

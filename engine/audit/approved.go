@@ -183,7 +183,7 @@ func (a *approved) remembers(directory string, p *planned, c *Claim) error {
 		Plan: &plan.Plan{Header: *p.header, SHA256: a.journal.Planned}, Journal: a.journal,
 		Custody: &authority.Custody{ID: book.ID(), Entries: book.Entries()},
 	}
-	if err := held.Remembered(); err != nil {
+	if err := held.CheckCustody(); err != nil {
 		c.fault("%v", err)
 	}
 	return nil

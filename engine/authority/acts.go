@@ -21,8 +21,8 @@ const (
 	rosterSigner = "the holder of the certificate that roster.signed_by pins"
 )
 
-// Acts are all of them. Narrowing needs nobody; whatever widens, begins or takes back a
-// halt needs two.
+// Acts lists all of them. One person may narrow. To widen, to begin and to go on after a halt
+// takes two.
 var Acts = []Act{
 	{"pause", anyOperator, "", "Operator record with the name, and whether it was proven"},
 	{"resume", anyOperator, "", "Operator record; it takes back a pause or a stop of a scope, never a halt"},

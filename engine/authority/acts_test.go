@@ -98,7 +98,7 @@ func TestActsThatNeedASecond(t *testing.T) {
 	}
 	// The configuration: narrower needs nobody, wider is refused whoever has approved.
 	c := o.First(t)
-	c.Longest = 25 * time.Hour
+	c.MaxValidity = 25 * time.Hour
 	if _, err := c.Decide(); err != nil {
 		t.Errorf("narrower: %v", err)
 	}

@@ -179,9 +179,9 @@ func TestAttackPeopleOutOfTheirTime(t *testing.T) {
 	c.Approvals[0] = o.Approve(t, c.Plan, c.Occasion(), "alice", authoritytest.Night, func(tt *direction.Terms) { tt.ExpiresAt = authoritytest.Night.AddDate(9, 0, 0) })
 	refused(t, c, "at most 72h0m0s")
 	c = o.First(t)
-	c.Longest = time.Hour // narrower than the plan
+	c.MaxValidity = time.Hour // narrower than the plan
 	refused(t, c, "at most 1h0m0s")
-	c.Longest = 9000 * time.Hour // wider is the plan's
+	c.MaxValidity = 9000 * time.Hour // wider is the plan's
 	if _, err := c.Decide(); err != nil {
 		t.Error(err)
 	}
@@ -245,7 +245,7 @@ func everything(t testing.TB, o *authoritytest.Office, c *authority.Case, name s
 func TestWiderAndClosedRefuse(t *testing.T) {
 	o := authoritytest.New(t)
 	c := o.First(t)
-	c.Wider = errors.New("limits.user is wider")
+	c.BeyondPlan = errors.New("limits.user is wider")
 	refused(t, c, "limits.user is wider")
 	c = o.First(t)
 	c.Gates = errors.New("gate mpids is closed")

@@ -15,30 +15,29 @@ import (
 	"safemode/engine/record"
 )
 
-// ErrNoAuthority refuses a start for want of authority. Where only approvals are missing
-// the error wraps [direction.ErrNotApproved] instead.
+// ErrNoAuthority is the error of a start that may not act. If only approvals are missing the
+// error wraps [direction.ErrNotApproved] instead.
 var ErrNoAuthority = errors.New("no authority")
 
 // LongestSetting is the plan's name for how long an approval may be valid, in seconds.
 const LongestSetting = "roster.approvals_at_most"
 
-// Case is the evidence on which one start may act or may not. It is all that
-// [Case.Decide] goes by.
+// Case is the evidence by which a start may act or may not. [Case.Decide] uses nothing else.
 type Case struct {
-	Plan      *plan.Plan        // its header, its hash and its preparer's signature; lines are not asked for
-	Roster    *direction.Roster // as it is at the start, with its signature
-	Trust     direction.Trust
-	Approvals []*direction.Approval // those on offer, beside those that the journal's starts carry
-	Journal   Journal
-	Custody   *Custody          // nil: none is at hand, as in an audit of a journal alone
-	Longest   time.Duration     // that an approval may be valid; 0: what the plan says
-	Wider     error             // what the configuration allows beyond the plan; nil: nothing
-	Gates     error             // why a gate is closed; nil: all are open
-	Freeze    *direction.Freeze // the statement that nobody else sends under the identities; live needs one
-	Now       time.Time         // real time of the start
+	Plan        *plan.Plan        // its header, its hash and its preparer's signature; the lines are not needed
+	Roster      *direction.Roster // at the time of the start, with its signature
+	Trust       direction.Trust
+	Approvals   []*direction.Approval // from the plan's folder; those of earlier starts are in the journal
+	Journal     Journal
+	Custody     *Custody          // nil: not given, as in an audit of a journal alone
+	MaxValidity time.Duration     // how long an approval may be valid; 0: what the plan says
+	BeyondPlan  error             // what the configuration allows beyond the plan; nil: nothing
+	Gates       error             // why a gate is closed; nil: all pass
+	Freeze      *direction.Freeze // the statement that nobody else sends under the identities; live needs one
+	Now         time.Time         // real time of the start
 }
 
-// Journal is what a journal says of itself. All of it are claims.
+// Journal is what a journal says of itself. All of it is unproven.
 type Journal struct {
 	ID      string
 	Planned string // code of the plan's record; empty: it has none yet
@@ -46,7 +45,7 @@ type Journal struct {
 	Starts  []Start
 	Stop    Stop   // how the last start ended
 	Records uint64 // that are durable
-	// HashAt is the hash of one durable record. Needed with a custody.
+	// HashAt is the hash of one durable record. It is needed with a custody.
 	HashAt func(seq uint64) ([32]byte, error)
 }
 
@@ -54,32 +53,32 @@ type Journal struct {
 type Start struct {
 	Seq     uint64
 	Opening record.Opening
-	Before  Stop // how the start before it ended; of the first: nothing
+	Before  Stop // how the start before it ended; zero for the first
 }
 
 // Stop is how a start ended.
 type Stop struct {
-	Seq      uint64 // of the record that says how, or of the start where it was cut off
-	Halted   bool   // it stopped itself, whatever came after that
-	Accepted string // a restored copy was taken since: what two have accepted; empty: none was
-	Ceased   bool   // a notice has ended it for good
+	Seq      uint64 // of the record that says how, or of the start if it was cut off
+	Halted   bool   // it halted, whatever came after that
+	Accepted string // what two people have accepted since, after a restore; empty: nothing
+	Ceased   bool   // a notice has ended the sweep for good
 	Reason   string
 }
 
-// Custody is what a folder of counters says.
+// Custody is what a custody folder says.
 type Custody struct {
 	ID      string
-	Copied  error // it is a copy; nil: it is the folder that it was begun as
+	Copied  error // why the folder is a copy; nil: it is the original
 	Entries []custody.Entry
 }
 
-// Grant is what a start may act by.
+// Grant is the approvals by which a start may act.
 type Grant struct {
 	Approvals []record.Approved
 	Spent     []string  // SHA-256 of their texts, hexadecimal, sorted
-	Resumes   int       // that they still give ahead after this start
+	Resumes   int       // how many further starts they still allow after this one
 	Until     time.Time // when the first of them expires
-	Entry     uint64    // of the custody's book, where this start was spent there and not begun; 0: not yet
+	Entry     uint64    // the custody entry of this start, if it was written there and the journal has no start yet; 0: none
 }
 
 // Occasion is what approvals must name for the next start.
@@ -91,7 +90,7 @@ func (c *Case) occasion(starts int, stop Stop) direction.Occasion {
 	p := c.Plan
 	o := direction.Occasion{
 		PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal,
-		Purpose: direction.Start, Trust: c.Trust, Longest: c.longest(), Others: []direction.Signatory{p.PreparedBy},
+		Purpose: direction.Start, Trust: c.Trust, MaxValidity: c.maxValidity(), Others: []direction.Signatory{p.PreparedBy},
 	}
 	if p.Custody != nil {
 		o.Custody = p.Custody.ID
@@ -108,63 +107,63 @@ func (c *Case) occasion(starts int, stop Stop) direction.Occasion {
 	return o
 }
 
-// longest is the least of what the plan and the configuration say.
-func (c *Case) longest() time.Duration {
+// maxValidity is how long an approval may be valid: the least that plan and configuration say.
+func (c *Case) maxValidity() time.Duration {
 	longest := direction.LongestValid
 	if bound, said := c.Plan.Bounds.Settings[LongestSetting]; said {
 		longest = time.Duration(bound * float64(time.Second))
 	}
-	if c.Longest > 0 {
-		longest = min(longest, c.Longest)
+	if c.MaxValidity > 0 {
+		longest = min(longest, c.MaxValidity)
 	}
 	return longest
 }
 
-// frozen holds the statement that the everyday adapter is frozen to the plan's identities. A
-// rehearsal needs none.
-func (c *Case) frozen() error {
+// checkFreeze checks that the everyday adapter is stated to be frozen for the plan's
+// identities. A rehearsal needs no statement.
+func (c *Case) checkFreeze() error {
 	if c.Freeze == nil && c.Plan.Environment == "simulator" {
 		return nil
 	}
-	if err := c.Freeze.Holds(c.Roster, c.Trust, c.Plan.Originators, c.Now, c.Now); err != nil {
+	if err := c.Freeze.Check(c.Roster, c.Trust, c.Plan.Originators, c.Now, c.Now); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoAuthority, err)
 	}
 	return nil
 }
 
-// Decide says by what a start may act now, or why it may not. The error wraps
-// [ErrNoAuthority] or [direction.ErrNotApproved], or comes from the certificates, the
-// roster, the gates or the owner.
+// Decide returns the approvals by which a start may act now, or why it may not. The error
+// wraps [ErrNoAuthority] or [direction.ErrNotApproved], or comes from the certificates, the
+// roster or the gates.
 func (c *Case) Decide() (Grant, error) {
-	for _, check := range []func() error{c.People, c.bound, c.planned, c.ceased, c.Remembered, c.frozen, c.open} {
+	for _, check := range []func() error{c.People, c.checkBinding, c.checkContent, c.checkCeased, c.CheckCustody, c.checkFreeze, c.checkGates} {
 		if err := check(); err != nil {
 			return Grant{}, err
 		}
 	}
-	grant, why := c.carried()
+	grant, why := c.approvedAhead()
 	if why != nil {
 		var err error
-		if grant, err = c.fresh(); err != nil {
+		if grant, err = c.approvedNow(); err != nil {
 			if stop := c.Journal.Stop; stop.Halted {
 				return Grant{}, fmt.Errorf("it was halted (%s): %w", stop.Reason, err)
 			}
 			return Grant{}, err
 		}
 	}
-	grant.Entry = c.unfinished(grant.Spent)
+	grant.Entry = c.unfinishedEntry(grant.Spent)
 	return grant, nil
 }
 
-// Prove says whether a start that was made goes by what its record says of it: c is what
-// was there before. The error says why it does not.
+// Prove checks a start that was made against what its record says; c is the evidence of
+// before that start. The error says why the record is wrong.
 func (c *Case) Prove(o record.Opening) error {
-	for _, check := range []func() error{c.People, c.bound, c.planned, c.ceased, c.Remembered, c.frozen} {
+	for _, check := range []func() error{c.People, c.checkBinding, c.checkContent, c.checkCeased, c.CheckCustody, c.checkFreeze} {
 		if err := check(); err != nil {
 			return err
 		}
 	}
 	var faults []error
-	for _, decide := range []func() (Grant, error){c.carried, c.fresh} {
+	for _, decide := range []func() (Grant, error){c.approvedAhead, c.approvedNow} {
 		g, err := decide()
 		switch {
 		case err != nil:
@@ -181,20 +180,21 @@ func (c *Case) Prove(o record.Opening) error {
 	return errors.Join(faults...)
 }
 
-// DecideAcceptance says by what a restored journal, or a copied folder, may be taken for
-// the one: two have approved that very act, and have not for an earlier one.
+// DecideAcceptance returns the approvals by which a restored journal or a copied folder may
+// replace the original: two people have approved exactly that, and it was not accepted
+// before.
 func (c *Case) DecideAcceptance(subject string) (Grant, error) {
-	for _, check := range []func() error{c.People, c.bound, c.planned, c.ceased} {
+	for _, check := range []func() error{c.People, c.checkBinding, c.checkContent, c.checkCeased} {
 		if err := check(); err != nil {
 			return Grant{}, err
 		}
 	}
-	for _, e := range c.mine() {
+	for _, e := range c.ownEntries() {
 		if e.Act == custody.Accepted && e.Subject == subject {
 			return Grant{}, fmt.Errorf("%w: this very state was accepted on %s: what came after it is lost again", direction.ErrNotApproved, e.At.Format(time.RFC3339))
 		}
 	}
-	return c.find(c.occasion(len(c.Journal.Starts), Stop{Accepted: subject}))
+	return c.findApprovals(c.occasion(len(c.Journal.Starts), Stop{Accepted: subject}))
 }
 
 // AcceptanceSubject names what an acceptance takes: the journal as far as it has come, and
@@ -203,8 +203,9 @@ func AcceptanceSubject(records uint64, hash [32]byte, inode uint64) string {
 	return fmt.Sprintf("journal at record %d %x, custody file %d", records, hash[:16], inode)
 }
 
-// People holds everybody whose signature counts to the roster, to their certificates'
-// time, chain and revocation, at signing and now, and to each other.
+// People checks everybody whose signature counts: that they are on the roster in their
+// roles, that their certificates were and are valid (time, chain, revocation), and that they
+// are different people.
 func (c *Case) People() error {
 	p, r := c.Plan, c.Roster
 	switch {
@@ -221,7 +222,7 @@ func (c *Case) People() error {
 	if err := c.Trust.Check(r.SignedBy, c.Now); err != nil {
 		return fmt.Errorf("%w: the roster's signer: %w", ErrNoAuthority, err)
 	}
-	if err := errors.Join(p.Record.Check(r), p.Record.Holds(&p.Direction)); err != nil {
+	if err := errors.Join(p.Record.Check(r), p.Record.CheckText(&p.Direction)); err != nil {
 		return err
 	}
 	by, recorded := p.PreparedBy, p.Record.RecordedBy
@@ -245,8 +246,8 @@ func (c *Case) People() error {
 	return nil
 }
 
-// bound holds journal and custody to the ones that the plan is for.
-func (c *Case) bound() error {
+// checkBinding checks that journal and custody are those that the plan names.
+func (c *Case) checkBinding() error {
 	p := c.Plan
 	switch {
 	case p.Custody == nil:
@@ -259,8 +260,8 @@ func (c *Case) bound() error {
 	return nil
 }
 
-// planned holds what the journal has of a plan to the plan.
-func (c *Case) planned() error {
+// checkContent checks that what the journal has of a plan is of this plan.
+func (c *Case) checkContent() error {
 	j, p := &c.Journal, c.Plan
 	switch {
 	case j.Planned != "" && j.Planned != p.SHA256:
@@ -278,8 +279,8 @@ func (c *Case) planned() error {
 	return nil
 }
 
-// ceased refuses what was ended for good, as journal or custody remember it.
-func (c *Case) ceased() error {
+// checkCeased refuses a sweep that was ended for good, by journal or custody.
+func (c *Case) checkCeased() error {
 	if c.Journal.Stop.Ceased {
 		return fmt.Errorf("%w: %s: for good", ErrNoAuthority, c.Journal.Stop.Reason)
 	}
@@ -294,18 +295,18 @@ func (c *Case) ceased() error {
 	return nil
 }
 
-// open asks what may close from one hour to the next.
-func (c *Case) open() error {
-	if c.Wider != nil {
-		return fmt.Errorf("%w: %w", ErrNoAuthority, c.Wider)
+// checkGates refuses a configuration that allows more than the plan, and a closed gate.
+func (c *Case) checkGates() error {
+	if c.BeyondPlan != nil {
+		return fmt.Errorf("%w: %w", ErrNoAuthority, c.BeyondPlan)
 	}
 	return c.Gates
 }
 
-// carried is the grant of approvals that gave this start ahead: those of the last start,
-// as signed, proven anew, with every start that they were used for counted and no halt
-// among these. The error says why there is none.
-func (c *Case) carried() (Grant, error) {
+// approvedAhead is the grant of approvals that were given for further starts as well: those
+// of the last start, proven anew. Every start by them counts, and none may have followed a
+// halt. The error says why there is no such grant.
+func (c *Case) approvedAhead() (Grant, error) {
 	starts, stop := c.Journal.Starts, c.Journal.Stop
 	if len(starts) == 0 || stop.Halted || stop.Accepted != "" {
 		return Grant{}, fmt.Errorf("%w: nothing was given ahead", direction.ErrNotApproved)
@@ -327,31 +328,31 @@ func (c *Case) carried() (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	used := max(len(starts)-first, c.used(spent)) // this start not among them
-	if c.unfinished(spent) > 0 {
+	used := max(len(starts)-first, c.startsUsed(spent)) // this start not among them
+	if c.unfinishedEntry(spent) > 0 {
 		used--
 	}
-	g, err := granted(two)
+	g, err := newGrant(two)
 	if g.Resumes -= used; err == nil && g.Resumes < 0 {
 		err = fmt.Errorf("%w: the resumes that were given ahead are used up", direction.ErrNotApproved)
 	}
 	return g, err
 }
 
-// fresh is the grant of approvals that name this very start.
-func (c *Case) fresh() (Grant, error) { return c.find(c.Occasion()) }
+// approvedNow is the grant of approvals that name this very start.
+func (c *Case) approvedNow() (Grant, error) { return c.findApprovals(c.Occasion()) }
 
-// find finds two approvals for an occasion. That none serves twice follows from what an
-// occasion is: the start of a journal that has none, or what follows one stop of it.
-func (c *Case) find(o direction.Occasion) (Grant, error) {
+// findApprovals finds two approvals for an occasion. None serves twice, because each
+// occasion comes once: the first start of a journal, or what follows one stop of it.
+func (c *Case) findApprovals(o direction.Occasion) (Grant, error) {
 	two, err := o.Find(c.Approvals, c.Roster, c.Now)
 	if err != nil {
 		return Grant{}, err
 	}
-	return granted(two)
+	return newGrant(two)
 }
 
-func granted(two []*direction.Approval) (g Grant, _ error) {
+func newGrant(two []*direction.Approval) (g Grant, _ error) {
 	g.Resumes = direction.ResumesOf(two)
 	for _, a := range two {
 		text, err := a.Text()
@@ -373,7 +374,7 @@ func digestOf(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// spentBy are the digests of what a start says that it was approved by.
+// spentBy lists the digests of the approvals that a start names.
 func spentBy(o record.Opening) (all []string) {
 	for _, a := range o.Approvals {
 		all = append(all, digestOf([]byte(a.Text)))
@@ -382,8 +383,8 @@ func spentBy(o record.Opening) (all []string) {
 	return all
 }
 
-// ApprovalsOf reads the approvals that a start carries. What they are worth is for
-// [direction.Occasion.Find].
+// ApprovalsOf reads the approvals in the record of a start. [direction.Occasion.Find] proves
+// them.
 func ApprovalsOf(o record.Opening) (all []*direction.Approval, _ error) {
 	for _, a := range o.Approvals {
 		terms, err := direction.ParseTerms(a.Text)

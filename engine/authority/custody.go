@@ -7,18 +7,18 @@ import (
 	"safemode/engine/custody"
 )
 
-// Remembered holds the journal to what the custody remembers of it: every start of the
-// one is a start of the other, in order, and the journal goes on from where it was when
-// the last entry was made. Else one of the two is a copy of before.
-func (c *Case) Remembered() error {
+// CheckCustody compares the journal with the custody: both have the same starts, in the same
+// order, and the journal has every record that it had when the custody's last entry was
+// made. Otherwise one of the two is an older copy.
+func (c *Case) CheckCustody() error {
 	if c.Custody == nil {
 		return nil
 	}
 	if err := c.Custody.Copied; err != nil {
 		return c.older("%v", err)
 	}
-	mine := c.mine()
-	taken := -1 // the last acceptance: what went before it is not in a restored journal
+	mine := c.ownEntries()
+	taken := -1 // the last acceptance: a restored journal may lack what came before it
 	for i, e := range mine {
 		if e.Act == custody.Accepted {
 			taken = i
@@ -40,13 +40,13 @@ func (c *Case) Remembered() error {
 			return c.older("record %d of the journal is a start by other approvals than the custody knows", s.Seq)
 		}
 		named[n], last = true, n
-		s.Before.heed(before(mine[:i], named))
+		s.Before.apply(before(mine[:i], named))
 	}
 	for i, e := range mine {
 		if e.Act != custody.Started || named[e.N] || i < taken {
 			continue
 		}
-		next := c.Journal.Records // nothing may have been done by a start that was spent and not begun
+		next := c.Journal.Records // a start that did not begin has written no record
 		if i+1 < len(mine) {
 			next = mine[i+1].Records
 		}
@@ -70,12 +70,12 @@ func (c *Case) Remembered() error {
 			return c.older("record %d of the journal is not the one it had on %s", e.Records, e.At.Format("2006-01-02 15:04:05 UTC"))
 		}
 	}
-	// What the custody remembers of the last stop counts as if the journal said it.
-	c.Journal.Stop.heed(before(mine, named))
+	// The custody's last stop counts as if the journal said it.
+	c.Journal.Stop.apply(before(mine, named))
 	return nil
 }
 
-// before is the last entry but those of starts that were spent and not begun.
+// before is the last entry, leaving out starts that did not begin.
 func before(mine []custody.Entry, named map[uint64]bool) custody.Entry {
 	for _, e := range slices.Backward(mine) {
 		if e.Act != custody.Started || named[e.N] {
@@ -85,8 +85,8 @@ func before(mine []custody.Entry, named map[uint64]bool) custody.Entry {
 	return custody.Entry{}
 }
 
-// heed takes a stop for what the custody remembers of it.
-func (s *Stop) heed(e custody.Entry) {
+// apply takes in what the custody says of a stop.
+func (s *Stop) apply(e custody.Entry) {
 	switch e.Act {
 	case custody.Halted:
 		if !s.Halted {
@@ -97,14 +97,14 @@ func (s *Stop) heed(e custody.Entry) {
 	}
 }
 
-// older refuses a journal or a custody that is not what the other knows.
+// older is the error for a journal or a custody that is an older copy.
 func (c *Case) older(format string, args ...any) error {
 	return fmt.Errorf("%w: %s: the journal or the folder of counters was restored or copied; go on with the newest of both, or, if that is lost,"+
 		" have two approve this very one (safemode approve --accept) and take it (safemode custody accept)", ErrNoAuthority, fmt.Sprintf(format, args...))
 }
 
-// mine are the custody's entries of this journal.
-func (c *Case) mine() (mine []custody.Entry) {
+// ownEntries lists the custody's entries of this journal.
+func (c *Case) ownEntries() (mine []custody.Entry) {
 	if c.Custody == nil {
 		return nil
 	}
@@ -116,9 +116,9 @@ func (c *Case) mine() (mine []custody.Entry) {
 	return mine
 }
 
-// used is how many starts the custody has seen by these approvals.
-func (c *Case) used(spent []string) (n int) {
-	for _, e := range c.mine() {
+// startsUsed is how many starts by these approvals the custody has.
+func (c *Case) startsUsed(spent []string) (n int) {
+	for _, e := range c.ownEntries() {
 		if e.Act == custody.Started && slices.Equal(e.Approvals, spent) {
 			n++
 		}
@@ -126,15 +126,15 @@ func (c *Case) used(spent []string) (n int) {
 	return n
 }
 
-// notBegun says whether a start was spent in the custody, and the journal has no start by it.
+// notBegun says whether the journal lacks the start of a custody entry.
 func (c *Case) notBegun(e custody.Entry) bool {
 	return !slices.ContainsFunc(c.Journal.Starts, func(s Start) bool { return s.Opening.CustodyEntry == e.N })
 }
 
-// unfinished is the custody's entry of a start by these approvals that was spent there and
-// not begun; 0: there is none.
-func (c *Case) unfinished(spent []string) uint64 {
-	mine := c.mine()
+// unfinishedEntry is the custody's entry of a start by these approvals that the journal
+// lacks; 0: there is none.
+func (c *Case) unfinishedEntry(spent []string) uint64 {
+	mine := c.ownEntries()
 	if len(mine) == 0 {
 		return 0
 	}

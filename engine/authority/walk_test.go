@@ -344,7 +344,7 @@ func (k *walk) audit(w *world) error {
 	if !w.counts() {
 		return custody.ErrOldJournal
 	}
-	return c.Remembered()
+	return c.CheckCustody()
 }
 
 func (k *walk) from(w *world, left int, path []string) {

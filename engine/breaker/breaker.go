@@ -13,8 +13,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// ErrOpen refuses a call: the circuit is open, or its one probe is under way.
-// Nothing was sent. Refused calls are not attempts.
+// ErrOpen is the error for a call that was refused: the circuit is open, or its one probe is
+// under way. Nothing was sent. Refused calls are not attempts.
 var ErrOpen = errors.New("circuit is open")
 
 // errUnreported is what a probe whose lease ran out is counted as.
@@ -41,8 +41,8 @@ type Options struct {
 	Excluded func(error) bool
 }
 
-// Validate joins all faults.
-func (o Options) Validate() error {
+// validate joins all faults.
+func (o Options) validate() error {
 	var errs []error
 	if o.Window < 0 || o.Pause < 0 || o.Lease < 0 {
 		errs = append(errs, errors.New("window, pause and lease must not be negative"))
@@ -56,23 +56,23 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// State is what a circuit does. The numbers are those of the metric.
-type State int
+// circuitState is what a circuit does. The numbers are those of the metric.
+type circuitState int
 
 // The states.
 const (
-	Closed  State = iota // calls pass
-	Probing              // one call at a time passes
-	Open                 // no call passes
+	stateClosed  circuitState = iota // calls pass
+	stateProbing                     // one call at a time passes
+	stateOpen                        // no call passes
 )
 
-func (s State) String() string {
+func (s circuitState) String() string {
 	switch s {
-	case Closed:
+	case stateClosed:
 		return "closed"
-	case Probing:
+	case stateProbing:
 		return "probing"
-	case Open:
+	case stateOpen:
 		return "open"
 	}
 	return fmt.Sprintf("invalid(%d)", int(s))
@@ -91,7 +91,7 @@ type circuit = gobreaker.TwoStepCircuitBreaker[struct{}]
 
 // New makes a Breaker whose circuits are closed.
 func New(o Options) (*Breaker, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	window := cmp.Or(o.Window, 30*time.Second)
@@ -138,15 +138,15 @@ func (b *Breaker) Allow(key Key) (done func(error), err error) {
 	}, nil
 }
 
-// State returns what the circuit does now.
-func (b *Breaker) State(key Key) State {
+// stateOf returns what the circuit does now.
+func (b *Breaker) stateOf(key Key) circuitState {
 	switch b.circuit(key).State() {
 	case gobreaker.StateOpen:
-		return Open
+		return stateOpen
 	case gobreaker.StateHalfOpen:
-		return Probing
+		return stateProbing
 	}
-	return Closed
+	return stateClosed
 }
 
 func (b *Breaker) circuit(key Key) *circuit {
@@ -165,7 +165,7 @@ func (b *Breaker) circuit(key Key) *circuit {
 func (b *Breaker) Troubled() map[string]string {
 	troubled := map[string]string{}
 	for _, key := range b.keys() {
-		if state := b.State(key); state != Closed {
+		if state := b.stateOf(key); state != stateClosed {
 			troubled[key.Service+" "+key.Region.String()] = state.String()
 		}
 	}

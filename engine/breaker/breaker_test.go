@@ -46,9 +46,9 @@ func report(t *testing.T, b *Breaker, n int, err error) {
 	}
 }
 
-func wantState(t *testing.T, b *Breaker, want State) {
+func wantState(t *testing.T, b *Breaker, want circuitState) {
 	t.Helper()
-	if got := b.State(key); got != want {
+	if got := b.stateOf(key); got != want {
 		t.Fatalf("state is %v, want %v", got, want)
 	}
 }
@@ -58,18 +58,18 @@ func TestTripAndRecover(t *testing.T) {
 		b := newBreaker(t)
 		report(t, b, 5, nil)
 		report(t, b, 4, errDown)
-		wantState(t, b, Closed) // nine calls are no sample
+		wantState(t, b, stateClosed) // nine calls are no sample
 		report(t, b, 1, errDown)
-		wantState(t, b, Open)
+		wantState(t, b, stateOpen)
 		if _, err := b.Allow(key); !errors.Is(err, ErrOpen) {
 			t.Errorf("got %v, want ErrOpen", err)
 		}
-		if got := b.State(Key{Service: "transform", Region: servicerequests.South}); got != Closed {
+		if got := b.stateOf(Key{Service: "transform", Region: servicerequests.South}); got != stateClosed {
 			t.Errorf("the other region is %v", got)
 		}
 
 		time.Sleep(16 * time.Second)
-		wantState(t, b, Probing)
+		wantState(t, b, stateProbing)
 		probe, err := b.Allow(key)
 		if err != nil {
 			t.Fatal(err)
@@ -78,11 +78,11 @@ func TestTripAndRecover(t *testing.T) {
 			t.Errorf("a second call during the probe: got %v, want ErrOpen", err)
 		}
 		probe(errDown)
-		wantState(t, b, Open)
+		wantState(t, b, stateOpen)
 
 		time.Sleep(16 * time.Second)
 		report(t, b, 1, nil)
-		wantState(t, b, Closed)
+		wantState(t, b, stateClosed)
 	})
 }
 
@@ -92,9 +92,9 @@ func TestWindowRolls(t *testing.T) {
 		report(t, b, 9, errDown)
 		time.Sleep(31 * time.Second)
 		report(t, b, 9, errDown)
-		wantState(t, b, Closed)
+		wantState(t, b, stateClosed)
 		report(t, b, 1, errDown)
-		wantState(t, b, Open)
+		wantState(t, b, stateOpen)
 	})
 }
 
@@ -103,16 +103,16 @@ func TestExcludedErrorsMoveNothing(t *testing.T) {
 		b := newBreaker(t)
 		report(t, b, 50, fmt.Errorf("post: %w", errThrottled))
 		report(t, b, 50, fmt.Errorf("post: %w", context.Canceled))
-		wantState(t, b, Closed)
+		wantState(t, b, stateClosed)
 		report(t, b, 10, fmt.Errorf("post: %w", context.DeadlineExceeded))
-		wantState(t, b, Open)
+		wantState(t, b, stateOpen)
 
 		// An excluded probe gives its place back.
 		time.Sleep(16 * time.Second)
 		report(t, b, 3, errThrottled)
-		wantState(t, b, Probing)
+		wantState(t, b, stateProbing)
 		report(t, b, 1, nil)
-		wantState(t, b, Closed)
+		wantState(t, b, stateClosed)
 	})
 }
 
@@ -130,17 +130,17 @@ func TestProbeThatIsNeverReported(t *testing.T) {
 			t.Errorf("got %v, want ErrOpen while the probe's lease lasts", err)
 		}
 		time.Sleep(2 * time.Second)
-		wantState(t, b, Open)
+		wantState(t, b, stateOpen)
 		time.Sleep(16 * time.Second)
 		report(t, b, 1, nil)
-		wantState(t, b, Closed)
+		wantState(t, b, stateClosed)
 
 		// The report that came too late counts for nothing.
 		lost(errDown)
 		lost(errDown)
-		wantState(t, b, Closed)
+		wantState(t, b, stateClosed)
 		report(t, b, 9, nil)
-		wantState(t, b, Closed)
+		wantState(t, b, stateClosed)
 	})
 }
 
@@ -154,7 +154,7 @@ func TestDoneCountsOnce(t *testing.T) {
 		for range 100 {
 			done(errDown)
 		}
-		wantState(t, b, Closed)
+		wantState(t, b, stateClosed)
 	})
 }
 
@@ -167,7 +167,7 @@ func TestCallsUnderWayAreNoSample(t *testing.T) {
 			}
 		}
 		report(t, b, 9, errDown)
-		wantState(t, b, Closed)
+		wantState(t, b, stateClosed)
 	})
 }
 
@@ -182,7 +182,7 @@ func TestOptionsValidate(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	b := newBreaker(t)
 	report(t, b, 10, errDown)
-	b.State(Key{Service: "send_command", Region: servicerequests.South4G})
+	b.stateOf(Key{Service: "send_command", Region: servicerequests.South4G})
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(b)
 	const want = `# HELP safemode_breaker_state State of the circuit: 0 closed, 1 probing, 2 open.

@@ -19,7 +19,7 @@ func (b *Breaker) Describe(descs chan<- *prometheus.Desc) { descs <- stateDesc }
 func (b *Breaker) Collect(metrics chan<- prometheus.Metric) {
 	for _, key := range b.keys() {
 		metrics <- prometheus.MustNewConstMetric(stateDesc, prometheus.GaugeValue,
-			float64(b.State(key)), key.Service, key.Region.String())
+			float64(b.stateOf(key)), key.Service, key.Region.String())
 	}
 }
 

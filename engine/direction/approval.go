@@ -37,13 +37,13 @@ type Terms struct {
 	Custody     string    `json:"custody_id"` // the one folder of counters that it is for
 	Purpose     Purpose   `json:"purpose"`
 	Subject     string    `json:"subject,omitempty"` // of a resume: the journal's record of the stop; of an acceptance: what is accepted
-	Resumes     int       `json:"resumes"`           // how many stops that were no halts it may go on after, without another approval
+	Resumes     int       `json:"resumes"`           // after how many stops that were no halts the sweep may go on without another approval
 	IssuedAt    time.Time `json:"issued_at"`         // whole seconds
 	ExpiresAt   time.Time `json:"expires_at"`        // the last instant at which a sweep may begin or go on by it
 	Approver    Signatory `json:"approver"`
 }
 
-// MostResumes is the most that an approval may give ahead.
+// MostResumes is the most resumes that an approval may allow.
 const MostResumes = 1000
 
 // Approval is one person's signature over terms.
@@ -52,7 +52,7 @@ type Approval struct {
 	Signature []byte `json:"signature"` // of [Sign] over [Terms.Text]
 }
 
-// ErrNotApproved refuses a sweep that two people have not approved.
+// ErrNotApproved is the error for a sweep that two people have not approved.
 var ErrNotApproved = errors.New("not approved")
 
 // heading is the first line of what is signed. It ends in the version.
@@ -153,8 +153,8 @@ func fileName(name string) string {
 	}, name)
 }
 
-// LoadApprovals reads the approvals of a plan's folder. What cannot be read is an
-// error: an approval that was damaged is not passed over.
+// LoadApprovals reads the approvals of a plan's folder. An approval that cannot be read is an
+// error, and is not skipped.
 func LoadApprovals(folder string) ([]*Approval, error) {
 	files, err := filepath.Glob(filepath.Join(folder, approvalPattern))
 	if err != nil {
@@ -190,14 +190,14 @@ type Occasion struct {
 	Purpose     Purpose
 	Subject     string
 	Trust       Trust
-	Longest     time.Duration // that an approval may be valid; 0: [LongestValid]
+	MaxValidity time.Duration // how long an approval may be valid; 0: [LongestValid]
 }
 
-// LongestValid is how long an approval may be valid where nothing else is said.
+// LongestValid is how long an approval may be valid unless something else is configured.
 const LongestValid = 72 * time.Hour
 
-// fits says why an approval does not serve an occasion; nil where it does.
-func (o *Occasion) fits(a *Approval, roster *Roster, now time.Time) error {
+// check says why an approval does not count for an occasion; nil: it does.
+func (o *Occasion) check(a *Approval, roster *Roster, now time.Time) error {
 	if a.Journal == "" || a.Custody == "" {
 		return errors.New("an older program made it, and it binds no journal and no custody: plan anew and approve that")
 	}
@@ -207,7 +207,7 @@ func (o *Occasion) fits(a *Approval, roster *Roster, now time.Time) error {
 	}
 	who := roster.WithKey(a.Approver.Key)
 	const skew = 5 * time.Minute // between the clocks of two machines
-	longest := cmp.Or(o.Longest, LongestValid)
+	longest := cmp.Or(o.MaxValidity, LongestValid)
 	for _, other := range o.Others {
 		if a.Approver.Same(other) {
 			return errors.New("who has prepared a plan or recorded its direction may not approve it")
@@ -240,9 +240,9 @@ func (o *Occasion) fits(a *Approval, roster *Roster, now time.Time) error {
 	return o.Trust.Check(who.Certificate, a.IssuedAt, now)
 }
 
-// Find returns the approvals of two different people that serve an occasion, the
-// newest of each, of the longest validity. The error wraps [ErrNotApproved], is one
-// line, and says what is missing and what is wrong with what is there.
+// Find returns the approvals of two different people that count for an occasion, the newest
+// of each. The error wraps [ErrNotApproved], is one line, and says what is missing and what
+// is wrong with the approvals that are there.
 func (o *Occasion) Find(all []*Approval, roster *Roster, now time.Time) ([]*Approval, error) {
 	var good []*Approval
 	var faults []string
@@ -252,7 +252,7 @@ func (o *Occasion) Find(all []*Approval, roster *Roster, now time.Time) ([]*Appr
 			continue
 		}
 		seen++
-		if err := o.fits(a, roster, now); err != nil {
+		if err := o.check(a, roster, now); err != nil {
 			faults = append(faults, fmt.Sprintf("%s: %v", a.Approver.Name, err))
 			continue
 		}
@@ -288,8 +288,7 @@ func (o *Occasion) Find(all []*Approval, roster *Roster, now time.Time) ([]*Appr
 	return nil, fmt.Errorf("%w: %s", ErrNotApproved, text)
 }
 
-// ResumesOf is how many resumes approvals give ahead: the fewest that any of them
-// does.
+// ResumesOf is how many resumes approvals allow together: the fewest of any.
 func ResumesOf(approvals []*Approval) int {
 	fewest := MostResumes
 	for _, a := range approvals {

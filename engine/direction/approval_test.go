@@ -272,12 +272,12 @@ func TestRosterAndRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.RecordedBy != rita.signatory() || r.Holds(&d) != nil || r.Check(roster) != nil {
-		t.Errorf("%+v: %v, %v", r.RecordedBy, r.Holds(&d), r.Check(roster))
+	if r.RecordedBy != rita.signatory() || r.CheckText(&d) != nil || r.Check(roster) != nil {
+		t.Errorf("%+v: %v, %v", r.RecordedBy, r.CheckText(&d), r.Check(roster))
 	}
 	wider := d
 	wider.MaximumMeters++
-	if r.Holds(&wider) == nil {
+	if r.CheckText(&wider) == nil {
 		t.Error("a record holds for a direction that says more")
 	}
 	forged := *r

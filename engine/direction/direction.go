@@ -11,7 +11,7 @@ import (
 	"safemode/servicerequests/strictyaml"
 )
 
-// ErrOutside refuses one request: the direction does not cover it.
+// ErrOutside is the error for a request that the direction does not cover.
 var ErrOutside = errors.New("outside the direction")
 
 // ErrNotInForce closes the gate: nothing may be sent before the direction
@@ -70,7 +70,7 @@ type RevocationDelay struct {
 // Covers says whether the delay lasts as long as the direction.
 func (r *RevocationDelay) Covers(d *Direction) bool { return !r.End.Before(d.NotAfter) }
 
-// String tells the decision in a few words.
+// String is the decision in a few words.
 func (r *RevocationDelay) String() string {
 	return fmt.Sprintf("%s of %s, until %s", r.Reference, r.Date.UTC().Format(time.DateOnly), r.End.UTC().Format(time.RFC3339))
 }

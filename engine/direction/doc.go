@@ -1,10 +1,10 @@
-// Package direction is the authority to act: what the Authority directed this
+// Package direction holds the authority to act: what the Authority directed this
 // Shared Resource Provider to do for one failed supplier, who recorded it, who
-// approved what is made of it, and whether it still stands.
+// approved the plan, and whether all of it is still valid.
 //
-// It answers one question: may this be done now. It can only narrow the permitted
-// set of servicerequests, never widen it: a direction that names Enable Supply,
-// Disable Supply or any other service outside the set is refused as a whole.
+// It answers one question: may this be done now? It can only narrow the permitted
+// set of servicerequests. A direction that names Enable Supply, Disable Supply or
+// any other service outside the set is refused as a whole.
 //
 // # The files that people write
 //
@@ -45,29 +45,28 @@
 //	purpose <start, resume or accept>
 //	subject <of a resume: the sequence number of the journal's record of the stop; of an
 //	        acceptance: what is accepted>
-//	resumes <how many stops that were no halts it gives ahead>
+//	resumes <after how many stops that were no halts the sweep may go on>
 //	issued <RFC 3339, UTC, whole seconds>
 //	expires <the same>
 //	approver <name on the roster>
 //	key <SHA-256 of the SubjectPublicKeyInfo, hexadecimal>
 //
-// Two approvals serve an occasion if both name it exactly, have not expired, are valid for
-// no longer than the plan says ([LongestValid] where it says nothing), and are
-// by two people on the roster, different by name and by key, both approvers, neither
-// of whom prepared the plan or recorded its direction, each with a certificate that stands
-// ([Trust]). Expiry is real time; it bounds when a sweep may begin or
-// go on, not how long it runs. What an occasion is, and that it comes once, is for
-// engine/authority. Approvals of version 1 bound no journal and no custody: they serve
-// nothing any more.
+// Two approvals count for an occasion if both name it exactly, have not expired, and are
+// valid for no longer than the plan says ([LongestValid] if it says nothing). They must be by
+// two approvers on the roster, different by name and by key. Neither has prepared the plan or
+// recorded its direction, and both have a valid certificate ([Trust]). Expiry is real time: it
+// bounds when a sweep may begin or go on, not how long it runs. Package authority says what an
+// occasion is. Approvals of version 1 named no journal and no custody: they do not count any
+// more.
 //
 // # Gates
 //
 // Four gates, each with evidence and an end of its own: the direction's window, the
 // revocation lists (and, if asked for, the certificates' time), the operator's record of
 // the MPIDs, and the statement that the everyday adapter is frozen for these identities.
-// A gate whose evidence was never read is closed; one whose
-// evidence cannot be renewed closes when it is older than it may be.
+// A gate is closed until its evidence was read, and closes when the evidence could not be
+// read again for too long.
 //
-// Each list and each file is watched by itself, and a look at it takes half a minute at
-// most: one that hangs delays no other (TestGatesCloseThoughAListHangs).
+// Each list and each file is read by itself, for half a minute at most, so that one that hangs
+// does not delay the others (TestGatesCloseThoughAListHangs).
 package direction

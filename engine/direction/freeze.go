@@ -15,13 +15,14 @@ import (
 	"safemode/servicerequests/strictyaml"
 )
 
-// ErrNotFrozen closes the gate: nothing shows that no other system sends under an identity.
-// Two that count originator counters under one identity lock the supplier out of its meters.
+// ErrNotFrozen closes the gate: it is not shown that no other system sends under an identity.
+// Two systems that count originator counters under one identity lock the supplier out of its
+// meters.
 var ErrNotFrozen = errors.New("adapter not frozen")
 
-// LongestFreeze is how long after it was made a statement may hold: then somebody looks
-// again (assumption).
-const LongestFreeze = 31 * 24 * time.Hour
+// longestFreeze is how long after it was made a statement may be valid (assumption). Then it
+// must be made again.
+const longestFreeze = 31 * 24 * time.Hour
 
 // Freeze is the statement that a supplier's everyday adapter sends nothing under some
 // identities. config/freeze.example.yaml is its manual. Get one from [ReadFreeze].
@@ -61,11 +62,11 @@ func (f *Freeze) Validate() error {
 		return errors.Join(faults...)
 	}
 	check(f.Until.After(f.From), "until", "want after from")
-	check(f.Until.Sub(f.StatedAt) <= LongestFreeze, "until", "want %v after stated_at at most: then have it stated again", LongestFreeze)
+	check(f.Until.Sub(f.StatedAt) <= longestFreeze, "until", "want %v after stated_at at most: then have it stated again", longestFreeze)
 	return errors.Join(faults...)
 }
 
-// ReadFreeze reads a statement with the signature over it, which nobody has proven yet.
+// ReadFreeze reads a statement and the signature over it. It does not verify the signature.
 func ReadFreeze(text, signature []byte) (*Freeze, error) {
 	var f Freeze
 	if err := strictyaml.Unmarshal(text, &f); err != nil {
@@ -75,24 +76,24 @@ func ReadFreeze(text, signature []byte) (*Freeze, error) {
 	return &f, nil
 }
 
-// String says it in a few words.
+// String is the statement in a few words.
 func (f *Freeze) String() string {
 	return fmt.Sprintf("%q is frozen until %s, says %q of %s", f.System, f.Until.UTC().Format(time.RFC3339), f.StatedBy, f.StatedAt.UTC().Format(time.RFC3339))
 }
 
-// Holds says whether the statement is signed by a recorder on the roster whose certificate
-// stands, covers some identities, and is in its time: now by the sweep's clock, real by this
-// machine's. The error wraps [ErrNotFrozen]; a nil statement says nothing.
-func (f *Freeze) Holds(roster *Roster, trust Trust, identities []servicerequests.EUI, now, real time.Time) error {
+// Check checks that a recorder on the roster, with a valid certificate, has signed the
+// statement, that it covers some identities, and that it is in its time: now is the sweep's
+// clock, real the machine's. The error wraps [ErrNotFrozen], also for a nil statement.
+func (f *Freeze) Check(roster *Roster, trust Trust, identities []servicerequests.EUI, now, real time.Time) error {
 	recorder, err := f.prove(roster, trust)
 	if err != nil {
 		return err
 	}
-	return f.stands(recorder, trust, identities, now, real)
+	return f.checkNow(recorder, trust, identities, now, real)
 }
 
-// prove finds who has signed the statement: a recorder on the roster whose certificate leads
-// to an authority. It stays so for as long as the statement is the same.
+// prove finds the recorder on the roster who has signed the statement, with a certificate
+// that chains to an authority. The result does not change while the statement is the same.
 func (f *Freeze) prove(roster *Roster, trust Trust) (*smki.Certificate, error) {
 	switch {
 	case f == nil:
@@ -112,8 +113,8 @@ func (f *Freeze) prove(roster *Roster, trust Trust) (*smki.Certificate, error) {
 	return recorder.Certificate, nil
 }
 
-// stands asks what may change from one moment to the next.
-func (f *Freeze) stands(recorder *smki.Certificate, trust Trust, identities []servicerequests.EUI, now, real time.Time) error {
+// checkNow checks what may change at any moment: revocation and time.
+func (f *Freeze) checkNow(recorder *smki.Certificate, trust Trust, identities []servicerequests.EUI, now, real time.Time) error {
 	if err := (Trust{Revoked: trust.Revoked}).Check(recorder, real); err != nil {
 		return fmt.Errorf("%w: who signed the statement: %w", ErrNotFrozen, err)
 	}
@@ -133,7 +134,7 @@ func (f *Freeze) stands(recorder *smki.Certificate, trust Trust, identities []se
 	return nil
 }
 
-// FreezeOptions is what the adapter's gate rests on.
+// FreezeOptions configures the evidence of the adapter's gate.
 type FreezeOptions struct {
 	Path       string // of the statement; beside it lies its signature
 	Roster     *Roster
@@ -148,7 +149,7 @@ type FreezeFile struct {
 
 	mu       sync.Mutex
 	freeze   *Freeze           // as read last; nil: never
-	recorder *smki.Certificate // who has signed it; nil: nobody who may, and unproven says why
+	recorder *smki.Certificate // of who has signed it; nil: no recorder has, and unproven says why
 	unproven error
 }
 
@@ -160,7 +161,7 @@ func NewFreezeFile(o FreezeOptions) *FreezeFile {
 	return &FreezeFile{o: o}
 }
 
-// Read reads the statement and its signature, which need not hold: see Check.
+// Read reads the statement and its signature. Whether they are valid is for Check.
 func (f *FreezeFile) Read(context.Context) error {
 	text, signature, err := readSigned(f.o.Path)
 	if err != nil {
@@ -187,7 +188,7 @@ func (f *FreezeFile) Freeze() *Freeze {
 	return f.freeze
 }
 
-// Check holds the statement to roster, trust, identities and time. The error wraps
+// Check checks the statement against roster, trust, identities and time. The error wraps
 // [ErrNotFrozen].
 func (f *FreezeFile) Check(now time.Time) error {
 	f.mu.Lock()
@@ -199,5 +200,5 @@ func (f *FreezeFile) Check(now time.Time) error {
 	case err != nil:
 		return err
 	}
-	return freeze.stands(recorder, f.o.Trust, f.o.Identities, now, f.o.Now())
+	return freeze.checkNow(recorder, f.o.Trust, f.o.Identities, now, f.o.Now())
 }

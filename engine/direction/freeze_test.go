@@ -91,7 +91,7 @@ func TestFreezeHolds(t *testing.T) {
 		{"of the future", signed("rita", strings.NewReplacer("2026-11-25T18", "2026-12-10T18", "12-20", "12-29").Replace(frozen)), o.roster, direction.Trust{}, ours, later, "is of the future"},
 		{"expired", good, o.roster, direction.Trust{}, ours, good.Until.Add(time.Second), "was frozen until 2026-12-20T00:00:00Z"},
 	} {
-		err := c.freeze.Holds(c.roster, c.trust, c.identities, c.now, later)
+		err := c.freeze.Check(c.roster, c.trust, c.identities, c.now, later)
 		if (err == nil) != (c.want == "") || err != nil && (!errors.Is(err, direction.ErrNotFrozen) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
@@ -155,7 +155,7 @@ func TestTheAdaptersGate(t *testing.T) {
 		check(now, "not by a recorder") // what was read last is held to
 	})
 	bare := direction.NewGates(direction.GateOptions{Direction: &d})
-	if err := bare.Whole(); err == nil || !strings.Contains(err.Error(), "gate adapter has no evidence") {
+	if err := bare.CheckComplete(); err == nil || !strings.Contains(err.Error(), "gate adapter has no evidence") {
 		t.Error(err)
 	}
 	var none *direction.Gates

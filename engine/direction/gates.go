@@ -32,16 +32,15 @@ type GateError struct {
 func (e *GateError) Error() string { return fmt.Sprintf("gate %s is closed: %v", e.Gate, e.Err) }
 func (e *GateError) Unwrap() error { return e.Err }
 
-// Evidence is what a gate rests on besides the direction. It is read again and
-// again, by one goroutine at a time; of [Revocations] each list by itself, so that one
-// that hangs delays no other.
+// Evidence is what a gate other than the direction's rests on. It is read repeatedly, by one
+// goroutine at a time. Each list of [Revocations] is read by itself, so that one that hangs
+// does not delay the others.
 type Evidence interface {
-	// Read looks at the source. What it learns holds until the next Read; an error
-	// says that nothing was learnt. A Read that does not end with ctx is left alone, and
-	// no other is begun until it ends.
+	// Read reads the source. What it learns is valid until the next Read; after an error
+	// nothing was learnt. If a Read does not end with ctx, no other is begun until it does.
 	Read(ctx context.Context) error
-	// Check judges what was learnt last, at an instant of the sweep's clock. It may be
-	// called from many goroutines, also while Read runs.
+	// Check judges what was learnt last, at an instant of the sweep's clock. Many goroutines
+	// may call it, also while Read runs.
 	Check(now time.Time) error
 }
 
@@ -50,16 +49,16 @@ type reader interface {
 	Read(ctx context.Context) error
 }
 
-// GateOptions is what the gates rest on. Evidence that is nil leaves its gate to
-// what trips it: a live sweep has all, see [Gates.Whole].
+// GateOptions configures the gates. A gate without evidence is closed by [Gates.Trip] alone.
+// A live sweep needs all evidence, see [Gates.CheckComplete].
 type GateOptions struct {
 	Direction    *Direction
 	Certificates Evidence
 	MPIDs        Evidence
 	Frozen       Evidence
 	MaxAge       time.Duration    // real time; evidence that could not be read for longer closes its gate
-	Poll         time.Duration    // real time between two looks at a source
-	Limit        time.Duration    // real time that one look may take; 0: half a minute
+	Poll         time.Duration    // real time between two reads of a source
+	Limit        time.Duration    // real time that one read may take; 0: half a minute
 	Now          func() time.Time // real time; nil is time.Now
 }
 
@@ -67,16 +66,16 @@ type GateOptions struct {
 // be called from many goroutines.
 type Gates struct {
 	o       GateOptions
-	watched []*watched // in the order of the gates
+	sources []*source // in the order of the gates
 
 	mu      sync.Mutex
 	tripped map[Gate]error
 }
 
-// watched is one source of a gate.
-type watched struct {
-	gate   Gate
-	source reader
+// source is one source of a gate's evidence.
+type source struct {
+	gate Gate
+	from reader
 
 	turn    sync.Mutex // one looks at a time
 	reading chan error // takes the outcome of the Read under way; nil: none is
@@ -99,10 +98,10 @@ func NewGates(o GateOptions) *Gates {
 		case nil:
 		case *Revocations:
 			for _, list := range evidence.lists {
-				g.watched = append(g.watched, &watched{gate: gate, source: list})
+				g.sources = append(g.sources, &source{gate: gate, from: list})
 			}
 		default:
-			g.watched = append(g.watched, &watched{gate: gate, source: evidence})
+			g.sources = append(g.sources, &source{gate: gate, from: evidence})
 		}
 	}
 	return g
@@ -119,13 +118,13 @@ func (g *Gates) Check(now time.Time) error {
 	return nil
 }
 
-// CheckGate asks one gate. The error is a [*GateError].
+// CheckGate checks one gate. The error is a [*GateError].
 func (g *Gates) CheckGate(gate Gate, now time.Time) error {
 	var err error
 	if gate == InForce {
 		err = g.o.Direction.InForce(now)
 	} else if evidence := g.evidence(gate); evidence != nil {
-		if err = g.fresh(gate); err == nil {
+		if err = g.checkAge(gate); err == nil {
 			err = evidence.Check(now)
 		}
 	}
@@ -152,8 +151,8 @@ func (g *Gates) evidence(gate Gate) Evidence {
 	return nil
 }
 
-// Whole says which gates rest on nothing, as only a rehearsal's may.
-func (g *Gates) Whole() error {
+// CheckComplete says which gates have no evidence, which only a rehearsal may lack.
+func (g *Gates) CheckComplete() error {
 	var faults []error
 	for _, gate := range AllGates {
 		if gate != InForce && g.evidence(gate) == nil {
@@ -174,9 +173,9 @@ func (g *Gates) Freeze() *Freeze {
 	return nil
 }
 
-// fresh says whether all of a gate's evidence is young enough to go by.
-func (g *Gates) fresh(gate Gate) error {
-	for _, w := range g.watched {
+// checkAge checks that all of a gate's evidence is recent enough.
+func (g *Gates) checkAge(gate Gate) error {
+	for _, w := range g.sources {
 		if w.gate != gate {
 			continue
 		}
@@ -197,9 +196,8 @@ func (g *Gates) fresh(gate Gate) error {
 	return nil
 }
 
-// Trip closes a gate for the rest of this process, for a reason that no evidence
-// shows: a run of answers that means the MPIDs have moved, say. The first reason
-// stays.
+// Trip closes a gate until the process ends, for a reason that its evidence does not show:
+// a run of answers that means the MPIDs have moved, say. The first reason stays.
 func (g *Gates) Trip(gate Gate, reason error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -211,10 +209,10 @@ func (g *Gates) Trip(gate Gate, reason error) {
 // Look reads all evidence once. The errors say what could not be read; whether that
 // closes a gate is for Check.
 func (g *Gates) Look(ctx context.Context) error {
-	faults := make([]error, len(g.watched))
+	faults := make([]error, len(g.sources))
 	var looking sync.WaitGroup
-	for i, w := range g.watched {
-		looking.Go(func() { faults[i] = g.look(ctx, w) })
+	for i, w := range g.sources {
+		looking.Go(func() { faults[i] = g.readSource(ctx, w) })
 	}
 	looking.Wait()
 	if ctx.Err() != nil {
@@ -223,8 +221,8 @@ func (g *Gates) Look(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// look reads one source, for no longer than the limit.
-func (g *Gates) look(ctx context.Context, w *watched) error {
+// readSource reads one source, for no longer than the limit.
+func (g *Gates) readSource(ctx context.Context, w *source) error {
 	w.turn.Lock()
 	defer w.turn.Unlock()
 	limited, cancel := context.WithTimeout(ctx, g.o.Limit)
@@ -238,7 +236,7 @@ func (g *Gates) look(ctx context.Context, w *watched) error {
 	if w.reading == nil {
 		outcome := make(chan error, 1) // the Read may end when nobody waits for it
 		w.reading, w.begun = outcome, g.o.Now()
-		go func() { outcome <- w.source.Read(limited) }() // ends with limited, or when the system lets go
+		go func() { outcome <- w.from.Read(limited) }() // ends with limited, or when the system lets go
 	}
 	var err error
 	select {
@@ -264,7 +262,7 @@ func (g *Gates) look(ctx context.Context, w *watched) error {
 // goroutines, and may be nil.
 func (g *Gates) Watch(ctx context.Context, looked func(error)) {
 	var watching sync.WaitGroup
-	for _, w := range g.watched {
+	for _, w := range g.sources {
 		watching.Go(func() {
 			ticker := time.NewTicker(g.o.Poll)
 			defer ticker.Stop()
@@ -274,7 +272,7 @@ func (g *Gates) Watch(ctx context.Context, looked func(error)) {
 					return
 				case <-ticker.C:
 				}
-				if err := g.look(ctx, w); looked != nil && ctx.Err() == nil {
+				if err := g.readSource(ctx, w); looked != nil && ctx.Err() == nil {
 					looked(err)
 				}
 			}

@@ -21,15 +21,15 @@ import (
 // MemoryName is the name of the file of revocation lists' numbers in the custody folder.
 const MemoryName = "revocation-lists.json"
 
-// ErrOldList refuses a revocation list that is older than one that was read before: what
-// was revoked meanwhile would stand again.
-var ErrOldList = errors.New("older than a revocation list that was read before")
+// errOldList is the error for a revocation list that is older than one that was read before:
+// what was revoked meanwhile would be valid again.
+var errOldList = errors.New("older than a revocation list that was read before")
 
 // listMemory remembers the newest revocation list of each issuer: its number (RFC 5280
 // section 5.2.3) and when it was made. It is used by many goroutines, and its file by
 // several processes.
 type listMemory struct {
-	path string // empty: it forgets with the process
+	path string // empty: it is kept in memory only
 
 	mu   sync.Mutex
 	seen seenLists // where there is no file
@@ -46,9 +46,9 @@ type seenList struct {
 	SHA256     string    `json:"sha256"`
 }
 
-// take refuses a list that is older than one that was seen, and remembers it. When it
-// returns without an error that is durable.
-func (m *listMemory) take(ctx context.Context, list *smki.RevocationList) (err error) {
+// remember refuses a list that is older than one that was seen, and remembers it otherwise.
+// When it returns without an error that is durable.
+func (m *listMemory) remember(ctx context.Context, list *smki.RevocationList) (err error) {
 	if list.Number == nil {
 		return fmt.Errorf("the revocation list of %s has no number (cRLNumber), so nobody can tell it from an older one", list.Issuer)
 	}
@@ -68,7 +68,7 @@ func (m *listMemory) take(ctx context.Context, list *smki.RevocationList) (err e
 	key := hex.EncodeToString(list.Key[:])
 	now := seenList{list.Issuer, list.Number, list.ThisUpdate.UTC(), hex.EncodeToString(list.SHA256[:])}
 	if last, known := seen[key]; known {
-		if err := now.follows(last); err != nil || now.SHA256 == last.SHA256 {
+		if err := now.mayFollow(last); err != nil || now.SHA256 == last.SHA256 {
 			return err
 		}
 	}
@@ -76,14 +76,14 @@ func (m *listMemory) take(ctx context.Context, list *smki.RevocationList) (err e
 	return m.save(seen)
 }
 
-// follows says whether a list may come after another of its issuer, or is the same.
-func (l seenList) follows(last seenList) error {
+// mayFollow says whether a list is the same as another of its issuer, or may come after it.
+func (l seenList) mayFollow(last seenList) error {
 	order := l.Number.Cmp(last.Number)
 	switch {
 	case l.SHA256 == last.SHA256:
 		return nil
 	case order < 0 || l.ThisUpdate.Before(last.ThisUpdate):
-		return fmt.Errorf("%w: number %d of %s of %s, after number %d of %s: get the newest", ErrOldList,
+		return fmt.Errorf("%w: number %d of %s of %s, after number %d of %s: get the newest", errOldList,
 			l.Number, l.ThisUpdate.Format(time.RFC3339), l.Issuer, last.Number, last.ThisUpdate.Format(time.RFC3339))
 	case order == 0 && !l.ThisUpdate.After(last.ThisUpdate):
 		return fmt.Errorf("the revocation list of %s is another one than was read before under its number %d", l.Issuer, l.Number)
@@ -91,7 +91,7 @@ func (l seenList) follows(last seenList) error {
 	return nil
 }
 
-// lock keeps other processes out. It waits for one that is about to write.
+// lock keeps other processes out. It waits while another one writes.
 func (m *listMemory) lock(ctx context.Context) (*durable.Lock, error) {
 	for {
 		lock, err := durable.TakeLock(m.path + ".lock")

@@ -59,12 +59,12 @@ type MPIDFile struct {
 	record mpidRecord
 }
 
-// NewMPIDFile names the file that tells of a direction's MPIDs. It reads nothing.
+// NewMPIDFile makes the evidence of the file with a direction's MPIDs. It reads nothing.
 func NewMPIDFile(path string, d *Direction) *MPIDFile {
 	return &MPIDFile{path: path, mpids: d.Supplier.MPIDs}
 }
 
-// Read reads the file. A file that says nothing of one of the MPIDs is an error.
+// Read reads the file. A file that lacks one of the MPIDs is an error.
 func (f *MPIDFile) Read(context.Context) error {
 	text, err := safefile.Read(f.path, safefile.Small, safefile.Own)
 	if err != nil {

@@ -21,7 +21,7 @@ type RevocationOptions struct {
 	Lists        []string            // files and http or https URLs of revocation lists
 	Certificates []*smki.Certificate // those that must stand
 	Authorities  []*smki.Certificate // who may have signed a list
-	CheckExpiry  bool                // hold the certificates to their time, on the sweep's clock
+	CheckExpiry  bool                // check the certificates' validity in time, on the sweep's clock
 	Poll         time.Duration       // how often a URL is asked
 	Now          func() time.Time    // real time, for the lists' own time; nil is time.Now
 	Warn         func(string)        // told once of a list that tells only of the certificates it names; optional
@@ -104,7 +104,7 @@ func (r *Revocations) Read(ctx context.Context) error {
 func (s *revocationSource) Read(ctx context.Context) error {
 	if !strings.HasPrefix(s.name, "http://") && !strings.HasPrefix(s.name, "https://") {
 		text, err := safefile.Read(s.name, maxRevocationList, safefile.Checked)
-		return s.take(ctx, text, err)
+		return s.accept(ctx, text, err)
 	}
 	now := s.of.o.Now()
 	if !s.asked.IsZero() && now.Sub(s.asked) < s.of.o.Poll {
@@ -112,12 +112,12 @@ func (s *revocationSource) Read(ctx context.Context) error {
 	}
 	s.asked = now
 	text, err := s.of.fetch(ctx, s.name)
-	s.err = s.take(ctx, text, err)
+	s.err = s.accept(ctx, text, err)
 	return s.err
 }
 
 // take reads a list that was got. It is believed once it is remembered.
-func (s *revocationSource) take(ctx context.Context, text []byte, err error) error {
+func (s *revocationSource) accept(ctx context.Context, text []byte, err error) error {
 	if err != nil || s.list.Load() != nil && bytes.Equal(text, s.text) {
 		return err
 	}
@@ -131,7 +131,7 @@ func (s *revocationSource) take(ctx context.Context, text []byte, err error) err
 		err = s.of.inTime(list)
 	}
 	if err == nil && list.Partial == "" { // lists of other scopes are numbered by themselves (RFC 5280, 5.2.3)
-		err = s.of.memory.take(ctx, list)
+		err = s.of.memory.remember(ctx, list)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)

@@ -119,7 +119,7 @@ func ParseRoster(text []byte) (*Roster, error) {
 	return r, nil
 }
 
-// LoadRoster reads a roster's file and holds the signature beside it to the
+// LoadRoster reads a roster's file and checks the signature beside it by the
 // certificate that the configuration pins. Errors wrap [ErrRoster].
 func LoadRoster(path string, signedBy *smki.Certificate) (*Roster, error) {
 	text, signature, err := readSigned(path)
@@ -133,7 +133,7 @@ func LoadRoster(path string, signedBy *smki.Certificate) (*Roster, error) {
 	return r, nil
 }
 
-// SignedRoster reads a roster and holds its signature to a certificate. Errors wrap
+// SignedRoster reads a roster and checks its signature by a certificate. Errors wrap
 // [ErrRoster].
 func SignedRoster(text, signature []byte, signedBy *smki.Certificate) (*Roster, error) {
 	if err := Verify(signedBy, text, signature); err != nil {
@@ -178,7 +178,7 @@ func (r *Roster) find(is func(*Person) bool) *Person {
 	return nil
 }
 
-// May says whether a person has a role. Nil may nothing.
+// May says whether a person has a role. A nil person has none.
 func (p *Person) May(role Role) bool { return p != nil && slices.Contains(p.Roles, role) }
 
 // CheckEnvironment keeps test people out of live sweeps, and real ones out of
@@ -217,7 +217,7 @@ func LoadRecord(path string, roster *Roster) (Direction, *Record, error) {
 	return Direction{}, nil, fmt.Errorf("%s: %w: not by a recorder on the roster", path+SignatureSuffix, ErrSignature)
 }
 
-// Check holds a record that a plan carries to the roster. The error wraps
+// Check checks a record that a plan carries against the roster. The error wraps
 // [ErrSignature].
 func (r *Record) Check(roster *Roster) error {
 	p := roster.WithKey(r.RecordedBy.Key)

@@ -18,7 +18,7 @@ import (
 // file that it is over.
 const SignatureSuffix = ".sig"
 
-// ErrSignature marks bytes that nobody who may has signed.
+// ErrSignature is the error for a text without a valid signature of somebody who may sign it.
 var ErrSignature = errors.New("signature does not hold")
 
 // Sign signs bytes as they are: ECDSA on P-256 over their SHA-256, as ASN.1. What
@@ -34,7 +34,7 @@ func Sign(key crypto.Signer, text []byte) ([]byte, error) {
 	return signature, nil
 }
 
-// Verify holds a signature of [Sign] to a certificate. The error wraps
+// Verify checks a signature of [Sign] by a certificate. The error wraps
 // [ErrSignature].
 func Verify(c *smki.Certificate, text, signature []byte) error {
 	digest := sha256.Sum256(text)
@@ -56,7 +56,7 @@ func Fingerprint(c *smki.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Signatory is a person and the key that stands for them.
+// Signatory is a person with the fingerprint of their key.
 type Signatory struct {
 	Name string `json:"name"`
 	Key  string `json:"key,omitempty"` // [Fingerprint]; empty: nothing but the name is known
@@ -70,8 +70,8 @@ type Record struct {
 	Signature  []byte    `json:"signature"` // of [Sign] over Text
 }
 
-// Holds says whether the record's text says what a direction says.
-func (r *Record) Holds(d *Direction) error {
+// CheckText checks that the record's text is that of a direction.
+func (r *Record) CheckText(d *Direction) error {
 	parsed, err := Parse([]byte(r.Text))
 	if err != nil {
 		return fmt.Errorf("direction_record: %w", err)
@@ -82,7 +82,7 @@ func (r *Record) Holds(d *Direction) error {
 	return nil
 }
 
-// equal compares what two directions say.
+// equal says whether two directions say the same.
 func (d *Direction) equal(other *Direction) bool {
 	a, errA := json.Marshal(d)
 	b, errB := json.Marshal(other)

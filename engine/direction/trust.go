@@ -8,14 +8,14 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// Trust is what a person's certificate is held to, wherever a signature of theirs counts.
+// Trust is what a person's certificate is checked against, wherever their signature counts.
 type Trust struct {
-	Chained func(*smki.Certificate) error // it leads to an authority that is trusted; nil: not asked, as where no authorities are at hand
-	Revoked func(*smki.Certificate) bool  // a revocation list names it; nil: no list is at hand
+	Chained func(*smki.Certificate) error // it chains to a trusted authority; nil: not checked, because no authorities are given
+	Revoked func(*smki.Certificate) bool  // a revocation list names it; nil: no list is given
 }
 
-// Check says whether a certificate stands at each of some instants of real time: when it
-// signed, and now. A revocation counts from ever: who holds the key may write any date.
+// Check checks that a certificate is valid at some instants of real time: when it signed, and
+// now. A revocation counts for all time, because whoever has the key may write any date.
 func (t Trust) Check(c *smki.Certificate, at ...time.Time) error {
 	for _, instant := range at {
 		if err := c.CheckValidAt(instant); err != nil {

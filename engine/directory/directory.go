@@ -45,8 +45,8 @@ type Options struct {
 	Timeout time.Duration // of all questions for one device together, real time; 0: 20 s
 	Devices int           // whose keys are kept, at about 400 bytes each; 0: 100,000
 
-	// Again is the least time between two times that the service is asked for a device's
-	// keys because a message has failed under those that are kept. By the clock; 0: 1 min.
+	// Again is the minimum time between two questions for a device's keys because a message
+	// has failed under the cached ones. By the clock; 0: 1 min.
 	Again time.Duration
 	Clock clock.Clock // by which keys change; zero: real time
 	// Learnt is told of a device whose keys have become known, or have changed. It must
@@ -54,8 +54,8 @@ type Options struct {
 	Learnt func(servicerequests.EUI)
 }
 
-// Validate joins all faults, each with its field.
-func (o Options) Validate() error {
+// validate joins all faults, each with its field.
+func (o Options) validate() error {
 	var errs []error
 	if u, err := url.Parse(o.URL); err != nil {
 		errs = append(errs, fmt.Errorf("url: %w", err))
@@ -88,11 +88,11 @@ type Directory struct {
 	underWay map[servicerequests.EUI]*lookup
 }
 
-// mostLookups bounds how many devices are asked about at a time.
-const mostLookups = 1024
+// maxLookups bounds how many devices are asked about at a time.
+const maxLookups = 1024
 
-// lookup is one set of questions under way; done is closed when keys and err
-// are set.
+// lookup is a question to the service that is under way; done is closed when keys and err are
+// set.
 type lookup struct {
 	done chan struct{}
 	keys proof.DeviceKeys
@@ -101,7 +101,7 @@ type lookup struct {
 
 // New makes a directory that knows no device yet. It does not connect.
 func New(o Options) (*Directory, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	base, err := url.Parse(o.URL)
@@ -137,9 +137,9 @@ func New(o Options) (*Directory, error) {
 	}, nil
 }
 
-// Keys returns the keys of a device: kept ones, or those of the SMKI service.
-// However many callers ask for one device at a time, the service is asked once.
-// Errors wrap [ErrUnavailable] or [ErrNoCertificate], and are not kept.
+// Keys returns the keys of a device, from the cache or from the SMKI service. The service is
+// asked once, however many callers ask for one device at a time. Errors wrap
+// [ErrUnavailable] or [ErrNoCertificate], and are not cached.
 func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (proof.DeviceKeys, error) {
 	d.mu.Lock()
 	if kept := d.cache.get(device); kept != nil {
@@ -150,9 +150,9 @@ func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (proof
 	return d.wait(ctx, device)
 }
 
-// Refresh asks the service for the keys of a device, though they are kept: a message has
-// failed under them, and the device may have others by now. It asks no more often than
-// the options say, else it fails with [ErrUnavailable]. While it fails the kept keys stay.
+// Refresh asks the service for the keys of a device although they are cached: a message has
+// failed under them, and the device may have others by now. It fails with [ErrUnavailable]
+// if it was called for the device within Again. When it fails the cached keys stay.
 func (d *Directory) Refresh(ctx context.Context, device servicerequests.EUI) (proof.DeviceKeys, error) {
 	d.mu.Lock()
 	kept := d.cache.get(device)
@@ -166,19 +166,19 @@ func (d *Directory) Refresh(ctx context.Context, device servicerequests.EUI) (pr
 	return d.wait(ctx, device)
 }
 
-// wait waits for the service's answer about a device, and asks if nobody has yet. The
-// caller holds the mutex; wait gives it back.
+// wait waits for the service's answer about a device, and asks if no question is under way.
+// The caller holds the mutex; wait unlocks it.
 func (d *Directory) wait(ctx context.Context, device servicerequests.EUI) (proof.DeviceKeys, error) {
 	l, joined := d.underWay[device]
 	if !joined {
-		if len(d.underWay) >= mostLookups {
+		if len(d.underWay) >= maxLookups {
 			d.mu.Unlock()
-			return proof.DeviceKeys{}, fmt.Errorf("%w: %s: it is asked about %d devices already", ErrUnavailable, device, mostLookups)
+			return proof.DeviceKeys{}, fmt.Errorf("%w: %s: it is asked about %d devices already", ErrUnavailable, device, maxLookups)
 		}
 		l = &lookup{done: make(chan struct{})}
 		d.underWay[device] = l
-		// The answer is for everybody who waits, so it does not end with the one
-		// who asked first; the time-out ends it.
+		// The answer is for all who wait, so the first caller's context does not end the
+		// question; the time-out does.
 		go d.find(context.WithoutCancel(ctx), device, l)
 	}
 	d.mu.Unlock()
@@ -195,9 +195,8 @@ func (d *Directory) wait(ctx context.Context, device servicerequests.EUI) (proof
 // Asked is for how many devices' keys the service was asked so far.
 func (d *Directory) Asked() uint64 { return d.asked.Load() }
 
-// Check asks the service for an organisation that it must know. It tells a wrong
-// or troubled service before anything rests on it. Errors wrap [ErrUnavailable] or
-// [ErrNoCertificate].
+// Check asks the service for an organisation that it must know, to find a wrong or broken
+// service early. Errors wrap [ErrUnavailable] or [ErrNoCertificate].
 func (d *Directory) Check(ctx context.Context, organisation servicerequests.EUI) error {
 	found, err := d.service.search(ctx, subjectOrganisation, organisation)
 	if err == nil && len(found) == 0 {
@@ -275,8 +274,8 @@ func (d *Directory) ask(ctx context.Context, device servicerequests.EUI) (keys p
 	return keys, nil
 }
 
-// candidates bounds how many certificates of one purpose are fetched.
-const candidates = 4
+// maxCandidates bounds how many certificates of one purpose are fetched.
+const maxCandidates = 4
 
 // certificates fetches the certificates in use for one purpose and returns those that can
 // be believed, the youngest first. A device has two while they are being changed: the
@@ -285,7 +284,7 @@ func (d *Directory) certificates(ctx context.Context, device servicerequests.EUI
 	reason := errors.New("none is in use")
 	fetched := 0
 	for _, r := range found {
-		if r.status != "I" || r.usage != code || fetched == candidates {
+		if r.status != "I" || r.usage != code || fetched == maxCandidates {
 			continue
 		}
 		fetched++
@@ -293,7 +292,7 @@ func (d *Directory) certificates(ctx context.Context, device servicerequests.EUI
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", device, err)
 		}
-		c, err := d.believe(der, device, usage)
+		c, err := d.verify(der, device, usage)
 		if err != nil {
 			reason = fmt.Errorf("serial %s: %w", r.serial, err)
 			continue
@@ -307,9 +306,9 @@ func (d *Directory) certificates(ctx context.Context, device servicerequests.EUI
 	return believed, nil
 }
 
-// believe reads a certificate and holds it against everything it must be.
-// Validity in time is not looked at: device certificates do not expire.
-func (d *Directory) believe(der []byte, device servicerequests.EUI, usage smki.Usage) (*smki.Certificate, error) {
+// verify reads a certificate and checks everything that it must be. It does not check
+// validity in time, because device certificates do not expire.
+func (d *Directory) verify(der []byte, device servicerequests.EUI, usage smki.Usage) (*smki.Certificate, error) {
 	c, err := smki.ParseCertificate(der)
 	switch {
 	case err != nil:

@@ -2,10 +2,10 @@
 // believes only certificates that chain to the configured authorities, and keeps
 // the keys.
 //
-// It keeps the keys of all certificates that are in use: while a device's certificate is
-// being changed there are two, and either may have signed. What it keeps may grow old. So
-// the service is asked again when a message has failed under all that is kept, and not
-// again within a minute. That the service knows no certificate is never kept.
+// It caches the keys of all certificates that are in use: while a device's certificate is
+// being changed there are two, and either may have signed. Cached keys may be out of date. So
+// the service is asked again when a message has failed under all of them, but at most once a
+// minute. It does not cache that the service knows no certificate.
 //
 // It holds no keys of organisations (they are configured, never looked up) and
 // no private key. It does not judge messages.

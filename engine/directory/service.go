@@ -69,14 +69,14 @@ func (s service) search(ctx context.Context, field string, eui servicerequests.E
 	return found, nil
 }
 
-// longestSerial bounds a serial in digits: 20 octets are 49 decimal ones (RFC 5280
+// maxSerial bounds a serial in digits: 20 octets are 49 decimal ones (RFC 5280
 // 4.1.2.2), and some more that are leading zeros.
-const longestSerial = 64
+const maxSerial = 64
 
 // isSerial says whether the text may name a certificate of the service. It is a token
 // of hexadecimal digits, and nothing is read out of it: it goes back as it came.
 func isSerial(text string) bool {
-	return text != "" && len(text) <= longestSerial && strings.Trim(text, "0123456789ABCDEFabcdef") == ""
+	return text != "" && len(text) <= maxSerial && strings.Trim(text, "0123456789ABCDEFabcdef") == ""
 }
 
 func (s service) retrieve(ctx context.Context, serial string) (der []byte, err error) {

@@ -60,13 +60,13 @@ func TestAdmitIsAskedAtTheSocket(t *testing.T) {
 // A request that leaves in more than one write is asked for once.
 func TestAdmitIsAskedOnceForAConnection(t *testing.T) {
 	asked := 0
-	c := &crossing{ctx: t.Context(), cancel: func() {}, ask: func(context.Context) error { asked++; return nil }}
-	p := &passage{crossing: c}
+	c := &postState{ctx: t.Context(), cancel: func() {}, ask: func(context.Context) error { asked++; return nil }}
+	p := &connState{postState: c}
 	for range 3 {
-		if err := p.enter(); err != nil {
+		if err := p.checkOnce(); err != nil {
 			t.Fatal(err)
 		}
-		p.leave(4096)
+		p.noteWritten(4096)
 	}
 	if written, _ := c.end(); asked != 1 || !written {
 		t.Errorf("asked %d times, written %t", asked, written)
@@ -229,20 +229,20 @@ func TestConnectionDiesWhileAdmitIsAsked(t *testing.T) {
 
 // A byte that is on its way is in doubt, whatever comes then, and never held back.
 func TestWrittenIsNotHeldBack(t *testing.T) {
-	c := &crossing{ctx: t.Context(), cancel: func() {}}
-	p := &passage{crossing: c}
-	if err := p.enter(); err != nil {
+	c := &postState{ctx: t.Context(), cancel: func() {}}
+	p := &connState{postState: c}
+	if err := p.checkOnce(); err != nil {
 		t.Fatal(err)
 	}
 	if written, refused := c.end(); !written || refused != nil {
 		t.Errorf("a write is under way: written %t, %v", written, refused)
 	}
-	p.leave(0)
-	if err := p.enter(); !errors.Is(err, ErrHeldBack) {
+	p.noteWritten(0)
+	if err := p.checkOnce(); !errors.Is(err, ErrHeldBack) {
 		t.Errorf("written after the end: %v", err)
 	}
-	next := &passage{crossing: c}
-	if err := next.enter(); !errors.Is(err, ErrHeldBack) {
+	next := &connState{postState: c}
+	if err := next.checkOnce(); !errors.Is(err, ErrHeldBack) {
 		t.Errorf("written after the end, on another connection: %v", err)
 	}
 	if written, _ := c.end(); written {

@@ -1,21 +1,22 @@
-// Package gateway is the engine's one way out to the DCC: it POSTs signed DUIS
-// XML to Transform, Send Command and Non-Device and says what became of it.
+// Package gateway sends requests to the DCC: it POSTs signed DUIS XML to
+// Transform, Send Command and Non-Device, and returns the reply or the class of
+// the failure. Nothing else in the engine sends to the DCC.
 //
-// It owns the sockets and the wall in front of them. It repeats nothing, follows
-// no redirect, uses no proxy and believes nothing: the body it returns is bytes
-// that package proof has yet to prove.
+// It owns the sockets and the wall: a last check of the bytes before they leave.
+// It retries nothing, follows no redirect, uses no proxy and proves nothing: the
+// body that it returns is for package proof.
 //
 // # The wall
 //
-// Before a connection is asked for, the outgoing bytes are read as DUIS, and a
-// Signed Pre-Command in them as GBCS, whoever made them. Only a request of the
-// permitted set, under the Request ID and for the service that the caller named,
-// passes; anything else is ErrNotPermitted, and the network never sees it.
+// Before it connects, the gateway reads the outgoing bytes as DUIS, and a Signed
+// Pre-Command in them as GBCS. They must be a request of the permitted set, with
+// the Request ID and for the service that the caller named. Everything else is
+// ErrNotPermitted, and nothing is sent.
 //
 // # What an error means
 //
 //	ErrNotPermitted   the wall: nothing was sent
-//	ErrHeldBack       Post.Admit said no at the socket: nothing was sent
+//	ErrHeldBack       Post.Admit refused it at the socket: nothing was sent
 //	ErrNotWritten     no connection took a byte: nothing was sent
 //	*ThrottledError   429 or 503: the DCC asks to come back later
 //	ErrRejected       another 4xx but 408: the DCC will never take these bytes

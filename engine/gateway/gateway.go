@@ -35,11 +35,11 @@ type Post struct {
 	ID      servicerequests.RequestID
 	Body    []byte // signed DUIS XML; not changed
 
-	// Admit is asked when a connection is there, immediately before the first byte is
-	// written, and again if the transport has to take another connection, because on the
-	// one before nothing could be written. An error holds the request back: nothing is
-	// written. A panic is handed to the caller of Post. While it is asked the POST does
-	// not end, so it must return when its context ends. Nil: it may go.
+	// Admit is called when there is a connection, immediately before the first byte is
+	// written. It is called again if nothing could be written and the transport uses another
+	// connection. After an error nothing is written. A panic is passed to the caller of Post.
+	// The POST does not end while Admit runs, so it must return when its context ends. Nil:
+	// every request is admitted.
 	Admit func(context.Context) error
 }
 
@@ -52,8 +52,8 @@ type Options struct {
 	Connections int           // to the DCC at most, and kept warm; 0: 32
 }
 
-// Validate joins all faults, each with its field.
-func (o Options) Validate() error {
+// validate joins all faults, each with its field.
+func (o Options) validate() error {
 	var errs []error
 	u, err := url.Parse(o.URL)
 	switch {
@@ -84,7 +84,7 @@ type Gateway struct {
 
 // New makes a gateway. It does not connect.
 func New(o Options) (*Gateway, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	base, err := url.Parse(o.URL)
@@ -128,19 +128,18 @@ func (g *Gateway) Close() { g.transport.CloseIdleConnections() }
 // by the authorities that the gateway was given.
 func (g *Gateway) ServerProven() bool { return g.serverProven }
 
-// Post sends the bytes once and returns the body of the DCC's reply. The reply
-// is not proven, and that it came does not mean that the request was accepted:
-// its response code says so. Errors are those of the package comment; they wrap
-// ctx's error where it was the cause.
+// Post sends the bytes once and returns the body of the DCC's reply. The reply is not proven,
+// and only its response code says whether the request was accepted. Errors are those of the
+// package comment; they wrap ctx's error if that was the cause.
 func (g *Gateway) Post(ctx context.Context, p Post) ([]byte, error) {
 	if err := inspect(p); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
-	// Doubt begins where the first byte is given to a connection.
-	crossing := &crossing{ctx: ctx, cancel: cancel, ask: p.Admit}
-	ctx = httptrace.WithClientTrace(ctx, crossing.trace())
+	// The outcome is in doubt once the first byte was given to a connection.
+	state := &postState{ctx: ctx, cancel: cancel, ask: p.Admit}
+	ctx = httptrace.WithClientTrace(ctx, state.trace())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.base+path(p.Service)[1:], bytes.NewReader(p.Body))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotWritten, err)
@@ -149,7 +148,7 @@ func (g *Gateway) Post(ctx context.Context, p Post) ([]byte, error) {
 	req.Header.Set("Accept", "application/xml")
 	req.Header.Set("User-Agent", "safemode")
 	resp, err := g.transport.RoundTrip(req) // not a Client's Do: it would follow redirects
-	written, refused := crossing.end()
+	written, refused := state.end()
 	switch {
 	case err == nil:
 	case written && errors.Is(err, ErrHeldBack): // it is in doubt and not held back

@@ -19,8 +19,8 @@ var (
 	ErrInDoubt    = errors.New("gateway: the DCC may have these bytes")
 )
 
-// ThrottledError says that the DCC asks to come back later. The request was not
-// taken.
+// ThrottledError means that the DCC asks to send the request again later. It did not accept
+// it.
 type ThrottledError struct {
 	Status     int           // 429 or 503
 	RetryAfter time.Duration // real time from now; 0 where the DCC did not say
@@ -30,7 +30,7 @@ func (e *ThrottledError) Error() string {
 	return fmt.Sprintf("gateway: throttled: HTTP status %d, retry after %v", e.Status, e.RetryAfter)
 }
 
-// read classes the reply and takes its body.
+// read returns the body of the reply, or the error of its class.
 func (g *Gateway) read(resp *http.Response) ([]byte, error) {
 	switch {
 	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusServiceUnavailable:
@@ -67,22 +67,22 @@ func readAll(r io.Reader, announced int64) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// drain reads a little of a body that nobody needs, so that the connection can
-// be used again.
+// drain reads a little of a body that is not needed, so that the connection can be used
+// again.
 func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, 16<<10) }
 
-// longestRetryAfter keeps an absurd header from stopping a service for good.
-const longestRetryAfter = time.Hour
+// maxRetryAfter bounds a Retry-After, so that an absurd one does not stop a service for good.
+const maxRetryAfter = time.Hour
 
 // retryAfter reads a Retry-After header in either form (RFC 9110, 10.2.3): whole
 // seconds, or a date. What cannot be read or lies in the past is 0.
 func retryAfter(header string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return min(time.Duration(seconds)*time.Second, longestRetryAfter)
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 	}
 	date, err := http.ParseTime(header)
 	if err != nil {
 		return 0
 	}
-	return min(max(date.Sub(now), 0), longestRetryAfter)
+	return min(max(date.Sub(now), 0), maxRetryAfter)
 }

@@ -10,41 +10,41 @@ import (
 	"sync/atomic"
 )
 
-// ErrHeldBack says that [Post.Admit] let nothing pass: nothing was written. The error of
+// ErrHeldBack means that [Post.Admit] refused the request: nothing was written. The error of
 // Admit is wrapped, too.
 var ErrHeldBack = errors.New("gateway: held back at the socket")
 
-// socket is a connection that asks before the first byte of each request is written.
-// Under TLS it stands above the encryption, so that a handshake asks for nothing.
+// socket is a connection that calls [Post.Admit] before the first byte of each request is
+// written. With TLS it is above the encryption, so a handshake does not call it.
 type socket struct {
 	net.Conn
-	pass atomic.Pointer[passage] // of the request that has the connection
+	pass atomic.Pointer[connState] // of the request that has the connection
 }
 
-// Write asks the passage, and writes only if it lets the request pass. A connection that no
-// request has writes nothing.
+// Write writes only if the request is admitted. A connection that no request uses writes
+// nothing.
 func (s *socket) Write(b []byte) (int, error) {
 	p := s.pass.Load()
 	if p == nil {
 		return 0, ErrHeldBack
 	}
-	if err := p.enter(); err != nil {
+	if err := p.checkOnce(); err != nil {
 		return 0, err
 	}
 	n, err := s.Conn.Write(b)
-	p.leave(n)
+	p.noteWritten(n)
 	return n, err
 }
 
-// passage is one request's way to one socket.
-type passage struct {
-	*crossing
+// connState is one request on one connection.
+type connState struct {
+	*postState
 	asked bool // by the connection's one writer
 }
 
-// enter asks, once for each connection that the transport tries: between two of them
-// lies a dial, and what held before it may hold no more.
-func (p *passage) enter() error {
+// checkOnce calls Admit once for each connection that the transport tries: there is a dial
+// between two of them, and the answer may have changed.
+func (p *connState) checkOnce() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.asked {
@@ -58,17 +58,17 @@ func (p *passage) enter() error {
 	return nil
 }
 
-// leave notes how many bytes a write has given to the network. The rest of a TLS record
-// that is cut short is nothing that the peer could read.
-func (p *passage) leave(n int) {
+// noteWritten takes in how many bytes a write has given to the network. The peer cannot read
+// a TLS record that was cut short.
+func (p *connState) noteWritten(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.writing--
 	p.written = p.written || n > 0
 }
 
-// crossing is one POST with all the connections that the transport tries for it.
-type crossing struct {
+// postState is the state of one POST over all the connections that the transport tries.
+type postState struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	ask    func(context.Context) error // nil: all may pass
@@ -80,16 +80,15 @@ type crossing struct {
 	panicked any   // what ask panicked with
 }
 
-// admit asks whether a connection may be written to. It holds mu: while it is asked, the
-// POST does not end.
-func (c *crossing) admit() {
+// admit calls Admit. The caller holds mu, so the POST does not end meanwhile.
+func (c *postState) admit() {
 	defer func() {
-		// The transport's goroutine is no place for a panic: Post hands it to its caller.
+		// A panic must not end the transport's goroutine: Post passes it to its caller.
 		if c.panicked = recover(); c.panicked != nil {
 			c.refused = ErrHeldBack
 		}
 		if c.refused == nil {
-			c.refused = c.ctx.Err() // it ended while that was asked
+			c.refused = c.ctx.Err() // it ended while Admit ran
 		}
 		if c.refused != nil {
 			c.cancel() // so that the transport tries no other connection
@@ -100,12 +99,12 @@ func (c *crossing) admit() {
 	}
 }
 
-// errOver refuses a write that the transport tries after it has given the POST up.
+// errOver is the error for a write that the transport tries after the POST has ended.
 var errOver = errors.New("the POST is over")
 
-// end says how far the POST got: whether the peer may have a byte of it, and else what
-// held it back. From then on nothing more is written.
-func (c *crossing) end() (written bool, refused error) {
+// end says whether the peer may have a byte of the POST, and if not, why it was refused. From
+// then on nothing more is written.
+func (c *postState) end() (written bool, refused error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.panicked != nil {
@@ -118,11 +117,11 @@ func (c *crossing) end() (written bool, refused error) {
 	return c.written || c.writing > 0, refused
 }
 
-// trace gives each connection that the transport takes for the POST its passage.
-func (c *crossing) trace() *httptrace.ClientTrace {
+// trace attaches the POST to each connection that the transport uses for it.
+func (c *postState) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		if s, ok := info.Conn.(*socket); ok {
-			s.pass.Store(&passage{crossing: c})
+			s.pass.Store(&connState{postState: c})
 		}
 	}}
 }

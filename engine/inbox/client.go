@@ -18,7 +18,7 @@ func (a Address) admits(s tls.ConnectionState) error {
 	if len(s.VerifiedChains) == 0 {
 		return errors.New("the client's certificate was not verified")
 	}
-	if err := CheckClient(s.PeerCertificates[0], a.AllowedNames); err != nil {
+	if err := checkClient(s.PeerCertificates[0], a.AllowedNames); err != nil {
 		return err
 	}
 	if a.Revoked == nil {
@@ -33,12 +33,12 @@ func (a Address) admits(s tls.ConnectionState) error {
 	return refused
 }
 
-// CheckClient says whether a certificate is a TLS client's under one of these names. It
+// checkClient says whether a certificate is a TLS client's under one of these names. It
 // must be an end entity's, be for digital signatures (RFC 5280 section 4.2.1.3) and for
 // the authentication of clients (section 4.2.1.12), and say so itself. Its names are those
 // that its subjectAltName gives to hosts; only where it gives none is it the one common name of its
 // subject (RFC 6125 section 6.4.4). Names are compared byte by byte but for the case of ASCII letters.
-func CheckClient(c *x509.Certificate, allowed []string) error {
+func checkClient(c *x509.Certificate, allowed []string) error {
 	switch {
 	case c.IsCA:
 		return errors.New("the client's certificate is an authority's")

@@ -50,7 +50,7 @@ func TestWhoseCertificateLetsIn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := CheckClient(made, []string{"dcc.test", "k.test"}); (err == nil) != test.let {
+			if err := checkClient(made, []string{"dcc.test", "k.test"}); (err == nil) != test.let {
 				t.Errorf("let in: %v, want %v: %v", err == nil, test.let, err)
 			}
 		})

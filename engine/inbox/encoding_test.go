@@ -99,7 +99,7 @@ func TestWrongPath(t *testing.T) {
 		if w.Code != http.StatusNotFound || w.Body.Len() != 0 || w.Header().Get("Location") != "" {
 			t.Errorf("%s: %d %q, to %q", path, w.Code, w.Body, w.Header().Get("Location"))
 		}
-		if n := logs.FilterMessageSnippet("another path").Len(); n != i+1 {
+		if n := logs.FilterMessageSnippet("unknown path").Len(); n != i+1 {
 			t.Errorf("%s: %d lines", path, n)
 		}
 	}
@@ -118,7 +118,7 @@ safemode_inbox_deliveries_total{result="wrong_path"} 5
 	}
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, Path, strings.NewReader("<message/>")))
-	if n := logs.FilterMessageSnippet("another path").Len(); w.Code != http.StatusServiceUnavailable || n > 12 {
+	if n := logs.FilterMessageSnippet("unknown path").Len(); w.Code != http.StatusServiceUnavailable || n > 12 {
 		t.Errorf("after a flood: %d, %d lines", w.Code, n)
 	}
 }

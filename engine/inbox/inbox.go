@@ -89,8 +89,8 @@ type Limits struct {
 	Total      Rate          // of all messages
 }
 
-// Validate joins all faults.
-func (o Options) Validate() error {
+// validate joins all faults.
+func (o Options) validate() error {
 	var errs []error
 	if o.Verifier == nil || o.Receive == nil || o.Now == nil || o.Log == nil || o.Registerer == nil {
 		errs = append(errs, errors.New("verifier, receive, now, log and registerer are required"))
@@ -115,7 +115,7 @@ type Inbox struct {
 
 // New makes an inbox.
 func New(o Options) (*Inbox, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("inbox: %w", err)
 	}
 	o.MaxBody = cmp.Or(o.MaxBody, 1<<20)
@@ -133,7 +133,7 @@ func New(o Options) (*Inbox, error) {
 // ServeHTTP takes one message in.
 func (i *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if limit := i.rates.Over(listen.PeerOf(r.RemoteAddr).String(), time.Now()); limit != "" {
-		i.putOff(w, limit)
+		i.answerBusy(w, limit)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), i.o.Timeout)
@@ -143,11 +143,11 @@ func (i *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	known := i.o.Authenticated != nil && i.o.Authenticated(r)
 	if !known || !listen.Admit(ctx, "") {
-		w.Header().Set("Connection", "close") // the place is needed by others
+		w.Header().Set("Connection", "close") // others need the connection
 	}
 	raw, status := i.receive(w, r, known)
 	if status == 0 {
-		status = i.take(ctx, raw, known)
+		status = i.store(ctx, raw, known)
 	}
 	i.metrics.answered(status)
 	if status == http.StatusMethodNotAllowed {
@@ -156,32 +156,32 @@ func (i *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 }
 
-// wrongPath answers whoever asks for another path than the inbox's. It is counted and
-// said, for it may be the DCC with an address that is nearly right.
+// wrongPath answers a request for another path than the inbox's. It counts and logs it,
+// because it may be the DCC with an address that is nearly right.
 func (i *Inbox) wrongPath(w http.ResponseWriter, r *http.Request) {
 	if limit := i.rates.Over(listen.PeerOf(r.RemoteAddr).String(), time.Now()); limit != "" {
-		i.putOff(w, limit)
+		i.answerBusy(w, limit)
 		return
 	}
-	i.strange.Warn("a request for another path than the inbox's was refused",
+	i.strange.Warn("request for unknown path refused",
 		zap.String("method", fmt.Sprintf("%.10q", r.Method)), zap.String("path", fmt.Sprintf("%.100q", r.URL.Path)))
 	i.metrics.answered(http.StatusNotFound)
 	w.Header().Set("Connection", "close")
 	w.WriteHeader(http.StatusNotFound)
 }
 
-// putOff answers a peer that sends too much, before anything of it is read. The DCC
-// sends again after a 503, so it loses nothing.
-func (i *Inbox) putOff(w http.ResponseWriter, limit string) {
-	i.strange.Warn("put off: over the limit of messages", zap.String("limit", limit))
+// answerBusy answers a peer that sends too much with 503, before the body is read. The DCC
+// sends again after a 503, so nothing is lost.
+func (i *Inbox) answerBusy(w http.ResponseWriter, limit string) {
+	i.strange.Warn("message refused with 503: over the rate limit", zap.String("limit", limit))
 	i.metrics.limited.WithLabelValues(limit).Inc()
 	i.metrics.answered(http.StatusServiceUnavailable)
 	w.Header().Set("Retry-After", "1")
 	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
-// receive reads the body; status is the refusal, or 0. Of a peer that is known what it
-// calls its message does not count.
+// receive reads the body; status is the refusal, or 0. The Content-Type of a known peer does
+// not matter.
 func (i *Inbox) receive(w http.ResponseWriter, r *http.Request, known bool) (raw []byte, status int) {
 	if r.Method != http.MethodPost {
 		return nil, http.StatusMethodNotAllowed
@@ -194,23 +194,23 @@ func (i *Inbox) receive(w http.ResponseWriter, r *http.Request, known bool) (raw
 		return nil, http.StatusRequestEntityTooLarge
 	}
 	var body bytes.Buffer
-	// Room as announced, and for the end to be seen; but a stranger announces what he likes.
+	// As large as announced, up to a bound, because a stranger may announce anything.
 	body.Grow(int(min(max(r.ContentLength, 0), 16<<10)) + bytes.MinRead)
 	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, i.o.MaxBody))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, http.StatusRequestEntityTooLarge
 	}
-	if err != nil { // it was cut short or too slow, which is no judgement of it
+	if err != nil { // it was cut short or too slow: the DCC may send it again
 		return nil, http.StatusServiceUnavailable
 	}
-	// No XML begins like gzip, so what it is does not hang on what it is called.
+	// No XML begins like gzip, so the headers need not be believed.
 	if bytes.HasPrefix(body.Bytes(), []byte("\x1F\x8B")) {
 		return i.unpack(&body)
 	}
 	return body.Bytes(), 0
 }
 
-// readable says whether a Content-Encoding is one that [Inbox.receive] undoes.
+// readable says whether a Content-Encoding is one that [Inbox.receive] can decode.
 func readable(encoding string) bool {
 	switch strings.ToLower(strings.TrimSpace(encoding)) {
 	case "", "identity", "gzip", "x-gzip":
@@ -219,8 +219,7 @@ func readable(encoding string) bool {
 	return false
 }
 
-// unpack undoes gzip. What is unpacked may be no larger than what is sent as it is. It is
-// what the record holds: the message, and not how it travelled.
+// unpack decompresses gzip, up to MaxBody bytes. The record holds the decompressed message.
 func (i *Inbox) unpack(packed *bytes.Buffer) (raw []byte, status int) {
 	reader, err := gzip.NewReader(packed)
 	if err != nil {
@@ -237,8 +236,8 @@ func (i *Inbox) unpack(packed *bytes.Buffer) (raw []byte, status int) {
 	return body.Bytes(), 0
 }
 
-// take makes the message durable and hands it on.
-func (i *Inbox) take(ctx context.Context, raw []byte, known bool) (status int) {
+// store makes the message durable and has it judged.
+func (i *Inbox) store(ctx context.Context, raw []byte, known bool) (status int) {
 	select {
 	case i.slots <- struct{}{}:
 		defer func() { <-i.slots }()
@@ -252,30 +251,30 @@ func (i *Inbox) take(ctx context.Context, raw []byte, known bool) (status int) {
 	claim, err := file(raw)
 	switch {
 	case err != nil && known:
-		i.o.Log.Warn("an authenticated peer has sent what is no XML", zap.Int("bytes", len(raw)), zap.Error(err))
+		i.o.Log.Warn("authenticated peer sent no XML", zap.Int("bytes", len(raw)), zap.Error(err))
 		return http.StatusBadRequest
 	case err != nil:
-		return i.turnAway(err)
+		return i.reject(err)
 	case !known && !claim.FromDCC:
-		return i.turnAway(errors.New("neither the connection nor a signature shows who sends"))
+		return i.reject(errors.New("neither the connection nor a signature shows who sends"))
 	}
 	if err := i.o.Receive(ctx, i.record(claim, raw)); err != nil {
-		i.o.Log.Error("delivery not written: the DCC is asked to send it again", zap.Stringer("request_id", claim.ID), zap.Error(err))
+		i.o.Log.Error("delivery not stored: the DCC is asked to send it again", zap.Stringer("request_id", claim.ID), zap.Error(err))
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusNoContent
 }
 
-// turnAway answers a stranger. Nothing is written but a line now and then.
-func (i *Inbox) turnAway(reason error) (status int) {
-	i.strange.Warn("a stranger's message was refused", zap.Error(reason))
+// reject answers a stranger. It logs a sample and stores nothing.
+func (i *Inbox) reject(reason error) (status int) {
+	i.strange.Warn("message of unauthenticated peer refused", zap.Error(reason))
 	if i.o.Stranger != nil {
 		i.o.Stranger()
 	}
 	return http.StatusBadRequest
 }
 
-// record is a message as the journal keeps it, by what it claims.
+// record makes the journal's record of a message, from what the message claims.
 func (i *Inbox) record(c proof.Claim, raw []byte) record.Record {
 	r := record.Record{
 		At: i.o.Now(), Kind: record.Received, Device: c.Device, Service: serviceOf(c.SRV), ID: c.ID, Code: string(c.Code), Body: raw,

@@ -24,7 +24,7 @@ type Address struct {
 	// client; at least TLS 1.2 is used, and a client must have a certificate. Nil: no
 	// TLS, and anybody may knock.
 	TLS *tls.Config
-	// AllowedNames are the clients that are let in; see [CheckClient]. Required with TLS:
+	// AllowedNames are the clients that are let in; see checkClient. Required with TLS:
 	// the authority may vouch for others as well.
 	AllowedNames []string
 	// Revoked says why a client's certificate, of which the first is the client's own and

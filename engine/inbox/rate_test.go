@@ -49,7 +49,7 @@ func TestRates(t *testing.T) {
 	if peer, total := testutil.ToFloat64(b.metrics.limited.WithLabelValues(turnedPeer)), testutil.ToFloat64(b.metrics.limited.WithLabelValues(turnedTotal)); peer != 2 || total != 1 {
 		t.Errorf("counted %v over a peer's limit and %v over that of all", peer, total)
 	}
-	if n := logs.FilterMessage("put off: over the limit of messages").Len(); n == 0 {
+	if n := logs.FilterMessage("message refused with 503: over the rate limit").Len(); n == 0 {
 		t.Error("the log says nothing")
 	}
 	if b.taken() != 5 || b.strangers.Load() != 0 {

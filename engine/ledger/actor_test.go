@@ -103,7 +103,7 @@ func (a *actor) command(r *Request) {
 	a.apply(record.Record{Kind: record.SignedCommand, Service: r.Service, ID: r.ID, Body: []byte("<command/>")})
 }
 
-// take has the DCC take a request as far as the leg that reaches the device.
+// take has the DCC take a request as far as the half that reaches the device.
 func (a *actor) take(r *Request) {
 	a.t.Helper()
 	if r.Service.Critical() && r.Leg == AskLeg {
@@ -120,7 +120,7 @@ func (a *actor) step() []servicerequests.Service {
 	a.t.Helper()
 	s := a.p.Decide(a.m, a.now, Acting)
 	for _, service := range s.Ask {
-		if service.Critical() && a.m.OpenCommand() != nil {
+		if service.Critical() && a.m.openCommand() != nil {
 			a.t.Fatalf("SRV %v asked for while another critical command is open", service)
 		}
 		if a.m.OpenOf(service) != nil {

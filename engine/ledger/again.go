@@ -9,8 +9,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// RereadAt is when the reads of a meter that is safe are due again; zero: never. Where
-// they were asked for again and not answered, they are due as long after that.
+// RereadAt is when the reads of a meter that is safe are due again; zero: never. If they
+// were repeated without an answer, the same wait begins anew.
 func (p *Policy) RereadAt(m *Meter) time.Time {
 	after := p.rereadAfter(m)
 	if after <= 0 || m.Bars.Excluded != "" || !m.Safe() {
@@ -24,7 +24,7 @@ func (p *Policy) RereadAt(m *Meter) time.Time {
 	return later(m.AsOf(), m.Reread).Add(after)
 }
 
-// rereadAfter is how old the reads of a meter that is safe may become; 0: as old as they will.
+// rereadAfter is how old the reads of a meter that is safe may become; 0: there is no limit.
 func (p *Policy) rereadAfter(m *Meter) time.Duration {
 	switch {
 	case m.Now.Supply.Value == servicerequests.Armed:
@@ -35,13 +35,13 @@ func (p *Policy) rereadAfter(m *Meter) time.Duration {
 	return 0
 }
 
-// inSample says whether a meter that is on supply is of the share that is read again.
+// inSample says whether a meter that is on supply is in the share that is read again.
 func (p *Policy) inSample(device servicerequests.EUI) bool {
 	return rand.New(rand.NewPCG(p.RereadSeed, uint64(device))).Float64() < p.RereadShare
 }
 
-// Rereads lists the reads that are due again. Both go together, but one that was
-// answered not long ago.
+// Rereads lists the reads that are due again. Both go together, except one that was answered
+// within half the wait.
 func (p *Policy) Rereads(m *Meter, now time.Time) (services []servicerequests.Service) {
 	if at := p.RereadAt(m); at.IsZero() || now.Before(at) {
 		return nil
@@ -56,8 +56,8 @@ func (p *Policy) Rereads(m *Meter, now time.Time) (services []servicerequests.Se
 	return services
 }
 
-// WantsBalance says whether the balance is to be read once more: the meter was switched,
-// a read-back says so, and nothing has been asked of its balance since.
+// WantsBalance says whether the balance is to be read once more: a read-back has confirmed
+// the switch, and the balance has not been asked for since.
 func (p *Policy) WantsBalance(m *Meter) bool {
 	t := m.Tally(servicerequests.ReadMeterBalance)
 	return p.BalanceAfter && m.Counters.FirstSwitch != 0 && m.Bars.Excluded == "" && m.ModeCurrent() && m.Now.Mode.Value == servicerequests.Credit &&
@@ -67,7 +67,7 @@ func (p *Policy) WantsBalance(m *Meter) bool {
 		})
 }
 
-// AfterAt is when something is due of a meter that has its verdict; zero: never.
+// AfterAt is when a meter that has its verdict is to be asked something; zero: never.
 func (p *Policy) AfterAt(m *Meter) time.Time {
 	if p.WantsBalance(m) {
 		return m.Now.Mode.At // at once

@@ -23,19 +23,19 @@ const (
 // Message codes of the switch to Prepayment.
 const (
 	CodeECS03 = 0x001B
-	CodeGCS03 = 0x006D
+	codeGCS03 = 0x006D
 )
 
-// Alarm is what a meter's own alerts say of its credit and of why it may be off.
+// Alarm is what a meter's own alerts say about its credit, and about why it may be off.
 type Alarm struct {
 	Below     bool      // 8F0F: off, below the disablement threshold; until a later read shows that it is not off
 	Suspended bool      // 8F83: only the non-disablement period keeps it on
-	After     uint64    // requests up to this counter were asked before it
+	After     uint64    // the latest counter that had been given out when the alert came
 	At        time.Time // when the 8F0F was raised
-	Switched  time.Time // 8F66: when a switch to Prepayment that somebody had stored ran, if that was lately
+	Switched  time.Time // 8F66: when a stored switch to Prepayment ran, if that was within alertWindow
 }
 
-// Raised says whether the meter has told of its credit.
+// Raised says whether the meter has raised an alert about its credit.
 func (a Alarm) Raised() bool { return a.Below || a.Suspended }
 
 // subject is what an alert is about.
@@ -50,8 +50,8 @@ const (
 	subjects       = iota
 )
 
-// subject says what an alert is about; ok is false where it changes nothing. Those that say
-// less have a subject of their own: they must not overtake one that says more.
+// subject says what an alert is about; ok is false where it changes nothing. An alert that
+// says less has a subject of its own, so that it does not replace one that says more.
 func (a Alert) subject() (s subject, ok bool) {
 	switch a.Code {
 	case AlertBelow:
@@ -63,13 +63,13 @@ func (a Alert) subject() (s subject, ok bool) {
 	case AlertFlowB4, AlertFlowB5, AlertFlowB6:
 		return aboutFlow, true
 	case AlertFutureDated:
-		return aboutStored, a.FutureDated == CodeECS03 || a.FutureDated == CodeGCS03
+		return aboutStored, a.FutureDated == CodeECS03 || a.FutureDated == codeGCS03
 	}
 	return 0, false
 }
 
-// Taken are the GBCS counters of the latest alerts that were taken in, by subject: a
-// device counts upwards, so one that is not higher is a repetition, or has been overtaken.
+// Taken holds the GBCS counter of the latest alert of each subject. A device counts upwards,
+// so an alert whose counter is not higher is a repetition, or a later one came first.
 type Taken [subjects]uint64
 
 // Alert is a proven alert of a device.
@@ -77,20 +77,18 @@ type Alert struct {
 	Code        uint16
 	Counter     uint64    // the device's own, of the GBCS message; 0: not known
 	At          time.Time // when it was raised, by the device's or the DCC's clock
-	Heard       time.Time // when it was taken in
+	Heard       time.Time // when it arrived
 	FutureDated uint16    // message code of the command that 8F66 tells of; 0: none
-	Issued      uint64    // what was asked up to this counter may be older; 0: see [Meter.Issued]
+	Issued      uint64    // requests up to this counter may be older than the alert; 0: see [Meter.Issued]
 }
 
-// TakeAlert takes an alert in and says whether it changes what is known: that a supply is
-// off for another reason than lack of credit, or that somebody's stored switch to
-// Prepayment has run. What was asked for until now, answered or not, then proves nothing
-// any more of what it concerns.
+// TakeAlert takes an alert in. It says whether readings have become invalid: the supply is
+// off for another reason than lack of credit, or a stored switch to Prepayment has run. Then
+// no answer to a request of before is proof any more of what the alert is about.
 //
-// An alert is taken once, and only if it is later than the read that it would overrule
-// (decision 50). One that may allow something (8F0F, 8F83) must bear a later time.
-// One that forbids is dropped only where a read that is safely later shows otherwise: the
-// clocks of devices and of the DCC differ by less than [clockSkew].
+// An alert counts once, and only if it is later than the read that it would overrule
+// (decision 50). One that may allow something (8F0F, 8F83) must have a later time. One that
+// forbids is dropped only if a read shows otherwise that is later by more than [clockSkew].
 func (m *Meter) TakeAlert(a Alert) (changed bool) {
 	about, known := a.subject()
 	if !known || a.Counter != 0 && a.Counter <= m.Taken[about] {
@@ -100,7 +98,7 @@ func (m *Meter) TakeAlert(a Alert) (changed bool) {
 	c, issued := &m.Counters, cmp.Or(a.Issued, m.Issued())
 	switch about {
 	case aboutFault, aboutFlow:
-		if m.Safe() && overruled(a.At, m.Now.Supply) {
+		if m.Safe() && readAfter(a.At, m.Now.Supply) {
 			return false
 		}
 		m.Bars.Person = faultOf(a.Code)
@@ -109,16 +107,16 @@ func (m *Meter) TakeAlert(a Alert) (changed bool) {
 		}
 		return true
 	case aboutStored:
-		if a.Heard.Sub(a.At) < lately {
+		if a.Heard.Sub(a.At) < alertWindow {
 			m.Alarm.Switched = later(m.Alarm.Switched, a.At)
 		}
-		if m.ModeCurrent() && overruled(a.At, m.Now.Mode) {
+		if m.ModeCurrent() && readAfter(a.At, m.Now.Mode) {
 			return false
 		}
 		c.StaleMode, c.StaleSupply = max(c.StaleMode, issued), max(c.StaleSupply, issued)
 		return true
 	case aboutCredit, aboutSuspended:
-		if read := m.Now.Supply; read.Known() && !a.At.After(read.At) || !read.Known() && a.Heard.Sub(a.At) >= lately {
+		if read := m.Now.Supply; read.Known() && !a.At.After(read.At) || !read.Known() && a.Heard.Sub(a.At) >= alertWindow {
 			return false
 		}
 		m.Alarm.After = issued
@@ -131,18 +129,18 @@ func (m *Meter) TakeAlert(a Alert) (changed bool) {
 	return false
 }
 
-// lately bounds what an alert says about a supply that is off now (assumption). After an 8F66
-// it may have been off before the switch, in Credit, and then lack of credit is not why. After
-// an 8F0F from before anything was read it may have been on, and been turned off again.
-const lately = 24 * time.Hour
+// alertWindow is how old an alert may be that says why a supply is off now (assumption).
+// Before an 8F66 the supply may have been off in Credit, and then lack of credit is not the
+// cause. After an 8F0F that came before the first read, it may have been on and off again.
+const alertWindow = 24 * time.Hour
 
 // clockSkew is how far the clocks of a device and of the DCC may differ (assumption; GBCS
-// has devices hold theirs within 10 seconds).
+// wants devices to keep theirs within 10 seconds).
 const clockSkew = time.Minute
 
-// overruled says whether a read was answered so long after an instant that it shows what
-// has been since.
-func overruled[T any](at time.Time, by Reading[T]) bool {
+// readAfter says whether a read was certainly answered after an instant, so that it shows
+// what has happened since.
+func readAfter[T any](at time.Time, by Reading[T]) bool {
 	return !at.IsZero() && by.Known() && by.At.Sub(at) > clockSkew
 }
 
@@ -156,5 +154,5 @@ func faultOf(code uint16) string {
 	return fmt.Sprintf("gas flow fault (%04X)", code)
 }
 
-// Reopen takes a verdict back, because something new is known.
+// Reopen withdraws the verdict, because something new is known.
 func (m *Meter) Reopen() { m.Done, m.Verdict = false, record.VerdictBody{} }

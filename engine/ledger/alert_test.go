@@ -29,7 +29,7 @@ func seen(t *testing.T, state servicerequests.SupplyState) *actor {
 
 // Nor does one that comes before anything was read: what it tells of may be over.
 func TestOldAlertBeforeTheFirstRead(t *testing.T) {
-	for age, taken := range map[time.Duration]bool{time.Hour: true, lately - 1: true, lately: false, 30 * 24 * time.Hour: false} {
+	for age, taken := range map[time.Duration]bool{time.Hour: true, alertWindow - 1: true, alertWindow: false, 30 * 24 * time.Hour: false} {
 		for _, code := range []uint16{AlertBelow, AlertSuspended} {
 			a := newActor(t, servicerequests.ESME)
 			a.m.TakeAlert(Alert{Code: code, Counter: 7, At: a.now.Add(-age), Heard: a.now})
@@ -112,7 +112,7 @@ func TestAlertIsTakenOnce(t *testing.T) {
 		{Code: AlertFlowB5},
 		{Code: AlertFlowB6},
 		{Code: AlertFutureDated, FutureDated: CodeECS03},
-		{Code: AlertFutureDated, FutureDated: CodeGCS03},
+		{Code: AlertFutureDated, FutureDated: codeGCS03},
 	} {
 		a := seen(t, on)
 		take := func(counter uint64) bool {

@@ -10,23 +10,22 @@ import (
 	"safemode/servicerequests"
 )
 
-// ErrRecord marks a record that cannot follow those before it.
+// ErrRecord is the error for a record that cannot follow those before it.
 var ErrRecord = errors.New("the record does not follow from those before it")
 
-// Effect is what a record did beyond the ledger, for whoever counts.
+// Effect is what a record changed, for whoever counts.
 type Effect struct {
-	Request *Request     // that the record is about, if it is open, or was until now
-	Opened  bool         // the record opened it: the ledger had not asked for it
-	Ended   bool         // an outcome was taken in
-	Was     record.Class // what the request had ended as before; ClassOpen: not at all
+	Request *Request     // the record's, if it is open or was until now
+	Opened  bool         // the record opened it, or its second half: the ledger is replayed
+	Ended   bool         // the record is an outcome
+	Was     record.Class // the class before; ClassOpen: it had not ended
 	Is      record.Class
-	Foreign bool // how it ended says nothing about the meter
+	Foreign bool // the outcome says nothing about the meter
 	Sampled bool // it counts in the sample of its wave
 }
 
-// Apply takes one record of this meter in. What runs and what is folded at a start go the
-// same way. Records that say nothing about a meter change nothing. Errors wrap
-// [ErrRecord].
+// Apply takes one record of this meter in, in a running sweep and when a start replays the
+// journal. Records that say nothing about a meter change nothing. Errors wrap [ErrRecord].
 func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 	switch rec.Kind {
 	case record.Request, record.SignedCommand, record.Outcome:
@@ -44,7 +43,7 @@ func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 		code := servicerequests.ResponseCode(rec.Code)
 		if r := e.Request; r != nil && r.Endpoint() == record.SendCommand && r.Phase == Ready &&
 			(code.Class() == servicerequests.CodeAcknowledged || code == servicerequests.DuplicateID) {
-			if err = r.follow(Post, Acknowledged); err == nil {
+			if err = r.replay(Post, Acknowledged); err == nil {
 				p.Wait(m, r, true, rec.At)
 			}
 		}
@@ -73,15 +72,14 @@ func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 	return e, err
 }
 
-// VerdictStands says whether the verdict of a meter that has one outlasts the end of a
-// request: that of a home that must be left alone, and of one that is safe while more is
-// asked.
+// VerdictStands says whether a meter keeps its verdict when a request ends: a meter that
+// must be left alone does, and so does one that is safe and has more requests open.
 func (m *Meter) VerdictStands() bool {
 	return m.Done && (m.Bars.Excluded != "" && !m.Bars.Moved || len(m.Open) > 0 && m.Safe())
 }
 
-// follow moves a folded request as it moved when the records were written.
-func (r *Request) follow(events ...Event) error {
+// replay moves a request as it moved when its records were written.
+func (r *Request) replay(events ...Event) error {
 	for _, e := range events {
 		if err := r.Move(e); err != nil {
 			return fmt.Errorf("%w: %w", ErrRecord, err)
@@ -90,18 +88,18 @@ func (r *Request) follow(events ...Event) error {
 	return nil
 }
 
-// applyRequest takes in that the first leg of a request is durable.
+// applyRequest takes in that the first half of a request is durable.
 func (m *Meter) applyRequest(rec *record.Record) (e Effect, err error) {
 	r := m.OpenAs(rec.ID)
 	switch {
 	case r != nil && r.Phase == Signing && r.Leg == AskLeg:
-		m.started(r, rec.At)
+		m.noteStart(r, rec.At)
 	case r != nil || m.PastAs(rec.ID) != nil:
 		return e, fmt.Errorf("%w: request %v is signed twice", ErrRecord, rec.ID)
 	default:
 		t := m.Tally(rec.Service)
 		r = &Request{Service: rec.Service, ID: rec.ID, Attempt: int(t.Tries) + 1, Retry: t.Failures > 0, Phase: Ready, Reached: true}
-		m.begin(r, rec.At)
+		m.addRequest(r, rec.At)
 		e.Opened = true
 	}
 	r.Body, r.AskedAt, r.PostedAt = rec.Body, rec.At, rec.At
@@ -109,13 +107,13 @@ func (m *Meter) applyRequest(rec *record.Record) (e Effect, err error) {
 	return e, nil
 }
 
-// started takes in when a meter began: with the first of its requests that is durable.
-func (m *Meter) started(first *Request, at time.Time) {
+// noteStart takes in when a meter began: when the first of its requests became durable.
+func (m *Meter) noteStart(first *Request, at time.Time) {
 	for _, r := range m.Open {
 		if r == first || !r.journalled() {
 			continue
 		}
-		if at.Before(m.Started) { // it was durable before the one that was heard of first
+		if at.Before(m.Started) { // it was durable before the one whose record came first
 			if m.Heard.Equal(m.Started) {
 				m.Heard = at
 			}
@@ -136,28 +134,28 @@ func (m *Meter) applyCommand(rec *record.Record) (e Effect, err error) {
 	case r == nil, r.Service != rec.Service, !r.Service.Critical(), r.Leg == CommandLeg && (r.Phase != Signing || r.Body != nil):
 		return e, fmt.Errorf("%w: signed command %v without its request, or twice", ErrRecord, rec.ID)
 	case r.Phase == Held && r.Leg == AskLeg:
-		// Folded: that the DCC holds it back was told while a worker had it, so that record
-		// is the earlier one. It stays held, and its bytes are not needed.
+		// Replayed: the DCC quarantined it while a worker had it, so that record comes
+		// first. It stays quarantined, and its bytes are not needed.
 		r.Leg, r.Reached, e.Opened, e.Request = CommandLeg, true, true, r
-		m.commit(rec.Service, rec.ID.Counter, rec.At)
+		m.commandSigned(rec.Service, rec.ID.Counter, rec.At)
 		return e, nil
-	case r.Leg == AskLeg: // folded: that Transform answered is in no record that is read here
-		if err := r.follow(Post, Correlated); err != nil {
+	case r.Leg == AskLeg: // replayed: no record that is read here says that Transform answered
+		if err := r.replay(Post, Correlated); err != nil {
 			return e, err
 		}
 		r.Leg, r.Reached, e.Opened = CommandLeg, true, true
-		if err := r.follow(Sign, Denied); err != nil {
+		if err := r.replay(Sign, Denied); err != nil {
 			return e, err
 		}
 	}
 	r.Body, r.Asked, r.PostedAt, r.Unproven = rec.Body, nil, rec.At, false
-	m.commit(rec.Service, rec.ID.Counter, rec.At)
+	m.commandSigned(rec.Service, rec.ID.Counter, rec.At)
 	e.Request = r
 	return e, nil
 }
 
-// Wait starts the wait for a device's answer to a request that is [Sent]. If the DCC has
-// not acknowledged it, its bytes are kept: a start POSTs them again.
+// Wait sets the deadline for a device's answer to a request that is [Sent]. If the DCC has
+// not acknowledged it, its bytes are kept, because the next start POSTs them again.
 func (p *Policy) Wait(m *Meter, r *Request, acknowledged bool, at time.Time) {
 	r.Asked, r.RetryAt = nil, time.Time{}
 	if acknowledged {
@@ -166,8 +164,8 @@ func (p *Policy) Wait(m *Meter, r *Request, acknowledged bool, at time.Time) {
 	r.Deadline = at.Add(p.responseWait(m, at))
 }
 
-// Hold takes in that the DCC's anomaly detection holds a request back: it waits without
-// an end, and none of its bytes are needed any more.
+// Hold takes in that the DCC's anomaly detection has quarantined a request. It then waits
+// without a deadline, and its bytes are not needed any more.
 func (r *Request) Hold(event string) error {
 	if r.Phase == Held {
 		r.Event = event
@@ -181,9 +179,9 @@ func (r *Request) Hold(event string) error {
 	return nil
 }
 
-// End takes in how a request ended, which was heard at an instant: the last step of the fold
-// for it. A late answer ends a request a second time, with a better class.
-func (m *Meter) End(p *Policy, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody, heard time.Time) (e Effect) {
+// End takes in the outcome of a request, which arrived at that instant. A late answer ends a
+// request a second time, with a better class.
+func (m *Meter) End(p *Policy, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody, arrived time.Time) (e Effect) {
 	e.Ended, e.Is = true, o.Class
 	for i, r := range m.Open {
 		if r.Service == service && r.ID == id {
@@ -197,33 +195,33 @@ func (m *Meter) End(p *Policy, service servicerequests.Service, id servicereques
 		e.Was, e.Sampled = past.Class, past.Sampled
 		past.Class = o.Class
 	} else if id.Counter != 0 {
-		e.Sampled = !e.Foreign && m.samples(service, o.Attempt, o.Class)
+		e.Sampled = !e.Foreign && m.countsInSample(service, o.Attempt, o.Class)
 		m.Past = append(m.Past, Past{id.Counter, service, o.Class, id.Target != m.Device, e.Sampled})
 	}
 	if e.Foreign {
-		m.renounce(service, id.Target, e.Request != nil)
+		m.uncountTry(service, id.Target, e.Request != nil)
 		return e
 	}
-	m.tally(p, service, id, o, e.Request != nil)
+	m.countEnd(p, service, id, o, e.Request != nil)
 	if o.Observed != nil {
 		seen := *o.Observed
 		if id.Target != m.Device && seen.Mode == servicerequests.Credit {
-			// A proxy tells what was up to half an hour ago. That it was in Prepayment then is
-			// proof of how it was found; that it is in Credit only the meter itself can say.
+			// A proxy may be half an hour late. Prepayment from a proxy proves how the meter was
+			// found. Credit does not prove what it is now: only the meter itself can say that.
 			seen.Mode = servicerequests.UnknownMode
 		}
-		m.observe(seen, id.Counter, o.AnsweredAt, heard)
+		m.observe(seen, id.Counter, o.AnsweredAt, arrived)
 	}
 	if o.Proxy != 0 || m.ProxyClaimed && service == servicerequests.ReadInventory && o.Class == record.ClassSuccess {
-		m.named(o.Proxy)
+		m.setProxy(o.Proxy)
 	}
 	return e
 }
 
-// tally counts the end of a request.
-func (m *Meter) tally(p *Policy, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody, opened bool) {
+// countEnd counts the end of a request in the tally of its service.
+func (m *Meter) countEnd(p *Policy, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody, opened bool) {
 	t, class := m.Tally(service), o.Class
-	if id.Counter == 0 { // it was never signed: no record knows of it
+	if id.Counter == 0 { // it was never signed, and has no record
 		t.Tries--
 		return
 	}
@@ -231,36 +229,36 @@ func (m *Meter) tally(p *Policy, service servicerequests.Service, id servicerequ
 	t.Last, t.Code = class, o.Code
 	t.Undelivered = service.Critical() && id.Counter > m.Counters.LastCommand || code == servicerequests.CodeUnreachable
 	if service.Critical() && code == servicerequests.CodeUnreachable {
-		m.uncommit(id.Counter)
+		m.commandLost(id.Counter)
 	} else if service.Critical() && class != record.ClassWithdrawn && id.Counter <= m.Counters.LastCommand {
-		m.recommit(service, id.Counter)
+		m.commandReached(service, id.Counter)
 	}
 	if service.Critical() && id.Counter <= m.Counters.LastCommand {
-		// Reads that were sent while it was open may have been done before it.
-		m.outdate(service, cmp.Or(o.Issued, m.Issued()))
+		// Reads that were asked for while it was open may have been done before it.
+		m.invalidate(service, cmp.Or(o.Issued, m.Issued()))
 	}
 	switch {
 	case class == record.ClassWithdrawn || class == record.ClassRejected && (code == servicerequests.CodeHalt || o.Tripped):
-		// It was no try at this meter: never sent, or the User itself was refused.
+		// It does not count as a try: it was never sent, or the User itself was refused.
 		if opened {
-			t.Tries = max(0, t.Tries-1) // a rerun has taken it back already
+			t.Tries = max(0, t.Tries-1) // a rerun may have taken it back already
 		}
 		t.Barred = t.Barred || o.Code == record.RefusedUnpermitted
 	case class == record.ClassRejected && o.Code != record.CodeHTTP:
-		// What is not asked of a gas proxy can still be asked of its meter.
+		// What a gas proxy is not asked can still be asked of its meter.
 		proxied := service == servicerequests.ReadMeterBalance || service == servicerequests.ReadPaymentMode
 		t.Barred = t.Barred || !proxied || id.Target == m.Device ||
 			code == servicerequests.CodeUnregistered || code == servicerequests.CodeHeld
 		m.rejected(service, code, o.Code)
-	case o.After && class != record.ClassSuccess: // the verdict stands, and no ladder is worn out
+	case o.After && class != record.ClassSuccess: // the verdict stands, and it is no retry
 		if service != servicerequests.ReadMeterBalance {
 			m.Reread = later(m.Reread, o.AnsweredAt)
 		}
 	case service == servicerequests.ReadPaymentMode && id.Target != m.Device && class != record.ClassSuccess:
-		// The meter itself is asked next, and has its whole ladder.
+		// The meter itself is asked next, with all its retries.
 	case class.Unanswered(), class == record.ClassRejected, class == record.ClassNegative && !service.Critical():
 		p.fail(m, service, o)
-	default: // the device answered: it can be reached, and has not worn its ladder out
+	default: // the device answered: it can be reached, so its retries begin anew
 		t.Answers++
 		m.Heard = later(m.Heard, o.AnsweredAt)
 		t.Failures, t.Next, t.Barred = 0, time.Time{}, false
@@ -283,11 +281,11 @@ func (m *Meter) rejected(service servicerequests.Service, class servicerequests.
 	}
 }
 
-// samples says whether how a request ended shows something of its wave: a meter's first
-// read to end, and its first command of each service. So no meter counts for many. 2.5
-// does not count, because that it is refused is expected, nor do a balance and an
-// inventory, which others than the meter may answer.
-func (m *Meter) samples(service servicerequests.Service, attempt int, class record.Class) bool {
+// countsInSample says whether an outcome counts for the abort rules of its wave: a meter's
+// first read to end does, and its first command of each service. So no meter counts for
+// many. 2.5 does not count, because a refusal is expected. A balance and an inventory do
+// not, because others than the meter may answer them.
+func (m *Meter) countsInSample(service servicerequests.Service, attempt int, class record.Class) bool {
 	switch service {
 	case servicerequests.SwitchToCredit, servicerequests.ArmSupply:
 		return attempt == 1

@@ -53,7 +53,7 @@ func at(a *actor, phase Phase, service servicerequests.Service, leg Leg) *Reques
 // An excluded meter is asked for nothing more, in whatever phase its requests are, and
 // ends as excluded.
 func TestExclusionInEveryPhase(t *testing.T) {
-	for _, phase := range Phases() {
+	for phase := range Phase(PhaseCount) {
 		if phase == Ended {
 			continue
 		}

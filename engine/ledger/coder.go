@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// ErrPacked marks bytes that are no packed form.
+// ErrPacked is the error for bytes that are no packed form.
 var ErrPacked = errors.New("not a packed ledger")
 
-// Coder writes or reads a packed form. One description of a value serves both ways: each
-// method writes what its argument points to, or reads it. After the first fault all that
-// is read is zero, and [Coder.End] says so.
+// Coder writes or reads a packed form, so that one function describes both directions. Each
+// method writes what its argument points to, or reads it. After the first fault everything
+// reads as zero, and [Coder.End] returns the error.
 //
 // Numbers are varints, text has its length before it.
 type Coder struct {
 	b       []byte
 	reading bool
 	bad     bool
-	base    int64  // nanoseconds since 1970 that times are counted from
-	latest  uint64 // that counters are counted back from
+	base    int64  // times are relative to it, in nanoseconds since 1970
+	latest  uint64 // counters are relative to it
 }
 
 // Writer returns a coder that appends to b.
@@ -28,10 +28,10 @@ func Writer(b []byte) *Coder { return &Coder{b: b} }
 // Reader returns a coder that reads b.
 func Reader(b []byte) *Coder { return &Coder{b: b, reading: true} }
 
-// Bytes are those written.
+// Bytes returns what was written.
 func (c *Coder) Bytes() []byte { return c.b }
 
-// End says whether all was read and nothing is left. The error is [ErrPacked].
+// End returns [ErrPacked] if a fault was found or bytes are left to read.
 func (c *Coder) End() error {
 	if c.bad || c.reading && len(c.b) > 0 {
 		return ErrPacked
@@ -86,18 +86,18 @@ func (c *Coder) Uint(v *uint64) {
 	*v, c.b = n, c.b[length:]
 }
 
-func zigzag(n int64) uint64 { return uint64(n<<1) ^ uint64(n>>63) }
-func zagzig(n uint64) int64 { return int64(n>>1) ^ -int64(n&1) }
+func zigzag(n int64) uint64   { return uint64(n<<1) ^ uint64(n>>63) }
+func unzigzag(n uint64) int64 { return int64(n>>1) ^ -int64(n&1) }
 
 // Int codes a number that may be negative.
 func (c *Coder) Int(v *int64) {
 	n := zigzag(*v)
 	c.Uint(&n)
-	*v = zagzig(n)
+	*v = unzigzag(n)
 }
 
-// Count codes how many of something follow, each of at least one byte.
-func (c *Coder) Count(n int) int {
+// count codes how many items follow, each at least one byte long.
+func (c *Coder) count(n int) int {
 	v := uint64(n)
 	c.Uint(&v)
 	if c.reading && v > uint64(len(c.b)) {
@@ -107,9 +107,9 @@ func (c *Coder) Count(n int) int {
 	return int(v)
 }
 
-// Raw codes bytes; none comes back as nil.
+// Raw codes bytes; none reads as nil.
 func (c *Coder) Raw(v *[]byte) {
-	n := c.Count(len(*v))
+	n := c.count(len(*v))
 	if !c.reading {
 		c.b = append(c.b, *v...)
 		return
@@ -121,9 +121,9 @@ func (c *Coder) Raw(v *[]byte) {
 	}
 }
 
-// Text codes a string.
-func (c *Coder) Text(v *string) {
-	n := c.Count(len(*v))
+// text codes a string.
+func (c *Coder) text(v *string) {
+	n := c.count(len(*v))
 	if !c.reading {
 		c.b = append(c.b, *v...)
 		return
@@ -131,8 +131,8 @@ func (c *Coder) Text(v *string) {
 	*v, c.b = string(c.b[:n]), c.b[n:]
 }
 
-// Time codes an instant to the nanosecond, UTC; the zero time stays zero.
-func (c *Coder) Time(v *time.Time) {
+// time codes an instant to the nanosecond, UTC; the zero time stays zero.
+func (c *Coder) time(v *time.Time) {
 	var n uint64
 	if !v.IsZero() {
 		n = zigzag(v.UnixNano()-c.base) + 1
@@ -141,13 +141,13 @@ func (c *Coder) Time(v *time.Time) {
 	if c.reading {
 		*v = time.Time{}
 		if n != 0 {
-			*v = time.Unix(0, c.base+zagzig(n-1)).UTC()
+			*v = time.Unix(0, c.base+unzigzag(n-1)).UTC()
 		}
 	}
 }
 
-// Counter codes an originator counter; 0 stays 0.
-func (c *Coder) Counter(v *uint64) {
+// counter codes an originator counter; 0 stays 0.
+func (c *Coder) counter(v *uint64) {
 	var n uint64
 	if *v != 0 {
 		n = zigzag(int64(c.latest-*v)) + 1
@@ -156,7 +156,7 @@ func (c *Coder) Counter(v *uint64) {
 	if c.reading {
 		*v = 0
 		if n != 0 {
-			*v = c.latest - uint64(zagzig(n-1))
+			*v = c.latest - uint64(unzigzag(n-1))
 		}
 	}
 }
@@ -174,7 +174,7 @@ func (c *Coder) Fixed(v *uint64) {
 	}
 }
 
-// number codes a small number of any integer type.
+// number codes a number of any integer type that fits it.
 func number[T ~int | ~int16 | ~int64 | ~uint8 | ~uint16](c *Coder, v *T) {
 	n := int64(*v)
 	c.Int(&n)
@@ -183,7 +183,7 @@ func number[T ~int | ~int16 | ~int64 | ~uint8 | ~uint16](c *Coder, v *T) {
 	}
 }
 
-// bounded codes a value of a closed set of fewer than limit members.
+// bounded codes a value below limit.
 func bounded[T ~uint8](c *Coder, v *T, limit int) {
 	b := byte(*v)
 	c.Byte(&b)

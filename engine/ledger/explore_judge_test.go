@@ -7,7 +7,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// checkArm holds a 7.3 that is signed against the truth.
+// checkArm compares a signed 7.3 with the truth.
 func (h *home) checkArm() {
 	if h.d.person || h.d.found.supply == servicerequests.Disabled && h.d.balance > 0 && !h.touched || h.d.found.supply != servicerequests.Disabled || h.d.found.mode != servicerequests.Prepayment && !h.ran {
 		h.fail("a supply is armed that is a person's matter")
@@ -97,7 +97,7 @@ func different(a, b *Meter) string {
 	return ""
 }
 
-// rate holds what the home is taken to use up against what balances can tell.
+// rate compares what the home is taken to use up with what balances can show.
 func (h *home) rate() {
 	s, p := h.x.p.Spend(h.m), &h.x.p
 	switch {
@@ -112,7 +112,7 @@ func (h *home) rate() {
 	}
 }
 
-// conclude holds a verdict against the truth.
+// conclude compares a verdict with the truth.
 func (h *home) conclude() {
 	h.x.ends++
 	v := h.x.p.Conclude(h.m)

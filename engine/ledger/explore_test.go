@@ -90,12 +90,12 @@ func (h *home) sum() [2]uint64 {
 	num(int64(d.mode), int64(d.supply), int64(d.balance), int64(d.emergency), int64(h.mishaps))
 	flag(h.again, d.person)
 	flag(d.stored, h.touched, h.ran, m.Started.IsZero(), m.CreditAccepted, m.Pending, m.Bars.Excluded != "", m.Proxy != 0, m.Bars.Person != "",
-		m.ProxyClaimed, m.hearsay(m.Found.Mode.Counter), m.hearsay(m.Found.Balance.Counter), m.hearsay(m.Now.Mode.Counter), m.hearsay(m.Now.Balance.Counter))
+		m.ProxyClaimed, m.fromUnprovenProxy(m.Found.Mode.Counter), m.fromUnprovenProxy(m.Found.Balance.Counter), m.fromUnprovenProxy(m.Now.Mode.Counter), m.fromUnprovenProxy(m.Now.Balance.Counter))
 	rank(m.Now.Mode.Counter, m.Now.Supply.Counter, m.Now.Balance.Counter, m.Found.Balance.Counter,
 		n.FirstSwitch, n.FirstCommand, n.LastCommand, n.StaleMode, n.StaleSupply, m.Issued(), d.lastCommand)
 	num(int64(m.Now.Mode.Value), int64(m.Now.Supply.Value), int64(m.Now.Balance.Value), int64(m.Found.Mode.Value), int64(m.Found.Supply.Value), int64(m.Found.Balance.Value))
 	flag(m.Found.Mode.Known(), m.Found.Supply.Known(), m.Found.Balance.Known())
-	num(int64(min(h.now.Sub(m.Now.Supply.At), h.x.p.ArmFresh.Of(m)+1)))
+	num(int64(min(h.now.Sub(m.Now.Supply.At), h.x.p.ArmFresh.of(m)+1)))
 	for i := range m.Tallies {
 		t := &m.Tallies[i]
 		num(int64(t.Tries), int64(t.Answers), int64(t.Failures), int64(t.Last), until(t.Next))

@@ -116,7 +116,7 @@ func (h *home) ask(services []servicerequests.Service, after bool) {
 		if _, ok := service.Variant(); !ok {
 			h.fail("a service outside the permitted set: %v", service)
 		}
-		if service.Critical() && h.m.OpenCommand() != nil {
+		if service.Critical() && h.m.openCommand() != nil {
 			h.fail("a second command: %v", service)
 		}
 		if h.m.OpenOf(service) != nil {
@@ -143,7 +143,7 @@ func (h *home) end(service servicerequests.Service, id servicerequests.RequestID
 	h.m.End(&h.x.p, service, id, &body, h.now)
 }
 
-// post POSTs the leg of a request that is to go. fate is one of taken, lostBefore
+// post POSTs the half of a request that is to go. fate is one of taken, lostBefore
 // and lostAfter, or a code with which the DCC refuses it.
 func (h *home) post(id servicerequests.RequestID, how fate) {
 	r := h.m.OpenAs(id)
@@ -185,7 +185,7 @@ func signedCounter(r *Request) uint64 {
 	return 0
 }
 
-// take lets the DCC take a leg; heard says whether the sweep hears of it.
+// take lets the DCC take a half; heard says whether the sweep learns of it.
 func (h *home) take(r *Request, heard bool) {
 	switch r.Endpoint() {
 	case record.Transform: // it has no effect; unheard, the same bytes ask again

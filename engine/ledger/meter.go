@@ -9,7 +9,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// Reading is one proven answer of a device. The zero reading knows nothing.
+// Reading is one proven answer of a device. The zero Reading is none.
 type Reading[T any] struct {
 	Value   T
 	Counter uint64    // originator counter of the request that was answered; 0: none
@@ -19,7 +19,7 @@ type Reading[T any] struct {
 // Known says whether there is a reading.
 func (r Reading[T]) Known() bool { return r.Counter != 0 }
 
-// Readings are what a meter was seen as.
+// Readings are a meter's mode, supply and balance as they were read.
 type Readings struct {
 	Mode    Reading[servicerequests.PaymentMode]
 	Supply  Reading[servicerequests.SupplyState]
@@ -28,30 +28,30 @@ type Readings struct {
 
 // Counters are the originator counters that decide what a reading proves; 0: none.
 type Counters struct {
-	// The first 1.6, the first command of any kind and the latest one that were signed, and
-	// when the first ones were. Only what was heard before that tells how the meter was
-	// found: nothing promises that a hub keeps the order in which it was asked.
+	// The counters of the first 1.6 and of the first and the latest command of any kind that
+	// were signed, and when the first ones were. Only an answer that came before that shows
+	// how the meter was found, because a hub may change the order of what it was sent.
 	FirstSwitch, FirstCommand, LastCommand uint64
 	FirstSwitchAt, FirstCommandAt          time.Time
 
-	// Readings up to these prove nothing any more: a command was signed, or an alert
-	// says that something has changed.
+	// Readings under these counters or lower ones are no proof any more: a command was
+	// signed, or an alert says that something has changed.
 	StaleMode, StaleSupply uint64
 }
 
-// Tally is what became of a meter's requests of one service.
+// Tally counts what became of a meter's requests of one service.
 type Tally struct {
 	Tries       int16 // requests opened that were not withdrawn
 	Answers     int16 // requests the device answered
 	Failures    int16 // in a row, without an answer from the device
 	Last        record.Class
 	Undelivered bool // the last one cannot have reached the device
-	Barred      bool // asking again can never help
+	Barred      bool // it is not asked again, because that can never help
 	Code        string
 	Next        time.Time // not before
 }
 
-// Past is what stays of a request once it has ended: enough to match a late or repeated
+// Past is what is kept of a request after its end: enough to match a late or repeated
 // answer.
 type Past struct {
 	Counter uint64
@@ -61,13 +61,12 @@ type Past struct {
 	Sampled bool // counted in the sample of its wave
 }
 
-// Bars keep the engine from doing something to a meter. Each is a reason in words; empty:
-// nothing bars it.
+// Bars are reasons not to do something to a meter, in words. An empty one bars nothing.
 type Bars struct {
 	Excluded string // nothing more may be sent
 	Person   string // only a person may arm this supply
 	Held     string // a person must look at it
-	Moved    bool   // excluded on the word of an E4
+	Moved    bool   // excluded because of an E4: it is another supplier's
 }
 
 // Plan is what the plan says of a meter.
@@ -80,7 +79,7 @@ type Plan struct {
 	Originator servicerequests.EUI
 }
 
-// Meter is the ledger of one planned meter. Whoever has it owns it.
+// Meter is the ledger of one planned meter. One goroutine at a time may use it.
 type Meter struct {
 	Device servicerequests.EUI
 	Plan   Plan
@@ -90,10 +89,10 @@ type Meter struct {
 	Estimate     Estimate // of the portfolio
 
 	Started time.Time // first request opened; zero: not begun
-	Heard   time.Time // since when nothing has been learnt of it, though it could be asked
-	Reread  time.Time // when the reads that its verdict rests on were last asked for again, and not answered
+	Heard   time.Time // when something was last learnt of it, or it could first be asked
+	Reread  time.Time // when the reads that its verdict rests on were last repeated without an answer
 
-	Found    Readings // before the first command, each as of when it was heard
+	Found    Readings // before the first command; At is when the answer arrived
 	Now      Readings // the latest
 	Counters Counters
 	Tallies  [len(servicerequests.Services) + 1]Tally
@@ -109,7 +108,7 @@ type Meter struct {
 	Past []Past
 
 	Verdict record.VerdictBody
-	Done    bool // it has its verdict, and nothing but what is asked afterwards is open
+	Done    bool // it has its verdict; only requests of after the verdict may be open
 }
 
 // Marks of the SRP's own records that a portfolio row may carry.
@@ -135,9 +134,9 @@ func (m *Meter) Gas() bool { return m.Plan.Type == servicerequests.GSME }
 // Tally is that of one service.
 func (m *Meter) Tally(s servicerequests.Service) *Tally { return &m.Tallies[s] }
 
-// ModeCurrent says whether the mode was read after all that may have changed it.
+// ModeCurrent says whether the mode was read after everything that may have changed it.
 func (m *Meter) ModeCurrent() bool {
-	return m.Now.Mode.Known() && m.Now.Mode.Counter > m.Counters.StaleMode && !m.hearsay(m.Now.Mode.Counter)
+	return m.Now.Mode.Known() && m.Now.Mode.Counter > m.Counters.StaleMode && !m.fromUnprovenProxy(m.Now.Mode.Counter)
 }
 
 // SupplyCurrent says the same of the supply state.
@@ -159,8 +158,8 @@ func (m *Meter) AsOf() time.Time {
 	return m.Now.Mode.At
 }
 
-// probing says whether the first request to this meter is the only one there has been,
-// and the DCC has not said that it takes it.
+// probing says whether the meter has had its first request only, and the DCC has not
+// acknowledged that one.
 func (m *Meter) probing() bool {
 	return len(m.Open) == 1 && len(m.Past) == 0 && m.Open[0].Service == servicerequests.ReadSupplyStatus &&
 		m.Open[0].Attempt == 1 && m.Open[0].Phase < Sent
@@ -176,7 +175,7 @@ func (m *Meter) OpenOf(s servicerequests.Service) *Request {
 	return nil
 }
 
-// Turn is how far the meter's turn had come, by what was asked of it.
+// Turn is the stage that the meter had reached, by what was asked of it.
 func (m *Meter) Turn() (turn Stage) {
 	see := func(s servicerequests.Service) {
 		switch {
@@ -205,8 +204,8 @@ func (m *Meter) OpenAs(id servicerequests.RequestID) *Request {
 	return nil
 }
 
-// OpenCommand returns the open critical request, of which there is at most one.
-func (m *Meter) OpenCommand() *Request {
+// openCommand returns the open critical request, of which there is at most one.
+func (m *Meter) openCommand() *Request {
 	for _, r := range m.Open {
 		if r.Service.Critical() {
 			return r
@@ -247,8 +246,8 @@ func (m *Meter) journalled() (latest uint64) {
 	return latest
 }
 
-// Kind is the device type of a request's target. What is asked of another device than the
-// meter is asked of a gas proxy, but for what the DCC answers itself.
+// Kind is the device type of a request's target: the meter's, or else the gas proxy's. An
+// inventory, which the DCC answers itself, counts as the meter's.
 func (m *Meter) Kind(service servicerequests.Service, target servicerequests.EUI) servicerequests.DeviceType {
 	if target != m.Device && service != servicerequests.ReadInventory {
 		return servicerequests.GPF
@@ -256,8 +255,8 @@ func (m *Meter) Kind(service servicerequests.Service, target servicerequests.EUI
 	return m.Plan.Type
 }
 
-// Ask opens a request of a service, which waits behind its hub. dcc is the target of
-// requests that no device answers; after says that the meter has its verdict.
+// Ask opens a request of a service in phase Behind. dcc is the target of requests that the
+// DCC answers itself; after says that the meter has its verdict.
 func (m *Meter) Ask(p *Policy, service servicerequests.Service, dcc servicerequests.EUI, after bool, now time.Time) *Request {
 	t := m.Tally(service)
 	r := &Request{Service: service, Attempt: int(t.Tries) + 1, Retry: t.Failures > 0, After: after}
@@ -271,12 +270,12 @@ func (m *Meter) Ask(p *Policy, service servicerequests.Service, dcc servicereque
 		service == servicerequests.ReadMeterBalance && p.asksProxy(m, after):
 		r.ID.Target = m.Proxy // which need not be woken
 	}
-	m.begin(r, now)
+	m.addRequest(r, now)
 	return r
 }
 
-// begin notes that a request was opened.
-func (m *Meter) begin(r *Request, now time.Time) {
+// addRequest takes in that a request was opened.
+func (m *Meter) addRequest(r *Request, now time.Time) {
 	if m.Started.IsZero() {
 		m.Started, m.Heard = now, later(m.Heard, now)
 	}
@@ -284,8 +283,8 @@ func (m *Meter) begin(r *Request, now time.Time) {
 	m.Tally(r.Service).Tries++
 }
 
-// Unbegin says whether no record knows that the meter has begun, though it was to; then it
-// has not.
+// Unbegin takes back that a meter has begun, if none of its requests became durable. It
+// says whether it did.
 func (m *Meter) Unbegin() bool {
 	if m.Started.IsZero() || m.Done || len(m.Open) > 0 || len(m.Past) > 0 {
 		return false
@@ -294,11 +293,12 @@ func (m *Meter) Unbegin() bool {
 	return true
 }
 
-// commit notes that a command was signed: from here on the meter may have executed it.
-func (m *Meter) commit(service servicerequests.Service, counter uint64, at time.Time) {
+// commandSigned takes in that a command was signed: from now on the meter may have carried
+// it out.
+func (m *Meter) commandSigned(service servicerequests.Service, counter uint64, at time.Time) {
 	c := &m.Counters
 	c.LastCommand = counter
-	// A worker may have signed it before that was heard which the records tell first.
+	// It may have been signed before an answer arrived whose record comes first.
 	if c.FirstCommand == 0 {
 		c.FirstCommand, c.FirstCommandAt = counter, at
 		if m.Found.Supply.At.After(at) {
@@ -314,12 +314,12 @@ func (m *Meter) commit(service servicerequests.Service, counter uint64, at time.
 			m.Found.Balance = Reading[servicerequests.Millipence]{}
 		}
 	}
-	m.outdate(service, counter)
+	m.invalidate(service, counter)
 }
 
-// uncommit notes that a command cannot have reached the meter (E20): how it was found can
-// still be learnt.
-func (m *Meter) uncommit(counter uint64) {
+// commandLost takes in that a command cannot have reached the meter (E20): reads can still
+// show how it was found.
+func (m *Meter) commandLost(counter uint64) {
 	c := &m.Counters
 	if c.FirstCommand == counter {
 		c.FirstCommand, c.FirstCommandAt = 0, time.Time{}
@@ -329,9 +329,9 @@ func (m *Meter) uncommit(counter uint64) {
 	}
 }
 
-// recommit notes that one has reached the meter after all: what was asked after it does not
-// show how the meter was found.
-func (m *Meter) recommit(service servicerequests.Service, counter uint64) {
+// commandReached takes in that a command has reached the meter after all: reads that were
+// asked for after it do not show how the meter was found.
+func (m *Meter) commandReached(service servicerequests.Service, counter uint64) {
 	c := &m.Counters
 	if c.FirstCommand == 0 || counter < c.FirstCommand {
 		c.FirstCommand, c.FirstCommandAt = counter, time.Time{}
@@ -350,18 +350,18 @@ func (m *Meter) recommit(service servicerequests.Service, counter uint64) {
 	}
 }
 
-// outdate notes that readings up to a counter prove nothing any more of what a command
+// invalidate takes in that readings up to a counter are no proof any more of what a command
 // changes.
-func (m *Meter) outdate(command servicerequests.Service, counter uint64) {
+func (m *Meter) invalidate(command servicerequests.Service, counter uint64) {
 	m.Counters.StaleSupply = max(m.Counters.StaleSupply, counter)
 	if command == servicerequests.SwitchToCredit {
 		m.Counters.StaleMode = max(m.Counters.StaleMode, counter)
 	}
 }
 
-// Doubt notes that an answer to a request is not believed. The device's turn has passed:
-// a better answer is not waited for as long as a sleeping meter would be. It says whether
-// the wait has become shorter.
+// Doubt takes in that an answer to a request could not be proven. The device has answered,
+// so a better answer is not awaited for as long as a sleeping meter's would be. It says
+// whether the deadline has become earlier.
 func (p *Policy) Doubt(r *Request, at time.Time) (shorter bool) {
 	r.Unproven = true
 	soon := at.Add(p.ResponseWait.Electricity)
@@ -372,21 +372,23 @@ func (p *Policy) Doubt(r *Request, at time.Time) (shorter bool) {
 	return true
 }
 
-// before says whether what was heard at an instant shows a meter as it was before a first
-// command.
-func before(heard time.Time, first uint64, signed time.Time) bool {
-	return first == 0 || !heard.After(signed) // it had not left yet
+// arrivedBefore says whether an answer that arrived at an instant shows a meter as it was
+// before its first command, by that command's counter (0: there was none) and when it was
+// signed.
+func arrivedBefore(arrived time.Time, first uint64, signed time.Time) bool {
+	return first == 0 || !arrived.After(signed)
 }
 
-// observe takes in what a read showed. An answer that is older than what is known can
-// still tell how the meter was found.
-func (m *Meter) observe(o record.Observation, counter uint64, at, heard time.Time) {
+// observe takes in what a read showed: o was answered at one instant and arrived at
+// another. An answer that is older than what is known can still show how the meter was
+// found.
+func (m *Meter) observe(o record.Observation, counter uint64, at, arrived time.Time) {
 	c := &m.Counters
 	if o.Mode != servicerequests.UnknownMode {
 		r := Reading[servicerequests.PaymentMode]{o.Mode, counter, at}
-		// None of the engine's commands sets Prepayment: it was so before them all.
-		if (!m.Found.Mode.Known() || !m.foundMode() && !m.hearsay(counter)) && (before(heard, c.FirstSwitch, c.FirstSwitchAt) || o.Mode == servicerequests.Prepayment && counter < c.FirstSwitch) {
-			m.Found.Mode = Reading[servicerequests.PaymentMode]{o.Mode, counter, heard}
+		// No command of the engine sets Prepayment, so the meter was found in it.
+		if (!m.Found.Mode.Known() || !m.foundMode() && !m.fromUnprovenProxy(counter)) && (arrivedBefore(arrived, c.FirstSwitch, c.FirstSwitchAt) || o.Mode == servicerequests.Prepayment && counter < c.FirstSwitch) {
+			m.Found.Mode = Reading[servicerequests.PaymentMode]{o.Mode, counter, arrived}
 		}
 		if counter > m.Now.Mode.Counter {
 			m.Now.Mode = r
@@ -394,26 +396,26 @@ func (m *Meter) observe(o record.Observation, counter uint64, at, heard time.Tim
 	}
 	if o.Supply != servicerequests.UnknownSupply {
 		r := Reading[servicerequests.SupplyState]{o.Supply, counter, at}
-		if !m.Found.Supply.Known() && before(heard, c.FirstCommand, c.FirstCommandAt) {
-			m.Found.Supply = Reading[servicerequests.SupplyState]{o.Supply, counter, heard}
+		if !m.Found.Supply.Known() && arrivedBefore(arrived, c.FirstCommand, c.FirstCommandAt) {
+			m.Found.Supply = Reading[servicerequests.SupplyState]{o.Supply, counter, arrived}
 		}
 		if counter > m.Now.Supply.Counter {
 			if was := m.Now.Supply; o.Supply == servicerequests.Disabled && m.Bars.Person == "" && was.Counter > c.LastCommand && was.Known() && was.Value != servicerequests.Disabled &&
 				(m.CreditAccepted || m.Found.Mode.Value == servicerequests.Credit) {
-				// It was on in Credit after all commands, where lack of credit turns nothing off. That
-				// somebody has it asked again, or an alert does, changes nothing in that.
+				// It was on in Credit after all commands, and in Credit lack of credit turns
+				// nothing off. A rerun or an alert does not change that.
 				m.Bars.Person = "turned off after it was read as " + m.Now.Supply.Value.String()
 			}
 			m.Now.Supply = r
 		}
 		if o.Supply != servicerequests.Disabled && (counter > m.Alarm.After || !m.Alarm.At.After(at)) {
-			m.Alarm.Below = false // whatever turns it off from now on is another matter
+			m.Alarm.Below = false // it is on: the next time it is off has a cause of its own
 		}
 	}
 	if o.Balance != nil {
 		r := Reading[servicerequests.Millipence]{*o.Balance, counter, at}
-		if (!m.Found.Balance.Known() || m.hearsay(m.Found.Balance.Counter) && !m.hearsay(counter)) && before(heard, c.FirstSwitch, c.FirstSwitchAt) {
-			m.Found.Balance = Reading[servicerequests.Millipence]{*o.Balance, counter, heard}
+		if (!m.Found.Balance.Known() || m.fromUnprovenProxy(m.Found.Balance.Counter) && !m.fromUnprovenProxy(counter)) && arrivedBefore(arrived, c.FirstSwitch, c.FirstSwitchAt) {
+			m.Found.Balance = Reading[servicerequests.Millipence]{*o.Balance, counter, arrived}
 		}
 		if counter > m.Now.Balance.Counter {
 			m.Now.Balance = r
@@ -429,31 +431,31 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// vary moves a waiting time by up to a tenth either way, always the same for one meter
-// and try, so that retries of many meters do not fall together and a rehearsal can be
-// repeated.
-func (m *Meter) vary(d time.Duration, try int) time.Duration {
+// jitter changes a waiting time by up to a tenth either way, so that many meters are not
+// retried at once. It depends on meter and try alone, so that a rehearsal can be repeated.
+func (m *Meter) jitter(d time.Duration, try int) time.Duration {
 	b := m.Device.Bytes()
 	h := fnv.New32a()
 	_, _ = h.Write(append(b[:], byte(try)))
 	return d + time.Duration(float64(d)*(float64(h.Sum32()%2001)-1000)/10_000)
 }
 
-// Forget takes in that what was done to a meter lately is not known: what was read
-// before proves nothing any more.
+// Forget takes in that it is not known what was done to a meter lately: no reading is proof
+// any more.
 func (m *Meter) Forget() {
 	m.Counters.StaleMode, m.Counters.StaleSupply = m.journalled(), m.journalled()
 	m.Verdict = record.VerdictBody{}
 }
 
-// Exclude has nothing more sent to a meter. A verdict that it has stays as history.
+// Exclude takes in that nothing more may be sent to a meter. Its verdict stays as history.
 func (m *Meter) Exclude(reason string) {
 	if m.Bars.Excluded == "" || m.Bars.Moved {
 		m.Bars.Excluded, m.Bars.Moved = reason, false
 	}
 }
 
-// Pardon has a meter asked again what an E4 refused, which came in a run of them.
+// Pardon lifts the exclusion of a meter that an E4 excluded, and has it asked again: the E4
+// was one of a run of them.
 func (m *Meter) Pardon() {
 	if !m.Bars.Moved {
 		return
@@ -468,8 +470,8 @@ func (m *Meter) Pardon() {
 	}
 }
 
-// Rerun has a meter asked again from its first reads on. What it was found as stays; that
-// it is to be left alone stays, unless it was E4 that said so.
+// Rerun has a meter asked again from its first reads on. How it was found stays. So does an
+// exclusion, unless an E4 was its reason.
 func (m *Meter) Rerun(at time.Time) {
 	m.Pardon()
 	m.Verdict = record.VerdictBody{}
@@ -482,10 +484,10 @@ func (m *Meter) Rerun(at time.Time) {
 	for i := range m.Tallies {
 		m.Tallies[i] = Tally{Last: m.Tallies[i].Last, Code: m.Tallies[i].Code}
 	}
-	for _, r := range m.Open { // they end as tries of the new count
+	for _, r := range m.Open { // they count among the new tries
 		t := m.Tally(r.Service)
 		t.Tries++
-		if r.Phase == Behind || r.Phase == Queued { // to the journal it is asked for after this
+		if r.Phase == Behind || r.Phase == Queued { // in the journal it will come after this
 			r.Attempt, r.Retry = int(t.Tries), false
 		}
 	}

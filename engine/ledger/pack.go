@@ -9,9 +9,9 @@ import (
 	"safemode/servicerequests"
 )
 
-// Pack appends what is known of a meter beyond its plan, or nothing where that is
-// nothing. Requests of which no record can be durable yet are left out, as if they had
-// not been asked for: a start folds the records, and they have none.
+// Pack appends what is known of a meter beyond its plan, or nothing if nothing is known.
+// Requests of which no record can be durable yet are left out, as if they had not been asked
+// for: a start replays the records, and they have none.
 func (m *Meter) Pack(b []byte) []byte {
 	packed := *m
 	packed.Open = slices.DeleteFunc(slices.Clone(m.Open), func(r *Request) bool {
@@ -19,13 +19,13 @@ func (m *Meter) Pack(b []byte) []byte {
 			return false
 		}
 		t := packed.Tally(r.Service)
-		t.Tries = max(0, t.Tries-1) // a rerun has taken it back already
+		t.Tries = max(0, t.Tries-1) // a rerun may have taken it back already
 		return true
 	})
 	slices.SortFunc(packed.Open, byCounter)
 	if !m.Begun() {
 		packed.Started = time.Time{}
-		if len(m.Open) == 0 || m.Heard.Equal(m.Started) { // else one of them may be durable, and it begins with that
+		if len(m.Open) == 0 || m.Heard.Equal(m.Started) { // else one of them may be durable, and the meter begins with it
 			packed.Heard = time.Time{}
 		}
 	}
@@ -37,13 +37,13 @@ func (m *Meter) Pack(b []byte) []byte {
 	return c.Bytes()
 }
 
-// Begun says whether a start would find that the meter has begun: whether anything that was
-// asked of it is in the journal.
+// Begun says whether a request of the meter is in the journal, so that a start finds that
+// the meter has begun.
 func (m *Meter) Begun() bool {
 	return !m.Started.IsZero() && (len(m.Past) > 0 || slices.ContainsFunc(m.Open, (*Request).journalled))
 }
 
-// Unpack is the inverse of [Meter.Pack] for a meter that has nothing but its plan. It
+// Unpack is the inverse of [Meter.Pack], for a meter of which only the plan is known. It
 // refuses what Pack does not write, with [ErrPacked].
 func (m *Meter) Unpack(b []byte) error {
 	if len(b) == 0 {
@@ -69,51 +69,51 @@ func (m *Meter) blank() bool {
 		m.Estimate == (Estimate{}) && m.Alarm == (Alarm{}) && m.Taken == (Taken{}) && len(m.Open) == 0 && len(m.Past) == 0 && m.Verdict == (record.VerdictBody{})
 }
 
-// journalled says whether the journal has the request, as far as its owner knows.
+// journalled says whether the request is known to be in the journal.
 func (r *Request) journalled() bool {
-	return r.Phase.Signed() || r.Phase == Prepared || r.Phase == Signing && r.Leg == CommandLeg
+	return r.Phase.signed() || r.Phase == Prepared || r.Phase == Signing && r.Leg == CommandLeg
 }
 
-// code is the packed form.
+// code writes or reads the packed form.
 func (m *Meter) code(c *Coder) {
 	c.latest = m.journalled()
 	c.Uint(&c.latest)
-	c.Time(&m.Started)
+	c.time(&m.Started)
 	if !m.Started.IsZero() {
 		c.base = m.Started.UnixNano()
 	}
-	c.Time(&m.Heard)
-	c.Time(&m.Reread)
+	c.time(&m.Heard)
+	c.time(&m.Reread)
 	c.Flags(&m.CreditAccepted, &m.Pending, &m.Sampled, &m.Bars.Moved, &m.Alarm.Below, &m.Alarm.Suspended)
 	for _, counter := range [...]*uint64{
 		&m.Counters.FirstSwitch, &m.Counters.FirstCommand, &m.Counters.LastCommand, &m.Counters.StaleMode, &m.Counters.StaleSupply, &m.Alarm.After,
 	} {
-		c.Counter(counter)
+		c.counter(counter)
 	}
-	c.Time(&m.Counters.FirstSwitchAt)
-	c.Time(&m.Counters.FirstCommandAt)
-	c.Time(&m.Alarm.At)
-	c.Time(&m.Alarm.Switched)
+	c.time(&m.Counters.FirstSwitchAt)
+	c.time(&m.Counters.FirstCommandAt)
+	c.time(&m.Alarm.At)
+	c.time(&m.Alarm.Switched)
 	for i := range m.Taken {
 		c.Uint(&m.Taken[i])
 	}
 	for _, text := range [...]*string{&m.Bars.Held, &m.Bars.Person, &m.Bars.Excluded, &m.Verdict.Verdict, &m.Verdict.Reason} {
-		c.Text(text)
+		c.text(text)
 	}
 	m.Found.code(c)
 	m.Now.code(c)
-	if c.Time(&m.Estimate.At); !m.Estimate.At.IsZero() {
+	if c.time(&m.Estimate.At); !m.Estimate.At.IsZero() {
 		number(c, &m.Estimate.Balance)
 	}
 	m.codeTallies(c)
-	n := c.Count(len(m.Past))
+	n := c.count(len(m.Past))
 	if c.reading && n > 0 {
 		m.Past = make([]Past, n)
 	}
 	for i := range m.Past {
 		m.Past[i].code(c)
 	}
-	n = c.Count(len(m.Open))
+	n = c.count(len(m.Open))
 	for i := range n {
 		if c.bad {
 			return
@@ -132,13 +132,13 @@ func (r *Readings) code(c *Coder) {
 }
 
 func codeReading[T ~uint8 | ~int64](c *Coder, r *Reading[T]) {
-	if c.Counter(&r.Counter); r.Known() {
+	if c.counter(&r.Counter); r.Known() {
 		number(c, &r.Value)
-		c.Time(&r.At)
+		c.time(&r.At)
 	}
 }
 
-// codeTallies codes those that are not empty.
+// codeTallies codes the tallies that are not empty.
 func (m *Meter) codeTallies(c *Coder) {
 	var services []byte
 	for service, t := range m.Tallies {
@@ -158,13 +158,13 @@ func (m *Meter) codeTallies(c *Coder) {
 		number(c, &t.Tries)
 		number(c, &t.Answers)
 		number(c, &t.Failures)
-		c.Text(&t.Code)
-		c.Time(&t.Next)
+		c.text(&t.Code)
+		c.time(&t.Next)
 	}
 }
 
 func (p *Past) code(c *Coder) {
-	c.Counter(&p.Counter)
+	c.counter(&p.Counter)
 	codeService(c, &p.Service)
 	bounded(c, &p.Class, record.Classes)
 	c.Flags(&p.Proxied, &p.Sampled)
@@ -177,9 +177,9 @@ func codeService(c *Coder, s *servicerequests.Service) {
 	}
 }
 
-// code writes a request that the journal knows as a start would fold it: with its bytes,
-// ready to go again; sent; or held. One whose Pre-Command is not signed yet asks Transform
-// once more, with the same bytes.
+// code codes a request as a start would find it in the journal: ready to be POSTed again,
+// with its bytes; sent; or held. One whose Pre-Command is not signed yet asks Transform
+// again, with the same bytes.
 func (r *Request) code(c *Coder, m *Meter) {
 	w := *r
 	if !c.reading {
@@ -196,11 +196,11 @@ func (r *Request) code(c *Coder, m *Meter) {
 	c.Flags(&w.Unproven)
 	target := uint64(w.ID.Target)
 	c.Fixed(&target)
-	c.Counter(&w.ID.Counter)
-	c.Time(&w.AskedAt)
-	c.Time(&w.PostedAt)
-	c.Time(&w.Deadline)
-	c.Text(&w.Event)
+	c.counter(&w.ID.Counter)
+	c.time(&w.AskedAt)
+	c.time(&w.PostedAt)
+	c.time(&w.Deadline)
+	c.text(&w.Event)
 	c.Raw(&w.Body)
 	if !c.reading {
 		return

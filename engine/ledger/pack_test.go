@@ -161,7 +161,7 @@ func TestPackedIsWhatTheRecordsSay(t *testing.T) {
 			s.compare(history)
 		}
 	})
-	for _, p := range Phases() {
+	for p := range Phase(PhaseCount) {
 		if p != Ended && seen[p] == 0 {
 			t.Errorf("no request was ever %v", p)
 		}
@@ -245,7 +245,7 @@ func (s *stride) go1(r *Request) {
 	}
 }
 
-// posted is what becomes of a leg at the door.
+// posted is what becomes of a half that is POSTed.
 func (s *stride) posted(r *Request, way int) {
 	switch {
 	case way == 0:

@@ -5,21 +5,21 @@ import (
 	"fmt"
 )
 
-// Phase is where a request stands. It has one of them at any time, and moves by
-// [Request.Move] alone.
+// Phase is where a request is. It is in one phase at any time, and only [Request.Move]
+// changes that.
 type Phase uint8
 
 // The phases. Those of which [Phase.Counted] is true have an originator counter.
 const (
 	Behind     Phase = iota // waits for room behind its hub; not signed, no counter
 	Queued                  // waits for its turn to be signed; no counter
-	Signing                 // with a worker: its leg is signed, made durable and goes on to the door
+	Signing                 // a worker signs this half, makes it durable and POSTs it
 	Ready                   // signed and durable; waits for its turn to be POSTed
-	Posting                 // with a worker: its durable bytes are at the door
-	Resting                 // signed and durable; a POST failed or is in doubt, and the same bytes go again at a time
+	Posting                 // a worker POSTs its durable bytes
+	Resting                 // signed and durable; a POST failed or is in doubt, and the same bytes are POSTed again later
 	Prepared                // its Pre-Command is proven and waits for its turn to be signed
 	Sent                    // the DCC has it; the device's answer is awaited
-	Held                    // the DCC's anomaly detection holds it back
+	Held                    // the DCC's anomaly detection has quarantined it
 	Ended                   // it has its outcome
 	PhaseCount = iota
 )
@@ -30,25 +30,17 @@ var phaseNames = [PhaseCount]string{
 
 func (p Phase) String() string { return phaseNames[p] }
 
-// Phases lists all phases.
-func Phases() (all []Phase) {
-	for p := range Phase(PhaseCount) {
-		all = append(all, p)
-	}
-	return all
-}
-
-// Waits says that a request waits in a queue of its region: to be signed or to be POSTed.
+// Waits says whether a request waits in its region's queue: to be signed or to be POSTed.
 func (p Phase) Waits() bool { return p == Queued || p == Ready || p == Prepared }
 
-// Working says that a worker has the request.
+// Working says whether a worker has the request.
 func (p Phase) Working() bool { return p == Signing || p == Posting }
 
-// Counted says that the request has an originator counter and has not ended.
+// Counted says whether the request has an originator counter and has not ended.
 func (p Phase) Counted() bool { return p != Behind && p != Queued && p != Ended }
 
-// Signed says that the signed bytes of the present leg are durable, or were.
-func (p Phase) Signed() bool {
+// signed says whether the signed bytes of the present half are durable, or were.
+func (p Phase) signed() bool {
 	return p == Ready || p == Posting || p == Resting || p == Sent || p == Held
 }
 
@@ -58,15 +50,15 @@ type Event uint8
 // The events.
 const (
 	Room         Event = iota // there is room behind its hub
-	Sign                      // a worker is to sign this leg
+	Sign                      // a worker is to sign this half
 	Post                      // a worker is to POST the durable bytes
-	Unsigned                  // the worker signed nothing: a check came first
-	Denied                    // the door let nothing pass, or the DCC put the POST off; the bytes are durable
-	Doubtful                  // the POST failed or its reply was lost: the same bytes go again later
+	Unsigned                  // the worker signed nothing: a check failed before
+	Denied                    // the bytes are durable, and a check or the DCC's throttling stopped the POST
+	Doubtful                  // the POST failed or its reply was lost: the same bytes are POSTed again later
 	Correlated                // Transform gave the Pre-Command that was asked for
-	Acknowledged              // the DCC has taken the leg that reaches the device, or may have
+	Acknowledged              // the DCC has accepted the half that reaches the device, or may have
 	Due                       // the time to POST the same bytes again has come
-	Quarantine                // the DCC says that its anomaly detection holds the request back
+	Quarantine                // the DCC says that its anomaly detection has quarantined the request
 	End                       // it has its outcome
 	EventCount   = iota
 )
@@ -77,25 +69,17 @@ var eventNames = [EventCount]string{
 
 func (e Event) String() string { return eventNames[e] }
 
-// Events lists all events.
-func Events() (all []Event) {
-	for e := range Event(EventCount) {
-		all = append(all, e)
-	}
-	return all
-}
-
-// move is where a request goes; ok is false where the pair cannot be.
-type move struct {
+// transition is the phase that an event leads to; ok is false where the event cannot happen.
+type transition struct {
 	to Phase
 	ok bool
 }
 
-func to(p Phase) move { return move{p, true} }
+func to(p Phase) transition { return transition{p, true} }
 
-// moves is the table of the package comment. An Unsigned leg goes back to where its
-// kind of leg waits, which [Request.Move] knows.
-var moves = [PhaseCount][EventCount]move{
+// transitions is the table of the package comment. What Unsigned leads to depends on the
+// half: see [Request.Move].
+var transitions = [PhaseCount][EventCount]transition{
 	Behind:   {Room: to(Queued), End: to(Ended)},
 	Queued:   {Sign: to(Signing), End: to(Ended)},
 	Signing:  {Unsigned: to(Queued), Denied: to(Ready), Doubtful: to(Resting), Correlated: to(Prepared), Acknowledged: to(Sent), End: to(Ended)},
@@ -110,37 +94,37 @@ var moves = [PhaseCount][EventCount]move{
 
 // Possible says whether an event can happen to a request in a phase, and why not.
 func Possible(p Phase, e Event) (yes bool, why string) {
-	if moves[p][e].ok {
+	if transitions[p][e].ok {
 		return true, ""
 	}
 	switch {
 	case p == Ended:
-		return false, "an ended request is in no queue and with no worker; answers find its outcome"
+		return false, "an ended request is in no queue and with no worker; a late answer finds its outcome"
 	case e == Quarantine && p.Working():
-		return false, "it is kept until the worker has come back, as an early answer is"
+		return false, "the event is kept until the worker is done, like an early answer"
 	case e == Quarantine && p == Held:
-		return false, "it is held already, and told again"
+		return false, "it is quarantined already"
 	case e == Quarantine:
-		return false, "no bytes of this leg have reached the DCC"
+		return false, "no bytes of this half have reached the DCC"
 	case e == Room:
-		return false, "it is behind its hub no more"
+		return false, "it does not wait for room behind its hub any more"
 	case e == Sign || e == Post:
 		return false, "it waits for no worker, or for the other kind of work"
 	case e == Due:
-		return false, "it has no time at which the same bytes go again"
+		return false, "no time is set at which the same bytes are POSTed again"
 	default:
 		return false, "no worker has it"
 	}
 }
 
-// ErrDefect marks an event that cannot happen in a request's phase: a fault of this
-// program. Nothing may be sent after it.
+// ErrDefect is the error for an event that cannot happen in a request's phase. It is a fault
+// of this program, and nothing may be sent after it.
 var ErrDefect = errors.New("impossible event")
 
-// Move takes a request to its next phase. The error wraps [ErrDefect] and names both;
-// the request then stays where it is.
+// Move brings a request to the phase that follows from an event. An error wraps [ErrDefect]
+// and names phase and event; the request then stays in its phase.
 func (r *Request) Move(e Event) error {
-	m := moves[r.Phase][e]
+	m := transitions[r.Phase][e]
 	if !m.ok {
 		return fmt.Errorf("%w: %v of a request that is %v (SRV %v, %v)", ErrDefect, e, r.Phase, r.Service, r.ID)
 	}

@@ -12,8 +12,8 @@ import (
 
 // Move and Possible say the same of every pair of a phase and an event.
 func TestMove(t *testing.T) {
-	for _, p := range Phases() {
-		for _, e := range Events() {
+	for p := range Phase(PhaseCount) {
+		for e := range Event(EventCount) {
 			for _, leg := range []Leg{AskLeg, CommandLeg} {
 				r := &Request{Service: servicerequests.SwitchToCredit, Phase: p, Leg: leg}
 				yes, why := Possible(p, e)
@@ -35,8 +35,8 @@ func TestMove(t *testing.T) {
 	}
 }
 
-// A leg that was not signed waits again where its kind of leg waits.
-func TestUnsignedGoesBackByItsLeg(t *testing.T) {
+// A half that was not signed waits again where its kind waits.
+func TestUnsignedGoesBackByItsHalf(t *testing.T) {
 	for leg, want := range map[Leg]Phase{AskLeg: Queued, CommandLeg: Prepared} {
 		r := &Request{Phase: Signing, Leg: leg}
 		if err := r.Move(Unsigned); err != nil || r.Phase != want {
@@ -59,7 +59,7 @@ func TestPhase(t *testing.T) {
 		Held:     {counted: true, signed: true},
 		Ended:    {},
 	} {
-		if got := (says{p.Waits(), p.Working(), p.Counted(), p.Signed()}); got != want {
+		if got := (says{p.Waits(), p.Working(), p.Counted(), p.signed()}); got != want {
 			t.Errorf("%v: %+v, want %+v", p, got, want)
 		}
 		for _, leg := range []Leg{AskLeg, CommandLeg} {
@@ -73,8 +73,8 @@ func TestPhase(t *testing.T) {
 			t.Errorf("%v: a read is answerable: %t", p, got)
 		}
 	}
-	if len(Phases()) != 10 || len(Events()) != 11 {
-		t.Errorf("%d phases and %d events: the tables here know 10 and 11", len(Phases()), len(Events()))
+	if PhaseCount != 10 || EventCount != 11 {
+		t.Errorf("%d phases and %d events: the tables here know 10 and 11", PhaseCount, EventCount)
 	}
 }
 
@@ -85,9 +85,9 @@ func TestPackageCommentShowsTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want []string
-	for _, p := range Phases() {
+	for p := range Phase(PhaseCount) {
 		var events []string
-		for _, e := range Events() {
+		for e := range Event(EventCount) {
 			asked := Request{Phase: p}
 			if asked.Move(e) != nil {
 				continue

@@ -7,10 +7,11 @@ import (
 	"safemode/servicerequests"
 )
 
-// Leg is one of the two POSTs that a request may need.
+// Leg is one of the two halves of a request, each with a POST of its own. Reads and
+// inventories have the first half alone.
 type Leg uint8
 
-// The legs.
+// The halves.
 const (
 	AskLeg     Leg = iota // the Service Request: a read, an inventory, or the Transform of a command
 	CommandLeg            // the Signed Pre-Command of a critical request
@@ -24,23 +25,23 @@ type Request struct {
 	Phase   Phase
 	Leg     Leg
 
-	Body     []byte // the signed bytes of this leg while they may be POSTed (again); else nil
-	Asked    []byte // those of the first leg while the second is not signed
-	Reached  bool   // the DCC may have this leg's bytes
+	Body     []byte // the signed bytes of this half while they may be POSTed (again); else nil
+	Asked    []byte // those of the first half while the second is not signed
+	Reached  bool   // the DCC may have this half's bytes
 	Unproven bool   // an answer came that could not be proven
 	Retry    bool   // its service was asked of this meter before, and not answered
 	After    bool   // asked of a meter that has its verdict
 	Event    string // the DCC's event reference while it is Held
 
-	AskedAt  time.Time // its first leg was signed
-	PostedAt time.Time // this leg's bytes were signed
-	Deadline time.Time // of Sent: when silence ends it
-	RetryAt  time.Time // of Resting: when the same bytes go again
+	AskedAt  time.Time // when its first half was signed
+	PostedAt time.Time // when this half was signed
+	Deadline time.Time // of Sent: when it ends without an answer
+	RetryAt  time.Time // of Resting: when the same bytes are POSTed again
 
-	Tag any // whoever drives the ledger keeps its own here; the ledger does not look at it
+	Tag any // the caller's own; the ledger does not look at it
 }
 
-// Endpoint is the DCC's service that the present leg goes to.
+// Endpoint is the DCC's service that the present half is POSTed to.
 func (r *Request) Endpoint() record.Endpoint {
 	switch {
 	case r.Service == servicerequests.ReadInventory:
@@ -52,15 +53,15 @@ func (r *Request) Endpoint() record.Endpoint {
 	}
 }
 
-// underWay says whether the present leg is on its way to the DCC: it waits for its turn,
-// or a worker has it.
-func (r *Request) underWay() bool { return r.Phase == Behind || r.Phase.Waits() || r.Phase.Working() }
+// unsent says whether the present half has not been sent yet: it waits for its turn, or a
+// worker has it.
+func (r *Request) unsent() bool { return r.Phase == Behind || r.Phase.Waits() || r.Phase.Working() }
 
-// Command says that the bytes of the present leg are a command that a meter carries out.
+// Command says whether the present half is a command that a meter carries out.
 func (r *Request) Command() bool { return r.Leg == CommandLeg }
 
-// Answerable says whether a device's answer to it can be: the leg that reaches the device
-// is signed.
+// Answerable says whether a device may have answered it: the half that reaches the device is
+// signed.
 func (r *Request) Answerable() bool {
-	return r.Phase.Signed() && (!r.Service.Critical() || r.Leg == CommandLeg)
+	return r.Phase.signed() && (!r.Service.Critical() || r.Leg == CommandLeg)
 }

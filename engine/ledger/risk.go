@@ -8,7 +8,7 @@ import (
 	"safemode/servicerequests/clock"
 )
 
-// Need is how urgently a home waits for help, by what is known of it.
+// Need is how urgent a home is, by what is known of it.
 type Need uint8
 
 const (
@@ -28,16 +28,17 @@ type Risk struct {
 	Credit   servicerequests.Millipence
 }
 
-// Compare puts the home that is longest without supply if nothing is done first.
+// Compare orders homes: the first is the one that will be without supply for longest if
+// nothing is done. It returns -1 if r goes first, 1 if other does, else 0.
 func (r Risk) Compare(other Risk) int {
 	return cmp.Or(cmp.Compare(r.Need, other.Need), r.Ends.Compare(other.Ends),
 		cmp.Compare(r.Priority, other.Priority), cmp.Compare(r.Credit, other.Credit))
 }
 
-// RiskOf ranks a meter. Before its first reads nothing but its alerts is known of
-// it: then it keeps the plan's order.
+// RiskOf ranks a meter. Before its first reads only its alerts are known, and else it keeps
+// the plan's order.
 func (p *Policy) RiskOf(m *Meter, now time.Time) Risk {
-	if p.PlanOrder { // all alike: what has waited longest goes first
+	if p.PlanOrder { // all alike: the one that has waited longest goes first
 		return Risk{}
 	}
 	return p.risk(m, now)
@@ -54,9 +55,9 @@ func (p *Policy) risk(m *Meter, now time.Time) Risk {
 		return Risk{Need: Confirming}
 	case m.Now.Balance.Known():
 		if m.Gas() && !m.Now.Supply.Known() && m.Now.Balance.Value <= p.ArmBalanceAtMost {
-			return Risk{Need: Dark} // it sleeps, and by what its proxy says it is off
+			return Risk{Need: Dark} // it sleeps, and by its proxy's balance it is off
 		}
-		if ends, known := p.endOfCredit(m); known && ends.Sub(now) <= p.AtRiskWithin {
+		if ends, known := p.creditEnds(m); known && ends.Sub(now) <= p.AtRiskWithin {
 			return Risk{Need: Ending, Ends: ends}
 		}
 		return Risk{Need: Holding, Priority: m.Plan.Priority, Credit: m.Now.Balance.Value}
@@ -65,12 +66,12 @@ func (p *Policy) risk(m *Meter, now time.Time) Risk {
 	case m.Tally(servicerequests.ReadMeterBalance).Tries == 0:
 		return Risk{Need: Unweighed}
 	}
-	return Risk{Need: Holding, Priority: m.Plan.Priority} // no balance is to be had: the worst that keeps a supply on
+	return Risk{Need: Holding, Priority: m.Plan.Priority} // its balance cannot be read: taken as the least that keeps a supply on
 }
 
-// Urgent says whether a home may be acted on before its turn: it is off for lack of credit,
-// it has told that its credit is at an end, or that is so within [Policy.ActWithin]. soon
-// is when it will be, zero: not by itself.
+// Urgent says whether a home may be given commands before its wave: it is off for lack of
+// credit, or an alert says that its credit is at an end, or it will be cut off within
+// [Policy.ActWithin]. soon is when it becomes urgent; zero: not by itself.
 func (p *Policy) Urgent(m *Meter, now time.Time) (yes bool, soon time.Time) {
 	switch r := p.RiskOf(m, now); {
 	case p.PlanOrder:
@@ -84,27 +85,27 @@ func (p *Policy) Urgent(m *Meter, now time.Time) (yes bool, soon time.Time) {
 	return false, time.Time{}
 }
 
-// endOfCredit is when the balance that was read has run out, at what the home uses up
-// ([Policy.Spend], or else DailySpend), and disablement is not suspended. It is not known
-// where credit in hand lasts.
-func (p *Policy) endOfCredit(m *Meter) (ends time.Time, known bool) {
+// creditEnds is when the supply will be cut off: the balance that was read is used up
+// ([Policy.Spend], or else DailySpend a day), and disablement is not suspended. It is not
+// known if the home uses nothing up.
+func (p *Policy) creditEnds(m *Meter) (ends time.Time, known bool) {
 	balance, at := m.Now.Balance.Value, m.Now.Balance.At
 	if balance > 0 {
 		spend := p.spend(m)
 		if spend <= 0 {
 			return time.Time{}, false
 		}
-		at = at.Add(time.Duration(min(float64(longest), float64(24*time.Hour)*float64(balance)/float64(spend))))
+		at = at.Add(time.Duration(min(float64(maxAhead), float64(24*time.Hour)*float64(balance)/float64(spend))))
 	}
 	return p.disablementAt(at), true
 }
 
-// longest bounds how far ahead an end of credit is reckoned.
-const longest = 10 * 365 * 24 * time.Hour
+// maxAhead bounds how far ahead the end of credit is computed.
+const maxAhead = 10 * 365 * 24 * time.Hour
 
-// disablementAt is the first instant from t on at which a meter without credit is
-// cut off, by the non-disablement window that is taken for those that are not known:
-// nights and Sundays, by British time.
+// disablementAt is the first instant from t on at which a meter without credit is cut off.
+// Every meter is taken to have the same non-disablement calendar: nights and Sundays, by
+// British time.
 func (p *Policy) disablementAt(t time.Time) time.Time {
 	if p.WindowBegins <= p.WindowEnds { // no such window is set
 		return t

@@ -9,13 +9,13 @@ import (
 
 // Bounds of a rate that follows from two balances (assumptions).
 const (
-	leastSpan = 24 * time.Hour // less says more of the hour than of the home
-	leastPart = 10             // of the assumption: below that part a top-up between is likelier than a home that uses nothing
+	minimumSpan = 24 * time.Hour // over less the hour of the day counts for more than the home
+	minimumPart = 10             // a tenth of DailySpend: below it a top-up between is likelier than a home that uses so little
 )
 
-// Spend is what a home uses up in a day, where two dated balances of its meter tell it: two
-// reads before the first switch, or the portfolio's balance and a read. Nil: they do not,
-// and [Policy.DailySpend] is assumed. A meter that was topped up between tells nothing.
+// Spend is what a home uses up in a day by two dated balances of its meter: two reads before
+// the first switch, or the portfolio's balance and a read. It is nil if they do not show it,
+// as after a top-up between; then [Policy.DailySpend] is assumed.
 func (p *Policy) Spend(m *Meter) *record.Spend {
 	last := m.Now.Balance
 	if !last.Known() || m.Counters.FirstSwitch != 0 && last.Counter > m.Counters.FirstSwitch {
@@ -32,20 +32,20 @@ func (p *Policy) Spend(m *Meter) *record.Spend {
 	return nil
 }
 
-// rate is what a home uses up in a day by a balance and a later read; 0: not known.
+// rate is what a home uses up in a day by an earlier balance and a later one; 0: not known.
 func (p *Policy) rate(was Estimate, is Reading[servicerequests.Millipence]) servicerequests.Millipence {
 	span := is.At.Sub(was.At)
-	if was.At.IsZero() || !is.Known() || span < leastSpan {
+	if was.At.IsZero() || !is.Known() || span < minimumSpan {
 		return 0
 	}
 	perDay := servicerequests.Millipence(float64(was.Balance-is.Value) * float64(24*time.Hour) / float64(span))
-	if perDay <= p.DailySpend/leastPart {
+	if perDay <= p.DailySpend/minimumPart {
 		return 0
 	}
 	return perDay
 }
 
-// spend is what a home is taken to use up in a day; 0: credit in hand lasts.
+// spend is what a home is assumed to use up in a day; 0: its credit lasts.
 func (p *Policy) spend(m *Meter) servicerequests.Millipence {
 	if s := p.Spend(m); s != nil && p.DailySpend > 0 {
 		return s.PerDay
@@ -53,9 +53,9 @@ func (p *Policy) spend(m *Meter) servicerequests.Millipence {
 	return p.DailySpend
 }
 
-// hardly is a balance at which a supply may be off for lack of credit: a gas proxy tells what
-// was half an hour ago.
-func (p *Policy) hardly(m *Meter) servicerequests.Millipence {
+// mayBeOffAt is the highest balance at which a supply may be off for lack of credit. It is
+// an hour's spend higher for gas, because a proxy's balance is late.
+func (p *Policy) mayBeOffAt(m *Meter) servicerequests.Millipence {
 	if m.Gas() {
 		return p.ArmBalanceAtMost + p.spend(m)/24
 	}

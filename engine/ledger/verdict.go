@@ -11,7 +11,7 @@ func (p *Policy) Conclude(m *Meter) record.VerdictBody {
 	if m.foundMode() {
 		v.Found.Mode = m.Found.Mode.Value
 	}
-	if m.Found.Balance.Known() && !m.hearsay(m.Found.Balance.Counter) {
+	if m.Found.Balance.Known() && !m.fromUnprovenProxy(m.Found.Balance.Counter) {
 		v.Found.Balance = &m.Found.Balance.Value
 	}
 	if m.ModeCurrent() && m.SupplyCurrent() {
@@ -19,7 +19,7 @@ func (p *Policy) Conclude(m *Meter) record.VerdictBody {
 		v.ModeCounter, v.SupplyCounter = m.Now.Mode.Counter, m.Now.Supply.Counter
 		v.AsOf = m.AsOf()
 	}
-	if m.heardBalance() {
+	if m.knowsBalance() {
 		v.End.Balance = &m.Now.Balance.Value
 	}
 	v.Spend = p.Spend(m)
@@ -27,15 +27,15 @@ func (p *Policy) Conclude(m *Meter) record.VerdictBody {
 	case m.Bars.Excluded != "":
 		v.Verdict, v.Reason = record.VerdictExcluded, m.Bars.Excluded
 	case v.ModeCounter == 0:
-		v.Verdict, v.Reason = record.VerdictUnknown, p.silence(m)
+		v.Verdict, v.Reason = record.VerdictUnknown, p.whyUnknown(m)
 	case v.End.Mode != servicerequests.Credit:
-		v.Verdict, v.Reason = record.VerdictNotSafe, p.unswitched(m)
+		v.Verdict, v.Reason = record.VerdictNotSafe, p.whyNotSwitched(m)
 	case v.End.Supply == servicerequests.Enabled:
 		v.Verdict = record.VerdictOnSupply
 	case v.End.Supply == servicerequests.Armed:
 		v.Verdict, v.Reason = record.VerdictArmed, "safe once the consumer presses the button"
 	default:
-		v.Verdict, v.Reason = record.VerdictNotSafe, p.unarmed(m)
+		v.Verdict, v.Reason = record.VerdictNotSafe, p.whyNotArmed(m)
 	}
 	if v.Reason == "" && m.Pending {
 		v.Reason = "a future-dated switch may still be stored on the meter"
@@ -43,8 +43,8 @@ func (p *Policy) Conclude(m *Meter) record.VerdictBody {
 	return v
 }
 
-// silence says why nothing current is known of a meter.
-func (p *Policy) silence(m *Meter) string {
+// whyUnknown says why nothing current is known of a meter.
+func (p *Policy) whyUnknown(m *Meter) string {
 	if m.Bars.Held != "" {
 		return "held for a person: " + m.Bars.Held
 	}
@@ -52,7 +52,7 @@ func (p *Policy) silence(m *Meter) string {
 		t := m.Tally(s)
 		switch {
 		case t.Last == record.ClassRejected:
-			return "SRV " + s.SRV() + " rejected: " + spelled(t.Code)
+			return "SRV " + s.SRV() + " rejected: " + withMeaning(t.Code)
 		case t.Last == record.ClassUnverified:
 			return "SRV " + s.SRV() + ": no answer that could be proven"
 		case t.Last.Unanswered():
@@ -64,15 +64,15 @@ func (p *Policy) silence(m *Meter) string {
 	return "not read back"
 }
 
-// spelled is a response code with its meaning, where that is known.
-func spelled(code string) string {
+// withMeaning is a response code with its meaning, if that is known.
+func withMeaning(code string) string {
 	if meaning, _ := servicerequests.ResponseCode(code).Meaning(); meaning != "" {
 		return code + " (" + meaning + ")"
 	}
 	return code
 }
 
-// unanswered says that there was no answer, and why no more is tried.
+// unanswered says that there was no answer, and why there is no further try.
 func (p *Policy) unanswered(t *Tally) string {
 	text := "no answer"
 	if t.Code != "" {
@@ -84,8 +84,8 @@ func (p *Policy) unanswered(t *Tally) string {
 	return text
 }
 
-// unswitched says why a meter that could be read is still in Prepayment.
-func (p *Policy) unswitched(m *Meter) string {
+// whyNotSwitched says why a meter that could be read is still in Prepayment.
+func (p *Policy) whyNotSwitched(m *Meter) string {
 	t := m.Tally(servicerequests.SwitchToCredit)
 	switch {
 	case p.Strategy == record.EmergencyCredit || !p.Permits(servicerequests.SwitchToCredit, m.Plan.Type):
@@ -98,7 +98,7 @@ func (p *Policy) unswitched(m *Meter) string {
 	case t.Last == record.ClassRejected && m.Bars.Held != "":
 		return "held for a person: " + m.Bars.Held
 	case t.Last == record.ClassRejected:
-		return "switch rejected: " + spelled(t.Code)
+		return "switch rejected: " + withMeaning(t.Code)
 	case t.Last == record.ClassSuccess:
 		return "meter reads prepayment after it accepted the switch"
 	default:
@@ -106,20 +106,20 @@ func (p *Policy) unswitched(m *Meter) string {
 	}
 }
 
-// unarmed says why a supply that is off in Credit was left off.
-func (p *Policy) unarmed(m *Meter) string {
+// whyNotArmed says why a supply that is off in Credit was left off.
+func (p *Policy) whyNotArmed(m *Meter) string {
 	t := m.Tally(servicerequests.ArmSupply)
 	switch {
 	case t.Last == record.ClassNegative:
 		return "arm refused"
 	case t.Last == record.ClassRejected && t.Tries > 0:
-		return "arm rejected: " + spelled(t.Code)
+		return "arm rejected: " + withMeaning(t.Code)
 	case t.Last == record.ClassUnverified:
 		return "arm: no answer that could be proven"
 	case t.Tries > 0 && m.Bars.Person == "":
 		return "disabled after arm"
 	}
-	if reason := p.refusal(m); reason != "" {
+	if reason := p.armRefusal(m); reason != "" {
 		return reason
 	}
 	return "no read was fresh enough to arm on"

@@ -4,14 +4,14 @@ import (
 	"time"
 )
 
-// WaitReason is why a meter that has begun has no good end in sight.
+// WaitReason is why a meter that has begun makes no progress.
 type WaitReason uint8
 
 // The reasons, each a label of safemode_meters_waiting. A meter has the first that
 // applies.
 const (
 	NotWaiting      WaitReason = iota
-	WaitQuarantined            // the DCC's anomaly detection holds a request of it back
+	WaitQuarantined            // the DCC's anomaly detection has quarantined a request of it
 	WaitStuck                  // nothing has been learnt of it for StepDeadline
 	WaitRetrying               // nothing has been learnt of it for Patience: in long retries
 	WaitHeld                   // a person must say what a code means that is not known
@@ -22,7 +22,8 @@ var waitReasonNames = [WaitReasons]string{"", "quarantined", "stuck", "retrying"
 
 func (w WaitReason) String() string { return waitReasonNames[w] }
 
-// WaitOf is why a meter waits, and when that gets worse by itself; zero if it does not.
+// WaitOf is why a meter waits, and when that changes to a worse reason if nothing happens;
+// zero: it does not.
 func (p *Policy) WaitOf(m *Meter, now time.Time) (is WaitReason, until time.Time) {
 	switch {
 	case m.Done && m.Bars.Held != "":
@@ -40,7 +41,7 @@ func (p *Policy) WaitOf(m *Meter, now time.Time) (is WaitReason, until time.Time
 		return NotWaiting, time.Time{}
 	}
 	quiet := now.Sub(since)
-	deadline, patience := p.StepDeadline.Of(m), p.Patience
+	deadline, patience := p.StepDeadline.of(m), p.Patience
 	switch {
 	case deadline > 0 && quiet >= deadline:
 		return WaitStuck, time.Time{}
@@ -55,8 +56,8 @@ func (p *Policy) WaitOf(m *Meter, now time.Time) (is WaitReason, until time.Time
 	return is, until
 }
 
-// quietSince is since when nothing has been learnt of a meter that was asked. A meter that
-// waits for its turn is not asked.
+// quietSince is when something was last learnt of a meter, and whether it has been asked
+// since. A meter that waits for its turn has not.
 func (m *Meter) quietSince() (since time.Time, asked bool) {
 	since = m.Heard
 	for _, t := range m.Tallies {

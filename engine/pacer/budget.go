@@ -14,9 +14,9 @@ type Budget struct {
 	Per   time.Duration // over 0
 }
 
-// With keeps a share of the budget back, from 0 to under 1: the DCC counts when
-// messages arrive, and two that left a period apart may arrive closer together.
-// What is kept back is one message at least, of more than one.
+// With keeps back a share of the budget, from 0 to under 1: the DCC counts when messages
+// arrive, and two that were sent a period apart may arrive closer together. It keeps back at
+// least one message, if the budget has more than one.
 func (b Budget) With(margin float64) Budget {
 	if margin <= 0 || b.Count < 2 {
 		return b
@@ -30,7 +30,7 @@ func (b Budget) With(margin float64) Budget {
 // from the requests for them: whichever of the two the DCC counts, no more of it
 // leaves than the budget has.
 func SRV(originator servicerequests.EUI, srv string, signed bool) Key {
-	k := Key{scope: PerSRV, number: uint64(originator), service: srv}
+	k := Key{scope: perSRV, number: uint64(originator), service: srv}
 	if signed {
 		k.service += " signed"
 	}
@@ -61,7 +61,7 @@ func newWindow(b Budget) *window { return &window{per: b.Per, sent: make([]time.
 func (w *window) wait(now time.Time) time.Duration {
 	switch {
 	case cap(w.sent) == 0:
-		return Forever
+		return forever
 	case !w.full:
 		return 0
 	}

@@ -36,14 +36,14 @@ func TestBudgetOfAnSRV(t *testing.T) {
 	take(0, true, 0, SRV(supplier, "1.6", false)) // counted apart
 	take(0, true, 0, SRV(supplier+1, "1.6", true))
 	take(0, true, 0, SRV(supplier, "7.4", false)) // no budget, no limit
-	take(0, false, Forever, SRV(supplier, "7.3", false))
+	take(0, false, forever, SRV(supplier, "7.3", false))
 	take(30*time.Second, false, 1, signed...)
 	take(30*time.Second+1, true, 0, signed...)
 	take(31*time.Second, false, 29*time.Second+1, signed...)
 }
 
 func TestBudgetThatIsNone(t *testing.T) {
-	for _, b := range []Budget{{-1, time.Hour}, {1, 0}, {largest + 1, time.Hour}, {1, 2 * longest}} {
+	for _, b := range []Budget{{-1, time.Hour}, {1, 0}, {maxBudget + 1, time.Hour}, {1, 2 * maxBurst}} {
 		if _, err := New(Limits{SRV: map[string]Budget{"1.6": b}}); err == nil {
 			t.Errorf("accepted %+v", b)
 		}

@@ -9,10 +9,10 @@
 // itself (no public source gives one): a bucket without a configured limit is
 // closed.
 //
-// The promise, for every bucket and every window of length w on the clock that
-// the pacer was shown: sent(w) <= rate*w + burst. A clock reading that is older
-// than one before it counts as the newest one seen, so that readings out of
-// order can never mint allowance. And for every threshold and every window of its
-// period: sent <= count, with no exception at the window's ends and none at a
-// restart, as far as what was sent before is told with [Pacer.Spent].
+// The promise, for every bucket and every window of length w on the pacer's clock:
+// sent(w) <= rate*w + burst. A clock reading that is older than one before it
+// counts as the newest, so that readings out of order never allow more. And for
+// every threshold and every window of its period: sent <= count, also at the
+// window's ends, and across a restart if what was sent before is passed to
+// [Pacer.Spent].
 package pacer

@@ -27,8 +27,8 @@ type Limits struct {
 	SRV     map[string]Budget                // by Service Reference Variant; what is not named has no budget
 }
 
-// Validate joins all faults, each with the path of its field.
-func (l Limits) Validate() error {
+// validate joins all faults, each with the path of its field.
+func (l Limits) validate() error {
 	errs := []error{l.User.validate("user")}
 	for region, limit := range l.Region {
 		errs = append(errs, limit.validate("region."+region.String()))
@@ -37,15 +37,15 @@ func (l Limits) Validate() error {
 		errs = append(errs, limit.validate("service."+service))
 	}
 	for srv, budget := range l.SRV {
-		if budget.Count < 0 || budget.Count > largest || budget.Per <= 0 || budget.Per > longest {
-			errs = append(errs, fmt.Errorf("srv.%s: %d in %v: want 0 to %d in a period of up to %v", srv, budget.Count, budget.Per, largest, longest))
+		if budget.Count < 0 || budget.Count > maxBudget || budget.Per <= 0 || budget.Per > maxBurst {
+			errs = append(errs, fmt.Errorf("srv.%s: %d in %v: want 0 to %d in a period of up to %v", srv, budget.Count, budget.Per, maxBudget, maxBurst))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// largest bounds a budget by the memory it takes: 24 bytes for each message.
-const largest = 10_000_000
+// maxBudget bounds a budget by the memory it takes: 24 bytes for each message.
+const maxBudget = 10_000_000
 
 func (l Limit) validate(path string) error {
 	switch {
@@ -53,15 +53,15 @@ func (l Limit) validate(path string) error {
 		return fmt.Errorf("%s: per_second %v: want 0 or more", path, l.PerSecond)
 	case l.Burst < 0:
 		return fmt.Errorf("%s: burst %d: want 0 or more", path, l.Burst)
-	case l.PerSecond > 0 && float64(max(l.Burst, 1))/l.PerSecond > longest.Seconds():
-		return fmt.Errorf("%s: a burst of %d at %v per second takes over %v to earn", path, l.Burst, l.PerSecond, longest)
+	case l.PerSecond > 0 && float64(max(l.Burst, 1))/l.PerSecond > maxBurst.Seconds():
+		return fmt.Errorf("%s: a burst of %d at %v per second takes over %v to earn", path, l.Burst, l.PerSecond, maxBurst)
 	}
 	return nil
 }
 
-// longest bounds what a burst may be worth in time: far above any use, and far
+// maxBurst bounds what a burst may be worth in time: far above any use, and far
 // below what an int64 of nanoseconds holds.
-const longest = 365 * 24 * time.Hour
+const maxBurst = 365 * 24 * time.Hour
 
 // Scope is the kind of a bucket; its name is the label of
 // safemode_pacer_wait_seconds.
@@ -69,21 +69,21 @@ type Scope uint8
 
 // The scopes.
 const (
-	PerUser Scope = iota + 1
-	PerRegion
-	PerService
-	PerSRV // the DCC's anomaly detection
+	perUser Scope = iota + 1
+	perRegion
+	perService
+	perSRV // the DCC's anomaly detection
 )
 
 func (s Scope) String() string {
 	switch s {
-	case PerUser:
+	case perUser:
 		return "user"
-	case PerRegion:
+	case perRegion:
 		return "region"
-	case PerService:
+	case perService:
 		return "service"
-	case PerSRV:
+	case perSRV:
 		return "anomaly_threshold"
 	}
 	return fmt.Sprintf("invalid(%d)", uint8(s))
@@ -98,16 +98,16 @@ type Key struct {
 
 // User is the bucket of one Business Originator.
 func User(originator servicerequests.EUI) Key {
-	return Key{scope: PerUser, number: uint64(originator)}
+	return Key{scope: perUser, number: uint64(originator)}
 }
 
 // Region is the bucket of one CSP region.
 func Region(region servicerequests.Region) Key {
-	return Key{scope: PerRegion, number: uint64(region)}
+	return Key{scope: perRegion, number: uint64(region)}
 }
 
 // Service is the bucket of one DCC service.
-func Service(name string) Key { return Key{scope: PerService, service: name} }
+func Service(name string) Key { return Key{scope: perService, service: name} }
 
 // Scope returns the kind of the bucket.
 func (k Key) Scope() Scope { return k.scope }

@@ -7,8 +7,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// Forever is the wait for a bucket that is closed.
-const Forever time.Duration = math.MaxInt64
+// forever is the wait for a bucket that is closed.
+const forever time.Duration = math.MaxInt64
 
 // Pacer holds the buckets. It is owned by one goroutine.
 type Pacer struct {
@@ -22,7 +22,6 @@ type Pacer struct {
 // bucket is one GCRA: full is the theoretical arrival time of the next request,
 // at which the bucket would be full again.
 type bucket struct {
-	limit     Limit
 	interval  time.Duration // between requests at the rate, rounded up; 0 is unlimited
 	tolerance time.Duration // how far full may lie ahead of now: (burst-1) intervals
 	closed    bool
@@ -30,22 +29,22 @@ type bucket struct {
 	held      time.Time // nothing passes before
 }
 
-// New makes a pacer whose buckets are full. The error is that of
-// [Limits.Validate].
+// New makes a pacer whose buckets are full. The error names the faults
+// of the limits.
 func New(limits Limits) (*Pacer, error) {
-	if err := limits.Validate(); err != nil {
+	if err := limits.validate(); err != nil {
 		return nil, err
 	}
 	return &Pacer{limits: limits, buckets: map[Key]*bucket{}, windows: map[Key]*window{}}, nil
 }
 
-// Empty has the buckets begin empty at an instant: what has left just before this pacer was
-// made is not known, and a limit holds across a restart. It is called before anything else.
+// Empty makes the buckets empty at an instant. It is for a restart: what was sent just before
+// is not known, and the limits hold all the same. It is called before anything else.
 func (p *Pacer) Empty(at time.Time) { p.empty = at }
 
 // Take asks for one place in every bucket named. If all have one it takes them
 // and returns true. Otherwise it takes none and returns how long to wait before
-// the same question can have another answer: [Forever] where a bucket is closed.
+// the same question can have another answer: forever if a bucket is closed.
 func (p *Pacer) Take(now time.Time, keys ...Key) (ok bool, wait time.Duration) {
 	now = p.advance(now)
 	for _, key := range keys {
@@ -60,8 +59,9 @@ func (p *Pacer) Take(now time.Time, keys ...Key) (ok bool, wait time.Duration) {
 	return true, 0
 }
 
-// Spent notes what has left before this pacer was made, in the order of leaving:
-// a budget holds across a restart. Buckets have no memory of that: see [Pacer.Empty].
+// Spent takes in a request that was sent before this pacer was made, so that a budget holds
+// across a restart. It is called in the order of sending. Buckets ignore it: see
+// [Pacer.Empty].
 func (p *Pacer) Spent(at time.Time, key Key) {
 	if w := p.window(key); w != nil {
 		w.take(at)
@@ -69,7 +69,7 @@ func (p *Pacer) Spent(at time.Time, key Key) {
 }
 
 func (p *Pacer) wait(now time.Time, key Key) time.Duration {
-	if key.scope != PerSRV {
+	if key.scope != perSRV {
 		return p.bucket(key).wait(now)
 	}
 	if w := p.window(key); w != nil {
@@ -79,7 +79,7 @@ func (p *Pacer) wait(now time.Time, key Key) time.Duration {
 }
 
 func (p *Pacer) take(now time.Time, key Key) {
-	if key.scope != PerSRV {
+	if key.scope != perSRV {
 		p.bucket(key).take(now)
 	} else if w := p.window(key); w != nil {
 		w.take(now)
@@ -90,7 +90,7 @@ func (p *Pacer) take(now time.Time, key Key) {
 func (p *Pacer) window(key Key) *window {
 	w, ok := p.windows[key]
 	if !ok {
-		if budget, limited := p.limits.SRV[key.srv()]; limited && key.scope == PerSRV {
+		if budget, limited := p.limits.SRV[key.srv()]; limited && key.scope == perSRV {
 			w = newWindow(budget)
 		}
 		p.windows[key] = w
@@ -103,24 +103,12 @@ func (p *Pacer) Wait(now time.Time, key Key) time.Duration {
 	return p.wait(p.advance(now), key)
 }
 
-// Hold lets nothing pass the bucket before an instant: the Retry-After of a
-// service that throttles. A hold can be prolonged, not shortened.
+// Hold closes the bucket until an instant: the Retry-After of a service that throttles. A
+// later call can prolong that, not shorten it.
 func (p *Pacer) Hold(key Key, until time.Time) {
 	if b := p.bucket(key); until.After(b.held) {
 		b.held = until
 	}
-}
-
-// Slow makes a bucket's rate the given fraction of its configured rate: 1 is
-// the whole, 0 closes it until Slow is called again, and what lies outside is
-// taken as the nearer end. A region that stops answering is slowed by this. The
-// burst stays, and what has been spent of it stays spent.
-func (p *Pacer) Slow(now time.Time, key Key, fraction float64) {
-	b := p.bucket(key)
-	if math.IsNaN(fraction) || fraction < 0 {
-		fraction = 0
-	}
-	b.pace(p.advance(now), b.limit.PerSecond*min(fraction, 1))
 }
 
 // advance returns the newest reading of the clock so far.
@@ -136,15 +124,14 @@ func (p *Pacer) bucket(key Key) *bucket {
 		return b
 	}
 	limit, configured := p.limit(key)
-	if key.scope == PerRegion && !configured {
+	if key.scope == perRegion && !configured {
 		region := servicerequests.Region(key.number)
 		if plain := region.Plain(); plain != region {
 			p.buckets[key] = p.bucket(Region(plain))
 			return p.buckets[key]
 		}
 	}
-	b := &bucket{limit: limit}
-	b.pace(p.now, limit.PerSecond)
+	b := newBucket(limit)
 	if !p.empty.IsZero() {
 		b.full = p.empty.Add(b.tolerance + b.interval)
 	}
@@ -154,35 +141,33 @@ func (p *Pacer) bucket(key Key) *bucket {
 
 func (p *Pacer) limit(key Key) (limit Limit, configured bool) {
 	switch key.scope {
-	case PerUser:
+	case perUser:
 		return p.limits.User, true
-	case PerRegion:
+	case perRegion:
 		limit, configured = p.limits.Region[servicerequests.Region(key.number)]
-	case PerService:
+	case perService:
 		limit, configured = p.limits.Service[key.service]
 	}
 	return limit, configured
 }
 
-// pace sets the rate. Rounding the interval up keeps the rate at or under what
-// is asked. A closed bucket keeps its interval, and with it what it owes.
-func (b *bucket) pace(now time.Time, perSecond float64) {
-	burst := float64(max(b.limit.Burst, 1))
-	b.closed = !(perSecond > 0 && burst/perSecond <= longest.Seconds())
-	if b.closed || math.IsInf(perSecond, 1) {
-		return
+// newBucket makes a bucket. Rounding the interval up keeps the rate at or under its limit.
+func newBucket(limit Limit) *bucket {
+	burst := float64(max(limit.Burst, 1))
+	switch rate := limit.PerSecond; {
+	case !(rate > 0 && burst/rate <= maxBurst.Seconds()):
+		return &bucket{closed: true}
+	case math.IsInf(rate, 1):
+		return &bucket{}
+	default:
+		interval := max(1, time.Duration(math.Ceil(float64(time.Second)/rate)))
+		return &bucket{interval: interval, tolerance: interval * time.Duration(burst-1)}
 	}
-	interval := max(1, time.Duration(math.Ceil(float64(time.Second)/perSecond)))
-	if owed := b.full.Sub(now); b.interval > 0 && owed > 0 {
-		b.full = now.Add(time.Duration(math.Ceil(float64(owed) / float64(b.interval) * float64(interval))))
-	}
-	b.interval = interval
-	b.tolerance = interval * time.Duration(burst-1)
 }
 
 func (b *bucket) wait(now time.Time) time.Duration {
 	if b.closed {
-		return Forever
+		return forever
 	}
 	return max(0, b.held.Sub(now), b.full.Add(-b.tolerance).Sub(now))
 }

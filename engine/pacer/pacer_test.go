@@ -33,7 +33,7 @@ func TestTake(t *testing.T) {
 		limit Limit
 		asks  []ask
 	}{
-		{"closed by default", Limit{}, []ask{{0, false, Forever}, {time.Hour, false, Forever}}},
+		{"closed by default", Limit{}, []ask{{0, false, forever}, {time.Hour, false, forever}}},
 		{"one by one", Limit{PerSecond: 2}, []ask{
 			{0, true, 0},
 			{0, false, 500 * time.Millisecond},
@@ -139,31 +139,6 @@ func TestHold(t *testing.T) {
 	}
 }
 
-func TestSlow(t *testing.T) {
-	p := newPacer(t, Limits{User: Limit{PerSecond: 10, Burst: 2}})
-	key := User(supplier)
-	p.Take(start, key)
-	p.Take(start, key)
-	p.Slow(start, key, 0.1)
-	if ok, wait := p.Take(start, key); ok || wait != time.Second {
-		t.Errorf("slowed: got %v, %v; want a wait of a second", ok, wait)
-	}
-	p.Slow(start, key, 0)
-	if ok, wait := p.Take(start.Add(time.Hour), key); ok || wait != Forever {
-		t.Errorf("closed: got %v, %v", ok, wait)
-	}
-	p.Slow(start.Add(time.Hour), key, math.NaN())
-	if ok, _ := p.Take(start.Add(time.Hour), key); ok {
-		t.Error("NaN opened the bucket")
-	}
-	p.Slow(start.Add(time.Hour), key, 7)
-	for i := range 3 {
-		if ok, _ := p.Take(start.Add(time.Hour), key); ok != (i < 2) {
-			t.Errorf("reopened: request %d: got %v", i, ok)
-		}
-	}
-}
-
 func TestLimitsValidate(t *testing.T) {
 	_, err := New(Limits{
 		User:    Limit{PerSecond: -1},
@@ -199,9 +174,6 @@ func TestPacerNeverExceedsItsLimits(t *testing.T) {
 			reading := clock.Add(step)
 			if step > 0 {
 				clock = reading
-			}
-			if rapid.IntRange(0, 9).Draw(t, "slow") == 0 {
-				p.Slow(reading, User(supplier), rapid.Float64Range(0, 1).Draw(t, "fraction"))
 			}
 			keys := []Key{User(supplier)}
 			if rapid.Bool().Draw(t, "in the north") {

@@ -135,7 +135,7 @@ func drawRequest(t *rapid.T) (keys, counts []Key) {
 
 // No window of any length at any level is over its promise: many keys at once, a
 // dispatcher that is late, pauses of hours, a clock that jumps forwards and back,
-// readings out of order, regions slowed and services held, restarts.
+// readings out of order, services held, restarts.
 func TestNoWindowOfAnyLevelIsOverItsPromise(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
@@ -151,8 +151,6 @@ func TestNoWindowOfAnyLevelIsOverItsPromise(t *testing.T) {
 			case 1: // a clock that jumps back
 				reading = clock.Add(-time.Duration(rapid.IntRange(1, 7200).Draw(t, "seconds back")) * time.Second)
 			case 2:
-				p.Slow(reading, Region(rapid.SampledFrom(truthRegions[:]).Draw(t, "slowed")), rapid.Float64Range(-0.1, 1.1).Draw(t, "to"))
-			case 3:
 				p.Hold(Service(rapid.SampledFrom(truthServices[:]).Draw(t, "held")), clock.Add(time.Duration(rapid.IntRange(0, 5000).Draw(t, "ms held"))*time.Millisecond))
 			default: // a tick, more or less late
 				reading = clock.Add(time.Duration(rapid.IntRange(0, 20_000).Draw(t, "us")) * time.Microsecond)

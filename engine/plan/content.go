@@ -19,7 +19,7 @@ import (
 // Content is the running hash of what a journal holds of a plan's lines: SHA-256 over,
 // for each in order, a letter (t or r), the device (8 bytes, 0 of a rejected row), the
 // length of the record's body (4 bytes) and the body, integers big-endian. A plan's header
-// names it, so that a journal can be held to what was approved without the plan's lines.
+// names it, so that a journal can be compared with what was approved without the plan's lines.
 type Content struct{ sum hash.Hash }
 
 // NewContent begins one.
@@ -59,7 +59,7 @@ func (s sums) target(t *Target) {
 
 func (s sums) rejected(r *Rejected) { s.content.Rejected(r.Body()) }
 
-// check holds the header's hashes to those of the lines.
+// check compares the header's hashes with those of the lines.
 func (s sums) check(h *Header) error {
 	switch content, seats := s.content.String(), hex.EncodeToString(s.seats.Sum(nil)); {
 	case content != h.Content:
@@ -116,29 +116,29 @@ func (r *Rejected) Body() []byte {
 	})
 }
 
-// ErrPreparer refuses a plan that its preparer has not signed.
-var ErrPreparer = errors.New("the plan is not signed by who prepared it")
+// errPreparer is the error for a plan that its preparer has not signed.
+var errPreparer = errors.New("the plan is not signed by who prepared it")
 
 // Sign has the preparer sign the plan's hash, under the name and key that it carries.
 func (p *Plan) Sign(key crypto.Signer) (err error) {
-	p.Signature, err = direction.Sign(key, SignedText(p.SHA256, p.PreparedBy))
+	p.Signature, err = direction.Sign(key, signedText(p.SHA256, p.PreparedBy))
 	return err
 }
 
-// SignedText is what a preparer signs of a plan: three lines, each ending in LF, that
+// signedText is what a preparer signs of a plan: three lines, each ending in LF, that
 // name the plan's hash, the preparer and their key.
-func SignedText(sha256 string, by direction.Signatory) []byte {
+func signedText(sha256 string, by direction.Signatory) []byte {
 	return fmt.Appendf(nil, "safemode plan 1\nplan %s\nprepared %q\nkey %s\n", sha256, by.Name, by.Key)
 }
 
-// CheckPreparer holds a signature over a plan's hash to the certificate of who is to have
-// prepared it. The error wraps [ErrPreparer].
+// CheckPreparer checks a signature over a plan's hash by the certificate of the person who
+// prepared it. The error wraps errPreparer.
 func CheckPreparer(sha256 string, by direction.Signatory, signature []byte, c *smki.Certificate) error {
 	switch {
 	case by.Key == "" || len(signature) == 0:
-		return fmt.Errorf("%w (%q): plan anew with --cert and --key", ErrPreparer, by.Name)
-	case direction.Verify(c, SignedText(sha256, by), signature) != nil:
-		return fmt.Errorf("%w (%q): the signature does not hold", ErrPreparer, by.Name)
+		return fmt.Errorf("%w (%q): plan anew with --cert and --key", errPreparer, by.Name)
+	case direction.Verify(c, signedText(sha256, by), signature) != nil:
+		return fmt.Errorf("%w (%q): the signature does not hold", errPreparer, by.Name)
 	}
 	return nil
 }

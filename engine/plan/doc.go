@@ -1,11 +1,11 @@
-// Package plan freezes what a sweep is to do: which meters, in which order, under
+// Package plan freezes what a sweep will do: which meters, in which order, under
 // which direction, and which rows of the portfolio are not covered and why. It
-// is pure: the same rows and options make the same bytes, whatever the order of
-// the rows.
+// does no I/O but for the file. The same rows and options make the same bytes, in
+// whatever order the rows come.
 //
 // # Order
 //
-// Homes go by their most urgent meter; a home is what hangs on one hub. First those
+// Homes go by their most urgent meter; a home is the meters behind one hub. First those
 // claimed to be off (where the portfolio has a column supply_state), unless the
 // supplier turned them off itself; then by priority; then prepayment before unknown
 // before credit. Among homes that are alike in this the CSP regions take turns, and
@@ -23,11 +23,11 @@
 //
 // # The estimate
 //
-// [Plan.Schedule] reckons when each target is sent at the limits, with the soaks
-// between waves, and from it the time in all, the peak of each SRV against its
-// anomaly detection threshold, and how many homes a deadline finds without their
-// switch. A schedule that crosses a threshold is refused, unless the limits say that
-// the pace is to be cut to fit, or that it may be crossed. Read reckons it again.
+// [Plan.Schedule] estimates when each target's requests are sent at the limits, with
+// the soaks between waves. From that follow the whole time, the peak of each SRV
+// against its anomaly detection threshold, and how many homes are not switched by a
+// deadline. A schedule that crosses a threshold is refused, unless the limits say
+// that the pace is cut to fit, or that it may be crossed. Read estimates it again.
 //
 // # The file
 //
@@ -40,13 +40,12 @@
 //
 // The plan's hash is the SHA-256 over every byte above the end line, in lower
 // case hexadecimal: head -n -1 plan.ndjson | sha256sum. Approvals and the
-// journal name the plan by it. The end line makes a file that was cut or altered
-// tell on itself. Its signature is the preparer's ([SignedText]); without one, and without
+// journal name the plan by it. The end line shows whether a file was cut or altered.
+// Its signature is the preparer's (signedText); without one, and without
 // the journal and the custody that the header names, a plan can only be rehearsed.
 //
-// There is one encoding of a plan: what [Read] accepts, [Plan.Write] writes
-// again to the byte. Read refuses everything else, and holds a plan to every
-// rule that [Build] keeps.
+// There is one encoding of a plan: [Plan.Write] writes what [Read] accepts to the same
+// bytes. Read refuses everything else, and checks every rule that [Build] keeps.
 //
 // A plan holds no secrets, but it lists meters: files are 0600.
 package plan

@@ -11,9 +11,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// Limits are the rates that a plan's time is reckoned with, in POSTs a second.
-// What is not named does not bound; a 4G region that is not named shares its
-// plain region's.
+// Limits are the rates by which a plan's time is estimated, in POSTs a second. What is
+// not named has no limit; a 4G region that is not named shares its plain region's.
 type Limits struct {
 	User     float64                            `json:"user"` // of each originator; 0 is closed
 	Regions  map[servicerequests.Region]float64 `json:"regions,omitempty"`
@@ -25,11 +24,11 @@ type Limits struct {
 	OverThreshold OverThreshold `json:"over_threshold"`
 }
 
-// OverThreshold is what is done about an anomaly detection threshold that stands in
-// the way.
+// OverThreshold is what is done about an anomaly detection threshold that the plan would
+// cross.
 type OverThreshold string
 
-// What may be done. The sweep holds the budget in all cases but Exceed.
+// What may be done. The sweep keeps to the budget in all cases but Exceed.
 const (
 	Refuse OverThreshold = "refuse" // there is no plan
 	Pace   OverThreshold = "pace"   // the pace is cut to fit under it
@@ -69,16 +68,16 @@ func (l *Limits) check() error {
 	return err
 }
 
-// Estimate is the least that a plan takes if every meter answers at the first
-// try: the time to send it at the limits, with the soaks between its waves. Waiting
-// for sleeping gas meters and retries come on top. 7.3 is not in it: it needs proof
-// of cause first.
+// Estimate is the time that a plan takes at least, if every meter answers at the first
+// try: to send everything at the limits, with the soaks between waves. Waiting for
+// sleeping gas meters and retries come on top. 7.3 is not included, because it needs
+// proof of cause first.
 type Estimate struct {
 	Requests map[string]int `json:"requests"` // Service Requests by SRV
 	Posts    int            `json:"posts"`    // a critical request is two: Transform and Send Command
 	Seconds  float64        `json:"seconds"`  // until the last is sent, of those that no closed limit holds
-	// LatestSeconds is when the last meter has its verdict or is in long retries, if in every
-	// wave as many are silent as may be; 0: not reckoned, by a program before stages.
+	// LatestSeconds is when the last meter has its verdict or is in long retries, if as many
+	// meters of every wave are silent as may be; 0: an older program did not estimate it.
 	LatestSeconds float64    `json:"latest_seconds,omitempty"`
 	Bottleneck    string     `json:"bottleneck,omitempty"` // the limit that is busy longest, like "region North"
 	Closed        []string   `json:"closed,omitempty"`     // limits of 0 with something to send: the plan cannot finish
@@ -100,7 +99,7 @@ func (e Estimate) Range() string {
 	return fmt.Sprintf("%v to %v", soonest, time.Duration(e.LatestSeconds*float64(time.Second)).Round(time.Second))
 }
 
-// Forecast holds the requests of an SRV against its anomaly detection threshold.
+// Forecast compares the requests of an SRV with its anomaly detection threshold.
 type Forecast struct {
 	SRV        string  `json:"srv"`
 	Peak       int     `json:"peak"`        // most requests in any one period
@@ -118,8 +117,8 @@ type Deadline struct {
 	Late  int       `json:"late"`  // of them: a switch is not sent by then, at this pace
 }
 
-// Steps lists the Service Requests that a target takes if it is what it is
-// claimed to be and answers everything at the first try.
+// Steps lists the Service Requests that a target needs if the claims about it are
+// true and it answers everything at the first try.
 func (h *Header) Steps(t *Target) []servicerequests.Service {
 	steps := []servicerequests.Service{servicerequests.ReadSupplyStatus, servicerequests.ReadPaymentMode}
 	pending := slices.Contains(t.History, portfolio.PendingFutureDatedMode)
@@ -140,17 +139,17 @@ func (h *Header) Steps(t *Target) []servicerequests.Service {
 	return slices.DeleteFunc(steps, func(s servicerequests.Service) bool { return h.Direction.Covers(s, t.Type) != nil })
 }
 
-// stage is how far a target's turn has come; see package ledger.
+// stage is how far the engine may go with a target; see package ledger.
 type stage uint8
 
 const (
-	seeing stage = iota
-	weighing
-	acting
+	supplyStage stage = iota
+	balanceStage
+	commandStage
 )
 
 // staged says whether all targets are read before waves are given commands. Plans of older
-// programs were reckoned wave by wave.
+// programs read each wave when it began.
 func (h *Header) staged() bool {
 	return slices.ContainsFunc(h.Waves, func(w Wave) bool { return w.Settled > 0 })
 }
@@ -162,17 +161,17 @@ func (h *Header) stepsAt(t *Target, at stage) (steps []servicerequests.Service) 
 	}
 	gas := t.Type == servicerequests.GSME
 	for i, step := range h.Steps(t) {
-		is := acting
+		is := commandStage
 		switch first := i < 2; {
 		case step == servicerequests.ReadSupplyStatus && first:
-			is = seeing
+			is = supplyStage
 		case step == servicerequests.ReadMeterBalance && i == 2:
-			is = weighing
-			if at == weighing && gas && h.Bounds.Settings["policy.gas_balance_from_proxy"] == 1 && h.Direction.Covers(servicerequests.ReadInventory, t.Type) == nil {
+			is = balanceStage
+			if at == balanceStage && gas && h.Bounds.Settings["policy.gas_balance_from_proxy"] == 1 && h.Direction.Covers(servicerequests.ReadInventory, t.Type) == nil {
 				steps = append(steps, servicerequests.ReadInventory)
 			}
 		case step == servicerequests.ReadPaymentMode && first && t.Claimed == servicerequests.Credit:
-			is = weighing
+			is = balanceStage
 		}
 		if is == at {
 			steps = append(steps, step)

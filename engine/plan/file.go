@@ -20,11 +20,10 @@ import (
 // FileName is the plan's name in its folder.
 const FileName = "plan.ndjson"
 
-// ErrDamaged marks a plan file that is not as it was written: cut, altered, or
-// never a plan.
+// ErrDamaged is the error for a file that was cut or altered, or is no plan.
 var ErrDamaged = errors.New("plan file is not as it was written")
 
-// ErrVersion marks a plan of a version that this program does not read.
+// ErrVersion is the error for a plan of a version that this program does not read.
 var ErrVersion = errors.New("plan file of another version")
 
 // maxLine bounds a line of the file, in bytes. Far above any line written.
@@ -55,7 +54,7 @@ type (
 func (p *Plan) Write(w io.Writer) error {
 	sum := sha256.New()
 	buffered := bufio.NewWriterSize(w, 1<<16)
-	e := json.NewEncoder(readable{io.MultiWriter(buffered, sum)})
+	e := json.NewEncoder(lineLimit{io.MultiWriter(buffered, sum)})
 	err := e.Encode(headerLine{"header", p.Header})
 	for i := range p.Targets {
 		err = firstOf(err, e.Encode(targetLine{"target", p.Targets[i]}))
@@ -68,20 +67,15 @@ func (p *Plan) Write(w io.Writer) error {
 	return firstOf(err, buffered.Flush())
 }
 
-// readable refuses to write a line that would not be read again.
-type readable struct{ to io.Writer }
+// lineLimit refuses to write a line that is too long to be read again.
+type lineLimit struct{ to io.Writer }
 
 // Write writes one line.
-func (r readable) Write(line []byte) (int, error) {
+func (r lineLimit) Write(line []byte) (int, error) {
 	if len(line) > maxLine {
 		return 0, fmt.Errorf("a line of the plan would have %d bytes, and none is read that has more than %d", len(line), maxLine)
 	}
 	return r.to.Write(line)
-}
-
-// HeaderJSON returns the header line of the file, without its LF.
-func (p *Plan) HeaderJSON() ([]byte, error) {
-	return json.Marshal(headerLine{"header", p.Header})
 }
 
 // Save writes the plan into a folder, whole or not at all, and durably.
@@ -130,7 +124,7 @@ func newReader(r io.Reader) *reader {
 	return in
 }
 
-// finish says whether the lines came to their end.
+// finish checks that the end line was there.
 func (in *reader) finish() (*Plan, error) {
 	switch err := in.lines.Err(); {
 	case errors.Is(err, errCut), errors.Is(err, bufio.ErrTooLong):
@@ -156,7 +150,7 @@ func wholeLines(data []byte, atEOF bool) (int, []byte, error) {
 	return 0, nil, nil
 }
 
-// reader is a plan on its way in.
+// reader is a plan that is being read.
 type reader struct {
 	lines *bufio.Scanner
 	line  int
@@ -221,7 +215,7 @@ func (in *reader) end(line []byte) error {
 	return nil
 }
 
-// check holds the whole to the rules, and the header's sums to the lines.
+// check checks the plan by the rules, and the header's hashes by the lines.
 func (in *reader) check() error {
 	p := &in.plan
 	if err := p.check(); err != nil {

@@ -60,7 +60,7 @@ func credit(t *Target) servicerequests.Millipence {
 	return math.MaxInt32
 }
 
-// home is what hangs on one hub, and what decides its turn.
+// home is the targets behind one hub, and what decides their place.
 type home struct {
 	hub     servicerequests.EUI
 	rank    rank                       // of its most urgent meter
@@ -109,11 +109,10 @@ func homes(targets []Target) []home {
 	return all
 }
 
-// InOrderOf is a plan of the same targets in the order of rows of a portfolio: each
-// home where its first meter stands, in waves as large as the plan's. It is for
-// rehearsals that show what the plan's order is worth: nobody can approve it, for it
-// bears the hash of another. A target that no row names is an error; rows that are no
-// targets are passed over.
+// InOrderOf is a plan of the same targets in the order of a portfolio's rows: each home at the
+// place of its first meter, in waves as large as the plan's. It is for rehearsals that show
+// what the plan's order is worth. It cannot be approved, because it has the hash of the other
+// plan. A target that no row names is an error; rows that are no targets are skipped.
 func (p *Plan) InOrderOf(rows []servicerequests.EUI) (*Plan, error) {
 	row := make(map[servicerequests.EUI]int, len(rows))
 	for i, device := range rows {

@@ -32,7 +32,7 @@ func needs(s record.Strategy) []servicerequests.Service {
 	return nil
 }
 
-// Plan is frozen: change nothing in it.
+// Plan is what a sweep does. It is frozen: change nothing in it.
 type Plan struct {
 	Header
 	Targets  []Target   // in order
@@ -51,7 +51,7 @@ type Header struct {
 	Environment string                `json:"environment"` // simulator or live
 	CreatedAt   time.Time             `json:"created_at"`
 	PreparedBy  direction.Signatory   `json:"prepared_by"` // who may not approve it
-	StartsAt    time.Time             `json:"starts_at"`   // what the estimate is reckoned from
+	StartsAt    time.Time             `json:"starts_at"`   // where the estimate begins
 	WindowEnds  []time.Time           `json:"window_ends"` // see [Options]
 	Strategy    record.Strategy       `json:"strategy"`
 	Originators []servicerequests.EUI `json:"originators"` // those the plan may use; the first is the default
@@ -93,7 +93,7 @@ type Bounds struct {
 	BalanceAfter            bool                       `json:"balance_after,omitempty"` // a balance is read after the switch, too
 
 	// Settings are all others, by their path in the configuration. A plan of an older
-	// program has none: it is for who holds a configuration to it to say what was bound.
+	// program has none: whoever compares a configuration with it says what was bound.
 	Settings map[string]float64 `json:"settings,omitempty"`
 	// Sources are what evidence is taken from, by their path in the configuration. What is
 	// named here must stay; more may come.
@@ -159,7 +159,7 @@ type Rejected struct {
 // allows. It wraps [direction.ErrOutside].
 var ErrTooManyMeters = fmt.Errorf("%w: too many meters", direction.ErrOutside)
 
-// check holds a plan to every rule but those of its order and its sums.
+// check checks a plan by every rule, except those of its order and its hashes.
 func (p *Plan) check() error {
 	if err := firstOf(p.Header.check(), p.checkTargets()); err != nil {
 		return err
@@ -167,7 +167,7 @@ func (p *Plan) check() error {
 	return p.checkWaves(len(p.Targets))
 }
 
-// checkTargets holds the targets to the direction.
+// checkTargets checks that the direction covers the targets.
 func (p *Plan) checkTargets() error {
 	if most := p.Direction.MaximumMeters; len(p.Targets) > most {
 		return fmt.Errorf("%w: the plan has %d, %s allows %d", ErrTooManyMeters, len(p.Targets), p.Direction.Reference, most)
@@ -186,7 +186,7 @@ func (p *Plan) checkTargets() error {
 	return nil
 }
 
-// checkTarget holds one target to the direction.
+// checkTarget checks that the direction covers one target.
 func (h *Header) checkTarget(t *Target) error {
 	switch {
 	case t.Device == 0 || t.Hub == 0 || t.MPxN == "" || t.Region == servicerequests.UnknownRegion ||
@@ -199,7 +199,7 @@ func (h *Header) checkTarget(t *Target) error {
 	return nil
 }
 
-// check holds a header to every rule but those of its sums.
+// check checks a header by every rule, except those of its hashes.
 func (h *Header) check() error {
 	if h.Environment != "simulator" && h.Environment != "live" {
 		return fmt.Errorf("environment %q: want simulator or live", h.Environment)
@@ -234,7 +234,7 @@ func (h *Header) check() error {
 		return errors.New("starts_at: required")
 	}
 	if h.Record != nil {
-		if err := h.Record.Holds(&h.Direction); err != nil {
+		if err := h.Record.CheckText(&h.Direction); err != nil {
 			return err
 		}
 	}
@@ -298,7 +298,7 @@ func (c *Counts) add(t *Target) {
 	}
 }
 
-// header keeps a plan apart from maps and lists that its maker may change later.
+// header copies the maps and lists that the caller may change later.
 func (o Options) header() Header {
 	l := o.Limits
 	l.Regions, l.Services, l.Thresholds = maps.Clone(l.Regions), maps.Clone(l.Services), maps.Clone(l.Thresholds)

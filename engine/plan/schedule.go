@@ -16,15 +16,15 @@ import (
 // threshold: the DCC would quarantine what is over it.
 var ErrOverThreshold = errors.New("the schedule crosses an anomaly detection threshold")
 
-// Schedule is when each target of a plan is sent, by reckoning: every limit lets go
-// evenly, bursts and retries left out, a target's requests together.
+// Schedule is an estimate of when each target's requests are sent. It takes every limit as
+// an even rate without bursts, has no retries, and sends a target's requests together.
 type Schedule struct {
 	Estimate Estimate
 	Starts   []float64 // of each wave's commands, in seconds from the plan's start, at the soonest
-	Latest   []float64 // and at the latest, if as many meters as may be left are silent in each wave before
-	Sent     []float64 // of each target: when its last request has gone; infinite behind a closed limit
+	Latest   []float64 // the same at the latest: as many meters of each wave before are silent as may be
+	Sent     []float64 // of each target: when its last request has been sent; infinite if a limit is closed
 
-	passes []pass // in the order of reckoning
+	passes []pass // in the order of the estimate
 	plan   *Plan
 }
 
@@ -35,20 +35,20 @@ type pass struct {
 	loads []*load   // of each
 }
 
-// toll is what one target asks of one limit.
-type toll struct {
+// charge is how many POSTs a target counts against one limit.
+type charge struct {
 	limit string
 	posts int
 	rate  float64
 }
 
-// Schedule reckons when what is sent.
+// Schedule estimates when each target's requests are sent.
 func (p *Plan) Schedule() *Schedule {
 	s := &Schedule{
 		Estimate: Estimate{Requests: map[string]int{}},
 		Sent:     make([]float64, len(p.Targets)), plan: p,
 	}
-	c := clerk{
+	c := estimator{
 		s: s, free: map[string]float64{}, busy: map[string]float64{}, closed: map[string]bool{},
 		budgets: map[string]*budget{}, loads: map[kind]*load{},
 	}
@@ -88,31 +88,30 @@ func (p *Plan) Schedule() *Schedule {
 	return s
 }
 
-// clerk reckons a schedule.
-type clerk struct {
+// estimator computes a schedule. Times are seconds from the plan's start.
+type estimator struct {
 	s       *Schedule
 	barrier float64            // when the wave begins
-	free    map[string]float64 // by limit: when it takes the next
-	busy    map[string]float64 // by limit: the seconds it took in all
+	free    map[string]float64 // by limit: when it admits the next POST
+	busy    map[string]float64 // by limit: the seconds it was in use
 	closed  map[string]bool
 	budgets map[string]*budget // by SRV, where the pace is cut to fit
 	loads   map[kind]*load
 }
 
-// What gas adds to the end of a sweep at the latest: so many wakes of a meter from its
-// last message's acknowledgement to its verdict, each so long after the one before.
-// ASSUMPTION
+// Gas adds this to the end of a sweep at the latest: so many wakes of a meter, so many
+// seconds apart, from its last acknowledgement to its verdict. ASSUMPTION
 const gasWakes, wakeSeconds = 5, 30 * 60
 
-// waves reckons the plan: first what the canary is asked, then the reads of all others, and
-// then wave after wave what is asked of its targets beyond.
-func (c *clerk) waves() {
+// waves estimates the whole plan: the canary, then the reads of all other meters, then the
+// commands wave after wave.
+func (c *estimator) waves() {
 	s, p := c.s, c.s.plan
 	all := len(p.Targets)
 	read := func(first, count int) {
 		if p.staged() {
-			c.pass(first, count, seeing)
-			c.pass(first, count, weighing)
+			c.pass(first, count, supplyStage)
+			c.pass(first, count, balanceStage)
 		}
 	}
 	latest, patience := 0.0, p.Bounds.Settings["policy.patience"]
@@ -126,7 +125,7 @@ func (c *clerk) waves() {
 		if i == 0 {
 			read(w.First-1, w.Count)
 		}
-		c.pass(w.First-1, w.Count, acting)
+		c.pass(w.First-1, w.Count, commandStage)
 		took := s.ends(w) - c.barrier
 		c.barrier, latest = s.ends(w), max(c.barrier, latest)+took+patience
 	}
@@ -142,8 +141,8 @@ func (s *Schedule) ends(w Wave) (end float64) {
 	return end + w.SoakSeconds
 }
 
-// pass reckons one stage of some targets: their regions go side by side, each in order.
-func (c *clerk) pass(first, count int, at stage) {
+// pass estimates one stage of some targets. Regions go side by side, each in its order.
+func (c *estimator) pass(first, count int, at stage) {
 	p := c.s.plan
 	one := pass{first, make([]float64, count), make([]*load, count)}
 	queues := map[servicerequests.Region][]int{}
@@ -179,9 +178,9 @@ func (c *clerk) pass(first, count int, at stage) {
 	}
 }
 
-// load is what one target asks of the limits. Targets that are alike share one.
+// load is what one target counts against the limits. Targets that are alike share one.
 type load struct {
-	tolls    []toll
+	charges  []charge
 	asks     map[string]int // requests by SRV
 	posts    int
 	switches bool // it has a critical step
@@ -198,7 +197,7 @@ type kind struct {
 }
 
 // load finds or makes the load of a target.
-func (c *clerk) load(t *Target, at stage) *load {
+func (c *estimator) load(t *Target, at stage) *load {
 	p := c.s.plan
 	k := kind{t.Type, t.Claimed, slices.Contains(t.History, portfolio.PendingFutureDatedMode), t.Originator, p.Limits.share(t.Region), at}
 	if l := c.loads[k]; l != nil {
@@ -214,27 +213,27 @@ func (c *clerk) load(t *Target, at stage) *load {
 			byService[service]++
 		}
 	}
-	l.tolls = append(l.tolls, toll{"user " + t.Originator.String(), l.posts, p.Limits.User})
+	l.charges = append(l.charges, charge{"user " + t.Originator.String(), l.posts, p.Limits.User})
 	if rate, limited := p.Limits.Regions[k.share]; limited {
-		l.tolls = append(l.tolls, toll{"region " + k.share.String(), l.posts, rate})
+		l.charges = append(l.charges, charge{"region " + k.share.String(), l.posts, rate})
 	}
 	for service, rate := range p.Limits.Services {
 		if n := byService[service]; n > 0 {
-			l.tolls = append(l.tolls, toll{"service " + service, n, rate})
+			l.charges = append(l.charges, charge{"service " + service, n, rate})
 		}
 	}
 	c.loads[k] = l
 	return l
 }
 
-// earliest is when a target's requests can begin; never, where a limit is closed.
-func (c *clerk) earliest(l *load) float64 {
+// earliest is when a target's requests can begin; infinite if a limit is closed.
+func (c *estimator) earliest(l *load) float64 {
 	at := c.barrier
-	for _, toll := range l.tolls {
-		if toll.rate == 0 {
+	for _, charge := range l.charges {
+		if charge.rate == 0 {
 			return math.Inf(1)
 		}
-		at = max(at, c.free[toll.limit])
+		at = max(at, c.free[charge.limit])
 	}
 	for srv, n := range l.asks {
 		if b := c.budgets[srv]; b != nil {
@@ -244,8 +243,8 @@ func (c *clerk) earliest(l *load) float64 {
 	return at
 }
 
-// send takes what a target needs from the limits.
-func (c *clerk) send(i int, l *load, at float64) {
+// send counts a target's requests against the limits.
+func (c *estimator) send(i int, l *load, at float64) {
 	s := c.s
 	for srv, n := range l.asks {
 		s.Estimate.Requests[srv] += n
@@ -256,11 +255,11 @@ func (c *clerk) send(i int, l *load, at float64) {
 		c.noteClosed(l)
 		return
 	}
-	for _, toll := range l.tolls {
-		took := float64(toll.posts) / toll.rate
-		c.free[toll.limit] = max(c.free[toll.limit], at) + took
-		c.busy[toll.limit] += took
-		s.Sent[i] = max(s.Sent[i], c.free[toll.limit])
+	for _, charge := range l.charges {
+		took := float64(charge.posts) / charge.rate
+		c.free[charge.limit] = max(c.free[charge.limit], at) + took
+		c.busy[charge.limit] += took
+		s.Sent[i] = max(s.Sent[i], c.free[charge.limit])
 	}
 	for srv, n := range l.asks {
 		if b := c.budgets[srv]; b != nil {
@@ -269,11 +268,11 @@ func (c *clerk) send(i int, l *load, at float64) {
 	}
 }
 
-// noteClosed names what keeps a target from ever being sent.
-func (c *clerk) noteClosed(l *load) {
-	for _, toll := range l.tolls {
-		if toll.rate == 0 {
-			c.closed[toll.limit] = true
+// noteClosed notes the limits because of which a target is never sent.
+func (c *estimator) noteClosed(l *load) {
+	for _, charge := range l.charges {
+		if charge.rate == 0 {
+			c.closed[charge.limit] = true
 		}
 	}
 	for srv, n := range l.asks {
@@ -283,14 +282,14 @@ func (c *clerk) noteClosed(l *load) {
 	}
 }
 
-// budget lets at most Budget requests go in any period.
+// budget admits at most Budget requests in any period.
 type budget struct {
 	Threshold
 	last []float64 // of the newest Budget requests, oldest first; a ring
 	next int
 }
 
-// earliest is when so many more may go.
+// earliest is when n more requests may be sent.
 func (b *budget) earliest(n int) float64 {
 	switch free := b.Budget - len(b.last); {
 	case n > b.Budget:
@@ -314,7 +313,7 @@ func (b *budget) take(n int, at float64) {
 	}
 }
 
-// times are when the requests of an SRV go, in order.
+// times lists when the requests of an SRV are sent, in order.
 func (s *Schedule) times(srv string) (times []float64) {
 	for _, one := range s.passes {
 		for i, at := range one.asked {
@@ -345,8 +344,8 @@ func (s *Schedule) Peak(srv string, period float64) (peak int, after float64) {
 	return peak, after
 }
 
-// Curve is how many requests of an SRV lie in the trailing period at so many
-// instants, evenly over the whole plan.
+// Curve is how many requests of an SRV lie in the trailing period, at instants that are
+// spread evenly over the whole plan.
 func (s *Schedule) Curve(srv string, period float64, instants int) []int {
 	times, curve := s.times(srv), make([]int, instants)
 	for i := range curve {
@@ -365,7 +364,7 @@ func (s *Schedule) Curve(srv string, period float64, instants int) []int {
 	return curve
 }
 
-// Late is a home that a deadline finds without its switch.
+// Late is a home whose switch is not sent by a deadline.
 type Late struct {
 	Hub      servicerequests.EUI
 	MPxN     string    // of its first late meter
@@ -373,8 +372,8 @@ type Late struct {
 	Sent     time.Time // when its last switch is sent; zero: never, a limit is closed
 }
 
-// LateAt lists the homes that are to be switched and have a switch that is not sent
-// by an instant, in the plan's order, and counts all that are to be switched.
+// LateAt lists the homes with a switch that is not sent by an instant, in the plan's order,
+// and counts all homes that are to be switched.
 func (s *Schedule) LateAt(end time.Time) (late []Late, atRisk int) {
 	within := end.Sub(s.plan.StartsAt).Seconds()
 	known, is := map[servicerequests.EUI]bool{}, map[servicerequests.EUI]int{}
@@ -414,8 +413,8 @@ func (s *Schedule) deadline(end time.Time) Deadline {
 	return Deadline{At: end, Homes: atRisk, Late: len(late)}
 }
 
-// overThreshold refuses a schedule that crosses a threshold and may not, with the
-// numbers.
+// overThreshold refuses a schedule that crosses a threshold, with the numbers, unless the
+// plan may.
 func (p *Plan) overThreshold() error {
 	if p.Limits.OverThreshold == Exceed {
 		return nil

@@ -8,9 +8,9 @@ import (
 	"safemode/servicerequests/safefile"
 )
 
-// Open reads the header of the plan of a folder and holds the file to its hash. The
-// targets stay in the file: a sweep that goes on needs none of them, and one that begins
-// takes them one by one ([Plan.Each]). Errors are those of [Load].
+// Open reads the header of the plan of a folder, and checks the file by its hash. The targets
+// stay in the file: a sweep that goes on does not need them, and one that begins reads them
+// one by one ([Plan.Each]). Errors are those of [Load].
 func Open(folder string) (*Plan, error) {
 	name := filepath.Join(folder, FileName)
 	f, err := safefile.Open(name, safefile.Mass, safefile.Checked)
@@ -54,10 +54,10 @@ func isEnd(line []byte) bool {
 }
 
 // Each calls target with each target in order, then rejected with each rejected row.
-// Of a plan that [Open] has read it holds each line to the rules of [Load]; only that
-// the header's estimate follows from the lines is not worked out again, which who
-// approves the plan has done. It ends with the first error, of the plan or of a call;
-// whether the lines are those of the plan is known at its end.
+// For a plan of [Open] it checks each line by the rules of [Load], except that the header's
+// estimate follows from the lines: that was checked when the plan was approved. It ends with
+// the first error, of the plan or of a call. Only at its end is it known whether the lines are
+// those of the plan.
 func (p *Plan) Each(target func(*Target) error, rejected func(*Rejected) error) error {
 	if p.file == "" {
 		for i := range p.Targets {

@@ -10,9 +10,9 @@ import (
 	"safemode/servicerequests"
 )
 
-// Wave is a run of targets that is given commands as one. The next wave begins when the
-// share of its targets is settled, the soak has passed since, and none of its abort rules
-// holds or lacks its sample.
+// Wave is a run of targets that are given commands together. The next wave begins when the
+// configured share of its targets has verdicts or is in long retries, the soak has passed
+// since, and every abort rule has its sample and does not apply.
 type Wave struct {
 	Name        string             `json:"name"`              // canary, wave 2, wave 3 ...; all, where there is only one
 	First       int                `json:"first"`             // order of its first target
@@ -28,7 +28,7 @@ func (w Wave) Soak() time.Duration { return time.Duration(w.SoakSeconds * float6
 // classes are those that an abort rule may watch.
 var classes = []string{"negative", "no_response", "rejected", "in_doubt", "unverified"}
 
-// WaveOptions says how targets are cut into waves.
+// WaveOptions says how targets are divided into waves.
 type WaveOptions struct {
 	Canary  int                // targets of the first wave, at least; 0: one wave of all
 	Settled float64            // of each wave; see [Wave]
@@ -38,7 +38,7 @@ type WaveOptions struct {
 	Abort   []record.AbortRule // of every wave
 }
 
-// arrange puts targets in order, cuts them into waves and numbers them.
+// arrange puts targets in order, divides them into waves and numbers them.
 func (p *Plan) arrange(o WaveOptions) {
 	all := homes(p.Targets)
 	if o.Canary > 0 && len(p.Targets) > 2*o.Canary {
@@ -146,8 +146,7 @@ func news(h *home, seen map[string]bool) (n int) {
 	return n
 }
 
-// checkWaves holds the waves to their rules: together they are so many targets, each
-// once, in order.
+// checkWaves checks that the waves cover so many targets, each once and in order.
 func (h *Header) checkWaves(targets int) error {
 	next := 1
 	for _, w := range h.Waves {

@@ -16,27 +16,25 @@
 //	originator   optional: EUI-64 of the failed supplier's identity
 //	history      optional: what the provider's own records say, in pieces
 //	             divided by semicolons or commas
-//	gpf_id            optional: EUI-64 of a GSME's gas proxy: it is asked without looking it up
-//	                  in the DCC's inventory (8.2), but before an arming that rests on it;
-//	                  what it says is not told as evidence until the inventory confirms it
+//	gpf_id            optional: EUI-64 of a GSME's gas proxy, so that the DCC's inventory (8.2)
+//	                  need not be asked first. The inventory is asked before an arming that
+//	                  rests on it; until then what the proxy says is no evidence
 //	balance_estimate  optional: credit in pounds as the provider's records have it
 //	balance_at        optional: when that was so, an instant with its zone
 //	last_top_up       optional: when the meter was last topped up, likewise
 //	supply_state      optional: last known: disabled, enabled, armed or unknown
 //
 // No value of a column that is kept has more than 4096 bytes.
-// White space around a value does not count, nor does the case of the words above. A row
-// whose fields are all empty claims no meter: it is skipped and counted. A SMETS1 meter
-// (what may be sent to one is in no public source) is refused as a kind of its own, with
-// what its row says, so that it can be counted and handed over. A file that is no such CSV
-// is named for what it is (package table). All other columns are personal
-// data until somebody says otherwise: they are dropped, and reported once,
-// unless Options name them.
+// White space around a value and the case of the words above do not matter. A row whose
+// fields are all empty claims no meter: it is skipped and counted. A SMETS1 meter is rejected
+// as a kind of its own, with what its row says, so that it can be counted and handed over: no
+// public source says what may be sent to one. If a file is no such CSV, the error says what
+// it is (package table). All other columns count as personal data: they are dropped, and
+// reported once, unless Options name them.
 //
-// A row that breaks a rule is refused by itself, with its line, and reading goes
-// on; so is every row of a device after the first good one. A file whose header
-// or whose CSV is broken ends the reading with an error: what came before it
-// must not be taken for the whole.
+// A row that breaks a rule is rejected with its line, and reading goes on; so is every row of
+// a device after the first good one. A broken header or broken CSV ends the reading with an
+// error, because the rows before it are not the whole file.
 //
 // Rows are streamed. What stays in memory is the identifier and the line of each
 // device that was accepted.

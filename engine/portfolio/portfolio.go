@@ -51,7 +51,7 @@ type Row struct {
 	Carried map[string]string // the columns of Options.CarryColumns that the file has
 }
 
-// SMETS1 is a meter of the first generation, of which nothing public says what may be sent.
+// SMETS1 is a meter of the first generation. No public source says what may be sent to one.
 type SMETS1 struct {
 	Device  servicerequests.EUI
 	Hub     servicerequests.EUI
@@ -59,7 +59,7 @@ type SMETS1 struct {
 	Claimed servicerequests.PaymentMode
 }
 
-// RowError is a row of which nothing may be sent.
+// RowError is the error for a row that is rejected: nothing of it may be sent.
 type RowError struct {
 	Line   int
 	Device string // as the file has it, cut to 64 bytes
@@ -81,18 +81,17 @@ type Options struct {
 	CarryColumns []string // columns to keep though the format does not name them
 
 	// Dropped is called once, before the first row, if there are columns that
-	// are neither named by the format nor carried. Nil: nobody is told.
+	// are neither named by the format nor carried. Optional.
 	Dropped func(columns []string)
 
-	// Blank is called at the end with how many rows of empty fields there were, which
-	// claim no meter, if there were any. Nil: nobody is told.
+	// Blank is called at the end with the number of rows whose fields are all empty, if there
+	// were any. Optional.
 	Blank func(rows int)
 }
 
-// Read streams the rows of a portfolio in the order of the file. A [*RowError]
-// refuses one row and the next follows; any other error, which wraps
-// [ErrHeader] or [ErrUnreadable], is the last. The sequence can be gone through
-// once.
+// Read streams the rows of a portfolio in the order of the file. A [*RowError] rejects one row,
+// and the next one follows. Any other error wraps [ErrHeader] or [ErrUnreadable] and ends the
+// sequence. The sequence can be iterated once.
 func Read(r io.Reader, o Options) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		in := table.NewReader(r)
@@ -145,7 +144,7 @@ var (
 	optional = []string{"originator", "history", "gpf_id", "balance_estimate", "balance_at", "last_top_up", "supply_state"}
 )
 
-// header says where the columns are.
+// header maps columns to their place.
 type header struct {
 	width   int
 	index   map[string]int // of the format's columns
@@ -177,5 +176,5 @@ func readHeader(in *table.Reader, o Options) (*header, error) {
 	return h, nil
 }
 
-// maxCell bounds a value that is kept, in bytes: what a plan holds of a row is read whole.
+// maxCell bounds a value that is kept, in bytes, because a plan's lines are read whole.
 const maxCell = 4 << 10

@@ -62,7 +62,7 @@ func (h *header) row(fields []string, line int) (Row, error) {
 	return row.Row, nil
 }
 
-// reading is a row as far as it is read.
+// reading is a row that is being read.
 type reading struct {
 	Row
 	smets1 bool
@@ -238,8 +238,8 @@ func checkMPRN(text string) error {
 
 func digits(text string) bool { return strings.Trim(text, "0123456789") == "" }
 
-// history takes a history apart. A mark that is buried in other words is added
-// by itself: to miss one could turn on a supply that was turned off on purpose.
+// history splits a history into its marks. A mark among other words is found as well, because
+// missing one could turn on a supply that was turned off on purpose.
 func history(text string) (list []string) {
 	for entry := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ';' || r == ',' }) {
 		entry = strings.TrimSpace(entry)
@@ -255,7 +255,7 @@ func history(text string) (list []string) {
 	return list
 }
 
-// excerpt keeps what is quoted from a broken row short and valid UTF-8.
+// excerpt shortens a quotation from a broken row and makes it valid UTF-8.
 func excerpt(text string, most int) string {
 	return strings.Clone(strings.ToValidUTF8(text[:min(len(text), most)], "?"))
 }

@@ -9,11 +9,10 @@ import (
 	"safemode/servicerequests/table"
 )
 
-// ReadSuppressed reads the list of devices that are not to be touched: one
-// EUI-64 a line; blank lines and what follows a # do not count. One line that
-// cannot be read refuses the list: a device that was to be left alone must not
-// be touched for a typing mistake. So does a list without a device: one that is meant to be
-// empty is not given at all.
+// ReadSuppressed reads the list of devices that must be left alone: one EUI-64 a line; blank
+// lines and what follows a # are ignored. One line that cannot be read makes the whole list an
+// error, so that a typing mistake does not expose a device. So does a list without a device: a
+// list that is meant to be empty is not given at all.
 func ReadSuppressed(r io.Reader) (map[servicerequests.EUI]struct{}, error) {
 	devices := map[servicerequests.EUI]struct{}{}
 	for line, err := range table.Lines(r) {

@@ -11,7 +11,7 @@ import (
 	"safemode/servicerequests/table"
 )
 
-// Transfer is a home that leaves the supplier, for one fuel, by somebody's list.
+// Transfer is a home that leaves the supplier, for one fuel, as a list says.
 type Transfer struct {
 	Line      int
 	MPxN      string    // without zeros before it
@@ -23,11 +23,10 @@ type Transfer struct {
 
 // ReadTransfers reads a list of homes that leave: a table with the columns mpxn,
 // effective_date, incoming_mpid, source and as_of. A date is a day of Great Britain, which
-// begins at midnight there; an instant has its zone. Of several rows of one MPxN the one
-// that is as of the latest counts, and of those with one as_of the earliest date. A row that
-// cannot be read refuses the list: a home that is to be left alone must not be touched for a
-// typing mistake. A list without rows is one of nobody. The error joins every fault with its
-// line.
+// begins at midnight there; an instant has its zone. Of several rows of one MPxN the one with
+// the latest as_of counts, and of those with the same as_of the one with the earliest date. A
+// row that cannot be read makes the whole list an error, so that a typing mistake does not
+// expose a home. A list may have no rows. The error joins every fault with its line.
 func ReadTransfers(r io.Reader) (map[string]Transfer, error) {
 	in := table.NewReader(r)
 	wanted := []string{"mpxn", "effective_date", "incoming_mpid", "source", "as_of"}

@@ -14,7 +14,7 @@ import (
 	"safemode/servicerequests/xmltree"
 )
 
-// ClaimKind is what a message says that it is.
+// ClaimKind is the kind of message that a message claims to be.
 type ClaimKind uint8
 
 // The kinds of claims.
@@ -30,9 +30,9 @@ func (k ClaimKind) String() string {
 	return [...]string{"other", "response", "silence", "alert", "dcc_alert"}[k]
 }
 
-// Claim is what a message says of itself. Nothing in it is proven, so nothing in it may be
-// acted on: it is for filing a message until [Verifier.Delivery] has judged it. FromDCC
-// alone is more: it says who has signed, and not that what was signed is true.
+// Claim is what a message says of itself. It is not proven, so nothing may be done because
+// of it: it serves to store a message until [Verifier.Delivery] has judged it. Only FromDCC
+// is proven: the DCC has signed the message, which does not make its content true.
 type Claim struct {
 	Kind    ClaimKind
 	FromDCC bool // a key of the DCC that is configured has signed it, whatever it may sign
@@ -46,8 +46,8 @@ type Claim struct {
 	Err error // of ClaimOther: why it is that
 }
 
-// Claim reads what a message claims. It needs no device's keys and asks nobody. The error
-// says that the message is no XML at all; it is an [*Error] of kind ErrInvalid.
+// Claim reads what a message claims. It needs no device's keys and does no I/O. The error
+// means that the message is no XML at all; it is an [*Error] of kind ErrInvalid.
 func (v *Verifier) Claim(raw []byte) (Claim, error) {
 	c, err := v.File(raw)
 	if err != nil {
@@ -63,9 +63,9 @@ func (v *Verifier) Claim(raw []byte) (Claim, error) {
 	return c, nil
 }
 
-// File is [Verifier.Claim] without FromDCC: for a message whose sender is known by other
-// means, and whose signature is checked when it is judged. XML that is larger than the
-// tree takes, or has more than DUIS uses, is XML all the same: it gives a ClaimOther.
+// File is [Verifier.Claim] without FromDCC, for a message whose sender is known by other
+// means; its signature is checked when it is judged. XML that is larger than the tree takes,
+// or has more than DUIS uses, gives a ClaimOther.
 func (v *Verifier) File(raw []byte) (Claim, error) {
 	tree, err := xmltree.Parse(raw)
 	if err != nil && wellFormed(raw) {
@@ -85,8 +85,8 @@ func (v *Verifier) File(raw []byte) (Claim, error) {
 	return c, nil
 }
 
-// wellFormed says whether a document is XML by the standard library's reader, which takes
-// more than package xmltree: comments, CDATA, processing instructions, and any size.
+// wellFormed says whether the standard library can read a document as XML. It accepts more
+// than package xmltree: comments, CDATA, processing instructions, and any size.
 func wellFormed(raw []byte) bool {
 	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(raw, []byte("\ufeff"))))
 	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
@@ -118,7 +118,7 @@ func wellFormed(raw []byte) bool {
 	}
 }
 
-// read files a message.
+// read fills in what a message claims.
 func (c *Claim) read(r duis.Response) {
 	c.ID, c.Code, c.SRV = r.RequestID, r.Code, r.SRV
 	switch content := r.Content.(type) {
@@ -137,7 +137,7 @@ func (c *Claim) read(r duis.Response) {
 	}
 }
 
-// alert files a device's alert: only the message in it names the device.
+// alert fills in what a device's alert claims: only the message inside it names the device.
 func (c *Claim) alert(code uint16, payload []byte) {
 	c.Kind, c.Alert, c.ID = ClaimAlert, fmt.Sprintf("%04X", code), servicerequests.RequestID{}
 	if m, err := gbcs.Parse(payload); err == nil {
@@ -145,8 +145,8 @@ func (c *Claim) alert(code uint16, payload []byte) {
 	}
 }
 
-// Content reads the alert in a message without proving it: for records that were written
-// after it was proven. A message that is no alert gives none.
+// Content reads the alert in a message without proving it, for records of messages that were
+// proven before. If the message is no alert, neither Alert nor DCCAlert is set.
 func (v *Verifier) Content(raw []byte) (d Delivery, err error) {
 	r, err := duis.InspectResponse(raw)
 	if err != nil {

@@ -29,8 +29,8 @@ type Delivery struct {
 	DCCAlert *duis.DCCAlert
 }
 
-// Delivery proves what was delivered to the inbox. Asking for a device's keys
-// ends with ctx.
+// Delivery proves a message that was delivered to the inbox. ctx bounds asking for a
+// device's keys.
 func (v *Verifier) Delivery(ctx context.Context, raw []byte) (Delivery, error) {
 	o, err := v.read(raw)
 	if err != nil {
@@ -41,7 +41,7 @@ func (v *Verifier) Delivery(ctx context.Context, raw []byte) (Delivery, error) {
 		ServiceReference: o.ServiceReference, SRV: o.SRV,
 	}
 	if o.Content == nil {
-		err = v.silence(o, &d)
+		err = v.noAnswer(o, &d)
 	} else if !o.signed {
 		err = o.fault(ErrUnverified, errors.New("data without a signature"))
 	} else {
@@ -73,17 +73,16 @@ func (v *Verifier) Delivery(ctx context.Context, raw []byte) (Delivery, error) {
 	return d, nil
 }
 
-// strange is the error of a message that is for another of the User's identities.
-func (o outer) strange(err error) error {
+// otherIdentity is the error for a message that is for another of the User's identities.
+func (o outer) otherIdentity(err error) error {
 	if o.signed {
 		return o.other(record.OtherIdentity, err)
 	}
 	return o.fault(ErrUnverified, err)
 }
 
-// silence takes a message without data: the DCC could not reach the device or
-// got no answer.
-func (v *Verifier) silence(o outer, d *Delivery) error {
+// noAnswer reads a message without data: the DCC could not reach the device or got no answer.
+func (v *Verifier) noAnswer(o outer, d *Delivery) error {
 	switch o.Code.Class() {
 	case servicerequests.CodeSuccess, servicerequests.CodeAcknowledged:
 		return o.fault(ErrUnverified, fmt.Errorf("code %s without data", o.Code))
@@ -97,7 +96,7 @@ func (v *Verifier) silence(o outer, d *Delivery) error {
 		return o.fault(ErrInvalid, errors.New("it names no request"))
 	}
 	if _, ok := v.agreements[o.RequestID.Originator]; !ok {
-		return o.strange(fmt.Errorf("it answers %s, which is none of ours", o.RequestID))
+		return o.otherIdentity(fmt.Errorf("it answers %s, which is none of ours", o.RequestID))
 	}
 	d.ID, d.Device = o.RequestID, o.RequestID.Target
 	return nil
@@ -160,12 +159,12 @@ func (v *Verifier) alert(ctx context.Context, o outer, code uint16, payload []by
 	return nil
 }
 
-// prove checks the device's signature, or the MAC between it and the originator
-// that the message is addressed to, under every key of the device that is in use. Where
-// all that are remembered fail, they are asked for again: the device may have new ones.
+// prove checks the device's signature, or the MAC between it and the originator that the
+// message is addressed to, under every key of the device that is in use. If all known keys
+// fail, they are asked for again, because the device may have new ones.
 func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbcs.Mode) error {
 	if _, ok := v.agreements[m.Target]; !ok {
-		return o.strange(fmt.Errorf("it is addressed to %s, which is none of ours", m.Target))
+		return o.otherIdentity(fmt.Errorf("it is addressed to %s, which is none of ours", m.Target))
 	}
 	keys, err := v.devices.Keys(ctx, m.Originator)
 	if err != nil {
@@ -193,10 +192,11 @@ func (v *Verifier) prove(ctx context.Context, o outer, m *gbcs.Message, mode gbc
 	return o.fault(ErrUnverified, fmt.Errorf("%s: %w", m.Originator, failure))
 }
 
-// errUnchecked says that our own key could not be used: nothing is said of the message.
+// errUnchecked means that our own key could not be used. It says nothing about the message.
 var errUnchecked = errors.New("the MAC could not be checked")
 
-// check holds a message to keys, one after the other. The error is that of the youngest.
+// check verifies a message under keys, one after the other. The error is that of the newest
+// key.
 func (v *Verifier) check(ctx context.Context, m *gbcs.Message, keys DeviceKeys, mode gbcs.Mode) error {
 	var failures []error
 	if m.Signature != nil {

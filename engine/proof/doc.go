@@ -1,12 +1,11 @@
-// Package proof decides what of the DCC's messages may be believed. It is the
-// one verifier for the replies that the gateway gets and for what the inbox is
-// given.
+// Package proof decides what of the DCC's messages may be believed. It verifies
+// the replies that the gateway gets and the messages that the inbox gets.
 //
-// It reads data only from the bytes that a pinned key of the DCC has signed, and
-// a device's answer only after the device's own signature or MAC has been
-// checked as well: the DCC cannot speak for a meter. It keeps nothing, asks only
-// for devices' keys, and does not know which requests are open: that an answer
-// is proven does not mean that it was asked for.
+// It reads data only from bytes that a configured key of the DCC has signed. It
+// reads a device's answer only after the device's own signature or MAC has been
+// checked as well: the DCC cannot speak for a meter. It keeps nothing and asks
+// only for devices' keys. It does not know which requests are open: a proven
+// answer need not have been asked for.
 //
 // # Who may say what
 //
@@ -20,12 +19,12 @@
 //	E20, E21, E30 without data     may be unsigned in a delivery
 //
 // Transform and XML-signing may be the same certificate. A signature that is
-// there must be good, also where it could have been left out. What neither a
-// signature nor the channel proves steers waiting and retries and nothing else.
+// present must be valid, also where it is optional. What neither a signature nor
+// the channel proves affects waiting and retries only.
 //
 // A certificate is chosen by issuer and serial from those configured, never
-// taken from the message. One that is revoked proves nothing. Their validity in
-// time, and knowing which are revoked, are for whoever configures them.
+// taken from the message. One that is revoked proves nothing. Validity in time
+// and revocation are checked by whoever configures the certificates.
 //
 // # What an error means
 //
@@ -41,15 +40,14 @@
 //	ErrUndecided       a device's keys could not be asked for, or the SMKI service says
 //	                   that there are none, or our own key cannot be used: try again later
 //
-// A device's proof has failed only when it fails under all keys in use, asked for after
-// the message was there: own stale knowledge never costs a message.
+// A device's proof has failed only if it fails under all keys in use, which were asked for
+// after the message came. So old keys in the cache never cost a message.
 //
-// What a SMETS1 Service Provider says is read to the last element, and its signature is
-// checked where a key of its is configured: the reason says what came of either. It is the
-// provider's word and no meter's, there is no MAC and no device's signature, and the sweep
-// asks SMETS1 meters for nothing. So it stays other traffic whatever came of it.
+// A message of a SMETS1 Service Provider is read to the last element, and its signature is
+// checked if a key of the provider is configured. The error says what was found. It is the
+// provider's word and no meter's: there is no MAC and no device's signature, and the sweep
+// asks SMETS1 meters for nothing. So it is always other traffic.
 //
-// Every error is an *Error. Its FromDCC tells what the DCC has signed from what
-// any stranger may have sent: only the former may ever stop a sweep, or a stranger
-// could.
+// Every error is an *Error. Its FromDCC says whether the DCC has signed the message. Only
+// such a message may ever stop a sweep, because any stranger can send the others.
 package proof

@@ -18,7 +18,7 @@ import (
 	"safemode/servicerequests/xmltree"
 )
 
-// What became of a message that is not believed; see the package comment.
+// Why a message is not believed; see the package comment.
 var (
 	ErrInvalid    = errors.New("proof: message cannot be read")
 	ErrUnverified = errors.New("proof: message is not proven")
@@ -28,8 +28,8 @@ var (
 	// which is not among those configured. The DCC may have a new one.
 	ErrUnknownSigner = fmt.Errorf("%w: the certificate is not one of the DCC's that are configured", ErrUnverified)
 
-	// ErrOther marks what the DCC has signed and what is none of the kinds that answer a
-	// request of ours: the User's other traffic.
+	// ErrOther is for a message that the DCC has signed and that is of no kind that answers
+	// a request of ours: the User's other traffic.
 	ErrOther = errors.New("proof: message is other traffic")
 )
 
@@ -69,7 +69,7 @@ var ErrKeysUnavailable = errors.New("device keys are unavailable")
 // Devices finds the public keys of a device. It is used by several goroutines. No error
 // is final: a device whose keys are not known today may be known tomorrow.
 type Devices interface {
-	// Keys returns the keys, as they are remembered if they are.
+	// Keys returns the keys, from memory if they are there.
 	Keys(ctx context.Context, device servicerequests.EUI) (DeviceKeys, error)
 	// Refresh asks for them again: a message has failed under all that Keys gave. It
 	// fails with [ErrKeysUnavailable] if they were asked for a moment ago.
@@ -100,24 +100,24 @@ type Options struct {
 
 // Verifier is safe for concurrent use.
 type Verifier struct {
-	transform    pinned
-	xmlSigning   pinned
-	either       pinned
-	s1sp         pinned
+	transform    keySet
+	xmlSigning   keySet
+	either       keySet
+	s1sp         keySet
 	agreements   map[servicerequests.EUI]gbcs.Agreement
 	devices      Devices
 	serverProven bool
 }
 
-// pinned is a set of certificates; it is the [xmldsig.Keys] of one role. A revoked
+// keySet is a set of certificates; it is the [xmldsig.Keys] of one role. A revoked
 // one has no key.
-type pinned struct {
+type keySet struct {
 	certificates map[xmldsig.KeyRef]*smki.Certificate
 	revoked      func(*smki.Certificate) bool
 }
 
 // Key implements [xmldsig.Keys].
-func (p pinned) Key(ref xmldsig.KeyRef) (*ecdsa.PublicKey, error) {
+func (p keySet) Key(ref xmldsig.KeyRef) (*ecdsa.PublicKey, error) {
 	c, ok := p.certificates[ref]
 	switch {
 	case !ok:
@@ -137,11 +137,11 @@ func New(o Options) (*Verifier, error) {
 	if o.Revoked == nil {
 		o.Revoked = func(*smki.Certificate) bool { return false }
 	}
-	transform, err := pin("transform", o.Transform, o.Revoked)
+	transform, err := newKeySet("transform", o.Transform, o.Revoked)
 	errs = append(errs, err)
-	xmlSigning, err := pin("xml_signing", o.XMLSigning, o.Revoked)
+	xmlSigning, err := newKeySet("xml_signing", o.XMLSigning, o.Revoked)
 	errs = append(errs, err)
-	s1sp, err := pinProviders(o.S1SP, o.Revoked)
+	s1sp, err := newProviderKeys(o.S1SP, o.Revoked)
 	errs = append(errs, err)
 	for originator, a := range o.Agreements {
 		if originator == 0 || a == nil {
@@ -157,7 +157,7 @@ func New(o Options) (*Verifier, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	either := pinned{maps.Clone(transform.certificates), o.Revoked}
+	either := keySet{maps.Clone(transform.certificates), o.Revoked}
 	maps.Copy(either.certificates, xmlSigning.certificates)
 	return &Verifier{
 		transform:    transform,
@@ -170,8 +170,8 @@ func New(o Options) (*Verifier, error) {
 	}, nil
 }
 
-func pin(field string, certificates []*smki.Certificate, revoked func(*smki.Certificate) bool) (pinned, error) {
-	p := pinned{map[xmldsig.KeyRef]*smki.Certificate{}, revoked}
+func newKeySet(field string, certificates []*smki.Certificate, revoked func(*smki.Certificate) bool) (keySet, error) {
+	p := keySet{map[xmldsig.KeyRef]*smki.Certificate{}, revoked}
 	if len(certificates) == 0 {
 		return p, fmt.Errorf("%s: there is none", field)
 	}
@@ -200,7 +200,7 @@ func pin(field string, certificates []*smki.Certificate, revoked func(*smki.Cert
 type outer struct {
 	duis.Response
 	signed bool
-	s1sp   *provided // what a SMETS1 Service Provider says; nil: none does
+	s1sp   *providerMessage // what a SMETS1 Service Provider says; nil: none does
 }
 
 // read proves and decodes the outside of a message: the XML, with the signature
@@ -226,7 +226,7 @@ func (v *Verifier) read(raw []byte) (outer, error) {
 	if err != nil {                   // of a later schema, or of a kind that is not known
 		return outer{}, &Error{Kind: ErrOther, Other: record.OtherSchema, FromDCC: true, Err: err}
 	}
-	o := outer{Response: r, signed: true, s1sp: v.provided(tree, r)}
+	o := outer{Response: r, signed: true, s1sp: v.providerMessage(tree, r)}
 	role, name := v.xmlSigning, "XML-signing"
 	if _, ok := r.Content.(duis.PreCommand); ok {
 		role, name = v.transform, "Transform"
@@ -239,8 +239,8 @@ func (v *Verifier) read(raw []byte) (outer, error) {
 	return o, nil
 }
 
-// faultKind tells a document that is none from one that is not proven, and from one that
-// is signed well as far as can be told, by a key that is not known.
+// faultKind says whether a document is invalid, or not proven, or
+// signed by a key that is not known.
 func faultKind(err error) error {
 	if errors.Is(err, xmldsig.ErrUnknownKey) && !errors.Is(err, errRevoked) {
 		return ErrUnknownSigner

@@ -194,10 +194,11 @@ func (w *world) read74(t testing.TB, d device, id servicerequests.RequestID, sup
 
 func (w *world) mac(t testing.TB, d device, h gbcs.Header, payload []byte, mode gbcs.Mode) []byte {
 	t.Helper()
-	key, err := gbcs.DeriveKey(d.agreement, w.folder.Supplier.KeyAgreement.Key.PublicKey(), mode, h.Originator, h.Counter, h.Target)
+	z, err := gbcs.SharedSecret(d.agreement, w.folder.Supplier.KeyAgreement.Key.PublicKey())
 	if err != nil {
 		t.Fatal(err)
 	}
+	key := gbcs.DeriveKeyFromSecret(z, mode, h.Originator, h.Counter, h.Target)
 	return gbcs.AppendMAC(nil, gbcs.AppendNull(nil, h, payload), h.Originator, key)
 }
 

@@ -11,11 +11,11 @@ import (
 // Reply proves the synchronous answer to the request with this ID. It gives one
 // of: I0 with a Pre-Command or an inventory, signed by the key that may; or an
 // acknowledgement or error without data, which may be unsigned, because the DCC
-// signs neither. What steers waiting and retries only (I99, E20, E21) is taken as
-// it comes. An error that would end the request, exclude the meter or halt the
-// sweep needs a signature or a channel that proves the DCC (ServerProven): else
-// whoever sits between could switch off a sweep with one word. The caller checks
-// that the kind of answer fits the request.
+// signs neither. A code that affects waiting and retries only (I99, E20, E21) needs
+// no proof. An error that would end the request, exclude the meter or halt the sweep
+// needs a signature or a channel that proves the DCC (ServerProven): otherwise
+// anybody between could stop a sweep with one word. The caller checks that the kind
+// of answer fits the request.
 func (v *Verifier) Reply(raw []byte, id servicerequests.RequestID) (duis.Response, error) {
 	o, err := v.read(raw)
 	if err != nil {
@@ -56,8 +56,8 @@ func (o outer) checkReply(id servicerequests.RequestID, serverProven bool) error
 	return fmt.Errorf("%T is no answer to a POST", o.Content)
 }
 
-// steersWaiting says whether a code without proof can do no more than have the
-// engine wait or try again.
+// steersWaiting says whether a code can only make the engine wait or try again, so
+// that it needs no proof.
 func steersWaiting(code servicerequests.ResponseCode) bool {
 	switch code.Class() {
 	case servicerequests.CodeAcknowledged, servicerequests.CodeUnreachable, servicerequests.CodeNoResponse:

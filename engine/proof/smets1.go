@@ -10,16 +10,16 @@ import (
 	"safemode/servicerequests/xmltree"
 )
 
-// provided is what a SMETS1 Service Provider says in a message that the DCC has signed, and
-// what is known of that. It is the reason why the message is other traffic.
-type provided struct {
+// providerMessage is what a SMETS1 Service Provider says in a message that the DCC has signed, and
+// whether that is proven. It is the reason why the message is other traffic.
+type providerMessage struct {
 	duis.SMETS1
 	unread error           // it cannot be read; SMETS1 is empty then
 	signer *xmldsig.KeyRef // the provider's key that has signed it; nil: that is not proven
 	failed error           // why not; nil: no key of a provider is configured
 }
 
-func (p *provided) Error() string {
+func (p *providerMessage) Error() string {
 	switch {
 	case p.unread != nil:
 		return fmt.Sprintf("what a SMETS1 Service Provider says cannot be read: %v", p.unread)
@@ -32,10 +32,10 @@ func (p *provided) Error() string {
 }
 
 // Unwrap returns what could not be read or proven.
-func (p *provided) Unwrap() error { return cmp.Or(p.unread, p.failed) }
+func (p *providerMessage) Unwrap() error { return cmp.Or(p.unread, p.failed) }
 
-// provided reads and proves what a provider says; nil where none does.
-func (v *Verifier) provided(tree *xmltree.Document, r duis.Response) *provided {
+// providerMessage reads and verifies what a provider says; nil if the message has nothing of one.
+func (v *Verifier) providerMessage(tree *xmltree.Document, r duis.Response) *providerMessage {
 	switch c := r.Content.(type) {
 	case duis.Other:
 		if c.Element != duis.SMETS1Message {
@@ -48,7 +48,7 @@ func (v *Verifier) provided(tree *xmltree.Document, r duis.Response) *provided {
 	default:
 		return nil
 	}
-	p := &provided{}
+	p := &providerMessage{}
 	if p.SMETS1, p.unread = duis.ReadSMETS1(tree); p.unread != nil {
 		return p
 	}
@@ -66,10 +66,10 @@ func (v *Verifier) provided(tree *xmltree.Document, r duis.Response) *provided {
 	return p
 }
 
-// pinProviders pins keys of SMETS1 Service Providers. Their role is not checked: no public
+// newProviderKeys makes the set of keys of SMETS1 Service Providers. Their role is not checked: no public
 // text says which it is.
-func pinProviders(certificates []*smki.Certificate, revoked func(*smki.Certificate) bool) (pinned, error) {
-	p := pinned{map[xmldsig.KeyRef]*smki.Certificate{}, revoked}
+func newProviderKeys(certificates []*smki.Certificate, revoked func(*smki.Certificate) bool) (keySet, error) {
+	p := keySet{map[xmldsig.KeyRef]*smki.Certificate{}, revoked}
 	for _, c := range certificates {
 		ref, err := xmldsig.NewKeyRef(c.Issuer, c.SerialText())
 		if err != nil {

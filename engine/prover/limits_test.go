@@ -68,7 +68,7 @@ func TestFull(t *testing.T) {
 		if n := b.metric("safemode_prover_full_total"); n != 4 {
 			t.Errorf("counted %v", n)
 		}
-		if n := b.logs.FilterMessageSnippet("no room for messages").Len(); n != 1 {
+		if n := b.logs.FilterMessageSnippet("limit of unproven messages").Len(); n != 1 {
 			t.Errorf("%d notices, want 1", n)
 		}
 		b.set(nil, "a.1", "a.2")
@@ -105,8 +105,8 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%d read again, want 3", b.reread)
 		}
 		end()
-		if b.memory != 0 || b.unproven != 0 || b.waiting != 0 || b.waitingBytes != 0 || len(b.lanes) != 0 {
-			t.Errorf("left behind: %d in memory, %d unproven, %d waiting of %d bytes, %d lanes", b.memory, b.unproven, b.waiting, b.waitingBytes, len(b.lanes))
+		if b.memory != 0 || b.unproven != 0 || b.waiting != 0 || b.waitingBytes != 0 || len(b.queues) != 0 {
+			t.Errorf("left behind: %d in memory, %d unproven, %d waiting of %d bytes, %d queues", b.memory, b.unproven, b.waiting, b.waitingBytes, len(b.queues))
 		}
 	})
 }

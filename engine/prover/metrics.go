@@ -61,8 +61,8 @@ func newMetrics(registerer prometheus.Registerer, p *Prover) *metrics {
 // eachUndecided visits the messages that were tried and are not judged, but for those that
 // are being tried. The caller holds the mutex.
 func (p *Prover) eachUndecided(visit func(*message)) {
-	for _, l := range p.lanes {
-		for _, m := range l.held {
+	for _, l := range p.queues {
+		for _, m := range l.undecided {
 			visit(m)
 		}
 		for _, m := range l.waiting {

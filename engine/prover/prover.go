@@ -60,10 +60,10 @@ type Options struct {
 	Registerer prometheus.Registerer
 	Clock      clock.Clock // the sweep's; zero: real time
 
-	Workers  int           // messages being proven at a time; 0: 64, because some wait for keys
-	Patience time.Duration // with a device's keys, at each try; 0: 1 s
-	Again    Backoff       // of tries of an undecided message
-	While    time.Duration // after which Disbelieve is told of an undecided message; 0: 1 min
+	Workers     int           // messages being proven at a time; 0: 64, because some wait for keys
+	Patience    time.Duration // with a device's keys, at each try; 0: 1 s
+	Again       Backoff       // of tries of an undecided message
+	ReportAfter time.Duration // after which Disbelieve is told of an undecided message; 0: 1 min
 
 	Waiting int   // messages that may wait for their first proof; 0: 1024
 	Memory  int64 // bytes of bodies that are kept in memory; 0: 32 MiB
@@ -90,14 +90,14 @@ func (b Backoff) after(tries int) time.Duration {
 	return min(wait, b.Most)
 }
 
-// Validate joins all faults.
-func (o Options) Validate() error {
+// validate joins all faults.
+func (o Options) validate() error {
 	var errs []error
 	if o.Verifier == nil || o.Store == nil || o.Body == nil || o.Last == nil || o.Deliver == nil || o.Disbelieve == nil || o.Log == nil || o.Registerer == nil {
 		errs = append(errs, errors.New("verifier, store, body, last, deliver, disbelieve, log and registerer are required"))
 	}
-	if o.Workers < 0 || o.Patience < 0 || o.While < 0 || o.Again.First < 0 || o.Again.Most < 0 {
-		errs = append(errs, errors.New("workers, patience, while and again must not be negative"))
+	if o.Workers < 0 || o.Patience < 0 || o.ReportAfter < 0 || o.Again.First < 0 || o.Again.Most < 0 {
+		errs = append(errs, errors.New("workers, patience, report_after and again must not be negative"))
 	}
 	if o.Waiting < 0 || o.Memory < 0 || o.Limit < 0 || o.Used < 0 {
 		errs = append(errs, errors.New("waiting, memory, limit and used must not be negative"))
@@ -112,14 +112,14 @@ type Prover struct {
 	notice  *zap.Logger // says each thing once a minute
 
 	mu    sync.Mutex
-	work  *sync.Cond    // a lane is ready, or the run has ended
-	room  chan struct{} // closed, and another made, when somebody who waits to store may look again
+	work  *sync.Cond    // a queue is ready, or the run has ended
+	room  chan struct{} // closed and replaced when there may be room to store
 	ended bool
 
-	lanes map[servicerequests.EUI]*lane
-	fresh []*lane // ready, with a message that was never tried
-	stale []*lane // ready, with others only
-	turns int     // how often a lane was taken
+	queues map[servicerequests.EUI]*queue
+	fresh  []*queue // ready, with a message that was never tried
+	stale  []*queue // ready, with others only
+	turns  int      // how often a queue was taken
 
 	storing   map[*storing]struct{}
 	unsettled map[uint64]bool // by number of the record: judged or not
@@ -129,17 +129,17 @@ type Prover struct {
 	unproven              int64 // bytes of the limit that are used
 }
 
-// storing is a message of which it is not known yet what number it has.
+// storing is a message that is being stored and has no number yet.
 type storing struct{ from uint64 } // the last record that was queued before it
 
 // New makes a prover. Nothing is proven before [Prover.Run].
 func New(o Options) (*Prover, error) {
-	if err := o.Validate(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("prover: %w", err)
 	}
 	o.Workers = cmp.Or(o.Workers, 64)
 	o.Patience = cmp.Or(o.Patience, time.Second)
-	o.While = cmp.Or(o.While, time.Minute)
+	o.ReportAfter = cmp.Or(o.ReportAfter, time.Minute)
 	o.Again.First = cmp.Or(o.Again.First, time.Second)
 	o.Again.Most = cmp.Or(o.Again.Most, time.Hour)
 	o.Waiting = cmp.Or(o.Waiting, 1024)
@@ -147,7 +147,7 @@ func New(o Options) (*Prover, error) {
 	o.Limit = cmp.Or(o.Limit, 1<<30)
 	p := &Prover{
 		o: o, room: make(chan struct{}), unproven: o.Used,
-		lanes: map[servicerequests.EUI]*lane{}, storing: map[*storing]struct{}{}, unsettled: map[uint64]bool{},
+		queues: map[servicerequests.EUI]*queue{}, storing: map[*storing]struct{}{}, unsettled: map[uint64]bool{},
 	}
 	p.work = sync.NewCond(&p.mu)
 	p.notice = o.Log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
@@ -157,17 +157,17 @@ func New(o Options) (*Prover, error) {
 	return p, nil
 }
 
-// cost is what a message takes of the limit: a record has more than its body.
+// cost is what a message counts against the limit: a record is larger than its body.
 func cost(body int) int64 { return int64(body) + 512 }
 
 // Receive makes the record of a message durable, and has it judged afterwards. It returns
-// when the record is durable. While too many messages wait it waits first, as long as ctx
-// lasts; what it has begun to store it stores. Errors wrap [ErrFull], or are those of
-// Store or of ctx: then the DCC has to send the message again. After Run has ended it
-// still stores, and the next run judges.
+// when the record is durable. While too many messages wait it waits first, until ctx ends;
+// it does not interrupt a store that has begun. Errors wrap [ErrFull], or are those of Store
+// or of ctx: then the DCC has to send the message again. After Run has ended it still
+// stores, and the next run judges.
 func (p *Prover) Receive(ctx context.Context, r record.Record) error {
 	size := len(r.Body)
-	l, s, err := p.enter(ctx, r)
+	l, s, err := p.waitForRoom(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -178,13 +178,13 @@ func (p *Prover) Receive(ctx context.Context, r record.Record) error {
 	l.storing = slices.DeleteFunc(l.storing, func(other *storing) bool { return other == s })
 	if err != nil {
 		p.unproven -= cost(size)
-		p.leave(size)
+		p.freeRoom(size)
 		p.ready(l)
 		return fmt.Errorf("prover: %w", err)
 	}
 	p.unsettled[seq] = false
 	if p.ended {
-		p.leave(size)
+		p.freeRoom(size)
 		return nil
 	}
 	p.memory += int64(size)
@@ -193,8 +193,8 @@ func (p *Prover) Receive(ctx context.Context, r record.Record) error {
 	return nil
 }
 
-// enter waits until another message may be stored, and notes that it is being stored.
-func (p *Prover) enter(ctx context.Context, r record.Record) (*lane, *storing, error) {
+// waitForRoom waits until another message may be stored, and notes that it is being stored.
+func (p *Prover) waitForRoom(ctx context.Context, r record.Record) (*queue, *storing, error) {
 	size := len(r.Body)
 	if err := ctx.Err(); err != nil {
 		return nil, nil, fmt.Errorf("prover: %w", err)
@@ -219,29 +219,29 @@ func (p *Prover) enter(ctx context.Context, r record.Record) (*lane, *storing, e
 	}
 	if p.unproven+cost(size) > limit {
 		p.metrics.full.Inc()
-		p.notice.Error("no room for messages that are not proven: the DCC is asked to send them again",
+		p.notice.Error("limit of unproven messages reached: the DCC is asked to send again",
 			zap.Int64("bytes", p.unproven), zap.Int64("limit", limit))
 		return nil, nil, ErrFull
 	}
 	p.unproven += cost(size)
 	p.waiting++
 	p.waitingBytes += int64(size)
-	l, s := p.lane(r.Device), &storing{p.o.Last()}
+	l, s := p.queueOf(r.Device), &storing{p.o.Last()}
 	l.storing = append(l.storing, s)
 	p.storing[s] = struct{}{}
 	return l, s, nil
 }
 
-// leave makes room for another message to be stored. The caller holds the mutex.
-func (p *Prover) leave(size int) {
+// freeRoom makes room for another message to be stored. The caller holds the mutex.
+func (p *Prover) freeRoom(size int) {
 	p.waiting--
 	p.waitingBytes -= int64(size)
 	close(p.room)
 	p.room = make(chan struct{})
 }
 
-// Again takes up a stored message of an earlier run that is not settled: the number, the
-// time and the body of its record. It may be called before Run.
+// Again has a stored message of an earlier run judged: the number, the time and the body of
+// its record. It may be called before Run.
 func (p *Prover) Again(seq uint64, at time.Time, raw []byte) {
 	claim, err := p.o.Verifier.File(raw)
 	if err != nil { // it is no XML; the proof will say so
@@ -256,30 +256,30 @@ func (p *Prover) Again(seq uint64, at time.Time, raw []byte) {
 	}
 	m := &message{seq: seq, at: at, id: claim.ID, size: len(raw), since: p.o.Clock.Now()}
 	p.keep(m, raw)
-	l := p.lane(claim.Device)
+	l := p.queueOf(claim.Device)
 	p.add(l, m)
 	p.ready(l)
 }
 
-// Learnt has the undecided messages of a device tried at once: its keys have become known,
-// or have changed. Device 0 is all of them: a certificate of the DCC has become known.
+// Learnt has the undecided messages of a device tried at once, because its keys have become
+// known or have changed. Device 0 stands for all: a certificate of the DCC has become known.
 func (p *Prover) Learnt(device servicerequests.EUI) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if device != 0 {
-		if l := p.lanes[device]; l != nil {
+		if l := p.queues[device]; l != nil {
 			p.release(l, func(*message) bool { return true })
 		}
 		return
 	}
-	for _, l := range p.lanes {
+	for _, l := range p.queues {
 		p.release(l, func(*message) bool { return true })
 	}
 }
 
-// Settled notes that the sweep has made a durable mark for a message: the next run need
-// not take it up. It has no effect on one that is still undecided, of which Disbelieve was
-// told: that goes on being tried.
+// Settled takes in that the sweep has made a durable mark for a message, so that the next
+// run need not judge it. It has no effect on an undecided message, which goes on being
+// tried.
 func (p *Prover) Settled(seq uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -288,10 +288,9 @@ func (p *Prover) Settled(seq uint64) {
 	}
 }
 
-// Unjudged returns the numbers of the messages that are stored and not settled, in order.
-// Of messages up to the record with number from, that one included, none is being stored at
-// this moment: each of them is among those or is settled. So with these numbers and the
-// records after from nothing is missed.
+// Unjudged returns the numbers of the messages that are stored and have no mark, in order.
+// No message up to and including the record from is being stored at this moment. So these
+// numbers, with the records after from, are all messages without a mark.
 func (p *Prover) Unjudged() (seqs []uint64, from uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -302,8 +301,8 @@ func (p *Prover) Unjudged() (seqs []uint64, from uint64) {
 	return slices.Sorted(maps.Keys(p.unsettled)), from
 }
 
-// Run proves messages until ctx ends. Then it ends what is under way, and returns nil. What
-// was not judged is not settled, and the next run takes it up. It is called once.
+// Run proves messages until ctx ends. Then it waits for its workers and returns nil. The next
+// run judges what was not judged. It is called once.
 func (p *Prover) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	for range p.o.Workers {
@@ -312,8 +311,8 @@ func (p *Prover) Run(ctx context.Context) error {
 	<-ctx.Done()
 	p.mu.Lock()
 	p.ended = true
-	for _, l := range p.lanes {
-		l.disarm()
+	for _, l := range p.queues {
+		l.stopTimer()
 	}
 	p.work.Broadcast()
 	close(p.room)
@@ -323,22 +322,22 @@ func (p *Prover) Run(ctx context.Context) error {
 	return nil
 }
 
-// prove is a worker.
+// prove is the loop of one worker.
 func (p *Prover) prove(ctx context.Context) {
 	for {
-		l, m := p.take()
+		l, m := p.next()
 		if m == nil {
 			return
 		}
 		result, reason := p.judge(ctx, m)
 		p.mu.Lock()
-		p.judged(l, m, result, reason)
+		p.endTry(l, m, result, reason)
 		p.mu.Unlock()
 		p.o.Clock.End()
 	}
 }
 
-// result is what became of a message at one try.
+// result is how one try ended.
 type result uint8
 
 const (
@@ -348,22 +347,22 @@ const (
 	other // the User's other traffic
 )
 
-// judge tries to prove a message, and tells who is to know.
+// judge tries to prove a message, and calls Deliver or Disbelieve.
 func (p *Prover) judge(ctx context.Context, m *message) (result, error) {
 	d, err := p.verify(ctx, m)
 	switch {
 	case err == nil:
-		p.decide(m)
+		p.noteJudged(m)
 		p.o.Deliver(m.seq, m.at, d)
 		return proven, nil
 	case errors.Is(err, proof.ErrOther):
-		p.decide(m)
-		p.o.Log.Debug("a stored message is other traffic", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
+		p.noteJudged(m)
+		p.o.Log.Debug("stored message is other traffic", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
 		p.o.Disbelieve(m.seq, m.id, err)
 		return other, err
 	case !proof.Undecided(err):
-		p.decide(m)
-		p.o.Log.Warn("a stored message is not believed", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
+		p.noteJudged(m)
+		p.o.Log.Warn("stored message not believed", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
 		p.o.Disbelieve(m.seq, m.id, err)
 		return disbelieved, err
 	case ctx.Err() != nil: // the run ends: nothing was asked
@@ -371,18 +370,18 @@ func (p *Prover) judge(ctx context.Context, m *message) (result, error) {
 	}
 	if errors.Is(err, proof.ErrUnknownSigner) {
 		p.metrics.unknownSigner.Inc()
-		p.notice.Error("a certificate that signs for the DCC is not known: its messages are kept until it is configured", zap.Error(err))
+		p.notice.Error("DCC signing certificate not configured: its messages are kept until it is", zap.Error(err))
 	}
-	if !m.told && p.o.Clock.Now().Sub(m.since) >= p.o.Clock.Span(p.o.While) {
-		m.told = true
-		p.o.Log.Warn("a stored message cannot be proven yet", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
+	if !m.reported && p.o.Clock.Now().Sub(m.since) >= p.o.Clock.Span(p.o.ReportAfter) {
+		m.reported = true
+		p.o.Log.Warn("stored message not proven yet", zap.Uint64("record", m.seq), zap.Stringer("request_id", m.id), zap.Error(err))
 		p.o.Disbelieve(m.seq, m.id, err)
 	}
 	return undecided, err
 }
 
-// verify asks the verifier. Its error is one of proof's: what keeps from asking leaves the
-// message undecided.
+// verify calls the verifier. Its errors are [*proof.Error]: where the verifier could not be
+// asked, the message is undecided.
 func (p *Prover) verify(ctx context.Context, m *message) (d proof.Delivery, err error) {
 	body := m.body
 	if body == nil {
@@ -399,19 +398,19 @@ func (p *Prover) verify(ctx context.Context, m *message) (d proof.Delivery, err 
 	return d, err
 }
 
-// decide notes that a message is judged, before anybody is told: the mark may be made at once.
-func (p *Prover) decide(m *message) {
+// noteJudged notes that a message is judged. It comes before Deliver and Disbelieve, because
+// these may make the mark at once.
+func (p *Prover) noteJudged(m *message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unsettled[m.seq] = true
 }
 
-// judged notes what became of a message, and gives its lane free. The caller holds the
-// mutex.
-func (p *Prover) judged(l *lane, m *message, r result, reason error) {
+// endTry notes how a try ended, and hands the queue back. The caller holds the mutex.
+func (p *Prover) endTry(l *queue, m *message, r result, reason error) {
 	if m.first {
 		m.first = false
-		p.leave(m.size)
+		p.freeRoom(m.size)
 	}
 	body := m.body
 	p.forget(m)
@@ -429,9 +428,9 @@ func (p *Prover) judged(l *lane, m *message, r result, reason error) {
 		m.tries++
 		m.due = p.o.Clock.Now().Add(p.o.Clock.Span(p.o.Again.after(m.tries)))
 		p.keep(m, body)
-		l.hold(m)
-		p.arm(l, m.due)
-		p.o.Log.Debug("a stored message is undecided", zap.Uint64("record", m.seq), zap.Int("tries", m.tries), zap.Error(reason))
+		l.keep(m)
+		p.startTimer(l, m.due)
+		p.o.Log.Debug("stored message undecided", zap.Uint64("record", m.seq), zap.Int("tries", m.tries), zap.Error(reason))
 	}
 	p.ready(l)
 }

@@ -62,8 +62,8 @@ func TestNotStored(t *testing.T) {
 		}
 		b.want("not stored", nil, nil)
 		b.wantUnjudged("not stored", nil, 1)
-		if len(b.lanes) != 0 || b.waiting != 0 || b.unproven != 0 || b.memory != 0 {
-			t.Errorf("left behind: %d lanes, %d waiting, %d unproven, %d in memory", len(b.lanes), b.waiting, b.unproven, b.memory)
+		if len(b.queues) != 0 || b.waiting != 0 || b.unproven != 0 || b.memory != 0 {
+			t.Errorf("left behind: %d queues, %d waiting, %d unproven, %d in memory", len(b.queues), b.waiting, b.unproven, b.memory)
 		}
 	})
 }

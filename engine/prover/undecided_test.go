@@ -75,7 +75,7 @@ func TestUnknownSigner(t *testing.T) {
 		b.set(fault(proof.ErrUnknownSigner), bodies...)
 		b.receive(bodies...)
 		b.want("unknown", nil, nil)
-		if n := b.logs.FilterMessageSnippet("a certificate that signs for the DCC is not known").Len(); n != 1 {
+		if n := b.logs.FilterMessageSnippet("DCC signing certificate not configured").Len(); n != 1 {
 			t.Errorf("%d notices, want 1", n)
 		}
 		if n := b.metric("safemode_prover_unknown_signer_total"); n != 100 {

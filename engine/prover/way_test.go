@@ -272,8 +272,9 @@ func (w *way) answers(by keys, dcc *smki.Folder, counter uint64) [2][]byte {
 			var agreement *ecdh.PrivateKey
 			agreement, err = by.agreement.ECDH()
 			w.must(err)
-			var key [16]byte
-			key, err = gbcs.DeriveKey(agreement, w.folder.Supplier.KeyAgreement.Key.PublicKey(), gbcs.ModeResponse, h.Originator, h.Counter, h.Target)
+			var z [32]byte
+			z, err = gbcs.SharedSecret(agreement, w.folder.Supplier.KeyAgreement.Key.PublicKey())
+			key := gbcs.DeriveKeyFromSecret(z, gbcs.ModeResponse, h.Originator, h.Counter, h.Target)
 			message = gbcs.AppendMAC(nil, gbcs.AppendNull(nil, h, payload), h.Originator, key)
 		}
 		w.must(err)

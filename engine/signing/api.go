@@ -7,11 +7,11 @@ import (
 	"safemode/servicerequests"
 )
 
-// Version of the interface. It is in every path.
-const Version = "1"
+// interfaceVersion is the version of the interface. It is in every path.
+const interfaceVersion = "1"
 
-// Ask is what a leg is signed for.
-type Ask struct {
+// question is a question for a signature.
+type question struct {
 	Meter      servicerequests.EUI       `json:"meter"`
 	ID         servicerequests.RequestID `json:"id"`
 	Service    SRV                       `json:"srv"`
@@ -39,8 +39,8 @@ func (s *SRV) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Derive is a question for the AES key of a device's message.
-type Derive struct {
+// derivation is a question for the AES key of a device's message.
+type derivation struct {
 	Identity servicerequests.EUI `json:"identity"` // of ours
 	Device   []byte              `json:"device"`   // its public key, an uncompressed point
 	Mode     byte                `json:"mode"`     // see [gbcs.Mode]
@@ -48,8 +48,8 @@ type Derive struct {
 	Counter  uint64              `json:"counter"`
 }
 
-// Derived is the answer.
-type Derived struct {
+// derivedKey is the answer to a derivation.
+type derivedKey struct {
 	Key []byte `json:"key"` // 16 bytes
 }
 
@@ -67,8 +67,8 @@ type About struct {
 	Stopped    string                `json:"stopped,omitempty"`   // why nothing is signed just now
 }
 
-// Fault is the body of an answer that is none.
-type Fault struct {
+// faultBody is the body of an answer that refuses.
+type faultBody struct {
 	Error string `json:"error"`
 }
 

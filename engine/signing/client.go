@@ -60,14 +60,14 @@ func NewClient(o ClientOptions) *Client {
 // Close ends the connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Trouble says since when and why the signer gives no signatures; nil: it does.
+// Trouble says since when and why the signer does not sign; nil: it does.
 func (c *Client) Trouble() (since time.Time, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.since, c.trouble
 }
 
-func (c *Client) note(err error) {
+func (c *Client) noteError(err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
@@ -85,8 +85,8 @@ func (c *Client) note(err error) {
 // About asks what the signer is. A signer of another version is an error.
 func (c *Client) About(ctx context.Context) (a About, err error) {
 	err = c.ask(ctx, http.MethodGet, "about", nil, &a)
-	if err == nil && a.Version != Version {
-		err = fmt.Errorf("the signer speaks version %q of the interface, and this program %s: run both of one release", a.Version, Version)
+	if err == nil && a.Version != interfaceVersion {
+		err = fmt.Errorf("the signer speaks version %q of the interface, and this program %s: run both of one release", a.Version, interfaceVersion)
 	}
 	return a, err
 }
@@ -97,11 +97,10 @@ func (c *Client) Open(ctx context.Context, ev Evidence) (g Granted, err error) {
 	return g, err
 }
 
-// SignRequest has the first or only leg of a request signed. What comes back is held to
-// what was asked for.
+// SignRequest has a Service Request signed. It compares the answer with what was asked for.
 func (c *Client) SignRequest(ctx context.Context, meter servicerequests.EUI, r duis.Request) ([]byte, error) {
 	var document []byte
-	err := c.ask(ctx, http.MethodPost, "request", Ask{Meter: meter, ID: r.ID, Service: SRV(r.Service), Inventory: r.InventoryDevice}, &document)
+	err := c.ask(ctx, http.MethodPost, "request", question{Meter: meter, ID: r.ID, Service: SRV(r.Service), Inventory: r.InventoryDevice}, &document)
 	if err == nil {
 		err = signer.CheckRequest(r, document)
 	}
@@ -113,15 +112,15 @@ func (c *Client) Prepare(e gbcs.Expected, preCommand []byte) (*signer.Token, err
 	return signer.Prepare(e, preCommand)
 }
 
-// Sign has a Pre-Command signed. A token is not used up where the signer could not be
-// asked: it signs the same again.
+// Sign has a Pre-Command signed. If the signer could not be asked the token stays valid for
+// another try.
 func (c *Client) Sign(ctx context.Context, meter servicerequests.EUI, t *signer.Token) ([]byte, error) {
 	e, preCommand, err := t.Use()
 	if err != nil {
 		return nil, err
 	}
 	var document []byte
-	err = c.ask(ctx, http.MethodPost, "command", Ask{Meter: meter, ID: e.ID, Service: SRV(e.Service), PreCommand: preCommand}, &document)
+	err = c.ask(ctx, http.MethodPost, "command", question{Meter: meter, ID: e.ID, Service: SRV(e.Service), PreCommand: preCommand}, &document)
 	if errors.Is(err, signer.ErrUnavailable) || errors.Is(err, signer.ErrStopped) || ctx.Err() != nil {
 		t.Return()
 	}
@@ -151,8 +150,8 @@ type agreement struct {
 
 // DeriveKey implements [gbcs.Agreement].
 func (a agreement) DeriveKey(ctx context.Context, device *ecdh.PublicKey, info gbcs.KeyInfo) (key [16]byte, err error) {
-	var d Derived
-	err = a.ask(ctx, http.MethodPost, "agree", Derive{
+	var d derivedKey
+	err = a.ask(ctx, http.MethodPost, "agree", derivation{
 		Identity: a.identity, Device: device.Bytes(), Mode: byte(info.Mode), From: info.Originator, Counter: info.Counter,
 	}, &d)
 	if err == nil && (len(d.Key) != len(key) || info.Target != a.identity) {
@@ -164,12 +163,12 @@ func (a agreement) DeriveKey(ctx context.Context, device *ecdh.PublicKey, info g
 
 // ask asks one question. out is a pointer to a value, or to the bytes of a document.
 func (c *Client) ask(ctx context.Context, method, what string, in, out any) (err error) {
-	defer func() { c.note(err) }()
+	defer func() { c.noteError(err) }()
 	var body io.Reader
 	if in != nil {
 		body = bytes.NewReader(encode(in))
 	}
-	r, err := http.NewRequestWithContext(ctx, method, c.base+"/v"+Version+"/"+what, body)
+	r, err := http.NewRequestWithContext(ctx, method, c.base+"/v"+interfaceVersion+"/"+what, body)
 	if err != nil {
 		return err
 	}
@@ -195,9 +194,9 @@ func (c *Client) ask(ctx context.Context, method, what string, in, out any) (err
 	return json.Unmarshal(text, out)
 }
 
-// faultOf is the error that an answer is.
+// faultOf is the error that an answer stands for.
 func faultOf(res *http.Response, text []byte) error {
-	var f Fault
+	var f faultBody
 	if err := json.Unmarshal(text, &f); err != nil {
 		f.Error = res.Status
 	}

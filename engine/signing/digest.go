@@ -11,15 +11,15 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// DigestOf is the SHA-256 of a document to be signed, as the log holds it: of a request
+// digestOf is the SHA-256 of a document to be signed, as the log holds it: of a request
 // without its signature, of what the signature of a Pre-Command is over.
-func DigestOf(document []byte) []byte {
+func digestOf(document []byte) []byte {
 	sum := sha256.Sum256(document)
 	return sum[:]
 }
 
-// KnownOf is the signature that a record of the engine's journal holds: of a request or of
-// a Signed Pre-Command.
+// KnownOf is the signature in a record of the engine's journal: of a request or of a Signed
+// Pre-Command.
 func KnownOf(r record.Record) (Known, error) {
 	k := Known{Meter: r.Device, ID: r.ID, Service: SRV(r.Service), Command: r.Kind == record.SignedCommand}
 	got, err := duis.Inspect(r.Body)
@@ -41,6 +41,6 @@ func KnownOf(r record.Record) (Known, error) {
 	if err != nil {
 		return k, fmt.Errorf("record %d: %w", r.Seq, err)
 	}
-	k.Digest = DigestOf(unsigned)[:len(digest{})]
+	k.Digest = digestOf(unsigned)[:len(digest{})]
 	return k, nil
 }

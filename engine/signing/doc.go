@@ -1,10 +1,11 @@
-// Package signing is the signer as a process of its own: it holds the failed supplier's
-// private keys, says no, and remembers. Its client is what the engine asks in their place.
+// Package signing is the signer as a process of its own: it has the failed supplier's
+// private keys, refuses what the plan does not allow, and remembers what it signed. Its
+// client takes the place of the keys in the engine.
 //
-// The signer believes nothing that it is told. What is to be signed it builds itself, or
-// holds byte for byte against what it builds, with the gate of package signer. Whether
-// anything may be signed at all it decides by package authority from its own copies of
-// plan, roster and approvals. What was signed before it knows from its own log.
+// The signer believes nothing that it is told. It builds itself what is to be signed, or
+// compares it byte for byte with what it builds, by the gate of package signer. Package
+// authority decides whether anything may be signed, from the signer's own copies of plan,
+// roster and approvals. The signer's own log says what was signed before.
 //
 // # The interface
 //
@@ -13,9 +14,9 @@
 //
 //	GET  /v1/about    versions, identities, the plan's hash, what the log holds
 //	POST /v1/open     Evidence: may this start act; answers until when
-//	POST /v1/request  Ask: the first or only leg of a Service Request; answers signed DUIS
-//	POST /v1/command  Ask with the Pre-Command: answers the signed second leg
-//	POST /v1/agree    Derive: the AES key of one Response or Alert of a device
+//	POST /v1/request  question: a Service Request; answers signed DUIS
+//	POST /v1/command  question with the Pre-Command: answers the Signed Pre-Command
+//	POST /v1/agree    derivation: the AES key of one Response or Alert of a device
 //
 // Fields go in and signed documents come out; there is no way to have a digest signed.
 //
@@ -24,7 +25,7 @@
 //	429  a rate is used up; Retry-After says for how long
 //	503  the keys cannot be used just now: try again
 //
-// # What it holds, whatever the engine says
+// # What it enforces, whatever the engine says
 //
 //  1. Only services of the permitted set, within direction, fuels, window and clauses.
 //  2. Only meters of the plan, each for its planned originator, and never one that the plan
@@ -39,14 +40,14 @@
 //  8. MAC keys of Responses and Alerts alone. Those of Commands are the broker's.
 //
 // A freeze, or the removal of its plan, stops it at the next question. After a freeze only
-// approvals count that were given since.
+// later approvals count.
 //
 // # The log
 //
-// Its log is a journal of its own: a record is durable before a key is touched, so that
-// what was signed is in it, whatever crashes, and perhaps what was not. Requests are
-// "request", Pre-Commands "signed_command", each with the SHA-256 of what was to be signed;
-// refusals are "refused", grants "opened". A start folds it whole. A log that is another
-// file than it was made as, or that does not know what the engine's journal has of it, is
-// refused until two accept it.
+// Its log is a journal of its own. A record is durable before a key is used, so everything
+// that was signed is in it, whatever crashes; a few records may have no signature. Requests
+// are "request", Pre-Commands "signed_command", each with the SHA-256 of what was to be
+// signed; refusals are "refused", grants "opened". A start reads all of it. A log is refused
+// until two people accept it if its file is another one than it was made as, or if it lacks
+// a signature that the engine's journal has.
 package signing

@@ -15,12 +15,12 @@ import (
 	"safemode/servicerequests"
 )
 
-// Evidence is what the engine brings for a start. All of it are claims.
+// Evidence is what the engine sends for a start. All of it is unproven.
 type Evidence struct {
 	Journal   Claims                `json:"journal"`
 	Book      []byte                `json:"custody_book"` // text of the custody's book
 	Approvals []*direction.Approval `json:"approvals"`
-	Signed    []Known               `json:"signed"` // the youngest signatures that the journal holds
+	Signed    []Known               `json:"signed"` // the newest signatures that the journal has
 }
 
 // Claims is what the engine's journal says of itself, as [authority.Journal] has it.
@@ -31,25 +31,25 @@ type Claims struct {
 	Starts  []authority.Start `json:"starts"`
 	Stop    authority.Stop    `json:"stop"`
 	Records uint64            `json:"records"`
-	Hashes  map[uint64]string `json:"hashes"` // of the records that the book and the signer remember, hexadecimal
+	Hashes  map[uint64]string `json:"hashes"` // of the records that book and signer name, hexadecimal
 }
 
-// Known is a signature that the engine's journal holds.
+// Known is a signature that the engine's journal has.
 type Known struct {
 	Meter   servicerequests.EUI       `json:"meter"`
 	ID      servicerequests.RequestID `json:"id"`
 	Service SRV                       `json:"srv"`
 	Command bool                      `json:"command"`
-	Digest  []byte                    `json:"digest"` // see [DigestOf]
+	Digest  []byte                    `json:"digest"` // see digestOf
 }
 
-// Granted is what a start may act by.
+// Granted is the answer to a start that may act.
 type Granted struct {
 	Until time.Time `json:"until"` // the direction's end
 }
 
-// opened is the last grant, as the log has it.
-type opened struct {
+// grant is the leave to sign for one start, as the log has it.
+type grant struct {
 	Plan    string    `json:"plan_sha256"` // that the signer had then: a grant is for no other
 	Journal string    `json:"journal_id"`
 	Records uint64    `json:"journal_records"` // that it had, and the hash of the last
@@ -60,18 +60,18 @@ type opened struct {
 	At      time.Time `json:"at"`
 }
 
-// ErrOlder refuses a journal, a custody or a signer's log that is not what another of them
-// remembers: one that was restored or copied.
+// ErrOlder is the error for a journal, a custody or a signer's log that is older than the
+// others know it: it was restored or copied.
 var ErrOlder = errors.New("restored or copied")
 
-// weigh decides on a start by the signer's own copies. last is the last grant; nil: there
-// was none.
-func (s *Service) weigh(ev Evidence, last *opened, now time.Time) (*opened, error) {
+// decide says by the signer's own copies whether a start may act. last is the last grant;
+// nil: there was none.
+func (s *Service) decide(ev Evidence, last *grant, now time.Time) (*grant, error) {
 	entries, lines, err := custody.Parse(ev.Book)
 	if err != nil {
 		return nil, err
 	}
-	c := s.evidence(now)
+	c := s.ownCase(now)
 	c.Approvals = ev.Approvals
 	c.Custody = &authority.Custody{ID: entries[0].Custody, Entries: entries}
 	c.Journal = authority.Journal{
@@ -79,14 +79,14 @@ func (s *Service) weigh(ev Evidence, last *opened, now time.Time) (*opened, erro
 		Starts: slices.Clone(ev.Journal.Starts), Stop: ev.Journal.Stop, Records: ev.Journal.Records,
 		HashAt: func(seq uint64) ([32]byte, error) { return ev.Journal.hash(seq) },
 	}
-	if err := s.remembered(ev, lines, last, c.Journal.Stop.Accepted != ""); err != nil {
+	if err := s.compareMemory(ev, lines, last, c.Journal.Stop.Accepted != ""); err != nil {
 		return nil, err
 	}
-	grant, err := c.Decide()
+	decided, err := c.Decide()
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range grant.Approvals {
+	for _, a := range decided.Approvals {
 		terms, err := direction.ParseTerms(a.Text)
 		if err != nil {
 			return nil, err
@@ -96,7 +96,7 @@ func (s *Service) weigh(ev Evidence, last *opened, now time.Time) (*opened, erro
 				direction.ErrNotApproved, a.Name, s.frozenAt.UTC().Format(time.RFC3339))
 		}
 	}
-	o := &opened{Plan: s.o.Plan.SHA256, Journal: ev.Journal.ID, Records: ev.Journal.Records, Lines: len(lines), Line: hex.EncodeToString(lines[len(lines)-1][:]), Spent: grant.Spent, At: now}
+	o := &grant{Plan: s.o.Plan.SHA256, Journal: ev.Journal.ID, Records: ev.Journal.Records, Lines: len(lines), Line: hex.EncodeToString(lines[len(lines)-1][:]), Spent: decided.Spent, At: now}
 	if o.Records > 0 {
 		hash, err := ev.Journal.hash(o.Records)
 		if err != nil {
@@ -107,10 +107,10 @@ func (s *Service) weigh(ev Evidence, last *opened, now time.Time) (*opened, erro
 	return o, nil
 }
 
-// evidence is what the signer has itself.
-func (s *Service) evidence(now time.Time) authority.Case {
+// ownCase is the evidence that the signer has itself.
+func (s *Service) ownCase(now time.Time) authority.Case {
 	c := authority.Case{
-		Plan: s.o.Plan, Roster: s.o.Roster, Trust: s.o.Trust, Longest: s.o.Longest, Gates: s.stands(now), Now: now,
+		Plan: s.o.Plan, Roster: s.o.Roster, Trust: s.o.Trust, MaxValidity: s.o.MaxValidity, Gates: s.checkStopped(now), Now: now,
 	}
 	if s.o.Gates != nil {
 		c.Freeze = s.o.Gates.Freeze()
@@ -118,9 +118,10 @@ func (s *Service) evidence(now time.Time) authority.Case {
 	return c
 }
 
-// remembered holds journal and book to what they were at the last grant, and the log to
-// what the journal has of it. accepted says that two have accepted a restored journal.
-func (s *Service) remembered(ev Evidence, lines [][32]byte, last *opened, accepted bool) error {
+// compareMemory checks that journal and book go on from the last grant, and that the log has
+// every signature that the journal has. accepted says that two people have accepted a
+// restored journal.
+func (s *Service) compareMemory(ev Evidence, lines [][32]byte, last *grant, accepted bool) error {
 	if last != nil && !accepted {
 		if last.Journal != ev.Journal.ID {
 			return fmt.Errorf("%w: this is journal %s, and %s was opened before", ErrOlder, ev.Journal.ID, last.Journal)
@@ -136,7 +137,7 @@ func (s *Service) remembered(ev Evidence, lines [][32]byte, last *opened, accept
 		return nil
 	}
 	for _, k := range ev.Signed {
-		if !s.memory.knows(k.piece()) {
+		if !s.memory.knows(k.signature()) {
 			return fmt.Errorf("%w: the signer's log does not know that it has signed %s of %s, which the journal holds: go on with the newest log,"+
 				" or, if it is lost, have two approve (safemode approve --accept) what safemode signer accept names", ErrOlder, servicerequests.Service(k.Service), k.ID)
 		}
@@ -144,8 +145,8 @@ func (s *Service) remembered(ev Evidence, lines [][32]byte, last *opened, accept
 	return nil
 }
 
-func (k Known) piece() piece {
-	p := piece{meter: k.Meter, id: k.ID, service: servicerequests.Service(k.Service), command: k.Command}
+func (k Known) signature() signature {
+	p := signature{meter: k.Meter, id: k.ID, service: servicerequests.Service(k.Service), command: k.Command}
 	copy(p.digest[:], k.Digest)
 	return p
 }
@@ -166,20 +167,20 @@ func encode(v any) []byte {
 	return b
 }
 
-// Kinds of the log's records of its own affairs, in Code of an Operator record.
+// What happens to the log itself, in Code of an Operator record.
 const (
 	codeMade   = "made"   // the log was begun
-	codeFrozen = "frozen" // it was found frozen
-	codeAccept = "accept" // two have accepted it as the newest
+	codeFrozen = "frozen" // a freeze was found
+	codeAccept = "accept" // two people have accepted it as the newest
 )
 
-// affair is the body of such a record.
-type affair struct {
+// logEvent is the body of such a record.
+type logEvent struct {
 	Inode   uint64 `json:"inode,omitempty"`   // of the log's file as it is
 	Subject string `json:"subject,omitempty"` // of an acceptance
 	Reason  string `json:"reason,omitempty"`
 }
 
-func (s *Service) affair(code string, a affair, at time.Time) record.Record {
+func (s *Service) eventRecord(code string, a logEvent, at time.Time) record.Record {
 	return record.Record{At: at, Kind: record.Operator, Code: code, Body: encode(a)}
 }

@@ -15,7 +15,7 @@ type Limits struct {
 	Commands int           // Pre-Commands of one service for one meter; 0: 20
 	PerHour  int           // signatures of all kinds; 0: no limit
 	Ahead    uint64        // how far a counter may be ahead of all others and of the clock; 0: 2^32
-	Floor    uint64        // a counter that is as good as signed; 0: none
+	Floor    uint64        // counters up to it count as signed; 0: none
 	Hour     time.Duration // that PerHour is for; 0: an hour
 }
 
@@ -24,7 +24,7 @@ var (
 	ErrMeter      = errors.New("no meter of the plan")
 	ErrSuppressed = errors.New("the plan leaves this meter alone")
 	ErrOriginator = errors.New("the plan has another originator for this meter")
-	ErrTarget     = errors.New("the target is neither the meter nor its proxy")
+	errTarget     = errors.New("the target is neither the meter nor its proxy")
 	ErrReused     = errors.New("another message has been signed under this counter")
 	ErrOld        = errors.New("the counter is at or under one that has been signed for this meter")
 	ErrAhead      = errors.New("the counter is far ahead of all others")
@@ -33,25 +33,24 @@ var (
 	ErrCommands   = errors.New("too many commands of this kind for this meter")
 )
 
-// RateError says that the hour's signatures are used up.
-type RateError struct{ Wait time.Duration }
+// rateError says that the hour's signatures are used up.
+type rateError struct{ Wait time.Duration }
 
-func (e *RateError) Error() string {
+func (e *rateError) Error() string {
 	return fmt.Sprintf("the hour's signatures are used up: not for %v", e.Wait)
 }
 
-// piece is one signature: what was to be signed, and for whom.
-type piece struct {
+// signature is one signature that is asked for or was made: of what, and for which meter.
+type signature struct {
 	meter   servicerequests.EUI
 	id      servicerequests.RequestID
 	service servicerequests.Service
-	command bool // the second leg
+	command bool // of the second half
 	digest  digest
 	at      time.Time
 }
 
-// digest is the SHA-256 of the document to be signed, or of the Pre-Command; cut, for
-// there are many.
+// digest is the first 16 bytes of the SHA-256 of the document or Pre-Command to be signed.
 type digest [16]byte
 
 // message is what was signed under one counter.
@@ -71,15 +70,15 @@ type meter struct {
 	proxies    [2]servicerequests.EUI
 	highest    uint64                                   // counter of a Pre-Command
 	commands   [len(servicerequests.Services) + 1]uint8 // by service
-	messages   []message                                // the youngest, the oldest first
+	messages   []message                                // the newest of them, oldest first
 }
 
-// rememberedMessages is how many messages of a meter are known to the byte. A Pre-Command
-// comes within minutes of its request.
+// rememberedMessages is how many messages of a meter are remembered. A Pre-Command comes
+// within minutes of its request.
 const rememberedMessages = 16
 
-// spread is how far a counter may be behind its originator's highest and still be new:
-// requests are signed by many workers, not in the order of their counters.
+// spread is how far a counter may be under its originator's highest and still be new: many
+// workers sign requests, and not in the order of their counters.
 const spread = 1 << 16
 
 // counters are an originator's.
@@ -88,8 +87,8 @@ type counters struct {
 	used    map[uint64]struct{} // no older than spread
 }
 
-// memory is what the signer holds each question against. It does nothing by itself and
-// asks nothing; its owner locks it.
+// memory is what was signed, which every further signature is checked against. It does no
+// I/O; its owner locks it.
 type memory struct {
 	limits   Limits
 	broker   servicerequests.EUI // the DCC: target of inventories
@@ -112,8 +111,8 @@ func newMemory(l Limits, broker servicerequests.EUI) *memory {
 	return &memory{limits: l, broker: broker, meters: map[servicerequests.EUI]*meter{}, counters: map[servicerequests.EUI]*counters{}}
 }
 
-// admit says why a piece must not be signed. It changes nothing.
-func (m *memory) admit(p piece) error {
+// check says why a signature must not be made. It changes nothing.
+func (m *memory) check(p signature) error {
 	known := m.meters[p.meter]
 	switch {
 	case known == nil:
@@ -122,14 +121,14 @@ func (m *memory) admit(p piece) error {
 		return ErrSuppressed
 	case known.originator != p.id.Originator:
 		return ErrOriginator
-	case !known.reaches(p, m.broker):
-		return ErrTarget
+	case !known.mayTarget(p, m.broker):
+		return errTarget
 	}
-	if again, err := known.counts(p); again || err != nil {
-		return errors.Join(err, m.rate(p.at))
+	if again, err := known.repeats(p); again || err != nil {
+		return errors.Join(err, m.checkRate(p.at))
 	}
 	if !p.command {
-		if err := m.fresh(p); err != nil {
+		if err := m.checkCounter(p); err != nil {
 			return err
 		}
 	}
@@ -141,11 +140,11 @@ func (m *memory) admit(p piece) error {
 	case p.command && int(known.commands[p.service]) >= m.limits.Commands:
 		return ErrCommands
 	}
-	return m.rate(p.at)
+	return m.checkRate(p.at)
 }
 
-// reaches says whether a piece goes where its service may go.
-func (k *meter) reaches(p piece, broker servicerequests.EUI) bool {
+// mayTarget says whether the target is one that the service may have.
+func (k *meter) mayTarget(p signature, broker servicerequests.EUI) bool {
 	switch {
 	case p.service == servicerequests.ReadInventory:
 		return p.id.Target == broker
@@ -157,9 +156,9 @@ func (k *meter) reaches(p piece, broker servicerequests.EUI) bool {
 	return slices.Contains(k.proxies[:], p.id.Target) || slices.Contains(k.proxies[:], 0)
 }
 
-// counts holds a piece to what was signed under its counter for this meter: again is the
-// very same message.
-func (k *meter) counts(p piece) (again bool, err error) {
+// repeats compares a signature with what was signed under its counter for this meter: again
+// says that it is the very same message. The error says that it is another.
+func (k *meter) repeats(p signature) (again bool, err error) {
 	i := slices.IndexFunc(k.messages, func(m message) bool { return m.counter == p.id.Counter })
 	if i < 0 {
 		if p.command {
@@ -183,8 +182,8 @@ func (k *meter) counts(p piece) (again bool, err error) {
 	return true, nil
 }
 
-// fresh says whether a request's counter is new.
-func (m *memory) fresh(p piece) error {
+// checkCounter checks that a request's counter is new.
+func (m *memory) checkCounter(p signature) error {
 	c := m.counters[p.id.Originator]
 	if c == nil {
 		c = &counters{}
@@ -202,8 +201,8 @@ func (m *memory) fresh(p piece) error {
 	return nil
 }
 
-// rate says whether the hour has room for one more.
-func (m *memory) rate(now time.Time) error {
+// checkRate checks that the hour allows one more signature.
+func (m *memory) checkRate(now time.Time) error {
 	if m.limits.PerHour == 0 {
 		return nil
 	}
@@ -216,11 +215,11 @@ func (m *memory) rate(now time.Time) error {
 	if len(m.hour)-begin < m.limits.PerHour {
 		return nil
 	}
-	return &RateError{m.hour[len(m.hour)-m.limits.PerHour].Add(m.limits.Hour).Sub(now)}
+	return &rateError{m.hour[len(m.hour)-m.limits.PerHour].Add(m.limits.Hour).Sub(now)}
 }
 
-// apply remembers a piece: one that was admitted, or one of the log.
-func (m *memory) apply(p piece) {
+// remember takes in a signature that is about to be made, or one of the log.
+func (m *memory) remember(p signature) {
 	if m.limits.PerHour > 0 {
 		if at := len(m.hour); at > 0 && p.at.Before(m.hour[at-1]) {
 			p.at = m.hour[at-1] // a clock that went back gives no second hour
@@ -229,7 +228,7 @@ func (m *memory) apply(p piece) {
 			m.hour = slices.Clone(m.hour[len(m.hour)-m.limits.PerHour:])
 		}
 	}
-	m.count(p.id)
+	m.countCounter(p.id)
 	known := m.meters[p.meter]
 	if known == nil {
 		return // of a plan before this one
@@ -262,8 +261,8 @@ func (m *memory) apply(p piece) {
 	known.highest = max(known.highest, p.id.Counter)
 }
 
-// count takes note of a counter.
-func (m *memory) count(id servicerequests.RequestID) {
+// countCounter takes note of a counter.
+func (m *memory) countCounter(id servicerequests.RequestID) {
 	c := m.counters[id.Originator]
 	if c == nil {
 		c = &counters{used: map[uint64]struct{}{}}
@@ -281,9 +280,9 @@ func (m *memory) count(id servicerequests.RequestID) {
 	}
 }
 
-// knows says whether a piece was signed. Of those that are older than what is remembered of
-// a meter, or of its originator, it is taken to be.
-func (m *memory) knows(p piece) bool {
+// knows says whether a signature was made. One that is older than what is remembered of its
+// meter, or of its originator, counts as made.
+func (m *memory) knows(p signature) bool {
 	c, known := m.counters[p.id.Originator], m.meters[p.meter]
 	if c == nil || known == nil {
 		return known == nil

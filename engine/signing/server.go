@@ -28,10 +28,10 @@ const (
 	mostEvidence = 128 << 20
 )
 
-// Handler answers the interface.
-func (s *Service) Handler() http.Handler {
+// handler answers the interface.
+func (s *Service) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/about", func(w http.ResponseWriter, r *http.Request) { answer(w, s.About(), nil) })
+	mux.HandleFunc("GET /v1/about", func(w http.ResponseWriter, r *http.Request) { answer(w, s.about(), nil) })
 	mux.HandleFunc("POST /v1/open", func(w http.ResponseWriter, r *http.Request) {
 		ev, err := read[Evidence](w, r, mostEvidence)
 		var granted Granted
@@ -41,36 +41,36 @@ func (s *Service) Handler() http.Handler {
 		answer(w, granted, err)
 	})
 	mux.HandleFunc("POST /v1/request", func(w http.ResponseWriter, r *http.Request) {
-		a, err := read[Ask](w, r, mostAsk)
+		a, err := read[question](w, r, mostAsk)
 		var document []byte
 		if err == nil {
-			document, err = s.Request(r.Context(), a.Meter, duis.Request{ID: a.ID, Service: servicerequests.Service(a.Service), InventoryDevice: a.Inventory})
+			document, err = s.request(r.Context(), a.Meter, duis.Request{ID: a.ID, Service: servicerequests.Service(a.Service), InventoryDevice: a.Inventory})
 		}
 		signed(w, document, s.unread(err))
 	})
 	mux.HandleFunc("POST /v1/command", func(w http.ResponseWriter, r *http.Request) {
-		a, err := read[Ask](w, r, mostAsk)
+		a, err := read[question](w, r, mostAsk)
 		var document []byte
 		if err == nil {
-			document, err = s.Command(r.Context(), a.Meter, gbcs.Expected{Service: servicerequests.Service(a.Service), ID: a.ID}, a.PreCommand)
+			document, err = s.command(r.Context(), a.Meter, gbcs.Expected{Service: servicerequests.Service(a.Service), ID: a.ID}, a.PreCommand)
 		}
 		signed(w, document, s.unread(err))
 	})
 	mux.HandleFunc("POST /v1/agree", func(w http.ResponseWriter, r *http.Request) {
-		d, err := read[Derive](w, r, mostAsk)
+		d, err := read[derivation](w, r, mostAsk)
 		var key [16]byte
 		if err == nil {
-			key, err = s.Agree(r.Context(), d)
+			key, err = s.agree(r.Context(), d)
 		}
-		answer(w, Derived{key[:]}, err)
+		answer(w, derivedKey{key[:]}, err)
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, nil, &unreadable{fmt.Errorf("%s %s: this signer speaks version %s of the interface", r.Method, r.URL.Path, Version), http.StatusNotFound})
+		answer(w, nil, &unreadable{fmt.Errorf("%s %s: this signer speaks version %s of the interface", r.Method, r.URL.Path, interfaceVersion), http.StatusNotFound})
 	})
 	return mux
 }
 
-// unreadable is a question that is none.
+// unreadable is the error for a question that cannot be read.
 type unreadable struct {
 	error
 	status int
@@ -97,11 +97,11 @@ func read[T any](w http.ResponseWriter, r *http.Request, most int64) (v T, err e
 	return v, &unreadable{err, status}
 }
 
-// unread has the log hold a question that named what has no name here: Enable, Disable, a
+// unread writes a question into the log that named a forbidden service: Enable, Disable, a
 // switch to Prepayment.
 func (s *Service) unread(err error) error {
 	if errors.Is(err, servicerequests.ErrNotPermitted) {
-		return s.refuse(piece{}, err)
+		return s.refuse(signature{}, err)
 	}
 	return err
 }
@@ -120,8 +120,8 @@ func answer(w http.ResponseWriter, v any, err error) {
 	status := http.StatusOK
 	if err != nil {
 		status = statusOf(err)
-		v = Fault{err.Error()}
-		var rate *RateError
+		v = faultBody{err.Error()}
+		var rate *rateError
 		if errors.As(err, &rate) {
 			w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(rate.Wait.Seconds())))))
 		}
@@ -133,7 +133,7 @@ func answer(w http.ResponseWriter, v any, err error) {
 
 func statusOf(err error) int {
 	var unread *unreadable
-	var rate *RateError
+	var rate *rateError
 	var refused *signer.RefusedError
 	var module interface{ Unavailable() bool }
 	switch {
@@ -153,16 +153,16 @@ func statusOf(err error) int {
 	return http.StatusServiceUnavailable
 }
 
-// Server answers on a listener. What peers may not be, the listener has refused.
+// Server answers on a listener. The listener decides which peers may connect.
 func (s *Service) Server() *http.Server {
 	return &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute,
+		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
 	}
 }
 
-// ListenUnix listens on a socket that only its user may open, and takes connections of
-// these users alone. A socket that a dead signer has left is taken away.
+// ListenUnix listens on a socket that only its user may open, and accepts connections of
+// these users alone. It removes a socket that a dead signer has left.
 func ListenUnix(ctx context.Context, path string, users []int) (net.Listener, error) {
 	if c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path); err == nil {
 		return nil, errors.Join(fmt.Errorf("%s: another signer answers there", path), c.Close())

@@ -29,30 +29,30 @@ import (
 
 // Names in the signer's folder.
 const (
-	LogName    = "signer.db"
+	logName    = "signer.db"
 	FrozenName = "frozen"
 )
 
-// Options is what a signer is made of. All fields are required unless they say otherwise.
+// Options configures a signer. All fields are required unless they say otherwise.
 type Options struct {
-	Folder  string // of its log and its freeze
-	Plan    *plan.Plan
-	Roster  *direction.Roster
-	Trust   direction.Trust
-	Longest time.Duration // that an approval may be valid; 0: what the plan says
-	Broker  servicerequests.EUI
-	Limits  Limits // Meters is the direction's
+	Folder      string // of its log and its freeze
+	Plan        *plan.Plan
+	Roster      *direction.Roster
+	Trust       direction.Trust
+	MaxValidity time.Duration // how long an approval may be valid; 0: what the plan says
+	Broker      servicerequests.EUI
+	Limits      Limits // Meters is the direction's
 
 	Gate       *signer.Signer
 	Agreements map[servicerequests.EUI]gbcs.Agreement
 
-	// Gates are what it watches by itself. Nil: nothing.
+	// Gates are the gates that the signer checks itself. Nil: none.
 	Gates *direction.Gates
-	// Stands says why nothing may be signed just now: its plan is not there any
-	// more. Nil: nothing does.
-	Stands func() error
-	Now    func() time.Time // nil: time.Now
-	Log    *zap.Logger
+	// Stopped says why nothing may be signed now: the plan is not there any more, say. Nil:
+	// it is not asked.
+	Stopped func() error
+	Now     func() time.Time // nil: time.Now
+	Log     *zap.Logger
 }
 
 // Service is the signer. It is safe for concurrent use.
@@ -62,19 +62,19 @@ type Service struct {
 
 	mu           sync.Mutex
 	memory       *memory
-	open         *opened // nil: nothing is signed
-	last         *opened // the last grant, also before a freeze
+	current      *grant // nil: nothing is signed
+	last         *grant // the last grant, also before a freeze
 	frozenAt     time.Time
-	inode        uint64 // that the log says it was made, or accepted, as
-	lossAccepted bool   // two have accepted this log though it may lack signatures
-	refusals     int    // since the last grant, that are in the log
+	inode        uint64 // of the log's file when it was made or accepted, by its own record
+	lossAccepted bool   // two people have accepted this log though it may lack signatures
+	refusals     int    // in the log since the last grant
 }
 
-// mostRefusals bounds the refusals that the log keeps between two grants: a hostile client
+// maxRefusals bounds the refusals that the log keeps between two grants: a hostile client
 // must not fill the disk.
-const mostRefusals = 100_000
+const maxRefusals = 100_000
 
-// New makes a signer, and folds its log. It signs nothing before [Service.Open].
+// New makes a signer, and reads its log. It signs nothing before [Service.Open].
 func New(ctx context.Context, o Options) (_ *Service, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -91,7 +91,7 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 	}, func(*plan.Rejected) error { return nil }); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(o.Folder, LogName)
+	path := filepath.Join(o.Folder, logName)
 	if s.log, err = journal.Open(path, journal.Options{}); err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 			err = errors.Join(err, s.log.Close())
 		}
 	}()
-	if err := s.fold(ctx); err != nil {
+	if err := s.replayLog(ctx); err != nil {
 		return nil, err
 	}
 	inode, err := inodeOf(path)
@@ -109,14 +109,14 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 	}
 	if s.log.Last() == 0 {
 		s.inode = inode
-		if err := s.log.Commit(ctx, s.affair(codeMade, affair{Inode: inode}, o.Now())); err != nil {
+		if err := s.log.Commit(ctx, s.eventRecord(codeMade, logEvent{Inode: inode}, o.Now())); err != nil {
 			return nil, err
 		}
 	}
 	if s.inode != inode {
 		return nil, fmt.Errorf("%w: %s is another file than the log was made as: %w", ErrOlder, path, signer.ErrStopped)
 	}
-	return s, s.frozen()
+	return s, s.noteFreeze()
 }
 
 func inodeOf(path string) (uint64, error) {
@@ -130,33 +130,33 @@ func inodeOf(path string) (uint64, error) {
 	return 0, fmt.Errorf("%s is no regular file", path)
 }
 
-// Close gives the log back.
+// Close closes the log.
 func (s *Service) Close() error { return s.log.Close() }
 
-// fold reads the log into the memory.
-func (s *Service) fold(ctx context.Context) error {
+// replayLog reads the log into the memory.
+func (s *Service) replayLog(ctx context.Context) error {
 	for r, err := range s.log.Records(ctx, 1) {
 		if err != nil {
 			return err
 		}
 		switch r.Kind {
 		case record.Request, record.SignedCommand:
-			p := piece{meter: r.Device, id: r.ID, service: r.Service, command: r.Kind == record.SignedCommand, at: r.At}
+			p := signature{meter: r.Device, id: r.ID, service: r.Service, command: r.Kind == record.SignedCommand, at: r.At}
 			copy(p.digest[:], r.Body)
-			s.memory.apply(p)
+			s.memory.remember(p)
 		case record.Refused:
 			s.refusals++
 		case record.Opened:
-			o := new(opened)
+			o := new(grant)
 			if err := json.Unmarshal(r.Body, o); err != nil {
 				return fmt.Errorf("signer's log: record %d: %w", r.Seq, err)
 			}
 			if o.Plan != s.o.Plan.SHA256 { // counters and commands stay known; leave to sign does not
 				o = nil
 			}
-			s.open, s.last, s.lossAccepted, s.refusals = o, o, false, 0
+			s.current, s.last, s.lossAccepted, s.refusals = o, o, false, 0
 		case record.Operator:
-			var a affair
+			var a logEvent
 			if err := json.Unmarshal(r.Body, &a); err != nil {
 				return fmt.Errorf("signer's log: record %d: %w", r.Seq, err)
 			}
@@ -164,17 +164,17 @@ func (s *Service) fold(ctx context.Context) error {
 			case codeMade:
 				s.inode = a.Inode
 			case codeAccept:
-				s.inode, s.lossAccepted, s.open = a.Inode, true, nil
+				s.inode, s.lossAccepted, s.current = a.Inode, true, nil
 			case codeFrozen:
-				s.open, s.frozenAt = nil, r.At
+				s.current, s.frozenAt = nil, r.At
 			}
 		}
 	}
 	return nil
 }
 
-// frozen takes note of a freeze.
-func (s *Service) frozen() error {
+// noteFreeze ends the current grant, durably, if the signer was frozen since.
+func (s *Service) noteFreeze() error {
 	info, err := os.Lstat(filepath.Join(s.o.Folder, FrozenName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -182,20 +182,20 @@ func (s *Service) frozen() error {
 	if err != nil {
 		return err
 	}
-	if s.open == nil && !s.frozenAt.Before(info.ModTime()) {
+	if s.current == nil && !s.frozenAt.Before(info.ModTime()) {
 		return nil
 	}
-	s.open, s.frozenAt = nil, s.o.Now()
-	return s.log.Commit(context.Background(), s.affair(codeFrozen, affair{Reason: "safemode signer freeze"}, s.frozenAt))
+	s.current, s.frozenAt = nil, s.o.Now()
+	return s.log.Commit(context.Background(), s.eventRecord(codeFrozen, logEvent{Reason: "safemode signer freeze"}, s.frozenAt))
 }
 
-// stands says why nothing may be signed just now, whoever asks.
-func (s *Service) stands(now time.Time) error {
+// checkStopped says why nothing may be signed now, whatever is asked.
+func (s *Service) checkStopped(now time.Time) error {
 	if _, err := os.Lstat(filepath.Join(s.o.Folder, FrozenName)); !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%w: it is frozen (safemode signer thaw ends that, and two approve again)", signer.ErrStopped)
 	}
-	if s.o.Stands != nil {
-		if err := s.o.Stands(); err != nil {
+	if s.o.Stopped != nil {
+		if err := s.o.Stopped(); err != nil {
 			return fmt.Errorf("%w: %w", signer.ErrStopped, err)
 		}
 	}
@@ -212,65 +212,65 @@ func (s *Service) stands(now time.Time) error {
 	return nil
 }
 
-// Open decides whether a start may act, and opens the signer for it.
+// Open decides whether a start may act. If so, the signer signs for it from now on.
 func (s *Service) Open(ctx context.Context, ev Evidence) (Granted, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.frozen(); err != nil {
+	if err := s.noteFreeze(); err != nil {
 		return Granted{}, err
 	}
-	o, err := s.weigh(ev, s.last, s.o.Now())
+	o, err := s.decide(ev, s.last, s.o.Now())
 	if err != nil {
-		s.o.Log.Warn("a start was refused", zap.Error(err))
-		s.refused(piece{}, err)
+		s.o.Log.Warn("start refused", zap.Error(err))
+		s.logRefusal(signature{}, err)
 		return Granted{}, err
 	}
-	var adopted []piece
-	if s.lossAccepted { // what the journal has of lost signatures is not signed otherwise
+	var adopted []signature
+	if s.lossAccepted { // the journal's signatures that the log has lost are remembered
 		for _, k := range ev.Signed {
-			if p := k.piece(); !s.memory.knows(p) {
+			if p := k.signature(); !s.memory.knows(p) {
 				p.at = o.At
 				adopted = append(adopted, p)
 			}
 		}
 	}
 	for _, p := range adopted {
-		s.memory.apply(p)
+		s.memory.remember(p)
 		s.log.Append(p.record())
 	}
 	if err := s.log.Commit(ctx, record.Record{At: o.At, Kind: record.Opened, Body: encode(o)}); err != nil {
 		return Granted{}, err
 	}
-	s.open, s.last, s.lossAccepted, s.refusals = o, o, false, 0
-	s.o.Log.Info("opened", zap.String("journal", o.Journal), zap.Int("records", int(o.Records)))
+	s.current, s.last, s.lossAccepted, s.refusals = o, o, false, 0
+	s.o.Log.Info("signer opened for a start", zap.String("journal", o.Journal), zap.Int("records", int(o.Records)))
 	return Granted{Until: s.o.Plan.Direction.NotAfter}, nil
 }
 
-// Request signs the first or only leg of a Service Request for a planned meter. Refusals
-// are a [*signer.RefusedError], a [*RateError] or wrap [signer.ErrStopped].
-func (s *Service) Request(ctx context.Context, meter servicerequests.EUI, r duis.Request) ([]byte, error) {
-	p := piece{meter: meter, id: r.ID, service: r.Service}
+// request signs the Service Request of a planned meter. Refusals are a
+// [*signer.RefusedError], a [*rateError] or wrap [signer.ErrStopped].
+func (s *Service) request(ctx context.Context, meter servicerequests.EUI, r duis.Request) ([]byte, error) {
+	p := signature{meter: meter, id: r.ID, service: r.Service}
 	if r.SignedPreCommand != nil {
 		return nil, s.refuse(p, errors.New("a Signed Pre-Command is signed as a command only"))
 	}
 	if r.Service == servicerequests.ReadInventory && r.InventoryDevice != meter {
-		return nil, s.refuse(p, ErrTarget)
+		return nil, s.refuse(p, errTarget)
 	}
 	document, err := duis.AppendRequest(nil, r)
 	if err != nil {
 		return nil, s.refuse(p, err)
 	}
-	copy(p.digest[:], DigestOf(document))
+	copy(p.digest[:], digestOf(document))
 	if err := s.permit(ctx, p); err != nil {
 		return nil, err
 	}
 	return s.o.Gate.SignRequest(ctx, meter, r)
 }
 
-// Command signs the Pre-Command that a request of before became. Refusals are as those of
-// [Service.Request].
-func (s *Service) Command(ctx context.Context, meter servicerequests.EUI, e gbcs.Expected, preCommand []byte) ([]byte, error) {
-	p := piece{meter: meter, id: e.ID, service: e.Service, command: true}
+// command signs the Pre-Command that follows from a request of before. Refusals are like
+// those of request.
+func (s *Service) command(ctx context.Context, meter servicerequests.EUI, e gbcs.Expected, preCommand []byte) ([]byte, error) {
+	p := signature{meter: meter, id: e.ID, service: e.Service, command: true}
 	if k := s.memory.meters[meter]; k != nil { // which meters there are does not change
 		e.Device = k.kind
 	}
@@ -282,27 +282,27 @@ func (s *Service) Command(ctx context.Context, meter servicerequests.EUI, e gbcs
 	if err != nil {
 		return nil, s.refuse(p, err)
 	}
-	copy(p.digest[:], DigestOf(unsigned))
+	copy(p.digest[:], digestOf(unsigned))
 	if err := s.permit(ctx, p); err != nil {
 		return nil, err
 	}
 	return s.o.Gate.Sign(ctx, meter, token)
 }
 
-// permit asks everything that must hold, and remembers the signature durably before it is
+// permit checks everything, and makes the signature's record durable before the signature is
 // made.
-func (s *Service) permit(ctx context.Context, p piece) error {
+func (s *Service) permit(ctx context.Context, p signature) error {
 	p.at = s.o.Now()
 	s.mu.Lock()
-	err := s.ask(p)
+	err := s.check(p)
 	if err == nil {
-		s.memory.apply(p)
+		s.memory.remember(p)
 		s.log.Append(p.record())
 	}
 	s.mu.Unlock()
 	if err != nil {
 		if errors.Is(err, signer.ErrStopped) || errors.Is(err, signer.ErrUnavailable) {
-			return s.stopped(p, err)
+			return s.refuseStopped(p, err)
 		}
 		return s.refuse(p, err)
 	}
@@ -312,15 +312,15 @@ func (s *Service) permit(ctx context.Context, p piece) error {
 	return nil
 }
 
-// ask says why a piece must not be signed.
-func (s *Service) ask(p piece) error {
-	if err := s.stands(p.at); err != nil {
-		if s.open != nil {
-			err = errors.Join(err, s.frozen())
+// check says why a signature must not be made.
+func (s *Service) check(p signature) error {
+	if err := s.checkStopped(p.at); err != nil {
+		if s.current != nil {
+			err = errors.Join(err, s.noteFreeze())
 		}
 		return err
 	}
-	if s.open == nil {
+	if s.current == nil {
 		return fmt.Errorf("%w: no start has been granted", signer.ErrStopped)
 	}
 	k := s.memory.meters[p.meter]
@@ -330,15 +330,15 @@ func (s *Service) ask(p piece) error {
 	if err := s.o.Plan.Direction.Covers(p.service, k.kind); err != nil {
 		return err
 	}
-	return s.memory.admit(p)
+	return s.memory.check(p)
 }
 
 // refuse records a refusal and makes its error.
-func (s *Service) refuse(p piece, why error) error {
+func (s *Service) refuse(p signature, why error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refused(p, why)
-	var rate *RateError
+	s.logRefusal(p, why)
+	var rate *rateError
 	var refused *signer.RefusedError
 	if errors.As(why, &rate) || errors.As(why, &refused) {
 		return why
@@ -346,28 +346,29 @@ func (s *Service) refuse(p piece, why error) error {
 	return &signer.RefusedError{ID: p.id, Err: why}
 }
 
-func (s *Service) stopped(p piece, why error) error {
+// refuseStopped records a refusal because nothing may be signed now.
+func (s *Service) refuseStopped(p signature, why error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refused(p, why)
+	s.logRefusal(p, why)
 	return why
 }
 
-// refused has the log hold a refusal.
-func (s *Service) refused(p piece, why error) {
-	if s.refusals++; s.refusals > mostRefusals {
+// logRefusal writes a refusal into the log, up to a bound.
+func (s *Service) logRefusal(p signature, why error) {
+	if s.refusals++; s.refusals > maxRefusals {
 		return
 	}
 	r := p.record()
-	r.At, r.Kind, r.Code, r.Body = s.o.Now(), record.Refused, record.RefusedUnpermitted, encode(affair{Reason: why.Error()})
+	r.At, r.Kind, r.Code, r.Body = s.o.Now(), record.Refused, record.RefusedUnpermitted, encode(logEvent{Reason: why.Error()})
 	if p.id.Counter > servicerequests.MaxCounter {
 		r.ID.Counter = 0
 	}
 	s.log.Append(r)
-	s.o.Log.Warn("refused", zap.Stringer("meter", p.meter), zap.Stringer("service", p.service), zap.Stringer("id", p.id), zap.Error(why))
+	s.o.Log.Warn("signature refused", zap.Stringer("meter", p.meter), zap.Stringer("service", p.service), zap.Stringer("id", p.id), zap.Error(why))
 }
 
-func (p piece) record() record.Record {
+func (p signature) record() record.Record {
 	kind := record.Request
 	if p.command {
 		kind = record.SignedCommand
@@ -375,8 +376,8 @@ func (p piece) record() record.Record {
 	return record.Record{At: p.at, Kind: kind, Device: p.meter, Service: p.service, ID: p.id, Body: p.digest[:]}
 }
 
-// Agree derives the AES key of a Response or an Alert of a device.
-func (s *Service) Agree(ctx context.Context, d Derive) ([16]byte, error) {
+// agree derives the AES key of a Response or an Alert of a device.
+func (s *Service) agree(ctx context.Context, d derivation) ([16]byte, error) {
 	a := s.o.Agreements[d.Identity]
 	if a == nil {
 		return [16]byte{}, fmt.Errorf("%w: no identity %s", errDerive, d.Identity)
@@ -407,9 +408,9 @@ var anyDevice = sync.OnceValue(func() *ecdh.PublicKey {
 	return key.PublicKey()
 })
 
-// About says what the signer is.
-func (s *Service) About() About {
-	a := About{Version: Version, PlanSHA256: s.o.Plan.SHA256, Log: s.log.ID(), Records: s.log.Last()}
+// about says what the signer is.
+func (s *Service) about() About {
+	a := About{Version: interfaceVersion, PlanSHA256: s.o.Plan.SHA256, Log: s.log.ID(), Records: s.log.Last()}
 	for id, agreement := range s.o.Agreements {
 		a.Identities = append(a.Identities, id)
 		if _, err := agreement.DeriveKey(context.Background(), anyDevice(), gbcs.KeyInfo{Mode: gbcs.ModeResponse, Target: id}); errors.Is(err, gbcs.ErrNotCheckable) {
@@ -420,27 +421,27 @@ func (s *Service) About() About {
 	slices.Sort(a.Unchecked)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.Open, a.Refused = s.open != nil, s.refusals
+	a.Open, a.Refused = s.current != nil, s.refusals
 	if s.last != nil {
 		a.Remembers = s.last.Records
 	}
-	if err := s.stands(s.o.Now()); err != nil {
+	if err := s.checkStopped(s.o.Now()); err != nil {
 		a.Stopped = err.Error()
 	}
 	return a
 }
 
-// AcceptanceSubject names a signer's log as it is: what two approve when it is not known to
-// be the newest.
-func AcceptanceSubject(id string, records uint64, hash [32]byte, inode uint64) string {
+// acceptanceSubject names a signer's log in its present state. Two people approve it when it
+// may not be the newest.
+func acceptanceSubject(id string, records uint64, hash [32]byte, inode uint64) string {
 	return fmt.Sprintf("signer's log %s at record %d %x, file %d", id, records, hash[:16], inode)
 }
 
-// Accept takes a log that was restored, or begun because the old one is lost, for the
-// newest, once two have approved that very one. approvals nil: it only says what they must
-// name.
+// Accept takes a log for the newest that was restored, or begun because the old one is lost,
+// if two people have approved exactly that log. With nil approvals it only returns what they
+// must name.
 func Accept(ctx context.Context, o Options, approvals []*direction.Approval) (subject string, err error) {
-	path := filepath.Join(o.Folder, LogName)
+	path := filepath.Join(o.Folder, logName)
 	log, err := journal.Open(path, journal.Options{})
 	if err != nil {
 		return "", err
@@ -451,14 +452,14 @@ func Accept(ctx context.Context, o Options, approvals []*direction.Approval) (su
 		return "", err
 	}
 	tip := log.Tip()
-	subject = AcceptanceSubject(log.ID(), tip.Seq, tip.Hash, inode)
+	subject = acceptanceSubject(log.ID(), tip.Seq, tip.Hash, inode)
 	now := time.Now()
 	c := authority.Case{
-		Plan: o.Plan, Roster: o.Roster, Trust: o.Trust, Longest: o.Longest, Now: now, Approvals: approvals,
+		Plan: o.Plan, Roster: o.Roster, Trust: o.Trust, MaxValidity: o.MaxValidity, Now: now, Approvals: approvals,
 		Journal: authority.Journal{ID: o.Plan.Journal},
 	}
 	if _, err := c.DecideAcceptance(subject); err != nil {
 		return subject, err
 	}
-	return subject, log.Commit(ctx, record.Record{At: now, Kind: record.Operator, Code: codeAccept, Body: encode(affair{Inode: inode, Subject: subject})})
+	return subject, log.Commit(ctx, record.Record{At: now, Kind: record.Operator, Code: codeAccept, Body: encode(logEvent{Inode: inode, Subject: subject})})
 }

@@ -104,7 +104,7 @@ func (s *scene) start() {
 	if s.service, err = New(context.Background(), s.o); err != nil {
 		s.t.Fatal(err)
 	}
-	s.server = httptest.NewServer(s.service.Handler())
+	s.server = httptest.NewServer(s.service.handler())
 	s.client = NewClient(ClientOptions{URL: s.server.URL})
 }
 
@@ -241,5 +241,5 @@ func knownOf(t *testing.T, id servicerequests.RequestID, service servicerequests
 	t.Helper()
 	document, err := duis.AppendRequest(nil, duis.Request{ID: id, Service: service})
 	must(t, err)
-	return Known{Meter: id.Target, ID: id, Service: SRV(service), Digest: DigestOf(document)[:len(digest{})]}
+	return Known{Meter: id.Target, ID: id, Service: SRV(service), Digest: digestOf(document)[:len(digest{})]}
 }

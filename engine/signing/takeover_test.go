@@ -141,10 +141,10 @@ func TestTenThousandInAnHour(t *testing.T) {
 	m.meters[firstMeter] = &meter{kind: servicerequests.ESME, originator: smki.TestSupplier}
 	at := time.Date(2026, 11, 30, 20, 0, 0, 0, time.UTC)
 	sign := func(counter uint64) error {
-		p := piece{meter: firstMeter, service: supply, at: at, digest: digest{1}, id: servicerequests.RequestID{Originator: smki.TestSupplier, Target: firstMeter, Counter: counter}}
-		err := m.admit(p)
+		p := signature{meter: firstMeter, service: supply, at: at, digest: digest{1}, id: servicerequests.RequestID{Originator: smki.TestSupplier, Target: firstMeter, Counter: counter}}
+		err := m.check(p)
 		if err == nil {
-			m.apply(p)
+			m.remember(p)
 		}
 		return err
 	}
@@ -154,7 +154,7 @@ func TestTenThousandInAnHour(t *testing.T) {
 		}
 		at = at.Add(time.Millisecond)
 	}
-	rate, ok := errors.AsType[*RateError](sign(10_000))
+	rate, ok := errors.AsType[*rateError](sign(10_000))
 	if !ok || rate.Wait <= 59*time.Minute || rate.Wait > time.Hour {
 		t.Errorf("the ten thousandth: %v", rate)
 	}
@@ -217,7 +217,7 @@ func TestFrozen(t *testing.T) {
 func TestPlanIsTakenAway(t *testing.T) {
 	gone := false
 	s := newScene(t, 3, func(o *Options) {
-		o.Stands = func() error {
+		o.Stopped = func() error {
 			if gone {
 				return errors.New("its plan is not there any more")
 			}
@@ -301,7 +301,7 @@ func TestOpensByTwoAlone(t *testing.T) {
 // A log that was restored, or lost, is recognised, and refused until two accept it.
 func TestOlderLog(t *testing.T) {
 	s := newScene(t, 3, nil).open()
-	log := filepath.Join(s.o.Folder, LogName)
+	log := filepath.Join(s.o.Folder, logName)
 	s.stop()
 	backup, err := os.ReadFile(log)
 	if err != nil {

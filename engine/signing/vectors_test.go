@@ -43,7 +43,7 @@ func TestOutsidePreCommands(t *testing.T) {
 					t.Errorf("%s: its request: %v", m.Name, err)
 				}
 				var document []byte
-				err := s.client.ask(t.Context(), "POST", "command", Ask{Meter: id.Target, ID: id, Service: SRV(service), PreCommand: m.Hex}, &document)
+				err := s.client.ask(t.Context(), "POST", "command", question{Meter: id.Target, ID: id, Service: SRV(service), PreCommand: m.Hex}, &document)
 				if err == nil {
 					signed[fmt.Sprintf("%s %v", m.SRV, kind)]++
 					if service != toCredit || m.SRV != "1.6" || m.Kind != "precommand" {

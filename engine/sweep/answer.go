@@ -195,7 +195,7 @@ func (s *Machine) takeAlert(h Heard) {
 	s.settled(h)
 	changed := m.TakeAlert(ledger.Alert{Code: h.Alert.Code, Counter: body.Counter, At: body.At, Heard: s.now, FutureDated: body.FutureDated, Issued: body.Issued})
 	s.moveUp(m)
-	if s.o.Policy.Hurry(m.Meter, s.now) {
+	if s.o.Policy.ShortenWaits(m.Meter, s.now) {
 		s.schedule(m, nextDeadline(m))
 	}
 	if changed { // an arming that is on its way may have lost its reason

@@ -334,7 +334,7 @@ func (s *Machine) foldTaken(m *meter, a ledger.Alert) {
 	if m.TakeAlert(a) && m.Bars.Excluded == "" {
 		m.Verdict = record.VerdictBody{}
 	}
-	s.o.Policy.Hurry(m.Meter, a.Heard)
+	s.o.Policy.ShortenWaits(m.Meter, a.Heard)
 	s.sort()
 	s.moveUp(m)
 }

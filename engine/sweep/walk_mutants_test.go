@@ -29,13 +29,13 @@ var mutants = []mutant{
 		"../ledger/meter.go", "\tif m.Bars.Excluded == \"\" || m.Bars.Moved {\n\t\tm.Bars.Excluded", "\tif m.Verdict.Verdict == \"\" {\n\t\tm.Bars.Excluded",
 	}}},
 	{"a lost balance is not asked for again", []sweeptest.Edit{{
-		"../ledger/arm.go", "return !m.Found.Balance.Known() || m.ranOut() || m.proxied(m.Found.Balance.Counter)", "return m.ranOut() || m.proxied(m.Found.Balance.Counter)",
+		"../ledger/arm.go", "return !m.Found.Balance.Known() || m.ranOut() || m.fromProxy(m.Found.Balance.Counter)", "return m.ranOut() || m.fromProxy(m.Found.Balance.Counter)",
 	}}},
 	{"a halt is written in teardown", []sweeptest.Edit{{
 		"machine.go", "\ts.write(record.Record{At: s.now, Kind: record.Halted, Body: record.Encode(body)})\n", "\t_ = body\n",
 	}}},
 	{"an old alert counts as new", []sweeptest.Edit{
-		{"../ledger/alert.go", "\t\tif read := m.Now.Supply; read.Known() && !a.At.After(read.At) || !read.Known() && a.Heard.Sub(a.At) >= lately {\n\t\t\treturn false\n\t\t}\n", ""},
+		{"../ledger/alert.go", "\t\tif read := m.Now.Supply; read.Known() && !a.At.After(read.At) || !read.Known() && a.Heard.Sub(a.At) >= alertWindow {\n\t\t\treturn false\n\t\t}\n", ""},
 		{"../ledger/meter.go", "(counter > m.Alarm.After || !m.Alarm.At.After(at))", "counter > m.Alarm.After"},
 	}},
 	{"an outcome without an answer consumes one", []sweeptest.Edit{{
@@ -62,7 +62,7 @@ var mutants = []mutant{
 		"answer.go", "\tif d.Final {\n\t\tother := record.JudgedBody", "\tif true {\n\t\tother := record.JudgedBody",
 	}}},
 	{"a proxy that the portfolio names is believed", []sweeptest.Edit{{
-		"../ledger/hearsay.go", "return m.ProxyClaimed && m.proxied(counter)", "return false",
+		"../ledger/proxy.go", "return m.ProxyClaimed && m.fromProxy(counter)", "return false",
 	}}},
 	{"a crash between two waves ends the sweep", []sweeptest.Edit{{
 		"wave.go", "\tcase record.WavePassed: // a start found that nothing more of it was durable\n\t\ts.openWave(s.waves.all[w.number])\n\t\treturn\n", "",

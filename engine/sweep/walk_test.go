@@ -438,8 +438,8 @@ func heatOf(seed uint64) float64 { return []float64{0.002, 0.01, 0.03, 0.1, 0.3}
 func showCoverage(t *testing.T, total *[ledger.PhaseCount][ledger.EventCount]int) {
 	reached, possible := 0, 0
 	var missing []string
-	for _, p := range ledger.Phases() {
-		for _, e := range ledger.Events() {
+	for p := range ledger.Phase(ledger.PhaseCount) {
+		for e := range ledger.Event(ledger.EventCount) {
 			yes, why := ledger.Possible(p, e)
 			n := total[p][e]
 			switch {

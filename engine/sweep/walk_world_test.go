@@ -122,7 +122,7 @@ func newWorld(c *chooser) *world {
 		DailySpend:   5 * servicerequests.Pound, AtRiskWithin: 24 * time.Hour, ActWithin: 2 * time.Hour,
 	}
 	w.turns = w.choose("turns", 2) == 1
-	if w.choose("hurry", 2) == 1 {
+	if w.choose("dark wait", 2) == 1 {
 		w.policy.DarkWait, w.policy.DarkAgain = per(2*time.Minute, 65*time.Minute), 2*time.Minute
 	}
 	if w.choose("reread", 3) == 2 {

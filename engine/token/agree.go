@@ -40,7 +40,7 @@ func (t *Token) Agreement(ctx context.Context, uri string, public *ecdh.PublicKe
 	if err != nil {
 		return nil, err
 	}
-	if err := a.settle(ctx); err != nil {
+	if err := a.chooseForm(ctx); err != nil {
 		return nil, err
 	}
 	if a.level == Secret {
@@ -63,8 +63,8 @@ func (t *Token) agreement(uri string, public *ecdh.PublicKey, level Level, kdf u
 	return a, nil
 }
 
-// settle proves the key, with points in the form that the module takes.
-func (a *agreementKey) settle(ctx context.Context) error {
+// chooseForm proves the key, and chooses the encoding of points that the module accepts.
+func (a *agreementKey) chooseForm(ctx context.Context) error {
 	err := a.look(ctx)
 	if e, is := errors.AsType[*Error](err); is && e.Call == "C_DeriveKey" && e.class == refused {
 		other := *a
@@ -80,7 +80,7 @@ func (a *agreementKey) settle(ctx context.Context) error {
 	return err
 }
 
-// look finds the key, which proves it.
+// look finds the key and thereby proves it.
 func (a *agreementKey) look(ctx context.Context) error {
 	_, err := do(ctx, a.t, func(_ context.Context, s *session) (struct{}, error) {
 		_, err := a.t.find(s, a.key)

@@ -36,20 +36,20 @@ type Named struct {
 	Use    Use
 }
 
-// checked is how long each rate is measured.
-const checked = time.Second
+// measureFor is how long each rate is measured.
+const measureFor = time.Second
 
-// probe is how long one try of a KDF may take.
-const probe = 2 * time.Second
+// tryFor is how long one try of a KDF may take.
+const tryFor = 2 * time.Second
 
-// numbered is a constant of PKCS#11 with its name.
-type numbered struct {
+// constant is a constant of PKCS#11 with its name.
+type constant struct {
 	number uint
 	name   string
 }
 
 // kdfs are the numbers that are tried, besides the configured one.
-var kdfs = []numbered{
+var kdfs = []constant{
 	{pkcs11.CKD_NULL, "CKD_NULL"},
 	{pkcs11.CKD_SHA256_KDF, "CKD_SHA256_KDF, ANSI X9.63"},
 	{0x10, "CKD_SHA256_KDF_SP800 of PKCS#11 3.0"},
@@ -142,7 +142,7 @@ func (c *checker) module(t *Token) {
 		c.fault("mechanisms", called("C_GetMechanismList", err))
 		return
 	}
-	for _, mechanism := range [...]numbered{{pkcs11.CKM_ECDSA, "CKM_ECDSA"}, {pkcs11.CKM_ECDH1_DERIVE, "CKM_ECDH1_DERIVE"}} {
+	for _, mechanism := range [...]constant{{pkcs11.CKM_ECDSA, "CKM_ECDSA"}, {pkcs11.CKM_ECDH1_DERIVE, "CKM_ECDH1_DERIVE"}} {
 		there := slices.ContainsFunc(list, func(m *pkcs11.Mechanism) bool { return m.Mechanism == mechanism.number })
 		switch {
 		case there:
@@ -199,8 +199,8 @@ func (c *checker) agreement(ctx context.Context, t *Token, k Named) *agreementKe
 		return nil
 	}
 	tried := slices.Clone(kdfs)
-	if n := t.o.KDFNumber; n != 0 && !slices.ContainsFunc(tried, func(k numbered) bool { return k.number == n }) {
-		tried = append(tried, numbered{n, "as configured"})
+	if n := t.o.KDFNumber; n != 0 && !slices.ContainsFunc(tried, func(k constant) bool { return k.number == n }) {
+		tried = append(tried, constant{n, "as configured"})
 	}
 	var configured *agreementKey
 	var works []string
@@ -211,8 +211,8 @@ func (c *checker) agreement(ctx context.Context, t *Token, k Named) *agreementKe
 		}
 		a, err := t.agreement(k.URI, public, level, kdf.number)
 		if err == nil {
-			within, cancel := context.WithTimeout(ctx, probe)
-			err = a.settle(within)
+			within, cancel := context.WithTimeout(ctx, tryFor)
+			err = a.chooseForm(within)
 			cancel()
 		}
 		if err != nil {
@@ -258,7 +258,7 @@ func (c *checker) rates(ctx context.Context, what string, sessions int, work fun
 		start := time.Now()
 		for range workers {
 			running.Go(func() {
-				for time.Since(start) < checked && ctx.Err() == nil {
+				for time.Since(start) < measureFor && ctx.Err() == nil {
 					if err := work(ctx); err != nil {
 						once.Do(func() { failed = err })
 						return

@@ -6,12 +6,11 @@
 // certificate's public key before it is returned, and each agreement is proven against a
 // throwaway key when the key is found. None of that needs a secret.
 //
-// A session is used by one goroutine at a time, always: two on one session end the whole
-// process in a SIGSEGV. A call that does not come back keeps its session, and its caller
-// goes on when its time is up. What was lost (sessions, login, handles, a token that was
-// taken out) is opened, logged in to and found again; what is busy is tried again within
-// [Options].Timeout. What then remains is an [Error], which tells [ErrUnavailable], where
-// trying later can help, from [ErrRefused], where it cannot.
+// A session is always used by one goroutine at a time, because two on one session end the
+// whole process with a SIGSEGV. A call that does not return keeps its session, and its caller
+// goes on after the timeout. Lost sessions, logins, handles and tokens are opened, logged in
+// to and found again; a busy token is tried again within [Options].Timeout. What then fails
+// is an [Error]: [ErrUnavailable] if trying later can help, else [ErrRefused].
 //
 // An agreement is at one of three levels. secret: the module gives the shared secret
 // (CKD_NULL), and the KDF runs here. kdf: the module derives the message's AES key inside,
@@ -19,6 +18,6 @@
 // neither, and no MAC can be made or checked. CKD_SHA256_KDF is not that KDF: it is ANSI
 // X9.63.
 //
-// What needs the module needs cgo. Files without that tag read PINs and key files. Only
-// the signer's own binary imports this package.
+// Files that call the module need cgo; the others read PINs and key files. Only the signer's
+// own binary imports this package.
 package token

@@ -12,11 +12,11 @@ import (
 
 // What an [Error] is.
 var (
-	// ErrUnavailable says that the token does not answer, or not with this, now. Nothing
-	// is known against the key: try again later.
+	// ErrUnavailable means that the token does not answer now. It says nothing about the key:
+	// try again later.
 	ErrUnavailable = errors.New("the token is not available")
-	// ErrRefused says that trying again does not help: the PIN, the key, the certificate
-	// or what the module can do is not what was asked for.
+	// ErrRefused means that trying again does not help: the PIN, the key or the certificate is
+	// wrong, or the module cannot do it.
 	ErrRefused = errors.New("the token refuses")
 )
 

@@ -37,9 +37,9 @@ type Import struct {
 // p256 is the OID of P-256 in DER, as CKA_EC_PARAMS has it.
 var p256 = []byte{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}
 
-// Import brings a key into the token: sensitive, not extractable, and for one use. It
-// proves before and after that the key is the certificate's, and takes back what does not
-// prove it. It returns the URI by which the key is found.
+// Import writes a key into the token: sensitive, not extractable, and for one use. It proves
+// before and after that the key is the certificate's, and removes a key that fails. It returns
+// the URI by which the key is found.
 func (t *Token) Import(ctx context.Context, i Import) (string, error) {
 	u, err := keyuri.Parse(i.URI)
 	if err != nil {
@@ -70,13 +70,13 @@ func (t *Token) Import(ctx context.Context, i Import) (string, error) {
 	return u.String(), nil
 }
 
-// create brings a key in where nothing is in its place. From the moment that it is written
-// nothing is tried again: a failure does not say whether it was.
+// create writes a key if there is none in its place. Once it has begun to write it does not
+// try again, because a failure does not say whether the key was written.
 func (t *Token) create(s *session, u keyuri.URI, i Import) error {
 	if err := t.holds(u); err != nil {
 		return err
 	}
-	if err := t.vacant(s, u, 0); err != nil {
+	if err := t.checkVacant(s, u, 0); err != nil {
 		return err
 	}
 	secret, err := i.Key.Bytes()
@@ -126,8 +126,8 @@ func (t *Token) create(s *session, u keyuri.URI, i Import) error {
 	return fail(away, "the import was broken off, look whether the key is there: %w", err)
 }
 
-// vacant finds private keys of a label or an id, but for one.
-func (t *Token) vacant(s *session, u keyuri.URI, but pkcs11.ObjectHandle) error {
+// checkVacant finds private keys of a label or an id, but for one.
+func (t *Token) checkVacant(s *session, u keyuri.URI, but pkcs11.ObjectHandle) error {
 	for _, one := range [...]keyuri.URI{{Object: u.Object}, {ID: u.ID}} {
 		found, err := t.m.Find(s.handle, template(one), 2)
 		if err != nil {
@@ -144,7 +144,7 @@ func (t *Token) vacant(s *session, u keyuri.URI, but pkcs11.ObjectHandle) error 
 
 // proveImport uses a new key, and reads back that it cannot be taken out.
 func (t *Token) proveImport(s *session, u keyuri.URI, i Import, made pkcs11.ObjectHandle) error {
-	if err := t.vacant(s, u, made); err != nil {
+	if err := t.checkVacant(s, u, made); err != nil {
 		return err // somebody else has brought one in at the same time
 	}
 	state, err := t.attributes(s, made)

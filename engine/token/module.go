@@ -37,8 +37,8 @@ type module interface {
 // library is a module that was loaded from a file.
 type library struct{ *pkcs11.Ctx }
 
-// longestModule bounds what is loaded as a module, in bytes.
-const longestModule = 1 << 30
+// maxModule bounds the file of a module, in bytes.
+const maxModule = 1 << 30
 
 // load loads a module, whose file nobody but its owner, who is this user or root, may
 // write: its code runs in this process.
@@ -47,7 +47,7 @@ func load(path string) (module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("PKCS#11 module: %w", err)
 	}
-	f, err := safefile.Open(file, longestModule, safefile.Own)
+	f, err := safefile.Open(file, maxModule, safefile.Own)
 	if err != nil {
 		return nil, fmt.Errorf("PKCS#11 module: %w", err)
 	}

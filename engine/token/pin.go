@@ -11,8 +11,8 @@ import (
 	"safemode/servicerequests/safefile"
 )
 
-// longestPIN is in bytes; the longest that is known of a vendor is 255.
-const longestPIN = 255
+// maxPIN bounds a PIN, in bytes; the longest known of a vendor is 255.
+const maxPIN = 255
 
 // PINFile reads the PIN from a file that nobody but its owner may read. Errors never quote
 // what is in it.
@@ -40,7 +40,7 @@ func PINCommand(argv []string) func(context.Context) (string, error) {
 		}
 		command := exec.CommandContext(ctx, argv[0], argv[1:]...)
 		command.WaitDelay = time.Second
-		out := bounded{limit: longestPIN + 2} // and its line end
+		out := bounded{limit: maxPIN + 2} // and its line end
 		command.Stdout = &out
 		defer func() { clear(out.text[:cap(out.text)]) }()
 		if err := command.Run(); err != nil {
@@ -57,8 +57,8 @@ func PINCommand(argv []string) func(context.Context) (string, error) {
 // onePIN takes one line of printable characters.
 func onePIN(text []byte) (string, error) {
 	line := bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
-	if len(line) == 0 || len(line) > longestPIN || bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", fmt.Errorf("PIN: want one line of 1 to %d printable characters", longestPIN)
+	if len(line) == 0 || len(line) > maxPIN || bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", fmt.Errorf("PIN: want one line of 1 to %d printable characters", maxPIN)
 	}
 	return string(line), nil
 }

@@ -13,8 +13,8 @@ import (
 	"safemode/servicerequests/keyuri"
 )
 
-// session is one session of the module, or none yet. Whoever took it from Token.idle is the
-// only one to touch it.
+// session is one session of the module, or none yet. Only the goroutine that took it from
+// Token.idle may use it.
 type session struct {
 	open   bool
 	handle pkcs11.SessionHandle
@@ -27,7 +27,7 @@ type session struct {
 type key struct {
 	uri    keyuri.URI
 	proven bool // it was there and fitted its certificate; set before others have the key
-	// prove holds a handle that was just found against the certificate; nil: each use does.
+	// prove checks a handle that was just found by the certificate; nil: each use does.
 	prove func(*session, pkcs11.ObjectHandle) error
 }
 
@@ -45,9 +45,9 @@ func (t *Token) ready(ctx context.Context, s *session) error {
 	}
 	handle, err := t.m.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION)
 	if err != nil {
-		return t.mislaid(called("C_OpenSession", err))
+		return t.forgetSlot(called("C_OpenSession", err))
 	}
-	if err := t.take(s, handle); err != nil {
+	if err := t.claimHandle(s, handle); err != nil {
 		return err
 	}
 	if err := t.logIn(ctx, handle); err != nil {
@@ -57,8 +57,8 @@ func (t *Token) ready(ctx context.Context, s *session) error {
 	return nil
 }
 
-// mislaid has the slot looked for again where a call says that it is not what it was.
-func (t *Token) mislaid(err error) error {
+// forgetSlot has the slot looked for again after a call that says that it has changed.
+func (t *Token) forgetSlot(err error) error {
 	e, is := errors.AsType[*Error](err)
 	if !is || e.class != lost {
 		return err
@@ -74,10 +74,10 @@ func (t *Token) mislaid(err error) error {
 	return err
 }
 
-// take makes a handle that was just opened a session's. A module that has started its
-// handles again may give one that another session believes to have: that one then finds
-// out; but while it is in use, nobody else may have it.
-func (t *Token) take(s *session, handle pkcs11.SessionHandle) error {
+// claimHandle gives a new handle to a session. A module that was restarted may give out a
+// handle that another session still has. That session then finds out that it lost it, but
+// while it is in use it keeps the handle.
+func (t *Token) claimHandle(s *session, handle pkcs11.SessionHandle) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if other := t.owners[handle]; other != nil && other != s && other.inUse {
@@ -115,7 +115,7 @@ func (t *Token) drop(s *session, why error) {
 	known := e == nil || e.Code != pkcs11.CKR_SESSION_HANDLE_INVALID && e.Code != pkcs11.CKR_SESSION_CLOSED
 	if owned && known {
 		if err := t.m.CloseSession(s.handle); err != nil {
-			t.o.Log.Debug("a session is not closed", zap.Error(err))
+			t.o.Log.Debug("token session not closed", zap.Error(err))
 		}
 	}
 	t.mu.Lock()
@@ -135,7 +135,7 @@ func (t *Token) findSlot() (uint, error) {
 	}
 	slots, err := t.m.GetSlotList(true)
 	if err != nil {
-		return 0, t.mislaid(called("C_GetSlotList", err))
+		return 0, t.forgetSlot(called("C_GetSlotList", err))
 	}
 	var labels []string
 	var those []uint
@@ -257,7 +257,7 @@ func (t *Token) missing(s *session, k *key) error {
 	return fail(refused, "no private key in the token is %s", k.uri)
 }
 
-// holds holds what a URI says of the token against the one that is open.
+// holds compares what a URI says of the token with the open token.
 func (t *Token) holds(u keyuri.URI) error {
 	if u.ModulePath != "" && u.ModulePath != t.o.Module {
 		return fail(refused, "%s is of another module", u)

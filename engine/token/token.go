@@ -135,9 +135,8 @@ func open(ctx context.Context, o Options, m module) (*Token, error) {
 	return t, nil
 }
 
-// Close ends all sessions, when those that use one have finished. A call that the module
-// does not answer is waited for as long as a timeout; then it is left alone, and so is the
-// module.
+// Close ends all sessions once they are not in use. It waits for a call that does not return,
+// for one timeout at most; then it leaves the call and the module alone.
 func (t *Token) Close() error {
 	t.closing.Do(func() {
 		close(t.closed)
@@ -163,9 +162,9 @@ func (t *Token) shut() error {
 	return called("C_Finalize", t.m.Finalize())
 }
 
-// do has work done with a session, and again where that can help, until the timeout. The
-// session is the work's alone until it returns. Work may outlive its caller, and so hands
-// over its result only by returning it.
+// do calls work with a session, and again if that can help, until the timeout. Only work may
+// use the session until it returns. Work may outlive its caller, so it passes its result on
+// only by returning it.
 func do[R any](ctx context.Context, t *Token, work func(context.Context, *session) (R, error)) (R, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.o.Timeout)
 	defer cancel()
@@ -190,7 +189,7 @@ func do[R any](ctx context.Context, t *Token, work func(context.Context, *sessio
 				return r, err
 			}
 		case gone, busy, lost:
-			t.o.Log.Warn("the token is asked again", zap.Error(err), zap.Int("try", tries))
+			t.o.Log.Warn("token call tried again", zap.Error(err), zap.Int("try", tries))
 		}
 		if tries > 0 { // the first time at once: most losses are cured by a fresh session
 			wait = min(max(2*wait, firstWait), longestWait)
@@ -241,7 +240,7 @@ func once[R any](ctx context.Context, t *Token, work func(context.Context, *sess
 	}
 }
 
-// use makes a session ready, has work done with it, and drops it unless all is well.
+// use opens a session if needed, calls work with it, and drops it after an error.
 func use[R any](ctx context.Context, t *Token, s *session, work func(context.Context, *session) (R, error)) (r R, err error) {
 	if err = t.ready(ctx, s); err == nil {
 		r, err = work(ctx, s)

@@ -136,7 +136,7 @@ func workersOf(t testing.TB, token *Token) *workers {
 		t.Fatal(err)
 	}
 	if w.agreement, err = token.agreement(imported(t, token, "key-agreement", agreeing, Agrees), w.agrees, Secret, 0); err == nil {
-		err = w.agreement.settle(t.Context())
+		err = w.agreement.chooseForm(t.Context())
 	}
 	if err != nil {
 		t.Fatal(err)

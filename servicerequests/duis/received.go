@@ -27,7 +27,7 @@ type ReceivedRequest struct {
 	Variant servicerequests.Variant
 
 	SignedPreCommand []byte           // CommandVariant 5 to 7: the signed GBCS message
-	Prepayment       *PrepaymentTerms // 1.6 to Prepayment, first leg
+	Prepayment       *PrepaymentTerms // 1.6 to Prepayment, first half
 	Inventory        InventorySearch  // 8.2
 }
 

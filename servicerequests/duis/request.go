@@ -13,15 +13,15 @@ type Request struct {
 	ID      servicerequests.RequestID
 	Service servicerequests.Service
 
-	// SignedPreCommand is the second leg of a critical service: the signed GBCS
-	// message. Nil: the first leg, which asks for the Pre-Command.
+	// SignedPreCommand is the second half of a critical request: the signed GBCS
+	// message. Nil: the first half, which asks for the Pre-Command.
 	SignedPreCommand []byte
 
 	// InventoryDevice is the device whose entry 8.2 asks for; otherwise zero.
 	InventoryDevice servicerequests.EUI
 }
 
-// CommandVariant follows from the service and the leg.
+// CommandVariant follows from the service and the half.
 func (r Request) CommandVariant() servicerequests.CommandVariant {
 	switch {
 	case r.Service == servicerequests.ReadInventory:

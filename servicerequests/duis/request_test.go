@@ -25,7 +25,7 @@ const (
 	meter    servicerequests.EUI = 0x00DB1234567890A0
 )
 
-// allRequests holds one request for each leg of each permitted service.
+// allRequests holds one request for each half of each permitted service.
 func allRequests() []duis.Request {
 	var all []duis.Request
 	for _, service := range servicerequests.Services {

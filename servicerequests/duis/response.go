@@ -26,7 +26,7 @@ type Response struct {
 // [Inventory], [FutureDatedAlert], [DeviceAlert], [DCCAlert], [Other].
 type Content interface{ content() }
 
-// PreCommand answers the first leg of a critical request.
+// PreCommand answers the first half of a critical request.
 type PreCommand struct {
 	GBCSVersion string // like "4.3"
 	Payload     []byte // the GBCS message to be signed

@@ -50,7 +50,7 @@
 // offset 1 to the last byte of the payload. The MAC is AES-128-GCM with empty
 // plaintext, cut to 12 bytes, under a key derived from static ECDH; IV: Business
 // Originator ID and 00000000; AAD: 11 00 00 00 00 00 and the inner message. See
-// [DeriveKey].
+// [DeriveKeyFromSecret].
 //
 // # Payloads
 //

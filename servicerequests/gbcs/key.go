@@ -42,19 +42,10 @@ func SharedSecret(priv *ecdh.PrivateKey, pub *ecdh.PublicKey) (z [32]byte, err e
 	return z, nil
 }
 
-// DeriveKey computes the AES key of one message or of its encrypted values.
-// Parties: for a Command the ACB's key and the device's, though originator is the
-// supplier; for a Response or Alert the device's and the recipient's.
-func DeriveKey(priv *ecdh.PrivateKey, pub *ecdh.PublicKey, mode Mode, originator servicerequests.EUI, counter uint64, target servicerequests.EUI) ([16]byte, error) {
-	z, err := SharedSecret(priv, pub)
-	if err != nil {
-		return [16]byte{}, err
-	}
-	return DeriveKeyFromSecret(z, mode, originator, counter, target), nil
-}
-
-// DeriveKeyFromSecret is [DeriveKey] with Z already computed: the first 16 bytes
-// of SHA-256 over 00000001, Z and [KeyInfo.OtherInfo].
+// DeriveKeyFromSecret computes the AES key of one message or of its encrypted values from
+// the secret of its parties: the first 16 bytes of SHA-256 over 00000001, Z and
+// [KeyInfo.OtherInfo]. Parties: for a Command the ACB and the device, though originator is
+// the supplier; for a Response or Alert the device and the recipient.
 func DeriveKeyFromSecret(z [32]byte, mode Mode, originator servicerequests.EUI, counter uint64, target servicerequests.EUI) [16]byte {
 	other := KeyInfo{mode, originator, counter, target}.OtherInfo()
 	b := make([]byte, 0, 4+32+33)

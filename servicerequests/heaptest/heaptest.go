@@ -1,6 +1,5 @@
-// Package heaptest holds decoders to the memory that their input is worth. It is
-// for fuzz targets: what a stranger sends may cost memory in proportion to its
-// length and not more.
+// Package heaptest checks that decoders take memory in proportion to the length of
+// their input and not more, because strangers send it. It is for fuzz targets.
 package heaptest
 
 import (

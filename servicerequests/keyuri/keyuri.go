@@ -1,10 +1,10 @@
 // Package keyuri reads RFC 7512 URIs that name one private key in a PKCS#11 token, like
 // pkcs11:object=digital-signing;type=private.
 //
-// It takes what finds a key: object and id, of which one must be there, and type, which is
-// private. It takes what finds the token, to be held against the token that is
-// open: token, serial, model, manufacturer and module-path. Any other attribute is
-// refused, one that stands twice, too, and above all a PIN.
+// It accepts the attributes that find a key: object and id, of which one must be there, and
+// type, which must be private. It accepts those that find the token, to be compared with the
+// open token: token, serial, model, manufacturer and module-path. It refuses any other
+// attribute, above all a PIN, and one that is given twice.
 package keyuri
 
 import (

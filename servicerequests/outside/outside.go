@@ -1,7 +1,6 @@
-// Package outside gives tests what others have made: the outside vectors, and the
-// programs that judge what we make. It is for tests alone. A test that lacks what it
-// asks for skips, and says what to install or to set; CI has it all, and takes a skip
-// for a failure.
+// Package outside gives tests the outside vectors and the outside programs that judge our
+// output. It is for tests alone. A test whose vector or program is absent skips, and says what
+// to install or to set. CI has all of them, and counts a skip as a failure.
 package outside
 
 import (

@@ -1,9 +1,8 @@
-// Package recent is a bounded memory: a map that keeps what was used last and
-// forgets the rest. It owns no clock; what counts as recent is how many other
-// keys were used since.
+// Package recent is a bounded map: it keeps the keys that were used last and drops
+// the others. It has no clock: a key is recent if few other keys were used since.
 //
-// It refuses to say exactly when a key is forgotten: only that the last Limit
-// keys are there and that no more than twice as many are.
+// It promises only that the last Limit keys are there and that there are no more
+// than twice as many. When exactly a key is dropped is not defined.
 package recent
 
 import "sync"

@@ -1,11 +1,11 @@
-// Package safefile opens what the program is told to read. A path leads to one regular
-// file and not to a link, a FIFO or a device, so that no reader hangs and none reads
-// elsewhere than it was told; a file is no longer than what is read from it may be; and where
-// it is a secret, or what it says is believed because it is this user's, nobody else may
-// have had a hand in it.
+// Package safefile opens the files that the program is told to read. A path must lead to a
+// regular file, not to a link, a FIFO or a device, so that no reader hangs or reads another
+// file than it was told. A file must not be longer than a limit. A secret must be readable by
+// its owner alone. A file that is believed because of its owner must be writable by its owner
+// alone.
 //
-// It looks at what it has opened, not at what a path led to a moment before. It follows
-// links in the folders on the way to a file: who sets the path answers for those.
+// It checks the open file, not the path. It follows links in the folders on the way to a
+// file: whoever configures the path is responsible for those.
 package safefile
 
 import (
@@ -18,8 +18,8 @@ import (
 	"syscall"
 )
 
-// ErrKind marks what is no regular file, ErrTooLong a file that is longer than it may be,
-// and ErrOpenToOthers one that others than its owner could read or change.
+// ErrKind is the error for what is no regular file, ErrTooLong for a file over its limit, and
+// ErrOpenToOthers for one that others than its owner can read or change.
 var (
 	ErrKind         = errors.New("not a regular file")
 	ErrTooLong      = errors.New("too long")
@@ -31,13 +31,13 @@ type Trust uint8
 
 // The kinds of trust.
 const (
-	// Checked is for a file whose content is held to a signature, to a digest or to a form
-	// that anybody may write.
+	// Checked is for a file that anybody may write: its content is checked by a signature,
+	// a digest or its format.
 	Checked Trust = iota
-	// Own is for a file that is believed because it is there: nobody but its owner, who
-	// is this user or root, may write it, and not everybody may write its folder.
+	// Own is for a file that is believed without a signature: only its owner, who is this
+	// user or root, may write it, and not everybody may write its folder.
 	Own
-	// Secret is Own, and nobody but the owner may read it.
+	// Secret is Own, and only the owner may read it.
 	Secret
 )
 
@@ -70,7 +70,7 @@ func Read(path string, limit int64, trust Trust) ([]byte, error) {
 	return Bounded(f, path, limit)
 }
 
-// Bounded reads what is at most limit bytes long, and called name in the error.
+// Bounded reads at most limit bytes to the end of r. Its error names the file.
 func Bounded(r io.Reader, name string, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(b)) > limit {

@@ -239,8 +239,8 @@ func (c *Certificate) ECDH() (*ecdh.PublicKey, error) { return c.PublicKey.ECDH(
 
 // IsTest says whether the certificate comes from a test PKI: one that
 // [TestFolder] made, or DCC's public ZAZ1 set (see [Certificate.IsPublished]). It
-// goes by the issuer's name and by that set's keys: to hold a certificate to a
-// hierarchy use [Certificate.VerifyChain].
+// goes by the issuer's name and by that set's keys. It verifies no signature: use
+// [Certificate.VerifyChain] for that.
 func (c *Certificate) IsTest() bool {
 	return strings.HasPrefix(c.issuer.commonName, TestMarker) || c.IsPublished()
 }

@@ -195,8 +195,8 @@ func (l *loader) certificate(base string, p Purpose) *Certificate {
 	return certificate
 }
 
-// key reads the key beside a certificate. It returns nil when there is none to
-// be had; what is a fault has been noted.
+// key reads the key beside a certificate. It returns nil if there is none; a fault
+// is added to the loader's.
 func (l *loader) key(base string, certificate *Certificate, rule keyRule) *ecdsa.PrivateKey {
 	if certificate == nil || rule == keyIgnored {
 		return nil

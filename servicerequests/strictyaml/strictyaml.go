@@ -24,8 +24,8 @@ type Fault struct {
 
 func (f *Fault) Error() string { return f.Path + ": " + f.Reason }
 
-// SyntaxError says that a file is not one document of the YAML that is read here.
-// It stands alone.
+// SyntaxError means that a file is not one document of the YAML that is read here.
+// It is reported without other faults.
 type SyntaxError struct {
 	Reason string
 	Err    error // what the YAML reader says, or nil
@@ -88,9 +88,9 @@ func Unmarshal(b []byte, into interface{ Validate() error }) error {
 	return join(besides(faults, leaves(into.Validate())))
 }
 
-// oneDocument refuses a second document, which koanf would pass over, what is over the
-// limits, and aliases. The node is of no content where the file is empty. The tree of
-// nodes costs memory in proportion to the file; what is made of it may cost its square, and comes after.
+// oneDocument refuses a second document, which koanf would ignore, aliases, and what is over
+// the limits. The node of an empty file has no content. The tree of nodes takes memory in
+// proportion to the file; values made of it may take its square, so they are made after.
 func oneDocument(b []byte) (*node.Node, error) {
 	if len(b) > MaxBytes {
 		return nil, &SyntaxError{Reason: fmt.Sprintf("longer than %d bytes", MaxBytes)}
@@ -111,9 +111,9 @@ func oneDocument(b []byte) (*node.Node, error) {
 	return &first, within(&first, 0)
 }
 
-// asWritten finds the values that do not stand in the file as their field wants them. What
-// YAML makes of a value hides how it was written: a date is midnight, a time without a zone
-// is UTC, and 0100 is 64.
+// asWritten finds the values that are not written as their field wants them. A decoded value
+// no longer shows how it was written: a date is midnight, a time without a zone is UTC, and
+// 0100 is 64.
 func asWritten(path string, n *node.Node, t reflect.Type, day bool) (faults []error) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -145,8 +145,8 @@ func asWritten(path string, n *node.Node, t reflect.Type, day bool) (faults []er
 	return faults
 }
 
-// within refuses what is over the limits, at a depth of values, and references: a few
-// lines of them stand for a file without end.
+// within refuses what is over the limits, at a depth of values, and references: a few lines
+// of them can make an endless file.
 func within(n *node.Node, depth int) error {
 	switch {
 	case depth > MaxDepth:
@@ -246,7 +246,7 @@ func dotted(name string) string {
 	}
 }
 
-// leaves takes joined errors apart.
+// leaves lists the errors that were joined.
 func leaves(err error) []error {
 	switch e := err.(type) { //nolint:errorlint // it unwraps by itself, every branch
 	case nil:
@@ -267,8 +267,8 @@ func leaves(err error) []error {
 	return []error{err}
 }
 
-// besides adds later faults to earlier ones, but for those about what could not be read in
-// the first place.
+// besides adds later faults to earlier ones, except those about values that could not be
+// read.
 func besides(earlier, later []error) []error {
 	said := map[string]bool{}
 	for _, err := range earlier {

@@ -22,8 +22,8 @@ var (
 	textType       = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// value turns one value of the document into what a field of type to takes, or
-// says what the field wants instead.
+// value converts one value of the document for a field of type to, or says what the
+// field wants instead.
 func value(_, to reflect.Type, data any) (any, error) {
 	text, isText := data.(string)
 	switch to {
@@ -57,8 +57,8 @@ func value(_, to reflect.Type, data any) (any, error) {
 	return data, kind(to, data)
 }
 
-// kind refuses what mapstructure would convert, and says what a person would
-// understand where it would refuse.
+// kind refuses what mapstructure would convert, and gives a clearer error where
+// mapstructure would refuse.
 func kind(to reflect.Type, data any) error {
 	var ok bool
 	var want string
@@ -86,7 +86,8 @@ func kind(to reflect.Type, data any) error {
 	return nil
 }
 
-// instant takes what [written] has let pass: YAML knows dates and times by their look.
+// instant converts what [written] has accepted: YAML recognises dates and times by their
+// form.
 func instant(data any) (time.Time, error) {
 	if t, ok := data.(time.Time); ok {
 		return t.UTC(), nil
@@ -103,8 +104,8 @@ var (
 	number      = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)
 )
 
-// written says what a scalar should look like that a field of type t is to take. One in
-// quotes is text, of which [value] tells.
+// written says how a scalar for a field of type t must be written. One in quotes is text,
+// which [value] checks.
 func written(n *node.Node, t reflect.Type, day bool) error {
 	if t == timeType {
 		if _, err := time.Parse(time.DateOnly, n.Value); day && err == nil {

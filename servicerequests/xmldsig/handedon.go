@@ -7,12 +7,13 @@ import (
 	"safemode/servicerequests/xmltree"
 )
 
-// VerifyHandedOn proves what another signer than the DCC says in a document that the DCC
-// hands on, by the key that its own Signature names among keys. It says nothing of the
-// document around it: prove that first, and do not read what has failed there.
+// VerifyHandedOn verifies the inner document of another signer in a message of the DCC, by
+// the key that its own Signature names among keys. It does not verify the message around it:
+// do that first, and do not read a message that has failed.
 //
-// A document that hands nothing on is ErrUnsigned. ErrProfile and ErrDigest are no proof of
-// a lie: in which form another signs is an assumption (see the package comment).
+// A message without an inner document is ErrUnsigned. ErrProfile and ErrDigest do not prove
+// that it was forged: the form in which another signs is an assumption (see the package
+// comment).
 func VerifyHandedOn(tree *xmltree.Document, keys Keys) (KeyRef, error) {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)

@@ -110,7 +110,7 @@ var profile = [elements]part{
 	x509SerialNumber:       {name: "X509SerialNumber", parent: x509IssuerSerial, text: true},
 }
 
-// readEnvelope holds a Signature against the profile, element by element.
+// readEnvelope compares a Signature with the profile, element by element.
 func readEnvelope(n xmltree.Node) (envelope, error) {
 	found := [elements]xmltree.Node{n}
 	texts := [elements]string{}
@@ -122,7 +122,7 @@ func readEnvelope(n xmltree.Node) (envelope, error) {
 		found[count] = d
 		count++
 	}
-	// In document order, name and parent of each pin the whole shape.
+	// In document order, the name and the parent of each element fix the whole structure.
 	for i := range count {
 		var err error
 		if i > 0 && found[i].Parent() != found[profile[i].parent] {

@@ -22,15 +22,15 @@ var (
 
 // Proven is a document that a pinned key has signed.
 type Proven struct {
-	// Document is the very bytes whose digest was proven: the document without
-	// its Signature, in inclusive canonical form. Read this and nothing else.
+	// Document is the bytes whose digest was verified: the document without its
+	// Signature, in inclusive canonical form. Read nothing else of the message.
 	Document []byte
 	KeyRef   KeyRef // of the key that signed
 }
 
 // Verify proves that the document was signed by the key that its KeyInfo names
-// among keys. It tries the document as it came and, if only its digest is wrong
-// and white space stands between its elements, once more without that.
+// among keys. It tries the document as it is. If only the digest is wrong and there
+// is white space between elements, it tries once more without that.
 //
 // A document without any ds:Signature is ErrUnsigned. One with a Signature that
 // is not exactly the profile's is ErrProfile, and no key is asked for.
@@ -89,7 +89,7 @@ func verifyTree(tree *xmltree.Document, keys Keys, buffer *[]byte) (ref KeyRef, 
 	return proveElement(tree, n, keys, buffer, func(b []byte) []byte { return tree.AppendInclusive(b, root, n) })
 }
 
-// proveElement holds what form writes to the Signature n.
+// proveElement verifies the bytes that form writes by the Signature n.
 func proveElement(tree *xmltree.Document, n xmltree.Node, keys Keys, buffer *[]byte, form func([]byte) []byte) (ref KeyRef, err error) {
 	e, err := readEnvelope(n)
 	if err != nil {

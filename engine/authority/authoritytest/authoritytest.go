@@ -59,14 +59,14 @@ func New(t testing.TB) *Office {
 // HireAll gives all five new certificates, and makes the roster of them.
 func (o *Office) HireAll(t testing.TB) {
 	t.Helper()
-	o.Roster = o.Employ(t, []direction.Person{
-		o.Hire(t, "alice", direction.Approver), o.Hire(t, "bob", direction.Approver), o.Hire(t, "carol", direction.Approver),
-		o.Hire(t, "olga", direction.Operator), o.Hire(t, "rita", direction.Recorder),
+	o.Roster = o.employ(t, []direction.Person{
+		o.hire(t, "alice", direction.Approver), o.hire(t, "bob", direction.Approver), o.hire(t, "carol", direction.Approver),
+		o.hire(t, "olga", direction.Operator), o.hire(t, "rita", direction.Recorder),
 	})
 }
 
 // hire gives somebody a key and a certificate of the years 2026 to 2035.
-func (o *Office) Hire(t testing.TB, name string, role direction.Role) direction.Person {
+func (o *Office) hire(t testing.TB, name string, role direction.Role) direction.Person {
 	return o.HireFrom(t, name, role, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), o.Authority)
 }
 
@@ -88,7 +88,7 @@ func (o *Office) HireFrom(t testing.TB, name string, role direction.Role, from t
 }
 
 // employ is the roster of some people, signed by rita.
-func (o *Office) Employ(t testing.TB, people []direction.Person) *direction.Roster {
+func (o *Office) employ(t testing.TB, people []direction.Person) *direction.Roster {
 	t.Helper()
 	r := &direction.Roster{People: people}
 	text := direction.FormatRoster(r)
@@ -121,7 +121,7 @@ func (o *Office) Without(t testing.TB, names ...string) *direction.Roster {
 			left = append(left, p)
 		}
 	}
-	return o.Employ(t, left)
+	return o.employ(t, left)
 }
 
 // with is the office's roster with one person's entry replaced.
@@ -134,11 +134,11 @@ func (o *Office) With(t testing.TB, person direction.Person) *direction.Roster {
 		}
 		people = append(people, p)
 	}
-	return o.Employ(t, people)
+	return o.employ(t, people)
 }
 
-// Directed is the text of a direction.
-const Directed = `reference: DIR-1
+// directed is the text of a direction.
+const directed = `reference: DIR-1
 date: 2026-11-25
 issuing_body: the Authority
 document_sha256: abababababababababababababababababababababababababababababababab
@@ -154,17 +154,17 @@ not_after: 2026-12-25T00:00:00Z
 // plan is one that olga has prepared and signed.
 func (o *Office) Plan(t testing.TB) *plan.Plan {
 	t.Helper()
-	d, err := direction.Parse([]byte(Directed))
+	d, err := direction.Parse([]byte(directed))
 	if err != nil {
 		t.Fatal(err)
 	}
-	recorded, err := direction.Sign(o.Keys["rita"], []byte(Directed))
+	recorded, err := direction.Sign(o.Keys["rita"], []byte(directed))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &plan.Plan{Header: plan.Header{
 		Version: plan.Version, Environment: o.Environment, CreatedAt: Night.Add(-time.Hour), PreparedBy: o.Roster.Named("olga").Signatory(),
-		Direction: d, Record: &direction.Record{Text: Directed, Signature: recorded, RecordedBy: o.Roster.Named("rita").Signatory()},
+		Direction: d, Record: &direction.Record{Text: directed, Signature: recorded, RecordedBy: o.Roster.Named("rita").Signatory()},
 		Originators: []servicerequests.EUI{smki.TestSupplier},
 		Journal:     JournalID, Custody: &plan.Custody{ID: CustodyID}, Content: "the plan's meters",
 		Bounds: plan.Bounds{Settings: map[string]float64{authority.LongestSetting: (72 * time.Hour).Seconds()}},

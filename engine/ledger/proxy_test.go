@@ -28,7 +28,7 @@ func TestClaimedProxySavesTheInventory(t *testing.T) {
 	a.read(prepay, on, pounds(7))
 	a.expect(toCredit)
 	if v := a.p.Conclude(a.m); v.Found != (record.Observation{Supply: on}) || v.End.Balance != nil {
-		t.Errorf("hearsay is told as found: %+v, %+v", v.Found, v.End)
+		t.Errorf("an unproven proxy is told as found: %+v, %+v", v.Found, v.End)
 	}
 	if a.m.ModeCurrent() {
 		t.Error("a verdict may rest on a proxy that only the portfolio names")
@@ -43,12 +43,12 @@ func TestClaimedProxyIsConfirmedBeforeAnArming(t *testing.T) {
 	a.expect(supply, mode, balance)
 	a.read(prepay, off, pounds(-5))
 	a.expect(inventory)
-	if a.p.spent(a.m) || a.m.foundProven() {
-		t.Error("hearsay is proof")
+	if a.p.creditSpent(a.m) || a.m.foundProven() {
+		t.Error("an unproven proxy is proof")
 	}
 	confirmed := a.m.OpenOf(inventory)
 	a.apply(outcomeOf(a, confirmed, record.OutcomeBody{Class: record.ClassSuccess, Code: "I0", Proxy: othersEUI}))
-	if !a.p.spent(a.m) || !a.m.foundProven() || a.m.ProxyClaimed {
+	if !a.p.creditSpent(a.m) || !a.m.foundProven() || a.m.ProxyClaimed {
 		t.Error("confirmed, and no proof")
 	}
 

@@ -127,20 +127,20 @@ func TestAlertShortensTheWait(t *testing.T) {
 	a.expect(toCredit)
 	a.take(a.m.OpenOf(toCredit))
 	asked := a.now
-	if a.p.Hurry(a.m, a.now) {
+	if a.p.ShortenWaits(a.m, a.now) {
 		t.Error("it is in a hurry without an alert")
 	}
 	a.now = a.now.Add(time.Minute)
 	a.alert(AlertSuspended, 0)
 	a.now = a.now.Add(2 * time.Second)
-	if deadline := a.m.OpenOf(toCredit).Deadline; !a.p.Hurry(a.m, a.now) || !a.m.OpenOf(toCredit).Deadline.Equal(asked.Add(a.p.DarkWait.Gas)) {
+	if deadline := a.m.OpenOf(toCredit).Deadline; !a.p.ShortenWaits(a.m, a.now) || !a.m.OpenOf(toCredit).Deadline.Equal(asked.Add(a.p.DarkWait.Gas)) {
 		t.Errorf("waited for until %v, before %v", a.m.OpenOf(toCredit).Deadline, deadline)
 	}
 	a.now = a.now.Add(3 * time.Hour) // the wait is over: it ends now, and not in the past
 	a.alert(AlertBelow, 0)
 	a.m.OpenOf(toCredit).Deadline = a.now.Add(time.Hour)
 	a.now = a.now.Add(2 * time.Second)
-	if !a.p.Hurry(a.m, a.now) || !a.m.OpenOf(toCredit).Deadline.Equal(a.now) {
+	if !a.p.ShortenWaits(a.m, a.now) || !a.m.OpenOf(toCredit).Deadline.Equal(a.now) {
 		t.Errorf("waited for until %v, now %v", a.m.OpenOf(toCredit).Deadline, a.now)
 	}
 }
