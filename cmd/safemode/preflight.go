@@ -447,17 +447,13 @@ func (f *preflight) custody(counters []engine.Counter) {
 	}
 }
 
-// perMeter is the room of the journal for one meter, in bytes: some ten requests with
-// their answers, and retries. ASSUMPTION, from rehearsals.
-const perMeter = 256 << 10
-
 // disk looks at the room for the journal and at its folder.
 func (f *preflight) disk() {
 	dir := filepath.Dir(f.journal)
 	f.hold("journal folder "+dir, "writable, and durable", writable(dir), "make it, or name another by --journal")
 	need := uint64(1 << 30)
 	if n := f.plan.Counts.Targets; n > 0 {
-		need = max(64<<20, uint64(n)*perMeter)
+		need = max(64<<20, uint64(n)*engine.PerMeter)
 	}
 	var s syscall.Statfs_t
 	err := syscall.Statfs(dir, &s)
