@@ -244,13 +244,19 @@ func (f *folder) open(r record.Record) error {
 	f.opened = true
 	body, err := record.Decode[record.Opening](r)
 	f.report.Summary.SweepID, f.report.Summary.PlanSHA256 = body.SweepID, body.PlanSHA256
+	if f.report.Summary.Environment != body.Environment && f.report.Summary.Environment != "" {
+		f.report.Summary.Environment = body.Environment + " by its start, planned for " + f.report.Summary.Environment // no drill: see record.Identity
+	} else {
+		f.report.Summary.Environment = body.Environment
+	}
 	return err
 }
 
 // planned takes the authority from the plan's header.
 func (f *folder) planned(r record.Record) error {
 	var header struct {
-		Waves []struct {
+		Environment string `json:"environment"`
+		Waves       []struct {
 			Count int `json:"count"`
 		} `json:"waves"`
 		Direction struct {
@@ -267,6 +273,7 @@ func (f *folder) planned(r record.Record) error {
 	if err := json.Unmarshal(r.Body, &header); err != nil {
 		return fmt.Errorf("record %d: header of the plan: %w", r.Seq, err)
 	}
+	f.report.Summary.Environment = header.Environment
 	for _, w := range header.Waves {
 		f.waves = append(f.waves, w.Count)
 	}

@@ -13,6 +13,7 @@ import (
 
 // Summary is the sweep in numbers. Its JSON is part of the program's outside.
 type Summary struct {
+	Environment       string                   `json:"environment"` // simulator or live
 	SweepID           string                   `json:"sweep_id"`
 	PlanSHA256        string                   `json:"plan_sha256"`
 	Meters            int                      `json:"meters"` // planned
