@@ -69,7 +69,7 @@ func TestReading(t *testing.T) {
 		code         int
 		contains     string
 	}{
-		{"GET", "/", 200, "<h1>Safe mode sweep</h1>"},
+		{"GET", "/", 200, "<h1>Safe mode sweep </h1>"},
 		{"GET", "/metrics", 200, "safemode_eta_seconds 7"},
 		{"GET", "/healthz", 200, "ok"},
 		{"GET", "/readyz", 200, "ok"},

@@ -15,6 +15,8 @@ import (
 	_ "embed"
 
 	"go.uber.org/zap"
+
+	"safemode/engine/record"
 )
 
 // Stories finds meters, and tells what the journal has of them. It is used by many
@@ -148,6 +150,7 @@ var storyText string
 // metersView is a list made ready for the page.
 type metersView struct {
 	Meters
+	record.Identity
 	Title, Text, Fault string
 	Lists              []List
 	Redacted           bool
@@ -161,7 +164,7 @@ func (c console) redacts(r *http.Request) bool {
 
 // meters serves a list of meters, or the one that was looked for.
 func (c console) meters(w http.ResponseWriter, r *http.Request) {
-	v := metersView{Lists: Lists[:], Redacted: c.redacts(r), Text: r.FormValue("find")}
+	v := metersView{Identity: c.identity(), Lists: Lists[:], Redacted: c.redacts(r), Text: r.FormValue("find")}
 	q := Question{List: r.FormValue("list"), Text: v.Text}
 	if v.Redacted && q.Text != "" {
 		c.find(w, r, q.Text)
@@ -198,7 +201,7 @@ func (c console) meters(w http.ResponseWriter, r *http.Request) {
 // a meter by.
 func (c console) find(w http.ResponseWriter, r *http.Request, text string) {
 	if _, err := strconv.Atoi(strings.TrimSpace(text)); err != nil {
-		v := metersView{Title: "Meters", Lists: Lists[:], Redacted: true, Text: text, Fault: "Meters are known here by their place in the plan, a number."}
+		v := metersView{Identity: c.identity(), Title: "Meters", Lists: Lists[:], Redacted: true, Text: text, Fault: "Meters are known here by their place in the plan, a number."}
 		c.show(w, http.StatusUnprocessableEntity, "meters", v)
 		return
 	}
@@ -227,9 +230,13 @@ func (c console) meter(w http.ResponseWriter, r *http.Request) {
 	}
 	c.show(w, http.StatusOK, "meter", struct {
 		Story
+		record.Identity
 		Redacted bool
-	}{story, redacted})
+	}{story, c.identity(), redacted})
 }
+
+// identity says which sweep the meters are of.
+func (c console) identity() record.Identity { return c.board.read().view.Identity }
 
 // redact takes what names a device or a home out.
 func (s *Story) redact() {
