@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"safemode/engine/console"
 	"safemode/engine/portfolio"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/safefile"
 )
@@ -26,6 +28,7 @@ type orderCommand struct {
 
 	region, file string
 	devices      []string
+	person       string // who gives an order that cannot be undone; empty: whose token comes with it
 }
 
 // newOrders lists the commands that steer a running sweep.
@@ -48,7 +51,7 @@ func newOrders(io stdio) []*cobra.Command {
 		newOrder(io, "renew", "Say that an operator is still there",
 			"  safemode renew", func(*orderCommand, *cobra.Command) {}),
 		newOrder(io, "cease", "End the sweep for good, by the next supplier's notice",
-			"  safemode cease --reference \"SoLR notice 12\"", (*orderCommand).referenced),
+			"  safemode cease --reference \"SoLR notice 12\" --person \"Ada Byron\"", (*orderCommand).final),
 		newOrder(io, "go_on", "Record the next supplier's wish that the sweep goes on",
 			"  safemode go-on --reference \"SoLR notice 11\" --reason \"1,200 homes are not transferred yet\"", (*orderCommand).wished),
 	}
@@ -64,6 +67,11 @@ func newOrder(io stdio, action, what, example string, flags func(*orderCommand, 
 		Example: example,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if action == record.OrderCease {
+				if err := o.confirmFinal(c.Context(), io); err != nil {
+					return err
+				}
+			}
 			body, err := o.body()
 			if err != nil {
 				return failWith(exitUsage, err)
@@ -102,7 +110,9 @@ grows: to take a meter out of it needs a new plan.`,
 	"rerun": `What the meters were found as stays known. Meters that have not begun, and those that
 are to be left alone, are not concerned.`,
 	"cease": `Sends nothing more, gives every meter the verdict that is known, and closes the journal
-for good: a later sweep with it is refused.`,
+for good: a later sweep with it is refused. It cannot be undone: it shows which sweep it
+is, the sweep's id must be typed, or given by --confirm, and a person named: the one whose
+token is given (--token-file), which a live sweep demands, or --person.`,
 	"go_on": `The Supplier of Last Resort says at least weekly whether the failed supplier's
 certificates are to be used further, and why. This records its wish to go on, with its
 reason, as cease records the opposite: in the journal and the reports. It changes
@@ -138,6 +148,34 @@ func (o *orderCommand) list(c *cobra.Command) {
 func (o *orderCommand) referenced(c *cobra.Command) {
 	c.Flags().StringVar(&o.order.Reference, "reference", "", "reference of the notice, or of the quarantine event")
 	_ = c.MarkFlagRequired("reference")
+}
+
+func (o *orderCommand) final(c *cobra.Command) {
+	o.referenced(c)
+	c.Flags().StringVar(&o.person, "person", "", "name of the person who ends the sweep; not needed with --token-file")
+	c.Flags().StringVar(&o.order.Confirm, "confirm", "", "the sweep's id, instead of typing it")
+	c.MarkFlagsOneRequired("person", "token-file")
+}
+
+// confirmFinal shows which sweep an order is for that cannot be undone, and has its id typed.
+func (o *orderCommand) confirmFinal(ctx context.Context, io stdio) error {
+	if o.person != "" {
+		if err := record.CheckName(o.person); err != nil {
+			return failWith(exitUsage, fmt.Errorf("--person: %w", err))
+		}
+		o.desk.person = o.person
+	}
+	var st record.Status
+	if err := o.desk.call(ctx, http.MethodGet, "", nil, &st); err != nil {
+		return err
+	}
+	if o.order.Confirm != "" {
+		return nil // the sweep holds it to its own
+	}
+	printIdentity(io.err, &st)
+	fmt.Fprintln(io.err, statusLine(st))
+	o.order.Confirm = st.SweepID
+	return confirmBy(io, st.SweepID, "to end it FOR GOOD")
 }
 
 func (o *orderCommand) wished(c *cobra.Command) {

@@ -10,6 +10,7 @@ import (
 
 	"safemode/config"
 	"safemode/engine"
+	"safemode/engine/direction"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
@@ -100,7 +101,7 @@ of --portfolio, and without a sweep.`,
 					return err
 				}
 			}
-			o.Stay = flags.stay
+			o.Stay, o.Place = flags.stay, placeOf(configPath, planDir, journalPath)
 			return runSweep(c.Context(), io, o)
 		},
 	}
@@ -145,18 +146,21 @@ func rowsForDark(portfolioPath string, dark darkFlags) ([]servicerequests.EUI, e
 func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 	e, err := engine.Open(ctx, o)
 	if err != nil {
-		return failWith(openCode(err), err)
+		return failWith(openCode(err), advised(ctx, err, &o))
 	}
+	first := e.Status()
+	printIdentity(io.err, &first)
 	fmt.Fprintf(io.err, "answers come to %s; metrics and control at %s\n", e.InboxURL(), e.OperationsURL())
 	err = watch(ctx, io, e)
 	if errors.Is(err, sweep.ErrCeased) {
 		fmt.Fprintf(io.err, "%v: for good\n", err)
 		return nil
 	}
-	if err := sweepEnd(err); err != nil {
+	st := e.Status()
+	if err := sweepEnd(err, &st); err != nil {
 		return err
 	}
-	if s := e.Status(); s.Meters > 0 && s.Verdicts[record.VerdictUnknown] == s.Meters {
+	if s := st; s.Meters > 0 && s.Verdicts[record.VerdictUnknown] == s.Meters {
 		return failWith(exitNotHeld, fmt.Errorf("finished, but nothing is known of any of the %d meters", s.Meters))
 	}
 	return nil
@@ -189,16 +193,29 @@ func journalCode(err error) int {
 	}
 }
 
-// sweepEnd gives the end of a sweep its exit code.
-func sweepEnd(err error) error {
+// advised adds to the refusal of a start for want of approvals what is to be done, by how
+// the journal ends.
+func advised(ctx context.Context, err error, o *engine.Options) error {
+	if !errors.Is(err, direction.ErrNotApproved) {
+		return err
+	}
+	st, unread := engine.StatusOf(ctx, o.Journal, o.Plan, o.Place)
+	if unread != nil {
+		return err // it says enough
+	}
+	return withAdvice(err, &st)
+}
+
+// sweepEnd gives the end of a sweep its exit code, and says what is to be done.
+func sweepEnd(err error, st *record.Status) error {
 	var halt *sweep.HaltError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &halt):
-		return failWith(exitHalted, err)
+		return failWith(exitHalted, withAdvice(err, st))
 	case errors.Is(err, sweep.ErrStopped):
-		return failWith(exitInterrupted, errors.New("interrupted and drained; the same command goes on with it"))
+		return failWith(exitInterrupted, withAdvice(errors.New("interrupted and drained"), st))
 	case errors.Is(err, sweep.ErrReplay), errors.Is(err, journal.ErrDamaged):
 		return failWith(exitHalted, err)
 	default:

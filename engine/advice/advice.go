@@ -149,7 +149,7 @@ func (j *judge) ways() {
 			j.stops = true
 			t.Says = "the DCC takes nothing: " + strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")
 			t.Do += " If it is well, look at the way there:"
-			t.Commands = []string{j.place.command("preflight", "--config", j.place.config(), "--plan", j.place.plan(), "--journal", j.place.journal())}
+			t.Commands = []string{j.place.files("preflight", "--config", j.place.config(), "--plan", j.place.plan(), "--journal", j.place.journal())}
 		}
 		j.add(t)
 	}

@@ -12,12 +12,12 @@ import (
 
 var (
 	now   = time.Date(2026, 11, 30, 3, 0, 0, 0, time.UTC)
-	night = Place{Program: "./safemode", Config: "/srv/night/safe mode.yaml", Plan: "/srv/night/plan", Journal: "/srv/night/journal.db"}
+	night = Place{Program: "./safemode", Folder: "/srv/the night", Config: "safe mode.yaml", Plan: "plan", Journal: "journal.db"}
 )
 
 const (
-	approves = "./safemode approve --config '/srv/night/safe mode.yaml' --plan /srv/night/plan --cert YOUR.pem --key YOUR.key --journal /srv/night/journal.db"
-	sweeps   = "./safemode sweep --config '/srv/night/safe mode.yaml' --plan /srv/night/plan --journal /srv/night/journal.db"
+	approves = "cd '/srv/the night' && ./safemode approve --config 'safe mode.yaml' --plan plan --cert YOUR.pem --key YOUR.key --journal journal.db"
+	sweeps   = "cd '/srv/the night' && ./safemode sweep --config 'safe mode.yaml' --plan plan --journal journal.db"
 )
 
 func open() map[string]string {
@@ -59,7 +59,7 @@ func TestAfterAHalt(t *testing.T) {
 					first := got.ToDo[0]
 					want := []string{approves, sweeps}
 					if cause == record.HaltGate && gate == "direction" && ended {
-						want = []string{"./safemode plan --config '/srv/night/safe mode.yaml' --direction NEW-DIRECTION.yaml --portfolio PORTFOLIO.csv --out NEW-PLAN --cert PREPARER.pem --key PREPARER.key"}
+						want = []string{"cd '/srv/the night' && ./safemode plan --config 'safe mode.yaml' --direction NEW-DIRECTION.yaml --portfolio PORTFOLIO.csv --out NEW-PLAN --cert PREPARER.pem --key PREPARER.key"}
 					}
 					if !slices.Equal(first.Commands, want) {
 						t.Errorf("%s: the commands are\n%s\nwant\n%s", name, strings.Join(first.Commands, "\n"), strings.Join(want, "\n"))
@@ -152,7 +152,7 @@ func TestHealth(t *testing.T) {
 		"well":                 {func(*record.Status) {}, record.HealthOK, "goes on by itself"},
 		"starting":             {func(st *record.Status) { st.State = "starting" }, record.HealthOK, "reads its journal"},
 		"finished":             {func(st *record.Status) { st.State = "finished" }, record.HealthOK, "every meter has a verdict"},
-		"finished, not all on": {func(st *record.Status) { st.State, st.Verdicts = "finished", map[string]int{"armed": 1} }, record.HealthPerson, "1 meters are armed"},
+		"finished, not all on": {func(st *record.Status) { st.State, st.Verdicts = "finished", map[string]int{"armed": 1} }, record.HealthPerson, "1 meter is armed"},
 		"ceased":               {func(st *record.Status) { st.State = "ceased" }, record.HealthNotSending, "for good"},
 		"stopping":             {func(st *record.Status) { st.State = "stopping" }, record.HealthNotSending, "told to stop"},
 		"signer gone":          {func(st *record.Status) { st.Signer = "no answer" }, record.HealthNotSending, "no signatures"},

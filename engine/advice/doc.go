@@ -4,7 +4,7 @@
 // [Judge] has put into the status, so that they never say two things.
 //
 // Each task says what is so, what to do about it, and by which commands. These name the
-// files and addresses of this very sweep, absolute and quoted, and can be pasted; words in
+// folder, files and addresses of this very sweep, quoted, and can be pasted; words in
 // capitals stand for what only the reader has, like their own key. What a task says is
 // right for the state: nobody is told to give a command that would be refused.
 //

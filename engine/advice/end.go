@@ -14,6 +14,11 @@ import (
 func (j *judge) sweep() {
 	st, p := j.st, j.place
 	switch st.State {
+	case "planned":
+		j.stops = true
+		t := record.Task{Says: "it has not begun", Do: "Two approvers (not who prepared the plan or recorded its direction) approve it, each with their own key; then the sweep's command begins it:"}
+		t.Commands = []string{p.Approve(false), p.Sweep()}
+		j.add(t)
 	case "halted":
 		j.stops = true
 		j.halted()
@@ -59,7 +64,7 @@ func (j *judge) approvalsOver() bool {
 
 // twoApprove says who gives the commands that follow.
 func (j *judge) twoApprove() string {
-	return "Two approvers, neither of whom prepared the plan or recorded its direction, approve anew, each with their own key. Then the sweep's own command goes on with it:"
+	return "Two approvers (not who prepared the plan or recorded its direction) approve anew, each with their own key; then the sweep's command goes on with it:"
 }
 
 // halted tells what to do after a halt: mend what it was, then two approve, then the sweep's
@@ -73,7 +78,7 @@ func (j *judge) halted() {
 		t.Do = mend + " A rehearsal starts anew, in a new folder."
 	case final:
 		t.Do = mend
-		t.Commands = []string{p.command("plan", "--config", p.config(), "--direction", "NEW-DIRECTION.yaml", "--portfolio", "PORTFOLIO.csv", "--out", "NEW-PLAN", "--cert", "PREPARER.pem", "--key", "PREPARER.key")}
+		t.Commands = []string{p.files("plan", "--config", p.config(), "--direction", "NEW-DIRECTION.yaml", "--portfolio", "PORTFOLIO.csv", "--out", "NEW-PLAN", "--cert", "PREPARER.pem", "--key", "PREPARER.key")}
 	default:
 		t.Do = mend + " " + j.twoApprove()
 		t.Commands = []string{p.Approve(true), p.Sweep()}

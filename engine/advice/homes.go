@@ -10,12 +10,12 @@ import (
 // homes tells of the meters that need people, those that are worst off first.
 func (j *judge) homes() {
 	st := j.st
-	for _, kind := range [...]struct{ verdict, says, list string }{
-		{record.VerdictNotSafe, "%d meters are not safe", record.VerdictNotSafe},
-		{record.VerdictUnknown, "of %d meters nothing trustworthy is known", record.VerdictUnknown},
+	for _, kind := range [...]struct{ verdict, one, many string }{
+		{record.VerdictNotSafe, "1 meter is not safe", "%d meters are not safe"},
+		{record.VerdictUnknown, "of 1 meter nothing trustworthy is known", "of %d meters nothing trustworthy is known"},
 	} {
 		if n := st.Verdicts[kind.verdict]; n > 0 {
-			t := record.Task{Says: fmt.Sprintf(kind.says, n), List: kind.list, Meters: n, Reasons: j.reasons(kind.verdict)}
+			t := record.Task{Says: count(n, kind.one, kind.many), List: kind.verdict, Meters: n, Reasons: j.reasons(kind.verdict)}
 			t.Do = "What to do depends on the reason. Once a cause is mended, ask these meters again:"
 			if t.Commands = j.ifActive("rerun", "--verdict", kind.verdict, "--reason", "WHAT WAS MENDED"); t.Commands == nil {
 				t.Do = "What to do depends on the reason; meters.csv of the report lists them."
@@ -23,31 +23,49 @@ func (j *judge) homes() {
 			j.add(t)
 		}
 	}
-	j.waiting("stuck", "%d meters are stuck: nothing has been learnt of them for too long",
+	j.waiting("stuck", "1 meter is stuck: nothing has been learnt of it for too long", "%d meters are stuck: nothing has been learnt of them for too long",
 		"They are still tried. Look at their stories; ask the DCC's service desk about hubs that are out of reach.")
-	j.requests("rejected", "the DCC rejected %d requests", "Look at the codes and the stories; the DCC's service desk explains a code.")
-	j.requests("unverified", "%d answers could not be proven, and are not believed", "Look at their stories: a certificate that the SMKI service or the configuration lacks, or a stranger.")
-	j.waiting("held", "%d meters are held for a person: an answer that the code table does not know", "Find out with the DCC's service desk what the code means, and ask the meters again.")
+	moved := 0
+	if t := st.Transfers; t != nil {
+		moved = t.Expected + t.Unexpected
+		if n := t.Unexpected; n > 0 {
+			j.add(record.Task{
+				Says: count(n, "1 answer says that a home is another supplier's (E4), and no list of transfers names it", "%d answers say that homes are another supplier's (E4), and no list of transfers names them"), List: "rejected",
+				Do: "These homes are left alone. Find out whether they have switched, and have the list of transfers brought up to date (transfers.file).",
+			})
+		}
+	}
+	j.requests("rejected", moved, "the DCC rejected 1 request", "the DCC rejected %d requests", "Look at the codes and the stories; the DCC's service desk explains a code.")
+	j.requests("unverified", 0, "1 answer could not be proven, and is not believed", "%d answers could not be proven, and are not believed", "Look at their stories: a certificate that the SMKI service or the configuration lacks, or a stranger.")
+	j.waiting("held", "1 meter is held for a person: an answer that the code table does not know", "%d meters are held for a person: an answer that the code table does not know", "Find out with the DCC's service desk what the code means, and ask the meters again.")
 	if n := st.Verdicts[record.VerdictArmed]; n > 0 {
 		j.add(record.Task{
-			Says: fmt.Sprintf("%d meters are armed: supply returns when the consumer presses the button", n), List: record.VerdictArmed, Meters: n,
+			Says: count(n, "1 meter is armed: supply returns when the consumer presses the button", "%d meters are armed: supply returns when the consumer presses the button"), List: record.VerdictArmed, Meters: n,
 			Do: "Call these homes. calls.csv lists them, the most pressing first:", Commands: []string{j.place.Report()},
 		})
 	}
 }
 
 // waiting tells of meters that wait for a reason.
-func (j *judge) waiting(name, says, do string) {
+func (j *judge) waiting(name, one, many, do string) {
 	if n := j.st.Waiting[name]; n > 0 {
-		j.add(record.Task{Says: fmt.Sprintf(says, n), Do: do, List: name, Meters: n})
+		j.add(record.Task{Says: count(n, one, many), Do: do, List: name, Meters: n})
 	}
 }
 
-// requests tells of requests that ended so.
-func (j *judge) requests(class, says, do string) {
-	if n := j.st.Classes[class]; n > 0 {
-		j.add(record.Task{Says: fmt.Sprintf(says, n), Do: do, List: class})
+// requests tells of requests that ended so, but for some of which more is said elsewhere.
+func (j *judge) requests(class string, but int, one, many, do string) {
+	if n := j.st.Classes[class] - but; n > 0 {
+		j.add(record.Task{Says: count(n, one, many), Do: do, List: class})
 	}
+}
+
+// count says how many, where one is said otherwise.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return fmt.Sprintf(many, n)
 }
 
 // reasons are those of a verdict, each with what to do.

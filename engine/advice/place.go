@@ -11,7 +11,8 @@ import (
 // written in capitals, for the reader to fill in.
 type Place struct {
 	Program       string // how this program is called
-	Config        string // the configuration's file
+	Folder        string // in which the sweep was started: what the files are relative to
+	Config        string // the configuration's file, as it was named: a plan holds to how its files are named
 	Plan, Journal string
 	Operations    string // host:port or https://host:port; empty: the default
 	Guarded       bool   // the operations address asks for a token
@@ -28,6 +29,15 @@ func (p Place) command(words ...string) string {
 		line += " " + quote(w)
 	}
 	return line
+}
+
+// files is a command that names files of the sweep.
+func (p Place) files(words ...string) string {
+	line := p.command(words...)
+	if p.Folder == "" {
+		return line
+	}
+	return "cd " + quote(p.Folder) + " && " + line
 }
 
 // order is a command that goes to the running sweep.
@@ -50,7 +60,7 @@ func (p Place) journal() string { return cmp.Or(p.Journal, "JOURNAL") }
 
 // Sweep is the command that carries the plan out, and goes on with it.
 func (p Place) Sweep() string {
-	return p.command("sweep", "--config", p.config(), "--plan", p.plan(), "--journal", p.journal())
+	return p.files("sweep", "--config", p.config(), "--plan", p.plan(), "--journal", p.journal())
 }
 
 // Approve is what each of two people gives, with their own certificate and key. A sweep
@@ -61,12 +71,12 @@ func (p Place) Approve(begun bool) string {
 	if begun {
 		words = append(words, "--journal", p.journal())
 	}
-	return p.command(words...)
+	return p.files(words...)
 }
 
 // Report writes the reports.
 func (p Place) Report() string {
-	return p.command("report", "--journal", p.journal(), "--out", "REPORT")
+	return p.files("report", "--journal", p.journal(), "--out", "REPORT")
 }
 
 // of are the flags of a hold's scope.

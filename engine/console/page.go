@@ -187,8 +187,8 @@ func Ending(s *record.Status) string {
 	switch {
 	case s.Meters > 0 && s.Done == s.Meters:
 		return "every meter has a verdict"
-	case s.ETA == nil && s.State == "halted", s.State == "ceased", s.State == "interrupted":
-		return "nothing more, until it goes on"
+	case s.State != "starting" && s.State != "running":
+		return "nothing moves until it goes on"
 	case s.ETA == nil:
 		return "not known yet"
 	case s.ETARange != nil:

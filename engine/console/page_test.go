@@ -53,7 +53,7 @@ func TestPageIsReadWithoutScripts(t *testing.T) {
 		`<strong class="badge not_sending">not sending</strong> the sweep is paused`,
 		"<b>the sweep is paused by wave 1.</b> Find out why; then resume.", "<code>safemode resume</code>", "<li>3: arm refused; send an engineer</li>",
 		"last answer 14s ago", "SILENT, last answer 15m0s ago", "last message 3s ago", "3.0 GiB free", "waiting for the sweep is held",
-		"40 of 200 have a verdict", "1h0m0s to 2h30m0s", "armed <b>4</b> of 200", "no verdict yet <b>160</b> of 200",
+		"40 of 200 have a verdict", "nothing moves until it goes on", "armed <b>4</b> of 200", "no verdict yet <b>160</b> of 200",
 		"shut: revoked: serial 7", `<th scope="row">gate direction</th><td>passes</td>`, `<th scope="row">circuit transform North</th><td><span class="fault">shut`, "77001",
 		"1 canary", "unverified 5", "5 of 100 retries used", "put off 11",
 		`<th scope="row">4G North</th><td>gas</td><td class="n">0</td><td class="n">3</td><td class="n">0</td><td class="n">0</td><td class="n">0</td><td class="n">77</td><td class="n">80</td>`,

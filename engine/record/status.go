@@ -12,7 +12,7 @@ type Status struct {
 	Health Health `json:"health"` // of the sweep, in one word
 	ToDo   []Task `json:"to_do"`  // for people, the most pressing first
 
-	State     string         `json:"state"` // starting, running, paused, stopping, halted, ceased, finished; of a journal also interrupted, open
+	State     string         `json:"state"` // starting, running, paused, stopping, halted, interrupted, ceased, finished; of a journal alone also planned, open
 	Reason    string         `json:"reason,omitempty"`
 	Cause     string         `json:"cause,omitempty"` // of a halt: one of the Halt constants
 	Meters    int            `json:"meters"`

@@ -110,8 +110,8 @@ type Request struct {
 // request back (DUIS 5.4, QuarantinedRequest).
 const quarantineAlert = "AD1"
 
-// noVerdict is the reason of a meter that the sweep never came to judge.
-const noVerdict = "the journal holds no verdict"
+// NoVerdict is the reason of a meter that the sweep never came to judge.
+const NoVerdict = "the journal holds no verdict"
 
 // Fold reads a journal's records, from the first on. It fails with the first
 // error of the iteration, and on a record that contradicts the format.
@@ -429,7 +429,7 @@ func (f *folder) finish() *Report {
 	}
 	for _, m := range f.plan {
 		if m.Verdict.Verdict == "" {
-			m.Verdict.Verdict, m.Verdict.Reason = record.VerdictUnknown, noVerdict
+			m.Verdict.Verdict, m.Verdict.Reason = record.VerdictUnknown, NoVerdict
 		}
 		m.settle()
 		m.order(f.report.Last)

@@ -233,7 +233,7 @@ func (m *Meter) verdictAt(t time.Time) string {
 func (m *Meter) reasonAt(t time.Time) string {
 	c := m.changeAt(t)
 	if c == nil {
-		return noVerdict
+		return NoVerdict
 	}
 	return c.Reason
 }
