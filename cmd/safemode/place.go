@@ -49,10 +49,9 @@ func toDoLines(st *record.Status) (lines []string) {
 	return lines
 }
 
-// withAdvice adds to the message of an exit what is to be done.
-func withAdvice(err error, st *record.Status) error {
-	if err == nil || len(st.ToDo) == 0 {
-		return err
+// printToDo writes what there is to do, before the last line says how a command ended.
+func printToDo(w io.Writer, st *record.Status) {
+	if len(st.ToDo) > 0 {
+		fmt.Fprintf(w, "to do:\n%s\n", strings.Join(toDoLines(st), "\n"))
 	}
-	return fmt.Errorf("%w\nto do:\n%s", err, strings.Join(toDoLines(st), "\n"))
 }

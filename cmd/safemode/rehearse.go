@@ -237,8 +237,7 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded
 	case errors.Is(err, sweep.ErrStopped): // its simulator is gone: no command goes on with it
 		return nil, failWith(exitInterrupted, fmt.Errorf("interrupted and drained; a rehearsal starts anew, what there is of this one is in %s", r.dir))
 	case err != nil:
-		st := e.Status()
-		halted = sweepEnd(err, &st)
+		halted = sweepEnd(err)
 		if !errors.As(err, new(*sweep.HaltError)) {
 			return nil, halted
 		}

@@ -146,7 +146,8 @@ func rowsForDark(portfolioPath string, dark darkFlags) ([]servicerequests.EUI, e
 func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 	e, err := engine.Open(ctx, o)
 	if err != nil {
-		return failWith(openCode(err), advised(ctx, err, &o))
+		advise(ctx, io, err, &o)
+		return failWith(openCode(err), err)
 	}
 	first := e.Status()
 	printIdentity(io.err, &first)
@@ -157,7 +158,8 @@ func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 		return nil
 	}
 	st := e.Status()
-	if err := sweepEnd(err, &st); err != nil {
+	if err := sweepEnd(err); err != nil {
+		printToDo(io.err, &st)
 		return err
 	}
 	if s := st; s.Meters > 0 && s.Verdicts[record.VerdictUnknown] == s.Meters {
@@ -193,29 +195,27 @@ func journalCode(err error) int {
 	}
 }
 
-// advised adds to the refusal of a start for want of approvals what is to be done, by how
-// the journal ends.
-func advised(ctx context.Context, err error, o *engine.Options) error {
+// advise says of the refusal of a start for want of approvals what is to be done, by how the
+// journal ends.
+func advise(ctx context.Context, io stdio, err error, o *engine.Options) {
 	if !errors.Is(err, direction.ErrNotApproved) {
-		return err
+		return
 	}
-	st, unread := engine.StatusOf(ctx, o.Journal, o.Plan, o.Place)
-	if unread != nil {
-		return err // it says enough
+	if st, unread := engine.StatusOf(ctx, o.Journal, o.Plan, o.Place); unread == nil { // else the refusal says enough
+		printToDo(io.err, &st)
 	}
-	return withAdvice(err, &st)
 }
 
-// sweepEnd gives the end of a sweep its exit code, and says what is to be done.
-func sweepEnd(err error, st *record.Status) error {
+// sweepEnd gives the end of a sweep its exit code.
+func sweepEnd(err error) error {
 	var halt *sweep.HaltError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &halt):
-		return failWith(exitHalted, withAdvice(err, st))
+		return failWith(exitHalted, err)
 	case errors.Is(err, sweep.ErrStopped):
-		return failWith(exitInterrupted, withAdvice(errors.New("interrupted and drained"), st))
+		return failWith(exitInterrupted, errors.New("interrupted and drained"))
 	case errors.Is(err, sweep.ErrReplay), errors.Is(err, journal.ErrDamaged):
 		return failWith(exitHalted, err)
 	default:
