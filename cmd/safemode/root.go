@@ -100,13 +100,14 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 3 refused; 4 finished, but the verdict does not hold; 5 halted; 130 interrupted.`,
 		Example: `  safemode demo                 rehearse a whole sweep, with nothing prepared
   safemode duis build --help    make one Service Request`,
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		newDemo(io), newPKI(io), newFleet(io), newSim(io), newPortfolio(io), newPlan(io), newSign(io), newApprove(io), newPreflight(io), newSweep(io),
-		newStatus(io),
+		newStatus(io), newWait(io),
 		newReport(io), newEvidence(io), newAudit(io), newLoadTest(io), newJournal(io), newCustody(io), newSigner(io),
 		newCheckConfig(io), newDUIS(io), newGBCS(io),
 	)

@@ -185,6 +185,11 @@ func (s *scene) evidence(t *testing.T, meters []meterLine) {
 	if proofs["verified"] == 0 || proofs["unsigned"] == 0 || proofs["checked by the engine with the supplier's key: it held if an outcome rests on it"] == 0 {
 		t.Errorf("proofs: %v", proofs)
 	}
+	if said := must(t, "", "evidence", "--journal", s.path("journal.db"), "--mpxn", meters[i]["mpxn"], "--out", s.path("by-mpxn"), "--json"); !strings.Contains(said, meters[i]["device_id"]) {
+		t.Errorf("by its MPxN %s: %s", meters[i]["mpxn"], said)
+	}
+	refuses(t, exitUsage, "no meter of the plan", "", "evidence", "--journal", s.path("journal.db"), "--mpxn", "123456", "--out", s.path("none"))
+	refuses(t, exitUsage, "--mpxn: ", "", "evidence", "--journal", s.path("journal.db"), "--mpxn", "12", "--out", s.path("none"))
 	refuses(t, exitUsage, "does not name the device", "", "evidence", "--journal", s.path("journal.db"), "--device", "00-00-00-00-00-00-00-01", "--out", s.path("none"))
 
 	readme, err := os.ReadFile("../../README.md")

@@ -90,6 +90,24 @@ func DoFor(reason string) string {
 	return ""
 }
 
+// NextFor is what a person does about a meter with a verdict; empty is none yet.
+func NextFor(verdict, reason string) string {
+	switch verdict {
+	case "":
+		return "nothing yet: the sweep is not through with it"
+	case record.VerdictOnSupply:
+		return "nothing"
+	case record.VerdictArmed:
+		return "call the home: supply returns when the consumer presses the button"
+	case record.VerdictExcluded:
+		return "leave it alone: it is another supplier's, or suppressed"
+	}
+	if do := DoFor(reason); do != "" {
+		return do
+	}
+	return "read what happened, and decide"
+}
+
 // remedies go by how a reason begins; the first that fits counts. The ledger makes the
 // reasons (Policy.Conclude).
 var remedies = [...]struct{ begins, do string }{
