@@ -179,6 +179,41 @@ func TestAdvisedCommandsExist(t *testing.T) {
 	}
 }
 
+// A plan that outlives its direction is warned of when it is made, fails preflight, and is
+// signed only by who says that they know.
+func TestPlanThatCannotBe(t *testing.T) {
+	s := newScene(t, 20, 5, 1)
+	text, err := os.ReadFile(s.path("direction.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "not_after:") {
+			line = "not_after: " + time.Now().Add(2*time.Second).UTC().Format(time.RFC3339) + "\n"
+		}
+		lines = append(lines, line)
+	}
+	putFile(t, s.path("short.yaml"), []byte(strings.Join(lines, "")))
+	must(t, "", "sign", s.path("short.yaml"), "--cert", s.path("pki/staff/rita.pem"), "--key", s.path("pki/staff/rita.key"))
+	out := must(t, "", "plan", "--config", s.path("safemode.yaml"), "--direction", s.path("short.yaml"), "--portfolio", s.path("portfolio.csv"),
+		"--out", s.path("plan"), "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"))
+	if !strings.Contains(out, "WARNING: it ") && !strings.Contains(out, "WARNING: the direction ended") {
+		t.Errorf("plan warns of nothing:\n%s", out)
+	}
+	r := safemode(t, "", "preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db"))
+	if r.code != exitFailed || !strings.Contains(r.out, "FAIL time: ") || !strings.Contains(r.out, "ok   environment: SIMULATOR: a drill") {
+		t.Errorf("preflight, exit %d:\n%s", r.code, r.out)
+	}
+	approve := []string{"approve", "--plan", s.path("plan"), "--cert", s.path("pki/approvers/alice.pem"), "--key", s.path("pki/approvers/alice.key"), "--yes"}
+	if r := safemode(t, "", approve...); r.code != exitRefused || r.out != "" || !strings.Contains(r.err, "WARNING: ") || !strings.Contains(r.err, "--knowing") {
+		t.Errorf("by --yes alone: %+v", r)
+	}
+	if r := safemode(t, "", append(approve, "--knowing")...); r.code != exitDone || !strings.Contains(r.err, "WARNING: ") {
+		t.Errorf("by who knows: %+v", r)
+	}
+}
+
 // A sweep that a shell has started with & writes plain lines and goes on, also on a terminal
 // that stops whoever writes to it from the background.
 func TestInTheBackgroundOfATerminal(t *testing.T) {

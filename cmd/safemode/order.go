@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -79,8 +80,7 @@ func newOrder(io stdio, action, what, example string, flags func(*orderCommand, 
 			if err := o.desk.call(c.Context(), http.MethodPost, "/"+action, body, nil); err != nil {
 				return err
 			}
-			fmt.Fprintf(io.err, "%s: done\n", c.Name())
-			return nil
+			return o.confirmDone(c, io)
 		},
 	}
 	o.desk.addFlags(c)
@@ -181,6 +181,47 @@ func (o *orderCommand) confirmFinal(ctx context.Context, io stdio) error {
 func (o *orderCommand) wished(c *cobra.Command) {
 	o.referenced(c)
 	_ = c.MarkFlagRequired("reason")
+}
+
+// stopWait is how long a stop is waited for; the process then still drains by itself.
+const stopWait = 2 * time.Minute
+
+// confirmDone says that an order holds, and what came of it: after a stop of the whole sweep
+// that it has drained, after a pause what is still under way.
+func (o *orderCommand) confirmDone(c *cobra.Command, io stdio) error {
+	whole := o.region == "" && o.order.Wave == 0 && o.order.SRV == ""
+	fmt.Fprintf(io.err, "%s: done\n", c.Name())
+	var st record.Status
+	look := func() error { return o.desk.call(c.Context(), http.MethodGet, "", nil, &st) }
+	switch {
+	case o.action == record.OrderStop && whole:
+		ticker := time.NewTicker(200 * time.Millisecond)
+		defer ticker.Stop()
+		for end := time.Now().Add(stopWait); ; {
+			if err := look(); err != nil { // its process has ended; an order that holds is no failure
+				fmt.Fprintln(io.err, "it has ended; safemode status --journal FILE says how it stands")
+				return nil
+			}
+			if slices.Contains(endedStates, st.State) {
+				fmt.Fprintln(io.err, statusLine(st))
+				return nil
+			}
+			if time.Now().After(end) {
+				fmt.Fprintf(io.err, "it still drains: %s\n", statusLine(st))
+				return nil
+			}
+			select {
+			case <-ticker.C:
+			case <-c.Context().Done():
+				return c.Context().Err()
+			}
+		}
+	case o.action == record.OrderPause || o.action == record.OrderResume || o.action == record.OrderStop:
+		if look() == nil {
+			fmt.Fprintln(io.err, statusLine(st))
+		}
+	}
+	return nil
 }
 
 // body is the order as the console takes it.

@@ -127,7 +127,8 @@ func TestSweepOfAnotherProcess(t *testing.T) {
 
 	order := func(word string) {
 		t.Helper()
-		if r := safemode(t, "", word, "--operations", s.operations); r != (commandResult{exitDone, "", word + ": done\n"}) {
+		state := map[string]string{"pause": "paused", "resume": "running"}[word]
+		if r := safemode(t, "", word, "--operations", s.operations); r.code != exitDone || r.out != "" || !strings.HasPrefix(r.err, word+": done\nSIMULATOR, "+state+": ") {
 			t.Errorf("%s: %+v", word, r)
 		}
 	}

@@ -148,8 +148,7 @@ func (j *judge) ways() {
 		if st.Rates.Acknowledged == 0 && waits {
 			j.stops = true
 			t.Says = "the DCC takes nothing: " + strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")
-			t.Do += " If it is well, look at the way there:"
-			t.Commands = []string{j.place.files("preflight", "--config", j.place.config(), "--plan", j.place.plan(), "--journal", j.place.journal())}
+			t.Do += " If they are well, look at the way there: dcc.url, dcc.tls, the firewall."
 		}
 		j.add(t)
 	}
