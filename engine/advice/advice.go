@@ -15,6 +15,7 @@ const (
 	renewSoon    = 5 * time.Minute // real time: a renewal that is due by then is asked for
 	inboxQuiet   = 5 * time.Minute // the sweep's clock: electricity meters answer within that. ASSUMPTION
 	deadlineNear = 24 * time.Hour  // how long before the direction's end meters without a verdict are pointed at
+	fewOpen      = 10              // so few open requests may all be of meters that do not answer. ASSUMPTION
 	mostNamed    = 20              // event references in a task; status has more
 	clockLayout  = "2 Jan 15:04 UTC"
 )
@@ -152,7 +153,9 @@ func (j *judge) ways() {
 		}
 		j.add(t)
 	}
-	j.regions()
+	if st.State == "running" {
+		j.regions()
+	}
 	if st.DiskFree != nil && *st.DiskFree < st.DiskNeeded {
 		j.add(record.Task{
 			Says: fmt.Sprintf("%d MiB are free where the journal is, and the rest of the sweep may take %d MiB", *st.DiskFree>>20, st.DiskNeeded>>20),
@@ -182,7 +185,7 @@ func (j *judge) regions() {
 		quiet = *s * cmp.Or(j.st.ClockSpeed, 1)
 	}
 	switch {
-	case electricity > 0 && quiet > inboxQuiet.Seconds():
+	case (electricity >= fewOpen || electricity > 0 && len(silent) > 0) && quiet > inboxQuiet.Seconds():
 		j.add(record.Task{
 			Says: fmt.Sprintf("nothing has come in at the inbox for %v, and %d requests wait for answers", span(quiet), electricity),
 			Do:   "Ask the DCC's service desk whether it can reach the inbox, and look at the firewall and at the inbox's certificate.",
@@ -223,7 +226,7 @@ func (j *judge) soon() {
 		return
 	}
 	until := st.Deadline.Sub(j.now)
-	if late := st.ETA != nil && until < span(*st.ETA); late || until < deadlineNear {
+	if late := st.State == "running" && st.ETA != nil && until < span(*st.ETA); late || until < deadlineNear {
 		j.add(record.Task{
 			Says: fmt.Sprintf("the direction ends in %v, %s, and %d of %d meters have no verdict", until.Round(time.Minute), st.Deadline.UTC().Format(clockLayout), left, st.Meters),
 			Do:   "Ask the Authority now whether it ends later: then sign the new direction, plan anew and have two approve.",

@@ -167,8 +167,11 @@ func TestHealth(t *testing.T) {
 			st.Heard, st.InboxHeard = []record.RegionHeard{{Region: "North", Open: 3, OpenElectricity: 3, Silent: true}}, ago(700)
 		}, record.HealthPerson, "nothing has come in at the inbox for 11m40s"},
 		"inbox never heard": {func(st *record.Status) {
-			st.Heard, st.InboxHeard, st.Elapsed = []record.RegionHeard{{Region: "North", OpenElectricity: 1}}, nil, 301
+			st.Heard, st.InboxHeard, st.Elapsed = []record.RegionHeard{{Region: "North", OpenElectricity: fewOpen}}, nil, 301
 		}, record.HealthPerson, "nothing has come in at the inbox for 5m1s"},
+		"the last few": {func(st *record.Status) {
+			st.Heard, st.InboxHeard = []record.RegionHeard{{Region: "North", OpenElectricity: fewOpen - 1}}, ago(700)
+		}, record.HealthOK, "goes on by itself"},
 		"disk":     {func(st *record.Status) { st.DiskFree, st.DiskNeeded = room(1<<20), 2<<20 }, record.HealthPerson, "1 MiB are free"},
 		"renewal":  {func(st *record.Status) { st.Renewal = ago(90) }, record.HealthPerson, "it pauses in 1m30s"},
 		"deadline": {func(st *record.Status) { st.Deadline = now.Add(2 * time.Hour) }, record.HealthPerson, "ends in 2h0m0s"},

@@ -75,7 +75,13 @@ type tick struct {
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"whole": isEUI}).Parse(pageText))
+
+// isEUI says whether a cell holds a device id, which is not broken into lines.
+func isEUI(cell string) bool {
+	_, err := servicerequests.ParseEUI(cell)
+	return err == nil
+}
 
 func (p page) write(w io.Writer) error { return pageTemplate.Execute(w, p) }
 
