@@ -21,7 +21,7 @@ func TestReportsSayWhetherTheyAreReal(t *testing.T) {
 	}{
 		"a drill":           {"simulator", "simulator", "SIMULATOR: a drill", true},
 		"live":              {"live", "live", "LIVE: real homes", false},
-		"they disagree":     {"live", "simulator", "SIMULATOR BY ITS START, PLANNED FOR LIVE: take it for real", false},
+		"they disagree":     {"live", "simulator", "LIVE AND SIMULATOR: take it for real", false},
 		"an older journal":  {"", "live", "LIVE: real homes", false},
 		"nothing is known":  {"", "", "LIVE OR NOT IS NOT KNOWN", false},
 		"not begun, a plan": {"simulator", "none", "SIMULATOR: a drill", true},

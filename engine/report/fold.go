@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -244,12 +245,20 @@ func (f *folder) open(r record.Record) error {
 	f.opened = true
 	body, err := record.Decode[record.Opening](r)
 	f.report.Summary.SweepID, f.report.Summary.PlanSHA256 = body.SweepID, body.PlanSHA256
-	if f.report.Summary.Environment != body.Environment && f.report.Summary.Environment != "" {
-		f.report.Summary.Environment = body.Environment + " by its start, planned for " + f.report.Summary.Environment // no drill: see record.Identity
-	} else {
-		f.report.Summary.Environment = body.Environment
-	}
+	f.in(body.Environment)
 	return err
+}
+
+// in notes the environment that the plan or the first start says. Where the two do not agree
+// both are named, and it is taken for real: see [record.Identity.Banner].
+func (f *folder) in(environment string) {
+	switch is := &f.report.Summary.Environment; {
+	case environment == "" || environment == *is:
+	case *is == "":
+		*is = environment
+	default:
+		*is += " and " + environment
+	}
 }
 
 // planned takes the authority from the plan's header.
@@ -273,7 +282,7 @@ func (f *folder) planned(r record.Record) error {
 	if err := json.Unmarshal(r.Body, &header); err != nil {
 		return fmt.Errorf("record %d: header of the plan: %w", r.Seq, err)
 	}
-	f.report.Summary.Environment = header.Environment
+	f.in(header.Environment)
 	for _, w := range header.Waves {
 		f.waves = append(f.waves, w.Count)
 	}
@@ -452,6 +461,8 @@ func (f *folder) finish() *Report {
 			c.LastSeconds = c.LastAt.Sub(f.report.First).Seconds()
 		}
 	}
+	s.State, s.Direction, s.Deadline = cmp.Or(f.report.Ended, "open"), f.report.Authority.Reference, f.report.Authority.NotAfter
+	s.BeganAt, s.AsOf = f.report.First, f.report.Last
 	s.BlastRadius = f.radius.Most
 	s.Meters, s.NotCovered, s.SMETS1 = len(f.plan), len(f.report.NotCovered), countSMETS1(f.report.NotCovered)
 	s.Counters, f.report.Counters = countCounters(f.counters)
