@@ -10,6 +10,7 @@
 //	GET  /healthz               200 while the process can work, else 503 and why
 //	GET  /readyz                200 while the sweep takes new work, else 503 and why
 //	GET  /api/v1/sweep          state of the sweep as JSON
+//	GET  /api/v1/openapi.json   all this as OpenAPI 3.1, with the schema of the state
 //	POST /api/v1/sweep/ACTION   204 once the order holds and is journalled
 //	                            422 if it makes no sense, 403 from who may only look,
 //	                            409 if the sweep cannot do it any more
