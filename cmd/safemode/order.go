@@ -29,6 +29,7 @@ type orderCommand struct {
 
 	region, file string
 	devices      []string
+	asJSON       bool
 	person       string // who gives an order that cannot be undone; empty: whose token comes with it
 }
 
@@ -84,6 +85,7 @@ func newOrder(io stdio, action, what, example string, flags func(*orderCommand, 
 		},
 	}
 	o.desk.addFlags(c)
+	c.Flags().BoolVar(&o.asJSON, "json", false, "print the status after the order as one line of JSON")
 	c.Flags().StringVar(&o.order.Reason, "reason", "", "why; it is journalled with your name")
 	flags(&o, c)
 	return c
@@ -200,15 +202,15 @@ func (o *orderCommand) confirmDone(c *cobra.Command, io stdio) error {
 		for end := time.Now().Add(stopWait); ; {
 			if err := look(); err != nil { // its process has ended; an order that holds is no failure
 				fmt.Fprintln(io.err, "it has ended; safemode status --journal FILE says how it stands")
-				return nil
+				return o.print(io, st)
 			}
 			if slices.Contains(endedStates, st.State) {
 				fmt.Fprintln(io.err, statusLine(st))
-				return nil
+				return o.print(io, st)
 			}
 			if time.Now().After(end) {
 				fmt.Fprintf(io.err, "it still drains: %s\n", statusLine(st))
-				return nil
+				return o.print(io, st)
 			}
 			select {
 			case <-ticker.C:
@@ -220,8 +222,18 @@ func (o *orderCommand) confirmDone(c *cobra.Command, io stdio) error {
 		if look() == nil {
 			fmt.Fprintln(io.err, statusLine(st))
 		}
+	case o.asJSON:
+		_ = look() // what is not known stays empty
 	}
-	return nil
+	return o.print(io, st)
+}
+
+// print writes the status after an order, if it is asked for: the last that was seen.
+func (o *orderCommand) print(io stdio, st record.Status) error {
+	if !o.asJSON {
+		return nil
+	}
+	return printJSON(io.out, st)
 }
 
 // body is the order as the console takes it.

@@ -133,6 +133,10 @@ func TestSweepOfAnotherProcess(t *testing.T) {
 		}
 	}
 	order("pause")
+	var after record.Status
+	if r := safemode(t, "", "renew", "--json", "--operations", s.operations); r.code != exitDone || json.Unmarshal([]byte(r.out), &after) != nil || after.State != "paused" || after.Environment != "simulator" {
+		t.Errorf("renew --json: %+v", r)
+	}
 	sent := 0.0
 	p.until("quiet after the POSTs under way", func() bool {
 		before := sent
