@@ -69,7 +69,7 @@ func identityOf(environment, sweepID string, d *direction.Direction) record.Iden
 // place is what advised commands name.
 func (e *Engine) place() advice.Place {
 	p := e.o.Place
-	p.Rehearsal = e.o.Rehearsal
+	p.Rehearsal, p.Ending = e.o.Rehearsal, !e.ended.Load()
 	p.Operations = strings.TrimPrefix(e.OperationsURL(), "http://")
 	p.Guarded = e.o.Operations.Token != "" || len(e.o.Operations.People) > 0
 	return p

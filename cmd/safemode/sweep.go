@@ -102,6 +102,7 @@ of --portfolio, and without a sweep.`,
 				}
 			}
 			o.Stay, o.Place = flags.stay, placeOf(configPath, planDir, journalPath)
+			o.Place.Operations = o.Operations.Listen // the engine knows better once it listens
 			return runSweep(c.Context(), io, o)
 		},
 	}

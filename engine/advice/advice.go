@@ -81,8 +81,12 @@ func (j *judge) health() record.Health {
 func (j *judge) held() {
 	st := j.st
 	for _, h := range st.Holds {
+		since := h.Since.UTC().Format(clockLayout)
+		if st.ClockSpeed != 0 && st.ClockSpeed != 1 {
+			since += " (the sweep's clock)"
+		}
 		t := record.Task{Says: fmt.Sprintf("%s is %s since %s by %s: %s", h.Scope, map[string]string{"pause": "paused", "stop": "stopped"}[h.Action],
-			h.Since.UTC().Format(clockLayout), h.By, cmp.Or(h.Reason, "no reason was given"))}
+			since, h.By, cmp.Or(h.Reason, "no reason was given"))}
 		switch h.Cause {
 		case record.CauseWave:
 			t.Do = "Find out why these requests ended so. If the rest may go on, resume: what the rule has counted counts anew."

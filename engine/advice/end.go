@@ -73,6 +73,9 @@ func (j *judge) halted() {
 	st, p := j.st, j.place
 	t := record.Task{Says: "it has halted: " + strings.TrimPrefix(st.Reason, "halted: ")} // as older journals have it
 	mend, final := j.mend()
+	if p.Ending {
+		mend = "It still takes in answers to what was sent, and ends by itself. " + mend
+	}
 	switch {
 	case p.Rehearsal:
 		t.Do = mend + " A rehearsal starts anew, in a new folder."

@@ -16,6 +16,7 @@ type Place struct {
 	Plan, Journal string
 	Operations    string // host:port or https://host:port; empty: the default
 	Guarded       bool   // the operations address asks for a token
+	Ending        bool   // its process has halted, and still takes answers in
 	Rehearsal     bool   // simulator and sweep in one process: nothing goes on after its end
 }
 
