@@ -68,11 +68,13 @@ beside what they check. Private keys are not read.`,
 			}
 			if asJSON {
 				return printJSON(io.out, struct {
-					Device  servicerequests.EUI `json:"device_id"`
-					Records int                 `json:"records"`
-					Out     string              `json:"out"`
-				}{eui, len(story.Records), dir})
+					Environment string              `json:"environment"` // simulator or live
+					Device      servicerequests.EUI `json:"device_id"`
+					Records     int                 `json:"records"`
+					Out         string              `json:"out"`
+				}{environmentOf(story), eui, len(story.Records), dir})
 			}
+			fmt.Fprintln(io.out, record.Identity{Environment: environmentOf(story)}.Banner())
 			fmt.Fprintf(io.out, "%d records of %v in %s\n", len(story.Records), eui, dir)
 			return nil
 		},
@@ -136,6 +138,19 @@ func evidenceOf(ctx context.Context, journalPath, device, mpxn string) (eui serv
 		return eui, nil
 	}
 	return eui, failWith(exitUsage, fmt.Errorf("--mpxn %s: %d meters have it: name one by --device: %s", mpxn, len(found), strings.Join(found, ", ")))
+}
+
+// environmentOf is what the first start of a story's sweep says; empty: none does.
+func environmentOf(story *report.Story) string {
+	for _, r := range story.Records {
+		if r.Kind != record.Opened {
+			continue
+		}
+		if opening, err := record.Decode[record.Opening](r); err == nil {
+			return opening.Environment
+		}
+	}
+	return ""
 }
 
 func tellStory(ctx context.Context, path string, device servicerequests.EUI) (*report.Story, error) {
