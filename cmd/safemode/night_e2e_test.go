@@ -127,8 +127,23 @@ func TestAdviceIsPastedAndWorks(t *testing.T) {
 		}
 		sweep = runs(commands[0])
 	}
+	if !strings.Contains(must(t, "", "status", "--json", "--operations", s.operations), `"environment":"simulator"`) {
+		t.Error("status --json does not say whether it is real")
+	}
 	if r := sweep.signal(syscall.SIGINT); r.code != exitInterrupted {
 		t.Errorf("%+v", r)
+	}
+	// Whatever is printed as JSON says whether it is real.
+	_, planned := readCSV(t, s.path("portfolio.csv"))
+	journal := s.path("journal.db")
+	for _, args := range [][]string{
+		{"status", "--journal", journal}, {"report", "--journal", journal, "--out", s.path("report")}, {"audit", "--journal", journal},
+		{"evidence", "--journal", journal, "--device", planned[0]["device_id"], "--out", s.path("evidence")},
+		{"plan", "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("again"), "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key")},
+	} {
+		if r := safemode(t, "", append(args, "--json")...); !strings.Contains(r.out, `"environment":"simulator"`) {
+			t.Errorf("%s --json does not say whether it is real, exit %d: %.300s %s", args[0], r.code, r.out, r.err)
+		}
 	}
 	stopSim(t, sim)
 }
