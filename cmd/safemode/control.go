@@ -110,7 +110,8 @@ func statusOfJournal(ctx context.Context, io stdio, path, planDir, configPath st
 // let in there.
 type operations struct {
 	address, tokenFile, authorities string
-	person                          string // whom an order is from, where no token says so; empty: this machine's user
+	patience                        time.Duration // for one answer; 0: ten seconds
+	person                          string        // whom an order is from, where no token says so; empty: this machine's user
 }
 
 func (o *operations) addFlags(c *cobra.Command) {
@@ -162,7 +163,7 @@ func (o *operations) client() (*http.Client, error) {
 
 // call talks to the running sweep.
 func (o *operations) call(ctx context.Context, method, path string, body []byte, result any) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(o.patience, 10*time.Second))
 	defer cancel()
 	base, err := o.base()
 	if err != nil {

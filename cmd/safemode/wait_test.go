@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"safemode/engine/record"
 )
@@ -62,4 +63,21 @@ func TestWait(t *testing.T) {
 	if err := json.Unmarshal([]byte(must(t, "", "wait", "--for", "paused", "--json", "--operations", server.URL)), &st); err != nil || st.State != "paused" {
 		t.Errorf("%v, %+v", err, st)
 	}
+}
+
+// An order that nobody answers in time may still be carried out, and that is said. Where no
+// sweep is, the journal is named, which says how it ended.
+func TestOrderWithoutAnAnswer(t *testing.T) {
+	hang := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
+	defer server.Close()
+	defer close(hang)
+	desk := operations{address: server.URL, patience: 20 * time.Millisecond}
+	if err := desk.call(t.Context(), http.MethodPost, "/pause", nil, nil); err == nil || !strings.Contains(err.Error(), "may still be carried out") {
+		t.Errorf("an order: %v", err)
+	}
+	if err := desk.call(t.Context(), http.MethodGet, "", nil, nil); err == nil || strings.Contains(err.Error(), "carried out") {
+		t.Errorf("a question: %v", err)
+	}
+	refuses(t, exitFailed, "safemode status --journal FILE says how", "", "pause", "--operations", freeAddress(t))
 }

@@ -176,12 +176,13 @@ func (j *judge) ways() {
 
 // regions tells where no answers come from.
 func (j *judge) regions() {
-	var silent []string
+	var silent, pauses []string
 	electricity := 0
 	for _, r := range j.st.Heard {
 		electricity += r.OpenElectricity
 		if r.Silent {
 			silent = append(silent, r.Region+" ("+Heard(r)+")")
+			pauses = append(pauses, j.ifActive("pause", "--region", r.Region, "--reason", "region out")...)
 		}
 	}
 	quiet := j.st.Elapsed
@@ -198,7 +199,7 @@ func (j *judge) regions() {
 		j.add(record.Task{
 			Says:     "no meter answers in " + strings.Join(silent, ", "),
 			Do:       "Ask the DCC's service desk whether the region is out. If it is, pause the region, so that no tries are used up, and resume it later:",
-			Commands: j.ifActive("pause", "--region", "REGION", "--reason", "region out"),
+			Commands: pauses,
 		})
 	}
 }
