@@ -102,6 +102,10 @@ func (e *Engine) logEnd() {
 	for _, t := range st.ToDo {
 		todo = append(todo, t.Lines()...)
 	}
-	e.o.Log.Warn("ended", zap.String("state", st.State), zap.String("environment", st.Environment), zap.String("sweep_id", st.SweepID),
+	say := e.o.Log.Warn
+	if st.State == "finished" { // as it should
+		say = e.o.Log.Info
+	}
+	say("ended", zap.String("state", st.State), zap.String("environment", st.Environment), zap.String("sweep_id", st.SweepID),
 		zap.String("reason", st.Reason), zap.Strings("to_do", todo))
 }
