@@ -119,7 +119,10 @@ func Tally(st *record.Status, r *report.Report, place advice.Place) {
 		record.VerdictOnSupply: v.OnSupply, record.VerdictArmed: v.Armed, record.VerdictNotSafe: v.NotSafe,
 		record.VerdictUnknown: v.Unknown, record.VerdictExcluded: v.Excluded,
 	}
-	st.Meters, st.Elapsed = s.Meters, s.DurationSeconds
+	st.Meters, st.Elapsed, st.Holds = s.Meters, s.DurationSeconds, r.Holds()
+	if t := s.Transfers; t != nil {
+		st.Transfers = &record.TransferCounts{Listed: t.Listed, Left: t.LeftAlone, Confirmed: t.Told, Expected: t.Refused - t.Unexpected, Unexpected: t.Unexpected}
+	}
 	for i := range r.Meters {
 		if len(r.Meters[i].Requests) > 0 {
 			st.Started++
