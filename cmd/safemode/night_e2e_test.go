@@ -137,7 +137,9 @@ func TestAdviceIsPastedAndWorks(t *testing.T) {
 	_, planned := readCSV(t, s.path("portfolio.csv"))
 	journal := s.path("journal.db")
 	for _, args := range [][]string{
-		{"status", "--journal", journal}, {"report", "--journal", journal, "--out", s.path("report")}, {"audit", "--journal", journal},
+		{"status", "--journal", journal},
+		{"report", "--journal", journal, "--out", s.path("report")},
+		{"audit", "--journal", journal},
 		{"evidence", "--journal", journal, "--device", planned[0]["device_id"], "--out", s.path("evidence")},
 		{"plan", "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("again"), "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key")},
 	} {

@@ -22,8 +22,8 @@ func TestSignNamesTheFaultsOfOneFile(t *testing.T) {
 	direction, roster, freeze := read("../../config/direction.example.yaml"), read(filepath.Join(pki, "roster.yaml")), read("../../config/freeze.example.yaml")
 	for name, c := range map[string]struct{ text, old, is, says string }{
 		"a direction":  {direction, "maximum_meters: 100000", "maximum_meters: many", "direction: maximum_meters: many: want a whole number"},
-		"another word": {direction, "reference:", "referense:", "direction:\nreference: required\nreferense: unknown key"},
-		"a roster":     {roster, "people:", "peopel:", "roster:\npeopel: unknown key\npeople: required"},
+		"another word": {direction, "reference:", "ref:", "direction:\nref: unknown key\nreference: required"},
+		"a roster":     {roster, "people:", "persons:", "roster:\npeople: required: name one or more\npersons: unknown key"},
 		"a statement":  {freeze, "system:", "sistem:", "system: required"},
 	} {
 		if !strings.Contains(c.text, c.old) {
