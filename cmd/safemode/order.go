@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,9 +44,9 @@ func newOrders(io stdio) []*cobra.Command {
 		newOrder(io, "rerun", "Ask meters again from their first reads on",
 			"  safemode rerun --device 00-DB-12-34-56-78-90-A1 --reason \"reported off\"\n  safemode rerun --verdict not_safe --reason \"after the outage\"", (*orderCommand).rerun),
 		newOrder(io, "exclude", "Leave meters alone that are another supplier's now",
-			"  safemode exclude --file transferred.txt", (*orderCommand).list),
+			"  safemode exclude --file transferred.txt --person \"Ada Byron\"", (*orderCommand).list),
 		newOrder(io, "suppress", "Leave further meters alone",
-			"  safemode suppress --file suppress.txt", (*orderCommand).list),
+			"  safemode suppress --file suppress.txt --token-file ada.token", (*orderCommand).list),
 		newOrder(io, "deleted", "Say that the DCC has deleted a quarantined request: it is read back",
 			"  safemode deleted --reference 20261123001", (*orderCommand).referenced),
 		newOrder(io, "renew", "Say that an operator is still there",
@@ -69,12 +68,15 @@ func newOrder(io stdio, action, what, example string, flags func(*orderCommand, 
 		Example: example,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if action == record.OrderCease {
+			if err := o.resolve(); err != nil {
+				return failWith(exitUsage, err)
+			}
+			if forGood[action] != "" {
 				if err := o.confirmFinal(c.Context(), io); err != nil {
 					return err
 				}
 			}
-			body, err := o.body()
+			body, err := json.Marshal(o.order)
 			if err != nil {
 				return failWith(exitUsage, err)
 			}
@@ -106,9 +108,10 @@ Of a region or a wave no further meter begins, and those that have are brought t
 their end; of a service no further request is asked. With --now nothing more of the
 scope is sent, and what waits is withdrawn. resume takes it back.`,
 	"exclude": `Reads a list of devices, one EUI a line, # comments. Nothing more is sent to them. A
-verdict that was given already stands. Meters that are not planned are passed over.`,
+verdict that was given already stands. Meters that are not planned are passed over. It
+cannot be undone: the sweep's id is typed, and a person named, as for cease.`,
 	"suppress": `As exclude, but for meters that are to be left alone for another reason. The list only
-grows: to take a meter out of it needs a new plan.`,
+grows: to take a meter out of it needs a new plan. The sweep's id is typed, and a person named.`,
 	"rerun": `What the meters were found as stays known. Meters that have not begun, and those that
 are to be left alone, are not concerned.`,
 	"cease": `Sends nothing more, gives every meter the verdict that is known, and closes the journal
@@ -145,6 +148,7 @@ func (o *orderCommand) rerun(c *cobra.Command) {
 func (o *orderCommand) list(c *cobra.Command) {
 	c.Flags().StringVar(&o.file, "file", "", "list of devices, one EUI a line")
 	_ = c.MarkFlagRequired("file")
+	o.confirmed(c)
 }
 
 func (o *orderCommand) referenced(c *cobra.Command) {
@@ -154,7 +158,12 @@ func (o *orderCommand) referenced(c *cobra.Command) {
 
 func (o *orderCommand) final(c *cobra.Command) {
 	o.referenced(c)
-	c.Flags().StringVar(&o.person, "person", "", "name of the person who ends the sweep; not needed with --token-file")
+	o.confirmed(c)
+}
+
+// confirmed adds the flags of an order that cannot be undone.
+func (o *orderCommand) confirmed(c *cobra.Command) {
+	c.Flags().StringVar(&o.person, "person", "", "name of the person who orders it; not needed with --token-file")
 	c.Flags().StringVar(&o.order.Confirm, "confirm", "", "the sweep's id, instead of typing it")
 	c.MarkFlagsOneRequired("person", "token-file")
 }
@@ -177,7 +186,18 @@ func (o *orderCommand) confirmFinal(ctx context.Context, io stdio) error {
 	printIdentity(io.err, &st)
 	fmt.Fprintln(io.err, statusLine(st))
 	o.order.Confirm = st.SweepID
-	return confirmBy(io, st.SweepID, "to end it FOR GOOD")
+	what := forGood[o.action]
+	if n := len(o.order.Devices); n > 0 {
+		what = fmt.Sprintf(what, n)
+	}
+	return confirmBy(io, st.SweepID, what)
+}
+
+// forGood are the orders that cannot be undone, with what the sweep's id is typed for.
+var forGood = map[string]string{
+	record.OrderCease:    "to end it FOR GOOD",
+	record.OrderExclude:  "to leave %d meters alone FOR GOOD",
+	record.OrderSuppress: "to leave %d meters alone FOR GOOD",
 }
 
 func (o *orderCommand) wished(c *cobra.Command) {
@@ -236,41 +256,39 @@ func (o *orderCommand) print(io stdio, st record.Status) error {
 	return printJSON(io.out, st)
 }
 
-// body is the order as the console takes it.
-func (o *orderCommand) body() ([]byte, error) {
+// resolve reads what flags and files name into the order.
+func (o *orderCommand) resolve() error {
 	if o.region != "" {
 		if err := o.order.Region.UnmarshalText([]byte(o.region)); err != nil || o.order.Region == servicerequests.UnknownRegion {
-			return nil, fmt.Errorf("--region %q: want North, Central, South, 4G North, 4G Central or 4G South", o.region)
+			return fmt.Errorf("--region %q: want North, Central, South, 4G North, 4G Central or 4G South", o.region)
 		}
 	}
 	for _, text := range o.devices {
 		eui, err := servicerequests.ParseEUI(text)
 		if err != nil {
-			return nil, fmt.Errorf("--device %q: %w", text, err)
+			return fmt.Errorf("--device %q: %w", text, err)
 		}
 		o.order.Devices = append(o.order.Devices, eui)
 	}
 	if o.file != "" {
 		f, err := safefile.Open(o.file, safefile.List, safefile.Checked)
 		if err != nil {
-			return nil, fmt.Errorf("--file: %w", err)
+			return fmt.Errorf("--file: %w", err)
 		}
 		defer f.Close()
 		devices, err := portfolio.ReadSuppressed(f)
 		if err != nil {
-			return nil, fmt.Errorf("--file: %s: %w", o.file, err)
+			return fmt.Errorf("--file: %s: %w", o.file, err)
 		}
 		if len(devices) == 0 {
-			return nil, errors.New("--file: " + o.file + " lists no device")
+			return errors.New("--file: " + o.file + " lists no device")
 		}
 		for eui := range devices {
 			o.order.Devices = append(o.order.Devices, eui)
 		}
 		slices.Sort(o.order.Devices)
 	}
-	var body bytes.Buffer
-	err := json.NewEncoder(&body).Encode(o.order)
-	return body.Bytes(), err
+	return nil
 }
 
 // claimant is the name that an order claims where no token proves one: the user's on

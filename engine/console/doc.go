@@ -19,7 +19,7 @@
 // and go_on. The body is empty, or a JSON object as [Order] has it. Every order has a
 // person's name: that of the person whose token comes with it, or, where no people
 // are configured, the one that the header Safemode-Person claims, which is then
-// recorded as not authenticated. What cannot be undone (cease) wants the sweep's id in
+// recorded as not authenticated. What cannot be undone (cease, exclude, suppress) wants the sweep's id in
 // confirm, and a named person, who in a live sweep has a token.
 //
 // It decides nothing and starts nothing: it cannot add a meter, sign or send. It

@@ -43,7 +43,7 @@ var Actions = [...]string{"pause", "resume", "stop", "rerun", "exclude", "suppre
 
 // forGood are the orders that cannot be undone. They want the sweep's id typed, and a named
 // person; in a live sweep that name is proven by a token.
-var forGood = map[string]bool{"cease": true}
+var forGood = map[string]bool{"cease": true, "exclude": true, "suppress": true}
 
 // final refuses an order that cannot be undone unless it is meant, and somebody gives it.
 func (c console) final(o Order, known bool) error {
