@@ -127,6 +127,9 @@ func TestAttackSpentApprovals(t *testing.T) {
 	}
 	running.wait()
 	sent = s.requests(t)
+	if said := must(t, "", "status", "--journal", s.path("journal.db")); !strings.Contains(said, "not sending: ended for good by the next supplier's notice") {
+		t.Errorf("status --journal: %s", said)
+	}
 	s.refusesSweep(t, exitRefused, "safemode.yaml", "plan", "journal.db", "for good")
 	s.refusesSweep(t, exitRefused, "safemode.yaml", "plan", "new.db", "remembers that it has ceased", "SoLR notice 12")
 	s.refusesSweep(t, exitRefused, "safemode.yaml", "plan", "backup.db", "remembers that it has ceased")
