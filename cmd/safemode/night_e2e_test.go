@@ -242,9 +242,13 @@ func TestInTheBackgroundOfATerminal(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("bash, which has job control, is not there")
 	}
-	for name, first := range map[string]string{"a usual terminal": ":", "one with tostop": "stty tostop"} {
+	background := `"$0" demo --meters 30 --speed 2000 --out "$1" & wait $!; echo ENDED $?`
+	// It fills the terminal, is stopped by its user, and goes on in the background.
+	later := `{ until [ -s "$1.pid" ]; do sleep .1; done; sleep 3; kill -TSTP "$(cat "$1.pid")"; } & ` +
+		`sh -c 'echo $$ >"$1.pid"; exec "$0" demo --meters 60 --speed 600 --out "$1"' "$0" "$1"; echo STOPPED; bg %2; wait %2; echo ENDED $?`
+	for name, script := range map[string]string{"a usual terminal": background, "one with tostop": "stty tostop; " + background, "put there later": later} {
 		out := filepath.Join(t.TempDir(), "demo")
-		shell := exec.Command("bash", "-c", "set -m; "+first+`; "$0" demo --meters 30 --speed 2000 --out "$1" & wait $!; echo ENDED $?`, path, out)
+		shell := exec.Command("bash", "-c", "set -m; "+script, path, out)
 		shell.Env = append(os.Environ(), "TERM=xterm-256color")
 		master, err := pty.StartWithSize(shell, &pty.Winsize{Rows: 24, Cols: 80})
 		if err != nil {
@@ -266,10 +270,14 @@ func TestInTheBackgroundOfATerminal(t *testing.T) {
 		}
 		_ = shell.Wait()
 		master.Close()
-		if !bytes.Contains(text, []byte("ENDED 0")) || !bytes.Contains(text, []byte("SIMULATOR, finished: 30 of 30")) {
+		if !bytes.Contains(text, []byte("ENDED 0")) || !bytes.Contains(text, []byte("SIMULATOR, finished: ")) {
 			t.Errorf("%s:\n%s", name, text)
 		}
-		if bytes.Contains(text, []byte("\x1b[?1049h")) {
+		filled, again := bytes.Count(text, []byte("\x1b[?1049h")), bytes.Count(text, []byte("\x1b[?1049l"))
+		if script == later && (filled != 1 || again < 1 || !bytes.Contains(text, []byte("in the background: lines follow"))) {
+			t.Errorf("%s: it filled the screen %d times and left it %d times:\n%s", name, filled, again, text)
+		}
+		if script != later && filled > 0 {
 			t.Errorf("%s: it fills a screen that is not its own", name)
 		}
 	}

@@ -23,6 +23,7 @@ type screen struct {
 	talk      func() []string               // the last lines, oldest first
 	interrupt func()                        // Ctrl-C was pressed
 	quits     bool                          // a key ends the view and nothing else
+	ours      func() bool                   // the terminal is still this process's; nil: it is
 
 	last          record.Status
 	fault         string // why there is no news
@@ -61,6 +62,9 @@ func (s screen) Update(m tea.Msg) (tea.Model, tea.Cmd) {
 		}
 		return s, tea.Tick(lookEvery, func(time.Time) tea.Msg { return look{} })
 	case look:
+		if s.ours != nil && !s.ours() { // it was put into the background
+			return s, tea.Quit
+		}
 		return s, s.ask
 	case tea.WindowSizeMsg:
 		s.width, s.height = m.Width, m.Height
@@ -81,6 +85,10 @@ func (s screen) View() tea.View {
 	v := tea.NewView(s.draw())
 	v.AltScreen = true
 	v.WindowTitle = "safemode"
+	if s.last.State != "" {
+		word, _, _ := strings.Cut(s.last.Banner(), ":")
+		v.WindowTitle = word + " safemode " + s.last.Health.Words()
+	}
 	return v
 }
 

@@ -113,7 +113,7 @@ func (t *terminal) show(ctx context.Context, s screen) error {
 	if err := t.fill(true); err != nil {
 		return err
 	}
-	s.talk = t.talk
+	s.talk, s.ours = t.talk, func() bool { return foreground(t.file) }
 	options := []tea.ProgramOption{tea.WithOutput(t.file), tea.WithoutSignalHandler(), tea.WithInput(nil)}
 	if in, ok := t.in.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
 		options[2] = tea.WithInput(in)
@@ -160,8 +160,13 @@ func showProgress(ctx context.Context, w io.Writer, status func() record.Status)
 		return
 	}
 	err := t.show(ctx, screen{status: func() (record.Status, error) { return status(), nil }, interrupt: interruptSelf})
-	if err != nil {
+	switch {
+	case err != nil:
 		fmt.Fprintf(w, "the terminal cannot be filled, lines follow: %v\n", err)
-		showLines(ctx, w, status)
+	case ctx.Err() == nil:
+		fmt.Fprintln(w, "in the background: lines follow")
+	default:
+		return
 	}
+	showLines(ctx, w, status)
 }
