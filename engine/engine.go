@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"safemode/engine/advice"
 	"safemode/engine/authority"
 	"safemode/engine/breaker"
 	"safemode/engine/checkpoint"
@@ -43,7 +43,7 @@ import (
 )
 
 // Simulator is the environment in which nothing reaches a real meter.
-const Simulator = "simulator"
+const Simulator = record.Simulator
 
 // ErrRefused marks an engine that must not run: a plan, keys or an environment
 // that do not belong together.
@@ -114,6 +114,7 @@ type Options struct {
 	Resends    int
 	Commits    journal.Options
 	Version    string        // of the program
+	Place      advice.Place  // what commands that are advised name; what is empty they leave to the reader
 	StateEvery time.Duration // real time between two states that the journal keeps; 0: half a minute
 	// Checkpoints pin the journal's past; optional.
 	Checkpoints Checkpoints
@@ -286,33 +287,6 @@ func (e *Engine) OperationsURL() string {
 	return "http://" + e.console.Addr().String()
 }
 
-// Status is where the sweep stands, and its gates and circuits with it.
-func (e *Engine) Status() record.Status {
-	st := e.runner.Status()
-	st.Gates = map[string]string{}
-	for _, gate := range direction.AllGates {
-		st.Gates[string(gate)] = "open"
-		if err := e.o.Gates.CheckGate(gate, e.clock.Wall()); err != nil {
-			st.Gates[string(gate)] = errors.Unwrap(err).Error()
-		}
-	}
-	st.Breakers = e.circuits.Troubled()
-	st.Signer = e.signerTrouble()
-	if limit := e.limit(); !math.IsInf(limit, 1) {
-		st.Limit = &limit
-	}
-	return st
-}
-
-// limit is how many POSTs a second the User's and the regions' limits let go together.
-func (e *Engine) limit() float64 {
-	regions := 0.0
-	for _, l := range e.o.Limits.Region {
-		regions += l.PerSecond
-	}
-	return min(regions, e.o.Limits.User.PerSecond*float64(len(e.o.Identities)))
-}
-
 // Run carries the sweep out. When ctx ends it drains and returns
 // [sweep.ErrStopped]; a [*sweep.HaltError] says that the sweep stopped itself.
 func (e *Engine) Run(ctx context.Context) error {
@@ -346,6 +320,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.ended.Store(true)
 	// How it ended is written first: nothing that is slow may come before.
 	err = errors.Join(err, e.end(ctx, err))
+	e.logEnd()
 	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if closing := e.server.Shutdown(quiet); closing != nil {
@@ -426,7 +401,7 @@ func (e *Engine) end(ctx context.Context, outcome error) error {
 	case errors.Is(outcome, sweep.ErrCeased):
 		code, body.Reason = record.ClosedCeased, outcome.Error()
 	case errors.As(outcome, &halt):
-		code, body.Reason = record.ClosedHalted, halt.Error()
+		code, body.Reason = record.ClosedHalted, halt.Why()
 	case outcome != nil:
 		begun = false
 	}

@@ -78,7 +78,7 @@ func TestHaltIsWrittenThoughADeliveryIsSlow(t *testing.T) {
 	if last := all[len(all)-1]; last.Kind != record.Closed || last.Code != record.ClosedHalted {
 		t.Errorf("the last record is %v %s", last.Kind, last.Code)
 	}
-	if s := stop(); !s.Halted || s.Reason != halt.Error() || all[s.Seq-1].Kind != record.Halted {
+	if s := stop(); !s.Halted || s.Reason != halt.Why() || all[s.Seq-1].Kind != record.Halted {
 		t.Errorf("the next start knows of %+v", s)
 	}
 }

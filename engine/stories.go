@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"safemode/engine/advice"
 	"safemode/engine/console"
 	"safemode/engine/index"
 	"safemode/engine/journal"
@@ -172,8 +173,20 @@ func (s stories) Tell(ctx context.Context, place int) (told console.Story, err e
 	if err != nil {
 		return told, err
 	}
+	told.Do = advice.NextFor(found[0].Verdict, found[0].Reason)
+	home, _, err := x.Find(ctx, index.Query{Hub: found[0].Hub}, console.MostMeters)
+	if err != nil {
+		return told, err
+	}
+	for _, m := range home {
+		if m.Device != device {
+			told.Home = append(told.Home, meterOf(m))
+		}
+	}
 	witnesses := s.withDevice(ctx, device)
+	requests := map[servicerequests.RequestID]int{}
 	for _, r := range story.Records {
+		learn(&told.Now, &r, device)
 		proofs, err := report.Prove(r, witnesses)
 		if err != nil { // what cannot be read proves nothing more
 			proofs = append(proofs, report.Proof{Proves: "nothing more", ToWhom: "anybody", Result: "not to be read: " + err.Error()})
@@ -181,6 +194,13 @@ func (s stories) Tell(ctx context.Context, place int) (told console.Story, err e
 		chapter := console.Chapter{Seq: r.Seq, At: r.At, Kind: r.Kind.String(), Says: report.Say(r), Body: string(r.Body)}
 		if r.ID != (servicerequests.RequestID{}) {
 			chapter.RequestID = r.ID.String()
+			if requests[r.ID] == 0 {
+				requests[r.ID] = len(requests) + 1
+			}
+			chapter.Request = requests[r.ID]
+		}
+		if v, known := r.Service.Variant(); known {
+			chapter.Service = "SRV " + r.Service.SRV() + " " + v.Name
 		}
 		for _, p := range proofs {
 			chapter.Proofs = append(chapter.Proofs, console.Proof{Proves: p.Proves, ToWhom: p.ToWhom, Result: p.Result})
@@ -188,6 +208,26 @@ func (s stories) Tell(ctx context.Context, place int) (told console.Story, err e
 		told.Chapters = append(told.Chapters, chapter)
 	}
 	return told, nil
+}
+
+// learn takes in what a record shows of the meter itself.
+func learn(k *console.Known, r *record.Record, device servicerequests.EUI) {
+	if r.Kind != record.Outcome || r.Device != device {
+		return
+	}
+	o, err := record.Decode[record.OutcomeBody](*r)
+	if err != nil || o.Observed == nil {
+		return
+	}
+	if o.Observed.Mode != 0 {
+		k.Mode, k.At = o.Observed.Mode.String(), o.AnsweredAt.UTC()
+	}
+	if o.Observed.Supply != 0 {
+		k.Supply, k.At = o.Observed.Supply.String(), o.AnsweredAt.UTC()
+	}
+	if o.Observed.Balance != nil {
+		k.Balance, k.BalanceAt = o.Observed.Balance.String(), o.AnsweredAt.UTC()
+	}
 }
 
 // withDevice adds the device's own key, if it can be had within a moment.

@@ -164,7 +164,8 @@ func ofPage(t *testing.T, page string) numbers {
 	for _, row := range tableUnder(t, page, "Requests that ended") {
 		for column, text := range row {
 			if column != "SRV" && column != "withdrawn" {
-				n[row["SRV"]+" "+strings.ReplaceAll(column, " ", "_")] = atoi(t, text)
+				srv, _, _ := strings.Cut(row["SRV"], " ") // its name follows
+				n[srv+" "+strings.ReplaceAll(column, " ", "_")] = atoi(t, text)
 			}
 		}
 	}

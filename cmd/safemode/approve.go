@@ -26,7 +26,7 @@ func newApprove(io stdio) *cobra.Command {
 	var planDir, certFile, keyFile, journalPath, configPath, portfolioPath string
 	var resumes int
 	var valid time.Duration
-	var yes, asJSON, accept bool
+	var yes, knowing, asJSON, accept bool
 	var subject string
 	c := &cobra.Command{
 		Use:   "approve --plan DIR --cert CERT.pem --key KEY.pem",
@@ -37,6 +37,10 @@ of whom prepared the plan.
 
 With --config it refuses at once who is no approver on the roster, and a direction that
 no recorder on it has signed; with --portfolio, a plan with a meter that is not in it.
+
+It warns of a plan that cannot be done before its direction ends, or that reaches homes after
+their deadline. Such a plan is not signed by --yes alone: the sweep's id is typed, or
+--knowing given.
 
 With --journal it approves that a sweep goes on after the stop that the journal ends
 with: what a halt needs, and a stop when the resumes that were given ahead are used
@@ -93,6 +97,13 @@ up or have expired.`,
 				IssuedAt: now, ExpiresAt: now.Add(valid), Approver: who,
 			}
 			showTerms(io, p, &terms, on.stop)
+			doubts := p.Doubts(laterOf(now, p.StartsAt))
+			for _, doubt := range doubts {
+				fmt.Fprintf(io.err, "WARNING: %s\n", doubt)
+			}
+			if yes && len(doubts) > 0 && !knowing {
+				return failWith(exitRefused, fmt.Errorf("not signed by --yes alone: %s: read the warnings, and type the sweep's id, or give --knowing as well", doubts[0]))
+			}
 			if !yes {
 				if err := confirmBy(io, p.SweepID(), "to sign"); err != nil {
 					return err
@@ -123,6 +134,7 @@ up or have expired.`,
 	f.IntVar(&resumes, "resumes", 10, "how many stops that are no halts it may go on after by this approval")
 	f.DurationVar(&valid, "valid", 24*time.Hour, "how long the sweep may begin or go on by this approval; at most roster.approvals_at_most (72h)")
 	f.BoolVar(&yes, "yes", false, "sign without asking")
+	f.BoolVar(&knowing, "knowing", false, "with --yes: sign although the plan outlives its direction or misses a deadline, which was read")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
 	addIdentityFlags(c, &certFile, &keyFile)
 	_ = c.MarkFlagRequired("plan")

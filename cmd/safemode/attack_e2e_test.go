@@ -112,11 +112,24 @@ func TestAttackSpentApprovals(t *testing.T) {
 	// It has ceased for good, whatever journal is named and whatever copy put back.
 	running = s.sweep(t)
 	running.until("sending", func() bool { return s.requests(t) > sent })
-	if r := safemode(t, "", "cease", "--reference", "SoLR notice 12", "--operations", "http://"+s.operations); r.code != exitDone {
+	cease := []string{"cease", "--reference", "SoLR notice 12", "--operations", "http://" + s.operations}
+	safemode(t, "", cease...).says(t, exitUsage, "person", "token-file")
+	cease = append(cease, "--person", "A. Person")
+	if r := safemode(t, "000000000000\n", cease...); r.code != exitRefused || !strings.Contains(r.err, "SIMULATOR: a drill") || !strings.Contains(r.err, "to end it FOR GOOD") {
+		t.Errorf("another id was typed: %+v", r)
+	}
+	safemode(t, "", append(cease, "--confirm", "000000000000")...).says(t, exitUsage, "confirm must be the sweep's id")
+	if st := s.status(t); st.State == "ceased" {
+		t.Fatal("it has ceased, and nobody has confirmed")
+	}
+	if r := safemode(t, s.status(t).SweepID+"\n", cease...); r.code != exitDone {
 		t.Fatalf("%+v", r)
 	}
 	running.wait()
 	sent = s.requests(t)
+	if said := must(t, "", "status", "--journal", s.path("journal.db")); !strings.Contains(said, "not sending: ended for good by the next supplier's notice") {
+		t.Errorf("status --journal: %s", said)
+	}
 	s.refusesSweep(t, exitRefused, "safemode.yaml", "plan", "journal.db", "for good")
 	s.refusesSweep(t, exitRefused, "safemode.yaml", "plan", "new.db", "remembers that it has ceased", "SoLR notice 12")
 	s.refusesSweep(t, exitRefused, "safemode.yaml", "plan", "backup.db", "remembers that it has ceased")

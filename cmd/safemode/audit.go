@@ -11,6 +11,7 @@ import (
 	"safemode/engine/audit"
 	"safemode/engine/custody"
 	"safemode/engine/journal"
+	"safemode/engine/record"
 )
 
 func newAudit(streams stdio) *cobra.Command {
@@ -99,7 +100,8 @@ func auditCode(err error) int {
 
 // writeAudit writes a line for each claim, and one for each fault below it.
 func writeAudit(w io.Writer, r *audit.Report) error {
-	text := fmt.Sprintf("journal %s, sweep %s: %d records, last hash %s\n", r.ID, r.SweepID, r.Records, r.Hash)
+	text := record.Identity{Environment: r.Environment}.Banner() + "\n"
+	text += fmt.Sprintf("journal %s, sweep %s: %d records, last hash %s\n", r.ID, r.SweepID, r.Records, r.Hash)
 	for _, c := range r.Claims {
 		text += fmt.Sprintf("%-9s  %-16s  %d %s", c.Status, c.Name, c.Checked, c.Of)
 		if c.Faulty > 0 {

@@ -31,7 +31,7 @@ func TestPagesInABrowser(t *testing.T) {
 
 	// Without scripts the same can be read, and nothing can be pressed that does nothing.
 	b.order("pause", true)
-	b.until(`document.querySelector('.state .badge').textContent === 'paused'`)
+	b.until(`document.querySelector('.word').textContent === 'paused'`)
 	b.scripts(false)
 	b.show(base + "/")
 	text := b.text()
@@ -48,7 +48,7 @@ func TestPagesInABrowser(t *testing.T) {
 	b.show(base + "/")
 	b.order("resume", true)
 
-	b.until(`document.querySelector('.state .badge').textContent === 'finished'`) // by the news alone
+	b.until(`document.querySelector('.word').textContent === 'finished'`) // by the news alone
 	b.widths("page")
 	b.stories(s)
 	if r := p.signal(syscall.SIGINT); r.code != exitDone {
@@ -99,7 +99,7 @@ func (b *browser) steer(s *scene) {
 	b.until(`!window.same.isConnected`)
 	b.until(`document.activeElement.href === window.before`)
 	b.order("resume", true)
-	b.until(`document.querySelector('.state .badge').textContent !== 'paused'`)
+	b.until(`document.querySelector('.word').textContent !== 'paused'`)
 	// Without a name nothing is ordered.
 	b.run(`document.getElementById('person').value = ''; document.querySelector('[data-order=stop]').click()`, nil)
 	b.until(`document.getElementById('said').textContent === 'An order needs your name.'`)
@@ -127,7 +127,7 @@ func (b *browser) stories(s *scene) {
 		Chapters []string
 		Results  []string
 	}
-	b.run(`({ Title: document.querySelector('h1').textContent, Chapters: [...document.querySelectorAll('.story > li')].map(e => e.id), Results: [...document.querySelectorAll('.result')].map(e => e.textContent) })`, &found)
+	b.run(`({ Title: document.querySelector('h1').textContent, Chapters: [...document.querySelectorAll('.story [id]')].map(e => e.id), Results: [...document.querySelectorAll('.result')].map(e => e.textContent) })`, &found)
 	if list := b.unnamed(); len(list) > 0 {
 		t.Errorf("without a name: %v", list)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -16,26 +17,38 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/engine"
+	"safemode/engine/advice"
 	"safemode/engine/console"
 	"safemode/engine/record"
+	"safemode/engine/report"
 )
 
-const defaultOperations = "127.0.0.1:8090"
+const defaultOperations = advice.DefaultOperations
 
 // newStatus shows where a running sweep stands.
 func newStatus(io stdio) *cobra.Command {
 	var desk operations
 	var asJSON, watch bool
+	var journalPath, planDir, configPath string
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Where the running sweep stands",
-		Example: `  safemode status --operations 127.0.0.1:8090 --json
+		Short: "Where the sweep stands, whether it is real, and what to do",
+		Long: `Says whether the sweep is real, how it is (ok, needs a person, not sending), what there is
+for people to do, with the commands, and where it stands. It asks the running sweep. With
+--journal it goes by the journal alone: after the end, and where nothing answers; it says
+how the sweep ended. --config and --plan are then named in the commands that it advises.`,
+		Example: `  safemode status --journal journal.db --config safemode.yaml --plan plan
+  safemode status --operations 127.0.0.1:8090 --json
   safemode status --watch
   safemode status --operations https://ops.example:8090 --ca ca.pem --token-file operations.token`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ask := func() (status record.Status, err error) {
 				return status, desk.call(c.Context(), http.MethodGet, "", nil, &status)
+			}
+			if journalPath != "" {
+				return statusOfJournal(c.Context(), io, journalPath, planDir, configPath, asJSON)
 			}
 			status, err := ask()
 			if err != nil {
@@ -57,14 +70,48 @@ func newStatus(io stdio) *cobra.Command {
 	desk.addFlags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
 	c.Flags().BoolVar(&watch, "watch", false, "fill the terminal with it, a look a second, until q is pressed")
+	c.Flags().StringVar(&journalPath, "journal", "", "go by this journal instead, also after the end")
+	c.Flags().StringVar(&planDir, "plan", "", "with --journal: folder of the plan")
+	c.Flags().StringVar(&configPath, "config", "", "with --journal: the configuration file")
 	c.MarkFlagsMutuallyExclusive("json", "watch")
+	c.MarkFlagsMutuallyExclusive("journal", "watch")
+	c.MarkFlagsMutuallyExclusive("journal", "operations")
 	return c
+}
+
+// statusOfJournal says how a sweep stands by its journal alone.
+func statusOfJournal(ctx context.Context, io stdio, path, planDir, configPath string, asJSON bool) error {
+	place := placeOf(configPath, planDir, path)
+	if configPath != "" {
+		conf, err := loadConfig(configPath)
+		if err != nil {
+			return err
+		}
+		place.Operations, place.Guarded = conf.Operations.Listen, conf.Operations.PeopleFile != "" || conf.Operations.TokenFile != ""
+	}
+	st, err := engine.StatusOf(ctx, path, nil, place)
+	if err != nil {
+		return failWith(journalCode(err), err)
+	}
+	if st.State != "planned" {
+		var r *report.Report
+		if r, err = foldJournal(ctx, path); err != nil {
+			return err
+		}
+		engine.Tally(&st, r, place)
+	}
+	if asJSON {
+		return printJSON(io.out, st)
+	}
+	return printStatus(io.out, st)
 }
 
 // operations is the operations address of a running sweep, and what it takes to be
 // let in there.
 type operations struct {
 	address, tokenFile, authorities string
+	patience                        time.Duration // for one answer; 0: ten seconds
+	person                          string        // whom an order is from, where no token says so; empty: this machine's user
 }
 
 func (o *operations) addFlags(c *cobra.Command) {
@@ -116,7 +163,7 @@ func (o *operations) client() (*http.Client, error) {
 
 // call talks to the running sweep.
 func (o *operations) call(ctx context.Context, method, path string, body []byte, result any) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(o.patience, 10*time.Second))
 	defer cancel()
 	base, err := o.base()
 	if err != nil {
@@ -126,7 +173,7 @@ func (o *operations) call(ctx context.Context, method, path string, body []byte,
 	if err != nil {
 		return failWith(exitUsage, fmt.Errorf("--operations %q: %w", o.address, err))
 	}
-	request.Header.Set(console.PersonHeader, claimant())
+	request.Header.Set(console.PersonHeader, cmp.Or(o.person, claimant()))
 	if o.tokenFile != "" {
 		token, err := loadToken(o.tokenFile)
 		if err != nil {
@@ -140,7 +187,10 @@ func (o *operations) call(ctx context.Context, method, path string, body []byte,
 	}
 	reply, err := client.Do(request)
 	if err != nil {
-		return failWith(exitFailed, fmt.Errorf("no sweep answers at %s: %w", o.address, errors.Unwrap(err)))
+		if errors.Is(err, context.DeadlineExceeded) && method == http.MethodPost {
+			return failWith(exitFailed, fmt.Errorf("%s does not answer: the order may still be carried out; see safemode status, or status --journal", o.address))
+		}
+		return failWith(exitFailed, fmt.Errorf("no sweep answers at %s: %w: if it has ended, safemode status --journal FILE says how, and what to do", o.address, errors.Unwrap(err)))
 	}
 	defer reply.Body.Close()
 	said, err := io.ReadAll(io.LimitReader(reply.Body, 1<<20))

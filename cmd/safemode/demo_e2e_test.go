@@ -123,7 +123,7 @@ func checkSummaryKeys(t *testing.T, line string) {
 	t.Helper()
 	const classes = `{"sent":0,"success":0,"negative":0,"no_response":0,"rejected":0,"in_doubt":0,"unverified":0}`
 	const contact = `{"meters":0,"contacted":0,"last_at":"","last_seconds":0.0}`
-	const outline = `{"sweep_id":"","plan_sha256":"","meters":0,
+	const outline = `{"environment":"","state":"","direction":"","deadline":"","began_at":"","as_of":"","sweep_id":"","plan_sha256":"","meters":0,
 		"verdicts":{"on_supply":0,"armed":0,"not_safe":0,"unknown":0,"excluded":0},
 		"not_covered":0,"homes":{"all_on_supply":0,"armed":0,"other":0},"calls":{"armed":0,"dark":0},
 		"transfers":{"listed":0,"left_alone":0,"told":0,"refused":0,"unexpected_e4":0},

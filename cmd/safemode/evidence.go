@@ -13,6 +13,8 @@ import (
 	"safemode/config"
 	"safemode/engine/directory"
 	"safemode/engine/journal"
+	"safemode/engine/portfolio"
+	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
@@ -20,10 +22,10 @@ import (
 )
 
 func newEvidence(io stdio) *cobra.Command {
-	var journalPath, device, configFile, out string
+	var journalPath, device, mpxn, configFile, out string
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "evidence --journal FILE --device EUI --out DIR",
+		Use:   "evidence --journal FILE (--device EUI | --mpxn MPAN) --out DIR",
 		Short: "One meter's whole story, with the bytes and what they prove",
 		Long: `Writes every record that the journal holds of one meter: what was sent and received,
 byte for byte, what was noted, and for each what it proves and to whom. go doc
@@ -32,12 +34,13 @@ byte for byte, what was noted, and for each what it proves and to whom. go doc
 With a configuration it checks each signature with the public keys of the supplier,
 the DCC and the device (which it asks of the SMKI service), and writes those keys
 beside what they check. Private keys are not read.`,
-		Example: `  safemode evidence --journal journal.db --device 00-DB-12-E0-00-00-00-01 --config safemode.yaml --out evidence`,
-		Args:    cobra.NoArgs,
+		Example: `  safemode evidence --journal journal.db --device 00-DB-12-E0-00-00-00-01 --config safemode.yaml --out evidence
+  safemode evidence --journal journal.db --mpxn 1000000000017 --out evidence`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			eui, err := servicerequests.ParseEUI(device)
+			eui, err := evidenceOf(c.Context(), journalPath, device, mpxn)
 			if err != nil {
-				return failWith(exitUsage, fmt.Errorf("--device: %w", err))
+				return err
 			}
 			var witnesses report.Witnesses
 			if configFile != "" {
@@ -65,11 +68,13 @@ beside what they check. Private keys are not read.`,
 			}
 			if asJSON {
 				return printJSON(io.out, struct {
-					Device  servicerequests.EUI `json:"device_id"`
-					Records int                 `json:"records"`
-					Out     string              `json:"out"`
-				}{eui, len(story.Records), dir})
+					Environment string              `json:"environment"` // simulator or live
+					Device      servicerequests.EUI `json:"device_id"`
+					Records     int                 `json:"records"`
+					Out         string              `json:"out"`
+				}{environmentOf(story), eui, len(story.Records), dir})
 			}
+			fmt.Fprintln(io.out, record.Identity{Environment: environmentOf(story)}.Banner())
 			fmt.Fprintf(io.out, "%d records of %v in %s\n", len(story.Records), eui, dir)
 			return nil
 		},
@@ -77,13 +82,75 @@ beside what they check. Private keys are not read.`,
 	f := c.Flags()
 	f.StringVar(&journalPath, "journal", "", "the sweep's journal")
 	f.StringVar(&device, "device", "", "EUI-64 of the planned meter")
+	f.StringVar(&mpxn, "mpxn", "", "MPAN or MPRN of the planned meter, instead of --device")
 	f.StringVar(&out, "out", "", "folder for the evidence; it must be new or empty")
 	f.StringVar(&configFile, "config", "", "configuration of the sweep: whose keys check the signatures")
 	f.BoolVar(&asJSON, "json", false, "print what was written as one line of JSON")
-	for _, name := range []string{"journal", "device", "out"} {
+	for _, name := range []string{"journal", "out"} {
 		_ = c.MarkFlagRequired(name)
 	}
+	c.MarkFlagsOneRequired("device", "mpxn")
+	c.MarkFlagsMutuallyExclusive("device", "mpxn")
 	return c
+}
+
+// evidenceOf is the meter that is asked for, by its id or by its home's number.
+func evidenceOf(ctx context.Context, journalPath, device, mpxn string) (eui servicerequests.EUI, err error) {
+	if device != "" {
+		eui, err = servicerequests.ParseEUI(device)
+		if err != nil {
+			err = failWith(exitUsage, fmt.Errorf("--device: %w", err))
+		}
+		return eui, err
+	}
+	wanted, err := portfolio.PlainMPxN(strings.ReplaceAll(mpxn, " ", ""))
+	if err != nil {
+		return eui, failWith(exitUsage, fmt.Errorf("--mpxn: %w", err))
+	}
+	j, err := journal.OpenReadOnly(journalPath)
+	if err != nil {
+		return eui, failWith(journalCode(err), err)
+	}
+	defer j.Close()
+	var found []string
+	for r, err := range j.Records(ctx, 1) {
+		if err != nil {
+			return eui, failWith(journalCode(err), fmt.Errorf("%s: %w", journalPath, err))
+		}
+		if r.Kind == record.Opened { // the whole plan stands before
+			break
+		}
+		if r.Kind != record.Target {
+			continue
+		}
+		body, err := record.Decode[record.TargetBody](r)
+		if err != nil {
+			return eui, failWith(exitHalted, fmt.Errorf("%s: %w", journalPath, err))
+		}
+		if is, err := portfolio.PlainMPxN(body.MPxN); err == nil && is == wanted { // an older plan may have what is none
+			eui, found = r.Device, append(found, r.Device.String())
+		}
+	}
+	switch len(found) {
+	case 0:
+		return eui, failWith(exitUsage, fmt.Errorf("--mpxn %s: no meter of the plan in %s has it", mpxn, journalPath))
+	case 1:
+		return eui, nil
+	}
+	return eui, failWith(exitUsage, fmt.Errorf("--mpxn %s: %d meters have it: name one by --device: %s", mpxn, len(found), strings.Join(found, ", ")))
+}
+
+// environmentOf is what the first start of a story's sweep says; empty: none does.
+func environmentOf(story *report.Story) string {
+	for _, r := range story.Records {
+		if r.Kind != record.Opened {
+			continue
+		}
+		if opening, err := record.Decode[record.Opening](r); err == nil {
+			return opening.Environment
+		}
+	}
+	return ""
 }
 
 func tellStory(ctx context.Context, path string, device servicerequests.EUI) (*report.Story, error) {

@@ -317,7 +317,7 @@ func (s *scene) unapproved(t *testing.T, name, config, direction string) string 
 func (s *scene) approve(t *testing.T, plan, person string, args ...string) string {
 	t.Helper()
 	r := safemode(t, "", append([]string{
-		"approve", "--plan", s.path(plan), "--yes",
+		"approve", "--plan", s.path(plan), "--yes", "--knowing",
 		"--cert", s.path("pki/approvers/" + person + ".pem"), "--key", s.path("pki/approvers/" + person + ".key"),
 	}, args...)...)
 	if r.code != exitDone {

@@ -36,6 +36,24 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// Every command stands in a group of the help, in the night's order.
+func TestHelpIsInTheNightsOrder(t *testing.T) {
+	for _, c := range newRoot(stdio{}).Commands() {
+		if c.GroupID == "" && c.IsAvailableCommand() {
+			t.Errorf("%s is in no group", c.Name())
+		}
+	}
+	help := must(t, "", "--help")
+	at := -1
+	for _, part := range []string{"Before the night:", "  pki ", "  approve ", "In the night:", "  sweep ", "  pause ", "  cease ", "Afterwards:", "  report "} {
+		next := strings.Index(help, part)
+		if next <= at {
+			t.Errorf("%q does not come next in\n%s", part, help)
+		}
+		at = next
+	}
+}
+
 // An example that names a command or flag which is not there helps nobody.
 func TestHelpExamples(t *testing.T) {
 	for _, c := range allCommands(newRoot(stdio{})) {

@@ -327,8 +327,8 @@ func TestFullDisk(t *testing.T) {
 	filling := sweepInto("fills.yaml")
 	filling[slices.Index(filling, s.path("plan"))] = s.path("plan-fills")
 	r, _ = onTinyDisk(t, full, "500k", filling...)
-	if said := "safemode: halted: the journal cannot be written: free the disk or mend it, then run the same command again"; r.code != exitHalted ||
-		!strings.Contains(r.err, said) || !strings.Contains(r.err, "disk is full") {
+	if said := "safemode: halted: the journal cannot be written: "; r.code != exitHalted ||
+		!strings.Contains(r.err, said) || !strings.Contains(r.err, "disk is full") || !strings.Contains(r.err, "Free the disk of the journal") || !strings.Contains(r.err, " approve ") {
 		t.Errorf("exit %d: %s", r.code, r.err)
 	}
 	stopSim(t, sim)

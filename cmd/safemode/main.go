@@ -20,6 +20,9 @@ func main() {
 	heap.Grow(heap.Floor)
 	// A reader who goes away ends no sweep: a write to a broken pipe fails, and that is all.
 	signal.Ignore(syscall.SIGPIPE)
+	// In the background it writes lines, whatever the terminal says of that (stty tostop): a
+	// sweep that stops for its output has its answers time out.
+	signal.Ignore(syscall.SIGTTOU)
 	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	talk := newTalk(os.Stderr)
 	log.SetOutput(talk) // of libraries

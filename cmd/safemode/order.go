@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,11 +9,13 @@ import (
 	"os/user"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"safemode/engine/console"
 	"safemode/engine/portfolio"
+	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/safefile"
 )
@@ -26,6 +28,8 @@ type orderCommand struct {
 
 	region, file string
 	devices      []string
+	asJSON       bool
+	person       string // who gives an order that cannot be undone; empty: whose token comes with it
 }
 
 // newOrders lists the commands that steer a running sweep.
@@ -40,15 +44,15 @@ func newOrders(io stdio) []*cobra.Command {
 		newOrder(io, "rerun", "Ask meters again from their first reads on",
 			"  safemode rerun --device 00-DB-12-34-56-78-90-A1 --reason \"reported off\"\n  safemode rerun --verdict not_safe --reason \"after the outage\"", (*orderCommand).rerun),
 		newOrder(io, "exclude", "Leave meters alone that are another supplier's now",
-			"  safemode exclude --file transferred.txt", (*orderCommand).list),
+			"  safemode exclude --file transferred.txt --person \"Ada Byron\"", (*orderCommand).list),
 		newOrder(io, "suppress", "Leave further meters alone",
-			"  safemode suppress --file suppress.txt", (*orderCommand).list),
+			"  safemode suppress --file suppress.txt --token-file ada.token", (*orderCommand).list),
 		newOrder(io, "deleted", "Say that the DCC has deleted a quarantined request: it is read back",
 			"  safemode deleted --reference 20261123001", (*orderCommand).referenced),
 		newOrder(io, "renew", "Say that an operator is still there",
 			"  safemode renew", func(*orderCommand, *cobra.Command) {}),
 		newOrder(io, "cease", "End the sweep for good, by the next supplier's notice",
-			"  safemode cease --reference \"SoLR notice 12\"", (*orderCommand).referenced),
+			"  safemode cease --reference \"SoLR notice 12\" --person \"Ada Byron\"", (*orderCommand).final),
 		newOrder(io, "go_on", "Record the next supplier's wish that the sweep goes on",
 			"  safemode go-on --reference \"SoLR notice 11\" --reason \"1,200 homes are not transferred yet\"", (*orderCommand).wished),
 	}
@@ -64,18 +68,26 @@ func newOrder(io stdio, action, what, example string, flags func(*orderCommand, 
 		Example: example,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			body, err := o.body()
+			if err := o.resolve(); err != nil {
+				return failWith(exitUsage, err)
+			}
+			if forGood[action] != "" {
+				if err := o.confirmFinal(c.Context(), io); err != nil {
+					return err
+				}
+			}
+			body, err := json.Marshal(o.order)
 			if err != nil {
 				return failWith(exitUsage, err)
 			}
 			if err := o.desk.call(c.Context(), http.MethodPost, "/"+action, body, nil); err != nil {
 				return err
 			}
-			fmt.Fprintf(io.err, "%s: done\n", c.Name())
-			return nil
+			return o.confirmDone(c, io)
 		},
 	}
 	o.desk.addFlags(c)
+	c.Flags().BoolVar(&o.asJSON, "json", false, "print the status after the order as one line of JSON")
 	c.Flags().StringVar(&o.order.Reason, "reason", "", "why; it is journalled with your name")
 	flags(&o, c)
 	return c
@@ -96,13 +108,16 @@ Of a region or a wave no further meter begins, and those that have are brought t
 their end; of a service no further request is asked. With --now nothing more of the
 scope is sent, and what waits is withdrawn. resume takes it back.`,
 	"exclude": `Reads a list of devices, one EUI a line, # comments. Nothing more is sent to them. A
-verdict that was given already stands. Meters that are not planned are passed over.`,
+verdict that was given already stands. Meters that are not planned are passed over. It
+cannot be undone: the sweep's id is typed, and a person named, as for cease.`,
 	"suppress": `As exclude, but for meters that are to be left alone for another reason. The list only
-grows: to take a meter out of it needs a new plan.`,
+grows: to take a meter out of it needs a new plan. The sweep's id is typed, and a person named.`,
 	"rerun": `What the meters were found as stays known. Meters that have not begun, and those that
 are to be left alone, are not concerned.`,
 	"cease": `Sends nothing more, gives every meter the verdict that is known, and closes the journal
-for good: a later sweep with it is refused.`,
+for good: a later sweep with it is refused. It cannot be undone: it shows which sweep it
+is, the sweep's id must be typed, or given by --confirm, and a person named: the one whose
+token is given (--token-file), which a live sweep demands, or --person.`,
 	"go_on": `The Supplier of Last Resort says at least weekly whether the failed supplier's
 certificates are to be used further, and why. This records its wish to go on, with its
 reason, as cease records the opposite: in the journal and the reports. It changes
@@ -133,6 +148,7 @@ func (o *orderCommand) rerun(c *cobra.Command) {
 func (o *orderCommand) list(c *cobra.Command) {
 	c.Flags().StringVar(&o.file, "file", "", "list of devices, one EUI a line")
 	_ = c.MarkFlagRequired("file")
+	o.confirmed(c)
 }
 
 func (o *orderCommand) referenced(c *cobra.Command) {
@@ -140,46 +156,139 @@ func (o *orderCommand) referenced(c *cobra.Command) {
 	_ = c.MarkFlagRequired("reference")
 }
 
+func (o *orderCommand) final(c *cobra.Command) {
+	o.referenced(c)
+	o.confirmed(c)
+}
+
+// confirmed adds the flags of an order that cannot be undone.
+func (o *orderCommand) confirmed(c *cobra.Command) {
+	c.Flags().StringVar(&o.person, "person", "", "name of the person who orders it; not needed with --token-file")
+	c.Flags().StringVar(&o.order.Confirm, "confirm", "", "the sweep's id, instead of typing it")
+	c.MarkFlagsOneRequired("person", "token-file")
+}
+
+// confirmFinal shows which sweep an order is for that cannot be undone, and has its id typed.
+func (o *orderCommand) confirmFinal(ctx context.Context, io stdio) error {
+	if o.person != "" {
+		if err := record.CheckName(o.person); err != nil {
+			return failWith(exitUsage, fmt.Errorf("--person: %w", err))
+		}
+		o.desk.person = o.person
+	}
+	var st record.Status
+	if err := o.desk.call(ctx, http.MethodGet, "", nil, &st); err != nil {
+		return err
+	}
+	if o.order.Confirm != "" {
+		return nil // the sweep holds it to its own
+	}
+	printIdentity(io.err, &st)
+	fmt.Fprintln(io.err, statusLine(st))
+	o.order.Confirm = st.SweepID
+	what := forGood[o.action]
+	if n := len(o.order.Devices); n > 0 {
+		what = fmt.Sprintf(what, n)
+	}
+	return confirmBy(io, st.SweepID, what)
+}
+
+// forGood are the orders that cannot be undone, with what the sweep's id is typed for.
+var forGood = map[string]string{
+	record.OrderCease:    "to end it FOR GOOD",
+	record.OrderExclude:  "to leave %d meters alone FOR GOOD",
+	record.OrderSuppress: "to leave %d meters alone FOR GOOD",
+}
+
 func (o *orderCommand) wished(c *cobra.Command) {
 	o.referenced(c)
 	_ = c.MarkFlagRequired("reason")
 }
 
-// body is the order as the console takes it.
-func (o *orderCommand) body() ([]byte, error) {
+// stopWait is how long a stop is waited for; the process then still drains by itself.
+const stopWait = 2 * time.Minute
+
+// confirmDone says that an order holds, and what came of it: after a stop of the whole sweep
+// that it has drained, after a pause what is still under way.
+func (o *orderCommand) confirmDone(c *cobra.Command, io stdio) error {
+	whole := o.region == "" && o.order.Wave == 0 && o.order.SRV == ""
+	fmt.Fprintf(io.err, "%s: done\n", c.Name())
+	var st record.Status
+	look := func() error { return o.desk.call(c.Context(), http.MethodGet, "", nil, &st) }
+	switch {
+	case o.action == record.OrderStop && whole:
+		ticker := time.NewTicker(200 * time.Millisecond)
+		defer ticker.Stop()
+		for end := time.Now().Add(stopWait); ; {
+			if err := look(); err != nil { // its process has ended; an order that holds is no failure
+				fmt.Fprintln(io.err, "it has ended; safemode status --journal FILE says how it stands")
+				return o.print(io, st)
+			}
+			if slices.Contains(endedStates, st.State) {
+				fmt.Fprintln(io.err, statusLine(st))
+				return o.print(io, st)
+			}
+			if time.Now().After(end) {
+				fmt.Fprintf(io.err, "it still drains: %s\n", statusLine(st))
+				return o.print(io, st)
+			}
+			select {
+			case <-ticker.C:
+			case <-c.Context().Done():
+				return c.Context().Err()
+			}
+		}
+	case o.action == record.OrderPause || o.action == record.OrderResume || o.action == record.OrderStop:
+		if look() == nil {
+			fmt.Fprintln(io.err, statusLine(st))
+		}
+	case o.asJSON:
+		_ = look() // what is not known stays empty
+	}
+	return o.print(io, st)
+}
+
+// print writes the status after an order, if it is asked for: the last that was seen.
+func (o *orderCommand) print(io stdio, st record.Status) error {
+	if !o.asJSON {
+		return nil
+	}
+	return printJSON(io.out, st)
+}
+
+// resolve reads what flags and files name into the order.
+func (o *orderCommand) resolve() error {
 	if o.region != "" {
 		if err := o.order.Region.UnmarshalText([]byte(o.region)); err != nil || o.order.Region == servicerequests.UnknownRegion {
-			return nil, fmt.Errorf("--region %q: want North, Central, South, 4G North, 4G Central or 4G South", o.region)
+			return fmt.Errorf("--region %q: want North, Central, South, 4G North, 4G Central or 4G South", o.region)
 		}
 	}
 	for _, text := range o.devices {
 		eui, err := servicerequests.ParseEUI(text)
 		if err != nil {
-			return nil, fmt.Errorf("--device %q: %w", text, err)
+			return fmt.Errorf("--device %q: %w", text, err)
 		}
 		o.order.Devices = append(o.order.Devices, eui)
 	}
 	if o.file != "" {
 		f, err := safefile.Open(o.file, safefile.List, safefile.Checked)
 		if err != nil {
-			return nil, fmt.Errorf("--file: %w", err)
+			return fmt.Errorf("--file: %w", err)
 		}
 		defer f.Close()
 		devices, err := portfolio.ReadSuppressed(f)
 		if err != nil {
-			return nil, fmt.Errorf("--file: %s: %w", o.file, err)
+			return fmt.Errorf("--file: %s: %w", o.file, err)
 		}
 		if len(devices) == 0 {
-			return nil, errors.New("--file: " + o.file + " lists no device")
+			return errors.New("--file: " + o.file + " lists no device")
 		}
 		for eui := range devices {
 			o.order.Devices = append(o.order.Devices, eui)
 		}
 		slices.Sort(o.order.Devices)
 	}
-	var body bytes.Buffer
-	err := json.NewEncoder(&body).Encode(o.order)
-	return body.Bytes(), err
+	return nil
 }
 
 // claimant is the name that an order claims where no token proves one: the user's on

@@ -75,9 +75,10 @@ counters that the configuration names: it is swept with these and with no others
 			}
 			if asJSON {
 				return printJSON(io.out, struct {
-					SHA256 string `json:"plan_sha256"`
+					SHA256 string   `json:"plan_sha256"`
+					Doubts []string `json:"doubts,omitempty"` // why it cannot be carried out as it stands
 					plan.Header
-				}{p.SHA256, p.Header})
+				}{p.SHA256, p.Doubts(laterOf(time.Now(), p.StartsAt)), p.Header})
 			}
 			return printPlan(io, p, s, suppressed)
 		},
@@ -346,9 +347,20 @@ func printPlan(io stdio, p *plan.Plan, s *plan.Schedule, suppressed string) erro
 	for _, limit := range p.Estimate.Closed {
 		fmt.Fprintf(io.out, "  CLOSED: %s is 0, the plan cannot finish\n", limit)
 	}
+	for _, doubt := range p.Doubts(laterOf(time.Now(), p.StartsAt)) {
+		fmt.Fprintf(io.out, "  WARNING: %s\n", doubt)
+	}
 	printWaves(io.out, p, s)
 	printCurves(io.out, p, s)
 	return nil
+}
+
+// laterOf is the later of two instants: a plan begins when it is to, or now.
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // delayOf tells the PMA's decision under which the certificates may be used; empty where

@@ -25,6 +25,7 @@ import (
 	"safemode/engine/durable"
 	"safemode/engine/inbox"
 	"safemode/engine/plan"
+	"safemode/engine/record"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
@@ -127,6 +128,7 @@ func (f *preflight) run(configPath, planDir string) {
 	if !f.hold("configuration", fmt.Sprintf("%s is valid", configPath), err, "see safemode check-config") {
 		return
 	}
+	f.hold("environment", record.Identity{Environment: string(f.conf.Environment)}.Banner(), nil, "")
 	f.plan = &plan.Plan{Header: plan.Header{Environment: string(f.conf.Environment)}}
 	if planDir != "" {
 		p, err := loadPlan(planDir)
@@ -286,6 +288,12 @@ func (f *preflight) planned() {
 		f.hold("transfers "+t.Path, foreseen.String(), err, "have the list made again")
 	}
 	f.hold("limits", "the configuration allows no more than the plan", fitsPlan(f.conf, p), "")
+	var doubts []error
+	for _, doubt := range p.Doubts(laterOf(time.Now(), p.StartsAt)) {
+		doubts = append(doubts, errors.New(doubt))
+	}
+	f.hold("time", fmt.Sprintf("%s at the limits, and the direction ends %s", p.Estimate.Range(), p.Direction.NotAfter.Format(time.RFC3339)), errors.Join(doubts...),
+		"start sooner, raise the limits, or plan anew; late.csv lists homes that are late")
 	for _, forecast := range p.Estimate.Forecasts {
 		err := error(nil)
 		if forecast.Exceeded {
@@ -297,15 +305,6 @@ func (f *preflight) planned() {
 		if _, known := p.Limits.Thresholds[srv]; !known && f.conf.Environment == config.Live {
 			f.hold("threshold of SRV "+srv, "", errors.New("not configured, and the plan sends it"), "ask the DCC, and set limits.anomaly_thresholds")
 		}
-	}
-	for _, d := range p.Estimate.Deadlines[:min(1, len(p.Estimate.Deadlines))] {
-		err := error(nil)
-		if d.Late > 0 {
-			err = fmt.Errorf("%d of %d homes are reached after %s", d.Late, d.Homes, d.At.Format(time.RFC3339))
-		} else if time.Now().After(p.StartsAt.Add(12 * time.Hour)) {
-			err = fmt.Errorf("the plan was reckoned from %s", p.StartsAt.Format(time.RFC3339))
-		}
-		f.hold("deadline", fmt.Sprintf("all %d homes before %s", d.Homes, d.At.Format(time.RFC3339)), err, "start sooner, raise the limits, or plan anew; late.csv lists them")
 	}
 }
 
@@ -447,17 +446,13 @@ func (f *preflight) custody(counters []engine.Counter) {
 	}
 }
 
-// perMeter is the room of the journal for one meter, in bytes: some ten requests with
-// their answers, and retries. ASSUMPTION, from rehearsals.
-const perMeter = 256 << 10
-
 // disk looks at the room for the journal and at its folder.
 func (f *preflight) disk() {
 	dir := filepath.Dir(f.journal)
 	f.hold("journal folder "+dir, "writable, and durable", writable(dir), "make it, or name another by --journal")
 	need := uint64(1 << 30)
 	if n := f.plan.Counts.Targets; n > 0 {
-		need = max(64<<20, uint64(n)*perMeter)
+		need = max(64<<20, uint64(n)*engine.PerMeter)
 	}
 	var s syscall.Statfs_t
 	err := syscall.Statfs(dir, &s)

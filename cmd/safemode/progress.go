@@ -11,14 +11,15 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"safemode/engine/advice"
 	"safemode/engine/record"
 )
 
 // statusLine is a status in one line, each number with its denominator.
 func statusLine(s record.Status) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %d of %d meters done (%d on supply, %d armed, %d not safe, %d unknown, %d excluded)",
-		s.State, s.Done, s.Meters,
+	fmt.Fprintf(&b, "%s, %s: %d of %d meters done (%d on supply, %d armed, %d not safe, %d unknown, %d excluded)",
+		strings.ToUpper(cmp.Or(s.Environment, "environment not known")), s.State, s.Done, s.Meters,
 		s.Verdicts[record.VerdictOnSupply], s.Verdicts[record.VerdictArmed], s.Verdicts[record.VerdictNotSafe],
 		s.Verdicts[record.VerdictUnknown], s.Verdicts[record.VerdictExcluded])
 	open := 0
@@ -35,8 +36,11 @@ func statusLine(s record.Status) string {
 	case s.ETA != nil:
 		fmt.Fprintf(&b, ", about %v to go", seconds(*s.ETA))
 	}
-	if s.Reason != "" {
+	if s.Reason != "" && !strings.Contains(s.Health.Says, s.Reason) {
 		fmt.Fprintf(&b, " [%s]", s.Reason)
+	}
+	if s.Health.Level != record.HealthOK && s.Health.Says != "" {
+		fmt.Fprintf(&b, "; %s: %s", strings.ToUpper(s.Health.Words()), s.Health.Says)
 	}
 	return b.String()
 }
@@ -47,7 +51,7 @@ func presentWave(waves []record.WaveStatus) string {
 		switch {
 		case i == len(waves)-1: // no end is waited for
 		case w.State == record.WaveOpened:
-			return fmt.Sprintf("wave %d of %d (%s) open", w.Number, len(waves), w.Name)
+			return fmt.Sprintf("wave %d of %d (%s) has begun", w.Number, len(waves), w.Name)
 		case w.State == record.WaveSoaking:
 			return fmt.Sprintf("wave %d of %d (%s) soaks until %s", w.Number, len(waves), w.Name, w.Until.UTC().Format(time.RFC3339))
 		}
@@ -62,16 +66,31 @@ func seconds(s float64) time.Duration {
 // printStatus writes a status for people: where the sweep stands, what is held and
 // why, and what waits.
 func printStatus(w io.Writer, s record.Status) error {
+	printIdentity(w, &s)
+	fmt.Fprintf(w, "%s: %s\n", s.Health.Words(), s.Health.Says)
+	for _, line := range toDoLines(&s) {
+		fmt.Fprintln(w, line)
+	}
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, statusLine(s))
-	fmt.Fprintf(out, "requests\t%.1f a second; ended: %s\n", s.Rate, counted(s.Classes))
+	rate := ""
+	if s.Gates != nil {
+		rate = fmt.Sprintf("%.1f a second; ", s.Rate)
+	}
+	fmt.Fprintf(out, "requests\t%sended: %s\n", rate, counted(s.Classes))
+	if !s.ApprovedUntil.IsZero() {
+		fmt.Fprintf(out, "approvals\tgood for %d starts more after stops that are no halts, until %s\n", s.ResumesLeft, s.ApprovedUntil.UTC().Format(time.RFC3339))
+	}
+	if s.Gates == nil { // by a journal alone, which has no more
+		return failWith(exitFailed, out.Flush())
+	}
 	fmt.Fprintf(out, "waiting\t%s\n", counted(s.Waiting))
 	if s.RetryBudget > 0 {
 		fmt.Fprintf(out, "retries\t%d of %d\n", s.Retries, s.RetryBudget)
 	}
 	for _, wave := range s.Waves {
 		fmt.Fprintf(out, "wave %d\t%s: %s, %d meters, %d not settled; sample: %s\n",
-			wave.Number, wave.Name, wave.State, wave.Meters, wave.Unsettled, counted(wave.Sample))
+			wave.Number, waveName(wave), waits(wave), wave.Meters, wave.Unsettled, counted(wave.Sample))
 	}
 	for _, fuel := range slices.Sorted(maps.Keys(s.FirstContact)) {
 		fmt.Fprintf(out, "first contact\t%s\n", firstContact(fuel, s.FirstContact[fuel]))
@@ -89,10 +108,13 @@ func printStatus(w io.Writer, s record.Status) error {
 	if s.Renewal != nil {
 		fmt.Fprintf(out, "renewal\tdue in %v\n", seconds(*s.Renewal))
 	}
-	fmt.Fprintf(out, "gates\t%s\n", named(s.Gates, "none"))
-	fmt.Fprintf(out, "breakers\t%s\n", named(s.Breakers, "all closed"))
-	if s.Signer != "" {
-		fmt.Fprintf(out, "signer\t%s\n", s.Signer)
+	for _, r := range s.Heard {
+		fmt.Fprintf(out, "region %s\t%s (the sweep's clock), %d requests open\n", r.Region, heard(r), r.Open)
+	}
+	fmt.Fprintf(out, "passes\t%s\n", passes(&s, true))
+	fmt.Fprintf(out, "inbox\t%s (real time)\n", inboxHeard(&s))
+	if s.DiskFree != nil {
+		fmt.Fprintf(out, "disk\t%.1f GiB free where the journal is\n", float64(*s.DiskFree)/(1<<30))
 	}
 	return failWith(exitFailed, out.Flush())
 }
@@ -127,12 +149,70 @@ func counted(counts map[string]int) string {
 	return cmp.Or(strings.Join(parts, ", "), "none")
 }
 
-func named(states map[string]string, none string) string {
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(states)) {
-		parts = append(parts, name+" "+states[name])
+// passes says which gates and circuits are shut, by the one word for all of them, and why.
+func passes(s *record.Status, why bool) string {
+	shut := shutWays(s, why)
+	if len(shut) == 0 {
+		return "all gates and circuits"
 	}
-	return cmp.Or(strings.Join(parts, ", "), none)
+	return "SHUT: " + strings.Join(shut, "; ")
+}
+
+// shutWays are the gates and circuits that let nothing pass, and the signer that is away.
+func shutWays(s *record.Status, why bool) (shut []string) {
+	add := func(name, reason string) {
+		if why && reason != "" {
+			name += " (" + reason + ")"
+		}
+		shut = append(shut, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Gates)) {
+		if s.Gates[name] != "open" {
+			add("gate "+name, s.Gates[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Breakers)) {
+		add("circuit "+name, "")
+	}
+	if s.Signer != "" {
+		add("signer", s.Signer)
+	}
+	return shut
+}
+
+// heard says when a region's meters were last heard of.
+func heard(r record.RegionHeard) string {
+	if text := advice.Heard(r); !r.Silent {
+		return text
+	}
+	return "SILENT, " + advice.Heard(r)
+}
+
+// inboxHeard says when the last message came in.
+func inboxHeard(s *record.Status) string {
+	if s.InboxHeard == nil {
+		return "no message yet"
+	}
+	return fmt.Sprintf("last message %v ago", seconds(*s.InboxHeard))
+}
+
+// waveName is a wave's name, where it says more than its number.
+func waveName(w record.WaveStatus) string {
+	if w.Name == fmt.Sprintf("wave %d", w.Number) {
+		return "of the plan"
+	}
+	return w.Name
+}
+
+// waits is a wave's state, with what it waits for.
+func waits(w record.WaveStatus) string {
+	switch {
+	case w.WaitsFor != "":
+		return w.State + " for " + w.WaitsFor
+	case !w.Until.IsZero():
+		return w.State + " until " + w.Until.UTC().Format("2 Jan 15:04:05") + " by the sweep's clock"
+	}
+	return w.State
 }
 
 // showLines writes a status line to w until ctx ends, now and then, and where something

@@ -241,6 +241,8 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded
 		return nil, failWith(openCode(err), err)
 	}
 	r.sim.SetRespondTo(e.InboxURL())
+	first := e.Status()
+	printIdentity(io.err, &first)
 	if url := e.OperationsURL(); url != "" {
 		fmt.Fprintf(io.err, "metrics and control at %s\n", url)
 	}

@@ -100,21 +100,56 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 3 refused; 4 finished, but the verdict does not hold; 5 halted; 130 interrupted.`,
 		Example: `  safemode demo                 rehearse a whole sweep, with nothing prepared
   safemode duis build --help    make one Service Request`,
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		newDemo(io), newPKI(io), newFleet(io), newSim(io), newPortfolio(io), newPlan(io), newSign(io), newApprove(io), newPreflight(io), newSweep(io),
-		newStatus(io),
+		newStatus(io), newWait(io),
 		newReport(io), newEvidence(io), newAudit(io), newLoadTest(io), newJournal(io), newCustody(io), newSigner(io),
 		newCheckConfig(io), newDUIS(io), newGBCS(io),
 	)
 	root.AddCommand(newOrders(io)...)
 	root.AddCommand(newCompletion(io), newManual(io))
+	inOrder(root)
 	completeValues(root, valuesOf())
 	inDecimal(root)
 	return root
+}
+
+// nightOrder is the order in which a night needs the commands, in groups.
+var nightOrder = [...]struct{ id, title, commands string }{
+	{"rehearse", "To rehearse:", "demo sim loadtest"},
+	{"prepare", "Before the night:", "pki fleet portfolio check-config sign plan approve preflight signer"},
+	{"night", "In the night:", "sweep status wait pause resume stop rerun exclude suppress deleted renew go-on cease"},
+	{"after", "Afterwards:", "report evidence audit journal custody"},
+	{"tools", "Single messages, and help:", "duis gbcs completion man help"},
+}
+
+// Once, before any command line: it is one for the whole process.
+func init() { cobra.EnableCommandSorting = false }
+
+// inOrder has the help list the commands in groups, in the night's order.
+func inOrder(root *cobra.Command) {
+	of := map[string]string{}
+	var order []string
+	for _, g := range nightOrder {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, name := range strings.Fields(g.commands) {
+			of[name] = g.id
+			order = append(order, name)
+		}
+	}
+	root.SetHelpCommandGroupID("tools")
+	all := root.Commands()
+	slices.SortStableFunc(all, func(a, b *cobra.Command) int { return slices.Index(order, a.Name()) - slices.Index(order, b.Name()) })
+	root.RemoveCommand(all...)
+	for _, c := range all {
+		c.GroupID = of[c.Name()]
+	}
+	root.AddCommand(all...)
 }
 
 // group is a command that only holds others. Its example is its first child's.

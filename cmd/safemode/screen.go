@@ -10,7 +10,9 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
 
+	"safemode/engine/console"
 	"safemode/engine/record"
 )
 
@@ -21,6 +23,7 @@ type screen struct {
 	talk      func() []string               // the last lines, oldest first
 	interrupt func()                        // Ctrl-C was pressed
 	quits     bool                          // a key ends the view and nothing else
+	ours      func() bool                   // the terminal is still this process's; nil: it is
 
 	last          record.Status
 	fault         string // why there is no news
@@ -59,6 +62,9 @@ func (s screen) Update(m tea.Msg) (tea.Model, tea.Cmd) {
 		}
 		return s, tea.Tick(lookEvery, func(time.Time) tea.Msg { return look{} })
 	case look:
+		if s.ours != nil && !s.ours() { // it was put into the background
+			return s, tea.Quit
+		}
 		return s, s.ask
 	case tea.WindowSizeMsg:
 		s.width, s.height = m.Width, m.Height
@@ -79,6 +85,10 @@ func (s screen) View() tea.View {
 	v := tea.NewView(s.draw())
 	v.AltScreen = true
 	v.WindowTitle = "safemode"
+	if s.last.State != "" {
+		word, _, _ := strings.Cut(s.last.Banner(), ":")
+		v.WindowTitle = word + " safemode " + s.last.Health.Words()
+	}
 	return v
 }
 
@@ -86,10 +96,9 @@ var (
 	heading = lipgloss.NewStyle().Bold(true)
 	faint   = lipgloss.NewStyle().Faint(true)
 	alarm   = lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Red)
+	caution = lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Yellow)
 	badges  = map[string]lipgloss.Style{
-		"running": lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Green), "finished": lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Green),
-		"paused": lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Yellow), "stopping": lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Yellow),
-		"halted": alarm, "ceased": alarm,
+		record.HealthOK: lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Green), record.HealthPerson: caution, record.HealthNotSending: alarm,
 	}
 	verdictMarks = [...]struct {
 		verdict, mark string
@@ -103,6 +112,8 @@ var (
 	}
 )
 
+// draw puts first what somebody must know who has just come: whether it is real, how it is,
+// what to do; then how far it is; the pace last.
 func (s screen) draw() string {
 	width, height := max(cmp.Or(s.width, 80), 20), max(cmp.Or(s.height, 24), 4)
 	var lines []string
@@ -111,14 +122,19 @@ func (s screen) draw() string {
 		lines = append(lines, heading.Render("safemode"), cmp.Or(s.fault, "waiting for the sweep"))
 	} else {
 		lines = append(lines, s.head(width)...)
-		lines = append(lines, s.pace(width)...)
-		lines = append(lines, waveLines(st)...)
-		lines = append(lines, regionLines(st)...)
-		lines = append(lines, troubleLines(st)...)
+		lines = append(lines, toDo(&st, width, max(3, height/2))...)
+		lines = append(lines, passesLine(&st, width)...)
+		lines = append(lines, progress(&st, width)...)
+		lines = append(lines, waveLines(&st)...)
+		lines = append(lines, regionLines(&st)...)
+		lines = append(lines, troubleLines(&st)...)
 	}
 	if talk := s.talk(); len(talk) > 0 {
 		lines = append(lines, "", heading.Render("Said"))
 		lines = append(lines, talk...)
+	}
+	if st.State != "" {
+		lines = append(lines, s.pace(width)...)
 	}
 	if len(lines) > height-1 {
 		lines = append(lines[:height-2], faint.Render(fmt.Sprintf("(%d more lines: make the terminal taller)", len(lines)-height+2)))
@@ -135,27 +151,90 @@ func (s screen) footer() string {
 	switch {
 	case s.quits:
 		return "q ends the view, not the sweep"
-	case s.last.State == "finished" || s.last.State == "ceased":
+	case s.last.State == "finished" || s.last.State == "ceased" || s.last.State == "halted" || s.last.State == "interrupted":
 		return "the sweep has ended; Ctrl-C ends what is left of --stay"
 	case s.interrupted:
 		return "interrupted: what is under way is waited for"
 	}
-	return "Ctrl-C drains and stops; the same command goes on with it"
+	return "Ctrl-C drains and stops: what is under way is waited for"
 }
 
-// head says how far it is.
+// head says whether it is real, and how it is.
 func (s screen) head(width int) []string {
 	st := s.last
-	title := heading.Render("Safe mode sweep") + "  " + badges[st.State].Render(st.State)
-	if st.Reason != "" {
-		title += "  " + st.Reason
+	real := alarm.Reverse(true)
+	if st.Drill() {
+		real = caution.Reverse(true)
 	}
-	lines := []string{title}
+	lines := []string{real.Width(width).MaxHeight(1).Render(" " + st.Banner())}
 	if s.fault != "" {
 		lines = append(lines, alarm.Render("no news: "+s.fault))
 	}
+	state := st.State
+	if st.Reason != "" && (len(st.ToDo) == 0 || !strings.Contains(st.ToDo[0].Says, st.Reason)) {
+		state += ": " + st.Reason
+	}
+	lines = append(lines, strings.Split(ansi.Wordwrap(badges[st.Health.Level].Render(strings.ToUpper(st.Health.Words()))+"  "+state, width, ""), "\n")...)
+	lines = append(lines, flow(width, heading.Render("Sweep "+st.SweepID), strings.Trim(quoted(st.Direction), `"`), "until "+st.Deadline.UTC().Format("2 Jan 2006 15:04 UTC"), "supplier "+st.Supplier)...)
+	if clock := st.ClockSpeed; clock != 0 && clock != 1 {
+		lines = append(lines, faint.Render(fmt.Sprintf("%s real time; %s the sweep's clock, %g times as fast", st.RealTime.Format("15:04:05"), st.Time.UTC().Format("2 Jan 15:04:05"), clock)))
+	}
+	return lines
+}
+
+// flow puts pieces into lines, without breaking one.
+func flow(width int, pieces ...string) (lines []string) {
+	line := ""
+	for _, piece := range pieces {
+		switch {
+		case line == "":
+			line = piece
+		case lipgloss.Width(line)+2+lipgloss.Width(piece) <= width:
+			line += "  " + piece
+		default:
+			lines, line = append(lines, line), piece
+		}
+	}
+	return append(lines, line)
+}
+
+// toDo is what there is for people to do, in so many lines at the most.
+func toDo(st *record.Status, width, most int) []string {
+	if len(st.ToDo) == 0 {
+		return []string{heading.Render("To do ") + "nothing: " + st.Health.Says}
+	}
+	lines := []string{heading.Render(fmt.Sprintf("To do, %d", len(st.ToDo))) + faint.Render("  (safemode status prints the commands to paste)")}
+	for i, t := range st.ToDo {
+		told := strings.Split(ansi.Wordwrap(fmt.Sprintf("%d. %s. %s", i+1, strings.TrimSuffix(t.Says, "."), t.Do), width-1, ""), "\n")
+		if room := most - len(lines) - (len(st.ToDo) - i - 1); len(told) > max(room, 1) { // what follows is named, too
+			told = told[:max(room, 1)]
+		}
+		lines = append(lines, told...)
+	}
+	if len(lines) > most {
+		lines = append(lines[:most-1], faint.Render(fmt.Sprintf("(%d lines more: safemode status)", len(lines)-most+1)))
+	}
+	return lines
+}
+
+// passesLine says in one word whether everything lets pass that must.
+func passesLine(st *record.Status, width int) []string {
+	text := passes(st, false)
+	if len(shutWays(st, false)) > 0 {
+		text = alarm.Render(text)
+	}
+	pieces := []string{heading.Render("Passes ") + text, heading.Render("Inbox ") + inboxHeard(st)}
+	if st.DiskFree != nil {
+		pieces = append(pieces, heading.Render("Disk ")+fmt.Sprintf("%.1f GiB", float64(*st.DiskFree)/(1<<30)))
+	}
+	return flow(width, pieces...)
+}
+
+// progress says how far it is.
+func progress(st *record.Status, width int) []string {
 	left := st.Meters - st.Done
-	var bar, legend strings.Builder
+	var bar strings.Builder
+	var legend []string
 	used := 0
 	for _, v := range verdictMarks {
 		n := st.Verdicts[v.verdict]
@@ -166,11 +245,11 @@ func (s screen) head(width int) []string {
 		cells = min(cells, width-used)
 		used += cells
 		bar.WriteString(v.style.Render(strings.Repeat(v.mark, cells)))
-		fmt.Fprintf(&legend, "%s %s %d  ", v.style.Render(v.mark), strings.ReplaceAll(v.verdict, "_", " "), n)
+		legend = append(legend, fmt.Sprintf("%s %s %d", v.style.Render(v.mark), strings.ReplaceAll(v.verdict, "_", " "), n))
 	}
 	bar.WriteString(faint.Render(strings.Repeat("·", width-used)))
-	fmt.Fprintf(&legend, "%s no verdict yet %d  of %d", faint.Render("·"), left, st.Meters)
-	return append(lines, bar.String(), legend.String(), "to go: "+ending(st))
+	legend = append(legend, fmt.Sprintf("%s no verdict %d of %d", faint.Render("·"), left, st.Meters), "to go: "+console.Ending(st))
+	return append([]string{bar.String()}, flow(width, legend...)...)
 }
 
 // share is n of all in cells.
@@ -179,19 +258,6 @@ func share(n, all, cells int) int {
 		return 0
 	}
 	return cells * n / all
-}
-
-// ending says when the last verdict is due, with its range.
-func ending(st record.Status) string {
-	switch {
-	case st.Done == st.Meters:
-		return "every meter has a verdict"
-	case st.ETARange != nil:
-		return fmt.Sprintf("%v to %v by the sweep's clock", seconds(st.ETARange[0]), seconds(st.ETARange[1]))
-	case st.ETA != nil:
-		return fmt.Sprintf("about %v by the sweep's clock", seconds(*st.ETA))
-	}
-	return "not known yet"
 }
 
 // pace draws the rates against the limit.
@@ -227,50 +293,43 @@ func (s screen) pace(width int) []string {
 	return append(lines, text)
 }
 
-func waveLines(st record.Status) []string {
-	lines := []string{"", heading.Render("Waves")}
+func waveLines(st *record.Status) (lines []string) {
+	lines = []string{"", heading.Render("Waves")}
 	for _, w := range st.Waves {
-		line := fmt.Sprintf("%2d %-10s %-8s %7d of %d settled  %s", w.Number, w.Name, w.State, w.Meters-w.Unsettled, w.Meters, faint.Render(counted(w.Sample)))
-		if !w.Until.IsZero() {
-			line += " until " + w.Until.UTC().Format("2 Jan 15:04:05 UTC")
+		line := fmt.Sprintf("%2d %-10s %7d of %d settled, %s", w.Number, w.Name, w.Meters-w.Unsettled, w.Meters, waits(w))
+		if len(w.Sample) > 0 {
+			line += faint.Render("  " + counted(w.Sample))
 		}
 		lines = append(lines, line)
 	}
 	return append(lines, "Blast radius: "+blastRadius(st.BlastRadius))
 }
 
-func regionLines(st record.Status) []string {
-	lines := []string{"", heading.Render(fmt.Sprintf("%-12s %-12s %9s %7s %9s %8s %9s %8s %8s %6s", "Region", "fuel", "on supply", "armed", "not safe", "unknown", "excluded", "to go", "of", "open"))}
+func regionLines(st *record.Status) []string {
+	lines := []string{"", heading.Render(fmt.Sprintf("%-10s %-11s %9s %5s %8s %7s %8s %6s %6s", "Region", "fuel", "on supply", "armed", "not safe", "unknown", "excluded", "to go", "of"))}
 	for _, r := range st.Regions {
 		left := r.Meters
 		for _, n := range r.Verdicts {
 			left -= n
 		}
 		v := r.Verdicts
-		lines = append(lines, fmt.Sprintf("%-12s %-12s %9d %7d %9d %8d %9d %8d %8d %6d", r.Region, r.Fuel,
+		lines = append(lines, fmt.Sprintf("%-10s %-11s %9d %5d %8d %7d %8d %6d %6d", r.Region, r.Fuel,
 			v[record.VerdictOnSupply], v[record.VerdictArmed], v[record.VerdictNotSafe], v[record.VerdictUnknown], v[record.VerdictExcluded],
-			left, r.Meters, st.InFlight[r.Region]))
+			left, r.Meters))
+	}
+	for _, r := range st.Heard {
+		line := fmt.Sprintf("%-10s %s, %d requests open", r.Region, heard(r), r.Open)
+		if r.Silent {
+			line = alarm.Render(line)
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }
 
-// troubleLines says what is shut, held, waiting or refused.
-func troubleLines(st record.Status) []string {
-	gates := "open"
-	for _, name := range slices.Sorted(maps.Keys(st.Gates)) {
-		if st.Gates[name] != "open" {
-			gates = alarm.Render(named(st.Gates, "none"))
-			break
-		}
-	}
-	breakers := "all closed"
-	if len(st.Breakers) > 0 {
-		breakers = alarm.Render(named(st.Breakers, ""))
-	}
-	lines := []string{"", heading.Render("Gates ") + gates + heading.Render("  Circuits ") + breakers + heading.Render("  Waiting ") + counted(st.Waiting)}
-	if st.Signer != "" {
-		lines = append(lines, alarm.Render("Signer: "+st.Signer))
-	}
+// troubleLines says what waits, how much is left, and what was refused.
+func troubleLines(st *record.Status) []string {
+	lines := []string{"", heading.Render("Waiting ") + counted(st.Waiting)}
 	if len(st.Headroom) > 0 {
 		text := ""
 		for _, srv := range slices.Sorted(maps.Keys(st.Headroom)) {
@@ -281,11 +340,8 @@ func troubleLines(st record.Status) []string {
 	if st.Renewal != nil {
 		lines = append(lines, fmt.Sprintf("%s in %v, or it pauses", heading.Render("To be renewed"), seconds(max(*st.Renewal, 0))))
 	}
-	for _, h := range st.Holds {
-		lines = append(lines, alarm.Render(fmt.Sprintf("%s is %s by %s since %s: %s", h.Scope, past[h.Action], h.By, h.Since.UTC().Format("15:04 UTC"), cmp.Or(h.Reason, "no reason given"))))
-	}
 	if len(st.Refusals) > 0 {
-		lines = append(lines, "", heading.Render("Last refusals"))
+		lines = append(lines, "", heading.Render("Last refusals")+faint.Render("  by the sweep's clock"))
 	}
 	for _, r := range st.Refusals {
 		lines = append(lines, fmt.Sprintf("%s  SRV %-5s %-10s %s %s", r.At.UTC().Format("15:04:05"), r.SRV, r.Region, strings.ReplaceAll(r.Class, "_", " "), r.Code))

@@ -18,12 +18,17 @@ import (
 // troubled is a status with one of everything that a person must see.
 func troubled(t *testing.T) (st record.Status) {
 	t.Helper()
-	err := json.Unmarshal([]byte(`{"state":"paused","reason":"canary: 5 of 45 requests ended unverified","meters":200,"started":60,"done":40,
+	err := json.Unmarshal([]byte(`{"environment":"simulator","sweep_id":"0123456789ab","direction":"DIR-7","supplier":"S-EUI (ABCD)","deadline":"2026-12-21T00:00:00Z",
+		"time":"2026-11-25T16:00:02Z","real_time":"2026-11-24T03:00:00Z","clock_speed":300,
+		"health":{"level":"not_sending","says":"the sweep is paused"},
+		"to_do":[{"says":"the sweep is paused since 25 Nov 16:00 UTC by Ada: to look","do":"Ask Ada; then resume.","commands":["safemode resume"]},{"says":"3 meters are not safe","do":"By reason:"}],
+		"regions_heard":[{"region":"North","open":7,"seconds":14},{"region":"4G North","open":2,"silent":true}],"inbox_heard_seconds":3,"disk_free_bytes":3221225472,
+		"state":"paused","reason":"canary: 5 of 45 requests ended unverified","meters":200,"started":60,"done":40,
 		"verdicts":{"on_supply":30,"armed":4,"not_safe":3,"unknown":2,"excluded":1},"in_flight":{"North":7},"queued":2,"throttled":11,
 		"eta_seconds":7200,"eta_range_seconds":[3600,9000],"rates":{"requested":9,"sent":8.5,"acknowledged":8,"answered":4.2},"limit_per_second":10,
 		"waiting":{"stuck":2},"retries":5,"retry_budget":100,
 		"regions":[{"region":"4G North","fuel":"gas","meters":80,"verdicts":{"armed":3}},{"region":"North","fuel":"electricity","meters":120,"verdicts":{"on_supply":30}}],
-		"waves":[{"wave":1,"name":"canary","state":"opened","meters":45,"unsettled":5,"sample":{"unverified":5}}],
+		"waves":[{"wave":1,"name":"canary","state":"opened","meters":45,"unsettled":5,"sample":{"unverified":5}},{"wave":2,"name":"growth","state":"waiting","meters":155,"unsettled":155,"waits_for":"the sweep is held"}],
 		"holds":[{"scope":"the sweep","action":"pause","by":"Ada","reason":"to look","since":"2026-11-25T16:00:00Z"}],
 		"gates":{"direction":"open","certificates":"revoked: serial 7"},"breakers":{"transform North":"open"},
 		"anomaly_headroom":{"1.6":0.07},"renewal_seconds":90,
@@ -61,10 +66,14 @@ func TestScreen(t *testing.T) {
 	}
 	text := ansi.Strip(s.draw())
 	for _, part := range []string{
-		"Safe mode sweep  paused  canary: 5 of 45", "on supply 30", "armed 4", "not safe 3", "unknown 2", "excluded 1", "no verdict yet 160  of 200",
-		"to go: 1h0m0s to 2h30m0s", "sent              8.5", "limit            10.0", "5 of 100 retries used", "put off 11",
-		"1 canary     opened        40 of 45 settled  5 unverified", "4G North     gas", "77       80", "certificates revoked: serial 7", "transform North open",
-		"2 stuck", "SRV 1.6 7% left", "To be renewed in 1m30s", "the sweep is paused by Ada since 16:00 UTC: to look", "16:00:01  SRV 7.4   North      rejected E4", "Ctrl-C drains",
+		"SIMULATOR: a drill, no real meter is touched", "NOT SENDING  paused: canary: 5 of 45", "Sweep 0123456789ab  DIR-7  until 21 Dec 2026 00:00 UTC  supplier S-EUI (ABCD)",
+		"03:00:00 real time; 25 Nov 16:00:02 the sweep's clock, 300 times as fast",
+		"To do, 2", "1. the sweep is paused since 25 Nov 16:00 UTC by Ada: to look. Ask Ada; then resume.", "2. 3 meters are not safe. By reason:",
+		"North      last answer 14s ago, 7 requests open", "4G North   SILENT, no answer yet, 2 requests open", "Inbox last message 3s ago", "Disk 3.0 GiB", "waiting for the sweep is held",
+		"on supply 30", "armed 4", "not safe 3", "unknown 2", "excluded 1", "no verdict 160 of 200",
+		"to go: nothing moves until it goes on", "sent              8.5", "limit            10.0", "5 of 100 retries used", "put off 11",
+		"1 canary          40 of 45 settled, opened  5 unverified", "4G North   gas", "77     80", "Passes SHUT: gate certificates; circuit transform North",
+		"2 stuck", "SRV 1.6 7% left", "To be renewed in 1m30s", "16:00:01  SRV 7.4   North      rejected E4", "Ctrl-C drains",
 	} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the view lacks %q:\n%s", part, text)
@@ -88,8 +97,16 @@ func TestScreen(t *testing.T) {
 				t.Errorf("%d columns in %d: %q", lipgloss.Width(line), size.Width, line)
 			}
 		}
-		if !strings.Contains(ansi.Strip(lines[0]), "Safe mode") {
+		if !strings.HasPrefix(ansi.Strip(lines[0]), " SIMULATOR: a drill") {
 			t.Errorf("first comes %q", lines[0])
+		}
+		// What must be known at once is on the smallest of the usual terminals.
+		if text := ansi.Strip(strings.Join(lines, "\n")); size.Height == 24 {
+			for _, part := range []string{"NOT SENDING", "0123456789ab", "to look. Ask Ada; then\nresume.", "3 meters are not safe", "SHUT: gate certificates", "on supply 30"} {
+				if !strings.Contains(text, part) {
+					t.Errorf("80x24 lacks %q:\n%s", part, text)
+				}
+			}
 		}
 	}
 }

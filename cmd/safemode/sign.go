@@ -72,5 +72,26 @@ func describeRecord(text []byte) (string, error) {
 	if freezeErr == nil {
 		return f.String(), nil
 	}
-	return "", fmt.Errorf("neither a direction, a roster nor a freeze statement:\n%w\n%w\n%w", err, rosterErr, freezeErr)
+	// The one that it is nearest to is meant: the others' faults say nothing of it.
+	nearest := err
+	for _, other := range []error{rosterErr, freezeErr} {
+		if faultsIn(other) < faultsIn(nearest) {
+			nearest = other
+		}
+	}
+	return "", nearest
+}
+
+// faultsIn is how many faults an error joins.
+func faultsIn(err error) (n int) {
+	switch e := err.(type) { //nolint:errorlint // each level is looked at for itself
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			n += faultsIn(one)
+		}
+		return n
+	case interface{ Unwrap() error }:
+		return max(1, faultsIn(e.Unwrap()))
+	}
+	return 1
 }

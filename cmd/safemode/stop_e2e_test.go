@@ -46,7 +46,7 @@ func TestStopNow(t *testing.T) {
 	if r := safemode(t, "", "stop", "--now", "--operations", s.operations); r.code != exitDone {
 		t.Fatalf("stop --now: %+v", r)
 	}
-	sweep.wait().says(t, exitInterrupted, "the same command goes on with it")
+	sweep.wait().says(t, exitInterrupted, "interrupted and drained")
 	if took := time.Since(asked); took > 20*time.Second {
 		t.Errorf("it waited %v, for replies that have a minute", took)
 	}

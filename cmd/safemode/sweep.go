@@ -10,6 +10,7 @@ import (
 
 	"safemode/config"
 	"safemode/engine"
+	"safemode/engine/direction"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
@@ -100,7 +101,8 @@ of --portfolio, and without a sweep.`,
 					return err
 				}
 			}
-			o.Stay = flags.stay
+			o.Stay, o.Place = flags.stay, placeOf(configPath, planDir, journalPath)
+			o.Place.Operations = o.Operations.Listen // the engine knows better once it listens
 			return runSweep(c.Context(), io, o)
 		},
 	}
@@ -145,18 +147,23 @@ func rowsForDark(portfolioPath string, dark darkFlags) ([]servicerequests.EUI, e
 func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 	e, err := engine.Open(ctx, o)
 	if err != nil {
+		advise(ctx, io, err, &o)
 		return failWith(openCode(err), err)
 	}
+	first := e.Status()
+	printIdentity(io.err, &first)
 	fmt.Fprintf(io.err, "answers come to %s; metrics and control at %s\n", e.InboxURL(), e.OperationsURL())
 	err = watch(ctx, io, e)
 	if errors.Is(err, sweep.ErrCeased) {
 		fmt.Fprintf(io.err, "%v: for good\n", err)
 		return nil
 	}
+	st := e.Status()
 	if err := sweepEnd(err); err != nil {
+		printToDo(io.err, &st)
 		return err
 	}
-	if s := e.Status(); s.Meters > 0 && s.Verdicts[record.VerdictUnknown] == s.Meters {
+	if s := st; s.Meters > 0 && s.Verdicts[record.VerdictUnknown] == s.Meters {
 		return failWith(exitNotHeld, fmt.Errorf("finished, but nothing is known of any of the %d meters", s.Meters))
 	}
 	return nil
@@ -189,6 +196,17 @@ func journalCode(err error) int {
 	}
 }
 
+// advise says of the refusal of a start for want of approvals what is to be done, by how the
+// journal ends.
+func advise(ctx context.Context, io stdio, err error, o *engine.Options) {
+	if !errors.Is(err, direction.ErrNotApproved) {
+		return
+	}
+	if st, unread := engine.StatusOf(ctx, o.Journal, o.Plan, o.Place); unread == nil { // else the refusal says enough
+		printToDo(io.err, &st)
+	}
+}
+
 // sweepEnd gives the end of a sweep its exit code.
 func sweepEnd(err error) error {
 	var halt *sweep.HaltError
@@ -198,7 +216,7 @@ func sweepEnd(err error) error {
 	case errors.As(err, &halt):
 		return failWith(exitHalted, err)
 	case errors.Is(err, sweep.ErrStopped):
-		return failWith(exitInterrupted, errors.New("interrupted and drained; the same command goes on with it"))
+		return failWith(exitInterrupted, errors.New("interrupted and drained"))
 	case errors.Is(err, sweep.ErrReplay), errors.Is(err, journal.ErrDamaged):
 		return failWith(exitHalted, err)
 	default:

@@ -127,11 +127,16 @@ func TestSweepOfAnotherProcess(t *testing.T) {
 
 	order := func(word string) {
 		t.Helper()
-		if r := safemode(t, "", word, "--operations", s.operations); r != (commandResult{exitDone, "", word + ": done\n"}) {
+		state := map[string]string{"pause": "paused", "resume": "running"}[word]
+		if r := safemode(t, "", word, "--operations", s.operations); r.code != exitDone || r.out != "" || !strings.HasPrefix(r.err, word+": done\nSIMULATOR, "+state+": ") {
 			t.Errorf("%s: %+v", word, r)
 		}
 	}
 	order("pause")
+	var after record.Status
+	if r := safemode(t, "", "renew", "--json", "--operations", s.operations); r.code != exitDone || json.Unmarshal([]byte(r.out), &after) != nil || after.State != "paused" || after.Environment != "simulator" {
+		t.Errorf("renew --json: %+v", r)
+	}
 	sent := 0.0
 	p.until("quiet after the POSTs under way", func() bool {
 		before := sent
@@ -185,6 +190,11 @@ func (s *scene) evidence(t *testing.T, meters []meterLine) {
 	if proofs["verified"] == 0 || proofs["unsigned"] == 0 || proofs["checked by the engine with the supplier's key: it held if an outcome rests on it"] == 0 {
 		t.Errorf("proofs: %v", proofs)
 	}
+	if said := must(t, "", "evidence", "--journal", s.path("journal.db"), "--mpxn", meters[i]["mpxn"], "--out", s.path("by-mpxn"), "--json"); !strings.Contains(said, meters[i]["device_id"]) {
+		t.Errorf("by its MPxN %s: %s", meters[i]["mpxn"], said)
+	}
+	refuses(t, exitUsage, "no meter of the plan", "", "evidence", "--journal", s.path("journal.db"), "--mpxn", "123456", "--out", s.path("none"))
+	refuses(t, exitUsage, "--mpxn: ", "", "evidence", "--journal", s.path("journal.db"), "--mpxn", "12", "--out", s.path("none"))
 	refuses(t, exitUsage, "does not name the device", "", "evidence", "--journal", s.path("journal.db"), "--device", "00-00-00-00-00-00-00-01", "--out", s.path("none"))
 
 	blocks, _ := readDocument(t, "cmd/safemode/README.md")
@@ -239,7 +249,7 @@ func (s *scene) evidence(t *testing.T, meters []meterLine) {
 func TestSweepGoesOnAfterInterrupt(t *testing.T) {
 	long(t)
 	sweepCutOff(t, func(s *scene, p *process) {
-		p.signal(syscall.SIGINT).says(t, exitInterrupted, "interrupted and drained", "the same command goes on")
+		p.signal(syscall.SIGINT).says(t, exitInterrupted, "interrupted and drained")
 		sent := s.requests(t)
 		time.Sleep(200 * time.Millisecond)
 		if now := s.requests(t); now != sent {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"safemode/engine/record"
@@ -33,15 +34,23 @@ type terminal struct {
 }
 
 // fillable lets a view fill the terminal that a command talks to. Where it talks to a
-// file or a pipe, to a terminal that knows no screen, or plain lines are asked for, it
-// changes nothing.
+// file or a pipe, to a terminal that knows no screen or that another program has in the
+// foreground (a shell, where a command was started with &), or plain lines are asked for,
+// it changes nothing.
 func fillable(streams stdio, plain bool) stdio {
 	f := fileOf(streams.err)
-	if plain || f == nil || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" || os.Getenv("TERM") == "" {
+	if plain || f == nil || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" || os.Getenv("TERM") == "" || !foreground(f) {
 		return streams
 	}
 	streams.err = &terminal{Writer: streams.err, file: f, in: streams.in}
 	return streams
+}
+
+// foreground says whether this process has a terminal to itself. Where nobody can tell, it
+// is not its.
+func foreground(tty *os.File) bool {
+	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
 }
 
 // Write keeps what comes while the terminal is filled.
@@ -104,7 +113,7 @@ func (t *terminal) show(ctx context.Context, s screen) error {
 	if err := t.fill(true); err != nil {
 		return err
 	}
-	s.talk = t.talk
+	s.talk, s.ours = t.talk, func() bool { return foreground(t.file) }
 	options := []tea.ProgramOption{tea.WithOutput(t.file), tea.WithoutSignalHandler(), tea.WithInput(nil)}
 	if in, ok := t.in.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
 		options[2] = tea.WithInput(in)
@@ -151,8 +160,13 @@ func showProgress(ctx context.Context, w io.Writer, status func() record.Status)
 		return
 	}
 	err := t.show(ctx, screen{status: func() (record.Status, error) { return status(), nil }, interrupt: interruptSelf})
-	if err != nil {
+	switch {
+	case err != nil:
 		fmt.Fprintf(w, "the terminal cannot be filled, lines follow: %v\n", err)
-		showLines(ctx, w, status)
+	case ctx.Err() == nil:
+		fmt.Fprintln(w, "in the background: lines follow")
+	default:
+		return
 	}
+	showLines(ctx, w, status)
 }

@@ -64,9 +64,12 @@ func (c *Claim) fault(format string, args ...any) {
 
 // Report is the outcome of an audit.
 type Report struct {
-	Journal string  `json:"journal"` // path
-	ID      string  `json:"journal_id"`
-	SweepID string  `json:"sweep_id"`
+	Journal string `json:"journal"` // path
+	ID      string `json:"journal_id"`
+	SweepID string `json:"sweep_id"`
+	// Environment is what plan and start say; empty where they do not say one thing.
+	Environment string `json:"environment"`
+
 	Records uint64  `json:"records"` // whose chain holds
 	Hash    string  `json:"hash"`    // of the last record, as the file has it
 	Claims  []Claim `json:"claims"`
@@ -114,7 +117,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	a.counters.judge(&a.once)
 	r := &Report{
-		Journal: o.Journal, ID: x.ID, SweepID: a.plan.sweepID, Records: x.Sound, Hash: hex.EncodeToString(x.Tip.Hash[:]),
+		Journal: o.Journal, ID: x.ID, SweepID: a.plan.sweepID, Environment: a.plan.environment(), Records: x.Sound, Hash: hex.EncodeToString(x.Tip.Hash[:]),
 		Claims: a.claims(o, whole), Proven: true,
 	}
 	for _, c := range r.Claims {

@@ -134,3 +134,12 @@ func (p *planned) outside(r record.Record) string {
 	}
 	return ""
 }
+
+// environment is the one that plan and first start both name; empty: they do not, or one of
+// them is not there.
+func (p *planned) environment() string {
+	if p.header == nil || p.opening == nil || p.header.Environment != p.opening.Environment {
+		return ""
+	}
+	return p.opening.Environment
+}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"net/http"
@@ -70,6 +71,7 @@ func New(o Options) (http.Handler, error) {
 	mux.HandleFunc("GET /healthz", check(o.Healthy, nil))
 	mux.HandleFunc("GET /readyz", check(o.Ready, o.Pulse))
 	mux.HandleFunc("GET /api/v1/sweep", c.status)
+	mux.HandleFunc("GET /api/v1/openapi.json", openAPI)
 	for _, action := range Actions {
 		mux.HandleFunc("POST /api/v1/sweep/"+action, c.order(action))
 	}
@@ -106,6 +108,15 @@ func check(condition func() error, pulse func() string) http.HandlerFunc {
 		}
 		_, _ = fmt.Fprintln(w, "ok"+said)
 	}
+}
+
+//go:embed openapi.json
+var openAPIText []byte
+
+// openAPI serves the document of this API.
+func openAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(openAPIText) // the reader has gone if this fails
 }
 
 func (c console) status(w http.ResponseWriter, _ *http.Request) {

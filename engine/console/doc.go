@@ -10,6 +10,7 @@
 //	GET  /healthz               200 while the process can work, else 503 and why
 //	GET  /readyz                200 while the sweep takes new work, else 503 and why
 //	GET  /api/v1/sweep          state of the sweep as JSON
+//	GET  /api/v1/openapi.json   all this as OpenAPI 3.1, with the schema of the state
 //	POST /api/v1/sweep/ACTION   204 once the order holds and is journalled
 //	                            422 if it makes no sense, 403 from who may only look,
 //	                            409 if the sweep cannot do it any more
@@ -18,7 +19,8 @@
 // and go_on. The body is empty, or a JSON object as [Order] has it. Every order has a
 // person's name: that of the person whose token comes with it, or, where no people
 // are configured, the one that the header Safemode-Person claims, which is then
-// recorded as not authenticated.
+// recorded as not authenticated. What cannot be undone (cease, exclude, suppress) wants the sweep's id in
+// confirm, and a named person, who in a live sweep has a token.
 //
 // It decides nothing and starts nothing: it cannot add a meter, sign or send. It
 // belongs on a loopback address, and Listen refuses any other without TLS and a token

@@ -35,10 +35,31 @@ type Order struct {
 	Devices   []servicerequests.EUI  `json:"devices,omitempty"`
 	Reason    string                 `json:"reason,omitempty"`
 	Reference string                 `json:"reference,omitempty"`
+	Confirm   string                 `json:"confirm,omitempty"` // the sweep's id, typed by who gives an order that cannot be undone
 }
 
 // Actions lists the orders that have an address.
 var Actions = [...]string{"pause", "resume", "stop", "rerun", "exclude", "suppress", "deleted", "renew", "cease", "go_on"}
+
+// forGood are the orders that cannot be undone. They want the sweep's id typed, and a named
+// person; in a live sweep that name is proven by a token.
+var forGood = map[string]bool{"cease": true, "exclude": true, "suppress": true}
+
+// final refuses an order that cannot be undone unless it is meant, and somebody gives it.
+func (c console) final(o Order, known bool) error {
+	is := c.identity()
+	switch {
+	case !forGood[o.Action]:
+		return nil
+	case o.By == nobody:
+		return fmt.Errorf("%w: %s cannot be undone: it needs the name of a person (%s)", ErrOrder, o.Action, PersonHeader)
+	case !known && !is.Drill():
+		return fmt.Errorf("%w: %s cannot be undone: where the sweep is live it needs a person with a token of their own (operations.people_file)", ErrOrder, o.Action)
+	case o.Confirm == "" || o.Confirm != is.SweepID:
+		return fmt.Errorf("%w: %s cannot be undone: confirm must be the sweep's id, %s", ErrOrder, o.Action, is.SweepID)
+	}
+	return nil
+}
 
 // ErrOrder marks an order that the sweep cannot carry out as it stands.
 var ErrOrder = errors.New("not carried out")
@@ -88,7 +109,9 @@ func (c console) order(action string) http.HandlerFunc {
 		}
 		o.Action = action
 		c.o.Log.Info("operator's order", zap.String("order", action), zap.String("by", o.By), zap.Bool("authenticated", o.Authenticated), zap.String("from", r.RemoteAddr))
-		err = c.o.Sweep.Order(r.Context(), o)
+		if err = c.final(o, known); err == nil {
+			err = c.o.Sweep.Order(r.Context(), o)
+		}
 		c.board.takeDown()
 		switch {
 		case errors.Is(err, ErrOrder):
@@ -137,10 +160,13 @@ func readOrder(body io.Reader) (o Order, err error) {
 	return o, nil
 }
 
+// nobody is who gives an order that names no person.
+const nobody = "somebody"
+
 // claimedName is a name that nothing proves.
 func claimedName(name string) (string, error) {
 	if name == "" {
-		return "somebody", nil
+		return nobody, nil
 	}
 	if err := record.CheckName(name); err != nil {
 		return "", fmt.Errorf("%s: %w", PersonHeader, err)

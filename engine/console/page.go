@@ -15,86 +15,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
-
-// state is what the page shows of the sweep's status; see [Sweep].
-type state struct {
-	State       string            `json:"state"`
-	Reason      string            `json:"reason"`
-	Meters      int               `json:"meters"`
-	Started     int               `json:"started"`
-	Done        int               `json:"done"`
-	Verdicts    map[string]int    `json:"verdicts"`
-	InFlight    map[string]int    `json:"in_flight"`
-	Queued      int               `json:"queued"`
-	Throttled   int               `json:"throttled"`
-	ETA         *float64          `json:"eta_seconds"`
-	ETARange    *[2]float64       `json:"eta_range_seconds"`
-	Rate        float64           `json:"service_requests_per_second"`
-	Limit       *float64          `json:"limit_per_second"`
-	Regions     []region          `json:"regions"`
-	Classes     map[string]int    `json:"classes"`
-	Services    services          `json:"services"`
-	Waiting     map[string]int    `json:"waiting"`
-	Retries     int               `json:"retries"`
-	RetryBudget int               `json:"retry_budget"`
-	Waves       []wave            `json:"waves"`
-	Holds       []hold            `json:"holds"`
-	Quarantine  []string          `json:"quarantine"`
-	Renewal     *float64          `json:"renewal_seconds"`
-	Breakers    map[string]string `json:"breakers"`
-	Signer      string            `json:"signer"`
-	Gates       map[string]string `json:"gates"`
-
-	Refusals []refusal          `json:"refusals"`
-	Headroom map[string]float64 `json:"anomaly_headroom"`
-}
-
-type refusal struct {
-	At     time.Time `json:"at"`
-	SRV    string    `json:"srv"`
-	Region string    `json:"region"`
-	Class  string    `json:"class"`
-	Code   string    `json:"code"`
-}
-
-// services counts requests that have ended, by SRV and class.
-type services map[string]map[string]int
-
-type region struct {
-	Region   string         `json:"region"`
-	Fuel     string         `json:"fuel"`
-	Meters   int            `json:"meters"`
-	Verdicts map[string]int `json:"verdicts"`
-}
-
-// Left is how many have no verdict yet.
-func (r region) Left() int {
-	left := r.Meters
-	for _, n := range r.Verdicts {
-		left -= n
-	}
-	return left
-}
-
-type wave struct {
-	Number    int            `json:"wave"`
-	Name      string         `json:"name"`
-	State     string         `json:"state"`
-	Meters    int            `json:"meters"`
-	Unsettled int            `json:"unsettled"`
-	Until     time.Time      `json:"soaks_until"` // zero: it does not soak
-	Sample    map[string]int `json:"sample"`
-}
-
-type hold struct {
-	Scope  string    `json:"scope"`
-	Action string    `json:"action"`
-	By     string    `json:"by"`
-	Reason string    `json:"reason"`
-	Since  time.Time `json:"since"`
-}
 
 // part is one stripe of a bar.
 type part struct {
@@ -109,15 +32,14 @@ type count struct {
 	N    int
 }
 
-// view is a state made ready for the page.
+// view is a status made ready for the page.
 type view struct {
-	state
+	record.Status
 	At     time.Time
 	Parts  []part
-	Next   []string // what to do now, the most pressing first
 	Stuck  []count
-	Shut   []string // gates that are closed and circuits that are open, with why
-	Chart  *chart   // nil: too little has passed
+	Passes []way
+	Chart  *chart // nil: too little has passed
 	Ending string
 
 	// For the orders.
@@ -128,6 +50,39 @@ type view struct {
 	reader
 }
 
+// way is a gate, a circuit or the signer. One word for all of them: it passes, or it is shut.
+type way struct {
+	Name string
+	Shut string // why; empty: it passes
+}
+
+// ways are the gates, the circuits that are shut, and the signer where it is away.
+func ways(st *record.Status) (all []way) {
+	for _, name := range slices.Sorted(maps.Keys(st.Gates)) {
+		w := way{Name: "gate " + name}
+		if st.Gates[name] != "open" {
+			w.Shut = st.Gates[name]
+		}
+		all = append(all, w)
+	}
+	for _, name := range slices.Sorted(maps.Keys(st.Breakers)) {
+		all = append(all, way{"circuit " + name, "POSTs failed; it is tried again by itself"})
+	}
+	if st.Signer != "" {
+		all = append(all, way{"signer", st.Signer})
+	}
+	return all
+}
+
+// left is how many meters of a region have no verdict yet.
+func left(r record.RegionStatus) int {
+	n := r.Meters
+	for _, of := range r.Verdicts {
+		n -= of
+	}
+	return n
+}
+
 //go:embed page.html
 var pageText string
 
@@ -136,6 +91,12 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"counts":   counts,
 	"verdicts": func() []string { return verdicts[:] },
 	"classes":  func() []string { return classes[:] },
+	"left":     left,
+	"service":  serviceName,
+	"heard":    heard,
+	"ago":      ago,
+	"instant":  instant,
+	"gib":      func(n *uint64) string { return fmt.Sprintf("%.1f GiB", float64(*n)/(1<<30)) },
 	"percent":  func(share float64) string { return fmt.Sprintf("%.0f%%", 100*share) },
 }).Parse(pageText + storyText))
 
@@ -161,31 +122,19 @@ func sorted(m map[string]int) []count {
 // look makes the sweep's status, which is JSON, into a view.
 func (c console) look(now time.Time, status []byte) (view, error) {
 	v := view{At: now, Stories: c.o.Stories != nil}
-	if err := json.Unmarshal(status, &v.state); err != nil {
+	if err := json.Unmarshal(status, &v.Status); err != nil {
 		return v, err
 	}
-	v.Parts = parts(v.state)
-	v.Next = next(v.state)
+	v.Parts, v.Passes = parts(&v.Status), ways(&v.Status)
 	for _, waits := range sorted(v.Waiting) {
 		if waits.N > 0 {
 			v.Stuck = append(v.Stuck, waits)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(v.Gates)) {
-		if v.Gates[name] != "open" {
-			v.Shut = append(v.Shut, "gate "+name+": "+v.Gates[name])
-		}
-	}
-	if v.Signer != "" {
-		v.Shut = append(v.Shut, "signer: "+v.Signer)
-	}
-	for _, name := range slices.Sorted(maps.Keys(v.Breakers)) {
-		v.Shut = append(v.Shut, "circuit "+name+": "+v.Breakers[name])
-	}
 	if c.o.Course != nil {
 		v.Chart = draw(c.o.Course(), v.Limit)
 	}
-	v.Ending = ending(v.state)
+	v.Ending = Ending(&v.Status)
 	for _, r := range servicerequests.Regions {
 		v.RegionNames = append(v.RegionNames, r.String())
 	}
@@ -195,13 +144,23 @@ func (c console) look(now time.Time, status []byte) (view, error) {
 	return v, nil
 }
 
+// serviceName is what a service is called in DUIS; empty where it is not known.
+func serviceName(srv string) string {
+	for _, s := range servicerequests.Services {
+		if v, known := s.Variant(); known && s.SRV() == srv {
+			return v.Name
+		}
+	}
+	return ""
+}
+
 var verdicts = [...]string{"on_supply", "armed", "not_safe", "unknown", "excluded"}
 
 // classes are those of requests that have ended; the withdrawn never reached a meter.
 var classes = [...]string{"success", "negative", "no_response", "rejected", "in_doubt", "unverified", "withdrawn"}
 
 // parts draws the verdicts as parts of all meters.
-func parts(s state) (list []part) {
+func parts(s *record.Status) (list []part) {
 	if s.Meters == 0 {
 		return nil
 	}
@@ -220,52 +179,16 @@ func parts(s state) (list []part) {
 	return list
 }
 
-// next says what a person should do now: one thing for each that is wrong.
-func next(s state) (list []string) {
-	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
-	for _, gate := range slices.Sorted(maps.Keys(s.Gates)) {
-		if why := s.Gates[gate]; why != "open" {
-			add("The gate %s is closed (%s). Start nothing before it is open again and two people have approved.", gate, why)
-		}
+// Ending says when the last verdict is due, with its range.
+func Ending(s *record.Status) string {
+	say := func(seconds float64) string {
+		return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
 	}
-	if s.State == "halted" {
-		add("The sweep halted itself: %s. Mend the cause; the same command goes on with it.", s.Reason)
-	}
-	if len(s.Quarantine) > 0 {
-		add("The DCC holds %d requests back. Have it release the event references below, then resume.", len(s.Quarantine))
-	}
-	for _, h := range s.Holds {
-		if h.Action == "pause" {
-			add("%s is paused since %s by %s: %s. Resume it once that is understood.", h.Scope, h.Since.UTC().Format("15:04 UTC"), h.By, cmp.Or(h.Reason, "no reason given"))
-		}
-	}
-	if s.Renewal != nil && *s.Renewal < 300 {
-		add("Nobody has renewed the sweep: it pauses in %.0f s. Run safemode renew.", max(0, *s.Renewal))
-	}
-	if s.Signer != "" {
-		add("The sweep waits for its signer: %s. Bring that back; it goes on by itself.", s.Signer)
-	}
-	for _, circuit := range slices.Sorted(maps.Keys(s.Breakers)) {
-		add("POSTs to %s fail (circuit %s). Ask the DCC whether that service is in trouble; probes go on by themselves.", circuit, s.Breakers[circuit])
-	}
-	if n := s.Waiting["held"]; n > 0 {
-		add("%d meters are held for a person: an answer that the code table does not know. Look at them in meters.csv of safemode report.", n)
-	}
-	if n := s.Waiting["stuck"]; n > 0 {
-		add("%d meters are stuck. safemode evidence tells each one's story; safemode rerun tries them once more.", n)
-	}
-	if n := s.Verdicts["armed"]; n > 0 {
-		add("%d meters are armed: their homes need a call to press the button. calls.csv of safemode report lists these homes.", n)
-	}
-	return list
-}
-
-// ending says when the last verdict is due, with its range.
-func ending(s state) string {
-	say := func(seconds float64) string { return (time.Duration(seconds) * time.Second).String() }
 	switch {
-	case s.Done == s.Meters:
+	case s.Meters > 0 && s.Done == s.Meters:
 		return "every meter has a verdict"
+	case s.State != "starting" && s.State != "running":
+		return "nothing moves until it goes on"
 	case s.ETA == nil:
 		return "not known yet"
 	case s.ETARange != nil:
@@ -366,37 +289,69 @@ func (c console) note(w http.ResponseWriter, _ *http.Request) {
 func note(v view) ([]byte, error) {
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("Safe mode sweep, %s", v.At.UTC().Format("2006-01-02 15:04:05 UTC"))
+	line("%s", v.Banner())
+	line("Safe mode sweep %s, %s real time", v.SweepID, v.At.UTC().Format("2006-01-02 15:04:05 UTC"))
+	line("Direction %s, supplier %s, until %s", v.Direction, v.Supplier, instant(v.Deadline))
+	line("Health: %s. %s", v.Health.Words(), v.Health.Says)
 	line("State: %s. %s", v.State, v.Reason)
+	line("To do:")
+	for _, t := range v.ToDo {
+		for i, text := range t.Lines() {
+			line("  %s%s", [...]string{"- ", "  "}[min(i, 1)], text)
+		}
+	}
+	if len(v.ToDo) == 0 {
+		line("  nothing: it goes on by itself")
+	}
+	for _, h := range v.Holds {
+		line("Held: %s, %s by %s since %s: %s", h.Scope, h.Action, h.By, h.Since.UTC().Format("2006-01-02 15:04 UTC"), h.Reason)
+	}
+	for _, w := range v.Passes {
+		line("%s: %s", w.Name, cmp.Or(w.Shut, "passes"))
+	}
 	line("Verdicts: %d of %d meters; to go: %s", v.Done, v.Meters, v.Ending)
 	for _, p := range v.Parts {
 		line("  %-15s %d of %d", p.Label, p.N, v.Meters)
 	}
 	for _, r := range v.Regions {
-		line("  %s, %s: %s, %d without a verdict, of %d", r.Region, r.Fuel, cmp.Or(counts(r.Verdicts), "no verdicts"), r.Left(), r.Meters)
+		line("  %s, %s: %s, %d without a verdict, of %d", r.Region, r.Fuel, cmp.Or(counts(r.Verdicts), "no verdicts"), left(r), r.Meters)
 	}
-	line("Pace: %.1f Service Requests a second; put off by the DCC %d times in this run", v.Rate, v.Throttled)
+	for _, r := range v.Heard {
+		line("  %s: %s, %d requests open", r.Region, heard(r), r.Open)
+	}
 	for _, wave := range v.Waves {
 		line("Wave %d (%s): %s, %d of %d meters unsettled", wave.Number, wave.Name, wave.State, wave.Unsettled, wave.Meters)
-	}
-	for _, shut := range v.Shut {
-		line("Shut: %s", shut)
-	}
-	for _, h := range v.Holds {
-		line("Held: %s, %s by %s since %s: %s", h.Scope, h.Action, h.By, h.Since.UTC().Format("2006-01-02 15:04 UTC"), h.Reason)
+		if wave.WaitsFor != "" {
+			line("  waits for %s", wave.WaitsFor)
+		}
 	}
 	for _, s := range v.Stuck {
 		line("Waiting: %d of %d meters %s", s.N, v.Meters, s.Name)
 	}
-	if len(v.Quarantine) > 0 {
-		line("Quarantined by the DCC, event references: %s", strings.Join(v.Quarantine, " "))
-	}
-	line("To do:")
-	for _, todo := range v.Next {
-		line("  - %s", todo)
-	}
-	if len(v.Next) == 0 {
-		line("  nothing: it goes on by itself")
-	}
+	line("Pace: %.1f Service Requests a second; put off by the DCC %d times in this run", v.Rate, v.Throttled)
 	return b.Bytes(), nil
+}
+
+// instant is a time as people read it.
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return "not known"
+	}
+	return t.UTC().Format("2 Jan 2006 15:04 UTC")
+}
+
+// heard says when a region's meters were last heard of.
+func heard(r record.RegionHeard) string {
+	text := "no answer yet"
+	if r.Seconds != nil {
+		text = "last answer " + ago(*r.Seconds)
+	}
+	if r.Silent {
+		text = "SILENT, " + text
+	}
+	return text
+}
+
+func ago(seconds float64) string {
+	return time.Duration(seconds*float64(time.Second)).Round(time.Second).String() + " ago"
 }

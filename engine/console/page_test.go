@@ -14,13 +14,21 @@ import (
 // troubled is a sweep with one of everything that a person must look at.
 func troubled() map[string]any {
 	return map[string]any{
+		"environment": "simulator", "sweep_id": "0123456789ab", "direction": "DIR-7", "supplier": "S-EUI (ABCD)", "deadline": "2026-12-21T00:00:00Z",
+		"time": "2026-11-27T16:00:00Z", "clock_speed": 300.0, "inbox_heard_seconds": 3.0, "disk_free_bytes": 3 << 30,
+		"regions_heard": []map[string]any{{"region": "4G North", "open": 7, "seconds": 14.0}, {"region": "South", "open": 2, "seconds": 900.0, "silent": true}},
+		"health":        map[string]any{"level": "not_sending", "says": "the sweep is paused"},
+		"to_do": []map[string]any{
+			{"says": "the sweep is paused by wave 1", "do": "Find out why; then resume.", "commands": []string{"safemode resume"}},
+			{"says": "3 meters are not safe", "do": "By reason:", "list": "not_safe", "meters": 3, "reasons": []map[string]any{{"reason": "arm refused", "meters": 3, "do": "send an engineer"}}},
+		},
 		"state": "paused", "reason": "canary: 5 of 45 requests ended unverified", "meters": 200, "started": 60, "done": 40,
 		"verdicts":  map[string]int{"on_supply": 30, "armed": 4, "not_safe": 3, "unknown": 2, "excluded": 1},
 		"in_flight": map[string]int{"North": 7}, "queued": 2, "throttled": 11, "service_requests_per_second": 12.5,
 		"eta_seconds": 7200.0, "eta_range_seconds": []float64{3600, 9000},
 		"classes": map[string]int{"success": 90, "no_response": 4}, "waiting": map[string]int{"quarantined": 1, "stuck": 2, "held": 0},
 		"retries": 5, "retry_budget": 100,
-		"waves":      []map[string]any{{"wave": 1, "name": "canary", "state": "opened", "meters": 45, "unsettled": 5, "sample": map[string]int{"unverified": 5}}},
+		"waves":      []map[string]any{{"wave": 1, "name": "canary", "state": "opened", "meters": 45, "unsettled": 5, "sample": map[string]int{"unverified": 5}}, {"wave": 2, "name": "growth", "state": "waiting", "waits_for": "the sweep is held"}},
 		"holds":      []map[string]any{{"scope": "the sweep", "action": "pause", "by": "wave 1", "reason": "<script>alert(1)</script>", "since": "2026-11-25T16:00:00Z"}},
 		"quarantine": []string{"77001"},
 		"gates":      map[string]string{"direction": "open", "certificates": "revoked: serial 7"},
@@ -40,13 +48,16 @@ func TestPageIsReadWithoutScripts(t *testing.T) {
 	w := ask(h, "GET", "/")
 	page := w.Body.String()
 	for _, text := range []string{
-		"<title>paused: 40 of 200 - safemode</title>", "http-equiv=\"refresh\"",
-		"40 of 200 have a verdict", "1h0m0s to 2h30m0s", "armed <b>4</b> of 200", "no verdict yet <b>160</b> of 200",
-		"The gate certificates is closed (revoked: serial 7)", "The DCC holds 1 requests back", "77001",
-		"the sweep is paused since 16:00 UTC by wave 1", "transform North fail", "2 meters are stuck", "4 meters are armed",
+		"<title>DRILL not sending: 40 of 200 - safemode</title>", "http-equiv=\"refresh\"",
+		"SIMULATOR: a drill, no real meter is touched", "Safe mode sweep 0123456789ab", "DIR-7, until 21 Dec 2026 00:00 UTC", "S-EUI (ABCD)", "the sweep's, 300 times as fast",
+		`<strong class="badge not_sending">not sending</strong> the sweep is paused`,
+		"<b>the sweep is paused by wave 1.</b> Find out why; then resume.", "<code>safemode resume</code>", "<li>3: arm refused; send an engineer</li>",
+		"last answer 14s ago", "SILENT, last answer 15m0s ago", "last message 3s ago", "3.0 GiB free", "waiting for the sweep is held",
+		"40 of 200 have a verdict", "nothing moves until it goes on", "armed <b>4</b> of 200", "no verdict yet <b>160</b> of 200",
+		"shut: revoked: serial 7", `<th scope="row">gate direction</th><td>passes</td>`, `<th scope="row">circuit transform North</th><td><span class="fault">shut`, "77001",
 		"1 canary", "unverified 5", "5 of 100 retries used", "put off 11",
-		`<th scope="row">4G North</th><td>gas</td><td>0</td><td>3</td><td>0</td><td>0</td><td>0</td><td>77</td><td>80</td>`,
-		`<th scope="row">7.4</th><td>91</td><td>0</td><td>4</td>`, "7% left", "-50% left: exceeded",
+		`<th scope="row">4G North</th><td>gas</td><td class="n">0</td><td class="n">3</td><td class="n">0</td><td class="n">0</td><td class="n">0</td><td class="n">77</td><td class="n">80</td>`,
+		`<th scope="row">7.4 <span class="small">Read Supply Status</span></th><td class="n">91</td><td class="n">0</td><td class="n">4</td>`, "7% left", "-50% left: exceeded",
 	} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page lacks %q", text)
@@ -70,7 +81,9 @@ func TestNoteForTheNextShift(t *testing.T) {
 	w := ask(newConsole(t, &fakeSweep{status: troubled()}, nil), "GET", "/note")
 	for _, line := range []string{
 		"State: paused. canary: 5 of 45", "  armed           4 of 200\n", "Wave 1 (canary): opened, 5 of 45 meters unsettled",
-		"Shut: gate certificates: revoked: serial 7", "event references: 77001", "To do:\n  - The gate certificates is closed",
+		"SIMULATOR: a drill", "Health: not sending. the sweep is paused\n", "gate certificates: revoked: serial 7", "  waits for the sweep is held",
+		"To do:\n  - the sweep is paused by wave 1. Find out why; then resume.\n      safemode resume\n  - 3 meters are not safe. By reason:\n      3: arm refused -> send an engineer",
+		"Direction DIR-7, supplier S-EUI (ABCD), until 21 Dec 2026 00:00 UTC",
 	} {
 		if !strings.Contains(w.Body.String(), line) {
 			t.Errorf("the note lacks %q:\n%s", line, w.Body)

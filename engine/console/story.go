@@ -15,6 +15,8 @@ import (
 	_ "embed"
 
 	"go.uber.org/zap"
+
+	"safemode/engine/record"
 )
 
 // Stories finds meters, and tells what the journal has of them. It is used by many
@@ -120,9 +122,46 @@ type Meter struct {
 // Story is all that the journal has of one meter.
 type Story struct {
 	Meter
+	Now      Known
+	Do       string  // what a person does about it
+	Home     []Meter // the other planned meters of the home
 	Chapters []Chapter
 	LeftOut  int    // records that are not among them
 	Behind   uint64 // records of the journal that are not looked through yet
+}
+
+// Known is what was read of a meter last; what is empty is not known.
+type Known struct {
+	Mode, Supply, Balance string
+	At                    time.Time // of mode and supply; the sweep's clock
+	BalanceAt             time.Time
+}
+
+// Group is the records of one request, or one record that belongs to none.
+type Group struct {
+	Service  string // SRV and name; empty: it is no request
+	Ended    string // how the request ended, as its last record says
+	Chapters []Chapter
+}
+
+// Groups are the chapters by request, in the order in which these begin.
+func (s Story) Groups() (groups []Group) {
+	at := map[int]int{}
+	for _, c := range s.Chapters {
+		if c.Request == 0 {
+			groups = append(groups, Group{Chapters: []Chapter{c}})
+			continue
+		}
+		i, known := at[c.Request]
+		if !known {
+			i = len(groups)
+			at[c.Request] = i
+			groups = append(groups, Group{Service: c.Service})
+		}
+		g := &groups[i]
+		g.Chapters, g.Ended = append(g.Chapters, c), c.Says
+	}
+	return groups
 }
 
 // Chapter is one record.
@@ -130,6 +169,8 @@ type Chapter struct {
 	Seq       uint64
 	At        time.Time // the sweep's clock
 	Kind      string
+	Service   string // SRV and name of the request that it belongs to; empty: none
+	Request   int    // number of that request in the story, from 1; 0: none
 	Says      string // in words that name no device
 	RequestID string
 	Body      string // as it was sent, received or noted
@@ -148,6 +189,7 @@ var storyText string
 // metersView is a list made ready for the page.
 type metersView struct {
 	Meters
+	record.Identity
 	Title, Text, Fault string
 	Lists              []List
 	Redacted           bool
@@ -161,7 +203,7 @@ func (c console) redacts(r *http.Request) bool {
 
 // meters serves a list of meters, or the one that was looked for.
 func (c console) meters(w http.ResponseWriter, r *http.Request) {
-	v := metersView{Lists: Lists[:], Redacted: c.redacts(r), Text: r.FormValue("find")}
+	v := metersView{Identity: c.identity(), Lists: Lists[:], Redacted: c.redacts(r), Text: r.FormValue("find")}
 	q := Question{List: r.FormValue("list"), Text: v.Text}
 	if v.Redacted && q.Text != "" {
 		c.find(w, r, q.Text)
@@ -198,7 +240,7 @@ func (c console) meters(w http.ResponseWriter, r *http.Request) {
 // a meter by.
 func (c console) find(w http.ResponseWriter, r *http.Request, text string) {
 	if _, err := strconv.Atoi(strings.TrimSpace(text)); err != nil {
-		v := metersView{Title: "Meters", Lists: Lists[:], Redacted: true, Text: text, Fault: "Meters are known here by their place in the plan, a number."}
+		v := metersView{Identity: c.identity(), Title: "Meters", Lists: Lists[:], Redacted: true, Text: text, Fault: "Meters are known here by their place in the plan, a number."}
 		c.show(w, http.StatusUnprocessableEntity, "meters", v)
 		return
 	}
@@ -227,13 +269,20 @@ func (c console) meter(w http.ResponseWriter, r *http.Request) {
 	}
 	c.show(w, http.StatusOK, "meter", struct {
 		Story
+		record.Identity
 		Redacted bool
-	}{story, redacted})
+	}{story, c.identity(), redacted})
 }
+
+// identity says which sweep the meters are of.
+func (c console) identity() record.Identity { return c.board.read().view.Identity }
 
 // redact takes what names a device or a home out.
 func (s *Story) redact() {
 	s.Device, s.MPxN = "", ""
+	for i := range s.Home {
+		s.Home[i].Device, s.Home[i].MPxN = "", ""
+	}
 	for i := range s.Chapters {
 		ch := &s.Chapters[i]
 		ch.RequestID, ch.Body = "", ""

@@ -42,11 +42,16 @@ func (f *fakeStories) Tell(_ context.Context, place int) (Story, error) {
 	if place != someMeter.Place {
 		return Story{}, ErrNoMeter
 	}
-	return Story{Meter: someMeter, LeftOut: 3, Behind: 88, Chapters: []Chapter{{
-		Seq: 40, At: someMeter.At, Kind: "response", Says: "an answer came: SRV 7.4 I0", RequestID: "90-B3:00-DB-12-E0-00-00-00-11:7",
-		Body:   "<Response>00-DB-12-E0-00-00-00-11</Response>",
-		Proofs: []Proof{{"the DCC sent this message", "anyone", "verified"}, {"the device signed", "anyone", "FAILED: by 00-DB-12-E0-00-00-00-11"}},
-	}}}, nil
+	other := someMeter
+	other.Place, other.Fuel, other.Verdict, other.Device = 18, "electricity", "on_supply", "00-DB-12-E0-00-00-00-12"
+	return Story{
+		Meter: someMeter, LeftOut: 3, Behind: 88, Do: "send an engineer", Home: []Meter{other},
+		Now: Known{Mode: "credit", Supply: "disabled", Balance: "-1.50", At: someMeter.At, BalanceAt: someMeter.At}, Chapters: []Chapter{{
+			Service: "SRV 7.4 Read Supply Status", Request: 1, Seq: 40, At: someMeter.At, Kind: "response", Says: "an answer came: SRV 7.4 I0", RequestID: "90-B3:00-DB-12-E0-00-00-00-11:7",
+			Body:   "<Response>00-DB-12-E0-00-00-00-11</Response>",
+			Proofs: []Proof{{"the DCC sent this message", "anyone", "verified"}, {"the device signed", "anyone", "FAILED: by 00-DB-12-E0-00-00-00-11"}},
+		}},
+	}, nil
 }
 
 func withStories(f *fakeStories, redact bool) func(*Options) {
@@ -62,16 +67,20 @@ func TestMeters(t *testing.T) {
 		asked  Question
 		texts  []string
 	}{
-		"/":                           {200, Question{}, []string{`href="/meters?list=stuck"`, `href="/meters?list=not_safe"`, `href="/meters?list=rejected"`, `name="find"`}},
-		"/meters":                     {200, Question{}, []string{"Stuck: nothing", `href="/meters?list=held"`}},
-		"/meters?list=armed":          {200, Question{List: "armed"}, []string{"The first 1 of 5000.", `href="/meter/17"`, "arm &lt;refused&gt;", "1000000000017"}},
-		"/meters?list=held":           {200, Question{List: "held"}, []string{"<p>None.</p>"}},
-		"/meters?list=rumour":         {200, Question{}, []string{"<h1>Meters</h1>"}},
-		"/meters?find=two":            {200, Question{Text: "two"}, []string{`href="/meter/18"`, "77 records of the journal are not looked through yet"}},
-		"/meters?find=one":            {303, Question{Text: "one"}, nil},
-		"/meters?find=nobody":         {404, Question{Text: "nobody"}, []string{"No meter of the plan has it."}},
-		"/meters?find=nonsense":       {422, Question{Text: "nonsense"}, []string{"is no device id"}},
-		"/meter/17":                   {200, Question{}, []string{"<h1>00-DB-12-E0-00-00-00-11</h1>", "an answer came: SRV 7.4 I0", "verified", `class="fault"`, "&lt;Response&gt;", "3 records between", "88 records of the journal are not looked", "2026-11-25 16:00:00.000", "to anyone"}},
+		"/":                     {200, Question{}, []string{`href="/meters?list=stuck"`, `href="/meters?list=not_safe"`, `href="/meters?list=rejected"`, `name="find"`}},
+		"/meters":               {200, Question{}, []string{"Stuck: nothing", `href="/meters?list=held"`}},
+		"/meters?list=armed":    {200, Question{List: "armed"}, []string{"The first 1 of 5000.", `href="/meter/17"`, "arm &lt;refused&gt;", "1000000000017"}},
+		"/meters?list=held":     {200, Question{List: "held"}, []string{"<p>None.</p>"}},
+		"/meters?list=rumour":   {200, Question{}, []string{"<h1>Meters</h1>"}},
+		"/meters?find=two":      {200, Question{Text: "two"}, []string{`href="/meter/18"`, "77 records of the journal are not looked through yet"}},
+		"/meters?find=one":      {303, Question{Text: "one"}, nil},
+		"/meters?find=nobody":   {404, Question{Text: "nobody"}, []string{"No meter of the plan has it."}},
+		"/meters?find=nonsense": {422, Question{Text: "nonsense"}, []string{"is no device id"}},
+		"/meter/17": {200, Question{}, []string{
+			"<h1>00-DB-12-E0-00-00-00-11</h1>", "an answer came: SRV 7.4 I0", "verified", `class="fault"`, "&lt;Response&gt;", "3 records between", "88 records of the journal are not looked", "2026-11-25 16:00:00.000", "to anyone",
+			"<strong>not safe</strong>: arm &lt;refused&gt;.", "In credit mode, supply disabled, as of 25 Nov 16:00:00 UTC; balance £-1.50", "<b>What to do:</b> send an engineer.",
+			`<a href="/meter/18">electricity 00-DB-12-E0-00-00-00-12</a> (on supply)`, "<b>SRV 7.4 Read Supply Status</b>",
+		}},
 		"/meter/18":                   {404, Question{}, nil},
 		"/meter/seventeen":            {404, Question{}, nil},
 		"/meter/99999999999999999999": {404, Question{}, nil},

@@ -78,6 +78,9 @@ func Read(directory string) ([]Mark, error) {
 	}
 	var marks []Mark
 	for _, path := range paths {
+		if filepath.Base(path) == notCounters {
+			continue
+		}
 		s, err := load(path)
 		if err != nil {
 			return nil, fmt.Errorf("custody %s: %w", path, err)
@@ -89,6 +92,10 @@ func Read(directory string) ([]Mark, error) {
 	}
 	return marks, nil
 }
+
+// notCounters is a file of the folder that holds no counters: what package direction
+// remembers of revocation lists.
+const notCounters = "revocation-lists.json"
 
 // rewrite changes a custody file that nobody uses.
 func rewrite(directory string, originator servicerequests.EUI, change func(*state) error) (err error) {

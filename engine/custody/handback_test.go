@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -239,4 +240,16 @@ func TestCustodyMachine(t *testing.T) {
 			},
 		})
 	})
+}
+
+// What is remembered of revocation lists lies in the same folder and is no custody file: a
+// plan and an acceptance after a sweep that had lists read past it.
+func TestReadPassesOverRevocationLists(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "revocation-lists.json"), []byte(`{"9d41":{"number":7}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if marks, err := custody.Read(dir); err != nil || len(marks) != 0 {
+		t.Errorf("%v, %v", marks, err)
+	}
 }

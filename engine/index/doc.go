@@ -6,10 +6,11 @@
 //
 // # File
 //
-// An SQLite 3 database with user_version 1:
+// An SQLite 3 database with user_version 2:
 //
 //	meter  place    INTEGER PRIMARY KEY  in the plan, from 1
 //	       device   INTEGER UNIQUE       EUI-64 in two's complement
+//	       hub      INTEGER              its communications hub, which its home's meters share
 //	       mpxn, region, fuel TEXT
 //	       verdict, reason TEXT          the last ones; empty: none yet
 //	       at       INTEGER              of the verdict, nanoseconds since 1970-01-01 UTC

@@ -18,6 +18,7 @@ import (
 type Meter struct {
 	Place   int // in the plan, from 1
 	Device  servicerequests.EUI
+	Hub     servicerequests.EUI // of its home
 	MPxN    string
 	Region  string
 	Fuel    string
@@ -30,6 +31,7 @@ type Meter struct {
 type Query struct {
 	Place   int                 // in the plan
 	Device  servicerequests.EUI // planned
+	Hub     servicerequests.EUI // all meters of a home
 	MPxN    string              // of one or, at two fuels, of several
 	Verdict string              // the last one
 	Reason  string              // how the verdict's reason begins
@@ -51,6 +53,7 @@ func (x *Index) Find(ctx context.Context, q Query, most int) (found []Meter, all
 	}
 	add(q.Place != 0, "place = ?", q.Place)
 	add(q.Device != 0, "device = ?", int64(q.Device))
+	add(q.Hub != 0, "hub = ?", int64(q.Hub))
 	add(q.MPxN != "", "mpxn = ?", q.MPxN)
 	add(q.Verdict != "", "verdict = ?", q.Verdict)
 	if q.Reason != "" {
@@ -68,18 +71,18 @@ func (x *Index) Find(ctx context.Context, q Query, most int) (found []Meter, all
 	if err := x.db.QueryRowContext(ctx, "SELECT count(*)"+condition, args...).Scan(&all); err != nil {
 		return nil, 0, fmt.Errorf("index: %w", err)
 	}
-	rows, err := x.db.QueryContext(ctx, fmt.Sprintf("SELECT place, device, mpxn, region, fuel, verdict, reason, at%s ORDER BY %s LIMIT %d", condition, order, most), args...)
+	rows, err := x.db.QueryContext(ctx, fmt.Sprintf("SELECT place, device, hub, mpxn, region, fuel, verdict, reason, at%s ORDER BY %s LIMIT %d", condition, order, most), args...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("index: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var m Meter
-		var device, at int64
-		if err := rows.Scan(&m.Place, &device, &m.MPxN, &m.Region, &m.Fuel, &m.Verdict, &m.Reason, &at); err != nil {
+		var device, hub, at int64
+		if err := rows.Scan(&m.Place, &device, &hub, &m.MPxN, &m.Region, &m.Fuel, &m.Verdict, &m.Reason, &at); err != nil {
 			return nil, 0, fmt.Errorf("index: %w", err)
 		}
-		m.Device = servicerequests.EUI(device)
+		m.Device, m.Hub = servicerequests.EUI(device), servicerequests.EUI(hub)
 		if at != 0 {
 			m.At = time.Unix(0, at).UTC()
 		}

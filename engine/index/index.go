@@ -35,12 +35,13 @@ type Index struct {
 	place int // of the last planned meter
 }
 
-const version = 1
+const version = 2
 
 var schema = [...]string{
-	`CREATE TABLE meter (place INTEGER PRIMARY KEY, device INTEGER NOT NULL UNIQUE, mpxn TEXT NOT NULL, region TEXT NOT NULL, fuel TEXT NOT NULL,
+	`CREATE TABLE meter (place INTEGER PRIMARY KEY, device INTEGER NOT NULL UNIQUE, hub INTEGER NOT NULL, mpxn TEXT NOT NULL, region TEXT NOT NULL, fuel TEXT NOT NULL,
 		verdict TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '', at INTEGER NOT NULL DEFAULT 0) STRICT`,
 	`CREATE INDEX meter_mpxn ON meter (mpxn)`,
+	`CREATE INDEX meter_hub ON meter (hub)`,
 	`CREATE INDEX meter_verdict ON meter (verdict, place)`,
 	`CREATE TABLE spot (device INTEGER NOT NULL, seq INTEGER NOT NULL, target INTEGER NOT NULL, PRIMARY KEY (device, seq)) STRICT, WITHOUT ROWID`,
 	`CREATE TABLE mark (class TEXT NOT NULL, device INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (class, device)) STRICT, WITHOUT ROWID`,
@@ -256,7 +257,7 @@ func (t *taking) take(r record.Record) {
 			fuel = "gas"
 		}
 		t.place++
-		t.exec("INSERT INTO meter (place, device, mpxn, region, fuel) VALUES (?, ?, ?, ?, ?)", t.place, int64(r.Device), body.MPxN, body.Region.String(), fuel)
+		t.exec("INSERT INTO meter (place, device, hub, mpxn, region, fuel) VALUES (?, ?, ?, ?, ?, ?)", t.place, int64(r.Device), int64(body.Hub), body.MPxN, body.Region.String(), fuel)
 	case record.Verdict:
 		body, err := record.Decode[record.VerdictBody](r)
 		if err != nil {

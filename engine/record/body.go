@@ -206,7 +206,19 @@ type Quarantined struct {
 // HaltedBody is the body of a [Halted] record.
 type HaltedBody struct {
 	Reason string `json:"reason"`
+	Cause  string `json:"cause,omitempty"` // one of the Halt constants; empty in older journals
 }
+
+// Causes of a halt: they say what kind of thing must be mended.
+const (
+	HaltGate     = "gate"     // a gate closed
+	HaltJournal  = "journal"  // the journal cannot be written
+	HaltKey      = "key"      // a signing key, or the counters, cannot be used
+	HaltDCC      = "dcc"      // the DCC refuses the User, or every POST
+	HaltTripwire = "tripwire" // what answers together mean
+	HaltWave     = "wave"     // an abort rule of a wave
+	HaltDefect   = "defect"   // of this program
+)
 
 // JudgedBody is the body of a [Repeated] record, and of an [Unmatched] one, which in older
 // journals has none.

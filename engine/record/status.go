@@ -1,11 +1,20 @@
 package record
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Status is where a sweep stands. Every share has its denominator: Meters.
 type Status struct {
-	State     string         `json:"state"` // starting, running, paused, stopping, halted, ceased, finished
+	Identity
+	Health Health `json:"health"` // of the sweep, in one word
+	ToDo   []Task `json:"to_do"`  // for people, the most pressing first
+
+	State     string         `json:"state"` // starting, running, paused, stopping, halted, interrupted, ceased, finished; of a journal alone also planned, open
 	Reason    string         `json:"reason,omitempty"`
+	Cause     string         `json:"cause,omitempty"` // of a halt: one of the Halt constants
 	Meters    int            `json:"meters"`
 	Started   int            `json:"started"`
 	Done      int            `json:"done"`
@@ -25,6 +34,11 @@ type Status struct {
 	Rate     float64        `json:"service_requests_per_second"` // ended in the last minute, by the sweep's clock
 	Classes  map[string]int `json:"classes"`                     // of the requests that have ended
 	Rates    Rates          `json:"rates"`                       // of the last ten seconds of real time
+
+	// Heard is how long each region with planned meters has been silent.
+	Heard []RegionHeard `json:"regions_heard,omitempty"`
+	// Reasons are why meters are not safe or unknown, most meters first; one meter has one.
+	Reasons []ReasonCount `json:"reasons,omitempty"`
 
 	// Regions are the meters by region and fuel; they sum to Meters. Services are the
 	// requests that have ended by SRV and class; they sum to Classes.
@@ -54,11 +68,128 @@ type Status struct {
 	// below 0 by what exceeds it.
 	Headroom map[string]float64 `json:"anomaly_headroom,omitempty"`
 
-	// The engine's, by name.
+	// The engine's.
+	ResumesLeft   int       `json:"resumes_left"`                // starts that the approvals still give after stops that are no halts
+	ApprovedUntil time.Time `json:"approved_until,omitzero"`     // real time
+	InboxHeard    *float64  `json:"inbox_heard_seconds"`         // real time since the last message came in; null: none has
+	DiskFree      *uint64   `json:"disk_free_bytes,omitempty"`   // where the journal is; null: not known
+	DiskNeeded    uint64    `json:"disk_needed_bytes,omitempty"` // that the rest of the sweep may take
+
+	// By name.
 	Signer   string            `json:"signer,omitempty"`           // why it gives no signatures; empty: it does
 	Breakers map[string]string `json:"breakers,omitempty"`         // of circuits that are not closed
 	Gates    map[string]string `json:"gates,omitempty"`            // open, or why not
 	Limit    *float64          `json:"limit_per_second,omitempty"` // POSTs a second by the sweep's clock, of all regions together; null: none
+}
+
+// Identity says which sweep a status, a report or a page is of, and whether it is real.
+type Identity struct {
+	Environment string    `json:"environment"`         // simulator or live
+	SweepID     string    `json:"sweep_id"`            // empty: it has none yet
+	Direction   string    `json:"direction,omitempty"` // the Authority's reference
+	Supplier    string    `json:"supplier,omitempty"`  // EUI and MPIDs of the one that failed
+	Deadline    time.Time `json:"deadline,omitzero"`   // the last instant of the direction
+	Time        time.Time `json:"time,omitzero"`       // by the sweep's clock
+	RealTime    time.Time `json:"real_time,omitzero"`
+	ClockSpeed  float64   `json:"clock_speed,omitempty"`
+}
+
+// Banner says in capitals whether real meters are at the other end. Whatever is not known to
+// be a simulator is taken for real.
+func (i Identity) Banner() string {
+	switch i.Environment {
+	case Simulator:
+		return "SIMULATOR: a drill, no real meter is touched"
+	case Live:
+		return "LIVE: real homes"
+	case "":
+		return "LIVE OR NOT IS NOT KNOWN: take it for real"
+	}
+	return strings.ToUpper(i.Environment) + ": take it for real"
+}
+
+// Drill says whether nothing of it reaches a real meter.
+func (i Identity) Drill() bool { return i.Environment == Simulator }
+
+// Environments.
+const (
+	Simulator = "simulator" // nothing reaches a real meter
+	Live      = "live"
+)
+
+// Health is how a sweep is, in one of three words.
+type Health struct {
+	Level string `json:"level"` // one of the Health constants
+	Says  string `json:"says"`  // why, in a line
+}
+
+// Levels of health.
+const (
+	HealthOK         = "ok"           // there is nothing for anybody to do
+	HealthPerson     = "needs_person" // it sends, and somebody has something to do
+	HealthNotSending = "not_sending"  // nothing is sent, though meters wait
+)
+
+// Lines is a task for a terminal or a log: what is so and what to do, then the reasons and
+// the commands, a line each, which are indented.
+func (t Task) Lines() []string {
+	first := strings.TrimSuffix(t.Says, ".")
+	if t.Do != "" {
+		first += ". " + t.Do
+	}
+	lines := []string{first}
+	for _, r := range t.Reasons {
+		line := fmt.Sprintf("  %d: %s", r.Meters, r.Reason)
+		if r.Do != "" {
+			line += " -> " + r.Do
+		}
+		lines = append(lines, line)
+	}
+	for _, c := range t.Commands {
+		lines = append(lines, "  "+c)
+	}
+	return lines
+}
+
+// Words is the level as people read it.
+func (h Health) Words() string {
+	switch h.Level {
+	case HealthOK:
+		return "ok"
+	case HealthNotSending:
+		return "not sending"
+	}
+	return "needs a person"
+}
+
+// Task is one thing for people to do.
+type Task struct {
+	Says     string   `json:"says"`               // what is so
+	Do       string   `json:"do"`                 // what to do about it
+	Commands []string `json:"commands,omitempty"` // which may be pasted, in their order; words in capitals are the reader's own
+	List     string   `json:"list,omitempty"`     // of the page: the meters it is about
+	Meters   int      `json:"meters,omitempty"`   // how many these are
+
+	Reasons []ReasonCount `json:"reasons,omitempty"` // they sum to Meters
+}
+
+// ReasonCount is how many meters have a reason for their verdict.
+type ReasonCount struct {
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason"`
+	Meters  int    `json:"meters"`
+	Do      string `json:"do,omitempty"`
+}
+
+// RegionHeard is when the meters of a region were last heard of.
+type RegionHeard struct {
+	Region string `json:"region"`
+	Open   int    `json:"open"` // requests that wait for an answer
+	// OpenElectricity are those of Open for electricity meters, which do not sleep.
+	OpenElectricity int `json:"open_electricity"`
+
+	Seconds *float64 `json:"seconds"` // since a meter there answered, by the sweep's clock; null: none has in this run
+	Silent  bool     `json:"silent"`  // requests are open for longer than an answer may take, and none comes
 }
 
 // WaveStatus is where a wave stands.
@@ -71,7 +202,8 @@ type WaveStatus struct {
 	Meters    int            `json:"meters"`
 	Unsettled int            `json:"unsettled"` // without a verdict, and not in long retries
 	Early     int            `json:"early"`     // that may be given commands, or were, before it opened
-	Sample    map[string]int `json:"sample"`    // requests that its abort rules judge, by class
+	WaitsFor  string         `json:"waits_for,omitempty"`
+	Sample    map[string]int `json:"sample"` // requests that its abort rules judge, by class
 }
 
 // HoldStatus is what is paused or stopped, and why.
@@ -79,6 +211,7 @@ type HoldStatus struct {
 	Scope  string    `json:"scope"`
 	Action string    `json:"action"` // pause or stop
 	By     string    `json:"by"`
+	Cause  string    `json:"cause,omitempty"` // of what the sweep ordered itself
 	Reason string    `json:"reason,omitempty"`
 	Since  time.Time `json:"since"`
 }

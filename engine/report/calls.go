@@ -74,9 +74,9 @@ func (r *Report) WriteCalls(w io.Writer) error {
 			header = append(header, fuel+"_"+column)
 		}
 	}
-	rows := [][]string{header}
+	rows := [][]string{append(header, "environment")}
 	for _, c := range r.Calls() {
-		rows = append(rows, c.line(r.Last))
+		rows = append(rows, append(c.line(r.Last), r.Summary.Environment))
 	}
 	return out.WriteAll(rows)
 }

@@ -3,7 +3,9 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"safemode/engine/record"
@@ -23,7 +25,39 @@ type Event struct {
 	Reason        string
 	Reference     string
 	Devices       []servicerequests.EUI // that it names
+	Cause         string                // of what the sweep ordered itself
 }
+
+// Holds are the pauses and stops that stand as the journal ends: they outlive a process.
+func (r *Report) Holds() (holds []record.HoldStatus) {
+	var stands []Event
+	for _, e := range r.Events {
+		lifted := func(Event) bool { return false }
+		action := strings.TrimSuffix(e.What, stopNow)
+		switch action {
+		case record.OrderPause, record.OrderStop:
+			if action == record.OrderStop && e.Scope == wholeSweep {
+				continue // it ended the run that it was given to
+			}
+			lifted = func(h Event) bool { return h.What == e.What && h.Scope == e.Scope && h.Cause == e.Cause }
+		case record.OrderResume:
+			lifted = func(h Event) bool { return h.Scope == e.Scope }
+		case record.OrderRenew:
+			lifted = func(h Event) bool { return h.Cause == record.CauseRenewal }
+		}
+		stands = slices.DeleteFunc(stands, lifted)
+		if action == record.OrderPause || action == record.OrderStop {
+			stands = append(stands, e)
+		}
+	}
+	for _, e := range stands {
+		holds = append(holds, record.HoldStatus{Scope: e.Scope, Action: strings.TrimSuffix(e.What, stopNow), By: e.By, Cause: e.Cause, Reason: e.Reason, Since: e.At})
+	}
+	return holds
+}
+
+// stopNow ends the name of a stop that withdraws what is queued.
+const stopNow = " now"
 
 // Notice is what the Supplier of Last Resort wishes: that the sweep ceases or goes on.
 type Notice struct {
@@ -54,13 +88,13 @@ func (f *folder) ordered(rec record.Record) error {
 	}
 	what := o.Action
 	if o.Now {
-		what += " now"
+		what += stopNow
 	}
 	if o.Action == record.OrderCease || o.Action == record.OrderGoOn {
 		f.report.Notices = append(f.report.Notices, Notice{rec.At, o.Action, o.Reference, o.Reason, o.By, o.Authenticated})
 	}
 	f.leaves(rec.At, o)
-	f.event(Event{rec.At, what, scope, o.By, o.Authenticated, len(o.Devices), o.Reason, o.Reference, o.Devices})
+	f.event(Event{rec.At, what, scope, o.By, o.Authenticated, len(o.Devices), o.Reason, o.Reference, o.Devices, o.Cause})
 	return nil
 }
 

@@ -27,7 +27,8 @@
 //	handover/signer.pub.pem      the key that checks it
 //
 // The pages hold all they need and print on paper. Where a report counts, it says
-// of how many. No file holds personal data beyond device identifiers, MPxNs and
+// of how many. Each page, the summary and each JSON say in which environment the sweep was
+// made; a page of a drill is marked so on every sheet. No file holds personal data beyond device identifiers, MPxNs and
 // regions; [Report.Redact] takes those away too.
 //
 // # Nobody vanishes
@@ -75,6 +76,8 @@
 //	then for electricity and for gas, each with its fuel before it:
 //	verdict, supply, as_of, age_hours, off_since, hours_off, hours_off_are,
 //	model, button, priority, reason
+//
+// and last environment: nobody may be called by the list of a drill (simulator).
 //
 // priority is the portfolio's, 0 first; that of a home is its most urgent meter's. Homes
 // go by it, then by hours_off, longest first. supply is what was last read, or what the

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -110,8 +111,8 @@ type Request struct {
 // request back (DUIS 5.4, QuarantinedRequest).
 const quarantineAlert = "AD1"
 
-// noVerdict is the reason of a meter that the sweep never came to judge.
-const noVerdict = "the journal holds no verdict"
+// NoVerdict is the reason of a meter that the sweep never came to judge.
+const NoVerdict = "the journal holds no verdict"
 
 // Fold reads a journal's records, from the first on. It fails with the first
 // error of the iteration, and on a record that contradicts the format.
@@ -244,13 +245,27 @@ func (f *folder) open(r record.Record) error {
 	f.opened = true
 	body, err := record.Decode[record.Opening](r)
 	f.report.Summary.SweepID, f.report.Summary.PlanSHA256 = body.SweepID, body.PlanSHA256
+	f.in(body.Environment)
 	return err
+}
+
+// in notes the environment that the plan or the first start says. Where the two do not agree
+// both are named, and it is taken for real: see [record.Identity.Banner].
+func (f *folder) in(environment string) {
+	switch is := &f.report.Summary.Environment; {
+	case environment == "" || environment == *is:
+	case *is == "":
+		*is = environment
+	default:
+		*is += " and " + environment
+	}
 }
 
 // planned takes the authority from the plan's header.
 func (f *folder) planned(r record.Record) error {
 	var header struct {
-		Waves []struct {
+		Environment string `json:"environment"`
+		Waves       []struct {
 			Count int `json:"count"`
 		} `json:"waves"`
 		Direction struct {
@@ -267,6 +282,7 @@ func (f *folder) planned(r record.Record) error {
 	if err := json.Unmarshal(r.Body, &header); err != nil {
 		return fmt.Errorf("record %d: header of the plan: %w", r.Seq, err)
 	}
+	f.in(header.Environment)
 	for _, w := range header.Waves {
 		f.waves = append(f.waves, w.Count)
 	}
@@ -422,7 +438,7 @@ func (f *folder) finish() *Report {
 	}
 	for _, m := range f.plan {
 		if m.Verdict.Verdict == "" {
-			m.Verdict.Verdict, m.Verdict.Reason = record.VerdictUnknown, noVerdict
+			m.Verdict.Verdict, m.Verdict.Reason = record.VerdictUnknown, NoVerdict
 		}
 		m.settle()
 		m.order(f.report.Last)
@@ -445,6 +461,8 @@ func (f *folder) finish() *Report {
 			c.LastSeconds = c.LastAt.Sub(f.report.First).Seconds()
 		}
 	}
+	s.State, s.Direction, s.Deadline = cmp.Or(f.report.Ended, "open"), f.report.Authority.Reference, f.report.Authority.NotAfter
+	s.BeganAt, s.AsOf = f.report.First, f.report.Last
 	s.BlastRadius = f.radius.Most
 	s.Meters, s.NotCovered, s.SMETS1 = len(f.plan), len(f.report.NotCovered), countSMETS1(f.report.NotCovered)
 	s.Counters, f.report.Counters = countCounters(f.counters)

@@ -18,9 +18,10 @@ import (
 // page is a report for people: one HTML file with nothing outside it, to be read
 // on a screen or on paper.
 type page struct {
-	Title    string
-	Facts    []string // lines below the title
-	Sections []section
+	record.Identity // its environment: a drill is marked on every page that is printed
+	Title           string
+	Facts           []string // lines below the title
+	Sections        []section
 }
 
 // section is one question with its answer.
@@ -74,7 +75,13 @@ type tick struct {
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"whole": isEUI}).Parse(pageText))
+
+// isEUI says whether a cell holds a device id, which is not broken into lines.
+func isEUI(cell string) bool {
+	_, err := servicerequests.ParseEUI(cell)
+	return err == nil
+}
 
 func (p page) write(w io.Writer) error { return pageTemplate.Execute(w, p) }
 
@@ -165,7 +172,7 @@ func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") 
 func (r *Report) WriteHTML(w io.Writer) error {
 	s := r.Summary
 	homes := s.Homes.all()
-	p := page{Title: "Safe mode sweep", Facts: append(r.facts(), s.homesFirst()...)}
+	p := page{Identity: record.Identity{Environment: s.Environment}, Title: "Safe mode sweep", Facts: append(r.facts(), s.homesFirst()...)}
 	if len(s.Departures) > 0 {
 		p.Facts = append(p.Facts, s.departures())
 	}
@@ -326,7 +333,8 @@ func sinceStart(d time.Duration) string {
 // WriteHTML writes weekly.html.
 func (w Weekly) WriteHTML(out io.Writer) error {
 	p := page{
-		Title: "Weekly report on the failed supplier's prepayment meters",
+		Identity: record.Identity{Environment: w.Environment},
+		Title:    "Weekly report on the failed supplier's prepayment meters",
 		Facts: []string{
 			w.Authority.text(),
 			fmt.Sprintf("Week from %s to %s by the sweep's clock. Sweep %s, plan %.16s.", minute(w.From), minute(w.To), w.SweepID, w.PlanSHA256),
@@ -395,7 +403,7 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 			after++
 		}
 	}
-	p := page{Title: "Handover to the next supplier", Facts: r.facts(), Sections: []section{
+	p := page{Identity: record.Identity{Environment: h.Environment}, Title: "Handover to the next supplier", Facts: r.facts(), Sections: []section{
 		{Heading: "Where the meters stand", Bars: r.fuelBars(), Table: verdictTable("verdict", h.Verdicts, h.Meters)},
 		{Heading: "What is known of each", Table: &grid{Head: []string{"known", "meters", "of"}, Rows: [][]string{
 			{"switched to credit mode by this sweep", strconv.Itoa(switched), strconv.Itoa(h.Meters)},
@@ -415,7 +423,7 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 
 // WriteHTML writes reconciliation.html.
 func (c Reconciliation) WriteHTML(w io.Writer) error {
-	p := page{Title: "Reconciliation", Facts: []string{
+	p := page{Identity: record.Identity{Environment: c.Environment}, Title: "Reconciliation", Facts: []string{
 		fmt.Sprintf("%d meters planned.", c.Planned), compared("the inventory", c.ComparedInventory, c.Inventory),
 		compared("the list of transfers", c.Compared, c.Transfers),
 	}}

@@ -91,6 +91,7 @@ type Reconciled struct {
 // Reconciliation holds the journal against the DCC's inventory and the next
 // supplier's list of transferred meters. A nil list is not compared.
 type Reconciliation struct {
+	Environment                 string // simulator or live
 	Planned                     int
 	Inventory, Transfers        int // devices in the lists
 	ComparedInventory, Compared bool
@@ -110,7 +111,7 @@ const (
 // Reconcile compares; nil lists are left out.
 func (r *Report) Reconcile(inventory, transfers List) Reconciliation {
 	c := Reconciliation{
-		Planned: len(r.Meters), Inventory: len(inventory), Transfers: len(transfers),
+		Environment: r.Summary.Environment, Planned: len(r.Meters), Inventory: len(inventory), Transfers: len(transfers),
 		ComparedInventory: inventory != nil, Compared: transfers != nil,
 	}
 	planned := make(map[servicerequests.EUI]bool, len(r.Meters))

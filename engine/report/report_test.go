@@ -84,7 +84,7 @@ func (s *script) fold() *report.Report {
 }
 
 func (s *script) open() {
-	s.add(record.Record{Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "sw-7", PlanSHA256: "0123456789abcdef"})})
+	s.add(record.Record{Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "sw-7", PlanSHA256: "0123456789abcdef", Environment: "simulator"})})
 }
 
 func (s *script) target(device, hub servicerequests.EUI, kind servicerequests.DeviceType) {
@@ -444,7 +444,7 @@ func TestEmptySummary(t *testing.T) {
 	zero := 0.0
 	none := map[string]any{"meters": zero, "contacted": zero, "last_seconds": zero}
 	want := map[string]any{
-		"sweep_id": "", "plan_sha256": "", "meters": zero,
+		"environment": "", "state": "open", "direction": "", "sweep_id": "", "plan_sha256": "", "meters": zero,
 		"verdicts":    map[string]any{"on_supply": zero, "armed": zero, "not_safe": zero, "unknown": zero, "excluded": zero},
 		"not_covered": zero, "homes": map[string]any{"all_on_supply": zero, "armed": zero, "other": zero}, "calls": map[string]any{"armed": zero, "dark": zero},
 		"first_contact": map[string]any{"electricity": none, "gas": none}, "blast_radius": map[string]any{"homes": zero, "meters": zero, "cap_meters": zero},

@@ -129,5 +129,5 @@ func scopeWords(b record.OrderBody) string {
 	case len(b.Devices) > 0:
 		return fmt.Sprintf("of %d meters", len(b.Devices))
 	}
-	return "the sweep"
+	return wholeSweep
 }

@@ -13,6 +13,12 @@ import (
 
 // Summary is the sweep in numbers. Its JSON is part of the program's outside.
 type Summary struct {
+	Environment       string                   `json:"environment"` // simulator or live
+	State             string                   `json:"state"`       // finished, halted, interrupted, ceased, or open: it runs, or was cut off
+	Direction         string                   `json:"direction"`   // its reference
+	Deadline          time.Time                `json:"deadline,omitzero"`
+	BeganAt           time.Time                `json:"began_at,omitzero"` // the first record, by the sweep's clock
+	AsOf              time.Time                `json:"as_of,omitzero"`    // and the last
 	SweepID           string                   `json:"sweep_id"`
 	PlanSHA256        string                   `json:"plan_sha256"`
 	Meters            int                      `json:"meters"` // planned

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
@@ -17,6 +18,7 @@ import (
 func (r *Report) WriteText(w io.Writer) error {
 	s := r.Summary
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(out, record.Identity{Environment: s.Environment}.Banner())
 	fmt.Fprintf(out, "Sweep %s, plan %.12s: %s.\n", cmp.Or(s.SweepID, "without identity"), s.PlanSHA256, cmp.Or(r.Ended, "not ended"))
 	duration := time.Duration(s.DurationSeconds * float64(time.Second)).Round(time.Second)
 	fmt.Fprintf(out, "%v by the sweep's clock, %.1f Service Requests a second.\n\n", duration, s.RequestRate)

@@ -19,11 +19,12 @@ import (
 // failed supplier's certificates (SEC modification MP134A: at least weekly, with
 // the reasons for going on). It holds aggregates only, and no device.
 type Weekly struct {
-	SweepID    string    `json:"sweep_id"`
-	PlanSHA256 string    `json:"plan_sha256"`
-	Authority  Authority `json:"authority"`
-	From       time.Time `json:"from"` // not included, by the sweep's clock
-	To         time.Time `json:"to"`   // included
+	Environment string    `json:"environment"` // simulator or live
+	SweepID     string    `json:"sweep_id"`
+	PlanSHA256  string    `json:"plan_sha256"`
+	Authority   Authority `json:"authority"`
+	From        time.Time `json:"from"` // not included, by the sweep's clock
+	To          time.Time `json:"to"`   // included
 
 	Planned    int         `json:"planned"`          // the denominator of Now and Before
 	NotCovered int         `json:"not_covered"`      // portfolio rows that were rejected, beside Planned
@@ -92,7 +93,7 @@ func (r *Report) Weekly(to time.Time, transfers List) Weekly {
 		transfers = r.listed()
 	}
 	w := Weekly{
-		SweepID: r.Summary.SweepID, PlanSHA256: r.Summary.PlanSHA256, Authority: r.Authority,
+		Environment: r.Summary.Environment, SweepID: r.Summary.SweepID, PlanSHA256: r.Summary.PlanSHA256, Authority: r.Authority,
 		From: to.Add(-week).UTC(), To: to.UTC(), Planned: len(r.Meters), NotCovered: len(r.NotCovered), SMETS1: r.Summary.SMETS1,
 	}
 	type key struct {
@@ -232,7 +233,7 @@ func (m *Meter) verdictAt(t time.Time) string {
 func (m *Meter) reasonAt(t time.Time) string {
 	c := m.changeAt(t)
 	if c == nil {
-		return noVerdict
+		return NoVerdict
 	}
 	return c.Reason
 }
@@ -251,13 +252,14 @@ func (m *Meter) transferredAt(t time.Time) bool {
 func (w Weekly) WriteJSON(out io.Writer) error { return json.NewEncoder(out).Encode(w) }
 
 // WriteCSV writes a line for each fuel and region, and one for all together:
-// fuel, region, planned, then each verdict now and the week before.
+// fuel, region, planned, then each verdict now and the week before, and the environment.
 func (w Weekly) WriteCSV(out io.Writer) error {
 	c := table.NewWriter(out)
 	header := []string{"fuel", "region", "planned"}
 	for _, v := range verdictNames {
 		header = append(header, v, v+"_week_before")
 	}
+	header = append(header, "environment")
 	rows := [][]string{header}
 	for _, row := range append(slices.Clone(w.Rows), WeeklyRow{"all", "all", w.Planned, w.Now, w.Before}) {
 		line := []string{row.Fuel, row.Region, strconv.Itoa(row.Planned)}
@@ -265,7 +267,7 @@ func (w Weekly) WriteCSV(out io.Writer) error {
 		for i := range verdictNames {
 			line = append(line, strconv.Itoa(now[i]), strconv.Itoa(before[i]))
 		}
-		rows = append(rows, line)
+		rows = append(rows, append(line, w.Environment))
 	}
 	return c.WriteAll(rows)
 }

@@ -37,6 +37,7 @@ func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servi
 		s.emit(Settled{o.Of})
 	}
 	s.takeEnd(m, e, service, id)
+	s.counts.heard[m.Plan.Region].ended(class, s.now)
 	s.counts.refused(m.Plan.Region, service, class, code, s.now)
 	if unregistered {
 		s.transfers.refusedAs(o.Expected)
@@ -95,6 +96,7 @@ func (s *Machine) count(m *meter) {
 		s.lineUp(m)
 	}
 	s.attend(m)
+	s.counts.reasons.count(&m.Verdict, 1)
 	s.counted(s.roll.note(m), 1)
 }
 
@@ -112,6 +114,7 @@ func (s *Machine) reopen(m *meter) {
 	if !m.Done {
 		return
 	}
+	s.counts.reasons.count(&m.Verdict, -1)
 	s.counted(s.roll.note(m), -1)
 	m.Reopen()
 }

@@ -24,6 +24,8 @@ type counts struct {
 	throttled int
 	retries   int
 	refusals  []record.Refusal // the last ones, the newest first
+	reasons   reasons
+	heard     [len(servicerequests.Regions) + 1]heardOf
 	moves     [ledger.PhaseCount][ledger.EventCount]int
 
 	contact [2]record.Contact // by fuel
@@ -31,7 +33,7 @@ type counts struct {
 }
 
 func newCounts() counts {
-	return counts{verdicts: map[string]int{}, services: map[servicerequests.Service]*[record.Classes]int{}, areas: map[area]*areaCount{}}
+	return counts{verdicts: map[string]int{}, services: map[servicerequests.Service]*[record.Classes]int{}, areas: map[area]*areaCount{}, reasons: reasons{}}
 }
 
 // area is one fuel in one region.

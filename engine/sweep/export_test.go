@@ -75,6 +75,15 @@ func (s *Machine) Check() error {
 		region int
 		fuel   int
 	}
+	why := map[string]int{}
+	for _, r := range s.counts.reasons.list() {
+		why[r.Verdict] += r.Meters
+	}
+	for _, v := range [...]string{record.VerdictNotSafe, record.VerdictUnknown} {
+		if why[v] != s.counts.verdicts[v] {
+			return fmt.Errorf("%d meters are %s, and %d have a reason", s.counts.verdicts[v], v, why[v])
+		}
+	}
 	queued, parked := map[*request]bool{}, map[*request]bool{}
 	for _, l := range s.queues.lanes {
 		for _, queues := range [...]*byEndpoint{&l.urgent, &l.fresh} {

@@ -75,15 +75,19 @@ type Options struct {
 // HaltError says that the sweep stopped itself: a gate closed, the journal or a key
 // failed, or the DCC refused the User. Nothing was sent afterwards.
 type HaltError struct {
-	Reason string // what to say and do
-	Err    error  // the cause, nil if there is none
+	Cause  string // what kind of thing must be mended: one of record's Halt constants
+	Reason string
+	Err    error // what it rests on, nil if there is nothing
 }
 
-func (e *HaltError) Error() string {
+func (e *HaltError) Error() string { return "halted: " + e.Why() }
+
+// Why is the reason with what it rests on.
+func (e *HaltError) Why() string {
 	if e.Err == nil {
-		return "halted: " + e.Reason
+		return e.Reason
 	}
-	return "halted: " + e.Reason + ": " + e.Err.Error()
+	return e.Reason + ": " + e.Err.Error()
 }
 
 func (e *HaltError) Unwrap() error { return e.Err }
@@ -213,20 +217,18 @@ func (s *Machine) take(e Event) {
 	case GateClosed:
 		s.closeGate(e.Reason)
 	case JournalFailed:
-		s.stop(journalFault(e.Err), e.Err)
+		s.stop(record.HaltJournal, journalFault(e.Err), e.Err)
 	case Stop:
 		s.run.stopping = true
 	}
 }
 
-const journalFailed = "the journal cannot be written: free the disk or mend it, then run the same command again"
-
-// journalFault says what to do about a journal that cannot be written.
+// journalFault says what is wrong with a journal that cannot be written.
 func journalFault(err error) string {
 	if errors.Is(err, record.ErrHeld) {
-		return "another program holds the journal's file, a viewer or a backup tool: end it, then run the same command again"
+		return "another program holds the journal's file, a viewer or a backup tool"
 	}
-	return journalFailed
+	return "the journal cannot be written"
 }
 
 func (s *Machine) tick(real time.Time) {
@@ -308,24 +310,24 @@ func (s *Machine) closeGate(err error) {
 	if s.run.halt == nil {
 		s.run.drains = s.real.Add(s.o.Drain)
 	}
-	s.stop("gate closed", err)
+	s.stop(record.HaltGate, "gate closed", err)
 }
 
 // stop halts the sweep: that it has is written at once, and nothing that is on its way may
 // leave any more.
-func (s *Machine) stop(reason string, err error) {
+func (s *Machine) stop(cause, reason string, err error) {
 	if s.run.halt != nil {
 		return
 	}
-	s.run.halt = &HaltError{Reason: reason, Err: err}
-	s.log.Error("halted", zap.String("reason", reason), zap.Error(err))
-	body := record.HaltedBody{Reason: s.run.halt.Error()}
+	s.run.halt = &HaltError{Cause: cause, Reason: reason, Err: err}
+	s.log.Error("halted", zap.String("cause", cause), zap.String("reason", reason), zap.Error(err))
+	body := record.HaltedBody{Reason: s.run.halt.Why(), Cause: cause}
 	s.write(record.Record{At: s.now, Kind: record.Halted, Body: record.Encode(body)})
 	s.recall(func(*request) bool { return true })
 }
 
 // defect halts the sweep on a fault of its own.
-func (s *Machine) defect(err error) { s.stop("a defect of this program", err) }
+func (s *Machine) defect(err error) { s.stop(record.HaltDefect, "a defect of this program", err) }
 
 // open says whether anything new may be sent.
 func (s *Machine) open() bool {

@@ -405,6 +405,10 @@ func (s *Machine) Begin(now, real time.Time) []Action {
 		switch {
 		case h.done && !h.owed: // and asleep for good
 			s.counted(h, 1)
+			if v := verdicts[h.verdict]; v == record.VerdictNotSafe || v == record.VerdictUnknown {
+				verdict := s.roll.verdict(number)
+				s.counts.reasons.count(&verdict, 1)
+			}
 			s.counts.waiting[h.wait]++
 			if w := s.waves.all[h.wave-1]; h.commanded && w.state == "" {
 				w.early++

@@ -79,11 +79,11 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 	case err == nil:
 		s.takeReply(r, res, again)
 	case errors.Is(err, exchange.ErrJournal):
-		s.stop(journalFault(err), err)
+		s.stop(record.HaltJournal, journalFault(err), err)
 		r.token = nil // it is used, and what was signed by it may be durable
 		s.unsigned(r)
 	case errors.Is(err, exchange.ErrKey):
-		s.stop("a signing key cannot be used", err)
+		s.stop(record.HaltKey, "a signing key cannot be used", err)
 		s.unsigned(r)
 	case errors.Is(err, exchange.ErrRefused):
 		s.log.Error("request not signed", zap.Stringer("request_id", r.ID), zap.Error(err))
@@ -92,7 +92,7 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 		// Whether there are bytes in the journal is not known: they are not made twice.
 		s.end(r, record.ClassWithdrawn, record.RefusedUnpermitted, nil)
 	case errors.Is(err, gateway.ErrNotPermitted):
-		s.stop("the gateway held back a body that is not permitted", err)
+		s.stop(record.HaltDefect, "the gateway held back a body that is not permitted", err)
 		s.move(r, ledger.Denied)
 	case s.denied(r, err):
 	case errors.Is(err, exchange.ErrUncorrelated):
@@ -118,7 +118,7 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 	case errors.Is(err, gateway.ErrRejected):
 		s.end(r, record.ClassRejected, record.CodeHTTP, nil)
 		if s.tripwires.rejected++; s.tripwires.rejected >= rejectedRun {
-			s.stop("the DCC refuses every POST: check dcc.url, the client certificate and the User's access", err)
+			s.stop(record.HaltDCC, "the DCC refuses every POST: check dcc.url, the client certificate and the User's access", err)
 		}
 	default: // in doubt: the same bytes again
 		s.log.Warn("no reply to go by", zap.Stringer("request_id", r.ID), zap.Stringer("service", r.Endpoint()), zap.Error(err))
@@ -228,7 +228,7 @@ func (s *Machine) takeReply(r *request, res *exchange.Result, again bool) {
 
 // userRefused halts: the DCC says that the User itself may not send.
 func (s *Machine) userRefused(code servicerequests.ResponseCode) {
-	s.stop("the DCC refuses the User ("+string(code)+")", nil)
+	s.stop(record.HaltDCC, "the DCC refuses the User ("+string(code)+")", nil)
 }
 
 // proxyOf finds the gas proxy in the inventory of a meter's home; zero if the answer does

@@ -261,6 +261,15 @@ func (r *roll) wake(number int32) *meter {
 	return m
 }
 
+// verdict is what a sleeping meter's ledger says, without waking it.
+func (r *roll) verdict(number int32) record.VerdictBody {
+	var l ledger.Meter
+	if err := l.Unpack(r.entry(number)); err != nil {
+		panic(fmt.Sprintf("meter %d of the plan: %v", number+1, err)) // as in wake
+	}
+	return l.Verdict
+}
+
 // stir notes that a ledger may have changed.
 func (r *roll) stir(m *meter) {
 	if !m.stirred {

@@ -321,7 +321,7 @@ func (s *Machine) reserved(e Reserved) {
 	}
 	switch {
 	case e.Err != nil:
-		s.stop("no originator counter can be reserved", e.Err)
+		s.stop(record.HaltKey, "no originator counter can be reserved", e.Err)
 	case b.next != 0 && b.last+1 == e.First:
 		b.last = e.Last
 	default:

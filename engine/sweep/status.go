@@ -23,9 +23,10 @@ func (s *Machine) Status(now time.Time) record.Status {
 		Verdicts: maps.Clone(s.counts.verdicts), InFlight: map[string]int{},
 		Elapsed: s.now.Sub(s.run.started).Seconds(),
 	}
+	st.Time = s.now
 	switch {
 	case s.run.halt != nil:
-		st.Reason = s.run.halt.Error()
+		st.Reason, st.Cause = s.run.halt.Why(), s.run.halt.Cause
 	case s.run.ceased != "":
 		st.Reason = s.run.ceased
 	case s.holds.whole():
@@ -83,6 +84,8 @@ func (s *Machine) showCounts(st *record.Status) {
 		st.Services[service.SRV()] = classMap(classes)
 	}
 	st.FirstContact, st.BlastRadius = s.counts.contacts(), s.counts.radius.Most
+	st.Reasons = s.counts.reasons.list()
+	st.Heard = s.showHeard()
 	st.Refusals = slices.Clone(s.counts.refusals)
 	st.Retries, st.RetryBudget = s.counts.retries, s.o.RetryBudget
 	st.Waiting = map[string]int{}
@@ -97,15 +100,19 @@ func (s *Machine) showControl(st *record.Status) {
 	for _, w := range s.waves.all {
 		wave := record.WaveStatus{
 			Number: w.number, Name: w.Name, State: cmp.Or(w.state, "waiting"), Since: w.since,
-			Meters: w.size(), Unsettled: w.left(), Early: w.early, Sample: classMap(&w.counts),
+			Meters: w.size(), Unsettled: w.left(), Early: w.early, Sample: classMap(&w.counts), WaitsFor: s.waitsBefore(w),
 		}
-		if w.state == record.WaveSoaking {
+		switch {
+		case w.state == record.WaveSoaking:
 			wave.Until = w.since.Add(w.Soak)
+		case w.state == record.WaveOpened && s.run.begun && s.finished(): // the last: no other waits for it
+			wave.State = record.WavePassed
 		}
 		st.Waves = append(st.Waves, wave)
 	}
 	for _, h := range s.holds.all {
-		st.Holds = append(st.Holds, record.HoldStatus{Scope: scopeOf(h.order).String(), Action: h.order.Action, By: h.order.By, Reason: h.order.Reason, Since: h.at})
+		o := h.order
+		st.Holds = append(st.Holds, record.HoldStatus{Scope: scopeOf(o).String(), Action: o.Action, By: o.By, Cause: o.Cause, Reason: o.Reason, Since: h.at})
 	}
 	if st.Quarantine = slices.Sorted(maps.Keys(s.quarantine.held)); len(st.Quarantine) > mostShown {
 		st.Quarantine = st.Quarantine[:mostShown]
@@ -161,7 +168,7 @@ func (s *Machine) showPace(st *record.Status) {
 	if s.metrics.eta.Reset(); known {
 		s.metrics.eta.WithLabelValues().Set(eta)
 	}
-	if !known {
+	if !known || st.State == "halted" || st.State == "ceased" {
 		return
 	}
 	st.ETA = &eta

@@ -112,7 +112,7 @@ func (s *Machine) trip(which string, body record.TripwireBody) {
 	for _, eui := range body.Devices {
 		s.pardon(s.find(eui))
 	}
-	s.stop("tripwire: "+body.Reason, nil)
+	s.stop(record.HaltTripwire, "tripwire: "+body.Reason, nil)
 	if which == tripUnregistered {
 		s.emit(Moved{errors.New(body.Reason)})
 	}

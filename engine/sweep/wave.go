@@ -230,7 +230,7 @@ func (s *Machine) tend() {
 // abort does what a rule that does not hold is there for.
 func (s *Machine) abort(rule record.AbortRule, reason string) {
 	if rule.Action == record.AbortHalt {
-		s.stop(reason, nil)
+		s.stop(record.HaltWave, reason, nil)
 		return
 	}
 	s.pauseBy(record.CauseWave, scope{}, reason)

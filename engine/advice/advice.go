@@ -1,0 +1,240 @@
+package advice
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"safemode/engine/record"
+)
+
+const (
+	renewSoon    = 5 * time.Minute // real time: a renewal that is due by then is asked for
+	inboxQuiet   = 5 * time.Minute // the sweep's clock: electricity meters answer within that. ASSUMPTION
+	deadlineNear = 24 * time.Hour  // how long before the direction's end meters without a verdict are pointed at
+	fewOpen      = 10              // so few open requests may all be of meters that do not answer. ASSUMPTION
+	mostNamed    = 20              // event references in a task; status has more
+	clockLayout  = "2 Jan 15:04 UTC"
+)
+
+// judge makes the tasks of one status.
+type judge struct {
+	st    *record.Status
+	place Place
+	now   time.Time // to which dates are held
+	tasks []record.Task
+	stops bool // nothing is sent, though meters wait
+}
+
+// Judge fills in how a sweep is and what there is to do. now is what dates are held to: the
+// machine's clock, as the sweep's clock shows it.
+func Judge(st *record.Status, p Place, now time.Time) {
+	j := judge{st: st, place: p, now: now}
+	j.sweep()
+	j.held()
+	if j.active() {
+		j.ways()
+		j.soon()
+	}
+	j.homes()
+	st.ToDo = j.tasks
+	if st.ToDo == nil {
+		st.ToDo = []record.Task{} // a list in JSON, too
+	}
+	st.Health = j.health()
+}
+
+// add notes a task.
+func (j *judge) add(t record.Task) { j.tasks = append(j.tasks, t) }
+
+// active says whether this run still sends, or would.
+func (j *judge) active() bool {
+	return j.st.State == "starting" || j.st.State == "running" || j.st.State == "paused"
+}
+
+// health rolls up what was found.
+func (j *judge) health() record.Health {
+	st := j.st
+	says := ""
+	if len(j.tasks) > 0 {
+		says = j.tasks[0].Says
+	}
+	switch {
+	case st.State == "ceased":
+		return record.Health{Level: record.HealthNotSending, Says: "ended for good by the next supplier's notice"}
+	case j.stops:
+		return record.Health{Level: record.HealthNotSending, Says: says}
+	case len(j.tasks) > 0:
+		return record.Health{Level: record.HealthPerson, Says: says}
+	case st.State == "finished":
+		return record.Health{Level: record.HealthOK, Says: "finished: every meter has a verdict"}
+	case st.State == "starting":
+		return record.Health{Level: record.HealthOK, Says: "it reads its journal"}
+	}
+	return record.Health{Level: record.HealthOK, Says: "it goes on by itself"}
+}
+
+// held tells of what people and rules hold back.
+func (j *judge) held() {
+	st := j.st
+	for _, h := range st.Holds {
+		since := h.Since.UTC().Format(clockLayout)
+		if st.ClockSpeed != 0 && st.ClockSpeed != 1 {
+			since += " (the sweep's clock)"
+		}
+		t := record.Task{Says: fmt.Sprintf("%s is %s since %s by %s: %s", h.Scope, map[string]string{"pause": "paused", "stop": "stopped"}[h.Action],
+			since, h.By, cmp.Or(h.Reason, "no reason was given"))}
+		switch h.Cause {
+		case record.CauseWave:
+			t.Do = "Find out why these requests ended so. If the rest may go on, resume: what the rule has counted counts anew."
+		case record.CauseQuarantine:
+			t.Do = "Ask the DCC's service desk to release them, and to delete those that are to be deleted (below, or in status); then resume."
+		case record.CauseRenewal:
+			t.Do = "If somebody watches the sweep again, resume; renew then in time."
+		case record.CauseStranger:
+			t.Do = "Find out what else sends under this identity, and stop it. Resume only then."
+		default:
+			t.Do = fmt.Sprintf("Ask %s, or whoever took over, whether the reason is gone; then resume.", h.By)
+		}
+		if j.active() {
+			t.Commands = []string{j.place.order(append([]string{"resume"}, of(h)...)...)}
+		} else {
+			t.Do = "It still holds when the sweep goes on. " + t.Do
+		}
+		if h.Scope == wholeSweep && j.active() {
+			j.stops = true
+			j.tasks = slices.Insert(j.tasks, 0, t)
+			continue
+		}
+		j.add(t)
+	}
+	if n := len(st.Quarantine); n > 0 {
+		j.add(record.Task{
+			Says: fmt.Sprintf("the DCC holds %d requests back; event references %s", n, strings.Join(st.Quarantine[:min(n, mostNamed)], " ")),
+			Do:   "Have the DCC's service desk release them. Of one that it deletes instead, say so:", Commands: j.ifActive("deleted", "--reference", "REFERENCE"),
+		})
+	}
+	if n := len(st.Delete); n > 0 {
+		j.add(record.Task{
+			Says: fmt.Sprintf("%d quarantined requests must not be released: event references %s", n, strings.Join(st.Delete[:min(n, mostNamed)], " ")),
+			Do:   "Have the DCC's service desk delete these. Of each, once it is gone, say so:", Commands: j.ifActive("deleted", "--reference", "REFERENCE"),
+		})
+	}
+}
+
+// wholeSweep is the scope of a hold of everything.
+const wholeSweep = "the sweep"
+
+// ifActive is an order, if the sweep still takes orders.
+func (j *judge) ifActive(words ...string) []string {
+	if !j.active() {
+		return nil
+	}
+	return []string{j.place.order(words...)}
+}
+
+// ways tells of what is wrong between the sweep and the meters.
+func (j *judge) ways() {
+	st := j.st
+	waits := st.Done < st.Meters
+	if st.Signer != "" {
+		j.stops = j.stops || waits
+		j.add(record.Task{
+			Says: "no signatures: " + st.Signer, Do: "Bring the signer back; the sweep then goes on by itself.",
+			Commands: []string{j.place.command("signer", "serve", "--config", "SIGNER.yaml")},
+		})
+	}
+	if n := len(st.Breakers); n > 0 {
+		t := record.Task{Says: "POSTs to the DCC fail: " + strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")}
+		t.Do = "Ask the DCC's service desk whether these services are in trouble. The sweep tries them by itself and goes on when they answer."
+		if st.Rates.Acknowledged == 0 && waits {
+			j.stops = true
+			t.Says = "the DCC takes nothing: " + strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")
+			t.Do += " If they are well, look at the way there: dcc.url, dcc.tls, the firewall."
+		}
+		j.add(t)
+	}
+	if st.State == "running" {
+		j.regions()
+	}
+	if st.DiskFree != nil && *st.DiskFree < st.DiskNeeded {
+		j.add(record.Task{
+			Says: fmt.Sprintf("%d MiB are free where the journal is, and the rest of the sweep may take %d MiB", *st.DiskFree>>20, st.DiskNeeded>>20),
+			Do:   "Free some room now: a sweep that cannot write its journal halts.",
+		})
+	}
+	for _, gate := range slices.Sorted(maps.Keys(st.Gates)) {
+		if why := st.Gates[gate]; why != "open" && st.State != "halted" {
+			j.stops = true
+			j.add(record.Task{Says: fmt.Sprintf("gate %s is closed: %s", gate, why), Do: "The sweep halts: see to the gate first."})
+		}
+	}
+}
+
+// regions tells where no answers come from.
+func (j *judge) regions() {
+	var silent, pauses []string
+	electricity := 0
+	for _, r := range j.st.Heard {
+		electricity += r.OpenElectricity
+		if r.Silent {
+			silent = append(silent, r.Region+" ("+Heard(r)+")")
+			pauses = append(pauses, j.ifActive("pause", "--region", r.Region, "--reason", "region out")...)
+		}
+	}
+	quiet := j.st.Elapsed
+	if s := j.st.InboxHeard; s != nil {
+		quiet = *s * cmp.Or(j.st.ClockSpeed, 1)
+	}
+	switch {
+	case (electricity >= fewOpen || electricity > 0 && len(silent) > 0) && quiet > inboxQuiet.Seconds():
+		j.add(record.Task{
+			Says: fmt.Sprintf("nothing has come in at the inbox for %v, and %d requests wait for answers", span(quiet), electricity),
+			Do:   "Ask the DCC's service desk whether it can reach the inbox, and look at the firewall and at the inbox's certificate.",
+		})
+	case len(silent) > 0:
+		j.add(record.Task{
+			Says:     "no meter answers in " + strings.Join(silent, ", "),
+			Do:       "Ask the DCC's service desk whether the region is out. If it is, pause the region, so that no tries are used up, and resume it later:",
+			Commands: pauses,
+		})
+	}
+}
+
+// Heard says when a region was last heard of.
+func Heard(r record.RegionHeard) string {
+	if r.Seconds == nil {
+		return "no answer yet"
+	}
+	return fmt.Sprintf("last answer %v ago", span(*r.Seconds))
+}
+
+// span is a number of seconds as people say it.
+func span(seconds float64) time.Duration {
+	return time.Duration(seconds * float64(time.Second)).Round(time.Second)
+}
+
+// soon tells of what will stop the sweep if nobody does anything.
+func (j *judge) soon() {
+	st := j.st
+	if r := st.Renewal; r != nil && span(*r) < renewSoon && st.State == "running" {
+		j.add(record.Task{
+			Says: fmt.Sprintf("nobody has renewed the sweep: it pauses in %v", max(0, span(*r))),
+			Do:   "Say that somebody is there:", Commands: j.ifActive("renew"),
+		})
+	}
+	left := st.Meters - st.Done
+	if st.Deadline.IsZero() || left == 0 || j.now.After(st.Deadline) { // the gate says the rest
+		return
+	}
+	until := st.Deadline.Sub(j.now)
+	if late := st.State == "running" && st.ETA != nil && until < span(*st.ETA); late || until < deadlineNear {
+		j.add(record.Task{
+			Says: fmt.Sprintf("the direction ends in %v, %s, and %d of %d meters have no verdict", until.Round(time.Minute), st.Deadline.UTC().Format(clockLayout), left, st.Meters),
+			Do:   "Ask the Authority now whether it ends later: then sign the new direction, plan anew and have two approve.",
+		})
+	}
+}

@@ -1,0 +1,138 @@
+package advice
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"safemode/engine/record"
+)
+
+// sweep tells what the state itself asks for.
+func (j *judge) sweep() {
+	st, p := j.st, j.place
+	switch st.State {
+	case "planned":
+		j.stops = true
+		t := record.Task{Says: "it has not begun", Do: "Two approvers (not who prepared the plan or recorded its direction) approve it, each with their own key; then the sweep's command begins it:"}
+		t.Commands = []string{p.Approve(false), p.Sweep()}
+		j.add(t)
+	case "halted":
+		j.stops = true
+		j.halted()
+	case "stopping":
+		j.stops = true
+		j.add(record.Task{Says: "it was told to stop: what is under way is waited for", Do: "Wait until it has ended. The same command then goes on with it:", Commands: []string{p.Sweep()}})
+	case "interrupted":
+		j.stops = true
+		j.goOn("it was told to stop, and has drained")
+	case "open":
+		j.stops = true
+		j.goOn("its journal has no end: it runs, or was cut off")
+		t := &j.tasks[len(j.tasks)-1]
+		t.Do = "See whether it runs; if nothing answers, and its process is gone, it was cut off. " + t.Do
+		t.Commands = slices.Insert(t.Commands, 0, p.order("status"))
+	case "ceased":
+		j.stops = true
+		j.add(record.Task{Says: "it has ceased for good, by notice " + cmp.Or(st.Reason, "of the next supplier"), Do: "Write the reports, and hand the pack in REPORT/handover over:", Commands: []string{p.Report()}})
+	}
+}
+
+// goOn tells how a sweep goes on that has ended without a halt.
+func (j *judge) goOn(says string) {
+	st, p := j.st, j.place
+	t := record.Task{Says: says}
+	switch {
+	case p.Rehearsal:
+		t.Do = "A rehearsal starts anew, in a new folder."
+	case st.ResumesLeft > 0 && !j.approvalsOver():
+		t.Do = fmt.Sprintf("The same command goes on with it; the approvals give that %d times more, until %s:", st.ResumesLeft, st.ApprovedUntil.UTC().Format(clockLayout))
+		t.Commands = []string{p.Sweep()}
+	default:
+		t.Do = "The stops that the approvals gave ahead are used up or have expired. " + j.twoApprove()
+		t.Commands = []string{p.Approve(true), p.Sweep()}
+	}
+	j.add(t)
+}
+
+// approvalsOver says whether the approvals have expired.
+func (j *judge) approvalsOver() bool {
+	return !j.st.ApprovedUntil.IsZero() && j.st.RealTime.After(j.st.ApprovedUntil)
+}
+
+// twoApprove says who gives the commands that follow.
+func (j *judge) twoApprove() string {
+	return "Two approvers (not who prepared the plan or recorded its direction) approve anew, each with their own key; then the sweep's command goes on with it:"
+}
+
+// halted tells what to do after a halt: mend what it was, then two approve, then the sweep's
+// own command. What approvals cannot help is not sent to approvers.
+func (j *judge) halted() {
+	st, p := j.st, j.place
+	t := record.Task{Says: "it has halted: " + strings.TrimPrefix(st.Reason, "halted: ")} // as older journals have it
+	mend, final := j.mend()
+	if p.Ending {
+		mend = "It still takes in answers to what was sent, and ends by itself. " + mend
+	}
+	switch {
+	case p.Rehearsal:
+		t.Do = mend + " A rehearsal starts anew, in a new folder."
+	case final:
+		t.Do = mend
+		t.Commands = []string{p.files("plan", "--config", p.config(), "--direction", "NEW-DIRECTION.yaml", "--portfolio", "PORTFOLIO.csv", "--out", "NEW-PLAN", "--cert", "PREPARER.pem", "--key", "PREPARER.key")}
+	default:
+		t.Do = mend + " " + j.twoApprove()
+		t.Commands = []string{p.Approve(true), p.Sweep()}
+	}
+	j.add(t)
+}
+
+// mend says what must be mended before a halted sweep may go on. final says that it cannot:
+// another plan is needed.
+func (j *judge) mend() (text string, final bool) {
+	st := j.st
+	closed := map[string]string{}
+	maps.Copy(closed, st.Gates)
+	maps.DeleteFunc(closed, func(_, why string) bool { return why == "open" })
+	switch st.Cause {
+	case record.HaltGate:
+		if _, shut := closed["direction"]; (shut || len(st.Gates) == 0) && !st.Deadline.IsZero() && j.now.After(st.Deadline) {
+			return fmt.Sprintf("The direction ended %s: approvals of this plan give nothing any more. Ask the Authority for a new direction, sign it, and plan anew; two then approve the new plan:",
+				st.Deadline.UTC().Format(clockLayout)), true
+		}
+		var all []string
+		for _, gate := range slices.Sorted(maps.Keys(closed)) {
+			all = append(all, cmp.Or(gates[gate], "See to the gate "+gate+"."))
+		}
+		switch {
+		case len(all) > 0:
+			return strings.Join(all, " "), false
+		case len(st.Gates) > 0:
+			return "The gates are open again.", false
+		}
+		return "See to what has closed the gate; preflight says whether it is open again.", false
+	case record.HaltJournal:
+		return "Free the disk of the journal, mend it, or end the program that holds the file.", false
+	case record.HaltKey:
+		return "Mend the keys, the signer or the folder of counters: preflight says what is wrong with them.", false
+	case record.HaltDCC:
+		return "Ask the DCC's service desk why it refuses this User; look at dcc.url, the client certificate and the User's access (preflight --probe).", false
+	case record.HaltTripwire:
+		return "Find out with the DCC's service desk what these answers mean: homes that have moved to another supplier, or a certificate of the DCC that the configuration lacks.", false
+	case record.HaltWave:
+		return "Find out why so many requests of the wave ended so.", false
+	case record.HaltDefect:
+		return "Keep the journal and what the program said, and have the defect looked at before anything is sent.", false
+	}
+	return "Mend what it names.", false
+}
+
+// gates says what opens each gate again.
+var gates = map[string]string{
+	"direction":    "The direction is not in force: nothing may be sent before it begins.",
+	"certificates": "A certificate of the supplier is revoked, has expired, or its revocation list is too old. Find out why; have the list renewed (gates.revocation_lists), or a new certificate issued.",
+	"mpids":        "The market participant IDs have moved, or their record is too old (gates.mpids_file). Ask the Authority whether the homes are still the supplier's; have the record renewed.",
+	"adapter":      "The statement that the supplier's everyday adapter is frozen has run out or does not hold (gates.freeze_file): the recorder signs a new one (safemode sign).",
+}

@@ -1,0 +1,101 @@
+package advice
+
+import (
+	"cmp"
+	"strings"
+
+	"safemode/engine/record"
+)
+
+// Place is where the things of a sweep are, as a command line names them. What is empty is
+// written in capitals, for the reader to fill in.
+type Place struct {
+	Program       string // how this program is called
+	Folder        string // in which the sweep was started: what the files are relative to
+	Config        string // the configuration's file, as it was named: a plan holds to how its files are named
+	Plan, Journal string
+	Operations    string // host:port or https://host:port; empty: the default
+	Guarded       bool   // the operations address asks for a token
+	Ending        bool   // its process has halted, and still takes answers in
+	Rehearsal     bool   // simulator and sweep in one process: nothing goes on after its end
+}
+
+// DefaultOperations is the operations address that commands talk to where none is named.
+const DefaultOperations = "127.0.0.1:8090"
+
+// command is a command line of this program, its words quoted where a shell needs it.
+func (p Place) command(words ...string) string {
+	line := quote(cmp.Or(p.Program, "safemode"))
+	for _, w := range words {
+		line += " " + quote(w)
+	}
+	return line
+}
+
+// files is a command that names files of the sweep.
+func (p Place) files(words ...string) string {
+	line := p.command(words...)
+	if p.Folder == "" {
+		return line
+	}
+	return "cd " + quote(p.Folder) + " && " + line
+}
+
+// order is a command that goes to the running sweep.
+func (p Place) order(words ...string) string {
+	if p.Operations != "" && p.Operations != DefaultOperations {
+		words = append(words, "--operations", p.Operations)
+	}
+	if strings.HasPrefix(p.Operations, "https://") {
+		words = append(words, "--ca", "CA.pem")
+	}
+	if p.Guarded {
+		words = append(words, "--token-file", "YOUR.token")
+	}
+	return p.command(words...)
+}
+
+func (p Place) config() string  { return cmp.Or(p.Config, "CONFIG.yaml") }
+func (p Place) plan() string    { return cmp.Or(p.Plan, "PLAN") }
+func (p Place) journal() string { return cmp.Or(p.Journal, "JOURNAL") }
+
+// Sweep is the command that carries the plan out, and goes on with it.
+func (p Place) Sweep() string {
+	return p.files("sweep", "--config", p.config(), "--plan", p.plan(), "--journal", p.journal())
+}
+
+// Approve is what each of two people gives, with their own certificate and key. A sweep
+// that has begun is approved with its journal: an approval without it is of a beginning, and
+// does not count.
+func (p Place) Approve(begun bool) string {
+	words := []string{"approve", "--config", p.config(), "--plan", p.plan(), "--cert", "YOUR.pem", "--key", "YOUR.key"}
+	if begun {
+		words = append(words, "--journal", p.journal())
+	}
+	return p.files(words...)
+}
+
+// Report writes the reports.
+func (p Place) Report() string {
+	return p.files("report", "--journal", p.journal(), "--out", "REPORT")
+}
+
+// of are the flags of a hold's scope.
+func of(h record.HoldStatus) []string {
+	for _, kind := range [...]string{"region", "wave", "SRV"} {
+		if value, found := strings.CutPrefix(h.Scope, kind+" "); found {
+			return []string{"--" + strings.ToLower(kind), value}
+		}
+	}
+	return nil
+}
+
+// plain are the characters that no shell minds.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,=@%+"
+
+func quote(word string) string {
+	if word != "" && strings.Trim(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"time"
+
+	"safemode/engine/advice"
+	"safemode/engine/journal"
+	"safemode/engine/plan"
+	"safemode/engine/record"
+	"safemode/engine/report"
+)
+
+// StatusOf says how a sweep stands by its journal alone: how its last start ended, and what
+// there is to do. p is the plan for a journal that has none yet; it may be nil. It counts
+// nothing: [Tally] does.
+//
+// The state is planned where nothing has begun, open where the last start has no end: it
+// runs, or was cut off.
+func StatusOf(ctx context.Context, path string, p *plan.Plan, place advice.Place) (st record.Status, err error) {
+	there, err := journalThere(path)
+	if err != nil {
+		return st, err
+	}
+	if !there && p == nil {
+		return st, fmt.Errorf("%s: %w", path, os.ErrNotExist)
+	}
+	header := plan.Header{}
+	if p != nil {
+		header = p.Header
+		st.Identity = identityOf(p.Environment, p.SweepID(), &p.Direction)
+	}
+	st.State = "planned"
+	if there {
+		if err := statusFrom(ctx, path, &header, &st); err != nil {
+			return st, err
+		}
+	}
+	st.Meters = header.Counts.Targets
+	st.RealTime = time.Now().UTC()
+	now := st.RealTime
+	if st.Time.After(now) { // its clock runs fast
+		now = st.Time
+	}
+	advice.Judge(&st, place, now)
+	return st, nil
+}
+
+// statusFrom reads how a journal ends.
+func statusFrom(ctx context.Context, path string, header *plan.Header, st *record.Status) error {
+	j, err := journal.OpenReadOnly(path)
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	h, err := History(ctx, j)
+	if err != nil || h.Records == 0 {
+		return err
+	}
+	planned, err := j.At(ctx, 1)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(planned.Body, header); err != nil {
+		return fmt.Errorf("%s: header of the plan: %w", path, err)
+	}
+	st.Identity = identityOf(header.Environment, h.Planned[:min(len(h.Planned), 12)], &header.Direction)
+	last, err := j.At(ctx, h.Records)
+	if err != nil {
+		return err
+	}
+	st.Time = last.At
+	if len(h.Starts) == 0 {
+		return nil
+	}
+	o := h.Starts[len(h.Starts)-1].Opening
+	st.SweepID, st.ClockSpeed, st.ResumesLeft, st.ApprovedUntil = o.SweepID, o.ClockSpeed, o.ResumesLeft, o.ApprovedUntil
+	closed, err := j.Latest(ctx, record.Closed)
+	if err != nil {
+		return err
+	}
+	st.Reason = h.Stop.Reason
+	switch opened := h.Starts[len(h.Starts)-1].Seq; {
+	case h.Stop.Ceased:
+		st.State = "ceased"
+	case h.Stop.Halted:
+		st.State = "halted"
+		says, err := j.At(ctx, h.Stop.Seq)
+		if err != nil {
+			return err
+		}
+		switch says.Kind {
+		case record.Halted:
+			body, err := record.Decode[record.HaltedBody](says)
+			st.Cause = body.Cause
+			return err
+		case record.Tripwire: // of an older journal
+			st.Cause = record.HaltTripwire
+		}
+	case h.Stop.Accepted != "":
+		st.State, st.ResumesLeft = "interrupted", 0
+	case closed.Seq < opened:
+		st.State = "open"
+	default:
+		st.State = closed.Code
+	}
+	return nil
+}
+
+// Tally adds to a status what a report of its journal counts, and judges it anew.
+func Tally(st *record.Status, r *report.Report, place advice.Place) {
+	s := &r.Summary
+	v := s.Verdicts
+	st.Verdicts = map[string]int{
+		record.VerdictOnSupply: v.OnSupply, record.VerdictArmed: v.Armed, record.VerdictNotSafe: v.NotSafe,
+		record.VerdictUnknown: v.Unknown, record.VerdictExcluded: v.Excluded,
+	}
+	st.Meters, st.Elapsed, st.Holds = s.Meters, s.DurationSeconds, r.Holds()
+	if t := s.Transfers; t != nil {
+		st.Transfers = &record.TransferCounts{Listed: t.Listed, Left: t.LeftAlone, Confirmed: t.Told, Expected: t.Refused - t.Unexpected, Unexpected: t.Unexpected}
+	}
+	for i := range r.Meters {
+		if len(r.Meters[i].Requests) > 0 {
+			st.Started++
+		}
+		if len(r.Meters[i].Changes) > 0 {
+			st.Done++
+		} else { // unknown to a report, and merely to come for a sweep
+			st.Verdicts[record.VerdictUnknown]--
+		}
+	}
+	st.Classes, st.Services = map[string]int{}, map[string]map[string]int{}
+	for srv, c := range s.Requests {
+		of := map[string]int{
+			"success": c.Success, "negative": c.Negative, "no_response": c.NoResponse, "rejected": c.Rejected, "in_doubt": c.InDoubt, "unverified": c.Unverified,
+		}
+		maps.DeleteFunc(of, func(_ string, n int) bool { return n == 0 })
+		st.Services[srv] = of
+		for class, n := range of {
+			st.Classes[class] += n
+		}
+	}
+	for _, reason := range r.Weekly(r.Last, nil).GoingOn {
+		if reason.Verdict == record.VerdictNotSafe || reason.Verdict == record.VerdictUnknown && reason.Reason != report.NoVerdict {
+			st.Reasons = append(st.Reasons, record.ReasonCount{Verdict: reason.Verdict, Reason: reason.Reason, Meters: reason.Meters})
+		}
+	}
+	now := st.RealTime
+	if st.Time.After(now) {
+		now = st.Time
+	}
+	advice.Judge(st, place, now)
+}

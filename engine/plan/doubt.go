@@ -1,0 +1,41 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+)
+
+// Doubts says why the plan cannot be carried out as it stands, if it begins at an instant:
+// its direction ends before it is through, or a deadline finds homes without a switch. Each is
+// a sentence for people. They refuse nothing: who plans is warned, preflight fails, and who
+// approves must know them.
+func (p *Plan) Doubts(begins time.Time) (doubts []string) {
+	say := func(format string, args ...any) { doubts = append(doubts, fmt.Sprintf(format, args...)) }
+	minute := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+	d, e := &p.Direction, &p.Estimate
+	soonest := begins.Add(e.Duration())
+	latest := begins.Add(time.Duration(e.LatestSeconds * float64(time.Second)))
+	switch {
+	case begins.After(d.NotAfter):
+		say("the direction ended %s: nothing may be sent", minute(d.NotAfter))
+	case begins.Before(d.NotBefore):
+		say("the direction begins %s: nothing may be sent before", minute(d.NotBefore))
+	case soonest.After(d.NotAfter):
+		say("it cannot be done: at the limits it takes until %s at the soonest, and the direction ends %s", minute(soonest), minute(d.NotAfter))
+	case latest.After(d.NotAfter):
+		say("it may not be done in time: it takes until %s where many meters are silent, and the direction ends %s", minute(latest), minute(d.NotAfter))
+	}
+	for _, limit := range e.Closed {
+		say("it cannot be done: the limit of %s is 0", limit)
+	}
+	late := begins.Sub(p.StartsAt)
+	for _, at := range e.Deadlines {
+		switch {
+		case at.Late > 0:
+			say("%d of %d homes are reached after %s, when non-disablement ends: those without credit go off", at.Late, at.Homes, minute(at.At))
+		case late > time.Hour && begins.Add(e.Duration()).After(at.At):
+			say("it was reckoned to begin %s: beginning %s it may not be through by %s, when non-disablement ends", minute(p.StartsAt), minute(begins), minute(at.At))
+		}
+	}
+	return doubts
+}

@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/advice"
+	"safemode/engine/direction"
+	"safemode/engine/record"
+)
+
+// PerMeter is the room of the journal for one meter, in bytes: some ten requests with
+// their answers, and retries. ASSUMPTION, from rehearsals.
+const PerMeter = 256 << 10
+
+// Status is where the sweep stands, its gates and circuits with it, and what there is for
+// people to do.
+func (e *Engine) Status() record.Status {
+	st := e.runner.Status()
+	if e.ended.Load() && st.State == "stopping" {
+		st.State = "interrupted"
+	}
+	e.identify(&st)
+	st.Gates = map[string]string{}
+	for _, gate := range direction.AllGates {
+		st.Gates[string(gate)] = "open"
+		if err := e.o.Gates.CheckGate(gate, e.clock.Wall()); err != nil {
+			st.Gates[string(gate)] = errors.Unwrap(err).Error()
+		}
+	}
+	st.Breakers = e.circuits.Troubled()
+	st.Signer = e.signerTrouble()
+	if limit := e.limit(); !math.IsInf(limit, 1) {
+		st.Limit = &limit
+	}
+	st.ResumesLeft, st.ApprovedUntil = e.grant.Resumes, e.grant.Until
+	if at := e.lastHeard.Load(); at != 0 {
+		ago := time.Since(time.Unix(0, at)).Seconds()
+		st.InboxHeard = &ago
+	}
+	e.weighDisk(&st)
+	advice.Judge(&st, e.place(), e.clock.Wall())
+	return st
+}
+
+// identify says which sweep it is, and whether it is real.
+func (e *Engine) identify(st *record.Status) {
+	p := e.o.Plan
+	at := st.Time
+	st.Identity = identityOf(p.Environment, e.sweepID, &p.Direction)
+	st.Time, st.RealTime, st.ClockSpeed = at, time.Now().UTC(), e.clock.Speed
+}
+
+// identityOf names a sweep.
+func identityOf(environment, sweepID string, d *direction.Direction) record.Identity {
+	return record.Identity{
+		Environment: environment, SweepID: sweepID, Direction: d.Reference, Deadline: d.NotAfter,
+		Supplier: fmt.Sprintf("%v (%s)", d.Supplier.EUI, strings.Join(d.Supplier.MPIDs, ", ")),
+	}
+}
+
+// place is what advised commands name.
+func (e *Engine) place() advice.Place {
+	p := e.o.Place
+	p.Rehearsal, p.Ending = e.o.Rehearsal, !e.ended.Load()
+	p.Operations = strings.TrimPrefix(e.OperationsURL(), "http://")
+	p.Guarded = e.o.Operations.Token != "" || len(e.o.Operations.People) > 0
+	return p
+}
+
+// weighDisk says how much room is left where the journal is, and how much the rest of the
+// sweep may take.
+func (e *Engine) weighDisk(st *record.Status) {
+	var s syscall.Statfs_t
+	if strings.Contains(e.o.Journal, "://") || syscall.Statfs(filepath.Dir(e.o.Journal), &s) != nil {
+		return
+	}
+	free := s.Bavail * uint64(s.Bsize)
+	st.DiskFree, st.DiskNeeded = &free, 64<<20+uint64(max(0, st.Meters-st.Done))*PerMeter
+}
+
+// limit is how many POSTs a second the User's and the regions' limits let go together.
+func (e *Engine) limit() float64 {
+	regions := 0.0
+	for _, l := range e.o.Limits.Region {
+		regions += l.PerSecond
+	}
+	return min(regions, e.o.Limits.User.PerSecond*float64(len(e.o.Identities)))
+}
+
+// logEnd writes how the sweep has ended, and what there is to do.
+func (e *Engine) logEnd() {
+	st := e.Status()
+	var todo []string
+	for _, t := range st.ToDo {
+		todo = append(todo, t.Lines()...)
+	}
+	say := e.o.Log.Warn
+	if st.State == "finished" { // as it should
+		say = e.o.Log.Info
+	}
+	say("ended", zap.String("state", st.State), zap.String("environment", st.Environment), zap.String("sweep_id", st.SweepID),
+		zap.String("reason", st.Reason), zap.Strings("to_do", todo))
+}
