@@ -27,16 +27,16 @@ var mutants = []mutant{
 		{ledgerRoom + "verdict.go", "v.Found.Mode = m.Found.Mode.Value", "v.Found.Mode = m.Now.Mode.Value"},
 	}},
 	{"wrong reason", wrongReason, []sweeptest.Edit{{
-		ledgerRoom + "arm.go", "case !p.spent(m):\n\t\treturn \"disabled with credit left\"", "case !p.spent(m):\n\t\treturn \"disabled, balance not known\"",
+		ledgerRoom + "arm.go", "case !p.creditSpent(m):\n\t\treturn \"disabled with credit left\"", "case !p.creditSpent(m):\n\t\treturn \"disabled, balance not known\"",
 	}}},
 	{"wrong balance", wrongBalance, []sweeptest.Edit{
 		{ledgerRoom + "verdict.go", "\t\tv.End.Balance = &m.Now.Balance.Value\n", "\t\tbalance := m.Now.Balance.Value + 1\n\t\tv.End.Balance = &balance\n"},
 		{"../../engine/report/reading.go", "m.Verdict.End.Balance = m.After.Balance", "balance := *m.After.Balance + 1\n\t\tm.Verdict.End.Balance = &balance"},
 	}},
 	{"arms late", wronglyLate, []sweeptest.Edit{{
-		ledgerRoom + "policy.go", "\tswitch {\n\tcase buysTime && p.readsIn(s, m, now):",
-		"\tif late := m.Started.Add(5 * time.Hour); p.arms(m) && now.Before(late) {\n\t\ts.wakeAt(late)\n\t\treturn true\n\t}\n" +
-			"\tswitch {\n\tcase buysTime && p.readsIn(s, m, now):",
+		ledgerRoom + "policy.go", "\tswitch {\n\tcase emergency && p.readsDone(s, m, now):",
+		"\tif late := m.Started.Add(5 * time.Hour); p.wantsArm(m) && now.Before(late) {\n\t\ts.wakeAt(late)\n\t\treturn true\n\t}\n" +
+			"\tswitch {\n\tcase emergency && p.readsDone(s, m, now):",
 	}}},
 	{"reports unknown by thirds", wrongUnknown, []sweeptest.Edit{{
 		ledgerRoom + "verdict.go", "\tcase v.ModeCounter == 0:\n", "\tcase v.ModeCounter == 0 || m.Device%3 == 0:\n",
