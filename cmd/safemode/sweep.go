@@ -182,7 +182,7 @@ func journalCode(err error) int {
 		return exitHalted
 	case errors.Is(err, journal.ErrInUse):
 		return exitRefused
-	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, journal.ErrNone), errors.Is(err, os.ErrNotExist):
 		return exitUsage
 	default:
 		return exitFailed
