@@ -202,7 +202,7 @@ func (p *Postgres) append(ctx context.Context, s *Segment, k State) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) // does nothing after Commit
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // does nothing after Commit
 	done, err := tx.Exec(ctx, appendSegment, args...)
 	if err = p.taken(ctx, s, done, err); err != nil {
 		return err

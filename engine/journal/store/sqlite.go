@@ -104,7 +104,7 @@ func vacant(path string) error {
 	if err := checkLeft(path); err != nil {
 		return err
 	}
-	if _, err := os.Stat(path + ".lock"); err != nil {
+	if _, missing := os.Stat(path + ".lock"); missing != nil {
 		return nil // nobody holds it
 	}
 	lock, err := durable.TakeLock(path + ".lock")
