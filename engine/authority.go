@@ -325,8 +325,18 @@ func (e *Engine) logLook(err error) {
 	}
 }
 
-// journalThere says whether a journal was begun at a path.
+// journalThere says whether a journal was begun at a path or an address.
 func journalThere(path string) (bool, error) {
+	if journal.IsAddress(path) {
+		j, err := journal.OpenReadOnly(path)
+		if errors.Is(err, journal.ErrNone) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		return true, j.Close()
+	}
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil

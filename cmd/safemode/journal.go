@@ -13,7 +13,7 @@ import (
 )
 
 func newJournal(io stdio) *cobra.Command {
-	return group("journal", "Look after a sweep's journal", newJournalBackup(io), newJournalCopy(io), newJournalUpgrade(io), newJournalKey(io))
+	return group("journal", "Look after a sweep's journal", newJournalBackup(io), newJournalCopy(io), newJournalExport(io), newJournalUpgrade(io), newJournalKey(io))
 }
 
 func newJournalBackup(io stdio) *cobra.Command {
@@ -90,9 +90,8 @@ func transferFlags(c *cobra.Command, from *string, fromName, fromUsage string, t
 func transfer(io stdio, run func(ctx context.Context, from, to string) (journal.Tip, error), from, to *string, asJSON *bool) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, _ []string) error {
 		tip, err := run(c.Context(), *from, *to)
-		shown := journal.Shown(*to)
 		if errors.Is(err, os.ErrExist) {
-			return failWith(exitUsage, fmt.Errorf("%s exists: name a new one", shown))
+			return failWith(exitUsage, fmt.Errorf("%s exists: name a new one", *to))
 		}
 		if err != nil {
 			return failWith(journalCode(err), err)
@@ -102,9 +101,9 @@ func transfer(io stdio, run func(ctx context.Context, from, to string) (journal.
 				Out     string `json:"out"`
 				Records uint64 `json:"records"`
 				Hash    string `json:"hash"`
-			}{shown, tip.Seq, hex.EncodeToString(tip.Hash[:])})
+			}{*to, tip.Seq, hex.EncodeToString(tip.Hash[:])})
 		}
-		fmt.Fprintf(io.out, "%s: %d records, verified, last hash %x\n", shown, tip.Seq, tip.Hash)
+		fmt.Fprintf(io.out, "%s: %d records, verified, last hash %x\n", *to, tip.Seq, tip.Hash)
 		return nil
 	}
 }

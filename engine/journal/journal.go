@@ -141,8 +141,13 @@ func Open(at string, o Options) (_ *Journal, err error) {
 	return j, nil
 }
 
-// Shown is a path or an address of a journal as it may be shown: without a password.
-func Shown(at string) string { return store.Shown(at) }
+// IsAddress says whether a journal is named by the address of a database, and not by the
+// path of a file.
+func IsAddress(at string) bool { return store.IsAddress(at) }
+
+// Beside is the path to which a suffix makes that of a file which belongs to a journal:
+// beside its file, or in a folder for one in a database.
+func Beside(at, folder string) string { return store.Beside(at, folder) }
 
 // named has an error name the journal.
 func (j *Journal) named(err error) error {
@@ -243,6 +248,16 @@ func (j *Journal) Err() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.refusal()
+}
+
+// Held says why nobody may go by this journal any more as its writer: another has gone on
+// with it, or the lease could not be renewed. Nil while one may, and for a reader. It costs
+// a look at a clock.
+func (j *Journal) Held() error {
+	if j.packer == nil {
+		return nil
+	}
+	return j.named(j.store.Held())
 }
 
 // refusal is Err for a caller that holds the mutex.

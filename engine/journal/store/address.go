@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"strings"
 )
 
@@ -31,13 +32,30 @@ func Shown(at string) string {
 // defaultSweep is the name of a sweep in an address that has none.
 const defaultSweep = "sweep"
 
-// split takes the sweep's name out of an address.
+// Beside is the path to which a suffix makes that of a file which belongs to a journal:
+// beside its file, or in a folder for one in a database.
+func Beside(at, folder string) string {
+	if !IsAddress(at) {
+		return at
+	}
+	_, sweep, err := split(at)
+	if err != nil {
+		sweep = defaultSweep // whoever opens the journal says what is wrong with its address
+	}
+	return filepath.Join(folder, sweep)
+}
+
+// split takes the sweep's name out of an address. It refuses a password: a command line is
+// seen by everybody on the machine, and addresses are shown.
 func split(at string) (address, sweep string, err error) {
 	u, err := url.Parse(at)
 	if err != nil {
 		return "", "", fmt.Errorf("%s: not an address of a database", Shown(at)) // the cause would show a password
 	}
 	q := u.Query()
+	if _, has := u.User.Password(); has || q.Has("password") {
+		return "", "", fmt.Errorf("%s: leave the password out: it is read from PGPASSFILE (~/.pgpass) or PGPASSWORD", Shown(at))
+	}
 	sweep = defaultSweep
 	if q.Has("sweep") {
 		sweep = q.Get("sweep")

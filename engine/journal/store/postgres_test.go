@@ -181,11 +181,13 @@ func TestMigrations(t *testing.T) {
 
 func TestAddress(t *testing.T) {
 	for at, want := range map[string]string{
-		"postgres://srp:secret@db/sweeps?sweep=winter-1":     "winter-1",
-		"postgresql://srp:secret@a,b/sweeps?password=secret": "sweep",
-		"postgres://srp:secret@db/sweeps?sweep=":             "",
-		"postgres://srp:secret@db/sweeps?sweep=Winter":       "",
-		"postgres://srp:secret@db:x/sweeps?sweep=winter":     "",
+		"postgres://srp@db/sweeps?sweep=winter-1":        "winter-1",
+		"postgresql://srp@a,b/sweeps":                    "sweep",
+		"postgresql://srp:secret@a,b/sweeps":             "",
+		"postgresql://srp@a,b/sweeps?password=secret":    "",
+		"postgres://srp:secret@db/sweeps?sweep=":         "",
+		"postgres://srp:secret@db/sweeps?sweep=Winter":   "",
+		"postgres://srp:secret@db:x/sweeps?sweep=winter": "",
 	} {
 		address, sweep, err := split(at)
 		if sweep != want || want == "" && err == nil || strings.Contains(address, "sweep=") {

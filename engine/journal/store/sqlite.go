@@ -104,7 +104,7 @@ func vacant(path string) error {
 	if err := checkLeft(path); err != nil {
 		return err
 	}
-	if _, missing := os.Stat(path + ".lock"); missing != nil {
+	if _, err := os.Stat(path + ".lock"); errors.Is(err, os.ErrNotExist) {
 		return nil // nobody holds it
 	}
 	lock, err := durable.TakeLock(path + ".lock")

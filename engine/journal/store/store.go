@@ -26,7 +26,8 @@
 //	postgres://user@host1,host2/database?target_session_attrs=read-write&sweep=winter-2026
 //
 // sweep is 1 to 64 of a-z, 0-9, - and _; without it the name is "sweep". All else goes to
-// the driver, which knows libpq's settings and environment.
+// the driver, which knows libpq's settings and environment. The password comes from there
+// (PGPASSFILE, PGPASSWORD); one in the address is refused.
 //
 // The writer holds a lease: a row with its holder, a number that grows with each holder
 // (the epoch), and an end by the database's clock. It is renewed at each third of its
