@@ -150,8 +150,8 @@ func (e *Engine) heed(r *record.Record) {
 	default:
 		return
 	}
-	if e.book == nil {
-		return // a rehearsal
+	if e.book == nil || e.journal.Held() != nil {
+		return // a rehearsal; or not the sweep has halted, but another has gone on with it
 	}
 	if _, err := e.remember(act, reason, nil); err != nil {
 		e.o.Log.Error("the custody does not remember this: the journal alone does", zap.String("act", string(act)), zap.Error(err))

@@ -338,7 +338,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopPinning := e.startPinning()
 	servers.Go(func() { e.watchPast(watching, walked, from) })
 	servers.Go(func() { e.watchPlanned(watching) })
-	err = e.runner.Run(ctx)
+	err = e.whose(ctx, e.runner.Run(ctx))
 	e.ended.Store(true)
 	// How it ended is written first: nothing that is slow may come before.
 	err = errors.Join(err, e.end(ctx, err))

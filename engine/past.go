@@ -119,3 +119,17 @@ func (e *Engine) mayAct(time.Time) error {
 	}
 	return e.o.Gates.Check(e.clock.Wall())
 }
+
+// whose says of a sweep that was lost to another engine which one has it, as far as that can
+// be told in a moment.
+func (e *Engine) whose(ctx context.Context, outcome error) error {
+	if e.journal.Held() == nil {
+		return outcome
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if who, err := e.journal.Holder(ctx); err == nil && who != "" {
+		return fmt.Errorf("%w: %s", outcome, who)
+	}
+	return outcome
+}

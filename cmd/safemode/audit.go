@@ -89,7 +89,7 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 
 func auditCode(err error) int {
 	switch {
-	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, journal.ErrDamaged),
+	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, journal.ErrDamaged), errors.Is(err, journal.ErrNone),
 		errors.Is(err, custody.ErrDamaged), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 		return exitUsage
 	default:

@@ -166,11 +166,10 @@ func (j *Journal) exportInto(ctx context.Context, s Selection, path string) (n u
 ) STRICT`); err != nil {
 		return 0, err
 	}
-	insert, err := tx.PrepareContext(ctx, "INSERT INTO record VALUES (?,?,?,?,?,?,?,?,?,?,?)")
+	insert, err := tx.PrepareContext(ctx, "INSERT INTO record VALUES (?,?,?,?,?,?,?,?,?,?,?)") //nolint:sqlclosecheck // it closes with the transaction
 	if err != nil {
 		return 0, err
 	}
-	defer insert.Close()
 	n, err = j.selected(ctx, s, func(l *linked) error {
 		_, err := insert.ExecContext(ctx, int64(l.Seq), l.At.UnixNano(), l.Kind.String(), int64(l.Device), srv(l.Service),
 			int64(l.ID.Originator), int64(l.ID.Target), int64(l.ID.Counter), l.Code, append([]byte{}, l.Body...), l.hash[:])

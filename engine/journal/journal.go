@@ -257,7 +257,20 @@ func (j *Journal) Held() error {
 	if j.packer == nil {
 		return nil
 	}
+	j.mu.Lock()
+	failure := j.failure
+	j.mu.Unlock()
+	if errors.Is(failure, ErrTaken) || errors.Is(failure, ErrLapsed) {
+		return failure
+	}
 	return j.named(j.store.Held())
+}
+
+// Holder says who may write the journal now, since when, and until when if nothing is heard
+// of that one; empty: nobody, or it is in a file, which has no word of it.
+func (j *Journal) Holder(ctx context.Context) (string, error) {
+	who, err := j.store.Holder(ctx)
+	return who, j.named(err)
 }
 
 // refusal is Err for a caller that holds the mutex.

@@ -226,7 +226,15 @@ func journalFault(err error) string {
 	if errors.Is(err, record.ErrHeld) {
 		return "another program holds the journal's file, a viewer or a backup tool: end it, then run the same command again"
 	}
+	if fenced(err) {
+		return "this engine has lost the sweep, and signs and sends nothing more"
+	}
 	return journalFailed
+}
+
+// fenced says whether another engine has gone on with the journal, or may have.
+func fenced(err error) bool {
+	return errors.Is(err, record.ErrTaken) || errors.Is(err, record.ErrLapsed)
 }
 
 func (s *Machine) tick(real time.Time) {
@@ -305,6 +313,10 @@ func (s *Machine) finished() bool {
 
 // closeGate halts the sweep because a gate is closed. Answers still come in.
 func (s *Machine) closeGate(err error) {
+	if fenced(err) { // no answer can be taken in any more
+		s.stop(journalFault(err), err)
+		return
+	}
 	if s.run.halt == nil {
 		s.run.drains = s.real.Add(s.o.Drain)
 	}

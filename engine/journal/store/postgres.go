@@ -132,7 +132,7 @@ func pgError(err error) error {
 	if errors.As(err, &e) {
 		switch e.Code {
 		case "42P01", "3F000": // undefined table, undefined schema
-			return fmt.Errorf("%w: the database has no tables of safemode: %w", ErrNone, err)
+			return fmt.Errorf("%w: the database has no tables of safemode", ErrNone)
 		case "XX001", "XX002": // corrupted data, corrupted index
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
@@ -233,7 +233,7 @@ func (p *Postgres) taken(ctx context.Context, s *Segment, done pgconn.CommandTag
 	if is, _, err := p.Tip(ctx); err != nil || is == s.Tip() {
 		return err
 	}
-	held, err := heldBy(ctx, p.pool, p.id)
+	held, err := p.Holder(ctx)
 	if err != nil || held == "" {
 		held = "nobody holds it now"
 	}
@@ -258,6 +258,9 @@ func (p *Postgres) Snapshot(ctx context.Context) (Reader, error) {
 
 // Held implements [Store].
 func (p *Postgres) Held() error { return p.lease.Held() }
+
+// Holder implements [Store].
+func (p *Postgres) Holder(ctx context.Context) (string, error) { return heldBy(ctx, p.pool, p.id) }
 
 // Lost implements [Store].
 func (p *Postgres) Lost() <-chan struct{} { return p.lease.lost }

@@ -307,6 +307,9 @@ func (s *SQLite) Append(seg *Segment, k State) error { return s.writer.append(se
 // Held implements [Store]: the file's lock ends with the process.
 func (s *SQLite) Held() error { return nil }
 
+// Holder implements [Store].
+func (s *SQLite) Holder(context.Context) (string, error) { return "", nil }
+
 // Lost implements [Store].
 func (s *SQLite) Lost() <-chan struct{} { return nil }
 

@@ -59,9 +59,9 @@ var (
 	ErrDamaged = errors.New("damaged")
 	ErrNone    = errors.New("no such journal")
 	// ErrTaken says that the segment exists, or that the lease is another's.
-	ErrTaken = errors.New("another has gone on with this journal")
+	ErrTaken = record.ErrTaken
 	// ErrLapsed says that the lease could not be renewed in time.
-	ErrLapsed = errors.New("the lease on this journal could not be renewed")
+	ErrLapsed = record.ErrLapsed
 )
 
 // Head is what is said of a segment in plain. All of it but Sum follows from the records.
@@ -131,6 +131,9 @@ type Store interface {
 	Check(ctx context.Context) (found []string, looked int, err error)
 	// Held says why the journal may not be written any more: nil while it may.
 	Held() error
+	// Holder says who may write it now, and since when; empty: nobody, or a file has no word
+	// of it.
+	Holder(ctx context.Context) (string, error)
 	// Lost is closed when it may not. Nil: that cannot happen.
 	Lost() <-chan struct{}
 	// Discard removes what Open made, and closes.

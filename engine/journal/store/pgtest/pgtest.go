@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -140,6 +139,10 @@ func (c *Cluster) Stop(t testing.TB) {
 
 // Address is that of a sweep in the cluster.
 func (c *Cluster) Address(sweep string) string {
-	q := url.Values{"host": {c.Dir}, "user": {"safemode"}, "sweep": {sweep}}
-	return fmt.Sprintf("postgres:///postgres?%s", q.Encode())
+	return c.Database() + "&sweep=" + url.QueryEscape(sweep)
+}
+
+// Database is the address of the database that has the sweeps.
+func (c *Cluster) Database() string {
+	return "postgres:///postgres?" + url.Values{"host": {c.Dir}, "user": {"safemode"}}.Encode()
 }
