@@ -27,6 +27,16 @@ func TestSweepInADatabase(t *testing.T) {
 	refuses(t, exitUsage, "no tables of safemode", "", "audit", "--journal", address)
 	p := start(t, args...)
 	s.untilDone(t, p, 20)
+	listed := func() (lines []sweepLine) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(must(t, "", "sweeps", "--database", c.Database(), "--json")), &lines); err != nil {
+			t.Fatal(err)
+		}
+		return lines
+	}
+	if l := listed(); len(l) != 1 || l[0].Name != "winter" || l[0].State != "running" || l[0].Meters != referenceMeters || l[0].Holder == "" || l[0].Records == 0 {
+		t.Errorf("while it runs: %+v", l)
+	}
 	c.Stop(t)
 	time.Sleep(300 * time.Millisecond)
 	c.Serve(t)
@@ -65,6 +75,9 @@ func TestSweepInADatabase(t *testing.T) {
 	must(t, "", "report", "--journal", address, "--out", out, "--json")
 	meters := readMeters(t, out)
 	s.borneOut(t, sim, meters)
+	if l := listed(); len(l) != 1 || l[0].State != "finished" || l[0].Last == nil {
+		t.Errorf("when it has ended: %+v", l)
+	}
 	audited(t, exitDone, "--journal", address, "--custody-dir", s.path("custody"))
 	must(t, "", "evidence", "--journal", address, "--device", meters[0]["device_id"], "--out", s.path("evidence"))
 
