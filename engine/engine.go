@@ -77,7 +77,7 @@ type Options struct {
 	Plan       *plan.Plan
 	Suppressed map[servicerequests.EUI]struct{} // planned meters that must not be touched; may be nil
 	Transfers  Transfers                        // homes that leave on days of their own; the zero value is none
-	Journal    string                           // path of the journal's file
+	Journal    string                           // path or address of the journal
 	CustodyDir string
 	Floor      uint64     // of the originator counters; 0: milliseconds since 1970
 	Identities []Identity // without keys where Signer has them

@@ -60,7 +60,7 @@ Exit 0 only if all holds.`,
 	f.BoolVar(&probe, "probe", false, "also try on the DCC what can be tried without touching a home")
 	f.StringVar(&configPath, "config", "", "configuration file")
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
-	f.StringVar(&journalPath, "journal", "journal.db", "where the sweep's journal is or will be")
+	f.StringVar(&journalPath, "journal", "journal.db", "where the sweep's journal is or will be: "+journalFlag)
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
 	_ = c.MarkFlagRequired("config")
 	return c
