@@ -51,8 +51,8 @@
 // journals of four rehearsals of 60 meters each (safemode demo at 1,200 times real time;
 // seed 11 with winter-evening, calm and north-outage, seed 12 with winter-evening), of
 // version 2 and converted: its history is 32 KiB of records of the first, its tables are of
-// all four. On two other rehearsals it packs batches of 10, 30, 100 and 400 records 7.0,
-// 8.0, 8.8 and 9.3 times, without it 4.4, 6.2, 7.9 and 9.0 times. A body may unpack to 1 GiB at most.
+// all four. On two other rehearsals it packs batches of 10, 30, 100 and 400 records 6.6,
+// 7.6, 8.5 and 9.1 times, without it 4.3, 6.2, 7.8 and 8.9 times. A body may unpack to 1 GiB at most.
 //
 // # Tip
 //
