@@ -150,8 +150,8 @@ func (e *Engine) heed(r *record.Record) {
 	default:
 		return
 	}
-	if e.book == nil {
-		return // a rehearsal
+	if e.book == nil || e.journal.Held() != nil {
+		return // a rehearsal; or not the sweep has halted, but another has gone on with it
 	}
 	if _, err := e.remember(act, reason, nil); err != nil {
 		e.o.Log.Error("the custody does not remember this: the journal alone does", zap.String("act", string(act)), zap.Error(err))
@@ -325,8 +325,18 @@ func (e *Engine) logLook(err error) {
 	}
 }
 
-// journalThere says whether a journal was begun at a path.
+// journalThere says whether a journal was begun at a path or an address.
 func journalThere(path string) (bool, error) {
+	if journal.IsAddress(path) {
+		j, err := journal.OpenReadOnly(path)
+		if errors.Is(err, journal.ErrNone) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		return true, j.Close()
+	}
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil

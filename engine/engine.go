@@ -77,7 +77,7 @@ type Options struct {
 	Plan       *plan.Plan
 	Suppressed map[servicerequests.EUI]struct{} // planned meters that must not be touched; may be nil
 	Transfers  Transfers                        // homes that leave on days of their own; the zero value is none
-	Journal    string                           // path of the journal's file
+	Journal    string                           // path or address of the journal
 	CustodyDir string
 	Floor      uint64     // of the originator counters; 0: milliseconds since 1970
 	Identities []Identity // without keys where Signer has them
@@ -316,7 +316,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopPinning := e.startPinning()
 	servers.Go(func() { e.watchPast(watching, walked, from) })
 	servers.Go(func() { e.watchPlanned(watching) })
-	err = e.runner.Run(ctx)
+	err = e.whose(ctx, e.runner.Run(ctx))
 	e.ended.Store(true)
 	// How it ended is written first: nothing that is slow may come before.
 	err = errors.Join(err, e.end(ctx, err))

@@ -42,14 +42,18 @@ func Foresee(ctx context.Context, o Options) Foreseen {
 	e := &Engine{o: o}
 	f := Foreseen{Keys: checkKeys(o), Authority: errors.Join(checkRehearsal(o), foretell(&o)), Now: time.Now().UTC()}
 	var counted custody.Owner = unborn{}
-	if there, err := journalThere(o.Journal); err == nil && there { // an empty file is one that was never begun
-		if e.journal, err = journal.OpenReadOnly(o.Journal); err != nil {
-			f.Journal, f.Checkpoints, f.Approvals = err, err, err
-			for _, id := range o.Identities {
-				f.Counters = append(f.Counters, Counter{Originator: id.EUI, Err: err})
-			}
-			return f
+	there, err := journalThere(o.Journal)
+	if err == nil && there { // an empty file is one that was never begun
+		e.journal, err = journal.OpenReadOnly(o.Journal)
+	}
+	if err != nil && (there || journal.IsAddress(o.Journal)) {
+		f.Journal, f.Checkpoints, f.Approvals = err, err, err
+		for _, id := range o.Identities {
+			f.Counters = append(f.Counters, Counter{Originator: id.EUI, Err: err})
 		}
+		return f
+	}
+	if e.journal != nil {
 		defer e.journal.Close()
 		counted = owner{e.journal}
 	}

@@ -106,12 +106,30 @@ func (e *Engine) watchPlanned(ctx context.Context) {
 	}
 }
 
-// mayAct says whether anything may be signed and sent now: the gates are open, and the
+// mayAct says whether anything may be signed and sent now: the gates are open, no other
+// engine has gone on with the journal, and the
 // record is whole as far as it has been read. The gates' dates are held to the machine's
 // clock, not to the sweep's.
 func (e *Engine) mayAct(time.Time) error {
 	if err := e.damage.Load(); err != nil {
 		return fmt.Errorf("the record is damaged: safemode audit says what of it is still proven: %w", *err)
 	}
+	if err := e.journal.Held(); err != nil {
+		return err
+	}
 	return e.o.Gates.Check(e.clock.Wall())
+}
+
+// whose says of a sweep that was lost to another engine which one has it, as far as that can
+// be told in a moment.
+func (e *Engine) whose(ctx context.Context, outcome error) error {
+	if e.journal.Held() == nil {
+		return outcome
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if who, err := e.journal.Holder(ctx); err == nil && who != "" {
+		return fmt.Errorf("%w: %s", outcome, who)
+	}
+	return outcome
 }

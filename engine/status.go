@@ -18,7 +18,7 @@ import (
 
 // PerMeter is the room of the journal for one meter, in bytes: some ten requests with
 // their answers, and retries. ASSUMPTION, from rehearsals.
-const PerMeter = 256 << 10
+const PerMeter = 32 << 10
 
 // Status is where the sweep stands, its gates and circuits with it, and what there is for
 // people to do.

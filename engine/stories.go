@@ -38,7 +38,7 @@ func (e *Engine) openStories() console.Stories {
 	open := sync.OnceValues(func() (*index.Index, error) {
 		defer close(e.asked)
 		// Not by the question's context: the index outlives it.
-		x, err := index.Open(context.Background(), e.o.Journal+indexSuffix, e.journal.ID(), e.journal)
+		x, err := index.Open(context.Background(), journal.Beside(e.o.Journal, e.o.CustodyDir)+indexSuffix, e.journal.ID(), e.journal)
 		if err != nil {
 			e.o.Log.Error("the page can tell no meter's story", zap.Error(err))
 		}

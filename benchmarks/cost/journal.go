@@ -16,8 +16,10 @@ import (
 type journalFacts struct {
 	PerRequest time.Duration // CPU
 	Records    float64
-	Bytes      float64 // of bodies
-	Batch      int     // records in a transaction
+	Bytes      float64       // of bodies
+	Batch      int           // records in a transaction
+	InDatabase time.Duration // as PerRequest, into PostgreSQL; 0: not asked for
+	Kept       float64       // bytes of the file for each meter of the homes' sweep; 0: none were swept
 }
 
 // most bounds how many of the run's records are written again.
@@ -36,25 +38,34 @@ func measureJournal(ctx context.Context, o options, run runFacts) (f journalFact
 	}
 	f.Records = float64(len(records)) / float64(requests)
 	f.Batch = max(1, int(f.Records*float64(run.Critical)/max(1, run.Commits)))
-	j, err := journal.Open(filepath.Join(o.Dir, "again.db"), journal.Options{Linger: time.Nanosecond})
-	if err != nil {
+	if f.PerRequest, err = writeAgain(ctx, filepath.Join(o.Dir, "again.db"), records, f.Batch, requests); err != nil || o.Postgres == "" {
 		return f, err
+	}
+	f.InDatabase, err = writeAgain(ctx, o.Postgres, records, f.Batch, requests)
+	return f, err
+}
+
+// writeAgain writes records into a new journal at a path or an address, and returns this
+// process's CPU for each of so many requests.
+func writeAgain(ctx context.Context, at string, records []record.Record, batch, requests int) (_ time.Duration, err error) {
+	j, err := journal.Open(at, journal.Options{Linger: time.Nanosecond})
+	if err != nil {
+		return 0, err
 	}
 	defer j.Close()
 	begin, err := cpuClock(unix.CLOCK_PROCESS_CPUTIME_ID)
 	if err != nil {
-		return f, err
+		return 0, err
 	}
 	for rest := records; len(rest) > 0; {
-		n := min(f.Batch, len(rest))
+		n := min(batch, len(rest))
 		if err := j.Commit(ctx, rest[:n]...); err != nil {
-			return f, err
+			return 0, err
 		}
 		rest = rest[n:]
 	}
 	end, err := cpuClock(unix.CLOCK_PROCESS_CPUTIME_ID)
-	f.PerRequest = (end - begin) / time.Duration(requests)
-	return f, err
+	return (end - begin) / time.Duration(requests), err
 }
 
 // readRun reads records that the run has written for its requests, and counts the

@@ -68,6 +68,7 @@ type options struct {
 	Workers  int
 	Seed     uint64
 	Profile  string // folder; empty: none
+	Postgres string // address of a sweep that is not there yet; empty: none
 
 	Dir       string // of the run: PKI, plan, journal, custody
 	DUIS      string // the simulator's addresses, for the engine
@@ -102,6 +103,7 @@ func run(ctx context.Context, args []string) error {
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of keys and meters")
 	f.IntVar(&o.GCPercent, "gogc", 0, "GOGC of both processes, in place of package heap's rule")
 	f.StringVar(&o.Profile, "profile", "", "folder for CPU and memory profiles of all processes between the marks")
+	f.StringVar(&o.Postgres, "postgres", "", "address (postgres://...?sweep=NAME) of a new sweep, into which the journal's records are written as well")
 	f.BoolVar(&asJSON, "json", false, "print one line of JSON instead of the table")
 	f.StringVar(&table, "table", "", "file to write the table to as well")
 	f.StringVar(&against, "against", "", "recorded result: fail where a ratio is over a quarter worse than in it")
@@ -228,6 +230,11 @@ func measure(ctx context.Context, o options) (m *measurement, err error) {
 		if m.homes, err = play(ctx, h); err != nil {
 			return nil, err
 		}
+		kept, err := os.Stat(h.journal())
+		if err != nil {
+			return nil, err
+		}
+		m.journal.Kept = float64(kept.Size()) / float64(h.Meters)
 	}
 	m.xml, err = measureXML()
 	return m, err

@@ -126,7 +126,7 @@ up or have expired.`,
 	}
 	f := c.Flags()
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
-	f.StringVar(&journalPath, "journal", "", "approve that the sweep of this journal goes on")
+	f.StringVar(&journalPath, "journal", "", "approve that the sweep of this journal goes on: "+journalFlag)
 	f.StringVar(&configPath, "config", "", "configuration of the sweep, whose roster says who may approve")
 	f.StringVar(&portfolioPath, "portfolio", "", "the portfolio that the plan was made of")
 	f.StringVar(&subject, "subject", "", "with --accept: what is accepted, as safemode signer accept names it; instead of --journal and --config")

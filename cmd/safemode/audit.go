@@ -75,7 +75,7 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Journal, "journal", "", "the sweep's journal")
+	f.StringVar(&o.Journal, "journal", "", "the sweep's journal: "+journalFlag)
 	f.StringArrayVar(&o.Backups, "backup", nil, "a backup of it; may be given more than once")
 	f.StringVar(&o.CustodyDir, "custody-dir", "", "folder of the custody files")
 	f.StringVar(&configPath, "config", "", "a configuration of your own: it pins who signs rosters, and the authorities of people's certificates")
@@ -90,7 +90,7 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 
 func auditCode(err error) int {
 	switch {
-	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, journal.ErrDamaged),
+	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, journal.ErrDamaged), errors.Is(err, journal.ErrNone),
 		errors.Is(err, custody.ErrDamaged), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 		return exitUsage
 	default:

@@ -36,7 +36,7 @@ var swept = sync.OnceValues(func() (string, error) {
 
 // forge copies the demo's journal into a new one, with a chain of its own, and lets
 // change do what it likes to the records on the way: it returns what to write in
-// place of each.
+// place of each. Ten records make a segment.
 func forge(t *testing.T, change func(record.Record) []record.Record) string {
 	t.Helper()
 	dir, err := swept()
@@ -58,8 +58,13 @@ func forge(t *testing.T, change func(record.Record) []record.Record) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Kind != record.State { // it vouches for rows of the table
-			to.Append(change(r)...)
+		if r.Kind == record.State { // it vouches for rows of the table
+			continue
+		}
+		if to.Append(change(r)...); to.Last()%10 == 0 {
+			if err := to.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	rows, r, err := from.State(t.Context())
@@ -121,25 +126,24 @@ func TestAuditNamesWhatWasDoneToARecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ sql, claim, fault string }{
-		"altered":            {"UPDATE record SET body = x'00' WHERE seq = 200", "chain", "record 200: altered"},
-		"time altered":       {"UPDATE record SET at = at + 1 WHERE seq = 200", "chain", "record 200: altered"},
-		"hash altered":       {"UPDATE record SET hash = zeroblob(32) WHERE seq = 200", "chain", "record 200: altered"},
-		"foreign kind":       {"UPDATE record SET kind = 'rumour' WHERE seq = 200", "chain", `record 200: kind "rumour" is not known`},
-		"removed":            {"DELETE FROM record WHERE seq = 200", "chain", "record 200: missing"},
-		"removed, closed up": {"DELETE FROM record WHERE seq = 200; UPDATE record SET seq = seq - 1 WHERE seq > 200; UPDATE tip SET seq = seq - 1", "chain", "record 200: removed, and closed up"},
-		"swapped":            {swapRows(200, 201), "chain", "record 200: swapped with record 201"},
-		"swapped far":        {swapRows(200, 600), "chain", "record 200: swapped with record 600"},
+		"altered":            {"UPDATE segment SET body = x'00' WHERE first = 201", "chain", "record 201: segment 21 (records 201 to 210): its body is not the one that was written"},
+		"time altered":       {"UPDATE segment SET latest = latest + 1 WHERE first = 201", "chain", "record 201: segment 21 (records 201 to 210): its times"},
+		"hash altered":       {"UPDATE segment SET after = zeroblob(32) WHERE first = 201", "chain", "record 201: segment 21 (records 201 to 210): its hash"},
+		"removed":            {"DELETE FROM segment WHERE first = 201", "chain", "record 201: missing, and all up to record 210"},
+		"removed, closed up": {"DELETE FROM segment WHERE first = 201; UPDATE segment SET first = first - 10, last = last - 10, number = number - 1 WHERE first > 201; UPDATE tip SET seq = seq - 10, number = number - 1", "chain", "record 201: removed, and closed up"},
+		"swapped":            {swapSegments(201, 211), "chain", "record 201: swapped with the segment of record 211"},
+		"swapped far":        {swapSegments(201, 601), "chain", "record 201: swapped with the segment of record 601"},
 		"added": {
-			"UPDATE record SET seq = -seq WHERE seq > 199; UPDATE record SET seq = 1 - seq WHERE seq < 0; UPDATE tip SET seq = seq + 1; " +
-				"INSERT INTO record SELECT 200, at, kind, device, srv, originator, target, counter, code, body, hash FROM record WHERE seq = 50",
-			"chain", "record 200: added: the record that followed record 199 is record 201 now",
+			"UPDATE segment SET first = -first WHERE first > 200; UPDATE segment SET first = 10 - first, last = last + 10, number = number + 1 WHERE first < 0; UPDATE tip SET seq = seq + 10, number = number + 1; " +
+				"INSERT INTO segment SELECT 201, 210, 21, earliest, latest, kinds, before, after, packing, sum, body FROM segment WHERE first = 51",
+			"chain", "record 201: added: what followed record 200 begins at record 211 now",
 		},
-		"cut":           {"DELETE FROM record WHERE seq > 300; UPDATE tip SET seq = 300", "chain", "record 300: not the last record"},
+		"cut":           {"DELETE FROM segment WHERE first > 300; UPDATE tip SET seq = 300, number = 30", "chain", "record 300: not the last record"},
 		"state altered": {"UPDATE state SET value = zeroblob(9) WHERE row = 2", "state", "not the one that record"},
 		"state gone":    {"DELETE FROM state", "state", "not the one that record"},
 		"tip gone":      {"DELETE FROM tip", "tip", "the tip is missing"},
 		"tip altered":   {"UPDATE tip SET hash = zeroblob(32)", "chain", "not the last record"},
-		"tip behind":    {"UPDATE tip SET seq = seq - 1, hash = (SELECT hash FROM record WHERE record.seq = tip.seq - 1)", "chain", "added after record"},
+		"tip behind":    {"UPDATE tip SET (number, seq, hash) = (SELECT number, last, after FROM segment WHERE segment.number = tip.number - 1)", "chain", "added after record"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := putFile(t, filepath.Join(t.TempDir(), "journal.db"), whole)
@@ -164,8 +168,10 @@ func TestAuditNamesWhatWasDoneToARecord(t *testing.T) {
 	}
 }
 
-func swapRows(a, b int) string {
-	move := func(from, to int) string { return fmt.Sprintf("UPDATE record SET seq = %d WHERE seq = %d; ", to, from) }
+func swapSegments(a, b int) string {
+	move := func(from, to int) string {
+		return fmt.Sprintf("UPDATE segment SET first = %d WHERE first = %d; ", to, from)
+	}
 	return move(a, -1) + move(b, a) + move(-1, b)
 }
 

@@ -110,7 +110,7 @@ journal can still be found.`,
 	}
 	c.Flags().StringVar(&configPath, "config", "", "configuration of the sweep: its folder of counters, its roster")
 	c.Flags().StringVar(&planDir, "plan", "", "folder of the frozen plan, with the approvals")
-	c.Flags().StringVar(&path, "journal", "", "the journal to go on with")
+	c.Flags().StringVar(&path, "journal", "", "the journal to go on with: "+journalFlag)
 	c.Flags().StringVar(&by, "by", "", "who says so; it is written into the journal")
 	for _, name := range []string{"config", "plan", "journal", "by"} {
 		_ = c.MarkFlagRequired(name)

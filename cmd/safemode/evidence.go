@@ -80,7 +80,7 @@ beside what they check. Private keys are not read.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&journalPath, "journal", "", "the sweep's journal")
+	f.StringVar(&journalPath, "journal", "", "the sweep's journal: "+journalFlag)
 	f.StringVar(&device, "device", "", "EUI-64 of the planned meter")
 	f.StringVar(&mpxn, "mpxn", "", "MPAN or MPRN of the planned meter, instead of --device")
 	f.StringVar(&out, "out", "", "folder for the evidence; it must be new or empty")

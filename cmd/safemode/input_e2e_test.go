@@ -264,7 +264,7 @@ func TestDamagedJournal(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	sent := s.requests(t)
-	flip(t, s.path("journal.db"), "SignatureValue")
+	flip(t, s.path("journal.db"), "\x28\xb5\x2f\xfd") // how a packed body begins
 	out := filepath.Join(t.TempDir(), "report")
 	refuses(t, exitHalted, "journal.db: record ", "", "report", "--journal", s.path("journal.db"), "--out", out)
 	if _, err := os.Stat(out); err == nil {

@@ -24,6 +24,7 @@ import (
 	"safemode/engine/directory"
 	"safemode/engine/durable"
 	"safemode/engine/inbox"
+	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
 	"safemode/servicerequests/safefile"
@@ -60,7 +61,7 @@ Exit 0 only if all holds.`,
 	f.BoolVar(&probe, "probe", false, "also try on the DCC what can be tried without touching a home")
 	f.StringVar(&configPath, "config", "", "configuration file")
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
-	f.StringVar(&journalPath, "journal", "journal.db", "where the sweep's journal is or will be")
+	f.StringVar(&journalPath, "journal", "journal.db", "where the sweep's journal is or will be: "+journalFlag)
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
 	_ = c.MarkFlagRequired("config")
 	return c
@@ -448,6 +449,9 @@ func (f *preflight) custody(counters []engine.Counter) {
 
 // disk looks at the room for the journal and at its folder.
 func (f *preflight) disk() {
+	if journal.IsAddress(f.journal) {
+		return // the database's own people look at its disks
+	}
 	dir := filepath.Dir(f.journal)
 	f.hold("journal folder "+dir, "writable, and durable", writable(dir), "make it, or name another by --journal")
 	need := uint64(1 << 30)

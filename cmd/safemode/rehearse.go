@@ -16,6 +16,7 @@ import (
 	"safemode/devicesim/fleet"
 	"safemode/devicesim/meter"
 	"safemode/engine"
+	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
 	"safemode/engine/report"
@@ -298,6 +299,9 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 	faults, err := flags.check()
 	if err != nil {
 		return err
+	}
+	if journal.IsAddress(journalPath) {
+		return failWith(exitUsage, errors.New("--journal: a dry run keeps its journal in a file"))
 	}
 	// A journal or counters that lie there may be those of a real sweep.
 	dir, err := newFolder(filepath.Dir(journalPath))

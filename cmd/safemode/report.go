@@ -65,7 +65,7 @@ left, when and in which state, by that list, or else by the one that the sweep h
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&journalPath, "journal", "", "the sweep's journal")
+	f.StringVar(&journalPath, "journal", "", "the sweep's journal: "+journalFlag)
 	f.StringVar(&out, "out", "", "folder for the reports")
 	f.StringVar(&flags.weekTo, "week-to", "", "last instant of the weekly report, like 2026-11-29T17:00:00Z (default: the last record)")
 	f.StringVar(&flags.inventory, "inventory", "", "CSV of the DCC's inventory: device_id, and device_status and mpxn if known")

@@ -108,7 +108,7 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 	root.AddCommand(
 		newDemo(io), newPKI(io), newFleet(io), newSim(io), newPortfolio(io), newPlan(io), newSign(io), newApprove(io), newPreflight(io), newSweep(io),
 		newStatus(io), newWait(io),
-		newReport(io), newEvidence(io), newAudit(io), newLoadTest(io), newJournal(io), newCustody(io), newSigner(io),
+		newReport(io), newEvidence(io), newAudit(io), newLoadTest(io), newJournal(io), newSweeps(io), newCustody(io), newSigner(io),
 		newCheckConfig(io), newDUIS(io), newGBCS(io),
 	)
 	root.AddCommand(newOrders(io)...)

@@ -109,7 +109,7 @@ of --portfolio, and without a sweep.`,
 	f := c.Flags()
 	f.StringVar(&configPath, "config", "", "configuration file")
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
-	f.StringVar(&journalPath, "journal", "", "the sweep's journal; made if it does not exist")
+	f.StringVar(&journalPath, "journal", "", "the sweep's journal: "+journalFlag+"; made if it does not exist")
 	f.StringVar(&confirm, "confirm", "", "the sweep's id, instead of typing it")
 	f.BoolVar(&plain, "plain", false, plainUsage)
 	f.DurationVar(&flags.stay, "stay", 0, stayUsage)
@@ -189,7 +189,7 @@ func journalCode(err error) int {
 		return exitHalted
 	case errors.Is(err, journal.ErrInUse):
 		return exitRefused
-	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, journal.ErrNone), errors.Is(err, os.ErrNotExist):
 		return exitUsage
 	default:
 		return exitFailed

@@ -61,7 +61,7 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 			return o, err
 		}
 		o.Checkpoints = engine.Checkpoints{
-			Path: journalPath + ".checkpoints", Signer: signer, Verifier: verifier, Every: c.Journal.CheckpointEvery,
+			Path: journal.Beside(journalPath, c.CustodyDir) + ".checkpoints", Signer: signer, Verifier: verifier, Every: c.Journal.CheckpointEvery,
 		}
 	}
 	if s := c.SimulatorClock; s != nil {

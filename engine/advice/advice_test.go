@@ -39,7 +39,7 @@ func judged(st record.Status, p Place) record.Status {
 // After a halt only approvals that count are advised: with the journal, from two people, and
 // then the sweep's own command. What approvals cannot help needs another plan.
 func TestAfterAHalt(t *testing.T) {
-	for _, cause := range []string{"", record.HaltGate, record.HaltJournal, record.HaltKey, record.HaltDCC, record.HaltTripwire, record.HaltWave, record.HaltDefect} {
+	for _, cause := range []string{"", record.HaltGate, record.HaltJournal, record.HaltFenced, record.HaltKey, record.HaltDCC, record.HaltTripwire, record.HaltWave, record.HaltDefect} {
 		for gate := range open() {
 			for _, ended := range []bool{false, true} {
 				for _, resumes := range []int{0, 9} {

@@ -115,6 +115,8 @@ func (j *judge) mend() (text string, final bool) {
 		return "See to what has closed the gate; preflight says whether it is open again.", false
 	case record.HaltJournal:
 		return "Free the disk of the journal, mend it, or end the program that holds the file.", false
+	case record.HaltFenced:
+		return "Another engine has the sweep, or may have: safemode sweeps --database says which. It goes on there; nothing is to be done here.", false
 	case record.HaltKey:
 		return "Mend the keys, the signer or the folder of counters: preflight says what is wrong with them.", false
 	case record.HaltDCC:

@@ -15,7 +15,7 @@ import (
 
 // Options is what an audit goes by.
 type Options struct {
-	Journal    string   // path of the journal's file
+	Journal    string   // path or address of the journal
 	Backups    []string // copies of it, of any age; may be nil
 	CustodyDir string   // folder of the custody files; empty: none are looked at
 	SignerLog  string   // of the signer that signed for it; empty: it had the keys itself, or that is not asked

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,13 +32,18 @@ func smallRecords() (records []record.Record) {
 	return append(records, record.Record{At: time.Date(2026, 11, 25, 17, 0, 0, 0, time.UTC), Kind: record.Alert, Device: meter, Code: "8F0F"})
 }
 
-const smallJournal = 9 // records, beside the one that makes the journal
+// smallSegments is how many segments the records make, beside the one that makes the journal;
+// their first records are 1, 4 and 7.
+const (
+	smallSegments = 3
+	segmentSize   = 3
+)
 
 // bench is a small journal's bytes, to be changed again and again.
 type bench struct {
 	path  string
 	whole []byte
-	rows  []string // by seq, as they were written
+	rows  []string // of the segments, as they were written
 }
 
 func newBench(t *testing.T) *bench {
@@ -47,8 +53,10 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Commit(t.Context(), smallRecords()...); err != nil {
-		t.Fatal(err)
+	for batch := range slices.Chunk(smallRecords(), segmentSize) {
+		if err := j.Commit(t.Context(), batch...); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
@@ -56,10 +64,18 @@ func newBench(t *testing.T) *bench {
 	if b.whole, err = os.ReadFile(b.path); err != nil {
 		t.Fatal(err)
 	}
-	if b.rows, err = b.read(t); err != nil || len(b.rows) != smallJournal+1 {
-		t.Fatalf("%d rows, %v", len(b.rows), err)
+	if b.rows, err = b.read(t); err != nil || len(b.rows) != smallSegments+1 {
+		t.Fatalf("%d segments, %v", len(b.rows), err)
 	}
 	return b
+}
+
+// first is the first record of a segment.
+func first(number int) int {
+	if number == 0 {
+		return 0
+	}
+	return (number-1)*segmentSize + 1
 }
 
 func (b *bench) open(t *testing.T) *sql.DB {
@@ -71,21 +87,20 @@ func (b *bench) open(t *testing.T) *sql.DB {
 	return db
 }
 
-// read gives the rows as text, by their seq. What cannot be read is an error.
+// read gives the segments as text, in order. What cannot be read is an error.
 func (b *bench) read(t *testing.T) (rows []string, err error) {
 	t.Helper()
 	db := b.open(t)
 	defer db.Close()
-	all, err := db.Query(`SELECT seq, seq || '|' || at || '|' || quote(kind) || '|' || device || '|' || quote(srv) || '|' || originator
-		|| '|' || target || '|' || counter || '|' || quote(code) || '|' || quote(body) || '|' || quote(hash) FROM record ORDER BY seq`)
+	all, err := db.Query(`SELECT first || '|' || last || '|' || number || '|' || earliest || '|' || latest || '|' || kinds || '|' || quote(before)
+		|| '|' || quote(after) || '|' || packing || '|' || quote(sum) || '|' || quote(body) FROM segment ORDER BY first`)
 	if err != nil {
 		return nil, err
 	}
 	defer all.Close()
 	for all.Next() {
-		var seq int
 		var text string
-		if err := all.Scan(&seq, &text); err != nil {
+		if err := all.Scan(&text); err != nil {
 			return rows, err
 		}
 		rows = append(rows, text)
@@ -125,108 +140,115 @@ func (b *bench) names(t *testing.T) (record int, report *audit.Report) {
 	return -1, r
 }
 
-func (b *bench) wantNamed(t *testing.T, what string, record int) {
+// wantNamed wants a record of a segment named.
+func (b *bench) wantNamed(t *testing.T, what string, number int) {
 	t.Helper()
-	if named, r := b.names(t); named != record || r.Proven {
-		t.Errorf("%s: record %d is named, want %d", what, named, record)
+	if named, r := b.names(t); named < first(number) || named >= first(number+1) || r.Proven {
+		t.Errorf("%s: record %d is named, want one of segment %d", what, named, number)
 	}
 }
 
-// Every single byte of every column of every record, changed in one bit, is found, and
-// the audit names that record.
-func TestEveryByteOfEveryRecord(t *testing.T) {
+// Every single byte of every column of every segment, changed in one bit, is found, and
+// the audit names that segment by its first record, or by the first that is not as it was.
+func TestEveryByteOfEverySegment(t *testing.T) {
 	b := newBench(t)
 	if named, _ := b.names(t); named != -1 {
 		t.Fatalf("the journal is to be whole, record %d is named", named)
 	}
 	changed := 0
-	for seq := 0; seq <= smallJournal; seq++ {
-		for _, column := range []string{"at", "device", "originator", "target", "counter"} {
+	for number := 0; number <= smallSegments; number++ {
+		for _, column := range []string{"first", "last", "number", "earliest", "latest", "kinds", "packing"} {
 			for shift := 0; shift < 64; shift += 8 {
-				flip := int64(uint64(1) << (shift + seq%8))
+				flip := int64(uint64(1) << (shift + number%8))
 				// SQLite has no exclusive or of its own.
-				if err := b.change(t, "UPDATE record SET "+column+" = ("+column+" | ?1) - ("+column+" & ?1) WHERE seq = ?2", flip, seq); err != nil {
-					t.Fatal(err)
+				if err := b.change(t, "UPDATE segment SET "+column+" = ("+column+" | ?1) - ("+column+" & ?1) WHERE first = ?2", flip, first(number)); err != nil {
+					if column != "first" {
+						t.Fatal(err)
+					}
+					continue // that number is taken
 				}
-				b.wantNamed(t, fmt.Sprintf("record %d, %s, byte %d", seq, column, shift/8), seq)
+				b.wantNamed(t, fmt.Sprintf("segment %d, %s, byte %d", number, column, shift/8), number)
 				changed++
 			}
 		}
-		for _, column := range []string{"kind", "srv", "code", "body", "hash"} {
-			was := b.cell(t, seq, column)
+		for _, column := range []string{"before", "after", "sum", "body"} {
+			was := b.cell(t, number, column)
 			for i := range was {
 				is := bytes.Clone(was)
-				is[i] ^= 1 << ((i + seq) % 8)
-				cast := "?1"
-				if column != "body" && column != "hash" {
-					cast = "CAST(?1 AS TEXT)"
-				}
-				if err := b.change(t, "UPDATE record SET "+column+" = "+cast+" WHERE seq = ?2", is, seq); err != nil {
+				is[i] ^= 1 << ((i + number) % 8)
+				if err := b.change(t, "UPDATE segment SET "+column+" = ?1 WHERE first = ?2", is, first(number)); err != nil {
 					t.Fatal(err)
 				}
-				b.wantNamed(t, fmt.Sprintf("record %d, %s, byte %d", seq, column, i), seq)
+				b.wantNamed(t, fmt.Sprintf("segment %d, %s, byte %d", number, column, i), number)
 				changed++
+			}
+			for _, is := range [][]byte{nil, was[:len(was)-1], was[1:], append(bytes.Clone(was), 0)} { // cut, and added to
+				if err := b.change(t, "UPDATE segment SET "+column+" = coalesce(?1, x'') WHERE first = ?2", is, first(number)); err != nil {
+					t.Fatal(err)
+				}
+				b.wantNamed(t, fmt.Sprintf("segment %d, %s of %d bytes", number, column, len(is)), number)
 			}
 		}
 	}
-	t.Logf("%d bytes of %d records were changed, one at a time", changed, smallJournal+1)
+	t.Logf("%d bytes of %d segments were changed, one at a time", changed, smallSegments+1)
 }
 
-func (b *bench) cell(t *testing.T, seq int, column string) (value []byte) {
+func (b *bench) cell(t *testing.T, number int, column string) (value []byte) {
 	t.Helper()
 	if err := b.change(t, "SELECT 1"); err != nil {
 		t.Fatal(err)
 	}
 	db := b.open(t)
 	defer db.Close()
-	if err := db.QueryRow("SELECT CAST("+column+" AS BLOB) FROM record WHERE seq = ?", seq).Scan(&value); err != nil {
+	if err := db.QueryRow("SELECT "+column+" FROM segment WHERE first = ?", first(number)).Scan(&value); err != nil {
 		t.Fatal(err)
 	}
 	return value
 }
 
-// Every record removed, each also with the gap closed, every two swapped, and every
+// Every segment removed, each also with the gap closed, every two swapped, and every
 // number changed in one bit: the audit names the first record that is not what it was.
-func TestEveryRecordRemovedOrSwapped(t *testing.T) {
+func TestEverySegmentRemovedOrSwapped(t *testing.T) {
 	b := newBench(t)
-	for seq := 1; seq <= smallJournal; seq++ {
-		if err := b.change(t, "DELETE FROM record WHERE seq = ?", seq); err != nil {
+	for number := 1; number <= smallSegments; number++ {
+		if err := b.change(t, "DELETE FROM segment WHERE first = ?", first(number)); err != nil {
 			t.Fatal(err)
 		}
-		b.wantNamed(t, fmt.Sprintf("record %d removed", seq), seq)
+		b.wantNamed(t, fmt.Sprintf("segment %d removed", number), number)
 
-		closeUp := fmt.Sprintf("DELETE FROM record WHERE seq = %d;", seq)
-		for later := seq + 1; later <= smallJournal; later++ {
-			closeUp += fmt.Sprintf("UPDATE record SET seq = %d WHERE seq = %d;", later-1, later)
+		closeUp := fmt.Sprintf("DELETE FROM segment WHERE first = %d;", first(number))
+		for later := number + 1; later <= smallSegments; later++ {
+			closeUp += fmt.Sprintf("UPDATE segment SET first = first - 3, last = last - 3, number = number - 1 WHERE first = %d;", first(later))
 		}
-		want := seq
-		if seq == smallJournal {
-			want = seq - 1 // nothing follows; the tip knows that it was not the last
+		want := number
+		if number == smallSegments {
+			want = number - 1 // nothing follows; the tip knows that it was not the last
 		}
-		if err := b.change(t, closeUp+"UPDATE tip SET seq = seq - 1"); err != nil {
+		if err := b.change(t, closeUp+"UPDATE tip SET seq = seq - 3, number = number - 1"); err != nil {
 			t.Fatal(err)
 		}
-		b.wantNamed(t, fmt.Sprintf("record %d removed and closed up", seq), want)
+		b.wantNamed(t, fmt.Sprintf("segment %d removed and closed up", number), want)
 
-		for other := seq + 1; other <= smallJournal; other++ {
-			swap := fmt.Sprintf("UPDATE record SET seq = -1 WHERE seq = %d; UPDATE record SET seq = %d WHERE seq = %d; UPDATE record SET seq = %d WHERE seq = -1", seq, seq, other, other)
+		for other := number + 1; other <= smallSegments; other++ {
+			swap := fmt.Sprintf("UPDATE segment SET first = -1 WHERE first = %[1]d; UPDATE segment SET first = %[1]d WHERE first = %[2]d; UPDATE segment SET first = %[2]d WHERE first = -1", first(number), first(other))
 			if err := b.change(t, swap); err != nil {
 				t.Fatal(err)
 			}
-			b.wantNamed(t, fmt.Sprintf("records %d and %d swapped", seq, other), seq)
+			b.wantNamed(t, fmt.Sprintf("segments %d and %d swapped", number, other), number)
 		}
 		for bit := range 63 {
-			moved := seq ^ 1<<bit
-			if b.change(t, "UPDATE record SET seq = ? WHERE seq = ?", moved, seq) != nil {
+			moved := first(number) ^ 1<<bit
+			if b.change(t, "UPDATE segment SET first = ? WHERE first = ?", moved, first(number)) != nil {
 				continue // that number is taken
 			}
-			b.wantNamed(t, fmt.Sprintf("record %d renumbered %d", seq, moved), seq)
+			// One that is moved to before another is named where it stands.
+			b.wantNamed(t, fmt.Sprintf("segment %d moved to record %d", number, moved), min(number, (moved-1)/segmentSize+2))
 		}
 	}
-	if err := b.change(t, "DELETE FROM record WHERE seq = 0"); err != nil {
+	if err := b.change(t, "DELETE FROM segment WHERE first = 0"); err != nil {
 		t.Fatal(err)
 	}
-	b.wantNamed(t, "record 0 removed", 0)
+	b.wantNamed(t, "segment 0 removed", 0)
 }
 
 // Every byte of the file that is not 0, changed in one bit: what the records say is as
@@ -254,11 +276,11 @@ func TestEveryByteOfTheFile(t *testing.T) {
 			continue
 		}
 		rows, unreadable := b.read(t)
-		first := 0
-		for first < len(rows) && first < len(b.rows) && rows[first] == b.rows[first] {
-			first++
+		number := 0
+		for number < len(rows) && number < len(b.rows) && rows[number] == b.rows[number] {
+			number++
 		}
-		same := unreadable == nil && len(rows) == len(b.rows) && first == len(rows)
+		same := unreadable == nil && len(rows) == len(b.rows) && number == len(rows)
 		sound := true
 		for _, c := range r.Claims[:3] {
 			sound = sound && c.Status == audit.Proven
@@ -267,10 +289,10 @@ func TestEveryByteOfTheFile(t *testing.T) {
 		case same && sound:
 			harmless++
 		case sound:
-			t.Errorf("byte %d: record %d is not what it was, and the audit finds the journal whole", i, first)
+			t.Errorf("byte %d: segment %d is not what it was, and the audit finds the journal whole", i, number)
 		case !same && unreadable == nil:
-			if named, _ := b.names(t); named != first {
-				t.Errorf("byte %d: record %d is named, %d is the first that is not what it was", i, named, first)
+			if named, _ := b.names(t); named < first(number) || named >= first(number+1) {
+				t.Errorf("byte %d: record %d is named, segment %d is the first that is not what it was", i, named, number)
 			}
 		}
 	}
@@ -286,8 +308,8 @@ func TestEveryOlderStateIsCaught(t *testing.T) {
 	for kept := range 20 {
 		o := pinnedJournal(t)
 		exec(t, o.Journal,
-			fmt.Sprintf("DELETE FROM record WHERE seq > %d", kept),
-			fmt.Sprintf("UPDATE tip SET seq = %d, hash = (SELECT hash FROM record WHERE seq = %d)", kept, kept))
+			fmt.Sprintf("DELETE FROM segment WHERE first > %d", kept),
+			fmt.Sprintf("UPDATE tip SET (number, seq, hash) = (SELECT number, last, after FROM segment WHERE last = %d)", kept))
 		c := pinsClaim(t, o)
 		faults := uint64(1)
 		if kept < 10 {

@@ -104,8 +104,8 @@ func TestCheckpointsHold(t *testing.T) {
 func TestCheckpointShowsAJournalCutBack(t *testing.T) {
 	o := pinnedJournal(t)
 	exec(t, o.Journal,
-		"DELETE FROM record WHERE seq > 15",
-		"UPDATE tip SET seq = 15, hash = (SELECT hash FROM record WHERE seq = 15)")
+		"DELETE FROM segment WHERE first > 15",
+		"UPDATE tip SET (number, seq, hash) = (SELECT number, last, after FROM segment WHERE last = 15)")
 	c := pinsClaim(t, o)
 	if c.Status != audit.Disproven || c.Faulty != 1 || !strings.Contains(c.Faults[0], "note 2: the journal had 20 records") {
 		t.Errorf("%+v", c)
@@ -116,8 +116,8 @@ func TestCheckpointShowsAJournalCutBack(t *testing.T) {
 func TestCheckpointShowsAJournalRewritten(t *testing.T) {
 	o := pinnedJournal(t)
 	exec(t, o.Journal,
-		"DELETE FROM record WHERE seq > 12",
-		"UPDATE tip SET seq = 12, hash = (SELECT hash FROM record WHERE seq = 12)")
+		"DELETE FROM segment WHERE first > 12",
+		"UPDATE tip SET (number, seq, hash) = (SELECT number, last, after FROM segment WHERE last = 12)")
 	j, err := journal.Open(o.Journal, journal.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -77,11 +77,11 @@ func TestBackupRefusesADamagedJournal(t *testing.T) {
 	dir := t.TempDir()
 	path, to := filepath.Join(dir, "journal.db"), filepath.Join(dir, "copy.db")
 	j := open(t, path)
-	for i := range uint64(100) {
-		j.Append(sent(i + 1))
+	for i := range uint64(10) {
+		commit(t, j, sent(2*i+1), sent(2*i+2))
 	}
 	j.Close()
-	execute(t, path, "UPDATE record SET body = x'00' WHERE seq = 17")
+	execute(t, path, "UPDATE segment SET sum = zeroblob(32) WHERE first = 17")
 	_, err := journal.Backup(t.Context(), path, to)
 	if chain, ok := errors.AsType[*journal.ChainError](err); !ok || chain.Seq != 17 {
 		t.Errorf("%v", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"safemode/engine/journal/store"
 	"safemode/engine/record"
 )
 
@@ -25,7 +26,7 @@ func (j *Journal) CommitAt(ctx context.Context, records ...record.Record) (last 
 	if err := checkAll(records); err != nil {
 		return 0, err
 	}
-	b, last, err := j.enqueue(ctx, records, kept{})
+	b, last, err := j.enqueue(ctx, records, store.State{})
 	if err != nil || b == nil {
 		return 0, err
 	}
@@ -36,7 +37,7 @@ func (j *Journal) CommitAt(ctx context.Context, records ...record.Record) (last 
 		}
 		return last, nil
 	case <-ctx.Done():
-		return 0, fmt.Errorf("journal %s: %w: %w", j.path, ctx.Err(), errUncertain)
+		return 0, j.named(fmt.Errorf("%w: %w", ctx.Err(), errUncertain))
 	}
 }
 
@@ -49,7 +50,7 @@ func (j *Journal) Append(records ...record.Record) {
 		_ = j.fail(err) // shows in Err
 		return
 	}
-	_, _, _ = j.enqueue(context.Background(), records, kept{}) // its only error is that of Err
+	_, _, _ = j.enqueue(context.Background(), records, store.State{}) // its only error is that of Err
 }
 
 func checkAll(records []record.Record) error {
@@ -64,7 +65,7 @@ func checkAll(records []record.Record) error {
 // enqueue puts records, and rows of the state that follow from them, into the open
 // batch and returns it, and the number of the last of these records. For no records it
 // returns the batch with the last one that was queued; nil if there is none.
-func (j *Journal) enqueue(ctx context.Context, records []record.Record, k kept) (b *batch, last uint64, err error) {
+func (j *Journal) enqueue(ctx context.Context, records []record.Record, k store.State) (b *batch, last uint64, err error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, 0, err
@@ -83,7 +84,7 @@ func (j *Journal) enqueue(ctx context.Context, records []record.Record, k kept) 
 			return b, 0, nil
 		case len(b.records) < j.opts.BatchLimit:
 			b.records = append(b.records, records...)
-			b.state = kept{append(b.state.rows, k.rows...), b.state.anew || k.anew}
+			b.state = store.State{Rows: append(b.state.Rows, k.Rows...), Anew: b.state.Anew || k.Anew}
 			j.last += uint64(len(records))
 			last := j.last
 			if len(b.records) >= j.opts.BatchLimit {
@@ -105,11 +106,13 @@ func (j *Journal) enqueue(ctx context.Context, records []record.Record, k kept) 
 }
 
 // commitLoop is the committer: the only goroutine that writes. It ends when
-// Close has been called and nothing is queued.
+// Close has been called and nothing is queued. A journal that may not be written any more
+// fails at once, not with the next batch.
 func (j *Journal) commitLoop() {
 	defer close(j.done)
 	linger := time.NewTimer(0)
 	defer linger.Stop()
+	lost := j.store.Lost()
 	for closing := false; ; {
 		if !closing {
 			select {
@@ -125,6 +128,10 @@ func (j *Journal) commitLoop() {
 				}
 			case <-j.closing:
 				closing = true
+			case <-lost:
+				_ = j.fail(j.store.Held()) // shows in Err
+				lost = nil
+				continue
 			}
 		}
 		b := j.take()
@@ -150,7 +157,7 @@ func (j *Journal) take() *batch {
 	return b
 }
 
-// write makes one batch durable, unless an earlier one has failed.
+// write makes one batch durable as a segment, unless an earlier one has failed.
 func (j *Journal) write(b *batch) error {
 	j.mu.Lock()
 	tip, failure := j.tip, j.failure
@@ -159,13 +166,13 @@ func (j *Journal) write(b *batch) error {
 		return failure
 	}
 	start := time.Now()
-	tip, err := j.writer.write(tip, b.records, b.state)
-	if err != nil {
+	s := j.packer.pack(tip, b.records)
+	if err := j.store.Append(s, b.state); err != nil {
 		return j.fail(err)
 	}
 	j.metrics.commit.Observe(time.Since(start).Seconds())
 	j.mu.Lock()
-	j.tip = tip
+	j.tip = s.Tip()
 	j.mu.Unlock()
 	return nil
 }
@@ -175,7 +182,7 @@ func (j *Journal) fail(err error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.failure == nil {
-		j.failure = fmt.Errorf("journal %s: %w", j.path, err)
+		j.failure = j.named(err)
 		close(j.failed)
 	}
 	return j.failure

@@ -3,6 +3,7 @@ package journal_test
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -93,6 +94,7 @@ func commitForEver(j *journal.Journal) error {
 // commitUntilFull prints how many pairs were acknowledged before the journal failed.
 func commitUntilFull(j *journal.Journal) error {
 	c, big := uint64(1), make([]byte, 10_000)
+	rand.Read(big) // what cannot be packed
 	for ; c < 10_000; c += 2 {
 		first, second := sent(c), sent(c+1)
 		first.Body, second.Body = big, big

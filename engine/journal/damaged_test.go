@@ -34,7 +34,7 @@ func TestForeignAndDamagedFiles(t *testing.T) {
 		"another database": {func(t *testing.T, path string) { execute(t, path, "CREATE TABLE record (seq INTEGER)") }, journal.ErrForeign},
 		"another version": {func(t *testing.T, path string) {
 			good(t, path)
-			execute(t, path, "PRAGMA user_version = 3")
+			execute(t, path, "PRAGMA user_version = 4")
 		}, journal.ErrVersion},
 		"another table": {func(t *testing.T, path string) {
 			good(t, path)
@@ -42,27 +42,33 @@ func TestForeignAndDamagedFiles(t *testing.T) {
 		}, journal.ErrDamaged},
 		"an index dropped in": {func(t *testing.T, path string) {
 			good(t, path)
-			execute(t, path, "CREATE INDEX device ON record (device)")
+			execute(t, path, "CREATE INDEX number ON segment (number)")
 		}, journal.ErrDamaged},
 		"truncated": {func(t *testing.T, path string) {
 			good(t, path)
-			if err := os.Truncate(path, 20_000); err != nil {
+			if err := os.Truncate(path, 13_000); err != nil {
 				t.Fatal(err)
 			}
 		}, journal.ErrDamaged},
 		"garbage after the header": {func(t *testing.T, path string) {
 			good(t, path)
-			overwrite(t, path, 100, strings.Repeat("garbage ", 4000))
+			overwrite(t, path, 100, strings.Repeat("garbage ", 1000))
 		}, journal.ErrDamaged},
-		"tip gone":       {func(t *testing.T, path string) { good(t, path); execute(t, path, "DELETE FROM tip") }, journal.ErrDamaged},
-		"tip back":       {func(t *testing.T, path string) { good(t, path); execute(t, path, "UPDATE tip SET seq = 199") }, journal.ErrDamaged},
-		"last one gone":  {func(t *testing.T, path string) { good(t, path); execute(t, path, "DELETE FROM record WHERE seq = 200") }, journal.ErrDamaged},
-		"first one gone": {func(t *testing.T, path string) { good(t, path); execute(t, path, "DELETE FROM record WHERE seq = 0") }, journal.ErrDamaged},
+		"tip gone": {func(t *testing.T, path string) { good(t, path); execute(t, path, "DELETE FROM tip") }, journal.ErrDamaged},
+		"tip back": {func(t *testing.T, path string) { good(t, path); execute(t, path, "UPDATE tip SET seq = 199") }, journal.ErrDamaged},
+		"last one gone": {func(t *testing.T, path string) {
+			good(t, path)
+			execute(t, path, "DELETE FROM segment WHERE last = 200")
+		}, journal.ErrDamaged},
+		"first one gone": {func(t *testing.T, path string) {
+			good(t, path)
+			execute(t, path, "DELETE FROM segment WHERE first = 0")
+		}, journal.ErrDamaged},
 		"another ID": {func(t *testing.T, path string) {
 			good(t, path)
-			execute(t, path, "UPDATE record SET body = x'00' WHERE seq = 0")
+			execute(t, path, "UPDATE segment SET body = x'00' WHERE first = 0")
 		}, journal.ErrDamaged},
-		"a record beyond": {func(t *testing.T, path string) { good(t, path); execute(t, path, copyOf(200, 201)) }, journal.ErrDamaged},
+		"a record beyond": {func(t *testing.T, path string) { good(t, path); execute(t, path, copyOf(0, 201, 201, 9)) }, journal.ErrDamaged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "journal.db")
@@ -97,7 +103,7 @@ func TestForeignAndDamagedFiles(t *testing.T) {
 // database; the next one makes it a journal.
 func TestHalfMadeJournal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	execute(t, path, "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; VACUUM")
+	execute(t, path, "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; VACUUM")
 	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
 		t.Fatalf("want an empty database, not an empty file: %v", err)
 	}
@@ -121,10 +127,10 @@ func execute(t *testing.T, path, statements string) {
 	}
 }
 
-// copyOf is SQL that adds a copy of a record under another seq.
-func copyOf(from, to int) string {
-	return fmt.Sprintf(`INSERT INTO record SELECT %d, at, kind, device, srv, originator, target, counter, code, body, hash
-		FROM record WHERE seq = %d`, to, from)
+// copyOf is SQL that adds a copy of a segment as another one.
+func copyOf(from, first, last, number int) string {
+	return fmt.Sprintf(`INSERT INTO segment SELECT %d, %d, %d, earliest, latest, kinds, before, after, packing, sum, body
+		FROM segment WHERE first = %d`, first, last, number, from)
 }
 
 func overwrite(t *testing.T, path string, offset int64, text string) {

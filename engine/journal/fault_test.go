@@ -180,7 +180,7 @@ func clone(t interface{ Fatal(...any) }, path, to string) {
 // A write-ahead log that was cut or garbled at any place, as a power cut leaves it, is
 // a journal that ends earlier, with whole batches.
 func TestTornLog(t *testing.T) {
-	const sector, frame, header = 512, 16384 + 24, 32
+	const sector, frame, header = 512, 4096 + 24, 32
 	dir := t.TempDir()
 	path := filepath.Join(dir, "journal.db")
 	j := open(t, path)
@@ -200,7 +200,7 @@ func TestTornLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	cuts := map[int]bool{}
-	for at := 0; at <= len(log); at += 16 * sector {
+	for at := 0; at <= len(log); at += 4 * sector {
 		cuts[at] = true
 	}
 	for at := header; at <= len(log); at += frame { // each frame's edges, and a byte beside them
@@ -258,12 +258,15 @@ func sorted(set map[int]bool) (all []int) {
 // A checkpoint that was cut off leaves the database partly new: the log, which is
 // still whole, mends it.
 func TestTornCheckpoint(t *testing.T) {
-	const page = 16384
+	const page = 4096
 	dir := t.TempDir()
 	path := filepath.Join(dir, "journal.db")
 	j := open(t, path)
-	for c := uint64(1); c <= 600; c++ {
-		j.Append(sent(c))
+	for c := uint64(1); c <= 600; c += 50 {
+		for i := range uint64(50) {
+			j.Append(sent(c + i))
+		}
+		commit(t, j)
 	}
 	commit(t, j, sent(601))
 	crashed := filepath.Join(dir, "crashed.db")

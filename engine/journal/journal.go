@@ -2,26 +2,29 @@ package journal
 
 import (
 	"context"
-	"database/sql"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"safemode/engine/durable"
+	"safemode/engine/journal/store"
 	"safemode/engine/record"
 )
 
 // What [Open] and [OpenReadOnly] refuse, and what a closed or foreign handle
-// answers. The text of the error names the file.
+// answers. The text of the error names the journal.
 var (
-	ErrInUse     = durable.ErrLocked
-	ErrForeign   = errors.New("not a journal of safemode")
-	ErrVersion   = errors.New("a journal of another version")
-	ErrDamaged   = errors.New("damaged")
+	ErrInUse     = store.ErrInUse
+	ErrForeign   = store.ErrForeign
+	ErrVersion   = store.ErrVersion
+	ErrDamaged   = store.ErrDamaged
+	ErrNone      = store.ErrNone
+	ErrTaken     = store.ErrTaken
+	ErrLapsed    = store.ErrLapsed
 	ErrClosed    = errors.New("closed")
 	ErrReadOnly  = errors.New("opened for reading")
 	errUncertain = errors.New("the records may still become durable")
@@ -43,21 +46,24 @@ type Options struct {
 	// Unsynced commits outlive the process, and not the machine: for a rehearsal, whose
 	// clock stands still at each.
 	Unsynced bool
+	// Holder says who writes, for others who meet the lease of a database; empty: this
+	// machine and process.
+	Holder string
 	// Registerer takes the metric safemode_journal_commit_seconds. May be nil.
 	Registerer prometheus.Registerer
 }
 
 // Journal is one open journal. Its methods may be called concurrently.
 type Journal struct {
-	path   string
-	id     string
-	opts   Options
-	reader *sql.DB
+	at       string // path or address
+	id       string
+	opts     Options
+	store    store.Store
+	unpacker unpacker
+	recent   recent
 
 	// Nil for a journal opened for reading.
-	lock    *durable.Lock
-	made    bool // the file was, by Open
-	writer  *writer
+	packer  *packer
 	metrics *metrics
 
 	wake    chan struct{} // capacity 1: a batch has records, or is full
@@ -70,11 +76,11 @@ type Journal struct {
 	taken   *batch // the one before: being written, or durable
 	failure error  // the first write that failed, or the record that Append was given
 	closed  bool
-	tip     Tip
+	tip     store.Tip
 	last    uint64 // number of the last record that was queued
 
 	keeping sync.Mutex
-	rows    []hash // of the state, as it will be; nil until it was read or kept
+	rows    []link // of the state, as it will be; nil until it was read or kept
 }
 
 // Tip is the end of the chain: the number of records, and the hash of the last.
@@ -86,7 +92,7 @@ type Tip struct {
 // batch is a set of records that become durable together.
 type batch struct {
 	records []record.Record
-	state   kept
+	state   store.State
 	full    chan struct{} // closed by who reaches the limit: the linger ends
 	taken   chan struct{} // closed by the committer: a new batch takes records
 	durable chan struct{} // closed by the committer: err is set
@@ -97,11 +103,11 @@ func newBatch() *batch {
 	return &batch{full: make(chan struct{}), taken: make(chan struct{}), durable: make(chan struct{})}
 }
 
-// Open makes or opens a journal for writing and takes its lock. The file is
-// made with mode 0600. Errors wrap [ErrInUse], [ErrForeign], [ErrVersion] or
-// [ErrDamaged] (also [ChainError], when the end of the chain does not hold),
-// or come from the file system.
-func Open(path string, o Options) (_ *Journal, err error) {
+// Open makes or opens a journal for writing and keeps others from it: a file by its path,
+// made with mode 0600, or a sweep in a database by its address (see package store). Errors
+// wrap [ErrInUse], [ErrForeign], [ErrVersion] or [ErrDamaged] (also [ChainError], when the
+// end of the chain does not hold), or come from the file system or the database.
+func Open(at string, o Options) (_ *Journal, err error) {
 	if o.Linger <= 0 {
 		o.Linger = 5 * time.Millisecond
 	}
@@ -109,52 +115,82 @@ func Open(path string, o Options) (_ *Journal, err error) {
 		o.BatchLimit = 4096
 	}
 	j := &Journal{
-		path: path, opts: o,
+		at: at, opts: o,
 		wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}), failed: make(chan struct{}),
 		open: newBatch(),
 	}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release(true)))
+			err = j.named(errors.Join(err, j.release(true)))
 		}
 	}()
-	if j.lock, err = durable.TakeLock(path + ".lock"); err != nil {
-		return nil, err
-	}
 	if j.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, err
 	}
-	if j.made, err = create(path); err != nil {
+	if j.packer, err = newPacker(); err != nil {
 		return nil, err
 	}
-	if j.writer, err = openWriter(path, o.ID, j.made); err != nil {
+	ctx := context.Background()
+	if j.store, err = store.Open(ctx, at, store.Options{Write: true, Holder: o.Holder, Unsynced: o.Unsynced}); err != nil {
 		return nil, err
 	}
-	if o.Unsynced {
-		if _, err = j.writer.conn.ExecContext(context.Background(), "PRAGMA synchronous = NORMAL"); err != nil {
-			return nil, sqliteError(err)
-		}
+	if err = j.begin(ctx); err != nil {
+		return nil, err
 	}
-	if err = j.attach(); err != nil {
+	if err = j.attach(ctx); err != nil {
 		return nil, err
 	}
 	go j.commitLoop()
 	return j, nil
 }
 
+// IsAddress says whether a journal is named by the address of a database, and not by the
+// path of a file.
+func IsAddress(at string) bool { return store.IsAddress(at) }
+
+// Beside is the path to which a suffix makes that of a file which belongs to a journal:
+// beside its file, or in a folder for one in a database.
+func Beside(at, folder string) string { return store.Beside(at, folder) }
+
+// named has an error name the journal.
+func (j *Journal) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("journal %s: %w", store.Shown(j.at), err)
+}
+
+// begin writes segment 0 where there is none: its record makes the journal.
+func (j *Journal) begin(ctx context.Context) error {
+	if _, ok, err := j.store.Tip(ctx); ok || err != nil {
+		return err
+	}
+	id, err := hex.DecodeString(j.opts.ID)
+	if err != nil || j.opts.ID != "" && len(id) != 16 {
+		return fmt.Errorf("journal ID %q: want 32 hexadecimal digits", j.opts.ID)
+	}
+	if j.opts.ID == "" {
+		id = make([]byte, 16)
+		rand.Read(id)
+	}
+	made := record.Record{Kind: record.Made, At: time.Now(), Body: hex.AppendEncode(nil, id)}
+	return j.store.Append(j.packer.first(&made), store.State{})
+}
+
 // OpenReadOnly opens a journal for reading, also while a sweep writes it.
 // Commit and Append are refused with [ErrReadOnly].
-func OpenReadOnly(path string) (_ *Journal, err error) {
-	j := &Journal{path: path, failed: make(chan struct{})}
+func OpenReadOnly(at string) (_ *Journal, err error) {
+	j := &Journal{at: at, failed: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("journal %s: %w", path, errors.Join(err, j.release(false)))
+			err = j.named(errors.Join(err, j.release(false)))
 		}
 	}()
-	if _, err = os.Stat(path); err != nil {
+	ctx := context.Background()
+	if j.store, err = store.Open(ctx, at, store.Options{}); err != nil {
 		return nil, err
 	}
-	if err = j.attach(); err != nil {
+	if err = j.attach(ctx); err != nil {
 		return nil, err
 	}
 	return j, nil
@@ -162,44 +198,33 @@ func OpenReadOnly(path string) (_ *Journal, err error) {
 
 // CheckPlace says what [Open] would of a place, without a look at the journal in it: who
 // writes there, and what was left behind. It changes nothing.
-func CheckPlace(path string) error {
-	err := checkLeft(path)
-	if _, there := os.Stat(path + ".lock"); err == nil && there == nil { // else nobody holds it
-		var lock *durable.Lock
-		if lock, err = durable.TakeLock(path + ".lock"); err == nil {
-			err = lock.Release()
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("journal %s: %w", path, err)
+func CheckPlace(at string) error {
+	if err := store.Vacant(context.Background(), at); err != nil {
+		return fmt.Errorf("journal %s: %w", store.Shown(at), err)
 	}
 	return nil
 }
 
-// attach opens the reading side and checks that the end of the chain holds.
-func (j *Journal) attach() error {
-	var err error
-	if j.reader, err = openReader(j.path); err != nil {
+// attach makes the reading side and checks that the beginning and the end of the chain
+// hold.
+func (j *Journal) attach(ctx context.Context) (err error) {
+	if j.unpacker, err = newUnpacker(); err != nil {
 		return err
 	}
-	ctx := context.Background()
-	if err := checkFormat(ctx, j.reader); err != nil {
+	if j.id, err = j.readID(ctx, j.store); err != nil {
 		return err
 	}
-	if j.id, err = readID(ctx, j.reader); err != nil {
-		return err
-	}
-	if j.tip, err = readTip(ctx, j.reader); err != nil {
+	if j.tip, err = tipOf(ctx, j.store); err != nil {
 		return err
 	}
 	j.last = j.tip.Seq
-	if err := checkStray(ctx, j.reader); err != nil {
+	if err := checkStray(ctx, j.store); err != nil {
 		return err
 	}
-	return j.walk(ctx, max(j.tip.Seq, 1), func(record.Record) bool { return true })
+	return j.walk(ctx, j.store, max(j.tip.Seq, 1), func(*linked) bool { return true })
 }
 
-// ID returns the journal's identity: 32 hexadecimal digits, made with the file.
+// ID returns the journal's identity: 32 hexadecimal digits, made with it.
 func (j *Journal) ID() string { return j.id }
 
 // Tip returns the end of the chain: for a journal opened for reading, as it
@@ -207,7 +232,7 @@ func (j *Journal) ID() string { return j.id }
 func (j *Journal) Tip() Tip {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.tip
+	return Tip{j.tip.Seq, j.tip.Hash}
 }
 
 // Last returns the number of the last record that was queued, durable or not.
@@ -228,20 +253,43 @@ func (j *Journal) Err() error {
 	return j.refusal()
 }
 
+// Held says why nobody may go by this journal any more as its writer: another has gone on
+// with it, or the lease could not be renewed. Nil while one may, and for a reader. It costs
+// a look at a clock.
+func (j *Journal) Held() error {
+	if j.packer == nil {
+		return nil
+	}
+	j.mu.Lock()
+	failure := j.failure
+	j.mu.Unlock()
+	if errors.Is(failure, ErrTaken) || errors.Is(failure, ErrLapsed) {
+		return failure
+	}
+	return j.named(j.store.Held())
+}
+
+// Holder says who may write the journal now, since when, and until when if nothing is heard
+// of that one; empty: nobody, or it is in a file, which has no word of it.
+func (j *Journal) Holder(ctx context.Context) (string, error) {
+	who, err := j.store.Holder(ctx)
+	return who, j.named(err)
+}
+
 // refusal is Err for a caller that holds the mutex.
 func (j *Journal) refusal() error {
 	switch {
 	case j.failure != nil:
 		return j.failure
-	case j.writer == nil:
-		return fmt.Errorf("journal %s: %w", j.path, ErrReadOnly)
+	case j.packer == nil:
+		return j.named(ErrReadOnly)
 	case j.closed:
-		return fmt.Errorf("journal %s: %w", j.path, ErrClosed)
+		return j.named(ErrClosed)
 	}
 	return nil
 }
 
-// Close makes durable what is queued and gives the file and its lock free. It
+// Close makes durable what is queued and gives the journal free. It
 // returns the write that failed, if one did. A second Close does nothing.
 func (j *Journal) Close() error { return j.close(false) }
 
@@ -257,7 +305,7 @@ func (j *Journal) close(discard bool) error {
 	if closed {
 		return nil
 	}
-	if j.writer == nil {
+	if j.packer == nil {
 		return j.release(false)
 	}
 	close(j.closing)
@@ -268,26 +316,16 @@ func (j *Journal) close(discard bool) error {
 	return errors.Join(failure, j.release(discard))
 }
 
-// release closes what is open. Readers go first: SQLite tidies up when the
-// last connection closes, and that must be the writer. The lock goes last. Discard
-// removes what Open made.
+// release closes what is open. Discard removes what Open made.
 func (j *Journal) release(discard bool) error {
-	var errs []error
-	if j.reader != nil {
-		errs = append(errs, j.reader.Close())
-	}
-	if j.writer != nil {
-		errs = append(errs, j.writer.close())
-	}
-	if discard && j.made {
-		errs = append(errs, durable.Remove(j.path, j.path+"-wal", j.path+"-shm"))
+	if j.unpacker.zstd != nil {
+		j.unpacker.zstd.Close()
 	}
 	switch {
-	case j.lock == nil:
+	case j.store == nil:
+		return nil
 	case discard:
-		errs = append(errs, j.lock.Discard())
-	default:
-		errs = append(errs, j.lock.Release())
+		return j.store.Discard()
 	}
-	return errors.Join(errs...)
+	return j.store.Close()
 }

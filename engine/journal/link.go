@@ -2,14 +2,12 @@ package journal
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 
-	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
-// srv is the service's text in the file.
+// srv is the service's text in the journal.
 func srv(s servicerequests.Service) string {
 	if s == 0 {
 		return ""
@@ -30,22 +28,22 @@ func parseSRV(text string) (servicerequests.Service, error) {
 	return 0, fmt.Errorf("SRV %q is not in the permitted set", text)
 }
 
-// hash is one link of the chain.
-type hash = [sha256.Size]byte
+// link is one link of the chain: the hash of a record, over its encoding and the hash of
+// the record before.
+type link = [sha256.Size]byte
 
-// link appends the encoding of doc.go to scratch[:0], whose memory it may use,
-// and returns the record's hash.
-func link(scratch []byte, previous hash, r *record.Record) (hash, []byte) {
-	b := append(scratch[:0], previous[:]...)
-	for _, n := range [...]uint64{
-		r.Seq, uint64(r.At.UnixNano()), uint64(r.Device),
-		uint64(r.ID.Originator), uint64(r.ID.Target), r.ID.Counter,
-	} {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	for _, text := range [...]string{r.Kind.String(), srv(r.Service), r.Code} {
-		b = append(binary.BigEndian.AppendUint32(b, uint32(len(text))), text...)
-	}
-	b = append(binary.BigEndian.AppendUint32(b, uint32(len(r.Body))), r.Body...)
-	return sha256.Sum256(b), b
+// ChainError names the first record at which the chain does not hold, and the segment
+// that it is in. It wraps [ErrDamaged].
+type ChainError struct {
+	Seq    uint64
+	Reason string
 }
+
+func (e *ChainError) Error() string { return fmt.Sprintf("record %d: %s", e.Seq, e.Reason) }
+
+// Unwrap returns [ErrDamaged].
+func (e *ChainError) Unwrap() error { return ErrDamaged }
+
+// unlinked is the reason of a record whose hash is not the one that follows from it
+// and from the record before.
+const unlinked = "altered, or not the one that followed the record before"

@@ -2,276 +2,338 @@ package journal
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"iter"
-	"time"
+	"math"
+	"sync"
 
+	"safemode/engine/journal/store"
 	"safemode/engine/record"
 )
 
-// ChainError names the first record at which the chain does not hold. It
-// wraps [ErrDamaged].
-type ChainError struct {
-	Seq    uint64
-	Reason string
-}
-
-func (e *ChainError) Error() string { return fmt.Sprintf("record %d: %s", e.Seq, e.Reason) }
-
-// Unwrap returns [ErrDamaged].
-func (e *ChainError) Unwrap() error { return ErrDamaged }
-
-// pageSize is how many records one query reads. Between queries no read
-// transaction is open, so a slow reader does not hold up checkpoints.
-const pageSize = 256
-
-const columns = "seq, at, kind, device, srv, originator, target, counter, code, body, hash"
+// pageSize is how many segments one query reads. Between queries no read transaction is
+// open, so a slow reader does not hold up checkpoints.
+const pageSize = 64
 
 // Records returns the durable records from seq from on (0 and 1 are the
 // first), in order, up to the last one that is durable when the end is
 // reached. The chain is checked on the way; the iteration ends with the first
-// error, which wraps [ChainError] where a record is missing or altered.
+// error, which wraps [ChainError] where a record is missing or altered. No record of a
+// segment is handed out before the whole of it holds.
 func (j *Journal) Records(ctx context.Context, from uint64) iter.Seq2[record.Record, error] {
 	return func(yield func(record.Record, error) bool) {
-		if err := j.walk(ctx, max(from, 1), func(r record.Record) bool { return yield(r, nil) }); err != nil {
-			yield(record.Record{}, fmt.Errorf("journal %s: %w", j.path, err))
+		if err := j.walk(ctx, j.store, max(from, 1), func(l *linked) bool { return yield(l.Record, nil) }); err != nil {
+			yield(record.Record{}, j.named(err))
 		}
 	}
 }
 
 // Verify reads the whole journal and says what is wrong with it: the first
 // record that is missing, added or altered ([ChainError]), a schema that is
-// not ours, or damage to the file that SQLite's own check finds.
-func (j *Journal) Verify(ctx context.Context) error {
-	if err := j.verify(ctx); err != nil {
-		return fmt.Errorf("journal %s: %w", j.path, err)
-	}
-	return nil
-}
+// not ours, or damage that the store's own check finds.
+func (j *Journal) Verify(ctx context.Context) error { return j.named(j.verify(ctx)) }
 
 func (j *Journal) verify(ctx context.Context) error {
-	if err := checkFormat(ctx, j.reader); err != nil {
+	found, _, damage := j.store.Check(ctx)
+	if damage == nil && len(found) > 0 {
+		damage = fmt.Errorf("%w: %s", ErrDamaged, found[0])
+	}
+	// What is said of a record says more.
+	if err := j.walk(ctx, j.store, 1, func(*linked) bool { return true }); err != nil {
 		return err
 	}
-	if err := j.walk(ctx, 1, func(record.Record) bool { return true }); err != nil {
+	if err := checkStray(ctx, j.store); err != nil {
 		return err
 	}
-	if err := checkStray(ctx, j.reader); err != nil {
-		return err
-	}
-	var found string
-	if err := j.reader.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&found); err != nil {
-		return sqliteError(err)
-	}
-	if found != "ok" {
-		return fmt.Errorf("%w: %s", ErrDamaged, found)
-	}
-	return nil
+	return damage
 }
 
-// HashAt returns the chain's hash at a durable record, as its row holds it.
-func (j *Journal) HashAt(seq uint64) ([32]byte, error) {
-	h, err := hashOf(context.Background(), j.reader, seq)
+// tipOf is the end of a journal that was begun.
+func tipOf(ctx context.Context, r store.Reader) (store.Tip, error) {
+	tip, ok, err := r.Tip(ctx)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: it has no records", ErrDamaged)
+	}
+	return tip, err
+}
+
+// checkStray refuses segments that the tip does not know.
+func checkStray(ctx context.Context, r store.Reader) error {
+	tip, err := tipOf(ctx, r)
 	if err != nil {
-		return hash{}, fmt.Errorf("journal %s: %w", j.path, err)
+		return err
 	}
-	return *h, nil
-}
-
-// checkStray refuses records that the tip does not know.
-func checkStray(ctx context.Context, q querier) error {
-	var first, last, tip int64
-	err := q.QueryRowContext(ctx, `SELECT coalesce((SELECT min(seq) FROM record), 0),
-		coalesce((SELECT max(seq) FROM record), 0), seq FROM tip`).Scan(&first, &last, &tip)
+	first, last, err := r.Range(ctx)
 	switch {
 	case err != nil:
-		return sqliteError(err)
+		return err
 	case first < 0:
 		return fmt.Errorf("%w: record %d was added before the beginning", ErrDamaged, first)
-	case last > tip:
-		return &ChainError{uint64(last), fmt.Sprintf("added after record %d, the last one that was written", tip)}
+	case last <= 0 || uint64(last) <= tip.Seq:
+		return nil
 	}
-	return nil
+	// A writer may have been at work between the two looks.
+	if tip, err = tipOf(ctx, r); err != nil || uint64(last) <= tip.Seq {
+		return err
+	}
+	return &ChainError{uint64(last), fmt.Sprintf("added after record %d, the last one that was written", tip.Seq)}
 }
 
-// walk visits the records from seq next on until visit returns false, and
-// checks that each is there and linked to the one before.
-func (j *Journal) walk(ctx context.Context, next uint64, visit func(record.Record) bool) error {
-	var previous *hash // of the record before next; nil until it is read
-	var scratch []byte
+// walk visits the records from seq next on until visit returns false. Before it visits
+// the first of a segment it checks that the segment is there, follows the one before, and
+// holds.
+func (j *Journal) walk(ctx context.Context, r store.Reader, next uint64, visit func(*linked) bool) error {
+	var before *store.Tip // the end of the segment before; nil until it is read
+	var first uint64      // where that began
 	for {
-		tip, err := readTip(ctx, j.reader)
+		tip, err := tipOf(ctx, r)
 		if err != nil || next > tip.Seq {
 			return err
 		}
-		if previous == nil {
-			if previous, err = hashOf(ctx, j.reader, next-1); err != nil {
-				return err
-			}
+		begun := next
+		var page []store.Segment
+		var unread error
+		if before == nil {
+			page, unread = r.Read(ctx, next, pageSize)
+		} else {
+			page, unread = r.After(ctx, first, pageSize)
 		}
-		last := min(tip.Seq, next+pageSize-1)
-		page, unread := readPage(ctx, j.reader, next, last)
-		for _, r := range page {
-			if r.Seq != next {
+		for i := range page {
+			s := &page[i]
+			if next > tip.Seq {
 				break
 			}
-			if *previous, scratch = link(scratch, *previous, &r.Record); *previous != r.hash {
-				return &ChainError{next, unlinked}
+			if before == nil {
+				if before, err = j.endBefore(ctx, r, s, next); err != nil {
+					return err
+				}
 			}
-			if next == tip.Seq && r.hash != tip.Hash {
-				return &ChainError{next, "not the last record that was written"}
+			all, err := j.follows(*before, s)
+			if err != nil {
+				return err
 			}
-			if !visit(r.Record) {
-				return nil
+			if end := s.Tip(); s.Last >= tip.Seq && end != tip {
+				return &ChainError{tip.Seq, "not the last record that was written"}
 			}
-			next++
+			for i := range all {
+				if all[i].Seq >= next && !visit(&all[i]) {
+					return nil
+				}
+			}
+			*before, first, next = s.Tip(), s.First, s.Last+1
 		}
 		switch {
 		case unread != nil:
 			return unread
-		case next <= last:
+		case next == begun:
 			return &ChainError{next, "missing"}
 		}
 	}
 }
 
-// linked is a record with the hash that its row holds.
-type linked struct {
-	record.Record
-	hash hash
-}
-
-// unlinked is the reason of a record whose hash is not the one that follows from it
-// and from the record before.
-const unlinked = "altered, or not the one that followed the record before"
-
-// readPage reads the records from first to last, as they are. With an error it
-// returns those before the one that cannot be read.
-func readPage(ctx context.Context, q querier, first, last uint64) ([]linked, error) {
-	return readRows(ctx, q, columns, first, last)
-}
-
-func readRows(ctx context.Context, q querier, columns string, first, last uint64) ([]linked, error) {
-	rows, err := q.QueryContext(ctx, "SELECT "+columns+" FROM record WHERE seq BETWEEN ? AND ? ORDER BY seq",
-		int64(first), int64(last))
-	if err != nil {
-		return nil, sqliteError(err)
-	}
-	defer rows.Close()
-	var page []linked
-	for rows.Next() {
-		r, err := scan(rows)
-		if err != nil {
-			return page, &ChainError{first + uint64(len(page)), err.Error()}
-		}
-		page = append(page, r)
-	}
-	return page, sqliteError(rows.Err())
-}
-
-func scan(rows *sql.Rows) (r linked, err error) {
-	var at int64
-	var kind, srv string
-	var sum []byte
-	if err := rows.Scan((*signed)(&r.Seq), &at, (*text)(&kind), (*signed)(&r.Device), (*text)(&srv),
-		(*signed)(&r.ID.Originator), (*signed)(&r.ID.Target), (*signed)(&r.ID.Counter), (*text)(&r.Code), (*blob)(&r.Body), (*blob)(&sum)); err != nil {
-		return r, err
-	}
-	r.At = time.Unix(0, at).UTC()
-	if r.Kind, err = record.ParseKind(kind); err != nil {
-		return r, err
-	}
-	if r.Service, err = parseSRV(srv); err != nil {
-		return r, err
-	}
-	if len(sum) != len(r.hash) {
-		return r, fmt.Errorf("hash of %d bytes", len(sum))
-	}
-	r.hash = hash(sum)
-	return r, nil
-}
-
-// signed reads a 64-bit integer column, which SQLite knows only signed, into
-// an unsigned value.
-type signed uint64
-
-// Scan implements [sql.Scanner].
-func (s *signed) Scan(value any) error {
-	n, ok := value.(int64)
-	if !ok {
-		return fmt.Errorf("%T where an integer belongs", value)
-	}
-	*s = signed(n)
-	return nil
-}
-
-// text reads a TEXT column and nothing else: what the file calls a BLOB has been tampered
-// with, though its bytes may be the same.
-type text string
-
-// Scan implements [sql.Scanner].
-func (t *text) Scan(value any) error {
-	s, ok := value.(string)
-	if !ok {
-		return fmt.Errorf("%T where a text belongs", value)
-	}
-	*t = text(s)
-	return nil
-}
-
-// blob reads a BLOB column and nothing else. An empty one is nil.
-type blob []byte
-
-// Scan implements [sql.Scanner].
-func (b *blob) Scan(value any) error {
-	bytes, ok := value.([]byte)
-	if !ok {
-		return fmt.Errorf("%T where bytes belong", value)
-	}
-	*b = append((*b)[:0:0], bytes...)
-	return nil
-}
-
-func readTip(ctx context.Context, q querier) (t Tip, err error) {
-	var sum []byte
-	err = q.QueryRowContext(ctx, "SELECT seq, hash FROM tip").Scan((*signed)(&t.Seq), &sum)
+// endBefore is the end of the segment before the first that a walk from record next reads.
+func (j *Journal) endBefore(ctx context.Context, r store.Reader, s *store.Segment, next uint64) (*store.Tip, error) {
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return t, fmt.Errorf("%w: the tip is missing", ErrDamaged)
-	case err != nil:
-		return t, sqliteError(err)
-	case len(sum) != len(t.Hash):
-		return t, fmt.Errorf("%w: the tip's hash has %d bytes", ErrDamaged, len(sum))
+	case s.First > next:
+		return nil, &ChainError{next, fmt.Sprintf("missing, and all up to record %d", s.First-1)}
+	case s.Last < next:
+		return nil, &ChainError{next, "missing"}
+	case s.First == 0:
+		return nil, &ChainError{0, "more than the record that makes the journal is in segment 0"}
 	}
-	t.Hash = hash(sum)
-	return t, nil
-}
-
-// readID reads record 0, which makes the journal.
-func readID(ctx context.Context, q querier) (string, error) {
-	page, err := readPage(ctx, q, 0, 0)
-	if err != nil {
-		return "", err
-	}
-	if len(page) != 1 {
-		return "", &ChainError{0, "missing"}
-	}
-	if sum, _ := link(nil, hash{}, &page[0].Record); sum != page[0].hash || page[0].Kind != record.Made {
-		return "", &ChainError{0, "altered"}
-	}
-	return string(page[0].Body), nil
-}
-
-// hashOf returns the hash in the row of a record.
-func hashOf(ctx context.Context, q querier, seq uint64) (*hash, error) {
-	page, err := readPage(ctx, q, seq, seq)
+	found, err := r.Read(ctx, s.First-1, 1)
 	if err != nil {
 		return nil, err
 	}
-	if len(page) == 0 {
+	if len(found) == 0 || found[0].Last != s.First-1 {
+		return nil, &ChainError{s.First - 1, "missing"}
+	}
+	end := found[0].Tip()
+	return &end, nil
+}
+
+// follows opens a segment that must be the next after an end.
+func (j *Journal) follows(end store.Tip, s *store.Segment) ([]linked, error) {
+	wrong := func(seq uint64, reason string, args ...any) ([]linked, error) {
+		return nil, &ChainError{seq, fmt.Sprintf(reason, args...)}
+	}
+	switch {
+	case s.First > end.Seq+1:
+		return wrong(end.Seq+1, "missing, and all up to record %d", s.First-1)
+	case s.First <= end.Seq:
+		return wrong(end.Seq+1, "%s was added, or is not in its place: record %d is in the segment before", named(&s.Head), s.First)
+	}
+	all, err := j.unpacker.open(s)
+	switch {
+	case err != nil:
+		return nil, err
+	case s.Number != end.Number+1:
+		return wrong(s.First, "%s: its number is to be %d", named(&s.Head), end.Number+1)
+	case s.Before != end.Hash:
+		return wrong(s.First, "%s: %s", named(&s.Head), unlinked)
+	}
+	return all, nil
+}
+
+// readID reads record 0, which makes the journal.
+func (j *Journal) readID(ctx context.Context, r store.Reader) (string, error) {
+	found, err := r.Read(ctx, 0, 1)
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0 || found[0].First != 0:
+		return "", &ChainError{0, "missing"}
+	}
+	s := &found[0]
+	all, err := j.unpacker.open(s)
+	if err != nil {
+		return "", err
+	}
+	if s.Last != 0 || s.Number != 0 || s.Before != (link{}) || s.Packing != plain || all[0].Kind != record.Made {
+		return "", &ChainError{0, "altered"}
+	}
+	return string(all[0].Body), nil
+}
+
+// holding opens the segment of a durable record. What it returns is not to be changed.
+func (j *Journal) holding(ctx context.Context, seq uint64) ([]linked, error) {
+	if all := j.recent.get(seq); all != nil {
+		return all, nil
+	}
+	found, err := j.store.Read(ctx, seq, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 || found[0].Last < seq || found[0].First > seq {
 		return nil, &ChainError{seq, "missing"}
 	}
-	return &page[0].hash, nil
+	all, err := j.unpacker.open(&found[0])
+	if err == nil {
+		j.recent.put(all)
+	}
+	return all, err
+}
+
+// recent are the segments that were opened last for single records: who asks for one asks
+// for its neighbours, too.
+type recent struct {
+	mu   sync.Mutex
+	open [4][]linked
+	next int
+}
+
+func (c *recent) get(seq uint64) []linked {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, all := range c.open {
+		if len(all) > 0 && all[0].Seq <= seq && seq <= all[len(all)-1].Seq {
+			return all
+		}
+	}
+	return nil
+}
+
+func (c *recent) put(all []linked) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[c.next] = all
+	c.next = (c.next + 1) % len(c.open)
+}
+
+// At returns one durable record, held to the hashes before and after its segment: it is
+// what was written if these are. Only [Journal.Verify] shows the whole chain.
+func (j *Journal) At(ctx context.Context, seq uint64) (r record.Record, err error) {
+	if seq == 0 {
+		return r, fmt.Errorf("journal %s: record 0 is not handed out", store.Shown(j.at))
+	}
+	all, err := j.holding(ctx, seq)
+	if err != nil {
+		return r, j.named(err)
+	}
+	return all[seq-all[0].Seq].Record, nil
+}
+
+// HashAt returns the chain's hash at a durable record.
+func (j *Journal) HashAt(seq uint64) ([32]byte, error) {
+	all, err := j.holding(context.Background(), seq)
+	if err != nil {
+		return link{}, j.named(err)
+	}
+	return all[seq-all[0].Seq].hash, nil
+}
+
+// Heads returns up to limit durable records from seq from on, in order, without their
+// bodies but for those of [Target] and [Verdict] records, with the hash of the last. For
+// whoever remembers where records are: each segment holds, the links between them are not
+// checked.
+func (j *Journal) Heads(ctx context.Context, from uint64, limit int) (heads []record.Record, last [32]byte, err error) {
+	tip, err := tipOf(ctx, j.store)
+	for next := max(from, 1); err == nil && next <= tip.Seq && len(heads) < limit; {
+		var page []store.Segment
+		if page, err = j.store.Read(ctx, next, pageSize); err != nil {
+			break
+		}
+		if len(page) == 0 || page[0].First > next || page[0].Last < next {
+			err = &ChainError{next, "missing"}
+		}
+		for i := 0; i < len(page) && err == nil && len(heads) < limit && page[i].First <= next; i++ {
+			var all []linked
+			if all, err = j.unpacker.open(&page[i]); err != nil {
+				break
+			}
+			for k := range all {
+				l := &all[k]
+				if l.Seq < next || len(heads) == limit {
+					continue
+				}
+				if l.Kind != record.Target && l.Kind != record.Verdict {
+					l.Body = nil
+				}
+				heads, last, next = append(heads, l.Record), l.hash, l.Seq+1
+			}
+		}
+	}
+	if err != nil {
+		return nil, link{}, j.named(err)
+	}
+	return heads, last, nil
+}
+
+// Latest returns the last durable record of a kind, with number 0 if there is none. It
+// reads little where [store.Marked] has the kind.
+func (j *Journal) Latest(ctx context.Context, kind record.Kind) (record.Record, error) {
+	return j.LatestBetween(ctx, 0, math.MaxInt64, kind)
+}
+
+// LatestAfter is [Journal.LatestBetween] up to the end.
+func (j *Journal) LatestAfter(ctx context.Context, after uint64, kind record.Kind) (r record.Record, err error) {
+	return j.LatestBetween(ctx, after, math.MaxInt64, kind)
+}
+
+// LatestBetween returns the last durable record of a kind between two others, with number
+// 0 if there is none. It looks at every segment between these where [store.Marked] has not
+// the kind.
+func (j *Journal) LatestBetween(ctx context.Context, after, before uint64, kind record.Kind) (record.Record, error) {
+	r, err := j.latest(ctx, j.store, after, before, kind)
+	return r, j.named(err)
+}
+
+func (j *Journal) latest(ctx context.Context, from store.Reader, after, before uint64, kind record.Kind) (record.Record, error) {
+	for {
+		s, err := from.Newest(ctx, 1<<kind, after, before)
+		if err != nil || s == nil {
+			return record.Record{}, err
+		}
+		// The index may be older than the row, in a file that somebody has changed.
+		all, err := j.unpacker.open(s)
+		if err != nil {
+			return record.Record{}, err
+		}
+		for i := len(all) - 1; i >= 0; i-- {
+			if r := all[i].Record; r.Kind == kind && r.Seq > after && r.Seq < before {
+				return r, nil
+			}
+		}
+		before = s.First
+	}
 }

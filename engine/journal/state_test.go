@@ -100,7 +100,7 @@ func TestAlteredState(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "journal.db")
 			j := open(t, path)
-			rows := []record.StateRow{{Row: 0, Value: []byte("first")}, {Row: 1, Value: []byte("second")}, {Row: 2, Value: []byte("third")}}
+			rows := rowsOf("first", "second", "third")
 			j.Keep(kept, rows)
 			if err := j.Close(); err != nil {
 				t.Fatal(err)
@@ -134,6 +134,7 @@ func TestLatest(t *testing.T) {
 	if err := j.Commit(t.Context(), opened, sent(1), opened, sent(2)); err != nil {
 		t.Fatal(err)
 	}
+	commit(t, j, sent(3)) // the end holds whatever is done to what is before
 	r, err := j.Latest(t.Context(), record.Opened)
 	if err != nil || r.Seq != 3 || r.Kind != record.Opened {
 		t.Errorf("got %v, %v", r, err)
@@ -144,11 +145,10 @@ func TestLatest(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	execute(t, path, `UPDATE record SET code = 'other' WHERE seq = 3`)
-	if j, err = journal.Open(path, journal.Options{}); err != nil {
+	if err := journal.Forge(path, 3, func(all []record.Record) []record.Record { all[2].Code = "other"; return all }); err != nil {
 		t.Fatal(err)
 	}
-	defer j.Close()
+	j = open(t, path)
 	if _, err := j.Latest(t.Context(), record.Opened); !errors.Is(err, journal.ErrDamaged) {
 		t.Errorf("an altered record: %v", err)
 	}
@@ -166,4 +166,12 @@ func TestStateWithAGap(t *testing.T) {
 	if j.Err() == nil {
 		t.Error("it goes on")
 	}
+}
+
+// rowsOf are rows of a state.
+func rowsOf(values ...string) (rows []record.StateRow) {
+	for i, v := range values {
+		rows = append(rows, record.StateRow{Row: i, Value: []byte(v)})
+	}
+	return rows
 }

@@ -213,6 +213,7 @@ type HaltedBody struct {
 const (
 	HaltGate     = "gate"     // a gate closed
 	HaltJournal  = "journal"  // the journal cannot be written
+	HaltFenced   = "fenced"   // another engine has gone on with the journal, or may have
 	HaltKey      = "key"      // a signing key, or the counters, cannot be used
 	HaltDCC      = "dcc"      // the DCC refuses the User, or every POST
 	HaltTripwire = "tripwire" // what answers together mean

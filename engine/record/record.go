@@ -100,6 +100,14 @@ type Record struct {
 // ErrHeld says that another program holds a file of the engine's: a viewer, a backup tool.
 var ErrHeld = errors.New("another program holds the file")
 
+// What a journal in a database may answer to its writer, who then is that no more.
+var (
+	// ErrTaken says that another engine has gone on with the journal.
+	ErrTaken = errors.New("another has gone on with this journal")
+	// ErrLapsed says that the lease on the journal could not be renewed in time.
+	ErrLapsed = errors.New("the lease on this journal could not be renewed")
+)
+
 // ErrInvalid marks a record that cannot be written: a kind that is not known, a
 // time outside the years 1678 to 2262, a service outside the permitted set, a
 // counter over 63 bits, or a typed kind without a body.

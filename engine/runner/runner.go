@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -239,6 +240,7 @@ func (r *Runner) Run(ctx context.Context) error {
 
 // loop is the one goroutine that owns the machine.
 func (r *Runner) loop(ctx, work context.Context) error {
+	defer crash()
 	defer r.o.Clock.Drive()()
 	timer := r.o.Clock.NewTimer()
 	defer timer.Stop()
@@ -301,6 +303,18 @@ func (r *Runner) loop(ctx, work context.Context) error {
 			happened = append(happened, sweep.JournalFailed{Err: r.o.Journal.Err()})
 		}
 	}
+}
+
+// crash ends the program when the machine panics. Whoever waits for this goroutine further
+// up would wait for ever: what is durable stands, and a program that is gone is started again.
+func crash() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	stack := debug.Stack()
+	go panic(fmt.Sprintf("%v\n\n%s", v, stack))
+	select {}
 }
 
 // more takes in what has come meanwhile, so that a burst costs one step.

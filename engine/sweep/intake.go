@@ -97,9 +97,12 @@ func (s *Machine) advanceTurn(m *meter, to ledger.Stage) (come bool, soon time.T
 		s.turnTo(m, ledger.Acting)
 		return true, time.Time{}
 	}
-	if urgent && !m.held {
-		m.held = true
-		s.waves.held = append(s.waves.held, m.number)
+	if urgent {
+		soon = time.Time{} // it is looked at again when there is room
+		if !m.held {
+			m.held = true
+			s.waves.held = append(s.waves.held, m.number)
+		}
 	}
 	i, w := &s.queues.intake[m.Plan.Region][m.fuel()], s.waves.of(m)
 	switch {

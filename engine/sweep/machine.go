@@ -217,7 +217,7 @@ func (s *Machine) take(e Event) {
 	case GateClosed:
 		s.closeGate(e.Reason)
 	case JournalFailed:
-		s.stop(record.HaltJournal, journalFault(e.Err), e.Err)
+		s.stop(journalHalt(e.Err), journalFault(e.Err), e.Err)
 	case Stop:
 		s.run.stopping = true
 	}
@@ -228,7 +228,23 @@ func journalFault(err error) string {
 	if errors.Is(err, record.ErrHeld) {
 		return "another program holds the journal's file, a viewer or a backup tool"
 	}
+	if fenced(err) {
+		return "this engine has lost the sweep, and signs and sends nothing more"
+	}
 	return "the journal cannot be written"
+}
+
+// fenced says whether another engine has gone on with the journal, or may have.
+func fenced(err error) bool {
+	return errors.Is(err, record.ErrTaken) || errors.Is(err, record.ErrLapsed)
+}
+
+// journalHalt is the cause of a halt for a journal that cannot be written.
+func journalHalt(err error) string {
+	if fenced(err) {
+		return record.HaltFenced
+	}
+	return record.HaltJournal
 }
 
 func (s *Machine) tick(real time.Time) {
@@ -307,6 +323,10 @@ func (s *Machine) finished() bool {
 
 // closeGate halts the sweep because a gate is closed. Answers still come in.
 func (s *Machine) closeGate(err error) {
+	if fenced(err) { // no answer can be taken in any more
+		s.stop(journalHalt(err), journalFault(err), err)
+		return
+	}
 	if s.run.halt == nil {
 		s.run.drains = s.real.Add(s.o.Drain)
 	}

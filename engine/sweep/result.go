@@ -79,7 +79,7 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 	case err == nil:
 		s.takeReply(r, res, again)
 	case errors.Is(err, exchange.ErrJournal):
-		s.stop(record.HaltJournal, journalFault(err), err)
+		s.stop(journalHalt(err), journalFault(err), err)
 		r.token = nil // it is used, and what was signed by it may be durable
 		s.unsigned(r)
 	case errors.Is(err, exchange.ErrKey):

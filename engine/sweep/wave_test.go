@@ -117,6 +117,30 @@ func (d *driver) commanded() map[int]bool {
 	return at
 }
 
+// When more homes come to the end of their credit than may go before their wave, the others
+// wait, and the machine's step ends: they are looked at when there is room again.
+func TestHomesOverTheCapWait(t *testing.T) {
+	d := townOf(30, func(i int, x *device) {
+		if i >= 15 && i < 25 { // ten in the third wave, whose credit ends two hours from now
+			x.Balance = 2 * servicerequests.Pound
+		}
+	})
+	d.Policy.DailySpend, d.Policy.AtRiskWithin, d.Policy.ActWithin = 24*servicerequests.Pound, 24*time.Hour, time.Hour
+	d.alter = func(o *Options) {
+		o.Waves = []Wave{{Name: "canary", Meters: 3, Soak: 12 * time.Hour}, {Name: "second", Meters: 6, Soak: time.Hour}, {Name: "third"}}
+	}
+	d.start()
+	began := d.now
+	d.until(func() bool { return d.now.Sub(began) > time.Hour && len(d.jobs) == 0 && !d.InFlight() })
+	if early := d.m.waves.early(); early != 6 || d.m.waves.all[0].state != record.WaveSoaking {
+		t.Errorf("%d homes went before their wave, want 6; the canary is %s", early, d.m.waves.all[0].state)
+	}
+	d.finishAll()
+	if d.m.counts.verdicts["on_supply"] != 30 {
+		t.Errorf("verdicts %v", d.m.counts.verdicts)
+	}
+}
+
 // Homes that are dark are armed before their wave, but no more of them than the wave that
 // opens next has. All others wait for theirs, though they are read.
 func TestDarkHomesGoBeforeTheirWave(t *testing.T) {

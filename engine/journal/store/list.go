@@ -1,0 +1,72 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Sweep is a row of a database's list of sweeps.
+type Sweep struct {
+	Address string // the sweep's own
+	Name    string
+	Records uint64 // 0: not begun
+	Holder  string // who holds it, or held it last; empty: nobody ever did
+	Since   time.Time
+	Until   time.Time // end of the lease by the database's clock; zero: it was given back
+	Held    bool
+}
+
+// Sweeps lists the sweeps of a database, by name. The address names no sweep.
+func Sweeps(ctx context.Context, database string) (all []Sweep, err error) {
+	if !IsAddress(database) {
+		return nil, fmt.Errorf("%q: want an address, postgres://USER@HOST/DATABASE", database)
+	}
+	p := &Postgres{}
+	if _, err := p.connect(ctx, database); err != nil {
+		return nil, err
+	}
+	defer p.pool.Close()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := checkMigrations(ctx, p.pool); err != nil {
+		return nil, err
+	}
+	rows, err := p.pool.Query(ctx, `SELECT name, coalesce(seq, 0), coalesce(holder, ''), since, until,
+		coalesce(until >= clock_timestamp(), false) FROM safemode.sweep ORDER BY name`)
+	if err != nil {
+		return nil, pgError(err)
+	}
+	all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Sweep, err error) {
+		var records int64
+		var since, until *time.Time
+		if err := row.Scan(&s.Name, &records, &s.Holder, &since, &until, &s.Held); err != nil {
+			return s, err
+		}
+		s.Records = uint64(records)
+		if since != nil {
+			s.Since = since.UTC()
+		}
+		if until != nil {
+			s.Until = until.UTC()
+		}
+		s.Address, err = named(database, s.Name)
+		return s, err
+	})
+	return all, pgError(err)
+}
+
+// named is the address of a sweep in a database.
+func named(database, sweep string) (string, error) {
+	u, err := url.Parse(database)
+	if err != nil {
+		return "", err
+	}
+	q := u.Query()
+	q.Set("sweep", sweep)
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}

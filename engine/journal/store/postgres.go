@@ -1,0 +1,397 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"safemode/engine/record"
+)
+
+// patience is how long the database may take for what is asked of it outside a lease.
+const patience = 30 * time.Second
+
+// Postgres is a store in a PostgreSQL database (see migrations for its tables). The row of
+// a sweep in safemode.sweep has its tip and its lease.
+type Postgres struct {
+	pgReader
+	pool  *pgxpool.Pool
+	at    string // without a password
+	lease *lease // nil for a store opened for reading
+	made  bool   // the sweep was, by openPostgres
+}
+
+func openPostgres(ctx context.Context, at string, o Options) (_ *Postgres, err error) {
+	p := &Postgres{at: Shown(at)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.release(ctx, true))
+		}
+	}()
+	sweep, err := p.connect(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if o.Write {
+		err = migrate(ctx, p.pool)
+	} else {
+		err = checkMigrations(ctx, p.pool)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.Write {
+		made, err := p.pool.Exec(ctx, "INSERT INTO safemode.sweep (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", sweep)
+		if err != nil {
+			return nil, pgError(err)
+		}
+		p.made = made.RowsAffected() == 1
+	}
+	err = p.pool.QueryRow(ctx, "SELECT id FROM safemode.sweep WHERE name = $1", sweep).Scan(&p.id)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, fmt.Errorf("%w: the database has no sweep %q", ErrNone, sweep)
+	case err != nil:
+		return nil, pgError(err)
+	}
+	if o.Write {
+		if p.lease, err = takeLease(ctx, p.pool, p.id, o.Holder); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// connect makes the pool of connections, without one yet, and returns the sweep's name.
+func (p *Postgres) connect(ctx context.Context, at string) (sweep string, err error) {
+	address, sweep, err := split(at)
+	if err != nil {
+		return "", err
+	}
+	config, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return "", err // the driver hides a password
+	}
+	config.MaxConns = 8
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	set := config.ConnConfig.RuntimeParams
+	if set["application_name"] == "" {
+		set["application_name"] = "safemode " + sweep
+	}
+	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return "", err
+	}
+	p.q = p.pool
+	return sweep, nil
+}
+
+// vacantPostgres is Vacant of an address.
+func vacantPostgres(ctx context.Context, at string) error {
+	p := &Postgres{}
+	sweep, err := p.connect(ctx, at)
+	if err != nil {
+		return err
+	}
+	defer p.pool.Close()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err = checkMigrations(ctx, p.pool)
+	if errors.Is(err, ErrNone) {
+		return nil
+	}
+	if err == nil {
+		err = p.pool.QueryRow(ctx, "SELECT id FROM safemode.sweep WHERE name = $1", sweep).Scan(&p.id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+	}
+	if err != nil {
+		return pgError(err)
+	}
+	held, err := heldBy(ctx, p.pool, p.id)
+	if err == nil && held != "" {
+		err = fmt.Errorf("%w: %s", ErrInUse, held)
+	}
+	return err
+}
+
+// pgError adds the package's own word to what PostgreSQL says.
+func pgError(err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		switch e.Code {
+		case "42P01", "3F000": // undefined table, undefined schema
+			return fmt.Errorf("%w: the database has no tables of safemode", ErrNone)
+		case "XX001", "XX002": // corrupted data, corrupted index
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+	}
+	return err
+}
+
+// Append implements [Store]. It is one statement and one round trip where no state is
+// kept with the segment.
+func (p *Postgres) Append(s *Segment, k State) error {
+	for {
+		if err := p.lease.Held(); err != nil {
+			return err
+		}
+		ctx, cancel := p.lease.context()
+		err := p.append(ctx, s, k)
+		cancel()
+		var said *pgconn.PgError
+		if err == nil || errors.Is(err, ErrTaken) || errors.As(err, &said) && !fleeting(said) {
+			return err
+		}
+		// The connection broke, or the server is going down or is not the primary any more:
+		// whether it is durable, the tip says.
+		ctx, cancel = p.lease.context()
+		is, _, tipErr := p.Tip(ctx)
+		cancel()
+		if tipErr == nil && is == s.Tip() {
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-p.lease.lost:
+		}
+	}
+}
+
+// pause is between two attempts to reach the database.
+const pause = 100 * time.Millisecond
+
+// fleeting says whether a server that answers so may answer otherwise in a moment: it is
+// going down, starting, or a standby that is to be promoted; or the segment conflicts with
+// one that this store has written before the connection broke.
+func fleeting(e *pgconn.PgError) bool {
+	switch e.Code[:2] {
+	case "57", "53", "08", "25", "40": // operator intervention, resources, connection, read only, rollback
+		return true
+	}
+	return false
+}
+
+const appendSegment = `WITH moved AS (
+	UPDATE safemode.sweep SET number = $4, seq = $3, hash = $9
+	WHERE id = $1 AND epoch = $13 AND coalesce(number, -1) = $4 - 1 RETURNING id
+) INSERT INTO safemode.segment (sweep, ` + columns + `)
+	SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM moved`
+
+func (p *Postgres) append(ctx context.Context, s *Segment, k State) error {
+	args := []any{
+		p.id, int64(s.First), int64(s.Last), int64(s.Number), s.Earliest, s.Latest, int64(s.Kinds),
+		s.Before[:], s.After[:], int64(s.Packing), s.Sum[:], s.Body, p.lease.epoch,
+	}
+	if len(k.Rows) == 0 && !k.Anew {
+		done, err := p.pool.Exec(ctx, appendSegment, args...)
+		return p.taken(ctx, s, done, err)
+	}
+	tx, err := p.pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // does nothing after Commit
+	done, err := tx.Exec(ctx, appendSegment, args...)
+	if err = p.taken(ctx, s, done, err); err != nil {
+		return err
+	}
+	var b pgx.Batch
+	if k.Anew {
+		b.Queue("DELETE FROM safemode.state WHERE sweep = $1", p.id)
+	}
+	for _, row := range k.Rows {
+		b.Queue(`INSERT INTO safemode.state (sweep, row, value) VALUES ($1, $2, $3)
+			ON CONFLICT (sweep, row) DO UPDATE SET value = excluded.value`, p.id, int64(row.Row), notNil(row.Value))
+	}
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
+}
+
+// taken says whether a statement that appends has appended nothing, because another has.
+func (p *Postgres) taken(ctx context.Context, s *Segment, done pgconn.CommandTag, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case done.RowsAffected() == 1:
+		return nil
+	}
+	// It may be this store's own, of a commit whose outcome nobody heard.
+	if is, _, err := p.Tip(ctx); err != nil || is == s.Tip() {
+		return err
+	}
+	held, err := p.Holder(ctx)
+	if err != nil || held == "" {
+		held = "nobody holds it now"
+	}
+	return fmt.Errorf("%w: segment %d was taken; %s", ErrTaken, s.Number, held)
+}
+
+// Check implements [Store]: PostgreSQL checks pages when it reads them, if the cluster was
+// made with checksums.
+func (p *Postgres) Check(ctx context.Context) (found []string, segments int, err error) {
+	err = p.pool.QueryRow(ctx, "SELECT count(*) FROM safemode.segment WHERE sweep = $1", p.id).Scan(&segments)
+	return nil, segments, pgError(err)
+}
+
+// Snapshot implements [Store].
+func (p *Postgres) Snapshot(ctx context.Context) (Reader, error) {
+	tx, err := p.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return nil, pgError(err)
+	}
+	return &pgReader{q: tx, id: p.id, end: func() error { return tx.Rollback(context.WithoutCancel(ctx)) }}, nil
+}
+
+// Held implements [Store].
+func (p *Postgres) Held() error { return p.lease.Held() }
+
+// Holder implements [Store].
+func (p *Postgres) Holder(ctx context.Context) (string, error) { return heldBy(ctx, p.pool, p.id) }
+
+// Lost implements [Store].
+func (p *Postgres) Lost() <-chan struct{} { return p.lease.lost }
+
+// Close implements [Store]: it gives the lease back.
+func (p *Postgres) Close() error { return p.release(context.Background(), false) }
+
+// Discard implements [Store].
+func (p *Postgres) Discard() error { return p.release(context.Background(), true) }
+
+func (p *Postgres) release(ctx context.Context, discard bool) error {
+	if p.pool == nil {
+		return nil
+	}
+	defer p.pool.Close()
+	if p.lease == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pausePatience)
+	defer cancel()
+	p.lease.stop()
+	if discard && p.made {
+		_, err := p.pool.Exec(ctx, "DELETE FROM safemode.sweep WHERE id = $1 AND epoch = $2", p.id, p.lease.epoch)
+		return pgError(err)
+	}
+	return p.lease.giveBack(ctx)
+}
+
+// pausePatience is how long a lease is tried to be given back: if it cannot be, it ends.
+const pausePatience = 5 * time.Second
+
+// pgQuerier is what a pool and a transaction can do.
+type pgQuerier interface {
+	QueryRow(ctx context.Context, query string, args ...any) pgx.Row
+	Query(ctx context.Context, query string, args ...any) (pgx.Rows, error)
+}
+
+// pgReader reads by the pool, or in one transaction.
+type pgReader struct {
+	q   pgQuerier
+	id  int64
+	end func() error
+}
+
+// Close implements [Reader] for a snapshot.
+func (r *pgReader) Close() error { return r.end() }
+
+// Tip implements [Reader].
+func (r *pgReader) Tip(ctx context.Context) (t Tip, ok bool, err error) {
+	var number, seq *int64
+	var sum []byte
+	err = r.q.QueryRow(ctx, "SELECT number, seq, hash FROM safemode.sweep WHERE id = $1", r.id).Scan(&number, &seq, &sum)
+	switch {
+	case err != nil:
+		return t, false, pgError(err)
+	case number == nil || seq == nil:
+		return t, false, nil
+	case len(sum) != len(t.Hash):
+		return t, false, short("the tip's hash", sum)
+	}
+	return Tip{uint64(*number), uint64(*seq), [32]byte(sum)}, true, nil
+}
+
+// Range implements [Reader].
+func (r *pgReader) Range(ctx context.Context) (first, last int64, err error) {
+	err = r.q.QueryRow(ctx, `SELECT coalesce(min(first), 0),
+		coalesce((SELECT last FROM safemode.segment WHERE sweep = $1 ORDER BY first DESC LIMIT 1), 0)
+		FROM safemode.segment WHERE sweep = $1`, r.id).Scan(&first, &last)
+	return first, last, pgError(err)
+}
+
+// Read implements [Reader].
+func (r *pgReader) Read(ctx context.Context, seq uint64, most int) ([]Segment, error) {
+	return r.segments(ctx, `SELECT `+columns+` FROM safemode.segment WHERE sweep = $1 AND first >= coalesce(
+		(SELECT max(first) FROM safemode.segment WHERE sweep = $1 AND first <= $2), $2) ORDER BY first LIMIT $3`, r.id, int64(seq), int64(most))
+}
+
+// After implements [Reader].
+func (r *pgReader) After(ctx context.Context, first uint64, most int) ([]Segment, error) {
+	return r.segments(ctx, `SELECT `+columns+` FROM safemode.segment WHERE sweep = $1 AND first > $2 ORDER BY first LIMIT $3`,
+		r.id, int64(first), int64(most))
+}
+
+// Newest implements [Reader].
+func (r *pgReader) Newest(ctx context.Context, kinds, after, before uint64) (*Segment, error) {
+	condition := "kinds & $2 <> 0 AND first < $4"
+	if kinds&^Marked == 0 {
+		condition += " AND " + marked
+	}
+	found, err := r.segments(ctx, `SELECT `+columns+` FROM safemode.segment WHERE sweep = $1 AND `+condition+`
+		AND last > $3 ORDER BY first DESC LIMIT 1`, r.id, int64(kinds), int64(after), int64(min(before, math.MaxInt64)))
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+func (r *pgReader) segments(ctx context.Context, query string, args ...any) (found []Segment, err error) {
+	rows, err := r.q.Query(ctx, query, args...)
+	if err != nil {
+		return nil, pgError(err)
+	}
+	defer rows.Close()
+	for size := 0; size <= largest && rows.Next(); {
+		var w row
+		if err := rows.Scan(w.columns()...); err != nil {
+			return found, fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		s := w.segment()
+		size += len(s.Body)
+		found = append(found, s)
+	}
+	rows.Close()
+	return found, pgError(rows.Err())
+}
+
+// State implements [Reader].
+func (r *pgReader) State(ctx context.Context) (rows []record.StateRow, err error) {
+	found, err := r.q.Query(ctx, "SELECT row, value FROM safemode.state WHERE sweep = $1 ORDER BY row", r.id)
+	if err != nil {
+		return nil, pgError(err)
+	}
+	rows, err = pgx.CollectRows(found, pgx.RowToStructByPos[record.StateRow])
+	return rows, pgError(err)
+}
+
+// self names this machine and process.
+func self() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a machine without a name"
+	}
+	return fmt.Sprintf("%s, process %d", host, os.Getpid())
+}

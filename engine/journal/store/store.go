@@ -1,0 +1,187 @@
+// Package store is where the segments of a journal lie: in an SQLite file, which is the
+// default and needs nothing else, or in a PostgreSQL database, which a second machine
+// reaches, too. It owns durability and the order of segments: a segment is appended after
+// the one that its writer knows as the last, or not at all. It refuses a second writer, a
+// database of a newer program, and to append where somebody else has. What is in a
+// segment it does not know; package journal does.
+//
+// # Fence
+//
+// [Store.Append] of segment n fails with [ErrTaken] where n exists, or where n-1 is not
+// the last: the check and the write are one transaction. Who gets that error writes
+// nothing more: another has gone on.
+//
+// # SQLite
+//
+// One file (see [SQLite] for its schema) in WAL mode with synchronous FULL. A file beside
+// it with the suffix .lock stays empty and carries the lock that keeps a second process
+// out. After a crash the file with the suffix -wal belongs to it: a copy without it lacks
+// the last segments. After a Close the journal is one file.
+//
+// # PostgreSQL
+//
+// Tables of the schema safemode, in one database for many sweeps (see [Postgres]). An
+// address is that of the database with the sweep's name in it:
+//
+//	postgres://user@host1,host2/database?target_session_attrs=read-write&sweep=winter-2026
+//
+// sweep is 1 to 64 of a-z, 0-9, - and _; without it the name is "sweep". All else goes to
+// the driver, which knows libpq's settings and environment. The password comes from there
+// (PGPASSFILE, PGPASSWORD); one in the address is refused.
+//
+// The writer holds a lease: a row with its holder, a number that grows with each holder
+// (the epoch), and an end by the database's clock. It is renewed at each third of its
+// length. Each append names the epoch, so that the database refuses who has lost the
+// lease, whatever that one believes. A holder that cannot renew stops by its own clock,
+// which counts suspension (CLOCK_BOOTTIME) and is read before the renewal is sent: its end
+// is never later than the database's, but for the drift of one clock against the other
+// in some seconds. What a machine may still do that was suspended between its last look
+// at that clock and the write that followed is left: it was durable before.
+//
+// A commit whose outcome is unknown, because the connection broke, is settled by reading
+// the tip: it is there, or it is made again, or another has gone on.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"safemode/engine/durable"
+	"safemode/engine/record"
+)
+
+// What is refused. The text names the file or address.
+var (
+	ErrInUse   = durable.ErrLocked
+	ErrForeign = errors.New("not a journal of safemode")
+	ErrVersion = errors.New("a journal of another version")
+	ErrDamaged = errors.New("damaged")
+	ErrNone    = errors.New("no such journal")
+	// ErrTaken says that the segment exists, or that the lease is another's.
+	ErrTaken = record.ErrTaken
+	// ErrLapsed says that the lease could not be renewed in time.
+	ErrLapsed = record.ErrLapsed
+)
+
+// Head is what is said of a segment in plain. All of it but Sum follows from the records.
+type Head struct {
+	Number           uint64 // 0, 1, 2 ... without a gap
+	First, Last      uint64 // numbers of its first and last record
+	Earliest, Latest int64  // times of its records, nanoseconds since 1970-01-01 UTC
+	Kinds            uint64 // bit k: it has a record of kind k
+	Before, After    [32]byte
+	Packing          uint64 // of the body
+	Sum              [32]byte
+}
+
+// Segment is a head with its body.
+type Segment struct {
+	Head
+	Body []byte
+}
+
+// Tip is the end of a journal: the last segment's number, its last record and the hash
+// after it.
+type Tip struct {
+	Number, Seq uint64
+	Hash        [32]byte
+}
+
+// Tip is the end of a journal that ends with this segment.
+func (h *Head) Tip() Tip { return Tip{h.Number, h.Last, h.After} }
+
+// State is a change of the kept state.
+type State struct {
+	Rows []record.StateRow
+	Anew bool // all other rows go
+}
+
+// Reader reads what is durable. Its methods may be called concurrently, but for those of
+// a snapshot.
+type Reader interface {
+	// Tip is the end; ok is false for a journal that has no segment yet.
+	Tip(ctx context.Context) (tip Tip, ok bool, err error)
+	// Read returns, in order, the last segment that begins at or before a record, and those
+	// after it: at most so many, and fewer where they are large.
+	Read(ctx context.Context, seq uint64, most int) ([]Segment, error)
+	// After returns, in order, the segments that begin after a record, likewise.
+	After(ctx context.Context, first uint64, most int) ([]Segment, error)
+	// Newest returns the last segment that has one of some kinds and a record between two
+	// others; nil if there is none. For [Marked] kinds it does not read the others.
+	Newest(ctx context.Context, kinds, after, before uint64) (*Segment, error)
+	// Range returns the lowest first and the highest last record of all segments.
+	Range(ctx context.Context) (first, last int64, err error)
+	// State returns the kept state, in the order of its rows.
+	State(ctx context.Context) ([]record.StateRow, error)
+	// Close ends the reading.
+	Close() error
+}
+
+// Store keeps one journal. Append is for one goroutine.
+type Store interface {
+	Reader
+	// Snapshot reads one moment.
+	Snapshot(ctx context.Context) (Reader, error)
+	// Append makes a segment and a change of the state durable, both or neither. An error
+	// that does not wrap [ErrTaken] leaves open whether they are.
+	Append(s *Segment, k State) error
+	// Check lists what the store itself finds damaged, and how many pages or rows it
+	// looked at.
+	Check(ctx context.Context) (found []string, looked int, err error)
+	// Held says why the journal may not be written any more: nil while it may.
+	Held() error
+	// Holder says who may write it now, and since when; empty: nobody, or a file has no word
+	// of it.
+	Holder(ctx context.Context) (string, error)
+	// Lost is closed when it may not. Nil: that cannot happen.
+	Lost() <-chan struct{}
+	// Discard removes what Open made, and closes.
+	Discard() error
+}
+
+// Marked are the kinds that are asked for alone, and few: segments that have one are in an
+// index.
+const Marked = 1<<record.Opened | 1<<record.Closed | 1<<record.State | 1<<record.Tripwire | 1<<record.Halted | 1<<record.Operator
+
+// largest bounds what one Read returns beyond its first segment, in bytes of bodies.
+const largest = 4 << 20
+
+// Options of a store.
+type Options struct {
+	Write  bool
+	Holder string // who writes, for the others; empty: this machine and process
+
+	// Unsynced commits to a file outlive the process, and not the machine.
+	Unsynced bool
+}
+
+// Open opens the store at a path or an address.
+func Open(ctx context.Context, at string, o Options) (Store, error) {
+	if IsAddress(at) {
+		p, err := openPostgres(ctx, at, o)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+	s, err := openSQLite(at, o)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Vacant says what an Open for writing would of a place, without a look at what is in it:
+// who writes there, and what was left behind. It changes nothing.
+func Vacant(ctx context.Context, at string) error {
+	if IsAddress(at) {
+		return vacantPostgres(ctx, at)
+	}
+	return vacant(at)
+}
+
+// short says that a value has not the size that it must have.
+func short(what string, b []byte) error {
+	return fmt.Errorf("%w: %s of %d bytes", ErrDamaged, what, len(b))
+}
