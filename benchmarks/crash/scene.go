@@ -242,6 +242,7 @@ policy:
   arm_freshness_electricity: 30m
   arm_freshness_gas: 90m
   response_wait_electricity: 2h
+  dark_wait_electricity: 0s
   response_wait_gas: 4h
   retry_electricity: [10m, 30m]
   retry_gas: [35m, 70m]

@@ -93,7 +93,7 @@ func TestSweepNeedsTwoApprovers(t *testing.T) {
 
 	// A configuration that allows more than what was approved; less is fine.
 	s.configure(t, "wider.yaml", "policy:\n", "policy:\n  arm_tries: 9\n")
-	s.refusesSweep(t, exitRefused, "wider.yaml", "plan", "journal.db", "policy.arm_tries: 9 is wider than the plan's 2")
+	s.refusesSweep(t, exitRefused, "wider.yaml", "plan", "journal.db", "policy.arm_tries: 9 is wider than the plan's 3")
 	s.configure(t, "narrower.yaml", "policy:\n", "policy:\n  arm_tries: 1\n")
 	narrower := start(t, s.sweepArgs("narrower.yaml", "plan", "narrower.db")...)
 	narrower.until("sending", func() bool { return s.requests(t) > 0 })

@@ -225,7 +225,7 @@ func demoConfig(speed float64) config.Config {
 	c.Policy.ReadWait = 30 * time.Minute
 	c.Policy.ArmFreshnessElectricity = 30 * time.Minute
 	c.Policy.ArmFreshnessGas = 90 * time.Minute
-	c.Policy.ResponseWaitElectricity = time.Hour
+	c.Policy.ResponseWaitElectricity, c.Policy.DarkWaitElectricity = time.Hour, 0
 	setPace(&c, demoPosts/speed)
 	return c
 }

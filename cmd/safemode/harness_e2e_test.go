@@ -256,9 +256,10 @@ limits:
   arm_freshness_electricity: %v
   arm_freshness_gas: %v
   response_wait_electricity: %v
+  dark_wait_electricity: %v
   retry_electricity: [%s]
   retry_gas: [%s]
-`, p.ReadWait, p.ArmFreshnessElectricity, p.ArmFreshnessGas, p.ResponseWaitElectricity, list(p.RetryElectricity), list(p.RetryGas))
+`, p.ReadWait, p.ArmFreshnessElectricity, p.ArmFreshnessGas, p.ResponseWaitElectricity, p.DarkWaitElectricity, list(p.RetryElectricity), list(p.RetryGas))
 	for i := 0; i < len(replacements); i += 2 {
 		if !strings.Contains(text, replacements[i]) {
 			t.Fatalf("%q is not in the configuration", replacements[i])

@@ -124,7 +124,7 @@ var nightOrder = [...]struct{ id, title, commands string }{
 	{"rehearse", "To rehearse:", "demo sim loadtest"},
 	{"prepare", "Before the night:", "pki fleet portfolio check-config sign plan approve preflight signer"},
 	{"night", "In the night:", "sweep status wait pause resume stop rerun exclude suppress deleted renew go-on cease"},
-	{"after", "Afterwards:", "report evidence audit journal custody"},
+	{"after", "Afterwards:", "report evidence audit journal sweeps custody"},
 	{"tools", "Single messages, and help:", "duis gbcs completion man help"},
 }
 
