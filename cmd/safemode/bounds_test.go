@@ -112,9 +112,11 @@ func TestWidened(t *testing.T) {
 			c.Limits.User = config.Rate{PerSecond: 1, Burst: 1}
 			c.Limits.InFlight, c.Workers = 1, 1
 		},
-		"fewer tries":    func(c *config.Config) { c.Policy.RetryElectricity, c.Policy.RetryGas, c.RetryBudget = nil, nil, 1 },
-		"rarer tries":    func(c *config.Config) { c.Policy.RetryElectricity[0] = time.Hour },
-		"none is soon":   func(c *config.Config) { c.Policy.DarkWaitElectricity, c.Policy.DarkWaitGas, c.Policy.DarkAgain = 0, 0, 0 },
+		"fewer tries": func(c *config.Config) { c.Policy.RetryElectricity, c.Policy.RetryGas, c.RetryBudget = nil, nil, 1 },
+		"rarer tries": func(c *config.Config) { c.Policy.RetryElectricity[0] = time.Hour },
+		"none is soon": func(c *config.Config) {
+			c.Policy.DarkWaitElectricity, c.Policy.DarkWaitGas, c.Policy.DarkAgain = 0, 0, 0
+		},
 		"no long retry":  func(c *config.Config) { c.Policy.Patience = 0 },
 		"another list":   func(c *config.Config) { c.Gates.RevocationLists = []string{"more.pem", "crl.pem"} },
 		"sooner stuck":   func(c *config.Config) { c.Policy.StepDeadlineGas = time.Hour },

@@ -31,12 +31,12 @@ func TestBreakerIsToldOnce(t *testing.T) {
 		"throttled":                 {set: fails(throttled), told: throttled, want: throttled},
 		"rejected":                  {set: fails(gateway.ErrRejected), told: gateway.ErrRejected, want: gateway.ErrRejected},
 		"in doubt":                  {set: fails(gateway.ErrInDoubt), told: gateway.ErrInDoubt, want: gateway.ErrInDoubt},
-		"held back after all":       {set: fails(gateway.ErrHeldBack), told: context.Canceled, want: gateway.ErrHeldBack},
+		"held back after all":       {set: fails(gateway.ErrNotAdmitted), told: context.Canceled, want: gateway.ErrNotAdmitted},
 		"no connection":             {set: func(d *door, _ *exchange.Leg) { d.dial = func() error { return gateway.ErrNotWritten } }, told: gateway.ErrNotWritten, want: gateway.ErrNotWritten},
 		"at the wall":               {set: func(d *door, _ *exchange.Leg) { d.dial = func() error { return gateway.ErrNotPermitted } }, none: true, want: gateway.ErrNotPermitted},
 		"two connections":           {set: func(d *door, _ *exchange.Leg) { d.conns = 2 }},
 		"two connections, in doubt": {set: func(d *door, l *exchange.Leg) { d.conns = 2; fails(gateway.ErrInDoubt)(d, l) }, told: gateway.ErrInDoubt, want: gateway.ErrInDoubt},
-		"refused on the second":     {set: func(d *door, _ *exchange.Leg) { d.conns = 2; d.grant = once() }, told: context.Canceled, want: gateway.ErrHeldBack},
+		"refused on the second":     {set: func(d *door, _ *exchange.Leg) { d.conns = 2; d.grant = once() }, told: context.Canceled, want: gateway.ErrNotAdmitted},
 		"reply not proven": {set: func(d *door, _ *exchange.Leg) {
 			d.reply = func() (duis.Response, error) { return duis.Response{}, errShut }
 		}, want: exchange.ErrUnproven},

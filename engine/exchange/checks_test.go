@@ -39,7 +39,7 @@ func TestOrderOfTheChecks(t *testing.T) {
 			}
 			res := d.do(l)
 			limit, limited := errors.AsType[*exchange.LimitError](res.Err)
-			if !errors.Is(res.Err, gateway.ErrHeldBack) || check.want != nil && !errors.Is(res.Err, check.want) || limited != (check.name == "limit") {
+			if !errors.Is(res.Err, gateway.ErrNotAdmitted) || check.want != nil && !errors.Is(res.Err, check.want) || limited != (check.name == "limit") {
 				t.Errorf("%s: %v", check.name, res.Err)
 			}
 			if limited && (limit.Limit != "user" || limit.Wait != time.Second) {

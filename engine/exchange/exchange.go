@@ -130,7 +130,7 @@ func (e *LimitError) Error() string { return fmt.Sprintf("limit %s: not for %v",
 // Denied says whether an error means that nothing was written and the same bytes may
 // come again.
 func Denied(err error) bool {
-	return errors.Is(err, gateway.ErrHeldBack)
+	return errors.Is(err, gateway.ErrNotAdmitted)
 }
 
 // Permit lets a leg go as long as it is not recalled.
@@ -380,7 +380,7 @@ func (x *Exchange) signature(ctx context.Context, leg *Leg) (body []byte, err er
 			body, err = x.o.Signer.SignRequest(ctx, leg.Device, request)
 		}
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-			return nil, fmt.Errorf("%w: %w", gateway.ErrHeldBack, err)
+			return nil, fmt.Errorf("%w: %w", gateway.ErrNotAdmitted, err)
 		}
 		if !errors.Is(err, signer.ErrUnavailable) {
 			return body, err
@@ -388,7 +388,7 @@ func (x *Exchange) signature(ctx context.Context, leg *Leg) (body []byte, err er
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %w", gateway.ErrHeldBack, err)
+			return nil, fmt.Errorf("%w: %w", gateway.ErrNotAdmitted, err)
 		}
 		if err := x.stands(leg); err != nil {
 			return nil, err

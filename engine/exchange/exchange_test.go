@@ -154,7 +154,7 @@ func TestWritten(t *testing.T) {
 	}{
 		"a reply":       {nil, true},
 		"not permitted": {gateway.ErrNotPermitted, false},
-		"held back":     {fmt.Errorf("%w: %w", gateway.ErrHeldBack, exchange.ErrGate), false},
+		"held back":     {fmt.Errorf("%w: %w", gateway.ErrNotAdmitted, exchange.ErrGate), false},
 		"not written":   {gateway.ErrNotWritten, false},
 		"throttled":     {&gateway.ThrottledError{Status: 503}, false},
 		"rejected":      {gateway.ErrRejected, true},

@@ -21,7 +21,7 @@ func TestWaitsForTheKeys(t *testing.T) {
 	}{
 		"they come back":                 {func(asked int, _ *exchange.Leg, _ func()) error { return when(asked < 3, down) }, nil},
 		"the home is excluded meanwhile": {func(_ int, l *exchange.Leg, _ func()) error { l.Permit.Recall(); return down }, exchange.ErrRecalled},
-		"the sweep is stopped meanwhile": {func(_ int, _ *exchange.Leg, stop func()) error { stop(); return down }, gateway.ErrHeldBack},
+		"the sweep is stopped meanwhile": {func(_ int, _ *exchange.Leg, stop func()) error { stop(); return down }, gateway.ErrNotAdmitted},
 		"whoever has them is frozen":     {func(int, *exchange.Leg, func()) error { return signer.ErrStopped }, exchange.ErrGate},
 		"they are broken":                {func(int, *exchange.Leg, func()) error { return errors.New("no such key") }, exchange.ErrKey},
 		"it was gone, and then is frozen": {func(asked int, _ *exchange.Leg, _ func()) error {

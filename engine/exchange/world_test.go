@@ -126,7 +126,7 @@ func (d *door) Post(ctx context.Context, p gateway.Post) ([]byte, error) {
 	}
 	for range max(1, d.conns) {
 		if err := p.Admit(ctx); err != nil {
-			return nil, fmt.Errorf("%w: %w", gateway.ErrHeldBack, err)
+			return nil, fmt.Errorf("%w: %w", gateway.ErrNotAdmitted, err)
 		}
 	}
 	d.asked = append(d.asked, "network")

@@ -87,7 +87,7 @@ func TestAdmitHoldsBack(t *testing.T) {
 			}
 			before, asked := p.bytes.Load(), 0
 			_, err := g.Post(t.Context(), admitted(t, func(context.Context) error { asked++; return reason }))
-			if !errors.Is(err, ErrHeldBack) || !errors.Is(err, reason) || asked != 1 {
+			if !errors.Is(err, ErrNotAdmitted) || !errors.Is(err, reason) || asked != 1 {
 				t.Errorf("warm %t: asked %d times: %v", warm, asked, err)
 			}
 			wantClass(t, err, nil)
@@ -182,7 +182,7 @@ func TestAdmitIsAskedAgainOnTheNextConnection(t *testing.T) {
 		switch {
 		case !refuses && (err != nil || n == 0):
 			t.Errorf("%v, %d bytes", err, n)
-		case refuses && (!errors.Is(err, ErrHeldBack) || !errors.Is(err, closed) || n != 0):
+		case refuses && (!errors.Is(err, ErrNotAdmitted) || !errors.Is(err, closed) || n != 0):
 			t.Errorf("refused on the second connection: %v, %d bytes reached the peer", err, n)
 		case refuses:
 			wantClass(t, err, nil)
@@ -219,7 +219,7 @@ func TestConnectionDiesWhileAdmitIsAsked(t *testing.T) {
 		}
 		want := ErrNotWritten
 		if asked == 2 {
-			want = ErrHeldBack
+			want = ErrNotAdmitted
 		}
 		if !errors.Is(err, want) || errors.Is(err, ErrInDoubt) {
 			t.Errorf("asked %d times: %v", asked, err)
@@ -238,17 +238,17 @@ func TestWrittenIsNotHeldBack(t *testing.T) {
 		t.Errorf("a write is under way: written %t, %v", written, refused)
 	}
 	p.noteWritten(0)
-	if err := p.checkOnce(); !errors.Is(err, ErrHeldBack) {
+	if err := p.checkOnce(); !errors.Is(err, ErrNotAdmitted) {
 		t.Errorf("written after the end: %v", err)
 	}
 	next := &connState{postState: c}
-	if err := next.checkOnce(); !errors.Is(err, ErrHeldBack) {
+	if err := next.checkOnce(); !errors.Is(err, ErrNotAdmitted) {
 		t.Errorf("written after the end, on another connection: %v", err)
 	}
 	if written, _ := c.end(); written {
 		t.Error("a write that took nothing is called written")
 	}
-	if _, err := (&socket{}).Write([]byte("x")); !errors.Is(err, ErrHeldBack) {
+	if _, err := (&socket{}).Write([]byte("x")); !errors.Is(err, ErrNotAdmitted) {
 		t.Errorf("a connection that no request has: %v", err)
 	}
 }
@@ -266,7 +266,7 @@ func TestContextEndsWhileAdmitIsAsked(t *testing.T) {
 				<-inner.Done()
 				return says
 			}))
-			if !errors.Is(err, ErrHeldBack) || !errors.Is(err, context.Canceled) {
+			if !errors.Is(err, ErrNotAdmitted) || !errors.Is(err, context.Canceled) {
 				t.Errorf("%v", err)
 			}
 			wantClass(t, err, nil)
@@ -279,7 +279,7 @@ func TestContextEndsWhileAdmitIsAsked(t *testing.T) {
 		p := newPeer(t, secure)
 		g := p.gateway(50 * time.Millisecond)
 		_, err := g.Post(t.Context(), admitted(t, func(inner context.Context) error { <-inner.Done(); return inner.Err() }))
-		if !errors.Is(err, ErrHeldBack) || !errors.Is(err, context.DeadlineExceeded) {
+		if !errors.Is(err, ErrNotAdmitted) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v", err)
 		}
 		p.end(g)

@@ -151,12 +151,12 @@ func (g *Gateway) Post(ctx context.Context, p Post) ([]byte, error) {
 	written, refused := state.end()
 	switch {
 	case err == nil:
-	case written && errors.Is(err, ErrHeldBack): // it is in doubt and not held back
+	case written && errors.Is(err, ErrNotAdmitted): // it is in doubt and not held back
 		return nil, fmt.Errorf("%w: %s", ErrInDoubt, err.Error())
 	case written:
 		return nil, fmt.Errorf("%w: %w", ErrInDoubt, err)
 	case refused != nil:
-		return nil, fmt.Errorf("%w: %w", ErrHeldBack, refused)
+		return nil, fmt.Errorf("%w: %w", ErrNotAdmitted, refused)
 	default:
 		return nil, fmt.Errorf("%w: %w", ErrNotWritten, err)
 	}

@@ -12,7 +12,7 @@ import (
 
 // ErrHeldBack means that [Post.Admit] refused the request: nothing was written. The error of
 // Admit is wrapped, too.
-var ErrHeldBack = errors.New("gateway: held back at the socket")
+var ErrNotAdmitted = errors.New("gateway: held back at the socket")
 
 // socket is a connection that calls [Post.Admit] before the first byte of each request is
 // written. With TLS it is above the encryption, so a handshake does not call it.
@@ -26,7 +26,7 @@ type socket struct {
 func (s *socket) Write(b []byte) (int, error) {
 	p := s.pass.Load()
 	if p == nil {
-		return 0, ErrHeldBack
+		return 0, ErrNotAdmitted
 	}
 	if err := p.checkOnce(); err != nil {
 		return 0, err
@@ -52,7 +52,7 @@ func (p *connState) checkOnce() error {
 		p.admit()
 	}
 	if p.refused != nil {
-		return ErrHeldBack
+		return ErrNotAdmitted
 	}
 	p.writing++
 	return nil
@@ -85,7 +85,7 @@ func (c *postState) admit() {
 	defer func() {
 		// A panic must not end the transport's goroutine: Post passes it to its caller.
 		if c.panicked = recover(); c.panicked != nil {
-			c.refused = ErrHeldBack
+			c.refused = ErrNotAdmitted
 		}
 		if c.refused == nil {
 			c.refused = c.ctx.Err() // it ended while Admit ran

@@ -98,7 +98,7 @@ func (a *actor) sign(r *Request) {
 func (a *actor) command(r *Request) {
 	a.t.Helper()
 	a.move(r, Correlated)
-	r.Asked, r.Body, r.Leg = r.Body, nil, CommandLeg
+	r.Asked, r.Body, r.Half = r.Body, nil, SecondHalf
 	a.move(r, Sign)
 	a.apply(record.Record{Kind: record.SignedCommand, Service: r.Service, ID: r.ID, Body: []byte("<command/>")})
 }
@@ -106,7 +106,7 @@ func (a *actor) command(r *Request) {
 // take has the DCC take a request as far as the half that reaches the device.
 func (a *actor) take(r *Request) {
 	a.t.Helper()
-	if r.Service.Critical() && r.Leg == AskLeg {
+	if r.Service.Critical() && r.Half == FirstHalf {
 		a.command(r)
 	}
 	if r.Phase.Working() {
@@ -118,12 +118,12 @@ func (a *actor) take(r *Request) {
 // step opens what the policy wants now and returns it.
 func (a *actor) step() []servicerequests.Service {
 	a.t.Helper()
-	s := a.p.Decide(a.m, a.now, Acting)
+	s := a.p.Decide(a.m, a.now, Commanding)
 	for _, service := range s.Ask {
 		if service.Critical() && a.m.openCommand() != nil {
 			a.t.Fatalf("SRV %v asked for while another critical command is open", service)
 		}
-		if a.m.OpenOf(service) != nil {
+		if a.m.PendingOf(service) != nil {
 			a.t.Fatalf("SRV %v asked for twice at once", service)
 		}
 		a.sign(a.m.Ask(&a.p, service, dccEUI, false, a.now))
@@ -149,7 +149,7 @@ func (a *actor) acknowledge() {
 // end ends the open request of a service; commands count as signed.
 func (a *actor) end(service servicerequests.Service, class record.Class, code string, o *record.Observation) {
 	a.t.Helper()
-	r := a.m.OpenOf(service)
+	r := a.m.PendingOf(service)
 	if r == nil {
 		a.t.Fatalf("SRV %v is not open", service)
 	}
@@ -161,7 +161,7 @@ func (a *actor) end(service servicerequests.Service, class record.Class, code st
 func (a *actor) outcome(service servicerequests.Service, id servicerequests.RequestID, class record.Class, code string, o *record.Observation) Effect {
 	a.t.Helper()
 	body := record.OutcomeBody{Class: class, Code: code, AnsweredAt: a.now, Observed: o}
-	if r := a.m.OpenAs(id); r != nil {
+	if r := a.m.PendingWith(id); r != nil {
 		body.Attempt = r.Attempt
 	}
 	return a.apply(record.Record{Kind: record.Outcome, Service: service, ID: id, Code: class.String(), Body: record.Encode(body)})
@@ -170,7 +170,7 @@ func (a *actor) outcome(service servicerequests.Service, id servicerequests.Requ
 // alert has the device raise an alert a second from now.
 func (a *actor) alert(code, futureDated uint16) bool {
 	a.raised++
-	return a.m.TakeAlert(Alert{Code: code, Counter: a.raised, At: a.now.Add(time.Second), FutureDated: futureDated})
+	return a.m.ApplyAlert(Alert{Code: code, Counter: a.raised, At: a.now.Add(time.Second), FutureDated: futureDated})
 }
 
 // drive has every request end as answer says, and time pass where nothing is asked, until
@@ -187,7 +187,7 @@ func (a *actor) drive(answer func(*Request) (record.Class, string, *record.Obser
 			class, code, o := answer(r)
 			a.end(r.Service, class, code, o)
 		}
-		if s := a.p.Decide(a.m, a.now, Acting); len(s.Ask) == 0 && !s.Wake.IsZero() {
+		if s := a.p.Decide(a.m, a.now, Commanding); len(s.Ask) == 0 && !s.Wake.IsZero() {
 			a.now = s.Wake
 		}
 	}
@@ -198,7 +198,7 @@ func (a *actor) read(mode servicerequests.PaymentMode, supply servicerequests.Su
 	a.t.Helper()
 	a.end(servicerequests.ReadSupplyStatus, record.ClassSuccess, "", &record.Observation{Supply: supply})
 	a.end(servicerequests.ReadPaymentMode, record.ClassSuccess, "", &record.Observation{Mode: mode})
-	if a.m.OpenOf(servicerequests.ReadMeterBalance) != nil {
+	if a.m.PendingOf(servicerequests.ReadMeterBalance) != nil {
 		a.end(servicerequests.ReadMeterBalance, record.ClassSuccess, "", &record.Observation{Balance: balance})
 	}
 }

@@ -89,7 +89,7 @@ type Alert struct {
 // An alert counts once, and only if it is later than the read that it would overrule
 // (decision 50). One that may allow something (8F0F, 8F83) must have a later time. One that
 // forbids is dropped only if a read shows otherwise that is later by more than [clockSkew].
-func (m *Meter) TakeAlert(a Alert) (changed bool) {
+func (m *Meter) ApplyAlert(a Alert) (changed bool) {
 	about, known := a.subject()
 	if !known || a.Counter != 0 && a.Counter <= m.Taken[about] {
 		return false

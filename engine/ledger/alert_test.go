@@ -14,7 +14,7 @@ func seen(t *testing.T, state servicerequests.SupplyState) *actor {
 	a.step()
 	a.read(prepay, state, pounds(10))
 	a.step()
-	if a.m.OpenOf(buyTime) != nil {
+	if a.m.PendingOf(buyTime) != nil {
 		a.end(buyTime, record.ClassNegative, "250", nil)
 		a.step()
 	}
@@ -32,7 +32,7 @@ func TestOldAlertBeforeTheFirstRead(t *testing.T) {
 	for age, taken := range map[time.Duration]bool{time.Hour: true, alertWindow - 1: true, alertWindow: false, 30 * 24 * time.Hour: false} {
 		for _, code := range []uint16{AlertBelow, AlertSuspended} {
 			a := newActor(t, servicerequests.ESME)
-			a.m.TakeAlert(Alert{Code: code, Counter: 7, At: a.now.Add(-age), Heard: a.now})
+			a.m.ApplyAlert(Alert{Code: code, Counter: 7, At: a.now.Add(-age), Heard: a.now})
 			if a.m.Alarm.Raised() != taken {
 				t.Errorf("%04X of %v ago is taken: %t", code, age, !taken)
 			}
@@ -61,7 +61,7 @@ func TestOldAlertOfCreditAllowsNothing(t *testing.T) {
 			if c.at {
 				alert.At = a.m.Now.Supply.At.Add(c.later)
 			}
-			if a.m.TakeAlert(alert) {
+			if a.m.ApplyAlert(alert) {
 				t.Errorf("%s: %04X reopens the meter", name, code)
 			}
 			if got := a.m.Alarm.Raised(); got != c.taken {
@@ -81,7 +81,7 @@ func TestOldAlertDoesNotArmAHomeThatIsOffForAnotherReason(t *testing.T) {
 	a.read(prepay, on, pounds(0.5))
 	month := a.now.Add(-30 * 24 * time.Hour)
 	for range 2 { // and delivered again
-		a.m.TakeAlert(Alert{Code: AlertBelow, Counter: 7, At: month})
+		a.m.ApplyAlert(Alert{Code: AlertBelow, Counter: 7, At: month})
 	}
 	a.drive(func(r *Request) (record.Class, string, *record.Observation) {
 		switch r.Service {
@@ -118,7 +118,7 @@ func TestAlertIsTakenOnce(t *testing.T) {
 		take := func(counter uint64) bool {
 			alert := c
 			alert.Counter, alert.At = counter, a.now
-			return a.m.TakeAlert(alert)
+			return a.m.ApplyAlert(alert)
 		}
 		if !take(7) {
 			t.Fatalf("%04X is passed over", c.Code)
@@ -160,7 +160,7 @@ func TestAlertThatAReadOverrules(t *testing.T) {
 			if c.at {
 				alert.At = a.m.AsOf().Add(-c.before)
 			}
-			if got := a.m.TakeAlert(alert); got != c.taken {
+			if got := a.m.ApplyAlert(alert); got != c.taken {
 				t.Errorf("%04X, %v before the read, known: %t: taken: %t", code, c.before, c.at, got)
 			}
 			if current := a.m.ModeCurrent() && a.m.SupplyCurrent(); c.taken && code != AlertFlowB4 && current {
@@ -169,14 +169,14 @@ func TestAlertThatAReadOverrules(t *testing.T) {
 			if (a.m.Bars.Person != "") != (c.taken && code != AlertFutureDated) {
 				t.Errorf("%04X: %q", code, a.m.Bars.Person)
 			}
-			if a.m.TakeAlert(alert) && c.at {
+			if a.m.ApplyAlert(alert) && c.at {
 				t.Errorf("%04X: taken again", code)
 			}
 		}
 	}
 	// A supply that is off shows no repair.
 	a := cutOff(t)
-	if !a.m.TakeAlert(Alert{Code: AlertLocked, Counter: 7, At: a.now.Add(-24 * time.Hour)}) || a.m.Bars.Person == "" {
+	if !a.m.ApplyAlert(Alert{Code: AlertLocked, Counter: 7, At: a.now.Add(-24 * time.Hour)}) || a.m.Bars.Person == "" {
 		t.Error("an 81BE of yesterday is overruled by a read that says Disabled")
 	}
 }
@@ -184,17 +184,17 @@ func TestAlertThatAReadOverrules(t *testing.T) {
 // What says less must not take the counter of what says more and comes late.
 func TestAlertsThatOvertake(t *testing.T) {
 	a := seen(t, on)
-	if a.m.TakeAlert(Alert{Code: AlertFutureDated, Counter: 9, At: a.now, FutureDated: 0x001A}) {
+	if a.m.ApplyAlert(Alert{Code: AlertFutureDated, Counter: 9, At: a.now, FutureDated: 0x001A}) {
 		t.Error("somebody's other stored command reopens the meter")
 	}
-	if !a.m.TakeAlert(Alert{Code: AlertFutureDated, Counter: 8, At: a.now, FutureDated: CodeECS03}) {
+	if !a.m.ApplyAlert(Alert{Code: AlertFutureDated, Counter: 8, At: a.now, FutureDated: CodeECS03}) {
 		t.Error("the stored switch is passed over, because of another 8F66 that was delivered before it")
 	}
 	a = seen(t, on)
-	if !a.m.TakeAlert(Alert{Code: AlertFlowB4, Counter: 9, At: a.now}) || !a.m.SupplyCurrent() {
+	if !a.m.ApplyAlert(Alert{Code: AlertFlowB4, Counter: 9, At: a.now}) || !a.m.SupplyCurrent() {
 		t.Error("81B4 turns nothing off, and is for a person")
 	}
-	if !a.m.TakeAlert(Alert{Code: AlertLocked, Counter: 8, At: a.now}) || a.m.SupplyCurrent() {
+	if !a.m.ApplyAlert(Alert{Code: AlertLocked, Counter: 8, At: a.now}) || a.m.SupplyCurrent() {
 		t.Error("81BE is passed over, because of an 81B4 that was delivered before it")
 	}
 }
@@ -203,7 +203,7 @@ func TestAlertsThatSayNothing(t *testing.T) {
 	a := seen(t, on)
 	was := *a.m
 	for _, code := range []uint16{0, 0x8F67, 0x81BD, 0xFFFF} {
-		if a.m.TakeAlert(Alert{Code: code, Counter: 1, At: a.now.Add(time.Hour), FutureDated: CodeECS03}) {
+		if a.m.ApplyAlert(Alert{Code: code, Counter: 1, At: a.now.Add(time.Hour), FutureDated: CodeECS03}) {
 			t.Errorf("%04X changes something", code)
 		}
 	}
@@ -217,7 +217,7 @@ func TestAlertsThatSayNothing(t *testing.T) {
 func TestAlarmIsOverWhenTheSupplyIsOn(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
 	a.expect(supply, mode, balance)
-	a.m.TakeAlert(Alert{Code: AlertBelow, Counter: 7, At: a.now.Add(10 * time.Second)})
+	a.m.ApplyAlert(Alert{Code: AlertBelow, Counter: 7, At: a.now.Add(10 * time.Second)})
 	a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: on}) // asked and answered before it
 	if !a.m.Alarm.Below {
 		t.Error("a read from before the alert ends it")

@@ -15,13 +15,13 @@ var ErrRecord = errors.New("the record does not follow from those before it")
 
 // Effect is what a record changed, for whoever counts.
 type Effect struct {
-	Request *Request     // the record's, if it is open or was until now
-	Opened  bool         // the record opened it, or its second half: the ledger is replayed
-	Ended   bool         // the record is an outcome
-	Was     record.Class // the class before; ClassOpen: it had not ended
-	Is      record.Class
-	Foreign bool // the outcome says nothing about the meter
-	Sampled bool // it counts in the sample of its wave
+	Request     *Request     // the record's, if it is open or was until now
+	Opened      bool         // the record opened it, or its second half: the ledger is replayed
+	Ended       bool         // the record is an outcome
+	Was         record.Class // the class before; ClassOpen: it had not ended
+	Is          record.Class
+	OtherDevice bool // the outcome says nothing about the meter
+	Sampled     bool // it counts in the sample of its wave
 }
 
 // Apply takes one record of this meter in, in a running sweep and when a start replays the
@@ -39,7 +39,7 @@ func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 	case record.SignedCommand:
 		return m.applyCommand(rec)
 	case record.Reply:
-		e.Request = m.OpenAs(rec.ID)
+		e.Request = m.PendingWith(rec.ID)
 		code := servicerequests.ResponseCode(rec.Code)
 		if r := e.Request; r != nil && r.Endpoint() == record.SendCommand && r.Phase == Ready &&
 			(code.Class() == servicerequests.CodeAcknowledged || code == servicerequests.DuplicateID) {
@@ -90,11 +90,11 @@ func (r *Request) replay(events ...Event) error {
 
 // applyRequest takes in that the first half of a request is durable.
 func (m *Meter) applyRequest(rec *record.Record) (e Effect, err error) {
-	r := m.OpenAs(rec.ID)
+	r := m.PendingWith(rec.ID)
 	switch {
-	case r != nil && r.Phase == Signing && r.Leg == AskLeg:
+	case r != nil && r.Phase == Signing && r.Half == FirstHalf:
 		m.noteStart(r, rec.At)
-	case r != nil || m.PastAs(rec.ID) != nil:
+	case r != nil || m.PastWith(rec.ID) != nil:
 		return e, fmt.Errorf("%w: request %v is signed twice", ErrRecord, rec.ID)
 	default:
 		t := m.Tally(rec.Service)
@@ -129,21 +129,21 @@ func (m *Meter) noteStart(first *Request, at time.Time) {
 
 // applyCommand takes in that a Signed Pre-Command is durable.
 func (m *Meter) applyCommand(rec *record.Record) (e Effect, err error) {
-	r := m.OpenAs(rec.ID)
+	r := m.PendingWith(rec.ID)
 	switch {
-	case r == nil, r.Service != rec.Service, !r.Service.Critical(), r.Leg == CommandLeg && (r.Phase != Signing || r.Body != nil):
+	case r == nil, r.Service != rec.Service, !r.Service.Critical(), r.Half == SecondHalf && (r.Phase != Signing || r.Body != nil):
 		return e, fmt.Errorf("%w: signed command %v without its request, or twice", ErrRecord, rec.ID)
-	case r.Phase == Held && r.Leg == AskLeg:
+	case r.Phase == Quarantined && r.Half == FirstHalf:
 		// Replayed: the DCC quarantined it while a worker had it, so that record comes
 		// first. It stays quarantined, and its bytes are not needed.
-		r.Leg, r.Reached, e.Opened, e.Request = CommandLeg, true, true, r
+		r.Half, r.Reached, e.Opened, e.Request = SecondHalf, true, true, r
 		m.commandSigned(rec.Service, rec.ID.Counter, rec.At)
 		return e, nil
-	case r.Leg == AskLeg: // replayed: no record that is read here says that Transform answered
+	case r.Half == FirstHalf: // replayed: no record that is read here says that Transform answered
 		if err := r.replay(Post, Correlated); err != nil {
 			return e, err
 		}
-		r.Leg, r.Reached, e.Opened = CommandLeg, true, true
+		r.Half, r.Reached, e.Opened = SecondHalf, true, true
 		if err := r.replay(Sign, Denied); err != nil {
 			return e, err
 		}
@@ -166,8 +166,8 @@ func (p *Policy) Wait(m *Meter, r *Request, acknowledged bool, at time.Time) {
 
 // Hold takes in that the DCC's anomaly detection has quarantined a request. It then waits
 // without a deadline, and its bytes are not needed any more.
-func (r *Request) Hold(event string) error {
-	if r.Phase == Held {
+func (r *Request) Quarantine(event string) error {
+	if r.Phase == Quarantined {
 		r.Event = event
 		return nil
 	}
@@ -190,15 +190,15 @@ func (m *Meter) End(p *Policy, service servicerequests.Service, id servicereques
 			break
 		}
 	}
-	e.Foreign = m.Foreign(service, id.Target, o)
-	if past := m.PastAs(id); past != nil {
+	e.OtherDevice = m.OtherDevice(service, id.Target, o)
+	if past := m.PastWith(id); past != nil {
 		e.Was, e.Sampled = past.Class, past.Sampled
 		past.Class = o.Class
 	} else if id.Counter != 0 {
-		e.Sampled = !e.Foreign && m.countsInSample(service, o.Attempt, o.Class)
+		e.Sampled = !e.OtherDevice && m.countsInSample(service, o.Attempt, o.Class)
 		m.Past = append(m.Past, Past{id.Counter, service, o.Class, id.Target != m.Device, e.Sampled})
 	}
-	if e.Foreign {
+	if e.OtherDevice {
 		m.uncountTry(service, id.Target, e.Request != nil)
 		return e
 	}
@@ -277,7 +277,7 @@ func (m *Meter) rejected(service servicerequests.Service, class servicerequests.
 			m.Bars.Excluded = record.ReasonTransferred + " (" + code + ")"
 		}
 	case servicerequests.CodeHeld:
-		m.Bars.Held = "SRV " + service.SRV() + " answered " + code + ", whose meaning is not known"
+		m.Bars.HeldForPerson = "SRV " + service.SRV() + " answered " + code + ", whose meaning is not known"
 	}
 }
 

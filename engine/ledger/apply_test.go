@@ -11,7 +11,7 @@ import (
 )
 
 // at is a request of a meter, taken to a phase the way it goes there.
-func at(a *actor, phase Phase, service servicerequests.Service, leg Leg) *Request {
+func at(a *actor, phase Phase, service servicerequests.Service, leg Half) *Request {
 	r := a.m.Ask(&a.p, service, dccEUI, false, a.now)
 	if phase == Behind {
 		return r
@@ -21,11 +21,11 @@ func at(a *actor, phase Phase, service servicerequests.Service, leg Leg) *Reques
 		return r
 	}
 	a.sign(r)
-	if leg == CommandLeg && phase != Prepared {
+	if leg == SecondHalf && phase != Prepared {
 		a.command(r)
 	} else if phase == Prepared {
 		a.move(r, Correlated)
-		r.Asked, r.Body, r.Leg = r.Body, nil, CommandLeg
+		r.Asked, r.Body, r.Half = r.Body, nil, SecondHalf
 	}
 	switch phase {
 	case Ready:
@@ -38,9 +38,9 @@ func at(a *actor, phase Phase, service servicerequests.Service, leg Leg) *Reques
 	case Sent:
 		a.move(r, Acknowledged)
 		a.p.Wait(a.m, r, true, a.now)
-	case Held:
+	case Quarantined:
 		a.move(r, Denied)
-		if err := r.Hold("event"); err != nil {
+		if err := r.Quarantine("event"); err != nil {
 			a.t.Fatal(err)
 		}
 	}
@@ -57,18 +57,18 @@ func TestExclusionInEveryPhase(t *testing.T) {
 		if phase == Ended {
 			continue
 		}
-		for _, leg := range []Leg{AskLeg, CommandLeg} {
-			if leg == CommandLeg && (phase == Behind || phase == Queued) {
+		for _, leg := range []Half{FirstHalf, SecondHalf} {
+			if leg == SecondHalf && (phase == Behind || phase == Queued) {
 				continue
 			}
 			service := toCredit
-			if leg == AskLeg && phase != Prepared {
+			if leg == FirstHalf && phase != Prepared {
 				service = supply
 			}
 			a := newActor(t, servicerequests.ESME)
 			r := at(a, phase, service, leg)
 			a.m.Exclude("transferred")
-			s := a.p.Decide(a.m, a.now.Add(48*time.Hour), Acting)
+			s := a.p.Decide(a.m, a.now.Add(48*time.Hour), Commanding)
 			if len(s.Ask) > 0 || !s.Waiting {
 				t.Errorf("%v: asked for %v, waiting: %t", phase, s.Ask, s.Waiting)
 			}
@@ -119,7 +119,7 @@ func TestExclusionAfterTheVerdict(t *testing.T) {
 	}
 	// The new supplier's switch to Prepayment shows, and is no matter of ours.
 	a.m.observe(record.Observation{Mode: prepay}, a.counter+1, a.now, a.now)
-	if s := a.p.Decide(a.m, a.now, Acting); len(s.Ask) > 0 || s.Waiting {
+	if s := a.p.Decide(a.m, a.now, Commanding); len(s.Ask) > 0 || s.Waiting {
 		t.Errorf("asked for %v", s.Ask)
 	}
 }
@@ -128,7 +128,7 @@ func TestExclusionAfterTheVerdict(t *testing.T) {
 func TestExclusionStopsAnArm(t *testing.T) {
 	a := cutOff(t)
 	a.expect(arm)
-	a.command(a.m.OpenOf(arm))
+	a.command(a.m.PendingOf(arm))
 	if !a.p.MayArm(a.m, a.counter, a.now) {
 		t.Fatal("it may not be armed at all")
 	}
@@ -149,7 +149,7 @@ func TestExclusionByWhom(t *testing.T) {
 	}
 	a.m.Exclude("by Ada")
 	a.m.Exclude("by Bob")
-	a.m.Pardon()
+	a.m.LiftExclusion()
 	a.m.Rerun(a.now)
 	if a.m.Bars.Excluded != "by Ada" || a.m.Bars.Moved {
 		t.Errorf("%+v", a.m.Bars)
@@ -215,7 +215,7 @@ func TestRerunForgetsNoHand(t *testing.T) {
 func TestWithdrawnGivesTheTryBack(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
 	for range 3 {
-		r := at(a, Signing, supply, AskLeg)
+		r := at(a, Signing, supply, FirstHalf)
 		if r.Attempt != 1 || a.m.Tally(supply).Tries != 1 {
 			t.Fatalf("attempt %d, %d tries", r.Attempt, a.m.Tally(supply).Tries)
 		}
@@ -227,14 +227,14 @@ func TestWithdrawnGivesTheTryBack(t *testing.T) {
 	}
 	// A run of refusals that trips says more of the User than of the meter; so do E1 to E3.
 	for _, o := range []record.OutcomeBody{{Class: record.ClassRejected, Code: "E4", Tripped: true}, {Class: record.ClassRejected, Code: "E1"}} {
-		r := at(a, Sent, supply, AskLeg)
+		r := at(a, Sent, supply, FirstHalf)
 		a.m.End(&a.p, supply, r.ID, &o, a.now)
 		if got := *a.m.Tally(supply); got.Tries != 0 || got.Barred || a.m.Bars.Excluded != "" {
 			t.Fatalf("%+v, %+v", got, a.m.Bars)
 		}
 	}
 	// What a rerun has taken back is not taken back twice.
-	r := at(a, Queued, supply, AskLeg)
+	r := at(a, Queued, supply, FirstHalf)
 	a.m.Rerun(a.now)
 	a.move(r, End)
 	a.outcome2(r, record.ClassWithdrawn)
@@ -242,10 +242,10 @@ func TestWithdrawnGivesTheTryBack(t *testing.T) {
 		t.Errorf("%d tries", got)
 	}
 	// Outside the permitted set it is never asked for again.
-	r = at(a, Signing, supply, AskLeg)
+	r = at(a, Signing, supply, FirstHalf)
 	a.move(r, End)
 	a.outcome(supply, r.ID, record.ClassWithdrawn, record.RefusedUnpermitted, nil)
-	if s := a.p.Decide(a.m, a.now, Acting); slices.Contains(s.Ask, supply) {
+	if s := a.p.Decide(a.m, a.now, Commanding); slices.Contains(s.Ask, supply) {
 		t.Error("what may not be signed is asked for again")
 	}
 }
@@ -256,7 +256,7 @@ func TestLateAnswer(t *testing.T) {
 	a.step()
 	a.read(prepay, on, pounds(10))
 	a.expect(toCredit)
-	id := a.m.OpenOf(toCredit).ID
+	id := a.m.PendingOf(toCredit).ID
 	a.end(toCredit, record.ClassNoResponse, "E21", nil)
 	if got := *a.m.Tally(toCredit); got.Failures != 1 || got.Next.IsZero() || a.m.CreditAccepted {
 		t.Fatalf("%+v", got)
@@ -270,8 +270,8 @@ func TestLateAnswer(t *testing.T) {
 	if got := *a.m.Tally(toCredit); got.Failures != 0 || !got.Next.IsZero() || got.Answers != 1 || got.Tries != 1 || !a.m.CreditAccepted {
 		t.Errorf("%+v, accepted: %t", got, a.m.CreditAccepted)
 	}
-	if len(a.m.Past) != past || a.m.PastAs(id).Class != record.ClassSuccess {
-		t.Errorf("it is past twice, or as %v", a.m.PastAs(id).Class)
+	if len(a.m.Past) != past || a.m.PastWith(id).Class != record.ClassSuccess {
+		t.Errorf("it is past twice, or as %v", a.m.PastWith(id).Class)
 	}
 	a.read(prepay, on, nil) // carried out before the switch, maybe
 	if a.m.ModeCurrent() || a.m.SupplyCurrent() {
@@ -316,7 +316,7 @@ func TestApplyRefuses(t *testing.T) {
 		var err error
 		for i := range records {
 			if records[i].Kind == record.Alert {
-				err = m.Open[0].Hold("event")
+				err = m.Open[0].Quarantine("event")
 			} else {
 				_, err = m.Apply(&p, &records[i])
 			}
@@ -353,12 +353,12 @@ func TestApplyPassesOver(t *testing.T) {
 // worker has it then. A start takes both in, in that order.
 func TestHeldBackBeforeItsCommandIsDurable(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
-	r := at(a, Ready, toCredit, AskLeg)
-	if err := r.Hold("event"); err != nil {
+	r := at(a, Ready, toCredit, FirstHalf)
+	if err := r.Quarantine("event"); err != nil {
 		t.Fatal(err)
 	}
 	e := a.apply(record.Record{Kind: record.SignedCommand, Service: toCredit, ID: r.ID, Body: []byte("<command/>")})
-	if e.Request != r || !e.Opened || r.Phase != Held || r.Leg != CommandLeg || r.Body != nil || a.m.Counters.LastCommand != r.ID.Counter {
+	if e.Request != r || !e.Opened || r.Phase != Quarantined || r.Half != SecondHalf || r.Body != nil || a.m.Counters.LastCommand != r.ID.Counter {
 		t.Errorf("%+v, %+v, %+v", e, r, a.m.Counters)
 	}
 	a.end(toCredit, record.ClassSuccess, "", nil) // released, and carried out
@@ -370,14 +370,14 @@ func TestHeldBackBeforeItsCommandIsDurable(t *testing.T) {
 func TestHold(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
 	for phase, holds := range map[Phase]bool{
-		Behind: false, Queued: false, Signing: false, Ready: true, Posting: false, Resting: true, Prepared: false, Sent: true, Held: true, Ended: false,
+		Behind: false, Queued: false, Signing: false, Ready: true, Posting: false, Resting: true, Prepared: false, Sent: true, Quarantined: true, Ended: false,
 	} {
 		r := &Request{Service: supply, Phase: phase, Body: []byte{1}, Asked: []byte{2}, Deadline: a.now, RetryAt: a.now}
-		err := r.Hold("event")
+		err := r.Quarantine("event")
 		if (err == nil) != holds || !holds && (!errors.Is(err, ErrDefect) || r.Phase != phase || r.Event != "" || r.Body == nil) {
 			t.Errorf("%v: %v, %+v", phase, err, r)
 		}
-		if holds && (r.Phase != Held || r.Event != "event" || phase != Held && (r.Body != nil || r.Asked != nil || !r.Deadline.IsZero() || !r.RetryAt.IsZero())) {
+		if holds && (r.Phase != Quarantined || r.Event != "event" || phase != Quarantined && (r.Body != nil || r.Asked != nil || !r.Deadline.IsZero() || !r.RetryAt.IsZero())) {
 			t.Errorf("%v: %+v", phase, r)
 		}
 	}

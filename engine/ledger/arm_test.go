@@ -91,7 +91,7 @@ func TestWhatAPersonMustDecideIsNotArmed(t *testing.T) {
 						a.end(s, record.ClassNegative, record.CodeNoValue, nil)
 					}
 				}
-				if next := a.p.Decide(a.m, a.now, Acting); len(next.Ask) == 0 && !next.Wake.IsZero() {
+				if next := a.p.Decide(a.m, a.now, Commanding); len(next.Ask) == 0 && !next.Wake.IsZero() {
 					a.now = next.Wake
 				}
 			}
@@ -206,7 +206,7 @@ func TestArmRestsOnAFreshRead(t *testing.T) {
 	a := cutOff(t)
 	read := a.now
 	a.expect(arm)
-	r := a.m.OpenOf(arm)
+	r := a.m.PendingOf(arm)
 	a.command(r)
 	if a.m.SupplyCurrent() {
 		t.Fatal("the read is from before the command")
@@ -274,7 +274,7 @@ func TestReadThatWasDeliveredLateIsNotFresh(t *testing.T) {
 	given := a.now
 	a.now = a.now.Add(time.Hour)
 	a.end(mode, record.ClassSuccess, "", &record.Observation{Mode: credit})
-	r := a.m.OpenOf(supply)
+	r := a.m.PendingOf(supply)
 	a.take(r)
 	a.move(r, End)
 	a.apply(record.Record{Kind: record.Outcome, Service: supply, ID: r.ID, Body: record.Encode(record.OutcomeBody{
@@ -297,7 +297,7 @@ func TestDoubtShortensTheWait(t *testing.T) {
 		"a day":         {Sent, now.Add(24 * time.Hour), now.Add(awake), true},
 		"a minute":      {Sent, now.Add(time.Minute), now.Add(time.Minute), false},
 		"not taken yet": {Ready, time.Time{}, time.Time{}, false},
-		"held back":     {Held, time.Time{}, time.Time{}, false},
+		"held back":     {Quarantined, time.Time{}, time.Time{}, false},
 	} {
 		r := &Request{Phase: test.phase, Deadline: test.deadline}
 		if got := p.Doubt(r, now); got != test.shorter || !r.Unproven || !r.Deadline.Equal(test.want) {

@@ -132,7 +132,7 @@ func TestProxyIsAskedOnce(t *testing.T) {
 	a.expect(buyTime)
 	a.end(buyTime, record.ClassNegative, "250", nil)
 	a.expect(supply, balance)
-	if target := a.m.OpenOf(balance).ID.Target; target != a.m.Device {
+	if target := a.m.PendingOf(balance).ID.Target; target != a.m.Device {
 		t.Errorf("it is asked of %v again", target)
 	}
 }
@@ -172,7 +172,7 @@ func TestLateBalanceProves(t *testing.T) {
 		if e.Request != nil || e.Was != record.ClassNoResponse || e.Is != record.ClassSuccess {
 			t.Errorf("%+v", e)
 		}
-		if step := a.p.Decide(a.m, a.now, Acting); !slices.Equal(step.Ask, []servicerequests.Service{supply}) && !slices.Equal(step.Ask, []servicerequests.Service{arm}) {
+		if step := a.p.Decide(a.m, a.now, Commanding); !slices.Equal(step.Ask, []servicerequests.Service{supply}) && !slices.Equal(step.Ask, []servicerequests.Service{arm}) {
 			t.Errorf("answer %d is late and proves the cause: asked for %v", late, step.Ask)
 		}
 	}

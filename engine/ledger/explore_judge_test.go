@@ -25,7 +25,7 @@ func (h *home) refold() {
 	h.m = h.fold()
 	for _, m := range [...]*Meter{h.m, packed} { // whoever takes them up knows it by the verdict
 		for _, r := range m.Open {
-			r.After = was.OpenAs(r.ID).After
+			r.After = was.PendingWith(r.ID).After
 		}
 	}
 	for _, r := range h.m.Open {
@@ -56,7 +56,7 @@ func (h *home) fold() *Meter {
 			if err != nil {
 				h.fail("%v", err)
 			}
-			m.TakeAlert(Alert{Code: AlertFutureDated, Counter: body.Counter, At: body.At, FutureDated: body.FutureDated})
+			m.ApplyAlert(Alert{Code: AlertFutureDated, Counter: body.Counter, At: body.At, FutureDated: body.FutureDated})
 		default:
 			if _, err := m.Apply(&h.x.p, rec); err != nil {
 				h.fail("replay: record %d: %v", rec.Seq, err)
@@ -88,7 +88,7 @@ func different(a, b *Meter) string {
 	case !slices.Equal(a.Past, b.Past):
 		return "the past"
 	case !slices.EqualFunc(a.Open, b.Open, func(a, b *Request) bool {
-		return a.Service == b.Service && a.ID == b.ID && a.Attempt == b.Attempt && a.Phase == b.Phase && a.Leg == b.Leg &&
+		return a.Service == b.Service && a.ID == b.ID && a.Attempt == b.Attempt && a.Phase == b.Phase && a.Half == b.Half &&
 			a.Retry == b.Retry && a.After == b.After && a.Unproven == b.Unproven && a.Event == b.Event &&
 			a.PostedAt.Equal(b.PostedAt) && a.Deadline.Equal(b.Deadline) && slices.Equal(a.Body, b.Body)
 	}):

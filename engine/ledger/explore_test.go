@@ -103,7 +103,7 @@ func (h *home) sum() [2]uint64 {
 		b = append(append(b, t.Code...), 0)
 	}
 	for _, r := range m.Open {
-		num(int64(r.Service), int64(r.Leg), int64(r.Phase), int64(min(h.now.Sub(r.AskedAt), h.x.p.ReadWait+1)))
+		num(int64(r.Service), int64(r.Half), int64(r.Phase), int64(min(h.now.Sub(r.AskedAt), h.x.p.ReadWait+1)))
 		rank(r.ID.Counter)
 		flag(r.Reached, r.After)
 	}
@@ -112,7 +112,7 @@ func (h *home) sum() [2]uint64 {
 		num(int64(f.service), int64(f.seen.mode), int64(f.seen.supply), int64(f.balance))
 		rank(f.id.Counter)
 		flag(f.late, f.done, f.ok)
-		if past := m.PastAs(f.id); past != nil { // a late answer finds it
+		if past := m.PastWith(f.id); past != nil { // a late answer finds it
 			num(int64(past.Class))
 		}
 	}

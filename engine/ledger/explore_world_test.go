@@ -106,7 +106,7 @@ func (h *home) fail(format string, args ...any) {
 
 // decide lets the policy ask for what it wants now.
 func (h *home) decide() Step {
-	s := h.x.p.Decide(h.m, h.now, Acting)
+	s := h.x.p.Decide(h.m, h.now, Commanding)
 	h.ask(s.Ask, false)
 	return s
 }
@@ -119,7 +119,7 @@ func (h *home) ask(services []servicerequests.Service, after bool) {
 		if service.Critical() && h.m.openCommand() != nil {
 			h.fail("a second command: %v", service)
 		}
-		if h.m.OpenOf(service) != nil {
+		if h.m.PendingOf(service) != nil {
 			h.fail("asked for twice at once: %v", service)
 		}
 		h.counter++
@@ -135,7 +135,7 @@ func (h *home) ask(services []servicerequests.Service, after bool) {
 // end ends a request as the dispatcher does.
 func (h *home) end(service servicerequests.Service, id servicerequests.RequestID, class record.Class, code string, o *record.Observation, proxy servicerequests.EUI) {
 	body := record.OutcomeBody{Class: class, Code: code, SentAt: h.now, AnsweredAt: h.now, Observed: o, Proxy: proxy}
-	if r := h.m.OpenAs(id); r != nil {
+	if r := h.m.PendingWith(id); r != nil {
 		h.move(r, End)
 		body.After = r.After
 	}
@@ -146,7 +146,7 @@ func (h *home) end(service servicerequests.Service, id servicerequests.RequestID
 // post POSTs the half of a request that is to go. fate is one of taken, lostBefore
 // and lostAfter, or a code with which the DCC refuses it.
 func (h *home) post(id servicerequests.RequestID, how fate) {
-	r := h.m.OpenAs(id)
+	r := h.m.PendingWith(id)
 	if h.m.Bars.Excluded != "" || r.Service == servicerequests.ArmSupply && !h.x.p.MayArm(h.m, signedCounter(r), h.now) {
 		class := record.ClassWithdrawn
 		if r.Reached {
@@ -194,7 +194,7 @@ func (h *home) take(r *Request, heard bool) {
 			return
 		}
 		h.move(r, Correlated)
-		r.Leg, r.Asked, r.Body, r.Reached = CommandLeg, r.Body, nil, false
+		r.Half, r.Asked, r.Body, r.Reached = SecondHalf, r.Body, nil, false
 		if r.Service == servicerequests.ArmSupply && !h.x.p.MayArm(h.m, 0, h.now) {
 			h.end(r.Service, r.ID, record.ClassWithdrawn, "", nil, 0)
 			return
@@ -253,8 +253,8 @@ func (h *home) deliver(f carried, class record.Class, code string) {
 			o = &record.Observation{Balance: &f.balance}
 		}
 	}
-	if r := h.m.OpenAs(f.id); r == nil {
-		if past := h.m.PastAs(f.id); past == nil || !past.Class.Unanswered() {
+	if r := h.m.PendingWith(f.id); r == nil {
+		if past := h.m.PastWith(f.id); past == nil || !past.Class.Unanswered() {
 			return // a repetition
 		}
 	} else if !r.Answerable() {
@@ -321,11 +321,11 @@ func (h *home) next() (all []*home) {
 				c.deliver(g, class, code)
 			}
 		})
-		if f.late || h.m.OpenAs(f.id) == nil {
+		if f.late || h.m.PendingWith(f.id) == nil {
 			continue
 		}
 		giveUp := func(c *home, class record.Class, code string) {
-			if c.m.OpenAs(f.id) != nil {
+			if c.m.PendingWith(f.id) != nil {
 				c.end(f.service, f.id, class, code, nil, 0)
 			}
 		}
@@ -363,7 +363,7 @@ func (h *home) next() (all []*home) {
 			c.record(record.Record{Kind: record.Proven, Code: "8F66", Body: record.Encode(record.ProvenBody{
 				At: a.At, Code: "8F66", Counter: a.Counter, FutureDated: a.FutureDated,
 			})})
-			if !c.m.TakeAlert(a) {
+			if !c.m.ApplyAlert(a) {
 				c.fail("an alert is passed over")
 			}
 		})

@@ -44,13 +44,13 @@ func TestGasModeIsFoundByTheProxy(t *testing.T) {
 	a.p.GasBalanceFromProxy = true
 	a.m.Proxy = proxyEUI
 	a.expect(supply, mode, balance)
-	if target := a.m.OpenOf(mode).ID.Target; target != proxyEUI {
+	if target := a.m.PendingOf(mode).ID.Target; target != proxyEUI {
 		t.Fatalf("the mode is asked of %v", target)
 	}
 	a.end(mode, record.ClassSuccess, "", &record.Observation{Mode: credit})
 	a.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(-1)})
 	a.expect(mode)
-	if target := a.m.OpenOf(mode).ID.Target; a.m.Now.Mode.Known() || target != a.m.Device {
+	if target := a.m.PendingOf(mode).ID.Target; a.m.Now.Mode.Known() || target != a.m.Device {
 		t.Errorf("%+v, and the mode is asked of %v", a.m.Now.Mode, target)
 	}
 
@@ -60,7 +60,7 @@ func TestGasModeIsFoundByTheProxy(t *testing.T) {
 	lost.end(balance, record.ClassSuccess, "", &record.Observation{Balance: pounds(-1)})
 	lost.end(mode, record.ClassNoResponse, "E21", nil)
 	lost.expect(mode) // at once, of the meter
-	if lost.m.OpenOf(mode).ID.Target != lost.m.Device || lost.m.Tally(mode).Failures != 0 {
+	if lost.m.PendingOf(mode).ID.Target != lost.m.Device || lost.m.Tally(mode).Failures != 0 {
 		t.Errorf("%+v", lost.m.Tally(mode))
 	}
 
@@ -150,7 +150,7 @@ func TestBalanceIsAskedForOnceAtATime(t *testing.T) {
 	a.m.Proxy = proxyEUI
 	a.end(servicerequests.ReadInventory, record.ClassSuccess, "I0", nil)
 	a.expect(balance)
-	if target := a.m.OpenOf(balance).ID.Target; target != proxyEUI {
+	if target := a.m.PendingOf(balance).ID.Target; target != proxyEUI {
 		t.Errorf("it is asked of %v", target)
 	}
 }
@@ -161,7 +161,7 @@ func TestInventoryThatCannotBeAskedForHoldsUpNoHome(t *testing.T) {
 	a.p.GasBalanceFromProxy = true
 	a.step()
 	a.acknowledge()
-	r := a.m.OpenOf(servicerequests.ReadInventory)
+	r := a.m.PendingOf(servicerequests.ReadInventory)
 	r.Phase, r.AskedAt = Ready, time.Time{}
 	a.read(prepay, on, nil)
 	a.expect()

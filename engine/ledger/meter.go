@@ -63,10 +63,10 @@ type Past struct {
 
 // Bars are reasons not to do something to a meter, in words. An empty one bars nothing.
 type Bars struct {
-	Excluded string // nothing more may be sent
-	Person   string // only a person may arm this supply
-	Held     string // a person must look at it
-	Moved    bool   // excluded because of an E4: it is another supplier's
+	Excluded      string // nothing more may be sent
+	Person        string // only a person may arm this supply
+	HeldForPerson string // a person must look at it
+	Moved         bool   // excluded because of an E4: it is another supplier's
 }
 
 // Plan is what the plan says of a meter.
@@ -166,7 +166,7 @@ func (m *Meter) probing() bool {
 }
 
 // OpenOf returns the open request of a service, nil if there is none.
-func (m *Meter) OpenOf(s servicerequests.Service) *Request {
+func (m *Meter) PendingOf(s servicerequests.Service) *Request {
 	for _, r := range m.Open {
 		if r.Service == s {
 			return r
@@ -176,13 +176,13 @@ func (m *Meter) OpenOf(s servicerequests.Service) *Request {
 }
 
 // Turn is the stage that the meter had reached, by what was asked of it.
-func (m *Meter) Turn() (turn Stage) {
+func (m *Meter) Stage() (turn Stage) {
 	see := func(s servicerequests.Service) {
 		switch {
 		case s.Critical():
-			turn = Acting
+			turn = Commanding
 		case s == servicerequests.ReadMeterBalance, s == servicerequests.ReadInventory:
-			turn = max(turn, Weighing)
+			turn = max(turn, ReadingBalance)
 		}
 	}
 	for _, p := range m.Past {
@@ -195,7 +195,7 @@ func (m *Meter) Turn() (turn Stage) {
 }
 
 // OpenAs returns the open request with this ID, nil if there is none.
-func (m *Meter) OpenAs(id servicerequests.RequestID) *Request {
+func (m *Meter) PendingWith(id servicerequests.RequestID) *Request {
 	for _, r := range m.Open {
 		if r.ID == id && id.Counter != 0 {
 			return r
@@ -215,7 +215,7 @@ func (m *Meter) openCommand() *Request {
 }
 
 // PastAs finds a request that has ended; nil if there is none with this ID.
-func (m *Meter) PastAs(id servicerequests.RequestID) *Past {
+func (m *Meter) PastWith(id servicerequests.RequestID) *Past {
 	for i := range m.Past {
 		p := &m.Past[i]
 		if p.Counter == id.Counter && id.Counter != 0 && id.Originator == m.Plan.Originator && p.Proxied == (id.Target != m.Device) {
@@ -285,7 +285,7 @@ func (m *Meter) addRequest(r *Request, now time.Time) {
 
 // Unbegin takes back that a meter has begun, if none of its requests became durable. It
 // says whether it did.
-func (m *Meter) Unbegin() bool {
+func (m *Meter) UndoStart() bool {
 	if m.Started.IsZero() || m.Done || len(m.Open) > 0 || len(m.Past) > 0 {
 		return false
 	}
@@ -456,7 +456,7 @@ func (m *Meter) Exclude(reason string) {
 
 // Pardon lifts the exclusion of a meter that an E4 excluded, and has it asked again: the E4
 // was one of a run of them.
-func (m *Meter) Pardon() {
+func (m *Meter) LiftExclusion() {
 	if !m.Bars.Moved {
 		return
 	}
@@ -473,13 +473,13 @@ func (m *Meter) Pardon() {
 // Rerun has a meter asked again from its first reads on. How it was found stays. So does an
 // exclusion, unless an E4 was its reason.
 func (m *Meter) Rerun(at time.Time) {
-	m.Pardon()
+	m.LiftExclusion()
 	m.Verdict = record.VerdictBody{}
 	if m.Started.IsZero() {
 		return
 	}
 	c := &m.Counters
-	m.Heard, m.Bars.Held = at, ""
+	m.Heard, m.Bars.HeldForPerson = at, ""
 	c.StaleMode, c.StaleSupply = max(c.StaleMode, m.Now.Mode.Counter), max(c.StaleSupply, m.Now.Supply.Counter)
 	for i := range m.Tallies {
 		m.Tallies[i] = Tally{Last: m.Tallies[i].Last, Code: m.Tallies[i].Code}

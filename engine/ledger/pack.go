@@ -71,7 +71,7 @@ func (m *Meter) blank() bool {
 
 // journalled says whether the request is known to be in the journal.
 func (r *Request) journalled() bool {
-	return r.Phase.signed() || r.Phase == Prepared || r.Phase == Signing && r.Leg == CommandLeg
+	return r.Phase.signed() || r.Phase == Prepared || r.Phase == Signing && r.Half == SecondHalf
 }
 
 // code writes or reads the packed form.
@@ -97,7 +97,7 @@ func (m *Meter) code(c *Coder) {
 	for i := range m.Taken {
 		c.Uint(&m.Taken[i])
 	}
-	for _, text := range [...]*string{&m.Bars.Held, &m.Bars.Person, &m.Bars.Excluded, &m.Verdict.Verdict, &m.Verdict.Reason} {
+	for _, text := range [...]*string{&m.Bars.HeldForPerson, &m.Bars.Person, &m.Bars.Excluded, &m.Verdict.Verdict, &m.Verdict.Reason} {
 		c.text(text)
 	}
 	m.Found.code(c)
@@ -185,14 +185,14 @@ func (r *Request) code(c *Coder, m *Meter) {
 	if !c.reading {
 		switch {
 		case w.Phase == Prepared, w.Phase == Signing:
-			w.Leg, w.Body, w.Phase = AskLeg, w.Asked, Ready
+			w.Half, w.Body, w.Phase = FirstHalf, w.Asked, Ready
 		case w.Phase == Posting, w.Phase == Resting, w.Phase == Sent && w.Body != nil:
 			w.Phase, w.Deadline = Ready, time.Time{}
 		}
 	}
 	codeService(c, &w.Service)
 	bounded(c, &w.Phase, PhaseCount)
-	bounded(c, &w.Leg, 2)
+	bounded(c, &w.Half, 2)
 	c.Flags(&w.Unproven)
 	target := uint64(w.ID.Target)
 	c.Fixed(&target)
@@ -208,8 +208,8 @@ func (r *Request) code(c *Coder, m *Meter) {
 	t := m.Tally(w.Service)
 	w.Attempt, w.Retry = max(1, int(t.Tries)), t.Failures > 0
 	w.ID.Originator, w.ID.Target, w.Reached = m.Plan.Originator, servicerequests.EUI(target), true
-	if (w.Phase != Ready || w.Body == nil) && w.Phase != Sent && w.Phase != Held || w.ID.Counter == 0 ||
-		w.Leg == CommandLeg && !w.Service.Critical() {
+	if (w.Phase != Ready || w.Body == nil) && w.Phase != Sent && w.Phase != Quarantined || w.ID.Counter == 0 ||
+		w.Half == SecondHalf && !w.Service.Critical() {
 		c.fail()
 		return
 	}

@@ -83,16 +83,16 @@ func someMeter(t *rapid.T) *Meter {
 			ID:       servicerequests.RequestID{Originator: ourEUI, Target: servicerequests.EUI(rapid.Uint64().Draw(t, "target")), Counter: given.Draw(t, "counter")},
 			Unproven: flag("unproven"),
 			AskedAt:  at("asked"), PostedAt: at("posted"), Deadline: at("deadline"),
-			Phase: rapid.SampledFrom([]Phase{Ready, Sent, Held}).Draw(t, "phase"),
+			Phase: rapid.SampledFrom([]Phase{Ready, Sent, Quarantined}).Draw(t, "phase"),
 		}
 		switch r.Phase {
 		case Ready:
 			r.Body = []byte("<x/>" + text.Draw(t, "body"))
-		case Held:
+		case Quarantined:
 			r.Event = text.Draw(t, "event")
 		}
 		if r.Service.Critical() && flag("command") {
-			r.Leg = CommandLeg
+			r.Half = SecondHalf
 		}
 		r.Attempt, r.Retry = max(1, int(m.Tally(r.Service).Tries)), m.Tally(r.Service).Failures > 0
 		m.Open = append(m.Open, r)
@@ -170,14 +170,14 @@ func TestPackedIsWhatTheRecordsSay(t *testing.T) {
 
 // unsure says whether a counter has been taken of which no record is durable.
 func (s *stride) unsure() bool {
-	return slices.ContainsFunc(s.m.Open, func(r *Request) bool { return r.Phase == Signing && r.Leg == AskLeg })
+	return slices.ContainsFunc(s.m.Open, func(r *Request) bool { return r.Phase == Signing && r.Half == FirstHalf })
 }
 
 func (s *stride) step() {
 	s.now = s.now.Add(time.Duration(rapid.IntRange(0, 40).Draw(s.draw, "seconds")) * time.Second)
 	switch what := rapid.IntRange(0, 9).Draw(s.draw, "what"); {
 	case what == 0 || len(s.m.Open) == 0:
-		d := s.p.Decide(s.m, s.now, Acting)
+		d := s.p.Decide(s.m, s.now, Commanding)
 		for _, service := range d.Ask {
 			s.m.Ask(&s.p, service, dccEUI, false, s.now)
 		}
@@ -201,7 +201,7 @@ func (s *stride) raise() {
 	s.records = append(s.records, record.Record{Kind: record.Proven, At: s.now, Device: s.m.Device, Body: record.Encode(record.ProvenBody{
 		At: a.At, Code: fmt.Sprintf("%04X", a.Code), Counter: a.Counter, FutureDated: a.FutureDated,
 	})})
-	s.m.TakeAlert(a)
+	s.m.ApplyAlert(a)
 }
 
 // go1 takes a request a phase further.
@@ -218,7 +218,7 @@ func (s *stride) go1(r *Request) {
 		s.move(r, Sign)
 	case Signing:
 		kind := record.Request
-		if r.Leg == CommandLeg {
+		if r.Half == SecondHalf {
 			kind = record.SignedCommand
 		}
 		s.apply(record.Record{Kind: kind, Service: r.Service, ID: r.ID, Body: fmt.Appendf(nil, "<x%d/>", s.counter)})
@@ -240,7 +240,7 @@ func (s *stride) go1(r *Request) {
 			return
 		}
 		s.finish(r)
-	case Held:
+	case Quarantined:
 		s.finish(r)
 	}
 }
@@ -255,7 +255,7 @@ func (s *stride) posted(r *Request, way int) {
 		s.move(r, Doubtful)
 	case r.Endpoint() == record.Transform:
 		s.move(r, Correlated)
-		r.Asked, r.Body, r.Leg, r.Reached = r.Body, nil, CommandLeg, false
+		r.Asked, r.Body, r.Half, r.Reached = r.Body, nil, SecondHalf, false
 	case r.Endpoint() == record.NonDevice:
 		s.finish(r)
 	default:
@@ -272,7 +272,7 @@ func (s *stride) hold(r *Request) {
 	s.records = append(s.records, record.Record{Kind: record.Proven, At: s.now, Device: s.m.Device, ID: r.ID, Body: record.Encode(record.ProvenBody{
 		Quarantined: &record.Quarantined{Request: r.ID, EventRef: event},
 	})})
-	if err := r.Hold(event); err != nil {
+	if err := r.Quarantine(event); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -330,7 +330,7 @@ func (s *stride) compare(history bool) {
 			s.t.Fatal(err)
 		}
 		if q := body.Quarantined; q != nil {
-			if err := folded.OpenAs(q.Request).Hold(q.EventRef); err != nil {
+			if err := folded.PendingWith(q.Request).Quarantine(q.EventRef); err != nil {
 				s.t.Fatal(err)
 			}
 			continue
@@ -339,7 +339,7 @@ func (s *stride) compare(history bool) {
 		if _, err := fmt.Sscanf(body.Code, "%04X", &code); err != nil {
 			s.t.Fatal(err)
 		}
-		folded.TakeAlert(Alert{Code: code, Counter: body.Counter, At: body.At, FutureDated: body.FutureDated, Issued: body.Issued})
+		folded.ApplyAlert(Alert{Code: code, Counter: body.Counter, At: body.At, FutureDated: body.FutureDated, Issued: body.Issued})
 	}
 	got := bare(s.m)
 	got.Proxy, got.ProxyClaimed = s.m.Proxy, s.m.ProxyClaimed
@@ -377,7 +377,7 @@ func FuzzUnpack(f *testing.F) {
 		for _, r := range m.Open {
 			held += len(r.Body) + len(r.Event)
 		}
-		for _, text := range [...]string{m.Bars.Excluded, m.Bars.Held, m.Bars.Person, m.Verdict.Verdict, m.Verdict.Reason} {
+		for _, text := range [...]string{m.Bars.Excluded, m.Bars.HeldForPerson, m.Bars.Person, m.Verdict.Verdict, m.Verdict.Reason} {
 			held += len(text)
 		}
 		if held > len(b) {
@@ -439,7 +439,7 @@ func TestUnpackRefusesWhatPackDoesNotWrite(t *testing.T) {
 	for name, change := range map[string]func(*Meter){
 		"nothing, in bytes":            func(m *Meter) { m.Started = time.Time{} },
 		"tallies of a meter not begun": func(m *Meter) { m.Started = time.Time{}; m.Tally(supply).Tries = 1 },
-		"a command leg of a read":      func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Sent, Leg: CommandLeg}} },
+		"a command leg of a read":      func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Sent, Half: SecondHalf}} },
 		"a request without a counter":  func(m *Meter) { m.Open = []*Request{{Service: supply, Phase: Sent}} },
 		"ready, without bytes":         func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Ready}} },
 		"behind its hub":               func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Behind}} },

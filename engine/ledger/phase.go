@@ -11,17 +11,17 @@ type Phase uint8
 
 // The phases. Those of which [Phase.Counted] is true have an originator counter.
 const (
-	Behind     Phase = iota // waits for room behind its hub; not signed, no counter
-	Queued                  // waits for its turn to be signed; no counter
-	Signing                 // a worker signs this half, makes it durable and POSTs it
-	Ready                   // signed and durable; waits for its turn to be POSTed
-	Posting                 // a worker POSTs its durable bytes
-	Resting                 // signed and durable; a POST failed or is in doubt, and the same bytes are POSTed again later
-	Prepared                // its Pre-Command is proven and waits for its turn to be signed
-	Sent                    // the DCC has it; the device's answer is awaited
-	Held                    // the DCC's anomaly detection has quarantined it
-	Ended                   // it has its outcome
-	PhaseCount = iota
+	Behind      Phase = iota // waits for room behind its hub; not signed, no counter
+	Queued                   // waits for its turn to be signed; no counter
+	Signing                  // a worker signs this half, makes it durable and POSTs it
+	Ready                    // signed and durable; waits for its turn to be POSTed
+	Posting                  // a worker POSTs its durable bytes
+	Resting                  // signed and durable; a POST failed or is in doubt, and the same bytes are POSTed again later
+	Prepared                 // its Pre-Command is proven and waits for its turn to be signed
+	Sent                     // the DCC has it; the device's answer is awaited
+	Quarantined              // the DCC's anomaly detection has quarantined it
+	Ended                    // it has its outcome
+	PhaseCount  = iota
 )
 
 var phaseNames = [PhaseCount]string{
@@ -41,7 +41,7 @@ func (p Phase) Counted() bool { return p != Behind && p != Queued && p != Ended 
 
 // signed says whether the signed bytes of the present half are durable, or were.
 func (p Phase) signed() bool {
-	return p == Ready || p == Posting || p == Resting || p == Sent || p == Held
+	return p == Ready || p == Posting || p == Resting || p == Sent || p == Quarantined
 }
 
 // Event is what happens to a request.
@@ -80,16 +80,16 @@ func to(p Phase) transition { return transition{p, true} }
 // transitions is the table of the package comment. What Unsigned leads to depends on the
 // half: see [Request.Move].
 var transitions = [PhaseCount][EventCount]transition{
-	Behind:   {Room: to(Queued), End: to(Ended)},
-	Queued:   {Sign: to(Signing), End: to(Ended)},
-	Signing:  {Unsigned: to(Queued), Denied: to(Ready), Doubtful: to(Resting), Correlated: to(Prepared), Acknowledged: to(Sent), End: to(Ended)},
-	Ready:    {Post: to(Posting), Quarantine: to(Held), End: to(Ended)},
-	Posting:  {Denied: to(Ready), Doubtful: to(Resting), Correlated: to(Prepared), Acknowledged: to(Sent), End: to(Ended)},
-	Resting:  {Due: to(Ready), Quarantine: to(Held), End: to(Ended)},
-	Prepared: {Sign: to(Signing), End: to(Ended)},
-	Sent:     {Quarantine: to(Held), End: to(Ended)},
-	Held:     {End: to(Ended)},
-	Ended:    {},
+	Behind:      {Room: to(Queued), End: to(Ended)},
+	Queued:      {Sign: to(Signing), End: to(Ended)},
+	Signing:     {Unsigned: to(Queued), Denied: to(Ready), Doubtful: to(Resting), Correlated: to(Prepared), Acknowledged: to(Sent), End: to(Ended)},
+	Ready:       {Post: to(Posting), Quarantine: to(Quarantined), End: to(Ended)},
+	Posting:     {Denied: to(Ready), Doubtful: to(Resting), Correlated: to(Prepared), Acknowledged: to(Sent), End: to(Ended)},
+	Resting:     {Due: to(Ready), Quarantine: to(Quarantined), End: to(Ended)},
+	Prepared:    {Sign: to(Signing), End: to(Ended)},
+	Sent:        {Quarantine: to(Quarantined), End: to(Ended)},
+	Quarantined: {End: to(Ended)},
+	Ended:       {},
 }
 
 // Possible says whether an event can happen to a request in a phase, and why not.
@@ -102,7 +102,7 @@ func Possible(p Phase, e Event) (yes bool, why string) {
 		return false, "an ended request is in no queue and with no worker; a late answer finds its outcome"
 	case e == Quarantine && p.Working():
 		return false, "the event is kept until the worker is done, like an early answer"
-	case e == Quarantine && p == Held:
+	case e == Quarantine && p == Quarantined:
 		return false, "it is quarantined already"
 	case e == Quarantine:
 		return false, "no bytes of this half have reached the DCC"
@@ -128,7 +128,7 @@ func (r *Request) Move(e Event) error {
 	if !m.ok {
 		return fmt.Errorf("%w: %v of a request that is %v (SRV %v, %v)", ErrDefect, e, r.Phase, r.Service, r.ID)
 	}
-	if e == Unsigned && r.Leg == CommandLeg {
+	if e == Unsigned && r.Half == SecondHalf {
 		m.to = Prepared
 	}
 	r.Phase = m.to

@@ -14,8 +14,8 @@ import (
 func TestMove(t *testing.T) {
 	for p := range Phase(PhaseCount) {
 		for e := range Event(EventCount) {
-			for _, leg := range []Leg{AskLeg, CommandLeg} {
-				r := &Request{Service: servicerequests.SwitchToCredit, Phase: p, Leg: leg}
+			for _, leg := range []Half{FirstHalf, SecondHalf} {
+				r := &Request{Service: servicerequests.SwitchToCredit, Phase: p, Half: leg}
 				yes, why := Possible(p, e)
 				err := r.Move(e)
 				if yes != (err == nil) || yes != (why == "") {
@@ -27,7 +27,7 @@ func TestMove(t *testing.T) {
 				if !errors.Is(err, ErrDefect) || !strings.Contains(err.Error(), e.String()) || !strings.Contains(err.Error(), p.String()) {
 					t.Errorf("%v, %v: %v", p, e, err)
 				}
-				if r.Phase != p || r.Leg != leg {
+				if r.Phase != p || r.Half != leg {
 					t.Errorf("%v, %v: impossible, and it is %v now", p, e, r.Phase)
 				}
 			}
@@ -37,8 +37,8 @@ func TestMove(t *testing.T) {
 
 // A half that was not signed waits again where its kind waits.
 func TestUnsignedGoesBackByItsHalf(t *testing.T) {
-	for leg, want := range map[Leg]Phase{AskLeg: Queued, CommandLeg: Prepared} {
-		r := &Request{Phase: Signing, Leg: leg}
+	for leg, want := range map[Half]Phase{FirstHalf: Queued, SecondHalf: Prepared} {
+		r := &Request{Phase: Signing, Half: leg}
 		if err := r.Move(Unsigned); err != nil || r.Phase != want {
 			t.Errorf("leg %d: %v, %v, want %v", leg, r.Phase, err, want)
 		}
@@ -48,23 +48,23 @@ func TestUnsignedGoesBackByItsHalf(t *testing.T) {
 func TestPhase(t *testing.T) {
 	type says struct{ waits, working, counted, signed bool }
 	for p, want := range map[Phase]says{
-		Behind:   {},
-		Queued:   {waits: true},
-		Signing:  {working: true, counted: true},
-		Ready:    {waits: true, counted: true, signed: true},
-		Posting:  {working: true, counted: true, signed: true},
-		Resting:  {counted: true, signed: true},
-		Prepared: {waits: true, counted: true},
-		Sent:     {counted: true, signed: true},
-		Held:     {counted: true, signed: true},
-		Ended:    {},
+		Behind:      {},
+		Queued:      {waits: true},
+		Signing:     {working: true, counted: true},
+		Ready:       {waits: true, counted: true, signed: true},
+		Posting:     {working: true, counted: true, signed: true},
+		Resting:     {counted: true, signed: true},
+		Prepared:    {waits: true, counted: true},
+		Sent:        {counted: true, signed: true},
+		Quarantined: {counted: true, signed: true},
+		Ended:       {},
 	} {
 		if got := (says{p.Waits(), p.Working(), p.Counted(), p.signed()}); got != want {
 			t.Errorf("%v: %+v, want %+v", p, got, want)
 		}
-		for _, leg := range []Leg{AskLeg, CommandLeg} {
-			r := &Request{Service: servicerequests.SwitchToCredit, Phase: p, Leg: leg}
-			if got := r.Answerable(); got != (want.signed && leg == CommandLeg) {
+		for _, leg := range []Half{FirstHalf, SecondHalf} {
+			r := &Request{Service: servicerequests.SwitchToCredit, Phase: p, Half: leg}
+			if got := r.Answerable(); got != (want.signed && leg == SecondHalf) {
 				t.Errorf("%v: a command on leg %d is answerable: %t", p, leg, got)
 			}
 		}
@@ -93,7 +93,7 @@ func TestPackageCommentShowsTheTable(t *testing.T) {
 				continue
 			}
 			to := asked.Phase.String()
-			if command := (Request{Phase: p, Leg: CommandLeg}); command.Move(e) == nil && command.Phase != asked.Phase {
+			if command := (Request{Phase: p, Half: SecondHalf}); command.Move(e) == nil && command.Phase != asked.Phase {
 				to += " or " + command.Phase.String()
 			}
 			events = append(events, e.String()+": "+to)

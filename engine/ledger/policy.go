@@ -89,9 +89,9 @@ type Stage uint8
 
 // The stages, each with all before it.
 const (
-	Seeing   Stage = iota // its supply state is read
-	Weighing              // and its balance
-	Acting                // and it may be given commands
+	ReadingSupply  Stage = iota // its supply state is read
+	ReadingBalance              // and its balance
+	Commanding                  // and it may be given commands
 )
 
 // Step is what [Policy.Decide] wants done now.
@@ -121,7 +121,7 @@ func (p *Policy) may(m *Meter, service servicerequests.Service) bool {
 func (p *Policy) want(s *Step, m *Meter, service servicerequests.Service, now time.Time) {
 	t := m.Tally(service)
 	switch {
-	case m.OpenOf(service) != nil || slices.Contains(s.Ask, service):
+	case m.PendingOf(service) != nil || slices.Contains(s.Ask, service):
 		s.Waiting = true
 	case !p.may(m, service):
 	case now.Before(t.Next):
@@ -142,8 +142,8 @@ func (p *Policy) Decide(m *Meter, now time.Time, turn Stage) Step {
 	case m.Started.IsZero() && p.firstReads(&s, m, now, turn):
 	case m.probing() && now.Before(m.Started.Add(p.ReadWait)):
 		s.wakeAt(m.Started.Add(p.ReadWait))
-	case turn < Acting:
-		if turn == Weighing {
+	case turn < Commanding:
+		if turn == ReadingBalance {
 			p.secondReads(&s, m, now)
 		}
 		s.Next, s.Waiting = turn+1, true
@@ -167,7 +167,7 @@ func (p *Policy) Decide(m *Meter, now time.Time, turn Stage) Step {
 // costs one refusal and nothing more.
 func (p *Policy) firstReads(s *Step, m *Meter, now time.Time, turn Stage) bool {
 	p.want(s, m, servicerequests.ReadSupplyStatus, now)
-	return len(s.Ask) > 0 || turn == Acting && p.otherReads(s, m, now)
+	return len(s.Ask) > 0 || turn == Commanding && p.otherReads(s, m, now)
 }
 
 // secondReads asks for what shows how long a home's credit lasts. For a meter that is
@@ -226,7 +226,7 @@ func (p *Policy) balance(s *Step, m *Meter, now time.Time) {
 		if m.Tally(servicerequests.ReadInventory).Tries == 0 {
 			p.want(s, m, servicerequests.ReadInventory, now)
 		}
-		if len(s.Ask) > 0 || m.OpenOf(servicerequests.ReadInventory) != nil {
+		if len(s.Ask) > 0 || m.PendingOf(servicerequests.ReadInventory) != nil {
 			return
 		}
 	}
@@ -237,7 +237,7 @@ func (p *Policy) balance(s *Step, m *Meter, now time.Time) {
 // supplier needs them to set prepayment up again. It is best effort, and no command waits
 // for its answer. The gas proxy answers it, too.
 func (p *Policy) configuration(s *Step, m *Meter, now time.Time) {
-	if m.Tally(servicerequests.ReadPrepaymentConfiguration).Tries > 0 || m.Counters.FirstSwitch != 0 || m.OpenOf(servicerequests.ReadInventory) != nil ||
+	if m.Tally(servicerequests.ReadPrepaymentConfiguration).Tries > 0 || m.Counters.FirstSwitch != 0 || m.PendingOf(servicerequests.ReadInventory) != nil ||
 		slices.Contains(s.Ask, servicerequests.ReadInventory) {
 		return
 	}
@@ -338,7 +338,7 @@ func (p *Policy) readsDone(s *Step, m *Meter, now time.Time) bool {
 func (p *Policy) waitsForProof(s *Step, m *Meter, now time.Time) (waits bool) {
 	again := func(known bool, service servicerequests.Service) {
 		t := m.Tally(service)
-		if known || m.OpenOf(service) != nil || !p.may(m, service) || t.Next.Sub(now) > p.ProofWait.of(m) {
+		if known || m.PendingOf(service) != nil || !p.may(m, service) || t.Next.Sub(now) > p.ProofWait.of(m) {
 			return
 		}
 		waits = true

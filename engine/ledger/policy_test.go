@@ -38,7 +38,7 @@ func TestFirstRequestHoldsTheOthersUpNotLong(t *testing.T) {
 	a.slow = true
 	a.expect(supply)
 	a.expect()
-	if s := a.p.Decide(a.m, a.now, Acting); !s.Wake.Equal(a.now.Add(time.Minute)) {
+	if s := a.p.Decide(a.m, a.now, Commanding); !s.Wake.Equal(a.now.Add(time.Minute)) {
 		t.Fatalf("policy looks again at %v, want one read_wait after the start", s.Wake)
 	}
 	a.now = a.now.Add(time.Minute)
@@ -80,11 +80,11 @@ func TestElectricitySwitchWaitsForReadsButNotLong(t *testing.T) {
 	a.step()
 	a.acknowledge()
 	a.expect()
-	if s := a.p.Decide(a.m, a.now, Acting); !s.Wake.Equal(a.now.Add(15 * time.Minute)) {
+	if s := a.p.Decide(a.m, a.now, Commanding); !s.Wake.Equal(a.now.Add(15 * time.Minute)) {
 		t.Fatalf("policy looks again at %v, want one proof_wait after the start: it may be off", s.Wake)
 	}
 	a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: on})
-	if s := a.p.Decide(a.m, a.now, Acting); !s.Wake.Equal(a.now.Add(time.Minute)) {
+	if s := a.p.Decide(a.m, a.now, Commanding); !s.Wake.Equal(a.now.Add(time.Minute)) {
 		t.Fatalf("policy looks again at %v, want one read_wait after the start: it is on", s.Wake)
 	}
 	a.now = a.now.Add(time.Minute)

@@ -48,13 +48,13 @@ func (m *Meter) knowsBalance() bool {
 // confirming says whether the inventory is asked about a proxy that only the portfolio names,
 // before the first command makes that too late. A quarantined request is not waited for.
 func (m *Meter) confirming() bool {
-	r := m.OpenOf(servicerequests.ReadInventory)
-	return m.ProxyClaimed && r != nil && r.Phase != Held && m.Counters.FirstCommand == 0
+	r := m.PendingOf(servicerequests.ReadInventory)
+	return m.ProxyClaimed && r != nil && r.Phase != Quarantined && m.Counters.FirstCommand == 0
 }
 
 // Foreign says whether an outcome says nothing about this meter. The request went to a proxy
 // that is not the meter's, or to one that only the portfolio names and that gave no answer.
-func (m *Meter) Foreign(service servicerequests.Service, target servicerequests.EUI, o *record.OutcomeBody) bool {
+func (m *Meter) OtherDevice(service servicerequests.Service, target servicerequests.EUI, o *record.OutcomeBody) bool {
 	switch {
 	case target == m.Device || service == servicerequests.ReadInventory:
 		return false

@@ -21,7 +21,7 @@ func TestClaimedProxySavesTheInventory(t *testing.T) {
 	a := claimedHome(t)
 	a.expect(supply, mode, balance)
 	for _, service := range []servicerequests.Service{mode, balance} {
-		if target := a.m.OpenOf(service).ID.Target; target != othersEUI {
+		if target := a.m.PendingOf(service).ID.Target; target != othersEUI {
 			t.Errorf("%v is asked of %v", service, target)
 		}
 	}
@@ -46,7 +46,7 @@ func TestClaimedProxyIsConfirmedBeforeAnArming(t *testing.T) {
 	if a.p.creditSpent(a.m) || a.m.foundProven() {
 		t.Error("an unproven proxy is proof")
 	}
-	confirmed := a.m.OpenOf(inventory)
+	confirmed := a.m.PendingOf(inventory)
 	a.apply(outcomeOf(a, confirmed, record.OutcomeBody{Class: record.ClassSuccess, Code: "I0", Proxy: othersEUI}))
 	if !a.p.creditSpent(a.m) || !a.m.foundProven() || a.m.ProxyClaimed {
 		t.Error("confirmed, and no proof")
@@ -56,11 +56,11 @@ func TestClaimedProxyIsConfirmedBeforeAnArming(t *testing.T) {
 	b.expect(supply, mode, balance)
 	b.read(prepay, off, pounds(-5))
 	b.expect(inventory)
-	b.apply(outcomeOf(b, b.m.OpenOf(inventory), record.OutcomeBody{Class: record.ClassSuccess, Code: "I0", Proxy: proxyEUI}))
+	b.apply(outcomeOf(b, b.m.PendingOf(inventory), record.OutcomeBody{Class: record.ClassSuccess, Code: "I0", Proxy: proxyEUI}))
 	if b.m.Found.Mode.Known() || b.m.Found.Balance.Known() || b.m.Now.Balance.Known() || !b.m.Found.Supply.Known() {
 		t.Errorf("of another home's proxy: %+v", b.m.Found)
 	}
-	step := b.p.Decide(b.m, b.now, Acting)
+	step := b.p.Decide(b.m, b.now, Commanding)
 	if !slices.Contains(step.Ask, balance) || !slices.Contains(step.Ask, mode) || slices.Contains(step.Ask, toCredit) {
 		t.Errorf("asked for %v", step.Ask)
 	}
@@ -84,19 +84,19 @@ func TestClaimedProxyThatIsNotThere(t *testing.T) {
 	} {
 		a := claimedHome(t)
 		a.expect(supply, mode, balance)
-		e := a.apply(outcomeOf(a, a.m.OpenOf(balance), way))
-		if !e.Foreign || e.Sampled || a.m.Proxy != 0 || a.m.Bars != (Bars{}) || *a.m.Tally(balance) != (Tally{}) {
+		e := a.apply(outcomeOf(a, a.m.PendingOf(balance), way))
+		if !e.OtherDevice || e.Sampled || a.m.Proxy != 0 || a.m.Bars != (Bars{}) || *a.m.Tally(balance) != (Tally{}) {
 			t.Errorf("%s: proxy %v, bars %+v, tally %+v, %+v", name, a.m.Proxy, a.m.Bars, *a.m.Tally(balance), e)
 		}
 		a.expect(servicerequests.ReadInventory)
-		a.apply(outcomeOf(a, a.m.OpenOf(servicerequests.ReadInventory), record.OutcomeBody{Class: record.ClassSuccess, Code: "I0", Proxy: proxyEUI}))
+		a.apply(outcomeOf(a, a.m.PendingOf(servicerequests.ReadInventory), record.OutcomeBody{Class: record.ClassSuccess, Code: "I0", Proxy: proxyEUI}))
 		a.expect(balance)
-		if target := a.m.OpenOf(balance).ID.Target; target != proxyEUI {
+		if target := a.m.PendingOf(balance).ID.Target; target != proxyEUI {
 			t.Errorf("%s: the balance is asked of %v", name, target)
 		}
 		// What the other one still answers is not of this meter.
 		before := a.m.Found
-		a.apply(outcomeOf(a, a.m.OpenOf(mode), record.OutcomeBody{Class: record.ClassSuccess, Observed: &record.Observation{Mode: prepay}}))
+		a.apply(outcomeOf(a, a.m.PendingOf(mode), record.OutcomeBody{Class: record.ClassSuccess, Observed: &record.Observation{Mode: prepay}}))
 		if a.m.Found != before {
 			t.Errorf("%s: found %+v by a proxy that is not its own", name, a.m.Found)
 		}
@@ -104,7 +104,7 @@ func TestClaimedProxyThatIsNotThere(t *testing.T) {
 	// That the User itself is refused says nothing about the proxy.
 	a := claimedHome(t)
 	a.expect(supply, mode, balance)
-	if e := a.apply(outcomeOf(a, a.m.OpenOf(balance), record.OutcomeBody{Class: record.ClassRejected, Code: "E1"})); e.Foreign || a.m.Proxy != othersEUI {
+	if e := a.apply(outcomeOf(a, a.m.PendingOf(balance), record.OutcomeBody{Class: record.ClassRejected, Code: "E1"})); e.OtherDevice || a.m.Proxy != othersEUI {
 		t.Errorf("E1: %+v", e)
 	}
 }

@@ -9,12 +9,12 @@ import (
 
 // Leg is one of the two halves of a request, each with a POST of its own. Reads and
 // inventories have the first half alone.
-type Leg uint8
+type Half uint8
 
 // The halves.
 const (
-	AskLeg     Leg = iota // the Service Request: a read, an inventory, or the Transform of a command
-	CommandLeg            // the Signed Pre-Command of a critical request
+	FirstHalf  Half = iota // the Service Request: a read, an inventory, or the Transform of a command
+	SecondHalf             // the Signed Pre-Command of a critical request
 )
 
 // Request is one open Service Request to a meter.
@@ -23,7 +23,7 @@ type Request struct {
 	ID      servicerequests.RequestID // Counter is 0 while it waits to be signed for the first time
 	Attempt int                       // from 1, of this service on this meter
 	Phase   Phase
-	Leg     Leg
+	Half    Half
 
 	Body     []byte // the signed bytes of this half while they may be POSTed (again); else nil
 	Asked    []byte // those of the first half while the second is not signed
@@ -46,7 +46,7 @@ func (r *Request) Endpoint() record.Endpoint {
 	switch {
 	case r.Service == servicerequests.ReadInventory:
 		return record.NonDevice
-	case r.Service.Critical() && r.Leg == AskLeg:
+	case r.Service.Critical() && r.Half == FirstHalf:
 		return record.Transform
 	default:
 		return record.SendCommand
@@ -58,10 +58,10 @@ func (r *Request) Endpoint() record.Endpoint {
 func (r *Request) unsent() bool { return r.Phase == Behind || r.Phase.Waits() || r.Phase.Working() }
 
 // Command says whether the present half is a command that a meter carries out.
-func (r *Request) Command() bool { return r.Leg == CommandLeg }
+func (r *Request) Command() bool { return r.Half == SecondHalf }
 
 // Answerable says whether a device may have answered it: the half that reaches the device is
 // signed.
 func (r *Request) Answerable() bool {
-	return r.Phase.signed() && (!r.Service.Critical() || r.Leg == CommandLeg)
+	return r.Phase.signed() && (!r.Service.Critical() || r.Half == SecondHalf)
 }

@@ -12,12 +12,12 @@ import (
 type Need uint8
 
 const (
-	Dark       Need = iota // off for lack of credit, or about to be by the meter's own alert
-	Ending                 // its credit or its non-disablement period ends soon
-	Unseen                 // its supply state is not known yet: it may be dark
-	Unweighed              // its supply is on, and its balance is not known yet
-	Holding                // its credit lasts longer than that
-	Confirming             // it is in Credit, or has accepted the switch
+	Dark           Need = iota // off for lack of credit, or about to be by the meter's own alert
+	Ending                     // its credit or its non-disablement period ends soon
+	SupplyUnknown              // its supply state is not known yet: it may be dark
+	BalanceUnknown             // its supply is on, and its balance is not known yet
+	Lasting                    // its credit lasts longer than that
+	Confirming                 // it is in Credit, or has accepted the switch
 )
 
 // Risk is a meter's place in the order of hours at risk.
@@ -60,13 +60,13 @@ func (p *Policy) risk(m *Meter, now time.Time) Risk {
 		if ends, known := p.creditEnds(m); known && ends.Sub(now) <= p.AtRiskWithin {
 			return Risk{Need: Ending, Ends: ends}
 		}
-		return Risk{Need: Holding, Priority: m.Plan.Priority, Credit: m.Now.Balance.Value}
+		return Risk{Need: Lasting, Priority: m.Plan.Priority, Credit: m.Now.Balance.Value}
 	case !m.Now.Supply.Known():
-		return Risk{Need: Unseen}
+		return Risk{Need: SupplyUnknown}
 	case m.Tally(servicerequests.ReadMeterBalance).Tries == 0:
-		return Risk{Need: Unweighed}
+		return Risk{Need: BalanceUnknown}
 	}
-	return Risk{Need: Holding, Priority: m.Plan.Priority} // its balance cannot be read: taken as the least that keeps a supply on
+	return Risk{Need: Lasting, Priority: m.Plan.Priority} // its balance cannot be read: taken as the least that keeps a supply on
 }
 
 // Urgent says whether a home may be given commands before its wave: it is off for lack of

@@ -87,8 +87,8 @@ func TestWaitOfAHomeInAHurry(t *testing.T) {
 		a.read(prepay, off, pounds(c.balance))
 		a.now = a.now.Add(c.since)
 		a.expect(toCredit)
-		a.take(a.m.OpenOf(toCredit))
-		wait := a.m.OpenOf(toCredit).Deadline.Sub(a.now)
+		a.take(a.m.PendingOf(toCredit))
+		wait := a.m.PendingOf(toCredit).Deadline.Sub(a.now)
 		if short := wait == a.p.DarkWait.Gas; short != c.short || !short && wait != a.p.ResponseWait.Gas {
 			t.Errorf("%s: its answer is waited for %v", name, wait)
 		}
@@ -125,7 +125,7 @@ func TestAlertShortensTheWait(t *testing.T) {
 	a.expect(supply, mode, balance)
 	a.read(prepay, on, pounds(100))
 	a.expect(toCredit)
-	a.take(a.m.OpenOf(toCredit))
+	a.take(a.m.PendingOf(toCredit))
 	asked := a.now
 	if a.p.ShortenWaits(a.m, a.now) {
 		t.Error("it is in a hurry without an alert")
@@ -133,14 +133,14 @@ func TestAlertShortensTheWait(t *testing.T) {
 	a.now = a.now.Add(time.Minute)
 	a.alert(AlertSuspended, 0)
 	a.now = a.now.Add(2 * time.Second)
-	if deadline := a.m.OpenOf(toCredit).Deadline; !a.p.ShortenWaits(a.m, a.now) || !a.m.OpenOf(toCredit).Deadline.Equal(asked.Add(a.p.DarkWait.Gas)) {
-		t.Errorf("waited for until %v, before %v", a.m.OpenOf(toCredit).Deadline, deadline)
+	if deadline := a.m.PendingOf(toCredit).Deadline; !a.p.ShortenWaits(a.m, a.now) || !a.m.PendingOf(toCredit).Deadline.Equal(asked.Add(a.p.DarkWait.Gas)) {
+		t.Errorf("waited for until %v, before %v", a.m.PendingOf(toCredit).Deadline, deadline)
 	}
 	a.now = a.now.Add(3 * time.Hour) // the wait is over: it ends now, and not in the past
 	a.alert(AlertBelow, 0)
-	a.m.OpenOf(toCredit).Deadline = a.now.Add(time.Hour)
+	a.m.PendingOf(toCredit).Deadline = a.now.Add(time.Hour)
 	a.now = a.now.Add(2 * time.Second)
-	if !a.p.ShortenWaits(a.m, a.now) || !a.m.OpenOf(toCredit).Deadline.Equal(a.now) {
-		t.Errorf("waited for until %v, now %v", a.m.OpenOf(toCredit).Deadline, a.now)
+	if !a.p.ShortenWaits(a.m, a.now) || !a.m.PendingOf(toCredit).Deadline.Equal(a.now) {
+		t.Errorf("waited for until %v, now %v", a.m.PendingOf(toCredit).Deadline, a.now)
 	}
 }

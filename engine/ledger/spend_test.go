@@ -87,7 +87,7 @@ func TestSpendFollowsFromTwoBalances(t *testing.T) {
 	}
 	// Where credit in hand is said to last, no balance makes it end.
 	a.m.Counters.FirstSwitch, a.p.DailySpend = 0, 0
-	if r := a.p.RiskOf(a.m, a.now); r.Need != Holding {
+	if r := a.p.RiskOf(a.m, a.now); r.Need != Lasting {
 		t.Errorf("%+v", r)
 	}
 }
@@ -111,7 +111,7 @@ func TestRiskGoesByTheHomesOwnRate(t *testing.T) {
 		return r
 	}
 	assumed, heavy, light := end(0), end(6+2*12), end(6+2*1)
-	if assumed.Need != Holding || light.Need != Holding {
+	if assumed.Need != Lasting || light.Need != Lasting {
 		t.Errorf("six pounds end at five a day %+v, at one a day %+v", assumed, light)
 	}
 	if heavy.Need != Ending || !heavy.Ends.Equal(begun.Add(day/2)) {

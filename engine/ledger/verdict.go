@@ -45,8 +45,8 @@ func (p *Policy) Conclude(m *Meter) record.VerdictBody {
 
 // whyUnknown says why nothing current is known of a meter.
 func (p *Policy) whyUnknown(m *Meter) string {
-	if m.Bars.Held != "" {
-		return "held for a person: " + m.Bars.Held
+	if m.Bars.HeldForPerson != "" {
+		return "held for a person: " + m.Bars.HeldForPerson
 	}
 	for _, s := range [...]servicerequests.Service{servicerequests.ReadPaymentMode, servicerequests.ReadSupplyStatus} {
 		t := m.Tally(s)
@@ -95,8 +95,8 @@ func (p *Policy) whyNotSwitched(m *Meter) string {
 		return "in prepayment: switching is not part of this sweep"
 	case t.Last == record.ClassNegative:
 		return "switch refused by the meter: " + t.Code
-	case t.Last == record.ClassRejected && m.Bars.Held != "":
-		return "held for a person: " + m.Bars.Held
+	case t.Last == record.ClassRejected && m.Bars.HeldForPerson != "":
+		return "held for a person: " + m.Bars.HeldForPerson
 	case t.Last == record.ClassRejected:
 		return "switch rejected: " + withMeaning(t.Code)
 	case t.Last == record.ClassSuccess:

@@ -26,13 +26,13 @@ func (w WaitReason) String() string { return waitReasonNames[w] }
 // zero: it does not.
 func (p *Policy) WaitOf(m *Meter, now time.Time) (is WaitReason, until time.Time) {
 	switch {
-	case m.Done && m.Bars.Held != "":
+	case m.Done && m.Bars.HeldForPerson != "":
 		return WaitHeld, time.Time{}
 	case m.Done || m.Started.IsZero():
 		return NotWaiting, time.Time{}
 	}
 	for _, r := range m.Open {
-		if r.Phase == Held {
+		if r.Phase == Quarantined {
 			return WaitQuarantined, time.Time{}
 		}
 	}

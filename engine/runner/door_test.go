@@ -141,7 +141,7 @@ func (p putOff) Post(ctx context.Context, post gateway.Post) ([]byte, error) {
 		return p.Gateway.Post(ctx, post)
 	}
 	if err := post.Admit(ctx); err != nil {
-		return nil, errors.Join(gateway.ErrHeldBack, err)
+		return nil, errors.Join(gateway.ErrNotAdmitted, err)
 	}
 	if n == 1 {
 		return nil, &gateway.ThrottledError{Status: 429, RetryAfter: time.Hour}

@@ -111,8 +111,8 @@ func TestALateAnswerWhileABalanceIsRead(t *testing.T) {
 	m := d.m.ledger(0)
 	id := m.Open[0].ID
 	id.Target, id.Counter = x.EUI, id.Counter-1
-	m.PastAs(id).Class = record.ClassNoResponse
-	m.PastAs(id).Service = supply
+	m.PastWith(id).Class = record.ClassNoResponse
+	m.PastWith(id).Service = supply
 	m.Now.Supply.Counter = id.Counter - 1
 	x.Supply, x.Pressed = servicerequests.Enabled, true
 	d.Deliver(x.Respond(d.now, supply, id, true))

@@ -49,7 +49,7 @@ func (s *Machine) heard(h Heard) {
 		s.unmatched(h)
 		return
 	}
-	if r := m.OpenAs(h.ID); r != nil {
+	if r := m.PendingWith(h.ID); r != nil {
 		s.answer(of(r), h)
 		return
 	}
@@ -94,7 +94,7 @@ func (s *Machine) answer(r *request, h Heard) {
 // late takes in an answer to a request that has ended: a repetition changes nothing, the
 // first proven answer to one that was given up counts.
 func (s *Machine) late(m *meter, h Heard) {
-	past := m.PastAs(h.ID)
+	past := m.PastWith(h.ID)
 	switch {
 	case past == nil:
 		s.unmatched(h)
@@ -193,7 +193,7 @@ func (s *Machine) takeAlert(h Heard) {
 	}
 	s.write(record.Record{At: s.now, Kind: record.Proven, Device: m.Device, Code: body.Code, Body: record.Encode(body)})
 	s.settled(h)
-	changed := m.TakeAlert(ledger.Alert{Code: h.Alert.Code, Counter: body.Counter, At: body.At, Heard: s.now, FutureDated: body.FutureDated, Issued: body.Issued})
+	changed := m.ApplyAlert(ledger.Alert{Code: h.Alert.Code, Counter: body.Counter, At: body.At, Heard: s.now, FutureDated: body.FutureDated, Issued: body.Issued})
 	s.moveUp(m)
 	if s.o.Policy.ShortenWaits(m.Meter, s.now) {
 		s.schedule(m, nextDeadline(m))
@@ -265,8 +265,8 @@ func (s *Machine) disbelieved(d Disbelieved) {
 	var open *ledger.Request
 	ours := false
 	if m != nil {
-		open = m.OpenAs(d.ID)
-		ours = open != nil || m.PastAs(d.ID) != nil
+		open = m.PendingWith(d.ID)
+		ours = open != nil || m.PastWith(d.ID) != nil
 	}
 	if d.Final {
 		other := record.JudgedBody{Of: d.Seq, Kind: cmp.Or(d.Kind, record.OtherUnproven), Detail: d.Reason[:min(len(d.Reason), longestDetail)]}

@@ -16,7 +16,7 @@ import (
 func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody, class record.Class, code string, f *finding) {
 	o.Class, o.Code, o.AnsweredAt = class, code, s.now
 	unregistered := class == record.ClassRejected && servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered &&
-		!m.Foreign(service, id.Target, o)
+		!m.OtherDevice(service, id.Target, o)
 	o.Expected = unregistered && s.transfers.expects(m.Device, s.now)
 	o.Tripped = unregistered && s.tripwires.tripped == tripUnregistered
 	if f != nil {
@@ -91,7 +91,7 @@ func (s *Machine) exposes(m *meter, rec *record.Record, first bool) {
 // count counts a meter as done with its verdict.
 func (s *Machine) count(m *meter) {
 	s.roll.stir(m)
-	m.Done, m.awaits = true, ledger.Seeing
+	m.Done, m.awaits = true, ledger.ReadingSupply
 	if s.o.Policy.WantsBalance(m.Meter) {
 		s.lineUp(m)
 	}
@@ -131,7 +131,7 @@ func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 	case len(m.Open) > 0 && m.Safe():
 		m.unsaid = m.unsaid || service != servicerequests.ReadMeterBalance
 		return
-	case service == servicerequests.ReadMeterBalance && !m.unsaid && !s.o.Policy.Decide(m.Meter, s.now, ledger.Acting).Waiting:
+	case service == servicerequests.ReadMeterBalance && !m.unsaid && !s.o.Policy.Decide(m.Meter, s.now, ledger.Commanding).Waiting:
 		return
 	}
 	m.unsaid = false
@@ -148,7 +148,7 @@ func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 	case rankOf(v.Verdict) < rankOf(was):
 		result = "worse"
 		s.log.Warn("read again and found worse", zap.Stringer("device_id", m.Device), zap.String("was", was), zap.String("is", v.Verdict))
-		if s.o.Policy.Decide(m.Meter, s.now, ledger.Acting).Waiting {
+		if s.o.Policy.Decide(m.Meter, s.now, ledger.Commanding).Waiting {
 			if v.Reason = record.ReasonWorse + "off"; v.End.Mode != servicerequests.Credit {
 				v.Reason = record.ReasonWorse + "in " + v.End.Mode.String()
 			}

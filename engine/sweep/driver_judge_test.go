@@ -55,14 +55,14 @@ func (d *driver) hold() {
 			if r.Phase == ledger.Prepared && r.token == nil {
 				d.Fault("%v: %v prepared without a token", m.Device, r.Service)
 			}
-			if (r.Phase == ledger.Held) != (s.quarantine.held[r.Event] == r) {
-				d.Fault("%v: %v %v, held %t", m.Device, r.Service, r.Phase, r.Phase == ledger.Held)
+			if (r.Phase == ledger.Quarantined) != (s.quarantine.held[r.Event] == r) {
+				d.Fault("%v: %v %v, held %t", m.Device, r.Service, r.Phase, r.Phase == ledger.Quarantined)
 			}
 			if r.After {
 				afters++
 			}
 			// While it waits or rests, or a worker or the DCC has it, somebody looks again.
-			attended = attended || r.Phase.Waits() || r.Phase.Working() || r.Phase == ledger.Behind || r.Phase == ledger.Held
+			attended = attended || r.Phase.Waits() || r.Phase.Working() || r.Phase == ledger.Behind || r.Phase == ledger.Quarantined
 			if s.run.halt == nil && (r.Phase == ledger.Sent && r.Deadline.IsZero() || r.Phase == ledger.Resting && r.RetryAt.IsZero()) {
 				d.Fault("%v: open %v %v has no end", m.Device, r.Service, r.Phase)
 			}
@@ -85,9 +85,9 @@ func (d *driver) hold() {
 		h := s.roll.head(number)
 		if h.done {
 			done++
-		} else if !h.begun && !h.waits && h.awaits == ledger.Seeing && s.roll.awake[number] == nil {
+		} else if !h.begun && !h.waits && h.awaits == ledger.ReadingSupply && s.roll.awake[number] == nil {
 			d.Fault("%v: it has not begun, and is in no intake", h.device)
-		} else if h.begun && s.roll.awake[number] == nil && h.nap == 0 && h.awaits == ledger.Seeing && s.open() && len(s.holds.all) == 0 {
+		} else if h.begun && s.roll.awake[number] == nil && h.nap == 0 && h.awaits == ledger.ReadingSupply && s.open() && len(s.holds.all) == 0 {
 			d.Fault("%v: it sleeps for good without a verdict", h.device)
 		}
 	}

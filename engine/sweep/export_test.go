@@ -145,7 +145,7 @@ func (s *Machine) Check() error {
 				working++
 			}
 			if r.Phase == ledger.Sent && r.Deadline.IsZero() || r.Phase == ledger.Resting && r.RetryAt.IsZero() ||
-				r.Phase == ledger.Held && s.quarantine.held[r.Event] != r {
+				r.Phase == ledger.Quarantined && s.quarantine.held[r.Event] != r {
 				return fmt.Errorf("%v of %v is %v without an end", r.Service, m.Device, r.Phase)
 			}
 			if t := nextDeadline(m); !t.IsZero() && (m.due.IsZero() || m.due.After(t)) && s.run.halt == nil {
@@ -190,7 +190,7 @@ func (s *Machine) checkMeters() error {
 		if h.exposed {
 			exposed, hubs[h.hub] = exposed+1, true
 		}
-		if w := s.waves.all[h.wave-1]; w.state == "" && h.turn == ledger.Acting {
+		if w := s.waves.all[h.wave-1]; w.state == "" && h.turn == ledger.Commanding {
 			early[h.wave]++
 		}
 		m := s.roll.awake[number]
@@ -203,9 +203,9 @@ func (s *Machine) checkMeters() error {
 		if !h.begun || h.done || !s.open() {
 			continue
 		}
-		attended := !m.due.IsZero() || m.awaits != ledger.Seeing && s.listed(number, h)
+		attended := !m.due.IsZero() || m.awaits != ledger.ReadingSupply && s.listed(number, h)
 		for _, r := range m.Open {
-			attended = attended || r.Phase.Waits() || r.Phase.Working() || r.Phase == ledger.Behind || r.Phase == ledger.Held
+			attended = attended || r.Phase.Waits() || r.Phase.Working() || r.Phase == ledger.Behind || r.Phase == ledger.Quarantined
 		}
 		if !attended {
 			return fmt.Errorf("nobody looks again at %v", m.Device)
@@ -239,7 +239,7 @@ func (s *Machine) checkMeters() error {
 // listed says whether a meter that waits for its turn is in the list for it.
 func (s *Machine) listed(number int32, h *seat) bool {
 	i := &s.queues.intake[h.region][h.fuel()]
-	if h.awaits == ledger.Weighing {
+	if h.awaits == ledger.ReadingBalance {
 		return slices.Contains(i.weigh, number)
 	}
 	return slices.Contains(s.waves.all[h.wave-1].waiting, number) ||

@@ -100,7 +100,7 @@ func (s *Machine) find(device servicerequests.EUI) *meter {
 func (s *Machine) asker(id servicerequests.RequestID) (first *meter) {
 	for number := range s.roll.askers(id.Target) {
 		m := s.meter(number)
-		if m.OpenAs(id) != nil || m.PastAs(id) != nil {
+		if m.PendingWith(id) != nil || m.PastWith(id) != nil {
 			return m
 		}
 		if first == nil {

@@ -52,7 +52,7 @@ func keyOf(r ledger.Risk) uint64 {
 	switch r.Need {
 	case ledger.Ending:
 		rest = uint64(max(0, r.Ends.Unix()))
-	case ledger.Holding:
+	case ledger.Lasting:
 		const half = 1 << 47 // more than any balance in millipence
 		rest = uint64(r.Priority)<<48 | uint64(half+max(-half, min(half-1, int64(r.Credit))))
 	}
@@ -94,7 +94,7 @@ func (s *Machine) moveAhead(m *meter) {
 func (s *Machine) advanceTurn(m *meter, to ledger.Stage) (come bool, soon time.Time) {
 	urgent, soon := s.o.Policy.Urgent(m.Meter, s.now)
 	if urgent && (s.waves.open(m) || s.waves.early() < s.waves.cap()) {
-		s.turnTo(m, ledger.Acting)
+		s.turnTo(m, ledger.Commanding)
 		return true, time.Time{}
 	}
 	if urgent {
@@ -107,10 +107,10 @@ func (s *Machine) advanceTurn(m *meter, to ledger.Stage) (come bool, soon time.T
 	i, w := &s.queues.intake[m.Plan.Region][m.fuel()], s.waves.of(m)
 	switch {
 	case m.awaits > to:
-	case to == ledger.Acting && s.waves.open(m): // once more where more is known by now
+	case to == ledger.Commanding && s.waves.open(m): // once more where more is known by now
 		s.lineUpToAct(m)
 	case m.awaits == to:
-	case to == ledger.Acting:
+	case to == ledger.Commanding:
 		w.waiting = append(w.waiting, m.number)
 	default:
 		i.weigh = append(i.weigh, m.number)
@@ -123,7 +123,7 @@ func (s *Machine) advanceTurn(m *meter, to ledger.Stage) (come bool, soon time.T
 // Where it is lined up again because more is known, the earlier place counts.
 func (s *Machine) lineUpToAct(m *meter) {
 	key := keyOf(s.o.Policy.RiskOf(m.Meter, s.now))
-	if m.OpenOf(servicerequests.ReadMeterBalance) != nil || m.OpenOf(servicerequests.ReadInventory) != nil {
+	if m.PendingOf(servicerequests.ReadMeterBalance) != nil || m.PendingOf(servicerequests.ReadInventory) != nil {
 		key = max(key, keyOf(ledger.Risk{Need: ledger.Confirming}))
 	}
 	heap.Push(&s.queues.intake[m.Plan.Region][m.fuel()].act, turn{key, m.number})
@@ -133,13 +133,13 @@ func (s *Machine) lineUpToAct(m *meter) {
 // commands counts as early.
 func (s *Machine) turnTo(m *meter, to ledger.Stage) {
 	if w := s.waves.of(m); w.state == "" {
-		if to == ledger.Acting && m.turn != ledger.Acting {
+		if to == ledger.Commanding && m.turn != ledger.Commanding {
 			w.early++
-		} else if to != ledger.Acting && m.turn == ledger.Acting {
+		} else if to != ledger.Commanding && m.turn == ledger.Commanding {
 			w.early--
 		}
 	}
-	m.turn, m.awaits = to, ledger.Seeing
+	m.turn, m.awaits = to, ledger.ReadingSupply
 }
 
 // next is the meter of a region whose turn is next.
@@ -164,20 +164,20 @@ func (s *Machine) nextOf(l *lane, i *intake) (best *next) {
 			continue
 		}
 		of := &i[fuel]
-		if number, ok := s.first(&of.ahead, ledger.Seeing); ok {
-			better(next{fuel, ledger.Seeing, ledger.Dark, &of.ahead, number})
+		if number, ok := s.first(&of.ahead, ledger.ReadingSupply); ok {
+			better(next{fuel, ledger.ReadingSupply, ledger.Dark, &of.ahead, number})
 		}
-		if number, ok := s.first(&of.fresh, ledger.Seeing); ok {
-			better(next{fuel, ledger.Seeing, ledger.Unseen, &of.fresh, number})
+		if number, ok := s.first(&of.fresh, ledger.ReadingSupply); ok {
+			better(next{fuel, ledger.ReadingSupply, ledger.SupplyUnknown, &of.fresh, number})
 		}
-		if number, ok := s.first(&of.weigh, ledger.Weighing); ok {
-			better(next{fuel, ledger.Weighing, ledger.Unweighed, &of.weigh, number})
+		if number, ok := s.first(&of.weigh, ledger.ReadingBalance); ok {
+			better(next{fuel, ledger.ReadingBalance, ledger.BalanceUnknown, &of.weigh, number})
 		}
-		for len(of.act) > 0 && !s.waitsFor(of.act[0].number, ledger.Acting) {
+		for len(of.act) > 0 && !s.waitsFor(of.act[0].number, ledger.Commanding) {
 			heap.Pop(&of.act)
 		}
 		if len(of.act) > 0 && !s.holds.meter(s.roll.head(of.act[0].number)) {
-			better(next{fuel, ledger.Acting, of.act[0].need(), nil, of.act[0].number})
+			better(next{fuel, ledger.Commanding, of.act[0].need(), nil, of.act[0].number})
 		}
 	}
 	return best
@@ -198,7 +198,7 @@ func (s *Machine) first(list *[]int32, stage ledger.Stage) (number int32, ok boo
 // waitsFor says whether a meter waits for its turn to come to a stage.
 func (s *Machine) waitsFor(number int32, stage ledger.Stage) bool {
 	h := s.roll.head(number)
-	if stage == ledger.Seeing {
+	if stage == ledger.ReadingSupply {
 		return h.waits && !h.begun && !h.done
 	}
 	return h.awaits == stage && !h.done
@@ -212,11 +212,11 @@ func (s *Machine) takeTurn(i *intake, n *next) *meter {
 		heap.Pop(&i[n.fuel].act)
 	}
 	m := s.meter(n.at)
-	if n.stage == ledger.Seeing {
+	if n.stage == ledger.ReadingSupply {
 		s.counts.notBegun--
 		s.roll.waits(n.at, false, m.ahead)
 		if s.waves.whole(m) || s.o.Policy.PlanOrder && s.waves.open(m) {
-			n.stage = ledger.Acting
+			n.stage = ledger.Commanding
 		}
 	}
 	s.turnTo(m, n.stage)
@@ -238,7 +238,7 @@ func (s *Machine) moveUp(m *meter) {
 			s.queues.lane(m).move(q, s.risk(q))
 		}
 	}
-	if s.run.begun && !m.Started.IsZero() && m.turn != ledger.Acting {
+	if s.run.begun && !m.Started.IsZero() && m.turn != ledger.Commanding {
 		s.look(m)
 	}
 }
@@ -299,7 +299,7 @@ func (s *Machine) letGo() (any bool) {
 		for _, open := range slices.Clone(m.Open) {
 			r := of(open)
 			switch {
-			case !r.After || r.Service == servicerequests.ReadMeterBalance || r.Phase == ledger.Held:
+			case !r.After || r.Service == servicerequests.ReadMeterBalance || r.Phase == ledger.Quarantined:
 			case r.Phase.Working():
 				s.run.letGo = false
 			case r.Phase == ledger.Sent:

@@ -373,7 +373,7 @@ func (s *Machine) ceaseNow() {
 		for _, open := range slices.Clone(m.Open) {
 			r := of(open)
 			class := silence(r)
-			if !r.Reached && r.Phase != ledger.Sent && r.Phase != ledger.Held {
+			if !r.Reached && r.Phase != ledger.Sent && r.Phase != ledger.Quarantined {
 				class = record.ClassWithdrawn
 			}
 			s.end(r, class, "", nil)

@@ -14,7 +14,7 @@ import (
 )
 
 func TestRetriesGoAfterFirstTries(t *testing.T) {
-	first := rank{risk: ledger.Risk{Need: ledger.Holding}, turn: 9}
+	first := rank{risk: ledger.Risk{Need: ledger.Lasting}, turn: 9}
 	again := rank{retry: true, risk: ledger.Risk{Need: ledger.Dark}, turn: 1}
 	if !first.before(again) || again.before(first) {
 		t.Error("a retry goes before a first try")

@@ -46,7 +46,7 @@ func (s *Machine) takeQuarantine(h Heard, q duis.QuarantinedRequest) {
 	s.write(record.Record{At: s.now, Kind: record.Proven, Device: m.Device, Code: alertQuarantine, Body: record.Encode(body)})
 	s.settled(h)
 	back := heldBack{q.EventRef, string(q.Breach)}
-	if r := m.OpenAs(q.Request); r != nil {
+	if r := m.PendingWith(q.Request); r != nil {
 		s.hold(of(r), back)
 		s.look(m)
 		return
@@ -72,10 +72,10 @@ func (s *Machine) hold(r *request, back heldBack) {
 		if r.Phase.Waits() {
 			s.queues.remove(r)
 		}
-		if r.Phase != ledger.Held { // a second event of a held request moves nothing
+		if r.Phase != ledger.Quarantined { // a second event of a held request moves nothing
 			s.counts.moves[r.Phase][ledger.Quarantine]++
 		}
-		if err := r.Hold(back.event); err != nil {
+		if err := r.Quarantine(back.event); err != nil {
 			s.defect(err)
 			return
 		}
@@ -89,7 +89,7 @@ func (s *Machine) hold(r *request, back heldBack) {
 
 // overdueAs notes a quarantined request that has ended without an answer.
 func (s *Machine) overdueAs(m *meter, id servicerequests.RequestID, event string) (service servicerequests.Service, ended bool) {
-	past := m.PastAs(id)
+	past := m.PastWith(id)
 	if past == nil || !past.Class.Unanswered() {
 		s.log.Warn("quarantine of a request that is not open", zap.Stringer("request_id", id), zap.String("event_ref", event))
 		return 0, false

@@ -46,7 +46,7 @@ func TestQuarantineOfARequestThatWaits(t *testing.T) {
 				d, r := inDoubt(t, at.command, at.service, queued)
 				d.Deliver(sweeptest.HeldBack(r.ID, "77"))
 				d.take(0)
-				if r.Phase != ledger.Held || d.m.quarantine.held["77"] != r {
+				if r.Phase != ledger.Quarantined || d.m.quarantine.held["77"] != r {
 					t.Fatalf("%v queued %t: it is %v", at, queued, r.Phase)
 				}
 				posts := 0
@@ -78,7 +78,7 @@ func TestQuarantineOfARequestThatWaits(t *testing.T) {
 				if signed != 1 || posts != 0 || d.m.run.halt != nil {
 					t.Errorf("%v queued %t: signed %d times, %d POSTs after it was held, halt %v", at, queued, signed, posts, d.m.run.halt)
 				}
-				if open := d.m.ledger(0).OpenAs(r.ID); open == nil || open.Phase != ledger.Held {
+				if open := d.m.ledger(0).PendingWith(r.ID); open == nil || open.Phase != ledger.Quarantined {
 					t.Errorf("%v queued %t: the next process has it as %+v", at, queued, open)
 				}
 				// It is released, and the device's answer ends it.
@@ -129,7 +129,7 @@ func TestQuarantineWhileAWorkerHasTheLeg(t *testing.T) {
 				t.Errorf("%s: the service is paused %d times", f, n)
 			}
 			d.drain()
-			if r.Phase != ledger.Held || d.m.run.halt != nil || d.Posts != posts {
+			if r.Phase != ledger.Quarantined || d.m.run.halt != nil || d.Posts != posts {
 				t.Errorf("%s, again %t: it is %v, halt %v, %d POSTs", f, again, r.Phase, d.m.run.halt, d.Posts-posts)
 			}
 			wantNoFaults(t, d)
@@ -165,7 +165,7 @@ func TestQuarantineWhileAWorkerHasTheLegOutlivesTheProcess(t *testing.T) {
 		}
 		d.pass(time.Hour)
 		d.drain()
-		if open := d.m.ledger(0).OpenAs(r.ID); open == nil || open.Phase != ledger.Held || posts != 0 {
+		if open := d.m.ledger(0).PendingWith(r.ID); open == nil || open.Phase != ledger.Quarantined || posts != 0 {
 			t.Errorf("again %t: the next process has it as %+v, %d POSTs", again, open, posts)
 		}
 		wantNoFaults(t, d)

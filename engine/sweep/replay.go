@@ -218,7 +218,7 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 	if rec.Kind == record.Verdict && record.InPassing(m.Verdict.Reason) {
 		m.Verdict = record.VerdictBody{}
 	}
-	if e.Ended && e.Is == record.ClassRejected && !e.Foreign {
+	if e.Ended && e.Is == record.ClassRejected && !e.OtherDevice {
 		if body, err := record.Decode[record.OutcomeBody](*rec); err == nil && servicerequests.ResponseCode(body.Code).Class() == servicerequests.CodeUnregistered {
 			s.transfers.refusedAs(body.Expected)
 		}
@@ -254,7 +254,7 @@ func (s *Machine) posted(p exchange.Place, at time.Time) {
 
 func (s *Machine) foldDoubt(rec *record.Record) {
 	if m := s.asker(rec.ID); m != nil {
-		if r := m.OpenAs(rec.ID); r != nil {
+		if r := m.PendingWith(rec.ID); r != nil {
 			s.o.Policy.Doubt(r, rec.At)
 		}
 	}
@@ -274,7 +274,7 @@ func (s *Machine) known(rec *record.Record) bool {
 			return true
 		}
 		m := s.asker(body.Quarantined.Request)
-		return m == nil || m.OpenAs(body.Quarantined.Request) == nil
+		return m == nil || m.PendingWith(body.Quarantined.Request) == nil
 	case record.Request, record.SignedCommand, record.Reply:
 	default:
 		return true
@@ -283,12 +283,12 @@ func (s *Machine) known(rec *record.Record) bool {
 	if m == nil {
 		return false
 	}
-	r := m.OpenAs(rec.ID)
+	r := m.PendingWith(rec.ID)
 	switch rec.Kind {
 	case record.Request:
-		return r != nil || m.PastAs(rec.ID) != nil
+		return r != nil || m.PastWith(rec.ID) != nil
 	case record.SignedCommand:
-		return r == nil || r.Leg == ledger.CommandLeg
+		return r == nil || r.Half == ledger.SecondHalf
 	default:
 		return r == nil || r.Phase >= ledger.Sent
 	}
@@ -331,7 +331,7 @@ func alertCode(text string) (code uint16, ok bool) {
 }
 
 func (s *Machine) foldTaken(m *meter, a ledger.Alert) {
-	if m.TakeAlert(a) && m.Bars.Excluded == "" {
+	if m.ApplyAlert(a) && m.Bars.Excluded == "" {
 		m.Verdict = record.VerdictBody{}
 	}
 	s.o.Policy.ShortenWaits(m.Meter, a.Heard)
@@ -345,10 +345,10 @@ func (s *Machine) foldQuarantine(id servicerequests.RequestID, event string) err
 	if m == nil {
 		return nil
 	}
-	if r := m.OpenAs(id); r == nil {
+	if r := m.PendingWith(id); r == nil {
 		s.overdueAs(m, id, event)
-	} else if yes, _ := ledger.Possible(r.Phase, ledger.Quarantine); yes || r.Phase == ledger.Held {
-		return r.Hold(event)
+	} else if yes, _ := ledger.Possible(r.Phase, ledger.Quarantine); yes || r.Phase == ledger.Quarantined {
+		return r.Quarantine(event)
 	}
 	return nil
 }
@@ -433,7 +433,7 @@ func (s *Machine) Begin(now, real time.Time) []Action {
 func (s *Machine) takeUp(m *meter) {
 	s.counts.waiting[m.wait]++
 	m.Done, m.waits = false, false
-	s.turnTo(m, m.Turn())
+	s.turnTo(m, m.Stage())
 	// What is open of a meter that is safe by its verdict was asked after that.
 	after := len(m.Open) > 0 && m.Verdict.Verdict != "" && m.Safe()
 	for _, open := range m.Open {
@@ -443,7 +443,7 @@ func (s *Machine) takeUp(m *meter) {
 		}
 		s.queues.hub(m).open++
 		r.inHub = true
-		if r.Phase == ledger.Held {
+		if r.Phase == ledger.Quarantined {
 			s.quarantine.held[r.Event] = r
 		}
 		if r.Phase.Waits() { // it may have been POSTed, and nobody has heard of it
@@ -453,7 +453,7 @@ func (s *Machine) takeUp(m *meter) {
 		}
 		s.reckon(r)
 	}
-	if after || m.Verdict.Verdict != "" && len(m.Open) == 0 && !s.o.Policy.Decide(m.Meter, s.now, ledger.Acting).Waiting {
+	if after || m.Verdict.Verdict != "" && len(m.Open) == 0 && !s.o.Policy.Decide(m.Meter, s.now, ledger.Commanding).Waiting {
 		s.count(m)
 	}
 	if !m.Done || after {

@@ -157,7 +157,7 @@ func TestAnAnswerFromBeforeTheOutcomeThatGaveItUpIsNotLost(t *testing.T) {
 		}
 		d.restart()
 		d.drain()
-		if past := d.m.ledger(0).PastAs(answer.ID); past == nil || past.Class != record.ClassSuccess {
+		if past := d.m.ledger(0).PastWith(answer.ID); past == nil || past.Class != record.ClassSuccess {
 			t.Errorf("state %t: the stored answer is lost: %+v", state, past)
 		}
 		if m := d.m.ledger(0); !m.Found.Mode.Known() && !m.Now.Mode.Known() {

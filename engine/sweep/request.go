@@ -90,8 +90,8 @@ func (s *Machine) move(r *request, e ledger.Event) bool {
 // still has to show goes before the first reads of others.
 func (s *Machine) risk(r *request) ledger.Risk {
 	risk := s.o.Policy.RiskOf(r.m.Meter, s.now)
-	if risk.Need > ledger.Unseen && s.waves.gates(r.m) {
-		return ledger.Risk{Need: ledger.Unseen}
+	if risk.Need > ledger.SupplyUnknown && s.waves.gates(r.m) {
+		return ledger.Risk{Need: ledger.SupplyUnknown}
 	}
 	return risk
 }
@@ -173,7 +173,7 @@ func silence(r *request) record.Class {
 	switch {
 	case r.Unproven || r.undecided:
 		return record.ClassUnverified
-	case r.Phase == ledger.Sent && r.Body == nil, r.Phase == ledger.Held:
+	case r.Phase == ledger.Sent && r.Body == nil, r.Phase == ledger.Quarantined:
 		return record.ClassNoResponse
 	default:
 		return record.ClassInDoubt

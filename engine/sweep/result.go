@@ -42,7 +42,7 @@ func (s *Machine) legDone(d Done) {
 		s.exposes(m, res.Signed, first)
 		r.token = nil
 		s.gaveOut(res.Signed)
-		if r.Leg == ledger.AskLeg {
+		if r.Half == ledger.FirstHalf {
 			s.spendRetry(r.Request)
 		}
 	}
@@ -158,7 +158,7 @@ func (s *Machine) denied(r *request, err error) bool {
 // unsigned has a leg wait to be signed as before: nothing was. The counter of a first leg
 // is not used again.
 func (s *Machine) unsigned(r *request) {
-	if r.Leg == ledger.AskLeg {
+	if r.Half == ledger.FirstHalf {
 		r.ID.Counter = 0
 	}
 	s.move(r, ledger.Unsigned)
@@ -206,7 +206,7 @@ func (s *Machine) takeReply(r *request, res *exchange.Result, again bool) {
 	switch e := r.Endpoint(); {
 	case res.Token != nil:
 		r.token, r.Asked, r.Body, r.resends, r.Reached = res.Token, r.Body, nil, 0, false
-		r.Leg = ledger.CommandLeg
+		r.Half = ledger.SecondHalf
 		s.pace.flow.requested++
 		s.move(r, ledger.Correlated)
 	case e == record.NonDevice && code == servicerequests.Success:

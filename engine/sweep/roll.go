@@ -314,10 +314,10 @@ func (s *Machine) settle() {
 		if m.position != nowhere {
 			s.diary.agenda.remove(m)
 		}
-		if m.Unbegin() { // all that was asked was withdrawn before it was signed
+		if m.UndoStart() { // all that was asked was withdrawn before it was signed
 			m.due = time.Time{}
 			s.counts.notBegun++
-			s.turnTo(m, ledger.Seeing)
+			s.turnTo(m, ledger.ReadingSupply)
 			s.takeOn(m.number, s.roll.note(m))
 		}
 		switch {

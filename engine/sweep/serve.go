@@ -49,7 +49,7 @@ func (s *Machine) takeIn() (any bool) {
 	for region := range s.queues.intake {
 		l, i := s.queues.lanes[region], &s.queues.intake[region]
 		n := s.nextOf(l, i)
-		if n == nil || l.pressing(n.need) || n.stage == ledger.Seeing && s.budgets.dryRead(s.now) {
+		if n == nil || l.pressing(n.need) || n.stage == ledger.ReadingSupply && s.budgets.dryRead(s.now) {
 			continue
 		}
 		s.look(s.takeTurn(i, n))
@@ -99,7 +99,7 @@ func (s *Machine) decide(m *meter) ledger.Step {
 		for _, service := range step.Ask {
 			s.ask(m, service, false)
 		}
-		if step.Next == ledger.Seeing {
+		if step.Next == ledger.ReadingSupply {
 			return step
 		}
 		come, soon := s.advanceTurn(m, step.Next)

@@ -82,7 +82,7 @@ func (s *Machine) judgeCounter(id servicerequests.RequestID) {
 	if g == nil || id.Counter == 0 {
 		return
 	}
-	if m := s.asker(id); m != nil && (m.OpenAs(id) != nil || m.PastAs(id) != nil) {
+	if m := s.asker(id); m != nil && (m.PendingWith(id) != nil || m.PastWith(id) != nil) {
 		return
 	}
 	switch within := g.first != 0 && id.Counter >= g.first && id.Counter <= g.highest; {

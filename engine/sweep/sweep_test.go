@@ -210,7 +210,7 @@ func TestAnswerBeforeTheAcknowledgement(t *testing.T) {
 	// A stranger guesses the counter before anything is signed.
 	d.Deliver(proof.Delivery{ID: r.ID, Device: r.ID.Target, Code: servicerequests.Unreachable})
 	d.take(0)
-	if d.m.ledger(0).OpenAs(r.ID) == nil {
+	if d.m.ledger(0).PendingWith(r.ID) == nil {
 		t.Fatal("ended before it was sent")
 	}
 	for len(d.jobs) > 0 {

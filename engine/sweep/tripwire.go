@@ -125,5 +125,5 @@ func (s *Machine) pardon(m *meter) {
 		return
 	}
 	s.reopen(m)
-	m.Pardon()
+	m.LiftExclusion()
 }

@@ -20,7 +20,7 @@ func (w *world) Post(ctx context.Context, p gateway.Post) ([]byte, error) {
 		return nil, gateway.ErrNotWritten
 	}
 	if err := p.Admit(ctx); err != nil {
-		return nil, fmt.Errorf("%w: %w", gateway.ErrHeldBack, err)
+		return nil, fmt.Errorf("%w: %w", gateway.ErrNotAdmitted, err)
 	}
 	body := string(p.Body)
 	w.judge.posted(w, p.ID, body)

@@ -375,7 +375,7 @@ func (j *judge) conclude(w *world) {
 	ledgers := w.machine.Ledgers()
 	for id, device := range j.answers {
 		m := ledgers[w.at[device].number]
-		if past := m.PastAs(id); past != nil && past.Class.Unanswered() {
+		if past := m.PastWith(id); past != nil && past.Class.Unanswered() {
 			w.broken(judgedOnce, "%v answered %v, which is %v", device, id, past.Class)
 		}
 	}

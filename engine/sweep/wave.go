@@ -241,7 +241,7 @@ func (s *Machine) openWave(w *wave) {
 	s.turnWave(w, record.WaveOpened)
 	s.pace.from = pace{at: s.now, done: s.counts.done}
 	for _, number := range w.waiting {
-		if s.waitsFor(number, ledger.Acting) {
+		if s.waitsFor(number, ledger.Commanding) {
 			s.lineUpToAct(s.meter(number))
 		}
 		s.settleSome()

@@ -150,7 +150,7 @@ func (s *Machine) ledgers() []*meter {
 
 // openOf is the open request of a service, nil if there is none.
 func (m *meter) openOf(service servicerequests.Service) *request {
-	if r := m.OpenOf(service); r != nil {
+	if r := m.PendingOf(service); r != nil {
 		return of(r)
 	}
 	return nil

@@ -109,7 +109,7 @@ func (g Gateway) Post(ctx context.Context, p gateway.Post) ([]byte, error) {
 	}
 	if p.Admit != nil {
 		if err := p.Admit(ctx); err != nil {
-			return nil, fmt.Errorf("%w: %w", gateway.ErrHeldBack, err)
+			return nil, fmt.Errorf("%w: %w", gateway.ErrNotAdmitted, err)
 		}
 	}
 	g.Mu.Lock()

@@ -135,7 +135,7 @@ func stand(m *ledger.Meter) Standing {
 		s.Last = append(s.Last, fmt.Sprint(t.Last, " ", t.Code))
 	}
 	for _, r := range m.Open {
-		s.Open[fmt.Sprintf("%v %v try %d leg %d", r.Service, r.ID, r.Attempt, r.Leg)] = fmt.Sprint(r.Phase, " ", r.Event, " ", string(r.Body))
+		s.Open[fmt.Sprintf("%v %v try %d leg %d", r.Service, r.ID, r.Attempt, r.Half)] = fmt.Sprint(r.Phase, " ", r.Event, " ", string(r.Body))
 	}
 	for _, p := range m.Past {
 		s.Past = append(s.Past, fmt.Sprint(p))
