@@ -14,6 +14,7 @@ import (
 )
 
 func TestVerifyNamesTheFirstBadRecord(t *testing.T) {
+	t.Parallel()
 	const records = 600 // more than two pages
 	for name, c := range map[string]struct {
 		sql string
