@@ -201,7 +201,7 @@ func TestImmediateRemovesDated(t *testing.T) {
 				u.toldOf(dated)
 				want = servicerequests.Prepayment
 			} else {
-				time.Sleep(u.clock.Real(5 * time.Hour)) // its time passes
+				u.pass(5 * time.Hour) // its time passes
 			}
 			if mode := u.mode(m.Device); mode != want {
 				t.Errorf("the mode is %s", mode)

@@ -32,11 +32,14 @@ func TestHistory(t *testing.T) {
 	})
 	read := u.read(servicerequests.ReadMeterBalance, m.Device)
 	u.outcome(servicerequests.ReadMeterBalance, m.Type, read, nil)
+	u.sim.Settle() // the answer stands there before the next is asked for
 	bought := u.command(servicerequests.ActivateEmergencyCredit, m)
 	var alerts []uint16
 	u.outcome(servicerequests.ActivateEmergencyCredit, m.Type, bought, &alerts)
+	u.sim.Settle()
 	again := u.command(servicerequests.SwitchToCredit, m)
 	u.outcome(servicerequests.SwitchToCredit, m.Type, again, &alerts)
+	u.sim.Settle()
 	refused := u.command(servicerequests.ArmSupply, m) // it is armed already
 	u.outcome(servicerequests.ArmSupply, m.Type, refused, &alerts)
 	for len(alerts) < 2 {

@@ -53,7 +53,7 @@ func TestMessagesAWake(t *testing.T) {
 			came[r.RequestID] = r.At
 		}
 		between := came[second].Sub(came[first])
-		if (between - apart).Abs() > 10*time.Minute { // a moment of a busy machine is minutes here
+		if (between - apart).Abs() > time.Minute {
 			t.Errorf("%d a wake: %v apart, want %v", perWake, between, apart)
 		}
 	}

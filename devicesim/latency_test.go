@@ -8,6 +8,7 @@ import (
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
 	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
 )
 
 // TestLeastLatency: however fast the simulator's clock runs, an answer comes no sooner after
@@ -16,7 +17,9 @@ import (
 func TestLeastLatency(t *testing.T) {
 	const least = 700 * time.Millisecond
 	for _, setting := range []time.Duration{0, least} {
-		u := newUser(t, fault.Profile{}, func(o *devicesim.Options) { o.LeastLatency = setting })
+		u := newUser(t, fault.Profile{}, func(o *devicesim.Options) {
+			o.Clock, o.LeastLatency = clock.Clock{Anchor: time.Now(), Speed: 3600}, setting
+		})
 		device := u.choose("an electricity meter", func(m fleet.Meter) bool { return m.Type == servicerequests.ESME && m.Reachable })
 		took := time.Hour
 		for range 3 {

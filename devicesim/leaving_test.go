@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"safemode/devicesim"
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
 	"safemode/servicerequests"
@@ -64,15 +63,12 @@ func TestSwitchingDays(t *testing.T) {
 // before it.
 const switching = "dcc: {windows: {no_answer: 100m, unreachable: 3h}, switching_days: {share: 1, days: 2, begun: 23h%s}}"
 
-// slowly has an hour take two seconds, so that what is asked in it is.
-func slowly(o *devicesim.Options) { o.Clock.Speed = 1800 }
-
 // leaverOf is an electricity meter that is on supply and leaves at one of the two moments.
 func leaverOf(t *testing.T, u *user, before bool) fleet.Meter {
 	t.Helper()
 	for _, l := range u.sim.Leaving() {
 		i, _ := u.fleet.Find(l.Device)
-		if m := u.fleet.Meter(i); onSupply(servicerequests.ESME)(m) && l.Effective.Before(time.Now()) == before {
+		if m := u.fleet.Meter(i); onSupply(servicerequests.ESME)(m) && l.Effective.Before(u.clock.Now()) == before {
 			return m
 		}
 	}
@@ -84,7 +80,7 @@ func leaverOf(t *testing.T, u *user, before bool) fleet.Meter {
 // beginning where its day was before.
 func TestHomesLeaveOnTheirDay(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, parseFaults(t, fmt.Sprintf(switching, "")), slowly)
+	u := newUser(t, parseFaults(t, fmt.Sprintf(switching, "")), nil)
 	gone, m := leaverOf(t, u, true), leaverOf(t, u, false)
 	if code := u.code(u.readRequest(gone.Device)); code != servicerequests.NotRegistered {
 		t.Errorf("a home whose day was before: %s", code)
@@ -93,7 +89,7 @@ func TestHomesLeaveOnTheirDay(t *testing.T) {
 	if r := u.next(); r.RequestID != id || r.Code != servicerequests.Success {
 		t.Errorf("before its day: %s", r.Code)
 	}
-	time.Sleep(u.clock.Real(time.Hour))
+	u.pass(time.Hour)
 	for {
 		alert, ok := u.next().Content.(duis.DCCAlert)
 		if change, is := alert.Event.(duis.ChangeOfSupplier); !ok || !is {
@@ -120,7 +116,7 @@ func TestHomesLeaveOnTheirDay(t *testing.T) {
 // What is on its way to a home when it leaves finds the new supplier's credentials.
 func TestNewCredentialsAfterTheDay(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, parseFaults(t, fmt.Sprintf(switching, ", untold: 1")+"\ngroups: [{outage: {after: 0s, lasts: 90m}}]"), slowly)
+	u := newUser(t, parseFaults(t, fmt.Sprintf(switching, ", untold: 1")+"\ngroups: [{outage: {after: 0s, lasts: 90m}}]"), nil)
 	m := leaverOf(t, u, false)
 	id := u.read(servicerequests.ReadSupplyStatus, m.Device)
 	if r := u.next(); r.RequestID != id || r.Code != servicerequests.NoResponse {
@@ -134,7 +130,7 @@ func TestNewCredentialsAfterTheDay(t *testing.T) {
 // A home that flaps is refused, served again, and refused for good.
 func TestHomesThatLeaveTwice(t *testing.T) {
 	t.Parallel()
-	u := newUser(t, parseFaults(t, fmt.Sprintf(switching, ", untold: 1, flapping: 1, away: 1h, back: 2h")), slowly)
+	u := newUser(t, parseFaults(t, fmt.Sprintf(switching, ", untold: 1, flapping: 1, away: 1h, back: 2h")), nil)
 	m := leaverOf(t, u, false)
 	for i, want := range []servicerequests.ResponseCode{
 		servicerequests.Acknowledged, servicerequests.NotRegistered, servicerequests.Acknowledged, servicerequests.NotRegistered,
@@ -142,6 +138,6 @@ func TestHomesThatLeaveTwice(t *testing.T) {
 		if code := u.code(u.readRequest(m.Device)); code != want {
 			t.Errorf("look %d: %s, want %s", i, code, want)
 		}
-		time.Sleep(u.clock.Real([]time.Duration{65 * time.Minute, time.Hour, 2 * time.Hour, 0}[i]))
+		u.pass([]time.Duration{65 * time.Minute, time.Hour, 2 * time.Hour, 0}[i])
 	}
 }

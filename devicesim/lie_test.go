@@ -200,18 +200,6 @@ func TestLieHTML(t *testing.T) {
 	}
 }
 
-// received waits for the next message at the inbox, whatever it is.
-func (u *user) received() []byte {
-	u.t.Helper()
-	select {
-	case raw := <-u.inbox:
-		return raw
-	case <-time.After(10 * time.Second):
-		u.t.Fatal("nothing at the inbox within ten seconds")
-		return nil
-	}
-}
-
 // delivered is a device's response as it came: the envelope proven, the message
 // in it not.
 func (u *user) delivered() (duis.Response, *gbcs.Message) {
@@ -322,8 +310,7 @@ func TestLieReplayed(t *testing.T) {
 // follows comes all the same.
 func TestLieReordered(t *testing.T) {
 	t.Parallel()
-	// Five minutes are a second: time enough to ask twice.
-	u := lying(t, "reordered", 1, func(o *devicesim.Options) { o.Clock.Speed = 300 })
+	u := lying(t, "reordered", 1)
 	m := u.choose("meter in prepayment", prepaid(servicerequests.ESME))
 	first := u.read(servicerequests.ReadPaymentMode, m.Device)
 	second := u.read(servicerequests.ReadSupplyStatus, m.Device)
@@ -402,14 +389,16 @@ func TestLastWall(t *testing.T) {
 			payload := u.transformed(u.request(duis.Request{ID: id, Service: servicerequests.SwitchToCredit}))
 			signed := signByHand(t, u.folder.Supplier.DigitalSigning.Key, payload)
 			u.acknowledged(u.request(duis.Request{ID: id, Service: servicerequests.SwitchToCredit, SignedPreCommand: signed}))
-			select {
-			case got := <-rung:
-				if want := m.Device.String() + " " + test.useCase; got != want {
-					t.Errorf("%s, want %s", got, want)
+			u.clock.Apart(func() {
+				select {
+				case got := <-rung:
+					if want := m.Device.String() + " " + test.useCase; got != want {
+						t.Errorf("%s, want %s", got, want)
+					}
+				case <-time.After(10 * time.Second):
+					t.Error("the meter has not rung")
 				}
-			case <-time.After(10 * time.Second):
-				t.Error("the meter has not rung")
-			}
+			})
 			if n := u.sim.Summary().ForbiddenCommands; n != 1 {
 				t.Errorf("%d forbidden commands counted", n)
 			}

@@ -83,8 +83,11 @@ func (p *population) look(i int, now time.Time) fleet.Meter {
 	return *h.Meter
 }
 
-// watch has time pass for the meters to which something happens, until ctx ends.
+// watch has time pass for the meters to which something happens, until ctx ends. It begins as
+// a piece of work that its caller holds a jumping clock for, and ends that.
 func (p *population) watch(ctx context.Context, c clock.Clock) {
+	begun := sync.OnceFunc(c.End)
+	defer begun()
 	if !p.life.Passes() {
 		return
 	}
@@ -99,6 +102,7 @@ func (p *population) watch(ctx context.Context, c clock.Clock) {
 		p.passed.Store(ends.Add(-dueWidth).UnixNano())
 		if ends.After(c.Now()) {
 			next.Reset(ends)
+			begun()
 			select {
 			case <-ctx.Done():
 			case <-next.C:

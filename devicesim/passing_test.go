@@ -13,17 +13,14 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// from is a clock that shows begin now. Its anchor is where it agrees with real time.
-func from(begin time.Time, speed float64) clock.Clock {
-	now := time.Now()
-	return clock.Clock{Anchor: now.Add(time.Duration(float64(now.Sub(begin)) / (speed - 1))), Speed: speed}
-}
+// from is a jumping clock that shows begin now.
+func from(begin time.Time) clock.Clock { return clock.Showing(begin, time.Now(), 3600).Jumping() }
 
 // Nobody asks these meters anything: they run out and say so, at about the time.
 func TestMetersRunOutByThemselves(t *testing.T) {
 	t.Parallel()
 	u := newUser(t, builtin(t, "calm"), func(o *devicesim.Options) {
-		o.Clock = from(time.Date(2026, 11, 25, 8, 30, 0, 0, time.UTC), 3600) // a working day: windows are about to end
+		o.Clock = from(time.Date(2026, 11, 25, 8, 30, 0, 0, time.UTC)) // a working day: windows are about to end
 		o.Life = meter.Lived()
 	})
 	told := map[servicerequests.EUI]bool{}
@@ -74,7 +71,7 @@ func TestMetersRunOutByThemselves(t *testing.T) {
 func TestGasProxyIsStale(t *testing.T) {
 	t.Parallel()
 	u := newUser(t, builtin(t, "calm"), func(o *devicesim.Options) {
-		o.Clock = from(time.Date(2026, 11, 25, 20, 0, 0, 0, time.UTC), 3600)
+		o.Clock = from(time.Date(2026, 11, 25, 20, 0, 0, 0, time.UTC))
 		o.Life = meter.Lived()
 		o.Life.TopUp, o.Life.EmergencyCredit = meter.Habit{}, meter.Habit{}
 	})
@@ -109,7 +106,7 @@ func TestGasProxyIsStale(t *testing.T) {
 func TestStillFleet(t *testing.T) {
 	t.Parallel()
 	u := newUser(t, builtin(t, "calm"), nil)
-	time.Sleep(50 * time.Millisecond) // three minutes of its time
+	u.pass(48 * time.Hour)
 	for i := range u.fleet.Len() {
 		m := u.fleet.Meter(i)
 		if now, ok := u.sim.Device(m.Device); !ok || now != m {

@@ -263,6 +263,7 @@ func (s *Simulator) Run(ctx context.Context) error {
 	working.Go(func() { s.agenda.Run(work) })
 	working.Go(func() { s.pool.Run(work) })
 	working.Go(func() { s.courier.Run(work) })
+	s.clock.Begin() // until watch has set its first timer
 	working.Go(func() { s.population.watch(work, s.clock) })
 	s.others.run(0)
 	s.tellLeaving()

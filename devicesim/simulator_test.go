@@ -12,6 +12,7 @@ import (
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
 	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/smki"
 )
@@ -136,9 +137,9 @@ func TestReads(t *testing.T) {
 // TestGasProxyLags reads a gas proxy right after its meter has changed.
 func TestGasProxyLags(t *testing.T) {
 	t.Parallel()
-	// No latency and an hour in four seconds: the first read comes well before
-	// the meter wakes again.
-	u := newUser(t, fault.Profile{}, func(o *devicesim.Options) { o.Clock.Speed = 900 })
+	// No latency and an hour in four seconds: the first read comes well before the meter wakes
+	// again. A clock that jumps would show the very instant of the wake.
+	u := newUser(t, fault.Profile{}, func(o *devicesim.Options) { o.Clock = clock.Clock{Anchor: time.Now(), Speed: 900} })
 	m := u.choose("GSME in prepayment", func(m fleet.Meter) bool {
 		return m.Type == servicerequests.GSME && m.Reachable && m.Mode == servicerequests.Prepayment
 	})
@@ -148,7 +149,7 @@ func TestGasProxyLags(t *testing.T) {
 	if _, answer := u.outcome(servicerequests.ReadPaymentMode, servicerequests.GPF, id, nil); answer.Mode != servicerequests.Prepayment {
 		t.Errorf("the proxy reads %s at once", answer.Mode)
 	}
-	time.Sleep(u.clock.Real(31 * time.Minute))
+	u.pass(31 * time.Minute)
 	id = u.read(servicerequests.ReadPaymentMode, m.GPF())
 	if _, answer := u.outcome(servicerequests.ReadPaymentMode, servicerequests.GPF, id, nil); answer.Mode != servicerequests.Credit {
 		t.Errorf("the proxy reads %s after a push", answer.Mode)

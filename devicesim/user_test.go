@@ -46,11 +46,14 @@ type user struct {
 	counter atomic.Uint64
 	inbox   chan []byte
 
+	mu    sync.Mutex // of what follows, and of taking from the inbox
+	waits bool       // for a message: the next one that comes stops the clock
+
 	authorities []*smki.Certificate // whom it trusts to issue to devices
 }
 
-// newUser starts a simulator with this fault profile and a User beside it. The
-// clock runs an hour in a second.
+// newUser starts a simulator with this fault profile and a User beside it. Its clock jumps:
+// it stands still but while the User waits for a message or for a time.
 func newUser(t *testing.T, faults fault.Profile, change func(*devicesim.Options)) *user {
 	t.Helper()
 	faults.Variety.OtherTraffic = 0 // these tests count what comes
@@ -67,20 +70,28 @@ func newUser(t *testing.T, faults fault.Profile, change func(*devicesim.Options)
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
+		u.mu.Lock()
+		if u.waits {
+			u.waits = false
+			u.clock.Begin()
+		}
 		u.inbox <- body
+		u.mu.Unlock()
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	o := devicesim.Options{
-		Fleet: u.fleet, PKI: u.folder, Clock: clock.Clock{Anchor: time.Now(), Speed: 3600},
+		Fleet: u.fleet, PKI: u.folder, Clock: clock.Clock{Anchor: time.Now(), Speed: 3600}.Jumping(),
 		Faults: faults, Profiles: ready, RespondTo: inbox.URL + "/smartdcc/duis",
 	}
 	if change != nil {
 		change(&o)
 	}
 	u.clock = o.Clock
+	u.clock.Begin()
 	if u.sim, err = devicesim.New(o); err != nil {
 		t.Fatal(err)
 	}
+	park := u.clock.Drive()
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -92,8 +103,10 @@ func newUser(t *testing.T, faults fault.Profile, change func(*devicesim.Options)
 		u.client.CloseIdleConnections()
 		cancel()
 		running.Wait()
+		park()
 		inbox.Close()
 	})
+	u.control(http.MethodGet, "/sim/v1/summary", "", nil) // it runs
 	return u
 }
 
@@ -254,12 +267,36 @@ func (u *user) read(s servicerequests.Service, target servicerequests.EUI) servi
 // next returns the next message at the inbox, its signature verified.
 func (u *user) next() duis.Response {
 	u.t.Helper()
+	return u.proven(u.received(), u.folder.DCC.XMLSigning.Certificate)
+}
+
+// received waits for the next message at the inbox, whatever it is.
+func (u *user) received() []byte {
+	u.t.Helper()
+	u.mu.Lock()
 	select {
 	case raw := <-u.inbox:
-		return u.proven(raw, u.folder.DCC.XMLSigning.Certificate)
+		u.mu.Unlock()
+		return raw
+	default:
+		u.waits = true
+		u.mu.Unlock()
+	}
+	u.clock.End() // what comes begins again
+	select {
+	case raw := <-u.inbox:
+		return raw
 	case <-time.After(10 * time.Second):
 		u.t.Fatal("nothing at the inbox within ten seconds")
-		return duis.Response{}
+		return nil
+	}
+}
+
+// pass lets a span of the clock pass.
+func (u *user) pass(span time.Duration) {
+	u.t.Helper()
+	if err := u.clock.Sleep(u.t.Context(), u.clock.Now().Add(span)); err != nil {
+		u.t.Fatal(err)
 	}
 }
 

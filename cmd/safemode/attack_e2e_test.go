@@ -53,6 +53,7 @@ func forgeJournal(t *testing.T, path string, p *plan.Plan, targets []plan.Target
 // A journal's own words on what is to be done and who approved it are claims. The start
 // refuses them, and the audit finds them.
 func TestAttackForgedJournal(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	sim := s.sim(t)
 	p, err := loadPlan(s.unapproved(t, "nobodys", "safemode.yaml", "direction.yaml"))
@@ -83,6 +84,7 @@ func TestAttackForgedJournal(t *testing.T) {
 
 // An approval serves one journal and one folder of counters, once.
 func TestAttackSpentApprovals(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	sim := s.sim(t)
 	s.copyTree(t, "custody", "copied") // before anything was begun
@@ -144,6 +146,7 @@ func TestAttackSpentApprovals(t *testing.T) {
 
 // One person cannot take a restored journal for the newest.
 func TestAttackAcceptedByOne(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	sim := s.sim(t)
 	running := s.sweep(t)
@@ -168,6 +171,7 @@ func TestAttackAcceptedByOne(t *testing.T) {
 
 // The preparer is an operator who signs; nobody prepares by name.
 func TestAttackPreparedByAName(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	planning := func(args ...string) []string {
 		return append([]string{"plan", "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("other")}, args...)
@@ -206,6 +210,7 @@ func TestAttackPreparedByAName(t *testing.T) {
 // Who stands on a list that the gates look at counts no more: neither to approve, nor by an
 // approval of before, nor to have prepared the plan or recorded its direction.
 func TestAttackRevokedPeople(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, 20, 5, 1)
 	sim := s.sim(t)
 	list := func(people ...string) {
@@ -238,6 +243,7 @@ func TestAttackRevokedPeople(t *testing.T) {
 // What an approver is shown is the program's: figures first, others' words in quotes and
 // cut, the digest last.
 func TestAttackPreparerWritesTheScreen(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, 20, 5, 1)
 	text, err := os.ReadFile(s.path("direction.yaml"))
 	if err != nil {
@@ -290,6 +296,7 @@ func planShown(t *testing.T, s *scene) string {
 // What narrows a sweep was approved with it: taken out of the configuration it still binds,
 // or the start is refused.
 func TestAttackConfigurationWidens(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, 20, 5, 1)
 	sim := s.sim(t)
 	rows, err := os.ReadFile(s.path("portfolio.csv"))

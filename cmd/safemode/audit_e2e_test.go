@@ -27,7 +27,7 @@ var swept = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(filepath.Dir(path), "swept")
-	out, err := exec.Command(path, "demo", "--meters", "60", "--seed", "3", "--speed", "1200", "--out", dir).CombinedOutput()
+	out, err := exec.Command(path, "demo", "--meters", "60", "--seed", "3", "--retries", "short", "--out", dir).CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("demo: %w: %s", err, out)
 	}
@@ -282,15 +282,15 @@ func TestAuditSeesThroughAForgedChain(t *testing.T) {
 // the histories.
 func TestRestoreDrill(t *testing.T) {
 	long(t)
-	s, sim := referenceScene(t)
+	s, sim := referenceScene(t, fewMeters)
 	// What was answered after the backup is not answered again: it is waited for.
 	s.configure(t, "safemode.yaml", "response_wait_electricity:", "response_wait_gas: 2h\n  response_wait_electricity:")
 	p := s.sweep(t)
-	s.untilDone(t, p, 30)
+	s.untilDone(t, p, 12)
 	must(t, "", "journal", "backup", "--journal", s.path("journal.db"), "--out", s.path("backup.db"))
 	refuses(t, exitUsage, "backup.db exists", "", "journal", "backup", "--journal", s.path("journal.db"), "--out", s.path("backup.db"))
 	refuses(t, exitRefused, "in use", "", "custody", "release", "--custody-dir", s.path("custody"), "--originator", "90-B3-D5-1F-30-01-00-00", "--out", s.path("h.json"))
-	s.untilDone(t, p, 90)
+	s.untilDone(t, p, 36)
 	if r := p.signal(syscall.SIGINT); r.code != exitInterrupted {
 		t.Fatalf("%+v", r)
 	}

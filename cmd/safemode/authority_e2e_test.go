@@ -19,6 +19,7 @@ import (
 // A sweep begins only with what two different approvers have signed, neither of whom
 // prepared the plan: each fault is exit 3 and one line.
 func TestSweepNeedsTwoApprovers(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	sim := s.sim(t)
 	refused := func(plan string, words ...string) {
@@ -120,6 +121,7 @@ func TestGateClosesAndOpens(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs for several seconds: left out by -short")
 	}
+	t.Parallel()
 	s := smallScene(t)
 	sim := s.sim(t)
 	s.configure(t, "gated.yaml", "custody_dir: custody\n", "custody_dir: custody\ngates: {mpids_file: mpids.yaml, drain: 2s}\n")
@@ -185,6 +187,7 @@ func TestKilledInTheDrainOfAHalt(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs for several seconds: left out by -short")
 	}
+	t.Parallel()
 	s := smallScene(t)
 	sim := s.sim(t, "--faults", putFile(t, s.path("slow.yaml"), []byte("latency: {class: two_hours}\n")))
 	s.configure(t, "gated.yaml", "custody_dir: custody\n", "custody_dir: custody\ngates: {mpids_file: mpids.yaml, drain: 1m}\n")
@@ -227,6 +230,7 @@ func TestResumesAhead(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs for several seconds: left out by -short")
 	}
+	t.Parallel()
 	s := smallScene(t)
 	sim := s.sim(t)
 	s.unapproved(t, "once", "safemode.yaml", "direction.yaml")
@@ -254,6 +258,7 @@ func TestResumesAhead(t *testing.T) {
 
 // A person types the sweep's id to sign; anything else signs nothing.
 func TestApproveAsks(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	dir := s.unapproved(t, "asked", "safemode.yaml", "direction.yaml")
 	args := []string{"approve", "--plan", dir, "--cert", s.path("pki/approvers/alice.pem"), "--key", s.path("pki/approvers/alice.key")}
@@ -285,6 +290,7 @@ func TestApproveAsks(t *testing.T) {
 
 // preflight has a line for each thing, and exit 0 only if all hold.
 func TestPreflight(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	args := []string{"preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db")}
 	lines := func(r commandResult, word string) (list []string) {
@@ -335,6 +341,7 @@ func TestPreflight(t *testing.T) {
 
 // Of counters and journal preflight says what the start then says, word for word.
 func TestPreflightSaysWhatTheStartSays(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	s.sim(t)
 	counters := filepath.Join("custody", smki.TestSupplier.String()+".json")

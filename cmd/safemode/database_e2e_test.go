@@ -21,7 +21,7 @@ import (
 func TestSweepInADatabase(t *testing.T) {
 	long(t)
 	c := pgtest.Start(t)
-	s, sim := referenceScene(t)
+	s, sim := referenceScene(t, referenceMeters)
 	address := c.Address("winter")
 	args := append(s.sweepArgs("safemode.yaml", "plan", ""), "--journal", address)
 	refuses(t, exitUsage, "no tables of safemode", "", "audit", "--journal", address)

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,9 +21,11 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// Meters and seed of the demo that other sweeps are compared with.
+// Meters and seed of the demo that whole sweeps are compared with, and of those that are cut off
+// or are there for something else.
 const (
 	referenceMeters = 300
+	fewMeters       = 120
 	referenceSeed   = 1
 	referenceSpeed  = 600
 )
@@ -45,22 +50,39 @@ func finishDemo(t *testing.T, p *process, out string) rehearsed {
 	return rehearsed{r, parseSummary(t, r.out), readMeters(t, out), out}
 }
 
-// reference is the verdicts of the reference demo. It runs once, for whoever asks first.
-var reference struct {
-	sync.Mutex
-	verdicts map[string]string
+// references are the demos that other sweeps are compared with, by their meters. Each runs
+// once, for whoever asks first.
+var references sync.Map // of func() (commandResult, string, error)
+
+// referenceDemo is a demo of so many meters of the reference seed, with a folder that tests
+// share: they only read in it.
+func referenceDemo(t *testing.T, meters int) rehearsed {
+	t.Helper()
+	once, _ := references.LoadOrStore(meters, sync.OnceValues(func() (rehearsed, error) {
+		path, err := program()
+		if err != nil {
+			return rehearsed{}, err
+		}
+		d := rehearsed{dir: filepath.Join(filepath.Dir(path), fmt.Sprintf("reference-%d", meters))}
+		var out, said bytes.Buffer
+		command := exec.Command(path, "demo", "--meters", strconv.Itoa(meters), "--seed", strconv.Itoa(referenceSeed), "--json", "--out", d.dir)
+		command.Stdout, command.Stderr = &out, &said
+		err = command.Run()
+		d.result = commandResult{command.ProcessState.ExitCode(), out.String(), said.String()}
+		return d, err
+	}))
+	d, err := once.(func() (rehearsed, error))()
+	if err != nil {
+		t.Fatalf("demo: %v: %s", err, d.result.err)
+	}
+	d.summary, d.meters = parseSummary(t, d.result.out), readMeters(t, d.dir)
+	return d
 }
 
-// referenceVerdicts is what every undisturbed sweep of the reference fleet says.
-func referenceVerdicts(t *testing.T) map[string]string {
+// referenceVerdicts is what every undisturbed sweep of a fleet of the reference seed says.
+func referenceVerdicts(t *testing.T, meters int) map[string]string {
 	t.Helper()
-	reference.Lock()
-	defer reference.Unlock()
-	if reference.verdicts == nil {
-		p, out := startDemo(t, referenceMeters, referenceSeed)
-		reference.verdicts = verdicts(finishDemo(t, p, out).meters)
-	}
-	return reference.verdicts
+	return verdicts(referenceDemo(t, meters).meters)
 }
 
 func long(t *testing.T) {
@@ -73,14 +95,10 @@ func long(t *testing.T) {
 
 func TestDemo(t *testing.T) {
 	long(t)
-	reference.Lock() // this is the reference demo
-	defer reference.Unlock()
-	first, firstOut := startDemo(t, referenceMeters, referenceSeed)
 	again, againOut := startDemo(t, referenceMeters, referenceSeed)
 	other, otherOut := startDemo(t, 60, referenceSeed+1)
 
-	d := finishDemo(t, first, firstOut)
-	reference.verdicts = verdicts(d.meters)
+	d := referenceDemo(t, referenceMeters)
 	checkSummaryKeys(t, d.result.out)
 	checkDemoSummary(t, d.summary)
 	checkMetersFile(t, d)
@@ -97,8 +115,9 @@ func TestDemo(t *testing.T) {
 	}
 	checkSameSweep(t, d.meters, e.meters)
 	f := finishDemo(t, other, otherOut)
+	first := verdicts(d.meters)
 	for device := range verdicts(f.meters) {
-		if reference.verdicts[device] != "" {
+		if first[device] != "" {
 			t.Errorf("%s is a meter under two seeds", device)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 // A FIFO in the place of a file that the program is told to read keeps no command waiting,
 // a link leads it nowhere, and a device is not read to its end.
 func TestFilesThatAreNone(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	own := []string{"--cert", s.path("pki/approvers/alice.pem"), "--key", s.path("pki/approvers/alice.key")}
 	for name, c := range map[string]struct {
@@ -69,6 +70,7 @@ func TestFilesThatAreNone(t *testing.T) {
 // Neither a lock nor the counters nor the checkpoints are written through a link, and a
 // folder that others may write holds no counters.
 func TestNothingIsWrittenThroughALink(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	s.sim(t)
 	must(t, "", "journal", "key", "--out", s.path("pins"), "--name", "night")

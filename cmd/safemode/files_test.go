@@ -72,6 +72,7 @@ func TestPortfolioCheckQuotes(t *testing.T) {
 // A plan takes no more rejected rows than the configuration lets it, and says how much of
 // the list of those not to be touched it knows.
 func TestPlanRefusesManyRejectedRows(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, 40, 1, 60)
 	file := s.path("portfolio.csv")
 	text, err := os.ReadFile(file)

@@ -26,6 +26,7 @@ func (s *scene) freeze(t *testing.T, identity servicerequests.EUI, until time.Ti
 // A statement that the everyday adapter is frozen is asked for by preflight and start alike,
 // where a configuration names one: who signed it, for whom, until when.
 func TestFreezeStatement(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	s.configure(t, "frozen.yaml", "custody_dir: custody\n", "custody_dir: custody\ngates: {freeze_file: freeze.yaml}\n")
 	sim := s.sim(t)

@@ -15,13 +15,18 @@ import (
 )
 
 // gatedMeters is how many meters the sweeps have that a gate closes on.
-const gatedMeters = 5000
+func gatedMeters() int {
+	if *whole {
+		return 5000
+	}
+	return 1000
+}
 
 // gatedScene has every gate's evidence, and a simulated DCC. Its clock is real time,
 // so that what the journal says can be held against a second.
 func gatedScene(t *testing.T) (*scene, *process) {
 	t.Helper()
-	s := newScene(t, gatedMeters, 11, 1)
+	s := newScene(t, gatedMeters(), 11, 1)
 	s.configure(t, "safemode.yaml", "custody_dir: custody\n",
 		"custody_dir: custody\nwaves: {canary: 0}\ngates: {mpids_file: mpids.yaml, revocation_lists: [revoked.crl], drain: 2s}\n")
 	s.revoke(t)
@@ -85,7 +90,7 @@ func (s *scene) halts(t *testing.T, sweep *process, journalName, gate string, cl
 	if last > time.Second+slow() {
 		t.Errorf("gate %s: signed %v after it closed", gate, last)
 	}
-	if all < 200 || all > gatedMeters*8 {
+	if all < 200 || all > gatedMeters()*8 {
 		t.Errorf("gate %s: %d signatures: it did not close in the middle", gate, all)
 	}
 	end := lastClosed(records)
@@ -96,7 +101,7 @@ func (s *scene) halts(t *testing.T, sweep *process, journalName, gate string, cl
 }
 
 // A certificate of the supplier is revoked, then an MPID moves, each in the middle of a
-// sweep of 5,000 meters: nothing is signed a second later, it halts, and it goes on when
+// sweep: nothing is signed a second later, it halts, and it goes on when
 // the gate is open again and two have signed.
 func TestCertificatesAndMPIDsCloseMidSweep(t *testing.T) {
 	if testing.Short() {
@@ -152,12 +157,10 @@ func TestCertificatesAndMPIDsCloseMidSweep(t *testing.T) {
 	stopSim(t, sim)
 }
 
-// The direction ends in the middle of a sweep of 5,000 meters. It never opens again:
+// The direction ends in the middle of a sweep. It never opens again:
 // what there is to do then needs a new direction, and a plan under it.
 func TestDirectionEndsMidSweep(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs a sweep of some ten seconds: left out by -short")
-	}
+	long(t)
 	s, sim := gatedScene(t)
 	text, err := os.ReadFile(s.path("direction.yaml"))
 	if err != nil {

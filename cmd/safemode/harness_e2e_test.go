@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,7 +48,23 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// sideBySide is how many tests run at the same time if -parallel is not given. They wait for
+// processes and clocks more than they compute: one for each processor would leave those idle.
+const sideBySide = 6
+
+// whole has tests that are about what a sweep does in its middle run it as large as a night's:
+// .ci/run does.
+var whole = flag.Bool("whole", false, "run sweeps that are cut off in their middle over thousands of meters, not over hundreds")
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", strconv.Itoa(sideBySide)); err != nil {
+			panic(err)
+		}
+	}
 	code := m.Run()
 	if built != "" {
 		os.RemoveAll(built)

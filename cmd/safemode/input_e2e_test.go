@@ -45,6 +45,7 @@ func flip(t *testing.T, path, text string) {
 }
 
 func TestPlanBadInput(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, 20, 6, 1)
 	file := func(name, text string) string { putFile(t, s.path(name), []byte(text)); return name }
 	config := func(name string, swap ...string) string { s.configure(t, name, swap...); return name }
@@ -90,6 +91,7 @@ func TestPlanBadInput(t *testing.T) {
 
 // A broken row is rejected with its line and reason; the rest goes on.
 func TestPlanRejectsRows(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, 20, 6, 1)
 	text, err := os.ReadFile(s.path("portfolio.csv"))
 	if err != nil {
@@ -119,6 +121,7 @@ func TestPlanRejectsRows(t *testing.T) {
 }
 
 func TestSweepBadInput(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	sim := s.sim(t)
 	pki := func(name string, change func(dir string)) []string {
@@ -219,6 +222,7 @@ func (s *scene) badPKI(t *testing.T, file, text string) string {
 }
 
 func TestSimBadInput(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, 20, 6, 1)
 	taken := occupied(t)
 	state := replaceIn(t, s.path("fleet.csv"), s.path("state.csv"), ",prepayment,", ",prepaymend,")
@@ -256,6 +260,7 @@ func TestSimBadInput(t *testing.T) {
 
 // One flipped bit in a journal: no report is made of it and no sweep goes on with it.
 func TestDamagedJournal(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	sim := s.sim(t)
 	p := s.sweep(t)
@@ -305,6 +310,7 @@ echo "left behind:" >&2; find "$dir" -type f ! -name filler >&2; exit $code`
 }
 
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	sim := s.sim(t)
 	full := t.TempDir()

@@ -13,6 +13,7 @@ import (
 // A load test against the simulator: reads and switches, every answer proven, and
 // files of all three forms.
 func TestLoadTest(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, 60, 3, 600)
 	sim := s.sim(t)
 	args := func(more ...string) []string {

@@ -199,6 +199,7 @@ func TestAdvisedCommandsExist(t *testing.T) {
 // A plan that outlives its direction is warned of when it is made, fails preflight, and is
 // signed only by who says that they know.
 func TestPlanThatCannotBe(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, 20, 5, 1)
 	text, err := os.ReadFile(s.path("direction.yaml"))
 	if err != nil {
@@ -242,43 +243,46 @@ func TestInTheBackgroundOfATerminal(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("bash, which has job control, is not there")
 	}
-	background := `"$0" demo --meters 30 --speed 2000 --out "$1" & wait $!; echo ENDED $?`
+	background := `"$0" demo --meters 30 --out "$1" & wait $!; echo ENDED $?`
 	// It fills the terminal, is stopped by its user, and goes on in the background.
 	later := `{ until [ -s "$1.pid" ]; do sleep .1; done; sleep 3; kill -TSTP "$(cat "$1.pid")"; } & ` +
 		`sh -c 'echo $$ >"$1.pid"; exec "$0" demo --meters 60 --speed 600 --out "$1"' "$0" "$1"; echo STOPPED; bg %2; wait %2; echo ENDED $?`
 	for name, script := range map[string]string{"a usual terminal": background, "one with tostop": "stty tostop; " + background, "put there later": later} {
-		out := filepath.Join(t.TempDir(), "demo")
-		shell := exec.Command("bash", "-c", "set -m; "+script, path, out)
-		shell.Env = append(os.Environ(), "TERM=xterm-256color")
-		master, err := pty.StartWithSize(shell, &pty.Winsize{Rows: 24, Cols: 80})
-		if err != nil {
-			t.Fatal(err)
-		}
-		said := make(chan []byte, 1)
-		go func() {
-			all, _ := io.ReadAll(master) // an error is the terminal's end
-			said <- all
-		}()
-		var text []byte
-		select {
-		case text = <-said:
-		case <-time.After(longest):
-			_ = syscall.Kill(-shell.Process.Pid, syscall.SIGKILL)
-			_ = shell.Process.Kill()
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out := filepath.Join(t.TempDir(), "demo")
+			shell := exec.Command("bash", "-c", "set -m; "+script, path, out)
+			shell.Env = append(os.Environ(), "TERM=xterm-256color")
+			master, err := pty.StartWithSize(shell, &pty.Winsize{Rows: 24, Cols: 80})
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := make(chan []byte, 1)
+			go func() {
+				all, _ := io.ReadAll(master) // an error is the terminal's end
+				said <- all
+			}()
+			var text []byte
+			select {
+			case text = <-said:
+			case <-time.After(longest):
+				_ = syscall.Kill(-shell.Process.Pid, syscall.SIGKILL)
+				_ = shell.Process.Kill()
+				master.Close()
+				t.Fatalf("it does not end: stopped for its output?\n%s", <-said)
+			}
+			_ = shell.Wait()
 			master.Close()
-			t.Fatalf("%s: it does not end: stopped for its output?\n%s", name, <-said)
-		}
-		_ = shell.Wait()
-		master.Close()
-		if !bytes.Contains(text, []byte("ENDED 0")) || !bytes.Contains(text, []byte("SIMULATOR, finished: ")) {
-			t.Errorf("%s:\n%s", name, text)
-		}
-		filled, again := bytes.Count(text, []byte("\x1b[?1049h")), bytes.Count(text, []byte("\x1b[?1049l"))
-		if script == later && (filled != 1 || again < 1 || !bytes.Contains(text, []byte("in the background: lines follow"))) {
-			t.Errorf("%s: it filled the screen %d times and left it %d times:\n%s", name, filled, again, text)
-		}
-		if script != later && filled > 0 {
-			t.Errorf("%s: it fills a screen that is not its own", name)
-		}
+			if !bytes.Contains(text, []byte("ENDED 0")) || !bytes.Contains(text, []byte("SIMULATOR, finished: ")) {
+				t.Error(string(text))
+			}
+			filled, again := bytes.Count(text, []byte("\x1b[?1049h")), bytes.Count(text, []byte("\x1b[?1049l"))
+			if script == later && (filled != 1 || again < 1 || !bytes.Contains(text, []byte("in the background: lines follow"))) {
+				t.Errorf("it filled the screen %d times and left it %d times:\n%s", filled, again, text)
+			}
+			if script != later && filled > 0 {
+				t.Error("it fills a screen that is not its own")
+			}
+		})
 	}
 }

@@ -50,6 +50,7 @@ func TestGuardedOperations(t *testing.T) {
 // TestOperationsRefused: what would leave the address open is refused before
 // anything else happens.
 func TestOperationsRefused(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, 5, 3, 600)
 	plain := "operations: {listen: " + s.operations + "}"
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")

@@ -15,7 +15,7 @@ import (
 func TestDemoOfAnEverydayDCC(t *testing.T) {
 	long(t)
 	run := func(faults string) *process {
-		return start(t, "demo", "--meters", "150", "--seed", "5", "--speed", "300", "--faults", faults, "--json")
+		return start(t, "demo", "--meters", "150", "--seed", "5", "--retries", "short", "--faults", faults, "--json")
 	}
 	calm, everyday := run("calm"), run("everyday")
 	want, got := calm.wait(), everyday.wait()

@@ -24,6 +24,7 @@ func probeLines(r commandResult) (ok, failed []string) {
 // Service Request that it asks goes only if the sweep might begin, and leaves the custody as
 // it was.
 func TestPreflightProbe(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, 20, 5, 1)
 	s.unapproved(t, "plan", "safemode.yaml", "direction.yaml")
 	s.configure(t, "shut.yaml", "custody_dir: custody\n", "custody_dir: custody\ngates: {mpids_file: nowhere.yaml}\n")
@@ -85,6 +86,7 @@ func TestPreflightProbe(t *testing.T) {
 // TestPreflightProbeSeesWhatDiffers: a certificate that is not in use, and a DCC that answers
 // otherwise, are named.
 func TestPreflightProbeSeesWhatDiffers(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	other := t.TempDir() + "/pki"
 	must(t, "", "pki", "init", "--out", other, "--seed", "99")

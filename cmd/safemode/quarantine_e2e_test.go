@@ -36,10 +36,9 @@ func watchful(t *testing.T, threshold config.Threshold, change func(*config.Conf
 	if err != nil {
 		t.Fatal(err)
 	}
-	const speed = 600
 	r := &rehearsal{
 		dir: t.TempDir(), supplier: smki.TestSupplier, seed: 9, fleet: population, faults: faults,
-		clock: newRehearsalClock(time.Time{}, speed), log: zap.NewNop(),
+		clock: newRehearsalClock(time.Time{}, 0), log: zap.NewNop(),
 	}
 	if err := writeFleet(population, filepath.Join(r.dir, "fleet.csv"), filepath.Join(r.dir, "portfolio.csv")); err != nil {
 		t.Fatal(err)
@@ -55,22 +54,22 @@ func watchful(t *testing.T, threshold config.Threshold, change func(*config.Conf
 			t.Error(err)
 		}
 	})
-	conf := demoConfig(speed)
+	conf := demoConfig(0)
+	shortenRetries(&conf)
+	conf.Policy.ResponseWaitGas = 2 * time.Hour
 	conf.Limits.AnomalyThresholds = map[servicerequests.Service]config.Threshold{servicerequests.SwitchToCredit: threshold}
-	conf.Limits.AnomalyMargin = 0.2 // a second of a busy machine is ten minutes
 	conf.Limits.PaceToFit = true
 	conf.Waves.Canary = 0
 	change(&conf)
 	r.point(&conf)
-	return r, r.engineOptions(t, &conf)
+	o := r.engineOptions(t, &conf)
+	o.Clock = r.clock // the simulator's own
+	return r, o
 }
 
 // Paced under the thresholds nothing is quarantined.
 func TestPacedUnderAThreshold(t *testing.T) {
-	r, o := watchful(t, config.Threshold{Count: 12, Per: 20 * time.Minute}, func(c *config.Config) {
-		// The DCC counts when requests arrive, on a clock that stalls with the machine.
-		c.Limits.AnomalyThresholds[servicerequests.SwitchToCredit] = config.Threshold{Count: 12, Per: time.Hour}
-	})
+	r, o := watchful(t, config.Threshold{Count: 12, Per: 20 * time.Minute}, func(*config.Config) {})
 	folded, err := r.run(t.Context(), stdio{out: io.Discard, err: io.Discard}, o)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +83,7 @@ func TestPacedUnderAThreshold(t *testing.T) {
 // Forced over them, what is quarantined is held, released and finished, and none of
 // it is sent twice.
 func TestForcedOverAThreshold(t *testing.T) {
-	// A day: however slow the machine, all of the sweep is within it.
+	// A day: all of the sweep is within it.
 	r, o := watchful(t, config.Threshold{Count: 40, Per: 24 * time.Hour}, func(c *config.Config) { c.Limits.IgnoreAnomalyThresholds = true })
 	e, err := engine.Open(t.Context(), o)
 	if err != nil {
@@ -96,7 +95,10 @@ func TestForcedOverAThreshold(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- errors.Join(e.Run(ctx), e.Close()) }()
 	caught := map[servicerequests.EUI]bool{}
+	look := r.clock.NewTimer() // once fired it holds the clock until it is set anew
+	defer look.Stop()
 	for running := true; running; {
+		look.Reset(r.clock.Now().Add(2 * time.Minute))
 		select {
 		case err := <-ended:
 			if err != nil {
@@ -104,7 +106,7 @@ func TestForcedOverAThreshold(t *testing.T) {
 			}
 			running = false
 			continue
-		case <-time.After(200 * time.Millisecond):
+		case <-look.C:
 		}
 		held := r.sim.Quarantine()
 		st := e.Status()

@@ -55,6 +55,7 @@ func (s *scene) refusesSweep(t *testing.T, code int, config, plan, journal strin
 
 // Journals and counters have one owner, and a journal has one plan.
 func TestSweepRefusesWhatIsAnothers(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	sim := s.sim(t)
 	running := s.sweep(t)
@@ -83,6 +84,7 @@ func TestSweepRefusesWhatIsAnothers(t *testing.T) {
 }
 
 func TestSweepRefusesPlansAndKeys(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	sim := s.sim(t)
 	text, err := os.ReadFile(s.path("direction.yaml"))
@@ -231,7 +233,7 @@ func TestDryRun(t *testing.T) {
 	if err := os.RemoveAll(s.path("pki")); err != nil {
 		t.Fatal(err)
 	}
-	args := append(s.sweepArgs("safemode.yaml", "plan", "dry/rehearsal.db"), "--dry-run", "--speed", "600", "--seed", "4", "--json")
+	args := append(s.sweepArgs("safemode.yaml", "plan", "dry/rehearsal.db"), "--dry-run", "--seed", "4", "--json")
 	r := start(t, args...).succeeds()
 	summary := parseSummary(t, r.out)
 	if v := summary.Verdicts; summary.Meters != 60 || v.OnSupply+v.Armed < 50 || summary.Truth == nil || summary.Truth.Checked != 60 ||
@@ -261,6 +263,7 @@ func TestDryRun(t *testing.T) {
 
 // What lies beside --journal may be a real sweep's: a dry run does not touch it.
 func TestDryRunNeedsAFolderOfItsOwn(t *testing.T) {
+	t.Parallel()
 	s := smallScene(t)
 	before := readTree(t, s.dir)
 	refuses(t, exitUsage, s.dir+" is not empty", "", append(s.sweepArgs("safemode.yaml", "plan", "journal.db"), "--dry-run")...)

@@ -55,7 +55,7 @@ func (s *scene) signer(t *testing.T) *process {
 // be killed meanwhile.
 func TestSweepThroughASigner(t *testing.T) {
 	long(t)
-	s := signerScene(t, referenceMeters)
+	s := signerScene(t, fewMeters)
 	sim := s.sim(t)
 	s.approve(t, "plan", "alice", "--resumes", "3")
 	s.approve(t, "plan", "bob", "--resumes", "3")
@@ -85,21 +85,15 @@ func TestSweepThroughASigner(t *testing.T) {
 		t.Errorf("audit: %s", audited)
 	}
 
-	other := newScene(t, referenceMeters, referenceSeed, referenceSpeed)
-	other.plan(t, "plan", "safemode.yaml", "direction.yaml")
-	otherSim := other.sim(t)
-	other.sweep(t).wait()
-	with, _ := other.report(t, "journal.db")
-	if fmt.Sprint(summary.Verdicts) != fmt.Sprint(with.Verdicts) {
+	if with := referenceDemo(t, fewMeters).summary; summary.Verdicts != with.Verdicts {
 		t.Errorf("through a signer %v, with keys in files %v", summary.Verdicts, with.Verdicts)
 	}
-	stopSim(t, otherSim)
 }
 
 // A freeze stops a sweep at once; a thaw alone does not bring it back.
 func TestFreezeOfTheSigner(t *testing.T) {
 	long(t)
-	s := signerScene(t, referenceMeters)
+	s := signerScene(t, fewMeters)
 	sim := s.sim(t)
 	s.approve(t, "plan", "alice", "--resumes", "3")
 	s.approve(t, "plan", "bob", "--resumes", "3")
@@ -135,7 +129,10 @@ func TestSweepThroughAToken(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a whole sweep: left out by -short")
 	}
-	const meters = 500
+	meters := fewMeters
+	if *whole {
+		meters = 500
+	}
 	hsm := outside.SoftHSM(t)
 	binary := filepath.Join(t.TempDir(), "safemode-signer")
 	build := exec.Command("go", "build", "-o", binary, "../safemode-signer")
@@ -183,20 +180,16 @@ func TestSweepThroughAToken(t *testing.T) {
 		t.Errorf("audit: %s", audited)
 	}
 
-	files := newScene(t, meters, s.seed, s.speed)
-	files.plan(t, "plan", "safemode.yaml", "direction.yaml")
-	filesSim := files.sim(t)
-	files.sweep(t).wait()
-	with, _ := files.report(t, "journal.db")
-	if fmt.Sprint(through.Verdicts) != fmt.Sprint(with.Verdicts) {
+	with := referenceDemo(t, meters).summary
+	if through.Verdicts != with.Verdicts {
 		t.Errorf("through a token %v, with keys in files %v", through.Verdicts, with.Verdicts)
 	}
 	t.Logf("verdicts through a token %v, with keys in files %v", through.Verdicts, with.Verdicts)
-	stopSim(t, filesSim)
 }
 
 // Over mutual TLS only the engine's name is heard.
 func TestSignerOverMutualTLS(t *testing.T) {
+	t.Parallel()
 	s := signerScene(t, 20)
 	address := freeAddress(t)
 	conf := s.path("signer/signer.yaml")
@@ -221,6 +214,7 @@ func TestSignerOverMutualTLS(t *testing.T) {
 
 // A log that was put back from a copy is taken once two have approved that very one.
 func TestSignerLogIsAccepted(t *testing.T) {
+	t.Parallel()
 	s := signerScene(t, 20)
 	conf, log := s.path("signer/signer.yaml"), s.path("signer/log/signer.db")
 	s.signer(t).signal(syscall.SIGTERM)

@@ -21,13 +21,13 @@ import (
 	"safemode/servicerequests/outside"
 )
 
-// referenceScene is the reference demo in separate processes, planned and with the
+// referenceScene is a reference demo in separate processes, planned and with the
 // simulated DCC serving. Its policy is the demo's, but for read_wait: the clock runs on
 // while a sweep is paused or cut off, ten minutes in a second, and a switch that then no
 // longer waits for its reads costs the proof of why a supply was off.
-func referenceScene(t *testing.T) (*scene, *process) {
+func referenceScene(t *testing.T, meters int) (*scene, *process) {
 	t.Helper()
-	s := newScene(t, referenceMeters, referenceSeed, referenceSpeed)
+	s := newScene(t, meters, referenceSeed, referenceSpeed)
 	s.configure(t, "safemode.yaml", fmt.Sprintf("read_wait: %v", demoConfig(s.speed).Policy.ReadWait), "read_wait: 2h")
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	return s, s.sim(t)
@@ -99,7 +99,7 @@ var engineMetrics = []string{
 // watched, paused and resumed.
 func TestSweepOfAnotherProcess(t *testing.T) {
 	long(t)
-	s, sim := referenceScene(t)
+	s, sim := referenceScene(t, referenceMeters)
 	p := s.sweep(t)
 	s.untilDone(t, p, 5)
 	p.until("a time to go, which is absent while it is not known", func() bool {
@@ -158,7 +158,7 @@ func TestSweepOfAnotherProcess(t *testing.T) {
 		t.Errorf("printed %q", r.out)
 	}
 	summary, meters := s.report(t, "journal.db")
-	if diff := cmp.Diff(referenceVerdicts(t), verdicts(meters)); diff != "" {
+	if diff := cmp.Diff(referenceVerdicts(t, s.meters), verdicts(meters)); diff != "" {
 		t.Errorf("-demo +sweep\n%s", diff)
 	}
 	if summary.Counters.Reused != 0 || summary.ForbiddenCommands != 0 || summary.Truth != nil {
@@ -270,8 +270,8 @@ func TestSweepGoesOnAfterKill(t *testing.T) {
 // sweepCutOff cuts a sweep off early and in the middle, and lets it end.
 func sweepCutOff(t *testing.T, cut func(*scene, *process)) {
 	t.Helper()
-	s, sim := referenceScene(t)
-	for _, done := range []int{10, 150} {
+	s, sim := referenceScene(t, fewMeters)
+	for _, done := range []int{5, fewMeters / 2} {
 		p := s.sweep(t)
 		s.untilDone(t, p, done)
 		cut(s, p)
@@ -281,7 +281,7 @@ func sweepCutOff(t *testing.T, cut func(*scene, *process)) {
 	}
 	s.sweep(t).succeeds()
 	summary, meters := s.report(t, "journal.db")
-	if diff := cmp.Diff(referenceVerdicts(t), verdicts(meters)); diff != "" {
+	if diff := cmp.Diff(referenceVerdicts(t, s.meters), verdicts(meters)); diff != "" {
 		t.Errorf("-demo +sweep\n%s", diff)
 	}
 	if summary.Counters.Reused != 0 || summary.ForbiddenCommands != 0 {

@@ -17,7 +17,7 @@ import (
 	"safemode/engine/record"
 )
 
-var walkDepth = flag.Int("walk.depth", 3, "how many acts in a row the walk of authority tries from each beginning, every one after every other")
+var walkDepth = flag.Int("walk.depth", 2, "how many acts in a row the walk of authority tries from each beginning, every one after every other; .ci/run takes 3")
 
 // walkResumes is how many starts the walk's approvals give ahead.
 const walkResumes = 2

@@ -36,6 +36,7 @@ func inSegments(t *testing.T, records, size int) (path string) {
 // Whatever somebody does to a journal without making its chain anew, the first record is
 // named that is not what it was, and with [journal.Examine] what was done.
 func TestVerifyNamesTheFirstBadRecord(t *testing.T) {
+	t.Parallel()
 	const records, size = 600, 6 // 100 segments: more than a page
 	whole, err := os.ReadFile(inSegments(t, records, size))
 	if err != nil {

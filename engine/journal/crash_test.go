@@ -144,6 +144,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestKilledWhileCommitting(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "journal.db")
 	acknowledged := map[uint64]bool{}
 	for round := range 4 {

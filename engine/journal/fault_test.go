@@ -124,6 +124,7 @@ func underLog(file string) error {
 }
 
 func TestDiskFaults(t *testing.T) {
+	t.Parallel()
 	for name, f := range faults {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "journal.db")
@@ -180,6 +181,7 @@ func clone(t interface{ Fatal(...any) }, path, to string) {
 // A write-ahead log that was cut or garbled at any place, as a power cut leaves it, is
 // a journal that ends earlier, with whole batches.
 func TestTornLog(t *testing.T) {
+	t.Parallel()
 	const sector, frame, header = 512, 4096 + 24, 32
 	dir := t.TempDir()
 	path := filepath.Join(dir, "journal.db")
@@ -310,6 +312,7 @@ func TestTornCheckpoint(t *testing.T) {
 // processes and backups. What was acknowledged is there, in order; of the rest a
 // beginning, by whole calls.
 func TestJournalMachine(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	n := 0
 	rapid.Check(t, func(t *rapid.T) {

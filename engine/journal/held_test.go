@@ -14,6 +14,7 @@ import (
 
 // A lock by another program says so: nobody looks for a full disk.
 func TestAnotherProgramHoldsTheFile(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("waits five seconds for the lock")
 	}

@@ -19,21 +19,12 @@ import (
 )
 
 var (
-	walkSteps = flag.Int("walk.steps", share(400_000), "steps of the machine that TestWalks takes at random; the long form is 10000000")
-	walkOnce  = flag.Int("walk.once", share(150_000), "steps that TestWalks takes with one thing going wrong, each at each step; 0: all")
+	walkSteps = flag.Int("walk.steps", 80_000, "steps of the machine that TestWalks takes at random; .ci/run takes 400000, the long form is 10000000")
+	walkOnce  = flag.Int("walk.once", 30_000, "steps that TestWalks takes with one thing going wrong, each at each step; .ci/run takes 150000; 0: all")
 	walkSeed  = flag.Uint64("walk.seed", 1, "seed of TestWalks")
 	walkPlain = flag.Bool("walk.noshrink", false, "print the way to a violation as it was found")
 	walkShow  = flag.Bool("walk.show", false, "print what happens on the way of -walk.seed")
 )
-
-// share is a count of steps, and a fifth of it under the race detector: it makes them many
-// times as slow and has nothing to see in one goroutine.
-func share(n int) int {
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		return n / 5
-	}
-	return n
-}
 
 // chooser decides whatever a walk leaves open. Choice 0 is what goes well. The homes and
 // settings are drawn by seed; beyond that a script says what goes otherwise, or chance.
