@@ -55,6 +55,7 @@ left, when and in which state, by that list, or else by the one that the sweep h
 				return err
 			}
 			options.Transfers = transfers(r)
+			calledBeside(io, r, journalPath, &options)
 			if flags.redact {
 				r.Redact()
 			}

@@ -41,8 +41,20 @@ func (j *judge) homes() {
 	if n := st.Verdicts[record.VerdictArmed]; n > 0 {
 		j.add(record.Task{
 			Says: count(n, "1 meter is armed: supply returns when the consumer presses the button", "%d meters are armed: supply returns when the consumer presses the button"), List: record.VerdictArmed, Meters: n,
-			Do: "Call these homes. calls.csv lists them, the most pressing first:", Commands: []string{j.place.Report()},
+			Do: "Call these homes, the longest without supply first" + j.called() + ". The list says which button; what came of the calls comes back with calls import:", Commands: []string{j.place.CallList()},
 		})
+	}
+}
+
+// called says how far the call centre is, by its record.
+func (j *judge) called() string {
+	switch c := j.st.Calls; {
+	case c == nil:
+		return ""
+	case c.Fault != "":
+		return " (the record of calls cannot be read: " + c.Fault + ")"
+	default:
+		return fmt.Sprintf(" (%d homes done, %d tried so far)", c.Done, c.Tried)
 	}
 }
 

@@ -97,6 +97,11 @@ func (p Place) Report() string {
 	return p.files("report", "--journal", p.journal(), "--out", "REPORT")
 }
 
+// CallList writes the list of homes to call.
+func (p Place) CallList() string {
+	return p.files("calls", "list", "--journal", p.journal(), "--out", "CALLS.xlsx")
+}
+
 // of are the flags of a hold's scope.
 func of(h record.HoldStatus) []string {
 	for _, kind := range [...]string{"region", "wave", "SRV"} {
