@@ -112,7 +112,9 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 		newCheckConfig(io), newDUIS(io), newGBCS(io),
 	)
 	root.AddCommand(newOrders(io)...)
-	root.AddCommand(newCompletion(io), newManual(io))
+	help := newHelp(io)
+	root.SetHelpCommand(help)
+	root.AddCommand(newCompletion(io), newManual(io), help)
 	inOrder(root)
 	completeValues(root, valuesOf())
 	inDecimal(root)

@@ -158,6 +158,9 @@ func (t Task) Lines() []string {
 	for _, c := range t.Commands {
 		lines = append(lines, "  "+c)
 	}
+	if t.Incident != "" {
+		lines = append(lines, "  more: safemode help incident "+t.Incident)
+	}
 	return lines
 }
 
@@ -181,6 +184,8 @@ type Task struct {
 	Meters   int      `json:"meters,omitempty"`   // how many these are
 
 	Reasons []ReasonCount `json:"reasons,omitempty"` // they sum to Meters
+
+	Incident string `json:"incident,omitempty"` // of the runbook: safemode help incident NAME
 }
 
 // ReasonCount is how many meters have a reason for their verdict.
