@@ -158,6 +158,7 @@ type Engine struct {
 	prover     *prover.Prover
 	runner     *runner.Runner
 	circuits   *breaker.Breaker
+	called     calledHomes
 	inbox      *inbox.Listener
 	console    net.Listener
 	clock      clock.Clock

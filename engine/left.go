@@ -41,6 +41,7 @@ func StatusOf(ctx context.Context, path string, p *plan.Plan, place advice.Place
 		}
 	}
 	st.Meters = header.Counts.Targets
+	st.Calls = new(calledHomes).look(path, st.SweepID)
 	st.RealTime = time.Now().UTC()
 	now := st.RealTime
 	if st.Time.After(now) { // its clock runs fast

@@ -46,6 +46,7 @@ func (e *Engine) Status() record.Status {
 		st.InboxHeard = &ago
 	}
 	e.weighDisk(&st)
+	st.Calls = e.called.look(e.o.Journal, e.sweepID)
 	advice.Judge(&st, e.place(), e.clock.Wall())
 	return st
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"safemode/engine/advice"
 	"safemode/engine/breaker"
 	"safemode/engine/console"
 	"safemode/engine/custody"
@@ -200,6 +201,10 @@ func (e *Engine) wireAddresses(audited alarmed) error {
 		Stories: told, Redact: e.o.Operations.Redact,
 		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Ready: e.ready, Pulse: e.pulse, Log: e.o.Log.Named("console"),
 		Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: e.o.Registry, Closing: e.closing, Course: e.course,
+		Incident: func(name string) (string, bool) {
+			i, known := advice.FindIncident(name)
+			return i.String(), known
+		},
 	})
 	return err
 }

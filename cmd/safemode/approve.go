@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"safemode/config"
 	"safemode/engine"
@@ -118,9 +119,20 @@ up or have expired.`,
 				return failWith(exitFailed, err)
 			}
 			if asJSON {
-				return printJSON(io.out, a)
+				if err := printJSON(io.out, a); err != nil {
+					return err
+				}
+			} else {
+				fmt.Fprintf(io.out, "%s: %s of sweep %s approved by %s until %s\n", path, a.Purpose, a.SweepID, who.Name, a.ExpiresAt.Format(time.RFC3339))
 			}
-			fmt.Fprintf(io.out, "%s: %s of sweep %s approved by %s until %s\n", path, a.Purpose, a.SweepID, who.Name, a.ExpiresAt.Format(time.RFC3339))
+			if on.Purpose != direction.Accept {
+				w := wayHere(io)
+				over(&w.Config, configPath)
+				over(&w.Plan, planDir)
+				over(&w.Journal, journalPath)
+				w.begun = journalPath != ""
+				w.say(io, w.approve(c.Context(), io, direction.Occasion{PlanSHA256: p.SHA256, Purpose: on.Purpose, Subject: on.Subject}))
+			}
 			return nil
 		},
 	}
@@ -316,12 +328,12 @@ func confirmBy(io stdio, id, what string) error {
 	if !flushed(io.err, 10*time.Second) {
 		return failWith(exitRefused, errors.New("not confirmed: standard error is not read, so nobody has seen what is to be confirmed"))
 	}
-	line, err := bufio.NewReader(io.in).ReadString('\n')
+	line, _ := bufio.NewReader(io.in).ReadString('\n')
+	if in, ok := io.in.(*os.File); !ok || !term.IsTerminal(int(in.Fd())) || line == "" {
+		fmt.Fprintln(io.err) // what is typed on a terminal ends the line itself
+	}
 	if strings.TrimSpace(line) == id {
 		return nil
-	}
-	if err != nil && !errors.Is(err, os.ErrClosed) && line == "" {
-		fmt.Fprintln(io.err)
 	}
 	return failWith(exitRefused, fmt.Errorf("not confirmed: that is not %s", id))
 }

@@ -18,6 +18,9 @@ func newCheckConfig(io stdio) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(io.out, "%s: valid (environment %s, %d identities)\n", args[0], c.Environment, len(c.Identities))
+			w := wayHere(io)
+			over(&w.Config, args[0])
+			w.say(io, w.afterConfig())
 			return nil
 		},
 	}

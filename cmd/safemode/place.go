@@ -15,7 +15,7 @@ import (
 // are relative to, so that they can be pasted anywhere on this machine.
 func placeOf(configPath, planDir, journalPath string) advice.Place {
 	folder, _ := os.Getwd() // a folder that is gone: the reader knows where they are
-	return advice.Place{Program: program0(), Folder: folder, Config: configPath, Plan: planDir, Journal: journalPath}
+	return advice.Place{Program: program0(), Folder: folder, Config: configPath, Plan: planDir, Journal: journalPath, Approvers: approversHere(planDir)}
 }
 
 // program0 is how this program is called again: by its file, unless it was found by PATH or

@@ -47,7 +47,7 @@ not approve it. The plan is for one journal, which the sweep makes, and for the 
 counters that the configuration names: it is swept with these and with no others.`,
 		Example: `  safemode plan --config safemode.yaml --direction direction.yaml --portfolio portfolio.csv --out plan --cert olga.pem --key olga.key`,
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
 			conf, err := loadConfig(configPath)
 			if err != nil {
 				return err
@@ -74,13 +74,22 @@ counters that the configuration names: it is swept with these and with no others
 				return err
 			}
 			if asJSON {
-				return printJSON(io.out, struct {
+				err = printJSON(io.out, struct {
 					SHA256 string   `json:"plan_sha256"`
 					Doubts []string `json:"doubts,omitempty"` // why it cannot be carried out as it stands
 					plan.Header
 				}{p.SHA256, p.Doubts(laterOf(time.Now(), p.StartsAt)), p.Header})
+			} else {
+				err = printPlan(io, p, s, suppressed)
 			}
-			return printPlan(io, p, s, suppressed)
+			if err != nil || p.Record == nil { // without a record it can only be rehearsed
+				return err
+			}
+			w := wayHere(io)
+			over(&w.Config, configPath)
+			over(&w.Plan, out)
+			w.say(io, w.approve(c.Context(), io, direction.Occasion{PlanSHA256: p.SHA256, Purpose: direction.Start}))
+			return nil
 		},
 	}
 	f := c.Flags()

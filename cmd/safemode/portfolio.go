@@ -57,7 +57,13 @@ the file could not be read; then there is no reject file.`,
 			if err == nil && checked.Good == 0 {
 				err = failWith(exitUsage, fmt.Errorf("%s: no good row: %s", checked.File, cmp.Or(checked.why(), "there is none at all")))
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			w := wayHere(io)
+			over(&w.Portfolio, args[0])
+			w.say(io, w.plan())
+			return nil
 		},
 	}
 	c.Flags().StringVar(&rejects, "rejects", "", "reject file to write (default FILE.rejects.csv)")

@@ -54,7 +54,15 @@ Exit 0 only if all holds.`,
 			if c.Context().Err() != nil {
 				return failWith(exitInterrupted, errors.New("interrupted"))
 			}
-			return f.report(io, asJSON)
+			if err := f.report(io, asJSON); err != nil || planDir == "" {
+				return err
+			}
+			w := wayHere(io)
+			over(&w.Config, configPath)
+			over(&w.Plan, planDir)
+			over(&w.Journal, journalPath)
+			w.say(io, w.place().Sweep())
+			return nil
 		},
 	}
 	f := c.Flags()

@@ -16,6 +16,7 @@ import (
 	"safemode/devicesim/fleet"
 	"safemode/devicesim/meter"
 	"safemode/engine"
+	"safemode/engine/advice"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
@@ -270,7 +271,7 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded
 		return nil, errors.Join(halted, err)
 	}
 	folded.Summary.Departures = r.departures
-	if err := folded.Write(r.dir, report.Options{}); err != nil {
+	if err := folded.Write(r.dir, report.Options{Say: advice.NextFor}); err != nil {
 		return nil, failWith(exitFailed, err)
 	}
 	return folded, halted

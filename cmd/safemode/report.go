@@ -55,13 +55,20 @@ left, when and in which state, by that list, or else by the one that the sweep h
 				return err
 			}
 			options.Transfers = transfers(r)
+			calledBeside(io, r, journalPath, &options)
 			if flags.redact {
 				r.Redact()
 			}
 			if err := r.Write(out, options); err != nil {
 				return failWith(exitFailed, err)
 			}
-			return printReport(io, r, out, asJSON)
+			if err := printReport(io, r, out, asJSON); err != nil {
+				return err
+			}
+			w := wayHere(io)
+			over(&w.Journal, journalPath)
+			w.say(io, w.audit())
+			return nil
 		},
 	}
 	f := c.Flags()

@@ -50,6 +50,9 @@ roster, the roster by the holder of the certificate that the configuration pins.
 				return err
 			}
 			fmt.Fprintf(std.out, "%s: %s, signed by %s\n", path, what, cert.CommonName)
+			if w := wayHere(std); args[0] == w.Direction {
+				w.say(std, w.check())
+			}
 			return nil
 		},
 	}

@@ -120,6 +120,10 @@ against it needs the same speed in its configuration.`,
 			if living {
 				fmt.Fprintf(io.err, "  consumers press the button of an armed supply: %s (share and median delay, an assumption)\n", &press)
 			}
+			if w := wayHere(io); len(w.Simulator) > 0 {
+				fmt.Fprintln(io.err, "in another terminal:")
+				w.say(io, w.preflight())
+			}
 			if transfers != "" {
 				listed, err := writeTransfers(transfers, sim.Leaving(), time.Now())
 				if err != nil {

@@ -103,7 +103,13 @@ of --portfolio, and without a sweep.`,
 			}
 			o.Stay, o.Place = flags.stay, placeOf(configPath, planDir, journalPath)
 			o.Place.Operations = o.Operations.Listen // the engine knows better once it listens
-			return runSweep(c.Context(), io, o)
+			if err := runSweep(c.Context(), io, o); err != nil {
+				return err
+			}
+			w := wayHere(io)
+			over(&w.Journal, journalPath)
+			w.say(io, w.report())
+			return nil
 		},
 	}
 	f := c.Flags()

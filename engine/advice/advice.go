@@ -85,13 +85,13 @@ func (j *judge) held() {
 		if st.ClockSpeed != 0 && st.ClockSpeed != 1 {
 			since += " (the sweep's clock)"
 		}
-		t := record.Task{Says: fmt.Sprintf("%s is %s since %s by %s: %s", h.Scope, map[string]string{"pause": "paused", "stop": "stopped"}[h.Action],
+		t := record.Task{Incident: incidentOf[h.Cause], Says: fmt.Sprintf("%s is %s since %s by %s: %s", h.Scope, map[string]string{"pause": "paused", "stop": "stopped"}[h.Action],
 			since, h.By, cmp.Or(h.Reason, "no reason was given"))}
 		switch h.Cause {
 		case record.CauseWave:
 			t.Do = "Find out why these requests ended so. If the rest may go on, resume: what the rule has counted counts anew."
 		case record.CauseQuarantine:
-			t.Do = "Ask the DCC's service desk to release them, and to delete those that are to be deleted (below, or in status); then resume."
+			t.Do = doQuarantine
 		case record.CauseRenewal:
 			t.Do = "If somebody watches the sweep again, resume; renew then in time."
 		case record.CauseStranger:
@@ -113,14 +113,14 @@ func (j *judge) held() {
 	}
 	if n := len(st.Quarantine); n > 0 {
 		j.add(record.Task{
-			Says: fmt.Sprintf("the DCC holds %d requests back; event references %s", n, strings.Join(st.Quarantine[:min(n, mostNamed)], " ")),
-			Do:   "Have the DCC's service desk release them. Of one that it deletes instead, say so:", Commands: j.ifActive("deleted", "--reference", "REFERENCE"),
+			Incident: "quarantine", Says: fmt.Sprintf("the DCC holds %d requests back; event references %s", n, strings.Join(st.Quarantine[:min(n, mostNamed)], " ")),
+			Do: "Have the DCC's service desk release them. Of one that it deletes instead, say so:", Commands: j.ifActive("deleted", "--reference", "REFERENCE"),
 		})
 	}
 	if n := len(st.Delete); n > 0 {
 		j.add(record.Task{
-			Says: fmt.Sprintf("%d quarantined requests must not be released: event references %s", n, strings.Join(st.Delete[:min(n, mostNamed)], " ")),
-			Do:   "Have the DCC's service desk delete these. Of each, once it is gone, say so:", Commands: j.ifActive("deleted", "--reference", "REFERENCE"),
+			Incident: "quarantine", Says: fmt.Sprintf("%d quarantined requests must not be released: event references %s", n, strings.Join(st.Delete[:min(n, mostNamed)], " ")),
+			Do: "Have the DCC's service desk delete these. Of each, once it is gone, say so:", Commands: j.ifActive("deleted", "--reference", "REFERENCE"),
 		})
 	}
 }
@@ -143,13 +143,13 @@ func (j *judge) ways() {
 	if st.Signer != "" {
 		j.stops = j.stops || waits
 		j.add(record.Task{
-			Says: "no signatures: " + st.Signer, Do: "Bring the signer back; the sweep then goes on by itself.",
+			Says: "no signatures: " + st.Signer, Do: doSigner, Incident: "signer-gone",
 			Commands: []string{j.place.command("signer", "serve", "--config", "SIGNER.yaml")},
 		})
 	}
 	if n := len(st.Breakers); n > 0 {
-		t := record.Task{Says: "POSTs to the DCC fail: " + strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")}
-		t.Do = "Ask the DCC's service desk whether these services are in trouble. The sweep tries them by itself and goes on when they answer."
+		t := record.Task{Incident: "dcc-down", Says: "POSTs to the DCC fail: " + strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")}
+		t.Do = doServices
 		if st.Rates.Acknowledged == 0 && waits {
 			j.stops = true
 			t.Says = "the DCC takes nothing: " + strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")
@@ -163,13 +163,13 @@ func (j *judge) ways() {
 	if st.DiskFree != nil && *st.DiskFree < st.DiskNeeded {
 		j.add(record.Task{
 			Says: fmt.Sprintf("%d MiB are free where the journal is, and the rest of the sweep may take %d MiB", *st.DiskFree>>20, st.DiskNeeded>>20),
-			Do:   "Free some room now: a sweep that cannot write its journal halts.",
+			Do:   doDisk, Incident: "disk-full",
 		})
 	}
 	for _, gate := range slices.Sorted(maps.Keys(st.Gates)) {
 		if why := st.Gates[gate]; why != "open" && st.State != "halted" {
 			j.stops = true
-			j.add(record.Task{Says: fmt.Sprintf("gate %s is closed: %s", gate, why), Do: "The sweep halts: see to the gate first."})
+			j.add(record.Task{Incident: gateIncidents[gate], Says: fmt.Sprintf("gate %s is closed: %s", gate, why), Do: "The sweep halts: see to the gate first."})
 		}
 	}
 }
@@ -193,12 +193,12 @@ func (j *judge) regions() {
 	case (electricity >= fewOpen || electricity > 0 && len(silent) > 0) && quiet > inboxQuiet.Seconds():
 		j.add(record.Task{
 			Says: fmt.Sprintf("nothing has come in at the inbox for %v, and %d requests wait for answers", span(quiet), electricity),
-			Do:   "Ask the DCC's service desk whether it can reach the inbox, and look at the firewall and at the inbox's certificate.",
+			Do:   doInbox, Incident: "inbox-unreachable",
 		})
 	case len(silent) > 0:
 		j.add(record.Task{
-			Says:     "no meter answers in " + strings.Join(silent, ", "),
-			Do:       "Ask the DCC's service desk whether the region is out. If it is, pause the region, so that no tries are used up, and resume it later:",
+			Says: "no meter answers in " + strings.Join(silent, ", "),
+			Do:   doRegion, Incident: "region-out",
 			Commands: pauses,
 		})
 	}
@@ -223,7 +223,7 @@ func (j *judge) soon() {
 	if r := st.Renewal; r != nil && span(*r) < renewSoon && st.State == "running" {
 		j.add(record.Task{
 			Says: fmt.Sprintf("nobody has renewed the sweep: it pauses in %v", max(0, span(*r))),
-			Do:   "Say that somebody is there:", Commands: j.ifActive("renew"),
+			Do:   doRenew, Incident: "paused", Commands: j.ifActive("renew"),
 		})
 	}
 	left := st.Meters - st.Done
@@ -233,8 +233,8 @@ func (j *judge) soon() {
 	until := st.Deadline.Sub(j.now)
 	if late := st.State == "running" && st.ETA != nil && until < span(*st.ETA); late || until < deadlineNear {
 		j.add(record.Task{
-			Says: fmt.Sprintf("the direction ends in %v, %s, and %d of %d meters have no verdict", until.Round(time.Minute), st.Deadline.UTC().Format(clockLayout), left, st.Meters),
-			Do:   "Ask the Authority now whether it ends later: then sign the new direction, plan anew and have two approve.",
+			Incident: "plan-too-slow", Says: fmt.Sprintf("the direction ends in %v, %s, and %d of %d meters have no verdict", until.Round(time.Minute), st.Deadline.UTC().Format(clockLayout), left, st.Meters),
+			Do: "Ask the Authority now whether it ends later: then sign the new direction, plan anew and have two approve.",
 		})
 	}
 }

@@ -33,6 +33,11 @@ func closed(gate string) map[string]string {
 func judged(st record.Status, p Place) record.Status {
 	st.RealTime = now
 	Judge(&st, p, now)
+	for _, t := range st.ToDo { // whatever the state: the runbook knows of it
+		if _, known := FindIncident(t.Incident); !known {
+			panic(fmt.Sprintf("%q: no incident %q", t.Says, t.Incident))
+		}
+	}
 	return st
 }
 

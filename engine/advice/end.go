@@ -16,15 +16,15 @@ func (j *judge) sweep() {
 	switch st.State {
 	case "planned":
 		j.stops = true
-		t := record.Task{Says: "it has not begun", Do: "Two approvers (not who prepared the plan or recorded its direction) approve it, each with their own key; then the sweep's command begins it:"}
-		t.Commands = []string{p.Approve(false), p.Sweep()}
+		t := record.Task{Incident: "not-begun", Says: "it has not begun", Do: "Two approvers (not who prepared the plan or recorded its direction) approve it, each with their own key; then the sweep's command begins it:"}
+		t.Commands = append(p.Approve(false), p.Sweep())
 		j.add(t)
 	case "halted":
 		j.stops = true
 		j.halted()
 	case "stopping":
 		j.stops = true
-		j.add(record.Task{Says: "it was told to stop: what is under way is waited for", Do: "Wait until it has ended. The same command then goes on with it:", Commands: []string{p.Sweep()}})
+		j.add(record.Task{Incident: "killed", Says: "it was told to stop: what is under way is waited for", Do: "Wait until it has ended. The same command then goes on with it:", Commands: []string{p.Sweep()}})
 	case "interrupted":
 		j.stops = true
 		j.goOn("it was told to stop, and has drained")
@@ -32,18 +32,18 @@ func (j *judge) sweep() {
 		j.stops = true
 		j.goOn("its journal has no end: it runs, or was cut off")
 		t := &j.tasks[len(j.tasks)-1]
-		t.Do = "See whether it runs; if nothing answers, and its process is gone, it was cut off. " + t.Do
+		t.Do = doCutOff + t.Do
 		t.Commands = slices.Insert(t.Commands, 0, p.order("status"))
 	case "ceased":
 		j.stops = true
-		j.add(record.Task{Says: "it has ceased for good, by notice " + cmp.Or(st.Reason, "of the next supplier"), Do: "Write the reports, and hand the pack in REPORT/handover over:", Commands: []string{p.Report()}})
+		j.add(record.Task{Incident: "not-begun", Says: "it has ceased for good, by notice " + cmp.Or(st.Reason, "of the next supplier"), Do: "Write the reports, and hand the pack in REPORT/handover over:", Commands: []string{p.Report()}})
 	}
 }
 
 // goOn tells how a sweep goes on that has ended without a halt.
 func (j *judge) goOn(says string) {
 	st, p := j.st, j.place
-	t := record.Task{Says: says}
+	t := record.Task{Incident: "killed", Says: says}
 	switch {
 	case p.Rehearsal:
 		t.Do = "A rehearsal starts anew, in a new folder."
@@ -52,7 +52,7 @@ func (j *judge) goOn(says string) {
 		t.Commands = []string{p.Sweep()}
 	default:
 		t.Do = "The stops that the approvals gave ahead are used up or have expired. " + j.twoApprove()
-		t.Commands = []string{p.Approve(true), p.Sweep()}
+		t.Commands = append(p.Approve(true), p.Sweep())
 	}
 	j.add(t)
 }
@@ -71,7 +71,7 @@ func (j *judge) twoApprove() string {
 // own command. What approvals cannot help is not sent to approvers.
 func (j *judge) halted() {
 	st, p := j.st, j.place
-	t := record.Task{Says: "it has halted: " + strings.TrimPrefix(st.Reason, "halted: ")} // as older journals have it
+	t := record.Task{Incident: j.incident(), Says: "it has halted: " + strings.TrimPrefix(st.Reason, "halted: ")} // as older journals have it
 	mend, final := j.mend()
 	if p.Ending {
 		mend = "It still takes in answers to what was sent, and ends by itself. " + mend
@@ -84,7 +84,7 @@ func (j *judge) halted() {
 		t.Commands = []string{p.files("plan", "--config", p.config(), "--direction", "NEW-DIRECTION.yaml", "--portfolio", "PORTFOLIO.csv", "--out", "NEW-PLAN", "--cert", "PREPARER.pem", "--key", "PREPARER.key")}
 	default:
 		t.Do = mend + " " + j.twoApprove()
-		t.Commands = []string{p.Approve(true), p.Sweep()}
+		t.Commands = append(p.Approve(true), p.Sweep())
 	}
 	j.add(t)
 }
@@ -99,7 +99,7 @@ func (j *judge) mend() (text string, final bool) {
 	switch st.Cause {
 	case record.HaltGate:
 		if _, shut := closed["direction"]; (shut || len(st.Gates) == 0) && !st.Deadline.IsZero() && j.now.After(st.Deadline) {
-			return fmt.Sprintf("The direction ended %s: approvals of this plan give nothing any more. Ask the Authority for a new direction, sign it, and plan anew; two then approve the new plan:",
+			return fmt.Sprintf("The direction ended %s: approvals of this plan give nothing any more. "+doDirection,
 				st.Deadline.UTC().Format(clockLayout)), true
 		}
 		var all []string
@@ -114,19 +114,19 @@ func (j *judge) mend() (text string, final bool) {
 		}
 		return "See to what has closed the gate; preflight says whether it is open again.", false
 	case record.HaltJournal:
-		return "Free the disk of the journal, mend it, or end the program that holds the file.", false
+		return doJournal, false
 	case record.HaltFenced:
-		return "Another engine has the sweep, or may have: safemode sweeps --database says which. It goes on there; nothing is to be done here.", false
+		return doFenced, false
 	case record.HaltKey:
-		return "Mend the keys, the signer or the folder of counters: preflight says what is wrong with them.", false
+		return doKeys, false
 	case record.HaltDCC:
-		return "Ask the DCC's service desk why it refuses this User; look at dcc.url, the client certificate and the User's access (preflight --probe).", false
+		return doUser, false
 	case record.HaltTripwire:
-		return "Find out with the DCC's service desk what these answers mean: homes that have moved to another supplier, or a certificate of the DCC that the configuration lacks.", false
+		return doUnproven, false
 	case record.HaltWave:
 		return "Find out why so many requests of the wave ended so.", false
 	case record.HaltDefect:
-		return "Keep the journal and what the program said, and have the defect looked at before anything is sent.", false
+		return doDefect, false
 	}
 	return "Mend what it names.", false
 }
@@ -137,4 +137,40 @@ var gates = map[string]string{
 	"certificates": "A certificate of the supplier is revoked, has expired, or its revocation list is too old. Find out why; have the list renewed (gates.revocation_lists), or a new certificate issued.",
 	"mpids":        "The market participant IDs have moved, or their record is too old (gates.mpids_file). Ask the Authority whether the homes are still the supplier's; have the record renewed.",
 	"adapter":      "The statement that the supplier's everyday adapter is frozen has run out or does not hold (gates.freeze_file): the recorder signs a new one (safemode sign).",
+}
+
+// incident names the incident of a halt.
+func (j *judge) incident() string {
+	switch j.st.Cause {
+	case record.HaltGate:
+		for _, gate := range slices.Sorted(maps.Keys(j.st.Gates)) {
+			if name := gateIncidents[gate]; j.st.Gates[gate] != "open" && name != "" {
+				return name
+			}
+		}
+	case record.HaltJournal:
+		return "disk-full"
+	case record.HaltKey:
+		return "keys-failed"
+	case record.HaltDCC:
+		return "user-refused"
+	case record.HaltTripwire:
+		if strings.Contains(j.st.Reason, "unregistered") || strings.Contains(j.st.Reason, "E4") {
+			return "mpids-moved"
+		}
+		return "wrong-certificate"
+	case record.HaltDefect:
+		return "defect"
+	}
+	return "halted"
+}
+
+// gateIncidents are what it is when a gate closes.
+var gateIncidents = map[string]string{
+	"direction": "direction-ended", "certificates": "certificate-revoked", "mpids": "mpids-moved", "adapter": "adapter-not-frozen",
+}
+
+// incidentOf are the incidents of holds by their cause; a person's has none.
+var incidentOf = map[string]string{
+	"": "paused", record.CauseWave: "paused", record.CauseQuarantine: "quarantine", record.CauseRenewal: "paused", record.CauseStranger: "adapter-not-frozen",
 }

@@ -15,7 +15,7 @@ func (j *judge) homes() {
 		{record.VerdictUnknown, "of 1 meter nothing trustworthy is known", "of %d meters nothing trustworthy is known"},
 	} {
 		if n := st.Verdicts[kind.verdict]; n > 0 {
-			t := record.Task{Says: count(n, kind.one, kind.many), List: kind.verdict, Meters: n, Reasons: j.reasons(kind.verdict)}
+			t := record.Task{Incident: "homes", Says: count(n, kind.one, kind.many), List: kind.verdict, Meters: n, Reasons: j.reasons(kind.verdict)}
 			t.Do = "What to do depends on the reason. Once a cause is mended, ask these meters again:"
 			if t.Commands = j.ifActive("rerun", "--verdict", kind.verdict, "--reason", "WHAT WAS MENDED"); t.Commands == nil {
 				t.Do = "What to do depends on the reason; meters.csv of the report lists them."
@@ -30,7 +30,7 @@ func (j *judge) homes() {
 		moved = t.Expected + t.Unexpected
 		if n := t.Unexpected; n > 0 {
 			j.add(record.Task{
-				Says: count(n, "1 answer says that a home is another supplier's (E4), and no list of transfers names it", "%d answers say that homes are another supplier's (E4), and no list of transfers names them"), List: "rejected",
+				Incident: "mpids-moved", Says: count(n, "1 answer says that a home is another supplier's (E4), and no list of transfers names it", "%d answers say that homes are another supplier's (E4), and no list of transfers names them"), List: "rejected",
 				Do: "These homes are left alone. Find out whether they have switched, and have the list of transfers brought up to date (transfers.file).",
 			})
 		}
@@ -40,23 +40,35 @@ func (j *judge) homes() {
 	j.waiting("held", "1 meter is held for a person: an answer that the code table does not know", "%d meters are held for a person: an answer that the code table does not know", "Find out with the DCC's service desk what the code means, and ask the meters again.")
 	if n := st.Verdicts[record.VerdictArmed]; n > 0 {
 		j.add(record.Task{
-			Says: count(n, "1 meter is armed: supply returns when the consumer presses the button", "%d meters are armed: supply returns when the consumer presses the button"), List: record.VerdictArmed, Meters: n,
-			Do: "Call these homes. calls.csv lists them, the most pressing first:", Commands: []string{j.place.Report()},
+			Incident: "homes", Says: count(n, "1 meter is armed: supply returns when the consumer presses the button", "%d meters are armed: supply returns when the consumer presses the button"), List: record.VerdictArmed, Meters: n,
+			Do: "Call these homes, the longest without supply first" + j.called() + ". The list says which button; what came of the calls comes back with calls import:", Commands: []string{j.place.CallList()},
 		})
+	}
+}
+
+// called says how far the call centre is, by its record.
+func (j *judge) called() string {
+	switch c := j.st.Calls; {
+	case c == nil:
+		return ""
+	case c.Fault != "":
+		return " (the record of calls cannot be read: " + c.Fault + ")"
+	default:
+		return fmt.Sprintf(" (%d homes done, %d tried so far)", c.Done, c.Tried)
 	}
 }
 
 // waiting tells of meters that wait for a reason.
 func (j *judge) waiting(name, one, many, do string) {
 	if n := j.st.Waiting[name]; n > 0 {
-		j.add(record.Task{Says: count(n, one, many), Do: do, List: name, Meters: n})
+		j.add(record.Task{Incident: "homes", Says: count(n, one, many), Do: do, List: name, Meters: n})
 	}
 }
 
 // requests tells of requests that ended so, but for some of which more is said elsewhere.
 func (j *judge) requests(class string, but int, one, many, do string) {
 	if n := j.st.Classes[class] - but; n > 0 {
-		j.add(record.Task{Says: count(n, one, many), Do: do, List: class})
+		j.add(record.Task{Incident: classIncidents[class], Says: count(n, one, many), Do: do, List: class})
 	}
 }
 
@@ -143,3 +155,6 @@ var remedies = [...]struct{ begins, do string }{
 
 // otherReasons is what the sweep counts together where there are too many.
 const otherReasons = "other reasons"
+
+// classIncidents are what it is when requests end so.
+var classIncidents = map[string]string{"unverified": "wrong-certificate", "rejected": "homes"}

@@ -14,10 +14,11 @@ type Place struct {
 	Folder        string // in which the sweep was started: what the files are relative to
 	Config        string // the configuration's file, as it was named: a plan holds to how its files are named
 	Plan, Journal string
-	Operations    string // host:port or https://host:port; empty: the default
-	Guarded       bool   // the operations address asks for a token
-	Ending        bool   // its process has halted, and still takes answers in
-	Rehearsal     bool   // simulator and sweep in one process: nothing goes on after its end
+	Approvers     []string // who approves, each the path of a certificate and a key without .pem and .key; none: the reader knows
+	Operations    string   // host:port or https://host:port; empty: the default
+	Guarded       bool     // the operations address asks for a token
+	Ending        bool     // its process has halted, and still takes answers in
+	Rehearsal     bool     // simulator and sweep in one process: nothing goes on after its end
 }
 
 // DefaultOperations is the operations address that commands talk to where none is named.
@@ -31,6 +32,10 @@ func (p Place) command(words ...string) string {
 	}
 	return line
 }
+
+// Command is a command line of this program that names files of the sweep; it can be pasted
+// anywhere on this machine.
+func (p Place) Command(words ...string) string { return p.files(words...) }
 
 // files is a command that names files of the sweep.
 func (p Place) files(words ...string) string {
@@ -64,11 +69,23 @@ func (p Place) Sweep() string {
 	return p.files("sweep", "--config", p.config(), "--plan", p.plan(), "--journal", p.journal())
 }
 
-// Approve is what each of two people gives, with their own certificate and key. A sweep
-// that has begun is approved with its journal: an approval without it is of a beginning, and
-// does not count.
-func (p Place) Approve(begun bool) string {
-	words := []string{"approve", "--config", p.config(), "--plan", p.plan(), "--cert", "YOUR.pem", "--key", "YOUR.key"}
+// Approve is what each of two people gives, with their own certificate and key: a command for
+// each whom the place names, or one that all give. A sweep that has begun is approved with its
+// journal: an approval without it is of a beginning, and does not count.
+func (p Place) Approve(begun bool) (all []string) {
+	people := p.Approvers
+	if len(people) == 0 {
+		people = []string{"YOUR"}
+	}
+	for _, person := range people {
+		all = append(all, p.ApproveBy(person, begun))
+	}
+	return all
+}
+
+// ApproveBy is one person's approval.
+func (p Place) ApproveBy(person string, begun bool) string {
+	words := []string{"approve", "--config", p.config(), "--plan", p.plan(), "--cert", person + ".pem", "--key", person + ".key"}
 	if begun {
 		words = append(words, "--journal", p.journal())
 	}
@@ -78,6 +95,11 @@ func (p Place) Approve(begun bool) string {
 // Report writes the reports.
 func (p Place) Report() string {
 	return p.files("report", "--journal", p.journal(), "--out", "REPORT")
+}
+
+// CallList writes the list of homes to call.
+func (p Place) CallList() string {
+	return p.files("calls", "list", "--journal", p.journal(), "--out", "CALLS.xlsx")
 }
 
 // of are the flags of a hold's scope.

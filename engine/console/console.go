@@ -46,6 +46,9 @@ type Options struct {
 	Stories Stories
 	Redact  bool
 
+	// Incident is the runbook's text of an incident that a task names. Optional.
+	Incident func(name string) (text string, known bool)
+
 	Closing <-chan struct{} // closed when the address is about to answer no more. Optional
 }
 
@@ -63,6 +66,7 @@ func New(o Options) (http.Handler, error) {
 	mux.HandleFunc("GET /{$}", c.page)
 	mux.HandleFunc("GET /live", c.live)
 	mux.HandleFunc("GET /note", c.note)
+	mux.HandleFunc("GET /incident/{name}", c.incident)
 	if o.Stories != nil {
 		mux.HandleFunc("GET /meters", c.meters)
 		mux.HandleFunc("GET /meter/{place}", c.meter)

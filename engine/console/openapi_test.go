@@ -138,6 +138,8 @@ func (d *document) make() object {
 		"/meters": get("Lists of meters, and the way to one", object{"200": page, "303": object{"description": "To the one meter that was looked for."}, "404": page, "422": page}, query("list", "the name of a list, like not_safe or stuck"), query("find", "a device id, an MPAN or an MPRN; where the page is redacted a place of the plan")),
 		"/meter/{place}": get("One meter's story", object{"200": page, "404": text("There is none.")},
 			object{"name": "place", "in": "path", "required": true, "description": "in the plan, from 1", "schema": object{"type": "integer", "minimum": 1}}),
+		"/incident/{name}": get("What an incident means, and what to do", object{"200": text("Plain text."), "404": text("There is none.")},
+			object{"name": "name", "in": "path", "required": true, "description": "as a task of the status names it", "schema": object{"type": "string"}}),
 		"/metrics":             get("Prometheus metrics", object{"200": text("Prometheus text format.")}),
 		"/healthz":             get("Whether the process can work", object{"200": text("It can."), "503": text("Why it cannot.")}),
 		"/readyz":              get("Whether the sweep takes new work", object{"200": text("It does."), "503": text("Why it does not.")}),

@@ -286,6 +286,20 @@ func (c console) note(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(text) // the reader has gone if this fails
 }
 
+// incident answers with the runbook's text of one incident.
+func (c console) incident(w http.ResponseWriter, r *http.Request) {
+	text, known := "", false
+	if c.o.Incident != nil {
+		text, known = c.o.Incident(r.PathValue("name"))
+	}
+	if !known {
+		http.Error(w, "no such incident", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(text)) // the reader has gone if this fails
+}
+
 func note(v view) ([]byte, error) {
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

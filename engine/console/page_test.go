@@ -19,7 +19,7 @@ func troubled() map[string]any {
 		"regions_heard": []map[string]any{{"region": "4G North", "open": 7, "seconds": 14.0}, {"region": "South", "open": 2, "seconds": 900.0, "silent": true}},
 		"health":        map[string]any{"level": "not_sending", "says": "the sweep is paused"},
 		"to_do": []map[string]any{
-			{"says": "the sweep is paused by wave 1", "do": "Find out why; then resume.", "commands": []string{"safemode resume"}},
+			{"says": "the sweep is paused by wave 1", "do": "Find out why; then resume.", "commands": []string{"safemode resume"}, "incident": "paused"},
 			{"says": "3 meters are not safe", "do": "By reason:", "list": "not_safe", "meters": 3, "reasons": []map[string]any{{"reason": "arm refused", "meters": 3, "do": "send an engineer"}}},
 		},
 		"state": "paused", "reason": "canary: 5 of 45 requests ended unverified", "meters": 200, "started": 60, "done": 40,
@@ -51,7 +51,7 @@ func TestPageIsReadWithoutScripts(t *testing.T) {
 		"<title>DRILL not sending: 40 of 200 - safemode</title>", "http-equiv=\"refresh\"",
 		"SIMULATOR: a drill, no real meter is touched", "Safe mode sweep 0123456789ab", "DIR-7, until 21 Dec 2026 00:00 UTC", "S-EUI (ABCD)", "the sweep's, 300 times as fast",
 		`<strong class="badge not_sending">not sending</strong> the sweep is paused`,
-		"<b>the sweep is paused by wave 1.</b> Find out why; then resume.", "<code>safemode resume</code>", "<li>3: arm refused; send an engineer</li>",
+		"<b>the sweep is paused by wave 1.</b> Find out why; then resume.", "<code>safemode resume</code>", `<a href="/incident/paused">What to know of this</a>`, "<li>3: arm refused; send an engineer</li>",
 		"last answer 14s ago", "SILENT, last answer 15m0s ago", "last message 3s ago", "3.0 GiB free", "waiting for the sweep is held",
 		"40 of 200 have a verdict", "nothing moves until it goes on", "armed <b>4</b> of 200", "no verdict yet <b>160</b> of 200",
 		"shut: revoked: serial 7", `<th scope="row">gate direction</th><td>passes</td>`, `<th scope="row">circuit transform North</th><td><span class="fault">shut`, "77001",
@@ -82,7 +82,7 @@ func TestNoteForTheNextShift(t *testing.T) {
 	for _, line := range []string{
 		"State: paused. canary: 5 of 45", "  armed           4 of 200\n", "Wave 1 (canary): opened, 5 of 45 meters unsettled",
 		"SIMULATOR: a drill", "Health: not sending. the sweep is paused\n", "gate certificates: revoked: serial 7", "  waits for the sweep is held",
-		"To do:\n  - the sweep is paused by wave 1. Find out why; then resume.\n      safemode resume\n  - 3 meters are not safe. By reason:\n      3: arm refused -> send an engineer",
+		"To do:\n  - the sweep is paused by wave 1. Find out why; then resume.\n      safemode resume\n      more: safemode help incident paused\n  - 3 meters are not safe. By reason:\n      3: arm refused -> send an engineer",
 		"Direction DIR-7, supplier S-EUI (ABCD), until 21 Dec 2026 00:00 UTC",
 	} {
 		if !strings.Contains(w.Body.String(), line) {

@@ -59,6 +59,9 @@ type Status struct {
 	Transfers *TransferCounts `json:"transfers,omitempty"`
 	Renewal   *float64        `json:"renewal_seconds,omitempty"` // real time in which an operator must renew
 
+	// Calls is what the call centre has done about homes; null: it has no record.
+	Calls *CallCounts `json:"calls,omitempty"`
+
 	FirstContact map[string]Contact `json:"first_contact"` // by fuel: electricity, gas
 	BlastRadius  BlastRadius        `json:"blast_radius"`
 
@@ -80,6 +83,13 @@ type Status struct {
 	Breakers map[string]string `json:"breakers,omitempty"`         // of circuits that are not closed
 	Gates    map[string]string `json:"gates,omitempty"`            // open, or why not
 	Limit    *float64          `json:"limit_per_second,omitempty"` // POSTs a second by the sweep's clock, of all regions together; null: none
+}
+
+// CallCounts counts homes by the call centre's record. Nothing is decided by it.
+type CallCounts struct {
+	Tried int    `json:"tried"` // called, and to be called again
+	Done  int    `json:"done"`
+	Fault string `json:"fault,omitempty"` // why it cannot be read
 }
 
 // Identity says which sweep a status, a report or a page is of, and whether it is real.
@@ -148,6 +158,9 @@ func (t Task) Lines() []string {
 	for _, c := range t.Commands {
 		lines = append(lines, "  "+c)
 	}
+	if t.Incident != "" {
+		lines = append(lines, "  more: safemode help incident "+t.Incident)
+	}
 	return lines
 }
 
@@ -171,6 +184,8 @@ type Task struct {
 	Meters   int      `json:"meters,omitempty"`   // how many these are
 
 	Reasons []ReasonCount `json:"reasons,omitempty"` // they sum to Meters
+
+	Incident string `json:"incident,omitempty"` // of the runbook: safemode help incident NAME
 }
 
 // ReasonCount is how many meters have a reason for their verdict.

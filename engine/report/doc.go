@@ -8,6 +8,7 @@
 //	summary.json, .txt, .html    the sweep in numbers
 //	meters.csv                   a line for each planned meter
 //	calls.csv                    a line for each home that needs a person, for the call centre
+//	call_list.csv, .xlsx         a line for each meter to call about, to be filled in
 //	not_covered.csv              the rows of the portfolio that were rejected, and why
 //	smets1.csv                   those of them that are SMETS1 meters: a group of their own
 //	transfers.csv                whose home has left or is to leave, when, and in which state
@@ -89,6 +90,20 @@
 // makers differ). mpxns and device_ids are separated by spaces, electricity first; where
 // a home has two meters of a fuel the columns are those of the one that needs a person
 // more. Text of others that a spreadsheet would take for a formula has ' before it.
+//
+// # call_list.csv, call_list.xlsx
+//
+// One line for each meter that is armed or not safe, or known to be off: those that the call
+// centre is done with last, then by hours_off, longest first, then by priority.
+//
+//	mpxn, fuel, csp_region, verdict, hours_off, hours_off_are, say, model, priority, reason,
+//	attempts, last_outcome, last_at, last_person, done,
+//	outcome, person, at, note, environment
+//
+// say is the button of the model, or that none is to be pressed and what is done instead.
+// attempts to done are the call centre's own record, which lies beside the journal (see
+// engine/callbook): they are of the home's MPxN. outcome to note are blank: they are filled in, and the
+// list comes back (safemode calls import). In the workbook every cell is text.
 //
 // # devices.csv
 //

@@ -364,6 +364,7 @@ func (w Weekly) WriteHTML(out io.Writer) error {
 		{Heading: "By fuel and region", Bars: bars, Table: rows},
 		{Heading: "Homes", Text: fmt.Sprintf("Of %d homes (both fuels together), by the priority of their most urgent meter, 0 first. %d are dark and not armed now, %d armed. "+
 			"A week before %d were all on supply.", w.Homes.all(), w.Calls.Dark, w.Calls.Armed, w.HomesBefore.AllOnSupply), Table: w.homesTable()},
+		{Heading: "Calls", Text: fmt.Sprintf("Of %d meters to call about as the journal ends, the call centre is done with %d and has tried %d more.", w.CallList.ToCall, w.CallList.Done, w.CallList.Tried)},
 		{Heading: "Transfers", Text: w.Transferred.text(w.Planned, w.Homes.all())},
 		{Heading: "Not covered", Text: fmt.Sprintf("%d of %d rows of the portfolio were rejected; nothing of them is sent.", w.NotCovered, portfolio)},
 		{Heading: "SMETS1 meters", Text: w.SMETS1.text(portfolio)},

@@ -37,6 +37,7 @@ type Weekly struct {
 	Homes       Homes            `json:"homes"`        // at To
 	HomesBefore Homes            `json:"homes_before"` // at From
 	Calls       Calls            `json:"calls"`
+	CallList    CallProgress     `json:"call_list"`  // as the journal ends: how far the call centre is
 	Priorities  []WeeklyPriority `json:"priorities"` // by the portfolio's, 0 first; they sum to Homes
 
 	Transferred Transferred    `json:"transferred"`

@@ -32,6 +32,11 @@ type Options struct {
 	// pack is not signed. PublicKey is what checks it, in PEM.
 	Sign      func(digest []byte) ([]byte, error)
 	PublicKey []byte
+
+	// Called is what a call centre has done, by MPxN. Say is what to do about a verdict with a
+	// reason; nil: the list says nothing beside the button.
+	Called map[string]Called
+	Say    func(verdict, reason string) string
 }
 
 type file struct {
@@ -46,10 +51,17 @@ func (r *Report) Write(directory string, o Options) error {
 	if o.WeekTo.IsZero() {
 		o.WeekTo = r.Last
 	}
+	if o.Say == nil {
+		o.Say = func(string, string) string { return "" }
+	}
+	list := r.CallSheet(o.Called, o.Say)
 	weekly := r.Weekly(o.WeekTo, o.Transfers)
+	weekly.CallList = list.Progress
 	files := []file{
 		{"meters.csv", r.WriteMeters},
 		{"calls.csv", r.WriteCalls},
+		{"call_list.csv", list.WriteCSV},
+		{"call_list.xlsx", list.WriteXLSX},
 		{"not_covered.csv", r.WriteNotCovered},
 		{"smets1.csv", r.WriteSMETS1},
 		{"transfers.csv", func(w io.Writer) error { return r.WriteTransfers(w, o.Transfers) }},

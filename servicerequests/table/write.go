@@ -22,7 +22,7 @@ func NewWriter(w io.Writer) *Writer { return &Writer{csv.NewWriter(w)} }
 func (w *Writer) Write(record []string) error {
 	cells := make([]string, len(record))
 	for i, text := range record {
-		cells[i] = cell(text)
+		cells[i] = Cell(text)
 	}
 	return w.out.Write(cells)
 }
@@ -47,8 +47,8 @@ func (w *Writer) Error() error { return w.out.Error() }
 // plainNumber is a number that a spreadsheet takes as one.
 var plainNumber = regexp.MustCompile(`^[-+]?[0-9]+(\.[0-9]+)?$`)
 
-// cell is a text as a cell may hold it.
-func cell(text string) string {
+// Cell is a text as a cell of a spreadsheet may hold it: it runs nothing of it.
+func Cell(text string) string {
 	begin, _ := utf8.DecodeRuneInString(text)
 	if text != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", begin) && !plainNumber.MatchString(text) {
 		text = "'" + text

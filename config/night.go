@@ -1,0 +1,58 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"safemode/servicerequests/safefile"
+	"safemode/servicerequests/strictyaml"
+)
+
+// NightFile is the name of the file that Night is in.
+const NightFile = "night.yaml"
+
+// Night names the things of one night's folder, so that each command can name the next one
+// with the files that it takes. Nothing is decided by it: a command does what its own flags
+// say. Paths are relative to the folder. What is empty is written in capitals, for the
+// reader to fill in.
+type Night struct {
+	Config    string   `koanf:"config"`
+	Direction string   `koanf:"direction"`
+	Portfolio string   `koanf:"portfolio"`
+	Plan      string   `koanf:"plan"`
+	Journal   string   `koanf:"journal"`
+	Report    string   `koanf:"report"`
+	Custody   string   `koanf:"custody"`
+	Recorder  string   `koanf:"recorder"`  // signs the direction; a person here is a path without .pem and .key
+	Preparer  string   `koanf:"preparer"`  // signs the plan
+	Approvers []string `koanf:"approvers"` // in the order in which they are asked
+	Simulator []string `koanf:"simulator"` // words after `safemode sim`; none: there is no simulator
+}
+
+// Validate refuses what a terminal would not show as it is.
+func (n *Night) Validate() error {
+	var f faults
+	words := []string{n.Config, n.Direction, n.Portfolio, n.Plan, n.Journal, n.Report, n.Custody, n.Recorder, n.Preparer}
+	for _, list := range [...][]string{n.Approvers, n.Simulator} {
+		words = append(words, list...)
+	}
+	for _, word := range words {
+		f.check(strings.IndexFunc(word, func(r rune) bool { return !unicode.IsPrint(r) }) < 0, "night", "%q: want printable characters", word)
+	}
+	return errors.Join(f...)
+}
+
+// LoadNight reads a night's file.
+func LoadNight(path string) (*Night, error) {
+	text, err := safefile.Read(path, safefile.Small, safefile.Own)
+	if err != nil {
+		return nil, err
+	}
+	var n Night
+	if err := strictyaml.Unmarshal(text, &n); err != nil {
+		return nil, fmt.Errorf("%s:\n%w", path, err)
+	}
+	return &n, nil
+}
