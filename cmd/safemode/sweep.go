@@ -101,6 +101,16 @@ of --portfolio, and without a sweep.`,
 					return err
 				}
 			}
+			channels, err := channelsOf(conf)
+			if err != nil {
+				return failWith(exitUsage, err)
+			}
+			if len(channels) > 0 {
+				if o.Notices, err = openDesk(conf, journalPath, channels, o.Registry, log); err != nil {
+					return err
+				}
+				defer o.Notices.Close()
+			}
 			o.Stay, o.Place = flags.stay, placeOf(configPath, planDir, journalPath)
 			o.Place.Operations = o.Operations.Listen // the engine knows better once it listens
 			return runSweep(c.Context(), io, o)
