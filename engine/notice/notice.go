@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -52,7 +51,7 @@ func made(st *record.Status, t record.Task, now time.Time) Notice {
 		Version: version,
 		Drill:   st.Drill(), Environment: st.Environment, SweepID: st.SweepID, Direction: st.Direction, Deadline: st.Deadline,
 		Cause: c.Kind, Scope: c.Scope, Since: since.UTC(), RaisedAt: now.UTC(), Times: 1,
-		State: st.State, Health: st.Health.Level, Says: hide(c.Says), Do: hide(c.Do), Commands: t.Commands,
+		State: st.State, Health: st.Health.Level, Says: record.Hide(c.Says), Do: record.Hide(c.Do), Commands: t.Commands,
 		Meters: st.Meters, Done: st.Done, Verdicts: st.Verdicts,
 	}
 	sum := sha256.Sum256(fmt.Append(nil, n.SweepID, "\n", n.Cause, "\n", n.Scope, "\n", n.Since.UnixNano(), "\n", n.RaisedAt.UnixNano()))
@@ -121,13 +120,4 @@ func (n *Notice) Text() string {
 	}
 	line("Notice %s.", n.ID)
 	return b.String()
-}
-
-// ids are what could name a device or a home: an EUI-64, an MPAN of 13 digits, an MPRN of
-// up to 10. Counts have six digits or fewer.
-var ids = regexp.MustCompile(`(?i)[0-9a-f]{2}(?:[-:][0-9a-f]{2}){7}|\b[0-9a-f]{16}\b|[0-9]{7,}`)
-
-// hide takes ids out of a text, and makes one line of it.
-func hide(text string) string {
-	return strings.Join(strings.Fields(ids.ReplaceAllString(text, "[hidden]")), " ")
 }
