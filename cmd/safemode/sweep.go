@@ -163,7 +163,9 @@ func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 	first := e.Status()
 	printIdentity(io.err, &first)
 	fmt.Fprintf(io.err, "answers come to %s; metrics and control at %s\n", e.InboxURL(), e.OperationsURL())
+	stopping := service{func() string { return statusLine(e.Status()) }, e.Turning}.run(ctx)
 	err = watch(ctx, io, e)
+	stopping()
 	if errors.Is(err, sweep.ErrCeased) {
 		fmt.Fprintf(io.err, "%v: for good\n", err)
 		return nil
