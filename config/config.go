@@ -17,6 +17,7 @@ type Config struct {
 	Inbox       Inbox       `koanf:"inbox"`
 	Operations  Operations  `koanf:"operations"`
 	Journal     Journal     `koanf:"journal"`
+	Notices     Notices     `koanf:"notices"`
 
 	// CustodyDir holds the custody file of each originator's counter.
 	CustodyDir string `koanf:"custody_dir"`
@@ -389,6 +390,7 @@ func Default() Config {
 		},
 		Operations: Operations{Listen: "127.0.0.1:8090"},
 		Journal:    Journal{Linger: 5 * time.Millisecond, BatchLimit: 4096, CheckpointEvery: time.Minute},
+		Notices:    Notices{SMTP: SMTP{TLS: StartTLS}},
 		Strategy:   CreditMode,
 		Limits: Limits{
 			User: Rate{PerSecond: 100, Burst: 100},

@@ -106,7 +106,7 @@ func TestExampleUncommented(t *testing.T) {
 	c, err := config.Parse(code)
 	if err == nil && (c.SimulatorClock == nil || c.DCC.TLS.Key == "" || c.Inbox.TLS.Key == "" || c.Operations.TLS.Key == "" || c.Operations.TokenFile == "" || c.SuppressFile == "" ||
 		len(c.Limits.Regions) != 4 || len(c.Limits.Services) != 3 || len(c.Limits.AnomalyThresholds) != 1 ||
-		c.Roster.SignedBy == "" || len(c.Gates.RevocationLists) != 1 || c.Gates.MPIDsFile == "" || c.Gates.FreezeFile == "" || c.Signer.TLS.Key == "" || c.Keys.InProcess == "") {
+		c.Roster.SignedBy == "" || len(c.Gates.RevocationLists) != 1 || c.Gates.MPIDsFile == "" || c.Gates.FreezeFile == "" || c.Signer.TLS.Key == "" || c.Notices.Webhook.KeyFile == "" || c.Notices.SMTP.PasswordFile == "" || c.Keys.InProcess == "") {
 		err = errors.New("not all comments were tried")
 	}
 	if err != nil {

@@ -51,6 +51,7 @@ func (c *Config) anchor(folder string) {
 		paths = append(paths, &c.Identities[i].PKIDir)
 	}
 	paths = append(paths, &c.Signer.Socket, &c.Signer.TLS.Certificate, &c.Signer.TLS.Key, &c.Signer.TLS.Authorities)
+	paths = append(paths, &c.Notices.Webhook.KeyFile, &c.Notices.Webhook.Authorities, &c.Notices.SMTP.PasswordFile, &c.Notices.SMTP.Authorities)
 	paths = append(paths, &c.Roster.File, &c.Roster.SignedBy, &c.Gates.MPIDsFile, &c.Gates.FreezeFile)
 	for _, lists := range [...][]string{c.Gates.RevocationLists, c.Gates.PeerRevocationLists} {
 		for i, list := range lists {

@@ -28,6 +28,7 @@ func (c *Config) Validate() error {
 	f.positive("journal.linger", c.Journal.Linger)
 	f.atLeast("journal.batch_limit", c.Journal.BatchLimit, 1)
 	f.positive("journal.checkpoint_every", c.Journal.CheckpointEvery)
+	f.notices(c.Notices, c.Environment)
 	f.required("custody_dir", c.CustodyDir)
 	f.check(c.CounterFloor <= servicerequests.MaxCounter, "counter_floor",
 		"%d: want at most %d", c.CounterFloor, uint64(servicerequests.MaxCounter))

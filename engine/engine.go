@@ -29,6 +29,7 @@ import (
 	"safemode/engine/index"
 	"safemode/engine/journal"
 	"safemode/engine/ledger"
+	"safemode/engine/notice"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
 	"safemode/engine/proof"
@@ -116,6 +117,8 @@ type Options struct {
 	Version    string        // of the program
 	Place      advice.Place  // what commands that are advised name; what is empty they leave to the reader
 	StateEvery time.Duration // real time between two states that the journal keeps; 0: half a minute
+	// Notices tells people who do not watch that they are needed; nil: nobody is told.
+	Notices *notice.Desk
 	// Checkpoints pin the journal's past; optional.
 	Checkpoints Checkpoints
 
@@ -296,6 +299,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.console != nil {
 		defer e.serveConsole(ctx, &servers)()
 	}
+	defer e.tellPeople(ctx)()
 	watching, unwatch := context.WithCancel(ctx)
 	defer unwatch()
 	servers.Go(func() { e.o.Gates.Watch(watching, e.logLook) })

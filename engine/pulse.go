@@ -45,6 +45,10 @@ func (e *Engine) ready() error {
 	return nil
 }
 
+// Turning says what is wrong where the core should turn and has not for seconds. While it
+// reads its journal, and after the end, nothing is.
+func (e *Engine) Turning() error { return e.ready() }
+
 // pulse says when something last happened.
 func (e *Engine) pulse() string {
 	text := "the core does not turn: it has not begun, or has ended"

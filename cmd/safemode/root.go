@@ -108,7 +108,7 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 	root.AddCommand(
 		newDemo(io), newInit(io), newPKI(io), newFleet(io), newSim(io), newPortfolio(io), newPlan(io), newSign(io), newApprove(io), newPreflight(io), newSweep(io),
 		newStatus(io), newWait(io),
-		newReport(io), newCalls(io), newEvidence(io), newAudit(io), newLoadTest(io), newJournal(io), newSweeps(io), newCustody(io), newSigner(io),
+		newReport(io), newCalls(io), newEvidence(io), newAudit(io), newNotify(io), newIncident(io), newLoadTest(io), newJournal(io), newSweeps(io), newCustody(io), newSigner(io),
 		newCheckConfig(io), newDUIS(io), newGBCS(io),
 	)
 	root.AddCommand(newOrders(io)...)
@@ -124,9 +124,9 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 // nightOrder is the order in which a night needs the commands, in groups.
 var nightOrder = [...]struct{ id, title, commands string }{
 	{"rehearse", "To rehearse:", "demo sim loadtest"},
-	{"prepare", "Before the night:", "init pki fleet portfolio check-config sign plan approve preflight signer"},
+	{"prepare", "Before the night:", "init pki fleet portfolio check-config notify sign plan approve preflight signer"},
 	{"night", "In the night:", "sweep status wait pause resume stop rerun exclude suppress deleted renew go-on cease"},
-	{"after", "Afterwards:", "report calls evidence audit journal sweeps custody"},
+	{"after", "Afterwards:", "report calls evidence incident audit journal sweeps custody"},
 	{"tools", "Single messages, and help:", "duis gbcs completion man help"},
 }
 

@@ -131,6 +131,8 @@ against it needs the same speed in its configuration.`,
 				}
 				fmt.Fprintf(io.err, "  %d meters are on the list of transfers, %s\n", listed, transfers)
 			}
+			stopping := service{func() string { return fmt.Sprintf("SIMULATOR: %d meters", population.Len()) }, func() error { return nil }}.run(c.Context())
+			defer stopping()
 			if err := sim.Run(c.Context()); err != nil && !errors.Is(err, context.Canceled) {
 				return failWith(exitFailed, err)
 			}

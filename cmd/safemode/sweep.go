@@ -101,6 +101,16 @@ of --portfolio, and without a sweep.`,
 					return err
 				}
 			}
+			channels, err := channelsOf(conf)
+			if err != nil {
+				return failWith(exitUsage, err)
+			}
+			if len(channels) > 0 {
+				if o.Notices, err = openDesk(conf, journalPath, channels, o.Registry, log); err != nil {
+					return err
+				}
+				defer o.Notices.Close()
+			}
 			o.Stay, o.Place = flags.stay, placeOf(configPath, planDir, journalPath)
 			o.Place.Operations = o.Operations.Listen // the engine knows better once it listens
 			if err := runSweep(c.Context(), io, o); err != nil {
@@ -159,7 +169,9 @@ func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 	first := e.Status()
 	printIdentity(io.err, &first)
 	fmt.Fprintf(io.err, "answers come to %s; metrics and control at %s\n", e.InboxURL(), e.OperationsURL())
+	stopping := service{func() string { return statusLine(e.Status()) }, e.Turning}.run(ctx)
 	err = watch(ctx, io, e)
+	stopping()
 	if errors.Is(err, sweep.ErrCeased) {
 		fmt.Fprintf(io.err, "%v: for good\n", err)
 		return nil

@@ -113,6 +113,9 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 	if o.Operations, err = loadOperations(c.Operations, secrets); err != nil {
 		faults = append(faults, err)
 	}
+	if _, err := channelsOf(c); err != nil { // preflight says so, too
+		faults = append(faults, err)
+	}
 	return o, failWith(exitUsage, errors.Join(faults...))
 }
 

@@ -77,6 +77,18 @@ func (j *judge) health() record.Health {
 	return record.Health{Level: record.HealthOK, Says: "it goes on by itself"}
 }
 
+// call has people called for a task. says stands for what the task says where that holds
+// names, or what people wrote.
+func call(t record.Task, kind, scope, says string) record.Task {
+	t.Cause = &record.Cause{Kind: kind, Scope: scope, Says: cmp.Or(says, t.Says), Do: t.Do}
+	return t
+}
+
+// holdKinds are the kinds of notices of what the sweep holds by itself.
+var holdKinds = map[string]string{
+	record.CauseWave: record.NoticeWave, record.CauseQuarantine: record.NoticeQuarantine, record.CauseRenewal: record.NoticeDeadMan,
+}
+
 // held tells of what people and rules hold back.
 func (j *judge) held() {
 	st := j.st
@@ -104,6 +116,7 @@ func (j *judge) held() {
 		} else {
 			t.Do = "It still holds when the sweep goes on. " + t.Do
 		}
+		t = callOfHold(t, h)
 		if h.Scope == wholeSweep && j.active() {
 			j.stops = true
 			j.tasks = slices.Insert(j.tasks, 0, t)
@@ -112,10 +125,10 @@ func (j *judge) held() {
 		j.add(t)
 	}
 	if n := len(st.Quarantine); n > 0 {
-		j.add(record.Task{
+		j.add(call(record.Task{
 			Incident: "quarantine", Says: fmt.Sprintf("the DCC holds %d requests back; event references %s", n, strings.Join(st.Quarantine[:min(n, mostNamed)], " ")),
 			Do: "Have the DCC's service desk release them. Of one that it deletes instead, say so:", Commands: j.ifActive("deleted", "--reference", "REFERENCE"),
-		})
+		}, record.NoticeQuarantine, "", fmt.Sprintf("the DCC holds %d requests back", n)))
 	}
 	if n := len(st.Delete); n > 0 {
 		j.add(record.Task{
@@ -123,6 +136,24 @@ func (j *judge) held() {
 			Do: "Have the DCC's service desk delete these. Of each, once it is gone, say so:", Commands: j.ifActive("deleted", "--reference", "REFERENCE"),
 		})
 	}
+}
+
+// callOfHold has people called for what is held. It leaves out who held it and what they wrote.
+func callOfHold(t record.Task, h record.HoldStatus) record.Task {
+	past := map[string]string{"pause": "paused", "stop": "stopped"}[h.Action]
+	says := fmt.Sprintf("%s is %s by a person", h.Scope, past)
+	if h.By == record.BySweep {
+		says = fmt.Sprintf("%s is %s by itself: %s", h.Scope, past, h.Reason)
+	}
+	t = call(t, cmp.Or(holdKinds[h.Cause], record.NoticePause), h.Scope, says)
+	t.Cause.Since = h.Since
+	if h.By != record.BySweep {
+		t.Cause.Do = strings.ReplaceAll(t.Do, "Ask "+h.By+", or whoever took over,", "Ask who did it, or whoever took over,")
+	}
+	if h.Cause == record.CauseQuarantine { // one cause with the requests held back
+		t.Cause.Scope, t.Cause.Since = "", time.Time{}
+	}
+	return t
 }
 
 // wholeSweep is the scope of a hold of everything.
@@ -142,10 +173,10 @@ func (j *judge) ways() {
 	waits := st.Done < st.Meters
 	if st.Signer != "" {
 		j.stops = j.stops || waits
-		j.add(record.Task{
+		j.add(call(record.Task{
 			Says: "no signatures: " + st.Signer, Do: doSigner, Incident: "signer-gone",
 			Commands: []string{j.place.command("signer", "serve", "--config", "SIGNER.yaml")},
-		})
+		}, record.NoticeSigner, "", ""))
 	}
 	if n := len(st.Breakers); n > 0 {
 		t := record.Task{Incident: "dcc-down", Says: "POSTs to the DCC fail: " + strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")}
@@ -155,33 +186,33 @@ func (j *judge) ways() {
 			t.Says = "the DCC takes nothing: " + strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")
 			t.Do += " If they are well, look at the way there: dcc.url, dcc.tls, the firewall."
 		}
-		j.add(t)
+		j.add(call(t, record.NoticeBreaker, "", ""))
 	}
 	if st.State == "running" {
 		j.regions()
 	}
 	if st.DiskFree != nil && *st.DiskFree < st.DiskNeeded {
-		j.add(record.Task{
+		j.add(call(record.Task{
 			Says: fmt.Sprintf("%d MiB are free where the journal is, and the rest of the sweep may take %d MiB", *st.DiskFree>>20, st.DiskNeeded>>20),
 			Do:   doDisk, Incident: "disk-full",
-		})
+		}, record.NoticeDisk, "", ""))
 	}
 	for _, gate := range slices.Sorted(maps.Keys(st.Gates)) {
 		if why := st.Gates[gate]; why != "open" && st.State != "halted" {
 			j.stops = true
-			j.add(record.Task{Incident: gateIncidents[gate], Says: fmt.Sprintf("gate %s is closed: %s", gate, why), Do: "The sweep halts: see to the gate first."})
+			j.add(call(record.Task{Incident: gateIncidents[gate], Says: fmt.Sprintf("gate %s is closed: %s", gate, why), Do: "The sweep halts: see to the gate first."}, record.NoticeGate, gate, ""))
 		}
 	}
 }
 
 // regions tells where no answers come from.
 func (j *judge) regions() {
-	var silent, pauses []string
+	var silent, names, pauses []string
 	electricity := 0
 	for _, r := range j.st.Heard {
 		electricity += r.OpenElectricity
 		if r.Silent {
-			silent = append(silent, r.Region+" ("+Heard(r)+")")
+			silent, names = append(silent, r.Region+" ("+Heard(r)+")"), append(names, r.Region)
 			pauses = append(pauses, j.ifActive("pause", "--region", r.Region, "--reason", "region out")...)
 		}
 	}
@@ -191,16 +222,16 @@ func (j *judge) regions() {
 	}
 	switch {
 	case (electricity >= fewOpen || electricity > 0 && len(silent) > 0) && quiet > inboxQuiet.Seconds():
-		j.add(record.Task{
+		j.add(call(record.Task{
 			Says: fmt.Sprintf("nothing has come in at the inbox for %v, and %d requests wait for answers", span(quiet), electricity),
 			Do:   doInbox, Incident: "inbox-unreachable",
-		})
+		}, record.NoticeInbox, "", ""))
 	case len(silent) > 0:
-		j.add(record.Task{
+		j.add(call(record.Task{
 			Says: "no meter answers in " + strings.Join(silent, ", "),
 			Do:   doRegion, Incident: "region-out",
 			Commands: pauses,
-		})
+		}, record.NoticeRegion, strings.Join(names, ", "), ""))
 	}
 }
 
@@ -221,10 +252,10 @@ func span(seconds float64) time.Duration {
 func (j *judge) soon() {
 	st := j.st
 	if r := st.Renewal; r != nil && span(*r) < renewSoon && st.State == "running" {
-		j.add(record.Task{
+		j.add(call(record.Task{
 			Says: fmt.Sprintf("nobody has renewed the sweep: it pauses in %v", max(0, span(*r))),
 			Do:   doRenew, Incident: "paused", Commands: j.ifActive("renew"),
-		})
+		}, record.NoticeDeadMan, "renewal", ""))
 	}
 	left := st.Meters - st.Done
 	if st.Deadline.IsZero() || left == 0 || j.now.After(st.Deadline) { // the gate says the rest

@@ -86,7 +86,7 @@ func (j *judge) halted() {
 		t.Do = mend + " " + j.twoApprove()
 		t.Commands = append(p.Approve(true), p.Sweep())
 	}
-	j.add(t)
+	j.add(call(t, record.NoticeHalt, st.Cause, ""))
 }
 
 // mend says what must be mended before a halted sweep may go on. final says that it cannot:

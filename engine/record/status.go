@@ -186,7 +186,34 @@ type Task struct {
 	Reasons []ReasonCount `json:"reasons,omitempty"` // they sum to Meters
 
 	Incident string `json:"incident,omitempty"` // of the runbook: safemode help incident NAME
+	// Cause is set where somebody who does not watch must be told.
+	Cause *Cause `json:"-"`
 }
+
+// Cause is why somebody is called. Two with the same Kind, Scope and Since are one.
+type Cause struct {
+	Kind  string    // one of the Notice constants
+	Scope string    // what it is about: a region, a gate, a circuit; empty: the sweep
+	Since time.Time // by the sweep's clock; zero: not known, or none
+	Says  string    // as the task says it, but without names of people and without what people wrote
+	Do    string    // likewise
+}
+
+// Kinds of causes that people are called for.
+const (
+	NoticeHalt       = "halt"
+	NoticePause      = "pause"
+	NoticeGate       = "gate"       // closed
+	NoticeQuarantine = "quarantine" // the DCC holds requests back
+	NoticeBreaker    = "breaker"    // POSTs fail
+	NoticeRegion     = "region"     // no meter answers there
+	NoticeInbox      = "inbox"      // nothing comes in
+	NoticeWave       = "wave"       // its abort rule does not hold: it waits for a person
+	NoticeDeadMan    = "dead_man"   // nobody has renewed
+	NoticeDisk       = "disk"
+	NoticeSigner     = "signer" // no signatures
+	NoticeTest       = "test"   // nothing is the matter
+)
 
 // ReasonCount is how many meters have a reason for their verdict.
 type ReasonCount struct {

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"debug/elf"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// host stands in for systemd: it takes what services tell.
+type host struct {
+	mu   sync.Mutex
+	told []string
+}
+
+// newHost has programs that this test starts tell it, with a watchdog of so long.
+func newHost(t *testing.T, watchdog time.Duration) *host {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "host") // short: a socket's path has 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, done := &host{}, make(chan struct{})
+	go func() {
+		defer close(done)
+		b := make([]byte, 1<<16)
+		for {
+			n, err := l.Read(b)
+			if err != nil {
+				return
+			}
+			h.mu.Lock()
+			h.told = append(h.told, strings.Split(string(b[:n]), "\n")...)
+			h.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() { _ = l.Close(); <-done; _ = os.RemoveAll(dir) })
+	t.Setenv("NOTIFY_SOCKET", path)
+	t.Setenv("WATCHDOG_USEC", strconv.FormatInt(watchdog.Microseconds(), 10))
+	t.Setenv("WATCHDOG_PID", "")
+	return h
+}
+
+// count is how many lines begin so.
+func (h *host) count(prefix string) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, line := range h.told {
+		if strings.HasPrefix(line, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// The watchdog is fed only while the core turns: a core that stands is a service that
+// systemd starts again.
+func TestWatchdogIsFedByTheCore(t *testing.T) {
+	h := newHost(t, 300*time.Millisecond)
+	var stands atomic.Bool
+	stop := service{func() string { return "here" }, func() error {
+		if stands.Load() {
+			return errors.New("it has not turned")
+		}
+		return nil
+	}}.run(context.Background())
+	until := func(what string, holds func() bool) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("not %s: %q", what, h.told)
+			}
+		}
+	}
+	until("fed", func() bool { return h.count("READY=1") == 1 && h.count("WATCHDOG=1") > 2 && h.count("STATUS=here") > 2 })
+	stands.Store(true)
+	time.Sleep(200 * time.Millisecond)
+	fed, said := h.count("WATCHDOG=1"), h.count("STATUS=")
+	until("telling", func() bool { return h.count("STATUS=") > said+3 })
+	if more := h.count("WATCHDOG=1"); more != fed {
+		t.Errorf("fed %d times more while the core stood", more-fed)
+	}
+	stop()
+	until("stopping", func() bool { return h.count("STOPPING=1") == 1 })
+}
+
+// A sweep and a simulator tell systemd that they are ready, how they are and that they stop.
+func TestServices(t *testing.T) {
+	h := newHost(t, time.Second)
+	s := newScene(t, 20, 49, 300)
+	sim := s.sim(t)
+	sim.until("ready", func() bool { return h.count("READY=1") == 1 && h.count("STATUS=SIMULATOR: 20 meters") > 0 })
+	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
+	sweep := s.sweep(t)
+	fed := 0
+	sweep.until("running", func() bool {
+		if fed == 0 && h.count("STATUS=SIMULATOR, running") > 0 {
+			fed = h.count("WATCHDOG=1")
+		}
+		return fed > 0 && h.count("WATCHDOG=1") > fed+8 // more than the simulator's alone
+	})
+	if r := safemode(t, "", "stop", "--operations", s.operations); r.code != exitDone {
+		t.Errorf("stop: %+v", r)
+	}
+	sweep.wait()
+	sweep.until("stopped", func() bool { return h.count("STOPPING=1") == 1 && h.count("STATUS=SIMULATOR, interrupted") == 1 })
+}
+
+// systemd understands the units, and finds nothing in them to say.
+func TestUnits(t *testing.T) {
+	tool, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not on the path (Debian: systemd)")
+	}
+	units, err := filepath.Glob("../../config/systemd/*.service")
+	if err != nil || len(units) != 2 {
+		t.Fatalf("%q: %v", units, err)
+	}
+	dir := t.TempDir()
+	for _, unit := range units {
+		text := strings.ReplaceAll(string(mustRead(t, unit)), "/usr/bin/safemode ", "/bin/true ") // the program need not be there
+		text = strings.ReplaceAll(text, "Documentation=man:", "Documentation=https://example.invalid/")
+		putFile(t, filepath.Join(dir, filepath.Base(unit)), []byte(text))
+		command := exec.CommandContext(t.Context(), tool, "verify", "--man=no", filepath.Join(dir, filepath.Base(unit)))
+		command.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":")
+		if out, err := command.CombinedOutput(); err != nil || strings.Contains(string(out), dir) {
+			t.Errorf("%s: %v\n%s", unit, err, out)
+		}
+		// What it calls is a command of this program, with flags that it has.
+		for line := range strings.Lines(string(mustRead(t, unit))) {
+			call, is := strings.CutPrefix(strings.TrimSpace(line), "ExecStart=/usr/bin/safemode ")
+			if !is {
+				continue
+			}
+			words := strings.Fields(call)
+			command, rest, err := newRoot(stdio{}).Find(words)
+			if err != nil {
+				t.Fatalf("%s: %v", unit, err)
+			}
+			for _, word := range rest {
+				if flag, is := strings.CutPrefix(word, "--"); is && command.Flag(flag) == nil {
+					t.Errorf("%s: no flag %s", unit, word)
+				}
+			}
+		}
+	}
+}
+
+// The program of the image needs nothing beside it: it is static, and runs in an empty root.
+func TestImage(t *testing.T) {
+	long(t)
+	text := string(mustRead(t, "../../config/Containerfile"))
+	for _, line := range []string{"FROM scratch\n", "COPY safemode /safemode\n", "ENTRYPOINT [\"/safemode\"]\n", "CGO_ENABLED=0 go build -trimpath -o safemode ./cmd/safemode\n"} {
+		if !strings.Contains(text, line) {
+			t.Errorf("the Containerfile lacks %q", line)
+		}
+	}
+	root := t.TempDir()
+	path := filepath.Join(root, "safemode")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", path, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	f, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+			t.Errorf("it is not static: %v", p.Type)
+		}
+	}
+	chroot := []string{"chroot", root, "/safemode", "--version"}
+	if os.Geteuid() != 0 {
+		chroot = append([]string{"unshare", "--user", "--map-root-user"}, chroot...)
+	}
+	out, err := exec.CommandContext(t.Context(), chroot[0], chroot[1:]...).CombinedOutput()
+	if err != nil && !strings.Contains(string(out), "safemode") {
+		t.Skipf("no empty root can be made here: %v: %s", err, out)
+	}
+	if err != nil || !strings.HasPrefix(string(out), "safemode version ") {
+		t.Errorf("in an empty root: %v: %s", err, out)
+	}
+}
