@@ -230,3 +230,28 @@ func TestQuote(t *testing.T) {
 		}
 	}
 }
+
+// Who calls the armed homes is told how far the calls are, and of a record that cannot be read.
+func TestCallsOfArmedHomes(t *testing.T) {
+	for want, counts := range map[string]*record.CallCounts{
+		"the longest without supply first. The list": nil,
+		"(5 homes done, 12 tried so far)":            {Done: 5, Tried: 12},
+		"cannot be read: torn":                       {Fault: "torn"},
+	} {
+		st := judged(record.Status{State: "finished", Verdicts: map[string]int{record.VerdictArmed: 3}, Calls: counts}, night)
+		if first := st.ToDo[0]; !strings.Contains(first.Do, want) || !strings.HasSuffix(first.Commands[0], "./safemode calls list --journal journal.db --out CALLS.xlsx") {
+			t.Errorf("%+v: %+v", counts, first)
+		}
+	}
+}
+
+// Where the place names approvers, each has a command of their own.
+func TestApproversOfThePlace(t *testing.T) {
+	p := night
+	p.Approvers = []string{"pki/alice", "pki/bob"}
+	st := judged(record.Status{State: "planned", Meters: 3}, p)
+	got := st.ToDo[0].Commands
+	if len(got) != 3 || !strings.Contains(got[0], "--cert pki/alice.pem --key pki/alice.key") || !strings.Contains(got[1], "--cert pki/bob.pem") || got[2] != sweeps {
+		t.Errorf("%q", got)
+	}
+}
