@@ -57,6 +57,13 @@ func (p *peer) set(fails error) {
 	p.fails = fails
 }
 
+// tried is how often it was told, taken or not.
+func (p *peer) tried() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tries
+}
+
 // told are the kinds and scopes that it took, in order.
 func (p *peer) told() (all []string) {
 	p.mu.Lock()
@@ -195,22 +202,24 @@ func TestPeerThatTakesNothing(t *testing.T) {
 		if n := len(well.told()); n < 1 || n > 30 {
 			t.Errorf("the channel that is well took %d", n)
 		}
-		before := ill.tries
+		before := ill.tried()
 		time.Sleep(24 * time.Hour)
-		if tries := ill.tries - before; tries < 150 || tries > 600 {
+		if tries := ill.tried() - before; tries < 150 || tries > 600 {
 			t.Errorf("%d tries in a day", tries)
 		}
 		ill.set(nil)
 		time.Sleep(10 * time.Minute)
+		if left := d.Settle(t.Context()); left != 0 {
+			t.Errorf("%d are left", left)
+		}
 		total := 0
+		ill.mu.Lock()
+		defer ill.mu.Unlock()
 		for _, n := range ill.taken {
 			total += n.Times
 		}
 		if total != 30 {
 			t.Errorf("%d of 30 pauses were told of", total)
-		}
-		if left := d.Settle(t.Context()); left != 0 {
-			t.Errorf("%d are left", left)
 		}
 	})
 }

@@ -54,7 +54,7 @@ func (m *Mail) tell(ctx context.Context, n Notice) error {
 	}
 	defer connection.Close()
 	// A peer that hangs is left: net/smtp knows no context.
-	defer context.AfterFunc(ctx, func() { connection.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = connection.Close() })()
 	client, err := smtp.NewClient(connection, host)
 	if err != nil {
 		return err
