@@ -50,7 +50,7 @@ var program = sync.OnceValues(func() (string, error) {
 
 // sideBySide is how many tests run at the same time if -parallel is not given. They wait for
 // processes and clocks more than they compute: one for each processor would leave those idle.
-const sideBySide = 6
+const sideBySide = 4
 
 // whole has tests that are about what a sweep does in its middle run it as large as a night's:
 // .ci/run does.

@@ -25,7 +25,7 @@ func TestDemoOfEveryProfile(t *testing.T) {
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want, meters := exitDone, 150
+			want, meters := exitDone, 100
 			if name == "transfer-midway" {
 				want, meters = exitHalted, 500 // enough are left at the moment of the transfer for a run of refusals
 			}

@@ -126,19 +126,22 @@ func TestFreezeOfTheSigner(t *testing.T) {
 
 // Keys in a token: what a newcomer does by the README, to the same end as with keys in files.
 func TestSweepThroughAToken(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a whole sweep: left out by -short")
-	}
+	long(t)
 	meters := fewMeters
 	if *whole {
 		meters = 500
 	}
-	hsm := outside.SoftHSM(t)
+	hsm := outside.SoftHSMOfOthers(t)
 	binary := filepath.Join(t.TempDir(), "safemode-signer")
 	build := exec.Command("go", "build", "-o", binary, "../safemode-signer")
 	build.Env = append(os.Environ(), "CGO_ENABLED=1")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	custodian := func(args ...string) *exec.Cmd {
+		command := exec.Command(binary, args...)
+		command.Env = append(os.Environ(), "SOFTHSM2_CONF="+hsm.Conf)
+		return command
 	}
 	s := signerScene(t, meters)
 	conf := s.path("signer/signer.yaml")
@@ -151,7 +154,7 @@ func TestSweepThroughAToken(t *testing.T) {
 		`pki_dir: pki, xml_signing: "pkcs11:object=xml", digital_signing: "pkcs11:object=digital", key_agreement: "pkcs11:object=agreement"}`, 1), hsm.Module, hsm.Label))
 	for kind, name := range map[string]string{"xml_signing": "xml-signing", "digital_signing": "digital-signing", "key_agreement": "key-agreement"} {
 		file := s.path("signer/pki/supplier/" + name + ".key")
-		if out, err := exec.Command(binary, "import", "--config", conf, "--key", kind, "--from", file).CombinedOutput(); err != nil {
+		if out, err := custodian("import", "--config", conf, "--key", kind, "--from", file).CombinedOutput(); err != nil {
 			t.Fatalf("import: %v: %s", err, out)
 		}
 		if err := os.Remove(file); err != nil {
@@ -161,7 +164,7 @@ func TestSweepThroughAToken(t *testing.T) {
 	sim := s.sim(t)
 	s.approve(t, "plan", "alice")
 	s.approve(t, "plan", "bob")
-	signer := startCommand(t, exec.Command(binary, "serve", "--config", conf))
+	signer := startCommand(t, custodian("serve", "--config", conf))
 	signer.until("answering", func() bool { return strings.Contains(signer.err.String(), "answers at") })
 	preflight := safemode(t, "", "preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db"))
 	for _, line := range []string{"ok   signer", "ok   MACs of reads"} {

@@ -19,6 +19,14 @@ type Token struct {
 // SoftHSM reads that when it is initialised: tests of one process do not run side by side.
 func SoftHSM(t testing.TB) Token {
 	t.Helper()
+	token := SoftHSMOfOthers(t)
+	t.Setenv("SOFTHSM2_CONF", token.Conf)
+	return token
+}
+
+// SoftHSMOfOthers makes a token for other processes, which have its Conf as SOFTHSM2_CONF.
+func SoftHSMOfOthers(t testing.TB) Token {
+	t.Helper()
 	token := Token{Label: "safemode", PIN: "2468"}
 	for _, path := range []string{"/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so"} {
 		if _, err := os.Stat(path); err == nil {
@@ -34,8 +42,8 @@ func SoftHSM(t testing.TB) Token {
 	if err := errors.Join(os.Mkdir(filepath.Join(folder, "tokens"), 0o700), os.WriteFile(token.Conf, conf, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("SOFTHSM2_CONF", token.Conf)
 	init := exec.CommandContext(t.Context(), "softhsm2-util", "--init-token", "--free", "--label", token.Label, "--pin", token.PIN, "--so-pin", "1357")
+	init.Env = append(os.Environ(), "SOFTHSM2_CONF="+token.Conf)
 	if out, err := init.CombinedOutput(); err != nil {
 		t.Fatalf("softhsm2-util: %v: %s", err, out)
 	}
