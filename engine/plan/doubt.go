@@ -11,6 +11,7 @@ import (
 // approves must know them.
 func (p *Plan) Doubts(begins time.Time) (doubts []string) {
 	say := func(format string, args ...any) { doubts = append(doubts, fmt.Sprintf(format, args...)) }
+	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)).Round(time.Second) }
 	minute := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 	d, e := &p.Direction, &p.Estimate
 	soonest := begins.Add(e.Duration())
@@ -27,6 +28,11 @@ func (p *Plan) Doubts(begins time.Time) (doubts []string) {
 	}
 	for _, limit := range e.Closed {
 		say("it cannot be done: the limit of %s is 0", limit)
+	}
+	// A 7.3 is two POSTs after the read that it rests on, and others go between.
+	if pace, fresh := p.Limits.User, p.Bounds.ArmFreshnessElectricity; pace > 0 && fresh > 0 && 4/pace > fresh {
+		say("it may arm nothing: at %.3g POSTs a second the two of a 7.3 may take %v, and the read that it rests on may be %v old",
+			pace, seconds(4/pace), seconds(fresh))
 	}
 	late := begins.Sub(p.StartsAt)
 	for _, at := range e.Deadlines {

@@ -15,13 +15,16 @@ func TestDoubts(t *testing.T) {
 		change      func(*Plan)
 		says        []string
 	}{
-		"it fits":               {-1, 20, nil, nil},
-		"the direction ended":   {-2, -1, nil, []string{"the direction ended 2026-11-30 19:00 UTC"}},
-		"it is to come":         {1, 20, nil, []string{"the direction begins 2026-11-30 21:00 UTC"}},
-		"it is too short":       {-1, 1.5, nil, []string{"cannot be done: at the limits it takes until 2026-11-30 22:00 UTC at the soonest, and the direction ends 2026-11-30 21:30 UTC"}},
-		"it may be too short":   {-1, 3, nil, []string{"may not be done in time: it takes until 2026-12-01 00:00 UTC"}},
-		"a limit is closed":     {-1, 20, func(p *Plan) { p.Estimate.Closed = []string{"region North"} }, []string{"the limit of region North is 0"}},
-		"homes are late":        {-1, 20, func(p *Plan) { p.Estimate.Deadlines = []Deadline{{At: hours(9), Homes: 7, Late: 2}} }, []string{"2 of 7 homes are reached after 2026-12-01 05:00 UTC"}},
+		"it fits":             {-1, 20, nil, nil},
+		"the direction ended": {-2, -1, nil, []string{"the direction ended 2026-11-30 19:00 UTC"}},
+		"it is to come":       {1, 20, nil, []string{"the direction begins 2026-11-30 21:00 UTC"}},
+		"it is too short":     {-1, 1.5, nil, []string{"cannot be done: at the limits it takes until 2026-11-30 22:00 UTC at the soonest, and the direction ends 2026-11-30 21:30 UTC"}},
+		"it may be too short": {-1, 3, nil, []string{"may not be done in time: it takes until 2026-12-01 00:00 UTC"}},
+		"a limit is closed":   {-1, 20, func(p *Plan) { p.Estimate.Closed = []string{"region North"} }, []string{"the limit of region North is 0"}},
+		"homes are late":      {-1, 20, func(p *Plan) { p.Estimate.Deadlines = []Deadline{{At: hours(9), Homes: 7, Late: 2}} }, []string{"2 of 7 homes are reached after 2026-12-01 05:00 UTC"}},
+		"too slow to arm": {-1, 20, func(p *Plan) { p.Limits.User, p.Bounds.ArmFreshnessElectricity = 0.04, 60 }, []string{
+			"it may arm nothing: at 0.04 POSTs a second the two of a 7.3 may take 1m40s, and the read that it rests on may be 1m0s old"}},
+		"fast enough to arm":    {-1, 20, func(p *Plan) { p.Limits.User, p.Bounds.ArmFreshnessElectricity = 0.1, 60 }, nil},
 		"none is late":          {-1, 20, func(p *Plan) { p.Estimate.Deadlines = []Deadline{{At: hours(9), Homes: 7}} }, nil},
 		"it begins hours late":  {-9, 20, func(p *Plan) { p.StartsAt = hours(-8); p.Estimate.Deadlines = []Deadline{{At: hours(1), Homes: 7}} }, []string{"it was reckoned to begin 2026-11-30 12:00 UTC"}},
 		"late, and still early": {-9, 20, func(p *Plan) { p.StartsAt = hours(-8); p.Estimate.Deadlines = []Deadline{{At: hours(9), Homes: 7}} }, nil},
