@@ -23,7 +23,8 @@ func TestDoubts(t *testing.T) {
 		"a limit is closed":   {-1, 20, func(p *Plan) { p.Estimate.Closed = []string{"region North"} }, []string{"the limit of region North is 0"}},
 		"homes are late":      {-1, 20, func(p *Plan) { p.Estimate.Deadlines = []Deadline{{At: hours(9), Homes: 7, Late: 2}} }, []string{"2 of 7 homes are reached after 2026-12-01 05:00 UTC"}},
 		"too slow to arm": {-1, 20, func(p *Plan) { p.Limits.User, p.Bounds.ArmFreshnessElectricity = 0.04, 60 }, []string{
-			"it may arm nothing: at 0.04 POSTs a second the two of a 7.3 may take 1m40s, and the read that it rests on may be 1m0s old"}},
+			"it may arm nothing: at 0.04 POSTs a second the two of a 7.3 may take 1m40s, and the read that it rests on may be 1m0s old",
+		}},
 		"fast enough to arm":    {-1, 20, func(p *Plan) { p.Limits.User, p.Bounds.ArmFreshnessElectricity = 0.1, 60 }, nil},
 		"none is late":          {-1, 20, func(p *Plan) { p.Estimate.Deadlines = []Deadline{{At: hours(9), Homes: 7}} }, nil},
 		"it begins hours late":  {-9, 20, func(p *Plan) { p.StartsAt = hours(-8); p.Estimate.Deadlines = []Deadline{{At: hours(1), Homes: 7}} }, []string{"it was reckoned to begin 2026-11-30 12:00 UTC"}},
