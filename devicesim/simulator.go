@@ -151,6 +151,7 @@ func New(o Options) (*Simulator, error) {
 		return nil, err
 	}
 	s.others = &others{s: s, keeps: !o.Forgets}
+	s.clock.Begin() // until Run has set what happens first: nobody's timer may be passed before
 	return s, s.listen(o)
 }
 
@@ -267,6 +268,7 @@ func (s *Simulator) Run(ctx context.Context) error {
 	working.Go(func() { s.population.watch(work, s.clock) })
 	s.others.run(0)
 	s.tellLeaving()
+	s.clock.End() // of New
 
 	ended := make(chan error, len(s.servers))
 	for _, server := range s.servers {

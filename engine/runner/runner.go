@@ -241,6 +241,9 @@ func (r *Runner) Run(ctx context.Context) error {
 // loop is the one goroutine that owns the machine.
 func (r *Runner) loop(ctx, work context.Context) error {
 	defer crash()
+	r.o.Clock.Begin() // until the timer is set: else the clock passes what the machine does first
+	begun := sync.OnceFunc(r.o.Clock.End)
+	defer begun()
 	defer r.o.Clock.Drive()()
 	timer := r.o.Clock.NewTimer()
 	defer timer.Stop()
@@ -281,6 +284,7 @@ func (r *Runner) loop(ctx, work context.Context) error {
 			steady = nil
 		}
 		timer.Reset(r.next())
+		begun()
 		select {
 		case e := <-r.events:
 			happened = r.more(append(happened, e))
