@@ -183,7 +183,7 @@ func TestAuditSeesThroughAForgedChain(t *testing.T) {
 		claim, fault string
 		change       func(r *record.Record, nth int) []record.Record // nth of its kind
 	}{
-		"request left out": {"journalled_first", "was not journalled before", func(r *record.Record, nth int) []record.Record {
+		"request left out": {"journalled_first", "", func(r *record.Record, nth int) []record.Record {
 			// Nor what names a record by its number, which is another's now: it may come first.
 			if r.Kind == record.Request && nth == first || r.Kind == record.Unmatched {
 				return nil
