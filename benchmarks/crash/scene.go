@@ -260,8 +260,8 @@ policy:
 		{"fleet", "generate", "--meters", fmt.Sprint(s.meters), "--seed", number, "--out", s.path("fleet.csv"), "--portfolio", s.path("portfolio.csv")},
 		{"sign", s.path("direction.yaml"), "--cert", s.path("pki/staff/rita.pem"), "--key", s.path("pki/staff/rita.key")},
 		{"plan", "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("plan"), "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key")},
-		{"approve", "--plan", s.path("plan"), "--cert", s.path("pki/approvers/alice.pem"), "--key", s.path("pki/approvers/alice.key"), "--resumes", "1000", "--yes"},
-		{"approve", "--plan", s.path("plan"), "--cert", s.path("pki/approvers/bob.pem"), "--key", s.path("pki/approvers/bob.key"), "--resumes", "1000", "--yes"},
+		{"approve", "--plan", s.path("plan"), "--cert", s.path("pki/approvers/alice.pem"), "--key", s.path("pki/approvers/alice.key"), "--resumes", "1000", "--yes", "--knowing"},
+		{"approve", "--plan", s.path("plan"), "--cert", s.path("pki/approvers/bob.pem"), "--key", s.path("pki/approvers/bob.key"), "--resumes", "1000", "--yes", "--knowing"},
 	} {
 		if out, err := exec.CommandContext(ctx, s.binary, args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("safemode %s: %w: %s", args[0], err, out)

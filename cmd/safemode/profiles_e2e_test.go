@@ -31,7 +31,7 @@ func TestDemoOfEveryProfile(t *testing.T) {
 			}
 			// Gas that says nothing is waited for a day.
 			out := filepath.Join(t.TempDir(), "demo")
-			r := start(t, "demo", "--begin", "2027-01-13T06:00:00Z", "--meters", strconv.Itoa(meters), "--seed", "3", "--retries", "short", "--faults", name, "--json", "--out", out).wait()
+			r := start(t, "demo", "--meters", strconv.Itoa(meters), "--seed", "3", "--retries", "short", "--faults", name, "--json", "--out", out).wait()
 			if r.code != want {
 				t.Fatalf("exit %d, want %d\n%s", r.code, want, r.err)
 			}

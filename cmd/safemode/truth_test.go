@@ -182,10 +182,17 @@ func TestTruth(t *testing.T) {
 		{"found in a state that was not read", armed().with(func(t *tale) { t.verdict.Found.Supply = servicerequests.Enabled }), []kind{wrongFound}},
 		{"found with a balance that was not read", armed().with(func(t *tale) { t.verdict.Found.Balance = pounds(7) }), []kind{wrongFound}},
 		{"found by a read that was carried out after the switch", armed().with(func(t *tale) {
-			first := &t.meter.Carried[1] // the mode, asked before the switch
-			first.Order = t.order + 1
-			t.meter.Carried = append(slices.Delete(t.meter.Carried, 1, 2), *first)
+			t.servedLast(0) // the supply
 		}), []kind{wrongFound}},
+		{"found in Credit by a read that was carried out after the switch", armed().with(func(t *tale) {
+			t.meter.Carried[1].State.Mode, t.verdict.Found.Mode = servicerequests.Credit, servicerequests.Credit
+			t.servedLast(1)
+		}), []kind{wrongFound}},
+		{"found in Prepayment by a read that was carried out after a switch that was refused", newTale().does(srvMode, 0).does(srvSwitch, 13).with(func(t *tale) {
+			t.verdict.Found.Mode = servicerequests.Prepayment
+			t.verdict.Verdict, t.verdict.Reason = record.VerdictUnknown, "not read back"
+			t.servedLast(0)
+		}), nil},
 		{"nothing is known of how it was found", armed().with(func(t *tale) { t.verdict.Found = record.Observation{} }), nil},
 
 		{"ends with another balance", armed().with(func(t *tale) { t.verdict.End.Balance = pounds(7) }), []kind{wrongBalance}},
@@ -239,6 +246,14 @@ func TestTruth(t *testing.T) {
 			}
 		})
 	}
+}
+
+// servedLast has what was carried out at a place come after everything else, as a hub may
+// serve what waits for a meter.
+func (t *tale) servedLast(place int) {
+	c := t.meter.Carried[place]
+	c.Order = t.order + 1
+	t.meter.Carried = append(slices.Delete(t.meter.Carried, place, place+1), c)
 }
 
 // later has everything from the first command of a service on happen later.

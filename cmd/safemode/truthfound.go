@@ -15,7 +15,7 @@ func (r row) wrongFound() string {
 	v := r.verdict.Found
 	switched := r.firstSwitch()
 	switch {
-	case v.Mode != servicerequests.UnknownMode && !saidBefore(r.modes(), switched, func(a answer) bool { return a.State.Mode == v.Mode }):
+	case v.Mode != servicerequests.UnknownMode && !r.foundIn(v.Mode):
 		return fmt.Sprintf("found state invented: no answer before the first 1.6 said %v", v.Mode)
 	case v.Supply != servicerequests.UnknownSupply && !saidBefore(said(r.meter, srvSupply), r.firstCommand(), func(a answer) bool { return a.State.Supply == v.Supply }):
 		return fmt.Sprintf("found state invented: no answer before the first command said %v", v.Supply)
@@ -23,6 +23,17 @@ func (r row) wrongFound() string {
 		return fmt.Sprintf("found state invented: no answer before the first 1.6 said a balance of %v", *v.Balance)
 	}
 	return ""
+}
+
+// foundIn says whether an answer bears out that a meter was found in a mode: one from
+// before the first 1.6, or any that says Prepayment. Nothing that may be sent sets that
+// mode, so a meter that says it after a 1.6 (it refused it, or its proxy lags) had it before.
+func (r row) foundIn(mode servicerequests.PaymentMode) bool {
+	before := r.firstSwitch()
+	if mode == servicerequests.Prepayment {
+		before = never
+	}
+	return saidBefore(r.modes(), before, func(a answer) bool { return a.State.Mode == mode })
 }
 
 // saidBefore says whether an answer from before an order says something.

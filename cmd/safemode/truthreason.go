@@ -165,11 +165,6 @@ func (r row) pending() bool {
 	return r.marked("pending_future_dated_mode") && !r.succeeded(srvSwitch)
 }
 
-// foundIn says whether an answer from before the first 1.6 said this mode.
-func (r row) foundIn(mode servicerequests.PaymentMode) bool {
-	return saidBefore(r.modes(), r.firstSwitch(), func(a answer) bool { return a.State.Mode == mode })
-}
-
 // turnedOff: the supply was read in a state, and off later.
 func turnedOff(r row, parts []string) bool {
 	list := said(r.meter, srvSupply)
