@@ -30,20 +30,14 @@ func (e *Engine) askSigner(ctx context.Context, j *authority.Journal) error {
 	if s == nil {
 		return nil
 	}
-	about, err := s.About(ctx)
-	for deadline := time.Now().Add(signerPatience); errors.Is(err, signer.ErrUnavailable) && time.Now().Before(deadline); {
-		select {
-		case <-time.After(100 * time.Millisecond): // it may just be starting
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	var about signing.About
+	err := askPatiently(ctx, func() (err error) {
 		about, err = s.About(ctx)
-	}
+		return err
+	})
 	switch {
-	case errors.Is(err, signer.ErrUnavailable):
-		return fmt.Errorf("signer %w: %w", ErrUnreachable, err)
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+		return err
 	case about.PlanSHA256 != e.o.Plan.SHA256:
 		return fmt.Errorf("%w: the signer has plan %.12s..., and this is %.12s...: give it this one", ErrRefused, about.PlanSHA256, e.o.Plan.SHA256)
 	}
@@ -75,10 +69,31 @@ func (e *Engine) askSigner(ctx context.Context, j *authority.Journal) error {
 	if ev.Signed, err = e.latestSigned(ctx, j.Records); err != nil {
 		return err
 	}
-	if _, err := s.Open(ctx, ev); err != nil {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+	return askPatiently(ctx, func() error {
+		_, err := s.Open(ctx, ev)
+		return err
+	})
+}
+
+// askPatiently asks the signer until it answers, for up to [signerPatience]: it may just be
+// starting. The error wraps [ErrRefused], or [ErrUnreachable] where there was no answer.
+func askPatiently(ctx context.Context, ask func() error) error {
+	for deadline := time.Now().Add(signerPatience); ; {
+		err := ask()
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, signer.ErrUnavailable):
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		case time.Now().After(deadline):
+			return fmt.Errorf("signer %w: %w", ErrUnreachable, err)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return nil
 }
 
 // latestSigned are the youngest signatures that the journal holds.
