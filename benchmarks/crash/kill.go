@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -25,10 +26,16 @@ func (s *scene) killAll(ctx context.Context, kills int, random *rand.Rand, r *Re
 		// The rest of the work, shared among the rest of the kills.
 		share := max(4, (s.meters*postsPerMeter-s.wire.different())/(kills-r.Kills))
 		ended, at, err := s.killOnce(ctx, share, random)
-		if err != nil {
+		switch {
+		case errors.Is(err, errUnbelieved):
+			if err := s.goOn(ctx); err != nil {
+				return err
+			}
+			r.Halts++
+			continue
+		case err != nil:
 			return fmt.Errorf("kill %d of %d (%s): %w", r.Kills+1, kills, at, err)
-		}
-		if ended {
+		case ended:
 			return fmt.Errorf("the sweep ended after %d of %d kills: take more meters", r.Kills, kills)
 		}
 		r.Kills++
@@ -66,6 +73,23 @@ func (s *scene) renewBy(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// errUnbelieved marks a sweep that has halted because it lacks the DCC's second certificate:
+// it ran for longer with it than a kill should let it.
+var errUnbelieved = errors.New("halted: the DCC is not believed")
+
+// goOn does what a sweep that has halted so advises: the configuration learns of the
+// certificate, and two approve.
+func (s *scene) goOn(ctx context.Context) error {
+	if s.renewed.IsZero() {
+		return fmt.Errorf("%w, with all its certificates", errUnbelieved)
+	}
+	s.renewed = time.Now()
+	if err := s.renew(); err != nil {
+		return err
+	}
+	return s.approve(ctx, "--config", s.path("safemode.yaml"), "--journal", s.path("journal.db"))
 }
 
 // killOnce lets the sweep run for about a share of POSTs and kills it. ended says
@@ -110,6 +134,9 @@ func (s *scene) killOnce(ctx context.Context, share int, random *rand.Rand) (end
 		return true, at, nil
 	}
 	if !killed(p.err) {
+		if strings.Contains(p.text(&p.log), "messages of the DCC are not believed") {
+			return false, at, errUnbelieved
+		}
 		return false, at, fmt.Errorf("the sweep ended by itself: %w: %s", p.err, p.text(&p.log))
 	}
 	return false, at, nil

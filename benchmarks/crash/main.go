@@ -21,7 +21,8 @@
 // All the time an operator gives orders: pauses and what ends them, meters that are to be
 // left alone or asked again. Anomaly detection holds requests back, which the operator has
 // released or deleted. In the middle keys are replaced: those of half of the devices, and
-// the one that signs for the DCC, of which the configuration learns later.
+// the one that signs for the DCC, of which the configuration learns later. A sweep that
+// halts because of that goes on when two have approved.
 //
 // The keys are with a signer in a process of its own, which is killed as well, every few
 // seconds; its log is audited with the journal.
@@ -51,6 +52,7 @@ import (
 type Result struct {
 	Kills             int    `json:"kills"`
 	SignerKills       int    `json:"signer_kills"`
+	Halts             int    `json:"halts"` // by itself, for want of the DCC's second certificate
 	CountersReused    int    `json:"counters_reused"`
 	ResponsesLost     int    `json:"responses_lost"`
 	DoubleEffects     int    `json:"double_effects"`

@@ -260,14 +260,31 @@ policy:
 		{"fleet", "generate", "--meters", fmt.Sprint(s.meters), "--seed", number, "--out", s.path("fleet.csv"), "--portfolio", s.path("portfolio.csv")},
 		{"sign", s.path("direction.yaml"), "--cert", s.path("pki/staff/rita.pem"), "--key", s.path("pki/staff/rita.key")},
 		{"plan", "--config", s.path("safemode.yaml"), "--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("plan"), "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key")},
-		{"approve", "--plan", s.path("plan"), "--cert", s.path("pki/approvers/alice.pem"), "--key", s.path("pki/approvers/alice.key"), "--resumes", "1000", "--yes", "--knowing"},
-		{"approve", "--plan", s.path("plan"), "--cert", s.path("pki/approvers/bob.pem"), "--key", s.path("pki/approvers/bob.key"), "--resumes", "1000", "--yes", "--knowing"},
 	} {
-		if out, err := exec.CommandContext(ctx, s.binary, args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("safemode %s: %w: %s", args[0], err, out)
+		if err := s.command(ctx, args...); err != nil {
+			return err
 		}
 	}
-	return errors.Join(s.secondCertificate(), s.readFleet())
+	return errors.Join(s.approve(ctx), s.secondCertificate(), s.readFleet())
+}
+
+// approve has two approve the plan.
+func (s *scene) approve(ctx context.Context, more ...string) error {
+	for _, person := range []string{"alice", "bob"} {
+		own := s.path("pki/approvers/" + person)
+		if err := s.command(ctx, append([]string{"approve", "--plan", s.path("plan"), "--cert", own + ".pem", "--key", own + ".key", "--resumes", "1000", "--yes", "--knowing"}, more...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// command runs the program to its end.
+func (s *scene) command(ctx context.Context, args ...string) error {
+	if out, err := exec.CommandContext(ctx, s.binary, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("safemode %s: %w: %s", args[0], err, out)
+	}
+	return nil
 }
 
 // sweep starts the sweep, or goes on with it: the same command every time.
