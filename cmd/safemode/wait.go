@@ -104,7 +104,7 @@ func parseCondition(text string) (condition, error) {
 		}
 		return condition{word: word, over: -1}, nil
 	}
-	counts := []string{"done", record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded}
+	counts := append([]string{"done"}, record.Verdicts[:]...)
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 0 || !slices.Contains(counts, word) {
 		return condition{}, fmt.Errorf("want one of %s, then > and a number", strings.Join(counts, ", "))

@@ -107,10 +107,8 @@ func (h *seat) until() time.Time {
 	return time.Unix(0, h.due).UTC()
 }
 
-// verdicts are the verdicts by number.
-var verdicts = [...]string{
-	"", record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded,
-}
+// verdicts are the verdicts by number; 0 is none.
+var verdicts = append([]string{""}, record.Verdicts[:]...)
 
 func (h *seat) gas() bool { return h.kind == servicerequests.GSME }
 
