@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,16 +93,16 @@ func (e *Engine) followJournal(ctx context.Context) {
 // Find lists meters.
 func (s stories) Find(ctx context.Context, q console.Question) (found console.Meters, err error) {
 	var wanted index.Query
-	switch q.List {
-	case "":
+	switch {
+	case q.List == "":
 		if wanted, err = index.Parse(q.Text); err != nil {
 			return found, fmt.Errorf("%w: %w", console.ErrQuestion, err)
 		}
-	case "stuck":
+	case q.List == "stuck":
 		wanted.Reason = "stuck: "
-	case "held":
+	case q.List == "held":
 		wanted.Reason = "held for a person: "
-	case record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded:
+	case slices.Contains(record.Verdicts[:], q.List):
 		wanted.Verdict = q.List
 	default:
 		wanted.Class = q.List

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
 	"safemode/engine/token"
 )
 
@@ -46,10 +47,10 @@ writes nothing into the token.`,
 				}
 			}
 			if err := c.Context().Err(); err != nil {
-				return failWith(exitInterrupted, err)
+				return cli.Fail(cli.Interrupted, err)
 			}
 			if faults > 0 {
-				return failWith(exitFailed, fmt.Errorf("faults: %d", faults))
+				return cli.Fail(cli.Failed, fmt.Errorf("faults: %d", faults))
 			}
 			return nil
 		},
@@ -62,14 +63,14 @@ writes nothing into the token.`,
 
 func printLine(io stdio, line token.Line, asJSON bool) error {
 	if asJSON {
-		return printJSON(io.out, map[string]any{"what": line.What, "text": line.Text, "fault": line.Fault})
+		return cli.PrintJSON(io.out, map[string]any{"what": line.What, "text": line.Text, "fault": line.Fault})
 	}
 	mark := "ok"
 	if line.Fault {
 		mark = "FAULT"
 	}
 	if _, err := fmt.Fprintf(io.out, "%-5s  %s: %s\n", mark, line.What, line.Text); err != nil {
-		return failWith(exitFailed, fmt.Errorf("standard output: %w", err))
+		return cli.Fail(cli.Failed, fmt.Errorf("standard output: %w", err))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine/token"
 	"safemode/servicerequests"
@@ -17,7 +18,7 @@ import (
 // loadConfig reads the signer's configuration.
 func loadConfig(path string) (*config.Signer, error) {
 	c, err := config.LoadSigner(path)
-	return c, failWith(exitUsage, err)
+	return c, cli.Fail(cli.Usage, err)
 }
 
 // tokenOptions is how the configured token is opened.
@@ -73,7 +74,7 @@ func heldKeys(c *config.Signer) ([]heldKey, error) {
 	if len(list) == 0 && len(faults) == 0 {
 		faults = append(faults, errors.New("no key of the configuration is in a token: name one by a URI, like xml_signing: \"pkcs11:object=xml-signing\""))
 	}
-	return list, failWith(exitUsage, errors.Join(faults...))
+	return list, cli.Fail(cli.Usage, errors.Join(faults...))
 }
 
 func loadCertificate(path string, purpose smki.Purpose, eui servicerequests.EUI) (*smki.Certificate, error) {

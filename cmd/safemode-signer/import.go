@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine/token"
 	"safemode/servicerequests"
@@ -47,7 +48,7 @@ The file is left as it is: destroy it when the key has a backup of the token's o
 				return err
 			}
 			if !key.Key.PublicKey.Equal(key.Public) {
-				return failWith(exitUsage, fmt.Errorf("%s is not the private key of the certificate of %s", from, held.Name))
+				return cli.Fail(cli.Usage, fmt.Errorf("%s is not the private key of the certificate of %s", from, held.Name))
 			}
 			opened, err := token.Open(c.Context(), tokenOptions(configuration.PKCS11))
 			if err != nil {
@@ -63,7 +64,7 @@ The file is left as it is: destroy it when the key has a backup of the token's o
 				return tokenError(err)
 			}
 			if asJSON {
-				return printJSON(io.out, map[string]any{"key": held.Name, "uri": uri})
+				return cli.PrintJSON(io.out, map[string]any{"key": held.Name, "uri": uri})
 			}
 			fmt.Fprintf(io.out, "%s is in the token, and proven to be its certificate's: %s\n", held.Name, uri)
 			fmt.Fprintf(io.err, "%s still holds the key: destroy it when the token has a backup\n", from)
@@ -85,9 +86,9 @@ The file is left as it is: destroy it when the key has a backup of the token's o
 // tokenError gives a token's error its exit code.
 func tokenError(err error) error {
 	if errors.Is(err, token.ErrRefused) {
-		return failWith(exitRefused, err)
+		return cli.Fail(cli.Refused, err)
 	}
-	return failWith(exitFailed, err)
+	return cli.Fail(cli.Failed, err)
 }
 
 // chosen is the key of the configuration that the flags name.
@@ -97,12 +98,12 @@ func chosen(c *config.Signer, kind, identity string) (heldKey, error) {
 	switch {
 	case identity != "":
 		if eui, err = servicerequests.ParseEUI(identity); err != nil {
-			return heldKey{}, failWith(exitUsage, fmt.Errorf("--identity: %w", err))
+			return heldKey{}, cli.Fail(cli.Usage, fmt.Errorf("--identity: %w", err))
 		}
 	case len(c.Identities) == 1:
 		eui = c.Identities[0].EUI
 	default:
-		return heldKey{}, failWith(exitUsage, errors.New("there are several identities: say which with --identity"))
+		return heldKey{}, cli.Fail(cli.Usage, errors.New("there are several identities: say which with --identity"))
 	}
 	held, err := heldKeys(c)
 	if err != nil {
@@ -113,7 +114,7 @@ func chosen(c *config.Signer, kind, identity string) (heldKey, error) {
 			return key, nil
 		}
 	}
-	return heldKey{}, failWith(exitUsage, fmt.Errorf("--key %s: identity %v has no such key with a URI in the configuration", kind, eui))
+	return heldKey{}, cli.Fail(cli.Usage, fmt.Errorf("--key %s: identity %v has no such key with a URI in the configuration", kind, eui))
 }
 
 // readKey reads the private key, from files that nobody else may read.
@@ -121,17 +122,17 @@ func readKey(from, password string) (key *ecdsa.PrivateKey, err error) {
 	var secret []byte
 	if password != "" {
 		if secret, err = safefile.Read(password, safefile.Small, safefile.Secret); err != nil {
-			return nil, failWith(exitUsage, err)
+			return nil, cli.Fail(cli.Usage, err)
 		}
 		defer clear(secret)
 	}
 	text, err := safefile.Read(from, safefile.Small, safefile.Secret)
 	if err != nil {
-		return nil, failWith(exitUsage, err)
+		return nil, cli.Fail(cli.Usage, err)
 	}
 	defer clear(text)
 	if key, err = token.ReadKey(text, bytes.TrimRight(secret, "\r\n")); err != nil {
-		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", from, err))
+		return nil, cli.Fail(cli.Usage, fmt.Errorf("%s: %w", from, err))
 	}
 	return key, nil
 }

@@ -6,11 +6,10 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"io"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
+	"safemode/cmd/cli"
 	"safemode/cmd/signercmd"
 	"safemode/config"
 	"safemode/engine/token"
@@ -19,7 +18,7 @@ import (
 // program is the running signer's commands, with a token.
 func program(streams stdio) signercmd.Program {
 	return signercmd.Program{
-		Name: "safemode-signer", Out: streams.out, Err: streams.err, Logger: newLogger,
+		Name: "safemode-signer", Out: streams.out, Err: streams.err, Logger: cli.NewLogger,
 		Token: func(ctx context.Context, c *config.Signer, log *zap.Logger) (signercmd.Token, error) {
 			o := tokenOptions(c.PKCS11)
 			o.Log = log
@@ -37,14 +36,4 @@ type opened struct{ *token.Token }
 
 func (o opened) Signer(ctx context.Context, uri string, public *ecdsa.PublicKey) (crypto.Signer, error) {
 	return o.Token.Signer(ctx, uri, public)
-}
-
-func newLogger(w io.Writer, verbose bool) *zap.Logger {
-	level := zapcore.WarnLevel
-	if verbose {
-		level = zapcore.DebugLevel
-	}
-	c := zap.NewProductionEncoderConfig()
-	c.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(c), zapcore.Lock(zapcore.AddSync(w)), level))
 }

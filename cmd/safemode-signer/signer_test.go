@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/youmark/pkcs8"
 
+	"safemode/cmd/cli"
 	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
 )
@@ -77,17 +78,17 @@ pkcs11: {module: ` + hsm.Module + `, token: ` + hsm.Label + `, pin_file: pin, se
 `
 	conf := put(t, folder, "signer.yaml", []byte(text), 0o600)
 
-	exec(t, "check", "--config", conf).want(t, exitFailed, "FAULT  identities[0].xml_signing: the token refuses: no private key in the token is", "faults: ")
+	exec(t, "check", "--config", conf).want(t, cli.Failed, "FAULT  identities[0].xml_signing: the token refuses: no private key in the token is", "faults: ")
 
 	in := func(kind, from string, more ...string) ran {
 		return exec(t, append([]string{"import", "--config", conf, "--key", kind, "--from", from}, more...)...)
 	}
 	key := func(name string) string { return filepath.Join(folder, "pki", "supplier", name+".key") }
-	in("xml_signing", key("digital-signing")).want(t, exitUsage, "is not the private key of the certificate of identities[0].xml_signing")
-	in("tls", key("xml-signing")).want(t, exitUsage, "--key tls: identity 90-B3-D5-1F-30-01-00-00 has no such key")
-	in("xml_signing", put(t, folder, "open.key", files["supplier/xml-signing.key"], 0o644)).want(t, exitUsage, "is open to others")
-	in("xml_signing", key("xml-signing")).want(t, exitDone, "identities[0].xml_signing is in the token", "pkcs11:type=private;object=xml-signing;id=%", "destroy it")
-	in("xml_signing", key("xml-signing")).want(t, exitRefused, "is there already, and is not overwritten")
+	in("xml_signing", key("digital-signing")).want(t, cli.Usage, "is not the private key of the certificate of identities[0].xml_signing")
+	in("tls", key("xml-signing")).want(t, cli.Usage, "--key tls: identity 90-B3-D5-1F-30-01-00-00 has no such key")
+	in("xml_signing", put(t, folder, "open.key", files["supplier/xml-signing.key"], 0o644)).want(t, cli.Usage, "is open to others")
+	in("xml_signing", key("xml-signing")).want(t, cli.Done, "identities[0].xml_signing is in the token", "pkcs11:type=private;object=xml-signing;id=%", "destroy it")
+	in("xml_signing", key("xml-signing")).want(t, cli.Refused, "is there already, and is not overwritten")
 
 	private, err := smki.ParsePrivateKeyPEM(files["supplier/digital-signing.key"])
 	if err != nil {
@@ -99,33 +100,33 @@ pkcs11: {module: ` + hsm.Module + `, token: ` + hsm.Label + `, pin_file: pin, se
 	}
 	encrypted := put(t, folder, "encrypted.key", pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: der}), 0o600)
 	password := put(t, folder, "password", []byte("secret\n"), 0o600)
-	in("digital_signing", encrypted).want(t, exitUsage, "the password is missing or wrong")
-	in("digital_signing", encrypted, "--password-file", password, "--json", "--identity", smki.TestSupplier.String()).want(t, exitDone, `"uri":"pkcs11:type=private;object=digital-signing;id=%01"`)
-	in("key_agreement", key("key-agreement")).want(t, exitDone, "proven")
+	in("digital_signing", encrypted).want(t, cli.Usage, "the password is missing or wrong")
+	in("digital_signing", encrypted, "--password-file", password, "--json", "--identity", smki.TestSupplier.String()).want(t, cli.Done, `"uri":"pkcs11:type=private;object=digital-signing;id=%01"`)
+	in("key_agreement", key("key-agreement")).want(t, cli.Done, "proven")
 
 	checked := exec(t, "check", "--config", conf)
-	checked.want(t, exitDone,
+	checked.want(t, cli.Done,
 		"ok     token: safemode: SoftHSM", "ok     identities[0].xml_signing: sensitive, not extractable, signs, does not derive",
 		"ok     identities[0].digital_signing: it is the certificate's", "ok     identities[0].key_agreement: sensitive, not extractable, does not sign, derives",
 		"agreement: secret", "signatures: ", "derivations: ")
 	if strings.Contains(checked.out+checked.err, hsm.PIN+"\n") {
 		t.Errorf("it shows the PIN:\n%s", checked.out)
 	}
-	exec(t, "check", "--config", conf, "--json").want(t, exitDone, `{"fault":false,"text":"CKM_ECDSA","what":"mechanisms"}`)
+	exec(t, "check", "--config", conf, "--json").want(t, cli.Done, `{"fault":false,"text":"CKM_ECDSA","what":"mechanisms"}`)
 
 	put(t, folder, "pin", []byte("0000\n"), 0o600)
-	exec(t, "check", "--config", conf).want(t, exitFailed, "CKR_PIN_INCORRECT")
-	in("key_agreement", key("key-agreement")).want(t, exitRefused, "CKR_PIN_INCORRECT")
+	exec(t, "check", "--config", conf).want(t, cli.Failed, "CKR_PIN_INCORRECT")
+	in("key_agreement", key("key-agreement")).want(t, cli.Refused, "CKR_PIN_INCORRECT")
 
 	plain := put(t, folder, "plain.yaml", []byte("identities: [{eui: 90-B3-D5-1F-30-01-00-00, pki_dir: pki}]\n"), 0o600)
-	exec(t, "check", "--config", plain).want(t, exitUsage, "no key of the configuration is in a token")
+	exec(t, "check", "--config", plain).want(t, cli.Usage, "no key of the configuration is in a token")
 }
 
 // Every command has help, and examples that name what is there.
 func TestHelp(t *testing.T) {
 	for _, c := range append(newRoot(stdio{}).Commands(), newRoot(stdio{})) {
 		args := append(strings.Fields(c.CommandPath())[1:], "--help")
-		exec(t, args...).want(t, exitDone, "Usage:\n", "Examples:\n  safemode-signer ")
+		exec(t, args...).want(t, cli.Done, "Usage:\n", "Examples:\n  safemode-signer ")
 		for line := range strings.Lines(c.Example) {
 			words := strings.Fields(line)
 			named, rest, err := newRoot(stdio{}).Find(words[1:])
@@ -136,9 +137,9 @@ func TestHelp(t *testing.T) {
 			checkFlags(t, named, rest)
 		}
 	}
-	exec(t, "sign").want(t, exitUsage, `unknown command "sign"`)
-	exec(t, "check").want(t, exitUsage, `required flag(s) "config" not set`)
-	exec(t, "check", "--config", "/nowhere.yaml").want(t, exitUsage, "no such file")
+	exec(t, "sign").want(t, cli.Usage, `unknown command "sign"`)
+	exec(t, "check").want(t, cli.Usage, `required flag(s) "config" not set`)
+	exec(t, "check", "--config", "/nowhere.yaml").want(t, cli.Usage, "no such file")
 }
 
 func checkFlags(t *testing.T, c *cobra.Command, words []string) {

@@ -78,7 +78,7 @@ func valuesOf() map[string][]string {
 	}
 	values := map[string][]string{
 		"faults":  profiles,
-		"verdict": {record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded},
+		"verdict": record.Verdicts[:],
 	}
 	for _, r := range servicerequests.Regions {
 		values["region"] = append(values["region"], r.String())

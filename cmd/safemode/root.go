@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"safemode/cmd/cli"
 )
 
 // stdio is where a command reads and writes: results to out, talk to err.
@@ -18,73 +19,34 @@ type stdio struct {
 	out, err io.Writer
 }
 
-// Exit codes. Scripts hold on to them.
+// The exit codes of package cli.
 const (
-	exitDone        = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitRefused     = 3
-	exitNotHeld     = 4
-	exitHalted      = 5
-	exitInterrupted = 130
+	exitDone        = cli.Done
+	exitFailed      = cli.Failed
+	exitUsage       = cli.Usage
+	exitRefused     = cli.Refused
+	exitNotHeld     = cli.NotHeld
+	exitHalted      = cli.Halted
+	exitInterrupted = cli.Interrupted
 )
 
-// exitError is an error that knows its exit code.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
 // failWith gives an error an exit code.
-func failWith(code int, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &exitError{code, err}
-}
+func failWith(code int, err error) error { return cli.Fail(code, err) }
+
+// printJSON writes one value on one line.
+func printJSON(w io.Writer, value any) error { return cli.PrintJSON(w, value) }
+
+// newLogger writes a program's talk: see [cli.NewLogger].
+func newLogger(w io.Writer, verbose bool) *zap.Logger { return cli.NewLogger(w, verbose) }
 
 // run executes one command line and returns the exit code. It is what main
 // does, and what tests call.
 func run(ctx context.Context, args []string, io stdio) int {
 	root := newRoot(io)
-	root.SetArgs(args)
 	root.SetIn(io.in)
 	root.SetOut(io.out)
 	root.SetErr(io.err)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitDone
-	}
-	var known *exitError
-	if !errors.As(err, &known) {
-		known = &exitError{exitUsage, err} // cobra's own: unknown command, flag or argument
-	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		known = &exitError{exitInterrupted, errors.New("interrupted")}
-	}
-	if text := known.Error(); text != "" {
-		fmt.Fprintf(io.err, "safemode: %s\n", spoken(text))
-	}
-	return known.code
-}
-
-// spoken lays an error out for people: one fault is one line, several are a line
-// each. A line that only ends another one says nothing new: a failed write is
-// found again by the flush and the close that follow it.
-func spoken(text string) string {
-	var lines []string
-	for line := range strings.SplitSeq(text, "\n") {
-		if !slices.ContainsFunc(lines, func(said string) bool { return said == line || strings.HasSuffix(said, ": "+line) }) {
-			lines = append(lines, line)
-		}
-	}
-	if len(lines) == 2 && strings.HasSuffix(lines[0], ":") { // a heading and its only fault
-		return lines[0] + " " + lines[1]
-	}
-	return strings.Join(lines, "\n")
+	return cli.Run(ctx, root, args)
 }
 
 func newRoot(io stdio) *cobra.Command {
@@ -164,16 +126,4 @@ func group(use, short string, children ...*cobra.Command) *cobra.Command {
 	}
 	c.AddCommand(children...)
 	return c
-}
-
-// printJSON writes one value on one line.
-func printJSON(w io.Writer, value any) error {
-	b, err := json.Marshal(value)
-	if err != nil {
-		return failWith(exitFailed, err)
-	}
-	if _, err := w.Write(append(b, '\n')); err != nil {
-		return failWith(exitFailed, fmt.Errorf("standard output: %w", err))
-	}
-	return nil
 }

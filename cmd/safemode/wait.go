@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
 	"safemode/engine"
 	"safemode/engine/record"
 )
@@ -103,7 +104,7 @@ func parseCondition(text string) (condition, error) {
 		}
 		return condition{word: word, over: -1}, nil
 	}
-	counts := []string{"done", record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded}
+	counts := append([]string{"done"}, record.Verdicts[:]...)
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 0 || !slices.Contains(counts, word) {
 		return condition{}, fmt.Errorf("want one of %s, then > and a number", strings.Join(counts, ", "))
@@ -132,13 +133,13 @@ func waitUntil(ctx context.Context, desk *operations, journalPath string, wanted
 		if err != nil && journalPath != "" && ctx.Err() == nil {
 			st, err = endOf(ctx, journalPath, wanted)
 		}
-		var known *exitError
+		var known *cli.Error
 		switch {
 		case err == nil && slices.ContainsFunc(wanted, func(w condition) bool { return w.holds(&st) }):
 			return st, nil
 		case err == nil && slices.Contains(endedStates, st.State):
 			return st, failWith(exitFailed, fmt.Errorf("the sweep has ended otherwise: %s", statusLine(st)))
-		case errors.As(err, &known) && known.code != exitFailed: // it will not get better by itself
+		case errors.As(err, &known) && known.Code != exitFailed: // it will not get better by itself
 			return st, err
 		}
 		select {

@@ -1,12 +1,12 @@
 package schedule
 
 import (
-	"container/heap"
 	"context"
 	"sync"
 	"time"
 
 	"safemode/servicerequests/clock"
+	"safemode/servicerequests/priority"
 )
 
 // Agenda holds what is to be done and when. All methods may be called from any
@@ -16,7 +16,7 @@ type Agenda struct {
 	wake  chan struct{} // one slot: the head of the heap has changed
 
 	mu      sync.Mutex
-	entries entries
+	entries priority.Heap[entry, earliest]
 	next    uint64 // orders entries of one instant by their arrival
 }
 
@@ -30,7 +30,7 @@ func New(c clock.Clock) *Agenda {
 func (a *Agenda) At(at time.Time, do func()) {
 	a.mu.Lock()
 	a.next++
-	heap.Push(&a.entries, entry{at: at, order: a.next, do: do})
+	a.entries.Add(entry{at: at, order: a.next, do: do})
 	first := a.entries[0].order == a.next
 	a.mu.Unlock()
 	if first {
@@ -85,7 +85,7 @@ func (a *Agenda) due(now time.Time) (do func(), next time.Time) {
 	if first := a.entries[0].at; first.After(now) {
 		return nil, first
 	}
-	return heap.Pop(&a.entries).(entry).do, time.Time{}
+	return a.entries.Take().do, time.Time{}
 }
 
 func (a *Agenda) rouse() {
@@ -103,26 +103,14 @@ type entry struct {
 	do    func()
 }
 
-// entries is a heap, earliest first.
-type entries []entry
+// earliest orders entries.
+type earliest struct{}
 
-func (e entries) Len() int { return len(e) }
-
-func (e entries) Less(i, j int) bool {
-	if !e[i].at.Equal(e[j].at) {
-		return e[i].at.Before(e[j].at)
+func (earliest) Before(a, b entry) bool {
+	if !a.at.Equal(b.at) {
+		return a.at.Before(b.at)
 	}
-	return e[i].order < e[j].order
+	return a.order < b.order
 }
 
-func (e entries) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-
-func (e *entries) Push(x any) { *e = append(*e, x.(entry)) }
-
-func (e *entries) Pop() any {
-	last := len(*e) - 1
-	x := (*e)[last]
-	(*e)[last] = entry{} // lets go of the closure
-	*e = (*e)[:last]
-	return x
-}
+func (earliest) Moved(entry, int) {}

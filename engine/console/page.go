@@ -89,8 +89,8 @@ var pageText string
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"words":    func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	"counts":   counts,
-	"verdicts": func() []string { return verdicts[:] },
-	"classes":  func() []string { return classes[:] },
+	"verdicts": func() []string { return record.Verdicts[:] },
+	"classes":  func() []string { return record.EndedClasses },
 	"left":     left,
 	"service":  serviceName,
 	"heard":    heard,
@@ -154,11 +154,6 @@ func serviceName(srv string) string {
 	return ""
 }
 
-var verdicts = [...]string{"on_supply", "armed", "not_safe", "unknown", "excluded"}
-
-// classes are those of requests that have ended; the withdrawn never reached a meter.
-var classes = [...]string{"success", "negative", "no_response", "rejected", "in_doubt", "unverified", "withdrawn"}
-
 // parts draws the verdicts as parts of all meters.
 func parts(s *record.Status) (list []part) {
 	if s.Meters == 0 {
@@ -170,7 +165,7 @@ func parts(s *record.Status) (list []part) {
 		list = append(list, part{class, label, n, x, width})
 		x += width
 	}
-	for _, verdict := range verdicts {
+	for _, verdict := range record.Verdicts {
 		n := s.Verdicts[verdict]
 		left -= n
 		add(verdict, strings.ReplaceAll(verdict, "_", " "), n)

@@ -110,7 +110,7 @@ func (n *Notice) Text() string {
 	if n.SweepID != "" {
 		line("Sweep %s, %s: %d of %d meters done.", n.SweepID, n.State, n.Done, n.Meters)
 	}
-	for _, v := range [...]string{record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded} {
+	for _, v := range record.Verdicts {
 		if count := n.Verdicts[v]; count > 0 {
 			line("    %s: %d", v, count)
 		}

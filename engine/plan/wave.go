@@ -25,9 +25,6 @@ type Wave struct {
 // Soak is SoakSeconds as a duration.
 func (w Wave) Soak() time.Duration { return time.Duration(w.SoakSeconds * float64(time.Second)) }
 
-// classes are those that an abort rule may watch.
-var classes = []string{"negative", "no_response", "rejected", "in_doubt", "unverified"}
-
 // WaveOptions says how targets are divided into waves.
 type WaveOptions struct {
 	Canary  int                // targets of the first wave, at least; 0: one wave of all
@@ -173,8 +170,8 @@ const longestSoak = 7 * 24 * time.Hour
 
 func check(r record.AbortRule) error {
 	switch {
-	case !slices.Contains(classes, r.Class):
-		return fmt.Errorf("abort: class %q: want one of %q", r.Class, classes)
+	case !slices.Contains(record.AbortClasses, r.Class):
+		return fmt.Errorf("abort: class %q: want one of %q", r.Class, record.AbortClasses)
 	case !(r.Ratio > 0 && r.Ratio <= 1):
 		return fmt.Errorf("abort: ratio of %s: %v: want over 0 to 1", r.Class, r.Ratio)
 	case r.MinSample < 1:

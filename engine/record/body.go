@@ -25,6 +25,9 @@ const (
 	VerdictExcluded = "excluded"  // not to be touched: transferred to another supplier, suppressed
 )
 
+// Verdicts are all verdicts, from best to worst.
+var Verdicts = [...]string{VerdictOnSupply, VerdictArmed, VerdictNotSafe, VerdictUnknown, VerdictExcluded}
+
 // ReasonTransferred begins the reason of a meter that is excluded because the DCC
 // says that it is another supplier's; the code follows in brackets.
 const ReasonTransferred = "not registered to the supplier any more"

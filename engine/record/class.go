@@ -29,6 +29,12 @@ var classNames = [Classes]string{
 	"open", "success", "negative", "no_response", "rejected", "in_doubt", "unverified", "withdrawn",
 }
 
+// The names of classes that have something in common.
+var (
+	EndedClasses = classNames[ClassSuccess:]                // of requests that have ended
+	AbortClasses = classNames[ClassNegative:ClassWithdrawn] // those that an [AbortRule] may watch
+)
+
 func (c Class) String() string {
 	if int(c) < len(classNames) {
 		return classNames[c]

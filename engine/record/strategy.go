@@ -19,7 +19,7 @@ const (
 // least MinSample of them, more than Ratio are of Class. A wave that ends with fewer has
 // shown nothing: the next one waits.
 type AbortRule struct {
-	Class     string  `json:"class"` // negative, no_response, rejected, in_doubt, unverified
+	Class     string  `json:"class"` // one of [AbortClasses]
 	Ratio     float64 `json:"ratio"` // over 0, to 1
 	MinSample int     `json:"min_sample"`
 	Action    Action  `json:"action"`

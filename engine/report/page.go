@@ -107,7 +107,7 @@ func verdictBar(label string, v Verdicts) bar {
 			continue
 		}
 		width := 1000 * float64(n) / float64(b.Of)
-		b.Segments = append(b.Segments, segment{verdictNames[i], x, width, verdictWords[i][0], n})
+		b.Segments = append(b.Segments, segment{record.Verdicts[i], x, width, verdictWords[i][0], n})
 		x += width
 	}
 	return b

@@ -257,7 +257,7 @@ func (w Weekly) WriteJSON(out io.Writer) error { return json.NewEncoder(out).Enc
 func (w Weekly) WriteCSV(out io.Writer) error {
 	c := table.NewWriter(out)
 	header := []string{"fuel", "region", "planned"}
-	for _, v := range verdictNames {
+	for _, v := range record.Verdicts {
 		header = append(header, v, v+"_week_before")
 	}
 	header = append(header, "environment")
@@ -265,7 +265,7 @@ func (w Weekly) WriteCSV(out io.Writer) error {
 	for _, row := range append(slices.Clone(w.Rows), WeeklyRow{"all", "all", w.Planned, w.Now, w.Before}) {
 		line := []string{row.Fuel, row.Region, strconv.Itoa(row.Planned)}
 		now, before := row.Now.list(), row.Before.list()
-		for i := range verdictNames {
+		for i := range record.Verdicts {
 			line = append(line, strconv.Itoa(now[i]), strconv.Itoa(before[i]))
 		}
 		rows = append(rows, append(line, w.Environment))
@@ -273,12 +273,7 @@ func (w Weekly) WriteCSV(out io.Writer) error {
 	return c.WriteAll(rows)
 }
 
-// verdictNames are the verdicts from best to worst.
-var verdictNames = [...]string{
-	record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded,
-}
-
-// list returns the numbers in the order of verdictNames.
-func (v Verdicts) list() [len(verdictNames)]int {
+// list returns the numbers in the order of [record.Verdicts].
+func (v Verdicts) list() [len(record.Verdicts)]int {
 	return [...]int{v.OnSupply, v.Armed, v.NotSafe, v.Unknown, v.Excluded}
 }

@@ -1,15 +1,16 @@
 package sweep
 
 import (
-	"container/heap"
 	"time"
+
+	"safemode/servicerequests/priority"
 )
 
 // diary says when which meter is to be looked at again.
 type diary struct {
 	agenda agenda
-	naps   naps
-	wake   time.Time // when a limit or a circuit lets go; zero if none is in the way
+	timers priority.Heap[timer, byEnd] // of sleeping meters
+	wake   time.Time                   // when a limit or a circuit lets go; zero if none is in the way
 }
 
 // Next is when the machine has something to do by itself; zero if it has nothing.
@@ -21,8 +22,8 @@ func (s *Machine) Next() (next time.Time) {
 	if len(s.diary.agenda) > 0 {
 		times[1] = s.diary.agenda[0].due
 	}
-	if len(s.diary.naps) > 0 {
-		times[2] = s.diary.naps[0].due
+	if len(s.diary.timers) > 0 {
+		times[2] = s.diary.timers[0].due
 	}
 	for _, t := range times {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
@@ -45,88 +46,58 @@ func (s *Machine) schedule(m *meter, due time.Time) {
 	m.due = due
 	switch {
 	case due.IsZero() && m.position >= 0:
-		s.diary.agenda.remove(m)
+		s.diary.agenda.Remove(m.position)
 	case due.IsZero():
 	case m.position >= 0:
-		heap.Fix(&s.diary.agenda, m.position)
+		s.diary.agenda.Fix(m.position)
 	default:
-		heap.Push(&s.diary.agenda, m)
+		s.diary.agenda.Add(m)
 	}
 }
 
-// agenda is a heap of meters by the time they are due.
-type agenda []*meter
+// agenda is the meters that are to be looked at, the next one first.
+type agenda = priority.Heap[*meter, byDue]
 
-func (a agenda) Len() int { return len(a) }
-func (a agenda) Less(i, j int) bool {
-	if !a[i].due.Equal(a[j].due) {
-		return a[i].due.Before(a[j].due)
+type byDue struct{}
+
+func (byDue) Before(a, b *meter) bool {
+	if !a.due.Equal(b.due) {
+		return a.due.Before(b.due)
 	}
-	return a[i].number < a[j].number
+	return a.number < b.number
 }
 
-func (a agenda) Swap(i, j int) {
-	a[i], a[j] = a[j], a[i]
-	a[i].position, a[j].position = i, j
-}
+func (byDue) Moved(m *meter, place int) { m.position = place }
 
-func (a *agenda) Push(x any) {
-	m := x.(*meter)
-	m.position = len(*a)
-	*a = append(*a, m)
-}
-
-func (a *agenda) Pop() any {
-	old := *a
-	m := old[len(old)-1]
-	old[len(old)-1] = nil
-	m.position = nowhere
-	*a = old[:len(old)-1]
-	return m
-}
-
-func (a *agenda) remove(m *meter) { heap.Remove(a, m.position) }
-
-// nap is when a sleeping meter is to be looked at again. Where it was woken earlier, and
-// has another time by now, the nap is void.
-type nap struct {
+// timer is when a sleeping meter is to be looked at again. Where the meter was woken earlier
+// and has another time by now, the timer is void.
+type timer struct {
 	due    time.Time
 	number int32
 }
 
-// naps is a heap of naps by their end.
-type naps []nap
+type byEnd struct{}
 
-func (n naps) Len() int { return len(n) }
-func (n naps) Less(i, j int) bool {
-	if !n[i].due.Equal(n[j].due) {
-		return n[i].due.Before(n[j].due)
+func (byEnd) Before(a, b timer) bool {
+	if !a.due.Equal(b.due) {
+		return a.due.Before(b.due)
 	}
-	return n[i].number < n[j].number
-}
-func (n naps) Swap(i, j int) { n[i], n[j] = n[j], n[i] }
-func (n *naps) Push(x any)   { *n = append(*n, x.(nap)) }
-
-func (n *naps) Pop() any {
-	old := *n
-	last := old[len(old)-1]
-	*n = old[:len(old)-1]
-	return last
+	return a.number < b.number
 }
 
-func (n *naps) push(one nap) { heap.Push(n, one) }
+func (byEnd) Moved(timer, int) {}
 
-// wakeUp wakes meters whose naps have ended, the longest first. After a night's pause all
-// naps have; more than a turn can bear are left to the next one, which [Machine.Next] then
+// wakeUp wakes meters whose timers have run out, the oldest first. After a night's pause all
+// have; more than a turn can bear are left to the next one, which [Machine.Next] then
 // wants at once.
 func (s *Machine) wakeUp() {
 	for range manyStirred {
-		if len(s.diary.naps) == 0 || s.diary.naps[0].due.After(s.now) {
+		if len(s.diary.timers) == 0 || s.diary.timers[0].due.After(s.now) {
 			return
 		}
-		ended := heap.Pop(&s.diary.naps).(nap)
+		ended := s.diary.timers.Take()
 		if s.roll.awake[ended.number] == nil {
-			s.meter(ended.number) // puts it on the agenda, if this nap is not void
+			s.meter(ended.number) // puts it on the agenda, if this timer is not void
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (d *driver) hold() {
 			done++
 		} else if !h.begun && !h.waits && h.awaits == ledger.ReadingSupply && s.roll.awake[number] == nil {
 			d.Fault("%v: it has not begun, and is in no intake", h.device)
-		} else if h.begun && s.roll.awake[number] == nil && h.nap == 0 && h.awaits == ledger.ReadingSupply && s.open() && len(s.holds.all) == 0 {
+		} else if h.begun && s.roll.awake[number] == nil && h.due == 0 && h.awaits == ledger.ReadingSupply && s.open() && len(s.holds.all) == 0 {
 			d.Fault("%v: it sleeps for good without a verdict", h.device)
 		}
 	}

@@ -195,7 +195,7 @@ func (s *Machine) checkMeters() error {
 		}
 		m := s.roll.awake[number]
 		if m == nil {
-			if h.begun && !h.done && h.nap == 0 && s.open() && !s.listed(number, h) {
+			if h.begun && !h.done && h.due == 0 && s.open() && !s.listed(number, h) {
 				return fmt.Errorf("nobody looks again at %v, which sleeps", h.device)
 			}
 			continue

@@ -1,48 +1,40 @@
 package sweep
 
 import (
-	"container/heap"
 	"maps"
 	"slices"
 	"time"
 
 	"safemode/engine/ledger"
 	"safemode/servicerequests"
+	"safemode/servicerequests/priority"
 )
 
 // intake is the meters of a region that wait for their turn, by fuel and by their places in
 // the plan. Who leaves a list otherwise stays in it, and is passed over.
 type intake [2]struct {
-	ahead []int32 // to begin, and an alert says that their credit is at an end
-	fresh []int32 // to begin, in the plan's order
-	weigh []int32 // were seen, and their balance is to be read
-	act   turns   // may be given commands: their waves are open
+	ahead []int32                        // to begin, and an alert says that their credit is at an end
+	fresh []int32                        // to begin, in the plan's order
+	weigh []int32                        // were seen, and their balance is to be read
+	act   priority.Heap[turn, byUrgency] // may be given commands: their waves are open
 }
 
-// turns is a heap of meters by how urgently they wait to be acted on.
-type turns []turn
-
+// turn is a meter that waits to be acted on, by how urgently it does.
 type turn struct {
 	key    uint64 // of its risk when it was lined up
 	number int32
 }
 
-func (t turns) Len() int { return len(t) }
-func (t turns) Less(i, j int) bool {
-	if t[i].key != t[j].key {
-		return t[i].key < t[j].key
-	}
-	return t[i].number < t[j].number
-}
-func (t turns) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
-func (t *turns) Push(x any)   { *t = append(*t, x.(turn)) }
+type byUrgency struct{}
 
-func (t *turns) Pop() any {
-	old := *t
-	last := old[len(old)-1]
-	*t = old[:len(old)-1]
-	return last
+func (byUrgency) Before(a, b turn) bool {
+	if a.key != b.key {
+		return a.key < b.key
+	}
+	return a.number < b.number
 }
+
+func (byUrgency) Moved(turn, int) {}
 
 // keyOf makes a number of a risk that orders as the risk does: 8 bits of need, and then the
 // second at which a supply is cut off, or priority and credit.
@@ -126,7 +118,7 @@ func (s *Machine) lineUpToAct(m *meter) {
 	if m.PendingOf(servicerequests.ReadMeterBalance) != nil || m.PendingOf(servicerequests.ReadInventory) != nil {
 		key = max(key, keyOf(ledger.Risk{Need: ledger.Confirming}))
 	}
-	heap.Push(&s.queues.intake[m.Plan.Region][m.fuel()].act, turn{key, m.number})
+	s.queues.intake[m.Plan.Region][m.fuel()].act.Add(turn{key, m.number})
 }
 
 // turnTo has a meter's turn come to a stage. Before its wave is open, one that may be given
@@ -174,7 +166,7 @@ func (s *Machine) nextOf(l *lane, i *intake) (best *next) {
 			better(next{fuel, ledger.ReadingBalance, ledger.BalanceUnknown, &of.weigh, number})
 		}
 		for len(of.act) > 0 && !s.waitsFor(of.act[0].number, ledger.Commanding) {
-			heap.Pop(&of.act)
+			of.act.Take()
 		}
 		if len(of.act) > 0 && !s.holds.meter(s.roll.head(of.act[0].number)) {
 			better(next{fuel, ledger.Commanding, of.act[0].need(), nil, of.act[0].number})
@@ -209,7 +201,7 @@ func (s *Machine) takeTurn(i *intake, n *next) *meter {
 	if n.list != nil {
 		*n.list = (*n.list)[1:]
 	} else {
-		heap.Pop(&i[n.fuel].act)
+		i[n.fuel].act.Take()
 	}
 	m := s.meter(n.at)
 	if n.stage == ledger.ReadingSupply {

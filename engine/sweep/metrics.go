@@ -114,7 +114,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, result := range [...]string{"same", "better", "worse", "unanswered", "excluded"} {
 		m.rereads.WithLabelValues(result)
 	}
-	for _, v := range [...]string{record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded} {
+	for _, v := range record.Verdicts {
 		m.meters.WithLabelValues(v)
 	}
 	return m

@@ -1,12 +1,12 @@
 package sweep
 
 import (
-	"container/heap"
 	"time"
 
 	"safemode/engine/ledger"
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/priority"
 )
 
 // queues hold what waits for its turn: legs by region, requests behind hubs, and meters
@@ -96,35 +96,16 @@ func (r rank) before(other rank) bool {
 	return r.turn < other.turn
 }
 
-// queue is a heap of requests by rank.
-type queue []*request
+// queue is requests by rank.
+type queue = priority.Heap[*request, byRank]
 
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].rank.before(q[j].rank) }
-func (q queue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = i, j
-}
+type byRank struct{}
 
-func (q *queue) Push(x any) {
-	r := x.(*request)
-	r.place = len(*q)
-	*q = append(*q, r)
-}
-
-func (q *queue) Pop() any {
-	old := *q
-	r := old[len(old)-1]
-	old[len(old)-1] = nil
-	r.place = nowhere
-	*q = old[:len(old)-1]
-	return r
-}
+func (byRank) Before(a, b *request) bool   { return a.rank.before(b.rank) }
+func (byRank) Moved(r *request, place int) { r.place = place }
 
 // nowhere is the place of a request that is in no queue.
-const nowhere = -1
-
-func (q queue) peek() *request { return q[0] }
+const nowhere = priority.Nowhere
 
 // byEndpoint are the queues of each of the DCC's endpoints.
 type byEndpoint [len(record.Endpoints) + 1]queue
@@ -144,18 +125,18 @@ type lane struct {
 func (l *lane) push(r *request, at ledger.Risk) {
 	l.pushed++
 	r.rank = rank{after: r.After, retry: r.Retry && at.Need > ledger.Ending, risk: at, turn: l.pushed}
-	heap.Push(l.queue(r), r)
+	l.queue(r).Add(r)
 }
 
 // move gives a queued leg a new place.
 func (l *lane) move(r *request, at ledger.Risk) {
 	if r.place != nowhere && !r.parked {
 		r.rank.risk = at
-		heap.Fix(l.queue(r), r.place)
+		l.queue(r).Fix(r.place)
 	}
 }
 
-func (l *lane) remove(r *request) { heap.Remove(l.queue(r), r.place) }
+func (l *lane) remove(r *request) { l.queue(r).Remove(r.place) }
 
 func (l *lane) queue(r *request) *queue {
 	if r.urgent() {
@@ -168,10 +149,10 @@ func (l *lane) queue(r *request) *queue {
 // those not tried; ok is false if none waits.
 func (q *byEndpoint) first(tried *[len(record.Endpoints) + 1]bool) (e record.Endpoint, ok bool) {
 	for _, one := range record.Endpoints {
-		if tried[one] || q[one].Len() == 0 {
+		if tried[one] || len(q[one]) == 0 {
 			continue
 		}
-		if !ok || q[one].peek().rank.before(q[e].peek().rank) {
+		if !ok || q[one][0].rank.before(q[e][0].rank) {
 			e, ok = one, true
 		}
 	}
@@ -182,11 +163,11 @@ func (q *byEndpoint) first(tried *[len(record.Endpoints) + 1]bool) (e record.End
 // when its turn comes: of one in as great a need, but no retry.
 func (l *lane) pressing(need ledger.Need) bool {
 	for _, e := range [...]record.Endpoint{record.Transform, record.SendCommand} {
-		if l.urgent[e].Len() > 0 {
+		if len(l.urgent[e]) > 0 {
 			return true
 		}
-		if l.fresh[e].Len() > 0 {
-			if head := l.fresh[e].peek().rank; !head.after && !head.retry && head.risk.Need <= need {
+		if len(l.fresh[e]) > 0 {
+			if head := l.fresh[e][0].rank; !head.after && !head.retry && head.risk.Need <= need {
 				return true
 			}
 		}
@@ -196,7 +177,7 @@ func (l *lane) pressing(need ledger.Need) bool {
 
 func (l *lane) len() (n int) {
 	for _, e := range record.Endpoints {
-		n += l.urgent[e].Len() + l.fresh[e].Len()
+		n += len(l.urgent[e]) + len(l.fresh[e])
 	}
 	return n
 }

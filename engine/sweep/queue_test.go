@@ -16,7 +16,7 @@ func (l *lane) first(t *testing.T, tried *[len(record.Endpoints) + 1]bool) (r *r
 	if !ok {
 		t.Fatal("nothing to serve, though the lane is not empty")
 	}
-	r = l.fresh[e].peek()
+	r = l.fresh[e][0]
 	l.remove(r)
 	return r, e
 }

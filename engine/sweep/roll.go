@@ -96,21 +96,19 @@ type seat struct {
 	former servicerequests.EUI // a proxy that was named before, and may still answer
 
 	wave uint16
-	nap  int64 // when it is to be looked at again, in nanoseconds since 1970; 0: by itself never
+	due  int64 // when it is to be looked at again, in nanoseconds since 1970; 0: by itself never
 }
 
 // until is when a sleeping meter is to be looked at again; zero: by itself never.
 func (h *seat) until() time.Time {
-	if h.nap == 0 {
+	if h.due == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, h.nap).UTC()
+	return time.Unix(0, h.due).UTC()
 }
 
-// verdicts are the verdicts by number.
-var verdicts = [...]string{
-	"", record.VerdictOnSupply, record.VerdictArmed, record.VerdictNotSafe, record.VerdictUnknown, record.VerdictExcluded,
-}
+// verdicts are the verdicts by number; 0 is none.
+var verdicts = append([]string{""}, record.Verdicts[:]...)
 
 func (h *seat) gas() bool { return h.kind == servicerequests.GSME }
 
@@ -120,9 +118,9 @@ func (r *roll) note(m *meter) *seat {
 	if h.proxy != 0 && h.proxy != m.Proxy {
 		h.former = h.proxy
 	}
-	h.proxy, h.proxyClaimed, h.wait, h.wave, h.nap = m.Proxy, m.ProxyClaimed, m.wait, uint16(m.wave), 0
+	h.proxy, h.proxyClaimed, h.wait, h.wave, h.due = m.Proxy, m.ProxyClaimed, m.wait, uint16(m.wave), 0
 	if !m.due.IsZero() {
-		h.nap = m.due.UnixNano()
+		h.due = m.due.UnixNano()
 	}
 	h.begun, h.done, h.settled, h.waits, h.ahead, h.raised = !m.Started.IsZero(), m.Done, m.settled, m.waits, m.ahead, m.Alarm.Raised()
 	h.turn, h.awaits, h.held = m.turn, m.awaits, m.held
@@ -312,7 +310,7 @@ func (s *Machine) settle() {
 			continue
 		}
 		if m.position != nowhere {
-			s.diary.agenda.remove(m)
+			s.diary.agenda.Remove(m.position)
 		}
 		if m.UndoStart() { // all that was asked was withdrawn before it was signed
 			m.due = time.Time{}
@@ -327,7 +325,7 @@ func (s *Machine) settle() {
 			m.due = s.o.Policy.AfterAt(m.Meter)
 		}
 		if !m.due.IsZero() {
-			s.diary.naps.push(nap{m.due, m.number})
+			s.diary.timers.Add(timer{m.due, m.number})
 		}
 		s.roll.sleep(m)
 	}
@@ -386,7 +384,7 @@ func (h *seat) code(c *ledger.Coder) {
 		c.Fixed(&v)
 		h.former = servicerequests.EUI(v)
 	}
-	c.Int(&h.nap)
+	c.Int(&h.due)
 }
 
 // block is a block as it stands: seats, then ledgers, with what is awake packed in. What

@@ -111,7 +111,7 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
-// After a night's pause a million naps may have ended: a turn wakes some of them, and the
+// After a night's pause a million timers may have run out: a turn wakes some of them, and the
 // next one is wanted at once.
 func TestATurnWakesSome(t *testing.T) {
 	const meters = manyStirred + 10
@@ -120,7 +120,7 @@ func TestATurnWakesSome(t *testing.T) {
 	d.m.settle()
 	awake := len(d.m.roll.awake)
 	for number := range int32(meters) {
-		d.m.diary.naps.push(nap{d.now.Add(-time.Hour), number})
+		d.m.diary.timers.Add(timer{d.now.Add(-time.Hour), number})
 	}
 	d.m.advance(d.now)
 	d.m.wakeUp()

@@ -176,7 +176,7 @@ func (s *Machine) serveLane(l *lane) bool {
 			if !ok {
 				break
 			}
-			if s.serveOne(l, queues[e].peek()) {
+			if s.serveOne(l, queues[e][0]) {
 				return true
 			}
 			tried[e] = true

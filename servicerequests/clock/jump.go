@@ -1,10 +1,11 @@
 package clock
 
 import (
-	"container/heap"
 	"context"
 	"sync"
 	"time"
+
+	"safemode/servicerequests/priority"
 )
 
 // A jumping clock is a rehearsal's, on a machine that is taken to be infinitely fast. It
@@ -33,7 +34,7 @@ type jump struct {
 	held   int // pieces of work
 	drives int
 	steady int
-	timers timers
+	timers priority.Heap[*Timer, byInstant]
 	alarm  *time.Timer // real: for the next timer, while it runs
 
 	// A piece of work that does not end, because it waits for real time that nobody told of,
@@ -198,7 +199,7 @@ func (j *jump) turn() {
 func (j *jump) fire() {
 	j.late = false
 	for len(j.timers) > 0 && !j.timers[0].at.After(j.shown) {
-		t := heap.Pop(&j.timers).(*Timer)
+		t := j.timers.Take()
 		j.held++
 		t.holds = true
 		if t.do != nil {
@@ -294,7 +295,7 @@ func (t *Timer) Reset(at time.Time) {
 	t.clock.jump.count(func(j *jump) {
 		t.clear(j)
 		t.at = at
-		heap.Push(&j.timers, t)
+		j.timers.Add(t)
 	})
 }
 
@@ -309,7 +310,7 @@ func (t *Timer) Stop() {
 
 func (t *Timer) clear(j *jump) {
 	if t.index >= 0 {
-		heap.Remove(&j.timers, t.index)
+		j.timers.Remove(t.index)
 	}
 	if t.holds {
 		t.holds = false
@@ -321,27 +322,8 @@ func (t *Timer) clear(j *jump) {
 	}
 }
 
-// timers is a heap, the next one first.
-type timers []*Timer
+// byInstant orders timers, the next one first.
+type byInstant struct{}
 
-func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
-func (t timers) Swap(i, j int) {
-	t[i], t[j] = t[j], t[i]
-	t[i].index, t[j].index = i, j
-}
-
-func (t *timers) Push(x any) {
-	added := x.(*Timer)
-	added.index = len(*t)
-	*t = append(*t, added)
-}
-
-func (t *timers) Pop() any {
-	last := len(*t) - 1
-	x := (*t)[last]
-	(*t)[last] = nil
-	*t = (*t)[:last]
-	x.index = -1
-	return x
-}
+func (byInstant) Before(a, b *Timer) bool   { return a.at.Before(b.at) }
+func (byInstant) Moved(t *Timer, place int) { t.index = place }

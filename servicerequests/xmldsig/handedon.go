@@ -17,16 +17,7 @@ import (
 func VerifyHandedOn(tree *xmltree.Document, keys Keys) (KeyRef, error) {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
-	ref, err := verifyHandedOn(tree, keys, buffer)
-	if !errors.Is(err, ErrDigest) || !tree.Spaced() {
-		return ref, err
-	}
-	plain, err := xmltree.Parse(tree.AppendCompact((*buffer)[:0], tree.Root(), xmltree.Node{}))
-	if err != nil {
-		return KeyRef{}, fmt.Errorf("xmldsig: %w", err)
-	}
-	defer plain.Release()
-	return verifyHandedOn(plain, keys, buffer)
+	return prove(verifyHandedOn, tree, keys, buffer)
 }
 
 func verifyHandedOn(tree *xmltree.Document, keys Keys, buffer *[]byte) (ref KeyRef, err error) {

@@ -41,7 +41,7 @@ func Verify(doc []byte, keys Keys) (Proven, error) {
 	}
 	defer tree.Release()
 	buffer := make([]byte, 0, len(doc))
-	ref, err := prove(tree, keys, &buffer)
+	ref, err := prove(verifyTree, tree, keys, &buffer)
 	if err != nil {
 		return Proven{}, err
 	}
@@ -55,7 +55,7 @@ func Verify(doc []byte, keys Keys) (Proven, error) {
 func VerifyTree(tree *xmltree.Document, keys Keys) (KeyRef, error) {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
-	ref, err := prove(tree, keys, buffer)
+	ref, err := prove(verifyTree, tree, keys, buffer)
 	if err == nil {
 		tree.Cut()
 	}
@@ -65,9 +65,10 @@ func VerifyTree(tree *xmltree.Document, keys Keys) (KeyRef, error) {
 // buffers hold a canonical form while it is digested or compared.
 var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 4096)) }}
 
-// prove leaves in the buffer what was digested.
-func prove(tree *xmltree.Document, keys Keys, buffer *[]byte) (KeyRef, error) {
-	ref, err := verifyTree(tree, keys, buffer)
+// prove verifies a tree as it is and, if that has another digest, without the white space
+// between its elements. It leaves in the buffer what was digested.
+func prove(verify func(*xmltree.Document, Keys, *[]byte) (KeyRef, error), tree *xmltree.Document, keys Keys, buffer *[]byte) (KeyRef, error) {
+	ref, err := verify(tree, keys, buffer)
 	if !errors.Is(err, ErrDigest) || !tree.Spaced() {
 		return ref, err
 	}
@@ -76,7 +77,7 @@ func prove(tree *xmltree.Document, keys Keys, buffer *[]byte) (KeyRef, error) {
 		return KeyRef{}, fmt.Errorf("xmldsig: %w", err)
 	}
 	defer plain.Release()
-	return verifyTree(plain, keys, buffer)
+	return verify(plain, keys, buffer)
 }
 
 // verifyTree proves the signature of a tree as it is.

@@ -239,49 +239,29 @@ func isOrdinary(s string) bool {
 	return true
 }
 
+// escapes are what the canonical forms write for a byte; empty: the byte itself.
+type escapes [256]string
+
+var (
+	textEscapes      = escapes{'&': "&amp;", '<': "&lt;", '>': "&gt;", '\r': "&#xD;"}
+	attributeEscapes = escapes{'&': "&amp;", '<': "&lt;", '"': "&quot;", '\t': "&#x9;", '\n': "&#xA;", '\r': "&#xD;"}
+)
+
 // AppendText appends s as the canonical forms write the text of an element.
-func AppendText(b []byte, s string) []byte {
-	if isOrdinary(s) {
-		return append(b, s...)
-	}
-	for i := range len(s) {
-		switch s[i] {
-		case '&':
-			b = append(b, "&amp;"...)
-		case '<':
-			b = append(b, "&lt;"...)
-		case '>':
-			b = append(b, "&gt;"...)
-		case '\r':
-			b = append(b, "&#xD;"...)
-		default:
-			b = append(b, s[i])
-		}
-	}
-	return b
-}
+func AppendText(b []byte, s string) []byte { return textEscapes.append(b, s) }
 
 // appendAttributeValue appends s as the canonical forms write the value of an
 // attribute.
-func appendAttributeValue(b []byte, s string) []byte {
+func appendAttributeValue(b []byte, s string) []byte { return attributeEscapes.append(b, s) }
+
+func (e *escapes) append(b []byte, s string) []byte {
 	if isOrdinary(s) {
 		return append(b, s...)
 	}
 	for i := range len(s) {
-		switch s[i] {
-		case '&':
-			b = append(b, "&amp;"...)
-		case '<':
-			b = append(b, "&lt;"...)
-		case '"':
-			b = append(b, "&quot;"...)
-		case '\t':
-			b = append(b, "&#x9;"...)
-		case '\n':
-			b = append(b, "&#xA;"...)
-		case '\r':
-			b = append(b, "&#xD;"...)
-		default:
+		if escape := e[s[i]]; escape != "" {
+			b = append(b, escape...)
+		} else {
 			b = append(b, s[i])
 		}
 	}

@@ -114,8 +114,8 @@ func readMeter(c *ledger.Coder) (*ledger.Meter, error) {
 	if c.Flags(&exposed, &claimed, &former); former {
 		c.Fixed(new(uint64))
 	}
-	var nap int64
-	c.Int(&nap)
+	var due int64
+	c.Int(&due)
 	var packed []byte
 	c.Raw(&packed)
 	m := &ledger.Meter{Device: servicerequests.EUI(euis[0]), Proxy: servicerequests.EUI(euis[2]), ProxyClaimed: claimed, Plan: ledger.Plan{Type: servicerequests.DeviceType(of[0])}}
