@@ -216,14 +216,6 @@ type watched struct{ *Engine }
 // Status returns the engine's status as a value to encode.
 func (w watched) Status() any { return w.Engine.Status() }
 
-// course is the sweep's rates of the last while, as the console draws them.
-func (e *Engine) course() (course []console.Rates) {
-	for _, r := range e.runner.Course() {
-		course = append(course, console.Rates(r))
-	}
-	return course
-}
-
 // Order carries out what a person orders.
 func (w watched) Order(ctx context.Context, o console.Order) error {
 	err := w.runner.Order(ctx, record.OrderBody{

@@ -35,7 +35,7 @@ func TestPagesInABrowser(t *testing.T) {
 	b.scripts(false)
 	b.show(base + "/")
 	text := b.text()
-	for _, part := range []string{"paused", "Without scripts this page loads itself again", "of 120 have a verdict", "the sweep is paused since"} {
+	for _, part := range []string{"paused", "Without scripts this page loads itself again", "of 120 meters have a verdict", "the sweep is paused since"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("without scripts the page lacks %q:\n%s", part, text)
 		}

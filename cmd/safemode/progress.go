@@ -11,7 +11,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"safemode/engine/advice"
 	"safemode/engine/record"
 )
 
@@ -32,9 +31,9 @@ func statusLine(s record.Status) string {
 	}
 	switch {
 	case s.ETARange != nil:
-		fmt.Fprintf(&b, ", %v to %v to go", seconds(s.ETARange[0]), seconds(s.ETARange[1]))
+		fmt.Fprintf(&b, ", %s to %s to go", record.Span(s.ETARange[0]), record.Span(s.ETARange[1]))
 	case s.ETA != nil:
-		fmt.Fprintf(&b, ", about %v to go", seconds(*s.ETA))
+		fmt.Fprintf(&b, ", about %s to go", record.Span(*s.ETA))
 	}
 	if s.Reason != "" && !strings.Contains(s.Health.Says, s.Reason) {
 		fmt.Fprintf(&b, " [%s]", s.Reason)
@@ -57,10 +56,6 @@ func presentWave(waves []record.WaveStatus) string {
 		}
 	}
 	return ""
-}
-
-func seconds(s float64) time.Duration {
-	return time.Duration(s * float64(time.Second)).Round(time.Second)
 }
 
 // printStatus writes a status for people: where the sweep stands, what is held and
@@ -90,7 +85,7 @@ func printStatus(w io.Writer, s record.Status) error {
 	}
 	for _, wave := range s.Waves {
 		fmt.Fprintf(out, "wave %d\t%s: %s, %d meters, %d not settled; sample: %s\n",
-			wave.Number, waveName(wave), waits(wave), wave.Meters, wave.Unsettled, counted(wave.Sample))
+			wave.Number, waveName(wave), wave.Condition(), wave.Meters, wave.Unsettled, counted(wave.Sample))
 	}
 	for _, fuel := range slices.Sorted(maps.Keys(s.FirstContact)) {
 		fmt.Fprintf(out, "first contact\t%s\n", firstContact(fuel, s.FirstContact[fuel]))
@@ -106,13 +101,13 @@ func printStatus(w io.Writer, s record.Status) error {
 		fmt.Fprintf(out, "to delete\tat the DCC, not to be released: event references %s\n", strings.Join(s.Delete[:min(n, 20)], " "))
 	}
 	if s.Renewal != nil {
-		fmt.Fprintf(out, "renewal\tdue in %v\n", seconds(*s.Renewal))
+		fmt.Fprintf(out, "renewal\tdue in %s\n", record.Span(max(*s.Renewal, 0)))
 	}
 	for _, r := range s.Heard {
-		fmt.Fprintf(out, "region %s\t%s (the sweep's clock), %d requests open\n", r.Region, heard(r), r.Open)
+		fmt.Fprintf(out, "region %s\t%s (the sweep's clock), %d requests open\n", r.Region, r.Says(), r.Open)
 	}
 	fmt.Fprintf(out, "passes\t%s\n", passes(&s, true))
-	fmt.Fprintf(out, "inbox\t%s (real time)\n", inboxHeard(&s))
+	fmt.Fprintf(out, "inbox\t%s (real time)\n", record.Ago("message", s.InboxHeard))
 	if s.DiskFree != nil {
 		fmt.Fprintf(out, "disk\t%.1f GiB free where the journal is\n", float64(*s.DiskFree)/(1<<30))
 	}
@@ -180,39 +175,12 @@ func shutWays(s *record.Status, why bool) (shut []string) {
 	return shut
 }
 
-// heard says when a region's meters were last heard of.
-func heard(r record.RegionHeard) string {
-	if text := advice.Heard(r); !r.Silent {
-		return text
-	}
-	return "SILENT, " + advice.Heard(r)
-}
-
-// inboxHeard says when the last message came in.
-func inboxHeard(s *record.Status) string {
-	if s.InboxHeard == nil {
-		return "no message yet"
-	}
-	return fmt.Sprintf("last message %v ago", seconds(*s.InboxHeard))
-}
-
 // waveName is a wave's name, where it says more than its number.
 func waveName(w record.WaveStatus) string {
 	if w.Name == fmt.Sprintf("wave %d", w.Number) {
 		return "of the plan"
 	}
 	return w.Name
-}
-
-// waits is a wave's state, with what it waits for.
-func waits(w record.WaveStatus) string {
-	switch {
-	case w.WaitsFor != "":
-		return w.State + " for " + w.WaitsFor
-	case !w.Until.IsZero():
-		return w.State + " until " + w.Until.UTC().Format("2 Jan 15:04:05") + " by the sweep's clock"
-	}
-	return w.State
 }
 
 // showLines writes a status line to w until ctx ends, now and then, and where something

@@ -12,7 +12,6 @@ import (
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
 
-	"safemode/engine/console"
 	"safemode/engine/record"
 )
 
@@ -223,7 +222,7 @@ func passesLine(st *record.Status, width int) []string {
 	if len(shutWays(st, false)) > 0 {
 		text = alarm.Render(text)
 	}
-	pieces := []string{heading.Render("Passes ") + text, heading.Render("Inbox ") + inboxHeard(st)}
+	pieces := []string{heading.Render("Passes ") + text, heading.Render("Inbox ") + record.Ago("message", st.InboxHeard)}
 	if st.DiskFree != nil {
 		pieces = append(pieces, heading.Render("Disk ")+fmt.Sprintf("%.1f GiB", float64(*st.DiskFree)/(1<<30)))
 	}
@@ -248,7 +247,7 @@ func progress(st *record.Status, width int) []string {
 		legend = append(legend, fmt.Sprintf("%s %s %d", v.style.Render(v.mark), strings.ReplaceAll(v.verdict, "_", " "), n))
 	}
 	bar.WriteString(faint.Render(strings.Repeat("·", width-used)))
-	legend = append(legend, fmt.Sprintf("%s no verdict %d of %d", faint.Render("·"), left, st.Meters), "to go: "+console.Ending(st))
+	legend = append(legend, fmt.Sprintf("%s no verdict %d of %d", faint.Render("·"), left, st.Meters), "to go: "+st.Ending())
 	return append([]string{bar.String()}, flow(width, legend...)...)
 }
 
@@ -296,7 +295,7 @@ func (s screen) pace(width int) []string {
 func waveLines(st *record.Status) (lines []string) {
 	lines = []string{"", heading.Render("Waves")}
 	for _, w := range st.Waves {
-		line := fmt.Sprintf("%2d %-10s %7d of %d settled, %s", w.Number, w.Name, w.Meters-w.Unsettled, w.Meters, waits(w))
+		line := fmt.Sprintf("%2d %-10s %7d of %d settled, %s", w.Number, w.Name, w.Meters-w.Unsettled, w.Meters, w.Condition())
 		if len(w.Sample) > 0 {
 			line += faint.Render("  " + counted(w.Sample))
 		}
@@ -318,7 +317,7 @@ func regionLines(st *record.Status) []string {
 			left, r.Meters))
 	}
 	for _, r := range st.Heard {
-		line := fmt.Sprintf("%-10s %s, %d requests open", r.Region, heard(r), r.Open)
+		line := fmt.Sprintf("%-10s %s, %d requests open", r.Region, r.Says(), r.Open)
 		if r.Silent {
 			line = alarm.Render(line)
 		}
@@ -338,7 +337,7 @@ func troubleLines(st *record.Status) []string {
 		lines = append(lines, heading.Render("Thresholds")+text)
 	}
 	if st.Renewal != nil {
-		lines = append(lines, fmt.Sprintf("%s in %v, or it pauses", heading.Render("To be renewed"), seconds(max(*st.Renewal, 0))))
+		lines = append(lines, fmt.Sprintf("%s in %s, or it pauses", heading.Render("To be renewed"), record.Span(max(*st.Renewal, 0))))
 	}
 	if len(st.Refusals) > 0 {
 		lines = append(lines, "", heading.Render("Last refusals")+faint.Render("  by the sweep's clock"))

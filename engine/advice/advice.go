@@ -212,7 +212,7 @@ func (j *judge) regions() {
 	for _, r := range j.st.Heard {
 		electricity += r.OpenElectricity
 		if r.Silent {
-			silent, names = append(silent, r.Region+" ("+Heard(r)+")"), append(names, r.Region)
+			silent, names = append(silent, r.Region+" ("+r.Answered()+")"), append(names, r.Region)
 			pauses = append(pauses, j.ifActive("pause", "--region", r.Region, "--reason", "region out")...)
 		}
 	}
@@ -223,7 +223,7 @@ func (j *judge) regions() {
 	switch {
 	case (electricity >= fewOpen || electricity > 0 && len(silent) > 0) && quiet > inboxQuiet.Seconds():
 		j.add(call(record.Task{
-			Says: fmt.Sprintf("nothing has come in at the inbox for %v, and %d requests wait for answers", span(quiet), electricity),
+			Says: fmt.Sprintf("nothing has come in at the inbox for %s, and %d requests wait for answers", record.Span(quiet), electricity),
 			Do:   doInbox, Incident: "inbox-unreachable",
 		}, record.NoticeInbox, "", ""))
 	case len(silent) > 0:
@@ -235,25 +235,12 @@ func (j *judge) regions() {
 	}
 }
 
-// Heard says when a region was last heard of.
-func Heard(r record.RegionHeard) string {
-	if r.Seconds == nil {
-		return "no answer yet"
-	}
-	return fmt.Sprintf("last answer %v ago", span(*r.Seconds))
-}
-
-// span is a number of seconds as people say it.
-func span(seconds float64) time.Duration {
-	return time.Duration(seconds * float64(time.Second)).Round(time.Second)
-}
-
 // soon tells of what will stop the sweep if nobody does anything.
 func (j *judge) soon() {
 	st := j.st
-	if r := st.Renewal; r != nil && span(*r) < renewSoon && st.State == "running" {
+	if r := st.Renewal; r != nil && *r < renewSoon.Seconds() && st.State == "running" {
 		j.add(call(record.Task{
-			Says: fmt.Sprintf("nobody has renewed the sweep: it pauses in %v", max(0, span(*r))),
+			Says: fmt.Sprintf("nobody has renewed the sweep: it pauses in %s", record.Span(max(0, *r))),
 			Do:   doRenew, Incident: "paused", Commands: j.ifActive("renew"),
 		}, record.NoticeDeadMan, "renewal", ""))
 	}
@@ -262,9 +249,9 @@ func (j *judge) soon() {
 		return
 	}
 	until := st.Deadline.Sub(j.now)
-	if late := st.State == "running" && st.ETA != nil && until < span(*st.ETA); late || until < deadlineNear {
+	if late := st.State == "running" && st.ETA != nil && until.Seconds() < *st.ETA; late || until < deadlineNear {
 		j.add(record.Task{
-			Incident: "plan-too-slow", Says: fmt.Sprintf("the direction ends in %v, %s, and %d of %d meters have no verdict", until.Round(time.Minute), st.Deadline.UTC().Format(clockLayout), left, st.Meters),
+			Incident: "plan-too-slow", Says: fmt.Sprintf("the direction ends in %s, %s, and %d of %d meters have no verdict", record.Span(until.Seconds()), st.Deadline.UTC().Format(clockLayout), left, st.Meters),
 			Do: "Ask the Authority now whether it ends later: then sign the new direction, plan anew and have two approve.",
 		})
 	}

@@ -167,20 +167,20 @@ func TestHealth(t *testing.T) {
 		}, record.HealthNotSending, "the DCC takes nothing"},
 		"region silent": {func(st *record.Status) {
 			st.Heard = []record.RegionHeard{{Region: "North", Open: 3, Seconds: ago(1000), Silent: true}, {Region: "South"}}
-		}, record.HealthPerson, "no meter answers in North (last answer 16m40s ago)"},
+		}, record.HealthPerson, "no meter answers in North (last answer 17 min ago)"},
 		"inbox out of reach": {func(st *record.Status) {
 			st.Heard, st.InboxHeard = []record.RegionHeard{{Region: "North", Open: 3, OpenElectricity: 3, Silent: true}}, ago(700)
-		}, record.HealthPerson, "nothing has come in at the inbox for 11m40s"},
+		}, record.HealthPerson, "nothing has come in at the inbox for 12 min"},
 		"inbox never heard": {func(st *record.Status) {
 			st.Heard, st.InboxHeard, st.Elapsed = []record.RegionHeard{{Region: "North", OpenElectricity: fewOpen}}, nil, 301
-		}, record.HealthPerson, "nothing has come in at the inbox for 5m1s"},
+		}, record.HealthPerson, "nothing has come in at the inbox for 5 min"},
 		"the last few": {func(st *record.Status) {
 			st.Heard, st.InboxHeard = []record.RegionHeard{{Region: "North", OpenElectricity: fewOpen - 1}}, ago(700)
 		}, record.HealthOK, "goes on by itself"},
 		"disk":     {func(st *record.Status) { st.DiskFree, st.DiskNeeded = room(1<<20), 2<<20 }, record.HealthPerson, "1 MiB are free"},
-		"renewal":  {func(st *record.Status) { st.Renewal = ago(90) }, record.HealthPerson, "it pauses in 1m30s"},
-		"deadline": {func(st *record.Status) { st.Deadline = now.Add(2 * time.Hour) }, record.HealthPerson, "ends in 2h0m0s"},
-		"too slow": {func(st *record.Status) { st.Deadline, st.ETA = now.Add(48*time.Hour), ago(200000) }, record.HealthPerson, "ends in 48h0m0s"},
+		"renewal":  {func(st *record.Status) { st.Renewal = ago(90) }, record.HealthPerson, "it pauses in 90 s"},
+		"deadline": {func(st *record.Status) { st.Deadline = now.Add(2 * time.Hour) }, record.HealthPerson, "ends in 2 h"},
+		"too slow": {func(st *record.Status) { st.Deadline, st.ETA = now.Add(48*time.Hour), ago(200000) }, record.HealthPerson, "ends in 2 days"},
 		"gate":     {func(st *record.Status) { st.Gates = closed("mpids") }, record.HealthNotSending, "gate mpids is closed"},
 		"service held": {func(st *record.Status) {
 			st.Holds = []record.HoldStatus{{Scope: "SRV 7.3", Action: "pause", By: "safemode", Cause: record.CauseQuarantine, Since: now}}

@@ -7,35 +7,91 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"safemode/engine/chart"
+	"safemode/engine/record"
 )
 
 // Four rates and the limit stand on one chart, to one scale.
-func TestChart(t *testing.T) {
-	begin, limit := time.Date(2026, 11, 25, 16, 0, 0, 0, time.UTC), 20.0
-	course := []Rates{{begin, 40, 20, 10, 5}, {begin.Add(time.Second), 40, 20, 10, 5}, {begin.Add(4 * time.Second), 0, 20, 10, 0}}
-	c := draw(course, &limit)
-	if c == nil || c.Highest != 42 || c.Seconds != 4 {
-		t.Fatalf("%+v", c)
+func TestPace(t *testing.T) {
+	limit := 20.0
+	course := []record.Moment{moment(0, 40, 20, 10, 5), moment(1, 40, 20, 10, 5), moment(4, 0, 20, 10, 0)}
+	c := pace(course, &limit)
+	if c == nil {
+		t.Fatal("no chart")
 	}
-	want := map[string]string{
-		"requested": "0.0,9.5 250.0,9.5 1000.0,200.0", "sent": "0.0,104.8 250.0,104.8 1000.0,104.8",
-		"acknowledged": "0.0,152.4 250.0,152.4 1000.0,152.4", "answered": "0.0,176.2 250.0,176.2 1000.0,200.0",
+	want := []chart.Line{
+		{Name: "requested", Class: "requested", Value: "26.7", Path: "M0.0 0.0L250.0 0.0L1000.0 1000.0"},
+		{Name: "sent", Class: "sent", Value: "20.0", Path: "M0.0 500.0L250.0 500.0L1000.0 500.0"},
+		{Name: "acknowledged", Class: "acknowledged", Value: "10.0", Path: "M0.0 750.0L250.0 750.0L1000.0 750.0"},
+		{Name: "answered", Class: "answered", Value: "3.3", Path: "M0.0 875.0L250.0 875.0L1000.0 1000.0"},
+		{Name: "limit", Class: "limit", Value: "20.0", Path: "M0.0 500.0L1000.0 500.0"},
 	}
-	for _, l := range c.Lines {
-		if l.Points != want[l.Name] {
-			t.Errorf("%s: %s", l.Name, l.Points)
-		}
+	if diff := cmp.Diff(want, c.Lines); diff != "" {
+		t.Error(diff)
 	}
-	if c.LimitY < 104.7 || c.LimitY > 104.8 { // where what was sent is
-		t.Errorf("the limit is drawn at %g", c.LimitY)
+	if first := c.XTicks[0]; first.Label != "now" || first.At != 100 {
+		t.Errorf("the time axis: %+v", c.XTicks)
 	}
-	for name, few := range map[string][]Rates{"nothing": nil, "one second": course[:1], "an idle sweep": {{At: begin}, {At: begin.Add(time.Second)}}} {
-		if draw(few, nil) != nil {
+	for name, few := range map[string][]record.Moment{"nothing": nil, "one second": course[:1], "an idle sweep": {moment(0, 0, 0, 0, 0), moment(1, 0, 0, 0, 0)}} {
+		if pace(few, nil) != nil {
 			t.Errorf("a chart of %s", name)
 		}
 	}
-	page := ask(newConsole(t, &fakeSweep{status: troubled()}, func(o *Options) { o.Course = func() []Rates { return course } }), "GET", "/").Body.String()
-	for _, text := range []string{`class="limit"`, `<polyline class="answered"`, "requested <b>26.7</b>", "limit <b>20.0</b>", "the last 4 s"} {
+	page := ask(newConsole(t, &fakeSweep{status: troubled()}, func(o *Options) { o.Course = func() []record.Moment { return course } }), "GET", "/").Body.String()
+	for _, text := range []string{`<path class="limit"`, `<path class="answered"`, "requested <b>26.7</b>", "limit <b>20.0</b>", "POSTs and proven answers a second: requested 26.7; sent 20.0", ">now</span>"} {
+		if !strings.Contains(page, text) {
+			t.Errorf("the page lacks %q", text)
+		}
+	}
+}
+
+// moment is a second of a course.
+func moment(second int, requested, sent, acknowledged, answered float64, regions ...record.RegionRates) record.Moment {
+	at := time.Date(2026, 11, 25, 16, 0, second, 0, time.UTC)
+	return record.Moment{Rates: record.Rates{At: at, Requested: requested, Sent: sent, Acknowledged: acknowledged, Answered: answered}, Regions: regions}
+}
+
+// A long course is drawn by means, the last of as many moments as the others.
+func TestLongCourse(t *testing.T) {
+	var course []record.Moment
+	for i := range 599 {
+		course = append(course, moment(i, 0, float64(i), 0, 0))
+	}
+	_, all, highest := over(course, []kind{{"sent", func(m record.Moment) float64 { return m.Sent }}}, 60)
+	one := all[0]
+	if len(one.X) != 60 || one.X[0] != 8 || one.Y[0] != 4 || one.X[59] != 598 || one.Y[59] != 593.5 || highest != 593.5 {
+		t.Errorf("%d points, from %g %g to %g %g, the highest %g", len(one.X), one.X[0], one.Y[0], one.X[59], one.Y[59], highest)
+	}
+}
+
+// Each region has a chart of its own, and all have one scale.
+func TestRegionsOverTime(t *testing.T) {
+	rates := func(answered, failed float64) record.RegionRates {
+		return record.RegionRates{Answered: answered, Failed: failed}
+	}
+	course := []record.Moment{moment(0, 0, 0, 0, 0, rates(4, 1), rates(1, 0)), moment(2, 0, 0, 0, 0, rates(2, 0), rates(0, 0))}
+	heard := []record.RegionHeard{{Region: "4G North"}, {Region: "South"}}
+	var paths []string
+	for _, c := range regions(course, heard) {
+		if top := c.YTicks[len(c.YTicks)-1]; top.Label != "4" || top.At != 100 {
+			t.Errorf("%s: the axis ends at %+v", c.Title, top)
+		}
+		for _, l := range c.Lines {
+			paths = append(paths, l.Name+" "+l.Path)
+		}
+	}
+	want := []string{"answered M0.0 0.0L1000.0 500.0", "failed M0.0 750.0L1000.0 1000.0", "answered M0.0 750.0L1000.0 1000.0", "failed M0.0 1000.0L1000.0 1000.0"}
+	if diff := cmp.Diff(want, paths); diff != "" {
+		t.Error(diff)
+	}
+	if regions(course, heard[:1]) != nil || regions(nil, heard) != nil || regions(course[1:], heard) != nil {
+		t.Error("charts of regions that are not those of the course, or of nothing")
+	}
+	page := ask(newConsole(t, &fakeSweep{status: troubled()}, func(o *Options) { o.Course = func() []record.Moment { return course } }), "GET", "/").Body.String()
+	for _, text := range []string{"<h3>4G North</h3><p>last answer 14 s ago; 7 requests open</p>", `<p class="fault">SILENT, last answer 15 min ago; 2 requests open</p>`, `aria-label="South, requests a second by how they ended: answered 0.5; failed 0.0"`} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page lacks %q", text)
 		}

@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
+
+	"safemode/engine/record"
 )
 
 // Sweep is what is watched and steered. It is used by many goroutines. The
@@ -38,8 +40,8 @@ type Options struct {
 
 	Registerer prometheus.Registerer // of the count of who was turned away. Optional
 
-	// Course is the rates of the last while, each second's, for the page's chart. Optional.
-	Course func() []Rates
+	// Course is the last while, second by second, for the page's charts. Optional.
+	Course func() []record.Moment
 
 	// Stories tells one meter's story. Optional. Redact keeps device ids, MPxNs, Request IDs
 	// and messages from whoever may not give orders; without people, from everybody.

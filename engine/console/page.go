@@ -3,7 +3,7 @@ package console
 import (
 	"bytes"
 	"cmp"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"safemode/engine/chart"
 	"safemode/engine/record"
 	"safemode/servicerequests"
 )
@@ -39,7 +40,8 @@ type view struct {
 	Parts  []part
 	Stuck  []count
 	Passes []way
-	Chart  *chart // nil: too little has passed
+	Pace   *chart.Chart // nil: too little has passed
+	Areas  []region
 	Ending string
 
 	// For the orders.
@@ -48,6 +50,12 @@ type view struct {
 	Stories     bool // one meter's story can be told
 
 	reader
+}
+
+// region is when a region was last heard of, and how it went there of late.
+type region struct {
+	record.RegionHeard
+	Chart *chart.Chart // nil: too little has passed
 }
 
 // way is a gate, a circuit or the signer. One word for all of them: it passes, or it is shut.
@@ -83,22 +91,22 @@ func left(r record.RegionStatus) int {
 	return n
 }
 
-//go:embed page.html
-var pageText string
+//go:embed style.html page.html story.html
+var pages embed.FS
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+var pageTemplate = template.Must(template.Must(template.New("pages").Funcs(template.FuncMap{
 	"words":    func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	"counts":   counts,
 	"verdicts": func() []string { return record.Verdicts[:] },
 	"classes":  func() []string { return record.EndedClasses },
 	"left":     left,
 	"service":  serviceName,
-	"heard":    heard,
-	"ago":      ago,
+	"ago":      record.Ago,
 	"instant":  instant,
+	"within":   func(part, whole string) bool { return strings.Contains(whole, part) },
 	"gib":      func(n *uint64) string { return fmt.Sprintf("%.1f GiB", float64(*n)/(1<<30)) },
 	"percent":  func(share float64) string { return fmt.Sprintf("%.0f%%", 100*share) },
-}).Parse(pageText + storyText))
+}).ParseFS(pages, "*.html")).New("chart").Parse(chart.Templates))
 
 // counts lists what is not 0.
 func counts(m map[string]int) string {
@@ -131,10 +139,17 @@ func (c console) look(now time.Time, status []byte) (view, error) {
 			v.Stuck = append(v.Stuck, waits)
 		}
 	}
-	if c.o.Course != nil {
-		v.Chart = draw(c.o.Course(), v.Limit)
+	for _, r := range v.Heard {
+		v.Areas = append(v.Areas, region{RegionHeard: r})
 	}
-	v.Ending = Ending(&v.Status)
+	if c.o.Course != nil {
+		course := c.o.Course()
+		v.Pace = pace(course, v.Limit)
+		for i, drawn := range regions(course, v.Heard) {
+			v.Areas[i].Chart = &drawn
+		}
+	}
+	v.Ending = v.Status.Ending()
 	for _, r := range servicerequests.Regions {
 		v.RegionNames = append(v.RegionNames, r.String())
 	}
@@ -172,24 +187,6 @@ func parts(s *record.Status) (list []part) {
 	}
 	add("left", "no verdict yet", left)
 	return list
-}
-
-// Ending says when the last verdict is due, with its range.
-func Ending(s *record.Status) string {
-	say := func(seconds float64) string {
-		return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
-	}
-	switch {
-	case s.Meters > 0 && s.Done == s.Meters:
-		return "every meter has a verdict"
-	case s.State != "starting" && s.State != "running":
-		return "nothing moves until it goes on"
-	case s.ETA == nil:
-		return "not known yet"
-	case s.ETARange != nil:
-		return fmt.Sprintf("%s to %s by the sweep's clock", say(s.ETARange[0]), say(s.ETARange[1]))
-	}
-	return "about " + say(*s.ETA) + " by the sweep's clock"
 }
 
 // page serves the page as it is now. It can be read without scripts, and then loads
@@ -326,13 +323,10 @@ func note(v view) ([]byte, error) {
 		line("  %s, %s: %s, %d without a verdict, of %d", r.Region, r.Fuel, cmp.Or(counts(r.Verdicts), "no verdicts"), left(r), r.Meters)
 	}
 	for _, r := range v.Heard {
-		line("  %s: %s, %d requests open", r.Region, heard(r), r.Open)
+		line("  %s: %s by the sweep's clock, %d requests open", r.Region, r.Says(), r.Open)
 	}
 	for _, wave := range v.Waves {
-		line("Wave %d (%s): %s, %d of %d meters unsettled", wave.Number, wave.Name, wave.State, wave.Unsettled, wave.Meters)
-		if wave.WaitsFor != "" {
-			line("  waits for %s", wave.WaitsFor)
-		}
+		line("Wave %d (%s): %s; %d of %d meters unsettled", wave.Number, wave.Name, wave.Condition(), wave.Unsettled, wave.Meters)
 	}
 	for _, s := range v.Stuck {
 		line("Waiting: %d of %d meters %s", s.N, v.Meters, s.Name)
@@ -347,20 +341,4 @@ func instant(t time.Time) string {
 		return "not known"
 	}
 	return t.UTC().Format("2 Jan 2006 15:04 UTC")
-}
-
-// heard says when a region's meters were last heard of.
-func heard(r record.RegionHeard) string {
-	text := "no answer yet"
-	if r.Seconds != nil {
-		text = "last answer " + ago(*r.Seconds)
-	}
-	if r.Silent {
-		text = "SILENT, " + text
-	}
-	return text
-}
-
-func ago(seconds float64) string {
-	return time.Duration(seconds*float64(time.Second)).Round(time.Second).String() + " ago"
 }

@@ -51,9 +51,9 @@ func TestPageIsReadWithoutScripts(t *testing.T) {
 		"<title>DRILL not sending: 40 of 200 - safemode</title>", "http-equiv=\"refresh\"",
 		"SIMULATOR: a drill, no real meter is touched", "Safe mode sweep 0123456789ab", "DIR-7, until 21 Dec 2026 00:00 UTC", "S-EUI (ABCD)", "the sweep's, 300 times as fast",
 		`<strong class="badge not_sending">not sending</strong> the sweep is paused`,
-		"<b>the sweep is paused by wave 1.</b> Find out why; then resume.", "<code>safemode resume</code>", `<a href="/incident/paused">What to know of this</a>`, "<li>3: arm refused; send an engineer</li>",
-		"last answer 14s ago", "SILENT, last answer 15m0s ago", "last message 3s ago", "3.0 GiB free", "waiting for the sweep is held",
-		"40 of 200 have a verdict", "nothing moves until it goes on", "armed <b>4</b> of 200", "no verdict yet <b>160</b> of 200",
+		"<b>the sweep is paused by wave 1.</b> Find out why; then resume.", "<code>safemode resume</code>", `<a href="/incident/paused" aria-label="What to know of this: paused">What to know of this</a>`, "<li>3: arm refused; send an engineer</li>",
+		"last answer 14 s ago", "SILENT, last answer 15 min ago", "last message 3 s ago", "3.0 GiB free", "waiting for the sweep is held",
+		"<b>40 of 200</b> meters have a verdict", `<a href="#to-do"><b>2</b> things to do</a>`, "nothing moves until it goes on", "armed <b>4</b> of 200", "no verdict yet <b>160</b> of 200",
 		"shut: revoked: serial 7", `<th scope="row">gate direction</th><td>passes</td>`, `<th scope="row">circuit transform North</th><td><span class="fault">shut`, "77001",
 		"1 canary", "unverified 5", "5 of 100 retries used", "put off 11",
 		`<th scope="row">4G North</th><td>gas</td><td class="n">0</td><td class="n">3</td><td class="n">0</td><td class="n">0</td><td class="n">0</td><td class="n">77</td><td class="n">80</td>`,
@@ -80,8 +80,8 @@ func TestPageIsReadWithoutScripts(t *testing.T) {
 func TestNoteForTheNextShift(t *testing.T) {
 	w := ask(newConsole(t, &fakeSweep{status: troubled()}, nil), "GET", "/note")
 	for _, line := range []string{
-		"State: paused. canary: 5 of 45", "  armed           4 of 200\n", "Wave 1 (canary): opened, 5 of 45 meters unsettled",
-		"SIMULATOR: a drill", "Health: not sending. the sweep is paused\n", "gate certificates: revoked: serial 7", "  waits for the sweep is held",
+		"State: paused. canary: 5 of 45", "  armed           4 of 200\n", "Wave 1 (canary): opened; 5 of 45 meters unsettled",
+		"SIMULATOR: a drill", "Health: not sending. the sweep is paused\n", "gate certificates: revoked: serial 7", "Wave 2 (growth): waiting for the sweep is held; ",
 		"To do:\n  - the sweep is paused by wave 1. Find out why; then resume.\n      safemode resume\n      more: safemode help incident paused\n  - 3 meters are not safe. By reason:\n      3: arm refused -> send an engineer",
 		"Direction DIR-7, supplier S-EUI (ABCD), until 21 Dec 2026 00:00 UTC",
 	} {

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	_ "embed"
-
 	"go.uber.org/zap"
 
 	"safemode/engine/record"
@@ -182,9 +180,6 @@ type Proof struct{ Proves, ToWhom, Result string }
 
 // Failed says whether a check of it failed.
 func (p Proof) Failed() bool { return strings.HasPrefix(p.Result, "FAILED") }
-
-//go:embed story.html
-var storyText string
 
 // metersView is a list made ready for the page.
 type metersView struct {

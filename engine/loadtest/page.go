@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+
+	"safemode/engine/chart"
 )
 
 //go:embed page.html
@@ -12,11 +14,10 @@ var pageText string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"ms":     msText,
-	"rate":   number,
+	"rate":   chart.Number,
 	"share":  percent,
-	"middle": func(a, b float64) float64 { return (a + b) / 2 },
 	"figure": figure,
-}).Parse(pageText))
+}).Parse(pageText + chart.Templates))
 
 func percent(n, of int) string {
 	if of == 0 {
@@ -29,6 +30,6 @@ func percent(n, of int) string {
 func (r *Result) WriteHTML(w io.Writer) error {
 	return page.Execute(w, struct {
 		*Result
-		Charts []Chart
+		Charts []drawn
 	}{r, r.charts()})
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strconv"
 	"text/tabwriter"
+
+	"safemode/engine/chart"
 )
 
 // WriteText writes the result for a terminal.
@@ -18,8 +20,8 @@ func (r *Result) WriteText(out io.Writer) error {
 	}
 	row("a second", "requested", "sent", "late", "dropped", "accepted", "answered", "refused", "throttled", "rejected", "in doubt", "sent/s", "accepted/s", "answered/s")
 	for _, s := range r.Steps {
-		row(number(s.Rate), s.Requested, s.Sent, s.Late, s.Dropped, s.Accepted, s.Answered, s.Refused, s.Throttled, s.Rejected, s.InDoubt,
-			number(s.SentRate), number(s.AcceptedRate), number(s.AnsweredRate))
+		row(chart.Number(s.Rate), s.Requested, s.Sent, s.Late, s.Dropped, s.Accepted, s.Answered, s.Refused, s.Throttled, s.Rejected, s.InDoubt,
+			chart.Number(s.SentRate), chart.Number(s.AcceptedRate), chart.Number(s.AnsweredRate))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -31,7 +33,7 @@ func (r *Result) WriteText(out io.Writer) error {
 			name string
 			l    Latency
 		}{{"acknowledgement", s.Ack}, {"answer", s.Answer}} {
-			row(number(s.Rate), part.name, msText(part.l.P50), msText(part.l.P90), msText(part.l.P99), msText(part.l.P999), msText(part.l.Max),
+			row(chart.Number(s.Rate), part.name, msText(part.l.P50), msText(part.l.P90), msText(part.l.P99), msText(part.l.P999), msText(part.l.Max),
 				fmt.Sprintf("%d of %d", part.l.Censored, part.l.Samples))
 		}
 	}
@@ -47,13 +49,13 @@ func (r *Result) WriteText(out io.Writer) error {
 		if c.Pass {
 			word = "holds"
 		}
-		fmt.Fprintf(w, "%s\tat %s a second\t%s\t%s\n", c.Threshold, number(c.Rate), c.Value, word)
+		fmt.Fprintf(w, "%s\tat %s a second\t%s\t%s\n", c.Threshold, chart.Number(c.Rate), c.Value, word)
 	}
 	if len(r.Compared) > 0 {
 		fmt.Fprintln(w, "\nbeside the earlier test\tbefore\tnow\tnow / before")
 	}
 	for _, c := range r.Compared {
-		fmt.Fprintf(w, "%s at %s a second\t%s\t%s\t%s\n", c.Metric, number(c.Rate), figure(c.Before), figure(c.After), figure(c.Ratio))
+		fmt.Fprintf(w, "%s at %s a second\t%s\t%s\t%s\n", c.Metric, chart.Number(c.Rate), figure(c.Before), figure(c.After), figure(c.Ratio))
 	}
 	if err := w.Flush(); err != nil {
 		return err

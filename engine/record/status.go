@@ -286,6 +286,19 @@ type Rates struct {
 	Answered     float64   `json:"answered"`     // proven answers that ended a request
 }
 
+// Moment is what passed the sweep from one sample to the next, and what came of it.
+type Moment struct {
+	Rates
+	Regions []RegionRates // those with planned meters, in the order of Status.Heard
+}
+
+// RegionRates are how the requests to a region's meters ended in a second, by the sweep's
+// clock.
+type RegionRates struct {
+	Answered float64 // the meter answered, whatever it said
+	Failed   float64 // it did not, or its answer was not believed, or the DCC rejected the request
+}
+
 // StateRow is a row of the state: what somebody has made of the records so far, so
 // that they need not be read again. To the journal it is bytes.
 type StateRow struct {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"safemode/engine/chart"
 	"safemode/engine/record"
 	"safemode/servicerequests"
 )
@@ -29,7 +30,7 @@ type section struct {
 	Heading string
 	Text    string
 	Bars    []bar
-	Lines   *lines
+	Lines   *chart.Chart
 	Table   *grid
 }
 
@@ -55,27 +56,10 @@ type segment struct {
 	N     int
 }
 
-// lines is a chart of counts over time, 1000 wide and 260 high.
-type lines struct {
-	Series []series
-	Ticks  []tick // on the time axis
-	Marks  []tick // on the count axis
-	Label  string
-}
-
-type series struct {
-	Class, Label, Points string
-}
-
-type tick struct {
-	At    float64
-	Label string
-}
-
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"whole": isEUI}).Parse(pageText))
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"whole": isEUI}).Parse(pageText + chart.Templates))
 
 // isEUI says whether a cell holds a device id, which is not broken into lines.
 func isEUI(cell string) bool {
@@ -257,7 +241,7 @@ func notCoveredTable(rows []record.RejectedBody) *grid {
 
 // progress draws how many meters were on supply, and how many of those or armed,
 // over the time of the sweep.
-func (r *Report) progress() *lines {
+func (r *Report) progress() *chart.Chart {
 	type event struct {
 		at            time.Time
 		supply, armed int
@@ -283,12 +267,12 @@ func (r *Report) progress() *lines {
 		}
 	}
 	slices.SortFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
-	const width, height, points = 1000.0, 220.0, 250
+	const points = 250
 	span := r.Last.Sub(r.First)
 	if span <= 0 || len(r.Meters) == 0 {
 		return nil
 	}
-	var onSupply, safe strings.Builder
+	onSupply, safe := chart.Series{Name: "on supply", Class: record.VerdictOnSupply}, chart.Series{Name: "on supply or armed", Class: record.VerdictArmed}
 	supply, armed, next := 0, 0, 0
 	for i := range points + 1 {
 		until := r.First.Add(time.Duration(float64(span) * float64(i) / points))
@@ -297,37 +281,17 @@ func (r *Report) progress() *lines {
 			armed += events[next].armed
 			next++
 		}
-		x := width * float64(i) / points
-		y := func(n int) float64 { return height - height*float64(n)/float64(len(r.Meters)) }
-		fmt.Fprintf(&onSupply, "%.1f,%.1f ", x, y(supply))
-		fmt.Fprintf(&safe, "%.1f,%.1f ", x, y(supply+armed))
+		x := until.Sub(r.First).Seconds()
+		onSupply.X, onSupply.Y = append(onSupply.X, x), append(onSupply.Y, float64(supply))
+		safe.X, safe.Y = append(safe.X, x), append(safe.Y, float64(supply+armed))
 	}
-	l := &lines{
-		Label: fmt.Sprintf("meters, of %d planned, over the time of the sweep", len(r.Meters)),
-		Series: []series{
-			{record.VerdictArmed, fmt.Sprintf("on supply or armed: %d", supply+armed), strings.TrimSpace(safe.String())},
-			{record.VerdictOnSupply, fmt.Sprintf("on supply: %d", supply), strings.TrimSpace(onSupply.String())},
-		},
-	}
-	for i := range 5 {
-		part := float64(i) / 4
-		l.Ticks = append(l.Ticks, tick{width * part, sinceStart(time.Duration(float64(span) * part))})
-		l.Marks = append(l.Marks, tick{height - height*part, strconv.Itoa(int(part * float64(len(r.Meters))))})
-	}
-	return l
-}
-
-// sinceStart writes a duration as people say it.
-func sinceStart(d time.Duration) string {
-	switch {
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%.1f days", d.Hours()/24)
-	case d >= 2*time.Hour:
-		return fmt.Sprintf("%.1f h", d.Hours())
-	case d >= 2*time.Minute:
-		return fmt.Sprintf("%.0f min", d.Minutes())
-	}
-	return fmt.Sprintf("%.0f s", d.Seconds())
+	onSupply.Value, safe.Value = strconv.Itoa(supply), strconv.Itoa(supply+armed)
+	c := chart.Draw(chart.Options{
+		Title: "Meters that are on supply or armed, over the time of the sweep",
+		X:     chart.Axis{Label: "since the beginning, by the sweep's clock", To: span.Seconds(), Ticks: chart.Times(span.Seconds())},
+		Y:     chart.Axis{Label: fmt.Sprintf("meters, of %d planned", len(r.Meters)), To: float64(len(r.Meters))},
+	}, safe, onSupply)
+	return &c
 }
 
 // WriteHTML writes weekly.html.

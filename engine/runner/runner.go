@@ -115,7 +115,7 @@ type Runner struct {
 
 	turned atomic.Int64 // when the loop last turned, in nanoseconds since 1970; 0: it has not begun
 	status atomic.Pointer[record.Status]
-	course atomic.Pointer[[]record.Rates]
+	course atomic.Pointer[[]record.Moment]
 }
 
 type order struct {
@@ -134,7 +134,7 @@ func New(o Options) *Runner {
 		waiting: map[uint64]chan<- error{}, legs: map[uint64]uint64{},
 	}
 	r.status.Store(&record.Status{State: "starting"})
-	r.course.Store(new([]record.Rates))
+	r.course.Store(new([]record.Moment))
 	return r
 }
 
@@ -199,7 +199,7 @@ func (r *Runner) Turned() time.Time {
 }
 
 // Course is the rates of the last ten minutes of real time, each second's.
-func (r *Runner) Course() []record.Rates { return *r.course.Load() }
+func (r *Runner) Course() []record.Moment { return *r.course.Load() }
 
 // Run carries the plan out and returns when every meter has a verdict, and what was due
 // again as it began has been read. When ctx ends it takes nothing new in, waits for the

@@ -38,6 +38,7 @@ func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servi
 	}
 	s.takeEnd(m, e, service, id)
 	s.counts.heard[m.Plan.Region].ended(class, s.now)
+	s.pace.flow.ended(m.Plan.Region, class)
 	s.counts.refused(m.Plan.Region, service, class, code, s.now)
 	if unregistered {
 		s.transfers.refusedAs(o.Expected)

@@ -57,6 +57,11 @@ func (c *counts) area(h *seat) *areaCount {
 	return count
 }
 
+// planned says whether a region has meters.
+func (c *counts) planned(region servicerequests.Region) bool {
+	return c.areas[area{region, false}] != nil || c.areas[area{region, true}] != nil
+}
+
 func (c *counts) regions() (all []record.RegionStatus) {
 	for at, count := range c.areas {
 		r := record.RegionStatus{Region: at.region.String(), Fuel: "electricity", Meters: count.meters, Verdicts: maps.Clone(count.verdicts)}

@@ -73,7 +73,7 @@ func (h *heardOf) ended(class record.Class, now time.Time) {
 func (s *Machine) showHeard() (all []record.RegionHeard) {
 	wait := [...]time.Duration{s.o.Policy.ResponseWait.Electricity, s.o.Policy.ResponseWait.Gas}
 	for _, region := range servicerequests.Regions {
-		if s.counts.areas[area{region, false}] == nil && s.counts.areas[area{region, true}] == nil {
+		if !s.counts.planned(region) {
 			continue
 		}
 		h, open := &s.counts.heard[region], s.queues.lanes[region].inFlight
@@ -97,16 +97,16 @@ func (s *Machine) showHeard() (all []record.RegionHeard) {
 	return all
 }
 
-// waitsBefore says what a wave that has not opened waits for; empty: it has, or it is not
-// the next.
+// waitsBefore says what a wave that has not opened waits for; empty: it has, or there is
+// nothing that it could wait for.
 func (s *Machine) waitsBefore(w *wave) string {
-	if !s.run.begun || w.state != "" || w.number != s.waves.opened+1 || w.number == 1 {
+	if !s.run.begun || w.state != "" || w.number == 1 || s.run.halt != nil || s.run.ceased != "" {
 		return ""
 	}
 	before := s.waves.all[w.number-2]
 	switch {
-	case s.run.halt != nil || s.run.ceased != "":
-		return ""
+	case w.number != s.waves.opened+1:
+		return fmt.Sprintf("wave %d", before.number)
 	case s.holds.whole():
 		return "the sweep is held"
 	case before.state == record.WaveSoaking:

@@ -8,6 +8,7 @@ import (
 
 	"safemode/engine/ledger"
 	"safemode/engine/record"
+	"safemode/servicerequests"
 )
 
 // News says whether anything has happened since the last status.
@@ -136,7 +137,7 @@ type paces struct {
 	flow  flow   // of this run
 	flows []flow // the last ratesSpan samples, one a second
 
-	course []record.Rates // from each sample to the next, of the last while; what is in it is not changed
+	course []record.Moment // from each sample to the next, of the last while; what is in it is not changed
 }
 
 // pace is how far the sweep had come at an instant.
@@ -194,6 +195,18 @@ func (s *Machine) toGo(since, now pace) (eta float64, known bool) {
 type flow struct {
 	real, at                                time.Time // real time, the sweep's clock
 	requested, sent, acknowledged, answered int
+
+	regions [len(servicerequests.Regions) + 1]struct{ answered, failed int } // requests that have ended
+}
+
+// ended notes how a request to a region's meter has ended.
+func (f *flow) ended(region servicerequests.Region, class record.Class) {
+	switch class {
+	case record.ClassSuccess, record.ClassNegative: // the device said so
+		f.regions[region].answered++
+	case record.ClassNoResponse, record.ClassRejected, record.ClassInDoubt, record.ClassUnverified:
+		f.regions[region].failed++
+	}
 }
 
 const (
@@ -213,6 +226,22 @@ func between(a, b flow) record.Rates {
 	return r
 }
 
+// byRegion are the rates of each region with meters.
+func (s *Machine) byRegion(a, b flow) (all []record.RegionRates) {
+	span := b.at.Sub(a.at).Seconds()
+	for _, region := range servicerequests.Regions {
+		if !s.counts.planned(region) {
+			continue
+		}
+		var r record.RegionRates
+		if was, is := a.regions[region], b.regions[region]; span > 0 {
+			r = record.RegionRates{Answered: float64(is.answered-was.answered) / span, Failed: float64(is.failed-was.failed) / span}
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
 // showFlow shows what passes, and keeps a sample of it each second.
 func (s *Machine) showFlow(st *record.Status) {
 	p := &s.pace
@@ -220,7 +249,7 @@ func (s *Machine) showFlow(st *record.Status) {
 	now.real, now.at = s.real, s.now
 	if n := len(p.flows); n == 0 || now.real.Sub(p.flows[n-1].real) >= time.Second {
 		if n > 0 {
-			p.course = append(p.course, between(p.flows[n-1], now))
+			p.course = append(p.course, record.Moment{Rates: between(p.flows[n-1], now), Regions: s.byRegion(p.flows[n-1], now)})
 			p.course = p.course[max(0, len(p.course)-(mostFlows-1)):]
 		}
 		p.flows = append(p.flows, now)
@@ -229,6 +258,6 @@ func (s *Machine) showFlow(st *record.Status) {
 	st.Rates = between(p.flows[0], now)
 }
 
-// Course is the rates of the last ten minutes of real time, each second's. Nobody may
+// Course is the last ten minutes of real time, second by second. Nobody may
 // change what it returns; later ones are appended to another slice or behind it.
-func (s *Machine) Course() []record.Rates { return s.pace.course }
+func (s *Machine) Course() []record.Moment { return s.pace.course }
