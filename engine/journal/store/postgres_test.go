@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"safemode/engine/journal/store/pgtest"
 )
 
@@ -18,55 +16,14 @@ func TestServerCrashesUnderAWriter(t *testing.T) {
 	c := pgtest.Start(t)
 	s := openStore(t, c.Address("crash"), true)
 	defer s.Close()
-	all := grow(t, s, 2)
-	stop, stopped := make(chan struct{}), make(chan error, 1)
-	go func() {
-		for {
-			select {
-			case <-stop:
-				stopped <- nil
-				return
-			default:
-			}
-			next := segment(all[len(all)-1].Tip(), 2)
-			next.After[1] = byte(len(all))
-			if err := s.Append(next, State{}); err != nil {
-				stopped <- err
-				return
-			}
-			all = append(all, *next)
-		}
-	}()
+	l := under(s, grow(t, s, 2))
 	for range 2 {
-		time.Sleep(200 * time.Millisecond)
+		l.more(t, 20)
 		c.Stop(t)
-		time.Sleep(300 * time.Millisecond)
 		c.Serve(t)
 	}
-	time.Sleep(200 * time.Millisecond)
-	close(stop)
-	if err := <-stopped; err != nil {
-		t.Fatal(err)
-	}
-	var got []Segment
-	for last := uint64(0); ; last = got[len(got)-1].First {
-		read := s.After
-		if got == nil {
-			read = s.Read
-		}
-		page, err := read(t.Context(), last, 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(page) == 0 {
-			break
-		}
-		got = append(got, page...)
-	}
-	if diff := cmp.Diff(all, got); diff != "" {
-		t.Error(diff)
-	}
-	t.Logf("%d segments over two crashes", len(all))
+	l.more(t, 20)
+	l.ends(t, s)
 }
 
 // A holder that cannot renew gives the journal up before its lease ends, and another takes
@@ -81,11 +38,11 @@ func TestLeaseLapses(t *testing.T) {
 	c.Stop(t)
 	select {
 	case <-s.Lost():
-	case <-time.After(leaseLength + 5*time.Second):
+	case <-time.After(LeaseLength + 5*time.Second):
 		t.Fatal("it believes that it holds the journal")
 	}
-	if took := time.Since(began); took > leaseLength {
-		t.Errorf("given up after %v: its lease of %v may be another's", took, leaseLength)
+	if took := time.Since(began); took > LeaseLength {
+		t.Errorf("given up after %v: its lease of %v may be another's", took, LeaseLength)
 	}
 	if err := s.Held(); !errors.Is(err, ErrLapsed) {
 		t.Errorf("held: %v", err)
@@ -128,7 +85,7 @@ func TestLeaseTaken(t *testing.T) {
 	}
 	select {
 	case <-first.Lost():
-	case <-time.After(leaseLength):
+	case <-time.After(LeaseLength):
 		t.Fatal("it is not told")
 	}
 	if err := first.Held(); !errors.Is(err, ErrTaken) || !strings.Contains(err.Error(), "the second") {
