@@ -133,6 +133,7 @@ func TestFailover(t *testing.T) {
 // A standby is promoted that lacks what was acknowledged, because commits did not wait for
 // it: segments, a lease, a sweep. The writer ends, at a renewal as at an append.
 func TestStandbyLacks(t *testing.T) {
+	t.Parallel()
 	first := pgtest.Start(t)
 	second, err := first.MakeStandby("second")
 	must(t, err)
@@ -142,10 +143,9 @@ func TestStandbyLacks(t *testing.T) {
 		tip Tip
 	}
 	open := func(sweep string) *writer {
-		s, err := Open(t.Context(), first.Address(sweep, second), Options{Write: true, Lease: time.Minute})
-		must(t, err)
+		s := leased(t, first.Address(sweep, second), time.Minute)
 		t.Cleanup(func() { _ = s.Close() })
-		return &writer{Postgres: s.(*Postgres)}
+		return &writer{Postgres: s}
 	}
 	more := func(w *writer, more int) {
 		for range more {
@@ -198,10 +198,10 @@ func TestStandbyLacks(t *testing.T) {
 // or by a crash of the server. It is in the tables then, and the standby has not got it: it
 // is acknowledged when the standby has, and not sooner.
 func TestCommitIsNotTakenForReplicated(t *testing.T) {
+	t.Parallel()
 	c := pgtest.Start(t)
 	second := c.Standby(t)
-	s, err := Open(t.Context(), c.Address("unheard"), Options{Write: true, Lease: LongestLease})
-	must(t, err)
+	s := leased(t, c.Address("unheard"), LongestLease)
 	defer s.Close()
 	tip := grow(t, s, 1)[1].Tip()
 	const waits = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
