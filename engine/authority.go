@@ -150,7 +150,7 @@ func (e *Engine) heed(r *record.Record) {
 	default:
 		return
 	}
-	if e.book == nil || e.journal.Held() != nil {
+	if e.book == nil || record.Fenced(e.journal.Held()) {
 		return // a rehearsal; or not the sweep has halted, but another has gone on with it
 	}
 	if _, err := e.remember(act, reason, nil); err != nil {

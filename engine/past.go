@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"safemode/engine/journal"
+	"safemode/engine/record"
 	"safemode/engine/sweep"
 )
 
@@ -123,7 +124,7 @@ func (e *Engine) mayAct(time.Time) error {
 // whose says of a sweep that was lost to another engine which one has it, as far as that can
 // be told in a moment.
 func (e *Engine) whose(ctx context.Context, outcome error) error {
-	if e.journal.Held() == nil {
+	if !record.Fenced(e.journal.Held()) {
 		return outcome
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)

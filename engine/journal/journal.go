@@ -263,7 +263,7 @@ func (j *Journal) Held() error {
 	j.mu.Lock()
 	failure := j.failure
 	j.mu.Unlock()
-	if errors.Is(failure, ErrTaken) || errors.Is(failure, ErrLapsed) {
+	if record.Fenced(failure) {
 		return failure
 	}
 	return j.named(j.store.Held())

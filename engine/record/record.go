@@ -106,7 +106,12 @@ var (
 	ErrTaken = errors.New("another has gone on with this journal")
 	// ErrLapsed says that the lease on the journal could not be renewed in time.
 	ErrLapsed = errors.New("the lease on this journal could not be renewed")
+	// ErrLacking says that the database has not what it had acknowledged.
+	ErrLacking = errors.New("the database lacks what it had acknowledged")
 )
+
+// Fenced says whether another engine has gone on with the journal, or may have.
+func Fenced(err error) bool { return errors.Is(err, ErrTaken) || errors.Is(err, ErrLapsed) }
 
 // ErrInvalid marks a record that cannot be written: a kind that is not known, a
 // time outside the years 1678 to 2262, a service outside the permitted set, a

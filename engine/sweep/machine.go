@@ -228,20 +228,18 @@ func journalFault(err error) string {
 	if errors.Is(err, record.ErrHeld) {
 		return "another program holds the journal's file, a viewer or a backup tool"
 	}
-	if fenced(err) {
+	if errors.Is(err, record.ErrLacking) {
+		return "the database has lost records"
+	}
+	if record.Fenced(err) {
 		return "this engine has lost the sweep, and signs and sends nothing more"
 	}
 	return "the journal cannot be written"
 }
 
-// fenced says whether another engine has gone on with the journal, or may have.
-func fenced(err error) bool {
-	return errors.Is(err, record.ErrTaken) || errors.Is(err, record.ErrLapsed)
-}
-
 // journalHalt is the cause of a halt for a journal that cannot be written.
 func journalHalt(err error) string {
-	if fenced(err) {
+	if record.Fenced(err) {
 		return record.HaltFenced
 	}
 	return record.HaltJournal
@@ -323,7 +321,7 @@ func (s *Machine) finished() bool {
 
 // closeGate halts the sweep because a gate is closed. Answers still come in.
 func (s *Machine) closeGate(err error) {
-	if fenced(err) { // no answer can be taken in any more
+	if record.Fenced(err) { // no answer can be taken in any more
 		s.stop(journalHalt(err), journalFault(err), err)
 		return
 	}

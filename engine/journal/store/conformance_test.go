@@ -71,7 +71,7 @@ func TestConformance(t *testing.T) {
 					t.Fatal(err)
 				}
 				p := &Postgres{}
-				if _, err := p.connect(t.Context(), at); err != nil {
+				if _, err := p.connect(t.Context(), at, Options{}); err != nil {
 					t.Fatal(err)
 				}
 				defer p.pool.Close()

@@ -9,18 +9,26 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sys/unix"
 )
 
-// leaseLength is how long a lease holds without being renewed, and so how long a second
-// machine waits for one that died. margin is what a holder stops earlier, by its own
-// clock.
+// Lengths of a lease: how long it holds without being renewed, and so how long a second
+// machine waits for one that died. Whoever takes a lease chooses its length.
 const (
-	leaseLength = 10 * time.Second
-	renewEvery  = leaseLength / 3
-	margin      = 500 * time.Millisecond
+	LeaseLength   = 10 * time.Second // unless [Options] say otherwise
+	ShortestLease = time.Second
+	LongestLease  = 5 * time.Minute
 )
+
+// What becomes of a lease's length: it is renewed so often, a holder stops so much earlier,
+// by its own clock, and the database has so long for an answer and for a new connection
+// before another is tried, maybe to another server.
+func renewEvery(length time.Duration) time.Duration    { return length / 3 }
+func margin(length time.Duration) time.Duration        { return length / 20 }
+func perAttempt(length time.Duration) time.Duration    { return length / 4 }
+func perConnection(length time.Duration) time.Duration { return length / 10 }
 
 // lease is the right to write one sweep's journal, kept up by a goroutine of its own.
 type lease struct {
@@ -29,9 +37,12 @@ type lease struct {
 	epoch  int64
 	length time.Duration
 
-	end  atomic.Int64  // by uptime, in nanoseconds
-	lost chan struct{} // closed by keep, when the lease is gone
-	gone atomic.Pointer[error]
+	end     atomic.Int64 // by uptime, in nanoseconds
+	durable atomic.Int64 // number of the last segment that the database has acknowledged; -1: none
+
+	lost    chan struct{} // closed when the lease is gone
+	gone    atomic.Pointer[error]
+	failing error // the last renewal; keep's own
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -48,15 +59,18 @@ func uptime() time.Duration {
 
 // takeLease takes a lease that nobody holds. The error wraps [ErrInUse] where somebody
 // does, and says who.
-func takeLease(ctx context.Context, pool *pgxpool.Pool, id int64, holder string) (*lease, error) {
-	if holder == "" {
-		holder = self()
+func takeLease(ctx context.Context, pool *pgxpool.Pool, id int64, o Options) (*lease, error) {
+	if o.Holder == "" {
+		o.Holder = self()
 	}
-	l := &lease{pool: pool, id: id, length: leaseLength, lost: make(chan struct{})}
+	l := &lease{pool: pool, id: id, length: o.leaseLength(), lost: make(chan struct{})}
 	asked := uptime()
-	err := pool.QueryRow(ctx, `UPDATE safemode.sweep SET holder = $2, epoch = epoch + 1, since = clock_timestamp(),
-		until = clock_timestamp() + $3 WHERE id = $1 AND (until IS NULL OR until < clock_timestamp()) RETURNING epoch`,
-		id, holder, l.length).Scan(&l.epoch)
+	var durable int64
+	err := certainly(ctx, pool, func(c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, `UPDATE safemode.sweep SET holder = $2, epoch = epoch + 1, since = clock_timestamp(),
+			until = clock_timestamp() + $3 WHERE id = $1 AND (until IS NULL OR until < clock_timestamp())
+			RETURNING epoch, coalesce(number, -1)`, id, o.Holder, l.length).Scan(&l.epoch, &durable)
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		held, err := heldBy(ctx, pool, id)
 		if err == nil {
@@ -67,10 +81,47 @@ func takeLease(ctx context.Context, pool *pgxpool.Pool, id int64, holder string)
 	if err != nil {
 		return nil, pgError(err)
 	}
-	l.end.Store(int64(asked + l.length - margin))
+	l.durable.Store(durable)
+	l.end.Store(int64(asked + l.length - margin(l.length)))
 	ctx, l.cancel = context.WithCancel(context.Background())
 	l.done.Go(func() { l.keep(ctx) })
 	return l, nil
+}
+
+// certainly runs what commits by itself, on one connection. It fails where the server
+// warns: so a commit ends that was told to wait for the second server no longer. Whether
+// that one has it nobody knows then.
+func certainly(ctx context.Context, pool *pgxpool.Pool, do func(c *pgxpool.Conn) error) error {
+	return pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		said := c.Conn().PgConn().CustomData()
+		delete(said, warning)
+		if err := do(c); err != nil {
+			return err
+		}
+		if text, is := said[warning]; is {
+			return fmt.Errorf("the database warns: %s", text)
+		}
+		return nil
+	})
+}
+
+// certainly does so for the holder. A database without the tables has lost them.
+func (l *lease) certainly(ctx context.Context, do func(c *pgxpool.Conn) error) error {
+	err := pgError(certainly(ctx, l.pool, do))
+	if errors.Is(err, ErrNone) {
+		return lacking(-1, l.durable.Load())
+	}
+	return err
+}
+
+// warning is the key of a connection's last warning in its custom data.
+const warning = "warning"
+
+// notice keeps a warning of a connection for [certainly].
+func notice(c *pgconn.PgConn, n *pgconn.Notice) {
+	if n.SeverityUnlocalized == "WARNING" {
+		c.CustomData()[warning] = n.Message
+	}
 }
 
 // heldBy says who holds the lease, since when and until when; empty: nobody.
@@ -88,61 +139,102 @@ func heldBy(ctx context.Context, pool *pgxpool.Pool, id int64) (string, error) {
 
 // keep renews the lease until ctx ends, or until it is gone.
 func (l *lease) keep(ctx context.Context) {
-	renew := time.NewTicker(renewEvery)
+	renew := time.NewTicker(renewEvery(l.length))
 	defer renew.Stop()
 	look := time.NewTicker(pause)
 	defer look.Stop()
-	failing := false
-	for {
+	for due := false; ; {
 		select {
 		case <-ctx.Done():
 			return
+		case <-l.lost:
+			return
 		case <-renew.C:
-			failing = true
+			due = true
 		case <-look.C:
 		}
-		if failing {
-			switch err := l.renew(); {
-			case err == nil:
-				failing = false
-			case errors.Is(err, ErrTaken):
+		if due {
+			err := l.renew()
+			if isOver(err) {
 				l.give(err)
 				return
 			}
+			l.failing = err
+			if due = err != nil; due {
+				l.pool.Reset() // its connections may all be to a server that is no more
+			}
 		}
 		if err := l.Held(); err != nil {
+			if l.failing != nil {
+				err = fmt.Errorf("%w (%w)", err, l.failing)
+			}
 			l.give(err)
 			return
 		}
 	}
 }
 
-// give ends the lease, for good.
+// give ends the lease, for good. The first reason stays.
 func (l *lease) give(err error) {
-	l.gone.Store(&err)
-	close(l.lost)
+	if l.gone.CompareAndSwap(nil, &err) {
+		close(l.lost)
+	}
 }
 
+// isOver says whether an error ends the right to write.
+func isOver(err error) bool { return errors.Is(err, ErrTaken) || errors.Is(err, ErrLacking) }
+
 // renew moves the lease's end. One that has ended is not renewed: another may be about to
-// take it.
+// take it. All that was committed before is with the second server when it returns, if
+// commits wait for one: the log is one.
 func (l *lease) renew() error {
-	ctx, cancel := l.context()
+	ctx, cancel := l.attempt(0)
 	defer cancel()
-	asked := uptime()
-	done, err := l.pool.Exec(ctx, `UPDATE safemode.sweep SET until = clock_timestamp() + $3
-		WHERE id = $1 AND epoch = $2 AND until >= clock_timestamp()`, l.id, l.epoch, l.length)
-	if err != nil {
-		return pgError(err)
+	asked, durable, has := uptime(), l.durable.Load(), int64(-1)
+	err := l.certainly(ctx, func(c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, `UPDATE safemode.sweep SET until = clock_timestamp() + $3
+			WHERE id = $1 AND epoch = $2 AND until >= clock_timestamp() RETURNING coalesce(number, -1)`,
+			l.id, l.epoch, l.length).Scan(&has)
+	})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return l.refused(ctx)
+	case err != nil:
+		return err
+	case has < durable:
+		return lacking(has, durable)
 	}
-	if done.RowsAffected() == 0 {
-		held, err := heldBy(ctx, l.pool, l.id)
-		if err != nil || held == "" {
-			held = "the lease had ended"
-		}
-		return fmt.Errorf("%w: %s", ErrTaken, held)
-	}
-	l.end.Store(int64(asked + l.length - margin))
+	l.end.Store(int64(asked + l.length - margin(l.length)))
 	return nil
+}
+
+// refused says why the database does not take this holder's word: another has the lease,
+// it has ended, or this is not the database any more that has given it.
+func (l *lease) refused(ctx context.Context) error {
+	durable := l.durable.Load()
+	var epoch, has int64
+	err := l.pool.QueryRow(ctx, "SELECT epoch, coalesce(number, -1) FROM safemode.sweep WHERE id = $1", l.id).Scan(&epoch, &has)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return lacking(-1, durable)
+	case err != nil:
+		return pgError(err)
+	case has < durable:
+		return lacking(has, durable)
+	case epoch < l.epoch:
+		return fmt.Errorf("%w, the lease of this engine", ErrLacking)
+	}
+	held, err := heldBy(ctx, l.pool, l.id)
+	if err != nil || held == "" {
+		held = "the lease had ended, and nobody holds it now"
+	}
+	return fmt.Errorf("%w: %s", ErrTaken, held)
+}
+
+// lacking says which segments a database does not have any more.
+func lacking(has, durable int64) error {
+	return fmt.Errorf("%w, segments %d to %d: a server took over that never had them, or a backup was restored; "+
+		"go on only with a database that has them", ErrLacking, has+1, durable)
 }
 
 // Held says why the journal may not be written any more; nil while it may.
@@ -156,10 +248,14 @@ func (l *lease) Held() error {
 	return nil
 }
 
-// context ends with the lease as it is now, but not sooner than a moment.
-func (l *lease) context() (context.Context, context.CancelFunc) {
+// attempt ends with the lease as it is now, but not sooner than a moment, or earlier if so
+// many bytes should have been there and back by then: a server that does not answer is left
+// for another while the lease lasts.
+func (l *lease) attempt(bytes int) (context.Context, context.CancelFunc) {
+	const perSecond = 10 << 20 // bytes that the slowest database takes
 	left := time.Duration(l.end.Load()) - uptime()
-	return context.WithTimeout(context.Background(), max(left, pause))
+	long := perAttempt(l.length) + time.Duration(bytes)*time.Second/perSecond
+	return context.WithTimeout(context.Background(), max(min(left, long), pause))
 }
 
 // stop ends the renewals.

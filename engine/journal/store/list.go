@@ -26,7 +26,7 @@ func Sweeps(ctx context.Context, database string) (all []Sweep, err error) {
 		return nil, fmt.Errorf("%q: want an address, postgres://USER@HOST/DATABASE", database)
 	}
 	p := &Postgres{}
-	if _, err := p.connect(ctx, database); err != nil {
+	if _, err := p.connect(ctx, database, Options{}); err != nil {
 		return nil, err
 	}
 	defer p.pool.Close()

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sys/unix"
 
 	"safemode/engine/record"
 )
@@ -35,7 +38,7 @@ func openPostgres(ctx context.Context, at string, o Options) (_ *Postgres, err e
 			err = errors.Join(err, p.release(ctx, true))
 		}
 	}()
-	sweep, err := p.connect(ctx, at)
+	sweep, err := p.connect(ctx, at, o)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +67,7 @@ func openPostgres(ctx context.Context, at string, o Options) (_ *Postgres, err e
 		return nil, pgError(err)
 	}
 	if o.Write {
-		if p.lease, err = takeLease(ctx, p.pool, p.id, o.Holder); err != nil {
+		if p.lease, err = takeLease(ctx, p.pool, p.id, o); err != nil {
 			return nil, err
 		}
 	}
@@ -72,7 +75,7 @@ func openPostgres(ctx context.Context, at string, o Options) (_ *Postgres, err e
 }
 
 // connect makes the pool of connections, without one yet, and returns the sweep's name.
-func (p *Postgres) connect(ctx context.Context, at string) (sweep string, err error) {
+func (p *Postgres) connect(ctx context.Context, at string, o Options) (sweep string, err error) {
 	address, sweep, err := split(at)
 	if err != nil {
 		return "", err
@@ -82,12 +85,22 @@ func (p *Postgres) connect(ctx context.Context, at string) (sweep string, err er
 		return "", err // the driver hides a password
 	}
 	config.MaxConns = 8
-	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = 5 * time.Second
+	c := config.ConnConfig
+	c.DialFunc, c.OnNotice = dialer.DialContext, notice
+	if c.RuntimeParams["application_name"] == "" {
+		c.RuntimeParams["application_name"] = "safemode " + sweep
 	}
-	set := config.ConnConfig.RuntimeParams
-	if set["application_name"] == "" {
-		set["application_name"] = "safemode " + sweep
+	limit := 5 * time.Second
+	if o.Write {
+		config.MaxConns = 16 // one to a server that does not answer takes a while to close
+		config.AfterConnect = waitForCommits
+		limit = perConnection(o.leaseLength())
+		if c.ValidateConnect == nil {
+			c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+		}
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = limit
 	}
 	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return "", err
@@ -96,10 +109,37 @@ func (p *Postgres) connect(ctx context.Context, at string) (sweep string, err er
 	return sweep, nil
 }
 
+// dialer notices within seconds that a server's machine is gone.
+var dialer = &net.Dialer{
+	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 3 * time.Second, Interval: time.Second, Count: 3},
+	Control: func(network, _ string, c syscall.RawConn) (err error) {
+		if network == "unix" {
+			return nil
+		}
+		return errors.Join(c.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 10_000) // ms
+		}), err)
+	},
+}
+
+// waitForCommits has a writer's commits wait for the disk, and for the standbys that the
+// server names, whatever the defaults of the role and of the database are. And it has the
+// server notice within seconds that the writer's machine is gone: until then that one's
+// statements may keep another from the lease.
+func waitForCommits(ctx context.Context, c *pgx.Conn) error {
+	_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
+		WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`)
+	if err == nil {
+		_, err = c.Exec(ctx, `SELECT set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '1', false),
+			set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '10000', false)`)
+	}
+	return pgError(err)
+}
+
 // vacantPostgres is Vacant of an address.
 func vacantPostgres(ctx context.Context, at string) error {
 	p := &Postgres{}
-	sweep, err := p.connect(ctx, at)
+	sweep, err := p.connect(ctx, at, Options{})
 	if err != nil {
 		return err
 	}
@@ -140,28 +180,28 @@ func pgError(err error) error {
 	return err
 }
 
-// Append implements [Store]. It is one statement and one round trip where no state is
-// kept with the segment.
+// Append implements [Store]: one statement, which commits by itself. A server that does
+// not answer, is going down or is not the primary any more leaves it open whether the
+// segment is durable. Then it is tried again, on whichever server takes it, until the lease
+// ends.
 func (p *Postgres) Append(s *Segment, k State) error {
 	for {
 		if err := p.lease.Held(); err != nil {
 			return err
 		}
-		ctx, cancel := p.lease.context()
-		err := p.append(ctx, s, k)
-		cancel()
-		var said *pgconn.PgError
-		if err == nil || errors.Is(err, ErrTaken) || errors.As(err, &said) && !fleeting(said) {
-			return err
-		}
-		// The connection broke, or the server is going down or is not the primary any more:
-		// whether it is durable, the tip says.
-		ctx, cancel = p.lease.context()
-		is, _, tipErr := p.Tip(ctx)
-		cancel()
-		if tipErr == nil && is == s.Tip() {
+		err := p.append(s, k)
+		if err == nil {
+			p.lease.durable.Store(int64(s.Number))
 			return nil
 		}
+		if errors.Is(err, ErrLacking) {
+			p.lease.give(err)
+		}
+		var said *pgconn.PgError
+		if isOver(err) || errors.As(err, &said) && !fleeting(said) {
+			return err
+		}
+		p.pool.Reset()
 		select {
 		case <-time.After(pause):
 		case <-p.lease.lost:
@@ -183,61 +223,61 @@ func fleeting(e *pgconn.PgError) bool {
 	return false
 }
 
-const appendSegment = `WITH moved AS (
+const (
+	moveTip = `WITH moved AS (
 	UPDATE safemode.sweep SET number = $4, seq = $3, hash = $9
-	WHERE id = $1 AND epoch = $13 AND coalesce(number, -1) = $4 - 1 RETURNING id
-) INSERT INTO safemode.segment (sweep, ` + columns + `)
+	WHERE id = $1 AND epoch = $13 AND coalesce(number, -1) = $4 - 1 AND coalesce(hash, $8) = $8 RETURNING id
+)`
+	appendSegment = ` INSERT INTO safemode.segment (sweep, ` + columns + `)
 	SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM moved`
+	// What goes is not what comes: one statement changes a row once.
+	changeState = `, gone AS (
+	DELETE FROM safemode.state WHERE $14 AND sweep = (SELECT id FROM moved) AND row <> ALL ($15::bigint[])
+), kept AS (
+	INSERT INTO safemode.state (sweep, row, value)
+	SELECT moved.id, new.row, new.value FROM moved, unnest($15::bigint[], $16::bytea[]) AS new (row, value)
+	ON CONFLICT (sweep, row) DO UPDATE SET value = excluded.value
+)`
+)
 
-func (p *Postgres) append(ctx context.Context, s *Segment, k State) error {
+// append tries once. It is one statement, so that whoever dies or is cut off in the middle
+// leaves no transaction behind that keeps another from the lease.
+func (p *Postgres) append(s *Segment, k State) error {
+	query, size := moveTip+appendSegment, len(s.Body)
 	args := []any{
 		p.id, int64(s.First), int64(s.Last), int64(s.Number), s.Earliest, s.Latest, int64(s.Kinds),
 		s.Before[:], s.After[:], int64(s.Packing), s.Sum[:], s.Body, p.lease.epoch,
 	}
-	if len(k.Rows) == 0 && !k.Anew {
-		done, err := p.pool.Exec(ctx, appendSegment, args...)
-		return p.taken(ctx, s, done, err)
+	if len(k.Rows) > 0 || k.Anew {
+		query = moveTip + changeState + appendSegment
+		rows, values := make([]int64, 0, len(k.Rows)), make([][]byte, 0, len(k.Rows))
+		for _, r := range k.Rows {
+			rows, values = append(rows, int64(r.Row)), append(values, notNil(r.Value))
+			size += len(r.Value)
+		}
+		args = append(args, k.Anew, rows, values)
 	}
-	tx, err := p.pool.Begin(ctx)
-	if err != nil {
+	ctx, cancel := p.lease.attempt(size)
+	defer cancel()
+	var done pgconn.CommandTag
+	err := p.lease.certainly(ctx, func(c *pgxpool.Conn) (err error) {
+		done, err = c.Exec(ctx, query, args...)
+		return err
+	})
+	if err != nil || done.RowsAffected() == 1 {
 		return err
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // does nothing after Commit
-	done, err := tx.Exec(ctx, appendSegment, args...)
-	if err = p.taken(ctx, s, done, err); err != nil {
-		return err
-	}
-	var b pgx.Batch
-	if k.Anew {
-		b.Queue("DELETE FROM safemode.state WHERE sweep = $1", p.id)
-	}
-	for _, row := range k.Rows {
-		b.Queue(`INSERT INTO safemode.state (sweep, row, value) VALUES ($1, $2, $3)
-			ON CONFLICT (sweep, row) DO UPDATE SET value = excluded.value`, p.id, int64(row.Row), notNil(row.Value))
-	}
-	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return err
-	}
-	return tx.Commit(ctx)
-}
-
-// taken says whether a statement that appends has appended nothing, because another has.
-func (p *Postgres) taken(ctx context.Context, s *Segment, done pgconn.CommandTag, err error) error {
+	// It may be this store's own, of a commit whose outcome nobody heard. One that is seen
+	// need not be with the second server, but a later commit is only after it.
+	is, _, err := p.Tip(ctx)
 	switch {
+	case errors.Is(err, pgx.ErrNoRows): // not even the sweep
 	case err != nil:
 		return err
-	case done.RowsAffected() == 1:
-		return nil
+	case is == s.Tip():
+		return p.lease.renew()
 	}
-	// It may be this store's own, of a commit whose outcome nobody heard.
-	if is, _, err := p.Tip(ctx); err != nil || is == s.Tip() {
-		return err
-	}
-	held, err := p.Holder(ctx)
-	if err != nil || held == "" {
-		held = "nobody holds it now"
-	}
-	return fmt.Errorf("%w: segment %d was taken; %s", ErrTaken, s.Number, held)
+	return fmt.Errorf("segment %d: %w", s.Number, p.lease.refused(ctx))
 }
 
 // Check implements [Store]: PostgreSQL checks pages when it reads them, if the cluster was

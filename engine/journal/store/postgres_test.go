@@ -7,85 +7,45 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"safemode/engine/journal/store/pgtest"
 )
 
 // The server crashes and comes back while a writer appends: the writer waits, and goes on;
 // nothing that was acknowledged is missing, and nothing is there twice.
 func TestServerCrashesUnderAWriter(t *testing.T) {
+	t.Parallel()
 	c := pgtest.Start(t)
 	s := openStore(t, c.Address("crash"), true)
 	defer s.Close()
-	all := grow(t, s, 2)
-	stop, stopped := make(chan struct{}), make(chan error, 1)
-	go func() {
-		for {
-			select {
-			case <-stop:
-				stopped <- nil
-				return
-			default:
-			}
-			next := segment(all[len(all)-1].Tip(), 2)
-			next.After[1] = byte(len(all))
-			if err := s.Append(next, State{}); err != nil {
-				stopped <- err
-				return
-			}
-			all = append(all, *next)
-		}
-	}()
+	l := under(s, grow(t, s, 2))
 	for range 2 {
-		time.Sleep(200 * time.Millisecond)
+		l.more(t, 20)
 		c.Stop(t)
-		time.Sleep(300 * time.Millisecond)
 		c.Serve(t)
 	}
-	time.Sleep(200 * time.Millisecond)
-	close(stop)
-	if err := <-stopped; err != nil {
-		t.Fatal(err)
-	}
-	var got []Segment
-	for last := uint64(0); ; last = got[len(got)-1].First {
-		read := s.After
-		if got == nil {
-			read = s.Read
-		}
-		page, err := read(t.Context(), last, 1000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(page) == 0 {
-			break
-		}
-		got = append(got, page...)
-	}
-	if diff := cmp.Diff(all, got); diff != "" {
-		t.Error(diff)
-	}
-	t.Logf("%d segments over two crashes", len(all))
+	l.more(t, 20)
+	l.ends(t, s)
 }
 
 // A holder that cannot renew gives the journal up before its lease ends, and another takes
 // it over; the first appends nothing when the database is back.
 func TestLeaseLapses(t *testing.T) {
+	t.Parallel()
+	const length = 2 * time.Second
 	c := pgtest.Start(t)
 	at := c.Address("lease")
-	s := openStore(t, at, true)
+	s := leased(t, at, length)
 	defer s.Close()
 	all := grow(t, s, 1)
 	began := time.Now()
 	c.Stop(t)
 	select {
 	case <-s.Lost():
-	case <-time.After(leaseLength + 5*time.Second):
+	case <-time.After(length + 5*time.Second):
 		t.Fatal("it believes that it holds the journal")
 	}
-	if took := time.Since(began); took > leaseLength {
-		t.Errorf("given up after %v: its lease of %v may be another's", took, leaseLength)
+	if took := time.Since(began); took > length {
+		t.Errorf("given up after %v: its lease of %v may be another's", took, length)
 	}
 	if err := s.Held(); !errors.Is(err, ErrLapsed) {
 		t.Errorf("held: %v", err)
@@ -110,9 +70,11 @@ func TestLeaseLapses(t *testing.T) {
 
 // A holder is told when another has its lease, and by whom, at its next renewal or append.
 func TestLeaseTaken(t *testing.T) {
+	t.Parallel()
+	const length = 2 * time.Second
 	c := pgtest.Start(t, "fsync=off")
 	at := c.Address("taken")
-	first := openStore(t, at, true).(*Postgres)
+	first := leased(t, at, length)
 	defer first.Close()
 	all := grow(t, first, 1)
 	if _, err := first.pool.Exec(t.Context(), "UPDATE safemode.sweep SET until = NULL"); err != nil {
@@ -128,7 +90,7 @@ func TestLeaseTaken(t *testing.T) {
 	}
 	select {
 	case <-first.Lost():
-	case <-time.After(leaseLength):
+	case <-time.After(length):
 		t.Fatal("it is not told")
 	}
 	if err := first.Held(); !errors.Is(err, ErrTaken) || !strings.Contains(err.Error(), "the second") {
@@ -139,7 +101,16 @@ func TestLeaseTaken(t *testing.T) {
 	}
 }
 
+// leased opens a store for writing with a lease of a length.
+func leased(t testing.TB, at string, length time.Duration) *Postgres {
+	t.Helper()
+	s, err := Open(context.Background(), at, Options{Write: true, Holder: "the test", Lease: length})
+	must(t, err)
+	return s.(*Postgres)
+}
+
 func TestMigrations(t *testing.T) {
+	t.Parallel()
 	c := pgtest.Start(t, "fsync=off")
 	at := c.Address("one")
 	if _, err := Open(t.Context(), at, Options{}); !errors.Is(err, ErrNone) {

@@ -38,14 +38,32 @@
 // in some seconds. What a machine may still do that was suspended between its last look
 // at that clock and the write that followed is left: it was durable before.
 //
-// A commit whose outcome is unknown, because the connection broke, is settled by reading
-// the tip: it is there, or it is made again, or another has gone on.
+// # A database of two servers
+//
+// With several hosts in an address a writer finds the one that takes writes. A server that
+// does not answer within a quarter of the lease is left for another. A commit whose outcome
+// is unknown is made again; the tip then says that it was there already, or that another
+// has gone on.
+//
+// A writer's commits wait for the standbys that the server names (synchronous_standby_names),
+// and preflight says whether it names any. What is seen in a table need not be with the
+// standby: a wait that is cancelled, or a server that starts again, shows what nobody has
+// acknowledged. So a commit that ends with a warning does not count, and one that is found
+// when it is made again counts after another commit has been acknowledged, which comes
+// later in the same log.
+//
+// A holder that meets a database without a segment that was acknowledged, or without its
+// own lease, fails with [ErrLacking] and writes nothing more: a standby was promoted that
+// had not followed. Who only starts then cannot know. A lease's end is a time of the
+// server's clock; a standby's clock that is ahead lets another take the lease so much
+// earlier, and the first holder is fenced by the epoch.
 package store
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"safemode/engine/durable"
 	"safemode/engine/record"
@@ -62,6 +80,8 @@ var (
 	ErrTaken = record.ErrTaken
 	// ErrLapsed says that the lease could not be renewed in time.
 	ErrLapsed = record.ErrLapsed
+	// ErrLacking says that the database has not what it had acknowledged.
+	ErrLacking = record.ErrLacking
 )
 
 // Head is what is said of a segment in plain. All of it but Sum follows from the records.
@@ -151,9 +171,19 @@ const largest = 4 << 20
 type Options struct {
 	Write  bool
 	Holder string // who writes, for the others; empty: this machine and process
+	// Lease is how long a database takes the writer for alive that it does not hear of, from
+	// [ShortestLease] to [LongestLease]; 0: [LeaseLength].
+	Lease time.Duration
 
 	// Unsynced commits to a file outlive the process, and not the machine.
 	Unsynced bool
+}
+
+func (o Options) leaseLength() time.Duration {
+	if o.Lease == 0 {
+		return LeaseLength
+	}
+	return min(max(o.Lease, ShortestLease), LongestLease)
 }
 
 // Open opens the store at a path or an address.

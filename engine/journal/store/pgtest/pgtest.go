@@ -1,24 +1,28 @@
-// Package pgtest starts PostgreSQL clusters for tests, from the programs that are installed
-// on the machine. Where there are none, a test skips and says so.
+// Package pgtest starts PostgreSQL clusters for tests and benchmarks, from the programs
+// that are installed on the machine. Where there are none, a test skips and says so.
 package pgtest
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
 
+// ErrNone says that PostgreSQL cannot be run on this machine.
+var ErrNone = errors.New("PostgreSQL cannot be started")
+
 // Cluster is one server with a data directory and a socket of its own. It listens at no
-// port.
+// port. Its methods are for one goroutine.
 type Cluster struct {
 	Dir string // of the socket; the data lie below
 
@@ -28,33 +32,56 @@ type Cluster struct {
 	log    bytes.Buffer
 }
 
-// Start makes a cluster and starts it. It is stopped and removed with the test. settings
-// are of its configuration, like "fsync=off".
-func Start(t testing.TB, settings ...string) *Cluster {
-	t.Helper()
+// Make makes a cluster and starts it. settings are of its configuration, like "fsync=off".
+// The error wraps [ErrNone] where there are no programs for it. [Cluster.Remove] ends it.
+func Make(settings ...string) (*Cluster, error) {
+	c, err := folder()
+	if err != nil {
+		return nil, err
+	}
+	err = c.run("initdb", "--pgdata", c.data(), "--username", "safemode", "--auth", "trust", "--no-sync", "--no-locale", "--encoding", "UTF8")
+	if err == nil {
+		err = c.Run(settings...)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Remove())
+	}
+	return c, nil
+}
+
+// MakeStandby makes a cluster that follows this one, and starts it. This one's
+// configuration names it by its name. It has this one's settings, and may have others.
+func (c *Cluster) MakeStandby(name string, settings ...string) (*Cluster, error) {
+	s, err := folder()
+	if err != nil {
+		return nil, err
+	}
+	from := fmt.Sprintf("host=%s user=safemode application_name=%s", c.Dir, name)
+	err = s.run("pg_basebackup", "--pgdata", s.data(), "--dbname", from, "--write-recovery-conf", "--checkpoint", "fast", "--no-sync")
+	if err == nil {
+		err = s.Run(settings...)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Remove())
+	}
+	return s, nil
+}
+
+// folder makes the place of a cluster.
+func folder() (*Cluster, error) {
 	bin := programs()
 	if bin == "" {
-		t.Skip("PostgreSQL is not installed (initdb was not found in PATH or /usr/lib/postgresql): left out")
+		return nil, fmt.Errorf("%w: initdb was not found in PATH or /usr/lib/postgresql", ErrNone)
 	}
 	dir, err := os.MkdirTemp("", "pg-") // a socket's path is short
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	c := &Cluster{Dir: dir, bin: bin}
-	t.Cleanup(func() {
-		c.Stop(t)
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
 	if err := c.become(); err != nil {
-		t.Skipf("PostgreSQL does not run as root, and there is no other user for it: %v: left out", err)
+		return nil, errors.Join(fmt.Errorf("%w: it does not run as root, and there is no other user for it: %w", ErrNone, err), os.RemoveAll(dir))
 	}
-	if out, err := c.command("initdb", "--pgdata", c.data(), "--username", "safemode", "--auth", "trust", "--no-sync", "--no-locale", "--encoding", "UTF8").CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v: %s", err, out)
-	}
-	c.Serve(t, settings...)
-	return c
+	return c, nil
 }
 
 // programs is the folder of PostgreSQL's programs; empty: there is none.
@@ -100,9 +127,16 @@ func (c *Cluster) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Serve starts the server, and returns when it answers.
-func (c *Cluster) Serve(t testing.TB, settings ...string) {
-	t.Helper()
+// run runs one of the programs to its end.
+func (c *Cluster) run(name string, args ...string) error {
+	if out, err := c.command(name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, out)
+	}
+	return nil
+}
+
+// Run starts the server, and returns when it answers.
+func (c *Cluster) Run(settings ...string) error {
 	args := []string{"-D", c.data(), "-k", c.Dir, "-c", "listen_addresses="}
 	for _, s := range settings {
 		args = append(args, "-c", s)
@@ -111,38 +145,90 @@ func (c *Cluster) Serve(t testing.TB, settings ...string) {
 	c.log.Reset()
 	c.server.Stdout, c.server.Stderr = &c.log, &c.log
 	if err := c.server.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		if c.command("pg_isready", "-h", c.Dir, "-q").Run() == nil {
-			return
+			return nil
 		}
 		if time.Since(began) > time.Minute {
-			c.Stop(t)
-			t.Fatalf("the server does not answer: %s", c.log.String())
+			return errors.Join(c.Crash(), fmt.Errorf("the server does not answer: %s", c.log.String()))
 		}
 	}
 }
 
-// Stop ends the server at once, as a crash does: what was committed is in its log.
-func (c *Cluster) Stop(t testing.TB) {
-	t.Helper()
+// Crash ends the server at once, as a crash does: what was committed is in its log. It
+// does nothing where none runs.
+func (c *Cluster) Crash() error {
 	if c.server == nil {
-		return
+		return nil
 	}
-	if err := c.server.Process.Signal(syscall.SIGQUIT); err != nil { // an immediate shutdown
-		t.Error(err)
-	}
-	_ = c.server.Wait() // it was told to end so
+	c.each(syscall.SIGCONT)
+	err := c.server.Process.Signal(syscall.SIGQUIT) // an immediate shutdown
+	_ = c.server.Wait()                             // it was told to end so
 	c.server = nil
+	return err
 }
 
-// Address is that of a sweep in the cluster.
-func (c *Cluster) Address(sweep string) string {
-	return c.Database() + "&sweep=" + url.QueryEscape(sweep)
+// Freeze suspends the server: it takes connections, and answers nothing, until a Crash.
+func (c *Cluster) Freeze() { c.each(syscall.SIGSTOP) }
+
+// each sends a signal to the server and to the processes that it has started, each of which
+// leads a session of its own.
+func (c *Cluster) each(signal syscall.Signal) {
+	server := c.server.Process.Pid
+	_ = syscall.Kill(server, signal) // the first: it starts no more of them
+	tasks, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range tasks {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // has ended
+		}
+		_, rest, _ := strings.Cut(string(text), ") ") // after the name: state, parent
+		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == strconv.Itoa(server) {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+				_ = syscall.Kill(pid, signal) // may have ended
+			}
+		}
+	}
+}
+
+// Promote makes a standby a primary, and returns when it is one.
+func (c *Cluster) Promote() error {
+	return c.run("pg_ctl", "promote", "--pgdata", c.data(), "--wait")
+}
+
+// Query returns what a query finds, without blanks around it.
+func (c *Cluster) Query(query string) (string, error) {
+	out, err := c.command("psql", "-h", c.Dir, "-U", "safemode", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-qAtc", query).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("psql: %w: %s", err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// Set changes a setting of the running server.
+func (c *Cluster) Set(name, value string) error {
+	_, err := c.Query(fmt.Sprintf("ALTER SYSTEM SET %s = '%s'", name, value))
+	if err == nil {
+		_, err = c.Query("SELECT pg_reload_conf()")
+	}
+	return err
+}
+
+// Remove ends the server and removes all that it has.
+func (c *Cluster) Remove() error { return errors.Join(c.Crash(), os.RemoveAll(c.Dir)) }
+
+// Address is that of a sweep in the cluster; others are where its server may be instead.
+func (c *Cluster) Address(sweep string, others ...*Cluster) string {
+	return c.Database(others...) + "&sweep=" + url.QueryEscape(sweep)
 }
 
 // Database is the address of the database that has the sweeps.
-func (c *Cluster) Database() string {
-	return "postgres:///postgres?" + url.Values{"host": {c.Dir}, "user": {"safemode"}}.Encode()
+func (c *Cluster) Database(others ...*Cluster) string {
+	hosts := c.Dir
+	for _, o := range others {
+		hosts += "," + o.Dir
+	}
+	return "postgres:///postgres?" + url.Values{"host": {hosts}, "user": {"safemode"}}.Encode()
 }
