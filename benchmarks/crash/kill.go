@@ -113,7 +113,7 @@ func (s *scene) killOnce(ctx context.Context, share int, random *rand.Rand) (end
 	if hook == "" {
 		if random.IntN(8) != 0 { // now and then it dies while it starts
 			if err := p.until(ctx, time.Minute, "answers come to"); err != nil {
-				return false, at, err
+				return false, at, halted(p, err)
 			}
 		}
 		time.Sleep(time.Duration(random.Int64N(int64(2 * time.Second * time.Duration(share) / pace))))
@@ -134,10 +134,16 @@ func (s *scene) killOnce(ctx context.Context, share int, random *rand.Rand) (end
 		return true, at, nil
 	}
 	if !killed(p.err) {
-		if strings.Contains(p.text(&p.log), "messages of the DCC are not believed") {
-			return false, at, errUnbelieved
-		}
-		return false, at, fmt.Errorf("the sweep ended by itself: %w: %s", p.err, p.text(&p.log))
+		return false, at, halted(p, fmt.Errorf("the sweep ended by itself: %w: %s", p.err, p.text(&p.log)))
 	}
 	return false, at, nil
+}
+
+// halted is errUnbelieved if a sweep has ended for that, in this run or when it was killed
+// in the one before; else it is err.
+func halted(p *process, err error) error {
+	if strings.Contains(p.text(&p.log), "messages of the DCC are not believed") {
+		return errUnbelieved
+	}
+	return err
 }
