@@ -108,6 +108,12 @@ func (s *scene) judgeWire(r *Result, sent, taken map[[32]byte]bool) {
 // judgeOrders holds what the operator ordered against the journal and the wire.
 func (s *scene) judgeOrders(r *Result, person *operator, ordered map[string]bool, leaving map[[32]byte]servicerequests.EUI) {
 	r.Orders, r.Released, r.Deleted, r.LeftAlone = person.orders, person.released, person.deleted, len(person.left)
+	for action, reply := range person.refused {
+		if person.orders[action] == 0 {
+			r.OrdersLost++
+			complain("no order of its kind was carried out: %s: %s", action, reply)
+		}
+	}
 	for _, o := range person.answered {
 		if !ordered[o.name] {
 			r.OrdersLost++

@@ -24,7 +24,9 @@ type operator struct {
 	s      *scene
 	random *rand.Rand
 
+	sweep   string // its id, as it says; empty: it has not said so yet
 	pending []order
+	refused map[string]string   // what the sweep last said to an order that it refused, by action
 	decided map[string]decision // by quarantine event
 	given   int
 
@@ -58,7 +60,7 @@ const leftShare = 0.04
 
 func newOperator(s *scene, seed uint64) *operator {
 	return &operator{
-		s: s, random: rand.New(rand.NewPCG(seed, 7)), decided: map[string]decision{},
+		s: s, random: rand.New(rand.NewPCG(seed, 7)), decided: map[string]decision{}, refused: map[string]string{},
 		left: map[servicerequests.EUI]time.Time{}, leaving: map[servicerequests.EUI]bool{}, orders: map[string]int{},
 	}
 }
@@ -182,6 +184,7 @@ func (o *operator) tell(ctx context.Context) {
 		complain("status: %v", err)
 		return
 	}
+	o.sweep = st.SweepID
 	for _, ref := range slices.Concat(st.Quarantine, st.Delete) {
 		d, decided := o.decided[ref]
 		if !decided || d.said || !d.deleted && time.Since(d.at) < writtenOff {
@@ -197,6 +200,7 @@ func (o *operator) tell(ctx context.Context) {
 func (o *operator) give(ctx context.Context) {
 	var rest []order
 	for i, next := range o.pending {
+		next.Confirm = o.sweep // for orders that cannot be undone
 		body, err := json.Marshal(next.Order)
 		if err != nil {
 			complain("order: %v", err)
@@ -212,7 +216,9 @@ func (o *operator) give(ctx context.Context) {
 			o.take(next)
 		case status == http.StatusConflict: // it is ending
 			rest = append(rest, next)
-		case status != http.StatusUnprocessableEntity:
+		case status == http.StatusUnprocessableEntity:
+			o.refused[next.Action] = reply // it may be too late for it by now
+		default:
 			complain("order %s: %d %s", next.Action, status, reply)
 		}
 	}
