@@ -256,9 +256,9 @@ type Strategy string
 
 // The strategies.
 const (
-	CreditMode      Strategy = "credit_mode"
-	Full            Strategy = "full"
-	EmergencyCredit Strategy = "emergency_credit"
+	creditMode      Strategy = "credit_mode"
+	full            Strategy = "full"
+	emergencyCredit Strategy = "emergency_credit"
 )
 
 // Limits bounds what leaves for the DCC. Rates run on the sweep's clock. A
@@ -391,7 +391,7 @@ func Default() Config {
 		Operations: Operations{Listen: "127.0.0.1:8090"},
 		Journal:    Journal{Linger: 5 * time.Millisecond, BatchLimit: 4096, CheckpointEvery: time.Minute},
 		Notices:    Notices{SMTP: SMTP{TLS: StartTLS}},
-		Strategy:   CreditMode,
+		Strategy:   creditMode,
 		Limits: Limits{
 			User: Rate{PerSecond: 100, Burst: 100},
 			Regions: map[servicerequests.Region]Rate{

@@ -55,7 +55,7 @@ func (c *Config) anchor(folder string) {
 	paths = append(paths, &c.Roster.File, &c.Roster.SignedBy, &c.Gates.MPIDsFile, &c.Gates.FreezeFile)
 	for _, lists := range [...][]string{c.Gates.RevocationLists, c.Gates.PeerRevocationLists} {
 		for i, list := range lists {
-			if !IsURL(list) {
+			if !isURL(list) {
 				paths = append(paths, &lists[i])
 			}
 		}
@@ -71,7 +71,7 @@ func anchorPaths(folder string, paths []*string) {
 	}
 }
 
-// IsURL tells a URL from a file's path.
-func IsURL(text string) bool {
+// isURL tells a URL from a file's path.
+func isURL(text string) bool {
 	return strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")
 }

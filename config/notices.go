@@ -36,7 +36,7 @@ type SMTP struct {
 // Whether mail is encrypted.
 const (
 	StartTLS = "starttls"
-	NoTLS    = "none"
+	noTLS    = "none"
 )
 
 func (f *faults) notices(n Notices, e Environment) {
@@ -49,15 +49,15 @@ func (f *faults) notices(n Notices, e Environment) {
 			"%q: another machine needs https", w.URL)
 	}
 	s := n.SMTP
-	f.oneOf("notices.smtp.tls", s.TLS, StartTLS, NoTLS)
+	f.oneOf("notices.smtp.tls", s.TLS, StartTLS, noTLS)
 	if s.Server == "" && s.From == "" && len(s.To) == 0 && s.Username == "" && s.PasswordFile == "" && s.Authorities == "" {
 		return
 	}
 	host, port, err := net.SplitHostPort(s.Server)
 	number, unread := strconv.ParseUint(port, 10, 16)
 	f.check(err == nil && host != "" && unread == nil && number > 0, "notices.smtp.server", "%q: want host:port, like mail.example:587", s.Server)
-	f.check(s.TLS != NoTLS || onThisMachine(host), "notices.smtp.tls", "none is for a server on this machine: %s is another", host)
-	f.check(s.TLS != NoTLS || s.Username == "", "notices.smtp.username", "a password needs tls: starttls")
+	f.check(s.TLS != noTLS || onThisMachine(host), "notices.smtp.tls", "none is for a server on this machine: %s is another", host)
+	f.check(s.TLS != noTLS || s.Username == "", "notices.smtp.username", "a password needs tls: starttls")
 	f.check((s.Username == "") == (s.PasswordFile == ""), "notices.smtp.password_file", "username and password_file go together")
 	f.address("notices.smtp.from", s.From)
 	f.check(len(s.To) > 0, "notices.smtp.to", "required: name one address or more")

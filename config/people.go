@@ -24,7 +24,7 @@ type Person struct {
 // The roles.
 const (
 	Operator = "operator" // gives orders, and looks
-	Viewer   = "viewer"   // looks
+	viewer   = "viewer"   // looks
 )
 
 // Validate checks every rule and joins all faults.
@@ -36,7 +36,7 @@ func (p *People) Validate() error {
 		path := fmt.Sprintf("people[%d]", i)
 		f.required(path+".name", person.Name)
 		f.check(!names[person.Name], path+".name", "%q is named already", person.Name)
-		f.oneOf(path+".role", person.Role, Operator, Viewer)
+		f.oneOf(path+".role", person.Role, Operator, viewer)
 		digest, err := hex.DecodeString(person.TokenSHA256)
 		f.check(err == nil && len(digest) == 32, path+".token_sha256", "want the 64 hexadecimal digits of a SHA-256")
 		f.check(!tokens[person.TokenSHA256], path+".token_sha256", "another has the same token")

@@ -151,7 +151,7 @@ func (c *Signer) anchor(folder string) {
 		paths = append(paths, &c.Listen)
 	}
 	for i, list := range c.Gates.RevocationLists {
-		if !IsURL(list) {
+		if !isURL(list) {
 			paths = append(paths, &c.Gates.RevocationLists[i])
 		}
 	}

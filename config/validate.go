@@ -36,7 +36,7 @@ func (c *Config) Validate() error {
 		f.check(c.Environment != Live, "simulator_clock", "a live sweep runs on real time")
 		f.check(clock.Speed > 0 && !math.IsInf(clock.Speed, 1), "simulator_clock.speed", "%v: want over 0", clock.Speed)
 	}
-	f.oneOf("strategy", string(c.Strategy), string(CreditMode), string(Full), string(EmergencyCredit))
+	f.oneOf("strategy", string(c.Strategy), string(creditMode), string(full), string(emergencyCredit))
 	f.limits(c.Limits, c.Environment)
 	f.tripwire("tripwires.unregistered", c.Tripwires.Unregistered)
 	f.tripwire("tripwires.unverified", c.Tripwires.Unverified)

@@ -69,7 +69,7 @@ func (s *Simulator) serveDevice(w http.ResponseWriter, r *http.Request) {
 	}
 	m, ok := s.Device(device)
 	if !ok {
-		http.Error(w, ErrNoSuchDevice.Error(), http.StatusNotFound)
+		http.Error(w, errNoSuchDevice.Error(), http.StatusNotFound)
 		return
 	}
 	writeJSON(w, view(m))

@@ -21,8 +21,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// ErrNoSuchDevice marks a device that the fleet does not have.
-var ErrNoSuchDevice = errors.New("no such device in the fleet")
+// errNoSuchDevice marks a device that the fleet does not have.
+var errNoSuchDevice = errors.New("no such device in the fleet")
 
 // population is the fleet with what its meters have gone through. It is the
 // DCC's [dcc.Meters].
@@ -221,7 +221,7 @@ func (p *population) raise(m fleet.Meter, code meter.AlertCode, at time.Time) ([
 func (p *population) press(device servicerequests.EUI, now time.Time) (enabled bool, alerts []dcc.Alert, err error) {
 	i, ok := p.fleet.Find(device)
 	if !ok {
-		return false, nil, fmt.Errorf("%v: %w", device, ErrNoSuchDevice)
+		return false, nil, fmt.Errorf("%v: %w", device, errNoSuchDevice)
 	}
 	h := p.take(i, now)
 	defer h.letGo()

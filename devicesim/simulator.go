@@ -350,7 +350,7 @@ func (s *Simulator) Device(device servicerequests.EUI) (m fleet.Meter, ok bool) 
 }
 
 // Press is the consumer's button on a meter. It says whether the supply is
-// enabled by it. The error is [ErrNoSuchDevice].
+// enabled by it. The error is [errNoSuchDevice].
 func (s *Simulator) Press(device servicerequests.EUI) (enabled bool, err error) {
 	enabled, alerts, err := s.population.press(device, s.clock.Now())
 	for _, alert := range alerts {

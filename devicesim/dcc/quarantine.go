@@ -14,8 +14,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// ErrNotQuarantined marks a reference under which nothing is held back.
-var ErrNotQuarantined = errors.New("nothing is held back under this reference")
+// errNotQuarantined marks a reference under which nothing is held back.
+var errNotQuarantined = errors.New("nothing is held back under this reference")
 
 // Quarantined is a request that anomaly detection holds back until the User
 // decides.
@@ -72,7 +72,7 @@ func (d *DCC) Quarantine() []Quarantined {
 }
 
 // Release sends a request that was held back on its way. The error is
-// [ErrNotQuarantined].
+// [errNotQuarantined].
 func (d *DCC) Release(ref string) error {
 	e, err := d.anomaly.take(ref)
 	if err != nil {
@@ -86,7 +86,7 @@ func (d *DCC) Release(ref string) error {
 }
 
 // Delete drops a request that was held back. The User hears no more of it
-// (assumption). The error is [ErrNotQuarantined].
+// (assumption). The error is [errNotQuarantined].
 func (d *DCC) Delete(ref string) error {
 	e, err := d.anomaly.take(ref)
 	if err == nil {
@@ -99,13 +99,13 @@ func (d *DCC) Delete(ref string) error {
 func (a *anomaly) take(ref string) (*exchange, error) {
 	n, err := strconv.ParseUint(ref, 10, 64)
 	if err != nil {
-		return nil, ErrNotQuarantined
+		return nil, errNotQuarantined
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	e, ok := a.held[n]
 	if !ok {
-		return nil, ErrNotQuarantined
+		return nil, errNotQuarantined
 	}
 	delete(a.held, n)
 	return e, nil

@@ -30,7 +30,7 @@ const (
 	ReorderedResponse
 	DutyCycleDiscard
 
-	Unreachable // of a hub, once for all attempts
+	unreachable // of a hub, once for all attempts
 	Suspended   // of a device, likewise
 
 	LostAlert // the number-th of a device
@@ -184,7 +184,7 @@ const Forever = time.Duration(math.MaxInt64)
 // a hub that was away at its last word comes back at once.
 func (p *Profile) Away(seed uint64, s Site, since time.Duration) time.Duration {
 	e := p.At(seed, s)
-	if e.Happens(Unreachable, seed, Attempt{Device: s.Hub}) {
+	if e.Happens(unreachable, seed, Attempt{Device: s.Hub}) {
 		return Forever
 	}
 	var away time.Duration

@@ -176,7 +176,7 @@ func (v *validator) effects(at string, e *Effects) {
 	v.spans(at, span{"delay", e.Delay}, span{"counter_lead", e.CounterLead}, span{"latency.median", e.Latency.Median}, span{"latency.tail", e.Latency.Tail},
 		span{"flapping.up", e.Flapping.Up}, span{"flapping.down", e.Flapping.Down})
 	_, known := classes[e.Latency.Class]
-	v.check(known || e.Latency.Class == "", at+"latency.class", "%q: want %s, %s or %s", e.Latency.Class, OnDemand, TwoHours, ADay)
+	v.check(known || e.Latency.Class == "", at+"latency.class", "%q: want %s, %s or %s", e.Latency.Class, onDemand, twoHours, aDay)
 	v.check(e.Latency.Tail >= e.Latency.Median, at+"latency.tail", "%v is under the median, %v", e.Latency.Tail, e.Latency.Median)
 	v.flapping(at+"flapping", e.Flapping)
 }

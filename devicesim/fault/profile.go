@@ -78,15 +78,15 @@ type Class string
 // The classes, by the round trip that the DCC's performance is measured
 // against; the medians are assumptions.
 const (
-	OnDemand Class = "on_demand" // 25 s
-	TwoHours Class = "two_hours"
-	ADay     Class = "a_day" // 22 h
+	onDemand Class = "on_demand" // 25 s
+	twoHours Class = "two_hours"
+	aDay     Class = "a_day" // 22 h
 )
 
 var classes = map[Class]Latency{
-	OnDemand: {Median: 3 * time.Second, Tail: 25 * time.Second},
-	TwoHours: {Median: 15 * time.Minute, Tail: 2 * time.Hour},
-	ADay:     {Median: 3 * time.Hour, Tail: 22 * time.Hour},
+	onDemand: {Median: 3 * time.Second, Tail: 25 * time.Second},
+	twoHours: {Median: 15 * time.Minute, Tail: 2 * time.Hour},
+	aDay:     {Median: 3 * time.Hour, Tail: 22 * time.Hour},
 }
 
 // Flapping is a hub that comes and goes: reached for Up, then not for Down. Each
@@ -258,7 +258,7 @@ func defaults() Profile {
 	p := Profile{Name: "custom"}
 	p.FailedButApplied = 0.5
 	p.Delay = 90 * time.Second
-	p.Latency = classes[OnDemand]
+	p.Latency = classes[onDemand]
 	p.CounterLead = 6 * time.Hour
 	p.Hubs.PerWake = DefaultPerWake
 	p.Variety = Variety{

@@ -17,7 +17,7 @@ func (j *judge) sweep() {
 	case "planned":
 		j.stops = true
 		t := record.Task{Incident: "not-begun", Says: "it has not begun", Do: "Two approvers (not who prepared the plan or recorded its direction) approve it, each with their own key; then the sweep's command begins it:"}
-		t.Commands = append(p.Approve(false), p.Sweep())
+		t.Commands = append(p.approve(false), p.Sweep())
 		j.add(t)
 	case "halted":
 		j.stops = true
@@ -52,7 +52,7 @@ func (j *judge) goOn(says string) {
 		t.Commands = []string{p.Sweep()}
 	default:
 		t.Do = "The stops that the approvals gave ahead are used up or have expired. " + j.twoApprove()
-		t.Commands = append(p.Approve(true), p.Sweep())
+		t.Commands = append(p.approve(true), p.Sweep())
 	}
 	j.add(t)
 }
@@ -84,7 +84,7 @@ func (j *judge) halted() {
 		t.Commands = []string{p.files("plan", "--config", p.config(), "--direction", "NEW-DIRECTION.yaml", "--portfolio", "PORTFOLIO.csv", "--out", "NEW-PLAN", "--cert", "PREPARER.pem", "--key", "PREPARER.key")}
 	default:
 		t.Do = mend + " " + j.twoApprove()
-		t.Commands = append(p.Approve(true), p.Sweep())
+		t.Commands = append(p.approve(true), p.Sweep())
 	}
 	j.add(call(t, record.NoticeHalt, st.Cause, ""))
 }

@@ -41,7 +41,7 @@ func (j *judge) homes() {
 	if n := st.Verdicts[record.VerdictArmed]; n > 0 {
 		j.add(record.Task{
 			Incident: "homes", Says: count(n, "1 meter is armed: supply returns when the consumer presses the button", "%d meters are armed: supply returns when the consumer presses the button"), List: record.VerdictArmed, Meters: n,
-			Do: "Call these homes, the longest without supply first" + j.called() + ". The list says which button; what came of the calls comes back with calls import:", Commands: []string{j.place.CallList()},
+			Do: "Call these homes, the longest without supply first" + j.called() + ". The list says which button; what came of the calls comes back with calls import:", Commands: []string{j.place.callList()},
 		})
 	}
 }
@@ -84,16 +84,16 @@ func count(n int, one, many string) string {
 func (j *judge) reasons(verdict string) (all []record.ReasonCount) {
 	for _, r := range j.st.Reasons {
 		if r.Verdict == verdict {
-			r.Do = DoFor(r.Reason)
+			r.Do = doFor(r.Reason)
 			all = append(all, r)
 		}
 	}
 	return all
 }
 
-// DoFor is what a person does about a meter with a reason for its verdict; empty where no
+// doFor is what a person does about a meter with a reason for its verdict; empty where no
 // more can be said than the reason does.
-func DoFor(reason string) string {
+func doFor(reason string) string {
 	for _, r := range remedies {
 		if strings.HasPrefix(reason, r.begins) {
 			return r.do
@@ -114,7 +114,7 @@ func NextFor(verdict, reason string) string {
 	case record.VerdictExcluded:
 		return "leave it alone: it is another supplier's, or suppressed"
 	}
-	if do := DoFor(reason); do != "" {
+	if do := doFor(reason); do != "" {
 		return do
 	}
 	return "read what happened, and decide"

@@ -69,10 +69,10 @@ func (p Place) Sweep() string {
 	return p.files("sweep", "--config", p.config(), "--plan", p.plan(), "--journal", p.journal())
 }
 
-// Approve is what each of two people gives, with their own certificate and key: a command for
+// approve is what each of two people gives, with their own certificate and key: a command for
 // each whom the place names, or one that all give. A sweep that has begun is approved with its
 // journal: an approval without it is of a beginning, and does not count.
-func (p Place) Approve(begun bool) (all []string) {
+func (p Place) approve(begun bool) (all []string) {
 	people := p.Approvers
 	if len(people) == 0 {
 		people = []string{"YOUR"}
@@ -97,8 +97,8 @@ func (p Place) Report() string {
 	return p.files("report", "--journal", p.journal(), "--out", "REPORT")
 }
 
-// CallList writes the list of homes to call.
-func (p Place) CallList() string {
+// callList writes the list of homes to call.
+func (p Place) callList() string {
 	return p.files("calls", "list", "--journal", p.journal(), "--out", "CALLS.xlsx")
 }
 

@@ -43,12 +43,12 @@ type Call struct {
 
 // The outcomes: those of tries, and those that end it.
 var (
-	Tries = []string{"no_answer", "message", "call_back", "wrong_number"}
-	Ends  = []string{"pressed", "visit", "moved", "other"}
+	tries = []string{"no_answer", "message", "call_back", "wrong_number"}
+	ends  = []string{"pressed", "visit", "moved", "other"}
 )
 
 // Done says whether nobody needs to call the home again.
-func (c *Call) Done() bool { return slices.Contains(Ends, c.Outcome) }
+func (c *Call) Done() bool { return slices.Contains(ends, c.Outcome) }
 
 // said is what a row says; two of the same are one call that came in twice.
 func (c *Call) said() [5]string {
@@ -114,8 +114,8 @@ func (c *Call) check(mpxn, at string, planned func(string) (string, bool), now t
 	if c.MPxN, known = planned(mpxn); !known {
 		return "mpxn: this sweep has no such home; a spreadsheet may have rounded it: keep the column as text"
 	}
-	if !slices.Contains(Tries, c.Outcome) && !slices.Contains(Ends, c.Outcome) {
-		return fmt.Sprintf("outcome: want %s, or to end it %s", strings.Join(Tries, ", "), strings.Join(Ends, ", "))
+	if !slices.Contains(tries, c.Outcome) && !slices.Contains(ends, c.Outcome) {
+		return fmt.Sprintf("outcome: want %s, or to end it %s", strings.Join(tries, ", "), strings.Join(ends, ", "))
 	}
 	if err := record.CheckName(c.Person); err != nil {
 		return "person: " + err.Error()

@@ -21,8 +21,8 @@ import (
 	"safemode/engine/listen"
 )
 
-// ErrNotLoopback refuses to listen where others could pause or stop a sweep.
-var ErrNotLoopback = errors.New("console: not a loopback address")
+// errNotLoopback refuses to listen where others could pause or stop a sweep.
+var errNotLoopback = errors.New("console: not a loopback address")
 
 // Address is where the console listens and what guards it there.
 type Address struct {
@@ -46,7 +46,7 @@ func Listen(ctx context.Context, a Address) (net.Listener, error) {
 	}
 	guarded := a.TLS != nil && (a.Token != "" || len(a.People) > 0)
 	if tcp, ok := listener.Addr().(*net.TCPAddr); !guarded && (!ok || !tcp.IP.IsLoopback()) {
-		return nil, errors.Join(fmt.Errorf("%w: %s: others could stop the sweep there; it needs TLS and a token", ErrNotLoopback, listener.Addr()),
+		return nil, errors.Join(fmt.Errorf("%w: %s: others could stop the sweep there; it needs TLS and a token", errNotLoopback, listener.Addr()),
 			listener.Close())
 	}
 	o := listen.Options{Known: cmp.Or(a.Connections, 128), Unknown: cmp.Or(a.Unknown, 256), Yield: true}

@@ -48,7 +48,7 @@ func TestListenElsewhere(t *testing.T) {
 		"TLS, no token": {TLS: &tls.Config{}},
 	} {
 		a.Listen = ":0"
-		if l, err := Listen(t.Context(), a); !errors.Is(err, ErrNotLoopback) {
+		if l, err := Listen(t.Context(), a); !errors.Is(err, errNotLoopback) {
 			t.Errorf("%s: got %v", name, err)
 			if err == nil {
 				l.Close()

@@ -78,12 +78,12 @@ func New(o Options) (http.Handler, error) {
 	mux.HandleFunc("GET /readyz", check(o.Ready, o.Pulse))
 	mux.HandleFunc("GET /api/v1/sweep", c.status)
 	mux.HandleFunc("GET /api/v1/openapi.json", openAPI)
-	for _, action := range Actions {
+	for _, action := range actions {
 		mux.HandleFunc("POST /api/v1/sweep/"+action, c.order(action))
 	}
 	g := newGuard(o)
 	handler := g.sameOrigin(mux)
-	if err := CheckPeople(o.People); err != nil {
+	if err := checkPeople(o.People); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
 	if o.Token != "" || len(o.People) > 0 {

@@ -102,7 +102,7 @@ func TestConditions(t *testing.T) {
 }
 
 func TestOrders(t *testing.T) {
-	for _, name := range Actions {
+	for _, name := range actions {
 		if forGood[name] {
 			continue
 		}
@@ -227,7 +227,7 @@ func TestOrdersBearAName(t *testing.T) {
 			t.Errorf("an order by %q: %d", name, w.Code)
 		}
 	}
-	if CheckPeople([]Person{{Name: "safemode"}}) == nil || CheckPeople([]Person{{Name: "Ann"}, {Name: "ann", TokenSHA256: [32]byte{1}}}) == nil {
+	if checkPeople([]Person{{Name: "safemode"}}) == nil || checkPeople([]Person{{Name: "Ann"}, {Name: "ann", TokenSHA256: [32]byte{1}}}) == nil {
 		t.Error("people who are not told apart")
 	}
 	if w := ask(newConsole(t, s, nil), "POST", "/api/v1/sweep/pause", PersonHeader, "Bob"); w.Code != 204 || s.last.By != "Bob" || s.last.Authenticated {

@@ -147,7 +147,7 @@ func (d *document) make() object {
 		"/api/v1/sweep":        get("Where the sweep stands, and what there is to do", object{"200": of("The status.", "application/json", d.schema(reflect.TypeFor[record.Status]()))}),
 	}
 	order := d.schema(reflect.TypeFor[Order]())
-	for _, action := range Actions {
+	for _, action := range actions {
 		paths["/api/v1/sweep/"+action] = object{"post": object{
 			"summary":     "An order: " + strings.ReplaceAll(action, "_", " "),
 			"parameters":  []object{{"name": PersonHeader, "in": "header", "schema": object{"type": "string"}, "description": "who orders it, where no token says so: a claim, and recorded as one"}},
@@ -229,7 +229,7 @@ func TestOpenAPI(t *testing.T) {
 	routes := map[string]bool{}
 	for _, m := range regexp.MustCompile(`"(GET|POST) ([^"]*)"`).FindAllStringSubmatch(string(source), -1) {
 		if m[2] == "/api/v1/sweep/" { // and an action
-			for _, action := range Actions {
+			for _, action := range actions {
 				routes["post /api/v1/sweep/"+action] = true
 			}
 			continue

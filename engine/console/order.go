@@ -38,8 +38,8 @@ type Order struct {
 	Confirm   string                 `json:"confirm,omitempty"` // the sweep's id, typed by who gives an order that cannot be undone
 }
 
-// Actions lists the orders that have an address.
-var Actions = [...]string{"pause", "resume", "stop", "rerun", "exclude", "suppress", "deleted", "renew", "cease", "go_on"}
+// actions lists the orders that have an address.
+var actions = [...]string{"pause", "resume", "stop", "rerun", "exclude", "suppress", "deleted", "renew", "cease", "go_on"}
 
 // forGood are the orders that cannot be undone. They want the sweep's id typed, and a named
 // person; in a live sweep that name is proven by a token.
@@ -195,8 +195,8 @@ func as(r *http.Request, p Person) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), personKey{}, p))
 }
 
-// CheckPeople refuses a list in which two are not told apart.
-func CheckPeople(people []Person) error {
+// checkPeople refuses a list in which two are not told apart.
+func checkPeople(people []Person) error {
 	for i, p := range people {
 		if err := record.CheckName(p.Name); err != nil {
 			return fmt.Errorf("person %d: %w", i+1, err)

@@ -81,8 +81,8 @@ type Question struct {
 // List is a list of meters that the page links to.
 type List struct{ Name, Title string }
 
-// Lists are those that there are: by verdict, by plight, and by what was refused.
-var Lists = [...]List{
+// lists are those that there are: by verdict, by plight, and by what was refused.
+var lists = [...]List{
 	{"stuck", "Stuck: nothing has been learnt of them for too long"},
 	{"held", "Held for a person: an answer that the code table does not know"},
 	{"rejected", "With a request that the DCC rejected"},
@@ -198,20 +198,20 @@ func (c console) redacts(r *http.Request) bool {
 
 // meters serves a list of meters, or the one that was looked for.
 func (c console) meters(w http.ResponseWriter, r *http.Request) {
-	v := metersView{Identity: c.identity(), Lists: Lists[:], Redacted: c.redacts(r), Text: r.FormValue("find")}
+	v := metersView{Identity: c.identity(), Lists: lists[:], Redacted: c.redacts(r), Text: r.FormValue("find")}
 	q := Question{List: r.FormValue("list"), Text: v.Text}
 	if v.Redacted && q.Text != "" {
 		c.find(w, r, q.Text)
 		return
 	}
-	i := slices.IndexFunc(Lists[:], func(l List) bool { return l.Name == q.List })
+	i := slices.IndexFunc(lists[:], func(l List) bool { return l.Name == q.List })
 	status := http.StatusOK
 	switch {
 	case q.Text == "" && i < 0:
 		v.Title = "Meters"
 	default:
 		if v.Title = "Meters like " + q.Text; q.Text == "" {
-			v.Title = Lists[i].Title
+			v.Title = lists[i].Title
 		}
 		found, err := c.o.Stories.Find(r.Context(), q)
 		switch {
@@ -235,7 +235,7 @@ func (c console) meters(w http.ResponseWriter, r *http.Request) {
 // a meter by.
 func (c console) find(w http.ResponseWriter, r *http.Request, text string) {
 	if _, err := strconv.Atoi(strings.TrimSpace(text)); err != nil {
-		v := metersView{Identity: c.identity(), Title: "Meters", Lists: Lists[:], Redacted: true, Text: text, Fault: "Meters are known here by their place in the plan, a number."}
+		v := metersView{Identity: c.identity(), Title: "Meters", Lists: lists[:], Redacted: true, Text: text, Fault: "Meters are known here by their place in the plan, a number."}
 		c.show(w, http.StatusUnprocessableEntity, "meters", v)
 		return
 	}

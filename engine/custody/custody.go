@@ -19,7 +19,7 @@ var (
 	ErrOtherOwner = errors.New("belongs to another journal")
 	ErrDamaged    = errors.New("not a custody file")
 	ErrFloor      = errors.New("counter floor is refused")
-	ErrExhausted  = errors.New("no counter is left")
+	errExhausted  = errors.New("no counter is left")
 	ErrClosed     = errors.New("closed")
 	ErrReleased   = errors.New("handed back to the supplier's everyday system")
 	ErrOldJournal = errors.New("the journal is an older copy")
@@ -222,7 +222,7 @@ func (c *Counters) Next() (uint64, error) {
 // reserve makes the next block durable.
 func (c *Counters) reserve() error {
 	if c.last >= servicerequests.MaxCounter {
-		return ErrExhausted
+		return errExhausted
 	}
 	next := c.state
 	next.HighWater = c.last + min(c.block, servicerequests.MaxCounter-c.last)

@@ -49,14 +49,14 @@ func (p packed) unpack() (keys proof.DeviceKeys, err error) {
 		if n++; n <= p.signing {
 			key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), whole)
 			if err != nil {
-				return proof.DeviceKeys{}, fmt.Errorf("%w: kept keys: %w", ErrUnavailable, err)
+				return proof.DeviceKeys{}, fmt.Errorf("%w: kept keys: %w", errUnavailable, err)
 			}
 			keys.DigitalSignature = append(keys.DigitalSignature, key)
 			continue
 		}
 		key, err := ecdh.P256().NewPublicKey(whole)
 		if err != nil {
-			return proof.DeviceKeys{}, fmt.Errorf("%w: kept keys: %w", ErrUnavailable, err)
+			return proof.DeviceKeys{}, fmt.Errorf("%w: kept keys: %w", errUnavailable, err)
 		}
 		keys.KeyAgreement = append(keys.KeyAgreement, key)
 	}

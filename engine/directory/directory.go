@@ -21,14 +21,14 @@ import (
 )
 
 var (
-	// ErrUnavailable says that the SMKI service could not be asked, or did not
+	// errUnavailable says that the SMKI service could not be asked, or did not
 	// answer sensibly. Asking again may help: it wraps
 	// [proof.ErrKeysUnavailable].
-	ErrUnavailable = fmt.Errorf("directory: the SMKI service: %w", proof.ErrKeysUnavailable)
+	errUnavailable = fmt.Errorf("directory: the SMKI service: %w", proof.ErrKeysUnavailable)
 
-	// ErrNoCertificate says that the service has no certificate in use for the
+	// errNoCertificate says that the service has no certificate in use for the
 	// device, or none that can be believed. It is not final: tomorrow it may have one.
-	ErrNoCertificate = errors.New("directory: no certificate")
+	errNoCertificate = errors.New("directory: no certificate")
 )
 
 // Options configures a Directory.
@@ -139,7 +139,7 @@ func New(o Options) (*Directory, error) {
 
 // Keys returns the keys of a device, from the cache or from the SMKI service. The service is
 // asked once, however many callers ask for one device at a time. Errors wrap
-// [ErrUnavailable] or [ErrNoCertificate], and are not cached.
+// [errUnavailable] or [errNoCertificate], and are not cached.
 func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (proof.DeviceKeys, error) {
 	d.mu.Lock()
 	if kept := d.cache.get(device); kept != nil {
@@ -151,7 +151,7 @@ func (d *Directory) Keys(ctx context.Context, device servicerequests.EUI) (proof
 }
 
 // Refresh asks the service for the keys of a device although they are cached: a message has
-// failed under them, and the device may have others by now. It fails with [ErrUnavailable]
+// failed under them, and the device may have others by now. It fails with [errUnavailable]
 // if it was called for the device within Again. When it fails the cached keys stay.
 func (d *Directory) Refresh(ctx context.Context, device servicerequests.EUI) (proof.DeviceKeys, error) {
 	d.mu.Lock()
@@ -159,7 +159,7 @@ func (d *Directory) Refresh(ctx context.Context, device servicerequests.EUI) (pr
 	if since := d.clock.Now().Sub(d.made); kept != nil && d.underWay[device] == nil {
 		if since-kept.asked < d.again {
 			d.mu.Unlock()
-			return proof.DeviceKeys{}, fmt.Errorf("%w: %s: it was asked less than %v ago", ErrUnavailable, device, d.again)
+			return proof.DeviceKeys{}, fmt.Errorf("%w: %s: it was asked less than %v ago", errUnavailable, device, d.again)
 		}
 		kept.asked = since // also if it fails
 	}
@@ -173,7 +173,7 @@ func (d *Directory) wait(ctx context.Context, device servicerequests.EUI) (proof
 	if !joined {
 		if len(d.underWay) >= maxLookups {
 			d.mu.Unlock()
-			return proof.DeviceKeys{}, fmt.Errorf("%w: %s: it is asked about %d devices already", ErrUnavailable, device, maxLookups)
+			return proof.DeviceKeys{}, fmt.Errorf("%w: %s: it is asked about %d devices already", errUnavailable, device, maxLookups)
 		}
 		l = &lookup{done: make(chan struct{})}
 		d.underWay[device] = l
@@ -188,7 +188,7 @@ func (d *Directory) wait(ctx context.Context, device servicerequests.EUI) (proof
 		keys.Fresh = !joined // what was asked before this call may be older than its message
 		return keys, l.err
 	case <-ctx.Done():
-		return proof.DeviceKeys{}, fmt.Errorf("%w: %s: %w", ErrUnavailable, device, ctx.Err())
+		return proof.DeviceKeys{}, fmt.Errorf("%w: %s: %w", errUnavailable, device, ctx.Err())
 	}
 }
 
@@ -196,18 +196,18 @@ func (d *Directory) wait(ctx context.Context, device servicerequests.EUI) (proof
 func (d *Directory) Asked() uint64 { return d.asked.Load() }
 
 // Check asks the service for an organisation that it must know, to find a wrong or broken
-// service early. Errors wrap [ErrUnavailable] or [ErrNoCertificate].
+// service early. Errors wrap [errUnavailable] or [errNoCertificate].
 func (d *Directory) Check(ctx context.Context, organisation servicerequests.EUI) error {
 	found, err := d.service.search(ctx, subjectOrganisation, organisation)
 	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("%w: it does not answer as an SMKI service does", ErrUnavailable)
+		err = fmt.Errorf("%w: it does not answer as an SMKI service does", errUnavailable)
 	}
 	return err
 }
 
 // Listed says whether the service lists a certificate of an organisation as in use, by the
-// certificate itself. The error says what it lists, and wraps [ErrUnavailable] or
-// [ErrNoCertificate].
+// certificate itself. The error says what it lists, and wraps [errUnavailable] or
+// [errNoCertificate].
 func (d *Directory) Listed(ctx context.Context, c *smki.Certificate) error {
 	found, err := d.service.search(ctx, subjectOrganisation, c.EUI)
 	if err != nil {
@@ -220,12 +220,12 @@ func (d *Directory) Listed(ctx context.Context, c *smki.Certificate) error {
 			return err
 		case !bytes.Equal(der, c.Raw):
 		case r.status != "I":
-			return fmt.Errorf("%w: its status is %.10q", ErrNoCertificate, r.status)
+			return fmt.Errorf("%w: its status is %.10q", errNoCertificate, r.status)
 		default:
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: the %d that are listed of %s are others", ErrNoCertificate, len(found), c.EUI)
+	return fmt.Errorf("%w: the %d that are listed of %s are others", errNoCertificate, len(found), c.EUI)
 }
 
 // Close closes the connections that are not in use.
@@ -267,7 +267,7 @@ func (d *Directory) ask(ctx context.Context, device servicerequests.EUI) (keys p
 	for _, c := range agreement {
 		key, err := c.ECDH()
 		if err != nil {
-			return proof.DeviceKeys{}, fmt.Errorf("%w: %s: %w", ErrNoCertificate, device, err)
+			return proof.DeviceKeys{}, fmt.Errorf("%w: %s: %w", errNoCertificate, device, err)
 		}
 		keys.KeyAgreement = append(keys.KeyAgreement, key)
 	}
@@ -300,7 +300,7 @@ func (d *Directory) certificates(ctx context.Context, device servicerequests.EUI
 		believed = append(believed, c)
 	}
 	if len(believed) == 0 {
-		return nil, fmt.Errorf("%w for %s, %s: %w", ErrNoCertificate, device, usage, reason)
+		return nil, fmt.Errorf("%w for %s, %s: %w", errNoCertificate, device, usage, reason)
 	}
 	slices.SortStableFunc(believed, func(a, b *smki.Certificate) int { return b.NotBefore.Compare(a.NotBefore) })
 	return believed, nil

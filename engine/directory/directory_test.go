@@ -244,7 +244,7 @@ func TestCertificatesThatAreNotBelieved(t *testing.T) {
 			s := newService(t)
 			s.offers = offers
 			_, err := newDirectory(t, s, p, nil).Keys(t.Context(), meter)
-			if !errors.Is(err, ErrNoCertificate) || errors.Is(err, ErrUnavailable) {
+			if !errors.Is(err, errNoCertificate) || errors.Is(err, errUnavailable) {
 				t.Errorf("got %v, want ErrNoCertificate", err)
 			}
 		})
@@ -292,7 +292,7 @@ func TestUnavailable(t *testing.T) {
 			s.offers, s.answer = []offer{signing, agreement}, answer
 			d := newDirectory(t, s, p, nil)
 			_, err := d.Keys(t.Context(), meter)
-			if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNoCertificate) {
+			if !errors.Is(err, errUnavailable) || errors.Is(err, errNoCertificate) {
 				t.Errorf("got %v, want ErrUnavailable", err)
 			}
 			// Trouble is not kept.
@@ -307,7 +307,7 @@ func TestUnavailable(t *testing.T) {
 	s := newService(t)
 	d := newDirectory(t, s, p, func(o *Options) { o.APIKey = "secret" })
 	s.Close()
-	if _, err := d.Keys(t.Context(), meter); !errors.Is(err, ErrUnavailable) || strings.Contains(err.Error(), "secret") {
+	if _, err := d.Keys(t.Context(), meter); !errors.Is(err, errUnavailable) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("refused connection: %v", err)
 	}
 }
@@ -335,7 +335,7 @@ func TestManyAskAtOnce(t *testing.T) {
 		})
 	}
 	cancel()
-	if err := <-gone; !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+	if err := <-gone; !errors.Is(err, errUnavailable) || !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	close(s.gate)
@@ -350,7 +350,7 @@ func TestTimeout(t *testing.T) {
 	s.gate = make(chan struct{})
 	defer close(s.gate)
 	d := newDirectory(t, s, p, func(o *Options) { o.Timeout = 50 * time.Millisecond })
-	if _, err := d.Keys(t.Context(), meter); !errors.Is(err, ErrUnavailable) {
+	if _, err := d.Keys(t.Context(), meter); !errors.Is(err, errUnavailable) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -432,7 +432,7 @@ func TestRotatedCertificate(t *testing.T) {
 	}
 	// Trouble leaves what is kept.
 	s.offer()
-	if _, err := d.Refresh(t.Context(), meter); !errors.Is(err, ErrNoCertificate) {
+	if _, err := d.Refresh(t.Context(), meter); !errors.Is(err, errNoCertificate) {
 		t.Errorf("none any more: %v", err)
 	}
 	wantKeys(t, keys(d.Keys), renewed.certificate, agreement.certificate)
@@ -470,7 +470,7 @@ func TestRefreshIsBounded(t *testing.T) {
 func TestNoCertificateYet(t *testing.T) {
 	s, p := newService(t), newPKI(t, "a")
 	d := newDirectory(t, s, p, nil)
-	if _, err := d.Keys(t.Context(), meter); !errors.Is(err, ErrNoCertificate) {
+	if _, err := d.Keys(t.Context(), meter); !errors.Is(err, errNoCertificate) {
 		t.Errorf("none: %v", err)
 	}
 	signing, agreement := p.pair(t, meter)

@@ -43,7 +43,7 @@ func FuzzAnswers(f *testing.F) {
 			t.Fatal(err)
 		}
 		_, err = d.Keys(t.Context(), meter)
-		if !errors.Is(err, proof.ErrKeysUnavailable) && !errors.Is(err, ErrNoCertificate) {
+		if !errors.Is(err, proof.ErrKeysUnavailable) && !errors.Is(err, errNoCertificate) {
 			t.Errorf("%v", err)
 		}
 	})

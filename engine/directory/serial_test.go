@@ -29,7 +29,7 @@ func TestSerialIsEchoed(t *testing.T) {
 		signing, agreement := p.pair(t, meter)
 		signing.serial = serial
 		s.offers = []offer{signing, agreement}
-		if _, err := newDirectory(t, s, p, nil).Keys(t.Context(), meter); !errors.Is(err, ErrUnavailable) {
+		if _, err := newDirectory(t, s, p, nil).Keys(t.Context(), meter); !errors.Is(err, errUnavailable) {
 			t.Errorf("serial %s: %v, want ErrUnavailable", serial, err)
 		}
 	}
@@ -45,9 +45,9 @@ func TestListed(t *testing.T) {
 		offers []offer
 		want   error
 	}{
-		"none":                  {nil, ErrNoCertificate},
-		"another":               {[]offer{{p.folder.DCC.Transform.Certificate, "I", "DS", ""}}, ErrNoCertificate},
-		"not in use":            {[]offer{{dcc, "R", "DS", ""}}, ErrNoCertificate},
+		"none":                  {nil, errNoCertificate},
+		"another":               {[]offer{{p.folder.DCC.Transform.Certificate, "I", "DS", ""}}, errNoCertificate},
+		"not in use":            {[]offer{{dcc, "R", "DS", ""}}, errNoCertificate},
 		"that one":              {[]offer{{dcc, "I", "DS", ""}}, nil},
 		"that one among others": {[]offer{{p.folder.DCC.Transform.Certificate, "I", "DS", ""}, {dcc, "I", "DS", ""}}, nil},
 	} {

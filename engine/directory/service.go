@@ -81,7 +81,7 @@ func isSerial(text string) bool {
 
 func (s service) retrieve(ctx context.Context, serial string) (der []byte, err error) {
 	if !isSerial(serial) {
-		return nil, fmt.Errorf("%w: it names a certificate by %.80q", ErrUnavailable, serial)
+		return nil, fmt.Errorf("%w: it names a certificate by %.80q", errUnavailable, serial)
 	}
 	root, err := s.post(ctx, questionRetrieve,
 		"<CertificateDataRequest><CertificateSerial>"+serial+"</CertificateSerial></CertificateDataRequest>")
@@ -95,11 +95,11 @@ func (s service) retrieve(ctx context.Context, serial string) (der []byte, err e
 		text, _ := n.Text()
 		der, err = base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 		if err != nil {
-			return nil, fmt.Errorf("%w: certificate %s: %w", ErrUnavailable, serial, err)
+			return nil, fmt.Errorf("%w: certificate %s: %w", errUnavailable, serial, err)
 		}
 		return der, nil
 	}
-	return nil, fmt.Errorf("%w: no body in the answer for certificate %s", ErrUnavailable, serial)
+	return nil, fmt.Errorf("%w: no body in the answer for certificate %s", errUnavailable, serial)
 }
 
 // post asks one question and returns the root of the answer. Every fault but
@@ -107,12 +107,12 @@ func (s service) retrieve(ctx context.Context, serial string) (der []byte, err e
 func (s service) post(ctx context.Context, question, body string) (root xmltree.Node, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.urls[question], strings.NewReader(body))
 	if err != nil {
-		return root, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return root, fmt.Errorf("%w: %w", errUnavailable, err)
 	}
 	req.Header.Set("Content-Type", "application/xml")
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return root, fmt.Errorf("%w: %s: %w", ErrUnavailable, question, withoutURL(err))
+		return root, fmt.Errorf("%w: %s: %w", errUnavailable, question, withoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }() // read as far as it will be
 	var reply bytes.Buffer
@@ -121,17 +121,17 @@ func (s service) post(ctx context.Context, question, body string) (root xmltree.
 	raw := reply.Bytes()
 	switch {
 	case resp.StatusCode == http.StatusPaymentRequired:
-		return root, fmt.Errorf("%w: the SMKI service knows none", ErrNoCertificate)
+		return root, fmt.Errorf("%w: the SMKI service knows none", errNoCertificate)
 	case resp.StatusCode != http.StatusOK:
-		return root, fmt.Errorf("%w: %s: HTTP status %d", ErrUnavailable, question, resp.StatusCode)
+		return root, fmt.Errorf("%w: %s: HTTP status %d", errUnavailable, question, resp.StatusCode)
 	case err != nil:
-		return root, fmt.Errorf("%w: %s: %w", ErrUnavailable, question, err)
+		return root, fmt.Errorf("%w: %s: %w", errUnavailable, question, err)
 	case len(raw) > maxReply:
-		return root, fmt.Errorf("%w: %s: answer over %d bytes", ErrUnavailable, question, maxReply)
+		return root, fmt.Errorf("%w: %s: answer over %d bytes", errUnavailable, question, maxReply)
 	}
 	doc, err := xmltree.Parse(raw)
 	if err != nil {
-		return root, fmt.Errorf("%w: %s: %w", ErrUnavailable, question, err)
+		return root, fmt.Errorf("%w: %s: %w", errUnavailable, question, err)
 	}
 	return doc.Root(), nil
 }

@@ -10,8 +10,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// ErrRecord is the error for a record that cannot follow those before it.
-var ErrRecord = errors.New("the record does not follow from those before it")
+// errRecord is the error for a record that cannot follow those before it.
+var errRecord = errors.New("the record does not follow from those before it")
 
 // Effect is what a record changed, for whoever counts.
 type Effect struct {
@@ -25,12 +25,12 @@ type Effect struct {
 }
 
 // Apply takes one record of this meter in, in a running sweep and when a start replays the
-// journal. Records that say nothing about a meter change nothing. Errors wrap [ErrRecord].
+// journal. Records that say nothing about a meter change nothing. Errors wrap [errRecord].
 func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 	switch rec.Kind {
 	case record.Request, record.SignedCommand, record.Outcome:
 		if _, known := rec.Service.Variant(); !known || rec.ID.Counter == 0 {
-			return e, fmt.Errorf("%w: %v of SRV %v under counter %d", ErrRecord, rec.Kind, rec.Service, rec.ID.Counter)
+			return e, fmt.Errorf("%w: %v of SRV %v under counter %d", errRecord, rec.Kind, rec.Service, rec.ID.Counter)
 		}
 	}
 	switch rec.Kind {
@@ -51,9 +51,9 @@ func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 		body, err := record.Decode[record.OutcomeBody](*rec)
 		switch {
 		case err != nil:
-			return e, fmt.Errorf("%w: %w", ErrRecord, err)
+			return e, fmt.Errorf("%w: %w", errRecord, err)
 		case body.Class == record.ClassOpen:
-			return e, fmt.Errorf("%w: %v has an outcome and is open", ErrRecord, rec.ID)
+			return e, fmt.Errorf("%w: %v has an outcome and is open", errRecord, rec.ID)
 		}
 		e = m.End(p, rec.Service, rec.ID, &body, rec.At)
 		switch {
@@ -65,7 +65,7 @@ func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 	case record.Verdict:
 		body, err := record.Decode[record.VerdictBody](*rec)
 		if err != nil {
-			return e, fmt.Errorf("%w: %w", ErrRecord, err)
+			return e, fmt.Errorf("%w: %w", errRecord, err)
 		}
 		m.Verdict = body
 	}
@@ -82,7 +82,7 @@ func (m *Meter) VerdictStands() bool {
 func (r *Request) replay(events ...Event) error {
 	for _, e := range events {
 		if err := r.Move(e); err != nil {
-			return fmt.Errorf("%w: %w", ErrRecord, err)
+			return fmt.Errorf("%w: %w", errRecord, err)
 		}
 	}
 	return nil
@@ -95,7 +95,7 @@ func (m *Meter) applyRequest(rec *record.Record) (e Effect, err error) {
 	case r != nil && r.Phase == Signing && r.Half == FirstHalf:
 		m.noteStart(r, rec.At)
 	case r != nil || m.PastWith(rec.ID) != nil:
-		return e, fmt.Errorf("%w: request %v is signed twice", ErrRecord, rec.ID)
+		return e, fmt.Errorf("%w: request %v is signed twice", errRecord, rec.ID)
 	default:
 		t := m.Tally(rec.Service)
 		r = &Request{Service: rec.Service, ID: rec.ID, Attempt: int(t.Tries) + 1, Retry: t.Failures > 0, Phase: Ready, Reached: true}
@@ -132,7 +132,7 @@ func (m *Meter) applyCommand(rec *record.Record) (e Effect, err error) {
 	r := m.PendingWith(rec.ID)
 	switch {
 	case r == nil, r.Service != rec.Service, !r.Service.Critical(), r.Half == SecondHalf && (r.Phase != Signing || r.Body != nil):
-		return e, fmt.Errorf("%w: signed command %v without its request, or twice", ErrRecord, rec.ID)
+		return e, fmt.Errorf("%w: signed command %v without its request, or twice", errRecord, rec.ID)
 	case r.Phase == Quarantined && r.Half == FirstHalf:
 		// Replayed: the DCC quarantined it while a worker had it, so that record comes
 		// first. It stays quarantined, and its bytes are not needed.

@@ -324,7 +324,7 @@ func TestApplyRefuses(t *testing.T) {
 				t.Errorf("%s: record %d: %v", name, i+1, err)
 			}
 		}
-		if !errors.Is(err, ErrRecord) {
+		if !errors.Is(err, errRecord) {
 			t.Errorf("%s: %v, want ErrRecord", name, err)
 		}
 	}
@@ -374,7 +374,7 @@ func TestHold(t *testing.T) {
 	} {
 		r := &Request{Service: supply, Phase: phase, Body: []byte{1}, Asked: []byte{2}, Deadline: a.now, RetryAt: a.now}
 		err := r.Quarantine("event")
-		if (err == nil) != holds || !holds && (!errors.Is(err, ErrDefect) || r.Phase != phase || r.Event != "" || r.Body == nil) {
+		if (err == nil) != holds || !holds && (!errors.Is(err, errDefect) || r.Phase != phase || r.Event != "" || r.Body == nil) {
 			t.Errorf("%v: %v, %+v", phase, err, r)
 		}
 		if holds && (r.Phase != Quarantined || r.Event != "event" || phase != Quarantined && (r.Body != nil || r.Asked != nil || !r.Deadline.IsZero() || !r.RetryAt.IsZero())) {

@@ -8,8 +8,8 @@
 //
 // It has no goroutine, log, metric, clock, network or disk. Its owner passes the time in. It
 // sends nothing: [Policy.Decide] only says what is wanted. It refuses a record that does not
-// follow from those before it ([ErrRecord]), and an event that cannot happen in a request's
-// phase ([ErrDefect]). After either, nothing may be sent. It verifies nothing: what it is
+// follow from those before it ([errRecord]), and an event that cannot happen in a request's
+// phase ([errDefect]). After either, nothing may be sent. It verifies nothing: what it is
 // given must have been proven before.
 //
 // # Why no home is worse off

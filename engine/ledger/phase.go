@@ -117,16 +117,16 @@ func Possible(p Phase, e Event) (yes bool, why string) {
 	}
 }
 
-// ErrDefect is the error for an event that cannot happen in a request's phase. It is a fault
+// errDefect is the error for an event that cannot happen in a request's phase. It is a fault
 // of this program, and nothing may be sent after it.
-var ErrDefect = errors.New("impossible event")
+var errDefect = errors.New("impossible event")
 
-// Move brings a request to the phase that follows from an event. An error wraps [ErrDefect]
+// Move brings a request to the phase that follows from an event. An error wraps [errDefect]
 // and names phase and event; the request then stays in its phase.
 func (r *Request) Move(e Event) error {
 	m := transitions[r.Phase][e]
 	if !m.ok {
-		return fmt.Errorf("%w: %v of a request that is %v (SRV %v, %v)", ErrDefect, e, r.Phase, r.Service, r.ID)
+		return fmt.Errorf("%w: %v of a request that is %v (SRV %v, %v)", errDefect, e, r.Phase, r.Service, r.ID)
 	}
 	if e == Unsigned && r.Half == SecondHalf {
 		m.to = Prepared

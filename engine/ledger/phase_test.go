@@ -24,7 +24,7 @@ func TestMove(t *testing.T) {
 				if yes {
 					continue
 				}
-				if !errors.Is(err, ErrDefect) || !strings.Contains(err.Error(), e.String()) || !strings.Contains(err.Error(), p.String()) {
+				if !errors.Is(err, errDefect) || !strings.Contains(err.Error(), e.String()) || !strings.Contains(err.Error(), p.String()) {
 					t.Errorf("%v, %v: %v", p, e, err)
 				}
 				if r.Phase != p || r.Half != leg {

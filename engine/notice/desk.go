@@ -123,7 +123,7 @@ func (d *Desk) Look(st *record.Status) {
 		d.save()
 	}
 	if changed {
-		d.Hurry()
+		d.hurry()
 	}
 }
 
@@ -205,8 +205,8 @@ func (d *Desk) try(ctx context.Context, c Channel, n Notice) error {
 	return err
 }
 
-// Hurry has what waits tried now.
-func (d *Desk) Hurry() {
+// hurry has what waits tried now.
+func (d *Desk) hurry() {
 	for _, wake := range d.wake {
 		select {
 		case wake <- struct{}{}:
@@ -218,7 +218,7 @@ func (d *Desk) Hurry() {
 // Settle has what waits tried now, and returns how many tellings still wait when all are
 // taken, or when ctx ends. [Desk.Run] must be running.
 func (d *Desk) Settle(ctx context.Context) int {
-	d.Hurry()
+	d.hurry()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {

@@ -19,8 +19,8 @@ import (
 
 // Headers of a webhook's POST.
 const (
-	IDHeader        = "Safemode-Notice"
-	SignatureHeader = "Safemode-Signature"
+	idHeader        = "Safemode-Notice"
+	signatureHeader = "Safemode-Signature"
 )
 
 // Webhook is a channel that POSTs to an address. Make it with [NewWebhook].
@@ -45,8 +45,8 @@ func NewWebhook(address string, key []byte, trust *tls.Config) *Webhook {
 // Name implements [Channel].
 func (*Webhook) Name() string { return "webhook" }
 
-// Sign is the signature of a body at an instant, as the header has it.
-func Sign(key []byte, at time.Time, body []byte) string {
+// sign is the signature of a body at an instant, as the header has it.
+func sign(key []byte, at time.Time, body []byte) string {
 	seconds := strconv.FormatInt(at.Unix(), 10)
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(seconds + "."))
@@ -67,8 +67,8 @@ func (w *Webhook) Tell(ctx context.Context, n Notice) error {
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "safemode")
-	r.Header.Set(IDHeader, n.ID)
-	r.Header.Set(SignatureHeader, Sign(w.key, time.Now(), body))
+	r.Header.Set(idHeader, n.ID)
+	r.Header.Set(signatureHeader, sign(w.key, time.Now(), body))
 	reply, err := w.client.Do(r)
 	if err != nil {
 		var u *url.Error

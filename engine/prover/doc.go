@@ -28,7 +28,7 @@
 //
 // While too many messages wait for their first try, [Prover.Receive] waits before it stores
 // another, and so the DCC waits. Messages that are not proven take up to Limit bytes of the
-// journal; other traffic does not count. Over that Receive fails with [ErrFull], and the DCC
+// journal; other traffic does not count. Over that Receive fails with [errFull], and the DCC
 // sends again later. Messages that cannot even be read may take three quarters of it, so
 // that they leave room for answers. Bodies take up to Memory bytes of memory; the others are
 // read from the journal again.

@@ -55,13 +55,13 @@ func TestFull(t *testing.T) {
 		time.Sleep(time.Second)
 		odd := messageOf("b.1")
 		odd.Kind = record.Received
-		if err := b.Receive(t.Context(), odd); !errors.Is(err, ErrFull) {
+		if err := b.Receive(t.Context(), odd); !errors.Is(err, errFull) {
 			t.Errorf("what cannot be read: %v", err)
 		}
 		b.receive("a.4")
 		synctest.Wait()
 		for range 3 {
-			if err := b.Receive(t.Context(), messageOf("b.2")); !errors.Is(err, ErrFull) {
+			if err := b.Receive(t.Context(), messageOf("b.2")); !errors.Is(err, errFull) {
 				t.Errorf("over the limit: %v", err)
 			}
 		}
@@ -78,7 +78,7 @@ func TestFull(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, func(o *Options) { o.Limit, o.Used = 4*cost(3), 4*cost(3) })
-		if err := b.Receive(t.Context(), messageOf("a.1")); !errors.Is(err, ErrFull) {
+		if err := b.Receive(t.Context(), messageOf("a.1")); !errors.Is(err, errFull) {
 			t.Errorf("used up by earlier runs: %v", err)
 		}
 	})

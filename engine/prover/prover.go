@@ -20,8 +20,8 @@ import (
 	"safemode/servicerequests/clock"
 )
 
-// ErrFull says that what is stored and not proven has reached the limit.
-var ErrFull = errors.New("prover: no room for messages that are not proven")
+// errFull says that what is stored and not proven has reached the limit.
+var errFull = errors.New("prover: no room for messages that are not proven")
 
 // Verifier proves messages. It is used by many goroutines. What Delivery returns for a
 // message that is not proven is a [*proof.Error]; any other error leaves the message
@@ -162,7 +162,7 @@ func cost(body int) int64 { return int64(body) + 512 }
 
 // Receive makes the record of a message durable, and has it judged afterwards. It returns
 // when the record is durable. While too many messages wait it waits first, until ctx ends;
-// it does not interrupt a store that has begun. Errors wrap [ErrFull], or are those of Store
+// it does not interrupt a store that has begun. Errors wrap [errFull], or are those of Store
 // or of ctx: then the DCC has to send the message again. After Run has ended it still
 // stores, and the next run judges.
 func (p *Prover) Receive(ctx context.Context, r record.Record) error {
@@ -221,7 +221,7 @@ func (p *Prover) waitForRoom(ctx context.Context, r record.Record) (*queue, *sto
 		p.metrics.full.Inc()
 		p.notice.Error("limit of unproven messages reached: the DCC is asked to send again",
 			zap.Int64("bytes", p.unproven), zap.Int64("limit", limit))
-		return nil, nil, ErrFull
+		return nil, nil, errFull
 	}
 	p.unproven += cost(size)
 	p.waiting++

@@ -19,9 +19,9 @@ type Need uint8
 
 // The needs.
 const (
-	NeedNobody Need = iota
-	NeedButton      // armed: the consumer must press the button
-	NeedPerson      // off and not armed: somebody must act otherwise
+	needNobody Need = iota
+	needButton      // armed: the consumer must press the button
+	needPerson      // off and not armed: somebody must act otherwise
 )
 
 // String is the kind in calls.csv.
@@ -38,17 +38,17 @@ type Call struct {
 	home     home
 }
 
-// Calls lists the homes that need a person as the journal ends: by priority, then by
+// calls lists the homes that need a person as the journal ends: by priority, then by
 // hours without supply, longest first.
-func (r *Report) Calls() (list []Call) {
+func (r *Report) calls() (list []Call) {
 	for _, h := range r.homes() {
 		c := Call{Need: h.need(r.Last), Priority: h.priority(), home: h}
-		if c.Need == NeedNobody {
+		if c.Need == needNobody {
 			continue
 		}
 		for _, m := range h {
-			s := m.SupplyAt(r.Last)
-			if hours := s.hours(r.Last); m.need(r.Last) != NeedNobody && hours >= c.Hours {
+			s := m.supplyAt(r.Last)
+			if hours := s.hours(r.Last); m.need(r.Last) != needNobody && hours >= c.Hours {
 				c.Hours, c.Told = hours, s.Told
 			}
 		}
@@ -75,7 +75,7 @@ func (r *Report) WriteCalls(w io.Writer) error {
 		}
 	}
 	rows := [][]string{append(header, "environment")}
-	for _, c := range r.Calls() {
+	for _, c := range r.calls() {
 		rows = append(rows, append(c.line(r.Last), r.Summary.Environment))
 	}
 	return out.WriteAll(rows)
@@ -121,7 +121,7 @@ func (h home) fuels(now time.Time) (electricity, gas home) {
 
 // call is what the call centre is told of one meter, in the order of callColumns.
 func (m *Meter) call(now time.Time) []string {
-	s := m.SupplyAt(now)
+	s := m.supplyAt(now)
 	age, since, off, are := "", "", "", ""
 	if !s.At.IsZero() {
 		age = hours(now.Sub(s.At).Hours())
@@ -130,7 +130,7 @@ func (m *Meter) call(now time.Time) []string {
 		since, off, are = timestamp(s.OffSince), hours(s.hours(now)), bound(s.Told)
 	}
 	button := ""
-	if m.need(now) == NeedButton {
+	if m.need(now) == needButton {
 		button = buttonOf(m.Target)
 	}
 	return []string{
@@ -161,7 +161,7 @@ func bound(told bool) string {
 
 // kindWords are the needs as people read them.
 var kindWords = [...]string{
-	NeedButton: "armed: press the button", NeedPerson: "dark and not armed",
+	needButton: "armed: press the button", needPerson: "dark and not armed",
 }
 
 // hoursWords tells hours without supply and what is known of them.
@@ -180,8 +180,8 @@ func (c Calls) table(homes int) *grid {
 		n       int
 		meaning string
 	}{
-		{NeedButton, c.Armed, "a supply is armed, none is dark"},
-		{NeedPerson, c.Dark, "a supply is off and not armed: somebody must act otherwise"},
+		{needButton, c.Armed, "a supply is armed, none is dark"},
+		{needPerson, c.Dark, "a supply is off and not armed: somebody must act otherwise"},
 	} {
 		t.Rows = append(t.Rows, []string{kindWords[row.kind], fmt.Sprintf("%d of %d", row.n, homes), percent(row.n, homes), row.meaning})
 	}

@@ -58,10 +58,10 @@ func (r *Report) CallSheet(called map[string]Called, say func(verdict, reason st
 	var list []calledOn
 	for i := range r.Meters {
 		m := &r.Meters[i]
-		if v := m.Verdict.Verdict; m.need(r.Last) == NeedNobody && v != record.VerdictArmed && v != record.VerdictNotSafe {
+		if v := m.Verdict.Verdict; m.need(r.Last) == needNobody && v != record.VerdictArmed && v != record.VerdictNotSafe {
 			continue
 		}
-		c := calledOn{m: m, supply: m.SupplyAt(r.Last), called: called[m.Target.MPxN]}
+		c := calledOn{m: m, supply: m.supplyAt(r.Last), called: called[m.Target.MPxN]}
 		if m.Target.MPxN == "" { // redacted: nobody can be told apart
 			c.called = Called{}
 		}
@@ -115,7 +115,7 @@ func (c calledOn) row(now time.Time, say func(verdict, reason string) string) []
 
 // say is what the caller says: which button, or that there is none to press.
 func (c calledOn) say(now time.Time, say func(verdict, reason string) string) string {
-	if c.m.need(now) == NeedButton {
+	if c.m.need(now) == needButton {
 		return "supply is ready: " + buttonOf(c.m.Target)
 	}
 	text := "do not have a button pressed"
@@ -125,7 +125,7 @@ func (c calledOn) say(now time.Time, say func(verdict, reason string) string) st
 	return text
 }
 
-// WriteCSV writes the list as a table; see the package comment for its columns.
+// writeCSV writes the list as a table; see the package comment for its columns.
 func (s *CallSheet) WriteCSV(w io.Writer) error {
 	return table.NewWriter(w).WriteAll(append([][]string{s.header}, s.rows...))
 }

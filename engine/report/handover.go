@@ -34,8 +34,8 @@ func (r *Report) WriteArmed(w io.Writer) error {
 	return r.handoverLines(w, func(m *Meter) bool { return m.Verdict.Verdict == record.VerdictArmed })
 }
 
-// WriteUnreachable writes the meters of which nothing trustworthy is known.
-func (r *Report) WriteUnreachable(w io.Writer) error {
+// writeUnreachable writes the meters of which nothing trustworthy is known.
+func (r *Report) writeUnreachable(w io.Writer) error {
 	return r.handoverLines(w, func(m *Meter) bool { return m.Verdict.Verdict == record.VerdictUnknown })
 }
 
@@ -159,5 +159,5 @@ func (r *Report) Handover() Handover {
 	return h
 }
 
-// WriteJSON writes it as one line.
-func (h Handover) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode(h) }
+// writeJSON writes it as one line.
+func (h Handover) writeJSON(w io.Writer) error { return json.NewEncoder(w).Encode(h) }

@@ -152,7 +152,7 @@ func (r *Report) facts() []string {
 
 func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
-// WriteHTML writes summary.html.
+// writeHTML writes summary.html.
 func (r *Report) WriteHTML(w io.Writer) error {
 	s := r.Summary
 	homes := s.Homes.all()
@@ -294,7 +294,7 @@ func (r *Report) progress() *chart.Chart {
 	return &c
 }
 
-// WriteHTML writes weekly.html.
+// writeHTML writes weekly.html.
 func (w Weekly) WriteHTML(out io.Writer) error {
 	p := page{
 		Identity: record.Identity{Environment: w.Environment},
@@ -348,7 +348,7 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 		})
 	}
 	switched, settings, before, after := 0, 0, 0, 0
-	calls, list := r.Calls(), &grid{Head: []string{"priority", "kind", "MPxNs", "region", "hours without supply"}, Words: true}
+	calls, list := r.calls(), &grid{Head: []string{"priority", "kind", "MPxNs", "region", "hours without supply"}, Words: true}
 	for _, c := range calls[:min(len(calls), longestTable)] {
 		line := c.line(r.Last)
 		list.Rows = append(list.Rows, []string{line[0], kindWords[c.Need], line[4], line[3], hoursWords(c)})
@@ -386,8 +386,8 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 	return p.write(w)
 }
 
-// WriteHTML writes reconciliation.html.
-func (c Reconciliation) WriteHTML(w io.Writer) error {
+// writeHTML writes reconciliation.html.
+func (c Reconciliation) writeHTML(w io.Writer) error {
 	p := page{Identity: record.Identity{Environment: c.Environment}, Title: "Reconciliation", Facts: []string{
 		fmt.Sprintf("%d meters planned.", c.Planned), compared("the inventory", c.ComparedInventory, c.Inventory),
 		compared("the list of transfers", c.Compared, c.Transfers),

@@ -107,8 +107,8 @@ func (m *Meter) order(last time.Time) {
 	m.seen = kept
 }
 
-// SupplyAt is the supply as it was last known at an instant.
-func (m *Meter) SupplyAt(t time.Time) (s Supply) {
+// supplyAt is the supply as it was last known at an instant.
+func (m *Meter) supplyAt(t time.Time) (s Supply) {
 	for _, seen := range m.seen {
 		if seen.at.After(t) {
 			continue
@@ -145,15 +145,15 @@ func (r *Report) homes() (list []home) {
 
 // need says what person a meter's home needs at an instant: its supply is off.
 func (m *Meter) need(t time.Time) Need {
-	switch state := m.SupplyAt(t).State; {
+	switch state := m.supplyAt(t).State; {
 	case m.verdictAt(t) == record.VerdictExcluded:
-		return NeedNobody
+		return needNobody
 	case state == servicerequests.Armed:
-		return NeedButton
+		return needButton
 	case state == servicerequests.Disabled:
-		return NeedPerson
+		return needPerson
 	}
-	return NeedNobody
+	return needNobody
 }
 
 // need is the gravest of its meters'.

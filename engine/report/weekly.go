@@ -249,12 +249,12 @@ func (m *Meter) transferredAt(t time.Time) bool {
 	return c != nil && c.Verdict == record.VerdictExcluded && strings.HasPrefix(c.Reason, record.ReasonTransferred)
 }
 
-// WriteJSON writes the report as one line.
-func (w Weekly) WriteJSON(out io.Writer) error { return json.NewEncoder(out).Encode(w) }
+// writeJSON writes the report as one line.
+func (w Weekly) writeJSON(out io.Writer) error { return json.NewEncoder(out).Encode(w) }
 
-// WriteCSV writes a line for each fuel and region, and one for all together:
+// writeCSV writes a line for each fuel and region, and one for all together:
 // fuel, region, planned, then each verdict now and the week before, and the environment.
-func (w Weekly) WriteCSV(out io.Writer) error {
+func (w Weekly) writeCSV(out io.Writer) error {
 	c := table.NewWriter(out)
 	header := []string{"fuel", "region", "planned"}
 	for _, v := range record.Verdicts {

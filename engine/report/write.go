@@ -62,17 +62,17 @@ func (r *Report) Write(directory string, o Options) error {
 		{"calls.csv", r.WriteCalls},
 		{"call_list.csv", list.WriteCSV},
 		{"call_list.xlsx", list.WriteXLSX},
-		{"not_covered.csv", r.WriteNotCovered},
+		{"not_covered.csv", r.writeNotCovered},
 		{"smets1.csv", r.WriteSMETS1},
 		{"transfers.csv", func(w io.Writer) error { return r.WriteTransfers(w, o.Transfers) }},
 		{"orders.csv", r.WriteEvents},
-		{"weekly.json", weekly.WriteJSON},
-		{"weekly.csv", weekly.WriteCSV},
+		{"weekly.json", weekly.writeJSON},
+		{"weekly.csv", weekly.writeCSV},
 		{"weekly.html", weekly.WriteHTML},
 	}
 	if o.Inventory != nil || o.Transfers != nil {
 		c := r.Reconcile(o.Inventory, o.Transfers)
-		files = append(files, file{"reconciliation.csv", c.WriteCSV}, file{"reconciliation.html", c.WriteHTML})
+		files = append(files, file{"reconciliation.csv", c.WriteCSV}, file{"reconciliation.html", c.writeHTML})
 	}
 	files = append(files,
 		file{"summary.txt", r.WriteText},
@@ -83,10 +83,10 @@ func (r *Report) Write(directory string, o Options) error {
 		{"devices.csv", r.WriteHandover},
 		{"calls.csv", r.WriteCalls},
 		{"armed.csv", r.WriteArmed},
-		{"unreachable.csv", r.WriteUnreachable},
-		{"not_covered.csv", r.WriteNotCovered},
+		{"unreachable.csv", r.writeUnreachable},
+		{"not_covered.csv", r.writeNotCovered},
 		{"smets1.csv", r.WriteSMETS1},
-		{"counters.json", r.Handover().WriteJSON},
+		{"counters.json", r.Handover().writeJSON},
 		{"handover.html", r.WriteHandoverHTML},
 	}
 	if err := writePack(filepath.Join(directory, "handover"), pack, o); err != nil {
@@ -140,7 +140,7 @@ func writePack(directory string, files []file, o Options) error {
 	return nil
 }
 
-// WriteJSON writes the summary as one line.
+// writeJSON writes the summary as one line.
 func (s Summary) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode(s) }
 
 // WriteMeters writes meters.csv; see the package comment for its columns.
@@ -195,9 +195,9 @@ func (m Meter) line() []string {
 	return append(line, strconv.Itoa(len(m.Requests)), timestamp(firstSent), timestamp(m.LastResponseAt), strings.Join(ids, " "))
 }
 
-// WriteNotCovered writes not_covered.csv: line in the portfolio, device_id as
+// writeNotCovered writes not_covered.csv: line in the portfolio, device_id as
 // it stands there, reason.
-func (r *Report) WriteNotCovered(w io.Writer) error {
+func (r *Report) writeNotCovered(w io.Writer) error {
 	out := table.NewWriter(w)
 	if err := out.Write([]string{"line", "device_id", "reason"}); err != nil {
 		return err

@@ -332,7 +332,7 @@ func TestDeadMan(t *testing.T) {
 				t.Errorf("not renewed, and %+v", st)
 			}
 			for range 40 {
-				if err := give(record.OrderBody{Action: record.OrderRenew}); err != nil && !errors.Is(err, ErrEnded) {
+				if err := give(record.OrderBody{Action: record.OrderRenew}); err != nil && !errors.Is(err, errEnded) {
 					t.Error(err)
 				}
 				time.Sleep(30 * time.Second)

@@ -31,7 +31,7 @@ func TestRun(t *testing.T) {
 			}
 			w.wantMarks()
 			// The end takes no more orders, and holds nobody up.
-			if err := orderOf(s, record.OrderPause); !errors.Is(err, ErrEnded) {
+			if err := orderOf(s, record.OrderPause); !errors.Is(err, errEnded) {
 				t.Errorf("pause after the end: %v", err)
 			}
 			for range 2000 {

@@ -88,8 +88,8 @@ type Options struct {
 	Log *zap.Logger
 }
 
-// ErrEnded says that the sweep has ended and takes no more orders.
-var ErrEnded = errors.New("the sweep has ended")
+// errEnded says that the sweep has ended and takes no more orders.
+var errEnded = errors.New("the sweep has ended")
 
 // Runner carries one plan out. Make it with [New], give it the journal's records with
 // [Runner.Replay], then call [Runner.Run] once.
@@ -172,13 +172,13 @@ func (r *Runner) happened(e sweep.Event) {
 
 // Order carries out what a person orders. When it returns without an error the order
 // holds, and is journalled with the person's name. An order that makes no sense wraps
-// [sweep.ErrOrder]; after the end it is [ErrEnded].
+// [sweep.ErrOrder]; after the end it is [errEnded].
 func (r *Runner) Order(ctx context.Context, o record.OrderBody) error {
 	done := make(chan error, 1)
 	select {
 	case r.orders <- order{o, done}:
 	case <-r.ended:
-		return ErrEnded
+		return errEnded
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -231,7 +231,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	err := r.loop(ctx, work)
 	r.perform(work, r.machine.Close(r.o.Clock.Now()))
 	for _, done := range r.waiting {
-		done <- ErrEnded
+		done <- errEnded
 	}
 	r.publish()
 	r.keepState(true)

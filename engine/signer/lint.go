@@ -13,7 +13,7 @@ import (
 func CheckCommand(e gbcs.Expected, signed []byte) error {
 	got, err := duis.Inspect(signed)
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrLint, e.ID, err)
+		return fmt.Errorf("%w: %s: %w", errLint, e.ID, err)
 	}
 	if err := lintMessage(e, got.SignedPreCommand); err != nil {
 		return err
@@ -25,7 +25,7 @@ func CheckCommand(e gbcs.Expected, signed []byte) error {
 // without its signature, is what was asked for.
 func lintMessage(e gbcs.Expected, message []byte) error {
 	if err := e.MatchSigned(message); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrLint, e.ID, err)
+		return fmt.Errorf("%w: %s: %w", errLint, e.ID, err)
 	}
 	return nil
 }
@@ -35,15 +35,15 @@ func lintMessage(e gbcs.Expected, message []byte) error {
 func CheckRequest(r duis.Request, signed []byte) error {
 	got, err := duis.Inspect(signed)
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrLint, r.ID, err)
+		return fmt.Errorf("%w: %s: %w", errLint, r.ID, err)
 	}
 	service, err := got.Service()
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %s: %w", ErrLint, r.ID, err)
+		return fmt.Errorf("%w: %s: %w", errLint, r.ID, err)
 	case got.ID != r.ID, service != r.Service, got.CommandVariant != r.CommandVariant(),
 		!bytes.Equal(got.SignedPreCommand, r.SignedPreCommand), got.Inventory.Device != r.InventoryDevice:
-		return fmt.Errorf("%w: %s", ErrLint, r.ID)
+		return fmt.Errorf("%w: %s", errLint, r.ID)
 	}
 	return nil
 }

@@ -22,10 +22,10 @@ func TestLint(t *testing.T) {
 	}
 	other := arm
 	other.ID.Counter++
-	if err := lintMessage(other, message); !errors.Is(err, ErrLint) {
+	if err := lintMessage(other, message); !errors.Is(err, errLint) {
 		t.Errorf("another counter: %v", err)
 	}
-	if err := lintMessage(arm, message[:len(message)-65]); !errors.Is(err, ErrLint) {
+	if err := lintMessage(arm, message[:len(message)-65]); !errors.Is(err, errLint) {
 		t.Errorf("unsigned: %v", err)
 	}
 
@@ -43,7 +43,7 @@ func TestLint(t *testing.T) {
 	} {
 		r := meant
 		change(&r)
-		if err := CheckRequest(r, signed); !errors.Is(err, ErrLint) {
+		if err := CheckRequest(r, signed); !errors.Is(err, errLint) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -23,12 +23,12 @@ var (
 	// of it then.
 	ErrTokenUsed = errors.New("signer: the token has been used")
 
-	// ErrLint says that the gate's output, read again, is not what it meant to
+	// errLint says that the gate's output, read again, is not what it meant to
 	// sign: a defect. Nothing of it is returned.
-	ErrLint = errors.New("signer: the signed message is not what was meant")
+	errLint = errors.New("signer: the signed message is not what was meant")
 
-	// ErrIdentity marks an identity that cannot sign.
-	ErrIdentity = errors.New("signer: identity")
+	// errIdentity marks an identity that cannot sign.
+	errIdentity = errors.New("signer: identity")
 )
 
 // RefusedError says what the gate would not sign. No key was touched.
@@ -52,9 +52,9 @@ var ErrUnavailable = errors.New("signer: the keys cannot be used just now")
 // it is frozen, its direction is over, or it was not asked to open.
 var ErrStopped = errors.New("the signer signs nothing")
 
-// ErrUnknownOriginator is the reason of a refusal: the Request ID's originator
+// errUnknownOriginator is the reason of a refusal: the Request ID's originator
 // is no identity of this gate.
-var ErrUnknownOriginator = errors.New("no identity for this originator")
+var errUnknownOriginator = errors.New("no identity for this originator")
 
 // errDirect is the reason for refusing a Signed Pre-Command as a request.
 var errDirect = errors.New("a Signed Pre-Command is signed with a token only")
@@ -75,22 +75,22 @@ type Signer struct {
 	identities map[servicerequests.EUI]Identity
 }
 
-// New makes a gate. Faults of the identities wrap [ErrIdentity] and are joined.
+// New makes a gate. Faults of the identities wrap [errIdentity] and are joined.
 // That the keys belong to their certificates is checked where they are loaded.
 func New(o Options) (*Signer, error) {
 	var errs []error
 	if len(o.Identities) == 0 {
-		errs = append(errs, fmt.Errorf("%w: there is none", ErrIdentity))
+		errs = append(errs, fmt.Errorf("%w: there is none", errIdentity))
 	}
 	for originator, identity := range o.Identities {
 		if originator == 0 {
-			errs = append(errs, fmt.Errorf("%w: without an EUI", ErrIdentity))
+			errs = append(errs, fmt.Errorf("%w: without an EUI", errIdentity))
 		}
 		if !onP256(identity.XML.Key) || !onP256(identity.PreCommand) {
-			errs = append(errs, fmt.Errorf("%w %s: both keys must be there and on P-256", ErrIdentity, originator))
+			errs = append(errs, fmt.Errorf("%w %s: both keys must be there and on P-256", errIdentity, originator))
 		}
 		if _, err := xmldsig.NewKeyRef(identity.XML.Issuer, identity.XML.Serial); err != nil {
-			errs = append(errs, fmt.Errorf("%w %s: %w", ErrIdentity, originator, err))
+			errs = append(errs, fmt.Errorf("%w %s: %w", errIdentity, originator, err))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -186,7 +186,7 @@ func (s *Signer) Sign(_ context.Context, _ servicerequests.EUI, t *Token) ([]byt
 func (s *Signer) identity(id servicerequests.RequestID) (Identity, error) {
 	identity, ok := s.identities[id.Originator]
 	if !ok {
-		return Identity{}, &RefusedError{ID: id, Err: ErrUnknownOriginator}
+		return Identity{}, &RefusedError{ID: id, Err: errUnknownOriginator}
 	}
 	return identity, nil
 }

@@ -132,7 +132,7 @@ func TestSignRequestRefuses(t *testing.T) {
 	}{
 		"no service":           {duis.Request{ID: id}, servicerequests.ErrNotPermitted},
 		"beyond the permitted": {duis.Request{ID: id, Service: servicerequests.ReadInventory + 1}, servicerequests.ErrNotPermitted},
-		"another originator":   {duis.Request{ID: foreign, Service: servicerequests.ReadSupplyStatus}, ErrUnknownOriginator},
+		"another originator":   {duis.Request{ID: foreign, Service: servicerequests.ReadSupplyStatus}, errUnknownOriginator},
 		"Signed Pre-Command":   {duis.Request{ID: id, Service: servicerequests.ArmSupply, SignedPreCommand: []byte{0xDF}}, errDirect},
 		"no counter":           {duis.Request{ID: servicerequests.RequestID{Originator: supplier, Target: meter}, Service: servicerequests.ReadSupplyStatus}, duis.ErrEncode},
 		"inventory of nothing": {duis.Request{ID: id, Service: servicerequests.ReadInventory}, duis.ErrEncode},
@@ -344,7 +344,7 @@ func TestNewRefuses(t *testing.T) {
 		"another curve":       {supplier: {XML: xml(good), PreCommand: p384}},
 		"no certificate name": {supplier: {XML: xmldsig.Signer{Key: good}, PreCommand: good}},
 	} {
-		if _, err := New(Options{Identities: identities}); !errors.Is(err, ErrIdentity) {
+		if _, err := New(Options{Identities: identities}); !errors.Is(err, errIdentity) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -60,9 +60,9 @@ type grant struct {
 	At      time.Time `json:"at"`
 }
 
-// ErrOlder is the error for a journal, a custody or a signer's log that is older than the
+// errOlder is the error for a journal, a custody or a signer's log that is older than the
 // others know it: it was restored or copied.
-var ErrOlder = errors.New("restored or copied")
+var errOlder = errors.New("restored or copied")
 
 // decide says by the signer's own copies whether a start may act. last is the last grant;
 // nil: there was none.
@@ -124,13 +124,13 @@ func (s *Service) ownCase(now time.Time) authority.Case {
 func (s *Service) compareMemory(ev Evidence, lines [][32]byte, last *grant, accepted bool) error {
 	if last != nil && !accepted {
 		if last.Journal != ev.Journal.ID {
-			return fmt.Errorf("%w: this is journal %s, and %s was opened before", ErrOlder, ev.Journal.ID, last.Journal)
+			return fmt.Errorf("%w: this is journal %s, and %s was opened before", errOlder, ev.Journal.ID, last.Journal)
 		}
 		if len(lines) < last.Lines || hex.EncodeToString(lines[last.Lines-1][:]) != last.Line {
-			return fmt.Errorf("%w: the custody's book does not go on from where it was on %s", ErrOlder, last.At.Format(time.RFC3339))
+			return fmt.Errorf("%w: the custody's book does not go on from where it was on %s", errOlder, last.At.Format(time.RFC3339))
 		}
 		if last.Records > 0 && ev.Journal.Hashes[last.Records] != last.Hash {
-			return fmt.Errorf("%w: the journal does not go on from record %d, as it was on %s", ErrOlder, last.Records, last.At.Format(time.RFC3339))
+			return fmt.Errorf("%w: the journal does not go on from record %d, as it was on %s", errOlder, last.Records, last.At.Format(time.RFC3339))
 		}
 	}
 	if s.lossAccepted {
@@ -139,7 +139,7 @@ func (s *Service) compareMemory(ev Evidence, lines [][32]byte, last *grant, acce
 	for _, k := range ev.Signed {
 		if !s.memory.knows(k.signature()) {
 			return fmt.Errorf("%w: the signer's log does not know that it has signed %s of %s, which the journal holds: go on with the newest log,"+
-				" or, if it is lost, have two approve (safemode approve --accept) what safemode signer accept names", ErrOlder, servicerequests.Service(k.Service), k.ID)
+				" or, if it is lost, have two approve (safemode approve --accept) what safemode signer accept names", errOlder, servicerequests.Service(k.Service), k.ID)
 		}
 	}
 	return nil
@@ -154,7 +154,7 @@ func (k Known) signature() signature {
 func (c *Claims) hash(seq uint64) (h [32]byte, err error) {
 	b, err := hex.DecodeString(c.Hashes[seq])
 	if err != nil || len(b) != len(h) {
-		return h, fmt.Errorf("%w: the hash of record %d was not given", ErrOlder, seq)
+		return h, fmt.Errorf("%w: the hash of record %d was not given", errOlder, seq)
 	}
 	return [32]byte(b), nil
 }

@@ -21,16 +21,16 @@ type Limits struct {
 
 // Why something is not signed, beside what the gate and the direction say.
 var (
-	ErrMeter      = errors.New("no meter of the plan")
-	ErrSuppressed = errors.New("the plan leaves this meter alone")
-	ErrOriginator = errors.New("the plan has another originator for this meter")
+	errMeter      = errors.New("no meter of the plan")
+	errSuppressed = errors.New("the plan leaves this meter alone")
+	errOriginator = errors.New("the plan has another originator for this meter")
 	errTarget     = errors.New("the target is neither the meter nor its proxy")
-	ErrReused     = errors.New("another message has been signed under this counter")
-	ErrOld        = errors.New("the counter is at or under one that has been signed for this meter")
-	ErrAhead      = errors.New("the counter is far ahead of all others")
-	ErrUnasked    = errors.New("the request for this Pre-Command was not signed here")
-	ErrMeters     = errors.New("the direction names no more meters")
-	ErrCommands   = errors.New("too many commands of this kind for this meter")
+	errReused     = errors.New("another message has been signed under this counter")
+	errOld        = errors.New("the counter is at or under one that has been signed for this meter")
+	errAhead      = errors.New("the counter is far ahead of all others")
+	errUnasked    = errors.New("the request for this Pre-Command was not signed here")
+	errMeters     = errors.New("the direction names no more meters")
+	errCommands   = errors.New("too many commands of this kind for this meter")
 )
 
 // rateError says that the hour's signatures are used up.
@@ -116,11 +116,11 @@ func (m *memory) check(p signature) error {
 	known := m.meters[p.meter]
 	switch {
 	case known == nil:
-		return ErrMeter
+		return errMeter
 	case known.suppressed:
-		return ErrSuppressed
+		return errSuppressed
 	case known.originator != p.id.Originator:
-		return ErrOriginator
+		return errOriginator
 	case !known.mayTarget(p, m.broker):
 		return errTarget
 	}
@@ -134,11 +134,11 @@ func (m *memory) check(p signature) error {
 	}
 	switch {
 	case p.id.Counter <= known.highest:
-		return ErrOld
+		return errOld
 	case !known.touched && m.touched >= m.limits.Meters:
-		return ErrMeters
+		return errMeters
 	case p.command && int(known.commands[p.service]) >= m.limits.Commands:
-		return ErrCommands
+		return errCommands
 	}
 	return m.checkRate(p.at)
 }
@@ -162,7 +162,7 @@ func (k *meter) repeats(p signature) (again bool, err error) {
 	i := slices.IndexFunc(k.messages, func(m message) bool { return m.counter == p.id.Counter })
 	if i < 0 {
 		if p.command {
-			return false, ErrUnasked
+			return false, errUnasked
 		}
 		return false, nil
 	}
@@ -173,11 +173,11 @@ func (k *meter) repeats(p signature) (again bool, err error) {
 	}
 	switch {
 	case m.target != p.id.Target || m.service != p.service:
-		return false, ErrReused
+		return false, errReused
 	case p.command && was == digest{}:
 		return false, nil
 	case was != p.digest:
-		return false, ErrReused
+		return false, errReused
 	}
 	return true, nil
 }
@@ -189,14 +189,14 @@ func (m *memory) checkCounter(p signature) error {
 		c = &counters{}
 	}
 	if _, used := c.used[p.id.Counter]; used {
-		return ErrReused
+		return errReused
 	}
 	now := uint64(max(0, p.at.UnixMilli()))
 	switch highest := max(c.highest, m.limits.Floor); {
 	case p.id.Counter <= m.limits.Floor || c.highest > spread && p.id.Counter <= c.highest-spread:
-		return ErrOld
+		return errOld
 	case p.id.Counter > max(highest, now)+m.limits.Ahead:
-		return ErrAhead
+		return errAhead
 	}
 	return nil
 }

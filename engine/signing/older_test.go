@@ -71,7 +71,7 @@ func TestAllPutBackTogether(t *testing.T) {
 	}
 	s.stop()
 	s.start() // it remembers
-	if _, err := s.client.Open(t.Context(), before); err == nil || !strings.Contains(err.Error(), ErrOlder.Error()) {
+	if _, err := s.client.Open(t.Context(), before); err == nil || !strings.Contains(err.Error(), errOlder.Error()) {
 		t.Errorf("after its restart: %v", err)
 	}
 	if err := s.request(s.id(firstMeter), supply); err != nil {
@@ -104,7 +104,7 @@ func TestGrantIsForOnePlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, s.request(s.id(firstMeter), supply))
-	if err := s.request(used, servicerequests.ReadPaymentMode); err == nil || !strings.Contains(err.Error(), ErrReused.Error()) {
+	if err := s.request(used, servicerequests.ReadPaymentMode); err == nil || !strings.Contains(err.Error(), errReused.Error()) {
 		t.Errorf("a counter of the plan before, for another message: %v", err)
 	}
 }

@@ -145,7 +145,7 @@ func statusOf(err error) int {
 		return http.StatusTooManyRequests
 	case errors.As(err, &refused), errors.Is(err, errDerive):
 		return http.StatusForbidden
-	case errors.Is(err, signer.ErrStopped), errors.Is(err, ErrOlder), errors.Is(err, direction.ErrNotApproved), errors.Is(err, errAuthority):
+	case errors.Is(err, signer.ErrStopped), errors.Is(err, errOlder), errors.Is(err, direction.ErrNotApproved), errors.Is(err, errAuthority):
 		return http.StatusLocked
 	case errors.Is(err, gbcs.ErrNotCheckable):
 		return http.StatusNotImplemented

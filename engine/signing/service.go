@@ -114,7 +114,7 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 		}
 	}
 	if s.inode != inode {
-		return nil, fmt.Errorf("%w: %s is another file than the log was made as: %w", ErrOlder, path, signer.ErrStopped)
+		return nil, fmt.Errorf("%w: %s is another file than the log was made as: %w", errOlder, path, signer.ErrStopped)
 	}
 	return s, s.noteFreeze()
 }
@@ -325,7 +325,7 @@ func (s *Service) check(p signature) error {
 	}
 	k := s.memory.meters[p.meter]
 	if k == nil {
-		return ErrMeter
+		return errMeter
 	}
 	if err := s.o.Plan.Direction.Covers(p.service, k.kind); err != nil {
 		return err

@@ -72,8 +72,8 @@ func TestTakeover(t *testing.T) {
 		"disable":                    {func() error { return ask("7.2") }, "not in the permitted set"},
 		"switch to prepayment":       {func() error { return ask("1.6 prepayment") }, "Prepayment"},
 		"a service that is none":     {func() error { return ask("6.15.1") }, "not in the permitted set"},
-		"another supplier's meter":   {func() error { return s.request(s.id(0x00DB_0000_0000_0001), supply) }, ErrMeter.Error()},
-		"a meter that is left alone": {func() error { return s.request(s.id(suppressed), supply) }, ErrSuppressed.Error()},
+		"another supplier's meter":   {func() error { return s.request(s.id(0x00DB_0000_0000_0001), supply) }, errMeter.Error()},
+		"a meter that is left alone": {func() error { return s.request(s.id(suppressed), supply) }, errSuppressed.Error()},
 		"a service that is not directed": {func() error {
 			return s.request(s.id(firstMeter), servicerequests.ArmSupply)
 		}, "7.3"},
@@ -81,24 +81,24 @@ func TestTakeover(t *testing.T) {
 			id := s.id(firstMeter)
 			id.Originator++
 			return s.request(id, supply)
-		}, ErrOriginator.Error()},
-		"a counter for another message": {func() error { return s.request(used, servicerequests.ReadPaymentMode) }, ErrReused.Error()},
+		}, errOriginator.Error()},
+		"a counter for another message": {func() error { return s.request(used, servicerequests.ReadPaymentMode) }, errReused.Error()},
 		"a counter for another meter": {func() error {
 			id := used
 			id.Target++
 			return s.request(id, supply)
-		}, ErrReused.Error()},
+		}, errReused.Error()},
 		"an old counter": {func() error {
 			id := used
 			id.Counter -= 2
 			return s.request(id, supply)
-		}, ErrOld.Error()},
+		}, errOld.Error()},
 		"a counter that ends all others": {func() error {
 			id := s.id(firstMeter)
 			id.Counter = servicerequests.MaxCounter
 			return s.request(id, supply)
-		}, ErrAhead.Error()},
-		"a Pre-Command that nobody asked for": {func() error { return s.command(s.id(firstMeter), toCredit, false) }, ErrUnasked.Error()},
+		}, errAhead.Error()},
+		"a Pre-Command that nobody asked for": {func() error { return s.command(s.id(firstMeter), toCredit, false) }, errUnasked.Error()},
 		"a Pre-Command of another request": {func() error {
 			_, text := s.post("/v1/command", fmt.Sprintf(`{"meter":"%s","id":"%s","srv":"1.6 credit","pre_command":"%s"}`, firstMeter, s.id(firstMeter), base64of(prepayment)))
 			return errors.New(text)
@@ -119,11 +119,11 @@ func TestTakeover(t *testing.T) {
 	if err := s.command(s.id(firstMeter+1), toCredit, true); err != nil {
 		t.Fatal(err)
 	}
-	s.wantRefused(len(s.refusals()), s.request(s.id(firstMeter+2), supply), ErrMeters.Error()) // one more than directed
+	s.wantRefused(len(s.refusals()), s.request(s.id(firstMeter+2), supply), errMeters.Error()) // one more than directed
 	if err := s.command(s.id(firstMeter), toCredit, true); err != nil {
 		t.Fatal(err)
 	}
-	s.wantRefused(len(s.refusals()), s.command(s.id(firstMeter), toCredit, true), ErrCommands.Error())
+	s.wantRefused(len(s.refusals()), s.command(s.id(firstMeter), toCredit, true), errCommands.Error())
 	if about, err := s.client.About(t.Context()); err != nil || about.Refused != len(s.refusals()) || about.Refused < 17 {
 		t.Errorf("%+v, %v: %d refusals are in the log", about, err, len(s.refusals()))
 	}
@@ -327,7 +327,7 @@ func TestOlderLog(t *testing.T) {
 				_, err = service.Open(t.Context(), ev)
 				must(t, service.Close())
 			}
-			if !errors.Is(err, ErrOlder) {
+			if !errors.Is(err, errOlder) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -356,7 +356,7 @@ func restoreAccepted(t *testing.T, s *scene, ev Evidence, lost servicerequests.R
 	if _, err := s.client.Open(t.Context(), ev); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.request(lost, servicerequests.ReadPaymentMode); err == nil || !strings.Contains(err.Error(), ErrReused.Error()) {
+	if err := s.request(lost, servicerequests.ReadPaymentMode); err == nil || !strings.Contains(err.Error(), errReused.Error()) {
 		t.Errorf("a counter that the journal has was used for another message: %v", err)
 	}
 }

@@ -100,7 +100,7 @@ func Check(ctx context.Context, o Options, keys []Named) []Line {
 	if signer != nil {
 		digest := sha256.Sum256([]byte("check"))
 		c.rates(ctx, "signatures", o.Sessions, func(ctx context.Context) error {
-			_, err := signer.SignDigest(ctx, digest[:])
+			_, err := signer.signDigest(ctx, digest[:])
 			return err
 		})
 	}

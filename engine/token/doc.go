@@ -10,7 +10,7 @@
 // whole process with a SIGSEGV. A call that does not return keeps its session, and its caller
 // goes on after the timeout. Lost sessions, logins, handles and tokens are opened, logged in
 // to and found again; a busy token is tried again within [Options].Timeout. What then fails
-// is an [Error]: [ErrUnavailable] if trying later can help, else [ErrRefused].
+// is an [Error]: [errUnavailable] if trying later can help, else [ErrRefused].
 //
 // An agreement is at one of three levels. secret: the module gives the shared secret
 // (CKD_NULL), and the KDF runs here. kdf: the module derives the message's AES key inside,

@@ -12,15 +12,15 @@ import (
 
 // What an [Error] is.
 var (
-	// ErrUnavailable means that the token does not answer now. It says nothing about the key:
+	// errUnavailable means that the token does not answer now. It says nothing about the key:
 	// try again later.
-	ErrUnavailable = errors.New("the token is not available")
+	errUnavailable = errors.New("the token is not available")
 	// ErrRefused means that trying again does not help: the PIN, the key or the certificate is
 	// wrong, or the module cannot do it.
 	ErrRefused = errors.New("the token refuses")
 )
 
-// Error is why a token did not do what was asked. It is [ErrUnavailable] or [ErrRefused].
+// Error is why a token did not do what was asked. It is [errUnavailable] or [ErrRefused].
 type Error struct {
 	Call string // of PKCS#11, like C_Sign; empty where it was none
 	Code uint   // CKR_, 0 where the module gave none
@@ -39,12 +39,12 @@ func (e *Error) Error() string {
 // Unwrap returns what the error is and what it wraps.
 func (e *Error) Unwrap() []error { return []error{e.kind(), e.Err} }
 
-// Unavailable says whether trying again later can help.
-func (e *Error) Unavailable() bool { return e.class.unavailable() }
+// unavailable says whether trying again later can help.
+func (e *Error) unavailable() bool { return e.class.unavailable() }
 
 func (e *Error) kind() error {
-	if e.Unavailable() {
-		return ErrUnavailable
+	if e.unavailable() {
+		return errUnavailable
 	}
 	return ErrRefused
 }
@@ -116,7 +116,7 @@ func expired(ctx context.Context, last error) error {
 		return fail(away, "no answer in time: %w", context.Cause(ctx))
 	}
 	e, is := errors.AsType[*Error](last)
-	if is && !e.Unavailable() {
+	if is && !e.unavailable() {
 		return last
 	}
 	return fail(away, "not in time (%w): %w", context.Cause(ctx), last)

@@ -38,8 +38,8 @@ func TestFaults(t *testing.T) {
 		{"C_Sign", pkcs11.CKR_DEVICE_REMOVED, 1, nil},
 		{"C_Sign", pkcs11.CKR_FUNCTION_FAILED, 5, nil},
 		{"C_Sign", pkcs11.CKR_OPERATION_ACTIVE, 1, nil},
-		{"C_Sign", pkcs11.CKR_DEVICE_ERROR, forever, ErrUnavailable},
-		{"C_Sign", pkcs11.CKR_FUNCTION_FAILED, forever, ErrUnavailable},
+		{"C_Sign", pkcs11.CKR_DEVICE_ERROR, forever, errUnavailable},
+		{"C_Sign", pkcs11.CKR_FUNCTION_FAILED, forever, errUnavailable},
 		{"C_Sign", pkcs11.CKR_KEY_FUNCTION_NOT_PERMITTED, 1, ErrRefused},
 		{"C_Sign", pkcs11.CKR_ARGUMENTS_BAD, 1, ErrRefused},
 		{"C_Sign", pkcs11.CKR_MECHANISM_INVALID, 1, ErrRefused},
@@ -48,7 +48,7 @@ func TestFaults(t *testing.T) {
 		{"C_OpenSession", pkcs11.CKR_TOKEN_NOT_PRESENT, 3, nil},
 		{"C_OpenSession", pkcs11.CKR_SLOT_ID_INVALID, 1, nil},
 		{"C_OpenSession", pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED, 1, nil},
-		{"C_OpenSession", pkcs11.CKR_TOKEN_NOT_PRESENT, forever, ErrUnavailable},
+		{"C_OpenSession", pkcs11.CKR_TOKEN_NOT_PRESENT, forever, errUnavailable},
 		{"C_Login", pkcs11.CKR_USER_ALREADY_LOGGED_IN, 1, nil},
 		{"C_Login", pkcs11.CKR_DEVICE_ERROR, 1, nil},
 		{"C_Login", pkcs11.CKR_PIN_LOCKED, 1, ErrRefused},
@@ -82,7 +82,7 @@ func TestFaults(t *testing.T) {
 				}
 				start := time.Now()
 				for range 3 * token.o.Sessions {
-					_, err = signer.SignDigest(t.Context(), make([]byte, 32))
+					_, err = signer.signDigest(t.Context(), make([]byte, 32))
 					if test.want != nil {
 						break
 					}
@@ -117,7 +117,7 @@ func TestTokenGoesAndComes(t *testing.T) {
 		}
 		f.lose(true)
 		f.fail(func(string) error { return pkcs11.Error(pkcs11.CKR_DEVICE_REMOVED) })
-		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrUnavailable) {
+		if _, err := signer.signDigest(t.Context(), make([]byte, 32)); !errors.Is(err, errUnavailable) {
 			t.Errorf("while it is away: %v", err)
 		}
 		go func() {
@@ -125,21 +125,21 @@ func TestTokenGoesAndComes(t *testing.T) {
 			f.fail(nil)
 		}()
 		start := time.Now()
-		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); err != nil || time.Since(start) > 7*time.Second {
+		if _, err := signer.signDigest(t.Context(), make([]byte, 32)); err != nil || time.Since(start) > 7*time.Second {
 			t.Errorf("after its return: %v, %v", err, time.Since(start))
 		}
 		other, same := newKey(t), f.key
 		f.lose(false)
 		f.key = nil
-		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrRefused) {
+		if _, err := signer.signDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrRefused) {
 			t.Errorf("without the key: %v", err)
 		}
 		f.key = other
-		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrRefused) {
+		if _, err := signer.signDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrRefused) {
 			t.Errorf("with another key: %v", err)
 		}
 		f.key = same
-		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); err != nil {
+		if _, err := signer.signDigest(t.Context(), make([]byte, 32)); err != nil {
 			t.Errorf("with the key: %v", err)
 		}
 	})
@@ -164,7 +164,7 @@ func TestPINTriedOnce(t *testing.T) {
 	f.lose(false)
 	before := f.logins
 	for range 5 {
-		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrRefused) {
+		if _, err := signer.signDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrRefused) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -227,7 +227,7 @@ func TestHandleInUseGivenOutAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		sign := func() {
-			if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); err != nil {
+			if _, err := signer.signDigest(t.Context(), make([]byte, 32)); err != nil {
 				t.Error(err)
 			}
 		}
@@ -277,15 +277,15 @@ func TestModuleHangs(t *testing.T) {
 			return nil
 		})
 		start := time.Now()
-		if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); !errors.Is(err, ErrUnavailable) || time.Since(start) != token.o.Timeout {
+		if _, err := signer.signDigest(t.Context(), make([]byte, 32)); !errors.Is(err, errUnavailable) || time.Since(start) != token.o.Timeout {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		for range 5 { // with the other sessions
-			if _, err := signer.SignDigest(t.Context(), make([]byte, 32)); err != nil {
+			if _, err := signer.signDigest(t.Context(), make([]byte, 32)); err != nil {
 				t.Error(err)
 			}
 		}
-		if err := token.Close(); !errors.Is(err, ErrUnavailable) {
+		if err := token.Close(); !errors.Is(err, errUnavailable) {
 			t.Errorf("Close: %v", err)
 		}
 		close(release)

@@ -14,8 +14,8 @@ import (
 	"safemode/servicerequests/keyuri"
 )
 
-// ErrExists says that a private key of that label or id is in the token already.
-var ErrExists = errors.New("a private key of that label or id is there already, and is not overwritten")
+// errExists says that a private key of that label or id is in the token already.
+var errExists = errors.New("a private key of that label or id is there already, and is not overwritten")
 
 // Use is what a key is for.
 type Use uint8
@@ -119,7 +119,7 @@ func (t *Token) create(s *session, u keyuri.URI, i Import) error {
 			err = fail(classify(err), "%w; and the key could not be taken back: %w", err, undone)
 		}
 	}
-	if e, is := errors.AsType[*Error](err); is && !e.Unavailable() {
+	if e, is := errors.AsType[*Error](err); is && !e.unavailable() {
 		e.class = refused // a mismatch, too
 		return err
 	}
@@ -135,7 +135,7 @@ func (t *Token) checkVacant(s *session, u keyuri.URI, but pkcs11.ObjectHandle) e
 		}
 		for _, handle := range found {
 			if handle != but {
-				return fail(refused, "%s: %w", one, ErrExists)
+				return fail(refused, "%s: %w", one, errExists)
 			}
 		}
 	}

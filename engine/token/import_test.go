@@ -63,7 +63,7 @@ func TestImport(t *testing.T) {
 		"no key":              {URI: "pkcs11:object=new", Public: &other.PublicKey},
 	} {
 		_, err := token.Import(t.Context(), i)
-		if !errors.Is(err, ErrRefused) || strings.HasPrefix(name, "same") != errors.Is(err, ErrExists) {
+		if !errors.Is(err, ErrRefused) || strings.HasPrefix(name, "same") != errors.Is(err, errExists) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -91,7 +91,7 @@ func TestImportTwiceAtOnce(t *testing.T) {
 			_, err := token.Import(t.Context(), Import{URI: "pkcs11:object=k", Key: key, Public: &key.PublicKey})
 			if err == nil {
 				done.Add(1)
-			} else if !errors.Is(err, ErrExists) {
+			} else if !errors.Is(err, errExists) {
 				t.Error(err)
 			}
 		})
@@ -190,7 +190,7 @@ func BenchmarkToken(b *testing.B) {
 			b.Fatal(err)
 		}
 		for name, work := range map[string]func() error{
-			"Sign":   func() error { _, err := w.signer.SignDigest(b.Context(), digest[:]); return err },
+			"Sign":   func() error { _, err := w.signer.signDigest(b.Context(), digest[:]); return err },
 			"Derive": func() error { _, err := w.agreement.secret(peer); return err },
 		} {
 			b.Run(fmt.Sprintf("%s/sessions=%d", name, sessions), func(b *testing.B) {

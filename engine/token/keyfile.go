@@ -15,14 +15,14 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// ErrKeyFile marks what no P-256 private key can be read from.
-var ErrKeyFile = errors.New("not a private key that can be imported")
+// errKeyFile marks what no P-256 private key can be read from.
+var errKeyFile = errors.New("not a private key that can be imported")
 
-// ErrPassword says that a key file needs a password, or another one.
-var ErrPassword = errors.New("the password is missing or wrong")
+// errPassword says that a key file needs a password, or another one.
+var errPassword = errors.New("the password is missing or wrong")
 
 // ReadKey reads the one private key of a file: PEM with SEC 1, PKCS#8 or encrypted PKCS#8
-// (PBES2), or PKCS#12. The password is for the last two. Errors wrap [ErrKeyFile] and
+// (PBES2), or PKCS#12. The password is for the last two. Errors wrap [errKeyFile] and
 // never quote the file.
 func ReadKey(text, password []byte) (*ecdsa.PrivateKey, error) {
 	if !bytes.Contains(text, []byte("-----BEGIN ")) {
@@ -32,24 +32,24 @@ func ReadKey(text, password []byte) (*ecdsa.PrivateKey, error) {
 	block, rest := pem.Decode(text)
 	if block == nil || block.Type != "ENCRYPTED PRIVATE KEY" {
 		if bytes.Contains(text, []byte("Proc-Type: 4,ENCRYPTED")) {
-			return nil, fmt.Errorf("%w: it is encrypted in OpenSSL's old way; make it PKCS#8 with: openssl pkcs8 -topk8 -in OLD -out NEW", ErrKeyFile)
+			return nil, fmt.Errorf("%w: it is encrypted in OpenSSL's old way; make it PKCS#8 with: openssl pkcs8 -topk8 -in OLD -out NEW", errKeyFile)
 		}
 		key, err := smki.ParsePrivateKeyPEM(text)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrKeyFile, err)
+			return nil, fmt.Errorf("%w: %w", errKeyFile, err)
 		}
 		return key, nil
 	}
 	defer clear(block.Bytes)
 	if len(bytes.TrimSpace(rest)) > 0 || len(block.Headers) > 0 {
-		return nil, fmt.Errorf("%w: there is more in the file than one encrypted key", ErrKeyFile)
+		return nil, fmt.Errorf("%w: there is more in the file than one encrypted key", errKeyFile)
 	}
 	if len(password) == 0 {
-		return nil, fmt.Errorf("%w: %w", ErrKeyFile, ErrPassword)
+		return nil, fmt.Errorf("%w: %w", errKeyFile, errPassword)
 	}
 	key, err := pkcs8.ParsePKCS8PrivateKeyECDSA(block.Bytes, password)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w: %w", ErrKeyFile, ErrPassword, err)
+		return nil, fmt.Errorf("%w: %w: %w", errKeyFile, errPassword, err)
 	}
 	return onP256(key)
 }
@@ -64,10 +64,10 @@ func readPKCS12(der, password []byte) (*ecdsa.PrivateKey, error) {
 		}
 	}()
 	if errors.Is(err, pkcs12.ErrIncorrectPassword) {
-		return nil, fmt.Errorf("%w: %w", ErrKeyFile, ErrPassword)
+		return nil, fmt.Errorf("%w: %w", errKeyFile, errPassword)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: neither PEM nor PKCS#12: %w", ErrKeyFile, err)
+		return nil, fmt.Errorf("%w: neither PEM nor PKCS#12: %w", errKeyFile, err)
 	}
 	var key *ecdsa.PrivateKey
 	for _, block := range blocks {
@@ -75,21 +75,21 @@ func readPKCS12(der, password []byte) (*ecdsa.PrivateKey, error) {
 			continue
 		}
 		if key != nil {
-			return nil, fmt.Errorf("%w: it holds several", ErrKeyFile)
+			return nil, fmt.Errorf("%w: it holds several", errKeyFile)
 		}
 		if key, err = x509.ParseECPrivateKey(block.Bytes); err != nil {
-			return nil, fmt.Errorf("%w: it is no key of an elliptic curve", ErrKeyFile)
+			return nil, fmt.Errorf("%w: it is no key of an elliptic curve", errKeyFile)
 		}
 	}
 	if key == nil {
-		return nil, fmt.Errorf("%w: it holds none", ErrKeyFile)
+		return nil, fmt.Errorf("%w: it holds none", errKeyFile)
 	}
 	return onP256(key)
 }
 
 func onP256(key *ecdsa.PrivateKey) (*ecdsa.PrivateKey, error) {
 	if key.Curve != elliptic.P256() {
-		return nil, fmt.Errorf("%w: it is on %s: want P-256", ErrKeyFile, key.Params().Name)
+		return nil, fmt.Errorf("%w: it is on %s: want P-256", errKeyFile, key.Params().Name)
 	}
 	return key, nil
 }

@@ -65,21 +65,21 @@ func TestReadKey(t *testing.T) {
 		"encrypted PKCS#8":    {encrypted(key, nil), password, nil},
 		"with scrypt":         {encrypted(key, scrypt), password, nil},
 		"with SHA-1":          {encrypted(key, sha1), password, nil},
-		"wrong password":      {encrypted(key, nil), []byte("wrong"), ErrPassword},
-		"no password":         {encrypted(key, nil), nil, ErrPassword},
-		"P-384":               {sec1(p384), nil, ErrKeyFile},
-		"encrypted P-384":     {encrypted(p384, nil), password, ErrKeyFile},
-		"two":                 {append(sec1(key), sec1(key)...), nil, ErrKeyFile},
-		"two encrypted":       {append(encrypted(key, nil), encrypted(key, nil)...), password, ErrKeyFile},
-		"empty":               {nil, nil, ErrKeyFile},
-		"text":                {[]byte("no key"), nil, ErrKeyFile},
-		"a public key":        {encode(t, "PUBLIC KEY", []byte{1}, nil), nil, ErrKeyFile},
-		"OpenSSL's old way":   {[]byte("-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n"), password, ErrKeyFile},
-		"broken encrypted":    {encode(t, "ENCRYPTED PRIVATE KEY", []byte{0x30, 0}, nil), password, ErrKeyFile},
-		"DER without PKCS#12": {[]byte{0x30, 3, 2, 1, 0}, password, ErrKeyFile},
+		"wrong password":      {encrypted(key, nil), []byte("wrong"), errPassword},
+		"no password":         {encrypted(key, nil), nil, errPassword},
+		"P-384":               {sec1(p384), nil, errKeyFile},
+		"encrypted P-384":     {encrypted(p384, nil), password, errKeyFile},
+		"two":                 {append(sec1(key), sec1(key)...), nil, errKeyFile},
+		"two encrypted":       {append(encrypted(key, nil), encrypted(key, nil)...), password, errKeyFile},
+		"empty":               {nil, nil, errKeyFile},
+		"text":                {[]byte("no key"), nil, errKeyFile},
+		"a public key":        {encode(t, "PUBLIC KEY", []byte{1}, nil), nil, errKeyFile},
+		"OpenSSL's old way":   {[]byte("-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n"), password, errKeyFile},
+		"broken encrypted":    {encode(t, "ENCRYPTED PRIVATE KEY", []byte{0x30, 0}, nil), password, errKeyFile},
+		"DER without PKCS#12": {[]byte{0x30, 3, 2, 1, 0}, password, errKeyFile},
 	} {
 		got, err := ReadKey(test.text, test.password)
-		if test.want == nil && (err != nil || !got.Equal(key)) || !errors.Is(err, test.want) || test.want != nil && !errors.Is(err, ErrKeyFile) {
+		if test.want == nil && (err != nil || !got.Equal(key)) || !errors.Is(err, test.want) || test.want != nil && !errors.Is(err, errKeyFile) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err != nil && (strings.Contains(err.Error(), "horse") || got != nil) {
@@ -124,11 +124,11 @@ func TestReadPKCS12(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		for _, wrong := range []string{"", "Secret"} {
-			if _, err := ReadKey(der, []byte(wrong)); !errors.Is(err, ErrPassword) {
+			if _, err := ReadKey(der, []byte(wrong)); !errors.Is(err, errPassword) {
 				t.Errorf("%s, password %q: %v", name, wrong, err)
 			}
 		}
-		if _, err := ReadKey(der[:len(der)-1], []byte("secret")); !errors.Is(err, ErrKeyFile) {
+		if _, err := ReadKey(der[:len(der)-1], []byte("secret")); !errors.Is(err, errKeyFile) {
 			t.Errorf("%s, cut: %v", name, err)
 		}
 	}
@@ -144,7 +144,7 @@ func FuzzReadKey(f *testing.F) {
 	f.Add([]byte{0x30, 0x03, 0x02, 0x01, 0x03}, []byte("x"))
 	f.Fuzz(func(t *testing.T, text, password []byte) {
 		key, err := ReadKey(text, password)
-		if err != nil && !errors.Is(err, ErrKeyFile) || err == nil && key.Curve != elliptic.P256() {
+		if err != nil && !errors.Is(err, errKeyFile) || err == nil && key.Curve != elliptic.P256() {
 			t.Errorf("%v, %v", key, err)
 		}
 	})

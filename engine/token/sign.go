@@ -40,7 +40,7 @@ func (t *Token) Signer(ctx context.Context, uri string, public *ecdsa.PublicKey)
 	s := &SigningKey{t, &key{uri: u}, public}
 	var challenge [sha256.Size]byte
 	_, _ = rand.Read(challenge[:]) // never fails
-	if _, err := s.SignDigest(ctx, challenge[:]); err != nil {
+	if _, err := s.signDigest(ctx, challenge[:]); err != nil {
 		return nil, err
 	}
 	s.key.proven = true
@@ -56,11 +56,11 @@ func (s *SigningKey) Sign(_ io.Reader, digest []byte, o crypto.SignerOpts) ([]by
 	if o == nil || o.HashFunc() != crypto.SHA256 {
 		return nil, fail(refused, "want a SHA-256 digest")
 	}
-	return s.SignDigest(context.Background(), digest)
+	return s.signDigest(context.Background(), digest)
 }
 
-// SignDigest is Sign with a context.
-func (s *SigningKey) SignDigest(ctx context.Context, digest []byte) ([]byte, error) {
+// signDigest is Sign with a context.
+func (s *SigningKey) signDigest(ctx context.Context, digest []byte) ([]byte, error) {
 	if len(digest) != sha256.Size {
 		return nil, fail(refused, "a digest of %d bytes: want SHA-256's 32", len(digest))
 	}

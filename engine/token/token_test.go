@@ -270,12 +270,12 @@ func TestLoggedInTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := second.Signer(t.Context(), uri, &key.PublicKey); !errors.Is(err, ErrUnavailable) {
+	if _, err := second.Signer(t.Context(), uri, &key.PublicKey); !errors.Is(err, errUnavailable) {
 		t.Errorf("after Close: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := signer.SignDigest(ctx, make([]byte, 32)); !errors.Is(err, context.Canceled) || !errors.Is(err, ErrUnavailable) {
+	if _, err := signer.signDigest(ctx, make([]byte, 32)); !errors.Is(err, context.Canceled) || !errors.Is(err, errUnavailable) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -324,7 +324,7 @@ func TestKeyRefusals(t *testing.T) {
 		"does not sign":       {agrees, &agreeing.PublicKey},
 		"no certificate":      {signs, nil},
 	} {
-		if _, err := token.Signer(t.Context(), test.uri, test.public); !errors.Is(err, ErrRefused) || errors.Is(err, ErrUnavailable) {
+		if _, err := token.Signer(t.Context(), test.uri, test.public); !errors.Is(err, ErrRefused) || errors.Is(err, errUnavailable) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -368,7 +368,7 @@ func TestKDFNotSupported(t *testing.T) {
 	if !errors.Is(err, ErrRefused) {
 		t.Errorf("import: %v", err)
 	}
-	if e, is := errors.AsType[*Error](err); !is || e.Call != "C_DeriveKey" || e.Unavailable() {
+	if e, is := errors.AsType[*Error](err); !is || e.Call != "C_DeriveKey" || e.unavailable() {
 		t.Errorf("%#v", err)
 	}
 }
