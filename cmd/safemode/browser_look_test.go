@@ -68,8 +68,8 @@ const outline = `(() => {
 	if (document.querySelectorAll('main').length !== 1) faults.push('there is not one main');
 	if (!document.documentElement.lang) faults.push('no language');
 	for (const th of document.querySelectorAll('th:not([scope])')) faults.push('no scope: ' + th.outerHTML);
-	for (const id of document.querySelectorAll('.eui, .whole, time')) if (id.getClientRects().length && getComputedStyle(id).whiteSpace !== 'nowrap') faults.push('may be broken into lines: ' + id.outerHTML);
-	for (const cell of document.querySelectorAll('tbody td:not(.whole, .eui)')) if (/^-?[0-9][0-9,.]*$/.test(cell.textContent.trim()) && getComputedStyle(cell).textAlign !== 'right') faults.push('a number on the left: ' + cell.outerHTML);
+	for (const id of document.querySelectorAll('.whole, time')) if (id.getClientRects().length && getComputedStyle(id).whiteSpace !== 'nowrap') faults.push('may be broken into lines: ' + id.outerHTML);
+	for (const cell of document.querySelectorAll('tbody td:not(.whole)')) if (/^-?[0-9][0-9,.]*$/.test(cell.textContent.trim()) && getComputedStyle(cell).textAlign !== 'right') faults.push('a number on the left: ' + cell.outerHTML);
 	for (const wide of document.querySelectorAll('section, .scroll, .wide, pre')) if (wide.scrollWidth > wide.clientWidth + 1 && getComputedStyle(wide).overflowX !== 'visible' && wide.tabIndex < 0) faults.push('cannot be scrolled by the keyboard: ' + wide.outerHTML.slice(0, 100));
 	return faults;
 })()`

@@ -263,7 +263,7 @@ func (b *browser) press(key string, code int) {
 func (b *browser) widths(name string) {
 	b.t.Helper()
 	for _, width := range []int{1280, 390} {
-		b.call(b.session, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
+		b.call(b.session, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
 		var over struct {
 			Width int
 			By    []string
