@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -264,13 +263,13 @@ func (b *browser) press(key string, code int) {
 func (b *browser) widths(name string) {
 	b.t.Helper()
 	for _, width := range []int{1280, 390} {
-		b.call(b.session, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
+		b.call(b.session, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
 		var over struct {
 			Width int
 			By    []string
 		}
 		b.run(`(() => { const wide = document.documentElement.clientWidth;
-			return { Width: document.documentElement.scrollWidth, By: [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > wide + 1 && !e.closest('section, .scroll, pre, svg')).map(e => e.outerHTML.slice(0, 100)) } })()`, &over)
+			return { Width: document.documentElement.scrollWidth, By: [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > wide + 1 && !e.closest('.wide, .scroll, pre, svg')).map(e => e.outerHTML.slice(0, 100)) } })()`, &over)
 		if over.Width > width || len(over.By) > 0 {
 			b.t.Errorf("%s is %d wide on a screen of %d: %q", name, over.Width, width, over.By)
 		}
@@ -281,19 +280,17 @@ func (b *browser) widths(name string) {
 
 func (b *browser) picture(name string) {
 	b.t.Helper()
-	dir := os.Getenv("SAFEMODE_SCREENSHOTS")
-	if dir == "" {
+	if os.Getenv("SAFEMODE_SCREENSHOTS") == "" {
 		return
 	}
+	b.run("scrollTo(0, 0)", nil)
 	var shot struct{ Data string }
 	b.call(b.session, "Page.captureScreenshot", map[string]any{"captureBeyondViewport": true}, &shot)
 	png, err := base64.StdEncoding.DecodeString(shot.Data)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, name), png, 0o600)
-	}
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	keep(b.t, name, png)
 }
 
 // scripts turns scripts in pages on or off.

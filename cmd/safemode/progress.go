@@ -35,8 +35,8 @@ func statusLine(s record.Status) string {
 	case s.ETA != nil:
 		fmt.Fprintf(&b, ", about %s to go", record.Span(*s.ETA))
 	}
-	if s.Reason != "" && !strings.Contains(s.Health.Says, s.Reason) {
-		fmt.Fprintf(&b, " [%s]", s.Reason)
+	if reason := s.Unsaid(); reason != "" {
+		fmt.Fprintf(&b, " [%s]", reason)
 	}
 	if s.Health.Level != record.HealthOK && s.Health.Says != "" {
 		fmt.Fprintf(&b, "; %s: %s", strings.ToUpper(s.Health.Words()), s.Health.Says)

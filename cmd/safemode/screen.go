@@ -121,10 +121,10 @@ func (s screen) draw() string {
 		lines = append(lines, heading.Render("safemode"), cmp.Or(s.fault, "waiting for the sweep"))
 	} else {
 		lines = append(lines, s.head(width)...)
-		lines = append(lines, toDo(&st, width, max(3, height/2))...)
+		lines = append(lines, toDo(&st, width, max(3, height*2/5))...)
 		lines = append(lines, passesLine(&st, width)...)
 		lines = append(lines, progress(&st, width)...)
-		lines = append(lines, waveLines(&st)...)
+		lines = append(lines, waveLines(&st, width)...)
 		lines = append(lines, regionLines(&st)...)
 		lines = append(lines, troubleLines(&st)...)
 	}
@@ -136,7 +136,7 @@ func (s screen) draw() string {
 		lines = append(lines, s.pace(width)...)
 	}
 	if len(lines) > height-1 {
-		lines = append(lines[:height-2], faint.Render(fmt.Sprintf("(%d more lines: make the terminal taller)", len(lines)-height+2)))
+		lines = append(lines[:height-2], faint.Render(fmt.Sprintf("(%d lines more: safemode status)", len(lines)-height+2)))
 	}
 	lines = append(lines, faint.Render(s.footer()))
 	cut := lipgloss.NewStyle().MaxWidth(width)
@@ -170,10 +170,10 @@ func (s screen) head(width int) []string {
 		lines = append(lines, alarm.Render("no news: "+s.fault))
 	}
 	state := st.State
-	if st.Reason != "" && (len(st.ToDo) == 0 || !strings.Contains(st.ToDo[0].Says, st.Reason)) {
-		state += ": " + st.Reason
+	if reason := st.Unsaid(); reason != "" {
+		state += ": " + reason
 	}
-	lines = append(lines, strings.Split(ansi.Wordwrap(badges[st.Health.Level].Render(strings.ToUpper(st.Health.Words()))+"  "+state, width, ""), "\n")...)
+	lines = append(lines, wrapped(badges[st.Health.Level].Render(strings.ToUpper(st.Health.Words()))+"  "+state, width)...)
 	lines = append(lines, flow(width, heading.Render("Sweep "+st.SweepID), strings.Trim(quoted(st.Direction), `"`), "until "+st.Deadline.UTC().Format("2 Jan 2006 15:04 UTC"), "supplier "+st.Supplier)...)
 	if clock := st.ClockSpeed; clock != 0 && clock != 1 {
 		lines = append(lines, faint.Render(fmt.Sprintf("%s real time; %s the sweep's clock, %g times as fast", st.RealTime.Format("15:04:05"), st.Time.UTC().Format("2 Jan 15:04:05"), clock)))
@@ -181,7 +181,7 @@ func (s screen) head(width int) []string {
 	return lines
 }
 
-// flow puts pieces into lines, without breaking one.
+// flow puts pieces into lines. One that does not fit beside the others has lines of its own.
 func flow(width int, pieces ...string) (lines []string) {
 	line := ""
 	for _, piece := range pieces {
@@ -191,29 +191,51 @@ func flow(width int, pieces ...string) (lines []string) {
 		case lipgloss.Width(line)+2+lipgloss.Width(piece) <= width:
 			line += "  " + piece
 		default:
-			lines, line = append(lines, line), piece
+			lines, line = append(lines, wrapped(line, width)...), piece
 		}
 	}
-	return append(lines, line)
+	return append(lines, wrapped(line, width)...)
 }
 
-// toDo is what there is for people to do, in so many lines at the most.
+// toDo is what there is for people to do, in so many lines at the most: all of it, or the
+// first in full and what is so of the others, as far as there is room.
 func toDo(st *record.Status, width, most int) []string {
 	if len(st.ToDo) == 0 {
 		return []string{heading.Render("To do ") + "nothing: " + st.Health.Says}
 	}
-	lines := []string{heading.Render(fmt.Sprintf("To do, %d", len(st.ToDo))) + faint.Render("  (safemode status prints the commands to paste)")}
-	for i, t := range st.ToDo {
-		told := strings.Split(ansi.Wordwrap(fmt.Sprintf("%d. %s. %s", i+1, strings.TrimSuffix(t.Says, "."), t.Do), width-1, ""), "\n")
-		if room := most - len(lines) - (len(st.ToDo) - i - 1); len(told) > max(room, 1) { // what follows is named, too
-			told = told[:max(room, 1)]
+	first := heading.Render(fmt.Sprintf("To do, %d", len(st.ToDo))) + faint.Render("  (safemode status prints the commands to paste)")
+	told := func(i int, full bool) []string {
+		t := st.ToDo[i]
+		text := fmt.Sprintf("%d. %s.", i+1, strings.TrimSuffix(t.Says, "."))
+		if full && t.Do != "" {
+			text += " " + strings.TrimRight(t.Do, ":.") + "."
 		}
-		lines = append(lines, told...)
+		return wrapped(text, width)
 	}
-	if len(lines) > most {
+	lines := []string{first}
+	for i := range st.ToDo {
+		lines = append(lines, told(i, true)...)
+	}
+	if len(lines) <= most {
+		return lines
+	}
+	lines = append([]string{first}, told(0, true)...)
+	var rest []string
+	for i := range st.ToDo[1:] {
+		rest = append(rest, told(i+1, false)...)
+	}
+	if room := max(most-len(rest), 2); len(lines) > room { // what follows is named, too
+		lines = append(lines[:room-1], lines[room-1]+" ...")
+	}
+	if lines = append(lines, rest...); len(lines) > most {
 		lines = append(lines[:most-1], faint.Render(fmt.Sprintf("(%d lines more: safemode status)", len(lines)-most+1)))
 	}
 	return lines
+}
+
+// wrapped is a text in as many lines as it takes.
+func wrapped(text string, width int) []string {
+	return strings.Split(ansi.Wrap(text, width, ""), "\n")
 }
 
 // passesLine says in one word whether everything lets pass that must.
@@ -285,23 +307,23 @@ func (s screen) pace(width int) []string {
 	if st.Limit != nil {
 		lines = append(lines, fmt.Sprintf("%-12s %8.1f  %s", "limit", *st.Limit, faint.Render(strings.Repeat("─", int(float64(room)**st.Limit/scale)))))
 	}
-	text := fmt.Sprintf("%d legs wait for a limit; the DCC put off %d POSTs in this run", st.Queued, st.Throttled)
+	text := fmt.Sprintf("%d POSTs wait for a limit; the DCC put off %d POSTs in this run", st.Queued, st.Throttled)
 	if st.RetryBudget > 0 {
 		text += fmt.Sprintf("; %d of %d retries used", st.Retries, st.RetryBudget)
 	}
 	return append(lines, text)
 }
 
-func waveLines(st *record.Status) (lines []string) {
+func waveLines(st *record.Status, width int) (lines []string) {
 	lines = []string{"", heading.Render("Waves")}
 	for _, w := range st.Waves {
-		line := fmt.Sprintf("%2d %-10s %7d of %d settled, %s", w.Number, w.Name, w.Meters-w.Unsettled, w.Meters, w.Condition())
+		pieces := []string{fmt.Sprintf("%2d %-10s %7d of %d settled", w.Number, w.Name, w.Meters-w.Unsettled, w.Meters), w.Condition()}
 		if len(w.Sample) > 0 {
-			line += faint.Render("  " + counted(w.Sample))
+			pieces = append(pieces, faint.Render(counted(w.Sample)))
 		}
-		lines = append(lines, line)
+		lines = append(lines, flow(width, pieces...)...)
 	}
-	return append(lines, "Blast radius: "+blastRadius(st.BlastRadius))
+	return append(lines, wrapped("Blast radius: "+blastRadius(st.BlastRadius), width)...)
 }
 
 func regionLines(st *record.Status) []string {

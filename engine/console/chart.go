@@ -111,7 +111,12 @@ func over(course []record.Moment, kinds []kind, points int) (o chart.Options, al
 
 // rate is a number a second, for people.
 func rate(v float64) string {
-	if v > 0 && v < 0.1 {
+	switch {
+	case v == 0:
+		return "0"
+	case v < 0.01:
+		return "under 0.01"
+	case v < 0.1:
 		return fmt.Sprintf("%.2f", v)
 	}
 	return fmt.Sprintf("%.1f", v)

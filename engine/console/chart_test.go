@@ -91,7 +91,7 @@ func TestRegionsOverTime(t *testing.T) {
 		t.Error("charts of regions that are not those of the course, or of nothing")
 	}
 	page := ask(newConsole(t, &fakeSweep{status: troubled()}, func(o *Options) { o.Course = func() []record.Moment { return course } }), "GET", "/").Body.String()
-	for _, text := range []string{"<h3>4G North</h3><p>last answer 14 s ago; 7 requests open</p>", `<p class="fault">SILENT, last answer 15 min ago; 2 requests open</p>`, `aria-label="South, requests a second by how they ended: answered 0.5; failed 0.0"`} {
+	for _, text := range []string{"<h3>4G North</h3><p>last answer 14 s ago; 7 requests open</p>", `<p class="fault">SILENT, last answer 15 min ago; 2 requests open</p>`, `aria-label="South, requests a second by how they ended: answered 0.5; failed 0"`} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page lacks %q", text)
 		}

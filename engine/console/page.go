@@ -43,6 +43,7 @@ type view struct {
 	Pace   *chart.Chart // nil: too little has passed
 	Areas  []region
 	Ending string
+	Unsaid string
 
 	// For the orders.
 	RegionNames []string
@@ -96,6 +97,8 @@ var pages embed.FS
 
 var pageTemplate = template.Must(template.Must(template.New("pages").Funcs(template.FuncMap{
 	"words":    func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+	"parts":    func(id string) []string { return strings.SplitAfter(id, ":") },
+	"pounds":   pounds,
 	"counts":   counts,
 	"verdicts": func() []string { return record.Verdicts[:] },
 	"classes":  func() []string { return record.EndedClasses },
@@ -103,7 +106,6 @@ var pageTemplate = template.Must(template.Must(template.New("pages").Funcs(templ
 	"service":  serviceName,
 	"ago":      record.Ago,
 	"instant":  instant,
-	"within":   func(part, whole string) bool { return strings.Contains(whole, part) },
 	"gib":      func(n *uint64) string { return fmt.Sprintf("%.1f GiB", float64(*n)/(1<<30)) },
 	"percent":  func(share float64) string { return fmt.Sprintf("%.0f%%", 100*share) },
 }).ParseFS(pages, "*.html")).New("chart").Parse(chart.Templates))
@@ -149,7 +151,7 @@ func (c console) look(now time.Time, status []byte) (view, error) {
 			v.Areas[i].Chart = &drawn
 		}
 	}
-	v.Ending = v.Status.Ending()
+	v.Ending, v.Unsaid = v.Status.Ending(), v.Status.Unsaid()
 	for _, r := range servicerequests.Regions {
 		v.RegionNames = append(v.RegionNames, r.String())
 	}

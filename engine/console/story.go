@@ -302,3 +302,11 @@ func (c console) show(w http.ResponseWriter, status int, name string, view any) 
 		c.o.Log.Debug("the reader has gone", zap.Error(err))
 	}
 }
+
+// pounds is a balance for people, its sign first.
+func pounds(balance string) string {
+	if owed, is := strings.CutPrefix(balance, "-"); is {
+		return "-£" + owed
+	}
+	return "£" + balance
+}

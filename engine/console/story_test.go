@@ -78,7 +78,7 @@ func TestMeters(t *testing.T) {
 		"/meters?find=nonsense": {422, Question{Text: "nonsense"}, []string{"is no device id"}},
 		"/meter/17": {200, Question{}, []string{
 			"<h1>00-DB-12-E0-00-00-00-11</h1>", "an answer came: SRV 7.4 I0", "verified", `class="fault"`, "&lt;Response&gt;", "3 records between", "88 records of the journal are not looked", "2026-11-25 16:00:00.000", "to anyone",
-			"<strong>not safe</strong>: arm &lt;refused&gt;.", "In credit mode, supply disabled, as of 25 Nov 16:00:00 UTC; balance £-1.50", "<b>What to do:</b> send an engineer.",
+			"<strong>not safe</strong>: arm &lt;refused&gt;.", `In credit mode, supply disabled, as of 25 Nov 16:00:00 UTC; balance <span class="whole">-£1.50</span>`, "<b>What to do:</b> send an engineer.",
 			`<a href="/meter/18">electricity 00-DB-12-E0-00-00-00-12</a> (on supply)`, "<b>SRV 7.4 Read Supply Status</b>",
 		}},
 		"/meter/18":                   {404, Question{}, nil},

@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -86,6 +87,18 @@ func (s *Status) Ending() string {
 	}
 	return text
 }
+
+// Unsaid is the reason of the state, where how it is does not say it already.
+func (s *Status) Unsaid() string {
+	if strings.Contains(s.Health.Says, strings.TrimPrefix(s.Reason, GateClosed)) {
+		return ""
+	}
+	return s.Reason
+}
+
+// GateClosed is how the reason of a halt begins where a gate has closed. What follows names
+// the gate.
+const GateClosed = "gate closed: "
 
 // OtherClock says whether the sweep's clock is another than that of the wall: in a drill it
 // may run faster.

@@ -174,7 +174,7 @@ func hoursWords(c Call) string {
 
 // table tells how many homes need a person.
 func (c Calls) table(homes int) *grid {
-	t := &grid{Head: []string{"home", "homes", "share", "meaning"}, Words: true}
+	t := &grid{Head: []string{"home", "homes", "share", "meaning"}}
 	for _, row := range [...]struct {
 		kind    Need
 		n       int

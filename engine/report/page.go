@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,12 +35,10 @@ type section struct {
 	Table   *grid
 }
 
-// grid has its first column on the left and the others, being numbers, on the
-// right, unless they are words.
+// grid is a table. Its columns of numbers stand on the right.
 type grid struct {
-	Head  []string
-	Rows  [][]string
-	Words bool
+	Head []string
+	Rows [][]string
 }
 
 // bar is one row of a stacked bar chart, in units of a tenth of a percent.
@@ -59,12 +58,38 @@ type segment struct {
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"whole": isEUI}).Parse(pageText + chart.Templates))
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"whole": isID, "pieces": pieces}).Parse(pageText + chart.Templates))
 
-// isEUI says whether a cell holds a device id, which is not broken into lines.
-func isEUI(cell string) bool {
-	_, err := servicerequests.ParseEUI(cell)
-	return err == nil
+var (
+	idPattern     = regexp.MustCompile(`^([0-9A-F]{2}(-[0-9A-F]{2}){7}|[0-9]{6,13})$`)
+	euiPattern    = regexp.MustCompile(`[0-9A-F]{2}(-[0-9A-F]{2}){7}`)
+	numberPattern = regexp.MustCompile(`^[-+]?[0-9][0-9,.]*( %| of [0-9]+)?$`)
+)
+
+// isID says whether a text is a device id or an MPxN, which is not broken into lines.
+func isID(text string) bool { return idPattern.MatchString(text) }
+
+// pieces splits a text so that each device id in it stands alone.
+func pieces(text string) (all []string) {
+	from := 0
+	for _, at := range euiPattern.FindAllStringIndex(text, -1) {
+		all = append(all, text[from:at[0]], text[at[0]:at[1]])
+		from = at[1]
+	}
+	return append(all, text[from:])
+}
+
+// Numbers says of each column whether it holds numbers, which stand on the right. An MPxN is
+// none, and no SRV.
+func (g *grid) Numbers() []bool {
+	all := make([]bool, len(g.Head))
+	for i, head := range g.Head {
+		all[i] = len(g.Rows) > 0 && head != "SRV" && !strings.HasPrefix(head, "MPxN")
+		for _, row := range g.Rows {
+			all[i] = all[i] && numberPattern.MatchString(row[i])
+		}
+	}
+	return all
 }
 
 func (p page) write(w io.Writer) error { return pageTemplate.Execute(w, p) }
@@ -99,7 +124,7 @@ func verdictBar(label string, v Verdicts) bar {
 
 // verdictTable tells verdicts with their denominator.
 func verdictTable(of string, v Verdicts, meters int) *grid {
-	t := &grid{Head: []string{of, "meters", "share", "meaning"}, Words: true}
+	t := &grid{Head: []string{of, "meters", "share", "meaning"}}
 	for i, n := range v.list() {
 		t.Rows = append(t.Rows, []string{verdictWords[i][0], fmt.Sprintf("%d of %d", n, meters), percent(n, meters), verdictWords[i][1]})
 	}
@@ -134,7 +159,7 @@ func (w Weekly) homesTable() *grid {
 }
 
 func noticeTable(notices []Notice) *grid {
-	t := &grid{Head: []string{"at", "wish", "reference", "reason", "recorded by"}, Words: true}
+	t := &grid{Head: []string{"at", "wish", "reference", "reason", "recorded by"}}
 	for _, n := range notices {
 		t.Rows = append(t.Rows, []string{minute(n.At), strings.ReplaceAll(n.Wish, "_", " "), n.Reference, n.Reason, n.By})
 	}
@@ -224,7 +249,7 @@ func requestTable(s Summary) *grid {
 const longestTable = 200
 
 func reasonTable(reasons []ReasonMeters, meters int) *grid {
-	t := &grid{Head: []string{"verdict", "reason", "meters", "of"}, Words: true}
+	t := &grid{Head: []string{"verdict", "reason", "meters", "of"}}
 	for _, r := range reasons[:min(len(reasons), longestTable)] {
 		t.Rows = append(t.Rows, []string{strings.ReplaceAll(r.Verdict, "_", " "), r.Reason, strconv.Itoa(r.Meters), strconv.Itoa(meters)})
 	}
@@ -232,7 +257,7 @@ func reasonTable(reasons []ReasonMeters, meters int) *grid {
 }
 
 func notCoveredTable(rows []record.RejectedBody) *grid {
-	t := &grid{Head: []string{"line", "device", "reason"}, Words: true}
+	t := &grid{Head: []string{"line", "device", "reason"}}
 	for _, row := range rows[:min(len(rows), longestTable)] {
 		t.Rows = append(t.Rows, []string{strconv.Itoa(row.Line), row.Device, row.Reason})
 	}
@@ -348,7 +373,7 @@ func (r *Report) WriteHandoverHTML(w io.Writer) error {
 		})
 	}
 	switched, settings, before, after := 0, 0, 0, 0
-	calls, list := r.calls(), &grid{Head: []string{"priority", "kind", "MPxNs", "region", "hours without supply"}, Words: true}
+	calls, list := r.calls(), &grid{Head: []string{"priority", "kind", "MPxNs", "region", "hours without supply"}}
 	for _, c := range calls[:min(len(calls), longestTable)] {
 		line := c.line(r.Last)
 		list.Rows = append(list.Rows, []string{line[0], kindWords[c.Need], line[4], line[3], hoursWords(c)})
@@ -396,7 +421,7 @@ func (c Reconciliation) writeHTML(w io.Writer) error {
 	for _, n := range c.count() {
 		findings.Rows = append(findings.Rows, []string{n.Reason, strconv.Itoa(n.Meters), strconv.Itoa(c.Planned)})
 	}
-	list := &grid{Head: []string{"device", "MPxN", "verdict", "finding"}, Words: true}
+	list := &grid{Head: []string{"device", "MPxN", "verdict", "finding"}}
 	for _, d := range c.Differences[:min(len(c.Differences), longestTable)] {
 		list.Rows = append(list.Rows, []string{d.Device.String(), d.MPxN, strings.ReplaceAll(d.Verdict, "_", " "), d.Finding})
 	}

@@ -86,7 +86,7 @@ func (f *FirstContacts) of(kind servicerequests.DeviceType) *FirstContact {
 func (c FirstContact) text(fuel string) string {
 	text := fmt.Sprintf("%d of %d %s meters", c.Contacted, c.Meters, fuel)
 	if c.Contacted > 0 {
-		text += fmt.Sprintf(", the last after %v", time.Duration(c.LastSeconds*float64(time.Second)).Round(time.Second))
+		text += fmt.Sprintf(", the last after %s", record.Span(c.LastSeconds))
 	}
 	return text
 }
