@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/direction"
@@ -98,7 +99,7 @@ type preflight struct {
 // note notes one thing.
 func (f *preflight) note(name, detail string, refused bool, err error) bool {
 	if err != nil {
-		detail = strings.ReplaceAll(spoken(err.Error()), "\n", "; ")
+		detail = strings.ReplaceAll(cli.Spoken(err.Error()), "\n", "; ")
 	}
 	f.findings = append(f.findings, finding{name, err == nil, err != nil && refused, detail})
 	return err == nil
