@@ -16,27 +16,39 @@ import (
 // SMKI service, with room for each to be opened anew.
 const ownFiles = 128
 
-// listen binds the addresses, each with its share of the descriptors that the sweep does
-// not need for its files and for its way to the DCC.
-func (e *Engine) listen(ctx context.Context) (err error) {
-	spare, err := listen.Spare(ownFiles + 2*e.o.Workers)
+// listenInbox and listenOperations bind the addresses, each with its share of the descriptors
+// that the sweep does not need for its files and for its way to the DCC.
+
+func (e *Engine) listenInbox(ctx context.Context) error {
+	spare, err := e.spare()
 	if err != nil {
 		return err
 	}
-	in, desk := e.o.Inbox, e.o.Operations
+	in := e.o.Inbox
 	in.Connections, in.Unknown = atMost(in.Connections, 512, spare/2), atMost(in.Unknown, 512, spare/4)
-	desk.Connections, desk.Unknown = atMost(desk.Connections, 128, spare/16), atMost(desk.Unknown, 256, spare/8)
 	if e.inbox, err = inbox.Listen(ctx, in); err != nil {
-		return fmt.Errorf("inbox.listen: %w", err)
-	}
-	if desk.Listen == "" {
-		return nil
-	}
-	if e.console, err = console.Listen(ctx, desk); err != nil {
-		return fmt.Errorf("operations.listen: %w", err)
+		return fmt.Errorf("inbox.listen: %w: end what holds the address, or change inbox.listen", err)
 	}
 	return nil
 }
+
+func (e *Engine) listenOperations(ctx context.Context) error {
+	desk := e.o.Operations
+	if desk.Listen == "" {
+		return nil
+	}
+	spare, err := e.spare()
+	if err != nil {
+		return err
+	}
+	desk.Connections, desk.Unknown = atMost(desk.Connections, 128, spare/16), atMost(desk.Unknown, 256, spare/8)
+	if e.console, err = console.Listen(ctx, desk); err != nil {
+		return fmt.Errorf("operations.listen: %w: end what holds the address, or change operations.listen", err)
+	}
+	return nil
+}
+
+func (e *Engine) spare() (int, error) { return listen.Spare(ownFiles + 2*e.o.Workers) }
 
 // atMost is a number of connections, usual where it is 0, within a share of descriptors.
 func atMost(n, usual, share int) int { return min(cmp.Or(n, usual), share) }

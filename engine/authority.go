@@ -83,8 +83,8 @@ func (e *Engine) decide(ctx context.Context) error {
 	if e.grant, err = c.Decide(); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	e.freeze = c.Freeze
-	return e.askSigner(ctx, &c.Journal)
+	e.freeze, e.claimed = c.Freeze, c.Journal
+	return nil
 }
 
 // claims is what the journal says of itself; of one that is not made yet, what it will.

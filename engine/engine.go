@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,10 +150,19 @@ type Options struct {
 type Engine struct {
 	o          Options
 	journal    *journal.Journal
-	pins       *checkpoint.Log // nil: none are made
-	index      *index.Index    // once asked is closed; nil: the page tells no stories
-	asked      chan struct{}   // closed when the index is asked for the first time; nil: there is no page
+	pins       *checkpoint.Log      // nil: none are made
+	index      *index.Index         // once asked is closed; nil: the page tells no stories
+	asked      chan struct{}        // closed when the index is asked for the first time; nil: there is no page
+	looks      bool                 // it is a start that takes nothing; see Foresee
+	reached    *tls.ConnectionState // to the DCC; nil: without TLS
+	toldTime   string               // the DCC's, when it was reached, and ours
+	heardAt    time.Time
+	made       made
+	foreseen   []Counter
+	leaving    ForeseenTransfers // as the start has read them
+	claimed    authority.Journal // what the journal says of itself
 	custody    []*custody.Counters
+	counters   map[servicerequests.EUI]runner.Counters // of custody
 	gateway    *gateway.Gateway
 	devices    *directory.Directory
 	verifier   *proof.Verifier
@@ -196,60 +204,30 @@ type Engine struct {
 // does not answer. After an error everything is as it was: counters are given back, and
 // files that this Open made are removed.
 func Open(ctx context.Context, o Options) (_ *Engine, err error) {
-	if o.Clock.Speed == 0 {
-		o.Clock.Speed = 1
-	}
-	e := &Engine{o: o, closing: make(chan struct{})}
+	e := newEngine(o)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.undo(), e.Close())
 		}
 	}()
+	if err := e.look(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.take(ctx); err != nil {
+		return nil, err
+	}
+	return e, e.wire()
+}
+
+// newEngine is an engine that has looked at nothing.
+func newEngine(o Options) *Engine {
+	if o.Clock.Speed == 0 {
+		o.Clock.Speed = 1
+	}
 	if o.Gates == nil {
-		e.o.Gates = direction.NewGates(direction.GateOptions{Direction: &o.Plan.Direction, Poll: time.Minute})
+		o.Gates = direction.NewGates(direction.GateOptions{Direction: &o.Plan.Direction, Poll: time.Minute})
 	}
-	if err := errors.Join(checkKeys(o), checkRehearsal(o), foretell(&o)); err != nil {
-		return nil, err
-	}
-	if e.devices = o.Devices; e.devices != nil {
-	} else if e.devices, err = directory.New(directory.Options{
-		URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities, Learnt: e.learnt,
-		Clock: o.Clock, // a device's keys change by it
-	}); err != nil {
-		return nil, err
-	}
-	_ = e.o.Gates.Look(ctx) // the DCC's own certificate may be on a list; what could not be read is said below
-	if err := e.probe(ctx); err != nil {
-		return nil, err
-	}
-	if err := e.listen(ctx); err != nil {
-		return nil, err
-	}
-	if o.Clock.Jumps() {
-		// It stands still: no record has company to wait for, and each commit has its own sync.
-		o.Commits.Linger, o.Commits.Unsynced = 1, true
-	}
-	if o.Commits.Registerer = o.Registry; !o.Rehearsal { // whose journal can never pass for the plan's
-		o.Commits.ID = o.Plan.Journal
-	}
-	if e.journal, err = journal.Open(o.Journal, o.Commits); err != nil {
-		return nil, err
-	}
-	e.later = true
-	if err := e.holdPlan(ctx); err != nil {
-		return nil, err
-	}
-	e.logLook(e.o.Gates.Look(ctx))
-	if err := e.o.Gates.Check(e.clock.Wall()); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-	if err := e.decide(ctx); err != nil {
-		return nil, err
-	}
-	if err := e.openCheckpoints(); err != nil {
-		return nil, err
-	}
-	return e, e.wire(ctx)
+	return &Engine{o: o, closing: make(chan struct{}), counters: map[servicerequests.EUI]runner.Counters{}, clock: begun(o.Clock, time.Time{})}
 }
 
 // learnt has what waits for a device's keys tried again.
@@ -416,30 +394,6 @@ func (e *Engine) end(ctx context.Context, outcome error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return e.journal.Commit(ctx, record.Record{At: e.clock.Now(), Kind: record.Closed, Code: code, Body: record.Encode(body)})
-}
-
-// probe says in one line if the DCC is not there, before anything is signed.
-func (e *Engine) probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	u, err := url.Parse(e.o.DCC.URL)
-	if err != nil {
-		return fmt.Errorf("dcc.url: %w", err)
-	}
-	host := u.Host
-	if u.Port() == "" {
-		host = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
-	}
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", host)
-	if err != nil {
-		return fmt.Errorf("dcc.url %s %w: %w", e.o.DCC.URL, ErrUnreachable, err)
-	}
-	_ = conn.Close() // nothing was sent on it
-	if err := e.devices.Check(ctx, e.o.Identities[0].EUI); err != nil {
-		return fmt.Errorf("dcc.smki_url %s %w: %w", e.o.DCC.SMKIURL, ErrUnreachable, err)
-	}
-	return nil
 }
 
 // Close gives everything back: counters with their last value, the journal with

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 
+	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
 
@@ -22,7 +23,12 @@ func checkKeys(o Options) error {
 			faults = append(faults, fmt.Errorf("%w: %s: %w", ErrRefused, what, err))
 		}
 	}
+	stands := map[servicerequests.EUI]bool{}
 	for _, id := range o.Identities {
+		if stands[id.EUI] {
+			faults = append(faults, fmt.Errorf("%w: identity %v stands there twice", ErrRefused, id.EUI))
+		}
+		stands[id.EUI] = true
 		check(fmt.Sprintf("identity %v: XML signing certificate", id.EUI), id.XMLSigning.Certificate, smki.SignsRequests)
 		check(fmt.Sprintf("identity %v: digital signing certificate", id.EUI), id.DigitalSigning.Certificate, smki.SignsPreCommands)
 		check(fmt.Sprintf("identity %v: key agreement certificate", id.EUI), id.KeyAgreement.Certificate, smki.SupplierAgrees)

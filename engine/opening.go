@@ -26,11 +26,7 @@ func (e *Engine) holdPlan(ctx context.Context) error {
 		return err
 	}
 	if e.begins = opening == nil; e.begins {
-		e.clock = e.o.Clock
-		if e.clock.Anchor.IsZero() {
-			e.clock.Anchor = time.Now().UTC()
-		}
-		e.clock = e.clock.Start(last)
+		e.clock = begun(e.o.Clock, last)
 		e.sweepID = e.o.Plan.SweepID()
 		if e.o.Rehearsal {
 			e.sweepID = "rehearsal-" + e.sweepID
@@ -48,6 +44,14 @@ func (e *Engine) holdPlan(ctx context.Context) error {
 	e.clock = e.clock.Start(last)
 	e.sweepID = opening.SweepID
 	return e.refuseCeased(ctx)
+}
+
+// begun starts the clock of a sweep that begins, behind the last record of a journal.
+func begun(c clock.Clock, last time.Time) clock.Clock {
+	if c.Anchor.IsZero() {
+		c.Anchor = time.Now().UTC()
+	}
+	return c.Start(last)
 }
 
 // readBeginning reads what the journal has of the plan, and holds it to the plan where it

@@ -22,10 +22,13 @@ type Checkpoints struct {
 
 // openCheckpoints opens the notes, and refuses a journal that is not the one they are
 // of, or that lacks what they have pinned.
-func (e *Engine) openCheckpoints() error {
+func (e *Engine) openCheckpoints(context.Context) error {
 	c := e.o.Checkpoints
-	if c.Path == "" {
+	switch {
+	case c.Path == "":
 		return nil
+	case e.looks:
+		return e.checkPins()
 	}
 	log, err := checkpoint.OpenLog(c.Path, e.journal.ID(), c.Signer, c.Verifier)
 	if err != nil {

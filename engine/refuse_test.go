@@ -272,11 +272,10 @@ func TestRefusedStartLeavesNoTrace(t *testing.T) {
 		spoil func(*testing.T, *engine.Options)
 		mend  func(*testing.T, *engine.Options)
 		want  error // nil: any
-		late  bool  // nothing but the start itself can see it
 	}{
 		"an identity stands there twice": {
 			spoil: func(_ *testing.T, o *engine.Options) { o.Identities = append(o.Identities, o.Identities[0]) },
-			want:  custody.ErrInUse, late: true,
+			want:  engine.ErrRefused,
 		},
 		"the second's counters are another journal's": {
 			spoil: func(t *testing.T, o *engine.Options) {
@@ -302,7 +301,7 @@ func TestRefusedStartLeavesNoTrace(t *testing.T) {
 			},
 		},
 		"after all was claimed": {
-			spoil: func(_ *testing.T, o *engine.Options) { o.InboxLimits.MaxBody = -1 }, late: true,
+			spoil: func(_ *testing.T, o *engine.Options) { o.InboxLimits.MaxBody = -1 },
 		},
 		"another journal's checkpoints": {
 			spoil: func(t *testing.T, o *engine.Options) {
@@ -335,7 +334,7 @@ func TestRefusedStartLeavesNoTrace(t *testing.T) {
 				fill(t, o.Journal+".index-wal", "of another journal")
 				o.Clock = clock.Clock{Anchor: o.Plan.Direction.NotAfter.Add(time.Hour), Speed: 1e-9}
 			},
-			want: engine.ErrRefused, late: true,
+			want: engine.ErrRefused,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -354,7 +353,7 @@ func TestRefusedStartLeavesNoTrace(t *testing.T) {
 			if err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Fatalf("opened: %v, want %v", err, c.want)
 			}
-			if said := sayings(foreseen); !c.late && !slices.Contains(said, placeless(err)) || c.late && len(said) > 0 {
+			if said := sayings(foreseen); !slices.Contains(said, placeless(err)) {
 				t.Errorf("foreseen: %q; the start says %q", said, placeless(err))
 			}
 			if diff := cmp.Diff(before, contents(t, dir)); diff != "" {

@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"safemode/engine/authority"
 	"safemode/engine/record"
 	"safemode/engine/signer"
 	"safemode/engine/signing"
@@ -25,8 +24,8 @@ const signerPatience = 10 * time.Second
 
 // askSigner has the signer decide on this start by its own copies, from what the engine
 // has. The error wraps [ErrRefused], or says that the signer cannot be asked.
-func (e *Engine) askSigner(ctx context.Context, j *authority.Journal) error {
-	s := e.o.Signer
+func (e *Engine) askSigner(ctx context.Context) error {
+	s, j := e.o.Signer, &e.claimed
 	if s == nil {
 		return nil
 	}
@@ -41,7 +40,7 @@ func (e *Engine) askSigner(ctx context.Context, j *authority.Journal) error {
 	case about.PlanSHA256 != e.o.Plan.SHA256:
 		return fmt.Errorf("%w: the signer has plan %.12s..., and this is %.12s...: give it this one", ErrRefused, about.PlanSHA256, e.o.Plan.SHA256)
 	}
-	ev := signing.Evidence{Approvals: e.o.Approvals, Journal: signing.Claims{
+	ev := signing.Evidence{Look: e.looks, Approvals: e.o.Approvals, Journal: signing.Claims{
 		ID: j.ID, Planned: j.Planned, Content: j.Content, Starts: j.Starts, Stop: j.Stop, Records: j.Records, Hashes: map[uint64]string{},
 	}}
 	if ev.Book, err = e.book.Text(); err != nil {

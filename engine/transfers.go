@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"time"
@@ -125,19 +124,19 @@ func (e *Engine) lookAtTransfers(err error) (ForeseenTransfers, error) {
 }
 
 // firstTransfers reads the list as the sweep starts. One that cannot be read refuses it.
-func (e *Engine) firstTransfers() ([]record.Transfer, error) {
+func (e *Engine) firstTransfers(context.Context) error {
 	t := e.o.Transfers
 	if t.Path == "" {
-		return nil, nil
+		return nil
 	}
-	var err error
-	var read fs.FileInfo
-	if read, err = os.Stat(t.Path); err == nil {
-		var f ForeseenTransfers
-		if f, err = t.Foresee(e.o.Plan); err == nil {
-			e.transfersRead = read
-			return f.Homes, nil
-		}
+	read, err := os.Stat(t.Path)
+	var f ForeseenTransfers
+	if err == nil {
+		f, err = t.Foresee(e.o.Plan)
 	}
-	return nil, fmt.Errorf("%w: transfers: %w", ErrRefused, err)
+	if err != nil {
+		return fmt.Errorf("%w: transfers: %w", ErrRefused, err)
+	}
+	e.transfersRead, e.leaving = read, f
+	return nil
 }

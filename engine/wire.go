@@ -8,12 +8,10 @@ import (
 	"time"
 
 	"safemode/engine/advice"
-	"safemode/engine/breaker"
 	"safemode/engine/console"
 	"safemode/engine/custody"
 	"safemode/engine/direction"
 	"safemode/engine/exchange"
-	"safemode/engine/gateway"
 	"safemode/engine/inbox"
 	"safemode/engine/ledger"
 	"safemode/engine/pacer"
@@ -27,48 +25,33 @@ import (
 	"safemode/servicerequests/xmldsig"
 )
 
-// wire makes the parts. What can refuse is asked before anything is written, and then all
-// is taken.
-func (e *Engine) wire(ctx context.Context) error {
-	o := e.o
-	gate, agreements, err := keysFrom(o)
-	if err != nil {
-		return err
-	}
-	if e.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, TLS: o.DCC.TLS, Timeout: o.DCC.Timeout, Connections: 2 * o.Workers}); err != nil {
-		return err
-	}
-	if e.verifier, err = verifierOf(o, agreements, e.devices, e.gateway); err != nil {
-		return err
-	}
-	if e.circuits, err = breaker.New(withExclusions(o.Breaker)); err != nil {
-		return err
-	}
-	o.Registry.MustRegister(e.circuits)
-	for _, c := range e.foreseeCounters(owner{e.journal}) {
-		if c.Err != nil {
-			return c.Err
-		}
-	}
+// take writes the plan of a sweep that begins, and takes the counters. Nothing of what a start
+// looks at has refused it.
+func (e *Engine) take(ctx context.Context) error {
 	if e.begins {
 		if err := e.writePlan(ctx); err != nil {
 			return err
 		}
 	}
-	counters := map[servicerequests.EUI]runner.Counters{}
-	for _, id := range o.Identities {
-		c, err := custody.Open(o.CustodyDir, id.EUI, owner{e.journal}, e.counting(id.EUI))
+	for _, id := range e.o.Identities {
+		c, err := custody.Open(e.o.CustodyDir, id.EUI, owner{e.journal}, e.counting(id.EUI))
 		if err != nil {
 			return err
 		}
 		e.custody = append(e.custody, c)
-		counters[id.EUI] = counted{c}
+		e.counters[id.EUI] = counted{c}
 	}
-	audited := newAlarmed(e.journal, e.heed, o.Registry)
+	return nil
+}
+
+// wire makes the parts that the sweep runs with.
+func (e *Engine) wire() error {
+	e.o.Registry.MustRegister(e.circuits)
+	audited := newAlarmed(e.journal, e.heed, e.o.Registry)
 	if err := e.wireProver(audited); err != nil {
 		return err
 	}
-	if err := e.wireRunner(audited, gate, counters); err != nil {
+	if err := e.wireRunner(audited); err != nil {
 		return err
 	}
 	e.registerGates()
@@ -105,7 +88,7 @@ func (i *Identity) gate() signer.Identity {
 }
 
 // wireRunner makes the sweep with its door.
-func (e *Engine) wireRunner(audited alarmed, gate exchange.Signer, counters map[servicerequests.EUI]runner.Counters) error {
+func (e *Engine) wireRunner(audited alarmed) error {
 	o := e.o
 	planned, err := pacer.New(o.Limits)
 	if err != nil {
@@ -117,10 +100,6 @@ func (e *Engine) wireRunner(audited alarmed, gate exchange.Signer, counters map[
 	}
 	binding.Empty(e.clock.Now()) // what an earlier run sent just now is not known
 	door := &limits{pacer: binding}
-	leaving, err := e.firstTransfers()
-	if err != nil {
-		return err
-	}
 	var originators []servicerequests.EUI
 	for _, id := range o.Identities {
 		originators = append(originators, id.EUI)
@@ -128,16 +107,16 @@ func (e *Engine) wireRunner(audited alarmed, gate exchange.Signer, counters map[
 	e.runner = runner.New(runner.Options{
 		Sweep: sweep.Options{
 			Policy: e.policy(), Pacer: planning{planned, door}, Originators: originators, DCC: o.DCC.EUI,
-			Thresholds: o.Thresholds, Suppressed: o.Suppressed, Transfers: leaving, Waves: wavesOf(o.Plan), StandIn: o.StandIn, Fits: e.fits,
+			Thresholds: o.Thresholds, Suppressed: o.Suppressed, Transfers: e.leaving.Homes, Waves: wavesOf(o.Plan), StandIn: o.StandIn, Fits: e.fits,
 			Tripwires: o.Tripwires, RetryBudget: o.RetryBudget, DeadMan: o.DeadMan, Drain: o.Drain,
 			Workers: o.Workers, InFlight: o.InFlight, PerHub: o.PerHub, Resend: o.Resend, Resends: o.Resends,
 			Log: o.Log.Named("sweep"), Registerer: o.Registry,
 		},
 		Exchange: exchange.Options{
-			Signer: gate, Gateway: posted{e.gateway}, Verifier: e.verifier, Limits: door, Breakers: guarded{e.circuits},
+			Signer: e.made.gate, Gateway: posted{e.gateway}, Verifier: e.verifier, Limits: door, Breakers: guarded{e.circuits},
 			Log: o.Log.Named("exchange"),
 		},
-		Journal: audited, Counters: counters, Messages: e.prover, Clock: e.clock,
+		Journal: audited, Counters: e.counters, Messages: e.prover, Clock: e.clock,
 		Steady: func() bool { return len(e.circuits.Troubled()) > 0 },
 		Gate:   e.mayAct, Moved: func(reason error) { o.Gates.Trip(direction.MPIDs, reason) },
 		State: audited, StateEvery: cmp.Or(o.StateEvery, keepEvery), Log: o.Log.Named("sweep"),

@@ -54,6 +54,9 @@ func (d *dcc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "<CertificateSearchResponse><Result><CertificateSerial>1</CertificateSerial></Result></CertificateSearchResponse>")
 		return
 	}
+	if r.Method != http.MethodPost {
+		return // a start looks whether it is there
+	}
 	d.posts.Add(1)
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

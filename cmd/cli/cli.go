@@ -61,15 +61,15 @@ func Run(ctx context.Context, program *cobra.Command, args []string) int {
 		known = &Error{Interrupted, errors.New("interrupted")}
 	}
 	if text := known.Error(); text != "" {
-		fmt.Fprintf(program.ErrOrStderr(), "%s: %s\n", program.Name(), spoken(text))
+		fmt.Fprintf(program.ErrOrStderr(), "%s: %s\n", program.Name(), Spoken(text))
 	}
 	return known.Code
 }
 
-// spoken lays an error out for people: one fault is one line, several are a line
+// Spoken lays an error out for people: one fault is one line, several are a line
 // each. A line that only ends another one says nothing new: a failed write is
 // found again by the flush and the close that follow it.
-func spoken(text string) string {
+func Spoken(text string) string {
 	var lines []string
 	for line := range strings.SplitSeq(text, "\n") {
 		if !slices.ContainsFunc(lines, func(said string) bool { return said == line || strings.HasSuffix(said, ": "+line) }) {

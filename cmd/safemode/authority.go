@@ -34,21 +34,6 @@ func loadRoster(c *config.Config) (*direction.Roster, error) {
 	return roster, failWith(exitUsage, err)
 }
 
-// addAuthority adds to an engine's options what shows that a sweep may act: roster,
-// approvals and gates.
-func addAuthority(c *config.Config, planDir string, o *engine.Options) error {
-	var err error
-	if o.Roster, err = loadRoster(c); err != nil {
-		return err
-	}
-	if o.Approvals, err = direction.LoadApprovals(planDir); err != nil {
-		return failWith(exitRefused, err)
-	}
-	o.Gates, o.Drain = gatesOf(c, o), c.Gates.Drain
-	o.ApprovalsAtMost, o.Wider = c.Roster.ApprovalsAtMost, fitsPlan(c, o.Plan)
-	return nil
-}
-
 // trustOf is what the certificate of a person who signs now is held to. What revocation
 // lists say is asked when the sweep starts.
 func trustOf(c *config.Config) direction.Trust {
@@ -60,14 +45,14 @@ func trustOf(c *config.Config) direction.Trust {
 }
 
 // gatesOf makes the gates that a configuration describes, and has the engine believe
-// nobody whom their revocation lists name.
-func gatesOf(c *config.Config, o *engine.Options) *direction.Gates {
+// nobody whom their revocation lists name. Those that only look write nothing.
+func gatesOf(c *config.Config, o *engine.Options, looks bool) *direction.Gates {
 	g := direction.GateOptions{Direction: &o.Plan.Direction, MaxAge: c.Gates.MaxAge, Poll: 500 * time.Millisecond}
 	if len(c.Gates.RevocationLists) > 0 || len(c.Gates.PeerRevocationLists) > 0 || c.Gates.CheckExpiry {
 		r := direction.RevocationOptions{
 			Lists: c.Gates.RevocationLists, Authorities: o.DCC.Authorities, CheckExpiry: c.Gates.CheckExpiry, Poll: c.Gates.Poll,
 			Peers: c.Gates.PeerRevocationLists, PeerAuthorities: peerAuthorities(c),
-			ListAge: c.Gates.RevocationListAge, Memory: filepath.Join(o.CustodyDir, direction.MemoryName),
+			ListAge: c.Gates.RevocationListAge, Memory: filepath.Join(o.CustodyDir, direction.MemoryName), Look: looks,
 		}
 		if o.Log != nil {
 			r.Warn = func(text string) { o.Log.Named("gates").Warn("revocation list", zap.String("fault", text)) }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,7 +11,6 @@ import (
 
 	"safemode/engine/journal"
 	"safemode/engine/record"
-	"safemode/servicerequests/smki"
 )
 
 // A sweep begins only with what two different approvers have signed, neither of whom
@@ -284,99 +281,6 @@ func TestApproveAsks(t *testing.T) {
 	for _, shown := range []string{"environment SIMULATOR", `prepared by "olga"`, `recorded by "rita"`, "20 meters", "7.4: 40", "limits: user", "BEGINS"} {
 		if !strings.Contains(r.err, shown) {
 			t.Errorf("not shown: %s in %s", shown, r.err)
-		}
-	}
-}
-
-// preflight has a line for each thing, and exit 0 only if all hold.
-func TestPreflight(t *testing.T) {
-	t.Parallel()
-	s := smallScene(t)
-	args := []string{"preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db")}
-	lines := func(r commandResult, word string) (list []string) {
-		for line := range strings.Lines(r.out) {
-			if strings.HasPrefix(line, word) {
-				list = append(list, line)
-			}
-		}
-		return list
-	}
-	r := safemode(t, "", args...)
-	if failed := lines(r, "FAIL"); r.code != exitFailed || len(failed) != 2 || !strings.Contains(failed[0], "DCC http") || !strings.Contains(failed[1], "SMKI http") {
-		t.Errorf("without a DCC: exit %d: %s%s", r.code, r.out, r.err)
-	}
-	sim := s.sim(t)
-	r = safemode(t, "", args...)
-	if r.code != exitDone || len(lines(r, "FAIL")) > 0 || len(lines(r, "ok  ")) < 20 {
-		t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
-	}
-	for _, c := range []struct {
-		name string
-		swap []string
-		want []string
-	}{
-		{"address", []string{"inbox: {listen: " + s.inbox, "inbox: {listen: " + s.duis}, []string{"FAIL inbox"}},
-		{"roster", []string{"signed_by: pki/staff/rita.pem", "signed_by: pki/staff/olga.pem"}, []string{"FAIL roster: "}},
-		{"gate", []string{"custody_dir: custody\n", "custody_dir: custody\ngates: {mpids_file: nowhere.yaml}\n"}, []string{"FAIL gate mpids: "}},
-		{"custody", []string{"custody_dir: custody\n", "custody_dir: elsewhere\n"}, []string{"FAIL custody"}},
-		{"bounds", []string{"policy:\n", "policy:\n  switch_tries: 9\n"}, []string{"FAIL limits: ", "switch_tries"}},
-		{"certificate", []string{"[pki/dcc/transform.pem]", "[pki/supplier/xml-signing.pem]"}, []string{"FAIL the DCC's Transform certificate"}},
-	} {
-		s.configure(t, c.name+".yaml", c.swap...)
-		r := safemode(t, "", "preflight", "--config", s.path(c.name+".yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db"))
-		for _, want := range c.want {
-			if r.code != exitFailed || !strings.Contains(r.out, want) {
-				t.Errorf("%s: exit %d, want %q: %s", c.name, r.code, want, r.out)
-			}
-		}
-	}
-	if err := os.Chmod(s.path("pki/supplier/digital-signing.key"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if r := safemode(t, "", args...); r.code != exitFailed || len(lines(r, "FAIL keys of")) != 1 {
-		t.Errorf("a key that others may read: exit %d: %s", r.code, r.out)
-	}
-	s.untouched(t, sim)
-}
-
-// Of counters and journal preflight says what the start then says, word for word.
-func TestPreflightSaysWhatTheStartSays(t *testing.T) {
-	t.Parallel()
-	s := smallScene(t)
-	s.sim(t)
-	counters := filepath.Join("custody", smki.TestSupplier.String()+".json")
-	file := func(rest string) []byte {
-		return []byte(`{"originator":"` + smki.TestSupplier.String() + `","owner":"00112233445566778899aabbccddeeff",` + rest + "}")
-	}
-	other, err := journal.Open(s.path("other.db"), journal.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(other.Commit(t.Context(), record.Record{Kind: record.Planned, At: time.Now(), Code: "another plan"}), other.Close()); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		name, file, journal, want string
-	}{
-		{"another journal's", `"high_water":7`, "journal.db", "belongs to another journal: 00112233445566778899aabbccddeeff"},
-		{"handed back", `"high_water":7,"released":"2026-11-01T00:00:00Z"`, "journal.db", "handed back to the supplier's everyday system"},
-		{"too high", `"high_water":9223372036854775000`, "journal.db", "belongs to another journal"},
-		{"damaged", `"low_water":7`, "journal.db", "not a custody file"},
-		{"another plan's", "", "other.db", "was begun with another plan"},
-	} {
-		if err := os.Remove(s.path(counters)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
-		}
-		if c.file != "" {
-			putFile(t, s.path(counters), file(c.file))
-		}
-		foreseen := safemode(t, "", "preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path(c.journal))
-		start := safemode(t, "", s.sweepArgs("safemode.yaml", "plan", c.journal)...)
-		says, _ := strings.CutPrefix(strings.TrimSpace(start.err), "safemode: ")
-		// A journal that is not there yet has an ID only once it is begun.
-		says = regexp.MustCompile(`not [0-9a-f]{32};`).ReplaceAllString(says, "not a new journal;")
-		if start.code == exitDone || !strings.Contains(says, c.want) || foreseen.code != exitFailed || !strings.Contains(foreseen.out, ": "+says) {
-			t.Errorf("%s: the start says %q, exit %d; preflight, exit %d:\n%s", c.name, says, start.code, foreseen.code, foreseen.out)
 		}
 	}
 }

@@ -160,10 +160,7 @@ func (r *rehearsal) prepare(io stdio, conf *config.Config) (o engine.Options, er
 			return o, err
 		}
 	}
-	if o, err = engineOptions(conf, p, filepath.Join(r.dir, "journal.db"), r.log); err != nil {
-		return o, err
-	}
-	return o, addAuthority(conf, planDir, &o)
+	return readBeginning(beginning{conf: conf, plan: p, planDir: planDir, journal: filepath.Join(r.dir, "journal.db"), log: r.log})
 }
 
 // signFile signs a file with a test person's key; base is of their PEM files.

@@ -164,16 +164,24 @@ func trustIn(authorities string) (*tls.Config, error) {
 	return t, err
 }
 
-// openDesk opens the file of notices beside the journal; of a journal that is no file, in the
-// folder of counters.
+// openDesk opens the file of notices of a journal.
 func openDesk(c *config.Config, journalPath string, channels []notice.Channel, registry prometheus.Registerer, log *zap.Logger) (*notice.Desk, error) {
-	path := journalPath + ".notices"
+	d, err := notice.Open(notice.Options{Path: noticesOf(c, journalPath), Channels: channels, Log: log.Named("notice"), Registry: registry})
+	return d, deskRefused(err)
+}
+
+// noticesOf is the file of notices beside a journal; of one that is no file, in the folder of
+// counters.
+func noticesOf(c *config.Config, journalPath string) string {
 	if strings.Contains(journalPath, "://") {
-		path = filepath.Join(c.CustodyDir, "journal.notices")
+		return filepath.Join(c.CustodyDir, "journal.notices")
 	}
-	d, err := notice.Open(notice.Options{Path: path, Channels: channels, Log: log.Named("notice"), Registry: registry})
+	return journalPath + ".notices"
+}
+
+func deskRefused(err error) error {
 	if errors.Is(err, durable.ErrLocked) {
-		return nil, failWith(exitRefused, fmt.Errorf("notices: a running sweep, or another safemode notify send, has the file: %w", err))
+		return failWith(exitRefused, fmt.Errorf("notices: a running sweep, or another safemode notify send, has the file: %w", err))
 	}
-	return d, failWith(exitFailed, err)
+	return failWith(exitFailed, err)
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -14,20 +12,16 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine"
-	"safemode/engine/console"
-	"safemode/engine/custody"
 	"safemode/engine/direction"
 	"safemode/engine/directory"
-	"safemode/engine/durable"
-	"safemode/engine/inbox"
 	"safemode/engine/journal"
+	"safemode/engine/notice"
 	"safemode/engine/plan"
 	"safemode/engine/record"
-	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -37,20 +31,29 @@ func newPreflight(io stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "preflight --config FILE [--plan DIR] [--journal FILE]",
 		Short: "What would fail tonight, a line each",
-		Long: `Looks at everything a sweep rests on and prints a line for each: ok, or FAIL with the
-reason and what to do. It signs nothing, sends no Service Request (but with --probe) and
-takes no counters. With --plan it looks at the direction, the approvals and the thresholds as
-well, with --journal at the place of the journal. With --probe it also holds our
-certificates and the DCC's against what the SMKI service lists, sees that the DCC
-refuses what is no request, and asks its inventory (8.2) about one planned device, if the
-sweep might begin now: what the simulator and the engine take for granted alike. That is
-a signed Service Request; it reaches no home and takes no counter of the custody.
-Exit 0 only if all holds.`,
+		Long: `Begins the sweep and stops before anything is taken, written or sent. It prints a line for
+each thing: ok, or FAIL with the reason. What the sweep command would refuse is refused
+here, in the same words; what it would not look at, and what would go wrong later in the
+night, is said as well: the time, the thresholds, the disk, certificates that expire.
+The last line says which of the two it is. Exit 0 only if all holds.
+
+It signs nothing, sends no Service Request (but with --probe) and takes no counter. For
+a moment it has the inbox's and the operations address: give it while no sweep runs.
+Without --plan it leaves out what is the plan's.
+
+With --probe it also compares our certificates and the DCC's with what the SMKI service
+lists, sees that the DCC refuses what is no request, and asks its inventory (8.2) about
+one planned device, if the sweep might begin now: what the simulator and the engine take
+for granted alike. That is a signed Service Request; it reaches no home and takes no
+counter of the custody.`,
 		Example: `  safemode preflight --config safemode.yaml --plan plan --journal journal.db`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			f := &preflight{ctx: c.Context(), journal: journalPath, probe: probe}
-			f.run(configPath, planDir)
+			log := newLogger(io.err, false)
+			defer log.Sync()
+			f := &preflight{ctx: c.Context(), probe: probe}
+			f.begin = beginning{planDir: planDir, journal: journalPath, looks: true, log: log}
+			f.run(configPath)
 			if c.Context().Err() != nil {
 				return failWith(exitInterrupted, errors.New("interrupted"))
 			}
@@ -77,39 +80,52 @@ Exit 0 only if all holds.`,
 
 // finding is one line.
 type finding struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail"` // what was seen, or why it would fail and what to do
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Refused bool   `json:"refused,omitempty"` // the sweep command would be, for this
+	Detail  string `json:"detail"`            // what was seen, or why it would fail and what to do
 }
 
-// preflight looks at what a sweep rests on.
+// preflight is a start that takes nothing, and a look at the night ahead.
 type preflight struct {
 	ctx      context.Context
-	journal  string
 	probe    bool
-	conf     *config.Config
-	plan     *plan.Plan
-	options  engine.Options
+	begin    beginning
+	failed   map[string]bool // readings of the beginning
+	foreseen engine.Foreseen
 	findings []finding
 }
 
-// hold notes one thing. The remedy is added to an error.
-func (f *preflight) hold(name, detail string, err error, remedy string) bool {
+// note notes one thing.
+func (f *preflight) note(name, detail string, refused bool, err error) bool {
 	if err != nil {
-		detail = strings.ReplaceAll(err.Error(), "\n", "; ")
-		if remedy != "" {
-			detail += ": " + remedy
-		}
+		detail = strings.ReplaceAll(cli.Spoken(err.Error()), "\n", "; ")
 	}
-	f.findings = append(f.findings, finding{name, err == nil, detail})
+	f.findings = append(f.findings, finding{name, err == nil, err != nil && refused, detail})
 	return err == nil
 }
 
+// start notes what the sweep command itself would say.
+func (f *preflight) start(name, detail string, err error) bool {
+	return f.note(name, detail, true, err)
+}
+
+// hold notes what it would not look at. The remedy is added to an error.
+func (f *preflight) hold(name, detail string, err error, remedy string) bool {
+	if err != nil && remedy != "" {
+		err = fmt.Errorf("%w: %s", err, remedy)
+	}
+	return f.note(name, detail, false, err)
+}
+
 func (f *preflight) report(io stdio, asJSON bool) error {
-	failed := 0
+	failed, refused := 0, 0
 	for _, v := range f.findings {
 		if !v.OK {
 			failed++
+		}
+		if v.Refused {
+			refused++
 		}
 	}
 	if asJSON {
@@ -125,104 +141,167 @@ func (f *preflight) report(io stdio, asJSON bool) error {
 			fmt.Fprintf(io.out, "%s %s: %s\n", word, v.Name, v.Detail)
 		}
 	}
-	if failed > 0 {
-		return failWith(exitFailed, fmt.Errorf("%d of %d checks fail", failed, len(f.findings)))
+	if failed == 0 {
+		return nil
 	}
-	return nil
+	means := "the sweep would be refused"
+	if refused == 0 {
+		means = "the sweep would begin, but not all would go well"
+	}
+	return failWith(exitFailed, fmt.Errorf("%d of %d checks fail: %s", failed, len(f.findings), means))
 }
 
-func (f *preflight) run(configPath, planDir string) {
+func (f *preflight) run(configPath string) {
+	b := &f.begin
 	var err error
-	f.conf, err = loadConfig(configPath)
-	if !f.hold("configuration", fmt.Sprintf("%s is valid", configPath), err, "see safemode check-config") {
+	b.conf, err = loadConfig(configPath)
+	if !f.start("configuration", configPath+" is valid", err) {
 		return
 	}
-	f.hold("environment", record.Identity{Environment: string(f.conf.Environment)}.Banner(), nil, "")
-	f.plan = &plan.Plan{Header: plan.Header{Environment: string(f.conf.Environment)}}
-	if planDir != "" {
-		p, err := loadPlan(planDir)
-		if f.hold("plan", fmt.Sprintf("%s is whole", planDir), err, "plan anew") {
-			f.plan = p
-			f.findings[len(f.findings)-1].Detail = fmt.Sprintf("sweep %s, %d meters, prepared by %s", p.SweepID(), p.Counts.Targets, quoted(p.PreparedBy.Name))
+	f.hold("environment", record.Identity{Environment: string(b.conf.Environment)}.Banner(), nil, "")
+	b.plan = &plan.Plan{Header: plan.Header{Environment: string(b.conf.Environment)}}
+	if b.planDir != "" {
+		p, err := planBy(plan.Open, b.planDir)
+		if !f.start("plan", b.planDir, err) {
+			return
 		}
+		b.plan = p
+		f.findings[len(f.findings)-1].Detail = fmt.Sprintf("sweep %s, %d meters, prepared by %s", p.SweepID(), p.Counts.Targets, quoted(p.PreparedBy.Name))
 	}
-	f.files()
-	f.certificates()
-	f.roster()
-	start := f.start(planDir)
-	if f.plan.SHA256 != "" {
-		f.planned()
+	f.beginning()
+	if !f.failed["files"] {
+		f.foreseen = engine.Foresee(f.ctx, b.options)
+		f.parts()
+		f.night()
 	}
-	f.gates(start.Now)
-	f.dcc(start)
-	f.addresses()
-	f.custody(start.Counters)
-	f.disk()
 }
 
-// start notes what the start itself would say of what lies on this machine.
-func (f *preflight) start(planDir string) engine.Foreseen {
-	planned, approvals := f.plan.SHA256 != "", error(nil)
-	if planned {
-		f.options.Approvals, approvals = direction.LoadApprovals(planDir)
+// planned says whether there is a plan.
+func (f *preflight) planned() bool { return f.begin.plan.SHA256 != "" }
+
+// beginning notes what is read before the engine begins.
+func (f *preflight) beginning() {
+	details := map[string]string{
+		"limits": "the configuration allows no more than the plan", "files": "every file that the configuration names can be read",
 	}
-	f.options.Gates = gatesOf(f.conf, &f.options)
-	f.options.ApprovalsAtMost = f.conf.Roster.ApprovalsAtMost
-	if planned {
-		f.options.Wider = fitsPlan(f.conf, f.plan)
-	}
-	_ = f.options.Gates.Look(f.ctx) // what could not be read closes its gate, and is said there
-	v := engine.Foresee(f.ctx, f.options)
-	f.hold("keys", "they go with the environment, the identities and the addresses", v.Keys, "")
-	f.hold("journal "+f.journal, "can be begun, or gone on with", v.Journal, "")
-	if f.options.Checkpoints.Path != "" {
-		f.hold("checkpoints", f.options.Checkpoints.Path+" pins this journal", v.Checkpoints, "")
-	}
-	if planned {
-		f.hold("direction", fmt.Sprintf("%s, until %s", quoted(f.plan.Direction.Reference), f.plan.Direction.NotAfter.Format(time.RFC3339)), v.Authority, "")
-		v.Approvals = errors.Join(approvals, v.Approvals)
-		if f.options.Roster != nil { // else the line before says so
-			f.hold("approvals", fmt.Sprintf("it may begin or go on until %s, and after %d stops more", v.Until.UTC().Format(time.RFC3339), v.Resumes), v.Approvals, "safemode approve")
+	f.failed = map[string]bool{}
+	f.begin.read(func(s *reading, err error) bool {
+		f.failed[s.name] = err != nil
+		if detail := details[s.name]; err != nil || detail != "" { // of the others the engine says more
+			f.start(s.name, detail, err)
 		}
+		return true
+	})
+	if w := f.begin.conf.Notices; w.Webhook.URL != "" || w.SMTP.Server != "" {
+		path := noticesOf(f.begin.conf, f.begin.journal)
+		f.start("notices", "can be written beside the journal", deskRefused(notice.Check(path)))
 	}
-	return v
 }
 
-// files reads every file that the configuration names, as a sweep would.
-func (f *preflight) files() {
-	var err error
-	f.options, err = engineOptions(f.conf, f.plan, f.journal, zap.NewNop())
-	f.hold("files", "every file that the configuration names can be read", err, "put it there, readable by this user alone")
-	if f.conf.Signer.Set() {
+// parts notes what the engine would say, part by part.
+func (f *preflight) parts() {
+	b, v := &f.begin, &f.foreseen
+	tls := ""
+	if v.TLS != "" {
+		tls = ", mutual TLS (" + v.TLS + ")"
+	}
+	d := &b.plan.Direction
+	for _, part := range []struct {
+		part         engine.Part
+		name, detail string
+	}{
+		{engine.PartKeys, "keys", "they go with the environment, the identities and the addresses"},
+		{engine.PartAuthority, "direction", fmt.Sprintf("%s, until %s", quoted(d.Reference), d.NotAfter.Format(time.RFC3339))},
+		{engine.PartDCC, "DCC " + b.conf.DCC.URL, "answers" + tls},
+		{engine.PartClock, "clock", "near the DCC's, if that tells the time"},
+		{engine.PartSMKI, "SMKI " + b.conf.DCC.SMKIURL, "answers"},
+		{engine.PartInbox, "inbox " + b.conf.Inbox.Listen, "can be bound"},
+		{engine.PartOperations, "operations " + b.conf.Operations.Listen, "can be bound"},
+		{engine.PartJournal, "journal " + b.journal, "can be begun, or gone on with"},
+		{engine.PartApprovals, "approvals", fmt.Sprintf("it may begin or go on until %s, and after %d stops more", v.Until.UTC().Format(time.RFC3339), v.Resumes)},
+		{engine.PartCheckpoints, "checkpoints " + b.options.Checkpoints.Path, "they pin this journal"},
+		{engine.PartSettings, "settings", "the engine's parts can be made"},
+		{engine.PartTransfers, "transfers " + b.options.Transfers.Path, ""},
+		{engine.PartReplay, "replay", "the plan's lines, and what the journal holds, can be read"},
+	} {
+		err, looked := v.Said[part.part]
+		switch {
+		case !looked, part.part == engine.PartCheckpoints && b.options.Checkpoints.Path == "":
+			continue
+		case part.part == engine.PartAuthority && f.failed["roster"], part.part == engine.PartApprovals && f.failed["approvals"]:
+			continue // the line on its file says why
+		case part.part == engine.PartTransfers:
+			if b.options.Transfers.Path == "" {
+				continue
+			}
+			part.detail = v.Transfers.String()
+		}
+		f.start(part.name, part.detail, err)
+	}
+	f.gates()
+	if err, looked := v.Said[engine.PartSigner]; looked && b.options.Signer != nil {
+		f.start("signer's leave", "it would sign for this start", err)
+	}
+	for _, c := range v.Counters {
+		f.start(fmt.Sprintf("counter of %v", c.Originator), fmt.Sprintf("goes on over %d", c.Over), c.Err)
+	}
+}
+
+// gates notes each gate, as the start holds to it. Without a plan there is no direction to
+// hold them to, which certificates and freeze statement do not need.
+func (f *preflight) gates() {
+	g, conf := f.begin.options.Gates, f.begin.conf
+	if !f.planned() {
+		_ = g.Look(f.ctx) // what could not be read closes its gate, and is said there
+	}
+	for _, gate := range direction.AllGates {
+		if !f.planned() && gate != direction.Certificates && gate != direction.Frozen {
+			continue
+		}
+		detail := "open"
+		switch {
+		case gate == direction.Certificates && len(conf.Gates.RevocationLists) == 0, gate == direction.MPIDs && conf.Gates.MPIDsFile == "",
+			gate == direction.Frozen && conf.Gates.FreezeFile == "":
+			detail = "open; the configuration names no evidence"
+		case gate == direction.Frozen && g.Freeze() != nil:
+			detail = "open: " + g.Freeze().String()
+		}
+		f.start("gate "+string(gate), detail, g.CheckGate(gate, f.foreseen.Now))
+	}
+}
+
+// night looks at what the start does not: what would go wrong later, or slowly.
+func (f *preflight) night() {
+	conf := f.begin.conf
+	f.expiry()
+	f.people()
+	if conf.Signer.Set() {
 		f.signer()
-		return
 	}
-	for _, id := range f.conf.Identities {
-		var faults []error
-		for _, name := range []string{"xml-signing", "digital-signing", "key-agreement"} {
-			faults = append(faults, checkPrivate(filepath.Join(id.PKIDir, "supplier", name+".key")))
-		}
-		f.hold(fmt.Sprintf("keys of %v", id.EUI), "present, paired with their certificates, readable by their owner alone", errors.Join(faults...), "")
+	if f.planned() {
+		f.forecast()
 	}
+	f.smki()
+	if err, looked := f.foreseen.Said[engine.PartInbox]; looked && err == nil {
+		f.hold("inbox reachable", "only the DCC can show", nil, "")
+	}
+	f.disk()
 }
 
 // signer asks the process that has the keys.
 func (f *preflight) signer() {
-	if f.options.Signer == nil {
-		return // files says why
-	}
 	ctx, cancel := context.WithTimeout(f.ctx, 15*time.Second)
 	defer cancel()
-	about, err := f.options.Signer.About(ctx)
-	for _, id := range f.conf.Identities {
+	about, err := f.begin.options.Signer.About(ctx)
+	for _, id := range f.begin.conf.Identities {
 		if err == nil && !slices.Contains(about.Identities, id.EUI) {
 			err = fmt.Errorf("it has no keys of %v", id.EUI)
 		}
 	}
 	switch {
 	case err != nil:
-	case f.plan.SHA256 != "" && about.PlanSHA256 != f.plan.SHA256:
-		err = fmt.Errorf("it has plan %.12s..., and this is %.12s...", about.PlanSHA256, f.plan.SHA256)
+	case f.planned() && about.PlanSHA256 != f.begin.plan.SHA256:
+		err = fmt.Errorf("it has plan %.12s..., and this is %.12s...", about.PlanSHA256, f.begin.plan.SHA256)
 	case about.Stopped != "":
 		err = errors.New(about.Stopped)
 	}
@@ -235,44 +314,42 @@ func (f *preflight) signer() {
 	f.hold("MACs of reads", "the signer's keys check them", err, "import the key agreement key where the module gives the secret or derives the key (pkcs11.agreement)")
 }
 
-// certificates holds every certificate to its role, chain, environment and time.
-func (f *preflight) certificates() {
-	environment := string(f.conf.Environment)
-	check := func(what string, c *smki.Certificate, purpose smki.Purpose) {
-		if c == nil {
-			return // files says why
-		}
-		err := engine.CheckCertificate(c, purpose, environment, f.options.DCC.Authorities)
-		detail := fmt.Sprintf("serial %s, until %s", c.SerialText(), c.NotAfter.Format(time.DateOnly))
-		if f.conf.Gates.CheckExpiry || f.conf.Environment == config.Live {
+// expiry notes each certificate, and whether it lasts through the night.
+func (f *preflight) expiry() {
+	b := &f.begin
+	check := func(what string, c *smki.Certificate) {
+		var err error
+		if b.conf.Gates.CheckExpiry || b.conf.Environment == config.Live {
 			const night = 24 * time.Hour
-			err = errors.Join(err, c.CheckValidAt(time.Now()), c.CheckValidAt(time.Now().Add(night)))
+			err = errors.Join(c.CheckValidAt(time.Now()), c.CheckValidAt(time.Now().Add(night)))
 		}
-		f.hold(what, detail, err, "install the right certificate and its chain (dcc.authorities)")
+		f.hold(what, fmt.Sprintf("serial %s, until %s", c.SerialText(), c.NotAfter.Format(time.DateOnly)), err, "install the one that follows it")
 	}
-	for _, id := range f.options.Identities {
-		check(fmt.Sprintf("XML signing certificate of %v", id.EUI), id.XMLSigning.Certificate, smki.SignsRequests)
-		check(fmt.Sprintf("digital signing certificate of %v", id.EUI), id.DigitalSigning.Certificate, smki.SignsPreCommands)
-		check(fmt.Sprintf("key agreement certificate of %v", id.EUI), id.KeyAgreement.Certificate, smki.SupplierAgrees)
+	for _, id := range b.options.Identities {
+		check(fmt.Sprintf("XML signing certificate of %v", id.EUI), id.XMLSigning.Certificate)
+		check(fmt.Sprintf("digital signing certificate of %v", id.EUI), id.DigitalSigning.Certificate)
+		check(fmt.Sprintf("key agreement certificate of %v", id.EUI), id.KeyAgreement.Certificate)
 	}
-	for _, c := range f.options.DCC.Transform {
-		check("the DCC's Transform certificate", c, smki.SignsResponses)
+	for _, c := range b.options.DCC.Transform {
+		check("the DCC's Transform certificate", c)
 	}
-	for _, c := range f.options.DCC.XMLSigning {
-		check("the DCC's XML signing certificate", c, smki.SignsResponses)
+	for _, c := range b.options.DCC.XMLSigning {
+		check("the DCC's XML signing certificate", c)
 	}
 }
 
-func (f *preflight) roster() {
-	roster, err := loadRoster(f.conf)
-	f.options.Roster = roster
+// people notes whether the roster has as many as every approval needs.
+func (f *preflight) people() {
+	roster := f.begin.options.Roster
 	approvers := 0
+	var err error
 	switch {
-	case err != nil:
+	case f.failed["roster"]:
+		return // its own line says why
 	case roster == nil:
 		err = errors.New("the configuration names none")
 	default:
-		err = roster.CheckEnvironment(string(f.conf.Environment))
+		err = roster.CheckEnvironment(string(f.begin.conf.Environment))
 		for i := range roster.People {
 			if roster.People[i].May(direction.Approver) {
 				approvers++
@@ -285,18 +362,13 @@ func (f *preflight) roster() {
 	f.hold("roster", fmt.Sprintf("signed as pinned, %d approvers", approvers), err, "name two approvers or more in a roster that is signed (roster)")
 }
 
-// planned looks at what a plan needs to be swept.
-func (f *preflight) planned() {
-	p := f.plan
-	if list := f.options.Suppressed; list != nil {
+// forecast looks at how the plan would go.
+func (f *preflight) forecast() {
+	p, conf := f.begin.plan, f.begin.conf
+	if list := f.begin.options.Suppressed; list != nil {
 		said, err := plannedOf(p, list)
-		f.hold("suppress_file "+f.conf.SuppressFile, said, err, "")
+		f.hold("suppress_file "+conf.SuppressFile, said, err, "")
 	}
-	if t := f.options.Transfers; t.Path != "" {
-		foreseen, err := t.Foresee(p)
-		f.hold("transfers "+t.Path, foreseen.String(), err, "have the list made again")
-	}
-	f.hold("limits", "the configuration allows no more than the plan", fitsPlan(f.conf, p), "")
 	var doubts []error
 	for _, doubt := range p.Doubts(laterOf(time.Now(), p.StartsAt)) {
 		doubts = append(doubts, errors.New(doubt))
@@ -311,85 +383,42 @@ func (f *preflight) planned() {
 		f.hold("threshold of SRV "+forecast.SRV, fmt.Sprintf("at most %d of %d", forecast.Peak, forecast.Count), err, "notify higher thresholds ("+thresholdsFile+") or plan with limits.pace_to_fit")
 	}
 	for srv := range p.Estimate.Requests {
-		if _, known := p.Limits.Thresholds[srv]; !known && f.conf.Environment == config.Live {
+		if _, known := p.Limits.Thresholds[srv]; !known && conf.Environment == config.Live {
 			f.hold("threshold of SRV "+srv, "", errors.New("not configured, and the plan sends it"), "ask the DCC, and set limits.anomaly_thresholds")
 		}
 	}
 }
 
-// gates looks at the evidence of each gate. Without a plan there is no direction to
-// hold it to, which certificates and freeze statement do not need.
-func (f *preflight) gates(now time.Time) {
-	g := f.options.Gates
-	_ = g.Look(f.ctx) // what could not be read closes its gate, and is said there
-	for _, gate := range direction.AllGates {
-		if f.plan.SHA256 == "" && gate != direction.Certificates && gate != direction.Frozen {
-			continue
-		}
-		detail := "open"
-		switch {
-		case gate == direction.Certificates && len(f.conf.Gates.RevocationLists) == 0, gate == direction.MPIDs && f.conf.Gates.MPIDsFile == "",
-			gate == direction.Frozen && f.conf.Gates.FreezeFile == "":
-			detail = "open; the configuration names no evidence"
-		case gate == direction.Frozen && g.Freeze() != nil:
-			detail = "open: " + g.Freeze().String()
-		}
-		f.hold("gate "+string(gate), detail, g.CheckGate(gate, now), "nothing is sent while it is closed")
-	}
-}
-
-// dcc connects to the DCC and to the SMKI service, and compares clocks.
-func (f *preflight) dcc(start engine.Foreseen) {
+// smki asks for what every answer of the sweep needs, and tries on the DCC what may be tried.
+func (f *preflight) smki() {
 	ctx, cancel := context.WithTimeout(f.ctx, 15*time.Second)
 	defer cancel()
-	const skew = 30 * time.Second // between the DCC's clock and ours. ASSUMPTION
-	transport := &http.Transport{TLSClientConfig: f.options.DCC.TLS}
-	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodHead, f.conf.DCC.URL, nil)
-	var reply *http.Response
-	if err == nil {
-		reply, err = (&http.Client{Transport: transport}).Do(request)
-	}
-	detail := "answers"
-	if err == nil {
-		defer reply.Body.Close()
-		if reply.TLS != nil {
-			detail = "answers, mutual TLS (" + tls.VersionName(reply.TLS.Version) + ")"
+	o := &f.begin.options
+	if f.foreseen.Said[engine.PartSMKI] == nil {
+		d, err := directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities})
+		if err == nil {
+			defer d.Close()
+			f.device(ctx, d)
+			if f.probe {
+				f.listed(ctx, d)
+			}
 		}
 	}
-	if f.hold("DCC "+f.conf.DCC.URL, detail, err, "check dcc.url, dcc.tls and the way there") {
-		there, err := http.ParseTime(reply.Header.Get("Date"))
-		apart := time.Since(there).Abs().Round(time.Second)
-		if err == nil && apart > skew {
-			err = fmt.Errorf("%v apart from the DCC's", apart)
-		} else if err != nil {
-			err = fmt.Errorf("the DCC tells no time: %w", err)
-		}
-		f.hold("clock", fmt.Sprintf("within %v of the DCC's", skew), err, "set this machine's clock (NTP)")
-		if f.probe {
-			f.wrong(ctx, &http.Client{Transport: transport})
-		}
+	if !f.probe {
+		return
 	}
-	d, err := directory.New(directory.Options{URL: f.conf.DCC.SMKIURL, TLS: f.options.DCC.TLS, Authorities: f.options.DCC.Authorities})
-	if err == nil {
-		defer d.Close()
-		err = d.Check(ctx, f.conf.Identities[0].EUI)
+	if f.foreseen.Said[engine.PartDCC] == nil {
+		transport := &http.Transport{TLSClientConfig: o.DCC.TLS}
+		defer transport.CloseIdleConnections()
+		f.wrong(ctx, &http.Client{Transport: transport})
 	}
-	if f.hold("SMKI "+f.conf.DCC.SMKIURL, "answers", err, "check dcc.smki_url and the way there") {
-		f.device(ctx, d)
-		if f.probe {
-			f.listed(ctx, d)
-		}
-	}
-	if f.probe {
-		f.inventory(ctx, start)
-	}
+	f.inventory(ctx)
 }
 
 // device fetches the certificates of one planned device and proves them, as every answer
 // of the sweep needs.
 func (f *preflight) device(ctx context.Context, d *directory.Directory) {
-	if f.plan.SHA256 == "" {
+	if !f.planned() {
 		return
 	}
 	t, err := f.first()
@@ -403,7 +432,7 @@ func (f *preflight) device(ctx context.Context, d *directory.Directory) {
 // first is the first target of the plan.
 func (f *preflight) first() (first plan.Target, err error) {
 	found := errors.New("found")
-	err = f.plan.Each(func(t *plan.Target) error { first = *t; return found }, func(*plan.Rejected) error { return nil })
+	err = f.begin.plan.Each(func(t *plan.Target) error { first = *t; return found }, func(*plan.Rejected) error { return nil })
 	switch {
 	case errors.Is(err, found):
 		return first, nil
@@ -413,57 +442,14 @@ func (f *preflight) first() (first plan.Target, err error) {
 	return first, err
 }
 
-// addresses binds the inbox and the operations address, and knocks at the inbox.
-func (f *preflight) addresses() {
-	l, err := inbox.Listen(f.ctx, f.options.Inbox)
-	if f.hold("inbox "+f.conf.Inbox.Listen, "can be bound", err, "end what holds the address, or change inbox.listen") {
-		defer l.Close()
-		var d net.Dialer
-		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
-		defer cancel()
-		conn, err := d.DialContext(ctx, "tcp", l.Addr().String())
-		if err == nil {
-			err = conn.Close()
-		}
-		f.hold("inbox reachable", "from this machine; from the DCC only the DCC can show", err, "check the firewall")
-	}
-	c, err := console.Listen(f.ctx, f.options.Operations)
-	if err == nil {
-		err = c.Close()
-	}
-	f.hold("operations "+f.conf.Operations.Listen, "can be bound", err, "end what holds the address, or change operations.listen")
-}
-
-// custody looks at the counters' folder, and notes what the start would say of them.
-func (f *preflight) custody(counters []engine.Counter) {
-	err := safefile.Folder(f.conf.CustodyDir)
-	if err == nil {
-		err = writable(f.conf.CustodyDir)
-	}
-	if !f.hold("custody "+f.conf.CustodyDir, "writable, by its owner alone", err, "name the folder of earlier sweeps of this originator") {
-		return
-	}
-	for _, c := range counters {
-		remedy := ""
-		switch {
-		case errors.Is(c.Err, custody.ErrDamaged):
-			remedy = "restore it from its backup; never make a new one"
-		case errors.Is(c.Err, custody.ErrFloor):
-			remedy = "check this machine's clock and counter_floor: too high a counter locks the supplier out of its meters"
-		}
-		f.hold(fmt.Sprintf("counter of %v", c.Originator), fmt.Sprintf("goes on over %d", c.Over), c.Err, remedy)
-	}
-}
-
-// disk looks at the room for the journal and at its folder.
+// disk looks at the room for the journal.
 func (f *preflight) disk() {
-	if journal.IsAddress(f.journal) {
+	if journal.IsAddress(f.begin.journal) {
 		return // the database's own people look at its disks
 	}
-	dir := filepath.Dir(f.journal)
-	f.hold("journal folder "+dir, "writable, and durable", writable(dir), "make it, or name another by --journal")
+	dir := filepath.Dir(f.begin.journal)
 	need := uint64(1 << 30)
-	if n := f.plan.Counts.Targets; n > 0 {
+	if n := f.begin.plan.Counts.Targets; n > 0 {
 		need = max(64<<20, uint64(n)*engine.PerMeter)
 	}
 	var s syscall.Statfs_t
@@ -473,10 +459,4 @@ func (f *preflight) disk() {
 		err = fmt.Errorf("%d MiB free, the journal may need %d MiB", free>>20, need>>20)
 	}
 	f.hold("disk of "+dir, fmt.Sprintf("%d MiB free", free>>20), err, "free some, or name another place by --journal")
-}
-
-// writable makes a file in a folder, durably, and removes it.
-func writable(dir string) error {
-	path := filepath.Join(dir, ".preflight")
-	return errors.Join(durable.Replace(path, 0o600, durable.Bytes([]byte("preflight\n"))), durable.Remove(path))
 }

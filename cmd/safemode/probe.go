@@ -16,13 +16,13 @@ import (
 
 // inventory asks the DCC for what it has of one planned device. That is a Service Request,
 // signed with the supplier's key: so it goes only if the sweep itself might begin now.
-func (f *preflight) inventory(ctx context.Context, start engine.Foreseen) {
+func (f *preflight) inventory(ctx context.Context) {
 	const name = "probe: inventory of a planned device (8.2)"
-	if f.plan.SHA256 == "" {
+	if !f.planned() {
 		f.hold(name, "", errors.New("not asked: no plan is given"), "--plan")
 		return
 	}
-	if err := f.mayAsk(start); err != nil {
+	if err := f.mayAsk(); err != nil {
 		f.hold(name, "", fmt.Errorf("not asked: %w", err), "")
 		return
 	}
@@ -30,12 +30,12 @@ func (f *preflight) inventory(ctx context.Context, start engine.Foreseen) {
 	var asked engine.Asked
 	if err == nil {
 		over := uint64(0)
-		for _, c := range start.Counters {
+		for _, c := range f.foreseen.Counters {
 			if c.Originator == target.Originator && c.Err == nil {
 				over = c.Over
 			}
 		}
-		asked, err = engine.AskInventory(ctx, f.options, target.Originator, target.Device, over, time.Now())
+		asked, err = engine.AskInventory(ctx, f.begin.options, target.Originator, target.Device, over, time.Now())
 	}
 	if errors.Is(err, engine.ErrSignerAlone) {
 		f.hold(name, "not asked: the signer signs for a sweep alone", nil, "")
@@ -51,26 +51,20 @@ func (f *preflight) inventory(ctx context.Context, start engine.Foreseen) {
 }
 
 // mayAsk says what keeps the sweep from beginning now.
-func (f *preflight) mayAsk(start engine.Foreseen) error {
-	if f.options.Roster == nil {
-		return errors.New("there is no roster that holds")
-	}
-	for _, err := range []error{start.Keys, start.Authority, start.Journal, start.Approvals} {
-		if err != nil {
-			return err
+func (f *preflight) mayAsk() error {
+	for _, failed := range f.failed {
+		if failed {
+			return errors.New("the sweep would be refused for its files")
 		}
 	}
-	if err := f.plan.Direction.Covers(servicerequests.ReadInventory, servicerequests.UnknownDevice); err != nil {
-		return err
-	}
-	return f.options.Gates.Check(start.Now)
+	return errors.Join(f.foreseen.Err(), f.begin.plan.Direction.Covers(servicerequests.ReadInventory, servicerequests.UnknownDevice))
 }
 
 // listed holds the DCC's certificates and our own against what the SMKI service lists.
 func (f *preflight) listed(ctx context.Context, d *directory.Directory) {
 	var all []*smki.Certificate
-	all = append(append(all, f.options.DCC.Transform...), f.options.DCC.XMLSigning...)
-	for _, id := range f.options.Identities {
+	all = append(append(all, f.begin.options.DCC.Transform...), f.begin.options.DCC.XMLSigning...)
+	for _, id := range f.begin.options.Identities {
 		all = append(all, id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate)
 	}
 	done := map[string]bool{}
@@ -87,7 +81,7 @@ func (f *preflight) listed(ctx context.Context, d *directory.Directory) {
 // wrong asks the DCC what nobody may ask: a document that is no request. It must be refused,
 // and not be taken for one.
 func (f *preflight) wrong(ctx context.Context, client *http.Client) {
-	reply, err := post(ctx, client, strings.TrimSuffix(f.conf.DCC.URL, "/")+"/api/v1/serviceD", "<NoRequest></NoRequest>")
+	reply, err := post(ctx, client, strings.TrimSuffix(f.begin.conf.DCC.URL, "/")+"/api/v1/serviceD", "<NoRequest></NoRequest>")
 	detail := ""
 	if err == nil {
 		detail = fmt.Sprintf("HTTP status %d", reply)

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -53,34 +52,12 @@ func (s *scene) refusesSweep(t *testing.T, code int, config, plan, journal strin
 	}
 }
 
-// Journals and counters have one owner, and a journal has one plan.
-func TestSweepRefusesWhatIsAnothers(t *testing.T) {
+// A frozen plan stays: without it its journal could not go on.
+func TestFrozenPlanStays(t *testing.T) {
 	t.Parallel()
 	s := smallScene(t)
-	sim := s.sim(t)
-	running := s.sweep(t)
-	running.until("sending", func() bool { return s.requests(t) > 0 })
-
-	elsewhere := s.configure(t, "elsewhere.yaml", s.inbox, freeAddress(t), s.operations, freeAddress(t))
-	second := filepath.Base(elsewhere)
-	s.refusesSweep(t, exitRefused, second, "plan", "journal.db", "journal.db", "in use")
-	s.refusesSweep(t, exitRefused, second, "plan", "second.db", "the journal does not know the start of", "was restored or copied")
-	if r := running.signal(syscall.SIGTERM); r.code != exitInterrupted {
-		t.Errorf("SIGTERM: %+v", r)
-	}
-	sent := s.requests(t)
-	s.refusesSweep(t, exitRefused, second, "plan", "second.db", "the journal does not know the start of", "was restored or copied")
-	s.plan(t, "replanned", "safemode.yaml", "direction.yaml")
-	s.refusesSweep(t, exitRefused, second, "replanned", "journal.db", "journal.db", "another plan")
-	faster := filepath.Base(s.configure(t, "faster.yaml", "{speed: 1}", "{speed: 2}"))
-	s.refusesSweep(t, exitRefused, faster, "plan", "journal.db", "journal.db", "clock")
-	// A frozen plan stays: without it the journal could not go on.
 	refuses(t, exitUsage, s.path("plan")+" holds a plan already", "", "plan", "--config", s.path("safemode.yaml"),
 		"--direction", s.path("direction.yaml"), "--portfolio", s.path("portfolio.csv"), "--out", s.path("plan"), "--cert", s.path("pki/staff/olga.pem"), "--key", s.path("pki/staff/olga.key"))
-	if now := s.requests(t); now != sent {
-		t.Errorf("%g requests were sent by sweeps that were refused", now-sent)
-	}
-	stopSim(t, sim)
 }
 
 func TestSweepRefusesPlansAndKeys(t *testing.T) {

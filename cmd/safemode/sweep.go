@@ -81,17 +81,11 @@ of --portfolio, and without a sweep.`,
 					return fmt.Errorf("--%s goes with --dry-run", name)
 				}
 			}
-			if err := fitsPlan(conf, p); err != nil {
-				return failWith(exitRefused, err)
-			}
-			o, err := engineOptions(conf, p, journalPath, log)
+			o, err := readBeginning(beginning{conf: conf, plan: p, planDir: planDir, journal: journalPath, log: log})
 			if err != nil {
 				return err
 			}
 			countDropped(io.err, o.Registry)
-			if err := addAuthority(conf, planDir, &o); err != nil {
-				return err
-			}
 			switch {
 			case conf.Environment == config.Simulator && confirm == "", confirm == p.SweepID():
 			case confirm != "":

@@ -112,7 +112,7 @@ func Check(directory string, originator servicerequests.EUI, owner Owner, o Opti
 			err = fmt.Errorf("custody %s: %w", c.path, err)
 		}
 	}()
-	if err := safefile.Folder(directory); err != nil {
+	if err := errors.Join(safefile.Folder(directory), durable.Writable(directory)); err != nil {
 		return 0, err
 	}
 	if _, err := os.Stat(c.path + ".lock"); err == nil { // else nobody holds it

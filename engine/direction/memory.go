@@ -29,7 +29,8 @@ var errOldList = errors.New("older than a revocation list that was read before")
 // section 5.2.3) and when it was made. It is used by many goroutines, and its file by
 // several processes.
 type listMemory struct {
-	path string // empty: it is kept in memory only
+	path  string // empty: it is kept in memory only
+	looks bool   // the file stays as it is
 
 	mu   sync.Mutex
 	seen seenLists // where there is no file
@@ -47,14 +48,14 @@ type seenList struct {
 }
 
 // remember refuses a list that is older than one that was seen, and remembers it otherwise.
-// When it returns without an error that is durable.
+// When it returns without an error that is durable, but for one that only looks.
 func (m *listMemory) remember(ctx context.Context, list *smki.RevocationList) (err error) {
 	if list.Number == nil {
 		return fmt.Errorf("the revocation list of %s has no number (cRLNumber), so nobody can tell it from an older one", list.Issuer)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.path != "" {
+	if m.path != "" && !m.looks {
 		lock, err := m.lock(ctx)
 		if err != nil {
 			return err
@@ -138,7 +139,7 @@ func (m *listMemory) load() (seenLists, error) {
 }
 
 func (m *listMemory) save(seen seenLists) error {
-	if m.path == "" {
+	if m.path == "" || m.looks {
 		return nil
 	}
 	b, err := json.MarshalIndent(seen, "", "  ")

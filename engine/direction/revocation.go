@@ -39,6 +39,8 @@ type RevocationOptions struct {
 	// one is believed, by this start or a later one. Empty: only this Revocations
 	// remembers.
 	Memory string
+	// Look has the file stay as it is.
+	Look bool
 }
 
 // Revocations is what revocation lists say of certificates.
@@ -79,7 +81,7 @@ func NewRevocations(o RevocationOptions) *Revocations {
 			return fmt.Errorf("it leads elsewhere, to %s: name the address itself", to.URL)
 		}}
 	}
-	r := &Revocations{o: o, memory: &listMemory{path: o.Memory}}
+	r := &Revocations{o: o, memory: &listMemory{path: o.Memory, looks: o.Look}}
 	for _, name := range o.Lists {
 		r.lists = append(r.lists, &revocationSource{of: r, name: name})
 	}

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"safemode/servicerequests/safefile"
 )
 
@@ -51,6 +53,14 @@ func SyncDir(path string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// Writable says whether files can be made in a folder. It makes none.
+func Writable(path string) error {
+	if err := unix.Access(path, unix.W_OK|unix.X_OK); err != nil {
+		return &fs.PathError{Op: "write in", Path: path, Err: err}
+	}
+	return nil
 }
 
 // Remove removes files, and makes that durable. A file that is not there is no error.

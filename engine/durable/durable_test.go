@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -135,5 +136,22 @@ func TestRemove(t *testing.T) {
 	}
 	if err := durable.Remove(path, path+".none"); err != nil || len(names(t, dir)) != 0 {
 		t.Errorf("%v, %v", names(t, dir), err)
+	}
+}
+
+// A folder that is not there, or is a file, is not writable; looking leaves nothing.
+func TestWritable(t *testing.T) {
+	dir := t.TempDir()
+	if err := durable.Writable(dir); err != nil || len(names(t, dir)) != 0 {
+		t.Errorf("%v, and there is %q", err, names(t, dir))
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(dir, "nowhere"), file} {
+		if err := durable.Writable(path); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }

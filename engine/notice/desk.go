@@ -84,6 +84,26 @@ func Open(o Options) (_ *Desk, err error) {
 	return d, nil
 }
 
+// Check says what [Open] would of a file of notices, and changes nothing.
+func Check(path string) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+	}()
+	if _, err := os.Stat(path + ".lock"); err == nil { // else nobody has it
+		lock, err := durable.TakeLock(path + ".lock")
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, lock.Release()) }()
+	}
+	if _, err = readState(path); errors.Is(err, errDamaged) {
+		return nil // Open moves it aside
+	}
+	return err
+}
+
 // Close lets other programs have the file. Nothing may run any more.
 func (d *Desk) Close() error { return d.lock.Release() }
 

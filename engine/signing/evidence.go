@@ -21,6 +21,8 @@ type Evidence struct {
 	Book      []byte                `json:"custody_book"` // text of the custody's book
 	Approvals []*direction.Approval `json:"approvals"`
 	Signed    []Known               `json:"signed"` // the newest signatures that the journal has
+	// Look asks what would be decided: nothing is granted, and the log stays as it is.
+	Look bool `json:"look,omitempty"`
 }
 
 // Claims is what the engine's journal says of itself, as [authority.Journal] has it.
@@ -66,7 +68,7 @@ var errOlder = errors.New("restored or copied")
 
 // decide says by the signer's own copies whether a start may act. last is the last grant;
 // nil: there was none.
-func (s *Service) decide(ev Evidence, last *grant, now time.Time) (*grant, error) {
+func (s *Service) decide(ev Evidence, last *grant, frozenAt, now time.Time) (*grant, error) {
 	entries, lines, err := custody.Parse(ev.Book)
 	if err != nil {
 		return nil, err
@@ -91,9 +93,9 @@ func (s *Service) decide(ev Evidence, last *grant, now time.Time) (*grant, error
 		if err != nil {
 			return nil, err
 		}
-		if !terms.IssuedAt.After(s.frozenAt) {
+		if !terms.IssuedAt.After(frozenAt) {
 			return nil, fmt.Errorf("%w: the approval of %q was given before the signer was frozen on %s: have two approve again",
-				direction.ErrNotApproved, a.Name, s.frozenAt.UTC().Format(time.RFC3339))
+				direction.ErrNotApproved, a.Name, frozenAt.UTC().Format(time.RFC3339))
 		}
 	}
 	o := &grant{Plan: s.o.Plan.SHA256, Journal: ev.Journal.ID, Records: ev.Journal.Records, Lines: len(lines), Line: hex.EncodeToString(lines[len(lines)-1][:]), Spent: decided.Spent, At: now}

@@ -175,18 +175,23 @@ func (s *Service) replayLog(ctx context.Context) error {
 
 // noteFreeze ends the current grant, durably, if the signer was frozen since.
 func (s *Service) noteFreeze() error {
-	info, err := os.Lstat(filepath.Join(s.o.Folder, FrozenName))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if unnoted, err := s.unnotedFreeze(); !unnoted {
 		return err
-	}
-	if s.current == nil && !s.frozenAt.Before(info.ModTime()) {
-		return nil
 	}
 	s.current, s.frozenAt = nil, s.o.Now()
 	return s.log.Commit(context.Background(), s.eventRecord(codeFrozen, logEvent{Reason: "safemode signer freeze"}, s.frozenAt))
+}
+
+// unnotedFreeze says whether the signer was frozen and the log does not know it.
+func (s *Service) unnotedFreeze() (bool, error) {
+	info, err := os.Lstat(filepath.Join(s.o.Folder, FrozenName))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return s.current != nil || s.frozenAt.Before(info.ModTime()), nil
 }
 
 // checkStopped says why nothing may be signed now, whatever is asked.
@@ -212,14 +217,18 @@ func (s *Service) checkStopped(now time.Time) error {
 	return nil
 }
 
-// Open decides whether a start may act. If so, the signer signs for it from now on.
+// Open decides whether a start may act. If so, the signer signs for it from now on, unless
+// only a look is asked for.
 func (s *Service) Open(ctx context.Context, ev Evidence) (Granted, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if ev.Look {
+		return s.foresee(ev)
+	}
 	if err := s.noteFreeze(); err != nil {
 		return Granted{}, err
 	}
-	o, err := s.decide(ev, s.last, s.o.Now())
+	o, err := s.decide(ev, s.last, s.frozenAt, s.o.Now())
 	if err != nil {
 		s.o.Log.Warn("start refused", zap.Error(err))
 		s.logRefusal(signature{}, err)
@@ -244,6 +253,19 @@ func (s *Service) Open(ctx context.Context, ev Evidence) (Granted, error) {
 	s.current, s.last, s.lossAccepted, s.refusals = o, o, false, 0
 	s.o.Log.Info("signer opened for a start", zap.String("journal", o.Journal), zap.Int("records", int(o.Records)))
 	return Granted{Until: s.o.Plan.Direction.NotAfter}, nil
+}
+
+// foresee says what Open would, and changes nothing.
+func (s *Service) foresee(ev Evidence) (Granted, error) {
+	now, frozenAt := s.o.Now(), s.frozenAt
+	unnoted, err := s.unnotedFreeze()
+	if unnoted {
+		frozenAt = now
+	}
+	if err == nil {
+		_, err = s.decide(ev, s.last, frozenAt, now)
+	}
+	return Granted{Until: s.o.Plan.Direction.NotAfter}, err
 }
 
 // request signs the Service Request of a planned meter. Refusals are a
