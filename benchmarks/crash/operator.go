@@ -211,12 +211,12 @@ func (o *operator) give(ctx context.Context) {
 			o.pending = append(rest, o.pending[i:]...)
 			return
 		}
-		switch {
-		case status == http.StatusNoContent:
+		switch status {
+		case http.StatusNoContent:
 			o.take(next)
-		case status == http.StatusConflict: // it is ending
+		case http.StatusConflict: // it is ending
 			rest = append(rest, next)
-		case status == http.StatusUnprocessableEntity:
+		case http.StatusUnprocessableEntity:
 			o.refused[next.Action] = reply // it may be too late for it by now
 		default:
 			complain("order %s: %d %s", next.Action, status, reply)
