@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"safemode/cmd/truth"
 	"safemode/engine/report"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
@@ -186,7 +187,7 @@ func checkDemoSummary(t *testing.T, s report.Summary) {
 		t.Errorf("%d requests sent, counters %+v", sent, c)
 	}
 	if s.Truth == nil || s.Truth.Checked != referenceMeters || s.Truth.Mismatches != 0 || len(s.Truth.ByKind) != 0 ||
-		s.Truth.MissedWithExcuse != 0 || s.Truth.CouldAnswer == 0 || s.Truth.ShareSafe < shareWanted {
+		s.Truth.MissedWithExcuse != 0 || s.Truth.CouldAnswer == 0 || s.Truth.ShareSafe < truth.ShareWanted {
 		t.Errorf("truth %+v", s.Truth)
 	}
 	if s.ForbiddenCommands != 0 || s.Refused != (report.Refused{}) || s.NotCovered != 0 || s.Quarantined != 0 {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"safemode/cmd/truth"
 	"safemode/engine/sweep/sweeptest"
 )
 
@@ -15,33 +16,33 @@ var truthMutants = flag.Int("truth.mutants", 1, "how many false engines to build
 // the place of the real one for the length of one demo.
 type mutant struct {
 	name  string
-	kind  kind // of mismatch that must show
+	kind  truth.Kind // of mismatch that must show
 	edits []sweeptest.Edit
 }
 
 const ledgerRoom = "../../engine/ledger/"
 
 var mutants = []mutant{
-	{"found state invented", wrongFound, []sweeptest.Edit{
+	{"found state invented", truth.WrongFound, []sweeptest.Edit{
 		{ledgerRoom + "verdict.go", "Supply: m.Found.Supply.Value}}", "Supply: m.Now.Supply.Value}}"},
 		{ledgerRoom + "verdict.go", "v.Found.Mode = m.Found.Mode.Value", "v.Found.Mode = m.Now.Mode.Value"},
 	}},
-	{"wrong reason", wrongReason, []sweeptest.Edit{{
+	{"wrong reason", truth.WrongReason, []sweeptest.Edit{{
 		ledgerRoom + "arm.go", "case !p.creditSpent(m):\n\t\treturn \"disabled with credit left\"", "case !p.creditSpent(m):\n\t\treturn \"disabled, balance not known\"",
 	}}},
-	{"wrong balance", wrongBalance, []sweeptest.Edit{
+	{"wrong balance", truth.WrongBalance, []sweeptest.Edit{
 		{ledgerRoom + "verdict.go", "\t\tv.End.Balance = &m.Now.Balance.Value\n", "\t\tbalance := m.Now.Balance.Value + 1\n\t\tv.End.Balance = &balance\n"},
 		{"../../engine/report/reading.go", "m.Verdict.End.Balance = m.After.Balance", "balance := *m.After.Balance + 1\n\t\tm.Verdict.End.Balance = &balance"},
 	}},
-	{"arms late", wronglyLate, []sweeptest.Edit{{
+	{"arms late", truth.WronglyLate, []sweeptest.Edit{{
 		ledgerRoom + "policy.go", "\tswitch {\n\tcase emergency && p.readsDone(s, m, now):",
 		"\tif late := m.Started.Add(5 * time.Hour); p.wantsArm(m) && now.Before(late) {\n\t\ts.wakeAt(late)\n\t\treturn true\n\t}\n" +
 			"\tswitch {\n\tcase emergency && p.readsDone(s, m, now):",
 	}}},
-	{"reports unknown by thirds", wrongUnknown, []sweeptest.Edit{{
+	{"reports unknown by thirds", truth.WrongUnknown, []sweeptest.Edit{{
 		ledgerRoom + "verdict.go", "\tcase v.ModeCounter == 0:\n", "\tcase v.ModeCounter == 0 || m.Device%3 == 0:\n",
 	}}},
-	{"never arms", wronglyOff, []sweeptest.Edit{{
+	{"never arms", truth.WronglyOff, []sweeptest.Edit{{
 		ledgerRoom + "arm.go", "\treturn m.ModeCurrent() && m.Now.Mode.Value == servicerequests.Credit &&\n\t\tm.SupplyCurrent()",
 		"\treturn false && m.ModeCurrent() && m.Now.Mode.Value == servicerequests.Credit &&\n\t\tm.SupplyCurrent()",
 	}}},

@@ -1,4 +1,4 @@
-package main
+package truth
 
 import (
 	"fmt"
@@ -22,12 +22,12 @@ var personsAlerts = []uint16{alertLocked, alertGasFlow, 0x81B4, 0x81B5, 0x81B6}
 // the way; empty: nothing did.
 func (r row) missed() (yes bool, excuse string) {
 	switch {
-	case r.ended.Supply != servicerequests.Disabled, !r.ranOut(),
-		!r.began.Reachable, !r.registered, r.ordered, r.told(), r.ended.Locked, r.marked("disabled_by_supplier"),
-		!r.permits(servicerequests.SwitchToCredit, r.target.Type), !r.permits(servicerequests.ArmSupply, r.target.Type),
-		slices.ContainsFunc(r.meter.Alerts, func(a history.Alert) bool { return slices.Contains(personsAlerts, a.Code) }):
+	case r.Ended.Supply != servicerequests.Disabled, !r.ranOut(),
+		!r.Began.Reachable, !r.Registered, r.ordered, r.told(), r.Ended.Locked, r.marked("disabled_by_supplier"),
+		!r.Permits(servicerequests.SwitchToCredit, r.target.Type), !r.Permits(servicerequests.ArmSupply, r.target.Type),
+		slices.ContainsFunc(r.Meter.Alerts, func(a history.Alert) bool { return slices.Contains(personsAlerts, a.Code) }):
 		return false, ""
-	case !r.finished:
+	case !r.Finished:
 		return true, "the sweep was broken off"
 	}
 	return true, r.trouble(0, math.MaxInt64)
@@ -35,22 +35,22 @@ func (r row) missed() (yes bool, excuse string) {
 
 // ranOut says whether the meter was off for lack of credit, as the fleet began or while it
 // was in Prepayment.
-func (f facts) ranOut() bool {
+func (f Facts) ranOut() bool {
 	out := func(s meter.State) bool {
 		return s.Mode == servicerequests.Prepayment && s.Supply == servicerequests.Disabled && !s.Locked &&
-			s.Balance <= f.began.Model.Configuration().DisablementThreshold
+			s.Balance <= f.Began.Model.Configuration().DisablementThreshold
 	}
-	return out(meter.StateOf(&f.began)) ||
-		slices.ContainsFunc(f.meter.Carried, func(c history.Carried) bool { return out(c.State) }) ||
-		slices.ContainsFunc(f.meter.Alerts, func(a history.Alert) bool { return a.Code == alertBelow })
+	return out(meter.StateOf(&f.Began)) ||
+		slices.ContainsFunc(f.Meter.Carried, func(c history.Carried) bool { return out(c.State) }) ||
+		slices.ContainsFunc(f.Meter.Alerts, func(a history.Alert) bool { return a.Code == alertBelow })
 }
 
 // trouble says what went wrong, between two instants, with what was sent to a meter or
 // its proxy, and with what they said: lost, refused or bent. A refused 2.5 is none: that
 // is to be expected.
-func (f facts) trouble(from, to history.Instant) (what string) {
+func (f Facts) trouble(from, to history.Instant) (what string) {
 	within := func(at history.Instant) bool { return from <= at && at <= to }
-	for _, d := range [...]history.Device{f.meter, f.proxy} {
+	for _, d := range [...]history.Device{f.Meter, f.Proxy} {
 		for _, a := range d.Accepted {
 			c, done := d.Find(a.Counter)
 			switch {
@@ -84,7 +84,7 @@ func (r row) armedLate() string {
 			continue
 		}
 		possible, ok := r.armable(arm)
-		within := r.armWithin.of(r.target.Type)
+		within := r.ArmWithin.of(r.target.Type)
 		took, waits := time.Duration(arm.At-possible), span{possible, arm.At}
 		if ok && took > within && r.trouble(possible, arm.At) == "" && !slices.ContainsFunc(r.held, waits.meets) {
 			return fmt.Sprintf("armed late: 7.3 was accepted %v after it was possible, over %v, and nothing was lost meanwhile",
@@ -119,11 +119,11 @@ func (r row) armable(arm history.Accepted) (at history.Instant, ok bool) {
 		at = max(at, earliest)
 	}
 	ok = true
-	modes, supplies := r.modes(), said(r.meter, srvSupply)
+	modes, supplies := r.modes(), said(r.Meter, srvSupply)
 	firstOf(modes, func(a answer) bool { return a.Order < r.firstSwitch() && a.State.Mode == servicerequests.Prepayment })
 	firstOf(modes, func(a answer) bool { return a.Counter > switched && a.State.Mode == servicerequests.Credit })
 	firstOf(supplies, func(a answer) bool { return a.Counter > last && a.State.Supply == servicerequests.Disabled })
-	firstOf(r.balances(), func(a answer) bool { return a.State.Balance <= r.armBalanceAtMost })
+	firstOf(r.balances(), func(a answer) bool { return a.State.Balance <= r.ArmBalanceAtMost })
 	if !saidBefore(supplies, r.firstCommand(), func(a answer) bool { return a.State.Supply == servicerequests.Disabled }) {
 		told := r.alerted(alertBelow)
 		ok = ok && told != 0
@@ -132,8 +132,8 @@ func (r row) armable(arm history.Accepted) (at history.Instant, ok bool) {
 	return at, ok
 }
 
-// shareWanted of the meters that could answer must be safe on a calm day (decision 24).
-const shareWanted = 0.97
+// ShareWanted of the meters that could answer must be safe on a calm day (decision 24).
+const ShareWanted = 0.97
 
 // safeShare counts the meters that could answer: those that can be reached and are the failed
 // supplier's, of whom nobody says that they leave.
@@ -141,14 +141,14 @@ type safeShare struct{ could, safe, helpless int }
 
 // count takes one meter in.
 func (s *safeShare) count(r row) {
-	if !r.began.Reachable || !r.registered || r.ordered || r.told() {
+	if !r.Began.Reachable || !r.Registered || r.ordered || r.told() {
 		return
 	}
 	s.could++
 	switch {
 	case r.verdict.Verdict == record.VerdictOnSupply || r.verdict.Verdict == record.VerdictArmed:
 		s.safe++
-	case r.began.Supply == servicerequests.Disabled && !r.ranOut():
+	case r.Began.Supply == servicerequests.Disabled && !r.ranOut():
 		s.helpless++ // locked, off in Credit, off with credit left: no permitted command helps
 	}
 }
@@ -156,7 +156,7 @@ func (s *safeShare) count(r row) {
 // tooFew says whether less is safe than is demanded. Of a small fleet the meters that
 // nothing can help may be more than the rest of the share.
 func (s safeShare) tooFew() bool {
-	wanted := min(shareWanted*float64(s.could), float64(s.could-s.helpless))
+	wanted := min(ShareWanted*float64(s.could), float64(s.could-s.helpless))
 	return float64(s.safe) < wanted
 }
 

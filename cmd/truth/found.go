@@ -1,4 +1,4 @@
-package main
+package truth
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// wrongFound says which part of the found state no answer bears out: mode and balance
+// WrongFound says which part of the found state no answer bears out: mode and balance
 // as they were before the first 1.6, the supply before the first command.
 func (r row) wrongFound() string {
 	v := r.verdict.Found
@@ -17,7 +17,7 @@ func (r row) wrongFound() string {
 	switch {
 	case v.Mode != servicerequests.UnknownMode && !r.foundIn(v.Mode):
 		return fmt.Sprintf("found state invented: no answer before the first 1.6 said %v", v.Mode)
-	case v.Supply != servicerequests.UnknownSupply && !saidBefore(said(r.meter, srvSupply), r.firstCommand(), func(a answer) bool { return a.State.Supply == v.Supply }):
+	case v.Supply != servicerequests.UnknownSupply && !saidBefore(said(r.Meter, srvSupply), r.firstCommand(), func(a answer) bool { return a.State.Supply == v.Supply }):
 		return fmt.Sprintf("found state invented: no answer before the first command said %v", v.Supply)
 	case v.Balance != nil && !saidBefore(r.balances(), switched, func(a answer) bool { return a.State.Balance == *v.Balance }):
 		return fmt.Sprintf("found state invented: no answer before the first 1.6 said a balance of %v", *v.Balance)
@@ -54,7 +54,7 @@ func (r row) toldBefore(srv string) bool {
 	})
 }
 
-// wrongBalance says what is wrong with the balance at the end.
+// WrongBalance says what is wrong with the balance at the end.
 func (r row) wrongBalance() string {
 	claimed := r.verdict.End.Balance
 	if claimed == nil {

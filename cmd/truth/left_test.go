@@ -1,4 +1,4 @@
-package main
+package truth
 
 import (
 	"testing"
@@ -15,14 +15,14 @@ import (
 // beginning of time, left alone an hour before it.
 func leaver(day time.Duration) *tale {
 	return newTale().with(func(t *tale) {
-		t.listed, t.margin, t.onTheWay, t.now = time.Unix(0, int64(day)), time.Hour, time.Minute, history.Instant(20*time.Hour)
-		t.terms.now, t.left = t.now, history.Instant(day-time.Hour)
+		t.Listed, t.Margin, t.OnTheWay, t.now = time.Unix(0, int64(day)), time.Hour, time.Minute, history.Instant(20*time.Hour)
+		t.Terms.Now, t.left = t.now, history.Instant(day-time.Hour)
 	}).called(record.VerdictExcluded, record.ReasonLeaves+" on "+time.Unix(0, int64(day)).UTC().Format(time.RFC3339))
 }
 
 // gone is a meter of which the DCC's alert came; 0: it did not.
 func gone(t *tale, at history.Instant) *tale {
-	t.meter.Left, t.left = at, history.Instant(9*time.Hour)
+	t.Meter.Left, t.left = at, history.Instant(9*time.Hour)
 	return t.called(record.VerdictExcluded, record.ReasonTransferred+" (N27, change of supplier)")
 }
 
@@ -31,46 +31,46 @@ func gone(t *tale, at history.Instant) *tale {
 func TestTruthOfHomesThatLeave(t *testing.T) {
 	accepted := func(at time.Duration) func(*tale) {
 		return func(t *tale) {
-			t.meter.Accepted = append(t.meter.Accepted, history.Accepted{Counter: 90, SRV: srvSupply, At: history.Instant(at)})
+			t.Meter.Accepted = append(t.Meter.Accepted, history.Accepted{Counter: 90, SRV: srvSupply, At: history.Instant(at)})
 		}
 	}
 	const day = 10 * time.Hour
 	for _, test := range []struct {
 		name string
 		tale *tale
-		want []kind
+		want []Kind
 	}{
 		{"left alone by the list", leaver(day), nil},
-		{"another day than the list's", leaver(day).called(record.VerdictExcluded, record.ReasonLeaves+" on 1970-01-02T10:00:00Z"), []kind{wrongReason}},
-		{"left alone too early", leaver(day).with(func(t *tale) { t.left-- }), []kind{wronglyLeft}},
-		{"left alone, and on no list", leaver(day).with(func(t *tale) { t.listed = time.Time{} }), []kind{wrongVerdict, wrongReason, wronglyLeft, wronglyOff}},
+		{"another day than the list's", leaver(day).called(record.VerdictExcluded, record.ReasonLeaves+" on 1970-01-02T10:00:00Z"), []Kind{WrongReason}},
+		{"left alone too early", leaver(day).with(func(t *tale) { t.left-- }), []Kind{WronglyLeft}},
+		{"left alone, and on no list", leaver(day).with(func(t *tale) { t.Listed = time.Time{} }), []Kind{WrongVerdict, WrongReason, WronglyLeft, WronglyOff}},
 		{"left alone before the margin", leaver(day).with(func(t *tale) {
-			t.terms.now = history.Instant(8 * time.Hour)
-			t.left = t.terms.now
-		}), []kind{wrongVerdict, wronglyLeft, wronglyOff}},
+			t.Terms.Now = history.Instant(8 * time.Hour)
+			t.left = t.Terms.Now
+		}), []Kind{WrongVerdict, WronglyLeft, WronglyOff}},
 		{"asked in time", leaver(day).with(accepted(9*time.Hour + 59*time.Second)), nil},
-		{"asked too late", leaver(day).with(accepted(9*time.Hour + 2*time.Minute)), []kind{wronglyLeft}},
+		{"asked too late", leaver(day).with(accepted(9*time.Hour + 2*time.Minute)), []Kind{WronglyLeft}},
 		{"its proxy asked too late", leaver(day).with(func(t *tale) {
-			t.proxy.Accepted = []history.Accepted{{Counter: 91, SRV: srvMode, At: history.Instant(9*time.Hour + 2*time.Minute)}}
-		}), []kind{wronglyLeft}},
+			t.Proxy.Accepted = []history.Accepted{{Counter: 91, SRV: srvMode, At: history.Instant(9*time.Hour + 2*time.Minute)}}
+		}), []Kind{WronglyLeft}},
 		{"by the DCC's alert", gone(newTale(), history.Instant(9*time.Hour)), nil},
-		{"by an alert that never came", gone(newTale(), 0), []kind{wrongVerdict, wrongReason, wronglyLeft, wronglyOff}},
+		{"by an alert that never came", gone(newTale(), 0), []Kind{WrongVerdict, WrongReason, WronglyLeft, WronglyOff}},
 		{"E4, and served again since", newTale().with(func(t *tale) {
-			t.meter.Replies = []history.Reply{{SRV: srvSupply, Code: servicerequests.NotRegistered}}
+			t.Meter.Replies = []history.Reply{{SRV: srvSupply, Code: servicerequests.NotRegistered}}
 		}).called(record.VerdictExcluded, record.ReasonTransferred+" (E4)"), nil},
 		{"off, and left alone in time", leftOff(unarmed(), "no read was fresh enough to arm on").with(func(t *tale) {
-			t.listed, t.margin, t.terms.now, t.onTheWay = time.Unix(0, int64(day)), time.Hour, history.Instant(20*time.Hour), time.Minute
+			t.Listed, t.Margin, t.Terms.Now, t.OnTheWay = time.Unix(0, int64(day)), time.Hour, history.Instant(20*time.Hour), time.Minute
 			t.left = history.Instant(9 * time.Hour)
-		}), []kind{wrongReason}}, // the reason is none, but nobody was to help
+		}), []Kind{WrongReason}}, // the reason is none, but nobody was to help
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			j := judge([]claim{test.tale.claim}, func(servicerequests.EUI) facts { return test.tale.facts }, test.tale.terms)
-			var got []kind
-			for _, m := range j.wrong {
+			j := judge([]claim{test.tale.claim}, func(servicerequests.EUI) Facts { return test.tale.Facts }, test.tale.Terms)
+			var got []Kind
+			for _, m := range j.Wrong {
 				got = append(got, m.Kind)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("%s%+v", diff, j.wrong)
+				t.Errorf("%s%+v", diff, j.Wrong)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package main
+package truth
 
 import (
 	"cmp"
@@ -46,16 +46,16 @@ var reasons = []reason{
 	because(record.VerdictArmed, "safe once the consumer presses the button", always),
 
 	because(record.VerdictExcluded, regexp.QuoteMeta(record.ReasonTransferred)+` \((E[0-9]+)\)`, func(r row, parts []string) bool { return r.refused("", code(parts[1])) }),
-	because(record.VerdictExcluded, regexp.QuoteMeta(record.ReasonTransferred)+` \(N[0-9]+, change of supplier\)`, func(r row, _ []string) bool { return r.meter.Left != 0 }),
+	because(record.VerdictExcluded, regexp.QuoteMeta(record.ReasonTransferred)+` \(N[0-9]+, change of supplier\)`, func(r row, _ []string) bool { return r.Meter.Left != 0 }),
 	because(record.VerdictExcluded, regexp.QuoteMeta(record.ReasonLeaves)+` on (\S+)`, func(r row, parts []string) bool {
-		return !r.listed.IsZero() && parts[1] == r.listed.UTC().Format(time.RFC3339)
+		return !r.Listed.IsZero() && parts[1] == r.Listed.UTC().Format(time.RFC3339)
 	}),
 	because(record.VerdictExcluded, ".*", func(r row, _ []string) bool { return r.ordered }), // in a person's words
 
 	// Unknown: why nothing current is known.
-	because(record.VerdictUnknown, noVerdict, func(r row, _ []string) bool { return !r.finished }),
+	because(record.VerdictUnknown, noVerdict, func(r row, _ []string) bool { return !r.Finished }),
 	because(record.VerdictUnknown, refusedInRun, func(r row, _ []string) bool {
-		return !r.finished && r.refused("", servicerequests.NotRegistered)
+		return !r.Finished && r.refused("", servicerequests.NotRegistered)
 	}),
 	because(record.VerdictUnknown, `held for a person: SRV ([0-9.]+) answered ([A-Z0-9]+), whose meaning is not known`, refusedAs),
 	because(record.VerdictUnknown, `SRV ([0-9.]+) rejected: `+aCode, refusedAs),
@@ -70,7 +70,7 @@ var reasons = []reason{
 
 	// Not safe, in Prepayment.
 	because(record.VerdictNotSafe, "time bought: emergency credit is active until it is spent", inPrepayment(func(r row, _ []string) bool { return r.succeeded("2.5") })),
-	because(record.VerdictNotSafe, "in prepayment: switching is not part of this sweep", inPrepayment(func(r row, _ []string) bool { return !r.switches && !r.tried(srvSwitch) })),
+	because(record.VerdictNotSafe, "in prepayment: switching is not part of this sweep", inPrepayment(func(r row, _ []string) bool { return !r.Switches && !r.tried(srvSwitch) })),
 	because(record.VerdictNotSafe, "switch refused by the meter: ([0-9]+)", inPrepayment(func(r row, parts []string) bool { return r.said(srvSwitch, parts[1]) })),
 	because(record.VerdictNotSafe, `held for a person: SRV ([0-9.]+) answered ([A-Z0-9]+), whose meaning is not known`, inPrepayment(refusedAs)),
 	because(record.VerdictNotSafe, "switch rejected: "+aCode, inPrepayment(func(r row, parts []string) bool { return r.refused(srvSwitch, code(parts[1])) })),
@@ -79,7 +79,7 @@ var reasons = []reason{
 
 	// Not safe, off in Credit: why it was not armed, or is off all the same.
 	because(record.VerdictNotSafe, "arm refused", off(func(r row, _ []string) bool {
-		return slices.ContainsFunc(answers(r.meter, srvArm), func(a answer) bool { return a.Result != 0 })
+		return slices.ContainsFunc(answers(r.Meter, srvArm), func(a answer) bool { return a.Result != 0 })
 	})),
 	because(record.VerdictNotSafe, "arm rejected: "+aCode, off(func(r row, parts []string) bool { return r.refused(srvArm, code(parts[1])) })),
 	because(record.VerdictNotSafe, "arm: no answer that could be proven", off(func(r row, _ []string) bool { return r.bent(srvArm) })),
@@ -90,26 +90,26 @@ var reasons = []reason{
 		return err == nil && r.alerted(uint16(n)) != 0
 	})),
 	because(record.VerdictNotSafe, "turned off after it was read as "+aState, off(turnedOff)),
-	because(record.VerdictNotSafe, "arming is not permitted by the direction", off(func(r row, _ []string) bool { return !r.permits(servicerequests.ArmSupply, r.target.Type) })),
+	because(record.VerdictNotSafe, "arming is not permitted by the direction", off(func(r row, _ []string) bool { return !r.Permits(servicerequests.ArmSupply, r.target.Type) })),
 	because(record.VerdictNotSafe, "how it was found was not proven before the switch", off(func(r row, _ []string) bool {
 		return !r.toldBefore(srvMode) || !r.toldBefore(srvSupply)
 	})),
 	because(record.VerdictNotSafe, "found in credit and disabled", off(func(r row, _ []string) bool { return r.foundIn(servicerequests.Credit) })),
 	because(record.VerdictNotSafe, "a stored switch to prepayment has run: it may have been off before", off(func(r row, _ []string) bool { return r.alerted(alertFutureDated) != 0 })),
 	because(record.VerdictNotSafe, "turned off after it was found "+aState, off(func(r row, parts []string) bool {
-		return saidBefore(said(r.meter, srvSupply), r.firstCommand(), func(a answer) bool { return a.State.Supply.String() == parts[1] })
+		return saidBefore(said(r.Meter, srvSupply), r.firstCommand(), func(a answer) bool { return a.State.Supply.String() == parts[1] })
 	})),
 	because(record.VerdictNotSafe, "disabled, balance not known", off(func(r row, _ []string) bool { return len(r.balances()) == 0 })),
 	because(record.VerdictNotSafe, "disabled with credit left", off(func(r row, _ []string) bool {
-		return slices.ContainsFunc(r.balances(), func(a answer) bool { return a.State.Balance > r.armBalanceAtMost })
+		return slices.ContainsFunc(r.balances(), func(a answer) bool { return a.State.Balance > r.ArmBalanceAtMost })
 	})),
 	because(record.VerdictNotSafe, "no read was fresh enough to arm on", off(func(r row, _ []string) bool { return r.noneFresh() })),
 
 	// What a sweep that was broken off says of a safe meter that it found worse.
-	because(record.VerdictNotSafe, "read again and found (?:off|in .*)", func(r row, _ []string) bool { return !r.finished && len(said(r.meter, srvSupply)) > 1 }),
+	because(record.VerdictNotSafe, "read again and found (?:off|in .*)", func(r row, _ []string) bool { return !r.Finished && len(said(r.Meter, srvSupply)) > 1 }),
 }
 
-// wrongReason says why a verdict's reason does not hold.
+// WrongReason says why a verdict's reason does not hold.
 func (r row) wrongReason() string {
 	known := false
 	for _, reason := range reasons {
@@ -151,7 +151,7 @@ func off(holds func(row, []string) bool) func(row, []string) bool {
 }
 
 // said says whether the device has answered a service with a result in decimal.
-func (f facts) said(srv, result string) bool {
+func (f Facts) said(srv, result string) bool {
 	n, err := strconv.Atoi(result)
 	return err == nil && f.negative(srv, n)
 }
@@ -167,7 +167,7 @@ func (r row) pending() bool {
 
 // turnedOff: the supply was read in a state, and off later.
 func turnedOff(r row, parts []string) bool {
-	list := said(r.meter, srvSupply)
+	list := said(r.Meter, srvSupply)
 	return slices.ContainsFunc(list, func(a answer) bool {
 		return a.State.Supply.String() == parts[1] && slices.ContainsFunc(list, func(b answer) bool {
 			return b.Order > a.Order && b.State.Supply == servicerequests.Disabled
@@ -180,9 +180,9 @@ const manyReads = 16
 
 // noneFresh says whether no read since the last command came in time to arm on.
 func (r row) noneFresh() bool {
-	fresh := history.Instant(r.fresh.of(r.target.Type))
+	fresh := history.Instant(r.Fresh.of(r.target.Type))
 	last := r.lastCommand()
-	reads := said(r.meter, srvSupply)
+	reads := said(r.Meter, srvSupply)
 	return len(reads) >= manyReads || !slices.ContainsFunc(reads, func(a answer) bool {
 		return a.Counter > last && a.State.Supply == servicerequests.Disabled && a.delivered-a.At <= fresh
 	})

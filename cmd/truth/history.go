@@ -1,4 +1,4 @@
-package main
+package truth
 
 import (
 	"slices"
@@ -44,13 +44,13 @@ func said(d history.Device, srv string) []answer {
 }
 
 // balances lists what meter and proxy said of the balance, in the order of execution.
-func (f facts) balances() []answer { return f.saidByBoth(srvBalance) }
+func (f Facts) balances() []answer { return f.saidByBoth(srvBalance) }
 
 // modes lists what they said of the payment mode.
-func (f facts) modes() []answer { return f.saidByBoth(srvMode) }
+func (f Facts) modes() []answer { return f.saidByBoth(srvMode) }
 
-func (f facts) saidByBoth(srv string) []answer {
-	list := append(said(f.meter, srv), said(f.proxy, srv)...)
+func (f Facts) saidByBoth(srv string) []answer {
+	list := append(said(f.Meter, srv), said(f.Proxy, srv)...)
 	slices.SortFunc(list, func(a, b answer) int { return int(int64(a.Order) - int64(b.Order)) })
 	return list
 }
@@ -71,12 +71,12 @@ func delivered(d history.Device, counter uint64) history.Instant {
 }
 
 // commands lists the critical commands that the DCC has taken, by acceptance.
-func (f facts) commands() []history.Accepted {
-	return slices.DeleteFunc(slices.Clone(f.meter.Accepted), func(a history.Accepted) bool { return !isCommand(a.SRV) })
+func (f Facts) commands() []history.Accepted {
+	return slices.DeleteFunc(slices.Clone(f.Meter.Accepted), func(a history.Accepted) bool { return !isCommand(a.SRV) })
 }
 
 // lastCommand is the highest counter of those; 0: there was none.
-func (f facts) lastCommand() (last uint64) {
+func (f Facts) lastCommand() (last uint64) {
 	for _, a := range f.commands() {
 		last = max(last, a.Counter)
 	}
@@ -92,8 +92,8 @@ func isCommand(srv string) bool {
 const never = 1<<64 - 1
 
 // first is the order of the first command of the meter that fits.
-func (f facts) first(fits func(srv string) bool) uint64 {
-	for _, c := range f.meter.Carried {
+func (f Facts) first(fits func(srv string) bool) uint64 {
+	for _, c := range f.Meter.Carried {
 		if fits(c.SRV) {
 			return c.Order
 		}
@@ -101,14 +101,14 @@ func (f facts) first(fits func(srv string) bool) uint64 {
 	return never
 }
 
-func (f facts) firstSwitch() uint64 {
+func (f Facts) firstSwitch() uint64 {
 	return f.first(func(srv string) bool { return srv == srvSwitch })
 }
-func (f facts) firstCommand() uint64 { return f.first(isCommand) }
+func (f Facts) firstCommand() uint64 { return f.first(isCommand) }
 
 // alerted says when one of some alerts was last delivered; 0: never.
-func (f facts) alerted(codes ...uint16) (at history.Instant) {
-	for _, a := range f.meter.Alerts {
+func (f Facts) alerted(codes ...uint16) (at history.Instant) {
+	for _, a := range f.Meter.Alerts {
 		if slices.Contains(codes, a.Code) {
 			at = max(at, a.Delivered)
 		}
@@ -117,11 +117,11 @@ func (f facts) alerted(codes ...uint16) (at history.Instant) {
 }
 
 // both calls a question about the meter, and then about its proxy.
-func (f facts) both(ask func(history.Device) bool) bool { return ask(f.meter) || ask(f.proxy) }
+func (f Facts) both(ask func(history.Device) bool) bool { return ask(f.Meter) || ask(f.Proxy) }
 
 // refused says whether the DCC answered a request of a service with a code, at once or later.
 // An empty service means any.
-func (f facts) refused(srv string, code servicerequests.ResponseCode) bool {
+func (f Facts) refused(srv string, code servicerequests.ResponseCode) bool {
 	return f.both(func(d history.Device) bool {
 		return slices.ContainsFunc(d.Replies, func(r history.Reply) bool { return (srv == "" || r.SRV == srv) && r.Code == code }) ||
 			slices.ContainsFunc(d.Answers, func(a history.Answer) bool { return a.Code == code && (srv == "" || srvOf(d, a.Counter) == srv) })
@@ -129,7 +129,7 @@ func (f facts) refused(srv string, code servicerequests.ResponseCode) bool {
 }
 
 // bent says whether the User got a lie about a service, or a reply that broke off.
-func (f facts) bent(srv string) bool {
+func (f Facts) bent(srv string) bool {
 	return f.both(func(d history.Device) bool {
 		return slices.ContainsFunc(d.Replies, func(r history.Reply) bool { return r.SRV == srv && r.Bent }) ||
 			slices.ContainsFunc(d.Answers, func(a history.Answer) bool { return a.Bent && srvOf(d, a.Counter) == srv })
@@ -137,35 +137,35 @@ func (f facts) bent(srv string) bool {
 }
 
 // unanswered says whether a request of a service never got the device's own answer.
-func (f facts) unanswered(srv string) bool {
-	return f.bent(srv) || slices.ContainsFunc(f.meter.Accepted, func(a history.Accepted) bool {
-		return a.SRV == srv && delivered(f.meter, a.Counter) == 0
+func (f Facts) unanswered(srv string) bool {
+	return f.bent(srv) || slices.ContainsFunc(f.Meter.Accepted, func(a history.Accepted) bool {
+		return a.SRV == srv && delivered(f.Meter, a.Counter) == 0
 	})
 }
 
 // lastAnswered says whether the latest request of a service has the device's own answer,
 // or there was none.
-func (f facts) lastAnswered(srv string) bool {
+func (f Facts) lastAnswered(srv string) bool {
 	var last uint64
-	for _, a := range f.meter.Accepted {
+	for _, a := range f.Meter.Accepted {
 		if a.SRV == srv {
 			last = max(last, a.Counter)
 		}
 	}
-	return last == 0 || delivered(f.meter, last) != 0
+	return last == 0 || delivered(f.Meter, last) != 0
 }
 
 // negative says whether the device has answered a service with this result.
-func (f facts) negative(srv string, result int) bool {
-	return slices.ContainsFunc(answers(f.meter, srv), func(a answer) bool { return a.Result != 0 && int(a.Result) == result })
+func (f Facts) negative(srv string, result int) bool {
+	return slices.ContainsFunc(answers(f.Meter, srv), func(a answer) bool { return a.Result != 0 && int(a.Result) == result })
 }
 
 // succeeded says whether the device has answered a service with success.
-func (f facts) succeeded(srv string) bool { return len(said(f.meter, srv)) > 0 }
+func (f Facts) succeeded(srv string) bool { return len(said(f.Meter, srv)) > 0 }
 
 // tried says whether the DCC has taken a command of a service.
-func (f facts) tried(srv string) bool {
-	return slices.ContainsFunc(f.meter.Accepted, func(a history.Accepted) bool { return a.SRV == srv })
+func (f Facts) tried(srv string) bool {
+	return slices.ContainsFunc(f.Meter.Accepted, func(a history.Accepted) bool { return a.SRV == srv })
 }
 
 func srvOf(d history.Device, counter uint64) string {

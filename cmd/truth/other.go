@@ -1,4 +1,4 @@
-package main
+package truth
 
 import (
 	"context"
@@ -10,9 +10,6 @@ import (
 	"safemode/engine/record"
 	"safemode/engine/report"
 )
-
-// wrongOther is the kind of mismatch of a message of other traffic that was lost or mistaken.
-const wrongOther = "other_traffic"
 
 // otherAs is what the engine is to take each kind of other traffic for.
 var otherAs = map[dcc.OtherKind]record.OtherKind{
@@ -41,13 +38,13 @@ const (
 	otherMistaken
 )
 
-// otherTraffic holds what the journal says of the User's other traffic against what the
+// OtherTraffic holds what the journal says of the User's other traffic against what the
 // simulator has sent and the inbox has taken. Every message must be there, and be marked as
 // what it is, or not be judged yet.
-func otherTraffic(ctx context.Context, path string, sent []devicesim.OtherMessage) (*report.OtherTraffic, error) {
+func OtherTraffic(ctx context.Context, path string, sent []devicesim.OtherMessage) (*report.OtherTraffic, error) {
 	j, err := journal.OpenReadOnly(path)
 	if err != nil {
-		return nil, failWith(journalCode(err), err)
+		return nil, err
 	}
 	defer j.Close()
 	messages := map[[sha256.Size]byte]*otherMessage{}
@@ -57,7 +54,7 @@ func otherTraffic(ctx context.Context, path string, sent []devicesim.OtherMessag
 	byNumber := map[uint64]*otherMessage{} // of the record
 	for r, err := range j.Records(ctx, 1) {
 		if err != nil {
-			return nil, failWith(journalCode(err), err)
+			return nil, err
 		}
 		switch r.Kind {
 		case record.Received, record.Response, record.Alert:
@@ -71,7 +68,7 @@ func otherTraffic(ctx context.Context, path string, sent []devicesim.OtherMessag
 			}
 			body, err := record.Decode[record.JudgedBody](r) // the others have the same key
 			if err != nil {
-				return nil, failWith(exitFailed, err)
+				return nil, err
 			}
 			if m := byNumber[body.Of]; m != nil {
 				m.state = max(m.state, m.judged(r, body))

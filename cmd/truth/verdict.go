@@ -1,4 +1,4 @@
-package main
+package truth
 
 import (
 	"fmt"
@@ -15,14 +15,14 @@ const (
 	alertFutureDated = 0x8F66
 )
 
-// wrongVerdict says what is wrong with a verdict that rests on something.
+// WrongVerdict says what is wrong with a verdict that rests on something.
 func (r row) wrongVerdict() string {
 	v := r.verdict
 	switch v.Verdict {
 	case record.VerdictUnknown:
 		return ""
 	case record.VerdictExcluded:
-		if r.registered && !r.ordered && !r.told() {
+		if r.Registered && !r.ordered && !r.told() {
 			return "excluded, but still registered to the supplier, and nobody has ordered it or said that it leaves"
 		}
 		return ""
@@ -44,7 +44,7 @@ func (r row) wrongVerdict() string {
 	if want := called(mode.State.Mode, supply.State.Supply); v.Verdict != want {
 		return fmt.Sprintf("called %s, is %s", v.Verdict, want)
 	}
-	for _, c := range r.meter.Carried {
+	for _, c := range r.Meter.Carried {
 		if c.Order > supply.Order && isCommand(c.SRV) {
 			return fmt.Sprintf("a %s was carried out after the read of the supply that it rests on", c.SRV)
 		}
@@ -54,10 +54,10 @@ func (r row) wrongVerdict() string {
 
 // evidence is the read with a counter that a verdict rests on.
 func (r row) evidence(srv string, counter uint64) (c history.Carried, fault string) {
-	by := r.meter
+	by := r.Meter
 	c, ok := by.Find(counter)
-	if there, is := r.proxy.Find(counter); !ok && is && there.State.Mode == servicerequests.Prepayment {
-		c, ok, by = there, true, r.proxy // that it is in Prepayment a proxy may say
+	if there, is := r.Proxy.Find(counter); !ok && is && there.State.Mode == servicerequests.Prepayment {
+		c, ok, by = there, true, r.Proxy // that it is in Prepayment a proxy may say
 	}
 	switch {
 	case !ok || !asked(by, counter):
@@ -84,7 +84,7 @@ func called(mode servicerequests.PaymentMode, supply servicerequests.SupplyState
 // wronglyUnknown says why a meter that is called unknown was known. A sweep that was
 // broken off owes no verdict to what it had in hand.
 func (r row) wronglyUnknown() string {
-	if reason := r.verdict.Reason; r.verdict.Verdict != record.VerdictUnknown || !r.finished && (reason == noVerdict || reason == refusedInRun) {
+	if reason := r.verdict.Reason; r.verdict.Verdict != record.VerdictUnknown || !r.Finished && (reason == noVerdict || reason == refusedInRun) {
 		return ""
 	}
 	if mode, supply, known := r.known(); known {
@@ -98,8 +98,8 @@ func (r row) wronglyUnknown() string {
 // told since that casts doubt on them.
 func (r row) known() (mode, supply answer, known bool) {
 	last := r.lastCommand()
-	mode, ok := latest(said(r.meter, srvMode), last)
-	supply, there := latest(said(r.meter, srvSupply), last)
+	mode, ok := latest(said(r.Meter, srvMode), last)
+	supply, there := latest(said(r.Meter, srvSupply), last)
 	doubt := r.alerted(alertLocked, alertGasFlow, alertFutureDated)
 	return mode, supply, ok && there && (doubt == 0 || doubt < min(mode.delivered, supply.delivered))
 }

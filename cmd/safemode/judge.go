@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"safemode/cmd/truth"
+	"safemode/devicesim/history"
+	"safemode/engine"
+	"safemode/engine/pacer"
+	"safemode/engine/record"
+	"safemode/engine/report"
+	"safemode/servicerequests"
+)
+
+// calmProfile is the fault profile in which decision 24's share is demanded.
+const calmProfile = "calm"
+
+// How much later a 7.3 may be accepted than it could have been, by the simulator's clock,
+// beyond the age at which a read must be made again and the time that what may go before
+// it takes at the sweep's limits. A gas meter that must be read again wakes for it.
+// Assumptions: seen on a calm day were 6 minutes.
+const (
+	armMarginElectricity = time.Hour
+	armMarginGas         = 2 * time.Hour
+)
+
+// postsAhead is how many POSTs for each meter of the sweep may go before a 7.3: of some
+// 14 that there are (assumption).
+const postsAhead = 4
+
+// onTheWay is how long what the door has let pass may be on its way to the DCC, in real time
+// (assumption: on a machine that has much else to do).
+const onTheWay = 5 * time.Second
+
+// hold holds the report against the simulator and notes the result in it.
+func (r *rehearsal) hold(ctx context.Context, io stdio, folded *report.Report, o *engine.Options, finished bool) error {
+	r.sim.Settle()
+	others, err := truth.OtherTraffic(ctx, o.Journal, r.sim.OtherTraffic())
+	if err != nil {
+		return failWith(journalCode(err), err)
+	}
+	j := truth.Judge(folded, o.Suppressed, r.facts, r.terms(folded, o, finished))
+	folded.Summary.Truth = j.Truth(others)
+	// What meters saw counts as well as what the journal shows to have been sent.
+	folded.Summary.ForbiddenCommands = max(folded.Summary.ForbiddenCommands, int(r.sim.Summary().ForbiddenCommands))
+	for i, m := range j.Wrong {
+		if i == 10 {
+			fmt.Fprintf(io.err, "and %d more\n", len(j.Wrong)-i)
+			break
+		}
+		fmt.Fprintf(io.err, "mismatch (%s): %v called %s: %s\n", m.Kind, m.Device, m.Verdict, m.Reason)
+	}
+	if len(j.Wrong) == 0 {
+		return nil
+	}
+	return r.writeMismatches(j.Wrong)
+}
+
+func (r *rehearsal) writeMismatches(wrong []truth.Mismatch) error {
+	return writeFile(filepath.Join(r.dir, "mismatches.json"), 0o600, func(w io.Writer) error {
+		return json.NewEncoder(w).Encode(wrong)
+	})
+}
+
+// facts returns the truth about a meter.
+func (r *rehearsal) facts(device servicerequests.EUI) (p truth.Facts) {
+	i, ok := r.fleet.Find(device)
+	if !ok {
+		return p
+	}
+	p.Began = r.fleet.Meter(i)
+	p.Ended, _ = r.sim.Device(device)
+	p.Registered, p.Listed = p.Ended.Supplier == r.supplier, r.listed[device]
+	p.Meter = r.sim.History(device)
+	if proxy := p.Began.GPF(); proxy != 0 {
+		p.Proxy = r.sim.History(proxy)
+	}
+	return p
+}
+
+// terms are those of this rehearsal.
+func (r *rehearsal) terms(folded *report.Report, o *engine.Options, finished bool) truth.Terms {
+	now, policy := r.clock.Now(), o.Policy
+	backlog := backlogOf(o.Limits, len(folded.Meters))
+	return truth.Terms{
+		Finished: finished && folded.Ended == record.ClosedFinished,
+		Switches: o.Plan.Strategy != record.EmergencyCredit,
+		AtLeast:  finished && r.faults.Name == calmProfile,
+		Permits: func(s servicerequests.Service, t servicerequests.DeviceType) bool {
+			return o.Plan.Direction.Permits(s, t, now) == nil
+		},
+		ArmBalanceAtMost: policy.ArmBalanceAtMost,
+		Now:              history.At(now),
+		Margin:           o.Transfers.Margin,
+		OnTheWay:         time.Duration(float64(onTheWay) * r.clock.Speed),
+		Fresh:            truth.ByFuel[time.Duration]{Electricity: policy.ArmFresh.Electricity, Gas: policy.ArmFresh.Gas},
+		ArmWithin: truth.ByFuel[time.Duration]{
+			Electricity: policy.ArmFresh.Electricity + backlog + armMarginElectricity,
+			Gas:         policy.ArmFresh.Gas + backlog + armMarginGas,
+		},
+	}
+}
+
+// backlogOf is how long what may go before a 7.3 takes at the sweep's limits, and the days
+// that a budget of 7.3 spreads it over.
+func backlogOf(l pacer.Limits, meters int) time.Duration {
+	slowest := l.User.PerSecond
+	for _, region := range l.Region {
+		slowest = min(slowest, region.PerSecond)
+	}
+	var backlog time.Duration
+	if slowest > 0 {
+		backlog = time.Duration(float64(postsAhead*meters) / slowest * float64(time.Second))
+	}
+	if budget, ok := l.SRV[servicerequests.ArmSupply.SRV()]; ok && budget.Count > 0 {
+		backlog += budget.Per * time.Duration(meters/budget.Count)
+	}
+	return backlog
+}
