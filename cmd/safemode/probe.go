@@ -60,7 +60,7 @@ func (f *preflight) mayAsk() error {
 	return errors.Join(f.foreseen.Err(), f.begin.plan.Direction.Covers(servicerequests.ReadInventory, servicerequests.UnknownDevice))
 }
 
-// Listed holds the DCC's certificates and our own against what the SMKI service lists.
+// listed holds the DCC's certificates and our own against what the SMKI service lists.
 func (f *preflight) listed(ctx context.Context, d *directory.Directory) {
 	var all []*smki.Certificate
 	all = append(append(all, f.begin.options.DCC.Transform...), f.begin.options.DCC.XMLSigning...)
@@ -78,7 +78,7 @@ func (f *preflight) listed(ctx context.Context, d *directory.Directory) {
 	}
 }
 
-// Wrong asks the DCC what nobody may ask: a document that is no request. It must be refused,
+// wrong asks the DCC what nobody may ask: a document that is no request. It must be refused,
 // and not be taken for one.
 func (f *preflight) wrong(ctx context.Context, client *http.Client) {
 	reply, err := post(ctx, client, strings.TrimSuffix(f.begin.conf.DCC.URL, "/")+"/api/v1/serviceD", "<NoRequest></NoRequest>")

@@ -9,7 +9,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// WrongFound says which part of the found state no answer bears out: mode and balance
+// wrongFound says which part of the found state no answer bears out: mode and balance
 // as they were before the first 1.6, the supply before the first command.
 func (r row) wrongFound() string {
 	v := r.verdict.Found
@@ -54,7 +54,7 @@ func (r row) toldBefore(srv string) bool {
 	})
 }
 
-// WrongBalance says what is wrong with the balance at the end.
+// wrongBalance says what is wrong with the balance at the end.
 func (r row) wrongBalance() string {
 	claimed := r.verdict.End.Balance
 	if claimed == nil {

@@ -109,7 +109,7 @@ var reasons = []reason{
 	because(record.VerdictNotSafe, "read again and found (?:off|in .*)", func(r row, _ []string) bool { return !r.Finished && len(said(r.Meter, srvSupply)) > 1 }),
 }
 
-// WrongReason says why a verdict's reason does not hold.
+// wrongReason says why a verdict's reason does not hold.
 func (r row) wrongReason() string {
 	known := false
 	for _, reason := range reasons {

@@ -183,7 +183,7 @@ type flaw struct {
 	text string
 }
 
-// Wrong lists what is wrong with a row, but that it was missed.
+// wrong lists what is wrong with a row, but that it was missed.
 func (r row) wrong() (found []flaw) {
 	for _, check := range [...]struct {
 		kind Kind

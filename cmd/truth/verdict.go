@@ -15,7 +15,7 @@ const (
 	alertFutureDated = 0x8F66
 )
 
-// WrongVerdict says what is wrong with a verdict that rests on something.
+// wrongVerdict says what is wrong with a verdict that rests on something.
 func (r row) wrongVerdict() string {
 	v := r.verdict
 	switch v.Verdict {

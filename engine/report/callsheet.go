@@ -125,7 +125,7 @@ func (c calledOn) say(now time.Time, say func(verdict, reason string) string) st
 	return text
 }
 
-// writeCSV writes the list as a table; see the package comment for its columns.
+// WriteCSV writes the list as a table; see the package comment for its columns.
 func (s *CallSheet) WriteCSV(w io.Writer) error {
 	return table.NewWriter(w).WriteAll(append([][]string{s.header}, s.rows...))
 }

@@ -177,7 +177,7 @@ func (r *Report) facts() []string {
 
 func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
-// writeHTML writes summary.html.
+// WriteHTML writes summary.html.
 func (r *Report) WriteHTML(w io.Writer) error {
 	s := r.Summary
 	homes := s.Homes.all()
@@ -319,7 +319,7 @@ func (r *Report) progress() *chart.Chart {
 	return &c
 }
 
-// writeHTML writes weekly.html.
+// WriteHTML writes weekly.html.
 func (w Weekly) WriteHTML(out io.Writer) error {
 	p := page{
 		Identity: record.Identity{Environment: w.Environment},

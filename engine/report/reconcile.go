@@ -165,7 +165,7 @@ func (c Reconciliation) count() (counts []ReasonMeters) {
 	return counts
 }
 
-// writeCSV writes a line for each difference: device_id, mpxn, verdict, finding.
+// WriteCSV writes a line for each difference: device_id, mpxn, verdict, finding.
 func (c Reconciliation) WriteCSV(w io.Writer) error {
 	out := table.NewWriter(w)
 	rows := [][]string{{"device_id", "mpxn", "verdict", "finding"}}

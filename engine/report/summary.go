@@ -61,7 +61,7 @@ type Homes struct {
 	Other       int `json:"other"`
 }
 
-// calls counts the homes that need a person: those of calls.csv. Homes.Armed is less than
+// Calls counts the homes that need a person: those of calls.csv. Homes.Armed is less than
 // Armed where the other fuel of a home is not on supply either.
 type Calls struct {
 	Armed int `json:"armed"` // a supply is armed, none is dark: the consumer must press the button

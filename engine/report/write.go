@@ -140,7 +140,7 @@ func writePack(directory string, files []file, o Options) error {
 	return nil
 }
 
-// writeJSON writes the summary as one line.
+// WriteJSON writes the summary as one line.
 func (s Summary) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode(s) }
 
 // WriteMeters writes meters.csv; see the package comment for its columns.

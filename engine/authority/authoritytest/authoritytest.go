@@ -27,7 +27,7 @@ const (
 	CustodyID = "c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0"
 )
 
-// office is a test PKI's people, each with a certificate of a role and a time.
+// Office is a test PKI's people, each with a certificate of a role and a time.
 type Office struct {
 	Authority *smki.Authority
 	Folder    *smki.Folder
@@ -108,7 +108,7 @@ func (o *Office) employ(t testing.TB, people []direction.Person) *direction.Rost
 	return signed
 }
 
-// without is the office's roster but for some people.
+// Without is the office's roster but for some people.
 func (o *Office) Without(t testing.TB, names ...string) *direction.Roster {
 	t.Helper()
 	var left []direction.Person
@@ -124,7 +124,7 @@ func (o *Office) Without(t testing.TB, names ...string) *direction.Roster {
 	return o.employ(t, left)
 }
 
-// with is the office's roster with one person's entry replaced.
+// With is the office's roster with one person's entry replaced.
 func (o *Office) With(t testing.TB, person direction.Person) *direction.Roster {
 	t.Helper()
 	var people []direction.Person
@@ -151,7 +151,7 @@ not_before: 2026-11-25T00:00:00Z
 not_after: 2026-12-25T00:00:00Z
 `
 
-// plan is one that olga has prepared and signed.
+// Plan is one that olga has prepared and signed.
 func (o *Office) Plan(t testing.TB) *plan.Plan {
 	t.Helper()
 	d, err := direction.Parse([]byte(directed))
@@ -177,7 +177,7 @@ func (o *Office) Plan(t testing.TB) *plan.Plan {
 	return p
 }
 
-// approve is a person's approval of an occasion, as safemode approve makes it.
+// Approve is a person's approval of an occasion, as safemode approve makes it.
 func (o *Office) Approve(t testing.TB, p *plan.Plan, on direction.Occasion, name string, at time.Time, change func(*direction.Terms)) *direction.Approval {
 	t.Helper()
 	who := direction.Signatory{Name: name}
@@ -198,7 +198,7 @@ func (o *Office) Approve(t testing.TB, p *plan.Plan, on direction.Occasion, name
 	return a
 }
 
-// first is the case of the first start of the office's plan, approved by alice and bob.
+// First is the case of the first start of the office's plan, approved by alice and bob.
 func (o *Office) First(t testing.TB) *authority.Case { return o.FirstOf(t, o.Plan(t)) }
 
 // FirstOf is the case of the first start of a plan, approved by alice and bob.
