@@ -219,7 +219,11 @@ type InboxTimeouts struct {
 type Operations struct {
 	Listen    string    `koanf:"listen"`
 	TLS       ServerTLS `koanf:"tls"`
-	TokenFile string    `koanf:"token_file"` // empty: no token is asked for
+	TokenFile string    `koanf:"token_file"` // to give orders with; empty: there is none
+
+	// LookTokenFile is a token to look with, for a screen on the wall or for Prometheus. It
+	// needs TokenFile or PeopleFile: somebody must be able to give orders.
+	LookTokenFile string `koanf:"look_token_file"`
 
 	// PeopleFile names who may look and who may give orders, each by a token of their
 	// own. Required in live.

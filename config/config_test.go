@@ -217,7 +217,7 @@ func requireOwn(t *testing.T, err error) {
 
 func TestPeople(t *testing.T) {
 	people, err := config.LoadPeople("people.example.yaml")
-	if err != nil || len(people.People) != 2 {
+	if err != nil || len(people.People) != 3 {
 		t.Fatalf("the example: %+v, %v", people, err)
 	}
 	digest := strings.Repeat("0a", 32)

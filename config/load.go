@@ -40,7 +40,7 @@ func (c *Config) anchor(folder string) {
 	paths := []*string{
 		&c.CustodyDir, &c.Journal.CheckpointKey, &c.SuppressFile, &c.Transfers.File, &c.DCC.TLS.Certificate, &c.DCC.TLS.Key, &c.DCC.TLS.Authorities,
 		&c.Inbox.TLS.Certificate, &c.Inbox.TLS.Key, &c.Inbox.TLS.Authorities,
-		&c.Operations.TLS.Certificate, &c.Operations.TLS.Key, &c.Operations.TokenFile, &c.Operations.PeopleFile,
+		&c.Operations.TLS.Certificate, &c.Operations.TLS.Key, &c.Operations.TokenFile, &c.Operations.LookTokenFile, &c.Operations.PeopleFile,
 	}
 	for _, list := range [][]string{c.DCC.TransformCertificates, c.DCC.XMLSigningCertificates, c.DCC.S1SPCertificates, c.DCC.Authorities} {
 		for i := range list {

@@ -17,14 +17,15 @@ type People struct {
 // Person is known by a token, of which the file holds the digest only.
 type Person struct {
 	Name        string `koanf:"name"`
-	Role        string `koanf:"role"`         // operator or viewer
+	Role        string `koanf:"role"`         // operator, viewer or approver
 	TokenSHA256 string `koanf:"token_sha256"` // 64 hexadecimal digits
 }
 
 // The roles.
 const (
 	Operator = "operator" // gives orders, and looks
-	viewer   = "viewer"   // looks
+	Viewer   = "viewer"   // looks
+	Approver = "approver" // looks; approves with a key of their own, and never at that address
 )
 
 // Validate checks every rule and joins all faults.
@@ -36,7 +37,7 @@ func (p *People) Validate() error {
 		path := fmt.Sprintf("people[%d]", i)
 		f.required(path+".name", person.Name)
 		f.check(!names[person.Name], path+".name", "%q is named already", person.Name)
-		f.oneOf(path+".role", person.Role, Operator, viewer)
+		f.oneOf(path+".role", person.Role, Operator, Viewer, Approver)
 		digest, err := hex.DecodeString(person.TokenSHA256)
 		f.check(err == nil && len(digest) == 32, path+".token_sha256", "want the 64 hexadecimal digits of a SHA-256")
 		f.check(!tokens[person.TokenSHA256], path+".token_sha256", "another has the same token")

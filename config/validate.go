@@ -143,9 +143,12 @@ func (f *faults) operations(o Operations, inbox string) {
 		f.required("operations.tls.certificate", o.TLS.Certificate)
 		f.required("operations.tls.key", o.TLS.Key)
 	}
-	guarded := o.TLS != (ServerTLS{}) && o.TokenFile != ""
+	f.check(o.LookTokenFile == "" || o.TokenFile != "" || o.PeopleFile != "", "operations.look_token_file",
+		"nobody could give an order: it needs operations.token_file or operations.people_file beside it")
+	f.check(o.LookTokenFile == "" || o.LookTokenFile != o.TokenFile, "operations.look_token_file", "%s is operations.token_file, too", o.LookTokenFile)
+	guarded := o.TLS != (ServerTLS{}) && (o.TokenFile != "" || o.PeopleFile != "")
 	f.check(guarded || !elsewhere(o.Listen), "operations.listen",
-		"%s is not loopback, and others could stop the sweep there: it needs operations.tls and operations.token_file", o.Listen)
+		"%s is not loopback, and others could stop the sweep there: it needs operations.tls, and operations.token_file or operations.people_file", o.Listen)
 }
 
 // elsewhere says whether an address can be reached from other machines.

@@ -21,8 +21,9 @@
 //   - Two approvers, who neither prepared nor recorded, see the plan as the program prints
 //     it and compare its digest. They are trusted not to sign for each other.
 //   - The DCC and the devices are believed by their signatures and MACs alone.
-//   - Whoever reaches the operations address may look; by token, steer: pause, stop, leave
-//     meters alone, cease. Nothing that they may do widens.
+//   - Whoever has a token to look may look at the operations address; with one to order,
+//     steer: pause, stop, leave meters alone, cease. Where no token is configured, whoever
+//     reaches the address, on this machine, may do both. Nothing that they may do widens.
 //
 // What two people are needed for: to begin; to go on after a halt, naming it; to go on
 // after more stops, or later, than was given ahead; to take a restored journal, or a copied

@@ -179,7 +179,7 @@ func (e *Engine) wireAddresses(audited alarmed) error {
 	e.desk, err = console.New(console.Options{
 		Stories: told, Redact: e.o.Operations.Redact,
 		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Ready: e.ready, Pulse: e.pulse, Log: e.o.Log.Named("console"),
-		Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: e.o.Registry, Closing: e.closing, Course: e.runner.Course,
+		Token: e.o.Operations.Token, LookToken: e.o.Operations.LookToken, People: e.o.Operations.People, Registerer: e.o.Registry, Closing: e.closing, Course: e.runner.Course,
 		Incident: func(name string) (string, bool) {
 			i, known := advice.FindIncident(name)
 			return i.String(), known

@@ -12,8 +12,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"safemode/servicerequests/outside"
 )
 
 // host stands in for systemd: it takes what services tell.
@@ -140,6 +143,11 @@ func TestUnits(t *testing.T) {
 		if out, err := command.CombinedOutput(); err != nil || strings.Contains(string(out), dir) {
 			t.Errorf("%s: %v\n%s", unit, err, out)
 		}
+		// How much a service that was taken over could do, of 10: both stand at 1.4 and under.
+		command = exec.CommandContext(t.Context(), tool, "security", "--offline=yes", "--no-pager", "--threshold=14", filepath.Join(dir, filepath.Base(unit)))
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", unit, err, out)
+		}
 		// What it calls is a command of this program, with flags that it has.
 		for line := range strings.Lines(string(mustRead(t, unit))) {
 			call, is := strings.CutPrefix(strings.TrimSpace(line), "ExecStart=/usr/bin/safemode ")
@@ -196,5 +204,41 @@ func TestImage(t *testing.T) {
 	}
 	if err != nil || !strings.HasPrefix(string(out), "safemode version ") {
 		t.Errorf("in an empty root: %v: %s", err, out)
+	}
+	t.Run("built", func(t *testing.T) { builtImage(t, path) })
+}
+
+// builtImage builds the image, and runs a demo in it as its user: with nothing beside the
+// program but a volume.
+func builtImage(t *testing.T, program string) {
+	buildah := outside.Program(t, "buildah", "buildah")
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a container everywhere")
+	}
+	context, store, night := t.TempDir(), t.TempDir(), t.TempDir()
+	putFile(t, filepath.Join(context, "Containerfile"), mustRead(t, "../../config/Containerfile"))
+	if err := errors.Join(os.Link(program, filepath.Join(context, "safemode")), os.Chown(night, 65532, 65532)); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		command := exec.CommandContext(t.Context(), buildah, append([]string{"--root", filepath.Join(store, "root"), "--runroot", filepath.Join(store, "run"), "--storage-driver", "vfs"}, args...)...)
+		var errors strings.Builder
+		command.Stderr = &errors
+		out, err := command.Output()
+		if err != nil {
+			t.Fatalf("%q: %v: %s", args, err, &errors)
+		}
+		return string(out)
+	}
+	run("build", "--isolation", "chroot", "--quiet", "--tag", "safemode", context)
+	container := strings.TrimSpace(run("from", "safemode"))
+	defer run("rm", container)
+	out := run("run", "--isolation", "chroot", "--volume", night+":/night", "--workingdir", "/night", container, "--", "/safemode", "demo", "--meters", "20", "--out", "/night/demo", "--json")
+	if summary := parseSummary(t, out); summary.Meters != 20 {
+		t.Errorf("%+v", summary)
+	}
+	if info, err := os.Stat(filepath.Join(night, "demo", "summary.json")); err != nil || info.Sys().(*syscall.Stat_t).Uid != 65532 {
+		t.Errorf("the report: %+v, %v", info, err)
 	}
 }

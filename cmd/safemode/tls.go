@@ -67,6 +67,11 @@ func loadOperations(o config.Operations, secrets secretFiles) (a console.Address
 			return a, fmt.Errorf("operations.token_file: %w", err)
 		}
 	}
+	if o.LookTokenFile != "" {
+		if a.LookToken, err = loadToken(o.LookTokenFile); err != nil {
+			return a, fmt.Errorf("operations.look_token_file: %w", err)
+		}
+	}
 	if o.PeopleFile != "" {
 		if a.People, err = loadPeople(o.PeopleFile); err != nil {
 			return a, fmt.Errorf("operations.people_file: %w", err)
@@ -74,6 +79,9 @@ func loadOperations(o config.Operations, secrets secretFiles) (a console.Address
 	}
 	return a, nil
 }
+
+// roles are those of the file of people, as the console has them.
+var roles = map[string]console.Role{config.Viewer: console.Looks, config.Operator: console.Orders, config.Approver: console.Approves}
 
 // loadPeople reads who may look and who may give orders.
 func loadPeople(name string) ([]console.Person, error) {
@@ -86,7 +94,7 @@ func loadPeople(name string) ([]console.Person, error) {
 	}
 	var people []console.Person
 	for _, p := range file.People {
-		person := console.Person{Name: p.Name, Operator: p.Role == config.Operator}
+		person := console.Person{Name: p.Name, Role: roles[p.Role]}
 		if _, err := hex.Decode(person.TokenSHA256[:], []byte(p.TokenSHA256)); err != nil {
 			return nil, err
 		}

@@ -3,8 +3,6 @@ package console
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -28,9 +26,11 @@ var errNotLoopback = errors.New("console: not a loopback address")
 type Address struct {
 	Listen string      // host:port, like 127.0.0.1:8090
 	TLS    *tls.Config // with the server's certificate; nil: no TLS
-	Token  string      // what New was given; empty: none
-	People []Person    // what New was given
-	Redact bool        // what New is given
+
+	// What New is given, too.
+	Token, LookToken string
+	People           []Person
+	Redact           bool
 
 	// Connections of those who may ask, at a time, and on which nobody has shown that yet.
 	// 0: 128 and 256.
@@ -79,6 +79,7 @@ const (
 	turnedHost   = "host"
 	turnedOrigin = "origin"
 	turnedRate   = "rate"
+	turnedRole   = "role"
 )
 
 // guard turns away who may not ask.
@@ -93,13 +94,13 @@ func newGuard(o Options) guard {
 		rates: listen.NewRates(asked, listen.Rate{}),
 		turned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "safemode_operations_refused_total",
-			Help: "Requests to the operations address turned away: without the token, under a foreign host name, from a page of another origin, too many a second.",
+			Help: "Requests to the operations address turned away: without the token, under a foreign host name, from a page of another origin, too many a second, by who may not.",
 		}, []string{"reason"}),
 		log: o.Log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 			return zapcore.NewSamplerWithOptions(core, time.Minute, 10, 10_000)
 		})),
 	}
-	for _, reason := range [...]string{turnedToken, turnedHost, turnedOrigin, turnedRate} {
+	for _, reason := range [...]string{turnedToken, turnedHost, turnedOrigin, turnedRate, turnedRole} {
 		g.turned.WithLabelValues(reason)
 	}
 	if o.Registerer != nil {
@@ -136,7 +137,7 @@ func (g guard) loopbackHost(next http.Handler) http.Handler {
 			g.turnAway(w, r, http.StatusForbidden, turnedHost, "ask under a loopback address")
 			return
 		}
-		g.admit(w, r, "", next)
+		g.admit(w, as(r, caller{role: Orders}), "", next)
 	})
 }
 
@@ -157,24 +158,20 @@ func (g guard) admit(w http.ResponseWriter, r *http.Request, who string, next ht
 	next.ServeHTTP(w, r)
 }
 
-// bearer lets pass who has the token or one of their own, and anybody to /healthz. A
-// browser cannot be told a bearer token: it may send it as the password of Basic,
-// under any name.
-func (g guard) bearer(token string, people []Person, next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(token)) // equal lengths, so that comparing takes the same time for all
+// bearer lets pass who has a token, and anybody to /healthz. A browser cannot be told a
+// bearer token: it may send it as the password of Basic, under any name.
+func (g guard) bearer(t tokens, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !ok {
 			_, given, ok = r.BasicAuth()
 		}
-		if person, known := identify(people, given); ok && known {
-			g.admit(w, as(r, person), "person "+person.Name, next)
-			return
-		}
-		got := sha256.Sum256([]byte(given))
-		switch right := token != "" && subtle.ConstantTimeCompare(got[:], want[:]) == 1; {
-		case ok && right:
-			g.admit(w, r, "token", next)
+		who, known := t.identify(given)
+		switch {
+		case ok && known && who.name != "":
+			g.admit(w, as(r, who), "person "+who.name, next)
+		case ok && known:
+			g.admit(w, as(r, who), "token to "+string(who.role), next)
 		case r.URL.Path == "/healthz":
 			w.Header().Set("Connection", "close") // the place is needed by others
 			next.ServeHTTP(w, r)

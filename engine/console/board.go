@@ -86,7 +86,7 @@ type form struct {
 // reader is what the page of one reader differs by from another's.
 type reader struct {
 	Person   string // empty: nobody in particular
-	MayOrder bool
+	Refusal  string // why they may give no orders; empty: they may
 	Redacted bool
 }
 

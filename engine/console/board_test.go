@@ -104,7 +104,7 @@ func TestOneLookASecondForAll(t *testing.T) {
 func TestCrowdKeepsNoOperatorOut(t *testing.T) {
 	eye, hand := "eye's token, long enough to be one", "hand's token, long enough to be one"
 	address := serveDesk(t, &fakeSweep{status: troubled()}, Address{Connections: 8, Unknown: 8}, func(o *Options) {
-		o.People = []Person{{Name: "Eye", TokenSHA256: sha256.Sum256([]byte(eye))}, {Name: "Hand", TokenSHA256: sha256.Sum256([]byte(hand)), Operator: true}}
+		o.People = []Person{{Name: "Eye", TokenSHA256: sha256.Sum256([]byte(eye)), Role: Looks}, {Name: "Hand", TokenSHA256: sha256.Sum256([]byte(hand)), Role: Orders}}
 	})
 	answered := func(conn net.Conn) bool {
 		reply, err := http.ReadResponse(bufio.NewReader(conn), nil)

@@ -31,12 +31,14 @@ type Options struct {
 	Pulse    func() string // what /readyz says besides: when something last happened. Optional
 	Log      *zap.Logger
 
-	// Token, or that of one of the People, is demanded with every request but that
-	// for /healthz, as a bearer token or as a browser's Basic password. Whoever gives
-	// the Token is whom they say they are; People are known by theirs. Without any the
-	// console answers under loopback addresses only. Optional.
-	Token  string
-	People []Person
+	// One of these tokens is demanded with every request but that for /healthz, as a bearer
+	// token or as a browser's Basic password. Token is for orders, and whoever gives it is
+	// whom they say they are; LookToken is to look alone; People are known by theirs, and
+	// have their roles. Without any the console answers under loopback addresses only, and
+	// anybody there may give orders. Optional.
+	Token     string
+	LookToken string
+	People    []Person
 
 	Registerer prometheus.Registerer // of the count of who was turned away. Optional
 
@@ -62,38 +64,43 @@ func New(o Options) (http.Handler, error) {
 	if o.Stories != nil {
 		o.Stories = inTurn{o.Stories, make(chan struct{}, storiesAtOnce)}
 	}
-	c := console{o: o, bodies: make(chan struct{}, largeOrders)}
-	c.board = &board{look: c.sheet, ending: o.Closing}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", c.page)
-	mux.HandleFunc("GET /live", c.live)
-	mux.HandleFunc("GET /note", c.note)
-	mux.HandleFunc("GET /incident/{name}", c.incident)
-	if o.Stories != nil {
-		mux.HandleFunc("GET /meters", c.meters)
-		mux.HandleFunc("GET /meter/{place}", c.meter)
-	}
-	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", check(o.Healthy, nil))
-	mux.HandleFunc("GET /readyz", check(o.Ready, o.Pulse))
-	mux.HandleFunc("GET /api/v1/sweep", c.status)
-	mux.HandleFunc("GET /api/v1/openapi.json", openAPI)
-	for _, action := range actions {
-		mux.HandleFunc("POST /api/v1/sweep/"+action, c.order(action))
-	}
-	g := newGuard(o)
-	handler := g.sameOrigin(mux)
-	if err := checkPeople(o.People); err != nil {
+	tokens, err := newTokens(o)
+	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	if o.Token != "" || len(o.People) > 0 {
-		return g.bearer(o.Token, o.People, handler), nil
+	c := console{o: o, tokens: tokens, guard: newGuard(o), bodies: make(chan struct{}, largeOrders)}
+	c.board = &board{look: c.sheet, ending: o.Closing}
+	mux := http.NewServeMux()
+	serve := func(needs Role, pattern string, handler http.HandlerFunc) {
+		mux.HandleFunc(pattern, c.needing(needs, handler))
 	}
-	return g.loopbackHost(handler), nil
+	serve(Looks, "GET /{$}", c.page)
+	serve(Looks, "GET /live", c.live)
+	serve(Looks, "GET /note", c.note)
+	serve(Looks, "GET /incident/{name}", c.incident)
+	if o.Stories != nil {
+		serve(Looks, "GET /meters", c.meters)
+		serve(Looks, "GET /meter/{place}", c.meter)
+	}
+	serve(Looks, "GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{}).ServeHTTP)
+	serve(Anyone, "GET /healthz", check(o.Healthy, nil))
+	serve(Looks, "GET /readyz", check(o.Ready, o.Pulse))
+	serve(Looks, "GET /api/v1/sweep", c.status)
+	serve(Looks, "GET /api/v1/openapi.json", openAPI)
+	for _, action := range actions {
+		serve(Orders, "POST /api/v1/sweep/"+action, c.order(action))
+	}
+	handler := c.guard.sameOrigin(mux)
+	if tokens.none() {
+		return c.guard.loopbackHost(handler), nil
+	}
+	return c.guard.bearer(tokens, handler), nil
 }
 
 type console struct {
 	o      Options
+	tokens tokens
+	guard  guard
 	board  *board
 	bodies chan struct{} // one token for each large order that is being read
 }

@@ -122,7 +122,7 @@ func TestOrders(t *testing.T) {
 // proven. Otherwise the sweep does not hear of it.
 func TestOrdersThatCannotBeUndone(t *testing.T) {
 	people := func(o *Options) {
-		o.People = []Person{{Name: "Ada", TokenSHA256: sha256.Sum256([]byte("ada's token")), Operator: true}}
+		o.People = []Person{{Name: "Ada", TokenSHA256: sha256.Sum256([]byte("ada's token")), Role: Orders}}
 	}
 	shared := func(o *Options) { o.Token = "the shared one" }
 	for name, c := range map[string]struct {
@@ -200,8 +200,8 @@ func TestOptions(t *testing.T) {
 func TestOrdersBearAName(t *testing.T) {
 	const ada, eye = "ada's token, long enough to be one", "a viewer's token, long enough as well"
 	people := []Person{
-		{Name: "Ada", TokenSHA256: sha256.Sum256([]byte(ada)), Operator: true},
-		{Name: "Eye", TokenSHA256: sha256.Sum256([]byte(eye))},
+		{Name: "Ada", TokenSHA256: sha256.Sum256([]byte(ada)), Role: Orders},
+		{Name: "Eye", TokenSHA256: sha256.Sum256([]byte(eye)), Role: Looks},
 	}
 	s := &fakeSweep{status: 1}
 	named := newConsole(t, s, func(o *Options) { o.People = people })

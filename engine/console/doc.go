@@ -12,8 +12,12 @@
 //	GET  /api/v1/sweep          state of the sweep as JSON
 //	GET  /api/v1/openapi.json   all this as OpenAPI 3.1, with the schema of the state
 //	POST /api/v1/sweep/ACTION   204 once the order holds and is journalled
-//	                            422 if it makes no sense, 403 from who may only look,
+//	                            422 if it makes no sense, 403 from who gives no orders,
 //	                            409 if the sweep cannot do it any more
+//
+// All but /healthz need a token where there are tokens: to look for what is read, to order for
+// an ACTION. Who lacks the role gets 403 and is told who has it. Nothing is approved here:
+// that takes the approver's own key.
 //
 // ACTION is one of pause, resume, stop, rerun, exclude, suppress, deleted, renew, cease
 // and go_on. The body is empty, or a JSON object as [Order] has it. Every order has a

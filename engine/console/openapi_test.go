@@ -125,8 +125,11 @@ func of(says, kind string, schema object) object {
 func (d *document) make() object {
 	text := func(says string) object { return of(says, "text/plain", object{"type": "string"}) }
 	page := of("A page for people.", "text/html", object{"type": "string"})
+	needs := func(role Role) []any { // and none, where there are no tokens
+		return []any{object{}, object{"token": []Role{role}}}
+	}
 	get := func(what string, responses object, parameters ...object) object {
-		return object{"get": object{"summary": what, "parameters": append([]object{}, parameters...), "responses": responses}}
+		return object{"get": object{"summary": what, "security": needs(Looks), "parameters": append([]object{}, parameters...), "responses": responses}}
 	}
 	query := func(name, says string) object {
 		return object{"name": name, "in": "query", "description": says, "schema": object{"type": "string"}}
@@ -146,25 +149,27 @@ func (d *document) make() object {
 		"/api/v1/openapi.json": get("This document", object{"200": of("OpenAPI 3.1.", "application/json", object{"type": "object"})}),
 		"/api/v1/sweep":        get("Where the sweep stands, and what there is to do", object{"200": of("The status.", "application/json", d.schema(reflect.TypeFor[record.Status]()))}),
 	}
+	paths["/healthz"].(object)["get"].(object)["security"] = []any{}
 	order := d.schema(reflect.TypeFor[Order]())
 	for _, action := range actions {
 		paths["/api/v1/sweep/"+action] = object{"post": object{
 			"summary":     "An order: " + strings.ReplaceAll(action, "_", " "),
+			"security":    needs(Orders),
 			"parameters":  []object{{"name": PersonHeader, "in": "header", "schema": object{"type": "string"}, "description": "who orders it, where no token says so: a claim, and recorded as one"}},
 			"requestBody": object{"required": false, "content": object{"application/json": object{"schema": order}}},
 			"responses": object{
 				"204": object{"description": "The order holds and is journalled."}, "400": text("It cannot be read."),
-				"403": text("Who asks may only look."), "409": text("The sweep takes no orders any more."),
+				"403": text("Who asks may give no orders, and who may."), "409": text("The sweep takes no orders any more."),
 				"422": text("It makes no sense as it stands, or cannot be undone and is not confirmed."),
 			},
 		}}
 	}
 	return object{
 		"openapi": "3.1.0",
-		"info": object{"title": "safemode operations", "version": "1", "description": "The operations address of a running sweep. On the loopback it needs no token. " +
-			"Elsewhere every address but /healthz wants one, as a bearer token or as a browser's Basic password, and answers 401 without. " +
+		"info": object{"title": "safemode operations", "version": "1", "description": "The operations address of a running sweep. Where no tokens are configured it answers on the loopback alone, whoever asks. " +
+			"Else every address but /healthz wants one, as a bearer token or as a browser's Basic password, and answers 401 without. " +
+			"The roles are look, order, which may look, too, and approve, which may look: nothing is approved here. Who lacks the role gets 403 and is told who has it. " +
 			"A page of another origin and a foreign host name get 403, who asks too often 429."},
-		"security":   []any{object{}, object{"token": []any{}}},
 		"paths":      paths,
 		"components": object{"securitySchemes": object{"token": object{"type": "http", "scheme": "bearer"}}, "schemas": d.schemas},
 	}
@@ -190,8 +195,8 @@ func laid(t *testing.T, doc object) []byte {
 		return "{\n" + strings.Join(lines, ",\n") + "\n}"
 	}
 	components := doc["components"].(object)
-	return fmt.Appendf(nil, "{\"openapi\":%s,\n\"info\":%s,\n\"security\":%s,\n\"paths\":%s,\n\"components\":{\"securitySchemes\":%s,\n\"schemas\":%s}}\n",
-		line(doc["openapi"]), line(doc["info"]), line(doc["security"]), each(doc["paths"].(object)), line(components["securitySchemes"]), each(components["schemas"].(object)))
+	return fmt.Appendf(nil, "{\"openapi\":%s,\n\"info\":%s,\n\"paths\":%s,\n\"components\":{\"securitySchemes\":%s,\n\"schemas\":%s}}\n",
+		line(doc["openapi"]), line(doc["info"]), each(doc["paths"].(object)), line(components["securitySchemes"]), each(components["schemas"].(object)))
 }
 
 // The document says what there is: every address and no other, with what it answers, and
@@ -227,7 +232,7 @@ func TestOpenAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	routes := map[string]bool{}
-	for _, m := range regexp.MustCompile(`"(GET|POST) ([^"]*)"`).FindAllStringSubmatch(string(source), -1) {
+	for _, m := range regexp.MustCompile(`serve\([A-Za-z]+, "(GET|POST) ([^"]*)"`).FindAllStringSubmatch(string(source), -1) {
 		if m[2] == "/api/v1/sweep/" { // and an action
 			for _, action := range actions {
 				routes["post /api/v1/sweep/"+action] = true

@@ -1,15 +1,11 @@
 package console
 
 import (
-	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -23,7 +19,7 @@ import (
 // set; none means the whole sweep. What an action takes beyond its scope stands at
 // the sweep.
 type Order struct {
-	Action        string `json:"-"` // one of Actions
+	Action        string `json:"-"` // one of actions
 	By            string `json:"-"` // the person's name
 	Authenticated bool   `json:"-"` // the name was proven by the person's token
 
@@ -46,14 +42,14 @@ var actions = [...]string{"pause", "resume", "stop", "rerun", "exclude", "suppre
 var forGood = map[string]bool{"cease": true, "exclude": true, "suppress": true}
 
 // final refuses an order that cannot be undone unless it is meant, and somebody gives it.
-func (c console) final(o Order, known bool) error {
+func (c console) final(o Order) error {
 	is := c.identity()
 	switch {
 	case !forGood[o.Action]:
 		return nil
 	case o.By == nobody:
 		return fmt.Errorf("%w: %s cannot be undone: it needs the name of a person (%s)", ErrOrder, o.Action, PersonHeader)
-	case !known && !is.Drill():
+	case !o.Authenticated && !is.Drill():
 		return fmt.Errorf("%w: %s cannot be undone: where the sweep is live it needs a person with a token of their own (operations.people_file)", ErrOrder, o.Action)
 	case o.Confirm == "" || o.Confirm != is.SweepID:
 		return fmt.Errorf("%w: %s cannot be undone: confirm must be the sweep's id, %s", ErrOrder, o.Action, is.SweepID)
@@ -63,13 +59,6 @@ func (c console) final(o Order, known bool) error {
 
 // ErrOrder marks an order that the sweep cannot carry out as it stands.
 var ErrOrder = errors.New("not carried out")
-
-// Person is somebody with a token of their own.
-type Person struct {
-	Name        string
-	TokenSHA256 [sha256.Size]byte
-	Operator    bool // may give orders; else may look
-}
 
 // PersonHeader names who gives an order, where no token says so. It is a claim.
 const PersonHeader = "Safemode-Person"
@@ -87,19 +76,12 @@ const (
 // longestText bounds a name, a reason or a reference.
 const longestText = 1000
 
-type personKey struct{}
-
 // order hands an operator's order to the sweep.
 func (c console) order(action string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		person, known := r.Context().Value(personKey{}).(Person)
-		if known && !person.Operator {
-			http.Error(w, person.Name+" may look, and give no orders", http.StatusForbidden)
-			return
-		}
 		o, err := c.readOrder(w, r)
-		if err == nil && known {
-			o.By, o.Authenticated = person.Name, true
+		if name := callerOf(r).name; err == nil && name != "" {
+			o.By, o.Authenticated = name, true
 		} else if err == nil {
 			o.By, err = claimedName(r.Header.Get(PersonHeader))
 		}
@@ -109,7 +91,7 @@ func (c console) order(action string) http.HandlerFunc {
 		}
 		o.Action = action
 		c.o.Log.Info("operator's order", zap.String("order", action), zap.String("by", o.By), zap.Bool("authenticated", o.Authenticated), zap.String("from", r.RemoteAddr))
-		if err = c.final(o, known); err == nil {
+		if err = c.final(o); err == nil {
 			err = c.o.Sweep.Order(r.Context(), o)
 		}
 		c.board.takeDown()
@@ -172,40 +154,4 @@ func claimedName(name string) (string, error) {
 		return "", fmt.Errorf("%s: %w", PersonHeader, err)
 	}
 	return name, nil
-}
-
-// identify finds the person whose token was given. All are compared, each in the same
-// time, so that how long it takes says nothing.
-func identify(people []Person, token string) (Person, bool) {
-	got := sha256.Sum256([]byte(token))
-	found := -1
-	for i := range people {
-		if subtle.ConstantTimeCompare(got[:], people[i].TokenSHA256[:]) == 1 {
-			found = i
-		}
-	}
-	if found < 0 {
-		return Person{}, false
-	}
-	return people[found], true
-}
-
-// as notes in a request who it is from.
-func as(r *http.Request, p Person) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), personKey{}, p))
-}
-
-// checkPeople refuses a list in which two are not told apart.
-func checkPeople(people []Person) error {
-	for i, p := range people {
-		if err := record.CheckName(p.Name); err != nil {
-			return fmt.Errorf("person %d: %w", i+1, err)
-		}
-		if slices.ContainsFunc(people[:i], func(other Person) bool {
-			return record.SameName(other.Name, p.Name) || other.TokenSHA256 == p.TokenSHA256
-		}) {
-			return fmt.Errorf("%s: another has the same name or the same token", p.Name)
-		}
-	}
-	return nil
 }

@@ -194,11 +194,11 @@ func parts(s *record.Status) (list []part) {
 // page serves the page as it is now. It can be read without scripts, and then loads
 // itself again every few seconds.
 func (c console) page(w http.ResponseWriter, r *http.Request) {
-	who := reader{MayOrder: true, Redacted: c.redacts(r)}
-	if person, known := r.Context().Value(personKey{}).(Person); known {
-		who.Person, who.MayOrder = person.Name, person.Operator
+	who := callerOf(r)
+	f := form{"page", reader{Person: who.name, Redacted: c.redacts(r)}}
+	if !who.role.may(Orders) {
+		f.reader.Refusal = c.tokens.refusal(who)
 	}
-	f := form{"page", who}
 	page, err := c.board.read().as(f, f.fill)
 	if err != nil {
 		c.broken(w, err)

@@ -130,9 +130,9 @@ func TestLiveNews(t *testing.T) {
 // Who may only look has no buttons, and is told so.
 func TestPageOfALooker(t *testing.T) {
 	h := newConsole(t, &fakeSweep{status: troubled()}, func(o *Options) {
-		o.People = []Person{{Name: "Ada", TokenSHA256: sha256.Sum256([]byte("ada's token")), Operator: true}, {Name: "Bob", TokenSHA256: sha256.Sum256([]byte("bob's token"))}}
+		o.People = []Person{{Name: "Ada", TokenSHA256: sha256.Sum256([]byte("ada's token")), Role: Orders}, {Name: "Bob", TokenSHA256: sha256.Sum256([]byte("bob's token")), Role: Looks}}
 	})
-	for token, want := range map[string]string{"ada's token": "Orders of Ada", "bob's token": "Bob may look, and give no orders."} {
+	for token, want := range map[string]string{"ada's token": "Orders of Ada", "bob's token": "Bob may look, but gives no orders. Who may: Ada."} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()

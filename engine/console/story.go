@@ -192,8 +192,8 @@ type metersView struct {
 
 // redacts says whether who asks may know no device id, MPxN or Request ID.
 func (c console) redacts(r *http.Request) bool {
-	person, known := r.Context().Value(personKey{}).(Person)
-	return c.o.Redact && !(known && person.Operator)
+	who := callerOf(r)
+	return c.o.Redact && !(who.name != "" && who.role.may(Orders))
 }
 
 // meters serves a list of meters, or the one that was looked for.

@@ -79,7 +79,7 @@ func TestMeters(t *testing.T) {
 		"/meter/17": {200, Question{}, []string{
 			"<h1>00-DB-12-E0-00-00-00-11</h1>", "an answer came: SRV 7.4 I0", "verified", `class="fault"`, "&lt;Response&gt;", "3 records between", "88 records of the journal are not looked", "2026-11-25 16:00:00.000", "to anyone",
 			"<strong>not safe</strong>: arm &lt;refused&gt;.", `In credit mode, supply disabled, as of 25 Nov 16:00:00 UTC; balance <span class="whole">-£1.50</span>`, "<b>What to do:</b> send an engineer.",
-			`<a href="/meter/18">electricity 00-DB-12-E0-00-00-00-12</a> (on supply)`, "<b>SRV 7.4 Read Supply Status</b>",
+			`<a href="/meter/18">electricity <span class="whole">00-DB-12-E0-00-00-00-12</span></a> (on supply)`, "<b>SRV 7.4 Read Supply Status</b>",
 		}},
 		"/meter/18":                   {404, Question{}, nil},
 		"/meter/seventeen":            {404, Question{}, nil},
@@ -109,7 +109,7 @@ func TestRedactedStories(t *testing.T) {
 	secrets := []string{"00-DB-12-E0", "1000000000017", "90-B3", "&lt;Response"}
 	h := newConsole(t, &fakeSweep{status: troubled()}, func(o *Options) {
 		withStories(&fakeStories{}, true)(o)
-		o.People = []Person{{Name: "Ada", TokenSHA256: sha256.Sum256([]byte("ada's token")), Operator: true}, {Name: "Bob", TokenSHA256: sha256.Sum256([]byte("bob's token"))}}
+		o.People = []Person{{Name: "Ada", TokenSHA256: sha256.Sum256([]byte("ada's token")), Role: Orders}, {Name: "Bob", TokenSHA256: sha256.Sum256([]byte("bob's token")), Role: Looks}}
 	})
 	look := func(token, path string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
