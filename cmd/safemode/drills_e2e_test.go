@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
@@ -44,17 +45,24 @@ func TestDrills(t *testing.T) {
 			}
 			env.Setenv("PATH", filepath.Dir(path)+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("TERM", "xterm")
+			now := time.Now().UTC()
+			env.Setenv("SOON", now.Add(2*time.Hour).Format(time.RFC3339))
+			env.Setenv("SECONDS", now.Add(6*time.Second).Format(time.RFC3339))
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "whole" {
+			switch name {
+			case "whole":
 				return *whole, nil
+			case "mounts": // file systems, in a namespace of its own
+				return exec.Command("unshare", "--map-root-user", "--mount", "true").Run() == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"night": makeNight, "exits": exits, "begin": beginCommand, "end": endCommand, "until": untilPrints,
+			"night": makeNight, "folder": makeFolder, "approved": approvePlan, "sim": beginSim, "sweep": beginSweep, "exits": exits, "begin": beginCommand, "end": endCommand, "until": untilPrints,
 			"paste": paste, "page": page, "post": postText, "late": lateDCC,
+			"release": releaseAll, "disk": smallDisk,
 		},
 	})
 }
@@ -67,6 +75,8 @@ type background struct {
 	command *exec.Cmd
 	out     output
 	ended   chan struct{}
+
+	terminal *os.File // nil: it has none
 }
 
 // at is the process of a command line, in the script's folder and with its environment.
@@ -77,6 +87,9 @@ func at(ts *testscript.TestScript, args []string) *exec.Cmd {
 	}
 	c := exec.Command(name, args[1:]...)
 	c.Args[0] = args[0]
+	if within := ts.Getenv("WITHIN"); within != "" { // see smallDisk
+		c = exec.Command("nsenter", append([]string{"--target", within, "--user", "--mount", "--preserve-credentials", "--wdns=" + ts.MkAbs(".")}, args...)...)
+	}
 	c.Dir, c.Env = ts.MkAbs("."), append(os.Environ(), "PATH="+ts.Getenv("PATH"), "TERM=xterm")
 	return c
 }
@@ -99,29 +112,48 @@ func number(ts *testscript.TestScript, text string) int {
 	return n
 }
 
-// makeNight makes a folder "night" with a rehearsal, adds lines to its configuration, has the
-// plan approved by two, and goes there: night [FLAG OF init...] [-- LINE...]
+// makeNight makes a folder "night" with a rehearsal of which the plan is approved by two, and
+// goes there: night [FLAG OF init...] [-- LINE OF THE CONFIGURATION...]
 func makeNight(ts *testscript.TestScript, _ bool, args []string) {
+	makeFolder(ts, false, args)
+	approvePlan(ts, false, nil)
+}
+
+// makeFolder is makeNight but for the plan: folder [FLAG...] [-- LINE...]
+func makeFolder(ts *testscript.TestScript, _ bool, args []string) {
 	var lines []string
 	if i := slices.Index(args, "--"); i >= 0 {
 		args, lines = args[:i], args[i+1:]
 	}
-	do := func(args ...string) {
-		exits(ts, false, append([]string{"0", "safemode"}, args...))
-	}
-	do(append([]string{
-		"init", "night", "--rehearsal", "--dcc", ts.Getenv("DCC"), "--smki", ts.Getenv("SMKI"), "--control", ts.Getenv("CONTROL"),
+	exits(ts, false, append([]string{
+		"0", "safemode", "init", "night", "--rehearsal", "--dcc", ts.Getenv("DCC"), "--smki", ts.Getenv("SMKI"), "--control", ts.Getenv("CONTROL"),
 		"--inbox", ts.Getenv("INBOX"), "--operations", ts.Getenv("OPERATIONS"),
-	}, args...)...)
+	}, args...))
 	ts.Check(ts.Chdir("night"))
 	config := ts.ReadFile("safemode.yaml") + strings.Join(append(lines, ""), "\n")
 	ts.Check(os.WriteFile(ts.MkAbs("safemode.yaml"), []byte(config), 0o600))
-	do("sign", "direction.yaml", "--cert", "pki/staff/rita.pem", "--key", "pki/staff/rita.key")
-	do("plan", "--config", "safemode.yaml", "--direction", "direction.yaml", "--portfolio", "portfolio.csv", "--out", "plan",
-		"--cert", "pki/staff/olga.pem", "--key", "pki/staff/olga.key")
+}
+
+// approvePlan makes the night's plan, and has it approved by two: approved
+func approvePlan(ts *testscript.TestScript, _ bool, _ []string) {
+	exits(ts, false, strings.Fields("0 safemode plan --config safemode.yaml --direction direction.yaml --portfolio portfolio.csv --out plan --cert pki/staff/olga.pem --key pki/staff/olga.key"))
 	for _, person := range []string{"alice", "bob"} {
-		do("approve", "--config", "safemode.yaml", "--plan", "plan", "--yes", "--cert", "pki/approvers/"+person+".pem", "--key", "pki/approvers/"+person+".key")
+		exits(ts, false, strings.Fields("0 safemode approve --config safemode.yaml --plan plan --yes --knowing --cert pki/approvers/"+person+".pem --key pki/approvers/"+person+".key"))
 	}
+}
+
+// beginSim begins the night's simulated DCC: sim [FLAG...]
+func beginSim(ts *testscript.TestScript, _ bool, args []string) {
+	beginCommand(ts, false, append([]string{
+		"sim", "safemode", "sim", "--fleet", "fleet.csv", "--pki", "pki", "--speed", "300", "--listen", ts.Getenv("DCC"), "--smki-listen", ts.Getenv("SMKI"),
+		"--control", ts.Getenv("CONTROL"), "--respond-to", "http://" + ts.Getenv("INBOX") + "/smartdcc/duis",
+	}, args...))
+}
+
+// beginSweep begins the night's sweep, and waits until it sends: sweep
+func beginSweep(ts *testscript.TestScript, _ bool, _ []string) {
+	beginCommand(ts, false, []string{"sweep", "safemode", "sweep", "--config", "safemode.yaml", "--plan", "plan", "--journal", "journal.db"})
+	untilPrints(ts, false, []string{`first contact +electricity: [1-9]`, "safemode", "status", "--operations", ts.Getenv("OPERATIONS")})
 }
 
 // beginCommand runs a command beside the script: begin NAME COMMAND... Of sim it waits until it
@@ -130,24 +162,37 @@ func beginCommand(ts *testscript.TestScript, _ bool, args []string) {
 	b := &background{command: at(ts, args[1:]), ended: make(chan struct{})}
 	b.command.Stdout, b.command.Stderr = &b.out, &b.out
 	ts.Check(b.command.Start())
+	b.runs(ts, args[0])
+}
+
+// runs waits for the end of a command that has begun, and, under a name, until it has addresses.
+func (b *background) runs(ts *testscript.TestScript, name string) {
 	go func() {
 		defer close(b.ended)
 		_ = b.command.Wait()
 	}()
 	ts.Defer(func() {
-		_ = b.command.Process.Kill() // has ended as a rule
-		<-b.ended
-		ts.Logf("[%s said]\n%s", args[0], b.out.String())
-	})
-	ts.Value(running{}).(map[string]*background)[args[0]] = b
-	waitFor(ts, args[0]+" serves", func() bool {
-		select {
-		case <-b.ended:
-			return true
-		default:
-			return strings.Contains(b.out.String(), "answers ")
+		if b.terminal != nil {
+			_ = syscall.Kill(-b.command.Process.Pid, syscall.SIGKILL) // a session of its own; has ended as a rule
+			_ = b.terminal.Close()
 		}
+		_ = b.command.Process.Kill()
+		<-b.ended
+		ts.Logf("[%s said]\n%s", name, b.out.String())
 	})
+	if name != "" {
+		ts.Value(running{}).(map[string]*background)[name] = b
+		waitFor(ts, name+" serves", func() bool { return b.hasEnded() || strings.Contains(b.out.String(), "answers") })
+	}
+}
+
+func (b *background) hasEnded() bool {
+	select {
+	case <-b.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // endCommand waits for the end of a background command, which must have an exit code, and
@@ -156,8 +201,7 @@ func beginCommand(ts *testscript.TestScript, _ bool, args []string) {
 func endCommand(ts *testscript.TestScript, _ bool, args []string) {
 	b := ts.Value(running{}).(map[string]*background)[args[0]]
 	if len(args) > 2 {
-		signal := map[string]os.Signal{"INT": syscall.SIGINT, "KILL": syscall.SIGKILL}[args[2]]
-		ts.Check(b.command.Process.Signal(signal))
+		ts.Check(b.command.Process.Signal(map[string]os.Signal{"INT": syscall.SIGINT, "KILL": syscall.SIGKILL}[args[2]]))
 	}
 	select {
 	case <-b.ended:
@@ -190,17 +234,19 @@ func untilPrints(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// paste gives, on a terminal and in another folder, the one line that was printed last which
-// holds a text, word for word, and types the sweep's id where it is asked for. It must end with
-// exit code 0, or with another: paste [-exit CODE] TEXT [NAME=WHAT THE READER FILLS IN...]
+// paste gives, on a terminal and in another folder, the first line of what was printed last
+// that is a command and holds a text, word for word, and types the sweep's id where it is asked
+// for. It must end with exit code 0; with -begin it runs beside the script under a name:
+// paste [-begin NAME] TEXT [CAPITALS=WHAT THE READER FILLS IN...]
 func paste(ts *testscript.TestScript, _ bool, args []string) {
-	want := 0
-	if args[0] == "-exit" {
-		want, args = number(ts, args[1]), args[2:]
+	name := ""
+	if args[0] == "-begin" {
+		name, args = args[1], args[2:]
 	}
 	line := ""
 	for printed := range strings.Lines(ts.ReadFile("stdout") + ts.ReadFile("stderr")) {
-		if printed = strings.TrimPrefix(strings.TrimSpace(printed), nextPrefix); strings.Contains(printed, args[0]) && strings.Contains(printed, "safemode ") {
+		printed = strings.TrimPrefix(strings.TrimSpace(printed), nextPrefix)
+		if command := strings.HasPrefix(printed, "safemode ") || strings.HasPrefix(printed, "cd "); command && strings.Contains(printed, args[0]) {
 			line = printed
 			break
 		}
@@ -209,50 +255,38 @@ func paste(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("nothing to paste with %q", args[0])
 	}
 	for _, filled := range args[1:] {
-		name, value, _ := strings.Cut(filled, "=")
-		line = strings.ReplaceAll(line, name, value)
+		capitals, value, _ := strings.Cut(filled, "=")
+		line = strings.ReplaceAll(line, capitals, value)
 	}
 	ts.Logf("[pasted] %s", line)
-	said, code := onTerminal(ts, line)
+	b := onTerminal(ts, line)
+	b.runs(ts, name)
+	if name != "" {
+		return
+	}
+	typed := false
+	waitFor(ts, line, func() bool {
+		if id := askedID.FindStringSubmatch(b.out.String()); id != nil && !typed {
+			typed = true
+			fmt.Fprintln(b.terminal, id[1])
+		}
+		return b.hasEnded()
+	})
+	said := strings.ReplaceAll(b.out.String(), "\r\n", "\n")
 	fmt.Fprint(ts.Stdout(), said)
-	if code != want {
-		ts.Fatalf("%s: exit %d, want %d\n%s", line, code, want, said)
+	if code := b.command.ProcessState.ExitCode(); code != 0 {
+		ts.Fatalf("%s: exit %d\n%s", line, code, said)
 	}
 }
 
-// onTerminal gives a command line on a terminal of 80 columns and 24 lines.
-func onTerminal(ts *testscript.TestScript, line string) (said string, code int) {
-	c := at(ts, []string{"sh", "-c", "exec 2>&1; " + line})
-	c.Dir = os.TempDir()
-	terminal, err := pty.StartWithSize(c, &pty.Winsize{Rows: 24, Cols: 80})
+// onTerminal begins a command line on a terminal of 80 columns and 24 lines.
+func onTerminal(ts *testscript.TestScript, line string) *background {
+	b := &background{command: at(ts, []string{"sh", "-c", "exec 2>&1; cd /; " + line}), ended: make(chan struct{})}
+	var err error
+	b.terminal, err = pty.StartWithSize(b.command, &pty.Winsize{Rows: 24, Cols: 80})
 	ts.Check(err)
-	defer terminal.Close()
-	var shown output
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		_, _ = io.Copy(&shown, terminal) // until its other end is closed
-	}()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = c.Wait()
-	}()
-	typed := false
-	waitFor(ts, line, func() bool {
-		if id := askedID.FindStringSubmatch(shown.String()); id != nil && !typed {
-			typed = true
-			fmt.Fprintln(terminal, id[1])
-		}
-		select {
-		case <-ended:
-			return true
-		default:
-			return false
-		}
-	})
-	<-read
-	return strings.ReplaceAll(shown.String(), "\r\n", "\n"), c.ProcessState.ExitCode()
+	go func() { _, _ = io.Copy(&b.out, b.terminal) }() // until its other end is closed
+	return b
 }
 
 // askedID finds the sweep's id where it is to be typed.
@@ -285,6 +319,35 @@ func postText(ts *testscript.TestScript, _ bool, args []string) {
 		err = errors.New(http.StatusText(status))
 	}
 	ts.Check(err)
+}
+
+// releaseAll has the simulated DCC release all that its anomaly detection holds back: release
+func releaseAll(ts *testscript.TestScript, _ bool, _ []string) {
+	body, err := tryGet("http://" + ts.Getenv("CONTROL") + "/sim/v1/quarantine")
+	ts.Check(err)
+	var held []struct {
+		Ref string `json:"quarantine_event_ref"`
+	}
+	ts.Check(json.Unmarshal(body, &held))
+	for _, q := range held {
+		postText(ts, false, []string{"/sim/v1/quarantine/" + q.Ref + "/release"})
+	}
+}
+
+// smallDisk mounts a disk of a size at a folder, or gives it that size; from then on the
+// script's commands see it: disk SIZE FOLDER
+func smallDisk(ts *testscript.TestScript, _ bool, args []string) {
+	folder := ts.MkAbs(args[1])
+	if ts.Getenv("WITHIN") != "" {
+		exits(ts, false, []string{"0", "mount", "-o", "remount,size=" + args[0], folder})
+		return
+	}
+	holder := exec.Command("unshare", "--map-root-user", "--mount", "sh", "-c", `mount -t tmpfs -o size="$1" tmpfs "$2" && echo answers && exec sleep 600`, "sh", args[0], folder)
+	b := &background{command: holder, ended: make(chan struct{})}
+	holder.Stdout, holder.Stderr = &b.out, &b.out
+	ts.Check(holder.Start())
+	b.runs(ts, "disk")
+	ts.Setenv("WITHIN", strconv.Itoa(holder.Process.Pid))
 }
 
 // lateDCC is a way to the DCC, at the address SPARE, whose clock says so much later there:
