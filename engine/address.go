@@ -3,8 +3,10 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"safemode/engine/console"
@@ -27,7 +29,7 @@ func (e *Engine) listenInbox(ctx context.Context) error {
 	in := e.o.Inbox
 	in.Connections, in.Unknown = atMost(in.Connections, 512, spare/2), atMost(in.Unknown, 512, spare/4)
 	if e.inbox, err = inbox.Listen(ctx, in); err != nil {
-		return fmt.Errorf("inbox.listen: %w: end what holds the address, or change inbox.listen", err)
+		return fmt.Errorf("inbox.listen: %w%s", err, taken(err))
 	}
 	return nil
 }
@@ -43,9 +45,17 @@ func (e *Engine) listenOperations(ctx context.Context) error {
 	}
 	desk.Connections, desk.Unknown = atMost(desk.Connections, 128, spare/16), atMost(desk.Unknown, 256, spare/8)
 	if e.console, err = console.Listen(ctx, desk); err != nil {
-		return fmt.Errorf("operations.listen: %w: end what holds the address, or change operations.listen", err)
+		return fmt.Errorf("operations.listen: %w%s", err, taken(err))
 	}
 	return nil
+}
+
+// taken says what to do about an address that is in use.
+func taken(err error) string {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return ": see whether this sweep runs already (safemode status); if not, name another address, or end what holds this one"
+	}
+	return ""
 }
 
 func (e *Engine) spare() (int, error) { return listen.Spare(ownFiles + 2*e.o.Workers) }

@@ -188,6 +188,7 @@ type Engine struct {
 	desk       http.Handler                     // of the console
 
 	heard     *prometheus.GaugeVec // see pulse.go
+	troubled  atomic.Int64         // since when a circuit was not closed, in nanoseconds since 1970; 0: all are
 	lastHeard atomic.Int64         // when a message came in, in nanoseconds since 1970; 0: none has
 	ended     atomic.Bool          // the runner has
 

@@ -117,7 +117,7 @@ func (e *Engine) beginning(ctx context.Context) (known int, _ *record.Opening, _
 		return 0, nil, err
 	}
 	if planned.Kind != record.Planned || planned.Code != e.o.Plan.SHA256 {
-		return 0, nil, fmt.Errorf("%w: %s was begun with another plan (%.12s...), this one is %.12s...",
+		return 0, nil, fmt.Errorf("%w: %s was begun with another plan (%.12s...), this one is %.12s...: name that plan, or a new journal (--journal)",
 			ErrRefused, e.o.Journal, planned.Code, e.o.Plan.SHA256)
 	}
 	if header, err := json.Marshal(e.o.Plan.Header); err != nil || !bytes.Equal(header, planned.Body) {

@@ -36,6 +36,8 @@ func (e *Engine) Status() record.Status {
 		}
 	}
 	st.Breakers = e.circuits.Troubled()
+	st.BreakersSince = e.troubledSince(len(st.Breakers) > 0)
+	st.UnknownSigner, st.UnknownSince = e.prover.UnknownSigner()
 	st.Signer = e.signerTrouble()
 	if limit := e.limit(); !math.IsInf(limit, 1) {
 		st.Limit = &limit
@@ -49,6 +51,16 @@ func (e *Engine) Status() record.Status {
 	st.Calls = e.called.look(e.o.Journal, e.sweepID)
 	advice.Judge(&st, e.place(), e.clock.Wall())
 	return st
+}
+
+// troubledSince is since when a circuit was not closed, as far as a look has seen it.
+func (e *Engine) troubledSince(now bool) time.Time {
+	if !now {
+		e.troubled.Store(0)
+		return time.Time{}
+	}
+	e.troubled.CompareAndSwap(0, time.Now().UnixNano())
+	return time.Unix(0, e.troubled.Load()).UTC()
 }
 
 // identify says which sweep it is, and whether it is real.

@@ -52,6 +52,8 @@ how the sweep ended. --config and --plan are then named in the commands that it 
 			}
 			status, err := ask()
 			if err != nil {
+				w := wayHere(io)
+				w.say(io, w.stands())
 				return err
 			}
 			if watch {

@@ -143,6 +143,11 @@ func (w *way) preflight() string {
 	return w.place().Command("preflight", "--config", cmp.Or(w.Config, "CONFIG.yaml"), "--plan", cmp.Or(w.Plan, "PLAN"), "--journal", cmp.Or(w.Journal, "JOURNAL"))
 }
 
+// stands says how the sweep stands where nothing answers.
+func (w *way) stands() string {
+	return w.place().Command("status", "--journal", cmp.Or(w.Journal, "JOURNAL"), "--config", cmp.Or(w.Config, "CONFIG.yaml"), "--plan", cmp.Or(w.Plan, "PLAN"))
+}
+
 func (w *way) report() string {
 	return w.place().Command("report", "--journal", cmp.Or(w.Journal, "JOURNAL"), "--out", cmp.Or(w.Report, "REPORT"))
 }

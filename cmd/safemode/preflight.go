@@ -133,12 +133,12 @@ func (f *preflight) report(io stdio, asJSON bool) error {
 			return err
 		}
 	} else {
-		for _, v := range f.findings {
-			word := "ok  "
-			if !v.OK {
-				word = "FAIL"
+		for _, ok := range [...]bool{true, false} { // what fails stands together, where it is read first
+			for _, v := range f.findings {
+				if v.OK == ok {
+					fmt.Fprintf(io.out, "%s %s: %s\n", map[bool]string{true: "ok  ", false: "FAIL"}[ok], v.Name, v.Detail)
+				}
 			}
-			fmt.Fprintf(io.out, "%s %s: %s\n", word, v.Name, v.Detail)
 		}
 	}
 	if failed == 0 {

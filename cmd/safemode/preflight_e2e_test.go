@@ -5,10 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -159,7 +155,11 @@ func TestPreflightRefusesWhatTheSweepRefuses(t *testing.T) {
 	putFile(t, s.path("text.db"), []byte("this is no journal, and never was one"))
 	putFile(t, s.path("pki/nobody.pem"), []byte("no certificate"))
 	putFile(t, s.path("spoilt.csv"), []byte("mpxn,when\n1,2\n"))
-	late := s.lateDCC(t, -26*time.Hour)
+	late, err := dccWithClock("http://"+s.duis, -26*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(late.Close)
 	gate := "custody_dir: custody\n"
 	for _, c := range []struct {
 		name          string
@@ -188,7 +188,7 @@ func TestPreflightRefusesWhatTheSweepRefuses(t *testing.T) {
 		{name: "another environment", plan: "nowhere", want: "nowhere"},
 		{name: "no DCC", swap: []string{s.duis, freeAddress(t)}, want: "cannot be reached"},
 		{name: "no SMKI service", swap: []string{s.smki, freeAddress(t)}, want: "cannot be reached"},
-		{name: "a wrong clock", swap: []string{"http://" + s.duis, late}, want: "this machine's clock is 26h0m"},
+		{name: "a wrong clock", swap: []string{"http://" + s.duis, late.URL}, want: "this machine's clock is 26h0m"},
 		{name: "an inbox address in use", swap: []string{"inbox: {listen: " + s.inbox, "inbox: {listen: " + s.duis}, want: "inbox.listen: "},
 		{name: "an operations address in use", swap: []string{"operations: {listen: " + s.operations, "operations: {listen: " + s.smki}, want: "operations.listen: "},
 		{name: "a gate that is closed", swap: []string{gate, gate + "gates: {mpids_file: nowhere.yaml}\n"}, want: "gate mpids is closed"},
@@ -286,21 +286,4 @@ func (s *scene) rosterWithout(t *testing.T, name, person string) {
 	if err := signFile(s.path(name), s.path("pki/staff/rita")); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// lateDCC is the way to the scene's DCC, whose clock says so much later there; its URL.
-func (s *scene) lateDCC(t *testing.T, by time.Duration) string {
-	t.Helper()
-	to, err := url.Parse("http://" + s.duis)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := httputil.NewSingleHostReverseProxy(to)
-	proxy.ModifyResponse = func(r *http.Response) error {
-		r.Header.Set("Date", time.Now().Add(by).UTC().Format(http.TimeFormat))
-		return nil
-	}
-	server := httptest.NewServer(proxy)
-	t.Cleanup(server.Close)
-	return server.URL
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -214,7 +215,18 @@ func advise(ctx context.Context, io stdio, err error, o *engine.Options) {
 	if !errors.Is(err, direction.ErrNotApproved) {
 		return
 	}
-	if st, unread := engine.StatusOf(ctx, o.Journal, o.Plan, o.Place); unread == nil { // else the refusal says enough
+	place := o.Place
+	place.Approved = []string{}
+	if missing, ok := errors.AsType[*direction.MissingError](err); ok {
+		for _, by := range missing.Signed {
+			place.Approved = append(place.Approved, by.Name)
+			place.Approvers = slices.DeleteFunc(slices.Clone(place.Approvers), func(person string) bool {
+				cert, err := loadCertificate(person + ".pem")
+				return err == nil && direction.Fingerprint(cert) == by.Key
+			})
+		}
+	}
+	if st, unread := engine.StatusOf(ctx, o.Journal, o.Plan, place); unread == nil { // else the refusal says enough
 		printToDo(io.err, &st)
 	}
 }

@@ -34,9 +34,12 @@ type judge struct {
 func Judge(st *record.Status, p Place, now time.Time) {
 	j := judge{st: st, place: p, now: now}
 	j.sweep()
-	j.held()
+	first := len(j.tasks)
 	if j.active() {
 		j.ways()
+	}
+	j.held(first)
+	if j.active() {
 		j.soon()
 	}
 	j.homes()
@@ -89,19 +92,21 @@ var holdKinds = map[string]string{
 	record.CauseWave: record.NoticeWave, record.CauseQuarantine: record.NoticeQuarantine, record.CauseRenewal: record.NoticeDeadMan,
 }
 
-// held tells of what people and rules hold back.
-func (j *judge) held() {
+// held tells of what people and rules hold back. What stops the whole sweep comes at first, but
+// behind what is wrong on the way to the meters where a wave's rule may have paused for that.
+func (j *judge) held(first int) {
 	st := j.st
+	wrong := len(j.tasks) > first
 	for _, h := range st.Holds {
-		since := h.Since.UTC().Format(clockLayout)
-		if st.ClockSpeed != 0 && st.ClockSpeed != 1 {
-			since += " (the sweep's clock)"
-		}
+		since := j.clockOf(h.Since)
 		t := record.Task{Incident: incidentOf[h.Cause], Says: fmt.Sprintf("%s is %s since %s by %s: %s", h.Scope, map[string]string{"pause": "paused", "stop": "stopped"}[h.Action],
 			since, h.By, cmp.Or(h.Reason, "no reason was given"))}
 		switch h.Cause {
 		case record.CauseWave:
 			t.Do = "Find out why these requests ended so. If the rest may go on, resume: what the rule has counted counts anew."
+			if wrong {
+				t.Do = "What is said above may be why. Once it is mended, resume: what the rule has counted counts anew."
+			}
 		case record.CauseQuarantine:
 			t.Do = doQuarantine
 		case record.CauseRenewal:
@@ -119,8 +124,10 @@ func (j *judge) held() {
 		t = callOfHold(t, h)
 		if h.Scope == wholeSweep && j.active() {
 			j.stops = true
-			j.tasks = slices.Insert(j.tasks, 0, t)
-			continue
+			if h.Cause != record.CauseWave || !wrong {
+				j.tasks = slices.Insert(j.tasks, first, t)
+				continue
+			}
 		}
 		j.add(t)
 	}
@@ -156,6 +163,15 @@ func callOfHold(t record.Task, h record.HoldStatus) record.Task {
 	return t
 }
 
+// clockOf says an instant of the sweep's clock, and that it is that one's where it is another.
+func (j *judge) clockOf(at time.Time) string {
+	text := at.UTC().Format(clockLayout)
+	if j.st.ClockSpeed != 0 && j.st.ClockSpeed != 1 {
+		text += " (the sweep's clock)"
+	}
+	return text
+}
+
 // wholeSweep is the scope of a hold of everything.
 const wholeSweep = "the sweep"
 
@@ -178,17 +194,34 @@ func (j *judge) ways() {
 			Commands: []string{j.place.command("signer", "serve", "--config", "SIGNER.yaml")},
 		}, record.NoticeSigner, "", ""))
 	}
-	if n := len(st.Breakers); n > 0 {
-		t := record.Task{Incident: "dcc-down", Says: "POSTs to the DCC fail: " + strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")}
-		t.Do = doServices
-		if st.Rates.Acknowledged == 0 && waits {
+	down := len(st.Breakers) > 0 && st.Rates.Acknowledged == 0 && waits
+	if len(st.Breakers) > 0 {
+		t := record.Task{Incident: "dcc-down", Says: "POSTs to the DCC fail: ", Do: doServices}
+		if down {
 			j.stops = true
-			t.Says = "the DCC takes nothing: " + strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")
+			t.Says = "the DCC takes nothing: "
 			t.Do += " If they are well, look at the way there: dcc.url, dcc.tls, the firewall."
 		}
-		j.add(call(t, record.NoticeBreaker, "", ""))
+		if st.State == "paused" { // nothing is POSTed that would show it
+			t.Says = strings.NewReplacer("takes nothing", "took nothing when it was last tried", "fail", "failed when they were last tried").Replace(t.Says)
+			t.Do = strings.Replace(t.Do, doesServices, "While it is paused the sweep tries nothing: resume once they are well.", 1)
+		}
+		names := strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")
+		since := ""
+		if !st.BreakersSince.IsZero() {
+			since = ", since " + st.BreakersSince.UTC().Format(clockLayout)
+		}
+		t = call(t, record.NoticeBreaker, "", t.Says+names) // one cause, however often it is looked at
+		t.Says += names + since
+		j.add(t)
 	}
-	if st.State == "running" {
+	switch {
+	case st.UnknownSigner > 0:
+		j.add(call(record.Task{
+			Says: fmt.Sprintf("%s under a certificate of the DCC that is not configured, since %s: none is believed", count(st.UnknownSigner, "1 answer is signed", "%d answers are signed"), j.clockOf(st.UnknownSince)),
+			Do:   doCertificate, Incident: "wrong-certificate", Commands: append(j.ifActive("stop"), j.place.Sweep()),
+		}, record.NoticeInbox, "certificate", "answers are signed under a certificate of the DCC that is not configured: none is believed"))
+	case st.State == "running" && !down: // else they are silent for that
 		j.regions()
 	}
 	if st.DiskFree != nil && *st.DiskFree < st.DiskNeeded {
@@ -211,7 +244,7 @@ func (j *judge) regions() {
 	electricity := 0
 	for _, r := range j.st.Heard {
 		electricity += r.OpenElectricity
-		if r.Silent {
+		if r.Silent && !j.holds("region "+r.Region) {
 			silent, names = append(silent, r.Region+" ("+r.Answered()+")"), append(names, r.Region)
 			pauses = append(pauses, j.ifActive("pause", "--region", r.Region, "--reason", "region out")...)
 		}
@@ -233,6 +266,11 @@ func (j *judge) regions() {
 			Commands: pauses,
 		}, record.NoticeRegion, strings.Join(names, ", "), ""))
 	}
+}
+
+// holds says whether something of this scope is held.
+func (j *judge) holds(scope string) bool {
+	return slices.ContainsFunc(j.st.Holds, func(h record.HoldStatus) bool { return h.Scope == scope })
 }
 
 // soon tells of what will stop the sweep if nobody does anything.

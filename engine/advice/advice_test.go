@@ -197,6 +197,50 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// Answers that cannot be proven for want of a certificate are said to be that, and not to be
+// missing; what may be why a wave's rule has paused the sweep is said before that.
+func TestWhatIsWrongIsSaidBeforeWhatFollowsFromIt(t *testing.T) {
+	wave := record.HoldStatus{Scope: wholeSweep, Action: "pause", By: record.BySweep, Cause: record.CauseWave, Reason: "20 of 20 requests ended no_response", Since: now}
+	silent := []record.RegionHeard{{Region: "North", OpenElectricity: 30, Silent: true}}
+	breakers := map[string]string{"transform North": "open"}
+	for name, c := range map[string]struct {
+		st   record.Status
+		says []string
+	}{
+		"no such certificate": {record.Status{State: "running", Heard: silent, UnknownSigner: 7, UnknownSince: now}, []string{"7 answers are signed under a certificate"}},
+		"and it has paused":   {record.Status{State: "paused", Holds: []record.HoldStatus{wave}, UnknownSigner: 1, UnknownSince: now}, []string{"1 answer is signed under a certificate", "the sweep is paused"}},
+		"the DCC down":        {record.Status{State: "paused", Holds: []record.HoldStatus{wave}, Breakers: breakers, BreakersSince: now}, []string{"the DCC took nothing when it was last tried: transform North, since 30 Nov 03:00 UTC", "the sweep is paused"}},
+		"a person's pause": {record.Status{
+			State: "paused", Holds: []record.HoldStatus{{Scope: wholeSweep, Action: "pause", By: "Ada"}}, Breakers: breakers,
+		}, []string{"the sweep is paused", "the DCC took nothing when it was last tried"}},
+	} {
+		c.st.Meters = 9
+		st := judged(c.st, night)
+		if len(st.ToDo) != len(c.says) || st.Health.Says != st.ToDo[0].Says {
+			t.Errorf("%s: %d tasks, health %q", name, len(st.ToDo), st.Health.Says)
+			continue
+		}
+		for i, says := range c.says {
+			if !strings.HasPrefix(st.ToDo[i].Says, says) {
+				t.Errorf("%s: task %d says %q, want %q", name, i, st.ToDo[i].Says, says)
+			}
+		}
+		if c.st.State == "paused" && strings.Contains(fmt.Sprint(st.ToDo), "tries them by itself") {
+			t.Errorf("%s: a sweep that is paused tries nothing: %+v", name, st.ToDo)
+		}
+	}
+}
+
+// Who has approved is not asked again.
+func TestOneApproverMore(t *testing.T) {
+	p := night
+	p.Approved, p.Approvers = []string{"alice"}, []string{"bob"}
+	task := judged(record.Status{State: "planned"}, p).ToDo[0]
+	if !strings.HasPrefix(task.Do, "alice has approved. One approver more ") || len(task.Commands) != 2 || !strings.Contains(task.Commands[0], "bob.pem") || task.Incident != "approver-missing" {
+		t.Errorf("%+v", task)
+	}
+}
+
 // What is worst for homes comes first, each with how many and what to do by reason; what
 // holds the sweep up comes before.
 func TestWorstFirst(t *testing.T) {

@@ -16,7 +16,10 @@ func (j *judge) sweep() {
 	switch st.State {
 	case "planned":
 		j.stops = true
-		t := record.Task{Incident: "not-begun", Says: "it has not begun", Do: "Two approvers (not who prepared the plan or recorded its direction) approve it, each with their own key; then the sweep's command begins it:"}
+		t := record.Task{Incident: "not-begun", Says: "it has not begun", Do: j.approve("it") + "; then the sweep's command begins it:"}
+		if p.Approved != nil {
+			t.Incident = "approver-missing"
+		}
 		t.Commands = append(p.approve(false), p.Sweep())
 		j.add(t)
 	case "halted":
@@ -30,7 +33,11 @@ func (j *judge) sweep() {
 		j.goOn("it was told to stop, and has drained")
 	case "open":
 		j.stops = true
-		j.goOn("its journal has no end: it runs, or was cut off")
+		says := "its journal has no end: it runs, or was cut off"
+		if !st.Time.IsZero() {
+			says += "; its last record is of " + j.clockOf(st.Time)
+		}
+		j.goOn(says)
 		t := &j.tasks[len(j.tasks)-1]
 		t.Do = doCutOff + t.Do
 		t.Commands = slices.Insert(t.Commands, 0, p.order("status"))
@@ -64,7 +71,15 @@ func (j *judge) approvalsOver() bool {
 
 // twoApprove says who gives the commands that follow.
 func (j *judge) twoApprove() string {
-	return "Two approvers (not who prepared the plan or recorded its direction) approve anew, each with their own key; then the sweep's command goes on with it:"
+	return j.approve("anew") + "; then the sweep's command goes on with it:"
+}
+
+// approve says who is still to approve.
+func (j *judge) approve(what string) string {
+	if by := j.place.Approved; len(by) == 1 {
+		return fmt.Sprintf("%s has approved. One approver more (not who prepared the plan or recorded its direction) approves %s, with their own key", by[0], what)
+	}
+	return fmt.Sprintf("Two approvers (not who prepared the plan or recorded its direction) approve %s, each with their own key", what)
 }
 
 // halted tells what to do after a halt: mend what it was, then two approve, then the sweep's
@@ -112,7 +127,7 @@ func (j *judge) mend() (text string, final bool) {
 		case len(st.Gates) > 0:
 			return "The gates are open again.", false
 		}
-		return "See to what has closed the gate; preflight says whether it is open again.", false
+		return cmp.Or(gates[j.gateInReason()], "See to what has closed the gate.") + " preflight says whether the gate passes again.", false
 	case record.HaltJournal:
 		return doJournal, false
 	case record.HaltFenced:
@@ -122,6 +137,9 @@ func (j *judge) mend() (text string, final bool) {
 	case record.HaltDCC:
 		return doUser, false
 	case record.HaltTripwire:
+		if j.incident() == "mpids-moved" {
+			return doMoved, false
+		}
 		return doUnproven, false
 	case record.HaltWave:
 		return "Find out why so many requests of the wave ended so.", false
@@ -143,6 +161,9 @@ var gates = map[string]string{
 func (j *judge) incident() string {
 	switch j.st.Cause {
 	case record.HaltGate:
+		if len(j.st.Gates) == 0 {
+			return cmp.Or(gateIncidents[j.gateInReason()], "halted")
+		}
 		for _, gate := range slices.Sorted(maps.Keys(j.st.Gates)) {
 			if name := gateIncidents[gate]; j.st.Gates[gate] != "open" && name != "" {
 				return name
@@ -163,6 +184,17 @@ func (j *judge) incident() string {
 		return "defect"
 	}
 	return "halted"
+}
+
+// gateInReason is the gate that a halt names, where nothing else tells which one closed: by a
+// journal alone.
+func (j *judge) gateInReason() string {
+	for name := range gates {
+		if strings.Contains(j.st.Reason, "gate "+name+" is closed") {
+			return name
+		}
+	}
+	return ""
 }
 
 // gateIncidents are what it is when a gate closes.

@@ -17,32 +17,35 @@ type Incident struct {
 
 // What a person does, where a task and the runbook say the same.
 const (
-	doServices   = "Ask the DCC's service desk whether these services are in trouble. The sweep tries them by itself and goes on when they answer."
-	doInbox      = "Ask the DCC's service desk whether it can reach the inbox, and look at the firewall and at the inbox's certificate."
-	doRegion     = "Ask the DCC's service desk whether the region is out. If it is, pause the region, so that no tries are used up, and resume it later:"
-	doDisk       = "Free some room now: a sweep that cannot write its journal halts."
-	doJournal    = "Free the disk of the journal, mend it, or end the program that holds the file."
-	doFenced     = "Another engine has the sweep, or may have: safemode sweeps --database says which. It goes on there; nothing is to be done here."
-	doQuarantine = "Ask the DCC's service desk to release them, and to delete those that are to be deleted (below, or in status); then resume."
-	doUnproven   = "Find out with the DCC's service desk what these answers mean: homes that have moved to another supplier, or a certificate of the DCC that the configuration lacks."
-	doDirection  = "Ask the Authority for a new direction, sign it, and plan anew; two then approve the new plan:"
-	doUser       = "Ask the DCC's service desk why it refuses this User; look at dcc.url, the client certificate and the User's access (preflight --probe)."
-	doDefect     = "Keep the journal and what the program said, and have the defect looked at before anything is sent."
-	doSigner     = "Bring the signer back; the sweep then goes on by itself."
-	doKeys       = "Mend the keys, the signer or the folder of counters: preflight says what is wrong with them."
-	doRenew      = "Say that somebody is there:"
-	doCutOff     = "See whether it runs; if nothing answers, and its process is gone, it was cut off. "
-	approvers    = "Two approvers (not who prepared the plan or recorded its direction) approve"
+	doServices    = "Ask the DCC's service desk whether these services are in trouble. " + doesServices
+	doesServices  = "The sweep tries them by itself and goes on when they answer."
+	doInbox       = "Ask the DCC's service desk whether it can reach the inbox, and look at the firewall and at the inbox's certificate."
+	doCertificate = "They are kept. Ask the DCC's service desk, by telephone, whether it signs under a new certificate; have that from the SMKI repository, and name it in dcc.transform_certificates or dcc.xml_signing_certificates. Then stop the sweep; the same command goes on with it and judges what was kept:"
+	doRegion      = "Ask the DCC's service desk whether the region is out. If it is, pause the region, so that no tries are used up, and resume it later:"
+	doDisk        = "Free some room now: a sweep that cannot write its journal halts."
+	doJournal     = "Free the disk of the journal, mend it, or end the program that holds the file."
+	doFenced      = "Another engine has the sweep, or may have: safemode sweeps --database says which. It goes on there; nothing is to be done here."
+	doQuarantine  = "Ask the DCC's service desk to release them, and to delete those that are to be deleted (below, or in status); then resume."
+	doUnproven    = "Find out with the DCC's service desk what these answers mean: homes that have moved to another supplier, or a certificate of the DCC that the configuration lacks."
+	doMoved       = "Ask the Authority whether the market participant IDs have moved. If they have, these homes are another supplier's: nothing more is sent, and nobody approves. If single homes have switched, put them on transfers.file."
+	doDirection   = "Ask the Authority for a new direction, sign it, and plan anew; two then approve the new plan:"
+	doUser        = "Ask the DCC's service desk why it refuses this User; look at dcc.url, the client certificate and the User's access (preflight --probe)."
+	doDefect      = "Keep the journal and what the program said, and have the defect looked at before anything is sent."
+	doSigner      = "Bring the signer back; the sweep then goes on by itself."
+	doKeys        = "Mend the keys, the signer or the folder of counters: preflight says what is wrong with them."
+	doRenew       = "Say that somebody is there:"
+	doCutOff      = "See whether it runs; if nothing answers, and its process is gone, it was cut off. "
+	approvers     = "Two approvers (not who prepared the plan or recorded its direction) approve"
 )
 
 // Incidents are all that the runbook tells of.
 var Incidents = []Incident{
 	{
 		"dcc-down", "the DCC takes nothing",
-		[]string{"the DCC takes nothing: ", "POSTs to the DCC fail: "},
+		[]string{"the DCC takes nothing: ", "POSTs to the DCC fail: ", "took nothing when it was last tried"},
 		"Its services refuse connections or answer with errors. What was sent stays open; nothing is lost and no try is used up.",
 		doServices + " If they are well, look at the way there: dcc.url, dcc.tls, the firewall.",
-		"Do not stop and start the sweep: it probes by itself. Do not raise the pace to catch up afterwards.",
+		"Do not stop and start the sweep: it probes by itself, unless a rule has paused it. Do not raise the pace to catch up afterwards.",
 	},
 	{
 		"dcc-slow", "the DCC puts POSTs off, or the sweep is slower than it was planned",
@@ -74,9 +77,9 @@ var Incidents = []Incident{
 	},
 	{
 		"wrong-certificate", "answers cannot be proven",
-		[]string{"answers could not be proven, and are not believed"},
+		[]string{"under a certificate of the DCC that is not configured", "answers could not be proven, and are not believed"},
 		"A certificate of the DCC or of devices is not the one that the configuration or the SMKI service has, or somebody between us and the meters does not tell the truth. Nothing of it is believed.",
-		doUnproven + " Put a missing certificate into dcc.transform_certificates or dcc.xml_signing_certificates, and have preflight --probe look at it.",
+		doUnproven + " A new certificate of the DCC is had from the SMKI repository, named in dcc.transform_certificates or dcc.xml_signing_certificates, and looked at by preflight --probe; then the sweep is stopped and started again: what came under it was kept.",
 		"Do not add a certificate that came with the messages themselves, or by e-mail alone.",
 	},
 	{
@@ -144,7 +147,7 @@ var Incidents = []Incident{
 	},
 	{
 		"old-journal", "the journal is of another plan, or an older copy",
-		[]string{"was begun with another plan"},
+		[]string{"the journal is an older copy: ", "was begun with another plan"},
 		"A plan is for one journal, and the folder of counters knows how far it had come. Yesterday's, or a copy put back from a backup, does not know what was sent since.",
 		"Name the journal that belongs to this plan. If the newer one is truly lost, two approve the copy (safemode approve --accept), and safemode custody accept takes it.",
 		"Do not delete the custody folder, and do not begin a new one beside it.",

@@ -15,6 +15,7 @@ type Place struct {
 	Config        string // the configuration's file, as it was named: a plan holds to how its files are named
 	Plan, Journal string
 	Approvers     []string // who approves, each the path of a certificate and a key without .pem and .key; none: the reader knows
+	Approved      []string // names of who has approved what is still to be approved; nil: not known
 	Operations    string   // host:port or https://host:port; empty: the default
 	Guarded       bool     // the operations address asks for a token
 	Ending        bool     // its process has halted, and still takes answers in

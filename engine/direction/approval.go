@@ -241,7 +241,7 @@ func (o *Occasion) check(a *Approval, roster *Roster, now time.Time) error {
 }
 
 // Find returns the approvals of two different people that count for an occasion, the newest
-// of each. The error wraps [ErrNotApproved], is one line, and says what is missing and what
+// of each. The error is a [*MissingError], is one line, and says what is missing and what
 // is wrong with the approvals that are there.
 func (o *Occasion) Find(all []*Approval, roster *Roster, now time.Time) ([]*Approval, error) {
 	var good []*Approval
@@ -285,8 +285,23 @@ func (o *Occasion) Find(all []*Approval, roster *Roster, now time.Time) ([]*Appr
 	if len(faults) > 0 {
 		text += "; " + strings.Join(faults, "; ")
 	}
-	return nil, fmt.Errorf("%w: %s", ErrNotApproved, text)
+	missing := &MissingError{text: text}
+	for _, a := range two {
+		missing.Signed = append(missing.Signed, a.Approver)
+	}
+	return nil, missing
 }
+
+// MissingError says that two people have not approved an occasion. It wraps [ErrNotApproved].
+type MissingError struct {
+	Signed []Signatory // who has; one at most
+	text   string
+}
+
+func (e *MissingError) Error() string { return ErrNotApproved.Error() + ": " + e.text }
+
+// Unwrap is [ErrNotApproved].
+func (e *MissingError) Unwrap() error { return ErrNotApproved }
 
 // ResumesOf is how many resumes approvals allow together: the fewest of any.
 func ResumesOf(approvals []*Approval) int {

@@ -369,6 +369,9 @@ func (p *Prover) judge(ctx context.Context, m *message) (result, error) {
 		return undecided, err
 	}
 	if errors.Is(err, proof.ErrUnknownSigner) {
+		p.mu.Lock()
+		m.stranger = true
+		p.mu.Unlock()
 		p.metrics.unknownSigner.Inc()
 		p.notice.Error("DCC signing certificate not configured: its messages are kept until it is", zap.Error(err))
 	}
@@ -378,6 +381,23 @@ func (p *Prover) judge(ctx context.Context, m *message) (result, error) {
 		p.o.Disbelieve(m.seq, m.id, err)
 	}
 	return undecided, err
+}
+
+// UnknownSigner is how many messages are kept because they are signed under a certificate that
+// is not configured, and since when the oldest has been tried in this run, by the clock of
+// Options.
+func (p *Prover) UnknownSigner() (n int, since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.eachUndecided(func(m *message) {
+		if !m.stranger {
+			return
+		}
+		if n++; since.IsZero() || m.since.Before(since) {
+			since = m.since
+		}
+	})
+	return n, since
 }
 
 // verify calls the verifier. Its errors are [*proof.Error]: where the verifier could not be

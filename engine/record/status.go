@@ -72,17 +72,24 @@ type Status struct {
 	Headroom map[string]float64 `json:"anomaly_headroom,omitempty"`
 
 	// The engine's.
-	ResumesLeft   int       `json:"resumes_left"`                // starts that the approvals still give after stops that are no halts
-	ApprovedUntil time.Time `json:"approved_until,omitzero"`     // real time
-	InboxHeard    *float64  `json:"inbox_heard_seconds"`         // real time since the last message came in; null: none has
+	ResumesLeft   int       `json:"resumes_left"`            // starts that the approvals still give after stops that are no halts
+	ApprovedUntil time.Time `json:"approved_until,omitzero"` // real time
+	InboxHeard    *float64  `json:"inbox_heard_seconds"`     // real time since the last message came in; null: none has
+	// UnknownSigner is how many answers are kept because the DCC has signed them under a
+	// certificate that is not configured, and UnknownSince since when, by the sweep's clock.
+	UnknownSigner int       `json:"unknown_signer,omitempty"`
+	UnknownSince  time.Time `json:"unknown_signer_since,omitzero"`
 	DiskFree      *uint64   `json:"disk_free_bytes,omitempty"`   // where the journal is; null: not known
 	DiskNeeded    uint64    `json:"disk_needed_bytes,omitempty"` // that the rest of the sweep may take
 
 	// By name.
-	Signer   string            `json:"signer,omitempty"`           // why it gives no signatures; empty: it does
-	Breakers map[string]string `json:"breakers,omitempty"`         // of circuits that are not closed
-	Gates    map[string]string `json:"gates,omitempty"`            // open, or why not
-	Limit    *float64          `json:"limit_per_second,omitempty"` // POSTs a second by the sweep's clock, of all regions together; null: none
+	Signer   string            `json:"signer,omitempty"`   // why it gives no signatures; empty: it does
+	Breakers map[string]string `json:"breakers,omitempty"` // of circuits that are not closed
+	// BreakersSince is since when one or another of them was not closed, in real time.
+	BreakersSince time.Time `json:"breakers_since,omitzero"`
+
+	Gates map[string]string `json:"gates,omitempty"`            // open, or why not
+	Limit *float64          `json:"limit_per_second,omitempty"` // POSTs a second by the sweep's clock, of all regions together; null: none
 }
 
 // CallCounts counts homes by the call centre's record. Nothing is decided by it.

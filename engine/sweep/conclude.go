@@ -37,7 +37,9 @@ func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servi
 		s.emit(Settled{o.Of})
 	}
 	s.takeEnd(m, e, service, id)
-	s.counts.heard[m.Plan.Region].ended(class, s.now)
+	if service != servicerequests.ReadInventory { // which the DCC answers, whatever is with the region
+		s.counts.heard[m.Plan.Region].ended(class, s.now)
+	}
 	s.pace.flow.ended(m.Plan.Region, class)
 	s.counts.refused(m.Plan.Region, service, class, code, s.now)
 	if unregistered {
