@@ -45,7 +45,7 @@ func (n numbers) whole() numbers {
 // they are those of the simulated meters.
 func TestNumbersAgree(t *testing.T) {
 	long(t)
-	s := newScene(t, 150, 5, referenceSpeed)
+	s := newScene(t, ofWhole(60, 150), 5, referenceSpeed)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	sim := s.sim(t)
 	p := start(t, append(s.sweepArgs("safemode.yaml", "plan", "journal.db"), "--stay", "5m")...)

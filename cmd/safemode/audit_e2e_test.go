@@ -282,7 +282,7 @@ func TestAuditSeesThroughAForgedChain(t *testing.T) {
 // the histories.
 func TestRestoreDrill(t *testing.T) {
 	long(t)
-	s, sim := referenceScene(t, fewMeters)
+	s, sim := referenceScene(t, fewMeters())
 	// What was answered after the backup is not answered again: it is waited for.
 	s.configure(t, "safemode.yaml", "response_wait_electricity:", "response_wait_gas: 2h\n  response_wait_electricity:")
 	p := s.sweep(t)

@@ -27,7 +27,7 @@ func TestSweepNeedsTwoApprovers(t *testing.T) {
 	refused("two", "not approved", "nobody has signed")
 	s.approve(t, "two", "alice")
 	refused("two", "one has signed (alice)")
-	time.Sleep(1100 * time.Millisecond) // another file: its name has the second
+	nextSecond() // or it would be the same file
 	s.approve(t, "two", "alice", "--resumes", "3")
 	refused("two", "the same person signed twice (alice)")
 	s.approve(t, "two", "bob", "--valid", "1ns")

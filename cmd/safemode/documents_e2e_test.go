@@ -46,13 +46,15 @@ trap 'code=$?; [ $code = 0 ] || echo "$at: exit $code" >&2' EXIT
 `
 
 // TestDocumentsRun runs the shell blocks of each document, one after another as one
-// script, in a new folder beside a copy of config. Addresses are free ones.
+// script, in a new folder beside a copy of config. Addresses are free ones. What a document
+// has run in the background is a scene of a minute: without -whole TestDocuments alone
+// looks at such documents.
 func TestDocumentsRun(t *testing.T) {
 	long(t)
 	outside.Program(t, "bash", "bash")
 	for _, path := range documents(t) {
 		blocks, _ := readDocument(t, path)
-		script := ""
+		script, scene := "", false
 		addresses := map[string]string{}
 		for _, port := range []int{8079, 8083, 8088, 8089, 8090} {
 			addresses[fmt.Sprintf("127.0.0.1:%d", port)] = freeAddress(t)
@@ -60,10 +62,14 @@ func TestDocumentsRun(t *testing.T) {
 		for _, b := range blocks {
 			if b.notRun == "" {
 				script += b.script(t, addresses)
+				scene = scene || b.name != ""
 			}
 		}
 		if script != "" {
 			t.Run(path, func(t *testing.T) {
+				if scene {
+					onlyWhole(t)
+				}
 				t.Parallel()
 				runScript(t, prelude+script)
 			})

@@ -85,7 +85,7 @@ func (f *flood) end() {
 
 // underFlood runs a sweep of its own scene, and returns how long it took.
 func underFlood(t *testing.T, idle, slow int) time.Duration {
-	s := newScene(t, *floodMeters, 5, referenceSpeed)
+	s := newScene(t, *floodMeters, 5, hasty)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	s.sim(t)
 	path, err := program()

@@ -73,7 +73,7 @@ func TestFreezeStatement(t *testing.T) {
 // A sweep's journal tells by what statement it began, and an audit proves it.
 func TestJournalTellsOfTheFreeze(t *testing.T) {
 	long(t)
-	s := newScene(t, 20, 5, 600)
+	s := newScene(t, 20, 5, hasty)
 	s.configure(t, "safemode.yaml", "custody_dir: custody\n", "custody_dir: custody\ngates: {freeze_file: freeze.yaml}\n")
 	s.sim(t)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
@@ -101,7 +101,7 @@ func TestJournalTellsOfTheFreeze(t *testing.T) {
 func TestFreezeRunsOutMidSweep(t *testing.T) {
 	long(t)
 	s := newScene(t, 400, 5, 1)
-	s.configure(t, "safemode.yaml", "custody_dir: custody\n", "custody_dir: custody\nwaves: {canary: 0}\ngates: {freeze_file: freeze.yaml, drain: 2s}\n")
+	s.configure(t, "safemode.yaml", "custody_dir: custody\n", "custody_dir: custody\n"+oneWave+"gates: {freeze_file: freeze.yaml, drain: 2s}\n")
 	s.sim(t)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	s.freeze(t, smki.TestSupplier, time.Now().Add(15*time.Second), "pki/staff/rita")

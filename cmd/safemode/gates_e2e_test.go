@@ -16,19 +16,22 @@ import (
 
 // gatedMeters is how many meters the sweeps have that a gate closes on.
 func gatedMeters() int {
-	if *whole {
-		return 5000
-	}
-	return 1000
+	return ofWhole(500, 5000)
 }
+
+// oneWave is a configuration's one wave of all meters, which no rejection pauses: by a clock of
+// real time the first requests to end are those that the DCC refuses at once, of meters that
+// are another supplier's.
+const oneWave = "waves: {canary: 0, abort: {rejected: {ratio: 1, min_sample: 20, action: pause}}}\n"
 
 // gatedScene has every gate's evidence, and a simulated DCC. Its clock is real time,
 // so that what the journal says can be held against a second.
 func gatedScene(t *testing.T) (*scene, *process) {
 	t.Helper()
 	s := newScene(t, gatedMeters(), 11, 1)
-	s.configure(t, "safemode.yaml", "custody_dir: custody\n",
-		"custody_dir: custody\nwaves: {canary: 0}\ngates: {mpids_file: mpids.yaml, revocation_lists: [revoked.crl], drain: 2s}\n")
+	s.configure(t, "safemode.yaml", fmt.Sprintf("user: {per_second: %d,", demoPosts), fmt.Sprintf("user: {per_second: %d,", ofWhole(100, demoPosts)), // so that it lasts
+		"custody_dir: custody\n",
+		"custody_dir: custody\n"+oneWave+"gates: {mpids_file: mpids.yaml, revocation_lists: [revoked.crl], drain: 2s}\n")
 	s.revoke(t)
 	putFile(t, s.path("mpids.yaml"), []byte("mpids: [{mpid: TEST, source: registration data}]\n"))
 	return s, s.sim(t)
@@ -104,9 +107,7 @@ func (s *scene) halts(t *testing.T, sweep *process, journalName, gate string, cl
 // sweep: nothing is signed a second later, it halts, and it goes on when
 // the gate is open again and two have signed.
 func TestCertificatesAndMPIDsCloseMidSweep(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs a sweep of some ten seconds: left out by -short")
-	}
+	long(t)
 	s, sim := gatedScene(t)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	// The lists hold for the DCC's certificates, too: what they signed proves nothing.

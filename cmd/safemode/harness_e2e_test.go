@@ -52,9 +52,25 @@ var program = sync.OnceValues(func() (string, error) {
 // processes and clocks more than they compute: one for each processor would leave those idle.
 const sideBySide = 4
 
-// whole has tests that are about what a sweep does in its middle run it as large as a night's:
-// .ci/run does.
-var whole = flag.Bool("whole", false, "run sweeps that are cut off in their middle over thousands of meters, not over hundreds")
+// whole has every test run in its long form. .ci/run gives it.
+var whole = flag.Bool("whole", false, "run the long form of tests: larger sweeps, every profile and alert, programs built anew")
+
+// onlyWhole is for a test, or a part of one, that has no short form. What still covers its
+// subject without -whole is said where it is called.
+func onlyWhole(t *testing.T) {
+	t.Helper()
+	if !*whole {
+		t.Skip("a long form: it runs with -whole")
+	}
+}
+
+// ofWhole is a size in the short and in the long form.
+func ofWhole(short, long int) int {
+	if *whole {
+		return long
+	}
+	return short
+}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -167,10 +183,11 @@ func (p *process) succeeds() commandResult {
 	return r
 }
 
-// until waits for a condition while a process runs.
+// until waits for a condition while a process runs. It asks twenty times a second, so that
+// asking costs little beside what is asked of.
 func (p *process) until(what string, holds func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(longest); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(longest); ; time.Sleep(50 * time.Millisecond) {
 		if holds() {
 			return
 		}
@@ -356,6 +373,9 @@ func (s *scene) accept(t *testing.T, plan, journal string) {
 	}
 	must(t, "", take...)
 }
+
+// nextSecond waits for it: approvals, and the names of their files, have whole seconds.
+func nextSecond() { time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) }
 
 func (s *scene) sweepArgs(config, plan, journal string) []string {
 	return []string{"sweep", "--config", s.path(config), "--plan", s.path(plan), "--journal", s.path(journal)}

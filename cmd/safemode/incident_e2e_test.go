@@ -38,6 +38,7 @@ func packed(t *testing.T, dir string) map[string][]byte {
 // The packs of a night in which the North is out: every request is counted, those that did
 // not succeed are named, and no home is.
 func TestIncident(t *testing.T) {
+	long(t)
 	dir := t.TempDir()
 	out := filepath.Join(dir, "demo")
 	r := start(t, "demo", "--meters", "80", "--seed", "5", "--speed", "2000", "--faults", "north-outage", "--json", "--out", out).wait()

@@ -105,7 +105,7 @@ func TestEachCommandNamesTheNext(t *testing.T) {
 	}
 	y := &typist{t: t, folder: t.TempDir()}
 	folder := filepath.Join(t.TempDir(), "the night's folder") // which a shell must be told apart
-	line := fmt.Sprintf("%s init %q --rehearsal --meters 30 --speed 600 --dcc %s --smki %s --control %s --inbox %s --operations %s",
+	line := fmt.Sprintf("%s init %q --rehearsal --meters 30 --speed 2400 --dcc %s --smki %s --control %s --inbox %s --operations %s",
 		path, folder, freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t))
 	var given []string
 	for sim := false; line != ""; {

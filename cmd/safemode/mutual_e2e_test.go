@@ -11,7 +11,7 @@ import (
 // service, and from there to the inbox. A load test may run over it, too.
 func TestSweepOverMutualTLS(t *testing.T) {
 	long(t)
-	s := newScene(t, 60, 5, referenceSpeed)
+	s := newScene(t, 30, 5, referenceSpeed)
 	mutual := "tls: {certificate: pki/tls/user.pem, key: pki/tls/user.key, authorities: pki/tls/authority.pem"
 	s.configure(t, "safemode.yaml",
 		"url: http://", "url: https://",

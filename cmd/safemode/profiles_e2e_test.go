@@ -25,9 +25,12 @@ func TestDemoOfEveryProfile(t *testing.T) {
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want, meters := exitDone, 100
-			if name == "transfer-midway" {
-				want, meters = exitHalted, 500 // enough are left at the moment of the transfer for a run of refusals
+			want, meters := exitDone, ofWhole(40, 100)
+			switch name {
+			case "switching-days":
+				meters = ofWhole(60, 100) // one of them is refused
+			case "transfer-midway":
+				want, meters = exitHalted, ofWhole(300, 500) // enough are left at the moment of the transfer for a run of refusals
 			}
 			// Gas that says nothing is waited for a day.
 			out := filepath.Join(t.TempDir(), "demo")

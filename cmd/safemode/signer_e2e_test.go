@@ -55,7 +55,7 @@ func (s *scene) signer(t *testing.T) *process {
 // be killed meanwhile.
 func TestSweepThroughASigner(t *testing.T) {
 	long(t)
-	s := signerScene(t, fewMeters)
+	s := signerScene(t, fewMeters())
 	sim := s.sim(t)
 	s.approve(t, "plan", "alice", "--resumes", "3")
 	s.approve(t, "plan", "bob", "--resumes", "3")
@@ -85,7 +85,7 @@ func TestSweepThroughASigner(t *testing.T) {
 		t.Errorf("audit: %s", audited)
 	}
 
-	if with := referenceDemo(t, fewMeters).summary; summary.Verdicts != with.Verdicts {
+	if with := referenceDemo(t, fewMeters()).summary; summary.Verdicts != with.Verdicts {
 		t.Errorf("through a signer %v, with keys in files %v", summary.Verdicts, with.Verdicts)
 	}
 }
@@ -93,7 +93,7 @@ func TestSweepThroughASigner(t *testing.T) {
 // A freeze stops a sweep at once; a thaw alone does not bring it back.
 func TestFreezeOfTheSigner(t *testing.T) {
 	long(t)
-	s := signerScene(t, fewMeters)
+	s := signerScene(t, fewMeters())
 	sim := s.sim(t)
 	s.approve(t, "plan", "alice", "--resumes", "3")
 	s.approve(t, "plan", "bob", "--resumes", "3")
@@ -113,7 +113,7 @@ func TestFreezeOfTheSigner(t *testing.T) {
 	if now := s.requests(t); now != sent {
 		t.Errorf("%v POSTs after the freeze", now-sent)
 	}
-	time.Sleep(1100 * time.Millisecond) // approvals have whole seconds
+	nextSecond()
 	for _, person := range []string{"alice", "bob"} {
 		s.approve(t, "plan", person, "--journal", s.path("journal.db"))
 	}
@@ -125,12 +125,11 @@ func TestFreezeOfTheSigner(t *testing.T) {
 }
 
 // Keys in a token: what a newcomer does by the README, to the same end as with keys in files.
+// Without -whole the tests of safemode-signer and of token sign with keys in a token.
 func TestSweepThroughAToken(t *testing.T) {
+	onlyWhole(t) // it builds a program with cgo
 	long(t)
-	meters := fewMeters
-	if *whole {
-		meters = 500
-	}
+	const meters = 500
 	hsm := outside.SoftHSMOfOthers(t)
 	binary := filepath.Join(t.TempDir(), "safemode-signer")
 	build := exec.Command("go", "build", "-o", binary, "../safemode-signer")

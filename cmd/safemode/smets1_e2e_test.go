@@ -15,7 +15,7 @@ import (
 // hand-over as a group of their own.
 func TestSMETS1Homes(t *testing.T) {
 	long(t)
-	s := newScene(t, 20, 4, 600)
+	s := newScene(t, 20, 4, hasty)
 	text := string(mustRead(t, s.path("portfolio.csv")))
 	columns := strings.Split(strings.TrimSpace(strings.SplitN(text, "\n", 2)[0]), ",")
 	devices := []string{"00-DB-12-51-00-00-00-01", "00-DB-12-51-00-00-00-02"}

@@ -71,7 +71,7 @@ func TestStopNow(t *testing.T) {
 			_ = reply.Body.Close()
 		}
 	}
-	time.Sleep(time.Hour / 600)
+	time.Sleep(time.Hour / 600) // verdicts grow old by the sweep's clock
 	s.sweep(t).succeeds()
 	pressed, lines := s.report(t, "journal.db")
 	if v := pressed.Verdicts; armed == 0 || v.Armed != 0 || v.OnSupply != summary.Verdicts.OnSupply+armed || pressed.Counters.Reused != 0 {

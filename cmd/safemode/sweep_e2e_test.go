@@ -99,7 +99,7 @@ var engineMetrics = []string{
 // watched, paused and resumed.
 func TestSweepOfAnotherProcess(t *testing.T) {
 	long(t)
-	s, sim := referenceScene(t, fewMeters)
+	s, sim := referenceScene(t, fewMeters())
 	p := s.sweep(t)
 	s.untilDone(t, p, 5)
 	p.until("a time to go, which is absent while it is not known", func() bool {
@@ -138,16 +138,15 @@ func TestSweepOfAnotherProcess(t *testing.T) {
 		t.Errorf("renew --json: %+v", r)
 	}
 	sent := 0.0
-	p.until("quiet after the POSTs under way", func() bool {
-		before := sent
-		time.Sleep(200 * time.Millisecond)
+	p.until("quiet: the DCC has replied to every POST", func() bool {
 		sent = s.requests(t)
-		return sent == before
+		return sumOf(scrape(t, s.operations), "safemode_ack_seconds_count") == sent
 	})
-	if status := s.status(t); status.State != "paused" || status.Meters != s.meters || status.Done == 0 || status.Done == status.Meters {
+	status := s.status(t)
+	if status.State != "paused" || status.Meters != s.meters || status.Done == 0 || status.Done == status.Meters {
 		t.Errorf("paused: %+v", status)
 	}
-	time.Sleep(500 * time.Millisecond)
+	p.until("five minutes on", func() bool { return s.status(t).Time.Sub(status.Time) > 5*time.Minute })
 	if now := s.requests(t); now != sent {
 		t.Errorf("%g requests were sent during the pause", now-sent)
 	}
@@ -246,35 +245,35 @@ func (s *scene) evidence(t *testing.T, meters []meterLine) {
 
 // A sweep that was cut off, in whatever way, goes on with the same command and
 // ends as if nothing had been.
-func TestSweepGoesOnAfterInterrupt(t *testing.T) {
+func TestSweepGoesOn(t *testing.T) {
 	long(t)
-	sweepCutOff(t, func(s *scene, p *process) {
-		p.signal(syscall.SIGINT).says(t, exitInterrupted, "interrupted and drained")
-		sent := s.requests(t)
-		time.Sleep(200 * time.Millisecond)
-		if now := s.requests(t); now != sent {
-			t.Errorf("%g requests after the end", now-sent)
-		}
-	})
-}
-
-func TestSweepGoesOnAfterKill(t *testing.T) {
-	long(t)
-	sweepCutOff(t, func(_ *scene, p *process) {
-		if r := p.signal(syscall.SIGKILL); r.code != -1 || r.out != "" {
-			t.Errorf("%+v", r)
-		}
-	})
+	ways := map[string][]syscall.Signal{"after a kill and an interrupt": {syscall.SIGKILL, syscall.SIGINT}}
+	if *whole {
+		ways = map[string][]syscall.Signal{"after interrupts": {syscall.SIGINT, syscall.SIGINT}, "after kills": {syscall.SIGKILL, syscall.SIGKILL}}
+	}
+	for name, ends := range ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sweepCutOff(t, ends)
+		})
+	}
 }
 
 // sweepCutOff cuts a sweep off early and in the middle, and lets it end.
-func sweepCutOff(t *testing.T, cut func(*scene, *process)) {
+func sweepCutOff(t *testing.T, ends []syscall.Signal) {
 	t.Helper()
-	s, sim := referenceScene(t, fewMeters)
-	for _, done := range []int{5, fewMeters / 2} {
+	s, sim := referenceScene(t, fewMeters())
+	for i, done := range []int{5, s.meters / 2} {
 		p := s.sweep(t)
 		s.untilDone(t, p, done)
-		cut(s, p)
+		switch r := p.signal(ends[i]); ends[i] {
+		case syscall.SIGINT:
+			r.says(t, exitInterrupted, "interrupted and drained")
+		default:
+			if r.code != -1 || r.out != "" {
+				t.Errorf("%+v", r)
+			}
+		}
 		if part, _ := s.report(t, "journal.db"); part.Verdicts.OnSupply == 0 || part.Verdicts.Unknown == 0 {
 			t.Errorf("report of a part: %+v", part.Verdicts)
 		}

@@ -23,7 +23,7 @@ func TestSweepOutlivesItsTerminal(t *testing.T) {
 		t.Skip("SIGHUP is ignored where the tests were started (nohup), and what they start inherits that")
 	}
 	long(t)
-	s := newScene(t, 150, 6, 600)
+	s := newScene(t, ofWhole(80, 150), 6, 600)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	s.sim(t)
 	more := func(p *process, what string) {
