@@ -7,7 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"safemode/engine/journal"
 	"safemode/engine/record"
