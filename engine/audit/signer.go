@@ -18,9 +18,10 @@ type signerLog struct {
 	known map[[16]byte]bool // signatures of the log, and whether the journal has them
 }
 
-// cutOff is how many of a signer's last records before a start, or before the end, may be
-// of signatures that the journal does not have: they were made for a sweep that was cut off
-// before it could write them.
+// cutOff is how many of a signer's last records before a start, of the sweep or of the signer,
+// or before the end, may be of signatures that the journal does not have: they were made for
+// a sweep that was cut off before it could write them, or the signer was before it could
+// hand them over.
 const cutOff = 1024
 
 // signature names one: who asked for what, and what was signed.
@@ -105,7 +106,7 @@ func (l *signerLog) end(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case r.Kind == record.Opened:
+		case r.Kind == record.Opened, r.Kind == record.Operator && r.Code == signing.CodeStarted:
 			judge(r.Seq)
 		case r.Kind == record.Request || r.Kind == record.SignedCommand:
 			l.claim.Checked++
@@ -116,7 +117,7 @@ func (l *signerLog) end(ctx context.Context) error {
 	}
 	judge(log.Tip().Seq)
 	if cut > 0 {
-		l.claim.Note = fmt.Sprintf("%d were signed for a sweep that was cut off before it had them written", cut)
+		l.claim.Note = fmt.Sprintf("%d were signed just before the sweep or the signer was cut off, and were not written", cut)
 	}
 	return nil
 }

@@ -47,7 +47,8 @@
 // Its log is a journal of its own. A record is durable before a key is used, so everything
 // that was signed is in it, whatever crashes; a few records may have no signature. Requests
 // are "request", Pre-Commands "signed_command", each with the SHA-256 of what was to be
-// signed; refusals are "refused", grants "opened". A start reads all of it. A log is refused
+// signed; refusals are "refused", grants "opened"; a start of the signer is an "operator"
+// record of code "restarted". A start reads all of it. A log is refused
 // until two people accept it if its file is another one than it was made as, or if it lacks
 // a signature that the engine's journal has.
 package signing

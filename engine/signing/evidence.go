@@ -171,9 +171,10 @@ func encode(v any) []byte {
 
 // What happens to the log itself, in Code of an Operator record.
 const (
-	codeMade   = "made"   // the log was begun
-	codeFrozen = "frozen" // a freeze was found
-	codeAccept = "accept" // two people have accepted it as the newest
+	codeMade    = "made"      // the log was begun
+	CodeStarted = "restarted" // the signer starts: answers of the run before may not have been heard
+	codeFrozen  = "frozen"    // a freeze was found
+	codeAccept  = "accept"    // two people have accepted it as the newest
 )
 
 // logEvent is the body of such a record.

@@ -107,14 +107,16 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 	if err != nil {
 		return nil, err
 	}
+	start := s.eventRecord(CodeStarted, logEvent{}, o.Now())
 	if s.log.Last() == 0 {
 		s.inode = inode
-		if err := s.log.Commit(ctx, s.eventRecord(codeMade, logEvent{Inode: inode}, o.Now())); err != nil {
-			return nil, err
-		}
+		start = s.eventRecord(codeMade, logEvent{Inode: inode}, o.Now())
 	}
 	if s.inode != inode {
 		return nil, fmt.Errorf("%w: %s is another file than the log was made as: %w", errOlder, path, signer.ErrStopped)
+	}
+	if err := s.log.Commit(ctx, start); err != nil {
+		return nil, err
 	}
 	return s, s.noteFreeze()
 }
