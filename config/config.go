@@ -19,7 +19,8 @@ type Config struct {
 	Journal     Journal     `koanf:"journal"`
 	Notices     Notices     `koanf:"notices"`
 
-	// CustodyDir holds the custody file of each originator's counter.
+	// CustodyDir holds the custody file of each originator's counter: a folder, or the address
+	// of a custody in the database that has the sweep's journal.
 	CustodyDir string `koanf:"custody_dir"`
 	// CounterFloor is the least counter to be used; 0 is now, in milliseconds
 	// since 1970.

@@ -38,7 +38,7 @@ func Load(path string) (*Config, error) {
 // anchor makes relative paths start at a folder.
 func (c *Config) anchor(folder string) {
 	paths := []*string{
-		&c.CustodyDir, &c.Journal.CheckpointKey, &c.SuppressFile, &c.Transfers.File, &c.DCC.TLS.Certificate, &c.DCC.TLS.Key, &c.DCC.TLS.Authorities,
+		&c.Journal.CheckpointKey, &c.SuppressFile, &c.Transfers.File, &c.DCC.TLS.Certificate, &c.DCC.TLS.Key, &c.DCC.TLS.Authorities,
 		&c.Inbox.TLS.Certificate, &c.Inbox.TLS.Key, &c.Inbox.TLS.Authorities,
 		&c.Operations.TLS.Certificate, &c.Operations.TLS.Key, &c.Operations.TokenFile, &c.Operations.LookTokenFile, &c.Operations.PeopleFile,
 	}
@@ -60,6 +60,9 @@ func (c *Config) anchor(folder string) {
 			}
 		}
 	}
+	if !IsDatabase(c.CustodyDir) {
+		paths = append(paths, &c.CustodyDir)
+	}
 	anchorPaths(folder, paths)
 }
 
@@ -69,6 +72,11 @@ func anchorPaths(folder string, paths []*string) {
 			*p = filepath.Join(folder, *p)
 		}
 	}
+}
+
+// IsDatabase tells the address of a database from a file's path.
+func IsDatabase(text string) bool {
+	return strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://")
 }
 
 // isURL tells a URL from a file's path.

@@ -33,7 +33,11 @@ type Acceptance struct {
 // Acceptable names what an acceptance takes, as two must have approved it: the journal as
 // far as it has come, and the custody's book as the file that it is. It changes nothing.
 func Acceptable(custodyDir string, j *journal.Journal) (subject string, _ error) {
-	book, err := custody.OpenBook(custodyDir)
+	files, err := j.Files(custodyDir)
+	if err != nil {
+		return "", err
+	}
+	book, err := custody.OpenBook(files)
 	if err != nil {
 		return "", err
 	}
@@ -52,14 +56,6 @@ func AcceptJournal(ctx context.Context, a Acceptance) (accepted []Accepted, err 
 	if err := record.CheckName(a.By); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	book, err := custody.OpenBook(a.CustodyDir)
-	if err != nil {
-		return nil, err
-	}
-	marks, err := custody.Read(a.CustodyDir)
-	if err != nil {
-		return nil, err
-	}
 	if there, err := journalThere(a.Journal); err != nil || !there { // a typing error makes no journal
 		return nil, fmt.Errorf("%s: %w", a.Journal, cmp.Or(err, os.ErrNotExist))
 	}
@@ -72,6 +68,18 @@ func AcceptJournal(ctx context.Context, a Acceptance) (accepted []Accepted, err 
 			err = e
 		}
 	}()
+	files, err := j.Files(a.CustodyDir)
+	if err != nil {
+		return nil, err
+	}
+	book, err := custody.OpenBook(files)
+	if err != nil {
+		return nil, err
+	}
+	marks, err := custody.Read(files)
+	if err != nil {
+		return nil, err
+	}
 	ours := slices.DeleteFunc(marks, func(m custody.Mark) bool { return m.Owner != j.ID() || m.Released })
 	if len(ours) == 0 {
 		return nil, fmt.Errorf("custody %s: %w: no counters of journal %s are there", a.CustodyDir, custody.ErrOtherOwner, j.ID())
@@ -104,7 +112,7 @@ func AcceptJournal(ctx context.Context, a Acceptance) (accepted []Accepted, err 
 		return nil, err
 	}
 	for _, m := range ours {
-		missing, err := custody.Accept(a.CustodyDir, m.Originator, owner{j})
+		missing, err := custody.Accept(files, m.Originator, owner{j})
 		if err != nil {
 			return accepted, err
 		}

@@ -218,6 +218,11 @@ func (w watched) Status() any { return w.Engine.Status() }
 
 // Order carries out what a person orders.
 func (w watched) Order(ctx context.Context, o console.Order) error {
+	if o.Action == record.OrderHandover && !o.Nobody {
+		if err := w.checkStandby(ctx); err != nil {
+			return err
+		}
+	}
 	err := w.runner.Order(ctx, record.OrderBody{
 		Action: o.Action, By: o.By, Authenticated: o.Authenticated,
 		Region: o.Region, Wave: o.Wave, SRV: o.SRV, Now: o.Now, Verdict: o.Verdict,
@@ -227,6 +232,20 @@ func (w watched) Order(ctx context.Context, o console.Order) error {
 		return fmt.Errorf("%w: %w", console.ErrOrder, err)
 	}
 	return err
+}
+
+// checkStandby refuses a handover to nobody.
+func (e *Engine) checkStandby(ctx context.Context) error {
+	all, err := e.journal.Standby(ctx)
+	if err == nil && len(all) == 0 {
+		err = errors.New("nobody stands by to go on with the sweep: give another machine the same command first, or say that nobody is to (--nobody)")
+	} else if err == nil && (e.grant.Resumes == 0 || time.Now().After(e.grant.Until)) {
+		err = errors.New("the approvals give no further start: have two approve the next first (safemode approve --journal), or say that nobody is to go on now (--nobody)")
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", console.ErrOrder, err)
+	}
+	return nil
 }
 
 // registerGates shows whether each gate is open, as of the moment of the scrape.

@@ -76,7 +76,7 @@ func (e *Engine) decide(ctx context.Context) error {
 	if c.Journal, err = e.claims(ctx); err != nil {
 		return err
 	}
-	if e.book, err = custody.OpenBook(e.o.CustodyDir); err != nil {
+	if e.book, err = custody.OpenBook(e.files); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	c.Custody = custodyOf(e.book)

@@ -23,11 +23,13 @@ import (
 	"safemode/engine/custody"
 	"safemode/engine/direction"
 	"safemode/engine/directory"
+	"safemode/engine/durable"
 	"safemode/engine/gateway"
 	"safemode/engine/inbox"
 	"safemode/engine/index"
 	"safemode/engine/journal"
 	"safemode/engine/ledger"
+	"safemode/engine/listen"
 	"safemode/engine/notice"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
@@ -78,9 +80,9 @@ type Options struct {
 	Suppressed map[servicerequests.EUI]struct{} // planned meters that must not be touched; may be nil
 	Transfers  Transfers                        // homes that leave on days of their own; the zero value is none
 	Journal    string                           // path or address of the journal
-	CustodyDir string
-	Floor      uint64     // of the originator counters; 0: milliseconds since 1970
-	Identities []Identity // without keys where Signer has them
+	CustodyDir string                           // folder of the counters, or address of a custody in the journal's database
+	Floor      uint64                           // of the originator counters; 0: milliseconds since 1970
+	Identities []Identity                       // without keys where Signer has them
 	// Signer is the process that has the keys; nil: they are in this one. It is closed with
 	// the engine.
 	Signer *signing.Client
@@ -93,6 +95,9 @@ type Options struct {
 	// Stay is how long the operations address still answers after the sweep's end, or until
 	// the context of Run ends; real time. It takes no orders then.
 	Stay time.Duration
+
+	// StandsBy is told of an engine that stands by, whenever it learns for whom. Optional.
+	StandsBy func(record.Status)
 
 	Clock       clock.Clock // Anchor may be zero: the journal's is used, or now
 	Policy      ledger.Policy
@@ -150,6 +155,7 @@ type Options struct {
 type Engine struct {
 	o          Options
 	journal    *journal.Journal
+	files      durable.Files        // of the custody
 	pins       *checkpoint.Log      // nil: none are made
 	index      *index.Index         // once asked is closed; nil: the page tells no stories
 	asked      chan struct{}        // closed when the index is asked for the first time; nil: there is no page
@@ -171,7 +177,7 @@ type Engine struct {
 	circuits   *breaker.Breaker
 	called     calledHomes
 	inbox      *inbox.Listener
-	console    net.Listener
+	console    *listen.Listener
 	clock      clock.Clock
 	sweepID    string
 	damage     atomic.Pointer[error]            // of the journal, in what this start has not read
@@ -194,11 +200,16 @@ type Engine struct {
 
 	transfersRead fs.FileInfo // the list of transfers as it was read at the start; nil: there is none
 
+	standsBy atomic.Pointer[record.Holder]   // for whom; nil: for nobody
+	standby  atomic.Pointer[[]record.Holder] // who stands by for this one; nil: not known
+	takeover *record.Takeover                // by which it begins or goes on; nil: by none
+
 	closing chan struct{} // closed when the console is about to answer no more
 }
 
 // Open makes an engine ready: it looks whether the DCC is there, binds its
-// addresses, opens the journal, and only when nothing of that refuses it writes the plan
+// addresses, opens the journal, for which it stands by where it is in a database and another
+// engine has it, and only when nothing of that refuses it writes the plan
 // and takes the custody of the counters. It signs and sends nothing. Errors that
 // wrap [ErrRefused] say that this sweep must not run: what does not belong together, an
 // approval that is missing, a gate that is closed. [ErrUnreachable] says that the DCC
@@ -285,6 +296,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	servers.Go(func() { e.followJournal(watching) })
 	servers.Go(func() { e.watchTransfers(watching) })
 	servers.Go(func() { e.watchSigner(watching) })
+	servers.Go(func() { e.watchStandby(watching) })
 	from, walked, err := e.fold(ctx)
 	if err != nil {
 		return orStopped(ctx, err)
@@ -425,7 +437,7 @@ func (e *Engine) Close() error {
 	for _, c := range e.custody {
 		faults = append(faults, c.Close())
 	}
-	faults = append(faults, e.closeCheckpoints(), e.closeStories())
+	faults = append(faults, e.closeStories())
 	if e.journal != nil {
 		faults = append(faults, e.journal.Close())
 	}

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"safemode/engine/custody"
+	"safemode/engine/durable"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
@@ -18,7 +19,7 @@ import (
 // whichever way; nothing else is.
 func TestCustodyHeedsHaltAndCease(t *testing.T) {
 	dir := t.TempDir()
-	book, err := custody.MakeBook(dir)
+	book, err := custody.MakeBook(durable.Folder(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +38,7 @@ func TestCustodyHeedsHaltAndCease(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	again, err := custody.OpenBook(dir)
+	again, err := custody.OpenBook(durable.Folder(dir))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"safemode/engine/custody"
 	"safemode/engine/directory"
+	"safemode/engine/durable"
 	"safemode/engine/gateway"
 	"safemode/engine/inbox"
 	"safemode/engine/journal"
@@ -80,7 +81,7 @@ func OpenLoadTest(ctx context.Context, o LoadOptions) (_ *LoadTest, err error) {
 	if l.journal, err = journal.Open(filepath.Join(o.CustodyDir, "loadtest.db"), journal.Options{}); err != nil {
 		return nil, err
 	}
-	if l.custody, err = custody.Open(o.CustodyDir, o.Identity.EUI, owner{l.journal}, custody.Options{}); err != nil {
+	if l.custody, err = custody.Open(durable.Folder(o.CustodyDir), o.Identity.EUI, owner{l.journal}, custody.Options{}); err != nil {
 		return nil, err
 	}
 	if l.inbox, err = inbox.Listen(ctx, o.Inbox); err != nil {

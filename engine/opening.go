@@ -86,7 +86,7 @@ func (e *Engine) open(ctx context.Context) error {
 		SweepID: e.sweepID, PlanSHA256: e.o.Plan.SHA256, Environment: e.o.Plan.Environment,
 		ClockAnchor: e.clock.Anchor, ClockSpeed: e.clock.Speed,
 		CounterFloor: e.o.Floor, Version: e.o.Version,
-		Approvals: e.grant.Approvals, ResumesLeft: e.grant.Resumes, ApprovedUntil: e.grant.Until, StoreFirst: true,
+		Approvals: e.grant.Approvals, ResumesLeft: e.grant.Resumes, ApprovedUntil: e.grant.Until, Takeover: e.takeover, StoreFirst: true,
 	}
 	if r := e.o.Roster; !e.o.Rehearsal {
 		if err := e.spend(); err != nil {

@@ -3,21 +3,33 @@ package engine
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/mod/sumdb/note"
 
 	"safemode/engine/checkpoint"
+	"safemode/engine/durable"
+	"safemode/engine/journal"
 )
 
 // Checkpoints are the signed notes of how far the journal had come, beside it in a
 // file of its own. The zero value makes none.
 type Checkpoints struct {
-	Path     string
+	Path     string // of the file; of a custody in a database, the file's name there
 	Signer   note.Signer
 	Verifier note.Verifier // of the same key
 	Every    time.Duration // real time; 0: a minute
+}
+
+// notes is where the notes lie: where a second machine looks for them.
+func (e *Engine) notes() (files durable.Files, name string) {
+	path := e.o.Checkpoints.Path
+	if journal.IsAddress(e.o.CustodyDir) {
+		return e.files, path
+	}
+	return durable.Folder(filepath.Dir(path)), filepath.Base(path)
 }
 
 // openCheckpoints opens the notes, and refuses a journal that is not the one they are
@@ -30,7 +42,8 @@ func (e *Engine) openCheckpoints(context.Context) error {
 	case e.looks:
 		return e.checkPins()
 	}
-	log, err := checkpoint.OpenLog(c.Path, e.journal.ID(), c.Signer, c.Verifier)
+	files, name := e.notes()
+	log, err := checkpoint.OpenLog(files, name, e.journal.ID(), c.Signer, c.Verifier)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
@@ -100,13 +113,4 @@ func (e *Engine) startPinning() (stop func()) {
 		cancel()
 		<-done
 	}
-}
-
-func (e *Engine) closeCheckpoints() error {
-	if e.pins == nil {
-		return nil
-	}
-	err := e.pins.Close()
-	e.pins = nil
-	return err
 }

@@ -225,10 +225,13 @@ func (e *Engine) reachSMKI(ctx context.Context) (err error) {
 	return nil
 }
 
-// openJournal opens the journal and holds the plan against it.
+// openJournal opens the journal, for which it may stand by, and holds the plan against it.
 func (e *Engine) openJournal(ctx context.Context) (err error) {
 	o := &e.o
 	if err := checkPlace(o.Journal); err != nil {
+		return err
+	}
+	if e.files, err = journal.FilesFor(o.Journal, o.CustodyDir); err != nil {
 		return err
 	}
 	if e.looks {
@@ -241,7 +244,7 @@ func (e *Engine) openJournal(ctx context.Context) (err error) {
 		if o.Commits.Registerer = o.Registry; !o.Rehearsal { // whose journal can never pass for the plan's
 			o.Commits.ID = o.Plan.Journal
 		}
-		e.journal, err = journal.Open(o.Journal, o.Commits)
+		err = e.awaitJournal(ctx)
 	}
 	if err != nil || !e.planned() {
 		return err
@@ -297,7 +300,7 @@ func (e *Engine) counted() custody.Owner {
 // checkCounters asks for the counters of each identity, and takes none.
 func (e *Engine) checkCounters(context.Context) error {
 	for _, id := range e.o.Identities {
-		over, err := custody.Check(e.o.CustodyDir, id.EUI, e.counted(), e.counting(id.EUI))
+		over, err := custody.Check(e.files, id.EUI, e.counted(), e.counting(id.EUI))
 		e.foreseen = append(e.foreseen, Counter{id.EUI, over, err})
 		if err != nil && !e.looks {
 			return err
@@ -336,7 +339,8 @@ func (e *Engine) makeParts(context.Context) (err error) {
 // checkPins looks at the notes as they are.
 func (e *Engine) checkPins() error {
 	c := e.o.Checkpoints
-	last, err := checkpoint.Check(c.Path, e.counted().ID(), c.Verifier)
+	files, name := e.notes()
+	last, err := checkpoint.Check(files, name, e.counted().ID(), c.Verifier)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"safemode/engine"
 	"safemode/engine/custody"
+	"safemode/engine/durable"
 	"safemode/engine/journal"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
@@ -64,7 +65,7 @@ func TestForeseeAJournal(t *testing.T) {
 		"another clock": func(o *engine.Options) { o.Clock.Speed = 60 },
 		"no journal":    func(o *engine.Options) { o.Journal += ".other" },
 		"handed back": func(o *engine.Options) {
-			if _, err := custody.Release(o.CustodyDir, smki.TestSupplier, time.Now()); err != nil {
+			if _, err := custody.Release(durable.Folder(o.CustodyDir), smki.TestSupplier, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 		},

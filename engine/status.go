@@ -42,6 +42,9 @@ func (e *Engine) Status() record.Status {
 	if limit := e.limit(); !math.IsInf(limit, 1) {
 		st.Limit = &limit
 	}
+	if all := e.standby.Load(); all != nil {
+		st.Standby = *all
+	}
 	st.ResumesLeft, st.ApprovedUntil = e.grant.Resumes, e.grant.Until
 	if at := e.lastHeard.Load(); at != 0 {
 		ago := time.Since(time.Unix(0, at)).Seconds()

@@ -34,7 +34,7 @@ func (e *Engine) take(ctx context.Context) error {
 		}
 	}
 	for _, id := range e.o.Identities {
-		c, err := custody.Open(e.o.CustodyDir, id.EUI, owner{e.journal}, e.counting(id.EUI))
+		c, err := custody.Open(e.files, id.EUI, owner{e.journal}, e.counting(id.EUI))
 		if err != nil {
 			return err
 		}

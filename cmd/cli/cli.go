@@ -25,6 +25,7 @@ const (
 	Refused     = 3
 	NotHeld     = 4 // finished, but the verdict does not hold
 	Halted      = 5
+	HandedOver  = 6
 	Interrupted = 130
 )
 

@@ -12,6 +12,7 @@ import (
 
 	"safemode/engine/custody"
 	"safemode/engine/direction"
+	"safemode/engine/durable"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
@@ -91,7 +92,7 @@ func TestAttackSpentApprovals(t *testing.T) {
 	running := s.sweep(t)
 	running.until("sending", func() bool { return s.requests(t) > 0 })
 	second := filepath.Base(s.configure(t, "second.yaml", s.inbox, freeAddress(t), s.operations, freeAddress(t), "custody_dir: custody", "custody_dir: copied"))
-	s.refusesSweep(t, exitRefused, second, "plan", "second.db", "the folder is a copy", "safemode custody accept")
+	s.refusesSweep(t, exitRefused, second, "plan", "second.db", "it is a copy", "safemode custody accept")
 	if r := running.signal(syscall.SIGTERM); r.code != exitInterrupted {
 		t.Fatalf("%+v", r)
 	}
@@ -102,8 +103,8 @@ func TestAttackSpentApprovals(t *testing.T) {
 	if err := errors.Join(os.Rename(s.path("custody"), s.path("away")), os.Mkdir(s.path("custody"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	s.refusesSweep(t, exitRefused, "safemode.yaml", "plan", "new.db", "the folder has no book")
-	if _, err := custody.MakeBook(s.path("custody")); err != nil { // as a plan would
+	s.refusesSweep(t, exitRefused, "safemode.yaml", "plan", "new.db", "it has no book")
+	if _, err := custody.MakeBook(durable.Folder(s.path("custody"))); err != nil { // as a plan would
 		t.Fatal(err)
 	}
 	s.refusesSweep(t, exitRefused, "safemode.yaml", "plan", "new.db", "the plan is for custody")

@@ -77,7 +77,7 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 	f := c.Flags()
 	f.StringVar(&o.Journal, "journal", "", "the sweep's journal: "+journalFlag)
 	f.StringArrayVar(&o.Backups, "backup", nil, "a backup of it; may be given more than once")
-	f.StringVar(&o.CustodyDir, "custody-dir", "", "folder of the custody files")
+	f.StringVar(&o.CustodyDir, "custody-dir", "", custodyFlag)
 	f.StringVar(&configPath, "config", "", "a configuration of your own: it pins who signs rosters, and the authorities of people's certificates")
 	f.StringVar(&o.SignerLog, "signer-log", "", "log of the signer that signed for it (signer.db in its folder)")
 	f.StringVar(&o.Checkpoints, "checkpoints", "", "signed notes that pin the journal")

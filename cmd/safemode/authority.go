@@ -4,7 +4,6 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -13,6 +12,8 @@ import (
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/direction"
+	"safemode/engine/durable"
+	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
@@ -45,14 +46,17 @@ func trustOf(c *config.Config) direction.Trust {
 }
 
 // gatesOf makes the gates that a configuration describes, and has the engine believe
-// nobody whom their revocation lists name. Those that only look write nothing.
-func gatesOf(c *config.Config, o *engine.Options, looks bool) *direction.Gates {
+// nobody whom their revocation lists name. Those that only look write nothing. With an error
+// no list is remembered.
+func gatesOf(c *config.Config, o *engine.Options, looks bool) (_ *direction.Gates, unremembered error) {
 	g := direction.GateOptions{Direction: &o.Plan.Direction, MaxAge: c.Gates.MaxAge, Poll: 500 * time.Millisecond}
 	if len(c.Gates.RevocationLists) > 0 || len(c.Gates.PeerRevocationLists) > 0 || c.Gates.CheckExpiry {
+		var files durable.Files
+		files, unremembered = journal.OpenFiles(c.CustodyDir)
 		r := direction.RevocationOptions{
 			Lists: c.Gates.RevocationLists, Authorities: o.DCC.Authorities, CheckExpiry: c.Gates.CheckExpiry, Poll: c.Gates.Poll,
 			Peers: c.Gates.PeerRevocationLists, PeerAuthorities: peerAuthorities(c),
-			ListAge: c.Gates.RevocationListAge, Memory: filepath.Join(o.CustodyDir, direction.MemoryName), Look: looks,
+			ListAge: c.Gates.RevocationListAge, Memory: files, Look: looks,
 		}
 		if o.Log != nil {
 			r.Warn = func(text string) { o.Log.Named("gates").Warn("revocation list", zap.String("fault", text)) }
@@ -76,7 +80,7 @@ func gatesOf(c *config.Config, o *engine.Options, looks bool) *direction.Gates {
 		}
 		g.Frozen = direction.NewFreezeFile(frozen)
 	}
-	return direction.NewGates(g)
+	return direction.NewGates(g), failWith(exitUsage, unremembered)
 }
 
 // fitsPlan refuses a configuration that a plan is not for.

@@ -19,12 +19,15 @@ import (
 )
 
 func newCustody(io stdio) *cobra.Command {
-	return group("custody", "Hand originator counters back, or take an older journal for theirs",
-		newCustodyRelease(io), newCustodyAccept(io))
+	return group("custody", "Where originator counters are kept; hand them back, or take an older journal for theirs",
+		newCustodyNew(io), newCustodyList(io), newCustodyCopy(io), newCustodyRelease(io), newCustodyAccept(io))
 }
 
+// custodyFlag says what names a custody.
+const custodyFlag = "folder of the counters, or postgres://USER@HOST/DATABASE?custody=NAME"
+
 func newCustodyRelease(streams stdio) *cobra.Command {
-	var dir, originator, out string
+	var at, originator, out string
 	c := &cobra.Command{
 		Use:   "release --custody-dir DIR --originator EUI --out FILE",
 		Short: "Hand an originator's counters back to the everyday system",
@@ -39,7 +42,11 @@ than the last one that was sent; none over it was.`,
 			if err != nil {
 				return failWith(exitUsage, fmt.Errorf("--originator: %w", err))
 			}
-			h, err := custody.Release(dir, eui, time.Now())
+			files, err := journal.OpenFiles(at)
+			if err != nil {
+				return failWith(exitUsage, err)
+			}
+			h, err := custody.Release(files, eui, time.Now())
 			if err != nil {
 				return failWith(custodyCode(err), err)
 			}
@@ -53,7 +60,7 @@ than the last one that was sent; none over it was.`,
 			return printJSON(streams.out, h)
 		},
 	}
-	c.Flags().StringVar(&dir, "custody-dir", "", "folder of the custody files")
+	c.Flags().StringVar(&at, "custody-dir", "", custodyFlag)
 	c.Flags().StringVar(&originator, "originator", "", "EUI of the identity")
 	c.Flags().StringVar(&out, "out", "", "file for the last counter")
 	for _, name := range []string{"custody-dir", "originator", "out"} {

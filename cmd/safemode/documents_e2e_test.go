@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"mvdan.cc/sh/v3/syntax"
 
+	"safemode/engine/journal/store/pgtest"
 	"safemode/servicerequests/outside"
 )
 
@@ -56,13 +57,15 @@ func TestDocumentsRun(t *testing.T) {
 		blocks, _ := readDocument(t, path)
 		script, scene := "", false
 		addresses := map[string]string{}
-		for _, port := range []int{8079, 8083, 8088, 8089, 8090} {
+		for _, port := range []int{8079, 8083, 8088, 8089, 8090, 8091, 8092} {
 			addresses[fmt.Sprintf("127.0.0.1:%d", port)] = freeAddress(t)
 		}
+		database := false
 		for _, b := range blocks {
 			if b.notRun == "" {
 				script += b.script(t, addresses)
 				scene = scene || b.name != ""
+				database = database || b.needs == postgreSQL
 			}
 		}
 		if script != "" {
@@ -71,16 +74,32 @@ func TestDocumentsRun(t *testing.T) {
 					onlyWhole(t)
 				}
 				t.Parallel()
-				runScript(t, prelude+script)
+				var settings []string
+				if database && pgtest.Installed() {
+					c := pgtest.Start(t, "fsync=off")
+					c.MakeDatabase(t, "sweeps")
+					settings = []string{"PGHOST=" + c.Dir, "PGUSER=safemode"}
+				}
+				runScript(t, prelude+script, settings...)
 			})
 		}
 	}
 }
 
+// postgreSQL is what a block needs that needs a server.
+const postgreSQL = "PostgreSQL"
+
 // script is what runs a block, with other addresses than the documented ones.
 func (b shellBlock) script(t *testing.T, addresses map[string]string) string {
 	t.Helper()
-	if b.needs != "" {
+	switch b.needs {
+	case "":
+	case postgreSQL:
+		if !pgtest.Installed() {
+			t.Logf("%v is left out: PostgreSQL is not installed", b)
+			return ""
+		}
+	default:
 		if _, err := exec.LookPath(b.needs); err != nil {
 			t.Logf("%v is left out: %s is not there", b, b.needs)
 			return ""
@@ -137,7 +156,7 @@ var addressOf = regexp.MustCompile(`(https?://)?127\.0\.0\.1:\d+(/[\w/]*)?`)
 
 // runScript runs a script in a folder beside a copy of config, and ends what it leaves
 // running.
-func runScript(t *testing.T, script string) {
+func runScript(t *testing.T, script string, settings ...string) {
 	t.Helper()
 	dir := t.TempDir()
 	clone := filepath.Join(dir, "clone")
@@ -152,7 +171,7 @@ func runScript(t *testing.T, script string) {
 	defer cancel()
 	bash := exec.CommandContext(ctx, "bash", putFile(t, filepath.Join(dir, "script"), []byte(script)))
 	bash.Dir = clone
-	bash.Env = append(os.Environ(), "TREE="+root)
+	bash.Env = append(append(os.Environ(), "TREE="+root), settings...)
 	bash.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	group := func() error { return syscall.Kill(-bash.Process.Pid, syscall.SIGKILL) }
 	bash.Cancel = group

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -24,13 +25,14 @@ const tree = "../.."
 //	<!-- test: needs PROGRAM -->
 //	<!-- test: in the background as NAME, answers at HOST:PORT -->
 //	<!-- test: in the background as NAME, makes PATH -->
+//	<!-- test: in the background as NAME, answers at HOST:PORT, needs PROGRAM -->
 //	<!-- test: after NAME -->
 type shellBlock struct {
 	document string // its path in the tree
 	line     int    // of the first command
 	text     string
 	notRun   string // the reason
-	needs    string // the program without which it is left out
+	needs    string // the program without which it is left out; PostgreSQL: a server and its database sweeps
 	name     string // of what runs in the background
 	answers  string // the address that shows that it has started
 	makes    string // the file that shows that it has started
@@ -40,7 +42,7 @@ type shellBlock struct {
 func (b shellBlock) String() string { return fmt.Sprintf("%s:%d", b.document, b.line) }
 
 var (
-	markers = regexp.MustCompile(`^<!-- test: (?:not run: (?P<notRun>.{10,})|needs (?P<needs>\S+)|in the background as (?P<name>\w+), (?:answers at (?P<answers>\S+)|makes (?P<makes>\S+))|after (?P<after>\w+)) -->$`)
+	markers = regexp.MustCompile(`^<!-- test: (?:not run: (?P<notRun>.{10,})|needs (?P<needs>\S+)|in the background as (?P<name>\w+), (?:answers at (?P<answers>[^\s,]+)|makes (?P<makes>[^\s,]+))(?:, needs (?P<with>\S+))?|after (?P<after>\w+)) -->$`)
 	links   = regexp.MustCompile(`\]\(([^):#]+)(#[^)]*)?\)`)
 	spans   = regexp.MustCompile("`([^`\n]+)`")
 	command = regexp.MustCompile(`^(\./)?(safemode|safemode-signer|go (run|test|build|doc|vet)|node) |^(\.ci|benchmarks)/\w+(\.sh)?( |$)`)
@@ -137,6 +139,7 @@ func (b *shellBlock) mark(t *testing.T, marker string) {
 	} {
 		*field = found[markers.SubexpIndex(name)]
 	}
+	b.needs = cmp.Or(b.needs, found[markers.SubexpIndex("with")])
 }
 
 // parse reads a block as bash does.

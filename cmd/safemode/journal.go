@@ -45,7 +45,8 @@ func newJournalCopy(io stdio) *cobra.Command {
 		Long: `Copies every record that is durable at this moment, in the same segments, to a place
 where there is no journal yet, and verifies the chain on the way. The copy is the same
 journal: a sweep goes on with it. The custody of the originator counters refuses whichever
-of the two has fallen behind.
+of the two has fallen behind. It is not copied along: one in a folder serves a journal in a
+file and in a database; for two machines safemode custody copy puts it into the database.
 
 An address is postgres://USER@HOST/DATABASE?sweep=NAME; the database holds many sweeps.`,
 		Example: `  safemode journal copy --from journal.db --to 'postgres://srp@db.example/sweeps?sweep=winter'

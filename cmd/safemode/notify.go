@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +15,7 @@ import (
 
 	"safemode/config"
 	"safemode/engine/durable"
+	"safemode/engine/journal"
 	"safemode/engine/notice"
 	"safemode/servicerequests/safefile"
 )
@@ -171,12 +171,16 @@ func openDesk(c *config.Config, journalPath string, channels []notice.Channel, r
 }
 
 // noticesOf is the file of notices beside a journal; of one that is no file, in the folder of
-// counters.
+// counters, or where the program was started. It is this machine's alone: people may be told
+// twice, by two machines.
 func noticesOf(c *config.Config, journalPath string) string {
-	if strings.Contains(journalPath, "://") {
-		return filepath.Join(c.CustodyDir, "journal.notices")
+	switch {
+	case !journal.IsAddress(journalPath):
+		return journalPath + ".notices"
+	case journal.IsAddress(c.CustodyDir):
+		return journal.Beside(journalPath, c.CustodyDir) + ".notices"
 	}
-	return journalPath + ".notices"
+	return filepath.Join(c.CustodyDir, "journal.notices")
 }
 
 func deskRefused(err error) error {

@@ -41,6 +41,8 @@ func newOrders(io stdio) []*cobra.Command {
 			"  safemode resume\n  safemode resume --srv 1.6", (*orderCommand).scoped),
 		newOrder(io, "stop", "Drain the sweep and end it; the same command goes on with it",
 			"  safemode stop\n  safemode stop --now\n  safemode stop --wave 2", (*orderCommand).stop),
+		newOrder(io, "handover", "Drain the sweep and give it to the machine that stands by",
+			"  safemode handover --reason \"new kernel\"\n  safemode handover --nobody", (*orderCommand).handover),
 		newOrder(io, "rerun", "Ask meters again from their first reads on",
 			"  safemode rerun --device 00-DB-12-34-56-78-90-A1 --reason \"reported off\"\n  safemode rerun --verdict not_safe --reason \"after the outage\"", (*orderCommand).rerun),
 		newOrder(io, "exclude", "Leave meters alone that are another supplier's now",
@@ -107,6 +109,11 @@ are in doubt, and the next run POSTs the same bytes again.
 Of a region or a wave no further meter begins, and those that have are brought to
 their end; of a service no further request is asked. With --now nothing more of the
 scope is sent, and what waits is withdrawn. resume takes it back.`,
+	"handover": `For a sweep whose journal is in a database. The machine that sweeps takes nothing new in,
+waits for the replies under way, gives the sweep up and ends with exit code 6; the one that
+stands by goes on at once. That start is one of those that the approvals give ahead. It is
+refused where nobody stands by, unless --nobody says that nobody is to: then whoever is given
+the sweep command next goes on.`,
 	"exclude": `Reads a list of devices, one EUI a line, # comments. Nothing more is sent to them. A
 verdict that was given already stands. Meters that are not planned are passed over. It
 cannot be undone: the sweep's id is typed, and a person named, as for cease.`,
@@ -135,6 +142,10 @@ func (o *orderCommand) scoped(c *cobra.Command) {
 func (o *orderCommand) stop(c *cobra.Command) {
 	o.scoped(c)
 	c.Flags().BoolVar(&o.order.Now, "now", false, "cancel what can be cancelled")
+}
+
+func (o *orderCommand) handover(c *cobra.Command) {
+	c.Flags().BoolVar(&o.order.Nobody, "nobody", false, "also where nobody stands by")
 }
 
 func (o *orderCommand) rerun(c *cobra.Command) {
@@ -216,12 +227,16 @@ func (o *orderCommand) confirmDone(c *cobra.Command, io stdio) error {
 	var st record.Status
 	look := func() error { return o.desk.call(c.Context(), http.MethodGet, "", nil, &st) }
 	switch {
-	case o.action == record.OrderStop && whole:
+	case o.action == record.OrderStop && whole, o.action == record.OrderHandover:
 		ticker := time.NewTicker(200 * time.Millisecond)
 		defer ticker.Stop()
 		for end := time.Now().Add(stopWait); ; {
 			if err := look(); err != nil { // its process has ended; an order that holds is no failure
 				fmt.Fprintln(io.err, "it has ended; safemode status --journal FILE says how it stands")
+				return o.print(io, st)
+			}
+			if o.action == record.OrderHandover && slices.Contains(endedStates, st.State) {
+				fmt.Fprintln(io.err, "it has drained, and gives the sweep up; safemode sweeps says who has it")
 				return o.print(io, st)
 			}
 			if slices.Contains(endedStates, st.State) {

@@ -18,6 +18,7 @@ import (
 	"safemode/config"
 	"safemode/engine/custody"
 	"safemode/engine/direction"
+	"safemode/engine/journal"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
@@ -181,17 +182,21 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 // custodyOf names the folder of counters that a plan is for, and which journals hold them
 // now. A folder without a book is given one.
 func custodyOf(conf *config.Config, originators []servicerequests.EUI) (*plan.Custody, error) {
-	book, err := custody.MakeBook(conf.CustodyDir)
+	files, err := journal.OpenFiles(conf.CustodyDir)
+	if err != nil {
+		return nil, failWith(exitUsage, err)
+	}
+	book, err := custody.MakeBook(files)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil, failWith(exitUsage, fmt.Errorf("custody_dir: %w: name the folder of earlier sweeps of this originator, or make it if there were none", err))
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, journal.ErrNone):
+		return nil, failWith(exitUsage, fmt.Errorf("custody_dir: %w: %s", err, custodyRemedy))
 	case err != nil:
 		return nil, failWith(custodyCode(err), err)
 	}
 	if err := book.Copied(); err != nil {
 		return nil, failWith(exitRefused, fmt.Errorf("%w: name the folder itself; if it is lost, name a new one and set counter_floor over all that was used", err))
 	}
-	marks, err := custody.Read(conf.CustodyDir)
+	marks, err := custody.Read(files)
 	if err != nil {
 		return nil, failWith(custodyCode(err), err)
 	}

@@ -27,6 +27,7 @@ const (
 	exitRefused     = cli.Refused
 	exitNotHeld     = cli.NotHeld
 	exitHalted      = cli.Halted
+	exitHandedOver  = cli.HandedOver
 	exitInterrupted = cli.Interrupted
 )
 
@@ -59,7 +60,7 @@ credit mode, activates emergency credit and re-arms supplies that are off, throu
 the DCC. It never turns a supply on or off: the consumer presses the button.
 
 Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
-3 refused; 4 finished, but the verdict does not hold; 5 halted; 130 interrupted.`,
+3 refused; 4 finished, but the verdict does not hold; 5 halted; 6 handed over; 130 interrupted.`,
 		Example: `  safemode demo                 rehearse a whole sweep, with nothing prepared
   safemode duis build --help    make one Service Request`,
 		Version:       version(),
@@ -87,7 +88,7 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 var nightOrder = [...]struct{ id, title, commands string }{
 	{"rehearse", "To rehearse:", "demo sim loadtest"},
 	{"prepare", "Before the night:", "init pki fleet portfolio check-config notify sign plan approve preflight signer"},
-	{"night", "In the night:", "sweep status wait pause resume stop rerun exclude suppress deleted renew go-on cease"},
+	{"night", "In the night:", "sweep status wait pause resume stop handover rerun exclude suppress deleted renew go-on cease"},
 	{"after", "Afterwards:", "report calls evidence incident audit journal sweeps custody"},
 	{"tools", "Single messages, and help:", "duis gbcs completion man help"},
 }

@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"safemode/engine"
+	"safemode/engine/record"
 )
 
 // service tells systemd how a program of its own is, where systemd started it
@@ -13,6 +18,54 @@ import (
 type service struct {
 	status func() string // in a line
 	alive  func() error  // feeds the watchdog while it gives none
+}
+
+// served tells systemd how a sweep is, from when it stands by or has begun.
+type served struct {
+	io     stdio
+	status atomic.Pointer[record.Status] // of one that stands by
+	engine atomic.Pointer[engine.Engine] // once it has begun
+	stop   func()                        // nil: nothing was told yet
+}
+
+// standsBy says for whom the sweep stands by.
+func (s *served) standsBy(ctx context.Context, st record.Status) {
+	if s.status.Swap(&st) == nil {
+		printIdentity(s.io.err, &st)
+		s.run(ctx)
+	}
+	fmt.Fprintf(s.io.err, "%s; it goes on with the sweep when that one ends or its lease does\n", st.Reason)
+}
+
+// begins says how the engine is from now on.
+func (s *served) begins(ctx context.Context, e *engine.Engine) {
+	if s.engine.Store(e); s.stop == nil {
+		s.run(ctx)
+	}
+}
+
+func (s *served) run(ctx context.Context) {
+	s.stop = service{
+		status: func() string {
+			if e := s.engine.Load(); e != nil {
+				return statusLine(e.Status())
+			}
+			return statusLine(*s.status.Load())
+		},
+		alive: func() error {
+			if e := s.engine.Load(); e != nil {
+				return e.Turning()
+			}
+			return nil
+		},
+	}.run(ctx)
+}
+
+// ends says that the sweep's process ends.
+func (s *served) ends() {
+	if s.stop != nil {
+		s.stop()
+	}
 }
 
 // statusEvery is how often the line is renewed.

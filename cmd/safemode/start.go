@@ -58,7 +58,8 @@ func (b *beginning) read(heard func(s *reading, err error) (goOn bool)) {
 		}
 	}
 	o := &b.options
-	o.Gates, o.Drain = gatesOf(b.conf, o, b.looks), b.conf.Gates.Drain
+	o.Gates, _ = gatesOf(b.conf, o, b.looks) // the files say what is wrong with the custody
+	o.Drain = b.conf.Gates.Drain
 	o.ApprovalsAtMost = b.conf.Roster.ApprovalsAtMost
 	if b.plan.SHA256 != "" {
 		o.Wider = fitsPlan(b.conf, b.plan)

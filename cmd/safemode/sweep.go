@@ -32,6 +32,10 @@ It begins with the approvals of two people (safemode approve). They say how many
 stops it may go on after; to go on after a halt needs two new ones. In environment
 live the sweep's id must be typed, or given by --confirm.
 
+Where the journal is in a database and another machine has the sweep, this one stands by, and
+takes it over when the other ends or nothing is heard of it for ten seconds. What can be
+refused before is refused at once.
+
 It ends when every meter has a verdict. The same command, given again later, reads the
 meters again that are armed (policy.reread_armed_after), and a sample of those on supply
 (policy.reread_after).
@@ -45,6 +49,7 @@ With --dark-hours the meters live through winter weeks, and the report says for 
 long homes are without supply: by this plan, by the same sweep once more in the order
 of --portfolio, and without a sweep.`,
 		Example: `  safemode sweep --config safemode.yaml --plan plan --journal journal.db
+  safemode sweep --config safemode.yaml --plan plan --journal 'postgres://srp@db.example/sweeps?sweep=winter'
   safemode sweep --config safemode.yaml --plan plan --journal dry/journal.db --dry-run --speed 600
   safemode sweep --config safemode.yaml --plan plan --journal dark/journal.db --dry-run --speed 60 --dark-hours 168h --portfolio portfolio.csv`,
 		Args: cobra.NoArgs,
@@ -156,17 +161,23 @@ func rowsForDark(portfolioPath string, dark darkFlags) ([]servicerequests.EUI, e
 
 // runSweep carries one plan out and says how it ended.
 func runSweep(ctx context.Context, io stdio, o engine.Options) error {
+	serving := &served{io: io}
+	o.StandsBy = func(st record.Status) { serving.standsBy(ctx, st) }
 	e, err := engine.Open(ctx, o)
 	if err != nil {
+		serving.ends()
+		if errors.Is(err, sweep.ErrStopped) {
+			return failWith(exitInterrupted, err)
+		}
 		advise(ctx, io, err, &o)
 		return failWith(openCode(err), err)
 	}
 	first := e.Status()
 	printIdentity(io.err, &first)
 	fmt.Fprintf(io.err, "answers come to %s; metrics and control at %s\n", e.InboxURL(), e.OperationsURL())
-	stopping := service{func() string { return statusLine(e.Status()) }, e.Turning}.run(ctx)
+	serving.begins(ctx, e)
 	err = watch(ctx, io, e)
-	stopping()
+	serving.ends()
 	if errors.Is(err, sweep.ErrCeased) {
 		fmt.Fprintf(io.err, "%v: for good\n", err)
 		return nil
@@ -239,6 +250,8 @@ func sweepEnd(err error) error {
 		return nil
 	case errors.As(err, &halt):
 		return failWith(exitHalted, err)
+	case errors.Is(err, sweep.ErrHandedOver):
+		return failWith(exitHandedOver, errors.New("handed over and drained: the sweep is whose it was handed to, and this command stands by for it"))
 	case errors.Is(err, sweep.ErrStopped):
 		return failWith(exitInterrupted, errors.New("interrupted and drained"))
 	case errors.Is(err, sweep.ErrReplay), errors.Is(err, journal.ErrDamaged):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -20,8 +21,9 @@ type sweepLine struct {
 	Name    string     `json:"sweep"`
 	State   string     `json:"state"` // running, cut_off, not_begun, or how it was closed
 	Holder  string     `json:"holder,omitempty"`
-	Since   *time.Time `json:"since,omitempty"` // it holds it, or held it last
-	Meters  int        `json:"meters"`          // of the plan
+	Since   *time.Time `json:"since,omitempty"`   // it holds it, or held it last
+	Standby []string   `json:"standby,omitempty"` // who stands by for it
+	Meters  int        `json:"meters"`            // of the plan
 	Records uint64     `json:"records"`
 	Last    *time.Time `json:"last,omitempty"` // time of the last record, by the sweep's clock
 	Journal string     `json:"journal_id,omitempty"`
@@ -33,7 +35,7 @@ func newSweeps(io stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sweeps --database ADDRESS",
 		Short: "List the sweeps whose journals are in a database",
-		Long: `Says of each sweep whether it is running and who holds it, or how it was closed; how
+		Long: `Says of each sweep whether it is running, who holds it and who stands by, or how it was closed; how
 many meters its plan has, how many records its journal, and when the last was written.
 cut_off: it was opened, nobody closed it, and nobody holds it now.`,
 		Example: `  safemode sweeps --database postgres://srp@db.example/sweeps`,
@@ -55,7 +57,7 @@ cut_off: it was opened, nobody closed it, and nobody holds it now.`,
 				return printJSON(io.out, lines)
 			}
 			w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "SWEEP\tSTATE\tMETERS\tRECORDS\tLAST RECORD\tHOLDER")
+			fmt.Fprintln(w, "SWEEP\tSTATE\tMETERS\tRECORDS\tLAST RECORD\tHOLDER\tSTANDS BY")
 			for _, l := range lines {
 				last, holder := "", l.Holder
 				if l.Last != nil {
@@ -64,7 +66,7 @@ cut_off: it was opened, nobody closed it, and nobody holds it now.`,
 				if l.Since != nil {
 					holder += ", since " + l.Since.Format(time.RFC3339)
 				}
-				fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", l.Name, l.State, l.Meters, l.Records, last, holder)
+				fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%s\n", l.Name, l.State, l.Meters, l.Records, last, holder, strings.Join(l.Standby, ", "))
 			}
 			return w.Flush()
 		},
@@ -77,7 +79,7 @@ cut_off: it was opened, nobody closed it, and nobody holds it now.`,
 
 // describe reads of one sweep what its journal says at its beginning and at its end.
 func describe(ctx context.Context, s store.Sweep) (l sweepLine, err error) {
-	l = sweepLine{Name: s.Name, State: "not_begun", Holder: s.Holder, Records: s.Records}
+	l = sweepLine{Name: s.Name, State: "not_begun", Holder: s.Holder, Standby: s.Standby, Records: s.Records}
 	if !s.Since.IsZero() {
 		l.Since = &s.Since
 	}

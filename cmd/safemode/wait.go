@@ -19,7 +19,7 @@ import (
 
 // waitsFor are the words that wait knows besides counts.
 var waitsFor = []string{
-	"running", "paused", "stopping", "halted", "interrupted", "ceased", "finished", "ended",
+	"standing_by", "running", "paused", "stopping", "halted", "interrupted", "ceased", "finished", "ended",
 	record.HealthOK, record.HealthPerson, record.HealthNotSending,
 }
 
@@ -37,7 +37,8 @@ func newWait(io stdio) *cobra.Command {
 		Short: "Wait until the sweep is in a state, or has so many meters with a verdict",
 		Long: `Waits until one of the things holds that --for names:
 
-  running, paused, stopping, halted, interrupted, ceased, finished   the sweep's state
+  standing_by, running, paused, stopping,
+  halted, interrupted, ceased, finished  the sweep's state
   ended                                  any of halted, interrupted, ceased and finished
   ok, needs_person, not_sending          its health
   done>N, on_supply>N, armed>N, not_safe>N, unknown>N, excluded>N    meters, more than N

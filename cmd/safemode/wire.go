@@ -73,11 +73,8 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 	if o.Suppressed, unread = suppressedOf(c); unread != nil {
 		faults = append(faults, unread)
 	}
-	if _, err := os.Stat(c.CustodyDir); errors.Is(err, os.ErrNotExist) {
-		// Not made here: with a new folder in place of the old one, counters that
-		// were used could be used again.
-		faults = append(faults, fmt.Errorf(
-			"custody_dir: %s does not exist; name the folder of earlier sweeps of this originator, or make it if there were none", c.CustodyDir))
+	if err := custodyThere(c.CustodyDir); err != nil {
+		faults = append(faults, err)
 	}
 	supplier := smki.LoadSupplier
 	if c.Signer.Set() {
@@ -118,6 +115,22 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 	}
 	return o, failWith(exitUsage, errors.Join(faults...))
 }
+
+// custodyThere refuses a custody that is not there. It is not made: with a new one in place
+// of the old one, counters that were used could be used again.
+func custodyThere(at string) error {
+	if journal.IsAddress(at) {
+		_, err := journal.OpenFiles(at) // the start says whether it is there
+		return err
+	}
+	if _, err := os.Stat(at); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("custody_dir: %s does not exist; %s", at, custodyRemedy)
+	}
+	return nil
+}
+
+// custodyRemedy says what to do where there is no custody.
+const custodyRemedy = "name the one of earlier sweeps of this originator, or make it if there were none (safemode custody new)"
 
 // signerAt is the client of the signer's process.
 func signerAt(c *config.Config, secrets secretFiles, faults *[]error) *signing.Client {

@@ -21,6 +21,7 @@ import (
 
 	"safemode/config"
 	"safemode/engine/direction"
+	"safemode/engine/durable"
 	"safemode/engine/plan"
 	"safemode/engine/signer"
 	"safemode/engine/signing"
@@ -226,7 +227,7 @@ func (l *loaded) watch(authorities []*smki.Certificate) error {
 	if len(l.Gates.RevocationLists) > 0 || l.Gates.CheckExpiry {
 		r := direction.RevocationOptions{
 			Lists: l.Gates.RevocationLists, Authorities: authorities, CheckExpiry: l.Gates.CheckExpiry, Poll: l.Gates.Poll,
-			ListAge: l.Gates.RevocationListAge, Memory: filepath.Join(l.Folder, direction.MemoryName),
+			ListAge: l.Gates.RevocationListAge, Memory: durable.Folder(l.Folder),
 		}
 		for _, id := range l.Identities {
 			for name, purpose := range map[string]smki.Purpose{

@@ -125,6 +125,13 @@ var Incidents = []Incident{
 		"Do not begin a new journal or a new plan: that would not know what was sent.",
 	},
 	{
+		"first-machine-died", "the machine that swept is gone, and another stands by",
+		[]string{"standing by for ", "takes the sweep over"},
+		"Nothing was heard of it until its lease had ended: ten seconds. The machine that stood by goes on with the same journal and the same counters. What was sent counts; no counter is used twice.",
+		"See that the other has the sweep (safemode sweeps --database, status) and that messages reach its inbox. Look how many further starts the approvals give; have two approve anew before they are used up. Then mend the first, and give it the same command: it stands by.",
+		"Do not make a new journal, plan or custody, and do not put back a copy of the database while it answers. Do not end the one that sweeps to go back to the first: hand it over.",
+	},
+	{
 		"approver-missing", "approvals are missing",
 		[]string{"not approved", "and two approvers must"},
 		"A start, or going on after a halt, needs two different approvers of the roster, neither of whom prepared the plan or recorded its direction. Theirs are missing, have expired, or are for something else.",

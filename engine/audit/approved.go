@@ -10,6 +10,7 @@ import (
 	"safemode/engine/authority"
 	"safemode/engine/custody"
 	"safemode/engine/direction"
+	"safemode/engine/durable"
 	"safemode/engine/plan"
 	"safemode/engine/record"
 	"safemode/servicerequests/smki"
@@ -164,14 +165,14 @@ func (a *approved) end(p *planned) {
 }
 
 // remembers holds the book of a custody to the journal's starts.
-func (a *approved) remembers(directory string, p *planned, c *Claim) error {
+func (a *approved) remembers(files durable.Files, p *planned, c *Claim) error {
 	if p.header == nil || p.header.Custody == nil || len(a.journal.Starts) == 0 || a.journal.HashAt == nil {
 		return nil // a rehearsal, or a journal of before there were books
 	}
 	if strings.HasPrefix(p.sweepID, "rehearsal-") {
 		return nil
 	}
-	book, err := custody.OpenBook(directory)
+	book, err := custody.OpenBook(files)
 	if errors.Is(err, custody.ErrNoBook) {
 		c.fault("%v, and the journal's starts were spent in one", err)
 		return nil

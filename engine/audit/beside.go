@@ -113,11 +113,15 @@ func (a *auditor) compareCustody(o Options, main *journal.Journal, x journal.Exa
 	if o.CustodyDir == "" {
 		return nil
 	}
-	marks, err := custody.Read(o.CustodyDir)
+	files, err := journal.OpenFiles(o.CustodyDir)
 	if err != nil {
 		return err
 	}
-	if err := a.approved.remembers(o.CustodyDir, &a.plan, &a.custody); err != nil {
+	marks, err := custody.Read(files)
+	if err != nil {
+		return err
+	}
+	if err := a.approved.remembers(files, &a.plan, &a.custody); err != nil {
 		return err
 	}
 	seen := map[servicerequests.EUI]bool{}

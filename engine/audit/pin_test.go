@@ -14,6 +14,7 @@ import (
 
 	"safemode/engine/audit"
 	"safemode/engine/checkpoint"
+	"safemode/engine/durable"
 	"safemode/engine/journal"
 	"safemode/engine/record"
 )
@@ -39,7 +40,7 @@ func pinnedJournal(t *testing.T) audit.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pins, err := checkpoint.OpenLog(o.Checkpoints, j.ID(), signer, o.Verifier)
+	pins, err := checkpoint.OpenLog(durable.Folder(filepath.Dir(o.Checkpoints)), filepath.Base(o.Checkpoints), j.ID(), signer, o.Verifier)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,9 +56,6 @@ func pinnedJournal(t *testing.T) audit.Options {
 		}
 	}
 	if err := j.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := pins.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return o

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"safemode/engine/checkpoint"
+	"safemode/engine/durable"
 )
 
 const journalID = "00112233445566778899aabbccddeeff"
@@ -44,7 +46,7 @@ func at(seq uint64) checkpoint.Checkpoint {
 func written(t testing.TB, signer note.Signer, verifier note.Verifier, seqs ...uint64) (path string, b []byte) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "checkpoints")
-	log, err := checkpoint.OpenLog(path, journalID, signer, verifier)
+	log, err := openLog(path, journalID, signer, verifier)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,9 +54,6 @@ func written(t testing.TB, signer note.Signer, verifier note.Verifier, seqs ...u
 		if err := log.Append(at(seq)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := log.Close(); err != nil {
-		t.Fatal(err)
 	}
 	if b, err = os.ReadFile(path); err != nil {
 		t.Fatal(err)
@@ -150,14 +149,14 @@ func TestTornNoteIsDropped(t *testing.T) {
 		if err := os.WriteFile(path, b[:cut], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		log, err := checkpoint.OpenLog(path, journalID, signer, verifier)
+		log, err := openLog(path, journalID, signer, verifier)
 		if err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 		if log.Last() != at(2) {
 			t.Fatalf("cut at %d: last is %+v", cut, log.Last())
 		}
-		if err := errors.Join(log.Append(at(6)), log.Close()); err != nil {
+		if err := log.Append(at(6)); err != nil {
 			t.Fatal(err)
 		}
 		text, err := os.ReadFile(path)
@@ -168,6 +167,11 @@ func TestTornNoteIsDropped(t *testing.T) {
 			t.Fatalf("cut at %d: %v, %v", cut, all, err)
 		}
 	}
+}
+
+// openLog opens the notes in a file at a path.
+func openLog(path, journal string, signer note.Signer, verifier note.Verifier) (*checkpoint.Log, error) {
+	return checkpoint.OpenLog(durable.Folder(filepath.Dir(path)), filepath.Base(path), journal, signer, verifier)
 }
 
 // fullDisk gives files no more room than so many bytes, until the function it returns
@@ -190,15 +194,32 @@ func fullDisk(t *testing.T, bytes int) (room func()) {
 	}
 }
 
+// alone names what tells a test that it has a process of its own.
+const alone = "SAFEMODE_TEST_ALONE"
+
 // The disk is full in the middle of a note, at each of its bytes, and has room again
 // later: for the next note, or only for the next start.
 func TestFullDiskInTheMiddleOfANote(t *testing.T) {
+	// In a process of its own: here go test itself writes a list of the files that are
+	// opened, which has no room either.
+	if os.Getenv(alone) == "" {
+		program, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := exec.CommandContext(t.Context(), program, "-test.run", "^"+t.Name()+"$", "-test.v")
+		c.Env = append(os.Environ(), alone+"=1")
+		if out, err := c.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
 	signer, verifier := newKey(t)
 	_, two := written(t, signer, verifier, 2, 4)
 	_, three := written(t, signer, verifier, 2, 4, 6)
 	for most := len(two); most < len(three); most += 7 {
 		path, _ := written(t, signer, verifier, 2, 4)
-		log, err := checkpoint.OpenLog(path, journalID, signer, verifier)
+		log, err := openLog(path, journalID, signer, verifier)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,12 +237,11 @@ func TestFullDiskInTheMiddleOfANote(t *testing.T) {
 				t.Fatalf("room again: %v", err)
 			}
 		}
-		log.Close()
-		again, err := checkpoint.OpenLog(path, journalID, signer, verifier)
+		again, err := openLog(path, journalID, signer, verifier)
 		if err != nil {
 			t.Fatalf("room for %d bytes: the next start: %v", most, err)
 		}
-		if err := errors.Join(again.Append(at(12)), again.Close()); err != nil {
+		if err := again.Append(at(12)); err != nil {
 			t.Fatal(err)
 		}
 		b, err := os.ReadFile(path)
@@ -241,7 +261,7 @@ func TestDiscardRemovesWhatWasMade(t *testing.T) {
 		if err := os.WriteFile(name, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := checkpoint.OpenLog(name, journalID, signer, verifier); !errors.Is(err, checkpoint.ErrForm) {
+		if _, err := openLog(name, journalID, signer, verifier); !errors.Is(err, checkpoint.ErrForm) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if after, err := os.ReadFile(name); err != nil || !bytes.Equal(after, text) {
@@ -250,7 +270,7 @@ func TestDiscardRemovesWhatWasMade(t *testing.T) {
 	}
 	made := filepath.Join(filepath.Dir(path), "made")
 	for name, stays := range map[string]bool{path: true, made: false} {
-		log, err := checkpoint.OpenLog(name, journalID, signer, verifier)
+		log, err := openLog(name, journalID, signer, verifier)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,18 +286,17 @@ func TestDiscardRemovesWhatWasMade(t *testing.T) {
 func TestLogRefuses(t *testing.T) {
 	signer, verifier := newKey(t)
 	path, _ := written(t, signer, verifier, 7)
-	if _, err := checkpoint.OpenLog(path, "ffffffffffffffffffffffffffffffff", signer, verifier); !errors.Is(err, checkpoint.ErrForm) {
+	if _, err := openLog(path, "ffffffffffffffffffffffffffffffff", signer, verifier); !errors.Is(err, checkpoint.ErrForm) {
 		t.Errorf("another journal: %v", err)
 	}
 	other, otherVerifier := newKey(t)
-	if _, err := checkpoint.OpenLog(path, journalID, other, otherVerifier); !errors.Is(err, checkpoint.ErrSignature) {
+	if _, err := openLog(path, journalID, other, otherVerifier); !errors.Is(err, checkpoint.ErrSignature) {
 		t.Errorf("another key: %v", err)
 	}
-	log, err := checkpoint.OpenLog(path, journalID, signer, verifier)
+	log, err := openLog(path, journalID, signer, verifier)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
 	if err := log.Append(at(6)); !errors.Is(err, checkpoint.ErrBackwards) {
 		t.Errorf("a journal that was cut back: %v", err)
 	}

@@ -19,4 +19,7 @@
 // The first line names the format. A note is durable when [Log.Append] returns. A torn
 // note at the end is what a crash leaves, and is dropped when the file is opened again.
 // Where a note cannot be written whole, the file is cut back to the last one that is.
+//
+// The file lies beside the journal or, where the custody is in a database, among the files of
+// the custody.
 package checkpoint

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
+	"io/fs"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -16,10 +14,11 @@ import (
 
 // Log is a file of checkpoints that is written. One goroutine may use it.
 type Log struct {
-	file   *os.File
+	files  durable.Files
+	name   string
 	made   bool  // by this OpenLog
 	whole  int64 // bytes of the file: whole notes, all durable
-	torn   bool  // something may stand behind them
+	size   int64 // of the file: something torn may stand behind them; -1: it must be asked for
 	signer note.Signer
 	last   Checkpoint // zero: none yet
 }
@@ -27,42 +26,54 @@ type Log struct {
 // OpenLog opens a journal's file of checkpoints, or makes it. A torn note at its end
 // is dropped. What stands in it must be by the same key, of the same journal; a file
 // that is refused stays as it is.
-func OpenLog(path, journal string, signer note.Signer, verifier note.Verifier) (_ *Log, err error) {
-	l := &Log{signer: signer, made: true}
-	if l.file, err = safefile.OpenToWrite(path, os.O_CREATE|os.O_EXCL, 0o600); errors.Is(err, os.ErrExist) {
-		l.made = false
-		l.file, err = safefile.OpenToWrite(path, 0, 0)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("checkpoints: %w", err)
-	}
+func OpenLog(files durable.Files, name, journal string, signer note.Signer, verifier note.Verifier) (_ *Log, err error) {
+	l := &Log{files: files, name: name, signer: signer}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("checkpoints %s: %w", path, err), l.Discard())
+			err = fmt.Errorf("checkpoints %s: %w", files.Path(name), err)
 		}
 	}()
-	b, err := safefile.Bounded(l.file, path, safefile.List)
+	b, err := files.Read(name, safefile.List, safefile.Checked)
+	if l.made = errors.Is(err, fs.ErrNotExist); l.made {
+		return l, files.Append(name, -1, 0, nil)
+	}
 	if err != nil {
 		return nil, err
 	}
+	l.size = int64(len(b))
 	if l.last, l.whole, err = examine(b, journal, verifier); err != nil {
 		return nil, err
 	}
-	if err := l.cutBack(); err != nil || !l.made {
-		return l, err
+	return l, l.write(nil)
+}
+
+// write adds to the whole notes, and drops what stands behind them.
+func (l *Log) write(text []byte) error {
+	if l.size < 0 {
+		b, err := l.files.Read(l.name, safefile.List, safefile.Checked)
+		if err != nil {
+			return err
+		}
+		l.size = int64(len(b))
 	}
-	return l, durable.SyncDir(filepath.Dir(path))
+	if err := l.files.Append(l.name, l.size, l.whole, text); err != nil {
+		l.size = -1
+		return err
+	}
+	l.whole += int64(len(text))
+	l.size = l.whole
+	return nil
 }
 
 // Check says what [OpenLog] would of a file, and returns its last checkpoint; zero if
 // there is none. It changes nothing. A file that is not there is no error.
-func Check(path, journal string, verifier note.Verifier) (last Checkpoint, err error) {
-	b, err := safefile.Read(path, safefile.List, safefile.Checked)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return last, fmt.Errorf("checkpoints: %w", err)
+func Check(files durable.Files, name, journal string, verifier note.Verifier) (last Checkpoint, err error) {
+	b, err := files.Read(name, safefile.List, safefile.Checked)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		last, _, err = examine(b, journal, verifier)
 	}
-	if last, _, err = examine(b, journal, verifier); err != nil {
-		err = fmt.Errorf("checkpoints %s: %w", path, err)
+	if err != nil {
+		err = fmt.Errorf("checkpoints %s: %w", files.Path(name), err)
 	}
 	return last, err
 }
@@ -90,19 +101,6 @@ func examine(b []byte, journal string, verifier note.Verifier) (last Checkpoint,
 	return last, whole, nil
 }
 
-// cutBack drops what stands behind the last whole note.
-func (l *Log) cutBack() error {
-	l.torn = true
-	if err := l.file.Truncate(l.whole); err != nil {
-		return err
-	}
-	if _, err := l.file.Seek(l.whole, io.SeekStart); err != nil {
-		return err
-	}
-	l.torn = false
-	return nil
-}
-
 // Append signs a checkpoint and makes it durable. One of a record that the last one
 // was of already is passed over; one behind it is refused with [ErrBackwards]: the
 // journal is not the one that was pinned. After any other error the note is not there,
@@ -118,33 +116,20 @@ func (l *Log) Append(c Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	if l.torn {
-		if err := l.cutBack(); err != nil {
-			return err
-		}
+	if err := l.write(b); err != nil {
+		return err
 	}
-	_, err = l.file.Write(b)
-	if err == nil {
-		err = l.file.Sync()
-	}
-	if err != nil {
-		return errors.Join(err, l.cutBack())
-	}
-	l.last, l.whole = c, l.whole+int64(len(b))
+	l.last = c
 	return nil
 }
 
 // Last is the last checkpoint; zero if there is none.
 func (l *Log) Last() Checkpoint { return l.last }
 
-// Discard closes the file, and removes it if this log made it.
+// Discard removes the file, if this log made it and no note is in it.
 func (l *Log) Discard() error {
-	var err error
-	if l.made {
-		err = durable.Remove(l.file.Name())
+	if !l.made || l.whole > 0 {
+		return nil
 	}
-	return errors.Join(err, l.file.Close())
+	return l.files.Replace(l.name, []byte{}, nil)
 }
-
-// Close closes the file.
-func (l *Log) Close() error { return l.file.Close() }

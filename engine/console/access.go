@@ -39,7 +39,7 @@ type Address struct {
 
 // Listen opens the console's address. One that is not loopback needs TLS and a
 // token.
-func Listen(ctx context.Context, a Address) (net.Listener, error) {
+func Listen(ctx context.Context, a Address) (*listen.Listener, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)

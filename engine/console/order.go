@@ -27,6 +27,7 @@ type Order struct {
 	Wave      int                    `json:"wave,omitempty"`
 	SRV       string                 `json:"srv,omitempty"`
 	Now       bool                   `json:"now,omitempty"`
+	Nobody    bool                   `json:"nobody,omitempty"` // of a handover: also where nobody stands by
 	Verdict   string                 `json:"verdict,omitempty"`
 	Devices   []servicerequests.EUI  `json:"devices,omitempty"`
 	Reason    string                 `json:"reason,omitempty"`
@@ -35,7 +36,7 @@ type Order struct {
 }
 
 // actions lists the orders that have an address.
-var actions = [...]string{"pause", "resume", "stop", "rerun", "exclude", "suppress", "deleted", "renew", "cease", "go_on"}
+var actions = [...]string{"pause", "resume", "stop", "handover", "rerun", "exclude", "suppress", "deleted", "renew", "cease", "go_on"}
 
 // forGood are the orders that cannot be undone. They want the sweep's id typed, and a named
 // person; in a live sweep that name is proven by a token.

@@ -9,12 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"safemode/engine/durable"
@@ -23,8 +20,8 @@ import (
 
 // What a book is refused for.
 var (
-	ErrNoBook   = errors.New("the folder has no book: safemode plan begins one in a new folder")
-	ErrCopied   = errors.New("the folder is a copy: its book is not the file that it was begun as")
+	ErrNoBook   = errors.New("it has no book: safemode plan begins one in a new custody")
+	ErrCopied   = errors.New("it is a copy: its book is not the one that was begun")
 	errMostBook = fmt.Errorf("longer than %d bytes", mostBook)
 )
 
@@ -60,76 +57,73 @@ type Entry struct {
 	Previous  digest    `json:"previous"` // SHA-256 of the line before, without its LF; of the first: zeros
 }
 
-// Book is what a folder of counters remembers of sweeps: which starts were spent, which
+// Book is what a custody remembers of sweeps: which starts were spent, which
 // sweeps have halted and which have ceased. Lines are only ever added, each durable before
 // what it tells of is done. Its methods may be called concurrently, also by processes.
 type Book struct {
-	path string
+	files durable.Files
 
 	mu      sync.Mutex
 	entries []Entry
 	last    digest // of the last line
-	size    int64  // of the whole lines
-	inode   uint64 // of the file as it is
+	whole   int64  // bytes of the whole lines
+	size    int64  // of the file, also of what a crash has left of a line
+	mark    uint64 // of the file as it is
 }
 
 // BookName is the book's name in its folder.
 const BookName = "book.ndjson"
 
-// MakeBook begins the book of a folder, or reads the one that is there.
-func MakeBook(directory string) (*Book, error) {
-	path := filepath.Join(directory, BookName)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return OpenBook(directory)
+// MakeBook begins the book of a custody, or reads the one that is there.
+func MakeBook(files durable.Files) (*Book, error) {
+	err := makeBook(files)
+	if err != nil && !errors.Is(err, durable.ErrChanged) { // by somebody who has made it
+		return nil, fmt.Errorf("custody %s: %w", files.Path(BookName), err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	id := make([]byte, 16)
-	rand.Read(id)
-	inode, err := inodeOf(f)
-	if err == nil {
-		var line []byte
-		line, err = json.Marshal(Entry{N: 1, At: time.Now().UTC().Truncate(time.Second), Act: Made, Custody: hex.EncodeToString(id), Inode: inode})
-		if err == nil {
-			_, err = f.Write(append(line, '\n'))
-		}
-	}
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = durable.SyncDir(directory)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("custody %s: %w", path, err), os.Remove(path))
-	}
-	return OpenBook(directory)
+	return OpenBook(files)
 }
 
-// OpenBook reads the book of a folder. Errors wrap [ErrNoBook] or [ErrDamaged]; of a
-// copied folder [Book.Copied] tells.
-func OpenBook(directory string) (*Book, error) {
-	b := &Book{path: filepath.Join(directory, BookName)}
+func makeBook(files durable.Files) (err error) {
+	if err := files.Append(BookName, -1, 0, nil); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil && !errors.Is(err, durable.ErrChanged) {
+			err = errors.Join(err, files.Replace(BookName, []byte{}, nil))
+		}
+	}()
+	id := make([]byte, 16)
+	rand.Read(id)
+	mark, err := files.Mark(BookName)
+	if err != nil {
+		return err
+	}
+	line, err := json.Marshal(Entry{N: 1, At: time.Now().UTC().Truncate(time.Second), Act: Made, Custody: hex.EncodeToString(id), Inode: mark})
+	if err != nil {
+		return err
+	}
+	return files.Append(BookName, 0, 0, append(line, '\n'))
+}
+
+// OpenBook reads the book of a custody. Errors wrap [ErrNoBook] or [ErrDamaged]; of a
+// copy [Book.Copied] tells.
+func OpenBook(files durable.Files) (*Book, error) {
+	b := &Book{files: files}
 	if err := b.read(); err != nil {
-		return nil, fmt.Errorf("custody %s: %w", b.path, err)
+		return nil, fmt.Errorf("custody %s: %w", files.Path(BookName), err)
 	}
 	return b, nil
 }
 
 func (b *Book) read() error {
-	f, err := os.OpenFile(b.path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, os.ErrNotExist) {
+	text, err := b.files.Read(BookName, mostBook, safefile.Own)
+	if errors.Is(err, fs.ErrNotExist) {
 		return ErrNoBook
 	}
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if b.inode, err = inodeOf(f); err != nil {
-		return err
-	}
-	text, err := io.ReadAll(io.LimitReader(f, mostBook+1))
-	if err != nil {
+	if b.mark, err = b.files.Mark(BookName); err != nil {
 		return err
 	}
 	return b.parse(text)
@@ -150,14 +144,14 @@ func Parse(text []byte) (entries []Entry, lines [][32]byte, err error) {
 
 // Text is the whole book as it is in its file.
 func (b *Book) Text() ([]byte, error) {
-	return safefile.Read(b.path, mostBook, safefile.Own)
+	return b.files.Read(BookName, mostBook, safefile.Own)
 }
 
 func (b *Book) parse(text []byte) error {
 	if len(text) > mostBook {
 		return fmt.Errorf("%w: %w", ErrDamaged, errMostBook)
 	}
-	b.entries, b.last, b.size = nil, digest{}, 0
+	b.entries, b.last, b.whole, b.size = nil, digest{}, 0, int64(len(text))
 	lines := bufio.NewReader(bytes.NewReader(text))
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -175,7 +169,7 @@ func (b *Book) parse(text []byte) error {
 		}
 		b.entries = append(b.entries, e)
 		b.last = sha256.Sum256(line[:len(line)-1])
-		b.size += int64(len(line))
+		b.whole += int64(len(line))
 	}
 	if len(b.entries) == 0 || b.entries[0].Custody == "" {
 		return fmt.Errorf("%w: it says whose it is nowhere", ErrDamaged)
@@ -183,36 +177,24 @@ func (b *Book) parse(text []byte) error {
 	return nil
 }
 
-func inodeOf(f *os.File) (uint64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	s, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || !info.Mode().IsRegular() {
-		return 0, errors.New("no regular file")
-	}
-	return s.Ino, nil
-}
-
-// ID is the folder's.
+// ID is the custody's.
 func (b *Book) ID() string { return b.entries[0].Custody }
 
-// Inode is the number of the book's file as it is.
-func (b *Book) Inode() uint64 { return b.inode }
+// Inode is the mark of the book's file as it is: in a folder, its inode.
+func (b *Book) Inode() uint64 { return b.mark }
 
-// Copied refuses a folder whose book is another file than it was made, or accepted, as:
+// Copied refuses a custody whose book is another than it was made, or accepted, as:
 // one that was copied, or restored from a backup. The error wraps [ErrCopied].
 func (b *Book) Copied() error {
 	for _, e := range slices.Backward(b.entries) {
-		if e.Inode == b.inode {
+		if e.Inode == b.mark {
 			return nil
 		}
 		if e.Inode != 0 {
 			break
 		}
 	}
-	return fmt.Errorf("custody %s: %w", b.path, ErrCopied)
+	return fmt.Errorf("custody %s: %w", b.files.Path(BookName), ErrCopied)
 }
 
 // Entries returns all entries, the oldest first.
@@ -223,39 +205,28 @@ func (b *Book) Entries() []Entry {
 }
 
 // Append adds an entry, durably, and returns it. Number, time and what links it are set.
-func (b *Book) Append(e Entry) (_ Entry, err error) {
+func (b *Book) Append(e Entry) (Entry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("custody %s: %w", b.path, err)
+	for {
+		err := b.append(&e)
+		switch {
+		case err == nil:
+			return e, nil
+		case !errors.Is(err, durable.ErrChanged): // else another process has added to it
+			return e, fmt.Errorf("custody %s: %w", b.files.Path(BookName), err)
 		}
-	}()
-	f, err := os.OpenFile(b.path, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return e, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }() // and the lock
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return e, err
-	}
-	if err := b.read(); err != nil { // another process may have added to it
-		return e, err
+}
+
+func (b *Book) append(e *Entry) error {
+	if err := b.read(); err != nil {
+		return err
 	}
 	e.N, e.At, e.Previous = uint64(len(b.entries))+1, time.Now().UTC().Truncate(time.Second), b.last
-	line, err := json.Marshal(e)
+	line, err := json.Marshal(*e)
 	if err != nil {
-		return e, err
+		return err
 	}
-	if err := f.Truncate(b.size); err != nil { // what a crash has left of a line
-		return e, err
-	}
-	if _, err := f.WriteAt(append(line, '\n'), b.size); err != nil {
-		return e, err
-	}
-	if err := f.Sync(); err != nil {
-		return e, err
-	}
-	b.entries, b.last, b.size = append(b.entries, e), sha256.Sum256(line), b.size+int64(len(line))+1
-	return e, nil
+	return b.files.Append(BookName, b.size, b.whole, append(line, '\n'))
 }

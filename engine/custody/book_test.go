@@ -9,19 +9,20 @@ import (
 	"testing"
 
 	"safemode/engine/custody"
+	"safemode/engine/durable"
 )
 
-func book(t *testing.T, directory string) *custody.Book {
+func book(t *testing.T, files durable.Files) *custody.Book {
 	t.Helper()
-	b, err := custody.MakeBook(directory)
+	b, err := custody.MakeBook(files)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-func TestBookIsKept(t *testing.T) {
-	directory := t.TempDir()
+func bookIsKept(t *testing.T, p place) {
+	directory := p.make(t)
 	if _, err := custody.OpenBook(directory); !errors.Is(err, custody.ErrNoBook) {
 		t.Errorf("of a new folder: %v", err)
 	}
@@ -34,14 +35,16 @@ func TestBookIsKept(t *testing.T) {
 	if got := again.Entries(); again.ID() != b.ID() || len(again.ID()) != 32 || len(got) != 2 || got[1].Records != 7 || len(got[1].Approvals) != 2 || again.Copied() != nil {
 		t.Errorf("%+v", got)
 	}
-	if info, err := os.Stat(filepath.Join(directory, custody.BookName)); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
+	if folder, ok := directory.(durable.Folder); ok {
+		if info, err := os.Stat(folder.Path(custody.BookName)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v, %v", info, err)
+		}
 	}
 }
 
 // Two processes add to one book: no entry is lost, and each follows from the one before.
-func TestBookOfTwoProcesses(t *testing.T) {
-	directory := t.TempDir()
+func bookOfTwoProcesses(t *testing.T, p place) {
+	directory := p.make(t)
 	book(t, directory)
 	var both sync.WaitGroup
 	for range 2 {
@@ -60,35 +63,55 @@ func TestBookOfTwoProcesses(t *testing.T) {
 	}
 }
 
+// A copy is none before two have accepted that very one; the one that was copied stays.
+func copyIsRefused(t *testing.T, p place) {
+	files := p.make(t)
+	b := book(t, files)
+	copied := p.abandoned(t, files)
+	if err := book(t, copied).Copied(); !errors.Is(err, custody.ErrCopied) {
+		t.Errorf("the copy: %v", err)
+	}
+	taken := book(t, copied)
+	if _, err := taken.Append(custody.Entry{Act: custody.Accepted, Journal: "j", Inode: taken.Inode()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := book(t, copied).Copied(); err != nil || taken.ID() != b.ID() {
+		t.Errorf("after it was accepted: %v", err)
+	}
+	if err := book(t, files).Copied(); err != nil {
+		t.Errorf("the one that was copied: %v", err)
+	}
+}
+
 func TestCopiedFolderIsRefused(t *testing.T) {
 	directory := t.TempDir()
-	b := book(t, directory)
+	b := book(t, durable.Folder(directory))
 	moved := filepath.Join(t.TempDir(), "moved")
 	copied := t.TempDir()
 	if err := os.CopyFS(filepath.Join(copied, "custody"), os.DirFS(directory)); err != nil {
 		t.Fatal(err)
 	}
-	if err := book(t, filepath.Join(copied, "custody")).Copied(); !errors.Is(err, custody.ErrCopied) {
+	if err := book(t, durable.Folder(filepath.Join(copied, "custody"))).Copied(); !errors.Is(err, custody.ErrCopied) {
 		t.Errorf("the copy: %v", err)
 	}
 	if err := os.Rename(directory, moved); err != nil {
 		t.Skipf("the temporary folders are of two file systems: %v", err)
 	}
-	if err := book(t, moved).Copied(); err != nil {
+	if err := book(t, durable.Folder(moved)).Copied(); err != nil {
 		t.Errorf("the same under another name: %v", err)
 	}
-	taken := book(t, filepath.Join(copied, "custody"))
+	taken := book(t, durable.Folder(filepath.Join(copied, "custody")))
 	if _, err := taken.Append(custody.Entry{Act: custody.Accepted, Journal: "j", Inode: taken.Inode()}); err != nil {
 		t.Fatal(err)
 	}
-	if err := book(t, filepath.Join(copied, "custody")).Copied(); err != nil || taken.ID() != b.ID() {
+	if err := book(t, durable.Folder(filepath.Join(copied, "custody"))).Copied(); err != nil || taken.ID() != b.ID() {
 		t.Errorf("after it was accepted: %v", err)
 	}
 }
 
 func TestTornEntryIsNone(t *testing.T) {
 	directory := t.TempDir()
-	b := book(t, directory)
+	b := book(t, durable.Folder(directory))
 	if _, err := b.Append(custody.Entry{Act: custody.Started, Journal: "j"}); err != nil {
 		t.Fatal(err)
 	}
@@ -104,14 +127,14 @@ func TestTornEntryIsNone(t *testing.T) {
 	}
 	lines := strings.SplitAfter(string(whole), "\n")
 	write(lines[0] + lines[1][:40]) // in place: the file stays the one that it was
-	torn := book(t, directory)
+	torn := book(t, durable.Folder(directory))
 	if n := len(torn.Entries()); n != 1 {
 		t.Errorf("%d entries", n)
 	}
 	if _, err := torn.Append(custody.Entry{Act: custody.Halted, Journal: "j"}); err != nil {
 		t.Fatal(err)
 	}
-	if got := book(t, directory).Entries(); len(got) != 2 || got[1].Act != custody.Halted {
+	if got := book(t, durable.Folder(directory)).Entries(); len(got) != 2 || got[1].Act != custody.Halted {
 		t.Errorf("%+v", got)
 	}
 	for name, text := range map[string]string{
@@ -119,7 +142,7 @@ func TestTornEntryIsNone(t *testing.T) {
 		"empty": "", "not JSON": "book\n", "unknown key": strings.Replace(lines[0], "{", `{"more":1,`, 1),
 	} {
 		write(text)
-		if _, err := custody.OpenBook(directory); !errors.Is(err, custody.ErrDamaged) {
+		if _, err := custody.OpenBook(durable.Folder(directory)); !errors.Is(err, custody.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -129,15 +152,15 @@ func TestTornEntryIsNone(t *testing.T) {
 	if err := os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := custody.OpenBook(directory); err == nil {
+	if _, err := custody.OpenBook(durable.Folder(directory)); err == nil {
 		t.Error("a link was followed")
 	}
 }
 
 // A sweep that begins takes the counters over from the journal that was named, and no
 // other; what was handed back needs a floor over it.
-func TestTakenOverFromTheNamedJournal(t *testing.T) {
-	directory := t.TempDir()
+func takenOverFromTheNamedJournal(t *testing.T, p place) {
+	directory := p.make(t)
 	c := open(t, directory, options())
 	last := next(t, c)
 	if err := c.Close(); err != nil {

@@ -3,7 +3,7 @@ package custody
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -57,14 +57,16 @@ type Options struct {
 // Counters gives out the counters of one originator. Its methods may be called
 // concurrently.
 type Counters struct {
-	path  string
-	lock  *durable.Lock
+	files durable.Files
+	name  string // of their file
+	lock  durable.Locked
 	made  bool   // by this Open
-	was   *state // before this Open, where it took the counters over
+	was   []byte // the file's text before this Open, where it took the counters over
 	owner Owner
 
 	mu       sync.Mutex
 	state    state
+	text     []byte // of the file, as it is durable; nil: there is none
 	block    uint64
 	last     uint64 // given out last, by this Counters or before
 	used     bool   // one was given out, or reserved to be
@@ -76,27 +78,24 @@ type Counters struct {
 // it makes one. Errors wrap [ErrInUse], [ErrOtherOwner], [ErrOldJournal],
 // [ErrReleased], [ErrDamaged] or [ErrFloor], or come from the file system or the
 // owner.
-func Open(directory string, originator servicerequests.EUI, owner Owner, o Options) (_ *Counters, err error) {
-	c := newCounters(directory, originator, owner, &o)
+func Open(files durable.Files, originator servicerequests.EUI, owner Owner, o Options) (_ *Counters, err error) {
+	c := newCounters(files, originator, owner, &o)
 	defer func() {
 		if err != nil {
 			if c.lock != nil {
 				err = errors.Join(err, c.lock.Discard())
 			}
-			err = fmt.Errorf("custody %s: %w", c.path, err)
+			err = c.named(err)
 		}
 	}()
-	if err = safefile.Folder(directory); err != nil {
-		return nil, err
-	}
-	if c.lock, err = durable.TakeLock(c.path + ".lock"); err != nil {
+	if c.lock, err = files.Lock(c.name); err != nil {
 		return nil, err
 	}
 	if c.made, err = c.examine(originator, o); err != nil {
 		return nil, err
 	}
 	if c.made || c.was != nil { // the owner is on the disk before the first counter is used
-		if err := c.state.save(c.path); err != nil {
+		if err := c.save(c.state); err != nil {
 			return nil, errors.Join(err, c.unmake())
 		}
 	}
@@ -105,35 +104,44 @@ func Open(directory string, originator servicerequests.EUI, owner Owner, o Optio
 
 // Check says what [Open] would, and takes and changes nothing. It returns the counter
 // over which counting would go on.
-func Check(directory string, originator servicerequests.EUI, owner Owner, o Options) (over uint64, err error) {
-	c := newCounters(directory, originator, owner, &o)
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("custody %s: %w", c.path, err)
-		}
-	}()
-	if err := errors.Join(safefile.Folder(directory), durable.Writable(directory)); err != nil {
-		return 0, err
-	}
-	if _, err := os.Stat(c.path + ".lock"); err == nil { // else nobody holds it
-		lock, err := durable.TakeLock(c.path + ".lock")
-		if err != nil {
-			return 0, err
-		}
-		defer func() { err = errors.Join(err, lock.Release()) }()
+func Check(files durable.Files, originator servicerequests.EUI, owner Owner, o Options) (over uint64, err error) {
+	c := newCounters(files, originator, owner, &o)
+	if err := files.Free(c.name); err != nil {
+		return 0, c.named(err)
 	}
 	_, err = c.examine(originator, o)
-	return c.last, err
+	return c.last, c.named(err)
 }
 
-func newCounters(directory string, originator servicerequests.EUI, owner Owner, o *Options) *Counters {
+func newCounters(files durable.Files, originator servicerequests.EUI, owner Owner, o *Options) *Counters {
 	if o.Block == 0 {
 		o.Block = 1024
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Counters{path: pathOf(directory, originator), block: o.Block, owner: owner}
+	return &Counters{files: files, name: nameOf(originator), block: o.Block, owner: owner}
+}
+
+// named has an error name the file.
+func (c *Counters) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("custody %s: %w", c.files.Path(c.name), err)
+}
+
+// save replaces the file. After an error it is the old or the new one, whole.
+func (c *Counters) save(s state) error {
+	text, err := s.encode()
+	if err != nil {
+		return err
+	}
+	if err := c.files.Replace(c.name, c.text, text); err != nil {
+		return err
+	}
+	c.text = text
+	return nil
 }
 
 // examine reads the file, or begins where there is none, and refuses what these
@@ -146,8 +154,8 @@ func (c *Counters) examine(originator servicerequests.EUI, o Options) (begins bo
 	if err != nil {
 		return false, err
 	}
-	c.state, err = load(c.path)
-	switch begins = errors.Is(err, os.ErrNotExist); {
+	c.state, c.text, err = load(c.files, c.name)
+	switch begins = errors.Is(err, fs.ErrNotExist); {
 	case begins:
 		c.state = state{Originator: originator, Owner: c.owner.ID(), HighWater: floor}
 		c.state.note(c.owner)
@@ -156,8 +164,7 @@ func (c *Counters) examine(originator servicerequests.EUI, o Options) (begins bo
 	case c.state.Originator != originator:
 		return false, fmt.Errorf("%w: it holds the counters of %v", ErrDamaged, c.state.Originator)
 	case c.state.Owner != c.owner.ID() && c.state.Owner == o.From && (c.state.Released == nil || o.Floor > c.state.HighWater):
-		was := c.state
-		c.was = &was
+		c.was = c.text
 		c.state.Owner, c.state.Released = c.owner.ID(), nil
 		c.state.note(c.owner)
 	case c.state.Released != nil:
@@ -211,7 +218,7 @@ func (c *Counters) Next() (uint64, error) {
 	if c.last == c.reserved {
 		c.used = true
 		if c.err = c.reserve(); c.err != nil {
-			c.err = fmt.Errorf("custody %s: %w", c.path, c.err)
+			c.err = c.named(c.err)
 			return 0, c.err
 		}
 	}
@@ -227,7 +234,7 @@ func (c *Counters) reserve() error {
 	next := c.state
 	next.HighWater = c.last + min(c.block, servicerequests.MaxCounter-c.last)
 	next.note(c.owner)
-	if err := next.save(c.path); err != nil {
+	if err := c.save(next); err != nil {
 		return err
 	}
 	c.state, c.reserved = next, next.HighWater
@@ -248,21 +255,22 @@ func (c *Counters) Discard() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil || c.used {
-		return fmt.Errorf("custody %s: counters were used, or it is closed", c.path)
+		return c.named(errors.New("counters were used, or it is closed"))
 	}
-	c.err = fmt.Errorf("custody %s: %w", c.path, ErrClosed)
+	c.err = c.named(ErrClosed)
 	return errors.Join(c.unmake(), c.lock.Discard())
 }
 
 // unmake has the file as it was before Open.
 func (c *Counters) unmake() error {
-	switch {
-	case c.made:
-		return durable.Remove(c.path)
-	case c.was != nil:
-		return c.was.save(c.path)
+	if !c.made && c.was == nil {
+		return nil
 	}
-	return nil
+	is, err := c.files.Read(c.name, safefile.Small, safefile.Own)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return c.files.Replace(c.name, is, c.was)
 }
 
 // Close writes the last counter given out and gives the file free. Without it
@@ -274,13 +282,13 @@ func (c *Counters) Close() error {
 		return nil
 	}
 	reserveFailed := c.err != nil
-	c.err = fmt.Errorf("custody %s: %w", c.path, ErrClosed)
+	c.err = c.named(ErrClosed)
 	var saved error
 	if !reserveFailed { // what the file then says is safe, and all that is known
 		final := c.state
 		final.HighWater = c.last
 		final.note(c.owner)
-		saved = final.save(c.path)
+		saved = c.save(final)
 	}
 	return errors.Join(saved, c.lock.Release())
 }

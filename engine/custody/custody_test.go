@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"safemode/engine/custody"
+	"safemode/engine/durable"
 	"safemode/servicerequests"
+	"safemode/servicerequests/safefile"
 )
 
 const originator servicerequests.EUI = 0x90B3D51F30010000
@@ -54,9 +56,9 @@ func options() custody.Options {
 	return custody.Options{Block: 16, Now: func() time.Time { return now }}
 }
 
-func open(t *testing.T, directory string, o custody.Options) *custody.Counters {
+func open(t *testing.T, files durable.Files, o custody.Options) *custody.Counters {
 	t.Helper()
-	c, err := custody.Open(directory, originator, owner, o)
+	c, err := custody.Open(files, originator, owner, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,19 +75,8 @@ func next(t *testing.T, c *custody.Counters) uint64 {
 	return n
 }
 
-// abandoned returns a copy of the directory as it is now: what a process
-// finds after one that never closed its counters.
-func abandoned(t *testing.T, directory string) string {
-	t.Helper()
-	dead := t.TempDir()
-	if err := os.CopyFS(dead, os.DirFS(directory)); err != nil {
-		t.Fatal(err)
-	}
-	return dead
-}
-
-func TestCountersGoOnAfterClose(t *testing.T) {
-	directory := t.TempDir()
+func goOnAfterClose(t *testing.T, p place) {
+	directory := p.make(t)
 	c := open(t, directory, options())
 	first := next(t, c)
 	if want := uint64(now.UnixMilli()) + 1; first != want {
@@ -111,22 +102,22 @@ func TestCountersGoOnAfterClose(t *testing.T) {
 
 // After each counter the machine might stop. Whatever the next process gives
 // out is new.
-func TestCrashRepeatsNothing(t *testing.T) {
-	directory := t.TempDir()
+func crashRepeatsNothing(t *testing.T, p place) {
+	directory := p.make(t)
 	c := open(t, directory, options())
 	for range 50 {
 		given := next(t, c)
-		d := open(t, abandoned(t, directory), options())
+		d := open(t, p.abandoned(t, directory), options())
 		if again := next(t, d); again <= given {
 			t.Fatalf("%d after a crash, %d was given out", again, given)
 		}
 	}
 }
 
-func TestRestoredBackupRepeatsNothing(t *testing.T) {
-	directory := t.TempDir()
+func restoredBackupRepeatsNothing(t *testing.T, p place) {
+	directory := p.make(t)
 	c := open(t, directory, options())
-	backup := abandoned(t, directory)
+	backup := p.abandoned(t, directory)
 	for range 500 {
 		next(t, c)
 	}
@@ -137,9 +128,9 @@ func TestRestoredBackupRepeatsNothing(t *testing.T) {
 	}
 }
 
-func TestConcurrentNext(t *testing.T) {
+func concurrentNext(t *testing.T, p place) {
 	const workers, each = 8, 200
-	c := open(t, t.TempDir(), options())
+	c := open(t, p.make(t), options())
 	given := make([][]uint64, workers)
 	var group sync.WaitGroup
 	for w := range workers {
@@ -199,8 +190,8 @@ func TestRefusals(t *testing.T) {
 			}
 			o := options()
 			o.Floor = c.floor
-			_, foreseen := custody.Check(filepath.Dir(path), originator, owner, o)
-			_, err := custody.Open(filepath.Dir(path), originator, owner, o)
+			_, foreseen := custody.Check(durable.Folder(filepath.Dir(path)), originator, owner, o)
+			_, err := custody.Open(durable.Folder(filepath.Dir(path)), originator, owner, o)
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
@@ -217,24 +208,24 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestFloor(t *testing.T) {
+func floor(t *testing.T, p place) {
 	ms := uint64(now.UnixMilli())
 	for name, floor := range map[string]uint64{"low": 5, "a day ahead": ms + 24*60*60*1000} {
 		o := options()
 		o.Floor = floor
-		if n := next(t, open(t, t.TempDir(), o)); n != floor+1 {
+		if n := next(t, open(t, p.make(t), o)); n != floor+1 {
 			t.Errorf("%s: first %d, want %d", name, n, floor+1)
 		}
 	}
 	o := options()
 	o.Now = func() time.Time { return time.Time{} }
-	if _, err := custody.Open(t.TempDir(), originator, owner, o); !errors.Is(err, custody.ErrFloor) {
+	if _, err := custody.Open(p.make(t), originator, owner, o); !errors.Is(err, custody.ErrFloor) {
 		t.Errorf("a clock before 1970: %v", err)
 	}
 }
 
-func TestOneUser(t *testing.T) {
-	directory := t.TempDir()
+func oneUser(t *testing.T, p place) {
+	directory := p.make(t)
 	c := open(t, directory, options())
 	for _, who := range []*log{owner, {id: "other"}} {
 		if _, err := custody.Open(directory, originator, who, options()); !errors.Is(err, custody.ErrInUse) {
@@ -256,10 +247,10 @@ func TestOneUser(t *testing.T) {
 }
 
 // Check says what Open would, and leaves no trace.
-func TestCheckTakesNothing(t *testing.T) {
-	directory := t.TempDir()
+func checkTakesNothing(t *testing.T, p place) {
+	directory := p.make(t)
 	over, err := custody.Check(directory, originator, owner, options())
-	if left, _ := os.ReadDir(directory); err != nil || len(left) > 0 || over != uint64(now.UnixMilli()) {
+	if left := names(t, directory); err != nil || len(left) > 0 || over != uint64(now.UnixMilli()) {
 		t.Fatalf("over %d, %v; left %v", over, err, left)
 	}
 	c := open(t, directory, options())
@@ -285,14 +276,14 @@ func TestCheckTakesNothing(t *testing.T) {
 }
 
 // A claim that is given back leaves the folder as it was.
-func TestDiscardGivesBack(t *testing.T) {
-	directory := t.TempDir()
+func discardGivesBack(t *testing.T, p place) {
+	directory := p.make(t)
 	first := open(t, directory, options())
 	if err := errors.Join(first.Discard(), first.Close()); err != nil {
 		t.Error(err)
 	}
-	if left, err := os.ReadDir(directory); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+	if left := names(t, directory); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 	used, err := custody.Open(directory, originator, &log{id: "other"}, options()) // nobody owns them
 	if err != nil {
@@ -305,8 +296,8 @@ func TestDiscardGivesBack(t *testing.T) {
 	if err := used.Close(); err != nil {
 		t.Error(err)
 	}
-	path := filepath.Join(directory, originator.String()+".json")
-	before, err := os.ReadFile(path)
+	name := originator.String() + ".json"
+	before, err := directory.Read(name, safefile.Small, safefile.Own)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,18 +310,20 @@ func TestDiscardGivesBack(t *testing.T) {
 	if err := again.Discard(); err != nil {
 		t.Error(err)
 	}
-	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+	if after, err := directory.Read(name, safefile.Small, safefile.Own); err != nil || string(after) != string(before) {
 		t.Errorf("the file was changed from %s to %s: %v", before, after, err)
 	}
-	if _, err := os.Stat(path + ".lock"); err != nil {
-		t.Error("somebody else's lock file was removed")
+	if folder, ok := directory.(durable.Folder); ok {
+		if _, err := os.Stat(folder.Path(name) + ".lock"); err != nil {
+			t.Error("somebody else's lock file was removed")
+		}
 	}
 }
 
 // A block that cannot be made durable is not given out, then or later.
 func TestFailedReservation(t *testing.T) {
 	directory := t.TempDir()
-	c := open(t, directory, options())
+	c := open(t, durable.Folder(directory), options())
 	given := next(t, c)
 	for range 15 {
 		given = next(t, c)

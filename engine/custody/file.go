@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"time"
 
 	"safemode/engine/durable"
@@ -42,9 +41,7 @@ func (d *digest) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func pathOf(directory string, originator servicerequests.EUI) string {
-	return filepath.Join(directory, originator.String()+".json")
-}
+func nameOf(originator servicerequests.EUI) string { return originator.String() + ".json" }
 
 // note writes down how far the owner has come.
 func (s *state) note(owner Owner) { s.JournalRecords, s.JournalHash = owner.Position() }
@@ -75,36 +72,31 @@ const acceptRemedy = "go on with the newer one, or, if it is lost, have two appr
 
 // load reads a custody file. Whatever is not exactly one is refused: to guess
 // a counter is to repeat one.
-func load(path string) (s state, err error) {
-	b, err := safefile.Read(path, safefile.Small, safefile.Own)
-	if err != nil {
-		return s, err
+func load(files durable.Files, name string) (s state, text []byte, err error) {
+	if text, err = files.Read(name, safefile.Small, safefile.Own); err != nil {
+		return s, nil, err
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
+	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&s); err != nil {
-		return s, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return s, nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return s, fmt.Errorf("%w: text after the object", ErrDamaged)
+		return s, nil, fmt.Errorf("%w: text after the object", ErrDamaged)
 	}
 	switch {
 	case s.Originator == 0:
-		return s, fmt.Errorf("%w: no originator", ErrDamaged)
+		err = fmt.Errorf("%w: no originator", ErrDamaged)
 	case s.Owner == "":
-		return s, fmt.Errorf("%w: no owner", ErrDamaged)
+		err = fmt.Errorf("%w: no owner", ErrDamaged)
 	case s.HighWater == 0 || s.HighWater > servicerequests.MaxCounter:
-		return s, fmt.Errorf("%w: high_water %d", ErrDamaged, s.HighWater)
+		err = fmt.Errorf("%w: high_water %d", ErrDamaged, s.HighWater)
 	}
-	return s, nil
+	return s, text, err
 }
 
-// save replaces the file and returns when the new one is durable. After an
-// error the file is the old or the new one, whole.
-func (s state) save(path string) error {
+// encode is the file's text.
+func (s state) encode() ([]byte, error) {
 	b, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return err
-	}
-	return durable.Replace(path, 0o600, durable.Bytes(append(b, '\n')))
+	return append(b, '\n'), err
 }

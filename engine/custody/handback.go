@@ -3,13 +3,11 @@ package custody
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"path"
 	"time"
 
 	"safemode/engine/durable"
 	"safemode/servicerequests"
-	"safemode/servicerequests/safefile"
 )
 
 // Handback is what the supplier's everyday system needs to go on counting.
@@ -23,9 +21,9 @@ type Handback struct {
 // Release hands the counters of an originator back: from then on Open refuses them
 // with [ErrReleased]. A second Release gives the same answer as the first. Errors
 // wrap [ErrInUse] or [ErrDamaged], or come from the file system.
-func Release(directory string, originator servicerequests.EUI, now time.Time) (Handback, error) {
+func Release(files durable.Files, originator servicerequests.EUI, now time.Time) (Handback, error) {
 	var h Handback
-	err := rewrite(directory, originator, func(s *state) error {
+	err := rewrite(files, originator, func(s *state) error {
 		if s.Released == nil {
 			at := now.UTC().Truncate(time.Second)
 			s.Released = &at
@@ -40,8 +38,8 @@ func Release(directory string, originator servicerequests.EUI, now time.Time) (H
 // high-water mark stays, so that no counter is used twice; what was sent after the
 // copy was made stays unknown to it. It returns the number of records that
 // are missing at least. Errors are those of [Open].
-func Accept(directory string, originator servicerequests.EUI, owner Owner) (missing uint64, err error) {
-	err = rewrite(directory, originator, func(s *state) error {
+func Accept(files durable.Files, originator servicerequests.EUI, owner Owner) (missing uint64, err error) {
+	err = rewrite(files, originator, func(s *state) error {
 		switch {
 		case s.Released != nil:
 			return ErrReleased
@@ -70,53 +68,62 @@ type Mark struct {
 	Released       bool
 }
 
-// Read returns what each custody file of a folder says. It takes no lock.
-func Read(directory string) ([]Mark, error) {
-	paths, err := filepath.Glob(filepath.Join(directory, "*.json"))
+// Read returns what each custody file says. It takes no lock.
+func Read(files durable.Files) ([]Mark, error) {
+	names, err := files.Names()
 	if err != nil {
 		return nil, err
 	}
 	var marks []Mark
-	for _, path := range paths {
-		if filepath.Base(path) == notCounters {
+	for _, name := range names {
+		if path.Ext(name) != ".json" || !Holds(name) || name == notCounters {
 			continue
 		}
-		s, err := load(path)
-		if err != nil {
-			return nil, fmt.Errorf("custody %s: %w", path, err)
+		s, _, err := load(files, name)
+		if err == nil && name != nameOf(s.Originator) {
+			err = fmt.Errorf("%w: it holds the counters of %v", ErrDamaged, s.Originator)
 		}
-		if path != pathOf(directory, s.Originator) {
-			return nil, fmt.Errorf("custody %s: %w: it holds the counters of %v", path, ErrDamaged, s.Originator)
+		if err != nil {
+			return nil, fmt.Errorf("custody %s: %w", files.Path(name), err)
 		}
 		marks = append(marks, Mark{s.Originator, s.Owner, s.HighWater, s.JournalRecords, s.JournalHash, s.Released != nil})
 	}
 	return marks, nil
 }
 
-// notCounters is a file of the folder that holds no counters: what package direction
-// remembers of revocation lists.
+// Holds says whether a file of a folder belongs to a custody.
+func Holds(name string) bool {
+	switch path.Ext(name) {
+	case ".json", ".ndjson", ".checkpoints":
+		return name[0] != '.'
+	}
+	return false
+}
+
+// notCounters is a file that holds no counters: what package direction remembers of
+// revocation lists.
 const notCounters = "revocation-lists.json"
 
 // rewrite changes a custody file that nobody uses.
-func rewrite(directory string, originator servicerequests.EUI, change func(*state) error) (err error) {
-	path := pathOf(directory, originator)
+func rewrite(files durable.Files, originator servicerequests.EUI, change func(*state) error) (err error) {
+	name := nameOf(originator)
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("custody %s: %w", path, err)
+			err = fmt.Errorf("custody %s: %w", files.Path(name), err)
 		}
 	}()
-	if err := safefile.Folder(directory); err != nil {
+	if err := files.Free(name); err != nil {
 		return err
 	}
-	if _, err := os.Stat(path); err != nil {
+	if _, _, err := load(files, name); err != nil {
 		return err // and no lock file is left for a name that was mistyped
 	}
-	lock, err := durable.TakeLock(path + ".lock")
+	lock, err := files.Lock(name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	s, err := load(path)
+	s, was, err := load(files, name)
 	if err != nil {
 		return err
 	}
@@ -126,5 +133,9 @@ func rewrite(directory string, originator servicerequests.EUI, change func(*stat
 	if err := change(&s); err != nil {
 		return err
 	}
-	return s.save(path)
+	now, err := s.encode()
+	if err != nil {
+		return err
+	}
+	return files.Replace(name, was, now)
 }

@@ -11,11 +11,13 @@ import (
 	"pgregory.net/rapid"
 
 	"safemode/engine/custody"
+	"safemode/engine/durable"
+	"safemode/servicerequests/safefile"
 )
 
-func openFor(t *testing.T, directory string, journal *log) (*custody.Counters, error) {
+func openFor(t *testing.T, files durable.Files, journal *log) (*custody.Counters, error) {
 	t.Helper()
-	c, err := custody.Open(directory, originator, journal, options())
+	c, err := custody.Open(files, originator, journal, options())
 	if err == nil {
 		t.Cleanup(func() { c.Close() })
 	}
@@ -25,10 +27,10 @@ func openFor(t *testing.T, directory string, journal *log) (*custody.Counters, e
 // The newer journal is there: the older copy is refused, however the sweep ended,
 // and so is a copy that went on by itself. The journal that was left behind is
 // not harmed.
-func TestOlderJournalIsRefused(t *testing.T) {
+func olderJournalIsRefused(t *testing.T, p place) {
 	for name, crash := range map[string]bool{"after a clean end": false, "after a kill": true} {
 		t.Run(name, func(t *testing.T) {
-			directory := t.TempDir()
+			directory := p.make(t)
 			journal := &log{id: "j"}
 			journal.write("plan")
 			backup := journal.copyOf() // a day old
@@ -39,7 +41,7 @@ func TestOlderJournalIsRefused(t *testing.T) {
 			for i := range 100 {
 				journal.write(fmt.Sprint("sent under ", next(t, c)), fmt.Sprint("answered ", i))
 			}
-			after := abandoned(t, directory)
+			after := p.abandoned(t, directory)
 			if !crash {
 				c.Close()
 				after = directory
@@ -62,8 +64,8 @@ func TestOlderJournalIsRefused(t *testing.T) {
 
 // After a kill, a copy that is younger than the last reservation passes, and counting
 // goes on over all that was given out.
-func TestCopyWithinABlockIsSkippedPast(t *testing.T) {
-	directory := t.TempDir()
+func copyWithinABlockIsSkippedPast(t *testing.T, p place) {
+	directory := p.make(t)
 	journal := &log{id: "j"}
 	c, err := openFor(t, directory, journal)
 	if err != nil {
@@ -76,7 +78,7 @@ func TestCopyWithinABlockIsSkippedPast(t *testing.T) {
 		last = next(t, c)
 		journal.write(fmt.Sprint(last))
 	}
-	d, err := openFor(t, abandoned(t, directory), backup)
+	d, err := openFor(t, p.abandoned(t, directory), backup)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,8 +87,8 @@ func TestCopyWithinABlockIsSkippedPast(t *testing.T) {
 	}
 }
 
-func TestAccept(t *testing.T) {
-	directory := t.TempDir()
+func accept(t *testing.T, p place) {
+	directory := p.make(t)
 	journal := &log{id: "j"}
 	journal.write("plan")
 	backup := journal.copyOf()
@@ -118,8 +120,8 @@ func TestAccept(t *testing.T) {
 	}
 }
 
-func TestRelease(t *testing.T) {
-	directory := t.TempDir()
+func release(t *testing.T, p place) {
+	directory := p.make(t)
 	c := open(t, directory, options())
 	last := next(t, c)
 	if _, err := custody.Release(directory, originator, now); !errors.Is(err, custody.ErrInUse) {
@@ -152,19 +154,33 @@ func TestRelease(t *testing.T) {
 // out, the process ends or dies, the clock steps, backups of the journal or of the
 // custody file are restored, a second process tries. No counter is given out twice.
 func TestCustodyMachine(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		directory, err := os.MkdirTemp("", "custody-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(directory)
+	t.Run("folder", func(t *testing.T) { walk(t, folders) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		p := database(t)
+		// One engine for all: each walk begins with no file.
+		files := p.make(t)
+		walk(t, place{make: func(t testing.TB) durable.Files {
+			for _, name := range names(t, files) {
+				text, err := files.Read(name, safefile.Small, safefile.Own)
+				if err := errors.Join(err, files.Replace(name, text, nil)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return files
+		}})
+	})
+}
+
+func walk(whole *testing.T, p place) {
+	rapid.Check(whole, func(t *rapid.T) {
+		directory := p.make(whole)
 		clock := now
 		o := custody.Options{Block: rapid.Uint64Range(1, 8).Draw(t, "block"), Now: func() time.Time { return clock }}
 		journal := &log{id: "j"}
 		copies := []*log{journal.copyOf()}
 		var c *custody.Counters
 		last := uint64(0)
-		path := directory + "/" + originator.String() + ".json"
+		name := originator.String() + ".json"
 		defer func() {
 			if c != nil {
 				c.Close()
@@ -218,13 +234,14 @@ func TestCustodyMachine(t *testing.T) {
 				if c == nil {
 					t.Skip("closed")
 				}
-				before, err := os.ReadFile(path)
+				before, err := directory.Read(name, safefile.Small, safefile.Own)
 				if err != nil {
 					t.Fatal(err)
 				}
 				c.Close() // gives the lock free; what it writes is taken back
 				c = nil
-				if err := os.WriteFile(path, before, 0o600); err != nil {
+				after, err := directory.Read(name, safefile.Small, safefile.Own)
+				if err := errors.Join(err, directory.Replace(name, after, before)); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -249,7 +266,7 @@ func TestReadPassesOverRevocationLists(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "revocation-lists.json"), []byte(`{"9d41":{"number":7}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if marks, err := custody.Read(dir); err != nil || len(marks) != 0 {
+	if marks, err := custody.Read(durable.Folder(dir)); err != nil || len(marks) != 0 {
 		t.Errorf("%v, %v", marks, err)
 	}
 }

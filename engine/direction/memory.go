@@ -18,7 +18,7 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// MemoryName is the name of the file of revocation lists' numbers in the custody folder.
+// MemoryName is the name of the file of revocation lists' numbers, among those of the custody.
 const MemoryName = "revocation-lists.json"
 
 // errOldList is the error for a revocation list that is older than one that was read before:
@@ -29,8 +29,8 @@ var errOldList = errors.New("older than a revocation list that was read before")
 // section 5.2.3) and when it was made. It is used by many goroutines, and its file by
 // several processes.
 type listMemory struct {
-	path  string // empty: it is kept in memory only
-	looks bool   // the file stays as it is
+	files durable.Files // nil: it is kept in memory only
+	looks bool          // the file stays as it is
 
 	mu   sync.Mutex
 	seen seenLists // where there is no file
@@ -55,14 +55,22 @@ func (m *listMemory) remember(ctx context.Context, list *smki.RevocationList) (e
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.path != "" && !m.looks {
+	for {
+		if err := m.rememberNow(ctx, list); !errors.Is(err, durable.ErrChanged) { // else another process has written
+			return err
+		}
+	}
+}
+
+func (m *listMemory) rememberNow(ctx context.Context, list *smki.RevocationList) (err error) {
+	if m.files != nil && !m.looks {
 		lock, err := m.lock(ctx)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, lock.Release()) }()
 	}
-	seen, err := m.load()
+	seen, was, err := m.load()
 	if err != nil {
 		return err
 	}
@@ -74,7 +82,7 @@ func (m *listMemory) remember(ctx context.Context, list *smki.RevocationList) (e
 		}
 	}
 	seen[key] = now
-	return m.save(seen)
+	return m.save(seen, was)
 }
 
 // mayFollow says whether a list is the same as another of its issuer, or may come after it.
@@ -93,9 +101,9 @@ func (l seenList) mayFollow(last seenList) error {
 }
 
 // lock keeps other processes out. It waits while another one writes.
-func (m *listMemory) lock(ctx context.Context) (*durable.Lock, error) {
+func (m *listMemory) lock(ctx context.Context) (durable.Locked, error) {
 	for {
-		lock, err := durable.TakeLock(m.path + ".lock")
+		lock, err := m.files.Lock(MemoryName)
 		if !errors.Is(err, durable.ErrLocked) {
 			return lock, err
 		}
@@ -107,44 +115,45 @@ func (m *listMemory) lock(ctx context.Context) (*durable.Lock, error) {
 	}
 }
 
-func (m *listMemory) load() (seenLists, error) {
-	if m.path == "" {
+// load reads what was seen, and returns the file's text as well.
+func (m *listMemory) load() (seen seenLists, text []byte, err error) {
+	if m.files == nil {
 		if m.seen == nil {
 			m.seen = seenLists{}
 		}
-		return m.seen, nil
+		return m.seen, nil, nil
 	}
-	seen := seenLists{}
-	b, err := safefile.Read(m.path, safefile.Small, safefile.Own)
+	seen = seenLists{}
+	text, err = m.files.Read(MemoryName, safefile.Small, safefile.Own)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return seen, nil
+		return seen, nil, nil
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
+	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&seen); err != nil {
-		return nil, fmt.Errorf("%s: not the file of revocation lists' numbers: %w", m.path, err)
+		return nil, nil, fmt.Errorf("%s: not the file of revocation lists' numbers: %w", m.files.Path(MemoryName), err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: text after the object", m.path)
+		return nil, nil, fmt.Errorf("%s: text after the object", m.files.Path(MemoryName))
 	}
 	for key, l := range seen {
 		if l.Number == nil {
-			return nil, fmt.Errorf("%s: no number of the list of %s", m.path, key)
+			return nil, nil, fmt.Errorf("%s: no number of the list of %s", m.files.Path(MemoryName), key)
 		}
 	}
-	return seen, nil
+	return seen, text, nil
 }
 
-func (m *listMemory) save(seen seenLists) error {
-	if m.path == "" || m.looks {
+func (m *listMemory) save(seen seenLists, was []byte) error {
+	if m.files == nil || m.looks {
 		return nil
 	}
 	b, err := json.MarshalIndent(seen, "", "  ")
 	if err != nil {
 		return err
 	}
-	return durable.Replace(m.path, 0o600, durable.Bytes(append(b, '\n')))
+	return m.files.Replace(MemoryName, was, append(b, '\n'))
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"safemode/engine/durable"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
@@ -35,10 +36,10 @@ type RevocationOptions struct {
 	// ListAge is how long a list is believed after it was made, if it does not say itself
 	// until when. 0: such a list is refused.
 	ListAge time.Duration
-	// Memory is the file that remembers the newest list of each issuer, so that no older
-	// one is believed, by this start or a later one. Empty: only this Revocations
-	// remembers.
-	Memory string
+	// Memory are the files among which one (MemoryName) remembers the newest list of each
+	// issuer, so that no older one is believed, by this start or a later one. Nil: only this
+	// Revocations remembers.
+	Memory durable.Files
 	// Look has the file stay as it is.
 	Look bool
 }
@@ -81,7 +82,7 @@ func NewRevocations(o RevocationOptions) *Revocations {
 			return fmt.Errorf("it leads elsewhere, to %s: name the address itself", to.URL)
 		}}
 	}
-	r := &Revocations{o: o, memory: &listMemory{path: o.Memory, looks: o.Look}}
+	r := &Revocations{o: o, memory: &listMemory{files: o.Memory, looks: o.Look}}
 	for _, name := range o.Lists {
 		r.lists = append(r.lists, &revocationSource{of: r, name: name})
 	}

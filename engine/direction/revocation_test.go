@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"safemode/engine/direction"
+	"safemode/engine/durable"
 	"safemode/servicerequests/smki"
 )
 
@@ -135,7 +136,7 @@ func TestOlderRevocationListOpensNoGate(t *testing.T) {
 	begin := func(name string) *direction.Revocations {
 		return direction.NewRevocations(direction.RevocationOptions{
 			Lists: []string{name}, Certificates: []*smki.Certificate{supplier}, Authorities: o.folder.Authorities(),
-			Memory: filepath.Join(dir, direction.MemoryName),
+			Memory: durable.Folder(dir),
 		})
 	}
 	put := func(name string, b []byte) {

@@ -3,7 +3,8 @@
 // at which each of them is durable. It refuses to change or remove a record,
 // to be written by two at once, to go on after a failed write, and to read
 // what is not a journal of this version or whose chain does not hold. Where the segments
-// lie, package store says: in one SQLite file, or in a PostgreSQL database.
+// lie, and what a second machine needs beside them, package store says: in one SQLite file,
+// or in a PostgreSQL database.
 //
 // # Segments
 //

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"safemode/engine/durable"
 	"safemode/engine/journal/store"
 	"safemode/engine/record"
 )
@@ -124,9 +125,6 @@ func Open(at string, o Options) (_ *Journal, err error) {
 			err = j.named(errors.Join(err, j.release(true)))
 		}
 	}()
-	if j.metrics, err = newMetrics(o.Registerer); err != nil {
-		return nil, err
-	}
 	if j.packer, err = newPacker(); err != nil {
 		return nil, err
 	}
@@ -140,6 +138,9 @@ func Open(at string, o Options) (_ *Journal, err error) {
 	if err = j.attach(ctx); err != nil {
 		return nil, err
 	}
+	if j.metrics, err = newMetrics(o.Registerer); err != nil { // last: one that stands by opens again
+		return nil, err
+	}
 	go j.commitLoop()
 	return j, nil
 }
@@ -151,6 +152,32 @@ func IsAddress(at string) bool { return store.IsAddress(at) }
 // Beside is the path to which a suffix makes that of a file which belongs to a journal:
 // beside its file, or in a folder for one in a database.
 func Beside(at, folder string) string { return store.Beside(at, folder) }
+
+// OpenFiles are the files at a place, a folder or the address of a custody in a database, for
+// who writes no journal. See [Journal.Files] for who does.
+func OpenFiles(at string) (durable.Files, error) { return store.OpenFiles(at) }
+
+// FilesFor is [OpenFiles] for the custody that goes with the journal at a place: one in a
+// database goes with a journal in the same.
+func FilesFor(at, custody string) (durable.Files, error) {
+	if err := store.CheckFiles(at, custody); err != nil {
+		return nil, err
+	}
+	return store.OpenFiles(custody)
+}
+
+// MakeFiles makes a custody in a database. The error wraps [io/fs.ErrExist] where it has one
+// of that name.
+func MakeFiles(ctx context.Context, at string) error { return store.MakeFiles(ctx, at) }
+
+// Files are the files at a place, for who writes this journal: where it is in a database,
+// each write of theirs holds only while the journal may be written.
+func (j *Journal) Files(at string) (durable.Files, error) {
+	if j.packer == nil {
+		return store.OpenFiles(at)
+	}
+	return j.store.Files(at)
+}
 
 // named has an error name the journal.
 func (j *Journal) named(err error) error {
@@ -274,6 +301,20 @@ func (j *Journal) Held() error {
 func (j *Journal) Holder(ctx context.Context) (string, error) {
 	who, err := j.store.Holder(ctx)
 	return who, j.named(err)
+}
+
+// Standby lists who stands by to write the journal.
+func (j *Journal) Standby(ctx context.Context) ([]record.Holder, error) {
+	all, err := j.store.Standby(ctx)
+	return all, j.named(err)
+}
+
+// StandBy waits until nobody may write the journal at an address: see [store.StandBy].
+func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder, error)) (last record.Holder, err error) {
+	if last, err = store.StandBy(ctx, at, store.Options{Holder: o.Holder}, tell); err != nil {
+		err = fmt.Errorf("journal %s: %w", store.Shown(at), err)
+	}
+	return last, err
 }
 
 // refusal is Err for a caller that holds the mutex.

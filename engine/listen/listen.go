@@ -3,10 +3,13 @@ package listen
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -58,6 +61,41 @@ func New(l net.Listener, o Options) *Listener {
 		known:   pool{total: o.Known, perPeer: o.KnownPerPeer, peers: map[string][]*conn{}},
 		unknown: pool{total: o.Unknown, perPeer: o.UnknownPerPeer, peers: map[string][]*conn{}},
 	}
+}
+
+// Lend lends the listener to a server that ends before it does: the loan's Close has its
+// Accept return, and the listener goes on. One loan may be out at a time.
+func (l *Listener) Lend() net.Listener { return &loan{Listener: l} }
+
+type loan struct {
+	*Listener
+	returned atomic.Bool
+}
+
+// deadline bounds how long an Accept may wait.
+type deadline interface{ SetDeadline(time.Time) error }
+
+// Accept returns the next connection that is within the limits.
+func (l *loan) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil && l.returned.Load() {
+		if bounded, ok := l.Listener.Listener.(deadline); ok {
+			return nil, errors.Join(net.ErrClosed, bounded.SetDeadline(time.Time{}))
+		}
+	}
+	return c, err
+}
+
+// Close has Accept return.
+func (l *loan) Close() error {
+	bounded, ok := l.Listener.Listener.(deadline)
+	if !ok {
+		return fmt.Errorf("%T cannot be lent", l.Listener.Listener)
+	}
+	if l.returned.Swap(true) {
+		return nil
+	}
+	return bounded.SetDeadline(time.Unix(1, 0))
 }
 
 // pool is connections within limits.

@@ -92,9 +92,20 @@ type Opening struct {
 	Custody      string `json:"custody_id,omitempty"`
 	CustodyEntry uint64 `json:"custody_entry,omitempty"`
 
+	// Takeover says from whom this engine has taken the sweep over, for whom it had stood by;
+	// null: from nobody.
+	Takeover *Takeover `json:"takeover,omitempty"`
+
 	// StoreFirst says that from here on messages are written before they are judged: an
 	// alert counts from its [Proven] record on. Before, it was proven when it was written.
 	StoreFirst bool `json:"store_first,omitempty"`
+}
+
+// Takeover is from whom an engine has taken a sweep over.
+type Takeover struct {
+	From       string    `json:"from"`        // machine and process
+	Since      time.Time `json:"since"`       // it had held the sweep
+	HandedOver bool      `json:"handed_over"` // it gave the sweep up itself; else nothing was heard of it until its lease had ended
 }
 
 // Approved is one person's approval, as the engine's direction specifies it.
@@ -237,6 +248,7 @@ const (
 	OrderPause     = "pause"     // send nothing of the scope; answers are still taken in
 	OrderResume    = "resume"    // take pauses and stops of the scope back
 	OrderStop      = "stop"      // begin nothing more of the scope; without a scope the process drains and ends
+	OrderHandover  = "handover"  // drain and end: the engine that stands by goes on
 	OrderRerun     = "rerun"     // ask meters again from their first reads on
 	OrderExclude   = "exclude"   // leave meters alone: they are another supplier's now
 	OrderSuppress  = "suppress"  // leave meters alone

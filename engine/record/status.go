@@ -12,7 +12,7 @@ type Status struct {
 	Health Health `json:"health"` // of the sweep, in one word
 	ToDo   []Task `json:"to_do"`  // for people, the most pressing first
 
-	State     string         `json:"state"` // starting, running, paused, stopping, halted, interrupted, ceased, finished; of a journal alone also planned, open
+	State     string         `json:"state"` // standing_by, starting, running, paused, stopping, halted, interrupted, ceased, finished; of a journal alone also planned, open
 	Reason    string         `json:"reason,omitempty"`
 	Cause     string         `json:"cause,omitempty"` // of a halt: one of the Halt constants
 	Meters    int            `json:"meters"`
@@ -82,6 +82,11 @@ type Status struct {
 	DiskFree      *uint64   `json:"disk_free_bytes,omitempty"`   // where the journal is; null: not known
 	DiskNeeded    uint64    `json:"disk_needed_bytes,omitempty"` // that the rest of the sweep may take
 
+	// Of a journal in a database. Holder is for whom this engine stands by; null: it does not.
+	// Standby are those who stand by for it.
+	Holder  *Holder  `json:"holder,omitempty"`
+	Standby []Holder `json:"standby,omitempty"`
+
 	// By name.
 	Signer   string            `json:"signer,omitempty"`   // why it gives no signatures; empty: it does
 	Breakers map[string]string `json:"breakers,omitempty"` // of circuits that are not closed
@@ -90,6 +95,19 @@ type Status struct {
 
 	Gates map[string]string `json:"gates,omitempty"`            // open, or why not
 	Limit *float64          `json:"limit_per_second,omitempty"` // POSTs a second by the sweep's clock, of all regions together; null: none
+}
+
+// Holder is who may write a journal in a database, or stands by to.
+type Holder struct {
+	Name  string    `json:"name"` // machine and process
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until,omitzero"` // if nothing more is heard of it, by the database's clock
+}
+
+// String says it in words.
+func (h Holder) String() string {
+	return fmt.Sprintf("%s holds the sweep since %s, its lease until %s", h.Name,
+		h.Since.UTC().Format(time.RFC3339), h.Until.UTC().Format(time.RFC3339))
 }
 
 // CallCounts counts homes by the call centre's record. Nothing is decided by it.

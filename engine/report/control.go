@@ -35,6 +35,8 @@ func (r *Report) Holds() (holds []record.HoldStatus) {
 		lifted := func(Event) bool { return false }
 		action := strings.TrimSuffix(e.What, stopNow)
 		switch action {
+		case record.OrderHandover:
+			continue // it ended the run that it was given to, and so
 		case record.OrderPause, record.OrderStop:
 			if action == record.OrderStop && e.Scope == wholeSweep {
 				continue // it ended the run that it was given to

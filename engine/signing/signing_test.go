@@ -17,6 +17,7 @@ import (
 	"safemode/engine/authority"
 	"safemode/engine/authority/authoritytest"
 	"safemode/engine/custody"
+	"safemode/engine/durable"
 	"safemode/engine/plan"
 	"safemode/engine/record"
 	"safemode/engine/signer"
@@ -57,7 +58,7 @@ func newScene(t testing.TB, meters int, change func(*Options)) *scene {
 	}
 	p.Targets[meters-1].Suppressed = true
 	var err error
-	if s.book, err = custody.MakeBook(t.TempDir()); err != nil {
+	if s.book, err = custody.MakeBook(durable.Folder(t.TempDir())); err != nil {
 		t.Fatal(err)
 	}
 	p.Custody = &plan.Custody{ID: s.book.ID()}

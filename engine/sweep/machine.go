@@ -96,6 +96,9 @@ func (e *HaltError) Unwrap() error { return e.Err }
 // journal go on with it.
 var ErrStopped = errors.New("stopped before the end")
 
+// ErrHandedOver says that it has stopped so that another engine goes on with it.
+var ErrHandedOver = fmt.Errorf("handed over: %w", ErrStopped)
+
 // ErrCeased says that a cease notice has ended the sweep for good.
 var ErrCeased = errors.New("the sweep has ceased")
 
@@ -129,18 +132,19 @@ type Machine struct {
 
 // run is how the present run stands.
 type run struct {
-	begun    bool
-	started  time.Time
-	halt     *HaltError
-	drains   time.Time // real time until which answers are awaited after a gate has closed; zero: no gate has
-	looked   time.Time // real time: when it was last asked whether any are awaited
-	stopping bool
-	lost     bool   // the journal is an older copy of one that is lost
-	letGo    bool   // what does not hold the run up was given up when the last verdict came
-	ceased   string // reference of the cease notice
-	renewed  time.Time
-	parts    []Order             // whose devices are not all given yet
-	backlog  map[uint64]struct{} // messages of earlier runs that have not been heard of in this one
+	begun     bool
+	started   time.Time
+	halt      *HaltError
+	drains    time.Time // real time until which answers are awaited after a gate has closed; zero: no gate has
+	looked    time.Time // real time: when it was last asked whether any are awaited
+	stopping  bool
+	handsOver bool   // stopping, for another engine
+	lost      bool   // the journal is an older copy of one that is lost
+	letGo     bool   // what does not hold the run up was given up when the last verdict came
+	ceased    string // reference of the cease notice
+	renewed   time.Time
+	parts     []Order             // whose devices are not all given yet
+	backlog   map[uint64]struct{} // messages of earlier runs that have not been heard of in this one
 }
 
 // New makes a machine. It does nothing yet.
@@ -254,7 +258,7 @@ func (s *Machine) tick(real time.Time) {
 }
 
 // Ended says whether there is nothing left to wait for, and how the run has ended:
-// nil, [ErrStopped], [ErrCeased] or a [*HaltError].
+// nil, [ErrStopped], [ErrHandedOver], [ErrCeased] or a [*HaltError].
 func (s *Machine) Ended() (yes bool, err error) {
 	if s.workers.any() {
 		return false, nil
@@ -271,6 +275,8 @@ func (s *Machine) Ended() (yes bool, err error) {
 		return true, fmt.Errorf("%w: %s", ErrCeased, s.run.ceased)
 	case s.finished():
 		return true, nil
+	case s.run.handsOver:
+		return true, ErrHandedOver
 	case s.run.stopping:
 		return true, ErrStopped
 	}

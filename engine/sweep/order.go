@@ -65,6 +65,8 @@ func (s *Machine) give(o record.OrderBody) {
 		s.recall(func(r *request) bool { return at.covers(r.m.Plan.Region, r.m.wave, r.Service) })
 	case record.OrderStop:
 		s.giveStop(o, at)
+	case record.OrderHandover:
+		s.run.stopping, s.run.handsOver = true, true
 	case record.OrderResume, record.OrderRenew:
 		s.goOn()
 	case record.OrderExclude, record.OrderSuppress:
@@ -168,6 +170,10 @@ func (s *Machine) checkOrder(o record.OrderBody) error {
 	}
 	switch o.Action {
 	case record.OrderPause, record.OrderStop, record.OrderRenew:
+	case record.OrderHandover:
+		if at != (scope{}) {
+			return errors.New("a handover is of the whole sweep")
+		}
 	case record.OrderResume:
 		if !slices.ContainsFunc(s.holds.all, func(h hold) bool { return scopeOf(h.order) == at }) {
 			return errors.New(s.nothingToResume(at))

@@ -33,7 +33,8 @@ func Shown(at string) string {
 const defaultSweep = "sweep"
 
 // Beside is the path to which a suffix makes that of a file which belongs to a journal:
-// beside its file, or in a folder for one in a database.
+// beside its file, or in a folder for one in a database. Where that folder is in the database,
+// too, it is the name there, and on the machine a file where the program was started.
 func Beside(at, folder string) string {
 	if !IsAddress(at) {
 		return at
@@ -42,12 +43,20 @@ func Beside(at, folder string) string {
 	if err != nil {
 		sweep = defaultSweep // whoever opens the journal says what is wrong with its address
 	}
+	if IsAddress(folder) {
+		return sweep
+	}
 	return filepath.Join(folder, sweep)
 }
 
-// split takes the sweep's name out of an address. It refuses a password: a command line is
-// seen by everybody on the machine, and addresses are shown.
+// split takes the sweep's name out of an address.
 func split(at string) (address, sweep string, err error) {
+	return splitOff(at, "sweep", defaultSweep)
+}
+
+// splitOff takes the name of a sweep or a custody out of an address. It refuses a password:
+// a command line is seen by everybody on the machine, and addresses are shown.
+func splitOff(at, key, usual string) (address, name string, err error) {
 	u, err := url.Parse(at)
 	if err != nil {
 		return "", "", fmt.Errorf("%s: not an address of a database", Shown(at)) // the cause would show a password
@@ -56,14 +65,14 @@ func split(at string) (address, sweep string, err error) {
 	if _, has := u.User.Password(); has || q.Has("password") {
 		return "", "", fmt.Errorf("%s: leave the password out: it is read from PGPASSFILE (~/.pgpass) or PGPASSWORD", Shown(at))
 	}
-	sweep = defaultSweep
-	if q.Has("sweep") {
-		sweep = q.Get("sweep")
-		q.Del("sweep")
-		u.RawQuery = q.Encode()
+	name = usual
+	if q.Has(key) {
+		name = q.Get(key)
+		q.Del(key)
 	}
-	if sweep == "" || len(sweep) > 64 || strings.Trim(sweep, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-		return "", "", fmt.Errorf("sweep %q: want 1 to 64 of a-z, 0-9, - and _", sweep)
+	u.RawQuery = q.Encode()
+	if name == "" || len(name) > 64 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		return "", "", fmt.Errorf("%s %q: want 1 to 64 of a-z, 0-9, - and _", key, name)
 	}
-	return u.String(), sweep, nil
+	return u.String(), name, nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sys/unix"
+
+	"safemode/engine/record"
 )
 
 // Lengths of a lease: how long it holds without being renewed, and so how long a second
@@ -133,8 +135,7 @@ func heldBy(ctx context.Context, pool *pgxpool.Pool, id int64) (string, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", nil
 	}
-	return fmt.Sprintf("%s holds the sweep since %s, its lease until %s", holder,
-		since.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339)), pgError(err)
+	return record.Holder{Name: holder, Since: since, Until: until}.String(), pgError(err)
 }
 
 // keep renews the lease until ctx ends, or until it is gone.

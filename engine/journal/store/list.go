@@ -18,6 +18,7 @@ type Sweep struct {
 	Since   time.Time
 	Until   time.Time // end of the lease by the database's clock; zero: it was given back
 	Held    bool
+	Standby []string // who stands by for it
 }
 
 // Sweeps lists the sweeps of a database, by name. The address names no sweep.
@@ -36,14 +37,16 @@ func Sweeps(ctx context.Context, database string) (all []Sweep, err error) {
 		return nil, err
 	}
 	rows, err := p.pool.Query(ctx, `SELECT name, coalesce(seq, 0), coalesce(holder, ''), since, until,
-		coalesce(until >= clock_timestamp(), false) FROM safemode.sweep ORDER BY name`)
+		coalesce(until >= clock_timestamp(), false), ARRAY(SELECT standby.holder FROM safemode.standby
+			WHERE standby.sweep = sweep.id AND standby.until >= clock_timestamp() ORDER BY standby.since)
+		FROM safemode.sweep ORDER BY name`)
 	if err != nil {
 		return nil, pgError(err)
 	}
 	all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Sweep, err error) {
 		var records int64
 		var since, until *time.Time
-		if err := row.Scan(&s.Name, &records, &s.Holder, &since, &until, &s.Held); err != nil {
+		if err := row.Scan(&s.Name, &records, &s.Holder, &since, &until, &s.Held, &s.Standby); err != nil {
 			return s, err
 		}
 		s.Records = uint64(records)

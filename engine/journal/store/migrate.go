@@ -47,6 +47,32 @@ CREATE TABLE safemode.state (
     value bytea NOT NULL,
     PRIMARY KEY (sweep, row)
 );`,
+
+	`CREATE TABLE safemode.custody (
+    id   bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    name text NOT NULL UNIQUE
+);
+CREATE TABLE safemode.piece ( -- of a file: all of them, in order, are the file
+    custody bigint NOT NULL REFERENCES safemode.custody ON DELETE CASCADE,
+    file    text NOT NULL,
+    at      bigint NOT NULL, -- where in the file it begins, in bytes
+    bytes   bytea NOT NULL,
+    PRIMARY KEY (custody, file, at)
+);
+CREATE TABLE safemode.lock (
+    custody bigint NOT NULL REFERENCES safemode.custody ON DELETE CASCADE,
+    file    text NOT NULL,
+    sweep   bigint NOT NULL REFERENCES safemode.sweep ON DELETE CASCADE,
+    epoch   bigint NOT NULL, -- of the lease with which the lock holds, and ends
+    PRIMARY KEY (custody, file)
+);
+CREATE TABLE safemode.standby (
+    sweep  bigint NOT NULL REFERENCES safemode.sweep ON DELETE CASCADE,
+    holder text NOT NULL, -- who stands by to become it
+    since  timestamptz NOT NULL,
+    until  timestamptz NOT NULL, -- if nothing more is heard
+    PRIMARY KEY (sweep, holder)
+);`,
 }
 
 // migrationLock is the number of the advisory lock under which migrations are applied:

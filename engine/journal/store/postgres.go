@@ -26,13 +26,13 @@ const patience = 30 * time.Second
 type Postgres struct {
 	pgReader
 	pool  *pgxpool.Pool
-	at    string // without a password
+	at    string
 	lease *lease // nil for a store opened for reading
 	made  bool   // the sweep was, by openPostgres
 }
 
 func openPostgres(ctx context.Context, at string, o Options) (_ *Postgres, err error) {
-	p := &Postgres{at: Shown(at)}
+	p := &Postgres{at: at}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.release(ctx, true))
@@ -80,15 +80,25 @@ func (p *Postgres) connect(ctx context.Context, at string, o Options) (sweep str
 	if err != nil {
 		return "", err
 	}
+	if p.pool, err = newPool(ctx, address, sweep, o); err != nil {
+		return "", err
+	}
+	p.q = p.pool
+	return sweep, nil
+}
+
+// newPool makes connections to the database at an address, without one yet, for the sweep or
+// custody of a name.
+func newPool(ctx context.Context, address, name string, o Options) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(address)
 	if err != nil {
-		return "", err // the driver hides a password
+		return nil, err // the driver hides a password
 	}
 	config.MaxConns = 8
 	c := config.ConnConfig
 	c.DialFunc, c.OnNotice = dialer.DialContext, notice
 	if c.RuntimeParams["application_name"] == "" {
-		c.RuntimeParams["application_name"] = "safemode " + sweep
+		c.RuntimeParams["application_name"] = "safemode " + name
 	}
 	limit := 5 * time.Second
 	if o.Write {
@@ -102,11 +112,7 @@ func (p *Postgres) connect(ctx context.Context, at string, o Options) (sweep str
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = limit
 	}
-	if p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
-		return "", err
-	}
-	p.q = p.pool
-	return sweep, nil
+	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // dialer notices within seconds that a server's machine is gone.

@@ -57,6 +57,26 @@
 // had not followed. Who only starts then cannot know. A lease's end is a time of the
 // server's clock; a standby's clock that is ahead lets another take the lease so much
 // earlier, and the first holder is fenced by the epoch.
+//
+// # Standing by
+//
+// [StandBy] waits for a lease to end. Meanwhile it says in the database that it does, in a
+// row that ends by itself, so that whoever holds the lease knows whether somebody goes on.
+// It takes nothing: it is [Open] that takes the lease, and who comes second waits again.
+//
+// # Files
+//
+// The small files that an engine must find wherever it runs ([durable.Files]: those of a
+// custody, and checkpoints) lie in the same database, under the name of a custody:
+//
+//	postgres://user@host1,host2/database?target_session_attrs=read-write&custody=northern
+//
+// A custody outlives sweeps, and is made by [MakeFiles] alone. A change of a file is one
+// transaction, which names the epoch of its writer's lease: who has lost that changes
+// nothing more. A change says what the file was before, or how long. A lock on a file goes
+// with the lease, and is gone when the lease has ended. Who writes no journal (a plan, the
+// hand-over of counters) changes only what nobody has locked. A change whose outcome is
+// unknown is settled by reading the file.
 package store
 
 import (
@@ -154,6 +174,11 @@ type Store interface {
 	// Holder says who may write it now, and since when; empty: nobody, or a file has no word
 	// of it.
 	Holder(ctx context.Context) (string, error)
+	// Standby lists who stands by to write it (see [StandBy]).
+	Standby(ctx context.Context) ([]record.Holder, error)
+	// Files are those at a place, a folder or a custody in a database, for who writes the
+	// journal: in a database each write of theirs holds only while it may be written.
+	Files(at string) (durable.Files, error)
 	// Lost is closed when it may not. Nil: that cannot happen.
 	Lost() <-chan struct{}
 	// Discard removes what Open made, and closes.

@@ -84,6 +84,9 @@ func folder() (*Cluster, error) {
 	return c, nil
 }
 
+// Installed says whether there are programs of PostgreSQL on this machine.
+func Installed() bool { return programs() != "" }
+
 // programs is the folder of PostgreSQL's programs; empty: there is none.
 func programs() string {
 	if path, err := exec.LookPath("initdb"); err == nil {

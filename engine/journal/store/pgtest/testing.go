@@ -39,6 +39,14 @@ func (c *Cluster) with(t testing.TB, err error) *Cluster {
 	return c
 }
 
+// MakeDatabase makes a database in the cluster.
+func (c *Cluster) MakeDatabase(t testing.TB, name string) {
+	t.Helper()
+	if err := c.run("createdb", "-h", c.Dir, "-U", "safemode", name); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Serve is [Cluster.Run] for a test.
 func (c *Cluster) Serve(t testing.TB, settings ...string) {
 	t.Helper()

@@ -1,0 +1,202 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"safemode/engine/console"
+	"safemode/engine/custody"
+	"safemode/engine/direction"
+	"safemode/engine/journal"
+	"safemode/engine/record"
+	"safemode/engine/sweep"
+)
+
+// awaitJournal opens the journal for writing, or stands by until it may. Only a journal in a
+// database is waited for: who has the lock of a file is on this machine. A rehearsal waits for
+// none.
+func (e *Engine) awaitJournal(ctx context.Context) (err error) {
+	for {
+		if e.journal, err = journal.Open(e.o.Journal, e.o.Commits); err == nil {
+			e.files, err = e.journal.Files(e.o.CustodyDir)
+			return err
+		}
+		if !errors.Is(err, journal.ErrInUse) || !journal.IsAddress(e.o.Journal) || e.o.Rehearsal {
+			return err
+		}
+		if err := e.standBy(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// standBy waits until the journal is nobody's. What can be refused before it is, is refused
+// now. The addresses are bound, and say that this engine stands by.
+func (e *Engine) standBy(ctx context.Context) error {
+	if err := e.foresee(ctx); err != nil {
+		return err
+	}
+	stopServing, err := e.serveStandby(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopServing()
+	last, err := journal.StandBy(ctx, e.o.Journal, e.o.Commits, func(h record.Holder, fault error) {
+		e.standsBy.Store(&h)
+		if fault != nil {
+			e.o.Log.Warn("stands by, and the database does not answer", zap.Error(fault))
+			return
+		}
+		e.o.Log.Info("stands by", zap.String("for", h.Name), zap.Time("since", h.Since))
+		if e.o.StandsBy != nil {
+			e.o.StandsBy(e.standbyStatus())
+		}
+	})
+	e.standsBy.Store(nil)
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: it stood by, and took nothing over", sweep.ErrStopped)
+	}
+	if err != nil {
+		return err
+	}
+	e.takeover = &record.Takeover{From: last.Name, Since: last.Since, HandedOver: last.Until.IsZero()}
+	e.o.Log.Warn("takes the sweep over", zap.String("from", last.Name), zap.Bool("handed_over", e.takeover.HandedOver))
+	return nil
+}
+
+// foresee refuses what would be refused at the takeover, as far as it can be known: by the
+// journal as it is now another plan, clock or custody, a closed gate, and a start that nobody
+// has approved; and what is made before anything is taken.
+func (e *Engine) foresee(ctx context.Context) (err error) {
+	o := e.o
+	o.Registry = prometheus.NewRegistry()
+	early := newEngine(o)
+	early.looks, early.later, early.files, early.devices = true, true, e.files, e.devices
+	if early.journal, err = journal.OpenReadOnly(o.Journal); err != nil {
+		return err
+	}
+	defer func() {
+		if early.gateway != nil {
+			early.gateway.Close()
+		}
+		err = errors.Join(err, early.journal.Close())
+	}()
+	for _, look := range []func(context.Context) error{early.holdPlan, early.checkGates, early.makeParts, early.firstTransfers} {
+		if err := look(ctx); err != nil {
+			return err
+		}
+	}
+	// Else the other engine may be about to write what does not fit yet.
+	if err := early.decide(ctx); errors.Is(err, direction.ErrNotApproved) || errors.Is(err, custody.ErrNoBook) {
+		return err
+	}
+	if c := o.Plan.Custody; c != nil && early.book != nil && c.ID != early.book.ID() {
+		return fmt.Errorf("%w: the plan is for custody %s, and this is %s", ErrRefused, c.ID, early.book.ID())
+	}
+	return nil
+}
+
+// standbyEvery is how often the status learns who stands by.
+const standbyEvery = 2 * time.Second
+
+// watchStandby has the status say who stands by for this engine, until ctx ends.
+func (e *Engine) watchStandby(ctx context.Context) {
+	if !journal.IsAddress(e.o.Journal) {
+		return
+	}
+	ticker := time.NewTicker(standbyEvery)
+	defer ticker.Stop()
+	for {
+		if all, err := e.journal.Standby(ctx); err == nil { // else the journal's own writes say what is wrong
+			e.standby.Store(&all)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// retryAfter is when an inbox that stands by is to be asked again, in seconds.
+const retryAfter = 2
+
+// serveStandby answers at the addresses while this engine stands by: the inbox with 503, the
+// operations address with whom it stands by for. The function that it returns ends that, and
+// leaves the addresses bound.
+func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
+	in := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+			http.Error(w, "standing by", http.StatusServiceUnavailable)
+		}),
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(e.o.Log.Named("inbox")),
+	}
+	servers := []*http.Server{in}
+	var serving sync.WaitGroup
+	if e.console != nil {
+		closing := make(chan struct{})
+		desk, err := console.New(console.Options{
+			Sweep: standing{e}, Gatherer: e.o.Registry, Ready: e.standbyReady, Log: e.o.Log.Named("console"), Redact: e.o.Operations.Redact,
+			Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: prometheus.NewRegistry(), Closing: closing,
+		})
+		if err != nil {
+			return nil, err
+		}
+		server := console.Server(desk, e.o.Log.Named("console"))
+		server.RegisterOnShutdown(sync.OnceFunc(func() { close(closing) }))
+		servers = append(servers, server)
+		serving.Go(func() { e.serve(server, e.console.Lend()) })
+	}
+	serving.Go(func() { e.serve(in, e.inbox.Lend()) })
+	return func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		for _, s := range servers {
+			if s.Shutdown(last) != nil {
+				_ = s.Close() // somebody who does not let go
+			}
+		}
+		serving.Wait()
+	}, nil
+}
+
+// standing shows an engine that stands by to the console. It takes no orders.
+type standing struct{ *Engine }
+
+// Status is that of an engine that stands by, as a value to encode.
+func (s standing) Status() any { return s.standbyStatus() }
+
+// Order refuses every order.
+func (s standing) Order(context.Context, console.Order) error {
+	return fmt.Errorf("%w: %w", console.ErrOrder, s.standbyReady())
+}
+
+// standbyReady says that this engine stands by, and for whom.
+func (e *Engine) standbyReady() error { return errors.New(e.standbySays()) }
+
+func (e *Engine) standbySays() string {
+	if h := e.standsBy.Load(); h != nil && h.Name != "" {
+		return fmt.Sprintf("standing by for %s, which holds the sweep since %s", h.Name, h.Since.Format(time.RFC3339))
+	}
+	return "standing by"
+}
+
+// standbyStatus is where an engine stands that stands by.
+func (e *Engine) standbyStatus() record.Status {
+	d, now := &e.o.Plan.Direction, time.Now().UTC()
+	st := record.Status{State: "standing_by", Reason: e.standbySays(), Meters: e.o.Plan.Counts.Targets, Holder: e.standsBy.Load(), ToDo: []record.Task{}}
+	st.Identity = identityOf(e.o.Plan.Environment, e.o.Plan.SweepID(), d)
+	st.Time, st.RealTime, st.ClockSpeed = now, now, e.o.Clock.Speed
+	st.Health = record.Health{Level: record.HealthOK, Says: st.Reason}
+	return st
+}
