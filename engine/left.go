@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"safemode/engine/advice"
+	"safemode/engine/custody"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
@@ -16,12 +18,13 @@ import (
 )
 
 // StatusOf says how a sweep stands by its journal alone: how its last start ended, and what
-// there is to do. p is the plan for a journal that has none yet; it may be nil. It counts
-// nothing: [Tally] does.
+// there is to do. p is the plan for a journal that has none yet; it may be nil. The folder of
+// counters knows of a halt that the journal could not write; it may be empty. It counts nothing:
+// [Tally] does.
 //
 // The state is planned where nothing has begun, open where the last start has no end: it
 // runs, or was cut off.
-func StatusOf(ctx context.Context, path string, p *plan.Plan, place advice.Place) (st record.Status, err error) {
+func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place advice.Place) (st record.Status, err error) {
 	there, err := journalThere(path)
 	if err != nil {
 		return st, err
@@ -36,8 +39,12 @@ func StatusOf(ctx context.Context, path string, p *plan.Plan, place advice.Place
 	}
 	st.State = "planned"
 	if there {
-		if err := statusFrom(ctx, path, &header, &st); err != nil {
+		id, err := statusFrom(ctx, path, &header, &st)
+		if err != nil {
 			return st, err
+		}
+		if st.State == "open" && custodyDir != "" {
+			haltUnwritten(custodyDir, id, &st)
 		}
 	}
 	st.Meters = header.Counts.Targets
@@ -51,38 +58,38 @@ func StatusOf(ctx context.Context, path string, p *plan.Plan, place advice.Place
 	return st, nil
 }
 
-// statusFrom reads how a journal ends.
-func statusFrom(ctx context.Context, path string, header *plan.Header, st *record.Status) error {
+// statusFrom reads how a journal ends, and its ID.
+func statusFrom(ctx context.Context, path string, header *plan.Header, st *record.Status) (id string, err error) {
 	j, err := journal.OpenReadOnly(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer j.Close()
 	h, err := History(ctx, j)
 	if err != nil || h.Records == 0 {
-		return err
+		return j.ID(), err
 	}
 	planned, err := j.At(ctx, 1)
 	if err != nil {
-		return err
+		return j.ID(), err
 	}
 	if err := json.Unmarshal(planned.Body, header); err != nil {
-		return fmt.Errorf("%s: header of the plan: %w", path, err)
+		return j.ID(), fmt.Errorf("%s: header of the plan: %w", path, err)
 	}
 	st.Identity = identityOf(header.Environment, h.Planned[:min(len(h.Planned), 12)], &header.Direction)
 	last, err := j.At(ctx, h.Records)
 	if err != nil {
-		return err
+		return j.ID(), err
 	}
 	st.Time = last.At
 	if len(h.Starts) == 0 {
-		return nil
+		return j.ID(), nil
 	}
 	o := h.Starts[len(h.Starts)-1].Opening
 	st.SweepID, st.ClockSpeed, st.ResumesLeft, st.ApprovedUntil = o.SweepID, o.ClockSpeed, o.ResumesLeft, o.ApprovedUntil
 	closed, err := j.Latest(ctx, record.Closed)
 	if err != nil {
-		return err
+		return j.ID(), err
 	}
 	st.Reason = h.Stop.Reason
 	switch opened := h.Starts[len(h.Starts)-1].Seq; {
@@ -92,13 +99,13 @@ func statusFrom(ctx context.Context, path string, header *plan.Header, st *recor
 		st.State = "halted"
 		says, err := j.At(ctx, h.Stop.Seq)
 		if err != nil {
-			return err
+			return j.ID(), err
 		}
 		switch says.Kind {
 		case record.Halted:
 			body, err := record.Decode[record.HaltedBody](says)
 			st.Cause = body.Cause
-			return err
+			return j.ID(), err
 		case record.Tripwire: // of an older journal
 			st.Cause = record.HaltTripwire
 		}
@@ -109,7 +116,25 @@ func statusFrom(ctx context.Context, path string, header *plan.Header, st *recor
 	default:
 		st.State = closed.Code
 	}
-	return nil
+	return j.ID(), nil
+}
+
+// haltUnwritten has a status say that the last start has halted, where the folder of counters
+// knows it and the journal could not be written any more.
+func haltUnwritten(custodyDir, journalID string, st *record.Status) {
+	book, err := custody.OpenBook(custodyDir)
+	if err != nil {
+		return // the start says so
+	}
+	for _, e := range slices.Backward(book.Entries()) {
+		if e.Journal != journalID {
+			continue
+		}
+		if e.Act == custody.Halted {
+			st.State, st.Cause, st.Reason = "halted", record.HaltJournal, e.Reason
+		}
+		return
+	}
 }
 
 // Tally adds to a status what a report of its journal counts, and judges it anew.

@@ -9,6 +9,7 @@ import (
 
 	"safemode/engine"
 	"safemode/engine/advice"
+	"safemode/engine/custody"
 	"safemode/engine/journal"
 	"safemode/engine/record"
 )
@@ -63,7 +64,7 @@ func TestStatusOfAJournal(t *testing.T) {
 			if err := j.Close(); err != nil {
 				t.Fatal(err)
 			}
-			st, err := engine.StatusOf(t.Context(), path, nil, advice.Place{Config: "c", Plan: "p", Journal: path})
+			st, err := engine.StatusOf(t.Context(), path, "", nil, advice.Place{Config: "c", Plan: "p", Journal: path})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +87,51 @@ func TestStatusOfAJournal(t *testing.T) {
 			}
 		})
 	}
-	if _, err := engine.StatusOf(t.Context(), filepath.Join(t.TempDir(), "none.db"), nil, advice.Place{}); err == nil {
+	if _, err := engine.StatusOf(t.Context(), filepath.Join(t.TempDir(), "none.db"), "", nil, advice.Place{}); err == nil {
 		t.Error("a journal that is not there has a status")
+	}
+}
+
+// A halt that the journal could not write is known by the folder of counters.
+func TestStatusKnowsAHaltThatWasNotWritten(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "journal.db")
+	j, err := journal.Open(path, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []record.Record{
+		{Kind: record.Planned, Code: strings.Repeat("ab", 32), Body: []byte(`{"environment":"live","counts":{"targets":3}}`)},
+		{Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "abababababab", ResumesLeft: 3, ApprovedUntil: time.Now().Add(time.Hour)})},
+	} {
+		r.At = time.Now()
+		if err := j.Commit(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := j.ID()
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	book, err := custody.MakeBook(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		entry custody.Entry
+		state string
+	}{
+		{custody.Entry{Act: custody.Started, Journal: id}, "open"},
+		{custody.Entry{Act: custody.Halted, Journal: "another", Reason: "not this one"}, "open"},
+		{custody.Entry{Act: custody.Halted, Journal: id, Reason: "the journal cannot be written: full"}, "halted"},
+		{custody.Entry{Act: custody.Started, Journal: id}, "open"},
+	} {
+		if _, err := book.Append(c.entry); err != nil {
+			t.Fatal(err)
+		}
+		st, err := engine.StatusOf(t.Context(), path, dir, nil, advice.Place{})
+		if err != nil || st.State != c.state || (st.State == "halted") != strings.Contains(st.Health.Says, "cannot be written: full") {
+			t.Errorf("after %s of %s: %s, %q, %v", c.entry.Act, c.entry.Journal, st.State, st.Health.Says, err)
+		}
 	}
 }

@@ -83,15 +83,16 @@ how the sweep ended. --config and --plan are then named in the commands that it 
 
 // statusOfJournal says how a sweep stands by its journal alone.
 func statusOfJournal(ctx context.Context, io stdio, path, planDir, configPath string, asJSON bool) error {
-	place := placeOf(configPath, planDir, path)
+	place, custodyDir := placeOf(configPath, planDir, path), ""
 	if configPath != "" {
 		conf, err := loadConfig(configPath)
 		if err != nil {
 			return err
 		}
+		custodyDir = conf.CustodyDir
 		place.Operations, place.Guarded = conf.Operations.Listen, conf.Operations.PeopleFile != "" || conf.Operations.TokenFile != ""
 	}
-	st, err := engine.StatusOf(ctx, path, nil, place)
+	st, err := engine.StatusOf(ctx, path, custodyDir, nil, place)
 	if err != nil {
 		return failWith(journalCode(err), err)
 	}

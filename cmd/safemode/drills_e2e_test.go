@@ -90,7 +90,7 @@ func at(ts *testscript.TestScript, args []string) *exec.Cmd {
 	if within := ts.Getenv("WITHIN"); within != "" { // see smallDisk
 		c = exec.Command("nsenter", append([]string{"--target", within, "--user", "--mount", "--preserve-credentials", "--wdns=" + ts.MkAbs(".")}, args...)...)
 	}
-	c.Dir, c.Env = ts.MkAbs("."), append(os.Environ(), "PATH="+ts.Getenv("PATH"), "TERM=xterm")
+	c.Dir, c.Env = ts.MkAbs("."), append(os.Environ(), "PATH="+ts.Getenv("PATH"), "TERM=xterm", "OPERATIONS="+ts.Getenv("OPERATIONS"))
 	return c
 }
 

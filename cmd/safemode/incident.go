@@ -40,7 +40,7 @@ that the journal does not have. Exit code 4: there are such.`,
 			if signerLog != "" && !keys {
 				return failWith(exitUsage, errors.New("--signer-log goes with --keys"))
 			}
-			st, err := engine.StatusOf(c.Context(), journalPath, nil, placeOf(configPath, "", journalPath))
+			st, err := engine.StatusOf(c.Context(), journalPath, "", nil, placeOf(configPath, "", journalPath))
 			if err != nil {
 				return failWith(journalCode(err), err)
 			}

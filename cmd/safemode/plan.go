@@ -165,7 +165,7 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 	case err != nil:
 		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", portfolioPath, err))
 	case len(p.Targets) == 0:
-		return nil, failWith(exitUsage, fmt.Errorf("%s: no meter to sweep: %d rows, all rejected", portfolioPath, len(p.Rejected)))
+		return nil, failWith(exitUsage, noMeter(portfolioPath, p))
 	}
 	rejected := p.Counts.Rejected - p.Counts.SMETS1
 	if rows := p.Counts.Targets + rejected; float64(rejected) > conf.MaxRejectedShare*float64(rows) {
@@ -177,6 +177,16 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 		err = p.Sign(key)
 	}
 	return p, failWith(exitFailed, err)
+}
+
+// noMeter says why there is nothing to plan.
+func noMeter(portfolioPath string, p *plan.Plan) error {
+	if len(p.Rejected) == 0 {
+		return fmt.Errorf("%s: no meter to sweep: it has no rows", portfolioPath)
+	}
+	first := &p.Rejected[0]
+	return fmt.Errorf("%s: no meter to sweep: all %d rows are rejected, the first (line %d) for %s: see safemode portfolio check %[1]s",
+		portfolioPath, len(p.Rejected), first.Line, first.Reason)
 }
 
 // custodyOf names the folder of counters that a plan is for, and which journals hold them

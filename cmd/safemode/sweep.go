@@ -237,7 +237,7 @@ func advise(ctx context.Context, io stdio, err error, o *engine.Options) {
 			})
 		}
 	}
-	if st, unread := engine.StatusOf(ctx, o.Journal, o.Plan, place); unread == nil { // else the refusal says enough
+	if st, unread := engine.StatusOf(ctx, o.Journal, o.CustodyDir, o.Plan, place); unread == nil { // else the refusal says enough
 		printToDo(io.err, &st)
 	}
 }

@@ -157,7 +157,7 @@ func waitUntil(ctx context.Context, desk *operations, journalPath string, wanted
 // endOf is how a journal says that its sweep has ended.
 func endOf(ctx context.Context, path string, wanted []condition) (record.Status, error) {
 	place := placeOf("", "", path)
-	st, err := engine.StatusOf(ctx, path, nil, place)
+	st, err := engine.StatusOf(ctx, path, "", nil, place)
 	if err != nil {
 		return st, failWith(exitFailed, err) // it may be made yet
 	}

@@ -85,7 +85,7 @@ func (t *Reader) Header(required []string) ([]string, error) {
 		if is := instead(t.head, required); is != "" {
 			return nil, fmt.Errorf("%w: %s", ErrHeader, is)
 		}
-		return nil, fmt.Errorf("%w: missing %s; line 1 has %s%s", ErrHeader, strings.Join(missing, ", "), many(len(names), "column"), likely(names, missing))
+		return nil, fmt.Errorf("%w: missing %s; line 1 has %s%s", ErrHeader, strings.Join(missing, ", "), many(len(names), "column"), likely(names, required, missing))
 	}
 	t.head, t.width = nil, len(names)
 	return names, nil
@@ -206,7 +206,7 @@ func instead(head []byte, required []string) string {
 }
 
 // likely says which of the names stand for missing ones.
-func likely(names, missing []string) string {
+func likely(names, required, missing []string) string {
 	plain := func(name string) string {
 		return strings.Map(func(r rune) rune {
 			if r == '_' || r == ' ' || r == '-' || r == '.' {
@@ -222,6 +222,13 @@ func likely(names, missing []string) string {
 				said = append(said, fmt.Sprintf("%q is written %s", name, want))
 			}
 		}
+	}
+	if len(said) == 0 && len(missing) < len(required) { // a header line, for it names some
+		others := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(required, name) })
+		if len(others) == 0 {
+			return ""
+		}
+		return "; beside the others it has " + Names(others)
 	}
 	if len(said) == 0 {
 		return ""
