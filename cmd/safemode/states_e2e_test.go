@@ -35,11 +35,15 @@ func TestStatesAreLookedAt(t *testing.T) {
 			return err == nil && json.Unmarshal(body, &st) == nil && holds(st)
 		})
 		st := s.status(t)
+		screens(t, state, st, append(words, "SIMULATOR: a drill", strings.ToUpper(st.Health.Words()))...)
 		b.show("http://" + s.operations + "/")
-		words = append(words, "SIMULATOR: a drill", st.Health.Words())
-		b.atOnce(state, append(words, "meters have a verdict", "To go", "Waits for people")...)
+		var badge string
+		b.run(`document.querySelector('.badge').textContent`, &badge)
+		if now := s.status(t); badge != st.Health.Words() && badge != now.Health.Words() {
+			t.Errorf("%s: the page says %q, the status %q", state, badge, now.Health.Words())
+		}
+		b.atOnce(state, append(words, "SIMULATOR: a drill", badge, "meters have a verdict", "To go", "Waits for people")...)
 		b.looked(state)
-		screens(t, state, st, append([]string{strings.ToUpper(st.Health.Words())}, words[:len(words)-1]...)...)
 	}
 	faults := func(profile string) {
 		t.Helper()

@@ -86,7 +86,7 @@ func (j *judge) approve(what string) string {
 // own command. What approvals cannot help is not sent to approvers.
 func (j *judge) halted() {
 	st, p := j.st, j.place
-	t := record.Task{Incident: j.incident(), Says: "it has halted: " + strings.TrimPrefix(strings.TrimPrefix(st.Reason, "halted: "), record.GateClosed)} // halted: as older journals have it
+	t := record.Task{Incident: j.incident(), Says: "it has halted: " + st.Why()}
 	mend, final := j.mend()
 	if p.Ending {
 		mend = "It still takes in answers to what was sent, and ends by itself. " + mend

@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -88,17 +89,25 @@ func (s *Status) Ending() string {
 	return text
 }
 
-// Unsaid is the reason of the state, where how it is does not say it already.
-func (s *Status) Unsaid() string {
-	if strings.Contains(s.Health.Says, strings.TrimPrefix(s.Reason, GateClosed)) {
-		return ""
+// Why is the reason of the state as people read it: of a halt by a gate which gate, and why,
+// and not by which ways that came out.
+func (s *Status) Why() string {
+	reason := strings.TrimPrefix(s.Reason, "halted: ") // as older journals have it
+	if at := gateClosed.FindStringSubmatchIndex(reason); at != nil && s.Cause == HaltGate {
+		return reason[at[2]:]
 	}
-	return s.Reason
+	return reason
 }
 
-// GateClosed is how the reason of a halt begins where a gate has closed. What follows names
-// the gate.
-const GateClosed = "gate closed: "
+var gateClosed = regexp.MustCompile(`^.*?(gate [a-z_]+ is closed: )`)
+
+// Unsaid is the reason of the state, where how it is does not say it already.
+func (s *Status) Unsaid() string {
+	if why := s.Why(); !strings.Contains(s.Health.Says, why) {
+		return why
+	}
+	return ""
+}
 
 // OtherClock says whether the sweep's clock is another than that of the wall: in a drill it
 // may run faster.

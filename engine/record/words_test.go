@@ -35,6 +35,25 @@ func TestEnding(t *testing.T) {
 	}
 }
 
+func TestWhy(t *testing.T) {
+	for reason, want := range map[string]string{
+		"gate closed: gate mpids is closed: TEST has moved":                                        "gate mpids is closed: TEST has moved",
+		"gateway: held back at the socket: a gate is closed: gate mpids is closed: TEST has moved": "gate mpids is closed: TEST has moved",
+		"halted: gate closed: the record is damaged":                                               "gate closed: the record is damaged",
+	} {
+		st := Status{State: "halted", Cause: HaltGate, Reason: reason}
+		if got := st.Why(); got != want || st.Unsaid() != want {
+			t.Errorf("%q, %q, want %q", got, st.Unsaid(), want)
+		}
+		if st.Health.Says = "it has halted: " + want; st.Unsaid() != "" {
+			t.Errorf("%q is said twice", st.Unsaid())
+		}
+	}
+	if st := (Status{State: "paused", Reason: "gate mpids is closed: is what Ada wrote"}); st.Why() != st.Reason {
+		t.Errorf("a reason of somebody's own: %q", st.Why())
+	}
+}
+
 func TestConditions(t *testing.T) {
 	for want, w := range map[string]WaveStatus{
 		"passed":                        {State: WavePassed},
