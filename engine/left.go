@@ -122,9 +122,13 @@ func statusFrom(ctx context.Context, path string, header *plan.Header, st *recor
 // haltUnwritten has a status say that the last start has halted, where the folder of counters
 // knows it and the journal could not be written any more.
 func haltUnwritten(custodyDir, journalID string, st *record.Status) {
-	book, err := custody.OpenBook(custodyDir)
+	files, err := journal.OpenFiles(custodyDir)
 	if err != nil {
 		return // the start says so
+	}
+	book, err := custody.OpenBook(files)
+	if err != nil {
+		return
 	}
 	for _, e := range slices.Backward(book.Entries()) {
 		if e.Journal != journalID {

@@ -90,7 +90,7 @@ func TestXmlsecJudges(t *testing.T) {
 func TestDCCToolJudges(t *testing.T) {
 	validate, sign := outside.DCCTool(t, "Validate"), outside.DCCTool(t, "Sign")
 	p := publishedKeys(t)
-	for _, name := range judgedSamples {
+	for _, name := range judgedSamples[:ofWhole(1, len(judgedSamples))] {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
 			sample := outside.Read(t, name)

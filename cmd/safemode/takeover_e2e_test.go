@@ -312,7 +312,7 @@ func (p *pair) tookOver(t *testing.T, handedOver bool) {
 func TestTakeover(t *testing.T) {
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, fewMeters)
+	p := newPair(t, c, fewMeters())
 	first := p.start(t, 0)
 	p.untilDone(t, 0, 5)
 	second := p.start(t, 1)
@@ -350,7 +350,7 @@ func TestTakeover(t *testing.T) {
 func TestHandover(t *testing.T) {
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, fewMeters)
+	p := newPair(t, c, fewMeters())
 	first := p.start(t, 0)
 	p.untilDone(t, 0, 5)
 	order := []string{"handover", "--operations", p.nodes[0].operations, "--reason", "new kernel"}
@@ -388,7 +388,7 @@ func TestHandover(t *testing.T) {
 func TestSuspendedMachineSendsNothingNew(t *testing.T) {
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, fewMeters)
+	p := newPair(t, c, fewMeters())
 	first := p.start(t, 0)
 	p.untilDone(t, 0, 5)
 	second := p.start(t, 1)
@@ -419,7 +419,7 @@ func TestSuspendedMachineSendsNothingNew(t *testing.T) {
 func TestStandbyIsInterrupted(t *testing.T) {
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, fewMeters)
+	p := newPair(t, c, fewMeters())
 	first := p.start(t, 0)
 	p.untilDone(t, 0, 1)
 	second := p.start(t, 1)
