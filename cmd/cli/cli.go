@@ -8,9 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"safemode/engine/durable"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -112,4 +116,21 @@ func NewLogger(w io.Writer, verbose bool) *zap.Logger {
 		core = zapcore.NewSamplerWithOptions(core, time.Minute, 10, 1000)
 	}
 	return zap.New(core)
+}
+
+// WriteFile makes a file as a whole or not at all: it is written beside its
+// place, made durable, and moved. An existing file is replaced.
+func WriteFile(path string, mode fs.FileMode, write func(io.Writer) error) error {
+	if err := durable.Replace(path, mode, write); err != nil {
+		return Fail(Failed, fmt.Errorf("%s: %w", path, err))
+	}
+	return nil
+}
+
+// MakeDir makes a folder for a command's results.
+func MakeDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return Fail(Failed, err)
+	}
+	return nil
 }

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"crypto/rand"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 
+	"safemode/cmd/cli"
 	"safemode/servicerequests/safefile"
 )
 
@@ -24,7 +22,7 @@ and copies of the checkpoints to somebody else: only then do they pin anything.`
 		Example: `  safemode journal key --out checkpoint.key --name srp.example`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			public, err := makeCheckpointKey(out, name)
+			public, err := cli.CheckpointKey(out, name)
 			if err != nil {
 				return err
 			}
@@ -36,26 +34,6 @@ and copies of the checkpoints to somebody else: only then do they pin anything.`
 	c.Flags().StringVar(&name, "name", "safemode", "name of the key, like a host's")
 	_ = c.MarkFlagRequired("out")
 	return c
-}
-
-// makeCheckpointKey makes the two files of a new key and returns the public one.
-func makeCheckpointKey(out, name string) (public string, err error) {
-	if _, err := os.Lstat(out); err == nil {
-		return "", failWith(exitUsage, fmt.Errorf("%s exists: a key that signed checkpoints is not replaced", out))
-	}
-	private, public, err := note.GenerateKey(rand.Reader, name)
-	if err != nil {
-		return "", failWith(exitUsage, fmt.Errorf("--name %q: %w", name, err))
-	}
-	if err := writeFile(out, 0o600, text(private)); err != nil {
-		return "", err
-	}
-	return public, writeFile(out+".pub", 0o644, text(public))
-}
-
-// text writes one line.
-func text(line string) func(io.Writer) error {
-	return func(w io.Writer) error { return writeLine(w, []byte(line)) }
 }
 
 // loadCheckpointKey reads a private key of journal key, and the public one beside it.

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"safemode/cmd/rehearsal"
 	"safemode/devicesim/fleet"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
@@ -26,13 +27,13 @@ func TestPortfolioNamesGasProxies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rehearsal{
-		dir: t.TempDir(), supplier: smki.TestSupplier, seed: 9, fleet: population,
-		clock: newRehearsalClock(time.Time{}, 0), log: zap.NewNop(),
-	}
-	r.faults.Hubs.PerWake = 1
-	portfolio := filepath.Join(r.dir, "portfolio.csv")
-	if err := writeFleet(population, filepath.Join(r.dir, "fleet.csv"), portfolio); err != nil {
+	r := &dryRun{Rehearsal: &rehearsal.Rehearsal{Options: rehearsal.Options{
+		Dir: t.TempDir(), Supplier: smki.TestSupplier, Seed: 9, Fleet: population,
+		Clock: rehearsal.NewClock(time.Time{}, 0), Log: zap.NewNop(),
+	}}}
+	r.Faults.Hubs.PerWake = 1
+	portfolio := filepath.Join(r.Dir, "portfolio.csv")
+	if err := writeFleet(population, filepath.Join(r.Dir, "fleet.csv"), portfolio); err != nil {
 		t.Fatal(err)
 	}
 	proxies := map[string]servicerequests.EUI{}
@@ -49,7 +50,7 @@ func TestPortfolioNamesGasProxies(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	lines[0] += ",gpf_id,balance_estimate,balance_at"
-	at := r.clock.Now().Add(-48 * time.Hour).Format(time.RFC3339)
+	at := r.Clock.Now().Add(-48 * time.Hour).Format(time.RFC3339)
 	// Of whose proxy others ask, that home is not in the plan: the truth would take what it
 	// told them for its own.
 	lines = slices.DeleteFunc(lines, func(line string) bool {
@@ -71,19 +72,19 @@ func TestPortfolioNamesGasProxies(t *testing.T) {
 		lines[i+1] += fmt.Sprintf(",%s,30.00,%s", claim, at)
 	}
 	putFile(t, portfolio, []byte(strings.Join(lines, "\n")+"\n"))
-	if err := writeDirection(filepath.Join(r.dir, "direction.yaml"), r.supplier, population.Len(), r.clock.Anchor); err != nil {
+	if err := rehearsal.WriteDirection(filepath.Join(r.Dir, "direction.yaml"), r.Supplier, population.Len(), r.Clock.Anchor); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.start(t.Context()); err != nil {
+	if err := r.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := r.stop(); err != nil {
+		if err := r.Stop(); err != nil {
 			t.Error(err)
 		}
 	}()
-	conf := r.demoSettings(rehearsalFlags{}, 0)
-	r.point(&conf)
+	conf := r.Settings(false, 0)
+	r.Point(&conf)
 	quiet := stdio{out: io.Discard, err: io.Discard}
 	o, err := r.prepare(quiet, &conf)
 	if err != nil {
@@ -97,7 +98,7 @@ func TestPortfolioNamesGasProxies(t *testing.T) {
 		t.Errorf("%v: %+v", err, folded.Summary.Truth)
 	}
 	var said strings.Builder
-	if code := run(t.Context(), []string{"audit", "--journal", filepath.Join(r.dir, "journal.db")}, stdio{out: &said, err: io.Discard}); strings.Contains(said.String(), "neither the meter nor its gas proxy") || said.Len() == 0 {
+	if code := run(t.Context(), []string{"audit", "--journal", filepath.Join(r.Dir, "journal.db")}, stdio{out: &said, err: io.Discard}); strings.Contains(said.String(), "neither the meter nor its gas proxy") || said.Len() == 0 {
 		t.Errorf("audit ends %d: %s", code, said.String())
 	}
 	inventories, spend := folded.Summary.Requests["8.2"].Sent, 0

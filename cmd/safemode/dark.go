@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,13 +10,13 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"safemode/cmd/rehearsal"
 	"safemode/config"
 	"safemode/devicesim/meter"
 	"safemode/engine/plan"
 	"safemode/engine/portfolio"
 	"safemode/engine/report"
 	"safemode/servicerequests"
-	"safemode/servicerequests/clock"
 	"safemode/servicerequests/safefile"
 )
 
@@ -59,31 +58,30 @@ func (d darkFlags) life(press meter.Habit) meter.Life {
 // reckonDark sweeps the same fleet once more, from the same instant, in the order
 // of the portfolio's rows, and notes in the first sweep's report for how long homes
 // were dark. It ends the first sweep's simulator.
-func (r *rehearsal) reckonDark(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, rows []servicerequests.EUI, folded *report.Report) error {
+func (r *dryRun) reckonDark(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, rows []servicerequests.EUI, folded *report.Report) error {
 	inOrder, err := p.InOrderOf(rows)
 	if err != nil {
 		return failWith(exitRefused, err)
 	}
-	byRisk := r.sim.Dark()
-	if err := r.stop(); err != nil {
+	byRisk := r.Sim.Dark()
+	if err := r.Stop(); err != nil {
 		return err
 	}
-	again := &rehearsal{
-		dir: filepath.Join(r.dir, "portfolio-order"), supplier: r.supplier, seed: r.seed, fleet: r.fleet, faults: r.faults,
-		life: r.life, dark: r.dark, clock: r.clock, speed: r.speed, begins: r.opened, departures: r.departures, log: r.log.Named("portfolio-order"), forbidden: r.forbidden,
-	}
-	fmt.Fprintf(io.err, "the same fleet once more, in the portfolio's order, files in %s\n", again.dir)
-	if err := makeDir(again.dir); err != nil {
+	o := r.Options
+	o.Dir, o.Begins, o.Log = filepath.Join(r.Dir, "portfolio-order"), r.opened, r.Log.Named("portfolio-order")
+	again := &dryRun{Rehearsal: &rehearsal.Rehearsal{Options: o, Departures: r.Departures}, dark: r.dark}
+	fmt.Fprintf(io.err, "the same fleet once more, in the portfolio's order, files in %s\n", again.Dir)
+	if err := makeDir(again.Dir); err != nil {
 		return err
 	}
-	if err := again.start(ctx); err != nil {
+	if err := again.Start(ctx); err != nil {
 		return err
 	}
 	second, err := again.inOrder(ctx, io, conf, inOrder)
 	if err != nil {
-		return errors.Join(err, again.stop())
+		return errors.Join(err, again.Stop())
 	}
-	byRow := again.sim.Dark()
+	byRow := again.Sim.Dark()
 	fuel := func(kind servicerequests.DeviceType) report.DarkFuel {
 		d := byRisk[kind]
 		return report.NewDarkFuel(d.Homes, d.Reachable, report.HomeHours{
@@ -92,19 +90,19 @@ func (r *rehearsal) reckonDark(ctx context.Context, io stdio, conf *config.Confi
 		})
 	}
 	folded.Summary.DarkHours = &report.DarkHours{
-		Begins: r.life.Began, OverHours: r.dark.over.Hours(), TopUps: r.dark.topUps,
-		Press:       report.Press{Share: r.life.Press.Share, AfterMinutes: r.life.Press.After.Minutes()},
+		Begins: r.Life.Began, OverHours: r.dark.over.Hours(), TopUps: r.dark.topUps,
+		Press:       report.Press{Share: r.Life.Press.Share, AfterMinutes: r.Life.Press.After.Minutes()},
 		SweepHours:  report.ByOrder{AtRisk: folded.Summary.DurationSeconds / 3600, Portfolio: second.Summary.DurationSeconds / 3600},
 		Electricity: fuel(servicerequests.ESME), Gas: fuel(servicerequests.GSME),
 	}
-	return errors.Join(failWith(exitFailed, folded.Write(r.dir, report.Options{})), again.stop())
+	return errors.Join(failWith(exitFailed, folded.Write(r.Dir, report.Options{})), again.Stop())
 }
 
 // inOrder sweeps in the plan's order, whatever is known of homes.
-func (r *rehearsal) inOrder(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan) (*report.Report, error) {
+func (r *dryRun) inOrder(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan) (*report.Report, error) {
 	c := *conf
-	r.point(&c)
-	o, err := engineOptions(&c, p, filepath.Join(r.dir, "journal.db"), r.log)
+	r.Point(&c)
+	o, err := engineOptions(&c, p, filepath.Join(r.Dir, "journal.db"), r.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -157,21 +155,3 @@ func readPortfolio(path string, read func(iter.Seq2[portfolio.Row, error]) error
 	}
 	return nil
 }
-
-// newRehearsalClock starts a rehearsal's clock: at begin, or now where that is zero. With
-// speed 0 it jumps.
-func newRehearsalClock(begin time.Time, speed float64) clock.Clock {
-	now := time.Now().UTC()
-	c := clock.Clock{Anchor: now.Truncate(time.Millisecond), Speed: cmp.Or(speed, jumpingSpeed)}
-	if !begin.IsZero() {
-		c = clock.Showing(begin, now, c.Speed)
-	}
-	if speed == 0 {
-		return c.Jumping()
-	}
-	return c.Start(time.Time{})
-}
-
-// jumpingSpeed is how fast a jumping clock runs where it cannot jump, for something waits for
-// real time; and what a span of real time counts by it.
-const jumpingSpeed = 600

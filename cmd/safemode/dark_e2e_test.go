@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"safemode/cmd/rehearsal"
 	"safemode/config"
-	"safemode/devicesim/fault"
 )
 
 // Dark hours of a demo: every case beside the others, with its denominators, in the
@@ -125,15 +125,15 @@ func TestDarkHoursRunTheShippedLadder(t *testing.T) {
 		{rehearsalFlags{speed: referenceSpeed, retries: "shipped"}, false},
 		{rehearsalFlags{dark: week, retries: "short"}, true},
 	} {
-		r := &rehearsal{faults: fault.Profile{}}
+		r := &rehearsal.Rehearsal{Options: rehearsal.Options{Speed: c.flags.speed}}
 		if c.flags.shortRetries() {
-			r.faults.Rules.Windows.HubHolds = demoHubHolds
+			r.Faults.Rules.Windows.HubHolds = rehearsal.HubHolds
 		}
-		conf := r.demoSettings(c.flags, 0)
+		conf := r.Settings(c.flags.shortRetries(), 0)
 		shipped := config.Default().Policy
 		same := slices.Equal(conf.Policy.RetryElectricity, shipped.RetryElectricity) && slices.Equal(conf.Policy.RetryGas, shipped.RetryGas) &&
 			conf.Policy.ResponseWaitGas == shipped.ResponseWaitGas
-		text := strings.Join(r.departures, "; ")
+		text := strings.Join(r.Departures, "; ")
 		if same == c.short || strings.Contains(text, "retry_") != c.short || strings.Contains(text, "hub_holds") != c.short {
 			t.Errorf("%+v: %s", c.flags, text)
 		}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"safemode/cmd/rehearsal"
 )
 
 var longStalls = flag.Bool("long-stalls", false, "stop the process for ten seconds where a test of the door stops it")
@@ -49,7 +51,7 @@ func TestDoorHoldsThoughTheProcessStandsStill(t *testing.T) {
 		front.ServeHTTP(w, r)
 	}))
 	defer proxy.Close()
-	user := demoConfig(s.speed).Limits.User
+	user := rehearsal.Config(s.speed).Limits.User
 	s.configure(t, "safemode.yaml", "url: http://"+s.duis, "url: "+proxy.URL,
 		fmt.Sprintf("user: {per_second: %g, burst: %d}", user.PerSecond, user.Burst), "user: {per_second: 1, burst: 1}",
 		"custody_dir: custody\n", "custody_dir: custody\ngates: {mpids_file: mpids.yaml, drain: 2s}\n")

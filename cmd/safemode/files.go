@@ -8,9 +8,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
-	"safemode/engine/durable"
+	"safemode/cmd/cli"
 	"safemode/servicerequests/safefile"
 )
 
@@ -53,22 +52,13 @@ func readLimited(r io.Reader, name string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// writeFile makes a file as a whole or not at all: it is written beside its
-// place, made durable, and moved. An existing file is replaced.
+// writeFile makes a file as a whole or not at all: see [cli.WriteFile].
 func writeFile(path string, mode fs.FileMode, write func(io.Writer) error) error {
-	if err := durable.Replace(path, mode, write); err != nil {
-		return failWith(exitFailed, fmt.Errorf("%s: %w", path, err))
-	}
-	return nil
+	return cli.WriteFile(path, mode, write)
 }
 
 // makeDir makes a folder for a command's results.
-func makeDir(path string) error {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return failWith(exitFailed, err)
-	}
-	return nil
-}
+func makeDir(path string) error { return cli.MakeDir(path) }
 
 // writeLine writes a result and a line end.
 func writeLine(w io.Writer, b []byte) error {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"safemode/cmd/rehearsal"
 	"safemode/engine/record"
 )
 
@@ -29,7 +30,7 @@ const oneWave = "waves: {canary: 0, abort: {rejected: {ratio: 1, min_sample: 20,
 func gatedScene(t *testing.T) (*scene, *process) {
 	t.Helper()
 	s := newScene(t, gatedMeters(), 11, 1)
-	s.configure(t, "safemode.yaml", fmt.Sprintf("user: {per_second: %d,", demoPosts), fmt.Sprintf("user: {per_second: %d,", ofWhole(100, demoPosts)), // so that it lasts
+	s.configure(t, "safemode.yaml", fmt.Sprintf("user: {per_second: %d,", rehearsal.Posts), fmt.Sprintf("user: {per_second: %d,", ofWhole(100, rehearsal.Posts)), // so that it lasts
 		"custody_dir: custody\n",
 		"custody_dir: custody\n"+oneWave+"gates: {mpids_file: mpids.yaml, revocation_lists: [revoked.crl], drain: 2s}\n")
 	s.revoke(t)

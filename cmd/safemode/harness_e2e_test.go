@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"safemode/cmd/rehearsal"
 	"safemode/engine/report"
 	"safemode/servicerequests/smki"
 )
@@ -245,7 +246,7 @@ func newScene(t *testing.T, meters int, seed uint64, speed float64) *scene {
 	number := fmt.Sprint(seed)
 	must(t, "", "pki", "init", "--out", s.path("pki"), "--seed", number)
 	generateFleet(t, s.dir, "--meters", fmt.Sprint(meters), "--seed", number)
-	if err := writeDirection(s.path("direction.yaml"), smki.TestSupplier, meters, time.Now().UTC().Add(-time.Hour)); err != nil {
+	if err := rehearsal.WriteDirection(s.path("direction.yaml"), smki.TestSupplier, meters, time.Now().UTC().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(os.Mkdir(s.path("custody"), 0o700), signFile(s.path("direction.yaml"), s.path("pki/staff/rita"))); err != nil {
@@ -259,7 +260,7 @@ func newScene(t *testing.T, meters int, seed uint64, speed float64) *scene {
 // its path.
 func (s *scene) configure(t *testing.T, name string, replacements ...string) string {
 	t.Helper()
-	c := demoConfig(s.speed)
+	c := rehearsal.Config(s.speed)
 	text := fmt.Sprintf(`environment: simulator
 dcc:
   url: http://%s

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/rehearsal"
 	"safemode/config"
 	"safemode/devicesim/fleet"
 	"safemode/servicerequests/smki"
@@ -147,14 +148,14 @@ func (n *night) rehearse(dir string, seed uint64) error {
 		return failWith(exitUsage, err)
 	}
 	n.Supplier = smki.TestSupplier.String()
-	if _, err := writePKI(in("pki"), smki.TestFolder{}); err != nil {
+	if _, err := rehearsal.WritePKI(in("pki"), smki.TestFolder{}); err != nil {
 		return err
 	}
 	if err := writeFleet(population, in("fleet.csv"), in("portfolio.csv")); err != nil {
 		return err
 	}
 	today := time.Now().UTC().Truncate(24 * time.Hour)
-	if err := writeDirection(in("direction.yaml"), smki.TestSupplier, n.Meters, today); err != nil {
+	if err := rehearsal.WriteDirection(in("direction.yaml"), smki.TestSupplier, n.Meters, today); err != nil {
 		return err
 	}
 	if err := signFile(in("direction.yaml"), in("pki/staff/rita")); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"safemode/cmd/rehearsal"
 	"safemode/engine"
 	"safemode/engine/inbox"
 	"safemode/engine/loadtest"
@@ -240,10 +241,10 @@ func (l *loadFlags) open(ctx context.Context, io stdio, log *zap.Logger, p loadO
 	}
 	in := inbox.Address{Listen: l.inbox}
 	if l.mutual {
-		if dcc.TLS, err = loadTestTLS(l.pkiDir, testTLSUser); err != nil {
+		if dcc.TLS, err = loadTestTLS(l.pkiDir, rehearsal.TLSUser); err != nil {
 			return nil, failWith(exitUsage, err)
 		}
-		in.TLS, in.AllowedNames = dcc.TLS, []string{testTLSDCCName}
+		in.TLS, in.AllowedNames = dcc.TLS, []string{rehearsal.TLSDCCName}
 	}
 	test, err := engine.OpenLoadTest(ctx, engine.LoadOptions{
 		Identity: engine.TestIdentity(folder), DCC: dcc,

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"safemode/cmd/rehearsal"
 	"safemode/config"
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
@@ -42,33 +43,33 @@ func sweepLiar(t *testing.T, profile string) lied {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.WarnLevel)
-	r := &rehearsal{
-		dir: t.TempDir(), supplier: smki.TestSupplier, seed: 5, fleet: population, faults: faults,
-		clock: newRehearsalClock(time.Time{}, 0), log: zap.New(core),
-		forbidden: func(device servicerequests.EUI, useCase string) {
+	r := &dryRun{Rehearsal: &rehearsal.Rehearsal{Options: rehearsal.Options{
+		Dir: t.TempDir(), Supplier: smki.TestSupplier, Seed: 5, Fleet: population, Faults: faults,
+		Clock: rehearsal.NewClock(time.Time{}, 0), Log: zap.New(core),
+		Forbidden: func(device servicerequests.EUI, useCase string) {
 			t.Errorf("%v got %s with a valid signature", device, useCase)
 		},
-	}
-	if err := writeFleet(population, filepath.Join(r.dir, "fleet.csv"), filepath.Join(r.dir, "portfolio.csv")); err != nil {
+	}}}
+	if err := writeFleet(population, filepath.Join(r.Dir, "fleet.csv"), filepath.Join(r.Dir, "portfolio.csv")); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeDirection(filepath.Join(r.dir, "direction.yaml"), r.supplier, population.Len(), r.clock.Anchor); err != nil {
+	if err := rehearsal.WriteDirection(filepath.Join(r.Dir, "direction.yaml"), r.Supplier, population.Len(), r.Clock.Anchor); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.start(t.Context()); err != nil {
+	if err := r.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := r.stop(); err != nil {
+		if err := r.Stop(); err != nil {
 			t.Error(err)
 		}
 	}()
-	conf := demoConfig(0)
-	shortenRetries(&conf)
+	conf := rehearsal.Config(0)
+	rehearsal.ShortenRetries(&conf)
 	conf.Policy.ResponseWaitGas = 2 * time.Hour
 	conf.Breaker.MinSample = 10_000      // that a whole service answers in HTML is not the subject
 	conf.Tripwires.Unverified.Window = 0 // nor that so much of what comes is a lie
-	r.point(&conf)
+	r.Point(&conf)
 	o := r.engineOptions(t, &conf)
 	quiet := stdio{out: io.Discard, err: io.Discard}
 	folded, err := r.run(t.Context(), quiet, o)
@@ -84,7 +85,7 @@ func sweepLiar(t *testing.T, profile string) lied {
 }
 
 // engineOptions plans, and wires the engine as a demo does.
-func (r *rehearsal) engineOptions(t *testing.T, conf *config.Config) engine.Options {
+func (r *dryRun) engineOptions(t *testing.T, conf *config.Config) engine.Options {
 	t.Helper()
 	quiet := stdio{out: io.Discard, err: io.Discard}
 	o, err := r.prepare(quiet, conf)

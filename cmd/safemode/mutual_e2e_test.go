@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"safemode/cmd/rehearsal"
 )
 
 // A whole sweep over mutual TLS, both ways: towards the DCC's services, its SMKI
@@ -16,7 +18,7 @@ func TestSweepOverMutualTLS(t *testing.T) {
 	s.configure(t, "safemode.yaml",
 		"url: http://", "url: https://",
 		"  transform_certificates", "  "+mutual+"}\n  transform_certificates",
-		"inbox: {listen: "+s.inbox+"}", "inbox: {listen: "+s.inbox+", "+mutual+", allowed_names: ["+testTLSDCCName+"]}}")
+		"inbox: {listen: "+s.inbox+"}", "inbox: {listen: "+s.inbox+", "+mutual+", allowed_names: ["+rehearsal.TLSDCCName+"]}}")
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	sim := s.sim(t, "--tls", "--respond-to", "https://"+s.inbox+"/smartdcc/duis")
 

@@ -1,20 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"safemode/engine/direction"
+	"safemode/cmd/rehearsal"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
@@ -49,9 +42,9 @@ same folder.`,
 				t.Supplier = eui
 			}
 			if c.Flags().Changed("seed") {
-				t.Seed = seedBytes(seed)
+				t.Seed = rehearsal.Seed(seed)
 			}
-			names, err := writePKI(out, t)
+			names, err := rehearsal.WritePKI(out, t)
 			if err != nil {
 				return err
 			}
@@ -68,79 +61,6 @@ same folder.`,
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
 	_ = c.MarkFlagRequired("out")
 	return c
-}
-
-// seedBytes is the seed of everything random, as smki takes it.
-func seedBytes(seed uint64) []byte {
-	return []byte("safemode test seed " + strconv.FormatUint(seed, 10))
-}
-
-// writePKI makes a test folder and returns the names of its files. It never
-// writes into a folder that holds something, and leaves nothing of one that could
-// not be finished.
-func writePKI(dir string, t smki.TestFolder) (_ []string, err error) {
-	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return nil, failWith(exitUsage, fmt.Errorf("%s is not empty: name a new folder", dir))
-	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, failWith(exitFailed, err)
-	}
-	files, err := t.Files()
-	if err != nil {
-		return nil, failWith(exitFailed, err)
-	}
-	if err := errors.Join(addRoster(files), addTLS(files, t)); err != nil {
-		return nil, failWith(exitFailed, err)
-	}
-	names := slices.Sorted(maps.Keys(files))
-	defer func() {
-		if err != nil {
-			for _, name := range names {
-				part, _, _ := strings.Cut(name, "/")
-				err = errors.Join(err, os.RemoveAll(filepath.Join(dir, part)))
-			}
-		}
-	}()
-	for _, name := range names {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := makeDir(filepath.Dir(path)); err != nil {
-			return nil, err
-		}
-		err := writeFile(path, 0o600, func(w io.Writer) error {
-			_, err := w.Write(files[name])
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return names, nil
-}
-
-// addRoster adds the roster of a test folder's people, signed by its recorder.
-func addRoster(files map[string][]byte) error {
-	var roster direction.Roster
-	for _, person := range [...]struct {
-		file string
-		role direction.Role
-	}{
-		{"approvers/alice", direction.Approver},
-		{"approvers/bob", direction.Approver},
-		{"staff/olga", direction.Operator},
-		{"staff/rita", direction.Recorder},
-	} {
-		cert, err := smki.ParseCertificatePEM(files[person.file+".pem"])
-		if err != nil {
-			return err
-		}
-		roster.People = append(roster.People, direction.Person{Name: cert.CommonName, Roles: []direction.Role{person.role}, Certificate: cert})
-	}
-	key, err := smki.ParsePrivateKeyPEM(files["staff/rita.key"])
-	if err != nil {
-		return err
-	}
-	files["roster.yaml"] = direction.FormatRoster(&roster)
-	files["roster.yaml"+direction.SignatureSuffix], err = direction.Sign(key, files["roster.yaml"])
-	return err
 }
 
 func newPKIRevoke(io stdio) *cobra.Command {

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"safemode/cmd/rehearsal"
 	"safemode/config"
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
@@ -25,7 +26,7 @@ import (
 
 // watchful is a simulator with an anomaly detection threshold of so many 1.6 in so much
 // time, and the configuration of a sweep that knows of it.
-func watchful(t *testing.T, threshold config.Threshold, change func(*config.Config)) (*rehearsal, engine.Options) {
+func watchful(t *testing.T, threshold config.Threshold, change func(*config.Config)) (*dryRun, engine.Options) {
 	t.Helper()
 	long(t)
 	faults, err := fault.Parse(fmt.Appendf(nil, "latency: {median: 3s, tail: 25s}\ndcc: {anomaly_thresholds: {\"1.6\": {limit: %d, per: %v}}}", threshold.Count, threshold.Per))
@@ -36,26 +37,26 @@ func watchful(t *testing.T, threshold config.Threshold, change func(*config.Conf
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rehearsal{
-		dir: t.TempDir(), supplier: smki.TestSupplier, seed: 9, fleet: population, faults: faults,
-		clock: newRehearsalClock(time.Time{}, 0), log: zap.NewNop(),
-	}
-	if err := writeFleet(population, filepath.Join(r.dir, "fleet.csv"), filepath.Join(r.dir, "portfolio.csv")); err != nil {
+	r := &dryRun{Rehearsal: &rehearsal.Rehearsal{Options: rehearsal.Options{
+		Dir: t.TempDir(), Supplier: smki.TestSupplier, Seed: 9, Fleet: population, Faults: faults,
+		Clock: rehearsal.NewClock(time.Time{}, 0), Log: zap.NewNop(),
+	}}}
+	if err := writeFleet(population, filepath.Join(r.Dir, "fleet.csv"), filepath.Join(r.Dir, "portfolio.csv")); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeDirection(filepath.Join(r.dir, "direction.yaml"), r.supplier, population.Len(), r.clock.Anchor); err != nil {
+	if err := rehearsal.WriteDirection(filepath.Join(r.Dir, "direction.yaml"), r.Supplier, population.Len(), r.Clock.Anchor); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.start(t.Context()); err != nil {
+	if err := r.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := r.stop(); err != nil {
+		if err := r.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	conf := demoConfig(0)
-	shortenRetries(&conf)
+	conf := rehearsal.Config(0)
+	rehearsal.ShortenRetries(&conf)
 	conf.Policy.ResponseWaitGas = 2 * time.Hour
 	conf.Limits.AnomalyThresholds = map[servicerequests.Service]config.Threshold{servicerequests.SwitchToCredit: threshold}
 	conf.Limits.PaceToFit = true
@@ -64,9 +65,9 @@ func watchful(t *testing.T, threshold config.Threshold, change func(*config.Conf
 	// quarantine too: that is not the subject.
 	conf.Policy.DarkWaitElectricity, conf.Policy.DarkWaitGas = 0, 0
 	change(&conf)
-	r.point(&conf)
+	r.Point(&conf)
 	o := r.engineOptions(t, &conf)
-	o.Clock = r.clock // the simulator's own
+	o.Clock = r.Clock // the simulator's own
 	return r, o
 }
 
@@ -78,8 +79,8 @@ func TestPacedUnderAThreshold(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := folded.Summary
-	if s.Quarantined != 0 || len(r.sim.Quarantine()) != 0 || s.Truth.Mismatches != 0 || s.Requests["1.6"].Sent < 50 {
-		t.Errorf("%d quarantined, summary %+v", len(r.sim.Quarantine()), s)
+	if s.Quarantined != 0 || len(r.Sim.Quarantine()) != 0 || s.Truth.Mismatches != 0 || s.Requests["1.6"].Sent < 50 {
+		t.Errorf("%d quarantined, summary %+v", len(r.Sim.Quarantine()), s)
 	}
 }
 
@@ -92,16 +93,16 @@ func TestForcedOverAThreshold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.sim.SetRespondTo(e.InboxURL())
+	r.Sim.SetRespondTo(e.InboxURL())
 	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- errors.Join(e.Run(ctx), e.Close()) }()
 	caught := map[servicerequests.EUI]bool{}
-	look := r.clock.NewTimer() // once fired it holds the clock until it is set anew
+	look := r.Clock.NewTimer() // once fired it holds the clock until it is set anew
 	defer look.Stop()
 	for running := true; running; {
-		look.Reset(r.clock.Now().Add(2 * time.Minute))
+		look.Reset(r.Clock.Now().Add(2 * time.Minute))
 		select {
 		case err := <-ended:
 			if err != nil {
@@ -111,7 +112,7 @@ func TestForcedOverAThreshold(t *testing.T) {
 			continue
 		case <-look.C:
 		}
-		held := r.sim.Quarantine()
+		held := r.Sim.Quarantine()
 		st := e.Status()
 		if len(st.Quarantine) < len(held) {
 			continue // the alerts are on their way
@@ -122,7 +123,7 @@ func TestForcedOverAThreshold(t *testing.T) {
 		}
 		for _, q := range held {
 			caught[q.Request.Target] = true
-			reply, err := http.Post("http://"+r.sim.ControlAddr()+"/sim/v1/quarantine/"+q.Ref+"/release", "", nil)
+			reply, err := http.Post("http://"+r.Sim.ControlAddr()+"/sim/v1/quarantine/"+q.Ref+"/release", "", nil)
 			if err != nil || reply.StatusCode != http.StatusNoContent {
 				t.Fatalf("release: %v, %v", reply, err)
 			}
@@ -150,11 +151,11 @@ func TestForcedOverAThreshold(t *testing.T) {
 			}
 		}
 	}
-	if n := r.sim.Summary().DuplicateRequests; n != 0 || folded.Summary.Counters.Reused != 0 {
+	if n := r.Sim.Summary().DuplicateRequests; n != 0 || folded.Summary.Counters.Reused != 0 {
 		t.Errorf("%d requests were sent twice, %d counters used twice", n, folded.Summary.Counters.Reused)
 	}
 	var said strings.Builder
-	if err := r.hold(t.Context(), stdio{out: io.Discard, err: &said}, folded, &o, true); err != nil || folded.Summary.Truth.Mismatches != 0 {
+	if err := r.Judge(t.Context(), &said, folded, &o, true); err != nil || folded.Summary.Truth.Mismatches != 0 {
 		t.Errorf("%v\n%s", err, said.String())
 	}
 	t.Logf("%d of %d switches were quarantined and released", len(caught), folded.Summary.Requests["1.6"].Sent)

@@ -7,14 +7,12 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"safemode/cmd/rehearsal"
 	"safemode/config"
-	"safemode/devicesim"
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
-	"safemode/devicesim/meter"
 	"safemode/engine"
 	"safemode/engine/advice"
 	"safemode/engine/journal"
@@ -23,8 +21,6 @@ import (
 	"safemode/engine/report"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
-	"safemode/servicerequests/clock"
-	"safemode/servicerequests/smki"
 )
 
 // rehearsalFlags are the simulator's settings on the command line.
@@ -89,160 +85,42 @@ func (f rehearsalFlags) check() (fault.Profile, error) {
 	return loadFaults(f.faults)
 }
 
-// rehearsal makes one that has not started, with its clock running.
-func (f rehearsalFlags) rehearsal(dir string, supplier servicerequests.EUI, population *fleet.Fleet, faults fault.Profile, log *zap.Logger) *rehearsal {
+// dryRun is a whole sweep against a rehearsal.
+type dryRun struct {
+	*rehearsal.Rehearsal
+	dark   darkFlags
+	stay   time.Duration
+	opened time.Time // when the sweep was about to begin, by the clock
+}
+
+// dryRun makes one that has not started, with its clock running.
+func (f rehearsalFlags) dryRun(dir string, supplier servicerequests.EUI, population *fleet.Fleet, faults fault.Profile, log *zap.Logger) *dryRun {
 	begin, _ := f.start() // checked
-	r := &rehearsal{
-		dir: dir, supplier: supplier, seed: f.seed, fleet: population, faults: faults, life: life(f.living, f.press), dark: f.dark,
-		clock: newRehearsalClock(begin, f.speed), speed: f.speed, stay: f.stay, log: log,
+	o := rehearsal.Options{
+		Dir: dir, Supplier: supplier, Seed: f.seed, Fleet: population, Faults: faults, Life: life(f.living, f.press), Dark: f.dark.over,
+		Clock: rehearsal.NewClock(begin, f.speed), Speed: f.speed, Log: log,
 	}
 	if f.dark.over > 0 {
-		r.life = f.dark.life(f.press.Habit)
+		o.Life = f.dark.life(f.press.Habit)
 	}
-	if r.life.Began = begin; begin.IsZero() {
-		r.life.Began = r.clock.Now()
+	if o.Life.Began = begin; begin.IsZero() {
+		o.Life.Began = o.Clock.Now()
 	}
-	return r
-}
-
-// rehearsal is a whole sweep against a simulator in the same process, with keys,
-// counters and a journal of its own in one folder. Both sides hold to one clock.
-type rehearsal struct {
-	dir      string
-	supplier servicerequests.EUI
-	seed     uint64
-	fleet    *fleet.Fleet
-	faults   fault.Profile
-	life     meter.Life
-	dark     darkFlags
-	clock    clock.Clock
-	speed    float64 // as it was asked for; 0: the clock jumps
-	stay     time.Duration
-	begins   time.Time // what the clock shows once the keys are made; zero: it goes on
-	opened   time.Time // when the sweep was about to begin, by the clock
-	log      *zap.Logger
-
-	departures []string // settings that are not the shipped ones
-
-	transfers string                            // the list of homes that leave; empty: none does
-	listed    map[servicerequests.EUI]time.Time // their days, by meter
-
-	// forbidden is told of a forbidden command that reaches a meter with a valid
-	// signature. Nil: it is only counted.
-	forbidden func(device servicerequests.EUI, useCase string)
-
-	sim    *devicesim.Simulator
-	cancel context.CancelFunc
-	done   chan error // of the simulator's Run
-}
-
-// start makes the test PKI of a rehearsal in dir/pki and runs its simulator.
-func (r *rehearsal) start(ctx context.Context) error {
-	if _, err := writePKI(filepath.Join(r.dir, "pki"), smki.TestFolder{Supplier: r.supplier, Seed: seedBytes(r.seed)}); err != nil {
-		return err
-	}
-	folder, err := loadPKI(filepath.Join(r.dir, "pki"), smki.LoadFolder)
-	if err != nil {
-		return err
-	}
-	if !r.begins.IsZero() {
-		r.clock = newRehearsalClock(r.begins, r.speed)
-	}
-	o := devicesim.Options{
-		Fleet: r.fleet, PKI: folder, Clock: r.clock, Faults: r.faults, Life: r.life, Forbidden: r.forbidden,
-		Log: r.log.Named("sim"), Registerer: prometheus.NewRegistry(),
-	}
-	if r.dark.over > 0 {
-		o.DarkUntil = r.life.Began.Add(r.dark.over)
-	}
-	r.sim, err = devicesim.New(o)
-	if err != nil {
-		return failWith(exitFailed, err)
-	}
-	if err := r.list(); err != nil {
-		return err
-	}
-	if err := makeDir(filepath.Join(r.dir, "custody")); err != nil {
-		return err
-	}
-	if _, err := makeCheckpointKey(filepath.Join(r.dir, "checkpoint.key"), "rehearsal"); err != nil {
-		return err
-	}
-	// The simulator outlives an interrupt: the sweep drains against it.
-	ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	r.done = make(chan error, 1)
-	go func() { r.done <- r.sim.Run(ctx) }()
-	return nil
-}
-
-// list writes which homes leave by the fault profile, for the sweep to read.
-func (r *rehearsal) list() error {
-	leaving := r.sim.Leaving()
-	if len(leaving) == 0 {
-		return nil
-	}
-	r.transfers, r.listed = filepath.Join(r.dir, "transfers.csv"), map[servicerequests.EUI]time.Time{}
-	for _, l := range leaving {
-		if l.Listed {
-			r.listed[l.Device] = l.Effective
-		}
-	}
-	_, err := writeTransfers(r.transfers, leaving, r.clock.Now())
-	return err
-}
-
-// stop ends the simulator.
-func (r *rehearsal) stop() error {
-	if r.cancel == nil {
-		return nil
-	}
-	r.cancel()
-	r.cancel = nil
-	if err := <-r.done; err != nil && !errors.Is(err, context.Canceled) {
-		return failWith(exitFailed, fmt.Errorf("simulator: %w", err))
-	}
-	return nil
-}
-
-// point makes a configuration talk to this rehearsal and nothing else: its
-// simulator's addresses, its keys, its counters, its clock.
-func (r *rehearsal) point(c *config.Config) {
-	pki := filepath.Join(r.dir, "pki")
-	c.Environment = config.Simulator
-	c.DCC.URL = "http://" + r.sim.DUISAddr()
-	c.DCC.SMKIURL = "http://" + r.sim.SMKIAddr()
-	c.DCC.EUI = smki.TestDCC
-	c.DCC.TLS = config.TLS{}
-	c.DCC.TransformCertificates = []string{filepath.Join(pki, "dcc", "transform.pem")}
-	c.DCC.XMLSigningCertificates = []string{filepath.Join(pki, "dcc", "xml-signing.pem"), filepath.Join(pki, "dcc", "renewed.pem")}
-	c.DCC.Authorities = nil
-	for _, name := range []string{"root", "issuing", "device-issuing"} {
-		c.DCC.Authorities = append(c.DCC.Authorities, filepath.Join(pki, "ca", name+".pem"))
-	}
-	c.Identities = []config.Identity{{EUI: r.supplier, PKIDir: pki}}
-	c.Inbox.Listen, c.Inbox.Path, c.Inbox.TLS = "127.0.0.1:0", "/smartdcc/duis", config.InboxTLS{}
-	c.Operations = config.Operations{Listen: "127.0.0.1:0"} // the configured one may be a real sweep's
-	c.CustodyDir = filepath.Join(r.dir, "custody")
-	c.Journal.CheckpointKey = filepath.Join(r.dir, "checkpoint.key")
-	c.CounterFloor = 0
-	c.Roster = config.Roster{File: filepath.Join(pki, "roster.yaml"), SignedBy: filepath.Join(pki, "staff", "rita.pem")}
-	c.Transfers.File = r.transfers
-	c.Gates.RevocationLists, c.Gates.MPIDsFile, c.Gates.FreezeFile, c.Gates.CheckExpiry = nil, "", "", false
-	c.SimulatorClock = &config.SimulatorClock{Anchor: r.clock.Anchor, Speed: r.clock.Speed}
+	return &dryRun{Rehearsal: &rehearsal.Rehearsal{Options: o}, dark: f.dark, stay: f.stay}
 }
 
 // run sweeps the plan, reports from the journal, and holds every claim of the
 // report against the simulator's truth. A sweep that halted has a report as well:
 // then both results are there.
-func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded *report.Report, halted error) {
-	o.Clock = r.clock // the simulator's own, which was started already
-	o.StandIn, o.Stay, r.opened = "the rehearsal", r.stay, r.clock.Now()
+func (r *dryRun) run(ctx context.Context, io stdio, o engine.Options) (folded *report.Report, halted error) {
+	o.Clock = r.Clock // the simulator's own, which was started already
+	o.StandIn, o.Stay, r.opened = "the rehearsal", r.stay, r.Clock.Now()
 	countDropped(io.err, o.Registry)
 	e, err := engine.Open(ctx, o)
 	if err != nil {
 		return nil, failWith(openCode(err), err)
 	}
-	r.sim.SetRespondTo(e.InboxURL())
+	r.Sim.SetRespondTo(e.InboxURL())
 	first := e.Status()
 	printIdentity(io.err, &first)
 	if url := e.OperationsURL(); url != "" {
@@ -250,14 +128,14 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded
 	}
 	switch err := watch(ctx, io, e); {
 	case errors.Is(err, sweep.ErrStopped): // its simulator is gone: no command goes on with it
-		return nil, failWith(exitInterrupted, fmt.Errorf("interrupted and drained; a rehearsal starts anew, what there is of this one is in %s", r.dir))
+		return nil, failWith(exitInterrupted, fmt.Errorf("interrupted and drained; a rehearsal starts anew, what there is of this one is in %s", r.Dir))
 	case err != nil:
 		halted = sweepEnd(err)
 		if !errors.As(err, new(*sweep.HaltError)) {
 			return nil, halted
 		}
 	}
-	if n := r.clock.Overdue(); n > 0 {
+	if n := r.Clock.Overdue(); n > 0 {
 		fmt.Fprintf(io.err, "warning: the clock went on %d times though something was under way for over ten seconds: times of this rehearsal may be off\n", n)
 	}
 	if r.stay > 0 {
@@ -267,11 +145,11 @@ func (r *rehearsal) run(ctx context.Context, io stdio, o engine.Options) (folded
 	if err != nil {
 		return nil, errors.Join(halted, err)
 	}
-	if err := r.hold(ctx, io, folded, &o, halted == nil); err != nil {
-		return nil, errors.Join(halted, err)
+	if err := r.Judge(ctx, io.err, folded, &o, halted == nil); err != nil {
+		return nil, errors.Join(halted, failWith(journalCode(err), err))
 	}
-	folded.Summary.Departures = r.departures
-	if err := folded.Write(r.dir, report.Options{Say: advice.NextFor}); err != nil {
+	folded.Summary.Departures = r.Departures
+	if err := folded.Write(r.Dir, report.Options{Say: advice.NextFor}); err != nil {
 		return nil, failWith(exitFailed, err)
 	}
 	return folded, halted
@@ -321,26 +199,26 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 	if err != nil {
 		return failWith(exitUsage, err)
 	}
-	r := flags.rehearsal(dir, supplier, population, faults, log)
-	if err := r.start(ctx); err != nil {
+	r := flags.dryRun(dir, supplier, population, faults, log)
+	if err := r.Start(ctx); err != nil {
 		return err
 	}
 	rehearsed := *conf
-	r.point(&rehearsed)
+	r.Point(&rehearsed)
 	// The plan is the operator's, but for the environment: nothing of a rehearsal
 	// may look like a live sweep, not even its journal.
 	dry := *p
 	dry.Environment = engine.Simulator
 	o, err := engineOptions(&rehearsed, &dry, journalPath, log)
 	if err != nil {
-		return errors.Join(err, r.stop())
+		return errors.Join(err, r.Stop())
 	}
 	o.Rehearsal = true
 	folded, err := r.run(ctx, io, o)
 	if flags.dark.over > 0 && err == nil {
 		err = r.reckonDark(ctx, io, &rehearsed, &dry, rows, folded)
 	}
-	return errors.Join(conclude(io, folded, dir, asJSON, err), r.stop())
+	return errors.Join(conclude(io, folded, dir, asJSON, err), r.Stop())
 }
 
 // conclude prints a rehearsal's report, if there is one, and fails where the truth

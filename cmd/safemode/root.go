@@ -72,7 +72,7 @@ Exit codes: 0 done and the verdict holds; 1 failed; 2 wrong usage or bad input;
 		newDemo(io), newInit(io), newPKI(io), newFleet(io), newSim(io), newPortfolio(io), newPlan(io), newSign(io), newApprove(io), newPreflight(io), newSweep(io),
 		newStatus(io), newWait(io),
 		newReport(io), newCalls(io), newEvidence(io), newAudit(io), newNotify(io), newIncident(io), newLoadTest(io), newJournal(io), newSweeps(io), newCustody(io), newSigner(io),
-		newCheckConfig(io), newDUIS(io), newGBCS(io),
+		newCheckConfig(io), newDUIS(io), newGBCS(io), newVersion(io),
 	)
 	root.AddCommand(newOrders(io)...)
 	help := newHelp(io)
@@ -90,7 +90,7 @@ var nightOrder = [...]struct{ id, title, commands string }{
 	{"prepare", "Before the night:", "init pki fleet portfolio check-config notify sign plan approve preflight signer"},
 	{"night", "In the night:", "sweep status wait pause resume stop handover rerun exclude suppress deleted renew go-on cease"},
 	{"after", "Afterwards:", "report calls evidence incident audit journal sweeps custody"},
-	{"tools", "Single messages, and help:", "duis gbcs completion man help"},
+	{"tools", "Single messages, and help:", "duis gbcs version completion man help"},
 }
 
 // Once, before any command line: it is one for the whole process.

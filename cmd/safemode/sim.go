@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/rehearsal"
 	"safemode/config/faults"
 	"safemode/devicesim"
 	"safemode/devicesim/fault"
@@ -79,7 +80,7 @@ against it needs the same speed in its configuration.`,
 			var guard *tls.Config
 			if mutual {
 				scheme = "https"
-				if guard, err = loadTestTLS(pkiDir, testTLSDCC); err != nil {
+				if guard, err = loadTestTLS(pkiDir, rehearsal.TLSDCC); err != nil {
 					return failWith(exitUsage, err)
 				}
 			}
@@ -125,7 +126,7 @@ against it needs the same speed in its configuration.`,
 				w.say(io, w.preflight())
 			}
 			if transfers != "" {
-				listed, err := writeTransfers(transfers, sim.Leaving(), time.Now())
+				listed, err := rehearsal.WriteTransfers(transfers, sim.Leaving(), time.Now())
 				if err != nil {
 					return errors.Join(err, sim.Close())
 				}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"safemode/cmd/rehearsal"
 	"safemode/devicesim"
 	"safemode/engine/record"
 	"safemode/servicerequests/outside"
@@ -28,7 +29,7 @@ import (
 func referenceScene(t *testing.T, meters int) (*scene, *process) {
 	t.Helper()
 	s := newScene(t, meters, referenceSeed, referenceSpeed)
-	s.configure(t, "safemode.yaml", fmt.Sprintf("read_wait: %v", demoConfig(s.speed).Policy.ReadWait), "read_wait: 2h")
+	s.configure(t, "safemode.yaml", fmt.Sprintf("read_wait: %v", rehearsal.Config(s.speed).Policy.ReadWait), "read_wait: 2h")
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	return s, s.sim(t)
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"path/filepath"
 
+	"safemode/cmd/rehearsal"
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/console"
@@ -130,6 +132,20 @@ func peerAuthorities(c *config.Config) (all []*x509.Certificate) {
 		all = append(all, certificates...)
 	}
 	return all
+}
+
+// loadTestTLS reads one side of mutual TLS from a test folder.
+func loadTestTLS(dir, side string) (*tls.Config, error) {
+	file := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
+	pair, err := tls.LoadX509KeyPair(file(side+".pem"), file(side+".key"))
+	if err != nil {
+		return nil, fmt.Errorf("--tls: %w (safemode pki init makes it)", err)
+	}
+	pool, err := loadPool(file(rehearsal.TLSAuthority + ".pem"))
+	if err != nil {
+		return nil, fmt.Errorf("--tls: %w", err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, ClientCAs: pool, RootCAs: pool}, nil
 }
 
 // loadPool reads the certificates of those who may vouch for a peer.

@@ -16,6 +16,9 @@ import (
 	"safemode/engine/record"
 )
 
+// Format is the version of journals that this program writes.
+const Format = store.Format
+
 // What [Open] and [OpenReadOnly] refuse, and what a closed or foreign handle
 // answers. The text of the error names the journal.
 var (

@@ -82,8 +82,8 @@ func (o *Older) check(ctx context.Context) error {
 		return err
 	case application != applicationID:
 		return fmt.Errorf("%w (application_id %#x)", ErrForeign, application)
-	case user == version:
-		return fmt.Errorf("%w: it is of today's version %d", ErrVersion, version)
+	case user == Format:
+		return fmt.Errorf("%w: it is of today's version %d", ErrVersion, Format)
 	case user != older:
 		return fmt.Errorf("%w: the file has %d, this program converts %d", ErrVersion, user, older)
 	}

@@ -19,9 +19,11 @@ import (
 	"safemode/engine/record"
 )
 
+// Format is the version of the file that is written, and the only one that is opened.
+const Format = 3
+
 const (
 	applicationID = 0x534D4A4E // "SMJN"
-	version       = 3
 	// Before 3.51.3 SQLite could corrupt a database when a WAL was reset.
 	oldestSQLite = "3.51.3"
 )
@@ -204,8 +206,8 @@ func checkFormat(ctx context.Context, q querier) error {
 		return fmt.Errorf("%w (application_id %#x)", ErrForeign, application)
 	case user == older:
 		return fmt.Errorf("%w: an older program wrote it, a row for each record; safemode journal upgrade makes it one of today, in a new file", ErrVersion)
-	case user != version:
-		return fmt.Errorf("%w: the file has %d, this program writes %d", ErrVersion, user, version)
+	case user != Format:
+		return fmt.Errorf("%w: the file has %d, this program writes %d", ErrVersion, user, Format)
 	}
 	rows, err := q.QueryContext(ctx, "SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name")
 	if err != nil {
@@ -219,7 +221,7 @@ func checkFormat(ctx context.Context, q querier) error {
 			return err
 		}
 		if found >= len(schema) || schema[found] != text {
-			return fmt.Errorf("%w: %s is not in the schema of version %d", ErrDamaged, name, version)
+			return fmt.Errorf("%w: %s is not in the schema of version %d", ErrDamaged, name, Format)
 		}
 		found++
 	}

@@ -98,7 +98,7 @@ func (w *sqliteWriter) initialise(ctx context.Context) error {
 	for _, text := range [...]string{
 		schema[1], schema[0], schema[2], schema[3], // an index follows its table
 		"PRAGMA application_id = " + strconv.Itoa(applicationID),
-		"PRAGMA user_version = " + strconv.Itoa(version),
+		"PRAGMA user_version = " + strconv.Itoa(Format),
 	} {
 		if _, err := tx.ExecContext(ctx, text); err != nil {
 			return err

@@ -1,4 +1,4 @@
-package main
+package rehearsal
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"safemode/cmd/cli"
 	"safemode/cmd/truth"
 	"safemode/devicesim/history"
 	"safemode/engine"
@@ -37,23 +38,24 @@ const postsAhead = 4
 // (assumption: on a machine that has much else to do).
 const onTheWay = 5 * time.Second
 
-// hold holds the report against the simulator and notes the result in it.
-func (r *rehearsal) hold(ctx context.Context, io stdio, folded *report.Report, o *engine.Options, finished bool) error {
-	r.sim.Settle()
-	others, err := truth.OtherTraffic(ctx, o.Journal, r.sim.OtherTraffic())
+// Judge has the report compared with the truth, notes the result in it, and tells of what is
+// wrong. Finished says that the sweep came to its end.
+func (r *Rehearsal) Judge(ctx context.Context, talk io.Writer, folded *report.Report, o *engine.Options, finished bool) error {
+	r.Sim.Settle()
+	others, err := truth.OtherTraffic(ctx, o.Journal, r.Sim.OtherTraffic())
 	if err != nil {
-		return failWith(journalCode(err), err)
+		return err
 	}
 	j := truth.Judge(folded, o.Suppressed, r.facts, r.terms(folded, o, finished))
 	folded.Summary.Truth = j.Truth(others)
 	// What meters saw counts as well as what the journal shows to have been sent.
-	folded.Summary.ForbiddenCommands = max(folded.Summary.ForbiddenCommands, int(r.sim.Summary().ForbiddenCommands))
+	folded.Summary.ForbiddenCommands = max(folded.Summary.ForbiddenCommands, int(r.Sim.Summary().ForbiddenCommands))
 	for i, m := range j.Wrong {
 		if i == 10 {
-			fmt.Fprintf(io.err, "and %d more\n", len(j.Wrong)-i)
+			fmt.Fprintf(talk, "and %d more\n", len(j.Wrong)-i)
 			break
 		}
-		fmt.Fprintf(io.err, "mismatch (%s): %v called %s: %s\n", m.Kind, m.Device, m.Verdict, m.Reason)
+		fmt.Fprintf(talk, "mismatch (%s): %v called %s: %s\n", m.Kind, m.Device, m.Verdict, m.Reason)
 	}
 	if len(j.Wrong) == 0 {
 		return nil
@@ -61,43 +63,43 @@ func (r *rehearsal) hold(ctx context.Context, io stdio, folded *report.Report, o
 	return r.writeMismatches(j.Wrong)
 }
 
-func (r *rehearsal) writeMismatches(wrong []truth.Mismatch) error {
-	return writeFile(filepath.Join(r.dir, "mismatches.json"), 0o600, func(w io.Writer) error {
+func (r *Rehearsal) writeMismatches(wrong []truth.Mismatch) error {
+	return cli.WriteFile(filepath.Join(r.Dir, "mismatches.json"), 0o600, func(w io.Writer) error {
 		return json.NewEncoder(w).Encode(wrong)
 	})
 }
 
 // facts returns the truth about a meter.
-func (r *rehearsal) facts(device servicerequests.EUI) (p truth.Facts) {
-	i, ok := r.fleet.Find(device)
+func (r *Rehearsal) facts(device servicerequests.EUI) (p truth.Facts) {
+	i, ok := r.Fleet.Find(device)
 	if !ok {
 		return p
 	}
-	p.Began = r.fleet.Meter(i)
-	p.Ended, _ = r.sim.Device(device)
-	p.Registered, p.Listed = p.Ended.Supplier == r.supplier, r.listed[device]
-	p.Meter = r.sim.History(device)
+	p.Began = r.Fleet.Meter(i)
+	p.Ended, _ = r.Sim.Device(device)
+	p.Registered, p.Listed = p.Ended.Supplier == r.Supplier, r.listed[device]
+	p.Meter = r.Sim.History(device)
 	if proxy := p.Began.GPF(); proxy != 0 {
-		p.Proxy = r.sim.History(proxy)
+		p.Proxy = r.Sim.History(proxy)
 	}
 	return p
 }
 
 // terms are those of this rehearsal.
-func (r *rehearsal) terms(folded *report.Report, o *engine.Options, finished bool) truth.Terms {
-	now, policy := r.clock.Now(), o.Policy
+func (r *Rehearsal) terms(folded *report.Report, o *engine.Options, finished bool) truth.Terms {
+	now, policy := r.Clock.Now(), o.Policy
 	backlog := backlogOf(o.Limits, len(folded.Meters))
 	return truth.Terms{
 		Finished: finished && folded.Ended == record.ClosedFinished,
 		Switches: o.Plan.Strategy != record.EmergencyCredit,
-		AtLeast:  finished && r.faults.Name == calmProfile,
+		AtLeast:  finished && r.Faults.Name == calmProfile,
 		Permits: func(s servicerequests.Service, t servicerequests.DeviceType) bool {
 			return o.Plan.Direction.Permits(s, t, now) == nil
 		},
 		ArmBalanceAtMost: policy.ArmBalanceAtMost,
 		Now:              history.At(now),
 		Margin:           o.Transfers.Margin,
-		OnTheWay:         time.Duration(float64(onTheWay) * r.clock.Speed),
+		OnTheWay:         time.Duration(float64(onTheWay) * r.Clock.Speed),
 		Fresh:            truth.ByFuel[time.Duration]{Electricity: policy.ArmFresh.Electricity, Gas: policy.ArmFresh.Gas},
 		ArmWithin: truth.ByFuel[time.Duration]{
 			Electricity: policy.ArmFresh.Electricity + backlog + armMarginElectricity,

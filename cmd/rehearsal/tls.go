@@ -1,18 +1,15 @@
-package main
+package rehearsal
 
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"net"
-	"path/filepath"
 	"time"
 
 	"safemode/servicerequests/smki"
@@ -22,13 +19,13 @@ import (
 // the place of the DCCKI's certificates, whose profile is not public. They are for the
 // loopback addresses, and last as long as the others.
 const (
-	testTLSAuthority = "tls/authority"
-	testTLSDCC       = "tls/dcc"
-	testTLSUser      = "tls/user"
+	TLSAuthority = "tls/authority"
+	TLSDCC       = "tls/dcc"
+	TLSUser      = "tls/user"
 
 	// The common names, as inbox.tls.allowed_names has them.
-	testTLSDCCName  = "dcc.test"
-	testTLSUserName = "user.test"
+	TLSDCCName  = "dcc.test"
+	tlsUserName = "user.test"
 )
 
 // addTLS adds the TLS certificates of a test folder. With a seed, the same seed makes
@@ -40,11 +37,11 @@ func addTLS(files map[string][]byte, t smki.TestFolder) error {
 	authority := x509.Certificate{
 		Subject: pkix.Name{CommonName: smki.TestMarker + " TLS"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
-	authorityKey, err := issueTLS(files, t, testTLSAuthority, &authority, nil, nil)
+	authorityKey, err := issueTLS(files, t, TLSAuthority, &authority, nil, nil)
 	if err != nil {
 		return err
 	}
-	for name, commonName := range map[string]string{testTLSDCC: testTLSDCCName, testTLSUser: testTLSUserName} {
+	for name, commonName := range map[string]string{TLSDCC: TLSDCCName, TLSUser: tlsUserName} {
 		_, err := issueTLS(files, t, name, &x509.Certificate{
 			Subject:  pkix.Name{CommonName: commonName},
 			DNSNames: []string{commonName, "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
@@ -93,18 +90,4 @@ func issueTLS(files map[string][]byte, t smki.TestFolder, name string, c, issuer
 	files[name+".pem"] = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	files[name+".key"] = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
 	return key, nil
-}
-
-// loadTestTLS reads one side of mutual TLS from a test folder.
-func loadTestTLS(dir, side string) (*tls.Config, error) {
-	file := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
-	pair, err := tls.LoadX509KeyPair(file(side+".pem"), file(side+".key"))
-	if err != nil {
-		return nil, fmt.Errorf("--tls: %w (safemode pki init makes it)", err)
-	}
-	pool, err := loadPool(file(testTLSAuthority + ".pem"))
-	if err != nil {
-		return nil, fmt.Errorf("--tls: %w", err)
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, ClientCAs: pool, RootCAs: pool}, nil
 }
