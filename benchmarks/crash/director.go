@@ -146,7 +146,6 @@ func (d *director) note(ctx context.Context, n *node) error {
 	d.s.acting.CompareAndSwap(n, nil)
 	n.now, n.again = nil, time.Now().Add(time.Duration(100+d.random.IntN(400))*time.Millisecond)
 	text := p.text(&p.log)
-	exit, _ := errors.AsType[*exec.ExitError](p.err)
 	switch {
 	case p.err == nil:
 		d.ended = true
@@ -155,14 +154,21 @@ func (d *director) note(ctx context.Context, n *node) error {
 	case errors.Is(halted(p, nil), errUnbelieved):
 		d.r.Halts++
 		return d.s.goOn(ctx)
-	case exit != nil && exit.ExitCode() == 3 && strings.Contains(text, "in use"): // another acts
 	case fenced(text):
 		d.r.Fenced++
-	case n.disturbed: // it was starting, and lost its database
+	case n.disturbed && exitCode(p.err) == 1: // it was starting, and lost its database
 	default:
 		return fmt.Errorf("the sweep ended by itself on machine %s: %w: %s", n.name, p.err, text)
 	}
 	return nil
+}
+
+// exitCode is that of a process that has ended; -1: by a signal, or with none.
+func exitCode(err error) int {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	return -1
 }
 
 // fenced says whether a sweep ended because it had lost its journal to another, or may have.
@@ -255,8 +261,8 @@ func (d *director) disturb(ctx context.Context) (said string, err error) {
 		if err := process.Signal(syscall.SIGSTOP); err != nil {
 			return "", err
 		}
-		defer process.Signal(syscall.SIGCONT)
-		return "suspended for a moment", d.wait(ctx, time.Duration(d.random.Int64N(int64(lease/2))))
+		err := d.wait(ctx, time.Duration(d.random.Int64N(int64(lease/2))))
+		return "suspended for a moment", errors.Join(err, process.Signal(syscall.SIGCONT))
 	default:
 		began := time.Now()
 		n.now.kill()

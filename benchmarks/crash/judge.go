@@ -138,7 +138,7 @@ func (s *scene) judgeOrders(r *Result, person *operator, ordered map[string]bool
 // judgeJournal has the journal audited.
 func (s *scene) judgeJournal(ctx context.Context, r *Result, folded *report.Report) error {
 	a, err := audit.Run(ctx, audit.Options{
-		Journal: s.journal(), CustodyDir: s.path("custody"), SignerLog: s.path("signer/signer.db"),
+		Journal: s.journal(), CustodyDir: s.custody(), SignerLog: s.path("signer/signer.db"),
 	})
 	if err != nil {
 		return err

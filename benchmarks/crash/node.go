@@ -17,6 +17,7 @@ type node struct {
 	name       string
 	config     string // file
 	journal    string // as its command line has it
+	custody    string
 	answers    string // where it takes the DCC's answers, host:port
 	operations string
 	sends      string // where it sends requests
@@ -47,7 +48,7 @@ func (s *scene) machines(ctx context.Context) (err error) {
 	s.wire, s.inbox = newWire(http.StatusOK), newWire(http.StatusNoContent)
 	var inboxes []string
 	for i := range s.nodes {
-		n := &node{name: string(rune('A' + i)), config: s.path("safemode.yaml"), journal: s.path("journal.db")}
+		n := &node{name: string(rune('A' + i)), config: s.path("safemode.yaml"), journal: s.path("journal.db"), custody: s.path("custody")}
 		if i > 0 {
 			n.config = s.path("safemode-" + strings.ToLower(n.name) + ".yaml")
 		}
@@ -63,7 +64,8 @@ func (s *scene) machines(ctx context.Context) (err error) {
 			if n.line, err = newLine(ctx, filepath.Join(s.cluster.Dir, ".s.PGSQL.5432")); err != nil {
 				return err
 			}
-			n.journal = fmt.Sprintf("postgres://safemode@%s/postgres?sslmode=disable&sweep=crash", n.line.address)
+			database := fmt.Sprintf("postgres://safemode@%s/postgres?sslmode=disable", n.line.address)
+			n.journal, n.custody = database+"&sweep=crash", database+"&custody=crash"
 		}
 		s.machine, inboxes = append(s.machine, n), append(inboxes, n.answers)
 	}
@@ -77,6 +79,14 @@ func (s *scene) journal() string {
 		return s.cluster.Address("crash")
 	}
 	return s.machine[0].journal
+}
+
+// custody is where the counters are, likewise.
+func (s *scene) custody() string {
+	if s.cluster != nil {
+		return s.cluster.Database() + "&custody=crash"
+	}
+	return s.machine[0].custody
 }
 
 // operations is where the operator finds the machine that acts; empty: nobody knows.

@@ -271,7 +271,7 @@ dcc:
 identities: [{eui: %v, pki_dir: pki}]
 inbox: {listen: %s}
 operations: {listen: %s, dead_man: %[9]s}
-custody_dir: custody
+custody_dir: '%[13]s'
 journal: {lease: %[11]v}
 roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}
 simulator_clock: {speed: %[6]d}
@@ -291,17 +291,15 @@ policy:
   response_wait_gas: 4h
   retry_electricity: [10m, 30m]
   retry_gas: [35m, 70m]
-`, n.sends, s.smki, smki.TestSupplier, n.answers, n.operations, speed, float64(s.pace())/float64(speed), canary, deadMan, signerAt, s.lease, burst)
+`, n.sends, s.smki, smki.TestSupplier, n.answers, n.operations, speed, float64(s.pace())/float64(speed), canary, deadMan, signerAt, s.lease, burst, n.custody)
 	}
 	for name, text := range texts {
 		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(s.path("custody"), 0o700); err != nil {
-		return err
-	}
 	for _, args := range [][]string{
+		{"custody", "new", "--custody-dir", s.machine[0].custody},
 		{"pki", "init", "--out", s.path("pki"), "--seed", number},
 		{"fleet", "generate", "--meters", fmt.Sprint(s.meters), "--seed", number, "--out", s.path("fleet.csv"), "--portfolio", s.path("portfolio.csv")},
 		{"sign", s.path("direction.yaml"), "--cert", s.path("pki/staff/rita.pem"), "--key", s.path("pki/staff/rita.key")},

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -260,9 +261,13 @@ func (p *Postgres) append(s *Segment, k State) error {
 	if len(k.Rows) > 0 || k.Anew {
 		query = moveTip + changeState + appendSegment
 		rows, values := make([]int64, 0, len(k.Rows)), make([][]byte, 0, len(k.Rows))
-		for _, r := range k.Rows {
-			rows, values = append(rows, int64(r.Row)), append(values, notNil(r.Value))
-			size += len(r.Value)
+		changed := map[int]bool{}
+		for _, r := range slices.Backward(k.Rows) { // the last change of a row is the one that stays
+			if !changed[r.Row] {
+				changed[r.Row] = true
+				rows, values = append(rows, int64(r.Row)), append(values, notNil(r.Value))
+				size += len(r.Value)
+			}
 		}
 		args = append(args, k.Anew, rows, values)
 	}

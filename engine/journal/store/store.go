@@ -133,7 +133,7 @@ func (h *Head) Tip() Tip { return Tip{h.Number, h.Last, h.After} }
 
 // State is a change of the kept state.
 type State struct {
-	Rows []record.StateRow
+	Rows []record.StateRow // in order: the last change of a row stays
 	Anew bool // all other rows go
 }
 
