@@ -213,9 +213,10 @@ func (d *director) disturb(ctx context.Context) (said string, err error) {
 		return "", errors.New("the sweep ended before all kills: take more meters")
 	}
 	run, crashAt, line := int(n.run.Load()), n.crashAt, n.line
-	long := time.Duration(1+d.random.IntN(2*d.share())) * time.Second / time.Duration(d.s.pace())
+	most := 2 * time.Second * time.Duration(d.share()) / time.Duration(d.s.pace())
+	long := time.Duration(d.random.Int64N(int64(most)))
 	if crashAt != "" {
-		long += 5 * time.Second // it kills itself
+		long = most + 5*time.Second // it kills itself
 	}
 	soon := time.Now().Add(long)
 	gone := func() bool { return n.now == nil || int(n.run.Load()) != run }
