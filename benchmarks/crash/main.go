@@ -17,6 +17,8 @@
 //	verdict_mismatches  meters whose verdict is not what the simulator says of them
 //	orders_lost         orders that were answered and that the journal does not have
 //	sent_to_excluded    POSTs for a meter after the order to leave it alone was answered
+//	limit_excess        POSTs by which the worst window exceeds the limit and its burst; a
+//	                    fifth of a second's are put down to the machine's timing
 //
 // All the time an operator gives orders: pauses and what ends them, meters that are to be
 // left alone or asked again. Anomaly detection holds requests back, which the operator has
@@ -26,6 +28,30 @@
 //
 // The keys are with a signer in a process of its own, which is killed as well, every few
 // seconds; its log is audited with the journal.
+//
+// # Two machines
+//
+//	go run ./benchmarks/crash --store postgres --nodes 2 --kills 200 --meters 2000 --seed 1
+//
+// It starts a PostgreSQL cluster, whose programs must be installed. --nodes 2 gives the
+// sweep two machines with the same command, each with a line of its own to the database, and
+// a balancer before their inboxes. The one that acts is killed as above, and the other takes
+// over; one that has died comes back and stands by. Beside that one of these is done to the
+// one that acts, once in a while: it is suspended until the other has sent something, and a
+// second longer; it is cut off from the database for as long; its connections to the
+// database are broken; it is suspended or cut off for less than the lease. Who was away for
+// longer than the lease must end by itself. Moreover:
+//
+//	sent_when_fenced    messages that nobody had sent before, by a machine after another
+//	                    had sent its first
+//	first_send_*        from a kill to the first POST of the other machine: with --lease 10s
+//	                    at most 15 s are wanted
+//
+// A lease (--lease) is real time, and the clocks of the night run faster. While nobody acts
+// the night goes on: answers wait, reads grow old. The clocks run so fast (--speed) that a
+// takeover takes less than a read is fresh for, which is 30 minutes: 120 times with a lease
+// of 10 s. With more, meters are read again and again; the promises hold all the same.
+// There are 60 POSTs a second for the work to last.
 //
 // With --resume it kills nothing and measures how long a sweep with half of the meters
 // done takes from its start to its first POST.
@@ -77,6 +103,7 @@ type Result struct {
 	Nodes       int     `json:"nodes"`
 	Speed       int     `json:"speed"`
 	LimitExcess float64 `json:"limit_excess"` // POSTs in the worst window beyond the limit and its burst
+	leeway      float64 // of these
 
 	// Of two machines.
 	Suspended      int     `json:"suspended"`        // longer than the lease
@@ -90,7 +117,8 @@ type Result struct {
 
 func (r Result) holds() bool {
 	return r.CountersReused == 0 && r.ResponsesLost == 0 && r.DoubleEffects == 0 && r.VerdictMismatches == 0 &&
-		r.OrdersLost == 0 && r.SentToExcluded == 0 && r.SentWhenFenced == 0 && r.AuditHolds
+		r.OrdersLost == 0 && r.SentToExcluded == 0 && r.SentWhenFenced == 0 &&
+		r.LimitExcess <= r.leeway && r.AuditHolds
 }
 
 func main() {
@@ -137,6 +165,10 @@ func run(ctx context.Context) int {
 	if *asJSON {
 		fmt.Println(string(line))
 	} else {
+		if r.Nodes > 1 {
+			fmt.Printf("first message after a kill: at most %.1f s, half of the times at most %.1f s; lease %v; %d suspended and %d cut off for longer, %d runs fenced, %d new messages of these\n",
+				r.FirstSendMax, r.FirstSendP50, o.lease, r.Suspended, r.CutOff, r.Fenced, r.SentWhenFenced)
+		}
 		fmt.Printf("%d kills, %d meters, seed %d: %d counters reused, %d responses lost, %d double effects, %d verdicts that differ from the truth\n%s\n",
 			r.Kills, r.Meters, r.Seed, r.CountersReused, r.ResponsesLost, r.DoubleEffects, r.VerdictMismatches, line)
 	}
@@ -194,7 +226,7 @@ func measureResume(ctx context.Context, o setup) int {
 
 // crash runs the whole.
 func crash(ctx context.Context, o setup) (Result, string, error) {
-	r := Result{Meters: o.meters, Seed: o.seed, At: map[string]int{}, Nodes: o.nodes, Speed: o.clocks()}
+	r := Result{Meters: o.meters, Seed: o.seed, At: map[string]int{}, Nodes: o.nodes, Speed: o.clocks(), leeway: float64(o.pace()) / 5}
 	s, err := newScene(ctx, o)
 	if err != nil {
 		return r, s.dir, err
