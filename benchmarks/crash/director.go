@@ -26,6 +26,7 @@ type director struct {
 	quiet  bool // nobody kills itself any more
 	ended  bool // a sweep has come to its end
 	looked time.Time
+	died   time.Time       // when a machine last killed itself
 	after  []time.Duration // from each kill to the first message of another run
 }
 
@@ -150,7 +151,7 @@ func (d *director) note(ctx context.Context, n *node) error {
 	case p.err == nil:
 		d.ended = true
 	case killed(p.err):
-		n.died = p.at
+		n.died, d.died = p.at, p.at
 	case errors.Is(halted(p, nil), errUnbelieved):
 		d.r.Halts++
 		return d.s.goOn(ctx)
@@ -285,6 +286,9 @@ func (d *director) taken(ctx context.Context, n *node, run int, at string, since
 	first, err := d.other(ctx, run, since)
 	if err != nil {
 		return at, err
+	}
+	if d.died.After(since) && d.died.Before(first) { // who had taken over, before it sent anything
+		since = d.died
 	}
 	took := first.Sub(since)
 	d.after = append(d.after, took)
