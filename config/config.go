@@ -242,12 +242,14 @@ type ServerTLS struct {
 	Key         string `koanf:"key"`
 }
 
-// Journal tunes the group commit, and says who pins the journal's past.
+// Journal tunes the group commit and the lease, and says who pins the journal's past.
 type Journal struct {
 	Linger          time.Duration `koanf:"linger"`
 	BatchLimit      int           `koanf:"batch_limit"`
-	CheckpointKey   string        `koanf:"checkpoint_key"`   // file of journal key; empty: no checkpoints
-	CheckpointEvery time.Duration `koanf:"checkpoint_every"` // real time
+	Lease           time.Duration `koanf:"lease"`             // of a journal in a database; real time
+	AcceptOneServer bool          `koanf:"accept_one_server"` // whose commits wait for no second server
+	CheckpointKey   string        `koanf:"checkpoint_key"`    // file of journal key; empty: no checkpoints
+	CheckpointEvery time.Duration `koanf:"checkpoint_every"`  // real time
 }
 
 // SimulatorClock is the faster clock of a simulator.
@@ -394,7 +396,7 @@ func Default() Config {
 			Timeouts: InboxTimeouts{Header: 10 * time.Second, Message: 20 * time.Second, Idle: 2 * time.Minute},
 		},
 		Operations: Operations{Listen: "127.0.0.1:8090"},
-		Journal:    Journal{Linger: 5 * time.Millisecond, BatchLimit: 4096, CheckpointEvery: time.Minute},
+		Journal:    Journal{Linger: 5 * time.Millisecond, BatchLimit: 4096, Lease: 10 * time.Second, CheckpointEvery: time.Minute},
 		Notices:    Notices{SMTP: SMTP{TLS: StartTLS}},
 		Strategy:   creditMode,
 		Limits: Limits{

@@ -27,6 +27,7 @@ func (c *Config) Validate() error {
 	f.operations(c.Operations, c.Inbox.Listen)
 	f.positive("journal.linger", c.Journal.Linger)
 	f.atLeast("journal.batch_limit", c.Journal.BatchLimit, 1)
+	f.check(c.Journal.Lease >= time.Second && c.Journal.Lease <= 5*time.Minute, "journal.lease", "%v: want 1s to 5m", c.Journal.Lease)
 	f.positive("journal.checkpoint_every", c.Journal.CheckpointEvery)
 	f.notices(c.Notices, c.Environment)
 	f.required("custody_dir", c.CustodyDir)

@@ -118,9 +118,12 @@ type Options struct {
 	Resend     time.Duration
 	Resends    int
 	Commits    journal.Options
-	Version    string        // of the program
-	Place      advice.Place  // what commands that are advised name; what is empty they leave to the reader
-	StateEvery time.Duration // real time between two states that the journal keeps; 0: half a minute
+	// AcceptOneServer takes a journal in a database whose commits wait for no second server,
+	// in any environment.
+	AcceptOneServer bool
+	Version         string        // of the program
+	Place           advice.Place  // what commands that are advised name; what is empty they leave to the reader
+	StateEvery      time.Duration // real time between two states that the journal keeps; 0: half a minute
 	// Notices tells people who do not watch that they are needed; nil: nobody is told.
 	Notices *notice.Desk
 	// Checkpoints pin the journal's past; optional.
@@ -160,6 +163,7 @@ type Engine struct {
 	index      *index.Index         // once asked is closed; nil: the page tells no stories
 	asked      chan struct{}        // closed when the index is asked for the first time; nil: there is no page
 	looks      bool                 // it is a start that takes nothing; see Foresee
+	replicated string               // for which servers the commits of the database wait; empty: the journal is in a file
 	reached    *tls.ConnectionState // to the DCC; nil: without TLS
 	toldTime   string               // the DCC's, when it was reached, and ours
 	heardAt    time.Time

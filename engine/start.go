@@ -38,6 +38,7 @@ const (
 	PartSMKI        Part = "smki"        // whether it answers
 	PartInbox       Part = "inbox"       // its address
 	PartOperations  Part = "operations"  // its address
+	PartDatabase    Part = "database"    // for which servers its commits wait
 	PartJournal     Part = "journal"     // who writes it, the plan that it was begun with, its clock, a cease notice
 	PartGates       Part = "gates"       // the direction's window, and the evidence
 	PartApprovals   Part = "approvals"   // two, for this very start
@@ -69,6 +70,7 @@ var parts = []part{
 	{name: PartSMKI, look: (*Engine).reachSMKI},
 	{name: PartInbox, look: (*Engine).listenInbox},
 	{name: PartOperations, look: (*Engine).listenOperations},
+	{name: PartDatabase, look: (*Engine).checkReplicated},
 	{name: PartJournal, look: (*Engine).openJournal},
 	{name: PartGates, look: (*Engine).checkGates},
 	{name: PartApprovals, look: (*Engine).decide, rests: []Part{PartAuthority, PartJournal}},
@@ -100,7 +102,8 @@ type Foreseen struct {
 	Now      time.Time      // to which the gates are held
 	TLS      string         // by whose version the DCC was reached; empty: by none
 
-	Transfers ForeseenTransfers
+	Replicated string // for which servers the database's commits wait; empty: the journal is in a file
+	Transfers  ForeseenTransfers
 }
 
 // Err is all that the start would be refused for.
@@ -141,7 +144,7 @@ func Foresee(ctx context.Context, o Options) Foreseen {
 		f.Said[PartReplay] = e.foreseeRun(ctx)
 	}
 	f.Resumes, f.Until, f.Now, f.Counters = e.grant.Resumes, e.grant.Until, e.clock.Wall(), e.foreseen
-	f.Transfers = e.leaving
+	f.Transfers, f.Replicated = e.leaving, e.replicated
 	if e.reached != nil {
 		f.TLS = tls.VersionName(e.reached.Version)
 	}

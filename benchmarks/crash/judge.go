@@ -37,7 +37,7 @@ func complain(format string, args ...any) { fmt.Fprintf(os.Stderr, "crash: "+for
 
 // judge holds wire, journal, report and simulator against each other.
 func (s *scene) judge(ctx context.Context, person *operator, r *Result) error {
-	j, err := journal.OpenReadOnly(s.path("journal.db"))
+	j, err := journal.OpenReadOnly(s.journal())
 	if err != nil {
 		return err
 	}
@@ -89,6 +89,10 @@ func (s *scene) judgeWire(r *Result, sent, taken map[[32]byte]bool) {
 	s.inbox.mu.Lock()
 	defer s.inbox.mu.Unlock()
 	r.Posts = len(s.wire.bodies)
+	r.LimitExcess = excess(s.wire.sent, float64(s.pace()), burst)
+	if r.SentWhenFenced = overtaken(s.wire.sent); r.SentWhenFenced > 0 {
+		complain("%d messages were sent by a run that another had taken over from", r.SentWhenFenced)
+	}
 	for digest, n := range s.wire.bodies {
 		r.Repeated += n - 1
 		if !sent[digest] {
@@ -134,7 +138,7 @@ func (s *scene) judgeOrders(r *Result, person *operator, ordered map[string]bool
 // judgeJournal has the journal audited.
 func (s *scene) judgeJournal(ctx context.Context, r *Result, folded *report.Report) error {
 	a, err := audit.Run(ctx, audit.Options{
-		Journal: s.path("journal.db"), CustodyDir: s.path("custody"), SignerLog: s.path("signer/signer.db"),
+		Journal: s.journal(), CustodyDir: s.custody(), SignerLog: s.path("signer/signer.db"),
 	})
 	if err != nil {
 		return err

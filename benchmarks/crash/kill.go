@@ -45,7 +45,7 @@ func (s *scene) killAll(ctx context.Context, kills int, random *rand.Rand, r *Re
 	if err := s.renewBy(ctx); err != nil {
 		return err
 	}
-	p, err := s.sweep("")
+	p, err := s.sweep(s.machine[0], "")
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (s *scene) goOn(ctx context.Context) error {
 	if err := s.renew(); err != nil {
 		return err
 	}
-	return s.approve(ctx, "--config", s.path("safemode.yaml"), "--journal", s.path("journal.db"))
+	return s.approve(ctx, "--config", s.machine[0].config, "--journal", s.journal())
 }
 
 // killOnce lets the sweep run for about a share of POSTs and kills it. ended says
@@ -106,7 +106,7 @@ func (s *scene) killOnce(ctx context.Context, share int, random *rand.Rand) (end
 	} else {
 		at = "any instant"
 	}
-	p, err := s.sweep(hook)
+	p, err := s.sweep(s.machine[0], hook)
 	if err != nil {
 		return false, at, err
 	}
@@ -116,12 +116,12 @@ func (s *scene) killOnce(ctx context.Context, share int, random *rand.Rand) (end
 				return false, at, halted(p, err)
 			}
 		}
-		time.Sleep(time.Duration(random.Int64N(int64(2 * time.Second * time.Duration(share) / pace))))
+		time.Sleep(time.Duration(random.Int64N(int64(2 * time.Second * time.Duration(share) / time.Duration(s.pace())))))
 		_ = p.command.Process.Kill() // it may have ended
 	}
 	select {
 	case <-p.ended:
-	case <-time.After(2*time.Second*time.Duration(share)/pace + 5*time.Second):
+	case <-time.After(2*time.Second*time.Duration(share)/time.Duration(s.pace()) + 5*time.Second):
 		at = "any instant" // the point was not passed so often
 		_ = p.command.Process.Kill()
 		<-p.ended

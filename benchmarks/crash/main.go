@@ -17,6 +17,8 @@
 //	verdict_mismatches  meters whose verdict is not what the simulator says of them
 //	orders_lost         orders that were answered and that the journal does not have
 //	sent_to_excluded    POSTs for a meter after the order to leave it alone was answered
+//	limit_excess        POSTs by which the worst window exceeds the limit and its burst; a
+//	                    fifth of a second's are put down to the machine's timing
 //
 // All the time an operator gives orders: pauses and what ends them, meters that are to be
 // left alone or asked again. Anomaly detection holds requests back, which the operator has
@@ -26,6 +28,30 @@
 //
 // The keys are with a signer in a process of its own, which is killed as well, every few
 // seconds; its log is audited with the journal.
+//
+// # Two machines
+//
+//	go run ./benchmarks/crash --store postgres --nodes 2 --kills 200 --meters 2000 --seed 1
+//
+// It starts a PostgreSQL cluster, whose programs must be installed. --nodes 2 gives the
+// sweep two machines with the same command, each with a line of its own to the database, and
+// a balancer before their inboxes. The one that acts is killed as above, and the other takes
+// over; one that has died comes back and stands by. Beside that one of these is done to the
+// one that acts, once in a while: it is suspended until the other has sent something, and a
+// second longer; it is cut off from the database for as long; its connections to the
+// database are broken; it is suspended or cut off for less than the lease. Who was away for
+// longer than the lease must end by itself. Moreover:
+//
+//	sent_when_fenced    messages that nobody had sent before, by a machine after another
+//	                    had sent its first
+//	first_send_*        from a kill to the first POST of the other machine: with --lease 10s
+//	                    at most 15 s are wanted
+//
+// A lease (--lease) is real time, and the clocks of the night run faster. While nobody acts
+// the night goes on: answers wait, reads grow old. The clocks run so fast (--speed) that a
+// takeover takes less than a read is fresh for, which is 30 minutes: 120 times with a lease
+// of 10 s. With more, meters are read again and again; the promises hold all the same.
+// There are 60 POSTs a second for the work to last.
 //
 // With --resume it kills nothing and measures how long a sweep with half of the meters
 // done takes from its start to its first POST.
@@ -73,11 +99,26 @@ type Result struct {
 	Verdicts   map[string]int `json:"verdicts"`
 	At         map[string]int `json:"killed_at"` // kills by point
 	Seconds    float64        `json:"seconds"`
+
+	Nodes       int     `json:"nodes"`
+	Speed       int     `json:"speed"`
+	LimitExcess float64 `json:"limit_excess"` // POSTs in the worst window beyond the limit and its burst
+	leeway      float64 // of these
+
+	// Of two machines.
+	Suspended      int     `json:"suspended"`        // longer than the lease
+	CutOff         int     `json:"cut_off"`          // from the database, longer than the lease
+	Disturbed      int     `json:"disturbed"`        // suspended or cut off for a moment
+	Fenced         int     `json:"fenced"`           // runs that ended because they had lost the sweep
+	SentWhenFenced int     `json:"sent_when_fenced"` // new messages of such a run after another had sent
+	FirstSendMax   float64 `json:"first_send_max_seconds"`
+	FirstSendP50   float64 `json:"first_send_p50_seconds"`
 }
 
 func (r Result) holds() bool {
 	return r.CountersReused == 0 && r.ResponsesLost == 0 && r.DoubleEffects == 0 && r.VerdictMismatches == 0 &&
-		r.OrdersLost == 0 && r.SentToExcluded == 0 && r.AuditHolds
+		r.OrdersLost == 0 && r.SentToExcluded == 0 && r.SentWhenFenced == 0 &&
+		r.LimitExcess <= r.leeway && r.AuditHolds
 }
 
 func main() {
@@ -93,18 +134,26 @@ func run(ctx context.Context) int {
 	asJSON := flag.Bool("json", false, "print the result as one line of JSON")
 	measure := flag.Bool("resume", false, "kill nothing: measure the time from a start to the first POST with half of the meters done")
 	keep := flag.String("keep", "", "folder for the files, kept; default a temporary one, removed when all holds")
+	kind := flag.String("store", "file", "where the journal is: file, or postgres, of which one is started")
+	nodes := flag.Int("nodes", 1, "machines: with 2 the other one takes over, and the way to the database is cut; needs --store postgres")
+	lease := flag.Duration("lease", 10*time.Second, "with 2 machines: the lease on the journal, at least 1s")
+	speed := flag.Int("speed", 0, "how many times faster than real time the clocks run; 0: 600, and with 2 machines so many that a takeover is shorter than a read is fresh")
 	flag.Parse()
-	if *kills < 0 || *meters < 1 || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "crash: want --kills of 0 or more, --meters of 1 or more, and nothing else")
+	o := setup{
+		kills: *kills, meters: *meters, seed: *seed, keep: *keep, measured: *measure,
+		nodes: *nodes, database: *kind == "postgres", lease: *lease, speed: *speed,
+	}
+	if fault := o.check(*kind, flag.Args()); fault != "" {
+		fmt.Fprintln(os.Stderr, "crash: "+fault)
 		return 2
 	}
-	if *measure {
-		return measureResume(ctx, *meters, *seed, *keep)
+	if o.measured {
+		return measureResume(ctx, o)
 	}
 	start := time.Now()
-	r, dir, err := crash(ctx, *kills, *meters, *seed, *keep)
+	r, dir, err := crash(ctx, o)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "crash: %v (seed %d, files in %s)\n", err, *seed, dir)
+		fmt.Fprintf(os.Stderr, "crash: %v (seed %d, files in %s)\n", err, o.seed, dir)
 		return 1
 	}
 	r.Seconds = time.Since(start).Seconds()
@@ -116,6 +165,10 @@ func run(ctx context.Context) int {
 	if *asJSON {
 		fmt.Println(string(line))
 	} else {
+		if r.Nodes > 1 {
+			fmt.Printf("first message after a kill: at most %.1f s, half of the times at most %.1f s; lease %v; %d suspended and %d cut off for longer, %d runs fenced, %d new messages of these\n",
+				r.FirstSendMax, r.FirstSendP50, o.lease, r.Suspended, r.CutOff, r.Fenced, r.SentWhenFenced)
+		}
 		fmt.Printf("%d kills, %d meters, seed %d: %d counters reused, %d responses lost, %d double effects, %d verdicts that differ from the truth\n%s\n",
 			r.Kills, r.Meters, r.Seed, r.CountersReused, r.ResponsesLost, r.DoubleEffects, r.VerdictMismatches, line)
 	}
@@ -123,15 +176,32 @@ func run(ctx context.Context) int {
 		fmt.Fprintf(os.Stderr, "crash: a promise is broken; files in %s\n", dir)
 		return 4
 	}
-	if *keep == "" {
+	if o.keep == "" {
 		_ = os.RemoveAll(dir) // temporary
 	}
 	return 0
 }
 
+// check says what is wrong with the command line.
+func (s *setup) check(kind string, rest []string) string {
+	switch {
+	case s.kills < 0 || s.meters < 1 || s.speed < 0 || len(rest) > 0:
+		return "want --kills of 0 or more, --meters of 1 or more, --speed of 0 or more, and nothing else"
+	case kind != "file" && kind != "postgres":
+		return "want --store file or --store postgres"
+	case s.nodes < 1 || s.nodes > 2 || s.nodes == 2 && !s.database:
+		return "want --nodes 1, or --nodes 2 and --store postgres"
+	case s.lease < time.Second:
+		return "want --lease of 1s or more"
+	case s.measured && (s.nodes > 1 || s.database):
+		return "--resume measures one machine with a file"
+	}
+	return ""
+}
+
 // measureResume prints the one figure of --resume.
-func measureResume(ctx context.Context, meters int, seed uint64, keep string) int {
-	s, err := newScene(ctx, meters, 0, seed, keep)
+func measureResume(ctx context.Context, o setup) int {
+	s, err := newScene(ctx, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "crash:", err)
 		return 1
@@ -148,27 +218,33 @@ func measureResume(ctx context.Context, meters int, seed uint64, keep string) in
 		return 1
 	}
 	fmt.Println(string(line))
-	if keep == "" {
+	if o.keep == "" {
 		_ = os.RemoveAll(s.dir) // temporary
 	}
 	return 0
 }
 
 // crash runs the whole.
-func crash(ctx context.Context, kills, meters int, seed uint64, keep string) (Result, string, error) {
-	r := Result{Meters: meters, Seed: seed, At: map[string]int{}}
-	s, err := newScene(ctx, meters, kills, seed, keep)
+func crash(ctx context.Context, o setup) (Result, string, error) {
+	r := Result{Meters: o.meters, Seed: o.seed, At: map[string]int{}, Nodes: o.nodes, Speed: o.clocks(), leeway: float64(o.pace()) / 5}
+	s, err := newScene(ctx, o)
 	if err != nil {
-		return r, keep, err
+		return r, s.dir, err
 	}
+	fmt.Fprintf(os.Stderr, "crash: clocks run %d times faster than real time, at most %d POSTs a second\n", s.clocks(), s.pace())
 	defer s.close()
-	person := newOperator(s, seed)
+	person := newOperator(s, o.seed)
 	awake, rest := context.WithCancel(ctx)
 	var night sync.WaitGroup
 	night.Go(func() { person.run(awake) })
 	var signer error
 	night.Go(func() { signer = s.signer.run(awake) })
-	err = s.killAll(ctx, kills, rand.New(rand.NewPCG(seed, 6)), &r)
+	random := rand.New(rand.NewPCG(o.seed, 6))
+	if o.nodes > 1 {
+		err = newDirector(s, random, &r).run(ctx)
+	} else {
+		err = s.killAll(ctx, o.kills, random, &r)
+	}
 	rest()
 	night.Wait()
 	if err := errors.Join(err, signer); err != nil {

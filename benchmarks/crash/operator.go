@@ -52,8 +52,10 @@ type order struct {
 }
 
 // writtenOff is when the operator gives up a request that was released, in real time: its
-// answer was lost.
-const writtenOff = 15 * time.Second
+// answer was lost. Until another machine has taken over, answers wait.
+func (s *setup) writtenOff() time.Duration {
+	return 15*time.Second + time.Duration(s.nodes-1)*3*s.lease
+}
 
 // leftShare is the share of the meters that the operator has left alone in all.
 const leftShare = 0.04
@@ -175,7 +177,11 @@ func (o *operator) decide(ctx context.Context) {
 // tell tells the sweep which of the requests that it waits for are gone: what was deleted,
 // and what was released so long ago that its answer must be lost.
 func (o *operator) tell(ctx context.Context) {
-	text, err := get(ctx, "http://"+o.s.operations+"/api/v1/sweep")
+	at := o.s.operations()
+	if at == "" {
+		return
+	}
+	text, err := get(ctx, "http://"+at+"/api/v1/sweep")
 	if err != nil {
 		return // it is down
 	}
@@ -187,7 +193,7 @@ func (o *operator) tell(ctx context.Context) {
 	o.sweep = st.SweepID
 	for _, ref := range slices.Concat(st.Quarantine, st.Delete) {
 		d, decided := o.decided[ref]
-		if !decided || d.said || !d.deleted && time.Since(d.at) < writtenOff {
+		if !decided || d.said || !d.deleted && time.Since(d.at) < o.s.writtenOff() {
 			continue
 		}
 		d.said = true
@@ -198,6 +204,10 @@ func (o *operator) tell(ctx context.Context) {
 
 // give gives the orders on the list. What is not answered stays on it.
 func (o *operator) give(ctx context.Context) {
+	at := o.s.operations()
+	if at == "" {
+		return
+	}
 	var rest []order
 	for i, next := range o.pending {
 		next.Confirm = o.sweep // for orders that cannot be undone
@@ -206,7 +216,7 @@ func (o *operator) give(ctx context.Context) {
 			complain("order: %v", err)
 			continue
 		}
-		status, reply, err := post(ctx, "http://"+o.s.operations+"/api/v1/sweep/"+next.Action, next.name, body)
+		status, reply, err := post(ctx, "http://"+at+"/api/v1/sweep/"+next.Action, next.name, body)
 		if err != nil { // it is down
 			o.pending = append(rest, o.pending[i:]...)
 			return
@@ -214,7 +224,7 @@ func (o *operator) give(ctx context.Context) {
 		switch status {
 		case http.StatusNoContent:
 			o.take(next)
-		case http.StatusConflict: // it is ending
+		case http.StatusConflict, http.StatusServiceUnavailable: // it is ending, or stands by
 			rest = append(rest, next)
 		case http.StatusUnprocessableEntity:
 			o.refused[next.Action] = reply // it may be too late for it by now

@@ -33,7 +33,7 @@ type Resumed struct {
 // half of the other meters, under other counters, by the journal's own code.
 func (s *scene) resume(ctx context.Context) (r Resumed, err error) {
 	r.Meters = s.meters
-	p, err := s.sweep("")
+	p, err := s.sweep(s.machine[0], "")
 	if err != nil {
 		return r, err
 	}
@@ -46,7 +46,7 @@ func (s *scene) resume(ctx context.Context) (r Resumed, err error) {
 	if r.Done, r.Records, err = s.multiply(ctx); err != nil {
 		return r, err
 	}
-	info, err := os.Stat(s.path("journal.db"))
+	info, err := os.Stat(s.journal())
 	if err != nil {
 		return r, err
 	}
@@ -83,7 +83,7 @@ func (s *scene) firstSend(ctx context.Context, keeps bool) (st start, err error)
 	// A new wire counts from nothing; the old one's peer is the same DCC.
 	before := s.wire.posts()
 	begun := time.Now()
-	p, err := s.sweep("")
+	p, err := s.sweep(s.machine[0], "")
 	if err != nil {
 		return st, err
 	}
@@ -123,7 +123,7 @@ func (s *scene) firstSend(ctx context.Context, keeps bool) (st start, err error)
 // keptBy is the number of the record that vouches for the journal's state; 0 if none
 // was kept.
 func (s *scene) keptBy(ctx context.Context) (uint64, error) {
-	j, err := journal.OpenReadOnly(s.path("journal.db"))
+	j, err := journal.OpenReadOnly(s.journal())
 	if err != nil {
 		return 0, err
 	}
@@ -162,7 +162,7 @@ func (s *scene) untilOnSupply(ctx context.Context, p *process, meters int) error
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		body, err := get(ctx, "http://"+s.operations+"/api/v1/sweep")
+		body, err := get(ctx, "http://"+s.machine[0].operations+"/api/v1/sweep")
 		if err != nil {
 			continue // not serving yet
 		}
@@ -180,7 +180,7 @@ type story []record.Record
 
 // multiply writes the stories of the meters that are done for half of the others.
 func (s *scene) multiply(ctx context.Context) (done int, records uint64, err error) {
-	j, err := journal.Open(s.path("journal.db"), journal.Options{})
+	j, err := journal.Open(s.journal(), journal.Options{})
 	if err != nil {
 		return 0, 0, err
 	}

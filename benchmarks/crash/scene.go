@@ -18,36 +18,67 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"safemode/engine/journal/store/pgtest"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
 )
 
-// speeds are how many times faster than real time the clocks run. Where a start is
-// measured, the canary's answers must not be late because the machine is busy with the
-// fleet: the sweep would wait for a person.
-const (
-	speedKilled   = 600
-	speedMeasured = 60
-)
+// setup is what the command line asks for.
+type setup struct {
+	kills, meters int
+	seed          uint64
+	keep          string
+	measured      bool          // nothing is killed
+	nodes         int           // machines
+	database      bool          // the journal is in one
+	lease         time.Duration // on it, real time
+	speed         int           // of the clocks, times real time; 0: as it fits
+}
 
-func speedOf(kills int) int {
-	if kills == 0 {
-		return speedMeasured
+// freshness is how long a read lets a meter be armed, on the sweep's clock. A sweep that
+// rests for longer reads all again: what a takeover takes should be less.
+const freshness = 30 * time.Minute
+
+// clocks is how many times faster than real time the clocks run. Where a start is
+// measured, the canary's answers must not be late because the machine is busy with the
+// fleet: the sweep would wait for a person. Where another machine takes over, a read
+// outlives the lease, the start and the DCC's next try to deliver.
+func (s *setup) clocks() int {
+	switch {
+	case s.speed > 0:
+		return s.speed
+	case s.measured:
+		return 60
+	case s.nodes > 1:
+		return min(600, int(freshness/(s.lease+5*time.Second)))
 	}
-	return speedKilled
+	return 600
 }
 
 // pace is how many POSTs the sweep may make in a second of real time: so few that it
-// lasts for all kills.
-const pace = 250
+// lasts for all kills. Of two machines each acts for a while between two kills.
+func (s *setup) pace() int {
+	if s.nodes > 1 {
+		return 60
+	}
+	return 250
+}
+
+// burst is how many POSTs may go beyond the pace at once.
+const burst = 10
 
 // scene is a simulated night in a folder, with the processes that play it.
 type scene struct {
+	setup
+
 	dir, binary string
-	meters      int
+	machine     []*node
+	cluster     *pgtest.Cluster       // nil: the journal is in a file
+	acting      atomic.Pointer[node]  // nil: none, or nobody knows
 	devices     []servicerequests.EUI // of the fleet
 	renewed     time.Time             // when the configuration is to learn of the DCC's second certificate
 	sim         *process
@@ -55,68 +86,74 @@ type scene struct {
 	wire        *wire    // to the DCC
 	inbox       *wire    // from the DCC
 
-	duis, smki, control, answers, operations string // host:port
+	duis, smki, control string // host:port
+	deliver             string // where the DCC delivers
 }
 
 func (s *scene) path(name string) string { return filepath.Join(s.dir, name) }
 
 // newScene builds the program, makes everything that a sweep needs, and starts the
 // simulated DCC.
-func newScene(ctx context.Context, meters, kills int, seed uint64, keep string) (s *scene, err error) {
-	s = &scene{dir: keep, meters: meters}
-	if keep == "" {
-		if s.dir, err = os.MkdirTemp("", "safemode-crash-"); err != nil {
-			return nil, err
+func newScene(ctx context.Context, o setup) (s *scene, err error) {
+	s = &scene{setup: o, dir: o.keep}
+	defer func() {
+		if err != nil {
+			s.close() // nothing that was started is left behind
 		}
-	} else if err := os.MkdirAll(keep, 0o700); err != nil {
-		return nil, err
+	}()
+	if o.keep == "" {
+		if s.dir, err = os.MkdirTemp("", "safemode-crash-"); err != nil {
+			return s, err
+		}
+	} else if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return s, err
 	}
 	s.binary = s.path("safemode")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-tags", "crashtest", "-o", s.binary, "safemode/cmd/safemode").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go build: %w: %s", err, out)
+		return s, fmt.Errorf("go build: %w: %s", err, out)
 	}
-	for _, address := range []*string{&s.duis, &s.smki, &s.control, &s.answers, &s.operations} {
+	for _, address := range []*string{&s.duis, &s.smki, &s.control} {
 		if *address, err = freeAddress(ctx); err != nil {
-			return nil, err
+			return s, err
 		}
 	}
-	if s.wire, err = newWire(ctx, s.duis, 200); err != nil {
-		return nil, err
+	if err := s.machines(ctx); err != nil {
+		return s, err
 	}
-	if s.inbox, err = newWire(ctx, s.answers, http.StatusNoContent); err != nil {
-		return nil, err
-	}
-	if err := s.prepare(ctx, seed, kills); err != nil {
-		return nil, err
+	if err := s.prepare(ctx); err != nil {
+		return s, err
 	}
 	s.sim, err = s.start(nil, "sim", "--fleet", s.path("fleet.csv"), "--pki", s.path("pki"), "--listen", s.duis, "--smki-listen", s.smki,
-		"--control", s.control, "--respond-to", "http://"+s.inbox.address+"/smartdcc/duis", "--speed", fmt.Sprint(speedOf(kills)), "--faults", s.path("faults.yaml"))
+		"--control", s.control, "--respond-to", "http://"+s.deliver+"/smartdcc/duis", "--speed", fmt.Sprint(s.clocks()), "--faults", s.path("faults.yaml"))
 	if err != nil {
-		return nil, err
+		return s, err
 	}
-	if kills > 0 {
-		if s.signer, err = s.startSigner(ctx, seed); err != nil {
-			s.close() // nothing that was started is left behind
-			return nil, err
+	if !s.measured {
+		if s.signer, err = s.startSigner(ctx, s.seed); err != nil {
+			return s, err
 		}
-		s.renewed = time.Now().Add(s.lasts(kills) / 2)
+		s.renewed = time.Now().Add(s.lasts() / 2)
 	}
 	return s, s.sim.until(ctx, time.Minute, "answers go to")
 }
 
-// lasts is about how long, in real time, so many kills take.
-func (s *scene) lasts(kills int) time.Duration {
-	return time.Duration(s.meters*postsPerMeter)*time.Second/pace + time.Duration(kills)*time.Second
+// lasts is about how long, in real time, all kills take.
+func (s *setup) lasts() time.Duration {
+	each := time.Second
+	if s.nodes > 1 {
+		each = s.lease + 2*time.Second
+	}
+	return time.Duration(s.meters*postsPerMeter)*time.Second/time.Duration(s.pace()) + time.Duration(s.kills)*each
 }
 
 // disturbances is what the profile of faults has beside them where something is killed:
 // what anomaly detection holds back, and when keys are replaced. Half of the meters are
 // done by then.
-func (s *scene) disturbances(kills int) string {
-	if kills == 0 {
+func (s *setup) disturbances() string {
+	if s.measured {
 		return ""
 	}
-	lasts := s.lasts(kills) * time.Duration(speedOf(kills))
+	lasts := s.lasts() * time.Duration(s.clocks())
 	return fmt.Sprintf(`dcc:
   anomaly_thresholds: {"1.6": {limit: 25, per: 30m}, "7.4": {limit: 200, per: 30m}}
   rotation: {devices: 0.5, after: %v, dcc_after: %v}
@@ -129,12 +166,17 @@ func (s *scene) renew() error {
 		return nil
 	}
 	s.renewed = time.Time{}
-	text, err := os.ReadFile(s.path("safemode.yaml"))
-	if err != nil {
-		return err
+	for _, n := range s.machine {
+		text, err := os.ReadFile(n.config)
+		if err != nil {
+			return err
+		}
+		text = bytes.Replace(text, []byte("[pki/dcc/xml-signing.pem]"), []byte("[pki/dcc/xml-signing.pem, pki/dcc/renewed.pem]"), 1)
+		if err := os.WriteFile(n.config, text, 0o600); err != nil {
+			return err
+		}
 	}
-	text = bytes.Replace(text, []byte("[pki/dcc/xml-signing.pem]"), []byte("[pki/dcc/xml-signing.pem, pki/dcc/renewed.pem]"), 1)
-	return os.WriteFile(s.path("safemode.yaml"), text, 0o600)
+	return nil
 }
 
 // secondCertificate issues the DCC's second certificate.
@@ -179,14 +221,14 @@ func (s *scene) readFleet() error {
 }
 
 // prepare makes keys, fleet, direction, configuration and plan.
-func (s *scene) prepare(ctx context.Context, seed uint64, kills int) error {
-	canary, deadMan, speed, signerAt := 0, "15s", speedOf(kills), "signer: {socket: signer.sock}\n"
-	if kills == 0 { // --resume: the canary goes the whole way before all are read, and nobody renews
+func (s *scene) prepare(ctx context.Context) error {
+	canary, deadMan, speed, signerAt := 0, "15s", s.clocks(), "signer: {socket: signer.sock}\n"
+	if s.measured { // the canary goes the whole way before all are read, and nobody renews
 		canary, deadMan, signerAt = 60, "0s", ""
 	}
-	number := fmt.Sprint(seed)
+	number := fmt.Sprint(s.seed)
 	now := time.Now().UTC()
-	for name, text := range map[string]string{
+	texts := map[string]string{
 		"direction.yaml": fmt.Sprintf(`reference: CRASH
 date: %s
 issuing_body: nobody (rehearsal)
@@ -216,8 +258,10 @@ hardware_failure: 0.005
 partial_ecs02: 0.005
 delayed_response: 0.05
 delay: 90s
-` + s.disturbances(kills),
-		"safemode.yaml": fmt.Sprintf(`environment: simulator
+` + s.disturbances(),
+	}
+	for _, n := range s.machine {
+		texts[filepath.Base(n.config)] = fmt.Sprintf(`environment: simulator
 dcc:
   url: http://%s
   smki_url: http://%s
@@ -227,15 +271,16 @@ dcc:
 identities: [{eui: %v, pki_dir: pki}]
 inbox: {listen: %s}
 operations: {listen: %s, dead_man: %[9]s}
-custody_dir: custody
+custody_dir: '%[13]s'
+journal: {lease: %[11]v}
 roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}
 simulator_clock: {speed: %[6]d}
 %[10]slimits:
-  user: {per_second: %[7]g, burst: 10}
+  user: {per_second: %[7]g, burst: %[12]d}
   regions:
-    North: {per_second: %[7]g, burst: 10}
-    Central: {per_second: %[7]g, burst: 10}
-    South: {per_second: %[7]g, burst: 10}
+    North: {per_second: %[7]g, burst: %[12]d}
+    Central: {per_second: %[7]g, burst: %[12]d}
+    South: {per_second: %[7]g, burst: %[12]d}
 waves: {canary: %[8]d}
 policy:
   read_wait: 1h
@@ -246,16 +291,15 @@ policy:
   response_wait_gas: 4h
   retry_electricity: [10m, 30m]
   retry_gas: [35m, 70m]
-`, s.wire.address, s.smki, smki.TestSupplier, s.answers, s.operations, speed, float64(pace)/float64(speed), canary, deadMan, signerAt),
-	} {
+`, n.sends, s.smki, smki.TestSupplier, n.answers, n.operations, speed, float64(s.pace())/float64(speed), canary, deadMan, signerAt, s.lease, burst, n.custody)
+	}
+	for name, text := range texts {
 		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(s.path("custody"), 0o700); err != nil {
-		return err
-	}
 	for _, args := range [][]string{
+		{"custody", "new", "--custody-dir", s.machine[0].custody},
 		{"pki", "init", "--out", s.path("pki"), "--seed", number},
 		{"fleet", "generate", "--meters", fmt.Sprint(s.meters), "--seed", number, "--out", s.path("fleet.csv"), "--portfolio", s.path("portfolio.csv")},
 		{"sign", s.path("direction.yaml"), "--cert", s.path("pki/staff/rita.pem"), "--key", s.path("pki/staff/rita.key")},
@@ -288,30 +332,36 @@ func (s *scene) command(ctx context.Context, args ...string) error {
 }
 
 // sweep starts the sweep, or goes on with it: the same command every time.
-func (s *scene) sweep(crashAt string) (*process, error) {
+func (s *scene) sweep(n *node, crashAt string) (*process, error) {
 	if err := s.renew(); err != nil {
 		return nil, err
 	}
 	return s.start([]string{"SAFEMODE_CRASH_AT=" + crashAt},
-		"sweep", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db"))
+		"sweep", "--config", n.config, "--plan", s.path("plan"), "--journal", n.journal)
 }
 
 // close ends what is still running.
 func (s *scene) close() {
-	if s.sim != nil {
-		_ = s.sim.command.Process.Kill() // has ended as a rule
-		<-s.sim.ended
+	s.sim.kill() // has ended as a rule
+	for _, n := range s.machine {
+		n.close()
 	}
 	s.signer.close()
 	s.wire.close()
 	s.inbox.close()
+	if s.cluster != nil {
+		if err := s.cluster.Remove(); err != nil {
+			complain("the database: %v", err)
+		}
+	}
 }
 
 // process is a running safemode.
 type process struct {
 	command *exec.Cmd
-	ended   chan struct{} // closed once err is set
+	ended   chan struct{} // closed once err and at are set
 	err     error
+	at      time.Time
 
 	mu  sync.Mutex
 	out bytes.Buffer // standard output
@@ -340,8 +390,17 @@ func (s *scene) start(env []string, args ...string) (*process, error) {
 	go func() {
 		defer close(p.ended)
 		p.err = p.command.Wait()
+		p.at = time.Now()
 	}()
 	return p, nil
+}
+
+// kill ends a process that may have ended, or none.
+func (p *process) kill() {
+	if p != nil {
+		_ = p.command.Process.Kill()
+		<-p.ended
+	}
 }
 
 func (p *process) text(of *bytes.Buffer) string {
@@ -389,6 +448,8 @@ func freeAddress(ctx context.Context) (string, error) {
 }
 
 func get(ctx context.Context, url string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return nil, err

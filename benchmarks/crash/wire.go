@@ -4,39 +4,53 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// wire stands between two processes and keeps the digests of what went by.
+// wire stands between processes and keeps the digests of what went by.
 type wire struct {
-	address string
-	server  *http.Server
+	taken   int // the status that means so
+	servers []*http.Server
 
 	mu       sync.Mutex
 	bodies   map[[32]byte]int       // what was sent on, and how often
 	last     map[[32]byte]time.Time // when it was last
 	accepted map[[32]byte]int       // of these, what was answered with the status that means taken
+	sent     []sending              // all, in their order
 }
 
-// newWire listens, and hands everything on to another address.
-func newWire(ctx context.Context, to string, taken int) (*wire, error) {
+// sending is one message that went by.
+type sending struct {
+	at  time.Time
+	by  int  // the run of a sweep that sent it
+	new bool // nobody had sent it before
+}
+
+func newWire(taken int) *wire {
+	return &wire{taken: taken, bodies: map[[32]byte]int{}, last: map[[32]byte]time.Time{}, accepted: map[[32]byte]int{}}
+}
+
+// listen hands on what comes to an address of its own: to the first of some others that
+// takes it, as a balancer does. by says who sends now.
+func (w *wire) listen(ctx context.Context, by func() int, to ...string) (address string, err error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	w := &wire{address: l.Addr().String(), bodies: map[[32]byte]int{}, last: map[[32]byte]time.Time{}, accepted: map[[32]byte]int{}}
 	type key struct{}
 	proxy := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: to}) },
+		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", to[0] },
+		Transport: newBalancer(to),
 		ModifyResponse: func(r *http.Response) error {
-			if digest, ok := r.Request.Context().Value(key{}).([32]byte); ok && r.StatusCode == taken {
+			if digest, ok := r.Request.Context().Value(key{}).([32]byte); ok && r.StatusCode == w.taken {
 				w.mu.Lock()
 				w.accepted[digest]++
 				w.mu.Unlock()
@@ -46,7 +60,7 @@ func newWire(ctx context.Context, to string, taken int) (*wire, error) {
 		// A peer that is down or dies: the other side sees its connection break.
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
-	w.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			panic(http.ErrAbortHandler)
@@ -57,20 +71,70 @@ func newWire(ctx context.Context, to string, taken int) (*wire, error) {
 		}
 		digest := sha256.Sum256(body)
 		w.mu.Lock()
+		now := time.Now()
 		w.bodies[digest]++
-		w.last[digest] = time.Now()
+		w.last[digest] = now
+		w.sent = append(w.sent, sending{now, by(), w.bodies[digest] == 1})
 		w.mu.Unlock()
 		r = r.WithContext(context.WithValue(r.Context(), key{}, digest))
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		proxy.ServeHTTP(rw, r)
 	})}
-	go func() { _ = w.server.Serve(l) }() // ends with close
-	return w, nil
+	w.servers = append(w.servers, server)
+	go func() { _ = server.Serve(l) }() // ends with close
+	return l.Addr().String(), nil
+}
+
+// balancer is a transport to the first of some addresses that takes a request: one that
+// cannot be reached, or says that it stands by, is left out.
+type balancer struct {
+	to        []string
+	first     atomic.Int64 // the one that took the last
+	transport *http.Transport
+}
+
+func newBalancer(to []string) *balancer {
+	b := &balancer{to: to, transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	if len(to) > 1 { // one that is suspended takes connections, and answers nothing
+		b.transport.ResponseHeaderTimeout = 3 * time.Second
+	}
+	return b
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
+	first := int(b.first.Load())
+	for i := 0; ; i++ {
+		at := (first + i) % len(b.to)
+		next := r.Clone(r.Context())
+		next.URL.Host = b.to[at]
+		var err error
+		if next.Body, err = r.GetBody(); err != nil {
+			return nil, err
+		}
+		reply, err := b.transport.RoundTrip(next)
+		var dial *net.OpError
+		away := errors.As(err, &dial) && dial.Op == "dial" || err == nil && reply.StatusCode == http.StatusServiceUnavailable
+		if away && i < len(b.to)-1 {
+			if reply != nil {
+				_ = reply.Body.Close() // nobody reads it
+			}
+			continue
+		}
+		switch {
+		case err == nil && !away:
+			b.first.Store(int64(at))
+		case err != nil && !away: // it may have taken it, or is suspended: another one next time
+			b.first.Store(int64(at+1) % int64(len(b.to)))
+		}
+		return reply, err
+	}
 }
 
 func (w *wire) close() {
-	if w != nil {
-		_ = w.server.Close()
+	for _, s := range w.servers {
+		_ = s.Close()
 	}
 }
 
@@ -82,11 +146,51 @@ func (w *wire) different() int {
 }
 
 // posts is how many messages went by, each time they did.
-func (w *wire) posts() (n int) {
+func (w *wire) posts() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, times := range w.bodies {
-		n += times
+	return len(w.sent)
+}
+
+// firstOther is when a run of a sweep other than one first sent something after a time.
+func (w *wire) firstOther(run int, after time.Time) (at time.Time, sent bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := len(w.sent) - 1; i >= 0 && w.sent[i].at.After(after); i-- {
+		if w.sent[i].by != run {
+			at, sent = w.sent[i].at, true
+		}
+	}
+	return at, sent
+}
+
+// overtaken counts the new messages that a run sent after a later one had sent its first:
+// it did not know that it was fenced.
+func overtaken(sent []sending) (n int) {
+	latest := 0 // of those that have sent something, the last that began to
+	begun := map[int]bool{}
+	for _, s := range sent {
+		if !begun[s.by] {
+			begun[s.by], latest = true, s.by
+		}
+		if s.new && s.by != latest {
+			n++
+		}
 	}
 	return n
+}
+
+// excess is by how many messages the worst window exceeds a limit of so many a second after
+// a burst: a bucket that would have had to be so much larger.
+func excess(sent []sending, perSecond, burst float64) (worst float64) {
+	level, last := 0.0, time.Time{}
+	for _, s := range sent {
+		if !last.IsZero() {
+			level = max(0, level-perSecond*s.at.Sub(last).Seconds())
+		}
+		level++
+		last = s.at
+		worst = max(worst, level-burst)
+	}
+	return worst
 }

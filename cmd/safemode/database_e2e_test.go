@@ -99,6 +99,57 @@ func TestSweepInADatabase(t *testing.T) {
 	}
 }
 
+// The database's primary is killed under a sweep, and its synchronous standby promoted: the
+// sweep goes on there by itself, and nothing is missing. A standby that was not waited for
+// lacks something: the sweep ends, and says so.
+func TestDatabaseFailsOver(t *testing.T) {
+	long(t)
+	for _, waits := range []bool{true, false} {
+		name := "waited for"
+		if !waits {
+			name = "not waited for"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first := pgtest.Start(t)
+			second := first.Standby(t)
+			s, sim := referenceScene(t, referenceMeters)
+			address := first.Address("failover", second)
+			p := start(t, append(s.sweepArgs("safemode.yaml", "plan", ""), "--journal", address, "--verbose")...)
+			s.untilDone(t, p, 20)
+			if !strings.Contains(p.err.String(), "commits wait for second at this machine (streaming, sync)") {
+				t.Errorf("it does not say for whom commits wait: %s", p.err.String())
+			}
+			if !waits {
+				if err := first.Set("synchronous_standby_names", ""); err != nil {
+					t.Fatal(err)
+				}
+				second.Stop(t)
+				s.untilDone(t, p, 40)
+			}
+			first.Stop(t)
+			if !waits {
+				second.Serve(t)
+			}
+			if err := second.Promote(); err != nil {
+				t.Fatal(err)
+			}
+			if !waits {
+				r := p.wait()
+				if r.code != exitHalted || !strings.Contains(r.err, "the database has lost records: ") || !strings.Contains(r.err, "go on only with a database that has them") {
+					t.Errorf("exit %d: %s", r.code, r.err)
+				}
+				return
+			}
+			p.succeeds()
+			out := filepath.Join(t.TempDir(), "report")
+			must(t, "", "report", "--journal", address, "--out", out, "--json")
+			s.borneOut(t, sim, readMeters(t, out))
+			audited(t, exitDone, "--journal", address, "--custody-dir", s.path("custody"))
+		})
+	}
+}
+
 // What people asked of the SQLite shell, they ask of an export.
 func TestJournalExport(t *testing.T) {
 	long(t)

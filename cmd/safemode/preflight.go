@@ -217,6 +217,7 @@ func (f *preflight) parts() {
 		{engine.PartSMKI, "SMKI " + b.conf.DCC.SMKIURL, "answers"},
 		{engine.PartInbox, "inbox " + b.conf.Inbox.Listen, "can be bound"},
 		{engine.PartOperations, "operations " + b.conf.Operations.Listen, "can be bound"},
+		{engine.PartDatabase, "database", v.Replicated},
 		{engine.PartJournal, "journal " + b.journal, "can be begun, or gone on with"},
 		{engine.PartApprovals, "approvals", fmt.Sprintf("it may begin or go on until %s, and after %d stops more", v.Until.UTC().Format(time.RFC3339), v.Resumes)},
 		{engine.PartCheckpoints, "checkpoints " + b.options.Checkpoints.Path, "they pin this journal"},
@@ -226,7 +227,8 @@ func (f *preflight) parts() {
 	} {
 		err, looked := v.Said[part.part]
 		switch {
-		case !looked, part.part == engine.PartCheckpoints && b.options.Checkpoints.Path == "":
+		case !looked, part.part == engine.PartCheckpoints && b.options.Checkpoints.Path == "",
+			part.part == engine.PartDatabase && err == nil && v.Replicated == "":
 			continue
 		case part.part == engine.PartAuthority && f.failed["roster"], part.part == engine.PartApprovals && f.failed["approvals"]:
 			continue // the line on its file says why

@@ -47,8 +47,10 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 		},
 		InFlight: c.Limits.InFlight, PerHub: c.Limits.PerHub, Workers: c.Workers,
 		Resend: c.Resend.Wait, Resends: c.Resend.Tries,
-		Commits:    journal.Options{Linger: c.Journal.Linger, BatchLimit: c.Journal.BatchLimit},
-		Thresholds: thresholdsOf(c.Limits.AnomalyThresholds),
+		Commits: journal.Options{Linger: c.Journal.Linger, BatchLimit: c.Journal.BatchLimit, Lease: c.Journal.Lease},
+
+		AcceptOneServer: c.Journal.AcceptOneServer,
+		Thresholds:      thresholdsOf(c.Limits.AnomalyThresholds),
 		Tripwires: sweep.Tripwires{
 			Unregistered: sweep.Tripwire(c.Tripwires.Unregistered), Unverified: sweep.Tripwire(c.Tripwires.Unverified),
 		},

@@ -29,6 +29,8 @@ var (
 	ErrNone      = store.ErrNone
 	ErrTaken     = store.ErrTaken
 	ErrLapsed    = store.ErrLapsed
+	ErrLacking   = store.ErrLacking
+	ErrOneServer = store.ErrOneServer
 	ErrClosed    = errors.New("closed")
 	ErrReadOnly  = errors.New("opened for reading")
 	errUncertain = errors.New("the records may still become durable")
@@ -53,6 +55,9 @@ type Options struct {
 	// Holder says who writes, for others who meet the lease of a database; empty: this
 	// machine and process.
 	Holder string
+	// Lease is how long a database takes the writer for alive that it does not hear of, and
+	// so how long another waits for one that has died; 0: [store.LeaseLength].
+	Lease time.Duration
 	// Registerer takes the metric safemode_journal_commit_seconds. May be nil.
 	Registerer prometheus.Registerer
 }
@@ -132,7 +137,7 @@ func Open(at string, o Options) (_ *Journal, err error) {
 		return nil, err
 	}
 	ctx := context.Background()
-	if j.store, err = store.Open(ctx, at, store.Options{Write: true, Holder: o.Holder, Unsynced: o.Unsynced}); err != nil {
+	if j.store, err = store.Open(ctx, at, store.Options{Write: true, Holder: o.Holder, Lease: o.Lease, Unsynced: o.Unsynced}); err != nil {
 		return nil, err
 	}
 	if err = j.begin(ctx); err != nil {
@@ -233,6 +238,16 @@ func CheckPlace(at string) error {
 		return fmt.Errorf("journal %s: %w", store.Shown(at), err)
 	}
 	return nil
+}
+
+// Replicated says of a journal in a database for which servers its commits wait. The error
+// wraps [ErrOneServer] where they wait for none but the first.
+func Replicated(ctx context.Context, at string) (string, error) {
+	said, err := store.Replicated(ctx, at)
+	if err != nil {
+		err = fmt.Errorf("journal %s: %w", store.Shown(at), err)
+	}
+	return said, err
 }
 
 // attach makes the reading side and checks that the beginning and the end of the chain

@@ -56,9 +56,12 @@ func alert(code uint16, old time.Duration) func(*world) bool {
 }
 
 // accidents are what may go wrong, or be done by people, at any time. What is in no list
-// here and below is impossible: a second process finds the journal locked.
+// here and below is impossible: a second process finds the journal's file locked. In a
+// database it may take over from one that has not died.
 var accidents = []accident{
 	{"kill", (*world).kill},
+	{"another takes over", (*world).takeOver},
+	{"the one before wakes", func(w *world) bool { return len(w.fenced) > 0 && w.wake() }},
 	{"keep the state", (*world).keep},
 	{"the disk stalls", func(w *world) bool { w.stalled = !w.stalled; return true }},
 	{"the disk fails", func(w *world) bool { w.failed = true; w.happen(sweep.JournalFailed{Err: errDisk}); return true }},
@@ -172,6 +175,20 @@ func (w *world) kill() bool {
 		keep := w.choose("queued records that are durable", n+1)
 		w.durable = append(w.durable, w.queued[:keep]...)
 	}
+	w.queued, w.keeping = nil, nil
+	w.last = uint64(len(w.durable))
+	w.boot()
+	return true
+}
+
+// takeOver has another engine go on with the journal. This one has not died: its workers
+// stand where they stand, and may go on at any time. What it had queued is lost.
+func (w *world) takeOver() bool {
+	w.people = true
+	for _, l := range w.legs {
+		l.fenced = true
+	}
+	w.fenced, w.legs = append(w.fenced, w.legs...), nil
 	w.queued, w.keeping = nil, nil
 	w.last = uint64(len(w.durable))
 	w.boot()

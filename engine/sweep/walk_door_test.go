@@ -31,6 +31,8 @@ type leg struct {
 	resume func() (point, bool)
 	end    func()
 	result exchange.Result
+
+	fenced, knows bool // another engine has gone on with the journal, and it has learnt so
 }
 
 // The door.
@@ -67,6 +69,21 @@ func (w *world) advance(i int) {
 	}
 	w.legs = slices.Delete(w.legs, i, i+1)
 	w.done = append(w.done, sweep.Done{Ticket: l.Ticket, Result: l.result})
+}
+
+// wake has a leg of a fenced engine go on to its next stop. Nobody hears what became of it.
+func (w *world) wake() bool {
+	l := w.fenced[0]
+	w.running = l
+	l.knows = l.knows || w.choose("it knows that it is fenced", 2) == 1
+	_, more := l.resume()
+	if w.found != nil {
+		panic(w.found)
+	}
+	if w.fenced = w.fenced[1:]; more {
+		w.fenced = append(w.fenced, l)
+	}
+	return true
 }
 
 // SignRequest and the others are the signing gate. It gives every body a number of its

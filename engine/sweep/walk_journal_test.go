@@ -43,6 +43,9 @@ func merge(rows []record.StateRow, changes [][]record.StateRow) []record.StateRo
 
 // Append is the journal of the door.
 func (w *world) Append(records ...record.Record) {
+	if w.running.fenced {
+		return // it is never durable
+	}
 	for _, r := range records {
 		w.write(r)
 	}
@@ -51,8 +54,11 @@ func (w *world) Append(records ...record.Record) {
 // Commit is the journal of the door: it stops before and after the disk.
 func (w *world) Commit(_ context.Context, records ...record.Record) error {
 	w.stop("commit")
-	for w.stalled && !w.failed {
+	for w.stalled && !w.failed && !w.running.fenced {
 		w.stop("stalled disk")
+	}
+	if w.running.fenced {
+		return record.ErrTaken // which must do: its gate may not know yet
 	}
 	if w.failed {
 		if w.mishap("failed write applied") {

@@ -142,6 +142,12 @@ func (w *world) sign(p piece) []byte {
 func (j *judge) posted(w *world, id servicerequests.RequestID, body string) {
 	p := w.pieces[body]
 	h := w.at[w.running.Leg.Device]
+	if w.running.fenced { // what was durable before may still go out; what holds for it holds then
+		if !j.journalled[body] || w.bodies[p] != body {
+			w.broken(durableFirst, "POST of %q by an engine that is fenced", body)
+		}
+		return
+	}
 	switch {
 	case p.id != id || w.bodies[p] != body:
 		w.broken(signedOnce, "POST of %q as %v", body, id)

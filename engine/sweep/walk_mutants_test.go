@@ -67,6 +67,9 @@ var mutants = []mutant{
 	{"a crash between two waves ends the sweep", []sweeptest.Edit{{
 		"wave.go", "\tcase record.WavePassed: // a start found that nothing more of it was durable\n\t\ts.openWave(s.waves.all[w.number])\n\t\treturn\n", "",
 	}}},
+	{"who has lost the journal sends all the same", []sweeptest.Edit{{
+		"../exchange/exchange.go", "if err := x.o.Journal.Commit(ctx, signed); err != nil {", "if err := x.o.Journal.Commit(ctx, signed); err != nil && !errors.Is(err, record.ErrTaken) {",
+	}}},
 }
 
 // TestWalkFindsMutants puts faults back, which the walk must find within a minute of

@@ -104,6 +104,8 @@ func (w *world) progress() bool {
 	}
 	arriving := slices.IndexFunc(w.flights, func(f flight) bool { _, held := w.heldBack[f.id]; return !held })
 	switch {
+	case len(w.fenced) > 0 && w.choose("who goes on", 2) == 0:
+		return w.wake()
 	case len(w.waiting) > 0:
 		e := w.waiting[0]
 		w.waiting = w.waiting[1:]
@@ -191,7 +193,7 @@ func (w *world) release() {
 // walk goes on until nothing is left to be done, and returns what is broken.
 func (w *world) walk(show func(string)) (v *violation) {
 	defer func() {
-		for _, l := range w.legs {
+		for _, l := range slices.Concat(w.legs, w.fenced) {
 			l.end()
 		}
 		if r := recover(); r != nil {

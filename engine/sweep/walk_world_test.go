@@ -50,6 +50,7 @@ type world struct {
 
 	// The process.
 	legs      []*leg
+	fenced    []*leg // of an engine that another has taken over from
 	done      []sweep.Done
 	stored    []uint64 // messages that are durable, and that the machine has not heard
 	delivered map[uint64]proof.Delivery
@@ -315,7 +316,7 @@ func (w *world) boot() {
 	w.limits.Empty(w.now)
 	w.door = exchange.New(exchange.Options{
 		Journal: w, Signer: w, Gateway: w, Verifier: w, Clock: w, Limits: w, Breakers: w, Log: nop, Patience: 1,
-		Gate: func(time.Time) error { return w.gate },
+		Gate: w.mayAct,
 	})
 	folded, unjudged := w.fold(nil)
 	w.machine = folded
@@ -335,6 +336,18 @@ func (w *world) boot() {
 	w.judge.started(w)
 	w.perform(w.machine.Begin(w.now, w.now))
 	w.happen(sweep.Tick{Real: w.now})
+}
+
+// mayAct is the gate of the door. An engine that is fenced learns it by its lease, sooner or
+// later.
+func (w *world) mayAct(time.Time) error {
+	if w.running.fenced {
+		if w.running.knows {
+			return record.ErrLapsed
+		}
+		return nil
+	}
+	return w.gate
 }
 
 var nop = zap.NewNop()

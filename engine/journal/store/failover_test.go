@@ -11,6 +11,7 @@ import (
 
 	"safemode/engine/journal/store/pgtest"
 	"safemode/engine/record"
+	"safemode/servicerequests/safefile"
 )
 
 // load appends until it is told to stop.
@@ -196,7 +197,7 @@ func TestStandbyLacks(t *testing.T) {
 
 // A commit that waits for the standby is cut short, by a cancel, by the end of its backend
 // or by a crash of the server. It is in the tables then, and the standby has not got it: it
-// is acknowledged when the standby has, and not sooner.
+// is acknowledged when the standby has, and not sooner. So is a counter of the custody.
 func TestCommitIsNotTakenForReplicated(t *testing.T) {
 	t.Parallel()
 	c := pgtest.Start(t)
@@ -213,6 +214,11 @@ func TestCommitIsNotTakenForReplicated(t *testing.T) {
 			return n == "1"
 		})
 	}
+	custody := c.Database() + "&custody=one"
+	must(t, MakeFiles(t.Context(), custody))
+	files, err := s.Files(custody)
+	must(t, err)
+	var counter []byte
 	for name, cut := range map[string]func(){
 		"cancel": func() { _, err := c.Query("SELECT pg_cancel_backend(pid) " + waits); must(t, err) },
 		"end":    func() { _, err := c.Query("SELECT pg_terminate_backend(pid) " + waits); must(t, err) },
@@ -237,6 +243,25 @@ func TestCommitIsNotTakenForReplicated(t *testing.T) {
 			second.Serve(t)
 			must(t, <-done)
 			tip = next.Tip()
+		})
+		t.Run(name+", of a counter", func(t *testing.T) {
+			second.Stop(t)
+			done := make(chan error, 1)
+			go func() { done <- files.Replace("counter", counter, []byte(name)) }()
+			waiting("the commit waits")
+			cut()
+			waiting("what comes after it waits")
+			if is, err := files.Read("counter", 100, safefile.Own); err != nil || string(is) != name {
+				t.Errorf("the table has %q, %v: nothing was tried", is, err)
+			}
+			select {
+			case err := <-done:
+				t.Errorf("acknowledged, and no standby has it: %v", err)
+			default:
+			}
+			second.Serve(t)
+			must(t, <-done)
+			counter = []byte(name)
 		})
 	}
 }

@@ -334,7 +334,7 @@ func (f *files) change(name string, do func(ctx context.Context, tx pgx.Tx, cust
 					return err
 				}
 				if held.RowsAffected() == 0 {
-					return fmt.Errorf("%s: %w", f.Path(name), ErrTaken)
+					return fmt.Errorf("%s: %w", f.Path(name), f.lease.refused(ctx))
 				}
 			}
 			custody, err := f.find(ctx, tx, " FOR UPDATE")
@@ -349,7 +349,8 @@ func (f *files) change(name string, do func(ctx context.Context, tx pgx.Tx, cust
 	})
 }
 
-// inTransaction counts a commit only where the second server has it, too (see certainly).
+// inTransaction counts a commit only where the second server has it, too (see [certainly]).
+// So it has what an earlier try had written: this one locks rows, and comes later in the log.
 func inTransaction(ctx context.Context, pool *pgxpool.Pool, do func(tx pgx.Tx) error) error {
 	return certainly(ctx, pool, func(c *pgxpool.Conn) error { return pgx.BeginFunc(ctx, c, do) })
 }
@@ -376,6 +377,7 @@ func (f *files) patiently(do func(ctx context.Context, pool *pgxpool.Pool, again
 		var lost chan struct{}
 		if f.lease != nil {
 			lost = f.lease.lost
+			f.pool.Reset() // its connections may all be to a server that is no more
 		}
 		select {
 		case <-time.After(pause):

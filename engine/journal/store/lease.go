@@ -27,10 +27,12 @@ const (
 // What becomes of a lease's length: it is renewed so often, a holder stops so much earlier,
 // by its own clock, and the database has so long for an answer and for a new connection
 // before another is tried, maybe to another server.
-func renewEvery(length time.Duration) time.Duration    { return length / 3 }
-func margin(length time.Duration) time.Duration        { return length / 20 }
-func perAttempt(length time.Duration) time.Duration    { return length / 4 }
-func perConnection(length time.Duration) time.Duration { return length / 10 }
+func renewEvery(length time.Duration) time.Duration { return length / 3 }
+func margin(length time.Duration) time.Duration     { return length / 20 }
+func perAttempt(length time.Duration) time.Duration { return length / 4 }
+func perConnection(length time.Duration) time.Duration {
+	return max(length/10, time.Second)
+}
 
 // lease is the right to write one sweep's journal, kept up by a goroutine of its own.
 type lease struct {

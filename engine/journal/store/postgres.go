@@ -7,6 +7,8 @@ import (
 	"math"
 	"net"
 	"os"
+	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -103,8 +105,9 @@ func newPool(ctx context.Context, address, name string, o Options) (*pgxpool.Poo
 	limit := 5 * time.Second
 	if o.Write {
 		config.MaxConns = 16 // one to a server that does not answer takes a while to close
-		config.AfterConnect = waitForCommits
-		limit = perConnection(o.leaseLength())
+		length := o.leaseLength()
+		config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { return waitForCommits(ctx, c, length) }
+		limit = perConnection(length)
 		if c.ValidateConnect == nil {
 			c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 		}
@@ -130,14 +133,15 @@ var dialer = &net.Dialer{
 
 // waitForCommits has a writer's commits wait for the disk, and for the standbys that the
 // server names, whatever the defaults of the role and of the database are. And it has the
-// server notice within seconds that the writer's machine is gone: until then that one's
-// statements may keep another from the lease.
-func waitForCommits(ctx context.Context, c *pgx.Conn) error {
+// server notice within seconds that the writer's machine is gone, and end a transaction in
+// which nothing happens for as long as a lease: until then it may keep another from that.
+func waitForCommits(ctx context.Context, c *pgx.Conn, lease time.Duration) error {
 	_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
 		WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`)
 	if err == nil {
 		_, err = c.Exec(ctx, `SELECT set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '1', false),
-			set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '10000', false)`)
+			set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '10000', false),
+			set_config('idle_in_transaction_session_timeout', $1, false)`, strconv.FormatInt(lease.Milliseconds(), 10))
 	}
 	return pgError(err)
 }
@@ -257,9 +261,13 @@ func (p *Postgres) append(s *Segment, k State) error {
 	if len(k.Rows) > 0 || k.Anew {
 		query = moveTip + changeState + appendSegment
 		rows, values := make([]int64, 0, len(k.Rows)), make([][]byte, 0, len(k.Rows))
-		for _, r := range k.Rows {
-			rows, values = append(rows, int64(r.Row)), append(values, notNil(r.Value))
-			size += len(r.Value)
+		changed := map[int]bool{}
+		for _, r := range slices.Backward(k.Rows) { // the last change of a row is the one that stays
+			if !changed[r.Row] {
+				changed[r.Row] = true
+				rows, values = append(rows, int64(r.Row)), append(values, notNil(r.Value))
+				size += len(r.Value)
+			}
 		}
 		args = append(args, k.Anew, rows, values)
 	}

@@ -50,6 +50,8 @@ func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder,
 			return last, nil
 		case err == nil:
 			last = now
+		default:
+			p.pool.Reset() // its connections may all be to a server that is no more
 		}
 		if (err == nil) != (fault == nil) || last.Name != told.Name || !last.Since.Equal(told.Since) {
 			told, fault = last, err
@@ -65,7 +67,7 @@ func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder,
 
 // lookAt says who holds the lease, or held it last, and has the database know who stands by.
 func (p *Postgres) lookAt(ctx context.Context, sweep, holder string, length time.Duration) (h record.Holder, held bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, length)
+	ctx, cancel := context.WithTimeout(ctx, perAttempt(length))
 	defer cancel()
 	if p.id == 0 {
 		if err := checkMigrations(ctx, p.pool); err != nil {

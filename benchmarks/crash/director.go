@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// director runs two machines and sees to it that the one that acts dies, rests or loses its
+// database, again and again. It is one goroutine: who waits for something tends to the
+// machines meanwhile.
+type director struct {
+	s      *scene
+	r      *Result
+	random *rand.Rand
+
+	runs   int  // processes that were started
+	quiet  bool // nobody kills itself any more
+	ended  bool // a sweep has come to its end
+	looked time.Time
+	died   time.Time       // when a machine last killed itself
+	after  []time.Duration // from each kill to the first message of another run
+}
+
+func newDirector(s *scene, random *rand.Rand, r *Result) *director {
+	return &director{s: s, r: r, random: random}
+}
+
+// run kills the acting machine as often as is wanted, and lets the sweep then come to its
+// end.
+func (d *director) run(ctx context.Context) error {
+	for d.r.Kills < d.s.kills {
+		said, err := d.disturb(ctx)
+		if err != nil {
+			return fmt.Errorf("after kill %d of %d (%s): %w", d.r.Kills, d.s.kills, said, err)
+		}
+		fmt.Fprintf(os.Stderr, "kill %d: %s, %d messages on the wire\n", d.r.Kills, said, d.s.wire.different())
+	}
+	d.quiet = true
+	for _, n := range d.s.machine {
+		if n.crashAt != "" { // it would die later
+			n.now.kill()
+		}
+	}
+	if err := d.s.renewBy(ctx); err != nil {
+		return err
+	}
+	if err := d.until(ctx, 40*time.Minute, "the sweep ends", func() bool { return d.ended }); err != nil {
+		return err
+	}
+	if n := len(d.after); n > 0 {
+		slices.Sort(d.after)
+		d.r.FirstSendMax, d.r.FirstSendP50 = d.after[n-1].Seconds(), d.after[n/2].Seconds()
+	}
+	return nil
+}
+
+// until tends to the machines until something holds.
+func (d *director) until(ctx context.Context, longest time.Duration, what string, holds func() bool) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(longest)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return fmt.Errorf("%s: not after %v: %s", what, longest, d.told())
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := d.tend(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// told is the last that the machines have said.
+func (d *director) told() (all string) {
+	for _, n := range d.s.machine {
+		if n.now != nil {
+			text := n.now.text(&n.now.log)
+			all += fmt.Sprintf("\n%s: %s", n.name, text[max(0, len(text)-1500):])
+		}
+	}
+	return all
+}
+
+// tend starts machines that have ended, and looks which one acts.
+func (d *director) tend(ctx context.Context) error {
+	for _, n := range d.s.machine {
+		switch {
+		case n.now == nil && !d.ended && time.Now().After(n.again):
+			if err := d.start(n); err != nil {
+				return err
+			}
+		case n.now != nil:
+			select {
+			case <-n.now.ended:
+				if err := d.note(ctx, n); err != nil {
+					return err
+				}
+			default:
+			}
+		}
+	}
+	if time.Since(d.looked) > 100*time.Millisecond {
+		d.look(ctx)
+		d.looked = time.Now()
+	}
+	return nil
+}
+
+// start starts the sweep on a machine, or has it stand by there: the same command.
+func (d *director) start(n *node) (err error) {
+	n.crashAt, n.died, n.disturbed = "", time.Time{}, false
+	if !d.quiet && d.random.IntN(2) == 0 {
+		at := points[d.random.IntN(len(points))]
+		nth := 1 + d.random.IntN(2*d.share())
+		if strings.HasSuffix(at, " keep") {
+			nth = 1 + d.random.IntN(3) // a few times a second
+		}
+		n.crashAt = fmt.Sprintf("%s:%d", at, nth)
+	}
+	d.runs++
+	n.run.Store(int64(d.runs))
+	n.now, err = d.s.sweep(n, n.crashAt)
+	return err
+}
+
+// share is how many messages may go by between two kills, so that the work lasts.
+func (d *director) share() int {
+	return max(4, (d.s.meters*postsPerMeter-d.s.wire.different())/max(1, d.s.kills-d.r.Kills))
+}
+
+// note looks why a machine's process has ended.
+func (d *director) note(ctx context.Context, n *node) error {
+	p := n.now
+	d.s.acting.CompareAndSwap(n, nil)
+	n.now, n.again = nil, time.Now().Add(time.Duration(100+d.random.IntN(400))*time.Millisecond)
+	text := p.text(&p.log)
+	switch {
+	case p.err == nil:
+		d.ended = true
+	case killed(p.err):
+		n.died, d.died = p.at, p.at
+	case errors.Is(halted(p, nil), errUnbelieved):
+		d.r.Halts++
+		return d.s.goOn(ctx)
+	case fenced(text):
+		d.r.Fenced++
+	case n.disturbed && exitCode(p.err) == 1: // it was starting, and lost its database
+	default:
+		return fmt.Errorf("the sweep ended by itself on machine %s: %w: %s", n.name, p.err, text)
+	}
+	return nil
+}
+
+// exitCode is that of a process that has ended; -1: by a signal, or with none.
+func exitCode(err error) int {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	return -1
+}
+
+// fenced says whether a sweep ended because it had lost its journal to another, or may have.
+func fenced(text string) bool {
+	return strings.Contains(text, "another has gone on with this journal") || strings.Contains(text, "the lease on this journal could not be renewed")
+}
+
+// look finds the machine that acts.
+func (d *director) look(ctx context.Context) {
+	var acts *node
+	for _, n := range d.s.machine {
+		if n.now != nil && ready(ctx, n.operations) {
+			acts = n
+		}
+	}
+	d.s.acting.Store(acts)
+}
+
+// ready says whether a machine is ready, by its own word.
+func ready(ctx context.Context, operations string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+operations+"/readyz", http.NoBody)
+	if err != nil {
+		return false
+	}
+	reply, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	_ = reply.Body.Close()
+	return reply.StatusCode == http.StatusOK
+}
+
+// disturb waits until a machine acts, lets it do its share, and does one thing to it.
+func (d *director) disturb(ctx context.Context) (said string, err error) {
+	var n *node
+	if err := d.until(ctx, 2*time.Minute, "a machine acts", func() bool { n = d.s.acting.Load(); return n != nil || d.ended }); err != nil {
+		return "", err
+	}
+	if d.ended {
+		return "", errors.New("the sweep ended before all kills: take more meters")
+	}
+	run, crashAt, line := int(n.run.Load()), n.crashAt, n.line
+	most := 2 * time.Second * time.Duration(d.share()) / time.Duration(d.s.pace())
+	long := time.Duration(d.random.Int64N(int64(most)))
+	if crashAt != "" {
+		long = most + 5*time.Second // it kills itself
+	}
+	soon := time.Now().Add(long)
+	gone := func() bool { return n.now == nil || int(n.run.Load()) != run }
+	if err := d.until(ctx, time.Hour, "a share of the work", func() bool { return gone() || d.ended || time.Now().After(soon) }); err != nil {
+		return "", err
+	}
+	switch {
+	case d.ended:
+		return "", errors.New("the sweep ended before all kills: take more meters")
+	case gone() && !n.died.IsZero():
+		return d.taken(ctx, n, run, crashAt, n.died)
+	case gone():
+		return "machine " + n.name + " ended by itself", nil
+	}
+	what := d.random.IntN(10)
+	if crashAt != "" {
+		what = 9 // the point was not passed so often
+	}
+	lease := d.s.lease
+	switch what {
+	case 0: // it is suspended until another has taken over
+		d.r.Suspended++
+		return d.rests(ctx, n, run, "suspended", func() error { return n.now.command.Process.Signal(syscall.SIGSTOP) },
+			func() error { return n.now.command.Process.Signal(syscall.SIGCONT) })
+	case 1: // it loses the database until another has
+		d.r.CutOff++
+		n.disturbed = true
+		return d.rests(ctx, n, run, "cut off", func() error { line.hold(); return nil }, func() error { line.release(); return nil })
+	case 2: // for a moment
+		d.r.Disturbed++
+		n.disturbed = true
+		line.cut()
+		return "its connections to the database are cut", nil
+	case 3:
+		d.r.Disturbed++
+		n.disturbed = true
+		line.hold()
+		defer line.release()
+		return "cut off for a moment", d.wait(ctx, time.Duration(d.random.Int64N(int64(lease/2))))
+	case 4:
+		d.r.Disturbed++
+		process := n.now.command.Process
+		if err := process.Signal(syscall.SIGSTOP); err != nil {
+			return "", err
+		}
+		err := d.wait(ctx, time.Duration(d.random.Int64N(int64(lease/2))))
+		return "suspended for a moment", errors.Join(err, process.Signal(syscall.SIGCONT))
+	default:
+		began := time.Now()
+		n.now.kill()
+		return d.taken(ctx, n, run, "any instant", began)
+	}
+}
+
+// wait tends to the machines for a while.
+func (d *director) wait(ctx context.Context, long time.Duration) error {
+	end := time.Now().Add(long)
+	return d.until(ctx, time.Hour, "a while", func() bool { return time.Now().After(end) })
+}
+
+// taken waits until another run sends after a kill, and notes how long that took.
+func (d *director) taken(ctx context.Context, n *node, run int, at string, since time.Time) (string, error) {
+	d.r.Kills++
+	at, _, _ = strings.Cut(at, ":")
+	d.r.At[at]++
+	first, err := d.other(ctx, run, since)
+	if err != nil {
+		return at, err
+	}
+	if d.died.After(since) && d.died.Before(first) { // who had taken over, before it sent anything
+		since = d.died
+	}
+	took := first.Sub(since)
+	d.after = append(d.after, took)
+	return fmt.Sprintf("%s on machine %s, the first message of another after %v", at, n.name, took.Round(time.Millisecond)), nil
+}
+
+// other waits until a run but one sends.
+func (d *director) other(ctx context.Context, run int, since time.Time) (first time.Time, err error) {
+	sent := false
+	err = d.until(ctx, 4*d.s.lease+time.Minute, "another run sends", func() bool {
+		first, sent = d.s.wire.firstOther(run, since)
+		return sent || d.ended
+	})
+	return first, err
+}
+
+// rests has a machine rest until another has taken over, and a second longer; then it must
+// end by itself.
+func (d *director) rests(ctx context.Context, n *node, run int, what string, begin, end func() error) (string, error) {
+	since := time.Now()
+	if err := begin(); err != nil {
+		return what, err
+	}
+	first, err := d.other(ctx, run, since)
+	if err == nil {
+		err = d.wait(ctx, time.Second)
+	}
+	if err := errors.Join(err, end()); err != nil {
+		return what, err
+	}
+	err = d.until(ctx, time.Minute, "it ends", func() bool { return n.now == nil || int(n.run.Load()) != run })
+	return fmt.Sprintf("machine %s %s, the first message of another after %v", n.name, what, first.Sub(since).Round(time.Millisecond)), err
+}
