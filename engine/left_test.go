@@ -10,6 +10,7 @@ import (
 	"safemode/engine"
 	"safemode/engine/advice"
 	"safemode/engine/custody"
+	"safemode/engine/durable"
 	"safemode/engine/journal"
 	"safemode/engine/record"
 )
@@ -113,7 +114,7 @@ func TestStatusKnowsAHaltThatWasNotWritten(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	book, err := custody.MakeBook(dir)
+	book, err := custody.MakeBook(durable.Folder(dir))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -113,7 +113,7 @@ func TestDatabaseFailsOver(t *testing.T) {
 			t.Parallel()
 			first := pgtest.Start(t)
 			second := first.Standby(t)
-			s, sim := referenceScene(t, referenceMeters)
+			s, sim := referenceScene(t, referenceMeters())
 			address := first.Address("failover", second)
 			p := start(t, append(s.sweepArgs("safemode.yaml", "plan", ""), "--journal", address, "--verbose")...)
 			s.untilDone(t, p, 20)

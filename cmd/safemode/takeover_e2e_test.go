@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"safemode/cmd/rehearsal"
 	"safemode/engine/journal/store/pgtest"
 	"safemode/engine/record"
 )
@@ -57,7 +58,7 @@ func newPair(t *testing.T, c *pgtest.Cluster, meters int) *pair {
 	s := newScene(t, meters, referenceSeed, referenceSpeed)
 	p := &pair{scene: s, at: c.Address("winter"), custody: c.Database() + "&custody=northern"}
 	must(t, "", "custody", "new", "--custody-dir", p.custody)
-	user := demoConfig(s.speed).Limits.User
+	user := rehearsal.Config(s.speed).Limits.User
 	for i := range p.nodes {
 		n := &node{config: []string{"one.yaml", "two.yaml"}[i], inbox: freeAddress(t), operations: freeAddress(t), wire: tap(t, s.duis)}
 		s.configure(t, n.config, "{listen: "+s.inbox+"}", "{listen: "+n.inbox+"}", "{listen: "+s.operations+"}", "{listen: "+n.operations+"}",
