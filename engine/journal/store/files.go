@@ -393,7 +393,7 @@ var errNoWay = errors.New("the database cannot be reached")
 func (f *files) once(do func(ctx context.Context, pool *pgxpool.Pool, again bool) error, again bool) (err error) {
 	defer func() {
 		if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-			err = fmt.Errorf("%w: %w", errNoWay, err)
+			err = fmt.Errorf("%w: %v", errNoWay, err) //nolint:errorlint // hidden, as said above
 		}
 	}()
 	if f.lease != nil {
