@@ -109,9 +109,11 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		at := (first + i) % len(b.to)
 		next := r.Clone(r.Context())
 		next.URL.Host = b.to[at]
-		var err error
-		if next.Body, err = r.GetBody(); err != nil {
-			return nil, err
+		if r.GetBody != nil {
+			var err error
+			if next.Body, err = r.GetBody(); err != nil {
+				return nil, err
+			}
 		}
 		reply, err := b.transport.RoundTrip(next)
 		var dial *net.OpError
