@@ -265,3 +265,34 @@ func TestCommitIsNotTakenForReplicated(t *testing.T) {
 		})
 	}
 }
+
+// Who opens a journal while its standby is being promoted waits for that.
+func TestOpenedWhilePromoted(t *testing.T) {
+	t.Parallel()
+	first := pgtest.Start(t)
+	second := first.Standby(t)
+	at := first.Address("promoted", second)
+	s := openStore(t, at, true)
+	all := grow(t, s, 2)
+	must(t, s.Close())
+	first.Stop(t)
+	opened := make(chan error, 1)
+	var next Store
+	go func() {
+		var err error
+		next, err = Open(context.Background(), at, Options{Write: true, Lease: time.Minute})
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		t.Fatalf("no server takes writes: %v", err)
+	case <-time.After(time.Second):
+	}
+	must(t, second.Promote())
+	must(t, <-opened)
+	defer next.Close()
+	must(t, next.Append(segment(all[2].Tip(), 1), State{}))
+	if _, err := Open(t.Context(), strings.Replace(at, "user=safemode", "user=nobody", 1), Options{Write: true, Lease: time.Minute}); err == nil || !strings.Contains(err.Error(), "nobody") {
+		t.Errorf("a role that there is not: %v", err)
+	}
+}

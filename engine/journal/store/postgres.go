@@ -47,6 +47,9 @@ func openPostgres(ctx context.Context, at string, o Options) (_ *Postgres, err e
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if o.Write {
+		if err := p.reach(ctx, o.leaseLength()); err != nil {
+			return nil, err
+		}
 		err = migrate(ctx, p.pool)
 	} else {
 		err = checkMigrations(ctx, p.pool)
@@ -107,7 +110,7 @@ func newPool(ctx context.Context, address, name string, o Options) (*pgxpool.Poo
 		config.MaxConns = 16 // one to a server that does not answer takes a while to close
 		length := o.leaseLength()
 		config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { return waitForCommits(ctx, c, length) }
-		limit = perConnection(length)
+		limit = min(limit, perConnection(length))
 		if c.ValidateConnect == nil {
 			c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 		}
@@ -116,6 +119,23 @@ func newPool(ctx context.Context, address, name string, o Options) (*pgxpool.Poo
 		c.ConnectTimeout = limit
 	}
 	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// reach waits until a server takes writes, for a while: who takes a sweep over may meet one
+// that is just being promoted.
+func (p *Postgres) reach(ctx context.Context, long time.Duration) error {
+	for end := time.Now().Add(long); ; {
+		err := p.pool.Ping(ctx)
+		var said *pgconn.PgError
+		if err == nil || time.Now().After(end) || errors.As(err, &said) && !fleeting(said) {
+			return pgError(err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return pgError(err)
+		}
+	}
 }
 
 // dialer notices within seconds that a server's machine is gone.

@@ -17,7 +17,7 @@ var ErrOneServer = errors.New("what is committed may be with one server only")
 // follows, and where the database does not say so; others say that it cannot be asked.
 func Replicated(ctx context.Context, at string) (said string, err error) {
 	p := &Postgres{}
-	if _, err := p.connect(ctx, at, Options{Write: true}); err != nil {
+	if _, err := p.connect(ctx, at, Options{Write: true, Lease: LongestLease}); err != nil {
 		return "", err
 	}
 	defer p.pool.Close()
