@@ -114,7 +114,10 @@ func TakeLock(path string) (*Lock, error) {
 }
 
 // Release gives the lock free. Its file stays.
-func (l *Lock) Release() error { return l.file.Close() }
+func (l *Lock) Release() error {
+	// A child that is just being started has the file as well, and with it the lock.
+	return errors.Join(syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN), l.file.Close())
+}
 
 // Discard gives the lock free. Its file is removed first, if it was made for this lock.
 func (l *Lock) Discard() error {
@@ -122,5 +125,5 @@ func (l *Lock) Discard() error {
 	if l.made {
 		err = Remove(l.file.Name())
 	}
-	return errors.Join(err, l.file.Close())
+	return errors.Join(err, l.Release())
 }

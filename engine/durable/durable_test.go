@@ -5,9 +5,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"safemode/engine/durable"
@@ -153,5 +155,46 @@ func TestWritable(t *testing.T) {
 		if err := durable.Writable(path); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// A lock that was given free is nobody's, though a child that is just being started still
+// has its file.
+func TestLockIsNotLeftToAChild(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	lock, err := durable.TakeLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skipf("no list of open files: %v", err)
+	}
+	copies := 0
+	for _, f := range open {
+		if at, err := os.Readlink(filepath.Join("/proc/self/fd", f.Name())); err != nil || at != path {
+			continue
+		}
+		number, err := strconv.Atoi(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		child, err := syscall.Dup(number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Close(child)
+		copies++
+		break // the copy may have a number that is on the list
+	}
+	if err := lock.Release(); err != nil || copies != 1 {
+		t.Fatalf("%d copies, %v", copies, err)
+	}
+	again, err := durable.TakeLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Release(); err != nil {
+		t.Error(err)
 	}
 }
