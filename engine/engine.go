@@ -169,6 +169,7 @@ type Engine struct {
 	heardAt    time.Time
 	made       made
 	foreseen   []Counter
+	waits      error             // who has the journal, for whom a start would stand by; nil: nobody
 	leaving    ForeseenTransfers // as the start has read them
 	claimed    authority.Journal // what the journal says of itself
 	custody    []*custody.Counters

@@ -29,14 +29,31 @@ func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 			e.files, err = e.journal.Files(e.o.CustodyDir)
 			return err
 		}
-		if !errors.Is(err, journal.ErrInUse) || !journal.IsAddress(e.o.Journal) || e.o.Rehearsal {
-			return err
-		}
-		if err := e.standBy(ctx); err != nil {
+		switch {
+		case e.standsByFor(err):
+			if err := e.standBy(ctx); err != nil {
+				return err
+			}
+		case e.takeover != nil && journal.Passing(err): // it has stood by, and the database is away for a moment
+			e.o.Log.Warn("cannot take the sweep over yet", zap.Error(err))
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return errStoodBy
+			}
+		default:
 			return err
 		}
 	}
 }
+
+// standsByFor says whether a start stands by where its journal is refused so.
+func (e *Engine) standsByFor(err error) bool {
+	return errors.Is(err, journal.ErrInUse) && journal.IsAddress(e.o.Journal) && !e.o.Rehearsal
+}
+
+// errStoodBy is the error of one that was told to end while it stood by.
+var errStoodBy = fmt.Errorf("%w: it stood by, and took nothing over", sweep.ErrStopped)
 
 // standBy waits until the journal is nobody's. What can be refused before it is, is refused
 // now. The addresses are bound, and say that this engine stands by.
@@ -62,7 +79,7 @@ func (e *Engine) standBy(ctx context.Context) error {
 	})
 	e.standsBy.Store(nil)
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: it stood by, and took nothing over", sweep.ErrStopped)
+		return errStoodBy
 	}
 	if err != nil {
 		return err

@@ -101,6 +101,7 @@ type Foreseen struct {
 	Counters []Counter      // of each identity
 	Now      time.Time      // to which the gates are held
 	TLS      string         // by whose version the DCC was reached; empty: by none
+	StandsBy error          // why it would stand by; nil: it would not
 
 	Replicated string // for which servers the database's commits wait; empty: the journal is in a file
 	Transfers  ForeseenTransfers
@@ -144,7 +145,7 @@ func Foresee(ctx context.Context, o Options) Foreseen {
 		f.Said[PartReplay] = e.foreseeRun(ctx)
 	}
 	f.Resumes, f.Until, f.Now, f.Counters = e.grant.Resumes, e.grant.Until, e.clock.Wall(), e.foreseen
-	f.Transfers, f.Replicated = e.leaving, e.replicated
+	f.Transfers, f.Replicated, f.StandsBy = e.leaving, e.replicated, e.waits
 	if e.reached != nil {
 		f.TLS = tls.VersionName(e.reached.Version)
 	}
@@ -235,7 +236,7 @@ func (e *Engine) openJournal(ctx context.Context) (err error) {
 		return err
 	}
 	if e.files, err = journal.FilesFor(o.Journal, o.CustodyDir); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if e.looks {
 		err = e.readJournal()
@@ -277,7 +278,12 @@ func (e *Engine) readJournal() error {
 	if err == nil && there { // an empty file is one that was never begun
 		e.journal, err = journal.OpenReadOnly(e.o.Journal)
 	}
-	if place := journal.CheckPlace(e.o.Journal); place != nil {
+	place := journal.CheckPlace(e.o.Journal)
+	if e.standsByFor(place) {
+		e.waits = place
+		return err
+	}
+	if place != nil {
 		return place // a start does not come so far as to read it
 	}
 	return err
@@ -304,6 +310,9 @@ func (e *Engine) counted() custody.Owner {
 func (e *Engine) checkCounters(context.Context) error {
 	for _, id := range e.o.Identities {
 		over, err := custody.Check(e.files, id.EUI, e.counted(), e.counting(id.EUI))
+		if e.waits != nil && errors.Is(err, custody.ErrInUse) {
+			err = nil // they are free when the other engine has ended
+		}
 		e.foreseen = append(e.foreseen, Counter{id.EUI, over, err})
 		if err != nil && !e.looks {
 			return err

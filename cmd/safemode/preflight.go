@@ -206,6 +206,10 @@ func (f *preflight) parts() {
 		tls = ", mutual TLS (" + v.TLS + ")"
 	}
 	d := &b.plan.Direction
+	begins := "can be begun, or gone on with"
+	if v.StandsBy != nil {
+		begins = fmt.Sprintf("it would stand by: %v", v.StandsBy)
+	}
 	for _, part := range []struct {
 		part         engine.Part
 		name, detail string
@@ -218,7 +222,7 @@ func (f *preflight) parts() {
 		{engine.PartInbox, "inbox " + b.conf.Inbox.Listen, "can be bound"},
 		{engine.PartOperations, "operations " + b.conf.Operations.Listen, "can be bound"},
 		{engine.PartDatabase, "database", v.Replicated},
-		{engine.PartJournal, "journal " + b.journal, "can be begun, or gone on with"},
+		{engine.PartJournal, "journal " + b.journal, begins},
 		{engine.PartApprovals, "approvals", fmt.Sprintf("it may begin or go on until %s, and after %d stops more", v.Until.UTC().Format(time.RFC3339), v.Resumes)},
 		{engine.PartCheckpoints, "checkpoints " + b.options.Checkpoints.Path, "they pin this journal"},
 		{engine.PartSettings, "settings", "the engine's parts can be made"},

@@ -428,6 +428,9 @@ func TestStandbyIsInterrupted(t *testing.T) {
 	second.signal(syscall.SIGINT).says(t, exitInterrupted, "stood by")
 
 	s := p.scene
+	if r := safemode(t, "", "preflight", "--config", s.path("two.yaml"), "--plan", s.path("plan"), "--journal", p.at); r.code != exitDone || !strings.Contains(r.out, "it would stand by") {
+		t.Errorf("preflight: exit %d: %s%s", r.code, r.out, r.err)
+	}
 	s.plan(t, "other", "one.yaml", "direction.yaml")
 	start(t, "sweep", "--config", s.path("two.yaml"), "--plan", s.path("other"), "--journal", p.at).wait().says(t, exitRefused, "another plan")
 	first.signal(syscall.SIGINT).says(t, exitInterrupted, "drained")

@@ -321,6 +321,10 @@ func (j *Journal) Holder(ctx context.Context) (string, error) {
 	return who, j.named(err)
 }
 
+// Passing says whether the database may do in a moment what it did not now: it does not
+// answer, or another server is about to take its place.
+func Passing(err error) bool { return store.Passing(err) }
+
 // Standby lists who stands by to write the journal.
 func (j *Journal) Standby(ctx context.Context) ([]record.Holder, error) {
 	all, err := j.store.Standby(ctx)
@@ -329,7 +333,7 @@ func (j *Journal) Standby(ctx context.Context) ([]record.Holder, error) {
 
 // StandBy waits until nobody may write the journal at an address: see [store.StandBy].
 func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder, error)) (last record.Holder, err error) {
-	if last, err = store.StandBy(ctx, at, store.Options{Holder: o.Holder}, tell); err != nil {
+	if last, err = store.StandBy(ctx, at, store.Options{Holder: o.Holder, Lease: o.Lease}, tell); err != nil {
 		err = fmt.Errorf("journal %s: %w", store.Shown(at), err)
 	}
 	return last, err

@@ -108,6 +108,14 @@ type Takeover struct {
 	HandedOver bool      `json:"handed_over"` // it gave the sweep up itself; else nothing was heard of it until its lease had ended
 }
 
+// String says it in words.
+func (t *Takeover) String() string {
+	if t.HandedOver {
+		return "it was handed over by " + t.From
+	}
+	return "it was taken over from " + t.From + ", of which nothing was heard any more"
+}
+
 // Approved is one person's approval, as the engine's direction specifies it.
 type Approved struct {
 	Name      string `json:"name"`

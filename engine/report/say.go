@@ -17,7 +17,12 @@ func Say(r record.Record) string {
 	}
 	switch r.Kind {
 	case record.Opened:
-		return "the sweep was started"
+		return decoded(r, func(b record.Opening) string {
+			if b.Takeover == nil {
+				return "the sweep was started"
+			}
+			return "the sweep was started: " + b.Takeover.String()
+		})
 	case record.Planned:
 		return "the plan was written down"
 	case record.Target:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"safemode/engine/record"
@@ -63,6 +64,16 @@ func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder,
 			return last, ctx.Err()
 		}
 	}
+}
+
+// Passing says whether a database may do in a moment what it did not now: it cannot be
+// reached, does not answer in time, is starting or ending, or is no primary yet.
+func Passing(err error) bool {
+	if said, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return fleeting(said)
+	}
+	_, unreached := errors.AsType[*pgconn.ConnectError](err)
+	return unreached || errors.Is(err, context.DeadlineExceeded) || pgconn.SafeToRetry(err)
 }
 
 // lookAt says who holds the lease, or held it last, and has the database know who stands by.
