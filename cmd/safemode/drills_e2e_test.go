@@ -76,7 +76,8 @@ type background struct {
 	out     output
 	ended   chan struct{}
 
-	terminal *os.File // nil: it has none
+	terminal *os.File      // nil: it has none
+	read     chan struct{} // closed once all is read that came to it
 }
 
 // at is the process of a command line, in the script's folder and with its environment.
@@ -272,6 +273,7 @@ func paste(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return b.hasEnded()
 	})
+	<-b.read
 	said := strings.ReplaceAll(b.out.String(), "\r\n", "\n")
 	fmt.Fprint(ts.Stdout(), said)
 	if code := b.command.ProcessState.ExitCode(); code != 0 {
@@ -281,11 +283,14 @@ func paste(ts *testscript.TestScript, _ bool, args []string) {
 
 // onTerminal begins a command line on a terminal of 80 columns and 24 lines.
 func onTerminal(ts *testscript.TestScript, line string) *background {
-	b := &background{command: at(ts, []string{"sh", "-c", "exec 2>&1; cd /; " + line}), ended: make(chan struct{})}
+	b := &background{command: at(ts, []string{"sh", "-c", "exec 2>&1; cd /; " + line}), ended: make(chan struct{}), read: make(chan struct{})}
 	var err error
 	b.terminal, err = pty.StartWithSize(b.command, &pty.Winsize{Rows: 24, Cols: 80})
 	ts.Check(err)
-	go func() { _, _ = io.Copy(&b.out, b.terminal) }() // until its other end is closed
+	go func() {
+		defer close(b.read)
+		_, _ = io.Copy(&b.out, b.terminal) // until its other end is closed
+	}()
 	return b
 }
 

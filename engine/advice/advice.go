@@ -202,8 +202,11 @@ func (j *judge) ways() {
 			t.Says = "the DCC takes nothing: "
 			t.Do += " If they are well, look at the way there: dcc.url, dcc.tls, the firewall."
 		}
-		if st.State == "paused" { // nothing is POSTed that would show it
+		tries := st.State != "paused" && slices.Contains(slices.Collect(maps.Values(st.Breakers)), "open")
+		if !tries { // nothing is POSTed that would show it
 			t.Says = strings.NewReplacer("takes nothing", "took nothing when it was last tried", "fail", "failed when they were last tried").Replace(t.Says)
+		}
+		if st.State == "paused" {
 			t.Do = strings.Replace(t.Do, doesServices, "While it is paused the sweep tries nothing: resume once they are well.", 1)
 		}
 		names := strings.Join(slices.Sorted(maps.Keys(st.Breakers)), ", ")

@@ -210,6 +210,9 @@ func TestWhatIsWrongIsSaidBeforeWhatFollowsFromIt(t *testing.T) {
 		"no such certificate": {record.Status{State: "running", Heard: silent, UnknownSigner: 7, UnknownSince: now}, []string{"7 answers are signed under a certificate"}},
 		"and it has paused":   {record.Status{State: "paused", Holds: []record.HoldStatus{wave}, UnknownSigner: 1, UnknownSince: now}, []string{"1 answer is signed under a certificate", "the sweep is paused"}},
 		"the DCC down":        {record.Status{State: "paused", Holds: []record.HoldStatus{wave}, Breakers: breakers, BreakersSince: now}, []string{"the DCC took nothing when it was last tried: transform North, since 30 Nov 03:00 UTC", "the sweep is paused"}},
+		"nothing to try it with": {record.Status{
+			State: "running", Breakers: map[string]string{"transform North": "probing"}, Rates: record.Rates{Acknowledged: 1},
+		}, []string{"POSTs to the DCC failed when they were last tried: transform North"}},
 		"a person's pause": {record.Status{
 			State: "paused", Holds: []record.HoldStatus{{Scope: wholeSweep, Action: "pause", By: "Ada"}}, Breakers: breakers,
 		}, []string{"the sweep is paused", "the DCC took nothing when it was last tried"}},
