@@ -27,6 +27,7 @@ func TestPagesInABrowser(t *testing.T) {
 	if list := b.unnamed(); len(list) > 0 {
 		t.Errorf("without a name: %v", list)
 	}
+	b.skips()
 	b.steer(s)
 
 	// Without scripts the same can be read, and nothing can be pressed that does nothing.
@@ -63,6 +64,19 @@ func TestPagesInABrowser(t *testing.T) {
 	}
 	b.calm(base, "file://"+out)
 	stopSim(t, sim)
+}
+
+// skips goes by the keyboard from the beginning of the page to the state, and on to the first
+// link there; each shows that the focus is on it.
+func (b *browser) skips() {
+	b.t.Helper()
+	const shown = `(r => r.left >= 0 && r.width > 0)(document.activeElement.getBoundingClientRect()) && parseFloat(getComputedStyle(document.activeElement).outlineWidth) > 2`
+	b.press("Tab", 9)
+	b.until(`document.activeElement.matches('.skip') && ` + shown)
+	b.press("Enter", 13)
+	b.until(`document.activeElement.id === 'live'`)
+	b.press("Tab", 9)
+	b.until(`document.activeElement.matches('#live *') && ` + shown)
 }
 
 // order gives an order by a button of the page, and answers its question.

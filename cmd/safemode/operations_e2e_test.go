@@ -17,8 +17,9 @@ func TestGuardedOperations(t *testing.T) {
 	ca := newTLSAuthority(t, "operations-ca")
 	certificate, key := ca.issue("operations")
 	token := putFile(t, s.path("token"), []byte("0123456789abcdef0123456789abcdef\n"))
+	look := putFile(t, s.path("look"), []byte("to_look_with_and_for_nothing_else\n"))
 	wrong := putFile(t, s.path("wrong-token"), []byte("0123456789abcdef0123456789abcdeX\n"))
-	guarded := "operations: {listen: " + s.operations + ", tls: {certificate: " + certificate + ", key: " + key + "}, token_file: token}"
+	guarded := "operations: {listen: " + s.operations + ", tls: {certificate: " + certificate + ", key: " + key + "}, token_file: token, look_token_file: look}"
 	s.configure(t, "safemode.yaml", "operations: {listen: "+s.operations+"}", guarded)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	s.sim(t)
@@ -36,6 +37,9 @@ func TestGuardedOperations(t *testing.T) {
 	stranger := newTLSAuthority(t, "stranger-ca")
 	refuses(t, exitRefused, "--token-file", "", "stop", "--operations", address, "--ca", ca.file)
 	refuses(t, exitRefused, "operations token", "", "stop", "--operations", address, "--ca", ca.file, "--token-file", wrong)
+	looks := []string{"--operations", address, "--ca", ca.file, "--token-file", look}
+	must(t, "", append([]string{"status", "--json"}, looks...)...)
+	refuses(t, exitRefused, "who has this token may look, but gives no orders. Who may: whoever has the token of operations.token_file.", "", append([]string{"stop"}, looks...)...)
 	refuses(t, exitFailed, "certificate", "", "stop", "--operations", address, "--ca", stranger.file, "--token-file", token)
 	refuses(t, exitFailed, "certificate", "", "stop", "--operations", address, "--token-file", token)
 	refuses(t, exitFailed, s.operations, "", "stop", "--operations", s.operations, "--token-file", token) // plain HTTP
@@ -60,6 +64,8 @@ func TestOperationsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	putFile(t, s.path("short-token"), []byte("secret\n"))
+	putFile(t, s.path("one-token"), []byte("0123456789abcdef0123456789abcdef\n"))
+	putFile(t, s.path("same-token"), []byte("0123456789abcdef0123456789abcdef\n"))
 	for _, test := range []struct{ operations, reason string }{
 		{"{listen: 0.0.0.0:8090}", "not loopback"},
 		{"{listen: 0.0.0.0:8090, token_file: token}", "not loopback"},
@@ -67,6 +73,8 @@ func TestOperationsRefused(t *testing.T) {
 		{"{listen: " + s.operations + ", token_file: open-token}", "chmod 600"},
 		{"{listen: " + s.operations + ", token_file: short-token}", "openssl rand -hex 32"},
 		{"{listen: " + s.operations + ", token_file: no-token}", "no such file"},
+		{"{listen: " + s.operations + ", look_token_file: one-token}", "nobody could give an order"},
+		{"{listen: " + s.operations + ", token_file: one-token, look_token_file: same-token}", "operations.look_token_file: another has the same token"},
 		{"{listen: " + s.operations + ", tls: {certificate: " + certificate + ", key: " + certificate + "}}", "operations.tls"},
 	} {
 		s.configure(t, "bad.yaml", plain, "operations: "+test.operations)

@@ -79,7 +79,7 @@ func loadOperations(o config.Operations, secrets secretFiles) (a console.Address
 			return a, fmt.Errorf("operations.people_file: %w", err)
 		}
 	}
-	return a, nil
+	return a, a.Check()
 }
 
 // roles are those of the file of people, as the console has them.

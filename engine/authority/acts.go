@@ -27,6 +27,7 @@ var Acts = []Act{
 	{"pause", anyOperator, "", "Operator record with the name, and whether it was proven"},
 	{"resume", anyOperator, "", "Operator record; it takes back a pause or a stop of a scope, never a halt"},
 	{"stop", anyOperator, "", "Operator record, and Closed"},
+	{"handover", anyOperator, "", "Operator record, and Closed; the engine that stands by goes on"},
 	{"rerun", anyOperator, "", "Operator record; what is asked again is within the plan"},
 	{"exclude", anyOperator, "", "Operator record; nothing takes it back"},
 	{"suppress", anyOperator, "", "Operator record; nothing takes it back"},

@@ -84,22 +84,32 @@ type sharedToken struct {
 	role   Role
 }
 
+// Check refuses tokens by which two could not be told apart, and those that let nobody give
+// an order.
+func (a Address) Check() error {
+	_, err := newTokens(Options{Token: a.Token, LookToken: a.LookToken, People: a.People})
+	return err
+}
+
 // newTokens takes the tokens of the options.
 func newTokens(o Options) (tokens, error) {
 	if err := checkPeople(o.People); err != nil {
 		return tokens{}, err
 	}
 	t := tokens{people: o.People}
-	for role, token := range map[Role]string{Orders: o.Token, Looks: o.LookToken} {
-		if token == "" {
+	for _, given := range [...]struct {
+		role        Role
+		token, name string
+	}{{Orders, o.Token, "operations.token_file"}, {Looks, o.LookToken, "operations.look_token_file"}} {
+		if given.token == "" {
 			continue
 		}
-		digest := sha256.Sum256([]byte(token))
+		digest := sha256.Sum256([]byte(given.token))
 		if slices.ContainsFunc(o.People, func(p Person) bool { return p.TokenSHA256 == digest }) ||
 			slices.ContainsFunc(t.shared, func(s sharedToken) bool { return s.digest == digest }) {
-			return tokens{}, fmt.Errorf("the token to %s is another's, too", role)
+			return tokens{}, fmt.Errorf("%s: another has the same token: make one of its own (openssl rand -hex 32)", given.name)
 		}
-		t.shared = append(t.shared, sharedToken{digest, role})
+		t.shared = append(t.shared, sharedToken{digest, given.role})
 	}
 	if o.LookToken != "" && o.Token == "" && len(o.People) == 0 {
 		return tokens{}, errors.New("with a token to look alone nobody could give an order")
