@@ -110,10 +110,13 @@ func TestDatabaseFailsOver(t *testing.T) {
 			name = "not waited for"
 		}
 		t.Run(name, func(t *testing.T) {
+			if waits {
+				onlyWhole(t) // the tests of package store fail over in every way
+			}
 			t.Parallel()
 			first := pgtest.Start(t)
 			second := first.Standby(t)
-			s, sim := referenceScene(t, referenceMeters())
+			s, sim := referenceScene(t, fewMeters())
 			address := first.Address("failover", second)
 			p := start(t, append(s.sweepArgs("safemode.yaml", "plan", ""), "--journal", address, "--verbose")...)
 			s.untilDone(t, p, 20)

@@ -95,9 +95,9 @@ func TestNothingIsWrittenThroughALink(t *testing.T) {
 	if err := os.Chmod(s.path("custody"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	s.refusesSweep(t, exitRefused, "safemode.yaml", "plan", "journal.db", "custody", "is open to others", "chmod go-w")
+	s.refusesSweep(t, exitRefused, "safemode.yaml", "plan", "journal.db", "custody", "is open to others", "chmod o-w")
 	r := safemode(t, "", "preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("plan"), "--journal", s.path("journal.db"))
-	if r.code != exitFailed || !strings.Contains(r.out, "FAIL custody") {
+	if r.code != exitFailed || !strings.Contains(r.out, "FAIL counter of") || !strings.Contains(r.out, "is open to others") {
 		t.Errorf("preflight of a folder that everybody may write: exit %d: %s", r.code, r.out)
 	}
 	if err := errors.Join(os.Chmod(s.path("custody"), 0o700), os.Chmod(s.path("safemode.yaml"), 0o666)); err != nil {

@@ -91,7 +91,9 @@ func (s *scene) halts(t *testing.T, sweep *process, journalName, gate string, cl
 	records := journalRecords(t, s.path(journalName))
 	last, all, after := signedAfter(records, closed)
 	t.Logf("gate %s: %d signatures, %d of them within %v after it closed; this machine was late by %v", gate, all, after, last, slow())
-	if last > time.Second+slow() {
+	// It goes through four hands, each of which may be as late: who looks at the evidence, the
+	// core, the worker that signs, and who makes the journal's record durable.
+	if last > time.Second+4*slow() {
 		t.Errorf("gate %s: signed %v after it closed", gate, last)
 	}
 	if all < 200 || all > gatedMeters()*8 {

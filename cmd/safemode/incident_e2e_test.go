@@ -41,7 +41,7 @@ func TestIncident(t *testing.T) {
 	long(t)
 	dir := t.TempDir()
 	out := filepath.Join(dir, "demo")
-	r := start(t, "demo", "--meters", "80", "--seed", "5", "--speed", "2000", "--faults", "north-outage", "--json", "--out", out).wait()
+	r := start(t, "demo", "--meters", "80", "--seed", "5", "--retries", "short", "--faults", "north-outage", "--json", "--out", out).wait()
 	if r.code != exitDone {
 		t.Fatalf("demo: exit %d: %s", r.code, r.err)
 	}

@@ -244,9 +244,8 @@ func TestInTheBackgroundOfATerminal(t *testing.T) {
 		t.Skip("bash, which has job control, is not there")
 	}
 	background := `"$0" demo --meters 30 --out "$1" & wait $!; echo ENDED $?`
-	// It fills the terminal, is stopped by its user, and goes on in the background.
-	later := `{ until [ -s "$1.pid" ]; do sleep .1; done; sleep 3; kill -TSTP "$(cat "$1.pid")"; } & ` +
-		`sh -c 'echo $$ >"$1.pid"; exec "$0" demo --meters 60 --speed 600 --out "$1"' "$0" "$1"; echo STOPPED; bg %2; wait %2; echo ENDED $?`
+	// It fills the terminal, is stopped by its user then, and goes on in the background.
+	later := `sh -c 'echo $$ >"$1.pid"; exec "$0" demo --meters 30 --speed 2400 --out "$1"' "$0" "$1"; echo STOPPED; bg %1; wait %1; echo ENDED $?`
 	for name, script := range map[string]string{"a usual terminal": background, "one with tostop": "stty tostop; " + background, "put there later": later} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -259,8 +258,22 @@ func TestInTheBackgroundOfATerminal(t *testing.T) {
 			}
 			said := make(chan []byte, 1)
 			go func() {
-				all, _ := io.ReadAll(master) // an error is the terminal's end
-				said <- all
+				var all []byte
+				stopped := script != later
+				for part := make([]byte, 4<<10); ; {
+					n, err := master.Read(part)
+					all = append(all, part[:n]...)
+					if err != nil { // the terminal's end
+						said <- all
+						return
+					}
+					if !stopped && bytes.Contains(all, []byte("\x1b[?1049h")) {
+						stopped = true
+						if out, err := exec.Command("sh", "-c", `kill -TSTP "$(cat "$0.pid")"`, out).CombinedOutput(); err != nil {
+							t.Errorf("%v: %s", err, out)
+						}
+					}
+				}
 			}()
 			var text []byte
 			select {

@@ -16,6 +16,7 @@ import (
 // people; the page fits a wide and a narrow screen, in the light and in the dark. With
 // SAFEMODE_SCREENSHOTS=DIR pictures of all are kept there to be looked at.
 func TestStatesAreLookedAt(t *testing.T) {
+	onlyWhole(t) // TestPagesInABrowser has the states of a night that goes well
 	long(t)
 	b := openBrowser(t)
 	s := newScene(t, 400, 5, 300)

@@ -48,14 +48,15 @@ const (
 	pairPace      = 150 // POSTs a second
 	pairBurst     = 10
 	pairThreshold = 200
+	pairMeters    = 120 // enough to meet it
 	pairPer       = 36 * time.Second
 )
 
 // newPair makes two machines of a scene whose journal and custody are in a database. The
 // simulated DCC serves.
-func newPair(t *testing.T, c *pgtest.Cluster, meters int) *pair {
+func newPair(t *testing.T, c *pgtest.Cluster) *pair {
 	t.Helper()
-	s := newScene(t, meters, referenceSeed, referenceSpeed)
+	s := newScene(t, pairMeters, referenceSeed, referenceSpeed)
 	p := &pair{scene: s, at: c.Address("winter"), custody: c.Database() + "&custody=northern"}
 	must(t, "", "custody", "new", "--custody-dir", p.custody)
 	user := rehearsal.Config(s.speed).Limits.User
@@ -313,7 +314,7 @@ func (p *pair) tookOver(t *testing.T, handedOver bool) {
 func TestTakeover(t *testing.T) {
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, fewMeters())
+	p := newPair(t, c)
 	first := p.start(t, 0)
 	p.untilDone(t, 0, 5)
 	second := p.start(t, 1)
@@ -349,9 +350,10 @@ func TestTakeover(t *testing.T) {
 // A person hands the sweep over: the machine that has it drains, gives it up and ends, and the
 // one that stands by goes on at once. Where nobody stands by it is refused.
 func TestHandover(t *testing.T) {
+	onlyWhole(t) // TestTakeover has the same two machines
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, fewMeters())
+	p := newPair(t, c)
 	first := p.start(t, 0)
 	p.untilDone(t, 0, 5)
 	order := []string{"handover", "--operations", p.nodes[0].operations, "--reason", "new kernel"}
@@ -387,9 +389,10 @@ func TestHandover(t *testing.T) {
 // The machine that sweeps is suspended for longer than its lease. When it comes back it sends
 // nothing that is new, and ends with who has the sweep.
 func TestSuspendedMachineSendsNothingNew(t *testing.T) {
+	onlyWhole(t) // TestSweepInADatabase suspends the one machine that it has
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, fewMeters())
+	p := newPair(t, c)
 	first := p.start(t, 0)
 	p.untilDone(t, 0, 5)
 	second := p.start(t, 1)
@@ -420,7 +423,7 @@ func TestSuspendedMachineSendsNothingNew(t *testing.T) {
 func TestStandbyIsInterrupted(t *testing.T) {
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, fewMeters())
+	p := newPair(t, c)
 	first := p.start(t, 0)
 	p.untilDone(t, 0, 1)
 	second := p.start(t, 1)
