@@ -48,7 +48,7 @@ func Acceptable(custodyDir string, j *journal.Journal) (subject string, _ error)
 // counters, and a folder of counters that was copied or restored for the one that it was.
 // Two must have approved that very act; the next start goes by their approvals, too. What
 // was signed since the backup is not known: a critical request of
-// which the journal has the first leg alone may have been signed to its end, so it is
+// which the journal has the first half alone may have been signed to its end, so it is
 // given up as in doubt and never signed under its counter again; and a record says that
 // all readings so far prove nothing any more. It touches only the counters of this
 // journal. Errors wrap [ErrRefused], or are those of [custody.Accept] and [journal.Open].

@@ -15,7 +15,7 @@ import (
 )
 
 // ownFiles are the descriptors of journal, index, custody, checkpoints, evidence and the
-// SMKI service, with room for each to be opened anew.
+// SMKI service, with room for each to be opened again.
 const ownFiles = 128
 
 // listenInbox and listenOperations bind the addresses, each with its share of the descriptors

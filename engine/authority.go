@@ -197,7 +197,7 @@ func (e *Engine) readPlanned(ctx context.Context, whole int) error {
 }
 
 // fits holds the meters of a state that the journal keeps to the plan's.
-func (e *Engine) fits(kept iter.Seq[record.Seat]) error {
+func (e *Engine) fits(kept iter.Seq[record.PlannedMeter]) error {
 	seats := sha256.New()
 	var b [26]byte
 	for s := range kept {

@@ -27,7 +27,7 @@ func TestAttackMetersOfAnotherPlan(t *testing.T) {
 	content, seats := plan.NewContent(), sha256.New()
 	for i, t := range targets {
 		content.Target(t.Device, targets[i].Body())
-		seats.Write(record.Seat{Device: t.Device, Hub: t.Hub, Originator: t.Originator, Type: t.Type, Region: t.Region}.Append(nil))
+		seats.Write(record.PlannedMeter{Device: t.Device, Hub: t.Hub, Originator: t.Originator, Type: t.Type, Region: t.Region}.Append(nil))
 	}
 	begin := func(t *testing.T, change func([]plan.Target)) (*Engine, error) {
 		j, err := journal.Open(filepath.Join(t.TempDir(), "journal.db"), journal.Options{})
@@ -51,7 +51,7 @@ func TestAttackMetersOfAnotherPlan(t *testing.T) {
 	if _, left := e.o.Suppressed[12]; err != nil || !left || len(e.o.Suppressed) != 1 {
 		t.Fatalf("%v, suppressed %v", err, e.o.Suppressed)
 	}
-	kept := []record.Seat{
+	kept := []record.PlannedMeter{
 		{Device: 11, Hub: 21, Originator: 5, Type: servicerequests.ESME, Region: servicerequests.North},
 		{Device: 12, Hub: 22, Originator: 5, Type: servicerequests.GSME, Region: servicerequests.South},
 	}
@@ -62,12 +62,12 @@ func TestAttackMetersOfAnotherPlan(t *testing.T) {
 	if err := e.fits(slices.Values(kept)); err != nil {
 		t.Errorf("the plan's own: %v", err)
 	}
-	for name, change := range map[string]func([]record.Seat) []record.Seat{
-		"another meter": func(s []record.Seat) []record.Seat { s[1].Device = 13; return s },
-		"another hub":   func(s []record.Seat) []record.Seat { s[1].Hub = 13; return s },
-		"another fuel":  func(s []record.Seat) []record.Seat { s[1].Type = servicerequests.ESME; return s },
-		"one more":      func(s []record.Seat) []record.Seat { return append(s, record.Seat{Device: 13}) },
-		"another order": func(s []record.Seat) []record.Seat { slices.Reverse(s); return s },
+	for name, change := range map[string]func([]record.PlannedMeter) []record.PlannedMeter{
+		"another meter": func(s []record.PlannedMeter) []record.PlannedMeter { s[1].Device = 13; return s },
+		"another hub":   func(s []record.PlannedMeter) []record.PlannedMeter { s[1].Hub = 13; return s },
+		"another fuel":  func(s []record.PlannedMeter) []record.PlannedMeter { s[1].Type = servicerequests.ESME; return s },
+		"one more":      func(s []record.PlannedMeter) []record.PlannedMeter { return append(s, record.PlannedMeter{Device: 13}) },
+		"another order": func(s []record.PlannedMeter) []record.PlannedMeter { slices.Reverse(s); return s },
 	} {
 		if e.fits(slices.Values(change(slices.Clone(kept)))) == nil {
 			t.Errorf("a state of %s was taken", name)

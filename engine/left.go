@@ -141,7 +141,7 @@ func haltUnwritten(custodyDir, journalID string, st *record.Status) {
 	}
 }
 
-// Tally adds to a status what a report of its journal counts, and judges it anew.
+// Tally adds to a status what a report of its journal counts, and judges it again.
 func Tally(st *record.Status, r *report.Report, place advice.Place) {
 	s := &r.Summary
 	v := s.Verdicts

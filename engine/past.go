@@ -35,7 +35,7 @@ func (e *Engine) restore(ctx context.Context) (from, walked uint64, _ error) {
 		return from, walked, nil
 	case errors.Is(err, journal.ErrState), errors.Is(err, sweep.ErrState):
 		if kept.Seq != 0 {
-			e.o.Log.Warn("all records are folded anew", zap.Error(err))
+			e.o.Log.Warn("kept state not used, replaying all records", zap.Error(err))
 		}
 		return 1, 1, nil
 	}

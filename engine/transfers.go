@@ -79,7 +79,7 @@ func (t Transfers) Foresee(p *plan.Plan) (f ForeseenTransfers, err error) {
 // transfersPoll is how often the list is looked at, in real time.
 const transfersPoll = 2 * time.Second
 
-// watchTransfers gives the sweep the list anew whenever it changes, until ctx ends. One that
+// watchTransfers gives the sweep the list again whenever it changes, until ctx ends. One that
 // cannot be read leaves the last good one in force.
 func (e *Engine) watchTransfers(ctx context.Context) {
 	t := e.o.Transfers

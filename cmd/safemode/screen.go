@@ -198,7 +198,7 @@ func flow(width int, pieces ...string) (lines []string) {
 }
 
 // toDo is what there is for people to do, in so many lines at the most: all of it, or the
-// first in full and what is so of the others, as far as there is room.
+// first in full and the cause of the others, as far as there is room.
 func toDo(st *record.Status, width, most int) []string {
 	if len(st.ToDo) == 0 {
 		return []string{heading.Render("To do ") + "nothing: " + st.Health.Says}

@@ -58,7 +58,7 @@ func critical() (all []servicerequests.Service) {
 }
 
 // TestWallBuilder, the first: there is no way to say what is forbidden. A request is
-// an ID, one of the services, and for its second leg bytes that the other walls
+// an ID, one of the services, and for its second half bytes that the other walls
 // read; of all the values a service can have only the permitted set has a form.
 func TestWallBuilder(t *testing.T) {
 	want := map[string]reflect.Type{

@@ -76,7 +76,7 @@ func (c *counters) judge(claim *Claim) {
 	claim.Note = fmt.Sprintf("%d counters of %d originators", different, len(originators))
 }
 
-// clash says why two messages must not share a counter. The two legs of one
+// clash says why two messages must not share a counter. The two halves of one
 // request do, and so does the same message in two histories.
 func clash(a, b use) string {
 	switch {

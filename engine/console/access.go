@@ -69,7 +69,7 @@ func Server(handler http.Handler, log *zap.Logger) *http.Server {
 	}
 }
 
-// asked bounds how often one person, or one address of nobody in particular, may ask; all
+// asked bounds how often one person, or one address without a person, may ask; all
 // orders are taken.
 var asked = listen.Rate{PerSecond: 100, Burst: 400}
 

@@ -53,7 +53,7 @@ func (b *board) read() *sheet {
 	return b.top
 }
 
-// takeDown has the next reader look anew.
+// takeDown has the next reader look again.
 func (b *board) takeDown() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

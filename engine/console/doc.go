@@ -2,7 +2,7 @@
 // the state of the sweep, and an operator's orders.
 //
 //	GET  /                      a page for people; it can be read without scripts
-//	GET  /live                  its middle anew every second, as server-sent events
+//	GET  /live                  its middle again every second, as server-sent events
 //	GET  /note                  what one shift tells the next, as text
 //	GET  /meters                lists of meters, and the way to one by its id
 //	GET  /meter/PLACE           the story of the meter at a place of the plan
@@ -37,5 +37,5 @@
 // strangers nor readers who hold many keep an operator out, and no person has more than half
 // of the places. Requests and answers have their time, and who asks more than 100
 // times a second is put off with 429, but for orders. What is read of the sweep is at most a
-// second old, made once for all readers; an order has it made anew.
+// second old, made once for all readers; an order has it made again.
 package console

@@ -136,7 +136,7 @@ func (d *document) make() object {
 	}
 	paths := object{
 		"/":       get("The sweep's page", object{"200": page}),
-		"/live":   get("The page's middle anew every second", object{"200": of("Server-sent events.", "text/event-stream", object{"type": "string"})}),
+		"/live":   get("The page's middle, again every second", object{"200": of("Server-sent events.", "text/event-stream", object{"type": "string"})}),
 		"/note":   get("What one shift tells the next", object{"200": text("Plain text.")}),
 		"/meters": get("Lists of meters, and the way to one", object{"200": page, "303": object{"description": "To the one meter that was looked for."}, "404": page, "422": page}, query("list", "the name of a list, like not_safe or stuck"), query("find", "a device id, an MPAN or an MPRN; where the page is redacted a place of the plan")),
 		"/meter/{place}": get("One meter's story", object{"200": page, "404": text("There is none.")},

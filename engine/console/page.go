@@ -234,7 +234,7 @@ func news(v view) ([]byte, error) {
 	return []byte("data: " + text + "\n\n"), err
 }
 
-// live sends the page's middle anew every second (server-sent events), until the
+// live sends the page's middle every second (server-sent events), until the
 // reader goes or the server ends.
 func (c console) live(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")

@@ -68,7 +68,7 @@ func as(r *http.Request, who caller) *http.Request {
 
 // callerOf is who a request is from.
 func callerOf(r *http.Request) caller {
-	who, _ := r.Context().Value(callerKey{}).(caller) // of nobody: Anyone
+	who, _ := r.Context().Value(callerKey{}).(caller) // without one: Anyone
 	return who
 }
 

@@ -20,17 +20,17 @@ func TestOrderOfTheChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		checks := []struct {
 			name  string
-			deny  func(*door, *exchange.Leg)
+			deny  func(*door, *exchange.Half)
 			want  error
 			asked []string
 		}{
-			{"gate", func(d *door, _ *exchange.Leg) { d.gate = func(time.Time) error { return errShut } }, exchange.ErrGate, []string{"gate"}},
-			{"recall", func(_ *door, l *exchange.Leg) { l.Permit.Recall() }, exchange.ErrRecalled, []string{"gate"}},
-			{"fresh", func(_ *door, l *exchange.Leg) { l.NotAfter = time.Now().Add(-1) }, exchange.ErrStale, []string{"gate"}},
-			{"limit", func(d *door, _ *exchange.Leg) {
+			{"gate", func(d *door, _ *exchange.Half) { d.gate = func(time.Time) error { return errShut } }, exchange.ErrGate, []string{"gate"}},
+			{"recall", func(_ *door, l *exchange.Half) { l.Permit.Recall() }, exchange.ErrRecalled, []string{"gate"}},
+			{"fresh", func(_ *door, l *exchange.Half) { l.NotAfter = time.Now().Add(-1) }, exchange.ErrStale, []string{"gate"}},
+			{"limit", func(d *door, _ *exchange.Half) {
 				d.grant = func(time.Time) (bool, time.Duration, string) { return false, time.Second, "user" }
 			}, nil, []string{"gate", "limit"}},
-			{"breaker", func(d *door, _ *exchange.Leg) { d.allow = func() error { return errDCC } }, exchange.ErrCircuit, []string{"gate", "limit", "breaker"}},
+			{"breaker", func(d *door, _ *exchange.Half) { d.allow = func() error { return errDCC } }, exchange.ErrCircuit, []string{"gate", "limit", "breaker"}},
 		}
 		for i, check := range checks {
 			d, l := newDoor(t), durable()
@@ -73,12 +73,12 @@ func TestOrderOfTheChecks(t *testing.T) {
 // What would be denied is not signed either: no counter of it is used up in the journal.
 func TestNothingIsSignedThatIsDenied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for want, deny := range map[error]func(*door, *exchange.Leg){
-			exchange.ErrGate:     func(d *door, _ *exchange.Leg) { d.gate = func(time.Time) error { return errShut } },
-			exchange.ErrRecalled: func(_ *door, l *exchange.Leg) { l.Permit.Recall() },
-			exchange.ErrStale:    func(_ *door, l *exchange.Leg) { l.NotAfter = time.Now().Add(-1) },
+		for want, deny := range map[error]func(*door, *exchange.Half){
+			exchange.ErrGate:     func(d *door, _ *exchange.Half) { d.gate = func(time.Time) error { return errShut } },
+			exchange.ErrRecalled: func(_ *door, l *exchange.Half) { l.Permit.Recall() },
+			exchange.ErrStale:    func(_ *door, l *exchange.Half) { l.NotAfter = time.Now().Add(-1) },
 		} {
-			for _, l := range []exchange.Leg{leg(), command()} {
+			for _, l := range []exchange.Half{half(), command()} {
 				l.Permit = new(exchange.Permit)
 				d := newDoor(t)
 				deny(d, &l)
@@ -94,16 +94,16 @@ func TestNothingIsSignedThatIsDenied(t *testing.T) {
 // whenever that became so; the bytes are durable, and go later as they are.
 func TestSlowCommit(t *testing.T) {
 	for name, test := range map[string]struct {
-		meanwhile func(*door, *exchange.Leg)
+		meanwhile func(*door, *exchange.Half)
 		denied    func(error) bool
 	}{
-		"a gate closes":         {func(d *door, _ *exchange.Leg) { d.gate = func(time.Time) error { return errShut } }, is(exchange.ErrGate)},
-		"it is recalled":        {func(_ *door, l *exchange.Leg) { l.Permit.Recall() }, is(exchange.ErrRecalled)},
-		"its read grows old":    {func(*door, *exchange.Leg) {}, is(exchange.ErrStale)},
-		"the circuit opens":     {func(d *door, _ *exchange.Leg) { d.allow = func() error { return errDCC } }, is(exchange.ErrCircuit)},
-		"there is no room left": {func(d *door, _ *exchange.Leg) { d.grant = full }, func(err error) bool { _, ok := errors.AsType[*exchange.LimitError](err); return ok }},
+		"a gate closes":         {func(d *door, _ *exchange.Half) { d.gate = func(time.Time) error { return errShut } }, is(exchange.ErrGate)},
+		"it is recalled":        {func(_ *door, l *exchange.Half) { l.Permit.Recall() }, is(exchange.ErrRecalled)},
+		"its read grows old":    {func(*door, *exchange.Half) {}, is(exchange.ErrStale)},
+		"the circuit opens":     {func(d *door, _ *exchange.Half) { d.allow = func() error { return errDCC } }, is(exchange.ErrCircuit)},
+		"there is no room left": {func(d *door, _ *exchange.Half) { d.grant = full }, func(err error) bool { _, ok := errors.AsType[*exchange.LimitError](err); return ok }},
 	} {
-		for kind, make := range map[string]func() exchange.Leg{"request": leg, "command": command} {
+		for kind, make := range map[string]func() exchange.Half{"request": half, "command": command} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					d, l := newDoor(t), make()
@@ -152,11 +152,11 @@ func TestLimitHoldsAfterASlowCommit(t *testing.T) {
 			return true, 0, ""
 		}
 		d.commit = func() error { time.Sleep(30 * time.Second); return nil }
-		first := d.do(leg())
+		first := d.do(half())
 		d.commit = nil
 		passed := 0
 		for range 30 {
-			if d.do(leg()).Err == nil {
+			if d.do(half()).Err == nil {
 				passed++
 			}
 		}
@@ -166,7 +166,7 @@ func TestLimitHoldsAfterASlowCommit(t *testing.T) {
 	})
 }
 
-// A limit that will let a leg go soon is waited for, no longer than patience has it, and
+// A limit that will let a half go soon is waited for, no longer than patience has it, and
 // everything before it is asked again.
 func TestPatience(t *testing.T) {
 	waits := func(spans ...time.Duration) func(time.Time) (bool, time.Duration, string) {

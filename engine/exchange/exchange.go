@@ -1,21 +1,21 @@
-// Package exchange is the door to the DCC. A leg of a request goes in; what the DCC said
+// Package exchange is the door to the DCC. A half of a request goes in; what the DCC said
 // comes out.
 //
 // # The order
 //
-// First the slow part: the leg's bytes are signed and made durable, unless that was done
+// First the slow part: the half's bytes are signed and made durable, unless that was done
 // before. Then, when a connection is there and the next thing is the first byte on it:
 //
 //  1. does the gate stand ([Options.Gate])
-//  2. has the leg not been recalled ([Permit]): its home excluded, the sweep halted
-//  3. is the read that the command rests on still fresh ([Leg.NotAfter])
+//  2. has the half not been recalled ([Permit]): its home excluded, the sweep halted
+//  3. is the read that the command rests on still fresh ([Half.NotAfter])
 //  4. are the bytes permitted (package gateway holds every body against the permitted set)
 //  5. does the pacer grant it now ([Limits])
 //  6. does the circuit breaker ([Breakers])
 //
 // and then the bytes are written. Nothing but the write follows the grant. So limits hold
 // in every window and a closed gate stops what is on its way, whatever the disk, the
-// scheduler or the collector did in between. A leg that is denied keeps its durable bytes
+// scheduler or the collector did in between. A half that is denied keeps its durable bytes
 // and may come again: the same ones.
 //
 // # What it refuses
@@ -104,7 +104,7 @@ type Breakers interface {
 	Allow(e record.Endpoint, region servicerequests.Region) (report func(error), err error)
 }
 
-// Why a leg did not go, or what came of it, beside the gateway's own errors.
+// Why a half did not go, or what came of it, beside the gateway's own errors.
 var (
 	ErrJournal      = errors.New("journal")
 	ErrRefused      = errors.New("refused by the signing gate")
@@ -133,14 +133,14 @@ func Denied(err error) bool {
 	return errors.Is(err, gateway.ErrNotAdmitted)
 }
 
-// Permit lets a leg go as long as it is not recalled.
+// Permit lets a half go as long as it is not recalled.
 type Permit struct{ recalled atomic.Bool }
 
-// Recall keeps the leg from being signed or written, wherever it is by now.
+// Recall keeps the half from being signed or written, wherever it is by now.
 func (p *Permit) Recall() { p.recalled.Store(true) }
 
-// Leg is one POST of one request, with what must be signed for it.
-type Leg struct {
+// Half is one POST of one request, with what must be signed for it.
+type Half struct {
 	Device   servicerequests.EUI // the planned meter
 	Place    Place
 	Expected gbcs.Expected
@@ -152,9 +152,9 @@ type Leg struct {
 	Permit   *Permit       // nil: it cannot be recalled
 }
 
-// Result is what became of a leg.
+// Result is what became of a half.
 type Result struct {
-	Signed *record.Record // made durable by this leg; nil if its bytes were durable before, or were not made
+	Signed *record.Record // made durable by this half; nil if its bytes were durable before, or were not made
 	Reply  duis.Response
 	Token  *signer.Token // of a Pre-Command that correlates
 	At     time.Time     // when the reply was recorded, by the sweep's clock
@@ -163,7 +163,7 @@ type Result struct {
 	Err    error         // nil: Reply is proven as far as it needs to be
 }
 
-// Written says whether the DCC may have the leg's bytes.
+// Written says whether the DCC may have the half's bytes.
 func (r *Result) Written() bool {
 	if r.Took == 0 {
 		return false
@@ -187,7 +187,7 @@ type Options struct {
 	Limits   Limits                    // nil: there are none
 	Breakers Breakers                  // nil: there are none
 
-	// Patience is how long a leg waits at the socket for a limit that lets it go soon, in
+	// Patience is how long a half waits at the socket for a limit that lets it go soon, in
 	// real time; 0: 250 ms. It bridges the jitter between what was planned and what is.
 	Patience time.Duration
 }
@@ -206,13 +206,13 @@ func New(o Options) *Exchange {
 	return &Exchange{o}
 }
 
-// Do carries a leg out. ctx ends the signing and the commit, posts the POST.
-func (x *Exchange) Do(ctx, posts context.Context, leg Leg) (res Result) {
-	var report func(error) // of the breaker, once it has let the leg pass
+// Do carries a half out. ctx ends the signing and the commit, posts the POST.
+func (x *Exchange) Do(ctx, posts context.Context, half Half) (res Result) {
+	var report func(error) // of the breaker, once it has let the half pass
 	var begun time.Time    // when the first byte could be written
 	defer func() {
 		if v := recover(); v != nil {
-			x.o.Log.Error("worker panicked", zap.Any("panic", v), zap.Stringer("request_id", leg.Expected.ID), zap.Stack("stack"))
+			x.o.Log.Error("worker panicked", zap.Any("panic", v), zap.Stringer("request_id", half.Expected.ID), zap.Stack("stack"))
 			res.Err = fmt.Errorf("%w: %v", ErrPanic, v)
 			if !begun.IsZero() && res.Took == 0 {
 				res.Took = max(1, time.Since(begun))
@@ -222,21 +222,21 @@ func (x *Exchange) Do(ctx, posts context.Context, leg Leg) (res Result) {
 			report(context.Canceled) // if nothing was reported: nothing was learnt about the DCC
 		}
 	}()
-	body := leg.Body
+	body := half.Body
 	if body == nil {
-		if res.Err = x.stands(&leg); res.Err != nil {
+		if res.Err = x.stands(&half); res.Err != nil {
 			return res
 		}
-		if res.Signed, res.Err = x.sign(ctx, &leg); res.Err != nil {
+		if res.Signed, res.Err = x.sign(ctx, &half); res.Err != nil {
 			return res
 		}
 		body = res.Signed.Body
 	}
 	raw, err := x.o.Gateway.Post(posts, gateway.Post{
-		Service: leg.Place.Endpoint, ID: leg.Expected.ID, Body: body,
+		Service: half.Place.Endpoint, ID: half.Expected.ID, Body: body,
 		Admit: func(ctx context.Context) error {
 			begun = time.Time{} // on a connection before this one nothing could be written
-			if err := x.admit(ctx, &leg, &report); err != nil {
+			if err := x.admit(ctx, &half, &report); err != nil {
 				return err
 			}
 			begun = time.Now()
@@ -248,7 +248,7 @@ func (x *Exchange) Do(ctx, posts context.Context, leg Leg) (res Result) {
 	}
 	if errors.Is(err, gateway.ErrNotWritten) && report == nil {
 		// There was no connection, so nobody was asked. The circuit is to know all the same.
-		if circuit := x.allow(&leg, &report); circuit != nil {
+		if circuit := x.allow(&half, &report); circuit != nil {
 			err = fmt.Errorf("%w: %w", circuit, err)
 		}
 	}
@@ -256,28 +256,28 @@ func (x *Exchange) Do(ctx, posts context.Context, leg Leg) (res Result) {
 		report(err)
 	}
 	if res.Err = err; err != nil {
-		res.Until = x.hold(&leg, err)
+		res.Until = x.hold(&half, err)
 		return res
 	}
-	x.read(&leg, raw, &res)
+	x.read(&half, raw, &res)
 	return res
 }
 
 // hold obeys a Retry-After at the socket, for what is on its way already.
-func (x *Exchange) hold(leg *Leg, err error) (until time.Time) {
+func (x *Exchange) hold(half *Half, err error) (until time.Time) {
 	var throttled *gateway.ThrottledError
 	if !errors.As(err, &throttled) || throttled.RetryAfter <= 0 {
 		return until
 	}
 	until = x.o.Clock.Now().Add(x.o.Clock.Span(throttled.RetryAfter)) // it is real time
 	if x.o.Limits != nil {
-		x.o.Limits.Hold(leg.Place.Endpoint, until)
+		x.o.Limits.Hold(half.Place.Endpoint, until)
 	}
 	return until
 }
 
 // stands asks what can be asked before a signature and at the socket.
-func (x *Exchange) stands(leg *Leg) error {
+func (x *Exchange) stands(half *Half) error {
 	now := x.o.Clock.Now()
 	if x.o.Gate != nil {
 		if err := x.o.Gate(now); err != nil {
@@ -285,27 +285,27 @@ func (x *Exchange) stands(leg *Leg) error {
 		}
 	}
 	switch {
-	case leg.Permit != nil && leg.Permit.recalled.Load():
+	case half.Permit != nil && half.Permit.recalled.Load():
 		return ErrRecalled
-	case !leg.NotAfter.IsZero() && now.After(leg.NotAfter):
+	case !half.NotAfter.IsZero() && now.After(half.NotAfter):
 		return ErrStale
 	}
 	return nil
 }
 
 // admit is asked when the next thing is the first byte. The breaker is not asked again
-// where it has let the leg pass before, on a connection that turned out to be dead.
-func (x *Exchange) admit(ctx context.Context, leg *Leg, report *func(error)) error {
+// where it has let the half pass before, on a connection that turned out to be dead.
+func (x *Exchange) admit(ctx context.Context, half *Half, report *func(error)) error {
 	deadline := x.o.Clock.Now().Add(x.o.Clock.Span(x.o.Patience))
 	for {
-		if err := x.stands(leg); err != nil {
+		if err := x.stands(half); err != nil {
 			return err
 		}
 		if x.o.Limits == nil {
 			break
 		}
 		now := x.o.Clock.Now()
-		ok, wait, limit := x.o.Limits.Grant(now, leg.Place)
+		ok, wait, limit := x.o.Limits.Grant(now, half.Place)
 		if ok {
 			break
 		}
@@ -316,16 +316,16 @@ func (x *Exchange) admit(ctx context.Context, leg *Leg, report *func(error)) err
 			return err
 		}
 	}
-	return x.allow(leg, report)
+	return x.allow(half, report)
 }
 
-// allow asks the breaker, once for a leg. Its report may be called more than once; the
+// allow asks the breaker, once for a half. Its report may be called more than once; the
 // first call counts.
-func (x *Exchange) allow(leg *Leg, report *func(error)) error {
+func (x *Exchange) allow(half *Half, report *func(error)) error {
 	if x.o.Breakers == nil || *report != nil {
 		return nil
 	}
-	leave, err := x.o.Breakers.Allow(leg.Place.Endpoint, leg.Place.Region)
+	leave, err := x.o.Breakers.Allow(half.Place.Endpoint, half.Place.Region)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCircuit, err)
 	}
@@ -339,18 +339,18 @@ func (x *Exchange) allow(leg *Leg, report *func(error)) error {
 	return nil
 }
 
-// sign makes the bytes of the leg and commits them: nothing is on the wire that the
+// sign makes the bytes of the half and commits them: nothing is on the wire that the
 // journal does not know.
-func (x *Exchange) sign(ctx context.Context, leg *Leg) (*record.Record, error) {
+func (x *Exchange) sign(ctx context.Context, half *Half) (*record.Record, error) {
 	kind := record.Request
-	if leg.Command {
+	if half.Command {
 		kind = record.SignedCommand
 	}
-	body, err := x.signature(ctx, leg)
+	body, err := x.signature(ctx, half)
 	var refused *signer.RefusedError
 	switch {
 	case errors.As(err, &refused):
-		x.refuse(leg, record.RefusedUnpermitted, err, nil)
+		x.refuse(half, record.RefusedUnpermitted, err, nil)
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	case errors.Is(err, signer.ErrStopped):
 		return nil, fmt.Errorf("%w: %w", ErrGate, err)
@@ -359,25 +359,25 @@ func (x *Exchange) sign(ctx context.Context, leg *Leg) (*record.Record, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
-	signed := x.record(leg, kind, "", body)
+	signed := x.record(half, kind, "", body)
 	if err := x.o.Journal.Commit(ctx, signed); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrJournal, err)
 	}
 	return &signed, nil
 }
 
-// signature has the leg's bytes signed. Where the keys cannot be used it waits until they
-// can, as long as the leg may go: the queue behind it waits, too, and nothing is lost.
-func (x *Exchange) signature(ctx context.Context, leg *Leg) (body []byte, err error) {
+// signature has the half's bytes signed. Where the keys cannot be used it waits until they
+// can, as long as the half may go: the queue behind it waits, too, and nothing is lost.
+func (x *Exchange) signature(ctx context.Context, half *Half) (body []byte, err error) {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		if leg.Command {
-			body, err = x.o.Signer.Sign(ctx, leg.Device, leg.Token)
+		if half.Command {
+			body, err = x.o.Signer.Sign(ctx, half.Device, half.Token)
 		} else {
-			request := duis.Request{ID: leg.Expected.ID, Service: leg.Expected.Service}
-			if leg.Expected.Service == servicerequests.ReadInventory {
-				request.InventoryDevice = leg.Device
+			request := duis.Request{ID: half.Expected.ID, Service: half.Expected.Service}
+			if half.Expected.Service == servicerequests.ReadInventory {
+				request.InventoryDevice = half.Device
 			}
-			body, err = x.o.Signer.SignRequest(ctx, leg.Device, request)
+			body, err = x.o.Signer.SignRequest(ctx, half.Device, request)
 		}
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return nil, fmt.Errorf("%w: %w", gateway.ErrNotAdmitted, err)
@@ -390,33 +390,33 @@ func (x *Exchange) signature(ctx context.Context, leg *Leg) (body []byte, err er
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w", gateway.ErrNotAdmitted, err)
 		}
-		if err := x.stands(leg); err != nil {
+		if err := x.stands(half); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // read proves the reply, records it, and correlates a Pre-Command.
-func (x *Exchange) read(leg *Leg, raw []byte, res *Result) {
-	if res.Reply, res.Err = x.o.Verifier.Reply(raw, leg.Expected.ID); res.Err == nil && !fits(res.Reply, leg.Place.Endpoint) {
+func (x *Exchange) read(half *Half, raw []byte, res *Result) {
+	if res.Reply, res.Err = x.o.Verifier.Reply(raw, half.Expected.ID); res.Err == nil && !fits(res.Reply, half.Place.Endpoint) {
 		res.Err = ErrUnfit
 	}
 	if res.Err != nil {
-		x.refuse(leg, record.RefusedUnverified, res.Err, raw)
+		x.refuse(half, record.RefusedUnverified, res.Err, raw)
 		res.Err = fmt.Errorf("%w: %w", ErrUnproven, res.Err)
 		return
 	}
 	preCommand, ok := res.Reply.Content.(duis.PreCommand)
 	if !ok {
-		reply := x.record(leg, record.Reply, string(res.Reply.Code), raw)
+		reply := x.record(half, record.Reply, string(res.Reply.Code), raw)
 		res.At = reply.At
 		x.o.Journal.Append(reply)
 		return
 	}
-	x.o.Journal.Append(x.record(leg, record.PreCommand, string(res.Reply.Code), raw))
-	token, err := x.o.Signer.Prepare(leg.Expected, preCommand.Payload)
+	x.o.Journal.Append(x.record(half, record.PreCommand, string(res.Reply.Code), raw))
+	token, err := x.o.Signer.Prepare(half.Expected, preCommand.Payload)
 	if err != nil {
-		x.refuse(leg, record.RefusedUncorrelated, err, raw)
+		x.refuse(half, record.RefusedUncorrelated, err, raw)
 		res.Err = fmt.Errorf("%w: %w", ErrUncorrelated, err)
 		return
 	}
@@ -436,17 +436,17 @@ func fits(reply duis.Response, e record.Endpoint) bool {
 	return !success
 }
 
-func (x *Exchange) record(leg *Leg, kind record.Kind, code string, body []byte) record.Record {
+func (x *Exchange) record(half *Half, kind record.Kind, code string, body []byte) record.Record {
 	return record.Record{
-		At: x.o.Clock.Now(), Kind: kind, Device: leg.Device, Service: leg.Expected.Service, ID: leg.Expected.ID,
+		At: x.o.Clock.Now(), Kind: kind, Device: half.Device, Service: half.Expected.Service, ID: half.Expected.ID,
 		Code: code, Body: body,
 	}
 }
 
 // refuse records that something was not signed or not believed.
-func (x *Exchange) refuse(leg *Leg, code string, reason error, raw []byte) {
+func (x *Exchange) refuse(half *Half, code string, reason error, raw []byte) {
 	digest := sha256.Sum256(raw)
-	x.o.Log.Warn("refused", zap.String("class", code), zap.Stringer("request_id", leg.Expected.ID), zap.Error(reason))
-	x.o.Journal.Append(x.record(leg, record.Refused, code,
+	x.o.Log.Warn("refused", zap.String("class", code), zap.Stringer("request_id", half.Expected.ID), zap.Error(reason))
+	x.o.Journal.Append(x.record(half, record.Refused, code,
 		record.Encode(record.RefusedBody{Reason: reason.Error(), SHA256: hex.EncodeToString(digest[:])})))
 }

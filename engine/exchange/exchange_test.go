@@ -25,7 +25,7 @@ func preCommand() (duis.Response, error) {
 func TestRecords(t *testing.T) {
 	refused := &signer.RefusedError{ID: id, Err: errShut}
 	for name, test := range map[string]struct {
-		leg   func() exchange.Leg
+		half  func() exchange.Half
 		set   func(*door)
 		kinds []record.Kind
 		code  string // of the last
@@ -33,18 +33,18 @@ func TestRecords(t *testing.T) {
 		wire  int
 		token bool
 	}{
-		"a read":                   {leg: leg, kinds: []record.Kind{record.Request, record.Reply}, code: "I99", wire: 1},
-		"a command":                {leg: command, kinds: []record.Kind{record.SignedCommand, record.Reply}, code: "I99", wire: 1},
-		"bytes that are durable":   {leg: durable, kinds: []record.Kind{record.Reply}, code: "I99", wire: 1},
-		"a Pre-Command":            {leg: transform, set: func(d *door) { d.reply = preCommand }, kinds: []record.Kind{record.Request, record.PreCommand}, code: "I0", wire: 1, token: true},
-		"a Pre-Command of another": {leg: transform, set: func(d *door) { d.reply = preCommand; d.prepare = func() error { return refused } }, kinds: []record.Kind{record.Request, record.PreCommand, record.Refused}, code: record.RefusedUncorrelated, want: exchange.ErrUncorrelated, wire: 1},
-		"a reply without proof":    {leg: leg, set: func(d *door) { d.reply = func() (duis.Response, error) { return duis.Response{}, errShut } }, kinds: []record.Kind{record.Request, record.Refused}, code: record.RefusedUnverified, want: exchange.ErrUnproven, wire: 1},
-		"a reply that is not fit":  {leg: leg, set: func(d *door) { d.reply = preCommand }, kinds: []record.Kind{record.Request, record.Refused}, code: record.RefusedUnverified, want: exchange.ErrUnfit, wire: 1},
-		"an error code":            {leg: leg, set: func(d *door) { d.reply = func() (duis.Response, error) { return duis.Response{Code: "E5"}, nil } }, kinds: []record.Kind{record.Request, record.Reply}, code: "E5", wire: 1},
-		"what may not be signed":   {leg: leg, set: func(d *door) { d.sign = func() error { return refused } }, kinds: []record.Kind{record.Refused}, code: record.RefusedUnpermitted, want: exchange.ErrRefused},
-		"a key that fails":         {leg: command, set: func(d *door) { d.sign = func() error { return errShut } }, want: exchange.ErrKey},
-		"a journal that fails":     {leg: leg, set: func(d *door) { d.commit = func() error { return errShut } }, want: exchange.ErrJournal},
-		"a POST in doubt":          {leg: leg, set: func(d *door) { d.network = func(gateway.Post) ([]byte, error) { return nil, gateway.ErrInDoubt } }, kinds: []record.Kind{record.Request}, want: gateway.ErrInDoubt, wire: 1},
+		"a read":                   {half: half, kinds: []record.Kind{record.Request, record.Reply}, code: "I99", wire: 1},
+		"a command":                {half: command, kinds: []record.Kind{record.SignedCommand, record.Reply}, code: "I99", wire: 1},
+		"bytes that are durable":   {half: durable, kinds: []record.Kind{record.Reply}, code: "I99", wire: 1},
+		"a Pre-Command":            {half: transform, set: func(d *door) { d.reply = preCommand }, kinds: []record.Kind{record.Request, record.PreCommand}, code: "I0", wire: 1, token: true},
+		"a Pre-Command of another": {half: transform, set: func(d *door) { d.reply = preCommand; d.prepare = func() error { return refused } }, kinds: []record.Kind{record.Request, record.PreCommand, record.Refused}, code: record.RefusedUncorrelated, want: exchange.ErrUncorrelated, wire: 1},
+		"a reply without proof":    {half: half, set: func(d *door) { d.reply = func() (duis.Response, error) { return duis.Response{}, errShut } }, kinds: []record.Kind{record.Request, record.Refused}, code: record.RefusedUnverified, want: exchange.ErrUnproven, wire: 1},
+		"a reply that is not fit":  {half: half, set: func(d *door) { d.reply = preCommand }, kinds: []record.Kind{record.Request, record.Refused}, code: record.RefusedUnverified, want: exchange.ErrUnfit, wire: 1},
+		"an error code":            {half: half, set: func(d *door) { d.reply = func() (duis.Response, error) { return duis.Response{Code: "E5"}, nil } }, kinds: []record.Kind{record.Request, record.Reply}, code: "E5", wire: 1},
+		"what may not be signed":   {half: half, set: func(d *door) { d.sign = func() error { return refused } }, kinds: []record.Kind{record.Refused}, code: record.RefusedUnpermitted, want: exchange.ErrRefused},
+		"a key that fails":         {half: command, set: func(d *door) { d.sign = func() error { return errShut } }, want: exchange.ErrKey},
+		"a journal that fails":     {half: half, set: func(d *door) { d.commit = func() error { return errShut } }, want: exchange.ErrJournal},
+		"a POST in doubt":          {half: half, set: func(d *door) { d.network = func(gateway.Post) ([]byte, error) { return nil, gateway.ErrInDoubt } }, kinds: []record.Kind{record.Request}, want: gateway.ErrInDoubt, wire: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestRecords(t *testing.T) {
 				if test.set != nil {
 					test.set(d)
 				}
-				res := d.do(test.leg())
+				res := d.do(test.half())
 				if !errors.Is(res.Err, test.want) || len(d.wire) != test.wire || (res.Token != nil) != test.token {
 					t.Errorf("%v, %d on the wire, token %t", res.Err, len(d.wire), res.Token != nil)
 				}
@@ -111,7 +111,7 @@ func TestUnfitReplies(t *testing.T) {
 
 func TestInventoryNamesItsDevice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, l := newDoor(t), leg()
+		d, l := newDoor(t), half()
 		l.Expected.Service, l.Place.Endpoint = servicerequests.ReadInventory, record.NonDevice
 		d.reply = func() (duis.Response, error) {
 			return duis.Response{Code: servicerequests.Success, Content: duis.Inventory{}}, nil

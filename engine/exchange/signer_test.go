@@ -12,25 +12,25 @@ import (
 	"safemode/engine/signer"
 )
 
-// A leg waits for keys that cannot be used just now, for as long as it may go.
+// A half waits for keys that cannot be used just now, for as long as it may go.
 func TestWaitsForTheKeys(t *testing.T) {
 	down := fmt.Errorf("%w: the socket is gone", signer.ErrUnavailable)
 	for name, test := range map[string]struct {
-		sign func(asked int, l *exchange.Leg, stop func()) error
+		sign func(asked int, l *exchange.Half, stop func()) error
 		want error // nil: it goes
 	}{
-		"they come back":                 {func(asked int, _ *exchange.Leg, _ func()) error { return when(asked < 3, down) }, nil},
-		"the home is excluded meanwhile": {func(_ int, l *exchange.Leg, _ func()) error { l.Permit.Recall(); return down }, exchange.ErrRecalled},
-		"the sweep is stopped meanwhile": {func(_ int, _ *exchange.Leg, stop func()) error { stop(); return down }, gateway.ErrNotAdmitted},
-		"whoever has them is frozen":     {func(int, *exchange.Leg, func()) error { return signer.ErrStopped }, exchange.ErrGate},
-		"they are broken":                {func(int, *exchange.Leg, func()) error { return errors.New("no such key") }, exchange.ErrKey},
-		"it was gone, and then is frozen": {func(asked int, _ *exchange.Leg, _ func()) error {
+		"they come back":                 {func(asked int, _ *exchange.Half, _ func()) error { return when(asked < 3, down) }, nil},
+		"the home is excluded meanwhile": {func(_ int, l *exchange.Half, _ func()) error { l.Permit.Recall(); return down }, exchange.ErrRecalled},
+		"the sweep is stopped meanwhile": {func(_ int, _ *exchange.Half, stop func()) error { stop(); return down }, gateway.ErrNotAdmitted},
+		"whoever has them is frozen":     {func(int, *exchange.Half, func()) error { return signer.ErrStopped }, exchange.ErrGate},
+		"they are broken":                {func(int, *exchange.Half, func()) error { return errors.New("no such key") }, exchange.ErrKey},
+		"it was gone, and then is frozen": {func(asked int, _ *exchange.Half, _ func()) error {
 			return errors.Join(when(asked < 2, down), when(asked >= 2, signer.ErrStopped))
 		}, exchange.ErrGate},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDoor(t)
-			l := leg()
+			l := half()
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			asked := 0

@@ -171,9 +171,9 @@ func (b breakers) Allow(record.Endpoint, servicerequests.Region) (func(error), e
 	return func(err error) { b.reports = append(b.reports, err) }, nil
 }
 
-// leg is a read that is to be signed.
-func leg() exchange.Leg {
-	return exchange.Leg{
+// half is a read that is to be signed.
+func half() exchange.Half {
+	return exchange.Half{
 		Device:   device,
 		Place:    exchange.Place{Originator: ours, Endpoint: record.SendCommand, Service: servicerequests.ReadSupplyStatus},
 		Expected: gbcs.Expected{Service: servicerequests.ReadSupplyStatus, Device: servicerequests.ESME, ID: id},
@@ -182,28 +182,28 @@ func leg() exchange.Leg {
 }
 
 // durable is one whose bytes are durable.
-func durable() exchange.Leg {
-	l := leg()
+func durable() exchange.Half {
+	l := half()
 	l.Body = []byte("durable bytes")
 	return l
 }
 
-// command is the second leg of a 1.6.
-func command() exchange.Leg {
-	l := leg()
+// command is the second half of a 1.6.
+func command() exchange.Half {
+	l := half()
 	l.Place.Service, l.Place.Signed, l.Expected.Service = servicerequests.SwitchToCredit, true, servicerequests.SwitchToCredit
 	l.Command, l.Token = true, new(signer.Token)
 	return l
 }
 
-// transform is its first leg.
-func transform() exchange.Leg {
+// transform is its first half.
+func transform() exchange.Half {
 	l := command()
 	l.Command, l.Token, l.Place.Signed, l.Place.Endpoint = false, nil, false, record.Transform
 	return l
 }
 
-func (d *door) do(l exchange.Leg) exchange.Result {
+func (d *door) do(l exchange.Half) exchange.Result {
 	return exchange.New(d.o).Do(d.t.Context(), d.t.Context(), l)
 }
 

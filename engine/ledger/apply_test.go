@@ -11,7 +11,7 @@ import (
 )
 
 // at is a request of a meter, taken to a phase the way it goes there.
-func at(a *actor, phase Phase, service servicerequests.Service, leg Half) *Request {
+func at(a *actor, phase Phase, service servicerequests.Service, half Half) *Request {
 	r := a.m.Ask(&a.p, service, dccEUI, false, a.now)
 	if phase == Behind {
 		return r
@@ -21,7 +21,7 @@ func at(a *actor, phase Phase, service servicerequests.Service, leg Half) *Reque
 		return r
 	}
 	a.sign(r)
-	if leg == SecondHalf && phase != Prepared {
+	if half == SecondHalf && phase != Prepared {
 		a.command(r)
 	} else if phase == Prepared {
 		a.move(r, Correlated)
@@ -57,16 +57,16 @@ func TestExclusionInEveryPhase(t *testing.T) {
 		if phase == Ended {
 			continue
 		}
-		for _, leg := range []Half{FirstHalf, SecondHalf} {
-			if leg == SecondHalf && (phase == Behind || phase == Queued) {
+		for _, half := range []Half{FirstHalf, SecondHalf} {
+			if half == SecondHalf && (phase == Behind || phase == Queued) {
 				continue
 			}
 			service := toCredit
-			if leg == FirstHalf && phase != Prepared {
+			if half == FirstHalf && phase != Prepared {
 				service = supply
 			}
 			a := newActor(t, servicerequests.ESME)
-			r := at(a, phase, service, leg)
+			r := at(a, phase, service, half)
 			a.m.Exclude("transferred")
 			s := a.p.Decide(a.m, a.now.Add(48*time.Hour), Commanding)
 			if len(s.Ask) > 0 || !s.Waiting {

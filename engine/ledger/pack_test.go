@@ -439,7 +439,7 @@ func TestUnpackRefusesWhatPackDoesNotWrite(t *testing.T) {
 	for name, change := range map[string]func(*Meter){
 		"nothing, in bytes":            func(m *Meter) { m.Started = time.Time{} },
 		"tallies of a meter not begun": func(m *Meter) { m.Started = time.Time{}; m.Tally(supply).Tries = 1 },
-		"a command leg of a read":      func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Sent, Half: SecondHalf}} },
+		"a command half of a read":     func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Sent, Half: SecondHalf}} },
 		"a request without a counter":  func(m *Meter) { m.Open = []*Request{{Service: supply, Phase: Sent}} },
 		"ready, without bytes":         func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Ready}} },
 		"behind its hub":               func(m *Meter) { m.Open = []*Request{{Service: supply, ID: id, Phase: Behind}} },

@@ -14,8 +14,8 @@ import (
 func TestMove(t *testing.T) {
 	for p := range Phase(PhaseCount) {
 		for e := range Event(EventCount) {
-			for _, leg := range []Half{FirstHalf, SecondHalf} {
-				r := &Request{Service: servicerequests.SwitchToCredit, Phase: p, Half: leg}
+			for _, half := range []Half{FirstHalf, SecondHalf} {
+				r := &Request{Service: servicerequests.SwitchToCredit, Phase: p, Half: half}
 				yes, why := Possible(p, e)
 				err := r.Move(e)
 				if yes != (err == nil) || yes != (why == "") {
@@ -27,7 +27,7 @@ func TestMove(t *testing.T) {
 				if !errors.Is(err, errDefect) || !strings.Contains(err.Error(), e.String()) || !strings.Contains(err.Error(), p.String()) {
 					t.Errorf("%v, %v: %v", p, e, err)
 				}
-				if r.Phase != p || r.Half != leg {
+				if r.Phase != p || r.Half != half {
 					t.Errorf("%v, %v: impossible, and it is %v now", p, e, r.Phase)
 				}
 			}
@@ -37,10 +37,10 @@ func TestMove(t *testing.T) {
 
 // A half that was not signed waits again where its kind waits.
 func TestUnsignedGoesBackByItsHalf(t *testing.T) {
-	for leg, want := range map[Half]Phase{FirstHalf: Queued, SecondHalf: Prepared} {
-		r := &Request{Phase: Signing, Half: leg}
+	for half, want := range map[Half]Phase{FirstHalf: Queued, SecondHalf: Prepared} {
+		r := &Request{Phase: Signing, Half: half}
 		if err := r.Move(Unsigned); err != nil || r.Phase != want {
-			t.Errorf("leg %d: %v, %v, want %v", leg, r.Phase, err, want)
+			t.Errorf("half %d: %v, %v, want %v", half, r.Phase, err, want)
 		}
 	}
 }
@@ -62,10 +62,10 @@ func TestPhase(t *testing.T) {
 		if got := (says{p.Waits(), p.Working(), p.Counted(), p.signed()}); got != want {
 			t.Errorf("%v: %+v, want %+v", p, got, want)
 		}
-		for _, leg := range []Half{FirstHalf, SecondHalf} {
-			r := &Request{Service: servicerequests.SwitchToCredit, Phase: p, Half: leg}
-			if got := r.Answerable(); got != (want.signed && leg == SecondHalf) {
-				t.Errorf("%v: a command on leg %d is answerable: %t", p, leg, got)
+		for _, half := range []Half{FirstHalf, SecondHalf} {
+			r := &Request{Service: servicerequests.SwitchToCredit, Phase: p, Half: half}
+			if got := r.Answerable(); got != (want.signed && half == SecondHalf) {
+				t.Errorf("%v: a command on half %d is answerable: %t", p, half, got)
 			}
 		}
 		r := &Request{Service: servicerequests.ReadPaymentMode, Phase: p}

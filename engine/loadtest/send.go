@@ -29,21 +29,21 @@ func (t *Tester) send(ctx context.Context, j job) {
 		Service: j.service, Device: j.target.Type,
 		ID: id{Originator: t.o.Originator, Target: j.target.Device, Counter: counter},
 	}}
-	leg := exchange.Leg{
+	half := exchange.Half{
 		Device: j.target.Device, Expected: o.expected,
 		Place: exchange.Place{Originator: t.o.Originator, Endpoint: record.SendCommand, Service: j.service},
 	}
 	if j.service.Critical() {
-		if leg.Token, err = t.transform(ctx, j, leg); err != nil {
+		if half.Token, err = t.transform(ctx, j, half); err != nil {
 			t.end(j, nil, err)
 			return
 		}
-		leg.Command = true
+		half.Command = true
 	}
 	t.mu.Lock()
 	t.open[o.expected.ID] = o // the answer may overtake the acknowledgement
 	t.mu.Unlock()
-	reply := t.do(ctx, j, leg)
+	reply := t.do(ctx, j, half)
 	if err = reply.Err; err == nil && reply.Reply.Code.Class() != servicerequests.CodeAcknowledged {
 		err = fmt.Errorf("%w: %s", errCode, reply.Reply.Code)
 	}
@@ -51,23 +51,23 @@ func (t *Tester) send(ctx context.Context, j job) {
 }
 
 // transform gets a critical command's Pre-Command.
-func (t *Tester) transform(ctx context.Context, j job, leg exchange.Leg) (*signer.Token, error) {
-	leg.Place.Endpoint = record.Transform
-	res := t.do(ctx, j, leg)
+func (t *Tester) transform(ctx context.Context, j job, half exchange.Half) (*signer.Token, error) {
+	half.Place.Endpoint = record.Transform
+	res := t.do(ctx, j, half)
 	if res.Err == nil && res.Token == nil {
 		res.Err = fmt.Errorf("%w: %s", errCode, res.Reply.Code)
 	}
 	return res.Token, res.Err
 }
 
-// do sends one leg through the door that a sweep uses, without its journal and limits.
-func (t *Tester) do(ctx context.Context, j job, leg exchange.Leg) exchange.Result {
+// do sends one half through the door that a sweep uses, without its journal and limits.
+func (t *Tester) do(ctx context.Context, j job, half exchange.Half) exchange.Result {
 	t.mu.Lock()
 	if r := &j.stage.records[j.record]; r.sent == 0 {
 		r.sent = j.stage.since()
 	}
 	t.mu.Unlock()
-	return t.door.Do(ctx, ctx, leg)
+	return t.door.Do(ctx, ctx, half)
 }
 
 // nowhere is the journal of a load test, which leaves no evidence.

@@ -54,7 +54,7 @@ func newSums() sums { return sums{NewContent(), sha256.New()} }
 
 func (s sums) target(t *Target) {
 	s.content.Target(t.Device, t.Body())
-	s.seats.Write(record.Seat{Device: t.Device, Hub: t.Hub, Originator: t.Originator, Type: t.Type, Region: t.Region}.Append(nil))
+	s.seats.Write(record.PlannedMeter{Device: t.Device, Hub: t.Hub, Originator: t.Originator, Type: t.Type, Region: t.Region}.Append(nil))
 }
 
 func (s sums) rejected(r *Rejected) { s.content.Rejected(r.Body()) }

@@ -20,7 +20,7 @@ type Status struct {
 	Done      int            `json:"done"`
 	Verdicts  map[string]int `json:"verdicts"`
 	InFlight  map[string]int `json:"in_flight"` // open requests by region
-	Queued    int            `json:"queued"`    // legs waiting for a limit or a worker
+	Queued    int            `json:"queued"`    // halves waiting for a limit or a worker
 	Throttled int            `json:"throttled"` // POSTs the DCC put off, in this run
 	Elapsed   float64        `json:"elapsed_seconds"`
 	// ETA is the time to go, by the sweep's clock: at the pace since the present wave
@@ -165,7 +165,7 @@ const (
 	HealthNotSending = "not_sending"  // nothing is sent, though meters wait
 )
 
-// Lines is a task for a terminal or a log: what is so and what to do, then the reasons and
+// Lines is a task for a terminal or a log: the cause and what to do, then the reasons and
 // the commands, a line each, which are indented.
 func (t Task) Lines() []string {
 	first := strings.TrimSuffix(t.Says, ".")
@@ -202,7 +202,7 @@ func (h Health) Words() string {
 
 // Task is one thing for people to do.
 type Task struct {
-	Says     string   `json:"says"`               // what is so
+	Says     string   `json:"says"`               // what is the matter
 	Do       string   `json:"do"`                 // what to do about it
 	Commands []string `json:"commands,omitempty"` // which may be pasted, in their order; words in capitals are the reader's own
 	List     string   `json:"list,omitempty"`     // of the page: the meters it is about

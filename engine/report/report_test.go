@@ -121,7 +121,7 @@ func (s *script) request(q request) {
 	s.add(r)
 }
 
-// command is the second leg: the Pre-Command came, and is signed.
+// command is the second half: the Pre-Command came, and is signed.
 func (s *script) command(q request) {
 	s.t.Helper()
 	s.preCommand(q)

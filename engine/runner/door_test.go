@@ -69,7 +69,7 @@ func (l *oneASecond) Hold(e record.Endpoint, until time.Time) {
 	l.p.Hold(pacer.Service(e.String()), until)
 }
 
-// The journal stalls for half a minute with the workers' legs in it. Whatever leaves then
+// The journal stalls for half a minute with the workers' halves in it. Whatever leaves then
 // keeps to the limit in every window: no two POSTs are closer than the limit lets them be.
 func TestAStalledJournalAndTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

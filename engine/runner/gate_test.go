@@ -124,7 +124,7 @@ func gateCloses(t *testing.T, gate direction.Gate, reason error) {
 	}
 }
 
-// A gate that closes while a leg waits for its worker lets nothing be signed.
+// A gate that closes while a half waits for its worker lets nothing be signed.
 func TestGateBeforeEachSignature(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := town(t, 10, 0)

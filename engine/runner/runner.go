@@ -106,7 +106,7 @@ type Runner struct {
 	pools     map[record.Endpoint]*ants.PoolWithFuncGeneric[sweep.Send]
 	waiting   map[uint64]chan<- error // who ordered, by ticket
 	ticket    uint64
-	legs      map[uint64]uint64 // the last record that was queued when each leg was given to a worker
+	halves    map[uint64]uint64 // the last record that was queued when each half was given to a worker
 	kept      time.Time
 	keptUpTo  uint64
 	published time.Time
@@ -131,7 +131,7 @@ func New(o Options) *Runner {
 		// There is room for every worker's result, so that no worker waits.
 		events: make(chan sweep.Event, len(record.Endpoints)*o.Sweep.Workers+1024),
 		orders: make(chan order), ended: make(chan struct{}),
-		waiting: map[uint64]chan<- error{}, legs: map[uint64]uint64{},
+		waiting: map[uint64]chan<- error{}, halves: map[uint64]uint64{},
 	}
 	r.status.Store(&record.Status{State: "starting"})
 	r.course.Store(new([]record.Moment))
@@ -218,7 +218,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		// Only this goroutine submits, and only while the machine counts a worker that has
 		// handed its result in: so a submit waits for no more than that worker's way back.
 		pool, err := ants.NewPoolWithFuncGeneric(r.o.Sweep.Workers, func(s sweep.Send) {
-			r.events <- sweep.Done{Ticket: s.Ticket, Result: r.x.Do(work, posts, s.Leg)} // there is room
+			r.events <- sweep.Done{Ticket: s.Ticket, Result: r.x.Do(work, posts, s.Half)} // there is room
 		})
 		if err != nil {
 			return fmt.Errorf("worker pool: %w", err)
@@ -266,7 +266,7 @@ func (r *Runner) loop(ctx, work context.Context) error {
 		for _, e := range happened {
 			switch e := e.(type) {
 			case sweep.Done:
-				delete(r.legs, e.Ticket)
+				delete(r.halves, e.Ticket)
 				r.o.Clock.End()
 			case sweep.Heard, sweep.Transfers, sweep.Disbelieved, sweep.Reserved:
 				r.o.Clock.End()
@@ -380,7 +380,7 @@ func (r *Runner) perform(work context.Context, actions []sweep.Action) {
 
 func (r *Runner) send(s sweep.Send) {
 	if r.o.State != nil {
-		r.legs[s.Ticket] = r.o.State.Last()
+		r.halves[s.Ticket] = r.o.State.Last()
 	}
 	r.o.Clock.Begin() // until the machine has heard of the result
 	if err := r.pools[s.Place.Endpoint].Invoke(s); err != nil {
@@ -453,7 +453,7 @@ func (r *Runner) keepState(last bool) {
 	if through == r.keptUpTo {
 		return
 	}
-	for _, before := range r.legs {
+	for _, before := range r.halves {
 		from = min(from, before)
 	}
 	rows, err := r.machine.Keep(through, from, unjudged)

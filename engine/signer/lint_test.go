@@ -39,7 +39,7 @@ func TestLint(t *testing.T) {
 		"another ID":      func(r *duis.Request) { r.ID.Counter++ },
 		"another service": func(r *duis.Request) { r.Service = servicerequests.SwitchToCredit },
 		"another payload": func(r *duis.Request) { r.SignedPreCommand = message[1:] },
-		"another leg":     func(r *duis.Request) { r.SignedPreCommand = nil },
+		"another half":    func(r *duis.Request) { r.SignedPreCommand = nil },
 	} {
 		r := meant
 		change(&r)

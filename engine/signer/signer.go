@@ -107,7 +107,7 @@ func onP256(key crypto.Signer) bool {
 	return ok && public.Curve == elliptic.P256()
 }
 
-// SignRequest builds and signs the first or only leg of a Service Request: a
+// SignRequest builds and signs the first or only half of a Service Request: a
 // read, an inventory, or the request for a Pre-Command. It is for a planned meter,
 // which this gate does not ask for. A refusal is a [*RefusedError].
 func (s *Signer) SignRequest(_ context.Context, _ servicerequests.EUI, r duis.Request) ([]byte, error) {

@@ -15,7 +15,7 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// BenchmarkCriticalRequest measures both legs of a critical request: three signatures. The
+// BenchmarkCriticalRequest measures both halves of a critical request: three signatures. The
 // gate alone is what the keys in the sweep's own process cost; the socket adds the way, the
 // rules and the durable log.
 func BenchmarkCriticalRequest(b *testing.B) {

@@ -163,7 +163,7 @@ func (s *scene) preCommand(id servicerequests.RequestID, service servicerequests
 	return b
 }
 
-// command asks for both legs; the second alone if asked is false.
+// command asks for both halves; the second alone if asked is false.
 func (s *scene) command(id servicerequests.RequestID, service servicerequests.Service, asked bool) error {
 	s.t.Helper()
 	if asked {

@@ -97,7 +97,7 @@ func TestEveryMessageEndsWithOneMark(t *testing.T) {
 	wantGood(t, d)
 }
 
-// While a worker has the leg, answers wait: the device's own takes the place of the DCC's
+// While a worker has the half, answers wait: the device's own takes the place of the DCC's
 // word, a second one is a repetition, and each is marked once.
 func TestAnswersWhileAWorkerHasTheLeg(t *testing.T) {
 	d := newDriver(healthy())

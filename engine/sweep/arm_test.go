@@ -61,7 +61,7 @@ func TestArmIsNotPostedAgainOnceItsReadIsOld(t *testing.T) {
 	}
 }
 
-// A worker that comes to its leg late signs and POSTs no 7.3 on an old read: neither one
+// A worker that comes to its half late signs and POSTs no 7.3 on an old read: neither one
 // that is not signed yet nor one whose bytes are durable.
 func TestASlowWorkerDoesNotLetAnOldArmOut(t *testing.T) {
 	for _, signed := range []bool{false, true} {

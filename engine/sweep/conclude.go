@@ -60,7 +60,7 @@ func (s *Machine) takeEnd(m *meter, e ledger.Effect, service servicerequests.Ser
 	if !e.Is.Unanswered() {
 		maps.DeleteFunc(s.quarantine.overdue, func(_ string, late servicerequests.RequestID) bool { return late == id })
 	}
-	s.roll.link(m.Proxy, m.number)
+	s.store.link(m.Proxy, m.number)
 }
 
 // conclude writes a meter's verdict.
@@ -93,18 +93,18 @@ func (s *Machine) exposes(m *meter, rec *record.Record, first bool) {
 
 // count counts a meter as done with its verdict.
 func (s *Machine) count(m *meter) {
-	s.roll.stir(m)
+	s.store.markDirty(m)
 	m.Done, m.awaits = true, ledger.ReadingSupply
 	if s.o.Policy.WantsBalance(m.Meter) {
 		s.lineUp(m)
 	}
 	s.attend(m)
 	s.counts.reasons.count(&m.Verdict, 1)
-	s.counted(s.roll.note(m), 1)
+	s.counted(s.store.note(m), 1)
 }
 
 // counted adds to the meters that are done with a verdict.
-func (s *Machine) counted(h *seat, n int) {
+func (s *Machine) counted(h *head, n int) {
 	verdict := verdicts[h.verdict]
 	s.counts.done += n
 	s.counts.verdicts[verdict] += n
@@ -118,7 +118,7 @@ func (s *Machine) reopen(m *meter) {
 		return
 	}
 	s.counts.reasons.count(&m.Verdict, -1)
-	s.counted(s.roll.note(m), -1)
+	s.counted(s.store.note(m), -1)
 	m.Reopen()
 }
 

@@ -18,11 +18,11 @@ func TestASlowReservation(t *testing.T) {
 	d.slow = true
 	d.start()
 	if len(d.jobs) != 0 || !slices.Equal(d.reserves, []servicerequests.EUI{ourEUI}) {
-		t.Fatalf("%d legs, asked for %v", len(d.jobs), d.reserves)
+		t.Fatalf("%d halves, asked for %v", len(d.jobs), d.reserves)
 	}
 	d.pass(time.Minute)
 	if len(d.jobs) != 0 || len(d.reserves) != 1 {
-		t.Errorf("%d legs, asked %d times", len(d.jobs), len(d.reserves))
+		t.Errorf("%d halves, asked %d times", len(d.jobs), len(d.reserves))
 	}
 	for _, action := range []string{record.OrderPause, record.OrderRenew, record.OrderResume} {
 		if err := d.order(record.OrderBody{Action: action}); err != nil {

@@ -29,7 +29,7 @@ type counts struct {
 	moves     [ledger.PhaseCount][ledger.EventCount]int
 
 	contact [2]record.Contact // by fuel
-	radius  record.Radius     // what seats say is exposed is in it
+	radius  record.Radius     // what heads say is exposed is in it
 }
 
 func newCounts() counts {
@@ -47,7 +47,7 @@ type areaCount struct {
 	verdicts map[string]int
 }
 
-func (c *counts) area(h *seat) *areaCount {
+func (c *counts) area(h *head) *areaCount {
 	at := area{h.region, h.gas()}
 	count := c.areas[at]
 	if count == nil {

@@ -42,7 +42,7 @@ func (d *diary) wakeAt(t time.Time) {
 
 // schedule puts a meter on the agenda, or moves it; the zero time takes it off.
 func (s *Machine) schedule(m *meter, due time.Time) {
-	s.roll.stir(m)
+	s.store.markDirty(m)
 	m.due = due
 	switch {
 	case due.IsZero() && m.position >= 0:
@@ -91,12 +91,12 @@ func (byEnd) Moved(timer, int) {}
 // have; more than a turn can bear are left to the next one, which [Machine.Next] then
 // wants at once.
 func (s *Machine) wakeUp() {
-	for range manyStirred {
+	for range manyDirty {
 		if len(s.diary.timers) == 0 || s.diary.timers[0].due.After(s.now) {
 			return
 		}
 		ended := s.diary.timers.Take()
-		if s.roll.awake[ended.number] == nil {
+		if s.store.awake[ended.number] == nil {
 			s.meter(ended.number) // puts it on the agenda, if this timer is not void
 		}
 	}

@@ -11,8 +11,8 @@
 //
 // # Who does what
 //
-//   - A worker runs one leg of one request: it signs, commits, and goes to the door
-//     (package exchange). What became of the leg comes back as [Done].
+//   - A worker runs one half of one request: it signs, commits, and goes to the door
+//     (package exchange). What became of the half comes back as [Done].
 //   - The inbox stores a message before anybody judges it. A proven one comes as [Heard].
 //     Whatever comes of it, a record marks it by its number; until then each start hears it
 //     again.
@@ -48,14 +48,14 @@
 //
 // The machine plans with a [Pacer] of its own, so that nothing is signed long before it may
 // leave. What binds is asked at the socket. When a home is excluded, a scope is paused or
-// stopped, or the sweep halts, the machine recalls the legs that workers have ([Recall]).
+// stopped, or the sweep halts, the machine recalls the halves that workers have ([Recall]).
 //
 // A halt is a record in the step in which it becomes true.
 //
 // # What it holds of a million meters
 //
 // A meter that waits for nothing but time sleeps: its ledger is packed, and what must be
-// told of it at once stands in its seat (roll.go). Now and then [Machine.Keep] makes what
+// known of it at once stands in its head (store.go). Now and then [Machine.Keep] makes what
 // follows from the records into rows (state.go). A start takes them up and folds the
 // records since. The rows hold nothing of their own: a start without them comes to the same.
 //

@@ -16,9 +16,9 @@ import (
 func (d *driver) hold() {
 	s := d.m
 	hubs := map[hubKey]int{}
-	var regions [len(s.queues.lanes)][2]int
+	var regions [len(s.queues.regions)][2]int
 	working, done, afters := 0, 0, 0
-	for number, m := range s.roll.awake {
+	for number, m := range s.store.awake {
 		commands, attended := 0, !m.due.IsZero()
 		for _, open := range m.Open {
 			r := of(open)
@@ -76,18 +76,18 @@ func (d *driver) hold() {
 		if !m.Done && !m.Started.IsZero() && len(m.Open) > 0 && !attended && s.open() {
 			d.Fault("%v: nobody looks again", m.Device)
 		}
-		if len(m.Open) == 0 && !m.stirred {
+		if len(m.Open) == 0 && !m.dirty {
 			d.Fault("meter %d is awake for nothing", number)
 		}
 	}
 	sum := 0
-	for number := range int32(s.roll.size()) {
-		h := s.roll.head(number)
+	for number := range int32(s.store.size()) {
+		h := s.store.head(number)
 		if h.done {
 			done++
-		} else if !h.begun && !h.waits && h.awaits == ledger.ReadingSupply && s.roll.awake[number] == nil {
+		} else if !h.begun && !h.waits && h.awaits == ledger.ReadingSupply && s.store.awake[number] == nil {
 			d.Fault("%v: it has not begun, and is in no intake", h.device)
-		} else if h.begun && s.roll.awake[number] == nil && h.due == 0 && h.awaits == ledger.ReadingSupply && s.open() && len(s.holds.all) == 0 {
+		} else if h.begun && s.store.awake[number] == nil && h.due == 0 && h.awaits == ledger.ReadingSupply && s.open() && len(s.holds.all) == 0 {
 			d.Fault("%v: it sleeps for good without a verdict", h.device)
 		}
 	}
@@ -105,15 +105,15 @@ func (d *driver) hold() {
 			d.Fault("hub counts %d open, has %d", h.open, hubs[key])
 		}
 	}
-	for _, l := range s.queues.lanes {
+	for _, l := range s.queues.regions {
 		if l.inFlight != regions[l.region] {
 			d.Fault("%v counts %d in flight, has %d", l.region, l.inFlight, regions[l.region])
 		}
 	}
 	if busy := len(d.jobs) + len(d.results); working != busy && s.run.halt == nil {
-		d.Fault("%d legs are with workers, %d requests say so", busy, working)
+		d.Fault("%d halves are with workers, %d requests say so", busy, working)
 	}
-	if d.Leaves != 0 { // a leg is reported before its worker comes back
+	if d.Leaves != 0 { // a half is reported before its worker comes back
 		d.Fault("%d leaves of the breaker are not reported", d.Leaves)
 	}
 }
@@ -178,7 +178,7 @@ func (d *driver) judge() {
 			d.Fault("%v: the journal says %q, the machine %q", x.EUI, v.Verdict, m.Verdict.Verdict)
 		}
 	}
-	s.settle()
+	s.sleepIdle()
 	swept, err := tell(s, d.blank())
 	if err != nil {
 		d.Fault("%v", err)
@@ -208,8 +208,8 @@ func (d *driver) judge() {
 
 // blank are rows to put changed ones over: all of the machine's, as they stand.
 func (d *driver) blank() []record.StateRow {
-	for number := range int32(len(d.m.roll.blocks)) {
-		d.m.roll.changed[number] = struct{}{}
+	for number := range int32(len(d.m.store.blocks)) {
+		d.m.store.changed[number] = struct{}{}
 	}
 	return nil
 }

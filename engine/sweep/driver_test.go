@@ -22,7 +22,7 @@ import (
 // that can come between two steps does. It performs the machine's actions as package runner
 // does, on the world of package sweeptest. Faults are collected by the world.
 //
-// What is under way is open to whoever walks: legs that a worker has (jobs), results that
+// What is under way is open to whoever walks: halves that a worker has (jobs), results that
 // the machine has not heard of (results), reservations (reserves); flights and deliveries
 // are the world's.
 type driver struct {
@@ -35,12 +35,12 @@ type driver struct {
 	jobs     []Send
 	results  []Done
 	reserves []servicerequests.EUI
-	back     func(Send) bool   // legs that [driver.next] leaves with their workers; nil: none
+	back     func(Send) bool   // halves that [driver.next] leaves with their workers; nil: none
 	slow     bool              // reservations wait in reserves until [driver.reserve]
 	handed   uint64            // counters that one reservation gives; 0: 512
 	orders   uint64            // tickets given out
 	answers  map[uint64]error  // to orders, by ticket
-	since    map[uint64]uint64 // the last record that was queued when a leg was given out, by ticket
+	since    map[uint64]uint64 // the last record that was queued when a half was given out, by ticket
 	limits   exchange.Limits   // at the socket; nil: none
 	cut      bool              // POSTs are ended
 	moved    error             // what was said of the market participant IDs
@@ -65,7 +65,7 @@ func newDrive(devices ...*device) *driver {
 	return d
 }
 
-// start begins a process: the first one or the next. Legs that workers had are gone.
+// start begins a process: the first one or the next. Halves that workers had are gone.
 func (d *driver) start() {
 	d.jobs, d.results, d.reserves, d.answers, d.since = nil, nil, nil, map[uint64]error{}, map[uint64]uint64{}
 	d.cut, d.halted, d.moved = false, false, nil
@@ -131,7 +131,7 @@ func (d *driver) perform(actions []Action) {
 			d.Disk.Append(a.Records...)
 		case Send:
 			if d.halted {
-				d.Fault("a leg is given to a worker after a halt: %v", a.Expected)
+				d.Fault("a half is given to a worker after a halt: %v", a.Expected)
 			}
 			d.since[a.Ticket] = d.Disk.Last()
 			d.jobs = append(d.jobs, a)
@@ -168,7 +168,7 @@ func (d *driver) reserve() {
 	d.step(e)
 }
 
-// work lets a worker do a leg by the real door; its result is heard of later. By the
+// work lets a worker do a half by the real door; its result is heard of later. By the
 // exchange's clock no time passes meanwhile.
 func (d *driver) work(i int) {
 	job := d.jobs[i]
@@ -178,7 +178,7 @@ func (d *driver) work(i int) {
 	if d.cut {
 		cut()
 	}
-	d.results = append(d.results, Done{job.Ticket, d.door().Do(context.Background(), posts, job.Leg)})
+	d.results = append(d.results, Done{job.Ticket, d.door().Do(context.Background(), posts, job.Half)})
 }
 
 // door is the exchange, with a clock that stands still.
@@ -362,7 +362,7 @@ func stream(actions []Action) string {
 				fmt.Fprintf(&b, "append %v %v %v %v %v %s %s\n", r.At.UnixNano(), r.Kind, r.Device, r.Service, r.ID, r.Code, r.Body)
 			}
 		case Send:
-			l := a.Leg
+			l := a.Half
 			fmt.Fprintf(&b, "send %d %v %+v %+v %t %t %s %t %v\n", a.Ticket, l.Device, l.Place, l.Expected, l.Command, l.Token != nil, l.Body, l.Again, l.NotAfter)
 		case Recall:
 			b.WriteString("recall\n")

@@ -17,7 +17,7 @@ type (
 	// Tick says what time it is, really. It comes several times a second.
 	Tick struct{ Real time.Time }
 
-	// Done says what became of a leg.
+	// Done says what became of a half.
 	Done struct {
 		Ticket uint64
 		exchange.Result
@@ -84,10 +84,10 @@ type Action interface{ action() }
 
 // The actions.
 type (
-	// Send gives a leg to a worker, which answers with [Done].
+	// Send gives a half to a worker, which answers with [Done].
 	Send struct {
 		Ticket uint64
-		exchange.Leg
+		exchange.Half
 	}
 
 	// Append writes records after those before. Nobody waits for the disk.
@@ -96,7 +96,7 @@ type (
 	// Reserve asks for [Reserved] originator counters.
 	Reserve struct{ Originator servicerequests.EUI }
 
-	// Recall keeps a leg that a worker has from leaving.
+	// Recall keeps a half that a worker has from leaving.
 	Recall struct{ Permit *exchange.Permit }
 
 	// Cut ends the POSTs under way.

@@ -15,7 +15,7 @@ func (s *Machine) Moves() *[ledger.PhaseCount][ledger.EventCount]int { return &s
 
 // Ledgers are the ledgers of all meters in the plan's order.
 func (s *Machine) Ledgers() (all []*ledger.Meter) {
-	for number := range int32(s.roll.size()) {
+	for number := range int32(s.store.size()) {
 		all = append(all, s.meter(number).Meter)
 	}
 	return all
@@ -25,11 +25,11 @@ func (s *Machine) Ledgers() (all []*ledger.Meter) {
 func (s *Machine) Halt() *HaltError { return s.run.halt }
 
 // Begun says whether a meter has been asked anything.
-func (s *Machine) Begun(number int32) bool { return s.roll.head(number).begun }
+func (s *Machine) Begun(number int32) bool { return s.store.head(number).begun }
 
 // Early are the messages that wait for a worker to come back.
 func (s *Machine) Early() (numbers []uint64) {
-	for _, r := range s.workers.legs {
+	for _, r := range s.workers.halves {
 		if r.early != nil {
 			numbers = append(numbers, r.early.Seq)
 		}
@@ -37,9 +37,9 @@ func (s *Machine) Early() (numbers []uint64) {
 	return numbers
 }
 
-// Standing is what a start must come to from the records and from a kept state alike.
-func (s *Machine) Standing() (text string) {
-	for number := range int32(s.roll.size()) {
+// Snapshot is what a start must come to from the records and from a kept state alike.
+func (s *Machine) Snapshot() (text string) {
+	for number := range int32(s.store.size()) {
 		m := *s.meter(number).Meter
 		if rankOf(m.Verdict.Verdict) == 0 { // that a meter is stuck is a verdict in the records, and ends nothing
 			m.Verdict = record.VerdictBody{}
@@ -50,8 +50,8 @@ func (s *Machine) Standing() (text string) {
 		text += fmt.Sprintf("wave %s %v %v %d\n", w.state, w.counts, w.waived, w.meters)
 	}
 	exposed := 0
-	for number := range int32(s.roll.size()) {
-		if s.roll.head(number).exposed {
+	for number := range int32(s.store.size()) {
+		if s.store.head(number).exposed {
 			exposed++
 		}
 	}
@@ -59,7 +59,7 @@ func (s *Machine) Standing() (text string) {
 	for _, h := range s.holds.all {
 		text += fmt.Sprintf("hold %v %s\n", scopeOf(h.order), h.order.Action)
 	}
-	s.settle()
+	s.sleepIdle()
 	for _, o := range s.o.Originators {
 		g := *s.given[o]
 		text += fmt.Sprintf("counters %d to %d, strange %d, lost %t\n", g.first, g.highest, g.strange, s.run.lost)
@@ -85,7 +85,7 @@ func (s *Machine) Check() error {
 		}
 	}
 	queued, parked := map[*request]bool{}, map[*request]bool{}
-	for _, l := range s.queues.lanes {
+	for _, l := range s.queues.regions {
 		for _, queues := range [...]*byEndpoint{&l.urgent, &l.fresh} {
 			for _, q := range queues {
 				for i, r := range q {
@@ -104,7 +104,7 @@ func (s *Machine) Check() error {
 		parked[r] = true
 	}
 	inFlight, hubs, behind, working, afters := map[key]int{}, map[hubKey]int{}, map[hubKey]int{}, 0, 0
-	for _, m := range s.roll.awake {
+	for _, m := range s.store.awake {
 		commands := 0
 		for _, open := range m.Open {
 			r := of(open)
@@ -159,10 +159,10 @@ func (s *Machine) Check() error {
 	if len(queued)+len(parked) > 0 {
 		return fmt.Errorf("%d requests wait that are not open", len(queued)+len(parked))
 	}
-	if working != len(s.workers.legs) || afters != s.counts.afters {
-		return fmt.Errorf("%d legs for %d requests with workers; %d requests after a verdict, counted %d", len(s.workers.legs), working, afters, s.counts.afters)
+	if working != len(s.workers.halves) || afters != s.counts.afters {
+		return fmt.Errorf("%d halves for %d requests with workers; %d requests after a verdict, counted %d", len(s.workers.halves), working, afters, s.counts.afters)
 	}
-	for _, l := range s.queues.lanes {
+	for _, l := range s.queues.regions {
 		for fuel, n := range l.inFlight {
 			if want := inFlight[key{int(l.region), fuel}]; n != want {
 				return fmt.Errorf("%v counts %d in flight of fuel %d, has %d", l.region, n, fuel, want)
@@ -181,8 +181,8 @@ func (s *Machine) Check() error {
 func (s *Machine) checkMeters() error {
 	done, byVerdict, early := 0, map[string]int{}, map[uint16]int{}
 	exposed, hubs := 0, map[servicerequests.EUI]bool{}
-	for number := range int32(s.roll.size()) {
-		h := s.roll.head(number)
+	for number := range int32(s.store.size()) {
+		h := s.store.head(number)
 		if h.done {
 			done++
 			byVerdict[verdicts[h.verdict]]++
@@ -193,7 +193,7 @@ func (s *Machine) checkMeters() error {
 		if w := s.waves.all[h.wave-1]; w.state == "" && h.turn == ledger.Commanding {
 			early[h.wave]++
 		}
-		m := s.roll.awake[number]
+		m := s.store.awake[number]
 		if m == nil {
 			if h.begun && !h.done && h.due == 0 && s.open() && !s.listed(number, h) {
 				return fmt.Errorf("nobody looks again at %v, which sleeps", h.device)
@@ -237,7 +237,7 @@ func (s *Machine) checkMeters() error {
 }
 
 // listed says whether a meter that waits for its turn is in the list for it.
-func (s *Machine) listed(number int32, h *seat) bool {
+func (s *Machine) listed(number int32, h *head) bool {
 	i := &s.queues.intake[h.region][h.fuel()]
 	if h.awaits == ledger.ReadingBalance {
 		return slices.Contains(i.weigh, number)
@@ -248,7 +248,7 @@ func (s *Machine) listed(number int32, h *seat) bool {
 
 // Tell is what is open, for whoever looks for a fault.
 func (s *Machine) Tell() (text string) {
-	for number := range int32(s.roll.size()) {
+	for number := range int32(s.store.size()) {
 		m := s.meter(number)
 		text += fmt.Sprintf("%v done %t due %v waits %t wait %v excluded %q person %q\n", m.Device, m.Done, m.due, m.waits, m.wait, m.Bars.Excluded, m.Bars.Person)
 		for _, r := range m.Open {
@@ -256,5 +256,5 @@ func (s *Machine) Tell() (text string) {
 			text += fmt.Sprintf("   %v %v %v place %d parked %t inHub %t after %t\n", r.Service, r.Phase, r.ID, q.place, q.parked, q.inHub, r.After)
 		}
 	}
-	return text + fmt.Sprintf("parked %d, legs %d, counters %+v, lanes %d", len(s.queues.parked), len(s.workers.legs), *s.counters[s.o.Originators[0]], s.queues.legs())
+	return text + fmt.Sprintf("parked %d, halves %d, counters %+v, regions %d", len(s.queues.parked), len(s.workers.halves), *s.counters[s.o.Originators[0]], s.queues.halves())
 }

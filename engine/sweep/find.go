@@ -45,7 +45,7 @@ func (p *places) of(key servicerequests.EUI) []spot {
 }
 
 // find finds a meter by its own identifier or that of its gas proxy.
-func (r *roll) find(device servicerequests.EUI) (number int32, ok bool) {
+func (r *store) find(device servicerequests.EUI) (number int32, ok bool) {
 	if at := r.at.of(device); len(at) > 0 {
 		return at[0].number, true
 	}
@@ -54,7 +54,7 @@ func (r *roll) find(device servicerequests.EUI) (number int32, ok bool) {
 }
 
 // link has answers of a meter's gas proxy find the meter.
-func (r *roll) link(proxy servicerequests.EUI, number int32) {
+func (r *store) link(proxy servicerequests.EUI, number int32) {
 	if proxy == 0 {
 		return
 	}
@@ -67,7 +67,7 @@ func (r *roll) link(proxy servicerequests.EUI, number int32) {
 }
 
 // askers yields the meters of whose requests a device may be the target.
-func (r *roll) askers(target servicerequests.EUI) iter.Seq[int32] {
+func (r *store) askers(target servicerequests.EUI) iter.Seq[int32] {
 	return func(yield func(int32) bool) {
 		for _, at := range r.at.of(target) {
 			if !yield(at.number) {
@@ -88,7 +88,7 @@ func (r *roll) askers(target servicerequests.EUI) iter.Seq[int32] {
 // find returns the ledger of a planned meter, by its identifier or its gas proxy's; nil if
 // there is none.
 func (s *Machine) find(device servicerequests.EUI) *meter {
-	number, ok := s.roll.find(device)
+	number, ok := s.store.find(device)
 	if !ok {
 		return nil
 	}
@@ -98,7 +98,7 @@ func (s *Machine) find(device servicerequests.EUI) *meter {
 // asker returns the ledger of the meter that a request was made for; if it is not known, of
 // the one that its target is or serves; nil if there is none.
 func (s *Machine) asker(id servicerequests.RequestID) (first *meter) {
-	for number := range s.roll.askers(id.Target) {
+	for number := range s.store.askers(id.Target) {
 		m := s.meter(number)
 		if m.PendingWith(id) != nil || m.PastWith(id) != nil {
 			return m
@@ -113,7 +113,7 @@ func (s *Machine) asker(id servicerequests.RequestID) (first *meter) {
 // home returns the ledgers of the meters behind a hub.
 func (s *Machine) home(hub servicerequests.EUI) []*meter {
 	var meters []*meter
-	for _, at := range s.roll.homes.of(hub) {
+	for _, at := range s.store.homes.of(hub) {
 		meters = append(meters, s.meter(at.number))
 	}
 	return meters

@@ -11,7 +11,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// Whatever halts a sweep, the first thing that follows is that it is written; then every leg
+// Whatever halts a sweep, the first thing that follows is that it is written; then every half
 // that a worker has is recalled; nothing is given to a worker any more.
 func TestAHaltIsWrittenBeforeAnythingElse(t *testing.T) {
 	broken := errors.New("broken")
@@ -28,10 +28,10 @@ func TestAHaltIsWrittenBeforeAnythingElse(t *testing.T) {
 			d.alter = func(o *Options) { o.Drain = time.Minute }
 			d.start()
 			if len(d.jobs) != 2 {
-				t.Fatalf("%d legs", len(d.jobs))
+				t.Fatalf("%d halves", len(d.jobs))
 			}
 			d.work(0) // one is on its way back, one still with its worker
-			legs := slices.Clone(d.jobs)
+			halves := slices.Clone(d.jobs)
 			actions := d.step(cause)
 			write, ok := actions[0].(Append)
 			if !ok || len(write.Records) != 1 || write.Records[0].Kind != record.Halted {
@@ -41,11 +41,11 @@ func TestAHaltIsWrittenBeforeAnythingElse(t *testing.T) {
 			if err != nil || !strings.Contains(body.Reason, "broken") {
 				t.Errorf("it says %q, %v", body.Reason, err)
 			}
-			if !recalled(actions, legs[0]) {
-				t.Error("the leg that a worker has is not recalled")
+			if !recalled(actions, halves[0]) {
+				t.Error("the half that a worker has is not recalled")
 			}
 			if yes, _ := d.m.Ended(); yes {
-				t.Error("it has ended with a leg with a worker")
+				t.Error("it has ended with a half with a worker")
 			}
 			posts := d.Posts
 			d.step(cause) // again: once is enough

@@ -76,7 +76,7 @@ func (s *Machine) showHeard() (all []record.RegionHeard) {
 		if !s.counts.planned(region) {
 			continue
 		}
-		h, open := &s.counts.heard[region], s.queues.lanes[region].inFlight
+		h, open := &s.counts.heard[region], s.queues.regions[region].inFlight
 		is := record.RegionHeard{Region: region.String(), Open: open[0] + open[1], OpenElectricity: open[0], Silent: h.miss >= mostMisses}
 		for fuel, n := range open {
 			switch {

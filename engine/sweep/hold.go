@@ -36,16 +36,16 @@ func (h *holds) add(o record.OrderBody, at time.Time) {
 }
 
 // meter says whether a meter must not begin.
-func (h *holds) meter(m *seat) bool {
+func (h *holds) meter(m *head) bool {
 	return slices.ContainsFunc(h.all, func(one hold) bool {
 		at := scopeOf(one.order)
 		return at != scope{} && at.covers(m.region, int(m.wave), 0)
 	})
 }
 
-// leg says whether a leg must not be sent now. A stop that drains lets go on what has
+// half says whether a half must not be sent now. A stop that drains lets go on what has
 // begun: of a region or a wave the meters, of a service the requests.
-func (h *holds) leg(r *request) bool {
+func (h *holds) half(r *request) bool {
 	return slices.ContainsFunc(h.all, func(one hold) bool {
 		at := scopeOf(one.order)
 		switch {

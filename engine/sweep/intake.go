@@ -54,8 +54,8 @@ func keyOf(r ledger.Risk) uint64 {
 func (t turn) need() ledger.Need { return ledger.Need(t.key >> 56) }
 
 // takeOn lines a meter up to begin.
-func (s *Machine) takeOn(number int32, h *seat) {
-	s.roll.waits(number, true, h.ahead)
+func (s *Machine) takeOn(number int32, h *head) {
+	s.store.waits(number, true, h.ahead)
 	i := &s.queues.intake[h.region][h.fuel()]
 	if h.raised && !s.o.Policy.PlanOrder {
 		i.ahead = append(i.ahead, number)
@@ -64,7 +64,7 @@ func (s *Machine) takeOn(number int32, h *seat) {
 	}
 }
 
-func (h *seat) fuel() int {
+func (h *head) fuel() int {
 	if h.gas() {
 		return 1
 	}
@@ -145,7 +145,7 @@ type next struct {
 
 // nextOf finds the meter whose turn is next, of those fuels of which not too many requests
 // are in flight; nil if none waits, or none may go on.
-func (s *Machine) nextOf(l *lane, i *intake) (best *next) {
+func (s *Machine) nextOf(l *regionQueue, i *intake) (best *next) {
 	better := func(n next) {
 		if best == nil || n.need < best.need || n.need == best.need && n.stage == best.stage && n.at < best.at {
 			best = &n
@@ -168,7 +168,7 @@ func (s *Machine) nextOf(l *lane, i *intake) (best *next) {
 		for len(of.act) > 0 && !s.waitsFor(of.act[0].number, ledger.Commanding) {
 			of.act.Take()
 		}
-		if len(of.act) > 0 && !s.holds.meter(s.roll.head(of.act[0].number)) {
+		if len(of.act) > 0 && !s.holds.meter(s.store.head(of.act[0].number)) {
 			better(next{fuel, ledger.Commanding, of.act[0].need(), nil, of.act[0].number})
 		}
 	}
@@ -181,7 +181,7 @@ func (s *Machine) first(list *[]int32, stage ledger.Stage) (number int32, ok boo
 	for len(*list) > 0 && !s.waitsFor((*list)[0], stage) {
 		*list = (*list)[1:]
 	}
-	if len(*list) == 0 || s.holds.meter(s.roll.head((*list)[0])) {
+	if len(*list) == 0 || s.holds.meter(s.store.head((*list)[0])) {
 		return 0, false
 	}
 	return (*list)[0], true
@@ -189,7 +189,7 @@ func (s *Machine) first(list *[]int32, stage ledger.Stage) (number int32, ok boo
 
 // waitsFor says whether a meter waits for its turn to come to a stage.
 func (s *Machine) waitsFor(number int32, stage ledger.Stage) bool {
-	h := s.roll.head(number)
+	h := s.store.head(number)
 	if stage == ledger.ReadingSupply {
 		return h.waits && !h.begun && !h.done
 	}
@@ -206,7 +206,7 @@ func (s *Machine) takeTurn(i *intake, n *next) *meter {
 	m := s.meter(n.at)
 	if n.stage == ledger.ReadingSupply {
 		s.counts.notBegun--
-		s.roll.waits(n.at, false, m.ahead)
+		s.store.waits(n.at, false, m.ahead)
 		if s.waves.whole(m) || s.o.Policy.PlanOrder && s.waves.open(m) {
 			n.stage = ledger.Commanding
 		}
@@ -227,7 +227,7 @@ func (s *Machine) moveUp(m *meter) {
 	}
 	for _, r := range m.Open {
 		if q := of(r); q.Phase.Waits() {
-			s.queues.lane(m).move(q, s.risk(q))
+			s.queues.regionQueue(m).move(q, s.risk(q))
 		}
 	}
 	if s.run.begun && !m.Started.IsZero() && m.turn != ledger.Commanding {
@@ -263,7 +263,7 @@ func (s *Machine) takeLater() bool {
 		return true
 	}
 	if m := s.firstLater(&q.old, func(m *meter) bool {
-		return s.counts.done < s.roll.size() || !s.o.Policy.RereadAt(m.Meter).After(s.run.started)
+		return s.counts.done < s.store.size() || !s.o.Policy.RereadAt(m.Meter).After(s.run.started)
 	}); m != nil {
 		s.askAfter(m, s.o.Policy.Rereads(m.Meter, s.now))
 		return true
@@ -275,7 +275,7 @@ func (s *Machine) takeLater() bool {
 // verdict: the run does not wait for its answers, which a gas meter may owe for a day. It
 // says whether there was anything. What was due as the run began is waited for.
 func (s *Machine) letGo() (any bool) {
-	if s.counts.done < s.roll.size() || !s.run.begun {
+	if s.counts.done < s.store.size() || !s.run.begun {
 		s.run.letGo = false
 		return false
 	}
@@ -283,8 +283,8 @@ func (s *Machine) letGo() (any bool) {
 		return false
 	}
 	s.run.letGo = true
-	for _, number := range slices.Sorted(maps.Keys(s.roll.awake)) {
-		m := s.roll.awake[number]
+	for _, number := range slices.Sorted(maps.Keys(s.store.awake)) {
+		m := s.store.awake[number]
 		if !m.Done || !s.o.Policy.RereadAt(m.Meter).After(s.run.started) {
 			continue
 		}
@@ -315,8 +315,8 @@ func (s *Machine) firstLater(from *afterwards, mayBegin func(*meter) bool) *mete
 		if len(numbers) == 0 {
 			continue
 		}
-		h := s.roll.head(numbers[0])
-		if s.queues.lanes[region].inFlight[h.fuel()] >= s.o.InFlight || s.holds.meter(h) ||
+		h := s.store.head(numbers[0])
+		if s.queues.regions[region].inFlight[h.fuel()] >= s.o.InFlight || s.holds.meter(h) ||
 			first != nil && len(numbers) <= len(from[first.Plan.Region]) {
 			continue
 		}
@@ -348,7 +348,7 @@ func (s *Machine) homesWait() bool {
 		return true
 	}
 	for i := range s.queues.intake {
-		if l := s.queues.lanes[i]; l.len() > 0 || s.nextOf(l, &s.queues.intake[i]) != nil {
+		if l := s.queues.regions[i]; l.len() > 0 || s.nextOf(l, &s.queues.intake[i]) != nil {
 			return true
 		}
 	}

@@ -49,7 +49,7 @@ type Options struct {
 	// Waves are the plan's, in its order; none: one of all meters.
 	Waves []Wave
 	// Fits says whether the meters of a kept state, in its order, are the plan's. Nil: not asked.
-	Fits func(iter.Seq[record.Seat]) error
+	Fits func(iter.Seq[record.PlannedMeter]) error
 	// StandIn resumes at once what pauses by itself, under this name: for rehearsals,
 	// where nobody is there to do it. Empty: a person resumes.
 	StandIn string
@@ -59,7 +59,7 @@ type Options struct {
 	DeadMan     time.Duration // real time without a renewal until the sweep pauses; 0: none is needed
 	Drain       time.Duration // real time in which answers are awaited after a gate has closed
 
-	Workers  int // legs under way at once, for each of the DCC's endpoints
+	Workers  int // halves under way at once, for each of the DCC's endpoints
 	InFlight int // requests of one fuel in one region that may be open and heard of
 	PerHub   int // open requests behind one hub, for each fuel
 
@@ -112,7 +112,7 @@ type Machine struct {
 	real    time.Time // of the latest [Tick]
 	out     []Action  // of the present step
 
-	roll       roll
+	store      store
 	queues     queues
 	diary      diary
 	waves      waves
@@ -151,8 +151,8 @@ type run struct {
 func New(o Options) *Machine {
 	s := &Machine{
 		o: o, log: o.Log, metrics: newMetrics(o.Registerer),
-		roll: newRoll(), queues: newQueues(), counts: newCounts(), budgets: newBudgets(o.Thresholds),
-		workers: workers{legs: map[uint64]*request{}}, counters: map[servicerequests.EUI]*block{}, given: map[servicerequests.EUI]*given{},
+		store: newStore(), queues: newQueues(), counts: newCounts(), budgets: newBudgets(o.Thresholds),
+		workers: workers{halves: map[uint64]*request{}}, counters: map[servicerequests.EUI]*block{}, given: map[servicerequests.EUI]*given{},
 		transfers:  transfers{listed: map[servicerequests.EUI]record.Transfer{}, told: map[servicerequests.EUI]struct{}{}},
 		quarantine: quarantine{held: map[string]*request{}, overdue: map[string]servicerequests.RequestID{}},
 		fold:       fold{unjudged: map[uint64]message{}},
@@ -173,12 +173,12 @@ func (s *Machine) Step(now time.Time, happened ...Event) []Action {
 	}
 	s.givePart()
 	s.leaveDue()
-	s.settle()
+	s.sleepIdle()
 	s.pump()
 	if s.letGo() {
 		s.pump()
 	}
-	s.settle()
+	s.sleepIdle()
 	return s.emitted()
 }
 
@@ -205,7 +205,7 @@ func (s *Machine) take(e Event) {
 	case Tick:
 		s.tick(e.Real)
 	case Done:
-		s.legDone(e)
+		s.halfDone(e)
 	case Heard:
 		delete(s.run.backlog, e.Seq)
 		s.heard(e)
@@ -294,7 +294,7 @@ func (s *Machine) draining() bool {
 		return true
 	}
 	s.run.looked = s.real
-	for _, m := range s.roll.awake {
+	for _, m := range s.store.awake {
 		for _, r := range m.Open {
 			if r.Phase == ledger.Sent || r.Reached {
 				return true
@@ -312,7 +312,7 @@ func (s *Machine) Close(now time.Time) []Action {
 	if s.run.ceased != "" && s.run.halt == nil {
 		s.ceaseNow()
 	}
-	s.settle()
+	s.sleepIdle()
 	return s.emitted()
 }
 
@@ -322,7 +322,7 @@ func (s *Machine) Halted() bool { return s.run.halt != nil }
 // finished says whether every meter has its verdict, what was asked afterwards is answered,
 // and what an earlier run has left unjudged has been heard of.
 func (s *Machine) finished() bool {
-	return s.counts.done == s.roll.size() && s.counts.afters == 0 && len(s.run.backlog) == 0
+	return s.counts.done == s.store.size() && s.counts.afters == 0 && len(s.run.backlog) == 0
 }
 
 // closeGate halts the sweep because a gate is closed. Answers still come in.

@@ -89,7 +89,7 @@ func TestALimitAtTheSocket(t *testing.T) {
 	}
 }
 
-// A circuit that is open has the leg wait, and holds up no other endpoint.
+// A circuit that is open has the half wait, and holds up no other endpoint.
 func TestAnOpenCircuit(t *testing.T) {
 	d := newDriver(healthy())
 	open := 3
@@ -143,14 +143,14 @@ func TestAWorkerThatPanics(t *testing.T) {
 // is back, and recalls it.
 func TestACeaseRecalls(t *testing.T) {
 	d := newDriver(healthy())
-	leg := d.jobs[0]
+	half := d.jobs[0]
 	d.orders++
 	actions := d.step(Order{d.orders, record.OrderBody{Action: record.OrderCease, By: "Ada", Reference: "SoLR 12"}})
-	if !recalled(actions, leg) {
-		t.Error("the leg that a worker has is not recalled")
+	if !recalled(actions, half) {
+		t.Error("the half that a worker has is not recalled")
 	}
 	if yes, _ := d.m.Ended(); yes {
-		t.Error("it has ended with a leg with a worker")
+		t.Error("it has ended with a half with a worker")
 	}
 	d.drain()
 	if yes, err := d.m.Ended(); !yes || !errors.Is(err, ErrCeased) || d.Posts != 0 {
@@ -163,7 +163,7 @@ func TestACeaseRecalls(t *testing.T) {
 	d.restart()
 	d.pass(time.Hour)
 	if yes, err := d.m.Ended(); !yes || !errors.Is(err, ErrCeased) || len(d.jobs) != 0 {
-		t.Errorf("the next run ended %t with %v, %d legs", yes, err, len(d.jobs))
+		t.Errorf("the next run ended %t with %v, %d halves", yes, err, len(d.jobs))
 	}
 	wantNoFaults(t, d)
 }
@@ -201,7 +201,7 @@ func TestAMeterThatWasOnlyQueuedIsNotLost(t *testing.T) {
 	}
 }
 
-// A result of a leg that the machine does not know changes nothing.
+// A result of a half that the machine does not know changes nothing.
 func TestAResultOfNoLeg(t *testing.T) {
 	d := newDriver(healthy())
 	d.step(Done{Ticket: 99, Result: exchange.Result{Err: context.Canceled}})

@@ -116,7 +116,7 @@ func (s *Machine) leaveAlone(devices []servicerequests.EUI) {
 		if !m.Started.IsZero() {
 			s.look(m)
 		}
-		s.settleSome()
+		s.sleepSome()
 	}
 }
 
@@ -126,7 +126,7 @@ func (s *Machine) lookAt(devices []servicerequests.EUI) {
 		if m := s.find(eui); m != nil && !m.Started.IsZero() {
 			s.look(m)
 		}
-		s.settleSome()
+		s.sleepSome()
 	}
 }
 
@@ -135,8 +135,8 @@ func (s *Machine) judged(verdict string) (devices []servicerequests.EUI) {
 	if verdict == "" {
 		return nil
 	}
-	for number := range int32(s.roll.size()) {
-		if h := s.roll.head(number); h.done && verdicts[h.verdict] == verdict {
+	for number := range int32(s.store.size()) {
+		if h := s.store.head(number); h.done && verdicts[h.verdict] == verdict {
 			devices = append(devices, h.device)
 		}
 	}
@@ -218,7 +218,7 @@ func (s *Machine) nothingToResume(at scope) string {
 
 func (s *Machine) checkPlanned(devices []servicerequests.EUI) error {
 	for _, eui := range devices {
-		if len(s.roll.at.of(eui)) == 0 {
+		if len(s.store.at.of(eui)) == 0 {
 			return fmt.Errorf("%v is not planned", eui)
 		}
 	}
@@ -249,7 +249,7 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 				s.reopen(m)
 				m.Rerun(at)
 			}
-			s.settleSome()
+			s.sleepSome()
 		}
 	case record.OrderTransfers:
 		s.applyTransfers(o)
@@ -266,7 +266,7 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 			if m := s.find(eui); m != nil {
 				m.Exclude(reason)
 			}
-			s.settleSome()
+			s.sleepSome()
 		}
 	case record.OrderDeleted:
 		delete(s.quarantine.overdue, o.Reference)
@@ -295,10 +295,10 @@ func (s *Machine) lift(at time.Time, which func(hold) bool) {
 	if !was || s.holds.whole() {
 		return
 	}
-	for number := range int32(s.roll.size()) {
-		if h := s.roll.head(number); h.begun && rankOf(verdicts[h.verdict]) == 0 {
+	for number := range int32(s.store.size()) {
+		if h := s.store.head(number); h.begun && rankOf(verdicts[h.verdict]) == 0 {
 			s.meter(number).Heard = at
-			s.settleSome()
+			s.sleepSome()
 		}
 	}
 }
@@ -309,8 +309,8 @@ func (s *Machine) goOn() {
 	if s.holds.whole() {
 		return
 	}
-	for number := range int32(s.roll.size()) {
-		if h := s.roll.head(number); h.begun && !h.done {
+	for number := range int32(s.store.size()) {
+		if h := s.store.head(number); h.begun && !h.done {
 			s.schedule(s.meter(number), s.now)
 		}
 	}
@@ -346,9 +346,9 @@ func (s *Machine) pauseWith(o record.OrderBody) {
 func (s *Machine) withdraw(at scope) {
 	covered := func(r *request) bool { return at.covers(r.m.Plan.Region, r.m.wave, r.Service) }
 	s.recall(covered)
-	for _, number := range slices.Sorted(maps.Keys(s.roll.awake)) {
-		m := s.roll.awake[number]
-		s.roll.stir(m)
+	for _, number := range slices.Sorted(maps.Keys(s.store.awake)) {
+		m := s.store.awake[number]
+		s.store.markDirty(m)
 		for _, open := range slices.Clone(m.Open) {
 			r := of(open)
 			if !r.Phase.Waits() || r.Reached || !covered(r) {
@@ -371,8 +371,8 @@ func (s *Machine) watchOperator() {
 // ceaseNow ends the sweep for good: every meter that has no verdict gets the one that what
 // is known of it supports.
 func (s *Machine) ceaseNow() {
-	for number := range int32(s.roll.size()) {
-		if m := s.roll.awake[number]; s.roll.head(number).done && (m == nil || len(m.Open) == 0) {
+	for number := range int32(s.store.size()) {
+		if m := s.store.awake[number]; s.store.head(number).done && (m == nil || len(m.Open) == 0) {
 			continue
 		}
 		m := s.meter(number)
@@ -387,6 +387,6 @@ func (s *Machine) ceaseNow() {
 		if !m.Done {
 			s.conclude(m)
 		}
-		s.settleSome()
+		s.sleepSome()
 	}
 }

@@ -21,11 +21,11 @@ func TestRetriesGoAfterFirstTries(t *testing.T) {
 	}
 }
 
-// recalled says whether actions recall a leg.
-func recalled(actions []Action, leg Send) bool {
+// recalled says whether actions recall a half.
+func recalled(actions []Action, half Send) bool {
 	return slices.ContainsFunc(actions, func(a Action) bool {
 		r, ok := a.(Recall)
-		return ok && r.Permit == leg.Permit
+		return ok && r.Permit == half.Permit
 	})
 }
 
@@ -54,12 +54,12 @@ func TestExclusionBindsInEveryPhase(t *testing.T) {
 				t.Fatal("never in this phase")
 			}
 			at := d.Posts
-			legs := slices.Clone(d.jobs)
+			halves := slices.Clone(d.jobs)
 			d.orders++
 			actions := d.step(Order{d.orders, record.OrderBody{Action: record.OrderExclude, By: "Ada", Devices: []servicerequests.EUI{d.Devices[0].EUI}}})
-			for _, leg := range legs {
-				if !recalled(actions, leg) {
-					t.Error("the leg that a worker has is not recalled")
+			for _, half := range halves {
+				if !recalled(actions, half) {
+					t.Error("the half that a worker has is not recalled")
 				}
 			}
 			d.finishAll()
@@ -155,7 +155,7 @@ func TestALateAnswerAfterAnExclusion(t *testing.T) {
 }
 
 // A pause recalls what workers have of its scope, and nothing else. It waits, is not signed
-// anew, and goes when the pause is taken back.
+// again, and goes when the pause is taken back.
 func TestAPauseRecallsLegs(t *testing.T) {
 	for name, c := range map[string]struct {
 		order record.OrderBody
@@ -184,12 +184,12 @@ func TestAPauseRecallsLegs(t *testing.T) {
 				t.Fatal("no 1.6 of every home with the workers")
 			}
 			d.back = nil
-			legs := slices.Clone(d.jobs)
+			halves := slices.Clone(d.jobs)
 			c.order.Action, c.order.By = record.OrderPause, "Ada"
 			actions := d.step(Order{1, c.order})
-			for _, leg := range legs {
-				if got, want := recalled(actions, leg), c.of(leg.Place.Region, to); got != want {
-					t.Errorf("%v in %v is recalled %t, want %t", leg.Expected.Service, leg.Place.Region, got, want)
+			for _, half := range halves {
+				if got, want := recalled(actions, half), c.of(half.Place.Region, to); got != want {
+					t.Errorf("%v in %v is recalled %t, want %t", half.Expected.Service, half.Place.Region, got, want)
 				}
 			}
 			posts := 0
@@ -255,14 +255,14 @@ func TestAStopNowCuts(t *testing.T) {
 	if len(d.jobs) == 0 {
 		t.Fatal("nothing with a worker")
 	}
-	leg := d.jobs[0]
+	half := d.jobs[0]
 	d.orders++
 	actions := d.step(Order{d.orders, record.OrderBody{Action: record.OrderStop, Now: true, By: "Ada"}})
-	if !recalled(actions, leg) || !d.cut {
-		t.Errorf("recalled %t, cut %t", recalled(actions, leg), d.cut)
+	if !recalled(actions, half) || !d.cut {
+		t.Errorf("recalled %t, cut %t", recalled(actions, half), d.cut)
 	}
 	if yes, _ := d.m.Ended(); yes {
-		t.Error("it has ended with a leg with a worker")
+		t.Error("it has ended with a half with a worker")
 	}
 	d.drain()
 	if yes, err := d.m.Ended(); !yes || !errors.Is(err, ErrStopped) || d.Posts != 0 {
@@ -285,7 +285,7 @@ func TestARetryAfterIsNotShortened(t *testing.T) {
 		}
 		d.start()
 		if len(d.jobs) != 2 {
-			t.Fatalf("%d legs", len(d.jobs))
+			t.Fatalf("%d halves", len(d.jobs))
 		}
 		jobs := slices.Clone(d.jobs)
 		d.jobs = nil
@@ -300,11 +300,11 @@ func TestARetryAfterIsNotShortened(t *testing.T) {
 		d.drain()
 		d.pass(59 * time.Minute)
 		if len(d.jobs) != 0 {
-			t.Errorf("first %v: a leg goes %v after a Retry-After of an hour", first, d.now.Sub(epoch))
+			t.Errorf("first %v: a half goes %v after a Retry-After of an hour", first, d.now.Sub(epoch))
 		}
 		d.pass(2 * time.Minute)
 		if len(d.jobs) != 2 {
-			t.Errorf("first %v: %d legs go after it", first, len(d.jobs))
+			t.Errorf("first %v: %d halves go after it", first, len(d.jobs))
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // inDoubt drives a meter to where a POST of a service is in doubt, and its request rests
-// or waits in its lane to be POSTed again.
+// or waits in its queue to be POSTed again.
 func inDoubt(t *testing.T, command bool, service servicerequests.Service, queued bool) (*driver, *request) {
 	t.Helper()
 	d := newDriver(healthy())
@@ -93,7 +93,7 @@ func TestQuarantineOfARequestThatWaits(t *testing.T) {
 	}
 }
 
-// The DCC tells of a quarantine while a worker has the leg: that is kept until the worker
+// The DCC tells of a quarantine while a worker has the half: that is kept until the worker
 // comes back, whatever it says. Where the POST is not over, it is recalled.
 func TestQuarantineWhileAWorkerHasTheLeg(t *testing.T) {
 	for _, f := range []fate{taken, throttled, lostBefore, lostAfter, badReply, notWritten} {

@@ -9,13 +9,13 @@ import (
 	"safemode/servicerequests/priority"
 )
 
-// queues hold what waits for its turn: legs by region, requests behind hubs, and meters
+// queues have what waits for its turn: halves by region, requests behind hubs, and meters
 // that have not begun or that are due after their verdict.
 type queues struct {
-	lanes  [len(servicerequests.Regions) + 1]*lane
-	turn   int // the lane that is served first next time
-	hubs   map[hubKey]*hub
-	parked []*request // aside: held, or over a threshold; in no lane
+	regions [len(servicerequests.Regions) + 1]*regionQueue
+	turn    int // the region that is served first next time
+	hubs    map[hubKey]*hub
+	parked  []*request // aside: held, or over a threshold; in no queue
 
 	intake   [len(servicerequests.Regions) + 1]intake // meters that wait for their turn
 	balances afterwards                               // meters whose balance is to be read after their verdict
@@ -24,18 +24,18 @@ type queues struct {
 
 func newQueues() queues {
 	q := queues{hubs: map[hubKey]*hub{}}
-	for i := range q.lanes {
-		q.lanes[i] = &lane{region: servicerequests.Region(i)}
+	for i := range q.regions {
+		q.regions[i] = &regionQueue{region: servicerequests.Region(i)}
 	}
 	return q
 }
 
-func (q *queues) lane(m *meter) *lane { return q.lanes[m.Plan.Region] }
+func (q *queues) regionQueue(m *meter) *regionQueue { return q.regions[m.Plan.Region] }
 
-// push queues the next leg of a request at its place in the order of risk.
-func (q *queues) push(r *request, at ledger.Risk) { q.lane(r.m).push(r, at) }
+// push queues the next half of a request at its place in the order of risk.
+func (q *queues) push(r *request, at ledger.Risk) { q.regionQueue(r.m).push(r, at) }
 
-// remove takes a leg out, wherever it waits.
+// remove takes a half out, wherever it waits.
 func (q *queues) remove(r *request) {
 	if r.parked {
 		last := len(q.parked) - 1
@@ -45,11 +45,11 @@ func (q *queues) remove(r *request) {
 		q.parked = q.parked[:last]
 		r.parked, r.place = false, nowhere
 	} else if r.place != nowhere {
-		q.lane(r.m).remove(r)
+		q.regionQueue(r.m).remove(r)
 	}
 }
 
-// park puts a leg aside that something but the order of risk keeps waiting, so that it
+// park puts a half aside that something but the order of risk keeps waiting, so that it
 // does not keep what is behind it waiting, too.
 func (q *queues) park(r *request) {
 	q.remove(r)
@@ -67,15 +67,15 @@ func (s *Machine) unpark() {
 	}
 }
 
-// legs is how many legs wait in the lanes.
-func (q *queues) legs() (n int) {
-	for _, l := range q.lanes {
+// halves is how many halves wait to be signed or POSTed.
+func (q *queues) halves() (n int) {
+	for _, l := range q.regions {
 		n += l.len()
 	}
 	return n
 }
 
-// rank is a leg's place in a queue, fixed when it is put there or moved up.
+// rank is a half's place in a queue, fixed when it is put there or moved up.
 type rank struct {
 	after bool // asked of a meter that has its verdict: after all else
 	retry bool // asked before without an answer: after all that is asked the first time
@@ -110,10 +110,10 @@ const nowhere = priority.Nowhere
 // byEndpoint are the queues of each of the DCC's endpoints.
 type byEndpoint [len(record.Endpoints) + 1]queue
 
-// lane is what waits to be signed or POSTed in one region: second legs, repetitions and
+// regionQueue is what waits to be signed or POSTed in one region: second halves, repetitions and
 // what rests on a fresh read first, then new requests. Each of the DCC's endpoints has its
 // own queues, so that one in trouble does not hold up the others.
-type lane struct {
+type regionQueue struct {
 	region   servicerequests.Region
 	inFlight [2]int // requests with a counter that have not ended, by fuel; see reckon
 	pushed   int    // requests ever pushed
@@ -122,30 +122,30 @@ type lane struct {
 	shut     [len(record.Endpoints) + 1]time.Time // until when a circuit lets nothing pass
 }
 
-func (l *lane) push(r *request, at ledger.Risk) {
+func (l *regionQueue) push(r *request, at ledger.Risk) {
 	l.pushed++
 	r.rank = rank{after: r.After, retry: r.Retry && at.Need > ledger.Ending, risk: at, turn: l.pushed}
 	l.queue(r).Add(r)
 }
 
-// move gives a queued leg a new place.
-func (l *lane) move(r *request, at ledger.Risk) {
+// move gives a queued half a new place.
+func (l *regionQueue) move(r *request, at ledger.Risk) {
 	if r.place != nowhere && !r.parked {
 		r.rank.risk = at
 		l.queue(r).Fix(r.place)
 	}
 }
 
-func (l *lane) remove(r *request) { l.queue(r).Remove(r.place) }
+func (l *regionQueue) remove(r *request) { l.queue(r).Remove(r.place) }
 
-func (l *lane) queue(r *request) *queue {
+func (l *regionQueue) queue(r *request) *queue {
 	if r.urgent() {
 		return &l.urgent[r.Endpoint()]
 	}
 	return &l.fresh[r.Endpoint()]
 }
 
-// first is the endpoint whose queue is headed by the leg that goes before the others', of
+// first is the endpoint whose queue is headed by the half that goes before the others', of
 // those not tried; ok is false if none waits.
 func (q *byEndpoint) first(tried *[len(record.Endpoints) + 1]bool) (e record.Endpoint, ok bool) {
 	for _, one := range record.Endpoints {
@@ -159,9 +159,9 @@ func (q *byEndpoint) first(tried *[len(record.Endpoints) + 1]bool) (e record.End
 	return e, ok
 }
 
-// pressing says whether a leg waits that must go before what a meter in need is to be asked
+// pressing says whether a half waits that must go before what a meter in need is to be asked
 // when its turn comes: of one in as great a need, but no retry.
-func (l *lane) pressing(need ledger.Need) bool {
+func (l *regionQueue) pressing(need ledger.Need) bool {
 	for _, e := range [...]record.Endpoint{record.Transform, record.SendCommand} {
 		if len(l.urgent[e]) > 0 {
 			return true
@@ -175,7 +175,7 @@ func (l *lane) pressing(need ledger.Need) bool {
 	return false
 }
 
-func (l *lane) len() (n int) {
+func (l *regionQueue) len() (n int) {
 	for _, e := range record.Endpoints {
 		n += len(l.urgent[e]) + len(l.fresh[e])
 	}
@@ -228,8 +228,8 @@ func (q *queues) drop(m *meter) {
 type afterwards [len(servicerequests.Regions) + 1][]int32
 
 func (l *afterwards) empty() bool {
-	for _, seats := range l {
-		if len(seats) > 0 {
+	for _, heads := range l {
+		if len(heads) > 0 {
 			return false
 		}
 	}

@@ -9,12 +9,12 @@ import (
 	"safemode/servicerequests"
 )
 
-// first takes the first leg out of the queues that were not tried.
-func (l *lane) first(t *testing.T, tried *[len(record.Endpoints) + 1]bool) (r *request, e record.Endpoint) {
+// first takes the first half out of the queues that were not tried.
+func (l *regionQueue) first(t *testing.T, tried *[len(record.Endpoints) + 1]bool) (r *request, e record.Endpoint) {
 	t.Helper()
 	e, ok := l.fresh.first(tried)
 	if !ok {
-		t.Fatal("nothing to serve, though the lane is not empty")
+		t.Fatal("nothing to serve, though the regionQueue is not empty")
 	}
 	r = l.fresh[e][0]
 	l.remove(r)
@@ -32,7 +32,7 @@ func gasMeter() *meter {
 // Where the User's limit binds, what waits longest goes first, whichever of the DCC's
 // services it is for.
 func TestLaneServesWhatHasWaitedLongest(t *testing.T) {
-	l, m := &lane{}, gasMeter()
+	l, m := &regionQueue{}, gasMeter()
 	var want, got []servicerequests.Service
 	for range 3 {
 		for _, service := range [...]servicerequests.Service{servicerequests.ReadInventory, supply, to} {
@@ -51,7 +51,7 @@ func TestLaneServesWhatHasWaitedLongest(t *testing.T) {
 
 // A service that is held up does not hold up the others.
 func TestLanePassesOverWhatWasTried(t *testing.T) {
-	l, m := &lane{}, gasMeter()
+	l, m := &regionQueue{}, gasMeter()
 	l.push(queuedOf(m, servicerequests.ReadInventory), ledger.Risk{})
 	l.push(queuedOf(m, supply), ledger.Risk{})
 	var tried [len(record.Endpoints) + 1]bool
@@ -66,25 +66,25 @@ func TestLanePassesOverWhatWasTried(t *testing.T) {
 	}
 }
 
-// What is put aside is in no lane, and goes back to its place in the order of risk.
+// What is put aside is in no queue, and goes back to its place in the order of risk.
 func TestParking(t *testing.T) {
 	d := newDrive(healthy())
 	d.OnTake = never
 	d.start()
 	q := &d.m.queues
 	r := d.m.ledger(0).openOf(supply)
-	lane := q.lane(r.m)
+	regionQueue := q.regionQueue(r.m)
 	other := queuedOf(r.m, mode)
 	q.push(other, ledger.Risk{})
 	q.park(r)
 	q.park(other)
 	q.remove(r) // from the middle
-	if lane.len() != 0 || len(q.parked) != 1 || r.parked || r.place != nowhere || other.place != 0 || !other.parked {
-		t.Fatalf("%d in the lane, %d parked", lane.len(), len(q.parked))
+	if regionQueue.len() != 0 || len(q.parked) != 1 || r.parked || r.place != nowhere || other.place != 0 || !other.parked {
+		t.Fatalf("%d queued, %d parked", regionQueue.len(), len(q.parked))
 	}
 	q.park(r)
 	d.m.unpark()
-	if lane.len() != 2 || len(q.parked) != 0 || r.parked || r.place == nowhere {
-		t.Errorf("%d in the lane, %d parked", lane.len(), len(q.parked))
+	if regionQueue.len() != 2 || len(q.parked) != 0 || r.parked || r.place == nowhere {
+		t.Errorf("%d queued, %d parked", regionQueue.len(), len(q.parked))
 	}
 }

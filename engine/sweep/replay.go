@@ -28,7 +28,7 @@ type fold struct {
 	storeFirst bool   // messages are written before they are judged
 	waiting    []uint64
 	unjudged   map[uint64]message                           // stored messages that no record marks yet
-	posted     map[servicerequests.RequestID]exchange.Place // legs that were signed, and of which nothing has been heard since
+	posted     map[servicerequests.RequestID]exchange.Place // halves that were signed, and of which nothing has been heard since
 	read       func(raw []byte) (proof.Delivery, error)
 }
 
@@ -61,13 +61,13 @@ func (s *Machine) Replay(records iter.Seq2[record.Record, error], read func(raw 
 				return nil, fmt.Errorf("%w: record %d (%v): %w", ErrReplay, rec.Seq, rec.Kind, err)
 			}
 		}
-		s.settleSome()
+		s.sleepSome()
 	}
-	if err := s.roll.seal(); err != nil {
+	if err := s.store.seal(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrReplay, err)
 	}
 	s.sort()
-	s.settle()
+	s.sleepIdle()
 	unjudged = slices.Sorted(maps.Keys(s.fold.unjudged))
 	s.run.backlog = map[uint64]struct{}{}
 	for _, seq := range unjudged {
@@ -156,7 +156,7 @@ func (s *Machine) foldRecord(rec *record.Record) error {
 			return err
 		}
 		for _, eui := range body.Devices {
-			s.pardon(s.find(eui))
+			s.clear(s.find(eui))
 		}
 	case record.Target:
 		return s.foldTarget(rec)
@@ -199,7 +199,7 @@ func (s *Machine) foldTarget(rec *record.Record) error {
 	if _, ok := s.o.Suppressed[rec.Device]; ok {
 		m.Exclude("suppressed")
 	}
-	return s.roll.add(m)
+	return s.store.add(m)
 }
 
 // foldMeter takes in a record of one meter.
@@ -297,9 +297,9 @@ func (s *Machine) known(rec *record.Record) bool {
 // forget takes in that the journal is an older copy of one that is lost: every meter that
 // was touched may have been given commands since, or told of a change.
 func (s *Machine) forget() {
-	for number := range int32(s.roll.size()) {
+	for number := range int32(s.store.size()) {
 		s.meter(number).Forget()
-		s.settleSome()
+		s.sleepSome()
 	}
 }
 
@@ -398,15 +398,15 @@ func (s *Machine) Begin(now, real time.Time) []Action {
 	s.advance(now)
 	s.real, s.run.renewed = real, real
 	s.run.begun, s.run.started = true, s.now
-	for number := range int32(s.roll.size()) {
-		h := s.roll.head(number)
+	for number := range int32(s.store.size()) {
+		h := s.store.head(number)
 		s.counts.area(h).meters++
-		s.roll.waits(number, false, false)
+		s.store.waits(number, false, false)
 		switch {
 		case h.done && !h.owed: // and asleep for good
 			s.counted(h, 1)
 			if v := verdicts[h.verdict]; v == record.VerdictNotSafe || v == record.VerdictUnknown {
-				verdict := s.roll.verdict(number)
+				verdict := s.store.verdict(number)
 				s.counts.reasons.count(&verdict, 1)
 			}
 			s.counts.waiting[h.wait]++
@@ -419,13 +419,13 @@ func (s *Machine) Begin(now, real time.Time) []Action {
 		default:
 			s.takeUp(s.meter(number))
 		}
-		s.settleSome()
+		s.sleepSome()
 	}
 	s.takeTransfers(s.o.Transfers)
 	s.leaveDue() // so that nothing of them is lined up
 	s.pace.from = pace{at: s.run.started, done: s.counts.done}
-	s.settle() // so that the first pump finds what is due
-	s.log.Info("sweep begins", zap.Int("meters", s.roll.size()), zap.Int("done", s.counts.done))
+	s.sleepIdle() // so that the first pump finds what is due
+	s.log.Info("sweep begins", zap.Int("meters", s.store.size()), zap.Int("done", s.counts.done))
 	return s.emitted()
 }
 

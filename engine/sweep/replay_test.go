@@ -30,7 +30,7 @@ func (d *driver) last(service servicerequests.Service) (kind record.Kind) {
 }
 
 // The process dies with the journal in each state that a command can leave it in. No byte
-// is signed anew, and the command is carried out once.
+// is signed again, and the command is carried out once.
 func TestGoingOnFromEachState(t *testing.T) {
 	for _, service := range []servicerequests.Service{to, arm} {
 		for _, kind := range []record.Kind{

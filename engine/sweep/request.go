@@ -23,7 +23,7 @@ type request struct {
 
 	token     *signer.Token // of Prepared
 	resends   int
-	permit    *exchange.Permit // of the leg that a worker has
+	permit    *exchange.Permit // of the half that a worker has
 	undecided bool             // an answer is stored that cannot be proven yet
 	early     *Heard           // an answer that came while a worker had it
 	held      *heldBack        // a quarantine that was told while a worker had it
@@ -50,7 +50,7 @@ func (r *request) budget() budgetKey {
 	return budgetKey{r.ID.Originator, r.Service, r.Command()}
 }
 
-// needs is what the present leg takes in the limits.
+// needs is what the present half takes in the limits.
 func (r *request) needs() exchange.Place {
 	return exchange.Place{
 		Originator: r.ID.Originator, Region: r.m.Plan.Region, Endpoint: r.Endpoint(),
@@ -58,7 +58,7 @@ func (r *request) needs() exchange.Place {
 	}
 }
 
-// urgent says whether a leg goes before others: what has begun, and 7.3, whose read must
+// urgent says whether a half goes before others: what has begun, and 7.3, whose read must
 // not grow old. What is asked after a verdict never does.
 func (r *request) urgent() bool {
 	return !r.After && (r.Phase != ledger.Queued || r.Service == servicerequests.ArmSupply)
@@ -108,10 +108,10 @@ func (s *Machine) reckon(r *request) {
 	if !counts {
 		n = -1
 	}
-	s.queues.lane(r.m).inFlight[r.m.fuel()] += n
+	s.queues.regionQueue(r.m).inFlight[r.m.fuel()] += n
 }
 
-// ask opens a request and queues its first leg as soon as the hub has room. after says
+// ask opens a request and queues its first half as soon as the hub has room. after says
 // that the meter has its verdict.
 func (s *Machine) ask(m *meter, service servicerequests.Service, after bool) {
 	r := m.tag(m.Ask(&s.o.Policy, service, s.o.DCC, after, s.now))
@@ -181,7 +181,7 @@ func silence(r *request) record.Class {
 }
 
 // withdrawal is the class of a request whose next POST must not happen any more. If the
-// DCC may have the leg's bytes, what became of them is read back.
+// DCC may have the half's bytes, what became of them is read back.
 func withdrawal(r *request) record.Class {
 	if r.Reached {
 		return record.ClassInDoubt
@@ -189,7 +189,7 @@ func withdrawal(r *request) record.Class {
 	return record.ClassWithdrawn
 }
 
-// notAfter is the last instant at which a leg may leave; zero: at any time.
+// notAfter is the last instant at which a half may leave; zero: at any time.
 func (s *Machine) notAfter(r *request) time.Time {
 	last := s.transfers.lastInstant(r.m.Device)
 	if r.Service != servicerequests.ArmSupply {

@@ -14,18 +14,18 @@ import (
 	"safemode/servicerequests/duis"
 )
 
-// legDone takes in what became of a leg.
-func (s *Machine) legDone(d Done) {
-	r := s.workers.legs[d.Ticket]
+// halfDone takes in what became of a half.
+func (s *Machine) halfDone(d Done) {
+	r := s.workers.halves[d.Ticket]
 	if r == nil {
 		return
 	}
 	res := &d.Result
-	delete(s.workers.legs, d.Ticket)
+	delete(s.workers.halves, d.Ticket)
 	s.workers.busy[r.Endpoint()]--
 	r.permit = nil
 	m := r.m
-	s.roll.stir(m)
+	s.store.markDirty(m)
 	if res.Took > 0 {
 		s.budgets.spend(r.needs(), s.now)
 		s.metrics.ack(r.Service, res.Took)
@@ -63,7 +63,7 @@ func (s *Machine) takeEarly(r *request) {
 	}
 }
 
-// judgeResult acts on how a leg went.
+// judgeResult acts on how a half went.
 func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 	err := res.Err
 	if unproven := errors.Is(err, exchange.ErrUnproven) || errors.Is(err, exchange.ErrUncorrelated); unproven || res.Token != nil {
@@ -126,8 +126,8 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 	}
 }
 
-// denied says whether a check held a leg back before a byte was written, and acts on it:
-// the leg waits again where it waited before.
+// denied says whether a check held a half back before a byte was written, and acts on it:
+// the half waits again where it waited before.
 func (s *Machine) denied(r *request, err error) bool {
 	var limit *exchange.LimitError
 	switch {
@@ -141,7 +141,7 @@ func (s *Machine) denied(r *request, err error) bool {
 			s.o.Pacer.Hold(r.needs(), limit.Limit, until)
 		}
 	case errors.Is(err, exchange.ErrCircuit):
-		s.queues.lane(r.m).shut[r.Endpoint()] = s.now.Add(s.o.Resend)
+		s.queues.regionQueue(r.m).shut[r.Endpoint()] = s.now.Add(s.o.Resend)
 	case errors.Is(err, exchange.ErrRecalled), errors.Is(err, exchange.ErrStale):
 	case exchange.Denied(err): // the POST was ended while it waited
 	default:
@@ -155,7 +155,7 @@ func (s *Machine) denied(r *request, err error) bool {
 	return true
 }
 
-// unsigned has a leg wait to be signed as before: nothing was. The counter of a first leg
+// unsigned has a half wait to be signed as before: nothing was. The counter of a first half
 // is not used again.
 func (s *Machine) unsigned(r *request) {
 	if r.Half == ledger.FirstHalf {

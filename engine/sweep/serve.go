@@ -12,7 +12,7 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// pump does all that can be done now: meters whose time has come, new meters, and the legs
+// pump does all that can be done now: meters whose time has come, new meters, and the halves
 // that limits and workers allow.
 func (s *Machine) pump() {
 	s.wakeUp()
@@ -25,14 +25,14 @@ func (s *Machine) pump() {
 			s.look(m)
 		}
 	}
-	s.settle()
+	s.sleepIdle()
 	s.diary.wake = time.Time{}
 	if !s.run.begun || !s.open() {
 		return
 	}
 	s.refill()
 	for s.open() {
-		if s.tend(); !s.open() {
+		if s.advanceWave(); !s.open() {
 			return
 		}
 		s.serve()
@@ -47,7 +47,7 @@ func (s *Machine) pump() {
 // reads of another, and reads do not grow old in a queue.
 func (s *Machine) takeIn() (any bool) {
 	for region := range s.queues.intake {
-		l, i := s.queues.lanes[region], &s.queues.intake[region]
+		l, i := s.queues.regions[region], &s.queues.intake[region]
 		n := s.nextOf(l, i)
 		if n == nil || l.pressing(n.need) || n.stage == ledger.ReadingSupply && s.budgets.dryRead(s.now) {
 			continue
@@ -60,7 +60,7 @@ func (s *Machine) takeIn() (any bool) {
 
 // look decides what to do about a meter, and does it.
 func (s *Machine) look(m *meter) {
-	s.roll.stir(m)
+	s.store.markDirty(m)
 	if m.Done && len(m.Open) == 0 {
 		return
 	}
@@ -145,16 +145,16 @@ func nextDeadline(m *meter) (next time.Time) {
 	return next
 }
 
-// serve gives legs to workers, a lane after the other in turn, until the lanes are empty
+// serve gives halves to workers, one region after the other, until their queues are empty
 // or each is held up by a limit.
 func (s *Machine) serve() {
 	q := &s.queues
 	for progress := true; progress; {
 		progress = false
 		begin := q.turn
-		for i := range q.lanes {
-			at := (begin + i) % len(q.lanes)
-			if s.serveLane(q.lanes[at]) {
+		for i := range q.regions {
+			at := (begin + i) % len(q.regions)
+			if s.serveRegion(q.regions[at]) {
 				progress = true
 				q.turn = at + 1 // where a limit lets few go, the next goes to another region
 			}
@@ -165,10 +165,10 @@ func (s *Machine) serve() {
 	}
 }
 
-// serveLane dispatches one leg of a lane, an urgent one first, and of those the one whose
+// serveRegion dispatches one half of a region, an urgent one first, and of those the one whose
 // home is most at risk, or has waited longest: where the User's limit is what binds, no
 // endpoint of the DCC is starved by another.
-func (s *Machine) serveLane(l *lane) bool {
+func (s *Machine) serveRegion(l *regionQueue) bool {
 	for _, queues := range [...]*byEndpoint{&l.urgent, &l.fresh} {
 		var tried [len(record.Endpoints) + 1]bool
 		for {
@@ -185,8 +185,8 @@ func (s *Machine) serveLane(l *lane) bool {
 	return false
 }
 
-// serveOne dispatches the first leg of a queue if nothing is in its way.
-func (s *Machine) serveOne(l *lane, r *request) bool {
+// serveOne dispatches the first half of a queue if nothing is in its way.
+func (s *Machine) serveOne(l *regionQueue, r *request) bool {
 	e := r.Endpoint()
 	switch {
 	case s.unwanted(r):
@@ -194,7 +194,7 @@ func (s *Machine) serveOne(l *lane, r *request) bool {
 		s.end(r, withdrawal(r), "", nil)
 		s.look(m)
 		return true
-	case s.holds.leg(r) || s.budgets.isDry(r, s.now):
+	case s.holds.half(r) || s.budgets.isDry(r, s.now):
 		s.queues.park(r)
 		return true
 	case s.workers.busy[e] >= s.o.Workers:
@@ -220,8 +220,8 @@ func (s *Machine) serveOne(l *lane, r *request) bool {
 	return true
 }
 
-// unwanted says whether the reason for a leg has gone since it was queued. It is asked
-// when the leg is about to be signed or POSTed.
+// unwanted says whether the reason for a half has gone since it was queued. It is asked
+// when the half is about to be signed or POSTed.
 func (s *Machine) unwanted(r *request) bool {
 	switch {
 	case r.m.Bars.Excluded != "":
@@ -235,16 +235,16 @@ func (s *Machine) unwanted(r *request) bool {
 	}
 }
 
-// workers are the legs that workers have.
+// workers are the halves that workers have.
 type workers struct {
-	legs   map[uint64]*request // by ticket
+	halves map[uint64]*request // by ticket
 	ticket uint64              // the last one given out
 	busy   [len(record.Endpoints) + 1]int
 }
 
-func (w *workers) any() bool { return len(w.legs) > 0 }
+func (w *workers) any() bool { return len(w.halves) > 0 }
 
-// dispatch gives one leg to a worker. The counter of a request is taken here, by the one
+// dispatch gives one half to a worker. The counter of a request is taken here, by the one
 // goroutine that orders them.
 func (s *Machine) dispatch(r *request) {
 	m := r.m
@@ -262,20 +262,20 @@ func (s *Machine) dispatch(r *request) {
 	r.permit = new(exchange.Permit)
 	w := &s.workers
 	w.ticket++
-	w.legs[w.ticket] = r
+	w.halves[w.ticket] = r
 	w.busy[r.Endpoint()]++
 	s.pace.flow.sent++
-	s.emit(Send{w.ticket, exchange.Leg{
+	s.emit(Send{w.ticket, exchange.Half{
 		Device: m.Device, Place: r.needs(),
 		Expected: gbcs.Expected{Service: r.Service, Device: m.Kind(r.Service, r.ID.Target), ID: r.ID},
 		Command:  r.Command(), Token: r.token, Body: r.Body, Again: r.Reached, NotAfter: s.notAfter(r), Permit: r.permit,
 	}})
 }
 
-// recall keeps the legs of some requests that workers have from leaving.
+// recall keeps the halves of some requests that workers have from leaving.
 func (s *Machine) recall(which func(*request) bool) {
-	for _, ticket := range slices.Sorted(maps.Keys(s.workers.legs)) {
-		if r := s.workers.legs[ticket]; which(r) {
+	for _, ticket := range slices.Sorted(maps.Keys(s.workers.halves)) {
+		if r := s.workers.halves[ticket]; which(r) {
 			s.emit(Recall{r.permit})
 		}
 	}

@@ -15,16 +15,16 @@ import (
 	"safemode/servicerequests"
 )
 
-// stateVersion is of the rows: another program's are folded anew.
+// stateVersion is of the rows: if another program wrote them, the records are replayed.
 const stateVersion = 7
 
-// standing is the first row of the state: all that is not one meter's. The other rows are
-// the roll's blocks.
+// snapshot is the first row of the state: all that is not one meter's. The other rows are
+// the store's blocks.
 //
 // The state is what follows from the records up to Through, but for those that workers and
 // the inbox had written and the machine had not heard of: they come after From, or are
 // among the messages that are not judged.
-type standing struct {
+type snapshot struct {
 	Version     int                   `json:"version"`
 	Settings    string                `json:"settings"` // digest of what records are folded by
 	Through     uint64                `json:"through"`
@@ -90,10 +90,10 @@ type (
 // message has written what the machine has not heard of; unjudged are stored messages that
 // no record marks as judged.
 func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateRow, error) {
-	s.settle()
-	st := standing{
+	s.sleepIdle()
+	st := snapshot{
 		Version: stateVersion, Settings: s.settings(), Through: through, From: min(from, through), Unjudged: unjudged, At: s.now,
-		Meters: s.roll.size(), Originators: s.roll.originators,
+		Meters: s.store.size(), Originators: s.store.originators,
 		Wave: s.waves.opened, Ceased: s.run.ceased, Retries: s.counts.retries,
 		Contact: s.counts.contact, Radius: s.counts.radius.Most,
 	}
@@ -125,14 +125,14 @@ func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateR
 		return nil, err
 	}
 	rows := []record.StateRow{{Row: 0, Value: first}}
-	for _, block := range s.roll.takeChanged() {
-		rows = append(rows, record.StateRow{Row: int(block) + 1, Value: s.roll.block(block)})
+	for _, block := range s.store.takeChanged() {
+		rows = append(rows, record.StateRow{Row: int(block) + 1, Value: s.store.block(block)})
 	}
 	return rows, nil
 }
 
 // settings is a digest of all that records are folded by and that another run may have
-// otherwise: then they are folded anew.
+// otherwise: then the records are replayed.
 func (s *Machine) settings() string {
 	p := s.o.Policy
 	p.Permits, p.RetriesSpent = nil, false
@@ -144,12 +144,12 @@ func (s *Machine) settings() string {
 // ErrState says that a kept state cannot be gone on with. The records can.
 var ErrState = errors.New("the kept state does not fit")
 
-// seated lists the meters in order.
-func (r *roll) seated() iter.Seq[record.Seat] {
-	return func(yield func(record.Seat) bool) {
-		for i := range r.seats {
-			h := &r.seats[i]
-			if !yield(record.Seat{Device: h.device, Hub: h.hub, Originator: r.originators[h.originator], Type: h.kind, Region: h.region}) {
+// planned lists the meters in order.
+func (r *store) planned() iter.Seq[record.PlannedMeter] {
+	return func(yield func(record.PlannedMeter) bool) {
+		for i := range r.heads {
+			h := &r.heads[i]
+			if !yield(record.PlannedMeter{Device: h.device, Hub: h.hub, Originator: r.originators[h.originator], Type: h.kind, Region: h.region}) {
 				return
 			}
 		}
@@ -164,13 +164,13 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%w: %w", ErrState, err)
-			s.roll = newRoll()
+			s.store = newStore()
 		}
 	}()
 	if len(rows) == 0 {
 		return 0, errors.New("it is empty")
 	}
-	var st standing
+	var st snapshot
 	if err := json.Unmarshal(rows[0].Value, &st); err != nil {
 		return 0, err
 	}
@@ -189,11 +189,11 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 	if len(waves.all) != len(st.Waves) || st.Wave < 0 || st.Wave > len(waves.all) || st.From > st.Through {
 		return 0, fmt.Errorf("wave %d of %d, the plan has %d", st.Wave, len(st.Waves), len(waves.all))
 	}
-	if err := s.roll.restore(st.Originators, st.Meters, rows[1:]); err != nil {
+	if err := s.store.restore(st.Originators, st.Meters, rows[1:]); err != nil {
 		return 0, err
 	}
 	if s.o.Fits != nil {
-		if err := s.o.Fits(s.roll.seated()); err != nil {
+		if err := s.o.Fits(s.store.planned()); err != nil {
 			return 0, err
 		}
 	}
@@ -206,8 +206,8 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 	s.run.ceased, s.counts.retries = st.Ceased, st.Retries
 	s.o.Policy.RetriesSpent = s.o.RetryBudget > 0 && s.counts.retries >= s.o.RetryBudget
 	s.run.lost = st.Lost
-	for i := range s.roll.seats {
-		if h := &s.roll.seats[i]; h.exposed {
+	for i := range s.store.heads {
+		if h := &s.store.heads[i]; h.exposed {
 			s.counts.radius.Enter(h.hub, st.At, s.waves.commandable())
 		}
 	}

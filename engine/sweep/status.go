@@ -19,8 +19,8 @@ func (s *Machine) Status(now time.Time) record.Status {
 	s.advance(now)
 	s.pace.news = false
 	st := record.Status{
-		State: s.state(), Meters: s.roll.size(), Done: s.counts.done, Throttled: s.counts.throttled,
-		Started: s.roll.size() - s.counts.notBegun, Queued: s.queues.legs(),
+		State: s.state(), Meters: s.store.size(), Done: s.counts.done, Throttled: s.counts.throttled,
+		Started: s.store.size() - s.counts.notBegun, Queued: s.queues.halves(),
 		Verdicts: maps.Clone(s.counts.verdicts), InFlight: map[string]int{},
 		Elapsed: s.now.Sub(s.run.started).Seconds(),
 	}
@@ -35,7 +35,7 @@ func (s *Machine) Status(now time.Time) record.Status {
 	}
 	s.metrics.is(st.State)
 	s.metrics.planned.Set(float64(st.Meters))
-	for _, l := range s.queues.lanes[1:] {
+	for _, l := range s.queues.regions[1:] {
 		n := l.inFlight[0] + l.inFlight[1]
 		st.InFlight[l.region.String()] = n
 		s.metrics.inFlight.WithLabelValues(l.region.String()).Set(float64(n))
@@ -181,10 +181,10 @@ func (s *Machine) showPace(st *record.Status) {
 // toGo is the time to go, in seconds, at the pace between two instants.
 func (s *Machine) toGo(since, now pace) (eta float64, known bool) {
 	w, done := s.waves.current(), now.done-since.done
-	if w == nil || done <= 0 || s.counts.done == s.roll.size() || w.state == record.WaveSoaking || w.number == 1 && len(s.waves.all) > 1 {
+	if w == nil || done <= 0 || s.counts.done == s.store.size() || w.state == record.WaveSoaking || w.number == 1 && len(s.waves.all) > 1 {
 		return 0, false
 	}
-	eta = now.at.Sub(since.at).Seconds() / float64(done) * float64(s.roll.size()-s.counts.done)
+	eta = now.at.Sub(since.at).Seconds() / float64(done) * float64(s.store.size()-s.counts.done)
 	for _, w := range s.waves.all[w.number-1 : len(s.waves.all)-1] {
 		eta += w.Soak.Seconds()
 	}

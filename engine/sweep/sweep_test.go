@@ -203,7 +203,7 @@ func TestKeyThatFailsHalts(t *testing.T) {
 	wantGood(t, d)
 }
 
-// An answer that comes while a worker has the leg waits for the worker.
+// An answer that comes while a worker has the half waits for the worker.
 func TestAnswerBeforeTheAcknowledgement(t *testing.T) {
 	d := newDriver(healthy())
 	r := d.m.ledger(0).openOf(supply)

@@ -111,13 +111,13 @@ func wantEmpty(t testing.TB, d *driver) {
 	for _, h := range d.m.queues.hubs {
 		t.Errorf("hub: %d open, %d waiting", h.open, len(h.waiting))
 	}
-	for _, l := range d.m.queues.lanes {
+	for _, l := range d.m.queues.regions {
 		if l.inFlight != [2]int{} || l.len() != 0 {
 			t.Errorf("%v: %d in flight, %d queued", l.region, l.inFlight, l.len())
 		}
 	}
 	if len(d.m.queues.parked) != 0 || d.m.workers.any() {
-		t.Errorf("%d parked, workers have %d", len(d.m.queues.parked), len(d.m.workers.legs))
+		t.Errorf("%d parked, workers have %d", len(d.m.queues.parked), len(d.m.workers.halves))
 	}
 }
 
@@ -212,7 +212,7 @@ func trouble(seed uint64) *driver {
 		case n == 8 && r.IntN(4) == 0:
 			d.Disk.Fail(1+r.IntN(5), r.IntN(2) == 0)
 		case n == 9:
-			// Not while a worker has a first leg of it: whether its record stands before the
+			// Not while a worker has a first half of it: whether its record stands before the
 			// order's only the journal knows, and so how often it was asked for since.
 			if m := d.m.find(any().EUI); !slices.ContainsFunc(m.Open, func(r *ledger.Request) bool { return r.Phase == ledger.Signing && !r.Command() }) {
 				d.order(record.OrderBody{Action: record.OrderRerun, Reason: "why not", Devices: []servicerequests.EUI{m.Device}})
@@ -248,7 +248,7 @@ func trouble(seed uint64) *driver {
 		d.finishAll()
 	}
 	if !d.m.finished() {
-		d.Fault("%d of %d are done, halt %v, holds %+v, next %v", d.m.counts.done, d.m.roll.size(), d.m.run.halt, d.m.holds.all, d.m.Next())
+		d.Fault("%d of %d are done, halt %v, holds %+v, next %v", d.m.counts.done, d.m.store.size(), d.m.run.halt, d.m.holds.all, d.m.Next())
 		return d
 	}
 	d.drain()

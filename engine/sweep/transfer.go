@@ -31,7 +31,7 @@ func (s *Machine) takeTransfers(all []record.Transfer) {
 	o := record.OrderBody{Action: record.OrderTransfers, By: record.BySweep, Cause: record.CauseTransfer}
 	listed := map[servicerequests.EUI]record.Transfer{}
 	for _, home := range all {
-		if len(s.roll.at.of(home.Device)) == 0 {
+		if len(s.store.at.of(home.Device)) == 0 {
 			continue
 		}
 		listed[home.Device] = home
@@ -80,7 +80,7 @@ func (s *Machine) leaveDue() {
 				devices = append(devices, t.due[0].Device)
 			}
 			t.due = t.due[1:]
-			s.settleSome()
+			s.sleepSome()
 		}
 		if len(devices) > 0 {
 			s.leave(devices, record.ReasonLeaves+" on "+day.UTC().Format(time.RFC3339), "")
@@ -103,7 +103,7 @@ func (s *Machine) applyLeave(o record.OrderBody) {
 		if m := s.find(device); m != nil && (m.Bars.Excluded == "" || m.Bars.Moved) {
 			s.transfers.Left++
 		}
-		s.settleSome()
+		s.sleepSome()
 	}
 	if o.Reference == "" {
 		return

@@ -110,7 +110,7 @@ func (s *Machine) trip(which string, body record.TripwireBody) {
 	s.write(record.Record{At: s.now, Kind: record.Tripwire, Code: which, Body: record.Encode(body)})
 	s.tripwires.tripped = which
 	for _, eui := range body.Devices {
-		s.pardon(s.find(eui))
+		s.clear(s.find(eui))
 	}
 	s.stop(record.HaltTripwire, "tripwire: "+body.Reason, nil)
 	if which == tripUnregistered {
@@ -118,9 +118,9 @@ func (s *Machine) trip(which string, body record.TripwireBody) {
 	}
 }
 
-// pardon takes back that a meter is another supplier's, on the word of an E4 that came
+// clear takes back that a meter is another supplier's, on the word of an E4 that came
 // in a run of them.
-func (s *Machine) pardon(m *meter) {
+func (s *Machine) clear(m *meter) {
 	if m == nil || !m.Bars.Moved {
 		return
 	}

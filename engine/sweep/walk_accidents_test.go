@@ -123,8 +123,8 @@ var accidents = []accident{
 	{"an hour passes", func(w *world) bool { w.pass(time.Hour); return true }},
 	{"thirty hours pass", func(w *world) bool { w.pass(30 * time.Hour); return true }},
 	{"a step is told an hour back", func(w *world) bool { w.skew = -time.Hour; return true }},
-	{"another leg first", func(w *world) bool {
-		return w.rotate(len(w.legs) > 1, func() { w.legs = append(w.legs[1:], w.legs[0]) })
+	{"another half first", func(w *world) bool {
+		return w.rotate(len(w.halves) > 1, func() { w.halves = append(w.halves[1:], w.halves[0]) })
 	}},
 	{"another message first", func(w *world) bool {
 		return w.rotate(len(w.inbox) > 1, func() { w.inbox = append(w.inbox[1:], w.inbox[0]) })
@@ -185,10 +185,10 @@ func (w *world) kill() bool {
 // stand where they stand, and may go on at any time. What it had queued is lost.
 func (w *world) takeOver() bool {
 	w.people = true
-	for _, l := range w.legs {
+	for _, l := range w.halves {
 		l.fenced = true
 	}
-	w.fenced, w.legs = append(w.fenced, w.legs...), nil
+	w.fenced, w.halves = append(w.fenced, w.halves...), nil
 	w.queued, w.keeping = nil, nil
 	w.last = uint64(len(w.durable))
 	w.boot()
@@ -201,7 +201,7 @@ func (w *world) keep() bool {
 		return false
 	}
 	from := w.last
-	for _, l := range w.legs {
+	for _, l := range w.halves {
 		from = min(from, l.from)
 	}
 	for _, d := range w.done {

@@ -19,11 +19,11 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// point is where a leg stops.
+// point is where a half stops.
 type point string
 
-// leg is a leg that a worker has.
-type leg struct {
+// half is a half that a worker has.
+type half struct {
 	sweep.Send
 	at     point
 	from   uint64
@@ -37,27 +37,27 @@ type leg struct {
 
 // The door.
 
-// stop is where a leg lets others go first.
+// stop is where a half lets others go first.
 func (w *world) stop(at point) {
 	if !w.running.yield(at) {
 		panic(errKilled) // the process has died; nobody hears of it
 	}
 }
 
-// send gives a leg to a worker.
+// send gives a half to a worker.
 func (w *world) send(s sweep.Send) {
-	l := &leg{Send: s, at: "begin", from: w.last}
+	l := &half{Send: s, at: "begin", from: w.last}
 	w.given[s.Ticket] = w.last
 	l.resume, l.end = iter.Pull(func(yield func(point) bool) {
 		l.yield = yield
-		l.result = w.door.Do(context.Background(), context.Background(), s.Leg)
+		l.result = w.door.Do(context.Background(), context.Background(), s.Half)
 	})
-	w.legs = append(w.legs, l)
+	w.halves = append(w.halves, l)
 }
 
-// advance has a leg go on to its next stop.
+// advance has a half go on to its next stop.
 func (w *world) advance(i int) {
-	l := w.legs[i]
+	l := w.halves[i]
 	w.running = l
 	at, more := l.resume()
 	if w.found != nil {
@@ -67,11 +67,11 @@ func (w *world) advance(i int) {
 		l.at = at
 		return
 	}
-	w.legs = slices.Delete(w.legs, i, i+1)
+	w.halves = slices.Delete(w.halves, i, i+1)
 	w.done = append(w.done, sweep.Done{Ticket: l.Ticket, Result: l.result})
 }
 
-// wake has a leg of a fenced engine go on to its next stop. Nobody hears what became of it.
+// wake has a half of a fenced engine go on to its next stop. Nobody hears what became of it.
 func (w *world) wake() bool {
 	l := w.fenced[0]
 	w.running = l
@@ -87,7 +87,7 @@ func (w *world) wake() bool {
 }
 
 // SignRequest and the others are the signing gate. It gives every body a number of its
-// own, so that signing anew shows.
+// own, so that signing again shows.
 func (w *world) SignRequest(_ context.Context, _ servicerequests.EUI, r duis.Request) ([]byte, error) {
 	return w.sign(piece{service: r.Service, id: r.ID, device: r.InventoryDevice}), nil
 }

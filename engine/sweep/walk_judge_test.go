@@ -19,7 +19,7 @@ type invariant string
 
 // The invariants.
 //
-//  1. one counter, one request; each leg of it is signed once, and only those bytes go out
+//  1. one counter, one request; each half of it is signed once, and only those bytes go out
 //  2. nothing goes out that is not durable
 //  3. nothing goes out for a request that has its outcome, or is held back by the DCC
 //  4. a stored message is marked as judged once, and its answer is not lost
@@ -69,7 +69,7 @@ type violation struct {
 
 func (v *violation) Error() string { return fmt.Sprintf("invariant %s: %s", v.what, v.detail) }
 
-// broken ends the walk. Inside a leg the door takes the panic for a worker's, so it is
+// broken ends the walk. Inside a half the door takes the panic for a worker's, so it is
 // kept, too.
 func (w *world) broken(what invariant, format string, args ...any) {
 	if w.found == nil {
@@ -92,7 +92,7 @@ type judge struct {
 	bodies  map[piece]string
 	tokens  map[*signer.Token]gbcs.Expected
 	nonce   int
-	running *leg
+	running *half
 	refused error      // the last order
 	found   *violation // the first
 
@@ -141,7 +141,7 @@ func (w *world) sign(p piece) []byte {
 // posted holds a POST, at the moment its bytes leave, against the rules.
 func (j *judge) posted(w *world, id servicerequests.RequestID, body string) {
 	p := w.pieces[body]
-	h := w.at[w.running.Leg.Device]
+	h := w.at[w.running.Half.Device]
 	if w.running.fenced { // what was durable before may still go out; what holds for it holds then
 		if !j.journalled[body] || w.bodies[p] != body {
 			w.broken(durableFirst, "POST of %q by an engine that is fenced", body)

@@ -43,8 +43,8 @@ var mutants = []mutant{
 		"\t\t\told = func(message) bool { return true }\n",
 	}}},
 	{"sleepers use up what is in flight", []sweeptest.Edit{
-		{"roll.go", "func (m *meter) fuel() int {\n\tif m.Gas() {\n\t\treturn 1\n\t}\n\treturn 0\n}", "func (m *meter) fuel() int { return 0 }"},
-		{"intake.go", "func (h *seat) fuel() int {\n\tif h.gas() {\n\t\treturn 1\n\t}\n\treturn 0\n}", "func (h *seat) fuel() int { return 0 }"},
+		{"store.go", "func (m *meter) fuel() int {\n\tif m.Gas() {\n\t\treturn 1\n\t}\n\treturn 0\n}", "func (m *meter) fuel() int { return 0 }"},
+		{"intake.go", "func (h *head) fuel() int {\n\tif h.gas() {\n\t\treturn 1\n\t}\n\treturn 0\n}", "func (h *head) fuel() int { return 0 }"},
 		{"request.go", "counts := r.Phase.Counted() && r.m.wait == ledger.NotWaiting", "counts := r.Phase.Counted()"},
 		{"export_test.go", "r.Phase.Counted() && m.wait == ledger.NotWaiting", "r.Phase.Counted()"},
 	}},
@@ -52,7 +52,7 @@ var mutants = []mutant{
 		"../exchange/exchange.go", "\t\tif x.o.Limits == nil {\n\t\t\tbreak\n\t\t}\n", "\t\tbreak\n",
 	}}},
 	{"the gate and what was recalled are asked before the commit", []sweeptest.Edit{{
-		"../exchange/exchange.go", "\tfor {\n\t\tif err := x.stands(leg); err != nil {\n\t\t\treturn err\n\t\t}\n", "\tfor {\n",
+		"../exchange/exchange.go", "\tfor {\n\t\tif err := x.stands(half); err != nil {\n\t\t\treturn err\n\t\t}\n", "\tfor {\n",
 	}}},
 	{"a later 429 shortens a Retry-After", []sweeptest.Edit{
 		{"../pacer/pacer.go", "if b := p.bucket(key); until.After(b.held) {", "if b := p.bucket(key); true {"},

@@ -114,10 +114,10 @@ func (w *world) progress() bool {
 		d := w.done[0]
 		w.done = w.done[1:]
 		w.happen(d)
-	case len(w.legs) > 0 && !(w.stalled && w.legs[0].at == "stalled disk"):
+	case len(w.halves) > 0 && !(w.stalled && w.halves[0].at == "stalled disk"):
 		w.advance(0)
-		if w.turns && len(w.legs) > 1 {
-			w.legs = append(w.legs[1:], w.legs[0])
+		if w.turns && len(w.halves) > 1 {
+			w.halves = append(w.halves[1:], w.halves[0])
 		}
 	case len(w.inbox) > 0 && !w.stalled && !w.failed:
 		w.deliver(0)
@@ -193,7 +193,7 @@ func (w *world) release() {
 // walk goes on until nothing is left to be done, and returns what is broken.
 func (w *world) walk(show func(string)) (v *violation) {
 	defer func() {
-		for _, l := range slices.Concat(w.legs, w.fenced) {
+		for _, l := range slices.Concat(w.halves, w.fenced) {
 			l.end()
 		}
 		if r := recover(); r != nil {

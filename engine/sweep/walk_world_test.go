@@ -49,15 +49,15 @@ type world struct {
 	skew            time.Duration // of the time that the machine is told
 
 	// The process.
-	legs      []*leg
-	fenced    []*leg // of an engine that another has taken over from
+	halves    []*half
+	fenced    []*half // of an engine that another has taken over from
 	done      []sweep.Done
 	stored    []uint64 // messages that are durable, and that the machine has not heard
 	delivered map[uint64]proof.Delivery
 	waiting   []sweep.Event // that the loop has not taken in
 	gate      error
 	tickets   uint64
-	given     map[uint64]uint64 // by ticket: the last record that was queued when the leg was given
+	given     map[uint64]uint64 // by ticket: the last record that was queued when the half was given
 	steps     int
 	coverage  *[ledger.PhaseCount][ledger.EventCount]int
 
@@ -307,10 +307,10 @@ func (w *world) cover() {
 // boot starts a process on what is durable.
 func (w *world) boot() {
 	w.cover()
-	for _, l := range w.legs {
+	for _, l := range w.halves {
 		l.end()
 	}
-	w.legs, w.done, w.waiting, w.stored, w.gate, w.stalled, w.failed = nil, nil, nil, nil, nil, false, false
+	w.halves, w.done, w.waiting, w.stored, w.gate, w.stalled, w.failed = nil, nil, nil, nil, nil, false, false
 	w.begun, w.moved = w.now, false
 	w.limits = newLimits()
 	w.limits.Empty(w.now)
@@ -322,7 +322,7 @@ func (w *world) boot() {
 	w.machine = folded
 	if w.rows != nil {
 		restored, again := w.fold(w.rows)
-		if a, b := folded.Standing(), restored.Standing(); a != b {
+		if a, b := folded.Snapshot(), restored.Snapshot(); a != b {
 			w.broken(oneStory, "the records tell\n%s\nthe state tells\n%s\n%s", a, b, w.tail(w.homes[0].eui))
 		}
 		if !slices.Equal(unjudged, again) {

@@ -179,19 +179,19 @@ func (s *Machine) sort() {
 	s.waves = newWaves(s.o.Waves)
 	all := s.waves.all
 	at, left := 0, all[0].Meters
-	for number := range int32(s.roll.size()) {
+	for number := range int32(s.store.size()) {
 		for left <= 0 && at < len(all)-1 {
 			at++
 			left = all[at].Meters
 		}
 		left--
 		s.waves.join(s.meter(number), all[at])
-		s.settleSome()
+		s.sleepSome()
 	}
 }
 
-// tend opens the next wave when the one before has passed.
-func (s *Machine) tend() {
+// advanceWave begins the next wave when the one before has passed.
+func (s *Machine) advanceWave() {
 	w := s.waves.current()
 	if w == nil {
 		s.openWave(s.waves.all[0])
@@ -244,7 +244,7 @@ func (s *Machine) openWave(w *wave) {
 		if s.waitsFor(number, ledger.Commanding) {
 			s.lineUpToAct(s.meter(number))
 		}
-		s.settleSome()
+		s.sleepSome()
 	}
 	w.waiting = nil
 	held := s.waves.held

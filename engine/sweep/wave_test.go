@@ -33,7 +33,7 @@ func TestARetryIsCountedOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n := d.m.counts.retries; len(d.jobs) != 1 || n != 0 {
-				t.Fatalf("%d legs, %d retries", len(d.jobs), n)
+				t.Fatalf("%d halves, %d retries", len(d.jobs), n)
 			}
 		}
 		d.keep() // while a worker has it

@@ -137,13 +137,13 @@ func tell(s *Machine, before []record.StateRow) (sweeptest.Story, error) {
 }
 
 // ledger wakes the meter at a place in the plan.
-func (s *Machine) ledger(seat int) *meter { return s.meter(int32(seat)) }
+func (s *Machine) ledger(head int) *meter { return s.meter(int32(head)) }
 
 // ledgers wakes all.
 func (s *Machine) ledgers() []*meter {
 	var all []*meter
-	for seat := range s.roll.size() {
-		all = append(all, s.ledger(seat))
+	for head := range s.store.size() {
+		all = append(all, s.ledger(head))
 	}
 	return all
 }

@@ -47,7 +47,7 @@ const (
 )
 
 // Signer is the world as the signing gate. It signs by giving every body a number of its
-// own, so that signing anew shows.
+// own, so that signing again shows.
 type Signer struct{ *World }
 
 func (s Signer) body(p Piece) ([]byte, error) {

@@ -23,15 +23,15 @@ func Merge(before, changed []record.StateRow) []record.StateRow {
 // Story is what kept rows tell, for comparison.
 type Story struct {
 	Sweep  map[string]string
-	Meters map[string]Standing
+	Meters map[string]Snapshot
 }
 
-// Standing is what the rows tell of one meter.
-type Standing struct {
+// Snapshot is what the rows tell of one meter.
+type Snapshot struct {
 	Mode, Supply, Balance, Excluded, Person, Alarm, Verdict string
 	Found, Tallies, Past                                    []string
 	Last                                                    []string          // how the last request of each service ended
-	Open                                                    map[string]string // leg, phase, bytes and event by request
+	Open                                                    map[string]string // half, phase, bytes and event by request
 	Pending, Accepted                                       bool
 }
 
@@ -44,7 +44,7 @@ const block = 16
 // Tell reads a story out of rows. It is of a machine that has been given records and does
 // not run.
 func Tell(rows []record.StateRow) (Story, error) {
-	story := Story{map[string]string{}, map[string]Standing{}}
+	story := Story{map[string]string{}, map[string]Snapshot{}}
 	var first map[string]json.RawMessage
 	if err := json.Unmarshal(rows[0].Value, &first); err != nil {
 		return story, err
@@ -96,7 +96,7 @@ func Tell(rows []record.StateRow) (Story, error) {
 	return story, nil
 }
 
-// readMeter reads a seat and the ledger behind it.
+// readMeter reads a head and the ledger behind it.
 func readMeter(c *ledger.Coder) (*ledger.Meter, error) {
 	var euis [3]uint64
 	for i := range euis {
@@ -122,8 +122,8 @@ func readMeter(c *ledger.Coder) (*ledger.Meter, error) {
 	return m, m.Unpack(packed)
 }
 
-func stand(m *ledger.Meter) Standing {
-	s := Standing{
+func stand(m *ledger.Meter) Snapshot {
+	s := Snapshot{
 		Mode: show(m.Now.Mode), Supply: show(m.Now.Supply), Balance: show(m.Now.Balance),
 		Found:    []string{show(m.Found.Mode), show(m.Found.Supply), show(m.Found.Balance)},
 		Excluded: m.Bars.Excluded, Person: m.Bars.Person, Pending: m.Pending, Accepted: m.CreditAccepted,
@@ -135,7 +135,7 @@ func stand(m *ledger.Meter) Standing {
 		s.Last = append(s.Last, fmt.Sprint(t.Last, " ", t.Code))
 	}
 	for _, r := range m.Open {
-		s.Open[fmt.Sprintf("%v %v try %d leg %d", r.Service, r.ID, r.Attempt, r.Half)] = fmt.Sprint(r.Phase, " ", r.Event, " ", string(r.Body))
+		s.Open[fmt.Sprintf("%v %v try %d half %d", r.Service, r.ID, r.Attempt, r.Half)] = fmt.Sprint(r.Phase, " ", r.Event, " ", string(r.Body))
 	}
 	for _, p := range m.Past {
 		s.Past = append(s.Past, fmt.Sprint(p))

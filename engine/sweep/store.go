@@ -22,7 +22,7 @@ type meter struct {
 	turn         ledger.Stage // how far its turn has come
 	awaits       ledger.Stage // the turn that it is lined up for; Seeing: for none
 	held         bool         // urgent, and held back by the cap on early homes
-	stirred      bool         // may have changed since the roll was settled
+	dirty        bool         // may have changed since it woke, or since it was looked at
 	unsaid       bool         // something was learnt that its verdict does not say, while more is open
 	exposed      bool         // was given a command, and has had no verdict since
 	settled      bool         // has had its verdict, or is in long retries: its wave does not wait for it
@@ -41,18 +41,18 @@ func (m *meter) fuel() int {
 	return 0
 }
 
-// roll is the register of the planned meters, in the plan's order. A meter with a request
+// store has the planned meters, in the plan's order. A meter with a request
 // under way is awake. All others sleep: their ledgers are packed into blocks of bytes, and
-// what must be told of them at once stands in their seats. A sweep has a million meters,
+// what must be known of them at once stands in their heads. A sweep has a million meters,
 // and at any time something happens to some thousands. So memory follows what is known,
 // and the collector has little to walk.
 //
-// A ledger that is asked for wakes, and is stirred. Where the machine has no hold of any,
-// [Machine.settle] puts those to sleep that wait for nothing but time. Nobody else keeps a
+// A ledger that is asked for wakes, and is dirty. Where the machine refers to none,
+// [Machine.sleepIdle] puts those to sleep that wait for nothing but time. Nobody else keeps a
 // ledger that has no request open.
-type roll struct {
-	originators []servicerequests.EUI // what seats have numbers for
-	seats       []seat
+type store struct {
+	originators []servicerequests.EUI // what heads have numbers for
+	heads       []head
 	blocks      [][]byte // blockSize packed ledgers each, each with its length before it; replaced, never written to
 	at          places   // by device
 	homes       places   // by hub, a place for each meter of the home
@@ -60,21 +60,21 @@ type roll struct {
 	shared      map[servicerequests.EUI][]int32 // further meters of a proxy: portfolios err
 
 	awake   map[int32]*meter
-	stirred []*meter           // awake ones that may have changed
+	dirty   []*meter           // awake ones that may have changed
 	changed map[int32]struct{} // numbers of blocks, since somebody took them out
 }
 
 const blockSize = 16
 
-func newRoll() roll {
-	return roll{
+func newStore() store {
+	return store{
 		proxies: map[servicerequests.EUI]int32{}, shared: map[servicerequests.EUI][]int32{},
 		awake: map[int32]*meter{}, changed: map[int32]struct{}{},
 	}
 }
 
-// seat is what can be told of a meter without waking it.
-type seat struct {
+// head is what is known of a meter without waking it.
+type head struct {
 	device, hub, proxy servicerequests.EUI
 	kind               servicerequests.DeviceType
 	region             servicerequests.Region
@@ -100,7 +100,7 @@ type seat struct {
 }
 
 // until is when a sleeping meter is to be looked at again; zero: by itself never.
-func (h *seat) until() time.Time {
+func (h *head) until() time.Time {
 	if h.due == 0 {
 		return time.Time{}
 	}
@@ -110,11 +110,11 @@ func (h *seat) until() time.Time {
 // verdicts are the verdicts by number; 0 is none.
 var verdicts = append([]string{""}, record.Verdicts[:]...)
 
-func (h *seat) gas() bool { return h.kind == servicerequests.GSME }
+func (h *head) gas() bool { return h.kind == servicerequests.GSME }
 
-// note takes into a meter's seat what its ledger says.
-func (r *roll) note(m *meter) *seat {
-	h := &r.seats[m.number]
+// note takes into a meter's head what its ledger says.
+func (r *store) note(m *meter) *head {
+	h := &r.heads[m.number]
 	if h.proxy != 0 && h.proxy != m.Proxy {
 		h.former = h.proxy
 	}
@@ -135,23 +135,23 @@ func (r *roll) note(m *meter) *seat {
 	return h
 }
 
-// head is a meter's seat as it stands.
-func (r *roll) head(number int32) *seat {
+// head returns a meter's head, brought up to date where the meter is awake.
+func (r *store) head(number int32) *head {
 	if m := r.awake[number]; m != nil {
 		return r.note(m)
 	}
-	return &r.seats[number]
+	return &r.heads[number]
 }
 
-func (r *roll) size() int { return len(r.seats) }
+func (r *store) size() int { return len(r.heads) }
 
-// add puts a meter at the end of the roll. It sleeps.
-func (r *roll) add(m *ledger.Meter) error {
+// add puts a meter at the end of the store. It sleeps.
+func (r *store) add(m *ledger.Meter) error {
 	originator, err := r.numberOf(m.Plan.Originator)
 	if err != nil {
 		return err
 	}
-	number := r.enter(seat{
+	number := r.enter(head{
 		device: m.Device, hub: m.Plan.Hub, proxy: m.Proxy, proxyClaimed: m.ProxyClaimed, kind: m.Plan.Type, region: m.Plan.Region, claimed: m.Plan.Claimed,
 		priority: uint8(m.Plan.Priority), originator: originator,
 	})
@@ -161,16 +161,16 @@ func (r *roll) add(m *ledger.Meter) error {
 	last := len(r.blocks) - 1
 	r.changed[int32(last)] = struct{}{}
 	r.blocks[last] = appendEntry(r.blocks[last], m.Pack(nil))
-	if len(r.seats)%blockSize == 0 {
+	if len(r.heads)%blockSize == 0 {
 		r.blocks[last] = bytes.Clone(r.blocks[last]) // of its own size
 	}
 	return nil
 }
 
-// enter gives the next meter its seat and its place in the indexes.
-func (r *roll) enter(h seat) (number int32) {
-	number = int32(len(r.seats))
-	r.seats = append(r.seats, h)
+// enter gives the next meter its head and its place in the indexes.
+func (r *store) enter(h head) (number int32) {
+	number = int32(len(r.heads))
+	r.heads = append(r.heads, h)
 	r.at.add(h.device, number)
 	r.homes.add(h.hub, number)
 	r.link(h.proxy, number)
@@ -178,9 +178,9 @@ func (r *roll) enter(h seat) (number int32) {
 	return number
 }
 
-// seal makes a roll that is whole ready for lookups. It refuses a meter that is planned
+// seal makes a store that is complete ready for lookups. It refuses a meter that is planned
 // twice.
-func (r *roll) seal() error {
+func (r *store) seal() error {
 	r.at.sort()
 	r.homes.sort()
 	for i, at := range r.at.list {
@@ -192,7 +192,7 @@ func (r *roll) seal() error {
 }
 
 // numberOf gives an originator its number.
-func (r *roll) numberOf(originator servicerequests.EUI) (uint8, error) {
+func (r *store) numberOf(originator servicerequests.EUI) (uint8, error) {
 	if i := slices.Index(r.originators, originator); i >= 0 {
 		return uint8(i), nil
 	}
@@ -206,7 +206,7 @@ func (r *roll) numberOf(originator servicerequests.EUI) (uint8, error) {
 
 // entry is the packed ledger of a meter, as it is in its block: stale while the meter is
 // awake.
-func (r *roll) entry(number int32) []byte {
+func (r *store) entry(number int32) []byte {
 	rest := r.blocks[number/blockSize]
 	for range number % blockSize {
 		rest = skipEntry(rest)
@@ -225,7 +225,7 @@ func appendEntry(block, packed []byte) []byte {
 }
 
 // replace puts a packed ledger into its block.
-func (r *roll) replace(number int32, packed []byte) {
+func (r *store) replace(number int32, packed []byte) {
 	block := r.blocks[number/blockSize]
 	rest := block
 	for range number % blockSize {
@@ -238,8 +238,8 @@ func (r *roll) replace(number int32, packed []byte) {
 }
 
 // wake takes the ledger of a sleeping meter out.
-func (r *roll) wake(number int32) *meter {
-	h := &r.seats[number]
+func (r *store) wake(number int32) *meter {
+	h := &r.heads[number]
 	l := &ledger.Meter{Device: h.device, Proxy: h.proxy, ProxyClaimed: h.proxyClaimed, Done: h.done, Plan: ledger.Plan{
 		Type: h.kind, Hub: h.hub, Region: h.region, Claimed: h.claimed, Priority: int(h.priority), Originator: r.originators[h.originator],
 	}}
@@ -255,12 +255,12 @@ func (r *roll) wake(number int32) *meter {
 		m.tag(q)
 	}
 	r.awake[number] = m
-	r.stir(m)
+	r.markDirty(m)
 	return m
 }
 
 // verdict is what a sleeping meter's ledger says, without waking it.
-func (r *roll) verdict(number int32) record.VerdictBody {
+func (r *store) verdict(number int32) record.VerdictBody {
 	var l ledger.Meter
 	if err := l.Unpack(r.entry(number)); err != nil {
 		panic(fmt.Sprintf("meter %d of the plan: %v", number+1, err)) // as in wake
@@ -268,44 +268,44 @@ func (r *roll) verdict(number int32) record.VerdictBody {
 	return l.Verdict
 }
 
-// stir notes that a ledger may have changed.
-func (r *roll) stir(m *meter) {
-	if !m.stirred {
-		m.stirred = true
-		r.stirred = append(r.stirred, m)
+// markDirty notes that a ledger may have changed.
+func (r *store) markDirty(m *meter) {
+	if !m.dirty {
+		m.dirty = true
+		r.dirty = append(r.dirty, m)
 	}
 }
 
 // sleep packs a ledger away.
-func (r *roll) sleep(m *meter) {
+func (r *store) sleep(m *meter) {
 	r.note(m)
 	r.replace(m.number, m.Pack(nil))
 	delete(r.awake, m.number)
 }
 
 // waits notes whether a meter is in an intake, and whether it has been moved up there.
-func (r *roll) waits(number int32, waits, ahead bool) {
+func (r *store) waits(number int32, waits, ahead bool) {
 	if m := r.awake[number]; m != nil {
 		m.waits, m.ahead = waits, ahead
 		return
 	}
-	if h := &r.seats[number]; h.waits != waits || h.ahead != ahead {
+	if h := &r.heads[number]; h.waits != waits || h.ahead != ahead {
 		h.waits, h.ahead = waits, ahead
 	}
 }
 
-// manyStirred is how many ledgers may be awake for nothing while one after the other is
+// manyDirty is how many ledgers may be awake for nothing while one after the other is
 // looked at.
-const manyStirred = 1024
+const manyDirty = 1024
 
-// settle puts to sleep what has nothing under way. Nobody may hold a ledger then.
-func (s *Machine) settle() {
-	s.pace.news = s.pace.news || len(s.roll.stirred) > 0
-	for i := 0; i < len(s.roll.stirred); i++ {
-		m := s.roll.stirred[i]
-		m.stirred = false
-		s.roll.stirred[i] = nil
-		s.roll.changed[m.number/blockSize] = struct{}{}
+// sleepIdle puts to sleep what has nothing under way. Nobody may refer to a ledger then.
+func (s *Machine) sleepIdle() {
+	s.pace.news = s.pace.news || len(s.store.dirty) > 0
+	for i := 0; i < len(s.store.dirty); i++ {
+		m := s.store.dirty[i]
+		m.dirty = false
+		s.store.dirty[i] = nil
+		s.store.changed[m.number/blockSize] = struct{}{}
 		if len(m.Open) > 0 {
 			continue
 		}
@@ -316,7 +316,7 @@ func (s *Machine) settle() {
 			m.due = time.Time{}
 			s.counts.notBegun++
 			s.turnTo(m, ledger.ReadingSupply)
-			s.takeOn(m.number, s.roll.note(m))
+			s.takeOn(m.number, s.store.note(m))
 		}
 		switch {
 		case m.Done && m.waits:
@@ -327,28 +327,28 @@ func (s *Machine) settle() {
 		if !m.due.IsZero() {
 			s.diary.timers.Add(timer{m.due, m.number})
 		}
-		s.roll.sleep(m)
+		s.store.sleep(m)
 	}
-	s.roll.stirred = s.roll.stirred[:0]
+	s.store.dirty = s.store.dirty[:0]
 }
 
-// settleSome settles where many ledgers have been looked at one after the other.
-func (s *Machine) settleSome() {
-	if len(s.roll.stirred) >= manyStirred {
-		s.settle()
+// sleepSome settles where many ledgers have been looked at one after the other.
+func (s *Machine) sleepSome() {
+	if len(s.store.dirty) >= manyDirty {
+		s.sleepIdle()
 	}
 }
 
 // meter returns the ledger of the meter at a place in the plan, from 0.
 func (s *Machine) meter(number int32) *meter {
-	if m := s.roll.awake[number]; m != nil {
-		s.roll.stir(m)
+	if m := s.store.awake[number]; m != nil {
+		s.store.markDirty(m)
 		return m
 	}
-	m := s.roll.wake(number)
+	m := s.store.wake(number)
 	if !s.run.begun {
 		m.Done = false // begin counts it, if it still is
-	} else if due := s.roll.seats[number].until(); !due.IsZero() {
+	} else if due := s.store.heads[number].until(); !due.IsZero() {
 		s.schedule(m, due)
 	}
 	return m
@@ -356,14 +356,14 @@ func (s *Machine) meter(number int32) *meter {
 
 // takeChanged returns the numbers of the blocks that have changed since it was called
 // last, in order.
-func (r *roll) takeChanged() []int32 {
+func (r *store) takeChanged() []int32 {
 	changed := slices.Sorted(maps.Keys(r.changed))
 	clear(r.changed)
 	return changed
 }
 
-// code writes or reads a seat.
-func (h *seat) code(c *ledger.Coder) {
+// code writes or reads a head.
+func (h *head) code(c *ledger.Coder) {
 	for _, eui := range [...]*servicerequests.EUI{&h.device, &h.hub, &h.proxy} {
 		v := uint64(*eui)
 		c.Fixed(&v)
@@ -387,12 +387,12 @@ func (h *seat) code(c *ledger.Coder) {
 	c.Int(&h.due)
 }
 
-// block is a block as it stands: seats, then ledgers, with what is awake packed in. What
+// block is a block as it stands: heads, then ledgers, with what is awake packed in. What
 // sleeps must be settled.
-func (r *roll) block(number int32) []byte {
+func (r *store) block(number int32) []byte {
 	first, c := number*blockSize, ledger.Writer(nil)
 	for n := first; n < min(first+blockSize, int32(r.size())); n++ {
-		h := r.seats[n]
+		h := r.heads[n]
 		if m := r.awake[n]; m != nil {
 			h = *r.note(m)
 			h.begun = m.Begun() // or a start would neither go on with it nor begin it
@@ -405,20 +405,20 @@ func (r *roll) block(number int32) []byte {
 	return c.Bytes()
 }
 
-// restore fills an empty roll with blocks.
-func (r *roll) restore(originators []servicerequests.EUI, size int, rows []record.StateRow) error {
+// restore fills an empty store with blocks.
+func (r *store) restore(originators []servicerequests.EUI, size int, rows []record.StateRow) error {
 	if size < 0 || len(rows) != (size+blockSize-1)/blockSize {
 		return fmt.Errorf("%d blocks for %d meters", len(rows), size)
 	}
 	r.originators = originators
-	r.seats, r.blocks = make([]seat, 0, size), make([][]byte, 0, len(rows))
+	r.heads, r.blocks = make([]head, 0, size), make([][]byte, 0, len(rows))
 	r.at.list, r.homes.list = make([]spot, 0, size), make([]spot, 0, size)
 	var block []byte // used again, and cloned to its own size
 	for _, row := range rows {
 		c := ledger.Reader(row.Value)
 		block = block[:0]
 		for range min(blockSize, size-r.size()) {
-			var h seat
+			var h head
 			h.code(c)
 			var packed []byte
 			c.Raw(&packed)

@@ -13,32 +13,32 @@ import (
 	"safemode/servicerequests"
 )
 
-// A meter that sleeps is found by its own identifier and its proxy's, tells from its seat
+// A meter that sleeps is found by its own identifier and its proxy's, tells from its head
 // what its ledger says, and wakes as it fell asleep.
 func TestTheRollWakesWhatItPutToSleep(t *testing.T) {
 	d := town(40, 3, 0.2)
 	d.start()
 	for steps := 0; ; steps++ {
 		if steps%50 == 0 {
-			for number := range int32(d.m.roll.size()) {
-				h := *d.m.roll.head(number)
-				asleep := d.m.roll.awake[number] == nil
+			for number := range int32(d.m.store.size()) {
+				h := *d.m.store.head(number)
+				asleep := d.m.store.awake[number] == nil
 				m := d.m.meter(number)
-				if got := *d.m.roll.note(m); got != h {
-					t.Fatalf("meter %d, asleep %t: its seat says %+v, its ledger %+v", number, asleep, h, got)
+				if got := *d.m.store.note(m); got != h {
+					t.Fatalf("meter %d, asleep %t: its head says %+v, its ledger %+v", number, asleep, h, got)
 				}
 				if d.m.find(m.Device) != m || m.Proxy != 0 && d.m.find(m.Proxy) != m {
 					t.Fatalf("meter %d is not found", number)
 				}
 			}
-			d.m.settle()
+			d.m.sleepIdle()
 		}
 		if !d.next() && (d.m.finished() || !d.wait()) {
 			break
 		}
 	}
-	if len(d.m.roll.awake) != 0 {
-		t.Errorf("%d are awake in the end", len(d.m.roll.awake))
+	if len(d.m.store.awake) != 0 {
+		t.Errorf("%d are awake in the end", len(d.m.store.awake))
 	}
 	wantGood(t, d)
 }
@@ -77,13 +77,16 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	// A state of meters that the plan does not have is not taken, and its meters are told
 	// in the order of the plan.
-	var told []record.Seat
+	var told []record.PlannedMeter
 	stranger := func(o *Options) {
-		o.Fits = func(kept iter.Seq[record.Seat]) error { told = slices.Collect(kept); return errors.New("strangers") }
+		o.Fits = func(kept iter.Seq[record.PlannedMeter]) error {
+			told = slices.Collect(kept)
+			return errors.New("strangers")
+		}
 	}
 	m := machineOf(d.World, stranger)
-	if _, err := m.Restore(rows); !errors.Is(err, ErrState) || m.roll.size() != 0 {
-		t.Errorf("meters of another plan: %v, %d meters", err, m.roll.size())
+	if _, err := m.Restore(rows); !errors.Is(err, ErrState) || m.store.size() != 0 {
+		t.Errorf("meters of another plan: %v, %d meters", err, m.store.size())
 	}
 	at := 0
 	for r, err := range d.Disk.Records(1) {
@@ -94,7 +97,7 @@ func TestRestoreRefuses(t *testing.T) {
 			continue
 		}
 		body, err := record.Decode[record.TargetBody](r)
-		if want := (record.Seat{Device: r.Device, Hub: body.Hub, Originator: body.Originator, Type: body.Type, Region: body.Region}); err != nil || at >= len(told) || told[at] != want {
+		if want := (record.PlannedMeter{Device: r.Device, Hub: body.Hub, Originator: body.Originator, Type: body.Type, Region: body.Region}); err != nil || at >= len(told) || told[at] != want {
 			t.Fatalf("meter %d: %v, %+v", at+1, err, want)
 		}
 		at++
@@ -114,31 +117,31 @@ func TestRestoreRefuses(t *testing.T) {
 // After a night's pause a million timers may have run out: a turn wakes some of them, and the
 // next one is wanted at once.
 func TestATurnWakesSome(t *testing.T) {
-	const meters = manyStirred + 10
+	const meters = manyDirty + 10
 	d := town(meters, 3, 0)
 	d.start()
-	d.m.settle()
-	awake := len(d.m.roll.awake)
+	d.m.sleepIdle()
+	awake := len(d.m.store.awake)
 	for number := range int32(meters) {
 		d.m.diary.timers.Add(timer{d.now.Add(-time.Hour), number})
 	}
 	d.m.advance(d.now)
 	d.m.wakeUp()
-	if got := len(d.m.roll.awake); got > awake+manyStirred || got == awake {
+	if got := len(d.m.store.awake); got > awake+manyDirty || got == awake {
 		t.Errorf("%d were awake, %d are", awake, got)
 	}
 	if next := d.m.Next(); next.After(d.now) {
 		t.Errorf("the next turn is %v from now", next.Sub(d.now))
 	}
-	if d.m.wakeUp(); len(d.m.roll.awake) != meters {
-		t.Errorf("%d of %d are awake after two turns", len(d.m.roll.awake), meters)
+	if d.m.wakeUp(); len(d.m.store.awake) != meters {
+		t.Errorf("%d of %d are awake after two turns", len(d.m.store.awake), meters)
 	}
 }
 
 // BenchmarkRoll is what a million meters that are done take in memory.
 func BenchmarkRoll(b *testing.B) {
 	for b.Loop() {
-		r := newRoll()
+		r := newStore()
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
