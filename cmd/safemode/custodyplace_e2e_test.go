@@ -14,7 +14,7 @@ import (
 func TestCustodyPlaces(t *testing.T) {
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, 20)
+	p := newPair(t, c)
 	s := p.scene
 	refuses(t, exitUsage, "name a new one", "", "custody", "new", "--custody-dir", p.custody)
 	refuses(t, exitUsage, `custody "": want 1 to 64`, "", "custody", "new", "--custody-dir", c.Database())
