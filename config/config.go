@@ -133,6 +133,8 @@ type DCC struct {
 	EUI     servicerequests.EUI `koanf:"eui"`     // target of requests that no device answers
 	Timeout time.Duration       `koanf:"timeout"` // of a whole POST
 	TLS     TLS                 `koanf:"tls"`     // required in live
+	// ClockApart is how far its clock and this machine's may be apart at a start.
+	ClockApart time.Duration `koanf:"clock_apart"`
 
 	// PEM files. What is signed by nothing in these lists is not believed.
 	TransformCertificates  []string `koanf:"transform_certificates"`
@@ -383,7 +385,7 @@ type Breaker struct {
 // who is acting, for whom, and where is for the file to say.
 func Default() Config {
 	return Config{
-		DCC:              DCC{EUI: 0x90B3D51F30000002, Timeout: 10 * time.Second},
+		DCC:              DCC{EUI: 0x90B3D51F30000002, Timeout: 10 * time.Second, ClockApart: 30 * time.Second},
 		MaxRejectedShare: 0.05,
 		Transfers:        Transfers{Margin: 24 * time.Hour},
 		Inbox: Inbox{

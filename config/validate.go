@@ -99,6 +99,7 @@ func (f *faults) dcc(d DCC, e Environment) {
 	f.url("dcc.smki_url", d.SMKIURL, e)
 	f.check(d.EUI != 0, "dcc.eui", "required")
 	f.positive("dcc.timeout", d.Timeout)
+	f.positive("dcc.clock_apart", d.ClockApart)
 	f.files("dcc.transform_certificates", d.TransformCertificates)
 	f.files("dcc.xml_signing_certificates", d.XMLSigningCertificates)
 	f.files("dcc.authorities", d.Authorities)

@@ -67,6 +67,7 @@ type DCC struct {
 	URL, SMKIURL          string
 	EUI                   servicerequests.EUI // target of requests that no device answers
 	Timeout               time.Duration       // of one POST, in real time; 0: the gateway's default
+	ClockApart            time.Duration       // how far its clock and ours may be apart at a start; 0: 30 s
 	TLS                   *tls.Config         // for https; nil otherwise
 	Transform, XMLSigning []*smki.Certificate
 	Authorities           []*smki.Certificate // to which all certificates must chain

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -193,23 +194,23 @@ func (e *Engine) reachDCC(ctx context.Context) error {
 	return nil
 }
 
-// skew is how far the DCC's clock and ours may be apart. ASSUMPTION: counters, dates and
-// gates go by ours, to the day; a clock that is not kept is further off.
-const skew = 30 * time.Second
+// clockApart is how far the DCC's clock and ours may be apart, if nothing else was said.
+// ASSUMPTION: counters, dates and gates go by ours; a clock that is not kept is further off.
+const clockApart = 30 * time.Second
 
 // checkClock compares this machine's clock with the DCC's. A DCC that tells no time may be
 // right.
 func (e *Engine) checkClock(context.Context) error {
 	there, unread := http.ParseTime(e.toldTime)
 	apart := e.heardAt.Sub(there).Round(time.Second)
-	if unread != nil || apart.Abs() <= skew {
+	if unread != nil || apart.Abs() <= cmp.Or(e.o.DCC.ClockApart, clockApart) {
 		return nil //nolint:nilerr // a DCC that tells no time
 	}
 	side := "ahead of"
 	if apart < 0 {
 		side = "behind"
 	}
-	return fmt.Errorf("%w: this machine's clock is %v %s the DCC's (%s): set this machine's clock (NTP)", ErrRefused, apart.Abs(), side, e.toldTime)
+	return fmt.Errorf("%w: this machine's clock is %v %s the DCC's (%s): set this machine's clock (NTP); if it is right, dcc.clock_apart allows more", ErrRefused, apart.Abs(), side, e.toldTime)
 }
 
 // reachSMKI says in one line if the SMKI service is not there.

@@ -38,7 +38,7 @@ func loadConfig(path string) (*config.Config, error) {
 func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.Logger) (engine.Options, error) {
 	o := engine.Options{
 		Plan: p, Journal: journalPath, CustodyDir: c.CustodyDir, Floor: c.CounterFloor,
-		DCC:       engine.DCC{URL: c.DCC.URL, SMKIURL: c.DCC.SMKIURL, EUI: c.DCC.EUI, Timeout: c.DCC.Timeout},
+		DCC:       engine.DCC{URL: c.DCC.URL, SMKIURL: c.DCC.SMKIURL, EUI: c.DCC.EUI, Timeout: c.DCC.Timeout, ClockApart: c.DCC.ClockApart},
 		InboxPath: c.Inbox.Path, InboxLimits: inboxLimits(c.Inbox),
 		Policy: policyOf(c), Limits: limitsOf(c.Limits),
 		Breaker: breaker.Options{
