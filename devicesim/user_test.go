@@ -15,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"safemode/devicesim"
@@ -26,6 +25,7 @@ import (
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/smki/smkitest"
 	"safemode/servicerequests/xmldsig"
 
 	"go.uber.org/goleak"
@@ -121,15 +121,7 @@ func testFolder(t *testing.T) *smki.Folder {
 
 func folderOf(t *testing.T, files map[string][]byte) *smki.Folder {
 	t.Helper()
-	tree := fstest.MapFS{}
-	for name, text := range files {
-		tree[name] = &fstest.MapFile{Data: text}
-	}
-	folder, err := smki.LoadFolder(tree)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return folder
+	return smkitest.Load(t, files)
 }
 
 // ready are the profiles that come with the program.

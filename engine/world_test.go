@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +29,7 @@ import (
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/smki/smkitest"
 )
 
 // What runs before any test is the worker pool library's own pool.
@@ -86,19 +86,7 @@ func folder(t testing.TB) *smki.Folder {
 
 func folderOf(t testing.TB, of smki.TestFolder) *smki.Folder {
 	t.Helper()
-	files, err := of.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fsys := fstest.MapFS{}
-	for name, data := range files {
-		fsys[name] = &fstest.MapFile{Data: data}
-	}
-	f, err := smki.LoadFolder(fsys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
+	return smkitest.Folder(t, of)
 }
 
 // newPlan plans so many electricity meters.

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"safemode/devicesim/dcc"
@@ -22,6 +21,7 @@ import (
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/smki/smkitest"
 	"safemode/servicerequests/xmldsig"
 )
 
@@ -103,19 +103,7 @@ func newBench(t testing.TB, changes ...func(*dcc.Options)) *bench {
 
 func testFolder(t testing.TB, description smki.TestFolder) *smki.Folder {
 	t.Helper()
-	files, err := description.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tree := fstest.MapFS{}
-	for name, text := range files {
-		tree[name] = &fstest.MapFile{Data: text}
-	}
-	folder, err := smki.LoadFolder(tree)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return folder
+	return smkitest.Folder(t, description)
 }
 
 // message is a request in the words of the wire, so that it can also be wrong.

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"safemode/devicesim/devicepki"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/smki/smkitest"
 )
 
 const device servicerequests.EUI = 0x00DB12E000000001
@@ -25,19 +25,7 @@ func newPKI(t testing.TB, seed uint64, authority smki.SigningIdentity) *devicepk
 
 func testFolder(t testing.TB) *smki.Folder {
 	t.Helper()
-	files, err := smki.TestFolder{Seed: []byte("devicepki")}.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fsys := fstest.MapFS{}
-	for name, data := range files {
-		fsys[name] = &fstest.MapFile{Data: data}
-	}
-	folder, err := smki.LoadFolder(fsys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return folder
+	return smkitest.Folder(t, smki.TestFolder{Seed: []byte("devicepki")})
 }
 
 func TestCertificates(t *testing.T) {

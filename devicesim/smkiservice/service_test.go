@@ -12,12 +12,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"safemode/devicesim/smkiservice"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/smki/smkitest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -42,18 +42,7 @@ func (d devices) Certificates(device servicerequests.EUI) ([]*smki.Certificate, 
 
 func newService(t *testing.T) (http.Handler, *smki.Folder, devices) {
 	t.Helper()
-	files, err := smki.TestFolder{Seed: []byte("smkiservice")}.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tree := fstest.MapFS{}
-	for name, text := range files {
-		tree[name] = &fstest.MapFile{Data: text}
-	}
-	folder, err := smki.LoadFolder(tree)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder := smkitest.Folder(t, smki.TestFolder{Seed: []byte("smkiservice")})
 	issuer := smki.Authority{Certificate: folder.DeviceIssuing.Certificate, Key: folder.DeviceIssuing.Key}
 	var list devices
 	for _, usage := range []smki.Usage{smki.DigitalSignature, smki.KeyAgreement} {

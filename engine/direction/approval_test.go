@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,6 +17,7 @@ import (
 	"safemode/engine/direction"
 	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/smki/smkitest"
 )
 
 // person is somebody with a certificate and a key.
@@ -38,18 +38,7 @@ type office struct {
 
 func newOffice(t testing.TB) *office {
 	t.Helper()
-	files, err := smki.TestFolder{Seed: []byte("office")}.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fsys := fstest.MapFS{}
-	for name, data := range files {
-		fsys[name] = &fstest.MapFile{Data: data}
-	}
-	f, err := smki.LoadFolder(fsys)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := smkitest.Folder(t, smki.TestFolder{Seed: []byte("office")})
 	o := &office{&smki.Authority{Certificate: f.Issuing.Certificate, Key: f.Issuing.Key}, f, map[string]person{}, &direction.Roster{}}
 	for name, role := range map[string]direction.Role{
 		"alice": direction.Approver, "bob": direction.Approver, "olga": direction.Operator, "rita": direction.Recorder,

@@ -16,12 +16,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"safemode/engine/proof"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/smki/smkitest"
 )
 
 const meter = servicerequests.EUI(0x00DB1234567890A0)
@@ -121,18 +121,7 @@ type pki struct {
 
 func newPKI(t testing.TB, seed string) *pki {
 	t.Helper()
-	files, err := smki.TestFolder{Seed: []byte(seed)}.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fsys := fstest.MapFS{}
-	for name, data := range files {
-		fsys[name] = &fstest.MapFile{Data: data}
-	}
-	folder, err := smki.LoadFolder(fsys)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder := smkitest.Folder(t, smki.TestFolder{Seed: []byte(seed)})
 	return &pki{folder, &smki.Authority{Certificate: folder.DeviceIssuing.Certificate, Key: folder.DeviceIssuing.Key}}
 }
 

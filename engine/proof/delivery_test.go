@@ -4,29 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"testing/fstest"
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/smki/smkitest"
 )
 
 // newWorldWithOtherKeys is a world whose PKI the first one does not know.
 func newWorldWithOtherKeys(t testing.TB) *world {
 	t.Helper()
-	files, err := smki.TestFolder{Seed: []byte("stranger")}.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fsys := fstest.MapFS{}
-	for name, data := range files {
-		fsys[name] = &fstest.MapFile{Data: data}
-	}
-	folder, err := smki.LoadFolder(fsys)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder := smkitest.Folder(t, smki.TestFolder{Seed: []byte("stranger")})
 	return &world{folder: folder, meter: newDevice(t)}
 }
 

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"safemode/servicerequests"
@@ -19,6 +18,7 @@ import (
 	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/smki/smkitest"
 	"safemode/servicerequests/xmldsig"
 )
 
@@ -53,18 +53,8 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	files, err := smki.TestFolder{Seed: []byte("proof")}.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fsys := fstest.MapFS{}
-	for name, data := range files {
-		fsys[name] = &fstest.MapFile{Data: data}
-	}
-	w := &world{meter: newDevice(t)}
-	if w.folder, err = smki.LoadFolder(fsys); err != nil {
-		t.Fatal(err)
-	}
+	w := &world{meter: newDevice(t), folder: smkitest.Folder(t, smki.TestFolder{Seed: []byte("proof")})}
+	var err error
 	w.Verifier, err = New(Options{
 		Transform:    []*smki.Certificate{w.folder.DCC.Transform.Certificate},
 		XMLSigning:   []*smki.Certificate{w.folder.DCC.XMLSigning.Certificate},

@@ -18,7 +18,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +33,7 @@ import (
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/smki/smkitest"
 	"safemode/servicerequests/xmldsig"
 )
 
@@ -67,19 +67,7 @@ type way struct {
 
 func folder(t *testing.T, seed string) *smki.Folder {
 	t.Helper()
-	files, err := smki.TestFolder{Seed: []byte(seed)}.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fsys := fstest.MapFS{}
-	for name, data := range files {
-		fsys[name] = &fstest.MapFile{Data: data}
-	}
-	f, err := smki.LoadFolder(fsys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
+	return smkitest.Folder(t, smki.TestFolder{Seed: []byte(seed)})
 }
 
 func newWay(t *testing.T) *way {

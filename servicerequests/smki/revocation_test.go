@@ -9,28 +9,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"safemode/servicerequests/outside"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/smki/smkitest"
 )
 
 // authority is the issuing authority of a test folder, and the folder.
 func revoker(t testing.TB, seed string) (*smki.Authority, *smki.Folder) {
 	t.Helper()
-	files, err := smki.TestFolder{Seed: []byte(seed)}.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fsys := fstest.MapFS{}
-	for name, data := range files {
-		fsys[name] = &fstest.MapFile{Data: data}
-	}
-	f, err := smki.LoadFolder(fsys)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := smkitest.Folder(t, smki.TestFolder{Seed: []byte(seed)})
 	return &smki.Authority{Certificate: f.Issuing.Certificate, Key: f.Issuing.Key}, f
 }
 

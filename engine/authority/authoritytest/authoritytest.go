@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"safemode/engine/authority"
@@ -17,6 +16,7 @@ import (
 	"safemode/engine/record"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
+	"safemode/servicerequests/smki/smkitest"
 )
 
 // Night is the real time at which everything here happens.
@@ -39,18 +39,7 @@ type Office struct {
 
 func New(t testing.TB) *Office {
 	t.Helper()
-	files, err := smki.TestFolder{Seed: []byte("authority")}.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fsys := fstest.MapFS{}
-	for name, data := range files {
-		fsys[name] = &fstest.MapFile{Data: data}
-	}
-	f, err := smki.LoadFolder(fsys)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := smkitest.Folder(t, smki.TestFolder{Seed: []byte("authority")})
 	o := &Office{&smki.Authority{Certificate: f.Issuing.Certificate, Key: f.Issuing.Key}, f, map[string]*ecdsa.PrivateKey{}, nil, "simulator"}
 	o.HireAll(t)
 	return o
