@@ -201,6 +201,7 @@ type Engine struct {
 
 	heard     *prometheus.GaugeVec // see pulse.go
 	troubled  atomic.Int64         // since when a circuit was not closed, in nanoseconds since 1970; 0: all are
+	haltedAt  atomic.Int64         // when a look saw that it has halted, by the sweep's clock, in nanoseconds since 1970; 0: it has not
 	lastHeard atomic.Int64         // when a message came in, in nanoseconds since 1970; 0: none has
 	ended     atomic.Bool          // the runner has
 

@@ -101,6 +101,7 @@ func statusFrom(ctx context.Context, path string, header *plan.Header, st *recor
 		if err != nil {
 			return j.ID(), err
 		}
+		st.Since = says.At
 		switch says.Kind {
 		case record.Halted:
 			body, err := record.Decode[record.HaltedBody](says)

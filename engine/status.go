@@ -36,6 +36,10 @@ func (e *Engine) Status() record.Status {
 		}
 	}
 	st.Breakers = e.circuits.Troubled()
+	if st.State == "halted" {
+		e.haltedAt.CompareAndSwap(0, e.clock.Now().UnixNano())
+		st.Since = time.Unix(0, e.haltedAt.Load()).UTC()
+	}
 	st.BreakersSince = e.troubledSince(len(st.Breakers) > 0)
 	st.UnknownSigner, st.UnknownSince = e.prover.UnknownSigner()
 	st.Signer = e.signerTrouble()

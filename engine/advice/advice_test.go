@@ -234,6 +234,16 @@ func TestWhatIsWrongIsSaidBeforeWhatFollowsFromIt(t *testing.T) {
 	}
 }
 
+// A halt says when it was.
+func TestHaltSaysWhen(t *testing.T) {
+	st := record.Status{State: "halted", Reason: "a gate", Since: now}
+	st.ClockSpeed = 60
+	st = judged(st, night)
+	if want := "it has halted: a gate; since 30 Nov 03:00 UTC (the sweep's clock)"; st.Health.Says != want {
+		t.Errorf("it says %q, want %q", st.Health.Says, want)
+	}
+}
+
 // Who has approved is not asked again.
 func TestOneApproverMore(t *testing.T) {
 	p := night

@@ -87,6 +87,9 @@ func (j *judge) approve(what string) string {
 func (j *judge) halted() {
 	st, p := j.st, j.place
 	t := record.Task{Incident: j.incident(), Says: "it has halted: " + st.Why()}
+	if !st.Since.IsZero() {
+		t.Says += "; since " + j.clockOf(st.Since)
+	}
 	mend, final := j.mend()
 	if p.Ending {
 		mend = "It still takes in answers to what was sent, and ends by itself. " + mend

@@ -14,7 +14,8 @@ type Status struct {
 
 	State     string         `json:"state"` // standing_by, starting, running, paused, stopping, halted, interrupted, ceased, finished; of a journal alone also planned, open
 	Reason    string         `json:"reason,omitempty"`
-	Cause     string         `json:"cause,omitempty"` // of a halt: one of the Halt constants
+	Cause     string         `json:"cause,omitempty"`    // of a halt: one of the Halt constants
+	Since     time.Time      `json:"halted_at,omitzero"` // by the sweep's clock
 	Meters    int            `json:"meters"`
 	Started   int            `json:"started"`
 	Done      int            `json:"done"`
