@@ -54,9 +54,9 @@ const (
 
 // newPair makes two machines of a scene whose journal and custody are in a database. The
 // simulated DCC serves.
-func newPair(t *testing.T, c *pgtest.Cluster, meters int) *pair {
+func newPair(t *testing.T, c *pgtest.Cluster) *pair {
 	t.Helper()
-	s := newScene(t, meters, referenceSeed, referenceSpeed)
+	s := newScene(t, pairMeters, referenceSeed, referenceSpeed)
 	p := &pair{scene: s, at: c.Address("winter"), custody: c.Database() + "&custody=northern"}
 	must(t, "", "custody", "new", "--custody-dir", p.custody)
 	user := rehearsal.Config(s.speed).Limits.User
@@ -314,7 +314,7 @@ func (p *pair) tookOver(t *testing.T, handedOver bool) {
 func TestTakeover(t *testing.T) {
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, pairMeters)
+	p := newPair(t, c)
 	first := p.start(t, 0)
 	p.untilDone(t, 0, 5)
 	second := p.start(t, 1)
@@ -353,7 +353,7 @@ func TestHandover(t *testing.T) {
 	onlyWhole(t) // TestTakeover has the same two machines
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, pairMeters)
+	p := newPair(t, c)
 	first := p.start(t, 0)
 	p.untilDone(t, 0, 5)
 	order := []string{"handover", "--operations", p.nodes[0].operations, "--reason", "new kernel"}
@@ -392,7 +392,7 @@ func TestSuspendedMachineSendsNothingNew(t *testing.T) {
 	onlyWhole(t) // TestSweepInADatabase suspends the one machine that it has
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, pairMeters)
+	p := newPair(t, c)
 	first := p.start(t, 0)
 	p.untilDone(t, 0, 5)
 	second := p.start(t, 1)
@@ -423,7 +423,7 @@ func TestSuspendedMachineSendsNothingNew(t *testing.T) {
 func TestStandbyIsInterrupted(t *testing.T) {
 	long(t)
 	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c, pairMeters)
+	p := newPair(t, c)
 	first := p.start(t, 0)
 	p.untilDone(t, 0, 1)
 	second := p.start(t, 1)
