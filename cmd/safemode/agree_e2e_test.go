@@ -154,7 +154,7 @@ func ofPage(t *testing.T, page string) numbers {
 			n["meters"] = all
 		}
 	}
-	for _, row := range tableUnder(t, page, "Regions and fuels") {
+	for _, row := range tableUnder(t, page, "Verdicts by region and fuel") {
 		prefix := row["region"] + "/" + row["fuel"] + "/"
 		n[prefix+"meters"] = atoi(t, row["of"])
 		for _, verdict := range []string{"on supply", "armed", "not safe", "unknown", "excluded"} {

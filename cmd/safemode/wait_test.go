@@ -39,7 +39,7 @@ func TestWait(t *testing.T) {
 		"what cannot come":  {"--for finished", exitFailed, 4, "the sweep has ended otherwise"},
 		"done":              {"--for done>3", exitDone, 3, "paused"},
 		"the time is up":    {"--for ceased --timeout 1ms", exitFailed, 0, "the time is up"},
-		"no such word":      {"--for sleeping", exitUsage, 0, "want one of running, paused"},
+		"no such word":      {"--for sleeping", exitUsage, 0, "want one of standing_by, running, paused"},
 		"no number":         {"--for armed>many", exitUsage, 0, "then > and a number"},
 		"nothing to count":  {"--for paused>1", exitUsage, 0, "then > and a number"},
 		"no time at all":    {"--for paused --every 0s", exitUsage, 0, "want more than 0s"},
