@@ -47,8 +47,8 @@ type pair struct {
 const (
 	pairPace      = 150 // POSTs a second
 	pairBurst     = 10
-	pairThreshold = 200
-	pairMeters    = 120 // enough to meet it
+	pairThreshold = 90
+	pairMeters    = 120 // more reads than that within the period
 	pairPer       = 36 * time.Second
 )
 
