@@ -47,9 +47,9 @@ type pair struct {
 const (
 	pairPace      = 150 // POSTs a second
 	pairBurst     = 10
-	pairThreshold = 90
+	pairThreshold = 110
 	pairMeters    = 120 // more reads than that within the period
-	pairPer       = 36 * time.Second
+	pairPer       = 24 * time.Second
 )
 
 // newPair makes two machines of a scene whose journal and custody are in a database. The
