@@ -44,11 +44,11 @@ func (d *director) run(ctx context.Context) error {
 		}
 		fmt.Fprintf(os.Stderr, "kill %d: %s, %d messages on the wire\n", d.r.Kills, said, d.s.wire.different())
 	}
+	// The rest is one machine's: another would go on when the sweep ends, and be in the way of
+	// who judges.
 	d.quiet = true
 	for _, n := range d.s.machine {
-		if n.crashAt != "" { // it would die later
-			n.now.kill()
-		}
+		n.now.kill()
 	}
 	if err := d.s.renewBy(ctx); err != nil {
 		return err
@@ -96,9 +96,9 @@ func (d *director) told() (all string) {
 
 // tend starts machines that have ended, and looks which one acts.
 func (d *director) tend(ctx context.Context) error {
-	for _, n := range d.s.machine {
+	for i, n := range d.s.machine {
 		switch {
-		case n.now == nil && !d.ended && time.Now().After(n.again):
+		case n.now == nil && !d.ended && !(d.quiet && i > 0) && time.Now().After(n.again):
 			if err := d.start(n); err != nil {
 				return err
 			}
