@@ -16,6 +16,7 @@ import (
 	"safemode/engine/custody"
 	"safemode/engine/direction"
 	"safemode/engine/journal"
+	"safemode/engine/plan"
 	"safemode/engine/record"
 	"safemode/engine/sweep"
 )
@@ -84,9 +85,57 @@ func (e *Engine) standBy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := e.leftToDo(ctx); err != nil {
+		return err
+	}
 	e.takeover = &record.Takeover{From: last.Name, Since: last.Since, HandedOver: last.Until.IsZero()}
 	e.o.Log.Warn("takes the sweep over", zap.String("from", last.Name), zap.Bool("handed_over", e.takeover.HandedOver))
 	return nil
+}
+
+// ErrFinished is the error of one that stood by until the sweep had finished.
+var ErrFinished = errors.New("it stood by, and the sweep has finished")
+
+// leftToDo says why a sweep that nobody has any more is not taken over: it has finished, or a
+// person has stopped it. What has halted or ceased is refused as at any other start.
+func (e *Engine) leftToDo(ctx context.Context) error {
+	var st record.Status
+	if _, err := statusFrom(ctx, e.o.Journal, new(plan.Header), &st); err != nil {
+		return err
+	}
+	switch st.State {
+	case record.ClosedFinished:
+		return ErrFinished
+	case record.ClosedInterrupted:
+		by, err := e.stoppedBy(ctx)
+		if err == nil && by != "" {
+			err = fmt.Errorf("%w: it stood by, and %s has stopped the sweep", sweep.ErrStopped, by)
+		}
+		return err
+	}
+	return nil
+}
+
+// stoppedBy is who gave the last order, if that stopped the whole sweep.
+func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
+	j, err := journal.OpenReadOnly(e.o.Journal)
+	if err != nil {
+		return "", err
+	}
+	defer j.Close()
+	last, err := j.Latest(ctx, record.Operator)
+	if err != nil || last.Code != record.OrderStop {
+		return "", err
+	}
+	opened, err := j.Latest(ctx, record.Opened)
+	if err != nil || opened.Seq > last.Seq {
+		return "", err
+	}
+	o, err := record.Decode[record.OrderBody](last)
+	if err != nil || o.Region != 0 || o.Wave != 0 || o.SRV != "" {
+		return "", err
+	}
+	return o.By, nil
 }
 
 // foresee refuses what would be refused at the takeover, as far as it can be known: by the

@@ -166,6 +166,10 @@ func runSweep(ctx context.Context, io stdio, o engine.Options) error {
 	e, err := engine.Open(ctx, o)
 	if err != nil {
 		serving.ends()
+		if errors.Is(err, engine.ErrFinished) {
+			fmt.Fprintf(io.err, "%v\n", err)
+			return nil
+		}
 		if errors.Is(err, sweep.ErrStopped) {
 			return failWith(exitInterrupted, err)
 		}

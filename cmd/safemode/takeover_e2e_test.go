@@ -386,6 +386,35 @@ func TestHandover(t *testing.T) {
 	p.holds(t)
 }
 
+// A machine that stands by takes nothing over where nothing is left to do: a person has
+// stopped the sweep, or it has finished.
+func TestStandbyEndsWithTheSweep(t *testing.T) {
+	onlyWhole(t) // TestTakeover has the same two machines
+	long(t)
+	p := newPair(t, pgtest.Start(t, "fsync=off"))
+	first := p.start(t, 0)
+	p.untilDone(t, 0, 5)
+	second := p.start(t, 1)
+	p.untilStandby(t, 1)
+	if r := safemode(t, "", "stop", "--operations", p.nodes[0].operations, "--reason", "enough"); r.code != exitDone {
+		t.Fatalf("exit %d: %s", r.code, r.err)
+	}
+	first.wait().says(t, exitInterrupted, "interrupted and drained")
+	second.wait().says(t, exitInterrupted, "has stopped the sweep")
+
+	first = p.start(t, 0)
+	p.untilDone(t, 0, 5)
+	second = p.start(t, 1)
+	p.untilStandby(t, 1)
+	first.succeeds()
+	if r := second.wait(); r.code != exitDone || !strings.HasSuffix(r.err, "it stood by, and the sweep has finished\n") {
+		t.Errorf("exit %d: %s", r.code, r.err)
+	}
+	if n := len(p.nodes[1].wire.posts()); n != 0 {
+		t.Errorf("the machine that stood by has sent %d messages", n)
+	}
+}
+
 // The machine that sweeps is suspended for longer than its lease. When it comes back it sends
 // nothing that is new, and ends with who has the sweep.
 func TestSuspendedMachineSendsNothingNew(t *testing.T) {
