@@ -152,8 +152,9 @@ func (w *sqliteWriter) close() error {
 			}
 			return nil
 		})
-		// Fails while another process reads; the file is then whole together
-		// with its WAL.
+		// Where nothing was written SQLite knows of no WAL before it reads, and would leave it.
+		// Fails while another process reads; the file is then whole together with its WAL.
+		_, _ = w.conn.ExecContext(context.Background(), "SELECT number FROM tip")
 		_, _ = w.conn.ExecContext(context.Background(), "PRAGMA journal_mode = DELETE")
 		err = w.conn.Close()
 	}
