@@ -122,7 +122,7 @@ func TestServices(t *testing.T) {
 		t.Errorf("stop: %+v", r)
 	}
 	sweep.wait()
-	sweep.until("stopped", func() bool { return h.count("STOPPING=1") == 1 && h.count("STATUS=SIMULATOR, interrupted") == 1 })
+	sim.until("heard that the sweep has stopped", func() bool { return h.count("STOPPING=1") == 1 && h.count("STATUS=SIMULATOR, interrupted") == 1 })
 }
 
 // systemd understands the units, and finds nothing in them to say.

@@ -460,7 +460,9 @@ func TestStandbyIsInterrupted(t *testing.T) {
 	second.signal(syscall.SIGINT).says(t, exitInterrupted, "stood by")
 
 	s := p.scene
-	if r := safemode(t, "", "preflight", "--config", s.path("two.yaml"), "--plan", s.path("plan"), "--journal", p.at); r.code != exitDone || !strings.Contains(r.out, "it would stand by") {
+	// In the evening it fails for the time: then it is late for the next morning.
+	if r := safemode(t, "", "preflight", "--config", s.path("two.yaml"), "--plan", s.path("plan"), "--journal", p.at); !strings.Contains(r.out, "it would stand by") ||
+		strings.Count(r.out, "FAIL ") != strings.Count(r.out, "FAIL time:") {
 		t.Errorf("preflight: exit %d: %s%s", r.code, r.out, r.err)
 	}
 	s.plan(t, "other", "one.yaml", "direction.yaml")
