@@ -175,7 +175,7 @@ func swapSegments(a, b int) string {
 	return move(a, -1) + move(b, a) + move(-1, b)
 }
 
-// A chain that was made anew does not hide what was sent.
+// A chain that was made again does not hide what was sent.
 func TestAuditSeesThroughAForgedChain(t *testing.T) {
 	long(t)
 	const first, second = 0, 1

@@ -24,7 +24,7 @@ var (
 	floodPace   = flag.Bool("flood.pace", false, "hold the pace to that of a sweep without a flood")
 )
 
-// flood holds connections to an address until it ends, and opens each anew that is closed,
+// flood holds connections to an address until it ends, and opens each again that is closed,
 // after a while: all together open no more than 2,000 a second, for who floods takes the
 // machine from the sweep as well.
 type flood struct {

@@ -58,7 +58,7 @@ type holder struct {
 
 // How many devices' keys, and how many devices' certificates, are held in memory, some
 // 50 MB at most: keys as long as a device's requests are under way, certificates until
-// who has searched for them retrieves them. What is forgotten is made anew; what is held
+// who has searched for them retrieves them. What is forgotten is made again; what is held
 // the collector looks at each time.
 const (
 	rememberedKeys         = 16384

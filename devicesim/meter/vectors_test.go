@@ -14,7 +14,7 @@ import (
 )
 
 // The published Commands, with their published supplier signatures, are
-// carried out; only the MAC is made anew, for devices whose keys are ours.
+// carried out; only the MAC is made again, for devices whose keys are ours.
 func TestHandleOutsideCommands(t *testing.T) {
 	var keys struct {
 		Keys []struct{ EUI, Use, PublicKeyUncompressed string }

@@ -12,7 +12,7 @@
 //	file                the file's pages (SQLite's integrity check)
 //	chain               records; each column of each is under the hash chain
 //	tip                 the table tip, which holds nothing of its own and is
-//	                    worked out anew from the last record
+//	                    worked out again from the last record
 //	state               rows of the table state: they are the ones that the last record
 //	                    of that kind vouches for, by hash; the table's index is under the
 //	                    file's check
@@ -25,7 +25,7 @@
 //	journalled_first    replies, Pre-Commands, responses and outcomes: each after
 //	                    the record of the request that it belongs to
 //	signed_bytes        signed bodies: each carries the XML signature of exactly these
-//	                    bytes (the digest is worked out anew; whose key signed is
+//	                    bytes (the digest is worked out again; whose key signed is
 //	                    not asked), and is what the record's columns say of it, down
 //	                    to the GBCS message inside
 //	within_direction    signed bodies: SRV, device type, target and originator are

@@ -110,7 +110,7 @@ func TestCheckpointShowsAJournalCutBack(t *testing.T) {
 	}
 }
 
-// A journal that was written anew under the same identity has a chain that holds, too.
+// A journal that was written again under the same identity has a chain that holds, too.
 func TestCheckpointShowsAJournalRewritten(t *testing.T) {
 	o := pinnedJournal(t)
 	exec(t, o.Journal,

@@ -304,7 +304,7 @@ func (c *Case) checkGates() error {
 }
 
 // approvedAhead is the grant of approvals that were given for further starts as well: those
-// of the last start, proven anew. Every start by them counts, and none may have followed a
+// of the last start, proven again. Every start by them counts, and none may have followed a
 // halt. The error says why there is no such grant.
 func (c *Case) approvedAhead() (Grant, error) {
 	starts, stop := c.Journal.Starts, c.Journal.Stop

@@ -21,7 +21,7 @@
 //     adapter sends nothing under the plan's identities, and that still holds.
 //   - Gates. The configuration allows no more than the plan, and no gate is closed.
 //   - Approvals. Two approvals name this very occasion; or those of the last start were
-//     given for further starts: they are proven anew, each start by them counts, and none
+//     given for further starts: they are proven again, each start by them counts, and none
 //     of these followed a halt.
 //
 // # Occasions

@@ -121,7 +121,7 @@ func sequence(t *testing.T, fields ...any) []byte {
 }
 
 // An older list does not open the gate again: neither while this process runs, nor after
-// it began anew, nor from another source.
+// it began again, nor from another source.
 func TestOlderRevocationListOpensNoGate(t *testing.T) {
 	o, dir := newOffice(t), t.TempDir()
 	supplier, now := o.folder.Supplier.XMLSigning.Certificate, time.Now().Truncate(time.Second)

@@ -1,6 +1,6 @@
 // Package index finds the records of one meter in a journal without reading the others.
 // It owns a file beside the journal, FILE.index, that holds nothing of its own: it
-// follows from the journal, is made anew when it does not belong to it, and may be
+// follows from the journal, is made again when it does not belong to it, and may be
 // deleted at any time. It refuses to vouch for anything: what it finds is read from the
 // journal, and held to the hash of the record before.
 //

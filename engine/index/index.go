@@ -49,7 +49,7 @@ var schema = [...]string{
 	fmt.Sprintf("PRAGMA user_version = %d", version),
 }
 
-// Open opens the index at path of the journal with an ID, and makes it anew where it
+// Open opens the index at path of the journal with an ID, and makes it again where it
 // is not there, cannot be read, or is of another journal or of one that has changed.
 func Open(ctx context.Context, path, id string, j Journal) (*Index, error) {
 	x := &Index{journal: j}

@@ -226,7 +226,7 @@ func TestParse(t *testing.T) {
 }
 
 // An index that cannot be read, or is of another journal or of one that has another
-// past, is made anew.
+// past, is made again.
 func TestIndexIsMadeAnew(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "journal.db")

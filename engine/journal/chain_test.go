@@ -33,7 +33,7 @@ func inSegments(t *testing.T, records, size int) (path string) {
 	return path
 }
 
-// Whatever somebody does to a journal without making its chain anew, the first record is
+// Whatever somebody does to a journal without making its chain again, the first record is
 // named that is not what it was, and with [journal.Examine] what was done.
 func TestVerifyNamesTheFirstBadRecord(t *testing.T) {
 	t.Parallel()
@@ -180,7 +180,7 @@ func TestVerifyFindsFileDamage(t *testing.T) {
 	}
 }
 
-// The format as doc.go specifies it, worked out anew from the bytes.
+// The format as doc.go specifies it, worked out again from the bytes.
 func TestFormat(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := open(t, path)

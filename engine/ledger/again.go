@@ -10,7 +10,7 @@ import (
 )
 
 // RereadAt is when the reads of a meter that is safe are due again; zero: never. If they
-// were repeated without an answer, the same wait begins anew.
+// were repeated without an answer, the same wait begins again.
 func (p *Policy) RereadAt(m *Meter) time.Time {
 	after := p.rereadAfter(m)
 	if after <= 0 || m.Bars.Excluded != "" || !m.Safe() {

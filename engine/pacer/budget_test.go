@@ -51,7 +51,7 @@ func TestBudgetThatIsNone(t *testing.T) {
 }
 
 // No window of the period holds more than the count, wherever it begins and
-// however often the process starts anew.
+// however often the process starts again.
 func TestNoWindowExceedsItsBudget(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := Budget{rapid.IntRange(1, 6).Draw(t, "count"), time.Duration(rapid.IntRange(1, 50).Draw(t, "per")) * time.Second}

@@ -43,7 +43,7 @@ func allRequests() []duis.Request {
 }
 
 // TestSampleRequests decodes every published request, and builds every
-// permitted one of them anew.
+// permitted one of them again.
 func TestSampleRequests(t *testing.T) {
 	files := outside.Files(t, "duis/*_REQUEST_DUIS.XML")
 	if len(files) < 20 {

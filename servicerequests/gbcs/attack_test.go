@@ -219,7 +219,7 @@ func (c *court) wrap(t *testing.T, v *vector, h gbcs.Header, inner []byte) []byt
 	return gbcs.AppendMAC(nil, inner, h.Originator, c.key(t, v, h))
 }
 
-// rebuild makes the vector's message anew with another header or payload. Its MAC
+// rebuild makes the vector's message again with another header or payload. Its MAC
 // is right, as if by who holds the key; its signature is the old one.
 func (c *court) rebuild(t *testing.T, v *vector, m *gbcs.Message, h gbcs.Header, payload []byte) []byte {
 	return c.protect(t, v, m, h, gbcs.AppendMessage(nil, h, payload))

@@ -157,7 +157,7 @@ func fuzzPayload(f *testing.F, device servicerequests.DeviceType) {
 	})
 }
 
-// requireSameCommand encodes a Command anew. There is an encoder for what is
+// requireSameCommand encodes a Command again. There is an encoder for what is
 // permitted and takes effect at once, and for nothing else.
 func requireSameCommand(t *testing.T, m *gbcs.Message, c gbcs.Command) {
 	t.Helper()

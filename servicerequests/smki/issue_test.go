@@ -19,7 +19,7 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// TestIssueEqualsPublished issues each published certificate anew from its
+// TestIssueEqualsPublished issues each published certificate again from its
 // fields and compares everything but the issuer and the signature.
 func TestIssueEqualsPublished(t *testing.T) {
 	rootKey, err := smki.DeriveTestKey([]byte("seed"), "root")

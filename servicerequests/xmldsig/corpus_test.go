@@ -243,7 +243,7 @@ func (c *corpus) element(b *strings.Builder, depth int) {
 	b.WriteString("</" + name + ">")
 }
 
-// resigned signs SignedInfo anew after the change, as if the signer had meant it.
+// resigned signs SignedInfo again after the change, as if the signer had meant it.
 func (c *corpus) resigned(change func(string) string) func(string) string {
 	return func(signed string) string {
 		changed := change(signed)
