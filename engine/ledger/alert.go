@@ -82,7 +82,7 @@ type Alert struct {
 	Issued      uint64    // requests up to this counter may be older than the alert; 0: see [Meter.Issued]
 }
 
-// TakeAlert takes an alert in. It says whether readings have become invalid: the supply is
+// ApplyAlert takes an alert in. It says whether readings have become invalid: the supply is
 // off for another reason than lack of credit, or a stored switch to Prepayment has run. Then
 // no answer to a request of before is proof any more of what the alert is about.
 //

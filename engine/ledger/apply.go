@@ -164,7 +164,7 @@ func (p *Policy) Wait(m *Meter, r *Request, acknowledged bool, at time.Time) {
 	r.Deadline = at.Add(p.responseWait(m, at))
 }
 
-// Hold takes in that the DCC's anomaly detection has quarantined a request. It then waits
+// Quarantine takes in that the DCC's anomaly detection has quarantined a request. It then waits
 // without a deadline, and its bytes are not needed any more.
 func (r *Request) Quarantine(event string) error {
 	if r.Phase == Quarantined {

@@ -165,7 +165,7 @@ func (m *Meter) probing() bool {
 		m.Open[0].Attempt == 1 && m.Open[0].Phase < Sent
 }
 
-// OpenOf returns the open request of a service, nil if there is none.
+// PendingOf returns the open request of a service, nil if there is none.
 func (m *Meter) PendingOf(s servicerequests.Service) *Request {
 	for _, r := range m.Open {
 		if r.Service == s {
@@ -175,7 +175,7 @@ func (m *Meter) PendingOf(s servicerequests.Service) *Request {
 	return nil
 }
 
-// Turn is the stage that the meter had reached, by what was asked of it.
+// Stage is the one that the meter had reached, by what was asked of it.
 func (m *Meter) Stage() (turn Stage) {
 	see := func(s servicerequests.Service) {
 		switch {
@@ -194,7 +194,7 @@ func (m *Meter) Stage() (turn Stage) {
 	return turn
 }
 
-// OpenAs returns the open request with this ID, nil if there is none.
+// PendingWith returns the open request with this ID, nil if there is none.
 func (m *Meter) PendingWith(id servicerequests.RequestID) *Request {
 	for _, r := range m.Open {
 		if r.ID == id && id.Counter != 0 {
@@ -214,7 +214,7 @@ func (m *Meter) openCommand() *Request {
 	return nil
 }
 
-// PastAs finds a request that has ended; nil if there is none with this ID.
+// PastWith finds a request that has ended; nil if there is none with this ID.
 func (m *Meter) PastWith(id servicerequests.RequestID) *Past {
 	for i := range m.Past {
 		p := &m.Past[i]
@@ -283,7 +283,7 @@ func (m *Meter) addRequest(r *Request, now time.Time) {
 	m.Tally(r.Service).Tries++
 }
 
-// Unbegin takes back that a meter has begun, if none of its requests became durable. It
+// UndoStart takes back that a meter has begun, if none of its requests became durable. It
 // says whether it did.
 func (m *Meter) UndoStart() bool {
 	if m.Started.IsZero() || m.Done || len(m.Open) > 0 || len(m.Past) > 0 {
@@ -431,6 +431,16 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// Earliest returns the earliest of some times. A zero one is none.
+func Earliest(times ...time.Time) (first time.Time) {
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}
+
 // jitter changes a waiting time by up to a tenth either way, so that many meters are not
 // retried at once. It depends on meter and try alone, so that a rehearsal can be repeated.
 func (m *Meter) jitter(d time.Duration, try int) time.Duration {
@@ -454,7 +464,7 @@ func (m *Meter) Exclude(reason string) {
 	}
 }
 
-// Pardon lifts the exclusion of a meter that an E4 excluded, and has it asked again: the E4
+// LiftExclusion lifts the exclusion of a meter that an E4 excluded, and has it asked again: the E4
 // was one of a run of them.
 func (m *Meter) LiftExclusion() {
 	if !m.Bars.Moved {

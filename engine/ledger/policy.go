@@ -99,15 +99,12 @@ type Step struct {
 	Ask     []servicerequests.Service
 	Wake    time.Time // decide again then; zero: no need before the next event
 	Waiting bool      // something is under way, will be tried again, or waits for its turn
-	Next    Stage     // more is to be done at this stage; Seeing: nothing is
+	Next    Stage     // more is to be done at this stage; ReadingSupply: nothing is
 }
 
 // wakeAt has Decide called again at an instant.
 func (s *Step) wakeAt(t time.Time) {
-	s.Waiting = true
-	if s.Wake.IsZero() || t.Before(s.Wake) {
-		s.Wake = t
-	}
+	s.Waiting, s.Wake = true, Earliest(s.Wake, t)
 }
 
 // may says whether a service may be asked for at all, now or later.

@@ -52,7 +52,7 @@ func (m *Meter) confirming() bool {
 	return m.ProxyClaimed && r != nil && r.Phase != Quarantined && m.Counters.FirstCommand == 0
 }
 
-// Foreign says whether an outcome says nothing about this meter. The request went to a proxy
+// OtherDevice says whether an outcome says nothing about this meter. The request went to a proxy
 // that is not the meter's, or to one that only the portfolio names and that gave no answer.
 func (m *Meter) OtherDevice(service servicerequests.Service, target servicerequests.EUI, o *record.OutcomeBody) bool {
 	switch {

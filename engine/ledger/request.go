@@ -7,7 +7,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// Leg is one of the two halves of a request, each with a POST of its own. Reads and
+// Half is one of the two parts of a request, each with a POST of its own. Reads and
 // inventories have the first half alone.
 type Half uint8
 
@@ -31,7 +31,7 @@ type Request struct {
 	Unproven bool   // an answer came that could not be proven
 	Retry    bool   // its service was asked of this meter before, and not answered
 	After    bool   // asked of a meter that has its verdict
-	Event    string // the DCC's event reference while it is Held
+	Event    string // the DCC's event reference while it is Quarantined
 
 	AskedAt  time.Time // when its first half was signed
 	PostedAt time.Time // when this half was signed

@@ -1,8 +1,6 @@
 package ledger
 
-import (
-	"time"
-)
+import "time"
 
 // WaitReason is why a meter that has begun makes no progress.
 type WaitReason uint8
@@ -50,8 +48,8 @@ func (p *Policy) WaitOf(m *Meter, now time.Time) (is WaitReason, until time.Time
 	case patience > 0:
 		until = since.Add(patience)
 	}
-	if end := since.Add(deadline); deadline > 0 && (until.IsZero() || end.Before(until)) {
-		until = end
+	if deadline > 0 {
+		until = Earliest(until, since.Add(deadline))
 	}
 	return is, until
 }
@@ -68,12 +66,7 @@ func (m *Meter) quietSince() (since time.Time, asked bool) {
 	}
 	var first time.Time
 	for _, r := range m.Open {
-		if r.AskedAt.IsZero() {
-			continue
-		}
-		if asked = true; first.IsZero() || r.AskedAt.Before(first) {
-			first = r.AskedAt
-		}
+		first = Earliest(first, r.AskedAt)
 	}
-	return later(since, first), asked
+	return later(since, first), !first.IsZero()
 }

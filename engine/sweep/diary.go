@@ -3,6 +3,7 @@ package sweep
 import (
 	"time"
 
+	"safemode/engine/ledger"
 	"safemode/servicerequests/priority"
 )
 
@@ -18,27 +19,18 @@ func (s *Machine) Next() (next time.Time) {
 	if len(s.run.parts) > 0 {
 		return s.now
 	}
-	times := [...]time.Time{s.diary.wake, {}, {}, s.transfers.nextLeave()}
+	next = ledger.Earliest(s.diary.wake, s.transfers.nextLeave())
 	if len(s.diary.agenda) > 0 {
-		times[1] = s.diary.agenda[0].due
+		next = ledger.Earliest(next, s.diary.agenda[0].due)
 	}
 	if len(s.diary.timers) > 0 {
-		times[2] = s.diary.timers[0].due
-	}
-	for _, t := range times {
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
-		}
+		next = ledger.Earliest(next, s.diary.timers[0].due)
 	}
 	return next
 }
 
 // wakeAt has the machine look at its queues again at an instant.
-func (d *diary) wakeAt(t time.Time) {
-	if d.wake.IsZero() || t.Before(d.wake) {
-		d.wake = t
-	}
-}
+func (d *diary) wakeAt(t time.Time) { d.wake = ledger.Earliest(d.wake, t) }
 
 // schedule puts a meter on the agenda, or moves it; the zero time takes it off.
 func (s *Machine) schedule(m *meter, due time.Time) {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
@@ -36,75 +37,37 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
-	m := &metrics{
-		meters: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "safemode_meters", Help: "Meters that have a verdict.",
-		}, []string{"verdict"}),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "safemode_service_requests_total", Help: "Service Requests that have ended, by class.",
-		}, []string{"srv", "class"}),
-		regions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "safemode_region_requests_total", Help: "Service Requests that have ended, by region and class.",
-		}, []string{"region", "class"}),
-		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "safemode_requests_in_flight", Help: "Service Requests sent and not ended.",
-		}, []string{"region"}),
-		acks: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "safemode_ack_seconds", Help: "From POST to the DCC's synchronous reply, in real time.",
-			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14), NativeHistogramBucketFactor: 1.1,
-		}, []string{"srv"}),
-		answers: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "safemode_response_seconds", Help: "From POST to the device's answer, by the sweep's clock.",
-			Buckets: prometheus.ExponentialBuckets(0.5, 2, 18), NativeHistogramBucketFactor: 1.1,
-		}, []string{"srv"}),
-		pacer: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "safemode_pacer_wait_seconds", Help: "How long a limit made a POST wait, by the sweep's clock.",
-			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 12), NativeHistogramBucketFactor: 1.1,
-		}, []string{"limit"}),
-		eta: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "safemode_eta_seconds", Help: "Time to the last verdict at the pace of this run, by the sweep's clock; absent while it is not known.",
-		}, nil),
-		headroom: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "safemode_anomaly_headroom_ratio",
-			Help: "Share of the anomaly detection threshold that the trailing period's requests of this sweep leave free; below 0 they exceed it.",
-		}, []string{"srv"}),
-		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "safemode_meters_waiting",
-			Help: "Meters without a good end in sight: in long retries, stuck, held back by the DCC (quarantined), held for a person.",
-		}, []string{"state"}),
-		planned: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "safemode_planned_meters", Help: "Meters that the plan names: what safemode_meters is a part of.",
-		}),
-		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "safemode_sweep_state", Help: "1 for the state that the sweep is in, 0 for the others.",
-		}, []string{"state"}),
-		throttled: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "safemode_throttled_total", Help: "POSTs the DCC put off (429 or 503).",
-		}),
-		rereads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "safemode_reread_meters_total",
-			Help: "Meters with a verdict that were read again, by what it came to: same, better, worse, unanswered, excluded.",
-		}, []string{"result"}),
-		strays: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "safemode_stray_messages_total", Help: "Proven messages that changed nothing: repeated, or unmatched.",
-		}, []string{"kind"}),
-		others: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "safemode_other_messages_total", Help: "Stored messages that answer nothing of this sweep: the User's other traffic, by what it is.",
-		}, []string{"kind"}),
-		strangers: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "safemode_stranger_counters_total",
-			Help: "Proven messages that name a counter of ours which this journal did not give out: another system sends under the same identity.",
-		}),
-		moved: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "safemode_unregistered_answers_total",
-			Help: "Answers E4 (not registered to the supplier): expected ones of homes that were to have left, and others, which feed the tripwire.",
-		}, []string{"expected"}),
-		revised: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "safemode_service_requests_revised_total",
-			Help: "Ended Service Requests whose class a late answer changed: safemode_service_requests_total counts them as they ended first.",
-		}, []string{"srv", "from", "to"}),
+	auto := promauto.With(reg)
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return auto.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
 	}
-	reg.MustRegister(m.revised, m.regions, m.meters, m.requests, m.inFlight, m.acks, m.answers, m.pacer, m.eta, m.headroom, m.waiting, m.planned, m.state, m.throttled, m.strays, m.others, m.rereads, m.strangers, m.moved)
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return auto.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	seconds := func(name, help string, buckets []float64, label string) *prometheus.HistogramVec {
+		return auto.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets, NativeHistogramBucketFactor: 1.1}, []string{label})
+	}
+	m := &metrics{
+		meters:    gauge("safemode_meters", "Meters that have a verdict.", "verdict"),
+		requests:  counter("safemode_service_requests_total", "Service Requests that have ended, by class.", "srv", "class"),
+		regions:   counter("safemode_region_requests_total", "Service Requests that have ended, by region and class.", "region", "class"),
+		inFlight:  gauge("safemode_requests_in_flight", "Service Requests sent and not ended.", "region"),
+		acks:      seconds("safemode_ack_seconds", "From POST to the DCC's synchronous reply, in real time.", prometheus.ExponentialBuckets(0.001, 2, 14), "srv"),
+		answers:   seconds("safemode_response_seconds", "From POST to the device's answer, by the sweep's clock.", prometheus.ExponentialBuckets(0.5, 2, 18), "srv"),
+		pacer:     seconds("safemode_pacer_wait_seconds", "How long a limit made a POST wait, by the sweep's clock.", prometheus.ExponentialBuckets(0.0001, 4, 12), "limit"),
+		eta:       gauge("safemode_eta_seconds", "Time to the last verdict at the pace of this run, by the sweep's clock; absent while it is not known."),
+		headroom:  gauge("safemode_anomaly_headroom_ratio", "Share of the anomaly detection threshold that the trailing period's requests of this sweep leave free; below 0 they exceed it.", "srv"),
+		waiting:   gauge("safemode_meters_waiting", "Meters without a good end in sight: in long retries, stuck, held back by the DCC (quarantined), held for a person.", "state"),
+		planned:   gauge("safemode_planned_meters", "Meters that the plan names: what safemode_meters is a part of.").WithLabelValues(),
+		state:     gauge("safemode_sweep_state", "1 for the state that the sweep is in, 0 for the others.", "state"),
+		throttled: counter("safemode_throttled_total", "POSTs the DCC put off (429 or 503).").WithLabelValues(),
+		rereads:   counter("safemode_reread_meters_total", "Meters with a verdict that were read again, by what it came to: same, better, worse, unanswered, excluded.", "result"),
+		strays:    counter("safemode_stray_messages_total", "Proven messages that changed nothing: repeated, or unmatched.", "kind"),
+		others:    counter("safemode_other_messages_total", "Stored messages that answer nothing of this sweep: the User's other traffic, by what it is.", "kind"),
+		strangers: counter("safemode_stranger_counters_total", "Proven messages that name a counter of ours which this journal did not give out: another system sends under the same identity.").WithLabelValues(),
+		moved:     counter("safemode_unregistered_answers_total", "Answers E4 (not registered to the supplier): expected ones of homes that were to have left, and others, which feed the tripwire.", "expected"),
+		revised:   counter("safemode_service_requests_revised_total", "Ended Service Requests whose class a late answer changed: safemode_service_requests_total counts them as they ended first.", "srv", "from", "to"),
+	}
 	for _, kind := range record.OtherKinds {
 		m.others.WithLabelValues(string(kind))
 	}

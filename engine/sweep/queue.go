@@ -195,16 +195,6 @@ type hub struct {
 	waiting []*request
 }
 
-// forget takes a request out that waits no more.
-func (h *hub) forget(r *request) {
-	for i, waits := range h.waiting {
-		if waits == r {
-			h.waiting = append(h.waiting[:i:i], h.waiting[i+1:]...)
-			return
-		}
-	}
-}
-
 func (q *queues) hub(m *meter) *hub {
 	key := hubKey{m.Plan.Hub, m.Gas()}
 	h := q.hubs[key]

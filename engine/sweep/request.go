@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"slices"
 	"time"
 
 	"safemode/engine/exchange"
@@ -137,11 +138,11 @@ func (s *Machine) admit(r *request) {
 // release gives a request's place behind its hub free.
 func (s *Machine) release(r *request) {
 	h := s.queues.hub(r.m)
-	if !r.inHub {
-		h.forget(r)
-	} else {
+	if r.inHub {
 		h.open--
 		r.inHub = false
+	} else {
+		h.waiting = slices.DeleteFunc(h.waiting, func(waits *request) bool { return waits == r })
 	}
 	for h.open < s.o.PerHub && len(h.waiting) > 0 {
 		next := h.waiting[0]
@@ -195,8 +196,5 @@ func (s *Machine) notAfter(r *request) time.Time {
 	if r.Service != servicerequests.ArmSupply {
 		return last
 	}
-	if fresh := s.o.Policy.FreshUntil(r.m.Meter); last.IsZero() || fresh.Before(last) {
-		return fresh
-	}
-	return last
+	return ledger.Earliest(last, s.o.Policy.FreshUntil(r.m.Meter))
 }

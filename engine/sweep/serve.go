@@ -83,13 +83,7 @@ func (s *Machine) look(m *meter) {
 	if until.IsZero() {
 		until = s.attend(m) // it has begun just now
 	}
-	due := nextDeadline(m)
-	for _, t := range [...]time.Time{until, step.Wake} {
-		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
-			due = t
-		}
-	}
-	s.schedule(m, due)
+	s.schedule(m, ledger.Earliest(nextDeadline(m), until, step.Wake))
 }
 
 // decide asks for what is to be asked of a meter as far as its turn has come.
@@ -104,9 +98,7 @@ func (s *Machine) decide(m *meter) ledger.Step {
 		}
 		come, soon := s.advanceTurn(m, step.Next)
 		if !come {
-			if !soon.IsZero() && (step.Wake.IsZero() || soon.Before(step.Wake)) {
-				step.Wake = soon
-			}
+			step.Wake = ledger.Earliest(step.Wake, soon)
 			return step
 		}
 	}
@@ -131,15 +123,11 @@ func (s *Machine) expire(m *meter) {
 // zero if none does.
 func nextDeadline(m *meter) (next time.Time) {
 	for _, r := range m.Open {
-		var t time.Time
 		switch r.Phase {
 		case ledger.Sent:
-			t = r.Deadline
+			next = ledger.Earliest(next, r.Deadline)
 		case ledger.Resting:
-			t = r.RetryAt
-		}
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
+			next = ledger.Earliest(next, r.RetryAt)
 		}
 	}
 	return next
