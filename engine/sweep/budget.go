@@ -89,18 +89,17 @@ type windowState struct {
 	Originator servicerequests.EUI     `json:"originator,omitempty"`
 	Service    servicerequests.Service `json:"service"`
 	Signed     bool                    `json:"signed,omitempty"`
-	Newest     int64                   `json:"newest"`
-	Slots      [61]int                 `json:"slots"`
+	slots
 }
 
 // states are the windows of headroom and of what was spent, in a fixed order.
 func (b *budgets) states() (headroom, spent []windowState) {
 	for _, service := range slices.Sorted(maps.Keys(b.headroom)) {
 		w := b.headroom[service]
-		headroom = append(headroom, windowState{Service: service, Newest: w.newest, Slots: w.slots})
+		headroom = append(headroom, windowState{Service: service, slots: w.slots})
 	}
 	for key, w := range b.spent {
-		spent = append(spent, windowState{key.originator, key.service, key.signed, w.newest, w.slots})
+		spent = append(spent, windowState{key.originator, key.service, key.signed, w.slots})
 	}
 	slices.SortFunc(spent, func(a, b windowState) int {
 		signed := map[bool]int{true: 1}
@@ -117,8 +116,8 @@ func (s *Machine) respend(kept windowState, until time.Time) {
 	if w == nil {
 		return
 	}
-	w.newest, w.slots = kept.Newest, kept.Slots
-	for slot := w.newest - int64(len(w.slots)) + 1; slot <= w.newest; slot++ {
+	w.slots = kept.slots
+	for slot := w.Newest - int64(len(w.Slots)) + 1; slot <= w.Newest; slot++ {
 		if slot < 0 {
 			continue
 		}
@@ -126,7 +125,7 @@ func (s *Machine) respend(kept windowState, until time.Time) {
 		if end.After(until) {
 			end = until
 		}
-		for range w.slots[slot%int64(len(w.slots))] {
+		for range w.Slots[slot%int64(len(w.Slots))] {
 			s.o.Pacer.Spent(end, p)
 		}
 	}
@@ -139,8 +138,13 @@ type headroom map[servicerequests.Service]*window
 // that the period's beginning cuts counts whole.
 type window struct {
 	Threshold
-	slots  [61]int
-	newest int64 // number of the newest slot since 1970
+	slots
+}
+
+// slots are the counts of a window.
+type slots struct {
+	Newest int64   `json:"newest"` // number of the newest slot since 1970
+	Slots  [61]int `json:"slots"`
 }
 
 // count notes that a request is sent.
@@ -152,7 +156,7 @@ func (h headroom) count(s servicerequests.Service, now time.Time) {
 
 func (w *window) count(now time.Time) {
 	w.advance(now)
-	w.slots[w.newest%int64(len(w.slots))]++
+	w.Slots[w.Newest%int64(len(w.Slots))]++
 }
 
 // slot is how long one is.
@@ -166,7 +170,7 @@ func (w *window) endOf(slot int64) time.Time { return time.Unix(0, (slot+1)*w.sl
 func (w *window) free(now time.Time) float64 {
 	w.advance(now)
 	sent := 0
-	for _, n := range w.slots {
+	for _, n := range w.Slots {
 		sent += n
 	}
 	return 1 - float64(sent)/float64(max(w.Count, 1))
@@ -176,12 +180,12 @@ func (w *window) free(now time.Time) float64 {
 // read earlier moves nothing back.
 func (w *window) advance(now time.Time) {
 	slot := now.UnixNano() / w.slot()
-	if slot-w.newest >= int64(len(w.slots)) {
-		w.slots = [61]int{}
+	if slot-w.Newest >= int64(len(w.Slots)) {
+		w.Slots = [61]int{}
 	} else {
-		for s := w.newest + 1; s <= slot; s++ {
-			w.slots[s%int64(len(w.slots))] = 0
+		for s := w.Newest + 1; s <= slot; s++ {
+			w.Slots[s%int64(len(w.Slots))] = 0
 		}
 	}
-	w.newest = max(w.newest, slot)
+	w.Newest = max(w.Newest, slot)
 }

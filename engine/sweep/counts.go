@@ -11,7 +11,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// counts are what status, metrics and the end of a run go by.
+// Sample are what status, metrics and the end of a run go by.
 type counts struct {
 	notBegun  int
 	done      int // meters that have their verdict

@@ -51,7 +51,7 @@ func TestTimeToGoIsAbsentWhileUnknown(t *testing.T) {
 		d.until(func() bool { return d.m.counts.done == 1 })
 		look("after the first verdict", !waves)
 		if waves {
-			d.until(func() bool { return d.m.waves.current().state == record.WaveSoaking })
+			d.until(func() bool { return d.m.waves.current().State == record.WaveSoaking })
 			look("while the first wave soaks", false)
 			d.until(func() bool { return d.m.counts.done == 3 })
 			look("in the last wave", true)

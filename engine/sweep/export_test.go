@@ -47,7 +47,7 @@ func (s *Machine) Snapshot() (text string) {
 		text += fmt.Sprintf("%v %x\n", m.Device, m.Pack(nil))
 	}
 	for _, w := range s.waves.all {
-		text += fmt.Sprintf("wave %s %v %v %d\n", w.state, w.counts, w.waived, w.meters)
+		text += fmt.Sprintf("wave %s %v %v %d\n", w.State, w.Sample, w.Waived, w.Sizes)
 	}
 	exposed := 0
 	for number := range int32(s.store.size()) {
@@ -57,12 +57,12 @@ func (s *Machine) Snapshot() (text string) {
 	}
 	text += fmt.Sprintf("contacted %d and %d, exposed %d\n", s.counts.contact[0].Contacted, s.counts.contact[1].Contacted, exposed)
 	for _, h := range s.holds.all {
-		text += fmt.Sprintf("hold %v %s\n", scopeOf(h.order), h.order.Action)
+		text += fmt.Sprintf("hold %v %s\n", scopeOf(h.Order), h.Order.Action)
 	}
 	s.sleepIdle()
 	for _, o := range s.o.Originators {
 		g := *s.given[o]
-		text += fmt.Sprintf("counters %d to %d, strange %d, lost %t\n", g.first, g.highest, g.strange, s.run.lost)
+		text += fmt.Sprintf("counters %d to %d, strange %d, lost %t\n", g.First, g.Highest, g.Strange, s.run.lost)
 	}
 	t := &s.transfers
 	text += fmt.Sprintf("transfers %+v %v %v\n", t.TransferCounts, t.listed, slices.Sorted(maps.Keys(t.told)))
@@ -190,7 +190,7 @@ func (s *Machine) checkMeters() error {
 		if h.exposed {
 			exposed, hubs[h.hub] = exposed+1, true
 		}
-		if w := s.waves.all[h.wave-1]; w.state == "" && h.turn == ledger.Commanding {
+		if w := s.waves.all[h.wave-1]; w.State == "" && h.turn == ledger.Commanding {
 			early[h.wave]++
 		}
 		m := s.store.awake[number]
@@ -212,7 +212,7 @@ func (s *Machine) checkMeters() error {
 		}
 	}
 	for _, w := range s.waves.all {
-		if w.state == "" && w.early != early[uint16(w.number)] {
+		if w.State == "" && w.early != early[uint16(w.number)] {
 			return fmt.Errorf("%d meters of wave %d may act before it, counted %d", early[uint16(w.number)], w.number, w.early)
 		}
 	}

@@ -100,7 +100,7 @@ func (s *Machine) showHeard() (all []record.RegionHeard) {
 // waitsBefore says what a wave that has not opened waits for; empty: it has, or there is
 // nothing that it could wait for.
 func (s *Machine) waitsBefore(w *wave) string {
-	if !s.run.begun || w.state != "" || w.number == 1 || s.run.halt != nil || s.run.ceased != "" {
+	if !s.run.begun || w.State != "" || w.number == 1 || s.run.halt != nil || s.run.ceased != "" {
 		return ""
 	}
 	before := s.waves.all[w.number-2]
@@ -109,15 +109,15 @@ func (s *Machine) waitsBefore(w *wave) string {
 		return fmt.Sprintf("wave %d", before.number)
 	case s.holds.whole():
 		return "the sweep is held"
-	case before.state == record.WaveSoaking:
-		return fmt.Sprintf("the soak of wave %d, until %s by the sweep's clock", before.number, before.since.Add(before.Soak).UTC().Format("2 Jan 15:04:05"))
+	case before.State == record.WaveSoaking:
+		return fmt.Sprintf("the soak of wave %d, until %s by the sweep's clock", before.number, before.Since.Add(before.Soak).UTC().Format("2 Jan 15:04:05"))
 	case before.Settled == 0:
 		return fmt.Sprintf("%d meters of wave %d without a verdict", before.left(), before.number)
 	}
 	fuel, name := 0, "electricity"
-	if before.meters[0] == 0 {
+	if before.Sizes[0] == 0 {
 		fuel, name = 1, "gas"
 	}
-	may := int((1 - before.Settled) * float64(before.meters[fuel]))
-	return fmt.Sprintf("verdicts in wave %d: %d of its %d %s meters are without, %d may be", before.number, before.unsettled[fuel], before.meters[fuel], name, may)
+	may := int((1 - before.Settled) * float64(before.Sizes[fuel]))
+	return fmt.Sprintf("verdicts in wave %d: %d of its %d %s meters are without, %d may be", before.number, before.Unsettled[fuel], before.Sizes[fuel], name, may)
 }

@@ -13,8 +13,8 @@ import (
 // hold keeps something from being sent, from an order on until another takes it back. Of
 // the whole sweep, a region, a wave or a service.
 type hold struct {
-	order record.OrderBody // a pause or a stop
-	at    time.Time
+	Order record.OrderBody `json:"order"` // a pause or a stop
+	At    time.Time        `json:"at"`
 }
 
 // holds are what is paused or stopped, in the order of the orders.
@@ -22,14 +22,14 @@ type holds struct{ all []hold }
 
 // whole says whether the whole sweep is held.
 func (h *holds) whole() bool {
-	return slices.ContainsFunc(h.all, func(one hold) bool { return scopeOf(one.order) == scope{} })
+	return slices.ContainsFunc(h.all, func(one hold) bool { return scopeOf(one.Order) == scope{} })
 }
 
 // add notes a pause or a stop. It takes the place of one like it: the journal has both,
 // and however often one is ordered, there is one to lift and to show.
 func (h *holds) add(o record.OrderBody, at time.Time) {
 	h.all = slices.DeleteFunc(h.all, func(one hold) bool {
-		was := one.order
+		was := one.Order
 		return scopeOf(was) == scopeOf(o) && was.Action == o.Action && was.Now == o.Now && was.Cause == o.Cause
 	})
 	h.all = append(h.all, hold{o, at})
@@ -38,7 +38,7 @@ func (h *holds) add(o record.OrderBody, at time.Time) {
 // meter says whether a meter must not begin.
 func (h *holds) meter(m *head) bool {
 	return slices.ContainsFunc(h.all, func(one hold) bool {
-		at := scopeOf(one.order)
+		at := scopeOf(one.Order)
 		return at != scope{} && at.covers(m.region, int(m.wave), 0)
 	})
 }
@@ -47,11 +47,11 @@ func (h *holds) meter(m *head) bool {
 // begun: of a region or a wave the meters, of a service the requests.
 func (h *holds) half(r *request) bool {
 	return slices.ContainsFunc(h.all, func(one hold) bool {
-		at := scopeOf(one.order)
+		at := scopeOf(one.Order)
 		switch {
 		case at == scope{} || !at.covers(r.m.Plan.Region, r.m.wave, r.Service):
 			return false
-		case one.order.Action == record.OrderStop && !one.order.Now:
+		case one.Order.Action == record.OrderStop && !one.Order.Now:
 			return at.service != 0 && r.Phase == ledger.Queued
 		}
 		return true

@@ -124,7 +124,7 @@ func (s *Machine) lineUpToAct(m *meter) {
 // turnTo has a meter's turn come to a stage. Before its wave is open, one that may be given
 // commands counts as early.
 func (s *Machine) turnTo(m *meter, to ledger.Stage) {
-	if w := s.waves.of(m); w.state == "" {
+	if w := s.waves.of(m); w.State == "" {
 		if to == ledger.Commanding && m.turn != ledger.Commanding {
 			w.early++
 		} else if to != ledger.Commanding && m.turn == ledger.Commanding {
@@ -175,7 +175,7 @@ func (s *Machine) nextOf(l *regionQueue, i *intake) (best *next) {
 	return best
 }
 
-// first is the first meter of a list that still waits for the stage; those that do not are
+// First is the first meter of a list that still waits for the stage; those that do not are
 // taken out.
 func (s *Machine) first(list *[]int32, stage ledger.Stage) (number int32, ok bool) {
 	for len(*list) > 0 && !s.waitsFor((*list)[0], stage) {

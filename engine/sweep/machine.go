@@ -159,7 +159,7 @@ func New(o Options) *Machine {
 	}
 	s.tripwires.unregistered.Tripwire, s.tripwires.unverified.Tripwire = o.Tripwires.Unregistered, o.Tripwires.Unverified
 	for _, eui := range o.Originators {
-		s.counters[eui], s.given[eui] = &block{}, &given{}
+		s.counters[eui], s.given[eui] = &block{}, &given{givenState: givenState{Originator: eui}}
 	}
 	return s
 }

@@ -22,7 +22,7 @@ var ErrOrder = errors.New("order refused")
 // step, so that neither answers nor other orders wait for a list of all meters.
 const atOnce = 1000
 
-// order checks an order and gives it, in parts where it names many devices. Each part is
+// Order checks an order and gives it, in parts where it names many devices. Each part is
 // an order of its own in the journal; it is answered when all parts hold.
 func (s *Machine) order(e Order) {
 	o := e.Body
@@ -175,7 +175,7 @@ func (s *Machine) checkOrder(o record.OrderBody) error {
 			return errors.New("a handover is of the whole sweep")
 		}
 	case record.OrderResume:
-		if !slices.ContainsFunc(s.holds.all, func(h hold) bool { return scopeOf(h.order) == at }) {
+		if !slices.ContainsFunc(s.holds.all, func(h hold) bool { return scopeOf(h.Order) == at }) {
 			return errors.New(s.nothingToResume(at))
 		}
 		if refs := s.toDelete(); len(refs) > 0 && at.service == servicerequests.ArmSupply {
@@ -211,7 +211,7 @@ func (s *Machine) checkOrder(o record.OrderBody) error {
 func (s *Machine) nothingToResume(at scope) string {
 	text := at.String() + " is not paused"
 	for _, h := range s.holds.all {
-		text += fmt.Sprintf("; %v is: %s", scopeOf(h.order), h.order.Reason)
+		text += fmt.Sprintf("; %v is: %s", scopeOf(h.Order), h.Order.Reason)
 	}
 	return text
 }
@@ -240,9 +240,9 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 			s.holds.add(o, at)
 		}
 	case record.OrderResume:
-		s.lift(at, func(h hold) bool { return scopeOf(h.order) == scoped })
+		s.lift(at, func(h hold) bool { return scopeOf(h.Order) == scoped })
 	case record.OrderRenew:
-		s.lift(at, func(h hold) bool { return h.order.Cause == record.CauseRenewal })
+		s.lift(at, func(h hold) bool { return h.Order.Cause == record.CauseRenewal })
 	case record.OrderRerun:
 		for _, eui := range o.Devices {
 			if m := s.find(eui); m != nil && (m.Bars.Excluded == "" || m.Bars.Moved) {
@@ -287,7 +287,7 @@ func (s *Machine) lift(at time.Time, which func(hold) bool) {
 		if !which(h) {
 			return false
 		}
-		if h.order.Cause == record.CauseWave {
+		if h.Order.Cause == record.CauseWave {
 			s.waves.all[min(s.waves.opened, len(s.waves.all))-1].waive()
 		}
 		return true

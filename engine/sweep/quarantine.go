@@ -101,7 +101,7 @@ func (s *Machine) overdueAs(m *meter, id servicerequests.RequestID, event string
 // pauseQuarantined pauses a service, unless that was done for this cause already.
 func (s *Machine) pauseQuarantined(service servicerequests.Service, reason string) {
 	if !slices.ContainsFunc(s.holds.all, func(h hold) bool {
-		return h.order.Cause == record.CauseQuarantine && scopeOf(h.order).service == service
+		return h.Order.Cause == record.CauseQuarantine && scopeOf(h.Order).service == service
 	}) {
 		s.pauseBy(record.CauseQuarantine, scope{service: service}, reason)
 	}

@@ -217,7 +217,7 @@ func TestQuarantineOfWhatIsNotOpen(t *testing.T) {
 		d.take(0)
 	}
 	// The counters of the others are another system's.
-	if len(d.m.holds.all) != 1 || d.m.holds.all[0].order.Cause != record.CauseStranger || len(d.m.toDelete()) != 0 || len(d.m.quarantine.held) != 0 {
+	if len(d.m.holds.all) != 1 || d.m.holds.all[0].Order.Cause != record.CauseStranger || len(d.m.toDelete()) != 0 || len(d.m.quarantine.held) != 0 {
 		t.Errorf("%d holds, to delete %v", len(d.m.holds.all), d.m.toDelete())
 	}
 	if n := len(d.SentIn(record.Unmatched)); n != 1 {

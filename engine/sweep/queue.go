@@ -145,7 +145,7 @@ func (l *regionQueue) queue(r *request) *queue {
 	return &l.fresh[r.Endpoint()]
 }
 
-// first is the endpoint whose queue is headed by the half that goes before the others', of
+// First is the endpoint whose queue is headed by the half that goes before the others', of
 // those not tried; ok is false if none waits.
 func (q *byEndpoint) first(tried *[len(record.Endpoints) + 1]bool) (e record.Endpoint, ok bool) {
 	for _, one := range record.Endpoints {

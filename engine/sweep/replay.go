@@ -410,7 +410,7 @@ func (s *Machine) Begin(now, real time.Time) []Action {
 				s.counts.reasons.count(&verdict, 1)
 			}
 			s.counts.waiting[h.wait]++
-			if w := s.waves.all[h.wave-1]; h.commanded && w.state == "" {
+			if w := s.waves.all[h.wave-1]; h.commanded && w.State == "" {
 				w.early++
 			}
 		case !h.begun && !h.done:

@@ -36,7 +36,7 @@ type snapshot struct {
 
 	Wave     int            `json:"wave"`
 	Waves    []waveState    `json:"waves"`
-	Holds    []holdState    `json:"holds,omitempty"`
+	Holds    []hold    `json:"holds,omitempty"`
 	Ceased   string         `json:"ceased,omitempty"`
 	Overdue  []overdueState `json:"overdue,omitempty"`
 	Retries  int            `json:"retries"`
@@ -56,27 +56,9 @@ type snapshot struct {
 }
 
 type (
-	waveState struct {
-		State     string              `json:"state"`
-		Since     time.Time           `json:"since"`
-		Meters    [2]int              `json:"meters"` // by fuel
-		Unsettled [2]int              `json:"unsettled"`
-		Waived    bool                `json:"waived,omitempty"`
-		Sample    [record.Classes]int `json:"sample"`
-	}
-	holdState struct {
-		Order record.OrderBody `json:"order"`
-		At    time.Time        `json:"at"`
-	}
 	overdueState struct {
 		Reference string                    `json:"reference"`
 		ID        servicerequests.RequestID `json:"request_id"`
-	}
-	givenState struct {
-		Originator servicerequests.EUI `json:"originator"`
-		First      uint64              `json:"first"`
-		Highest    uint64              `json:"highest"`
-		Strange    uint64              `json:"strange,omitempty"`
 	}
 	classState struct {
 		Service servicerequests.Service `json:"service"`
@@ -95,13 +77,10 @@ func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateR
 		Version: stateVersion, Settings: s.settings(), Through: through, From: min(from, through), Unjudged: unjudged, At: s.now,
 		Meters: s.store.size(), Originators: s.store.originators,
 		Wave: s.waves.opened, Ceased: s.run.ceased, Retries: s.counts.retries,
-		Contact: s.counts.contact, Radius: s.counts.radius.Most,
+		Contact: s.counts.contact, Radius: s.counts.radius.Most, Holds: s.holds.all,
 	}
 	for _, w := range s.waves.all {
-		st.Waves = append(st.Waves, waveState{w.state, w.since, w.meters, w.unsettled, w.waived, w.counts})
-	}
-	for _, h := range s.holds.all {
-		st.Holds = append(st.Holds, holdState{h.order, h.at})
+		st.Waves = append(st.Waves, w.waveState)
 	}
 	for _, ref := range slices.Sorted(maps.Keys(s.quarantine.overdue)) {
 		st.Overdue = append(st.Overdue, overdueState{ref, s.quarantine.overdue[ref]})
@@ -111,8 +90,8 @@ func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateR
 	}
 	st.Headroom, st.Spent = s.budgets.states()
 	for _, o := range s.o.Originators {
-		if g := s.given[o]; g.first != 0 || g.strange != 0 {
-			st.Given = append(st.Given, givenState{o, g.first, g.highest, g.strange})
+		if g := s.given[o]; g.First != 0 || g.Strange != 0 {
+			st.Given = append(st.Given, g.givenState)
 		}
 	}
 	t := &s.transfers
@@ -199,8 +178,7 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 	}
 	s.waves, s.waves.opened = waves, st.Wave
 	for i, w := range st.Waves {
-		into := s.waves.all[i]
-		into.state, into.since, into.meters, into.unsettled, into.waived, into.counts = w.State, w.Since, w.Meters, w.Unsettled, w.Waived, w.Sample
+		s.waves.all[i].waveState = w
 	}
 	s.fold.through, s.fold.waiting, s.fold.storeFirst = st.Through, st.Unjudged, true
 	s.run.ceased, s.counts.retries = st.Ceased, st.Retries
@@ -214,7 +192,7 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 	s.counts.contact, s.counts.radius.Most = st.Contact, st.Radius
 	for _, g := range st.Given {
 		if into := s.given[g.Originator]; into != nil {
-			into.first, into.highest, into.strange = g.First, g.Highest, g.Strange
+			into.givenState = g
 		}
 	}
 	s.applyTransfers(record.OrderBody{Transfers: st.Homes})
@@ -222,9 +200,7 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 		s.transfers.told[device] = struct{}{}
 	}
 	s.transfers.TransferCounts = st.Transfers
-	for _, h := range st.Holds {
-		s.holds.add(h.Order, h.At)
-	}
+	s.holds.all = st.Holds
 	for _, late := range st.Overdue {
 		s.quarantine.overdue[late.Reference] = late.ID
 	}
@@ -236,7 +212,7 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 	}
 	for _, w := range st.Headroom {
 		if into := s.budgets.headroom[w.Service]; into != nil {
-			into.newest, into.slots = w.Newest, w.Slots
+			into.slots = w.slots
 		}
 	}
 	for _, w := range st.Spent {

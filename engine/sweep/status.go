@@ -31,7 +31,7 @@ func (s *Machine) Status(now time.Time) record.Status {
 	case s.run.ceased != "":
 		st.Reason = s.run.ceased
 	case s.holds.whole():
-		st.Reason = s.holds.all[len(s.holds.all)-1].order.Reason
+		st.Reason = s.holds.all[len(s.holds.all)-1].Order.Reason
 	}
 	s.metrics.is(st.State)
 	s.metrics.planned.Set(float64(st.Meters))
@@ -59,7 +59,7 @@ func (s *Machine) Status(now time.Time) record.Status {
 // WaitsForAPerson says whether something is held until a person orders it on.
 func (s *Machine) WaitsForAPerson() bool { return len(s.holds.all) > 0 }
 
-// state is the word for what the sweep does.
+// State is the word for what the sweep does.
 func (s *Machine) state() string {
 	switch {
 	case !s.run.begun:
@@ -100,20 +100,20 @@ func (s *Machine) showCounts(st *record.Status) {
 func (s *Machine) showControl(st *record.Status) {
 	for _, w := range s.waves.all {
 		wave := record.WaveStatus{
-			Number: w.number, Name: w.Name, State: cmp.Or(w.state, "waiting"), Since: w.since,
-			Meters: w.size(), Unsettled: w.left(), Early: w.early, Sample: classMap(&w.counts), WaitsFor: s.waitsBefore(w),
+			Number: w.number, Name: w.Name, State: cmp.Or(w.State, "waiting"), Since: w.Since,
+			Meters: w.size(), Unsettled: w.left(), Early: w.early, Sample: classMap(&w.Sample), WaitsFor: s.waitsBefore(w),
 		}
 		switch {
-		case w.state == record.WaveSoaking:
-			wave.Until = w.since.Add(w.Soak)
-		case w.state == record.WaveOpened && s.run.begun && s.finished(): // the last: no other waits for it
+		case w.State == record.WaveSoaking:
+			wave.Until = w.Since.Add(w.Soak)
+		case w.State == record.WaveOpened && s.run.begun && s.finished(): // the last: no other waits for it
 			wave.State = record.WavePassed
 		}
 		st.Waves = append(st.Waves, wave)
 	}
 	for _, h := range s.holds.all {
-		o := h.order
-		st.Holds = append(st.Holds, record.HoldStatus{Scope: scopeOf(o).String(), Action: o.Action, By: o.By, Cause: o.Cause, Reason: o.Reason, Since: h.at})
+		o := h.Order
+		st.Holds = append(st.Holds, record.HoldStatus{Scope: scopeOf(o).String(), Action: o.Action, By: o.By, Cause: o.Cause, Reason: o.Reason, Since: h.At})
 	}
 	if st.Quarantine = slices.Sorted(maps.Keys(s.quarantine.held)); len(st.Quarantine) > mostShown {
 		st.Quarantine = st.Quarantine[:mostShown]
@@ -181,7 +181,7 @@ func (s *Machine) showPace(st *record.Status) {
 // toGo is the time to go, in seconds, at the pace between two instants.
 func (s *Machine) toGo(since, now pace) (eta float64, known bool) {
 	w, done := s.waves.current(), now.done-since.done
-	if w == nil || done <= 0 || s.counts.done == s.store.size() || w.state == record.WaveSoaking || w.number == 1 && len(s.waves.all) > 1 {
+	if w == nil || done <= 0 || s.counts.done == s.store.size() || w.State == record.WaveSoaking || w.number == 1 && len(s.waves.all) > 1 {
 		return 0, false
 	}
 	eta = now.at.Sub(since.at).Seconds() / float64(done) * float64(s.store.size()-s.counts.done)

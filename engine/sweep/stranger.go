@@ -12,9 +12,16 @@ import (
 
 // given are the originator counters of one originator that the journal has given out.
 type given struct {
-	first, highest uint64 // 0: none yet
-	begun          uint64 // the first that this run has reserved; 0: none yet
-	strange        uint64 // the highest that somebody else was seen to use; 0: none was
+	givenState
+	begun uint64 // the first that this run has reserved; 0: none yet
+}
+
+// givenState is what is kept of them.
+type givenState struct {
+	Originator servicerequests.EUI `json:"originator"`
+	First      uint64              `json:"first"` // 0: none yet
+	Highest    uint64              `json:"highest"`
+	Strange    uint64              `json:"strange,omitempty"` // the highest that somebody else was seen to use; 0: none was
 }
 
 // gaveOut takes in that the counter of a request is in the journal.
@@ -23,17 +30,17 @@ func (s *Machine) gaveOut(rec *record.Record) {
 	if g == nil || rec.Kind != record.Request {
 		return
 	}
-	if g.first == 0 || rec.ID.Counter < g.first {
-		g.first = rec.ID.Counter
+	if g.First == 0 || rec.ID.Counter < g.First {
+		g.First = rec.ID.Counter
 	}
-	g.highest = max(g.highest, rec.ID.Counter)
+	g.Highest = max(g.Highest, rec.ID.Counter)
 }
 
 // applyStranger folds in that a counter of somebody else's was seen.
 func (s *Machine) applyStranger(o record.OrderBody) {
 	if id, err := servicerequests.ParseRequestID(o.Reference); err == nil && s.given[id.Originator] != nil {
 		g := s.given[id.Originator]
-		g.strange = max(g.strange, id.Counter)
+		g.Strange = max(g.Strange, id.Counter)
 	}
 }
 
@@ -49,7 +56,7 @@ func (s *Machine) watchStranger(h Heard) {
 	case h.Alert != nil:
 		if f := h.Alert.FutureDated; f != nil && h.Message != nil {
 			id := servicerequests.RequestID{Originator: h.Message.Target, Target: h.Device, Counter: f.Counter}
-			if g := s.given[id.Originator]; g != nil && g.first != 0 && id.Counter >= g.first {
+			if g := s.given[id.Originator]; g != nil && g.First != 0 && id.Counter >= g.First {
 				s.judgeCounter(id)
 			}
 		}
@@ -85,17 +92,17 @@ func (s *Machine) judgeCounter(id servicerequests.RequestID) {
 	if m := s.asker(id); m != nil && (m.PendingWith(id) != nil || m.PastWith(id) != nil) {
 		return
 	}
-	switch within := g.first != 0 && id.Counter >= g.first && id.Counter <= g.highest; {
+	switch within := g.First != 0 && id.Counter >= g.First && id.Counter <= g.Highest; {
 	case id.Target == s.o.DCC && within: // the inventory was asked for
 		return
 	case s.run.lost && (g.begun == 0 || id.Counter < g.begun): // the journal is an older copy: what it gave out is not known
 		return
 	}
 	s.metrics.strangers.Inc()
-	if id.Counter <= g.strange {
+	if id.Counter <= g.Strange {
 		return
 	}
-	floor := floorAbove(max(id.Counter, g.highest))
+	floor := floorAbove(max(id.Counter, g.Highest))
 	reason := fmt.Sprintf("another system sends under %v: a message of the DCC names counter %d (request %v), which this journal did not give out: freeze that system, then resume; for a new journal a counter_floor of %d would be safe",
 		id.Originator, id.Counter, id, floor)
 	s.log.Error("a stranger uses our originator", zap.Stringer("originator", id.Originator), zap.Uint64("counter", id.Counter),

@@ -265,7 +265,7 @@ func (d *driver) resumeAll() {
 		if len(d.m.holds.all) == 0 {
 			return
 		}
-		at := scopeOf(d.m.holds.all[0].order)
+		at := scopeOf(d.m.holds.all[0].Order)
 		o := record.OrderBody{Action: record.OrderResume, Region: at.region, Wave: at.wave}
 		if at.service != 0 {
 			o.SRV = at.service.SRV()

@@ -281,7 +281,7 @@ func TestAStrangersCounterPauses(t *testing.T) {
 	if !tell(mine.Counter+1_000_000, mine.Originator) {
 		t.Fatal("it is not paused")
 	}
-	h := d.m.holds.all[0].order
+	h := d.m.holds.all[0].Order
 	if h.Cause != record.CauseStranger || h.By != record.BySweep || !strings.Contains(h.Reason, "another system sends under "+mine.Originator.String()) ||
 		!strings.Contains(h.Reason, "counter_floor of ") {
 		t.Errorf("%+v", h)
@@ -347,7 +347,7 @@ func TestWhatElseNamesACounter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDriver(healthy())
-			d.until(func() bool { return d.m.given[ourEUI].first != 0 })
+			d.until(func() bool { return d.m.given[ourEUI].First != 0 })
 			c.tell(d, d.SentIn(record.Request)[0].ID)
 			if d.m.holds.whole() != c.paused {
 				t.Errorf("paused: %t, want %t", d.m.holds.whole(), c.paused)
@@ -375,6 +375,6 @@ func TestAnOlderJournalKnowsNoStranger(t *testing.T) {
 	id.Counter += 400 // reserved by the run that is lost
 	d.tell(d.Devices[0].Respond(d.now, mode, id, true))
 	if d.m.holds.whole() {
-		t.Error(d.m.holds.all[0].order.Reason)
+		t.Error(d.m.holds.all[0].Order.Reason)
 	}
 }

@@ -30,37 +30,42 @@ type waves struct {
 // wave is how far a wave has come.
 type wave struct {
 	Wave
-	number    int
-	meters    [2]int // that belong to it, by fuel
-	unsettled [2]int // meters without a verdict that are not in long retries either
-	early     int    // meters that may be given commands though it has not opened: see cap
-	state     string
-	since     time.Time
-	waived    bool                // an operator has judged what it has shown
-	counts    [record.Classes]int // requests that show something of it, by class
-	waiting   []int32             // places in the plan of those that may be given commands when it opens
+	waveState
+	number  int
+	early   int     // meters that may be given commands though it has not opened: see cap
+	waiting []int32 // places in the plan of those that may be given commands when it opens
+}
+
+// waveState is what is kept of a wave.
+type waveState struct {
+	State     string              `json:"state"`
+	Since     time.Time           `json:"since"`
+	Sizes     [2]int              `json:"meters"`           // that belong to it, by fuel
+	Unsettled [2]int              `json:"unsettled"`        // meters without a verdict that are not in long retries either
+	Waived    bool                `json:"waived,omitempty"` // an operator has judged what it has shown
+	Sample    [record.Classes]int `json:"sample"`           // requests that show something of it, by class
 }
 
 // waive has the abort rules judge only what comes from now on.
 func (w *wave) waive() {
-	w.waived = true
-	clear(w.counts[:])
+	w.Waived = true
+	clear(w.Sample[:])
 }
 
 // broken is the first abort rule that does not hold, and why. At the end of a wave the
 // sample must be there, too.
 func (w *wave) broken(end bool) (record.AbortRule, string) {
 	total := 0
-	for _, n := range w.counts {
+	for _, n := range w.Sample {
 		total += n
 	}
 	for _, rule := range w.Abort {
 		class, _ := record.ParseClass(rule.Class)
-		n := w.counts[class]
+		n := w.Sample[class]
 		switch {
 		case total >= rule.MinSample && float64(n) > rule.Ratio*float64(total):
 			return rule, fmt.Sprintf("%s: %d of %d requests ended %s, more than %.0f %%", w.Name, n, total, rule.Class, 100*rule.Ratio)
-		case end && total < rule.MinSample && !w.waived:
+		case end && total < rule.MinSample && !w.Waived:
 			return rule, fmt.Sprintf("%s: %d requests have ended, too few to tell: want %d", w.Name, total, rule.MinSample)
 		}
 	}
@@ -84,23 +89,23 @@ func (w *waves) of(m *meter) *wave { return w.all[m.wave-1] }
 // join makes a meter a wave's.
 func (w *waves) join(m *meter, into *wave) {
 	m.wave = into.number
-	into.meters[m.fuel()]++
-	into.unsettled[m.fuel()]++
+	into.Sizes[m.fuel()]++
+	into.Unsettled[m.fuel()]++
 }
 
 // size is how many meters a wave has, of both fuels.
-func (w *wave) size() int { return w.meters[0] + w.meters[1] }
+func (w *wave) size() int { return w.Sizes[0] + w.Sizes[1] }
 
 // left is how many of its meters are not settled.
-func (w *wave) left() int { return w.unsettled[0] + w.unsettled[1] }
+func (w *wave) left() int { return w.Unsettled[0] + w.Unsettled[1] }
 
 // open says whether a meter's wave has opened.
-func (w *waves) open(m *meter) bool { return w.of(m).state != "" }
+func (w *waves) open(m *meter) bool { return w.of(m).State != "" }
 
 // gates says whether the next wave waits for a meter's.
 func (w *waves) gates(m *meter) bool {
 	of := w.of(m)
-	return of.state == record.WaveOpened && of.number < len(w.all)
+	return of.State == record.WaveOpened && of.number < len(w.all)
 }
 
 // whole says whether a meter goes the whole way as soon as it begins: one of the first of
@@ -135,7 +140,7 @@ func (w *waves) current() *wave {
 // settled says whether the open wave is, and another waits for it.
 func (w *waves) settled() bool {
 	one := w.current()
-	return one != nil && one.state == record.WaveOpened && one.number < len(w.all) && one.settled()
+	return one != nil && one.State == record.WaveOpened && one.number < len(w.all) && one.settled()
 }
 
 // settled says whether enough of its meters are. Electricity does not wait for gas, which
@@ -145,16 +150,16 @@ func (w *wave) settled() bool {
 		return w.left() == 0
 	}
 	fuel := 0
-	if w.meters[fuel] == 0 {
+	if w.Sizes[fuel] == 0 {
 		fuel = 1
 	}
-	return float64(w.unsettled[fuel]) <= (1-w.Settled)*float64(w.meters[fuel])
+	return float64(w.Unsettled[fuel]) <= (1-w.Settled)*float64(w.Sizes[fuel])
 }
 
 // is folds how far a wave has come.
 func (w *waves) is(number int, state string, at time.Time) {
 	one := w.all[number-1]
-	one.state, one.since = state, at
+	one.State, one.Since = state, at
 	w.opened = max(w.opened, number)
 }
 
@@ -162,11 +167,11 @@ func (w *waves) is(number int, state string, at time.Time) {
 // was counted as silence.
 func (w *waves) sample(m *meter, was, is record.Class) {
 	of := w.of(m)
-	if was != record.ClassOpen && of.counts[was] > 0 {
-		of.counts[was]--
+	if was != record.ClassOpen && of.Sample[was] > 0 {
+		of.Sample[was]--
 	}
 	if is != record.ClassWithdrawn {
-		of.counts[is]++
+		of.Sample[is]++
 	}
 }
 
@@ -207,7 +212,7 @@ func (s *Machine) advanceWave() {
 	if s.waves.settled() {
 		s.turnWave(w, record.WaveSoaking)
 	}
-	switch w.state {
+	switch w.State {
 	case record.WavePassed: // a start found that nothing more of it was durable
 		s.openWave(s.waves.all[w.number])
 		return
@@ -215,7 +220,7 @@ func (s *Machine) advanceWave() {
 	default:
 		return
 	}
-	if soaked := w.since.Add(w.Soak); s.now.Before(soaked) {
+	if soaked := w.Since.Add(w.Soak); s.now.Before(soaked) {
 		s.diary.wakeAt(soaked)
 		return
 	}
@@ -281,7 +286,7 @@ func (s *Machine) attend(m *meter) time.Time {
 	}
 	if !m.settled && (m.Done || is != ledger.NotWaiting) {
 		m.settled = true
-		s.waves.of(m).unsettled[m.fuel()]--
+		s.waves.of(m).Unsettled[m.fuel()]--
 	}
 	return until
 }

@@ -132,8 +132,8 @@ func TestHomesOverTheCapWait(t *testing.T) {
 	d.start()
 	began := d.now
 	d.until(func() bool { return d.now.Sub(began) > time.Hour && len(d.jobs) == 0 && !d.InFlight() })
-	if early := d.m.waves.early(); early != 6 || d.m.waves.all[0].state != record.WaveSoaking {
-		t.Errorf("%d homes went before their wave, want 6; the canary is %s", early, d.m.waves.all[0].state)
+	if early := d.m.waves.early(); early != 6 || d.m.waves.all[0].State != record.WaveSoaking {
+		t.Errorf("%d homes went before their wave, want 6; the canary is %s", early, d.m.waves.all[0].State)
 	}
 	d.finishAll()
 	if d.m.counts.verdicts["on_supply"] != 30 {
@@ -153,7 +153,7 @@ func TestDarkHomesGoBeforeTheirWave(t *testing.T) {
 		o.Waves = []Wave{{Name: "canary", Meters: 3, Soak: time.Hour}, {Name: "second", Meters: 6, Soak: time.Hour}, {Name: "third"}}
 	}
 	d.start()
-	d.until(func() bool { return d.m.waves.all[0].state == record.WaveSoaking && len(d.jobs) == 0 && !d.InFlight() })
+	d.until(func() bool { return d.m.waves.all[0].State == record.WaveSoaking && len(d.jobs) == 0 && !d.InFlight() })
 	early := 0
 	for i := range d.commanded() {
 		switch {
@@ -180,7 +180,7 @@ func TestDarkHomesGoBeforeTheirWave(t *testing.T) {
 		t.Errorf("the second wave has %d left", n)
 	}
 	d.until(func() bool { return d.m.waves.opened == 2 })
-	d.until(func() bool { return d.m.waves.all[1].state == record.WaveSoaking && len(d.jobs) == 0 && !d.InFlight() })
+	d.until(func() bool { return d.m.waves.all[1].State == record.WaveSoaking && len(d.jobs) == 0 && !d.InFlight() })
 	dark := 0
 	for i := range d.commanded() {
 		if i >= 15 && i < 25 {
