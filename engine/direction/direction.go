@@ -107,12 +107,8 @@ func Parse(b []byte) (Direction, error) {
 
 // Validate checks every rule and joins all faults, each a [*strictyaml.Fault].
 func (d *Direction) Validate() error {
-	var faults []error
-	check := func(ok bool, path, format string, args ...any) {
-		if !ok {
-			faults = append(faults, strictyaml.Faultf(path, format, args...))
-		}
-	}
+	var faults strictyaml.Faults
+	check := faults.Check
 	for path, text := range map[string]string{"reference": d.Reference, "issuing_body": d.IssuingBody, "srp": d.SRP} {
 		check(text != "", path, "required")
 	}

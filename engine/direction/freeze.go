@@ -41,12 +41,8 @@ type Freeze struct {
 
 // Validate checks every rule and joins all faults.
 func (f *Freeze) Validate() error {
-	var faults []error
-	check := func(ok bool, path, format string, args ...any) {
-		if !ok {
-			faults = append(faults, strictyaml.Faultf(path, format, args...))
-		}
-	}
+	var faults strictyaml.Faults
+	check := faults.Check
 	check(strings.TrimSpace(f.System) != "", "system", "required: what is frozen")
 	check(strings.TrimSpace(f.StatedBy) != "", "stated_by", "required: who runs it and says so, and how that is known")
 	check(len(f.Identities) > 0, "identities", "required: name one or more")
@@ -101,9 +97,7 @@ func (f *Freeze) prove(roster *Roster, trust Trust) (*smki.Certificate, error) {
 	case roster == nil:
 		return nil, fmt.Errorf("%w: no roster says whose statement counts", ErrNotFrozen)
 	}
-	recorder := roster.find(func(p *Person) bool {
-		return p.May(Recorder) && Verify(p.Certificate, []byte(f.Text), f.Signature) == nil
-	})
+	recorder := roster.recorderOf([]byte(f.Text), f.Signature)
 	if recorder == nil {
 		return nil, fmt.Errorf("%w: %w: not by a recorder on the roster", ErrNotFrozen, ErrSignature)
 	}

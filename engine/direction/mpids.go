@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,22 +20,20 @@ var ErrTransferred = errors.New("MPID has moved")
 
 // mpidRecord is the operator's record of where the MPIDs are.
 type mpidRecord struct {
-	MPIDs []struct {
-		MPID          string    `koanf:"mpid"`
-		TransferredAt time.Time `koanf:"transferred_at"` // zero: not agreed
-		To            string    `koanf:"to"`
-		Source        string    `koanf:"source"` // how it is known, and who noted it
-	} `koanf:"mpids"`
+	MPIDs []mpidPlace `koanf:"mpids"`
+}
+
+type mpidPlace struct {
+	MPID          string    `koanf:"mpid"`
+	TransferredAt time.Time `koanf:"transferred_at"` // zero: not agreed
+	To            string    `koanf:"to"`
+	Source        string    `koanf:"source"` // how it is known, and who noted it
 }
 
 // Validate checks every rule and joins all faults.
 func (r *mpidRecord) Validate() error {
-	var faults []error
-	check := func(ok bool, path, format string, args ...any) {
-		if !ok {
-			faults = append(faults, strictyaml.Faultf(path, format, args...))
-		}
-	}
+	var faults strictyaml.Faults
+	check := faults.Check
 	check(len(r.MPIDs) > 0, "mpids", "required: name the supplier's market participant IDs")
 	for i, m := range r.MPIDs {
 		path := fmt.Sprintf("mpids[%d]", i)
@@ -80,11 +79,7 @@ func (f *MPIDFile) Read(context.Context) error {
 		return fmt.Errorf("%s: %w", f.path, err)
 	}
 	for _, mpid := range f.mpids {
-		known := false
-		for _, m := range r.MPIDs {
-			known = known || m.MPID == mpid
-		}
-		if !known {
+		if !slices.ContainsFunc(r.MPIDs, func(m mpidPlace) bool { return m.MPID == mpid }) {
 			return fmt.Errorf("%s says nothing of MPID %s, which the direction names", f.path, mpid)
 		}
 	}
@@ -98,10 +93,8 @@ func (f *MPIDFile) Check(now time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, m := range f.record.MPIDs {
-		for _, mpid := range f.mpids {
-			if m.MPID == mpid && !m.TransferredAt.IsZero() && !now.Before(m.TransferredAt) {
-				return fmt.Errorf("%w: %s to %s at %s (%s)", ErrTransferred, mpid, cmp.Or(m.To, "another supplier"), m.TransferredAt.UTC().Format(time.RFC3339), m.Source)
-			}
+		if slices.Contains(f.mpids, m.MPID) && !m.TransferredAt.IsZero() && !now.Before(m.TransferredAt) {
+			return fmt.Errorf("%w: %s to %s at %s (%s)", ErrTransferred, m.MPID, cmp.Or(m.To, "another supplier"), m.TransferredAt.UTC().Format(time.RFC3339), m.Source)
 		}
 	}
 	return nil

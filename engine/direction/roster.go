@@ -58,12 +58,8 @@ type rosterFile struct {
 
 // Validate checks every rule that needs no certificate read.
 func (f *rosterFile) Validate() error {
-	var faults []error
-	check := func(ok bool, path, format string, args ...any) {
-		if !ok {
-			faults = append(faults, strictyaml.Faultf(path, format, args...))
-		}
-	}
+	var faults strictyaml.Faults
+	check := faults.Check
 	check(len(f.People) > 0, "people", "required: name one or more")
 	for i, p := range f.People {
 		path := fmt.Sprintf("people[%d]", i)
@@ -169,6 +165,11 @@ func (r *Roster) WithKey(fingerprint string) *Person {
 	return r.find(func(p *Person) bool { return Fingerprint(p.Certificate) == fingerprint })
 }
 
+// recorderOf finds the recorder who has signed a text; nil if none has.
+func (r *Roster) recorderOf(text, signature []byte) *Person {
+	return r.find(func(p *Person) bool { return p.May(Recorder) && Verify(p.Certificate, text, signature) == nil })
+}
+
 func (r *Roster) find(is func(*Person) bool) *Person {
 	for i := range r.People {
 		if is(&r.People[i]) {
@@ -207,14 +208,11 @@ func LoadRecord(path string, roster *Roster) (Direction, *Record, error) {
 	if err != nil {
 		return Direction{}, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	r := &Record{Text: string(text), Signature: signature}
-	for i := range roster.People {
-		if p := &roster.People[i]; p.May(Recorder) && Verify(p.Certificate, text, signature) == nil {
-			r.RecordedBy = p.Signatory()
-			return d, r, nil
-		}
+	recorder := roster.recorderOf(text, signature)
+	if recorder == nil {
+		return Direction{}, nil, fmt.Errorf("%s: %w: not by a recorder on the roster", path+SignatureSuffix, ErrSignature)
 	}
-	return Direction{}, nil, fmt.Errorf("%s: %w: not by a recorder on the roster", path+SignatureSuffix, ErrSignature)
+	return d, &Record{Text: string(text), Signature: signature, RecordedBy: recorder.Signatory()}, nil
 }
 
 // Check checks a record that a plan carries against the roster. The error wraps
@@ -231,14 +229,7 @@ func (r *Record) Check(roster *Roster) error {
 func FormatRoster(r *Roster) []byte {
 	text := "# Who may record directions, approve plans, and operate.\npeople:\n"
 	for _, p := range r.People {
-		text += fmt.Sprintf("  - name: %q\n    roles: [", p.Name)
-		for i, role := range p.Roles {
-			if i > 0 {
-				text += ", "
-			}
-			text += string(role)
-		}
-		text += "]\n    certificate: |\n"
+		text += fmt.Sprintf("  - name: %q\n    roles: %s\n    certificate: |\n", p.Name, strings.ReplaceAll(fmt.Sprint(p.Roles), " ", ", "))
 		for line := range strings.Lines(string(p.Certificate.PEM())) {
 			text += "      " + line
 		}

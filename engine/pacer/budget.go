@@ -30,20 +30,7 @@ func (b Budget) With(margin float64) Budget {
 // from the requests for them: whichever of the two the DCC counts, no more of it
 // leaves than the budget has.
 func SRV(originator servicerequests.EUI, srv string, signed bool) Key {
-	k := Key{scope: perSRV, number: uint64(originator), service: srv}
-	if signed {
-		k.service += " signed"
-	}
-	return k
-}
-
-// srv is what Limits.SRV calls the key's budget.
-func (k Key) srv() string {
-	const signed = " signed"
-	if n := len(k.service) - len(signed); n > 0 && k.service[n:] == signed {
-		return k.service[:n]
-	}
-	return k.service
+	return Key{scope: perSRV, number: uint64(originator), service: srv, signed: signed}
 }
 
 // window is a budget as a sliding log: the times of the last Count messages. One

@@ -94,6 +94,7 @@ type Key struct {
 	scope   Scope
 	number  uint64 // the User's EUI or the region
 	service string // or the SRV
+	signed  bool   // of an SRV: Signed Pre-Commands
 }
 
 // User is the bucket of one Business Originator.

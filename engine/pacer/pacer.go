@@ -90,7 +90,7 @@ func (p *Pacer) take(now time.Time, key Key) {
 func (p *Pacer) window(key Key) *window {
 	w, ok := p.windows[key]
 	if !ok {
-		if budget, limited := p.limits.SRV[key.srv()]; limited && key.scope == perSRV {
+		if budget, limited := p.limits.SRV[key.service]; limited && key.scope == perSRV {
 			w = newWindow(budget)
 		}
 		p.windows[key] = w

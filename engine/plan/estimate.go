@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"safemode/engine/portfolio"
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/clock"
 )
 
 // Limits are the rates by which a plan's time is estimated, in POSTs a second. What is
@@ -52,18 +54,18 @@ func (l *Limits) check() error {
 	}
 	err := rate("user", l.User)
 	for region, r := range l.Regions {
-		err = firstOf(err, rate(region.String(), r))
+		err = cmp.Or(err, rate(region.String(), r))
 	}
 	for service, r := range l.Services {
-		err = firstOf(err, rate(service, r))
+		err = cmp.Or(err, rate(service, r))
 	}
 	for srv, t := range l.Thresholds {
 		if t.Count < 0 || t.Budget < 0 || t.Budget > t.Count || !(t.PerSeconds > 0) || math.IsInf(t.PerSeconds, 1) {
-			err = firstOf(err, fmt.Errorf("limits: threshold of %s: want a count and a period", srv))
+			err = cmp.Or(err, fmt.Errorf("limits: threshold of %s: want a count and a period", srv))
 		}
 	}
 	if !slices.Contains([]OverThreshold{Refuse, Pace, Exceed}, l.OverThreshold) {
-		err = firstOf(err, fmt.Errorf("limits: over_threshold %q: want refuse, pace or exceed", l.OverThreshold))
+		err = cmp.Or(err, fmt.Errorf("limits: over_threshold %q: want refuse, pace or exceed", l.OverThreshold))
 	}
 	return err
 }
@@ -197,4 +199,18 @@ func (l *Limits) share(region servicerequests.Region) servicerequests.Region {
 		return region
 	}
 	return region.Plain()
+}
+
+// NextWindow returns the earliest and the latest end of the first non-disablement
+// window that ends after an instant: times of day in Great Britain, on any day but
+// Sunday.
+//
+// That windows end between 09:00 and 11:00 is an assumption from what two suppliers
+// tell their customers: every meter has a calendar of its own.
+func NextWindow(after time.Time, first, last time.Duration) []time.Time {
+	for day := 0; ; day++ {
+		if from, to, cutsOff := clock.CutOffDay(after, day, first, last); cutsOff && from.After(after) {
+			return []time.Time{from, to}
+		}
+	}
 }

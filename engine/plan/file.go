@@ -3,6 +3,7 @@ package plan
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -57,14 +58,14 @@ func (p *Plan) Write(w io.Writer) error {
 	e := json.NewEncoder(lineLimit{io.MultiWriter(buffered, sum)})
 	err := e.Encode(headerLine{"header", p.Header})
 	for i := range p.Targets {
-		err = firstOf(err, e.Encode(targetLine{"target", p.Targets[i]}))
+		err = cmp.Or(err, e.Encode(targetLine{"target", p.Targets[i]}))
 	}
 	for i := range p.Rejected {
-		err = firstOf(err, e.Encode(rejectedLine{"rejected", p.Rejected[i]}))
+		err = cmp.Or(err, e.Encode(rejectedLine{"rejected", p.Rejected[i]}))
 	}
 	p.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	err = firstOf(err, json.NewEncoder(buffered).Encode(endLine{"end", p.SHA256, p.Signature}))
-	return firstOf(err, buffered.Flush())
+	err = cmp.Or(err, json.NewEncoder(buffered).Encode(endLine{"end", p.SHA256, p.Signature}))
+	return cmp.Or(err, buffered.Flush())
 }
 
 // lineLimit refuses to write a line that is too long to be read again.
@@ -87,14 +88,16 @@ func (p *Plan) Save(folder string) error {
 }
 
 // Load reads the plan of a folder. Errors name the file.
-func Load(folder string) (*Plan, error) {
-	name := filepath.Join(folder, FileName)
+func Load(folder string) (*Plan, error) { return readFile(filepath.Join(folder, FileName), Read) }
+
+// readFile has the file of a plan read.
+func readFile(name string, read func(io.Reader) (*Plan, error)) (*Plan, error) {
 	f, err := safefile.Open(name, safefile.Mass, safefile.Checked)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
 	defer f.Close()
-	p, err := Read(f)
+	p, err := read(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -247,13 +250,4 @@ func decode[T any](line []byte) (T, error) {
 		return v, fmt.Errorf("%w: not in the plan's own encoding", ErrDamaged)
 	}
 	return v, nil
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -161,10 +161,7 @@ var ErrTooManyMeters = fmt.Errorf("%w: too many meters", direction.ErrOutside)
 
 // check checks a plan by every rule, except those of its order and its hashes.
 func (p *Plan) check() error {
-	if err := firstOf(p.Header.check(), p.checkTargets()); err != nil {
-		return err
-	}
-	return p.checkWaves(len(p.Targets))
+	return cmp.Or(p.Header.check(), p.checkTargets(), p.checkWaves(len(p.Targets)))
 }
 
 // checkTargets checks that the direction covers the targets.
@@ -188,9 +185,8 @@ func (p *Plan) checkTargets() error {
 
 // checkTarget checks that the direction covers one target.
 func (h *Header) checkTarget(t *Target) error {
-	switch {
-	case t.Device == 0 || t.Hub == 0 || t.MPxN == "" || t.Region == servicerequests.UnknownRegion ||
-		t.Type != servicerequests.ESME && t.Type != servicerequests.GSME || t.Priority < 0 || t.Priority > 9:
+	if t.Device == 0 || t.Hub == 0 || t.MPxN == "" || t.Region == servicerequests.UnknownRegion ||
+		t.Type != servicerequests.ESME && t.Type != servicerequests.GSME || t.Priority < 0 || t.Priority > 9 {
 		return errors.New("not a whole target")
 	}
 	if reason := h.refusal(t); reason != "" {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sort"
 	"time"
 
 	"safemode/engine/portfolio"
@@ -83,7 +84,8 @@ func (p *Plan) Schedule() *Schedule {
 		e.Forecasts = append(e.Forecasts, Forecast{srv, peak, after, t.Count, t.PerSeconds, t.Budget, peak > t.Budget})
 	}
 	for _, end := range p.WindowEnds {
-		e.Deadlines = append(e.Deadlines, s.deadline(end))
+		late, homes := s.LateAt(end)
+		e.Deadlines = append(e.Deadlines, Deadline{At: end, Homes: homes, Late: len(late)})
 	}
 	return s
 }
@@ -350,15 +352,7 @@ func (s *Schedule) Curve(srv string, period float64, instants int) []int {
 	times, curve := s.times(srv), make([]int, instants)
 	for i := range curve {
 		at := s.Estimate.Seconds * float64(i+1) / float64(instants)
-		upTo := func(t float64) int {
-			n, _ := slices.BinarySearchFunc(times, t, func(a, b float64) int {
-				if a <= b {
-					return -1
-				}
-				return 1
-			})
-			return n
-		}
+		upTo := func(t float64) int { return sort.Search(len(times), func(k int) bool { return times[k] > t }) }
 		curve[i] = upTo(at) - upTo(at-period)
 	}
 	return curve
@@ -406,11 +400,6 @@ func (s *Schedule) LateAt(end time.Time) (late []Late, atRisk int) {
 		}
 	}
 	return late, atRisk
-}
-
-func (s *Schedule) deadline(end time.Time) Deadline {
-	late, atRisk := s.LateAt(end)
-	return Deadline{At: end, Homes: atRisk, Late: len(late)}
 }
 
 // overThreshold refuses a schedule that crosses a threshold, with the numbers, unless the

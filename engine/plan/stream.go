@@ -1,11 +1,13 @@
 package plan
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
+	"io"
 	"path/filepath"
 
 	"safemode/servicerequests"
-	"safemode/servicerequests/safefile"
 )
 
 // Open reads the header of the plan of a folder, and checks the file by its hash. The targets
@@ -13,44 +15,35 @@ import (
 // one by one ([Plan.Each]). Errors are those of [Load].
 func Open(folder string) (*Plan, error) {
 	name := filepath.Join(folder, FileName)
-	f, err := safefile.Open(name, safefile.Mass, safefile.Checked)
-	if err != nil {
-		return nil, fmt.Errorf("plan: %w", err)
+	p, err := readFile(name, readHeader)
+	if err == nil {
+		p.file = name
 	}
-	defer f.Close()
-	in := newReader(f)
+	return p, err
+}
+
+func readHeader(r io.Reader) (*Plan, error) {
+	in := newReader(r)
 	for in.lines.Scan() {
 		in.line++
-		if in.line == 1 || in.ended || isEnd(in.lines.Bytes()) {
-			err = in.read(in.lines.Bytes())
-		} else {
-			in.sum.Write(in.lines.Bytes())
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", name, in.line, err)
+		line := in.lines.Bytes()
+		if in.line > 1 && !in.ended && !bytes.HasPrefix(line, []byte(`{"kind":"end"`)) {
+			in.sum.Write(line)
+		} else if err := in.read(line); err != nil {
+			return nil, fmt.Errorf("line %d: %w", in.line, err)
 		}
 	}
 	p, err := in.finish()
-	if err == nil {
-		err = firstOf(p.Header.check(), p.checkWaves(p.Counts.Targets))
-		if err != nil {
-			err = fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-	}
-	if lines := 2 + in.plan.Counts.Targets + in.plan.Counts.Rejected; err == nil && in.line != lines {
-		err = fmt.Errorf("%w: it has %d lines, its header counts %d", ErrDamaged, in.line, lines)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
-	p.file = name
+	if err := cmp.Or(p.Header.check(), p.checkWaves(p.Counts.Targets)); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if lines := 2 + p.Counts.Targets + p.Counts.Rejected; in.line != lines {
+		return nil, fmt.Errorf("%w: it has %d lines, its header counts %d", ErrDamaged, in.line, lines)
+	}
 	return p, nil
-}
-
-// isEnd says whether a line may be the last one.
-func isEnd(line []byte) bool {
-	const begin = `{"kind":"end"`
-	return len(line) >= len(begin) && string(line[:len(begin)]) == begin
 }
 
 // Each calls target with each target in order, then rejected with each rejected row.
@@ -72,15 +65,8 @@ func (p *Plan) Each(target func(*Target) error, rejected func(*Rejected) error) 
 		}
 		return nil
 	}
-	f, err := safefile.Open(p.file, safefile.Mass, safefile.Checked)
-	if err != nil {
-		return fmt.Errorf("plan: %w", err)
-	}
-	defer f.Close()
-	if err := p.each(newReader(f), target, rejected); err != nil {
-		return fmt.Errorf("%s: %w", p.file, err)
-	}
-	return nil
+	_, err := readFile(p.file, func(r io.Reader) (*Plan, error) { return p, p.each(newReader(r), target, rejected) })
+	return err
 }
 
 func (p *Plan) each(in *reader, target func(*Target) error, rejected func(*Rejected) error) error {

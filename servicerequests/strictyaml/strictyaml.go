@@ -46,6 +46,16 @@ func Faultf(path, format string, args ...any) error {
 	return &Fault{Path: path, Reason: fmt.Sprintf(format, args...)}
 }
 
+// Faults are those that a Validate has found so far.
+type Faults []error
+
+// Check notes a fault unless ok.
+func (f *Faults) Check(ok bool, path, format string, args ...any) {
+	if !ok {
+		*f = append(*f, Faultf(path, format, args...))
+	}
+}
+
 // The limits of a document. They are far above any file of this module.
 const (
 	MaxBytes = 256 << 10
