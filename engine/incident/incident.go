@@ -39,9 +39,7 @@ type Pack struct {
 	events   [][]string
 }
 
-type service struct {
-	region, srv, class, code string
-}
+type service struct{ region, srv, class, code string }
 
 type tally struct {
 	n           int

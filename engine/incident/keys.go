@@ -1,7 +1,6 @@
 package incident
 
 import (
-	"cmp"
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"encoding/hex"
@@ -146,7 +145,7 @@ func (k *Keys) certificatesTable() [][]string {
 
 func (k *Keys) countersTable() [][]string {
 	all := [][]string{{"originator", "used", "first", "last"}}
-	for _, eui := range slices.SortedFunc(maps.Keys(k.counters), func(a, b servicerequests.EUI) int { return cmp.Compare(a, b) }) {
+	for _, eui := range slices.Sorted(maps.Keys(k.counters)) {
 		c := k.counters[eui]
 		all = append(all, []string{eui.String(), strconv.Itoa(len(c.used)), strconv.FormatUint(c.first, 10), strconv.FormatUint(c.last, 10)})
 	}

@@ -35,19 +35,15 @@ func (p *Pack) Write(folder string, log io.Reader) error {
 	if err != nil {
 		return err
 	}
-	files := []file{{"incident.json", "what, since when, versions and counts", append(about, '\n')}}
-	for _, t := range []struct {
-		name, says string
-		rows       [][]string
-	}{
-		{"services.csv", "how requests ended, by region, service, class and code", p.servicesTable()},
-		{"requests.csv", "Request IDs and times of each request that did not succeed", p.requestsTable()},
-		{"events.csv", "starts, orders, halts and ends", append([][]string{{"at", "record", "event", "detail"}}, p.events...)},
-	} {
-		if files, err = tabled(files, t.name, t.says, t.rows); err != nil {
-			return err
-		}
+	files, err := tables(
+		sheet{"services.csv", "how requests ended, by region, service, class and code", p.servicesTable()},
+		sheet{"requests.csv", "Request IDs and times of each request that did not succeed", p.requestsTable()},
+		sheet{"events.csv", "starts, orders, halts and ends", append([][]string{{"at", "record", "event", "detail"}}, p.events...)},
+	)
+	if err != nil {
+		return err
 	}
+	files = append([]file{{"incident.json", "what, since when, versions and counts", append(about, '\n')}}, files...)
 	if log != nil {
 		text, err := redacted(log)
 		if err != nil {
@@ -97,27 +93,20 @@ func (p *Pack) worst() (rows []string) {
 
 // Write writes the pack for keys into a folder, which must be new or empty.
 func (k *Keys) Write(folder string, id record.Identity) error {
-	var files []file
-	var err error
-	all := []struct {
-		name, says string
-		rows       [][]string
-	}{
+	sheets := []sheet{
 		{"certificates.csv", "by which certificate, since when, and how often", k.certificatesTable()},
 		{"signatures.csv", "each signature of the journal", append([][]string{{"at", "record", "kind", "srv", "request_id", "certificate", "sha256"}}, k.signatures...)},
 		{"counters.csv", "originator counters that the journal used", k.countersTable()},
 	}
 	if k.Signer {
-		all = append(all, all[0], all[0])
-		all[3].name, all[3].says, all[3].rows = "signer.csv", "each signature of the signer's log, and whether the journal has it",
-			append([][]string{{"at", "record", "what", "srv", "request_id", "digest", "in_journal"}}, k.signer...)
-		all[4].name, all[4].says, all[4].rows = "refusals.csv", "what the signer refused to sign",
-			append([][]string{{"at", "record", "srv", "request_id", "code", "reason"}}, k.refusals...)
+		sheets = append(sheets,
+			sheet{"signer.csv", "each signature of the signer's log, and whether the journal has it", append([][]string{{"at", "record", "what", "srv", "request_id", "digest", "in_journal"}}, k.signer...)},
+			sheet{"refusals.csv", "what the signer refused to sign", append([][]string{{"at", "record", "srv", "request_id", "code", "reason"}}, k.refusals...)},
+		)
 	}
-	for _, t := range all {
-		if files, err = tabled(files, t.name, t.says, t.rows); err != nil {
-			return err
-		}
+	files, err := tables(sheets...)
+	if err != nil {
+		return err
 	}
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -146,13 +135,22 @@ func (k *Keys) Write(folder string, id record.Identity) error {
 	return write(folder, b.String(), files)
 }
 
-// tabled adds a table.
-func tabled(files []file, name, says string, rows [][]string) ([]file, error) {
-	var b bytes.Buffer
-	if err := table.NewWriter(&b).WriteAll(rows); err != nil {
-		return nil, err
+// sheet is a file that is a table.
+type sheet struct {
+	name, says string
+	rows       [][]string
+}
+
+// tables are sheets as files.
+func tables(sheets ...sheet) (files []file, err error) {
+	for _, s := range sheets {
+		var b bytes.Buffer
+		if err := table.NewWriter(&b).WriteAll(s.rows); err != nil {
+			return nil, err
+		}
+		files = append(files, file{s.name, s.says, b.Bytes()})
 	}
-	return append(files, file{name, says, b.Bytes()}), nil
+	return files, nil
 }
 
 // written are the fields of a log in which people's names, and what people wrote, may be.

@@ -14,7 +14,7 @@
 // latency is counted from the instant at which a request was to be sent, so that
 // what waited because others were slow is not left out (coordinated omission).
 //
-//	late     sent more than LateAfter after its instant
+//	late     sent more than 10 ms after its instant
 //	dropped  never sent: every worker was busy and as many requests again were
 //	         waiting, or, for a critical command, every meter had one open
 //

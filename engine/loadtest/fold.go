@@ -107,6 +107,9 @@ type distribution struct {
 	censored int
 }
 
+// lateAfter is how long after its instant a request that is sent is late.
+const lateAfter = 10 * time.Millisecond
+
 // A latency is counted from a microsecond to an hour.
 const longest = time.Hour
 
@@ -155,7 +158,7 @@ func (d *distribution) latency() Latency {
 }
 
 // fold makes a stage's records into its step.
-func fold(records []entry, plan Stage, lateAfter time.Duration) Step {
+func fold(records []entry, plan Stage) Step {
 	s := Step{Rate: plan.Rate, Seconds: plan.For.Seconds(), Requested: len(records)}
 	ack, answer := newDistribution(3), newDistribution(3)
 	seconds := make([]second, int(math.Ceil(plan.For.Seconds())))
@@ -165,7 +168,7 @@ func fold(records []entry, plan Stage, lateAfter time.Duration) Step {
 	within := func(at time.Duration) bool { return at > 0 && at <= plan.For }
 	var sent, accepted, answeredWithin int
 	for _, r := range records {
-		s.count(r, lateAfter)
+		s.count(r)
 		ack.add(r.due, r.acked)
 		answer.add(r.due, r.answered)
 		due := &seconds[min(int(r.due/time.Second), len(seconds)-1)]
@@ -209,7 +212,7 @@ type second struct {
 }
 
 // count adds one request.
-func (s *Step) count(r entry, lateAfter time.Duration) {
+func (s *Step) count(r entry) {
 	if r.sent > 0 {
 		s.Sent++
 		if r.sent-r.due > lateAfter {

@@ -45,9 +45,8 @@ type Options struct {
 	Targets    []Target                  // asked in turn
 	Originator servicerequests.EUI
 
-	Wait      time.Duration // for answers after a stage's end; 0: 30 s
-	Workers   int           // requests being sent at once; 0: 256
-	LateAfter time.Duration // 0: 10 ms
+	Wait    time.Duration // for answers after a stage's end; 0: 30 s
+	Workers int           // requests being sent at once; 0: 256
 
 	Counters Counters
 	Signer   exchange.Signer
@@ -82,8 +81,8 @@ func (o Options) Validate() error {
 			errs = append(errs, errors.New("services: 8.2 is answered by the DCC itself; a load test asks devices"))
 		}
 	}
-	if o.Wait < 0 || o.Workers < 0 || o.LateAfter < 0 {
-		errs = append(errs, errors.New("wait, workers and late_after must not be negative"))
+	if o.Wait < 0 || o.Workers < 0 {
+		errs = append(errs, errors.New("wait and workers must not be negative"))
 	}
 	return errors.Join(errs...)
 }
@@ -123,7 +122,6 @@ func New(o Options) (*Tester, error) {
 	}
 	o.Wait = cmp.Or(o.Wait, 30*time.Second)
 	o.Workers = cmp.Or(o.Workers, 256)
-	o.LateAfter = cmp.Or(o.LateAfter, 10*time.Millisecond)
 	door := exchange.New(exchange.Options{Journal: nowhere{}, Signer: o.Signer, Gateway: o.Gateway, Verifier: o.Verifier, Clock: clock.Clock{}, Log: o.Log})
 	return &Tester{o: o, open: map[id]*open{}, busy: map[servicerequests.EUI]bool{}, door: door}, nil
 }
@@ -182,7 +180,7 @@ func (t *Tester) Run(ctx context.Context, plan Stage) (Step, error) {
 			t.release(o)
 		}
 	}
-	step := fold(s.records, plan, t.o.LateAfter)
+	step := fold(s.records, plan)
 	step.From = s.start.Sub(t.start).Seconds()
 	return step, ctx.Err()
 }

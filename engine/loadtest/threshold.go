@@ -3,6 +3,7 @@ package loadtest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,16 +57,9 @@ var (
 // Metrics lists what a threshold can be on: latencies (a duration), shares of the
 // requests (per cent), rates (requests a second).
 func Metrics() []string {
-	var all []string
-	for name := range latencies {
-		all = append(all, name)
-	}
-	for name := range shares {
-		all = append(all, name)
-	}
-	for name := range rates {
-		all = append(all, name)
-	}
+	all := slices.Collect(maps.Keys(latencies))
+	all = slices.AppendSeq(all, maps.Keys(shares))
+	all = slices.AppendSeq(all, maps.Keys(rates))
 	slices.Sort(all)
 	return all
 }

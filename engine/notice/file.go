@@ -102,18 +102,19 @@ func (s *state) next(channel string) (Notice, bool) {
 
 // taken notes that a channel has taken a notice.
 func (s *state) taken(id, channel string) {
-	for i := range s.Unsaid {
-		if s.Unsaid[i].Notice.ID == id {
-			s.Unsaid[i].To = slices.DeleteFunc(s.Unsaid[i].To, func(to string) bool { return to == channel })
-		}
-	}
-	s.Unsaid = slices.DeleteFunc(s.Unsaid, func(u unsaid) bool { return len(u.To) == 0 })
+	s.drop(func(n *Notice, to string) bool { return n.ID == id && to == channel })
 }
 
 // only forgets channels that there are no more.
 func (s *state) only(channels []string) {
+	s.drop(func(_ *Notice, to string) bool { return !slices.Contains(channels, to) })
+}
+
+// drop has some notices wait for some channels no more.
+func (s *state) drop(which func(n *Notice, to string) bool) {
 	for i := range s.Unsaid {
-		s.Unsaid[i].To = slices.DeleteFunc(s.Unsaid[i].To, func(to string) bool { return !slices.Contains(channels, to) })
+		u := &s.Unsaid[i]
+		u.To = slices.DeleteFunc(u.To, func(to string) bool { return which(&u.Notice, to) })
 	}
 	s.Unsaid = slices.DeleteFunc(s.Unsaid, func(u unsaid) bool { return len(u.To) == 0 })
 }

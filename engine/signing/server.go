@@ -32,42 +32,30 @@ const (
 func (s *Service) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/about", func(w http.ResponseWriter, r *http.Request) { answer(w, s.about(), nil) })
-	mux.HandleFunc("POST /v1/open", func(w http.ResponseWriter, r *http.Request) {
-		ev, err := read[Evidence](w, r, mostEvidence)
-		var granted Granted
-		if err == nil {
-			granted, err = s.Open(r.Context(), ev)
-		}
-		answer(w, granted, err)
-	})
-	mux.HandleFunc("POST /v1/request", func(w http.ResponseWriter, r *http.Request) {
-		a, err := read[question](w, r, mostAsk)
-		var document []byte
-		if err == nil {
-			document, err = s.request(r.Context(), a.Meter, duis.Request{ID: a.ID, Service: servicerequests.Service(a.Service), InventoryDevice: a.Inventory})
-		}
-		signed(w, document, s.unread(err))
-	})
-	mux.HandleFunc("POST /v1/command", func(w http.ResponseWriter, r *http.Request) {
-		a, err := read[question](w, r, mostAsk)
-		var document []byte
-		if err == nil {
-			document, err = s.command(r.Context(), a.Meter, gbcs.Expected{Service: servicerequests.Service(a.Service), ID: a.ID}, a.PreCommand)
-		}
-		signed(w, document, s.unread(err))
-	})
-	mux.HandleFunc("POST /v1/agree", func(w http.ResponseWriter, r *http.Request) {
-		d, err := read[derivation](w, r, mostAsk)
-		var key [16]byte
-		if err == nil {
-			key, err = s.agree(r.Context(), d)
-		}
-		answer(w, derivedKey{key[:]}, err)
-	})
+	mux.HandleFunc("POST /v1/open", asked(mostEvidence, s.Open, func(w http.ResponseWriter, granted Granted, err error) { answer(w, granted, err) }))
+	mux.HandleFunc("POST /v1/request", asked(mostAsk, func(ctx context.Context, q question) ([]byte, error) {
+		return s.request(ctx, q.Meter, duis.Request{ID: q.ID, Service: servicerequests.Service(q.Service), InventoryDevice: q.Inventory})
+	}, s.signed))
+	mux.HandleFunc("POST /v1/command", asked(mostAsk, func(ctx context.Context, q question) ([]byte, error) {
+		return s.command(ctx, q.Meter, gbcs.Expected{Service: servicerequests.Service(q.Service), ID: q.ID}, q.PreCommand)
+	}, s.signed))
+	mux.HandleFunc("POST /v1/agree", asked(mostAsk, s.agree, func(w http.ResponseWriter, key [16]byte, err error) { answer(w, derivedKey{key[:]}, err) }))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, &unreadable{fmt.Errorf("%s %s: this signer speaks version %s of the interface", r.Method, r.URL.Path, interfaceVersion), http.StatusNotFound})
 	})
 	return mux
+}
+
+// asked reads a question, has it answered, and writes the answer.
+func asked[Q, A any](most int64, do func(context.Context, Q) (A, error), write func(http.ResponseWriter, A, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var a A
+		q, err := read[Q](w, r, most)
+		if err == nil {
+			a, err = do(r.Context(), q)
+		}
+		write(w, a, err)
+	}
 }
 
 // unreadable is the error for a question that cannot be read.
@@ -97,16 +85,12 @@ func read[T any](w http.ResponseWriter, r *http.Request, most int64) (v T, err e
 	return v, &unreadable{err, status}
 }
 
-// unread writes a question into the log that named a forbidden service: Enable, Disable, a
-// switch to Prepayment.
-func (s *Service) unread(err error) error {
+// signed writes a signed document. A question that named a forbidden service (Enable, Disable, a
+// switch to Prepayment) is in the log as a refusal.
+func (s *Service) signed(w http.ResponseWriter, document []byte, err error) {
 	if errors.Is(err, servicerequests.ErrNotPermitted) {
-		return s.refuse(signature{}, err)
+		err = s.refuse(signature{}, err)
 	}
-	return err
-}
-
-func signed(w http.ResponseWriter, document []byte, err error) {
 	if err != nil {
 		answer(w, nil, err)
 		return

@@ -11,13 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
 
 	"safemode/engine/authority"
 	"safemode/engine/direction"
+	"safemode/engine/durable"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
@@ -103,7 +103,7 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 	if err := s.replayLog(ctx); err != nil {
 		return nil, err
 	}
-	inode, err := inodeOf(path)
+	inode, err := durable.Folder(o.Folder).Mark(logName)
 	if err != nil {
 		return nil, err
 	}
@@ -119,17 +119,6 @@ func New(ctx context.Context, o Options) (_ *Service, err error) {
 		return nil, err
 	}
 	return s, s.noteFreeze()
-}
-
-func inodeOf(path string) (uint64, error) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return 0, err
-	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && info.Mode().IsRegular() {
-		return stat.Ino, nil
-	}
-	return 0, fmt.Errorf("%s is no regular file", path)
 }
 
 // Close closes the log.
@@ -325,9 +314,6 @@ func (s *Service) permit(ctx context.Context, p signature) error {
 	}
 	s.mu.Unlock()
 	if err != nil {
-		if errors.Is(err, signer.ErrStopped) || errors.Is(err, signer.ErrUnavailable) {
-			return s.refuseStopped(p, err)
-		}
 		return s.refuse(p, err)
 	}
 	if err := s.log.Commit(ctx); err != nil { // what was queued before is durable, or nothing is signed
@@ -357,25 +343,18 @@ func (s *Service) check(p signature) error {
 	return s.memory.check(p)
 }
 
-// refuse records a refusal and makes its error.
+// refuse records a refusal and makes its error. That nothing may be signed now is no refusal
+// of this message.
 func (s *Service) refuse(p signature, why error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.logRefusal(p, why)
 	var rate *rateError
 	var refused *signer.RefusedError
-	if errors.As(why, &rate) || errors.As(why, &refused) {
+	if errors.As(why, &rate) || errors.As(why, &refused) || errors.Is(why, signer.ErrStopped) || errors.Is(why, signer.ErrUnavailable) {
 		return why
 	}
 	return &signer.RefusedError{ID: p.id, Err: why}
-}
-
-// refuseStopped records a refusal because nothing may be signed now.
-func (s *Service) refuseStopped(p signature, why error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.logRefusal(p, why)
-	return why
 }
 
 // logRefusal writes a refusal into the log, up to a bound.
@@ -465,13 +444,12 @@ func acceptanceSubject(id string, records uint64, hash [32]byte, inode uint64) s
 // if two people have approved exactly that log. With nil approvals it only returns what they
 // must name.
 func Accept(ctx context.Context, o Options, approvals []*direction.Approval) (subject string, err error) {
-	path := filepath.Join(o.Folder, logName)
-	log, err := journal.Open(path, journal.Options{})
+	log, err := journal.Open(filepath.Join(o.Folder, logName), journal.Options{})
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	inode, err := inodeOf(path)
+	inode, err := durable.Folder(o.Folder).Mark(logName)
 	if err != nil {
 		return "", err
 	}
