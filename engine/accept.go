@@ -98,17 +98,13 @@ func AcceptJournal(ctx context.Context, a Acceptance) (accepted []Accepted, err 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	records, err := halfSigned(ctx, j)
+	records, at, err := halfSigned(ctx, j) // by the sweep's clock, which this process does not have
 	if err != nil {
 		return nil, err
 	}
 	order := record.OrderBody{Action: record.OrderAccept, By: a.By, Reason: "a restored journal or a copied custody is gone on with; the newer one is lost", Reference: subject}
-	at := records.last // by the sweep's clock, which this process does not have
-	for i := range records.outcomes {
-		records.outcomes[i].At = at
-	}
-	records.outcomes = append(records.outcomes, record.Record{At: at, Kind: record.Operator, Code: order.Action, Body: record.Encode(order)})
-	if err := j.Commit(ctx, records.outcomes...); err != nil {
+	records = append(records, record.Record{At: at, Kind: record.Operator, Code: order.Action, Body: record.Encode(order)})
+	if err := j.Commit(ctx, records...); err != nil {
 		return nil, err
 	}
 	for _, m := range ours {
@@ -127,22 +123,16 @@ func AcceptJournal(ctx context.Context, a Acceptance) (accepted []Accepted, err 
 	return accepted, err
 }
 
-// half is what a restored journal knows only half of.
-type half struct {
-	outcomes []record.Record
-	last     time.Time
-}
-
 // halfSigned finds the open critical requests without a signed command, and gives
-// them up.
-func halfSigned(ctx context.Context, j *journal.Journal) (h half, err error) {
+// them up, as of the last instant that the journal has.
+func halfSigned(ctx context.Context, j *journal.Journal) (outcomes []record.Record, last time.Time, err error) {
 	open := map[servicerequests.RequestID]record.Record{}
 	for r, err := range j.Records(ctx, 1) {
 		if err != nil {
-			return h, err
+			return nil, last, err
 		}
-		if r.At.After(h.last) {
-			h.last = r.At
+		if r.At.After(last) {
+			last = r.At
 		}
 		switch r.Kind {
 		case record.Request:
@@ -155,10 +145,10 @@ func halfSigned(ctx context.Context, j *journal.Journal) (h half, err error) {
 		}
 	}
 	for _, r := range open {
-		o := record.OutcomeBody{Class: record.ClassInDoubt, SentAt: r.At, AnsweredAt: h.last}
-		r.Kind, r.Code, r.Body = record.Outcome, o.Class.String(), record.Encode(o)
-		h.outcomes = append(h.outcomes, r)
+		o := record.OutcomeBody{Class: record.ClassInDoubt, SentAt: r.At, AnsweredAt: last}
+		r.At, r.Kind, r.Code, r.Body = last, record.Outcome, o.Class.String(), record.Encode(o)
+		outcomes = append(outcomes, r)
 	}
-	slices.SortFunc(h.outcomes, func(a, b record.Record) int { return cmp.Compare(a.Seq, b.Seq) })
-	return h, nil
+	slices.SortFunc(outcomes, func(a, b record.Record) int { return cmp.Compare(a.Seq, b.Seq) })
+	return outcomes, last, nil
 }

@@ -248,18 +248,11 @@ func (e *Engine) checkStandby(ctx context.Context) error {
 	return nil
 }
 
-// registerGates shows whether each gate is open, as of the moment of the scrape.
+// registerGates shows whether each gate is open.
 func (e *Engine) registerGates() {
 	for _, gate := range direction.AllGates {
-		e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "safemode_gate_open", Help: "1 where a gate lets requests pass, 0 where it is closed.",
-			ConstLabels: prometheus.Labels{"gate": string(gate)},
-		}, func() float64 {
-			if e.o.Gates.CheckGate(gate, e.clock.Wall()) != nil {
-				return 0
-			}
-			return 1
-		}))
+		e.registerFlag("safemode_gate_open", "1 where a gate lets requests pass, 0 where it is closed.", prometheus.Labels{"gate": string(gate)},
+			func() bool { return e.o.Gates.CheckGate(gate, e.clock.Wall()) == nil })
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"syscall"
 	"time"
@@ -69,11 +70,16 @@ func (e *Engine) serveConsole(ctx context.Context, servers *sync.WaitGroup) (end
 	server := console.Server(e.desk, e.o.Log.Named("console"))
 	server.RegisterOnShutdown(func() { close(e.closing) })
 	servers.Go(func() { e.serve(server, e.console) }) // ends with Shutdown or Close
-	return func() {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if server.Shutdown(last) != nil {
-			_ = server.Close() // somebody who does not let go
+	return func() { endServers(ctx, server) }
+}
+
+// endServers lets who has asked have the answer, for a second.
+func endServers(ctx context.Context, servers ...*http.Server) {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	for _, s := range servers {
+		if s.Shutdown(last) != nil {
+			_ = s.Close() // somebody who does not let go
 		}
 	}
 }

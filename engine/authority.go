@@ -275,39 +275,27 @@ func stopOf(ctx context.Context, j *journal.Journal, opened, before uint64, stor
 		}
 		from = max(from, kept.Seq)
 	}
-	tripped, err := j.LatestBetween(ctx, from, before, record.Tripwire)
+	tripped, trip, err := latest[record.TripwireBody](ctx, j, from, before, record.Tripwire)
 	if err != nil {
 		return s, err
 	}
 	if tripped.Seq > 0 {
-		body, err := record.Decode[record.TripwireBody](tripped)
-		if err != nil {
-			return s, err
-		}
-		s.Seq, s.Halted, s.Reason = tripped.Seq, true, body.Reason
+		s.Seq, s.Halted, s.Reason = tripped.Seq, true, trip.Reason
 	}
-	closed, err := j.LatestBetween(ctx, opened, before, record.Closed)
+	closed, end, err := latest[record.ClosedBody](ctx, j, opened, before, record.Closed)
 	if err != nil {
 		return s, err
 	}
 	if closed.Seq > 0 {
-		body, err := record.Decode[record.ClosedBody](closed)
-		if err != nil {
-			return s, err
-		}
-		s.Seq, s.Halted, s.Reason = closed.Seq, s.Halted || closed.Code == record.ClosedHalted, body.Reason
+		s.Seq, s.Halted, s.Reason = closed.Seq, s.Halted || closed.Code == record.ClosedHalted, end.Reason
 		s.Ceased = closed.Code == record.ClosedCeased
 	}
-	halted, err := j.LatestBetween(ctx, from, before, record.Halted)
+	halted, halt, err := latest[record.HaltedBody](ctx, j, from, before, record.Halted)
 	if err != nil {
 		return s, err
 	}
 	if halted.Seq > 0 {
-		body, err := record.Decode[record.HaltedBody](halted)
-		if err != nil {
-			return s, err
-		}
-		s.Seq, s.Halted, s.Reason = halted.Seq, true, body.Reason
+		s.Seq, s.Halted, s.Reason = halted.Seq, true, halt.Reason
 	}
 	taken, err := j.LatestBetween(ctx, max(from, closed.Seq), before, record.Operator)
 	if err != nil || taken.Seq == 0 || taken.Code != record.OrderAccept {
@@ -316,6 +304,15 @@ func stopOf(ctx context.Context, j *journal.Journal, opened, before uint64, stor
 	body, err := record.Decode[record.OrderBody](taken)
 	s.Seq, s.Accepted, s.Reason = taken.Seq, body.Reference, body.Reason
 	return s, err
+}
+
+// latest is the last record of a kind between two others, with its body; its number is 0 where
+// there is none.
+func latest[T record.Body](ctx context.Context, j *journal.Journal, after, before uint64, kind record.Kind) (r record.Record, body T, err error) {
+	if r, err = j.LatestBetween(ctx, after, before, kind); err == nil && r.Seq > 0 {
+		body, err = record.Decode[T](r)
+	}
+	return r, body, err
 }
 
 // logLook notes evidence of the gates that could not be read.

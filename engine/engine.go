@@ -397,19 +397,17 @@ func (e *Engine) end(ctx context.Context, outcome error) error {
 	body := record.ClosedBody{Throttled: e.runner.Status().Throttled}
 	code := record.ClosedFinished
 	var halt *sweep.HaltError
-	begun := true
 	switch {
+	case e.journal.Err() != nil:
+		return nil // outcome says why
 	case errors.Is(outcome, sweep.ErrStopped):
 		code, body.Reason = record.ClosedInterrupted, outcome.Error()
 	case errors.Is(outcome, sweep.ErrCeased):
 		code, body.Reason = record.ClosedCeased, outcome.Error()
 	case errors.As(outcome, &halt):
 		code, body.Reason = record.ClosedHalted, halt.Why()
-	case outcome != nil:
-		begun = false
-	}
-	if writable := e.journal.Err() == nil; !begun || !writable {
-		return nil // outcome says why
+	case outcome != nil: // it has not begun
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

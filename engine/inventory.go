@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"safemode/engine/directory"
@@ -18,8 +19,7 @@ import (
 // Asked is what [AskInventory] asked and heard.
 type Asked struct {
 	ID      servicerequests.RequestID
-	Code    servicerequests.ResponseCode // of a refusal
-	Devices duis.Inventory               // of the home; proven
+	Devices duis.Inventory // of the home; proven
 }
 
 // ErrSignerAlone says that a signer in a process of its own signs for a sweep that it has
@@ -69,16 +69,14 @@ func AskInventory(ctx context.Context, o Options, originator, device servicerequ
 	if err != nil {
 		return a, err
 	}
-	devicesFound, ok := reply.Content.(duis.Inventory)
-	if a.Code, a.Devices = reply.Code, devicesFound; !ok {
+	var ok bool
+	if a.Devices, ok = reply.Content.(duis.Inventory); !ok {
 		return a, fmt.Errorf("the DCC answers %s", reply.Code)
 	}
-	for _, d := range a.Devices {
-		if d.ID == device {
-			return a, nil
-		}
+	if !slices.ContainsFunc(a.Devices, func(d duis.Device) bool { return d.ID == device }) {
+		return a, errors.New("the answer does not name the device")
 	}
-	return a, errors.New("the answer does not name the device")
+	return a, nil
 }
 
 // verifierOf proves what the DCC says to all identities.

@@ -32,7 +32,7 @@ func checkKeys(o Options) error {
 		check(fmt.Sprintf("identity %v: XML signing certificate", id.EUI), id.XMLSigning.Certificate, smki.SignsRequests)
 		check(fmt.Sprintf("identity %v: digital signing certificate", id.EUI), id.DigitalSigning.Certificate, smki.SignsPreCommands)
 		check(fmt.Sprintf("identity %v: key agreement certificate", id.EUI), id.KeyAgreement.Certificate, smki.SupplierAgrees)
-		for _, c := range []*smki.Certificate{id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate} {
+		for _, c := range id.certificates() {
 			if c.EUI != id.EUI {
 				faults = append(faults, fmt.Errorf("%w: identity %v: a certificate belongs to %v", ErrRefused, id.EUI, c.EUI))
 			}
@@ -40,7 +40,7 @@ func checkKeys(o Options) error {
 	}
 	for _, address := range []string{o.DCC.URL, o.DCC.SMKIURL} {
 		for _, id := range o.Identities {
-			for _, c := range []*smki.Certificate{id.XMLSigning.Certificate, id.DigitalSigning.Certificate, id.KeyAgreement.Certificate} {
+			for _, c := range id.certificates() {
 				if c.IsPublished() && !loopback(address) {
 					faults = append(faults, fmt.Errorf("%w: identity %v: anybody can have the private key of certificate %s (the DCC's published test set), and %s is not loopback",
 						ErrRefused, id.EUI, c.SerialText(), address))
@@ -55,6 +55,10 @@ func checkKeys(o Options) error {
 		check("the DCC's XML signing certificate", c, smki.SignsResponses)
 	}
 	return errors.Join(faults...)
+}
+
+func (i *Identity) certificates() []*smki.Certificate {
+	return []*smki.Certificate{i.XMLSigning.Certificate, i.DigitalSigning.Certificate, i.KeyAgreement.Certificate}
 }
 
 // CheckCertificate holds one certificate to its purpose, to the environment and, where

@@ -50,12 +50,17 @@ func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place 
 	st.Meters = header.Counts.Targets
 	st.Calls = new(calledHomes).look(path, st.SweepID)
 	st.RealTime = time.Now().UTC()
+	judge(&st, place)
+	return st, nil
+}
+
+// judge judges a status by the later of the two clocks: the sweep's may run fast.
+func judge(st *record.Status, place advice.Place) {
 	now := st.RealTime
-	if st.Time.After(now) { // its clock runs fast
+	if st.Time.After(now) {
 		now = st.Time
 	}
-	advice.Judge(&st, place, now)
-	return st, nil
+	advice.Judge(st, place, now)
 }
 
 // statusFrom reads how a journal ends, and its ID.
@@ -180,9 +185,5 @@ func Tally(st *record.Status, r *report.Report, place advice.Place) {
 			st.Reasons = append(st.Reasons, record.ReasonCount{Verdict: reason.Verdict, Reason: reason.Reason, Meters: reason.Meters})
 		}
 	}
-	now := st.RealTime
-	if st.Time.After(now) {
-		now = st.Time
-	}
-	advice.Judge(st, place, now)
+	judge(st, place)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"safemode/engine/custody"
 	"safemode/engine/directory"
@@ -23,9 +24,7 @@ import (
 	"safemode/engine/plan"
 	"safemode/engine/proof"
 	"safemode/engine/record"
-	"safemode/engine/signer"
 	"safemode/servicerequests"
-	"safemode/servicerequests/gbcs"
 	"safemode/servicerequests/smki"
 )
 
@@ -112,34 +111,31 @@ func checkLoadKeys(o *LoadOptions) error {
 	if len(o.DCC.Transform) == 0 || len(o.DCC.XMLSigning) == 0 {
 		faults = append(faults, errors.New("the DCC's certificates are missing"))
 	}
-	faults = append(faults, checkKeys(Options{
-		Plan: &plan.Plan{Header: plan.Header{Environment: Simulator}}, Identities: []Identity{o.Identity}, DCC: o.DCC,
-	}))
-	return errors.Join(faults...)
+	return errors.Join(append(faults, checkKeys(o.sweep()))...)
+}
+
+// sweep is what a sweep of a simulator would have of keys and of the DCC.
+func (o *LoadOptions) sweep() Options {
+	return Options{Plan: &plan.Plan{Header: plan.Header{Environment: Simulator}}, Identities: []Identity{o.Identity}, DCC: o.DCC}
 }
 
 func (l *LoadTest) wire(o LoadOptions) (err error) {
-	id := o.Identity
 	if l.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, TLS: o.DCC.TLS, Timeout: o.DCC.Timeout, Connections: max(64, o.Test.Workers)}); err != nil {
 		return err
 	}
 	if l.devices, err = directory.New(directory.Options{URL: o.DCC.SMKIURL, TLS: o.DCC.TLS, Authorities: o.DCC.Authorities}); err != nil {
 		return err
 	}
-	gate, err := signer.New(signer.Options{Identities: map[servicerequests.EUI]signer.Identity{id.EUI: id.gate()}})
+	gate, agreements, err := keysFrom(o.sweep())
 	if err != nil {
 		return err
 	}
-	verifier, err := proof.New(proof.Options{
-		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, Devices: l.devices,
-		Agreements:   map[servicerequests.EUI]gbcs.Agreement{id.EUI: gbcs.AgreementOf(id.KeyAgreement.Key)},
-		ServerProven: true, // a loopback address, and test keys: a refusal is the simulator's
-	})
+	verifier, err := verifierOf(o.sweep(), agreements, l.devices, l.gateway)
 	if err != nil {
 		return err
 	}
 	o.Test.Counters, o.Test.Signer, o.Test.Gateway, o.Test.Verifier = l.custody, gate, l.gateway, verifier
-	o.Test.Originator, o.Test.Log = id.EUI, o.Log
+	o.Test.Originator, o.Test.Log = o.Identity.EUI, o.Log
 	if l.tester, err = loadtest.New(o.Test); err != nil {
 		return err
 	}
@@ -181,28 +177,17 @@ func (l *LoadTest) Check(ctx context.Context, organisation servicerequests.EUI) 
 // Meet asks for the meters' keys, as many at once as the directory asks for, so
 // that what is measured is the system and not this program's first contact.
 func (l *LoadTest) Meet(ctx context.Context, meters []loadtest.Target) error {
-	next := make(chan loadtest.Target)
-	var workers sync.WaitGroup
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	for range 16 {
-		workers.Go(func() {
-			for m := range next {
-				if _, err := l.devices.Keys(ctx, m.Device); err != nil {
-					cancel(fmt.Errorf("keys of %v: %w", m.Device, err))
-				}
+	asking, ctx := errgroup.WithContext(ctx)
+	asking.SetLimit(16)
+	for _, m := range meters {
+		asking.Go(func() error {
+			if _, err := l.devices.Keys(ctx, m.Device); err != nil {
+				return fmt.Errorf("keys of %v: %w", m.Device, err)
 			}
+			return ctx.Err()
 		})
 	}
-	for _, m := range meters {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- m
-	}
-	close(next)
-	workers.Wait()
-	return context.Cause(ctx)
+	return asking.Wait()
 }
 
 // Run carries one stage out; see [loadtest.Tester.Run].

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -73,21 +75,9 @@ func (e *Engine) pin(ctx context.Context) {
 	if e.pins == nil {
 		return
 	}
-	every := e.o.Checkpoints.Every
-	if every == 0 {
-		every = time.Minute
-	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		e.pinNow()
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			e.pinNow()
-			return
-		}
-	}
+	e.pinNow()
+	every(ctx, cmp.Or(e.o.Checkpoints.Every, time.Minute), e.pinNow)
+	e.pinNow()
 }
 
 func (e *Engine) pinNow() {
@@ -104,13 +94,10 @@ func (e *Engine) pinNow() {
 // last one.
 func (e *Engine) startPinning() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		e.pin(ctx)
-	}()
+	var pinning sync.WaitGroup
+	pinning.Go(func() { e.pin(ctx) })
 	return func() {
 		cancel()
-		<-done
+		pinning.Wait()
 	}
 }

@@ -134,28 +134,28 @@ func (e *Engine) watchSigner(ctx context.Context) {
 		return
 	}
 	gone := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(time.Second):
-		}
-		switch why := e.signerTrouble(); {
+	every(ctx, time.Second, func() {
+		why := e.signerTrouble()
+		switch {
 		case why != "" && !gone:
 			e.o.Log.Warn("the sweep waits for its signer", zap.String("why", why))
 		case why == "" && gone:
 			e.o.Log.Info("the signer is back")
 		}
-		gone = e.signerTrouble() != ""
-	}
+		gone = why != ""
+	})
 }
 
 // registerSigner has the metrics say whether the signer signs.
 func (e *Engine) registerSigner() {
-	e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "safemode_signer_troubled", Help: "1 while the signer's process gives no signatures; 0 where there is none.",
-	}, func() float64 {
-		if e.signerTrouble() != "" {
+	e.registerFlag("safemode_signer_troubled", "1 while the signer's process gives no signatures; 0 where there is none.", nil,
+		func() bool { return e.signerTrouble() != "" })
+}
+
+// registerFlag has the metrics say whether something is so, as of the moment of the scrape.
+func (e *Engine) registerFlag(name, help string, labels prometheus.Labels, is func() bool) {
+	e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 {
+		if is() {
 			return 1
 		}
 		return 0

@@ -178,18 +178,13 @@ func (e *Engine) watchStandby(ctx context.Context) {
 	if !journal.IsAddress(e.o.Journal) {
 		return
 	}
-	ticker := time.NewTicker(standbyEvery)
-	defer ticker.Stop()
-	for {
+	look := func() {
 		if all, err := e.journal.Standby(ctx); err == nil { // else the journal's own writes say what is wrong
 			e.standby.Store(&all)
 		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
 	}
+	look()
+	every(ctx, standbyEvery, look)
 }
 
 // retryAfter is when an inbox that stands by is to be asked again, in seconds.
@@ -225,13 +220,7 @@ func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
 	}
 	serving.Go(func() { e.serve(in, e.inbox.Lend()) })
 	return func() {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		for _, s := range servers {
-			if s.Shutdown(last) != nil {
-				_ = s.Close() // somebody who does not let go
-			}
-		}
+		endServers(ctx, servers...)
 		serving.Wait()
 	}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"safemode/engine/breaker"
 	"safemode/engine/checkpoint"
@@ -230,6 +231,32 @@ func (e *Engine) reachSMKI(ctx context.Context) (err error) {
 	return nil
 }
 
+// checkReplicated looks for which servers the commits of a journal in a database wait. In an
+// environment that has homes in it, one that a single server may lose is refused: a counter
+// that is lost with it would be used twice.
+func (e *Engine) checkReplicated(ctx context.Context) error {
+	o := &e.o
+	if !journal.IsAddress(o.Journal) {
+		return nil
+	}
+	said, err := journal.Replicated(ctx, o.Journal)
+	switch {
+	case err == nil:
+	case !errors.Is(err, journal.ErrOneServer):
+		return err
+	case o.AcceptOneServer:
+		said = err.Error() + ", as the configuration accepts"
+	case o.Plan.Environment == Simulator:
+		said = err.Error() + ", which environment live refuses"
+	default:
+		return fmt.Errorf("%w: environment %s: %w: name a synchronous standby in the database, or accept the loss (journal.accept_one_server)",
+			ErrRefused, o.Plan.Environment, err)
+	}
+	e.replicated = said
+	o.Log.Info("the journal's database", zap.String("commits", said))
+	return nil
+}
+
 // openJournal opens the journal, for which it may stand by, and holds the plan against it.
 func (e *Engine) openJournal(ctx context.Context) (err error) {
 	o := &e.o
@@ -308,23 +335,18 @@ func (e *Engine) counted() custody.Owner {
 }
 
 // checkCounters asks for the counters of each identity, and takes none.
-func (e *Engine) checkCounters(context.Context) error {
+func (e *Engine) checkCounters(context.Context) (first error) {
 	for _, id := range e.o.Identities {
 		over, err := custody.Check(e.files, id.EUI, e.counted(), e.counting(id.EUI))
 		if e.waits != nil && errors.Is(err, custody.ErrInUse) {
 			err = nil // they are free when the other engine has ended
 		}
 		e.foreseen = append(e.foreseen, Counter{id.EUI, over, err})
-		if err != nil && !e.looks {
-			return err
+		if first = cmp.Or(first, err); first != nil && !e.looks {
+			return first
 		}
 	}
-	for _, c := range e.foreseen {
-		if c.Err != nil {
-			return c.Err
-		}
-	}
-	return nil
+	return first
 }
 
 // made is what a start makes before it takes anything.

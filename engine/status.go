@@ -6,6 +6,7 @@ import (
 	"math"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,11 +37,8 @@ func (e *Engine) Status() record.Status {
 		}
 	}
 	st.Breakers = e.circuits.Troubled()
-	if st.State == "halted" {
-		e.haltedAt.CompareAndSwap(0, e.clock.Now().UnixNano())
-		st.Since = time.Unix(0, e.haltedAt.Load()).UTC()
-	}
-	st.BreakersSince = e.troubledSince(len(st.Breakers) > 0)
+	st.Since = since(&e.haltedAt, st.State == "halted", e.clock.Now())
+	st.BreakersSince = since(&e.troubled, len(st.Breakers) > 0, time.Now())
 	st.UnknownSigner, st.UnknownSince = e.prover.UnknownSigner()
 	st.Signer = e.signerTrouble()
 	if limit := e.limit(); !math.IsInf(limit, 1) {
@@ -60,14 +58,14 @@ func (e *Engine) Status() record.Status {
 	return st
 }
 
-// troubledSince is since when a circuit was not closed, as far as a look has seen it.
-func (e *Engine) troubledSince(now bool) time.Time {
-	if !now {
-		e.troubled.Store(0)
+// since is when a look first saw what is so now; zero where it is not so.
+func since(first *atomic.Int64, is bool, now time.Time) time.Time {
+	if !is {
+		first.Store(0)
 		return time.Time{}
 	}
-	e.troubled.CompareAndSwap(0, time.Now().UnixNano())
-	return time.Unix(0, e.troubled.Load()).UTC()
+	first.CompareAndSwap(0, now.UnixNano())
+	return time.Unix(0, first.Load()).UTC()
 }
 
 // identify says which sweep it is, and whether it is real.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -235,10 +236,7 @@ func learn(k *console.Known, r *record.Record, device servicerequests.EUI) {
 func (s stories) withDevice(ctx context.Context, device servicerequests.EUI) report.Witnesses {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	w := report.Witnesses{XML: s.witnesses.XML, Message: map[servicerequests.EUI]report.Witness{}}
-	for eui, witness := range s.witnesses.Message {
-		w.Message[eui] = witness
-	}
+	w := report.Witnesses{XML: s.witnesses.XML, Message: maps.Clone(s.witnesses.Message)}
 	if witness, err := s.device(ctx, device); err == nil {
 		w.Message[device] = witness
 	}

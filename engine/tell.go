@@ -16,6 +16,20 @@ const (
 	lastWords = 5 * time.Second
 )
 
+// every does something again and again, with a pause of real time before each, until ctx ends.
+func every(ctx context.Context, pause time.Duration, do func()) {
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			do()
+		}
+	}
+}
+
 // tellPeople has people told of what needs them, until the function that it returns is
 // called: that looks once more, at how the run has ended. It shares nothing with the core
 // but the status, which the core leaves for whoever wants it.
@@ -31,18 +45,7 @@ func (e *Engine) tellPeople(ctx context.Context) (stop func()) {
 	telling, end := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { desk.Run(telling) })
-	running.Go(func() {
-		ticker := time.NewTicker(lookEvery)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				look()
-			case <-telling.Done():
-				return
-			}
-		}
-	})
+	running.Go(func() { every(telling, lookEvery, look) })
 	return func() {
 		look()
 		last, cancel := context.WithTimeout(telling, lastWords)

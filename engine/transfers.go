@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"time"
@@ -86,41 +87,32 @@ func (e *Engine) watchTransfers(ctx context.Context) {
 	if t.Path == "" {
 		return
 	}
-	ticker := time.NewTicker(transfersPoll)
-	defer ticker.Stop()
 	was := e.transfersRead
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		is, err := os.Stat(t.Path)
-		if err == nil && was != nil && os.SameFile(is, was) && is.ModTime().Equal(was.ModTime()) && is.Size() == was.Size() {
-			continue
-		}
-		if err != nil && was == nil {
-			continue // it was said
+	every(ctx, transfersPoll, func() {
+		is, f, err := t.read(e.o.Plan, was)
+		switch {
+		case err != nil && is == nil && was == nil: // it was said
+		case err != nil:
+			e.o.Log.Error("the list of transfers cannot be read: the last good one stays in force", zap.Error(err))
+		case is != was:
+			e.o.Log.Info("the list of transfers has changed", zap.Int("planned", len(f.Homes)), zap.Int("unknown", f.Unknown))
+			e.runner.Transfers(f.Homes)
 		}
 		was = is
-		if err != nil {
-			was = nil
-		}
-		f, err := e.lookAtTransfers(err)
-		if err != nil {
-			e.o.Log.Error("the list of transfers cannot be read: the last good one stays in force", zap.Error(err))
-			continue
-		}
-		e.o.Log.Info("the list of transfers has changed", zap.Int("planned", len(f.Homes)), zap.Int("unknown", f.Unknown))
-		e.runner.Transfers(f.Homes)
-	}
+	})
 }
 
-func (e *Engine) lookAtTransfers(err error) (ForeseenTransfers, error) {
-	if err != nil {
-		return ForeseenTransfers{}, err
+// read reads the list, unless it is the file that it was. Without a file there is no is.
+func (t Transfers) read(p *plan.Plan, was fs.FileInfo) (is fs.FileInfo, f ForeseenTransfers, err error) {
+	is, err = os.Stat(t.Path)
+	switch {
+	case err != nil:
+		return nil, f, err
+	case was != nil && os.SameFile(is, was) && is.ModTime().Equal(was.ModTime()) && is.Size() == was.Size():
+		return was, f, nil
 	}
-	return e.o.Transfers.Foresee(e.o.Plan)
+	f, err = t.Foresee(p)
+	return is, f, err
 }
 
 // firstTransfers reads the list as the sweep starts. One that cannot be read refuses it.
@@ -129,14 +121,10 @@ func (e *Engine) firstTransfers(context.Context) error {
 	if t.Path == "" {
 		return nil
 	}
-	read, err := os.Stat(t.Path)
-	var f ForeseenTransfers
-	if err == nil {
-		f, err = t.Foresee(e.o.Plan)
-	}
+	is, f, err := t.read(e.o.Plan, nil)
 	if err != nil {
 		return fmt.Errorf("%w: transfers: %w", ErrRefused, err)
 	}
-	e.transfersRead, e.leaving = read, f
+	e.transfersRead, e.leaving = is, f
 	return nil
 }

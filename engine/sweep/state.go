@@ -36,7 +36,7 @@ type snapshot struct {
 
 	Wave     int            `json:"wave"`
 	Waves    []waveState    `json:"waves"`
-	Holds    []hold    `json:"holds,omitempty"`
+	Holds    []hold         `json:"holds,omitempty"`
 	Ceased   string         `json:"ceased,omitempty"`
 	Overdue  []overdueState `json:"overdue,omitempty"`
 	Retries  int            `json:"retries"`
