@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"safemode/servicerequests"
+	"safemode/servicerequests/ring"
 )
 
 // Budget is how much of one kind the DCC's anomaly detection takes in a period
@@ -38,32 +39,20 @@ func SRV(originator servicerequests.EUI, srv string, signed bool) Key {
 // that length, wherever it begins, ever holds more than Count.
 type window struct {
 	per  time.Duration
-	sent []time.Time // a ring
-	next int         // where the oldest stands, once the ring is full
-	full bool
+	sent ring.Ring[time.Time]
 }
 
-func newWindow(b Budget) *window { return &window{per: b.Per, sent: make([]time.Time, 0, b.Count)} }
+func newWindow(b Budget) *window { return &window{b.Per, ring.Ring[time.Time]{Most: b.Count}} }
 
 func (w *window) wait(now time.Time) time.Duration {
 	switch {
-	case cap(w.sent) == 0:
+	case w.sent.Most == 0:
 		return forever
-	case !w.full:
+	case !w.sent.Full():
 		return 0
 	}
 	// Both ends of a window belong to it.
-	return max(0, w.sent[w.next].Add(w.per+1).Sub(now))
+	return max(0, w.sent.Oldest(0).Add(w.per+1).Sub(now))
 }
 
-func (w *window) take(now time.Time) {
-	switch {
-	case cap(w.sent) == 0:
-	case !w.full:
-		w.sent = append(w.sent, now)
-		w.full = len(w.sent) == cap(w.sent)
-	default:
-		w.sent[w.next] = now
-		w.next = (w.next + 1) % len(w.sent)
-	}
-}
+func (w *window) take(now time.Time) { w.sent.Add(now) }

@@ -11,6 +11,7 @@ import (
 
 	"safemode/engine/portfolio"
 	"safemode/servicerequests"
+	"safemode/servicerequests/ring"
 )
 
 // ErrOverThreshold refuses a schedule that would cross an anomaly detection
@@ -55,7 +56,7 @@ func (p *Plan) Schedule() *Schedule {
 	}
 	if p.Limits.OverThreshold == Pace {
 		for srv, t := range p.Limits.Thresholds {
-			c.budgets[srv] = &budget{Threshold: t}
+			c.budgets[srv] = &budget{t, ring.Ring[float64]{Most: t.Budget}}
 		}
 	}
 	c.waves()
@@ -265,7 +266,9 @@ func (c *estimator) send(i int, l *load, at float64) {
 	}
 	for srv, n := range l.asks {
 		if b := c.budgets[srv]; b != nil {
-			b.take(n, at)
+			for range n {
+				b.last.Add(at)
+			}
 		}
 	}
 }
@@ -287,31 +290,19 @@ func (c *estimator) noteClosed(l *load) {
 // budget admits at most Budget requests in any period.
 type budget struct {
 	Threshold
-	last []float64 // of the newest Budget requests, oldest first; a ring
-	next int
+	last ring.Ring[float64] // when the newest Budget requests are sent
 }
 
 // earliest is when n more requests may be sent.
 func (b *budget) earliest(n int) float64 {
-	switch free := b.Budget - len(b.last); {
+	switch free := b.Budget - b.last.Len(); {
 	case n > b.Budget:
 		return math.Inf(1)
 	case n <= free:
 		return 0
 	default:
 		const apart = 1e-6 // or rounding could put both into one period
-		return b.last[(b.next+n-1)%len(b.last)] + b.PerSeconds + apart
-	}
-}
-
-func (b *budget) take(n int, at float64) {
-	for range n {
-		if len(b.last) < b.Budget {
-			b.last = append(b.last, at)
-			continue
-		}
-		b.last[b.next] = at
-		b.next = (b.next + 1) % len(b.last)
+		return b.last.Oldest(n-1) + b.PerSeconds + apart
 	}
 }
 

@@ -1,12 +1,14 @@
 package signing
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"safemode/servicerequests"
+	"safemode/servicerequests/ring"
 )
 
 // Limits bound what is ever signed. The zero value of a field is its default.
@@ -95,20 +97,16 @@ type memory struct {
 	meters   map[servicerequests.EUI]*meter
 	counters map[servicerequests.EUI]*counters
 	touched  int
-	hour     []time.Time // of signatures within the hour, the oldest first
+	hour     ring.Ring[time.Time] // when the last PerHour signatures were made
+	newest   time.Time            // of them
 }
 
 func newMemory(l Limits, broker servicerequests.EUI) *memory {
-	if l.Commands == 0 {
-		l.Commands = 20
+	l.Commands, l.Ahead, l.Hour = cmp.Or(l.Commands, 20), cmp.Or(l.Ahead, 1<<32), cmp.Or(l.Hour, time.Hour)
+	return &memory{
+		limits: l, broker: broker, meters: map[servicerequests.EUI]*meter{}, counters: map[servicerequests.EUI]*counters{},
+		hour: ring.Ring[time.Time]{Most: l.PerHour},
 	}
-	if l.Ahead == 0 {
-		l.Ahead = 1 << 32
-	}
-	if l.Hour == 0 {
-		l.Hour = time.Hour
-	}
-	return &memory{limits: l, broker: broker, meters: map[servicerequests.EUI]*meter{}, counters: map[servicerequests.EUI]*counters{}}
 }
 
 // check says why a signature must not be made. It changes nothing.
@@ -203,31 +201,21 @@ func (m *memory) checkCounter(p signature) error {
 
 // checkRate checks that the hour allows one more signature.
 func (m *memory) checkRate(now time.Time) error {
-	if m.limits.PerHour == 0 {
+	if m.limits.PerHour <= 0 || !m.hour.Full() {
 		return nil
 	}
-	begin, _ := slices.BinarySearchFunc(m.hour, now.Add(-m.limits.Hour), func(at, bound time.Time) int {
-		if at.After(bound) {
-			return 1
-		}
-		return -1
-	})
-	if len(m.hour)-begin < m.limits.PerHour {
-		return nil
+	if wait := m.hour.Oldest(0).Add(m.limits.Hour).Sub(now); wait > 0 {
+		return &rateError{wait}
 	}
-	return &rateError{m.hour[len(m.hour)-m.limits.PerHour].Add(m.limits.Hour).Sub(now)}
+	return nil
 }
 
 // remember takes in a signature that is about to be made, or one of the log.
 func (m *memory) remember(p signature) {
-	if m.limits.PerHour > 0 {
-		if at := len(m.hour); at > 0 && p.at.Before(m.hour[at-1]) {
-			p.at = m.hour[at-1] // a clock that went back gives no second hour
-		}
-		if m.hour = append(m.hour, p.at); len(m.hour) > 2*m.limits.PerHour {
-			m.hour = slices.Clone(m.hour[len(m.hour)-m.limits.PerHour:])
-		}
+	if p.at.After(m.newest) { // a clock that went back gives no second hour
+		m.newest = p.at
 	}
+	m.hour.Add(m.newest)
 	m.countCounter(p.id)
 	known := m.meters[p.meter]
 	if known == nil {

@@ -157,7 +157,7 @@ func New(o Options) *Machine {
 		quarantine: quarantine{held: map[string]*request{}, overdue: map[string]servicerequests.RequestID{}},
 		fold:       fold{unjudged: map[uint64]message{}},
 	}
-	s.tripwires.unregistered.Tripwire, s.tripwires.unverified.Tripwire = o.Tripwires.Unregistered, o.Tripwires.Unverified
+	s.tripwires.unregistered, s.tripwires.unverified = newWire(o.Tripwires.Unregistered), newWire(o.Tripwires.Unverified)
 	for _, eui := range o.Originators {
 		s.counters[eui], s.given[eui] = &block{}, &given{givenState: givenState{Originator: eui}}
 	}

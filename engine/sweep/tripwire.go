@@ -6,6 +6,7 @@ import (
 
 	"safemode/engine/record"
 	"safemode/servicerequests"
+	"safemode/servicerequests/ring"
 )
 
 // Tripwires are what answers together say that none says alone. Only what is proven
@@ -42,9 +43,10 @@ const (
 // wire is the sliding window of one tripwire.
 type wire struct {
 	Tripwire
-	ring []answer
-	next int
+	seen ring.Ring[answer]
 }
+
+func newWire(t Tripwire) wire { return wire{t, ring.Ring[answer]{Most: t.Window}} }
 
 // answer is one that a wire has seen.
 type answer struct {
@@ -58,21 +60,15 @@ func (w *wire) tripped(a answer) (bad []answer, yes bool) {
 	if w.Window <= 0 {
 		return nil, false
 	}
-	if len(w.ring) < w.Window {
-		w.ring = append(w.ring, a)
-	} else {
-		w.ring[w.next] = a
-		w.next = (w.next + 1) % len(w.ring)
-	}
-	if !a.bad {
+	if w.seen.Add(a); !a.bad {
 		return nil, false
 	}
-	for _, a := range w.ring {
+	for _, a := range w.seen.All() {
 		if a.bad {
 			bad = append(bad, a)
 		}
 	}
-	return bad, len(bad) >= w.Minimum && float64(len(bad)) >= w.Ratio*float64(len(w.ring))
+	return bad, len(bad) >= w.Minimum && float64(len(bad)) >= w.Ratio*float64(w.seen.Len())
 }
 
 // watchRegistration takes in whether the DCC let a request pass, or said that the
@@ -94,14 +90,14 @@ func (s *Machine) watchRegistration(m *meter, unregistered bool) {
 	}
 	s.trip(tripUnregistered, record.TripwireBody{Devices: devices, Reason: fmt.Sprintf(
 		"%d of the last %d answers, of %d homes, say that the supplier is not registered (E4): its market participant IDs have moved",
-		len(bad), len(s.tripwires.unregistered.ring), len(homes))})
+		len(bad), s.tripwires.unregistered.seen.Len(), len(homes))})
 }
 
 // watchProof takes in whether a message of the DCC was believed.
 func (s *Machine) watchProof(believed bool) {
 	if bad, yes := s.tripwires.unverified.tripped(answer{bad: !believed}); yes && s.tripwires.tripped == "" {
 		s.trip(tripUnverified, record.TripwireBody{Reason: fmt.Sprintf(
-			"%d of the last %d messages of the DCC are not believed", len(bad), len(s.tripwires.unverified.ring))})
+			"%d of the last %d messages of the DCC are not believed", len(bad), s.tripwires.unverified.seen.Len())})
 	}
 }
 
