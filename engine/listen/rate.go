@@ -1,10 +1,11 @@
 package listen
 
 import (
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"safemode/servicerequests/recent"
 )
 
 // Rate is a token bucket of messages or requests.
@@ -20,23 +21,21 @@ func (r Rate) limiter() *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(r.PerSecond), max(1, r.Burst))
 }
 
-// rememberedPeers bounds the peers whose rates are known, in each of two
-// generations. Whoever is forgotten begins with a full burst again: the limit of
-// all together holds for those who come from many addresses.
+// rememberedPeers are the peers whose rates are known at least. Whoever is
+// forgotten begins with a full burst again: the limit of all together holds for
+// those who come from many addresses.
 const rememberedPeers = 4096
 
 // Rates are those of each peer and of all. They are used by many goroutines.
 type Rates struct {
 	perPeer Rate
+	peers   *recent.Map[string, *rate.Limiter]
 	total   *rate.Limiter
-
-	mu         sync.Mutex
-	young, old map[string]*rate.Limiter
 }
 
 // NewRates makes limits that nobody has used up anything of.
 func NewRates(perPeer, total Rate) *Rates {
-	return &Rates{perPeer: perPeer, total: total.limiter(), young: map[string]*rate.Limiter{}}
+	return &Rates{perPeer, recent.New[string, *rate.Limiter](rememberedPeers), total.limiter()}
 }
 
 // Over says which limit a message of this peer would exceed; empty if none. What a
@@ -53,18 +52,9 @@ func (l *Rates) Over(peer string, now time.Time) (limit string) {
 
 // of returns a peer's limiter.
 func (l *Rates) of(peer string) *rate.Limiter {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if limiter, ok := l.young[peer]; ok {
+	if limiter, ok := l.peers.Get(peer); ok {
 		return limiter
 	}
-	if len(l.young) >= rememberedPeers {
-		l.young, l.old = map[string]*rate.Limiter{}, l.young
-	}
-	limiter, ok := l.old[peer]
-	if !ok {
-		limiter = l.perPeer.limiter()
-	}
-	l.young[peer] = limiter
+	limiter, _ := l.peers.PutNew(peer, l.perPeer.limiter())
 	return limiter
 }

@@ -19,8 +19,8 @@ func TestRatesEarnAgain(t *testing.T) {
 	}
 }
 
-// However many addresses a stranger comes from, what is remembered is bounded, and
-// a peer that is heard of all the time is not forgotten.
+// However many addresses a stranger comes from, a peer that is heard of all the time
+// is not forgotten. That what is remembered is bounded is the map's to test.
 func TestRatesForget(t *testing.T) {
 	l := NewRates(Rate{PerSecond: 1e-9, Burst: 1}, Rate{})
 	steady, now := "192.0.2.1", time.Now()
@@ -32,8 +32,5 @@ func TestRatesForget(t *testing.T) {
 		if i%100 == 0 && l.Over(steady, now) != OverPeer {
 			t.Fatalf("forgotten after %d others", i)
 		}
-	}
-	if n := len(l.young) + len(l.old); n > 2*rememberedPeers {
-		t.Errorf("%d peers remembered", n)
 	}
 }
