@@ -19,7 +19,7 @@ func checkKeys(o Options) error {
 		faults = append(faults, fmt.Errorf("%w: the environment is %s, and it needs mutual TLS both towards the DCC and at the inbox", ErrRefused, o.Plan.Environment))
 	}
 	check := func(what string, c *smki.Certificate, purpose smki.Purpose) {
-		if err := CheckCertificate(c, purpose, o.Plan.Environment, o.DCC.Authorities); err != nil {
+		if err := checkCertificate(c, purpose, o.Plan.Environment, o.DCC.Authorities); err != nil {
 			faults = append(faults, fmt.Errorf("%w: %s: %w", ErrRefused, what, err))
 		}
 	}
@@ -61,9 +61,9 @@ func (i *Identity) certificates() []*smki.Certificate {
 	return []*smki.Certificate{i.XMLSigning.Certificate, i.DigitalSigning.Certificate, i.KeyAgreement.Certificate}
 }
 
-// CheckCertificate holds one certificate to its purpose, to the environment and, where
+// checkCertificate holds one certificate to its purpose, to the environment and, where
 // any are named, to the authorities that it must chain to.
-func CheckCertificate(c *smki.Certificate, purpose smki.Purpose, environment string, authorities []*smki.Certificate) error {
+func checkCertificate(c *smki.Certificate, purpose smki.Purpose, environment string, authorities []*smki.Certificate) error {
 	err := c.CheckPurpose(purpose)
 	switch test := environment == Simulator; {
 	case test && !c.IsTest():

@@ -109,6 +109,16 @@ const (
 	DCCOnly           CommandVariant = 8 // answered by the DCC itself
 )
 
+// FindService returns the member of the permitted set that an SRV names; 0 if none.
+func FindService(srv string) Service {
+	for _, s := range Services {
+		if s.SRV() == srv {
+			return s
+		}
+	}
+	return 0
+}
+
 // Variant is one row of the catalogue: a Service Request Variant as DUIS 5.4
 // and the GBCS use case table have it. For 1.6 each payment mode has a row.
 type Variant struct {

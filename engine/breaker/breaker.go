@@ -13,9 +13,12 @@ import (
 	"safemode/servicerequests"
 )
 
-// ErrOpen is the error for a call that was refused: the circuit is open, or its one probe is
+// errOpen is the error for a call that was refused: the circuit is open, or its one probe is
 // under way. Nothing was sent. Refused calls are not attempts.
-var ErrOpen = errors.New("circuit is open")
+var errOpen = errors.New("circuit is open")
+
+// buckets are the steps in which the window rolls.
+const buckets = 10
 
 // errUnreported is what a probe whose lease ran out is counted as.
 var errUnreported = errors.New("the outcome of the probe was never reported")
@@ -30,7 +33,6 @@ type Key struct {
 // assumptions: the DCC publishes no figures.
 type Options struct {
 	Window    time.Duration // how far back calls count; 0: 30 s
-	Buckets   int           // steps in which the window rolls; 0: 10
 	MinSample int           // reported calls in the window before it may trip; 0: 20
 	Ratio     float64       // share of failures that trips it, over 0 to 1; 0: 0.5
 	Pause     time.Duration // from tripping to the first probe; 0: 15 s
@@ -47,8 +49,8 @@ func (o Options) validate() error {
 	if o.Window < 0 || o.Pause < 0 || o.Lease < 0 {
 		errs = append(errs, errors.New("window, pause and lease must not be negative"))
 	}
-	if o.Buckets < 0 || o.MinSample < 0 {
-		errs = append(errs, errors.New("buckets and min_sample must not be negative"))
+	if o.MinSample < 0 {
+		errs = append(errs, errors.New("min_sample must not be negative"))
 	}
 	if !(o.Ratio >= 0 && o.Ratio <= 1) {
 		errs = append(errs, fmt.Errorf("ratio %v: want over 0 to 1", o.Ratio))
@@ -103,7 +105,7 @@ func New(o Options) (*Breaker, error) {
 		settings: gobreaker.Settings{
 			MaxRequests:  1,
 			Interval:     window,
-			BucketPeriod: max(1, window/time.Duration(cmp.Or(o.Buckets, 10))),
+			BucketPeriod: max(1, window/buckets),
 			Timeout:      cmp.Or(o.Pause, 15*time.Second),
 			ReadyToTrip: func(c gobreaker.Counts) bool {
 				// Calls still under way say nothing yet, so Requests is not the sample.
@@ -118,12 +120,12 @@ func New(o Options) (*Breaker, error) {
 }
 
 // Allow asks whether a call may be made now. If so, done must be called once
-// with the call's error; further calls of it do nothing. The error is [ErrOpen].
+// with the call's error; further calls of it do nothing. The error is errOpen.
 func (b *Breaker) Allow(key Key) (done func(error), err error) {
 	c := b.circuit(key)
 	report, err := c.Allow()
 	if err != nil {
-		return nil, fmt.Errorf("%s, %s: %w", key.Service, key.Region, ErrOpen)
+		return nil, fmt.Errorf("%s, %s: %w", key.Service, key.Region, errOpen)
 	}
 	var once sync.Once
 	reportOnce := func(err error) { once.Do(func() { report(err) }) }

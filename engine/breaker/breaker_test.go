@@ -61,7 +61,7 @@ func TestTripAndRecover(t *testing.T) {
 		wantState(t, b, stateClosed) // nine calls are no sample
 		report(t, b, 1, errDown)
 		wantState(t, b, stateOpen)
-		if _, err := b.Allow(key); !errors.Is(err, ErrOpen) {
+		if _, err := b.Allow(key); !errors.Is(err, errOpen) {
 			t.Errorf("got %v, want ErrOpen", err)
 		}
 		if got := b.stateOf(Key{Service: "transform", Region: servicerequests.South}); got != stateClosed {
@@ -74,7 +74,7 @@ func TestTripAndRecover(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.Allow(key); !errors.Is(err, ErrOpen) {
+		if _, err := b.Allow(key); !errors.Is(err, errOpen) {
 			t.Errorf("a second call during the probe: got %v, want ErrOpen", err)
 		}
 		probe(errDown)
@@ -126,7 +126,7 @@ func TestProbeThatIsNeverReported(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(59 * time.Second)
-		if _, err := b.Allow(key); !errors.Is(err, ErrOpen) {
+		if _, err := b.Allow(key); !errors.Is(err, errOpen) {
 			t.Errorf("got %v, want ErrOpen while the probe's lease lasts", err)
 		}
 		time.Sleep(2 * time.Second)
@@ -172,7 +172,7 @@ func TestCallsUnderWayAreNoSample(t *testing.T) {
 }
 
 func TestOptionsValidate(t *testing.T) {
-	for _, o := range []Options{{Ratio: 1.1}, {Ratio: -0.1}, {Window: -1}, {MinSample: -1}, {Buckets: -1}, {Lease: -1}} {
+	for _, o := range []Options{{Ratio: 1.1}, {Ratio: -0.1}, {Window: -1}, {MinSample: -1}, {Lease: -1}} {
 		if _, err := New(o); err == nil {
 			t.Errorf("accepted %+v", o)
 		}

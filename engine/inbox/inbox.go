@@ -277,7 +277,7 @@ func (i *Inbox) reject(reason error) (status int) {
 // record makes the journal's record of a message, from what the message claims.
 func (i *Inbox) record(c proof.Claim, raw []byte) record.Record {
 	r := record.Record{
-		At: i.o.Now(), Kind: record.Received, Device: c.Device, Service: serviceOf(c.SRV), ID: c.ID, Code: string(c.Code), Body: raw,
+		At: i.o.Now(), Kind: record.Received, Device: c.Device, Service: servicerequests.FindService(c.SRV), ID: c.ID, Code: string(c.Code), Body: raw,
 	}
 	switch c.Kind {
 	case proof.ClaimResponse, proof.ClaimSilence:
@@ -286,14 +286,4 @@ func (i *Inbox) record(c proof.Claim, raw []byte) record.Record {
 		r.Kind, r.Code = record.Alert, c.Alert
 	}
 	return r
-}
-
-// serviceOf finds the member of the permitted set that an SRV names; 0 if none.
-func serviceOf(srv string) servicerequests.Service {
-	for _, s := range servicerequests.Services {
-		if s.SRV() == srv {
-			return s
-		}
-	}
-	return 0
 }

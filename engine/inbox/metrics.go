@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"safemode/engine/listen"
 )
@@ -33,22 +34,15 @@ var results = map[int]string{
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
-	deliveries := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "safemode_inbox_deliveries_total",
-		Help: "Messages POSTed to the inbox: taken (204), refused (4xx), put off (503), or to another path (404).",
-	}, []string{"result"})
-	m := &metrics{
-		deliveries: map[int]prometheus.Counter{},
-		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "safemode_inbox_connections_refused_total",
-			Help: "Connections to the inbox that brought nothing: over the limit of one peer or in total, or pushed out by a newcomer, or closed without a request (silent: failed TLS handshakes, scans).",
-		}, []string{"reason"}),
-		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "safemode_inbox_rate_limited_total",
-			Help: "Messages put off (503) because their peer, or all together, sent more than the limit.",
-		}, []string{"limit"}),
+	counter := func(name, help, label string) *prometheus.CounterVec {
+		return promauto.With(registerer).NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
 	}
-	registerer.MustRegister(deliveries, m.connections, m.limited)
+	deliveries := counter("safemode_inbox_deliveries_total", "Messages POSTed to the inbox: taken (204), refused (4xx), put off (503), or to another path (404).", "result")
+	m := &metrics{
+		deliveries:  map[int]prometheus.Counter{},
+		connections: counter("safemode_inbox_connections_refused_total", "Connections to the inbox that brought nothing: over the limit of one peer or in total, or pushed out by a newcomer, or closed without a request (silent: failed TLS handshakes, scans).", "reason"),
+		limited:     counter("safemode_inbox_rate_limited_total", "Messages put off (503) because their peer, or all together, sent more than the limit.", "limit"),
+	}
 	for _, reason := range [...]string{turnedPeer, turnedTotal, turnedSilent} {
 		m.connections.WithLabelValues(reason)
 	}

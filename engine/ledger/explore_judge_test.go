@@ -19,7 +19,7 @@ func (h *home) checkArm() {
 func (h *home) refold() {
 	was := h.m
 	packed := &Meter{Device: was.Device, Plan: was.Plan, Proxy: was.Proxy, ProxyClaimed: was.ProxyClaimed}
-	if err := packed.Unpack(was.Pack(nil)); err != nil {
+	if err := packed.Unpack(was.Pack()); err != nil {
 		h.fail("%v", err)
 	}
 	h.m = h.fold()

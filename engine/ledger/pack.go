@@ -9,10 +9,10 @@ import (
 	"safemode/servicerequests"
 )
 
-// Pack appends what is known of a meter beyond its plan, or nothing if nothing is known.
+// Pack writes what is known of a meter beyond its plan, or nothing if nothing is known.
 // Requests of which no record can be durable yet are left out, as if they had not been asked
 // for: a start replays the records, and they have none.
-func (m *Meter) Pack(b []byte) []byte {
+func (m *Meter) Pack() []byte {
 	packed := *m
 	packed.Open = slices.DeleteFunc(slices.Clone(m.Open), func(r *Request) bool {
 		if r.journalled() {
@@ -30,9 +30,9 @@ func (m *Meter) Pack(b []byte) []byte {
 		}
 	}
 	if packed.blank() {
-		return b
+		return nil
 	}
-	c := Writer(b)
+	c := Writer(nil)
 	packed.code(c)
 	return c.Bytes()
 }

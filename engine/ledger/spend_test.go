@@ -76,7 +76,7 @@ func TestSpendFollowsFromTwoBalances(t *testing.T) {
 		if v := a.p.Conclude(a.m); (v.Spend == nil) != (c.by == "") {
 			t.Errorf("%s: the verdict says %+v", name, v.Spend)
 		}
-		if packed := bare(a.m); packed.Unpack(a.m.Pack(nil)) != nil && len(c.reads) == 0 || len(c.reads) == 0 && packed.Estimate != a.m.Estimate {
+		if packed := bare(a.m); packed.Unpack(a.m.Pack()) != nil && len(c.reads) == 0 || len(c.reads) == 0 && packed.Estimate != a.m.Estimate {
 			t.Errorf("%s: packed as %+v", name, packed.Estimate)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"safemode/engine/record"
 	"safemode/engine/sweep"
+	"safemode/engine/sweep/sweeptest"
 	"safemode/servicerequests"
 )
 
@@ -56,7 +57,11 @@ func TestTransferMidway(t *testing.T) {
 		}
 		excluded, begun := 0, len(asked)
 		w.Disk.Close()
-		story, _ := w.story(nil)
+		folded, _ := w.fold(nil)
+		story, err := sweeptest.StoryOf(folded.machine, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, m := range story.Meters {
 			if m.Excluded != "" {
 				excluded++

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
@@ -139,33 +137,14 @@ func (w *world) fold(rows []record.StateRow) (r *Runner, unjudged []uint64) {
 	return r, unjudged
 }
 
-// story is what a machine that was given a journal tells.
-func (w *world) story(rows []record.StateRow) (sweeptest.Story, []uint64) {
-	w.t.Helper()
-	r, unjudged := w.fold(rows)
-	changed, err := r.machine.Keep(0, 0, nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	story, err := sweeptest.Tell(sweeptest.Merge(rows, changed))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return story, unjudged
-}
-
 // wantAlike checks that the state that is kept tells the same story as the records.
 func (w *world) wantAlike() {
 	w.t.Helper()
-	rows := w.Disk.Rows()
-	if rows == nil {
-		return
-	}
-	folded, waiting := w.story(nil)
-	restored, also := w.story(rows)
-	sweeptest.Level(folded, restored)
-	if diff := cmp.Diff(folded, restored); diff != "" || !slices.Equal(waiting, also) {
-		w.t.Errorf("the state tells another story than the records (-records +state), not judged are %v and %v:\n%s", waiting, also, diff)
+	if err := w.Alike(func(rows []record.StateRow) (sweeptest.Keeper, []uint64, error) {
+		r, unjudged := w.fold(rows)
+		return r.machine, unjudged, nil
+	}); err != nil {
+		w.t.Error(err)
 	}
 }
 

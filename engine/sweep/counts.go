@@ -11,7 +11,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// Sample are what status, metrics and the end of a run go by.
+// counts are what status, metrics and the end of a run go by.
 type counts struct {
 	notBegun  int
 	done      int // meters that have their verdict
@@ -39,7 +39,7 @@ func newCounts() counts {
 // area is one fuel in one region.
 type area struct {
 	region servicerequests.Region
-	gas    bool
+	fuel   int
 }
 
 type areaCount struct {
@@ -48,7 +48,7 @@ type areaCount struct {
 }
 
 func (c *counts) area(h *head) *areaCount {
-	at := area{h.region, h.gas()}
+	at := area{h.region, h.fuel()}
 	count := c.areas[at]
 	if count == nil {
 		count = &areaCount{verdicts: map[string]int{}}
@@ -59,16 +59,12 @@ func (c *counts) area(h *head) *areaCount {
 
 // planned says whether a region has meters.
 func (c *counts) planned(region servicerequests.Region) bool {
-	return c.areas[area{region, false}] != nil || c.areas[area{region, true}] != nil
+	return c.areas[area{region, 0}] != nil || c.areas[area{region, 1}] != nil
 }
 
 func (c *counts) regions() (all []record.RegionStatus) {
 	for at, count := range c.areas {
-		r := record.RegionStatus{Region: at.region.String(), Fuel: "electricity", Meters: count.meters, Verdicts: maps.Clone(count.verdicts)}
-		if at.gas {
-			r.Fuel = "gas"
-		}
-		all = append(all, r)
+		all = append(all, record.RegionStatus{Region: at.region.String(), Fuel: fuels[at.fuel], Meters: count.meters, Verdicts: maps.Clone(count.verdicts)})
 	}
 	slices.SortFunc(all, func(a, b record.RegionStatus) int {
 		return cmp.Or(cmp.Compare(a.Region, b.Region), cmp.Compare(a.Fuel, b.Fuel))
@@ -105,7 +101,7 @@ func (c *counts) refused(region servicerequests.Region, service servicerequests.
 
 // contacts are the first contacts by fuel.
 func (c *counts) contacts() map[string]record.Contact {
-	all := map[string]record.Contact{"electricity": c.contact[0], "gas": c.contact[1]}
+	all := map[string]record.Contact{fuels[0]: c.contact[0], fuels[1]: c.contact[1]}
 	for _, r := range c.regions() {
 		fuel := all[r.Fuel]
 		fuel.Meters += r.Meters

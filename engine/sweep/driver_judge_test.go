@@ -179,7 +179,7 @@ func (d *driver) judge() {
 		}
 	}
 	s.sleepIdle()
-	swept, err := tell(s, d.blank())
+	swept, err := sweeptest.StoryOf(s, d.blank())
 	if err != nil {
 		d.Fault("%v", err)
 		return
@@ -193,7 +193,7 @@ func (d *driver) judge() {
 		d.Fault("%v", err)
 		return
 	}
-	folded, err := tell(again, nil)
+	folded, err := sweeptest.StoryOf(again, nil)
 	if err != nil {
 		d.Fault("%v", err)
 		return

@@ -44,7 +44,7 @@ func (s *Machine) Snapshot() (text string) {
 		if rankOf(m.Verdict.Verdict) == 0 { // that a meter is stuck is a verdict in the records, and ends nothing
 			m.Verdict = record.VerdictBody{}
 		}
-		text += fmt.Sprintf("%v %x\n", m.Device, m.Pack(nil))
+		text += fmt.Sprintf("%v %x\n", m.Device, m.Pack())
 	}
 	for _, w := range s.waves.all {
 		text += fmt.Sprintf("wave %s %v %v %d\n", w.State, w.Sample, w.Waived, w.Sizes)

@@ -114,10 +114,10 @@ func (s *Machine) waitsBefore(w *wave) string {
 	case before.Settled == 0:
 		return fmt.Sprintf("%d meters of wave %d without a verdict", before.left(), before.number)
 	}
-	fuel, name := 0, "electricity"
+	fuel := 0
 	if before.Sizes[0] == 0 {
-		fuel, name = 1, "gas"
+		fuel = 1
 	}
 	may := int((1 - before.Settled) * float64(before.Sizes[fuel]))
-	return fmt.Sprintf("verdicts in wave %d: %d of its %d %s meters are without, %d may be", before.number, before.Unsettled[fuel], before.Sizes[fuel], name, may)
+	return fmt.Sprintf("verdicts in wave %d: %d of its %d %s meters are without, %d may be", before.number, before.Unsettled[fuel], before.Sizes[fuel], fuels[fuel], may)
 }

@@ -66,13 +66,7 @@ type scope struct {
 }
 
 func scopeOf(o record.OrderBody) scope {
-	s := scope{region: o.Region, wave: o.Wave}
-	for _, service := range servicerequests.Services {
-		if service.SRV() == o.SRV {
-			s.service = service
-		}
-	}
-	return s
+	return scope{o.Region, o.Wave, servicerequests.FindService(o.SRV)}
 }
 
 func (s scope) String() string {

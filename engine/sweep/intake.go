@@ -64,13 +64,6 @@ func (s *Machine) takeOn(number int32, h *head) {
 	}
 }
 
-func (h *head) fuel() int {
-	if h.gas() {
-		return 1
-	}
-	return 0
-}
-
 // moveAhead puts a meter that waits to begin before those that nothing has moved.
 func (s *Machine) moveAhead(m *meter) {
 	if m.waits && !m.ahead && !m.Done {

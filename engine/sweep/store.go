@@ -33,13 +33,18 @@ type meter struct {
 	position int       // in the agenda; nowhere if not there
 }
 
-// fuel is 0 for electricity and 1 for gas.
-func (m *meter) fuel() int {
-	if m.Gas() {
+// fuels are the meters' fuels by number.
+var fuels = [...]string{"electricity", "gas"}
+
+// fuelOf is the number of the fuel that a meter measures.
+func fuelOf(t servicerequests.DeviceType) int {
+	if t == servicerequests.GSME {
 		return 1
 	}
 	return 0
 }
+
+func (m *meter) fuel() int { return fuelOf(m.Plan.Type) }
 
 // store has the planned meters, in the plan's order. A meter with a request
 // under way is awake. All others sleep: their ledgers are packed into blocks of bytes, and
@@ -110,7 +115,7 @@ func (h *head) until() time.Time {
 // verdicts are the verdicts by number; 0 is none.
 var verdicts = append([]string{""}, record.Verdicts[:]...)
 
-func (h *head) gas() bool { return h.kind == servicerequests.GSME }
+func (h *head) fuel() int { return fuelOf(h.kind) }
 
 // note takes into a meter's head what its ledger says.
 func (r *store) note(m *meter) *head {
@@ -160,7 +165,7 @@ func (r *store) add(m *ledger.Meter) error {
 	}
 	last := len(r.blocks) - 1
 	r.changed[int32(last)] = struct{}{}
-	r.blocks[last] = appendEntry(r.blocks[last], m.Pack(nil))
+	r.blocks[last] = appendEntry(r.blocks[last], m.Pack())
 	if len(r.heads)%blockSize == 0 {
 		r.blocks[last] = bytes.Clone(r.blocks[last]) // of its own size
 	}
@@ -279,7 +284,7 @@ func (r *store) markDirty(m *meter) {
 // sleep packs a ledger away.
 func (r *store) sleep(m *meter) {
 	r.note(m)
-	r.replace(m.number, m.Pack(nil))
+	r.replace(m.number, m.Pack())
 	delete(r.awake, m.number)
 }
 
@@ -396,7 +401,7 @@ func (r *store) block(number int32) []byte {
 		if m := r.awake[n]; m != nil {
 			h = *r.note(m)
 			h.begun = m.Begun() // or a start would neither go on with it nor begin it
-			r.replace(n, m.Pack(nil))
+			r.replace(n, m.Pack())
 		}
 		h.code(c)
 		packed := r.entry(n)

@@ -43,8 +43,8 @@ var mutants = []mutant{
 		"\t\t\told = func(message) bool { return true }\n",
 	}}},
 	{"sleepers use up what is in flight", []sweeptest.Edit{
-		{"store.go", "func (m *meter) fuel() int {\n\tif m.Gas() {\n\t\treturn 1\n\t}\n\treturn 0\n}", "func (m *meter) fuel() int { return 0 }"},
-		{"intake.go", "func (h *head) fuel() int {\n\tif h.gas() {\n\t\treturn 1\n\t}\n\treturn 0\n}", "func (h *head) fuel() int { return 0 }"},
+		{"store.go", "func (m *meter) fuel() int { return fuelOf(m.Plan.Type) }", "func (m *meter) fuel() int { return 0 }"},
+		{"store.go", "func (h *head) fuel() int { return fuelOf(h.kind) }", "func (h *head) fuel() int { return 0 }"},
 		{"request.go", "counts := r.Phase.Counted() && r.m.wait == ledger.NotWaiting", "counts := r.Phase.Counted()"},
 		{"export_test.go", "r.Phase.Counted() && m.wait == ledger.NotWaiting", "r.Phase.Counted()"},
 	}},

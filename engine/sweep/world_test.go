@@ -1,11 +1,8 @@
 package sweep
 
 import (
-	"fmt"
-	"slices"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
@@ -94,46 +91,9 @@ func foldOf(w *sweeptest.World, rows []record.StateRow, alter func(*Options)) (s
 	return s, unjudged, err
 }
 
-// tellAlike says where the state of a world's journal tells another story than its records;
-// nil where it has none.
+// tellAlike is [sweeptest.World.Alike] with machines of a world.
 func tellAlike(w *sweeptest.World, alter func(*Options)) error {
-	rows := w.Disk.Rows()
-	if rows == nil {
-		return nil
-	}
-	folded, waiting, err := foldOf(w, nil, alter)
-	if err != nil {
-		return err
-	}
-	restored, also, err := foldOf(w, rows, alter)
-	if err != nil {
-		return err
-	}
-	if !slices.Equal(waiting, also) {
-		return fmt.Errorf("by the records %v are not judged, by the state %v", waiting, also)
-	}
-	a, err := tell(folded, nil)
-	if err != nil {
-		return err
-	}
-	b, err := tell(restored, rows)
-	if err != nil {
-		return err
-	}
-	sweeptest.Level(a, b)
-	if diff := cmp.Diff(a, b); diff != "" {
-		return fmt.Errorf("the state tells another story than the records (-records +state):\n%s", diff)
-	}
-	return nil
-}
-
-// tell reads a machine's story. before are the rows that it was restored from.
-func tell(s *Machine, before []record.StateRow) (sweeptest.Story, error) {
-	rows, err := s.Keep(0, 0, nil)
-	if err != nil {
-		return sweeptest.Story{}, err
-	}
-	return sweeptest.Tell(sweeptest.Merge(before, rows))
+	return w.Alike(func(rows []record.StateRow) (sweeptest.Keeper, []uint64, error) { return foldOf(w, rows, alter) })
 }
 
 // ledger wakes the meter at a place in the plan.

@@ -6,13 +6,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-cmp/cmp"
+
 	"safemode/engine/ledger"
 	"safemode/engine/record"
 	"safemode/servicerequests"
 )
 
-// Merge puts rows over those before them.
-func Merge(before, changed []record.StateRow) []record.StateRow {
+// merge puts rows over those before them.
+func merge(before, changed []record.StateRow) []record.StateRow {
 	rows := slices.Clone(before)
 	for _, row := range changed {
 		rows = put(rows, row)
@@ -41,9 +43,9 @@ const notKnown = "not known"
 // block is how many meters are in one row.
 const block = 16
 
-// Tell reads a story out of rows. It is of a machine that has been given records and does
+// tell reads a story out of rows. It is of a machine that has been given records and does
 // not run.
-func Tell(rows []record.StateRow) (Story, error) {
+func tell(rows []record.StateRow) (Story, error) {
 	story := Story{map[string]string{}, map[string]Snapshot{}}
 	var first map[string]json.RawMessage
 	if err := json.Unmarshal(rows[0].Value, &first); err != nil {
@@ -149,6 +151,50 @@ func show[T any](r ledger.Reading[T]) string {
 		return notKnown
 	}
 	return fmt.Sprint(r.Value, " ", r.Counter, " ", r.At.UnixNano())
+}
+
+// Keeper is a machine that keeps its state.
+type Keeper interface {
+	Keep(through, from uint64, unjudged []uint64) ([]record.StateRow, error)
+}
+
+// StoryOf is what a machine tells. before are the rows that it was restored from.
+func StoryOf(s Keeper, before []record.StateRow) (Story, error) {
+	changed, err := s.Keep(0, 0, nil)
+	if err != nil {
+		return Story{}, err
+	}
+	return tell(merge(before, changed))
+}
+
+// Alike says where the state of the journal tells another story than its records; nil where
+// there is none. fold gives the journal to a new machine, from a state on if rows are given,
+// and returns the messages that are not judged.
+func (w *World) Alike(fold func(rows []record.StateRow) (Keeper, []uint64, error)) error {
+	rows := w.Disk.Rows()
+	if rows == nil {
+		return nil
+	}
+	var stories [2]Story
+	var waiting [2][]uint64
+	for i, from := range [][]record.StateRow{nil, rows} {
+		s, unjudged, err := fold(from)
+		if err != nil {
+			return err
+		}
+		waiting[i] = unjudged
+		if stories[i], err = StoryOf(s, from); err != nil {
+			return err
+		}
+	}
+	if !slices.Equal(waiting[0], waiting[1]) {
+		return fmt.Errorf("by the records %v are not judged, by the state %v", waiting[0], waiting[1])
+	}
+	Level(stories[0], stories[1])
+	if diff := cmp.Diff(stories[0], stories[1]); diff != "" {
+		return fmt.Errorf("the state tells another story than the records (-records +state):\n%s", diff)
+	}
+	return nil
 }
 
 // Level takes out of two stories what one may know and the other need not: folded is told
