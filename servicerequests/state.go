@@ -38,6 +38,17 @@ var deviceTypeNames = [...]string{"unknown", "ESME", "GSME", "GPF", "CHF"}
 
 func (t DeviceType) String() string { return enumName(deviceTypeNames[:], int(t)) }
 
+// Fuel is electricity or gas, as a device has to do with it; empty: with neither or both.
+func (t DeviceType) Fuel() string {
+	switch t {
+	case ESME:
+		return "electricity"
+	case GSME, GPF:
+		return "gas"
+	}
+	return ""
+}
+
 // ParseDeviceType reads ESME, GSME, GPF or CHF.
 func ParseDeviceType(text string) (DeviceType, error) {
 	for t, name := range deviceTypeNames[1:] {

@@ -28,15 +28,7 @@ const (
 )
 
 // FuelOf returns the fuel of a device; hubs have none.
-func FuelOf(t servicerequests.DeviceType) Fuel {
-	switch t {
-	case servicerequests.ESME:
-		return Electricity
-	case servicerequests.GSME, servicerequests.GPF:
-		return Gas
-	}
-	return ""
-}
+func FuelOf(t servicerequests.DeviceType) Fuel { return Fuel(t.Fuel()) }
 
 // Direction is what was directed. It round-trips through JSON: a plan carries
 // the direction it was made under.

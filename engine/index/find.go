@@ -71,27 +71,38 @@ func (x *Index) Find(ctx context.Context, q Query, most int) (found []Meter, all
 	if err := x.db.QueryRowContext(ctx, "SELECT count(*)"+condition, args...).Scan(&all); err != nil {
 		return nil, 0, fmt.Errorf("index: %w", err)
 	}
-	rows, err := x.db.QueryContext(ctx, fmt.Sprintf("SELECT place, device, hub, mpxn, region, fuel, verdict, reason, at%s ORDER BY %s LIMIT %d", condition, order, most), args...)
+	found, err = query(ctx, x.db, readMeter, fmt.Sprintf("SELECT place, device, hub, mpxn, region, fuel, verdict, reason, at%s ORDER BY %s LIMIT %d", condition, order, most), args...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("index: %w", err)
 	}
+	return found, all, nil
+}
+
+func readMeter(row *sql.Rows) (m Meter, err error) {
+	var device, hub, at int64
+	err = row.Scan(&m.Place, &device, &hub, &m.MPxN, &m.Region, &m.Fuel, &m.Verdict, &m.Reason, &at)
+	m.Device, m.Hub = servicerequests.EUI(device), servicerequests.EUI(hub)
+	if at != 0 {
+		m.At = time.Unix(0, at).UTC()
+	}
+	return m, err
+}
+
+// query reads all rows.
+func query[T any](ctx context.Context, db *sql.DB, read func(*sql.Rows) (T, error), text string, args ...any) (all []T, err error) {
+	rows, err := db.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
 	defer rows.Close()
 	for rows.Next() {
-		var m Meter
-		var device, hub, at int64
-		if err := rows.Scan(&m.Place, &device, &hub, &m.MPxN, &m.Region, &m.Fuel, &m.Verdict, &m.Reason, &at); err != nil {
-			return nil, 0, fmt.Errorf("index: %w", err)
+		one, err := read(rows)
+		if err != nil {
+			return nil, err
 		}
-		m.Device, m.Hub = servicerequests.EUI(device), servicerequests.EUI(hub)
-		if at != 0 {
-			m.At = time.Unix(0, at).UTC()
-		}
-		found = append(found, m)
+		all = append(all, one)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, 0, fmt.Errorf("index: %w", err)
-	}
-	return found, all, nil
+	return all, rows.Err()
 }
 
 // Upto is the last record that is in the index.
@@ -107,8 +118,8 @@ func (x *Index) Upto() uint64 {
 // lie between.
 func (x *Index) Records(ctx context.Context, device servicerequests.EUI, most int) (records iter.Seq2[record.Record, error], leftOut int, err error) {
 	var seqs []int64
-	take := func(query string, args ...any) error {
-		found, err := x.seqs(ctx, query, args...)
+	take := func(text string, args ...any) error {
+		found, err := query(ctx, x.db, readSeq, text, args...)
 		if over := len(found) - most; over > 0 {
 			leftOut += over
 			found = slices.Delete(found, most/2, most/2+over)
@@ -135,23 +146,9 @@ func (x *Index) Records(ctx context.Context, device servicerequests.EUI, most in
 	}, leftOut, nil
 }
 
-func (x *Index) seqs(ctx context.Context, query string, args ...any) (seqs []int64, err error) {
-	rows, err := x.db.QueryContext(ctx, query, args...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var seq int64
-		if err := rows.Scan(&seq); err != nil {
-			return nil, err
-		}
-		seqs = append(seqs, seq)
-	}
-	return seqs, rows.Err()
+func readSeq(row *sql.Rows) (seq int64, err error) {
+	err = row.Scan(&seq)
+	return seq, err
 }
 
 // Parse reads what a person types to find a meter: an EUI-64, or an MPAN or MPRN.

@@ -14,7 +14,6 @@ import (
 	_ "modernc.org/sqlite" // the driver
 
 	"safemode/engine/record"
-	"safemode/servicerequests"
 	"safemode/servicerequests/safefile"
 )
 
@@ -252,12 +251,8 @@ func (t *taking) take(r record.Record) {
 			t.err = err
 			return
 		}
-		fuel := "electricity"
-		if body.Type == servicerequests.GSME {
-			fuel = "gas"
-		}
 		t.place++
-		t.exec("INSERT INTO meter (place, device, hub, mpxn, region, fuel) VALUES (?, ?, ?, ?, ?, ?)", t.place, int64(r.Device), int64(body.Hub), body.MPxN, body.Region.String(), fuel)
+		t.exec("INSERT INTO meter (place, device, hub, mpxn, region, fuel) VALUES (?, ?, ?, ?, ?, ?)", t.place, int64(r.Device), int64(body.Hub), body.MPxN, body.Region.String(), body.Type.Fuel())
 	case record.Verdict:
 		body, err := record.Decode[record.VerdictBody](r)
 		if err != nil {

@@ -34,7 +34,7 @@ type meter struct {
 }
 
 // fuels are the meters' fuels by number.
-var fuels = [...]string{"electricity", "gas"}
+var fuels = [...]string{servicerequests.ESME.Fuel(), servicerequests.GSME.Fuel()}
 
 // fuelOf is the number of the fuel that a meter measures.
 func fuelOf(t servicerequests.DeviceType) int {
