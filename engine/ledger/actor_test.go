@@ -236,3 +236,26 @@ func pounds(n float64) *servicerequests.Millipence {
 	m := servicerequests.Millipence(n * float64(servicerequests.Pound))
 	return &m
 }
+
+// cutOff has a meter that is off for lack of credit put into Credit mode; what it then reads
+// is asked for.
+func (a *actor) cutOff() {
+	a.t.Helper()
+	a.step()
+	a.read(prepay, off, pounds(-5))
+	a.step()
+	a.end(buyTime, record.ClassNegative, "250", nil)
+	a.step()
+	a.end(toCredit, record.ClassSuccess, "", nil)
+	a.step()
+}
+
+// expectArmed has a meter armed and read back.
+func (a *actor) expectArmed() {
+	a.t.Helper()
+	a.expect(arm)
+	a.end(arm, record.ClassSuccess, "", nil)
+	a.expect(supply)
+	a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: armed})
+	a.expectVerdict(record.VerdictArmed, "safe once the consumer presses the button")
+}

@@ -19,22 +19,12 @@ func TestDisabledForLackOfCreditIsArmedOnProof(t *testing.T) {
 	a.end(toCredit, record.ClassSuccess, "", nil)
 	a.expect(supply, mode)
 	a.read(credit, off, nil)
-	a.expect(arm)
-	a.end(arm, record.ClassSuccess, "", nil)
-	a.expect(supply)
-	a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: armed})
-	a.expectVerdict(record.VerdictArmed, "safe once the consumer presses the button")
+	a.expectArmed()
 }
 
 func TestArmNeedsAFreshRead(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
-	a.step()
-	a.read(prepay, off, pounds(-5))
-	a.step()
-	a.end(buyTime, record.ClassNegative, "250", nil)
-	a.step()
-	a.end(toCredit, record.ClassSuccess, "", nil)
-	a.step()
+	a.cutOff()
 	a.read(credit, off, nil)
 	a.now = a.now.Add(61 * time.Second)
 	if a.p.MayArm(a.m, 0, a.now) {
@@ -189,13 +179,7 @@ func TestArmRefusedByTheMeterIsNotRepeated(t *testing.T) {
 // Credit and Disabled.
 func cutOff(t *testing.T) *actor {
 	a := newActor(t, servicerequests.ESME)
-	a.step()
-	a.read(prepay, off, pounds(-5))
-	a.step()
-	a.end(buyTime, record.ClassNegative, "250", nil)
-	a.step()
-	a.end(toCredit, record.ClassSuccess, "", nil)
-	a.step()
+	a.cutOff()
 	a.read(credit, off, nil)
 	return a
 }
@@ -253,24 +237,14 @@ func TestArmThatWasNotPostedAgain(t *testing.T) {
 			a.expect(supply)
 			a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: off})
 		}
-		a.expect(arm)
-		a.end(arm, record.ClassSuccess, "", nil)
-		a.expect(supply)
-		a.end(supply, record.ClassSuccess, "", &record.Observation{Supply: armed})
-		a.expectVerdict(record.VerdictArmed, "safe once the consumer presses the button")
+		a.expectArmed()
 	}
 }
 
 // A read that the DCC could deliver only after an hour is no fresh read.
 func TestReadThatWasDeliveredLateIsNotFresh(t *testing.T) {
 	a := newActor(t, servicerequests.ESME)
-	a.step()
-	a.read(prepay, off, pounds(-5))
-	a.step()
-	a.end(buyTime, record.ClassNegative, "250", nil)
-	a.step()
-	a.end(toCredit, record.ClassSuccess, "", nil)
-	a.step()
+	a.cutOff()
 	given := a.now
 	a.now = a.now.Add(time.Hour)
 	a.end(mode, record.ClassSuccess, "", &record.Observation{Mode: credit})

@@ -58,6 +58,21 @@ func (f *fake) opened(change func(*Options)) (*Token, error) {
 	return open(context.Background(), o, f)
 }
 
+// fakeSigner is a module with an open token and a signer by its key.
+func fakeSigner(t *testing.T, change func(*Options)) (*fake, *Token, *SigningKey) {
+	t.Helper()
+	f := newFake(t)
+	token, err := f.opened(change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := token.Signer(t.Context(), "pkcs11:object=k", &f.key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, token, signer
+}
+
 // call does something with a session, and wants nobody else in it.
 func (f *fake) call(name string, s pkcs11.SessionHandle, do func() error) error {
 	f.mu.Lock()

@@ -105,16 +105,8 @@ func TestFaults(t *testing.T) {
 // for, and then refused.
 func TestTokenGoesAndComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t)
-		token, err := f.opened(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f, token, signer := fakeSigner(t, nil)
 		defer token.Close()
-		signer, err := token.Signer(t.Context(), "pkcs11:object=k", &f.key.PublicKey)
-		if err != nil {
-			t.Fatal(err)
-		}
 		f.lose(true)
 		f.fail(func(string) error { return pkcs11.Error(pkcs11.CKR_DEVICE_REMOVED) })
 		if _, err := signer.signDigest(t.Context(), make([]byte, 32)); !errors.Is(err, errUnavailable) {
@@ -147,19 +139,11 @@ func TestTokenGoesAndComes(t *testing.T) {
 
 // A PIN that was refused is tried once: tokens lock after a few.
 func TestPINTriedOnce(t *testing.T) {
-	f := newFake(t)
 	text := testPIN
-	token, err := f.opened(func(o *Options) {
+	f, token, signer := fakeSigner(t, func(o *Options) {
 		o.PIN = func(context.Context) (string, error) { return text, nil }
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	defer token.Close()
-	signer, err := token.Signer(t.Context(), "pkcs11:object=k", &f.key.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
 	text = "changed"
 	f.lose(false)
 	before := f.logins
@@ -216,16 +200,8 @@ func TestHandlesGivenOutAgain(t *testing.T) {
 // A handle that is given out again while a call still uses it is left to that call.
 func TestHandleInUseGivenOutAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t)
-		token, err := f.opened(func(o *Options) { o.Sessions = 2 })
-		if err != nil {
-			t.Fatal(err)
-		}
+		f, token, signer := fakeSigner(t, func(o *Options) { o.Sessions = 2 })
 		defer token.Close()
-		signer, err := token.Signer(t.Context(), "pkcs11:object=k", &f.key.PublicKey)
-		if err != nil {
-			t.Fatal(err)
-		}
 		sign := func() {
 			if _, err := signer.signDigest(t.Context(), make([]byte, 32)); err != nil {
 				t.Error(err)
@@ -259,15 +235,7 @@ func TestHandleInUseGivenOutAgain(t *testing.T) {
 // leaves the module alone.
 func TestModuleHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t)
-		token, err := f.opened(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		signer, err := token.Signer(t.Context(), "pkcs11:object=k", &f.key.PublicKey)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f, token, signer := fakeSigner(t, nil)
 		release := make(chan struct{})
 		var hangs atomic.Bool
 		f.fail(func(call string) error {
