@@ -154,7 +154,7 @@ func (d *director) note(ctx context.Context, n *node) error {
 		n.died, d.died = p.at, p.at
 	case errors.Is(halted(p, nil), errUnbelieved):
 		d.r.Halts++
-		return d.s.goOn(ctx)
+		return d.s.goOn(ctx, n)
 	case fenced(text):
 		d.r.Fenced++
 	case n.disturbed && exitCode(p.err) == 1: // it was starting, and lost its database

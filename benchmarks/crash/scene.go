@@ -336,6 +336,7 @@ func (s *scene) sweep(n *node, crashAt string) (*process, error) {
 	if err := s.renew(); err != nil {
 		return nil, err
 	}
+	n.certain = s.renewed.IsZero()
 	return s.start([]string{"SAFEMODE_CRASH_AT=" + crashAt},
 		"sweep", "--config", n.config, "--plan", s.path("plan"), "--journal", n.journal)
 }
