@@ -246,6 +246,7 @@ func (e *Engine) openJournal(ctx context.Context) (err error) {
 			// It stands still: no record has company to wait for, and each commit has its own sync.
 			o.Commits.Linger, o.Commits.Unsynced = 1, true
 		}
+		o.Commits.Holder = cmp.Or(o.Commits.Holder, journal.Self())
 		if o.Commits.Registerer = o.Registry; !o.Rehearsal { // whose journal can never pass for the plan's
 			o.Commits.ID = o.Plan.Journal
 		}

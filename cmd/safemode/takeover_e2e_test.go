@@ -53,11 +53,11 @@ const (
 )
 
 // newPair makes two machines of a scene whose journal and custody are in a database. The
-// simulated DCC serves.
-func newPair(t *testing.T, c *pgtest.Cluster) *pair {
+// simulated DCC serves. Others are where the database's server may be instead.
+func newPair(t *testing.T, c *pgtest.Cluster, others ...*pgtest.Cluster) *pair {
 	t.Helper()
 	s := newScene(t, pairMeters, referenceSeed, referenceSpeed)
-	p := &pair{scene: s, at: c.Address("winter"), custody: c.Database() + "&custody=northern"}
+	p := &pair{scene: s, at: c.Address("winter", others...), custody: c.Database(others...) + "&custody=northern"}
 	must(t, "", "custody", "new", "--custody-dir", p.custody)
 	user := rehearsal.Config(s.speed).Limits.User
 	for i := range p.nodes {

@@ -153,6 +153,9 @@ func Open(at string, o Options) (_ *Journal, err error) {
 	return j, nil
 }
 
+// Self is the holder's name where none is given: this machine and process.
+func Self() string { return store.Self() }
+
 // IsAddress says whether a journal is named by the address of a database, and not by the
 // path of a file.
 func IsAddress(at string) bool { return store.IsAddress(at) }

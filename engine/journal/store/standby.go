@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,7 +26,7 @@ const lookEvery = 500 * time.Millisecond
 // why, whenever that has changed. The error is the context's, or says that the address is none,
 // or that there is no such sweep.
 func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder, error)) (last record.Holder, err error) {
-	holder := cmp.Or(o.Holder, self())
+	holder := cmp.Or(o.Holder, Self())
 	p := &Postgres{}
 	sweep, err := p.connect(ctx, at, Options{Write: true, Lease: o.Lease})
 	if err != nil {
@@ -67,13 +69,23 @@ func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder,
 }
 
 // Passing says whether a database may do in a moment what it did not now: it cannot be
-// reached, does not answer in time, is starting or ending, or is no primary yet.
+// reached, does not answer in time, is starting or ending, or is no primary yet; or the
+// connection broke, and nobody knows whether it has done it.
 func Passing(err error) bool {
 	if said, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return fleeting(said)
 	}
+	if errors.Is(err, ErrDamaged) {
+		return false
+	}
+	for _, said := range [...]error{errWarned, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
+		if errors.Is(err, said) {
+			return true
+		}
+	}
 	_, unreached := errors.AsType[*pgconn.ConnectError](err)
-	return unreached || errors.Is(err, context.DeadlineExceeded) || pgconn.SafeToRetry(err)
+	_, broken := errors.AsType[*net.OpError](err)
+	return unreached || broken || pgconn.SafeToRetry(err)
 }
 
 // lookAt says who holds the lease, or held it last, and has the database know who stands by.
