@@ -86,7 +86,7 @@ func (e *Engine) standBy(ctx context.Context) error {
 		if e.o.StandsBy != nil {
 			e.o.StandsBy(e.standbyStatus())
 		}
-	})
+	}, func(tip journal.Tip) { e.see(e.o.Plan.Journal, tip, false) })
 	e.standsBy.Store(nil)
 	if ctx.Err() != nil {
 		return errStoodBy

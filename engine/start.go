@@ -239,6 +239,9 @@ func (e *Engine) openJournal(ctx context.Context) (err error) {
 	if e.files, err = journal.FilesFor(o.Journal, o.CustodyDir); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	if err := e.openSeen(); err != nil {
+		return err
+	}
 	if e.looks {
 		err = e.readJournal()
 	} else {
@@ -251,6 +254,9 @@ func (e *Engine) openJournal(ctx context.Context) (err error) {
 			o.Commits.ID = o.Plan.Journal
 		}
 		err = e.awaitJournal(ctx)
+	}
+	if err == nil {
+		err = e.holdSeen()
 	}
 	if err != nil || !e.planned() {
 		return err
@@ -358,7 +364,7 @@ func (e *Engine) checkPins() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return e.holdPins(last)
+	return e.holdTo(last, c.Path)
 }
 
 // unborn is a journal that does not exist yet, as its counters would know it.

@@ -39,7 +39,10 @@ func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder,
 	var told record.Holder
 	var fault error
 	for {
-		now, held, err := p.lookAt(ctx, sweep, holder, o.leaseLength())
+		now, tip, held, err := p.lookAt(ctx, sweep, holder, o.leaseLength())
+		if err == nil && o.Seen != nil {
+			o.Seen(tip)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return last, ctx.Err()
@@ -88,39 +91,46 @@ func Passing(err error) bool {
 	return unreached || broken || pgconn.SafeToRetry(err)
 }
 
-// lookAt says who holds the lease, or held it last, and has the database know who stands by.
-func (p *Postgres) lookAt(ctx context.Context, sweep, holder string, length time.Duration) (h record.Holder, held bool, err error) {
+// lookAt says who holds the lease, or held it last, and where the journal ends, and has the
+// database know who stands by. The second server has all of it: it has this look's own commit,
+// which is later in the log.
+func (p *Postgres) lookAt(ctx context.Context, sweep, holder string, length time.Duration) (h record.Holder, tip Tip, held bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, perAttempt(length))
 	defer cancel()
 	if p.id == 0 {
 		if err := checkMigrations(ctx, p.pool); err != nil {
-			return h, false, err
+			return h, tip, false, err
 		}
 		err := p.pool.QueryRow(ctx, "SELECT id FROM safemode.sweep WHERE name = $1", sweep).Scan(&p.id)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return h, false, fmt.Errorf("%w: the database has no sweep %q", ErrNone, sweep)
+			return h, tip, false, fmt.Errorf("%w: the database has no sweep %q", ErrNone, sweep)
 		}
 		if err != nil {
-			return h, false, pgError(err)
+			return h, tip, false, pgError(err)
 		}
 	}
 	var name *string
 	var since, until *time.Time
-	err = p.pool.QueryRow(ctx, `WITH here AS (INSERT INTO safemode.standby (sweep, holder, since, until)
+	var sum []byte
+	err = certainly(ctx, p.pool, func(c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, `WITH here AS (INSERT INTO safemode.standby (sweep, holder, since, until)
 			VALUES ($1, $2, clock_timestamp(), clock_timestamp() + $3)
 			ON CONFLICT (sweep, holder) DO UPDATE SET until = excluded.until)
-		SELECT holder, since, until, coalesce(until >= clock_timestamp(), false) FROM safemode.sweep WHERE id = $1`,
-		p.id, holder, length).Scan(&name, &since, &until, &held)
+		SELECT holder, since, until, coalesce(until >= clock_timestamp(), false), coalesce(number, 0), coalesce(seq, 0), hash
+			FROM safemode.sweep WHERE id = $1`,
+			p.id, holder, length).Scan(&name, &since, &until, &held, &tip.Number, &tip.Seq, &sum)
+	})
 	if errors.Is(err, pgx.ErrNoRows) { // it was discarded
-		return h, false, nil
+		return h, tip, false, nil
 	}
+	copy(tip.Hash[:], sum)
 	if name != nil && since != nil {
 		h.Name, h.Since = *name, since.UTC()
 	}
 	if until != nil {
 		h.Until = until.UTC()
 	}
-	return h, held, pgError(err)
+	return h, tip, held, pgError(err)
 }
 
 // leaveStandby says that this one stands by no more.

@@ -54,8 +54,10 @@
 //
 // A holder that meets a database without a segment that was acknowledged, or without its
 // own lease, fails with [ErrLacking] and writes nothing more: a standby was promoted that
-// had not followed. Who only starts then cannot know. A lease's end is a time of the
-// server's clock; a standby's clock that is ahead lets another take the lease so much
+// had not followed. It may only add lines to files once more: so the custody remembers that it has
+// halted, and nobody goes on before two have approved that. Who only starts then cannot know by
+// the database; package engine remembers outside of it what each machine has seen
+// ([Options.Seen]). A lease's end is a time of the server's clock; a standby's clock that is ahead lets another take the lease so much
 // earlier, and the first holder is fenced by the epoch.
 //
 // # Standing by
@@ -199,6 +201,10 @@ type Options struct {
 	// Lease is how long a database takes the writer for alive that it does not hear of, from
 	// [ShortestLease] to [LongestLease]; 0: [LeaseLength].
 	Lease time.Duration
+
+	// Seen is told by [StandBy] of the end of the journal that the database has acknowledged.
+	// Optional.
+	Seen func(Tip)
 
 	// Unsynced commits to a file outlive the process, and not the machine.
 	Unsynced bool
