@@ -133,8 +133,8 @@ func (h *Head) Tip() Tip { return Tip{h.Number, h.Last, h.After} }
 
 // State is a change of the kept state.
 type State struct {
-	Rows []record.StateRow // in order: the last change of a row stays
-	Anew bool              // all other rows go
+	Rows  []record.StateRow // in order: the last change of a row stays
+	Whole bool              // all other rows go
 }
 
 // Reader reads what is durable. Its methods may be called concurrently, but for those of
