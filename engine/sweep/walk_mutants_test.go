@@ -67,7 +67,7 @@ var mutants = []mutant{
 	{"a crash between two waves ends the sweep", []sweeptest.Edit{{
 		"wave.go", "\tcase record.WavePassed: // a start found that nothing more of it was durable\n\t\ts.openWave(s.waves.all[w.number])\n\t\treturn\n", "",
 	}}},
-	{"who has lost the journal sends all the same", []sweeptest.Edit{{
+	{"a machine that has lost the journal sends all the same", []sweeptest.Edit{{
 		"../exchange/exchange.go", "if err := x.o.Journal.Commit(ctx, signed); err != nil {", "if err := x.o.Journal.Commit(ctx, signed); err != nil && !errors.Is(err, record.ErrTaken) {",
 	}}},
 }
