@@ -33,6 +33,7 @@ func TestFiles(t *testing.T) {
 	}{
 		{"replace", replace},
 		{"append", appendTo},
+		{"append behind a torn line", appendBehindTornLine},
 		{"lock", lockFile},
 		{"two at once", twoAtOnce},
 	}
@@ -147,6 +148,32 @@ func appendTo(t *testing.T, s shelf) {
 	if again, err := other.Mark("book"); err != nil || again != mark {
 		t.Errorf("the file's mark was %d, is %d: %v", mark, again, err)
 	}
+}
+
+// What stands behind the whole lines is dropped: a crash has left it, or a copy brought it.
+func appendBehindTornLine(t *testing.T, s shelf) {
+	at := s.at(t)
+	f, other := s.files(t, at), s.other(t, at)
+	if err := f.Replace("book", nil, []byte("one\ntw")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Append("book", 6, 4, nil); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, other, "book", "one\n")
+	for _, piece := range []string{"two\n", "three\n", "fo"} {
+		text, err := other.Read("book", safefile.Small, safefile.Own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Append("book", int64(len(text)), int64(len(text)), []byte(piece)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Append("book", 16, 6, []byte("2\n")); err != nil { // over more than one piece
+		t.Fatal(err)
+	}
+	wantText(t, other, "book", "one\ntw2\n")
 }
 
 func lockFile(t *testing.T, s shelf) {
