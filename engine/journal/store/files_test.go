@@ -433,6 +433,31 @@ func TestStandBy(t *testing.T) {
 	}
 }
 
+// A sweep that was begun in vain is taken out of the database: who stood by for it is free to
+// begin it.
+func TestStandByForWhatIsDiscarded(t *testing.T) {
+	c := pgtest.Start(t, "fsync=off")
+	at := c.Address("winter")
+	first := openStore(t, at, true)
+	heard := make(chan string, 10)
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	go func() {
+		_, err := StandBy(ctx, at, Options{Holder: "second"}, tellTo(heard))
+		ended <- err
+	}()
+	<-heard
+	if err := first.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	second := openStore(t, at, true)
+	defer second.Close()
+}
+
 func tellTo(heard chan<- string) func(record.Holder, error) {
 	return func(h record.Holder, err error) {
 		if err == nil {
