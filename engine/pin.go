@@ -48,11 +48,11 @@ func (e *Engine) openCheckpoints(context.Context) error {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	e.pins = log
-	return e.holdTo(log.Last(), c.Path)
+	return e.comparePins(log.Last(), c.Path)
 }
 
-// holdTo holds the journal against what was pinned last in a file.
-func (e *Engine) holdTo(last checkpoint.Checkpoint, path string) error {
+// comparePins holds the journal against what was pinned last in a file.
+func (e *Engine) comparePins(last checkpoint.Checkpoint, path string) error {
 	if last.Journal == "" {
 		return nil
 	}

@@ -42,7 +42,7 @@ func (e *Engine) holdSeen() error {
 	if last.Journal == "" || last.Journal != id {
 		return nil
 	}
-	if err := e.holdTo(last, e.seen.Path()); err != nil {
+	if err := e.comparePins(last, e.seen.Path()); err != nil {
 		return fmt.Errorf("%w: %w: start at the database that has them; if they are lost for good, nobody knows any more what was sent in them: "+
 			"remove %s on each machine to go on all the same", err, journal.ErrLacking, e.seen.Path())
 	}

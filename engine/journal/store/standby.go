@@ -114,7 +114,7 @@ func (p *Postgres) lookAt(ctx context.Context, sweep, holder string, length time
 	var sum []byte
 	err = certainly(ctx, p.pool, func(c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `WITH here AS (INSERT INTO safemode.standby (sweep, holder, since, until)
-			VALUES ($1, $2, clock_timestamp(), clock_timestamp() + $3)
+			SELECT id, $2, clock_timestamp(), clock_timestamp() + $3 FROM safemode.sweep WHERE id = $1
 			ON CONFLICT (sweep, holder) DO UPDATE SET until = excluded.until)
 		SELECT holder, since, until, coalesce(until >= clock_timestamp(), false), coalesce(number, 0), coalesce(seq, 0), hash
 			FROM safemode.sweep WHERE id = $1`,
