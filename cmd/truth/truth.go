@@ -1,13 +1,13 @@
 // Package truth judges a rehearsal from outside: it compares each row of the report with what
-// the simulator did and delivered. Of the engine it takes nothing but the row itself (the
+// the simulator did and delivered. From the engine it takes only the row itself (the
 // verdict with its reason, what was found, what is at the end, and the counters that it rests
-// on), the events that say when a person held the sweep up, and the journal's records of other
+// on), the events that say when a person paused the sweep, and the journal's records of other
 // traffic. It imports no other part of the engine, and starts nothing.
 //
-// verdict.go has the verdicts, reason.go the reasons, found.go what was found and the
-// balances, missed.go homes that were missed, arming that came late, and the share that must
-// be safe; left.go homes that leave; history.go asks the history; other.go has the User's
-// other traffic.
+// verdict.go checks the verdicts, reason.go the reasons, found.go what was found and the
+// balances. missed.go checks homes that were missed, arming that came late, and the share that
+// must be safe. left.go checks homes that leave. history.go asks the simulator's history. other.go
+// checks the User's other traffic.
 package truth
 
 import (

@@ -1,4 +1,4 @@
-// Package journal is the durable record of a sweep: an insert-only log with a
+// Package journal is the durable record of a sweep: an append-only log with a
 // hash chain, in segments. It owns the order of events and the moment
 // at which each of them is durable. It refuses to change or remove a record,
 // to be written by two processes at once, to go on after a failed write, and to read
