@@ -73,8 +73,8 @@
 // # Groups
 //
 // The keys above apply to the whole fleet. A group adds to them for some meters; of
-// what holds for a meter the greatest counts. Lists that are not given hold all;
-// share is of the hubs whose meters fit otherwise.
+// the values that apply to one meter the greatest counts. A list that is absent matches all;
+// share is of the hubs with meters that match the lists.
 //
 //	groups:
 //	  - regions: [North, 4G North]
@@ -87,7 +87,7 @@
 //
 // # The DCC's own rules
 //
-// Times are since the profile began to hold.
+// Times count from the moment when the profile began to apply.
 //
 //	dcc:
 //	  # Requests of each User; beyond them HTTP 503 with Retry-After (assumption).
