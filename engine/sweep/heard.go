@@ -105,7 +105,7 @@ func (s *Machine) waitsBefore(w *wave) string {
 	}
 	before := s.waves.all[w.number-2]
 	switch {
-	case w.number != s.waves.opened+1:
+	case w.number != s.waves.begun+1:
 		return fmt.Sprintf("wave %d", before.number)
 	case s.pauses.whole():
 		return "the sweep is held"

@@ -85,21 +85,21 @@ func (s *Machine) moveAhead(m *meter) {
 // soon will be, advances at once, before its wave if the cap on such homes allows it.
 func (s *Machine) advanceTurn(m *meter, to ledger.Stage) (come bool, soon time.Time) {
 	urgent, soon := s.o.Policy.Urgent(m.Meter, s.now)
-	if urgent && (s.waves.open(m) || s.waves.early() < s.waves.cap()) {
+	if urgent && (s.waves.hasBegun(m) || s.waves.early() < s.waves.cap()) {
 		s.turnTo(m, ledger.Commanding)
 		return true, time.Time{}
 	}
 	if urgent {
 		soon = time.Time{} // it is looked at again when the cap has room
-		if !m.held {
-			m.held = true
-			s.waves.held = append(s.waves.held, m.number)
+		if !m.capped {
+			m.capped = true
+			s.waves.capped = append(s.waves.capped, m.number)
 		}
 	}
 	i, w := &s.queues.intake[m.Plan.Region][m.fuel()], s.waves.of(m)
 	switch {
 	case m.awaits > to:
-	case to == ledger.Commanding && s.waves.open(m): // queued again if more is known now
+	case to == ledger.Commanding && s.waves.hasBegun(m): // queued again if more is known now
 		s.lineUpToAct(m)
 	case m.awaits == to:
 	case to == ledger.Commanding:
@@ -207,7 +207,7 @@ func (s *Machine) takeTurn(i *intake, n *next) *meter {
 	if n.stage == ledger.ReadingSupply {
 		s.counts.notBegun--
 		s.store.waits(n.at, false, m.ahead)
-		if s.waves.whole(m) || s.o.Policy.PlanOrder && s.waves.open(m) {
+		if s.waves.whole(m) || s.o.Policy.PlanOrder && s.waves.hasBegun(m) {
 			n.stage = ledger.Commanding
 		}
 	}

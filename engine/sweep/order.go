@@ -288,7 +288,7 @@ func (s *Machine) lift(at time.Time, which func(pause) bool) {
 			return false
 		}
 		if h.order.Cause == record.CauseWave {
-			s.waves.all[min(s.waves.opened, len(s.waves.all))-1].waive()
+			s.waves.all[min(s.waves.begun, len(s.waves.all))-1].waive()
 		}
 		return true
 	})
