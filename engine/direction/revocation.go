@@ -119,7 +119,7 @@ func (s *revocationSource) Read(ctx context.Context) error {
 	return s.err
 }
 
-// take reads a list that was got. It is believed once it is remembered.
+// accept reads a list that was fetched. It is believed once it is remembered.
 func (s *revocationSource) accept(ctx context.Context, text []byte, err error) error {
 	if err != nil || s.list.Load() != nil && bytes.Equal(text, s.text) {
 		return err

@@ -16,7 +16,7 @@
 // # What an error means
 //
 //	ErrNotPermitted   the wall: nothing was sent
-//	ErrHeldBack       Post.Admit refused it at the socket: nothing was sent
+//	ErrNotAdmitted    Post.Admit refused it at the socket: nothing was sent
 //	ErrNotWritten     no connection took a byte: nothing was sent
 //	*ThrottledError   429 or 503: the DCC asks to come back later
 //	ErrRejected       another 4xx but 408: the DCC will never take these bytes

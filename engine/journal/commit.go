@@ -9,11 +9,11 @@ import (
 	"safemode/engine/record"
 )
 
-// Commit queues records and returns when they are durable, and all that was queued
-// before. All of them are, or none. It fails with [ErrRecord] if one cannot be written, with the error of
-// [Journal.Err] if the journal takes no records or their write fails, and with
-// the context's error if that ends first: then, unless the context had ended
-// before the call, the records may still become durable.
+// Commit queues records. It returns when they are durable, and all that were queued before.
+// Either all of them are durable or none. It fails if a record cannot be written, with the
+// error of [Journal.Err] if the journal takes no records or their write fails, and with the
+// context's error if that ends first: then, unless the context had ended before the call,
+// the records may still become durable.
 func (j *Journal) Commit(ctx context.Context, records ...record.Record) error {
 	_, err := j.CommitAt(ctx, records...)
 	return err
@@ -43,8 +43,8 @@ func (j *Journal) CommitAt(ctx context.Context, records ...record.Record) (last 
 
 // Append queues records in the same order as Commit does, and returns without
 // waiting for the disk: they are durable with the next batch. It blocks only
-// while the queue is full. A failure, also [ErrRecord], ends the journal and
-// shows in Err, in Failed and in every later Commit.
+// while the queue is full. Any failure, also a record that cannot be written, ends the journal,
+// and shows in Err, in Failed and in every later Commit.
 func (j *Journal) Append(records ...record.Record) {
 	if err := checkAll(records); err != nil {
 		_ = j.fail(err) // shows in Err

@@ -99,7 +99,7 @@
 //
 // # SQL
 //
-// To ask a journal by SQL, export it: [Export] writes the records as rows of an SQLite file,
+// To ask a journal by SQL, export it: [Journal.ExportSQLite] writes the records as rows of an SQLite file,
 // with the chain, for a time, a device or a kind.
 //
 // # Promises

@@ -263,7 +263,7 @@ func (j *Journal) HashAt(seq uint64) ([32]byte, error) {
 }
 
 // Heads returns up to limit durable records from seq from on, in order, without their
-// bodies but for those of [Target] and [Verdict] records, with the hash of the last. For
+// bodies except for [record.Target] and [record.Verdict] records, with the hash of the last. For
 // whoever remembers where records are: each segment holds, the links between them are not
 // checked.
 func (j *Journal) Heads(ctx context.Context, from uint64, limit int) (heads []record.Record, last [32]byte, err error) {

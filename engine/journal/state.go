@@ -103,7 +103,7 @@ func (j *Journal) keptState(ctx context.Context, from store.Reader) ([]record.St
 	return rows, sums, r, nil
 }
 
-// sum is the hash of a row: over its number, eight bytes, and its value.
+// sumOf is the hash of a row: over its number, eight bytes, and its value.
 func sumOf(r record.StateRow) link {
 	h := sha256.New()
 	var row [8]byte

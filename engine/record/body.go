@@ -394,9 +394,9 @@ type Body interface {
 		OrderBody | WaveBody | TripwireBody | StateBody | JudgedBody | ProvenBody | HaltedBody
 }
 
-// Encode returns the JSON of a body. For a value that JSON cannot hold (a
+// Encode returns the JSON of a body. For a value that JSON cannot express (a
 // clock speed that is no number, a year over 9999) it returns nil, and the
-// journal refuses the record with [ErrRecord].
+// journal refuses the record.
 func Encode[B Body](body B) []byte {
 	b, err := json.Marshal(body)
 	if err != nil {

@@ -20,7 +20,7 @@ type meter struct {
 
 	waits, ahead bool         // it waits to begin, or for a reread after its verdict; it was promoted among those
 	turn         ledger.Stage // the stage that it has reached
-	awaits       ledger.Stage // the stage for which it is queued; Seeing: for none
+	awaits       ledger.Stage // the stage for which it is queued; ReadingSupply: for none
 	capped       bool         // urgent, and held back by the cap on early homes
 	dirty        bool         // may have changed since it woke, or since the last look
 	unsaid       bool         // something new is known that its verdict does not say yet, while requests are open
