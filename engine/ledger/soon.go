@@ -49,7 +49,7 @@ func (p *Policy) responseWait(m *Meter, now time.Time) time.Duration {
 }
 
 // fail counts a try of a service that failed and says when the next is due. A home that
-// retries soon does not use its retries up, because those are meant for homes out of reach.
+// retries soon does not use its retries up, unless the DCC says that it cannot reach it.
 func (p *Policy) fail(m *Meter, service servicerequests.Service, o *record.OutcomeBody) {
 	t := m.Tally(service)
 	if o.Class != record.ClassRejected && servicerequests.ResponseCode(o.Code).Class() != servicerequests.CodeUnreachable && p.DarkAgain > 0 && p.retriesSoon(m, o.AnsweredAt) {
