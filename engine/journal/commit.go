@@ -19,7 +19,7 @@ func (j *Journal) Commit(ctx context.Context, records ...record.Record) error {
 	return err
 }
 
-// CommitAt is [Journal.Commit] for who goes by the records' numbers: last is the number
+// CommitAt is [Journal.Commit] for callers that need the records' numbers: last is the number
 // of the last of these records. Those before it have the numbers before it. For no
 // records, and with an error, it is 0.
 func (j *Journal) CommitAt(ctx context.Context, records ...record.Record) (last uint64, err error) {
@@ -76,7 +76,7 @@ func (j *Journal) enqueue(ctx context.Context, records []record.Record, k store.
 		case j.refusal() != nil:
 			defer j.mu.Unlock()
 			return nil, 0, j.refusal()
-		case len(records) == 0: // what was queued before is waited for
+		case len(records) == 0: // wait for those that were queued before
 			if len(b.records) == 0 {
 				b = j.taken
 			}
