@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -72,18 +73,21 @@ type loan struct {
 	returned atomic.Bool
 }
 
-// deadline bounds how long an Accept may wait.
+// deadline bounds how long an Accept may wait: one that has passed ends a loan's.
 type deadline interface{ SetDeadline(time.Time) error }
 
 // Accept returns the next connection that is within the limits.
 func (l *loan) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil && l.returned.Load() {
-		if bounded, ok := l.Listener.Listener.(deadline); ok {
-			return nil, errors.Join(net.ErrClosed, bounded.SetDeadline(time.Time{}))
+	for !l.returned.Load() {
+		c, err := l.accept()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return c, err
+		}
+		if err := l.goOn(); err != nil { // the deadline is this loan's, or was of one before
+			return nil, err
 		}
 	}
-	return c, err
+	return nil, net.ErrClosed
 }
 
 // Close has Accept return.
@@ -96,6 +100,11 @@ func (l *loan) Close() error {
 		return nil
 	}
 	return bounded.SetDeadline(time.Unix(1, 0))
+}
+
+// goOn takes back the deadline that a loan has left: nobody may have been in its Accept.
+func (l *Listener) goOn() error {
+	return l.Listener.(deadline).SetDeadline(time.Time{})
 }
 
 // pool is connections within limits.
@@ -160,6 +169,18 @@ func (p *pool) give(peer, limit string) *conn {
 
 // Accept returns the next connection that is within the limits.
 func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.accept()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return c, err
+		}
+		if err := l.goOn(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (l *Listener) accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
 		if err != nil {

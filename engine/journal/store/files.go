@@ -188,27 +188,40 @@ func (f *files) Replace(name string, was, now []byte) error {
 	})
 }
 
-// Append implements [durable.Files]. A write is there as a whole or not at all, so nothing
-// torn is ever dropped.
+// Append implements [durable.Files]. A write is there as a whole or not at all: something torn
+// comes from a folder alone, of which this is a copy.
 func (f *files) Append(name string, size, at int64, text []byte) error {
 	return f.change(name, func(ctx context.Context, tx pgx.Tx, custody int64, again bool) error {
-		var end, last int64
+		var last int64
 		var tail []byte
 		err := tx.QueryRow(ctx, "SELECT at, bytes FROM safemode.piece WHERE custody = $1 AND file = $2 ORDER BY at DESC LIMIT 1", custody, name).Scan(&last, &tail)
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		end = last + int64(len(tail))
-		switch {
-		case again && last == at && bytes.Equal(tail, text): // it was written, and nobody heard
+		switch end := last + int64(len(tail)); {
+		case again && end == at+int64(len(text)) && bytes.HasSuffix(tail, text): // it was written, and nobody heard
 			return nil
-		case end != max(size, 0), at != end:
+		case end != max(size, 0), at > end:
 			return f.changed(name)
-		case len(text) == 0:
+		case at < end:
+			if err := f.cut(ctx, tx, custody, name, at); err != nil {
+				return err
+			}
+		}
+		if len(text) == 0 {
 			return nil
 		}
 		return f.add(ctx, tx, custody, name, at, text)
 	})
+}
+
+// cut drops what stands behind the first bytes of a file.
+func (f *files) cut(ctx context.Context, tx pgx.Tx, custody int64, name string, at int64) error {
+	if _, err := tx.Exec(ctx, "DELETE FROM safemode.piece WHERE custody = $1 AND file = $2 AND at >= $3", custody, name, at); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "UPDATE safemode.piece SET bytes = substring(bytes FROM 1 FOR ($3 - at)::int) WHERE custody = $1 AND file = $2 AND at + length(bytes) > $3", custody, name, at)
+	return err
 }
 
 func (f *files) add(ctx context.Context, tx pgx.Tx, custody int64, name string, at int64, text []byte) error {

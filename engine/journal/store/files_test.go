@@ -33,6 +33,7 @@ func TestFiles(t *testing.T) {
 	}{
 		{"replace", replace},
 		{"append", appendTo},
+		{"append behind a torn line", appendBehindTornLine},
 		{"lock", lockFile},
 		{"two at once", twoAtOnce},
 	}
@@ -147,6 +148,32 @@ func appendTo(t *testing.T, s shelf) {
 	if again, err := other.Mark("book"); err != nil || again != mark {
 		t.Errorf("the file's mark was %d, is %d: %v", mark, again, err)
 	}
+}
+
+// What stands behind the whole lines is dropped: a crash has left it, or a copy brought it.
+func appendBehindTornLine(t *testing.T, s shelf) {
+	at := s.at(t)
+	f, other := s.files(t, at), s.other(t, at)
+	if err := f.Replace("book", nil, []byte("one\ntw")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Append("book", 6, 4, nil); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, other, "book", "one\n")
+	for _, piece := range []string{"two\n", "three\n", "fo"} {
+		text, err := other.Read("book", safefile.Small, safefile.Own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Append("book", int64(len(text)), int64(len(text)), []byte(piece)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Append("book", 16, 6, []byte("2\n")); err != nil { // over more than one piece
+		t.Fatal(err)
+	}
+	wantText(t, other, "book", "one\ntw2\n")
 }
 
 func lockFile(t *testing.T, s shelf) {
@@ -404,6 +431,31 @@ func TestStandBy(t *testing.T) {
 	if e := <-ended; e.err != nil || e.from != "the test" || !e.handed {
 		t.Errorf("%+v", e)
 	}
+}
+
+// A sweep that was begun in vain is taken out of the database: who stood by for it is free to
+// begin it.
+func TestStandByForWhatIsDiscarded(t *testing.T) {
+	c := pgtest.Start(t, "fsync=off")
+	at := c.Address("winter")
+	first := openStore(t, at, true)
+	heard := make(chan string, 10)
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	go func() {
+		_, err := StandBy(ctx, at, Options{Holder: "second"}, tellTo(heard))
+		ended <- err
+	}()
+	<-heard
+	if err := first.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	second := openStore(t, at, true)
+	defer second.Close()
 }
 
 func tellTo(heard chan<- string) func(record.Holder, error) {

@@ -96,7 +96,7 @@ func (p *Postgres) lookAt(ctx context.Context, sweep, holder string, length time
 	var name *string
 	var since, until *time.Time
 	err = p.pool.QueryRow(ctx, `WITH here AS (INSERT INTO safemode.standby (sweep, holder, since, until)
-			VALUES ($1, $2, clock_timestamp(), clock_timestamp() + $3)
+			SELECT id, $2, clock_timestamp(), clock_timestamp() + $3 FROM safemode.sweep WHERE id = $1
 			ON CONFLICT (sweep, holder) DO UPDATE SET until = excluded.until)
 		SELECT holder, since, until, coalesce(until >= clock_timestamp(), false) FROM safemode.sweep WHERE id = $1`,
 		p.id, holder, length).Scan(&name, &since, &until, &held)
