@@ -42,8 +42,8 @@ type Options struct {
 	Begins   time.Time // what the clock shows once the keys are made; zero: it goes on
 	Log      *zap.Logger
 
-	// Forbidden is told of a forbidden command that reaches a meter with a valid
-	// signature. Nil: it is only counted.
+	// Forbidden is called when a forbidden command with a valid signature reaches
+	// a meter. Nil: it is only counted.
 	Forbidden func(device servicerequests.EUI, useCase string)
 }
 

@@ -47,7 +47,7 @@ type claim struct {
 
 // Facts are the truth about one meter.
 type Facts struct {
-	Meter, Proxy history.Device // what happened; of electricity the proxy's is empty
+	Meter, Proxy history.Device // what happened; the proxy's is empty for electricity
 
 	Began, Ended fleet.Meter // as the fleet began, and as it is now
 	Registered   bool        // still to the failed supplier
@@ -68,7 +68,7 @@ type Terms struct {
 
 	Now      history.Instant // that the sweep has come to
 	Margin   time.Duration   // from so long before its day on a home on the list is left alone
-	OnTheWay time.Duration   // what the door has let pass is accepted within this
+	OnTheWay time.Duration   // a half that was allowed at the socket is accepted within this
 }
 
 // span is from one instant to another.
