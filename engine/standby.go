@@ -21,9 +21,9 @@ import (
 	"safemode/engine/sweep"
 )
 
-// awaitJournal opens the journal for writing, or stands by until it may. Only a journal in a
-// database is waited for: who has the lock of a file is on this machine. A rehearsal waits for
-// none.
+// awaitJournal opens the journal for writing, or stands by until it may. It waits only for
+// a journal in a database: a process with the lock of a file is on this machine. A rehearsal
+// never waits.
 func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 	for {
 		if e.journal, err = journal.Open(e.o.Journal, e.o.Commits); err == nil {
@@ -55,16 +55,16 @@ func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 	return err
 }
 
-// standsByFor says whether a start stands by where its journal is refused so.
+// standsByFor says whether a start stands by after this error of its journal.
 func (e *Engine) standsByFor(err error) bool {
 	return errors.Is(err, journal.ErrInUse) && journal.IsAddress(e.o.Journal) && !e.o.Rehearsal
 }
 
-// errStoodBy is the error of one that was told to end while it stood by.
+// errStoodBy is the error of an engine that was told to end while it stood by.
 var errStoodBy = fmt.Errorf("%w: it stood by, and took nothing over", sweep.ErrStopped)
 
-// standBy waits until the journal is nobody's. What can be refused before it is, is refused
-// when it first does. The addresses are bound, and say that this engine stands by.
+// standBy waits until no engine has the journal. Before it first waits, it refuses whatever can
+// be refused already. The addresses are bound, and answer that this engine stands by.
 func (e *Engine) standBy(ctx context.Context) error {
 	if e.takeover == nil {
 		if err := e.foresee(ctx); err != nil {
@@ -101,11 +101,11 @@ func (e *Engine) standBy(ctx context.Context) error {
 	return nil
 }
 
-// ErrFinished is the error of one that stood by until the sweep had finished.
+// ErrFinished is the error of an engine that stood by until the sweep had finished.
 var ErrFinished = errors.New("it stood by, and the sweep has finished")
 
-// leftToDo says why a sweep that nobody has any more is not taken over: it has finished, or a
-// person has stopped it. What has halted or ceased is refused as at any other start.
+// leftToDo says why a sweep that no engine has any more is not taken over: it has finished, or
+// a person has stopped it. A sweep that has halted or ceased is refused as at any other start.
 func (e *Engine) leftToDo(ctx context.Context) error {
 	var st record.Status
 	if err := statusFrom(ctx, e.journal, new(plan.Header), &st); err != nil {
@@ -141,9 +141,9 @@ func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
 	return o.By, nil
 }
 
-// foresee refuses what would be refused at the takeover, as far as it can be known: by the
-// journal as it is now another plan, clock or custody, a closed gate, and a start that nobody
-// has approved; and what is made before anything is taken.
+// foresee refuses what the takeover would refuse, as far as the journal shows it now: another
+// plan, clock or custody, a closed gate, and a start that nobody has approved. It also refuses
+// whatever fails while the parts are made that need no journal.
 func (e *Engine) foresee(ctx context.Context) (err error) {
 	o := e.o
 	o.Registry = prometheus.NewRegistry()
@@ -163,7 +163,7 @@ func (e *Engine) foresee(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	// Else the other engine may be about to write what does not fit yet.
+	// Otherwise the other engine may still write what is missing.
 	if err := early.decide(ctx); errors.Is(err, direction.ErrNotApproved) || errors.Is(err, custody.ErrNoBook) {
 		return err
 	}
@@ -173,10 +173,10 @@ func (e *Engine) foresee(ctx context.Context) (err error) {
 	return nil
 }
 
-// standbyEvery is how often the status learns who stands by.
+// standbyEvery is how often the engine asks who stands by.
 const standbyEvery = 2 * time.Second
 
-// watchStandby has the status say who stands by for this engine, until ctx ends.
+// watchStandby keeps in the status who stands by for this engine, until ctx ends.
 func (e *Engine) watchStandby(ctx context.Context) {
 	if !journal.IsAddress(e.o.Journal) {
 		return
@@ -184,7 +184,7 @@ func (e *Engine) watchStandby(ctx context.Context) {
 	ticker := time.NewTicker(standbyEvery)
 	defer ticker.Stop()
 	for {
-		if all, err := e.journal.Standby(ctx); err == nil { // else the journal's own writes say what is wrong
+		if all, err := e.journal.Standby(ctx); err == nil { // on an error the journal's own writes say what is wrong
 			e.standby.Store(&all)
 		}
 		select {
@@ -195,12 +195,12 @@ func (e *Engine) watchStandby(ctx context.Context) {
 	}
 }
 
-// retryAfter is when an inbox that stands by is to be asked again, in seconds.
+// retryAfter is the Retry-After of an inbox that stands by, in seconds.
 const retryAfter = 2
 
 // serveStandby answers at the addresses while this engine stands by: the inbox with 503, the
-// operations address with whom it stands by for. The function that it returns ends that, and
-// leaves the addresses bound.
+// operations address with the engine that it stands by for. The function that it returns ends
+// that, and leaves the addresses bound.
 func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
 	in := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -232,7 +232,7 @@ func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
 		defer cancel()
 		for _, s := range servers {
 			if s.Shutdown(last) != nil {
-				_ = s.Close() // somebody who does not let go
+				_ = s.Close() // a client keeps its connection
 			}
 		}
 		serving.Wait()
@@ -250,7 +250,7 @@ func (s standbySweep) Order(context.Context, console.Order) error {
 	return fmt.Errorf("%w: %w", console.ErrOrder, s.standbyReady())
 }
 
-// standbyReady says that this engine stands by, and for whom.
+// standbyReady returns an error that says that this engine stands by, and for which one.
 func (e *Engine) standbyReady() error { return errors.New(e.standbySays()) }
 
 func (e *Engine) standbySays() string {
@@ -260,7 +260,7 @@ func (e *Engine) standbySays() string {
 	return "standing by"
 }
 
-// standbyStatus is where an engine stands that stands by.
+// standbyStatus is the status of an engine that stands by.
 func (e *Engine) standbyStatus() record.Status {
 	d, now := &e.o.Plan.Direction, time.Now().UTC()
 	st := record.Status{State: "standing_by", Reason: e.standbySays(), Meters: e.o.Plan.Counts.Targets, Holder: e.standsBy.Load(), ToDo: []record.Task{}}

@@ -20,7 +20,7 @@ import (
 	"safemode/engine/record"
 )
 
-// patience is how long the database may take for what is asked of it outside a lease.
+// patience is how long the database may take for a query outside a lease.
 const patience = 30 * time.Second
 
 // Postgres is a store in a PostgreSQL database (see migrations for its tables). The row of
@@ -120,8 +120,8 @@ func newPool(ctx context.Context, address, name string, o Options) (*pgxpool.Poo
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
-// reach waits until a server takes writes, for a while: who takes a sweep over may meet one
-// that is just being promoted.
+// reach waits until a server takes writes, for a while: at a takeover a server may just be in
+// promotion.
 func (p *Postgres) reach(ctx context.Context, long time.Duration) error {
 	for end := time.Now().Add(long); ; {
 		err := p.pool.Ping(ctx)
@@ -259,7 +259,7 @@ const (
 )`
 	appendSegment = ` INSERT INTO safemode.segment (sweep, ` + columns + `)
 	SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM moved`
-	// What goes is not what comes: one statement changes a row once.
+	// Deleted rows and inserted rows are different ones: a statement may change a row only once.
 	changeState = `, gone AS (
 	DELETE FROM safemode.state WHERE $14 AND sweep = (SELECT id FROM moved) AND row <> ALL ($15::bigint[])
 ), kept AS (
@@ -269,8 +269,8 @@ const (
 )`
 )
 
-// append tries once. It is one statement, so that whoever dies or is cut off in the middle
-// leaves no transaction behind that keeps another from the lease.
+// append tries once. It is one statement, so that a writer that dies or is cut off in the
+// middle leaves no transaction that keeps another from the lease.
 func (p *Postgres) append(s *Segment, k State) error {
 	query, size := moveTip+appendSegment, len(s.Body)
 	args := []any{
@@ -300,8 +300,8 @@ func (p *Postgres) append(s *Segment, k State) error {
 	if err != nil || done.RowsAffected() == 1 {
 		return err
 	}
-	// It may be this store's own, of a commit whose outcome nobody heard. One that is seen
-	// need not be with the second server, but a later commit is only after it.
+	// It may be this store's own, of a commit with a lost reply. A visible segment need not be on
+	// the second server. But a later commit is acknowledged only after the segment is.
 	is, _, err := p.Tip(ctx)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // not even the sweep

@@ -20,11 +20,11 @@ import (
 // it is still there.
 const lookEvery = 500 * time.Millisecond
 
-// StandBy waits until nobody may write the journal at an address, and says meanwhile in the
-// database that it does. It returns who could write it last; a zero Until means that the
-// lease was given back. tell is told of who holds it and, where the database does not answer,
-// why, whenever that has changed. The error is the context's, or says that the address is none,
-// or that there is no such sweep.
+// StandBy waits until nobody may write the journal at an address. Meanwhile it says in the
+// database that it stands by. It returns the last holder; a zero Until means that the lease was
+// given back. It calls tell with the holder, and with an error if the database does not answer,
+// whenever that has changed. StandBy's error is the context's, or says that the address is
+// invalid, or that there is no such sweep.
 func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder, error)) (last record.Holder, err error) {
 	holder := cmp.Or(o.Holder, Self())
 	p := &Postgres{}
@@ -71,9 +71,9 @@ func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder,
 	}
 }
 
-// Passing says whether a database may do in a moment what it did not now: it cannot be
-// reached, does not answer in time, is starting or ending, or is no primary yet; or the
-// connection broke, and nobody knows whether it has done it.
+// Passing says whether the same call may succeed in a moment: the database cannot be reached,
+// does not answer in time, is starting or ending, or is no primary yet; or the connection
+// broke, and nobody knows whether the call has succeeded.
 func Passing(err error) bool {
 	if said, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return fleeting(said)
@@ -91,9 +91,9 @@ func Passing(err error) bool {
 	return unreached || broken || pgconn.SafeToRetry(err)
 }
 
-// lookAt says who holds the lease, or held it last, and where the journal ends, and has the
-// database know who stands by. The second server has all of it: it has this look's own commit,
-// which is later in the log.
+// lookAt returns the holder of the lease, or the last one, and where the journal ends, and
+// writes into the database that this process stands by. The second server has the journal so
+// far: it has this call's own commit, which is later in the log.
 func (p *Postgres) lookAt(ctx context.Context, sweep, holder string, length time.Duration) (h record.Holder, tip Tip, held bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, perAttempt(length))
 	defer cancel()
@@ -133,7 +133,7 @@ func (p *Postgres) lookAt(ctx context.Context, sweep, holder string, length time
 	return h, tip, held, pgError(err)
 }
 
-// leaveStandby says that this one stands by no more.
+// leaveStandby removes from the database that this process stands by.
 func (p *Postgres) leaveStandby(ctx context.Context, holder string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pausePatience)
 	defer cancel()
