@@ -65,31 +65,36 @@ func statusFrom(ctx context.Context, path string, header *plan.Header, st *recor
 		return "", err
 	}
 	defer j.Close()
+	return j.ID(), statusOf(ctx, j, header, st)
+}
+
+// statusOf reads how a journal ends.
+func statusOf(ctx context.Context, j *journal.Journal, header *plan.Header, st *record.Status) error {
 	h, err := History(ctx, j)
 	if err != nil || h.Records == 0 {
-		return j.ID(), err
+		return err
 	}
 	planned, err := j.At(ctx, 1)
 	if err != nil {
-		return j.ID(), err
+		return err
 	}
 	if err := json.Unmarshal(planned.Body, header); err != nil {
-		return j.ID(), fmt.Errorf("%s: header of the plan: %w", path, err)
+		return fmt.Errorf("journal %s: header of the plan: %w", j.ID(), err)
 	}
 	st.Identity = identityOf(header.Environment, h.Planned[:min(len(h.Planned), 12)], &header.Direction)
 	last, err := j.At(ctx, h.Records)
 	if err != nil {
-		return j.ID(), err
+		return err
 	}
 	st.Time = last.At
 	if len(h.Starts) == 0 {
-		return j.ID(), nil
+		return nil
 	}
 	o := h.Starts[len(h.Starts)-1].Opening
 	st.SweepID, st.ClockSpeed, st.ResumesLeft, st.ApprovedUntil = o.SweepID, o.ClockSpeed, o.ResumesLeft, o.ApprovedUntil
 	closed, err := j.Latest(ctx, record.Closed)
 	if err != nil {
-		return j.ID(), err
+		return err
 	}
 	st.Reason = h.Stop.Reason
 	switch opened := h.Starts[len(h.Starts)-1].Seq; {
@@ -99,14 +104,14 @@ func statusFrom(ctx context.Context, path string, header *plan.Header, st *recor
 		st.State = "halted"
 		says, err := j.At(ctx, h.Stop.Seq)
 		if err != nil {
-			return j.ID(), err
+			return err
 		}
 		st.Since = says.At
 		switch says.Kind {
 		case record.Halted:
 			body, err := record.Decode[record.HaltedBody](says)
 			st.Cause = body.Cause
-			return j.ID(), err
+			return err
 		case record.Tripwire: // of an older journal
 			st.Cause = record.HaltTripwire
 		}
@@ -117,7 +122,7 @@ func statusFrom(ctx context.Context, path string, header *plan.Header, st *recor
 	default:
 		st.State = closed.Code
 	}
-	return j.ID(), nil
+	return nil
 }
 
 // haltUnwritten has a status say that the last start has halted, where the folder of counters

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -25,26 +26,45 @@ import (
 // database is waited for: who has the lock of a file is on this machine. A rehearsal waits for
 // none.
 func (e *Engine) awaitJournal(ctx context.Context) (err error) {
-	for {
-		if e.journal, err = journal.Open(e.o.Journal, e.o.Commits); err == nil {
-			e.files, err = e.journal.Files(e.o.CustodyDir)
-			return err
-		}
+	for e.journal == nil {
+		j, err := journal.Open(e.o.Journal, e.o.Commits)
 		switch {
+		case err == nil:
+			e.journal = j
 		case e.standsByFor(err):
-			if err := e.standBy(ctx); err != nil {
-				return err
-			}
-		case e.takeover != nil && journal.Passing(err): // it has stood by, and the database is away for a moment
-			e.o.Log.Warn("cannot take the sweep over yet", zap.Error(err))
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-				return errStoodBy
-			}
+			err = e.standBy(ctx)
 		default:
+			err = e.awaitDatabase(ctx, err)
+		}
+		if err != nil {
 			return err
 		}
+	}
+	for e.takeover != nil { // it looks now that nobody else may write: another may have been sooner
+		err := e.leftToDo(ctx)
+		if err == nil {
+			break
+		}
+		if err := e.awaitDatabase(ctx, err); err != nil {
+			return err
+		}
+	}
+	e.files, err = e.journal.Files(e.o.CustodyDir)
+	return err
+}
+
+// awaitDatabase waits a moment where one that has stood by meets a database that is away for
+// a while. Any other error it returns.
+func (e *Engine) awaitDatabase(ctx context.Context, err error) error {
+	if e.takeover == nil || !journal.Passing(err) {
+		return err
+	}
+	e.o.Log.Warn("cannot take the sweep over yet", zap.Error(err))
+	select {
+	case <-time.After(time.Second):
+		return nil
+	case <-ctx.Done():
+		return errStoodBy
 	}
 }
 
@@ -85,9 +105,6 @@ func (e *Engine) standBy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.leftToDo(ctx); err != nil {
-		return err
-	}
 	e.takeover = &record.Takeover{From: last.Name, Since: last.Since, HandedOver: last.Until.IsZero()}
 	e.o.Log.Warn("takes the sweep over", zap.String("from", last.Name), zap.Bool("handed_over", e.takeover.HandedOver))
 	return nil
@@ -100,42 +117,40 @@ var ErrFinished = errors.New("it stood by, and the sweep has finished")
 // person has stopped it. What has halted or ceased is refused as at any other start.
 func (e *Engine) leftToDo(ctx context.Context) error {
 	var st record.Status
-	if _, err := statusFrom(ctx, e.o.Journal, new(plan.Header), &st); err != nil {
+	if err := statusOf(ctx, e.journal, new(plan.Header), &st); err != nil {
 		return err
 	}
-	switch st.State {
-	case record.ClosedFinished:
+	if st.State == record.ClosedFinished {
 		return ErrFinished
-	case record.ClosedInterrupted:
-		by, err := e.stoppedBy(ctx)
-		if err == nil && by != "" {
-			err = fmt.Errorf("%w: it stood by, and %s has stopped the sweep", sweep.ErrStopped, by)
-		}
-		return err
 	}
-	return nil
+	by, err := e.stoppedBy(ctx)
+	if err == nil && by != "" {
+		err = fmt.Errorf("%w: it stood by, and %s has stopped the sweep", sweep.ErrStopped, by)
+	}
+	return err
 }
 
-// stoppedBy is who gave the last order, if that stopped the whole sweep.
+// stoppedBy is who has stopped the whole sweep since its last start, and not handed it over
+// after that. Whoever had it may have been killed before it could end.
 func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
-	j, err := journal.OpenReadOnly(e.o.Journal)
+	opened, err := e.journal.Latest(ctx, record.Opened)
 	if err != nil {
 		return "", err
 	}
-	defer j.Close()
-	last, err := j.Latest(ctx, record.Operator)
-	if err != nil || last.Code != record.OrderStop {
-		return "", err
+	for before := uint64(math.MaxInt64); ; {
+		r, err := e.journal.LatestBetween(ctx, opened.Seq, before, record.Operator)
+		if err != nil || r.Seq == 0 {
+			return "", err
+		}
+		o, err := record.Decode[record.OrderBody](r)
+		switch whole := o.Region == 0 && o.Wave == 0 && o.SRV == ""; {
+		case err != nil, r.Code == record.OrderHandover:
+			return "", err
+		case r.Code == record.OrderStop && whole:
+			return o.By, nil
+		}
+		before = r.Seq
 	}
-	opened, err := j.Latest(ctx, record.Opened)
-	if err != nil || opened.Seq > last.Seq {
-		return "", err
-	}
-	o, err := record.Decode[record.OrderBody](last)
-	if err != nil || o.Region != 0 || o.Wave != 0 || o.SRV != "" {
-		return "", err
-	}
-	return o.By, nil
 }
 
 // foresee refuses what would be refused at the takeover, as far as it can be known: by the

@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/journal"
+	"safemode/engine/record"
+	"safemode/engine/sweep"
+)
+
+// Who has stood by takes no sweep over in which nothing is left to do, however it has come to
+// its end. It looks when nobody else may write any more: another may have been sooner.
+func TestNothingIsLeftToDo(t *testing.T) {
+	opened := record.Record{Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "abababababab", StoreFirst: true})}
+	closed := func(code string) record.Record {
+		return record.Record{Kind: record.Closed, Code: code, Body: record.Encode(record.ClosedBody{})}
+	}
+	order := func(o record.OrderBody) record.Record {
+		return record.Record{Kind: record.Operator, Code: o.Action, Body: record.Encode(o)}
+	}
+	stop := order(record.OrderBody{Action: record.OrderStop, By: "A. Person"})
+	handover := order(record.OrderBody{Action: record.OrderHandover, By: "A. Person"})
+	own := order(record.OrderBody{Action: record.OrderExclude, By: record.BySweep, Cause: record.CauseTransfer})
+	for name, c := range map[string]struct {
+		records []record.Record
+		want    error
+	}{
+		"cut off":                       {[]record.Record{opened}, nil},
+		"interrupted":                   {[]record.Record{opened, closed(record.ClosedInterrupted)}, nil},
+		"handed over":                   {[]record.Record{opened, handover, closed(record.ClosedInterrupted)}, nil},
+		"finished":                      {[]record.Record{opened, closed(record.ClosedFinished)}, ErrFinished},
+		"stopped":                       {[]record.Record{opened, stop, closed(record.ClosedInterrupted)}, sweep.ErrStopped},
+		"stopped, and killed":           {[]record.Record{opened, stop}, sweep.ErrStopped},
+		"stopped, and a home has left":  {[]record.Record{opened, stop, own, closed(record.ClosedInterrupted)}, sweep.ErrStopped},
+		"stopped, and then handed over": {[]record.Record{opened, stop, handover, closed(record.ClosedInterrupted)}, nil},
+		"stopped, and goes on":          {[]record.Record{opened, stop, closed(record.ClosedInterrupted), opened}, nil},
+		"a part was stopped":            {[]record.Record{opened, order(record.OrderBody{Action: record.OrderStop, By: "A. Person", SRV: "7.3"})}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "journal.db")
+			j, err := journal.Open(path, journal.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			planned := record.Record{Kind: record.Planned, Code: strings.Repeat("ab", 32), Body: []byte("{}")}
+			for _, r := range append([]record.Record{planned}, c.records...) {
+				r.At = time.Now()
+				if err := j.Commit(t.Context(), r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			e := &Engine{takeover: &record.Takeover{}, o: Options{Journal: path, CustodyDir: t.TempDir(), Log: zap.NewNop()}}
+			if err := e.awaitJournal(t.Context()); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+			if err := e.journal.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
