@@ -352,24 +352,29 @@ func (r *Runner) steady() bool {
 	return r.o.Clock.Jumps() && (r.machine.WaitsForAPerson() || r.o.Steady != nil && r.o.Steady())
 }
 
-// perform does what the machine asks for, in its order.
+// perform does what the machine asks for: first what holds something back, because a record
+// may wait for a disk or a database; then all else in its order.
 func (r *Runner) perform(work context.Context, actions []sweep.Action) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case sweep.Recall:
+			a.Permit.Recall()
+		case sweep.Cut:
+			r.cut()
+		}
+	}
 	for _, a := range actions {
 		switch a := a.(type) {
 		case sweep.Append:
 			r.o.Journal.Append(a.Records...)
 		case sweep.Send:
 			r.send(a)
-		case sweep.Recall:
-			a.Permit.Recall()
 		case sweep.Settled:
 			r.o.Messages.Settled(a.Seq)
 		case sweep.Answer:
 			r.answer(work, a)
 		case sweep.Reserve:
 			r.reserve(a.Originator)
-		case sweep.Cut:
-			r.cut()
 		case sweep.Moved:
 			if r.o.Moved != nil {
 				r.o.Moved(a.Reason)
