@@ -226,10 +226,9 @@ func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
 	var serving sync.WaitGroup
 	if e.console != nil {
 		closing := make(chan struct{})
-		desk, err := console.New(console.Options{
-			Sweep: standing{e}, Gatherer: e.o.Registry, Ready: e.standbyReady, Log: e.o.Log.Named("console"), Redact: e.o.Operations.Redact,
-			Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: prometheus.NewRegistry(), Closing: closing,
-		})
+		o := e.deskOptions()
+		o.Sweep, o.Ready, o.Registerer, o.Closing = standing{e}, e.standbyReady, prometheus.NewRegistry(), closing
+		desk, err := console.New(o)
 		if err != nil {
 			return nil, err
 		}

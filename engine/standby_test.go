@@ -2,14 +2,20 @@ package engine
 
 import (
 	"errors"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"safemode/engine/console"
+	"safemode/engine/direction"
+	"safemode/engine/inbox"
 	"safemode/engine/journal"
+	"safemode/engine/plan"
 	"safemode/engine/record"
 	"safemode/engine/sweep"
 )
@@ -66,5 +72,45 @@ func TestNothingIsLeftToDo(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// An engine that stands by lets the same callers look as one that sweeps.
+func TestStandbyKnowsWhoMayLook(t *testing.T) {
+	people := []console.Person{{Name: "Ada", TokenSHA256: [32]byte{1}, Role: console.Orders}}
+	o := Options{
+		Plan: &plan.Plan{}, Log: zap.NewNop(), Registry: prometheus.NewRegistry(), Gates: &direction.Gates{},
+		Operations: console.Address{Listen: "127.0.0.1:0", Token: "order", LookToken: "look", People: people},
+	}
+	e := newEngine(o)
+	var err error
+	if e.console, err = console.Listen(t.Context(), o.Operations); err != nil {
+		t.Fatal(err)
+	}
+	if e.inbox, err = inbox.Listen(t.Context(), inbox.Address{Listen: "127.0.0.1:0"}); err != nil {
+		t.Fatal(err)
+	}
+	stop, err := e.serveStandby(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, want := range map[string]int{"order": http.StatusOK, "look": http.StatusOK, "": http.StatusUnauthorized} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, e.OperationsURL()+"/api/v1/sweep", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		reply, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := reply.Body.Close(); err != nil || reply.StatusCode != want {
+			t.Errorf("token %q: %s, %v", token, reply.Status, err)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	stop()
+	if err := errors.Join(e.console.Close(), e.inbox.Close()); err != nil {
+		t.Error(err)
 	}
 }
