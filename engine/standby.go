@@ -161,7 +161,10 @@ func (e *Engine) foresee(ctx context.Context) (err error) {
 	o.Registry = prometheus.NewRegistry()
 	early := newEngine(o)
 	early.looks, early.later, early.files, early.devices = true, true, e.files, e.devices
-	if early.journal, err = journal.OpenReadOnly(o.Journal); err != nil {
+	if early.journal, err = journal.OpenReadOnly(o.Journal); errors.Is(err, journal.ErrNone) {
+		return nil // the other engine is about to begin it
+	}
+	if err != nil {
 		return err
 	}
 	defer func() {

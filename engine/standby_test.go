@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,10 +12,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"safemode/engine/advice"
 	"safemode/engine/console"
 	"safemode/engine/direction"
 	"safemode/engine/inbox"
 	"safemode/engine/journal"
+	"safemode/engine/journal/store"
+	"safemode/engine/journal/store/pgtest"
 	"safemode/engine/plan"
 	"safemode/engine/record"
 	"safemode/engine/sweep"
@@ -72,6 +76,33 @@ func TestNothingIsLeftToDo(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A start that was killed before its first record has made a place and no journal: the next
+// begins there, and a machine that is started with the first has nothing to foresee.
+func TestAPlaceWithoutAJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	for _, at := range []string{path, pgtest.Start(t, "fsync=off").Address("winter")} {
+		s, err := store.Open(t.Context(), at, store.Options{Write: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := newEngine(Options{Plan: &plan.Plan{}, Journal: at, Log: zap.NewNop(), Gates: &direction.Gates{}})
+		if store.IsAddress(at) {
+			if err := e.foresee(t.Context()); err != nil {
+				t.Errorf("while the first begins: %v", err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.readJournal(); err != nil || e.journal != nil {
+			t.Errorf("%s: %v", at, err)
+		}
+		if _, err := StatusOf(t.Context(), at, "", nil, advice.Place{}); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the status of %s: %v", at, err)
+		}
 	}
 }
 
