@@ -46,7 +46,7 @@ func TestFiles(t *testing.T) {
 		}
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
-		c := pgtest.Start(t, "fsync=off")
+		c := pgtest.Start(t, "fsync=off", "default_transaction_isolation=repeatable read") // whatever the defaults are
 		n := 0
 		writer := func(sweep string) func(t *testing.T, at string) durable.Files {
 			return func(t *testing.T, at string) durable.Files {
