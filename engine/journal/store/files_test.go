@@ -321,6 +321,18 @@ func mustFiles(t *testing.T, at string) durable.Files {
 	return f
 }
 
+// A database that cannot be reached is not one without the file, whatever was not found on the
+// way there.
+func TestNoWayIsNoMissingFile(t *testing.T) {
+	for _, query := range []string{"host=/none", "host=127.0.0.1&sslmode=verify-full&sslrootcert=/none.pem", "service=none&servicefile=/none.conf"} {
+		begun := time.Now()
+		_, err := mustFiles(t, "postgres:///sweeps?"+query+"&custody=northern").Read("a.json", safefile.Small, safefile.Own)
+		if took := time.Since(begun); err == nil || errors.Is(err, fs.ErrNotExist) || took > patience/2 {
+			t.Errorf("%s: after %v: %v", query, took, err)
+		}
+	}
+}
+
 // The server crashes again and again under who appends and replaces: each change is made
 // once, though nobody may have heard of it.
 func TestServerCrashesUnderFiles(t *testing.T) {
