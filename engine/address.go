@@ -35,16 +35,16 @@ func (e *Engine) listenInbox(ctx context.Context) error {
 }
 
 func (e *Engine) listenOperations(ctx context.Context) error {
-	desk := e.o.Operations
-	if desk.Listen == "" {
+	operations := e.o.Operations
+	if operations.Listen == "" {
 		return nil
 	}
 	spare, err := e.spare()
 	if err != nil {
 		return err
 	}
-	desk.Connections, desk.Unknown = atMost(desk.Connections, 128, spare/16), atMost(desk.Unknown, 256, spare/8)
-	if e.console, err = console.Listen(ctx, desk); err != nil {
+	operations.Connections, operations.Unknown = atMost(operations.Connections, 128, spare/16), atMost(operations.Unknown, 256, spare/8)
+	if e.console, err = console.Listen(ctx, operations); err != nil {
 		return fmt.Errorf("operations.listen: %w%s", err, taken(err))
 	}
 	return nil
@@ -63,8 +63,8 @@ func (e *Engine) spare() (int, error) { return listen.Spare(ownFiles + 2*e.o.Wor
 // atMost is a number of connections, usual where it is 0, within a share of descriptors.
 func atMost(n, usual, share int) int { return min(cmp.Or(n, usual), share) }
 
-// deskOptions are what the console is made with, whether the engine sweeps or stands by.
-func (e *Engine) deskOptions() console.Options {
+// consoleOptions are what the console is made with, whether the engine sweeps or stands by.
+func (e *Engine) consoleOptions() console.Options {
 	a := &e.o.Operations
 	return console.Options{
 		Gatherer: e.o.Registry, Log: e.o.Log.Named("console"), Redact: a.Redact, Token: a.Token, LookToken: a.LookToken, People: a.People,
@@ -74,7 +74,7 @@ func (e *Engine) deskOptions() console.Options {
 // serveConsole serves the operations address; the function that it returns ends that, and
 // lets whoever ordered the end have the answer.
 func (e *Engine) serveConsole(ctx context.Context, servers *sync.WaitGroup) (end func()) {
-	server := console.Server(e.desk, e.o.Log.Named("console"))
+	server := console.Server(e.handler, e.o.Log.Named("console"))
 	server.RegisterOnShutdown(func() { close(e.closing) })
 	servers.Go(func() { e.serve(server, e.console) }) // ends with Shutdown or Close
 	return func() {

@@ -96,7 +96,7 @@ func (e *Engine) claims(ctx context.Context) (j authority.Journal, err error) {
 		return j, err
 	}
 	if j.Content = e.content; e.unread > 0 {
-		j.Content = e.o.Plan.Content // which is proven before anything is sent, or beside it: see fold
+		j.Content = e.o.Plan.Content // which is proven before anything is sent, or beside it: see replay
 	}
 	return j, nil
 }
@@ -198,12 +198,12 @@ func (e *Engine) readPlanned(ctx context.Context, whole int) error {
 
 // fits holds the meters of a state that the journal keeps to the plan's.
 func (e *Engine) fits(kept iter.Seq[record.PlannedMeter]) error {
-	seats := sha256.New()
+	places := sha256.New()
 	var b [26]byte
 	for s := range kept {
-		seats.Write(s.Append(b[:0]))
+		places.Write(s.Append(b[:0]))
 	}
-	if hex.EncodeToString(seats.Sum(nil)) != e.o.Plan.Seats {
+	if hex.EncodeToString(places.Sum(nil)) != e.o.Plan.Places {
 		return errors.New("its meters are not those of the plan")
 	}
 	return nil

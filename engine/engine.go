@@ -126,7 +126,7 @@ type Options struct {
 	Place           advice.Place  // what commands that are advised name; what is empty they leave to the reader
 	StateEvery      time.Duration // real time between two states that the journal keeps; 0: half a minute
 	// Notices tells people who do not watch that they are needed; nil: nobody is told.
-	Notices *notice.Desk
+	Notices *notice.Notifier
 	// Checkpoints pin the journal's past; optional.
 	Checkpoints Checkpoints
 
@@ -197,7 +197,7 @@ type Engine struct {
 	grant      authority.Grant                  // by which it begins or goes on
 	freeze     *direction.Freeze                // the statement that it begins or goes on by; nil: none is needed
 	server     *http.Server                     // of the inbox
-	desk       http.Handler                     // of the console
+	handler    http.Handler                     // of the console
 
 	heard     *prometheus.GaugeVec // see pulse.go
 	troubled  atomic.Int64         // since when a circuit was not closed, in nanoseconds since 1970; 0: all are
@@ -235,7 +235,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.take(ctx); err != nil {
 		return nil, err
 	}
-	return e, e.wire()
+	return e, e.connect()
 }
 
 // newEngine is an engine that has looked at nothing.
@@ -304,7 +304,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	servers.Go(func() { e.watchTransfers(watching) })
 	servers.Go(func() { e.watchSigner(watching) })
 	servers.Go(func() { e.watchStandby(watching) })
-	from, walked, err := e.fold(ctx)
+	from, walked, err := e.replay(ctx)
 	if err != nil {
 		return orStopped(ctx, err)
 	}
@@ -319,7 +319,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopPinning := e.startPinning()
 	servers.Go(func() { e.watchPast(watching, walked, from) })
 	servers.Go(func() { e.watchPlanned(watching) })
-	err = e.whose(ctx, e.runner.Run(ctx))
+	err = e.nameHolder(ctx, e.runner.Run(ctx))
 	e.ended.Store(true)
 	// How it ended is written first: nothing that is slow may come before.
 	err = errors.Join(err, e.end(ctx, err))
@@ -339,14 +339,14 @@ func (e *Engine) Run(ctx context.Context) error {
 	return err
 }
 
-// fold reads the journal into the sweep, without keys and without network. Stored messages
+// replay reads the journal into the sweep, without keys and without network. Stored messages
 // that were not judged wait to be proven again. It returns from where records were folded,
 // and how far those before were walked.
 //
 // Meters are swept that are the plan's, or none: a state that is taken up has the plan's
-// seats, and what the journal has of the plan is then read beside the sweep; else it is
+// places, and what the journal has of the plan is then read beside the sweep; else it is
 // read before.
-func (e *Engine) fold(ctx context.Context) (from, walked uint64, err error) {
+func (e *Engine) replay(ctx context.Context) (from, walked uint64, err error) {
 	if from, walked, err = e.restore(ctx); err != nil {
 		return 0, 0, err
 	}

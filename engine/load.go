@@ -87,7 +87,7 @@ func OpenLoadTest(ctx context.Context, o LoadOptions) (_ *LoadTest, err error) {
 	if l.inbox, err = inbox.Listen(ctx, o.Inbox); err != nil {
 		return nil, err
 	}
-	if err := l.wire(o); err != nil {
+	if err := l.connect(o); err != nil {
 		return nil, err
 	}
 	l.serving.Go(func() { // ends with Close
@@ -118,7 +118,7 @@ func checkLoadKeys(o *LoadOptions) error {
 	return errors.Join(faults...)
 }
 
-func (l *LoadTest) wire(o LoadOptions) (err error) {
+func (l *LoadTest) connect(o LoadOptions) (err error) {
 	id := o.Identity
 	if l.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, TLS: o.DCC.TLS, Timeout: o.DCC.Timeout, Connections: max(64, o.Test.Workers)}); err != nil {
 		return err

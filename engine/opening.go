@@ -14,9 +14,9 @@ import (
 	"safemode/servicerequests/clock"
 )
 
-// holdPlan holds the plan against the journal: a new one, or the one that it goes on
+// comparePlan holds the plan against the journal: a new one, or the one that it goes on
 // with. It writes nothing: a new one gets the plan when nothing else refuses the sweep.
-func (e *Engine) holdPlan(ctx context.Context) error {
+func (e *Engine) comparePlan(ctx context.Context) error {
 	opening, err := e.readBeginning(ctx)
 	if err != nil {
 		return err

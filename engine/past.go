@@ -121,9 +121,9 @@ func (e *Engine) mayAct(time.Time) error {
 	return e.o.Gates.Check(e.clock.Wall())
 }
 
-// whose says of a sweep that was lost to another engine which one has it, as far as that can
+// nameHolder says of a sweep that was lost to another engine which one has it, as far as that can
 // be told in a moment.
-func (e *Engine) whose(ctx context.Context, outcome error) error {
+func (e *Engine) nameHolder(ctx context.Context, outcome error) error {
 	if !record.Fenced(e.journal.Held()) {
 		return outcome
 	}

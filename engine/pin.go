@@ -48,11 +48,11 @@ func (e *Engine) openCheckpoints(context.Context) error {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	e.pins = log
-	return e.holdPins(log.Last())
+	return e.comparePins(log.Last())
 }
 
-// holdPins holds the journal against what was pinned last.
-func (e *Engine) holdPins(last checkpoint.Checkpoint) error {
+// comparePins holds the journal against what was pinned last.
+func (e *Engine) comparePins(last checkpoint.Checkpoint) error {
 	if last.Journal == "" {
 		return nil
 	}

@@ -173,7 +173,7 @@ func (e *Engine) foresee(ctx context.Context) (err error) {
 		}
 		err = errors.Join(err, early.journal.Close())
 	}()
-	for _, look := range []func(context.Context) error{early.holdPlan, early.checkGates, early.makeParts, early.firstTransfers} {
+	for _, look := range []func(context.Context) error{early.comparePlan, early.checkGates, early.makeParts, early.firstTransfers} {
 		if err := look(ctx); err != nil {
 			return err
 		}
@@ -229,13 +229,13 @@ func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
 	var serving sync.WaitGroup
 	if e.console != nil {
 		closing := make(chan struct{})
-		o := e.deskOptions()
-		o.Sweep, o.Ready, o.Registerer, o.Closing = standing{e}, e.standbyReady, prometheus.NewRegistry(), closing
-		desk, err := console.New(o)
+		o := e.consoleOptions()
+		o.Sweep, o.Ready, o.Registerer, o.Closing = standbySweep{e}, e.standbyReady, prometheus.NewRegistry(), closing
+		handler, err := console.New(o)
 		if err != nil {
 			return nil, err
 		}
-		server := console.Server(desk, e.o.Log.Named("console"))
+		server := console.Server(handler, e.o.Log.Named("console"))
 		server.RegisterOnShutdown(sync.OnceFunc(func() { close(closing) }))
 		servers = append(servers, server)
 		serving.Go(func() { e.serve(server, e.console.Lend()) })
@@ -253,14 +253,14 @@ func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
 	}, nil
 }
 
-// standing shows an engine that stands by to the console. It takes no orders.
-type standing struct{ *Engine }
+// standbySweep shows an engine that stands by to the console. It takes no orders.
+type standbySweep struct{ *Engine }
 
 // Status is that of an engine that stands by, as a value to encode.
-func (s standing) Status() any { return s.standbyStatus() }
+func (s standbySweep) Status() any { return s.standbyStatus() }
 
 // Order refuses every order.
-func (s standing) Order(context.Context, console.Order) error {
+func (s standbySweep) Order(context.Context, console.Order) error {
 	return fmt.Errorf("%w: %w", console.ErrOrder, s.standbyReady())
 }
 

@@ -159,13 +159,13 @@ func Foresee(ctx context.Context, o Options) Foreseen {
 // foreseeRun makes what is made once all is taken, and reads what is read then: the plan of a
 // sweep that begins, the journal of one that goes on.
 func (e *Engine) foreseeRun(ctx context.Context) error {
-	if err := e.wire(); err != nil {
+	if err := e.connect(); err != nil {
 		return err
 	}
 	if e.begins {
 		return e.o.Plan.Each(func(*plan.Target) error { return nil }, func(*plan.Rejected) error { return nil })
 	}
-	_, _, err := e.fold(ctx)
+	_, _, err := e.replay(ctx)
 	return err
 }
 
@@ -255,7 +255,7 @@ func (e *Engine) openJournal(ctx context.Context) (err error) {
 		return err
 	}
 	e.later = true
-	return e.holdPlan(ctx)
+	return e.comparePlan(ctx)
 }
 
 // checkPlace refuses a place that no journal's file can have.
@@ -357,7 +357,7 @@ func (e *Engine) checkPins() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return e.holdPins(last)
+	return e.comparePins(last)
 }
 
 // unborn is a journal that does not exist yet, as its counters would know it.

@@ -20,17 +20,17 @@ const (
 // called: that looks once more, at how the run has ended. It shares nothing with the core
 // but the status, which the core leaves for whoever wants it.
 func (e *Engine) tellPeople(ctx context.Context) (stop func()) {
-	desk := e.o.Notices
-	if desk == nil {
+	notifier := e.o.Notices
+	if notifier == nil {
 		return func() {}
 	}
 	look := func() {
 		st := e.Status()
-		desk.Look(&st)
+		notifier.Look(&st)
 	}
 	telling, end := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	running.Go(func() { desk.Run(telling) })
+	running.Go(func() { notifier.Run(telling) })
 	running.Go(func() {
 		ticker := time.NewTicker(lookEvery)
 		defer ticker.Stop()
@@ -47,7 +47,7 @@ func (e *Engine) tellPeople(ctx context.Context) (stop func()) {
 		look()
 		last, cancel := context.WithTimeout(telling, lastWords)
 		defer cancel()
-		if n := desk.Settle(last); n > 0 {
+		if n := notifier.Settle(last); n > 0 {
 			e.o.Log.Warn("not everybody was told: it is told at the next start, or by safemode notify send", zap.Int("waiting", n))
 		}
 		end()

@@ -74,11 +74,11 @@ func watchful(t *testing.T, threshold config.Threshold, change func(*config.Conf
 // Paced under the thresholds nothing is quarantined.
 func TestPacedUnderAThreshold(t *testing.T) {
 	r, o := watchful(t, config.Threshold{Count: 12, Per: 20 * time.Minute}, func(*config.Config) {})
-	folded, err := r.run(t.Context(), stdio{out: io.Discard, err: io.Discard}, o)
+	rep, err := r.run(t.Context(), stdio{out: io.Discard, err: io.Discard}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := folded.Summary
+	s := rep.Summary
 	if s.Quarantined != 0 || len(r.Sim.Quarantine()) != 0 || s.Truth.Mismatches != 0 || s.Requests["1.6"].Sent < 50 {
 		t.Errorf("%d quarantined, summary %+v", len(r.Sim.Quarantine()), s)
 	}
@@ -136,14 +136,14 @@ func TestForcedOverAThreshold(t *testing.T) {
 			t.Errorf("resume: exit %d", code)
 		}
 	}
-	folded, err := foldJournal(t.Context(), o.Journal)
+	rep, err := readReport(t.Context(), o.Journal)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(caught) == 0 || folded.Summary.Quarantined < len(caught) || folded.Ended != record.ClosedFinished {
-		t.Errorf("%d caught, ended %q, summary %+v", len(caught), folded.Ended, folded.Summary)
+	if len(caught) == 0 || rep.Summary.Quarantined < len(caught) || rep.Ended != record.ClosedFinished {
+		t.Errorf("%d caught, ended %q, summary %+v", len(caught), rep.Ended, rep.Summary)
 	}
-	for _, m := range folded.Meters {
+	for _, m := range rep.Meters {
 		sent := switchesOf(m)
 		for i, r := range sent { // only what never reached the meter is asked for again
 			if again := i < len(sent)-1; caught[m.Device] && again != (r.Code == string(servicerequests.Unreachable)) && r.Code != string(servicerequests.Unreachable) {
@@ -151,14 +151,14 @@ func TestForcedOverAThreshold(t *testing.T) {
 			}
 		}
 	}
-	if n := r.Sim.Summary().DuplicateRequests; n != 0 || folded.Summary.Counters.Reused != 0 {
-		t.Errorf("%d requests were sent twice, %d counters used twice", n, folded.Summary.Counters.Reused)
+	if n := r.Sim.Summary().DuplicateRequests; n != 0 || rep.Summary.Counters.Reused != 0 {
+		t.Errorf("%d requests were sent twice, %d counters used twice", n, rep.Summary.Counters.Reused)
 	}
 	var said strings.Builder
-	if err := r.Judge(t.Context(), &said, folded, &o, true); err != nil || folded.Summary.Truth.Mismatches != 0 {
+	if err := r.Judge(t.Context(), &said, rep, &o, true); err != nil || rep.Summary.Truth.Mismatches != 0 {
 		t.Errorf("%v\n%s", err, said.String())
 	}
-	t.Logf("%d of %d switches were quarantined and released", len(caught), folded.Summary.Requests["1.6"].Sent)
+	t.Logf("%d of %d switches were quarantined and released", len(caught), rep.Summary.Requests["1.6"].Sent)
 }
 
 func switchesOf(m report.Meter) (list []report.Request) {

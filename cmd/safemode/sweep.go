@@ -106,7 +106,7 @@ of --portfolio, and without a sweep.`,
 				return failWith(exitUsage, err)
 			}
 			if len(channels) > 0 {
-				if o.Notices, err = openDesk(conf, journalPath, channels, o.Registry, log); err != nil {
+				if o.Notices, err = openNotifier(conf, journalPath, channels, o.Registry, log); err != nil {
 					return err
 				}
 				defer o.Notices.Close()

@@ -68,7 +68,7 @@ func (p Program) run(ctx context.Context, path string, log *zap.Logger) (err err
 	if o.Gate, err = signer.New(signer.Options{Identities: keys.identities}); err != nil {
 		return err
 	}
-	o.Agreements, o.Log, o.Stopped = keys.agreements, log.Named("signer"), standing(l.Plan)
+	o.Agreements, o.Log, o.Stopped = keys.agreements, log.Named("signer"), planPresent(l.Plan)
 	look := func(err error) {
 		if err != nil {
 			log.Warn("evidence could not be read", zap.Error(err))
@@ -107,9 +107,9 @@ func (p Program) run(ctx context.Context, path string, log *zap.Logger) (err err
 	return err
 }
 
-// standing says whether the plan that the signer began with is still there: whoever takes
+// planPresent says whether the plan that the signer began with is still there: whoever takes
 // it away stops the signer.
-func standing(folder string) func() error {
+func planPresent(folder string) func() error {
 	path := filepath.Join(folder, plan.FileName)
 	was, err := os.Lstat(path)
 	return func() error {

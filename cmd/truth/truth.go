@@ -109,9 +109,9 @@ type Judgement struct {
 
 // Judge compares every claim of a report with the truth. Suppressed are the homes that were
 // not to be touched from the beginning.
-func Judge(folded *report.Report, suppressed map[servicerequests.EUI]struct{}, factsOf func(servicerequests.EUI) Facts, t Terms) Judgement {
-	t.held = heldIn(folded.Events)
-	return judge(claimsOf(folded, suppressed), factsOf, t)
+func Judge(rep *report.Report, suppressed map[servicerequests.EUI]struct{}, factsOf func(servicerequests.EUI) Facts, t Terms) Judgement {
+	t.held = heldIn(rep.Events)
+	return judge(claimsOf(rep, suppressed), factsOf, t)
 }
 
 // judge compares claims with the truth.

@@ -175,7 +175,7 @@ func (c *Counters) examine(originator servicerequests.EUI, o Options) (begins bo
 		return false, fmt.Errorf("%w: %s, not %s; go on with that journal, or plan anew: a sweep that two approve takes the counters over",
 			ErrOtherOwner, c.state.Owner, c.owner.ID())
 	}
-	if err := c.state.holdsAgainst(c.owner); err != nil {
+	if err := c.state.compareOwner(c.owner); err != nil {
 		return false, err
 	}
 	if limit := highest(o.Now()); c.state.HighWater > limit {

@@ -46,9 +46,9 @@ func nameOf(originator servicerequests.EUI) string { return originator.String() 
 // note writes down how far the owner has come.
 func (s *state) note(owner Owner) { s.JournalRecords, s.JournalHash = owner.Position() }
 
-// holdsAgainst refuses an owner that is an older copy of itself, or one that went
+// compareOwner refuses an owner that is an older copy of itself, or one that went
 // on from an older copy: it does not know all that was sent under the counters.
-func (s *state) holdsAgainst(owner Owner) error {
+func (s *state) compareOwner(owner Owner) error {
 	records, _ := owner.Position()
 	if records < s.JournalRecords {
 		return fmt.Errorf("%w: it ends at record %d, and counters were given out when it had %d; %s",

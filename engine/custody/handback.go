@@ -47,7 +47,7 @@ func Accept(files durable.Files, originator servicerequests.EUI, owner Owner) (m
 			return fmt.Errorf("%w: %s, not %s", ErrOtherOwner, s.Owner, owner.ID())
 		}
 		was := s.JournalRecords
-		err := s.holdsAgainst(owner)
+		err := s.compareOwner(owner)
 		if err != nil && !errors.Is(err, ErrOldJournal) {
 			return err
 		}

@@ -1,27 +1,28 @@
-// Package exchange is the door to the DCC. A half of a request goes in; what the DCC said
-// comes out.
+// Package exchange sends one half of a request to the DCC, and returns what the DCC said. It
+// makes the last checks before the bytes leave.
 //
 // # The order
 //
-// First the slow part: the half's bytes are signed and made durable, unless that was done
-// before. Then, when a connection is there and the next thing is the first byte on it:
+// First it does the slow part: the half's bytes are signed and made durable, unless that was
+// done before. Then it waits for a connection. Before the first byte is written it asks:
 //
-//  1. does the gate stand ([Options.Gate])
-//  2. has the half not been recalled ([Permit]): its home excluded, the sweep halted
-//  3. is the read that the command rests on still fresh ([Half.NotAfter])
-//  4. are the bytes permitted (package gateway holds every body against the permitted set)
-//  5. does the pacer grant it now ([Limits])
-//  6. does the circuit breaker ([Breakers])
+//  1. Do all gates pass ([Options.Gate])?
+//  2. Was the half not recalled ([Permit])? It is, if its home is excluded or the sweep halts.
+//  3. Is the read that the command rests on still fresh ([Half.NotAfter])?
+//  4. Are the bytes permitted? Package gateway compares every body with the permitted set.
+//  5. Does the pacer grant it now ([Limits])?
+//  6. Does the circuit breaker allow it ([Breakers])?
 //
-// and then the bytes are written. Nothing but the write follows the grant. So limits hold
-// in every window and a closed gate stops what is on its way, whatever the disk, the
-// scheduler or the collector did in between. A half that is denied keeps its durable bytes
-// and may come again: the same ones.
+// Then the bytes are written. Nothing comes between the grant and the write. So limits hold in
+// every window, and a gate that closes stops what is on its way, whatever delays the disk, the
+// scheduler or the collector cause. A half that is denied keeps its durable bytes, and may
+// come again with the same bytes.
 //
 // # What it refuses
 //
-// To believe a reply that is not proven, or is of another kind than the service gives; to
-// sign a Pre-Command that is not, byte for byte, what was asked for (package signer).
+// It does not accept a reply that is not proven, or that is of another kind than the service
+// gives. It does not sign a Pre-Command that is not, byte for byte, what was asked for (package
+// signer).
 package exchange
 
 import (

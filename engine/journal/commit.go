@@ -84,7 +84,7 @@ func (j *Journal) enqueue(ctx context.Context, records []record.Record, k store.
 			return b, 0, nil
 		case len(b.records) < j.opts.BatchLimit:
 			b.records = append(b.records, records...)
-			b.state = store.State{Rows: append(b.state.Rows, k.Rows...), Anew: b.state.Anew || k.Anew}
+			b.state = store.State{Rows: append(b.state.Rows, k.Rows...), Whole: b.state.Whole || k.Whole}
 			j.last += uint64(len(records))
 			last := j.last
 			if len(b.records) >= j.opts.BatchLimit {

@@ -127,10 +127,10 @@ func (j *Journal) pour(ctx context.Context, moment store.Reader, to store.Store)
 		return tip, err
 	}
 	var kept store.State
-	rows, _, _, err := j.vouched(ctx, moment)
+	rows, _, _, err := j.keptState(ctx, moment)
 	switch {
 	case err == nil:
-		kept = store.State{Rows: rows, Anew: true}
+		kept = store.State{Rows: rows, Whole: true}
 	case !errors.Is(err, ErrState): // what none vouches for is not taken along
 		return tip, err
 	}

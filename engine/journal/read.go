@@ -195,8 +195,8 @@ func (j *Journal) readID(ctx context.Context, r store.Reader) (string, error) {
 	return string(all[0].Body), nil
 }
 
-// holding opens the segment of a durable record. What it returns is not to be changed.
-func (j *Journal) holding(ctx context.Context, seq uint64) ([]linked, error) {
+// segmentOf opens the segment of a durable record. What it returns is not to be changed.
+func (j *Journal) segmentOf(ctx context.Context, seq uint64) ([]linked, error) {
 	if all := j.recent.get(seq); all != nil {
 		return all, nil
 	}
@@ -246,7 +246,7 @@ func (j *Journal) At(ctx context.Context, seq uint64) (r record.Record, err erro
 	if seq == 0 {
 		return r, fmt.Errorf("journal %s: record 0 is not handed out", store.Shown(j.at))
 	}
-	all, err := j.holding(ctx, seq)
+	all, err := j.segmentOf(ctx, seq)
 	if err != nil {
 		return r, j.named(err)
 	}
@@ -255,7 +255,7 @@ func (j *Journal) At(ctx context.Context, seq uint64) (r record.Record, err erro
 
 // HashAt returns the chain's hash at a durable record.
 func (j *Journal) HashAt(seq uint64) ([32]byte, error) {
-	all, err := j.holding(context.Background(), seq)
+	all, err := j.segmentOf(context.Background(), seq)
 	if err != nil {
 		return link{}, j.named(err)
 	}

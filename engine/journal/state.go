@@ -25,7 +25,7 @@ var ErrState = errors.New("no state that holds")
 func (j *Journal) Keep(at time.Time, rows []record.StateRow) {
 	j.keeping.Lock()
 	defer j.keeping.Unlock()
-	anew := j.rows == nil // what is there follows from nothing that is known
+	whole := j.rows == nil // what is there follows from nothing that is known
 	for _, r := range rows {
 		switch {
 		case r.Row == len(j.rows):
@@ -41,7 +41,7 @@ func (j *Journal) Keep(at time.Time, rows []record.StateRow) {
 		_ = j.fail(err)
 		return
 	}
-	_, _, _ = j.enqueue(context.Background(), []record.Record{marker}, store.State{Rows: rows, Anew: anew}) // it fails only as Err says
+	_, _, _ = j.enqueue(context.Background(), []record.Record{marker}, store.State{Rows: rows, Whole: whole}) // it fails only as Err says
 }
 
 // State reads the state and the record that vouches for it. The error wraps
@@ -58,7 +58,7 @@ func (j *Journal) readState(ctx context.Context) ([]record.StateRow, record.Reco
 		return nil, record.Record{}, err
 	}
 	defer moment.Close()
-	rows, sums, r, err := j.vouched(ctx, moment)
+	rows, sums, r, err := j.keptState(ctx, moment)
 	if err != nil {
 		return nil, r, err
 	}
@@ -70,8 +70,8 @@ func (j *Journal) readState(ctx context.Context) ([]record.StateRow, record.Reco
 	return rows, r, nil
 }
 
-// vouched reads the rows of the state, their hashes, and the record that vouches for them.
-func (j *Journal) vouched(ctx context.Context, from store.Reader) ([]record.StateRow, []link, record.Record, error) {
+// keptState reads the rows of the state, their hashes, and the record that vouches for them.
+func (j *Journal) keptState(ctx context.Context, from store.Reader) ([]record.StateRow, []link, record.Record, error) {
 	rows, err := from.State(ctx)
 	if errors.Is(err, ErrDamaged) {
 		err = fmt.Errorf("%w: %w", ErrState, err)

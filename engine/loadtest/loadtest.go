@@ -182,7 +182,7 @@ func (t *Tester) Run(ctx context.Context, plan Stage) (Step, error) {
 			t.release(o)
 		}
 	}
-	step := fold(s.records, plan, t.o.LateAfter)
+	step := makeStep(s.records, plan, t.o.LateAfter)
 	step.From = s.start.Sub(t.start).Seconds()
 	return step, ctx.Err()
 }

@@ -62,7 +62,7 @@ type Header struct {
 	Journal     string                `json:"journal_id"`        // of the one journal that may be begun with it, 32 hexadecimal digits; empty: it can only be rehearsed
 	Custody     *Custody              `json:"custody,omitempty"` // that its counters come from; nil: it can only be rehearsed
 	Content     string                `json:"content_sha256"`    // of what a journal holds of the lines below: see [Content]
-	Seats       string                `json:"seats_sha256"`      // of which meter stands where: SHA-256 over the [record.PlannedMeter] of each target
+	Places      string                `json:"seats_sha256"`      // of which meter stands where: SHA-256 over the [record.PlannedMeter] of each target
 	Waves       []Wave                `json:"waves"`
 	Counts      Counts                `json:"counts"`
 	Estimate    Estimate              `json:"estimate"`

@@ -32,7 +32,7 @@ type Left struct {
 }
 
 // leaves takes in what an order of the sweep's own says of homes that leave.
-func (f *folder) leaves(at time.Time, o record.OrderBody) {
+func (f *reading) leaves(at time.Time, o record.OrderBody) {
 	switch {
 	case o.Action == record.OrderTransfers:
 		for _, t := range o.Transfers {

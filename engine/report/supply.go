@@ -49,7 +49,7 @@ func alertSupply(code string) servicerequests.SupplyState {
 }
 
 // alerted takes in what a proven alert says of a meter's supply.
-func (f *folder) alerted(r record.Record, b record.ProvenBody) {
+func (f *reading) alerted(r record.Record, b record.ProvenBody) {
 	supply := alertSupply(b.Code)
 	if supply == servicerequests.UnknownSupply {
 		return

@@ -1,10 +1,11 @@
-// Package runner drives the sweep's machine by its clock: its actions go to the journal, to
-// pools of workers and so to the DCC, and what comes of them goes back as events.
+// Package runner drives the sweep's machine in real time. It carries out the machine's
+// actions: records go to the journal, halves of requests to pools of workers and from there
+// to the DCC. It gives the results back to the machine as events.
 //
-// One goroutine, that of [Runner.Run], owns the machine. It waits neither for the network
-// nor for the disk: workers sign, commit and POST; counters are reserved and orders made
-// durable beside it. It watches the gate several times a second; what is at the door by
-// then is held back there (package exchange).
+// One goroutine, that of [Runner.Run], owns the machine. It waits neither for the network nor
+// for the disk: workers sign, commit and POST, and other goroutines reserve counters and make
+// orders durable. It checks the gate several times a second. Package exchange checks it again
+// before bytes leave.
 package runner
 
 import (

@@ -98,7 +98,7 @@ func (s *Machine) count(m *meter) {
 	if s.o.Policy.WantsBalance(m.Meter) {
 		s.lineUp(m)
 	}
-	s.attend(m)
+	s.noteWait(m)
 	s.counts.reasons.count(&m.Verdict, 1)
 	s.counted(s.store.note(m), 1)
 }

@@ -21,7 +21,7 @@
 //
 // # What decides
 //
-// The ledger of each meter (package ledger) decides what to ask, and is a fold over the
+// The ledger of each meter (package ledger) decides what to ask, and is a replay of the
 // journal's records. So a sweep that goes on after a stop is in the state it was in.
 //
 // A request has one phase and moves by one function, request.go's move. What is in which

@@ -107,7 +107,7 @@ func (s *Machine) waitsBefore(w *wave) string {
 	switch {
 	case w.number != s.waves.opened+1:
 		return fmt.Sprintf("wave %d", before.number)
-	case s.holds.whole():
+	case s.pauses.whole():
 		return "the sweep is held"
 	case before.state == record.WaveSoaking:
 		return fmt.Sprintf("the soak of wave %d, until %s by the sweep's clock", before.number, before.since.Add(before.Soak).UTC().Format("2 Jan 15:04:05"))

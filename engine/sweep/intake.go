@@ -168,7 +168,7 @@ func (s *Machine) nextOf(l *regionQueue, i *intake) (best *next) {
 		for len(of.act) > 0 && !s.waitsFor(of.act[0].number, ledger.Commanding) {
 			of.act.Take()
 		}
-		if len(of.act) > 0 && !s.holds.meter(s.store.head(of.act[0].number)) {
+		if len(of.act) > 0 && !s.pauses.meter(s.store.head(of.act[0].number)) {
 			better(next{fuel, ledger.Commanding, of.act[0].need(), nil, of.act[0].number})
 		}
 	}
@@ -181,7 +181,7 @@ func (s *Machine) first(list *[]int32, stage ledger.Stage) (number int32, ok boo
 	for len(*list) > 0 && !s.waitsFor((*list)[0], stage) {
 		*list = (*list)[1:]
 	}
-	if len(*list) == 0 || s.holds.meter(s.store.head((*list)[0])) {
+	if len(*list) == 0 || s.pauses.meter(s.store.head((*list)[0])) {
 		return 0, false
 	}
 	return (*list)[0], true
@@ -316,7 +316,7 @@ func (s *Machine) firstLater(from *afterwards, mayBegin func(*meter) bool) *mete
 			continue
 		}
 		h := s.store.head(numbers[0])
-		if s.queues.regions[region].inFlight[h.fuel()] >= s.o.InFlight || s.holds.meter(h) ||
+		if s.queues.regions[region].inFlight[h.fuel()] >= s.o.InFlight || s.pauses.meter(h) ||
 			first != nil && len(numbers) <= len(from[first.Plan.Region]) {
 			continue
 		}

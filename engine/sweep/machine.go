@@ -116,7 +116,7 @@ type Machine struct {
 	queues     queues
 	diary      diary
 	waves      waves
-	holds      holds
+	pauses     pauses
 	counts     counts
 	workers    workers
 	counters   map[servicerequests.EUI]*block
@@ -127,7 +127,7 @@ type Machine struct {
 	budgets    budgets
 	pace       paces
 	run        run
-	fold       fold
+	replay     replay
 }
 
 // run is how the present run stands.
@@ -154,8 +154,8 @@ func New(o Options) *Machine {
 		store: newStore(), queues: newQueues(), counts: newCounts(), budgets: newBudgets(o.Thresholds),
 		workers: workers{halves: map[uint64]*request{}}, counters: map[servicerequests.EUI]*block{}, given: map[servicerequests.EUI]*given{},
 		transfers:  transfers{listed: map[servicerequests.EUI]record.Transfer{}, told: map[servicerequests.EUI]struct{}{}},
-		quarantine: quarantine{held: map[string]*request{}, overdue: map[string]servicerequests.RequestID{}},
-		fold:       fold{unjudged: map[uint64]message{}},
+		quarantine: quarantine{requests: map[string]*request{}, overdue: map[string]servicerequests.RequestID{}},
+		replay:     replay{unjudged: map[uint64]message{}},
 	}
 	s.tripwires.unregistered.Tripwire, s.tripwires.unverified.Tripwire = o.Tripwires.Unregistered, o.Tripwires.Unverified
 	for _, eui := range o.Originators {
@@ -355,5 +355,5 @@ func (s *Machine) defect(err error) { s.stop(record.HaltDefect, "a defect of thi
 
 // open says whether anything new may be sent.
 func (s *Machine) open() bool {
-	return s.run.halt == nil && !s.run.stopping && !s.holds.whole() && s.run.ceased == ""
+	return s.run.halt == nil && !s.run.stopping && !s.pauses.whole() && s.run.ceased == ""
 }

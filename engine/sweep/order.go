@@ -75,7 +75,7 @@ func (s *Machine) give(o record.OrderBody) {
 		s.unpark()
 		s.lookAt(o.Devices)
 	case record.OrderDeleted:
-		if s.quarantine.held[o.Reference] != nil {
+		if s.quarantine.requests[o.Reference] != nil {
 			s.deleted(o.Reference)
 		}
 	case record.OrderCease:
@@ -175,7 +175,7 @@ func (s *Machine) checkOrder(o record.OrderBody) error {
 			return errors.New("a handover is of the whole sweep")
 		}
 	case record.OrderResume:
-		if !slices.ContainsFunc(s.holds.all, func(h hold) bool { return scopeOf(h.order) == at }) {
+		if !slices.ContainsFunc(s.pauses.all, func(h pause) bool { return scopeOf(h.order) == at }) {
 			return errors.New(s.nothingToResume(at))
 		}
 		if refs := s.toDelete(); len(refs) > 0 && at.service == servicerequests.ArmSupply {
@@ -191,7 +191,7 @@ func (s *Machine) checkOrder(o record.OrderBody) error {
 			return errors.New("it names no device")
 		}
 	case record.OrderDeleted:
-		if _, late := s.quarantine.overdue[o.Reference]; !late && s.quarantine.held[o.Reference] == nil {
+		if _, late := s.quarantine.overdue[o.Reference]; !late && s.quarantine.requests[o.Reference] == nil {
 			return fmt.Errorf("no request is in quarantine under event reference %q", o.Reference)
 		}
 	case record.OrderCease:
@@ -210,7 +210,7 @@ func (s *Machine) checkOrder(o record.OrderBody) error {
 
 func (s *Machine) nothingToResume(at scope) string {
 	text := at.String() + " is not paused"
-	for _, h := range s.holds.all {
+	for _, h := range s.pauses.all {
 		text += fmt.Sprintf("; %v is: %s", scopeOf(h.order), h.order.Reason)
 	}
 	return text
@@ -231,18 +231,18 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 	scoped := scopeOf(o)
 	switch o.Action {
 	case record.OrderPause:
-		s.holds.add(o, at)
+		s.pauses.add(o, at)
 		if o.Cause == record.CauseStranger {
 			s.applyStranger(o)
 		}
 	case record.OrderStop:
 		if scoped != (scope{}) { // a stop of the whole sweep ends the run it was given to
-			s.holds.add(o, at)
+			s.pauses.add(o, at)
 		}
 	case record.OrderResume:
-		s.lift(at, func(h hold) bool { return scopeOf(h.order) == scoped })
+		s.lift(at, func(h pause) bool { return scopeOf(h.order) == scoped })
 	case record.OrderRenew:
-		s.lift(at, func(h hold) bool { return h.order.Cause == record.CauseRenewal })
+		s.lift(at, func(h pause) bool { return h.order.Cause == record.CauseRenewal })
 	case record.OrderRerun:
 		for _, eui := range o.Devices {
 			if m := s.find(eui); m != nil && (m.Bars.Excluded == "" || m.Bars.Moved) {
@@ -281,9 +281,9 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 // lift takes holds back. Where one was an abort rule's, the operator has judged what the
 // rule has seen: it counts from nothing. While the whole sweep was held nothing could be learnt of
 // the meters that have begun: nobody takes that for silence.
-func (s *Machine) lift(at time.Time, which func(hold) bool) {
-	was := s.holds.whole()
-	s.holds.all = slices.DeleteFunc(s.holds.all, func(h hold) bool {
+func (s *Machine) lift(at time.Time, which func(pause) bool) {
+	was := s.pauses.whole()
+	s.pauses.all = slices.DeleteFunc(s.pauses.all, func(h pause) bool {
 		if !which(h) {
 			return false
 		}
@@ -292,7 +292,7 @@ func (s *Machine) lift(at time.Time, which func(hold) bool) {
 		}
 		return true
 	})
-	if !was || s.holds.whole() {
+	if !was || s.pauses.whole() {
 		return
 	}
 	for number := range int32(s.store.size()) {
@@ -306,7 +306,7 @@ func (s *Machine) lift(at time.Time, which func(hold) bool) {
 // goOn takes up what holds kept waiting: all meters that have begun are looked at again.
 func (s *Machine) goOn() {
 	s.unpark()
-	if s.holds.whole() {
+	if s.pauses.whole() {
 		return
 	}
 	for number := range int32(s.store.size()) {
@@ -362,7 +362,7 @@ func (s *Machine) withdraw(at scope) {
 
 // watchOperator pauses where no operator has renewed in time.
 func (s *Machine) watchOperator() {
-	if s.o.DeadMan <= 0 || s.holds.whole() || s.real.Sub(s.run.renewed) <= s.o.DeadMan || !s.run.begun {
+	if s.o.DeadMan <= 0 || s.pauses.whole() || s.real.Sub(s.run.renewed) <= s.o.DeadMan || !s.run.begun {
 		return
 	}
 	s.pauseBy(record.CauseRenewal, scope{}, fmt.Sprintf("no operator has renewed for %v: safemode renew", s.o.DeadMan))

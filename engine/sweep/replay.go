@@ -22,8 +22,8 @@ import (
 // ErrReplay marks a journal whose records do not make a sweep.
 var ErrReplay = errors.New("the journal's records do not make a sweep")
 
-// fold is what a start keeps while it reads records.
-type fold struct {
+// replay is what a start keeps while it reads records.
+type replay struct {
 	through    uint64 // records up to this one were in the state that was restored
 	storeFirst bool   // messages are written before they are judged
 	waiting    []uint64
@@ -38,7 +38,7 @@ type message struct {
 	code string
 }
 
-// Replay folds the journal's records into the meters' ledgers: of a new sweep, only the
+// Replay reads the journal's records into the meters' ledgers: of a new sweep, only the
 // targets; of one that goes on, all that was asked and learnt, or what was since the state
 // that [Machine.Restore] has taken up. It needs neither keys nor network. What was signed
 // and has no outcome is POSTed again as the same bytes, or read back. It returns the
@@ -46,18 +46,18 @@ type message struct {
 // again. read reads the content of an alert that was proven before it was written, as
 // journals before store-first have it. Replay is called once, before Begin.
 func (s *Machine) Replay(records iter.Seq2[record.Record, error], read func(raw []byte) (proof.Delivery, error)) (unjudged []uint64, err error) {
-	s.fold.read, s.fold.posted = read, map[servicerequests.RequestID]exchange.Place{}
-	for _, seq := range s.fold.waiting {
-		s.fold.unjudged[seq] = message{}
+	s.replay.read, s.replay.posted = read, map[servicerequests.RequestID]exchange.Place{}
+	for _, seq := range s.replay.waiting {
+		s.replay.unjudged[seq] = message{}
 	}
 	for rec, err := range records {
 		if err != nil {
 			return nil, err
 		}
-		s.foldMark(&rec)
+		s.replayMark(&rec)
 		s.gaveOut(&rec)
-		if rec.Seq > s.fold.through || !s.known(&rec) {
-			if err := s.foldRecord(&rec); err != nil {
+		if rec.Seq > s.replay.through || !s.known(&rec) {
+			if err := s.replayRecord(&rec); err != nil {
 				return nil, fmt.Errorf("%w: record %d (%v): %w", ErrReplay, rec.Seq, rec.Kind, err)
 			}
 		}
@@ -68,21 +68,21 @@ func (s *Machine) Replay(records iter.Seq2[record.Record, error], read func(raw 
 	}
 	s.sort()
 	s.sleepIdle()
-	unjudged = slices.Sorted(maps.Keys(s.fold.unjudged))
+	unjudged = slices.Sorted(maps.Keys(s.replay.unjudged))
 	s.run.backlog = map[uint64]struct{}{}
 	for _, seq := range unjudged {
 		s.run.backlog[seq] = struct{}{}
 	}
-	s.fold = fold{}
-	s.out = nil // nothing that a fold does is an action
+	s.replay = replay{}
+	s.out = nil // nothing that a replay does is an action
 	return unjudged, nil
 }
 
-// foldMark takes in which stored messages a record marks as judged. What is applied is
+// replayMark takes in which stored messages a record marks as judged. What is applied is
 // marked by the number of its record. Records of before store-first name a request only:
 // there an outcome without an answer marks no answer.
-func (s *Machine) foldMark(rec *record.Record) {
-	unjudged := s.fold.unjudged
+func (s *Machine) replayMark(rec *record.Record) {
+	unjudged := s.replay.unjudged
 	if len(unjudged) == 0 {
 		return
 	}
@@ -94,7 +94,7 @@ func (s *Machine) foldMark(rec *record.Record) {
 	case record.Outcome:
 		if body, err := record.Decode[record.OutcomeBody](*rec); err == nil {
 			of = body.Of
-			if !s.fold.storeFirst {
+			if !s.replay.storeFirst {
 				old = func(m message) bool {
 					return !body.Class.Unanswered() || body.Code != "" && m.code == body.Code
 				}
@@ -124,15 +124,15 @@ func (s *Machine) foldMark(rec *record.Record) {
 	}
 }
 
-// foldRecord takes one record in.
-func (s *Machine) foldRecord(rec *record.Record) error {
+// replayRecord takes one record in.
+func (s *Machine) replayRecord(rec *record.Record) error {
 	switch rec.Kind {
 	case record.Opened:
 		body, err := record.Decode[record.Opening](*rec)
 		if err != nil {
 			return err
 		}
-		s.fold.storeFirst = s.fold.storeFirst || body.StoreFirst
+		s.replay.storeFirst = s.replay.storeFirst || body.StoreFirst
 		s.sort()
 	case record.Operator:
 		body, err := record.Decode[record.OrderBody](*rec)
@@ -159,32 +159,32 @@ func (s *Machine) foldRecord(rec *record.Record) error {
 			s.clear(s.find(eui))
 		}
 	case record.Target:
-		return s.foldTarget(rec)
+		return s.replayTarget(rec)
 	case record.Response, record.Received:
-		s.fold.unjudged[rec.Seq] = message{rec.ID, rec.Code}
+		s.replay.unjudged[rec.Seq] = message{rec.ID, rec.Code}
 	case record.Alert:
-		if s.fold.storeFirst {
-			s.fold.unjudged[rec.Seq] = message{}
+		if s.replay.storeFirst {
+			s.replay.unjudged[rec.Seq] = message{}
 			return nil
 		}
-		return s.foldOldAlert(rec)
+		return s.replayOldAlert(rec)
 	case record.Proven:
-		return s.foldAlert(rec)
+		return s.replayAlert(rec)
 	case record.Refused:
-		s.foldPosted(rec)
+		s.replayPosted(rec)
 		if rec.Code == record.RefusedUnverified {
-			s.foldDoubt(rec)
+			s.replayDoubt(rec)
 		}
 	case record.PreCommand:
-		s.foldPosted(rec)
+		s.replayPosted(rec)
 	case record.Request, record.SignedCommand, record.Reply, record.Outcome, record.Verdict:
-		s.foldPosted(rec)
-		return s.foldMeter(rec)
+		s.replayPosted(rec)
+		return s.replayMeter(rec)
 	}
 	return nil
 }
 
-func (s *Machine) foldTarget(rec *record.Record) error {
+func (s *Machine) replayTarget(rec *record.Record) error {
 	body, err := record.Decode[record.TargetBody](*rec)
 	if err != nil {
 		return err
@@ -202,8 +202,8 @@ func (s *Machine) foldTarget(rec *record.Record) error {
 	return s.store.add(m)
 }
 
-// foldMeter takes in a record of one meter.
-func (s *Machine) foldMeter(rec *record.Record) error {
+// replayMeter takes in a record of one meter.
+func (s *Machine) replayMeter(rec *record.Record) error {
 	m := s.find(rec.Device)
 	if m == nil || m.Device != rec.Device {
 		return fmt.Errorf("%v is not planned", rec.Device)
@@ -229,7 +229,7 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 		s.budgets.headroom.count(rec.Service, rec.At)
 	}
 	if e.Opened {
-		s.fold.posted[rec.ID] = of(e.Request).needs()
+		s.replay.posted[rec.ID] = of(e.Request).needs()
 	}
 	if e.Ended {
 		s.takeEnd(m, e, rec.Service, rec.ID)
@@ -237,11 +237,11 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 	return nil
 }
 
-// foldPosted tells the Pacer of a POST, as late as it may have been: when the next thing
+// replayPosted tells the Pacer of a POST, as late as it may have been: when the next thing
 // was heard of its request.
-func (s *Machine) foldPosted(rec *record.Record) {
-	if p, ok := s.fold.posted[rec.ID]; ok {
-		delete(s.fold.posted, rec.ID)
+func (s *Machine) replayPosted(rec *record.Record) {
+	if p, ok := s.replay.posted[rec.ID]; ok {
+		delete(s.replay.posted, rec.ID)
 		s.posted(p, rec.At)
 	}
 }
@@ -252,7 +252,7 @@ func (s *Machine) posted(p exchange.Place, at time.Time) {
 	s.budgets.spend(p, at)
 }
 
-func (s *Machine) foldDoubt(rec *record.Record) {
+func (s *Machine) replayDoubt(rec *record.Record) {
 	if m := s.asker(rec.ID); m != nil {
 		if r := m.PendingWith(rec.ID); r != nil {
 			s.o.Policy.Doubt(r, rec.At)
@@ -303,14 +303,14 @@ func (s *Machine) forget() {
 	}
 }
 
-// foldAlert takes in an alert that was proven.
-func (s *Machine) foldAlert(rec *record.Record) error {
+// replayAlert takes in an alert that was proven.
+func (s *Machine) replayAlert(rec *record.Record) error {
 	body, err := record.Decode[record.ProvenBody](*rec)
 	if err != nil {
 		return err
 	}
 	if q := body.Quarantined; q != nil {
-		return s.foldQuarantine(q.Request, q.EventRef)
+		return s.replayQuarantine(q.Request, q.EventRef)
 	}
 	code, ok := alertCode(rec.Code)
 	m := s.find(rec.Device)
@@ -320,7 +320,7 @@ func (s *Machine) foldAlert(rec *record.Record) error {
 	case m == nil:
 		return nil
 	}
-	s.foldTaken(m, ledger.Alert{Code: code, Counter: body.Counter, At: body.At, Heard: rec.At, FutureDated: body.FutureDated, Issued: body.Issued})
+	s.replayTaken(m, ledger.Alert{Code: code, Counter: body.Counter, At: body.At, Heard: rec.At, FutureDated: body.FutureDated, Issued: body.Issued})
 	return nil
 }
 
@@ -330,7 +330,7 @@ func alertCode(text string) (code uint16, ok bool) {
 	return uint16(n), err == nil
 }
 
-func (s *Machine) foldTaken(m *meter, a ledger.Alert) {
+func (s *Machine) replayTaken(m *meter, a ledger.Alert) {
 	if m.ApplyAlert(a) && m.Bars.Excluded == "" {
 		m.Verdict = record.VerdictBody{}
 	}
@@ -339,8 +339,8 @@ func (s *Machine) foldTaken(m *meter, a ledger.Alert) {
 	s.moveUp(m)
 }
 
-// foldQuarantine takes in that a request is held back by the DCC.
-func (s *Machine) foldQuarantine(id servicerequests.RequestID, event string) error {
+// replayQuarantine takes in that a request is held back by the DCC.
+func (s *Machine) replayQuarantine(id servicerequests.RequestID, event string) error {
 	m := s.asker(id)
 	if m == nil {
 		return nil
@@ -353,11 +353,11 @@ func (s *Machine) foldQuarantine(id servicerequests.RequestID, event string) err
 	return nil
 }
 
-// foldOldAlert takes in an alert of a journal before store-first, at its place in the
+// replayOldAlert takes in an alert of a journal before store-first, at its place in the
 // order: it was proven before it was written. Where what it says cannot be read any more,
 // the worst is assumed: then the meter is read once more.
-func (s *Machine) foldOldAlert(rec *record.Record) error {
-	d, err := s.fold.read(rec.Body)
+func (s *Machine) replayOldAlert(rec *record.Record) error {
+	d, err := s.replay.read(rec.Body)
 	if err != nil {
 		s.log.Warn("journalled alert cannot be read again", zap.Uint64("seq", rec.Seq), zap.Error(err))
 	}
@@ -366,7 +366,7 @@ func (s *Machine) foldOldAlert(rec *record.Record) error {
 			return nil
 		}
 		if q, ok := d.DCCAlert.Event.(duis.QuarantinedRequest); ok {
-			return s.foldQuarantine(q.Request, q.EventRef)
+			return s.replayQuarantine(q.Request, q.EventRef)
 		}
 		return nil
 	}
@@ -388,7 +388,7 @@ func (s *Machine) foldOldAlert(rec *record.Record) error {
 			a.At = d.Alert.At
 		}
 	}
-	s.foldTaken(m, a)
+	s.replayTaken(m, a)
 	return nil
 }
 
@@ -444,7 +444,7 @@ func (s *Machine) takeUp(m *meter) {
 		s.queues.hub(m).open++
 		r.inHub = true
 		if r.Phase == ledger.Quarantined {
-			s.quarantine.held[r.Event] = r
+			s.quarantine.requests[r.Event] = r
 		}
 		if r.Phase.Waits() { // it may have been POSTed, and nobody has heard of it
 			s.posted(r.needs(), s.now)

@@ -21,12 +21,12 @@ type request struct {
 	inHub  bool // has room behind its hub
 	heard  bool // counts as in flight
 
-	token     *signer.Token // of Prepared
-	resends   int
-	permit    *exchange.Permit // of the half that a worker has
-	undecided bool             // an answer is stored that cannot be proven yet
-	early     *Heard           // an answer that came while a worker had it
-	held      *heldBack        // a quarantine that was told while a worker had it
+	token       *signer.Token // of Prepared
+	resends     int
+	permit      *exchange.Permit // of the half that a worker has
+	undecided   bool             // an answer is stored that cannot be proven yet
+	early       *Heard           // an answer that came while a worker had it
+	quarantined *quarantined     // a quarantine that was told while a worker had it
 }
 
 // of is the dispatcher's side of a ledger's request.
@@ -157,7 +157,7 @@ func (s *Machine) end(r *request, class record.Class, code string, f *finding) {
 	if !s.move(r, ledger.End) {
 		return
 	}
-	delete(s.quarantine.held, r.Event)
+	delete(s.quarantine.requests, r.Event)
 	if r.After {
 		s.counts.afters--
 	}

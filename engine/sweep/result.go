@@ -53,9 +53,9 @@ func (s *Machine) halfDone(d Done) {
 
 // takeEarly takes in what came while a worker had the request.
 func (s *Machine) takeEarly(r *request) {
-	if h := r.held; h != nil {
-		r.held = nil
-		s.hold(r, *h)
+	if h := r.quarantined; h != nil {
+		r.quarantined = nil
+		s.quarantineRequest(r, *h)
 	}
 	if early := r.early; early != nil {
 		r.early = nil

@@ -69,7 +69,7 @@ func (s *Machine) look(m *meter) {
 		s.schedule(m, nextDeadline(m))
 		return
 	}
-	until := s.attend(m)
+	until := s.noteWait(m)
 	if !s.open() {
 		// Nothing new: the meter is looked at again when the sweep goes on.
 		s.schedule(m, nextDeadline(m))
@@ -81,7 +81,7 @@ func (s *Machine) look(m *meter) {
 		return
 	}
 	if until.IsZero() {
-		until = s.attend(m) // it has begun just now
+		until = s.noteWait(m) // it has begun just now
 	}
 	due := nextDeadline(m)
 	for _, t := range [...]time.Time{until, step.Wake} {
@@ -194,7 +194,7 @@ func (s *Machine) serveOne(l *regionQueue, r *request) bool {
 		s.end(r, withdrawal(r), "", nil)
 		s.look(m)
 		return true
-	case s.holds.half(r) || s.budgets.isDry(r, s.now):
+	case s.pauses.half(r) || s.budgets.isDry(r, s.now):
 		s.queues.park(r)
 		return true
 	case s.workers.busy[e] >= s.o.Workers:

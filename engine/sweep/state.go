@@ -26,7 +26,7 @@ const stateVersion = 7
 // among the messages that are not judged.
 type snapshot struct {
 	Version     int                   `json:"version"`
-	Settings    string                `json:"settings"` // digest of what records are folded by
+	Settings    string                `json:"settings"` // digest of what records are replayed by
 	Through     uint64                `json:"through"`
 	From        uint64                `json:"from"`
 	Unjudged    []uint64              `json:"unjudged,omitempty"`
@@ -100,7 +100,7 @@ func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateR
 	for _, w := range s.waves.all {
 		st.Waves = append(st.Waves, waveState{w.state, w.since, w.meters, w.unsettled, w.waived, w.counts})
 	}
-	for _, h := range s.holds.all {
+	for _, h := range s.pauses.all {
 		st.Holds = append(st.Holds, holdState{h.order, h.at})
 	}
 	for _, ref := range slices.Sorted(maps.Keys(s.quarantine.overdue)) {
@@ -131,7 +131,7 @@ func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateR
 	return rows, nil
 }
 
-// settings is a digest of all that records are folded by and that another run may have
+// settings is a digest of all that records are replayed by and that another run may have
 // otherwise: then the records are replayed.
 func (s *Machine) settings() string {
 	p := s.o.Policy
@@ -202,7 +202,7 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 		into := s.waves.all[i]
 		into.state, into.since, into.meters, into.unsettled, into.waived, into.counts = w.State, w.Since, w.Meters, w.Unsettled, w.Waived, w.Sample
 	}
-	s.fold.through, s.fold.waiting, s.fold.storeFirst = st.Through, st.Unjudged, true
+	s.replay.through, s.replay.waiting, s.replay.storeFirst = st.Through, st.Unjudged, true
 	s.run.ceased, s.counts.retries = st.Ceased, st.Retries
 	s.o.Policy.RetriesSpent = s.o.RetryBudget > 0 && s.counts.retries >= s.o.RetryBudget
 	s.run.lost = st.Lost
@@ -223,7 +223,7 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 	}
 	s.transfers.TransferCounts = st.Transfers
 	for _, h := range st.Holds {
-		s.holds.add(h.Order, h.At)
+		s.pauses.add(h.Order, h.At)
 	}
 	for _, late := range st.Overdue {
 		s.quarantine.overdue[late.Reference] = late.ID

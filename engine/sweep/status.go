@@ -30,8 +30,8 @@ func (s *Machine) Status(now time.Time) record.Status {
 		st.Reason, st.Cause = s.run.halt.Why(), s.run.halt.Cause
 	case s.run.ceased != "":
 		st.Reason = s.run.ceased
-	case s.holds.whole():
-		st.Reason = s.holds.all[len(s.holds.all)-1].order.Reason
+	case s.pauses.whole():
+		st.Reason = s.pauses.all[len(s.pauses.all)-1].order.Reason
 	}
 	s.metrics.is(st.State)
 	s.metrics.planned.Set(float64(st.Meters))
@@ -57,7 +57,7 @@ func (s *Machine) Status(now time.Time) record.Status {
 }
 
 // WaitsForAPerson says whether something is held until a person orders it on.
-func (s *Machine) WaitsForAPerson() bool { return len(s.holds.all) > 0 }
+func (s *Machine) WaitsForAPerson() bool { return len(s.pauses.all) > 0 }
 
 // state is the word for what the sweep does.
 func (s *Machine) state() string {
@@ -72,7 +72,7 @@ func (s *Machine) state() string {
 		return "finished"
 	case s.run.stopping:
 		return "stopping"
-	case s.holds.whole():
+	case s.pauses.whole():
 		return "paused"
 	}
 	return "running"
@@ -111,11 +111,11 @@ func (s *Machine) showControl(st *record.Status) {
 		}
 		st.Waves = append(st.Waves, wave)
 	}
-	for _, h := range s.holds.all {
+	for _, h := range s.pauses.all {
 		o := h.order
 		st.Holds = append(st.Holds, record.HoldStatus{Scope: scopeOf(o).String(), Action: o.Action, By: o.By, Cause: o.Cause, Reason: o.Reason, Since: h.at})
 	}
-	if st.Quarantine = slices.Sorted(maps.Keys(s.quarantine.held)); len(st.Quarantine) > mostShown {
+	if st.Quarantine = slices.Sorted(maps.Keys(s.quarantine.requests)); len(st.Quarantine) > mostShown {
 		st.Quarantine = st.Quarantine[:mostShown]
 	}
 	st.Delete = s.toDelete()

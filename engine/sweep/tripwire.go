@@ -28,7 +28,7 @@ type Tripwire struct {
 
 // tripwires are the windows of the tripwires, and which has tripped.
 type tripwires struct {
-	unregistered, unverified wire
+	unregistered, unverified recentAnswers
 	tripped                  string // which; empty: none has
 	rejected                 int    // POSTs in a row that the DCC refused by HTTP status
 }
@@ -39,22 +39,22 @@ const (
 	tripUnverified   = "unverified"
 )
 
-// wire is the sliding window of one tripwire.
-type wire struct {
+// recentAnswers is the sliding window of one tripwire.
+type recentAnswers struct {
 	Tripwire
 	ring []answer
 	next int
 }
 
-// answer is one that a wire has seen.
+// answer is one that a tripwire has seen.
 type answer struct {
 	bad         bool
 	device, hub servicerequests.EUI // that it is about; 0: none
 }
 
-// tripped takes in an answer and says whether the wire trips, with the bad ones, of how
+// tripped takes in an answer and says whether it trips, with the bad ones, of how
 // many there are.
-func (w *wire) tripped(a answer) (bad []answer, yes bool) {
+func (w *recentAnswers) tripped(a answer) (bad []answer, yes bool) {
 	if w.Window <= 0 {
 		return nil, false
 	}

@@ -264,9 +264,9 @@ func (s *Machine) turnWave(w *wave, state string) {
 	s.log.Info("wave", zap.String("wave", w.Name), zap.String("state", state))
 }
 
-// attend notes why a meter waits, and settles it for its wave where it does or has its
+// noteWait notes why a meter waits, and settles it for its wave where it does or has its
 // verdict. It returns when to look again.
-func (s *Machine) attend(m *meter) time.Time {
+func (s *Machine) noteWait(m *meter) time.Time {
 	is, until := s.o.Policy.WaitOf(m.Meter, s.now)
 	if is != m.wait {
 		s.counts.waiting[m.wait]--

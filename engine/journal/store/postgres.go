@@ -279,7 +279,7 @@ func (p *Postgres) append(s *Segment, k State) error {
 		p.id, int64(s.First), int64(s.Last), int64(s.Number), s.Earliest, s.Latest, int64(s.Kinds),
 		s.Before[:], s.After[:], int64(s.Packing), s.Sum[:], s.Body, p.lease.epoch,
 	}
-	if len(k.Rows) > 0 || k.Anew {
+	if len(k.Rows) > 0 || k.Whole {
 		query = moveTip + changeState + appendSegment
 		rows, values := make([]int64, 0, len(k.Rows)), make([][]byte, 0, len(k.Rows))
 		changed := map[int]bool{}
@@ -290,7 +290,7 @@ func (p *Postgres) append(s *Segment, k State) error {
 				size += len(r.Value)
 			}
 		}
-		args = append(args, k.Anew, rows, values)
+		args = append(args, k.Whole, rows, values)
 	}
 	ctx, cancel := p.lease.attempt(size)
 	defer cancel()

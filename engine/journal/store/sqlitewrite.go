@@ -198,7 +198,7 @@ func (w *sqliteWriter) write(s *Segment, k State) error {
 	if n, err := moved.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(err, fmt.Errorf("%w: segment %d does not follow the last", ErrTaken, s.Number))
 	}
-	if k.Anew {
+	if k.Whole {
 		if _, err := w.run(w.clearState); err != nil {
 			return err
 		}

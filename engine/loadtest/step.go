@@ -154,8 +154,8 @@ func (d *distribution) latency() Latency {
 	return l
 }
 
-// fold makes a stage's records into its step.
-func fold(records []entry, plan Stage, lateAfter time.Duration) Step {
+// makeStep makes a stage's records into its step.
+func makeStep(records []entry, plan Stage, lateAfter time.Duration) Step {
 	s := Step{Rate: plan.Rate, Seconds: plan.For.Seconds(), Requested: len(records)}
 	ack, answer := newDistribution(3), newDistribution(3)
 	seconds := make([]second, int(math.Ceil(plan.For.Seconds())))

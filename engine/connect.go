@@ -45,18 +45,18 @@ func (e *Engine) take(ctx context.Context) error {
 }
 
 // wire makes the parts that the sweep runs with.
-func (e *Engine) wire() error {
+func (e *Engine) connect() error {
 	e.o.Registry.MustRegister(e.circuits)
 	audited := newAlarmed(e.journal, e.heed, e.o.Registry)
-	if err := e.wireProver(audited); err != nil {
+	if err := e.connectProver(audited); err != nil {
 		return err
 	}
-	if err := e.wireRunner(audited); err != nil {
+	if err := e.connectRunner(audited); err != nil {
 		return err
 	}
 	e.registerGates()
 	e.registerSigner()
-	return e.wireAddresses(audited)
+	return e.connectAddresses(audited)
 }
 
 // keysFrom is what signs and what checks MACs: in this process, or in the signer's.
@@ -87,8 +87,8 @@ func (i *Identity) gate() signer.Identity {
 	}
 }
 
-// wireRunner makes the sweep with its door.
-func (e *Engine) wireRunner(audited alarmed) error {
+// connectRunner makes the sweep with its door.
+func (e *Engine) connectRunner(audited alarmed) error {
 	o := e.o
 	planned, err := pacer.New(o.Limits)
 	if err != nil {
@@ -134,8 +134,8 @@ func (e *Engine) policy() ledger.Policy {
 	return p
 }
 
-// wireProver makes what judges stored messages and hands them to the sweep.
-func (e *Engine) wireProver(audited alarmed) (err error) {
+// connectProver makes what judges stored messages and hands them to the sweep.
+func (e *Engine) connectProver(audited alarmed) (err error) {
 	e.prover, err = prover.New(prover.Options{
 		Verifier: e.verifier, Store: audited.CommitAt, Last: e.journal.Last,
 		Body: func(ctx context.Context, seq uint64) ([]byte, error) {
@@ -159,8 +159,8 @@ func (e *Engine) wireProver(audited alarmed) (err error) {
 	return err
 }
 
-// wireAddresses makes the handlers of inbox and console.
-func (e *Engine) wireAddresses(audited alarmed) error {
+// connectAddresses makes the handlers of inbox and console.
+func (e *Engine) connectAddresses(audited alarmed) error {
 	e.registerPulse()
 	in, err := inbox.New(inbox.Options{
 		Verifier: e.verifier, Authenticated: e.authenticated(),
@@ -176,14 +176,14 @@ func (e *Engine) wireAddresses(audited alarmed) error {
 	if e.console != nil {
 		told = e.openStories()
 	}
-	o := e.deskOptions()
+	o := e.consoleOptions()
 	o.Sweep, o.Stories, o.Course, o.Registerer, o.Closing = watched{e}, told, e.runner.Course, e.o.Registry, e.closing
 	o.Healthy, o.Ready, o.Pulse = e.journal.Err, e.ready, e.pulse
 	o.Incident = func(name string) (string, bool) {
 		i, known := advice.FindIncident(name)
 		return i.String(), known
 	}
-	e.desk, err = console.New(o)
+	e.handler, err = console.New(o)
 	return err
 }
 
