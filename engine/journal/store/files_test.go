@@ -470,6 +470,35 @@ func TestStandByForWhatIsDiscarded(t *testing.T) {
 	defer second.Close()
 }
 
+// Who stands by sees a database that has lost segments, or the sweep, and takes nothing over
+// there: counters that were given out could be given out again.
+func TestStandByForWhatIsLost(t *testing.T) {
+	c := pgtest.Start(t, "fsync=off")
+	for sweep, lose := range map[string]string{
+		"segments": "UPDATE safemode.sweep SET number = number - 1, until = NULL WHERE name = 'segments'",
+		"all":      "UPDATE safemode.sweep SET number = NULL, until = NULL WHERE name = 'all'",
+		"sweep":    "DELETE FROM safemode.sweep WHERE name = 'sweep'",
+	} {
+		at := c.Address(sweep)
+		first := openStore(t, at, true)
+		grow(t, first, 3)
+		heard := make(chan string, 10)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := StandBy(t.Context(), at, Options{Holder: "second"}, tellTo(heard))
+			ended <- err
+		}()
+		<-heard
+		if _, err := c.Query(lose); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, ErrLacking) {
+			t.Errorf("%s: %v", sweep, err)
+		}
+		_ = first.Close() // what it had is lost
+	}
+}
+
 func tellTo(heard chan<- string) func(record.Holder, error) {
 	return func(h record.Holder, err error) {
 		if err == nil {

@@ -31,6 +31,7 @@ type Postgres struct {
 	at    string
 	lease *lease // nil for a store opened for reading
 	made  bool   // the sweep was, by openPostgres
+	seen  int64  // of one that stands by: number of the last segment that it has seen; -1: none
 }
 
 func openPostgres(ctx context.Context, at string, o Options) (_ *Postgres, err error) {

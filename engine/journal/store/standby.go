@@ -22,10 +22,11 @@ const lookEvery = 500 * time.Millisecond
 // database that it does. It returns who could write it last; a zero Until means that the
 // lease was given back. tell is told of who holds it and, where the database does not answer,
 // why, whenever that has changed. The error is the context's, or says that the address is none,
-// or that there is no such sweep.
+// or that there is no such sweep; or it wraps [ErrLacking]: it has seen segments that the
+// database has no more.
 func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder, error)) (last record.Holder, err error) {
 	holder := cmp.Or(o.Holder, self())
-	p := &Postgres{}
+	p := &Postgres{seen: -1}
 	sweep, err := p.connect(ctx, at, Options{Write: true, Lease: o.Lease})
 	if err != nil {
 		return last, err
@@ -41,7 +42,7 @@ func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder,
 		switch {
 		case ctx.Err() != nil:
 			return last, ctx.Err()
-		case errors.Is(err, ErrNone), errors.Is(err, ErrVersion):
+		case errors.Is(err, ErrNone), errors.Is(err, ErrVersion), errors.Is(err, ErrLacking):
 			return last, err
 		case err == nil && !held:
 			if last.Name == "" {
@@ -94,21 +95,30 @@ func (p *Postgres) lookAt(ctx context.Context, sweep, holder string, length time
 	}
 	var name *string
 	var since, until *time.Time
+	number := int64(-1)
 	err = p.pool.QueryRow(ctx, `WITH here AS (INSERT INTO safemode.standby (sweep, holder, since, until)
 			SELECT id, $2, clock_timestamp(), clock_timestamp() + $3 FROM safemode.sweep WHERE id = $1
 			ON CONFLICT (sweep, holder) DO UPDATE SET until = excluded.until)
-		SELECT holder, since, until, coalesce(until >= clock_timestamp(), false) FROM safemode.sweep WHERE id = $1`,
-		p.id, holder, length).Scan(&name, &since, &until, &held)
-	if errors.Is(err, pgx.ErrNoRows) { // it was discarded
+		SELECT holder, since, until, coalesce(until >= clock_timestamp(), false), coalesce(number, -1) FROM safemode.sweep WHERE id = $1`,
+		p.id, holder, length).Scan(&name, &since, &until, &held, &number)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows) && p.seen < 0: // it was discarded
 		return h, false, nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return h, false, fmt.Errorf("%w: the sweep is not there any more; if its first start was refused, give the command again", ErrLacking)
+	case err != nil:
+		return h, false, pgError(err)
+	case number < p.seen:
+		return h, false, lacking(number, p.seen)
 	}
+	p.seen = number
 	if name != nil && since != nil {
 		h.Name, h.Since = *name, since.UTC()
 	}
 	if until != nil {
 		h.Until = until.UTC()
 	}
-	return h, held, pgError(err)
+	return h, held, nil
 }
 
 // leaveStandby says that this one stands by no more.

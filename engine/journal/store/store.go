@@ -54,7 +54,8 @@
 //
 // If a standby is promoted that had not received everything, the database lacks a segment that
 // was acknowledged, or the holder's own lease. The holder then fails with [ErrLacking] and
-// writes nothing more. A process that starts only then cannot notice it. A lease's end is
+// writes nothing more. A process that stands by fails likewise, by the segments that it has
+// seen. A process that starts only then cannot notice it. A lease's end is
 // a time of the server's clock. If a standby's clock is ahead, another process can take the
 // lease earlier by as much, and the epoch fences the first holder.
 //
