@@ -212,6 +212,7 @@ type Engine struct {
 
 	standsBy atomic.Pointer[record.Holder]   // for whom; nil: for nobody
 	standby  atomic.Pointer[[]record.Holder] // who stands by for this one; nil: not known
+	alone    atomic.Int64                    // since when nobody does, in nanoseconds since 1970; 0: somebody does, or it is not known
 	takeover *record.Takeover                // by which it begins or goes on; nil: by none
 
 	closing chan struct{} // closed when the console is about to answer no more

@@ -43,8 +43,8 @@ func (e *Engine) holdSeen() error {
 		return nil
 	}
 	if err := e.holdTo(last, e.seen.Path()); err != nil {
-		return fmt.Errorf("%w: %w: start at the database that has them; if they are lost for good, nobody knows any more what was sent in them: "+
-			"remove %s on each machine to go on all the same", err, journal.ErrLacking, e.seen.Path())
+		return fmt.Errorf("%w: %w: start at the database that has it; if that is lost for good, nobody knows any more what was sent then: two approve the journal as it is"+
+			" (safemode approve --accept), safemode custody accept takes it, and %s is removed on each machine", err, journal.ErrLacking, e.seen.Path())
 	}
 	return nil
 }

@@ -186,6 +186,11 @@ func (e *Engine) watchStandby(ctx context.Context) {
 	for {
 		if all, err := e.journal.Standby(ctx); err == nil { // else the journal's own writes say what is wrong
 			e.standby.Store(&all)
+			if len(all) > 0 {
+				e.alone.Store(0)
+			} else {
+				e.alone.CompareAndSwap(0, time.Now().UnixNano())
+			}
 		}
 		select {
 		case <-ticker.C:
@@ -193,6 +198,29 @@ func (e *Engine) watchStandby(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// standbyMissing is for how long nobody has stood by; nil: somebody does, or nobody can.
+func (e *Engine) standbyMissing() *float64 {
+	since := e.alone.Load()
+	if since == 0 {
+		return nil
+	}
+	missing := time.Since(time.Unix(0, since)).Seconds()
+	return &missing
+}
+
+// registerStandby has the metrics say for how long nobody has stood by where somebody should.
+func (e *Engine) registerStandby() {
+	e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "safemode_standby_missing_seconds",
+		Help: "For how long nobody has stood by to take this sweep over, in real time; 0 while somebody does, outside of live, and with a journal in a file.",
+	}, func() float64 {
+		if missing := e.standbyMissing(); missing != nil && e.o.Plan.Environment == record.Live {
+			return *missing
+		}
+		return 0
+	}))
 }
 
 // retryAfter is when an inbox that stands by is to be asked again, in seconds.
@@ -251,19 +279,25 @@ func (s standing) Order(context.Context, console.Order) error {
 }
 
 // standbyReady says that this engine stands by, and for whom.
-func (e *Engine) standbyReady() error { return errors.New(e.standbySays()) }
-
-func (e *Engine) standbySays() string {
+func (e *Engine) standbyReady() error {
 	if h := e.standsBy.Load(); h != nil && h.Name != "" {
-		return fmt.Sprintf("standing by for %s, which holds the sweep since %s", h.Name, h.Since.Format(time.RFC3339))
+		return standsBy(fmt.Sprintf("standing by for %s, which holds the sweep since %s", h.Name, h.Since.Format(time.RFC3339)))
 	}
-	return "standing by"
+	return console.ErrStandsBy
 }
+
+// standsBy is a [console.ErrStandsBy] that says for whom.
+type standsBy string
+
+func (s standsBy) Error() string { return string(s) }
+
+// Is implements what [errors.Is] asks for.
+func (standsBy) Is(target error) bool { return target == console.ErrStandsBy } //nolint:errorlint // it is asked for that very one
 
 // standbyStatus is where an engine stands that stands by.
 func (e *Engine) standbyStatus() record.Status {
 	d, now := &e.o.Plan.Direction, time.Now().UTC()
-	st := record.Status{State: "standing_by", Reason: e.standbySays(), Meters: e.o.Plan.Counts.Targets, Holder: e.standsBy.Load(), ToDo: []record.Task{}}
+	st := record.Status{State: "standing_by", Reason: e.standbyReady().Error(), Meters: e.o.Plan.Counts.Targets, Holder: e.standsBy.Load(), ToDo: []record.Task{}}
 	st.Identity = identityOf(e.o.Plan.Environment, e.o.Plan.SweepID(), d)
 	st.Time, st.RealTime, st.ClockSpeed = now, now, e.o.Clock.Speed
 	st.Health = record.Health{Level: record.HealthOK, Says: st.Reason}

@@ -56,6 +56,7 @@ func (e *Engine) wire() error {
 	}
 	e.registerGates()
 	e.registerSigner()
+	e.registerStandby()
 	return e.wireAddresses(audited)
 }
 

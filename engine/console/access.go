@@ -158,7 +158,7 @@ func (g guard) admit(w http.ResponseWriter, r *http.Request, who string, next ht
 	next.ServeHTTP(w, r)
 }
 
-// bearer lets pass who has a token, and anybody to /healthz. A browser cannot be told a
+// bearer lets pass who has a token, and anybody to /healthz and /readyz. A browser cannot be told a
 // bearer token: it may send it as the password of Basic, under any name.
 func (g guard) bearer(t tokens, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -172,7 +172,7 @@ func (g guard) bearer(t tokens, next http.Handler) http.Handler {
 			g.admit(w, as(r, who), "person "+who.name, next)
 		case ok && known:
 			g.admit(w, as(r, who), "token to "+string(who.role), next)
-		case r.URL.Path == "/healthz":
+		case r.URL.Path == "/healthz", r.URL.Path == "/readyz":
 			w.Header().Set("Connection", "close") // the place is needed by others
 			next.ServeHTTP(w, r)
 		default:

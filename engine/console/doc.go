@@ -8,15 +8,15 @@
 //	GET  /meter/PLACE           the story of the meter at a place of the plan
 //	GET  /metrics               Prometheus
 //	GET  /healthz               200 while the process can work, else 503 and why
-//	GET  /readyz                200 while the sweep takes new work, else 503 and why
+//	GET  /readyz                200 while the sweep takes new work, else 503, and why to who may look
 //	GET  /api/v1/sweep          state of the sweep as JSON
 //	GET  /api/v1/openapi.json   all this as OpenAPI 3.1, with the schema of the state
 //	POST /api/v1/sweep/ACTION   204 once the order holds and is journalled
 //	                            422 if it makes no sense, 403 from who gives no orders,
 //	                            409 if the sweep cannot do it any more
 //
-// All but /healthz need a token where there are tokens: to look for what is read, to order for
-// an ACTION. Who lacks the role gets 403 and is told who has it. Nothing is approved here:
+// All but /healthz and /readyz need a token where there are tokens: to look for what is read, to
+// order for an ACTION. Who lacks the role gets 403 and is told who has it. Nothing is approved here:
 // that takes the approver's own key.
 //
 // ACTION is one of pause, resume, stop, rerun, exclude, suppress, deleted, renew, cease
@@ -28,7 +28,7 @@
 //
 // It decides nothing and starts nothing: it cannot add a meter, sign or send. It
 // belongs on a loopback address, and Listen refuses any other without TLS and a token
-// or people, which every address but /healthz then asks for. Against
+// or people, which every address but these two then asks for. Against
 // a browser it refuses POSTs from other origins and, where no token tells friend
 // from foe, names of hosts that are not loopback addresses. Whom it turns away it
 // counts in safemode_operations_refused_total and names in the log.

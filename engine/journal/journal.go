@@ -318,8 +318,8 @@ func (j *Journal) Held() error {
 }
 
 // Holder says who may write the journal now, since when, and until when if nothing is heard
-// of that one; empty: nobody, or it is in a file, which has no word of it.
-func (j *Journal) Holder(ctx context.Context) (string, error) {
+// of that one; nil: nobody, or it is in a file, which has no word of it.
+func (j *Journal) Holder(ctx context.Context) (*record.Holder, error) {
 	who, err := j.store.Holder(ctx)
 	return who, j.named(err)
 }

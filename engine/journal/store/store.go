@@ -173,9 +173,9 @@ type Store interface {
 	Check(ctx context.Context) (found []string, looked int, err error)
 	// Held says why the journal may not be written any more: nil while it may.
 	Held() error
-	// Holder says who may write it now, and since when; empty: nobody, or a file has no word
+	// Holder says who may write it now, and since when; nil: nobody, or a file has no word
 	// of it.
-	Holder(ctx context.Context) (string, error)
+	Holder(ctx context.Context) (*record.Holder, error)
 	// Standby lists who stands by to write it (see [StandBy]).
 	Standby(ctx context.Context) ([]record.Holder, error)
 	// Files are those at a place, a folder or a custody in a database, for who writes the
