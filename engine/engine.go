@@ -296,6 +296,7 @@ func (e *Engine) OperationsURL() string {
 // [sweep.ErrStopped]; a [*sweep.HaltError] says that the sweep stopped itself.
 func (e *Engine) Run(ctx context.Context) error {
 	var servers sync.WaitGroup
+	defer e.seeNow() // how it ended, too
 	defer servers.Wait()
 	if e.console != nil {
 		defer e.serveConsole(ctx, &servers)()
@@ -452,9 +453,6 @@ func (e *Engine) Close() error {
 	faults = append(faults, e.closeStories())
 	if e.journal != nil {
 		faults = append(faults, e.journal.Close())
-		if !e.looks {
-			e.see(e.journal.ID(), e.journal.Tip(), true)
-		}
 	}
 	return errors.Join(faults...)
 }

@@ -86,8 +86,14 @@ func (e *Engine) standBy(ctx context.Context) error {
 		if e.o.StandsBy != nil {
 			e.o.StandsBy(e.standbyStatus())
 		}
-	}, func(tip journal.Tip) { e.see(e.o.Plan.Journal, tip, false) })
+	}, func(tip journal.Tip) {
+		// Until it has begun, a start that fails takes back what it has written.
+		if c := &e.o.Plan.Counts; tip.Seq > uint64(1+c.Targets+c.Rejected) {
+			e.see(seen(e.o.Plan.Journal, tip), false)
+		}
+	})
 	e.standsBy.Store(nil)
+	e.see(e.seen.Last(), true)
 	if ctx.Err() != nil {
 		return errStoodBy
 	}
