@@ -17,13 +17,13 @@ import (
 	"safemode/engine/report"
 )
 
-// StatusOf says how a sweep stands by its journal alone: how its last start ended, and what
-// there is to do. p is the plan for a journal that has none yet; it may be nil. The folder of
-// counters knows of a halt that the journal could not write; it may be empty. It counts nothing:
-// [Tally] does.
+// StatusOf reads a sweep's status from its journal alone: how its last start ended, and what
+// people have to do. p is the plan for a journal that has none yet; it may be nil. The folder of
+// counters has a halt that the journal could not record; it may be empty. StatusOf counts
+// nothing: [Tally] does.
 //
-// The state is planned where nothing has begun, open where the last start has no end: it
-// runs, or was cut off.
+// The state is planned if nothing has begun. It is open if the last start has no end: the
+// sweep runs, or was cut off.
 func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place advice.Place) (st record.Status, err error) {
 	there, err := journalThere(path)
 	if err != nil {
@@ -44,7 +44,7 @@ func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place 
 			return st, err
 		}
 		defer j.Close()
-		if err := statusFrom(ctx, j, &header, &st); err != nil {
+		if err := statusOf(ctx, j, &header, &st); err != nil {
 			return st, err
 		}
 		if st.State == "open" && custodyDir != "" {
@@ -68,8 +68,8 @@ func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place 
 	return st, nil
 }
 
-// statusFrom reads how a journal ends.
-func statusFrom(ctx context.Context, j *journal.Journal, header *plan.Header, st *record.Status) error {
+// statusOf reads how a journal ends.
+func statusOf(ctx context.Context, j *journal.Journal, header *plan.Header, st *record.Status) error {
 	h, err := History(ctx, j)
 	if err != nil || h.Records == 0 {
 		return err
@@ -79,7 +79,7 @@ func statusFrom(ctx context.Context, j *journal.Journal, header *plan.Header, st
 		return err
 	}
 	if err := json.Unmarshal(planned.Body, header); err != nil {
-		return fmt.Errorf("the journal's header of the plan: %w", err)
+		return fmt.Errorf("journal %s: header of the plan: %w", j.ID(), err)
 	}
 	st.Identity = identityOf(header.Environment, h.Planned[:min(len(h.Planned), 12)], &header.Direction)
 	last, err := j.At(ctx, h.Records)
@@ -125,8 +125,8 @@ func statusFrom(ctx context.Context, j *journal.Journal, header *plan.Header, st
 	return nil
 }
 
-// haltUnwritten has a status say that the last start has halted, where the folder of counters
-// knows it and the journal could not be written any more.
+// haltUnwritten sets the status to halted if the folder of counters has a halt of the last
+// start that the journal could not record.
 func haltUnwritten(custodyDir, journalID string, st *record.Status) {
 	files, err := journal.OpenFiles(custodyDir)
 	if err != nil {
@@ -165,7 +165,7 @@ func Tally(st *record.Status, r *report.Report, place advice.Place) {
 		}
 		if len(r.Meters[i].Changes) > 0 {
 			st.Done++
-		} else { // unknown to a report, and merely to come for a sweep
+		} else { // a report calls it unknown; for a sweep it is still to come
 			st.Verdicts[record.VerdictUnknown]--
 		}
 	}

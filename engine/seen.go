@@ -42,7 +42,7 @@ func (e *Engine) holdSeen() error {
 	if last.Journal == "" || last.Journal != id {
 		return nil
 	}
-	if err := e.holdTo(last, e.seen.Path()); err != nil {
+	if err := e.comparePins(last, e.seen.Path()); err != nil {
 		return fmt.Errorf("%w: %w: start at the database that has it; if that is lost for good, nobody knows any more what was sent then: two approve the journal as it is"+
 			" (safemode approve --accept), safemode custody accept takes it, and %s is removed on each machine", err, journal.ErrLacking, e.seen.Path())
 	}

@@ -78,7 +78,7 @@ func (d *director) until(ctx context.Context, longest time.Duration, what string
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := d.tend(ctx); err != nil {
+		if err := d.watch(ctx); err != nil {
 			return err
 		}
 	}
@@ -96,8 +96,8 @@ func (d *director) told() (all string) {
 	return all
 }
 
-// tend starts machines that have ended, and looks which one acts.
-func (d *director) tend(ctx context.Context) error {
+// watch starts machines that have ended, and looks which one acts.
+func (d *director) watch(ctx context.Context) error {
 	for i, n := range d.s.machine {
 		switch {
 		case n.now == nil && !d.ended && !(d.quiet && i > 0) && time.Now().After(n.again):

@@ -82,7 +82,7 @@ func parse(text string) (Checkpoint, error) {
 // signatureLine begins the last line of a note.
 var signatureLine = []byte("\n\n— ")
 
-// next cuts the first whole note off; it is nil where there is none.
+// next cuts off the first complete note; it is nil if there is none.
 func next(b []byte) (first, rest []byte) {
 	i := bytes.Index(b, signatureLine)
 	if i < 0 {

@@ -16,17 +16,17 @@ import (
 	"safemode/engine/record"
 )
 
-// Lengths of a lease: how long it holds without being renewed, and so how long a second
-// machine waits for one that died. Whoever takes a lease chooses its length.
+// Lengths of a lease: how long it lasts without a renewal, and so how long a second machine
+// waits for one that died. The process that takes a lease chooses its length.
 const (
 	LeaseLength   = 10 * time.Second // unless [Options] say otherwise
 	ShortestLease = time.Second
 	LongestLease  = 5 * time.Minute
 )
 
-// What becomes of a lease's length: it is renewed so often, a holder stops so much earlier,
-// by its own clock, and the database has so long for an answer and for a new connection
-// before another is tried, maybe to another server.
+// Times that follow from a lease's length: how often it is renewed, how much earlier its holder
+// stops by its own clock, and how long the database may take for an answer and for a new
+// connection before another connection is tried, maybe to another server.
 func renewEvery(length time.Duration) time.Duration { return length / 3 }
 func margin(length time.Duration) time.Duration     { return length / 20 }
 func perAttempt(length time.Duration) time.Duration { return length / 4 }
@@ -135,7 +135,7 @@ func notice(c *pgconn.PgConn, n *pgconn.Notice) {
 	}
 }
 
-// heldBy says who holds the lease, since when and until when; nil: nobody.
+// heldBy names the holder of the lease, since when and until when; nil: nobody.
 func heldBy(ctx context.Context, pool *pgxpool.Pool, id int64) (*record.Holder, error) {
 	var h record.Holder
 	err := pool.QueryRow(ctx, `SELECT holder, since, until FROM safemode.sweep

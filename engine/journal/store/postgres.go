@@ -20,7 +20,7 @@ import (
 	"safemode/engine/record"
 )
 
-// patience is how long the database may take for what is asked of it outside a lease.
+// patience is how long the database may take for a query outside a lease.
 const patience = 30 * time.Second
 
 // Postgres is a store in a PostgreSQL database (see migrations for its tables). The row of
@@ -29,7 +29,8 @@ type Postgres struct {
 	pgReader
 	pool *pgxpool.Pool
 	at   string
-	made bool // the sweep was, by openPostgres
+	made bool  // the sweep was, by openPostgres
+	seen int64 // of one that stands by: number of the last segment that it has seen; -1: none
 }
 
 func openPostgres(ctx context.Context, at string, o Options) (_ *Postgres, err error) {
@@ -120,8 +121,8 @@ func newPool(ctx context.Context, address, name string, o Options) (*pgxpool.Poo
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
-// reach waits until a server takes writes, for a while: who takes a sweep over may meet one
-// that is just being promoted.
+// reach waits until a server takes writes, for a while: at a takeover a server may just be in
+// promotion.
 func (p *Postgres) reach(ctx context.Context, long time.Duration) error {
 	for end := time.Now().Add(long); ; {
 		err := p.pool.Ping(ctx)
@@ -151,14 +152,15 @@ var dialer = &net.Dialer{
 }
 
 // waitForCommits has a writer's commits wait for the disk, and for the standbys that the
-// server names, whatever the defaults of the role and of the database are. And it has the
+// server names, and has each statement see what was committed before it, whatever the defaults
+// of the role and of the database are: who has waited for a lock looks again. And it has the
 // server notice within seconds that the writer's machine is gone, and end a transaction in
 // which nothing happens for as long as a lease: until then it may keep another from that.
 func waitForCommits(ctx context.Context, c *pgx.Conn, lease time.Duration) error {
 	_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
 		WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`)
 	if err == nil {
-		_, err = c.Exec(ctx, `SELECT set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '1', false),
+		_, err = c.Exec(ctx, `SELECT set_config('default_transaction_isolation', 'read committed', false), set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '1', false),
 			set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '10000', false),
 			set_config('idle_in_transaction_session_timeout', $1, false)`, strconv.FormatInt(lease.Milliseconds(), 10))
 	}
@@ -259,7 +261,7 @@ const (
 )`
 	appendSegment = ` INSERT INTO safemode.segment (sweep, ` + columns + `)
 	SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM moved`
-	// What goes is not what comes: one statement changes a row once.
+	// Deleted rows and inserted rows are different ones: a statement may change a row only once.
 	changeState = `, gone AS (
 	DELETE FROM safemode.state WHERE $14 AND sweep = (SELECT id FROM moved) AND row <> ALL ($15::bigint[])
 ), kept AS (
@@ -269,15 +271,15 @@ const (
 )`
 )
 
-// append tries once. It is one statement, so that whoever dies or is cut off in the middle
-// leaves no transaction behind that keeps another from the lease.
+// append tries once. It is one statement, so that a writer that dies or is cut off in the
+// middle leaves no transaction that keeps another from the lease.
 func (p *Postgres) append(s *Segment, k State) error {
 	query, size := moveTip+appendSegment, len(s.Body)
 	args := []any{
 		p.id, int64(s.First), int64(s.Last), int64(s.Number), s.Earliest, s.Latest, int64(s.Kinds),
 		s.Before[:], s.After[:], int64(s.Packing), s.Sum[:], s.Body, p.lease.epoch,
 	}
-	if len(k.Rows) > 0 || k.Anew {
+	if len(k.Rows) > 0 || k.Whole {
 		query = moveTip + changeState + appendSegment
 		rows, values := make([]int64, 0, len(k.Rows)), make([][]byte, 0, len(k.Rows))
 		changed := map[int]bool{}
@@ -288,7 +290,7 @@ func (p *Postgres) append(s *Segment, k State) error {
 				size += len(r.Value)
 			}
 		}
-		args = append(args, k.Anew, rows, values)
+		args = append(args, k.Whole, rows, values)
 	}
 	ctx, cancel := p.lease.attempt(size)
 	defer cancel()
@@ -300,8 +302,8 @@ func (p *Postgres) append(s *Segment, k State) error {
 	if err != nil || done.RowsAffected() == 1 {
 		return err
 	}
-	// It may be this store's own, of a commit whose outcome nobody heard. One that is seen
-	// need not be with the second server, but a later commit is only after it.
+	// It may be this store's own, of a commit with a lost reply. A visible segment need not be on
+	// the second server. But a later commit is acknowledged only after the segment is.
 	is, _, err := p.Tip(ctx)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // not even the sweep
