@@ -18,8 +18,8 @@ import (
 // SMKI service, with room for each to be opened again.
 const ownFiles = 128
 
-// listenInbox and listenOperations bind the addresses, each with its share of the descriptors
-// that the sweep does not need for its files and for its way to the DCC.
+// listenInbox and listenOperations bind the addresses. Each gets a share of the descriptors
+// that the sweep does not need for its files and its connections to the DCC.
 
 func (e *Engine) listenInbox(ctx context.Context) error {
 	spare, err := e.spare()
@@ -50,7 +50,7 @@ func (e *Engine) listenOperations(ctx context.Context) error {
 	return nil
 }
 
-// taken says what to do about an address that is in use.
+// taken adds to an error what to do about an address that is in use.
 func taken(err error) string {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return ": see whether this sweep runs already (safemode status); if not, name another address, or end what holds this one"
@@ -71,8 +71,8 @@ func (e *Engine) consoleOptions() console.Options {
 	}
 }
 
-// serveConsole serves the operations address; the function that it returns ends that, and
-// lets whoever ordered the end have the answer.
+// serveConsole serves the operations address. The function that it returns ends that, after
+// the person who ordered the end has got an answer.
 func (e *Engine) serveConsole(ctx context.Context, servers *sync.WaitGroup) (end func()) {
 	server := console.Server(e.handler, e.o.Log.Named("console"))
 	server.RegisterOnShutdown(func() { close(e.closing) })
@@ -81,7 +81,7 @@ func (e *Engine) serveConsole(ctx context.Context, servers *sync.WaitGroup) (end
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if server.Shutdown(last) != nil {
-			_ = server.Close() // somebody who does not let go
+			_ = server.Close() // a client keeps its connection
 		}
 	}
 }

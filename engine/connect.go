@@ -25,8 +25,8 @@ import (
 	"safemode/servicerequests/xmldsig"
 )
 
-// take writes the plan of a sweep that begins, and takes the counters. Nothing of what a start
-// looks at has refused it.
+// take writes the plan of a new sweep, and takes the counters. It runs when no part of the start
+// has refused it.
 func (e *Engine) take(ctx context.Context) error {
 	if e.begins {
 		if err := e.writePlan(ctx); err != nil {
@@ -44,7 +44,7 @@ func (e *Engine) take(ctx context.Context) error {
 	return nil
 }
 
-// wire makes the parts that the sweep runs with.
+// connect makes the parts that the sweep runs with.
 func (e *Engine) connect() error {
 	e.o.Registry.MustRegister(e.circuits)
 	audited := newAlarmed(e.journal, e.heed, e.o.Registry)
@@ -59,7 +59,7 @@ func (e *Engine) connect() error {
 	return e.connectAddresses(audited)
 }
 
-// keysFrom is what signs and what checks MACs: in this process, or in the signer's.
+// keysFrom returns what signs and what checks MACs, in this process or in the signer's.
 func keysFrom(o Options) (exchange.Signer, map[servicerequests.EUI]gbcs.Agreement, error) {
 	agreements := map[servicerequests.EUI]gbcs.Agreement{}
 	if o.Signer != nil {
@@ -87,7 +87,7 @@ func (i *Identity) gate() signer.Identity {
 	}
 }
 
-// connectRunner makes the sweep with its door.
+// connectRunner makes the sweep's runner and exchange.
 func (e *Engine) connectRunner(audited alarmed) error {
 	o := e.o
 	planned, err := pacer.New(o.Limits)
@@ -98,7 +98,7 @@ func (e *Engine) connectRunner(audited alarmed) error {
 	if err != nil {
 		return err
 	}
-	binding.Empty(e.clock.Now()) // what an earlier run sent just now is not known
+	binding.Empty(e.clock.Now()) // nobody knows what an earlier run sent just before
 	door := &limits{pacer: binding}
 	var originators []servicerequests.EUI
 	for _, id := range o.Identities {
@@ -124,7 +124,7 @@ func (e *Engine) connectRunner(audited alarmed) error {
 	return nil
 }
 
-// policy is the configuration's, held to what the plan was approved for.
+// policy is the configuration's, limited to what the plan was approved for.
 func (e *Engine) policy() ledger.Policy {
 	p := e.o.Policy
 	p.Strategy = e.o.Plan.Strategy
@@ -134,7 +134,7 @@ func (e *Engine) policy() ledger.Policy {
 	return p
 }
 
-// connectProver makes what judges stored messages and hands them to the sweep.
+// connectProver makes the prover, which judges stored messages and hands them to the sweep.
 func (e *Engine) connectProver(audited alarmed) (err error) {
 	e.prover, err = prover.New(prover.Options{
 		Verifier: e.verifier, Store: audited.CommitAt, Last: e.journal.Last,
@@ -151,7 +151,7 @@ func (e *Engine) connectProver(audited alarmed) (err error) {
 			}
 			e.runner.Disbelieve(d)
 		},
-		// What cannot be decided is tried again by the simulation's clock, as answers are waited for.
+		// Undecided messages are tried again by the sweep's clock, like the waits for answers.
 		Again: prover.Backoff{First: max(e.clock.Real(time.Second), 50*time.Millisecond), Most: max(e.clock.Real(time.Hour), time.Second)},
 		Clock: e.clock,
 		Log:   e.o.Log.Named("prover"), Registerer: e.o.Registry,

@@ -22,9 +22,9 @@ import (
 	"safemode/engine/sweep"
 )
 
-// awaitJournal opens the journal for writing, or stands by until it may. Only a journal in a
-// database is waited for: who has the lock of a file is on this machine. A rehearsal waits for
-// none.
+// awaitJournal opens the journal for writing, or stands by until it may. It waits only for
+// a journal in a database: a process with the lock of a file is on this machine. A rehearsal
+// never waits.
 func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 	for e.journal == nil {
 		j, err := journal.Open(e.o.Journal, e.o.Commits)
@@ -33,6 +33,8 @@ func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 			e.journal = j
 		case e.standsByFor(err):
 			err = e.standBy(ctx)
+		case e.takeover != nil && errors.Is(err, journal.ErrLapsed):
+			err = e.pause(ctx, err)
 		default:
 			err = e.awaitDatabase(ctx, err)
 		}
@@ -43,6 +45,7 @@ func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 	for e.takeover != nil { // it looks now that nobody else may write: another may have been sooner
 		err := e.leftToDo(ctx)
 		if err == nil {
+			e.o.Log.Warn("takes the sweep over", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
 			break
 		}
 		if err := e.awaitDatabase(ctx, err); err != nil {
@@ -53,12 +56,17 @@ func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 	return err
 }
 
-// awaitDatabase waits a moment where one that has stood by meets a database that is away for
+// awaitDatabase waits a moment if this engine has stood by and the database is unavailable for
 // a while. Any other error it returns.
 func (e *Engine) awaitDatabase(ctx context.Context, err error) error {
 	if e.takeover == nil || !journal.Passing(err) {
 		return err
 	}
+	return e.pause(ctx, err)
+}
+
+// pause waits a moment before a takeover is tried again.
+func (e *Engine) pause(ctx context.Context, err error) error {
 	e.o.Log.Warn("cannot take the sweep over yet", zap.Error(err))
 	select {
 	case <-time.After(time.Second):
@@ -68,19 +76,21 @@ func (e *Engine) awaitDatabase(ctx context.Context, err error) error {
 	}
 }
 
-// standsByFor says whether a start stands by where its journal is refused so.
+// standsByFor says whether a start stands by after this error of its journal.
 func (e *Engine) standsByFor(err error) bool {
 	return errors.Is(err, journal.ErrInUse) && journal.IsAddress(e.o.Journal) && !e.o.Rehearsal
 }
 
-// errStoodBy is the error of one that was told to end while it stood by.
+// errStoodBy is the error of an engine that was told to end while it stood by.
 var errStoodBy = fmt.Errorf("%w: it stood by, and took nothing over", sweep.ErrStopped)
 
-// standBy waits until the journal is nobody's. What can be refused before it is, is refused
-// now. The addresses are bound, and say that this engine stands by.
+// standBy waits until no engine has the journal. Before it first waits, it refuses whatever can
+// be refused already. The addresses are bound, and answer that this engine stands by.
 func (e *Engine) standBy(ctx context.Context) error {
-	if err := e.foresee(ctx); err != nil {
-		return err
+	if e.takeover == nil {
+		if err := e.foresee(ctx); err != nil {
+			return err
+		}
 	}
 	stopServing, err := e.serveStandby(ctx)
 	if err != nil {
@@ -97,7 +107,7 @@ func (e *Engine) standBy(ctx context.Context) error {
 		if e.o.StandsBy != nil {
 			e.o.StandsBy(e.standbyStatus())
 		}
-	})
+	}, func(tip journal.Tip) { e.see(e.o.Plan.Journal, tip, false) })
 	e.standsBy.Store(nil)
 	if ctx.Err() != nil {
 		return errStoodBy
@@ -105,16 +115,18 @@ func (e *Engine) standBy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.takeover = &record.Takeover{From: last.Name, Since: last.Since, HandedOver: last.Until.IsZero()}
-	e.o.Log.Warn("takes the sweep over", zap.String("from", last.Name), zap.Bool("handed_over", e.takeover.HandedOver))
+	// The last may be this one: it took the lease, and did not hear so.
+	if e.takeover == nil || last.Name != e.o.Commits.Holder {
+		e.takeover = &record.Takeover{From: last.Name, Since: last.Since, HandedOver: last.Until.IsZero()}
+	}
 	return nil
 }
 
-// ErrFinished is the error of one that stood by until the sweep had finished.
+// ErrFinished is the error of an engine that stood by until the sweep had finished.
 var ErrFinished = errors.New("it stood by, and the sweep has finished")
 
-// leftToDo says why a sweep that nobody has any more is not taken over: it has finished, or a
-// person has stopped it. What has halted or ceased is refused as at any other start.
+// leftToDo says why a sweep that no engine has any more is not taken over: it has finished, or
+// a person has stopped it. A sweep that has halted or ceased is refused as at any other start.
 func (e *Engine) leftToDo(ctx context.Context) error {
 	var st record.Status
 	if err := statusOf(ctx, e.journal, new(plan.Header), &st); err != nil {
@@ -153,9 +165,9 @@ func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
 	}
 }
 
-// foresee refuses what would be refused at the takeover, as far as it can be known: by the
-// journal as it is now another plan, clock or custody, a closed gate, and a start that nobody
-// has approved; and what is made before anything is taken.
+// foresee refuses what the takeover would refuse, as far as the journal shows it now: another
+// plan, clock or custody, a closed gate, and a start that nobody has approved. It also refuses
+// whatever fails while the parts are made that need no journal.
 func (e *Engine) foresee(ctx context.Context) (err error) {
 	o := e.o
 	o.Registry = prometheus.NewRegistry()
@@ -178,7 +190,7 @@ func (e *Engine) foresee(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	// Else the other engine may be about to write what does not fit yet.
+	// Otherwise the other engine may still write what is missing.
 	decided := early.decide(ctx)
 	if errors.Is(decided, direction.ErrNotApproved) || errors.Is(decided, custody.ErrNoBook) {
 		return decided
@@ -194,10 +206,10 @@ func (e *Engine) foresee(ctx context.Context) (err error) {
 	return nil
 }
 
-// standbyEvery is how often the status learns who stands by.
+// standbyEvery is how often the engine asks who stands by.
 const standbyEvery = 2 * time.Second
 
-// watchStandby has the status say who stands by for this engine, until ctx ends.
+// watchStandby keeps in the status who stands by for this engine, until ctx ends.
 func (e *Engine) watchStandby(ctx context.Context) {
 	if !journal.IsAddress(e.o.Journal) {
 		return
@@ -205,7 +217,7 @@ func (e *Engine) watchStandby(ctx context.Context) {
 	ticker := time.NewTicker(standbyEvery)
 	defer ticker.Stop()
 	for {
-		if all, err := e.journal.Standby(ctx); err == nil { // else the journal's own writes say what is wrong
+		if all, err := e.journal.Standby(ctx); err == nil { // on an error the journal's own writes say what is wrong
 			e.standby.Store(&all)
 		}
 		select {
@@ -216,12 +228,12 @@ func (e *Engine) watchStandby(ctx context.Context) {
 	}
 }
 
-// retryAfter is when an inbox that stands by is to be asked again, in seconds.
+// retryAfter is the Retry-After of an inbox that stands by, in seconds.
 const retryAfter = 2
 
 // serveStandby answers at the addresses while this engine stands by: the inbox with 503, the
-// operations address with whom it stands by for. The function that it returns ends that, and
-// leaves the addresses bound.
+// operations address with the engine that it stands by for. The function that it returns ends
+// that, and leaves the addresses bound.
 func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
 	in := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -252,7 +264,7 @@ func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
 		defer cancel()
 		for _, s := range servers {
 			if s.Shutdown(last) != nil {
-				_ = s.Close() // somebody who does not let go
+				_ = s.Close() // a client keeps its connection
 			}
 		}
 		serving.Wait()
@@ -270,7 +282,7 @@ func (s standbySweep) Order(context.Context, console.Order) error {
 	return fmt.Errorf("%w: %w", console.ErrOrder, s.standbyReady())
 }
 
-// standbyReady says that this engine stands by, and for whom.
+// standbyReady returns an error that says that this engine stands by, and for which one.
 func (e *Engine) standbyReady() error { return errors.New(e.standbySays()) }
 
 func (e *Engine) standbySays() string {
@@ -280,7 +292,7 @@ func (e *Engine) standbySays() string {
 	return "standing by"
 }
 
-// standbyStatus is where an engine stands that stands by.
+// standbyStatus is the status of an engine that stands by.
 func (e *Engine) standbyStatus() record.Status {
 	d, now := &e.o.Plan.Direction, time.Now().UTC()
 	st := record.Status{State: "standing_by", Reason: e.standbySays(), Meters: e.o.Plan.Counts.Targets, Holder: e.standsBy.Load(), ToDo: []record.Task{}}

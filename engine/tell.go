@@ -11,14 +11,14 @@ import (
 // In real time.
 const (
 	lookEvery = time.Second
-	// lastWords is how long the end of a run waits for people to be told how it ended. What
-	// is not taken by then is told at the next start.
+	// lastWords is how long the end of a run waits until people have been told how it ended.
+	// Notices that no channel has taken by then are sent at the next start.
 	lastWords = 5 * time.Second
 )
 
-// tellPeople has people told of what needs them, until the function that it returns is
-// called: that looks once more, at how the run has ended. It shares nothing with the core
-// but the status, which the core leaves for whoever wants it.
+// tellPeople sends notices of what needs people, until the function that it returns is called.
+// That looks at the status a last time, after the run has ended. Notices and core share nothing
+// but the status.
 func (e *Engine) tellPeople(ctx context.Context) (stop func()) {
 	notifier := e.o.Notices
 	if notifier == nil {

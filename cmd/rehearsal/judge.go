@@ -48,7 +48,7 @@ func (r *Rehearsal) Judge(ctx context.Context, talk io.Writer, rep *report.Repor
 	}
 	j := truth.Judge(rep, o.Suppressed, r.facts, r.terms(rep, o, finished))
 	rep.Summary.Truth = j.Truth(others)
-	// What meters saw counts as well as what the journal shows to have been sent.
+	// Commands that meters received count, as do those that the journal has as sent.
 	rep.Summary.ForbiddenCommands = max(rep.Summary.ForbiddenCommands, int(r.Sim.Summary().ForbiddenCommands))
 	for i, m := range j.Wrong {
 		if i == 10 {

@@ -23,7 +23,7 @@ var waitsFor = []string{
 	record.HealthOK, record.HealthPerson, record.HealthNotSending,
 }
 
-// ended are the states after which a sweep does nothing by itself.
+// endedStates are the states after which a sweep does nothing by itself.
 var endedStates = []string{"halted", "interrupted", "ceased", "finished"}
 
 func newWait(io stdio) *cobra.Command {

@@ -107,8 +107,8 @@ func (p Program) run(ctx context.Context, path string, log *zap.Logger) (err err
 	return err
 }
 
-// planPresent says whether the plan that the signer began with is still there: whoever takes
-// it away stops the signer.
+// planPresent checks that the plan that the signer began with is still there: to remove the plan
+// is to stop the signer.
 func planPresent(folder string) func() error {
 	path := filepath.Join(folder, plan.FileName)
 	was, err := os.Lstat(path)
@@ -206,7 +206,7 @@ must not be running. Never do this while the newer log can still be found.`,
 			if err != nil {
 				return err
 			}
-			_ = l.gates.Look(context.Background()) // what could not be read is no reason to believe anybody less
+			_ = l.gates.Look(context.Background()) // a list that cannot be read revokes nothing
 			subject, err := signing.Accept(context.Background(), l.options(), approvals)
 			if err != nil {
 				return fmt.Errorf("%w\nTwo must approve it: safemode approve --accept --subject %q --plan DIR --cert FILE --key FILE", err, subject)

@@ -177,7 +177,7 @@ func keyFile(id config.SignerIdentity, name string, c *smki.Certificate) (*ecdsa
 	return key, nil
 }
 
-// loaded is a configuration with what it names beside keys.
+// loaded is a configuration with everything that it names except keys.
 type loaded struct {
 	*config.Signer
 	plan   *plan.Plan

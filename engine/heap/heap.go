@@ -53,8 +53,8 @@ func (k *keeper) again() {
 type sentinel [32]byte
 
 // adjust sets the percentage at which the next collection is at the floor, or at
-// twice the live heap, whichever is more. What differs little is not worth the stop of
-// the world that setting it takes.
+// twice the live heap, whichever is more. A small difference is not worth the stop of
+// the world that a change takes.
 func (k *keeper) adjust() {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)

@@ -72,7 +72,7 @@ func intoFile(to string, fill func(path string) (Tip, error)) (tip Tip, err erro
 	if err := f.Sync(); err != nil {
 		return Tip{}, err
 	}
-	// A link, not a rename: it never replaces what somebody else has put there.
+	// A link, not a rename: it never replaces a file of another process.
 	return tip, os.Link(f.Name(), to)
 }
 
@@ -131,7 +131,7 @@ func (j *Journal) pour(ctx context.Context, moment store.Reader, to store.Store)
 	switch {
 	case err == nil:
 		kept = store.State{Rows: rows, Whole: true}
-	case !errors.Is(err, ErrState): // what none vouches for is not taken along
+	case !errors.Is(err, ErrState): // a state without a valid record is not copied
 		return tip, err
 	}
 	if _, err := j.readID(ctx, moment); err != nil {

@@ -1,4 +1,4 @@
-// Package journal is the durable record of a sweep: an insert-only log with a
+// Package journal is the durable record of a sweep: an append-only log with a
 // hash chain, in segments. It owns the order of events and the moment
 // at which each of them is durable. It refuses to change or remove a record,
 // to be written by two processes at once, to go on after a failed write, and to read
@@ -99,7 +99,7 @@
 //
 // # SQL
 //
-// To ask a journal by SQL, export it: [Export] writes the records as rows of an SQLite file,
+// To ask a journal by SQL, export it: [Journal.ExportSQLite] writes the records as rows of an SQLite file,
 // with the chain, for a time, a device or a kind.
 //
 // # Promises

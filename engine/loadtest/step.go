@@ -25,7 +25,7 @@ const (
 	throttled               // 429 or 503
 	rejected                // by HTTP status
 	refused                 // by the DCC's response code: that is its acknowledgement and its answer
-	inDoubt                 // written, and no reply to go by
+	inDoubt                 // written, and no usable reply came
 	unverified              // the reply is not proven
 	noResponse              // the DCC says that the device did not answer
 	negative                // the device answers: no

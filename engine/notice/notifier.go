@@ -107,8 +107,8 @@ func Check(path string) (err error) {
 // Close lets other programs have the file. Nothing may run any more.
 func (d *Notifier) Close() error { return d.lock.Release() }
 
-// Look takes in a status: what is new in it is to be said, what is no more is over. While
-// the sweep reads its journal the status says nothing yet, and is passed over.
+// Look takes in a status: a new cause makes a notice, and a missing one is over. While the sweep
+// reads its journal the status has no causes yet, and is ignored.
 func (d *Notifier) Look(st *record.Status) {
 	if st.State == "starting" {
 		return
@@ -147,8 +147,8 @@ func (d *Notifier) Look(st *record.Status) {
 	}
 }
 
-// save writes the file; d.mu is held. What could not be written is said all the same, and
-// written when that works again.
+// save writes the file; the caller has locked d.mu. If the write fails, notices are sent all the
+// same, and the file is written later.
 func (d *Notifier) save() {
 	err := d.state.write(d.o.Path)
 	if err != nil && !d.behind {

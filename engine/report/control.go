@@ -28,7 +28,7 @@ type Event struct {
 	Cause         string                // of what the sweep ordered itself
 }
 
-// Holds are the pauses and stops that stand as the journal ends: they outlive a process.
+// Holds are the pauses and stops in force at the end of the journal: they outlive a process.
 func (r *Report) Holds() (holds []record.HoldStatus) {
 	var stands []Event
 	for _, e := range r.Events {

@@ -249,8 +249,8 @@ func (f *reading) open(r record.Record) error {
 	return err
 }
 
-// in notes the environment that the plan or the first start says. Where the two do not agree
-// both are named, and it is taken for real: see [record.Identity.Banner].
+// in notes the environment of the plan or the first start. If the two differ both are named,
+// and the sweep counts as real: see [record.Identity.Banner].
 func (f *reading) in(environment string) {
 	switch is := &f.report.Summary.Environment; {
 	case environment == "" || environment == *is:
@@ -440,7 +440,7 @@ func (f *reading) finish() *Report {
 		if m.Verdict.Verdict == "" {
 			m.Verdict.Verdict, m.Verdict.Reason = record.VerdictUnknown, NoVerdict
 		}
-		m.settle()
+		m.splitBalances()
 		m.order(f.report.Last)
 		if last, _ := m.heard.sum(&f.runs); last.After(m.LastResponseAt) {
 			m.LastResponseAt = last

@@ -10,14 +10,14 @@ import (
 	"safemode/servicerequests"
 )
 
-// pause keeps something from being sent, from an order on until another takes it back. Of
+// pause is an order to send nothing in a scope, until another order takes it back. The scope is
 // the whole sweep, a region, a wave or a service.
 type pause struct {
 	order record.OrderBody // a pause or a stop
 	at    time.Time
 }
 
-// pauses are what is paused or stopped, in the order of the orders.
+// pauses are the pauses and stops in force, in the order in which they were ordered.
 type pauses struct{ all []pause }
 
 // whole says whether the whole sweep is paused or stopped.
@@ -25,8 +25,8 @@ func (p *pauses) whole() bool {
 	return slices.ContainsFunc(p.all, func(one pause) bool { return scopeOf(one.order) == scope{} })
 }
 
-// add notes a pause or a stop. It takes the place of one like it: the journal has both,
-// and however often one is ordered, there is one to lift and to show.
+// add adds a pause or a stop. It replaces one like it: the journal has both, and however often
+// one is ordered, there is one to lift and to show.
 func (p *pauses) add(o record.OrderBody, at time.Time) {
 	p.all = slices.DeleteFunc(p.all, func(one pause) bool {
 		was := one.order
@@ -43,8 +43,8 @@ func (p *pauses) meter(m *head) bool {
 	})
 }
 
-// half says whether a half must not be sent now. A stop that drains lets go on what has
-// begun: of a region or a wave the meters, of a service the requests.
+// half says whether a half must not be sent now. A stop that drains does not block what has
+// begun: the meters of a region or a wave, the requests of a service.
 func (p *pauses) half(r *request) bool {
 	return slices.ContainsFunc(p.all, func(one pause) bool {
 		at := scopeOf(one.order)

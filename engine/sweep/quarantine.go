@@ -13,25 +13,27 @@ import (
 	"safemode/servicerequests/duis"
 )
 
-// quarantine is what the DCC's anomaly detection holds back, by its event reference.
+// quarantine has the requests that the DCC's anomaly detection has quarantined, by event
+// reference.
 type quarantine struct {
 	requests map[string]*request
-	overdue  map[string]servicerequests.RequestID // what had ended before that was known
+	overdue  map[string]servicerequests.RequestID // requests that had ended before the DCC's alert came
 }
 
-// quarantined is what an AD1 says of a request.
+// quarantined is what the alert AD1 says about a request.
 type quarantined struct{ event, breach string }
 
-// alertQuarantine is the code of the DCC Alert that tells of it (DUIS 5.4).
+// alertQuarantine is the code of the DCC Alert of a quarantine (DUIS 5.4).
 const alertQuarantine = "AD1"
 
-// takeQuarantine notes that the DCC's anomaly detection holds a request back, and pauses
-// the service: what is sent beyond a threshold only joins it. The request is neither
-// failed nor sent again. When it is released the device's answer ends it; when it is
-// deleted a person says so, and what became of it is read back.
+// takeQuarantine notes that the DCC's anomaly detection has quarantined a request, and pauses
+// the service: further requests over the threshold would be quarantined, too. The request has
+// not failed, and is not sent again. If the DCC releases it, the device's answer ends it. If
+// the DCC deletes it, a person says so, and the device is read.
 //
-// A request that had ended without an answer before that was known is waited for no more.
-// Released, it would be carried out long after it was asked for: it is to be deleted.
+// If the request had ended without an answer before the alert came, the sweep does not wait for
+// it any more. If it were released it would be carried out long after it was made: so the DCC
+// must delete it.
 func (s *Machine) takeQuarantine(h Heard, q duis.QuarantinedRequest) {
 	m := s.asker(q.Request)
 	if m == nil {
@@ -58,8 +60,8 @@ func (s *Machine) takeQuarantine(h Heard, q duis.QuarantinedRequest) {
 	}
 }
 
-// quarantineRequest has a request wait without an end. While a worker has it, that is kept until the
-// worker comes back: the service is paused at once.
+// quarantineRequest has a request wait until the DCC releases or deletes it. If a worker has
+// the request, the quarantine is kept until the worker comes back. The service is paused at once.
 func (s *Machine) quarantineRequest(r *request, back quarantined) {
 	switch {
 	case r.Phase.Working():
@@ -72,7 +74,7 @@ func (s *Machine) quarantineRequest(r *request, back quarantined) {
 		if r.Phase.Waits() {
 			s.queues.remove(r)
 		}
-		if r.Phase != ledger.Quarantined { // a second event of a held request moves nothing
+		if r.Phase != ledger.Quarantined { // a second event of a quarantined request moves nothing
 			s.counts.moves[r.Phase][ledger.Quarantine]++
 		}
 		if err := r.Quarantine(back.event); err != nil {
@@ -116,9 +118,9 @@ func quarantineReason(service servicerequests.Service, back quarantined) string 
 		service, back.breach, back.event, service)
 }
 
-// toDelete lists the event references of what the DCC must delete and not release: what
-// nobody waits for any more, arming that rests on a read which has grown old, and what
-// concerns a home that must be left alone.
+// toDelete lists the event references of requests that the DCC must delete and not release:
+// those that the sweep does not wait for any more, a 7.3 that rests on an old read, and those
+// to a home that must be left alone.
 func (s *Machine) toDelete() []string {
 	refs := slices.Collect(maps.Keys(s.quarantine.overdue))
 	for ref, r := range s.quarantine.requests {

@@ -28,7 +28,7 @@ type replay struct {
 	storeFirst bool   // messages are written before they are judged
 	waiting    []uint64
 	unjudged   map[uint64]message                           // stored messages that no record marks yet
-	posted     map[servicerequests.RequestID]exchange.Place // halves that were signed, and of which nothing has been heard since
+	posted     map[servicerequests.RequestID]exchange.Place // halves that were signed, without a later record of their request
 	read       func(raw []byte) (proof.Delivery, error)
 }
 
@@ -39,12 +39,12 @@ type message struct {
 }
 
 // Replay reads the journal's records into the meters' ledgers: of a new sweep, only the
-// targets; of one that goes on, all that was asked and learnt, or what was since the state
-// that [Machine.Restore] has taken up. It needs neither keys nor network. What was signed
-// and has no outcome is POSTed again as the same bytes, or read back. It returns the
-// numbers of the stored messages that no record marks as judged: they are to be heard
-// again. read reads the content of an alert that was proven before it was written, as
-// journals before store-first have it. Replay is called once, before Begin.
+// targets; of one that goes on, everything that was asked and learnt, or what came after the
+// state that [Machine.Restore] has taken up. It needs neither keys nor network. A request that
+// was signed and has no outcome is POSTed again as the same bytes, or the meter is read. Replay
+// returns the numbers of the stored messages that no record marks as judged: they must be
+// judged again. read reads the content of an alert that was proven before it was written, as
+// in journals before store-first. Replay is called once, before Begin.
 func (s *Machine) Replay(records iter.Seq2[record.Record, error], read func(raw []byte) (proof.Delivery, error)) (unjudged []uint64, err error) {
 	s.replay.read, s.replay.posted = read, map[servicerequests.RequestID]exchange.Place{}
 	for _, seq := range s.replay.waiting {
@@ -74,20 +74,20 @@ func (s *Machine) Replay(records iter.Seq2[record.Record, error], read func(raw 
 		s.run.backlog[seq] = struct{}{}
 	}
 	s.replay = replay{}
-	s.out = nil // nothing that a replay does is an action
+	s.out = nil // a replay makes no actions
 	return unjudged, nil
 }
 
-// replayMark takes in which stored messages a record marks as judged. What is applied is
-// marked by the number of its record. Records of before store-first name a request only:
-// there an outcome without an answer marks no answer.
+// replayMark takes in which stored messages a record marks as judged. A record marks a message
+// by the number of its record. Records before store-first name only a request: there an outcome
+// without an answer marks no message.
 func (s *Machine) replayMark(rec *record.Record) {
 	unjudged := s.replay.unjudged
 	if len(unjudged) == 0 {
 		return
 	}
 	var of uint64
-	var old func(message) bool // nil: it marks none but by number
+	var old func(message) bool // nil: it marks messages by number only
 	switch rec.Kind {
 	default:
 		return
@@ -193,7 +193,7 @@ func (s *Machine) replayTarget(rec *record.Record) error {
 		return fmt.Errorf("%v: no identity is configured for its originator %v", rec.Device, body.Originator)
 	}
 	if !s.o.Policy.GasBalanceFromProxy {
-		body.Proxy = 0 // none is to be asked
+		body.Proxy = 0 // no proxy is asked
 	}
 	m := ledger.New(rec.Device, body)
 	if _, ok := s.o.Suppressed[rec.Device]; ok {
@@ -237,8 +237,8 @@ func (s *Machine) replayMeter(rec *record.Record) error {
 	return nil
 }
 
-// replayPosted tells the Pacer of a POST, as late as it may have been: when the next thing
-// was heard of its request.
+// replayPosted tells the Pacer of a POST, at its latest possible time: that of the request's next
+// record.
 func (s *Machine) replayPosted(rec *record.Record) {
 	if p, ok := s.replay.posted[rec.ID]; ok {
 		delete(s.replay.posted, rec.ID)
@@ -260,15 +260,15 @@ func (s *Machine) replayDoubt(rec *record.Record) {
 	}
 }
 
-// known says whether a record is in the state that was restored. Workers and the inbox
-// write before the machine hears of it; what it wrote itself it knew.
+// known says whether the restored state contains a record. Workers and the inbox write records
+// before the machine learns of them; those that the machine wrote are in the state.
 func (s *Machine) known(rec *record.Record) bool {
 	switch rec.Kind {
 	case record.Response, record.Alert, record.Received, record.Refused, record.PreCommand:
 		return false // a repetition changes nothing, or has a meter read once more
 	case record.Proven:
-		// A quarantine that was told while a worker had the request waits for the worker: it
-		// is in no state before that.
+		// A quarantine that came while a worker had the request waits for the worker. No state
+		// has it before that.
 		body, err := record.Decode[record.ProvenBody](*rec)
 		if err != nil || body.Quarantined == nil {
 			return true
@@ -294,8 +294,8 @@ func (s *Machine) known(rec *record.Record) bool {
 	}
 }
 
-// forget takes in that the journal is an older copy of one that is lost: every meter that
-// was touched may have been given commands since, or told of a change.
+// forget takes in that the journal is an older copy of one that is lost: every meter that was
+// contacted may have been given commands since, or have reported a change.
 func (s *Machine) forget() {
 	for number := range int32(s.store.size()) {
 		s.meter(number).Forget()
@@ -339,7 +339,7 @@ func (s *Machine) replayTaken(m *meter, a ledger.Alert) {
 	s.moveUp(m)
 }
 
-// replayQuarantine takes in that a request is held back by the DCC.
+// replayQuarantine takes in that the DCC has quarantined a request.
 func (s *Machine) replayQuarantine(id servicerequests.RequestID, event string) error {
 	m := s.asker(id)
 	if m == nil {
@@ -354,8 +354,8 @@ func (s *Machine) replayQuarantine(id servicerequests.RequestID, event string) e
 }
 
 // replayOldAlert takes in an alert of a journal before store-first, at its place in the
-// order: it was proven before it was written. Where what it says cannot be read any more,
-// the worst is assumed: then the meter is read once more.
+// order: it was proven before it was written. If its content cannot be read any more, the worst
+// is assumed, and the meter is read again.
 func (s *Machine) replayOldAlert(rec *record.Record) error {
 	d, err := s.replay.read(rec.Body)
 	if err != nil {
@@ -392,8 +392,8 @@ func (s *Machine) replayOldAlert(rec *record.Record) error {
 	return nil
 }
 
-// Begin takes up what the journal left: open requests are POSTed again as the same bytes
-// unless they were acknowledged, and every meter is put where it stands.
+// Begin goes on where the journal ends: open requests are POSTed again as the same bytes unless
+// they were acknowledged, and every meter gets its place in the queues.
 func (s *Machine) Begin(now, real time.Time) []Action {
 	s.advance(now)
 	s.real, s.run.renewed = real, real
@@ -422,19 +422,19 @@ func (s *Machine) Begin(now, real time.Time) []Action {
 		s.sleepSome()
 	}
 	s.takeTransfers(s.o.Transfers)
-	s.leaveDue() // so that nothing of them is lined up
+	s.leaveDue() // so that nothing of them is queued
 	s.pace.from = pace{at: s.run.started, done: s.counts.done}
-	s.sleepIdle() // so that the first pump finds what is due
+	s.sleepIdle() // so that the first pump finds the meters that are due
 	s.log.Info("sweep begins", zap.Int("meters", s.store.size()), zap.Int("done", s.counts.done))
 	return s.emitted()
 }
 
-// takeUp puts a meter that has begun where it stands.
+// takeUp gives a meter that has begun its place.
 func (s *Machine) takeUp(m *meter) {
 	s.counts.waiting[m.wait]++
 	m.Done, m.waits = false, false
 	s.turnTo(m, m.Stage())
-	// What is open of a meter that is safe by its verdict was asked after that.
+	// Open requests of a meter that is safe by its verdict were made after that.
 	after := len(m.Open) > 0 && m.Verdict.Verdict != "" && m.Safe()
 	for _, open := range m.Open {
 		r := of(open)
@@ -446,7 +446,7 @@ func (s *Machine) takeUp(m *meter) {
 		if r.Phase == ledger.Quarantined {
 			s.quarantine.requests[r.Event] = r
 		}
-		if r.Phase.Waits() { // it may have been POSTed, and nobody has heard of it
+		if r.Phase.Waits() { // it may have been POSTed, without a record
 			s.posted(r.needs(), s.now)
 			s.queues.push(r, s.risk(r))
 			s.pace.flow.requested++

@@ -65,7 +65,7 @@ var mutants = []mutant{
 		"../ledger/proxy.go", "return m.ProxyClaimed && m.fromProxy(counter)", "return false",
 	}}},
 	{"a crash between two waves ends the sweep", []sweeptest.Edit{{
-		"wave.go", "\tcase record.WavePassed: // a start found that nothing more of it was durable\n\t\ts.openWave(s.waves.all[w.number])\n\t\treturn\n", "",
+		"wave.go", "\tcase record.WavePassed: // a start found that nothing more of it was durable\n\t\ts.beginWave(s.waves.all[w.number])\n\t\treturn\n", "",
 	}}},
 	{"a machine that has lost the journal sends all the same", []sweeptest.Edit{{
 		"../exchange/exchange.go", "if err := x.o.Journal.Commit(ctx, signed); err != nil {", "if err := x.o.Journal.Commit(ctx, signed); err != nil && !errors.Is(err, record.ErrTaken) {",

@@ -112,7 +112,7 @@ func requireForm(t *testing.T, name string, m *gbcs.Message) {
 	}
 }
 
-// payload decodes a Response of the use case with this payload under counter 1000.
+// decodePayload decodes a Response of the use case with this payload under counter 1000.
 func decodePayload(t *testing.T, code uint16, payload string) (*gbcs.Message, gbcs.Response, error) {
 	t.Helper()
 	u, ok := gbcs.LookupUseCase(code)

@@ -54,10 +54,12 @@
 //
 // If a standby is promoted that had not received everything, the database lacks a segment that
 // was acknowledged, or the holder's own lease. The holder then fails with [ErrLacking] and
-// writes nothing more. A process that stands by fails likewise, by the segments that it has
-// seen. A process that starts only then cannot notice it. A lease's end is
-// a time of the server's clock. If a standby's clock is ahead, another process can take the
-// lease earlier by as much, and the epoch fences the first holder.
+// writes nothing more, but once more lines of files: with them the custody remembers the halt,
+// and nobody goes on before two have approved. A process that stands by fails likewise, by the
+// segments that it has seen. A process that starts only then cannot notice it by the database;
+// package engine remembers outside of it what each machine has seen ([Options.Seen]). A lease's
+// end is a time of the server's clock. If a standby's clock is ahead, another process can take
+// the lease earlier by as much, and the epoch fences the first holder.
 //
 // # Standing by
 //
@@ -90,22 +92,22 @@ import (
 	"safemode/engine/record"
 )
 
-// What is refused. The text names the file or address.
+// Errors of a store. The text names the file or address.
 var (
 	ErrInUse   = durable.ErrLocked
 	ErrForeign = errors.New("not a journal of safemode")
 	ErrVersion = errors.New("a journal of another version")
 	ErrDamaged = errors.New("damaged")
 	ErrNone    = errors.New("no such journal")
-	// ErrTaken says that the segment exists, or that the lease is another's.
+	// ErrTaken says that the segment exists, or that another process has the lease.
 	ErrTaken = record.ErrTaken
 	// ErrLapsed says that the lease could not be renewed in time.
 	ErrLapsed = record.ErrLapsed
-	// ErrLacking says that the database has not what it had acknowledged.
+	// ErrLacking says that the database does not have a segment that it had acknowledged.
 	ErrLacking = record.ErrLacking
 )
 
-// Head is what is said of a segment in plain. All of it but Sum follows from the records.
+// Head has the columns of a segment beside its body. All but Sum follow from the records.
 type Head struct {
 	Number           uint64 // 0, 1, 2 ... without a gap
 	First, Last      uint64 // numbers of its first and last record
@@ -138,7 +140,7 @@ type State struct {
 	Whole bool              // all other rows go
 }
 
-// Reader reads what is durable. Its methods may be called concurrently, but for those of
+// Reader reads durable segments. Its methods may be called concurrently, except for those of
 // a snapshot.
 type Reader interface {
 	// Tip is the end; ok is false for a journal that has no segment yet.
@@ -159,7 +161,7 @@ type Reader interface {
 	Close() error
 }
 
-// Store keeps one journal. Append is for one goroutine.
+// Store keeps one journal. One goroutine may call Append.
 type Store interface {
 	Reader
 	// Snapshot reads one moment.
@@ -172,13 +174,14 @@ type Store interface {
 	Check(ctx context.Context) (found []string, looked int, err error)
 	// Held says why the journal may not be written any more: nil while it may.
 	Held() error
-	// Holder says who may write it now, and since when; empty: nobody, or a file has no word
-	// of it.
+	// Holder names the process that may write it now, and since when; empty: none, or it is a
+	// file, which does not have the name.
 	Holder(ctx context.Context) (string, error)
-	// Standby lists who stands by to write it (see [StandBy]).
+	// Standby lists the processes that stand by to write it (see [StandBy]).
 	Standby(ctx context.Context) ([]record.Holder, error)
-	// Files are those at a place, a folder or a custody in a database, for who writes the
-	// journal: in a database each write of theirs holds only while it may be written.
+	// Files returns the files at a place, a folder or a custody in a database, for the writer
+	// of the journal. In a database each write to them succeeds only while the journal may be
+	// written.
 	Files(at string) (durable.Files, error)
 	// Lost is closed when it may not. Nil: that cannot happen.
 	Lost() <-chan struct{}
@@ -196,10 +199,14 @@ const largest = 4 << 20
 // Options of a store.
 type Options struct {
 	Write  bool
-	Holder string // who writes, for the others; empty: this machine and process
-	// Lease is how long a database takes the writer for alive that it does not hear of, from
+	Holder string // names the writer, for other processes; empty: this machine and process
+	// Lease is how long a writer that does not renew counts as alive in a database, from
 	// [ShortestLease] to [LongestLease]; 0: [LeaseLength].
 	Lease time.Duration
+
+	// Seen is told by [StandBy] of the end of the journal that the database has acknowledged.
+	// Optional.
+	Seen func(Tip)
 
 	// Unsynced commits to a file outlive the process, and not the machine.
 	Unsynced bool
@@ -228,8 +235,8 @@ func Open(ctx context.Context, at string, o Options) (Store, error) {
 	return s, nil
 }
 
-// Vacant says what an Open for writing would of a place, without a look at what is in it:
-// who writes there, and what was left behind. It changes nothing.
+// Vacant returns the error that an Open for writing would return, without reading the journal:
+// another writer, or files that were left behind. It changes nothing.
 func Vacant(ctx context.Context, at string) error {
 	if IsAddress(at) {
 		return vacantPostgres(ctx, at)
