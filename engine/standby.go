@@ -241,8 +241,14 @@ func (e *Engine) foresee(ctx context.Context) (err error) {
 		}
 	}
 	// Otherwise the other engine may still write what is missing.
-	if err := early.decide(ctx); errors.Is(err, direction.ErrNotApproved) || errors.Is(err, custody.ErrNoBook) {
-		return err
+	decided := early.decide(ctx)
+	if errors.Is(decided, direction.ErrNotApproved) || errors.Is(decided, custody.ErrNoBook) {
+		return decided
+	}
+	if decided == nil {
+		if err := early.askSigner(ctx); err != nil {
+			return err
+		}
 	}
 	if c := o.Plan.Custody; c != nil && early.book != nil && c.ID != early.book.ID() {
 		return fmt.Errorf("%w: the plan is for custody %s, and this is %s", ErrRefused, c.ID, early.book.ID())
