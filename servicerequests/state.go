@@ -41,7 +41,7 @@ func (t DeviceType) String() string { return enumName(deviceTypeNames[:], int(t)
 
 // ParseDeviceType reads ESME, GSME, GPF or CHF.
 func ParseDeviceType(text string) (DeviceType, error) {
-	return parseName[DeviceType](deviceTypeNames[:], 1, "device type", text)
+	return parseName[DeviceType](deviceTypeNames[:], 1, "device type", "ESME, GSME, GPF or CHF", text)
 }
 
 // PaymentMode is how a meter charges for supply.
@@ -60,7 +60,7 @@ func (m PaymentMode) String() string { return enumName(paymentModeNames[:], int(
 
 // ParsePaymentMode reads unknown, credit or prepayment.
 func ParsePaymentMode(text string) (PaymentMode, error) {
-	return parseName[PaymentMode](paymentModeNames[:], 0, "payment mode", text)
+	return parseName[PaymentMode](paymentModeNames[:], 0, "payment mode", "unknown, credit or prepayment", text)
 }
 
 // SupplyState is the state of a meter's load switch or valve. A tamper lock
@@ -82,7 +82,7 @@ func (s SupplyState) String() string { return enumName(supplyStateNames[:], int(
 
 // ParseSupplyState reads unknown, disabled, armed or enabled.
 func ParseSupplyState(text string) (SupplyState, error) {
-	return parseName[SupplyState](supplyStateNames[:], 0, "supply state", text)
+	return parseName[SupplyState](supplyStateNames[:], 0, "supply state", "unknown, disabled, armed or enabled", text)
 }
 
 // Region is the Communications Service Provider region of a hub, as DUIS names it.
@@ -122,16 +122,15 @@ func (r Region) Plain() Region {
 
 // ParseRegion reads North, Central, South, 4G North, 4G Central or 4G South.
 func ParseRegion(text string) (Region, error) {
-	return parseName[Region](regionNames[:], 1, "CSP region", text)
+	return parseName[Region](regionNames[:], 1, "CSP region", strings.Join(regionNames[1:], ", "), text)
 }
 
 // parseName reads one of the names from a place on.
-func parseName[T ~uint8](names []string, from int, what, text string) (T, error) {
-	names, last := names[from:], len(names)-from-1
-	if i := slices.Index(names, text); i >= 0 {
+func parseName[T ~uint8](names []string, from int, what, want, text string) (T, error) {
+	if i := slices.Index(names[from:], text); i >= 0 {
 		return T(from + i), nil
 	}
-	return 0, fmt.Errorf("%s %q: want %s or %s", what, text, strings.Join(names[:last], ", "), names[last])
+	return 0, fmt.Errorf("%s %q: want %s", what, text, want)
 }
 
 func enumName(names []string, i int) string {
