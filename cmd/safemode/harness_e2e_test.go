@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"safemode/cmd/rehearsal"
+	"safemode/engine/journal/store/pgtest"
 	"safemode/engine/report"
 	"safemode/servicerequests/smki"
 )
@@ -81,7 +82,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	code := m.Run()
+	code := pgtest.M{M: m}.Run()
 	if built != "" {
 		os.RemoveAll(built)
 	}

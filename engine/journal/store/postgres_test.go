@@ -72,7 +72,7 @@ func TestLeaseLapses(t *testing.T) {
 func TestLeaseTaken(t *testing.T) {
 	t.Parallel()
 	const length = 2 * time.Second
-	c := pgtest.Start(t, "fsync=off")
+	c := pgtest.Fresh(t)
 	at := c.Address("taken")
 	first := leased(t, at, length)
 	defer first.Close()
@@ -111,7 +111,7 @@ func leased(t testing.TB, at string, length time.Duration) *Postgres {
 
 func TestMigrations(t *testing.T) {
 	t.Parallel()
-	c := pgtest.Start(t, "fsync=off")
+	c := pgtest.Fresh(t)
 	at := c.Address("one")
 	if _, err := Open(t.Context(), at, Options{}); !errors.Is(err, ErrNone) {
 		t.Errorf("a database without tables: %v", err)
