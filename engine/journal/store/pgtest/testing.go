@@ -32,7 +32,7 @@ func (m M) Run() int {
 			return nil, err
 		}
 		made = append(made, c)
-		return c, errors.Join(c.create(), c.configure("fsync = off"))
+		return c, errors.Join(c.create(), c.configure("fsync = off", "max_connections = 300"))
 	})
 	shared = sync.OnceValues(func() (*Cluster, error) {
 		c, err := run((*Cluster).copied, nil)
