@@ -13,8 +13,8 @@ import (
 // handed back. A copy is refused before two have approved that very one.
 func TestCustodyPlaces(t *testing.T) {
 	long(t)
-	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c)
+	c := pgtest.Fresh(t)
+	p := newPair(t, c, ofWhole(10, 60))
 	s := p.scene
 	refuses(t, exitUsage, "name a new one", "", "custody", "new", "--custody-dir", p.custody)
 	refuses(t, exitUsage, `custody "": want 1 to 64`, "", "custody", "new", "--custody-dir", c.Database())

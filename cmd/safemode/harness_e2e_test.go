@@ -402,6 +402,13 @@ func (s *scene) requests(t *testing.T) float64 {
 	return sumOf(scrape(t, s.control), "devicesim_requests_total")
 }
 
+// untilSent waits until the running sweep has sent so many more.
+func (s *scene) untilSent(t *testing.T, p *process, more float64) {
+	t.Helper()
+	sent := s.requests(t)
+	p.until("sending", func() bool { return s.requests(t) >= sent+more })
+}
+
 // get reads a URL.
 func get(t *testing.T, url string) []byte {
 	t.Helper()
