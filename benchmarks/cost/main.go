@@ -53,6 +53,7 @@ import (
 	"runtime"
 	"time"
 
+	"safemode/cmd/rehearsal"
 	"safemode/engine/heap"
 	"safemode/servicerequests/smki"
 )
@@ -306,18 +307,8 @@ func between(engine, simulator *role) (p part, err error) {
 
 // prepare writes the PKI and the plan of a run.
 func prepare(o options) error {
-	files, err := smki.TestFolder{Seed: fmt.Appendf(nil, "cost %d", o.Seed)}.Files()
-	if err != nil {
+	if _, err := rehearsal.WritePKI(filepath.Join(o.Dir, "pki"), smki.TestFolder{Seed: rehearsal.Seed(o.Seed)}); err != nil {
 		return err
-	}
-	for name, text := range files {
-		path := filepath.Join(o.Dir, "pki", filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			return err
-		}
 	}
 	if err := os.MkdirAll(filepath.Join(o.Dir, "custody"), 0o700); err != nil {
 		return err

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -45,7 +44,6 @@ func (s *scene) machines(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	s.wire, s.inbox = newWire(http.StatusOK), newWire(http.StatusNoContent)
 	var inboxes []string
 	for i := range s.nodes {
 		n := &node{name: string(rune('A' + i)), config: s.path("safemode.yaml"), journal: s.path("journal.db"), custody: s.path("custody")}

@@ -31,6 +31,7 @@ import (
 	"strings"
 	"time"
 
+	"safemode/cmd/rehearsal"
 	"safemode/servicerequests/smki"
 )
 
@@ -182,18 +183,8 @@ func prepare(ctx context.Context, dir string) (binary string, err error) {
 	if err := build.Run(); err != nil {
 		return "", fmt.Errorf("build the command (run this inside the module): %w", err)
 	}
-	files, err := smki.TestFolder{Seed: []byte("fleet")}.Files()
-	if err != nil {
+	if _, err := rehearsal.WritePKI(filepath.Join(dir, "pki"), smki.TestFolder{Seed: []byte("fleet")}); err != nil {
 		return "", err
-	}
-	for name, text := range files {
-		path := filepath.Join(dir, "pki", name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			return "", err
-		}
 	}
 	return binary, os.WriteFile(filepath.Join(dir, "faults.yaml"), []byte("name: none\nlatency: {median: 0s, tail: 0s}\n"), 0o600)
 }
