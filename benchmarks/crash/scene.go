@@ -115,7 +115,7 @@ func (s *scene) killSigners(ctx context.Context, random *rand.Rand) (kills int, 
 // newScene builds the program, makes everything that a sweep needs, and starts the
 // simulated DCC. Close the scene, also after an error.
 func newScene(ctx context.Context, o setup) (s *scene, err error) {
-	s = &scene{setup: o, dir: o.keep, wire: newWire(http.StatusOK), inbox: newWire(http.StatusNoContent)}
+	s = &scene{setup: o, dir: o.keep, wire: newWire(http.StatusOK, 0), inbox: newWire(http.StatusNoContent, time.Duration(o.nodes-1)*3*time.Second)} // of two, one may be suspended
 	if o.keep == "" {
 		if s.dir, err = os.MkdirTemp("", "safemode-crash-"); err != nil {
 			return s, err

@@ -429,7 +429,7 @@ func TestSuspendedMachineSendsNothingNew(t *testing.T) {
 // nothing over. One that could not take over does not stand by.
 func TestStandbyTakesNothingOver(t *testing.T) {
 	long(t)
-	p := newPair(t, pgtest.Fresh(t), fewMeters())
+	p := newPair(t, pgtest.Fresh(t), 20)
 	s := p.scene
 	s.plan(t, "other", "one.yaml", "direction.yaml")
 	first := p.start(t, 0)
