@@ -217,7 +217,7 @@ func (c *Cluster) Query(query string) (value string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }() // the answer is here, or the error
 	results, err := conn.Exec(ctx, query).ReadAll()
 	for _, r := range results {
 		for _, row := range r.Rows {
