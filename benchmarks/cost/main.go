@@ -51,6 +51,7 @@ import (
 	"runtime"
 	"time"
 
+	"safemode/cmd/rehearsal"
 	"safemode/engine/heap"
 	"safemode/servicerequests/smki"
 )
@@ -243,79 +244,50 @@ func play(ctx context.Context, o options) (r outcome, err error) {
 	if err := prepare(o); err != nil {
 		return r, err
 	}
-	simulator, err := startRole(ctx, "simulator", o)
+	var fault error // the first; nobody is asked anything after it
+	defer func() { err = errors.Join(err, fault) }()
+	simulator, err := startRole(ctx, "simulator", o, &fault)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, simulator.end()) }()
 	var at addresses
-	if err := simulator.receive(&at); err != nil {
-		return r, err
-	}
+	simulator.receive(&at)
 	o.DUIS, o.SMKI = at.DUIS, at.SMKI
-	engine, err := startRole(ctx, "engine", o)
+	engine, err := startRole(ctx, "engine", o, &fault)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, engine.end()) }()
 	if !o.Reads {
-		if r.contact, err = between(engine, simulator); err != nil {
-			return r, err
-		}
+		r.contact = between(engine, simulator)
 	}
 	var inbox string
-	if err := engine.receive(&inbox); err != nil {
-		return r, err
-	}
-	if err := simulator.ask(order{RespondTo: inbox}, nil); err != nil {
-		return r, err
-	}
-	if err := engine.send(order{}); err != nil {
-		return r, err
-	}
-	if r.work, err = between(engine, simulator); err != nil {
-		return r, err
-	}
-	if err := engine.receive(&r.facts); err != nil {
-		return r, err
-	}
-	if err := engine.receive(&r.engineRSS); err != nil {
-		return r, err
-	}
-	return r, simulator.ask(order{Peak: true}, &r.simulatorRSS)
+	engine.receive(&inbox)
+	simulator.ask(order{RespondTo: inbox}, nil)
+	engine.send(order{})
+	r.work = between(engine, simulator)
+	engine.receive(&r.facts)
+	engine.receive(&r.engineRSS)
+	simulator.ask(order{Peak: true}, &r.simulatorRSS)
+	return r, nil
 }
 
 // between collects what both processes used between the engine's next two marks.
-func between(engine, simulator *role) (p part, err error) {
+func between(engine, simulator *role) part {
 	var marks [2][2]usage
 	for i := range marks {
-		if err := engine.receive(&marks[i][0]); err != nil {
-			return p, err
-		}
-		if err := simulator.ask(order{Mark: true}, &marks[i][1]); err != nil {
-			return p, err
-		}
-		if err := engine.send(order{}); err != nil {
-			return p, err
-		}
+		engine.receive(&marks[i][0])
+		simulator.ask(order{Mark: true}, &marks[i][1])
+		engine.send(order{})
 	}
-	return part{marks[1][0].since(marks[0][0]), marks[1][1].since(marks[0][1])}, nil
+	return part{marks[1][0].since(marks[0][0]), marks[1][1].since(marks[0][1])}
 }
 
 // prepare writes the PKI and the plan of a run.
 func prepare(o options) error {
-	files, err := smki.TestFolder{Seed: fmt.Appendf(nil, "cost %d", o.Seed)}.Files()
-	if err != nil {
+	if _, err := rehearsal.WritePKI(filepath.Join(o.Dir, "pki"), smki.TestFolder{Seed: rehearsal.Seed(o.Seed)}); err != nil {
 		return err
-	}
-	for name, text := range files {
-		path := filepath.Join(o.Dir, "pki", filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			return err
-		}
 	}
 	if err := os.MkdirAll(filepath.Join(o.Dir, "custody"), 0o700); err != nil {
 		return err
@@ -330,6 +302,7 @@ type role struct {
 	in      io.WriteCloser
 	enc     *json.Encoder
 	dec     *json.Decoder
+	fault   *error // of the run: once there is one, nothing is sent or waited for
 }
 
 // order is what a role is told. The zero order is to go on.
@@ -341,7 +314,7 @@ type order struct {
 
 const roleFlag = "--role"
 
-func startRole(ctx context.Context, name string, o options) (*role, error) {
+func startRole(ctx context.Context, name string, o options, fault *error) (*role, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -362,33 +335,32 @@ func startRole(ctx context.Context, name string, o options) (*role, error) {
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
-	r := &role{name, c, in, json.NewEncoder(in), json.NewDecoder(out)}
-	return r, r.send(o)
+	r := &role{name, c, in, json.NewEncoder(in), json.NewDecoder(out), fault}
+	r.send(o)
+	return r, nil
 }
 
-func (r *role) send(v any) error {
-	if err := r.enc.Encode(v); err != nil {
-		return fmt.Errorf("%s: %w", r.name, err)
-	}
-	return nil
-}
+func (r *role) send(v any) { r.unless(func() error { return r.enc.Encode(v) }) }
 
-func (r *role) receive(v any) error {
-	if err := r.dec.Decode(v); err != nil {
-		return fmt.Errorf("the %s has ended early: %w", r.name, err)
+func (r *role) receive(v any) { r.unless(func() error { return r.dec.Decode(v) }) }
+
+// unless does something if there is no fault yet.
+func (r *role) unless(do func() error) {
+	if *r.fault != nil {
+		return
 	}
-	return nil
+	if err := do(); err != nil {
+		*r.fault = fmt.Errorf("the %s has ended early: %w", r.name, err)
+	}
 }
 
 // ask sends an order and waits for what is said to it.
-func (r *role) ask(o order, answer any) error {
-	if err := r.send(o); err != nil {
-		return err
-	}
+func (r *role) ask(o order, answer any) {
 	if answer == nil {
 		answer = new(json.RawMessage)
 	}
-	return r.receive(answer)
+	r.send(o)
+	r.receive(answer)
 }
 
 // end lets the process end and waits for it.

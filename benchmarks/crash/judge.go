@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"safemode/devicesim"
 	"safemode/engine/audit"
 	"safemode/engine/journal"
 	"safemode/engine/record"
@@ -23,13 +24,6 @@ type truth struct {
 	Mode     string              `json:"payment_mode"`
 	Supply   string              `json:"supply_state"`
 	Supplier servicerequests.EUI `json:"registered_supplier"`
-}
-
-// tally is the part of the simulator's summary that is judged by.
-type tally struct {
-	Executed          map[string]int `json:"executed"`
-	Refused           map[string]int `json:"refused"`
-	ForbiddenCommands int            `json:"forbidden_commands"`
 }
 
 // complain says what is wrong, as it is found.
@@ -47,7 +41,6 @@ func (s *scene) judge(ctx context.Context, person *operator, r *Result) error {
 		return err
 	}
 	signed := map[string]int{} // commands, by SRV
-	sent := map[[32]byte]bool{}
 	taken := map[[32]byte]bool{}
 	ordered := map[string]bool{}                  // by the name it was given under
 	leaving := map[[32]byte]servicerequests.EUI{} // the meter that a message is for
@@ -56,11 +49,11 @@ func (s *scene) judge(ctx context.Context, person *operator, r *Result) error {
 			return err
 		}
 		switch rec.Kind {
-		case record.SignedCommand:
-			signed[rec.Service.SRV()]++
-			sent[sha256.Sum256(rec.Body)], leaving[sha256.Sum256(rec.Body)] = true, rec.Device
-		case record.Request:
-			sent[sha256.Sum256(rec.Body)], leaving[sha256.Sum256(rec.Body)] = true, rec.Device
+		case record.Request, record.SignedCommand:
+			leaving[sha256.Sum256(rec.Body)] = rec.Device
+			if rec.Kind == record.SignedCommand {
+				signed[rec.Service.SRV()]++
+			}
 		case record.Operator:
 			body, err := record.Decode[record.OrderBody](rec)
 			if err != nil {
@@ -71,7 +64,7 @@ func (s *scene) judge(ctx context.Context, person *operator, r *Result) error {
 			taken[sha256.Sum256(rec.Body)] = true
 		}
 	}
-	s.judgeWire(r, sent, taken)
+	s.judgeWire(r, leaving, taken)
 	s.judgeOrders(r, person, ordered, leaving)
 	if err := s.judgeJournal(ctx, r, rep); err != nil {
 		return err
@@ -83,7 +76,7 @@ func (s *scene) judge(ctx context.Context, person *operator, r *Result) error {
 }
 
 // judgeWire holds what went by against the journal.
-func (s *scene) judgeWire(r *Result, sent, taken map[[32]byte]bool) {
+func (s *scene) judgeWire(r *Result, leaving map[[32]byte]servicerequests.EUI, taken map[[32]byte]bool) {
 	s.wire.mu.Lock()
 	defer s.wire.mu.Unlock()
 	s.inbox.mu.Lock()
@@ -95,7 +88,7 @@ func (s *scene) judgeWire(r *Result, sent, taken map[[32]byte]bool) {
 	}
 	for digest, n := range s.wire.bodies {
 		r.Repeated += n - 1
-		if !sent[digest] {
+		if _, known := leaving[digest]; !known {
 			r.CountersReused++
 			complain("a message was on the wire that the journal does not know: %x", digest)
 		}
@@ -223,26 +216,26 @@ func (s *scene) judgeEffects(r *Result, signed map[string]int) error {
 	select {
 	case <-s.sim.ended:
 	case <-time.After(time.Minute):
-		return fmt.Errorf("the simulator does not end: %s", s.sim.text(&s.sim.log))
+		return fmt.Errorf("the simulator does not end: %s", &s.sim.log)
 	}
-	var t tally
-	if err := json.Unmarshal([]byte(s.sim.text(&s.sim.out)), &t); err != nil {
-		return fmt.Errorf("the simulator's summary: %w: %s", err, s.sim.text(&s.sim.out))
+	var did devicesim.Summary
+	if err := json.Unmarshal([]byte(s.sim.out.String()), &did); err != nil {
+		return fmt.Errorf("the simulator's summary: %w: %s", err, &s.sim.out)
 	}
-	if n := t.Refused["replay"]; n > 0 {
+	if n := int(did.Refused["replay"]); n > 0 {
 		r.DoubleEffects += n
 		complain("meters refused %d commands as replays", n)
 	}
 	for _, service := range []servicerequests.Service{servicerequests.SwitchToCredit, servicerequests.ActivateEmergencyCredit, servicerequests.ArmSupply} {
 		srv := service.SRV()
-		if n := t.Executed[srv] - signed[srv]; n > 0 {
+		if n := int(did.Executed[srv]) - signed[srv]; n > 0 {
 			r.DoubleEffects += n
-			complain("meters carried out %d commands of SRV %s, %d were signed", t.Executed[srv], srv, signed[srv])
+			complain("meters carried out %d commands of SRV %s, %d were signed", did.Executed[srv], srv, signed[srv])
 		}
 	}
-	if t.ForbiddenCommands > 0 {
-		r.DoubleEffects += t.ForbiddenCommands
-		complain("meters were sent %d forbidden commands", t.ForbiddenCommands)
+	if n := int(did.ForbiddenCommands); n > 0 {
+		r.DoubleEffects += n
+		complain("meters were sent %d forbidden commands", n)
 	}
 	return nil
 }

@@ -123,61 +123,62 @@ func (r Result) holds() bool {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx))
+	code := run(ctx)
+	stop()
+	os.Exit(code)
 }
 
 func run(ctx context.Context) int {
-	kills := flag.Int("kills", 20, "how often the sweep is killed")
-	meters := flag.Int("meters", 200, "meters of the fleet")
-	seed := flag.Uint64("seed", 1, "seed of keys, fleet, faults and kills")
+	var o setup
+	flag.IntVar(&o.kills, "kills", 20, "how often the sweep is killed")
+	flag.IntVar(&o.meters, "meters", 200, "meters of the fleet")
+	flag.Uint64Var(&o.seed, "seed", 1, "seed of keys, fleet, faults and kills")
 	asJSON := flag.Bool("json", false, "print the result as one line of JSON")
-	measure := flag.Bool("resume", false, "kill nothing: measure the time from a start to the first POST with half of the meters done")
-	keep := flag.String("keep", "", "folder for the files, kept; default a temporary one, removed when all holds")
+	flag.BoolVar(&o.measured, "resume", false, "kill nothing: measure the time from a start to the first POST with half of the meters done")
+	flag.StringVar(&o.keep, "keep", "", "folder for the files, kept; default a temporary one, removed when all holds")
 	kind := flag.String("store", "file", "where the journal is: file, or postgres, of which one is started")
-	nodes := flag.Int("nodes", 1, "machines: with 2 the other one takes over, and the way to the database is cut; needs --store postgres")
-	lease := flag.Duration("lease", 10*time.Second, "with 2 machines: the lease on the journal, at least 1s")
-	speed := flag.Int("speed", 0, "how many times faster than real time the clocks run; 0: 600, and with 2 machines so many that a takeover is shorter than a read is fresh")
+	flag.IntVar(&o.nodes, "nodes", 1, "machines: with 2 the other one takes over, and the way to the database is cut; needs --store postgres")
+	flag.DurationVar(&o.lease, "lease", 10*time.Second, "with 2 machines: the lease on the journal, at least 1s")
+	flag.IntVar(&o.speed, "speed", 0, "how many times faster than real time the clocks run; 0: 600, and with 2 machines so many that a takeover is shorter than a read is fresh")
 	flag.Parse()
-	o := setup{
-		kills: *kills, meters: *meters, seed: *seed, keep: *keep, measured: *measure,
-		nodes: *nodes, database: *kind == "postgres", lease: *lease, speed: *speed,
-	}
+	o.database = *kind == "postgres"
 	if fault := o.check(*kind, flag.Args()); fault != "" {
 		fmt.Fprintln(os.Stderr, "crash: "+fault)
 		return 2
 	}
-	if o.measured {
-		return measureResume(ctx, o)
-	}
 	start := time.Now()
-	r, dir, err := crash(ctx, o)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "crash: %v (seed %d, files in %s)\n", err, o.seed, dir)
+	s, err := newScene(ctx, o)
+	r := Result{Meters: o.meters, Seed: o.seed, At: map[string]int{}, Nodes: o.nodes, Speed: o.clocks(), leeway: float64(o.pace()) / 5}
+	var printed any = &r
+	switch {
+	case err != nil:
+	case o.measured:
+		printed, err = s.resume(ctx)
+	default:
+		err = s.crash(ctx, &r)
+		r.Seconds = time.Since(start).Seconds()
+	}
+	s.close()
+	line, bad := json.Marshal(printed)
+	if err := errors.Join(err, bad); err != nil {
+		fmt.Fprintf(os.Stderr, "crash: %v (seed %d, files in %s)\n", err, o.seed, s.dir)
 		return 1
 	}
-	r.Seconds = time.Since(start).Seconds()
-	line, err := json.Marshal(r)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "crash:", err)
-		return 1
-	}
-	if *asJSON {
-		fmt.Println(string(line))
-	} else {
+	if !*asJSON && !o.measured {
 		if r.Nodes > 1 {
 			fmt.Printf("first message after a kill: at most %.1f s, half of the times at most %.1f s; lease %v; %d suspended and %d cut off for longer, %d runs fenced, %d new messages of these\n",
 				r.FirstSendMax, r.FirstSendP50, o.lease, r.Suspended, r.CutOff, r.Fenced, r.SentWhenFenced)
 		}
-		fmt.Printf("%d kills, %d meters, seed %d: %d counters reused, %d responses lost, %d double effects, %d verdicts that differ from the truth\n%s\n",
-			r.Kills, r.Meters, r.Seed, r.CountersReused, r.ResponsesLost, r.DoubleEffects, r.VerdictMismatches, line)
+		fmt.Printf("%d kills, %d meters, seed %d: %d counters reused, %d responses lost, %d double effects, %d verdicts that differ from the truth\n",
+			r.Kills, r.Meters, r.Seed, r.CountersReused, r.ResponsesLost, r.DoubleEffects, r.VerdictMismatches)
 	}
-	if !r.holds() {
-		fmt.Fprintf(os.Stderr, "crash: a promise is broken; files in %s\n", dir)
+	fmt.Println(string(line))
+	if !o.measured && !r.holds() {
+		fmt.Fprintf(os.Stderr, "crash: a promise is broken; files in %s\n", s.dir)
 		return 4
 	}
 	if o.keep == "" {
-		_ = os.RemoveAll(dir) // temporary
+		_ = os.RemoveAll(s.dir) // temporary
 	}
 	return 0
 }
@@ -199,57 +200,21 @@ func (s *setup) check(kind string, rest []string) string {
 	return ""
 }
 
-// measureResume prints the one figure of --resume.
-func measureResume(ctx context.Context, o setup) int {
-	s, err := newScene(ctx, o)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "crash:", err)
-		return 1
-	}
-	defer s.close()
-	r, err := s.resume(ctx)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "crash: %v (files in %s)\n", err, s.dir)
-		return 1
-	}
-	line, err := json.Marshal(r)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "crash:", err)
-		return 1
-	}
-	fmt.Println(string(line))
-	if o.keep == "" {
-		_ = os.RemoveAll(s.dir) // temporary
-	}
-	return 0
-}
-
 // crash runs the whole.
-func crash(ctx context.Context, o setup) (Result, string, error) {
-	r := Result{Meters: o.meters, Seed: o.seed, At: map[string]int{}, Nodes: o.nodes, Speed: o.clocks(), leeway: float64(o.pace()) / 5}
-	s, err := newScene(ctx, o)
-	if err != nil {
-		return r, s.dir, err
-	}
+func (s *scene) crash(ctx context.Context, r *Result) error {
 	fmt.Fprintf(os.Stderr, "crash: clocks run %d times faster than real time, at most %d POSTs a second\n", s.clocks(), s.pace())
-	defer s.close()
-	person := newOperator(s, o.seed)
+	person := newOperator(s, s.seed)
 	awake, rest := context.WithCancel(ctx)
 	var night sync.WaitGroup
 	night.Go(func() { person.run(awake) })
 	var signer error
-	night.Go(func() { signer = s.signer.run(awake) })
-	random := rand.New(rand.NewPCG(o.seed, 6))
-	if o.nodes > 1 {
-		err = newDirector(s, random, &r).run(ctx)
-	} else {
-		err = s.killAll(ctx, o.kills, random, &r)
-	}
+	night.Go(func() { r.SignerKills, signer = s.killSigners(awake, rand.New(rand.NewPCG(s.seed, 17))) })
+	d := director{s: s, r: r, random: rand.New(rand.NewPCG(s.seed, 6))}
+	err := d.run(ctx)
 	rest()
 	night.Wait()
 	if err := errors.Join(err, signer); err != nil {
-		return r, s.dir, err
+		return err
 	}
-	r.SignerKills = s.signer.kills
-	return r, s.dir, s.judge(ctx, person, &r)
+	return s.judge(ctx, person, r)
 }

@@ -28,6 +28,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"safemode/cmd/rehearsal"
+	"safemode/servicerequests/smki"
 )
 
 type options struct {
@@ -178,10 +181,8 @@ func prepare(ctx context.Context, dir string) (binary string, err error) {
 	if err := build.Run(); err != nil {
 		return "", fmt.Errorf("build the command (run this inside the module): %w", err)
 	}
-	pki := exec.CommandContext(ctx, binary, "pki", "init", "--out", filepath.Join(dir, "pki"), "--seed", "1")
-	pki.Stderr = os.Stderr
-	if err := pki.Run(); err != nil {
-		return "", fmt.Errorf("make test keys: %w", err)
+	if _, err := rehearsal.WritePKI(filepath.Join(dir, "pki"), smki.TestFolder{Seed: []byte("fleet")}); err != nil {
+		return "", err
 	}
 	return binary, os.WriteFile(filepath.Join(dir, "faults.yaml"), []byte("name: none\nlatency: {median: 0s, tail: 0s}\n"), 0o600)
 }

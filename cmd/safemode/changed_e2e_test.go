@@ -13,9 +13,9 @@ import (
 // are then, and not as they were when it began to stand by.
 func TestStandbyReadsWhatHasChanged(t *testing.T) {
 	long(t)
-	p := newPair(t, pgtest.Start(t, "fsync=off"))
+	p := newPair(t, pgtest.Fresh(t), 20)
 	first := p.start(t, 0)
-	p.untilDone(t, 0, 1)
+	p.untilSent(0, 1)
 	second := p.start(t, 1)
 	p.untilStandby(t, 1)
 

@@ -76,7 +76,7 @@ func TestDocumentsRun(t *testing.T) {
 				t.Parallel()
 				var settings []string
 				if database && pgtest.Installed() {
-					c := pgtest.Start(t, "fsync=off")
+					c := pgtest.Start(t)
 					c.MakeDatabase(t, "sweeps")
 					settings = []string{"PGHOST=" + c.Dir, "PGUSER=safemode"}
 				}

@@ -15,12 +15,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"safemode/cmd/rehearsal"
+	"safemode/engine/journal/store/pgtest"
 	"safemode/engine/report"
 	"safemode/servicerequests/smki"
 )
@@ -81,7 +81,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	code := m.Run()
+	code := pgtest.M{M: m}.Run()
 	if built != "" {
 		os.RemoveAll(built)
 	}
@@ -304,11 +304,15 @@ limits:
 }
 
 // freeAddress is a loopback address that nobody listened at a moment ago. It is below the
-// ports that connections are given, so that none of another test takes it meanwhile.
+// ports that connections are given, so that none of another test takes it meanwhile, and in a
+// block that no other process of these tests has.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	for range 1000 {
-		address := fmt.Sprintf("127.0.0.1:%d", 20_000+(os.Getpid()*100+int(ports.Add(1)))%12_000)
+	ports.Lock()
+	defer ports.Unlock()
+	for ports.next != ports.end || ports.claim() {
+		address := fmt.Sprintf("127.0.0.1:%d", ports.next)
+		ports.next++
 		if l, err := net.Listen("tcp", address); err == nil {
 			_ = l.Close()
 			return address
@@ -318,7 +322,27 @@ func freeAddress(t *testing.T) string {
 	return ""
 }
 
-var ports atomic.Int64
+// ports are those of one block after the other.
+var ports portBlocks
+
+type portBlocks struct {
+	sync.Mutex
+	next, end int
+	held      []net.Listener // a name for each block: it is free again when this process ends
+}
+
+// claim takes another block.
+func (p *portBlocks) claim() bool {
+	const blocks, size, first = 120, 100, 20_000
+	for n := range blocks {
+		if l, err := net.Listen("unix", fmt.Sprintf("@safemode tests, ports %d", n)); err == nil {
+			p.held = append(p.held, l)
+			p.next, p.end = first+n*size, first+(n+1)*size
+			return true
+		}
+	}
+	return false
+}
 
 // sim starts the scene's simulated DCC and waits until it serves.
 func (s *scene) sim(t *testing.T, args ...string) *process {
@@ -399,6 +423,13 @@ func (s *scene) report(t *testing.T, journal string) (report.Summary, []meterLin
 func (s *scene) requests(t *testing.T) float64 {
 	t.Helper()
 	return sumOf(scrape(t, s.control), "devicesim_requests_total")
+}
+
+// untilSent waits until the running sweep has sent so many more.
+func (s *scene) untilSent(t *testing.T, p *process, more float64) {
+	t.Helper()
+	sent := s.requests(t)
+	p.until("sending", func() bool { return s.requests(t) >= sent+more })
 }
 
 // get reads a URL.

@@ -26,9 +26,9 @@ func TestDatabaseThatHadNotFollowed(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	p := newPair(t, primary, laggard)
+	p := newPair(t, primary, pairMeters, laggard)
 	first := p.start(t, 0)
-	p.untilDone(t, 0, 5)
+	p.untilSent(0, 5)
 	second := p.start(t, 1)
 	p.untilStandby(t, 1)
 	for _, args := range [][]string{{"--journal", p.at}, {"--operations", p.nodes[0].operations}} {
@@ -41,7 +41,7 @@ func TestDatabaseThatHadNotFollowed(t *testing.T) {
 		t.Errorf("who has it: %s", said)
 	}
 	laggard.Stop(t)
-	p.untilDone(t, 0, 30)
+	p.untilSent(0, len(p.nodes[0].wire.posts())+25)
 	primary.Stop(t)
 	laggard.Serve(t, "fsync=off")
 	if err := laggard.Promote(); err != nil {

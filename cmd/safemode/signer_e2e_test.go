@@ -248,13 +248,15 @@ func TestSignerLogIsAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	putFile(t, log, copied)
-	if r := safemode(t, "", "signer", "serve", "--config", conf); r.code == exitDone || !strings.Contains(r.err, "another file than the log was made as") {
+	if r := safemode(t, "", "signer", "serve", "--config", conf); r.code != exitFailed || !strings.Contains(r.err, "another file than the log was made as") {
 		t.Fatalf("serve: %+v", r)
 	}
+	refuses(t, exitUsage, "no such file", "", "signer", "serve", "--config", "/nowhere.yaml")
+	refuses(t, exitUsage, "the signer is not frozen", "", "signer", "thaw", "--config", conf)
 	r := safemode(t, "", "signer", "accept", "--config", conf)
 	_, rest, _ := strings.Cut(r.err, `--subject "`)
 	subject, _, found := strings.Cut(rest, `"`)
-	if r.code == exitDone || !found {
+	if r.code != exitRefused || !found {
 		t.Fatalf("accept, before anybody approved: %+v", r)
 	}
 	for _, person := range []string{"alice", "bob"} {

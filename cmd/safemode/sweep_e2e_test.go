@@ -25,11 +25,12 @@ import (
 // referenceScene is a reference demo in separate processes, planned and with the
 // simulated DCC serving. Its policy is the demo's, but for read_wait: the clock runs on
 // while a sweep is paused or cut off, ten minutes in a second, and a switch that then no
-// longer waits for its reads costs the proof of why a supply was off.
-func referenceScene(t *testing.T, meters int) (*scene, *process) {
+// longer waits for its reads costs the proof of why a supply was off. More of its configuration
+// may be replaced.
+func referenceScene(t *testing.T, meters int, replacements ...string) (*scene, *process) {
 	t.Helper()
 	s := newScene(t, meters, referenceSeed, referenceSpeed)
-	s.configure(t, "safemode.yaml", fmt.Sprintf("read_wait: %v", rehearsal.Config(s.speed).Policy.ReadWait), "read_wait: 2h")
+	s.configure(t, "safemode.yaml", append(replacements, fmt.Sprintf("read_wait: %v", rehearsal.Config(s.speed).Policy.ReadWait), "read_wait: 2h")...)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	return s, s.sim(t)
 }

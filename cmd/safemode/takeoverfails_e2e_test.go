@@ -27,9 +27,9 @@ func newFailing(t *testing.T) *failing {
 	t.Cleanup(f.locker.Wait) // after the server has ended, and with it the lock
 	f.primary = pgtest.Start(t)
 	f.standby = f.primary.Standby(t)
-	f.pair = newPair(t, f.primary, f.standby)
+	f.pair = newPair(t, f.primary, pairMeters, f.standby)
 	first := f.start(t, 0)
-	f.untilDone(t, 0, 5)
+	f.untilSent(0, 5)
 	f.second = f.start(t, 1)
 	f.untilStandby(t, 1)
 	if err := first.command.Process.Kill(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ type shelf struct {
 // TestFiles holds each kind of files to what custody, checkpoints and the memory of
 // revocation lists need of them.
 func TestFiles(t *testing.T) {
+	t.Parallel()
 	suite := []struct {
 		name string
 		test func(t *testing.T, s shelf)
@@ -46,7 +48,8 @@ func TestFiles(t *testing.T) {
 		}
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
-		c := pgtest.Start(t, "fsync=off", "default_transaction_isolation=repeatable read") // whatever the defaults are
+		t.Parallel()
+		c := pgtest.Fresh(t)
 		n := 0
 		writer := func(sweep string) func(t *testing.T, at string) durable.Files {
 			return func(t *testing.T, at string) durable.Files {
@@ -244,7 +247,8 @@ func twoAtOnce(t *testing.T, s shelf) {
 // Whose lease another has taken over writes nothing more, and its locks end with the lease;
 // who writes no journal is kept out of a file that is locked, and of no other.
 func TestFilesAreFenced(t *testing.T) {
-	c := pgtest.Start(t, "fsync=off")
+	t.Parallel()
+	c := pgtest.Fresh(t)
 	at := c.Database() + "&custody=northern"
 	if _, err := mustFiles(t, at).Names(); !errors.Is(err, ErrNone) {
 		t.Errorf("a database without tables: %v", err)
@@ -336,6 +340,7 @@ func TestNoWayIsNoMissingFile(t *testing.T) {
 // The server crashes again and again under who appends and replaces: each change is made
 // once, though nobody may have heard of it.
 func TestServerCrashesUnderFiles(t *testing.T) {
+	t.Parallel()
 	c := pgtest.Start(t)
 	at := c.Database() + "&custody=northern"
 	s := openStore(t, c.Address("crash"), true)
@@ -349,11 +354,11 @@ func TestServerCrashesUnderFiles(t *testing.T) {
 	}
 	stop, stopped := make(chan struct{}), make(chan error, 1)
 	var book []byte
-	n := 0
+	var done atomic.Int64
 	go func() {
 		stopped <- func() error {
 			var was []byte
-			for ; ; n++ {
+			for n := done.Load(); ; n = done.Add(1) {
 				select {
 				case <-stop:
 					return nil
@@ -372,25 +377,29 @@ func TestServerCrashesUnderFiles(t *testing.T) {
 			}
 		}()
 	}()
+	more := func() {
+		before := done.Load()
+		patient(t, "changes are made", func() bool { return done.Load() >= before+20 || len(stopped) > 0 })
+	}
 	for range 3 {
-		time.Sleep(300 * time.Millisecond)
+		more()
 		c.Stop(t)
-		time.Sleep(200 * time.Millisecond)
 		c.Serve(t)
 	}
-	time.Sleep(300 * time.Millisecond)
+	more()
 	close(stop)
 	if err := <-stopped; err != nil {
 		t.Fatal(err)
 	}
 	wantText(t, f, "book", string(book))
-	wantText(t, f, "a.json", fmt.Sprintf("high water %d", n-1))
-	t.Logf("%d changes over three crashes", 2*n)
+	wantText(t, f, "a.json", fmt.Sprintf("high water %d", done.Load()-1))
+	t.Logf("%d changes over three crashes", 2*done.Load())
 }
 
 // One that stands by says for whom, is seen, and goes on when the lease was given back.
 func TestStandBy(t *testing.T) {
-	c := pgtest.Start(t, "fsync=off")
+	t.Parallel()
+	c := pgtest.Fresh(t)
 	at := c.Address("winter")
 	if _, err := StandBy(t.Context(), at, Options{Holder: "second"}, nil); !errors.Is(err, ErrNone) {
 		t.Errorf("no such sweep: %v", err)
