@@ -22,7 +22,7 @@ func TestPortfolioNamesGasProxies(t *testing.T) {
 	long(t)
 	var faults fault.Profile
 	faults.Hubs.PerWake = 1
-	r := jumping(t, 40, 9, rehearsal.Options{Faults: faults})
+	r := jumping(t, 50, 9, rehearsal.Options{Faults: faults})
 	portfolio := filepath.Join(r.Dir, "portfolio.csv")
 	proxies := map[string]servicerequests.EUI{}
 	var all []servicerequests.EUI

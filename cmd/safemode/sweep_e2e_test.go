@@ -23,15 +23,26 @@ import (
 )
 
 // referenceScene is a reference demo in separate processes, planned and with the
-// simulated DCC serving. Its policy is the demo's, but for read_wait: the clock runs on
-// while a sweep is paused or cut off, ten minutes in a second, and a switch that then no
-// longer waits for its reads costs the proof of why a supply was off.
+// simulated DCC serving.
 func referenceScene(t *testing.T, meters int) (*scene, *process) {
 	t.Helper()
-	s := newScene(t, meters, referenceSeed, referenceSpeed)
-	s.configure(t, "safemode.yaml", fmt.Sprintf("read_wait: %v", rehearsal.Config(s.speed).Policy.ReadWait), "read_wait: 2h")
+	return patientScene(t, meters, referenceSpeed)
+}
+
+// patientScene is a referenceScene at some speed. Its policy is the demo's, but for read_wait.
+func patientScene(t *testing.T, meters int, speed float64) (*scene, *process) {
+	t.Helper()
+	s := newScene(t, meters, referenceSeed, speed)
+	s.configure(t, "safemode.yaml", s.patience()...)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	return s, s.sim(t)
+}
+
+// patience has a configuration wait for reads for so long that a sweep may be paused, cut off or
+// without its signer meanwhile: the clock runs on, and a switch that no longer waits for its
+// reads costs the proof of why a supply was off.
+func (s *scene) patience() (replacements []string) {
+	return []string{fmt.Sprintf("read_wait: %v", rehearsal.Config(s.speed).Policy.ReadWait), "read_wait: 2h"}
 }
 
 // status is what the command says of the running sweep.
@@ -100,7 +111,7 @@ var engineMetrics = []string{
 // watched, paused and resumed.
 func TestSweepOfAnotherProcess(t *testing.T) {
 	long(t)
-	s, sim := referenceScene(t, fewMeters())
+	s, sim := patientScene(t, fewMeters(), brisk)
 	p := s.sweep(t)
 	s.untilDone(t, p, 5)
 	p.until("a time to go, which is absent while it is not known", func() bool {
@@ -263,7 +274,7 @@ func TestSweepGoesOn(t *testing.T) {
 // sweepCutOff cuts a sweep off early and in the middle, and lets it end.
 func sweepCutOff(t *testing.T, ends []syscall.Signal) {
 	t.Helper()
-	s, sim := referenceScene(t, fewMeters())
+	s, sim := patientScene(t, fewMeters(), brisk)
 	for i, done := range []int{5, s.meters / 2} {
 		p := s.sweep(t)
 		s.untilDone(t, p, done)
