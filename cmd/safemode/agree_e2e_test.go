@@ -64,7 +64,7 @@ func TestNumbersAgree(t *testing.T) {
 	defer leave()
 	s := &scene{dir: r.Dir, meters: r.Fleet.Len(), control: r.Sim.ControlAddr(), operations: strings.TrimPrefix(e.OperationsURL(), "http://")}
 	news := s.lastNews(t)
-	until(t, "finished", longest, func() bool { return e.Status().State == "finished" })
+	until(t, "finished", longest, func() bool { return s.status(t).State == "finished" })
 	fromStatus := ofStatus(s.status(t))
 	sources := map[string]numbers{"page": ofPage(t, string(get(t, "http://"+s.operations+"/")))}
 	metrics := ofMetrics(scrape(t, s.operations))
