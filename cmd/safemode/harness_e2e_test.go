@@ -296,6 +296,11 @@ limits:
 	for region, rate := range c.Limits.Regions {
 		text += fmt.Sprintf("    %s: {per_second: %g, burst: %d}\n", region, rate.PerSecond, rate.Burst)
 	}
+	if s.speed > 100 {
+		// No wave's rule pauses the sweep for want of answers. While it is paused, cut off or held
+		// up by a busy machine such a clock runs on, and what is under way comes too late.
+		text += "waves: {abort: {no_response: {ratio: 1, min_sample: 20, action: pause}}}\n"
+	}
 	p := c.Policy
 	list := func(ladder []time.Duration) string {
 		return strings.ReplaceAll(strings.Trim(fmt.Sprint(ladder), "[]"), " ", ", ")

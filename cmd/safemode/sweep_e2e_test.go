@@ -149,10 +149,14 @@ func TestSweepOfAnotherProcess(t *testing.T) {
 	if r := safemode(t, "", "renew", "--json", "--operations", s.operations); r.code != exitDone || json.Unmarshal([]byte(r.out), &after) != nil || after.State != "paused" || after.Environment != "simulator" {
 		t.Errorf("renew --json: %+v", r)
 	}
-	sent := 0.0
-	p.until("quiet: the DCC has replied to every POST", func() bool {
+	sent, looks := 0.0, 0
+	p.until("quiet: the DCC has replied to every POST, and none was on its way to it", func() bool {
+		last := sent
 		sent = s.requests(t)
-		return sumOf(scrape(t, s.operations), "safemode_ack_seconds_count") == sent
+		if looks++; sent != last || sumOf(scrape(t, s.operations), "safemode_ack_seconds_count") != sent {
+			looks = 0
+		}
+		return looks == 10
 	})
 	status := s.status(t)
 	if status.State != "paused" || status.Meters != s.meters || status.Done == 0 || status.Done == status.Meters {
