@@ -104,6 +104,6 @@ func TestFreezeRunsOutMidSweep(t *testing.T) {
 	s.configure(t, "safemode.yaml", "custody_dir: custody\n", "custody_dir: custody\n"+oneWave+"gates: {freeze_file: freeze.yaml, drain: 2s}\n")
 	s.sim(t)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
-	s.freeze(t, smki.TestSupplier, time.Now().Add(s.toBegin(t)), "pki/staff/rita")
+	s.freeze(t, smki.TestSupplier, s.inTheMiddle(t), "pki/staff/rita")
 	start(t, s.sweepArgs("safemode.yaml", "plan", "journal.db")...).wait().says(t, exitHalted, "gate adapter is closed", "was frozen until")
 }

@@ -69,9 +69,9 @@ func starved(t *testing.T) func() time.Duration {
 	return func() time.Duration { return time.Duration(worst.Load()) }
 }
 
-// toBegin is in how long this machine has planned and approved, and a sweep of that has sent for
-// some seconds: three times what it has just taken for a look at a start, and more.
-func (s *scene) toBegin(t *testing.T) time.Duration {
+// inTheMiddle is when a sweep that is planned and begun at once has sent for some seconds. It
+// goes by how long this machine takes now to plan and to look at a start.
+func (s *scene) inTheMiddle(t *testing.T) time.Time {
 	t.Helper()
 	if _, err := program(); err != nil { // it is built by then
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func (s *scene) toBegin(t *testing.T) time.Duration {
 	begun := time.Now()
 	s.plan(t, "tried", "safemode.yaml", "direction.yaml")
 	start(t, "preflight", "--config", s.path("safemode.yaml"), "--plan", s.path("tried"), "--journal", s.path("tried.db")).wait()
-	return 3*time.Since(begun) + 4*time.Second
+	return time.Now().Add(3*time.Since(begun) + 4*time.Second)
 }
 
 // signedAfter is for how long after an instant the journal goes on to show signatures,
@@ -183,7 +183,7 @@ func TestDirectionEndsMidSweep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ends := time.Now().Add(s.toBegin(t)).UTC().Truncate(time.Second)
+	ends := s.inTheMiddle(t).UTC().Truncate(time.Second)
 	line := regexp.MustCompile(`(?m)^not_after: .*$`)
 	putFile(t, s.path("short.yaml"), line.ReplaceAll(text, fmt.Appendf(nil, "not_after: %s", ends.Format(time.RFC3339))))
 	s.plan(t, "plan", "safemode.yaml", "short.yaml")
