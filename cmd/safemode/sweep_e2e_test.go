@@ -179,20 +179,20 @@ func TestSweepOfAnotherProcess(t *testing.T) {
 	if summary.Counters.Reused != 0 || summary.ForbiddenCommands != 0 || summary.Truth != nil {
 		t.Errorf("%+v", summary)
 	}
-	t.Run("evidence", func(t *testing.T) { s.evidence(t, meters) })
-	s.borneOut(t, sim, meters)
+	evidence := s.evidence(t, meters)
+	s.borneOut(t, sim, meters) // before much time has passed: by its clock the DCC gives up what it cannot deliver
+	t.Run("evidence", func(t *testing.T) { judgeEvidence(t, evidence) })
 	refuses(t, exitFailed, "no sweep answers at "+s.operations, "", "status", "--operations", s.operations)
 }
 
-// evidence has the evidence of a meter that was armed checked by the script of the
-// README, with tools that know nothing of this program.
-func (s *scene) evidence(t *testing.T, meters []meterLine) {
+// evidence writes that of a meter that was armed into a folder, and returns its path.
+func (s *scene) evidence(t *testing.T, meters []meterLine) (dir string) {
 	t.Helper()
 	i := slices.IndexFunc(meters, func(m meterLine) bool { return m["7.3_outcome"] == "success" })
 	if i < 0 {
 		t.Fatal("no meter was armed")
 	}
-	dir := s.path("evidence")
+	dir = s.path("evidence")
 	must(t, "", "evidence", "--journal", s.path("journal.db"), "--device", meters[i]["device_id"], "--config", s.path("safemode.yaml"), "--out", dir)
 	_, story := readCSV(t, filepath.Join(dir, "story.csv"))
 	proofs := map[string]int{}
@@ -212,8 +212,15 @@ func (s *scene) evidence(t *testing.T, meters []meterLine) {
 	refuses(t, exitUsage, "--mpxn: ", "", "evidence", "--journal", s.path("journal.db"), "--mpxn", "12", "--out", s.path("none"))
 	refuses(t, exitUsage, "does not name the device", "", "evidence", "--journal", s.path("journal.db"), "--device", "00-00-00-00-00-00-00-01", "--out", s.path("none"))
 
+	return dir
+}
+
+// judgeEvidence has evidence checked by the script of the README, with tools that know nothing
+// of this program.
+func judgeEvidence(t *testing.T, dir string) {
+	t.Helper()
 	blocks, _ := readDocument(t, "cmd/safemode/README.md")
-	i = slices.IndexFunc(blocks, func(b shellBlock) bool { return strings.HasPrefix(b.text, "cd evidence\n") })
+	i := slices.IndexFunc(blocks, func(b shellBlock) bool { return strings.HasPrefix(b.text, "cd evidence\n") })
 	if i < 0 {
 		t.Fatal("the README has no script for evidence")
 	}
