@@ -58,16 +58,17 @@ import (
 
 // options are what the command line says; both children get them.
 type options struct {
-	Requests int
-	Homes    int // instead of requests, or beside them; 0: none
-	Meters   int
-	Reads    bool // whole homes are swept, reads included, and no meter is met before
-	Rate     float64
-	InFlight int
-	Workers  int
-	Seed     uint64
-	Profile  string // folder; empty: none
-	Postgres string // address of a sweep that is not there yet; empty: none
+	Requests  int
+	Homes     int // instead of requests, or beside them; 0: none
+	Meters    int
+	Reads     bool // whole homes are swept, reads included, and no meter is met before
+	Rate      float64
+	InFlight  int
+	Workers   int
+	Seed      uint64
+	XMLRounds int    // in which XML is signed and verified
+	Profile   string // folder; empty: none
+	Postgres  string // address of a sweep that is not there yet; empty: none
 
 	Dir       string // of the run: PKI, plan, journal, custody
 	DUIS      string // the simulator's addresses, for the engine
@@ -89,7 +90,7 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == roleFlag {
 		return runRole(ctx, args[1])
 	}
-	var o options
+	o := options{XMLRounds: 4000}
 	var asJSON, keep bool
 	var against, table string
 	f := flag.NewFlagSet("cost", flag.ContinueOnError)
@@ -235,7 +236,7 @@ func measure(ctx context.Context, o options) (m *measurement, err error) {
 		}
 		m.journal.Kept = float64(kept.Size()) / float64(h.Meters)
 	}
-	m.xml, err = measureXML()
+	m.xml, err = measureXML(o.XMLRounds)
 	return m, err
 }
 

@@ -88,6 +88,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if o.meters < 1 || o.against < 1 {
+		return fmt.Errorf("--meters %d --against %d: want one or more of each", o.meters, o.against)
+	}
 	dir, err := os.MkdirTemp("", "safemode-fleet-")
 	if err != nil {
 		return err

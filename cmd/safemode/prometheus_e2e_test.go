@@ -22,6 +22,7 @@ const (
 )
 
 func TestPrometheusRules(t *testing.T) {
+	t.Parallel()
 	promtool := outside.Program(t, "promtool", "prometheus")
 	for _, args := range [][]string{
 		{"check", "config", "prometheus.yaml"},
@@ -203,7 +204,7 @@ func TestAlertsFire(t *testing.T) {
 		{"north-outage", 60, "30s", []string{"SafemodeRegionSilent North"}},
 	}
 	run := func(t *testing.T, c watchedCase) {
-		s := newScene(t, 200, 7, c.speed)
+		s := newScene(t, ofWhole(100, 200), 7, c.speed)
 		if c.speed != referenceSpeed { // the second wave, of all the rest, begins before the outage ends
 			s.configure(t, "safemode.yaml", "policy:\n", "waves: {growth: 1000000, soak: 10m}\npolicy:\n  patience: 15m\n")
 		}

@@ -7,23 +7,18 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"go.uber.org/zap"
 
 	"safemode/cmd/rehearsal"
 	"safemode/config"
 	"safemode/devicesim/dcc"
 	"safemode/devicesim/fault"
-	"safemode/devicesim/fleet"
 	"safemode/engine"
 	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
-	"safemode/servicerequests/smki"
 )
 
 // watchful is a simulator with an anomaly detection threshold of so many 1.6 in so much
@@ -35,28 +30,7 @@ func watchful(t *testing.T, threshold config.Threshold, change func(*config.Conf
 	if err != nil {
 		t.Fatal(err)
 	}
-	population, err := fleet.Generate(fleet.Options{Meters: 60, Seed: 9})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &dryRun{Rehearsal: &rehearsal.Rehearsal{Options: rehearsal.Options{
-		Dir: t.TempDir(), Supplier: smki.TestSupplier, Seed: 9, Fleet: population, Faults: faults,
-		Clock: rehearsal.NewClock(time.Time{}, 0), Log: zap.NewNop(),
-	}}}
-	if err := writeFleet(population, filepath.Join(r.Dir, "fleet.csv"), filepath.Join(r.Dir, "portfolio.csv")); err != nil {
-		t.Fatal(err)
-	}
-	if err := rehearsal.WriteDirection(filepath.Join(r.Dir, "direction.yaml"), r.Supplier, population.Len(), r.Clock.Anchor); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	r := jumping(t, 60, 9, rehearsal.Options{Faults: faults})
 	conf := rehearsal.Config(0)
 	rehearsal.ShortenRetries(&conf)
 	conf.Policy.ResponseWaitGas = 2 * time.Hour

@@ -18,8 +18,8 @@ import (
 // its own, in a folder that the sweep does not read.
 func signerScene(t *testing.T, meters int) *scene {
 	t.Helper()
-	s := newScene(t, meters, referenceSeed, referenceSpeed)
-	s.configure(t, "safemode.yaml", "identities:\n", "signer: {socket: signer/signer.sock}\nidentities:\n")
+	s := newScene(t, meters, referenceSeed, brisk)
+	s.configure(t, "safemode.yaml", append(s.patience(), "identities:\n", "signer: {socket: signer/signer.sock}\nidentities:\n")...)
 	s.unapproved(t, "plan", "safemode.yaml", "direction.yaml")
 	s.makeSigner(t, "signer")
 	for _, key := range s.keys(t, "pki") {
@@ -113,13 +113,13 @@ func TestSweepThroughASigner(t *testing.T) {
 // A freeze stops a sweep at once; a thaw alone does not bring it back.
 func TestFreezeOfTheSigner(t *testing.T) {
 	long(t)
-	s := signerScene(t, fewMeters())
+	s := signerScene(t, 20)
 	sim := s.sim(t)
 	s.approve(t, "plan", "alice", "--resumes", "3")
 	s.approve(t, "plan", "bob", "--resumes", "3")
 	signer := s.signer(t)
 	p := s.sweep(t)
-	s.untilDone(t, p, 5)
+	s.untilDone(t, p, 1)
 	must(t, "", "signer", "freeze", "--config", s.path("signer/signer.yaml"))
 	r := p.wait()
 	if r.code != exitHalted || !strings.Contains(r.err, "frozen") {
@@ -138,7 +138,7 @@ func TestFreezeOfTheSigner(t *testing.T) {
 		s.approve(t, "plan", person, "--journal", s.path("journal.db"))
 	}
 	p = s.sweep(t)
-	s.untilDone(t, p, 10)
+	p.until("sending again", func() bool { return s.requests(t) > sent })
 	p.signal(syscall.SIGINT)
 	signer.signal(syscall.SIGINT)
 	stopSim(t, sim)
