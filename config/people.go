@@ -9,7 +9,7 @@ import (
 	"safemode/servicerequests/strictyaml"
 )
 
-// People is who may look at a running sweep, and who may give it orders.
+// People are those who may look at a running sweep, and those who may give it orders.
 type People struct {
 	People []Person `koanf:"people"`
 }

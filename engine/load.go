@@ -38,8 +38,8 @@ type LoadOptions struct {
 	Inbox     inbox.Address
 	InboxPath string
 
-	// Test says what is asked for, of whom. Its counters, signer, gateway, verifier
-	// and originator are put in.
+	// Test says which services are asked of which meters. OpenLoadTest sets its counters,
+	// signer, gateway, verifier and originator.
 	Test loadtest.Options
 	Log  *zap.Logger
 }
@@ -86,7 +86,7 @@ func OpenLoadTest(ctx context.Context, o LoadOptions) (_ *LoadTest, err error) {
 	if l.inbox, err = inbox.Listen(ctx, o.Inbox); err != nil {
 		return nil, err
 	}
-	if err := l.wire(o); err != nil {
+	if err := l.connect(o); err != nil {
 		return nil, err
 	}
 	l.serving.Go(func() { // ends with Close
@@ -119,7 +119,7 @@ func (o *LoadOptions) sweep() Options {
 	return Options{Plan: &plan.Plan{Header: plan.Header{Environment: Simulator}}, Identities: []Identity{o.Identity}, DCC: o.DCC}
 }
 
-func (l *LoadTest) wire(o LoadOptions) (err error) {
+func (l *LoadTest) connect(o LoadOptions) (err error) {
 	if l.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, TLS: o.DCC.TLS, Timeout: o.DCC.Timeout, Connections: max(64, o.Test.Workers)}); err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (l *LoadTest) wire(o LoadOptions) (err error) {
 	}
 	in, err := inbox.New(inbox.Options{
 		Verifier: verifier, Authenticated: inbox.OverLoopback,
-		// An answer is measured, not kept: it is nobody's evidence.
+		// An answer is measured and not kept: it is no evidence.
 		Receive: func(ctx context.Context, r record.Record) error {
 			d, err := verifier.Delivery(ctx, r.Body)
 			switch {
@@ -165,8 +165,8 @@ func (l *LoadTest) wire(o LoadOptions) (err error) {
 // InboxURL is where the DCC must deliver to.
 func (l *LoadTest) InboxURL() string { return l.inboxURL }
 
-// Check asks the SMKI service for an organisation that it must know, so that a
-// system that is not there is said to be so before the first request.
+// Check asks the SMKI service for an organisation that it must know, so that an absent
+// system is noticed before the first request.
 func (l *LoadTest) Check(ctx context.Context, organisation servicerequests.EUI) error {
 	if err := l.devices.Check(ctx, organisation); err != nil {
 		return fmt.Errorf("SMKI service %w: %w", ErrUnreachable, err)
@@ -175,7 +175,7 @@ func (l *LoadTest) Check(ctx context.Context, organisation servicerequests.EUI) 
 }
 
 // Meet asks for the meters' keys, as many at once as the directory asks for, so
-// that what is measured is the system and not this program's first contact.
+// that the test measures the system and not this program's first contact.
 func (l *LoadTest) Meet(ctx context.Context, meters []loadtest.Target) error {
 	asking, ctx := errgroup.WithContext(ctx)
 	asking.SetLimit(16)
@@ -190,7 +190,7 @@ func (l *LoadTest) Meet(ctx context.Context, meters []loadtest.Target) error {
 	return asking.Wait()
 }
 
-// Run carries one stage out; see [loadtest.Tester.Run].
+// Run carries out one stage; see [loadtest.Tester.Run].
 func (l *LoadTest) Run(ctx context.Context, stage loadtest.Stage) (loadtest.Step, error) {
 	return l.tester.Run(ctx, stage)
 }
@@ -220,7 +220,7 @@ func (l *LoadTest) Close() error {
 	return errors.Join(faults...)
 }
 
-// TestIdentity is a PKI folder's supplier as an identity.
+// TestIdentity makes an identity of a PKI folder's supplier.
 func TestIdentity(f *smki.Folder) Identity {
 	return Identity{
 		EUI:        f.Supplier.XMLSigning.Certificate.EUI,

@@ -15,7 +15,7 @@ import (
 // no homes in it, or the configuration accepts it.
 func TestDatabaseOfOneServer(t *testing.T) {
 	t.Parallel()
-	c := pgtest.Start(t)
+	c := pgtest.Start(t, "fsync=on")
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -86,7 +86,7 @@ func TestDatabaseOfOneServer(t *testing.T) {
 			t.Errorf("%s, a server that is down: %s, %v", environment, said, err)
 		}
 	}
-	c.Serve(t, "fsync=off")
+	c.Serve(t)
 	lacking("a server that does not write through", at, "fsync is off")
 	if said, err := foreseen("live", "journal.db", false); said != "" || err != nil {
 		t.Errorf("a file: %s, %v", said, err)

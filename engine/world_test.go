@@ -21,6 +21,7 @@ import (
 	"safemode/engine/direction"
 	"safemode/engine/inbox"
 	"safemode/engine/journal"
+	"safemode/engine/journal/store/pgtest"
 	"safemode/engine/ledger"
 	"safemode/engine/pacer"
 	"safemode/engine/plan"
@@ -33,7 +34,7 @@ import (
 )
 
 // What runs before any test is the worker pool library's own pool.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.M{M: m}, goleak.IgnoreCurrent()) }
 
 // dcc is a front that answers every request with one code.
 type dcc struct {

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 
 // A small run: every figure is there, and none can be better than what it rests on.
 func TestMeasure(t *testing.T) {
-	o := options{Requests: 40, Homes: 20, Rate: 20_000, InFlight: 16, Workers: 32, Seed: 1, Dir: t.TempDir()}
+	o := options{Requests: 40, Homes: 20, Rate: 20_000, InFlight: 16, Workers: 32, Seed: 1, XMLRounds: 400, Dir: t.TempDir()}
 	o.Meters = o.needed()
 	m, err := measure(t.Context(), o)
 	if err != nil {

@@ -191,7 +191,9 @@ func markNow(l line, m meter) error {
 	return l.mark(u)
 }
 
-// sweepPart runs the engine until enough requests have ended, and stops it.
+// sweepPart runs the engine until enough requests have ended after the warming up, and stops
+// it. A whole sweep runs to its end, and its start counts as well: a home's reads and its
+// command lie far apart, so no part of it holds whole homes.
 func sweepPart(ctx context.Context, o options, l line, m meter, e *engine.Engine, devices *directory.Directory, registry *prometheus.Registry, run *runFacts) error {
 	if err := l.out.Encode(e.InboxURL()); err != nil {
 		return err
@@ -200,84 +202,55 @@ func sweepPart(ctx context.Context, o options, l line, m meter, e *engine.Engine
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	if o.Reads { // of a whole sweep, the start counts as well
-		if err := markNow(l, m); err != nil {
-			cancel()
-			return err
-		}
-	}
-	go func() { ended <- e.Run(ctx) }()
-	if o.Reads {
-		defer cancel()
-		return watchAll(l, m, registry, devices, ended, run)
-	}
-	err := watch(o, l, m, registry, devices, ended, run)
-	cancel()
-	if err != nil { // it is Run's own, if Run has ended
-		return err
-	}
-	if err := <-ended; !errors.Is(err, sweep.ErrStopped) && err != nil {
-		return err
-	}
-	return nil
-}
-
-// watchAll marks when a whole sweep has ended: a home's reads and its command lie far
-// apart, so no part of the sweep holds whole homes.
-func watchAll(l line, m meter, registry *prometheus.Registry, devices *directory.Directory, ended <-chan error, run *runFacts) error {
-	began := time.Now()
-	if err := <-ended; err != nil {
-		return err
-	}
-	run.Wall = time.Since(began)
-	now, err := gather(registry)
-	if err != nil {
-		return err
-	}
-	run.Critical, run.Reads, run.Contacts = int(now.critical), int(now.reads), int(devices.Asked())
-	run.Failed, run.Commits = int(now.failed), now.commits
-	return markNow(l, m)
-}
-
-// watch marks when the warming up is over and when the requests have ended.
-func watch(o options, l line, m meter, registry *prometheus.Registry, devices *directory.Directory, ended <-chan error, run *runFacts) error {
-	const look = 100 * time.Millisecond
+	defer cancel()
 	var began tally
 	var beganAt time.Time
 	var askedBefore uint64
-	for {
-		select {
-		case err := <-ended:
-			return fmt.Errorf("the sweep ended before %d requests: %w", o.Requests, because(err))
-		case <-time.After(look):
-		}
-		now, err := gather(registry)
-		if err != nil {
+	begin := func(now tally) error {
+		began, beganAt, askedBefore = now, time.Now(), devices.Asked()
+		return markNow(l, m)
+	}
+	look := time.Tick(100 * time.Millisecond)
+	if o.Reads {
+		if err := begin(tally{}); err != nil {
 			return err
 		}
+		look = nil // it costs
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	for over := false; ; {
+		select {
+		case err := <-ended:
+			if err != nil || !o.Reads {
+				return errors.Join(fmt.Errorf("the sweep ended before %d requests", o.Requests), err)
+			}
+			over = true
+		case <-look:
+		}
+		now, err := gather(registry)
 		switch {
+		case err != nil:
+			return err
 		case beganAt.IsZero() && now.critical >= float64(o.warmup()):
-			began, beganAt, askedBefore = now, time.Now(), devices.Asked()
-			if err := markNow(l, m); err != nil {
+			if err := begin(now); err != nil {
 				return err
 			}
-		case !beganAt.IsZero() && now.critical >= began.critical+float64(o.Requests):
+		case over || !beganAt.IsZero() && now.critical >= began.critical+float64(o.Requests):
 			run.Wall = time.Since(beganAt)
 			run.Critical, run.Reads = int(now.critical-began.critical), int(now.reads-began.reads)
 			run.Contacts = int(devices.Asked() - askedBefore)
 			run.Failed, run.Commits = int(now.failed), now.commits-began.commits
-			return markNow(l, m)
+			if err := markNow(l, m); err != nil || over {
+				return err
+			}
+			cancel()
+			if err := <-ended; err != nil && !errors.Is(err, sweep.ErrStopped) {
+				return err
+			}
+			return nil
 		}
 	}
-}
-
-// because is why a sweep ended; nil says that it had no more to do.
-func because(err error) error {
-	if err == nil {
-		return errors.New("it had nothing left to do")
-	}
-	return err
 }
 
 // tally is what the engine's metrics count.

@@ -92,31 +92,19 @@ func startSampler() (*sampler, error) {
 		return nil, err
 	}
 	s := &sampler{}
-	failed := make(chan error, 1)
+	first := make(chan error, 1) // of the first round
 	go func() {
 		runtime.LockOSThread() // its CPU clock is the thread's
-		for {
-			if err := s.round(do); err != nil {
-				failed <- err
-				return
+		for err := error(nil); err == nil; {
+			err = s.round(do)
+			select {
+			case first <- err:
+			default:
 			}
 			time.Sleep(samplePause)
 		}
 	}()
-	for len(s.first()) == 0 {
-		select {
-		case err := <-failed:
-			return nil, err
-		case <-time.After(samplePause):
-		}
-	}
-	return s, nil
-}
-
-func (s *sampler) first() []time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.samples[0]
+	return s, <-first
 }
 
 func (s *sampler) round(do [operations]func() error) error {

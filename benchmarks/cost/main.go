@@ -1,41 +1,39 @@
-// Command cost says what one critical Service Request costs, and how far that is
-// from what its cryptography costs alone; and likewise the first contact with a meter,
-// and a whole home as a sweep does it.
+// Command cost measures what one critical Service Request costs, and how far that is from the
+// cost of its cryptography alone. It measures the same for the first contact with a meter, and
+// for a whole home as a sweep does it.
 //
 //	go run ./benchmarks/cost [--requests N] [--homes N] [--meters M] [--json]
 //
-// It starts two processes of itself: the simulated DCC with its meters, and the
-// engine with a plan of M electricity meters. Between them is what is between them
-// on the night: loopback HTTP, DUIS XML, XMLDSig, GBCS, the SMKI service; the
-// engine's journal is durable, its pacer and its circuits are on. The engine is the
-// real one, opened and run as safemode sweep does it.
+// It starts two processes of itself: the simulated DCC with its meters, and the engine with
+// a plan of M electricity meters. They talk as on the night: loopback HTTP, DUIS XML, XMLDSig,
+// GBCS, the SMKI service. The engine's journal is durable, its pacer and its circuits are on.
+// The engine is the real one, opened and run as safemode sweep does it.
 //
 // # What is counted
 //
-// First the contact with the meters: for each of them the engine's directory asks the
-// SMKI service for the device's two certificates and proves them; the simulator makes
+// First comes the contact with the meters. For each of them the engine's directory asks the
+// SMKI service for the device's two certificates and verifies them; the simulator makes
 // the device's keys from the seed and issues both certificates.
 //
-// Then one critical request (SRV 1.6 to Credit) for each of these meters, their keys
-// being known: Transform, its Pre-Command, Send Command, its acknowledgement, the
-// device's Response at the inbox, the outcome and the verdict in the journal. The
-// direction is narrowed to 1.6, so there are no reads.
+// Then comes one critical request (SRV 1.6 to Credit) for each of these meters, whose keys are
+// now known: Transform, its Pre-Command, Send Command, its acknowledgement, the device's
+// Response at the inbox, the outcome and the verdict in the journal. The direction is narrowed
+// to 1.6, so there are no reads.
 //
-// At last, with two new processes, whole homes: all that a sweep does for a meter it
-// has never met, its contact, its reads and its critical request. All homes are read before
-// the first is switched, so the marks are the start and the end of a whole sweep.
+// Last come whole homes, with two new processes: all that a sweep does for a new meter, which
+// is its contact, its reads and its critical request. All homes are read before the first is
+// switched, so the marks are the start and the end of a whole sweep.
 //
-// CPU is user plus system time of a whole process between two marks: for requests, when a
-// tenth more than N have warmed it up and when N more have ended.
+// CPU is user plus system time of a whole process between two marks. For requests, the first
+// mark is set after a warm-up, a tenth of N requests and at least 100, and the second after N more.
 //
 // # The floor
 //
-// The floor is the bare public-key cryptography that neither side can leave out,
-// timed in the same process during the same seconds: a thread of its own does one
-// operation of each kind every few milliseconds and reads its own CPU clock; its
-// time is taken off the process's. Hashes, MACs, XML and HTTP are not in the floor.
-// That of one XML signature, which is measured by itself, is ECDSA and SHA-256 of the
-// bytes that are digested.
+// The floor is the bare public-key cryptography that neither side can leave out. It is timed
+// in the same process during the same seconds: a thread of its own does one operation of
+// each kind every few milliseconds and reads its own CPU clock. Its time is subtracted from
+// the process's. Hashes, MACs, XML and HTTP are not in the floor. The floor of one XML signature,
+// which is measured by itself, is ECDSA and SHA-256 of the bytes that are digested.
 package main
 
 import (
@@ -53,22 +51,24 @@ import (
 	"runtime"
 	"time"
 
+	"safemode/cmd/rehearsal"
 	"safemode/engine/heap"
 	"safemode/servicerequests/smki"
 )
 
 // options are what the command line says; both children get them.
 type options struct {
-	Requests int
-	Homes    int // instead of requests, or beside them; 0: none
-	Meters   int
-	Reads    bool // whole homes are swept, reads included, and no meter is met before
-	Rate     float64
-	InFlight int
-	Workers  int
-	Seed     uint64
-	Profile  string // folder; empty: none
-	Postgres string // address of a sweep that is not there yet; empty: none
+	Requests  int
+	Homes     int // instead of requests, or beside them; 0: none
+	Meters    int
+	Reads     bool // whole homes are swept, reads included, and no meter is met before
+	Rate      float64
+	InFlight  int
+	Workers   int
+	Seed      uint64
+	XMLRounds int    // in which XML is signed and verified
+	Profile   string // folder; empty: none
+	Postgres  string // address of a sweep that is not there yet; empty: none
 
 	Dir       string // of the run: PKI, plan, journal, custody
 	DUIS      string // the simulator's addresses, for the engine
@@ -90,7 +90,7 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == roleFlag {
 		return runRole(ctx, args[1])
 	}
-	var o options
+	o := options{XMLRounds: 4000}
 	var asJSON, keep bool
 	var against, table string
 	f := flag.NewFlagSet("cost", flag.ContinueOnError)
@@ -236,7 +236,7 @@ func measure(ctx context.Context, o options) (m *measurement, err error) {
 		}
 		m.journal.Kept = float64(kept.Size()) / float64(h.Meters)
 	}
-	m.xml, err = measureXML()
+	m.xml, err = measureXML(o.XMLRounds)
 	return m, err
 }
 
@@ -245,79 +245,50 @@ func play(ctx context.Context, o options) (r outcome, err error) {
 	if err := prepare(o); err != nil {
 		return r, err
 	}
-	simulator, err := startRole(ctx, "simulator", o)
+	var fault error // the first; nobody is asked anything after it
+	defer func() { err = errors.Join(err, fault) }()
+	simulator, err := startRole(ctx, "simulator", o, &fault)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, simulator.end()) }()
 	var at addresses
-	if err := simulator.receive(&at); err != nil {
-		return r, err
-	}
+	simulator.receive(&at)
 	o.DUIS, o.SMKI = at.DUIS, at.SMKI
-	engine, err := startRole(ctx, "engine", o)
+	engine, err := startRole(ctx, "engine", o, &fault)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, engine.end()) }()
 	if !o.Reads {
-		if r.contact, err = between(engine, simulator); err != nil {
-			return r, err
-		}
+		r.contact = between(engine, simulator)
 	}
 	var inbox string
-	if err := engine.receive(&inbox); err != nil {
-		return r, err
-	}
-	if err := simulator.ask(order{RespondTo: inbox}, nil); err != nil {
-		return r, err
-	}
-	if err := engine.send(order{}); err != nil {
-		return r, err
-	}
-	if r.work, err = between(engine, simulator); err != nil {
-		return r, err
-	}
-	if err := engine.receive(&r.facts); err != nil {
-		return r, err
-	}
-	if err := engine.receive(&r.engineRSS); err != nil {
-		return r, err
-	}
-	return r, simulator.ask(order{Peak: true}, &r.simulatorRSS)
+	engine.receive(&inbox)
+	simulator.ask(order{RespondTo: inbox}, nil)
+	engine.send(order{})
+	r.work = between(engine, simulator)
+	engine.receive(&r.facts)
+	engine.receive(&r.engineRSS)
+	simulator.ask(order{Peak: true}, &r.simulatorRSS)
+	return r, nil
 }
 
 // between collects what both processes used between the engine's next two marks.
-func between(engine, simulator *role) (p part, err error) {
+func between(engine, simulator *role) part {
 	var marks [2][2]usage
 	for i := range marks {
-		if err := engine.receive(&marks[i][0]); err != nil {
-			return p, err
-		}
-		if err := simulator.ask(order{Mark: true}, &marks[i][1]); err != nil {
-			return p, err
-		}
-		if err := engine.send(order{}); err != nil {
-			return p, err
-		}
+		engine.receive(&marks[i][0])
+		simulator.ask(order{Mark: true}, &marks[i][1])
+		engine.send(order{})
 	}
-	return part{marks[1][0].since(marks[0][0]), marks[1][1].since(marks[0][1])}, nil
+	return part{marks[1][0].since(marks[0][0]), marks[1][1].since(marks[0][1])}
 }
 
 // prepare writes the PKI and the plan of a run.
 func prepare(o options) error {
-	files, err := smki.TestFolder{Seed: fmt.Appendf(nil, "cost %d", o.Seed)}.Files()
-	if err != nil {
+	if _, err := rehearsal.WritePKI(filepath.Join(o.Dir, "pki"), smki.TestFolder{Seed: rehearsal.Seed(o.Seed)}); err != nil {
 		return err
-	}
-	for name, text := range files {
-		path := filepath.Join(o.Dir, "pki", filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			return err
-		}
 	}
 	if err := os.MkdirAll(filepath.Join(o.Dir, "custody"), 0o700); err != nil {
 		return err
@@ -332,6 +303,7 @@ type role struct {
 	in      io.WriteCloser
 	enc     *json.Encoder
 	dec     *json.Decoder
+	fault   *error // of the run: once there is one, nothing is sent or waited for
 }
 
 // order is what a role is told. The zero order is to go on.
@@ -343,7 +315,7 @@ type order struct {
 
 const roleFlag = "--role"
 
-func startRole(ctx context.Context, name string, o options) (*role, error) {
+func startRole(ctx context.Context, name string, o options, fault *error) (*role, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -364,33 +336,32 @@ func startRole(ctx context.Context, name string, o options) (*role, error) {
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
-	r := &role{name, c, in, json.NewEncoder(in), json.NewDecoder(out)}
-	return r, r.send(o)
+	r := &role{name, c, in, json.NewEncoder(in), json.NewDecoder(out), fault}
+	r.send(o)
+	return r, nil
 }
 
-func (r *role) send(v any) error {
-	if err := r.enc.Encode(v); err != nil {
-		return fmt.Errorf("%s: %w", r.name, err)
-	}
-	return nil
-}
+func (r *role) send(v any) { r.unless(func() error { return r.enc.Encode(v) }) }
 
-func (r *role) receive(v any) error {
-	if err := r.dec.Decode(v); err != nil {
-		return fmt.Errorf("the %s has ended early: %w", r.name, err)
+func (r *role) receive(v any) { r.unless(func() error { return r.dec.Decode(v) }) }
+
+// unless does something if there is no fault yet.
+func (r *role) unless(do func() error) {
+	if *r.fault != nil {
+		return
 	}
-	return nil
+	if err := do(); err != nil {
+		*r.fault = fmt.Errorf("the %s has ended early: %w", r.name, err)
+	}
 }
 
 // ask sends an order and waits for what is said to it.
-func (r *role) ask(o order, answer any) error {
-	if err := r.send(o); err != nil {
-		return err
-	}
+func (r *role) ask(o order, answer any) {
 	if answer == nil {
 		answer = new(json.RawMessage)
 	}
-	return r.receive(answer)
+	r.send(o)
+	r.receive(answer)
 }
 
 // end lets the process end and waits for it.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -176,28 +177,44 @@ const (
 	tolerance = 1.1
 )
 
+// named is one of the ratios, with its target; 0: it has none.
+type named struct {
+	name          string
+	ratio, target float64
+}
+
+// ratios are all of them, in one order.
+func (r *result) ratios() []named {
+	all := []named{
+		{"engine over its floor", r.Ratio.Engine, engineTarget},
+		{"both over theirs", r.Ratio.Total, totalTarget},
+		{"XMLDSig sign over its floor", r.XMLDSigRatio.Sign, xmlTarget},
+		{"XMLDSig verify over its floor", r.XMLDSigRatio.Verify, xmlTarget},
+		{"first contact, engine over its floor", r.Contact.Ratio.Engine, 0},
+		{"first contact, both over theirs", r.Contact.Ratio.Total, 0},
+	}
+	if r.Home != nil {
+		all = append(all, named{"a whole home, engine over its floor", r.Home.Ratio.Engine, 0}, named{"a whole home, both over theirs", r.Home.Ratio.Total, 0})
+	}
+	return all
+}
+
 // against says which ratios are worse than recorded ones allow, all of them at once.
 func (r *result) against(recorded *result) error {
 	var faults []error
-	check := func(name string, now, then, target float64) {
+	before := recorded.ratios()
+	for i, now := range r.ratios() {
+		if i == len(before) {
+			break // no homes were swept then
+		}
+		then := before[i].ratio
 		most, why := slack*then, fmt.Sprintf("%.3g times the recorded %.3f", slack, then)
-		if then <= target {
-			most, why = tolerance*target, fmt.Sprintf("%.3g times the target %v", tolerance, target)
+		if then <= now.target {
+			most, why = tolerance*now.target, fmt.Sprintf("%.3g times the target %v", tolerance, now.target)
 		}
-		if then > 0 && !(now <= most) {
-			faults = append(faults, fmt.Errorf("%s: %.3f, more than %s", name, now, why))
+		if then > 0 && !(now.ratio <= most) {
+			faults = append(faults, fmt.Errorf("%s: %.3f, more than %s", now.name, now.ratio, why))
 		}
-	}
-	const none = 0 // no target
-	check("engine over its floor", r.Ratio.Engine, recorded.Ratio.Engine, engineTarget)
-	check("both over theirs", r.Ratio.Total, recorded.Ratio.Total, totalTarget)
-	check("XMLDSig sign over its floor", r.XMLDSigRatio.Sign, recorded.XMLDSigRatio.Sign, xmlTarget)
-	check("XMLDSig verify over its floor", r.XMLDSigRatio.Verify, recorded.XMLDSigRatio.Verify, xmlTarget)
-	check("first contact, engine over its floor", r.Contact.Ratio.Engine, recorded.Contact.Ratio.Engine, none)
-	check("first contact, both over theirs", r.Contact.Ratio.Total, recorded.Contact.Ratio.Total, none)
-	if r.Home != nil && recorded.Home != nil {
-		check("a whole home, engine over its floor", r.Home.Ratio.Engine, recorded.Home.Ratio.Engine, none)
-		check("a whole home, both over theirs", r.Home.Ratio.Total, recorded.Home.Ratio.Total, none)
 	}
 	if failed := r.failed(); failed > 0 {
 		faults = append(faults, fmt.Errorf("%d requests failed", failed))
@@ -279,18 +296,21 @@ func (m *measurement) table(out io.Writer, r result) error {
 	line := func(what, figure, target string, holds bool) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", what, figure, target, verdict(holds))
 	}
-	line("engine over its floor", fmt.Sprintf("%.3f", r.Ratio.Engine), fmt.Sprintf("at most %v", engineTarget), r.Ratio.Engine <= engineTarget)
-	line("both over theirs", fmt.Sprintf("%.3f", r.Ratio.Total), fmt.Sprintf("at most %v", totalTarget), r.Ratio.Total <= totalTarget)
-	line("XMLDSig sign over its floor", fmt.Sprintf("%.3f", r.XMLDSigRatio.Sign), fmt.Sprintf("at most %v", xmlTarget), r.XMLDSigRatio.Sign <= xmlTarget)
-	line("XMLDSig verify over its floor", fmt.Sprintf("%.3f", r.XMLDSigRatio.Verify), fmt.Sprintf("at most %v", xmlTarget), r.XMLDSigRatio.Verify <= xmlTarget)
-	line(fmt.Sprintf("journal, us CPU (%.1f records, %.1f kB, %d in a transaction)", r.JournalRecords, r.JournalKB, r.JournalBatch),
-		fmt.Sprintf("%.1f", r.JournalUS), fmt.Sprintf("at most %d", journalTarget), r.JournalUS <= journalTarget)
-	if r.JournalPG > 0 {
-		line("the same into PostgreSQL, this side's us CPU", fmt.Sprintf("%.1f", r.JournalPG), fmt.Sprintf("at most %d", databaseTarget), r.JournalPG <= databaseTarget)
+	atMost := func(what string, figure, target float64) {
+		line(what, fmt.Sprintf("%.1f", figure), fmt.Sprintf("at most %v", target), figure <= target)
 	}
-	line("written to disk for a critical request, kB", fmt.Sprintf("%.1f", r.WrittenKB), fmt.Sprintf("at most %d", writtenTarget), r.WrittenKB <= writtenTarget)
+	for _, n := range r.ratios() {
+		if n.target > 0 {
+			line(n.name, fmt.Sprintf("%.3f", n.ratio), fmt.Sprintf("at most %v", n.target), n.ratio <= n.target)
+		}
+	}
+	atMost(fmt.Sprintf("journal, us CPU (%.1f records, %.1f kB, %d in a transaction)", r.JournalRecords, r.JournalKB, r.JournalBatch), r.JournalUS, journalTarget)
+	if r.JournalPG > 0 {
+		atMost("the same into PostgreSQL, this side's us CPU", r.JournalPG, databaseTarget)
+	}
+	atMost("written to disk for a critical request, kB", r.WrittenKB, writtenTarget)
 	if r.JournalKept > 0 {
-		line("kept in the journal for a meter, kB", fmt.Sprintf("%.1f", r.JournalKept), fmt.Sprintf("at most %d", keptTarget), r.JournalKept <= keptTarget)
+		atMost("kept in the journal for a meter, kB", r.JournalKept, keptTarget)
 	}
 	line("critical Service Requests a second", fmt.Sprintf("%.0f", r.RequestsPerSecond),
 		fmt.Sprintf("at least %d on 2 quiet cores", paceTarget), r.RequestsPerSecond >= paceTarget)
@@ -299,15 +319,11 @@ func (m *measurement) table(out io.Writer, r result) error {
 
 // String lists the operations that there are.
 func (n count) String() string {
-	text := ""
+	var all []string
 	for op, times := range n {
-		if times == 0 {
-			continue
+		if times != 0 {
+			all = append(all, fmt.Sprintf("%.3g x %s", times, operationNames[op]))
 		}
-		if text != "" {
-			text += ", "
-		}
-		text += fmt.Sprintf("%.3g x %s", times, operationNames[op])
 	}
-	return text
+	return strings.Join(all, ", ")
 }

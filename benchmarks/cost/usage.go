@@ -2,16 +2,14 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/metrics"
 	"runtime/pprof"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,7 +64,7 @@ func (m meter) read() (u usage, err error) {
 	samples := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}, {Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(samples)
 	u.Objects, u.Bytes = samples[0].Value.Uint64(), samples[1].Value.Uint64()
-	u.Written, err = procNumber("/proc/self/io", "write_bytes:")
+	u.Written, err = written()
 	return u, err
 }
 
@@ -81,22 +79,22 @@ func cpuClock(id int32) (time.Duration, error) {
 // peakRSS is the most memory that this process has had at once, in bytes. Rusage
 // would count what the process was before it became this program.
 func peakRSS() (int64, error) {
-	n, err := procNumber("/proc/self/status", "VmHWM:")
-	return n << 10, err
-}
-
-// procNumber is the number that follows a name in one of the kernel's files.
-func procNumber(file, name string) (int64, error) {
-	text, err := os.ReadFile(file)
+	self, err := procfs.Self()
 	if err != nil {
 		return 0, err
 	}
-	fields := strings.Fields(string(text))
-	i := slices.Index(fields, name)
-	if i < 0 || i+1 == len(fields) {
-		return 0, fmt.Errorf("%s has no %s", file, name)
+	status, err := self.NewStatus()
+	return int64(status.VmHWM), err
+}
+
+// written is what this process has handed to the storage, in bytes.
+func written() (int64, error) {
+	self, err := procfs.Self()
+	if err != nil {
+		return 0, err
 	}
-	return strconv.ParseInt(fields[i+1], 10, 64)
+	done, err := self.IO()
+	return int64(done.WriteBytes), err
 }
 
 // profile is of what a role does between its marks.

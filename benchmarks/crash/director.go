@@ -1,22 +1,34 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"safemode/engine/direction"
 )
 
-// director runs two machines and sees to it that the one that acts dies, rests or loses its
-// database, again and again. It is one goroutine: who waits for something tends to the
-// machines meanwhile.
+// points are where the program can be told to kill itself.
+var points = [...]string{
+	"before commit", "after commit", "before append", "after append",
+	"before counter", "after counter", "before post", "after post", "before keep", "after keep",
+}
+
+// postsPerMeter is how many POSTs one meter takes at least, so that the work lasts for
+// all kills.
+const postsPerMeter = 7
+
+// director runs the machines and sees to it that the one that acts dies, again and again; of
+// two, that it rests or loses its database as well. It is one goroutine: who waits for
+// something tends to the machines meanwhile.
 type director struct {
 	s      *scene
 	r      *Result
@@ -28,10 +40,6 @@ type director struct {
 	looked time.Time
 	died   time.Time       // when a machine last killed itself
 	after  []time.Duration // from each kill to the first message of another run
-}
-
-func newDirector(s *scene, random *rand.Rand, r *Result) *director {
-	return &director{s: s, r: r, random: random}
 }
 
 // run kills the acting machine as often as is wanted, and lets the sweep then come to its
@@ -65,37 +73,31 @@ func (d *director) run(ctx context.Context) error {
 
 // until tends to the machines until something holds.
 func (d *director) until(ctx context.Context, longest time.Duration, what string, holds func() bool) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(longest)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			return fmt.Errorf("%s: not after %v: %s", what, longest, d.told())
-		case <-ctx.Done():
-			return ctx.Err()
+	err := poll(ctx, longest, 20*time.Millisecond, func() (bool, error) {
+		if holds() {
+			return true, nil
 		}
-		if err := d.tend(ctx); err != nil {
-			return err
-		}
+		return false, d.watch(ctx)
+	})
+	if err != nil {
+		err = fmt.Errorf("until %s: %w%s", what, err, d.told())
 	}
-	return nil
+	return err
 }
 
 // told is the last that the machines have said.
 func (d *director) told() (all string) {
 	for _, n := range d.s.machine {
 		if n.now != nil {
-			text := n.now.text(&n.now.log)
+			text := n.now.log.String()
 			all += fmt.Sprintf("\n%s: %s", n.name, text[max(0, len(text)-1500):])
 		}
 	}
 	return all
 }
 
-// tend starts machines that have ended, and looks which one acts.
-func (d *director) tend(ctx context.Context) error {
+// watch starts machines that have ended, and looks which one acts.
+func (d *director) watch(ctx context.Context) error {
 	for i, n := range d.s.machine {
 		switch {
 		case n.now == nil && !d.ended && !(d.quiet && i > 0) && time.Now().After(n.again):
@@ -146,18 +148,23 @@ func (d *director) note(ctx context.Context, n *node) error {
 	p := n.now
 	d.s.acting.CompareAndSwap(n, nil)
 	n.now, n.again = nil, time.Now().Add(time.Duration(100+d.random.IntN(400))*time.Millisecond)
-	text := p.text(&p.log)
+	text := p.log.String()
 	switch {
 	case p.err == nil:
 		d.ended = true
 	case killed(p.err):
 		n.died, d.died = p.at, p.at
-	case errors.Is(halted(p, nil), errUnbelieved):
+		if d.alone() && !d.quiet { // it dies while it starts as well
+			d.count(n.crashAt)
+		}
+	case strings.Contains(text, "messages of the DCC are not believed"): // it ran for longer without the second certificate than a kill should let it
 		d.r.Halts++
-		return d.s.goOn(ctx)
-	case fenced(text):
+		return d.s.goOn(ctx, n)
+	case !d.alone() && fenced(text):
 		d.r.Fenced++
 	case n.disturbed && exitCode(p.err) == 1: // it was starting, and lost its database
+	case exitCode(p.err) == 3 && strings.Contains(text, direction.ErrNotApproved.Error()): // it stood by when the other halted
+	case exitCode(p.err) == 3 && strings.Contains(text, direction.ErrNotApproved.Error()): // it stood by when the other halted
 	default:
 		return fmt.Errorf("the sweep ended by itself on machine %s: %w: %s", n.name, p.err, text)
 	}
@@ -192,26 +199,41 @@ func (d *director) look(ctx context.Context) {
 func ready(ctx context.Context, operations string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+operations+"/readyz", http.NoBody)
-	if err != nil {
-		return false
-	}
-	reply, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return false
-	}
-	_ = reply.Body.Close()
-	return reply.StatusCode == http.StatusOK
+	_, err := get(ctx, "http://"+operations+"/readyz")
+	return err == nil
 }
+
+// alone says whether there is one machine, which nobody takes over from.
+func (d *director) alone() bool { return len(d.s.machine) == 1 }
+
+// count counts a kill at a point; empty: at any instant.
+func (d *director) count(at string) string {
+	at, _, _ = strings.Cut(cmp.Or(at, "any instant"), ":")
+	d.r.Kills++
+	d.r.At[at]++
+	return at
+}
+
+var errEnded = errors.New("the sweep ended before all kills: take more meters")
 
 // disturb waits until a machine acts, lets it do its share, and does one thing to it.
 func (d *director) disturb(ctx context.Context) (said string, err error) {
-	var n *node
-	if err := d.until(ctx, 2*time.Minute, "a machine acts", func() bool { n = d.s.acting.Load(); return n != nil || d.ended }); err != nil {
+	kills, n := d.r.Kills, d.s.machine[0]
+	starts := d.alone() && d.random.IntN(8) == 0 // now and then it dies while it starts
+	acts := func() bool {
+		if !starts {
+			n = d.s.acting.Load()
+		}
+		return n != nil && n.now != nil || d.ended || d.alone() && d.r.Kills > kills
+	}
+	if err := d.until(ctx, 2*time.Minute, "a machine acts", acts); err != nil {
 		return "", err
 	}
-	if d.ended {
-		return "", errors.New("the sweep ended before all kills: take more meters")
+	switch {
+	case d.ended:
+		return "", errEnded
+	case d.r.Kills > kills:
+		return "while it started", nil
 	}
 	run, crashAt, line := int(n.run.Load()), n.crashAt, n.line
 	most := 2 * time.Second * time.Duration(d.share()) / time.Duration(d.s.pace())
@@ -226,15 +248,17 @@ func (d *director) disturb(ctx context.Context) (said string, err error) {
 	}
 	switch {
 	case d.ended:
-		return "", errors.New("the sweep ended before all kills: take more meters")
+		return "", errEnded
+	case gone() && d.alone():
+		return cmp.Or(crashAt, "it ended by itself"), nil
 	case gone() && !n.died.IsZero():
 		return d.taken(ctx, n, run, crashAt, n.died)
 	case gone():
 		return "machine " + n.name + " ended by itself", nil
 	}
 	what := d.random.IntN(10)
-	if crashAt != "" {
-		what = 9 // the point was not passed so often
+	if crashAt != "" || d.alone() {
+		what = 9 // the point was not passed so often, or there is no other machine
 	}
 	lease := d.s.lease
 	switch what {
@@ -267,8 +291,12 @@ func (d *director) disturb(ctx context.Context) (said string, err error) {
 		return "suspended for a moment", errors.Join(err, process.Signal(syscall.SIGCONT))
 	default:
 		began := time.Now()
+		n.crashAt = ""
 		n.now.kill()
-		return d.taken(ctx, n, run, "any instant", began)
+		if d.alone() {
+			return "any instant", d.watch(ctx)
+		}
+		return d.taken(ctx, n, run, "", began)
 	}
 }
 
@@ -280,9 +308,7 @@ func (d *director) wait(ctx context.Context, long time.Duration) error {
 
 // taken waits until another run sends after a kill, and notes how long that took.
 func (d *director) taken(ctx context.Context, n *node, run int, at string, since time.Time) (string, error) {
-	d.r.Kills++
-	at, _, _ = strings.Cut(at, ":")
-	d.r.At[at]++
+	at = d.count(at)
 	first, err := d.other(ctx, run, since)
 	if err != nil {
 		return at, err

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"safemode/devicesim"
 	"safemode/engine/audit"
 	"safemode/engine/journal"
 	"safemode/engine/record"
@@ -25,13 +26,6 @@ type truth struct {
 	Supplier servicerequests.EUI `json:"registered_supplier"`
 }
 
-// tally is the part of the simulator's summary that is judged by.
-type tally struct {
-	Executed          map[string]int `json:"executed"`
-	Refused           map[string]int `json:"refused"`
-	ForbiddenCommands int            `json:"forbidden_commands"`
-}
-
 // complain says what is wrong, as it is found.
 func complain(format string, args ...any) { fmt.Fprintf(os.Stderr, "crash: "+format+"\n", args...) }
 
@@ -42,12 +36,11 @@ func (s *scene) judge(ctx context.Context, person *operator, r *Result) error {
 		return err
 	}
 	defer j.Close()
-	folded, err := report.Fold(j.Records(ctx, 1))
+	rep, err := report.Read(j.Records(ctx, 1))
 	if err != nil {
 		return err
 	}
 	signed := map[string]int{} // commands, by SRV
-	sent := map[[32]byte]bool{}
 	taken := map[[32]byte]bool{}
 	ordered := map[string]bool{}                  // by the name it was given under
 	leaving := map[[32]byte]servicerequests.EUI{} // the meter that a message is for
@@ -56,11 +49,11 @@ func (s *scene) judge(ctx context.Context, person *operator, r *Result) error {
 			return err
 		}
 		switch rec.Kind {
-		case record.SignedCommand:
-			signed[rec.Service.SRV()]++
-			sent[sha256.Sum256(rec.Body)], leaving[sha256.Sum256(rec.Body)] = true, rec.Device
-		case record.Request:
-			sent[sha256.Sum256(rec.Body)], leaving[sha256.Sum256(rec.Body)] = true, rec.Device
+		case record.Request, record.SignedCommand:
+			leaving[sha256.Sum256(rec.Body)] = rec.Device
+			if rec.Kind == record.SignedCommand {
+				signed[rec.Service.SRV()]++
+			}
 		case record.Operator:
 			body, err := record.Decode[record.OrderBody](rec)
 			if err != nil {
@@ -71,19 +64,19 @@ func (s *scene) judge(ctx context.Context, person *operator, r *Result) error {
 			taken[sha256.Sum256(rec.Body)] = true
 		}
 	}
-	s.judgeWire(r, sent, taken)
+	s.judgeWire(r, leaving, taken)
 	s.judgeOrders(r, person, ordered, leaving)
-	if err := s.judgeJournal(ctx, r, folded); err != nil {
+	if err := s.judgeJournal(ctx, r, rep); err != nil {
 		return err
 	}
-	if err := s.judgeMeters(ctx, r, person, folded); err != nil {
+	if err := s.judgeMeters(ctx, r, person, rep); err != nil {
 		return err
 	}
 	return s.judgeEffects(r, signed)
 }
 
 // judgeWire holds what went by against the journal.
-func (s *scene) judgeWire(r *Result, sent, taken map[[32]byte]bool) {
+func (s *scene) judgeWire(r *Result, leaving map[[32]byte]servicerequests.EUI, taken map[[32]byte]bool) {
 	s.wire.mu.Lock()
 	defer s.wire.mu.Unlock()
 	s.inbox.mu.Lock()
@@ -95,7 +88,7 @@ func (s *scene) judgeWire(r *Result, sent, taken map[[32]byte]bool) {
 	}
 	for digest, n := range s.wire.bodies {
 		r.Repeated += n - 1
-		if !sent[digest] {
+		if _, known := leaving[digest]; !known {
 			r.CountersReused++
 			complain("a message was on the wire that the journal does not know: %x", digest)
 		}
@@ -136,7 +129,7 @@ func (s *scene) judgeOrders(r *Result, person *operator, ordered map[string]bool
 }
 
 // judgeJournal has the journal audited.
-func (s *scene) judgeJournal(ctx context.Context, r *Result, folded *report.Report) error {
+func (s *scene) judgeJournal(ctx context.Context, r *Result, rep *report.Report) error {
 	a, err := audit.Run(ctx, audit.Options{
 		Journal: s.journal(), CustodyDir: s.custody(), SignerLog: s.path("signer/signer.db"),
 	})
@@ -152,7 +145,7 @@ func (s *scene) judgeJournal(ctx context.Context, r *Result, folded *report.Repo
 			r.CountersReused += int(c.Faulty)
 		}
 	}
-	if n := folded.Summary.Counters.Reused; n > 0 {
+	if n := rep.Summary.Counters.Reused; n > 0 {
 		r.CountersReused += n
 		complain("the report counts %d counters reused", n)
 	}
@@ -160,9 +153,9 @@ func (s *scene) judgeJournal(ctx context.Context, r *Result, folded *report.Repo
 }
 
 // judgeMeters holds every verdict against the meter. Nobody has pressed a button.
-func (s *scene) judgeMeters(ctx context.Context, r *Result, person *operator, folded *report.Report) error {
+func (s *scene) judgeMeters(ctx context.Context, r *Result, person *operator, rep *report.Report) error {
 	r.Verdicts = map[string]int{}
-	for _, m := range folded.Meters {
+	for _, m := range rep.Meters {
 		body, err := get(ctx, fmt.Sprintf("http://%s/sim/v1/devices/%v", s.control, m.Device))
 		if err != nil {
 			return err
@@ -180,9 +173,9 @@ func (s *scene) judgeMeters(ctx context.Context, r *Result, person *operator, fo
 			complain("%v is called %s: %s", m.Device, m.Verdict.Verdict, reason)
 		}
 	}
-	if len(folded.Meters) != s.meters {
-		r.VerdictMismatches += max(1, s.meters-len(folded.Meters))
-		complain("the report has %d meters", len(folded.Meters))
+	if len(rep.Meters) != s.meters {
+		r.VerdictMismatches += max(1, s.meters-len(rep.Meters))
+		complain("the report has %d meters", len(rep.Meters))
 	}
 	return nil
 }
@@ -223,26 +216,26 @@ func (s *scene) judgeEffects(r *Result, signed map[string]int) error {
 	select {
 	case <-s.sim.ended:
 	case <-time.After(time.Minute):
-		return fmt.Errorf("the simulator does not end: %s", s.sim.text(&s.sim.log))
+		return fmt.Errorf("the simulator does not end: %s", &s.sim.log)
 	}
-	var t tally
-	if err := json.Unmarshal([]byte(s.sim.text(&s.sim.out)), &t); err != nil {
-		return fmt.Errorf("the simulator's summary: %w: %s", err, s.sim.text(&s.sim.out))
+	var did devicesim.Summary
+	if err := json.Unmarshal([]byte(s.sim.out.String()), &did); err != nil {
+		return fmt.Errorf("the simulator's summary: %w: %s", err, &s.sim.out)
 	}
-	if n := t.Refused["replay"]; n > 0 {
+	if n := int(did.Refused["replay"]); n > 0 {
 		r.DoubleEffects += n
 		complain("meters refused %d commands as replays", n)
 	}
 	for _, service := range []servicerequests.Service{servicerequests.SwitchToCredit, servicerequests.ActivateEmergencyCredit, servicerequests.ArmSupply} {
 		srv := service.SRV()
-		if n := t.Executed[srv] - signed[srv]; n > 0 {
+		if n := int(did.Executed[srv]) - signed[srv]; n > 0 {
 			r.DoubleEffects += n
-			complain("meters carried out %d commands of SRV %s, %d were signed", t.Executed[srv], srv, signed[srv])
+			complain("meters carried out %d commands of SRV %s, %d were signed", did.Executed[srv], srv, signed[srv])
 		}
 	}
-	if t.ForbiddenCommands > 0 {
-		r.DoubleEffects += t.ForbiddenCommands
-		complain("meters were sent %d forbidden commands", t.ForbiddenCommands)
+	if n := int(did.ForbiddenCommands); n > 0 {
+		r.DoubleEffects += n
+		complain("meters were sent %d forbidden commands", n)
 	}
 	return nil
 }

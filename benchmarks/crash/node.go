@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -25,6 +25,8 @@ type node struct {
 
 	run atomic.Int64 // number of its process among all; the wire looks at it
 
+	certain bool // its process was started with all the DCC's certificates
+
 	// What follows is the director's.
 	now       *process
 	crashAt   string    // where the process kills itself; empty: nowhere
@@ -45,8 +47,6 @@ func (s *scene) machines(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	s.wire, s.inbox = newWire(http.StatusOK), newWire(http.StatusNoContent)
-	var inboxes []string
 	for i := range s.nodes {
 		n := &node{name: string(rune('A' + i)), config: s.path("safemode.yaml"), journal: s.path("journal.db"), custody: s.path("custody")}
 		if i > 0 {
@@ -57,7 +57,7 @@ func (s *scene) machines(ctx context.Context) (err error) {
 				return err
 			}
 		}
-		if n.sends, err = s.wire.listen(ctx, func() int { return int(n.run.Load()) }, s.duis); err != nil {
+		if n.sends, err = s.wire.listen(ctx, func() int { return int(n.run.Load()) }, func() string { return s.duis }); err != nil {
 			return err
 		}
 		if s.cluster != nil {
@@ -67,9 +67,10 @@ func (s *scene) machines(ctx context.Context) (err error) {
 			database := fmt.Sprintf("postgres://safemode@%s/postgres?sslmode=disable", n.line.address)
 			n.journal, n.custody = database+"&sweep=crash", database+"&custody=crash"
 		}
-		s.machine, inboxes = append(s.machine, n), append(inboxes, n.answers)
+		s.machine = append(s.machine, n)
 	}
-	s.deliver, err = s.inbox.listen(ctx, func() int { return 0 }, inboxes...)
+	// As a balancer does that asks which one is ready: where none is, to any.
+	s.deliver, err = s.inbox.listen(ctx, func() int { return 0 }, func() string { return cmp.Or(s.acts(), s.machine[0]).answers })
 	return err
 }
 
@@ -89,12 +90,17 @@ func (s *scene) custody() string {
 	return s.machine[0].custody
 }
 
+// acts is the machine that acts, or the only one; nil: nobody knows.
+func (s *scene) acts() *node {
+	if len(s.machine) == 1 {
+		return s.machine[0]
+	}
+	return s.acting.Load()
+}
+
 // operations is where the operator finds the machine that acts; empty: nobody knows.
 func (s *scene) operations() string {
-	if len(s.machine) == 1 {
-		return s.machine[0].operations
-	}
-	if n := s.acting.Load(); n != nil {
+	if n := s.acts(); n != nil {
 		return n.operations
 	}
 	return ""

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -162,7 +160,7 @@ func (o *operator) decide(ctx context.Context) {
 		if o.random.IntN(2) == 0 {
 			verb = "delete"
 		}
-		if status, _, err := post(ctx, "http://"+o.s.control+"/sim/v1/quarantine/"+h.Ref+"/"+verb, "", nil); err != nil || status != http.StatusNoContent {
+		if status, _, err := ask(ctx, http.MethodPost, "http://"+o.s.control+"/sim/v1/quarantine/"+h.Ref+"/"+verb, "", nil); err != nil || status != http.StatusNoContent {
 			continue
 		}
 		o.decided[h.Ref] = decision{at: time.Now(), deleted: verb == "delete"}
@@ -216,7 +214,7 @@ func (o *operator) give(ctx context.Context) {
 			complain("order: %v", err)
 			continue
 		}
-		status, reply, err := post(ctx, "http://"+at+"/api/v1/sweep/"+next.Action, next.name, body)
+		status, reply, err := ask(ctx, http.MethodPost, "http://"+at+"/api/v1/sweep/"+next.Action, next.name, body)
 		if err != nil { // it is down
 			o.pending = append(rest, o.pending[i:]...)
 			return
@@ -227,7 +225,7 @@ func (o *operator) give(ctx context.Context) {
 		case http.StatusConflict, http.StatusServiceUnavailable: // it is ending, or stands by
 			rest = append(rest, next)
 		case http.StatusUnprocessableEntity:
-			o.refused[next.Action] = reply // it may be too late for it by now
+			o.refused[next.Action] = strings.TrimSpace(string(reply)) // it may be too late for it by now
 		default:
 			complain("order %s: %d %s", next.Action, status, reply)
 		}
@@ -246,24 +244,4 @@ func (o *operator) take(done order) {
 			}
 		}
 	}
-}
-
-// post sends an order, or the simulator a word.
-func post(ctx context.Context, url, by string, body []byte) (status int, reply string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return 0, "", err
-	}
-	if by != "" {
-		request.Header.Set(console.PersonHeader, by)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, "", err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	return response.StatusCode, strings.TrimSpace(string(text)), err
 }

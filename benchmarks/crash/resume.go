@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/prometheus/procfs"
 
 	"safemode/engine/journal"
 	"safemode/engine/record"
@@ -23,7 +23,7 @@ type Resumed struct {
 	FirstSend    float64 `json:"start_to_first_send_seconds"`
 	CPU          float64 `json:"cpu_seconds"`  // used until then: on a shared machine it says more than the clock
 	RSS          int64   `json:"rss_bytes"`    // the most until then
-	Anew         float64 `json:"anew_seconds"` // the same where all records are folded anew, for lack of a state
+	Anew         float64 `json:"anew_seconds"` // the same where all records are read again, for lack of a state
 	AnewCPU      float64 `json:"anew_cpu_seconds"`
 }
 
@@ -37,9 +37,15 @@ func (s *scene) resume(ctx context.Context) (r Resumed, err error) {
 	if err != nil {
 		return r, err
 	}
-	err = s.untilOnSupply(ctx, p, 8)
-	_ = p.command.Process.Kill() // it may have ended
-	<-p.ended
+	err = p.until(ctx, time.Second, func() (bool, error) {
+		var now record.Status
+		body, err := get(ctx, "http://"+s.machine[0].operations+"/api/v1/sweep")
+		if err == nil { // else it does not serve yet
+			err = json.Unmarshal(body, &now)
+		}
+		return err == nil && now.Verdicts[record.VerdictOnSupply] >= 8, nil
+	})
+	p.kill()
 	if err != nil {
 		return r, err
 	}
@@ -87,37 +93,18 @@ func (s *scene) firstSend(ctx context.Context, keeps bool) (st start, err error)
 	if err != nil {
 		return st, err
 	}
-	defer func() {
-		_ = p.command.Process.Kill() // it may have ended
-		<-p.ended
-	}()
-	waits := func(what func() (bool, error), every time.Duration) error {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			if is, err := what(); is || err != nil {
-				return err
-			}
-			select {
-			case <-tick.C:
-			case <-p.ended:
-				return fmt.Errorf("the sweep ended: %w: %s", p.err, p.text(&p.log))
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	}
-	if err := waits(func() (bool, error) { return s.wire.posts() > before, nil }, time.Millisecond); err != nil {
+	defer p.kill()
+	if err := p.until(ctx, time.Millisecond, func() (bool, error) { return s.wire.posts() > before, nil }); err != nil {
 		return st, err
 	}
-	st.seconds, st.rss = time.Since(begun).Seconds(), peakMemory(p.command.Process.Pid)
-	if st.cpu, err = cpuOf(p.command.Process.Pid); err != nil || !keeps {
+	st.seconds = time.Since(begun).Seconds()
+	if st.cpu, st.rss, err = used(p.command.Process.Pid); err != nil || !keeps {
 		return st, err
 	}
-	return st, waits(func() (bool, error) {
+	return st, p.until(ctx, 100*time.Millisecond, func() (bool, error) {
 		by, err := s.keptBy(ctx)
 		return by > kept, err
-	}, 100*time.Millisecond)
+	})
 }
 
 // keptBy is the number of the record that vouches for the journal's state; 0 if none
@@ -132,47 +119,16 @@ func (s *scene) keptBy(ctx context.Context) (uint64, error) {
 	return r.Seq, err
 }
 
-// cpuOf is the processor time that a process has used.
-func cpuOf(pid int) (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+// used is the processor time that a process has used, in seconds, and the most memory that it
+// has held so far.
+func used(pid int) (cpu float64, rss int64, err error) {
+	p, err := procfs.NewProc(pid)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest) // from the third one on
-	const user, system, ticks = 14 - 3, 15 - 3, 100
-	if len(fields) <= system {
-		return 0, fmt.Errorf("%d fields in /proc/%d/stat", len(fields), pid)
-	}
-	u, err := strconv.ParseFloat(fields[user], 64)
-	if err != nil {
-		return 0, err
-	}
-	k, err := strconv.ParseFloat(fields[system], 64)
-	return (u + k) / ticks, err
-}
-
-// untilOnSupply waits until the journal has that verdict on so many meters.
-func (s *scene) untilOnSupply(ctx context.Context, p *process, meters int) error {
-	for {
-		select {
-		case <-time.After(time.Second):
-		case <-p.ended:
-			return fmt.Errorf("the sweep ended: %w: %s", p.err, p.text(&p.log))
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		body, err := get(ctx, "http://"+s.machine[0].operations+"/api/v1/sweep")
-		if err != nil {
-			continue // not serving yet
-		}
-		_, rest, _ := strings.Cut(string(body), `"on_supply":`)
-		rest = strings.TrimSpace(rest)
-		digits := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
-		if n, err := strconv.Atoi(digits); err == nil && n >= meters {
-			return nil
-		}
-	}
+	times, err1 := p.Stat()
+	status, err2 := p.NewStatus()
+	return times.CPUTime(), int64(status.VmHWM), errors.Join(err1, err2)
 }
 
 // story is what a journal has of one meter that is done.
@@ -289,36 +245,22 @@ func retell(told story, device servicerequests.EUI, counter *uint64, first uint6
 func renumber(rec record.Record, numbers map[uint64]uint64) []byte {
 	switch rec.Kind {
 	case record.Outcome:
-		if body, err := record.Decode[record.OutcomeBody](rec); err == nil {
-			body.Of = numbers[body.Of]
-			return record.Encode(body)
-		}
+		return renumbered(rec, numbers, func(b *record.OutcomeBody) *uint64 { return &b.Of })
 	case record.Unmatched, record.Repeated:
-		if body, err := record.Decode[record.JudgedBody](rec); err == nil {
-			body.Of = numbers[body.Of]
-			return record.Encode(body)
-		}
+		return renumbered(rec, numbers, func(b *record.JudgedBody) *uint64 { return &b.Of })
 	case record.Refused:
-		if body, err := record.Decode[record.RefusedBody](rec); err == nil {
-			body.Of = numbers[body.Of]
-			return record.Encode(body)
-		}
+		return renumbered(rec, numbers, func(b *record.RefusedBody) *uint64 { return &b.Of })
 	case record.Proven:
-		if body, err := record.Decode[record.ProvenBody](rec); err == nil {
-			body.Of = numbers[body.Of]
-			return record.Encode(body)
-		}
+		return renumbered(rec, numbers, func(b *record.ProvenBody) *uint64 { return &b.Of })
 	}
 	return rec.Body
 }
 
-// peakMemory is the most a process has held so far.
-func peakMemory(pid int) int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+func renumbered[B record.Body](rec record.Record, numbers map[uint64]uint64, of func(*B) *uint64) []byte {
+	body, err := record.Decode[B](rec)
 	if err != nil {
-		return 0
+		return rec.Body
 	}
-	_, rest, _ := strings.Cut(string(text), "VmHWM:")
-	kilobytes, _ := strconv.ParseInt(strings.Fields(rest + " 0")[0], 10, 64)
-	return kilobytes << 10
+	*of(&body) = numbers[*of(&body)]
+	return record.Encode(body)
 }

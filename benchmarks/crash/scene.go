@@ -3,25 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"net"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
+	"safemode/cmd/rehearsal"
 	"safemode/engine/journal/store/pgtest"
 	"safemode/servicerequests"
 	"safemode/servicerequests/smki"
@@ -82,7 +75,7 @@ type scene struct {
 	devices     []servicerequests.EUI // of the fleet
 	renewed     time.Time             // when the configuration is to learn of the DCC's second certificate
 	sim         *process
-	signer      *signers // nil: the sweep has the keys
+	signer      *process // nil: the sweep has the keys
 	wire        *wire    // to the DCC
 	inbox       *wire    // from the DCC
 
@@ -92,20 +85,45 @@ type scene struct {
 
 func (s *scene) path(name string) string { return filepath.Join(s.dir, name) }
 
-// newScene builds the program, makes everything that a sweep needs, and starts the
-// simulated DCC.
-func newScene(ctx context.Context, o setup) (s *scene, err error) {
-	s = &scene{setup: o, dir: o.keep}
-	defer func() {
-		if err != nil {
-			s.close() // nothing that was started is left behind
+// startSigner starts the signer that has the sweep's keys.
+func (s *scene) startSigner(ctx context.Context) (err error) {
+	if s.signer, err = s.start(nil, "signer", "serve", "--config", s.path("signer.yaml")); err != nil {
+		return err
+	}
+	return s.signer.untilSaid(ctx, "answers at")
+}
+
+// killSigners kills the signer every few seconds, and has it back soon after, until ctx ends.
+func (s *scene) killSigners(ctx context.Context, random *rand.Rand) (kills int, err error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return kills, nil
+		case <-time.After(time.Second + time.Duration(random.Int64N(int64(4*time.Second)))):
 		}
-	}()
+		if s.signer.kill(); !killed(s.signer.err) {
+			return kills, fmt.Errorf("the signer ended by itself: %w: %s", s.signer.err, &s.signer.log)
+		}
+		kills++
+		time.Sleep(time.Duration(random.Int64N(int64(time.Second))))
+		if err := s.startSigner(context.WithoutCancel(ctx)); err != nil {
+			return kills, err
+		}
+	}
+}
+
+// newScene builds the program, makes everything that a sweep needs, and starts the
+// simulated DCC. Close the scene, also after an error.
+func newScene(ctx context.Context, o setup) (s *scene, err error) {
+	s = &scene{setup: o, dir: o.keep, wire: newWire(http.StatusOK, 0), inbox: newWire(http.StatusNoContent, time.Duration(o.nodes-1)*3*time.Second)} // of two, one may be suspended
 	if o.keep == "" {
 		if s.dir, err = os.MkdirTemp("", "safemode-crash-"); err != nil {
 			return s, err
 		}
 	} else if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return s, err
+	}
+	if s.dir, err = filepath.Abs(s.dir); err != nil {
 		return s, err
 	}
 	s.binary = s.path("safemode")
@@ -129,12 +147,12 @@ func newScene(ctx context.Context, o setup) (s *scene, err error) {
 		return s, err
 	}
 	if !s.measured {
-		if s.signer, err = s.startSigner(ctx, s.seed); err != nil {
+		if err := s.startSigner(ctx); err != nil {
 			return s, err
 		}
 		s.renewed = time.Now().Add(s.lasts() / 2)
 	}
-	return s, s.sim.until(ctx, time.Minute, "answers go to")
+	return s, s.sim.untilSaid(ctx, "answers go to")
 }
 
 // lasts is about how long, in real time, all kills take.
@@ -179,30 +197,29 @@ func (s *scene) renew() error {
 	return nil
 }
 
-// secondCertificate issues the DCC's second certificate.
-func (s *scene) secondCertificate() error {
-	folder, err := smki.LoadFolder(os.DirFS(s.path("pki")))
-	if err != nil {
-		return err
+// renewBy waits until the configuration may know all certificates.
+func (s *scene) renewBy(ctx context.Context) error {
+	select {
+	case <-time.After(time.Until(s.renewed)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
+}
+
+// goOn does what a sweep that has halted so advises: the configuration learns of the
+// certificate, and two approve. A machine that stood by since may not have known it yet.
+func (s *scene) goOn(ctx context.Context, n *node) error {
+	if n.certain {
+		return errors.New("halted: the DCC is not believed, with all its certificates")
 	}
-	first := folder.DCC.XMLSigning.Certificate
-	issuing := smki.Authority{Certificate: folder.Issuing.Certificate, Key: folder.Issuing.Key}
-	second, err := issuing.Issue(smki.Template{
-		EUI: first.EUI, Role: first.Role, Usage: first.Usage, NotBefore: first.NotBefore, NotAfter: first.NotAfter,
-	}, &key.PublicKey)
-	if err != nil {
-		return err
+	if !s.renewed.IsZero() {
+		s.renewed = time.Now()
+		if err := s.renew(); err != nil {
+			return err
+		}
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	return errors.Join(os.WriteFile(s.path("pki/dcc/renewed.pem"), second.PEM(), 0o600),
-		os.WriteFile(s.path("pki/dcc/renewed.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	return s.approve(ctx, "--config", s.machine[0].config, "--journal", s.journal())
 }
 
 // readFleet reads which devices there are.
@@ -226,24 +243,11 @@ func (s *scene) prepare(ctx context.Context) error {
 	if s.measured { // the canary goes the whole way before all are read, and nobody renews
 		canary, deadMan, signerAt = 60, "0s", ""
 	}
+	if err := rehearsal.WriteDirection(s.path("direction.yaml"), smki.TestSupplier, s.meters, time.Now().UTC().Add(-time.Hour)); err != nil {
+		return err
+	}
 	number := fmt.Sprint(s.seed)
-	now := time.Now().UTC()
 	texts := map[string]string{
-		"direction.yaml": fmt.Sprintf(`reference: CRASH
-date: %s
-issuing_body: nobody (rehearsal)
-document_sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
-supplier:
-  eui: %v
-  mpids: [TEST]
-srp: nobody (rehearsal)
-permitted_srvs: ["1.6", "2.5", "7.3", "7.4", "6.2.9", "4.18", "4.13", "8.2"]
-fuels: [electricity, gas]
-maximum_meters: %d
-not_before: %s
-not_after: %s
-clauses: {arm_gas: true}
-`, now.Format(time.DateOnly), smki.TestSupplier, s.meters, now.Add(-time.Hour).Format(time.RFC3339), now.AddDate(5, 0, 0).Format(time.RFC3339)),
 		"signer.yaml": fmt.Sprintf(`identities: [{eui: %v, pki_dir: pki}]
 roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}
 authorities: [pki/ca/root.pem, pki/ca/issuing.pem, pki/ca/device-issuing.pem]
@@ -309,7 +313,7 @@ policy:
 			return err
 		}
 	}
-	return errors.Join(s.approve(ctx), s.secondCertificate(), s.readFleet())
+	return errors.Join(s.approve(ctx), s.readFleet())
 }
 
 // approve has two approve the plan.
@@ -336,6 +340,7 @@ func (s *scene) sweep(n *node, crashAt string) (*process, error) {
 	if err := s.renew(); err != nil {
 		return nil, err
 	}
+	n.certain = s.renewed.IsZero()
 	return s.start([]string{"SAFEMODE_CRASH_AT=" + crashAt},
 		"sweep", "--config", n.config, "--plan", s.path("plan"), "--journal", n.journal)
 }
@@ -346,7 +351,7 @@ func (s *scene) close() {
 	for _, n := range s.machine {
 		n.close()
 	}
-	s.signer.close()
+	s.signer.kill()
 	s.wire.close()
 	s.inbox.close()
 	if s.cluster != nil {
@@ -354,114 +359,4 @@ func (s *scene) close() {
 			complain("the database: %v", err)
 		}
 	}
-}
-
-// process is a running safemode.
-type process struct {
-	command *exec.Cmd
-	ended   chan struct{} // closed once err and at are set
-	err     error
-	at      time.Time
-
-	mu  sync.Mutex
-	out bytes.Buffer // standard output
-	log bytes.Buffer // standard error
-}
-
-type locked struct {
-	p  *process
-	to *bytes.Buffer
-}
-
-// Write implements [io.Writer].
-func (l locked) Write(b []byte) (int, error) {
-	l.p.mu.Lock()
-	defer l.p.mu.Unlock()
-	return l.to.Write(b)
-}
-
-func (s *scene) start(env []string, args ...string) (*process, error) {
-	p := &process{command: exec.Command(s.binary, args...), ended: make(chan struct{})} //nolint:noctx // it is killed by its own end, or by close
-	p.command.Env = append(os.Environ(), env...)
-	p.command.Stdout, p.command.Stderr = locked{p, &p.out}, locked{p, &p.log}
-	if err := p.command.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		defer close(p.ended)
-		p.err = p.command.Wait()
-		p.at = time.Now()
-	}()
-	return p, nil
-}
-
-// kill ends a process that may have ended, or none.
-func (p *process) kill() {
-	if p != nil {
-		_ = p.command.Process.Kill()
-		<-p.ended
-	}
-}
-
-func (p *process) text(of *bytes.Buffer) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return of.String()
-}
-
-// until waits until the process has said something.
-func (p *process) until(ctx context.Context, longest time.Duration, words string) error {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(longest)
-	for !strings.Contains(p.text(&p.log), words) {
-		select {
-		case <-tick.C:
-		case <-p.ended:
-			return fmt.Errorf("%s ended: %w: %s", p.command.Args[1], p.err, p.text(&p.log))
-		case <-deadline:
-			return fmt.Errorf("%s: nothing of %q after %v: %s", p.command.Args[1], words, longest, p.text(&p.log))
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// killed says whether a process ended by SIGKILL.
-func killed(err error) bool {
-	exit, ok := errors.AsType[*exec.ExitError](err)
-	if !ok {
-		return false
-	}
-	status, ok := exit.Sys().(syscall.WaitStatus)
-	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
-}
-
-func freeAddress(ctx context.Context) (string, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
-
-func get(ctx context.Context, url string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	reply, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer reply.Body.Close()
-	body, err := io.ReadAll(reply.Body)
-	if err == nil && reply.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", url, reply.Status)
-	}
-	return body, err
 }

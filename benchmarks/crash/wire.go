@@ -4,20 +4,19 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // wire stands between processes and keeps the digests of what went by.
 type wire struct {
-	taken   int // the status that means so
-	servers []*http.Server
+	taken    int           // the status that means so
+	patience time.Duration // with who takes connections, and answers nothing; 0: without end
+	servers  []*http.Server
 
 	mu       sync.Mutex
 	bodies   map[[32]byte]int       // what was sent on, and how often
@@ -33,13 +32,13 @@ type sending struct {
 	new bool // nobody had sent it before
 }
 
-func newWire(taken int) *wire {
-	return &wire{taken: taken, bodies: map[[32]byte]int{}, last: map[[32]byte]time.Time{}, accepted: map[[32]byte]int{}}
+func newWire(taken int, patience time.Duration) *wire {
+	return &wire{taken: taken, patience: patience, bodies: map[[32]byte]int{}, last: map[[32]byte]time.Time{}, accepted: map[[32]byte]int{}}
 }
 
-// listen hands on what comes to an address of its own: to the first of some others that
-// takes it, as a balancer does. by says who sends now.
-func (w *wire) listen(ctx context.Context, by func() int, to ...string) (address string, err error) {
+// listen hands on what comes to an address of its own to another. by says who sends now, and
+// to who takes it now.
+func (w *wire) listen(ctx context.Context, by func() int, to func() string) (address string, err error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -47,8 +46,8 @@ func (w *wire) listen(ctx context.Context, by func() int, to ...string) (address
 	}
 	type key struct{}
 	proxy := &httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", to[0] },
-		Transport: newBalancer(to),
+		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", to() },
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64, ResponseHeaderTimeout: w.patience},
 		ModifyResponse: func(r *http.Response) error {
 			if digest, ok := r.Request.Context().Value(key{}).([32]byte); ok && r.StatusCode == w.taken {
 				w.mu.Lock()
@@ -78,60 +77,11 @@ func (w *wire) listen(ctx context.Context, by func() int, to ...string) (address
 		w.mu.Unlock()
 		r = r.WithContext(context.WithValue(r.Context(), key{}, digest))
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		proxy.ServeHTTP(rw, r)
 	})}
 	w.servers = append(w.servers, server)
 	go func() { _ = server.Serve(l) }() // ends with close
 	return l.Addr().String(), nil
-}
-
-// balancer is a transport to the first of some addresses that takes a request: one that
-// cannot be reached, or says that it stands by, is left out.
-type balancer struct {
-	to        []string
-	first     atomic.Int64 // the one that took the last
-	transport *http.Transport
-}
-
-func newBalancer(to []string) *balancer {
-	b := &balancer{to: to, transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	if len(to) > 1 { // one that is suspended takes connections, and answers nothing
-		b.transport.ResponseHeaderTimeout = 3 * time.Second
-	}
-	return b
-}
-
-// RoundTrip implements [http.RoundTripper].
-func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
-	first := int(b.first.Load())
-	for i := 0; ; i++ {
-		at := (first + i) % len(b.to)
-		next := r.Clone(r.Context())
-		next.URL.Host = b.to[at]
-		if r.GetBody != nil {
-			var err error
-			if next.Body, err = r.GetBody(); err != nil {
-				return nil, err
-			}
-		}
-		reply, err := b.transport.RoundTrip(next)
-		var dial *net.OpError
-		away := errors.As(err, &dial) && dial.Op == "dial" || err == nil && reply.StatusCode == http.StatusServiceUnavailable
-		if away && i < len(b.to)-1 {
-			if reply != nil {
-				_ = reply.Body.Close() // nobody reads it
-			}
-			continue
-		}
-		switch {
-		case err == nil && !away:
-			b.first.Store(int64(at))
-		case err != nil && !away: // it may have taken it, or is suspended: another one next time
-			b.first.Store(int64(at+1) % int64(len(b.to)))
-		}
-		return reply, err
-	}
 }
 
 func (w *wire) close() {

@@ -12,7 +12,7 @@ func TestRun(t *testing.T) {
 		t.Skip("builds and runs the command: left out by -short")
 	}
 	var out bytes.Buffer
-	args := []string{"--meters", "3000", "--against", "400", "--exchanges", "60", "--idle", "100ms", "--json"}
+	args := []string{"--meters", "1000", "--against", "200", "--exchanges", "40", "--idle", "100ms", "--json"}
 	if err := run(t.Context(), args, &out); err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func TestRun(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatalf("%v: %s", err, &out)
 	}
-	if r.Meters != 3000 || r.Against != 400 || r.ReadySeconds <= 0 || r.RSS < 5 || r.RSS > 1000 ||
+	if r.Meters != 1000 || r.Against != 200 || r.ReadySeconds <= 0 || r.RSS < 5 || r.RSS > 1000 ||
 		r.PerSecond.Meters <= 0 || r.PerSecond.Against <= 0 || r.Ratio <= 0 || r.CPU.Meters <= 0 {
 		t.Errorf("%+v", r)
 	}

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // sim is one simulator in a process of its own, and its User.
@@ -132,34 +134,22 @@ func (s *sim) round(ctx context.Context, n int) error {
 
 // cpu returns the processor time of the process so far, in seconds.
 func (s *sim) cpu() (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.process.Process.Pid))
+	p, err := procfs.NewProc(s.process.Process.Pid)
 	if err != nil {
 		return 0, err
 	}
-	_, after, _ := strings.Cut(string(text), ") ") // the name may hold blanks
-	fields := strings.Fields(after)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat: %q", s.process.Process.Pid, text)
-	}
-	const ticks = 100 // a second, on every Linux
-	user, err := strconv.Atoi(fields[11])
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.Atoi(fields[12])
-	return float64(user+system) / ticks, err
+	used, err := p.Stat()
+	return used.CPUTime(), err
 }
 
 // peak returns the most memory that the process ever had, in MB.
 func (s *sim) peak() (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.Process.Pid))
+	p, err := procfs.NewProc(s.process.Process.Pid)
 	if err != nil {
 		return 0, err
 	}
-	_, after, _ := strings.Cut(string(text), "VmHWM:")
-	line, _, _ := strings.Cut(after, "kB")
-	kilobytes, err := strconv.Atoi(strings.TrimSpace(line))
-	return float64(kilobytes) / 1000, err
+	status, err := p.NewStatus()
+	return float64(status.VmHWM) / 1e6, err
 }
 
 // behind returns how late what meters do by themselves is.

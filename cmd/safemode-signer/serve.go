@@ -24,7 +24,7 @@ func program(streams stdio) signercmd.Program {
 			o.Log = log
 			t, err := token.Open(ctx, o)
 			if err != nil {
-				return nil, err
+				return nil, tokenError(err)
 			}
 			return opened{t}, nil
 		},
@@ -35,5 +35,6 @@ func program(streams stdio) signercmd.Program {
 type opened struct{ *token.Token }
 
 func (o opened) Signer(ctx context.Context, uri string, public *ecdsa.PublicKey) (crypto.Signer, error) {
-	return o.Token.Signer(ctx, uri, public)
+	key, err := o.Token.Signer(ctx, uri, public)
+	return key, tokenError(err)
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"maps"
@@ -12,11 +14,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"safemode/cmd/rehearsal"
+	"safemode/engine"
 	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests/smki"
@@ -45,16 +48,23 @@ func (n numbers) whole() numbers {
 // they are those of the simulated meters.
 func TestNumbersAgree(t *testing.T) {
 	long(t)
-	s := newScene(t, ofWhole(60, 150), 5, referenceSpeed)
-	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
-	sim := s.sim(t)
-	p := start(t, append(s.sweepArgs("safemode.yaml", "plan", "journal.db"), "--stay", "5m")...)
-	news := s.lastNews(t, p)
-	p.until("finished", func() bool {
-		var status record.Status
-		body, err := tryGet("http://" + s.operations + "/api/v1/sweep")
-		return err == nil && json.Unmarshal(body, &status) == nil && status.State == "finished"
-	})
+	r := jumping(t, ofWhole(60, 150), 5, rehearsal.Options{})
+	conf := r.Settings(true, 0)
+	r.Point(&conf)
+	o := r.engineOptions(t, &conf)
+	o.Clock, o.Stay = r.Clock, longest
+	e, err := engine.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Sim.SetRespondTo(e.InboxURL())
+	ctx, leave := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- errors.Join(e.Run(ctx), e.Close()) }()
+	defer leave()
+	s := &scene{dir: r.Dir, meters: r.Fleet.Len(), control: r.Sim.ControlAddr(), operations: strings.TrimPrefix(e.OperationsURL(), "http://")}
+	news := s.lastNews(t)
+	until(t, "finished", longest, func() bool { return s.status(t).State == "finished" })
 	fromStatus := ofStatus(s.status(t))
 	sources := map[string]numbers{"page": ofPage(t, string(get(t, "http://"+s.operations+"/")))}
 	metrics := ofMetrics(scrape(t, s.operations))
@@ -85,8 +95,9 @@ func TestNumbersAgree(t *testing.T) {
 	}
 	sources["reports"] = reported
 	truth := s.truth(t, readMeters(t, out))
-	if r := p.signal(syscall.SIGINT); r.code != exitDone {
-		t.Errorf("interrupted after the end: exit %d: %s", r.code, r.err)
+	leave()
+	if err := <-ended; err != nil {
+		t.Errorf("interrupted after the end: %v", err)
 	}
 	sources["live news"] = ofPage(t, <-news)
 
@@ -117,7 +128,6 @@ func TestNumbersAgree(t *testing.T) {
 	if fromStatus["meters"] != s.meters || sum("/meters") != s.meters || fromStatus["armed"] == 0 || sum("/armed") != fromStatus["armed"] {
 		t.Errorf("of %d meters: %v", s.meters, fromStatus)
 	}
-	stopSim(t, sim)
 }
 
 func ofStatus(status record.Status) numbers {
@@ -270,14 +280,12 @@ func (s *scene) truth(t *testing.T, planned []meterLine) numbers {
 }
 
 // lastNews follows the page's live news to their end, and gives the last.
-func (s *scene) lastNews(t *testing.T, p *process) <-chan string {
+func (s *scene) lastNews(t *testing.T) <-chan string {
 	t.Helper()
-	var reply *http.Response
-	p.until("answering", func() (ok bool) {
-		var err error
-		reply, err = http.Get("http://" + s.operations + "/live")
-		return err == nil
-	})
+	reply, err := http.Get("http://" + s.operations + "/live")
+	if err != nil {
+		t.Fatal(err)
+	}
 	last := make(chan string, 1)
 	go func() {
 		defer reply.Body.Close()

@@ -43,7 +43,7 @@ func forgeJournal(t *testing.T, path string, p *plan.Plan, targets []plan.Target
 		records = append(records, record.Record{At: now, Kind: record.Rejected, Body: p.Rejected[i].Body()})
 	}
 	records = append(records, record.Record{At: now, Kind: record.Opened, Body: record.Encode(record.Opening{
-		SweepID: p.SweepID(), PlanSHA256: p.SHA256, Environment: p.Environment, ClockAnchor: now, ClockSpeed: 1,
+		SweepID: p.SweepID(), PlanSHA256: p.SHA256, Environment: p.Environment, ClockAnchor: now, ClockSpeed: smallSpeed,
 		Originators: p.Originators, ResumesLeft: 1000, ApprovedUntil: now.AddDate(9, 0, 0), StoreFirst: true,
 	})})
 	if err := errors.Join(j.Commit(t.Context(), records...), j.Close()); err != nil {

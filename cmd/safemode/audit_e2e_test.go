@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,9 @@ import (
 	"safemode/servicerequests"
 )
 
+// sweptMeters are enough for each kind of record.
+const sweptMeters = 50
+
 // swept is the folder of a small demo, made once.
 var swept = sync.OnceValues(func() (string, error) {
 	path, err := program()
@@ -27,7 +31,7 @@ var swept = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(filepath.Dir(path), "swept")
-	out, err := exec.Command(path, "demo", "--meters", "60", "--seed", "3", "--retries", "short", "--out", dir).CombinedOutput()
+	out, err := exec.Command(path, "demo", "--meters", strconv.Itoa(sweptMeters), "--seed", "3", "--retries", "short", "--out", dir).CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("demo: %w: %s", err, out)
 	}
@@ -36,8 +40,8 @@ var swept = sync.OnceValues(func() (string, error) {
 
 // forge copies the demo's journal into a new one, with a chain of its own, and lets
 // change do what it likes to the records on the way: it returns what to write in
-// place of each. Ten records make a segment.
-func forge(t *testing.T, change func(record.Record) []record.Record) string {
+// place of each. So many records make a segment.
+func forge(t *testing.T, segment int, change func(record.Record) []record.Record) string {
 	t.Helper()
 	dir, err := swept()
 	if err != nil {
@@ -49,7 +53,7 @@ func forge(t *testing.T, change func(record.Record) []record.Record) string {
 	}
 	defer from.Close()
 	path := filepath.Join(t.TempDir(), "forged.db")
-	to, err := journal.Open(path, journal.Options{})
+	to, err := journal.Open(path, journal.Options{Unsynced: true, Linger: time.Hour, BatchLimit: segment})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,11 +65,7 @@ func forge(t *testing.T, change func(record.Record) []record.Record) string {
 		if r.Kind == record.State { // it vouches for rows of the table
 			continue
 		}
-		if to.Append(change(r)...); to.Last()%10 == 0 {
-			if err := to.Commit(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
+		to.Append(change(r)...)
 	}
 	rows, r, err := from.State(t.Context())
 	if err != nil {
@@ -121,7 +121,7 @@ func TestAuditOfASweep(t *testing.T) {
 // What was done to the file without its chain is named by the record and the deed.
 func TestAuditNamesWhatWasDoneToARecord(t *testing.T) {
 	long(t)
-	whole, err := os.ReadFile(forge(t, func(r record.Record) []record.Record { return []record.Record{r} }))
+	whole, err := os.ReadFile(forge(t, 10, func(r record.Record) []record.Record { return []record.Record{r} }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestAuditSeesThroughAForgedChain(t *testing.T) {
 			}
 			return []record.Record{*r}
 		}},
-		"plan of another size": {"plan", "the plan has 60 targets", func(r *record.Record, nth int) []record.Record {
+		"plan of another size": {"plan", fmt.Sprintf("the plan has %d targets", sweptMeters), func(r *record.Record, nth int) []record.Record {
 			if r.Kind == record.Target && nth == first {
 				return nil
 			}
@@ -247,7 +247,7 @@ func TestAuditSeesThroughAForgedChain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			counts := map[record.Kind]int{}
-			path := forge(t, func(r record.Record) []record.Record {
+			path := forge(t, 1000, func(r record.Record) []record.Record {
 				counts[r.Kind]++
 				return c.change(&r, counts[r.Kind]-1)
 			})
@@ -259,7 +259,7 @@ func TestAuditSeesThroughAForgedChain(t *testing.T) {
 	}
 	t.Run("answered before it was known", func(t *testing.T) {
 		var held *record.Record
-		path := forge(t, func(r record.Record) []record.Record {
+		path := forge(t, 1000, func(r record.Record) []record.Record {
 			switch {
 			case held == nil && r.Kind == record.Request:
 				held = &r
@@ -283,7 +283,7 @@ func TestAuditSeesThroughAForgedChain(t *testing.T) {
 // the histories.
 func TestRestoreDrill(t *testing.T) {
 	long(t)
-	s, sim := referenceScene(t, fewMeters())
+	s, sim := patientScene(t, fewMeters(), brisk)
 	// What was answered after the backup is not answered again: it is waited for.
 	s.configure(t, "safemode.yaml", "response_wait_electricity:", "response_wait_gas: 2h\n  response_wait_electricity:")
 	p := s.sweep(t)

@@ -16,7 +16,7 @@ import (
 func TestPagesInABrowser(t *testing.T) {
 	long(t)
 	b := openBrowser(t)
-	s := newScene(t, 120, 5, referenceSpeed)
+	s := newScene(t, 60, 5, referenceSpeed)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	sim := s.sim(t)
 	p := start(t, append(s.sweepArgs("safemode.yaml", "plan", "journal.db"), "--stay", "5m")...)
@@ -36,7 +36,7 @@ func TestPagesInABrowser(t *testing.T) {
 	b.scripts(false)
 	b.show(base + "/")
 	text := b.text()
-	for _, part := range []string{"paused", "Without scripts this page loads itself again", "of 120 meters have a verdict", "the sweep is paused since"} {
+	for _, part := range []string{"paused", "Without scripts this page loads itself again", "of 60 meters have a verdict", "the sweep is paused since"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("without scripts the page lacks %q:\n%s", part, text)
 		}

@@ -18,10 +18,7 @@ func TestCallsGoOutAndComeBack(t *testing.T) {
 	long(t)
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
-	if r := safemode(t, "", "demo", "--meters", "60", "--seed", "1", "--out", path("demo")); r.code != exitDone {
-		t.Fatalf("exit %d: %s", r.code, r.err)
-	}
-	journal := path("demo/journal.db")
+	journal := putFile(t, path("journal.db"), mustRead(t, filepath.Join(referenceDemo(t, fewMeters()).dir, "journal.db")))
 	before := mustRead(t, journal)
 	must(t, "", "calls", "list", "--journal", journal, "--out", path("list.csv"))
 	must(t, "", "calls", "list", "--journal", journal, "--out", path("list.xlsx"))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"syscall"
 	"testing"
 
 	"safemode/engine/journal/store/pgtest"
@@ -13,8 +14,8 @@ import (
 // handed back. A copy is refused before two have approved that very one.
 func TestCustodyPlaces(t *testing.T) {
 	long(t)
-	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c)
+	c := pgtest.Fresh(t)
+	p := newPair(t, c, 10)
 	s := p.scene
 	refuses(t, exitUsage, "name a new one", "", "custody", "new", "--custody-dir", p.custody)
 	refuses(t, exitUsage, `custody "": want 1 to 64`, "", "custody", "new", "--custody-dir", c.Database())
@@ -25,7 +26,14 @@ func TestCustodyPlaces(t *testing.T) {
 
 	start(t, s.sweepArgs("one.yaml", "plan", "journal.db")...).wait().says(t, exitRefused, "it goes with a journal in the same database")
 
-	p.start(t, 0).succeeds()
+	// sends has a sweep send some more, and ends it.
+	sends := func() {
+		t.Helper()
+		begun := p.start(t, 0)
+		p.untilSent(0, len(p.nodes[0].wire.posts())+10)
+		begun.signal(syscall.SIGINT).says(t, exitInterrupted, "drained")
+	}
+	sends()
 	type line struct {
 		Originator string
 		HighWater  uint64 `json:"high_water"`
@@ -61,7 +69,7 @@ func TestCustodyPlaces(t *testing.T) {
 		s.approve(t, "plan", person, "--accept", "--config", s.path("one.yaml"), "--journal", p.at)
 	}
 	must(t, "", "custody", "accept", "--config", s.path("one.yaml"), "--plan", s.path("plan"), "--journal", p.at, "--by", "A. Person")
-	p.start(t, 0).succeeds()
+	sends()
 	p.custody = moved
 	audited(t, exitDone, "--journal", p.at, "--custody-dir", moved, "--config", s.path("one.yaml"))
 

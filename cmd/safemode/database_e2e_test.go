@@ -22,12 +22,13 @@ import (
 func TestSweepInADatabase(t *testing.T) {
 	long(t)
 	c := pgtest.Start(t)
-	s, sim := referenceScene(t, fewMeters())
+	// A server that crashed is there again sooner than the lease ends.
+	s, sim := referenceScene(t, ofWhole(30, 120), "custody_dir: custody", "custody_dir: custody\njournal: {lease: 5s}")
 	address := c.Address("winter")
 	args := append(s.sweepArgs("safemode.yaml", "plan", ""), "--journal", address)
 	refuses(t, exitUsage, "no tables of safemode", "", "audit", "--journal", address)
 	p := start(t, args...)
-	s.untilDone(t, p, 20)
+	s.untilSent(t, p, 50)
 	listed := func() (lines []sweepLine) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(must(t, "", "sweeps", "--database", c.Database(), "--json")), &lines); err != nil {
@@ -40,7 +41,7 @@ func TestSweepInADatabase(t *testing.T) {
 	}
 	c.Stop(t)
 	c.Serve(t) // takes longer than the sweep is without something to commit
-	s.untilDone(t, p, 40)
+	s.untilSent(t, p, 50)
 
 	// It is suspended for longer than its lease, and another takes the journal over.
 	if err := p.command.Process.Signal(syscall.SIGSTOP); err != nil {
@@ -114,12 +115,12 @@ func TestDatabaseFailsOver(t *testing.T) {
 				onlyWhole(t) // the tests of package store fail over in every way
 			}
 			t.Parallel()
-			first := pgtest.Start(t)
+			first := pgtest.Start(t, "fsync=on")
 			second := first.Standby(t)
 			s, sim := referenceScene(t, fewMeters())
 			address := first.Address("failover", second)
 			p := start(t, append(s.sweepArgs("safemode.yaml", "plan", ""), "--journal", address, "--verbose")...)
-			s.untilDone(t, p, 20)
+			s.untilSent(t, p, 50)
 			if !strings.Contains(p.err.String(), "commits wait for second at this machine (streaming, sync)") {
 				t.Errorf("it does not say for whom commits wait: %s", p.err.String())
 			}
@@ -128,7 +129,7 @@ func TestDatabaseFailsOver(t *testing.T) {
 					t.Fatal(err)
 				}
 				second.Stop(t)
-				s.untilDone(t, p, 40)
+				s.untilSent(t, p, 50)
 			}
 			first.Stop(t)
 			if !waits {

@@ -28,6 +28,9 @@ const (
 	referenceSpeed = 600
 )
 
+// brisk is the speed of a scene that must come to the verdicts of a demo, and has much to wait for.
+const brisk = 1200
+
 // hasty is the speed of a sweep that a scene has only to end, whatever it finds: on a busy
 // machine some reads come too late by a clock as fast as this.
 const hasty = 2400
@@ -36,7 +39,8 @@ const hasty = 2400
 func referenceMeters() int { return ofWhole(120, 300) }
 
 // fewMeters is how many meters sweeps have that are cut off, or are there for something else.
-func fewMeters() int { return ofWhole(60, 120) }
+// A fleet of fewer has no meter in trouble.
+func fewMeters() int { return ofWhole(50, 120) }
 
 // rehearsed is a demo that has ended.
 type rehearsed struct {

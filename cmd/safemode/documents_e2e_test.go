@@ -23,7 +23,11 @@ import (
 // has started when its address answers or its file is there.
 const prelude = `set -euo pipefail
 go() {
-	if [ "$1 $2" = "build -o" ]; then
+	if [ -n "$PROGRAM" ] && [ "$1 ${2:-}" = "run ./cmd/safemode" ]; then
+		(cd "$TREE" && "$PROGRAM" "${@:3}")
+	elif [ -n "$PROGRAM" ] && [ "$1 $2 ${4:-}" = "build -o ./cmd/safemode" ]; then
+		cp "$PROGRAM" "$3"
+	elif [ "$1 $2" = "build -o" ]; then
 		local out
 		out="$(realpath -m "$3")"
 		(cd "$TREE" && command go build -o "$out" "${@:4}")
@@ -49,7 +53,7 @@ trap 'code=$?; [ $code = 0 ] || echo "$at: exit $code" >&2' EXIT
 // TestDocumentsRun runs the shell blocks of each document, one after another as one
 // script, in a new folder beside a copy of config. Addresses are free ones. What a document
 // has run in the background is a scene of a minute: without -whole TestDocuments alone
-// looks at such documents.
+// looks at such documents, and the program under test stands for what go would build.
 func TestDocumentsRun(t *testing.T) {
 	long(t)
 	outside.Program(t, "bash", "bash")
@@ -76,7 +80,7 @@ func TestDocumentsRun(t *testing.T) {
 				t.Parallel()
 				var settings []string
 				if database && pgtest.Installed() {
-					c := pgtest.Start(t, "fsync=off")
+					c := pgtest.Start(t)
 					c.MakeDatabase(t, "sweeps")
 					settings = []string{"PGHOST=" + c.Dir, "PGUSER=safemode"}
 				}
@@ -171,7 +175,14 @@ func runScript(t *testing.T, script string, settings ...string) {
 	defer cancel()
 	bash := exec.CommandContext(ctx, "bash", putFile(t, filepath.Join(dir, "script"), []byte(script)))
 	bash.Dir = clone
-	bash.Env = append(append(os.Environ(), "TREE="+root), settings...)
+	built, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *whole {
+		built = ""
+	}
+	bash.Env = append(append(os.Environ(), "TREE="+root, "PROGRAM="+built), settings...)
 	bash.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	group := func() error { return syscall.Kill(-bash.Process.Pid, syscall.SIGKILL) }
 	bash.Cancel = group

@@ -186,6 +186,7 @@ var ordinary = strings.Fields("awk cat cd cp curl date echo export grep mkdir mv
 // TestDocuments looks each command of each document up: the command, its flags and the
 // files of the tree that it names must be there.
 func TestDocuments(t *testing.T) {
+	t.Parallel()
 	for _, path := range documents(t) {
 		blocks, inText := readDocument(t, path)
 		text, err := os.ReadFile(filepath.Join(tree, path))

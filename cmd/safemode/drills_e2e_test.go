@@ -45,9 +45,7 @@ func TestDrills(t *testing.T) {
 			}
 			env.Setenv("PATH", filepath.Dir(path)+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("TERM", "xterm")
-			now := time.Now().UTC()
-			env.Setenv("SOON", now.Add(2*time.Hour).Format(time.RFC3339))
-			env.Setenv("SECONDS", now.Add(6*time.Second).Format(time.RFC3339))
+			env.Setenv("SOON", time.Now().UTC().Add(2*time.Hour).Format(time.RFC3339))
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
@@ -120,8 +118,13 @@ func makeNight(ts *testscript.TestScript, _ bool, args []string) {
 	approvePlan(ts, false, nil)
 }
 
-// makeFolder is makeNight but for the plan: folder [FLAG...] [-- LINE...]
+// makeFolder is makeNight but for the plan: folder [FLAG...] [-- LINE...]. It sets SECONDS: when
+// a sweep that is planned and begun at once has sent for some seconds, by how fast this was.
 func makeFolder(ts *testscript.TestScript, _ bool, args []string) {
+	begun := time.Now()
+	defer func() {
+		ts.Setenv("SECONDS", time.Now().Add(4*time.Second+8*time.Since(begun)).UTC().Format(time.RFC3339))
+	}()
 	var lines []string
 	if i := slices.Index(args, "--"); i >= 0 {
 		args, lines = args[:i], args[i+1:]

@@ -139,6 +139,7 @@ func testPKI(t *testing.T) keyFiles {
 }
 
 func TestDUISSignVectors(t *testing.T) {
+	t.Parallel()
 	known := publishedKeys(t)
 	own := testPKI(t)
 	for _, path := range permittedSamples(t) {
@@ -293,6 +294,7 @@ func TestDUISVerifyVectors(t *testing.T) {
 }
 
 func TestDUISVerifyNamesTheCertificate(t *testing.T) {
+	t.Parallel()
 	dir := keyFiles{t.TempDir()}
 	root, key := newAuthority(t, smki.TestMarker+" ROOT"), newKey(t)
 	template := smki.Template{Role: smki.UserXMLSigning, EUI: smki.TestSupplier, Usage: smki.DigitalSignature}

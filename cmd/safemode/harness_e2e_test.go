@@ -15,12 +15,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"safemode/cmd/rehearsal"
+	"safemode/engine/journal/store/pgtest"
 	"safemode/engine/report"
 	"safemode/servicerequests/smki"
 )
@@ -50,7 +50,7 @@ var program = sync.OnceValues(func() (string, error) {
 
 // sideBySide is how many tests run at the same time if -parallel is not given. They wait for
 // processes and clocks more than they compute: one for each processor would leave those idle.
-const sideBySide = 4
+const sideBySide = 6
 
 // whole has every test run in its long form. .ci/run gives it.
 var whole = flag.Bool("whole", false, "run the long form of tests: larger sweeps, every profile and alert, programs built anew")
@@ -81,7 +81,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	code := m.Run()
+	code := pgtest.M{M: m}.Run()
 	if built != "" {
 		os.RemoveAll(built)
 	}
@@ -231,6 +231,20 @@ type scene struct {
 	meters                                 int
 	speed                                  float64
 	duis, smki, control, inbox, operations string // host:port
+
+	settings []string // of its programs' environment, beside the test's own
+}
+
+// start runs a command line in the background, with the scene's settings.
+func (s *scene) start(t *testing.T, args ...string) *process {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(path, args...)
+	command.Env = append(os.Environ(), s.settings...)
+	return startCommand(t, command)
 }
 
 func (s *scene) path(name string) string { return filepath.Join(s.dir, name) }
@@ -282,6 +296,11 @@ limits:
 	for region, rate := range c.Limits.Regions {
 		text += fmt.Sprintf("    %s: {per_second: %g, burst: %d}\n", region, rate.PerSecond, rate.Burst)
 	}
+	if s.speed > 100 {
+		// No wave's rule pauses the sweep for want of answers. While it is paused, cut off or held
+		// up by a busy machine such a clock runs on, and what is under way comes too late.
+		text += "waves: {abort: {no_response: {ratio: 1, min_sample: 20, action: pause}}}\n"
+	}
 	p := c.Policy
 	list := func(ladder []time.Duration) string {
 		return strings.ReplaceAll(strings.Trim(fmt.Sprint(ladder), "[]"), " ", ", ")
@@ -304,11 +323,15 @@ limits:
 }
 
 // freeAddress is a loopback address that nobody listened at a moment ago. It is below the
-// ports that connections are given, so that none of another test takes it meanwhile.
+// ports that connections are given, so that none of another test takes it meanwhile, and in a
+// block that no other process of these tests has.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	for range 1000 {
-		address := fmt.Sprintf("127.0.0.1:%d", 20_000+(os.Getpid()*100+int(ports.Add(1)))%12_000)
+	ports.Lock()
+	defer ports.Unlock()
+	for ports.next != ports.end || ports.claim() {
+		address := fmt.Sprintf("127.0.0.1:%d", ports.next)
+		ports.next++
 		if l, err := net.Listen("tcp", address); err == nil {
 			_ = l.Close()
 			return address
@@ -318,12 +341,32 @@ func freeAddress(t *testing.T) string {
 	return ""
 }
 
-var ports atomic.Int64
+// ports are those of one block after the other.
+var ports portBlocks
+
+type portBlocks struct {
+	sync.Mutex
+	next, end int
+	held      []net.Listener // a name for each block: it is free again when this process ends
+}
+
+// claim takes another block.
+func (p *portBlocks) claim() bool {
+	const blocks, size, first = 120, 100, 20_000
+	for n := range blocks {
+		if l, err := net.Listen("unix", fmt.Sprintf("@safemode tests, ports %d", n)); err == nil {
+			p.held = append(p.held, l)
+			p.next, p.end = first+n*size, first+(n+1)*size
+			return true
+		}
+	}
+	return false
+}
 
 // sim starts the scene's simulated DCC and waits until it serves.
 func (s *scene) sim(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := start(t, append([]string{
+	p := s.start(t, append([]string{
 		"sim", "--fleet", s.path("fleet.csv"), "--pki", s.path("pki"), "--listen", s.duis, "--smki-listen", s.smki,
 		"--control", s.control, "--respond-to", "http://" + s.inbox + "/smartdcc/duis", "--speed", fmt.Sprint(s.speed),
 	}, args...)...)
@@ -384,7 +427,7 @@ func (s *scene) sweepArgs(config, plan, journal string) []string {
 // sweep starts the scene's sweep.
 func (s *scene) sweep(t *testing.T) *process {
 	t.Helper()
-	return start(t, s.sweepArgs("safemode.yaml", "plan", "journal.db")...)
+	return s.start(t, s.sweepArgs("safemode.yaml", "plan", "journal.db")...)
 }
 
 // report is the summary and the meters of a journal.
@@ -399,6 +442,13 @@ func (s *scene) report(t *testing.T, journal string) (report.Summary, []meterLin
 func (s *scene) requests(t *testing.T) float64 {
 	t.Helper()
 	return sumOf(scrape(t, s.control), "devicesim_requests_total")
+}
+
+// untilSent waits until the running sweep has sent so many more.
+func (s *scene) untilSent(t *testing.T, p *process, more float64) {
+	t.Helper()
+	sent := s.requests(t)
+	p.until("sending", func() bool { return s.requests(t) >= sent+more })
 }
 
 // get reads a URL.

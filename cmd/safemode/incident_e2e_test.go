@@ -41,7 +41,7 @@ func TestIncident(t *testing.T) {
 	long(t)
 	dir := t.TempDir()
 	out := filepath.Join(dir, "demo")
-	r := start(t, "demo", "--meters", "80", "--seed", "5", "--retries", "short", "--faults", "north-outage", "--json", "--out", out).wait()
+	r := start(t, "demo", "--meters", "50", "--seed", "5", "--retries", "short", "--faults", "north-outage", "--json", "--out", out).wait()
 	if r.code != exitDone {
 		t.Fatalf("demo: exit %d: %s", r.code, r.err)
 	}
@@ -57,7 +57,7 @@ func TestIncident(t *testing.T) {
 	if err := json.Unmarshal(desk["incident.json"], &what); err != nil {
 		t.Fatal(err)
 	}
-	if what.SweepID != summary.SweepID || !what.Drill || what.Environment != "simulator" || what.Meters != 80 || what.State != "finished" || len(what.Versions) != 1 || what.Since.IsZero() {
+	if what.SweepID != summary.SweepID || !what.Drill || what.Environment != "simulator" || what.Meters != 50 || what.State != "finished" || len(what.Versions) != 1 || what.Since.IsZero() {
 		t.Errorf("%+v", what)
 	}
 	sent, failed, total := 0, 0, 0
@@ -104,7 +104,7 @@ func TestIncident(t *testing.T) {
 	}
 
 	_, meters := readCSV(t, filepath.Join(out, "meters.csv"))
-	if len(meters) != 80 {
+	if len(meters) != 50 {
 		t.Fatalf("%d meters", len(meters))
 	}
 	for _, files := range []map[string][]byte{desk, keys} {

@@ -29,6 +29,7 @@ func runJudge(t *testing.T, name string, args ...string) (string, error) {
 }
 
 func TestXSDAcceptsWhatIsBuilt(t *testing.T) {
+	t.Parallel()
 	xmllint := outside.Program(t, "xmllint", "libxml2-utils")
 	pki := testPKI(t)
 	dir := t.TempDir()
@@ -52,6 +53,7 @@ var judgedSamples = []string{
 }
 
 func TestXmlsecJudges(t *testing.T) {
+	t.Parallel()
 	xmlsec := outside.Program(t, "xmlsec1", "xmlsec1")
 	p := publishedKeys(t)
 	dir := t.TempDir()
@@ -117,6 +119,7 @@ func TestDCCToolJudges(t *testing.T) {
 // OpenSSL reads what pki init writes: it can tell keys, names and chains of
 // authorities apart, though it knows nothing of the SMKI.
 func TestOpenSSLReadsThePKI(t *testing.T) {
+	t.Parallel()
 	openssl := outside.Program(t, "openssl", "openssl")
 	supplier := testPKI(t)
 	dir := filepath.Dir(supplier.dir)

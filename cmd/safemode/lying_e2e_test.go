@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,12 +13,10 @@ import (
 	"safemode/cmd/rehearsal"
 	"safemode/config"
 	"safemode/devicesim/fault"
-	"safemode/devicesim/fleet"
 	"safemode/engine"
 	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
-	"safemode/servicerequests/smki"
 )
 
 // lied is a small sweep against a simulator that lies.
@@ -38,32 +35,13 @@ func sweepLiar(t *testing.T, profile string) lied {
 	if err != nil {
 		t.Fatal(err)
 	}
-	population, err := fleet.Generate(fleet.Options{Meters: 10, Seed: 5})
-	if err != nil {
-		t.Fatal(err)
-	}
 	core, logs := observer.New(zapcore.WarnLevel)
-	r := &dryRun{Rehearsal: &rehearsal.Rehearsal{Options: rehearsal.Options{
-		Dir: t.TempDir(), Supplier: smki.TestSupplier, Seed: 5, Fleet: population, Faults: faults,
-		Clock: rehearsal.NewClock(time.Time{}, 0), Log: zap.New(core),
+	r := jumping(t, 10, 5, rehearsal.Options{
+		Faults: faults, Log: zap.New(core),
 		Forbidden: func(device servicerequests.EUI, useCase string) {
 			t.Errorf("%v got %s with a valid signature", device, useCase)
 		},
-	}}}
-	if err := writeFleet(population, filepath.Join(r.Dir, "fleet.csv"), filepath.Join(r.Dir, "portfolio.csv")); err != nil {
-		t.Fatal(err)
-	}
-	if err := rehearsal.WriteDirection(filepath.Join(r.Dir, "direction.yaml"), r.Supplier, population.Len(), r.Clock.Anchor); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := r.Stop(); err != nil {
-			t.Error(err)
-		}
-	}()
+	})
 	conf := rehearsal.Config(0)
 	rehearsal.ShortenRetries(&conf)
 	conf.Policy.ResponseWaitGas = 2 * time.Hour
@@ -72,14 +50,14 @@ func sweepLiar(t *testing.T, profile string) lied {
 	r.Point(&conf)
 	o := r.engineOptions(t, &conf)
 	quiet := stdio{out: io.Discard, err: io.Discard}
-	folded, err := r.run(t.Context(), quiet, o)
+	rep, err := r.run(t.Context(), quiet, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := folded.Summary
-	if folded.Ended != record.ClosedFinished || s.Truth.Mismatches != 0 || s.ForbiddenCommands != 0 || s.Counters.Reused != 0 || s.Refused.Unpermitted != 0 {
+	s := rep.Summary
+	if rep.Ended != record.ClosedFinished || s.Truth.Mismatches != 0 || s.ForbiddenCommands != 0 || s.Counters.Reused != 0 || s.Refused.Unpermitted != 0 {
 		t.Errorf("ended %q, %d mismatches, %d forbidden commands, counters %+v, refused %+v",
-			folded.Ended, s.Truth.Mismatches, s.ForbiddenCommands, s.Counters, s.Refused)
+			rep.Ended, s.Truth.Mismatches, s.ForbiddenCommands, s.Counters, s.Refused)
 	}
 	return lied{s, gathered(t, o), logs}
 }

@@ -13,7 +13,7 @@ import (
 // service, and from there to the inbox. A load test may run over it, too.
 func TestSweepOverMutualTLS(t *testing.T) {
 	long(t)
-	s := newScene(t, 30, 5, referenceSpeed)
+	s := newScene(t, 20, 5, hasty)
 	mutual := "tls: {certificate: pki/tls/user.pem, key: pki/tls/user.key, authorities: pki/tls/authority.pem"
 	s.configure(t, "safemode.yaml",
 		"url: http://", "url: https://",

@@ -16,7 +16,7 @@ import (
 func TestDemoOfAnEverydayDCC(t *testing.T) {
 	long(t)
 	run := func(faults string) *process {
-		return start(t, "demo", "--meters", strconv.Itoa(ofWhole(60, 150)), "--seed", "5", "--retries", "short", "--faults", faults, "--json")
+		return start(t, "demo", "--meters", strconv.Itoa(ofWhole(50, 150)), "--seed", "5", "--retries", "short", "--faults", faults, "--json")
 	}
 	calm, everyday := run("calm"), run("everyday")
 	want, got := calm.wait(), everyday.wait()

@@ -259,7 +259,7 @@ func (s *scene) goesOnAlike(t *testing.T) {
 		s.startsAlike(t, "safemode.yaml", "plan", "second.db", "the journal does not know the start of")
 	})
 	for name, clock := range map[string]string{"another speed": "{speed: 2}", "another clock's anchor": "{speed: 3, anchor: 2026-01-01T00:00:00Z}"} {
-		config := filepath.Base(s.configure(t, "clock.yaml", "{speed: 1}", clock))
+		config := filepath.Base(s.configure(t, "clock.yaml", "{speed: 10}", clock))
 		t.Run(name, func(t *testing.T) { s.startsAlike(t, config, "plan", "journal.db", "clock") })
 	}
 	s.plan(t, "replanned", "safemode.yaml", "direction.yaml")

@@ -25,10 +25,10 @@ func TestDemoOfEveryProfile(t *testing.T) {
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want, meters := exitDone, ofWhole(40, 100)
+			want, meters := exitDone, ofWhole(30, 100)
 			switch name {
 			case "switching-days":
-				meters = ofWhole(60, 100) // one of them is refused
+				meters = ofWhole(50, 100) // one of them is refused
 			case "transfer-midway":
 				want, meters = exitHalted, ofWhole(300, 500) // enough are left at the moment of the transfer for a run of refusals
 			}

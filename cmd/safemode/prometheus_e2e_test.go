@@ -22,6 +22,7 @@ const (
 )
 
 func TestPrometheusRules(t *testing.T) {
+	t.Parallel()
 	promtool := outside.Program(t, "promtool", "prometheus")
 	for _, args := range [][]string{
 		{"check", "config", "prometheus.yaml"},
@@ -100,7 +101,7 @@ func namesOnlyWhatExists(t *testing.T, samples map[string]float64) {
 // watched is a real Prometheus beside a sweep.
 type watched struct{ address string }
 
-// window is what the rules' five minutes become: those of a rehearsal whose clock runs
+// watchWithPrometheus starts a Prometheus with our rules; window replaces their five minutes, because the clock runs
 // faster.
 func watchWithPrometheus(t *testing.T, operations, window string) watched {
 	t.Helper()
@@ -203,7 +204,7 @@ func TestAlertsFire(t *testing.T) {
 		{"north-outage", 60, "30s", []string{"SafemodeRegionSilent North"}},
 	}
 	run := func(t *testing.T, c watchedCase) {
-		s := newScene(t, 200, 7, c.speed)
+		s := newScene(t, ofWhole(100, 200), 7, c.speed)
 		if c.speed != referenceSpeed { // the second wave, of all the rest, begins before the outage ends
 			s.configure(t, "safemode.yaml", "policy:\n", "waves: {growth: 1000000, soak: 10m}\npolicy:\n  patience: 15m\n")
 		}

@@ -2,26 +2,23 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"safemode/cmd/rehearsal"
 	"safemode/config"
+	"safemode/devicesim/dcc"
 	"safemode/devicesim/fault"
-	"safemode/devicesim/fleet"
 	"safemode/engine"
 	"safemode/engine/record"
 	"safemode/engine/report"
 	"safemode/servicerequests"
-	"safemode/servicerequests/smki"
 )
 
 // watchful is a simulator with an anomaly detection threshold of so many 1.6 in so much
@@ -33,28 +30,7 @@ func watchful(t *testing.T, threshold config.Threshold, change func(*config.Conf
 	if err != nil {
 		t.Fatal(err)
 	}
-	population, err := fleet.Generate(fleet.Options{Meters: 60, Seed: 9})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &dryRun{Rehearsal: &rehearsal.Rehearsal{Options: rehearsal.Options{
-		Dir: t.TempDir(), Supplier: smki.TestSupplier, Seed: 9, Fleet: population, Faults: faults,
-		Clock: rehearsal.NewClock(time.Time{}, 0), Log: zap.NewNop(),
-	}}}
-	if err := writeFleet(population, filepath.Join(r.Dir, "fleet.csv"), filepath.Join(r.Dir, "portfolio.csv")); err != nil {
-		t.Fatal(err)
-	}
-	if err := rehearsal.WriteDirection(filepath.Join(r.Dir, "direction.yaml"), r.Supplier, population.Len(), r.Clock.Anchor); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	r := jumping(t, 60, 9, rehearsal.Options{Faults: faults})
 	conf := rehearsal.Config(0)
 	rehearsal.ShortenRetries(&conf)
 	conf.Policy.ResponseWaitGas = 2 * time.Hour
@@ -71,16 +47,30 @@ func watchful(t *testing.T, threshold config.Threshold, change func(*config.Conf
 	return r, o
 }
 
-// Paced under the thresholds nothing is quarantined.
-func TestPacedUnderAThreshold(t *testing.T) {
-	r, o := watchful(t, config.Threshold{Count: 12, Per: 20 * time.Minute}, func(*config.Config) {})
-	folded, err := r.run(t.Context(), stdio{out: io.Discard, err: io.Discard}, o)
+// heldBack asks the simulator what its anomaly detection holds back.
+func heldBack(t *testing.T, r *dryRun) (held []dcc.Quarantined) {
+	t.Helper()
+	reply, err := http.Get("http://" + r.Sim.ControlAddr() + "/sim/v1/quarantine")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := folded.Summary
-	if s.Quarantined != 0 || len(r.Sim.Quarantine()) != 0 || s.Truth.Mismatches != 0 || s.Requests["1.6"].Sent < 50 {
-		t.Errorf("%d quarantined, summary %+v", len(r.Sim.Quarantine()), s)
+	defer reply.Body.Close()
+	if err := json.NewDecoder(reply.Body).Decode(&held); err != nil {
+		t.Fatal(err)
+	}
+	return held
+}
+
+// Paced under the thresholds nothing is quarantined.
+func TestPacedUnderAThreshold(t *testing.T) {
+	r, o := watchful(t, config.Threshold{Count: 12, Per: 20 * time.Minute}, func(*config.Config) {})
+	rep, err := r.run(t.Context(), stdio{out: io.Discard, err: io.Discard}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := rep.Summary
+	if held := heldBack(t, r); s.Quarantined != 0 || len(held) != 0 || s.Truth.Mismatches != 0 || s.Requests["1.6"].Sent < 50 {
+		t.Errorf("%d quarantined, summary %+v", len(held), s)
 	}
 }
 
@@ -112,7 +102,7 @@ func TestForcedOverAThreshold(t *testing.T) {
 			continue
 		case <-look.C:
 		}
-		held := r.Sim.Quarantine()
+		held := heldBack(t, r)
 		st := e.Status()
 		if len(st.Quarantine) < len(held) {
 			continue // the alerts are on their way
@@ -136,14 +126,14 @@ func TestForcedOverAThreshold(t *testing.T) {
 			t.Errorf("resume: exit %d", code)
 		}
 	}
-	folded, err := foldJournal(t.Context(), o.Journal)
+	rep, err := readReport(t.Context(), o.Journal)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(caught) == 0 || folded.Summary.Quarantined < len(caught) || folded.Ended != record.ClosedFinished {
-		t.Errorf("%d caught, ended %q, summary %+v", len(caught), folded.Ended, folded.Summary)
+	if len(caught) == 0 || rep.Summary.Quarantined < len(caught) || rep.Ended != record.ClosedFinished {
+		t.Errorf("%d caught, ended %q, summary %+v", len(caught), rep.Ended, rep.Summary)
 	}
-	for _, m := range folded.Meters {
+	for _, m := range rep.Meters {
 		sent := switchesOf(m)
 		for i, r := range sent { // only what never reached the meter is asked for again
 			if again := i < len(sent)-1; caught[m.Device] && again != (r.Code == string(servicerequests.Unreachable)) && r.Code != string(servicerequests.Unreachable) {
@@ -151,14 +141,14 @@ func TestForcedOverAThreshold(t *testing.T) {
 			}
 		}
 	}
-	if n := r.Sim.Summary().DuplicateRequests; n != 0 || folded.Summary.Counters.Reused != 0 {
-		t.Errorf("%d requests were sent twice, %d counters used twice", n, folded.Summary.Counters.Reused)
+	if n := r.Sim.Summary().DuplicateRequests; n != 0 || rep.Summary.Counters.Reused != 0 {
+		t.Errorf("%d requests were sent twice, %d counters used twice", n, rep.Summary.Counters.Reused)
 	}
 	var said strings.Builder
-	if err := r.Judge(t.Context(), &said, folded, &o, true); err != nil || folded.Summary.Truth.Mismatches != 0 {
+	if err := r.Judge(t.Context(), &said, rep, &o, true); err != nil || rep.Summary.Truth.Mismatches != 0 {
 		t.Errorf("%v\n%s", err, said.String())
 	}
-	t.Logf("%d of %d switches were quarantined and released", len(caught), folded.Summary.Requests["1.6"].Sent)
+	t.Logf("%d of %d switches were quarantined and released", len(caught), rep.Summary.Requests["1.6"].Sent)
 }
 
 func switchesOf(m report.Meter) (list []report.Request) {

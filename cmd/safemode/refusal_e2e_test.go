@@ -13,11 +13,14 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// smallScene is a scene of few meters at a clock that runs as real time does, so
-// that a sweep of it is under way as long as a test needs.
+// smallSpeed is so slow that a sweep is under way as long as a test needs, and so fast that who
+// drains need not wait long for answers.
+const smallSpeed = 10
+
+// smallScene is a scene of few meters.
 func smallScene(t *testing.T) *scene {
 	t.Helper()
-	s := newScene(t, 20, 5, 1)
+	s := newScene(t, 20, 5, smallSpeed)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	return s
 }
@@ -71,7 +74,7 @@ func TestSweepRefusesPlansAndKeys(t *testing.T) {
 
 	// Environment live.
 	live := s.configure(t, "live.yaml", "environment: simulator", "environment: live", "http://", "https://",
-		"simulator_clock: {speed: 1}\n", "gates: {revocation_lists: [r.crl], mpids_file: m.yaml, freeze_file: f.yaml}\nkeys: {in_process: accepted}\n", "operations: {", "operations: {people_file: people.yaml, ", "dcc:\n",
+		"simulator_clock: {speed: 10}\n", "gates: {revocation_lists: [r.crl], mpids_file: m.yaml, freeze_file: f.yaml}\nkeys: {in_process: accepted}\n", "operations: {", "operations: {people_file: people.yaml, ", "dcc:\n",
 		"dcc:\n  tls: {certificate: pki/ca/root.pem, key: pki/ca/root.key, authorities: pki/ca/root.pem}\n",
 		"inbox: {", "inbox: {tls: {certificate: pki/ca/root.pem, key: pki/ca/root.key, authorities: pki/ca/root.pem, allowed_names: [dcc]}, ")
 	putFile(t, s.path("people.yaml"), []byte("people: [{name: olga, role: operator, token_sha256: "+strings.Repeat("ab", 32)+"}]\n"))

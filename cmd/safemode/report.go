@@ -50,7 +50,7 @@ left, when and in which state, by that list, or else by the one that the sweep h
 			if err != nil {
 				return err
 			}
-			r, err := foldJournal(c.Context(), journalPath)
+			r, err := readReport(c.Context(), journalPath)
 			if err != nil {
 				return err
 			}
@@ -177,14 +177,14 @@ func readTransfers(name string) (func(*report.Report) report.List, error) {
 	}, nil
 }
 
-// foldJournal reads a journal into a report.
-func foldJournal(ctx context.Context, path string) (*report.Report, error) {
+// readReport reads a journal into a report.
+func readReport(ctx context.Context, path string) (*report.Report, error) {
 	j, err := journal.OpenReadOnly(path)
 	if err != nil {
 		return nil, failWith(journalCode(err), err)
 	}
 	defer j.Close()
-	r, err := report.Fold(j.Records(ctx, 1))
+	r, err := report.Read(j.Records(ctx, 1))
 	if err != nil {
 		return nil, failWith(journalCode(err), fmt.Errorf("%s: %w", path, err))
 	}

@@ -18,21 +18,39 @@ import (
 // its own, in a folder that the sweep does not read.
 func signerScene(t *testing.T, meters int) *scene {
 	t.Helper()
-	s := newScene(t, meters, referenceSeed, referenceSpeed)
-	s.configure(t, "safemode.yaml", "identities:\n", "signer: {socket: signer/signer.sock}\nidentities:\n")
+	s := newScene(t, meters, referenceSeed, brisk)
+	s.configure(t, "safemode.yaml", append(s.patience(), "identities:\n", "signer: {socket: signer/signer.sock}\nidentities:\n")...)
 	s.unapproved(t, "plan", "safemode.yaml", "direction.yaml")
-	home := s.path("signer")
-	if err := os.MkdirAll(home, 0o700); err != nil {
-		t.Fatal(err)
+	s.makeSigner(t, "signer")
+	for _, key := range s.keys(t, "pki") {
+		if err := os.Remove(key); err != nil {
+			t.Fatal(err)
+		}
 	}
-	s.copyTree(t, "pki", "signer/pki")
-	s.copyTree(t, "plan", "signer/plan")
-	keys, err := filepath.Glob(s.path("pki/supplier/*.key"))
+	return s
+}
+
+// keys are the supplier's keys in a folder.
+func (s *scene) keys(t *testing.T, folder string) []string {
+	t.Helper()
+	keys, err := filepath.Glob(s.path(folder + "/supplier/*.key"))
 	if err != nil || len(keys) != 3 {
 		t.Fatal(keys, err)
 	}
-	for _, key := range keys {
-		if err := os.Rename(key, filepath.Join(home, "pki/supplier", filepath.Base(key))); err != nil {
+	return keys
+}
+
+// makeSigner makes a signer's folder of that name, with copies of keys and plan.
+func (s *scene) makeSigner(t *testing.T, name string) {
+	t.Helper()
+	home := s.path(name)
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.copyTree(t, "pki", name+"/pki")
+	s.copyTree(t, "plan", name+"/plan")
+	for _, key := range s.keys(t, name+"/pki") {
+		if err := os.Chmod(key, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,12 +59,14 @@ roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}
 authorities: [pki/ca/root.pem, pki/ca/issuing.pem, pki/ca/device-issuing.pem]
 folder: log
 `, smki.TestSupplier))
-	return s
 }
 
-func (s *scene) signer(t *testing.T) *process {
+func (s *scene) signer(t *testing.T) *process { return s.signerIn(t, "signer") }
+
+// signerIn starts the signer of a folder.
+func (s *scene) signerIn(t *testing.T, name string) *process {
 	t.Helper()
-	p := start(t, "signer", "serve", "--config", s.path("signer/signer.yaml"))
+	p := start(t, "signer", "serve", "--config", s.path(name+"/signer.yaml"))
 	p.until("answering", func() bool { return strings.Contains(p.err.String(), "answers at") })
 	return p
 }
@@ -93,13 +113,13 @@ func TestSweepThroughASigner(t *testing.T) {
 // A freeze stops a sweep at once; a thaw alone does not bring it back.
 func TestFreezeOfTheSigner(t *testing.T) {
 	long(t)
-	s := signerScene(t, fewMeters())
+	s := signerScene(t, 20)
 	sim := s.sim(t)
 	s.approve(t, "plan", "alice", "--resumes", "3")
 	s.approve(t, "plan", "bob", "--resumes", "3")
 	signer := s.signer(t)
 	p := s.sweep(t)
-	s.untilDone(t, p, 5)
+	s.untilDone(t, p, 1)
 	must(t, "", "signer", "freeze", "--config", s.path("signer/signer.yaml"))
 	r := p.wait()
 	if r.code != exitHalted || !strings.Contains(r.err, "frozen") {
@@ -118,7 +138,7 @@ func TestFreezeOfTheSigner(t *testing.T) {
 		s.approve(t, "plan", person, "--journal", s.path("journal.db"))
 	}
 	p = s.sweep(t)
-	s.untilDone(t, p, 10)
+	p.until("sending again", func() bool { return s.requests(t) > sent })
 	p.signal(syscall.SIGINT)
 	signer.signal(syscall.SIGINT)
 	stopSim(t, sim)
@@ -228,13 +248,15 @@ func TestSignerLogIsAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	putFile(t, log, copied)
-	if r := safemode(t, "", "signer", "serve", "--config", conf); r.code == exitDone || !strings.Contains(r.err, "another file than the log was made as") {
+	if r := safemode(t, "", "signer", "serve", "--config", conf); r.code != exitFailed || !strings.Contains(r.err, "another file than the log was made as") {
 		t.Fatalf("serve: %+v", r)
 	}
+	refuses(t, exitUsage, "no such file", "", "signer", "serve", "--config", "/nowhere.yaml")
+	refuses(t, exitUsage, "the signer is not frozen", "", "signer", "thaw", "--config", conf)
 	r := safemode(t, "", "signer", "accept", "--config", conf)
 	_, rest, _ := strings.Cut(r.err, `--subject "`)
 	subject, _, found := strings.Cut(rest, `"`)
-	if r.code == exitDone || !found {
+	if r.code != exitRefused || !found {
 		t.Fatalf("accept, before anybody approved: %+v", r)
 	}
 	for _, person := range []string{"alice", "bob"} {

@@ -18,7 +18,7 @@ import (
 // old, it reads again: who has pressed the button is on supply.
 func TestStopNow(t *testing.T) {
 	long(t)
-	s := newScene(t, 60, 6, 600)
+	s := newScene(t, 50, 6, brisk)
 	target := &url.URL{Scheme: "http", Host: s.duis}
 	var silent atomic.Bool
 	var kept atomic.Int64
@@ -71,7 +71,7 @@ func TestStopNow(t *testing.T) {
 			_ = reply.Body.Close()
 		}
 	}
-	time.Sleep(time.Hour / 600) // verdicts grow old by the sweep's clock
+	time.Sleep(time.Hour / brisk) // verdicts grow old by the sweep's clock
 	s.sweep(t).succeeds()
 	pressed, lines := s.report(t, "journal.db")
 	if v := pressed.Verdicts; armed == 0 || v.Armed != 0 || v.OnSupply != summary.Verdicts.OnSupply+armed || pressed.Counters.Reused != 0 {

@@ -23,15 +23,26 @@ import (
 )
 
 // referenceScene is a reference demo in separate processes, planned and with the
-// simulated DCC serving. Its policy is the demo's, but for read_wait: the clock runs on
-// while a sweep is paused or cut off, ten minutes in a second, and a switch that then no
-// longer waits for its reads costs the proof of why a supply was off.
-func referenceScene(t *testing.T, meters int) (*scene, *process) {
+// simulated DCC serving. More of its configuration may be replaced.
+func referenceScene(t *testing.T, meters int, replacements ...string) (*scene, *process) {
 	t.Helper()
-	s := newScene(t, meters, referenceSeed, referenceSpeed)
-	s.configure(t, "safemode.yaml", fmt.Sprintf("read_wait: %v", rehearsal.Config(s.speed).Policy.ReadWait), "read_wait: 2h")
+	return patientScene(t, meters, referenceSpeed, replacements...)
+}
+
+// patientScene is a referenceScene at some speed. Its policy is the demo's, but for read_wait.
+func patientScene(t *testing.T, meters int, speed float64, replacements ...string) (*scene, *process) {
+	t.Helper()
+	s := newScene(t, meters, referenceSeed, speed)
+	s.configure(t, "safemode.yaml", append(replacements, s.patience()...)...)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	return s, s.sim(t)
+}
+
+// patience has a configuration wait for reads for so long that a sweep may be paused, cut off or
+// without its signer meanwhile: the clock runs on, and a switch that no longer waits for its
+// reads costs the proof of why a supply was off.
+func (s *scene) patience() (replacements []string) {
+	return []string{fmt.Sprintf("read_wait: %v", rehearsal.Config(s.speed).Policy.ReadWait), "read_wait: 2h"}
 }
 
 // status is what the command says of the running sweep.
@@ -100,7 +111,7 @@ var engineMetrics = []string{
 // watched, paused and resumed.
 func TestSweepOfAnotherProcess(t *testing.T) {
 	long(t)
-	s, sim := referenceScene(t, fewMeters())
+	s, sim := patientScene(t, fewMeters(), brisk)
 	p := s.sweep(t)
 	s.untilDone(t, p, 5)
 	p.until("a time to go, which is absent while it is not known", func() bool {
@@ -138,10 +149,14 @@ func TestSweepOfAnotherProcess(t *testing.T) {
 	if r := safemode(t, "", "renew", "--json", "--operations", s.operations); r.code != exitDone || json.Unmarshal([]byte(r.out), &after) != nil || after.State != "paused" || after.Environment != "simulator" {
 		t.Errorf("renew --json: %+v", r)
 	}
-	sent := 0.0
-	p.until("quiet: the DCC has replied to every POST", func() bool {
+	sent, looks := 0.0, 0
+	p.until("quiet: the DCC has replied to every POST, and none was on its way to it", func() bool {
+		last := sent
 		sent = s.requests(t)
-		return sumOf(scrape(t, s.operations), "safemode_ack_seconds_count") == sent
+		if looks++; sent != last || sumOf(scrape(t, s.operations), "safemode_ack_seconds_count") != sent {
+			looks = 0
+		}
+		return looks == 10
 	})
 	status := s.status(t)
 	if status.State != "paused" || status.Meters != s.meters || status.Done == 0 || status.Done == status.Meters {
@@ -164,20 +179,20 @@ func TestSweepOfAnotherProcess(t *testing.T) {
 	if summary.Counters.Reused != 0 || summary.ForbiddenCommands != 0 || summary.Truth != nil {
 		t.Errorf("%+v", summary)
 	}
-	t.Run("evidence", func(t *testing.T) { s.evidence(t, meters) })
-	s.borneOut(t, sim, meters)
+	evidence := s.evidence(t, meters)
+	s.borneOut(t, sim, meters) // before much time has passed: by its clock the DCC gives up what it cannot deliver
+	t.Run("evidence", func(t *testing.T) { judgeEvidence(t, evidence) })
 	refuses(t, exitFailed, "no sweep answers at "+s.operations, "", "status", "--operations", s.operations)
 }
 
-// evidence has the evidence of a meter that was armed checked by the script of the
-// README, with tools that know nothing of this program.
-func (s *scene) evidence(t *testing.T, meters []meterLine) {
+// evidence writes that of a meter that was armed into a folder, and returns its path.
+func (s *scene) evidence(t *testing.T, meters []meterLine) (dir string) {
 	t.Helper()
 	i := slices.IndexFunc(meters, func(m meterLine) bool { return m["7.3_outcome"] == "success" })
 	if i < 0 {
 		t.Fatal("no meter was armed")
 	}
-	dir := s.path("evidence")
+	dir = s.path("evidence")
 	must(t, "", "evidence", "--journal", s.path("journal.db"), "--device", meters[i]["device_id"], "--config", s.path("safemode.yaml"), "--out", dir)
 	_, story := readCSV(t, filepath.Join(dir, "story.csv"))
 	proofs := map[string]int{}
@@ -197,8 +212,15 @@ func (s *scene) evidence(t *testing.T, meters []meterLine) {
 	refuses(t, exitUsage, "--mpxn: ", "", "evidence", "--journal", s.path("journal.db"), "--mpxn", "12", "--out", s.path("none"))
 	refuses(t, exitUsage, "does not name the device", "", "evidence", "--journal", s.path("journal.db"), "--device", "00-00-00-00-00-00-00-01", "--out", s.path("none"))
 
+	return dir
+}
+
+// judgeEvidence has evidence checked by the script of the README, with tools that know nothing
+// of this program.
+func judgeEvidence(t *testing.T, dir string) {
+	t.Helper()
 	blocks, _ := readDocument(t, "cmd/safemode/README.md")
-	i = slices.IndexFunc(blocks, func(b shellBlock) bool { return strings.HasPrefix(b.text, "cd evidence\n") })
+	i := slices.IndexFunc(blocks, func(b shellBlock) bool { return strings.HasPrefix(b.text, "cd evidence\n") })
 	if i < 0 {
 		t.Fatal("the README has no script for evidence")
 	}
@@ -263,7 +285,7 @@ func TestSweepGoesOn(t *testing.T) {
 // sweepCutOff cuts a sweep off early and in the middle, and lets it end.
 func sweepCutOff(t *testing.T, ends []syscall.Signal) {
 	t.Helper()
-	s, sim := referenceScene(t, fewMeters())
+	s, sim := patientScene(t, fewMeters(), brisk)
 	for i, done := range []int{5, s.meters / 2} {
 		p := s.sweep(t)
 		s.untilDone(t, p, done)

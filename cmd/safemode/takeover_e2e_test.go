@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -28,9 +29,9 @@ import (
 
 // node is one of two machines with the same command.
 type node struct {
-	config, inbox, operations string
-	process                   *process
-	wire                      *wire
+	folder, config, inbox, operations string
+	process                           *process
+	wire                              *wire
 }
 
 // pair is two machines with one sweep in a database, and a balancer before their inboxes that
@@ -43,27 +44,28 @@ type pair struct {
 	nodes   [2]*node
 }
 
-// Of a pair, in real time: the User's limit, and the threshold of 7.4.
+// Of a pair, in real time: the lease, the User's limit, and the threshold of 7.4.
 const (
+	pairLease     = 3 * time.Second
 	pairPace      = 150 // POSTs a second
 	pairBurst     = 10
-	pairThreshold = 110
-	pairMeters    = 120 // more reads than that within the period
-	pairPer       = 24 * time.Second
+	pairThreshold = 40
+	pairMeters    = 40              // more reads than that within the period
+	pairPer       = 6 * time.Second // longer than a takeover takes
 )
 
 // newPair makes two machines of a scene whose journal and custody are in a database. The
-// simulated DCC serves.
-func newPair(t *testing.T, c *pgtest.Cluster) *pair {
+// simulated DCC serves. Others are where the database's server may be instead.
+func newPair(t *testing.T, c *pgtest.Cluster, meters int, others ...*pgtest.Cluster) *pair {
 	t.Helper()
-	s := newScene(t, pairMeters, referenceSeed, referenceSpeed)
-	p := &pair{scene: s, at: c.Address("winter"), custody: c.Database() + "&custody=northern"}
+	s := newScene(t, meters, referenceSeed, referenceSpeed)
+	p := &pair{scene: s, at: c.Address("winter", others...), custody: c.Database(others...) + "&custody=northern"}
 	must(t, "", "custody", "new", "--custody-dir", p.custody)
 	user := rehearsal.Config(s.speed).Limits.User
 	for i := range p.nodes {
-		n := &node{config: []string{"one.yaml", "two.yaml"}[i], inbox: freeAddress(t), operations: freeAddress(t), wire: tap(t, s.duis)}
+		n := &node{folder: t.TempDir(), config: []string{"one.yaml", "two.yaml"}[i], inbox: freeAddress(t), operations: freeAddress(t), wire: tap(t, s.duis)}
 		s.configure(t, n.config, "{listen: "+s.inbox+"}", "{listen: "+n.inbox+"}", "{listen: "+s.operations+"}", "{listen: "+n.operations+"}",
-			"  url: http://"+s.duis, "  url: "+n.wire.url, "custody_dir: custody", "custody_dir: '"+p.custody+"'",
+			"  url: http://"+s.duis, "  url: "+n.wire.url, "custody_dir: custody", fmt.Sprintf("custody_dir: '%s'\njournal: {lease: %v}", p.custody, pairLease),
 			fmt.Sprintf("user: {per_second: %g, burst: %d}", user.PerSecond, user.Burst), fmt.Sprintf(`user: {per_second: %g, burst: %d}
   pace_to_fit: true
   anomaly_thresholds:
@@ -80,16 +82,21 @@ func newPair(t *testing.T, c *pgtest.Cluster) *pair {
 func (p *pair) start(t *testing.T, i int) *process {
 	t.Helper()
 	n := p.nodes[i]
-	n.process = start(t, "sweep", "--config", p.scene.path(n.config), "--plan", p.scene.path("plan"), "--journal", p.at)
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(path, "sweep", "--config", p.scene.path(n.config), "--plan", p.scene.path("plan"), "--journal", p.at)
+	command.Dir = n.folder
+	n.process = startCommand(t, command)
 	return n.process
 }
 
-// untilDone waits until a machine has verdicts on so many meters.
-func (p *pair) untilDone(t *testing.T, i, meters int) {
-	t.Helper()
-	s := *p.scene
-	s.operations = p.nodes[i].operations
-	s.untilDone(t, p.nodes[i].process, meters)
+// untilSent waits until a machine has sent so many messages in all.
+func (p *pair) untilSent(i, messages int) {
+	n := p.nodes[i]
+	n.process.t.Helper()
+	n.process.until("sending", func() bool { return len(n.wire.posts()) >= messages })
 }
 
 // holds checks what must hold of a sweep that has ended, whoever carried it out: the verdicts,
@@ -313,10 +320,9 @@ func (p *pair) tookOver(t *testing.T, handedOver bool) {
 // moment, with no counter used twice, and what the last one sent counts within the limits.
 func TestTakeover(t *testing.T) {
 	long(t)
-	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c)
+	p := newPair(t, pgtest.Fresh(t), pairMeters)
 	first := p.start(t, 0)
-	p.untilDone(t, 0, 5)
+	p.untilSent(0, 1)
 	second := p.start(t, 1)
 	p.untilStandby(t, 1)
 	if reply, err := http.Post("http://"+p.nodes[1].inbox+"/smartdcc/duis", "application/xml", strings.NewReader("<x/>")); err != nil {
@@ -331,15 +337,16 @@ func TestTakeover(t *testing.T) {
 	if err := json.Unmarshal(get(t, "http://"+p.nodes[1].operations+"/api/v1/sweep"), &st); err != nil || st.State != "standing_by" || st.Holder == nil || st.Holder.Name == "" {
 		t.Errorf("%+v, %v", st, err)
 	}
+	p.untilSent(0, pairThreshold)
 	if err := first.command.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	<-first.ended
 	killed := time.Now()
-	second.until("sending", func() bool { return len(p.nodes[1].wire.posts()) > 0 })
+	p.untilSent(1, 1)
 	took := p.nodes[1].wire.posts()[0].at.Sub(killed)
 	t.Logf("the first request came %v after the kill", took)
-	if took > 15*time.Second {
+	if took > pairLease+5*time.Second {
 		t.Errorf("the first request came %v after the kill", took)
 	}
 	second.succeeds()
@@ -348,14 +355,14 @@ func TestTakeover(t *testing.T) {
 }
 
 // A person hands the sweep over: the machine that has it drains, gives it up and ends, and the
-// one that stands by goes on at once. Where nobody stands by it is refused.
+// one that stands by goes on at once. Where nobody stands by it is refused. The first one,
+// started again, stands by until the sweep has finished.
 func TestHandover(t *testing.T) {
-	onlyWhole(t) // TestTakeover has the same two machines
 	long(t)
-	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c)
+	c := pgtest.Fresh(t)
+	p := newPair(t, c, pairMeters)
 	first := p.start(t, 0)
-	p.untilDone(t, 0, 5)
+	p.untilSent(0, 1)
 	order := []string{"handover", "--operations", p.nodes[0].operations, "--reason", "new kernel"}
 	refuses(t, exitUsage, "nobody stands by", "", order...)
 	second := p.start(t, 1)
@@ -374,45 +381,24 @@ func TestHandover(t *testing.T) {
 	}
 	given := time.Now()
 	first.wait().says(t, exitHandedOver, "handed over and drained")
-	sent := len(p.nodes[1].wire.posts())
-	second.until("sending", func() bool { return len(p.nodes[1].wire.posts()) > sent })
+	p.untilSent(1, 1)
 	if took := p.nodes[1].wire.posts()[0].at.Sub(given); took > 8*time.Second {
 		t.Errorf("the first request came %v after the handover", took)
 	} else {
 		t.Logf("the first request came %v after the handover", took)
 	}
-	second.succeeds()
-	p.tookOver(t, true)
-	p.holds(t)
-}
-
-// A machine that stands by takes nothing over where nothing is left to do: a person has
-// stopped the sweep, or it has finished.
-func TestStandbyEndsWithTheSweep(t *testing.T) {
-	onlyWhole(t) // TestTakeover has the same two machines
-	long(t)
-	p := newPair(t, pgtest.Start(t, "fsync=off"))
-	first := p.start(t, 0)
-	p.untilDone(t, 0, 5)
-	second := p.start(t, 1)
-	p.untilStandby(t, 1)
-	if r := safemode(t, "", "stop", "--operations", p.nodes[0].operations, "--reason", "enough"); r.code != exitDone {
-		t.Fatalf("exit %d: %s", r.code, r.err)
-	}
-	first.wait().says(t, exitInterrupted, "interrupted and drained")
-	second.wait().says(t, exitInterrupted, "has stopped the sweep")
-
+	sent := len(p.nodes[0].wire.posts())
 	first = p.start(t, 0)
-	p.untilDone(t, 0, 5)
-	second = p.start(t, 1)
-	p.untilStandby(t, 1)
-	first.succeeds()
-	if r := second.wait(); r.code != exitDone || !strings.HasSuffix(r.err, "it stood by, and the sweep has finished\n") {
+	p.untilStandby(t, 0)
+	second.succeeds()
+	if r := first.wait(); r.code != exitDone || !strings.HasSuffix(r.err, "it stood by, and the sweep has finished\n") {
 		t.Errorf("exit %d: %s", r.code, r.err)
 	}
-	if n := len(p.nodes[1].wire.posts()); n != 0 {
+	if n := len(p.nodes[0].wire.posts()) - sent; n != 0 {
 		t.Errorf("the machine that stood by has sent %d messages", n)
 	}
+	p.tookOver(t, true)
+	p.holds(t)
 }
 
 // The machine that sweeps is suspended for longer than its lease. When it comes back it sends
@@ -420,16 +406,15 @@ func TestStandbyEndsWithTheSweep(t *testing.T) {
 func TestSuspendedMachineSendsNothingNew(t *testing.T) {
 	onlyWhole(t) // TestSweepInADatabase suspends the one machine that it has
 	long(t)
-	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c)
+	p := newPair(t, pgtest.Fresh(t), pairMeters)
 	first := p.start(t, 0)
-	p.untilDone(t, 0, 5)
+	p.untilSent(0, pairThreshold)
 	second := p.start(t, 1)
 	p.untilStandby(t, 1)
 	if err := first.command.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	second.until("sending", func() bool { return len(p.nodes[1].wire.posts()) > 20 })
+	p.untilSent(1, 20)
 	sent := len(p.nodes[0].wire.posts())
 	r := first.signal(syscall.SIGCONT)
 	if r.code != exitHalted || !strings.Contains(r.err, "holds the sweep since") {
@@ -447,28 +432,40 @@ func TestSuspendedMachineSendsNothingNew(t *testing.T) {
 	p.holds(t)
 }
 
-// One that stands by ends with Ctrl-C, and has taken nothing over. One that could not take
-// over does not stand by.
-func TestStandbyIsInterrupted(t *testing.T) {
+// One that stands by ends with Ctrl-C, and when a person stops the sweep, and has taken
+// nothing over. One that could not take over does not stand by.
+func TestStandbyTakesNothingOver(t *testing.T) {
 	long(t)
-	c := pgtest.Start(t, "fsync=off")
-	p := newPair(t, c)
+	p := newPair(t, pgtest.Fresh(t), 20)
+	s := p.scene
+	s.plan(t, "other", "one.yaml", "direction.yaml")
 	first := p.start(t, 0)
-	p.untilDone(t, 0, 1)
+	p.untilSent(0, 1)
+	if r := safemode(t, "", "pause", "--operations", p.nodes[0].operations, "--reason", "it is not to finish"); r.code != exitDone {
+		t.Fatalf("exit %d: %s", r.code, r.err)
+	}
 	second := p.start(t, 1)
 	p.untilStandby(t, 1)
 	second.signal(syscall.SIGINT).says(t, exitInterrupted, "stood by")
 
-	s := p.scene
 	// In the evening it fails for the time: then it is late for the next morning.
 	if r := safemode(t, "", "preflight", "--config", s.path("two.yaml"), "--plan", s.path("plan"), "--journal", p.at); !strings.Contains(r.out, "it would stand by") ||
 		strings.Count(r.out, "FAIL ") != strings.Count(r.out, "FAIL time:") {
 		t.Errorf("preflight: exit %d: %s%s", r.code, r.out, r.err)
 	}
-	s.plan(t, "other", "one.yaml", "direction.yaml")
 	start(t, "sweep", "--config", s.path("two.yaml"), "--plan", s.path("other"), "--journal", p.at).wait().says(t, exitRefused, "another plan")
-	first.signal(syscall.SIGINT).says(t, exitInterrupted, "drained")
+
+	second = p.start(t, 1)
+	p.untilStandby(t, 1)
+	if r := safemode(t, "", "stop", "--operations", p.nodes[0].operations, "--reason", "enough"); r.code != exitDone {
+		t.Fatalf("exit %d: %s", r.code, r.err)
+	}
+	first.wait().says(t, exitInterrupted, "interrupted and drained")
+	second.wait().says(t, exitInterrupted, "has stopped the sweep")
 	if starts := openings(t, p.at); len(starts) != 1 {
 		t.Errorf("%d starts", len(starts))
+	}
+	if n := len(p.nodes[1].wire.posts()); n != 0 {
+		t.Errorf("the machine that stood by has sent %d messages", n)
 	}
 }

@@ -23,7 +23,7 @@ func TestSweepOutlivesItsTerminal(t *testing.T) {
 		t.Skip("SIGHUP is ignored where the tests were started (nohup), and what they start inherits that")
 	}
 	long(t)
-	s := newScene(t, ofWhole(80, 150), 6, 600)
+	s := newScene(t, ofWhole(50, 150), 6, 600)
 	s.plan(t, "plan", "safemode.yaml", "direction.yaml")
 	s.sim(t)
 	more := func(p *process, what string) {
@@ -100,9 +100,12 @@ func TestSweepOutlivesItsTerminal(t *testing.T) {
 	if err := quiet.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	sweep.succeeds()
+	more(sweep, "sending though its terminal is gone")
+	if r := sweep.signal(syscall.SIGINT); r.code != exitInterrupted {
+		t.Fatalf("SIGINT ended it with %d", r.code)
+	}
 	summary, lines := s.report(t, "journal.db")
-	if summary.Counters.Reused != 0 || summary.Verdicts.OnSupply == 0 || len(lines) != s.meters {
+	if summary.Counters.Reused != 0 || summary.Counters.Used == 0 || len(lines) != s.meters {
 		t.Errorf("%+v", summary)
 	}
 	must(t, "", "audit", "--journal", s.path("journal.db"), "--custody-dir", s.path("custody"))

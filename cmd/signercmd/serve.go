@@ -16,10 +16,13 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"safemode/cmd/cli"
 	"safemode/config"
+	"safemode/engine/authority"
 	"safemode/engine/direction"
 	"safemode/engine/durable"
 	"safemode/engine/inbox"
+	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/signer"
 	"safemode/engine/signing"
@@ -45,7 +48,11 @@ away. It ends with Ctrl-C.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := p.Logger(p.Err, verbose)
 			defer log.Sync()
-			return p.run(c.Context(), path, log)
+			l, err := load(path)
+			if err != nil {
+				return fail(cli.Usage, err)
+			}
+			return fail(cli.Failed, p.run(c.Context(), l, log))
 		},
 	}
 	c.Flags().StringVar(&path, "config", "", "the signer's configuration")
@@ -54,11 +61,20 @@ away. It ends with Ctrl-C.`,
 	return c
 }
 
-func (p Program) run(ctx context.Context, path string, log *zap.Logger) (err error) {
-	l, err := load(path)
-	if err != nil {
+// fail gives an error an exit code, but one that has one, or that says that somebody must
+// approve or wait first.
+func fail(code int, err error) error {
+	var known *cli.Error
+	switch {
+	case errors.As(err, &known):
 		return err
+	case errors.Is(err, authority.ErrNoAuthority), errors.Is(err, direction.ErrNotApproved), errors.Is(err, journal.ErrInUse):
+		code = cli.Refused
 	}
+	return cli.Fail(code, err)
+}
+
+func (p Program) run(ctx context.Context, l loaded, log *zap.Logger) (err error) {
 	keys, err := p.open(ctx, l.Signer, log.Named("token"))
 	if err != nil {
 		return err
@@ -68,7 +84,7 @@ func (p Program) run(ctx context.Context, path string, log *zap.Logger) (err err
 	if o.Gate, err = signer.New(signer.Options{Identities: keys.identities}); err != nil {
 		return err
 	}
-	o.Agreements, o.Log, o.Stopped = keys.agreements, log.Named("signer"), standing(l.Plan)
+	o.Agreements, o.Log, o.Stopped = keys.agreements, log.Named("signer"), planPresent(l.Plan)
 	look := func(err error) {
 		if err != nil {
 			log.Warn("evidence could not be read", zap.Error(err))
@@ -107,9 +123,9 @@ func (p Program) run(ctx context.Context, path string, log *zap.Logger) (err err
 	return err
 }
 
-// standing says whether the plan that the signer began with is still there: whoever takes
-// it away stops the signer.
-func standing(folder string) func() error {
+// planPresent checks that the plan that the signer began with is still there: to remove the plan
+// is to stop the signer.
+func planPresent(folder string) func() error {
 	path := filepath.Join(folder, plan.FileName)
 	was, err := os.Lstat(path)
 	return func() error {
@@ -185,7 +201,7 @@ of two people, given after the freeze.`,
 		func(l loaded) error {
 			path := filepath.Join(l.Folder, signing.FrozenName)
 			if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-				return errors.New("the signer is not frozen")
+				return cli.Fail(cli.Usage, errors.New("the signer is not frozen"))
 			}
 			err := durable.Remove(path)
 			if err == nil {
@@ -206,7 +222,7 @@ must not be running. Never do this while the newer log can still be found.`,
 			if err != nil {
 				return err
 			}
-			_ = l.gates.Look(context.Background()) // what could not be read is no reason to believe anybody less
+			_ = l.gates.Look(context.Background()) // a list that cannot be read revokes nothing
 			subject, err := signing.Accept(context.Background(), l.options(), approvals)
 			if err != nil {
 				return fmt.Errorf("%w\nTwo must approve it: safemode approve --accept --subject %q --plan DIR --cert FILE --key FILE", err, subject)
@@ -227,9 +243,9 @@ func (p Program) folder(name, short, long string, do func(loaded) error) *cobra.
 				err = nil // a plan or a roster that cannot be read stops no freeze
 			}
 			if err != nil {
-				return err
+				return fail(cli.Usage, err)
 			}
-			return do(l)
+			return fail(cli.Failed, do(l))
 		},
 	}
 	c.Flags().StringVar(&path, "config", "", "the signer's configuration")

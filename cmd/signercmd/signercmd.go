@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine/direction"
 	"safemode/engine/durable"
@@ -177,7 +177,7 @@ func keyFile(id config.SignerIdentity, name string, c *smki.Certificate) (*ecdsa
 	return key, nil
 }
 
-// loaded is a configuration with what it names beside keys.
+// loaded is a configuration with everything that it names except keys.
 type loaded struct {
 	*config.Signer
 	plan   *plan.Plan
@@ -215,7 +215,7 @@ func load(path string) (l loaded, err error) {
 		authorities = append(authorities, c)
 	}
 	l.trust = direction.Trust{Chained: smki.Trust(authorities).Verify}
-	if err := os.MkdirAll(l.Folder, 0o700); err != nil {
+	if err := cli.MakeDir(l.Folder); err != nil {
 		return l, err
 	}
 	return l, l.watch(authorities)

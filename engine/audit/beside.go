@@ -14,8 +14,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// compareBackups holds each backup against the journal, and takes in what was sent in a
-// history that is not the journal's.
+// compareBackups compares each backup with the journal, and takes in messages that only
+// a backup has.
 func (a *auditor) compareBackups(ctx context.Context, o Options, main *journal.Journal, x journal.Examined) error {
 	if main == nil {
 		a.backups.Status, a.backups.Note = Unproven, "the journal is too damaged to compare"
@@ -74,8 +74,8 @@ func (a *auditor) compareBackup(ctx context.Context, path string, file uint16, b
 // isDamage tells a damaged journal from one that cannot be read.
 func isDamage(err error) bool { return errors.Is(err, journal.ErrDamaged) }
 
-// openBackup opens a backup; nil if it is another sweep's or is damaged, which
-// the claim then says.
+// openBackup opens a backup; nil if it is another sweep's or damaged: then the claim
+// says so.
 func openBackup(path, id string, claim *Claim) (*journal.Journal, error) {
 	b, err := journal.OpenReadOnly(path)
 	switch {

@@ -9,8 +9,8 @@ import (
 	"safemode/servicerequests/safefile"
 )
 
-// comparePins holds signed notes against the journal. Each pins all that was before it:
-// the first that does not hold tells when the journal was still another one.
+// comparePins compares signed notes with the journal. Each note pins all records before it: the
+// first one that differs shows when the journal was still another one.
 func (a *auditor) comparePins(o Options, main *journal.Journal, x journal.Examined) error {
 	if o.Checkpoints == "" {
 		return nil

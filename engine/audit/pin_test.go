@@ -36,7 +36,7 @@ func pinnedJournal(t *testing.T) audit.Options {
 		t.Fatal(err)
 	}
 	o.Checkpoints = o.Journal + ".checkpoints"
-	j, err := journal.Open(o.Journal, journal.Options{})
+	j, err := journal.Open(o.Journal, journal.Options{Unsynced: true, Linger: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
 	}

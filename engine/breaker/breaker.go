@@ -20,7 +20,7 @@ var errOpen = errors.New("circuit is open")
 // buckets are the steps in which the window rolls.
 const buckets = 10
 
-// errUnreported is what a probe whose lease ran out is counted as.
+// errUnreported is the failure of a probe that nobody reported before its lease ended.
 var errUnreported = errors.New("the outcome of the probe was never reported")
 
 // Key names a circuit.

@@ -154,8 +154,13 @@ func release(t *testing.T, p place) {
 // out, the process ends or dies, the clock steps, backups of the journal or of the
 // custody file are restored, a second process tries. No counter is given out twice.
 func TestCustodyMachine(t *testing.T) {
-	t.Run("folder", func(t *testing.T) { walk(t, folders) })
+	t.Parallel()
+	t.Run("folder", func(t *testing.T) {
+		t.Parallel()
+		walk(t, folders)
+	})
 	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
 		p := database(t)
 		// One engine for all: each walk begins with no file.
 		files := p.make(t)

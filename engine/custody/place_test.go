@@ -13,6 +13,9 @@ import (
 	"safemode/servicerequests/safefile"
 )
 
+// TestMain has all custodies in databases lie in one.
+func TestMain(m *testing.M) { os.Exit(pgtest.M{M: m}.Run()) }
+
 // place is where custodies lie, for tests.
 type place struct {
 	make func(t testing.TB) durable.Files // a new one, as the engine that uses it has it
@@ -31,7 +34,7 @@ var folders = place{
 
 // database are custodies in a database, each of an engine of its own.
 func database(t *testing.T) place {
-	c := pgtest.Start(t, "fsync=off")
+	c := pgtest.Fresh(t)
 	var made atomic.Int64
 	var p place
 	p.make = func(t testing.TB) durable.Files {
@@ -94,6 +97,7 @@ func abandoned(t testing.TB, directory string) string {
 
 // TestPromises holds a custody to its promises wherever it lies.
 func TestPromises(t *testing.T) {
+	t.Parallel()
 	suite := []struct {
 		name string
 		test func(t *testing.T, p place)
@@ -120,6 +124,7 @@ func TestPromises(t *testing.T) {
 		at   func(t *testing.T) place
 	}{{"folder", func(*testing.T) place { return folders }}, {"PostgreSQL", database}} {
 		t.Run(where.name, func(t *testing.T) {
+			t.Parallel()
 			p := where.at(t)
 			for _, c := range suite {
 				t.Run(c.name, func(t *testing.T) { c.test(t, p) })

@@ -78,6 +78,7 @@ func TestPost(t *testing.T) {
 
 // Every answer that HTTP can give falls into exactly one class.
 func TestOutcome(t *testing.T) {
+	t.Parallel()
 	status := func(code int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/xml")

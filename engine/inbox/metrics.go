@@ -15,7 +15,7 @@ type metrics struct {
 	limited     *prometheus.CounterVec     // limit
 }
 
-// What is over a limit, and why connections bring nothing: values of labels.
+// Values of labels: which limit was exceeded, and why a connection had no message.
 const (
 	turnedPeer   = listen.OverPeer
 	turnedTotal  = listen.OverTotal

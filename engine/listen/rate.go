@@ -21,9 +21,9 @@ func (r Rate) limiter() *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(r.PerSecond), max(1, r.Burst))
 }
 
-// rememberedPeers are the peers whose rates are known at least. Whoever is
-// forgotten begins with a full burst again: the limit of all together holds for
-// those who come from many addresses.
+// rememberedPeers bounds the peers whose rates are known, in each of two
+// generations. A forgotten peer begins with a full burst again: against a sender with
+// many addresses there is the limit for all peers together.
 const rememberedPeers = 4096
 
 // Rates are those of each peer and of all. They are used by many goroutines.
@@ -38,8 +38,8 @@ func NewRates(perPeer, total Rate) *Rates {
 	return &Rates{perPeer, recent.New[string, *rate.Limiter](rememberedPeers), total.limiter()}
 }
 
-// Over says which limit a message of this peer would exceed; empty if none. What a
-// peer sends over its own limit costs the others nothing.
+// Over says which limit a message of this peer would exceed; empty if none. Messages over
+// a peer's own limit do not count in the limit of all.
 func (l *Rates) Over(peer string, now time.Time) (limit string) {
 	switch {
 	case !l.of(peer).AllowN(now, 1):

@@ -31,7 +31,7 @@ type BlastRadius struct {
 	Cap    int       `json:"cap_meters"`  // meters that might have been given a command by then: see [CapOf]
 }
 
-// Radius finds the blast radius. Whoever has it keeps which meters are in it.
+// Radius finds the blast radius. Its owner keeps which meters are in it.
 type Radius struct {
 	Most   BlastRadius
 	homes  map[servicerequests.EUI]int // meters in it, by hub

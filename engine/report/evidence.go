@@ -14,9 +14,9 @@ import (
 // says, or not permitted.
 var errForbidden = errors.New("forbidden")
 
-// inspect holds the bytes of a signed request or command against the permitted
-// set. It believes neither the record's columns nor the wall at the socket:
-// their work is what it checks.
+// inspect compares the bytes of a signed request or command with the permitted
+// set. It trusts neither the record's columns nor the wall at the socket,
+// because it checks their work.
 func inspect(rec record.Record) error {
 	sent, err := duis.Inspect(rec.Body)
 	if err != nil {

@@ -57,7 +57,7 @@ func TestTransferMidway(t *testing.T) {
 		}
 		excluded, begun := 0, len(asked)
 		w.Disk.Close()
-		folded, _ := w.fold(nil)
+		folded, _ := w.replay(nil)
 		story, err := sweeptest.StoryOf(folded.machine, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -120,8 +120,8 @@ func (w *world) make() *Runner {
 	return New(o)
 }
 
-// fold makes a runner of the journal, with or without a state.
-func (w *world) fold(rows []record.StateRow) (r *Runner, unjudged []uint64) {
+// replay makes a runner of the journal, with or without a state.
+func (w *world) replay(rows []record.StateRow) (r *Runner, unjudged []uint64) {
 	w.t.Helper()
 	r = w.make()
 	from := uint64(1)
@@ -141,7 +141,7 @@ func (w *world) fold(rows []record.StateRow) (r *Runner, unjudged []uint64) {
 func (w *world) wantAlike() {
 	w.t.Helper()
 	if err := w.Alike(func(rows []record.StateRow) (sweeptest.Keeper, []uint64, error) {
-		r, unjudged := w.fold(rows)
+		r, unjudged := w.replay(rows)
 		return r.machine, unjudged, nil
 	}); err != nil {
 		w.t.Error(err)
@@ -160,7 +160,7 @@ func (w *world) open() *opened {
 	w.t.Helper()
 	w.wantAlike()
 	w.Begin()
-	r, unjudged := w.fold(w.Disk.Rows())
+	r, unjudged := w.replay(w.Disk.Rows())
 	w.Reopen(unjudged)
 	return &opened{r, unjudged}
 }

@@ -78,8 +78,8 @@ func (nowhereAtAll) Register(prometheus.Collector) error  { return nil }
 func (nowhereAtAll) MustRegister(...prometheus.Collector) {}
 func (nowhereAtAll) Unregister(prometheus.Collector) bool { return true }
 
-// foldOf gives a machine a world's journal, from a state on if rows are given.
-func foldOf(w *sweeptest.World, rows []record.StateRow, alter func(*Options)) (s *Machine, unjudged []uint64, err error) {
+// replayOf gives a machine a world's journal, from a state on if rows are given.
+func replayOf(w *sweeptest.World, rows []record.StateRow, alter func(*Options)) (s *Machine, unjudged []uint64, err error) {
 	s = machineOf(w, alter)
 	from := uint64(1)
 	if rows != nil {
@@ -93,7 +93,7 @@ func foldOf(w *sweeptest.World, rows []record.StateRow, alter func(*Options)) (s
 
 // tellAlike is [sweeptest.World.Alike] with machines of a world.
 func tellAlike(w *sweeptest.World, alter func(*Options)) error {
-	return w.Alike(func(rows []record.StateRow) (sweeptest.Keeper, []uint64, error) { return foldOf(w, rows, alter) })
+	return w.Alike(func(rows []record.StateRow) (sweeptest.Keeper, []uint64, error) { return replayOf(w, rows, alter) })
 }
 
 // ledger wakes the meter at a place in the plan.

@@ -15,14 +15,18 @@ func IsAddress(at string) bool {
 
 // Shown is a path or an address as it may be shown: without a password.
 func Shown(at string) string {
-	u, err := url.Parse(at)
 	if !IsAddress(at) {
 		return at
 	}
+	u, err := url.Parse(at)
 	if err != nil {
 		return "postgres://..."
 	}
-	if q := u.Query(); q.Has("password") {
+	q, err := url.ParseQuery(u.RawQuery)
+	switch {
+	case err != nil:
+		u.RawQuery = "..."
+	case q.Has("password"):
 		q.Set("password", "xxxxx")
 		u.RawQuery = q.Encode()
 	}
@@ -32,16 +36,16 @@ func Shown(at string) string {
 // defaultSweep is the name of a sweep in an address that has none.
 const defaultSweep = "sweep"
 
-// Beside is the path to which a suffix makes that of a file which belongs to a journal:
-// beside its file, or in a folder for one in a database. Where that folder is in the database,
-// too, it is the name there, and on the machine a file where the program was started.
+// Beside is the path to which a suffix is added to name a file that belongs to a journal: beside
+// the journal's file, or in a folder if the journal is in a database. If that folder is in the
+// database, too, it is the name there, and for files on the machine one in the working folder.
 func Beside(at, folder string) string {
 	if !IsAddress(at) {
 		return at
 	}
 	_, sweep, err := split(at)
 	if err != nil {
-		sweep = defaultSweep // whoever opens the journal says what is wrong with its address
+		sweep = defaultSweep // opening the journal reports what is wrong with its address
 	}
 	if IsAddress(folder) {
 		return sweep
@@ -61,7 +65,10 @@ func splitOff(at, key, usual string) (address, name string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("%s: not an address of a database", Shown(at)) // the cause would show a password
 	}
-	q := u.Query()
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil { // else a setting would be left out in silence: sslmode, say
+		return "", "", fmt.Errorf("%s: what stands behind the ? is not NAME=VALUE pairs with & between them", Shown(at))
+	}
 	if _, has := u.User.Password(); has || q.Has("password") {
 		return "", "", fmt.Errorf("%s: leave the password out: it is read from PGPASSFILE (~/.pgpass) or PGPASSWORD", Shown(at))
 	}

@@ -28,6 +28,7 @@ type bench struct {
 
 // TestConformance holds each kind of store to all that package journal needs of one.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	suite := []struct {
 		name string
 		test func(t *testing.T, b bench)
@@ -42,6 +43,7 @@ func TestConformance(t *testing.T) {
 		{"two engines", twoEngines},
 	}
 	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
 		b := bench{
 			at: func(t testing.TB) string { return filepath.Join(t.TempDir(), "journal.db") },
 			writer: func(t testing.TB, at string) Store {
@@ -61,7 +63,8 @@ func TestConformance(t *testing.T) {
 		}
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
-		c := pgtest.Start(t, "fsync=off")
+		t.Parallel()
+		c := pgtest.Fresh(t)
 		var sweeps atomic.Int64
 		b := bench{
 			at: func(testing.TB) string { return c.Address(fmt.Sprintf("sweep-%d", sweeps.Add(1))) },
@@ -88,11 +91,12 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// Each step of the walk of two engines waits for the disk; the command line may ask for
-// more of them.
+// Each step of the walk of two engines waits for the disk, and servers and leases are waited
+// for more than anything is computed. The command line may ask for more of both.
 func TestMain(m *testing.M) {
 	_ = flag.Set("rapid.checks", "20")
-	os.Exit(m.Run())
+	_ = flag.Set("test.parallel", "8")
+	os.Exit(pgtest.M{M: m}.Run())
 }
 
 func openStore(t testing.TB, at string, write bool) Store {
@@ -325,8 +329,8 @@ func state(t *testing.T, b bench) {
 		{State{Rows: []record.StateRow{{Row: 0, Value: []byte("a")}, {Row: 1, Value: []byte("b")}}}, "[{0 a} {1 b}]"},
 		{State{Rows: []record.StateRow{{Row: 1, Value: []byte("c")}, {Row: 2}}}, "[{0 a} {1 c} {2 }]"},
 		{State{Rows: []record.StateRow{{Row: 2, Value: []byte("x")}, {Row: 0, Value: []byte("y")}, {Row: 2, Value: []byte("z")}}}, "[{0 y} {1 c} {2 z}]"},
-		{State{Rows: []record.StateRow{{Row: 0, Value: []byte("x")}, {Row: 0, Value: []byte("d")}}, Anew: true}, "[{0 d}]"},
-		{State{Anew: true}, "[]"},
+		{State{Rows: []record.StateRow{{Row: 0, Value: []byte("x")}, {Row: 0, Value: []byte("d")}}, Whole: true}, "[{0 d}]"},
+		{State{Whole: true}, "[]"},
 	} {
 		next := segment(tip, 1)
 		if err := s.Append(next, c.change); err != nil {

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // ErrNone says that PostgreSQL cannot be run on this machine.
@@ -26,6 +28,7 @@ var ErrNone = errors.New("PostgreSQL cannot be started")
 type Cluster struct {
 	Dir string // of the socket; the data lie below
 
+	name   string // of the database that is asked
 	bin    string
 	runAs  *syscall.SysProcAttr
 	server *exec.Cmd
@@ -34,13 +37,24 @@ type Cluster struct {
 
 // Make makes a cluster and starts it. settings are of its configuration, like "fsync=off".
 // The error wraps [ErrNone] where there are no programs for it. [Cluster.Remove] ends it.
-func Make(settings ...string) (*Cluster, error) {
+func Make(settings ...string) (*Cluster, error) { return run((*Cluster).create, settings) }
+
+// MakeStandby makes a cluster that follows this one, and starts it. This one's
+// configuration names it by its name. It has this one's settings, and may have others.
+func (c *Cluster) MakeStandby(name string, settings ...string) (*Cluster, error) {
+	return run(func(s *Cluster) error {
+		from := fmt.Sprintf("host=%s user=safemode application_name=%s", c.Dir, name)
+		return s.run("pg_basebackup", "--pgdata", s.data(), "--dbname", from, "--write-recovery-conf", "--checkpoint", "fast", "--no-sync")
+	}, settings)
+}
+
+// run has a new cluster filled, and starts it.
+func run(fill func(c *Cluster) error, settings []string) (*Cluster, error) {
 	c, err := folder()
 	if err != nil {
 		return nil, err
 	}
-	err = c.run("initdb", "--pgdata", c.data(), "--username", "safemode", "--auth", "trust", "--no-sync", "--no-locale", "--encoding", "UTF8")
-	if err == nil {
+	if err = fill(c); err == nil {
 		err = c.Run(settings...)
 	}
 	if err != nil {
@@ -49,22 +63,9 @@ func Make(settings ...string) (*Cluster, error) {
 	return c, nil
 }
 
-// MakeStandby makes a cluster that follows this one, and starts it. This one's
-// configuration names it by its name. It has this one's settings, and may have others.
-func (c *Cluster) MakeStandby(name string, settings ...string) (*Cluster, error) {
-	s, err := folder()
-	if err != nil {
-		return nil, err
-	}
-	from := fmt.Sprintf("host=%s user=safemode application_name=%s", c.Dir, name)
-	err = s.run("pg_basebackup", "--pgdata", s.data(), "--dbname", from, "--write-recovery-conf", "--checkpoint", "fast", "--no-sync")
-	if err == nil {
-		err = s.Run(settings...)
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.Remove())
-	}
-	return s, nil
+// create makes the data of a cluster. Its log is in small files: few bytes are to be copied.
+func (c *Cluster) create() error {
+	return c.run("initdb", "--pgdata", c.data(), "--username", "safemode", "--auth", "trust", "--no-sync", "--no-locale", "--encoding", "UTF8", "--wal-segsize", "1")
 }
 
 // folder makes the place of a cluster.
@@ -77,7 +78,7 @@ func folder() (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Dir: dir, bin: bin}
+	c := &Cluster{Dir: dir, name: "postgres", bin: bin}
 	if err := c.become(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: it does not run as root, and there is no other user for it: %w", ErrNone, err), os.RemoveAll(dir))
 	}
@@ -124,13 +125,16 @@ func (c *Cluster) become() error {
 func (c *Cluster) data() string { return filepath.Join(c.Dir, "data") }
 
 func (c *Cluster) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(context.Background(), filepath.Join(c.bin, name), args...)
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(c.bin, name)
+	}
+	cmd := exec.CommandContext(context.Background(), name, args...)
 	attributes := *c.runAs
 	cmd.SysProcAttr, cmd.Dir = &attributes, c.Dir
 	return cmd
 }
 
-// run runs one of the programs to its end.
+// run runs a program to its end, by its path or one of PostgreSQL's by its name.
 func (c *Cluster) run(name string, args ...string) error {
 	if out, err := c.command(name, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", name, err, out)
@@ -150,8 +154,8 @@ func (c *Cluster) Run(settings ...string) error {
 	if err := c.server.Start(); err != nil {
 		return err
 	}
-	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-		if c.command("pg_isready", "-h", c.Dir, "-q").Run() == nil {
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := c.Query(""); err == nil {
 			return nil
 		}
 		if time.Since(began) > time.Minute {
@@ -198,16 +202,29 @@ func (c *Cluster) each(signal syscall.Signal) {
 
 // Promote makes a standby a primary, and returns when it is one.
 func (c *Cluster) Promote() error {
-	return c.run("pg_ctl", "promote", "--pgdata", c.data(), "--wait")
+	done, err := c.Query("SELECT pg_promote()")
+	if err == nil && done != "t" {
+		err = errors.New("the standby was not promoted")
+	}
+	return err
 }
 
-// Query returns what a query finds, without blanks around it.
-func (c *Cluster) Query(query string) (string, error) {
-	out, err := c.command("psql", "-h", c.Dir, "-U", "safemode", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-qAtc", query).CombinedOutput()
+// Query returns the one value that a query finds; empty: it finds none.
+func (c *Cluster) Query(query string) (value string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	conn, err := pgconn.Connect(ctx, c.Database())
 	if err != nil {
-		return "", fmt.Errorf("psql: %w: %s", err, out)
+		return "", err
 	}
-	return strings.TrimSpace(string(out)), nil
+	defer func() { _ = conn.Close(ctx) }() // the answer is here, or the error
+	results, err := conn.Exec(ctx, query).ReadAll()
+	for _, r := range results {
+		for _, row := range r.Rows {
+			value = string(row[0])
+		}
+	}
+	return value, err
 }
 
 // Set changes a setting of the running server.
@@ -233,5 +250,5 @@ func (c *Cluster) Database(others ...*Cluster) string {
 	for _, o := range others {
 		hosts += "," + o.Dir
 	}
-	return "postgres:///postgres?" + url.Values{"host": {hosts}, "user": {"safemode"}}.Encode()
+	return "postgres:///" + c.name + "?" + url.Values{"host": {hosts}, "user": {"safemode"}}.Encode()
 }

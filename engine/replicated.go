@@ -1,0 +1,37 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"safemode/engine/journal"
+)
+
+// checkReplicated reads for which servers the database's commits wait. In an environment with
+// real homes it refuses a database that waits for no second server: if the one server is lost,
+// counters are lost with it and would be used twice.
+func (e *Engine) checkReplicated(ctx context.Context) error {
+	o := &e.o
+	if !journal.IsAddress(o.Journal) {
+		return nil
+	}
+	said, err := journal.Replicated(ctx, o.Journal)
+	switch {
+	case err == nil:
+	case !errors.Is(err, journal.ErrOneServer):
+		return err
+	case o.AcceptOneServer:
+		said = err.Error() + ", as the configuration accepts"
+	case o.Plan.Environment == Simulator:
+		said = err.Error() + ", which environment live refuses"
+	default:
+		return fmt.Errorf("%w: environment %s: %w: name a synchronous standby in the database, or accept the loss (journal.accept_one_server)",
+			ErrRefused, o.Plan.Environment, err)
+	}
+	e.replicated = said
+	o.Log.Info("the journal's database", zap.String("commits", said))
+	return nil
+}
