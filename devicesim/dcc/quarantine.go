@@ -95,7 +95,7 @@ func (d *DCC) Delete(ref string) error {
 	return err
 }
 
-// take lets go of a request that is held back.
+// take removes a quarantined request.
 func (a *anomaly) take(ref string) (*exchange, error) {
 	n, err := strconv.ParseUint(ref, 10, 64)
 	if err != nil {

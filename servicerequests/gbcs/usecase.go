@@ -62,8 +62,8 @@ const (
 	gsme = servicerequests.GSME
 )
 
-// useCases is never written to. Of two use cases of one service and device the
-// first is the one that is sent (GCS60; GCS60a is only accepted: assumption).
+// useCases is never written to. If one service and device have two use cases, the
+// first one is sent (GCS60; GCS60a is only accepted: assumption).
 var useCases = [...]UseCase{
 	{Name: "ECS09", Title: "Activate Emergency Credit", SRV: "2.5", Code: codeECS09, Device: esme, Service: servicerequests.ActivateEmergencyCredit, Critical: true},
 	{Name: "GCS06", Title: "Activate Emergency Credit", SRV: "2.5", Code: codeGCS06, Device: gsme, Service: servicerequests.ActivateEmergencyCredit, Critical: true},
