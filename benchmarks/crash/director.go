@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// director runs two machines and sees to it that the one that acts dies, rests or loses its
-// database, again and again. It is one goroutine: who waits for something tends to the
-// machines meanwhile.
+// director runs two machines, and again and again kills or suspends the active one, or cuts it
+// off from its database. It is one goroutine: while it waits for something it watches the
+// machines.
 type director struct {
 	s      *scene
 	r      *Result
@@ -287,7 +287,7 @@ func (d *director) taken(ctx context.Context, n *node, run int, at string, since
 	if err != nil {
 		return at, err
 	}
-	if d.died.After(since) && d.died.Before(first) { // who had taken over, before it sent anything
+	if d.died.After(since) && d.died.Before(first) { // the machine that had taken over died before it sent anything
 		since = d.died
 	}
 	took := first.Sub(since)

@@ -25,7 +25,7 @@ type node struct {
 
 	run atomic.Int64 // number of its process among all; the wire looks at it
 
-	// What follows is the director's.
+	// Only the director uses these.
 	now       *process
 	crashAt   string    // where the process kills itself; empty: nowhere
 	again     time.Time // when it is started again

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// wire stands between processes and keeps the digests of what went by.
+// wire is a proxy between processes that keeps the digests of all messages.
 type wire struct {
 	taken   int // the status that means so
 	servers []*http.Server
@@ -37,8 +37,8 @@ func newWire(taken int) *wire {
 	return &wire{taken: taken, bodies: map[[32]byte]int{}, last: map[[32]byte]time.Time{}, accepted: map[[32]byte]int{}}
 }
 
-// listen hands on what comes to an address of its own: to the first of some others that
-// takes it, as a balancer does. by says who sends now.
+// listen passes connections on from an address of its own to the first of some others that
+// accepts, as a balancer does. by says which process sends now.
 func (w *wire) listen(ctx context.Context, by func() int, to ...string) (address string, err error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")

@@ -153,8 +153,8 @@ up or have expired.`,
 	return c
 }
 
-// checkApprover refuses who may not approve a plan by a configuration's roster; without a
-// configuration only the sweep itself says so.
+// checkApprover refuses a person who may not approve a plan by a configuration's roster. Without
+// a configuration only the sweep itself refuses them.
 func checkApprover(ctx context.Context, configPath string, p *plan.Plan, who direction.Signatory) error {
 	if configPath == "" {
 		return nil

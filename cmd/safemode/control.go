@@ -124,7 +124,7 @@ func (o *operations) addFlags(c *cobra.Command) {
 	f.StringVar(&o.authorities, "ca", "", "PEM file of who may vouch for the sweep's TLS certificate (default the system's)")
 }
 
-// base is the address as a URL. What goes to another machine goes by https.
+// base is the address as a URL. Another machine is asked by https only.
 func (o *operations) base() (string, error) {
 	address := o.address
 	if !strings.Contains(address, "://") {

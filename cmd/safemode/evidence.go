@@ -127,7 +127,7 @@ func evidenceOf(ctx context.Context, journalPath, device, mpxn string) (eui serv
 		if err != nil {
 			return eui, failWith(exitHalted, fmt.Errorf("%s: %w", journalPath, err))
 		}
-		if is, err := portfolio.PlainMPxN(body.MPxN); err == nil && is == wanted { // an older plan may have what is none
+		if is, err := portfolio.PlainMPxN(body.MPxN); err == nil && is == wanted { // an older plan may have an invalid MPxN
 			eui, found = r.Device, append(found, r.Device.String())
 		}
 	}

@@ -205,7 +205,7 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 	}
 	rehearsed := *conf
 	r.Point(&rehearsed)
-	// The plan is the operator's, but for the environment: nothing of a rehearsal
+	// The plan is the operator's, with another environment: nothing of a rehearsal
 	// may look like a live sweep, not even its journal.
 	dry := *p
 	dry.Environment = engine.Simulator
