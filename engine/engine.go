@@ -207,6 +207,9 @@ type Engine struct {
 
 	transfersRead fs.FileInfo // the list of transfers as it was read at the start; nil: there is none
 
+	seen   *checkpoint.Seen // what this machine remembers of the journal; nil: it is on this machine itself
+	unseen atomic.Bool      // it cannot be written
+
 	standsBy atomic.Pointer[record.Holder]   // for which engine this one stands by; nil: for none
 	standby  atomic.Pointer[[]record.Holder] // who stands by for this one; nil: not known
 	takeover *record.Takeover                // the takeover by which it begins or goes on; nil: none
@@ -303,6 +306,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	servers.Go(func() { e.watchTransfers(watching) })
 	servers.Go(func() { e.watchSigner(watching) })
 	servers.Go(func() { e.watchStandby(watching) })
+	servers.Go(func() { e.watchSeen(watching) })
 	from, walked, err := e.replay(ctx)
 	if err != nil {
 		return orStopped(ctx, err)
@@ -445,6 +449,9 @@ func (e *Engine) Close() error {
 	faults = append(faults, e.closeStories())
 	if e.journal != nil {
 		faults = append(faults, e.journal.Close())
+		if !e.looks {
+			e.see(e.journal.ID(), e.journal.Tip(), true)
+		}
 	}
 	return errors.Join(faults...)
 }

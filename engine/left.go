@@ -39,12 +39,16 @@ func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place 
 	}
 	st.State = "planned"
 	if there {
-		id, err := statusFrom(ctx, path, &header, &st)
+		j, err := journal.OpenReadOnly(path)
 		if err != nil {
 			return st, err
 		}
+		defer j.Close()
+		if err := statusFrom(ctx, j, &header, &st); err != nil {
+			return st, err
+		}
 		if st.State == "open" && custodyDir != "" {
-			haltUnwritten(custodyDir, id, &st)
+			haltUnwritten(custodyDir, j.ID(), &st)
 		}
 	}
 	st.Meters = header.Counts.Targets
@@ -58,38 +62,33 @@ func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place 
 	return st, nil
 }
 
-// statusFrom reads how a journal ends, and its ID.
-func statusFrom(ctx context.Context, path string, header *plan.Header, st *record.Status) (id string, err error) {
-	j, err := journal.OpenReadOnly(path)
-	if err != nil {
-		return "", err
-	}
-	defer j.Close()
+// statusFrom reads how a journal ends.
+func statusFrom(ctx context.Context, j *journal.Journal, header *plan.Header, st *record.Status) error {
 	h, err := History(ctx, j)
 	if err != nil || h.Records == 0 {
-		return j.ID(), err
+		return err
 	}
 	planned, err := j.At(ctx, 1)
 	if err != nil {
-		return j.ID(), err
+		return err
 	}
 	if err := json.Unmarshal(planned.Body, header); err != nil {
-		return j.ID(), fmt.Errorf("%s: header of the plan: %w", path, err)
+		return fmt.Errorf("the journal's header of the plan: %w", err)
 	}
 	st.Identity = identityOf(header.Environment, h.Planned[:min(len(h.Planned), 12)], &header.Direction)
 	last, err := j.At(ctx, h.Records)
 	if err != nil {
-		return j.ID(), err
+		return err
 	}
 	st.Time = last.At
 	if len(h.Starts) == 0 {
-		return j.ID(), nil
+		return nil
 	}
 	o := h.Starts[len(h.Starts)-1].Opening
 	st.SweepID, st.ClockSpeed, st.ResumesLeft, st.ApprovedUntil = o.SweepID, o.ClockSpeed, o.ResumesLeft, o.ApprovedUntil
 	closed, err := j.Latest(ctx, record.Closed)
 	if err != nil {
-		return j.ID(), err
+		return err
 	}
 	st.Reason = h.Stop.Reason
 	switch opened := h.Starts[len(h.Starts)-1].Seq; {
@@ -99,14 +98,14 @@ func statusFrom(ctx context.Context, path string, header *plan.Header, st *recor
 		st.State = "halted"
 		says, err := j.At(ctx, h.Stop.Seq)
 		if err != nil {
-			return j.ID(), err
+			return err
 		}
 		st.Since = says.At
 		switch says.Kind {
 		case record.Halted:
 			body, err := record.Decode[record.HaltedBody](says)
 			st.Cause = body.Cause
-			return j.ID(), err
+			return err
 		case record.Tripwire: // of an older journal
 			st.Cause = record.HaltTripwire
 		}
@@ -117,7 +116,7 @@ func statusFrom(ctx context.Context, path string, header *plan.Header, st *recor
 	default:
 		st.State = closed.Code
 	}
-	return j.ID(), nil
+	return nil
 }
 
 // haltUnwritten sets the status to halted if the folder of counters has a halt of the last

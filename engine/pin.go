@@ -48,21 +48,21 @@ func (e *Engine) openCheckpoints(context.Context) error {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	e.pins = log
-	return e.comparePins(log.Last())
+	return e.comparePins(log.Last(), c.Path)
 }
 
-// comparePins compares the journal with the last checkpoint.
-func (e *Engine) comparePins(last checkpoint.Checkpoint) error {
+// comparePins compares the journal with the last checkpoint of a file.
+func (e *Engine) comparePins(last checkpoint.Checkpoint, path string) error {
 	if last.Journal == "" {
 		return nil
 	}
-	c := e.o.Checkpoints
-	if tip := e.journal.Tip(); tip.Seq < last.Seq {
-		return fmt.Errorf("%w: %s pins record %d of journal %s, which ends at %d: it is an older copy", ErrRefused, c.Path, last.Seq, e.o.Journal, tip.Seq)
+	j := e.counted()
+	if end, _ := j.Position(); end < last.Seq {
+		return fmt.Errorf("%w: %s pins record %d of journal %s, which ends at %d: it is an older copy", ErrRefused, path, last.Seq, e.o.Journal, end)
 	}
-	hash, err := e.journal.HashAt(last.Seq)
+	hash, err := j.HashAt(last.Seq)
 	if err == nil && hash != last.Hash {
-		err = fmt.Errorf("%w: record %d of journal %s is not the one that %s pins", ErrRefused, last.Seq, e.o.Journal, c.Path)
+		err = fmt.Errorf("%w: record %d of journal %s is not the one that %s pins", ErrRefused, last.Seq, e.o.Journal, path)
 	}
 	return err
 }

@@ -27,15 +27,14 @@ import (
 func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 	for {
 		if e.journal, err = journal.Open(e.o.Journal, e.o.Commits); err == nil {
-			e.files, err = e.journal.Files(e.o.CustodyDir)
-			return err
+			break
 		}
 		switch {
 		case e.standsByFor(err):
 			if err := e.standBy(ctx); err != nil {
 				return err
 			}
-		case e.takeover != nil && journal.Passing(err): // it has stood by, and the database is unavailable for a moment
+		case e.takeover != nil && (journal.Passing(err) || errors.Is(err, journal.ErrLapsed)): // the database is away for a moment
 			e.o.Log.Warn("cannot take the sweep over yet", zap.Error(err))
 			select {
 			case <-time.After(time.Second):
@@ -46,6 +45,14 @@ func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if e.takeover != nil {
+		if err := e.leftToDo(ctx); err != nil {
+			return err
+		}
+		e.o.Log.Warn("takes the sweep over", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
+	}
+	e.files, err = e.journal.Files(e.o.CustodyDir)
+	return err
 }
 
 // standsByFor says whether a start stands by after this error of its journal.
@@ -56,11 +63,13 @@ func (e *Engine) standsByFor(err error) bool {
 // errStoodBy is the error of an engine that was told to end while it stood by.
 var errStoodBy = fmt.Errorf("%w: it stood by, and took nothing over", sweep.ErrStopped)
 
-// standBy waits until no engine has the journal. Before it waits, it refuses whatever can be
-// refused already. The addresses are bound, and answer that this engine stands by.
+// standBy waits until no engine has the journal. Before it first waits, it refuses whatever can
+// be refused already. The addresses are bound, and answer that this engine stands by.
 func (e *Engine) standBy(ctx context.Context) error {
-	if err := e.foresee(ctx); err != nil {
-		return err
+	if e.takeover == nil {
+		if err := e.foresee(ctx); err != nil {
+			return err
+		}
 	}
 	stopServing, err := e.serveStandby(ctx)
 	if err != nil {
@@ -77,7 +86,7 @@ func (e *Engine) standBy(ctx context.Context) error {
 		if e.o.StandsBy != nil {
 			e.o.StandsBy(e.standbyStatus())
 		}
-	})
+	}, func(tip journal.Tip) { e.see(e.o.Plan.Journal, tip, false) })
 	e.standsBy.Store(nil)
 	if ctx.Err() != nil {
 		return errStoodBy
@@ -85,11 +94,10 @@ func (e *Engine) standBy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.leftToDo(ctx); err != nil {
-		return err
+	// The last may be this one: it took the lease, and did not hear so.
+	if e.takeover == nil || last.Name != e.o.Commits.Holder {
+		e.takeover = &record.Takeover{From: last.Name, Since: last.Since, HandedOver: last.Until.IsZero()}
 	}
-	e.takeover = &record.Takeover{From: last.Name, Since: last.Since, HandedOver: last.Until.IsZero()}
-	e.o.Log.Warn("takes the sweep over", zap.String("from", last.Name), zap.Bool("handed_over", e.takeover.HandedOver))
 	return nil
 }
 
@@ -100,7 +108,7 @@ var ErrFinished = errors.New("it stood by, and the sweep has finished")
 // a person has stopped it. A sweep that has halted or ceased is refused as at any other start.
 func (e *Engine) leftToDo(ctx context.Context) error {
 	var st record.Status
-	if _, err := statusFrom(ctx, e.o.Journal, new(plan.Header), &st); err != nil {
+	if err := statusFrom(ctx, e.journal, new(plan.Header), &st); err != nil {
 		return err
 	}
 	switch st.State {
@@ -118,16 +126,11 @@ func (e *Engine) leftToDo(ctx context.Context) error {
 
 // stoppedBy is who gave the last order, if that stopped the whole sweep.
 func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
-	j, err := journal.OpenReadOnly(e.o.Journal)
-	if err != nil {
-		return "", err
-	}
-	defer j.Close()
-	last, err := j.Latest(ctx, record.Operator)
+	last, err := e.journal.Latest(ctx, record.Operator)
 	if err != nil || last.Code != record.OrderStop {
 		return "", err
 	}
-	opened, err := j.Latest(ctx, record.Opened)
+	opened, err := e.journal.Latest(ctx, record.Opened)
 	if err != nil || opened.Seq > last.Seq {
 		return "", err
 	}

@@ -238,6 +238,9 @@ func (e *Engine) openJournal(ctx context.Context) (err error) {
 	if e.files, err = journal.FilesFor(o.Journal, o.CustodyDir); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	if err := e.openSeen(); err != nil {
+		return err
+	}
 	if e.looks {
 		err = e.readJournal()
 	} else {
@@ -245,10 +248,14 @@ func (e *Engine) openJournal(ctx context.Context) (err error) {
 			// The clock stands still: no other records come to wait for, so each commit has its own sync.
 			o.Commits.Linger, o.Commits.Unsynced = 1, true
 		}
+		o.Commits.Holder = cmp.Or(o.Commits.Holder, journal.Self())
 		if o.Commits.Registerer = o.Registry; !o.Rehearsal { // a rehearsal's journal can never be taken for the plan's
 			o.Commits.ID = o.Plan.Journal
 		}
 		err = e.awaitJournal(ctx)
+	}
+	if err == nil {
+		err = e.holdSeen()
 	}
 	if err != nil || !e.planned() {
 		return err
@@ -356,7 +363,7 @@ func (e *Engine) checkPins() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return e.comparePins(last)
+	return e.comparePins(last, c.Path)
 }
 
 // unborn shows to the counters a journal that does not exist yet.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"safemode/engine/direction"
 )
 
 // director runs two machines, and again and again kills or suspends the active one, or cuts it
@@ -154,10 +156,11 @@ func (d *director) note(ctx context.Context, n *node) error {
 		n.died, d.died = p.at, p.at
 	case errors.Is(halted(p, nil), errUnbelieved):
 		d.r.Halts++
-		return d.s.goOn(ctx)
+		return d.s.goOn(ctx, n)
 	case fenced(text):
 		d.r.Fenced++
 	case n.disturbed && exitCode(p.err) == 1: // it was starting, and lost its database
+	case exitCode(p.err) == 3 && strings.Contains(text, direction.ErrNotApproved.Error()): // it stood by when the other halted
 	default:
 		return fmt.Errorf("the sweep ended by itself on machine %s: %w: %s", n.name, p.err, text)
 	}

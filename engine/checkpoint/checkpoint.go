@@ -32,9 +32,12 @@ const format = "safemode journal"
 
 // Sign makes the signed note of a checkpoint.
 func (c Checkpoint) Sign(signer note.Signer) ([]byte, error) {
-	text := fmt.Sprintf("%s\n%s\n%d\n%s\n%s\n", format, c.Journal, c.Seq,
+	return note.Sign(&note.Note{Text: c.text()}, signer)
+}
+
+func (c Checkpoint) text() string {
+	return fmt.Sprintf("%s\n%s\n%d\n%s\n%s\n", format, c.Journal, c.Seq,
 		base64.StdEncoding.EncodeToString(c.Hash[:]), c.At.UTC().Format(time.RFC3339))
-	return note.Sign(&note.Note{Text: text}, signer)
 }
 
 // open reads one signed note.

@@ -22,4 +22,7 @@
 //
 // The file lies beside the journal. If the custody is in a database, it lies among the files
 // of the custody.
+//
+// [Seen] is another file, a machine's own: the same five lines, once, without a signature. It
+// says how far this machine knows a journal in a database to have come.
 package checkpoint

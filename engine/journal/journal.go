@@ -153,6 +153,9 @@ func Open(at string, o Options) (_ *Journal, err error) {
 	return j, nil
 }
 
+// Self is the holder's name where none is given: this machine and process.
+func Self() string { return store.Self() }
+
 // IsAddress says whether a journal is named by the address of a database, and not by the
 // path of a file.
 func IsAddress(at string) bool { return store.IsAddress(at) }
@@ -331,9 +334,11 @@ func (j *Journal) Standby(ctx context.Context) ([]record.Holder, error) {
 	return all, j.named(err)
 }
 
-// StandBy waits until nobody may write the journal at an address: see [store.StandBy].
-func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder, error)) (last record.Holder, err error) {
-	if last, err = store.StandBy(ctx, at, store.Options{Holder: o.Holder, Lease: o.Lease}, tell); err != nil {
+// StandBy waits until nobody may write the journal at an address: see [store.StandBy]. seen is
+// told of the journal's end, as far as the database has acknowledged it.
+func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder, error), seen func(Tip)) (last record.Holder, err error) {
+	stored := store.Options{Holder: o.Holder, Lease: o.Lease, Seen: func(t store.Tip) { seen(Tip{t.Seq, t.Hash}) }}
+	if last, err = store.StandBy(ctx, at, stored, tell); err != nil {
 		err = fmt.Errorf("journal %s: %w", store.Shown(at), err)
 	}
 	return last, err

@@ -51,7 +51,26 @@ func (j *Journal) State(ctx context.Context) ([]record.StateRow, record.Record, 
 	return rows, r, j.named(err)
 }
 
+// readState reads it in one moment. Who writes a journal in a database reads it again where
+// the server has ended meanwhile, or does not answer: then with twice the time.
 func (j *Journal) readState(ctx context.Context) ([]record.StateRow, record.Record, error) {
+	if j.packer == nil || !IsAddress(j.at) {
+		return j.stateNow(ctx)
+	}
+	for long := firstRead; ; long *= 2 {
+		attempt, cancel := context.WithTimeout(ctx, long)
+		rows, r, err := j.stateNow(attempt)
+		cancel()
+		if err == nil || ctx.Err() != nil || !Passing(err) || j.store.Held() != nil {
+			return rows, r, err
+		}
+	}
+}
+
+// firstRead is the time that a server has to hand out the state at first.
+const firstRead = 5 * time.Second
+
+func (j *Journal) stateNow(ctx context.Context) ([]record.StateRow, record.Record, error) {
 	// One moment: a sweep may be keeping another one meanwhile.
 	moment, err := j.store.Snapshot(ctx)
 	if err != nil {

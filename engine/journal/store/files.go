@@ -189,9 +189,10 @@ func (f *files) Replace(name string, was, now []byte) error {
 }
 
 // Append implements [durable.Files]. A write is there as a whole or not at all: something torn
-// comes from a folder alone, of which this is a copy.
+// comes from a folder alone, of which this is a copy. An engine whose database lacks records
+// may still add to a file, if it can at once: what it writes there keeps others from going on.
 func (f *files) Append(name string, size, at int64, text []byte) error {
-	return f.change(name, func(ctx context.Context, tx pgx.Tx, custody int64, again bool) error {
+	adds := f.changing(name, func(ctx context.Context, tx pgx.Tx, custody int64, again bool) error {
 		var last int64
 		var tail []byte
 		err := tx.QueryRow(ctx, "SELECT at, bytes FROM safemode.piece WHERE custody = $1 AND file = $2 ORDER BY at DESC LIMIT 1", custody, name).Scan(&last, &tail)
@@ -213,6 +214,12 @@ func (f *files) Append(name string, size, at int64, text []byte) error {
 		}
 		return f.add(ctx, tx, custody, name, at, text)
 	})
+	if f.lease != nil && errors.Is(f.lease.Held(), ErrLacking) {
+		ctx, cancel := context.WithTimeout(context.Background(), pausePatience)
+		defer cancel()
+		return pgError(adds(ctx, f.pool, false))
+	}
+	return f.patiently(adds)
 }
 
 // cut drops what stands behind the first bytes of a file.
@@ -338,7 +345,12 @@ func (f *files) look(do func(ctx context.Context, q pgQuerier, custody int64) er
 // the lease is the writer's, and while no other has locked the file. again says that an
 // earlier try may have been carried out.
 func (f *files) change(name string, do func(ctx context.Context, tx pgx.Tx, custody int64, again bool) error) error {
-	return f.patiently(func(ctx context.Context, pool *pgxpool.Pool, again bool) error {
+	return f.patiently(f.changing(name, do))
+}
+
+// changing is one try of a change.
+func (f *files) changing(name string, do func(ctx context.Context, tx pgx.Tx, custody int64, again bool) error) func(context.Context, *pgxpool.Pool, bool) error {
+	return func(ctx context.Context, pool *pgxpool.Pool, again bool) error {
 		return inTransaction(ctx, pool, func(tx pgx.Tx) error {
 			var sweep, epoch int64
 			if f.lease != nil {
@@ -361,7 +373,7 @@ func (f *files) change(name string, do func(ctx context.Context, tx pgx.Tx, cust
 			}
 			return do(ctx, tx, custody, again)
 		})
-	})
+	}
 }
 
 // inTransaction counts a commit only where the second server has it, too (see [certainly]).

@@ -65,7 +65,7 @@ func uptime() time.Duration {
 // does, and says who.
 func takeLease(ctx context.Context, pool *pgxpool.Pool, id int64, o Options) (*lease, error) {
 	if o.Holder == "" {
-		o.Holder = self()
+		o.Holder = Self()
 	}
 	l := &lease{pool: pool, id: id, length: o.leaseLength(), lost: make(chan struct{})}
 	asked := uptime()
@@ -103,11 +103,14 @@ func certainly(ctx context.Context, pool *pgxpool.Pool, do func(c *pgxpool.Conn)
 			return err
 		}
 		if text, is := said[warning]; is {
-			return fmt.Errorf("the database warns: %s", text)
+			return fmt.Errorf("%w: %s", errWarned, text)
 		}
 		return nil
 	})
 }
+
+// errWarned says that nobody knows whether a commit holds.
+var errWarned = errors.New("the database warns")
 
 // certainly does so for the holder. A database without the tables has lost them.
 func (l *lease) certainly(ctx context.Context, do func(c *pgxpool.Conn) error) error {
@@ -182,6 +185,33 @@ func (l *lease) give(err error) {
 	if l.gone.CompareAndSwap(nil, &err) {
 		close(l.lost)
 	}
+}
+
+// read reads until it has an answer, or the lease is gone: a server that ends or does not
+// answer is left for another, as with what is written. Each try has twice the time of the one
+// before: what is asked may take long.
+func (l *lease) read(ctx context.Context, do func(ctx context.Context) error) error {
+	for long := perAttempt(l.length); ; long *= 2 {
+		err := within(ctx, long, do)
+		if err == nil || ctx.Err() != nil || !Passing(err) {
+			return err
+		}
+		if gone := l.Held(); gone != nil {
+			return fmt.Errorf("%w (%w)", gone, err)
+		}
+		l.pool.Reset()
+		select {
+		case <-time.After(pause):
+		case <-l.lost:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func within(ctx context.Context, long time.Duration, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, long)
+	defer cancel()
+	return do(ctx)
 }
 
 // isOver says whether an error ends the right to write.

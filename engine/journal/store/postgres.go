@@ -27,10 +27,9 @@ const patience = 30 * time.Second
 // a sweep in safemode.sweep has its tip and its lease.
 type Postgres struct {
 	pgReader
-	pool  *pgxpool.Pool
-	at    string
-	lease *lease // nil for a store opened for reading
-	made  bool   // the sweep was, by openPostgres
+	pool *pgxpool.Pool
+	at   string
+	made bool // the sweep was, by openPostgres
 }
 
 func openPostgres(ctx context.Context, at string, o Options) (_ *Postgres, err error) {
@@ -323,9 +322,13 @@ func (p *Postgres) Check(ctx context.Context) (found []string, segments int, err
 
 // Snapshot implements [Store].
 func (p *Postgres) Snapshot(ctx context.Context) (Reader, error) {
-	tx, err := p.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	var tx pgx.Tx
+	err := p.read(ctx, func(ctx context.Context) (err error) {
+		tx, err = p.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+		return err
+	})
 	if err != nil {
-		return nil, pgError(err)
+		return nil, err
 	}
 	return &pgReader{q: tx, id: p.id, end: func() error { return tx.Rollback(context.WithoutCancel(ctx)) }}, nil
 }
@@ -374,9 +377,18 @@ type pgQuerier interface {
 
 // pgReader reads by the pool, or in one transaction.
 type pgReader struct {
-	q   pgQuerier
-	id  int64
-	end func() error
+	q     pgQuerier
+	id    int64
+	lease *lease // by which it reads until it has an answer; nil: it reads once
+	end   func() error
+}
+
+// read reads, until it has an answer where it has a lease.
+func (r *pgReader) read(ctx context.Context, do func(ctx context.Context) error) error {
+	if r.lease == nil {
+		return pgError(do(ctx))
+	}
+	return r.lease.read(ctx, func(ctx context.Context) error { return pgError(do(ctx)) })
 }
 
 // Close implements [Reader] for a snapshot.
@@ -386,10 +398,12 @@ func (r *pgReader) Close() error { return r.end() }
 func (r *pgReader) Tip(ctx context.Context) (t Tip, ok bool, err error) {
 	var number, seq *int64
 	var sum []byte
-	err = r.q.QueryRow(ctx, "SELECT number, seq, hash FROM safemode.sweep WHERE id = $1", r.id).Scan(&number, &seq, &sum)
+	err = r.read(ctx, func(ctx context.Context) error {
+		return r.q.QueryRow(ctx, "SELECT number, seq, hash FROM safemode.sweep WHERE id = $1", r.id).Scan(&number, &seq, &sum)
+	})
 	switch {
 	case err != nil:
-		return t, false, pgError(err)
+		return t, false, err
 	case number == nil || seq == nil:
 		return t, false, nil
 	case len(sum) != len(t.Hash):
@@ -400,10 +414,12 @@ func (r *pgReader) Tip(ctx context.Context) (t Tip, ok bool, err error) {
 
 // Range implements [Reader].
 func (r *pgReader) Range(ctx context.Context) (first, last int64, err error) {
-	err = r.q.QueryRow(ctx, `SELECT coalesce(min(first), 0),
-		coalesce((SELECT last FROM safemode.segment WHERE sweep = $1 ORDER BY first DESC LIMIT 1), 0)
-		FROM safemode.segment WHERE sweep = $1`, r.id).Scan(&first, &last)
-	return first, last, pgError(err)
+	err = r.read(ctx, func(ctx context.Context) error {
+		return r.q.QueryRow(ctx, `SELECT coalesce(min(first), 0),
+			coalesce((SELECT last FROM safemode.segment WHERE sweep = $1 ORDER BY first DESC LIMIT 1), 0)
+			FROM safemode.segment WHERE sweep = $1`, r.id).Scan(&first, &last)
+	})
+	return first, last, err
 }
 
 // Read implements [Reader].
@@ -433,36 +449,42 @@ func (r *pgReader) Newest(ctx context.Context, kinds, after, before uint64) (*Se
 }
 
 func (r *pgReader) segments(ctx context.Context, query string, args ...any) (found []Segment, err error) {
-	rows, err := r.q.Query(ctx, query, args...)
-	if err != nil {
-		return nil, pgError(err)
-	}
-	defer rows.Close()
-	for size := 0; size <= largest && rows.Next(); {
-		var w row
-		if err := rows.Scan(w.columns()...); err != nil {
-			return found, fmt.Errorf("%w: %w", ErrDamaged, err)
+	err = r.read(ctx, func(ctx context.Context) error {
+		found = nil
+		rows, err := r.q.Query(ctx, query, args...)
+		if err != nil {
+			return err
 		}
-		s := w.segment()
-		size += len(s.Body)
-		found = append(found, s)
-	}
-	rows.Close()
-	return found, pgError(rows.Err())
+		defer rows.Close()
+		for size := 0; size <= largest && rows.Next(); {
+			var w row
+			if err := rows.Scan(w.columns()...); err != nil {
+				return fmt.Errorf("%w: %w", ErrDamaged, err)
+			}
+			s := w.segment()
+			size += len(s.Body)
+			found = append(found, s)
+		}
+		rows.Close()
+		return rows.Err()
+	})
+	return found, err
 }
 
 // State implements [Reader].
 func (r *pgReader) State(ctx context.Context) (rows []record.StateRow, err error) {
-	found, err := r.q.Query(ctx, "SELECT row, value FROM safemode.state WHERE sweep = $1 ORDER BY row", r.id)
-	if err != nil {
-		return nil, pgError(err)
-	}
-	rows, err = pgx.CollectRows(found, pgx.RowToStructByPos[record.StateRow])
-	return rows, pgError(err)
+	err = r.read(ctx, func(ctx context.Context) error {
+		found, err := r.q.Query(ctx, "SELECT row, value FROM safemode.state WHERE sweep = $1 ORDER BY row", r.id)
+		if err == nil {
+			rows, err = pgx.CollectRows(found, pgx.RowToStructByPos[record.StateRow])
+		}
+		return err
+	})
+	return rows, err
 }
 
-// self names this machine and process.
-func self() string {
+// Self names this machine and process.
+func Self() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "a machine without a name"

@@ -54,9 +54,12 @@
 //
 // If a standby is promoted that had not received everything, the database lacks a segment that
 // was acknowledged, or the holder's own lease. The holder then fails with [ErrLacking] and
-// writes nothing more. A process that starts only then cannot notice it. A lease's end is
-// a time of the server's clock. If a standby's clock is ahead, another process can take the
-// lease earlier by as much, and the epoch fences the first holder.
+// writes nothing more, but once more lines of files: with them the custody remembers the halt,
+// and nobody goes on before two have approved. A process that starts only then cannot notice it
+// by the database; package engine remembers outside of it what each machine has seen
+// ([Options.Seen]). A lease's end is a time of the server's clock. If a standby's clock is
+// ahead, another process can take the lease earlier by as much, and the epoch fences the first
+// holder.
 //
 // # Standing by
 //
@@ -200,6 +203,10 @@ type Options struct {
 	// Lease is how long a writer that does not renew counts as alive in a database, from
 	// [ShortestLease] to [LongestLease]; 0: [LeaseLength].
 	Lease time.Duration
+
+	// Seen is told by [StandBy] of the end of the journal that the database has acknowledged.
+	// Optional.
+	Seen func(Tip)
 
 	// Unsynced commits to a file outlive the process, and not the machine.
 	Unsynced bool
