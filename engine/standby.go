@@ -49,7 +49,7 @@ func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 		if err := e.leftToDo(ctx); err != nil {
 			return err
 		}
-		e.o.Log.Warn("takes the sweep over", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
+		e.o.Log.Warn("taking over the sweep", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
 	}
 	e.files, err = e.journal.Files(e.o.CustodyDir)
 	return err
@@ -79,10 +79,10 @@ func (e *Engine) standBy(ctx context.Context) error {
 	last, err := journal.StandBy(ctx, e.o.Journal, e.o.Commits, func(h record.Holder, fault error) {
 		e.standsBy.Store(&h)
 		if fault != nil {
-			e.o.Log.Warn("stands by, and the database does not answer", zap.Error(fault))
+			e.o.Log.Warn("standing by, and the database does not answer", zap.Error(fault))
 			return
 		}
-		e.o.Log.Info("stands by", zap.String("for", h.Name), zap.Time("since", h.Since))
+		e.o.Log.Info("standing by", zap.String("for", h.Name), zap.Time("since", h.Since))
 		if e.o.StandsBy != nil {
 			e.o.StandsBy(e.standbyStatus())
 		}

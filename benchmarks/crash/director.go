@@ -154,7 +154,7 @@ func (d *director) note(ctx context.Context, n *node) error {
 		d.ended = true
 	case killed(p.err):
 		n.died, d.died = p.at, p.at
-	case errors.Is(halted(p, nil), errUnbelieved):
+	case errors.Is(halted(p, nil), errUnproven):
 		d.r.Halts++
 		return d.s.goOn(ctx, n)
 	case fenced(text):

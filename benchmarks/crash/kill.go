@@ -27,7 +27,7 @@ func (s *scene) killAll(ctx context.Context, kills int, random *rand.Rand, r *Re
 		share := max(4, (s.meters*postsPerMeter-s.wire.different())/(kills-r.Kills))
 		ended, at, err := s.killOnce(ctx, share, random)
 		switch {
-		case errors.Is(err, errUnbelieved):
+		case errors.Is(err, errUnproven):
 			if err := s.goOn(ctx, s.machine[0]); err != nil {
 				return err
 			}
@@ -75,15 +75,15 @@ func (s *scene) renewBy(ctx context.Context) error {
 	}
 }
 
-// errUnbelieved marks a sweep that has halted because it lacks the DCC's second certificate:
+// errUnproven marks a sweep that has halted because it lacks the DCC's second certificate:
 // it ran for longer with it than a kill should let it.
-var errUnbelieved = errors.New("halted: the DCC is not believed")
+var errUnproven = errors.New("halted: messages of the DCC cannot be proven")
 
 // goOn does what a sweep that has halted so advises: the configuration learns of the
 // certificate, and two approve. A machine that stood by since may not have known it yet.
 func (s *scene) goOn(ctx context.Context, n *node) error {
 	if n.certain {
-		return fmt.Errorf("%w, with all its certificates", errUnbelieved)
+		return fmt.Errorf("%w, with all its certificates", errUnproven)
 	}
 	if !s.renewed.IsZero() {
 		s.renewed = time.Now()
@@ -141,11 +141,11 @@ func (s *scene) killOnce(ctx context.Context, share int, random *rand.Rand) (end
 	return false, at, nil
 }
 
-// halted is errUnbelieved if a sweep has ended for that, in this run or when it was killed
+// halted is errUnproven if a sweep has ended for that, in this run or when it was killed
 // in the one before; else it is err.
 func halted(p *process, err error) error {
-	if strings.Contains(p.text(&p.log), "messages of the DCC are not believed") {
-		return errUnbelieved
+	if strings.Contains(p.text(&p.log), "messages of the DCC cannot be proven") {
+		return errUnproven
 	}
 	return err
 }

@@ -181,7 +181,7 @@ func widened(c *config.Config, p *plan.Plan) error {
 		}
 		return 1
 	})
-	return fmt.Errorf("the configuration allows more than the plan that was approved; plan anew and have it approved:\n%w", errors.Join(faults...))
+	return fmt.Errorf("the configuration allows more than the plan that was approved; make a new plan and have it approved:\n%w", errors.Join(faults...))
 }
 
 // loadPerson reads a person's certificate and key. The key is a secret of theirs.

@@ -255,7 +255,7 @@ func sweepEnd(err error) error {
 	case errors.As(err, &halt):
 		return failWith(exitHalted, err)
 	case errors.Is(err, sweep.ErrHandedOver):
-		return failWith(exitHandedOver, errors.New("handed over and drained: the sweep is whose it was handed to, and this command stands by for it"))
+		return failWith(exitHandedOver, errors.New("handed over and drained: another machine has the sweep, and this command stands by for it"))
 	case errors.Is(err, sweep.ErrStopped):
 		return failWith(exitInterrupted, errors.New("interrupted and drained"))
 	case errors.Is(err, sweep.ErrReplay), errors.Is(err, journal.ErrDamaged):

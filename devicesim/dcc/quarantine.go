@@ -15,7 +15,7 @@ import (
 )
 
 // errNotQuarantined marks a reference under which nothing is held back.
-var errNotQuarantined = errors.New("nothing is held back under this reference")
+var errNotQuarantined = errors.New("no request is quarantined under this reference")
 
 // Quarantined is a request that anomaly detection holds back until the User
 // decides.

@@ -7,7 +7,7 @@ import (
 )
 
 // ErrDuplicateDevice marks two meters with one EUI.
-var ErrDuplicateDevice = errors.New("device stands twice in the fleet")
+var ErrDuplicateDevice = errors.New("device is in the fleet twice")
 
 // Fleet is a population of meters as it begins, ordered so that the meters of a
 // home lie side by side. Nothing changes it: the simulation keeps the later state

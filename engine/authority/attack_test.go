@@ -204,7 +204,7 @@ func TestAttackPreparerSaysWhoPrepared(t *testing.T) {
 		"any name":          {func(c *authority.Case) { c.Plan.PreparedBy = direction.Signatory{Name: "anybody"} }, "nobody on the roster"},
 		"another's name":    {func(c *authority.Case) { c.Plan.PreparedBy.Name = "carol" }, "nobody on the roster"},
 		"an approver":       {func(c *authority.Case) { prepare(t, o, c, "alice") }, "no operator"},
-		"hashed again":      {func(c *authority.Case) { c.Plan.SHA256 = strings.Repeat("12", 32) }, "the signature does not hold"},
+		"hashed again":      {func(c *authority.Case) { c.Plan.SHA256 = strings.Repeat("12", 32) }, "the signature is not valid"},
 		"the recorder":      {func(c *authority.Case) { everything(t, o, c, "rita"); prepare(t, o, c, "rita") }, "these are two people"},
 		"approves all the same": {func(c *authority.Case) {
 			everything(t, o, c, "olga")

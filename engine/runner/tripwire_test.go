@@ -115,7 +115,7 @@ func TestUnbelievedMessagesHalt(t *testing.T) {
 		w.options = func(o *Options) { o.Sweep.Tripwires.Unverified = sweep.Tripwire{Window: 100, Minimum: 30, Ratio: 0.5} }
 		w.OnFlight = func(*flight) fate { return garbled }
 		err := w.run(t.Context(), w.open())
-		if !halted(err) || !strings.Contains(err.Error(), "not believed") {
+		if !halted(err) || !strings.Contains(err.Error(), "cannot be proven") {
 			t.Fatalf("ended with %v", err)
 		}
 		trips := w.SentIn(record.Tripwire)

@@ -25,7 +25,7 @@ var (
 
 	// errLint says that the gate's output, read again, is not what it meant to
 	// sign: a defect. Nothing of it is returned.
-	errLint = errors.New("signer: the signed message is not what was meant")
+	errLint = errors.New("signer: the signed message differs from the one to be signed")
 
 	// errIdentity marks an identity that cannot sign.
 	errIdentity = errors.New("signer: identity")

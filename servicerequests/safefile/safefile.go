@@ -18,7 +18,7 @@ import (
 	"syscall"
 )
 
-// ErrKind is the error for what is no regular file, ErrTooLong for a file over its limit, and
+// ErrKind is the error for what is not a regular file, ErrTooLong for a file over its limit, and
 // ErrOpenToOthers for one that others than its owner can read or change.
 var (
 	ErrKind         = errors.New("not a regular file")

@@ -17,7 +17,7 @@ import (
 // Errors of Sign.
 var (
 	ErrNotCanonical = errors.New("xmldsig: the document is not in canonical compact form")
-	ErrSigned       = errors.New("xmldsig: the document holds a signature already")
+	ErrSigned       = errors.New("xmldsig: the document has a signature already")
 	ErrKey          = errors.New("xmldsig: the key is not on P-256")
 )
 

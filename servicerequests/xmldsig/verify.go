@@ -13,7 +13,7 @@ import (
 // Errors of Verify. It also returns the errors of xmltree for a document that it
 // cannot read, and those of Keys for a key that it does not give.
 var (
-	ErrUnsigned   = errors.New("xmldsig: the document holds no signature")
+	ErrUnsigned   = errors.New("xmldsig: the document has no signature")
 	ErrProfile    = errors.New("xmldsig: not the signature that DUIS prescribes")
 	ErrDigest     = errors.New("xmldsig: the document is not the one that was signed")
 	ErrUnknownKey = errors.New("xmldsig: unknown signing key")

@@ -7,7 +7,7 @@ import (
 )
 
 // ErrElementContent says that text was asked of an element that holds elements.
-var ErrElementContent = errors.New("xmltree: the element holds elements, not text")
+var ErrElementContent = errors.New("xmltree: the element contains elements, not text")
 
 // Document is one parsed document. It is read-only and safe for concurrent use.
 // It keeps a copy of the input; every string it returns is part of that copy or
