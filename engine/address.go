@@ -63,6 +63,14 @@ func (e *Engine) spare() (int, error) { return listen.Spare(ownFiles + 2*e.o.Wor
 // atMost is a number of connections, usual where it is 0, within a share of descriptors.
 func atMost(n, usual, share int) int { return min(cmp.Or(n, usual), share) }
 
+// consoleOptions are what the console is made with, whether the engine sweeps or stands by.
+func (e *Engine) consoleOptions() console.Options {
+	a := &e.o.Operations
+	return console.Options{
+		Gatherer: e.o.Registry, Log: e.o.Log.Named("console"), Redact: a.Redact, Token: a.Token, LookToken: a.LookToken, People: a.People,
+	}
+}
+
 // serveConsole serves the operations address. The function that it returns ends that, after
 // the person who ordered the end has got an answer.
 func (e *Engine) serveConsole(ctx context.Context, servers *sync.WaitGroup) (end func()) {

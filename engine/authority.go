@@ -325,20 +325,22 @@ func (e *Engine) logLook(err error) {
 }
 
 // journalThere says whether a journal was begun at a path or an address.
-func journalThere(path string) (bool, error) {
-	if journal.IsAddress(path) {
-		j, err := journal.OpenReadOnly(path)
-		if errors.Is(err, journal.ErrNone) {
+func journalThere(at string) (bool, error) {
+	if !journal.IsAddress(at) {
+		info, err := os.Stat(at)
+		if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
 			return false, nil
 		}
 		if err != nil {
 			return false, err
 		}
-		return true, j.Close()
 	}
-	info, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
+	j, err := journal.OpenReadOnly(at)
+	if errors.Is(err, journal.ErrNone) {
 		return false, nil
 	}
-	return err == nil && info.Size() > 0, err
+	if err != nil {
+		return false, err
+	}
+	return true, j.Close()
 }

@@ -176,15 +176,14 @@ func (e *Engine) connectAddresses(audited alarmed) error {
 	if e.console != nil {
 		told = e.openStories()
 	}
-	e.handler, err = console.New(console.Options{
-		Stories: told, Redact: e.o.Operations.Redact,
-		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Ready: e.ready, Pulse: e.pulse, Log: e.o.Log.Named("console"),
-		Token: e.o.Operations.Token, LookToken: e.o.Operations.LookToken, People: e.o.Operations.People, Registerer: e.o.Registry, Closing: e.closing, Course: e.runner.Course,
-		Incident: func(name string) (string, bool) {
-			i, known := advice.FindIncident(name)
-			return i.String(), known
-		},
-	})
+	o := e.consoleOptions()
+	o.Sweep, o.Stories, o.Course, o.Registerer, o.Closing = watched{e}, told, e.runner.Course, e.o.Registry, e.closing
+	o.Healthy, o.Ready, o.Pulse = e.journal.Err, e.ready, e.pulse
+	o.Incident = func(name string) (string, bool) {
+		i, known := advice.FindIncident(name)
+		return i.String(), known
+	}
+	e.handler, err = console.New(o)
 	return err
 }
 

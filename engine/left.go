@@ -44,7 +44,7 @@ func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place 
 			return st, err
 		}
 		defer j.Close()
-		if err := statusFrom(ctx, j, &header, &st); err != nil {
+		if err := statusOf(ctx, j, &header, &st); err != nil {
 			return st, err
 		}
 		if st.State == "open" && custodyDir != "" {
@@ -62,8 +62,8 @@ func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place 
 	return st, nil
 }
 
-// statusFrom reads how a journal ends.
-func statusFrom(ctx context.Context, j *journal.Journal, header *plan.Header, st *record.Status) error {
+// statusOf reads how a journal ends.
+func statusOf(ctx context.Context, j *journal.Journal, header *plan.Header, st *record.Status) error {
 	h, err := History(ctx, j)
 	if err != nil || h.Records == 0 {
 		return err
@@ -73,7 +73,7 @@ func statusFrom(ctx context.Context, j *journal.Journal, header *plan.Header, st
 		return err
 	}
 	if err := json.Unmarshal(planned.Body, header); err != nil {
-		return fmt.Errorf("the journal's header of the plan: %w", err)
+		return fmt.Errorf("journal %s: header of the plan: %w", j.ID(), err)
 	}
 	st.Identity = identityOf(header.Environment, h.Planned[:min(len(h.Planned), 12)], &header.Direction)
 	last, err := j.At(ctx, h.Records)

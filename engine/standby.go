@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -25,34 +26,54 @@ import (
 // a journal in a database: a process with the lock of a file is on this machine. A rehearsal
 // never waits.
 func (e *Engine) awaitJournal(ctx context.Context) (err error) {
-	for {
-		if e.journal, err = journal.Open(e.o.Journal, e.o.Commits); err == nil {
-			break
-		}
+	for e.journal == nil {
+		j, err := journal.Open(e.o.Journal, e.o.Commits)
 		switch {
+		case err == nil:
+			e.journal = j
 		case e.standsByFor(err):
-			if err := e.standBy(ctx); err != nil {
-				return err
-			}
-		case e.takeover != nil && (journal.Passing(err) || errors.Is(err, journal.ErrLapsed)): // the database is away for a moment
-			e.o.Log.Warn("cannot take the sweep over yet", zap.Error(err))
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-				return errStoodBy
-			}
+			err = e.standBy(ctx)
+		case e.takeover != nil && errors.Is(err, journal.ErrLapsed):
+			err = e.pause(ctx, err)
 		default:
+			err = e.awaitDatabase(ctx, err)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if e.takeover != nil {
-		if err := e.leftToDo(ctx); err != nil {
+	for e.takeover != nil { // it looks now that nobody else may write: another may have been sooner
+		err := e.leftToDo(ctx)
+		if err == nil {
+			e.o.Log.Warn("taking over the sweep", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
+			break
+		}
+		if err := e.awaitDatabase(ctx, err); err != nil {
 			return err
 		}
-		e.o.Log.Warn("taking over the sweep", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
 	}
 	e.files, err = e.journal.Files(e.o.CustodyDir)
 	return err
+}
+
+// awaitDatabase waits a moment if this engine has stood by and the database is unavailable for
+// a while. Any other error it returns.
+func (e *Engine) awaitDatabase(ctx context.Context, err error) error {
+	if e.takeover == nil || !journal.Passing(err) {
+		return err
+	}
+	return e.pause(ctx, err)
+}
+
+// pause waits a moment before a takeover is tried again.
+func (e *Engine) pause(ctx context.Context, err error) error {
+	e.o.Log.Warn("cannot take the sweep over yet", zap.Error(err))
+	select {
+	case <-time.After(time.Second):
+		return nil
+	case <-ctx.Done():
+		return errStoodBy
+	}
 }
 
 // standsByFor says whether a start stands by after this error of its journal.
@@ -108,37 +129,40 @@ var ErrFinished = errors.New("it stood by, and the sweep has finished")
 // a person has stopped it. A sweep that has halted or ceased is refused as at any other start.
 func (e *Engine) leftToDo(ctx context.Context) error {
 	var st record.Status
-	if err := statusFrom(ctx, e.journal, new(plan.Header), &st); err != nil {
+	if err := statusOf(ctx, e.journal, new(plan.Header), &st); err != nil {
 		return err
 	}
-	switch st.State {
-	case record.ClosedFinished:
+	if st.State == record.ClosedFinished {
 		return ErrFinished
-	case record.ClosedInterrupted:
-		by, err := e.stoppedBy(ctx)
-		if err == nil && by != "" {
-			err = fmt.Errorf("%w: it stood by, and %s has stopped the sweep", sweep.ErrStopped, by)
-		}
-		return err
 	}
-	return nil
+	by, err := e.stoppedBy(ctx)
+	if err == nil && by != "" {
+		err = fmt.Errorf("%w: it stood by, and %s has stopped the sweep", sweep.ErrStopped, by)
+	}
+	return err
 }
 
-// stoppedBy is who gave the last order, if that stopped the whole sweep.
+// stoppedBy is who has stopped the whole sweep since its last start, and not handed it over
+// after that. Whoever had it may have been killed before it could end.
 func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
-	last, err := e.journal.Latest(ctx, record.Operator)
-	if err != nil || last.Code != record.OrderStop {
-		return "", err
-	}
 	opened, err := e.journal.Latest(ctx, record.Opened)
-	if err != nil || opened.Seq > last.Seq {
+	if err != nil {
 		return "", err
 	}
-	o, err := record.Decode[record.OrderBody](last)
-	if err != nil || o.Region != 0 || o.Wave != 0 || o.SRV != "" {
-		return "", err
+	for before := uint64(math.MaxInt64); ; {
+		r, err := e.journal.LatestBetween(ctx, opened.Seq, before, record.Operator)
+		if err != nil || r.Seq == 0 {
+			return "", err
+		}
+		o, err := record.Decode[record.OrderBody](r)
+		switch whole := o.Region == 0 && o.Wave == 0 && o.SRV == ""; {
+		case err != nil, r.Code == record.OrderHandover:
+			return "", err
+		case r.Code == record.OrderStop && whole:
+			return o.By, nil
+		}
+		before = r.Seq
 	}
-	return o.By, nil
 }
 
 // foresee refuses what the takeover would refuse, as far as the journal shows it now: another
@@ -149,7 +173,10 @@ func (e *Engine) foresee(ctx context.Context) (err error) {
 	o.Registry = prometheus.NewRegistry()
 	early := newEngine(o)
 	early.looks, early.later, early.files, early.devices = true, true, e.files, e.devices
-	if early.journal, err = journal.OpenReadOnly(o.Journal); err != nil {
+	if early.journal, err = journal.OpenReadOnly(o.Journal); errors.Is(err, journal.ErrNone) {
+		return nil // the other engine is about to begin it
+	}
+	if err != nil {
 		return err
 	}
 	defer func() {
@@ -214,10 +241,9 @@ func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
 	var serving sync.WaitGroup
 	if e.console != nil {
 		closing := make(chan struct{})
-		handler, err := console.New(console.Options{
-			Sweep: standbySweep{e}, Gatherer: e.o.Registry, Ready: e.standbyReady, Log: e.o.Log.Named("console"), Redact: e.o.Operations.Redact,
-			Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: prometheus.NewRegistry(), Closing: closing,
-		})
+		o := e.consoleOptions()
+		o.Sweep, o.Ready, o.Registerer, o.Closing = standbySweep{e}, e.standbyReady, prometheus.NewRegistry(), closing
+		handler, err := console.New(o)
 		if err != nil {
 			return nil, err
 		}

@@ -213,7 +213,7 @@ func openCode(err error) int {
 // journalCode is the exit code of a journal that cannot be used.
 func journalCode(err error) int {
 	switch {
-	case errors.Is(err, journal.ErrDamaged):
+	case errors.Is(err, journal.ErrDamaged), errors.Is(err, journal.ErrLacking): // no supervisor is to start it again
 		return exitHalted
 	case errors.Is(err, journal.ErrInUse):
 		return exitRefused

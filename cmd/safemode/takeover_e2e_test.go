@@ -30,8 +30,8 @@ import (
 // node is one of two machines with the same command.
 type node struct {
 	folder, config, inbox, operations string
-	process                   *process
-	wire                      *wire
+	process                           *process
+	wire                              *wire
 }
 
 // pair is two machines with one sweep in a database, and a balancer before their inboxes that

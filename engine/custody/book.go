@@ -74,7 +74,8 @@ type Book struct {
 // BookName is the book's name in its folder.
 const BookName = "book.ndjson"
 
-// MakeBook begins the book of a custody, or reads the one that is there.
+// MakeBook begins the book of a custody, or reads the one that is there. It finishes one whose
+// maker was cut off.
 func MakeBook(files durable.Files) (*Book, error) {
 	err := makeBook(files)
 	if err != nil && !errors.Is(err, durable.ErrChanged) { // another process has just made it
@@ -83,26 +84,27 @@ func MakeBook(files durable.Files) (*Book, error) {
 	return OpenBook(files)
 }
 
-func makeBook(files durable.Files) (err error) {
-	if err := files.Append(BookName, -1, 0, nil); err != nil {
+func makeBook(files durable.Files) error {
+	if err := files.Append(BookName, -1, 0, nil); err != nil && !errors.Is(err, durable.ErrChanged) {
 		return err
 	}
-	defer func() {
-		if err != nil && !errors.Is(err, durable.ErrChanged) {
-			err = errors.Join(err, files.Replace(BookName, []byte{}, nil))
-		}
-	}()
-	id := make([]byte, 16)
-	rand.Read(id)
+	left, err := files.Read(BookName, mostBook, safefile.Own)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // an empty file is none in a database
+	case err != nil || bytes.IndexByte(left, '\n') >= 0:
+		return err
+	}
 	mark, err := files.Mark(BookName)
 	if err != nil {
 		return err
 	}
+	id := make([]byte, 16)
+	rand.Read(id)
 	line, err := json.Marshal(Entry{N: 1, At: time.Now().UTC().Truncate(time.Second), Act: Made, Custody: hex.EncodeToString(id), Inode: mark})
 	if err != nil {
 		return err
 	}
-	return files.Append(BookName, 0, 0, append(line, '\n'))
+	return files.Append(BookName, int64(len(left)), 0, append(line, '\n'))
 }
 
 // OpenBook reads the book of a custody. Errors wrap [ErrNoBook] or [ErrDamaged]. [Book.Copied]

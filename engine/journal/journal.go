@@ -216,7 +216,8 @@ func (j *Journal) begin(ctx context.Context) error {
 }
 
 // OpenReadOnly opens a journal for reading, also while a sweep writes it.
-// Commit and Append are refused with [ErrReadOnly].
+// Commit and Append are refused with [ErrReadOnly]. The error wraps [ErrNone] also where a
+// place was made and no record has followed yet.
 func OpenReadOnly(at string) (_ *Journal, err error) {
 	j := &Journal{at: at, failed: make(chan struct{})}
 	defer func() {
@@ -228,10 +229,25 @@ func OpenReadOnly(at string) (_ *Journal, err error) {
 	if j.store, err = store.Open(ctx, at, store.Options{}); err != nil {
 		return nil, err
 	}
+	if err = j.begun(ctx); err != nil {
+		return nil, err
+	}
 	if err = j.attach(ctx); err != nil {
 		return nil, err
 	}
 	return j, nil
+}
+
+// begun refuses a place in which there is no journal.
+func (j *Journal) begun(ctx context.Context) error {
+	_, has, err := j.store.Tip(ctx)
+	if err != nil || has {
+		return err
+	}
+	if left, err := j.store.Read(ctx, 0, 1); err != nil || len(left) > 0 {
+		return err // attach says what is wrong with it
+	}
+	return fmt.Errorf("%w: it was not begun", ErrNone)
 }
 
 // CheckPlace returns the error that [Open] would return, without reading the journal: another

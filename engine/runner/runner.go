@@ -355,24 +355,29 @@ func (r *Runner) steady() bool {
 	return r.o.Clock.Jumps() && (r.machine.WaitsForAPerson() || r.o.Steady != nil && r.o.Steady())
 }
 
-// perform carries out the machine's actions, in their order.
+// perform carries out the machine's actions: first those that hold something back, because a
+// record may wait for a disk or a database; then all others in their order.
 func (r *Runner) perform(work context.Context, actions []sweep.Action) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case sweep.Recall:
+			a.Permit.Recall()
+		case sweep.Cut:
+			r.cut()
+		}
+	}
 	for _, a := range actions {
 		switch a := a.(type) {
 		case sweep.Append:
 			r.o.Journal.Append(a.Records...)
 		case sweep.Send:
 			r.send(a)
-		case sweep.Recall:
-			a.Permit.Recall()
 		case sweep.Settled:
 			r.o.Messages.Settled(a.Seq)
 		case sweep.Answer:
 			r.answer(work, a)
 		case sweep.Reserve:
 			r.reserve(a.Originator)
-		case sweep.Cut:
-			r.cut()
 		case sweep.Moved:
 			if r.o.Moved != nil {
 				r.o.Moved(a.Reason)

@@ -436,7 +436,7 @@ func (f *files) once(do func(ctx context.Context, pool *pgxpool.Pool, again bool
 	pool := f.pool
 	if pool == nil {
 		if pool, err = newPool(ctx, f.base, f.custody, Options{Write: true}); err != nil {
-			return err
+			return fmt.Errorf("%w: %v", errNoWay, err) //nolint:errorlint // hidden, as said above
 		}
 		defer pool.Close()
 		if err := checkMigrations(ctx, pool); err != nil {

@@ -46,7 +46,7 @@ func TestFiles(t *testing.T) {
 		}
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
-		c := pgtest.Start(t, "fsync=off")
+		c := pgtest.Start(t, "fsync=off", "default_transaction_isolation=repeatable read") // whatever the defaults are
 		n := 0
 		writer := func(sweep string) func(t *testing.T, at string) durable.Files {
 			return func(t *testing.T, at string) durable.Files {
@@ -321,6 +321,18 @@ func mustFiles(t *testing.T, at string) durable.Files {
 	return f
 }
 
+// A database that cannot be reached is not one without the file, whatever was not found on the
+// way there.
+func TestNoWayIsNoMissingFile(t *testing.T) {
+	for _, query := range []string{"host=/none", "host=127.0.0.1&sslmode=verify-full&sslrootcert=/none.pem", "service=none&servicefile=/none.conf"} {
+		begun := time.Now()
+		_, err := mustFiles(t, "postgres:///sweeps?"+query+"&custody=northern").Read("a.json", safefile.Small, safefile.Own)
+		if took := time.Since(begun); err == nil || errors.Is(err, fs.ErrNotExist) || took > patience/2 {
+			t.Errorf("%s: after %v: %v", query, took, err)
+		}
+	}
+}
+
 // The server crashes again and again under who appends and replaces: each change is made
 // once, though nobody may have heard of it.
 func TestServerCrashesUnderFiles(t *testing.T) {
@@ -456,6 +468,35 @@ func TestStandByForWhatIsDiscarded(t *testing.T) {
 	}
 	second := openStore(t, at, true)
 	defer second.Close()
+}
+
+// Who stands by sees a database that has lost segments, or the sweep, and takes nothing over
+// there: counters that were given out could be given out again.
+func TestStandByForWhatIsLost(t *testing.T) {
+	c := pgtest.Start(t, "fsync=off")
+	for sweep, lose := range map[string]string{
+		"segments": "UPDATE safemode.sweep SET number = number - 1, until = NULL WHERE name = 'segments'",
+		"all":      "UPDATE safemode.sweep SET number = NULL, until = NULL WHERE name = 'all'",
+		"sweep":    "DELETE FROM safemode.sweep WHERE name = 'sweep'",
+	} {
+		at := c.Address(sweep)
+		first := openStore(t, at, true)
+		grow(t, first, 3)
+		heard := make(chan string, 10)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := StandBy(t.Context(), at, Options{Holder: "second"}, tellTo(heard))
+			ended <- err
+		}()
+		<-heard
+		if _, err := c.Query(lose); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, ErrLacking) {
+			t.Errorf("%s: %v", sweep, err)
+		}
+		_ = first.Close() // what it had is lost
+	}
 }
 
 func tellTo(heard chan<- string) func(record.Holder, error) {

@@ -29,7 +29,8 @@ type Postgres struct {
 	pgReader
 	pool *pgxpool.Pool
 	at   string
-	made bool // the sweep was, by openPostgres
+	made bool  // the sweep was, by openPostgres
+	seen int64 // of one that stands by: number of the last segment that it has seen; -1: none
 }
 
 func openPostgres(ctx context.Context, at string, o Options) (_ *Postgres, err error) {
@@ -151,14 +152,15 @@ var dialer = &net.Dialer{
 }
 
 // waitForCommits has a writer's commits wait for the disk, and for the standbys that the
-// server names, whatever the defaults of the role and of the database are. And it has the
+// server names, and has each statement see what was committed before it, whatever the defaults
+// of the role and of the database are: who has waited for a lock looks again. And it has the
 // server notice within seconds that the writer's machine is gone, and end a transaction in
 // which nothing happens for as long as a lease: until then it may keep another from that.
 func waitForCommits(ctx context.Context, c *pgx.Conn, lease time.Duration) error {
 	_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
 		WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`)
 	if err == nil {
-		_, err = c.Exec(ctx, `SELECT set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '1', false),
+		_, err = c.Exec(ctx, `SELECT set_config('default_transaction_isolation', 'read committed', false), set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '1', false),
 			set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '10000', false),
 			set_config('idle_in_transaction_session_timeout', $1, false)`, strconv.FormatInt(lease.Milliseconds(), 10))
 	}

@@ -24,10 +24,11 @@ const lookEvery = 500 * time.Millisecond
 // database that it stands by. It returns the last holder; a zero Until means that the lease was
 // given back. It calls tell with the holder, and with an error if the database does not answer,
 // whenever that has changed. StandBy's error is the context's, or says that the address is
-// invalid, or that there is no such sweep.
+// invalid, or that there is no such sweep; or it wraps [ErrLacking]: it has seen segments that
+// the database has no more.
 func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder, error)) (last record.Holder, err error) {
 	holder := cmp.Or(o.Holder, Self())
-	p := &Postgres{}
+	p := &Postgres{seen: -1}
 	sweep, err := p.connect(ctx, at, Options{Write: true, Lease: o.Lease})
 	if err != nil {
 		return last, err
@@ -46,7 +47,7 @@ func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder,
 		switch {
 		case ctx.Err() != nil:
 			return last, ctx.Err()
-		case errors.Is(err, ErrNone), errors.Is(err, ErrVersion):
+		case errors.Is(err, ErrNone), errors.Is(err, ErrVersion), errors.Is(err, ErrLacking):
 			return last, err
 		case err == nil && !held:
 			if last.Name == "" {
@@ -112,17 +113,27 @@ func (p *Postgres) lookAt(ctx context.Context, sweep, holder string, length time
 	var name *string
 	var since, until *time.Time
 	var sum []byte
+	number := int64(-1)
 	err = certainly(ctx, p.pool, func(c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `WITH here AS (INSERT INTO safemode.standby (sweep, holder, since, until)
 			SELECT id, $2, clock_timestamp(), clock_timestamp() + $3 FROM safemode.sweep WHERE id = $1
 			ON CONFLICT (sweep, holder) DO UPDATE SET until = excluded.until)
-		SELECT holder, since, until, coalesce(until >= clock_timestamp(), false), coalesce(number, 0), coalesce(seq, 0), hash
+		SELECT holder, since, until, coalesce(until >= clock_timestamp(), false), coalesce(number, -1), coalesce(seq, 0), hash
 			FROM safemode.sweep WHERE id = $1`,
-			p.id, holder, length).Scan(&name, &since, &until, &held, &tip.Number, &tip.Seq, &sum)
+			p.id, holder, length).Scan(&name, &since, &until, &held, &number, &tip.Seq, &sum)
 	})
-	if errors.Is(err, pgx.ErrNoRows) { // it was discarded
+	switch {
+	case errors.Is(err, pgx.ErrNoRows) && p.seen < 0: // it was discarded
 		return h, tip, false, nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return h, tip, false, fmt.Errorf("%w: the sweep is not there any more; if its first start was refused, give the command again", ErrLacking)
+	case err != nil:
+		return h, tip, false, pgError(err)
+	case number < p.seen:
+		return h, tip, false, lacking(number, p.seen)
 	}
+	p.seen = number
+	tip.Number = uint64(max(number, 0))
 	copy(tip.Hash[:], sum)
 	if name != nil && since != nil {
 		h.Name, h.Since = *name, since.UTC()
@@ -130,7 +141,7 @@ func (p *Postgres) lookAt(ctx context.Context, sweep, holder string, length time
 	if until != nil {
 		h.Until = until.UTC()
 	}
-	return h, tip, held, pgError(err)
+	return h, tip, held, nil
 }
 
 // leaveStandby removes from the database that this process stands by.

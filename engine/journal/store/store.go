@@ -55,11 +55,11 @@
 // If a standby is promoted that had not received everything, the database lacks a segment that
 // was acknowledged, or the holder's own lease. The holder then fails with [ErrLacking] and
 // writes nothing more, but once more lines of files: with them the custody remembers the halt,
-// and nobody goes on before two have approved. A process that starts only then cannot notice it
-// by the database; package engine remembers outside of it what each machine has seen
-// ([Options.Seen]). A lease's end is a time of the server's clock. If a standby's clock is
-// ahead, another process can take the lease earlier by as much, and the epoch fences the first
-// holder.
+// and nobody goes on before two have approved. A process that stands by fails likewise, by the
+// segments that it has seen. A process that starts only then cannot notice it by the database;
+// package engine remembers outside of it what each machine has seen ([Options.Seen]). A lease's
+// end is a time of the server's clock. If a standby's clock is ahead, another process can take
+// the lease earlier by as much, and the epoch fences the first holder.
 //
 // # Standing by
 //
