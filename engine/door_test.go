@@ -170,7 +170,7 @@ func TestLimitsAndGateHoldAtTheReceiver(t *testing.T) {
 	}
 }
 
-// checkLimits holds arrivals to a limit of one a second without a burst, and to a gate.
+// checkLimits checks arrivals by a limit of one a second without a burst, and by a gate.
 func checkLimits(t *testing.T, at []time.Time, closed time.Time, slow time.Duration) {
 	t.Helper()
 	closest := time.Hour

@@ -97,7 +97,7 @@ func TestAttackJournalSaysItWasApproved(t *testing.T) {
 	}
 }
 
-// Whoever gave a start ahead must be on the roster when it is used.
+// The approvers of further starts must be on the roster when a start uses their approvals.
 func TestAttackApproversThatHaveLeft(t *testing.T) {
 	o := authoritytest.New(t)
 	c := begun(t, o)
@@ -192,7 +192,7 @@ func TestAttackPeopleOutOfTheirTime(t *testing.T) {
 	}
 }
 
-// Who prepared a plan is who signed it: an operator, and neither an approver nor the
+// The person who signed a plan is its preparer: an operator, and neither an approver nor the
 // recorder of it.
 func TestAttackPreparerSaysWhoPrepared(t *testing.T) {
 	o := authoritytest.New(t)

@@ -108,7 +108,7 @@ func TestSomeTransfersTripNothing(t *testing.T) {
 	})
 }
 
-// What the DCC signs is not believed, again and again: nothing more is sent.
+// Messages that the DCC has signed cannot be proven, again and again: nothing more is sent.
 func TestUnbelievedMessagesHalt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := street(t, 200, nil)
