@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"safemode/cmd/rehearsal"
 	"safemode/config"
+	"safemode/devicesim/dcc"
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
 	"safemode/engine"
@@ -71,6 +73,20 @@ func watchful(t *testing.T, threshold config.Threshold, change func(*config.Conf
 	return r, o
 }
 
+// heldBack asks the simulator what its anomaly detection holds back.
+func heldBack(t *testing.T, r *dryRun) (held []dcc.Quarantined) {
+	t.Helper()
+	reply, err := http.Get("http://" + r.Sim.ControlAddr() + "/sim/v1/quarantine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	if err := json.NewDecoder(reply.Body).Decode(&held); err != nil {
+		t.Fatal(err)
+	}
+	return held
+}
+
 // Paced under the thresholds nothing is quarantined.
 func TestPacedUnderAThreshold(t *testing.T) {
 	r, o := watchful(t, config.Threshold{Count: 12, Per: 20 * time.Minute}, func(*config.Config) {})
@@ -79,8 +95,8 @@ func TestPacedUnderAThreshold(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := rep.Summary
-	if s.Quarantined != 0 || len(r.Sim.Quarantine()) != 0 || s.Truth.Mismatches != 0 || s.Requests["1.6"].Sent < 50 {
-		t.Errorf("%d quarantined, summary %+v", len(r.Sim.Quarantine()), s)
+	if held := heldBack(t, r); s.Quarantined != 0 || len(held) != 0 || s.Truth.Mismatches != 0 || s.Requests["1.6"].Sent < 50 {
+		t.Errorf("%d quarantined, summary %+v", len(held), s)
 	}
 }
 
@@ -112,7 +128,7 @@ func TestForcedOverAThreshold(t *testing.T) {
 			continue
 		case <-look.C:
 		}
-		held := r.Sim.Quarantine()
+		held := heldBack(t, r)
 		st := e.Status()
 		if len(st.Quarantine) < len(held) {
 			continue // the alerts are on their way
