@@ -60,7 +60,7 @@ func (s *setup) clocks() int {
 }
 
 // pace is how many POSTs the sweep may make in a second of real time: so few that it
-// lasts for all kills. Of two machines each acts for a while between two kills.
+// lasts for all kills. With two machines each acts for a while between two kills.
 func (s *setup) pace() int {
 	if s.nodes > 1 {
 		return 60

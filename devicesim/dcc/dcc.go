@@ -111,7 +111,7 @@ type Meters interface {
 	Due(c Command) (outcome, others []Alert)
 }
 
-// Command is a Command at the door of its device.
+// Command is a Command that has arrived at its device.
 type Command struct {
 	ID      servicerequests.RequestID // the target is the device: ESME, GSME or GPF
 	SRV     string                    // Service Reference Variant

@@ -76,7 +76,7 @@ type Signer struct {
 }
 
 // New makes a gate. Faults of the identities wrap [errIdentity] and are joined.
-// That the keys belong to their certificates is checked where they are loaded.
+// The code that loads the keys checks that they belong to their certificates.
 func New(o Options) (*Signer, error) {
 	var errs []error
 	if len(o.Identities) == 0 {

@@ -252,7 +252,7 @@ type Timer struct {
 	real  *time.Timer // of a clock that does not jump
 	do    func()      // of AfterFunc
 
-	// Of a jumping clock, under its lock.
+	// Used for a jumping clock, under its lock.
 	c     chan time.Time
 	at    time.Time
 	index int // in the heap, -1: it is not
