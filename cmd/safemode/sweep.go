@@ -167,7 +167,7 @@ func rowsForDark(portfolioPath string, dark darkFlags) ([]servicerequests.EUI, e
 }
 
 // runSweep carries one plan out and says how it ended. After an [engine.ChangedError] it is to be
-// called again, with what is read anew.
+// called again, with the files as they are now.
 func runSweep(ctx context.Context, io stdio, b *beginning, o engine.Options) error {
 	channels, err := channelsOf(b.conf)
 	if err != nil {
