@@ -139,7 +139,7 @@ up or have expired.`,
 	f := c.Flags()
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
 	f.StringVar(&journalPath, "journal", "", "approve that the sweep of this journal goes on: "+journalFlag)
-	f.StringVar(&configPath, "config", "", "configuration of the sweep, whose roster says who may approve")
+	f.StringVar(&configPath, "config", "", "configuration of the sweep: its roster says who may approve")
 	f.StringVar(&portfolioPath, "portfolio", "", "the portfolio that the plan was made of")
 	f.StringVar(&subject, "subject", "", "with --accept: what is accepted, as safemode signer accept names it; instead of --journal and --config")
 	f.BoolVar(&accept, "accept", false, "approve that this journal, restored from a backup, or this folder of counters, copied or restored, is taken for the one (safemode custody accept); with --journal and --config")
@@ -170,7 +170,7 @@ func checkApprover(ctx context.Context, configPath string, p *plan.Plan, who dir
 	case string(conf.Environment) != p.Environment:
 		return failWith(exitRefused, fmt.Errorf("the plan is for environment %s, the configuration for %s", p.Environment, conf.Environment))
 	case roster == nil:
-		return failWith(exitRefused, fmt.Errorf("%s names no roster: nobody's approval counts", configPath))
+		return failWith(exitRefused, fmt.Errorf("%s names no roster, so no approval counts", configPath))
 	case p.Record == nil:
 		return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and make a new plan"))
 	}

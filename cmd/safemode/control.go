@@ -121,7 +121,7 @@ func (o *operations) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.address, "operations", defaultOperations, "operations address of the sweep: host:port, or https://host:port")
 	f.StringVar(&o.tokenFile, "token-file", "", "file with your operations token, where the sweep asks for one")
-	f.StringVar(&o.authorities, "ca", "", "PEM file of who may vouch for the sweep's TLS certificate (default the system's)")
+	f.StringVar(&o.authorities, "ca", "", "PEM file with the authorities of the sweep's TLS certificate (default the system's)")
 }
 
 // base is the address as a URL. Another machine is asked by https only.

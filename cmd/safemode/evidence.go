@@ -84,7 +84,7 @@ beside what they check. Private keys are not read.`,
 	f.StringVar(&device, "device", "", "EUI-64 of the planned meter")
 	f.StringVar(&mpxn, "mpxn", "", "MPAN or MPRN of the planned meter, instead of --device")
 	f.StringVar(&out, "out", "", "folder for the evidence; it must be new or empty")
-	f.StringVar(&configFile, "config", "", "configuration of the sweep: whose keys check the signatures")
+	f.StringVar(&configFile, "config", "", "configuration of the sweep: its keys check the signatures")
 	f.BoolVar(&asJSON, "json", false, "print what was written as one line of JSON")
 	for _, name := range []string{"journal", "out"} {
 		_ = c.MarkFlagRequired(name)

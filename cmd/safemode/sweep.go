@@ -161,7 +161,7 @@ func rowsForDark(portfolioPath string, dark darkFlags) ([]servicerequests.EUI, e
 	case dark.over == 0:
 		return nil, nil
 	case portfolioPath == "":
-		return nil, errors.New("--dark-hours needs --portfolio, with whose order it compares the plan's")
+		return nil, errors.New("--dark-hours needs --portfolio: it compares the plan's order with the portfolio's")
 	}
 	return readDevices(portfolioPath)
 }
