@@ -56,6 +56,7 @@ func (e *Engine) connect() error {
 	}
 	e.registerGates()
 	e.registerSigner()
+	e.registerStandby()
 	return e.connectAddresses(audited)
 }
 

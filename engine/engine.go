@@ -219,6 +219,7 @@ type Engine struct {
 	standsBy atomic.Pointer[record.Holder]   // for which engine this one stands by; nil: for none
 	standby  atomic.Pointer[[]record.Holder] // who stands by for this one; nil: not known
 	foresaw  bool                            // it has stood by, and looked first at what a takeover would refuse
+	alone    atomic.Int64                    // since when no engine stands by for this one, in nanoseconds since 1970; 0: one does, or it is not known
 	takeover *record.Takeover                // the takeover by which it begins or goes on; nil: none
 
 	closing chan struct{} // closed when the console is about to answer no more
@@ -302,6 +303,7 @@ func (e *Engine) OperationsURL() string {
 // [sweep.ErrStopped]; a [*sweep.HaltError] says that the sweep stopped itself.
 func (e *Engine) Run(ctx context.Context) error {
 	var servers sync.WaitGroup
+	defer e.seeNow() // how it ended, too
 	defer servers.Wait()
 	if e.console != nil {
 		defer e.serveConsole(ctx, &servers)()
@@ -457,9 +459,6 @@ func (e *Engine) Close() error {
 	faults = append(faults, e.closeStories())
 	if e.journal != nil {
 		faults = append(faults, e.journal.Close())
-		if !e.looks {
-			e.see(e.journal.ID(), e.journal.Tip(), true)
-		}
 	}
 	return errors.Join(faults...)
 }

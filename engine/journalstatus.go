@@ -50,6 +50,12 @@ func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place 
 		if st.State == "open" && custodyDir != "" {
 			haltUnwritten(custodyDir, j.ID(), &st)
 		}
+		if st.Holder, err = j.Holder(ctx); err != nil {
+			return st, err
+		}
+		if st.Standby, err = j.Standby(ctx); err != nil {
+			return st, err
+		}
 	}
 	st.Meters = header.Counts.Targets
 	st.Calls = new(calledHomes).look(path, st.SweepID)

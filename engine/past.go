@@ -128,8 +128,8 @@ func (e *Engine) nameHolder(ctx context.Context, outcome error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if who, err := e.journal.Holder(ctx); err == nil && who != "" {
-		return fmt.Errorf("%w: %s", outcome, who)
+	if who, err := e.journal.Holder(ctx); err == nil && who != nil {
+		return fmt.Errorf("%w: %v", outcome, *who)
 	}
 	return outcome
 }

@@ -43,24 +43,37 @@ func (e *Engine) holdSeen() error {
 		return nil
 	}
 	if err := e.comparePins(last, e.seen.Path()); err != nil {
-		return fmt.Errorf("%w: %w: start at the database that has them; if they are lost for good, nobody knows any more what was sent in them: "+
-			"remove %s on each machine to go on all the same", err, journal.ErrLacking, e.seen.Path())
+		return fmt.Errorf("%w: %w: start at the database that has it; if that is lost for good, nobody knows any more what was sent then: two approve the journal as it is"+
+			" (safemode approve --accept), safemode custody accept takes it, and %s is removed on each machine", err, journal.ErrLacking, e.seen.Path())
 	}
 	return nil
 }
 
+// seen is the end of a journal as a note.
+func seen(journal string, tip journal.Tip) checkpoint.Checkpoint {
+	return checkpoint.Checkpoint{Journal: journal, Seq: tip.Seq, Hash: tip.Hash, At: time.Now().UTC().Truncate(time.Second)}
+}
+
 // see remembers how far the journal has come; now: it is written at once. A note that cannot be
-// written stops no sweep.
-func (e *Engine) see(id string, tip journal.Tip, now bool) {
-	if e.seen == nil || tip.Seq == 0 {
+// written stops no sweep. A start that has not come so far as to run notes nothing: it may take
+// back what it has written.
+func (e *Engine) see(c checkpoint.Checkpoint, now bool) {
+	if c.Seq == 0 {
 		return
 	}
-	err := e.seen.Note(checkpoint.Checkpoint{Journal: id, Seq: tip.Seq, Hash: tip.Hash, At: time.Now().UTC().Truncate(time.Second)}, now)
+	err := e.seen.Note(c, now)
 	if err != nil && !e.unseen.Swap(true) {
 		e.o.Log.Error("this machine does not remember how far the journal has come: a start at a database that lacks records is not noticed", zap.Error(err))
 	}
 	if err == nil {
 		e.unseen.Store(false)
+	}
+}
+
+// seeNow has this machine remember how far the journal has come now.
+func (e *Engine) seeNow() {
+	if e.seen != nil {
+		e.see(seen(e.journal.ID(), e.journal.Tip()), true)
 	}
 }
 
@@ -72,7 +85,7 @@ func (e *Engine) watchSeen(ctx context.Context) {
 	ticker := time.NewTicker(checkpoint.SeenEvery)
 	defer ticker.Stop()
 	for {
-		e.see(e.journal.ID(), e.journal.Tip(), true)
+		e.seeNow()
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

@@ -148,8 +148,14 @@ func (e *Engine) standBy(ctx context.Context) error {
 		if e.o.StandsBy != nil {
 			e.o.StandsBy(e.standbyStatus())
 		}
-	}, func(tip journal.Tip) { e.see(e.o.Plan.Journal, tip, false) })
+	}, func(tip journal.Tip) {
+		// Until it has begun, a start that fails takes back what it has written.
+		if c := &e.o.Plan.Counts; tip.Seq > uint64(1+c.Targets+c.Rejected) {
+			e.see(seen(e.o.Plan.Journal, tip), false)
+		}
+	})
 	e.standsBy.Store(nil)
+	e.see(e.seen.Last(), true)
 	switch {
 	case ctx.Err() != nil:
 		return errStoodBy
@@ -234,8 +240,14 @@ func (e *Engine) foresee(ctx context.Context) (err error) {
 		}
 	}
 	// Otherwise the other engine may still write what is missing.
-	if err := early.decide(ctx); errors.Is(err, direction.ErrNotApproved) || errors.Is(err, custody.ErrNoBook) {
-		return err
+	decided := early.decide(ctx)
+	if errors.Is(decided, direction.ErrNotApproved) || errors.Is(decided, custody.ErrNoBook) {
+		return decided
+	}
+	if decided == nil {
+		if err := early.askSigner(ctx); err != nil {
+			return err
+		}
 	}
 	if c := o.Plan.Custody; c != nil && early.book != nil && c.ID != early.book.ID() {
 		return fmt.Errorf("%w: the plan is for custody %s, and this is %s", ErrRefused, c.ID, early.book.ID())
@@ -256,6 +268,11 @@ func (e *Engine) watchStandby(ctx context.Context) {
 	for {
 		if all, err := e.journal.Standby(ctx); err == nil { // on an error the journal's own writes say what is wrong
 			e.standby.Store(&all)
+			if len(all) > 0 {
+				e.alone.Store(0)
+			} else {
+				e.alone.CompareAndSwap(0, time.Now().UnixNano())
+			}
 		}
 		select {
 		case <-ticker.C:
@@ -263,6 +280,29 @@ func (e *Engine) watchStandby(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// standbyMissing is for how long nobody has stood by; nil: somebody does, or nobody can.
+func (e *Engine) standbyMissing() *float64 {
+	since := e.alone.Load()
+	if since == 0 {
+		return nil
+	}
+	missing := time.Since(time.Unix(0, since)).Seconds()
+	return &missing
+}
+
+// registerStandby has the metrics say for how long nobody has stood by where somebody should.
+func (e *Engine) registerStandby() {
+	e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "safemode_standby_missing_seconds",
+		Help: "For how long nobody has stood by to take this sweep over, in real time; 0 while somebody does, outside of live, and with a journal in a file.",
+	}, func() float64 {
+		if missing := e.standbyMissing(); missing != nil && e.o.Plan.Environment == record.Live {
+			return *missing
+		}
+		return 0
+	}))
 }
 
 // retryAfter is the Retry-After of an inbox that stands by, in seconds.
@@ -320,19 +360,25 @@ func (s standbySweep) Order(context.Context, console.Order) error {
 }
 
 // standbyReady returns an error that says that this engine stands by, and for which one.
-func (e *Engine) standbyReady() error { return errors.New(e.standbySays()) }
-
-func (e *Engine) standbySays() string {
+func (e *Engine) standbyReady() error {
 	if h := e.standsBy.Load(); h != nil && h.Name != "" {
-		return fmt.Sprintf("standing by for %s, which holds the sweep since %s", h.Name, h.Since.Format(time.RFC3339))
+		return standsBy(fmt.Sprintf("standing by for %s, which holds the sweep since %s", h.Name, h.Since.Format(time.RFC3339)))
 	}
-	return "standing by"
+	return console.ErrStandsBy
 }
+
+// standsBy is a [console.ErrStandsBy] that says for whom.
+type standsBy string
+
+func (s standsBy) Error() string { return string(s) }
+
+// Is implements what [errors.Is] asks for.
+func (standsBy) Is(target error) bool { return target == console.ErrStandsBy } //nolint:errorlint // it is asked for that very one
 
 // standbyStatus is the status of an engine that stands by.
 func (e *Engine) standbyStatus() record.Status {
 	d, now := &e.o.Plan.Direction, time.Now().UTC()
-	st := record.Status{State: "standing_by", Reason: e.standbySays(), Meters: e.o.Plan.Counts.Targets, Holder: e.standsBy.Load(), ToDo: []record.Task{}}
+	st := record.Status{State: "standing_by", Reason: e.standbyReady().Error(), Meters: e.o.Plan.Counts.Targets, Holder: e.standsBy.Load(), ToDo: []record.Task{}}
 	st.Identity = identityOf(e.o.Plan.Environment, e.o.Plan.SweepID(), d)
 	st.Time, st.RealTime, st.ClockSpeed = now, now, e.o.Clock.Speed
 	st.Health = record.Health{Level: record.HealthOK, Says: st.Reason}

@@ -49,6 +49,7 @@ func (e *Engine) Status() record.Status {
 	if all := e.standby.Load(); all != nil {
 		st.Standby = *all
 	}
+	st.StandbyMissing = e.standbyMissing()
 	st.ResumesLeft, st.ApprovedUntil = e.grant.Resumes, e.grant.Until
 	if at := e.lastHeard.Load(); at != 0 {
 		ago := time.Since(time.Unix(0, at)).Seconds()

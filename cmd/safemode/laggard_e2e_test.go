@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,7 @@ import (
 // A standby of the database is promoted that had not followed. The machine that sweeps halts, and
 // the custody remembers that. The one that stands by takes nothing over: it has seen more than
 // there is. So does each that is started, by what it has in its own folder; and once that is
-// removed, two must approve.
+// removed, the custody knows, and two must approve.
 func TestDatabaseThatHadNotFollowed(t *testing.T) {
 	long(t)
 	primary := pgtest.Start(t, "fsync=off")
@@ -30,6 +31,15 @@ func TestDatabaseThatHadNotFollowed(t *testing.T) {
 	p.untilDone(t, 0, 5)
 	second := p.start(t, 1)
 	p.untilStandby(t, 1)
+	for _, args := range [][]string{{"--journal", p.at}, {"--operations", p.nodes[0].operations}} {
+		first.until("the status names both", func() bool {
+			said := must(t, "", append([]string{"status"}, args...)...)
+			return strings.Contains(said, "stands by") && strings.Contains(said, fmt.Sprintf("process %d since", second.command.Process.Pid))
+		})
+	}
+	if said := must(t, "", "status", "--journal", p.at); !strings.Contains(said, fmt.Sprintf("process %d holds the sweep since", first.command.Process.Pid)) || !strings.Contains(said, ", its lease until ") {
+		t.Errorf("who has it: %s", said)
+	}
 	laggard.Stop(t)
 	p.untilDone(t, 0, 30)
 	primary.Stop(t)
@@ -37,20 +47,18 @@ func TestDatabaseThatHadNotFollowed(t *testing.T) {
 	if err := laggard.Promote(); err != nil {
 		t.Fatal(err)
 	}
-	if r := first.wait(); r.code != exitHalted || !strings.Contains(r.err, "the database has lost records: ") || strings.Contains(r.err, "the custody does not remember") {
+	if r := first.wait(); r.code != exitHalted || !strings.Contains(r.err, "safemode: halted: the database has lost records: ") || strings.Contains(r.err, "the custody does not remember") {
 		t.Errorf("exit %d: %s", r.code, r.err)
 	}
-	const lacks = "the database lacks what it had acknowledged: start at the database that has them"
-	second.wait().says(t, exitRefused, "it is an older copy", lacks)
+	const lacks = "the database lacks what it had acknowledged: start at the database that has it"
+	second.wait().says(t, exitHalted, "the database lacks what it had acknowledged, segments ")
 	sent := [2]int{len(p.nodes[0].wire.posts()), len(p.nodes[1].wire.posts())}
 	for i, n := range p.nodes {
 		p.start(t, i).wait().says(t, exitRefused, "winter.tip pins record", "it is an older copy", lacks)
 		if err := os.Remove(filepath.Join(n.folder, "winter.tip")); err != nil {
 			t.Error(err)
 		}
-		if r := p.start(t, i).wait(); r.code != exitRefused || !strings.Contains(r.err, "not approved") || !strings.Contains(r.err, "the database has lost records") {
-			t.Errorf("exit %d: %s", r.code, r.err)
-		}
+		p.start(t, i).wait().says(t, exitRefused, "the journal ends at record", "approve --accept")
 	}
 	if now := [2]int{len(p.nodes[0].wire.posts()), len(p.nodes[1].wire.posts())}; now != sent {
 		t.Errorf("%v messages were sent, %v after all", sent, now)

@@ -76,6 +76,12 @@ func printStatus(w io.Writer, s record.Status) error {
 	if !s.ApprovedUntil.IsZero() {
 		fmt.Fprintf(out, "approvals\tgood for %d starts more after stops that are no halts, until %s\n", s.ResumesLeft, s.ApprovedUntil.UTC().Format(time.RFC3339))
 	}
+	if s.Holder != nil && s.State != "standing_by" {
+		fmt.Fprintf(out, "holder\t%v\n", *s.Holder)
+	}
+	if who := s.StandsBy(); who != "" {
+		fmt.Fprintf(out, "stands by\t%s\n", who)
+	}
 	if s.Gates == nil { // by a journal alone, which has no more
 		return failWith(exitFailed, out.Flush())
 	}

@@ -248,6 +248,9 @@ func passesLine(st *record.Status, width int) []string {
 	if st.DiskFree != nil {
 		pieces = append(pieces, heading.Render("Disk ")+fmt.Sprintf("%.1f GiB", float64(*st.DiskFree)/(1<<30)))
 	}
+	if who := st.StandsBy(); who != "" {
+		pieces = append(pieces, heading.Render("Stands by ")+who)
+	}
 	return flow(width, pieces...)
 }
 

@@ -226,6 +226,8 @@ func openCode(err error) int {
 	switch {
 	case errors.As(err, &halt):
 		return exitHalted
+	case errors.Is(err, journal.ErrLapsed): // the database went away meanwhile: the same command may do
+		return exitFailed
 	case errors.Is(err, engine.ErrRefused), errors.Is(err, plan.ErrDamaged), errors.Is(err, plan.ErrTooManyMeters):
 		return exitRefused
 	default:

@@ -12,6 +12,7 @@ import (
 )
 
 const (
+	standbyGone  = time.Minute     // real time: a machine that starts again is back by then
 	renewSoon    = 5 * time.Minute // real time: a renewal that is due by then is asked for
 	inboxQuiet   = 5 * time.Minute // the sweep's clock: electricity meters answer within that. ASSUMPTION
 	deadlineNear = 24 * time.Hour  // how long before the direction's end meters without a verdict are pointed at
@@ -284,6 +285,12 @@ func (j *judge) soon() {
 			Says: fmt.Sprintf("nobody has renewed the sweep: it pauses in %s", record.Span(max(0, *r))),
 			Do:   doRenew, Incident: "paused", Commands: j.ifActive("renew"),
 		}, record.NoticeDeadMan, "renewal", ""))
+	}
+	if s := st.StandbyMissing; s != nil && *s > standbyGone.Seconds() && !st.Drill() {
+		j.add(record.Task{
+			Says: "nobody stands by to take the sweep over, for " + record.Span(*s), Do: doStandby,
+			Incident: "nobody-stands-by", Commands: []string{j.place.Sweep()},
+		})
 	}
 	left := st.Meters - st.Done
 	if st.Deadline.IsZero() || left == 0 || j.now.After(st.Deadline) { // the gate says the rest

@@ -34,6 +34,7 @@ const (
 	doSigner      = "Bring the signer back; the sweep then goes on by itself."
 	doKeys        = "Mend the keys, the signer or the folder of counters: preflight says what is wrong with them."
 	doRenew       = "Say that somebody is there:"
+	doStandby     = "Give the second machine the same command: it stands by. If it does not, preflight there says why."
 	doCutOff      = "See whether it runs; if nothing answers, and its process is gone, it was cut off. "
 	approvers     = "Two approvers (not who prepared the plan or recorded its direction) approve"
 )
@@ -130,6 +131,13 @@ var Incidents = []Incident{
 		"Nothing was heard of it until its lease had ended: ten seconds. The machine that stood by goes on with the same journal and the same counters. What was sent counts; no counter is used twice.",
 		"See that the other has the sweep (safemode sweeps --database, status) and that messages reach its inbox. Look how many further starts the approvals give; have two approve again before they are used up. Then mend the first, and give it the same command: it stands by.",
 		"Do not make a new journal, plan or custody, and do not put back a copy of the database while it answers. Do not end the one that sweeps to go back to the first: hand it over.",
+	},
+	{
+		"nobody-stands-by", "no second machine would go on",
+		[]string{"nobody stands by to take the sweep over"},
+		"The journal is in a database, so that another machine can go on with it, and none is there. The sweep goes on; if its machine dies, homes wait until a person starts it again.",
+		doStandby + " Look how many further starts the approvals give.",
+		"Do not end the machine that sweeps.",
 	},
 	{
 		"approver-missing", "approvals are missing",

@@ -157,8 +157,8 @@ func (g guard) admit(w http.ResponseWriter, r *http.Request, who string, next ht
 	next.ServeHTTP(w, r)
 }
 
-// bearer admits requests with a token, and any request for /healthz. A browser cannot be given
-// a bearer token: it may send it as the password of Basic, under any name.
+// bearer admits requests with a token, and any request for /healthz and /readyz. A browser cannot
+// be given a bearer token: it may send it as the password of Basic, under any name.
 func (g guard) bearer(t tokens, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -171,7 +171,7 @@ func (g guard) bearer(t tokens, next http.Handler) http.Handler {
 			g.admit(w, as(r, who), "person "+who.name, next)
 		case ok && known:
 			g.admit(w, as(r, who), "token to "+string(who.role), next)
-		case r.URL.Path == "/healthz":
+		case r.URL.Path == "/healthz", r.URL.Path == "/readyz":
 			w.Header().Set("Connection", "close") // the place is needed by others
 			next.ServeHTTP(w, r)
 		default:

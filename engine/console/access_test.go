@@ -105,7 +105,7 @@ func TestToken(t *testing.T) {
 	basic := func(user, password string) string {
 		return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 	}
-	paths := map[string]string{"/": "GET", "/metrics": "GET", "/readyz": "GET", "/api/v1/sweep": "GET", "/api/v1/sweep/stop": "POST", "/nothing": "GET"}
+	paths := map[string]string{"/": "GET", "/metrics": "GET", "/api/v1/sweep": "GET", "/api/v1/sweep/stop": "POST", "/nothing": "GET"}
 	turned := 0
 	for _, authorization := range []string{
 		"", "Bearer", "Bearer ", "Bearer " + token[1:], "Bearer " + token + " ", "bearer " + token, token,
@@ -132,8 +132,10 @@ func TestToken(t *testing.T) {
 	if w := ask(h, "POST", "/api/v1/sweep/stop", "Authorization", basic("ops", token), "Sec-Fetch-Site", "cross-site"); w.Code != 403 || len(s.orders) != 0 {
 		t.Errorf("foreign page: got %d, orders %v", w.Code, s.orders)
 	}
-	if w := ask(h, "GET", "/healthz"); w.Code != 200 {
-		t.Errorf("/healthz: got %d", w.Code)
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if w := ask(h, "GET", path); w.Code != 200 || w.Body.String() != "ok\n" {
+			t.Errorf("%s: got %d %q", path, w.Code, w.Body)
+		}
 	}
 	if got := counted(t, registry, "safemode_operations_refused_total", "token"); got != float64(turned) {
 		t.Errorf("%v counted, want %d", got, turned)

@@ -31,8 +31,8 @@ type Options struct {
 	Pulse    func() string // what /readyz says besides: when something last happened. Optional
 	Log      *zap.Logger
 
-	// Every request but that for /healthz needs one of these tokens, as a bearer token or as
-	// a browser's Basic password. Token is for orders; the name that comes with it is not
+	// Every request but those for /healthz and /readyz needs one of these tokens, as a bearer
+	// token or as a browser's Basic password. Token is for orders; the name that comes with it is not
 	// checked. LookToken is for looking only. People have tokens and roles of their own. Without
 	// any token the console answers under loopback addresses only, and anybody there may give
 	// orders. Optional.
@@ -84,7 +84,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	serve(Looks, "GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{}).ServeHTTP)
 	serve(Anyone, "GET /healthz", check(o.Healthy, nil))
-	serve(Looks, "GET /readyz", check(o.Ready, o.Pulse))
+	serve(Anyone, "GET /readyz", c.ready)
 	serve(Looks, "GET /api/v1/sweep", c.status)
 	serve(Looks, "GET /api/v1/openapi.json", openAPI)
 	for _, action := range actions {
@@ -121,6 +121,33 @@ func check(condition func() error, pulse func() string) http.HandlerFunc {
 		}
 		_, _ = fmt.Fprintln(w, "ok"+said)
 	}
+}
+
+// ErrStandsBy says that an engine is not ready because another has the sweep.
+var ErrStandsBy = errors.New("standing by")
+
+var errNotReady = errors.New("not ready")
+
+// ready says whether the sweep takes new work, and to who may look why not. To a balancer
+// without a token two words have to do.
+func (c console) ready(w http.ResponseWriter, r *http.Request) {
+	if callerOf(r).role.may(Looks) {
+		check(c.o.Ready, c.o.Pulse)(w, r)
+		return
+	}
+	check(func() error {
+		var err error
+		if c.o.Ready != nil {
+			err = c.o.Ready()
+		}
+		switch {
+		case errors.Is(err, ErrStandsBy):
+			return ErrStandsBy
+		case err != nil:
+			return errNotReady
+		}
+		return nil
+	}, nil)(w, r)
 }
 
 //go:embed openapi.json

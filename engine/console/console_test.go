@@ -101,6 +101,31 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// Without a token a balancer learns whether the sweep is ready or stands by, and nothing else.
+func TestReadyWithoutAToken(t *testing.T) {
+	var says error
+	h := newConsole(t, &fakeSweep{}, func(o *Options) {
+		o.Token = token
+		o.Ready, o.Pulse = func() error { return says }, func() string { return "turned" }
+	})
+	for _, c := range []struct {
+		says        error
+		code        int
+		short, long string
+	}{
+		{nil, 200, "ok\n", "ok\nturned\n"},
+		{fmt.Errorf("%w for the first machine", ErrStandsBy), 503, "standing by\n", "standing by for the first machine\nturned\n"},
+		{errors.New("the journal has failed"), 503, "not ready\n", "the journal has failed\nturned\n"},
+	} {
+		says = c.says
+		for authorization, want := range map[string]string{"": c.short, "Bearer " + token[1:]: c.short, "Bearer " + token: c.long} {
+			if w := ask(h, "GET", "/readyz", "Authorization", authorization); w.Code != c.code || w.Body.String() != want {
+				t.Errorf("%v: got %d %q, want %d %q", c.says, w.Code, w.Body, c.code, want)
+			}
+		}
+	}
+}
+
 func TestOrders(t *testing.T) {
 	for _, name := range actions {
 		if forGood[name] {

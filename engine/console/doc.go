@@ -8,14 +8,14 @@
 //	GET  /meter/PLACE           the story of the meter at a place of the plan
 //	GET  /metrics               Prometheus
 //	GET  /healthz               200 while the process can work, else 503 and why
-//	GET  /readyz                200 while the sweep takes new work, else 503 and why
+//	GET  /readyz                200 while the sweep takes new work, else 503, and why to who may look
 //	GET  /api/v1/sweep          state of the sweep as JSON
 //	GET  /api/v1/openapi.json   all this as OpenAPI 3.1, with the schema of the state
 //	POST /api/v1/sweep/ACTION   204 once the order is carried out and journalled
 //	                            422 if it makes no sense, 403 if the person may give no orders,
 //	                            409 if the sweep cannot do it any more
 //
-// If tokens are configured, every address but /healthz needs one: one for looking, or for an
+// If tokens are configured, every address but /healthz and /readyz needs one: one for looking, or for an
 // ACTION one for orders. A person without the role gets 403, and is told who has it. Nothing
 // can be approved here: an approval takes the approver's own key.
 //
@@ -28,7 +28,7 @@
 //
 // It decides nothing and starts nothing: it cannot add a meter, sign or send. It should have a
 // loopback address. Listen refuses any other address without TLS and a token or people; then
-// every address but /healthz asks for a token. Against attacks from a browser it refuses POSTs
+// every address but these two asks for a token. Against attacks from a browser it refuses POSTs
 // from other origins, and, where no token is configured, host names that are not loopback
 // addresses. It counts what it refuses in safemode_operations_refused_total, and logs the peer.
 //

@@ -145,11 +145,13 @@ func (d *document) make() object {
 			object{"name": "name", "in": "path", "required": true, "description": "as a task of the status names it", "schema": object{"type": "string"}}),
 		"/metrics":             get("Prometheus metrics", object{"200": text("Prometheus text format.")}),
 		"/healthz":             get("Whether the process can work", object{"200": text("It can."), "503": text("Why it cannot.")}),
-		"/readyz":              get("Whether the sweep takes new work", object{"200": text("It does."), "503": text("Why it does not.")}),
+		"/readyz":              get("Whether the sweep takes new work", object{"200": text("It does."), "503": text("Why it does not; without a token only that it does not, or stands by.")}),
 		"/api/v1/openapi.json": get("This document", object{"200": of("OpenAPI 3.1.", "application/json", object{"type": "object"})}),
 		"/api/v1/sweep":        get("Where the sweep stands, and what there is to do", object{"200": of("The status.", "application/json", d.schema(reflect.TypeFor[record.Status]()))}),
 	}
-	paths["/healthz"].(object)["get"].(object)["security"] = []any{}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		paths[path].(object)["get"].(object)["security"] = []any{}
+	}
 	order := d.schema(reflect.TypeFor[Order]())
 	for _, action := range actions {
 		paths["/api/v1/sweep/"+action] = object{"post": object{
@@ -167,7 +169,7 @@ func (d *document) make() object {
 	return object{
 		"openapi": "3.1.0",
 		"info": object{"title": "safemode operations", "version": "1", "description": "The operations address of a running sweep. Where no tokens are configured it answers on the loopback alone, whoever asks. " +
-			"Else every address but /healthz wants one, as a bearer token or as a browser's Basic password, and answers 401 without. " +
+			"Else every address but /healthz and /readyz wants one, as a bearer token or as a browser's Basic password, and answers 401 without. " +
 			"The roles are look, order, which may look, too, and approve, which may look: nothing is approved here. Who lacks the role gets 403 and is told who has it. " +
 			"A page of another origin and a foreign host name get 403, who asks too often 429."},
 		"paths":      paths,

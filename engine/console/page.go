@@ -45,6 +45,8 @@ type view struct {
 	Ending string
 	Unsaid string
 
+	StandsBy string
+
 	// For the orders.
 	RegionNames []string
 	SRVs        []string
@@ -151,7 +153,7 @@ func (c console) look(now time.Time, status []byte) (view, error) {
 			v.Areas[i].Chart = &drawn
 		}
 	}
-	v.Ending, v.Unsaid = v.Status.Ending(), v.Status.Unsaid()
+	v.Ending, v.Unsaid, v.StandsBy = v.Status.Ending(), v.Status.Unsaid(), v.Status.StandsBy()
 	for _, r := range servicerequests.Regions {
 		v.RegionNames = append(v.RegionNames, r.String())
 	}

@@ -17,7 +17,7 @@ import (
 type Role string
 
 const (
-	Anyone   Role = ""        // asks whether the process works, and nothing else
+	Anyone   Role = ""        // asks whether the process works and is ready, and nothing else
 	Looks    Role = "look"    // reads the page, the status, the metrics and the stories
 	Orders   Role = "order"   // looks, and gives orders
 	Approves Role = "approve" // looks; approves with a key of their own, and never here

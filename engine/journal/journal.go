@@ -334,8 +334,8 @@ func (j *Journal) Held() error {
 }
 
 // Holder names the process that may write the journal now, since when, and until when if it
-// does not renew; empty: none, or the journal is in a file, which does not have the name.
-func (j *Journal) Holder(ctx context.Context) (string, error) {
+// does not renew; nil: none, or the journal is in a file, which does not have the name.
+func (j *Journal) Holder(ctx context.Context) (*record.Holder, error) {
 	who, err := j.store.Holder(ctx)
 	return who, j.named(err)
 }

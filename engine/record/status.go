@@ -83,10 +83,13 @@ type Status struct {
 	DiskFree      *uint64   `json:"disk_free_bytes,omitempty"`   // where the journal is; null: not known
 	DiskNeeded    uint64    `json:"disk_needed_bytes,omitempty"` // that the rest of the sweep may take
 
-	// Of a journal in a database. Holder is for whom this engine stands by; null: it does not.
-	// Standby are those who stand by for it.
+	// Of a journal in a database. Holder is for whom this engine stands by or, by a journal
+	// alone, who has the sweep; null: it does not, nobody has. Standby are those who stand by.
 	Holder  *Holder  `json:"holder,omitempty"`
 	Standby []Holder `json:"standby,omitempty"`
+	// StandbyMissing is for how long nobody has stood by for this engine, in real time; null:
+	// somebody does, or nobody can.
+	StandbyMissing *float64 `json:"standby_missing_seconds,omitempty"`
 
 	// By name.
 	Signer   string            `json:"signer,omitempty"`   // why it gives no signatures; empty: it does
@@ -109,6 +112,19 @@ type Holder struct {
 func (h Holder) String() string {
 	return fmt.Sprintf("%s holds the sweep since %s, its lease until %s", h.Name,
 		h.Since.UTC().Format(time.RFC3339), h.Until.UTC().Format(time.RFC3339))
+}
+
+// StandsBy says in words who stands by, or that nobody does; empty: nobody can, or it is not
+// known.
+func (s *Status) StandsBy() string {
+	var all []string
+	for _, h := range s.Standby {
+		all = append(all, h.Name+" since "+h.Since.UTC().Format(time.RFC3339))
+	}
+	if all == nil && s.StandbyMissing != nil {
+		return "nobody for " + Span(*s.StandbyMissing)
+	}
+	return strings.Join(all, ", ")
 }
 
 // CallCounts counts homes by the call centre's record. Nothing is decided by it.

@@ -327,7 +327,7 @@ func (s *Machine) finished() bool {
 
 // closeGate halts the sweep because a gate is closed. Answers still come in.
 func (s *Machine) closeGate(err error) {
-	if record.Fenced(err) { // no answer can be taken in any more
+	if record.Fenced(err) || errors.Is(err, record.ErrLacking) { // no answer can be taken in any more
 		s.stop(journalHalt(err), journalFault(err), err)
 		return
 	}

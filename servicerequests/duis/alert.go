@@ -99,13 +99,9 @@ const (
 	DiscardedAlert    Discarded = "Alert"
 )
 
-// OtherEvent is an event that the schema knows. This package reads only the first
-// Request ID in it, so that a discarded message can be matched. It cannot be
-// written.
-type OtherEvent struct {
-	Element string
-	Request servicerequests.RequestID // zero: none
-}
+// OtherEvent is an event that the schema knows. This package checks only the form of
+// the first Request ID in it. It cannot be written.
+type OtherEvent struct{ Element string }
 
 func (CommandFailure) element() string     { return "CommandFailure" }
 func (QuarantinedRequest) element() string { return "QuarantinedRequest" }
@@ -212,14 +208,13 @@ func discards(n xmltree.Node) bool {
 }
 
 func (d *decoder) otherEvent(n xmltree.Node) OtherEvent {
-	other := OtherEvent{Element: n.Local()}
 	for below := range n.Descendants() {
 		if below.Is(namespace, "RequestID") {
-			other.Request = d.anyRequestID(below)
+			d.anyRequestID(below)
 			break
 		}
 	}
-	return other
+	return OtherEvent{n.Local()}
 }
 
 func (v *CommandFailure) layout(l *layout) {

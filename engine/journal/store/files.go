@@ -214,12 +214,17 @@ func (f *files) Append(name string, size, at int64, text []byte) error {
 		}
 		return f.add(ctx, tx, custody, name, at, text)
 	})
-	if f.lease != nil && errors.Is(f.lease.Held(), ErrLacking) {
-		ctx, cancel := context.WithTimeout(context.Background(), pausePatience)
-		defer cancel()
-		return pgError(adds(ctx, f.pool, false))
+	return f.stillAllowed(adds)
+}
+
+// stillAllowed is what somebody may do whose database lacks records, once.
+func (f *files) stillAllowed(do func(ctx context.Context, pool *pgxpool.Pool, again bool) error) error {
+	if f.lease == nil || !errors.Is(f.lease.Held(), ErrLacking) {
+		return f.patiently(do)
 	}
-	return f.patiently(adds)
+	ctx, cancel := context.WithTimeout(context.Background(), pausePatience)
+	defer cancel()
+	return pgError(do(ctx, f.pool, false))
 }
 
 // cut drops what stands behind the first bytes of a file.
@@ -332,7 +337,7 @@ func (unlocked) Discard() error { return nil }
 
 // look reads, and is repeated where the connection broke.
 func (f *files) look(do func(ctx context.Context, q pgQuerier, custody int64) error) error {
-	return f.patiently(func(ctx context.Context, pool *pgxpool.Pool, _ bool) error {
+	return f.stillAllowed(func(ctx context.Context, pool *pgxpool.Pool, _ bool) error {
 		custody, err := f.find(ctx, pool, "")
 		if err != nil {
 			return err
@@ -397,6 +402,11 @@ func (f *files) find(ctx context.Context, q pgQuerier, locked string) (custody i
 func (f *files) patiently(do func(ctx context.Context, pool *pgxpool.Pool, again bool) error) error {
 	begun := time.Now()
 	for again := false; ; again = true {
+		if f.lease != nil {
+			if err := f.lease.Held(); err != nil {
+				return err
+			}
+		}
 		err := f.once(do, again)
 		if err == nil || f.known(err) || f.lease == nil && time.Since(begun) > patience {
 			return err
@@ -424,9 +434,6 @@ func (f *files) once(do func(ctx context.Context, pool *pgxpool.Pool, again bool
 		}
 	}()
 	if f.lease != nil {
-		if err := f.lease.Held(); err != nil {
-			return err
-		}
 		ctx, cancel := f.lease.attempt(0)
 		defer cancel()
 		return pgError(do(ctx, f.pool, again))

@@ -77,8 +77,12 @@ func takeLease(ctx context.Context, pool *pgxpool.Pool, id int64, o Options) (*l
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		held, err := heldBy(ctx, pool, id)
-		if err == nil {
-			err = fmt.Errorf("%w: %s", ErrInUse, held)
+		switch {
+		case err != nil:
+		case held == nil: // it has ended meanwhile
+			err = fmt.Errorf("%w: until a moment ago", ErrInUse)
+		default:
+			err = fmt.Errorf("%w: %v", ErrInUse, *held)
 		}
 		return nil, err
 	}
@@ -131,16 +135,16 @@ func notice(c *pgconn.PgConn, n *pgconn.Notice) {
 	}
 }
 
-// heldBy names the holder of the lease, since when and until when; empty: nobody.
-func heldBy(ctx context.Context, pool *pgxpool.Pool, id int64) (string, error) {
-	var holder string
-	var since, until time.Time
+// heldBy names the holder of the lease, since when and until when; nil: nobody.
+func heldBy(ctx context.Context, pool *pgxpool.Pool, id int64) (*record.Holder, error) {
+	var h record.Holder
 	err := pool.QueryRow(ctx, `SELECT holder, since, until FROM safemode.sweep
-		WHERE id = $1 AND until >= clock_timestamp()`, id).Scan(&holder, &since, &until)
+		WHERE id = $1 AND until >= clock_timestamp()`, id).Scan(&h.Name, &h.Since, &h.Until)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return "", nil
+		return nil, nil
 	}
-	return record.Holder{Name: holder, Since: since, Until: until}.String(), pgError(err)
+	h.Since, h.Until = h.Since.UTC(), h.Until.UTC()
+	return &h, pgError(err)
 }
 
 // keep renews the lease until ctx ends, or until it is gone.
@@ -257,11 +261,11 @@ func (l *lease) refused(ctx context.Context) error {
 	case epoch < l.epoch:
 		return fmt.Errorf("%w, the lease of this engine", ErrLacking)
 	}
-	held, err := heldBy(ctx, l.pool, l.id)
-	if err != nil || held == "" {
-		held = "the lease had ended, and nobody holds it now"
+	says := "the lease had ended, and nobody holds it now"
+	if held, err := heldBy(ctx, l.pool, l.id); err == nil && held != nil {
+		says = held.String()
 	}
-	return fmt.Errorf("%w: %s", ErrTaken, held)
+	return fmt.Errorf("%w: %s", ErrTaken, says)
 }
 
 // lacking says which segments a database does not have any more.

@@ -191,8 +191,8 @@ func vacantPostgres(ctx context.Context, at string) error {
 		return pgError(err)
 	}
 	held, err := heldBy(ctx, p.pool, p.id)
-	if err == nil && held != "" {
-		err = fmt.Errorf("%w: %s", ErrInUse, held)
+	if err == nil && held != nil {
+		err = fmt.Errorf("%w: %v", ErrInUse, *held)
 	}
 	return err
 }
@@ -339,7 +339,9 @@ func (p *Postgres) Snapshot(ctx context.Context) (Reader, error) {
 func (p *Postgres) Held() error { return p.lease.Held() }
 
 // Holder implements [Store].
-func (p *Postgres) Holder(ctx context.Context) (string, error) { return heldBy(ctx, p.pool, p.id) }
+func (p *Postgres) Holder(ctx context.Context) (*record.Holder, error) {
+	return heldBy(ctx, p.pool, p.id)
+}
 
 // Lost implements [Store].
 func (p *Postgres) Lost() <-chan struct{} { return p.lease.lost }

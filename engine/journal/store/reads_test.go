@@ -7,9 +7,41 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"safemode/engine/journal/store/pgtest"
 )
+
+// A custody whose database cannot be reached any more is given up with the lease, also where the
+// last renewal could not reach it.
+func TestFilesAreGivenUp(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t, "fsync=off")
+	s := leased(t, c.Address("files"), 2*time.Second)
+	defer s.Close()
+	custody := c.Database() + "&custody=one"
+	must(t, MakeFiles(t.Context(), custody))
+	files, err := s.Files(custody)
+	must(t, err)
+	c.Stop(t)
+	patient(t, "a renewal finds no server", func() bool { return s.Held() != nil })
+	done := make(chan error, 2)
+	go func() {
+		_, err := files.Names()
+		done <- err
+		done <- files.Replace("counter", nil, []byte("1"))
+	}()
+	for range 2 {
+		select {
+		case err := <-done:
+			if _, unreached := errors.AsType[*pgconn.ConnectError](err); !errors.Is(err, ErrLapsed) || !unreached {
+				t.Errorf("%v: want a lease that has lapsed, because of a server that is not there", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("it still tries")
+		}
+	}
+}
 
 // If the first server ends or hangs, a holder reads from the one that was promoted. A read
 // that was under way with its connection may fail, and without a lease there is one try. When

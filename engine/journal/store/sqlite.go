@@ -310,7 +310,7 @@ func (s *SQLite) Append(seg *Segment, k State) error { return s.writer.append(se
 func (s *SQLite) Held() error { return nil }
 
 // Holder implements [Store].
-func (s *SQLite) Holder(context.Context) (string, error) { return "", nil }
+func (s *SQLite) Holder(context.Context) (*record.Holder, error) { return nil, nil }
 
 // Lost implements [Store].
 func (s *SQLite) Lost() <-chan struct{} { return nil }

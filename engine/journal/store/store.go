@@ -174,9 +174,9 @@ type Store interface {
 	Check(ctx context.Context) (found []string, looked int, err error)
 	// Held says why the journal may not be written any more: nil while it may.
 	Held() error
-	// Holder names the process that may write it now, and since when; empty: none, or it is a
+	// Holder names the process that may write it now, and since when; nil: none, or it is a
 	// file, which does not have the name.
-	Holder(ctx context.Context) (string, error)
+	Holder(ctx context.Context) (*record.Holder, error)
 	// Standby lists the processes that stand by to write it (see [StandBy]).
 	Standby(ctx context.Context) ([]record.Holder, error)
 	// Files returns the files at a place, a folder or a custody in a database, for the writer
