@@ -64,9 +64,9 @@ up or have expired.`,
 			case cert.IsTest() != (p.Environment == engine.Simulator):
 				return failWith(exitRefused, fmt.Errorf("%s: issued by %s, and the plan is for environment %s", certFile, cert.Issuer, p.Environment))
 			case p.Record == nil:
-				return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and plan anew"))
+				return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and make a new plan"))
 			case p.Custody == nil || len(p.Signature) == 0:
-				return failWith(exitRefused, fmt.Errorf("%q, who prepared this plan, has not signed it: plan anew with --cert and --key", p.PreparedBy.Name))
+				return failWith(exitRefused, fmt.Errorf("%q, who prepared this plan, has not signed it: make a new plan with --cert and --key", p.PreparedBy.Name))
 			case who.Same(p.PreparedBy):
 				return failWith(exitRefused, fmt.Errorf("%s has prepared this plan: who has prepared a plan may not approve it", who.Name))
 			case who.Same(p.Record.RecordedBy):
@@ -139,7 +139,7 @@ up or have expired.`,
 	f := c.Flags()
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
 	f.StringVar(&journalPath, "journal", "", "approve that the sweep of this journal goes on: "+journalFlag)
-	f.StringVar(&configPath, "config", "", "configuration of the sweep, whose roster says who may approve")
+	f.StringVar(&configPath, "config", "", "configuration of the sweep: its roster says who may approve")
 	f.StringVar(&portfolioPath, "portfolio", "", "the portfolio that the plan was made of")
 	f.StringVar(&subject, "subject", "", "with --accept: what is accepted, as safemode signer accept names it; instead of --journal and --config")
 	f.BoolVar(&accept, "accept", false, "approve that this journal, restored from a backup, or this folder of counters, copied or restored, is taken for the one (safemode custody accept); with --journal and --config")
@@ -153,8 +153,8 @@ up or have expired.`,
 	return c
 }
 
-// checkApprover refuses who may not approve a plan by a configuration's roster; without a
-// configuration only the sweep itself says so.
+// checkApprover refuses a person who may not approve a plan by a configuration's roster. Without
+// a configuration only the sweep itself refuses them.
 func checkApprover(ctx context.Context, configPath string, p *plan.Plan, who direction.Signatory) error {
 	if configPath == "" {
 		return nil
@@ -170,9 +170,9 @@ func checkApprover(ctx context.Context, configPath string, p *plan.Plan, who dir
 	case string(conf.Environment) != p.Environment:
 		return failWith(exitRefused, fmt.Errorf("the plan is for environment %s, the configuration for %s", p.Environment, conf.Environment))
 	case roster == nil:
-		return failWith(exitRefused, fmt.Errorf("%s names no roster: nobody's approval counts", configPath))
+		return failWith(exitRefused, fmt.Errorf("%s names no roster, so no approval counts", configPath))
 	case p.Record == nil:
-		return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and plan anew"))
+		return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and make a new plan"))
 	}
 	revoked, err := revokedBy(ctx, conf)
 	if err != nil {
@@ -326,7 +326,7 @@ func suppressedIn(p *plan.Plan) (n int) {
 func confirmBy(io stdio, id, what string) error {
 	fmt.Fprintf(io.err, "type the sweep's id %s: ", what)
 	if !flushed(io.err, 10*time.Second) {
-		return failWith(exitRefused, errors.New("not confirmed: standard error is not read, so nobody has seen what is to be confirmed"))
+		return failWith(exitRefused, errors.New("not confirmed: nobody reads standard error, so nobody has seen what must be confirmed"))
 	}
 	line, _ := bufio.NewReader(io.in).ReadString('\n')
 	if in, ok := io.in.(*os.File); !ok || !term.IsTerminal(int(in.Fd())) || line == "" {

@@ -35,8 +35,8 @@ func loadRoster(c *config.Config) (*direction.Roster, error) {
 	return roster, failWith(exitUsage, err)
 }
 
-// trustOf is what the certificate of a person who signs now is held to. What revocation
-// lists say is asked when the sweep starts.
+// trustOf has the authorities that check the certificate of a person who signs now. Revocation
+// lists are checked when the sweep starts.
 func trustOf(c *config.Config) direction.Trust {
 	var faults []error
 	authorities := smki.Trust(loadCertificates(c.DCC.Authorities, &faults))
@@ -45,9 +45,9 @@ func trustOf(c *config.Config) direction.Trust {
 	}}
 }
 
-// gatesOf makes the gates that a configuration describes, and has the engine believe
-// nobody whom their revocation lists name. Those that only look write nothing. With an error
-// no list is remembered.
+// gatesOf makes the gates that a configuration describes, and has the engine refuse everybody
+// whom their revocation lists name. If looks, they write nothing. After an error no list is
+// remembered.
 func gatesOf(c *config.Config, o *engine.Options, looks bool) (_ *direction.Gates, unremembered error) {
 	g := direction.GateOptions{Direction: &o.Plan.Direction, MaxAge: c.Gates.MaxAge, Poll: 500 * time.Millisecond}
 	if len(c.Gates.RevocationLists) > 0 || len(c.Gates.PeerRevocationLists) > 0 || c.Gates.CheckExpiry {
@@ -181,7 +181,7 @@ func widened(c *config.Config, p *plan.Plan) error {
 		}
 		return 1
 	})
-	return fmt.Errorf("the configuration allows more than the plan that was approved; plan anew and have it approved:\n%w", errors.Join(faults...))
+	return fmt.Errorf("the configuration allows more than the plan that was approved; make a new plan and have it approved:\n%w", errors.Join(faults...))
 }
 
 // loadPerson reads a person's certificate and key. The key is a secret of theirs.

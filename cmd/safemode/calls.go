@@ -38,7 +38,7 @@ func (f *callFlags) add(c *cobra.Command) {
 	_ = c.MarkFlagRequired("journal")
 }
 
-// read folds the journal and reads the record.
+// read reads the journal and the record.
 func (f *callFlags) read(ctx context.Context) (*report.Report, []callbook.Call, error) {
 	if f.record == "" {
 		f.record = callbook.Beside(f.journal)
@@ -209,8 +209,8 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(one, other)
 }
 
-// calledBeside adds the record beside a journal to what a report is written with. Where it
-// cannot be read, the report says nothing of calls, and the reader is told.
+// calledBeside adds the record beside a journal to a report's options. If it cannot be read, the
+// report has no calls, and the reader is told.
 func calledBeside(std stdio, r *report.Report, journalPath string, o *report.Options) {
 	o.Say = advice.NextFor
 	path := callbook.Beside(journalPath)

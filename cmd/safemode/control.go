@@ -121,10 +121,10 @@ func (o *operations) addFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.address, "operations", defaultOperations, "operations address of the sweep: host:port, or https://host:port")
 	f.StringVar(&o.tokenFile, "token-file", "", "file with your operations token, where the sweep asks for one")
-	f.StringVar(&o.authorities, "ca", "", "PEM file of who may vouch for the sweep's TLS certificate (default the system's)")
+	f.StringVar(&o.authorities, "ca", "", "PEM file with the authorities of the sweep's TLS certificate (default the system's)")
 }
 
-// base is the address as a URL. What goes to another machine goes by https.
+// base is the address as a URL. Another machine is asked by https only.
 func (o *operations) base() (string, error) {
 	address := o.address
 	if !strings.Contains(address, "://") {

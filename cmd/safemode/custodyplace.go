@@ -71,7 +71,7 @@ func newCustodyList(io stdio) *cobra.Command {
 			}
 			type line struct {
 				Originator string `json:"originator"`
-				Journal    string `json:"journal"`    // whose counters they are
+				Journal    string `json:"journal"`    // the journal that owns the counters
 				HighWater  uint64 `json:"high_water"` // no counter over this one was given out
 				Released   bool   `json:"released"`
 			}

@@ -84,7 +84,7 @@ beside what they check. Private keys are not read.`,
 	f.StringVar(&device, "device", "", "EUI-64 of the planned meter")
 	f.StringVar(&mpxn, "mpxn", "", "MPAN or MPRN of the planned meter, instead of --device")
 	f.StringVar(&out, "out", "", "folder for the evidence; it must be new or empty")
-	f.StringVar(&configFile, "config", "", "configuration of the sweep: whose keys check the signatures")
+	f.StringVar(&configFile, "config", "", "configuration of the sweep: its keys check the signatures")
 	f.BoolVar(&asJSON, "json", false, "print what was written as one line of JSON")
 	for _, name := range []string{"journal", "out"} {
 		_ = c.MarkFlagRequired(name)
@@ -127,7 +127,7 @@ func evidenceOf(ctx context.Context, journalPath, device, mpxn string) (eui serv
 		if err != nil {
 			return eui, failWith(exitHalted, fmt.Errorf("%s: %w", journalPath, err))
 		}
-		if is, err := portfolio.PlainMPxN(body.MPxN); err == nil && is == wanted { // an older plan may have what is none
+		if is, err := portfolio.PlainMPxN(body.MPxN); err == nil && is == wanted { // an older plan may have an invalid MPxN
 			eui, found = r.Device, append(found, r.Device.String())
 		}
 	}

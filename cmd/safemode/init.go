@@ -97,8 +97,8 @@ name the next command.`,
 	return c
 }
 
-// make makes the folder, and returns the names of what is in it. It never writes into a folder
-// that holds something. What could not be finished is taken away again.
+// make makes the folder, and returns the names of its files. It never writes into a folder that
+// is not empty. If it cannot finish, it removes what it made.
 func (n *night) make(dir string, rehearsal bool, seed uint64) (made []string, err error) {
 	if !(n.Speed > 0) {
 		return nil, failWith(exitUsage, fmt.Errorf("--speed %g: must be over 0", n.Speed))

@@ -284,8 +284,8 @@ func loadProgress(p loadtest.Progress) string {
 	return line
 }
 
-// measure carries the stages out, or searches. An interrupt ends it; what there is
-// then is kept.
+// measure carries out the stages, or searches. An interrupt ends it; the results so far
+// are kept.
 func (l *loadFlags) measure(ctx context.Context, io stdio, test *engine.LoadTest, p loadOrder, r *loadtest.Result) error {
 	stage := func(rate float64) (*loadtest.Step, error) {
 		step, err := test.Run(ctx, loadtest.Stage{Rate: rate, For: l.duration})

@@ -17,8 +17,7 @@ import (
 	"safemode/engine/direction"
 )
 
-// nextPrefix begins the line that names the next command. What follows it on the line can be
-// pasted.
+// nextPrefix begins the line that names the next command. The rest of the line can be pasted.
 const nextPrefix = "next: "
 
 // way is the way of a night from init to the hand-over: which command comes next, with the
@@ -29,8 +28,8 @@ type way struct {
 	begun bool // approvals are of a sweep that goes on
 }
 
-// wayHere is the way of the night in whose folder the program was started. Elsewhere no
-// command names the next one: it does not know the files.
+// wayHere is the way of the night, if the program was started in its folder. Elsewhere no
+// command names the next one, because it does not know the files.
 func wayHere(std stdio) *way {
 	n, err := config.LoadNight(config.NightFile)
 	switch {
@@ -143,7 +142,7 @@ func (w *way) preflight() string {
 	return w.place().Command("preflight", "--config", cmp.Or(w.Config, "CONFIG.yaml"), "--plan", cmp.Or(w.Plan, "PLAN"), "--journal", cmp.Or(w.Journal, "JOURNAL"))
 }
 
-// stands says how the sweep stands where nothing answers.
+// stands returns the sweep's state if no sweep answers.
 func (w *way) stands() string {
 	return w.place().Command("status", "--journal", cmp.Or(w.Journal, "JOURNAL"), "--config", cmp.Or(w.Config, "CONFIG.yaml"), "--plan", cmp.Or(w.Plan, "PLAN"))
 }

@@ -152,8 +152,8 @@ func channelsOf(c *config.Config) (channels []notice.Channel, err error) {
 	return channels, nil
 }
 
-// trustIn is TLS with servers for whom a file's certificates vouch, or the machine's
-// authorities where none is named.
+// trustIn is TLS with servers that have a certificate of a file's authorities, or of the
+// machine's if no file is named.
 func trustIn(authorities string) (*tls.Config, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12}
 	if authorities == "" {
@@ -170,8 +170,8 @@ func openNotifier(c *config.Config, journalPath string, channels []notice.Channe
 	return d, notifierRefused(err)
 }
 
-// noticesOf is the file of notices beside a journal; of one that is no file, in the folder of
-// counters, or where the program was started. It is this machine's alone: people may be told
+// noticesOf is the file of notices beside a journal. If the journal is not a file, it lies in the
+// folder of counters, or in the working folder. Each machine has its own: people may be told
 // twice, by two machines.
 func noticesOf(c *config.Config, journalPath string) string {
 	switch {

@@ -29,7 +29,7 @@ type orderCommand struct {
 	region, file string
 	devices      []string
 	asJSON       bool
-	person       string // who gives an order that cannot be undone; empty: whose token comes with it
+	person       string // who gives an order that cannot be undone; empty: the person of the token
 }
 
 // newOrders lists the commands that steer a running sweep.
@@ -101,7 +101,7 @@ var orderHelp = map[string]string{
 still taken in. A pause outlives the process: only resume takes it back.`,
 	"resume": `Takes back pauses and stops of the same scope. The sweep's own are meant, too: after
 an abort rule of a wave, after a quarantine (once the DCC has released the requests),
-after a missed renewal. What an abort rule has counted counts anew.`,
+after a missed renewal. The abort rules then count from zero.`,
 	"stop": `Without a scope the process takes nothing new in, waits for the replies under way and
 ends; the same sweep command goes on with it. --now does not wait: those requests
 are in doubt, and the next run POSTs the same bytes again.
@@ -192,7 +192,7 @@ func (o *orderCommand) confirmFinal(ctx context.Context, io stdio) error {
 		return err
 	}
 	if o.order.Confirm != "" {
-		return nil // the sweep holds it to its own
+		return nil // the sweep compares it with its own
 	}
 	printIdentity(io.err, &st)
 	fmt.Fprintln(io.err, statusLine(st))
@@ -258,7 +258,7 @@ func (o *orderCommand) confirmDone(c *cobra.Command, io stdio) error {
 			fmt.Fprintln(io.err, statusLine(st))
 		}
 	case o.asJSON:
-		_ = look() // what is not known stays empty
+		_ = look() // an unknown value stays empty
 	}
 	return o.print(io, st)
 }

@@ -39,7 +39,7 @@ func printIdentity(w io.Writer, st *record.Status) {
 	fmt.Fprintln(w, line)
 }
 
-// toDoLines is what there is to do, as every reader is told.
+// toDoLines are the tasks, as every reader gets them.
 func toDoLines(st *record.Status) (lines []string) {
 	for _, t := range st.ToDo {
 		for i, line := range t.Lines() {

@@ -219,7 +219,7 @@ func custodyOf(conf *config.Config, originators []servicerequests.EUI) (*plan.Cu
 	return c, nil
 }
 
-// readDirection reads the direction. Where the configuration names a roster, one of
+// readDirection reads the direction. If the configuration names a roster, one of
 // its recorders must have signed it.
 func readDirection(io stdio, conf *config.Config, path string) (direction.Direction, *direction.Record, *direction.Roster, error) {
 	roster, err := loadRoster(conf)
@@ -251,8 +251,8 @@ func readDirection(io stdio, conf *config.Config, path string) (direction.Direct
 // preparer is who prepares a plan, as the command line has it.
 type preparer struct{ name, cert, key string }
 
-// signatory finds out who that is: by their key, which signs the plan, or, where there is
-// no roster and nothing but a rehearsal can come of the plan, by name.
+// signatory finds out who the preparer is: by their key, which signs the plan. If there is no
+// roster, so that the plan can only be rehearsed, it is by name.
 func (p preparer) signatory(conf *config.Config, roster *direction.Roster) (s direction.Signatory, key crypto.Signer, _ error) {
 	if p.cert != "" || p.key != "" {
 		cert, key, err := loadPerson(p.cert, p.key)

@@ -128,7 +128,7 @@ func (r *dryRun) run(ctx context.Context, io stdio, o engine.Options) (rep *repo
 	}
 	switch err := watch(ctx, io, e); {
 	case errors.Is(err, sweep.ErrStopped): // its simulator is gone: no command goes on with it
-		return nil, failWith(exitInterrupted, fmt.Errorf("interrupted and drained; a rehearsal starts anew, what there is of this one is in %s", r.Dir))
+		return nil, failWith(exitInterrupted, fmt.Errorf("interrupted and drained; a rehearsal starts from the beginning, what there is of this one is in %s", r.Dir))
 	case err != nil:
 		halted = sweepEnd(err)
 		if !errors.As(err, new(*sweep.HaltError)) {
@@ -205,7 +205,7 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 	}
 	rehearsed := *conf
 	r.Point(&rehearsed)
-	// The plan is the operator's, but for the environment: nothing of a rehearsal
+	// The plan is the operator's, with another environment: nothing of a rehearsal
 	// may look like a live sweep, not even its journal.
 	dry := *p
 	dry.Environment = engine.Simulator

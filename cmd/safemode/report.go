@@ -87,7 +87,7 @@ left, when and in which state, by that list, or else by the one that the sweep h
 	return c
 }
 
-// reportFlags are the flags of what is written beside the reports that always are.
+// reportFlags are the flags for what is written beside the reports that are always written.
 type reportFlags struct {
 	weekTo, inventory, transfers, signKey string
 	redact                                bool
@@ -139,8 +139,8 @@ func readList(name string) (report.List, error) {
 	return list, nil
 }
 
-// readTransfers reads a list of homes that leave, by MPxN, or of meters, by device. What it
-// returns finds a report's meters in it.
+// readTransfers reads a list of homes that leave, by MPxN, or of meters, by device. The function
+// that it returns finds a report's meters in it.
 func readTransfers(name string) (func(*report.Report) report.List, error) {
 	none := func(*report.Report) report.List { return nil }
 	if name == "" {

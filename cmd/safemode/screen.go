@@ -18,7 +18,7 @@ import (
 // screen fills a terminal with where a sweep stands. It knows what status --json says,
 // and nothing else but the last lines of talk.
 type screen struct {
-	status    func() (record.Status, error) // asked anew each second
+	status    func() (record.Status, error) // called once a second
 	talk      func() []string               // the last lines, oldest first
 	interrupt func()                        // Ctrl-C was pressed
 	quits     bool                          // a key ends the view and nothing else
@@ -111,8 +111,8 @@ var (
 	}
 )
 
-// draw puts first what somebody must know who has just come: whether it is real, how it is,
-// what to do; then how far it is; the pace last.
+// draw puts first what a person who has just come must know: whether the sweep is real, how it
+// is, what to do; then its progress; the pace last.
 func (s screen) draw() string {
 	width, height := max(cmp.Or(s.width, 80), 20), max(cmp.Or(s.height, 24), 4)
 	var lines []string

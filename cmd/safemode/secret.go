@@ -17,7 +17,7 @@ type secretFiles struct {
 	log    *zap.Logger
 }
 
-// exposed is told of a private key that others than its owner may read or change.
+// exposed is called for a private key that others than its owner may read or change.
 func (s secretFiles) exposed(name string) error {
 	if s.strict {
 		return fmt.Errorf("%s: others than its owner may read this private key: chmod 600 it, and replace the key if they may have read it", name)

@@ -161,13 +161,13 @@ func rowsForDark(portfolioPath string, dark darkFlags) ([]servicerequests.EUI, e
 	case dark.over == 0:
 		return nil, nil
 	case portfolioPath == "":
-		return nil, errors.New("--dark-hours needs --portfolio, with whose order it compares the plan's")
+		return nil, errors.New("--dark-hours needs --portfolio: it compares the plan's order with the portfolio's")
 	}
 	return readDevices(portfolioPath)
 }
 
 // runSweep carries one plan out and says how it ended. After an [engine.ChangedError] it is to be
-// called again, with what is read anew.
+// called again, with the files as they are now.
 func runSweep(ctx context.Context, io stdio, b *beginning, o engine.Options) error {
 	channels, err := channelsOf(b.conf)
 	if err != nil {
@@ -280,7 +280,7 @@ func sweepEnd(err error) error {
 	case errors.As(err, &halt):
 		return failWith(exitHalted, err)
 	case errors.Is(err, sweep.ErrHandedOver):
-		return failWith(exitHandedOver, errors.New("handed over and drained: the sweep is whose it was handed to, and this command stands by for it"))
+		return failWith(exitHandedOver, errors.New("handed over and drained: another machine has the sweep, and this command stands by for it"))
 	case errors.Is(err, sweep.ErrStopped):
 		return failWith(exitInterrupted, errors.New("interrupted and drained"))
 	case errors.Is(err, sweep.ErrReplay), errors.Is(err, journal.ErrDamaged):

@@ -22,7 +22,7 @@ type sweepLine struct {
 	State   string     `json:"state"` // running, cut_off, not_begun, or how it was closed
 	Holder  string     `json:"holder,omitempty"`
 	Since   *time.Time `json:"since,omitempty"`   // it holds it, or held it last
-	Standby []string   `json:"standby,omitempty"` // who stands by for it
+	Standby []string   `json:"standby,omitempty"` // the machines that stand by for it
 	Meters  int        `json:"meters"`            // of the plan
 	Records uint64     `json:"records"`
 	Last    *time.Time `json:"last,omitempty"` // time of the last record, by the sweep's clock

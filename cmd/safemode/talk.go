@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// talk is a standard error whose reader may be slow, stuck or gone: a full pipe, a
+// talk is a standard error with a reader that may be slow, stuck or gone: a full pipe, a
 // terminal that Ctrl-S has stopped, a log shipper that has ended. A Write never waits and
-// never fails: what there is no room for is dropped and counted, and so is what cannot be
-// written. One line says how much that was when the output flows again.
+// never fails. Text without room, or that cannot be written, is dropped and counted. One line
+// says how much that was when output works again.
 type talk struct {
 	out  io.Writer
 	wake chan struct{} // has one when there is something to write; closed by nobody
@@ -128,7 +128,7 @@ func flushed(w io.Writer, limit time.Duration) bool {
 	return !ok || t.flush(limit)
 }
 
-// fileOf is the file that a command talks to; nil: it is none.
+// fileOf is the file that a command writes to; nil: it is not a file.
 func fileOf(w io.Writer) *os.File {
 	if t, ok := w.(*talk); ok {
 		w = t.out

@@ -20,7 +20,7 @@ import (
 
 const plainUsage = "plain lines, also on a terminal"
 
-// terminal is a standard error that a full-screen view may fill: what is written
+// terminal is a standard error that a full-screen view may fill: text that is written
 // meanwhile is kept, shown in the view, and written when the view has gone.
 type terminal struct {
 	io.Writer          // what lines are written to
@@ -46,8 +46,7 @@ func fillable(streams stdio, plain bool) stdio {
 	return streams
 }
 
-// foreground says whether this process has a terminal to itself. Where nobody can tell, it
-// is not its.
+// foreground says whether this process has a terminal to itself; false if that cannot be known.
 func foreground(tty *os.File) bool {
 	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
 	return err == nil && group == unix.Getpgrp()

@@ -85,7 +85,7 @@ func loadOperations(o config.Operations, secrets secretFiles) (a console.Address
 // roles are those of the file of people, as the console has them.
 var roles = map[string]console.Role{config.Viewer: console.Looks, config.Operator: console.Orders, config.Approver: console.Approves}
 
-// loadPeople reads who may look and who may give orders.
+// loadPeople reads the people who may look and those who may give orders.
 func loadPeople(name string) ([]console.Person, error) {
 	if err := checkPrivate(name); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func loadPeople(name string) ([]console.Person, error) {
 	return people, nil
 }
 
-// checkPeers has every TLS peer of an engine held to revocation lists.
+// checkPeers has every TLS peer of an engine checked with revocation lists.
 func checkPeers(o *engine.Options, revoked func(chain []*x509.Certificate) error) {
 	o.Inbox.Revoked = revoked
 	if o.DCC.TLS == nil {
@@ -121,8 +121,8 @@ func checkPeers(o *engine.Options, revoked func(chain []*x509.Certificate) error
 	}
 }
 
-// peerAuthorities are those who may vouch for TLS peers. What cannot be read is a fault of
-// the section that names it.
+// peerAuthorities are the authorities of TLS peers. A file that cannot be read is a fault of the
+// section that names it.
 func peerAuthorities(c *config.Config) (all []*x509.Certificate) {
 	for _, name := range [...]string{c.DCC.TLS.Authorities, c.Inbox.TLS.Authorities} {
 		if name == "" {
@@ -148,7 +148,7 @@ func loadTestTLS(dir, side string) (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, ClientCAs: pool, RootCAs: pool}, nil
 }
 
-// loadPool reads the certificates of those who may vouch for a peer.
+// loadPool reads the certificates of the authorities of peers.
 func loadPool(name string) (*x509.CertPool, error) {
 	certificates, err := readAuthorities(name)
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// loadConfig reads a configuration; what is wrong with it is wrong usage.
+// loadConfig reads a configuration; its faults are wrong usage.
 func loadConfig(path string) (*config.Config, error) {
 	c, err := config.Load(path)
 	return c, failWith(exitUsage, err)

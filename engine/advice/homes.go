@@ -36,7 +36,7 @@ func (j *judge) homes() {
 		}
 	}
 	j.requests("rejected", moved, "the DCC rejected 1 request", "the DCC rejected %d requests", "Look at the codes and the stories; the DCC's service desk explains a code.")
-	j.requests("unverified", 0, "1 answer could not be proven, and is not believed", "%d answers could not be proven, and are not believed", "Look at their stories: a certificate that the SMKI service or the configuration lacks, or a stranger.")
+	j.requests("unverified", 0, "1 answer could not be proven, and does not count", "%d answers could not be proven, and do not count", "Look at their stories: a certificate that the SMKI service or the configuration lacks, or a stranger.")
 	j.waiting("held", "1 meter is held for a person: an answer that the code table does not know", "%d meters are held for a person: an answer that the code table does not know", "Find out with the DCC's service desk what the code means, and ask the meters again.")
 	if n := st.Verdicts[record.VerdictArmed]; n > 0 {
 		j.add(record.Task{

@@ -72,7 +72,7 @@ func Server(handler http.Handler, log *zap.Logger) *http.Server {
 // orders are taken.
 var asked = listen.Rate{PerSecond: 100, Burst: 400}
 
-// Why a request is turned away: the label's values.
+// Reasons why a request is refused: the values of the label.
 const (
 	turnedToken  = "token"
 	turnedHost   = "host"
@@ -110,7 +110,7 @@ func newGuard(o Options) guard {
 
 func (g guard) turnAway(w http.ResponseWriter, r *http.Request, status int, reason, remedy string) {
 	g.turned.WithLabelValues(reason).Inc()
-	g.log.Warn("turned away", zap.String("reason", reason), zap.String("from", r.RemoteAddr))
+	g.log.Warn("request refused", zap.String("reason", reason), zap.String("from", r.RemoteAddr))
 	http.Error(w, remedy, status)
 }
 

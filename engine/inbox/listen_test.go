@@ -71,7 +71,7 @@ func (b *bench) connections(reason string) func() float64 {
 	return func() float64 { return testutil.ToFloat64(b.metrics.connections.WithLabelValues(reason)) }
 }
 
-// Who sends a header byte by byte is let go, and so is who says nothing.
+// A peer that sends a header byte by byte, or nothing, is disconnected.
 func TestSlowHeader(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Header = 300 * time.Millisecond })
 	address := b.serve(t, Address{})
@@ -114,7 +114,7 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// What is over the limit of connections is closed at once; whoever leaves makes room.
+// A connection over the limit is closed at once; one that ends makes room.
 func TestConnections(t *testing.T) {
 	for _, test := range []struct {
 		reason  string
@@ -326,8 +326,8 @@ func (i *issuer) pool() *x509.CertPool {
 	return pool
 }
 
-// Only a client that the configured authority vouches for, under an allowed name,
-// gets as far as a request.
+// Only a client with a certificate of the configured authority, under an allowed name,
+// can send a request.
 func TestMutualTLS(t *testing.T) {
 	own, dcc, stranger := newIssuer(t, "own"), newIssuer(t, "dcc"), newIssuer(t, "stranger")
 	b := newBench(t, func(o *Options) { o.Authenticated = OverMutualTLS })

@@ -13,7 +13,7 @@ import (
 const (
 	RefusedUnpermitted  = "unpermitted"  // outside the direction or the permitted set: never sent
 	RefusedUncorrelated = "uncorrelated" // a Pre-Command that is not what was asked for: never signed
-	RefusedUnverified   = "unverified"   // a message that could not be proven: not believed
+	RefusedUnverified   = "unverified"   // a message that could not be proven
 )
 
 // Codes of [Verdict] records.

@@ -300,8 +300,8 @@ type HoldStatus struct {
 	Since  time.Time `json:"since"`
 }
 
-// Refusal is a request that the DCC or the device refused, or whose answer was not
-// believed. It names no device: the journal does.
+// Refusal is a request that the DCC or the device refused, or that had an answer without
+// proof. It names no device: the journal does.
 type Refusal struct {
 	At     time.Time `json:"at"` // the sweep's clock
 	SRV    string    `json:"srv"`
@@ -338,7 +338,7 @@ type Moment struct {
 // clock.
 type RegionRates struct {
 	Answered float64 // the meter answered, whatever it said
-	Failed   float64 // it did not, or its answer was not believed, or the DCC rejected the request
+	Failed   float64 // it did not, or its answer was not proven, or the DCC rejected the request
 }
 
 // StateRow is a row of the state: what somebody has made of the records so far, so

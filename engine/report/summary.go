@@ -150,7 +150,7 @@ type Truth struct {
 	// message was lost, refused or bent. Those without such an excuse are mismatches.
 	MissedWithExcuse int `json:"missed_with_excuse"`
 
-	// Of the meters that could answer, the share that is on supply or armed. On a calm
+	// The share of the meters that could answer that is on supply or armed. On a calm
 	// day too small a share is a mismatch.
 	CouldAnswer int     `json:"could_answer"`
 	ShareSafe   float64 `json:"share_safe"` // 0 to 1

@@ -129,7 +129,7 @@ func inodeOf(path string) (uint64, error) {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && info.Mode().IsRegular() {
 		return stat.Ino, nil
 	}
-	return 0, fmt.Errorf("%s is no regular file", path)
+	return 0, fmt.Errorf("%s is not a regular file", path)
 }
 
 // Close closes the log.

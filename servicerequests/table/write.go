@@ -15,7 +15,7 @@ import (
 // terminal would obey is written as Go writes it in quotes. Both are [Cell]'s.
 type Writer struct{ out *csv.Writer }
 
-// NewWriter makes a writer. What it writes may wait until [Writer.Flush].
+// NewWriter makes a writer. It may buffer its output until [Writer.Flush].
 func NewWriter(w io.Writer) *Writer { return &Writer{csv.NewWriter(w)} }
 
 // Write writes one record.
@@ -56,8 +56,8 @@ func Cell(text string) string {
 	return Shown(text)
 }
 
-// Shown is a text from outside as a terminal may be given it: what is no printable
-// character stands as \x1b, and what is no UTF-8 as a question mark.
+// Shown makes a text from outside safe for a terminal: a character that is not printable
+// becomes an escape such as \x1b, and a byte that is not UTF-8 a question mark.
 func Shown(text string) string {
 	if !strings.ContainsFunc(text, unshown) {
 		return strings.ToValidUTF8(text, "?")
