@@ -54,7 +54,7 @@
 //
 // If a standby is promoted that had not received everything, the database lacks a segment that
 // was acknowledged, or the holder's own lease. The holder then fails with [ErrLacking] and
-// writes nothing more, but once more lines of files: with them the custody remembers the halt,
+// writes nothing more, except that it may add lines to files: so the custody remembers the halt,
 // and nobody goes on before two have approved. A process that stands by fails likewise, by the
 // segments that it has seen. A process that starts only then cannot notice it by the database;
 // package engine remembers outside of it what each machine has seen ([Options.Seen]). A lease's
