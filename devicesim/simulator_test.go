@@ -169,7 +169,7 @@ func TestInventory(t *testing.T) {
 	}
 	kinds := map[servicerequests.EUI]string{m.Device: "GSME", m.GPF(): "GPF", m.Hub: "CHF"}
 	for _, d := range devices {
-		if want, ok := kinds[d.ID]; ok && d.Type == want && d.Region() == m.Region && (d.Type == "CHF" || d.ImportMPxN == m.MPxN.String()) {
+		if want, ok := kinds[d.ID]; ok && d.Type == want && d.CSPRegion == m.Region.String() && (d.Type == "CHF" || d.ImportMPxN == m.MPxN.String()) {
 			delete(kinds, d.ID)
 		}
 	}

@@ -99,6 +99,12 @@ type Options struct {
 
 	// StandsBy is called by an engine that stands by, whenever it learns for whom. Optional.
 	StandsBy func(record.Status)
+	// Changed says whether the files that these options were read from have changed since. An
+	// engine calls it while it stands by, and before it takes a sweep over. Optional.
+	Changed func() bool
+	// StoodBy is that of the [ChangedError] for which this Open follows another. Nil: it
+	// follows none.
+	StoodBy *record.Takeover
 
 	Clock       clock.Clock // Anchor may be zero: the journal's is used, or now
 	Policy      ledger.Policy
@@ -212,6 +218,7 @@ type Engine struct {
 
 	standsBy atomic.Pointer[record.Holder]   // for which engine this one stands by; nil: for none
 	standby  atomic.Pointer[[]record.Holder] // who stands by for this one; nil: not known
+	foresaw  bool                            // it has stood by, and looked first at what a takeover would refuse
 	alone    atomic.Int64                    // since when no engine stands by for this one, in nanoseconds since 1970; 0: one does, or it is not known
 	takeover *record.Takeover                // the takeover by which it begins or goes on; nil: none
 
@@ -223,7 +230,8 @@ type Engine struct {
 // when nothing refuses the start it writes the plan and takes the custody of the counters. It
 // signs and sends nothing. Errors that wrap [ErrRefused] say that this sweep must not run:
 // something does not belong together, an approval is missing, a gate is closed.
-// [ErrUnreachable] says that the DCC does not answer. After an error everything is as it was:
+// [ErrUnreachable] says that the DCC does not answer. A [ChangedError] says that the engine stood
+// by, and that its options are old. After an error everything is as it was:
 // counters are given back, and files that this Open made are removed.
 func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	e := newEngine(o)
@@ -249,7 +257,7 @@ func newEngine(o Options) *Engine {
 	if o.Gates == nil {
 		o.Gates = direction.NewGates(direction.GateOptions{Direction: &o.Plan.Direction, Poll: time.Minute})
 	}
-	return &Engine{o: o, closing: make(chan struct{}), counters: map[servicerequests.EUI]runner.Counters{}, clock: begun(o.Clock, time.Time{})}
+	return &Engine{o: o, takeover: o.StoodBy, closing: make(chan struct{}), counters: map[servicerequests.EUI]runner.Counters{}, clock: begun(o.Clock, time.Time{})}
 }
 
 // learnt has messages that wait for a device's keys tried again.

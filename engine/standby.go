@@ -43,6 +43,9 @@ func (e *Engine) awaitJournal(ctx context.Context) (err error) {
 		}
 	}
 	for e.takeover != nil { // it looks now that nobody else may write: another may have been sooner
+		if e.changed() {
+			return &ChangedError{*e.takeover}
+		}
 		err := e.leftToDo(ctx)
 		if err == nil {
 			e.o.Log.Warn("takes the sweep over", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
@@ -81,23 +84,62 @@ func (e *Engine) standsByFor(err error) bool {
 	return errors.Is(err, journal.ErrInUse) && journal.IsAddress(e.o.Journal) && !e.o.Rehearsal
 }
 
+// ChangedError is the error of an engine that stood by until the files that its options were read
+// from had changed. It has taken nothing over. Open it again with options that are read anew and
+// with StoodBy set: an engine that stands by for weeks would else go on with old limits and
+// certificates.
+type ChangedError struct {
+	Takeover record.Takeover // from the engine that it stood by for
+}
+
+func (*ChangedError) Error() string {
+	return "it stood by, and the files that it was started with have changed"
+}
+
+func (e *Engine) changed() bool { return e.o.Changed != nil && e.o.Changed() }
+
+// changeEvery is how often an engine that stands by looks whether its options are old.
+const changeEvery = time.Second
+
+// untilChanged returns a context that ends when ctx does, or once the options are old.
+func (e *Engine) untilChanged(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		ticker := time.NewTicker(changeEvery)
+		defer ticker.Stop()
+		for !e.changed() {
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+		cancel()
+	})
+	return ctx, func() { cancel(); watch.Wait() }
+}
+
 // errStoodBy is the error of an engine that was told to end while it stood by.
 var errStoodBy = fmt.Errorf("%w: it stood by, and took nothing over", sweep.ErrStopped)
 
 // standBy waits until no engine has the journal. Before it first waits, it refuses whatever can
 // be refused already. The addresses are bound, and answer that this engine stands by.
 func (e *Engine) standBy(ctx context.Context) error {
-	if e.takeover == nil {
+	if !e.foresaw {
 		if err := e.foresee(ctx); err != nil {
 			return err
 		}
+		e.foresaw = true
 	}
 	stopServing, err := e.serveStandby(ctx)
 	if err != nil {
 		return err
 	}
 	defer stopServing()
-	last, err := journal.StandBy(ctx, e.o.Journal, e.o.Commits, func(h record.Holder, fault error) {
+	waiting, stopWatching := e.untilChanged(ctx)
+	defer stopWatching()
+	last, err := journal.StandBy(waiting, e.o.Journal, e.o.Commits, func(h record.Holder, fault error) {
 		e.standsBy.Store(&h)
 		if fault != nil {
 			e.o.Log.Warn("stands by, and the database does not answer", zap.Error(fault))
@@ -115,10 +157,12 @@ func (e *Engine) standBy(ctx context.Context) error {
 	})
 	e.standsBy.Store(nil)
 	e.see(e.seen.Last(), true)
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return errStoodBy
-	}
-	if err != nil {
+	case waiting.Err() != nil:
+		return &ChangedError{record.Takeover{From: last.Name, Since: last.Since}}
+	case err != nil:
 		return err
 	}
 	// The last may be this one: it took the lease, and did not hear so.
@@ -197,8 +241,14 @@ func (e *Engine) foresee(ctx context.Context) (err error) {
 		}
 	}
 	// Otherwise the other engine may still write what is missing.
-	if err := early.decide(ctx); errors.Is(err, direction.ErrNotApproved) || errors.Is(err, custody.ErrNoBook) {
-		return err
+	decided := early.decide(ctx)
+	if errors.Is(decided, direction.ErrNotApproved) || errors.Is(decided, custody.ErrNoBook) {
+		return decided
+	}
+	if decided == nil {
+		if err := early.askSigner(ctx); err != nil {
+			return err
+		}
 	}
 	if c := o.Plan.Custody; c != nil && early.book != nil && c.ID != early.book.ID() {
 		return fmt.Errorf("%w: the plan is for custody %s, and this is %s", ErrRefused, c.ID, early.book.ID())

@@ -2,6 +2,7 @@ package servicerequests
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -40,12 +41,7 @@ func (t DeviceType) String() string { return enumName(deviceTypeNames[:], int(t)
 
 // ParseDeviceType reads ESME, GSME, GPF or CHF.
 func ParseDeviceType(text string) (DeviceType, error) {
-	for t, name := range deviceTypeNames[1:] {
-		if name == text {
-			return DeviceType(t + 1), nil
-		}
-	}
-	return UnknownDevice, fmt.Errorf("device type %q: want ESME, GSME, GPF or CHF", text)
+	return parseName[DeviceType](deviceTypeNames[:], 1, "device type", "ESME, GSME, GPF or CHF", text)
 }
 
 // PaymentMode is how a meter charges for supply.
@@ -64,12 +60,7 @@ func (m PaymentMode) String() string { return enumName(paymentModeNames[:], int(
 
 // ParsePaymentMode reads unknown, credit or prepayment.
 func ParsePaymentMode(text string) (PaymentMode, error) {
-	for m, name := range paymentModeNames {
-		if name == text {
-			return PaymentMode(m), nil
-		}
-	}
-	return UnknownMode, fmt.Errorf("payment mode %q: want unknown, credit or prepayment", text)
+	return parseName[PaymentMode](paymentModeNames[:], 0, "payment mode", "unknown, credit or prepayment", text)
 }
 
 // SupplyState is the state of a meter's load switch or valve. A tamper lock
@@ -91,12 +82,7 @@ func (s SupplyState) String() string { return enumName(supplyStateNames[:], int(
 
 // ParseSupplyState reads unknown, disabled, armed or enabled.
 func ParseSupplyState(text string) (SupplyState, error) {
-	for s, name := range supplyStateNames {
-		if name == text {
-			return SupplyState(s), nil
-		}
-	}
-	return UnknownSupply, fmt.Errorf("supply state %q: want unknown, disabled, armed or enabled", text)
+	return parseName[SupplyState](supplyStateNames[:], 0, "supply state", "unknown, disabled, armed or enabled", text)
 }
 
 // Region is the Communications Service Provider region of a hub, as DUIS names it.
@@ -136,12 +122,15 @@ func (r Region) Plain() Region {
 
 // ParseRegion reads North, Central, South, 4G North, 4G Central or 4G South.
 func ParseRegion(text string) (Region, error) {
-	for r, name := range regionNames[1:] {
-		if name == text {
-			return Region(r + 1), nil
-		}
+	return parseName[Region](regionNames[:], 1, "CSP region", strings.Join(regionNames[1:], ", "), text)
+}
+
+// parseName reads one of the names from a place on.
+func parseName[T ~uint8](names []string, from int, what, want, text string) (T, error) {
+	if i := slices.Index(names[from:], text); i >= 0 {
+		return T(from + i), nil
 	}
-	return UnknownRegion, fmt.Errorf("CSP region %q: want %s", text, strings.Join(regionNames[1:], ", "))
+	return 0, fmt.Errorf("%s %q: want %s", what, text, want)
 }
 
 func enumName(names []string, i int) string {

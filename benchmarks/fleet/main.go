@@ -28,8 +28,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"safemode/servicerequests/smki"
 )
 
 type options struct {
@@ -180,18 +178,10 @@ func prepare(ctx context.Context, dir string) (binary string, err error) {
 	if err := build.Run(); err != nil {
 		return "", fmt.Errorf("build the command (run this inside the module): %w", err)
 	}
-	files, err := smki.TestFolder{Seed: []byte("fleet")}.Files()
-	if err != nil {
-		return "", err
-	}
-	for name, text := range files {
-		path := filepath.Join(dir, "pki", name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			return "", err
-		}
+	pki := exec.CommandContext(ctx, binary, "pki", "init", "--out", filepath.Join(dir, "pki"), "--seed", "1")
+	pki.Stderr = os.Stderr
+	if err := pki.Run(); err != nil {
+		return "", fmt.Errorf("make test keys: %w", err)
 	}
 	return binary, os.WriteFile(filepath.Join(dir, "faults.yaml"), []byte("name: none\nlatency: {median: 0s, tail: 0s}\n"), 0o600)
 }

@@ -21,18 +21,36 @@ func signerScene(t *testing.T, meters int) *scene {
 	s := newScene(t, meters, referenceSeed, referenceSpeed)
 	s.configure(t, "safemode.yaml", "identities:\n", "signer: {socket: signer/signer.sock}\nidentities:\n")
 	s.unapproved(t, "plan", "safemode.yaml", "direction.yaml")
-	home := s.path("signer")
-	if err := os.MkdirAll(home, 0o700); err != nil {
-		t.Fatal(err)
+	s.makeSigner(t, "signer")
+	for _, key := range s.keys(t, "pki") {
+		if err := os.Remove(key); err != nil {
+			t.Fatal(err)
+		}
 	}
-	s.copyTree(t, "pki", "signer/pki")
-	s.copyTree(t, "plan", "signer/plan")
-	keys, err := filepath.Glob(s.path("pki/supplier/*.key"))
+	return s
+}
+
+// keys are the supplier's keys in a folder.
+func (s *scene) keys(t *testing.T, folder string) []string {
+	t.Helper()
+	keys, err := filepath.Glob(s.path(folder + "/supplier/*.key"))
 	if err != nil || len(keys) != 3 {
 		t.Fatal(keys, err)
 	}
-	for _, key := range keys {
-		if err := os.Rename(key, filepath.Join(home, "pki/supplier", filepath.Base(key))); err != nil {
+	return keys
+}
+
+// makeSigner makes a signer's folder of that name, with copies of keys and plan.
+func (s *scene) makeSigner(t *testing.T, name string) {
+	t.Helper()
+	home := s.path(name)
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.copyTree(t, "pki", name+"/pki")
+	s.copyTree(t, "plan", name+"/plan")
+	for _, key := range s.keys(t, name+"/pki") {
+		if err := os.Chmod(key, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,12 +59,14 @@ roster: {file: pki/roster.yaml, signed_by: pki/staff/rita.pem}
 authorities: [pki/ca/root.pem, pki/ca/issuing.pem, pki/ca/device-issuing.pem]
 folder: log
 `, smki.TestSupplier))
-	return s
 }
 
-func (s *scene) signer(t *testing.T) *process {
+func (s *scene) signer(t *testing.T) *process { return s.signerIn(t, "signer") }
+
+// signerIn starts the signer of a folder.
+func (s *scene) signerIn(t *testing.T, name string) *process {
 	t.Helper()
-	p := start(t, "signer", "serve", "--config", s.path("signer/signer.yaml"))
+	p := start(t, "signer", "serve", "--config", s.path(name+"/signer.yaml"))
 	p.until("answering", func() bool { return strings.Contains(p.err.String(), "answers at") })
 	return p
 }

@@ -1,6 +1,12 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
 	"go.uber.org/zap"
 
 	"safemode/config"
@@ -13,13 +19,39 @@ import (
 // and what has been made of them. sweep and preflight read it by the same steps; sweep stops
 // at the first that fails.
 type beginning struct {
-	conf    *config.Config
-	plan    *plan.Plan // without a hash: none is given
-	planDir string
-	journal string
-	looks   bool // it is a preflight: nothing is written
-	log     *zap.Logger
-	options engine.Options
+	conf       *config.Config
+	plan       *plan.Plan // without a hash: none is given
+	configPath string
+	planDir    string
+	journal    string
+	looks      bool // it is a preflight: nothing is written
+	log        *zap.Logger
+	options    engine.Options
+}
+
+// stamp changes when the configuration's file is written, or a file of the plan's folder, where
+// approvals come in.
+func (b *beginning) stamp() (stamp string) {
+	paths, _ := filepath.Glob(filepath.Join(b.planDir, "*")) // only a pattern could be wrong
+	for _, path := range append(paths, b.configPath) {
+		if info, err := os.Stat(path); err == nil { // a file that is being replaced is there in a moment
+			stamp += fmt.Sprintln(path, info.Size(), info.ModTime())
+		}
+	}
+	return stamp
+}
+
+// reread reads the configuration once nobody writes into it, or into the plan's folder, any more.
+func (b *beginning) reread(ctx context.Context) (*config.Config, error) {
+	for last := ""; b.stamp() != last; {
+		last = b.stamp()
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil, failWith(exitInterrupted, ctx.Err())
+		}
+	}
+	return loadConfig(b.configPath)
 }
 
 // reading is one of the things that are read.
@@ -69,6 +101,8 @@ func (b *beginning) read(heard func(s *reading, err error) (goOn bool)) {
 // readBeginning reads it all for a sweep.
 func readBeginning(b beginning) (engine.Options, error) {
 	var first error
+	was := b.stamp() // what changes while it is read is read again
 	b.read(func(_ *reading, err error) bool { first = err; return err == nil })
+	b.options.Changed = func() bool { return b.stamp() != was }
 	return b.options, first
 }

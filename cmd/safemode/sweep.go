@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"safemode/config"
 	"safemode/engine"
@@ -34,7 +35,8 @@ live the sweep's id must be typed, or given by --confirm.
 
 Where the journal is in a database and another machine has the sweep, this one stands by, and
 takes it over when the other ends or nothing is heard of it for ten seconds. What can be
-refused before is refused at once.
+refused before is refused at once. While it stands by it reads the configuration and the
+approvals again when they change.
 
 It ends when every meter has a verdict. The same command, given again later, reads the
 meters again that are armed (policy.reread_armed_after), and a sample of those on supply
@@ -87,7 +89,8 @@ of --portfolio, and without a sweep.`,
 					return fmt.Errorf("--%s goes with --dry-run", name)
 				}
 			}
-			o, err := readBeginning(beginning{conf: conf, plan: p, planDir: planDir, journal: journalPath, log: log})
+			b := beginning{conf: conf, plan: p, configPath: configPath, planDir: planDir, journal: journalPath, log: log}
+			o, err := readBeginning(b)
 			if err != nil {
 				return err
 			}
@@ -101,20 +104,24 @@ of --portfolio, and without a sweep.`,
 					return err
 				}
 			}
-			channels, err := channelsOf(conf)
-			if err != nil {
-				return failWith(exitUsage, err)
-			}
-			if len(channels) > 0 {
-				if o.Notices, err = openNotifier(conf, journalPath, channels, o.Registry, log); err != nil {
+			for {
+				o.Stay = flags.stay
+				err := runSweep(c.Context(), io, &b, o)
+				changed, ok := errors.AsType[*engine.ChangedError](err)
+				if !ok && err != nil {
 					return err
 				}
-				defer o.Notices.Close()
-			}
-			o.Stay, o.Place = flags.stay, placeOf(configPath, planDir, journalPath)
-			o.Place.Operations = o.Operations.Listen // the engine knows better once it listens
-			if err := runSweep(c.Context(), io, o); err != nil {
-				return err
+				if !ok {
+					break
+				}
+				log.Info("the configuration or the plan's folder has changed: it is read again", zap.String("config", configPath), zap.String("plan", planDir))
+				if b.conf, err = b.reread(c.Context()); err != nil {
+					return err
+				}
+				if o, err = readBeginning(b); err != nil {
+					return err
+				}
+				o.StoodBy = &changed.Takeover
 			}
 			w := wayHere(io)
 			over(&w.Journal, journalPath)
@@ -159,13 +166,29 @@ func rowsForDark(portfolioPath string, dark darkFlags) ([]servicerequests.EUI, e
 	return readDevices(portfolioPath)
 }
 
-// runSweep carries one plan out and says how it ended.
-func runSweep(ctx context.Context, io stdio, o engine.Options) error {
+// runSweep carries one plan out and says how it ended. After an [engine.ChangedError] it is to be
+// called again, with what is read anew.
+func runSweep(ctx context.Context, io stdio, b *beginning, o engine.Options) error {
+	channels, err := channelsOf(b.conf)
+	if err != nil {
+		return failWith(exitUsage, err)
+	}
+	if len(channels) > 0 {
+		if o.Notices, err = openNotifier(b.conf, b.journal, channels, o.Registry, b.log); err != nil {
+			return err
+		}
+		defer o.Notices.Close()
+	}
+	o.Place = placeOf(b.configPath, b.planDir, b.journal)
+	o.Place.Operations = o.Operations.Listen // the engine knows better once it listens
 	serving := &served{io: io}
 	o.StandsBy = func(st record.Status) { serving.standsBy(ctx, st) }
 	e, err := engine.Open(ctx, o)
 	if err != nil {
 		serving.ends()
+		if _, ok := errors.AsType[*engine.ChangedError](err); ok {
+			return err
+		}
 		if errors.Is(err, engine.ErrFinished) {
 			fmt.Fprintf(io.err, "%v\n", err)
 			return nil

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -449,6 +450,41 @@ func TestSuspendedMachineSendsNothingNew(t *testing.T) {
 	if len(late) > 1 {
 		t.Errorf("%d requests were sent after the machine came back", len(late))
 	}
+	second.succeeds()
+	p.tookOver(t, false)
+	p.holds(t)
+}
+
+// Two machines have one signer. A machine with another does not stand by: that one does not
+// know what was signed, and would refuse the takeover.
+func TestTwoMachinesHaveOneSigner(t *testing.T) {
+	long(t)
+	p := newPair(t, pgtest.Start(t, "fsync=off"))
+	s := p.scene
+	for _, name := range []string{"signer", "other"} {
+		s.makeSigner(t, name)
+		s.signerIn(t, name)
+	}
+	give := func(config, signer string) {
+		t.Helper()
+		text, err := os.ReadFile(s.path(config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		putFile(t, s.path(config), append(cut(t, append(text, "signer: \n"...), "signer: "), "signer: {socket: "+signer+"/signer.sock}\n"...))
+	}
+	give("one.yaml", "signer")
+	give("two.yaml", "other")
+	first := p.start(t, 0)
+	p.untilDone(t, 0, 5)
+	p.start(t, 1).wait().says(t, exitRefused, "does not know that it has signed")
+	give("two.yaml", "signer")
+	second := p.start(t, 1)
+	p.untilStandby(t, 1)
+	if err := first.command.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-first.ended
 	second.succeeds()
 	p.tookOver(t, false)
 	p.holds(t)

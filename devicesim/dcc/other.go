@@ -71,22 +71,15 @@ func (d *DCC) Other(n, seed uint64, m fleet.Meter, sent func(kind OtherKind, bod
 	of := others[o.chance.IntN(len(others))]
 	document, err := of.make(&o)
 	if document == nil || err != nil {
-		return wrapOther(err)
+		return err
 	}
 	body, err := d.seal(document, d.xmlSigner(), m.Device, "other")
 	if err != nil {
-		return wrapOther(err)
+		return err
 	}
 	d.metrics.others.Inc()
 	d.send(message{body, sent(of.kind, body)})
 	return nil
-}
-
-func wrapOther(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("other traffic: %w", err)
 }
 
 // write writes a response; instead, unless it is empty, is text in place of what it carries,

@@ -12,12 +12,6 @@ import (
 // has no encoder for it.
 const readPrepayValues = "4.3"
 
-// Use cases of 4.3.
-const (
-	codeECS19 = 0x002D // ESME
-	codeGCS14 = 0x0075 // GSME and GPF
-)
-
 // An ECS19 payload up to and after the invoke id: class 30 Data Protection
 // 0-0:43.2.1.255, method get_protected_attributes, of class 1 0-0:94.44.34.30,
 // attribute 2. The protection parameters follow: mode 04 with the counter, the
@@ -37,12 +31,14 @@ const gasPrepayGets = "\x01\x09\x02" +
 	"\x01\x07\x05\x00\x0F\x00\x01\x00\x05\x00\x02\x00\x01\x00\x31\x02\x11\x02\x21\x02"
 
 // appendPrepayRead appends the message of a 4.3, without MAC.
-func appendPrepayRead(b []byte, id servicerequests.RequestID, kind servicerequests.DeviceType) []byte {
-	h := gbcs.Header{CRA: gbcs.CRACommand, Counter: id.Counter, Originator: id.Originator, Target: id.Target, Code: codeGCS14}
+func appendPrepayRead(b []byte, q request, kind servicerequests.DeviceType) []byte {
+	id := q.ID
+	h := gbcs.Header{
+		CRA: gbcs.CRACommand, Counter: id.Counter, Originator: id.Originator, Target: id.Target, Code: q.Variant.UseCases[kind][0].Code,
+	}
 	if kind != servicerequests.ESME {
 		return gbcs.AppendNull(b, h, []byte(gasPrepayGets))
 	}
-	h.Code = codeECS19
 	payload := append([]byte(accessRequest), byte(id.Counter>>16), byte(id.Counter>>8), byte(id.Counter))
 	payload = append(payload, protectedAttributes...)
 	payload = binary.BigEndian.AppendUint64(payload, id.Counter)

@@ -20,12 +20,11 @@ func TestPrepayReadIsDCCs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kind := servicerequests.GSME
-		if want.Code == codeECS19 {
-			kind = servicerequests.ESME
-		}
-		id := servicerequests.RequestID{Originator: want.Originator, Target: want.Target, Counter: want.Counter}
-		if got := appendPrepayRead(nil, id, kind); !bytes.Equal(got, want.Inner()) {
+		use, _ := gbcs.LookupUseCase(want.Code)
+		var q request
+		q.ID = servicerequests.RequestID{Originator: want.Originator, Target: want.Target, Counter: want.Counter}
+		q.Variant, _ = servicerequests.FindVariant(func(v *servicerequests.Variant) bool { return v.SRV == readPrepayValues })
+		if got := appendPrepayRead(nil, q, use.Device); !bytes.Equal(got, want.Inner()) {
 			t.Errorf("%s: %x, want %x", v.Name, got, want.Inner())
 		}
 		held++

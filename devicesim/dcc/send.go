@@ -17,7 +17,7 @@ import (
 // sendRead accepts a read and sends it to its device.
 func (d *DCC) sendRead(q request, t target) answer {
 	if q.SRV == readPrepayValues {
-		return d.accept(q, t, appendPrepayRead(nil, q.ID, t.kind), nil)
+		return d.accept(q, t, appendPrepayRead(nil, q, t.kind), nil)
 	}
 	service, err := q.Service()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -234,20 +235,10 @@ func readBool(to *bool, text string) error {
 	return nil
 }
 
-// readMoney reads pounds with up to five decimals, without a plus sign.
-func readMoney(to *servicerequests.Millipence, text string) error {
-	digits, negative := strings.CutPrefix(text, "-")
-	pounds, decimals, point := strings.Cut(digits, ".")
-	if pounds == "" || len(decimals) > 5 || point && decimals == "" {
-		return fmt.Errorf("%q: want pounds with up to five decimals, like -1.50", text)
+// readMoney reads pounds, within what a meter has on the wire.
+func readMoney(to *servicerequests.Millipence, text string) (err error) {
+	if *to, err = servicerequests.ParsePounds(text); err == nil && max(*to, -*to) > math.MaxInt32 {
+		err = fmt.Errorf("%q: want pounds within 21474.83647", text)
 	}
-	value, err := strconv.ParseUint(pounds+decimals+"00000"[len(decimals):], 10, 31)
-	if err != nil {
-		return fmt.Errorf("%q: want pounds with up to five decimals, within 21474.83647", text)
-	}
-	*to = servicerequests.Millipence(value)
-	if negative {
-		*to = -*to
-	}
-	return nil
+	return err
 }

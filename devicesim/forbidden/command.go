@@ -51,8 +51,10 @@ type Command struct {
 // byte. eventTime is the DCC's clock, for the issuer event id of gas. Errors
 // wrap [ErrNotForbidden].
 func (c Command) AppendPreCommand(b []byte, eventTime time.Time) ([]byte, error) {
-	code, ok := codes[form{c.Kind, c.Device}]
-	if !ok {
+	service := services[c.Kind]
+	row, _ := servicerequests.FindVariant(func(v *servicerequests.Variant) bool { return v.SRV == service.srv && v.Mode == service.mode })
+	cases := row.UseCases[c.Device]
+	if len(cases) == 0 {
 		return b, fmt.Errorf("%w: kind %d on %s", ErrNotForbidden, c.Kind, c.Device)
 	}
 	if c.Kind == ToCredit && c.Timing == (Timing{}) {
@@ -60,7 +62,7 @@ func (c Command) AppendPreCommand(b []byte, eventTime time.Time) ([]byte, error)
 	}
 	header := gbcs.Header{
 		CRA: gbcs.CRACommand, Counter: c.ID.Counter,
-		Originator: c.ID.Originator, Target: c.ID.Target, Code: code,
+		Originator: c.ID.Originator, Target: c.ID.Target, Code: cases[0].Code,
 	}
 	var payload []byte
 	if c.Device == servicerequests.ESME {
@@ -71,19 +73,15 @@ func (c Command) AppendPreCommand(b []byte, eventTime time.Time) ([]byte, error)
 	return gbcs.AppendMessage(b, header, payload), nil
 }
 
-type form struct {
-	kind   Kind
-	device servicerequests.DeviceType
-}
-
-var codes = map[form]uint16{
-	{Enable, servicerequests.ESME}:       0x004F, // ECS42
-	{Disable, servicerequests.ESME}:      0x0050, // ECS43
-	{Disable, servicerequests.GSME}:      0x0081, // GCS32
-	{ToPrepayment, servicerequests.ESME}: 0x001B, // ECS03
-	{ToPrepayment, servicerequests.GSME}: 0x006D, // GCS03
-	{ToCredit, servicerequests.ESME}:     0x001A, // ECS02
-	{ToCredit, servicerequests.GSME}:     0x006C, // GCS02
+// services are the Service Requests of the kinds, as the catalogue has them.
+var services = map[Kind]struct {
+	srv  string
+	mode servicerequests.PaymentMode
+}{
+	Enable:       {"7.1", servicerequests.UnknownMode},
+	Disable:      {"7.2", servicerequests.UnknownMode},
+	ToPrepayment: {"1.6", servicerequests.Prepayment},
+	ToCredit:     {"1.6", servicerequests.Credit},
 }
 
 // seconds is an instant as ZigBee has it: seconds since 2000, UTC.

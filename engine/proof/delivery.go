@@ -15,13 +15,12 @@ import (
 // Delivery is a proven asynchronous message. Exactly one of Result, Alert and
 // DCCAlert is set, or none: then the DCC says by Code that no answer came.
 type Delivery struct {
-	ID               servicerequests.RequestID // of the request it answers; zero for alerts
-	Device           servicerequests.EUI       // that answers or alerts, or was asked; 0 for DCC Alerts
-	Code             servicerequests.ResponseCode
-	At               time.Time // by the DCC's clock
-	Signed           bool      // false: it may steer waiting and retries, nothing else
-	ServiceReference string    // like 6.2; empty for alerts
-	SRV              string    // like 6.2.9; empty for alerts
+	ID     servicerequests.RequestID // of the request it answers; zero for alerts
+	Device servicerequests.EUI       // that answers or alerts, or was asked; 0 for DCC Alerts
+	Code   servicerequests.ResponseCode
+	At     time.Time // by the DCC's clock
+	Signed bool      // false: it may steer waiting and retries, nothing else
+	SRV    string    // like 6.2.9; empty for alerts
 
 	Message  *gbcs.Message // of Result and Alert
 	Result   *gbcs.Response
@@ -37,8 +36,7 @@ func (v *Verifier) Delivery(ctx context.Context, raw []byte) (Delivery, error) {
 		return Delivery{}, err
 	}
 	d := Delivery{
-		Code: o.Code, At: o.At, Signed: o.signed,
-		ServiceReference: o.ServiceReference, SRV: o.SRV,
+		Code: o.Code, At: o.At, Signed: o.signed, SRV: o.SRV,
 	}
 	if o.Content == nil {
 		err = v.noAnswer(o, &d)

@@ -100,12 +100,8 @@ const (
 )
 
 // OtherEvent is an event that the schema knows and this package does not look
-// into, but for the first Request ID below it, so that a discarded message can
-// be matched. It cannot be written.
-type OtherEvent struct {
-	Element string
-	Request servicerequests.RequestID // zero: none
-}
+// into, but for the form of the first Request ID below it. It cannot be written.
+type OtherEvent struct{ Element string }
 
 func (CommandFailure) element() string     { return "CommandFailure" }
 func (QuarantinedRequest) element() string { return "QuarantinedRequest" }
@@ -212,14 +208,13 @@ func discards(n xmltree.Node) bool {
 }
 
 func (d *decoder) otherEvent(n xmltree.Node) OtherEvent {
-	other := OtherEvent{Element: n.Local()}
 	for below := range n.Descendants() {
 		if below.Is(namespace, "RequestID") {
-			other.Request = d.anyRequestID(below)
+			d.anyRequestID(below)
 			break
 		}
 	}
-	return other
+	return OtherEvent{n.Local()}
 }
 
 func (v *CommandFailure) layout(l *layout) {

@@ -36,12 +36,6 @@ func (d Device) DeviceType() servicerequests.DeviceType {
 	return t
 }
 
-// Region returns the CSP region; UnknownRegion for absent, Unknown and SMETS1.
-func (d Device) Region() servicerequests.Region {
-	region, _ := servicerequests.ParseRegion(d.CSPRegion)
-	return region
-}
-
 // SMETS1 says whether the device is an enrolled SMETS1 device, which takes
 // none of this module's requests.
 func (d Device) SMETS1() bool { return d.CSPRegion == "SMETS1" || d.SMETS1ServiceProvider != "" }

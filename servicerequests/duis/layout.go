@@ -90,7 +90,7 @@ func (l *layout) text(local string, v *string, limit length) {
 	}
 }
 
-// optional is text that is left out where it is empty.
+// optionalText is text that is left out where it is empty.
 func (l *layout) optionalText(local string, v *string, limit length) {
 	if l.has(local, *v != "") {
 		l.text(local, v, limit)

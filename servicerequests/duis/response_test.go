@@ -119,10 +119,10 @@ func TestSampleResponses(t *testing.T) {
 		t.Fatalf("8.2: %+v", r)
 	}
 	hub, display, proxy := inventory[0], inventory[1], inventory[2]
-	if hub.DeviceType() != servicerequests.CHF || hub.Region() != servicerequests.Central4G || hub.Status != "Commissioned" || hub.SMETS1() {
+	if hub.DeviceType() != servicerequests.CHF || hub.CSPRegion != "4G Central" || hub.Status != "Commissioned" || hub.SMETS1() {
 		t.Errorf("hub %+v", hub)
 	}
-	if display.DeviceType() != servicerequests.UnknownDevice || display.Type != "CAD" || display.Status != "" || display.Region() != servicerequests.Central {
+	if display.DeviceType() != servicerequests.UnknownDevice || display.Type != "CAD" || display.Status != "" || display.CSPRegion != "Central" {
 		t.Errorf("display %+v", display)
 	}
 	if proxy.DeviceType() != servicerequests.GPF || proxy.PostCode != "1111-111" || proxy.ID.String() != "88-73-84-CC-6A-10-02-DB" {

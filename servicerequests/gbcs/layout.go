@@ -207,7 +207,10 @@ func (l *layout) invokeID(counter uint64) {
 func (l *layout) null(absent bool) bool {
 	switch {
 	case !l.writes():
-		return l.r.null()
+		r := l.r
+		if absent = r.what == "" && r.left() > 0 && r.b[r.off] == 0; absent {
+			r.off++
+		}
 	case absent:
 		l.out = append(l.out, 0)
 	}

@@ -81,12 +81,3 @@ func (resp *Response) data(l *layout, h Header) (present uint32) {
 	}
 	return 1
 }
-
-// null reads a null datum if the next one is null.
-func (r *reader) null() bool {
-	if r.what == "" && r.left() > 0 && r.b[r.off] == 0 {
-		r.off++
-		return true
-	}
-	return false
-}

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"math/big"
@@ -98,26 +99,18 @@ func appendSignature(b []byte, start int, signer crypto.Signer) ([]byte, error) 
 	return b, nil
 }
 
-// appendRawSignature appends r and s, 32 bytes each, of a DER SEQUENCE of two
-// INTEGERs. For P-256 all lengths fit one byte.
+// appendRawSignature appends r and s, 32 bytes each, of a DER SEQUENCE of two INTEGERs.
 func appendRawSignature(b, der []byte) ([]byte, bool) {
-	r := newReader(der)
-	r.expectByte(0x30, "sequence")
-	if n := r.u8("sequence length"); int(n) != r.left() {
+	var signature struct{ R, S *big.Int }
+	rest, err := asn1.Unmarshal(der, &signature)
+	if err != nil || len(rest) > 0 {
 		return nil, false
 	}
-	for range 2 {
-		r.expectByte(0x02, "integer")
-		integer := r.take(int(r.u8("integer length")), "integer")
-		if len(integer) == 33 && integer[0] == 0 {
-			integer = integer[1:]
-		}
-		if len(integer) == 0 || len(integer) > 32 {
+	for _, n := range [...]*big.Int{signature.R, signature.S} {
+		if n.Sign() < 0 || n.BitLen() > 8*signatureLength/2 {
 			return nil, false
 		}
-		var word [32]byte
-		copy(word[32-len(integer):], integer)
-		b = append(b, word[:]...)
+		b = append(b, n.FillBytes(make([]byte, signatureLength/2))...)
 	}
-	return b, r.done()
+	return b, true
 }

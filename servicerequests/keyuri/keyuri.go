@@ -10,6 +10,7 @@ package keyuri
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"unicode"
@@ -131,29 +132,21 @@ func attribute(part string, seen map[string]bool, extra string) (name, value str
 }
 
 func decode(text, extra string) (string, error) {
-	var b strings.Builder
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '%':
-			if i+2 >= len(text) || unhex(text[i+1]) < 0 || unhex(text[i+2]) < 0 {
-				return "", errors.New("want two hexadecimal digits after each %")
-			}
-			b.WriteByte(byte(unhex(text[i+1])<<4 | unhex(text[i+2])))
-			i += 2
-		case plain(c) || strings.IndexByte(extra, c) >= 0:
-			b.WriteByte(c)
-		default:
+	for _, c := range []byte(text) {
+		if c != '%' && !plain(c) && strings.IndexByte(extra, c) < 0 {
 			return "", fmt.Errorf("character %q: write it as %%%02X", c, c)
 		}
 	}
-	return b.String(), nil
+	value, err := url.PathUnescape(text)
+	if err != nil {
+		return "", errors.New("want two hexadecimal digits after each %")
+	}
+	return value, nil
 }
 
 func plain(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~:[]@!$'()*+,=", c) >= 0
 }
-
-func unhex(c byte) int { return strings.IndexByte("0123456789abcdef", c|0x20) }
 
 func printable(name, value string) error {
 	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {

@@ -40,7 +40,6 @@ type Certificate struct {
 	PublicKey           *ecdsa.PublicKey
 	SubjectKeyID        []byte
 	AuthorityKeyID      []byte // nil when absent
-	Policies            []asn1.ObjectIdentifier
 
 	issuer     name
 	subjectDER []byte
@@ -125,8 +124,7 @@ func parseCertificate(der []byte) (*Certificate, error) {
 		Usage:     extensions.usage,
 		NotBefore: tbs.Validity.NotBefore.UTC(), NotAfter: tbs.Validity.NotAfter.UTC(),
 		PublicKey: key, SubjectKeyID: extensions.subjectKeyID, AuthorityKeyID: extensions.authorityKeyID,
-		Policies: extensions.policies,
-		issuer:   issuer, subjectDER: tbs.Subject.FullBytes, tbs: tbs.Raw, signature: outer.Signature.Bytes,
+		issuer: issuer, subjectDER: tbs.Subject.FullBytes, tbs: tbs.Raw, signature: outer.Signature.Bytes,
 	}
 	return c, c.readHolder(subject, extensions)
 }

@@ -30,7 +30,6 @@ type extensions struct {
 	usage          Usage
 	authority      bool
 	device         servicerequests.EUI // 0 when there is no HardwareModuleName
-	policies       []asn1.ObjectIdentifier
 	subjectKeyID   []byte
 	authorityKeyID []byte
 }
@@ -96,13 +95,7 @@ func (e *extensions) read(x pkix.Extension) error {
 	case x.Id.Equal(oidSubjectAltName):
 		return e.readDevice(x.Value, x.Critical)
 	case x.Id.Equal(oidPolicies):
-		var policies []policyDER
-		if err := unmarshal(x.Value, &policies); err != nil {
-			return err
-		}
-		for _, p := range policies {
-			e.policies = append(e.policies, p.OID)
-		}
+		return unmarshal(x.Value, new([]policyDER))
 	case x.Id.Equal(oidSubjectKeyID):
 		return unmarshal(x.Value, &e.subjectKeyID)
 	case x.Id.Equal(oidAuthorityKeyID):

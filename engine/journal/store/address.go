@@ -15,14 +15,18 @@ func IsAddress(at string) bool {
 
 // Shown is a path or an address as it may be shown: without a password.
 func Shown(at string) string {
-	u, err := url.Parse(at)
 	if !IsAddress(at) {
 		return at
 	}
+	u, err := url.Parse(at)
 	if err != nil {
 		return "postgres://..."
 	}
-	if q := u.Query(); q.Has("password") {
+	q, err := url.ParseQuery(u.RawQuery)
+	switch {
+	case err != nil:
+		u.RawQuery = "..."
+	case q.Has("password"):
 		q.Set("password", "xxxxx")
 		u.RawQuery = q.Encode()
 	}
@@ -61,7 +65,10 @@ func splitOff(at, key, usual string) (address, name string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("%s: not an address of a database", Shown(at)) // the cause would show a password
 	}
-	q := u.Query()
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil { // else a setting would be left out in silence: sslmode, say
+		return "", "", fmt.Errorf("%s: what stands behind the ? is not NAME=VALUE pairs with & between them", Shown(at))
+	}
 	if _, has := u.User.Password(); has || q.Has("password") {
 		return "", "", fmt.Errorf("%s: leave the password out: it is read from PGPASSFILE (~/.pgpass) or PGPASSWORD", Shown(at))
 	}

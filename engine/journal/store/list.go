@@ -16,7 +16,6 @@ type Sweep struct {
 	Records uint64 // 0: not begun
 	Holder  string // who holds it, or held it last; empty: nobody ever did
 	Since   time.Time
-	Until   time.Time // end of the lease by the database's clock; zero: it was given back
 	Held    bool
 	Standby []string // who stands by for it
 }
@@ -36,7 +35,7 @@ func Sweeps(ctx context.Context, database string) (all []Sweep, err error) {
 	if err := checkMigrations(ctx, p.pool); err != nil {
 		return nil, err
 	}
-	rows, err := p.pool.Query(ctx, `SELECT name, coalesce(seq, 0), coalesce(holder, ''), since, until,
+	rows, err := p.pool.Query(ctx, `SELECT name, coalesce(seq, 0), coalesce(holder, ''), since,
 		coalesce(until >= clock_timestamp(), false), ARRAY(SELECT standby.holder FROM safemode.standby
 			WHERE standby.sweep = sweep.id AND standby.until >= clock_timestamp() ORDER BY standby.since)
 		FROM safemode.sweep ORDER BY name`)
@@ -45,16 +44,13 @@ func Sweeps(ctx context.Context, database string) (all []Sweep, err error) {
 	}
 	all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Sweep, err error) {
 		var records int64
-		var since, until *time.Time
-		if err := row.Scan(&s.Name, &records, &s.Holder, &since, &until, &s.Held, &s.Standby); err != nil {
+		var since *time.Time
+		if err := row.Scan(&s.Name, &records, &s.Holder, &since, &s.Held, &s.Standby); err != nil {
 			return s, err
 		}
 		s.Records = uint64(records)
 		if since != nil {
 			s.Since = since.UTC()
-		}
-		if until != nil {
-			s.Until = until.UTC()
 		}
 		s.Address, err = named(database, s.Name)
 		return s, err

@@ -152,13 +152,16 @@ func TestMigrations(t *testing.T) {
 
 func TestAddress(t *testing.T) {
 	for at, want := range map[string]string{
-		"postgres://srp@db/sweeps?sweep=winter-1":        "winter-1",
-		"postgresql://srp@a,b/sweeps":                    "sweep",
-		"postgresql://srp:secret@a,b/sweeps":             "",
-		"postgresql://srp@a,b/sweeps?password=secret":    "",
-		"postgres://srp:secret@db/sweeps?sweep=":         "",
-		"postgres://srp:secret@db/sweeps?sweep=Winter":   "",
-		"postgres://srp:secret@db:x/sweeps?sweep=winter": "",
+		"postgres://srp@db/sweeps?sweep=winter-1":                      "winter-1",
+		"postgresql://srp@a,b/sweeps":                                  "sweep",
+		"postgresql://srp:secret@a,b/sweeps":                           "",
+		"postgresql://srp@a,b/sweeps?password=secret":                  "",
+		"postgres://srp:secret@db/sweeps?sweep=":                       "",
+		"postgres://srp:secret@db/sweeps?sweep=Winter":                 "",
+		"postgres://srp:secret@db:x/sweeps?sweep=winter":               "",
+		"postgres://srp@db/sweeps?sslmode=verify-full;sweep=winter":    "", // else it would be without the first
+		"postgres://srp@db/sweeps?sslmode=verify-full;password=secret": "",
+		"postgres://srp@db/sweeps?sslrootcert=%zz&sweep=winter":        "",
 	} {
 		address, sweep, err := split(at)
 		if sweep != want || want == "" && err == nil || strings.Contains(address, "sweep=") {
