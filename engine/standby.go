@@ -373,7 +373,7 @@ type standsBy string
 func (s standsBy) Error() string { return string(s) }
 
 // Is implements what [errors.Is] asks for.
-func (standsBy) Is(target error) bool { return target == console.ErrStandsBy } //nolint:errorlint // it is asked for that very one
+func (standsBy) Is(target error) bool { return target == console.ErrStandsBy }
 
 // standbyStatus is the status of an engine that stands by.
 func (e *Engine) standbyStatus() record.Status {
