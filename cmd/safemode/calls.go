@@ -192,11 +192,12 @@ func homesOf(r *report.Report) func(string) (string, bool) {
 }
 
 func writeRejectedCalls(w io.Writer, bad []*callbook.RowError) error {
-	rows := [][]string{{"line", "mpxn", "reason"}}
+	out := table.NewWriter(w)
+	out.Write("line", "mpxn", "reason")
 	for _, e := range bad {
-		rows = append(rows, []string{strconv.Itoa(e.Line), e.MPxN, e.Reason})
+		out.Write(strconv.Itoa(e.Line), e.MPxN, e.Reason)
 	}
-	return table.NewWriter(w).WriteAll(rows)
+	return out.End()
 }
 
 // sameFile says whether two names are of one file that is there.

@@ -140,7 +140,7 @@ func checkPortfolio(ctx context.Context, file, rejects string) (checkedPortfolio
 	var broken error // of the portfolio, not of the reject file
 	err = writeFile(rejects, 0o600, func(w io.Writer) error {
 		out := table.NewWriter(w)
-		_ = out.Write([]string{"line", "device_id", "column", "reason"}) // Flush tells
+		out.Write("line", "device_id", "column", "reason")
 		options := portfolio.Options{
 			Dropped: func(columns []string) { checked.Dropped = columns },
 			Blank:   func(rows int) { checked.Blank = rows },
@@ -160,15 +160,14 @@ func checkPortfolio(ctx context.Context, file, rejects string) (checkedPortfolio
 					checked.Rejected++
 					checked.reject(bad)
 				}
-				_ = out.Write([]string{strconv.Itoa(bad.Line), bad.Device, bad.Column, bad.Reason})
+				out.Write(strconv.Itoa(bad.Line), bad.Device, bad.Column, bad.Reason)
 			default:
 				broken = failWith(exitUsage, fmt.Errorf("%s: %w", file, err))
 				return broken
 			}
 		}
 		slices.SortStableFunc(checked.Reasons, func(a, b rejection) int { return b.Rows - a.Rows })
-		out.Flush()
-		return out.Error()
+		return out.End()
 	})
 	if broken != nil {
 		return checked, broken

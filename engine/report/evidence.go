@@ -1,7 +1,6 @@
 package report
 
 import (
-	"errors"
 	"fmt"
 
 	"safemode/engine/record"
@@ -9,10 +8,6 @@ import (
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/gbcs"
 )
-
-// errForbidden marks evidence of something sent that is not what the record
-// says, or not permitted.
-var errForbidden = errors.New("forbidden")
 
 // inspect holds the bytes of a signed request or command against the permitted
 // set. It believes neither the record's columns nor the wall at the socket:
@@ -27,9 +22,9 @@ func inspect(rec record.Record) error {
 	case err != nil:
 		return err
 	case service != rec.Service || sent.ID != rec.ID:
-		return fmt.Errorf("%w: the body is SRV %v, %v", errForbidden, service, sent.ID)
+		return fmt.Errorf("the body is SRV %v, %v", service, sent.ID)
 	case (rec.Kind == record.SignedCommand) != (sent.CommandVariant == servicerequests.SendSignedCommand):
-		return fmt.Errorf("%w: a %v of Command Variant %d", errForbidden, rec.Kind, sent.CommandVariant)
+		return fmt.Errorf("a %v of Command Variant %d", rec.Kind, sent.CommandVariant)
 	case sent.SignedPreCommand == nil:
 		return nil
 	}

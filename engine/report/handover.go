@@ -41,19 +41,13 @@ func (r *Report) writeUnreachable(w io.Writer) error {
 
 func (r *Report) handoverLines(w io.Writer, wanted func(*Meter) bool) error {
 	out := table.NewWriter(w)
-	if err := out.Write(handoverHeader); err != nil {
-		return err
-	}
+	out.Write(handoverHeader...)
 	for i := range r.Meters {
-		if !wanted(&r.Meters[i]) {
-			continue
-		}
-		if err := out.Write(r.Meters[i].handover()); err != nil {
-			return err
+		if m := &r.Meters[i]; wanted(m) {
+			out.Write(m.handover()...)
 		}
 	}
-	out.Flush()
-	return out.Error()
+	return out.End()
 }
 
 func (m *Meter) handover() []string {

@@ -255,7 +255,6 @@ func (w Weekly) writeJSON(out io.Writer) error { return json.NewEncoder(out).Enc
 // writeCSV writes a line for each fuel and region, and one for all together:
 // fuel, region, planned, then each verdict now and the week before, and the environment.
 func (w Weekly) writeCSV(out io.Writer) error {
-	c := table.NewWriter(out)
 	header := []string{"fuel", "region", "planned"}
 	for _, v := range record.Verdicts {
 		header = append(header, v, v+"_week_before")
@@ -270,7 +269,7 @@ func (w Weekly) writeCSV(out io.Writer) error {
 		}
 		rows = append(rows, append(line, w.Environment))
 	}
-	return c.WriteAll(rows)
+	return table.NewWriter(out).WriteAll(rows)
 }
 
 // list returns the numbers in the order of [record.Verdicts].
