@@ -59,7 +59,7 @@ up or have expired.`,
 			if err != nil {
 				return err
 			}
-			who := direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)}
+			who := signatoryOf(cert)
 			switch {
 			case cert.IsTest() != (p.Environment == engine.Simulator):
 				return failWith(exitRefused, fmt.Errorf("%s: issued by %s, and the plan is for environment %s", certFile, cert.Issuer, p.Environment))
@@ -92,11 +92,8 @@ up or have expired.`,
 				return err
 			}
 			now := time.Now()
-			terms := direction.Terms{
-				PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal, Custody: p.Custody.ID,
-				Purpose: on.Purpose, Subject: on.Subject, Resumes: resumes,
-				IssuedAt: now, ExpiresAt: now.Add(valid), Approver: who,
-			}
+			terms := termsOf(p, who, now, valid)
+			terms.Purpose, terms.Subject, terms.Resumes = on.Purpose, on.Subject, resumes
 			showTerms(io, p, &terms, on.stop)
 			doubts := p.Doubts(laterOf(now, p.StartsAt))
 			for _, doubt := range doubts {
@@ -118,18 +115,11 @@ up or have expired.`,
 			if err != nil {
 				return failWith(exitFailed, err)
 			}
-			if asJSON {
-				if err := printJSON(io.out, a); err != nil {
-					return err
-				}
-			} else {
-				fmt.Fprintf(io.out, "%s: %s of sweep %s approved by %s until %s\n", path, a.Purpose, a.SweepID, who.Name, a.ExpiresAt.Format(time.RFC3339))
+			if err := printResult(io.out, asJSON, a, "%s: %s of sweep %s approved by %s until %s\n", path, a.Purpose, a.SweepID, who.Name, a.ExpiresAt.Format(time.RFC3339)); err != nil {
+				return err
 			}
 			if on.Purpose != direction.Accept {
-				w := wayHere(io)
-				over(&w.Config, configPath)
-				over(&w.Plan, planDir)
-				over(&w.Journal, journalPath)
+				w := wayHere(io, config.Night{Config: configPath, Plan: planDir, Journal: journalPath})
 				w.begun = journalPath != ""
 				w.say(io, w.approve(c.Context(), io, direction.Occasion{PlanSHA256: p.SHA256, Purpose: on.Purpose, Subject: on.Subject}))
 			}
@@ -149,8 +139,21 @@ up or have expired.`,
 	f.BoolVar(&knowing, "knowing", false, "with --yes: sign although the plan outlives its direction or misses a deadline, which was read")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
 	addIdentityFlags(c, &certFile, &keyFile)
-	_ = c.MarkFlagRequired("plan")
+	required(c, "plan")
 	return c
+}
+
+// signatoryOf is whom a certificate is of, as what they sign names them.
+func signatoryOf(cert *smki.Certificate) direction.Signatory {
+	return direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)}
+}
+
+// termsOf are the terms of the approval of a plan's start, from now on for so long.
+func termsOf(p *plan.Plan, who direction.Signatory, now time.Time, valid time.Duration) direction.Terms {
+	return direction.Terms{
+		PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Journal: p.Journal, Custody: p.Custody.ID,
+		Purpose: direction.Start, IssuedAt: now, ExpiresAt: now.Add(valid), Approver: who,
+	}
 }
 
 // checkApprover refuses who may not approve a plan by a configuration's roster; without a
@@ -305,12 +308,9 @@ func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop authority.Stop) 
 	say("  prepared by %s at %s", quoted(p.PreparedBy.Name), p.CreatedAt.UTC().Format(time.RFC3339))
 	say("  journal %s, custody %s", quoted(p.Journal), quoted(p.Custody.ID))
 	say("sweep %s of the plan with this digest, which both approvers compare:", t.SweepID)
-	digest := t.PlanSHA256
-	for len(digest) > 32 {
-		say("  %s %s %s %s", digest[:8], digest[8:16], digest[16:24], digest[24:32])
-		digest = digest[32:]
+	for row := range slices.Chunk([]byte(t.PlanSHA256), 32) {
+		say("  %s %s %s %s", row[:8], row[8:16], row[16:24], row[24:])
 	}
-	say("  %s %s %s %s", digest[:8], digest[8:16], digest[16:24], digest[24:])
 }
 
 func suppressedIn(p *plan.Plan) (n int) {

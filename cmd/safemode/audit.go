@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
 	"safemode/engine/audit"
 	"safemode/engine/custody"
 	"safemode/engine/journal"
@@ -51,7 +52,7 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 					return err
 				}
 				if conf.Roster.Named() {
-					if o.RosterSignedBy, err = loadCertificate(conf.Roster.SignedBy); err != nil {
+					if o.RosterSignedBy, err = cli.Certificate(conf.Roster.SignedBy); err != nil {
 						return err
 					}
 				}
@@ -83,7 +84,7 @@ Exit codes: 0 proven, 4 not proven, 2 a file cannot be read or is no journal.`,
 	f.StringVar(&o.Checkpoints, "checkpoints", "", "signed notes that pin the journal")
 	f.StringVar(&checkpointKey, "checkpoint-key", "", "the public key that checks them (.pub of journal key)")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired("journal")
+	required(c, "journal")
 	c.MarkFlagsRequiredTogether("checkpoints", "checkpoint-key")
 	return c
 }

@@ -17,6 +17,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
+	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/advice"
 	"safemode/engine/console"
@@ -52,7 +54,7 @@ how the sweep ended. --config and --plan are then named in the commands that it 
 			}
 			status, err := ask()
 			if err != nil {
-				w := wayHere(io)
+				w := wayHere(io, config.Night{})
 				w.say(io, w.stands())
 				return err
 			}
@@ -154,7 +156,7 @@ func (o *operations) client() (*http.Client, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.authorities != "" {
 		var err error
-		if c.RootCAs, err = loadPool(o.authorities); err != nil {
+		if c.RootCAs, err = cli.Pool(o.authorities); err != nil {
 			return nil, failWith(exitUsage, fmt.Errorf("--ca: %w", err))
 		}
 	}

@@ -116,19 +116,24 @@ func (r *dryRun) inOrder(ctx context.Context, io stdio, conf *config.Config, p *
 
 // readDevices lists the devices of a portfolio's good rows, in order.
 func readDevices(path string) (devices []servicerequests.EUI, err error) {
-	err = readPortfolio(path, func(rows iter.Seq2[portfolio.Row, error]) error {
+	err = goodRows(path, func(row portfolio.Row) { devices = append(devices, row.Device) })
+	return devices, err
+}
+
+// goodRows has the rows of a portfolio read that are not rejected.
+func goodRows(path string, take func(portfolio.Row)) error {
+	return readPortfolio(path, func(rows iter.Seq2[portfolio.Row, error]) error {
 		for row, err := range rows {
-			if _, rejected := errors.AsType[*portfolio.RowError](err); rejected {
-				continue
-			}
-			if err != nil {
+			_, rejected := errors.AsType[*portfolio.RowError](err)
+			switch {
+			case err == nil:
+				take(row)
+			case !rejected:
 				return err
 			}
-			devices = append(devices, row.Device)
 		}
 		return nil
 	})
-	return devices, err
 }
 
 // checkWithin refuses a plan with a target that is not in a portfolio; no portfolio

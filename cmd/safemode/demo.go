@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"safemode/devicesim/fleet"
 	"safemode/engine"
 	"safemode/engine/direction"
+	"safemode/engine/durable"
 	"safemode/engine/plan"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
@@ -173,10 +173,7 @@ func signFile(path, base string) error {
 	if err != nil {
 		return failWith(exitFailed, err)
 	}
-	return writeFile(path+direction.SignatureSuffix, 0o600, func(w io.Writer) error {
-		_, err := w.Write(signature)
-		return err
-	})
+	return writeFile(path+direction.SignatureSuffix, 0o600, durable.Bytes(signature))
 }
 
 // testApproval is a test approver's approval of a plan.
@@ -185,13 +182,7 @@ func testApproval(p *plan.Plan, planDir, base string) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	a, err := direction.Approve(direction.Terms{
-		PlanSHA256: p.SHA256, Header: p.Digest(), SweepID: p.SweepID(), Environment: p.Environment, Purpose: direction.Start,
-		Journal: p.Journal, Custody: p.Custody.ID,
-		IssuedAt: now, ExpiresAt: now.Add(24 * time.Hour),
-		Approver: direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)},
-	}, key)
+	a, err := direction.Approve(termsOf(p, signatoryOf(cert), time.Now(), 24*time.Hour), key)
 	if err != nil {
 		return failWith(exitFailed, err)
 	}

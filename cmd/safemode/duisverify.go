@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
 	"safemode/servicerequests"
 	"safemode/servicerequests/duis"
 	"safemode/servicerequests/smki"
@@ -27,7 +28,7 @@ time is checked only where --at asks for it.`,
 		Example: `  safemode duis verify --cert dcc.pem response.xml`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cert, err := loadCertificate(certFile)
+			cert, err := cli.Certificate(certFile)
 			if err != nil {
 				return err
 			}
@@ -62,7 +63,7 @@ time is checked only where --at asks for it.`,
 	c.Flags().StringVar(&certFile, "cert", "", "PEM file of the certificate that must have signed")
 	c.Flags().StringVar(&at, "at", "", "also check that the certificate is valid at this time (RFC 3339)")
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired("cert")
+	required(c, "cert")
 	return c
 }
 

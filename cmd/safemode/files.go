@@ -41,6 +41,19 @@ func readInput(ctx context.Context, in io.Reader, name string, limit int64) ([]b
 	}
 }
 
+// readFile is what is made of a named file; the error names it.
+func readFile[T any](name string, limit int64, trust safefile.Trust, read func(io.Reader) (T, error)) (made T, _ error) {
+	f, err := safefile.Open(name, limit, trust)
+	if err != nil {
+		return made, err
+	}
+	defer f.Close()
+	if made, err = read(f); err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return made, err
+}
+
 func readLimited(r io.Reader, name string, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	switch {

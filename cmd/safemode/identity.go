@@ -6,28 +6,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/cmd/cli"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
-
-// loadCertificate reads one certificate from a PEM file.
-func loadCertificate(name string) (*smki.Certificate, error) {
-	text, err := safefile.Read(name, safefile.Small, safefile.Own)
-	if err != nil {
-		return nil, failWith(exitUsage, err)
-	}
-	cert, err := smki.ParseCertificatePEM(text)
-	if err != nil {
-		return nil, failWith(exitUsage, fmt.Errorf("%s: %w", name, err))
-	}
-	return cert, nil
-}
 
 // loadTestSigner reads certificate and key for the signing commands. These are
 // no oracles: only certificates of a test PKI are taken, and only for what they
 // were issued for.
 func loadTestSigner(certFile, keyFile string, purpose smki.Purpose) (*smki.Certificate, *ecdsa.PrivateKey, error) {
-	cert, err := loadCertificate(certFile)
+	cert, err := cli.Certificate(certFile)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -38,24 +26,25 @@ func loadTestSigner(certFile, keyFile string, purpose smki.Purpose) (*smki.Certi
 	if err := cert.CheckPurpose(purpose); err != nil {
 		return nil, nil, failWith(exitRefused, fmt.Errorf("%s: %w", certFile, err))
 	}
-	text, err := safefile.Read(keyFile, safefile.Small, safefile.Checked)
+	key, err := cli.Key(keyFile, safefile.Checked, cert)
+	return cert, key, err
+}
+
+// loadPerson reads a person's certificate and key. The key is a secret of theirs.
+func loadPerson(certFile, keyFile string) (*smki.Certificate, *ecdsa.PrivateKey, error) {
+	cert, err := cli.Certificate(certFile)
 	if err != nil {
-		return nil, nil, failWith(exitUsage, err)
+		return nil, nil, err
 	}
-	defer clear(text)
-	key, err := smki.ParsePrivateKeyPEM(text)
-	if err != nil {
-		return nil, nil, failWith(exitUsage, fmt.Errorf("%s: %w", keyFile, err))
+	if err := cert.CheckPurpose(smki.Approves); err != nil {
+		return nil, nil, failWith(exitRefused, fmt.Errorf("%s: %w", certFile, err))
 	}
-	if err := cert.CheckKey(&key.PublicKey); err != nil {
-		return nil, nil, failWith(exitUsage, fmt.Errorf("%s: %w", keyFile, err))
-	}
-	return cert, key, nil
+	key, err := cli.Key(keyFile, safefile.Secret, cert)
+	return cert, key, err
 }
 
 func addIdentityFlags(c *cobra.Command, certFile, keyFile *string) {
 	c.Flags().StringVar(certFile, "cert", "", "PEM file of the certificate")
 	c.Flags().StringVar(keyFile, "key", "", "PEM file of its private key (PKCS#8 or SEC 1)")
-	_ = c.MarkFlagRequired("cert")
-	_ = c.MarkFlagRequired("key")
+	required(c, "cert", "key")
 }

@@ -103,9 +103,7 @@ Exit codes: 0 passed; 4 it ran, and a threshold does not hold; 3 refused.`,
 	f.StringVar(&l.compare, "compare", "", "loadtest.json of an earlier test to compare with")
 	f.BoolVar(&l.asJSON, "json", false, "print the result as one line of JSON")
 	f.BoolVar(&l.detail, "verbose", false, "log every request that is not accepted")
-	for _, name := range []string{"pki", "portfolio"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	required(c, "pki", "portfolio")
 	return c
 }
 
@@ -164,7 +162,7 @@ func (l *loadFlags) parse() (p loadOrder, err error) {
 		fault(l.by == 0, "--step needs --to")
 	}
 	if l.compare != "" {
-		p.earlier, err = readLoadResult(l.compare)
+		p.earlier, err = readFile(l.compare, safefile.List, safefile.Checked, loadtest.ReadResult)
 		faults = append(faults, err)
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -175,19 +173,6 @@ func (l *loadFlags) parse() (p loadOrder, err error) {
 		p.stages = append(p.stages, loadtest.Stage{Rate: rate, For: l.duration})
 	}
 	return p, nil
-}
-
-func readLoadResult(name string) (*loadtest.Result, error) {
-	f, err := safefile.Open(name, safefile.List, safefile.Checked)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	r, err := loadtest.ReadResult(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return r, nil
 }
 
 func (l *loadFlags) run(ctx context.Context, io stdio, log *zap.Logger) error {
@@ -365,25 +350,17 @@ func (l *loadFlags) write(r *loadtest.Result) error {
 // loadTargets are the electricity meters of a portfolio: a sleeping gas meter says
 // nothing of the system's speed.
 func loadTargets(name string) ([]loadtest.Target, error) {
-	f, err := safefile.Open(name, safefile.Mass, safefile.Checked)
-	if err != nil {
-		return nil, failWith(exitUsage, err)
-	}
-	defer f.Close()
 	var targets []loadtest.Target
-	for row, err := range portfolio.Read(f, portfolio.Options{}) {
-		if _, refused := errors.AsType[*portfolio.RowError](err); refused {
-			continue
-		}
-		if err != nil {
-			return nil, failWith(exitUsage, fmt.Errorf("%s: %w", name, err))
-		}
+	err := goodRows(name, func(row portfolio.Row) {
 		if row.Type == servicerequests.ESME {
 			targets = append(targets, loadtest.Target{Device: row.Device, Type: row.Type})
 		}
+	})
+	if err == nil && len(targets) == 0 {
+		err = failWith(exitUsage, fmt.Errorf("%s: no electricity meter in it", name))
 	}
-	if len(targets) == 0 {
-		return nil, failWith(exitUsage, fmt.Errorf("%s: no electricity meter in it", name))
+	if err != nil {
+		return nil, err
 	}
 	slices.SortFunc(targets, func(a, b loadtest.Target) int { return strings.Compare(a.Device.String(), b.Device.String()) })
 	return targets, nil

@@ -57,12 +57,12 @@ counters that the configuration names: it is swept with these and with no others
 			if err != nil {
 				return err
 			}
+			list, err := suppressedOf(conf)
+			if err != nil {
+				return failWith(exitUsage, err)
+			}
 			suppressed := ""
-			if conf.SuppressFile != "" {
-				list, err := loadSuppressed(conf.SuppressFile)
-				if err != nil {
-					return failWith(exitUsage, err)
-				}
+			if list != nil {
 				if suppressed, err = plannedOf(p, list); err != nil {
 					return failWith(exitFailed, err)
 				}
@@ -86,9 +86,7 @@ counters that the configuration names: it is swept with these and with no others
 			if err != nil || p.Record == nil { // without a record it can only be rehearsed
 				return err
 			}
-			w := wayHere(io)
-			over(&w.Config, configPath)
-			over(&w.Plan, out)
+			w := wayHere(io, config.Night{Config: configPath, Plan: out})
 			w.say(io, w.approve(c.Context(), io, direction.Occasion{PlanSHA256: p.SHA256, Purpose: direction.Start}))
 			return nil
 		},
@@ -102,9 +100,7 @@ counters that the configuration names: it is swept with these and with no others
 	f.StringVar(&by.key, "key", "", "PEM file of its private key, which signs the plan")
 	f.StringVar(&by.name, "prepared-by", "", "without a roster, who prepares the plan (default the user's login name): it can only be rehearsed")
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
-	for _, name := range []string{"config", "direction", "portfolio", "out"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	required(c, "config", "direction", "portfolio", "out")
 	return c
 }
 
@@ -259,7 +255,7 @@ func (p preparer) signatory(conf *config.Config, roster *direction.Roster) (s di
 		if err != nil {
 			return s, nil, err
 		}
-		s = direction.Signatory{Name: cert.CommonName, Key: direction.Fingerprint(cert)}
+		s = signatoryOf(cert)
 		if roster != nil {
 			person := roster.WithKey(s.Key)
 			switch {

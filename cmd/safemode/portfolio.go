@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"safemode/config"
 	"safemode/engine/portfolio"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/table"
@@ -60,8 +61,7 @@ the file could not be read; then there is no reject file.`,
 			if err != nil {
 				return err
 			}
-			w := wayHere(io)
-			over(&w.Portfolio, args[0])
+			w := wayHere(io, config.Night{Portfolio: args[0]})
 			w.say(io, w.plan())
 			return nil
 		},

@@ -60,10 +60,7 @@ counter of the custody.`,
 			if err := f.report(io, asJSON); err != nil || planDir == "" {
 				return err
 			}
-			w := wayHere(io)
-			over(&w.Config, configPath)
-			over(&w.Plan, planDir)
-			over(&w.Journal, journalPath)
+			w := wayHere(io, config.Night{Config: configPath, Plan: planDir, Journal: journalPath})
 			w.say(io, w.place().Sweep())
 			return nil
 		},
@@ -74,7 +71,7 @@ counter of the custody.`,
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
 	f.StringVar(&journalPath, "journal", "journal.db", "where the sweep's journal is or will be: "+journalFlag)
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired("config")
+	required(c, "config")
 	return c
 }
 

@@ -1,9 +1,6 @@
 package main
 
-import (
-	"strconv"
-	"unicode/utf8"
-)
+import "strconv"
 
 // mostQuoted is how much of a text that others have written is shown, in characters.
 const mostQuoted = 120
@@ -12,13 +9,12 @@ const mostQuoted = 120
 // printed escaped, and cut where it is long. Nothing of it can move a cursor, end a line or
 // pass for what the program says.
 func quoted(text string) string {
-	if utf8.RuneCountInString(text) <= mostQuoted {
-		return strconv.Quote(text)
+	n := 0
+	for end := range text {
+		if n == mostQuoted {
+			return strconv.Quote(text[:end]) + " (cut: " + strconv.Itoa(len(text)) + " bytes)"
+		}
+		n++
 	}
-	end := 0
-	for n := 0; n < mostQuoted; n++ {
-		_, size := utf8.DecodeRuneInString(text[end:])
-		end += size
-	}
-	return strconv.Quote(text[:end]) + " (cut: " + strconv.Itoa(len(text)) + " bytes)"
+	return strconv.Quote(text)
 }

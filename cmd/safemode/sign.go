@@ -2,11 +2,12 @@ package main
 
 import (
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
+	"safemode/config"
 	"safemode/engine/direction"
+	"safemode/engine/durable"
 	"safemode/servicerequests/safefile"
 )
 
@@ -43,14 +44,11 @@ roster, the roster by the holder of the certificate that the configuration pins.
 				return failWith(exitFailed, err)
 			}
 			path := args[0] + direction.SignatureSuffix
-			if err := writeFile(path, 0o600, func(w io.Writer) error {
-				_, err := w.Write(signature)
-				return err
-			}); err != nil {
+			if err := writeFile(path, 0o600, durable.Bytes(signature)); err != nil {
 				return err
 			}
 			fmt.Fprintf(std.out, "%s: %s, signed by %s\n", path, what, cert.CommonName)
-			if w := wayHere(std); args[0] == w.Direction {
+			if w := wayHere(std, config.Night{}); args[0] == w.Direction {
 				w.say(std, w.check())
 			}
 			return nil

@@ -73,7 +73,7 @@ cut_off: it was opened, nobody closed it, and nobody holds it now.`,
 	}
 	c.Flags().StringVar(&database, "database", "", "postgres://USER@HOST/DATABASE")
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired("database")
+	required(c, "database")
 	return c
 }
 

@@ -71,11 +71,7 @@ func (t *terminal) Write(b []byte) (int, error) {
 func (t *terminal) Dropped() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lost := t.lost
-	if count := droppedBy(t.Writer); count != nil {
-		lost += count()
-	}
-	return lost
+	return t.lost + droppedBy(t.Writer)
 }
 
 func (t *terminal) flush(limit time.Duration) bool { return flushed(t.Writer, limit) }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/breaker"
@@ -212,7 +213,7 @@ func inboxLimits(i config.Inbox) inbox.Limits {
 func loadCertificates(names []string, faults *[]error) []*smki.Certificate {
 	var all []*smki.Certificate
 	for _, name := range names {
-		c, err := loadCertificate(name)
+		c, err := cli.Certificate(name)
 		if err != nil {
 			*faults = append(*faults, err)
 			continue
@@ -228,7 +229,11 @@ func suppressedOf(c *config.Config) (map[servicerequests.EUI]struct{}, error) {
 	if c.SuppressFile == "" {
 		return nil, nil
 	}
-	return loadSuppressed(c.SuppressFile)
+	list, err := readFile(c.SuppressFile, safefile.List, safefile.Own, portfolio.ReadSuppressed)
+	if err != nil {
+		return nil, fmt.Errorf("suppress_file: %w", err)
+	}
+	return list, nil
 }
 
 // plannedOf says how many devices of a list of those not to be touched a plan names.
@@ -241,18 +246,4 @@ func plannedOf(p *plan.Plan, list map[servicerequests.EUI]struct{}) (string, err
 		return nil
 	}, func(*plan.Rejected) error { return nil })
 	return fmt.Sprintf("%d suppressed, %d of them planned, %d unknown", len(list), planned, len(list)-planned), err
-}
-
-// loadSuppressed reads the list of devices that must not be touched.
-func loadSuppressed(name string) (map[servicerequests.EUI]struct{}, error) {
-	f, err := safefile.Open(name, safefile.List, safefile.Own)
-	if err != nil {
-		return nil, fmt.Errorf("suppress_file: %w", err)
-	}
-	defer f.Close()
-	suppressed, err := portfolio.ReadSuppressed(f)
-	if err != nil {
-		return nil, fmt.Errorf("suppress_file: %s: %w", name, err)
-	}
-	return suppressed, nil
 }
