@@ -64,9 +64,9 @@ up or have expired.`,
 			case cert.IsTest() != (p.Environment == engine.Simulator):
 				return failWith(exitRefused, fmt.Errorf("%s: issued by %s, and the plan is for environment %s", certFile, cert.Issuer, p.Environment))
 			case p.Record == nil:
-				return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and plan anew"))
+				return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and make the plan again"))
 			case p.Custody == nil || len(p.Signature) == 0:
-				return failWith(exitRefused, fmt.Errorf("%q, who prepared this plan, has not signed it: plan anew with --cert and --key", p.PreparedBy.Name))
+				return failWith(exitRefused, fmt.Errorf("%q, who prepared this plan, has not signed it: make the plan again with --cert and --key", p.PreparedBy.Name))
 			case who.Same(p.PreparedBy):
 				return failWith(exitRefused, fmt.Errorf("%s has prepared this plan: who has prepared a plan may not approve it", who.Name))
 			case who.Same(p.Record.RecordedBy):
@@ -175,7 +175,7 @@ func checkApprover(ctx context.Context, configPath string, p *plan.Plan, who dir
 	case roster == nil:
 		return failWith(exitRefused, fmt.Errorf("%s names no roster: nobody's approval counts", configPath))
 	case p.Record == nil:
-		return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and plan anew"))
+		return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and make the plan again"))
 	}
 	revoked, err := revokedBy(ctx, conf)
 	if err != nil {

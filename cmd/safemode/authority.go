@@ -176,5 +176,5 @@ func widened(c *config.Config, p *plan.Plan) error {
 		return nil
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return fmt.Errorf("the configuration allows more than the plan that was approved; plan anew and have it approved:\n%w", errors.Join(faults...))
+	return fmt.Errorf("the configuration allows more than the plan that was approved; make a new plan and have it approved:\n%w", errors.Join(faults...))
 }

@@ -225,7 +225,7 @@ folder of counters for the one that it was, because the newer is lost. Two must 
 approved it: safemode approve --accept, with this very journal and folder. Their approvals
 are those by which the sweep then goes on. No counter is used twice: the high-water mark stays. What was sent after
 the copy was made is not in it and stays so; devices may have done it, so meters are
-read anew before anything is concluded about them. Never do this while the newer
+read again before anything is concluded about them. Never do this while the newer
 journal can still be found.`,
 		Example: `  safemode approve --accept --config safemode.yaml --plan plan --journal journal.db --cert alice.pem --key alice.key
   safemode custody accept --config safemode.yaml --plan plan --journal journal.db --by "A. Person"`,

@@ -28,7 +28,7 @@ type darkFlags struct {
 }
 
 func (d *darkFlags) add(f *pflag.FlagSet, dry string) {
-	f.DurationVar(&d.over, "dark-hours", 0, dry+"reckon home-hours without supply over so long, like 168h: of a living winter fleet swept by hours at risk, "+
+	f.DurationVar(&d.over, "dark-hours", 0, dry+"count home-hours without supply over so long, like 168h: of a living winter fleet swept by hours at risk, "+
 		"swept once more in the portfolio's order, and not swept")
 	f.BoolVar(&d.topUps, "top-ups", false, dry+"with --dark-hours, consumers can still top up (ASSUMPTION; default: the supplier has failed, nobody can)")
 }

@@ -98,7 +98,7 @@ Exit codes: 0 passed; 4 it ran, and a threshold does not hold; 3 refused.`,
 	f.Float64Var(&l.precision, "precision", 5, "of the search, per cent")
 	f.StringArrayVar(&l.thresholds, "threshold", nil, "condition that must hold; may be given several times")
 	f.IntVar(&l.workers, "workers", 256, "requests being sent at once")
-	f.BoolVar(&l.cold, "cold", false, "do not ask for the devices' keys beforehand")
+	f.BoolVar(&l.cold, "cold", false, "do not ask for the devices' keys first")
 	f.StringVar(&l.out, "out", "", "new folder for loadtest.json, loadtest.csv and loadtest.html")
 	f.StringVar(&l.compare, "compare", "", "loadtest.json of an earlier test to compare with")
 	f.BoolVar(&l.asJSON, "json", false, "print the result as one line of JSON")

@@ -102,7 +102,7 @@ var orderHelp = map[string]string{
 still taken in. A pause outlives the process: only resume takes it back.`,
 	"resume": `Takes back pauses and stops of the same scope. The sweep's own are meant, too: after
 an abort rule of a wave, after a quarantine (once the DCC has released the requests),
-after a missed renewal. What an abort rule has counted counts anew.`,
+after a missed renewal. An abort rule then counts from zero again.`,
 	"stop": `Without a scope the process takes nothing new in, waits for the replies under way and
 ends; the same sweep command goes on with it. --now does not wait: those requests
 are in doubt, and the next run POSTs the same bytes again.

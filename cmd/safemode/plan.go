@@ -166,7 +166,7 @@ func makePlan(io stdio, conf *config.Config, directionPath, portfolioPath string
 	rejected := p.Counts.Rejected - p.Counts.SMETS1
 	if rows := p.Counts.Targets + rejected; float64(rejected) > conf.MaxRejectedShare*float64(rows) {
 		return nil, failWith(exitRefused, fmt.Errorf(
-			"%s: %d of %d rows are rejected, more than max_rejected_share (%g): mend the file, see safemode portfolio check %[1]s, or raise the share",
+			"%s: %d of %d rows are rejected, more than max_rejected_share (%g): correct the file, see safemode portfolio check %[1]s, or raise the share",
 			portfolioPath, rejected, rows, conf.MaxRejectedShare))
 	}
 	if key != nil {

@@ -33,7 +33,7 @@ func newPortfolioCheck(io stdio) *cobra.Command {
 column and reason. Nothing is ever sent for a rejected row, nor to a SMETS1 meter, which
 is counted by itself and written there as well. Rows of empty fields claim no meter.
 Exit 0 if the file could be read to its end and a row of it is good; the reject file is
-then written anew, with a header alone if no row is bad. Exit 2 if no row is good, and if
+then written again, with a header alone if no row is bad. Exit 2 if no row is good, and if
 the file could not be read; then there is no reject file.`,
 		Example: `  safemode portfolio check portfolio.csv
   safemode portfolio check portfolio.csv --rejects bad.csv --json`,

@@ -377,7 +377,7 @@ func (f *preflight) forecast() {
 		doubts = append(doubts, errors.New(doubt))
 	}
 	f.hold("time", fmt.Sprintf("%s at the limits, and the direction ends %s", p.Estimate.Range(), p.Direction.NotAfter.Format(time.RFC3339)), errors.Join(doubts...),
-		"start sooner, raise the limits, or plan anew; late.csv lists homes that are late")
+		"start sooner, raise the limits, or make a new plan; late.csv lists homes that are late")
 	for _, forecast := range p.Estimate.Forecasts {
 		err := error(nil)
 		if forecast.Exceeded {

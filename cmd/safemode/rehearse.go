@@ -128,7 +128,7 @@ func (r *dryRun) run(ctx context.Context, io stdio, o engine.Options) (folded *r
 	}
 	switch err := watch(ctx, io, e); {
 	case errors.Is(err, sweep.ErrStopped): // its simulator is gone: no command goes on with it
-		return nil, failWith(exitInterrupted, fmt.Errorf("interrupted and drained; a rehearsal starts anew, what there is of this one is in %s", r.Dir))
+		return nil, failWith(exitInterrupted, fmt.Errorf("interrupted and drained; a rehearsal starts from the beginning, what there is of this one is in %s", r.Dir))
 	case err != nil:
 		halted = sweepEnd(err)
 		if !errors.As(err, new(*sweep.HaltError)) {

@@ -18,7 +18,7 @@ import (
 // screen fills a terminal with where a sweep stands. It knows what status --json says,
 // and nothing else but the last lines of talk.
 type screen struct {
-	status    func() (record.Status, error) // asked anew each second
+	status    func() (record.Status, error) // asked again each second
 	talk      func() []string               // the last lines, oldest first
 	interrupt func()                        // Ctrl-C was pressed
 	quits     bool                          // a key ends the view and nothing else

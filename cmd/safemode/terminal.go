@@ -99,7 +99,7 @@ func (t *terminal) fill(on bool) error {
 	_, err := io.WriteString(t.Writer, t.kept.String())
 	t.kept.Reset()
 	if t.lost > 0 {
-		fmt.Fprintf(t.Writer, "safemode: %d messages of meanwhile were dropped\n", t.lost)
+		fmt.Fprintf(t.Writer, "safemode: %d messages were dropped while the view was up\n", t.lost)
 	}
 	return err
 }

@@ -89,7 +89,7 @@ func (a *Agenda) due(now time.Time) (do func(), next time.Time) {
 }
 
 func (a *Agenda) rouse() {
-	a.clock.Begin() // until the timer is set anew
+	a.clock.Begin() // until the timer is set again
 	select {
 	case a.wake <- struct{}{}:
 	default: // already roused

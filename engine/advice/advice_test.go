@@ -106,7 +106,7 @@ func TestAfterAStop(t *testing.T) {
 		}
 	}
 	for _, state := range []string{"interrupted", "halted"} {
-		if st := judged(record.Status{State: state}, Place{Rehearsal: true}); !strings.Contains(st.ToDo[0].Do, "starts anew") || len(st.ToDo[0].Commands) != 0 {
+		if st := judged(record.Status{State: state}, Place{Rehearsal: true}); !strings.Contains(st.ToDo[0].Do, "starts from the beginning") || len(st.ToDo[0].Commands) != 0 {
 			t.Errorf("a rehearsal that is %s: %+v", state, st.ToDo[0])
 		}
 	}

@@ -205,7 +205,7 @@ func (a *auditor) examined(x journal.Examined) {
 	a.state.Checked = uint64(x.Rows)
 	switch {
 	case x.State != nil:
-		a.state.fault("%v: a start folds the records anew", x.State)
+		a.state.fault("%v: a start reads all records again", x.State)
 	case x.Rows == 0:
 		a.state.Note = "none was kept"
 	}

@@ -169,10 +169,10 @@ func (c *Counters) examine(originator servicerequests.EUI, o Options) (begins bo
 		c.state.note(c.owner)
 	case c.state.Released != nil:
 		return false, fmt.Errorf("%w on %s with %d as the last counter; to take them over again, set counter_floor over the last that the"+
-			" everyday system has used, plan anew and have it approved",
+			" everyday system has used, make a new plan and have it approved",
 			ErrReleased, c.state.Released.Format(time.RFC3339), c.state.HighWater)
 	case c.state.Owner != c.owner.ID():
-		return false, fmt.Errorf("%w: %s, not %s; go on with that journal, or plan anew: a sweep that two approve takes the counters over",
+		return false, fmt.Errorf("%w: %s, not %s; go on with that journal, or make a new plan: a sweep that two approve takes the counters over",
 			ErrOtherOwner, c.state.Owner, c.owner.ID())
 	}
 	if err := c.state.holdsAgainst(c.owner); err != nil {

@@ -258,7 +258,7 @@ func (m *Meter) countEnd(p *Policy, service servicerequests.Service, id servicer
 		// The meter itself is asked next, with all its retries.
 	case class.Unanswered(), class == record.ClassRejected, class == record.ClassNegative && !service.Critical():
 		p.fail(m, service, o)
-	default: // the device answered: it can be reached, so its retries begin anew
+	default: // the device answered: it can be reached, so its retries begin again
 		t.Answers++
 		m.Heard = later(m.Heard, o.AnsweredAt)
 		t.Failures, t.Next, t.Barred = 0, time.Time{}, false

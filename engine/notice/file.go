@@ -26,7 +26,7 @@ type cause struct {
 	Scope string    `json:"scope,omitempty"`
 	Since time.Time `json:"since,omitzero"` // by the sweep's clock; zero: none of its own
 
-	seen time.Time // real time; not in the file: a start begins anew
+	seen time.Time // real time; not in the file: a start begins again
 }
 
 // same says whether two are one.

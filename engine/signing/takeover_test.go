@@ -158,9 +158,9 @@ func TestTenThousandInAnHour(t *testing.T) {
 	if !ok || rate.Wait <= 59*time.Minute || rate.Wait > time.Hour {
 		t.Errorf("the ten thousandth: %v", rate)
 	}
-	at = at.Add(-time.Hour) // a clock that goes back gives no hour anew
+	at = at.Add(-time.Hour) // a clock that goes back gives no hour again
 	if err := sign(10_000); err == nil {
-		t.Error("a clock that went back gives an hour anew")
+		t.Error("a clock that went back gives an hour again")
 	}
 	at = at.Add(2*time.Hour + time.Minute)
 	if err := sign(10_000); err != nil {
