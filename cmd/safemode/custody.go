@@ -59,7 +59,7 @@ func makeCustody(c *cobra.Command, at string) (err error) {
 	if journal.IsAddress(at) {
 		err = journal.MakeFiles(c.Context(), at)
 	} else {
-		_, err = newFolder(at)
+		err = newFolder(at)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		err = fmt.Errorf("%w: name a new one", err)

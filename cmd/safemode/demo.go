@@ -92,7 +92,13 @@ func demo(ctx context.Context, io stdio, meters int, pace float64, flags rehears
 	if err != nil {
 		return failWith(exitUsage, fmt.Errorf("--meters: %w", err))
 	}
-	dir, err := demoDir(out)
+	dir := out
+	if out == "" {
+		dir, err = os.MkdirTemp("", "safemode-demo-")
+		err = failWith(exitFailed, err)
+	} else {
+		err = newFolder(out)
+	}
 	if err != nil {
 		return err
 	}
@@ -190,20 +196,11 @@ func testApproval(p *plan.Plan, planDir, base string) error {
 	return failWith(exitFailed, err)
 }
 
-// demoDir makes the demo's folder. A folder that was named must be new or empty.
-func demoDir(out string) (string, error) {
-	if out == "" {
-		dir, err := os.MkdirTemp("", "safemode-demo-")
-		return dir, failWith(exitFailed, err)
-	}
-	return newFolder(out)
-}
-
 // newFolder makes the folder of a rehearsal, which must be new or empty.
-func newFolder(dir string) (string, error) {
+func newFolder(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) > 0 {
-		return "", failWith(exitUsage, fmt.Errorf("%s is not empty: name a new folder", dir))
+		return failWith(exitUsage, fmt.Errorf("%s is not empty: name a new folder", dir))
 	}
-	return dir, makeDir(dir)
+	return makeDir(dir)
 }

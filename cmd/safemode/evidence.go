@@ -62,11 +62,10 @@ beside what they check. Private keys are not read.`,
 			if err != nil {
 				return err
 			}
-			dir, err := newFolder(out)
-			if err != nil {
+			if err := newFolder(out); err != nil {
 				return failWith(exitUsage, fmt.Errorf("--out %s: %w", out, err))
 			}
-			if err := story.Write(dir, witnesses); err != nil {
+			if err := story.Write(out, witnesses); err != nil {
 				return failWith(exitFailed, err)
 			}
 			return printResult(io.out, asJSON, struct {
@@ -74,8 +73,8 @@ beside what they check. Private keys are not read.`,
 				Device      servicerequests.EUI `json:"device_id"`
 				Records     int                 `json:"records"`
 				Out         string              `json:"out"`
-			}{environmentOf(story), eui, len(story.Records), dir},
-				"%s\n%d records of %v in %s\n", record.Identity{Environment: environmentOf(story)}.Banner(), len(story.Records), eui, dir)
+			}{environmentOf(story), eui, len(story.Records), out},
+				"%s\n%d records of %v in %s\n", record.Identity{Environment: environmentOf(story)}.Banner(), len(story.Records), eui, out)
 		},
 	}
 	f := c.Flags()

@@ -100,7 +100,7 @@ func (n *night) make(dir string, rehearsal bool, seed uint64) (made []string, er
 		return nil, failWith(exitUsage, fmt.Errorf("--speed %g: must be over 0", n.Speed))
 	}
 	_, absent := os.Stat(dir)
-	if _, err := newFolder(dir); err != nil {
+	if err := newFolder(dir); err != nil {
 		return nil, err
 	}
 	defer func() {

@@ -185,7 +185,7 @@ func (l *loadFlags) run(ctx context.Context, io stdio, log *zap.Logger) error {
 		return err
 	}
 	if l.out != "" {
-		if l.out, err = newFolder(l.out); err != nil {
+		if err := newFolder(l.out); err != nil {
 			return err
 		}
 	}

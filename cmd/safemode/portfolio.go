@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,9 +131,7 @@ func checkPortfolio(ctx context.Context, file, rejects string) (checkedPortfolio
 		return checked, failWith(exitUsage, err)
 	}
 	defer f.Close()
-	if in, err := f.Stat(); err != nil {
-		return checked, failWith(exitUsage, err)
-	} else if out, err := os.Stat(rejects); err == nil && os.SameFile(in, out) {
+	if sameFile(file, rejects) {
 		return checked, failWith(exitUsage, fmt.Errorf("--rejects names the portfolio itself: %s", rejects))
 	}
 	var broken error // of the portfolio, not of the reject file

@@ -144,35 +144,24 @@ func counted(counts map[string]int) string {
 	return cmp.Or(strings.Join(parts, ", "), "none")
 }
 
+// allPass is what passes says where nothing is shut.
+const allPass = "all gates and circuits"
+
 // passes says which gates and circuits are shut, by the one word for all of them, and why.
 func passes(s *record.Status, why bool) string {
-	shut := shutWays(s, why)
+	var shut []string
+	for _, w := range s.Ways() {
+		switch {
+		case w.Shut != "" && why:
+			shut = append(shut, w.Name+" ("+w.Shut+")")
+		case w.Shut != "":
+			shut = append(shut, w.Name)
+		}
+	}
 	if len(shut) == 0 {
-		return "all gates and circuits"
+		return allPass
 	}
 	return "SHUT: " + strings.Join(shut, "; ")
-}
-
-// shutWays are the gates and circuits that let nothing pass, and the signer that is away.
-func shutWays(s *record.Status, why bool) (shut []string) {
-	add := func(name, reason string) {
-		if why && reason != "" {
-			name += " (" + reason + ")"
-		}
-		shut = append(shut, name)
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Gates)) {
-		if s.Gates[name] != "open" {
-			add("gate "+name, s.Gates[name])
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Breakers)) {
-		add("circuit "+name, "")
-	}
-	if s.Signer != "" {
-		add("signer", s.Signer)
-	}
-	return shut
 }
 
 // waveName is a wave's name, where it says more than its number.
