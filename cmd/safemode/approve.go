@@ -174,8 +174,6 @@ func checkApprover(ctx context.Context, configPath string, p *plan.Plan, who dir
 		return failWith(exitRefused, fmt.Errorf("the plan is for environment %s, the configuration for %s", p.Environment, conf.Environment))
 	case roster == nil:
 		return failWith(exitRefused, fmt.Errorf("%s names no roster: nobody's approval counts", configPath))
-	case p.Record == nil:
-		return failWith(exitRefused, errors.New("the direction of this plan was not signed: have its recorder sign it, and make the plan again"))
 	}
 	revoked, err := revokedBy(ctx, conf)
 	if err != nil {
