@@ -222,11 +222,11 @@ func newCustodyAccept(streams stdio) *cobra.Command {
 		Short: "Go on with a journal, or a folder of counters, that was restored from a backup",
 		Long: `Takes an older copy of a journal for the owner of its counters, or a copied or restored
 folder of counters for the one that it was, because the newer is lost. Two must have
-approved it: safemode approve --accept, with this very journal and folder. Their approvals
-are those by which the sweep then goes on. No counter is used twice: the high-water mark stays. What was sent after
-the copy was made is not in it and stays so; devices may have done it, so meters are
-read again before anything is concluded about them. Never do this while the newer
-journal can still be found.`,
+approved it: safemode approve --accept, with this very journal and folder. By their
+approvals the sweep then goes on. Never do this while the newer journal can be found.
+
+No counter is used twice: the high-water mark stays. What was sent after the copy was made
+is not in it. Devices may have done it: meters are read again before anything is concluded.`,
 		Example: `  safemode approve --accept --config safemode.yaml --plan plan --journal journal.db --cert alice.pem --key alice.key
   safemode custody accept --config safemode.yaml --plan plan --journal journal.db --by "A. Person"`,
 		Args: cobra.NoArgs,

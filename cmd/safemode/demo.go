@@ -34,13 +34,13 @@ func newDemo(io stdio) *cobra.Command {
 		Use:   "demo",
 		Short: "A whole directed sweep with nothing prepared",
 		Long: `Makes a test PKI, a fleet, a portfolio and a direction, starts the simulated DCC and
-its meters on loopback ports in this process, plans, sweeps, reports, and holds
-every claim of the report against the simulator's truth. Everything between the two
+its meters on loopback ports in this process, plans, sweeps, reports, and compares
+every claim of the report with the simulator's truth. Everything between the two
 sides is real: DUIS XML, XML signatures, GBCS, SMKI certificates, HTTP.
 
-Both sides hold to one clock. It stands still while anything is under way and jumps
-to what is next, so days pass in seconds, with the shipped settings, and what comes of
-it does not hang on how busy the machine is. --speed has it run on evenly instead, to
+Both sides share one clock. It stands still while anything is under way and jumps
+to what is next. So days pass in seconds, with the shipped settings, and the result
+does not depend on how busy the machine is. With --speed it runs on evenly instead, to
 watch; then some settings make room for a machine that is late, and are named.
 Latencies and the shares of troubled meters are assumptions.`,
 		Example: `  safemode demo

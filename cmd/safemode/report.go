@@ -39,7 +39,9 @@ lists every file and column.
 With an inventory (CSV with a column device_id) or a list of transfers it also writes
 what differs. The list of transfers is the one that a sweep takes (mpxn, effective_date,
 incoming_mpid, source, as_of), or names meters by device_id. transfers.csv says who has
-left, when and in which state, by that list, or else by the one that the sweep had. With a key it signs the pack; check that with
+left, when and in which state, by that list, or else by the one that the sweep had.
+
+With a key it signs the pack; check that with
   openssl dgst -sha256 -verify signer.pub.pem -signature SHA256SUMS.sig SHA256SUMS`,
 		Example: `  safemode report --journal journal.db --out report
   safemode report --journal journal.db --out report --transfers transferred.csv --sign-key srp.key`,

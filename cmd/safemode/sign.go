@@ -16,14 +16,15 @@ func newSign(std stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sign FILE --cert CERT.pem --key KEY.pem",
 		Short: "Sign a direction, a roster or a freeze statement, as the person who recorded it",
-		Long: `Signs a direction's, a roster's or a freeze statement's file as it is, and writes FILE.sig beside it: ECDSA
-on P-256 over SHA-256, the same as
+		Long: `Signs the file of a direction, a roster or a freeze statement as it is, and writes FILE.sig
+beside it: ECDSA on P-256 over SHA-256, the same as
 
   openssl dgst -sha256 -sign KEY.pem -out FILE.sig FILE
 
 A direction and a freeze statement (that the supplier's everyday adapter sends nothing
 under these identities: config/freeze.example.yaml) are signed by a recorder on the
-roster, the roster by the holder of the certificate that the configuration pins. A changed file must be signed again.`,
+roster, the roster by the holder of the certificate that the configuration pins. A
+changed file must be signed again.`,
 		Example: `  safemode sign direction.yaml --cert pki/staff/rita.pem --key pki/staff/rita.key`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -55,8 +55,8 @@ gives them. Meters of a generated fleet use energy, run out and send alerts, and
 consumers press, take emergency credit and top up, by habits that are assumptions too.
 Those of a fleet file stay as it says until they are commanded. --living has it the
 other way. --tls lets in only Users that show a certificate, and shows its own to their
-inbox: the certificates of the PKI folder's tls/ (see pki init). --speed runs the clocks of DCC, hubs and meters faster; a sweep
-against it needs the same speed in its configuration.`,
+inbox: the certificates of the PKI folder's tls/ (see pki init). --speed runs the clocks of
+DCC, hubs and meters faster; a sweep against it needs the same speed in its configuration.`,
 		Example: `  safemode sim --fleet fleet.csv --pki pki
   safemode sim --meters 1000 --seed 1 --pki pki --speed 60
   safemode sim --fleet fleet.csv --pki pki --tls`,
