@@ -18,7 +18,6 @@ import (
 	"safemode/devicesim/fleet"
 	"safemode/engine"
 	"safemode/engine/direction"
-	"safemode/engine/durable"
 	"safemode/engine/plan"
 	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
@@ -175,11 +174,7 @@ func signFile(path, base string) error {
 	if err != nil {
 		return failWith(exitFailed, err)
 	}
-	signature, err := direction.Sign(key, text)
-	if err != nil {
-		return failWith(exitFailed, err)
-	}
-	return writeFile(path+direction.SignatureSuffix, 0o600, durable.Bytes(signature))
+	return writeSignature(path, key, text)
 }
 
 // testApproval is a test approver's approval of a plan.

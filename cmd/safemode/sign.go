@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ecdsa"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -40,15 +41,10 @@ changed file must be signed again.`,
 			if err != nil {
 				return failWith(exitUsage, fmt.Errorf("%s: %w", args[0], err))
 			}
-			signature, err := direction.Sign(key, text)
-			if err != nil {
-				return failWith(exitFailed, err)
-			}
-			path := args[0] + direction.SignatureSuffix
-			if err := writeFile(path, 0o600, durable.Bytes(signature)); err != nil {
+			if err := writeSignature(args[0], key, text); err != nil {
 				return err
 			}
-			fmt.Fprintf(std.out, "%s: %s, signed by %s\n", path, what, cert.CommonName)
+			fmt.Fprintf(std.out, "%s: %s, signed by %s\n", args[0]+direction.SignatureSuffix, what, cert.CommonName)
 			if w := wayHere(std, config.Night{}); args[0] == w.Direction {
 				w.say(std, w.check())
 			}
@@ -57,6 +53,15 @@ changed file must be signed again.`,
 	}
 	addIdentityFlags(c, &certFile, &keyFile)
 	return c
+}
+
+// writeSignature signs a text and writes the signature beside its file.
+func writeSignature(path string, key *ecdsa.PrivateKey, text []byte) error {
+	signature, err := direction.Sign(key, text)
+	if err != nil {
+		return failWith(exitFailed, err)
+	}
+	return writeFile(path+direction.SignatureSuffix, 0o600, durable.Bytes(signature))
 }
 
 // describeRecord says in a few words what is signed. Only a whole direction, roster or
