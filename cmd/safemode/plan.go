@@ -296,22 +296,16 @@ func savePlan(p *plan.Plan, dir string) error {
 }
 
 func planLimits(l config.Limits) plan.Limits {
+	perSecond := func(r config.Rate) float64 { return r.PerSecond }
 	limits := plan.Limits{
-		User: l.User.PerSecond, Regions: map[servicerequests.Region]float64{},
-		Services: map[string]float64{}, Thresholds: map[string]plan.Threshold{},
-		OverThreshold: plan.Refuse,
+		User: l.User.PerSecond, Regions: each(l.Regions, perSecond), Services: each(l.Services, perSecond),
+		Thresholds: map[string]plan.Threshold{}, OverThreshold: plan.Refuse,
 	}
 	switch {
 	case l.IgnoreAnomalyThresholds:
 		limits.OverThreshold = plan.Exceed
 	case l.PaceToFit:
 		limits.OverThreshold = plan.Pace
-	}
-	for region, rate := range l.Regions {
-		limits.Regions[region] = rate.PerSecond
-	}
-	for service, rate := range l.Services {
-		limits.Services[service] = rate.PerSecond
 	}
 	for service, t := range l.AnomalyThresholds {
 		limits.Thresholds[service.SRV()] = plan.Threshold{

@@ -51,7 +51,7 @@ func engineOptions(c *config.Config, p *plan.Plan, journalPath string, log *zap.
 		Commits: journal.Options{Linger: c.Journal.Linger, BatchLimit: c.Journal.BatchLimit, Lease: c.Journal.Lease},
 
 		AcceptOneServer: c.Journal.AcceptOneServer,
-		Thresholds:      thresholdsOf(c.Limits.AnomalyThresholds),
+		Thresholds:      each(c.Limits.AnomalyThresholds, func(t config.Threshold) sweep.Threshold { return sweep.Threshold(t) }),
 		Tripwires: sweep.Tripwires{
 			Unregistered: sweep.Tripwire(c.Tripwires.Unregistered), Unverified: sweep.Tripwire(c.Tripwires.Unverified),
 		},
@@ -165,12 +165,13 @@ func policyOf(c *config.Config) ledger.Policy {
 	}
 }
 
-func thresholdsOf(all map[servicerequests.Service]config.Threshold) map[servicerequests.Service]sweep.Threshold {
-	thresholds := map[servicerequests.Service]sweep.Threshold{}
-	for service, t := range all {
-		thresholds[service] = sweep.Threshold(t)
+// each is a map with each value made into another.
+func each[K comparable, V, W any](m map[K]V, make func(V) W) map[K]W {
+	made := map[K]W{}
+	for k, v := range m {
+		made[k] = make(v)
 	}
-	return thresholds
+	return made
 }
 
 func perFuel[T any](electricity, gas T) ledger.PerFuel[T] {
@@ -180,19 +181,12 @@ func perFuel[T any](electricity, gas T) ledger.PerFuel[T] {
 // limitsOf gives the pacer its limits. A region or service without one of its own
 // is bounded by the others only.
 func limitsOf(l config.Limits) pacer.Limits {
-	limits := pacer.Limits{
-		User:    pacer.Limit(l.User),
-		Region:  map[servicerequests.Region]pacer.Limit{},
-		Service: map[string]pacer.Limit{},
-	}
+	limit := func(r config.Rate) pacer.Limit { return pacer.Limit(r) }
+	limits := pacer.Limits{User: pacer.Limit(l.User), Region: each(l.Regions, limit), Service: each(l.Services, limit)}
 	for _, service := range record.Endpoints {
-		limits.Service[service.String()] = pacer.Unlimited()
-	}
-	for name, rate := range l.Services {
-		limits.Service[name] = pacer.Limit(rate)
-	}
-	for region, rate := range l.Regions {
-		limits.Region[region] = pacer.Limit(rate)
+		if _, limited := l.Services[service.String()]; !limited {
+			limits.Service[service.String()] = pacer.Unlimited()
+		}
 	}
 	if !l.IgnoreAnomalyThresholds {
 		limits.SRV = map[string]pacer.Budget{}
