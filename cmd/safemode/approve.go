@@ -95,7 +95,7 @@ up or have expired.`,
 			terms := termsOf(p, who, now, valid)
 			terms.Purpose, terms.Subject, terms.Resumes = on.Purpose, on.Subject, resumes
 			showTerms(io, p, &terms, on.stop)
-			doubts := p.Doubts(laterOf(now, p.StartsAt))
+			doubts := p.Doubts(now)
 			for _, doubt := range doubts {
 				fmt.Fprintf(io.err, "WARNING: %s\n", doubt)
 			}
@@ -268,7 +268,7 @@ func occasionOf(ctx context.Context, p *plan.Plan, journalPath, configPath strin
 func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop authority.Stop) {
 	say := func(format string, args ...any) { fmt.Fprintf(io.err, format+"\n", args...) }
 	say("%d meters (%d electricity, %d gas) in %d homes; %d rows rejected, and %d SMETS1 meters that are sent nothing; %d of the meters suppressed",
-		p.Counts.Targets, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected-p.Counts.SMETS1, p.Counts.SMETS1, suppressedIn(p))
+		p.Counts.Targets, p.Counts.Electricity, p.Counts.Gas, p.Counts.Homes, p.Counts.Rejected-p.Counts.SMETS1, p.Counts.SMETS1, p.Counts.Suppressed)
 	var srvs []string
 	for srv, n := range p.Estimate.Requests {
 		srvs = append(srvs, fmt.Sprintf("%s: %d", srv, n))
@@ -309,15 +309,6 @@ func showTerms(io stdio, p *plan.Plan, t *direction.Terms, stop authority.Stop) 
 	for row := range slices.Chunk([]byte(t.PlanSHA256), 32) {
 		say("  %s %s %s %s", row[:8], row[8:16], row[16:24], row[24:])
 	}
-}
-
-func suppressedIn(p *plan.Plan) (n int) {
-	for i := range p.Targets {
-		if p.Targets[i].Suppressed {
-			n++
-		}
-	}
-	return n
 }
 
 // confirmBy has a person type a sweep's id.

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -140,15 +139,10 @@ func (o *operations) base() (string, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Port() == "" || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
 		return "", failWith(exitUsage, fmt.Errorf("--operations %q: want host:port or https://host:port", o.address))
 	}
-	if u.Scheme == "http" && o.tokenFile != "" && !isLoopback(u.Hostname()) {
+	if u.Scheme == "http" && o.tokenFile != "" && !config.OnThisMachine(u.Hostname()) {
 		return "", failWith(exitUsage, fmt.Errorf("--operations %q: a token goes to another machine by https only", o.address))
 	}
 	return u.Scheme + "://" + u.Host, nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // client trusts who --ca names. It follows no redirect: the token is for one address.

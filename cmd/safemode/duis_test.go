@@ -224,7 +224,7 @@ func TestDUISSignRefuses(t *testing.T) {
 		"no XML":          {exitUsage, "", "DF09"},
 		"nothing":         {exitUsage, "", ""},
 		"a document type": {exitUsage, "", "<!DOCTYPE a>" + arm},
-		"too long":        {exitUsage, "longer than", arm + strings.Repeat(" ", documentLimit)},
+		"too long":        {exitUsage, "too long", arm + strings.Repeat(" ", documentLimit)},
 	} {
 		t.Run(name, func(t *testing.T) { refuses(t, c.code, c.reason, c.document, good...) })
 	}

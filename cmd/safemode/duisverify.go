@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/ecdsa"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"time"
@@ -104,7 +105,7 @@ type provenHeader struct {
 
 // headerOf reads the header from the proven bytes.
 func headerOf(p xmldsig.Proven) (provenHeader, error) {
-	h := provenHeader{Issuer: p.KeyRef.Issuer, Serial: p.KeyRef.Serial, SHA256: sha256Hex(p.Document)}
+	h := provenHeader{Issuer: p.KeyRef.Issuer, Serial: p.KeyRef.Serial, SHA256: fmt.Sprintf("%x", sha256.Sum256(p.Document))}
 	tree, err := xmltree.Parse(p.Document)
 	if err == nil {
 		switch h.Document = strings.ToLower(tree.Root().Local()); h.Document {

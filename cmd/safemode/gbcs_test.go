@@ -283,7 +283,7 @@ func TestGBCSDecodeFaults(t *testing.T) {
 	if r.code != exitFailed || !strings.Contains(r.out, `"error":`) || r.err == "" {
 		t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
 	}
-	refuses(t, exitUsage, "longer than", strings.Repeat(" ", messageLimit+1), "gbcs", "decode", "-")
+	refuses(t, exitUsage, "standard input: too long", strings.Repeat(" ", messageLimit+1), "gbcs", "decode", "-")
 }
 
 func TestGBCSVerifyVectors(t *testing.T) {

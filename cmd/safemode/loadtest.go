@@ -38,8 +38,6 @@ type loadFlags struct {
 	out, compare                 string
 }
 
-const inboxPath = "/smartdcc/duis"
-
 func newLoadTest(io stdio) *cobra.Command {
 	var l loadFlags
 	c := &cobra.Command{
@@ -84,7 +82,7 @@ Exit codes: 0 passed; 4 it ran, and a threshold does not hold; 3 refused.`,
 	f.StringVar(&l.url, "url", "", "address of the system's services; loopback only (default http://"+defaultDUIS+", with --tls https)")
 	f.StringVar(&l.smkiURL, "smki-url", "", "address of its SMKI service; loopback only (default http://"+defaultSMKI+", with --tls https)")
 	f.BoolVar(&l.mutual, "tls", false, "mutual TLS with the system, both ways")
-	f.StringVar(&l.inbox, "inbox", "127.0.0.1:8089", "address to take answers at, under "+inboxPath)
+	f.StringVar(&l.inbox, "inbox", "127.0.0.1:8089", "address to take answers at, under "+inbox.Path)
 	f.StringVar(&l.pkiDir, "pki", "", "PKI folder of pki init")
 	f.StringVar(&l.portfolio, "portfolio", "", "portfolio of the meters to ask; electricity's are")
 	f.StringVar(&l.custody, "custody", "loadtest-custody", "folder of the test's counters; made if it is not there")
@@ -233,7 +231,7 @@ func (l *loadFlags) open(ctx context.Context, io stdio, log *zap.Logger, p loadO
 	}
 	test, err := engine.OpenLoadTest(ctx, engine.LoadOptions{
 		Identity: engine.TestIdentity(folder), DCC: dcc,
-		CustodyDir: l.custody, Inbox: in, InboxPath: inboxPath,
+		CustodyDir: l.custody, Inbox: in, InboxPath: inbox.Path,
 		Test: loadtest.Options{
 			Services: p.services, Targets: targets, Wait: l.wait, Workers: l.workers,
 			Progress: func(p loadtest.Progress) { fmt.Fprintln(io.err, loadProgress(p)) },

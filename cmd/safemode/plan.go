@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/rand"
 	"encoding/hex"
@@ -8,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"time"
@@ -79,7 +79,7 @@ counters that the configuration names: it is swept with these and with no others
 					SHA256 string   `json:"plan_sha256"`
 					Doubts []string `json:"doubts,omitempty"` // why it cannot be carried out as it stands
 					plan.Header
-				}{p.SHA256, p.Doubts(laterOf(time.Now(), p.StartsAt)), p.Header})
+				}{p.SHA256, p.Doubts(time.Now()), p.Header})
 			} else {
 				err = printPlan(io, p, s, suppressed)
 			}
@@ -273,14 +273,11 @@ func (p preparer) signatory(conf *config.Config, roster *direction.Roster) (s di
 	if roster != nil || conf.Environment == config.Live {
 		return s, nil, failWith(exitUsage, errors.New("who prepares a plan signs it: name their certificate and key by --cert and --key"))
 	}
-	if p.name == "" {
-		u, err := user.Current()
-		if err != nil {
-			return s, nil, failWith(exitUsage, fmt.Errorf("--prepared-by is needed: %w", err))
-		}
-		p.name = u.Username
+	s.Name = cmp.Or(p.name, claimant())
+	if err := record.CheckName(s.Name); err != nil {
+		return s, nil, failWith(exitUsage, fmt.Errorf("--prepared-by: %w", err))
 	}
-	return direction.Signatory{Name: p.name}, nil, failWith(exitUsage, record.CheckName(p.name))
+	return s, nil, nil
 }
 
 // savePlan writes a plan into a folder, which it makes if there is none. It never
@@ -361,20 +358,12 @@ func printPlan(io stdio, p *plan.Plan, s *plan.Schedule, suppressed string) erro
 	for _, limit := range p.Estimate.Closed {
 		fmt.Fprintf(io.out, "  CLOSED: %s is 0, the plan cannot finish\n", limit)
 	}
-	for _, doubt := range p.Doubts(laterOf(time.Now(), p.StartsAt)) {
+	for _, doubt := range p.Doubts(time.Now()) {
 		fmt.Fprintf(io.out, "  WARNING: %s\n", doubt)
 	}
 	printWaves(io.out, p, s)
 	printCurves(io.out, p, s)
 	return nil
-}
-
-// laterOf is the later of two instants: a plan begins when it is to, or now.
-func laterOf(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // delayOf tells the PMA's decision under which the certificates may be used; empty where

@@ -373,7 +373,7 @@ func (f *preflight) forecast() {
 		f.hold("suppress_file "+conf.SuppressFile, said, err, "")
 	}
 	var doubts []error
-	for _, doubt := range p.Doubts(laterOf(time.Now(), p.StartsAt)) {
+	for _, doubt := range p.Doubts(time.Now()) {
 		doubts = append(doubts, errors.New(doubt))
 	}
 	f.hold("time", fmt.Sprintf("%s at the limits, and the direction ends %s", p.Estimate.Range(), p.Direction.NotAfter.Format(time.RFC3339)), errors.Join(doubts...),

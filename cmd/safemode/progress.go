@@ -90,7 +90,7 @@ func printStatus(w io.Writer, s record.Status) error {
 	for _, fuel := range slices.Sorted(maps.Keys(s.FirstContact)) {
 		fmt.Fprintf(out, "first contact\t%s\n", firstContact(fuel, s.FirstContact[fuel]))
 	}
-	fmt.Fprintf(out, "blast radius\t%s\n", blastRadius(s.BlastRadius))
+	fmt.Fprintf(out, "blast radius\t%v\n", s.BlastRadius)
 	for _, h := range s.Holds {
 		fmt.Fprintf(out, "%s\t%s by %s at %s: %s\n", h.Scope, past[h.Action], h.By, h.Since.UTC().Format(time.RFC3339), cmp.Or(h.Reason, "no reason given"))
 	}
@@ -121,14 +121,6 @@ func firstContact(fuel string, c record.Contact) string {
 		text += ", the last at " + c.LastAt.UTC().Format(time.RFC3339)
 	}
 	return text
-}
-
-// blastRadius says how much was at stake at once, against what the waves allow.
-func blastRadius(b record.BlastRadius) string {
-	if b.Homes == 0 {
-		return "no home was given a command"
-	}
-	return fmt.Sprintf("at most %d homes (%d meters) were between a command and its confirmation at once; the waves allowed commands to %d meters by then", b.Homes, b.Meters, b.Cap)
 }
 
 var past = map[string]string{"pause": "paused", "stop": "stopped"}

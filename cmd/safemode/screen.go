@@ -323,7 +323,7 @@ func waveLines(st *record.Status, width int) (lines []string) {
 		}
 		lines = append(lines, flow(width, pieces...)...)
 	}
-	return append(lines, wrapped("Blast radius: "+blastRadius(st.BlastRadius), width)...)
+	return append(lines, wrapped("Blast radius: "+st.BlastRadius.String(), width)...)
 }
 
 func regionLines(st *record.Status) []string {
