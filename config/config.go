@@ -69,8 +69,8 @@ type Transfers struct {
 	Margin time.Duration `koanf:"margin"` // how long before its day a home is left alone
 }
 
-// Roster says who may record directions, approve and operate: a file, signed by
-// the holder of a certificate that is pinned here. Required in live.
+// Roster is the file that says who may record directions, approve and operate. The holder
+// of the certificate that is pinned here signs it. Required in live.
 type Roster struct {
 	File     string `koanf:"file"`      // its signature is beside it, with .sig added to the name
 	SignedBy string `koanf:"signed_by"` // PEM file
@@ -104,7 +104,7 @@ type Waves struct {
 	Canary int     `koanf:"canary"` // meters of the first wave; 0: one wave of all
 	Growth float64 `koanf:"growth"` // each wave is so many times the one before
 	// Settled is the share of a wave's electricity meters that must have verdicts, or be in
-	// long retries, before it soaks. Of a wave of gas alone it is the gas meters'.
+	// long retries, before it soaks. In a wave of gas only it is the share of gas meters.
 	Settled float64              `koanf:"settled"`
 	Soak    time.Duration        `koanf:"soak"`   // after the canary
 	Settle  time.Duration        `koanf:"settle"` // after each further wave
@@ -126,7 +126,7 @@ type WindowEnds struct {
 	Latest   time.Duration `koanf:"latest"`
 }
 
-// DCC is where requests go, and whom to believe.
+// DCC has the DCC's addresses and the certificates that it may sign with.
 type DCC struct {
 	URL     string              `koanf:"url"` // without the services' paths
 	SMKIURL string              `koanf:"smki_url"`
@@ -136,12 +136,12 @@ type DCC struct {
 	// ClockApart is how far its clock and this machine's may be apart at a start.
 	ClockApart time.Duration `koanf:"clock_apart"`
 
-	// PEM files. What is signed by nothing in these lists is not believed.
+	// PEM files. A message that no certificate of these lists has signed is not accepted.
 	TransformCertificates  []string `koanf:"transform_certificates"`
 	XMLSigningCertificates []string `koanf:"xml_signing_certificates"`
 	Authorities            []string `koanf:"authorities"` // the SMKI's roots and issuers
 
-	// S1SPCertificates are those of SMETS1 Service Providers, whose messages are then
+	// S1SPCertificates are those of SMETS1 Service Providers: their messages are then
 	// proven as well. Nothing rests on them.
 	S1SPCertificates []string `koanf:"s1sp_certificates"`
 }
@@ -150,7 +150,7 @@ type DCC struct {
 type TLS struct {
 	Certificate string `koanf:"certificate"`
 	Key         string `koanf:"key"`
-	Authorities string `koanf:"authorities"` // who may vouch for the DCC's server
+	Authorities string `koanf:"authorities"` // that may issue the certificate of the DCC's server
 }
 
 // Identity is one EUI of the failed supplier and the PKI folder with its keys.
@@ -190,7 +190,7 @@ type Inbox struct {
 type InboxTLS struct {
 	Certificate  string   `koanf:"certificate"` // PEM file of this server, with what it needs to chain
 	Key          string   `koanf:"key"`
-	Authorities  string   `koanf:"authorities"`   // who may vouch for the DCC's client certificate
+	Authorities  string   `koanf:"authorities"`   // that may issue the DCC's client certificate
 	AllowedNames []string `koanf:"allowed_names"` // DNS names or common names of clients
 }
 
@@ -228,11 +228,11 @@ type Operations struct {
 	// needs TokenFile or PeopleFile: somebody must be able to give orders.
 	LookTokenFile string `koanf:"look_token_file"`
 
-	// PeopleFile names who may look and who may give orders, each by a token of their
-	// own. Required in live.
+	// PeopleFile names the people who may look and who may give orders, each with a token
+	// of their own. Required in live.
 	PeopleFile string `koanf:"people_file"`
-	// Redact keeps device ids, MPxNs, Request IDs and messages out of the page for whoever
-	// may not give orders; where no people are named, for everybody.
+	// Redact hides device ids, MPxNs, Request IDs and messages on the page from readers who
+	// may not give orders; if no people are named, from everybody.
 	Redact bool `koanf:"redact"`
 	// DeadMan pauses the sweep when no operator has renewed for so long. 0: never.
 	DeadMan time.Duration `koanf:"dead_man"`
@@ -249,7 +249,7 @@ type Journal struct {
 	Linger          time.Duration `koanf:"linger"`
 	BatchLimit      int           `koanf:"batch_limit"`
 	Lease           time.Duration `koanf:"lease"`             // of a journal in a database; real time
-	AcceptOneServer bool          `koanf:"accept_one_server"` // whose commits wait for no second server
+	AcceptOneServer bool          `koanf:"accept_one_server"` // accepts a database that does not wait for a second server
 	CheckpointKey   string        `koanf:"checkpoint_key"`    // file of journal key; empty: no checkpoints
 	CheckpointEvery time.Duration `koanf:"checkpoint_every"`  // real time
 }
@@ -294,7 +294,7 @@ type Limits struct {
 // Tripwires halt a sweep by what answers together mean.
 type Tripwires struct {
 	Unregistered Tripwire `koanf:"unregistered"` // E4 of so many homes
-	Unverified   Tripwire `koanf:"unverified"`   // messages of the DCC that are not believed
+	Unverified   Tripwire `koanf:"unverified"`   // messages of the DCC that cannot be proven
 }
 
 // Tripwire trips when of the last Window answers at least Minimum, and at least Ratio
@@ -332,8 +332,8 @@ type Policy struct {
 	ArmFreshnessGas         time.Duration `koanf:"arm_freshness_gas"`
 	ResponseWaitElectricity time.Duration `koanf:"response_wait_electricity"`
 	ResponseWaitGas         time.Duration `koanf:"response_wait_gas"`
-	// Of a home that may be dark and can be reached: how long an answer is waited for, and
-	// when it is asked again. 0: as of any other.
+	// For a home that may be dark and can be reached: how long the sweep waits for an answer,
+	// and when it asks again. 0: as for any other.
 	DarkWaitElectricity time.Duration `koanf:"dark_wait_electricity"`
 	DarkWaitGas         time.Duration `koanf:"dark_wait_gas"`
 	DarkAgain           time.Duration `koanf:"dark_again"`
@@ -358,11 +358,11 @@ type Policy struct {
 	RereadAfter      time.Duration `koanf:"reread_after"`
 	RereadShare      float64       `koanf:"reread_share"`
 
-	// What the order of hours at risk is reckoned with.
+	// Values for the order of hours at risk.
 	DailySpend   servicerequests.Millipence `koanf:"daily_spend"`
 	AtRiskWithin time.Duration              `koanf:"at_risk_within"`
-	// ActWithin has a home go before its wave that is cut off so soon. What is dark, or has
-	// told that its credit is at an end, does so in any case.
+	// ActWithin: a home that will be cut off within this time gets commands before its wave.
+	// A home that is dark, or has an alert that its credit has run out, does so in any case.
 	ActWithin time.Duration `koanf:"act_within"`
 }
 
@@ -382,7 +382,7 @@ type Breaker struct {
 }
 
 // Default returns the configuration before any file was read. It is not valid:
-// who is acting, for whom, and where is for the file to say.
+// the file must say who acts, for whom, and where.
 func Default() Config {
 	return Config{
 		DCC:              DCC{EUI: 0x90B3D51F30000002, Timeout: 10 * time.Second, ClockApart: 30 * time.Second},

@@ -9,10 +9,10 @@ import (
 // NightFile is the name of the file that Night is in.
 const NightFile = "night.yaml"
 
-// Night names the things of one night's folder, so that each command can name the next one
-// with the files that it takes. Nothing is decided by it: a command does what its own flags
-// say. Paths are relative to the folder. What is empty is written in capitals, for the
-// reader to fill in.
+// Night names the files of one night's folder, so that each command can print the next one
+// with its files. It decides nothing: a command does what its own flags say. Paths are
+// relative to the folder. An empty one is written as a word in capitals, for the reader to
+// replace.
 type Night struct {
 	Config    string   `koanf:"config"`
 	Direction string   `koanf:"direction"`

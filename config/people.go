@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// People is who may look at a running sweep, and who may give it orders.
+// People are those who may look at a running sweep, and those who may give it orders.
 type People struct {
 	People []Person `koanf:"people"`
 }

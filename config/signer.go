@@ -20,7 +20,7 @@ type Signer struct {
 	PKCS11      PKCS11           `koanf:"pkcs11"` // required where a key is named by a URI
 
 	Listen string   `koanf:"listen"` // path of a unix socket, or host:port with TLS
-	Users  []int    `koanf:"users"`  // whose processes may ask over the socket; empty: the signer's own user
+	Users  []int    `koanf:"users"`  // users with processes that may ask over the socket; empty: the signer's own user
 	TLS    InboxTLS `koanf:"tls"`
 
 	Folder      string              `koanf:"folder"` // of its log and its freeze
@@ -209,8 +209,8 @@ func (c *Signer) ValidateService() error {
 	return errors.Join(f...)
 }
 
-// key checks the URI of a key, and says whether there is one. What it says of module and
-// token must be what is opened.
+// key checks the URI of a key, and says whether there is one. Module and token in it must be
+// those that are opened.
 func (f *faults) key(path, text string, p PKCS11) bool {
 	if text == "" {
 		return false

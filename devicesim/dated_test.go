@@ -1,6 +1,7 @@
 package devicesim_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"testing"
@@ -287,9 +288,10 @@ func TestPrepayValues(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		values, err := gbcs.OpenPrepayValues(message.Header, gbcs.EncryptionKey(u.secret(public), message.Header), answer.Ciphertext)
-		if err != nil || values.MeterBalance != m.Balance || values.AccumulatedDebt != m.Debt {
-			t.Errorf("%s: %+v, %v; the balance is %s and the debt %s", device, values, err, m.Balance, m.Debt)
+		values := gbcs.PrepayValues{MeterBalance: m.Balance, AccumulatedDebt: m.Debt}
+		sealed, err := gbcs.SealPrepayValues(message.Header, gbcs.EncryptionKey(u.secret(public), message.Header), values)
+		if err != nil || !bytes.Equal(sealed, answer.Ciphertext) {
+			t.Errorf("%s: %x, %v; want %x: a balance of %s and a debt of %s", device, answer.Ciphertext, err, sealed, m.Balance, m.Debt)
 		}
 	}
 }

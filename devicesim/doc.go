@@ -1,10 +1,10 @@
-// Package devicesim is a simulated DCC with its meters behind it, as a server:
-// what a User meets on the other end of the line, without a line.
+// Package devicesim is a simulated DCC with its meters, as a server: it answers a User as
+// the real DCC would.
 //
-// It owns the wiring: the DCC's services (package dcc), the SMKI service
+// It connects the parts: the DCC's services (package dcc), the SMKI service
 // (smkiservice), communications hubs (hub), meters (fleet, meter, devicepki),
-// faults (fault), the way to the User's inbox (delivery) and the control API.
-// Whoever tests an engine talks to it over HTTP only; the methods of
+// faults (fault), the delivery to the User's inbox (delivery) and the control API.
+// An engine under test talks to it over HTTP only; the methods of
 // [Simulator] are for judging afterwards.
 //
 // It refuses keys that are not of a test PKI, so that no production key ever
@@ -19,19 +19,19 @@
 //	GET  /sim/v1/summary               [Summary]
 //	POST /sim/v1/faults                a profile file in YAML, or with ?profile=NAME one
 //	                                   of the ready ones; it holds from now on; 204
-//	GET  /sim/v1/quarantine            what anomaly detection holds back, a list of
+//	GET  /sim/v1/quarantine            what anomaly detection has quarantined, a list of
 //	                                   {quarantine_event_ref, request_id, srv, since}
-//	POST /sim/v1/quarantine/{ref}/release  sends it on its way; 204, or 404 if nothing is held
+//	POST /sim/v1/quarantine/{ref}/release  sends it on; 204, or 404 if nothing has this reference
 //	POST /sim/v1/quarantine/{ref}/delete   drops it; likewise
 //	GET  /metrics                      Prometheus
 //
 // # What engine and simulator assume alike
 //
-// Both are of one house, so a mistake about the DCC that both make shows in no rehearsal.
-// Outside judges hold most of the wire to the truth: the DCC's test data and schemas, its
-// signing tool and libraries (benchmarks/boxed), xmlsec1, xmllint, openssl. What none of
-// them judges is below, with how a real DCC could show it, and the switch for the other
-// answer where there is one. "probe" is safemode preflight --probe.
+// The same people wrote both, so no rehearsal shows a mistake about the DCC that both share.
+// Outside judges check most of the wire formats: the DCC's test data and schemas, its
+// signing tool and libraries (benchmarks/boxed), xmlsec1, xmllint, openssl. The table has the
+// assumptions that none of them judges, how a real DCC could show each, and the setting that
+// makes the simulator do otherwise, if there is one. "probe" is safemode preflight --probe.
 //
 //	the assumption                            shown by                    switch
 //	a delivery is answered 204; after 4xx     two deliveries to an inbox  none

@@ -96,8 +96,9 @@ func TestThresholdPeriod(t *testing.T) {
 	u.answer(u.read(servicerequests.ReadSupplyStatus, m.Device))
 	u.pass(time.Hour)
 	u.answer(u.read(servicerequests.ReadSupplyStatus, m.Device))
-	if n := len(u.sim.Quarantine()); n != 0 {
-		t.Errorf("%d held back", n)
+	var held []dcc.Quarantined
+	if u.control("GET", "/sim/v1/quarantine", "", &held); len(held) != 0 {
+		t.Errorf("%d held back", len(held))
 	}
 }
 

@@ -386,9 +386,6 @@ func (s *Simulator) unasked(m *fleet.Meter, alerts []dcc.Alert) bool {
 	return true
 }
 
-// Quarantine lists what anomaly detection holds back.
-func (s *Simulator) Quarantine() []dcc.Quarantined { return s.dcc.Quarantine() }
-
 // Summary counts what has happened so far.
 func (s *Simulator) Summary() Summary {
 	summary := Summary{

@@ -15,23 +15,22 @@ import (
 	"safemode/servicerequests"
 )
 
-// Accepted is what became of one originator's counters in [AcceptJournal].
+// Accepted says what [AcceptJournal] did with one originator's counters.
 type Accepted struct {
 	Originator servicerequests.EUI `json:"originator"`
 	Missing    uint64              `json:"missing_records"` // at least, at the end of the journal
-	HighWater  uint64              `json:"high_water"`      // counting goes on over it
+	HighWater  uint64              `json:"high_water"`      // counting goes on above it
 }
 
-// Acceptance is what [AcceptJournal] goes by: the evidence of a start, for which these
-// fields of [Options] are enough: Plan, Roster, Approvals, ApprovalsAtMost, CustodyDir,
-// Journal, Revoked and DCC.Authorities.
+// Acceptance is the evidence for [AcceptJournal]. These fields of [Options] are enough: Plan,
+// Roster, Approvals, ApprovalsAtMost, CustodyDir, Journal, Revoked and DCC.Authorities.
 type Acceptance struct {
 	Options
-	By string // who takes it; it is written into the journal
+	By string // who accepts it; the journal records the name
 }
 
-// Acceptable names what an acceptance takes, as two must have approved it: the journal as
-// far as it has come, and the custody's book as the file that it is. It changes nothing.
+// Acceptable names what would be accepted, as two people must approve it: the journal up to
+// its last record, and the file of the custody's book. It changes nothing.
 func Acceptable(custodyDir string, j *journal.Journal) (subject string, _ error) {
 	files, err := j.Files(custodyDir)
 	if err != nil {
@@ -44,14 +43,13 @@ func Acceptable(custodyDir string, j *journal.Journal) (subject string, _ error)
 	return authority.AcceptanceSubject(j.Tip().Seq, j.Tip().Hash, book.Inode()), nil
 }
 
-// AcceptJournal takes a journal that was restored from a backup for the owner of its
-// counters, and a folder of counters that was copied or restored for the one that it was.
-// Two must have approved that very act; the next start goes by their approvals, too. What
-// was signed since the backup is not known: a critical request of
-// which the journal has the first half alone may have been signed to its end, so it is
-// given up as in doubt and never signed under its counter again; and a record says that
-// all readings so far prove nothing any more. It touches only the counters of this
-// journal. Errors wrap [ErrRefused], or are those of [custody.Accept] and [journal.Open].
+// AcceptJournal accepts a journal that was restored from a backup as the owner of its
+// counters, and a folder of counters that was copied or restored as the original. Two people
+// must have approved exactly that. The next start uses their approvals, too. Nobody knows what
+// was signed since the backup. If the journal has only the first half of a critical request,
+// the second may have been signed: so the request is given up as in doubt, and nothing is
+// signed under its counter again. A record says that all readings so far prove nothing any
+// more. AcceptJournal changes only the counters of this journal. Errors wrap [ErrRefused], or are those of [custody.Accept] and [journal.Open].
 func AcceptJournal(ctx context.Context, a Acceptance) (accepted []Accepted, err error) {
 	if err := record.CheckName(a.By); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
@@ -118,7 +116,7 @@ func AcceptJournal(ctx context.Context, a Acceptance) (accepted []Accepted, err 
 		}
 		accepted = append(accepted, Accepted{m.Originator, missing, m.HighWater})
 	}
-	// Last, so that what was begun and cut off is refused as before.
+	// This comes last, so that an acceptance that was cut off leaves the journal refused as before.
 	seq, hash := owner{j}.Position()
 	_, err = book.Append(custody.Entry{
 		Act: custody.Accepted, Plan: a.Plan.SHA256, Journal: j.ID(), Records: seq, Hash: hash, Inode: book.Inode(),
@@ -127,7 +125,7 @@ func AcceptJournal(ctx context.Context, a Acceptance) (accepted []Accepted, err 
 	return accepted, err
 }
 
-// half is what a restored journal knows only half of.
+// half is a critical request of which a restored journal has only the first half.
 type half struct {
 	outcomes []record.Record
 	last     time.Time

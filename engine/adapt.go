@@ -24,8 +24,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// limits are those at the socket: User, region, endpoint and the DCC's anomaly detection
-// thresholds, taken together.
+// limits are checked at the socket, all together: User, region, endpoint and the DCC's
+// anomaly detection thresholds.
 type limits struct {
 	mu    sync.Mutex
 	pacer *pacer.Pacer
@@ -93,15 +93,14 @@ func keysOf(p exchange.Place) [4]pacer.Key {
 
 func budgetOf(p exchange.Place) pacer.Key { return pacer.SRV(p.Originator, p.Service.SRV(), p.Signed) }
 
-// alarmed is the journal with a bell: it counts what was refused, as it is
-// recorded.
+// alarmed is the journal with counters: it counts refusals as they are recorded.
 type alarmed struct {
 	*journal.Journal
 	refused *prometheus.CounterVec // class
-	heed    func(*record.Record)   // is told of each record before it is written
+	heed    func(*record.Record)   // gets each record before it is written
 }
 
-// owner is the journal as the counters know it.
+// owner shows the journal to the counters.
 type owner struct{ *journal.Journal }
 
 // Position is the end of what is durable.
@@ -110,8 +109,8 @@ func (o owner) Position() (seq uint64, hash [32]byte) {
 	return tip.Seq, tip.Hash
 }
 
-// classStranger is the class of what has no record: no key of the DCC has signed
-// it, so any stranger may have sent it.
+// classStranger is the class of messages without a record: no key of the DCC has signed
+// them, so any stranger may have sent them.
 const classStranger = "stranger"
 
 func newAlarmed(j *journal.Journal, heed func(*record.Record), registerer prometheus.Registerer) alarmed {
@@ -158,7 +157,7 @@ func (a alarmed) Keep(at time.Time, rows []record.StateRow) {
 	passing("after keep")
 }
 
-// told counts refusals, and has the custody heed halts.
+// told counts refusals, and has the custody record halts.
 func (a alarmed) told(records []record.Record) {
 	for i := range records {
 		if records[i].Kind == record.Refused {
@@ -168,7 +167,7 @@ func (a alarmed) told(records []record.Record) {
 	}
 }
 
-// stranger counts a message at the inbox that nobody vouches for.
+// stranger counts a message at the inbox that no key of the DCC has signed.
 func (a alarmed) stranger() { a.refused.WithLabelValues(classStranger).Inc() }
 
 // counted gives the sweep its counters.
@@ -182,7 +181,7 @@ func (c counted) Next() (uint64, error) {
 	return n, err
 }
 
-// posted is the way to the DCC.
+// posted sends to the DCC.
 type posted struct{ *gateway.Gateway }
 
 // Post sends signed bytes.
@@ -200,8 +199,8 @@ func (g guarded) Allow(service record.Endpoint, region servicerequests.Region) (
 	return g.breaker.Allow(breaker.Key{Service: service.String(), Region: region})
 }
 
-// withExclusions keeps the circuits to what says something about the service:
-// throttling and rejections are its answers, not its failures.
+// withExclusions has the circuits ignore throttling and rejections: they are answers of the
+// service, and no failures of it.
 func withExclusions(o breaker.Options) breaker.Options {
 	o.Excluded = func(err error) bool {
 		var throttled *gateway.ThrottledError
@@ -216,7 +215,7 @@ type watched struct{ *Engine }
 // Status returns the engine's status as a value to encode.
 func (w watched) Status() any { return w.Engine.Status() }
 
-// Order carries out what a person orders.
+// Order carries out a person's order.
 func (w watched) Order(ctx context.Context, o console.Order) error {
 	if o.Action == record.OrderHandover && !o.Nobody {
 		if err := w.checkStandby(ctx); err != nil {
@@ -234,7 +233,7 @@ func (w watched) Order(ctx context.Context, o console.Order) error {
 	return err
 }
 
-// checkStandby refuses a handover to nobody.
+// checkStandby refuses a handover if no engine stands by.
 func (e *Engine) checkStandby(ctx context.Context) error {
 	all, err := e.journal.Standby(ctx)
 	if err == nil && len(all) == 0 {
@@ -263,15 +262,15 @@ func (e *Engine) registerGates() {
 	}
 }
 
-// seedOf is a plan's own seed for what is drawn by chance.
+// seedOf is a plan's own seed for random choices.
 func seedOf(p *plan.Plan) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(p.SHA256))
 	return h.Sum64()
 }
 
-// covered is what the direction covers, worked out once: it is asked at every look at a
-// meter, and a refusal would be put into words each time.
+// covered has the services that the direction covers, computed once: they are needed whenever
+// a meter is looked at, and each refusal would build an error text.
 func covered(d *direction.Direction) func(servicerequests.Service, servicerequests.DeviceType) bool {
 	type pair struct {
 		service servicerequests.Service

@@ -23,7 +23,7 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// checkRehearsal keeps what only a rehearsal may do to rehearsals.
+// checkRehearsal refuses options of a rehearsal in any other sweep.
 func checkRehearsal(o Options) error {
 	switch {
 	case o.Rehearsal && o.Plan.Environment != Simulator:
@@ -34,8 +34,8 @@ func checkRehearsal(o Options) error {
 	return nil
 }
 
-// foretell holds people and environment to each other before an address is bound or the
-// DCC is asked. Revocation lists are not read yet: [Engine.decide] asks it all again.
+// foretell checks people and environment before an address is bound or the DCC is asked.
+// Revocation lists are not read yet: [Engine.decide] checks all of it again.
 func foretell(o *Options) error {
 	if o.Rehearsal {
 		return nil
@@ -55,7 +55,7 @@ func foretell(o *Options) error {
 	return nil
 }
 
-// caseOf is the evidence of this start, but for what journal and custody say.
+// caseOf is the evidence for this start, without that of journal and custody.
 func caseOf(o *Options) authority.Case {
 	trusted := smki.Trust(o.DCC.Authorities)
 	return authority.Case{
@@ -64,7 +64,7 @@ func caseOf(o *Options) authority.Case {
 	}
 }
 
-// decide asks whether this start may act, and remembers by what. The error wraps
+// decide asks whether this start may act, and keeps the grant. The error wraps
 // [ErrRefused].
 func (e *Engine) decide(ctx context.Context) error {
 	if e.o.Rehearsal {
@@ -87,7 +87,7 @@ func (e *Engine) decide(ctx context.Context) error {
 	return nil
 }
 
-// claims is what the journal says of itself; of one that is not made yet, what it will.
+// claims returns what the journal says of itself, or will say if it is not made yet.
 func (e *Engine) claims(ctx context.Context) (j authority.Journal, err error) {
 	if e.journal == nil {
 		return authority.Journal{ID: e.o.Plan.Journal}, nil
@@ -96,7 +96,7 @@ func (e *Engine) claims(ctx context.Context) (j authority.Journal, err error) {
 		return j, err
 	}
 	if j.Content = e.content; e.unread > 0 {
-		j.Content = e.o.Plan.Content // which is proven before anything is sent, or beside it: see fold
+		j.Content = e.o.Plan.Content // it is checked before anything is sent, or during the sweep: see replay
 	}
 	return j, nil
 }
@@ -105,8 +105,8 @@ func custodyOf(b *custody.Book) *authority.Custody {
 	return &authority.Custody{ID: b.ID(), Copied: b.Copied(), Entries: b.Entries()}
 }
 
-// counting says how counters are taken: a sweep that begins takes them over from the
-// journals that its plan names.
+// counting says how counters are taken: a new sweep takes them over from the journals that
+// its plan names.
 func (e *Engine) counting(originator servicerequests.EUI) custody.Options {
 	o := custody.Options{Floor: e.o.Floor}
 	if c := e.o.Plan.Custody; c != nil && e.begins && !e.o.Rehearsal {
@@ -115,8 +115,7 @@ func (e *Engine) counting(originator servicerequests.EUI) custody.Options {
 	return o
 }
 
-// spend has the custody remember that this start is used, before the journal says that it
-// has begun.
+// spend has the custody record this start, before the journal says that it has begun.
 func (e *Engine) spend() error {
 	if e.o.Rehearsal || e.grant.Entry > 0 {
 		return nil
@@ -126,7 +125,7 @@ func (e *Engine) spend() error {
 	return err
 }
 
-// remember adds an entry on this sweep to the custody's book.
+// remember adds an entry about this sweep to the custody's book.
 func (e *Engine) remember(act custody.Act, reason string, approvals []string) (custody.Entry, error) {
 	records, hash := owner{e.journal}.Position()
 	return e.book.Append(custody.Entry{
@@ -134,7 +133,7 @@ func (e *Engine) remember(act custody.Act, reason string, approvals []string) (c
 	})
 }
 
-// heed has the custody remember a halt or an order to cease before the journal does.
+// heed has the custody record a halt or an order to cease before the journal does.
 func (e *Engine) heed(r *record.Record) {
 	act, reason := custody.Halted, ""
 	switch {
@@ -151,7 +150,7 @@ func (e *Engine) heed(r *record.Record) {
 		return
 	}
 	if e.book == nil || record.Fenced(e.journal.Held()) {
-		return // a rehearsal; or not the sweep has halted, but another has gone on with it
+		return // a rehearsal; or no halt, because another engine has gone on with the sweep
 	}
 	if _, err := e.remember(act, reason, nil); err != nil {
 		e.o.Log.Error("the custody does not remember this: the journal alone does", zap.String("act", string(act)), zap.Error(err))
@@ -187,7 +186,7 @@ func (e *Engine) readPlanned(ctx context.Context, whole int) error {
 		}
 	}
 	e.content = content.String()
-	if e.content != e.o.Plan.Content { // a rehearsal, too, sweeps its plan and nothing else
+	if e.content != e.o.Plan.Content { // a rehearsal sweeps only its plan, too
 		return fmt.Errorf("%w: the meters in %s are not those of the plan (%.12s..., not %.12s...)", ErrRefused, e.o.Journal, e.content, e.o.Plan.Content)
 	}
 	for _, device := range suppressed {
@@ -196,20 +195,20 @@ func (e *Engine) readPlanned(ctx context.Context, whole int) error {
 	return nil
 }
 
-// fits holds the meters of a state that the journal keeps to the plan's.
+// fits compares the meters of a state that the journal keeps with the plan's.
 func (e *Engine) fits(kept iter.Seq[record.PlannedMeter]) error {
-	seats := sha256.New()
+	places := sha256.New()
 	var b [26]byte
 	for s := range kept {
-		seats.Write(s.Append(b[:0]))
+		places.Write(s.Append(b[:0]))
 	}
-	if hex.EncodeToString(seats.Sum(nil)) != e.o.Plan.Seats {
+	if hex.EncodeToString(places.Sum(nil)) != e.o.Plan.Places {
 		return errors.New("its meters are not those of the plan")
 	}
 	return nil
 }
 
-// suppress leaves a meter alone.
+// suppress has the sweep leave a meter alone.
 func (e *Engine) suppress(device servicerequests.EUI) {
 	if e.suppressed == nil {
 		e.suppressed = map[servicerequests.EUI]struct{}{}
@@ -232,7 +231,7 @@ func History(ctx context.Context, j *journal.Journal) (h authority.Journal, err 
 		}
 		h.Planned = planned.Code
 	}
-	var all []record.Record // of starts, the last first
+	var all []record.Record // records of starts, the last first
 	for before := uint64(math.MaxInt64); ; {
 		opened, err := j.LatestBetween(ctx, 0, before, record.Opened)
 		if err != nil {
@@ -261,9 +260,9 @@ func History(ctx context.Context, j *journal.Journal) (h authority.Journal, err 
 }
 
 // stopOf reads how the start with record number opened ended before another record. A halt
-// counts from its own record on, also where the process was killed before it could close
-// the journal. In journals of before that record there was, the closing says it, or the
-// tripwire.
+// counts from its own record on, also if the process was killed before it closed the
+// journal. Older journals have no such record: their closing record says it, or the
+// tripwire's.
 func stopOf(ctx context.Context, j *journal.Journal, opened, before uint64, storeFirst bool) (authority.Stop, error) {
 	s := authority.Stop{Seq: opened}
 	// A run that has halted keeps no state. Older journals may have one after a tripwire.
@@ -318,7 +317,7 @@ func stopOf(ctx context.Context, j *journal.Journal, opened, before uint64, stor
 	return s, err
 }
 
-// logLook notes evidence of the gates that could not be read.
+// logLook logs evidence of the gates that could not be read.
 func (e *Engine) logLook(err error) {
 	if err != nil {
 		e.o.Log.Named("gates").Warn("evidence could not be read", zap.Error(err))
@@ -326,20 +325,22 @@ func (e *Engine) logLook(err error) {
 }
 
 // journalThere says whether a journal was begun at a path or an address.
-func journalThere(path string) (bool, error) {
-	if journal.IsAddress(path) {
-		j, err := journal.OpenReadOnly(path)
-		if errors.Is(err, journal.ErrNone) {
+func journalThere(at string) (bool, error) {
+	if !journal.IsAddress(at) {
+		info, err := os.Stat(at)
+		if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
 			return false, nil
 		}
 		if err != nil {
 			return false, err
 		}
-		return true, j.Close()
 	}
-	info, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
+	j, err := journal.OpenReadOnly(at)
+	if errors.Is(err, journal.ErrNone) {
 		return false, nil
 	}
-	return err == nil && info.Size() > 0, err
+	if err != nil {
+		return false, err
+	}
+	return true, j.Close()
 }

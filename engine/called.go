@@ -24,7 +24,7 @@ func (c *calledHomes) look(journal, sweepID string) *record.CallCounts {
 	defer c.mu.Unlock()
 	path := callbook.Beside(journal)
 	info, err := os.Stat(path)
-	if err != nil { // there is none as a rule
+	if err != nil { // most sweeps have none
 		c.size, c.changed, c.counts = 0, time.Time{}, nil
 		return nil
 	}

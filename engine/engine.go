@@ -47,11 +47,11 @@ import (
 // Simulator is the environment in which nothing reaches a real meter.
 const Simulator = record.Simulator
 
-// ErrRefused marks an engine that must not run: a plan, keys or an environment
-// that do not belong together.
+// ErrRefused says that the engine must not run: for example, plan, keys and environment
+// do not belong together.
 var ErrRefused = errors.New("refused")
 
-// ErrUnreachable says that the DCC does not answer before the sweep has begun.
+// ErrUnreachable says that the DCC did not answer before the sweep began.
 var ErrUnreachable = errors.New("cannot be reached")
 
 // Identity is one of the failed supplier's identities with its keys.
@@ -62,7 +62,7 @@ type Identity struct {
 	KeyAgreement   smki.AgreementIdentity
 }
 
-// DCC says where the DCC is and whom to believe.
+// DCC has the DCC's addresses and the certificates that it may sign with.
 type DCC struct {
 	URL, SMKIURL          string
 	EUI                   servicerequests.EUI // target of requests that no device answers
@@ -75,15 +75,15 @@ type DCC struct {
 }
 
 // Options is what an engine is made of. All fields are required unless they say
-// otherwise. The meaning of what is passed through stands at its own package.
+// otherwise. The package of a type documents it.
 type Options struct {
 	Plan       *plan.Plan
 	Suppressed map[servicerequests.EUI]struct{} // planned meters that must not be touched; may be nil
-	Transfers  Transfers                        // homes that leave on days of their own; the zero value is none
+	Transfers  Transfers                        // homes that leave the supplier, each on its day; the zero value: none
 	Journal    string                           // path or address of the journal
 	CustodyDir string                           // folder of the counters, or address of a custody in the journal's database
 	Floor      uint64                           // of the originator counters; 0: milliseconds since 1970
-	Identities []Identity                       // without keys where Signer has them
+	Identities []Identity                       // without keys if Signer has them
 	// Signer is the process that has the keys; nil: they are in this one. It is closed with
 	// the engine.
 	Signer *signing.Client
@@ -97,7 +97,7 @@ type Options struct {
 	// the context of Run ends; real time. It takes no orders then.
 	Stay time.Duration
 
-	// StandsBy is told of an engine that stands by, whenever it learns for whom. Optional.
+	// StandsBy is called by an engine that stands by, whenever it learns for whom. Optional.
 	StandsBy func(record.Status)
 
 	Clock       clock.Clock // Anchor may be zero: the journal's is used, or now
@@ -107,7 +107,7 @@ type Options struct {
 	InFlight    int
 	PerHub      int
 	Workers     int
-	StandIn     string // who resumes at once what pauses by itself, where nobody is there; empty: a person does
+	StandIn     string // name under which a rehearsal resumes at once what paused by itself; empty: a person resumes
 	Tripwires   sweep.Tripwires
 	RetryBudget int           // retries of the whole sweep; 0: no end
 	DeadMan     time.Duration // real time without an operator's renewal until it pauses; 0: never
@@ -119,33 +119,33 @@ type Options struct {
 	Resend     time.Duration
 	Resends    int
 	Commits    journal.Options
-	// AcceptOneServer takes a journal in a database whose commits wait for no second server,
-	// in any environment.
+	// AcceptOneServer accepts, in any environment, a database that does not wait for a second
+	// server when it commits.
 	AcceptOneServer bool
 	Version         string        // of the program
-	Place           advice.Place  // what commands that are advised name; what is empty they leave to the reader
+	Place           advice.Place  // the paths and addresses in advised commands; an empty one becomes a word for the reader to replace
 	StateEvery      time.Duration // real time between two states that the journal keeps; 0: half a minute
 	// Notices tells people who do not watch that they are needed; nil: nobody is told.
-	Notices *notice.Desk
+	Notices *notice.Notifier
 	// Checkpoints pin the journal's past; optional.
 	Checkpoints Checkpoints
 
 	// Rehearsal is a sweep that can reach no real meter: a simulator in the same process,
 	// with keys and counters of its own. It needs no approvals. Refused in live.
 	Rehearsal bool
-	// Approvals are those of the plan's folder, and Roster says whose count. Required
-	// but in a rehearsal.
+	// Approvals are those of the plan's folder. Only those of people on Roster count. Both are
+	// required, except in a rehearsal.
 	Approvals []*direction.Approval
 	Roster    *direction.Roster
 	// ApprovalsAtMost bounds how long an approval is valid; 0: what the plan says.
 	ApprovalsAtMost time.Duration
 	// Wider is what the configuration allows beyond the plan; nil: nothing.
 	Wider error
-	// Gates says whether the sweep may still act. Nil: the direction's own window alone,
-	// which a live sweep is refused with.
+	// Gates says whether the sweep may still act. Nil: only the direction's own window is
+	// checked, and a live sweep is refused.
 	Gates *direction.Gates
-	// Revoked says whether a revocation list names a certificate of the DCC, whose
-	// signatures then prove nothing any more. Nil: none does.
+	// Revoked says whether a revocation list names a certificate of the DCC. Its signatures
+	// then prove nothing any more. Nil: none is revoked.
 	Revoked func(*smki.Certificate) bool
 	// Drain is how long answers are still taken in after a gate has closed; real time.
 	Drain time.Duration
@@ -161,16 +161,16 @@ type Engine struct {
 	journal    *journal.Journal
 	files      durable.Files        // of the custody
 	pins       *checkpoint.Log      // nil: none are made
-	index      *index.Index         // once asked is closed; nil: the page tells no stories
+	index      *index.Index         // set once asked is closed; nil: the page shows no stories
 	asked      chan struct{}        // closed when the index is asked for the first time; nil: there is no page
-	looks      bool                 // it is a start that takes nothing; see Foresee
+	looks      bool                 // this is a start that only looks; see Foresee
 	replicated string               // for which servers the commits of the database wait; empty: the journal is in a file
 	reached    *tls.ConnectionState // to the DCC; nil: without TLS
-	toldTime   string               // the DCC's, when it was reached, and ours
+	toldTime   string               // the DCC's time when it was reached, and ours
 	heardAt    time.Time
 	made       made
 	foreseen   []Counter
-	waits      error             // who has the journal, for whom a start would stand by; nil: nobody
+	waits      error             // which engine has the journal, so that a start would stand by; nil: none
 	leaving    ForeseenTransfers // as the start has read them
 	claimed    authority.Journal // what the journal says of itself
 	custody    []*custody.Counters
@@ -186,42 +186,44 @@ type Engine struct {
 	console    *listen.Listener
 	clock      clock.Clock
 	sweepID    string
-	damage     atomic.Pointer[error]            // of the journal, in what this start has not read
-	content    string                           // hash of the plan's lines in the journal; empty: it has not all of them
+	damage     atomic.Pointer[error]            // found in the part of the journal that this start has not read
+	content    string                           // hash of the plan's lines in the journal; empty: some are missing
 	book       *custody.Book                    // nil: a rehearsal
 	suppressed map[servicerequests.EUI]struct{} // the configuration's and the plan's; nil: the configuration's alone
-	begins     bool                             // the journal holds no Opened record yet
-	later      bool                             // the journal's plan may be read after the start was decided on
-	unread     int                              // records of the journal's plan, which are still to be held to the plan
-	known      int                              // records of the plan that it had when this engine opened it
-	grant      authority.Grant                  // by which it begins or goes on
-	freeze     *direction.Freeze                // the statement that it begins or goes on by; nil: none is needed
+	begins     bool                             // the journal has no Opened record yet
+	later      bool                             // the journal's plan may be read after the decision on the start
+	unread     int                              // records of the journal's plan that are still to be compared with the plan
+	known      int                              // records of the plan that the journal had when this engine opened it
+	grant      authority.Grant                  // by which the sweep begins or goes on
+	freeze     *direction.Freeze                // the statement on which it begins or goes on; nil: none is needed
 	server     *http.Server                     // of the inbox
-	desk       http.Handler                     // of the console
+	handler    http.Handler                     // of the console
 
 	heard     *prometheus.GaugeVec // see pulse.go
-	troubled  atomic.Int64         // since when a circuit was not closed, in nanoseconds since 1970; 0: all are
-	haltedAt  atomic.Int64         // when a look saw that it has halted, by the sweep's clock, in nanoseconds since 1970; 0: it has not
-	lastHeard atomic.Int64         // when a message came in, in nanoseconds since 1970; 0: none has
-	ended     atomic.Bool          // the runner has
+	troubled  atomic.Int64         // since when a circuit has not been closed, in nanoseconds since 1970; 0: all are closed
+	haltedAt  atomic.Int64         // when this engine saw that the sweep had halted, by the sweep's clock, in nanoseconds since 1970; 0: it has not
+	lastHeard atomic.Int64         // when the last message came in, in nanoseconds since 1970; 0: none has
+	ended     atomic.Bool          // the runner has ended
 
 	transfersRead fs.FileInfo // the list of transfers as it was read at the start; nil: there is none
 
-	standsBy atomic.Pointer[record.Holder]   // for whom; nil: for nobody
+	seen   *checkpoint.Seen // what this machine remembers of the journal; nil: it is on this machine itself
+	unseen atomic.Bool      // it cannot be written
+
+	standsBy atomic.Pointer[record.Holder]   // for which engine this one stands by; nil: for none
 	standby  atomic.Pointer[[]record.Holder] // who stands by for this one; nil: not known
-	takeover *record.Takeover                // by which it begins or goes on; nil: by none
+	takeover *record.Takeover                // the takeover by which it begins or goes on; nil: none
 
 	closing chan struct{} // closed when the console is about to answer no more
 }
 
-// Open makes an engine ready: it looks whether the DCC is there, binds its
-// addresses, opens the journal, for which it stands by where it is in a database and another
-// engine has it, and only when nothing of that refuses it writes the plan
-// and takes the custody of the counters. It signs and sends nothing. Errors that
-// wrap [ErrRefused] say that this sweep must not run: what does not belong together, an
-// approval that is missing, a gate that is closed. [ErrUnreachable] says that the DCC
-// does not answer. After an error everything is as it was: counters are given back, and
-// files that this Open made are removed.
+// Open makes an engine ready. It checks that the DCC answers, binds its addresses and opens
+// the journal. If the journal is in a database and another engine has it, Open stands by. Only
+// when nothing refuses the start it writes the plan and takes the custody of the counters. It
+// signs and sends nothing. Errors that wrap [ErrRefused] say that this sweep must not run:
+// something does not belong together, an approval is missing, a gate is closed.
+// [ErrUnreachable] says that the DCC does not answer. After an error everything is as it was:
+// counters are given back, and files that this Open made are removed.
 func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	e := newEngine(o)
 	defer func() {
@@ -235,10 +237,10 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.take(ctx); err != nil {
 		return nil, err
 	}
-	return e, e.wire()
+	return e, e.connect()
 }
 
-// newEngine is an engine that has looked at nothing.
+// newEngine returns an engine that has checked nothing yet.
 func newEngine(o Options) *Engine {
 	if o.Clock.Speed == 0 {
 		o.Clock.Speed = 1
@@ -249,7 +251,7 @@ func newEngine(o Options) *Engine {
 	return &Engine{o: o, closing: make(chan struct{}), counters: map[servicerequests.EUI]runner.Counters{}, clock: begun(o.Clock, time.Time{})}
 }
 
-// learnt has what waits for a device's keys tried again.
+// learnt has messages that wait for a device's keys tried again.
 func (e *Engine) learnt(device servicerequests.EUI) {
 	if e.prover != nil {
 		e.prover.Learnt(device)
@@ -274,10 +276,10 @@ func (e *Engine) undo() error {
 	return e.journal.Discard()
 }
 
-// InboxURL is where the DCC must deliver to.
+// InboxURL is the address to which the DCC must deliver.
 func (e *Engine) InboxURL() string { return e.inbox.URL(e.o.InboxPath) }
 
-// OperationsURL is where metrics and control are; empty if they are nowhere.
+// OperationsURL is the operations address; empty if there is none.
 func (e *Engine) OperationsURL() string {
 	switch {
 	case e.console == nil:
@@ -288,7 +290,7 @@ func (e *Engine) OperationsURL() string {
 	return "http://" + e.console.Addr().String()
 }
 
-// Run carries the sweep out. When ctx ends it drains and returns
+// Run carries out the sweep. When ctx ends it drains and returns
 // [sweep.ErrStopped]; a [*sweep.HaltError] says that the sweep stopped itself.
 func (e *Engine) Run(ctx context.Context) error {
 	var servers sync.WaitGroup
@@ -304,7 +306,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	servers.Go(func() { e.watchTransfers(watching) })
 	servers.Go(func() { e.watchSigner(watching) })
 	servers.Go(func() { e.watchStandby(watching) })
-	from, walked, err := e.fold(ctx)
+	servers.Go(func() { e.watchSeen(watching) })
+	from, walked, err := e.replay(ctx)
 	if err != nil {
 		return orStopped(ctx, err)
 	}
@@ -319,18 +322,18 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopPinning := e.startPinning()
 	servers.Go(func() { e.watchPast(watching, walked, from) })
 	servers.Go(func() { e.watchPlanned(watching) })
-	err = e.whose(ctx, e.runner.Run(ctx))
+	err = e.nameHolder(ctx, e.runner.Run(ctx))
 	e.ended.Store(true)
-	// How it ended is written first: nothing that is slow may come before.
+	// The end is written first: nothing slow may come before it.
 	err = errors.Join(err, e.end(ctx, err))
 	e.logEnd()
 	quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if closing := e.server.Shutdown(quiet); closing != nil {
-		err = errors.Join(err, closing, e.server.Close()) // somebody who does not let go
+		err = errors.Join(err, closing, e.server.Close()) // a client keeps its connection
 	}
 	stopProving()
-	stopPinning() // the last checkpoint is of the end
+	stopPinning() // this makes the last checkpoint, of the end
 	if e.console != nil && e.o.Stay > 0 {
 		stay, cancel := context.WithTimeout(ctx, e.o.Stay)
 		defer cancel()
@@ -339,14 +342,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	return err
 }
 
-// fold reads the journal into the sweep, without keys and without network. Stored messages
-// that were not judged wait to be proven again. It returns from where records were folded,
-// and how far those before were walked.
+// replay reads the journal into the sweep, without keys and without network. Stored messages
+// that were not judged wait to be proven again. It returns the number of the first record that
+// it replayed, and how far the chain of those before was checked.
 //
-// Meters are swept that are the plan's, or none: a state that is taken up has the plan's
-// seats, and what the journal has of the plan is then read beside the sweep; else it is
-// read before.
-func (e *Engine) fold(ctx context.Context) (from, walked uint64, err error) {
+// Only the plan's meters are swept. A kept state has the plan's places, so the journal's
+// lines of the plan can be read during the sweep. Without a state they are read before it.
+func (e *Engine) replay(ctx context.Context) (from, walked uint64, err error) {
 	if from, walked, err = e.restore(ctx); err != nil {
 		return 0, 0, err
 	}
@@ -377,14 +379,14 @@ func (e *Engine) prove(ctx context.Context) {
 	}
 }
 
-// serve answers at one address until its server is ended.
+// serve answers at one address until its server is shut down.
 func (e *Engine) serve(s *http.Server, l net.Listener) {
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		e.o.Log.Error("an address answers no more", zap.Stringer("address", l.Addr()), zap.Error(err))
 	}
 }
 
-// orStopped tells an operator's stop before the sweep has begun from a fault.
+// orStopped returns an operator's stop before the sweep began as such, and a fault as a fault.
 func orStopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", sweep.ErrStopped, err)
@@ -447,6 +449,9 @@ func (e *Engine) Close() error {
 	faults = append(faults, e.closeStories())
 	if e.journal != nil {
 		faults = append(faults, e.journal.Close())
+		if !e.looks {
+			e.see(e.journal.ID(), e.journal.Tip(), true)
+		}
 	}
 	return errors.Join(faults...)
 }

@@ -24,10 +24,10 @@ func TestAttackMetersOfAnotherPlan(t *testing.T) {
 		{Order: 1, Device: 11, Hub: 21, Type: servicerequests.ESME, Region: servicerequests.North, Originator: 5},
 		{Order: 2, Device: 12, Hub: 22, Type: servicerequests.GSME, Region: servicerequests.South, Originator: 5, Suppressed: true},
 	}
-	content, seats := plan.NewContent(), sha256.New()
+	content, places := plan.NewContent(), sha256.New()
 	for i, t := range targets {
 		content.Target(t.Device, targets[i].Body())
-		seats.Write(record.PlannedMeter{Device: t.Device, Hub: t.Hub, Originator: t.Originator, Type: t.Type, Region: t.Region}.Append(nil))
+		places.Write(record.PlannedMeter{Device: t.Device, Hub: t.Hub, Originator: t.Originator, Type: t.Type, Region: t.Region}.Append(nil))
 	}
 	begin := func(t *testing.T, change func([]plan.Target)) (*Engine, error) {
 		j, err := journal.Open(filepath.Join(t.TempDir(), "journal.db"), journal.Options{})
@@ -44,7 +44,7 @@ func TestAttackMetersOfAnotherPlan(t *testing.T) {
 		if err := j.Commit(context.WithoutCancel(t.Context()), records...); err != nil {
 			t.Fatal(err)
 		}
-		e := &Engine{journal: j, o: Options{Plan: &plan.Plan{Header: plan.Header{Content: content.String(), Seats: hex.EncodeToString(seats.Sum(nil))}}}}
+		e := &Engine{journal: j, o: Options{Plan: &plan.Plan{Header: plan.Header{Content: content.String(), Places: hex.EncodeToString(places.Sum(nil))}}}}
 		return e, e.readPlanned(t.Context(), 1+len(targets))
 	}
 	e, err := begin(t, func([]plan.Target) {})

@@ -22,15 +22,15 @@ type Asked struct {
 	Devices duis.Inventory               // of the home; proven
 }
 
-// ErrSignerAlone says that a signer in a process of its own signs for a sweep that it has
-// opened, and for nobody else.
+// ErrSignerAlone says that a signer in a process of its own signs only for a sweep that it
+// has granted.
 var ErrSignerAlone = errors.New("the signer signs for a sweep alone")
 
 // AskInventory asks the DCC for what its inventory has of one device (8.2), by the same
 // signer, gateway and proof as a sweep. It reaches no home, writes no record, and takes no
 // counter of the custody: it counts in hundredths of seconds, far below the counters of a
-// sweep, which go on over the milliseconds. Where a counter floor has sweeps count so low as
-// well, it refuses. Whether the sweep may act at all its caller has asked.
+// sweep, which are at least milliseconds. It refuses if a counter floor has sweeps count as
+// low. The caller must have asked whether the sweep may act at all.
 func AskInventory(ctx context.Context, o Options, originator, device servicerequests.EUI, over uint64, now time.Time) (a Asked, err error) {
 	a.ID = servicerequests.RequestID{Originator: originator, Target: o.DCC.EUI, Counter: uint64(now.UnixMilli() / 10)}
 	if a.ID.Counter >= over {
@@ -81,7 +81,7 @@ func AskInventory(ctx context.Context, o Options, originator, device servicerequ
 	return a, errors.New("the answer does not name the device")
 }
 
-// verifierOf proves what the DCC says to all identities.
+// verifierOf makes a verifier of the DCC's messages to all identities.
 func verifierOf(o Options, agreements map[servicerequests.EUI]gbcs.Agreement, devices proof.Devices, way *gateway.Gateway) (*proof.Verifier, error) {
 	return proof.New(proof.Options{
 		Transform: o.DCC.Transform, XMLSigning: o.DCC.XMLSigning, S1SP: o.DCC.S1SP, Agreements: agreements, Devices: devices, Revoked: o.Revoked,

@@ -10,8 +10,8 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// checkKeys holds keys and environment together: test keys never meet the live
-// DCC, and live keys never meet a simulator.
+// checkKeys compares keys with the environment: test keys are never used with the live
+// DCC, and live keys never with a simulator.
 func checkKeys(o Options) error {
 	test := o.Plan.Environment == Simulator
 	var faults []error
@@ -57,8 +57,8 @@ func checkKeys(o Options) error {
 	return errors.Join(faults...)
 }
 
-// CheckCertificate holds one certificate to its purpose, to the environment and, where
-// any are named, to the authorities that it must chain to.
+// CheckCertificate checks that one certificate fits its purpose and the environment and, if
+// authorities are named, that it chains to them.
 func CheckCertificate(c *smki.Certificate, purpose smki.Purpose, environment string, authorities []*smki.Certificate) error {
 	err := c.CheckPurpose(purpose)
 	switch test := environment == Simulator; {

@@ -17,13 +17,13 @@ import (
 	"safemode/engine/report"
 )
 
-// StatusOf says how a sweep stands by its journal alone: how its last start ended, and what
-// there is to do. p is the plan for a journal that has none yet; it may be nil. The folder of
-// counters knows of a halt that the journal could not write; it may be empty. It counts nothing:
-// [Tally] does.
+// StatusOf reads a sweep's status from its journal alone: how its last start ended, and what
+// people have to do. p is the plan for a journal that has none yet; it may be nil. The folder of
+// counters has a halt that the journal could not record; it may be empty. StatusOf counts
+// nothing: [Tally] does.
 //
-// The state is planned where nothing has begun, open where the last start has no end: it
-// runs, or was cut off.
+// The state is planned if nothing has begun. It is open if the last start has no end: the
+// sweep runs, or was cut off.
 func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place advice.Place) (st record.Status, err error) {
 	there, err := journalThere(path)
 	if err != nil {
@@ -39,12 +39,16 @@ func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place 
 	}
 	st.State = "planned"
 	if there {
-		id, err := statusFrom(ctx, path, &header, &st)
+		j, err := journal.OpenReadOnly(path)
 		if err != nil {
 			return st, err
 		}
+		defer j.Close()
+		if err := statusOf(ctx, j, &header, &st); err != nil {
+			return st, err
+		}
 		if st.State == "open" && custodyDir != "" {
-			haltUnwritten(custodyDir, id, &st)
+			haltUnwritten(custodyDir, j.ID(), &st)
 		}
 	}
 	st.Meters = header.Counts.Targets
@@ -58,38 +62,33 @@ func StatusOf(ctx context.Context, path, custodyDir string, p *plan.Plan, place 
 	return st, nil
 }
 
-// statusFrom reads how a journal ends, and its ID.
-func statusFrom(ctx context.Context, path string, header *plan.Header, st *record.Status) (id string, err error) {
-	j, err := journal.OpenReadOnly(path)
-	if err != nil {
-		return "", err
-	}
-	defer j.Close()
+// statusOf reads how a journal ends.
+func statusOf(ctx context.Context, j *journal.Journal, header *plan.Header, st *record.Status) error {
 	h, err := History(ctx, j)
 	if err != nil || h.Records == 0 {
-		return j.ID(), err
+		return err
 	}
 	planned, err := j.At(ctx, 1)
 	if err != nil {
-		return j.ID(), err
+		return err
 	}
 	if err := json.Unmarshal(planned.Body, header); err != nil {
-		return j.ID(), fmt.Errorf("%s: header of the plan: %w", path, err)
+		return fmt.Errorf("journal %s: header of the plan: %w", j.ID(), err)
 	}
 	st.Identity = identityOf(header.Environment, h.Planned[:min(len(h.Planned), 12)], &header.Direction)
 	last, err := j.At(ctx, h.Records)
 	if err != nil {
-		return j.ID(), err
+		return err
 	}
 	st.Time = last.At
 	if len(h.Starts) == 0 {
-		return j.ID(), nil
+		return nil
 	}
 	o := h.Starts[len(h.Starts)-1].Opening
 	st.SweepID, st.ClockSpeed, st.ResumesLeft, st.ApprovedUntil = o.SweepID, o.ClockSpeed, o.ResumesLeft, o.ApprovedUntil
 	closed, err := j.Latest(ctx, record.Closed)
 	if err != nil {
-		return j.ID(), err
+		return err
 	}
 	st.Reason = h.Stop.Reason
 	switch opened := h.Starts[len(h.Starts)-1].Seq; {
@@ -99,14 +98,14 @@ func statusFrom(ctx context.Context, path string, header *plan.Header, st *recor
 		st.State = "halted"
 		says, err := j.At(ctx, h.Stop.Seq)
 		if err != nil {
-			return j.ID(), err
+			return err
 		}
 		st.Since = says.At
 		switch says.Kind {
 		case record.Halted:
 			body, err := record.Decode[record.HaltedBody](says)
 			st.Cause = body.Cause
-			return j.ID(), err
+			return err
 		case record.Tripwire: // of an older journal
 			st.Cause = record.HaltTripwire
 		}
@@ -117,11 +116,11 @@ func statusFrom(ctx context.Context, path string, header *plan.Header, st *recor
 	default:
 		st.State = closed.Code
 	}
-	return j.ID(), nil
+	return nil
 }
 
-// haltUnwritten has a status say that the last start has halted, where the folder of counters
-// knows it and the journal could not be written any more.
+// haltUnwritten sets the status to halted if the folder of counters has a halt of the last
+// start that the journal could not record.
 func haltUnwritten(custodyDir, journalID string, st *record.Status) {
 	files, err := journal.OpenFiles(custodyDir)
 	if err != nil {
@@ -160,7 +159,7 @@ func Tally(st *record.Status, r *report.Report, place advice.Place) {
 		}
 		if len(r.Meters[i].Changes) > 0 {
 			st.Done++
-		} else { // unknown to a report, and merely to come for a sweep
+		} else { // a report calls it unknown; for a sweep it is still to come
 			st.Verdicts[record.VerdictUnknown]--
 		}
 	}

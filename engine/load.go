@@ -39,8 +39,8 @@ type LoadOptions struct {
 	Inbox     inbox.Address
 	InboxPath string
 
-	// Test says what is asked for, of whom. Its counters, signer, gateway, verifier
-	// and originator are put in.
+	// Test says which services are asked of which meters. OpenLoadTest sets its counters,
+	// signer, gateway, verifier and originator.
 	Test loadtest.Options
 	Log  *zap.Logger
 }
@@ -87,7 +87,7 @@ func OpenLoadTest(ctx context.Context, o LoadOptions) (_ *LoadTest, err error) {
 	if l.inbox, err = inbox.Listen(ctx, o.Inbox); err != nil {
 		return nil, err
 	}
-	if err := l.wire(o); err != nil {
+	if err := l.connect(o); err != nil {
 		return nil, err
 	}
 	l.serving.Go(func() { // ends with Close
@@ -118,7 +118,7 @@ func checkLoadKeys(o *LoadOptions) error {
 	return errors.Join(faults...)
 }
 
-func (l *LoadTest) wire(o LoadOptions) (err error) {
+func (l *LoadTest) connect(o LoadOptions) (err error) {
 	id := o.Identity
 	if l.gateway, err = gateway.New(gateway.Options{URL: o.DCC.URL, TLS: o.DCC.TLS, Timeout: o.DCC.Timeout, Connections: max(64, o.Test.Workers)}); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (l *LoadTest) wire(o LoadOptions) (err error) {
 	}
 	in, err := inbox.New(inbox.Options{
 		Verifier: verifier, Authenticated: inbox.OverLoopback,
-		// An answer is measured, not kept: it is nobody's evidence.
+		// An answer is measured and not kept: it is no evidence.
 		Receive: func(ctx context.Context, r record.Record) error {
 			d, err := verifier.Delivery(ctx, r.Body)
 			switch {
@@ -169,8 +169,8 @@ func (l *LoadTest) wire(o LoadOptions) (err error) {
 // InboxURL is where the DCC must deliver to.
 func (l *LoadTest) InboxURL() string { return l.inboxURL }
 
-// Check asks the SMKI service for an organisation that it must know, so that a
-// system that is not there is said to be so before the first request.
+// Check asks the SMKI service for an organisation that it must know, so that an absent
+// system is noticed before the first request.
 func (l *LoadTest) Check(ctx context.Context, organisation servicerequests.EUI) error {
 	if err := l.devices.Check(ctx, organisation); err != nil {
 		return fmt.Errorf("SMKI service %w: %w", ErrUnreachable, err)
@@ -179,7 +179,7 @@ func (l *LoadTest) Check(ctx context.Context, organisation servicerequests.EUI) 
 }
 
 // Meet asks for the meters' keys, as many at once as the directory asks for, so
-// that what is measured is the system and not this program's first contact.
+// that the test measures the system and not this program's first contact.
 func (l *LoadTest) Meet(ctx context.Context, meters []loadtest.Target) error {
 	next := make(chan loadtest.Target)
 	var workers sync.WaitGroup
@@ -205,7 +205,7 @@ func (l *LoadTest) Meet(ctx context.Context, meters []loadtest.Target) error {
 	return context.Cause(ctx)
 }
 
-// Run carries one stage out; see [loadtest.Tester.Run].
+// Run carries out one stage; see [loadtest.Tester.Run].
 func (l *LoadTest) Run(ctx context.Context, stage loadtest.Stage) (loadtest.Step, error) {
 	return l.tester.Run(ctx, stage)
 }
@@ -235,7 +235,7 @@ func (l *LoadTest) Close() error {
 	return errors.Join(faults...)
 }
 
-// TestIdentity is a PKI folder's supplier as an identity.
+// TestIdentity makes an identity of a PKI folder's supplier.
 func TestIdentity(f *smki.Folder) Identity {
 	return Identity{
 		EUI:        f.Supplier.XMLSigning.Certificate.EUI,

@@ -81,7 +81,7 @@ func TestOlderJournalIsReadAsItWas(t *testing.T) {
 		}
 	}
 	all := records(t, path)
-	r, err := report.Fold(each(all))
+	r, err := report.Read(each(all))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,9 +14,9 @@ import (
 	"safemode/servicerequests/clock"
 )
 
-// holdPlan holds the plan against the journal: a new one, or the one that it goes on
-// with. It writes nothing: a new one gets the plan when nothing else refuses the sweep.
-func (e *Engine) holdPlan(ctx context.Context) error {
+// comparePlan compares the plan with the journal, a new one or the one that the sweep goes on
+// with. It writes nothing: a new journal gets the plan when nothing else refuses the sweep.
+func (e *Engine) comparePlan(ctx context.Context) error {
 	opening, err := e.readBeginning(ctx)
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func (e *Engine) holdPlan(ctx context.Context) error {
 	return e.refuseCeased(ctx)
 }
 
-// begun starts the clock of a sweep that begins, behind the last record of a journal.
+// begun starts the clock of a new sweep, after the time of the journal's last record.
 func begun(c clock.Clock, last time.Time) clock.Clock {
 	if c.Anchor.IsZero() {
 		c.Anchor = time.Now().UTC()
@@ -54,8 +54,8 @@ func begun(c clock.Clock, last time.Time) clock.Clock {
 	return c.Start(last)
 }
 
-// readBeginning reads what the journal has of the plan, and holds it to the plan where it
-// has all of it. It returns the first start; nil where there was none.
+// readBeginning reads the plan's lines in the journal, and compares them with the plan if all
+// of them are there. It returns the first start; nil if there was none.
 func (e *Engine) readBeginning(ctx context.Context) (opening *record.Opening, err error) {
 	if e.known, opening, err = e.beginning(ctx); err != nil {
 		return nil, err
@@ -152,9 +152,9 @@ func (e *Engine) refuseCeased(ctx context.Context) error {
 	return fmt.Errorf("%w: %s: %s: for good", ErrRefused, e.o.Journal, body.Reason)
 }
 
-// writePlan writes the plan's records, from the one after those that are known. A
-// beginning that was cut off is finished by it: nothing is sent before the whole plan is
-// there and an Opened record says so.
+// writePlan writes the plan's records, from the one after those that the journal has. So it
+// finishes a beginning that was cut off: nothing is sent before the whole plan is there and
+// an Opened record says so.
 func (e *Engine) writePlan(ctx context.Context) error {
 	now := e.clock.Now()
 	header, err := json.Marshal(e.o.Plan.Header)

@@ -7,6 +7,6 @@ import "time"
 // keepEvery is the real time between two states that the journal keeps.
 const keepEvery = 30 * time.Second
 
-// passing marks an instant before or after a durable step. It does nothing; tests put
-// something in its place, and a binary for crash tests is built with the tag crashtest.
+// passing marks an instant before or after a durable step. It does nothing. Tests replace it,
+// and a binary for crash tests is built with the tag crashtest.
 var passing = func(string) {}

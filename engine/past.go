@@ -14,10 +14,10 @@ import (
 	"safemode/engine/sweep"
 )
 
-// restore takes up the state that the journal keeps, and returns the number of the
-// record from which on the records must still be folded: 1 where there is no state, or
-// none that holds and fits. Beside it, it walks the chain of the records before that
-// (see [Engine.verifyPast]), and returns the number of the first that it has not come to.
+// restore takes up the state that the journal keeps, and returns the number of the first
+// record that must still be replayed: 1 if there is no state, or none that is whole and fits.
+// It also checks the chain of the records before that (see [Engine.verifyPast]), and returns
+// the number of the first that it has not checked.
 func (e *Engine) restore(ctx context.Context) (from, walked uint64, _ error) {
 	rows, kept, err := e.journal.State(ctx)
 	if err == nil {
@@ -42,13 +42,13 @@ func (e *Engine) restore(ctx context.Context) (from, walked uint64, _ error) {
 	return 0, 0, err
 }
 
-// What a start does not read is walked all the same, so that damage is noticed: for
-// pastFirst before anything is sent, which is enough for some hundred thousand records,
-// and the rest beside the sweep.
+// The chain of the records that a start does not read is checked all the same, so that damage
+// is noticed: for pastFirst before anything is sent, which is enough for some hundred thousand
+// records, and the rest during the sweep.
 const pastFirst = 2 * time.Second
 
-// verifyPast walks the chain of the records before end, for pastFirst, and returns the
-// number of the first that it has not come to.
+// verifyPast checks the chain of the records before end, for pastFirst, and returns the
+// number of the first that it has not checked.
 func (e *Engine) verifyPast(ctx context.Context, end uint64) (next uint64, _ error) {
 	begun := time.Now()
 	next = 1
@@ -66,8 +66,8 @@ func (e *Engine) verifyPast(ctx context.Context, end uint64) (next uint64, _ err
 	return next, nil
 }
 
-// watchPast walks the chain from next to end beside the sweep, slowly. Where it breaks,
-// a gate closes.
+// watchPast checks the chain from next to end during the sweep, slowly. If it breaks, a gate
+// closes.
 func (e *Engine) watchPast(ctx context.Context, next, end uint64) {
 	const step = 256
 	ticker := time.NewTicker(10 * time.Millisecond)
@@ -95,8 +95,8 @@ func (e *Engine) watchPast(ctx context.Context, next, end uint64) {
 	e.o.Log.Debug("the records before the state hold", zap.Uint64("before_record", end))
 }
 
-// watchPlanned holds what the journal has of the plan to the plan, beside the sweep. Where it
-// is another, a gate closes.
+// watchPlanned compares the journal's lines of the plan with the plan, during the sweep. If
+// they differ, a gate closes.
 func (e *Engine) watchPlanned(ctx context.Context) {
 	if e.unread == 0 {
 		return
@@ -107,10 +107,9 @@ func (e *Engine) watchPlanned(ctx context.Context) {
 	}
 }
 
-// mayAct says whether anything may be signed and sent now: the gates are open, no other
-// engine has gone on with the journal, and the
-// record is whole as far as it has been read. The gates' dates are held to the machine's
-// clock, not to the sweep's.
+// mayAct says whether anything may be signed and sent now: no gate is closed, no other engine
+// has gone on with the journal, and the record is whole as far as it has been read. The gates'
+// dates are compared with the machine's clock, not with the sweep's.
 func (e *Engine) mayAct(time.Time) error {
 	if err := e.damage.Load(); err != nil {
 		return fmt.Errorf("the record is damaged: safemode audit says what of it is still proven: %w", *err)
@@ -121,9 +120,9 @@ func (e *Engine) mayAct(time.Time) error {
 	return e.o.Gates.Check(e.clock.Wall())
 }
 
-// whose says of a sweep that was lost to another engine which one has it, as far as that can
-// be told in a moment.
-func (e *Engine) whose(ctx context.Context, outcome error) error {
+// nameHolder adds to the error of a sweep that another engine has taken which engine it is, if
+// the database says so within two seconds.
+func (e *Engine) nameHolder(ctx context.Context, outcome error) error {
 	if !record.Fenced(e.journal.Held()) {
 		return outcome
 	}

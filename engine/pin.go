@@ -14,8 +14,8 @@ import (
 	"safemode/engine/journal"
 )
 
-// Checkpoints are the signed notes of how far the journal had come, beside it in a
-// file of its own. The zero value makes none.
+// Checkpoints says where the signed notes lie of how far the journal had come, and who signs
+// them. The zero value makes none.
 type Checkpoints struct {
 	Path     string // of the file; of a custody in a database, the file's name there
 	Signer   note.Signer
@@ -23,7 +23,7 @@ type Checkpoints struct {
 	Every    time.Duration // real time; 0: a minute
 }
 
-// notes is where the notes lie: where a second machine looks for them.
+// notes returns where the notes lie, so that a second machine finds them.
 func (e *Engine) notes() (files durable.Files, name string) {
 	path := e.o.Checkpoints.Path
 	if journal.IsAddress(e.o.CustodyDir) {
@@ -32,8 +32,8 @@ func (e *Engine) notes() (files durable.Files, name string) {
 	return durable.Folder(filepath.Dir(path)), filepath.Base(path)
 }
 
-// openCheckpoints opens the notes, and refuses a journal that is not the one they are
-// of, or that lacks what they have pinned.
+// openCheckpoints opens the notes, and refuses another journal than theirs, or one that lacks
+// a record that they have pinned.
 func (e *Engine) openCheckpoints(context.Context) error {
 	c := e.o.Checkpoints
 	switch {
@@ -48,27 +48,27 @@ func (e *Engine) openCheckpoints(context.Context) error {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	e.pins = log
-	return e.holdPins(log.Last())
+	return e.comparePins(log.Last(), c.Path)
 }
 
-// holdPins holds the journal against what was pinned last.
-func (e *Engine) holdPins(last checkpoint.Checkpoint) error {
+// comparePins compares the journal with the last checkpoint of a file.
+func (e *Engine) comparePins(last checkpoint.Checkpoint, path string) error {
 	if last.Journal == "" {
 		return nil
 	}
-	c := e.o.Checkpoints
-	if tip := e.journal.Tip(); tip.Seq < last.Seq {
-		return fmt.Errorf("%w: %s pins record %d of journal %s, which ends at %d: it is an older copy", ErrRefused, c.Path, last.Seq, e.o.Journal, tip.Seq)
+	j := e.counted()
+	if end, _ := j.Position(); end < last.Seq {
+		return fmt.Errorf("%w: %s pins record %d of journal %s, which ends at %d: it is an older copy", ErrRefused, path, last.Seq, e.o.Journal, end)
 	}
-	hash, err := e.journal.HashAt(last.Seq)
+	hash, err := j.HashAt(last.Seq)
 	if err == nil && hash != last.Hash {
-		err = fmt.Errorf("%w: record %d of journal %s is not the one that %s pins", ErrRefused, last.Seq, e.o.Journal, c.Path)
+		err = fmt.Errorf("%w: record %d of journal %s is not the one that %s pins", ErrRefused, last.Seq, e.o.Journal, path)
 	}
 	return err
 }
 
-// pin makes notes until ctx ends. A note that cannot be written stops no sweep: the
-// homes go first, and the next one pins the same records.
+// pin makes notes until ctx ends. A note that cannot be written does not stop the sweep: the
+// homes are more urgent, and the next note pins the same records.
 func (e *Engine) pin(ctx context.Context) {
 	if e.pins == nil {
 		return

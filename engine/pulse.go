@@ -10,11 +10,11 @@ import (
 	"safemode/engine/record"
 )
 
-// stuckAfter is how long the core may not have turned, in real time, before the engine is
-// not ready: it turns several times in a second.
+// stuckAfter is how long the core may make no turn, in real time, before the engine is
+// not ready: it makes several turns in a second.
 const stuckAfter = 5 * time.Second
 
-// registerPulse has the registry tell when something last happened.
+// registerPulse registers metrics of when something last happened.
 func (e *Engine) registerPulse() {
 	e.heard = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "safemode_inbox_last_message_timestamp_seconds",
@@ -45,8 +45,8 @@ func (e *Engine) ready() error {
 	return nil
 }
 
-// Turning says what is wrong where the core should turn and has not for seconds. While it
-// reads its journal, and after the end, nothing is.
+// Turning returns an error if the core should make turns and has made none for seconds. While
+// it reads its journal, and after the end, it need not.
 func (e *Engine) Turning() error { return e.ready() }
 
 // pulse says when something last happened.
@@ -61,7 +61,7 @@ func (e *Engine) pulse() string {
 	return text + "; no message has come in"
 }
 
-// receive has a message stored, and notes that one has come in.
+// receive has a message stored, and notes the time.
 func (e *Engine) receive(ctx context.Context, r record.Record) error {
 	err := e.prover.Receive(ctx, r)
 	if err == nil {

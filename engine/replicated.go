@@ -10,9 +10,9 @@ import (
 	"safemode/engine/journal"
 )
 
-// checkReplicated looks for which servers the commits of a journal in a database wait. In an
-// environment that has homes in it, one that a single server may lose is refused: a counter
-// that is lost with it would be used twice.
+// checkReplicated reads for which servers the database's commits wait. In an environment with
+// real homes it refuses a database that waits for no second server: if the one server is lost,
+// counters are lost with it and would be used twice.
 func (e *Engine) checkReplicated(ctx context.Context) error {
 	o := &e.o
 	if !journal.IsAddress(o.Journal) {

@@ -15,15 +15,15 @@ import (
 	"safemode/engine/signing"
 )
 
-// latestSignatures is among how many of the journal's last records the youngest signatures
-// are looked for that a signer must know, and at most how many of them.
+// latestSignatures is how many of the journal's last records are searched for signatures that
+// the signer must have in its log, and at most how many signatures it is asked for.
 const latestSignatures, mostKnown = 4096, 256
 
 // signerPatience is how long a start waits for a signer that does not answer.
 const signerPatience = 10 * time.Second
 
-// askSigner has the signer decide on this start by its own copies, from what the engine
-// has. The error wraps [ErrRefused], or says that the signer cannot be asked.
+// askSigner has the signer decide on this start, from the engine's evidence and the signer's
+// own copies. The error wraps [ErrRefused], or says that the signer cannot be asked.
 func (e *Engine) askSigner(ctx context.Context) error {
 	s, j := e.o.Signer, &e.claimed
 	if s == nil {
@@ -75,7 +75,7 @@ func (e *Engine) askSigner(ctx context.Context) error {
 }
 
 // askPatiently asks the signer until it answers, for up to [signerPatience]: it may just be
-// starting. The error wraps [ErrRefused], or [ErrUnreachable] where there was no answer.
+// starting. The error wraps [ErrRefused], or [ErrUnreachable] if there was no answer.
 func askPatiently(ctx context.Context, ask func() error) error {
 	for deadline := time.Now().Add(signerPatience); ; {
 		err := ask()
@@ -95,7 +95,7 @@ func askPatiently(ctx context.Context, ask func() error) error {
 	}
 }
 
-// latestSigned are the youngest signatures that the journal holds.
+// latestSigned returns the latest signatures in the journal.
 func (e *Engine) latestSigned(ctx context.Context, records uint64) (known []signing.Known, err error) {
 	if records == 0 {
 		return nil, nil
@@ -116,7 +116,7 @@ func (e *Engine) latestSigned(ctx context.Context, records uint64) (known []sign
 	return known[max(0, len(known)-mostKnown):], nil
 }
 
-// signerTrouble says why the signer gives no signatures; empty: it does, or there is none.
+// signerTrouble says why the signer does not sign; empty: it does, or there is no signer.
 func (e *Engine) signerTrouble() string {
 	if e.o.Signer == nil {
 		return ""
@@ -128,7 +128,7 @@ func (e *Engine) signerTrouble() string {
 	return fmt.Sprintf("no signatures since %s: %v", since.UTC().Format(time.TimeOnly), why)
 }
 
-// watchSigner says when the signer is gone and when it is back, until ctx ends.
+// watchSigner logs when the signer is gone and when it is back, until ctx ends.
 func (e *Engine) watchSigner(ctx context.Context) {
 	if e.o.Signer == nil {
 		return
@@ -150,7 +150,7 @@ func (e *Engine) watchSigner(ctx context.Context) {
 	}
 }
 
-// registerSigner has the metrics say whether the signer signs.
+// registerSigner registers the metric of whether the signer signs.
 func (e *Engine) registerSigner() {
 	e.o.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "safemode_signer_troubled", Help: "1 while the signer's process gives no signatures; 0 where there is none.",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -21,46 +22,75 @@ import (
 	"safemode/engine/sweep"
 )
 
-// awaitJournal opens the journal for writing, or stands by until it may. Only a journal in a
-// database is waited for: who has the lock of a file is on this machine. A rehearsal waits for
-// none.
+// awaitJournal opens the journal for writing, or stands by until it may. It waits only for
+// a journal in a database: a process with the lock of a file is on this machine. A rehearsal
+// never waits.
 func (e *Engine) awaitJournal(ctx context.Context) (err error) {
-	for {
-		if e.journal, err = journal.Open(e.o.Journal, e.o.Commits); err == nil {
-			e.files, err = e.journal.Files(e.o.CustodyDir)
-			return err
-		}
+	for e.journal == nil {
+		j, err := journal.Open(e.o.Journal, e.o.Commits)
 		switch {
+		case err == nil:
+			e.journal = j
 		case e.standsByFor(err):
-			if err := e.standBy(ctx); err != nil {
-				return err
-			}
-		case e.takeover != nil && journal.Passing(err): // it has stood by, and the database is away for a moment
-			e.o.Log.Warn("cannot take the sweep over yet", zap.Error(err))
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-				return errStoodBy
-			}
+			err = e.standBy(ctx)
+		case e.takeover != nil && errors.Is(err, journal.ErrLapsed):
+			err = e.pause(ctx, err)
 		default:
+			err = e.awaitDatabase(ctx, err)
+		}
+		if err != nil {
 			return err
 		}
 	}
+	for e.takeover != nil { // it looks now that nobody else may write: another may have been sooner
+		err := e.leftToDo(ctx)
+		if err == nil {
+			e.o.Log.Warn("takes the sweep over", zap.String("from", e.takeover.From), zap.Bool("handed_over", e.takeover.HandedOver))
+			break
+		}
+		if err := e.awaitDatabase(ctx, err); err != nil {
+			return err
+		}
+	}
+	e.files, err = e.journal.Files(e.o.CustodyDir)
+	return err
 }
 
-// standsByFor says whether a start stands by where its journal is refused so.
+// awaitDatabase waits a moment if this engine has stood by and the database is unavailable for
+// a while. Any other error it returns.
+func (e *Engine) awaitDatabase(ctx context.Context, err error) error {
+	if e.takeover == nil || !journal.Passing(err) {
+		return err
+	}
+	return e.pause(ctx, err)
+}
+
+// pause waits a moment before a takeover is tried again.
+func (e *Engine) pause(ctx context.Context, err error) error {
+	e.o.Log.Warn("cannot take the sweep over yet", zap.Error(err))
+	select {
+	case <-time.After(time.Second):
+		return nil
+	case <-ctx.Done():
+		return errStoodBy
+	}
+}
+
+// standsByFor says whether a start stands by after this error of its journal.
 func (e *Engine) standsByFor(err error) bool {
 	return errors.Is(err, journal.ErrInUse) && journal.IsAddress(e.o.Journal) && !e.o.Rehearsal
 }
 
-// errStoodBy is the error of one that was told to end while it stood by.
+// errStoodBy is the error of an engine that was told to end while it stood by.
 var errStoodBy = fmt.Errorf("%w: it stood by, and took nothing over", sweep.ErrStopped)
 
-// standBy waits until the journal is nobody's. What can be refused before it is, is refused
-// now. The addresses are bound, and say that this engine stands by.
+// standBy waits until no engine has the journal. Before it first waits, it refuses whatever can
+// be refused already. The addresses are bound, and answer that this engine stands by.
 func (e *Engine) standBy(ctx context.Context) error {
-	if err := e.foresee(ctx); err != nil {
-		return err
+	if e.takeover == nil {
+		if err := e.foresee(ctx); err != nil {
+			return err
+		}
 	}
 	stopServing, err := e.serveStandby(ctx)
 	if err != nil {
@@ -77,7 +107,7 @@ func (e *Engine) standBy(ctx context.Context) error {
 		if e.o.StandsBy != nil {
 			e.o.StandsBy(e.standbyStatus())
 		}
-	})
+	}, func(tip journal.Tip) { e.see(e.o.Plan.Journal, tip, false) })
 	e.standsBy.Store(nil)
 	if ctx.Err() != nil {
 		return errStoodBy
@@ -85,68 +115,68 @@ func (e *Engine) standBy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.leftToDo(ctx); err != nil {
-		return err
+	// The last may be this one: it took the lease, and did not hear so.
+	if e.takeover == nil || last.Name != e.o.Commits.Holder {
+		e.takeover = &record.Takeover{From: last.Name, Since: last.Since, HandedOver: last.Until.IsZero()}
 	}
-	e.takeover = &record.Takeover{From: last.Name, Since: last.Since, HandedOver: last.Until.IsZero()}
-	e.o.Log.Warn("takes the sweep over", zap.String("from", last.Name), zap.Bool("handed_over", e.takeover.HandedOver))
 	return nil
 }
 
-// ErrFinished is the error of one that stood by until the sweep had finished.
+// ErrFinished is the error of an engine that stood by until the sweep had finished.
 var ErrFinished = errors.New("it stood by, and the sweep has finished")
 
-// leftToDo says why a sweep that nobody has any more is not taken over: it has finished, or a
-// person has stopped it. What has halted or ceased is refused as at any other start.
+// leftToDo says why a sweep that no engine has any more is not taken over: it has finished, or
+// a person has stopped it. A sweep that has halted or ceased is refused as at any other start.
 func (e *Engine) leftToDo(ctx context.Context) error {
 	var st record.Status
-	if _, err := statusFrom(ctx, e.o.Journal, new(plan.Header), &st); err != nil {
+	if err := statusOf(ctx, e.journal, new(plan.Header), &st); err != nil {
 		return err
 	}
-	switch st.State {
-	case record.ClosedFinished:
+	if st.State == record.ClosedFinished {
 		return ErrFinished
-	case record.ClosedInterrupted:
-		by, err := e.stoppedBy(ctx)
-		if err == nil && by != "" {
-			err = fmt.Errorf("%w: it stood by, and %s has stopped the sweep", sweep.ErrStopped, by)
-		}
-		return err
 	}
-	return nil
+	by, err := e.stoppedBy(ctx)
+	if err == nil && by != "" {
+		err = fmt.Errorf("%w: it stood by, and %s has stopped the sweep", sweep.ErrStopped, by)
+	}
+	return err
 }
 
-// stoppedBy is who gave the last order, if that stopped the whole sweep.
+// stoppedBy is who has stopped the whole sweep since its last start, and not handed it over
+// after that. Whoever had it may have been killed before it could end.
 func (e *Engine) stoppedBy(ctx context.Context) (by string, err error) {
-	j, err := journal.OpenReadOnly(e.o.Journal)
+	opened, err := e.journal.Latest(ctx, record.Opened)
 	if err != nil {
 		return "", err
 	}
-	defer j.Close()
-	last, err := j.Latest(ctx, record.Operator)
-	if err != nil || last.Code != record.OrderStop {
-		return "", err
+	for before := uint64(math.MaxInt64); ; {
+		r, err := e.journal.LatestBetween(ctx, opened.Seq, before, record.Operator)
+		if err != nil || r.Seq == 0 {
+			return "", err
+		}
+		o, err := record.Decode[record.OrderBody](r)
+		switch whole := o.Region == 0 && o.Wave == 0 && o.SRV == ""; {
+		case err != nil, r.Code == record.OrderHandover:
+			return "", err
+		case r.Code == record.OrderStop && whole:
+			return o.By, nil
+		}
+		before = r.Seq
 	}
-	opened, err := j.Latest(ctx, record.Opened)
-	if err != nil || opened.Seq > last.Seq {
-		return "", err
-	}
-	o, err := record.Decode[record.OrderBody](last)
-	if err != nil || o.Region != 0 || o.Wave != 0 || o.SRV != "" {
-		return "", err
-	}
-	return o.By, nil
 }
 
-// foresee refuses what would be refused at the takeover, as far as it can be known: by the
-// journal as it is now another plan, clock or custody, a closed gate, and a start that nobody
-// has approved; and what is made before anything is taken.
+// foresee refuses what the takeover would refuse, as far as the journal shows it now: another
+// plan, clock or custody, a closed gate, and a start that nobody has approved. It also refuses
+// whatever fails while the parts are made that need no journal.
 func (e *Engine) foresee(ctx context.Context) (err error) {
 	o := e.o
 	o.Registry = prometheus.NewRegistry()
 	early := newEngine(o)
 	early.looks, early.later, early.files, early.devices = true, true, e.files, e.devices
-	if early.journal, err = journal.OpenReadOnly(o.Journal); err != nil {
+	if early.journal, err = journal.OpenReadOnly(o.Journal); errors.Is(err, journal.ErrNone) {
+		return nil // the other engine is about to begin it
+	}
+	if err != nil {
 		return err
 	}
 	defer func() {
@@ -155,12 +185,12 @@ func (e *Engine) foresee(ctx context.Context) (err error) {
 		}
 		err = errors.Join(err, early.journal.Close())
 	}()
-	for _, look := range []func(context.Context) error{early.holdPlan, early.checkGates, early.makeParts, early.firstTransfers} {
+	for _, look := range []func(context.Context) error{early.comparePlan, early.checkGates, early.makeParts, early.firstTransfers} {
 		if err := look(ctx); err != nil {
 			return err
 		}
 	}
-	// Else the other engine may be about to write what does not fit yet.
+	// Otherwise the other engine may still write what is missing.
 	if err := early.decide(ctx); errors.Is(err, direction.ErrNotApproved) || errors.Is(err, custody.ErrNoBook) {
 		return err
 	}
@@ -170,10 +200,10 @@ func (e *Engine) foresee(ctx context.Context) (err error) {
 	return nil
 }
 
-// standbyEvery is how often the status learns who stands by.
+// standbyEvery is how often the engine asks who stands by.
 const standbyEvery = 2 * time.Second
 
-// watchStandby has the status say who stands by for this engine, until ctx ends.
+// watchStandby keeps in the status who stands by for this engine, until ctx ends.
 func (e *Engine) watchStandby(ctx context.Context) {
 	if !journal.IsAddress(e.o.Journal) {
 		return
@@ -181,7 +211,7 @@ func (e *Engine) watchStandby(ctx context.Context) {
 	ticker := time.NewTicker(standbyEvery)
 	defer ticker.Stop()
 	for {
-		if all, err := e.journal.Standby(ctx); err == nil { // else the journal's own writes say what is wrong
+		if all, err := e.journal.Standby(ctx); err == nil { // on an error the journal's own writes say what is wrong
 			e.standby.Store(&all)
 		}
 		select {
@@ -192,12 +222,12 @@ func (e *Engine) watchStandby(ctx context.Context) {
 	}
 }
 
-// retryAfter is when an inbox that stands by is to be asked again, in seconds.
+// retryAfter is the Retry-After of an inbox that stands by, in seconds.
 const retryAfter = 2
 
 // serveStandby answers at the addresses while this engine stands by: the inbox with 503, the
-// operations address with whom it stands by for. The function that it returns ends that, and
-// leaves the addresses bound.
+// operations address with the engine that it stands by for. The function that it returns ends
+// that, and leaves the addresses bound.
 func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
 	in := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -211,14 +241,13 @@ func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
 	var serving sync.WaitGroup
 	if e.console != nil {
 		closing := make(chan struct{})
-		desk, err := console.New(console.Options{
-			Sweep: standing{e}, Gatherer: e.o.Registry, Ready: e.standbyReady, Log: e.o.Log.Named("console"), Redact: e.o.Operations.Redact,
-			Token: e.o.Operations.Token, People: e.o.Operations.People, Registerer: prometheus.NewRegistry(), Closing: closing,
-		})
+		o := e.consoleOptions()
+		o.Sweep, o.Ready, o.Registerer, o.Closing = standbySweep{e}, e.standbyReady, prometheus.NewRegistry(), closing
+		handler, err := console.New(o)
 		if err != nil {
 			return nil, err
 		}
-		server := console.Server(desk, e.o.Log.Named("console"))
+		server := console.Server(handler, e.o.Log.Named("console"))
 		server.RegisterOnShutdown(sync.OnceFunc(func() { close(closing) }))
 		servers = append(servers, server)
 		serving.Go(func() { e.serve(server, e.console.Lend()) })
@@ -229,25 +258,25 @@ func (e *Engine) serveStandby(ctx context.Context) (stop func(), err error) {
 		defer cancel()
 		for _, s := range servers {
 			if s.Shutdown(last) != nil {
-				_ = s.Close() // somebody who does not let go
+				_ = s.Close() // a client keeps its connection
 			}
 		}
 		serving.Wait()
 	}, nil
 }
 
-// standing shows an engine that stands by to the console. It takes no orders.
-type standing struct{ *Engine }
+// standbySweep shows an engine that stands by to the console. It takes no orders.
+type standbySweep struct{ *Engine }
 
 // Status is that of an engine that stands by, as a value to encode.
-func (s standing) Status() any { return s.standbyStatus() }
+func (s standbySweep) Status() any { return s.standbyStatus() }
 
 // Order refuses every order.
-func (s standing) Order(context.Context, console.Order) error {
+func (s standbySweep) Order(context.Context, console.Order) error {
 	return fmt.Errorf("%w: %w", console.ErrOrder, s.standbyReady())
 }
 
-// standbyReady says that this engine stands by, and for whom.
+// standbyReady returns an error that says that this engine stands by, and for which one.
 func (e *Engine) standbyReady() error { return errors.New(e.standbySays()) }
 
 func (e *Engine) standbySays() string {
@@ -257,7 +286,7 @@ func (e *Engine) standbySays() string {
 	return "standing by"
 }
 
-// standbyStatus is where an engine stands that stands by.
+// standbyStatus is the status of an engine that stands by.
 func (e *Engine) standbyStatus() record.Status {
 	d, now := &e.o.Plan.Direction, time.Now().UTC()
 	st := record.Status{State: "standing_by", Reason: e.standbySays(), Meters: e.o.Plan.Counts.Targets, Holder: e.standsBy.Load(), ToDo: []record.Task{}}

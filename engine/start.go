@@ -30,7 +30,7 @@ import (
 // Part is one part of a start.
 type Part string
 
-// The parts of a start, in the order in which it looks at them.
+// The parts of a start, in the order in which it checks them.
 const (
 	PartKeys        Part = "keys"        // with their certificates, and the environment
 	PartAuthority   Part = "authority"   // the people and the recorded direction
@@ -40,27 +40,27 @@ const (
 	PartInbox       Part = "inbox"       // its address
 	PartOperations  Part = "operations"  // its address
 	PartDatabase    Part = "database"    // for which servers its commits wait
-	PartJournal     Part = "journal"     // who writes it, the plan that it was begun with, its clock, a cease notice
+	PartJournal     Part = "journal"     // which process writes it, the plan that it was begun with, its clock, a cease notice
 	PartGates       Part = "gates"       // the direction's window, and the evidence
-	PartApprovals   Part = "approvals"   // two, for this very start
+	PartApprovals   Part = "approvals"   // two, for exactly this start
 	PartSigner      Part = "signer"      // whether it signs for this start
 	PartCheckpoints Part = "checkpoints" // of this journal
-	PartSettings    Part = "settings"    // of what is made before anything is taken
+	PartSettings    Part = "settings"    // of the parts that are made before anything is taken
 	PartTransfers   Part = "transfers"   // whether their list can be read
 	PartCounters    Part = "counters"    // of each identity
 	PartReplay      Part = "replay"      // of the plan's lines, or of the journal's records
 )
 
-// part is what a start looks at, and on what other parts that rests: without them it cannot
-// look.
+// part is one check of a start, with the other parts that it needs: without them it cannot be
+// made.
 type part struct {
 	name  Part
 	look  func(*Engine, context.Context) error
 	rests []Part
-	with  bool // what the next part says is said with it
+	with  bool // the next part's error belongs to it
 }
 
-// parts are all that [Open] looks at before it takes anything, and all that [Foresee] does.
+// parts are all checks that [Open] makes before it takes anything, and all that [Foresee] makes.
 var parts = []part{
 	{name: PartKeys, look: func(e *Engine, _ context.Context) error { return checkKeys(e.o) }, with: true},
 	{name: PartAuthority, look: func(e *Engine, _ context.Context) error {
@@ -82,7 +82,7 @@ var parts = []part{
 	{name: PartCounters, look: (*Engine).checkCounters, rests: []Part{PartJournal}},
 }
 
-// look has an engine that begins look at every part, and stops at the first that refuses.
+// look checks every part, and stops at the first that refuses.
 func (e *Engine) look(ctx context.Context) error {
 	var said error
 	for _, p := range parts {
@@ -96,12 +96,12 @@ func (e *Engine) look(ctx context.Context) error {
 
 // Foreseen is what a start would say now.
 type Foreseen struct {
-	Said     map[Part]error // nil: nothing against it. A part that could not be looked at is not in it
-	Resumes  int            // that the approvals still give ahead
-	Until    time.Time      // and how long
+	Said     map[Part]error // nil: the part passes. A part that could not be checked is absent
+	Resumes  int            // how many the approvals still allow
+	Until    time.Time      // until when they allow them
 	Counters []Counter      // of each identity
-	Now      time.Time      // to which the gates are held
-	TLS      string         // by whose version the DCC was reached; empty: by none
+	Now      time.Time      // with which the gates' dates are compared
+	TLS      string         // version with which the DCC was reached; empty: without TLS
 	StandsBy error          // why it would stand by; nil: it would not
 
 	Replicated string // for which servers the database's commits wait; empty: the journal is in a file
@@ -117,19 +117,19 @@ func (f *Foreseen) Err() error {
 	return errors.Join(append(faults, f.Said[PartReplay])...)
 }
 
-// Counter is what would be said of one identity's counters.
+// Counter is what a start would do with one identity's counters.
 type Counter struct {
 	Originator servicerequests.EUI
 	Over       uint64 // where counting goes on
 	Err        error
 }
 
-// Foresee is a start that stops before it takes, writes or sends anything: it looks at every
-// part as [Open] does, also at those behind one that refuses, and reads the journal as
-// [Engine.Run] does. For that long it has the addresses. Without a plan, one that has an
-// environment and no hash, it leaves out what is a plan's.
+// Foresee makes a start that stops before it takes, writes or sends anything. It checks every
+// part as [Open] does, also those after one that refuses, and reads the journal as
+// [Engine.Run] does. Meanwhile it has the addresses bound. If there is no plan (one with an
+// environment and no hash), it leaves out what belongs to a plan.
 func Foresee(ctx context.Context, o Options) Foreseen {
-	o.Registry = prometheus.NewRegistry() // the start's own is for what runs
+	o.Registry = prometheus.NewRegistry() // the caller's registry is for a sweep that runs
 	e := newEngine(o)
 	e.looks = true
 	f := Foreseen{Said: map[Part]error{}}
@@ -150,22 +150,22 @@ func Foresee(ctx context.Context, o Options) Foreseen {
 	if e.reached != nil {
 		f.TLS = tls.VersionName(e.reached.Version)
 	}
-	if err := e.Close(); err != nil { // it has taken addresses, and has opened files to read them
+	if err := e.Close(); err != nil { // it has bound addresses, and opened files to read them
 		f.Said[PartReplay] = errors.Join(f.Said[PartReplay], err)
 	}
 	return f
 }
 
-// foreseeRun makes what is made once all is taken, and reads what is read then: the plan of a
-// sweep that begins, the journal of one that goes on.
+// foreseeRun makes the parts that are made after everything is taken, and reads what is read
+// then: the plan of a new sweep, the journal of one that goes on.
 func (e *Engine) foreseeRun(ctx context.Context) error {
-	if err := e.wire(); err != nil {
+	if err := e.connect(); err != nil {
 		return err
 	}
 	if e.begins {
 		return e.o.Plan.Each(func(*plan.Target) error { return nil }, func(*plan.Rejected) error { return nil })
 	}
-	_, _, err := e.fold(ctx)
+	_, _, err := e.replay(ctx)
 	return err
 }
 
@@ -174,7 +174,7 @@ func (e *Engine) planned() bool { return e.o.Plan.SHA256 != "" }
 
 // reachDCC says in one line if the DCC is not there, or does not let this client in.
 func (e *Engine) reachDCC(ctx context.Context) error {
-	_ = e.o.Gates.Look(ctx) // its certificate may be on a list; what cannot be read is for checkGates
+	_ = e.o.Gates.Look(ctx) // the DCC's certificate may be on a list; checkGates reports lists that cannot be read
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	transport := &http.Transport{TLSClientConfig: e.o.DCC.TLS}
@@ -185,7 +185,7 @@ func (e *Engine) reachDCC(ctx context.Context) error {
 	}
 	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	reply, err := client.Do(request)
-	if err != nil { // what it wraps names the URL once more
+	if err != nil { // the wrapped error names the URL, too
 		return fmt.Errorf("dcc.url %s %w: %w: check dcc.url, dcc.tls and the way there", e.o.DCC.URL, ErrUnreachable, errors.Unwrap(err))
 	}
 	_ = reply.Body.Close() // a HEAD has none
@@ -194,17 +194,16 @@ func (e *Engine) reachDCC(ctx context.Context) error {
 	return nil
 }
 
-// clockApart is how far the DCC's clock and ours may be apart, if nothing else was said.
-// ASSUMPTION: counters, dates and gates go by ours; a clock that is not kept is further off.
+// clockApart is how far the DCC's clock and ours may be apart, if the options do not say.
+// ASSUMPTION: counters, dates and gates go by our clock; an unkept clock is further off.
 const clockApart = 30 * time.Second
 
-// checkClock compares this machine's clock with the DCC's. A DCC that tells no time may be
-// right.
+// checkClock compares this machine's clock with the DCC's. A DCC that gives no time passes.
 func (e *Engine) checkClock(context.Context) error {
 	there, unread := http.ParseTime(e.toldTime)
 	apart := e.heardAt.Sub(there).Round(time.Second)
 	if unread != nil || apart.Abs() <= cmp.Or(e.o.DCC.ClockApart, clockApart) {
-		return nil //nolint:nilerr // a DCC that tells no time
+		return nil //nolint:nilerr // a DCC that gives no time
 	}
 	side := "ahead of"
 	if apart < 0 {
@@ -230,7 +229,7 @@ func (e *Engine) reachSMKI(ctx context.Context) (err error) {
 	return nil
 }
 
-// openJournal opens the journal, for which it may stand by, and holds the plan against it.
+// openJournal opens the journal, after it may have stood by, and compares the plan with it.
 func (e *Engine) openJournal(ctx context.Context) (err error) {
 	o := &e.o
 	if err := checkPlace(o.Journal); err != nil {
@@ -239,23 +238,30 @@ func (e *Engine) openJournal(ctx context.Context) (err error) {
 	if e.files, err = journal.FilesFor(o.Journal, o.CustodyDir); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
+	if err := e.openSeen(); err != nil {
+		return err
+	}
 	if e.looks {
 		err = e.readJournal()
 	} else {
 		if o.Clock.Jumps() {
-			// It stands still: no record has company to wait for, and each commit has its own sync.
+			// The clock stands still: no other records come to wait for, so each commit has its own sync.
 			o.Commits.Linger, o.Commits.Unsynced = 1, true
 		}
-		if o.Commits.Registerer = o.Registry; !o.Rehearsal { // whose journal can never pass for the plan's
+		o.Commits.Holder = cmp.Or(o.Commits.Holder, journal.Self())
+		if o.Commits.Registerer = o.Registry; !o.Rehearsal { // a rehearsal's journal can never be taken for the plan's
 			o.Commits.ID = o.Plan.Journal
 		}
 		err = e.awaitJournal(ctx)
+	}
+	if err == nil {
+		err = e.holdSeen()
 	}
 	if err != nil || !e.planned() {
 		return err
 	}
 	e.later = true
-	return e.holdPlan(ctx)
+	return e.comparePlan(ctx)
 }
 
 // checkPlace refuses a place that no journal's file can have.
@@ -272,8 +278,8 @@ func checkPlace(path string) error {
 	return nil
 }
 
-// readJournal opens the journal as it is, if it was begun, and says what would keep a start
-// from writing it.
+// readJournal opens a journal for reading, if it was begun, and returns why a start could not
+// write it.
 func (e *Engine) readJournal() error {
 	there, err := journalThere(e.o.Journal)
 	if err == nil && there { // an empty file is one that was never begun
@@ -285,12 +291,12 @@ func (e *Engine) readJournal() error {
 		return err
 	}
 	if place != nil {
-		return place // a start does not come so far as to read it
+		return place // a start would end before it reads it
 	}
 	return err
 }
 
-// checkGates looks at the gates.
+// checkGates checks the gates.
 func (e *Engine) checkGates(ctx context.Context) error {
 	e.logLook(e.o.Gates.Look(ctx))
 	if err := e.o.Gates.Check(e.clock.Wall()); err != nil {
@@ -299,7 +305,7 @@ func (e *Engine) checkGates(ctx context.Context) error {
 	return nil
 }
 
-// counted is the journal as its counters know it.
+// counted shows the journal to its counters.
 func (e *Engine) counted() custody.Owner {
 	if e.journal == nil {
 		return unborn{}
@@ -307,12 +313,12 @@ func (e *Engine) counted() custody.Owner {
 	return owner{e.journal}
 }
 
-// checkCounters asks for the counters of each identity, and takes none.
+// checkCounters asks whether the counters of each identity could be taken, and takes none.
 func (e *Engine) checkCounters(context.Context) error {
 	for _, id := range e.o.Identities {
 		over, err := custody.Check(e.files, id.EUI, e.counted(), e.counting(id.EUI))
 		if e.waits != nil && errors.Is(err, custody.ErrInUse) {
-			err = nil // they are free when the other engine has ended
+			err = nil // they become free when the other engine ends
 		}
 		e.foreseen = append(e.foreseen, Counter{id.EUI, over, err})
 		if err != nil && !e.looks {
@@ -327,13 +333,13 @@ func (e *Engine) checkCounters(context.Context) error {
 	return nil
 }
 
-// made is what a start makes before it takes anything.
+// made are the parts that a start makes before it takes anything.
 type made struct {
 	gate       exchange.Signer
 	agreements map[servicerequests.EUI]gbcs.Agreement
 }
 
-// makeParts makes what needs no journal.
+// makeParts makes the parts that need no journal.
 func (e *Engine) makeParts(context.Context) (err error) {
 	o := e.o
 	if e.made.gate, e.made.agreements, err = keysFrom(o); err != nil {
@@ -349,7 +355,7 @@ func (e *Engine) makeParts(context.Context) (err error) {
 	return err
 }
 
-// checkPins looks at the notes as they are.
+// checkPins reads the checkpoints and changes nothing.
 func (e *Engine) checkPins() error {
 	c := e.o.Checkpoints
 	files, name := e.notes()
@@ -357,10 +363,10 @@ func (e *Engine) checkPins() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return e.holdPins(last)
+	return e.comparePins(last, c.Path)
 }
 
-// unborn is a journal that does not exist yet, as its counters would know it.
+// unborn shows to the counters a journal that does not exist yet.
 type unborn struct{}
 
 func (unborn) ID() string { return "a new journal" }

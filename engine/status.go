@@ -16,12 +16,12 @@ import (
 	"safemode/engine/record"
 )
 
-// PerMeter is the room of the journal for one meter, in bytes: some ten requests with
+// PerMeter is how much of the disk the journal needs for one meter, in bytes: some ten requests with
 // their answers, and retries. ASSUMPTION, from rehearsals.
 const PerMeter = 32 << 10
 
-// Status is where the sweep stands, its gates and circuits with it, and what there is for
-// people to do.
+// Status returns the status of the sweep, with its gates and circuits, and what people have to
+// do.
 func (e *Engine) Status() record.Status {
 	st := e.runner.Status()
 	if e.ended.Load() && st.State == "stopping" {
@@ -60,7 +60,7 @@ func (e *Engine) Status() record.Status {
 	return st
 }
 
-// troubledSince is since when a circuit was not closed, as far as a look has seen it.
+// troubledSince is since when a circuit has not been closed, as this engine has seen it.
 func (e *Engine) troubledSince(now bool) time.Time {
 	if !now {
 		e.troubled.Store(0)
@@ -86,7 +86,7 @@ func identityOf(environment, sweepID string, d *direction.Direction) record.Iden
 	}
 }
 
-// place is what advised commands name.
+// place has the paths and addresses for advised commands.
 func (e *Engine) place() advice.Place {
 	p := e.o.Place
 	p.Rehearsal, p.Ending = e.o.Rehearsal, !e.ended.Load()
@@ -95,8 +95,8 @@ func (e *Engine) place() advice.Place {
 	return p
 }
 
-// weighDisk says how much room is left where the journal is, and how much the rest of the
-// sweep may take.
+// weighDisk sets how much room the journal's disk has left, and how much the rest of the sweep
+// may need.
 func (e *Engine) weighDisk(st *record.Status) {
 	var s syscall.Statfs_t
 	if strings.Contains(e.o.Journal, "://") || syscall.Statfs(filepath.Dir(e.o.Journal), &s) != nil {
@@ -106,7 +106,7 @@ func (e *Engine) weighDisk(st *record.Status) {
 	st.DiskFree, st.DiskNeeded = &free, 64<<20+uint64(max(0, st.Meters-st.Done))*PerMeter
 }
 
-// limit is how many POSTs a second the User's and the regions' limits let go together.
+// limit is how many POSTs a second the limits of User and regions allow together.
 func (e *Engine) limit() float64 {
 	regions := 0.0
 	for _, l := range e.o.Limits.Region {
@@ -115,7 +115,7 @@ func (e *Engine) limit() float64 {
 	return min(regions, e.o.Limits.User.PerSecond*float64(len(e.o.Identities)))
 }
 
-// logEnd writes how the sweep has ended, and what there is to do.
+// logEnd logs how the sweep has ended, and what people have to do.
 func (e *Engine) logEnd() {
 	st := e.Status()
 	var todo []string
@@ -123,7 +123,7 @@ func (e *Engine) logEnd() {
 		todo = append(todo, t.Lines()...)
 	}
 	say := e.o.Log.Warn
-	if st.State == "finished" { // as it should
+	if st.State == "finished" { // the good end
 		say = e.o.Log.Info
 	}
 	say("ended", zap.String("state", st.State), zap.String("environment", st.Environment), zap.String("sweep_id", st.SweepID),

@@ -28,17 +28,16 @@ type stories struct {
 	tip       func() journal.Tip
 }
 
-// Of each meter's story the page shows at most so many records of its own and of the
-// sweep's.
+// The page shows at most so many records of a meter's story: its own, and the sweep's.
 const mostRecords = 300
 
-// openStories has the index beside the journal opened at the first question. Without it
-// the sweep goes on, and the page tells no stories.
+// openStories has the index beside the journal opened when somebody asks first. Without an
+// index the sweep goes on, and the page shows no stories.
 func (e *Engine) openStories() console.Stories {
 	e.asked = make(chan struct{})
 	open := sync.OnceValues(func() (*index.Index, error) {
 		defer close(e.asked)
-		// Not by the question's context: the index outlives it.
+		// The question's context does not end it: the index outlives the question.
 		x, err := index.Open(context.Background(), journal.Beside(e.o.Journal, e.o.CustodyDir)+indexSuffix, e.journal.ID(), e.journal)
 		if err != nil {
 			e.o.Log.Error("the page can tell no meter's story", zap.Error(err))
@@ -74,11 +73,11 @@ func (e *Engine) openStories() console.Stories {
 
 const indexSuffix = ".index"
 
-// followJournal keeps the index up, from the first question on until ctx ends: a sweep
-// of which nobody asks pays nothing for it.
+// followJournal keeps the index up to date, from the first question on until ctx ends. If
+// nobody asks, the index costs nothing.
 func (e *Engine) followJournal(ctx context.Context) {
 	select {
-	case <-e.asked: // nil where there is no console
+	case <-e.asked: // nil if there is no console
 	case <-ctx.Done():
 		return
 	}
@@ -129,21 +128,21 @@ func meterOf(m index.Meter) console.Meter {
 	}
 }
 
-// catchUp takes the journal's records in for two seconds at most, and says how many are
-// left: the rest is the follower's work.
+// catchUp indexes the journal's records for two seconds at most, and returns how many are
+// left for followJournal.
 func (s stories) catchUp(ctx context.Context, x *index.Index) (behind uint64) {
 	begun := time.Now()
 	for more := true; more && time.Since(begun) < 2*time.Second; {
 		var err error
 		if more, err = x.CatchUp(ctx); err != nil {
-			break // the follower meets the same error, and says it
+			break // followJournal meets the same error, and logs it
 		}
 	}
 	tip := s.tip().Seq
 	return tip - min(tip, x.Upto())
 }
 
-// Tell tells one meter's story.
+// Tell returns one meter's story.
 func (s stories) Tell(ctx context.Context, place int) (told console.Story, err error) {
 	if place < 1 {
 		return told, console.ErrNoMeter
@@ -189,7 +188,7 @@ func (s stories) Tell(ctx context.Context, place int) (told console.Story, err e
 	for _, r := range story.Records {
 		learn(&told.Now, &r, device)
 		proofs, err := report.Prove(r, witnesses)
-		if err != nil { // what cannot be read proves nothing more
+		if err != nil { // after a record that cannot be read nothing is proven
 			proofs = append(proofs, report.Proof{Proves: "nothing more", ToWhom: "anybody", Result: "not to be read: " + err.Error()})
 		}
 		chapter := console.Chapter{Seq: r.Seq, At: r.At, Kind: r.Kind.String(), Says: report.Say(r), Body: string(r.Body)}
@@ -211,7 +210,7 @@ func (s stories) Tell(ctx context.Context, place int) (told console.Story, err e
 	return told, nil
 }
 
-// learn takes in what a record shows of the meter itself.
+// learn takes from a record what it shows about the meter.
 func learn(k *console.Known, r *record.Record, device servicerequests.EUI) {
 	if r.Kind != record.Outcome || r.Device != device {
 		return
@@ -248,7 +247,7 @@ func (s stories) withDevice(ctx context.Context, device servicerequests.EUI) rep
 func (e *Engine) closeStories() error {
 	select {
 	case <-e.asked:
-	default: // nobody has asked, and there is none
+	default: // nobody has asked, and no index exists
 		return nil
 	}
 	if e.index == nil {

@@ -11,26 +11,26 @@ import (
 // In real time.
 const (
 	lookEvery = time.Second
-	// lastWords is how long the end of a run waits for people to be told how it ended. What
-	// is not taken by then is told at the next start.
+	// lastWords is how long the end of a run waits until people have been told how it ended.
+	// Notices that no channel has taken by then are sent at the next start.
 	lastWords = 5 * time.Second
 )
 
-// tellPeople has people told of what needs them, until the function that it returns is
-// called: that looks once more, at how the run has ended. It shares nothing with the core
-// but the status, which the core leaves for whoever wants it.
+// tellPeople sends notices of what needs people, until the function that it returns is called.
+// That looks at the status a last time, after the run has ended. Notices and core share nothing
+// but the status.
 func (e *Engine) tellPeople(ctx context.Context) (stop func()) {
-	desk := e.o.Notices
-	if desk == nil {
+	notifier := e.o.Notices
+	if notifier == nil {
 		return func() {}
 	}
 	look := func() {
 		st := e.Status()
-		desk.Look(&st)
+		notifier.Look(&st)
 	}
 	telling, end := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	running.Go(func() { desk.Run(telling) })
+	running.Go(func() { notifier.Run(telling) })
 	running.Go(func() {
 		ticker := time.NewTicker(lookEvery)
 		defer ticker.Stop()
@@ -47,7 +47,7 @@ func (e *Engine) tellPeople(ctx context.Context) (stop func()) {
 		look()
 		last, cancel := context.WithTimeout(telling, lastWords)
 		defer cancel()
-		if n := desk.Settle(last); n > 0 {
+		if n := notifier.Settle(last); n > 0 {
 			e.o.Log.Warn("not everybody was told: it is told at the next start, or by safemode notify send", zap.Int("waiting", n))
 		}
 		end()

@@ -15,20 +15,20 @@ import (
 	"safemode/servicerequests/safefile"
 )
 
-// Transfers is where the list of homes that leave on days of their own is kept (the format
-// is package portfolio's). It is read at the start and whenever the file changes.
+// Transfers says where the list of homes lies that leave the supplier, each on its day (package
+// portfolio has the format). It is read at the start and whenever the file changes.
 type Transfers struct {
 	Path   string        // empty: there is none
 	Margin time.Duration // how long before its day a home is left alone
 }
 
-// ForeseenTransfers is what a list of transfers says of a plan.
+// ForeseenTransfers are the plan's meters in a list of transfers.
 type ForeseenTransfers struct {
 	Homes   []record.Transfer // planned meters, the next to leave first
 	Unknown int               // MPxNs of no planned meter
 }
 
-// String says it in a few words.
+// String describes it in a few words.
 func (f ForeseenTransfers) String() string {
 	text := fmt.Sprintf("%d transfers, %d of them planned, %d unknown", len(f.Homes)+f.Unknown, len(f.Homes), f.Unknown)
 	now := time.Now()
@@ -60,7 +60,7 @@ func (t Transfers) Foresee(p *plan.Plan) (f ForeseenTransfers, err error) {
 		mpxn, err := portfolio.PlainMPxN(target.MPxN)
 		home, ok := listed[mpxn]
 		if err != nil || !ok {
-			return nil //nolint:nilerr // a plan of an older program may have what is no MPxN: no list has it
+			return nil //nolint:nilerr // a plan of an older program may have an invalid MPxN: no list names it
 		}
 		if !known[mpxn] {
 			known[mpxn] = true
@@ -76,11 +76,11 @@ func (t Transfers) Foresee(p *plan.Plan) (f ForeseenTransfers, err error) {
 	return f, err
 }
 
-// transfersPoll is how often the list is looked at, in real time.
+// transfersPoll is how often the list is checked, in real time.
 const transfersPoll = 2 * time.Second
 
-// watchTransfers gives the sweep the list again whenever it changes, until ctx ends. One that
-// cannot be read leaves the last good one in force.
+// watchTransfers gives the sweep the list again whenever it changes, until ctx ends. If it
+// cannot be read, the last good one stays in force.
 func (e *Engine) watchTransfers(ctx context.Context) {
 	t := e.o.Transfers
 	if t.Path == "" {
@@ -100,7 +100,7 @@ func (e *Engine) watchTransfers(ctx context.Context) {
 			continue
 		}
 		if err != nil && was == nil {
-			continue // it was said
+			continue // it was logged already
 		}
 		was = is
 		if err != nil {
@@ -123,7 +123,7 @@ func (e *Engine) lookAtTransfers(err error) (ForeseenTransfers, error) {
 	return e.o.Transfers.Foresee(e.o.Plan)
 }
 
-// firstTransfers reads the list as the sweep starts. One that cannot be read refuses it.
+// firstTransfers reads the list as the sweep starts. If it cannot be read the start is refused.
 func (e *Engine) firstTransfers(context.Context) error {
 	t := e.o.Transfers
 	if t.Path == "" {

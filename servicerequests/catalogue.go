@@ -123,20 +123,22 @@ type Variant struct {
 	UseCases         map[DeviceType][]UseCase
 }
 
-// UseCase is a GBCS use case and its message code.
+// UseCase is a GBCS use case and its message code. Of two for a device the first is sent, and
+// both are accepted.
 type UseCase struct {
-	Name string // like "ECS09"
-	Code uint16 // message code, like 0x0020
+	Name     string // like "ECS09"
+	Code     uint16 // message code, like 0x0020
+	DateTime bool   // the header of its Response carries a date-time
 }
 
-// Permitted says whether a [Service] stands for this row.
-func (v Variant) Permitted() bool {
+// Service is the member of the permitted set that the row is; zero: it is none.
+func (v Variant) Service() Service {
 	for _, s := range Services {
 		if row, _ := s.Variant(); row.SRV == v.SRV && row.Mode == v.Mode {
-			return true
+			return s
 		}
 	}
-	return false
+	return 0
 }
 
 // Catalogue returns every Service Request Variant this module knows: the
@@ -155,6 +157,9 @@ func FindVariant(match func(*Variant) bool) (v Variant, ok bool) {
 	return Variant{}, false
 }
 
+// Whether the Response of a use case carries a date-time.
+const timed, untimed = true, false
+
 var (
 	suppliers   = []Role{ImportSupplier, GasSupplier}
 	critical    = []CommandVariant{TransformRequest, SendSignedCommand}
@@ -167,43 +172,42 @@ var catalogue = [...]Variant{
 	{
 		Name: "Activate Emergency Credit", SRV: "2.5", ServiceReference: "2.5", Element: "ActivateEmergencyCredit",
 		Critical: true, Roles: suppliers, CommandVariants: critical,
-		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS09", 0x0020}}, GSME: {{"GCS06", 0x0070}}},
+		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS09", 0x0020, untimed}}, GSME: {{"GCS06", 0x0070, untimed}}},
 	},
 	{
 		Name: "Update Payment Mode to Credit", SRV: "1.6", ServiceReference: "1.6", Element: "UpdatePaymentMode", Mode: Credit,
 		Critical: true, Roles: suppliers, CommandVariants: critical,
-		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS02", 0x001A}}, GSME: {{"GCS02", 0x006C}}},
+		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS02", 0x001A, timed}}, GSME: {{"GCS02", 0x006C, timed}}},
 	},
 	{
 		Name: "Arm Supply", SRV: "7.3", ServiceReference: "7.3", Element: "ArmSupply",
 		Critical: true, Roles: suppliers, CommandVariants: critical,
-		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS44", 0x0051}}, GSME: {{"GCS39", 0x0085}}},
+		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS44", 0x0051, untimed}}, GSME: {{"GCS39", 0x0085, untimed}}},
 	},
 	{
 		Name: "Read Supply Status", SRV: "7.4", ServiceReference: "7.4", Element: "ReadSupplyStatus",
 		Roles: suppliers, CommandVariants: nonCritical,
-		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS45", 0x0052}}, GSME: {{"GCS33", 0x0082}}},
+		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS45", 0x0052, untimed}}, GSME: {{"GCS33", 0x0082, untimed}}},
 	},
 	{
 		Name: "Read Device Configuration (Payment Mode)", SRV: "6.2.9", ServiceReference: "6.2", Element: "ReadDeviceConfigurationPaymentMode",
 		Roles: suppliers, CommandVariants: nonCritical,
-		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS26j", 0x00BE}}, GSME: {{"GCS21j", 0x00BF}}, GPF: {{"GCS21j", 0x00BF}}},
+		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS26j", 0x00BE, untimed}}, GSME: {{"GCS21j", 0x00BF, untimed}}, GPF: {{"GCS21j", 0x00BF, untimed}}},
 	},
 	{
 		Name: "Read Meter Balance", SRV: "4.18", ServiceReference: "4.18", Element: "ReadMeterBalance",
 		Roles: suppliers, CommandVariants: nonCritical,
 		UseCases: map[DeviceType][]UseCase{
-			ESME: {{"ECS82", 0x0069}},
-			// Which of the two the DCC sends for which device is not known: GCS60
-			// goes out, both are accepted (assumption).
-			GSME: {{"GCS60", 0x008D}, {"GCS60a", 0x012A}},
-			GPF:  {{"GCS60", 0x008D}, {"GCS60a", 0x012A}},
+			ESME: {{"ECS82", 0x0069, untimed}},
+			// Which of the two the DCC sends for which device is not known (assumption).
+			GSME: {{"GCS60", 0x008D, untimed}, {"GCS60a", 0x012A, timed}},
+			GPF:  {{"GCS60", 0x008D, untimed}, {"GCS60a", 0x012A, timed}},
 		},
 	},
 	{
 		Name: "Read Prepayment Configuration", SRV: "4.13", ServiceReference: "4.13", Element: "ReadPrepaymentConfiguration",
 		Roles: suppliers, CommandVariants: nonCritical,
-		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS26a", 0x003B}}, GSME: {{"GCS21b", 0x00B5}}, GPF: {{"GCS21b", 0x00B5}}},
+		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS26a", 0x003B, untimed}}, GSME: {{"GCS21b", 0x00B5, untimed}}, GPF: {{"GCS21b", 0x00B5, untimed}}},
 	},
 	{
 		Name: "Read Inventory", SRV: "8.2", ServiceReference: "8.2", Element: "ReadInventory",
@@ -213,21 +217,21 @@ var catalogue = [...]Variant{
 	{
 		Name: "Update Payment Mode to Prepayment", SRV: "1.6", ServiceReference: "1.6", Element: "UpdatePaymentMode", Mode: Prepayment,
 		Critical: true, Roles: suppliers, CommandVariants: critical,
-		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS03", 0x001B}}, GSME: {{"GCS03", 0x006D}}},
+		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS03", 0x001B, timed}}, GSME: {{"GCS03", 0x006D, timed}}},
 	},
 	{
 		Name: "Enable Supply", SRV: "7.1", ServiceReference: "7.1", Element: "EnableSupply",
 		Critical: true, Roles: []Role{ImportSupplier}, CommandVariants: critical,
-		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS42", 0x004F}}},
+		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS42", 0x004F, untimed}}},
 	},
 	{
 		Name: "Disable Supply", SRV: "7.2", ServiceReference: "7.2", Element: "DisableSupply",
 		Critical: true, Roles: suppliers, CommandVariants: critical,
-		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS43", 0x0050}}, GSME: {{"GCS32", 0x0081}}},
+		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS43", 0x0050, untimed}}, GSME: {{"GCS32", 0x0081, untimed}}},
 	},
 	{
 		Name: "Read Instantaneous Prepay Values", SRV: "4.3", ServiceReference: "4.3", Element: "ReadInstantaneousPrepayValues",
 		Roles: suppliers, CommandVariants: nonCritical,
-		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS19", 0x002D}}, GSME: {{"GCS14", 0x0075}}, GPF: {{"GCS14", 0x0075}}},
+		UseCases: map[DeviceType][]UseCase{ESME: {{"ECS19", 0x002D, timed}}, GSME: {{"GCS14", 0x0075, timed}}, GPF: {{"GCS14", 0x0075, timed}}},
 	},
 }

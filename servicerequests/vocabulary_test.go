@@ -61,8 +61,8 @@ func TestPermittedSet(t *testing.T) {
 			key += "/" + mode
 		}
 		service, err := servicerequests.ParseService(v.SRV, mode)
-		if v.Permitted() != want[key] || (err == nil) != want[key] {
-			t.Errorf("%s (%s): permitted %v, ParseService error %v", key, v.Name, v.Permitted(), err)
+		if v.Service() != service || (err == nil) != want[key] {
+			t.Errorf("%s (%s): service %v, ParseService %v, %v", key, v.Name, v.Service(), service, err)
 		}
 		if err != nil {
 			if !errors.Is(err, servicerequests.ErrNotPermitted) || !strings.Contains(err.Error(), v.Name) {

@@ -1,41 +1,39 @@
-// Command cost says what one critical Service Request costs, and how far that is
-// from what its cryptography costs alone; and likewise the first contact with a meter,
-// and a whole home as a sweep does it.
+// Command cost measures what one critical Service Request costs, and how far that is from the
+// cost of its cryptography alone. It measures the same for the first contact with a meter, and
+// for a whole home as a sweep does it.
 //
 //	go run ./benchmarks/cost [--requests N] [--homes N] [--meters M] [--json]
 //
-// It starts two processes of itself: the simulated DCC with its meters, and the
-// engine with a plan of M electricity meters. Between them is what is between them
-// on the night: loopback HTTP, DUIS XML, XMLDSig, GBCS, the SMKI service; the
-// engine's journal is durable, its pacer and its circuits are on. The engine is the
-// real one, opened and run as safemode sweep does it.
+// It starts two processes of itself: the simulated DCC with its meters, and the engine with
+// a plan of M electricity meters. They talk as on the night: loopback HTTP, DUIS XML, XMLDSig,
+// GBCS, the SMKI service. The engine's journal is durable, its pacer and its circuits are on.
+// The engine is the real one, opened and run as safemode sweep does it.
 //
 // # What is counted
 //
-// First the contact with the meters: for each of them the engine's directory asks the
-// SMKI service for the device's two certificates and proves them; the simulator makes
+// First comes the contact with the meters. For each of them the engine's directory asks the
+// SMKI service for the device's two certificates and verifies them; the simulator makes
 // the device's keys from the seed and issues both certificates.
 //
-// Then one critical request (SRV 1.6 to Credit) for each of these meters, their keys
-// being known: Transform, its Pre-Command, Send Command, its acknowledgement, the
-// device's Response at the inbox, the outcome and the verdict in the journal. The
-// direction is narrowed to 1.6, so there are no reads.
+// Then comes one critical request (SRV 1.6 to Credit) for each of these meters, whose keys are
+// now known: Transform, its Pre-Command, Send Command, its acknowledgement, the device's
+// Response at the inbox, the outcome and the verdict in the journal. The direction is narrowed
+// to 1.6, so there are no reads.
 //
-// At last, with two new processes, whole homes: all that a sweep does for a meter it
-// has never met, its contact, its reads and its critical request. All homes are read before
-// the first is switched, so the marks are the start and the end of a whole sweep.
+// Last come whole homes, with two new processes: all that a sweep does for a new meter, which
+// is its contact, its reads and its critical request. All homes are read before the first is
+// switched, so the marks are the start and the end of a whole sweep.
 //
-// CPU is user plus system time of a whole process between two marks: for requests, when a
-// tenth more than N have warmed it up and when N more have ended.
+// CPU is user plus system time of a whole process between two marks. For requests, the first
+// mark is set after a warm-up, a tenth of N requests and at least 100, and the second after N more.
 //
 // # The floor
 //
-// The floor is the bare public-key cryptography that neither side can leave out,
-// timed in the same process during the same seconds: a thread of its own does one
-// operation of each kind every few milliseconds and reads its own CPU clock; its
-// time is taken off the process's. Hashes, MACs, XML and HTTP are not in the floor.
-// That of one XML signature, which is measured by itself, is ECDSA and SHA-256 of the
-// bytes that are digested.
+// The floor is the bare public-key cryptography that neither side can leave out. It is timed
+// in the same process during the same seconds: a thread of its own does one operation of
+// each kind every few milliseconds and reads its own CPU clock. Its time is subtracted from
+// the process's. Hashes, MACs, XML and HTTP are not in the floor. The floor of one XML signature,
+// which is measured by itself, is ECDSA and SHA-256 of the bytes that are digested.
 package main
 
 import (

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"safemode/engine/direction"
 )
 
 // director runs two machines and sees to it that the one that acts dies, rests or loses its
@@ -76,7 +78,7 @@ func (d *director) until(ctx context.Context, longest time.Duration, what string
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := d.tend(ctx); err != nil {
+		if err := d.watch(ctx); err != nil {
 			return err
 		}
 	}
@@ -94,8 +96,8 @@ func (d *director) told() (all string) {
 	return all
 }
 
-// tend starts machines that have ended, and looks which one acts.
-func (d *director) tend(ctx context.Context) error {
+// watch starts machines that have ended, and looks which one acts.
+func (d *director) watch(ctx context.Context) error {
 	for i, n := range d.s.machine {
 		switch {
 		case n.now == nil && !d.ended && !(d.quiet && i > 0) && time.Now().After(n.again):
@@ -154,10 +156,11 @@ func (d *director) note(ctx context.Context, n *node) error {
 		n.died, d.died = p.at, p.at
 	case errors.Is(halted(p, nil), errUnbelieved):
 		d.r.Halts++
-		return d.s.goOn(ctx)
+		return d.s.goOn(ctx, n)
 	case fenced(text):
 		d.r.Fenced++
 	case n.disturbed && exitCode(p.err) == 1: // it was starting, and lost its database
+	case exitCode(p.err) == 3 && strings.Contains(text, direction.ErrNotApproved.Error()): // it stood by when the other halted
 	default:
 		return fmt.Errorf("the sweep ended by itself on machine %s: %w: %s", n.name, p.err, text)
 	}

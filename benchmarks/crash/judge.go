@@ -42,7 +42,7 @@ func (s *scene) judge(ctx context.Context, person *operator, r *Result) error {
 		return err
 	}
 	defer j.Close()
-	folded, err := report.Fold(j.Records(ctx, 1))
+	rep, err := report.Read(j.Records(ctx, 1))
 	if err != nil {
 		return err
 	}
@@ -73,10 +73,10 @@ func (s *scene) judge(ctx context.Context, person *operator, r *Result) error {
 	}
 	s.judgeWire(r, sent, taken)
 	s.judgeOrders(r, person, ordered, leaving)
-	if err := s.judgeJournal(ctx, r, folded); err != nil {
+	if err := s.judgeJournal(ctx, r, rep); err != nil {
 		return err
 	}
-	if err := s.judgeMeters(ctx, r, person, folded); err != nil {
+	if err := s.judgeMeters(ctx, r, person, rep); err != nil {
 		return err
 	}
 	return s.judgeEffects(r, signed)
@@ -136,7 +136,7 @@ func (s *scene) judgeOrders(r *Result, person *operator, ordered map[string]bool
 }
 
 // judgeJournal has the journal audited.
-func (s *scene) judgeJournal(ctx context.Context, r *Result, folded *report.Report) error {
+func (s *scene) judgeJournal(ctx context.Context, r *Result, rep *report.Report) error {
 	a, err := audit.Run(ctx, audit.Options{
 		Journal: s.journal(), CustodyDir: s.custody(), SignerLog: s.path("signer/signer.db"),
 	})
@@ -152,7 +152,7 @@ func (s *scene) judgeJournal(ctx context.Context, r *Result, folded *report.Repo
 			r.CountersReused += int(c.Faulty)
 		}
 	}
-	if n := folded.Summary.Counters.Reused; n > 0 {
+	if n := rep.Summary.Counters.Reused; n > 0 {
 		r.CountersReused += n
 		complain("the report counts %d counters reused", n)
 	}
@@ -160,9 +160,9 @@ func (s *scene) judgeJournal(ctx context.Context, r *Result, folded *report.Repo
 }
 
 // judgeMeters holds every verdict against the meter. Nobody has pressed a button.
-func (s *scene) judgeMeters(ctx context.Context, r *Result, person *operator, folded *report.Report) error {
+func (s *scene) judgeMeters(ctx context.Context, r *Result, person *operator, rep *report.Report) error {
 	r.Verdicts = map[string]int{}
-	for _, m := range folded.Meters {
+	for _, m := range rep.Meters {
 		body, err := get(ctx, fmt.Sprintf("http://%s/sim/v1/devices/%v", s.control, m.Device))
 		if err != nil {
 			return err
@@ -180,9 +180,9 @@ func (s *scene) judgeMeters(ctx context.Context, r *Result, person *operator, fo
 			complain("%v is called %s: %s", m.Device, m.Verdict.Verdict, reason)
 		}
 	}
-	if len(folded.Meters) != s.meters {
-		r.VerdictMismatches += max(1, s.meters-len(folded.Meters))
-		complain("the report has %d meters", len(folded.Meters))
+	if len(rep.Meters) != s.meters {
+		r.VerdictMismatches += max(1, s.meters-len(rep.Meters))
+		complain("the report has %d meters", len(rep.Meters))
 	}
 	return nil
 }

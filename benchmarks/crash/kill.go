@@ -28,7 +28,7 @@ func (s *scene) killAll(ctx context.Context, kills int, random *rand.Rand, r *Re
 		ended, at, err := s.killOnce(ctx, share, random)
 		switch {
 		case errors.Is(err, errUnbelieved):
-			if err := s.goOn(ctx); err != nil {
+			if err := s.goOn(ctx, s.machine[0]); err != nil {
 				return err
 			}
 			r.Halts++
@@ -80,14 +80,16 @@ func (s *scene) renewBy(ctx context.Context) error {
 var errUnbelieved = errors.New("halted: the DCC is not believed")
 
 // goOn does what a sweep that has halted so advises: the configuration learns of the
-// certificate, and two approve.
-func (s *scene) goOn(ctx context.Context) error {
-	if s.renewed.IsZero() {
+// certificate, and two approve. A machine that stood by since may not have known it yet.
+func (s *scene) goOn(ctx context.Context, n *node) error {
+	if n.certain {
 		return fmt.Errorf("%w, with all its certificates", errUnbelieved)
 	}
-	s.renewed = time.Now()
-	if err := s.renew(); err != nil {
-		return err
+	if !s.renewed.IsZero() {
+		s.renewed = time.Now()
+		if err := s.renew(); err != nil {
+			return err
+		}
 	}
 	return s.approve(ctx, "--config", s.machine[0].config, "--journal", s.journal())
 }

@@ -1,30 +1,30 @@
-// Crash kills a sweep again and again and holds what is left against the truth.
+// Crash kills a sweep again and again, and compares what is left with the truth.
 //
 //	go run ./benchmarks/crash --kills 300 --meters 2000 --seed 1
 //
 // It builds safemode with the tag crashtest, runs the simulated DCC and the sweep as
 // processes, and kills the sweep with SIGKILL: half of the times at a random instant,
 // half of the times exactly before or after a durable step (a commit, an append, a
-// counter, a POST), at a random one. Each time the same command goes on. It stands
-// itself on the wire, both ways, and keeps the digests of what went by. In the end the
-// wire, the journal, the report and the simulator's meters are held against each other:
+// counter, a POST), at a random one. Each time the same command is started again. Crash is
+// a proxy between the sweep and the DCC, both ways, and keeps the digests of all bodies. In the
+// end it compares what was on the wire with the journal, the report and the simulator's meters:
 //
 //	counters_reused     two messages under one counter, on the wire or in the journal,
-//	                    or messages on the wire that the journal does not know
+//	                    or messages on the wire that the journal does not have
 //	responses_lost      deliveries answered with 204 that the journal does not have
 //	double_effects      commands that meters refused as replays, or carried out more
 //	                    often than they were signed
 //	verdict_mismatches  meters whose verdict is not what the simulator says of them
 //	orders_lost         orders that were answered and that the journal does not have
 //	sent_to_excluded    POSTs for a meter after the order to leave it alone was answered
-//	limit_excess        POSTs by which the worst window exceeds the limit and its burst; a
-//	                    fifth of a second's are put down to the machine's timing
+//	limit_excess        POSTs by which the worst window exceeds the limit and its burst; those
+//	                    of a fifth of a second are attributed to the machine's timing
 //
-// All the time an operator gives orders: pauses and what ends them, meters that are to be
-// left alone or asked again. Anomaly detection holds requests back, which the operator has
-// released or deleted. In the middle keys are replaced: those of half of the devices, and
-// the one that signs for the DCC, of which the configuration learns later. A sweep that
-// halts because of that goes on when two have approved.
+// All the time an operator gives orders: pauses and their ends, meters that are to be left
+// alone or asked again. The DCC's anomaly detection quarantines requests, and the operator has
+// them released or deleted. Half-way keys are replaced: those of half of the devices, and
+// the one that signs for the DCC, which the configuration gets later. A sweep that halts
+// because of that goes on when two people have approved.
 //
 // The keys are with a signer in a process of its own, which is killed as well, every few
 // seconds; its log is audited with the journal.
@@ -34,30 +34,30 @@
 //	go run ./benchmarks/crash --store postgres --nodes 2 --kills 200 --meters 2000 --seed 1
 //
 // It starts a PostgreSQL cluster, whose programs must be installed. --nodes 2 gives the
-// sweep two machines with the same command, each with a line of its own to the database, and
-// a balancer before their inboxes. The one that acts is killed as above, and the other takes
-// over; one that has died comes back and stands by. Beside that one of these is done to the
-// one that acts, once in a while: it is suspended until the other has sent something, and a
-// second longer; it is cut off from the database for as long; its connections to the
-// database are broken; it is suspended or cut off for less than the lease. Who was away for
-// longer than the lease must end by itself. Moreover:
+// sweep two machines with the same command. Each has a connection of its own to the database,
+// and a balancer is in front of their inboxes. The active machine is killed as above, and the
+// other takes over; a machine that has died is started again and stands by. Once in a while one
+// of these is done to the active machine: it is suspended until the other has sent something,
+// and a second longer; it is cut off from the database for as long; its connections to the
+// database are broken; it is suspended or cut off for less than the lease. A machine that was
+// away for longer than the lease must end by itself. Moreover:
 //
 //	sent_when_fenced    messages that nobody had sent before, by a machine after another
 //	                    had sent its first
 //	first_send_*        from a kill to the first POST of the other machine: with --lease 10s
 //	                    at most 15 s are wanted
 //
-// A lease (--lease) is real time, and the clocks of the night run faster. While nobody acts
-// the night goes on: answers wait, reads grow old. The clocks run so fast (--speed) that a
-// takeover takes less than a read is fresh for, which is 30 minutes: 120 times with a lease
-// of 10 s. With more, meters are read again and again; the promises hold all the same.
-// There are 60 POSTs a second for the work to last.
+// A lease (--lease) is real time, and the clocks of the night run faster. While no machine is
+// active the night goes on: answers wait, reads grow old. The clocks run so fast (--speed) that
+// a takeover takes less than a read is fresh for, which is 30 minutes: 120 times with a lease
+// of 10 s. With a higher speed meters are read again and again; the promises are the same.
+// There are 60 POSTs a second, so that there is enough work.
 //
-// With --resume it kills nothing and measures how long a sweep with half of the meters
-// done takes from its start to its first POST.
+// With --resume it kills nothing. It measures how long a sweep with half of the meters done
+// takes from its start to its first POST.
 //
-// All chance comes from the seed. What the machine's timing adds to it (where a
-// random instant falls) is printed, kill by kill.
+// All random choices come from the seed. The machine's timing decides where a random instant
+// falls; that is printed, kill by kill.
 package main
 
 import (

@@ -25,6 +25,8 @@ type node struct {
 
 	run atomic.Int64 // number of its process among all; the wire looks at it
 
+	certain bool // its process was started with all the DCC's certificates
+
 	// What follows is the director's.
 	now       *process
 	crashAt   string    // where the process kills itself; empty: nowhere

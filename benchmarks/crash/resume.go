@@ -23,7 +23,7 @@ type Resumed struct {
 	FirstSend    float64 `json:"start_to_first_send_seconds"`
 	CPU          float64 `json:"cpu_seconds"`  // used until then: on a shared machine it says more than the clock
 	RSS          int64   `json:"rss_bytes"`    // the most until then
-	Anew         float64 `json:"anew_seconds"` // the same where all records are folded anew, for lack of a state
+	Anew         float64 `json:"anew_seconds"` // the same where all records are read again, for lack of a state
 	AnewCPU      float64 `json:"anew_cpu_seconds"`
 }
 

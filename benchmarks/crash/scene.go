@@ -108,6 +108,9 @@ func newScene(ctx context.Context, o setup) (s *scene, err error) {
 	} else if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return s, err
 	}
+	if s.dir, err = filepath.Abs(s.dir); err != nil {
+		return s, err
+	}
 	s.binary = s.path("safemode")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-tags", "crashtest", "-o", s.binary, "safemode/cmd/safemode").CombinedOutput(); err != nil {
 		return s, fmt.Errorf("go build: %w: %s", err, out)
@@ -336,6 +339,7 @@ func (s *scene) sweep(n *node, crashAt string) (*process, error) {
 	if err := s.renew(); err != nil {
 		return nil, err
 	}
+	n.certain = s.renewed.IsZero()
 	return s.start([]string{"SAFEMODE_CRASH_AT=" + crashAt},
 		"sweep", "--config", n.config, "--plan", s.path("plan"), "--journal", n.journal)
 }
@@ -382,7 +386,7 @@ func (l locked) Write(b []byte) (int, error) {
 
 func (s *scene) start(env []string, args ...string) (*process, error) {
 	p := &process{command: exec.Command(s.binary, args...), ended: make(chan struct{})} //nolint:noctx // it is killed by its own end, or by close
-	p.command.Env = append(os.Environ(), env...)
+	p.command.Env, p.command.Dir = append(os.Environ(), env...), s.dir // where it keeps what is its own
 	p.command.Stdout, p.command.Stderr = locked{p, &p.out}, locked{p, &p.log}
 	if err := p.command.Start(); err != nil {
 		return nil, err

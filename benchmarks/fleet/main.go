@@ -1,7 +1,6 @@
-// Command fleet says whether the simulator bears a nation's meters: how long a
-// large fleet takes to be ready, what memory it takes, what it costs while nobody
-// asks anything of it, and whether a Service Request on a random meter takes
-// longer than in a small fleet.
+// Command fleet measures whether the simulator can carry a nation's meters: how long a
+// large fleet takes to start, how much memory it needs, what it costs while it is idle, and
+// whether a Service Request on a random meter takes longer than in a small fleet.
 //
 //	go run ./benchmarks/fleet [--meters N] [--against M] [--exchanges X] [--living] [--json]
 //
@@ -9,12 +8,11 @@
 // latency, and speaks to both as a User does: signed XML over HTTP, with an inbox
 // of its own. Half the exchanges are 7.4, one Service Request each; half are 1.6 to
 // Credit, two each (Transform, Send Command). Each is with another electricity
-// meter, taken by chance, so that no cache of keys helps the small fleet.
+// meter, chosen at random, so that no cache of keys helps the small fleet.
 //
-// The fleets take turns in short rounds, so that what else the machine does falls on
-// both. Both simulators run all the while: what the large fleet does by itself slows
-// the rounds of the small one too, and is told apart as its share of a processor
-// while idle.
+// The fleets take turns in short rounds, so that other load on the machine affects both. Both
+// simulators run all the while. The large fleet's idle work slows the rounds of the small one
+// too; it is reported apart, as its share of a processor while idle.
 package main
 
 import (

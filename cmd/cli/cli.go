@@ -21,7 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// Exit codes. Scripts hold on to them.
+// Exit codes. Scripts rely on them.
 const (
 	Done        = 0
 	Failed      = 1

@@ -40,16 +40,16 @@ const onTheWay = 5 * time.Second
 
 // Judge has the report compared with the truth, notes the result in it, and tells of what is
 // wrong. Finished says that the sweep came to its end.
-func (r *Rehearsal) Judge(ctx context.Context, talk io.Writer, folded *report.Report, o *engine.Options, finished bool) error {
+func (r *Rehearsal) Judge(ctx context.Context, talk io.Writer, rep *report.Report, o *engine.Options, finished bool) error {
 	r.Sim.Settle()
 	others, err := truth.OtherTraffic(ctx, o.Journal, r.Sim.OtherTraffic())
 	if err != nil {
 		return err
 	}
-	j := truth.Judge(folded, o.Suppressed, r.facts, r.terms(folded, o, finished))
-	folded.Summary.Truth = j.Truth(others)
-	// What meters saw counts as well as what the journal shows to have been sent.
-	folded.Summary.ForbiddenCommands = max(folded.Summary.ForbiddenCommands, int(r.Sim.Summary().ForbiddenCommands))
+	j := truth.Judge(rep, o.Suppressed, r.facts, r.terms(rep, o, finished))
+	rep.Summary.Truth = j.Truth(others)
+	// Commands that meters received count, as do those that the journal has as sent.
+	rep.Summary.ForbiddenCommands = max(rep.Summary.ForbiddenCommands, int(r.Sim.Summary().ForbiddenCommands))
 	for i, m := range j.Wrong {
 		if i == 10 {
 			fmt.Fprintf(talk, "and %d more\n", len(j.Wrong)-i)
@@ -86,11 +86,11 @@ func (r *Rehearsal) facts(device servicerequests.EUI) (p truth.Facts) {
 }
 
 // terms are those of this rehearsal.
-func (r *Rehearsal) terms(folded *report.Report, o *engine.Options, finished bool) truth.Terms {
+func (r *Rehearsal) terms(rep *report.Report, o *engine.Options, finished bool) truth.Terms {
 	now, policy := r.Clock.Now(), o.Policy
-	backlog := backlogOf(o.Limits, len(folded.Meters))
+	backlog := backlogOf(o.Limits, len(rep.Meters))
 	return truth.Terms{
-		Finished: finished && folded.Ended == record.ClosedFinished,
+		Finished: finished && rep.Ended == record.ClosedFinished,
 		Switches: o.Plan.Strategy != record.EmergencyCredit,
 		AtLeast:  finished && r.Faults.Name == calmProfile,
 		Permits: func(s servicerequests.Service, t servicerequests.DeviceType) bool {

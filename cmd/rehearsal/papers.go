@@ -37,8 +37,8 @@ clauses:
 	})
 }
 
-// WriteTransfers writes the list of transfers of a simulator: the homes that leave by its
-// fault profile, but for those that nobody announces. It says how many meters they have.
+// WriteTransfers writes the list of transfers of a simulator: the homes that leave by its fault
+// profile, without those that nobody announces. It returns how many meters they have.
 func WriteTransfers(path string, leaving []devicesim.Leaving, now time.Time) (listed int, err error) {
 	rows := [][]string{{"mpxn", "effective_date", "incoming_mpid", "source", "as_of"}}
 	for _, l := range leaving {

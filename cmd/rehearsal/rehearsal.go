@@ -1,9 +1,9 @@
-// Package rehearsal sets up what a sweep is rehearsed against, with nothing prepared: the keys
-// of a test PKI and its people, a simulator of the DCC in the same process, a clock that both
-// sides hold to, folders for counters and a journal, a list of the homes that leave, and a
-// configuration that can reach nothing else. In the end it has package truth judge the report.
+// Package rehearsal sets up a rehearsal from nothing: the keys of a test PKI and its people, a
+// simulator of the DCC in the same process, one clock for both sides, folders for counters and
+// a journal, a list of the homes that leave, and a configuration that can reach nothing but
+// the simulator. In the end it has package truth judge the report.
 //
-// It runs no engine: who rehearses does. Its errors carry the exit codes of package cli.
+// It does not run the engine: its caller does. Its errors carry the exit codes of package cli.
 package rehearsal
 
 import (
@@ -42,8 +42,8 @@ type Options struct {
 	Begins   time.Time // what the clock shows once the keys are made; zero: it goes on
 	Log      *zap.Logger
 
-	// Forbidden is told of a forbidden command that reaches a meter with a valid
-	// signature. Nil: it is only counted.
+	// Forbidden is called when a forbidden command with a valid signature reaches
+	// a meter. Nil: it is only counted.
 	Forbidden func(device servicerequests.EUI, useCase string)
 }
 

@@ -13,9 +13,10 @@ import (
 // Posts is how many POSTs two cores can follow, in a second of real time.
 const Posts = 800
 
-// HubHolds is how long the demo's hubs hold a command for a gas meter, unless
-// the fault profile says: some wakes of it, where a real hub holds a day's. What is
-// lost is then given up within hours of the demo's clock. It is so with short retries only.
+// HubHolds is how long the demo's hubs keep a command for a gas meter, unless the
+// fault profile says: some wakes of the meter, where a real hub keeps it for a day. So
+// lost commands are given up within hours of the demo's clock. It applies with short
+// retries only.
 const HubHolds = 3 * time.Hour
 
 // Config is the default configuration, with as little changed as a clock that runs fast

@@ -15,9 +15,9 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// A test folder also has, in tls/, what both sides of mutual TLS show each other: in
-// the place of the DCCKI's certificates, whose profile is not public. They are for the
-// loopback addresses, and last as long as the others.
+// A test folder also has, in tls/, the certificates of both sides of mutual TLS, in
+// place of the DCCKI's, which have no public profile. They are for the loopback
+// addresses, and last as long as the others.
 const (
 	TLSAuthority = "tls/authority"
 	TLSDCC       = "tls/dcc"

@@ -46,7 +46,7 @@ func (f *callFlags) read(ctx context.Context) (*report.Report, []callbook.Call, 
 	if f.record == "" {
 		return nil, nil, failWith(exitUsage, errors.New("--calls is needed: this journal is no file that the record could be beside"))
 	}
-	r, err := foldJournal(ctx, f.journal)
+	r, err := readReport(ctx, f.journal)
 	if err != nil {
 		return nil, nil, err
 	}

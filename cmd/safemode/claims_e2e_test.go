@@ -90,22 +90,22 @@ func TestPortfolioNamesGasProxies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	folded, err := r.run(t.Context(), quiet, o)
+	rep, err := r.run(t.Context(), quiet, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := holds(folded); err != nil {
-		t.Errorf("%v: %+v", err, folded.Summary.Truth)
+	if err := holds(rep); err != nil {
+		t.Errorf("%v: %+v", err, rep.Summary.Truth)
 	}
 	var said strings.Builder
 	if code := run(t.Context(), []string{"audit", "--journal", filepath.Join(r.Dir, "journal.db")}, stdio{out: &said, err: io.Discard}); strings.Contains(said.String(), "neither the meter nor its gas proxy") || said.Len() == 0 {
 		t.Errorf("audit ends %d: %s", code, said.String())
 	}
-	inventories, spend := folded.Summary.Requests["8.2"].Sent, 0
+	inventories, spend := rep.Summary.Requests["8.2"].Sent, 0
 	if inventories == 0 || inventories > len(all)*6/10 {
 		t.Errorf("%d inventories for %d gas meters", inventories, len(all))
 	}
-	for _, m := range folded.Meters {
+	for _, m := range rep.Meters {
 		if m.Verdict.Spend != nil {
 			spend++
 		}

@@ -29,7 +29,7 @@ const defaultOperations = advice.DefaultOperations
 
 // newStatus shows where a running sweep stands.
 func newStatus(io stdio) *cobra.Command {
-	var desk operations
+	var client operations
 	var asJSON, watch bool
 	var journalPath, planDir, configPath string
 	c := &cobra.Command{
@@ -46,7 +46,7 @@ how the sweep ended. --config and --plan are then named in the commands that it 
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ask := func() (status record.Status, err error) {
-				return status, desk.call(c.Context(), http.MethodGet, "", nil, &status)
+				return status, client.call(c.Context(), http.MethodGet, "", nil, &status)
 			}
 			if journalPath != "" {
 				return statusOfJournal(c.Context(), io, journalPath, planDir, configPath, asJSON)
@@ -70,7 +70,7 @@ how the sweep ended. --config and --plan are then named in the commands that it 
 			return printStatus(io.out, status)
 		},
 	}
-	desk.addFlags(c)
+	client.addFlags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON")
 	c.Flags().BoolVar(&watch, "watch", false, "fill the terminal with it, a look a second, until q is pressed")
 	c.Flags().StringVar(&journalPath, "journal", "", "go by this journal instead, also after the end")
@@ -99,7 +99,7 @@ func statusOfJournal(ctx context.Context, io stdio, path, planDir, configPath st
 	}
 	if st.State != "planned" {
 		var r *report.Report
-		if r, err = foldJournal(ctx, path); err != nil {
+		if r, err = readReport(ctx, path); err != nil {
 			return err
 		}
 		engine.Tally(&st, r, place)

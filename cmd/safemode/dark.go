@@ -58,7 +58,7 @@ func (d darkFlags) life(press meter.Habit) meter.Life {
 // reckonDark sweeps the same fleet once more, from the same instant, in the order
 // of the portfolio's rows, and notes in the first sweep's report for how long homes
 // were dark. It ends the first sweep's simulator.
-func (r *dryRun) reckonDark(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, rows []servicerequests.EUI, folded *report.Report) error {
+func (r *dryRun) reckonDark(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, rows []servicerequests.EUI, rep *report.Report) error {
 	inOrder, err := p.InOrderOf(rows)
 	if err != nil {
 		return failWith(exitRefused, err)
@@ -89,13 +89,13 @@ func (r *dryRun) reckonDark(ctx context.Context, io stdio, conf *config.Config, 
 			NoSweep: d.Untouched.Hours(), AtOnce: d.AtOnce.Hours(),
 		})
 	}
-	folded.Summary.DarkHours = &report.DarkHours{
+	rep.Summary.DarkHours = &report.DarkHours{
 		Begins: r.Life.Began, OverHours: r.dark.over.Hours(), TopUps: r.dark.topUps,
 		Press:       report.Press{Share: r.Life.Press.Share, AfterMinutes: r.Life.Press.After.Minutes()},
-		SweepHours:  report.ByOrder{AtRisk: folded.Summary.DurationSeconds / 3600, Portfolio: second.Summary.DurationSeconds / 3600},
+		SweepHours:  report.ByOrder{AtRisk: rep.Summary.DurationSeconds / 3600, Portfolio: second.Summary.DurationSeconds / 3600},
 		Electricity: fuel(servicerequests.ESME), Gas: fuel(servicerequests.GSME),
 	}
-	return errors.Join(failWith(exitFailed, folded.Write(r.Dir, report.Options{})), again.Stop())
+	return errors.Join(failWith(exitFailed, rep.Write(r.Dir, report.Options{})), again.Stop())
 }
 
 // inOrder sweeps in the plan's order, whatever is known of homes.
@@ -107,11 +107,11 @@ func (r *dryRun) inOrder(ctx context.Context, io stdio, conf *config.Config, p *
 		return nil, err
 	}
 	o.Rehearsal, o.Policy.PlanOrder = true, true
-	folded, err := r.run(ctx, io, o)
+	rep, err := r.run(ctx, io, o)
 	if err != nil {
 		return nil, err
 	}
-	return folded, holds(folded)
+	return rep, holds(rep)
 }
 
 // readDevices lists the devices of a portfolio's good rows, in order.

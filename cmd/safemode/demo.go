@@ -131,15 +131,15 @@ func (r *dryRun) demo(ctx context.Context, io stdio, flags rehearsalFlags, pace 
 	if err != nil {
 		return err
 	}
-	folded, err := r.run(ctx, io, o)
+	rep, err := r.run(ctx, io, o)
 	if r.dark.over > 0 && err == nil {
 		rows, unread := readDevices(filepath.Join(r.Dir, "portfolio.csv"))
 		if unread != nil {
 			return unread
 		}
-		err = r.reckonDark(ctx, io, &conf, o.Plan, rows, folded)
+		err = r.reckonDark(ctx, io, &conf, o.Plan, rows, rep)
 	}
-	return conclude(io, folded, r.Dir, asJSON, err)
+	return conclude(io, rep, r.Dir, asJSON, err)
 }
 
 // prepare does what people do before a sweep, in the names of the test people: it

@@ -72,14 +72,14 @@ func sweepLiar(t *testing.T, profile string) lied {
 	r.Point(&conf)
 	o := r.engineOptions(t, &conf)
 	quiet := stdio{out: io.Discard, err: io.Discard}
-	folded, err := r.run(t.Context(), quiet, o)
+	rep, err := r.run(t.Context(), quiet, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := folded.Summary
-	if folded.Ended != record.ClosedFinished || s.Truth.Mismatches != 0 || s.ForbiddenCommands != 0 || s.Counters.Reused != 0 || s.Refused.Unpermitted != 0 {
+	s := rep.Summary
+	if rep.Ended != record.ClosedFinished || s.Truth.Mismatches != 0 || s.ForbiddenCommands != 0 || s.Counters.Reused != 0 || s.Refused.Unpermitted != 0 {
 		t.Errorf("ended %q, %d mismatches, %d forbidden commands, counters %+v, refused %+v",
-			folded.Ended, s.Truth.Mismatches, s.ForbiddenCommands, s.Counters, s.Refused)
+			rep.Ended, s.Truth.Mismatches, s.ForbiddenCommands, s.Counters, s.Refused)
 	}
 	return lied{s, gathered(t, o), logs}
 }

@@ -1,8 +1,8 @@
-// Command safemode puts the prepayment meters of a failed energy supplier into
-// safe mode through the DCC, and rehearses that against a simulated one.
+// Command safemode puts the prepayment meters of a failed energy supplier into safe mode
+// through the DCC, and rehearses that with a simulated one.
 //
-// This package wires: flags and files in, exit codes and text out. What the
-// words mean is decided in engine, devicesim and servicerequests.
+// This package connects the others: it turns flags and files into options, and results into
+// exit codes and text. The rules are in engine, devicesim and servicerequests.
 package main
 
 import (

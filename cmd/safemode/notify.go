@@ -80,16 +80,16 @@ left.`,
 			if err != nil {
 				return err
 			}
-			desk, err := openDesk(conf, journalPath, channels, prometheus.NewRegistry(), log)
+			notifier, err := openNotifier(conf, journalPath, channels, prometheus.NewRegistry(), log)
 			if err != nil {
 				return err
 			}
-			defer desk.Close()
+			defer notifier.Close()
 			ctx, cancel := context.WithTimeout(c.Context(), sendFor)
 			defer cancel()
 			told := make(chan struct{})
-			go func() { defer close(told); desk.Run(ctx) }()
-			left := desk.Settle(ctx)
+			go func() { defer close(told); notifier.Run(ctx) }()
+			left := notifier.Settle(ctx)
 			cancel()
 			<-told
 			if left > 0 {
@@ -163,10 +163,10 @@ func trustIn(authorities string) (*tls.Config, error) {
 	return t, err
 }
 
-// openDesk opens the file of notices of a journal.
-func openDesk(c *config.Config, journalPath string, channels []notice.Channel, registry prometheus.Registerer, log *zap.Logger) (*notice.Desk, error) {
+// openNotifier opens the file of notices of a journal.
+func openNotifier(c *config.Config, journalPath string, channels []notice.Channel, registry prometheus.Registerer, log *zap.Logger) (*notice.Notifier, error) {
 	d, err := notice.Open(notice.Options{Path: noticesOf(c, journalPath), Channels: channels, Log: log.Named("notice"), Registry: registry})
-	return d, deskRefused(err)
+	return d, notifierRefused(err)
 }
 
 // noticesOf is the file of notices beside a journal; of one that is no file, in the folder of
@@ -182,7 +182,7 @@ func noticesOf(c *config.Config, journalPath string) string {
 	return filepath.Join(c.CustodyDir, "journal.notices")
 }
 
-func deskRefused(err error) error {
+func notifierRefused(err error) error {
 	if errors.Is(err, durable.ErrLocked) {
 		return failWith(exitRefused, fmt.Errorf("notices: a running sweep, or another safemode notify send, has the file: %w", err))
 	}

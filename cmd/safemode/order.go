@@ -23,7 +23,7 @@ import (
 
 // orderCommand is a command that gives the running sweep one order.
 type orderCommand struct {
-	desk   operations
+	client operations
 	action string
 	order  console.Order
 
@@ -83,13 +83,13 @@ func newOrder(io stdio, action, what, example string, flags func(*orderCommand, 
 			if err != nil {
 				return failWith(exitUsage, err)
 			}
-			if err := o.desk.call(c.Context(), http.MethodPost, "/"+action, body, nil); err != nil {
+			if err := o.client.call(c.Context(), http.MethodPost, "/"+action, body, nil); err != nil {
 				return err
 			}
 			return o.confirmDone(c, io)
 		},
 	}
-	o.desk.addFlags(c)
+	o.client.addFlags(c)
 	c.Flags().BoolVar(&o.asJSON, "json", false, "print the status after the order as one line of JSON")
 	c.Flags().StringVar(&o.order.Reason, "reason", "", "why; it is journalled with your name")
 	flags(&o, c)
@@ -186,10 +186,10 @@ func (o *orderCommand) confirmFinal(ctx context.Context, io stdio) error {
 		if err := record.CheckName(o.person); err != nil {
 			return failWith(exitUsage, fmt.Errorf("--person: %w", err))
 		}
-		o.desk.person = o.person
+		o.client.person = o.person
 	}
 	var st record.Status
-	if err := o.desk.call(ctx, http.MethodGet, "", nil, &st); err != nil {
+	if err := o.client.call(ctx, http.MethodGet, "", nil, &st); err != nil {
 		return err
 	}
 	if o.order.Confirm != "" {
@@ -226,7 +226,7 @@ func (o *orderCommand) confirmDone(c *cobra.Command, io stdio) error {
 	whole := o.region == "" && o.order.Wave == 0 && o.order.SRV == ""
 	fmt.Fprintf(io.err, "%s: done\n", c.Name())
 	var st record.Status
-	look := func() error { return o.desk.call(c.Context(), http.MethodGet, "", nil, &st) }
+	look := func() error { return o.client.call(c.Context(), http.MethodGet, "", nil, &st) }
 	switch {
 	case o.action == record.OrderStop && whole, o.action == record.OrderHandover:
 		ticker := time.NewTicker(200 * time.Millisecond)

@@ -191,7 +191,7 @@ func (f *preflight) beginning() {
 	})
 	if w := f.begin.conf.Notices; w.Webhook.URL != "" || w.SMTP.Server != "" {
 		path := noticesOf(f.begin.conf, f.begin.journal)
-		f.start("notices", "can be written beside the journal", deskRefused(notice.Check(path)))
+		f.start("notices", "can be written beside the journal", notifierRefused(notice.Check(path)))
 	}
 }
 

@@ -100,7 +100,7 @@ func namesOnlyWhatExists(t *testing.T, samples map[string]float64) {
 // watched is a real Prometheus beside a sweep.
 type watched struct{ address string }
 
-// window is what the rules' five minutes become: those of a rehearsal whose clock runs
+// watchWithPrometheus starts a Prometheus with our rules; window replaces their five minutes, because the clock runs
 // faster.
 func watchWithPrometheus(t *testing.T, operations, window string) watched {
 	t.Helper()

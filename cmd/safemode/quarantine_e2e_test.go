@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"safemode/cmd/rehearsal"
 	"safemode/config"
+	"safemode/devicesim/dcc"
 	"safemode/devicesim/fault"
 	"safemode/devicesim/fleet"
 	"safemode/engine"
@@ -71,16 +73,30 @@ func watchful(t *testing.T, threshold config.Threshold, change func(*config.Conf
 	return r, o
 }
 
-// Paced under the thresholds nothing is quarantined.
-func TestPacedUnderAThreshold(t *testing.T) {
-	r, o := watchful(t, config.Threshold{Count: 12, Per: 20 * time.Minute}, func(*config.Config) {})
-	folded, err := r.run(t.Context(), stdio{out: io.Discard, err: io.Discard}, o)
+// heldBack asks the simulator what its anomaly detection holds back.
+func heldBack(t *testing.T, r *dryRun) (held []dcc.Quarantined) {
+	t.Helper()
+	reply, err := http.Get("http://" + r.Sim.ControlAddr() + "/sim/v1/quarantine")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := folded.Summary
-	if s.Quarantined != 0 || len(r.Sim.Quarantine()) != 0 || s.Truth.Mismatches != 0 || s.Requests["1.6"].Sent < 50 {
-		t.Errorf("%d quarantined, summary %+v", len(r.Sim.Quarantine()), s)
+	defer reply.Body.Close()
+	if err := json.NewDecoder(reply.Body).Decode(&held); err != nil {
+		t.Fatal(err)
+	}
+	return held
+}
+
+// Paced under the thresholds nothing is quarantined.
+func TestPacedUnderAThreshold(t *testing.T) {
+	r, o := watchful(t, config.Threshold{Count: 12, Per: 20 * time.Minute}, func(*config.Config) {})
+	rep, err := r.run(t.Context(), stdio{out: io.Discard, err: io.Discard}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := rep.Summary
+	if held := heldBack(t, r); s.Quarantined != 0 || len(held) != 0 || s.Truth.Mismatches != 0 || s.Requests["1.6"].Sent < 50 {
+		t.Errorf("%d quarantined, summary %+v", len(held), s)
 	}
 }
 
@@ -112,7 +128,7 @@ func TestForcedOverAThreshold(t *testing.T) {
 			continue
 		case <-look.C:
 		}
-		held := r.Sim.Quarantine()
+		held := heldBack(t, r)
 		st := e.Status()
 		if len(st.Quarantine) < len(held) {
 			continue // the alerts are on their way
@@ -136,14 +152,14 @@ func TestForcedOverAThreshold(t *testing.T) {
 			t.Errorf("resume: exit %d", code)
 		}
 	}
-	folded, err := foldJournal(t.Context(), o.Journal)
+	rep, err := readReport(t.Context(), o.Journal)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(caught) == 0 || folded.Summary.Quarantined < len(caught) || folded.Ended != record.ClosedFinished {
-		t.Errorf("%d caught, ended %q, summary %+v", len(caught), folded.Ended, folded.Summary)
+	if len(caught) == 0 || rep.Summary.Quarantined < len(caught) || rep.Ended != record.ClosedFinished {
+		t.Errorf("%d caught, ended %q, summary %+v", len(caught), rep.Ended, rep.Summary)
 	}
-	for _, m := range folded.Meters {
+	for _, m := range rep.Meters {
 		sent := switchesOf(m)
 		for i, r := range sent { // only what never reached the meter is asked for again
 			if again := i < len(sent)-1; caught[m.Device] && again != (r.Code == string(servicerequests.Unreachable)) && r.Code != string(servicerequests.Unreachable) {
@@ -151,14 +167,14 @@ func TestForcedOverAThreshold(t *testing.T) {
 			}
 		}
 	}
-	if n := r.Sim.Summary().DuplicateRequests; n != 0 || folded.Summary.Counters.Reused != 0 {
-		t.Errorf("%d requests were sent twice, %d counters used twice", n, folded.Summary.Counters.Reused)
+	if n := r.Sim.Summary().DuplicateRequests; n != 0 || rep.Summary.Counters.Reused != 0 {
+		t.Errorf("%d requests were sent twice, %d counters used twice", n, rep.Summary.Counters.Reused)
 	}
 	var said strings.Builder
-	if err := r.Judge(t.Context(), &said, folded, &o, true); err != nil || folded.Summary.Truth.Mismatches != 0 {
+	if err := r.Judge(t.Context(), &said, rep, &o, true); err != nil || rep.Summary.Truth.Mismatches != 0 {
 		t.Errorf("%v\n%s", err, said.String())
 	}
-	t.Logf("%d of %d switches were quarantined and released", len(caught), folded.Summary.Requests["1.6"].Sent)
+	t.Logf("%d of %d switches were quarantined and released", len(caught), rep.Summary.Requests["1.6"].Sent)
 }
 
 func switchesOf(m report.Meter) (list []report.Request) {

@@ -112,7 +112,7 @@ func (f rehearsalFlags) dryRun(dir string, supplier servicerequests.EUI, populat
 // run sweeps the plan, reports from the journal, and holds every claim of the
 // report against the simulator's truth. A sweep that halted has a report as well:
 // then both results are there.
-func (r *dryRun) run(ctx context.Context, io stdio, o engine.Options) (folded *report.Report, halted error) {
+func (r *dryRun) run(ctx context.Context, io stdio, o engine.Options) (rep *report.Report, halted error) {
 	o.Clock = r.Clock // the simulator's own, which was started already
 	o.StandIn, o.Stay, r.opened = "the rehearsal", r.stay, r.Clock.Now()
 	countDropped(io.err, o.Registry)
@@ -141,18 +141,18 @@ func (r *dryRun) run(ctx context.Context, io stdio, o engine.Options) (folded *r
 	if r.stay > 0 {
 		ctx = context.WithoutCancel(ctx) // what an interrupt has ended is the stay
 	}
-	folded, err = foldJournal(ctx, o.Journal)
+	rep, err = readReport(ctx, o.Journal)
 	if err != nil {
 		return nil, errors.Join(halted, err)
 	}
-	if err := r.Judge(ctx, io.err, folded, &o, halted == nil); err != nil {
+	if err := r.Judge(ctx, io.err, rep, &o, halted == nil); err != nil {
 		return nil, errors.Join(halted, failWith(journalCode(err), err))
 	}
-	folded.Summary.Departures = r.Departures
-	if err := folded.Write(r.Dir, report.Options{Say: advice.NextFor}); err != nil {
+	rep.Summary.Departures = r.Departures
+	if err := rep.Write(r.Dir, report.Options{Say: advice.NextFor}); err != nil {
 		return nil, failWith(exitFailed, err)
 	}
-	return folded, halted
+	return rep, halted
 }
 
 // watch runs an engine to its end with progress on the way, and closes it.
@@ -214,29 +214,29 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 		return errors.Join(err, r.Stop())
 	}
 	o.Rehearsal = true
-	folded, err := r.run(ctx, io, o)
+	rep, err := r.run(ctx, io, o)
 	if flags.dark.over > 0 && err == nil {
-		err = r.reckonDark(ctx, io, &rehearsed, &dry, rows, folded)
+		err = r.reckonDark(ctx, io, &rehearsed, &dry, rows, rep)
 	}
-	return errors.Join(conclude(io, folded, dir, asJSON, err), r.Stop())
+	return errors.Join(conclude(io, rep, dir, asJSON, err), r.Stop())
 }
 
 // conclude prints a rehearsal's report, if there is one, and fails where the truth
 // contradicts it or the sweep did not finish.
-func conclude(io stdio, folded *report.Report, dir string, asJSON bool, halted error) error {
-	if folded == nil {
+func conclude(io stdio, rep *report.Report, dir string, asJSON bool, halted error) error {
+	if rep == nil {
 		return halted
 	}
-	if err := printReport(io, folded, dir, asJSON); err != nil {
+	if err := printReport(io, rep, dir, asJSON); err != nil {
 		return err
 	}
-	if err := claimsHold(folded.Summary); err != nil {
+	if err := claimsHold(rep.Summary); err != nil {
 		return err
 	}
 	if halted != nil {
 		return halted
 	}
-	return holds(folded)
+	return holds(rep)
 }
 
 // claimsHold fails where a rehearsal's report claims what is not so.
@@ -251,12 +251,12 @@ func claimsHold(s report.Summary) error {
 }
 
 // holds fails where a rehearsal did not finish, or its claims do not hold.
-func holds(folded *report.Report) error {
-	if err := claimsHold(folded.Summary); err != nil {
+func holds(rep *report.Report) error {
+	if err := claimsHold(rep.Summary); err != nil {
 		return err
 	}
-	if folded.Ended != record.ClosedFinished {
-		return failWith(exitFailed, fmt.Errorf("the sweep ended as %q", folded.Ended))
+	if rep.Ended != record.ClosedFinished {
+		return failWith(exitFailed, fmt.Errorf("the sweep ended as %q", rep.Ended))
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ With a key it signs the pack; check that with
 			if err != nil {
 				return err
 			}
-			r, err := foldJournal(c.Context(), journalPath)
+			r, err := readReport(c.Context(), journalPath)
 			if err != nil {
 				return err
 			}
@@ -180,9 +180,9 @@ func readTransfers(name string) (func(*report.Report) report.List, error) {
 	}, nil
 }
 
-// foldJournal reads a journal into a report.
-func foldJournal(ctx context.Context, path string) (*report.Report, error) {
-	return ofJournal(ctx, path, report.Fold)
+// readReport reads a journal into a report.
+func readReport(ctx context.Context, path string) (*report.Report, error) {
+	return ofJournal(ctx, path, report.Read)
 }
 
 // ofJournal is what is made of a journal's records.

@@ -108,7 +108,7 @@ of --portfolio, and without a sweep.`,
 				return failWith(exitUsage, err)
 			}
 			if len(channels) > 0 {
-				if o.Notices, err = openDesk(conf, journalPath, channels, o.Registry, log); err != nil {
+				if o.Notices, err = openNotifier(conf, journalPath, channels, o.Registry, log); err != nil {
 					return err
 				}
 				defer o.Notices.Close()
@@ -212,7 +212,7 @@ func openCode(err error) int {
 // journalCode is the exit code of a journal that cannot be used.
 func journalCode(err error) int {
 	switch {
-	case errors.Is(err, journal.ErrDamaged):
+	case errors.Is(err, journal.ErrDamaged), errors.Is(err, journal.ErrLacking): // no supervisor is to start it again
 		return exitHalted
 	case errors.Is(err, journal.ErrInUse):
 		return exitRefused

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -28,9 +29,9 @@ import (
 
 // node is one of two machines with the same command.
 type node struct {
-	config, inbox, operations string
-	process                   *process
-	wire                      *wire
+	folder, config, inbox, operations string
+	process                           *process
+	wire                              *wire
 }
 
 // pair is two machines with one sweep in a database, and a balancer before their inboxes that
@@ -53,15 +54,15 @@ const (
 )
 
 // newPair makes two machines of a scene whose journal and custody are in a database. The
-// simulated DCC serves.
-func newPair(t *testing.T, c *pgtest.Cluster) *pair {
+// simulated DCC serves. Others are where the database's server may be instead.
+func newPair(t *testing.T, c *pgtest.Cluster, others ...*pgtest.Cluster) *pair {
 	t.Helper()
 	s := newScene(t, pairMeters, referenceSeed, referenceSpeed)
-	p := &pair{scene: s, at: c.Address("winter"), custody: c.Database() + "&custody=northern"}
+	p := &pair{scene: s, at: c.Address("winter", others...), custody: c.Database(others...) + "&custody=northern"}
 	must(t, "", "custody", "new", "--custody-dir", p.custody)
 	user := rehearsal.Config(s.speed).Limits.User
 	for i := range p.nodes {
-		n := &node{config: []string{"one.yaml", "two.yaml"}[i], inbox: freeAddress(t), operations: freeAddress(t), wire: tap(t, s.duis)}
+		n := &node{folder: t.TempDir(), config: []string{"one.yaml", "two.yaml"}[i], inbox: freeAddress(t), operations: freeAddress(t), wire: tap(t, s.duis)}
 		s.configure(t, n.config, "{listen: "+s.inbox+"}", "{listen: "+n.inbox+"}", "{listen: "+s.operations+"}", "{listen: "+n.operations+"}",
 			"  url: http://"+s.duis, "  url: "+n.wire.url, "custody_dir: custody", "custody_dir: '"+p.custody+"'",
 			fmt.Sprintf("user: {per_second: %g, burst: %d}", user.PerSecond, user.Burst), fmt.Sprintf(`user: {per_second: %g, burst: %d}
@@ -80,7 +81,13 @@ func newPair(t *testing.T, c *pgtest.Cluster) *pair {
 func (p *pair) start(t *testing.T, i int) *process {
 	t.Helper()
 	n := p.nodes[i]
-	n.process = start(t, "sweep", "--config", p.scene.path(n.config), "--plan", p.scene.path("plan"), "--journal", p.at)
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(path, "sweep", "--config", p.scene.path(n.config), "--plan", p.scene.path("plan"), "--journal", p.at)
+	command.Dir = n.folder
+	n.process = startCommand(t, command)
 	return n.process
 }
 

@@ -23,11 +23,11 @@ var waitsFor = []string{
 	record.HealthOK, record.HealthPerson, record.HealthNotSending,
 }
 
-// ended are the states after which a sweep does nothing by itself.
+// endedStates are the states after which a sweep does nothing by itself.
 var endedStates = []string{"halted", "interrupted", "ceased", "finished"}
 
 func newWait(io stdio) *cobra.Command {
-	var desk operations
+	var client operations
 	var conditions []string
 	var journalPath string
 	var timeout, every time.Duration
@@ -67,7 +67,7 @@ ended otherwise, so that it cannot come any more.`,
 				ctx, cancel = context.WithTimeout(ctx, timeout)
 				defer cancel()
 			}
-			st, err := waitUntil(ctx, &desk, journalPath, wanted, every)
+			st, err := waitUntil(ctx, &client, journalPath, wanted, every)
 			switch {
 			case c.Context().Err() != nil:
 				return c.Context().Err()
@@ -80,7 +80,7 @@ ended otherwise, so that it cannot come any more.`,
 			return failWith(exitFailed, err)
 		},
 	}
-	desk.addFlags(c)
+	client.addFlags(c)
 	f := c.Flags()
 	f.StringSliceVar(&conditions, "for", nil, "what is waited for: a state, a health, or a count like armed>50; may be repeated, and one is enough")
 	f.StringVar(&journalPath, "journal", "", "the sweep's journal, which says how it has ended where nothing answers")
@@ -125,12 +125,12 @@ func (w condition) holds(st *record.Status) bool {
 }
 
 // waitUntil looks again and again until one of the conditions holds.
-func waitUntil(ctx context.Context, desk *operations, journalPath string, wanted []condition, every time.Duration) (st record.Status, err error) {
+func waitUntil(ctx context.Context, client *operations, journalPath string, wanted []condition, every time.Duration) (st record.Status, err error) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		st = record.Status{}
-		err = desk.call(ctx, http.MethodGet, "", nil, &st)
+		err = client.call(ctx, http.MethodGet, "", nil, &st)
 		if err != nil && journalPath != "" && ctx.Err() == nil {
 			st, err = endOf(ctx, journalPath, wanted)
 		}
@@ -162,7 +162,7 @@ func endOf(ctx context.Context, path string, wanted []condition) (record.Status,
 		return st, failWith(exitFailed, err) // it may be made yet
 	}
 	if slices.Contains(endedStates, st.State) && slices.ContainsFunc(wanted, func(w condition) bool { return w.over >= 0 }) {
-		r, err := foldJournal(ctx, path)
+		r, err := readReport(ctx, path)
 		if err != nil {
 			return st, err
 		}

@@ -72,11 +72,11 @@ func TestOrderWithoutAnAnswer(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
 	defer server.Close()
 	defer close(hang)
-	desk := operations{address: server.URL, patience: 20 * time.Millisecond}
-	if err := desk.call(t.Context(), http.MethodPost, "/pause", nil, nil); err == nil || !strings.Contains(err.Error(), "may still be carried out") {
+	client := operations{address: server.URL, patience: 20 * time.Millisecond}
+	if err := client.call(t.Context(), http.MethodPost, "/pause", nil, nil); err == nil || !strings.Contains(err.Error(), "may still be carried out") {
 		t.Errorf("an order: %v", err)
 	}
-	if err := desk.call(t.Context(), http.MethodGet, "", nil, nil); err == nil || strings.Contains(err.Error(), "carried out") {
+	if err := client.call(t.Context(), http.MethodGet, "", nil, nil); err == nil || strings.Contains(err.Error(), "carried out") {
 		t.Errorf("a question: %v", err)
 	}
 	refuses(t, exitFailed, "safemode status --journal FILE says how", "", "pause", "--operations", freeAddress(t))

@@ -68,7 +68,7 @@ func (p Program) run(ctx context.Context, path string, log *zap.Logger) (err err
 	if o.Gate, err = signer.New(signer.Options{Identities: keys.identities}); err != nil {
 		return err
 	}
-	o.Agreements, o.Log, o.Stopped = keys.agreements, log.Named("signer"), standing(l.Plan)
+	o.Agreements, o.Log, o.Stopped = keys.agreements, log.Named("signer"), planPresent(l.Plan)
 	look := func(err error) {
 		if err != nil {
 			log.Warn("evidence could not be read", zap.Error(err))
@@ -107,9 +107,9 @@ func (p Program) run(ctx context.Context, path string, log *zap.Logger) (err err
 	return err
 }
 
-// standing says whether the plan that the signer began with is still there: whoever takes
-// it away stops the signer.
-func standing(folder string) func() error {
+// planPresent checks that the plan that the signer began with is still there: to remove the plan
+// is to stop the signer.
+func planPresent(folder string) func() error {
 	path := filepath.Join(folder, plan.FileName)
 	was, err := os.Lstat(path)
 	return func() error {
@@ -202,7 +202,7 @@ must not be running. Never do this while the newer log can still be found.`,
 			if err != nil {
 				return err
 			}
-			_ = l.gates.Look(context.Background()) // what could not be read is no reason to believe anybody less
+			_ = l.gates.Look(context.Background()) // a list that cannot be read revokes nothing
 			subject, err := signing.Accept(context.Background(), l.options(), approvals)
 			if err != nil {
 				return fmt.Errorf("%w\nTwo must approve it: safemode approve --accept --subject %q --plan DIR --cert FILE --key FILE", err, subject)

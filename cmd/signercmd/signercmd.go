@@ -166,7 +166,7 @@ func keyFile(id config.SignerIdentity, name string, c *smki.Certificate) (*ecdsa
 	return cli.Key(filepath.Join(id.PKIDir, "supplier", name+".key"), safefile.Secret, c)
 }
 
-// loaded is a configuration with what it names beside keys.
+// loaded is a configuration with everything that it names except keys.
 type loaded struct {
 	*config.Signer
 	plan   *plan.Plan

@@ -11,12 +11,12 @@ import (
 )
 
 // claimsOf lists the rows of a report.
-func claimsOf(folded *report.Report, suppressed map[servicerequests.EUI]struct{}) []claim {
+func claimsOf(rep *report.Report, suppressed map[servicerequests.EUI]struct{}) []claim {
 	ordered, left := map[servicerequests.EUI]bool{}, map[servicerequests.EUI]history.Instant{}
 	for device := range suppressed {
 		ordered[device] = true
 	}
-	for _, e := range folded.Events {
+	for _, e := range rep.Events {
 		if e.What != record.OrderExclude && e.What != record.OrderSuppress {
 			continue
 		}
@@ -28,8 +28,8 @@ func claimsOf(folded *report.Report, suppressed map[servicerequests.EUI]struct{}
 			}
 		}
 	}
-	claims := make([]claim, len(folded.Meters))
-	for i, m := range folded.Meters {
+	claims := make([]claim, len(rep.Meters))
+	for i, m := range rep.Meters {
 		claims[i] = claim{m.Device, m.Target, m.Verdict, ordered[m.Device], left[m.Device]}
 	}
 	return claims

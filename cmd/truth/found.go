@@ -44,9 +44,9 @@ func saidBefore(list []answer, before uint64, says func(answer) bool) bool {
 // underSignature is how long a command may lie signed, for its limits, before the DCC takes it.
 const underSignature = history.Instant(10 * time.Minute)
 
-// toldBefore says whether a meter's answer to a service had come well before the DCC took
-// the first command. What was done before a command, but told later, proves nothing to
-// somebody who cannot rely on the order in which a hub serves.
+// toldBefore says whether a meter's answer to a service had come well before the DCC took the
+// first command. A read that was done before the command but answered later proves nothing,
+// because nobody can rely on the order in which a hub serves.
 func (r row) toldBefore(srv string) bool {
 	commands := r.commands()
 	return slices.ContainsFunc(r.saidByBoth(srv), func(a answer) bool {

@@ -45,9 +45,8 @@ func (f Facts) ranOut() bool {
 		slices.ContainsFunc(f.Meter.Alerts, func(a history.Alert) bool { return a.Code == alertBelow })
 }
 
-// trouble says what went wrong, between two instants, with what was sent to a meter or
-// its proxy, and with what they said: lost, refused or bent. A refused 2.5 is none: that
-// is to be expected.
+// trouble says what went wrong, between two instants, with messages to a meter or its proxy,
+// and with their answers: lost, refused or altered. A refused 2.5 is expected, and no trouble.
 func (f Facts) trouble(from, to history.Instant) (what string) {
 	within := func(at history.Instant) bool { return from <= at && at <= to }
 	for _, d := range [...]history.Device{f.Meter, f.Proxy} {
@@ -75,9 +74,9 @@ func (f Facts) trouble(from, to history.Instant) (what string) {
 	return ""
 }
 
-// armedLate says by how much a 7.3 came later than it could have. What makes it possible
-// are answers: that the meter was in Prepayment, that it had no credit, that it is in
-// Credit now, and that it is off; and where it was found on, its alert.
+// armedLate says by how much a 7.3 came later than it could have. It was possible after the
+// answers that the meter was in Prepayment, that it had no credit, that it is in Credit now,
+// and that it is off; and for a meter that was found on, after its alert.
 func (r row) armedLate() string {
 	for _, arm := range r.commands() {
 		if arm.SRV != srvArm {
@@ -95,8 +94,8 @@ func (r row) armedLate() string {
 	return ""
 }
 
-// armable is when the last of what a 7.3 rests on was delivered; ok is false where there is
-// none of one of them.
+// armable is when the last of the answers was delivered on which a 7.3 rests; ok is false if one
+// of them is missing.
 func (r row) armable(arm history.Accepted) (at history.Instant, ok bool) {
 	var switched, last uint64 // counters of the last 1.6, and of the last command, before it
 	for _, c := range r.commands() {
@@ -135,8 +134,8 @@ func (r row) armable(arm history.Accepted) (at history.Instant, ok bool) {
 // ShareWanted of the meters that could answer must be safe on a calm day (decision 24).
 const ShareWanted = 0.97
 
-// safeShare counts the meters that could answer: those that can be reached and are the failed
-// supplier's, of whom nobody says that they leave.
+// safeShare counts the meters that could answer: those that can be reached, belong to the failed
+// supplier, and do not leave.
 type safeShare struct{ could, safe, helpless int }
 
 // count takes one meter in.
@@ -153,8 +152,8 @@ func (s *safeShare) count(r row) {
 	}
 }
 
-// tooFew says whether less is safe than is demanded. Of a small fleet the meters that
-// nothing can help may be more than the rest of the share.
+// tooFew says whether fewer meters are safe than must be. In a small fleet there may be more
+// meters that nothing can help than the share allows.
 func (s safeShare) tooFew() bool {
 	wanted := min(ShareWanted*float64(s.could), float64(s.could-s.helpless))
 	return float64(s.safe) < wanted

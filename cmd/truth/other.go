@@ -20,8 +20,8 @@ var otherAs = map[dcc.OtherKind]record.OtherKind{
 	dcc.OtherCredentials: record.OtherDCCAlert, dcc.OtherOutage: record.OtherDCCAlert,
 }
 
-// alertOf is the code of a device's alert that is proven whoever it comes from: of a planned
-// device the engine takes it in, of any other it is other traffic.
+// alertOf is the code of a device's alert that is proven for any device: the engine takes in
+// a planned device's, and another device's is other traffic.
 var alertOf = map[dcc.OtherKind]string{dcc.OtherRefusal: "8F30", dcc.OtherTopUp: "810E"}
 
 // otherMessage is what became of a message of other traffic.

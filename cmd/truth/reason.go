@@ -13,8 +13,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// What a report says of a meter that the sweep never came to judge, and of one that was
-// refused as the market participant IDs moved.
+// Reasons in a report for a meter that the sweep never judged, and for one that was refused
+// when the market participant IDs moved.
 const (
 	noVerdict    = "the journal holds no verdict"
 	refusedInRun = "refused in the run of refusals that halted the sweep: to be asked again"
@@ -37,8 +37,8 @@ const (
 	aState = `(enabled|armed|disabled)`
 )
 
-// reasons are those that a verdict may have. Where chance lets more than one be so, each
-// that is so is right.
+// reasons are those that a verdict may have. If more than one of them is true, each of these is
+// right.
 var reasons = []reason{
 	because(record.VerdictOnSupply, "", func(r row, _ []string) bool { return !r.pending() }),
 	because(record.VerdictOnSupply, "a future-dated switch may still be stored on the meter", func(r row, _ []string) bool { return r.pending() }),
@@ -105,7 +105,7 @@ var reasons = []reason{
 	})),
 	because(record.VerdictNotSafe, "no read was fresh enough to arm on", off(func(r row, _ []string) bool { return r.noneFresh() })),
 
-	// What a sweep that was broken off says of a safe meter that it found worse.
+	// The reason in a sweep that was broken off, for a safe meter that it found worse.
 	because(record.VerdictNotSafe, "read again and found (?:off|in .*)", func(r row, _ []string) bool { return !r.Finished && len(said(r.Meter, srvSupply)) > 1 }),
 }
 

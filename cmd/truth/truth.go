@@ -1,13 +1,13 @@
 // Package truth judges a rehearsal from outside: it compares each row of the report with what
-// the simulator did and delivered. Of the engine it takes nothing but the row itself (the
+// the simulator did and delivered. From the engine it takes only the row itself (the
 // verdict with its reason, what was found, what is at the end, and the counters that it rests
-// on), the events that say when a person held the sweep up, and the journal's records of other
+// on), the events that say when a person paused the sweep, and the journal's records of other
 // traffic. It imports no other part of the engine, and starts nothing.
 //
-// verdict.go has the verdicts, reason.go the reasons, found.go what was found and the
-// balances, missed.go homes that were missed, arming that came late, and the share that must
-// be safe; left.go homes that leave; history.go asks the history; other.go has the User's
-// other traffic.
+// verdict.go checks the verdicts, reason.go the reasons, found.go what was found and the
+// balances. missed.go checks homes that were missed, arming that came late, and the share that
+// must be safe. left.go checks homes that leave. history.go asks the simulator's history. other.go
+// checks the User's other traffic.
 package truth
 
 import (
@@ -47,7 +47,7 @@ type claim struct {
 
 // Facts are the truth about one meter.
 type Facts struct {
-	Meter, Proxy history.Device // what happened; of electricity the proxy's is empty
+	Meter, Proxy history.Device // what happened; the proxy's is empty for electricity
 
 	Began, Ended fleet.Meter // as the fleet began, and as it is now
 	Registered   bool        // still to the failed supplier
@@ -68,7 +68,7 @@ type Terms struct {
 
 	Now      history.Instant // that the sweep has come to
 	Margin   time.Duration   // from so long before its day on a home on the list is left alone
-	OnTheWay time.Duration   // what the door has let pass is accepted within this
+	OnTheWay time.Duration   // a half that was allowed at the socket is accepted within this
 }
 
 // span is from one instant to another.
@@ -109,9 +109,9 @@ type Judgement struct {
 
 // Judge compares every claim of a report with the truth. Suppressed are the homes that were
 // not to be touched from the beginning.
-func Judge(folded *report.Report, suppressed map[servicerequests.EUI]struct{}, factsOf func(servicerequests.EUI) Facts, t Terms) Judgement {
-	t.held = heldIn(folded.Events)
-	return judge(claimsOf(folded, suppressed), factsOf, t)
+func Judge(rep *report.Report, suppressed map[servicerequests.EUI]struct{}, factsOf func(servicerequests.EUI) Facts, t Terms) Judgement {
+	t.held = heldIn(rep.Events)
+	return judge(claimsOf(rep, suppressed), factsOf, t)
 }
 
 // judge compares claims with the truth.

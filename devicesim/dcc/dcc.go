@@ -176,7 +176,7 @@ type DCC struct {
 	eui     servicerequests.EUI
 	users   map[xmldsig.KeyRef]*User
 	signers struct{ transform, xml, renewed, stranger xmldsig.Signer }
-	taken   *recent.Map[leg, accepted]
+	taken   *recent.Map[half, accepted]
 	rules   atomic.Pointer[rules]
 	anomaly anomaly
 	metrics *metrics
@@ -203,7 +203,7 @@ func New(o Options) (*DCC, error) {
 		Options: o,
 		eui:     o.KeyAgreement.Certificate.EUI,
 		users:   map[xmldsig.KeyRef]*User{},
-		taken:   recent.New[leg, accepted](rememberedRequests),
+		taken:   recent.New[half, accepted](rememberedRequests),
 		metrics: newMetrics(),
 
 		previous: recent.New[answered, []byte](rememberedAnswers),

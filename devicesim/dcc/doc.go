@@ -1,7 +1,6 @@
-// Package dcc simulates the face that the Data Communications Company shows to
-// a User: the three services that take Service Requests over HTTP, and what
-// happens to an accepted request until its response is on the way to the
-// User's inbox.
+// Package dcc simulates the Data Communications Company as a User sees it: the three
+// services that take Service Requests over HTTP, and what happens to an accepted request
+// until its response is on the way to the User's inbox.
 //
 // # Services
 //
@@ -10,10 +9,10 @@
 //	POST /api/v1/serviceD   Command Variant 8: answers at once
 //
 // Requests are application/xml, at most 1 MiB, and signed by the User whose EUI
-// is the originator. Every request that names itself is answered with 200 and a
-// DUIS response; 400 with no body answers what cannot be told apart from noise,
-// and 503 with Retry-After what is over the User's allocation. Allocations, the
-// thresholds of anomaly detection, and how long the DCC tries are of package fault.
+// is the originator. A request with a readable Request ID is answered with 200 and a
+// DUIS response, one without it with 400 and no body, and one over the User's allocation
+// with 503 and Retry-After. Package fault has the allocations, the thresholds of anomaly
+// detection, and how long the DCC tries.
 //
 // # What is refused, in this order
 //
@@ -23,7 +22,7 @@
 //	E12  its Command Variant does not go with the Service Request Variant
 //	E3   the User's certificates are revoked (assumption; a setting)
 //	E1   it was not signed by its originator, or that is a User without any of these roles
-//	E2   the User has not the role for the service or the device
+//	E2   the User does not have the role for the service or the device
 //	E999999  it asks for what is not simulated: a service beyond the catalogue, a sequence,
 //	     or a date that the DCC would keep. No DCC has the code
 //	E19  no such device; or 8.2 is not addressed to the DCC
@@ -37,7 +36,7 @@
 // same acknowledgement and have no effect. A Transform and its Signed
 // Pre-Command share the Request ID. The memory for this is bounded.
 //
-// What is over a threshold of anomaly detection is acknowledged and held back: a
+// A request over a threshold of anomaly detection is acknowledged and quarantined: a
 // DCC Alert AD1 names it, and it waits until the User has it released or deleted.
 //
 // # Signatures
@@ -48,23 +47,22 @@
 //
 // # Time
 //
-// What the DCC stamps (responses, alerts, the issuer event id of a gas Pre-Command) is by
-// its own clock, which a rule may set off. The time of a device's answer is when the
-// answer goes to the inbox, or when the device gave it (a rule; assumption). What a
-// sleeping meter has not fetched when the hub's window has passed is dropped, and E21
-// comes when the meter wakes next.
+// The DCC's own clock gives its times (in responses, alerts, the issuer event id of a gas
+// Pre-Command), and a rule may make it wrong. The time of a device's answer is when the
+// answer goes to the inbox, or when the device gave it (a rule; assumption). If a
+// sleeping meter has not fetched a message within the hub's window, the message is dropped,
+// and E21 comes when the meter wakes next.
 //
 // # Lies
 //
-// A DCC that is told to (package fault has the list) says what is not so, in two
-// places: in the answer over the connection, once the honest one is made, and in
-// what goes to the inbox. What it does stays honest, with one exception: a
-// Pre-Command that was not asked for is one that it holds to. A User that signs
-// it finds it carried out.
+// If a profile says so, the DCC lies (package fault has the list), in two places: in the
+// answer over the connection, which replaces the honest one, and in messages to the inbox.
+// What it does stays honest, with one exception: it accepts the signed form of
+// a Pre-Command that was not asked for, and carries it out.
 //
 // # What it refuses to do
 //
-// Nothing, beyond the list: a DCC transforms Enable, Disable and the switch to
-// Prepayment for whoever may ask, and so does this one. It holds no supplier's
-// private key and signs no command.
+// It refuses nothing but what is listed above: a real DCC transforms Enable, Disable and the
+// switch to Prepayment for every User that may ask, and so does this one. It holds no
+// supplier's private key and signs no command.
 package dcc

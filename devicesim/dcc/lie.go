@@ -74,7 +74,7 @@ func (d *DCC) giveOther(q request, t target, lie fault.Lie, honest answer) answe
 		d.Log.Error("lie cannot be told", zap.Stringer("request_id", q.ID), zap.Stringer("lie", lie), zap.Error(err))
 		return answer{}
 	}
-	key := leg{id: q.ID}
+	key := half{id: q.ID}
 	there, _ := d.taken.Get(key)
 	there.preCommand = message
 	d.taken.Put(key, there)

@@ -7,9 +7,9 @@ import (
 	"safemode/servicerequests"
 )
 
-// leg is what a Request ID can be used for once: a request, and the Signed
+// half is what a Request ID can be used for once: a request, and the Signed
 // Pre-Command that follows it.
-type leg struct {
+type half struct {
 	id     servicerequests.RequestID
 	signed bool
 }
@@ -25,7 +25,7 @@ type accepted struct {
 // accepted before: then the answer of that time is due and nothing else. ok is
 // false when other bytes have used the Request ID.
 func (d *DCC) take(q request, preCommand []byte) (a accepted, first, ok bool) {
-	key := leg{id: q.ID, signed: q.CommandVariant == servicerequests.SendSignedCommand}
+	key := half{id: q.ID, signed: q.CommandVariant == servicerequests.SendSignedCommand}
 	now := accepted{digest: sha256.Sum256(q.raw), at: d.Clock.Now(), preCommand: preCommand}
 	there, first := d.taken.PutNew(key, now)
 	return there, first, there.digest == now.digest

@@ -37,7 +37,7 @@ func (d *DCC) sendSigned(q request, t target) answer {
 	if err != nil || m.Kind != gbcs.KindSignedPreCommand {
 		return d.refuse(q, servicerequests.InvalidFormat)
 	}
-	transformed, ok := d.taken.Get(leg{id: q.ID})
+	transformed, ok := d.taken.Get(half{id: q.ID})
 	unsigned := q.SignedPreCommand[:len(q.SignedPreCommand)-signatureField]
 	if !ok || transformed.preCommand == nil || !bytes.Equal(unsigned, transformed.preCommand) {
 		return d.refuse(q, servicerequests.OutOfOrder)

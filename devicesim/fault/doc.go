@@ -1,6 +1,6 @@
-// Package fault owns what goes wrong in a simulation: how often, decided by
-// whom, and how a profile of it is written. It acts on nothing itself; the
-// simulated DCC asks whether a fault happens and does the rest.
+// Package fault decides what goes wrong in a simulation, and how often, and reads the profiles
+// that say so. It only decides: the simulated DCC asks whether a fault happens, and carries
+// it out.
 //
 // Every decision is a function of the seed, the device, the service, the
 // number of the attempt of that service on that device and the kind of fault.
@@ -9,13 +9,13 @@
 //
 // # Profile file
 //
-// Several files make one profile where names stand with commas between them: of the
-// effects on the whole fleet the greatest count, groups are those of all, and of any other
-// key the last file that gives it.
-//
-// YAML; all keys are optional, an unknown key or a value out of range is an
-// error with its path, and what is not given is as in the profile calm. Shares
+// A profile is a YAML file. All keys are optional. An unknown key or a value out of range is
+// an error with its path. A key that is absent has its value in the profile calm. Shares
 // are 0 to 1. The figures of the ready profiles are assumptions.
+//
+// Names with commas between them make one profile of several files. Of an effect on the whole
+// fleet the greatest value counts, the groups of all files count, and of any other key the
+// last file that gives it.
 //
 //	name: my-night
 //	unreachable: 0.05          # of the hubs: the DCC never finds a way to them
@@ -57,7 +57,7 @@
 //
 // # Variety
 //
-// What a real DCC varies, and what changes nothing of what is said. A little of it is in
+// A real DCC varies these things, and none of them changes a meaning. A little of each is in
 // every profile; the figures here are those where a file says nothing.
 //
 //	variety:
@@ -72,9 +72,9 @@
 //
 // # Groups
 //
-// What is above holds for the whole fleet. A group adds to it for some meters; of
-// what holds for a meter the greatest counts. Lists that are not given hold all;
-// share is of the hubs whose meters fit otherwise.
+// The keys above apply to the whole fleet. A group adds to them for some meters; of
+// the values that apply to one meter the greatest counts. A list that is absent matches all;
+// share is of the hubs with meters that match the lists.
 //
 //	groups:
 //	  - regions: [North, 4G North]
@@ -87,13 +87,13 @@
 //
 // # The DCC's own rules
 //
-// Times are since the profile began to hold.
+// Times count from the moment when the profile began to apply.
 //
 //	dcc:
 //	  # Requests of each User; beyond them HTTP 503 with Retry-After (assumption).
 //	  allocation: {per_second: 20, burst: 40}
 //	  # Requests of a User for an SRV in a period, which begins with the first of
-//	  # them; the rest is acknowledged, held back, and told of by DCC Alert AD1.
+//	  # them; the rest is acknowledged and quarantined, and DCC Alert AD1 says so.
 //	  anomaly_thresholds:
 //	    "1.6": {limit: 500, per: 24h}
 //	  windows: {unreachable: 10m, no_answer: 2m, hub_holds: 24h} # till E20 and E21 (assumption)
@@ -127,9 +127,9 @@
 //
 // # Lies
 //
-// A lying DCC is whole but for what it says. Each lie has a share; of those that
-// happen on one attempt the first below is told. lies.attempts keeps them to so
-// many first attempts of a service on a device (0: no bound), so that a test can
+// A lying DCC does what it should, and says something else. Each lie has a share. If several
+// happen on one attempt, the first below is told. lies.attempts limits them to so
+// many first attempts of a service on a device (0: no limit), so that a test can
 // show what follows a lie. A request and its repetitions are one attempt.
 //
 // In a reply of Transform, a well-signed Pre-Command that was not asked for:
@@ -148,8 +148,8 @@
 //
 //	unsigned_reply  a reply with data, without its Signature
 //	forged_reply    a reply with data, signed by no key of the DCC under its name
-//	html            HTTP 200 with a page; what was asked is done all the same. Of a
-//	                critical request it befalls the Transform.
+//	html            HTTP 200 with a page; the request is carried out all the same. Of a
+//	                critical request it is the reply of Transform.
 //
 // In a delivery, in place of a device's good Response:
 //
@@ -162,7 +162,7 @@
 //	                   envelope (a first answer is left as it is)
 //	reordered          it comes after the meter's next Response, or 5 minutes late
 //
-// And late_acknowledgement: the acknowledgement is kept back until the Response
-// has gone to the inbox, for 5 s of real time at most. Responses that are
-// doubled or overdue are duplicate_response and delayed_response with delay.
+// And late_acknowledgement: the acknowledgement waits until the Response
+// has gone to the inbox, for 5 s of real time at most. Doubled and late Responses have keys
+// of their own: duplicate_response, and delayed_response with delay.
 package fault

@@ -196,8 +196,8 @@ func (v *validator) rules(r *Rules) {
 	v.check(r.Allocation.Burst >= 0, "dcc.allocation.burst", "%d: want 0 or more", r.Allocation.Burst)
 	for srv, t := range r.Thresholds {
 		at := "dcc.anomaly_thresholds." + srv
-		v.check(slices.ContainsFunc(servicerequests.Catalogue(), func(known servicerequests.Variant) bool { return known.SRV == srv && known.UseCases != nil }),
-			at, "no SRV that goes to a device")
+		_, known := servicerequests.FindVariant(func(known *servicerequests.Variant) bool { return known.SRV == srv && known.UseCases != nil })
+		v.check(known, at, "no SRV that goes to a device")
 		v.check(t.Limit >= 0, at+".limit", "%d: want 0 or more", t.Limit)
 		v.check(t.Per > 0, at+".per", "%v: want the period that the limit is for", t.Per)
 	}

@@ -119,7 +119,7 @@ func ReadCSV(r io.Reader) (*Fleet, error) {
 			if err != nil {
 				return nil, err
 			}
-			return &Fleet{Seed: seed, roll: l}, nil
+			return &Fleet{Seed: seed, source: l}, nil
 		}
 		if err != nil {
 			return nil, lineError(err)

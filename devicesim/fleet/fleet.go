@@ -15,12 +15,12 @@ var ErrDuplicateDevice = errors.New("device stands twice in the fleet")
 // and none of them takes longer for a larger fleet than a binary search does.
 type Fleet struct {
 	Seed uint64
-	roll
+	source
 }
 
-// roll is where the meters of a fleet come from: a list that was read, or the
+// source is where the meters of a fleet come from: a list that was read, or the
 // seed, from which each is grown when it is asked for.
-type roll interface {
+type source interface {
 	// Len is the number of meters.
 	Len() int
 

@@ -88,7 +88,7 @@ func Generate(o Options) (*Fleet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("generate fleet: %w", err)
 	}
-	return &Fleet{Seed: o.Seed, roll: newGrown(o)}, nil
+	return &Fleet{Seed: o.Seed, source: newGrown(o)}, nil
 }
 
 // census is how many of a fleet's meters are of each kind. It says what a meter

@@ -124,7 +124,7 @@ func FromPortfolio(claims []Claim, o Options) (*Fleet, error) {
 			inCredit(m, o, s)
 		}
 	}
-	return &Fleet{Seed: o.Seed, roll: l}, nil
+	return &Fleet{Seed: o.Seed, source: l}, nil
 }
 
 // ranks returns for each meter its rank in an order that hash of seed and EUI

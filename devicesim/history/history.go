@@ -1,11 +1,10 @@
 // Package history keeps what a simulated DCC and its devices did and delivered, device by
-// device, so that what a User says of them can be held against it. A gas proxy has a
-// history of its own, apart from its meter's.
+// device, so that a report of a User can be compared with it. A gas proxy has a history of its
+// own, apart from its meter's.
 //
-// It owns the notes and nothing else. It decides nothing, and it judges nobody. What a
-// device is like now is not its matter. It grows with every command (some 200 bytes), so
-// a simulator that runs without an end keeps none: a nil [Book] takes every note and
-// keeps nothing.
+// It owns these notes only. It decides nothing and judges nothing, and does not know a device's
+// state now. It grows with every command (some 200 bytes), so a simulator that runs without an
+// end keeps none: a nil Book accepts every note and keeps nothing.
 package history
 
 import (

@@ -1,14 +1,13 @@
-// Package hub simulates the way from the DCC to a meter: the communications
-// hubs, which carry one Command at a time each, and the gas meters behind
-// them, which sleep and come by on their interval to ask what there is.
+// Package hub simulates the path from the DCC to a meter: the communications hubs, each of
+// which carries one Command at a time, and the gas meters behind them. Gas meters sleep, and
+// wake at an interval to fetch what waits for them.
 //
-// A hub serves its devices in the order of arrival, and what waits for one device
-// in an order that is a setting: nothing promises that it is the order of arrival.
-// What is for a sleeping gas meter is passed over until the meter wakes; it then
-// takes some of it, one by one, and sleeps again. How many it takes is a setting
-// too. What has waited for too long is dropped. Hubs that have nothing to do take
-// up no room.
+// A hub serves its devices in the order of arrival. A setting gives the order of the Commands
+// that wait for one device, because nothing promises that it is the order of arrival. Commands
+// for a sleeping gas meter are passed over until it wakes. It then takes some of them, one by
+// one, and sleeps again; how many is a setting, too. A Command that has waited for too long is
+// dropped. A hub with nothing to do takes no memory.
 //
-// It knows no message: what an exchange does is a function. That a meter never
-// answers is the caller's to decide; such an exchange is not put here.
+// It does not read messages: an exchange is a function that the caller gives. The caller also
+// decides that a meter never answers; it does not put such an exchange here.
 package hub

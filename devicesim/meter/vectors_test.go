@@ -1,6 +1,7 @@
 package meter_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"encoding/hex"
@@ -105,12 +106,11 @@ func TestHandlePrepayValues(t *testing.T) {
 			t.Fatal(err)
 		}
 		key := gbcs.EncryptionKey(r.agree(t, r.supplier, device), message.Header)
-		values, err := gbcs.OpenPrepayValues(message.Header, key, response.Ciphertext)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if values.MeterBalance != want || values.EmergencyCreditBalance != 3*pound || values.AccumulatedDebt != 9*pound {
-			t.Errorf("%v: %+v", device, values)
+		sealed, err := gbcs.SealPrepayValues(message.Header, key, gbcs.PrepayValues{
+			MeterBalance: want, EmergencyCreditBalance: 3 * pound, AccumulatedDebt: 9 * pound,
+		})
+		if err != nil || !bytes.Equal(sealed, response.Ciphertext) {
+			t.Errorf("%v: %x, %v; want %x", device, response.Ciphertext, err, sealed)
 		}
 	}
 }

@@ -41,7 +41,7 @@
 //	  </CertificateResponse>
 //	</CertificateDataResponse>
 //
-// The serial must be as the search gives it, leading zeros and all: whoever reads a number
+// The serial must be as the search gives it, with leading zeros: a client that reads a number
 // out of it and writes that finds nothing. Hexadecimal in lower case without leading zeros
 // is taken too, for the client library asks that way for a serial it has from elsewhere.
 // [Options] can have the serials of some devices in decimal. A device certificate is found

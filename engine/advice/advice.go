@@ -29,7 +29,7 @@ type judge struct {
 	stops bool // nothing is sent, though meters wait
 }
 
-// Judge fills in how a sweep is and what there is to do. now is what dates are held to: the
+// Judge fills in how a sweep is and what people have to do. Dates are compared with now: the
 // machine's clock, as the sweep's clock shows it.
 func Judge(st *record.Status, p Place, now time.Time) {
 	j := judge{st: st, place: p, now: now}
@@ -92,8 +92,8 @@ var holdKinds = map[string]string{
 	record.CauseWave: record.NoticeWave, record.CauseQuarantine: record.NoticeQuarantine, record.CauseRenewal: record.NoticeDeadMan,
 }
 
-// held tells of what people and rules hold back. What stops the whole sweep comes at first, but
-// behind what is wrong on the way to the meters where a wave's rule may have paused for that.
+// held adds a task for each pause or stop by people and rules. One of the whole sweep comes at
+// index first: behind trouble on the way to the meters, if that may have broken a wave's rule.
 func (j *judge) held(first int) {
 	st := j.st
 	wrong := len(j.tasks) > first
@@ -163,7 +163,7 @@ func callOfHold(t record.Task, h record.HoldStatus) record.Task {
 	return t
 }
 
-// clockOf says an instant of the sweep's clock, and that it is that one's where it is another.
+// clockOf formats an instant of the sweep's clock, and says so if that differs from the wall clock.
 func (j *judge) clockOf(at time.Time) string {
 	text := at.UTC().Format(clockLayout)
 	if j.st.ClockSpeed != 0 && j.st.ClockSpeed != 1 {

@@ -1,12 +1,12 @@
 // Package advice says what a status means for people: how the sweep is, in one of three
-// words, and what is to be done now, the most pressing first. It is the one place where
-// such words are made: terminal, page, status, log and the message of an exit show what
-// [Judge] has put into the status, so that they never say two things.
+// words, and what people have to do now, the most urgent first. It is the only place that
+// makes these words. [Judge] puts them into the status; terminal, page, status, log and the
+// message of an exit show them, so that all of them say the same.
 //
-// Each task says what is so, what to do about it, and by which commands. These name the
-// folder, files and addresses of this very sweep, quoted, and can be pasted; words in
-// capitals stand for what only the reader has, like their own key. What a task says is
-// right for the state: nobody is told to give a command that would be refused.
+// Each task says what is the case, what to do about it, and by which commands. The commands
+// name the folder, files and addresses of this sweep, quoted, and can be pasted. A word in
+// capitals stands for what only the reader has, such as their own key. A task fits the state:
+// it never advises a command that would be refused.
 //
 // It reads no file and no clock, and knows no device.
 package advice

@@ -74,7 +74,7 @@ func (j *judge) twoApprove() string {
 	return j.approve("again") + "; then the sweep's command goes on with it:"
 }
 
-// approve says who is still to approve.
+// approve says who must still approve.
 func (j *judge) approve(what string) string {
 	if by := j.place.Approved; len(by) == 1 {
 		return fmt.Sprintf("%s has approved. One approver more (not who prepared the plan or recorded its direction) approves %s, with their own key", by[0], what)
@@ -82,8 +82,8 @@ func (j *judge) approve(what string) string {
 	return fmt.Sprintf("Two approvers (not who prepared the plan or recorded its direction) approve %s, each with their own key", what)
 }
 
-// halted tells what to do after a halt: mend what it was, then two approve, then the sweep's
-// own command. What approvals cannot help is not sent to approvers.
+// halted adds the tasks after a halt: repair the cause, have two people approve, give the
+// sweep's command. If approvals cannot help, it asks for none.
 func (j *judge) halted() {
 	st, p := j.st, j.place
 	t := record.Task{Incident: j.incident(), Says: "it has halted: " + st.Why()}

@@ -65,7 +65,7 @@ func (j *judge) waiting(name, one, many, do string) {
 	}
 }
 
-// requests tells of requests that ended so, but for some of which more is said elsewhere.
+// requests adds a task for requests that ended in a class, without those that other tasks name.
 func (j *judge) requests(class string, but int, one, many, do string) {
 	if n := j.st.Classes[class] - but; n > 0 {
 		j.add(record.Task{Incident: classIncidents[class], Says: count(n, one, many), Do: do, List: class})
@@ -102,7 +102,7 @@ func doFor(reason string) string {
 	return ""
 }
 
-// NextFor is what a person does about a meter with a verdict; empty is none yet.
+// NextFor says what a person does about a meter with a verdict; empty: none yet.
 func NextFor(verdict, reason string) string {
 	switch verdict {
 	case "":
@@ -120,7 +120,7 @@ func NextFor(verdict, reason string) string {
 	return "read what happened, and decide"
 }
 
-// remedies go by how a reason begins; the first that fits counts. The ledger makes the
+// remedies are found by the beginning of a reason; the first that fits counts. The ledger makes the
 // reasons (Policy.Conclude).
 var remedies = [...]struct{ begins, do string }{
 	{record.ReasonStuck, "it is still tried: ask the DCC whether its hub is reachable"},

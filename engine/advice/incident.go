@@ -15,7 +15,7 @@ type Incident struct {
 	Not   string // what not to do
 }
 
-// What a person does, where a task and the runbook say the same.
+// What a person does, in the same words in a task and in the runbook.
 const (
 	doServices    = "Ask the DCC's service desk whether these services are in trouble. " + doesServices
 	doesServices  = "The sweep tries them by itself and goes on when they answer."
@@ -243,13 +243,13 @@ func (i Incident) String() string {
 		fmt.Fprintf(&b, "  \"%s\"\n", strings.TrimRight(said, " :("))
 	}
 	for _, part := range [...][2]string{{"What it means", i.Means}, {"What to do next", strings.TrimSuffix(i.Next, ":")}, {"What not to do", i.Not}} {
-		fmt.Fprintf(&b, "\n%s\n%s\n", part[0], fold(part[1]))
+		fmt.Fprintf(&b, "\n%s\n%s\n", part[0], wrap(part[1]))
 	}
 	return b.String()
 }
 
-// fold breaks a text into lines of 78 columns at most, each indented.
-func fold(text string) string {
+// wrap breaks a text into lines of 78 columns at most, each indented.
+func wrap(text string) string {
 	var b strings.Builder
 	column := 0
 	for word := range strings.FieldsSeq(text) {

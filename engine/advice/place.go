@@ -7,15 +7,15 @@ import (
 	"safemode/engine/record"
 )
 
-// Place is where the things of a sweep are, as a command line names them. What is empty is
-// written in capitals, for the reader to fill in.
+// Place has the files and addresses of a sweep, as a command line names them. An empty one is
+// written as a word in capitals, for the reader to replace.
 type Place struct {
 	Program       string // how this program is called
-	Folder        string // in which the sweep was started: what the files are relative to
-	Config        string // the configuration's file, as it was named: a plan holds to how its files are named
+	Folder        string // in which the sweep was started: the files are relative to it
+	Config        string // the configuration's file, as it was named: a plan binds the names of its files
 	Plan, Journal string
 	Approvers     []string // who approves, each the path of a certificate and a key without .pem and .key; none: the reader knows
-	Approved      []string // names of who has approved what is still to be approved; nil: not known
+	Approved      []string // names of the people who have approved already; nil: not known
 	Operations    string   // host:port or https://host:port; empty: the default
 	Guarded       bool     // the operations address asks for a token
 	Ending        bool     // its process has halted, and still takes answers in

@@ -16,8 +16,8 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// approved folds what a journal says of its authority, and holds each start to it as the
-// start itself was held: by the same function, with the roster that the start carries.
+// approved collects what a journal says about its authority, and checks each start as at its
+// time: by the same function, with the roster that the start carries.
 type approved struct {
 	plan, starts Claim
 
@@ -25,10 +25,10 @@ type approved struct {
 	header  string // hash of the header's bytes
 	content plan.Content
 	journal authority.Journal
-	signer  string // who has signed the last roster
+	signer  string // of the last roster
 }
 
-// take takes a record in that may bear on authority.
+// take takes in a record that may matter for authority.
 func (a *approved) take(r record.Record) {
 	stop := &a.journal.Stop
 	switch r.Kind {
@@ -161,7 +161,7 @@ func (a *approved) end(p *planned) {
 // remembers holds the book of a custody to the journal's starts.
 func (a *approved) remembers(files durable.Files, p *planned, c *Claim) error {
 	if p.header == nil || p.header.Custody == nil || len(a.journal.Starts) == 0 || a.journal.HashAt == nil {
-		return nil // a rehearsal, or a journal of before there were books
+		return nil // a rehearsal, or a journal older than the custody's book
 	}
 	if strings.HasPrefix(p.sweepID, "rehearsal-") {
 		return nil

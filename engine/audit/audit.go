@@ -15,7 +15,7 @@ import (
 	"safemode/servicerequests/smki"
 )
 
-// Options is what an audit goes by.
+// Options is the evidence for an audit beside the journal.
 type Options struct {
 	Journal    string   // path or address of the journal
 	Backups    []string // copies of it, of any age; may be nil
@@ -40,10 +40,10 @@ type Status string
 const (
 	Proven    Status = "proven"
 	Disproven Status = "disproven"
-	Unproven  Status = "unproven" // it could not be held against anything, or not against all of it
+	Unproven  Status = "unproven" // there was nothing to compare with, or not for all of it
 )
 
-// Claim is one statement and what it was held against.
+// Claim is one statement, and how many things it was checked for.
 type Claim struct {
 	Name    string   `json:"claim"`
 	Status  Status   `json:"status"`
@@ -72,7 +72,7 @@ type Report struct {
 	// Environment is what plan and start say; empty where they do not say one thing.
 	Environment string `json:"environment"`
 
-	Records uint64  `json:"records"` // whose chain holds
+	Records uint64  `json:"records"` // before the first break of the chain
 	Hash    string  `json:"hash"`    // of the last record, as the file has it
 	Claims  []Claim `json:"claims"`
 	Proven  bool    `json:"proven"` // every claim is
@@ -126,7 +126,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return r, nil
 }
 
-// auditor folds one journal into claims.
+// auditor checks the claims while it reads one journal.
 type auditor struct {
 	file, chain, tip, state                  Claim
 	first, bytes, direction, arm, once, rise Claim
@@ -168,8 +168,8 @@ func newAuditor(o Options) *auditor {
 	return a
 }
 
-// claims puts the claims in the order of the package comment. Of a journal that is
-// not whole only what lies before the break was held against them.
+// claims puts the claims in the order of the package comment. If the journal is not whole, they
+// were checked only for the records before the break.
 func (a *auditor) claims(o Options, whole bool) []Claim {
 	all := []Claim{a.file, a.chain, a.tip, a.state}
 	for _, c := range []Claim{a.plan.claim, a.approved.plan, a.approved.starts, a.first, a.bytes, a.direction, a.arm, a.once, a.rise} {

@@ -18,8 +18,8 @@ import (
 	"safemode/servicerequests/safefile"
 )
 
-// compareBackups holds each backup against the journal, and takes in what was sent in a
-// history that is not the journal's.
+// compareBackups compares each backup with the journal, and takes in messages that only
+// a backup has.
 func (a *auditor) compareBackups(ctx context.Context, o Options, main *journal.Journal, x journal.Examined) error {
 	if main == nil {
 		a.backups.Status, a.backups.Note = Unproven, "the journal is too damaged to compare"
@@ -78,8 +78,8 @@ func (a *auditor) compareBackup(ctx context.Context, path string, file uint16, b
 // isDamage tells a damaged journal from one that cannot be read.
 func isDamage(err error) bool { return errors.Is(err, journal.ErrDamaged) }
 
-// openBackup opens a backup; nil if it is another sweep's or is damaged, which
-// the claim then says.
+// openBackup opens a backup; nil if it is another sweep's or damaged: then the claim
+// says so.
 func openBackup(path, id string, claim *Claim) (*journal.Journal, error) {
 	b, err := journal.OpenReadOnly(path)
 	switch {
@@ -162,8 +162,8 @@ func (a *auditor) compareCustody(o Options, main *journal.Journal, x journal.Exa
 	return nil
 }
 
-// comparePins holds signed notes against the journal. Each pins all that was before it:
-// the first that does not hold tells when the journal was still another one.
+// comparePins compares signed notes with the journal. Each note pins all records before it: the
+// first one that differs shows when the journal was still another one.
 func (a *auditor) comparePins(o Options, main *journal.Journal, x journal.Examined) error {
 	if o.Checkpoints == "" {
 		return nil

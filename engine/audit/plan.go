@@ -61,7 +61,7 @@ func (p *planned) take(r record.Record) {
 	}
 }
 
-// open holds a start against the plan and against the first one.
+// open compares a start with the plan and with the first start.
 func (p *planned) open(r record.Record) {
 	body, err := record.Decode[record.Opening](r)
 	if err != nil {
@@ -83,7 +83,7 @@ func (p *planned) open(r record.Record) {
 	}
 }
 
-// end holds the lines against the header's sums.
+// end compares the lines with the header's sums.
 func (p *planned) end(records uint64) {
 	switch {
 	case p.header == nil:

@@ -73,9 +73,9 @@ func (a *auditor) signed(r record.Record) {
 	}
 }
 
-// endAnswers judges the responses that came before their requests. Where messages are
-// written before they are judged anybody may have claimed such a thing: it is a fault only
-// if an outcome rests on it, and then that has been said.
+// endAnswers judges the responses that came before their requests. In a journal that stores
+// messages before they are judged, anybody may have sent one. It is a fault only if an outcome
+// rests on it, and that fault was reported before.
 func (a *auditor) endAnswers() {
 	if a.requests.judges {
 		return
@@ -85,7 +85,7 @@ func (a *auditor) endAnswers() {
 	}
 }
 
-// answered holds an answer against the requests before it.
+// answered compares an answer with the requests before it.
 func (a *auditor) answered(r record.Record) {
 	a.first.Checked++
 	if r.Kind == record.Response {
@@ -105,7 +105,7 @@ func (a *auditor) answered(r record.Record) {
 	a.first.Note = fmt.Sprintf("%d responses answer no request of this journal", a.requests.others)
 }
 
-// outcome holds an end against its request, and keeps what it showed.
+// outcome compares an outcome with its request, and keeps what it showed.
 func (a *auditor) outcome(r record.Record) {
 	a.first.Checked++
 	body, err := record.Decode[record.OutcomeBody](r)
@@ -129,7 +129,7 @@ func (a *auditor) outcome(r record.Record) {
 	}
 }
 
-// rests holds an outcome against the response that it rests on.
+// rests compares an outcome with the response that it rests on.
 func (a *auditor) rests(r record.Record, of uint64) {
 	if of == 0 {
 		return

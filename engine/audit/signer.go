@@ -24,7 +24,7 @@ type signerLog struct {
 // hand them over.
 const cutOff = 1024
 
-// signature names one: who asked for what, and what was signed.
+// signature is a key for one signature: who asked for what, and what was signed.
 func signature(r record.Record, digest []byte) [16]byte {
 	h := sha256.New()
 	for _, n := range [...]uint64{uint64(r.Device), uint64(r.ID.Originator), uint64(r.ID.Target), r.ID.Counter, uint64(r.Service), uint64(r.Kind)} {

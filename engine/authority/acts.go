@@ -5,9 +5,9 @@ import "safemode/engine/direction"
 // Act is something that a person may do to a sweep.
 type Act struct {
 	Name    string // an order of the record, or a command
-	Alone   string // who may do it by themselves; empty: nobody
+	Alone   string // who may do it alone; empty: nobody
 	Second  string // who else must have agreed; empty: nobody
-	Records string // what is left of it, and where
+	Records string // what is recorded of it, and where
 }
 
 // By whom an act is done.

@@ -154,8 +154,8 @@ func (c *Case) Decide() (Grant, error) {
 	return grant, nil
 }
 
-// Prove checks a start that was made against what its record says; c is the evidence of
-// before that start. The error says why the record is wrong.
+// Prove checks the record of a start. c is the evidence of before that start. The error says why
+// the record is wrong.
 func (c *Case) Prove(o record.Opening) error {
 	for _, check := range []func() error{c.People, c.checkBinding, c.checkContent, c.checkCeased, c.CheckCustody, c.checkFreeze} {
 		if err := check(); err != nil {
@@ -197,8 +197,8 @@ func (c *Case) DecideAcceptance(subject string) (Grant, error) {
 	return c.findApprovals(c.occasion(len(c.Journal.Starts), Stop{Accepted: subject}))
 }
 
-// AcceptanceSubject names what an acceptance takes: the journal as far as it has come, and
-// the file that the custody's book is now.
+// AcceptanceSubject names what is accepted: the journal up to its last record, and the file of
+// the custody's book.
 func AcceptanceSubject(records uint64, hash [32]byte, inode uint64) string {
 	return fmt.Sprintf("journal at record %d %x, custody file %d", records, hash[:16], inode)
 }
@@ -260,7 +260,7 @@ func (c *Case) checkBinding() error {
 	return nil
 }
 
-// checkContent checks that what the journal has of a plan is of this plan.
+// checkContent checks that the lines of a plan in the journal are of this plan.
 func (c *Case) checkContent() error {
 	j, p := &c.Journal, c.Plan
 	switch {

@@ -18,7 +18,7 @@ func (c *Case) CheckCustody() error {
 		return c.older("%v", err)
 	}
 	mine := c.ownEntries()
-	taken := -1 // the last acceptance: a restored journal may lack what came before it
+	taken := -1 // the last acceptance: a restored journal may lack starts before it
 	for i, e := range mine {
 		if e.Act == custody.Accepted {
 			taken = i

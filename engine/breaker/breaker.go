@@ -17,7 +17,7 @@ import (
 // under way. Nothing was sent. Refused calls are not attempts.
 var ErrOpen = errors.New("circuit is open")
 
-// errUnreported is what a probe whose lease ran out is counted as.
+// errUnreported is the failure of a probe that nobody reported before its lease ended.
 var errUnreported = errors.New("the outcome of the probe was never reported")
 
 // Key names a circuit.

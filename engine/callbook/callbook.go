@@ -67,9 +67,9 @@ type RowError struct {
 
 func (e *RowError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
-// Parse reads the calls of a CSV. Rows with faults are returned beside the good ones; blank is
-// the number of rows without an outcome. planned gives an MPxN the form that the sweep has it
-// in, or says that the sweep has no such home. The error is of the file as a whole.
+// Parse reads the calls of a CSV. It returns good rows and rows with faults; blank is the number
+// of rows without an outcome. planned turns an MPxN into the sweep's form, or says that the
+// sweep has no such home. The error is of the file as a whole.
 func Parse(r io.Reader, planned func(mpxn string) (string, bool), now time.Time) (good []Call, bad []*RowError, blank int, err error) {
 	in := table.NewReader(r)
 	header, err := in.Header([]string{"mpxn", "outcome", "person", "at", "note"})
@@ -220,7 +220,7 @@ type Home struct {
 	Done     bool
 }
 
-// ByHome sums a record up by MPxN. What was done until an instant counts; zero: all.
+// ByHome sums a record up by MPxN. It counts calls until an instant; zero: all.
 func ByHome(all []Call, until time.Time) map[string]Home {
 	homes := map[string]Home{}
 	for _, c := range all {
@@ -238,7 +238,7 @@ func ByHome(all []Call, until time.Time) map[string]Home {
 	return homes
 }
 
-// Beside is the record beside a journal; empty where the journal is no file.
+// Beside is the path of the record beside a journal; empty if the journal is not a file.
 func Beside(journal string) string {
 	if strings.Contains(journal, "://") {
 		return ""

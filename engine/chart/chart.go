@@ -17,7 +17,7 @@ var Templates string
 
 // Options says what a chart shows. Title is required.
 type Options struct {
-	Title string // what the lines are of, for who does not see them
+	Title string // what the lines show, for readers who do not see them
 	X, Y  Axis
 	Marks []float64 // of the x axis: where a vertical line stands
 	Small bool      // it is one of several that are compared, and low

@@ -32,9 +32,12 @@ const format = "safemode journal"
 
 // Sign makes the signed note of a checkpoint.
 func (c Checkpoint) Sign(signer note.Signer) ([]byte, error) {
-	text := fmt.Sprintf("%s\n%s\n%d\n%s\n%s\n", format, c.Journal, c.Seq,
+	return note.Sign(&note.Note{Text: c.text()}, signer)
+}
+
+func (c Checkpoint) text() string {
+	return fmt.Sprintf("%s\n%s\n%d\n%s\n%s\n", format, c.Journal, c.Seq,
 		base64.StdEncoding.EncodeToString(c.Hash[:]), c.At.UTC().Format(time.RFC3339))
-	return note.Sign(&note.Note{Text: text}, signer)
 }
 
 // open reads one signed note.
@@ -79,7 +82,7 @@ func parse(text string) (Checkpoint, error) {
 // signatureLine begins the last line of a note.
 var signatureLine = []byte("\n\n— ")
 
-// next cuts the first whole note off; it is nil where there is none.
+// next cuts off the first complete note; it is nil if there is none.
 func next(b []byte) (first, rest []byte) {
 	i := bytes.Index(b, signatureLine)
 	if i < 0 {

@@ -1,9 +1,9 @@
-// Package checkpoint pins a journal's past: signed notes of how far the journal had
-// come and what its chain's hash was then. Who holds a copy of the notes elsewhere can
-// show that a journal was rewritten, or cut back to an older state, whoever did it.
+// Package checkpoint pins a journal's past: it keeps signed notes of how far the journal had
+// come, and what its chain's hash was then. With a copy of the notes that was kept elsewhere
+// one can show that a journal was rewritten, or cut back to an older state.
 //
-// It knows nothing of records: a checkpoint is a number and a hash. It refuses notes of
-// another key, of another form, and a file that goes back on itself.
+// It does not read records: a checkpoint is a number and a hash. It refuses notes of another
+// key, notes of another form, and a file in which a later note is of an earlier record.
 //
 // # File
 //
@@ -16,10 +16,13 @@
 //	pZ3Yk...=           its hash: 32 bytes in base64
 //	2026-11-25T16:20:00Z  when the note was made, by the machine's clock
 //
-// The first line names the format. A note is durable when [Log.Append] returns. A torn
-// note at the end is what a crash leaves, and is dropped when the file is opened again.
-// Where a note cannot be written whole, the file is cut back to the last one that is.
+// The first line names the format. A note is durable when [Log.Append] returns. A crash may
+// leave an incomplete note at the end; it is dropped when the file is opened again. If a note
+// cannot be written whole, the file is cut back to the last complete one.
 //
-// The file lies beside the journal or, where the custody is in a database, among the files of
-// the custody.
+// The file lies beside the journal. If the custody is in a database, it lies among the files
+// of the custody.
+//
+// [Seen] is another file, a machine's own: the same five lines, once, without a signature. It
+// says how far this machine knows a journal in a database to have come.
 package checkpoint

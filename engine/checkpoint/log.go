@@ -18,14 +18,14 @@ type Log struct {
 	name   string
 	made   bool  // by this OpenLog
 	whole  int64 // bytes of the file: whole notes, all durable
-	size   int64 // of the file: something torn may stand behind them; -1: it must be asked for
+	size   int64 // of the file, which may end in an incomplete note; -1: not known
 	signer note.Signer
 	last   Checkpoint // zero: none yet
 }
 
-// OpenLog opens a journal's file of checkpoints, or makes it. A torn note at its end
-// is dropped. What stands in it must be by the same key, of the same journal; a file
-// that is refused stays as it is.
+// OpenLog opens a journal's file of checkpoints, or makes it. It drops an incomplete note at
+// the end. All notes must be by the same key, of the same journal; a file that is refused
+// stays as it is.
 func OpenLog(files durable.Files, name, journal string, signer note.Signer, verifier note.Verifier) (_ *Log, err error) {
 	l := &Log{files: files, name: name, signer: signer}
 	defer func() {
@@ -47,7 +47,7 @@ func OpenLog(files durable.Files, name, journal string, signer note.Signer, veri
 	return l, l.write(nil)
 }
 
-// write adds to the whole notes, and drops what stands behind them.
+// write adds to the complete notes, and drops an incomplete one behind them.
 func (l *Log) write(text []byte) error {
 	if l.size < 0 {
 		b, err := l.files.Read(l.name, safefile.List, safefile.Checked)
@@ -65,8 +65,8 @@ func (l *Log) write(text []byte) error {
 	return nil
 }
 
-// Check says what [OpenLog] would of a file, and returns its last checkpoint; zero if
-// there is none. It changes nothing. A file that is not there is no error.
+// Check returns the error that [OpenLog] would return, and the last checkpoint; zero if there is
+// none. It changes nothing. A missing file is no error.
 func Check(files durable.Files, name, journal string, verifier note.Verifier) (last Checkpoint, err error) {
 	b, err := files.Read(name, safefile.List, safefile.Checked)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {

@@ -27,12 +27,12 @@ type Address struct {
 	Listen string      // host:port, like 127.0.0.1:8090
 	TLS    *tls.Config // with the server's certificate; nil: no TLS
 
-	// What New is given, too.
+	// The same as in the Options of New.
 	Token, LookToken string
 	People           []Person
 	Redact           bool
 
-	// Connections of those who may ask, at a time, and on which nobody has shown that yet.
+	// How many connections there may be at a time: of peers that are authenticated, and of others.
 	// 0: 128 and 256.
 	Connections, Unknown int
 }
@@ -54,9 +54,8 @@ func Listen(ctx context.Context, a Address) (*listen.Listener, error) {
 	return listen.New(listener, o), nil
 }
 
-// Server makes the server that answers at a listener of [Listen]. It is the caller's to
-// run and to end. Each request, and each answer but that of /live, which has its own, has
-// its time: whoever is slower loses the connection.
+// Server makes the server for a listener of [Listen]. The caller runs and ends it. Requests and
+// answers have time limits, and /live its own: a slower peer loses the connection.
 func Server(handler http.Handler, log *zap.Logger) *http.Server {
 	return &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
@@ -77,7 +76,7 @@ const (
 	turnedRole   = "role"
 )
 
-// guard turns away who may not ask.
+// guard refuses peers that may not ask.
 type guard struct {
 	turned *prometheus.CounterVec // reason
 	log    *zap.Logger            // writes little of much
@@ -119,8 +118,8 @@ func (g guard) sameOrigin(next http.Handler) http.Handler {
 	return protection.Handler(next)
 }
 
-// loopbackHost refuses requests under a name that is not this machine's own: a
-// page elsewhere whose name was made to point here (DNS rebinding).
+// loopbackHost refuses requests under a name that is not this machine's own: somebody may
+// have made the name of their page point here (DNS rebinding).
 func (g guard) loopbackHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
@@ -136,8 +135,8 @@ func (g guard) loopbackHost(next http.Handler) http.Handler {
 	})
 }
 
-// admit lets somebody ask who may, and gives their connection its place among those of the
-// same person, or address where who is empty.
+// admit lets an authenticated peer ask, and counts its connection among those of the same
+// person, or of the address if who is empty.
 func (g guard) admit(w http.ResponseWriter, r *http.Request, who string, next http.Handler) {
 	if !listen.Admit(r.Context(), who) {
 		w.Header().Set("Connection", "close") // it has lost its place
@@ -153,8 +152,8 @@ func (g guard) admit(w http.ResponseWriter, r *http.Request, who string, next ht
 	next.ServeHTTP(w, r)
 }
 
-// bearer lets pass who has a token, and anybody to /healthz. A browser cannot be told a
-// bearer token: it may send it as the password of Basic, under any name.
+// bearer admits requests with a token, and any request for /healthz. A browser cannot be given
+// a bearer token: it may send it as the password of Basic, under any name.
 func (g guard) bearer(t tokens, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")

@@ -8,13 +8,12 @@ import (
 	"time"
 )
 
-// sheetAge is how long what was made of a look at the sweep is shown to whoever asks;
-// real time.
+// sheetAge is how long one status of the sweep is shown to all readers; real time.
 const sheetAge = time.Second
 
-// board has what all readers see: one look at the sweep a second, and each form of it made
-// once, however many ask. An order takes the sheet down, so that who has given it sees what
-// came of it.
+// board has what all readers see: one status of the sweep a second, and each form of it made
+// once, however many ask. An order discards the sheet, so that the person who gave it sees the
+// effect.
 type board struct {
 	look   func(time.Time) *sheet
 	ending <-chan struct{} // closed when the address is about to answer no more
@@ -83,7 +82,7 @@ type form struct {
 	reader reader
 }
 
-// reader is what the page of one reader differs by from another's.
+// reader has what makes one reader's page different from another's.
 type reader struct {
 	Person   string // empty: nobody in particular
 	Refusal  string // why they may give no orders; empty: they may

@@ -14,7 +14,7 @@ const (
 	smallPoints = 60
 )
 
-// lately is how many moments the numbers beside the lines are of: seconds of real time.
+// lately is how many moments the numbers beside the lines cover: seconds of real time.
 const lately = 10
 
 // pace draws what passes the sweep against its limit; nil where nothing has passed yet.

@@ -31,22 +31,22 @@ type Options struct {
 	Pulse    func() string // what /readyz says besides: when something last happened. Optional
 	Log      *zap.Logger
 
-	// One of these tokens is demanded with every request but that for /healthz, as a bearer
-	// token or as a browser's Basic password. Token is for orders, and whoever gives it is
-	// whom they say they are; LookToken is to look alone; People are known by theirs, and
-	// have their roles. Without any the console answers under loopback addresses only, and
-	// anybody there may give orders. Optional.
+	// Every request but that for /healthz needs one of these tokens, as a bearer token or as
+	// a browser's Basic password. Token is for orders; the name that comes with it is not
+	// checked. LookToken is for looking only. People have tokens and roles of their own. Without
+	// any token the console answers under loopback addresses only, and anybody there may give
+	// orders. Optional.
 	Token     string
 	LookToken string
 	People    []Person
 
-	Registerer prometheus.Registerer // of the count of who was turned away. Optional
+	Registerer prometheus.Registerer // for the count of refused requests. Optional
 
 	// Course is the last while, second by second, for the page's charts. Optional.
 	Course func() []record.Moment
 
-	// Stories tells one meter's story. Optional. Redact keeps device ids, MPxNs, Request IDs
-	// and messages from whoever may not give orders; without people, from everybody.
+	// Stories tells one meter's story. Optional. Redact hides device ids, MPxNs, Request IDs
+	// and messages from readers who may not give orders; without people, from everybody.
 	Stories Stories
 	Redact  bool
 

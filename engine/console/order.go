@@ -16,8 +16,8 @@ import (
 )
 
 // Order is what a person orders of the sweep. At most one of Region, Wave and SRV is
-// set; none means the whole sweep. What an action takes beyond its scope stands at
-// the sweep.
+// set; none means the whole sweep. Package sweep says what else an action
+// takes.
 type Order struct {
 	Action        string `json:"-"` // one of actions
 	By            string `json:"-"` // the person's name

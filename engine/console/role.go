@@ -55,7 +55,7 @@ func checkPeople(people []Person) error {
 
 // caller is who asks.
 type caller struct {
-	name string // of a person whose token proves it; empty: nobody in particular
+	name string // of a person, proven by a token; empty: nobody in particular
 	role Role
 }
 

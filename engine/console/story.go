@@ -22,7 +22,7 @@ import (
 type Stories interface {
 	// Find lists meters. A question that makes no sense wraps [ErrQuestion].
 	Find(ctx context.Context, q Question) (Meters, error)
-	// Tell tells of the meter at a place in the plan; [ErrNoMeter] if there is none.
+	// Tell returns the story of the meter at a place in the plan; [ErrNoMeter] if there is none.
 	Tell(ctx context.Context, place int) (Story, error)
 }
 
@@ -128,7 +128,7 @@ type Story struct {
 	Behind   uint64 // records of the journal that are not looked through yet
 }
 
-// Known is what was read of a meter last; what is empty is not known.
+// Known has the last readings of a meter; an empty one is not known.
 type Known struct {
 	Mode, Supply, Balance string
 	At                    time.Time // of mode and supply; the sweep's clock
@@ -190,7 +190,7 @@ type metersView struct {
 	Redacted           bool
 }
 
-// redacts says whether who asks may know no device id, MPxN or Request ID.
+// redacts says whether device ids, MPxNs and Request IDs are hidden from this reader.
 func (c console) redacts(r *http.Request) bool {
 	who := callerOf(r)
 	return c.o.Redact && !(who.name != "" && who.role.may(Orders))

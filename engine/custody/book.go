@@ -18,7 +18,7 @@ import (
 	"safemode/servicerequests/safefile"
 )
 
-// What a book is refused for.
+// Reasons to refuse a book.
 var (
 	ErrNoBook   = errors.New("it has no book: safemode plan begins one in a new custody")
 	ErrCopied   = errors.New("it is a copy: its book is not the one that was begun")
@@ -28,16 +28,16 @@ var (
 // mostBook bounds a book, in bytes: some hundred thousand entries.
 const mostBook = 64 << 20
 
-// Act is what an entry of a book remembers.
+// Act is what an entry of a book records.
 type Act string
 
 // The acts.
 const (
 	Made     Act = "made"   // the book was begun; the first entry
-	Started  Act = "start"  // a start was spent: for the first time, or after a stop
+	Started  Act = "start"  // a sweep was started: for the first time, or after a stop
 	Halted   Act = "halt"   // a sweep has stopped itself
 	Ceased   Act = "cease"  // a sweep was ended for good
-	Accepted Act = "accept" // two have taken a restored journal, or a copied folder, for the one
+	Accepted Act = "accept" // two people have accepted a restored journal, or a copied folder
 )
 
 // Entry is one line of a book.
@@ -49,7 +49,7 @@ type Entry struct {
 	Inode     uint64    `json:"inode,omitempty"`      // of the book, when it was made or accepted
 	Plan      string    `json:"plan_sha256,omitempty"`
 	Journal   string    `json:"journal_id,omitempty"`
-	Records   uint64    `json:"journal_records,omitempty"` // that were durable then, and the hash of the last
+	Records   uint64    `json:"journal_records,omitempty"` // how many were durable then, with the hash of the last
 	Hash      digest    `json:"journal_hash,omitzero"`
 	Approvals []string  `json:"approvals,omitempty"` // SHA-256 of each text
 	Subject   string    `json:"subject,omitempty"`   // of an acceptance: what was accepted
@@ -57,9 +57,9 @@ type Entry struct {
 	Previous  digest    `json:"previous"` // SHA-256 of the line before, without its LF; of the first: zeros
 }
 
-// Book is what a custody remembers of sweeps: which starts were spent, which
-// sweeps have halted and which have ceased. Lines are only ever added, each durable before
-// what it tells of is done. Its methods may be called concurrently, also by processes.
+// Book is a custody's own record of sweeps: which starts were used, which sweeps have halted
+// and which have ceased. Lines are only added, and each is durable before its act is done. Its
+// methods may be called concurrently, also by several processes.
 type Book struct {
 	files durable.Files
 
@@ -67,46 +67,48 @@ type Book struct {
 	entries []Entry
 	last    digest // of the last line
 	whole   int64  // bytes of the whole lines
-	size    int64  // of the file, also of what a crash has left of a line
+	size    int64  // of the file, with an incomplete line that a crash left
 	mark    uint64 // of the file as it is
 }
 
 // BookName is the book's name in its folder.
 const BookName = "book.ndjson"
 
-// MakeBook begins the book of a custody, or reads the one that is there.
+// MakeBook begins the book of a custody, or reads the one that is there. It finishes one whose
+// maker was cut off.
 func MakeBook(files durable.Files) (*Book, error) {
 	err := makeBook(files)
-	if err != nil && !errors.Is(err, durable.ErrChanged) { // by somebody who has made it
+	if err != nil && !errors.Is(err, durable.ErrChanged) { // another process has just made it
 		return nil, fmt.Errorf("custody %s: %w", files.Path(BookName), err)
 	}
 	return OpenBook(files)
 }
 
-func makeBook(files durable.Files) (err error) {
-	if err := files.Append(BookName, -1, 0, nil); err != nil {
+func makeBook(files durable.Files) error {
+	if err := files.Append(BookName, -1, 0, nil); err != nil && !errors.Is(err, durable.ErrChanged) {
 		return err
 	}
-	defer func() {
-		if err != nil && !errors.Is(err, durable.ErrChanged) {
-			err = errors.Join(err, files.Replace(BookName, []byte{}, nil))
-		}
-	}()
-	id := make([]byte, 16)
-	rand.Read(id)
+	left, err := files.Read(BookName, mostBook, safefile.Own)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // an empty file is none in a database
+	case err != nil || bytes.IndexByte(left, '\n') >= 0:
+		return err
+	}
 	mark, err := files.Mark(BookName)
 	if err != nil {
 		return err
 	}
+	id := make([]byte, 16)
+	rand.Read(id)
 	line, err := json.Marshal(Entry{N: 1, At: time.Now().UTC().Truncate(time.Second), Act: Made, Custody: hex.EncodeToString(id), Inode: mark})
 	if err != nil {
 		return err
 	}
-	return files.Append(BookName, 0, 0, append(line, '\n'))
+	return files.Append(BookName, int64(len(left)), 0, append(line, '\n'))
 }
 
-// OpenBook reads the book of a custody. Errors wrap [ErrNoBook] or [ErrDamaged]; of a
-// copy [Book.Copied] tells.
+// OpenBook reads the book of a custody. Errors wrap [ErrNoBook] or [ErrDamaged]. [Book.Copied]
+// says whether it is a copy.
 func OpenBook(files durable.Files) (*Book, error) {
 	b := &Book{files: files}
 	if err := b.read(); err != nil {
@@ -155,7 +157,7 @@ func (b *Book) parse(text []byte) error {
 	lines := bufio.NewReader(bytes.NewReader(text))
 	for {
 		line, err := lines.ReadBytes('\n')
-		if err != nil { // what has no line end was never finished, and nothing was done on it
+		if err != nil { // a line without its end was never finished, and nothing was done because of it
 			break
 		}
 		var e Entry
@@ -183,8 +185,8 @@ func (b *Book) ID() string { return b.entries[0].Custody }
 // Inode is the mark of the book's file as it is: in a folder, its inode.
 func (b *Book) Inode() uint64 { return b.mark }
 
-// Copied refuses a custody whose book is another than it was made, or accepted, as:
-// one that was copied, or restored from a backup. The error wraps [ErrCopied].
+// Copied refuses a custody if its book is not the file that was made or accepted: it was
+// copied, or restored from a backup. The error wraps [ErrCopied].
 func (b *Book) Copied() error {
 	for _, e := range slices.Backward(b.entries) {
 		if e.Inode == b.mark {
@@ -204,7 +206,7 @@ func (b *Book) Entries() []Entry {
 	return slices.Clone(b.entries)
 }
 
-// Append adds an entry, durably, and returns it. Number, time and what links it are set.
+// Append adds an entry, durably, and returns it. It sets number, time and the links.
 func (b *Book) Append(e Entry) (Entry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -213,7 +215,7 @@ func (b *Book) Append(e Entry) (Entry, error) {
 		switch {
 		case err == nil:
 			return e, nil
-		case !errors.Is(err, durable.ErrChanged): // else another process has added to it
+		case !errors.Is(err, durable.ErrChanged): // otherwise another process has added an entry
 			return e, fmt.Errorf("custody %s: %w", b.files.Path(BookName), err)
 		}
 	}

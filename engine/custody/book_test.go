@@ -157,6 +157,25 @@ func TestTornEntryIsNone(t *testing.T) {
 	}
 }
 
+// Whoever made a book may have been killed at any byte of its first line: the next who makes
+// it finishes it.
+func TestBookThatWasCutOffIsFinished(t *testing.T) {
+	directory := t.TempDir()
+	path := filepath.Join(directory, custody.BookName)
+	for _, left := range []string{"", `{"n":1,"at":"2026-11-30T`} {
+		if err := os.WriteFile(path, []byte(left), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := custody.OpenBook(durable.Folder(directory)); !errors.Is(err, custody.ErrDamaged) {
+			t.Errorf("%q is a book: %v", left, err)
+		}
+		made := book(t, durable.Folder(directory))
+		if again := book(t, durable.Folder(directory)); again.ID() != made.ID() || again.Copied() != nil || len(again.Entries()) != 1 {
+			t.Errorf("after %q: %+v", left, again.Entries())
+		}
+	}
+}
+
 // A sweep that begins takes the counters over from the journal that was named, and no
 // other; what was handed back needs a floor over it.
 func takenOverFromTheNamedJournal(t *testing.T, p place) {

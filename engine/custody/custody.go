@@ -12,8 +12,8 @@ import (
 	"safemode/servicerequests/safefile"
 )
 
-// What [Open] refuses, and what Next answers when it can give no counter. The
-// text of the error names the file.
+// Reasons why [Open] refuses, and why Next can give no counter. The text of the error names the
+// file.
 var (
 	ErrInUse      = durable.ErrLocked
 	ErrOtherOwner = errors.New("belongs to another journal")
@@ -37,20 +37,20 @@ type Owner interface {
 
 // Options of a custody. The zero value serves a sweep.
 type Options struct {
-	// Floor is the least that counting goes on from: the next counter is over
-	// it, and over all that the file knows. 0 is the milliseconds since 1970
-	// of Now: over the counters of a system that counted milliseconds, and
-	// over those given out since a backup, should the file be one that was
-	// restored. A floor over Now plus one day is refused with ErrFloor.
+	// Floor is a lower bound for counters: the next one is over it, and over
+	// all in the file. 0 is the milliseconds since 1970 of Now: that is over
+	// the counters of a system that counted milliseconds, and over those that
+	// were given out since a backup, if the file was restored from it. A floor
+	// over Now plus one day is refused with ErrFloor.
 	Floor uint64
 	// Block is how many counters one write of the file reserves, and the most
 	// that a crash skips. 0 is 1024.
 	Block uint64
 	// Now is the time; nil is time.Now.
 	Now func() time.Time
-	// From is the journal that the owner takes the counters over from, because two have
-	// approved it; empty: it takes them over from none. The high-water mark stays. Those
-	// that were handed back need a Floor, over the last that the everyday system has used.
+	// From is the journal from which the owner takes the counters over, as two people have
+	// approved; empty: from none. The high-water mark stays. Counters that were handed back
+	// need a Floor, over the last one that the everyday system has used.
 	From string
 }
 
@@ -71,7 +71,7 @@ type Counters struct {
 	last     uint64 // given out last, by this Counters or before
 	used     bool   // one was given out, or reserved to be
 	reserved uint64 // durable: counters up to this one may be given out
-	err      error  // why no counter is given out any more; nil while they are
+	err      error  // why no counter is given out any more; nil: they are given out
 }
 
 // Open takes the custody of an originator's counters for one owner. Without a file
@@ -102,7 +102,7 @@ func Open(files durable.Files, originator servicerequests.EUI, owner Owner, o Op
 	return c, nil
 }
 
-// Check says what [Open] would, and takes and changes nothing. It returns the counter
+// Check returns the error that [Open] would return, and changes nothing. It returns the counter
 // over which counting would go on.
 func Check(files durable.Files, originator servicerequests.EUI, owner Owner, o Options) (over uint64, err error) {
 	c := newCounters(files, originator, owner, &o)
@@ -144,8 +144,8 @@ func (c *Counters) save(s state) error {
 	return nil
 }
 
-// examine reads the file, or begins where there is none, and refuses what these
-// counters must not go on from.
+// examine reads the file, or begins if there is none, and refuses a file from which these
+// counters must not go on.
 func (c *Counters) examine(originator servicerequests.EUI, o Options) (begins bool, err error) {
 	if originator == 0 || c.owner.ID() == "" {
 		return false, errors.New("needs an originator and an owner")
@@ -175,7 +175,7 @@ func (c *Counters) examine(originator servicerequests.EUI, o Options) (begins bo
 		return false, fmt.Errorf("%w: %s, not %s; go on with that journal, or make a new plan: a sweep that two approve takes the counters over",
 			ErrOtherOwner, c.state.Owner, c.owner.ID())
 	}
-	if err := c.state.holdsAgainst(c.owner); err != nil {
+	if err := c.state.compareOwner(c.owner); err != nil {
 		return false, err
 	}
 	if limit := highest(o.Now()); c.state.HighWater > limit {
@@ -200,7 +200,7 @@ func chooseFloor(floor uint64, now time.Time) (uint64, error) {
 	return floor, nil
 }
 
-// highest is the highest counter that may be gone on from: a day ahead of the
+// highest is the highest counter from which counting may go on: a day ahead of the
 // clock in milliseconds. Higher ones are a typo or a wrong clock, and would
 // use up what the originator has left.
 func highest(now time.Time) uint64 {
@@ -249,8 +249,8 @@ func (c *Counters) Last() uint64 {
 	return c.last
 }
 
-// Discard gives back what no counter was used of: the file stays as Open found it, and
-// is removed if Open made it. After Next or Close it is refused.
+// Discard gives the counters back if none was used: the file is again as Open found it, and is
+// removed if Open made it. After Next or Close it is refused.
 func (c *Counters) Discard() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -261,7 +261,7 @@ func (c *Counters) Discard() error {
 	return errors.Join(c.unmake(), c.lock.Discard())
 }
 
-// unmake has the file as it was before Open.
+// unmake restores the file as it was before Open.
 func (c *Counters) unmake() error {
 	if !c.made && c.was == nil {
 		return nil
@@ -273,7 +273,7 @@ func (c *Counters) unmake() error {
 	return c.files.Replace(c.name, is, c.was)
 }
 
-// Close writes the last counter given out and gives the file free. Without it
+// Close writes the last counter given out and releases the file. Without it
 // the rest of the block is skipped. A second Close does nothing.
 func (c *Counters) Close() error {
 	c.mu.Lock()
@@ -284,7 +284,7 @@ func (c *Counters) Close() error {
 	reserveFailed := c.err != nil
 	c.err = c.named(ErrClosed)
 	var saved error
-	if !reserveFailed { // what the file then says is safe, and all that is known
+	if !reserveFailed { // after a failure the file's own content is safe, and all that is known
 		final := c.state
 		final.HighWater = c.last
 		final.note(c.owner)

@@ -43,12 +43,12 @@ func (d *digest) UnmarshalText(text []byte) error {
 
 func nameOf(originator servicerequests.EUI) string { return originator.String() + ".json" }
 
-// note writes down how far the owner has come.
+// note records how far the owner has come.
 func (s *state) note(owner Owner) { s.JournalRecords, s.JournalHash = owner.Position() }
 
-// holdsAgainst refuses an owner that is an older copy of itself, or one that went
-// on from an older copy: it does not know all that was sent under the counters.
-func (s *state) holdsAgainst(owner Owner) error {
+// compareOwner refuses an owner that is an older copy of itself, or one that went
+// on from an older copy: it lacks messages that were sent under the counters.
+func (s *state) compareOwner(owner Owner) error {
 	records, _ := owner.Position()
 	if records < s.JournalRecords {
 		return fmt.Errorf("%w: it ends at record %d, and counters were given out when it had %d; %s",
@@ -70,8 +70,8 @@ func (s *state) holdsAgainst(owner Owner) error {
 
 const acceptRemedy = "go on with the newer one, or, if it is lost, have two approve this one (safemode approve --accept) and take it with safemode custody accept"
 
-// load reads a custody file. Whatever is not exactly one is refused: to guess
-// a counter is to repeat one.
+// load reads a custody file. It refuses anything else: a guessed counter would
+// be a repeated one.
 func load(files durable.Files, name string) (s state, text []byte, err error) {
 	if text, err = files.Read(name, safefile.Small, safefile.Own); err != nil {
 		return s, nil, err

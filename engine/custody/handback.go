@@ -34,10 +34,9 @@ func Release(files durable.Files, originator servicerequests.EUI, now time.Time)
 	return h, err
 }
 
-// Accept takes an older copy of the owner for the owner: the newer one is lost. The
-// high-water mark stays, so that no counter is used twice; what was sent after the
-// copy was made stays unknown to it. It returns the number of records that
-// are missing at least. Errors are those of [Open].
+// Accept accepts an older copy of the owner as the owner, because the newer one is lost. The
+// high-water mark stays, so that no counter is used twice. The copy does not have what was sent
+// after it was made. Accept returns the least number of records that are missing. Errors are those of [Open].
 func Accept(files durable.Files, originator servicerequests.EUI, owner Owner) (missing uint64, err error) {
 	err = rewrite(files, originator, func(s *state) error {
 		switch {
@@ -47,7 +46,7 @@ func Accept(files durable.Files, originator servicerequests.EUI, owner Owner) (m
 			return fmt.Errorf("%w: %s, not %s", ErrOtherOwner, s.Owner, owner.ID())
 		}
 		was := s.JournalRecords
-		err := s.holdsAgainst(owner)
+		err := s.compareOwner(owner)
 		if err != nil && !errors.Is(err, ErrOldJournal) {
 			return err
 		}
@@ -100,8 +99,8 @@ func Holds(name string) bool {
 	return false
 }
 
-// notCounters is a file that holds no counters: what package direction remembers of
-// revocation lists.
+// notCounters is a file without counters: package direction keeps what it knows of revocation
+// lists there.
 const notCounters = "revocation-lists.json"
 
 // rewrite changes a custody file that nobody uses.
@@ -116,7 +115,7 @@ func rewrite(files durable.Files, originator servicerequests.EUI, change func(*s
 		return err
 	}
 	if _, _, err := load(files, name); err != nil {
-		return err // and no lock file is left for a name that was mistyped
+		return err // so that a mistyped name leaves no lock file
 	}
 	lock, err := files.Lock(name)
 	if err != nil {

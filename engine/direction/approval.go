@@ -186,7 +186,7 @@ type Occasion struct {
 	Environment string
 	Journal     string      // ID of the journal that it is for
 	Custody     string      // ID of the folder of counters that it is for
-	Others      []Signatory // who prepared the plan and who recorded its direction: they may not approve it
+	Others      []Signatory // the plan's preparer and the direction's recorder, who may not approve it
 	Purpose     Purpose
 	Subject     string
 	Trust       Trust
@@ -294,7 +294,7 @@ func (o *Occasion) Find(all []*Approval, roster *Roster, now time.Time) ([]*Appr
 
 // MissingError says that two people have not approved an occasion. It wraps [ErrNotApproved].
 type MissingError struct {
-	Signed []Signatory // who has; one at most
+	Signed []Signatory // who has approved; one at most
 	text   string
 }
 

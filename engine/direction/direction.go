@@ -46,7 +46,7 @@ type Direction struct {
 	IssuingBody    string    `koanf:"issuing_body" json:"issuing_body"`
 	DocumentSHA256 string    `koanf:"document_sha256" json:"document_sha256"` // of the signed document, 64 hex digits
 	Supplier       Supplier  `koanf:"supplier" json:"supplier"`
-	SRP            string    `koanf:"srp" json:"srp"`                       // who is directed
+	SRP            string    `koanf:"srp" json:"srp"`                       // the company that is directed
 	PermittedSRVs  []string  `koanf:"permitted_srvs" json:"permitted_srvs"` // 1.6 is the switch to Credit
 	Fuels          []Fuel    `koanf:"fuels" json:"fuels"`
 	MaximumMeters  int       `koanf:"maximum_meters" json:"maximum_meters"`

@@ -11,15 +11,15 @@
 // The direction (config/direction.example.yaml is its manual), the roster of people
 // (below), the statement that the supplier's everyday adapter is frozen
 // (config/freeze.example.yaml) and the record of the market participant IDs
-// (config/mpids.example.yaml) are strict YAML. The first three are signed: beside FILE lies FILE.sig, an ECDSA
-// signature on P-256 over the SHA-256 of the file as it is, as ASN.1 DER, which is
-// what
+// (config/mpids.example.yaml) are strict YAML. The first three are signed: beside FILE lies
+// FILE.sig, an ECDSA signature on P-256 over the SHA-256 of the file as it is, as ASN.1 DER.
+// This command makes it, and openssl dgst -sha256 -verify checks it:
 //
 //	openssl dgst -sha256 -sign KEY.key -out FILE.sig FILE
 //
-// makes and openssl dgst -sha256 -verify checks. A direction and a
-// freeze statement are signed by a recorder on the roster, the roster by the holder of the certificate that the configuration
-// pins. Nobody gets onto the roster by a direction, a plan or an approval.
+// A recorder on the roster signs a direction and a freeze statement. The holder of the
+// certificate that the configuration pins signs the roster. No direction, plan or approval can
+// add anybody to the roster.
 //
 // The roster:
 //
@@ -33,7 +33,7 @@
 //
 // An approval is a JSON file approval-*.json in the plan's folder: the fields of
 // [Terms] and a signature of the kind above over this text, in UTF-8, each line
-// ending in LF, a field without a value leaving its space:
+// ending in LF. A field without a value leaves the space after its name:
 //
 //	safemode approval 2
 //	plan <the plan's hash, 64 hexadecimal digits>
@@ -43,7 +43,7 @@
 //	journal <ID of the one journal that it is for>
 //	custody <ID of the one folder of counters that it is for>
 //	purpose <start, resume or accept>
-//	subject <of a resume: the sequence number of the journal's record of the stop; of an
+//	subject <for a resume: the sequence number of the journal's record of the stop; for an
 //	        acceptance: what is accepted>
 //	resumes <after how many stops that were no halts the sweep may go on>
 //	issued <RFC 3339, UTC, whole seconds>
@@ -64,8 +64,8 @@
 // Four gates, each with evidence and an end of its own: the direction's window, the
 // revocation lists (and, if asked for, the certificates' time), the operator's record of
 // the MPIDs, and the statement that the everyday adapter is frozen for these identities.
-// A gate is closed until its evidence was read, and closes when the evidence could not be
-// read again for too long.
+// A gate is closed until its evidence has been read. It closes again if the evidence could
+// not be read for too long.
 //
 // Each list and each file is read by itself, for half a minute at most, so that one that hangs
 // does not delay the others (TestGatesCloseThoughAListHangs).

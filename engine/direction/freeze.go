@@ -27,9 +27,9 @@ const longestFreeze = 31 * 24 * time.Hour
 // Freeze is the statement that a supplier's everyday adapter sends nothing under some
 // identities. config/freeze.example.yaml is its manual. Get one from [ReadFreeze].
 type Freeze struct {
-	System     string                `koanf:"system"`     // what is frozen
+	System     string                `koanf:"system"`     // the system that is frozen
 	Identities []servicerequests.EUI `koanf:"identities"` // under which it sends nothing
-	StatedBy   string                `koanf:"stated_by"`  // who runs the system and says so, and how that is known
+	StatedBy   string                `koanf:"stated_by"`  // the person who runs the system and says that it is frozen, and how that is known
 	StatedAt   time.Time             `koanf:"stated_at"`
 	From       time.Time             `koanf:"from"`  // the first instant of the freeze
 	Until      time.Time             `koanf:"until"` // and the last
@@ -149,7 +149,7 @@ type FreezeFile struct {
 
 	mu       sync.Mutex
 	freeze   *Freeze           // as read last; nil: never
-	recorder *smki.Certificate // of who has signed it; nil: no recorder has, and unproven says why
+	recorder *smki.Certificate // of the recorder who has signed it; nil: none has, and unproven says why
 	unproven error
 }
 

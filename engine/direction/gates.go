@@ -36,8 +36,8 @@ func (e *GateError) Unwrap() error { return e.Err }
 // goroutine at a time. Each list of [Revocations] is read by itself, so that one that hangs
 // does not delay the others.
 type Evidence interface {
-	// Read reads the source. What it learns is valid until the next Read; after an error
-	// nothing was learnt. If a Read does not end with ctx, no other is begun until it does.
+	// Read reads the source. Its result is valid until the next Read; after an error there is
+	// none. If a Read does not end with ctx, no other begins until it does.
 	Read(ctx context.Context) error
 	// Check judges what was learnt last, at an instant of the sweep's clock. Many goroutines
 	// may call it, also while Read runs.
@@ -229,14 +229,14 @@ func (g *Gates) readSource(ctx context.Context, w *source) error {
 	defer cancel()
 	select {
 	case late := <-w.reading: // the last look has given it up meanwhile
-		_ = late // what it found is not asked for any more
+		_ = late // nobody asks for its result any more
 		w.reading = nil
 	default:
 	}
 	if w.reading == nil {
 		outcome := make(chan error, 1) // the Read may end when nobody waits for it
 		w.reading, w.begun = outcome, g.o.Now()
-		go func() { outcome <- w.from.Read(limited) }() // ends with limited, or when the system lets go
+		go func() { outcome <- w.from.Read(limited) }() // ends with limited, or when the system call returns
 	}
 	var err error
 	select {

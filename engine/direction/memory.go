@@ -22,7 +22,7 @@ import (
 const MemoryName = "revocation-lists.json"
 
 // errOldList is the error for a revocation list that is older than one that was read before:
-// what was revoked meanwhile would be valid again.
+// certificates that were revoked meanwhile would be valid again.
 var errOldList = errors.New("older than a revocation list that was read before")
 
 // listMemory remembers the newest revocation list of each issuer: its number (RFC 5280
@@ -47,8 +47,8 @@ type seenList struct {
 	SHA256     string    `json:"sha256"`
 }
 
-// remember refuses a list that is older than one that was seen, and remembers it otherwise.
-// When it returns without an error that is durable, but for one that only looks.
+// remember refuses a list that is older than one that was seen, and remembers it otherwise,
+// durably when it returns without an error. If it is only to look, it writes nothing.
 func (m *listMemory) remember(ctx context.Context, list *smki.RevocationList) (err error) {
 	if list.Number == nil {
 		return fmt.Errorf("the revocation list of %s has no number (cRLNumber), so nobody can tell it from an older one", list.Issuer)

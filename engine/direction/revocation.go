@@ -33,12 +33,11 @@ type RevocationOptions struct {
 	Peers           []string
 	PeerAuthorities []*x509.Certificate
 
-	// ListAge is how long a list is believed after it was made, if it does not say itself
-	// until when. 0: such a list is refused.
+	// ListAge is how long a list is valid after it was made, if it does not say until when.
+	// 0: such a list is refused.
 	ListAge time.Duration
-	// Memory are the files among which one (MemoryName) remembers the newest list of each
-	// issuer, so that no older one is believed, by this start or a later one. Nil: only this
-	// Revocations remembers.
+	// Memory are the files in which one (MemoryName) remembers the newest list of each issuer,
+	// so that no start accepts an older one. Nil: only this Revocations remembers.
 	Memory durable.Files
 	// Look has the file stay as it is.
 	Look bool
@@ -60,7 +59,7 @@ type revocationSource struct {
 
 	list atomic.Pointer[smki.RevocationList] // as it was read last; nil: never
 	text []byte                              // of list
-	// Of a URL: when it was asked, and how that ended.
+	// For a URL: when it was asked last, and how that ended.
 	asked time.Time
 	err   error
 }
@@ -68,8 +67,7 @@ type revocationSource struct {
 // maxRevocationList bounds a list, in bytes.
 const maxRevocationList = 16 << 20
 
-// clockSkew is how far the clock of who makes a list may be ahead of this machine's.
-// ASSUMPTION.
+// clockSkew is how far the clock of a list's issuer may be ahead of this machine's. ASSUMPTION.
 const clockSkew = 5 * time.Minute
 
 // NewRevocations makes the evidence. It reads nothing.
@@ -102,8 +100,7 @@ func (r *Revocations) Read(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// Read reads a file, or asks a URL whose time has come. What is the same as last time is
-// not parsed again.
+// Read reads a file, or asks a URL that is due. A list that has not changed is not parsed again.
 func (s *revocationSource) Read(ctx context.Context) error {
 	if !strings.HasPrefix(s.name, "http://") && !strings.HasPrefix(s.name, "https://") {
 		text, err := safefile.Read(s.name, maxRevocationList, safefile.Checked)
@@ -119,7 +116,7 @@ func (s *revocationSource) Read(ctx context.Context) error {
 	return s.err
 }
 
-// take reads a list that was got. It is believed once it is remembered.
+// accept reads a list that was fetched. The list counts once it is remembered.
 func (s *revocationSource) accept(ctx context.Context, text []byte, err error) error {
 	if err != nil || s.list.Load() != nil && bytes.Equal(text, s.text) {
 		return err
@@ -147,7 +144,7 @@ func (s *revocationSource) accept(ctx context.Context, text []byte, err error) e
 	return nil
 }
 
-// until is when a list ends to be believed; zero if nothing says when.
+// until is when a list stops being valid; zero if nothing says when.
 func (r *Revocations) until(list *smki.RevocationList) time.Time {
 	if list.NextUpdate.IsZero() && r.o.ListAge > 0 {
 		return list.ThisUpdate.Add(r.o.ListAge)
@@ -218,10 +215,10 @@ func (r *Revocations) read(peers bool) (lists []*smki.RevocationList) {
 	return lists
 }
 
-// PeerRevoked says whether a TLS peer is to be believed: the chain that verified it, its
-// own certificate first and its root last. A list of the issuer of its own certificate
-// must be there, and all lists of its issuers be current and name none of them. Without
-// lists of peers it is believed. The error wraps [smki.ErrRevoked], or says what is
+// PeerRevoked refuses a TLS peer by revocation lists. chain is the chain that verified it, its
+// own certificate first and its root last. There must be a list of the issuer of its own
+// certificate, and all lists of its issuers must be current and name none of them. Without
+// lists of peers no peer is refused. The error wraps [smki.ErrRevoked], or says what is
 // missing.
 func (r *Revocations) PeerRevoked(chain []*x509.Certificate) error {
 	if len(r.o.Peers) == 0 {
@@ -264,7 +261,7 @@ func (r *Revocations) Check(now time.Time) error {
 				return err
 			}
 			if list.Issuer == c.Issuer && list.Partial != "" {
-				partial = list.Partial // it says nothing of those that it does not name
+				partial = list.Partial // it says nothing about certificates that it does not name
 				continue
 			}
 			covered = covered || list.Issuer == c.Issuer

@@ -40,8 +40,8 @@ func (p *Person) Signatory() Signatory { return Signatory{p.Name, Fingerprint(p.
 type Roster struct {
 	People []Person
 
-	// The file to the byte, its signature, and the certificate that the signature is held
-	// to; empty where it was not loaded from a signed file.
+	// The bytes of the file, its signature, and the certificate that checks the signature;
+	// empty if it was not loaded from a signed file.
 	Text      string
 	Signature []byte
 	SignedBy  *smki.Certificate
@@ -147,8 +147,8 @@ func SignedRoster(text, signature []byte, signedBy *smki.Certificate) (*Roster, 
 	return r, nil
 }
 
-// readSigned reads a file and the signature beside it. The text comes back also where
-// there is no signature.
+// readSigned reads a file and the signature beside it. It returns the text also if there is no
+// signature.
 func readSigned(path string) (text, signature []byte, err error) {
 	if text, err = safefile.Read(path, safefile.Small, safefile.Checked); err != nil {
 		return nil, nil, err
@@ -193,8 +193,8 @@ func (r *Roster) CheckEnvironment(environment string) error {
 	return nil
 }
 
-// LoadRecord reads a direction's file with the signature beside it, and finds who
-// recorded it. The error wraps [ErrSignature] where no recorder has signed it.
+// LoadRecord reads a direction's file with the signature beside it, and finds the recorder. The
+// error wraps [ErrSignature] if no recorder has signed it.
 func LoadRecord(path string, roster *Roster) (Direction, *Record, error) {
 	text, signature, unsigned := readSigned(path)
 	if text == nil {

@@ -21,9 +21,8 @@ const SignatureSuffix = ".sig"
 // ErrSignature is the error for a text without a valid signature of somebody who may sign it.
 var ErrSignature = errors.New("signature does not hold")
 
-// Sign signs bytes as they are: ECDSA on P-256 over their SHA-256, as ASN.1. What
-// openssl dgst -sha256 -sign makes is the same kind of signature. The key is asked
-// without a source of randomness, so that an [ecdsa.PrivateKey] signs the same bytes
+// Sign signs bytes as they are: ECDSA on P-256 over their SHA-256, as ASN.1, like openssl dgst
+// -sha256 -sign. It gives the key no source of randomness, so that an [ecdsa.PrivateKey] signs the same bytes
 // the same way (RFC 6979).
 func Sign(key crypto.Signer, text []byte) ([]byte, error) {
 	digest := sha256.Sum256(text)

@@ -15,7 +15,7 @@ type Trust struct {
 }
 
 // Check checks that a certificate is valid at some instants of real time: when it signed, and
-// now. A revocation counts for all time, because whoever has the key may write any date.
+// now. A revocation counts for all time, because a thief of the key may write any date.
 func (t Trust) Check(c *smki.Certificate, at ...time.Time) error {
 	for _, instant := range at {
 		if err := c.CheckValidAt(instant); err != nil {

@@ -27,7 +27,7 @@ var (
 	errUnavailable = fmt.Errorf("directory: the SMKI service: %w", proof.ErrKeysUnavailable)
 
 	// errNoCertificate says that the service has no certificate in use for the
-	// device, or none that can be believed. It is not final: tomorrow it may have one.
+	// device, or no valid one. It is not final: tomorrow it may have one.
 	errNoCertificate = errors.New("directory: no certificate")
 )
 
@@ -35,7 +35,7 @@ var (
 type Options struct {
 	URL    string       // of the SMKI service, without its paths
 	Client *http.Client // nil: one that follows no redirect and uses no proxy
-	TLS    *tls.Config  // of that client: its certificate, and who may vouch for the service; at least TLS 1.2 is used
+	TLS    *tls.Config  // of that client: its certificate, and the authorities of the service's; at least TLS 1.2 is used
 	APIKey string       // sent with each question
 
 	// Authorities are the certificates that a device certificate must chain to,
@@ -43,13 +43,13 @@ type Options struct {
 	Authorities []*smki.Certificate
 
 	Timeout time.Duration // of all questions for one device together, real time; 0: 20 s
-	Devices int           // whose keys are kept, at about 400 bytes each; 0: 100,000
+	Devices int           // how many devices' keys are kept, at about 400 bytes each; 0: 100,000
 
 	// Again is the minimum time between two questions for a device's keys because a message
 	// has failed under the cached ones. By the clock; 0: 1 min.
 	Again time.Duration
 	Clock clock.Clock // by which keys change; zero: real time
-	// Learnt is told of a device whose keys have become known, or have changed. It must
+	// Learnt is called with a device when its keys have become known, or have changed. It must
 	// not block. Optional.
 	Learnt func(servicerequests.EUI)
 }
@@ -185,7 +185,7 @@ func (d *Directory) wait(ctx context.Context, device servicerequests.EUI) (proof
 	select {
 	case <-l.done:
 		keys := l.keys
-		keys.Fresh = !joined // what was asked before this call may be older than its message
+		keys.Fresh = !joined // the answer to an earlier call's question may be older than this call's message
 		return keys, l.err
 	case <-ctx.Done():
 		return proof.DeviceKeys{}, fmt.Errorf("%w: %s: %w", errUnavailable, device, ctx.Err())
@@ -277,8 +277,8 @@ func (d *Directory) ask(ctx context.Context, device servicerequests.EUI) (keys p
 // maxCandidates bounds how many certificates of one purpose are fetched.
 const maxCandidates = 4
 
-// certificates fetches the certificates in use for one purpose and returns those that can
-// be believed, the youngest first. A device has two while they are being changed: the
+// certificates fetches the certificates in use for one purpose and returns the valid ones,
+// the newest first. A device has two while they are being changed: the
 // service lists the new one before the device uses it.
 func (d *Directory) certificates(ctx context.Context, device servicerequests.EUI, found []result, code string, usage smki.Usage) (believed []*smki.Certificate, err error) {
 	reason := errors.New("none is in use")

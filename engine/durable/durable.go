@@ -20,9 +20,9 @@ import (
 // ErrLocked says that somebody else holds the lock: another process, or this one.
 var ErrLocked = errors.New("in use by another process")
 
-// Replace puts what write writes in the place of the file at path. The file is written
-// beside its place, synced, and renamed, and the directory is synced: on return the new
-// file is durable. After an error the file is the old one or the new one, whole.
+// Replace replaces the file at path by what write writes. The new file is written beside it,
+// synced, and renamed, and the directory is synced: on return the new file is durable. After
+// an error the file is the old one or the new one, whole.
 func Replace(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // 0600
 	if err != nil {
@@ -41,7 +41,7 @@ func Replace(path string, mode fs.FileMode, write func(io.Writer) error) (err er
 	return SyncDir(filepath.Dir(path))
 }
 
-// Bytes is what [Replace] takes for a file whose content is there already.
+// Bytes makes the argument of [Replace] for content that is already in memory.
 func Bytes(b []byte) func(io.Writer) error {
 	return func(w io.Writer) error { _, err := w.Write(b); return err }
 }
@@ -75,22 +75,22 @@ func Remove(paths ...string) error {
 	return errors.Join(append(faults, SyncDir(filepath.Dir(paths[0])))...)
 }
 
-// Lock is a lock (flock) on a file of its own, which stays empty. What it guards cannot
-// carry it: a file that is replaced, or one that SQLite has locks on.
+// Lock is a lock (flock) on a file of its own, which stays empty. The guarded file cannot carry
+// the lock, because it is replaced, or SQLite has locks on it.
 type Lock struct {
 	file *os.File
 	made bool
 }
 
 // TakeLock takes the lock, and makes its file if there is none. It does not wait: the
-// error wraps [ErrLocked] where somebody holds it.
+// error wraps [ErrLocked] if somebody has it.
 func TakeLock(path string) (*Lock, error) {
 	for {
 		l := &Lock{made: true}
 		var err error
 		if l.file, err = safefile.OpenToWrite(path, os.O_CREATE|os.O_EXCL, 0o600); errors.Is(err, fs.ErrExist) {
 			l.made = false
-			l.file, err = safefile.OpenToWrite(path, os.O_CREATE, 0o600) // who held it may have just removed it
+			l.file, err = safefile.OpenToWrite(path, os.O_CREATE, 0o600) // its last holder may just have removed it
 		}
 		if err != nil {
 			return nil, err

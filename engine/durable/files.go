@@ -17,22 +17,22 @@ var ErrChanged = errors.New("changed by somebody else meanwhile")
 
 // Files are small files that belong together: those that an engine must find wherever it
 // runs. They lie in a [Folder], or in a database (see package journal/store). Methods may be
-// called concurrently, also by other processes. What they have written is durable when they
-// return, and after an error it is as before, or as it should be.
+// called concurrently, also by other processes. A change is durable when the method returns.
+// After an error a file is as before, or as it should be.
 type Files interface {
 	// Path names a file to people.
 	Path(name string) string
 	// Names lists the files.
 	Names() ([]string, error)
-	// Read returns a file of at most so many bytes. The error wraps [fs.ErrNotExist] where
+	// Read returns a file of at most so many bytes. The error wraps [fs.ErrNotExist] if
 	// there is none.
 	Read(name string, most int64, trust safefile.Trust) ([]byte, error)
-	// Replace puts what a file holds now in the place of what it was, as a whole. A nil was
-	// is no file, a nil now removes it. The error wraps [ErrChanged] where it was something
-	// else. Who replaces a file by turns with others holds its lock meanwhile.
+	// Replace replaces the content was of a file by now, as a whole. A nil was means that there
+	// is no file; a nil now removes it. The error wraps [ErrChanged] if the content was
+	// another. A process that replaces a file by turns with others must have its lock.
 	Replace(name string, was, now []byte) error
-	// Append adds to a file of so many bytes; -1: there is none yet. What stands behind the
-	// first at bytes is dropped. The error wraps [ErrChanged] where it has another size.
+	// Append adds to a file of size bytes; -1: there is none yet. It drops what follows the
+	// first at bytes. The error wraps [ErrChanged] if the file has another size.
 	Append(name string, size, at int64, text []byte) error
 	// Mark tells a file from its copies.
 	Mark(name string) (uint64, error)

@@ -1,27 +1,28 @@
-// Package exchange is the door to the DCC. A half of a request goes in; what the DCC said
-// comes out.
+// Package exchange sends one half of a request to the DCC, and returns what the DCC said. It
+// makes the last checks before the bytes leave.
 //
 // # The order
 //
-// First the slow part: the half's bytes are signed and made durable, unless that was done
-// before. Then, when a connection is there and the next thing is the first byte on it:
+// First it does the slow part: the half's bytes are signed and made durable, unless that was
+// done before. Then it waits for a connection. Before the first byte is written it asks:
 //
-//  1. does the gate stand ([Options.Gate])
-//  2. has the half not been recalled ([Permit]): its home excluded, the sweep halted
-//  3. is the read that the command rests on still fresh ([Half.NotAfter])
-//  4. are the bytes permitted (package gateway holds every body against the permitted set)
-//  5. does the pacer grant it now ([Limits])
-//  6. does the circuit breaker ([Breakers])
+//  1. Do all gates pass ([Options.Gate])?
+//  2. Was the half not recalled ([Permit])? It is, if its home is excluded or the sweep halts.
+//  3. Is the read that the command rests on still fresh ([Half.NotAfter])?
+//  4. Are the bytes permitted? Package gateway compares every body with the permitted set.
+//  5. Does the pacer grant it now ([Limits])?
+//  6. Does the circuit breaker allow it ([Breakers])?
 //
-// and then the bytes are written. Nothing but the write follows the grant. So limits hold
-// in every window and a closed gate stops what is on its way, whatever the disk, the
-// scheduler or the collector did in between. A half that is denied keeps its durable bytes
-// and may come again: the same ones.
+// Then the bytes are written. Nothing comes between the grant and the write. So limits hold in
+// every window, and a gate that closes stops what is on its way, whatever delays the disk, the
+// scheduler or the collector cause. A half that is denied keeps its durable bytes, and may
+// come again with the same bytes.
 //
 // # What it refuses
 //
-// To believe a reply that is not proven, or is of another kind than the service gives; to
-// sign a Pre-Command that is not, byte for byte, what was asked for (package signer).
+// It does not accept a reply that is not proven, or that is of another kind than the service
+// gives. It does not sign a Pre-Command that is not, byte for byte, what was asked for (package
+// signer).
 package exchange
 
 import (
@@ -44,8 +45,8 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// Journal is the durable record. It may be used from many goroutines. What Commit was
-// given is durable when it returns without an error; what Append was given follows in the
+// Journal is the durable record. It may be used from many goroutines. The records given to
+// Commit are durable when it returns without an error; those given to Append follow in the
 // same order. Any failure is final.
 type Journal interface {
 	Commit(ctx context.Context, records ...record.Record) error
@@ -67,8 +68,7 @@ type Gateway interface {
 	Post(context.Context, gateway.Post) ([]byte, error)
 }
 
-// Verifier reads a synchronous reply of the DCC, and believes it only as far as it is
-// proven.
+// Verifier reads a synchronous reply of the DCC. It returns only what the reply proves.
 type Verifier interface {
 	Reply(raw []byte, id servicerequests.RequestID) (duis.Response, error)
 }
@@ -76,20 +76,21 @@ type Verifier interface {
 // Limits are the rates at the socket. They may be used from many goroutines.
 type Limits interface {
 	// Grant takes a place in every limit that the POST counts in, or none: then wait says
-	// how long to hold on, by the clock of now, and limit names the one in the way.
+	// how long to wait, by the clock of now, and limit names the one in the way.
 	Grant(now time.Time, p Place) (ok bool, wait time.Duration, limit string)
-	// Hold lets nothing pass to an endpoint before an instant. The longest hold stands.
+	// Hold refuses every POST to an endpoint before an instant. Of several instants the latest
+	// counts.
 	Hold(e record.Endpoint, until time.Time)
 }
 
-// Clock is the sweep's clock: package clock has it, and tests have their own.
+// Clock is the sweep's clock, of package clock; tests have their own.
 type Clock interface {
 	Now() time.Time
-	Span(real time.Duration) time.Duration // how far it goes in a span of real time
+	Span(real time.Duration) time.Duration // how far this clock goes in a span of real time
 	Sleep(ctx context.Context, until time.Time) error
 }
 
-// Place is what a POST takes in the limits.
+// Place says in which limits a POST takes a place.
 type Place struct {
 	Originator servicerequests.EUI
 	Region     servicerequests.Region
@@ -104,7 +105,7 @@ type Breakers interface {
 	Allow(e record.Endpoint, region servicerequests.Region) (report func(error), err error)
 }
 
-// Why a half did not go, or what came of it, beside the gateway's own errors.
+// Reasons why a half was not sent, or how it failed, besides the gateway's errors.
 var (
 	ErrJournal      = errors.New("journal")
 	ErrRefused      = errors.New("refused by the signing gate")
@@ -122,7 +123,7 @@ var (
 // LimitError says that a limit did not let a POST go.
 type LimitError struct {
 	Limit string        // which
-	Wait  time.Duration // how long to hold on, by the sweep's clock
+	Wait  time.Duration // how long to wait, by the sweep's clock
 }
 
 func (e *LimitError) Error() string { return fmt.Sprintf("limit %s: not for %v", e.Limit, e.Wait) }
@@ -133,10 +134,10 @@ func Denied(err error) bool {
 	return errors.Is(err, gateway.ErrNotAdmitted)
 }
 
-// Permit lets a half go as long as it is not recalled.
+// Permit allows a half to be sent as long as it is not recalled.
 type Permit struct{ recalled atomic.Bool }
 
-// Recall keeps the half from being signed or written, wherever it is by now.
+// Recall keeps the half from being signed or written, wherever it is now.
 func (p *Permit) Recall() { p.recalled.Store(true) }
 
 // Half is one POST of one request, with what must be signed for it.
@@ -144,7 +145,7 @@ type Half struct {
 	Device   servicerequests.EUI // the planned meter
 	Place    Place
 	Expected gbcs.Expected
-	Command  bool          // sign Token; else the request that Expected names
+	Command  bool          // sign Token; otherwise the request that Expected names
 	Token    *signer.Token // of the proven Pre-Command
 	Body     []byte        // the signed bytes, if they are durable already
 	Again    bool          // the DCC may have the bytes already
@@ -152,15 +153,15 @@ type Half struct {
 	Permit   *Permit       // nil: it cannot be recalled
 }
 
-// Result is what became of a half.
+// Result is the result of a half.
 type Result struct {
-	Signed *record.Record // made durable by this half; nil if its bytes were durable before, or were not made
+	Signed *record.Record // the record that this half made durable; nil if its bytes were durable before, or were not made
 	Reply  duis.Response
 	Token  *signer.Token // of a Pre-Command that correlates
 	At     time.Time     // when the reply was recorded, by the sweep's clock
-	Until  time.Time     // before which the DCC wants nothing more at this endpoint, by the sweep's clock; zero: it did not say
+	Until  time.Time     // the DCC wants nothing more at this endpoint before this time, by the sweep's clock; zero: it did not say
 	Took   time.Duration // of the POST, in real time; 0 if nothing was written
-	Err    error         // nil: Reply is proven as far as it needs to be
+	Err    error         // nil: Reply has the proof that its kind needs
 }
 
 // Written says whether the DCC may have the half's bytes.
@@ -187,8 +188,8 @@ type Options struct {
 	Limits   Limits                    // nil: there are none
 	Breakers Breakers                  // nil: there are none
 
-	// Patience is how long a half waits at the socket for a limit that lets it go soon, in
-	// real time; 0: 250 ms. It bridges the jitter between what was planned and what is.
+	// Patience is how long a half waits at the socket for a limit that allows it soon, in
+	// real time; 0: 250 ms. It covers the difference between planned and real times.
 	Patience time.Duration
 }
 
@@ -206,9 +207,9 @@ func New(o Options) *Exchange {
 	return &Exchange{o}
 }
 
-// Do carries a half out. ctx ends the signing and the commit, posts the POST.
+// Do sends a half. ctx ends the signing and the commit, posts ends the POST.
 func (x *Exchange) Do(ctx, posts context.Context, half Half) (res Result) {
-	var report func(error) // of the breaker, once it has let the half pass
+	var report func(error) // of the breaker, once it has allowed the half
 	var begun time.Time    // when the first byte could be written
 	defer func() {
 		if v := recover(); v != nil {
@@ -219,7 +220,7 @@ func (x *Exchange) Do(ctx, posts context.Context, half Half) (res Result) {
 			}
 		}
 		if report != nil {
-			report(context.Canceled) // if nothing was reported: nothing was learnt about the DCC
+			report(context.Canceled) // nothing was reported before: the call says nothing about the DCC
 		}
 	}()
 	body := half.Body
@@ -247,7 +248,7 @@ func (x *Exchange) Do(ctx, posts context.Context, half Half) (res Result) {
 		res.Took = max(1, time.Since(begun))
 	}
 	if errors.Is(err, gateway.ErrNotWritten) && report == nil {
-		// There was no connection, so nobody was asked. The circuit is to know all the same.
+		// There was no connection, so the breaker was not asked. It must get the failure all the same.
 		if circuit := x.allow(&half, &report); circuit != nil {
 			err = fmt.Errorf("%w: %w", circuit, err)
 		}
@@ -263,20 +264,20 @@ func (x *Exchange) Do(ctx, posts context.Context, half Half) (res Result) {
 	return res
 }
 
-// hold obeys a Retry-After at the socket, for what is on its way already.
+// hold obeys a Retry-After at the socket, for halves that are under way already.
 func (x *Exchange) hold(half *Half, err error) (until time.Time) {
 	var throttled *gateway.ThrottledError
 	if !errors.As(err, &throttled) || throttled.RetryAfter <= 0 {
 		return until
 	}
-	until = x.o.Clock.Now().Add(x.o.Clock.Span(throttled.RetryAfter)) // it is real time
+	until = x.o.Clock.Now().Add(x.o.Clock.Span(throttled.RetryAfter)) // RetryAfter is real time
 	if x.o.Limits != nil {
 		x.o.Limits.Hold(half.Place.Endpoint, until)
 	}
 	return until
 }
 
-// stands asks what can be asked before a signature and at the socket.
+// stands makes the checks that are made both before a signature and at the socket.
 func (x *Exchange) stands(half *Half) error {
 	now := x.o.Clock.Now()
 	if x.o.Gate != nil {
@@ -293,8 +294,8 @@ func (x *Exchange) stands(half *Half) error {
 	return nil
 }
 
-// admit is asked when the next thing is the first byte. The breaker is not asked again
-// where it has let the half pass before, on a connection that turned out to be dead.
+// admit is called right before the first byte. It does not ask the breaker again if that has
+// allowed the half already, on a connection that turned out to be dead.
 func (x *Exchange) admit(ctx context.Context, half *Half, report *func(error)) error {
 	deadline := x.o.Clock.Now().Add(x.o.Clock.Span(x.o.Patience))
 	for {
@@ -339,8 +340,8 @@ func (x *Exchange) allow(half *Half, report *func(error)) error {
 	return nil
 }
 
-// sign makes the bytes of the half and commits them: nothing is on the wire that the
-// journal does not know.
+// sign makes the bytes of the half and commits them: the journal has everything that is on the
+// wire.
 func (x *Exchange) sign(ctx context.Context, half *Half) (*record.Record, error) {
 	kind := record.Request
 	if half.Command {
@@ -355,7 +356,7 @@ func (x *Exchange) sign(ctx context.Context, half *Half) (*record.Record, error)
 	case errors.Is(err, signer.ErrStopped):
 		return nil, fmt.Errorf("%w: %w", ErrGate, err)
 	case Denied(err), errors.Is(err, ErrGate), errors.Is(err, ErrRecalled), errors.Is(err, ErrStale):
-		return nil, err // it waited for the keys until it might not go any more
+		return nil, err // it waited for the keys until the half was not allowed any more
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
@@ -366,8 +367,8 @@ func (x *Exchange) sign(ctx context.Context, half *Half) (*record.Record, error)
 	return &signed, nil
 }
 
-// signature has the half's bytes signed. Where the keys cannot be used it waits until they
-// can, as long as the half may go: the queue behind it waits, too, and nothing is lost.
+// signature has the half's bytes signed. If the keys cannot be used it waits for them, as long
+// as the half is allowed: the queue behind it waits, too, and nothing is lost.
 func (x *Exchange) signature(ctx context.Context, half *Half) (body []byte, err error) {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		if half.Command {
@@ -423,8 +424,8 @@ func (x *Exchange) read(half *Half, raw []byte, res *Result) {
 	res.Token = token
 }
 
-// fits says whether a reply is of a kind that an endpoint gives: a Pre-Command from
-// Transform only, above all, so that nothing is signed a second time.
+// fits says whether a reply is of a kind that the endpoint gives. Above all, only Transform may
+// give a Pre-Command, so that nothing is signed a second time.
 func fits(reply duis.Response, e record.Endpoint) bool {
 	success := reply.Code.Class() == servicerequests.CodeSuccess
 	switch reply.Content.(type) {
@@ -443,7 +444,7 @@ func (x *Exchange) record(half *Half, kind record.Kind, code string, body []byte
 	}
 }
 
-// refuse records that something was not signed or not believed.
+// refuse records that a message was not signed or not accepted.
 func (x *Exchange) refuse(half *Half, code string, reason error, raw []byte) {
 	digest := sha256.Sum256(raw)
 	x.o.Log.Warn("refused", zap.String("class", code), zap.Stringer("request_id", half.Expected.ID), zap.Error(reason))

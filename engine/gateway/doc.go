@@ -2,9 +2,9 @@
 // Transform, Send Command and Non-Device, and returns the reply or the class of
 // the failure. Nothing else in the engine sends to the DCC.
 //
-// It owns the sockets and the wall: a last check of the bytes before they leave.
-// It retries nothing, follows no redirect, uses no proxy and proves nothing: the
-// body that it returns is for package proof.
+// It owns the sockets and the wall: its own check of the bytes before they leave.
+// It retries nothing, follows no redirect and uses no proxy. It does not verify the
+// body that it returns: package proof does.
 //
 // # The wall
 //
@@ -16,16 +16,16 @@
 // # What an error means
 //
 //	ErrNotPermitted   the wall: nothing was sent
-//	ErrHeldBack       Post.Admit refused it at the socket: nothing was sent
+//	ErrNotAdmitted    Post.Admit refused it at the socket: nothing was sent
 //	ErrNotWritten     no connection took a byte: nothing was sent
 //	*ThrottledError   429 or 503: the DCC asks to come back later
 //	ErrRejected       another 4xx but 408: the DCC will never take these bytes
 //	ErrInDoubt        everything else: the DCC may have them
 //
-// In doubt are a reset or a time-out once a byte was on a connection, 408, every other
-// 5xx, a redirect, a success without an XML body, and a body over the limit or
-// cut short. What is in doubt may be POSTed again as the same bytes under the
-// same Request ID, never as others.
+// These are in doubt: a reset or a time-out after a byte was on a connection, 408, every
+// other 5xx, a redirect, a success without an XML body, and a body over the limit or
+// cut short. A request in doubt may be POSTed again as the same bytes under the
+// same Request ID, never as other bytes.
 //
 // The DCC's HTTP semantics are published nowhere: the classes are an assumption,
 // made so that a wrong guess repeats the same bytes at worst.

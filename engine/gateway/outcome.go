@@ -75,7 +75,7 @@ func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, 16<<10) }
 const maxRetryAfter = time.Hour
 
 // retryAfter reads a Retry-After header in either form (RFC 9110, 10.2.3): whole
-// seconds, or a date. What cannot be read or lies in the past is 0.
+// seconds, or a date. It returns 0 for a header that cannot be read or lies in the past.
 func retryAfter(header string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
 		return min(time.Duration(seconds)*time.Second, maxRetryAfter)

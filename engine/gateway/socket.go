@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 )
 
-// ErrHeldBack means that [Post.Admit] refused the request: nothing was written. The error of
+// ErrNotAdmitted means that [Post.Admit] refused the request: nothing was written. The error of
 // Admit is wrapped, too.
 var ErrNotAdmitted = errors.New("gateway: held back at the socket")
 

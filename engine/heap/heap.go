@@ -1,14 +1,14 @@
-// Package heap keeps the garbage collector from working for nothing. A request makes
-// some 150 kB of garbage, and a sweep of a few thousand meters holds 20 MB: with Go's
-// default the collector then runs dozens of times a second, and was measured at a
-// sixth of the engine's processor time.
+// Package heap tunes the garbage collector, so that it does not run more often than it is
+// worth. A request makes some 150 kB of garbage, and a sweep of a few thousand meters holds
+// 20 MB. With Go's default the collector then runs dozens of times a second, and took a sixth
+// of the engine's processor time.
 //
-// It sets one thing: the heap may grow to a floor before it is collected, and by half the
-// floor in any case. A heap whose live part is larger than that grows by a quarter of it,
-// and not by as much again: what a large sweep holds is packed ledgers, in which the
-// collector finds nothing to follow, so it costs little to look more often, and the
-// memory of a million meters does not double. It sets nothing where GOGC is in the
-// environment: the operator has decided.
+// It sets one thing: how far the heap may grow before it is collected. It may grow to a floor,
+// and by half the floor in any case. A heap whose live part is larger than that grows by a
+// quarter of the live part; Go's default would double it. A large sweep holds packed ledgers
+// mostly. They contain no pointers to follow, so collecting more often costs little, and the
+// memory of a million meters does not double. It sets nothing if GOGC is in the environment:
+// the operator has decided.
 package heap
 
 import (
@@ -53,8 +53,8 @@ func (k *keeper) again() {
 type sentinel [32]byte
 
 // adjust sets the percentage at which the next collection is at the floor, or at
-// twice the live heap, whichever is more. What differs little is not worth the stop of
-// the world that setting it takes.
+// twice the live heap, whichever is more. A small difference is not worth the stop of
+// the world that a change takes.
 func (k *keeper) adjust() {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)

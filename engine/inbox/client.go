@@ -13,7 +13,7 @@ import (
 // oidCommonName is id-at-commonName (RFC 5280 appendix A.1).
 var oidCommonName = asn1.ObjectIdentifier{2, 5, 4, 3}
 
-// admits says whether a client, whose certificate has been verified, is let in.
+// admits says whether a client with a verified certificate is let in.
 func (a Address) admits(s tls.ConnectionState) error {
 	if len(s.VerifiedChains) == 0 {
 		return errors.New("the client's certificate was not verified")
@@ -36,8 +36,9 @@ func (a Address) admits(s tls.ConnectionState) error {
 // checkClient says whether a certificate is a TLS client's under one of these names. It
 // must be an end entity's, be for digital signatures (RFC 5280 section 4.2.1.3) and for
 // the authentication of clients (section 4.2.1.12), and say so itself. Its names are those
-// that its subjectAltName gives to hosts; only where it gives none is it the one common name of its
-// subject (RFC 6125 section 6.4.4). Names are compared byte by byte but for the case of ASCII letters.
+// that its subjectAltName gives to hosts. If it gives none, the name is the one common name of
+// its subject (RFC 6125 section 6.4.4). Names are compared byte by byte, except for the case of
+// ASCII letters.
 func checkClient(c *x509.Certificate, allowed []string) error {
 	switch {
 	case c.IsCA:
@@ -72,8 +73,8 @@ func namesOf(c *x509.Certificate) (names []string) {
 	return names
 }
 
-// lower folds ASCII letters and nothing else: other alphabets have letters that fold to
-// ASCII's.
+// lower makes ASCII letters small and changes nothing else: some letters of other alphabets have
+// ASCII letters as their small form.
 func lower(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' {

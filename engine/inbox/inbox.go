@@ -32,7 +32,7 @@ const Path = "/smartdcc/duis"
 // a message is no XML.
 type Verifier interface {
 	Claim(raw []byte) (proof.Claim, error)
-	File(raw []byte) (proof.Claim, error) // the same, without who has signed
+	File(raw []byte) (proof.Claim, error) // the same, without checking who has signed
 }
 
 // Options configures an Inbox. Fields are required unless they say otherwise.
@@ -40,9 +40,9 @@ type Verifier interface {
 type Options struct {
 	Verifier Verifier
 
-	// Authenticated says whether the connection of a request proves who sends:
-	// [OverMutualTLS], or in a simulation [OverLoopback]. Nil: none does, and only what
-	// the DCC has signed is taken.
+	// Authenticated says whether the connection of a request proves the sender:
+	// [OverMutualTLS], or in a simulation [OverLoopback]. Nil: none does, and only messages
+	// that the DCC has signed are stored.
 	Authenticated func(*http.Request) bool
 
 	// Receive makes the record of a message durable before it returns, and hands it on to
@@ -50,8 +50,8 @@ type Options struct {
 	// asked to send again.
 	Receive func(context.Context, record.Record) error
 
-	// Stranger is told of a message whose sender is not authenticated and that no key of
-	// the DCC has signed. It is to count: strangers must not be able to make it do more.
+	// Stranger is called for a message from a sender that is not authenticated, and that no
+	// key of the DCC has signed. It must only count, so that strangers cannot make it do more.
 	// Optional.
 	Stranger func()
 
@@ -203,7 +203,7 @@ func (i *Inbox) receive(w http.ResponseWriter, r *http.Request, known bool) (raw
 	if err != nil { // it was cut short or too slow: the DCC may send it again
 		return nil, http.StatusServiceUnavailable
 	}
-	// No XML begins like gzip, so the headers need not be believed.
+	// No XML begins like gzip, so the bytes decide and not the headers.
 	if bytes.HasPrefix(body.Bytes(), []byte("\x1F\x8B")) {
 		return i.unpack(&body)
 	}

@@ -20,15 +20,15 @@ import (
 type Address struct {
 	Listen string // host:port, like 127.0.0.1:8089
 
-	// TLS has the server's certificate and, as ClientCAs, who may vouch for a
-	// client; at least TLS 1.2 is used, and a client must have a certificate. Nil: no
-	// TLS, and anybody may knock.
+	// TLS has the server's certificate and, as ClientCAs, the authorities that may issue
+	// a client's; at least TLS 1.2 is used, and a client must have a certificate. Nil: no
+	// TLS, and anybody may connect.
 	TLS *tls.Config
-	// AllowedNames are the clients that are let in; see checkClient. Required with TLS:
-	// the authority may vouch for others as well.
+	// AllowedNames are the clients that are let in; see checkClient. Required with TLS,
+	// because the authority may issue certificates to others as well.
 	AllowedNames []string
-	// Revoked says why a client's certificate, of which the first is the client's own and
-	// the last its root, is not to be believed any more. Nil: none is revoked.
+	// Revoked says why a client's chain is revoked: its own certificate comes first and the
+	// root last. Nil: none is revoked.
 	Revoked func(chain []*x509.Certificate) error
 
 	Connections        int // of authenticated peers, at a time; 0: 512
@@ -69,8 +69,8 @@ func Listen(ctx context.Context, a Address) (*Listener, error) {
 	return l, nil
 }
 
-// Listener is the inbox's address. It closes at once what is over its limits of
-// connections, so that who holds many keeps out nobody else.
+// Listener is the inbox's address. It closes at once connections over its limits, so that
+// a peer with many keeps out nobody else.
 type Listener struct {
 	*listen.Listener
 	secured bool                // by TLS
@@ -104,7 +104,7 @@ func (i *Inbox) Server(l *Listener, path string) *http.Server {
 			i.wrongPath(w, r)
 		}),
 		ReadHeaderTimeout: i.o.Header,
-		// Of a whole request; the handler is given its own time once the header is there.
+		// For a whole request; the handler gets its own time once the header is there.
 		ReadTimeout:    i.o.Header + i.o.Timeout,
 		WriteTimeout:   i.o.Timeout + i.o.Header,
 		IdleTimeout:    i.o.Idle,

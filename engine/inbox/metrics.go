@@ -14,7 +14,7 @@ type metrics struct {
 	limited     *prometheus.CounterVec     // limit
 }
 
-// turnedSilent is why a connection brings nothing, beside the limits: a label's value.
+// turnedSilent is why a connection had no message, beside the limits: a label's value.
 const turnedSilent = "silent"
 
 // The label's values.

@@ -13,7 +13,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// What is what went wrong, for incident.json and README.txt.
+// What describes what went wrong, for incident.json and README.txt.
 type What struct {
 	record.Identity
 	Drill    bool           `json:"drill"`

@@ -158,8 +158,8 @@ func tabled(files []file, name, says string, rows [][]string) ([]file, error) {
 // written are the fields of a log in which people's names, and what people wrote, may be.
 var written = [...]string{"by", "from", "person", "reason", "to_do"}
 
-// redacted is a log without ids, a line for each of its JSON objects. What is none, as what
-// the program shows on a terminal, is left out.
+// redacted is a log without ids, a line for each of its JSON objects. Other lines, such as the
+// program's output on a terminal, are left out.
 func redacted(log io.Reader) ([]byte, error) {
 	var b bytes.Buffer
 	lines := bufio.NewScanner(log)

@@ -1,8 +1,8 @@
 // Package index finds the records of one meter in a journal without reading the others.
-// It owns a file beside the journal, FILE.index, that holds nothing of its own: it
-// follows from the journal, is made again when it does not belong to it, and may be
-// deleted at any time. It refuses to vouch for anything: what it finds is read from the
-// journal, and held to the hash of the record before.
+// It owns a file beside the journal, FILE.index, that has no information of its own: it
+// is made from the journal, is made again if it does not belong to that journal, and may be
+// deleted at any time. It proves nothing: a record that it finds is read from the journal,
+// and compared with the hash of the record before.
 //
 // # File
 //
@@ -14,7 +14,7 @@
 //	       mpxn, region, fuel TEXT
 //	       verdict, reason TEXT          the last ones; empty: none yet
 //	       at       INTEGER              of the verdict, nanoseconds since 1970-01-01 UTC
-//	spot   device   INTEGER              whom a record belongs to: its planned meter, or
+//	spot   device   INTEGER              which meter a record belongs to: the planned one, or
 //	                                     else the target of its Request ID; 0: the sweep
 //	       seq      INTEGER              of the record
 //	       target   INTEGER              of its Request ID
@@ -27,8 +27,8 @@
 //	       seq      INTEGER              of the last record that is in the index
 //	       hash     BLOB                 that record's
 //
-// A sweep of which nobody asks does not make it: from the first question on it follows the
-// journal, at some 15 µs of processor time a record, and is then behind it by a second or
-// two. Until it is there the page says how much is missing. A power cut may take its last seconds:
-// they are read again.
+// The index is made when somebody asks for a meter's records for the first time. From then
+// on it follows the journal, a second or two behind it, at some 15 µs of processor time
+// a record. Until it is complete the page says how much is missing. A power cut may lose its
+// last seconds: they are read again.
 package index

@@ -14,7 +14,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// Meter is a planned meter, and where it stands as of the journal's last records.
+// Meter is a planned meter, with its state at the journal's last records.
 type Meter struct {
 	Place   int // in the plan, from 1
 	Device  servicerequests.EUI
@@ -101,7 +101,7 @@ func (x *Index) Upto() uint64 {
 	return x.upto
 }
 
-// Records returns what may belong to a device's story, in order: its own records, those
+// Records returns the records that may belong to a device's story, in order: its own, those
 // of the devices that answer for it, and those of the sweep as a whole. Of each of the
 // three it returns the first and the last ones, at most so many: leftOut says how many
 // lie between.

@@ -9,17 +9,17 @@ import (
 	"safemode/engine/record"
 )
 
-// Commit queues records and returns when they are durable, and all that was queued
-// before. All of them are, or none. It fails with [ErrRecord] if one cannot be written, with the error of
-// [Journal.Err] if the journal takes no records or their write fails, and with
-// the context's error if that ends first: then, unless the context had ended
-// before the call, the records may still become durable.
+// Commit queues records. It returns when they are durable, and all that were queued before.
+// Either all of them are durable or none. It fails if a record cannot be written, with the
+// error of [Journal.Err] if the journal takes no records or their write fails, and with the
+// context's error if that ends first: then, unless the context had ended before the call,
+// the records may still become durable.
 func (j *Journal) Commit(ctx context.Context, records ...record.Record) error {
 	_, err := j.CommitAt(ctx, records...)
 	return err
 }
 
-// CommitAt is [Journal.Commit] for who goes by the records' numbers: last is the number
+// CommitAt is [Journal.Commit] for callers that need the records' numbers: last is the number
 // of the last of these records. Those before it have the numbers before it. For no
 // records, and with an error, it is 0.
 func (j *Journal) CommitAt(ctx context.Context, records ...record.Record) (last uint64, err error) {
@@ -43,8 +43,8 @@ func (j *Journal) CommitAt(ctx context.Context, records ...record.Record) (last 
 
 // Append queues records in the same order as Commit does, and returns without
 // waiting for the disk: they are durable with the next batch. It blocks only
-// while the queue is full. A failure, also [ErrRecord], ends the journal and
-// shows in Err, in Failed and in every later Commit.
+// while the queue is full. Any failure, also a record that cannot be written, ends the journal,
+// and shows in Err, in Failed and in every later Commit.
 func (j *Journal) Append(records ...record.Record) {
 	if err := checkAll(records); err != nil {
 		_ = j.fail(err) // shows in Err
@@ -76,7 +76,7 @@ func (j *Journal) enqueue(ctx context.Context, records []record.Record, k store.
 		case j.refusal() != nil:
 			defer j.mu.Unlock()
 			return nil, 0, j.refusal()
-		case len(records) == 0: // what was queued before is waited for
+		case len(records) == 0: // wait for those that were queued before
 			if len(b.records) == 0 {
 				b = j.taken
 			}
@@ -84,7 +84,7 @@ func (j *Journal) enqueue(ctx context.Context, records []record.Record, k store.
 			return b, 0, nil
 		case len(b.records) < j.opts.BatchLimit:
 			b.records = append(b.records, records...)
-			b.state = store.State{Rows: append(b.state.Rows, k.Rows...), Anew: b.state.Anew || k.Anew}
+			b.state = store.State{Rows: append(b.state.Rows, k.Rows...), Whole: b.state.Whole || k.Whole}
 			j.last += uint64(len(records))
 			last := j.last
 			if len(b.records) >= j.opts.BatchLimit {

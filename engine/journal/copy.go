@@ -72,7 +72,7 @@ func intoFile(to string, fill func(path string) (Tip, error)) (tip Tip, err erro
 	if err := f.Sync(); err != nil {
 		return Tip{}, err
 	}
-	// A link, not a rename: it never replaces what somebody else has put there.
+	// A link, not a rename: it never replaces a file of another process.
 	return tip, os.Link(f.Name(), to)
 }
 
@@ -127,11 +127,11 @@ func (j *Journal) pour(ctx context.Context, moment store.Reader, to store.Store)
 		return tip, err
 	}
 	var kept store.State
-	rows, _, _, err := j.vouched(ctx, moment)
+	rows, _, _, err := j.keptState(ctx, moment)
 	switch {
 	case err == nil:
-		kept = store.State{Rows: rows, Anew: true}
-	case !errors.Is(err, ErrState): // what none vouches for is not taken along
+		kept = store.State{Rows: rows, Whole: true}
+	case !errors.Is(err, ErrState): // a state without a valid record is not copied
 		return tip, err
 	}
 	if _, err := j.readID(ctx, moment); err != nil {

@@ -10,12 +10,12 @@ import (
 	"safemode/engine/record"
 )
 
-// Examine reads a journal that may be damaged, for whoever has to say what is still
-// proven of it. It calls visit with each record whose chain holds, in order, and
-// returns the faults that it found: the first break of the chain, with what was
-// done to the segment as far as that can be told, and what the store finds damaged in
-// itself. No faults: the journal is whole. The error is for what is no
-// journal of this version or cannot be read at all, and for the context's end.
+// Examine reads a journal that may be damaged, to show what of it is still proven. It calls
+// visit with each record up to the first break of the chain, in order. It returns the faults
+// that it found: the first break, with the kind of change to the segment if that can be
+// told, and the damage that the store finds in itself. No faults: the journal is whole. The
+// error says that it is no journal of this version, that it cannot be read at all, or that the
+// context has ended.
 func Examine(ctx context.Context, at string, visit func(record.Record)) (x Examined, err error) {
 	j := &Journal{at: at}
 	defer func() { err = j.named(err) }()
@@ -81,10 +81,10 @@ type Examined struct {
 	File  []string
 
 	Rows  int   // of the state that holds
-	State error // why there is none that does; nil also where none was kept
+	State error // why there is no valid one; nil also if none was kept
 }
 
-// diagnose says of the break after the last sound record what was done there. Each record
+// diagnose says what was changed at the break after the last sound record. Each record
 // has its own number in it, so a segment that stands at another place than its own is
 // known by its body.
 func (j *Journal) diagnose(ctx context.Context, sound uint64, found error) error {
@@ -109,8 +109,8 @@ func (j *Journal) diagnose(ctx context.Context, sound uint64, found error) error
 	return found
 }
 
-// places finds the segment that stands where the one after record sound belongs, and the
-// one that belongs there, if that stands elsewhere. Nil: there is none.
+// places finds the segment in the place after record sound, and the segment that belongs in
+// that place, if it is in another. Nil: there is none.
 func (j *Journal) places(ctx context.Context, sound uint64) (here, follower *store.Segment) {
 	before, err := j.store.Read(ctx, sound, 1)
 	if err != nil || len(before) == 0 {

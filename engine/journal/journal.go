@@ -19,8 +19,8 @@ import (
 // Format is the version of journals that this program writes.
 const Format = store.Format
 
-// What [Open] and [OpenReadOnly] refuse, and what a closed or foreign handle
-// answers. The text of the error names the journal.
+// Reasons why [Open] and [OpenReadOnly] refuse, and errors of a closed or read-only
+// journal. The text of the error names the journal.
 var (
 	ErrInUse     = store.ErrInUse
 	ErrForeign   = store.ErrForeign
@@ -49,14 +49,14 @@ type Options struct {
 	// ID is the identity of a journal that Open makes, 32 hexadecimal digits; empty: one by
 	// chance. A journal that is there keeps its own.
 	ID string
-	// Unsynced commits outlive the process, and not the machine: for a rehearsal, whose
-	// clock stands still at each.
+	// Unsynced commits survive the end of the process, but not of the machine. It is for
+	// rehearsals with a jumping clock, which stands still at each commit.
 	Unsynced bool
-	// Holder says who writes, for others who meet the lease of a database; empty: this
+	// Holder names the writer, for other processes that find the lease taken; empty: this
 	// machine and process.
 	Holder string
-	// Lease is how long a database takes the writer for alive that it does not hear of, and
-	// so how long another waits for one that has died; 0: [store.LeaseLength].
+	// Lease is how long a writer that does not renew counts as alive in a database, and so how
+	// long another waits after it has died; 0: [store.LeaseLength].
 	Lease time.Duration
 	// Registerer takes the metric safemode_journal_commit_seconds. May be nil.
 	Registerer prometheus.Registerer
@@ -146,23 +146,26 @@ func Open(at string, o Options) (_ *Journal, err error) {
 	if err = j.attach(ctx); err != nil {
 		return nil, err
 	}
-	if j.metrics, err = newMetrics(o.Registerer); err != nil { // last: one that stands by opens again
+	if j.metrics, err = newMetrics(o.Registerer); err != nil { // last: a process that stands by calls Open again
 		return nil, err
 	}
 	go j.commitLoop()
 	return j, nil
 }
 
+// Self is the holder's name where none is given: this machine and process.
+func Self() string { return store.Self() }
+
 // IsAddress says whether a journal is named by the address of a database, and not by the
 // path of a file.
 func IsAddress(at string) bool { return store.IsAddress(at) }
 
-// Beside is the path to which a suffix makes that of a file which belongs to a journal:
-// beside its file, or in a folder for one in a database.
+// Beside is the path to which a suffix is added to name a file that belongs to a journal: beside
+// the journal's file, or in a folder if the journal is in a database.
 func Beside(at, folder string) string { return store.Beside(at, folder) }
 
-// OpenFiles are the files at a place, a folder or the address of a custody in a database, for
-// who writes no journal. See [Journal.Files] for who does.
+// OpenFiles returns the files at a place, a folder or the address of a custody in a database,
+// for callers that write no journal. Those that do use [Journal.Files].
 func OpenFiles(at string) (durable.Files, error) { return store.OpenFiles(at) }
 
 // FilesFor is [OpenFiles] for the custody that goes with the journal at a place: one in a
@@ -178,8 +181,8 @@ func FilesFor(at, custody string) (durable.Files, error) {
 // of that name.
 func MakeFiles(ctx context.Context, at string) error { return store.MakeFiles(ctx, at) }
 
-// Files are the files at a place, for who writes this journal: where it is in a database,
-// each write of theirs holds only while the journal may be written.
+// Files returns the files at a place, for the writer of this journal. In a database each write
+// to them succeeds only while the journal may be written.
 func (j *Journal) Files(at string) (durable.Files, error) {
 	if j.packer == nil {
 		return store.OpenFiles(at)
@@ -195,7 +198,7 @@ func (j *Journal) named(err error) error {
 	return fmt.Errorf("journal %s: %w", store.Shown(j.at), err)
 }
 
-// begin writes segment 0 where there is none: its record makes the journal.
+// begin writes segment 0 if there is none: its record makes the journal.
 func (j *Journal) begin(ctx context.Context) error {
 	if _, ok, err := j.store.Tip(ctx); ok || err != nil {
 		return err
@@ -213,7 +216,8 @@ func (j *Journal) begin(ctx context.Context) error {
 }
 
 // OpenReadOnly opens a journal for reading, also while a sweep writes it.
-// Commit and Append are refused with [ErrReadOnly].
+// Commit and Append are refused with [ErrReadOnly]. The error wraps [ErrNone] also where a
+// place was made and no record has followed yet.
 func OpenReadOnly(at string) (_ *Journal, err error) {
 	j := &Journal{at: at, failed: make(chan struct{})}
 	defer func() {
@@ -225,14 +229,29 @@ func OpenReadOnly(at string) (_ *Journal, err error) {
 	if j.store, err = store.Open(ctx, at, store.Options{}); err != nil {
 		return nil, err
 	}
+	if err = j.begun(ctx); err != nil {
+		return nil, err
+	}
 	if err = j.attach(ctx); err != nil {
 		return nil, err
 	}
 	return j, nil
 }
 
-// CheckPlace says what [Open] would of a place, without a look at the journal in it: who
-// writes there, and what was left behind. It changes nothing.
+// begun refuses a place in which there is no journal.
+func (j *Journal) begun(ctx context.Context) error {
+	_, has, err := j.store.Tip(ctx)
+	if err != nil || has {
+		return err
+	}
+	if left, err := j.store.Read(ctx, 0, 1); err != nil || len(left) > 0 {
+		return err // attach says what is wrong with it
+	}
+	return fmt.Errorf("%w: it was not begun", ErrNone)
+}
+
+// CheckPlace returns the error that [Open] would return, without reading the journal: another
+// writer, or files that were left behind. It changes nothing.
 func CheckPlace(at string) error {
 	if err := store.Vacant(context.Background(), at); err != nil {
 		return fmt.Errorf("journal %s: %w", store.Shown(at), err)
@@ -298,9 +317,9 @@ func (j *Journal) Err() error {
 	return j.refusal()
 }
 
-// Held says why nobody may go by this journal any more as its writer: another has gone on
-// with it, or the lease could not be renewed. Nil while one may, and for a reader. It costs
-// a look at a clock.
+// Held says why this process is not the journal's writer any more: another one has gone on
+// with it, or the lease could not be renewed. Nil: it is, or it is a reader. It only reads a
+// clock.
 func (j *Journal) Held() error {
 	if j.packer == nil {
 		return nil
@@ -314,32 +333,34 @@ func (j *Journal) Held() error {
 	return j.named(j.store.Held())
 }
 
-// Holder says who may write the journal now, since when, and until when if nothing is heard
-// of that one; empty: nobody, or it is in a file, which has no word of it.
+// Holder names the process that may write the journal now, since when, and until when if it
+// does not renew; empty: none, or the journal is in a file, which does not have the name.
 func (j *Journal) Holder(ctx context.Context) (string, error) {
 	who, err := j.store.Holder(ctx)
 	return who, j.named(err)
 }
 
-// Passing says whether the database may do in a moment what it did not now: it does not
+// Passing says whether the same call may succeed in a moment: the database does not
 // answer, or another server is about to take its place.
 func Passing(err error) bool { return store.Passing(err) }
 
-// Standby lists who stands by to write the journal.
+// Standby lists the processes that stand by to write the journal.
 func (j *Journal) Standby(ctx context.Context) ([]record.Holder, error) {
 	all, err := j.store.Standby(ctx)
 	return all, j.named(err)
 }
 
-// StandBy waits until nobody may write the journal at an address: see [store.StandBy].
-func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder, error)) (last record.Holder, err error) {
-	if last, err = store.StandBy(ctx, at, store.Options{Holder: o.Holder, Lease: o.Lease}, tell); err != nil {
+// StandBy waits until nobody may write the journal at an address: see [store.StandBy]. seen is
+// told of the journal's end, as far as the database has acknowledged it.
+func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder, error), seen func(Tip)) (last record.Holder, err error) {
+	stored := store.Options{Holder: o.Holder, Lease: o.Lease, Seen: func(t store.Tip) { seen(Tip{t.Seq, t.Hash}) }}
+	if last, err = store.StandBy(ctx, at, stored, tell); err != nil {
 		err = fmt.Errorf("journal %s: %w", store.Shown(at), err)
 	}
 	return last, err
 }
 
-// refusal is Err for a caller that holds the mutex.
+// refusal is Err for a caller that has locked the mutex.
 func (j *Journal) refusal() error {
 	switch {
 	case j.failure != nil:
@@ -352,12 +373,12 @@ func (j *Journal) refusal() error {
 	return nil
 }
 
-// Close makes durable what is queued and gives the journal free. It
+// Close makes queued records durable and releases the journal. It
 // returns the write that failed, if one did. A second Close does nothing.
 func (j *Journal) Close() error { return j.close(false) }
 
-// Discard closes a journal that nobody needs: one that was begun in vain. What Open made
-// is removed, while the lock is held, and nothing else.
+// Discard closes a journal that was begun in vain. It removes the files that Open made, while
+// it has the lock, and nothing else.
 func (j *Journal) Discard() error { return j.close(true) }
 
 func (j *Journal) close(discard bool) error {
@@ -379,7 +400,7 @@ func (j *Journal) close(discard bool) error {
 	return errors.Join(failure, j.release(discard))
 }
 
-// release closes what is open. Discard removes what Open made.
+// release closes all files. For Discard it removes those that Open made.
 func (j *Journal) release(discard bool) error {
 	if j.unpacker.zstd != nil {
 		j.unpacker.zstd.Close()

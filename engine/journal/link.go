@@ -44,6 +44,6 @@ func (e *ChainError) Error() string { return fmt.Sprintf("record %d: %s", e.Seq,
 // Unwrap returns [ErrDamaged].
 func (e *ChainError) Unwrap() error { return ErrDamaged }
 
-// unlinked is the reason of a record whose hash is not the one that follows from it
-// and from the record before.
+// unlinked is the reason if a record's hash does not follow from the record and the one
+// before.
 const unlinked = "altered, or not the one that followed the record before"

@@ -38,7 +38,7 @@ func (j *Journal) verify(ctx context.Context) error {
 	if damage == nil && len(found) > 0 {
 		damage = fmt.Errorf("%w: %s", ErrDamaged, found[0])
 	}
-	// What is said of a record says more.
+	// An error about a record says more.
 	if err := j.walk(ctx, j.store, 1, func(*linked) bool { return true }); err != nil {
 		return err
 	}
@@ -195,8 +195,8 @@ func (j *Journal) readID(ctx context.Context, r store.Reader) (string, error) {
 	return string(all[0].Body), nil
 }
 
-// holding opens the segment of a durable record. What it returns is not to be changed.
-func (j *Journal) holding(ctx context.Context, seq uint64) ([]linked, error) {
+// segmentOf opens the segment of a durable record. The caller must not change the result.
+func (j *Journal) segmentOf(ctx context.Context, seq uint64) ([]linked, error) {
 	if all := j.recent.get(seq); all != nil {
 		return all, nil
 	}
@@ -214,8 +214,8 @@ func (j *Journal) holding(ctx context.Context, seq uint64) ([]linked, error) {
 	return all, err
 }
 
-// recent are the segments that were opened last for single records: who asks for one asks
-// for its neighbours, too.
+// recent are the segments that were opened last for single records: a caller that reads one
+// record usually reads its neighbours, too.
 type recent struct {
 	mu   sync.Mutex
 	open [4][]linked
@@ -240,13 +240,13 @@ func (c *recent) put(all []linked) {
 	c.next = (c.next + 1) % len(c.open)
 }
 
-// At returns one durable record, held to the hashes before and after its segment: it is
-// what was written if these are. Only [Journal.Verify] shows the whole chain.
+// At returns one durable record. It checks the record by the hashes before and after its
+// segment, not these hashes themselves. Only [Journal.Verify] checks the whole chain.
 func (j *Journal) At(ctx context.Context, seq uint64) (r record.Record, err error) {
 	if seq == 0 {
 		return r, fmt.Errorf("journal %s: record 0 is not handed out", store.Shown(j.at))
 	}
-	all, err := j.holding(ctx, seq)
+	all, err := j.segmentOf(ctx, seq)
 	if err != nil {
 		return r, j.named(err)
 	}
@@ -255,7 +255,7 @@ func (j *Journal) At(ctx context.Context, seq uint64) (r record.Record, err erro
 
 // HashAt returns the chain's hash at a durable record.
 func (j *Journal) HashAt(seq uint64) ([32]byte, error) {
-	all, err := j.holding(context.Background(), seq)
+	all, err := j.segmentOf(context.Background(), seq)
 	if err != nil {
 		return link{}, j.named(err)
 	}
@@ -263,9 +263,8 @@ func (j *Journal) HashAt(seq uint64) ([32]byte, error) {
 }
 
 // Heads returns up to limit durable records from seq from on, in order, without their
-// bodies but for those of [Target] and [Verdict] records, with the hash of the last. For
-// whoever remembers where records are: each segment holds, the links between them are not
-// checked.
+// bodies except for [record.Target] and [record.Verdict] records, with the hash of the last. It
+// is for an index: each segment is checked, and the links between them are not.
 func (j *Journal) Heads(ctx context.Context, from uint64, limit int) (heads []record.Record, last [32]byte, err error) {
 	tip, err := tipOf(ctx, j.store)
 	for next := max(from, 1); err == nil && next <= tip.Seq && len(heads) < limit; {
@@ -300,7 +299,7 @@ func (j *Journal) Heads(ctx context.Context, from uint64, limit int) (heads []re
 }
 
 // Latest returns the last durable record of a kind, with number 0 if there is none. It
-// reads little where [store.Marked] has the kind.
+// reads little if [store.Marked] has the kind.
 func (j *Journal) Latest(ctx context.Context, kind record.Kind) (record.Record, error) {
 	return j.LatestBetween(ctx, 0, math.MaxInt64, kind)
 }
@@ -311,8 +310,8 @@ func (j *Journal) LatestAfter(ctx context.Context, after uint64, kind record.Kin
 }
 
 // LatestBetween returns the last durable record of a kind between two others, with number
-// 0 if there is none. It looks at every segment between these where [store.Marked] has not
-// the kind.
+// 0 if there is none. If [store.Marked] does not have the kind, it reads every segment between
+// these.
 func (j *Journal) LatestBetween(ctx context.Context, after, before uint64, kind record.Kind) (record.Record, error) {
 	r, err := j.latest(ctx, j.store, after, before, kind)
 	return r, j.named(err)

@@ -36,7 +36,7 @@ const mostUnpacked = 1 << 30
 // checkSize is how many bytes of a record's hash stand after it.
 const checkSize = 4
 
-// packer makes segments. It is for one goroutine.
+// packer makes segments. One goroutine may use it.
 type packer struct {
 	zstd *zstd.Encoder
 	sum  hash.Hash
@@ -97,7 +97,7 @@ func (p *packer) follow(before link, encoded []byte) (after link) {
 	return after
 }
 
-// note has a head say of a record what it says of all.
+// note adds a record to the head's data.
 func note(h *store.Head, first bool, r *record.Record) {
 	at := r.At.UnixNano()
 	if first {
@@ -121,10 +121,9 @@ type linked struct {
 	hash link
 }
 
-// open returns the records of a segment, each linked to the one before, if all that the
-// head says of them is so. The error is a [*ChainError]: of the first record whose check
-// does not hold, or of the segment as a whole. The records before it are then returned,
-// too, and nothing proves them.
+// open returns the records of a segment, each linked to the one before, if everything in the
+// head is true of them. The error is a [*ChainError]: of the first record with a wrong check,
+// or of the segment as a whole. The records before it are then returned, too, without proof.
 func (u unpacker) open(s *store.Segment) ([]linked, error) {
 	whole := func(reason string, args ...any) error {
 		return &ChainError{s.First, named(&s.Head) + ": " + fmt.Sprintf(reason, args...)}

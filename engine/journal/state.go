@@ -14,18 +14,18 @@ import (
 	"safemode/engine/record"
 )
 
-// ErrState says that there is no state, or none that its record vouches for. What it
-// held follows from the records.
+// ErrState says that there is no state, or none that its record proves. The state follows from
+// the records.
 var ErrState = errors.New("no state that holds")
 
 // Keep queues rows that replace those of the state, or are added at its end, and the
-// record that vouches for the whole of it: all become durable in one transaction, with
+// record that proves the whole of it: all become durable in one transaction, with
 // or after all records that were queued before. at is the record's time. A failure
-// shows as that of [Journal.Append] does. For who keeps a state: one goroutine.
+// shows as that of [Journal.Append] does. One goroutine at a time may call it.
 func (j *Journal) Keep(at time.Time, rows []record.StateRow) {
 	j.keeping.Lock()
 	defer j.keeping.Unlock()
-	anew := j.rows == nil // what is there follows from nothing that is known
+	whole := j.rows == nil // nobody knows from which records the rows that are there follow
 	for _, r := range rows {
 		switch {
 		case r.Row == len(j.rows):
@@ -41,24 +41,43 @@ func (j *Journal) Keep(at time.Time, rows []record.StateRow) {
 		_ = j.fail(err)
 		return
 	}
-	_, _, _ = j.enqueue(context.Background(), []record.Record{marker}, store.State{Rows: rows, Anew: anew}) // it fails only as Err says
+	_, _, _ = j.enqueue(context.Background(), []record.Record{marker}, store.State{Rows: rows, Whole: whole}) // it fails only as Err says
 }
 
-// State reads the state and the record that vouches for it. The error wraps
-// [ErrState] where there is none that holds.
+// State reads the state and the record that proves it. The error wraps
+// [ErrState] if there is no valid one.
 func (j *Journal) State(ctx context.Context) ([]record.StateRow, record.Record, error) {
 	rows, r, err := j.readState(ctx)
 	return rows, r, j.named(err)
 }
 
+// readState reads it in one moment. Who writes a journal in a database reads it again where
+// the server has ended meanwhile, or does not answer: then with twice the time.
 func (j *Journal) readState(ctx context.Context) ([]record.StateRow, record.Record, error) {
+	if j.packer == nil || !IsAddress(j.at) {
+		return j.stateNow(ctx)
+	}
+	for long := firstRead; ; long *= 2 {
+		attempt, cancel := context.WithTimeout(ctx, long)
+		rows, r, err := j.stateNow(attempt)
+		cancel()
+		if err == nil || ctx.Err() != nil || !Passing(err) || j.store.Held() != nil {
+			return rows, r, err
+		}
+	}
+}
+
+// firstRead is the time that a server has to hand out the state at first.
+const firstRead = 5 * time.Second
+
+func (j *Journal) stateNow(ctx context.Context) ([]record.StateRow, record.Record, error) {
 	// One moment: a sweep may be keeping another one meanwhile.
 	moment, err := j.store.Snapshot(ctx)
 	if err != nil {
 		return nil, record.Record{}, err
 	}
 	defer moment.Close()
-	rows, sums, r, err := j.vouched(ctx, moment)
+	rows, sums, r, err := j.keptState(ctx, moment)
 	if err != nil {
 		return nil, r, err
 	}
@@ -70,8 +89,8 @@ func (j *Journal) readState(ctx context.Context) ([]record.StateRow, record.Reco
 	return rows, r, nil
 }
 
-// vouched reads the rows of the state, their hashes, and the record that vouches for them.
-func (j *Journal) vouched(ctx context.Context, from store.Reader) ([]record.StateRow, []link, record.Record, error) {
+// keptState reads the rows of the state, their hashes, and the record that proves them.
+func (j *Journal) keptState(ctx context.Context, from store.Reader) ([]record.StateRow, []link, record.Record, error) {
 	rows, err := from.State(ctx)
 	if errors.Is(err, ErrDamaged) {
 		err = fmt.Errorf("%w: %w", ErrState, err)
@@ -103,7 +122,7 @@ func (j *Journal) vouched(ctx context.Context, from store.Reader) ([]record.Stat
 	return rows, sums, r, nil
 }
 
-// sum is the hash of a row: over its number, eight bytes, and its value.
+// sumOf is the hash of a row: over its number, eight bytes, and its value.
 func sumOf(r record.StateRow) link {
 	h := sha256.New()
 	var row [8]byte
@@ -113,7 +132,7 @@ func sumOf(r record.StateRow) link {
 	return link(h.Sum(nil))
 }
 
-// bodyOf vouches for rows by their hashes.
+// bodyOf makes the record's body that proves rows, from their hashes.
 func bodyOf(sums []link) record.StateBody {
 	h := sha256.New()
 	for i := range sums {

@@ -54,8 +54,8 @@ func upgrade(ctx context.Context, old *store.Older, to store.Store) (end store.T
 			return nil
 		}
 		var k store.State
-		if batch[len(batch)-1].Seq == uint64(seq) { // whether a record vouches for it is said when it is read
-			k = store.State{Rows: rows, Anew: true}
+		if batch[len(batch)-1].Seq == uint64(seq) { // whether a record proves it is checked when it is read
+			k = store.State{Rows: rows, Whole: true}
 		}
 		s := p.pack(end, batch)
 		end, batch = s.Tip(), batch[:0]

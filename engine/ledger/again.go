@@ -56,7 +56,7 @@ func (p *Policy) Rereads(m *Meter, now time.Time) (services []servicerequests.Se
 	return services
 }
 
-// WantsBalance says whether the balance is to be read once more: a read-back has confirmed
+// WantsBalance says whether the balance must be read once more: a read-back has confirmed
 // the switch, and the balance has not been asked for since.
 func (p *Policy) WantsBalance(m *Meter) bool {
 	t := m.Tally(servicerequests.ReadMeterBalance)
@@ -67,7 +67,7 @@ func (p *Policy) WantsBalance(m *Meter) bool {
 		})
 }
 
-// AfterAt is when a meter that has its verdict is to be asked something; zero: never.
+// AfterAt is when a meter that has its verdict must be read again; zero: never.
 func (p *Policy) AfterAt(m *Meter) time.Time {
 	if p.WantsBalance(m) {
 		return m.Now.Mode.At // at once

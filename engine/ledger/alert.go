@@ -8,7 +8,7 @@ import (
 	"safemode/engine/record"
 )
 
-// Alert codes that change what is known of a meter (GBCS alert list).
+// Alert codes that change the ledger of a meter (GBCS alert list).
 const (
 	AlertLocked       = 0x81BE // disabled, then locked
 	AlertUncontrolled = 0x81BF // disabled, then armed: uncontrolled gas flow
@@ -17,7 +17,7 @@ const (
 	AlertFlowB6       = 0x81B6
 	AlertFutureDated  = 0x8F66 // a future-dated command has run
 	AlertBelow        = 0x8F0F // credit below the disablement threshold
-	AlertSuspended    = 0x8F83 // so it is, and the non-disablement period keeps the supply on
+	AlertSuspended    = 0x8F83 // the same, and the non-disablement period keeps the supply on
 )
 
 // Message codes of the switch to Prepayment.
@@ -50,8 +50,8 @@ const (
 	subjects       = iota
 )
 
-// subject says what an alert is about; ok is false where it changes nothing. An alert that
-// says less has a subject of its own, so that it does not replace one that says more.
+// subject says what an alert is about; ok is false if it changes nothing. An alert that
+// says less has its own subject, so that it does not replace one that says more.
 func (a Alert) subject() (s subject, ok bool) {
 	switch a.Code {
 	case AlertBelow:
@@ -68,27 +68,28 @@ func (a Alert) subject() (s subject, ok bool) {
 	return 0, false
 }
 
-// Taken holds the GBCS counter of the latest alert of each subject. A device counts upwards,
+// Taken has the GBCS counter of the latest alert of each subject. A device counts upwards,
 // so an alert whose counter is not higher is a repetition, or a later one came first.
 type Taken [subjects]uint64
 
 // Alert is a proven alert of a device.
 type Alert struct {
 	Code        uint16
-	Counter     uint64    // the device's own, of the GBCS message; 0: not known
+	Counter     uint64    // of the device's GBCS message; 0: not known
 	At          time.Time // when it was raised, by the device's or the DCC's clock
 	Heard       time.Time // when it arrived
-	FutureDated uint16    // message code of the command that 8F66 tells of; 0: none
+	FutureDated uint16    // message code of the command that 8F66 reports; 0: none
 	Issued      uint64    // requests up to this counter may be older than the alert; 0: see [Meter.Issued]
 }
 
-// TakeAlert takes an alert in. It says whether readings have become invalid: the supply is
+// ApplyAlert takes in an alert. It says whether readings have become invalid: the supply is
 // off for another reason than lack of credit, or a stored switch to Prepayment has run. Then
-// no answer to a request of before is proof any more of what the alert is about.
+// an answer to an earlier request proves nothing any more about the alert's subject.
 //
 // An alert counts once, and only if it is later than the read that it would overrule
-// (decision 50). One that may allow something (8F0F, 8F83) must have a later time. One that
-// forbids is dropped only if a read shows otherwise that is later by more than [clockSkew].
+// (decision 50). An alert that may allow something (8F0F, 8F83) must have a later time. An alert
+// that forbids something is dropped only if a read that is later by more than [clockSkew] shows
+// otherwise.
 func (m *Meter) ApplyAlert(a Alert) (changed bool) {
 	about, known := a.subject()
 	if !known || a.Counter != 0 && a.Counter <= m.Taken[about] {

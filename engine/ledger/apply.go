@@ -13,7 +13,7 @@ import (
 // errRecord is the error for a record that cannot follow those before it.
 var errRecord = errors.New("the record does not follow from those before it")
 
-// Effect is what a record changed, for whoever counts.
+// Effect is what a record changed, for the caller to count.
 type Effect struct {
 	Request     *Request     // the record's, if it is open or was until now
 	Opened      bool         // the record opened it, or its second half: the ledger is replayed
@@ -24,7 +24,7 @@ type Effect struct {
 	Sampled     bool // it counts in the sample of its wave
 }
 
-// Apply takes one record of this meter in, in a running sweep and when a start replays the
+// Apply takes in one record of this meter, in a running sweep and when a start replays the
 // journal. Records that say nothing about a meter change nothing. Errors wrap [errRecord].
 func (m *Meter) Apply(p *Policy, rec *record.Record) (e Effect, err error) {
 	switch rec.Kind {
@@ -78,7 +78,7 @@ func (m *Meter) VerdictStands() bool {
 	return m.Done && (m.Bars.Excluded != "" && !m.Bars.Moved || len(m.Open) > 0 && m.Safe())
 }
 
-// replay moves a request as it moved when its records were written.
+// replay moves a request through the phases that it had when its records were written.
 func (r *Request) replay(events ...Event) error {
 	for _, e := range events {
 		if err := r.Move(e); err != nil {
@@ -164,7 +164,7 @@ func (p *Policy) Wait(m *Meter, r *Request, acknowledged bool, at time.Time) {
 	r.Deadline = at.Add(p.responseWait(m, at))
 }
 
-// Hold takes in that the DCC's anomaly detection has quarantined a request. It then waits
+// Quarantine takes in that the DCC's anomaly detection has quarantined a request. It then waits
 // without a deadline, and its bytes are not needed any more.
 func (r *Request) Quarantine(event string) error {
 	if r.Phase == Quarantined {
@@ -245,7 +245,7 @@ func (m *Meter) countEnd(p *Policy, service servicerequests.Service, id servicer
 		}
 		t.Barred = t.Barred || o.Code == record.RefusedUnpermitted
 	case class == record.ClassRejected && o.Code != record.CodeHTTP:
-		// What a gas proxy is not asked can still be asked of its meter.
+		// The meter can still be asked instead of its gas proxy.
 		proxied := service == servicerequests.ReadMeterBalance || service == servicerequests.ReadPaymentMode
 		t.Barred = t.Barred || !proxied || id.Target == m.Device ||
 			code == servicerequests.CodeUnregistered || code == servicerequests.CodeHeld

@@ -7,7 +7,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// wantsArm says whether 7.3 is to be sent: the meter reads Credit and Disabled since the
+// wantsArm says whether 7.3 must be sent: the meter reads Credit and Disabled since the
 // last command, and this sweep has proof that it was off for lack of credit.
 func (p *Policy) wantsArm(m *Meter) bool {
 	t := m.Tally(servicerequests.ArmSupply)
@@ -76,9 +76,9 @@ func (p *Policy) balanceOutdated(m *Meter) bool {
 	return !m.Found.Balance.Known() || m.ranOut() || m.fromProxy(m.Found.Balance.Counter)
 }
 
-// needsBalance says whether the balance must be read again to prove why a supply is off that
-// is to be armed. It is a precondition like any other (decision 49). A gas meter is asked
-// itself when its proxy has given no proof.
+// needsBalance says whether the balance must be read again, to prove why a supply is off before
+// it is armed. The balance is a precondition like any other (decision 49). If the proxy has
+// given no proof, the gas meter itself is asked.
 func (p *Policy) needsBalance(m *Meter) bool {
 	return m.Bars.Person == "" && p.Permits(servicerequests.ArmSupply, m.Plan.Type) &&
 		(m.Found.Mode.Value == servicerequests.Prepayment && m.Found.Supply.Value == servicerequests.Disabled ||
@@ -86,9 +86,8 @@ func (p *Policy) needsBalance(m *Meter) bool {
 		!p.creditSpent(m) && p.balanceOutdated(m) && m.Now.Balance.Counter == m.Found.Balance.Counter
 }
 
-// asksProxy says whether a gas balance is asked of the proxy, which does not sleep. That is
-// so the first time, and after the verdict. What the proxy does not prove, the meter is
-// asked itself.
+// asksProxy says whether a gas balance is asked of the proxy, which does not sleep. The proxy is
+// asked the first time, and after the verdict. If it proves nothing, the meter itself is asked.
 func (p *Policy) asksProxy(m *Meter, after bool) bool {
 	if after {
 		return p.GasBalanceFromProxy && !m.ProxyClaimed // it is evidence: the proxy must be known

@@ -1,7 +1,7 @@
 // Package ledger holds what is known of one meter, and decides what to do next for it.
 //
 // A [Meter] is one planned meter: readings, counters, tallies, open requests, bars and a
-// verdict. A [Policy] holds the rules. [Meter.Apply] and [Meter.TakeAlert] take in what has
+// verdict. A [Policy] holds the rules. [Meter.Apply] and [Meter.ApplyAlert] take in what has
 // happened. [Policy.Decide] says what to ask for now. [Policy.Conclude] gives the verdict.
 //
 // # What it refuses

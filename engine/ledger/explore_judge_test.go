@@ -14,15 +14,15 @@ func (h *home) checkArm() {
 	}
 }
 
-// refold makes the ledger again from the journal, as a start does, and from its packed form.
+// replayAgain makes the ledger again from the journal, as a start does, and from its packed form.
 // Both must tell what the ledger told.
-func (h *home) refold() {
+func (h *home) replayAgain() {
 	was := h.m
 	packed := &Meter{Device: was.Device, Plan: was.Plan, Proxy: was.Proxy, ProxyClaimed: was.ProxyClaimed}
 	if err := packed.Unpack(was.Pack(nil)); err != nil {
 		h.fail("%v", err)
 	}
-	h.m = h.fold()
+	h.m = h.replay()
 	for _, m := range [...]*Meter{h.m, packed} { // whoever takes them up knows it by the verdict
 		for _, r := range m.Open {
 			r.After = was.PendingWith(r.ID).After
@@ -39,8 +39,8 @@ func (h *home) refold() {
 	}
 }
 
-// fold makes a ledger of the records.
-func (h *home) fold() *Meter {
+// replay makes a ledger of the records.
+func (h *home) replay() *Meter {
 	var m *Meter
 	for i := range h.records {
 		rec := &h.records[i]

@@ -369,7 +369,7 @@ func (h *home) next() (all []*home) {
 		})
 	}
 	if h.mishaps > 0 {
-		branch("crash", func(c *home) { c.mishaps--; c.refold() })
+		branch("crash", func(c *home) { c.mishaps--; c.replayAgain() })
 	}
 	return all
 }

@@ -30,7 +30,7 @@ type Readings struct {
 type Counters struct {
 	// The counters of the first 1.6 and of the first and the latest command of any kind that
 	// were signed, and when the first ones were. Only an answer that came before that shows
-	// how the meter was found, because a hub may change the order of what it was sent.
+	// how the meter was found, because a hub may change the order of its Commands.
 	FirstSwitch, FirstCommand, LastCommand uint64
 	FirstSwitchAt, FirstCommandAt          time.Time
 
@@ -39,7 +39,7 @@ type Counters struct {
 	StaleMode, StaleSupply uint64
 }
 
-// Tally counts what became of a meter's requests of one service.
+// Tally counts a meter's requests of one service, by their ends.
 type Tally struct {
 	Tries       int16 // requests opened that were not withdrawn
 	Answers     int16 // requests the device answered
@@ -51,8 +51,7 @@ type Tally struct {
 	Next        time.Time // not before
 }
 
-// Past is what is kept of a request after its end: enough to match a late or repeated
-// answer.
+// Past is kept of a request after its end: enough to match a late or repeated answer.
 type Past struct {
 	Counter uint64
 	Service servicerequests.Service
@@ -92,7 +91,7 @@ type Meter struct {
 	Heard   time.Time // when something was last learnt of it, or it could first be asked
 	Reread  time.Time // when the reads that its verdict rests on were last repeated without an answer
 
-	Found    Readings // before the first command; At is when the answer arrived
+	Found    Readings // of before the first command; At is when the answer arrived
 	Now      Readings // the latest
 	Counters Counters
 	Tallies  [len(servicerequests.Services) + 1]Tally
@@ -165,7 +164,7 @@ func (m *Meter) probing() bool {
 		m.Open[0].Attempt == 1 && m.Open[0].Phase < Sent
 }
 
-// OpenOf returns the open request of a service, nil if there is none.
+// PendingOf returns the open request of a service, nil if there is none.
 func (m *Meter) PendingOf(s servicerequests.Service) *Request {
 	for _, r := range m.Open {
 		if r.Service == s {
@@ -175,7 +174,7 @@ func (m *Meter) PendingOf(s servicerequests.Service) *Request {
 	return nil
 }
 
-// Turn is the stage that the meter had reached, by what was asked of it.
+// Stage is the stage that the meter had reached, by the requests made for it.
 func (m *Meter) Stage() (turn Stage) {
 	see := func(s servicerequests.Service) {
 		switch {
@@ -194,7 +193,7 @@ func (m *Meter) Stage() (turn Stage) {
 	return turn
 }
 
-// OpenAs returns the open request with this ID, nil if there is none.
+// PendingWith returns the open request with this ID, nil if there is none.
 func (m *Meter) PendingWith(id servicerequests.RequestID) *Request {
 	for _, r := range m.Open {
 		if r.ID == id && id.Counter != 0 {
@@ -214,7 +213,7 @@ func (m *Meter) openCommand() *Request {
 	return nil
 }
 
-// PastAs finds a request that has ended; nil if there is none with this ID.
+// PastWith finds a request that has ended; nil if there is none with this ID.
 func (m *Meter) PastWith(id servicerequests.RequestID) *Past {
 	for i := range m.Past {
 		p := &m.Past[i]
@@ -233,7 +232,7 @@ func (m *Meter) Issued() (latest uint64) {
 	return max(latest, m.journalled())
 }
 
-// journalled is the latest counter of a request that the journal knows.
+// journalled is the latest counter of a request that the journal has.
 func (m *Meter) journalled() (latest uint64) {
 	for _, p := range m.Past {
 		latest = max(latest, p.Counter)
@@ -283,7 +282,7 @@ func (m *Meter) addRequest(r *Request, now time.Time) {
 	m.Tally(r.Service).Tries++
 }
 
-// Unbegin takes back that a meter has begun, if none of its requests became durable. It
+// UndoStart takes back that a meter has begun, if none of its requests became durable. It
 // says whether it did.
 func (m *Meter) UndoStart() bool {
 	if m.Started.IsZero() || m.Done || len(m.Open) > 0 || len(m.Past) > 0 {
@@ -440,8 +439,8 @@ func (m *Meter) jitter(d time.Duration, try int) time.Duration {
 	return d + time.Duration(float64(d)*(float64(h.Sum32()%2001)-1000)/10_000)
 }
 
-// Forget takes in that it is not known what was done to a meter lately: no reading is proof
-// any more.
+// Forget takes in that nobody knows what was done to a meter lately: no reading is proof any
+// more.
 func (m *Meter) Forget() {
 	m.Counters.StaleMode, m.Counters.StaleSupply = m.journalled(), m.journalled()
 	m.Verdict = record.VerdictBody{}
@@ -454,8 +453,8 @@ func (m *Meter) Exclude(reason string) {
 	}
 }
 
-// Pardon lifts the exclusion of a meter that an E4 excluded, and has it asked again: the E4
-// was one of a run of them.
+// LiftExclusion lifts the exclusion of a meter that an E4 excluded, and has it asked again: the
+// E4 was one of a run of them.
 func (m *Meter) LiftExclusion() {
 	if !m.Bars.Moved {
 		return

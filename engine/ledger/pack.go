@@ -9,9 +9,9 @@ import (
 	"safemode/servicerequests"
 )
 
-// Pack appends what is known of a meter beyond its plan, or nothing if nothing is known.
-// Requests of which no record can be durable yet are left out, as if they had not been asked
-// for: a start replays the records, and they have none.
+// Pack appends what is known of a meter beyond its plan, or nothing if nothing is known. It
+// leaves out requests without a durable record, because a replay of the records would not have
+// them.
 func (m *Meter) Pack(b []byte) []byte {
 	packed := *m
 	packed.Open = slices.DeleteFunc(slices.Clone(m.Open), func(r *Request) bool {
@@ -25,7 +25,7 @@ func (m *Meter) Pack(b []byte) []byte {
 	slices.SortFunc(packed.Open, byCounter)
 	if !m.Begun() {
 		packed.Started = time.Time{}
-		if len(m.Open) == 0 || m.Heard.Equal(m.Started) { // else one of them may be durable, and the meter begins with it
+		if len(m.Open) == 0 || m.Heard.Equal(m.Started) { // otherwise one of them may be durable, and the meter begins with it
 			packed.Heard = time.Time{}
 		}
 	}
@@ -177,9 +177,9 @@ func codeService(c *Coder, s *servicerequests.Service) {
 	}
 }
 
-// code codes a request as a start would find it in the journal: ready to be POSTed again,
-// with its bytes; sent; or held. One whose Pre-Command is not signed yet asks Transform
-// again, with the same bytes.
+// code codes a request as a start would find it in the journal: ready to be POSTed again, with
+// its bytes; sent; or quarantined. A request without a signed Pre-Command asks Transform again,
+// with the same bytes.
 func (r *Request) code(c *Coder, m *Meter) {
 	w := *r
 	if !c.reading {

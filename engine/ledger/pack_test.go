@@ -141,7 +141,7 @@ type stride struct {
 }
 
 // TestPackedIsWhatTheRecordsSay takes a meter through requests, outcomes, alerts and
-// holds in any order. At every step its packed form must tell what folding the records
+// holds in any order. At every step its packed form must tell what a replay of the records
 // tells: what is not durable has not been.
 func TestPackedIsWhatTheRecordsSay(t *testing.T) {
 	seen := map[Phase]int{}
@@ -311,16 +311,16 @@ func (s *stride) finish(r *Request) {
 	s.apply(record.Record{Kind: record.Outcome, Service: r.Service, ID: r.ID, Body: record.Encode(body)})
 }
 
-// compare holds the packed form against the fold of the records.
+// compare holds the packed form against a replay of the records.
 func (s *stride) compare(history bool) {
 	target := record.TargetBody{Type: s.m.Plan.Type, Claimed: s.m.Plan.Claimed, Originator: ourEUI}
 	if history {
 		target.History = []string{HistoryPendingMode, HistoryDisabled}
 	}
-	folded := New(s.m.Device, target)
+	replayed := New(s.m.Device, target)
 	for _, rec := range s.records {
 		if rec.Kind != record.Proven {
-			if _, err := folded.Apply(&s.p, &rec); err != nil {
+			if _, err := replayed.Apply(&s.p, &rec); err != nil {
 				s.t.Fatal(err)
 			}
 			continue
@@ -330,7 +330,7 @@ func (s *stride) compare(history bool) {
 			s.t.Fatal(err)
 		}
 		if q := body.Quarantined; q != nil {
-			if err := folded.PendingWith(q.Request).Quarantine(q.EventRef); err != nil {
+			if err := replayed.PendingWith(q.Request).Quarantine(q.EventRef); err != nil {
 				s.t.Fatal(err)
 			}
 			continue
@@ -339,29 +339,29 @@ func (s *stride) compare(history bool) {
 		if _, err := fmt.Sscanf(body.Code, "%04X", &code); err != nil {
 			s.t.Fatal(err)
 		}
-		folded.ApplyAlert(Alert{Code: code, Counter: body.Counter, At: body.At, FutureDated: body.FutureDated, Issued: body.Issued})
+		replayed.ApplyAlert(Alert{Code: code, Counter: body.Counter, At: body.At, FutureDated: body.FutureDated, Issued: body.Issued})
 	}
 	got := bare(s.m)
 	got.Proxy, got.ProxyClaimed = s.m.Proxy, s.m.ProxyClaimed
 	if err := got.Unpack(s.m.Pack(nil)); err != nil {
 		s.t.Fatal(err)
 	}
-	if got.Started.IsZero() != folded.Started.IsZero() || got.Started.After(folded.Started) {
-		s.t.Fatalf("started %v, by the records %v", got.Started, folded.Started)
+	if got.Started.IsZero() != replayed.Started.IsZero() || got.Started.After(replayed.Started) {
+		s.t.Fatalf("started %v, by the records %v", got.Started, replayed.Started)
 	}
-	if got.Heard.Equal(got.Started) { // the fold has it begin when its first request was signed
-		got.Heard = folded.Started
+	if got.Heard.Equal(got.Started) { // a replay has it begin when its first request was signed
+		got.Heard = replayed.Started
 	}
-	got.Started = folded.Started
-	for _, m := range [...]*Meter{folded, got} { // their order is nobody's: each has its place in a queue
+	got.Started = replayed.Started
+	for _, m := range [...]*Meter{replayed, got} { // their order is nobody's: each has its place in a queue
 		slices.SortFunc(m.Open, func(a, b *Request) int { return cmp.Compare(a.ID.Counter, b.ID.Counter) })
 		slices.SortFunc(m.Past, func(a, b Past) int { return cmp.Compare(a.Counter, b.Counter) })
 		for _, r := range m.Open {
 			r.Retry = false // whoever takes it up knows by the tally
 		}
 	}
-	if diff := different(folded, got); diff != "" {
-		s.t.Fatalf("the packed form tells another story of %s (-records +packed):\n%s", diff, gocmp.Diff(folded, got))
+	if diff := different(replayed, got); diff != "" {
+		s.t.Fatalf("the packed form tells another story of %s (-records +packed):\n%s", diff, gocmp.Diff(replayed, got))
 	}
 }
 

@@ -27,8 +27,8 @@ type Policy struct {
 	ArmTries             int                        // how many 7.3 may be sent though a read-back still says Disabled
 	GasBalanceFromProxy  bool                       // ask the GPF for gas balances, not the sleeping meter
 
-	// A meter of which nothing has been learnt for Patience is in long retries: its wave
-	// does not wait for it. After StepDeadline it is stuck. 0: never.
+	// A meter that has told nothing new for Patience is in long retries: its wave does not wait
+	// for it. After StepDeadline it is stuck. 0: never.
 	Patience     time.Duration
 	StepDeadline PerFuel[time.Duration]
 
@@ -41,23 +41,23 @@ type Policy struct {
 	RereadSeed       uint64
 
 	// BalanceAfter has the balance read once more after a confirmed switch, when nothing else
-	// is to be done.
+	// needs to be done.
 	BalanceAfter bool
 
 	RetriesSpent bool // the sweep's budget of retries is used up
 
 	// For the order of hours at risk, where meters do not say.
 	DailySpend   servicerequests.Millipence // what a home uses up in a day, unless its balances show it; 0: credit lasts
-	AtRiskWithin time.Duration              // a supply that is cut off within this goes before one of which nothing is known
-	ActWithin    time.Duration              // one that is cut off within this goes at once, before its wave
+	AtRiskWithin time.Duration              // a supply that will be cut off within this goes before one with an unknown state
+	ActWithin    time.Duration              // a supply that will be cut off within this goes at once, before its wave
 
 	// Disablement is suspended until WindowEnds and from WindowBegins on, both after midnight,
 	// British time, and all Sunday. It never is if WindowBegins is not after WindowEnds.
 	WindowEnds   time.Duration
 	WindowBegins time.Duration
 
-	// PlanOrder has homes go in the plan's order, whatever is known of them: for rehearsals
-	// that show what the order of hours at risk is worth.
+	// PlanOrder keeps homes in the plan's order, whatever their reads show: for rehearsals that
+	// show what the order of hours at risk is worth.
 	PlanOrder bool
 }
 
@@ -75,8 +75,8 @@ func (f PerFuel[T]) of(m *Meter) T {
 const (
 	// emergencyCreditTries bounds 2.5: one more try where the first got no answer.
 	emergencyCreditTries = 2
-	// freshReads bounds the reads of one meter's supply state, so that a person gets a meter
-	// whose answers always come too late to arm on.
+	// freshReads bounds the reads of one meter's supply state: if the answers always come too
+	// late to arm, the meter goes to a person.
 	freshReads = 16
 	// balanceReads bounds the reads of its balance, from proxy and meter.
 	balanceReads = 4
@@ -99,7 +99,7 @@ type Step struct {
 	Ask     []servicerequests.Service
 	Wake    time.Time // decide again then; zero: no need before the next event
 	Waiting bool      // something is under way, will be tried again, or waits for its turn
-	Next    Stage     // more is to be done at this stage; Seeing: nothing is
+	Next    Stage     // more is to be done at this stage; ReadingSupply: nothing
 }
 
 // wakeAt has Decide called again at an instant.
@@ -132,7 +132,7 @@ func (p *Policy) want(s *Step, m *Meter, service servicerequests.Service, now ti
 	}
 }
 
-// Decide says what is to be done next for a meter, at an instant and a stage. It is pure.
+// Decide says what must be done next for a meter, at an instant and a stage. It is pure.
 // When it asks for nothing and waits for nothing, the meter is finished and
 // [Policy.Conclude] has the verdict.
 func (p *Policy) Decide(m *Meter, now time.Time, turn Stage) Step {
@@ -162,15 +162,15 @@ func (p *Policy) Decide(m *Meter, now time.Time, turn Stage) Step {
 }
 
 // firstReads asks for the reads that show how a meter is found, and says whether the
-// direction permits any. The supply status goes alone: nothing else is asked until the DCC
-// has acknowledged it, or ReadWait has passed. So a meter that is another supplier's by now
-// costs one refusal and nothing more.
+// direction permits any. The read of the supply goes alone: nothing else is asked until the
+// DCC has acknowledged it, or ReadWait has passed. So a meter that now belongs to another
+// supplier costs one refusal and nothing more.
 func (p *Policy) firstReads(s *Step, m *Meter, now time.Time, turn Stage) bool {
 	p.want(s, m, servicerequests.ReadSupplyStatus, now)
 	return len(s.Ask) > 0 || turn == Commanding && p.otherReads(s, m, now)
 }
 
-// secondReads asks for what shows how long a home's credit lasts. For a meter that is
+// secondReads asks for the reads that show how long a home's credit lasts. For a meter that is
 // claimed to be in Credit the mode may show that no command is needed.
 func (p *Policy) secondReads(s *Step, m *Meter, now time.Time) {
 	if !m.SupplyCurrent() {
@@ -205,7 +205,7 @@ func (p *Policy) readBack(s *Step, m *Meter, now time.Time) {
 		p.want(s, m, servicerequests.ReadSupplyStatus, now)
 	}
 	if m.confirming() || m.ProxyClaimed && slices.Contains(s.Ask, servicerequests.ReadInventory) {
-		return // the inventory may prove what the proxy has said
+		return // the inventory may prove the proxy's answer
 	}
 	if !m.ModeCurrent() {
 		p.want(s, m, servicerequests.ReadPaymentMode, now)
@@ -289,7 +289,7 @@ func (p *Policy) wantsEmergencyCredit(m *Meter, now time.Time) bool {
 		credit.Tries > 0 && credit.Last != record.ClassSuccess
 }
 
-// readsDone says whether the first command need not wait for the first reads any longer.
+// readsDone says whether the first command may be sent without waiting longer for the first reads.
 //
 //   - Electricity waits for their answers, for ReadWait at most.
 //   - Gas waits for their acknowledgements only, so that the hub has all of them and the
@@ -321,8 +321,8 @@ func (p *Policy) readsDone(s *Step, m *Meter, now time.Time) bool {
 		}
 		since := r.AskedAt
 		if since.IsZero() {
-			// An inventory that cannot be asked for: the DCC answers it by another service,
-			// and no home waits for that one.
+			// The inventory cannot be asked for. Another service of the DCC answers it, and no
+			// home waits for that one.
 			since = m.Started
 		}
 		if until := since.Add(wait); now.Before(until) {
@@ -349,7 +349,7 @@ func (p *Policy) waitsForProof(s *Step, m *Meter, now time.Time) (waits bool) {
 	return waits
 }
 
-// wantsSwitch says whether 1.6 to Credit is to be sent.
+// wantsSwitch says whether 1.6 to Credit must be sent.
 func (p *Policy) wantsSwitch(m *Meter, now time.Time) bool {
 	t := m.Tally(servicerequests.SwitchToCredit)
 	switch {
@@ -360,7 +360,7 @@ func (p *Policy) wantsSwitch(m *Meter, now time.Time) bool {
 	case t.Tries > 0:
 		// The last switch has ended and its effect has not been read. It is sent again if it
 		// cannot have reached the meter, or if each hour counts: a second one does no harm.
-		// Else the read-back decides.
+		// Otherwise the read-back decides.
 		return t.Undelivered || t.Last.Unanswered() && p.retriesSoon(m, now)
 	default:
 		// A meter that is claimed to be in Credit is read first; no other home waits for that.

@@ -14,7 +14,7 @@ type Estimate struct {
 	At      time.Time
 }
 
-// claims takes in what the portfolio says beyond the plan. A balance of before the last
+// claims takes in what the portfolio says beyond the plan. A balance from before the last
 // top-up is of no use.
 func (m *Meter) claims(t *record.TargetBody) {
 	if m.Gas() && t.Proxy != 0 {
@@ -52,7 +52,7 @@ func (m *Meter) confirming() bool {
 	return m.ProxyClaimed && r != nil && r.Phase != Quarantined && m.Counters.FirstCommand == 0
 }
 
-// Foreign says whether an outcome says nothing about this meter. The request went to a proxy
+// OtherDevice says whether an outcome says nothing about this meter. The request went to a proxy
 // that is not the meter's, or to one that only the portfolio names and that gave no answer.
 func (m *Meter) OtherDevice(service servicerequests.Service, target servicerequests.EUI, o *record.OutcomeBody) bool {
 	switch {
@@ -63,7 +63,7 @@ func (m *Meter) OtherDevice(service servicerequests.Service, target servicereque
 	case !m.ProxyClaimed || o.Class == record.ClassSuccess || o.Class == record.ClassNegative || o.Class == record.ClassWithdrawn:
 		return false
 	}
-	return servicerequests.ResponseCode(o.Code).Class() != servicerequests.CodeHalt // which is about the User
+	return servicerequests.ResponseCode(o.Code).Class() != servicerequests.CodeHalt // CodeHalt is about the User
 }
 
 // uncountTry takes in that a request does not count as a try at this meter. If it went to
@@ -78,7 +78,7 @@ func (m *Meter) uncountTry(service servicerequests.Service, target servicereques
 }
 
 // setProxy takes in which gas proxy the meter has; 0: not known. If the portfolio named
-// another, what that one said is forgotten, and the balance is asked for again.
+// another, the answers of that one are forgotten, and the balance is asked for again.
 func (m *Meter) setProxy(proxy servicerequests.EUI) {
 	if m.ProxyClaimed && m.Proxy != proxy {
 		for _, r := range [...]*Readings{&m.Found, &m.Now} {
@@ -107,7 +107,7 @@ func (m *Meter) forgetTries(service servicerequests.Service) {
 }
 
 // confirm asks the DCC's inventory whether a proxy that only the portfolio names is the
-// meter's, if a 7.3 may have to rest on what it says.
+// meter's, if a 7.3 may have to rest on the proxy's answers.
 func (p *Policy) confirm(s *Step, m *Meter, now time.Time) {
 	off := m.Now.Supply.Value == servicerequests.Disabled ||
 		!m.Now.Supply.Known() && m.Now.Balance.Known() && m.Now.Balance.Value <= p.mayBeOffAt(m)

@@ -7,8 +7,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// Leg is one of the two halves of a request, each with a POST of its own. Reads and
-// inventories have the first half alone.
+// Half is one of the two halves of a request, each with its own POST. Reads and inventories
+// have only the first half.
 type Half uint8
 
 // The halves.
@@ -30,15 +30,15 @@ type Request struct {
 	Reached  bool   // the DCC may have this half's bytes
 	Unproven bool   // an answer came that could not be proven
 	Retry    bool   // its service was asked of this meter before, and not answered
-	After    bool   // asked of a meter that has its verdict
-	Event    string // the DCC's event reference while it is Held
+	After    bool   // made for a meter that has its verdict
+	Event    string // the DCC's event reference while it is Quarantined
 
 	AskedAt  time.Time // when its first half was signed
 	PostedAt time.Time // when this half was signed
 	Deadline time.Time // of Sent: when it ends without an answer
 	RetryAt  time.Time // of Resting: when the same bytes are POSTed again
 
-	Tag any // the caller's own; the ledger does not look at it
+	Tag any // the caller's data; the ledger does not read it
 }
 
 // Endpoint is the DCC's service that the present half is POSTed to.

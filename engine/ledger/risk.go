@@ -23,8 +23,8 @@ const (
 // Risk is a meter's place in the order of hours at risk.
 type Risk struct {
 	Need     Need
-	Ends     time.Time // of ending: when the supply is cut off
-	Priority int       // of holding: the plan's
+	Ends     time.Time // for Ending: when the supply is cut off
+	Priority int       // for Lasting: the plan's
 	Credit   servicerequests.Millipence
 }
 
@@ -35,8 +35,8 @@ func (r Risk) Compare(other Risk) int {
 		cmp.Compare(r.Priority, other.Priority), cmp.Compare(r.Credit, other.Credit))
 }
 
-// RiskOf ranks a meter. Before its first reads only its alerts are known, and else it keeps
-// the plan's order.
+// RiskOf ranks a meter. Before its first reads only its alerts are known; without an alert it
+// keeps the plan's order.
 func (p *Policy) RiskOf(m *Meter, now time.Time) Risk {
 	if p.PlanOrder { // all alike: the one that has waited longest goes first
 		return Risk{}
@@ -70,7 +70,7 @@ func (p *Policy) risk(m *Meter, now time.Time) Risk {
 }
 
 // Urgent says whether a home may be given commands before its wave: it is off for lack of
-// credit, or an alert says that its credit is at an end, or it will be cut off within
+// credit, or an alert says that its credit has run out, or it will be cut off within
 // [Policy.ActWithin]. soon is when it becomes urgent; zero: not by itself.
 func (p *Policy) Urgent(m *Meter, now time.Time) (yes bool, soon time.Time) {
 	switch r := p.RiskOf(m, now); {

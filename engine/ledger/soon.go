@@ -16,16 +16,16 @@ func (p *Policy) couldBeOff(m *Meter) bool {
 }
 
 // retriesSoon says whether a home is asked again sooner than others: it is or may be dark, or its
-// credit ends soon, and it can be reached. That is so for [Policy.ProofWait] from when it was
-// first asked, or was last heard of. An answer is lost now and then; a gas meter's loss shows
-// a day later, when its hub lets go of the command.
+// credit ends soon, and it can be reached. A home counts as reachable for [Policy.ProofWait] after
+// its first request or its last answer. Answers are lost now and then; for a gas meter that
+// shows a day later, when its hub drops the command.
 func (p *Policy) retriesSoon(m *Meter, now time.Time) bool {
 	return m.Bars.Person == "" && (p.couldBeOff(m) || p.risk(m, now).Need <= Ending) &&
 		now.Before(later(later(m.Started, m.Heard), m.Alarm.At).Add(p.ProofWait.of(m)))
 }
 
-// ShortenWaits has a home's open requests waited for no longer than DarkWait, if each hour
-// counts by now: an alert has said so. It says whether a wait has become shorter.
+// ShortenWaits shortens the waits for a home's open requests to DarkWait, after an alert shows
+// that each hour counts. It says whether a wait has become shorter.
 func (p *Policy) ShortenWaits(m *Meter, now time.Time) (shorter bool) {
 	short := p.DarkWait.of(m)
 	if short <= 0 || !p.retriesSoon(m, now) {
@@ -49,12 +49,12 @@ func (p *Policy) responseWait(m *Meter, now time.Time) time.Duration {
 }
 
 // fail counts a try of a service that failed and says when the next is due. A home that
-// retries soon does not use its retries up; one that the DCC cannot reach has no need to.
+// retries soon does not use its retries up, unless the DCC says that it cannot reach it.
 func (p *Policy) fail(m *Meter, service servicerequests.Service, o *record.OutcomeBody) {
 	t := m.Tally(service)
 	if o.Class != record.ClassRejected && servicerequests.ResponseCode(o.Code).Class() != servicerequests.CodeUnreachable && p.DarkAgain > 0 && p.retriesSoon(m, o.AnsweredAt) {
 		t.Failures = max(1, t.Failures)
-		if t.Next = o.AnsweredAt; service != servicerequests.SwitchToCredit { // which waits for no read-back then
+		if t.Next = o.AnsweredAt; service != servicerequests.SwitchToCredit { // 1.6 waits for no read-back then
 			t.Next = t.Next.Add(m.jitter(p.DarkAgain, int(t.Tries)))
 		}
 		return

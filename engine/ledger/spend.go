@@ -7,9 +7,9 @@ import (
 	"safemode/servicerequests"
 )
 
-// Bounds of a rate that follows from two balances (assumptions).
+// Bounds for computing a rate from two balances (assumptions).
 const (
-	minimumSpan = 24 * time.Hour // over less the hour of the day counts for more than the home
+	minimumSpan = 24 * time.Hour // over a shorter time the hour of the day counts more than the home
 	minimumPart = 10             // a tenth of DailySpend: below it a top-up between is likelier than a home that uses so little
 )
 

@@ -64,7 +64,7 @@ func (p *Policy) whyUnknown(m *Meter) string {
 	return "not read back"
 }
 
-// withMeaning is a response code with its meaning, if that is known.
+// withMeaning returns a response code with its meaning, if that is known.
 func withMeaning(code string) string {
 	if meaning, _ := servicerequests.ResponseCode(code).Meaning(); meaning != "" {
 		return code + " (" + meaning + ")"
@@ -72,7 +72,7 @@ func withMeaning(code string) string {
 	return code
 }
 
-// unanswered says that there was no answer, and why there is no further try.
+// unanswered describes that there was no answer, and why there is no further try.
 func (p *Policy) unanswered(t *Tally) string {
 	text := "no answer"
 	if t.Code != "" {

@@ -12,9 +12,9 @@ type WaitReason uint8
 const (
 	NotWaiting      WaitReason = iota
 	WaitQuarantined            // the DCC's anomaly detection has quarantined a request of it
-	WaitStuck                  // nothing has been learnt of it for StepDeadline
-	WaitRetrying               // nothing has been learnt of it for Patience: in long retries
-	WaitHeld                   // a person must say what a code means that is not known
+	WaitStuck                  // it has told nothing new for StepDeadline
+	WaitRetrying               // it has told nothing new for Patience: in long retries
+	WaitHeld                   // a person must say what an unknown code means
 	WaitReasons     = iota
 )
 
@@ -56,8 +56,8 @@ func (p *Policy) WaitOf(m *Meter, now time.Time) (is WaitReason, until time.Time
 	return is, until
 }
 
-// quietSince is when something was last learnt of a meter, and whether it has been asked
-// since. A meter that waits for its turn has not.
+// quietSince is when a meter last told something new, and whether it has been asked since. A
+// meter that waits for its turn has not.
 func (m *Meter) quietSince() (since time.Time, asked bool) {
 	since = m.Heard
 	for _, t := range m.Tallies {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,19 +25,19 @@ type Options struct {
 	// UnknownPerPeer is of one address: an IPv4 address, or the /64 of an IPv6 one.
 	UnknownPerPeer int
 
-	// Yield gives a newcomer the place of the oldest connection of the same peer where the
-	// peer has all of its own, and of the peer with the most where all are taken. Without
-	// it newcomers are turned away, but from the pool of the unknown as a whole: what has
-	// been admitted then keeps its place.
+	// Yield gives a new connection the place of an older one: of the same peer's oldest if the
+	// peer has used up its places, and of the oldest of the peer with most connections if all
+	// places are taken. Without it new connections are refused, and admitted ones keep their
+	// places; only in the pool of unknown peers as a whole does a new one always replace an old.
 	Yield bool
 
-	// Turned is told of each connection that is closed for a limit, which is [OverPeer] or
+	// Turned is called for each connection that is closed for a limit, which is [OverPeer] or
 	// [OverTotal]. It is called by many goroutines. Optional.
 	Turned func(limit string)
 }
 
-// leastStay is how long nobody is pushed out by a newcomer, so that who was let in can
-// say who they are; with it, how many are accepted in a second has a bound.
+// leastStay is how long no new connection replaces a peer's, so that the peer has time to
+// authenticate. It also bounds how many connections are accepted in a second.
 const leastStay = 100 * time.Millisecond
 
 // The limits.
@@ -77,18 +78,21 @@ type loan struct {
 	returned atomic.Bool
 }
 
-// deadline bounds how long an Accept may wait.
+// deadline bounds how long an Accept may wait: one that has passed ends a loan's.
 type deadline interface{ SetDeadline(time.Time) error }
 
 // Accept returns the next connection that is within the limits.
 func (l *loan) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil && l.returned.Load() {
-		if bounded, ok := l.Listener.Listener.(deadline); ok {
-			return nil, errors.Join(net.ErrClosed, bounded.SetDeadline(time.Time{}))
+	for !l.returned.Load() {
+		c, err := l.accept()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return c, err
+		}
+		if err := l.goOn(); err != nil { // the deadline is this loan's, or was of one before
+			return nil, err
 		}
 	}
-	return c, err
+	return nil, net.ErrClosed
 }
 
 // Close has Accept return.
@@ -101,6 +105,11 @@ func (l *loan) Close() error {
 		return nil
 	}
 	return bounded.SetDeadline(time.Unix(1, 0))
+}
+
+// goOn takes back the deadline that a loan has left: nobody may have been in its Accept.
+func (l *Listener) goOn() error {
+	return l.Listener.(deadline).SetDeadline(time.Time{})
 }
 
 // pool is connections within limits.
@@ -166,6 +175,18 @@ func (p *pool) give(peer, limit string) *conn {
 // Accept returns the next connection that is within the limits.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
+		c, err := l.accept()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return c, err
+		}
+		if err := l.goOn(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (l *Listener) accept() (net.Conn, error) {
+	for {
 		accepted, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
@@ -198,8 +219,8 @@ func (l *Listener) turned(limit string) {
 	}
 }
 
-// enter gives a new connection a place among those that are unknown. Where all places are
-// taken the peer with the most of them gives its oldest one.
+// enter gives a new connection a place among those of unknown peers. If all places are taken,
+// the peer with most of them loses its oldest one.
 func (l *Listener) enter(c *conn) (over string, evicted *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -286,10 +307,10 @@ func Context(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connection{}, c)
 }
 
-// Admit gives the connection of a request its place among those of admitted peers. Who is
-// whose connections are counted together; empty: those of the same address. It says whether there is a place,
-// which with [Options].Yield there is unless the connection has lost its own meanwhile.
-// What did not come through a [Listener] needs none.
+// Admit gives the connection of a request a place among those of admitted peers. The connections
+// of one who are counted together; empty: those of the same address. It says whether there is
+// a place. With [Options].Yield there is one, unless the connection has lost its own meanwhile.
+// A request that did not come through a [Listener] needs none.
 func Admit(ctx context.Context, who string) bool {
 	c, ok := ctx.Value(connection{}).(*conn)
 	if !ok {
@@ -301,8 +322,8 @@ func Admit(ctx context.Context, who string) bool {
 	return c.admit(who)
 }
 
-// PeerOf is who is at the other end: an IPv4 address, or the /64 of an IPv6
-// address, within which one host may choose at will. Zero where that is not known.
+// PeerOf names the peer: by its IPv4 address, or by the /64 of its IPv6 address, within
+// which one host may choose at will. Zero if that is not known.
 func PeerOf(remote string) netip.Addr {
 	port, err := netip.ParseAddrPort(remote)
 	if err != nil {

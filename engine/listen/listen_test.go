@@ -132,6 +132,55 @@ func TestAdmittedKeepTheirPlaces(t *testing.T) {
 	}
 }
 
+// A loan that ends before anybody has accepted on it, or while somebody does, leaves an
+// address that answers.
+func TestLoanEnds(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := New(inner, Options{Known: 4, KnownPerPeer: 4, Unknown: 4, UnknownPerPeer: 4})
+	defer l.Close()
+	accepted := make(chan error)
+	accept := func(l net.Listener) {
+		c, err := l.Accept()
+		if err == nil {
+			err = c.Close()
+		}
+		accepted <- err
+	}
+	for range 2 {
+		if err := l.Lend().Close(); err != nil {
+			t.Fatal(err)
+		}
+		lent := l.Lend()
+		go accept(lent)
+		call(t, l.Addr().String())
+		if err := <-accepted; err != nil {
+			t.Errorf("the next loan: %v", err)
+		}
+		go accept(lent)
+		if err := lent.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-accepted; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a loan that has ended: %v", err)
+		}
+		go accept(lent)
+		if err := <-accepted; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a loan that had ended: %v", err)
+		}
+	}
+	if err := l.Lend().Close(); err != nil {
+		t.Fatal(err)
+	}
+	go accept(l)
+	call(t, l.Addr().String())
+	if err := <-accepted; err != nil {
+		t.Errorf("the listener itself: %v", err)
+	}
+}
+
 // The addresses share what is left over, and where nothing is the remedy is said.
 func TestSpare(t *testing.T) {
 	var limit syscall.Rlimit

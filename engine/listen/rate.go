@@ -21,8 +21,8 @@ func (r Rate) limiter() *rate.Limiter {
 }
 
 // rememberedPeers bounds the peers whose rates are known, in each of two
-// generations. Whoever is forgotten begins with a full burst again: the limit of
-// all together holds for those who come from many addresses.
+// generations. A forgotten peer begins with a full burst again: against a sender with
+// many addresses there is the limit for all peers together.
 const rememberedPeers = 4096
 
 // Rates are those of each peer and of all. They are used by many goroutines.
@@ -39,8 +39,8 @@ func NewRates(perPeer, total Rate) *Rates {
 	return &Rates{perPeer: perPeer, total: total.limiter(), young: map[string]*rate.Limiter{}}
 }
 
-// Over says which limit a message of this peer would exceed; empty if none. What a
-// peer sends over its own limit costs the others nothing.
+// Over says which limit a message of this peer would exceed; empty if none. Messages over
+// a peer's own limit do not count in the limit of all.
 func (l *Rates) Over(peer string, now time.Time) (limit string) {
 	switch {
 	case !l.of(peer).AllowN(now, 1):

@@ -21,7 +21,7 @@ func stepOf(n, known int) Step {
 			records[i].answered, records[i].fate = records[i].acked+time.Millisecond, answered
 		}
 	}
-	return fold(records, Stage{10, time.Duration(n) * 100 * time.Millisecond}, 10*time.Millisecond)
+	return makeStep(records, Stage{10, time.Duration(n) * 100 * time.Millisecond}, 10*time.Millisecond)
 }
 
 // What has no end stands above all that has.

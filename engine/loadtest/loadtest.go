@@ -55,7 +55,7 @@ type Options struct {
 	Verifier exchange.Verifier
 	Log      *zap.Logger
 
-	// Progress is told once a second of the test how it stands. Optional.
+	// Progress is called once a second with the state of the test. Optional.
 	Progress func(Progress)
 }
 
@@ -176,13 +176,13 @@ func (t *Tester) Run(ctx context.Context, plan Stage) (Step, error) {
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for key, o := range t.open { // what comes now comes too late
+	for key, o := range t.open { // an answer from now on comes too late
 		if o.stage == s {
 			delete(t.open, key)
 			t.release(o)
 		}
 	}
-	step := fold(s.records, plan, t.o.LateAfter)
+	step := makeStep(s.records, plan, t.o.LateAfter)
 	step.From = s.start.Sub(t.start).Seconds()
 	return step, ctx.Err()
 }

@@ -10,8 +10,8 @@ import (
 // ErrNotLoopback refuses an address that is not this machine's own.
 var ErrNotLoopback = errors.New("not a loopback address")
 
-// LoopbackURL refuses a URL whose host is not a loopback address. The name
-// localhost becomes 127.0.0.1, so that nothing is asked what it means. Errors wrap
+// LoopbackURL refuses a URL with a host that is not a loopback address. The name
+// localhost becomes 127.0.0.1, so that no resolver is asked. Errors wrap
 // [ErrNotLoopback] or are url.Parse's.
 func LoopbackURL(text string) (string, error) {
 	u, err := url.Parse(text)

@@ -29,7 +29,7 @@ type Result struct {
 	Capacity    *Found   `json:"capacity"` // of a search; null if there was none
 	Pass        bool     `json:"pass"`
 	Why         string   `json:"why"`             // in a word, what Pass rests on
-	Doubt       string   `json:"doubt,omitempty"` // what speaks against the figures
+	Doubt       string   `json:"doubt,omitempty"` // why the figures may be wrong
 	Interrupted bool     `json:"interrupted"`
 	Compared    []Change `json:"compared,omitempty"` // with an earlier test
 }
@@ -40,7 +40,7 @@ type Found struct {
 	Failed float64 `json:"lowest_failed"`  // 0: none did
 }
 
-// Judge holds the steps against thresholds and sets Checks, Pass and Why. A search
+// Judge compares the steps with thresholds and sets Checks, Pass and Why. A search
 // passes if it has found a rate. Without a threshold it asks only that every step
 // has samples, and an answer.
 func (r *Result) Judge(thresholds []Threshold) {

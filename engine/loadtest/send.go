@@ -18,7 +18,7 @@ import (
 // errCode says that the DCC refuses a request by its response code.
 var errCode = errors.New("refused by response code")
 
-// send carries one request as far as its acknowledgement.
+// send sends one request and waits for its acknowledgement.
 func (t *Tester) send(ctx context.Context, j job) {
 	counter, err := t.o.Counters.Next()
 	if err != nil {

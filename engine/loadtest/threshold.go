@@ -107,8 +107,8 @@ func ParseThreshold(text string) (Threshold, error) {
 	return t, nil
 }
 
-// Check holds a step against the threshold. No samples never pass, nor does a
-// percentile that is not known or that rests on refusals alone.
+// Check compares a step with the threshold. A step without samples never passes, and so does
+// a percentile that is not known or that rests on refusals alone.
 func (t Threshold) Check(s *Step) Check {
 	c := Check{Threshold: t.Text, Rate: s.Rate}
 	var value float64

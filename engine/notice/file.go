@@ -26,7 +26,7 @@ type cause struct {
 	Scope string    `json:"scope,omitempty"`
 	Since time.Time `json:"since,omitzero"` // by the sweep's clock; zero: none of its own
 
-	seen time.Time // real time; not in the file: a start begins again
+	seen time.Time // real time; not in the file: a start counts from its own beginning
 }
 
 // same says whether two are one.
@@ -77,8 +77,8 @@ func (s *state) write(path string) error {
 	return durable.Replace(path, 0o600, durable.Bytes(append(b, '\n')))
 }
 
-// add puts a notice at the end, for all channels. Where one of its kind and scope waits for
-// them all, and none is being told of it, that one counts it instead.
+// add puts a notice at the end, for all channels. If one of its kind and scope waits for all of
+// them, and none is being told of it, that one counts the new one instead.
 func (s *state) add(n Notice, channels []string, told map[string]int) {
 	for i := range s.Unsaid {
 		old := &s.Unsaid[i]

@@ -22,7 +22,7 @@ type Notice struct {
 	Deadline    time.Time `json:"deadline,omitzero"` // the last instant of the direction
 
 	Cause    string    `json:"cause"`           // halt, pause, gate, quarantine, breaker, region, inbox, wave, dead_man, disk, signer, test
-	Scope    string    `json:"scope,omitempty"` // what it is about
+	Scope    string    `json:"scope,omitempty"` // what the cause is about
 	Since    time.Time `json:"since"`           // by the sweep's clock
 	RaisedAt time.Time `json:"raised_at"`       // real time
 	Times    int       `json:"times"`           // how often it came before it could be said

@@ -54,8 +54,8 @@ func sign(key []byte, at time.Time, body []byte) string {
 	return "t=" + seconds + ",v1=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// Tell implements [Channel]. The error does not quote the address, whose path may be a
-// secret.
+// Tell implements [Channel]. The error does not quote the address, because its path may be
+// a secret.
 func (w *Webhook) Tell(ctx context.Context, n Notice) error {
 	body, err := json.Marshal(n)
 	if err != nil {

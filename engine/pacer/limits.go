@@ -18,13 +18,13 @@ type Limit struct {
 // Unlimited lets everything pass.
 func Unlimited() Limit { return Limit{PerSecond: math.Inf(1)} }
 
-// Limits configures a Pacer. What is not named is closed, with one exception:
+// Limits configures a Pacer. A bucket without a limit is closed, with one exception:
 // a 4G region without a limit of its own shares the bucket of its plain region.
 type Limits struct {
 	User    Limit                            // for each Business Originator by itself
 	Region  map[servicerequests.Region]Limit // by CSP region
 	Service map[string]Limit                 // by DCC service, as the gateway names it
-	SRV     map[string]Budget                // by Service Reference Variant; what is not named has no budget
+	SRV     map[string]Budget                // by Service Reference Variant; an absent one has no budget
 }
 
 // validate joins all faults, each with the path of its field.

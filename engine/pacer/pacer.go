@@ -29,7 +29,7 @@ type bucket struct {
 	held      time.Time // nothing passes before
 }
 
-// New makes a pacer whose buckets are full. The error names the faults
+// New makes a pacer with full buckets. The error names the faults
 // of the limits.
 func New(limits Limits) (*Pacer, error) {
 	if err := limits.validate(); err != nil {
@@ -38,8 +38,8 @@ func New(limits Limits) (*Pacer, error) {
 	return &Pacer{limits: limits, buckets: map[Key]*bucket{}, windows: map[Key]*window{}}, nil
 }
 
-// Empty makes the buckets empty at an instant. It is for a restart: what was sent just before
-// is not known, and the limits hold all the same. It is called before anything else.
+// Empty makes the buckets empty at an instant. It is for a restart: nobody knows what was sent
+// just before, and the limits must be kept all the same. It is called before anything else.
 func (p *Pacer) Empty(at time.Time) { p.empty = at }
 
 // Take asks for one place in every bucket named. If all have one it takes them

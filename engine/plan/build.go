@@ -42,8 +42,8 @@ type Options struct {
 }
 
 // Build makes the plan of a portfolio. A [*portfolio.RowError] in rows becomes a
-// rejected row, as does a meter that the direction does not cover; any other
-// error ends the making, because half a portfolio is none. Errors that say the
+// rejected row, as does a meter that the direction does not cover. Any other
+// error ends Build, because a plan must not cover half a portfolio. Errors that say the
 // direction forbids the plan as a whole wrap [direction.ErrOutside].
 func Build(rows iter.Seq2[portfolio.Row, error], o Options) (*Plan, error) {
 	p := &Plan{Header: o.header()}

@@ -44,28 +44,28 @@ func (c Content) add(kind byte, device servicerequests.EUI, body []byte) {
 func (c Content) String() string { return hex.EncodeToString(c.sum.Sum(nil)) }
 
 // sums are the header's hashes of the lines: of what a journal holds of them, and of the
-// seats.
+// places.
 type sums struct {
 	content Content
-	seats   hash.Hash
+	places  hash.Hash
 }
 
 func newSums() sums { return sums{NewContent(), sha256.New()} }
 
 func (s sums) target(t *Target) {
 	s.content.Target(t.Device, t.Body())
-	s.seats.Write(record.PlannedMeter{Device: t.Device, Hub: t.Hub, Originator: t.Originator, Type: t.Type, Region: t.Region}.Append(nil))
+	s.places.Write(record.PlannedMeter{Device: t.Device, Hub: t.Hub, Originator: t.Originator, Type: t.Type, Region: t.Region}.Append(nil))
 }
 
 func (s sums) rejected(r *Rejected) { s.content.Rejected(r.Body()) }
 
 // check compares the header's hashes with those of the lines.
 func (s sums) check(h *Header) error {
-	switch content, seats := s.content.String(), hex.EncodeToString(s.seats.Sum(nil)); {
+	switch content, places := s.content.String(), hex.EncodeToString(s.places.Sum(nil)); {
 	case content != h.Content:
 		return fmt.Errorf("%w: the header's content_sha256 is not of these lines, which hash to %s", ErrDamaged, content)
-	case seats != h.Seats:
-		return fmt.Errorf("%w: the header's seats_sha256 is not of these lines, which hash to %s", ErrDamaged, seats)
+	case places != h.Places:
+		return fmt.Errorf("%w: the header's seats_sha256 is not of these lines, which hash to %s", ErrDamaged, places)
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func (p *Plan) sums() sums {
 // sum writes the hashes of the lines into the header.
 func (p *Plan) sum() {
 	s := p.sums()
-	p.Content, p.Seats = s.content.String(), hex.EncodeToString(s.seats.Sum(nil))
+	p.Content, p.Places = s.content.String(), hex.EncodeToString(s.places.Sum(nil))
 }
 
 // Digest is the SHA-256 of the header in JSON, as a journal holds it, in hexadecimal.

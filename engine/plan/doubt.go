@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Doubts says why the plan cannot be carried out as it stands, if it begins when it is to, or
-// now where that is later: its direction ends before it is through, or a deadline finds homes
-// without a switch. Each is a sentence for people. They refuse nothing: who plans is warned,
-// preflight fails, and who approves must know them.
+// Doubts says why the plan cannot be carried out in time, if it begins when it is to, or now
+// where that is later: its direction ends too early, or some homes are not switched by a
+// deadline. Each doubt is a sentence for people. Doubts refuse nothing: the planner is warned,
+// preflight fails, and the approvers must know them.
 func (p *Plan) Doubts(now time.Time) (doubts []string) {
 	begins := p.StartsAt
 	if now.After(begins) {

@@ -11,8 +11,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// Limits are the rates by which a plan's time is estimated, in POSTs a second. What is
-// not named has no limit; a 4G region that is not named shares its plain region's.
+// Limits are the rates for the estimate of a plan's time, in POSTs a second. What is absent has
+// no limit, but a 4G region that is absent shares the limit of its plain region.
 type Limits struct {
 	User     float64                            `json:"user"` // of each originator; 0 is closed
 	Regions  map[servicerequests.Region]float64 `json:"regions,omitempty"`
@@ -28,7 +28,7 @@ type Limits struct {
 // cross.
 type OverThreshold string
 
-// What may be done. The sweep keeps to the budget in all cases but Exceed.
+// What to do at a threshold. The sweep keeps to the budget in all cases but Exceed.
 const (
 	Refuse OverThreshold = "refuse" // there is no plan
 	Pace   OverThreshold = "pace"   // the pace is cut to fit under it
@@ -40,7 +40,7 @@ const (
 type Threshold struct {
 	Count      int     `json:"count"`
 	PerSeconds float64 `json:"per_seconds"`
-	Budget     int     `json:"budget"` // what the sweep holds itself to; 0 in [Options] is Count
+	Budget     int     `json:"budget"` // how much of it the sweep uses; 0 in [Options] is Count
 }
 
 func (l *Limits) check() error {

@@ -10,16 +10,16 @@ import (
 	"safemode/servicerequests"
 )
 
-// Columns of a portfolio that the order goes by where they are carried. What they
-// say is a claim; a value that cannot be read counts as not there.
+// Columns of a portfolio that count for the order, if the plan carries them. Their values are
+// claims; one that cannot be read counts as absent.
 const (
 	ColumnSupply  = "supply_state" // of plans from before the portfolio named it: see [Target]
 	ColumnBalance = "balance"      // last known, in pounds: for want of a balance_estimate
 	ColumnModel   = "model"        // the canary holds several
 )
 
-// rank is how soon a home must be reached: lower first. What it cannot tell apart
-// takes turns by region.
+// rank is how soon a home must be reached: lower first. Among homes of equal rank the regions
+// take turns.
 type rank struct {
 	off      int // 0: claimed to be Disabled, and not by the supplier
 	priority int // of its most urgent meter

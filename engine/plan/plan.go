@@ -42,7 +42,7 @@ type Plan struct {
 	// rehearsed and not be swept.
 	Signature []byte
 
-	file string // of a plan whose targets are still there: see [Open]
+	file string // for a plan with its targets still in the file: see [Open]
 }
 
 // Header is what holds for the plan as a whole.
@@ -50,7 +50,7 @@ type Header struct {
 	Version     int                   `json:"version"`
 	Environment string                `json:"environment"` // simulator or live
 	CreatedAt   time.Time             `json:"created_at"`
-	PreparedBy  direction.Signatory   `json:"prepared_by"` // who may not approve it
+	PreparedBy  direction.Signatory   `json:"prepared_by"` // the preparer, who may not approve it
 	StartsAt    time.Time             `json:"starts_at"`   // where the estimate begins
 	WindowEnds  []time.Time           `json:"window_ends"` // see [Options]
 	Strategy    record.Strategy       `json:"strategy"`
@@ -62,14 +62,14 @@ type Header struct {
 	Journal     string                `json:"journal_id"`        // of the one journal that may be begun with it, 32 hexadecimal digits; empty: it can only be rehearsed
 	Custody     *Custody              `json:"custody,omitempty"` // that its counters come from; nil: it can only be rehearsed
 	Content     string                `json:"content_sha256"`    // of what a journal holds of the lines below: see [Content]
-	Seats       string                `json:"seats_sha256"`      // of which meter stands where: SHA-256 over the [record.PlannedMeter] of each target
+	Places      string                `json:"seats_sha256"`      // of each meter's place: SHA-256 over the [record.PlannedMeter] of each target
 	Waves       []Wave                `json:"waves"`
 	Counts      Counts                `json:"counts"`
 	Estimate    Estimate              `json:"estimate"`
 }
 
 // SweepID names the one sweep that a plan is for: the first twelve digits of its
-// hash. People type it; what is approved is the whole hash.
+// hash. People type it; approvals are of the whole hash.
 func (p *Plan) SweepID() string { return p.SHA256[:min(len(p.SHA256), 12)] }
 
 // Custody is the folder of counters that a plan is for.
@@ -93,10 +93,10 @@ type Bounds struct {
 	BalanceAfter            bool                       `json:"balance_after,omitempty"` // a balance is read after the switch, too
 
 	// Settings are all others, by their path in the configuration. A plan of an older
-	// program has none: whoever compares a configuration with it says what was bound.
+	// program has none: the code that compares a configuration with it says what was bound.
 	Settings map[string]float64 `json:"settings,omitempty"`
-	// Sources are what evidence is taken from, by their path in the configuration. What is
-	// named here must stay; more may come.
+	// Sources are the files and URLs of evidence, by their path in the configuration. Those
+	// named here must stay; others may be added.
 	Sources map[string][]string `json:"sources,omitempty"`
 }
 
@@ -114,8 +114,7 @@ type Counts struct {
 	Suppressed  int `json:"suppressed,omitempty"` // targets that are planned and not touched
 }
 
-// Target is one meter to be brought into safe mode. What it says of the meter is
-// the portfolio's claim.
+// Target is one meter to be brought into safe mode. Its data are the portfolio's claims.
 type Target struct {
 	Order      int                         `json:"order"` // from 1
 	Device     servicerequests.EUI         `json:"device_id"`
@@ -277,7 +276,7 @@ func (c *Counts) reject(r *Rejected) {
 	}
 }
 
-// add counts a target, but for its home.
+// add counts a target, and not its home.
 func (c *Counts) add(t *Target) {
 	c.Targets++
 	if t.Suppressed {

@@ -21,7 +21,7 @@ var ErrNotInPortfolio = errors.New("not in the portfolio")
 // [ErrNotInPortfolio], or is the portfolio's own.
 func (p *Plan) Within(rows iter.Seq2[portfolio.Row, error]) error {
 	missing := make(map[servicerequests.EUI]Target, p.Counts.Targets)
-	// Of a plan that was opened the targets are in its file.
+	// A plan from Open has its targets in the file.
 	err := p.Each(func(t *Target) error { missing[t.Device] = *t; return nil }, func(*Rejected) error { return nil })
 	if err != nil {
 		return err

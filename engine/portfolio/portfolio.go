@@ -18,7 +18,7 @@ var (
 	ErrUnreadable = table.ErrUnreadable // it is no CSV from some line on
 )
 
-// What a history may say that the engine acts on.
+// Marks in a history that the engine acts on.
 const (
 	// PendingFutureDatedMode: a future-dated switch of the payment mode may be
 	// stored on the meter, where no read shows it.
@@ -41,7 +41,7 @@ type Row struct {
 	Originator servicerequests.EUI // 0: the row names none
 	History    []string            // a mark stands by itself, also where the file has it inside other words
 
-	// What else the provider's records claim; zero or nil where the row says nothing.
+	// Other claims of the provider's records; zero or nil if the row has none.
 	Proxy           servicerequests.EUI // the gas proxy (GPF) of a GSME
 	BalanceEstimate *servicerequests.Millipence
 	BalanceAt       time.Time // of BalanceEstimate
@@ -80,8 +80,8 @@ func (e *RowError) Error() string {
 type Options struct {
 	CarryColumns []string // columns to keep though the format does not name them
 
-	// Dropped is called once, before the first row, if there are columns that
-	// are neither named by the format nor carried. Optional.
+	// Dropped is called once, before the first row, with the columns that are neither
+	// in the format nor named by Options, if there are any. Optional.
 	Dropped func(columns []string)
 
 	// Blank is called at the end with the number of rows whose fields are all empty, if there

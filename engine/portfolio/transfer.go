@@ -15,7 +15,7 @@ import (
 type Transfer struct {
 	Line      int
 	MPxN      string    // without zeros before it
-	Effective time.Time // from when on it is another supplier's
+	Effective time.Time // when it changes to another supplier
 	Incoming  string    // MPID of that supplier
 	Source    string
 	AsOf      time.Time

@@ -41,7 +41,7 @@ type Claim struct {
 	Device servicerequests.EUI          // that answers or alerts; 0: none
 	Code   servicerequests.ResponseCode // empty: it cannot be read
 	SRV    string                       // empty: none
-	Alert  string                       // alert code, like 8F32 or AD1; empty: it is none
+	Alert  string                       // alert code, like 8F32 or AD1; empty: no alert
 
 	Err error // of ClaimOther: why it is that
 }
@@ -63,7 +63,7 @@ func (v *Verifier) Claim(raw []byte) (Claim, error) {
 	return c, nil
 }
 
-// File is [Verifier.Claim] without FromDCC, for a message whose sender is known by other
+// File is [Verifier.Claim] without FromDCC, for a message from a sender that is known by other
 // means; its signature is checked when it is judged. XML that is larger than the tree takes,
 // or has more than DUIS uses, gives a ClaimOther.
 func (v *Verifier) File(raw []byte) (Claim, error) {

@@ -18,7 +18,7 @@ import (
 	"safemode/servicerequests/xmltree"
 )
 
-// Why a message is not believed; see the package comment.
+// Reasons why a message is not proven; see the package comment.
 var (
 	ErrInvalid    = errors.New("proof: message cannot be read")
 	ErrUnverified = errors.New("proof: message is not proven")
@@ -43,7 +43,7 @@ func Undecided(err error) bool {
 type Error struct {
 	Kind    error                     // ErrInvalid, ErrUnverified, ErrUndecided, ErrUnknownSigner or ErrOther
 	FromDCC bool                      // a key of the DCC has signed the message all the same
-	Other   record.OtherKind          // of ErrOther: what the message is
+	Other   record.OtherKind          // for ErrOther: what the message is
 	ID      servicerequests.RequestID // that the message names, if FromDCC; zero if none
 	Err     error                     // why
 }
@@ -83,8 +83,8 @@ type Options struct {
 	Agreements map[servicerequests.EUI]gbcs.Agreement // of our identities
 	Devices    Devices
 
-	// S1SP are keys of SMETS1 Service Providers; there may be none. What they sign steers
-	// nothing, and in which role their certificates stand is not known: it is not checked.
+	// S1SP are keys of SMETS1 Service Providers; there may be none. Their messages change
+	// nothing. The roles of their certificates are not known, and not checked.
 	S1SP []*smki.Certificate
 
 	// Revoked says whether a certificate's signatures prove nothing any more, though
@@ -200,7 +200,7 @@ func newKeySet(field string, certificates []*smki.Certificate, revoked func(*smk
 type outer struct {
 	duis.Response
 	signed bool
-	s1sp   *providerMessage // what a SMETS1 Service Provider says; nil: none does
+	s1sp   *providerMessage // message of a SMETS1 Service Provider; nil: none
 }
 
 // read proves and decodes the outside of a message: the XML, with the signature
@@ -255,7 +255,7 @@ func faultKind(err error) error {
 	return ErrInvalid
 }
 
-// fault makes the error of a message whose outside could be read.
+// fault makes the error of a message with a readable envelope.
 func (o outer) fault(kind, err error) error {
 	e := &Error{Kind: kind, FromDCC: o.signed, Err: err}
 	if o.signed {

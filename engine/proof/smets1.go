@@ -52,7 +52,7 @@ func (v *Verifier) providerMessage(tree *xmltree.Document, r duis.Response) *pro
 	if p.SMETS1, p.unread = duis.ReadSMETS1(tree); p.unread != nil {
 		return p
 	}
-	if said := p.SMETS1; said.Response != nil && said.Request != r.RequestID {
+	if said := p.SMETS1; said.Answers && said.Request != r.RequestID {
 		p.failed = fmt.Errorf("the document answers %s, the provider's message in it %s", r.RequestID, said.Request)
 		return p
 	}

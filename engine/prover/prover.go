@@ -23,9 +23,8 @@ import (
 // errFull says that what is stored and not proven has reached the limit.
 var errFull = errors.New("prover: no room for messages that are not proven")
 
-// Verifier proves messages. It is used by many goroutines. What Delivery returns for a
-// message that is not proven is a [*proof.Error]; any other error leaves the message
-// undecided.
+// Verifier proves messages. It is used by many goroutines. For a message that is not proven
+// Delivery returns a [*proof.Error]; any other error leaves the message undecided.
 type Verifier interface {
 	File(raw []byte) (proof.Claim, error)
 	Delivery(ctx context.Context, raw []byte) (proof.Delivery, error)
@@ -48,12 +47,12 @@ type Options struct {
 	// but of one device one after the other.
 	Deliver func(seq uint64, at time.Time, d proof.Delivery)
 
-	// Disbelieve is told once of a message that is not believed and will not be tried
-	// again. It is told once as well of one that has been undecided for a while: then
-	// [proof.Undecided] holds for the reason, the message goes on being tried, and it may be
-	// delivered yet. The request is the one that the message claims to answer, zero if none.
-	// What signed the message the reason tells, if it is a [*proof.Error]. It is called as
-	// Deliver is.
+	// Disbelieve is called once for a message that is not proven and will not be tried again.
+	// It is also called once for a message that has been undecided for a while: then
+	// [proof.Undecided] is true of the reason, the message is still tried, and may still be
+	// delivered. The request is the one that the message claims to answer, zero if none. A
+	// reason that is a [*proof.Error] says who signed the message. The goroutines are those of
+	// Deliver.
 	Disbelieve func(seq uint64, id servicerequests.RequestID, reason error)
 
 	Log        *zap.Logger
@@ -63,12 +62,12 @@ type Options struct {
 	Workers     int           // messages being proven at a time; 0: 64, because some wait for keys
 	Patience    time.Duration // with a device's keys, at each try; 0: 1 s
 	Again       Backoff       // of tries of an undecided message
-	ReportAfter time.Duration // after which Disbelieve is told of an undecided message; 0: 1 min
+	ReportAfter time.Duration // time until Disbelieve is called for an undecided message; 0: 1 min
 
 	Waiting int   // messages that may wait for their first proof; 0: 1024
 	Memory  int64 // bytes of bodies that are kept in memory; 0: 32 MiB
 	Limit   int64 // bytes of the journal for what is not proven; 0: 1 GiB
-	Used    int64 // of the limit, by messages of earlier runs that were not believed; optional
+	Used    int64 // of the limit, by messages of earlier runs that were not proven; optional
 }
 
 // Backoff says after how long something is tried again: First, then twice as long each

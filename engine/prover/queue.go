@@ -20,7 +20,7 @@ type message struct {
 
 	since    time.Time // by the clock: when the prover got it
 	first    bool      // it counts as waiting for its first proof
-	reported bool      // Disbelieve knows of it
+	reported bool      // Disbelieve was called for it
 	stranger bool      // the last try found no such certificate of the DCC; guarded by the prover's mutex
 	tries    int
 	due      time.Time // by the clock: when it is tried again

@@ -114,7 +114,7 @@ func (b *bench) body(_ context.Context, seq uint64) ([]byte, error) {
 	return b.log[seq-1].Body, nil
 }
 
-// Claim makes bench the verifier.
+// File makes bench the verifier.
 func (b *bench) File(raw []byte) (proof.Claim, error) {
 	r := messageOf(string(raw))
 	return proof.Claim{Kind: proof.ClaimResponse, ID: r.ID, Device: r.Device}, nil

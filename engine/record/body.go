@@ -33,7 +33,7 @@ var Verdicts = [...]string{VerdictOnSupply, VerdictArmed, VerdictNotSafe, Verdic
 // says that it is another supplier's; the code follows in brackets.
 const ReasonTransferred = "not registered to the supplier any more"
 
-// What begins the reason of where a meter stands that is told in passing: it has no verdict.
+// Beginnings of a reason in a verdict that is only an interim state of a meter.
 const (
 	ReasonStuck = "stuck: "
 	ReasonWorse = "read again and found "
@@ -76,9 +76,9 @@ type Opening struct {
 	ResumesLeft   int       `json:"resumes_left,omitempty"`
 	ApprovedUntil time.Time `json:"approved_until,omitzero"`
 
-	// By what it was approved, so that it can be proven later: the real time of the start,
-	// the preparer's signature over the plan's hash, the roster as it was then with its
-	// signature, and the certificate (PEM) that this was held to.
+	// The evidence of the approvals, so that they can be proven later: the real time of the
+	// start, the preparer's signature over the plan's hash, the roster as it was then with its
+	// signature, and the certificate (PEM) that checked it.
 	Began           time.Time `json:"began,omitzero"`
 	PlanSignature   []byte    `json:"plan_signature,omitempty"`
 	Roster          string    `json:"roster,omitempty"`
@@ -184,8 +184,8 @@ type OutcomeBody struct {
 	Observed *Observation        `json:"observed,omitempty"` // what the answer showed, if it showed anything
 	Proxy    servicerequests.EUI `json:"gpf_id,omitempty"`   // the gas proxy that an inventory named
 
-	// Issued is of the end of a command: the latest originator counter that the meter's
-	// requests had by then. What was asked up to it may have been done before the command.
+	// Issued is for the end of a command: the latest originator counter that the meter's
+	// requests had then. Requests up to it may have been carried out before the command.
 	Issued uint64 `json:"issued,omitempty"`
 
 	Of uint64 `json:"of,omitempty"` // number of the Response record that it rests on; 0: it rests on none (silence, a reply), or an older journal
@@ -211,8 +211,8 @@ type ProvenBody struct {
 	Code    string    `json:"code"`    // of the alert
 	Counter uint64    `json:"counter"` // the device's own, in the alert; 0 for DCC Alerts
 
-	// Issued is the latest originator counter that the meter's requests had by then: what
-	// was asked up to it may have been answered before the alert was raised.
+	// Issued is the latest originator counter that the meter's requests had then: requests
+	// up to it may have been answered before the alert was raised.
 	Issued uint64 `json:"issued,omitempty"`
 
 	FutureDated uint16       `json:"future_dated,omitempty"` // message code of the future dated command that an 8F66 tells of
@@ -239,7 +239,7 @@ const (
 	HaltFenced   = "fenced"   // another engine has gone on with the journal, or may have
 	HaltKey      = "key"      // a signing key, or the counters, cannot be used
 	HaltDCC      = "dcc"      // the DCC refuses the User, or every POST
-	HaltTripwire = "tripwire" // what answers together mean
+	HaltTripwire = "tripwire" // a run of bad answers
 	HaltWave     = "wave"     // an abort rule of a wave
 	HaltDefect   = "defect"   // of this program
 )
@@ -267,8 +267,8 @@ const (
 	OrderTransfers = "transfers" // the list of homes that leave has changed; given by the sweep itself
 	OrderGoOn      = "go_on"     // the next supplier's wish that the sweep goes on, with its reason: it changes nothing
 
-	// OrderAccept takes an older copy of the journal for the sweep's: what was sent after
-	// it is not known, and what was read before it proves nothing any more.
+	// OrderAccept accepts an older copy of the journal as the sweep's: nobody knows what was sent
+	// after it, and earlier reads prove nothing any more.
 	OrderAccept = "accept"
 )
 
@@ -365,8 +365,8 @@ type TripwireBody struct {
 	Devices []servicerequests.EUI `json:"devices,omitempty"`
 }
 
-// StateBody is the body of a [State] record: what the table state holds from the
-// transaction on that wrote this record.
+// StateBody is the body of a [State] record: it identifies the table state as it is after
+// the transaction that wrote this record.
 type StateBody struct {
 	Rows   int    `json:"rows"`
 	SHA256 string `json:"sha256"` // hex, of the rows (see doc.go)
@@ -413,9 +413,9 @@ type Body interface {
 		OrderBody | WaveBody | TripwireBody | StateBody | JudgedBody | ProvenBody | HaltedBody
 }
 
-// Encode returns the JSON of a body. For a value that JSON cannot hold (a
+// Encode returns the JSON of a body. For a value that JSON cannot express (a
 // clock speed that is no number, a year over 9999) it returns nil, and the
-// journal refuses the record with [ErrRecord].
+// journal refuses the record.
 func Encode[B Body](body B) []byte {
 	b, err := json.Marshal(body)
 	if err != nil {

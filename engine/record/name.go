@@ -12,8 +12,8 @@ import (
 const longestName = 100
 
 // CheckName says whether a name can be a person's: printable text of 1 to 100
-// characters, in words with one space between them, that neither reads as [BySweep] nor
-// as another name does but for what nobody sees.
+// characters, in words with one space between them. It must not read as [BySweep], nor differ
+// from another name only in invisible characters.
 func CheckName(name string) error {
 	switch {
 	case name == "":
@@ -32,8 +32,8 @@ func CheckName(name string) error {
 	return nil
 }
 
-// SameName says whether two names are of one person, for all that a reader can tell: the
-// case of letters, and what is neither letter nor digit, tell nobody apart.
+// SameName says whether two names look like one person's to a reader: the case of letters, and
+// characters that are neither letters nor digits, do not count.
 func SameName(a, b string) bool {
 	plain := func(name string) string {
 		return strings.Map(func(r rune) rune {

@@ -41,7 +41,7 @@ func (b BlastRadius) String() string {
 		b.Homes, b.Meters, b.At.UTC().Format("2006-01-02 15:04 UTC"), b.Cap)
 }
 
-// Radius finds the blast radius. Whoever has it keeps which meters are in it.
+// Radius finds the blast radius. Its owner keeps which meters are in it.
 type Radius struct {
 	Most   BlastRadius
 	homes  map[servicerequests.EUI]int // meters in it, by hub

@@ -44,8 +44,8 @@ const (
 
 // Response, Alert and Received are messages as they came in over an authenticated
 // connection, or signed by the DCC. Nobody had judged them when they were written:
-// Device, Service, ID and Code are what the message claims. What was made of one stands
-// in a later record that gives its number in Of: an [Outcome], a [Refused], a [Proven],
+// Device, Service, ID and Code are what the message claims. A later record says how one was
+// judged, and gives its number in Of: an [Outcome], a [Refused], a [Proven],
 // an [Unmatched] or a [Repeated]. In older journals Response and Alert were proven before they were
 // written, and no record gives their numbers.
 
@@ -100,7 +100,7 @@ type Record struct {
 // ErrHeld says that another program holds a file of the engine's: a viewer, a backup tool.
 var ErrHeld = errors.New("another program holds the file")
 
-// What a journal in a database may answer to its writer, who then is that no more.
+// Errors of a journal in a database after which its writer is the writer no more.
 var (
 	// ErrTaken says that another engine has gone on with the journal.
 	ErrTaken = errors.New("another has gone on with this journal")

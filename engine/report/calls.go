@@ -34,7 +34,7 @@ type Call struct {
 	Need     Need
 	Priority int     // of its most urgent meter, 0 first to 9
 	Hours    float64 // the longest that one of its supplies is known to be off
-	Told     bool    // a meter told of that moment; else it may be longer
+	Told     bool    // a meter's alert gave that moment; else it may be longer
 	home     home
 }
 
@@ -119,7 +119,7 @@ func (h home) fuels(now time.Time) (electricity, gas home) {
 	return electricity, gas
 }
 
-// call is what the call centre is told of one meter, in the order of callColumns.
+// call has the call centre's data of one meter, in the order of callColumns.
 func (m *Meter) call(now time.Time) []string {
 	s := m.supplyAt(now)
 	age, since, off, are := "", "", "", ""
@@ -139,7 +139,7 @@ func (m *Meter) call(now time.Time) []string {
 	}
 }
 
-// why says in words how a meter comes to stand as it does.
+// why says in words how a meter came into its state.
 func (m *Meter) why(s Supply) string {
 	v := m.Verdict
 	switch {

@@ -126,7 +126,7 @@ func town(t *testing.T) *script {
 }
 
 func TestCallsListHomesThatNeedAPerson(t *testing.T) {
-	r := town(t).fold()
+	r := town(t).report()
 	rows := calls(t, r)
 	type brief struct{ hub, kind, priority, hours, are string }
 	var got []brief
@@ -175,7 +175,7 @@ func TestCallsNameTheButtonOfTheModel(t *testing.T) {
 	s.planned(elecA, hubA, servicerequests.ESME, 5, "Landis+Gyr E470 Series 3")
 	s.saw(elecA, 1, time.Hour, standing)
 	s.ends(elecA, record.VerdictArmed, "")
-	if rows := calls(t, s.fold()); len(rows) != 1 || !strings.Contains(rows[0]["electricity_button"], "press A; at 'Enable supply?'") {
+	if rows := calls(t, s.report()); len(rows) != 1 || !strings.Contains(rows[0]["electricity_button"], "press A; at 'Enable supply?'") {
 		t.Errorf("%v", rows)
 	}
 }
@@ -190,14 +190,14 @@ func TestCallsOfTwoMetersOfAFuel(t *testing.T) {
 	s.ends(elecA, record.VerdictOnSupply, "")
 	s.saw(elecB, 2, time.Hour, off)
 	s.ends(elecB, record.VerdictNotSafe, "arm refused")
-	rows := calls(t, s.fold())
+	rows := calls(t, s.report())
 	if len(rows) != 1 || rows[0]["device_ids"] != elecB.String()+" "+elecA.String() || rows[0]["electricity_reason"] != "arm refused" {
 		t.Errorf("%v", rows)
 	}
 }
 
 func TestCallsRedacted(t *testing.T) {
-	r := town(t).fold()
+	r := town(t).report()
 	whole := calls(t, r)
 	r.Redact()
 	redacted := calls(t, r)

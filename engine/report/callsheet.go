@@ -13,8 +13,8 @@ import (
 	"safemode/servicerequests/table"
 )
 
-// Called is what a call centre has done about a home, by its own record. It is none of the
-// journal's.
+// Called is what a call centre has done about a home, by its own record, which is not in the
+// journal.
 type Called struct {
 	Attempts int
 	Outcome  string // of the latest
@@ -46,9 +46,9 @@ type calledOn struct {
 	called Called
 }
 
-// CallSheet makes the list as the journal ends: what is done last, then by hours without
-// supply, longest first, then by priority. called is by MPxN; say is what to do about a verdict
-// with a reason.
+// CallSheet makes the list for the end of the journal: homes that are done come last; the
+// others go by hours without supply, longest first, then by priority. called is by MPxN; say
+// returns what to do about a verdict with a reason.
 func (r *Report) CallSheet(called map[string]Called, say func(verdict, reason string) string) *CallSheet {
 	s := &CallSheet{header: []string{
 		"mpxn", "fuel", "csp_region", "verdict", "hours_off", "hours_off_are", "say", "model", "priority", "reason",
@@ -94,7 +94,7 @@ func (p *CallProgress) add(c Called) {
 	}
 }
 
-// row is one line, but for the environment. The columns outcome to note are blank: the call
+// row is one line, without the environment. The columns outcome to note are blank: the call
 // centre fills them in, and the list comes back.
 func (c calledOn) row(now time.Time, say func(verdict, reason string) string) []string {
 	m, d := c.m, c.called
@@ -146,7 +146,7 @@ func (s *CallSheet) WriteXLSX(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	text, err := book.NewStyle(&excelize.Style{NumFmt: 49}) // "@": what is typed there stays text, too
+	text, err := book.NewStyle(&excelize.Style{NumFmt: 49}) // "@": typed input stays text, too
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func callSheet(t *testing.T, r *report.Report, called map[string]report.Called) 
 
 // The longest without supply is first, what is done is last, and each says what to say.
 func TestCallSheet(t *testing.T) {
-	r := town(t).fold()
+	r := town(t).report()
 	mpxn := map[servicerequests.EUI]string{}
 	for i := range r.Meters {
 		mpxn[r.Meters[i].Device] = r.Meters[i].Target.MPxN
@@ -121,7 +121,7 @@ func TestCallSheet(t *testing.T) {
 
 // Who may not know the homes is told of no call to them.
 func TestCallSheetRedacted(t *testing.T) {
-	r := town(t).fold()
+	r := town(t).report()
 	r.Redact()
 	rows, _ := callSheet(t, r, map[string]report.Called{"": {Attempts: 1, Person: "Ada", At: start.Add(time.Hour)}})
 	for _, row := range rows {

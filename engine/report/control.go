@@ -28,7 +28,7 @@ type Event struct {
 	Cause         string                // of what the sweep ordered itself
 }
 
-// Holds are the pauses and stops that stand as the journal ends: they outlive a process.
+// Holds are the pauses and stops in force at the end of the journal: they outlive a process.
 func (r *Report) Holds() (holds []record.HoldStatus) {
 	var stands []Event
 	for _, e := range r.Events {
@@ -72,7 +72,7 @@ type Notice struct {
 }
 
 // ordered takes in an order.
-func (f *folder) ordered(rec record.Record) error {
+func (f *reading) ordered(rec record.Record) error {
 	o, err := record.Decode[record.OrderBody](rec)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func (f *folder) ordered(rec record.Record) error {
 }
 
 // turned takes in how far a wave has come.
-func (f *folder) turned(rec record.Record) error {
+func (f *reading) turned(rec record.Record) error {
 	w, err := record.Decode[record.WaveBody](rec)
 	if rec.Code == record.WaveOpened {
 		f.wavesOpened = max(f.wavesOpened, w.Wave)
@@ -101,7 +101,7 @@ func (f *folder) turned(rec record.Record) error {
 
 // tripped takes in what halted the sweep. The meters it names are no other supplier's
 // on that word: until they are asked again nothing is known of them.
-func (f *folder) tripped(rec record.Record) error {
+func (f *reading) tripped(rec record.Record) error {
 	t, err := record.Decode[record.TripwireBody](rec)
 	for _, device := range t.Devices {
 		m := f.meter(device)
@@ -113,7 +113,7 @@ func (f *folder) tripped(rec record.Record) error {
 	return err
 }
 
-func (f *folder) event(e Event) { f.report.Events = append(f.report.Events, e) }
+func (f *reading) event(e Event) { f.report.Events = append(f.report.Events, e) }
 
 // WriteEvents writes orders.csv.
 func (r *Report) WriteEvents(w io.Writer) error {

@@ -33,7 +33,7 @@ func TestEvents(t *testing.T) {
 	for i := range records {
 		records[i].Seq, records[i].At = uint64(i+1), at.Add(time.Duration(i)*time.Minute)
 	}
-	r, err := report.Fold(func(yield func(record.Record, error) bool) {
+	r, err := report.Read(func(yield func(record.Record, error) bool) {
 		for _, rec := range records {
 			if !yield(rec, nil) {
 				return

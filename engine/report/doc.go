@@ -1,7 +1,7 @@
-// Package report tells what a sweep did: a fold over its journal and nothing
+// Package report tells what a sweep did. It reads the sweep's journal and nothing
 // else, so the same journal gives the same report on any day and any machine. It
-// refuses a journal whose chain does not hold, which [journal.Journal.Records]
-// notices while it is read.
+// refuses a journal with a broken chain; [journal.Journal.Records] checks the chain
+// while it reads.
 //
 // # Files
 //
@@ -10,11 +10,11 @@
 //	calls.csv                    a line for each home that needs a person, for the call centre
 //	call_list.csv, .xlsx         a line for each meter to call about, to be filled in
 //	not_covered.csv              the rows of the portfolio that were rejected, and why
-//	smets1.csv                   those of them that are SMETS1 meters: a group of their own
-//	transfers.csv                whose home has left or is to leave, when, and in which state
-//	orders.csv                   who ordered what, and when waves turned and tripwires tripped
-//	weekly.json, .csv, .html     aggregates only: what stands now and a week before
-//	reconciliation.csv, .html    against an inventory and a list of transfers, if given
+//	smets1.csv                   those of them that are SMETS1 meters
+//	transfers.csv                meters of homes that have left or will leave, when, in which state
+//	orders.csv                   who ordered what, and when waves changed and tripwires tripped
+//	weekly.json, .csv, .html     aggregates only: the numbers now and a week before
+//	reconciliation.csv, .html    compared with an inventory and a list of transfers, if given
 //	handover/devices.csv         all that the next supplier needs of each meter
 //	handover/calls.csv           as above
 //	handover/armed.csv           meters that are armed, in the columns of devices.csv

@@ -34,7 +34,7 @@ func TestReportsSayWhetherTheyAreReal(t *testing.T) {
 		if c.opened != "none" {
 			records = append(records, record.Record{Seq: 2, At: time.Unix(1, 0), Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "sw", Environment: c.opened})})
 		}
-		r, err := Fold(func(yield func(record.Record, error) bool) {
+		r, err := Read(func(yield func(record.Record, error) bool) {
 			for _, one := range records {
 				if !yield(one, nil) {
 					return

@@ -28,7 +28,7 @@ func (r *Report) WriteHandover(w io.Writer) error {
 	return r.handoverLines(w, func(*Meter) bool { return true })
 }
 
-// WriteArmed writes the meters whose homes need a call: they are in credit mode and
+// WriteArmed writes the meters of homes that need a call: they are in credit mode and
 // stay off until somebody presses the button.
 func (r *Report) WriteArmed(w io.Writer) error {
 	return r.handoverLines(w, func(m *Meter) bool { return m.Verdict.Verdict == record.VerdictArmed })
@@ -117,8 +117,8 @@ func (s Settings) columns() []string {
 	return append(line, strconv.Itoa(int(c.DebtRecoveryPerPayment)))
 }
 
-// Handover is counters.json of the handover pack: what whoever takes the keys over
-// must know before the first command.
+// Handover is counters.json of the handover pack: what the next owner of the keys must
+// know before the first command.
 type Handover struct {
 	Heading
 	AsOf       time.Time            `json:"as_of"` // the last record of the journal

@@ -112,8 +112,8 @@ func TestHandoverTellsBalancesBeforeAndAfter(t *testing.T) {
 	s.verdict(gasA, record.VerdictBody{Verdict: record.VerdictArmed})
 
 	var devices bytes.Buffer
-	folded := s.fold()
-	if err := folded.WriteHandover(&devices); err != nil {
+	rep := s.report()
+	if err := rep.WriteHandover(&devices); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
@@ -127,10 +127,10 @@ func TestHandoverTellsBalancesBeforeAndAfter(t *testing.T) {
 		}
 	}
 	var armed bytes.Buffer
-	if err := folded.WriteArmed(&armed); err != nil || strings.Count(armed.String(), "\n") != 2 {
+	if err := rep.WriteArmed(&armed); err != nil || strings.Count(armed.String(), "\n") != 2 {
 		t.Errorf("armed.csv, %v:\n%s", err, &armed)
 	}
-	if got := folded.Handover(); len(got.Settings) != 1 || got.Counters[0].Last != 105 || got.Counters[0].Originator != supplier {
+	if got := rep.Handover(); len(got.Settings) != 1 || got.Counters[0].Last != 105 || got.Counters[0].Originator != supplier {
 		t.Errorf("handover: %+v", got)
 	}
 }
@@ -150,7 +150,7 @@ func TestHandoverSignature(t *testing.T) {
 		Sign:      func(digest []byte) ([]byte, error) { return ecdsa.SignASN1(rand.Reader, key, digest) },
 		PublicKey: pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}),
 	}
-	if err := night(t).fold().Write(directory, o); err != nil {
+	if err := night(t).report().Write(directory, o); err != nil {
 		t.Fatal(err)
 	}
 	pack := filepath.Join(directory, "handover")
@@ -193,7 +193,7 @@ func TestHandoverSignature(t *testing.T) {
 		t.Error("an altered pack passes")
 	}
 	// A pack that is written again without a key does not keep the old signature.
-	if err := night(t).fold().Write(directory, report.Options{}); err != nil {
+	if err := night(t).report().Write(directory, report.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(pack, "SHA256SUMS.sig")); !os.IsNotExist(err) {
@@ -217,7 +217,7 @@ func TestWeeklyComparesWithTheWeekBefore(t *testing.T) {
 	verdict(elecB, 10*day, record.VerdictExcluded, record.ReasonTransferred+" (E4)")
 	verdict(elecA, 20*day, record.VerdictOnSupply, "") // after the week
 
-	w := s.fold().Weekly(start.Add(12*day), nil)
+	w := s.report().Weekly(start.Add(12*day), nil)
 	if diff := cmp.Diff(report.Verdicts{Armed: 1, Excluded: 1}, w.Now); diff != "" {
 		t.Errorf("now:\n%s", diff)
 	}
@@ -232,7 +232,7 @@ func TestWeeklyComparesWithTheWeekBefore(t *testing.T) {
 		t.Errorf("reasons:\n%s", diff)
 	}
 	// A is armed and has another supplier in its home's list of transfers; B has left.
-	w = s.fold().Weekly(start.Add(12*day), report.List{elecA: {}, elecB: {}})
+	w = s.report().Weekly(start.Add(12*day), report.List{elecA: {}, elecB: {}})
 	if diff := cmp.Diff(&report.Transfers{Meters: 2, Homes: 2, ToCome: 1}, w.Transferred.Planned); diff != "" {
 		t.Errorf("planned:\n%s", diff)
 	}
@@ -260,7 +260,7 @@ func TestWeeklyTellsOfHomes(t *testing.T) {
 	notice(record.OrderGoOn, 3*time.Hour)
 	notice(record.OrderRenew, 4*time.Hour)
 	notice(record.OrderCease, 20*time.Hour)
-	r := s.fold()
+	r := s.report()
 	w := r.Weekly(start.Add(10*time.Hour), nil)
 	want := []report.WeeklyPriority{
 		{Priority: 0, Homes: report.Homes{AllOnSupply: 1, Other: 1}},
@@ -302,7 +302,7 @@ func TestReconcile(t *testing.T) {
 		elecA.String() + ",Commissioned,1200000000000\n" + elecB.String() + ",Suspended,\n" +
 		elecC.String() + ",Commissioned,1300000000000\n" + gasA.String() + ",Commissioned,\n" + other + ",Commissioned,99\n")
 	transfers := read("\ufeffmpxn,device_id,transfer_date\n," + elecA.String() + ",\n," + elecB.String() + ",2026-12-24\n")
-	c := night(t).fold().Reconcile(inventory, transfers)
+	c := night(t).report().Reconcile(inventory, transfers)
 	var out bytes.Buffer
 	if err := c.WriteCSV(&out); err != nil {
 		t.Fatal(err)
@@ -332,10 +332,10 @@ func TestReconcile(t *testing.T) {
 }
 
 func TestRedactLeavesNoIdentifier(t *testing.T) {
-	folded := night(t).fold()
-	folded.Redact()
+	rep := night(t).report()
+	rep.Redact()
 	directory := t.TempDir()
-	if err := folded.Write(directory, report.Options{}); err != nil {
+	if err := rep.Write(directory, report.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range []string{"meters.csv", "not_covered.csv", "summary.html", "weekly.json", "handover/devices.csv", "calls.csv", "handover/calls.csv", "handover/armed.csv", "handover/handover.html"} {

@@ -30,7 +30,7 @@ func TestHolds(t *testing.T) {
 		"renewed, paused by Ada":  {[]record.OrderBody{pause, {Action: record.OrderRenew}}, []string{"pause the sweep"}},
 		"by two, and one renewed": {[]record.OrderBody{pause, {Action: record.OrderPause, Cause: record.CauseRenewal}, {Action: record.OrderRenew}}, []string{"pause the sweep"}},
 	} {
-		r, err := Fold(func(yield func(record.Record, error) bool) {
+		r, err := Read(func(yield func(record.Record, error) bool) {
 			for i, o := range c.orders {
 				if !yield(record.Record{Seq: uint64(i + 1), At: time.Unix(int64(i), 0), Kind: record.Operator, Code: o.Action, Body: record.Encode(o)}, nil) {
 					return

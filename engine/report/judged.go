@@ -26,8 +26,8 @@ type tally struct {
 	n, past   int
 }
 
-// add takes in that something came. What a run adds counts when it is over and has not
-// shown that it judges afterwards.
+// add counts a message. The messages of a run count when the run is over and has not
+// shown that it judges them afterwards.
 func (t *tally) add(at time.Time, r *runs) {
 	if r.shown {
 		return

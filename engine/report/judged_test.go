@@ -53,7 +53,7 @@ func TestOnlyWhatWasBelievedCounts(t *testing.T) {
 	s.add(record.Record{Kind: record.Received, Body: []byte("<a/>")})
 	s.add(record.Record{Kind: record.Unmatched, Body: record.Encode(record.JudgedBody{Of: s.last()})})
 
-	r := s.fold()
+	r := s.report()
 	if r.Summary.Quarantined != 1 || r.Summary.Refused.Unverified != 1 {
 		t.Errorf("quarantined %d, unverified %d", r.Summary.Quarantined, r.Summary.Refused.Unverified)
 	}
@@ -84,11 +84,11 @@ func TestOlderRunsGoByWhatCame(t *testing.T) {
 	s.request(next)
 	s.response(next)
 	s.add(record.Record{Kind: record.Alert, Code: "AD1"})
-	if r := s.fold(); r.Summary.Quarantined != 2 || !r.Meters[0].LastResponseAt.After(heard) {
+	if r := s.report(); r.Summary.Quarantined != 2 || !r.Meters[0].LastResponseAt.After(heard) {
 		t.Errorf("nothing has shown yet: %d, %v", r.Summary.Quarantined, r.Meters[0].LastResponseAt)
 	}
 	s.add(record.Record{Kind: record.Refused, Code: record.RefusedUnverified, Body: record.Encode(record.RefusedBody{Of: s.last()})})
-	if r := s.fold(); r.Summary.Quarantined != 1 || !r.Meters[0].LastResponseAt.Equal(heard) {
+	if r := s.report(); r.Summary.Quarantined != 1 || !r.Meters[0].LastResponseAt.Equal(heard) {
 		t.Errorf("the second run judges: %d, %v, want 1 and %v", r.Summary.Quarantined, r.Meters[0].LastResponseAt, heard)
 	}
 }

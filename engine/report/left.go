@@ -11,8 +11,8 @@ import (
 	"safemode/servicerequests/table"
 )
 
-// Leaving is what is known of a meter whose home leaves the supplier. The zero Leaving is
-// that nothing is. Times are zero where it did not come to that.
+// Leaving is what is known of a meter whose home leaves the supplier; the zero value: nothing.
+// A time is zero if the event did not happen.
 type Leaving struct {
 	Day       time.Time // by the list of transfers that the sweep had
 	Incoming  string    // MPID of the next supplier, by that list
@@ -28,11 +28,11 @@ type Left struct {
 	LeftAlone  int `json:"left_alone"`    // by the list or a DCC Alert
 	Told       int `json:"told"`          // a DCC Alert said so
 	Refused    int `json:"refused"`       // E4
-	Unexpected int `json:"unexpected_e4"` // of Refused: neither list nor alert had said so
+	Unexpected int `json:"unexpected_e4"` // part of Refused: neither list nor alert had said so
 }
 
 // leaves takes in what an order of the sweep's own says of homes that leave.
-func (f *folder) leaves(at time.Time, o record.OrderBody) {
+func (f *reading) leaves(at time.Time, o record.OrderBody) {
 	switch {
 	case o.Action == record.OrderTransfers:
 		for _, t := range o.Transfers {
@@ -107,8 +107,8 @@ func (r *Report) listed() List {
 	return list
 }
 
-// WriteTransfers writes transfers.csv: who has left or is to leave, when, and in which
-// state. Days are those of the list that is given; nil: those of the list that the sweep had.
+// WriteTransfers writes transfers.csv: the homes that have left or will leave, when, and in
+// which state. Days are those of list; nil: those of the list that the sweep had.
 func (r *Report) WriteTransfers(w io.Writer, list List) error {
 	if list == nil {
 		list = r.listed()

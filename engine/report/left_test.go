@@ -81,7 +81,7 @@ func transferLines(t *testing.T, r *report.Report, list report.List) map[string]
 
 // The report says who has left or is to leave, when, and in which state.
 func TestWhoHasLeftAndInWhichState(t *testing.T) {
-	r := leavers(t).fold()
+	r := leavers(t).report()
 	lines := transferLines(t, r, nil)
 	stamp := func(after time.Duration) string { return start.Add(after).UTC().Format("2006-01-02T15:04:05.000Z") }
 	for device, want := range map[servicerequests.EUI]map[string]string{
@@ -130,7 +130,7 @@ func TestWhoHasLeftAndInWhichState(t *testing.T) {
 func TestRefusedInARunHasNotLeft(t *testing.T) {
 	s := leavers(t)
 	s.add(record.Record{Kind: record.Tripwire, Code: "unregistered", Body: record.Encode(record.TripwireBody{Reason: "r", Devices: []servicerequests.EUI{elecB}})})
-	r := s.fold()
+	r := s.report()
 	if _, there := transferLines(t, r, nil)[elecB.String()]; there || r.Summary.Transfers.Refused != 0 {
 		t.Errorf("%+v", r.Summary.Transfers)
 	}

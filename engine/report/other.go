@@ -12,7 +12,7 @@ import (
 const otherUntold record.OtherKind = "untold"
 
 // hearOther counts a message that answers nothing of the sweep.
-func (f *folder) hearOther(r record.Record) error {
+func (f *reading) hearOther(r record.Record) error {
 	var body record.JudgedBody
 	if len(r.Body) > 0 {
 		var err error

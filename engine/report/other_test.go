@@ -21,7 +21,7 @@ func TestOtherTrafficByKind(t *testing.T) {
 		s.add(record.Record{Kind: record.Unmatched, Body: record.Encode(record.JudgedBody{Of: s.last(), Kind: kind})})
 	}
 	s.add(record.Record{Kind: record.Unmatched}) // of an older journal
-	r := s.fold()
+	r := s.report()
 	want := map[record.OtherKind]int{record.OtherSMETS1: 2, record.OtherUseCase: 1, "untold": 2}
 	if diff := cmp.Diff(want, r.Summary.OtherMessages); diff != "" {
 		t.Error(diff)
@@ -42,7 +42,7 @@ func TestOtherTrafficByKind(t *testing.T) {
 		s.open()
 		s.add(record.Record{Kind: record.Unmatched, Body: record.Encode(record.JudgedBody{Of: 1, Kind: kind})})
 		var b bytes.Buffer
-		if err := s.fold().WriteText(&b); err != nil || !strings.Contains(b.String(), "1 messages answered nothing") {
+		if err := s.report().WriteText(&b); err != nil || !strings.Contains(b.String(), "1 messages answered nothing") {
 			t.Errorf("%s is not shown: %v", kind, err)
 		}
 	}
@@ -63,7 +63,7 @@ func TestSMETS1Group(t *testing.T) {
 		row.Line = 2 + line
 		s.add(record.Record{Kind: record.Rejected, Body: record.Encode(row)})
 	}
-	r := s.fold()
+	r := s.report()
 	for _, redacted := range []bool{false, true} {
 		if redacted {
 			r.Redact()

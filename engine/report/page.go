@@ -53,7 +53,7 @@ func (g *grid) add(cells ...any) {
 // bar is one row of a stacked bar chart, in units of a tenth of a percent.
 type bar struct {
 	Label    string
-	Of       int // what the parts are parts of
+	Of       int // the whole of which these are parts
 	Segments []segment
 }
 
@@ -88,8 +88,8 @@ func pieces(text string) (all []string) {
 	return append(all, text[from:])
 }
 
-// Numbers says of each column whether it holds numbers, which stand on the right. An MPxN is
-// none, and no SRV.
+// Numbers says which columns have numbers, which are aligned right. MPxNs and SRVs are not
+// numbers.
 func (g *grid) Numbers() []bool {
 	all := make([]bool, len(g.Head))
 	for i, head := range g.Head {

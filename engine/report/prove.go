@@ -28,7 +28,7 @@ type Proof struct {
 	message *gbcs.Message
 }
 
-// toAnyone is who is convinced by a signature.
+// toAnyone says to whom a signature proves something.
 const toAnyone = "anyone who has the public certificate"
 
 // resultMAC is of a message that only the engine could check. It is recorded before that.
@@ -123,9 +123,9 @@ func messageIn(r record.Record, ours bool) (*gbcs.Message, error) {
 	return message, nil
 }
 
-// write puts what is proven into a folder, and returns its file; empty if there is none.
-// Of a message it is what its signature covers, with the signature beside it in the form
-// that openssl reads.
+// write puts the proof into a folder, and returns its file; empty if there is none. For
+// a message it writes the bytes that its signature covers, and the signature in a form that
+// openssl reads.
 func (p Proof) write(directory, name string) (file string, err error) {
 	if p.suffix == "" {
 		return "", nil

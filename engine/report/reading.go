@@ -87,9 +87,9 @@ func readAnswer(raw []byte) (gbcs.Response, bool) {
 	return answer, err == nil
 }
 
-// settle tells the balances before the switch from those after it. What was asked
-// for under a counter below that of the first signed 1.6 came before.
-func (m *meter) settle() {
+// splitBalances separates the balances before the switch from those after it. A request with
+// a counter below that of the first signed 1.6 came before.
+func (m *meter) splitBalances() {
 	switched := uint64(math.MaxUint64)
 	for _, r := range m.requests {
 		if r.Service == servicerequests.SwitchToCredit && r.signed {

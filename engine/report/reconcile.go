@@ -88,7 +88,7 @@ type Reconciled struct {
 	Finding string
 }
 
-// Reconciliation holds the journal against the DCC's inventory and the next
+// Reconciliation compares the journal with the DCC's inventory and the next
 // supplier's list of transferred meters. A nil list is not compared.
 type Reconciliation struct {
 	Environment                 string // simulator or live

@@ -8,8 +8,8 @@ import (
 // Redact takes device identifiers, MPxNs and Request IDs out of a report, for
 // readers who may not know them. A meter is named by its place in the plan and a
 // hub by the place of its first meter, as EUIs that no device has, so that two
-// reports of one sweep can still be compared line by line. What it takes is gone:
-// fold the journal again for the whole report.
+// reports of one sweep can still be compared line by line. It changes the report:
+// read the journal again for the whole one.
 func (r *Report) Redact() {
 	hubs := map[servicerequests.EUI]servicerequests.EUI{}
 	for i := range r.Meters {

@@ -74,9 +74,9 @@ func (s *script) all() iter.Seq2[record.Record, error] {
 	}
 }
 
-func (s *script) fold() *report.Report {
+func (s *script) report() *report.Report {
 	s.t.Helper()
-	r, err := report.Fold(s.all())
+	r, err := report.Read(s.all())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func night(t *testing.T) *script {
 }
 
 func TestGolden(t *testing.T) {
-	r := night(t).fold()
+	r := night(t).report()
 	r.Summary.Truth = &report.Truth{
 		Checked: 5, Mismatches: 2, ByKind: map[string]int{"reason": 2, "found": 1}, MissedWithExcuse: 1, CouldAnswer: 4, ShareSafe: 0.75,
 	}
@@ -340,7 +340,7 @@ func TestSumsHoldForEveryPrefix(t *testing.T) {
 	all := s.records
 	for n := range len(all) + 1 {
 		s.records = all[:n]
-		sum := s.fold().Summary
+		sum := s.report().Summary
 		v, h := sum.Verdicts, sum.Homes
 		if total := v.OnSupply + v.Armed + v.NotSafe + v.Unknown + v.Excluded; total != sum.Meters {
 			t.Errorf("%d records: verdicts of %d meters, %d planned", n, total, sum.Meters)
@@ -402,7 +402,7 @@ func TestEvidenceAgainstTheRecord(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newScript(t)
 			c.write(s)
-			sum := s.fold().Summary
+			sum := s.report().Summary
 			if sum.ForbiddenCommands != c.forbidden || sum.Counters.Reused != c.reused {
 				t.Errorf("forbidden %d, reused %d; want %d, %d", sum.ForbiddenCommands, sum.Counters.Reused, c.forbidden, c.reused)
 			}
@@ -410,22 +410,22 @@ func TestEvidenceAgainstTheRecord(t *testing.T) {
 	}
 }
 
-func TestFoldRefuses(t *testing.T) {
+func TestReadRefuses(t *testing.T) {
 	broken := errors.New("broken")
-	_, err := report.Fold(func(yield func(record.Record, error) bool) { yield(record.Record{}, broken) })
+	_, err := report.Read(func(yield func(record.Record, error) bool) { yield(record.Record{}, broken) })
 	if !errors.Is(err, broken) {
 		t.Error(err)
 	}
 	s := newScript(t)
 	s.target(elecA, hubA, servicerequests.ESME)
 	s.target(elecA, hubA, servicerequests.ESME)
-	if _, err := report.Fold(s.all()); err == nil {
+	if _, err := report.Read(s.all()); err == nil {
 		t.Error("a meter that is planned twice was counted")
 	}
 	for _, kind := range [...]record.Kind{record.Opened, record.Target, record.Rejected, record.Outcome, record.Verdict, record.Closed} {
 		s := newScript(t)
 		s.add(record.Record{Kind: kind, Body: []byte("{")})
-		if _, err := report.Fold(s.all()); err == nil {
+		if _, err := report.Read(s.all()); err == nil {
 			t.Errorf("%v: half a body was taken", kind)
 		}
 	}
@@ -434,7 +434,7 @@ func TestFoldRefuses(t *testing.T) {
 // Without anything in it the summary still has every key that scripts read.
 func TestEmptySummary(t *testing.T) {
 	var b bytes.Buffer
-	if err := newScript(t).fold().Summary.WriteJSON(&b); err != nil {
+	if err := newScript(t).report().Summary.WriteJSON(&b); err != nil {
 		t.Fatal(err)
 	}
 	var got map[string]any

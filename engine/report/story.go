@@ -20,8 +20,8 @@ import (
 	"safemode/servicerequests/xmldsig"
 )
 
-// Story is all that a journal holds of one meter, with what concerns the sweep as a
-// whole: who directed it, what people did, how it ended.
+// Story has all records of one meter in a journal, and those of the sweep as a whole: who
+// directed it, what people did, how it ended.
 type Story struct {
 	Device  servicerequests.EUI
 	Records []record.Record
@@ -66,8 +66,8 @@ type Witness struct {
 	Key  *ecdsa.PublicKey
 }
 
-// Witnesses are the public keys that a story is checked with. What is signed by
-// none of them is written all the same, and said to be unchecked.
+// Witnesses are the public keys that check a story. Records signed by none of them are
+// written all the same, and marked as unchecked.
 type Witnesses struct {
 	XML     map[xmldsig.KeyRef]Witness      // of the DCC and of the supplier, by issuer and serial
 	Message map[servicerequests.EUI]Witness // devices and the supplier's identities, by EUI: they sign GBCS messages
@@ -81,7 +81,7 @@ type Witnesses struct {
 //	SEQ-KIND.json    what the engine noted
 //	SEQ-KIND.tbs     the bytes of a GBCS message that its signature covers
 //	SEQ-KIND.tbs.sig that signature, in ASN.1
-//	keys/NAME.pem    the public keys; hold them against the SMKI's certificates
+//	keys/NAME.pem    the public keys; compare them with the SMKI's certificates
 //
 // A check of xml is an XML signature over the file itself; a check of message is
 // ECDSA with SHA-256 over the .tbs file.

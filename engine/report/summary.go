@@ -121,7 +121,7 @@ type Classes struct {
 	Unverified int `json:"unverified"`
 }
 
-// Refused counts what was never sent, never signed, or not believed.
+// Refused counts messages that were never sent, never signed, or not proven.
 type Refused struct {
 	Unpermitted  int `json:"unpermitted"`
 	Uncorrelated int `json:"uncorrelated"`

@@ -9,7 +9,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// sighting is what a read or an alert told of a meter's supply.
+// sighting is what a read or an alert said about a meter's supply.
 type sighting struct {
 	counter uint64 // of the read, or the latest one asked for before the alert was heard
 	at      time.Time
@@ -22,9 +22,9 @@ type Supply struct {
 	State servicerequests.SupplyState // 0: not known
 	At    time.Time                   // when it was read, or when the meter told of it
 
-	// OffSince is since when it is known to be without a break Disabled or Armed; zero:
-	// it is not off, or not known. Told says that the meter told of the moment itself;
-	// else it was seen so then, and may have been off for longer.
+	// OffSince is since when it is known to be Disabled or Armed without a break; zero:
+	// it is not off, or not known. Told says that the meter's own alert gave that moment;
+	// else it was first seen off then, and may have been off for longer.
 	OffSince time.Time
 	Told     bool
 }
@@ -49,7 +49,7 @@ func alertSupply(code string) servicerequests.SupplyState {
 }
 
 // alerted takes in what a proven alert says of a meter's supply.
-func (f *folder) alerted(r record.Record, b record.ProvenBody) {
+func (f *reading) alerted(r record.Record, b record.ProvenBody) {
 	supply := alertSupply(b.Code)
 	if supply == servicerequests.UnknownSupply {
 		return
@@ -81,9 +81,9 @@ func notAfter(at, heard time.Time) time.Time {
 	return at
 }
 
-// order brings what was seen into the order in which it was so. As in the sweep, what was
-// asked for later tells of later; an alert counts only if it is later than that. Where no
-// request tells, the verdict does.
+// order sorts what was seen by when it was true. As in the sweep, a later request shows a later
+// state; an alert counts only if it is later than that. If there is no request, the verdict
+// counts.
 func (m *Meter) order(last time.Time) {
 	if v := m.Verdict; len(m.seen) == 0 && v.End.Supply != servicerequests.UnknownSupply {
 		m.seen = append(m.seen, sighting{v.SupplyCounter, notAfter(v.AsOf, last), v.End.Supply, false})

@@ -247,8 +247,8 @@ func (m *Meter) reasonAt(t time.Time) string {
 	return c.Reason
 }
 
-// transferredAt says whether a meter was known to be another supplier's: what the
-// DCC says of it is its E4, or an alert.
+// transferredAt says whether a meter was known to be another supplier's: by the DCC's E4,
+// or by an alert.
 func (m *Meter) transferredAt(t time.Time) bool {
 	if told := m.Leaving.Told; !told.IsZero() && !told.After(t) {
 		return true

@@ -17,13 +17,13 @@ import (
 	"safemode/servicerequests/table"
 )
 
-// Options says what is written beside the reports that are always there.
+// Options says what is written beside the reports that are always written.
 type Options struct {
 	// WeekTo is the last instant of the weekly report, by the sweep's clock; zero:
 	// the last record.
 	WeekTo time.Time
 
-	// Inventory and Transfers are lists to hold the journal against; with neither
+	// Inventory and Transfers are lists to compare the journal with; with neither
 	// there is no reconciliation. Without Transfers the days on which homes leave are those
 	// of the list that the sweep had.
 	Inventory, Transfers List
@@ -33,8 +33,8 @@ type Options struct {
 	Sign      func(digest []byte) ([]byte, error)
 	PublicKey []byte
 
-	// Called is what a call centre has done, by MPxN. Say is what to do about a verdict with a
-	// reason; nil: the list says nothing beside the button.
+	// Called is what a call centre has done, by MPxN. Say returns what to do about a verdict
+	// with a reason; nil: the list names only the button.
 	Called map[string]Called
 	Say    func(verdict, reason string) string
 }

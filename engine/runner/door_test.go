@@ -278,6 +278,61 @@ func TestAHaltIsARecordBeforeTheDrain(t *testing.T) {
 	})
 }
 
+// bookkept is a journal in which an order takes its time to be queued, as one does that the
+// custody's book is to have first, in a database that is slow.
+type bookkept struct {
+	Journal
+	took *time.Time // when the first one was
+}
+
+func (b bookkept) Append(records ...record.Record) {
+	if records[0].Kind == record.Operator && b.took.IsZero() {
+		*b.took = time.Now()
+		time.Sleep(10 * time.Second)
+	}
+	b.Journal.Append(records...)
+}
+
+// distant is a DCC to which a connection takes three seconds.
+type distant struct{ exchange.Gateway }
+
+func (d distant) Post(ctx context.Context, post gateway.Post) ([]byte, error) {
+	time.Sleep(3 * time.Second)
+	return d.Gateway.Post(ctx, post)
+}
+
+// What an order holds back does not leave while the order is being written, however long that
+// takes.
+func TestNothingLeavesWhileAnOrderIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := street(t, 300, nil)
+		var given time.Time
+		w.options = func(o *Options) {
+			o.Sweep.Workers, o.Exchange.Gateway, o.Journal = 32, distant{o.Exchange.Gateway}, bookkept{o.Journal, &given}
+		}
+		w.OnTake = rated(200 * time.Millisecond)
+		before, late := 0, 0
+		w.OnPost = func(piece) fate {
+			if given.IsZero() {
+				before++
+			} else {
+				late++
+			}
+			return taken
+		}
+		s := w.open()
+		err := w.steer(t, s, func(give func(record.OrderBody) error) {
+			time.Sleep(10 * time.Second)
+			if err := give(record.OrderBody{Action: record.OrderCease, Reference: "SoLR 12"}); err != nil {
+				t.Error(err)
+			}
+		})
+		if !errors.Is(err, sweep.ErrCeased) || before == 0 || late > 0 {
+			t.Errorf("ended with %v: %d POSTs, and %d after the order", err, before, late)
+		}
+	})
+}
+
 // An order is durable when it is answered.
 func TestAnOrderIsDurableWhenItIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,10 +1,11 @@
-// Package runner drives the sweep's machine by its clock: its actions go to the journal, to
-// pools of workers and so to the DCC, and what comes of them goes back as events.
+// Package runner drives the sweep's machine in real time. It carries out the machine's
+// actions: records go to the journal, halves of requests to pools of workers and from there
+// to the DCC. It gives the results back to the machine as events.
 //
-// One goroutine, that of [Runner.Run], owns the machine. It waits neither for the network
-// nor for the disk: workers sign, commit and POST; counters are reserved and orders made
-// durable beside it. It watches the gate several times a second; what is at the door by
-// then is held back there (package exchange).
+// One goroutine, that of [Runner.Run], owns the machine. It waits neither for the network nor
+// for the disk: workers sign, commit and POST, and other goroutines reserve counters and make
+// orders durable. It checks the gate several times a second. Package exchange checks it again
+// before bytes leave.
 package runner
 
 import (
@@ -28,8 +29,8 @@ import (
 	"safemode/servicerequests/clock"
 )
 
-// Journal is the durable record. It may be used from many goroutines. What Commit was
-// given is durable when it returns without an error, and what Append was given before it,
+// Journal is the durable record. It may be used from many goroutines. The records given to
+// Commit are durable when it returns without an error, and all given to Append before it,
 // too. Any failure is final.
 type Journal interface {
 	exchange.Journal
@@ -43,8 +44,8 @@ type Counters interface {
 	Next() (uint64, error)
 }
 
-// Keeper keeps, in the journal, what follows from its records, so that a start need not
-// read them all again. Last is the number of the last record that was queued.
+// Keeper keeps in the journal the state that follows from its records, so that a start need
+// not read them all again. Last is the number of the last record that was queued.
 type Keeper interface {
 	Last() uint64
 	Keep(at time.Time, rows []record.StateRow)
@@ -68,11 +69,11 @@ type Options struct {
 	Messages Messages
 	Clock    clock.Clock
 
-	// Gate says whether anything may be signed and sent now. An error closes the gate:
-	// nothing leaves any more and Run ends with a [*sweep.HaltError], once what has been
-	// sent is answered or its time to drain has passed.
+	// Gate says whether anything may be signed and sent now. An error closes the gate: nothing
+	// is sent any more, and Run ends with a [*sweep.HaltError], when open requests are answered
+	// or the time to drain has passed.
 	Gate func(now time.Time) error
-	// Moved is told when a run of E4 says that the supplier's market participant IDs have
+	// Moved is called when a run of E4 says that the supplier's market participant IDs have
 	// moved. May be nil.
 	Moved func(reason error)
 
@@ -80,8 +81,8 @@ type Options struct {
 	// jump. May be nil.
 	Steady func() bool
 
-	// State keeps what follows from the records, every StateEvery of real time and at the
-	// end of a run. Nil: nobody does.
+	// State keeps the state, every StateEvery of real time and at the end of a run. Nil: it is
+	// not kept.
 	State      Keeper
 	StateEvery time.Duration
 
@@ -91,7 +92,7 @@ type Options struct {
 // errEnded says that the sweep has ended and takes no more orders.
 var errEnded = errors.New("the sweep has ended")
 
-// Runner carries one plan out. Make it with [New], give it the journal's records with
+// Runner carries out one plan. Make it with [New], give it the journal's records with
 // [Runner.Replay], then call [Runner.Run] once.
 type Runner struct {
 	o       Options
@@ -104,13 +105,13 @@ type Runner struct {
 
 	// Owned by Run.
 	pools     map[record.Endpoint]*ants.PoolWithFuncGeneric[sweep.Send]
-	waiting   map[uint64]chan<- error // who ordered, by ticket
+	waiting   map[uint64]chan<- error // the callers of Order, by ticket
 	ticket    uint64
 	halves    map[uint64]uint64 // the last record that was queued when each half was given to a worker
 	kept      time.Time
 	keptUpTo  uint64
 	published time.Time
-	beside    sync.WaitGroup // what waits for the disk beside the loop
+	beside    sync.WaitGroup // goroutines that wait for the disk
 	cut       context.CancelFunc
 
 	turned atomic.Int64 // when the loop last turned, in nanoseconds since 1970; 0: it has not begun
@@ -150,7 +151,7 @@ func (r *Runner) Replay(records iter.Seq2[record.Record, error], read func(raw [
 
 // Deliver hands a stored message that is proven to the machine. It may be called from many
 // goroutines and waits while the machine is behind. After the end it does nothing: the
-// next start hears the message again.
+// next start judges the message again.
 func (r *Runner) Deliver(number uint64, at time.Time, d proof.Delivery) {
 	r.happened(sweep.Heard{Seq: number, At: at, Delivery: d})
 }
@@ -158,7 +159,7 @@ func (r *Runner) Deliver(number uint64, at time.Time, d proof.Delivery) {
 // Transfers gives the machine another list of homes that leave, of planned meters.
 func (r *Runner) Transfers(homes []record.Transfer) { r.happened(sweep.Transfers{Homes: homes}) }
 
-// Disbelieve tells the machine of a stored message that is not believed, or not yet.
+// Disbelieve tells the machine of a stored message that is not proven, or not yet.
 func (r *Runner) Disbelieve(d sweep.Disbelieved) { r.happened(d) }
 
 func (r *Runner) happened(e sweep.Event) {
@@ -170,8 +171,8 @@ func (r *Runner) happened(e sweep.Event) {
 	}
 }
 
-// Order carries out what a person orders. When it returns without an error the order
-// holds, and is journalled with the person's name. An order that makes no sense wraps
+// Order carries out a person's order. When it returns without an error the order is in force,
+// and journalled with the person's name. An order that makes no sense wraps
 // [sweep.ErrOrder]; after the end it is [errEnded].
 func (r *Runner) Order(ctx context.Context, o record.OrderBody) error {
 	done := make(chan error, 1)
@@ -185,8 +186,8 @@ func (r *Runner) Order(ctx context.Context, o record.OrderBody) error {
 	return <-done
 }
 
-// Status returns where the sweep stands; it is at most a fifth of a second old, or a second
-// where nothing happens.
+// Status returns the sweep's status. It is at most a fifth of a second old, or a second if
+// nothing happens.
 func (r *Runner) Status() record.Status { return *r.status.Load() }
 
 // Turned is when the machine last took a step, in real time; zero before the first. It
@@ -201,9 +202,9 @@ func (r *Runner) Turned() time.Time {
 // Course is the rates of the last ten minutes of real time, each second's.
 func (r *Runner) Course() []record.Moment { return *r.course.Load() }
 
-// Run carries the plan out and returns when every meter has a verdict, and what was due
-// again as it began has been read. When ctx ends it takes nothing new in, waits for the
-// POSTs under way, and returns [sweep.ErrStopped]. It returns a [*sweep.HaltError] if the
+// Run carries out the plan. It returns when every meter has a verdict, and the rereads that were
+// due as it began are done. When ctx ends it begins nothing new, waits for the POSTs under
+// way, and returns [sweep.ErrStopped]. It returns a [*sweep.HaltError] if the
 // sweep stopped itself.
 func (r *Runner) Run(ctx context.Context) error {
 	defer r.beside.Wait()
@@ -215,8 +216,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	r.cut = cut
 	r.pools = map[record.Endpoint]*ants.PoolWithFuncGeneric[sweep.Send]{}
 	for _, e := range record.Endpoints {
-		// Only this goroutine submits, and only while the machine counts a worker that has
-		// handed its result in: so a submit waits for no more than that worker's way back.
+		// Only this goroutine submits, and only while the machine counts a free worker. So
+		// a submit waits no longer than that worker takes to return to the pool.
 		pool, err := ants.NewPoolWithFuncGeneric(r.o.Sweep.Workers, func(s sweep.Send) {
 			r.events <- sweep.Done{Ticket: s.Ticket, Result: r.x.Do(work, posts, s.Half)} // there is room
 		})
@@ -241,13 +242,13 @@ func (r *Runner) Run(ctx context.Context) error {
 // loop is the one goroutine that owns the machine.
 func (r *Runner) loop(ctx, work context.Context) error {
 	defer crash()
-	r.o.Clock.Begin() // until the timer is set: else the clock passes what the machine does first
+	r.o.Clock.Begin() // until the timer is set: otherwise the clock jumps past the machine's first step
 	begun := sync.OnceFunc(r.o.Clock.End)
 	defer begun()
 	defer r.o.Clock.Drive()()
 	timer := r.o.Clock.NewTimer()
 	defer timer.Stop()
-	var steady func() // while a person is waited for
+	var steady func() // set while the sweep waits for a person
 	defer func() {
 		if steady != nil {
 			steady()
@@ -309,8 +310,9 @@ func (r *Runner) loop(ctx, work context.Context) error {
 	}
 }
 
-// crash ends the program when the machine panics. Whoever waits for this goroutine further
-// up would wait for ever: what is durable stands, and a program that is gone is started again.
+// crash ends the program when the machine panics. Otherwise the callers that wait for this
+// goroutine would wait for ever. Durable records stay, and a program that ended is started
+// again.
 func crash() {
 	v := recover()
 	if v == nil {
@@ -321,7 +323,7 @@ func crash() {
 	select {}
 }
 
-// more takes in what has come meanwhile, so that a burst costs one step.
+// more takes in the events that have come meanwhile, so that a burst costs one step.
 func (r *Runner) more(happened []sweep.Event) []sweep.Event {
 	for len(happened) < cap(r.events) {
 		select {
@@ -334,7 +336,7 @@ func (r *Runner) more(happened []sweep.Event) []sweep.Event {
 	return happened
 }
 
-// next is when the machine has something to do by itself, within a second of real time.
+// next is when the machine must be stepped without an event, within a second of real time.
 // The limits count in fine steps; a pause shorter than a millisecond would only burn a core.
 func (r *Runner) next() time.Time {
 	now, next := r.o.Clock.Now(), r.machine.Next()
@@ -347,29 +349,35 @@ func (r *Runner) next() time.Time {
 	return next
 }
 
-// steady says whether a jumping clock must not jump: a person is waited for, or real time.
+// steady says whether a jumping clock must not jump: the sweep waits for a person, or for real
+// time.
 func (r *Runner) steady() bool {
 	return r.o.Clock.Jumps() && (r.machine.WaitsForAPerson() || r.o.Steady != nil && r.o.Steady())
 }
 
-// perform does what the machine asks for, in its order.
+// perform carries out the machine's actions: first those that hold something back, because a
+// record may wait for a disk or a database; then all others in their order.
 func (r *Runner) perform(work context.Context, actions []sweep.Action) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case sweep.Recall:
+			a.Permit.Recall()
+		case sweep.Cut:
+			r.cut()
+		}
+	}
 	for _, a := range actions {
 		switch a := a.(type) {
 		case sweep.Append:
 			r.o.Journal.Append(a.Records...)
 		case sweep.Send:
 			r.send(a)
-		case sweep.Recall:
-			a.Permit.Recall()
 		case sweep.Settled:
 			r.o.Messages.Settled(a.Seq)
 		case sweep.Answer:
 			r.answer(work, a)
 		case sweep.Reserve:
 			r.reserve(a.Originator)
-		case sweep.Cut:
-			r.cut()
 		case sweep.Moved:
 			if r.o.Moved != nil {
 				r.o.Moved(a.Reason)
@@ -401,15 +409,15 @@ func (r *Runner) answer(work context.Context, a sweep.Answer) {
 		done <- a.Err
 		return
 	}
-	// Who has ordered looks next at what came of it.
+	// The person who ordered looks at the status next.
 	r.publish()
-	r.beside.Go(func() { done <- r.o.Journal.Commit(context.WithoutCancel(work)) }) // what was queued before is durable
+	r.beside.Go(func() { done <- r.o.Journal.Commit(context.WithoutCancel(work)) }) // then everything queued before is durable
 }
 
 // reserveAtOnce is how many counters are asked for together.
 const reserveAtOnce = 512
 
-// reserve takes counters, beside the loop: the disk may be slow.
+// reserve takes counters in another goroutine, because the disk may be slow.
 func (r *Runner) reserve(originator servicerequests.EUI) {
 	counters := r.o.Counters[originator]
 	r.o.Clock.Begin()
@@ -424,7 +432,7 @@ func (r *Runner) reserve(originator servicerequests.EUI) {
 			if err != nil {
 				break
 			}
-			if e.First == 0 || counter != e.Last+1 { // what lies between is not ours
+			if e.First == 0 || counter != e.Last+1 { // counters between are not ours
 				e.First = counter
 			}
 			e.Last = counter
@@ -442,8 +450,8 @@ func (r *Runner) publish() {
 	r.course.Store(&course)
 }
 
-// keepState keeps the state now and then, and at the end of a run. A halted sweep keeps
-// none: who asks whether a run has halted need not look before the last state.
+// keepState keeps the state now and then, and at the end of a run. A halted sweep keeps none:
+// so to know whether a run has halted, one need not look before the last state.
 func (r *Runner) keepState(last bool) {
 	if r.o.State == nil || r.machine.Halted() || r.o.Journal.Err() != nil || !last && time.Since(r.kept) < r.o.StateEvery {
 		return

@@ -122,8 +122,8 @@ func (w *world) make() *Runner {
 	return New(o)
 }
 
-// fold makes a runner of the journal, with or without a state.
-func (w *world) fold(rows []record.StateRow) (r *Runner, unjudged []uint64) {
+// replay makes a runner of the journal, with or without a state.
+func (w *world) replay(rows []record.StateRow) (r *Runner, unjudged []uint64) {
 	w.t.Helper()
 	r = w.make()
 	from := uint64(1)
@@ -142,7 +142,7 @@ func (w *world) fold(rows []record.StateRow) (r *Runner, unjudged []uint64) {
 // story is what a machine that was given a journal tells.
 func (w *world) story(rows []record.StateRow) (sweeptest.Story, []uint64) {
 	w.t.Helper()
-	r, unjudged := w.fold(rows)
+	r, unjudged := w.replay(rows)
 	changed, err := r.machine.Keep(0, 0, nil)
 	if err != nil {
 		w.t.Fatal(err)
@@ -161,10 +161,10 @@ func (w *world) wantAlike() {
 	if rows == nil {
 		return
 	}
-	folded, waiting := w.story(nil)
+	replayed, waiting := w.story(nil)
 	restored, also := w.story(rows)
-	sweeptest.Level(folded, restored)
-	if diff := cmp.Diff(folded, restored); diff != "" || !slices.Equal(waiting, also) {
+	sweeptest.Level(replayed, restored)
+	if diff := cmp.Diff(replayed, restored); diff != "" || !slices.Equal(waiting, also) {
 		w.t.Errorf("the state tells another story than the records (-records +state), not judged are %v and %v:\n%s", waiting, also, diff)
 	}
 }
@@ -181,7 +181,7 @@ func (w *world) open() *opened {
 	w.t.Helper()
 	w.wantAlike()
 	w.Begin()
-	r, unjudged := w.fold(w.Disk.Rows())
+	r, unjudged := w.replay(w.Disk.Rows())
 	w.Reopen(unjudged)
 	return &opened{r, unjudged}
 }

@@ -8,8 +8,8 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// CheckCommand holds the signed request that carries a Signed Pre-Command to what was
-// asked for.
+// CheckCommand compares the signed request that carries a Signed Pre-Command with the one that
+// was asked for.
 func CheckCommand(e gbcs.Expected, signed []byte) error {
 	got, err := duis.Inspect(signed)
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 
 // Faults of the gate that are not refusals.
 var (
-	// ErrTokenUsed says that a token has been given to Sign before, whatever came
-	// of it then.
+	// ErrTokenUsed says that a token has been given to Sign before, with success
+	// or without.
 	ErrTokenUsed = errors.New("signer: the token has been used")
 
 	// errLint says that the gate's output, read again, is not what it meant to
@@ -31,7 +31,7 @@ var (
 	errIdentity = errors.New("signer: identity")
 )
 
-// RefusedError says what the gate would not sign. No key was touched.
+// RefusedError says why the gate did not sign. No key was used.
 type RefusedError struct {
 	ID  servicerequests.RequestID
 	Err error // why; a [*gbcs.MismatchError] names the field that differs
@@ -45,11 +45,11 @@ func (e *RefusedError) Error() string {
 func (e *RefusedError) Unwrap() error { return e.Err }
 
 // ErrUnavailable says that the keys cannot be used just now: their module, or the process
-// that has them, does not answer. What was asked for may be asked for again, to the byte.
+// that has them, does not answer. The same question may be asked again.
 var ErrUnavailable = errors.New("signer: the keys cannot be used just now")
 
-// ErrStopped says that whoever has the keys signs nothing until a start is granted again:
-// it is frozen, its direction is over, or it was not asked to open.
+// ErrStopped says that the signer signs nothing until a start is granted again: it is frozen,
+// its direction is over, or it was not asked to open.
 var ErrStopped = errors.New("the signer signs nothing")
 
 // errUnknownOriginator is the reason of a refusal: the Request ID's originator
@@ -108,8 +108,8 @@ func onP256(key crypto.Signer) bool {
 }
 
 // SignRequest builds and signs the first or only half of a Service Request: a
-// read, an inventory, or the request for a Pre-Command. It is for a planned meter,
-// which this gate does not ask for. A refusal is a [*RefusedError].
+// read, an inventory, or the request for a Pre-Command. The gate does not check that
+// the meter is planned. A refusal is a [*RefusedError].
 func (s *Signer) SignRequest(_ context.Context, _ servicerequests.EUI, r duis.Request) ([]byte, error) {
 	identity, err := s.identity(r.ID)
 	if err != nil {
@@ -137,7 +137,7 @@ func Prepare(e gbcs.Expected, preCommand []byte) (*Token, error) {
 	return &Token{expected: e, preCommand: bytes.Clone(preCommand)}, nil
 }
 
-// Use uses the token up, whatever comes of it, and says what it is for. The error wraps
+// Use uses the token up, and returns what it is for. The error wraps
 // [ErrTokenUsed].
 func (t *Token) Use() (e gbcs.Expected, preCommand []byte, err error) {
 	if t == nil || t.preCommand == nil {
@@ -149,8 +149,8 @@ func (t *Token) Use() (e gbcs.Expected, preCommand []byte, err error) {
 	return t.expected, t.preCommand, nil
 }
 
-// Return takes a use back: whoever was to sign could not be asked. What is signed for the
-// token later is the same.
+// Return takes a use back, because the signer could not be asked. A later signature for the
+// token is of the same bytes.
 func (t *Token) Return() { t.used.Store(false) }
 
 // Prepare is [Prepare], for the identities of this gate.

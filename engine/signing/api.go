@@ -31,7 +31,7 @@ func (s SRV) MarshalText() ([]byte, error) {
 	return []byte(text), nil
 }
 
-// UnmarshalText implements [encoding.TextUnmarshaler]. What is not permitted has no value.
+// UnmarshalText implements [encoding.TextUnmarshaler]. It refuses services that are not permitted.
 func (s *SRV) UnmarshalText(text []byte) error {
 	srv, mode, _ := strings.Cut(string(text), " ")
 	service, err := servicerequests.ParseService(srv, mode)

@@ -2,27 +2,27 @@
 // private keys, refuses what the plan does not allow, and remembers what it signed. Its
 // client takes the place of the keys in the engine.
 //
-// The signer believes nothing that it is told. It builds itself what is to be signed, or
-// compares it byte for byte with what it builds, by the gate of package signer. Package
+// The signer does not trust the engine. It builds every message that it signs, or compares
+// the message byte for byte with one that it builds, by the gate of package signer. Package
 // authority decides whether anything may be signed, from the signer's own copies of plan,
 // roster and approvals. The signer's own log says what was signed before.
 //
 // # The interface
 //
-// JSON over HTTP, on a unix socket (the peer's user is asked of the kernel) or over mutual
-// TLS. The version is in the path; a client of another one is told so.
+// JSON over HTTP, on a unix socket (the kernel says which user the peer is) or over mutual
+// TLS. The path has the version; a client of another version gets an error that says so.
 //
-//	GET  /v1/about    versions, identities, the plan's hash, what the log holds
-//	POST /v1/open     Evidence: may this start act; answers until when
+//	GET  /v1/about    versions, identities, the plan's hash, what is in the log
+//	POST /v1/open     Evidence: may this start act; the answer says until when
 //	POST /v1/request  question: a Service Request; answers signed DUIS
 //	POST /v1/command  question with the Pre-Command: answers the Signed Pre-Command
 //	POST /v1/agree    derivation: the AES key of one Response or Alert of a device
 //
-// Fields go in and signed documents come out; there is no way to have a digest signed.
+// A request has fields and the answer has a signed document. Nobody can have a digest signed.
 //
 //	403  refused: this message is never signed
 //	423  nothing is signed until a start is granted again: frozen, not open, out of time
-//	429  a rate is used up; Retry-After says for how long
+//	429  a rate limit is reached; Retry-After says for how long
 //	503  the keys cannot be used just now: try again
 //
 // # What it enforces, whatever the engine says
@@ -31,24 +31,24 @@
 //  2. Only meters of the plan, each for its planned originator, and never one that the plan
 //     suppresses; reads may go to a gas meter's proxy, of which a meter has two at most.
 //  3. No more meters than the direction names, over the log's whole life.
-//  4. Under one originator counter one message: the request, and the one Pre-Command that
-//     it became. The same again is the same message.
-//  5. No Pre-Command under a counter at or under one that was signed for that meter, and
-//     none whose request was not signed here before.
-//  6. So many Pre-Commands of a service for a meter, and so many signatures an hour.
-//  7. No counter far ahead: a meter would refuse all that comes after it.
-//  8. MAC keys of Responses and Alerts alone. Those of Commands are the broker's.
+//  4. One message for an originator counter: the request, and the one Pre-Command made of it.
+//     The same question again gives the same message.
+//  5. No Pre-Command with a counter that is not above all those signed for that meter, and
+//     none unless its request was signed here before.
+//  6. At most so many Pre-Commands of a service for a meter, and so many signatures an hour.
+//  7. No counter far ahead: the meter would refuse every later command.
+//  8. MAC keys of Responses and Alerts only. Those of Commands are the broker's.
 //
-// A freeze, or the removal of its plan, stops it at the next question. After a freeze only
-// later approvals count.
+// A freeze, or the removal of its plan, stops the signer at the next question. After a freeze
+// only later approvals count.
 //
 // # The log
 //
-// Its log is a journal of its own. A record is durable before a key is used, so everything
+// The signer's log is a journal. A record is durable before a key is used, so everything
 // that was signed is in it, whatever crashes; a few records may have no signature. Requests
-// are "request", Pre-Commands "signed_command", each with the SHA-256 of what was to be
+// are "request", Pre-Commands "signed_command", each with the SHA-256 of the bytes to be
 // signed; refusals are "refused", grants "opened"; a start of the signer is an "operator"
-// record of code "restarted". A start reads all of it. A log is refused
-// until two people accept it if its file is another one than it was made as, or if it lacks
-// a signature that the engine's journal has.
+// record of code "restarted". A start reads all of it. A log is refused, until two people
+// accept it, if its file was copied or restored, or if it lacks a signature that the engine's
+// journal has.
 package signing

@@ -50,7 +50,7 @@ type Granted struct {
 	Until time.Time `json:"until"` // the direction's end
 }
 
-// grant is the leave to sign for one start, as the log has it.
+// grant is the permission to sign for one start, as the log has it.
 type grant struct {
 	Plan    string    `json:"plan_sha256"` // that the signer had then: a grant is for no other
 	Journal string    `json:"journal_id"`

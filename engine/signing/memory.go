@@ -19,7 +19,7 @@ type Limits struct {
 	Hour     time.Duration // that PerHour is for; 0: an hour
 }
 
-// Why something is not signed, beside what the gate and the direction say.
+// Reasons why a message is not signed, besides those of the gate and the direction.
 var (
 	errMeter      = errors.New("no meter of the plan")
 	errSuppressed = errors.New("the plan leaves this meter alone")
@@ -156,8 +156,8 @@ func (k *meter) mayTarget(p signature, broker servicerequests.EUI) bool {
 	return slices.Contains(k.proxies[:], p.id.Target) || slices.Contains(k.proxies[:], 0)
 }
 
-// repeats compares a signature with what was signed under its counter for this meter: again
-// says that it is the very same message. The error says that it is another.
+// repeats compares a signature with the message that was signed under its counter for this meter:
+// again says that it is the same message. The error says that it is another one.
 func (k *meter) repeats(p signature) (again bool, err error) {
 	i := slices.IndexFunc(k.messages, func(m message) bool { return m.counter == p.id.Counter })
 	if i < 0 {

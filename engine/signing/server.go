@@ -128,7 +128,7 @@ func answer(w http.ResponseWriter, v any, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(v) //nolint:errcheck // who asked may have gone
+	json.NewEncoder(w).Encode(v) //nolint:errcheck // the client may have gone
 }
 
 func statusOf(err error) int {
@@ -194,11 +194,11 @@ func (l *unixListener) Accept() (net.Conn, error) {
 		if user, err := userOf(c); err == nil && slices.Contains(l.users, user) {
 			return c, nil
 		}
-		_ = c.Close() // who must not ask is told nothing
+		_ = c.Close() // a peer that must not ask gets no answer
 	}
 }
 
-// userOf asks the kernel who is at the other end.
+// userOf asks the kernel which user the peer is.
 func userOf(c net.Conn) (user int, err error) {
 	u, ok := c.(*net.UnixConn)
 	if !ok {

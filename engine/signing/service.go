@@ -153,7 +153,7 @@ func (s *Service) replayLog(ctx context.Context) error {
 			if err := json.Unmarshal(r.Body, o); err != nil {
 				return fmt.Errorf("signer's log: record %d: %w", r.Seq, err)
 			}
-			if o.Plan != s.o.Plan.SHA256 { // counters and commands stay known; leave to sign does not
+			if o.Plan != s.o.Plan.SHA256 { // counters and commands stay known; the permission to sign does not
 				o = nil
 			}
 			s.current, s.last, s.lossAccepted, s.refusals = o, o, false, 0
@@ -291,7 +291,7 @@ func (s *Service) request(ctx context.Context, meter servicerequests.EUI, r duis
 	return s.o.Gate.SignRequest(ctx, meter, r)
 }
 
-// command signs the Pre-Command that follows from a request of before. Refusals are like
+// command signs the Pre-Command that follows from an earlier request. Refusals are like
 // those of request.
 func (s *Service) command(ctx context.Context, meter servicerequests.EUI, e gbcs.Expected, preCommand []byte) ([]byte, error) {
 	p := signature{meter: meter, id: e.ID, service: e.Service, command: true}
@@ -330,7 +330,7 @@ func (s *Service) permit(ctx context.Context, p signature) error {
 		}
 		return s.refuse(p, err)
 	}
-	if err := s.log.Commit(ctx); err != nil { // what was queued before is durable, or nothing is signed
+	if err := s.log.Commit(ctx); err != nil { // the queued records are durable, or nothing is signed
 		return fmt.Errorf("%w: its log: %w", signer.ErrUnavailable, err)
 	}
 	return nil

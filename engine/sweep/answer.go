@@ -16,8 +16,7 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// finding is what an answer of a device or of the inventory showed, beside success or
-// failure.
+// finding is what an answer of a device or of the inventory says, besides success or failure.
 type finding struct {
 	at       time.Time // when it was given
 	observed *record.Observation
@@ -25,8 +24,8 @@ type finding struct {
 	of       uint64 // number of the message; 0: a reply
 }
 
-// heard acts on a stored message that is proven. Whatever comes of it, a record marks the
-// message as judged; until then a start hears it again.
+// heard acts on a stored message that is proven. In every case a record then marks the
+// message as judged; until it is marked, each start judges it again.
 func (s *Machine) heard(h Heard) {
 	s.watchStranger(h)
 	switch {
@@ -60,9 +59,9 @@ func (s *Machine) heard(h Heard) {
 func (s *Machine) answer(r *request, h Heard) {
 	switch {
 	case r.Phase.Working():
-		// It came before the acknowledgement, or nothing has been sent yet that it could
-		// answer. The worker's result tells, and keeps the journal in order: no outcome
-		// before the bytes it is the outcome of.
+		// It came before the acknowledgement, or before anything was sent that it could
+		// answer. The worker's result shows which, and keeps the journal in order: the record
+		// of the bytes comes before that of their outcome.
 		if r.early != nil && r.early.Result != nil {
 			s.repeated(h)
 			return
@@ -91,8 +90,8 @@ func (s *Machine) answer(r *request, h Heard) {
 	s.look(m)
 }
 
-// late takes in an answer to a request that has ended: a repetition changes nothing, the
-// first proven answer to one that was given up counts.
+// late takes in an answer to a request that has ended. The first proven answer to a request
+// that was given up counts; a repetition changes nothing.
 func (s *Machine) late(m *meter, h Heard) {
 	past := m.PastWith(h.ID)
 	switch {
@@ -114,8 +113,8 @@ func (s *Machine) late(m *meter, h Heard) {
 	s.look(m)
 }
 
-// interpret reads a message as the answer to a request that was POSTed at sent: ok is
-// false if it does not correlate with it; then a record says so.
+// interpret reads a message as the answer to a request that was POSTed at sent. ok is
+// false if the two do not correlate; then a record says so.
 func (s *Machine) interpret(service servicerequests.Service, m *meter, h Heard, sent time.Time) (record.Class, string, *finding, bool) {
 	if h.Result == nil {
 		class := record.ClassOf(h.Code)
@@ -161,9 +160,8 @@ func (s *Machine) heardAt(h Heard) time.Time {
 	return h.At
 }
 
-// answeredAt is when a device answered: what the DCC says of it, as far as that is
-// possible. What was delivered late was seen early, and a 7.3 may rest only on what was
-// seen just now.
+// answeredAt is when a device answered, as the DCC says, if that is possible. A message that
+// was delivered late shows an older state, and a 7.3 may rest only on a state of just now.
 func answeredAt(byDCC, sent, stored time.Time) time.Time {
 	switch {
 	case byDCC.After(stored):
@@ -198,7 +196,7 @@ func (s *Machine) takeAlert(h Heard) {
 	if s.o.Policy.ShortenWaits(m.Meter, s.now) {
 		s.schedule(m, nextDeadline(m))
 	}
-	if changed { // an arming that is on its way may have lost its reason
+	if changed { // a 7.3 that is under way may have lost its reason
 		s.recall(func(r *request) bool { return r.m == m && r.Service == servicerequests.ArmSupply })
 	}
 	if !changed || m.Started.IsZero() || m.Bars.Excluded != "" {
@@ -247,7 +245,7 @@ func (s *Machine) mark(kind record.Kind, h Heard, body record.JudgedBody) {
 	s.settled(h)
 }
 
-// codeOf is what stands in a record's code for a message.
+// codeOf returns the code of a message for its record.
 func codeOf(d proof.Delivery) string {
 	switch {
 	case d.Alert != nil:
@@ -258,8 +256,8 @@ func codeOf(d proof.Delivery) string {
 	return string(d.Code)
 }
 
-// disbelieved takes in that a message is not believed, or not yet. What answers no request
-// of this sweep is the User's other traffic: it trips nothing.
+// disbelieved takes in a message that is not proven, or not yet. A message that answers no
+// request of this sweep is the User's other traffic, and trips no tripwire.
 func (s *Machine) disbelieved(d Disbelieved) {
 	m := s.asker(d.ID)
 	var open *ledger.Request
@@ -289,15 +287,15 @@ func (s *Machine) disbelieved(d Disbelieved) {
 	case open == nil:
 	case d.Final:
 		s.doubt(of(open))
-	default: // it may still be proven; only if nothing is until the wait ends, that was an answer
+	default: // it may still be proven; if nothing is proven until the wait ends, it counts as an answer
 		of(open).undecided = true
 	}
 }
 
-// longestDetail bounds what is written of a message that is none of ours, in bytes.
+// longestDetail bounds the text that is recorded about other traffic, in bytes.
 const longestDetail = 300
 
-// doubt notes that an answer to a request is not believed.
+// doubt notes that an answer to a request is not proven.
 func (s *Machine) doubt(r *request) {
 	if s.o.Policy.Doubt(r.Request, s.now) && (r.m.due.IsZero() || r.Deadline.Before(r.m.due)) {
 		s.schedule(r.m, r.Deadline)

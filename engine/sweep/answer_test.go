@@ -99,7 +99,7 @@ func TestEveryMessageEndsWithOneMark(t *testing.T) {
 
 // While a worker has the half, answers wait: the device's own takes the place of the DCC's
 // word, a second one is a repetition, and each is marked once.
-func TestAnswersWhileAWorkerHasTheLeg(t *testing.T) {
+func TestAnswersWhileAWorkerHasTheHalf(t *testing.T) {
 	d := newDriver(healthy())
 	r := d.m.ledger(0).openOf(supply)
 	d.work(0)

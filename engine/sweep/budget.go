@@ -10,19 +10,19 @@ import (
 	"safemode/servicerequests"
 )
 
-// Threshold is one of the DCC's anomaly detection thresholds, as the User set it: what
-// exceeds Count requests of a service within Per is quarantined.
+// Threshold is one of the DCC's anomaly detection thresholds, as the User set it: the DCC
+// quarantines requests beyond Count of a service within Per.
 type Threshold struct {
 	Count int
 	Per   time.Duration
 }
 
-// budgets count what was sent against the thresholds. They pace nothing: the Pacer does.
+// budgets count the requests that the DCC's thresholds count. They limit nothing: the Pacer does.
 type budgets struct {
 	thresholds map[servicerequests.Service]Threshold
 	headroom   headroom                // to be shown
-	spent      map[budgetKey]*window   // what thresholds count, to be told to the Pacer after a start
-	dry        map[budgetKey]time.Time // until when a threshold lets nothing go
+	spent      map[budgetKey]*window   // what thresholds count; the Pacer gets it after a start
+	dry        map[budgetKey]time.Time // until when a threshold is used up
 }
 
 func newBudgets(thresholds map[servicerequests.Service]Threshold) budgets {
@@ -40,7 +40,7 @@ func (b *budgets) spend(p exchange.Place, at time.Time) {
 	}
 }
 
-// window is the one that a POST is counted in; nil where no threshold counts it.
+// window returns the window in which a POST counts; nil if no threshold counts it.
 func (b *budgets) window(p exchange.Place) *window {
 	t, ok := b.thresholds[p.Service]
 	if !ok {
@@ -57,8 +57,8 @@ func (b *budgets) window(p exchange.Place) *window {
 
 func (b *budgets) isDry(r *request, now time.Time) bool { return now.Before(b.dry[r.budget()]) }
 
-// dryRead says whether a first read waits for a threshold: then no home begins that could
-// not be read.
+// dryRead says whether a first read waits for a threshold. Then no home begins, because it
+// could not be read.
 func (b *budgets) dryRead(now time.Time) bool {
 	for key, until := range b.dry {
 		if now.Before(until) && !key.service.Critical() {
@@ -68,7 +68,7 @@ func (b *budgets) dryRead(now time.Time) bool {
 	return false
 }
 
-// refill queues again what waited for a threshold whose period has moved on.
+// refill queues again the requests that waited for a threshold with room again.
 func (s *Machine) refill() {
 	refilled := false
 	for key, until := range s.budgets.dry {
@@ -109,8 +109,8 @@ func (b *budgets) states() (headroom, spent []windowState) {
 	return headroom, spent
 }
 
-// respend tells the Pacer what was sent in the trailing period, as late as it may have
-// been: no period then holds more than its threshold.
+// respend tells the Pacer what was sent in the trailing period, at the latest possible times:
+// then no period has more than its threshold.
 func (s *Machine) respend(kept windowState, until time.Time) {
 	p := exchange.Place{Originator: kept.Originator, Service: kept.Service, Signed: kept.Signed}
 	w := s.budgets.window(p)
@@ -132,11 +132,11 @@ func (s *Machine) respend(kept windowState, until time.Time) {
 	}
 }
 
-// headroom counts what was sent against the thresholds, to be shown.
+// headroom counts how much of the thresholds is used, for display.
 type headroom map[servicerequests.Service]*window
 
-// window counts the requests of the trailing period, in slots of a sixtieth of it; the one
-// that the period's beginning cuts counts whole.
+// window counts the requests of the trailing period, in slots of a sixtieth of it. The slot in
+// which the period begins counts as a whole.
 type window struct {
 	Threshold
 	slots  [61]int
@@ -161,8 +161,8 @@ func (w *window) slot() int64 { return int64(max(w.Per/60, 1)) }
 // endOf is when a slot ends.
 func (w *window) endOf(slot int64) time.Time { return time.Unix(0, (slot+1)*w.slot()).UTC() }
 
-// free is the share of the threshold that is left, from 1 down to 0; below 0 by what
-// exceeds it.
+// free is the share of the threshold that is left, from 1 down to 0; it is negative if more
+// was sent.
 func (w *window) free(now time.Time) float64 {
 	w.advance(now)
 	sent := 0
@@ -172,8 +172,8 @@ func (w *window) free(now time.Time) float64 {
 	return 1 - float64(sent)/float64(max(w.Count, 1))
 }
 
-// advance empties the slots that the trailing period has left behind. A clock that was
-// read earlier moves nothing back.
+// advance empties the slots that are older than the trailing period. An earlier clock reading
+// moves nothing back.
 func (w *window) advance(now time.Time) {
 	slot := now.UnixNano() / w.slot()
 	if slot-w.newest >= int64(len(w.slots)) {

@@ -11,8 +11,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// conclusion journals an outcome and takes it into the ledger. Of a request that never had
-// a counter the journal knows nothing.
+// conclusion journals an outcome and takes it into the ledger. A request that never had
+// a counter is not in the journal.
 func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servicerequests.RequestID, o *record.OutcomeBody, class record.Class, code string, f *finding) {
 	o.Class, o.Code, o.AnsweredAt = class, code, s.now
 	unregistered := class == record.ClassRejected && servicerequests.ResponseCode(code).Class() == servicerequests.CodeUnregistered &&
@@ -37,7 +37,7 @@ func (s *Machine) conclusion(m *meter, service servicerequests.Service, id servi
 		s.emit(Settled{o.Of})
 	}
 	s.takeEnd(m, e, service, id)
-	if service != servicerequests.ReadInventory { // which the DCC answers, whatever is with the region
+	if service != servicerequests.ReadInventory { // the DCC answers 8.2 itself, whatever the state of the region
 		s.counts.heard[m.Plan.Region].ended(class, s.now)
 	}
 	s.pace.flow.ended(m.Plan.Region, class)
@@ -98,7 +98,7 @@ func (s *Machine) count(m *meter) {
 	if s.o.Policy.WantsBalance(m.Meter) {
 		s.lineUp(m)
 	}
-	s.attend(m)
+	s.noteWait(m)
 	s.counts.reasons.count(&m.Verdict, 1)
 	s.counted(s.store.note(m), 1)
 }
@@ -122,11 +122,11 @@ func (s *Machine) reopen(m *meter) {
 	m.Reopen()
 }
 
-// settleAfter acts on the end of what was asked of a meter that had its verdict. The
-// verdict stands until all of it has ended; then a new one is given, by what is known. A
-// meter that is not safe any more is opened again at once, and that is told before
-// anything is done about it. A balance changes no verdict, unless it is the proof that an
-// arming has lacked. Of a meter that a person has excluded the verdict stays as it is.
+// settleAfter acts on the end of a request to a meter that had its verdict. The verdict stays
+// until all such requests have ended; then the meter gets a new one. A meter that is not safe
+// any more is reopened at once; the journal and the log say so before anything is sent to it.
+// A balance changes no verdict, unless it is the proof that an arming needed. A meter that
+// a person has excluded keeps its verdict.
 func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 	switch {
 	case !m.Done, m.Bars.Excluded != "" && !m.Bars.Moved:
@@ -165,7 +165,7 @@ func (s *Machine) settleAfter(m *meter, service servicerequests.Service) {
 	s.metrics.rereads.WithLabelValues(result).Inc()
 }
 
-// rankOf orders verdicts by how well a home is off; 0 is of those that are not safe.
+// rankOf orders verdicts by how well off a home is; 0 is not safe.
 func rankOf(verdict string) int {
 	return 1 + slices.Index([]string{record.VerdictArmed, record.VerdictOnSupply}, verdict)
 }

@@ -11,7 +11,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// counts are what status, metrics and the end of a run go by.
+// counts are the numbers for status, metrics and the end of a run.
 type counts struct {
 	notBegun  int
 	done      int // meters that have their verdict
@@ -29,7 +29,7 @@ type counts struct {
 	moves     [ledger.PhaseCount][ledger.EventCount]int
 
 	contact [2]record.Contact // by fuel
-	radius  record.Radius     // what heads say is exposed is in it
+	radius  record.Radius     // it includes what the heads say is exposed
 }
 
 func newCounts() counts {
@@ -76,7 +76,7 @@ func (c *counts) regions() (all []record.RegionStatus) {
 	return all
 }
 
-// ended counts the end of a request, or that it ended otherwise than it was thought.
+// ended counts the end of a request, or a change of its outcome.
 func (c *counts) ended(service servicerequests.Service, was, is record.Class) {
 	count := c.services[service]
 	if count == nil {
@@ -94,7 +94,7 @@ func (c *counts) ended(service servicerequests.Service, was, is record.Class) {
 // mostRefusals are shown.
 const mostRefusals = 10
 
-// refused notes a refusal to show. That emergency credit is refused is expected.
+// refused notes a refusal for display. Refusals of emergency credit are expected, and left out.
 func (c *counts) refused(region servicerequests.Region, service servicerequests.Service, class record.Class, code string, at time.Time) {
 	if class != record.ClassRejected && class != record.ClassUnverified && (class != record.ClassNegative || service == servicerequests.ActivateEmergencyCredit) {
 		return

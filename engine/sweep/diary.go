@@ -6,14 +6,14 @@ import (
 	"safemode/servicerequests/priority"
 )
 
-// diary says when which meter is to be looked at again.
+// diary says when each meter must be looked at again.
 type diary struct {
 	agenda agenda
 	timers priority.Heap[timer, byEnd] // of sleeping meters
-	wake   time.Time                   // when a limit or a circuit lets go; zero if none is in the way
+	wake   time.Time                   // when a limit or a circuit allows requests again; zero if none is in the way
 }
 
-// Next is when the machine has something to do by itself; zero if it has nothing.
+// Next is when the machine must be stepped without an event; zero: not at all.
 func (s *Machine) Next() (next time.Time) {
 	if len(s.run.parts) > 0 {
 		return s.now
@@ -69,8 +69,8 @@ func (byDue) Before(a, b *meter) bool {
 
 func (byDue) Moved(m *meter, place int) { m.position = place }
 
-// timer is when a sleeping meter is to be looked at again. Where the meter was woken earlier
-// and has another time by now, the timer is void.
+// timer is when a sleeping meter must be looked at again. It is void if the meter was woken
+// earlier and has another time now.
 type timer struct {
 	due    time.Time
 	number int32
@@ -87,9 +87,9 @@ func (byEnd) Before(a, b timer) bool {
 
 func (byEnd) Moved(timer, int) {}
 
-// wakeUp wakes meters whose timers have run out, the oldest first. After a night's pause all
-// have; more than a turn can bear are left to the next one, which [Machine.Next] then
-// wants at once.
+// wakeUp wakes meters with expired timers, the oldest first. After a night's pause all timers
+// have expired. One step takes only so many; [Machine.Next] then asks for the next step at
+// once.
 func (s *Machine) wakeUp() {
 	for range manyDirty {
 		if len(s.diary.timers) == 0 || s.diary.timers[0].due.After(s.now) {

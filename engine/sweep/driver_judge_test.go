@@ -11,9 +11,9 @@ import (
 	"safemode/servicerequests"
 )
 
-// hold holds the machine's state against its rules: no count, queue or index disagrees
+// checkState compares the machine's state with its rules: no count, queue or index disagrees
 // with the phases of the requests.
-func (d *driver) hold() {
+func (d *driver) checkState() {
 	s := d.m
 	hubs := map[hubKey]int{}
 	var regions [len(s.queues.regions)][2]int
@@ -55,7 +55,7 @@ func (d *driver) hold() {
 			if r.Phase == ledger.Prepared && r.token == nil {
 				d.Fault("%v: %v prepared without a token", m.Device, r.Service)
 			}
-			if (r.Phase == ledger.Quarantined) != (s.quarantine.held[r.Event] == r) {
+			if (r.Phase == ledger.Quarantined) != (s.quarantine.requests[r.Event] == r) {
 				d.Fault("%v: %v %v, held %t", m.Device, r.Service, r.Phase, r.Phase == ledger.Quarantined)
 			}
 			if r.After {
@@ -87,7 +87,7 @@ func (d *driver) hold() {
 			done++
 		} else if !h.begun && !h.waits && h.awaits == ledger.ReadingSupply && s.store.awake[number] == nil {
 			d.Fault("%v: it has not begun, and is in no intake", h.device)
-		} else if h.begun && s.store.awake[number] == nil && h.due == 0 && h.awaits == ledger.ReadingSupply && s.open() && len(s.holds.all) == 0 {
+		} else if h.begun && s.store.awake[number] == nil && h.due == 0 && h.awaits == ledger.ReadingSupply && s.open() && len(s.pauses.all) == 0 {
 			d.Fault("%v: it sleeps for good without a verdict", h.device)
 		}
 	}
@@ -188,20 +188,20 @@ func (d *driver) judge() {
 		d.Fault("%s", wrong)
 	}
 	d.Disk.Close()
-	again, _, err := foldOf(d.World, nil, d.alter)
+	again, _, err := replayOf(d.World, nil, d.alter)
 	if err != nil {
 		d.Fault("%v", err)
 		return
 	}
-	folded, err := tell(again, nil)
+	replayed, err := tell(again, nil)
 	if err != nil {
 		d.Fault("%v", err)
 		return
 	}
-	sweeptest.Level(folded, swept)
-	for name := range folded.Meters {
-		if a, b := fmt.Sprintf("%+v", folded.Meters[name]), fmt.Sprintf("%+v", swept.Meters[name]); a != b {
-			d.Fault("%s: the journal tells another story:\nfolded %s\nswept  %s", name, a, b)
+	sweeptest.Level(replayed, swept)
+	for name := range replayed.Meters {
+		if a, b := fmt.Sprintf("%+v", replayed.Meters[name]), fmt.Sprintf("%+v", swept.Meters[name]); a != b {
+			d.Fault("%s: the journal tells another story:\nreplayed %s\nswept     %s", name, a, b)
 		}
 	}
 }

@@ -75,7 +75,7 @@ func (d *driver) start() {
 	}
 	d.Begin()
 	var unjudged []uint64
-	d.m, unjudged, d.fatal = foldOf(d.World, d.Disk.Rows(), d.alter)
+	d.m, unjudged, d.fatal = replayOf(d.World, d.Disk.Rows(), d.alter)
 	if d.fatal != nil {
 		d.Fault("replay: %v", d.fatal)
 		return
@@ -112,7 +112,7 @@ func (d *driver) step(events ...Event) []Action {
 	}
 	d.perform(actions)
 	if d.check {
-		d.hold()
+		d.checkState()
 	}
 	for len(d.reserves) > 0 && !d.slow {
 		d.reserve()

@@ -14,10 +14,10 @@ type Event interface{ event() }
 
 // The events.
 type (
-	// Tick says what time it is, really. It comes several times a second.
+	// Tick gives the real time. It comes several times a second.
 	Tick struct{ Real time.Time }
 
-	// Done says what became of a half.
+	// Done is a worker's result of a half.
 	Done struct {
 		Ticket uint64
 		exchange.Result
@@ -30,18 +30,18 @@ type (
 		proof.Delivery
 	}
 
-	// Disbelieved says that a stored message about a request is not believed: for good if
-	// Final, else not yet. A better one may come.
+	// Disbelieved says that a stored message about a request is not proven: for good if Final,
+	// else not yet. A better message may come.
 	Disbelieved struct {
 		Seq     uint64                    // number of its record
 		ID      servicerequests.RequestID // that it claims to answer; zero: none
 		Reason  string
-		Kind    record.OtherKind // what it is, if the DCC has signed it and it is none of ours; empty: that is not known
+		Kind    record.OtherKind // what it is, if the DCC has signed it and it answers no request of ours; empty: not known
 		FromDCC bool             // a key of the DCC has signed it
 		Final   bool
 	}
 
-	// Order is a person's.
+	// Order is a person's order.
 	Order struct {
 		Ticket uint64
 		Body   record.OrderBody
@@ -50,8 +50,8 @@ type (
 	// Transfers is the list of homes that leave, of planned meters; it replaces the one before.
 	Transfers struct{ Homes []record.Transfer }
 
-	// Reserved are originator counters, First to Last, that are durably reserved and
-	// nobody else's; or an error, which is final.
+	// Reserved are originator counters, First to Last, that are durably reserved for this
+	// machine alone; or an error, which is final.
 	Reserved struct {
 		Originator  servicerequests.EUI
 		First, Last uint64
@@ -79,7 +79,7 @@ func (GateClosed) event()    {}
 func (JournalFailed) event() {}
 func (Stop) event()          {}
 
-// Action is something to be done.
+// Action is what the caller of [Machine.Step] must do.
 type Action interface{ action() }
 
 // The actions.
@@ -90,13 +90,13 @@ type (
 		exchange.Half
 	}
 
-	// Append writes records after those before. Nobody waits for the disk.
+	// Append writes records in order. Nobody waits for the disk.
 	Append struct{ Records []record.Record }
 
 	// Reserve asks for [Reserved] originator counters.
 	Reserve struct{ Originator servicerequests.EUI }
 
-	// Recall keeps a half that a worker has from leaving.
+	// Recall keeps a worker from sending its half.
 	Recall struct{ Permit *exchange.Permit }
 
 	// Cut ends the POSTs under way.
@@ -108,7 +108,7 @@ type (
 		Err    error
 	}
 
-	// Settled says that a record which was appended marks a stored message as judged.
+	// Settled says that an appended record marks a stored message as judged.
 	Settled struct{ Seq uint64 }
 
 	// Moved says that the supplier's market participant IDs have moved: their gate is

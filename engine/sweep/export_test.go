@@ -56,7 +56,7 @@ func (s *Machine) Snapshot() (text string) {
 		}
 	}
 	text += fmt.Sprintf("contacted %d and %d, exposed %d\n", s.counts.contact[0].Contacted, s.counts.contact[1].Contacted, exposed)
-	for _, h := range s.holds.all {
+	for _, h := range s.pauses.all {
 		text += fmt.Sprintf("hold %v %s\n", scopeOf(h.order), h.order.Action)
 	}
 	s.sleepIdle()
@@ -145,7 +145,7 @@ func (s *Machine) Check() error {
 				working++
 			}
 			if r.Phase == ledger.Sent && r.Deadline.IsZero() || r.Phase == ledger.Resting && r.RetryAt.IsZero() ||
-				r.Phase == ledger.Quarantined && s.quarantine.held[r.Event] != r {
+				r.Phase == ledger.Quarantined && s.quarantine.requests[r.Event] != r {
 				return fmt.Errorf("%v of %v is %v without an end", r.Service, m.Device, r.Phase)
 			}
 			if t := nextDeadline(m); !t.IsZero() && (m.due.IsZero() || m.due.After(t)) && s.run.halt == nil {

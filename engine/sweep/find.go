@@ -8,9 +8,9 @@ import (
 	"safemode/servicerequests"
 )
 
-// places finds meters by an identifier: a list in the identifiers' order, which takes half
-// of what a map does. It is put in order when something is looked up for the first time:
-// the whole plan is added before.
+// places finds meters by an identifier. It is a list in the identifiers' order, which takes
+// half the memory of a map. It is sorted at the first search, when the whole plan has been
+// added.
 type places struct {
 	list   []spot
 	sorted bool
@@ -25,7 +25,7 @@ func (p *places) add(key servicerequests.EUI, number int32) {
 	p.list, p.sorted = append(p.list, spot{key, number}), false
 }
 
-// sort puts the list in order; of one identifier, in the plan's.
+// sort sorts the list by identifier, and meters of one identifier by the plan's order.
 func (p *places) sort() {
 	if !p.sorted {
 		slices.SortFunc(p.list, func(a, b spot) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.number, b.number)) })
@@ -53,7 +53,7 @@ func (r *store) find(device servicerequests.EUI) (number int32, ok bool) {
 	return number, ok
 }
 
-// link has answers of a meter's gas proxy find the meter.
+// link adds a meter's gas proxy, so that the proxy's answers find the meter.
 func (r *store) link(proxy servicerequests.EUI, number int32) {
 	if proxy == 0 {
 		return
@@ -66,7 +66,7 @@ func (r *store) link(proxy servicerequests.EUI, number int32) {
 	}
 }
 
-// askers yields the meters of whose requests a device may be the target.
+// askers yields the meters for which a request to this device may have been made.
 func (r *store) askers(target servicerequests.EUI) iter.Seq[int32] {
 	return func(yield func(int32) bool) {
 		for _, at := range r.at.of(target) {
@@ -95,8 +95,8 @@ func (s *Machine) find(device servicerequests.EUI) *meter {
 	return s.meter(number)
 }
 
-// asker returns the ledger of the meter that a request was made for; if it is not known, of
-// the one that its target is or serves; nil if there is none.
+// asker returns the ledger of the meter for which a request was made. If the request is not
+// known, it is the meter that is the target, or whose gas proxy is; nil if there is none.
 func (s *Machine) asker(id servicerequests.RequestID) (first *meter) {
 	for number := range s.store.askers(id.Target) {
 		m := s.meter(number)

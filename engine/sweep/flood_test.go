@@ -48,7 +48,7 @@ func TestRepeatedOrdersCollapse(t *testing.T) {
 		t.Errorf("%d orders in the journal, want 3002", orders)
 	}
 	pause(record.OrderBody{Action: record.OrderResume, Region: servicerequests.North})
-	if n := len(d.m.holds.all); n != 1 {
+	if n := len(d.m.pauses.all); n != 1 {
 		t.Errorf("%d holds left, want that of the South", n)
 	}
 }

@@ -10,13 +10,13 @@ import (
 	"safemode/servicerequests"
 )
 
-// reasons counts the meters that are not safe or unknown by why they are.
+// reasons counts the meters that are not safe or unknown, by reason.
 type reasons map[reasonOf]int
 
 type reasonOf struct{ verdict, reason string }
 
-// mostReasons bounds how many are told apart: a code in one may be anything that the DCC or
-// a device says. What comes after them is counted together.
+// mostReasons bounds how many reasons are counted apart, because the DCC or a device may put
+// any code into one. The others are counted together.
 const mostReasons = 64
 
 const otherReasons = "other reasons"
@@ -33,7 +33,7 @@ func (r reasons) count(v *record.VerdictBody, n int) {
 	r[key] += n
 }
 
-// list is what there is, most meters first.
+// list returns the reasons, the one with most meters first.
 func (r reasons) list() (all []record.ReasonCount) {
 	for key, n := range r {
 		if n > 0 {
@@ -46,30 +46,30 @@ func (r reasons) list() (all []record.ReasonCount) {
 	return all
 }
 
-// heardOf is when the meters of one region were last heard of.
+// heardOf says when the meters of one region last answered.
 type heardOf struct {
 	at    time.Time    // a meter's last answer in this run; zero: none
 	quiet [2]time.Time // by fuel: since when requests are open and no meter of the region has answered
 	miss  int          // requests that ended without an answer since
 }
 
-// mostMisses is how many requests in a row may end without an answer until a region is
-// silent: out of reach is one meter in fifty (ASSUMPTION).
+// mostMisses is how many requests in a row may end without an answer until a region counts as
+// silent: one meter in fifty is out of reach (ASSUMPTION).
 const mostMisses = 20
 
 // ended notes how a request of the region has ended.
 func (h *heardOf) ended(class record.Class, now time.Time) {
 	switch class {
-	case record.ClassSuccess, record.ClassNegative: // the device said so
+	case record.ClassSuccess, record.ClassNegative: // the device answered
 		*h = heardOf{at: now, quiet: [2]time.Time{now, now}}
 	case record.ClassNoResponse:
 		h.miss++
 	}
 }
 
-// showHeard says of each region with meters how long it has been silent. A region is silent
-// where a request is open for longer than its answer may take, or many have ended without
-// one, and none has come meanwhile.
+// showHeard sets how long each region with meters has been silent. A region is silent if no
+// answer has come while a request was open for longer than its answer may take, or while many
+// ended without an answer.
 func (s *Machine) showHeard() (all []record.RegionHeard) {
 	wait := [...]time.Duration{s.o.Policy.ResponseWait.Electricity, s.o.Policy.ResponseWait.Gas}
 	for _, region := range servicerequests.Regions {
@@ -97,17 +97,17 @@ func (s *Machine) showHeard() (all []record.RegionHeard) {
 	return all
 }
 
-// waitsBefore says what a wave that has not opened waits for; empty: it has, or there is
-// nothing that it could wait for.
+// waitsBefore says what a wave waits for before it begins; empty: it has begun, or it waits for
+// nothing.
 func (s *Machine) waitsBefore(w *wave) string {
 	if !s.run.begun || w.state != "" || w.number == 1 || s.run.halt != nil || s.run.ceased != "" {
 		return ""
 	}
 	before := s.waves.all[w.number-2]
 	switch {
-	case w.number != s.waves.opened+1:
+	case w.number != s.waves.begun+1:
 		return fmt.Sprintf("wave %d", before.number)
-	case s.holds.whole():
+	case s.pauses.whole():
 		return "the sweep is held"
 	case before.state == record.WaveSoaking:
 		return fmt.Sprintf("the soak of wave %d, until %s by the sweep's clock", before.number, before.since.Add(before.Soak).UTC().Format("2 Jan 15:04:05"))

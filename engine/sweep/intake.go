@@ -10,18 +10,18 @@ import (
 	"safemode/servicerequests/priority"
 )
 
-// intake is the meters of a region that wait for their turn, by fuel and by their places in
-// the plan. Who leaves a list otherwise stays in it, and is passed over.
+// intake has the meters of a region that wait for their turn, by fuel and by their places in
+// the plan. A meter that no longer waits may stay in a list, and is skipped.
 type intake [2]struct {
-	ahead []int32                        // to begin, and an alert says that their credit is at an end
+	ahead []int32                        // to begin, with an alert that their credit has run out
 	fresh []int32                        // to begin, in the plan's order
-	weigh []int32                        // were seen, and their balance is to be read
-	act   priority.Heap[turn, byUrgency] // may be given commands: their waves are open
+	weigh []int32                        // their supply was read, their balance comes next
+	act   priority.Heap[turn, byUrgency] // may be given commands: their waves have begun
 }
 
 // turn is a meter that waits to be acted on, by how urgently it does.
 type turn struct {
-	key    uint64 // of its risk when it was lined up
+	key    uint64 // of its risk when it was queued
 	number int32
 }
 
@@ -36,8 +36,8 @@ func (byUrgency) Before(a, b turn) bool {
 
 func (byUrgency) Moved(turn, int) {}
 
-// keyOf makes a number of a risk that orders as the risk does: 8 bits of need, and then the
-// second at which a supply is cut off, or priority and credit.
+// keyOf makes a number of a risk, in the same order: 8 bits of need, and then the second at
+// which a supply is cut off, or priority and credit.
 func keyOf(r ledger.Risk) uint64 {
 	const bits = 56
 	rest := uint64(0)
@@ -53,7 +53,7 @@ func keyOf(r ledger.Risk) uint64 {
 
 func (t turn) need() ledger.Need { return ledger.Need(t.key >> 56) }
 
-// takeOn lines a meter up to begin.
+// takeOn queues a meter to begin.
 func (s *Machine) takeOn(number int32, h *head) {
 	s.store.waits(number, true, h.ahead)
 	i := &s.queues.intake[h.region][h.fuel()]
@@ -71,7 +71,7 @@ func (h *head) fuel() int {
 	return 0
 }
 
-// moveAhead puts a meter that waits to begin before those that nothing has moved.
+// moveAhead promotes a meter that waits to begin before those that nothing has promoted.
 func (s *Machine) moveAhead(m *meter) {
 	if m.waits && !m.ahead && !m.Done {
 		m.ahead = true
@@ -80,26 +80,26 @@ func (s *Machine) moveAhead(m *meter) {
 	}
 }
 
-// advanceTurn says whether a meter's turn has come to a further stage, or lines it up for
-// it. soon is when it becomes urgent by itself, zero: not. A home that is dark, or soon will
-// be, goes at once, before its wave if the cap on those allows it.
+// advanceTurn says whether a meter may advance to a stage now; else it queues the meter for the
+// stage. soon is when the meter becomes urgent by itself; zero: not. A home that is dark, or
+// soon will be, advances at once, before its wave if the cap on such homes allows it.
 func (s *Machine) advanceTurn(m *meter, to ledger.Stage) (come bool, soon time.Time) {
 	urgent, soon := s.o.Policy.Urgent(m.Meter, s.now)
-	if urgent && (s.waves.open(m) || s.waves.early() < s.waves.cap()) {
+	if urgent && (s.waves.hasBegun(m) || s.waves.early() < s.waves.cap()) {
 		s.turnTo(m, ledger.Commanding)
 		return true, time.Time{}
 	}
 	if urgent {
-		soon = time.Time{} // it is looked at again when there is room
-		if !m.held {
-			m.held = true
-			s.waves.held = append(s.waves.held, m.number)
+		soon = time.Time{} // it is looked at again when the cap has room
+		if !m.capped {
+			m.capped = true
+			s.waves.capped = append(s.waves.capped, m.number)
 		}
 	}
 	i, w := &s.queues.intake[m.Plan.Region][m.fuel()], s.waves.of(m)
 	switch {
 	case m.awaits > to:
-	case to == ledger.Commanding && s.waves.open(m): // once more where more is known by now
+	case to == ledger.Commanding && s.waves.hasBegun(m): // queued again if more is known now
 		s.lineUpToAct(m)
 	case m.awaits == to:
 	case to == ledger.Commanding:
@@ -111,8 +111,8 @@ func (s *Machine) advanceTurn(m *meter, to ledger.Stage) (come bool, soon time.T
 	return false, soon
 }
 
-// lineUpToAct lines a meter up for its commands: last, while its balance may still be told.
-// Where it is lined up again because more is known, the earlier place counts.
+// lineUpToAct queues a meter for its commands: last, while its balance may still come. If it
+// is queued again because more is known, the earlier place counts.
 func (s *Machine) lineUpToAct(m *meter) {
 	key := keyOf(s.o.Policy.RiskOf(m.Meter, s.now))
 	if m.PendingOf(servicerequests.ReadMeterBalance) != nil || m.PendingOf(servicerequests.ReadInventory) != nil {
@@ -121,8 +121,8 @@ func (s *Machine) lineUpToAct(m *meter) {
 	s.queues.intake[m.Plan.Region][m.fuel()].act.Add(turn{key, m.number})
 }
 
-// turnTo has a meter's turn come to a stage. Before its wave is open, one that may be given
-// commands counts as early.
+// turnTo advances a meter to a stage. A meter that may be given commands before its wave has
+// begun counts as early.
 func (s *Machine) turnTo(m *meter, to ledger.Stage) {
 	if w := s.waves.of(m); w.state == "" {
 		if to == ledger.Commanding && m.turn != ledger.Commanding {
@@ -137,14 +137,14 @@ func (s *Machine) turnTo(m *meter, to ledger.Stage) {
 // next is the meter of a region whose turn is next.
 type next struct {
 	fuel  int
-	stage ledger.Stage // that its turn comes to
+	stage ledger.Stage // to which it advances
 	need  ledger.Need
-	list  *[]int32 // it is the first of; nil: of those to act on
+	list  *[]int32 // of which it is the first; nil: of those that may be given commands
 	at    int32    // its place in the plan
 }
 
-// nextOf finds the meter whose turn is next, of those fuels of which not too many requests
-// are in flight; nil if none waits, or none may go on.
+// nextOf finds the meter whose turn is next, of the fuels that have room for requests in
+// flight; nil if none waits, or none may go on.
 func (s *Machine) nextOf(l *regionQueue, i *intake) (best *next) {
 	better := func(n next) {
 		if best == nil || n.need < best.need || n.need == best.need && n.stage == best.stage && n.at < best.at {
@@ -168,26 +168,26 @@ func (s *Machine) nextOf(l *regionQueue, i *intake) (best *next) {
 		for len(of.act) > 0 && !s.waitsFor(of.act[0].number, ledger.Commanding) {
 			of.act.Take()
 		}
-		if len(of.act) > 0 && !s.holds.meter(s.store.head(of.act[0].number)) {
+		if len(of.act) > 0 && !s.pauses.meter(s.store.head(of.act[0].number)) {
 			better(next{fuel, ledger.Commanding, of.act[0].need(), nil, of.act[0].number})
 		}
 	}
 	return best
 }
 
-// first is the first meter of a list that still waits for the stage; those that do not are
-// taken out.
+// first returns the first meter of a list that still waits for the stage, and removes those
+// before it that do not.
 func (s *Machine) first(list *[]int32, stage ledger.Stage) (number int32, ok bool) {
 	for len(*list) > 0 && !s.waitsFor((*list)[0], stage) {
 		*list = (*list)[1:]
 	}
-	if len(*list) == 0 || s.holds.meter(s.store.head((*list)[0])) {
+	if len(*list) == 0 || s.pauses.meter(s.store.head((*list)[0])) {
 		return 0, false
 	}
 	return (*list)[0], true
 }
 
-// waitsFor says whether a meter waits for its turn to come to a stage.
+// waitsFor says whether a meter waits to advance to a stage.
 func (s *Machine) waitsFor(number int32, stage ledger.Stage) bool {
 	h := s.store.head(number)
 	if stage == ledger.ReadingSupply {
@@ -196,7 +196,7 @@ func (s *Machine) waitsFor(number int32, stage ledger.Stage) bool {
 	return h.awaits == stage && !h.done
 }
 
-// takeTurn has the turn of a meter come.
+// takeTurn advances a meter whose turn it is.
 func (s *Machine) takeTurn(i *intake, n *next) *meter {
 	if n.list != nil {
 		*n.list = (*n.list)[1:]
@@ -207,7 +207,7 @@ func (s *Machine) takeTurn(i *intake, n *next) *meter {
 	if n.stage == ledger.ReadingSupply {
 		s.counts.notBegun--
 		s.store.waits(n.at, false, m.ahead)
-		if s.waves.whole(m) || s.o.Policy.PlanOrder && s.waves.open(m) {
+		if s.waves.whole(m) || s.o.Policy.PlanOrder && s.waves.hasBegun(m) {
 			n.stage = ledger.Commanding
 		}
 	}
@@ -215,8 +215,8 @@ func (s *Machine) takeTurn(i *intake, n *next) *meter {
 	return m
 }
 
-// moveUp gives a new place to a meter whose alert says that its credit is at an end: what
-// waits of it, and the home's meters that have not begun.
+// moveUp promotes a meter whose alert says that its credit has run out: its waiting requests,
+// and the home's meters that have not begun.
 func (s *Machine) moveUp(m *meter) {
 	if s.o.Policy.PlanOrder || !m.Alarm.Raised() {
 		return
@@ -235,8 +235,7 @@ func (s *Machine) moveUp(m *meter) {
 	}
 }
 
-// lineUp has a meter that has its verdict, and is due, wait until nothing else is to be
-// sent.
+// lineUp queues a meter that has its verdict and is due, until nothing else waits to be sent.
 func (s *Machine) lineUp(m *meter) {
 	if m.Bars.Excluded != "" || m.waits {
 		return
@@ -249,10 +248,10 @@ func (s *Machine) lineUp(m *meter) {
 	to[m.Plan.Region] = append(to[m.Plan.Region], m.number)
 }
 
-// takeLater begins what is due of a meter that has its verdict, and says whether there was
-// one. It goes where nothing else waits to be sent: no home that has no verdict is served
-// a moment later for it. When all meters have theirs, only what was due as this run began
-// is begun, or the run would wait for tomorrow.
+// takeLater begins the rereads of a meter that has its verdict, and says whether there was
+// one. It does so only if nothing else waits to be sent, so that no home without a verdict
+// waits for it. When all meters have verdicts, it begins only rereads that were due as this
+// run began: otherwise the run would wait for tomorrow.
 func (s *Machine) takeLater() bool {
 	q := &s.queues
 	if q.balances.empty() && q.old.empty() || s.homesWait() {
@@ -271,9 +270,9 @@ func (s *Machine) takeLater() bool {
 	return false
 }
 
-// letGo gives up what was asked again while homes waited, when the last of them has its
-// verdict: the run does not wait for its answers, which a gas meter may owe for a day. It
-// says whether there was anything. What was due as the run began is waited for.
+// letGo gives up the rereads that were begun while homes waited, when the last home has its
+// verdict: the run does not wait for answers that a gas meter may not give for a day. It
+// says whether there were any. The run waits for rereads that were due as it began.
 func (s *Machine) letGo() (any bool) {
 	if s.counts.done < s.store.size() || !s.run.begun {
 		s.run.letGo = false
@@ -308,7 +307,7 @@ func (s *Machine) letGo() (any bool) {
 }
 
 // firstLater takes out the first meter of the region in which most wait, of those where it
-// may begin; nil if there is none. What is held holds up those behind it.
+// may begin; nil if there is none. A meter that is paused blocks those behind it.
 func (s *Machine) firstLater(from *afterwards, mayBegin func(*meter) bool) *meter {
 	var first *meter
 	for region, numbers := range from {
@@ -316,7 +315,7 @@ func (s *Machine) firstLater(from *afterwards, mayBegin func(*meter) bool) *mete
 			continue
 		}
 		h := s.store.head(numbers[0])
-		if s.queues.regions[region].inFlight[h.fuel()] >= s.o.InFlight || s.holds.meter(h) ||
+		if s.queues.regions[region].inFlight[h.fuel()] >= s.o.InFlight || s.pauses.meter(h) ||
 			first != nil && len(numbers) <= len(from[first.Plan.Region]) {
 			continue
 		}
@@ -331,7 +330,7 @@ func (s *Machine) firstLater(from *afterwards, mayBegin func(*meter) bool) *mete
 	return first
 }
 
-// askAfter asks for what is due of a meter that has its verdict, if it still has it.
+// askAfter asks for the due rereads of a meter, if it still has its verdict.
 func (s *Machine) askAfter(m *meter, services []servicerequests.Service) {
 	if !m.Done || len(m.Open) > 0 || m.Bars.Excluded != "" {
 		return
@@ -342,7 +341,7 @@ func (s *Machine) askAfter(m *meter, services []servicerequests.Service) {
 	s.look(m)
 }
 
-// homesWait says whether anything waits for its turn, or for a limit or a hold.
+// homesWait says whether anything waits for its turn, or for a limit or a pause.
 func (s *Machine) homesWait() bool {
 	if len(s.queues.parked) > 0 {
 		return true

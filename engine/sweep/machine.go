@@ -15,20 +15,20 @@ import (
 	"safemode/servicerequests"
 )
 
-// Pacer plans when POSTs go, by all limits together or not at all: wait says how long to
-// hold on, and limit names the one in the way. The limits at the socket (package
-// exchange) are what binds; this keeps work from being signed long before it may leave.
-// Spent tells it of POSTs before this run, in their order. Only the machine calls it.
+// Pacer plans when POSTs go. Take takes a place in all limits or in none; then wait says how
+// long to wait, and limit names the one in the way. The binding limits are those at the socket
+// (package exchange); the Pacer keeps work from being signed long before it may leave. Spent
+// tells it of POSTs before this run, in their order. Only the machine calls it.
 type Pacer interface {
 	Take(now time.Time, p exchange.Place) (ok bool, wait time.Duration, limit string)
 	Hold(p exchange.Place, limit string, until time.Time)
 	Spent(at time.Time, p exchange.Place)
 }
 
-// LimitAnomaly is what [Pacer] calls a limit of one SRV: others may go meanwhile.
+// LimitAnomaly is the name that [Pacer] gives to a limit of one SRV: others may go meanwhile.
 const LimitAnomaly = "anomaly_threshold"
 
-// LimitService is what [Pacer] calls the limit of one of the DCC's endpoints.
+// LimitService is the name that [Pacer] gives to the limit of one of the DCC's endpoints.
 const LimitService = "service"
 
 // Options is what a machine is made of. All fields are required unless they say
@@ -40,7 +40,7 @@ type Options struct {
 	DCC         servicerequests.EUI   // target of requests that no device answers (8.2)
 
 	// Thresholds are the DCC's anomaly detection thresholds, to be shown as
-	// safemode_anomaly_headroom_ratio; it is the Pacer that holds them. May be nil.
+	// safemode_anomaly_headroom_ratio; the Pacer applies them. May be nil.
 	Thresholds map[servicerequests.Service]Threshold
 	// Suppressed are planned meters that must not be touched. May be nil.
 	Suppressed map[servicerequests.EUI]struct{}
@@ -60,11 +60,11 @@ type Options struct {
 	Drain       time.Duration // real time in which answers are awaited after a gate has closed
 
 	Workers  int // halves under way at once, for each of the DCC's endpoints
-	InFlight int // requests of one fuel in one region that may be open and heard of
+	InFlight int // requests of one fuel in one region that may be open at meters that answer
 	PerHub   int // open requests behind one hub, for each fuel
 
 	// Resend is how long the same bytes wait to be POSTed again after a reply was lost; it
-	// doubles up to Resends times, and then the answer is waited for.
+	// doubles up to Resends times, and then the sweep waits for the answer.
 	Resend  time.Duration
 	Resends int
 
@@ -75,14 +75,14 @@ type Options struct {
 // HaltError says that the sweep stopped itself: a gate closed, the journal or a key
 // failed, or the DCC refused the User. Nothing was sent afterwards.
 type HaltError struct {
-	Cause  string // what kind of thing must be mended: one of record's Halt constants
+	Cause  string // what kind of fault it is: one of record's Halt constants
 	Reason string
-	Err    error // what it rests on, nil if there is nothing
+	Err    error // behind it; nil if there is none
 }
 
 func (e *HaltError) Error() string { return "halted: " + e.Why() }
 
-// Why is the reason with what it rests on.
+// Why is the reason with the error behind it.
 func (e *HaltError) Why() string {
 	if e.Err == nil {
 		return e.Reason
@@ -102,7 +102,7 @@ var ErrHandedOver = fmt.Errorf("handed over: %w", ErrStopped)
 // ErrCeased says that a cease notice has ended the sweep for good.
 var ErrCeased = errors.New("the sweep has ceased")
 
-// Machine carries one plan out. Make it with [New], give it the journal's records with
+// Machine carries out one plan. Make it with [New], give it the journal's records with
 // [Machine.Replay], then [Machine.Begin] and [Machine.Step]. One goroutine owns it.
 type Machine struct {
 	o       Options
@@ -116,7 +116,7 @@ type Machine struct {
 	queues     queues
 	diary      diary
 	waves      waves
-	holds      holds
+	pauses     pauses
 	counts     counts
 	workers    workers
 	counters   map[servicerequests.EUI]*block
@@ -127,24 +127,24 @@ type Machine struct {
 	budgets    budgets
 	pace       paces
 	run        run
-	fold       fold
+	replay     replay
 }
 
-// run is how the present run stands.
+// run is the state of the present run.
 type run struct {
 	begun     bool
 	started   time.Time
 	halt      *HaltError
-	drains    time.Time // real time until which answers are awaited after a gate has closed; zero: no gate has
+	drains    time.Time // real time until which answers are awaited after a gate has closed; zero: none has closed
 	looked    time.Time // real time: when it was last asked whether any are awaited
 	stopping  bool
 	handsOver bool   // stopping, for another engine
 	lost      bool   // the journal is an older copy of one that is lost
-	letGo     bool   // what does not hold the run up was given up when the last verdict came
+	letGo     bool   // the rereads that the run need not wait for were given up when the last verdict came
 	ceased    string // reference of the cease notice
 	renewed   time.Time
-	parts     []Order             // whose devices are not all given yet
-	backlog   map[uint64]struct{} // messages of earlier runs that have not been heard of in this one
+	parts     []Order             // orders with devices that are not given yet
+	backlog   map[uint64]struct{} // messages of earlier runs that this one has not judged yet
 }
 
 // New makes a machine. It does nothing yet.
@@ -154,8 +154,8 @@ func New(o Options) *Machine {
 		store: newStore(), queues: newQueues(), counts: newCounts(), budgets: newBudgets(o.Thresholds),
 		workers: workers{halves: map[uint64]*request{}}, counters: map[servicerequests.EUI]*block{}, given: map[servicerequests.EUI]*given{},
 		transfers:  transfers{listed: map[servicerequests.EUI]record.Transfer{}, told: map[servicerequests.EUI]struct{}{}},
-		quarantine: quarantine{held: map[string]*request{}, overdue: map[string]servicerequests.RequestID{}},
-		fold:       fold{unjudged: map[uint64]message{}},
+		quarantine: quarantine{requests: map[string]*request{}, overdue: map[string]servicerequests.RequestID{}},
+		replay:     replay{unjudged: map[uint64]message{}},
 	}
 	s.tripwires.unregistered.Tripwire, s.tripwires.unverified.Tripwire = o.Tripwires.Unregistered, o.Tripwires.Unverified
 	for _, eui := range o.Originators {
@@ -164,7 +164,7 @@ func New(o Options) *Machine {
 	return s
 }
 
-// Step takes in what has happened and returns what is to be done, in order. now is the
+// Step takes in events and returns the actions to carry out, in order. now is the
 // sweep's clock. The same steps give the same actions.
 func (s *Machine) Step(now time.Time, happened ...Event) []Action {
 	s.advance(now)
@@ -197,7 +197,7 @@ func (s *Machine) emitted() []Action {
 
 func (s *Machine) emit(a Action) { s.out = append(s.out, a) }
 
-// write has records written after those before.
+// write appends records.
 func (s *Machine) write(records ...record.Record) { s.emit(Append{records}) }
 
 func (s *Machine) take(e Event) {
@@ -227,7 +227,7 @@ func (s *Machine) take(e Event) {
 	}
 }
 
-// journalFault says what is wrong with a journal that cannot be written.
+// journalFault describes why a journal cannot be written.
 func journalFault(err error) string {
 	if errors.Is(err, record.ErrHeld) {
 		return "another program holds the journal's file, a viewer or a backup tool"
@@ -305,8 +305,8 @@ func (s *Machine) draining() bool {
 	return false
 }
 
-// Close gives every meter of a ceased sweep that has no verdict the one that what is known
-// of it supports. It is called once [Machine.Ended] says so.
+// Close gives a verdict to every meter of a ceased sweep that has none, by what is known of
+// it. It is called once [Machine.Ended] says so.
 func (s *Machine) Close(now time.Time) []Action {
 	s.advance(now)
 	if s.run.ceased != "" && s.run.halt == nil {
@@ -319,8 +319,8 @@ func (s *Machine) Close(now time.Time) []Action {
 // Halted says whether the sweep has stopped itself.
 func (s *Machine) Halted() bool { return s.run.halt != nil }
 
-// finished says whether every meter has its verdict, what was asked afterwards is answered,
-// and what an earlier run has left unjudged has been heard of.
+// finished says whether every meter has its verdict, no later request is open, and the
+// messages that an earlier run left unjudged are judged.
 func (s *Machine) finished() bool {
 	return s.counts.done == s.store.size() && s.counts.afters == 0 && len(s.run.backlog) == 0
 }
@@ -337,8 +337,8 @@ func (s *Machine) closeGate(err error) {
 	s.stop(record.HaltGate, "gate closed", err)
 }
 
-// stop halts the sweep: that it has is written at once, and nothing that is on its way may
-// leave any more.
+// stop halts the sweep. It writes the halt at once, and nothing that is under way may leave
+// any more.
 func (s *Machine) stop(cause, reason string, err error) {
 	if s.run.halt != nil {
 		return
@@ -355,5 +355,5 @@ func (s *Machine) defect(err error) { s.stop(record.HaltDefect, "a defect of thi
 
 // open says whether anything new may be sent.
 func (s *Machine) open() bool {
-	return s.run.halt == nil && !s.run.stopping && !s.holds.whole() && s.run.ceased == ""
+	return s.run.halt == nil && !s.run.stopping && !s.pauses.whole() && s.run.ceased == ""
 }

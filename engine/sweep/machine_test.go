@@ -202,7 +202,7 @@ func TestAMeterThatWasOnlyQueuedIsNotLost(t *testing.T) {
 }
 
 // A result of a half that the machine does not know changes nothing.
-func TestAResultOfNoLeg(t *testing.T) {
+func TestAResultOfNoHalf(t *testing.T) {
 	d := newDriver(healthy())
 	d.step(Done{Ticket: 99, Result: exchange.Result{Err: context.Canceled}})
 	d.step(Heard{Delivery: proof.Delivery{Device: 0x77}}) // of before store-first: it has no number

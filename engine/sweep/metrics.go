@@ -9,8 +9,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// metrics are the sweep's own. Durations on the wire are real time, responses
-// are timed by the sweep's clock.
+// metrics are the sweep's own. Durations of POSTs are real time; responses are timed by the
+// sweep's clock.
 type metrics struct {
 	meters   *prometheus.GaugeVec
 	requests *prometheus.CounterVec
@@ -19,7 +19,7 @@ type metrics struct {
 	acks     *prometheus.HistogramVec
 	answers  *prometheus.HistogramVec
 	pacer    *prometheus.HistogramVec
-	eta      *prometheus.GaugeVec // without labels: it is absent while it is not known
+	eta      *prometheus.GaugeVec // without labels; absent while the estimate is not known
 	headroom *prometheus.GaugeVec
 
 	waiting *prometheus.GaugeVec
@@ -123,7 +123,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 // states are those of a sweep, as [Status] names them.
 var states = [...]string{"starting", "running", "paused", "stopping", "halted", "ceased", "finished"}
 
-// is shows the state that the sweep is in.
+// is sets the metric of the sweep's state.
 func (m *metrics) is(state string) {
 	for _, s := range states {
 		value := 0.0

@@ -15,15 +15,15 @@ import (
 	"safemode/servicerequests"
 )
 
-// ErrOrder marks an order that cannot be carried out as it stands.
+// ErrOrder marks an order that cannot be carried out.
 var ErrOrder = errors.New("order refused")
 
-// atOnce is how many devices of an order one step takes. What follows waits for the next
-// step, so that neither answers nor other orders wait for a list of all meters.
+// atOnce is how many devices of an order one step takes. The next step takes the following
+// ones, so that neither answers nor other orders wait for a list of all meters.
 const atOnce = 1000
 
-// order checks an order and gives it, in parts where it names many devices. Each part is
-// an order of its own in the journal; it is answered when all parts hold.
+// order checks an order and gives it, in parts if it names many devices. Each part is
+// an order of its own in the journal; the answer comes when all parts are journalled.
 func (s *Machine) order(e Order) {
 	o := e.Body
 	o.Devices = append(slices.Clone(o.Devices), s.judged(o.Verdict)...)
@@ -75,7 +75,7 @@ func (s *Machine) give(o record.OrderBody) {
 		s.unpark()
 		s.lookAt(o.Devices)
 	case record.OrderDeleted:
-		if s.quarantine.held[o.Reference] != nil {
+		if s.quarantine.requests[o.Reference] != nil {
 			s.deleted(o.Reference)
 		}
 	case record.OrderCease:
@@ -83,7 +83,7 @@ func (s *Machine) give(o record.OrderBody) {
 	}
 }
 
-// giveStop begins nothing more of a scope.
+// giveStop has the sweep begin nothing more in a scope.
 func (s *Machine) giveStop(o record.OrderBody, at scope) {
 	switch {
 	case at == scope{}:
@@ -97,8 +97,8 @@ func (s *Machine) giveStop(o record.OrderBody, at scope) {
 	}
 }
 
-// leaveAlone has nothing more leave for meters, wherever it is by now: what waits is
-// withdrawn, and what workers have is recalled.
+// leaveAlone has nothing more sent to meters: it withdraws requests that wait, and recalls
+// those that workers have.
 func (s *Machine) leaveAlone(devices []servicerequests.EUI) {
 	for _, eui := range devices {
 		m := s.find(eui)
@@ -149,7 +149,7 @@ func (s *Machine) record(o record.OrderBody) {
 	s.log.Info("order", zap.String("action", o.Action), zap.Stringer("scope", scopeOf(o)), zap.String("by", o.By), zap.String("reason", o.Reason))
 }
 
-// checkOrder says what is wrong with an order.
+// checkOrder returns what is wrong with an order.
 func (s *Machine) checkOrder(o record.OrderBody) error {
 	scopes := 0
 	for _, set := range [...]bool{o.Region != servicerequests.UnknownRegion, o.Wave != 0, o.SRV != ""} {
@@ -175,7 +175,7 @@ func (s *Machine) checkOrder(o record.OrderBody) error {
 			return errors.New("a handover is of the whole sweep")
 		}
 	case record.OrderResume:
-		if !slices.ContainsFunc(s.holds.all, func(h hold) bool { return scopeOf(h.order) == at }) {
+		if !slices.ContainsFunc(s.pauses.all, func(h pause) bool { return scopeOf(h.order) == at }) {
 			return errors.New(s.nothingToResume(at))
 		}
 		if refs := s.toDelete(); len(refs) > 0 && at.service == servicerequests.ArmSupply {
@@ -191,7 +191,7 @@ func (s *Machine) checkOrder(o record.OrderBody) error {
 			return errors.New("it names no device")
 		}
 	case record.OrderDeleted:
-		if _, late := s.quarantine.overdue[o.Reference]; !late && s.quarantine.held[o.Reference] == nil {
+		if _, late := s.quarantine.overdue[o.Reference]; !late && s.quarantine.requests[o.Reference] == nil {
 			return fmt.Errorf("no request is in quarantine under event reference %q", o.Reference)
 		}
 	case record.OrderCease:
@@ -210,7 +210,7 @@ func (s *Machine) checkOrder(o record.OrderBody) error {
 
 func (s *Machine) nothingToResume(at scope) string {
 	text := at.String() + " is not paused"
-	for _, h := range s.holds.all {
+	for _, h := range s.pauses.all {
 		text += fmt.Sprintf("; %v is: %s", scopeOf(h.order), h.order.Reason)
 	}
 	return text
@@ -225,24 +225,24 @@ func (s *Machine) checkPlanned(devices []servicerequests.EUI) error {
 	return nil
 }
 
-// apply folds an order into the sweep's state, when it is given and when the journal
+// apply changes the sweep's state by an order, when it is given and when the journal
 // is replayed.
 func (s *Machine) apply(o record.OrderBody, at time.Time) {
 	scoped := scopeOf(o)
 	switch o.Action {
 	case record.OrderPause:
-		s.holds.add(o, at)
+		s.pauses.add(o, at)
 		if o.Cause == record.CauseStranger {
 			s.applyStranger(o)
 		}
 	case record.OrderStop:
 		if scoped != (scope{}) { // a stop of the whole sweep ends the run it was given to
-			s.holds.add(o, at)
+			s.pauses.add(o, at)
 		}
 	case record.OrderResume:
-		s.lift(at, func(h hold) bool { return scopeOf(h.order) == scoped })
+		s.lift(at, func(h pause) bool { return scopeOf(h.order) == scoped })
 	case record.OrderRenew:
-		s.lift(at, func(h hold) bool { return h.order.Cause == record.CauseRenewal })
+		s.lift(at, func(h pause) bool { return h.order.Cause == record.CauseRenewal })
 	case record.OrderRerun:
 		for _, eui := range o.Devices {
 			if m := s.find(eui); m != nil && (m.Bars.Excluded == "" || m.Bars.Moved) {
@@ -278,21 +278,21 @@ func (s *Machine) apply(o record.OrderBody, at time.Time) {
 	}
 }
 
-// lift takes holds back. Where one was an abort rule's, the operator has judged what the
-// rule has seen: it counts from nothing. While the whole sweep was held nothing could be learnt of
-// the meters that have begun: nobody takes that for silence.
-func (s *Machine) lift(at time.Time, which func(hold) bool) {
-	was := s.holds.whole()
-	s.holds.all = slices.DeleteFunc(s.holds.all, func(h hold) bool {
+// lift ends pauses. If one was an abort rule's, the operator has judged the outcomes that the
+// rule counted, and it counts from zero. While the whole sweep was paused no answers could
+// come, so that time does not count as silence.
+func (s *Machine) lift(at time.Time, which func(pause) bool) {
+	was := s.pauses.whole()
+	s.pauses.all = slices.DeleteFunc(s.pauses.all, func(h pause) bool {
 		if !which(h) {
 			return false
 		}
 		if h.order.Cause == record.CauseWave {
-			s.waves.all[min(s.waves.opened, len(s.waves.all))-1].waive()
+			s.waves.all[min(s.waves.begun, len(s.waves.all))-1].waive()
 		}
 		return true
 	})
-	if !was || s.holds.whole() {
+	if !was || s.pauses.whole() {
 		return
 	}
 	for number := range int32(s.store.size()) {
@@ -303,10 +303,10 @@ func (s *Machine) lift(at time.Time, which func(hold) bool) {
 	}
 }
 
-// goOn takes up what holds kept waiting: all meters that have begun are looked at again.
+// goOn goes on after pauses: all meters that have begun are looked at again.
 func (s *Machine) goOn() {
 	s.unpark()
-	if s.holds.whole() {
+	if s.pauses.whole() {
 		return
 	}
 	for number := range int32(s.store.size()) {
@@ -341,8 +341,8 @@ func (s *Machine) pauseWith(o record.OrderBody) {
 	s.goOn()
 }
 
-// withdraw ends what waits of a scope and has not reached the DCC, and recalls what
-// workers have of it. What is still needed waits to be asked again.
+// withdraw ends the requests of a scope that wait and have not reached the DCC, and recalls
+// those that workers have. Requests that are still needed are made again later.
 func (s *Machine) withdraw(at scope) {
 	covered := func(r *request) bool { return at.covers(r.m.Plan.Region, r.m.wave, r.Service) }
 	s.recall(covered)
@@ -355,21 +355,21 @@ func (s *Machine) withdraw(at scope) {
 				continue
 			}
 			s.end(r, record.ClassWithdrawn, "", nil)
-			s.schedule(m, s.now) // it is decided again, and what it then asks for is held
+			s.schedule(m, s.now) // it is decided again, and its new requests wait
 		}
 	}
 }
 
-// watchOperator pauses where no operator has renewed in time.
+// watchOperator pauses the sweep if no operator has renewed in time.
 func (s *Machine) watchOperator() {
-	if s.o.DeadMan <= 0 || s.holds.whole() || s.real.Sub(s.run.renewed) <= s.o.DeadMan || !s.run.begun {
+	if s.o.DeadMan <= 0 || s.pauses.whole() || s.real.Sub(s.run.renewed) <= s.o.DeadMan || !s.run.begun {
 		return
 	}
 	s.pauseBy(record.CauseRenewal, scope{}, fmt.Sprintf("no operator has renewed for %v: safemode renew", s.o.DeadMan))
 }
 
-// ceaseNow ends the sweep for good: every meter that has no verdict gets the one that what
-// is known of it supports.
+// ceaseNow ends the sweep for good: every meter without a verdict gets one, by what is known of
+// it.
 func (s *Machine) ceaseNow() {
 	for number := range int32(s.store.size()) {
 		if m := s.store.awake[number]; s.store.head(number).done && (m == nil || len(m.Open) == 0) {

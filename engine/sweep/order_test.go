@@ -156,7 +156,7 @@ func TestALateAnswerAfterAnExclusion(t *testing.T) {
 
 // A pause recalls what workers have of its scope, and nothing else. It waits, is not signed
 // again, and goes when the pause is taken back.
-func TestAPauseRecallsLegs(t *testing.T) {
+func TestAPauseRecallsHalves(t *testing.T) {
 	for name, c := range map[string]struct {
 		order record.OrderBody
 		of    func(region servicerequests.Region, service servicerequests.Service) bool

@@ -13,25 +13,27 @@ import (
 	"safemode/servicerequests/duis"
 )
 
-// quarantine is what the DCC's anomaly detection holds back, by its event reference.
+// quarantine has the requests that the DCC's anomaly detection has quarantined, by event
+// reference.
 type quarantine struct {
-	held    map[string]*request
-	overdue map[string]servicerequests.RequestID // what had ended before that was known
+	requests map[string]*request
+	overdue  map[string]servicerequests.RequestID // requests that had ended before the DCC's alert came
 }
 
-// heldBack is what an AD1 says of a request.
-type heldBack struct{ event, breach string }
+// quarantined is what the alert AD1 says about a request.
+type quarantined struct{ event, breach string }
 
-// alertQuarantine is the code of the DCC Alert that tells of it (DUIS 5.4).
+// alertQuarantine is the code of the DCC Alert of a quarantine (DUIS 5.4).
 const alertQuarantine = "AD1"
 
-// takeQuarantine notes that the DCC's anomaly detection holds a request back, and pauses
-// the service: what is sent beyond a threshold only joins it. The request is neither
-// failed nor sent again. When it is released the device's answer ends it; when it is
-// deleted a person says so, and what became of it is read back.
+// takeQuarantine notes that the DCC's anomaly detection has quarantined a request, and pauses
+// the service: further requests over the threshold would be quarantined, too. The request has
+// not failed, and is not sent again. If the DCC releases it, the device's answer ends it. If
+// the DCC deletes it, a person says so, and the device is read.
 //
-// A request that had ended without an answer before that was known is waited for no more.
-// Released, it would be carried out long after it was asked for: it is to be deleted.
+// If the request had ended without an answer before the alert came, the sweep does not wait for
+// it any more. If it were released it would be carried out long after it was made: so the DCC
+// must delete it.
 func (s *Machine) takeQuarantine(h Heard, q duis.QuarantinedRequest) {
 	m := s.asker(q.Request)
 	if m == nil {
@@ -45,9 +47,9 @@ func (s *Machine) takeQuarantine(h Heard, q duis.QuarantinedRequest) {
 	}
 	s.write(record.Record{At: s.now, Kind: record.Proven, Device: m.Device, Code: alertQuarantine, Body: record.Encode(body)})
 	s.settled(h)
-	back := heldBack{q.EventRef, string(q.Breach)}
+	back := quarantined{q.EventRef, string(q.Breach)}
 	if r := m.PendingWith(q.Request); r != nil {
-		s.hold(of(r), back)
+		s.quarantineRequest(of(r), back)
 		s.look(m)
 		return
 	}
@@ -58,21 +60,21 @@ func (s *Machine) takeQuarantine(h Heard, q duis.QuarantinedRequest) {
 	}
 }
 
-// hold has a request wait without an end. While a worker has it, that is kept until the
-// worker comes back: the service is paused at once.
-func (s *Machine) hold(r *request, back heldBack) {
+// quarantineRequest has a request wait until the DCC releases or deletes it. If a worker has
+// the request, the quarantine is kept until the worker comes back. The service is paused at once.
+func (s *Machine) quarantineRequest(r *request, back quarantined) {
 	switch {
 	case r.Phase.Working():
-		r.held = &back
+		r.quarantined = &back
 	case r.Phase == ledger.Prepared || r.Phase == ledger.Ended:
 		s.log.Warn("quarantine of a request that the DCC has answered", zap.Stringer("request_id", r.ID), zap.String("event_ref", back.event))
 		return
 	default:
-		delete(s.quarantine.held, r.Event)
+		delete(s.quarantine.requests, r.Event)
 		if r.Phase.Waits() {
 			s.queues.remove(r)
 		}
-		if r.Phase != ledger.Quarantined { // a second event of a held request moves nothing
+		if r.Phase != ledger.Quarantined { // a second event of a quarantined request moves nothing
 			s.counts.moves[r.Phase][ledger.Quarantine]++
 		}
 		if err := r.Quarantine(back.event); err != nil {
@@ -80,8 +82,8 @@ func (s *Machine) hold(r *request, back heldBack) {
 			return
 		}
 		r.token = nil
-		s.quarantine.held[back.event] = r
-		s.attend(r.m)
+		s.quarantine.requests[back.event] = r
+		s.noteWait(r.m)
 		s.reckon(r)
 	}
 	s.pauseQuarantined(r.Service, quarantineReason(r.Service, back))
@@ -100,14 +102,14 @@ func (s *Machine) overdueAs(m *meter, id servicerequests.RequestID, event string
 
 // pauseQuarantined pauses a service, unless that was done for this cause already.
 func (s *Machine) pauseQuarantined(service servicerequests.Service, reason string) {
-	if !slices.ContainsFunc(s.holds.all, func(h hold) bool {
+	if !slices.ContainsFunc(s.pauses.all, func(h pause) bool {
 		return h.order.Cause == record.CauseQuarantine && scopeOf(h.order).service == service
 	}) {
 		s.pauseBy(record.CauseQuarantine, scope{service: service}, reason)
 	}
 }
 
-func quarantineReason(service servicerequests.Service, back heldBack) string {
+func quarantineReason(service servicerequests.Service, back quarantined) string {
 	if service == servicerequests.ArmSupply {
 		return fmt.Sprintf("SRV %v is quarantined by the DCC (%s, event reference %s and others that status shows): the reads that they rest on grow old, "+
 			"so have them deleted, not released, say so with deleted --reference, then resume --srv %v", service, back.breach, back.event, service)
@@ -116,12 +118,12 @@ func quarantineReason(service servicerequests.Service, back heldBack) string {
 		service, back.breach, back.event, service)
 }
 
-// toDelete lists the event references of what the DCC must delete and not release: what
-// nobody waits for any more, arming that rests on a read which has grown old, and what
-// concerns a home that must be left alone.
+// toDelete lists the event references of requests that the DCC must delete and not release:
+// those that the sweep does not wait for any more, a 7.3 that rests on an old read, and those
+// to a home that must be left alone.
 func (s *Machine) toDelete() []string {
 	refs := slices.Collect(maps.Keys(s.quarantine.overdue))
-	for ref, r := range s.quarantine.held {
+	for ref, r := range s.quarantine.requests {
 		if r.m.Bars.Excluded != "" || r.Service == servicerequests.ArmSupply && !s.o.Policy.MayArm(r.m.Meter, r.ID.Counter, s.now) {
 			refs = append(refs, ref)
 		}
@@ -132,7 +134,7 @@ func (s *Machine) toDelete() []string {
 
 // deleted ends a quarantined request that the DCC has deleted on the User's word.
 func (s *Machine) deleted(event string) {
-	r := s.quarantine.held[event]
+	r := s.quarantine.requests[event]
 	m := r.m
 	s.end(r, record.ClassInDoubt, record.CodeDeleted, nil)
 	s.look(m)

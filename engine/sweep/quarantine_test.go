@@ -46,7 +46,7 @@ func TestQuarantineOfARequestThatWaits(t *testing.T) {
 				d, r := inDoubt(t, at.command, at.service, queued)
 				d.Deliver(sweeptest.HeldBack(r.ID, "77"))
 				d.take(0)
-				if r.Phase != ledger.Quarantined || d.m.quarantine.held["77"] != r {
+				if r.Phase != ledger.Quarantined || d.m.quarantine.requests["77"] != r {
 					t.Fatalf("%v queued %t: it is %v", at, queued, r.Phase)
 				}
 				posts := 0
@@ -95,7 +95,7 @@ func TestQuarantineOfARequestThatWaits(t *testing.T) {
 
 // The DCC tells of a quarantine while a worker has the half: that is kept until the worker
 // comes back, whatever it says. Where the POST is not over, it is recalled.
-func TestQuarantineWhileAWorkerHasTheLeg(t *testing.T) {
+func TestQuarantineWhileAWorkerHasTheHalf(t *testing.T) {
 	for _, f := range []fate{taken, throttled, lostBefore, lostAfter, badReply, notWritten} {
 		for _, again := range []bool{false, true} { // the bytes are with the DCC, and about to go again
 			d := newDriver(healthy())
@@ -122,7 +122,7 @@ func TestQuarantineWhileAWorkerHasTheLeg(t *testing.T) {
 			posts := d.Posts
 			d.Deliver(sweeptest.HeldBack(r.ID, "77"))
 			d.take(0)
-			if !r.Phase.Working() || r.held == nil {
+			if !r.Phase.Working() || r.quarantined == nil {
 				t.Fatalf("%s: it is %v", f, r.Phase)
 			}
 			if n := len(d.SentIn(record.Operator)); n != 1 {
@@ -139,7 +139,7 @@ func TestQuarantineWhileAWorkerHasTheLeg(t *testing.T) {
 
 // The process dies between the DCC's word that it holds a request back and the worker's
 // result, with a state that was kept in between: the next one does not send it again.
-func TestQuarantineWhileAWorkerHasTheLegOutlivesTheProcess(t *testing.T) {
+func TestQuarantineWhileAWorkerHasTheHalfOutlivesTheProcess(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		d := newDriver(healthy())
 		d.strike(false, supply, lostAfter)
@@ -181,8 +181,8 @@ func TestQuarantineIsToldAgain(t *testing.T) {
 		d.Deliver(sweeptest.HeldBack(r.ID, ref))
 		d.take(0)
 	}
-	if _, old := d.m.quarantine.held["77"]; old || d.m.quarantine.held["78"] != r || len(d.m.holds.all) != 1 {
-		t.Errorf("held %v, %d holds", d.m.quarantine.held, len(d.m.holds.all))
+	if _, old := d.m.quarantine.requests["77"]; old || d.m.quarantine.requests["78"] != r || len(d.m.pauses.all) != 1 {
+		t.Errorf("held %v, %d holds", d.m.quarantine.requests, len(d.m.pauses.all))
 	}
 	if err := d.order(record.OrderBody{Action: record.OrderDeleted, Reference: "77"}); !errors.Is(err, ErrOrder) {
 		t.Errorf("deleted by an old reference: %v", err)
@@ -217,8 +217,8 @@ func TestQuarantineOfWhatIsNotOpen(t *testing.T) {
 		d.take(0)
 	}
 	// The counters of the others are another system's.
-	if len(d.m.holds.all) != 1 || d.m.holds.all[0].order.Cause != record.CauseStranger || len(d.m.toDelete()) != 0 || len(d.m.quarantine.held) != 0 {
-		t.Errorf("%d holds, to delete %v", len(d.m.holds.all), d.m.toDelete())
+	if len(d.m.pauses.all) != 1 || d.m.pauses.all[0].order.Cause != record.CauseStranger || len(d.m.toDelete()) != 0 || len(d.m.quarantine.requests) != 0 {
+		t.Errorf("%d holds, to delete %v", len(d.m.pauses.all), d.m.toDelete())
 	}
 	if n := len(d.SentIn(record.Unmatched)); n != 1 {
 		t.Errorf("%d unmatched", n)

@@ -9,17 +9,17 @@ import (
 	"safemode/servicerequests/priority"
 )
 
-// queues have what waits for its turn: halves by region, requests behind hubs, and meters
-// that have not begun or that are due after their verdict.
+// queues have everything that waits for its turn: halves by region, requests behind hubs, and
+// meters that have not begun or that are due after their verdict.
 type queues struct {
 	regions [len(servicerequests.Regions) + 1]*regionQueue
 	turn    int // the region that is served first next time
 	hubs    map[hubKey]*hub
-	parked  []*request // aside: held, or over a threshold; in no queue
+	parked  []*request // put aside, in no queue: paused, or over a threshold
 
 	intake   [len(servicerequests.Regions) + 1]intake // meters that wait for their turn
-	balances afterwards                               // meters whose balance is to be read after their verdict
-	old      afterwards                               // and those whose verdict has grown old
+	balances afterwards                               // meters with a balance to read after their verdict
+	old      afterwards                               // meters with a verdict that has grown old
 }
 
 func newQueues() queues {
@@ -49,15 +49,15 @@ func (q *queues) remove(r *request) {
 	}
 }
 
-// park puts a half aside that something but the order of risk keeps waiting, so that it
-// does not keep what is behind it waiting, too.
+// park puts a half aside that must wait for another reason than the order of risk, so that
+// those behind it can go.
 func (q *queues) park(r *request) {
 	q.remove(r)
 	r.parked, r.place = true, len(q.parked)
 	q.parked = append(q.parked, r)
 }
 
-// unpark queues again what was put aside.
+// unpark queues again the halves that were put aside.
 func (s *Machine) unpark() {
 	parked := s.queues.parked
 	s.queues.parked = nil
@@ -77,10 +77,10 @@ func (q *queues) halves() (n int) {
 
 // rank is a half's place in a queue, fixed when it is put there or moved up.
 type rank struct {
-	after bool // asked of a meter that has its verdict: after all else
-	retry bool // asked before without an answer: after all that is asked the first time
+	after bool // made for a meter that has its verdict: goes last
+	retry bool // made before without an answer: goes after all first tries
 	risk  ledger.Risk
-	turn  int // among equals what has waited longest goes first
+	turn  int // among equals the one that has waited longest goes first
 }
 
 func (r rank) before(other rank) bool {
@@ -96,7 +96,7 @@ func (r rank) before(other rank) bool {
 	return r.turn < other.turn
 }
 
-// queue is requests by rank.
+// queue has requests, ordered by rank.
 type queue = priority.Heap[*request, byRank]
 
 type byRank struct{}
@@ -110,16 +110,16 @@ const nowhere = priority.Nowhere
 // byEndpoint are the queues of each of the DCC's endpoints.
 type byEndpoint [len(record.Endpoints) + 1]queue
 
-// regionQueue is what waits to be signed or POSTed in one region: second halves, repetitions and
-// what rests on a fresh read first, then new requests. Each of the DCC's endpoints has its
-// own queues, so that one in trouble does not hold up the others.
+// regionQueue has the halves that wait to be signed or POSTed in one region: first second
+// halves, repetitions and commands that rest on a fresh read, then new requests. Each of the
+// DCC's endpoints has its own queues, so that trouble at one does not delay the others.
 type regionQueue struct {
 	region   servicerequests.Region
 	inFlight [2]int // requests with a counter that have not ended, by fuel; see reckon
 	pushed   int    // requests ever pushed
 	urgent   byEndpoint
 	fresh    byEndpoint
-	shut     [len(record.Endpoints) + 1]time.Time // until when a circuit lets nothing pass
+	shut     [len(record.Endpoints) + 1]time.Time // until when a circuit refuses
 }
 
 func (l *regionQueue) push(r *request, at ledger.Risk) {
@@ -128,7 +128,7 @@ func (l *regionQueue) push(r *request, at ledger.Risk) {
 	l.queue(r).Add(r)
 }
 
-// move gives a queued half a new place.
+// move gives a queued half a new rank.
 func (l *regionQueue) move(r *request, at ledger.Risk) {
 	if r.place != nowhere && !r.parked {
 		r.rank.risk = at
@@ -145,8 +145,8 @@ func (l *regionQueue) queue(r *request) *queue {
 	return &l.fresh[r.Endpoint()]
 }
 
-// first is the endpoint whose queue is headed by the half that goes before the others', of
-// those not tried; ok is false if none waits.
+// first finds the endpoint with the half that goes before all others, among the endpoints that
+// were not tried; ok is false if none waits.
 func (q *byEndpoint) first(tried *[len(record.Endpoints) + 1]bool) (e record.Endpoint, ok bool) {
 	for _, one := range record.Endpoints {
 		if tried[one] || len(q[one]) == 0 {
@@ -159,8 +159,8 @@ func (q *byEndpoint) first(tried *[len(record.Endpoints) + 1]bool) (e record.End
 	return e, ok
 }
 
-// pressing says whether a half waits that must go before what a meter in need is to be asked
-// when its turn comes: of one in as great a need, but no retry.
+// pressing says whether a half waits that must go before the next meter of this need is
+// served: one of a meter in as great a need, but no retry.
 func (l *regionQueue) pressing(need ledger.Need) bool {
 	for _, e := range [...]record.Endpoint{record.Transform, record.SendCommand} {
 		if len(l.urgent[e]) > 0 {
@@ -183,7 +183,7 @@ func (l *regionQueue) len() (n int) {
 }
 
 // hubKey names the part of a communications hub that one fuel's meter uses: a gas command
-// that waits in the hub does not hold up the home's electricity.
+// that waits in the hub does not delay the home's electricity.
 type hubKey struct {
 	hub servicerequests.EUI
 	gas bool
@@ -195,7 +195,7 @@ type hub struct {
 	waiting []*request
 }
 
-// forget takes a request out that waits no more.
+// forget removes a request that waits no more.
 func (h *hub) forget(r *request) {
 	for i, waits := range h.waiting {
 		if waits == r {
@@ -223,8 +223,8 @@ func (q *queues) drop(m *meter) {
 	}
 }
 
-// afterwards are meters, by their places in the plan, that wait until nothing else is to be
-// sent: for each region, those that were due first before the others.
+// afterwards has meters, by their places in the plan, that wait until nothing else must be
+// sent: for each region, in the order in which they became due.
 type afterwards [len(servicerequests.Regions) + 1][]int32
 
 func (l *afterwards) empty() bool {

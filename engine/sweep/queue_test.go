@@ -31,7 +31,7 @@ func gasMeter() *meter {
 
 // Where the User's limit binds, what waits longest goes first, whichever of the DCC's
 // services it is for.
-func TestLaneServesWhatHasWaitedLongest(t *testing.T) {
+func TestQueueServesWhatHasWaitedLongest(t *testing.T) {
 	l, m := &regionQueue{}, gasMeter()
 	var want, got []servicerequests.Service
 	for range 3 {
@@ -50,7 +50,7 @@ func TestLaneServesWhatHasWaitedLongest(t *testing.T) {
 }
 
 // A service that is held up does not hold up the others.
-func TestLanePassesOverWhatWasTried(t *testing.T) {
+func TestQueuePassesOverWhatWasTried(t *testing.T) {
 	l, m := &regionQueue{}, gasMeter()
 	l.push(queuedOf(m, servicerequests.ReadInventory), ledger.Risk{})
 	l.push(queuedOf(m, supply), ledger.Risk{})

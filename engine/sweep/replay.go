@@ -22,13 +22,13 @@ import (
 // ErrReplay marks a journal whose records do not make a sweep.
 var ErrReplay = errors.New("the journal's records do not make a sweep")
 
-// fold is what a start keeps while it reads records.
-type fold struct {
+// replay is what a start keeps while it reads records.
+type replay struct {
 	through    uint64 // records up to this one were in the state that was restored
 	storeFirst bool   // messages are written before they are judged
 	waiting    []uint64
 	unjudged   map[uint64]message                           // stored messages that no record marks yet
-	posted     map[servicerequests.RequestID]exchange.Place // halves that were signed, and of which nothing has been heard since
+	posted     map[servicerequests.RequestID]exchange.Place // halves that were signed, without a later record of their request
 	read       func(raw []byte) (proof.Delivery, error)
 }
 
@@ -38,26 +38,26 @@ type message struct {
 	code string
 }
 
-// Replay folds the journal's records into the meters' ledgers: of a new sweep, only the
-// targets; of one that goes on, all that was asked and learnt, or what was since the state
-// that [Machine.Restore] has taken up. It needs neither keys nor network. What was signed
-// and has no outcome is POSTed again as the same bytes, or read back. It returns the
-// numbers of the stored messages that no record marks as judged: they are to be heard
-// again. read reads the content of an alert that was proven before it was written, as
-// journals before store-first have it. Replay is called once, before Begin.
+// Replay reads the journal's records into the meters' ledgers: of a new sweep, only the
+// targets; of one that goes on, everything that was asked and learnt, or what came after the
+// state that [Machine.Restore] has taken up. It needs neither keys nor network. A request that
+// was signed and has no outcome is POSTed again as the same bytes, or the meter is read. Replay
+// returns the numbers of the stored messages that no record marks as judged: they must be
+// judged again. read reads the content of an alert that was proven before it was written, as
+// in journals before store-first. Replay is called once, before Begin.
 func (s *Machine) Replay(records iter.Seq2[record.Record, error], read func(raw []byte) (proof.Delivery, error)) (unjudged []uint64, err error) {
-	s.fold.read, s.fold.posted = read, map[servicerequests.RequestID]exchange.Place{}
-	for _, seq := range s.fold.waiting {
-		s.fold.unjudged[seq] = message{}
+	s.replay.read, s.replay.posted = read, map[servicerequests.RequestID]exchange.Place{}
+	for _, seq := range s.replay.waiting {
+		s.replay.unjudged[seq] = message{}
 	}
 	for rec, err := range records {
 		if err != nil {
 			return nil, err
 		}
-		s.foldMark(&rec)
+		s.replayMark(&rec)
 		s.gaveOut(&rec)
-		if rec.Seq > s.fold.through || !s.known(&rec) {
-			if err := s.foldRecord(&rec); err != nil {
+		if rec.Seq > s.replay.through || !s.known(&rec) {
+			if err := s.replayRecord(&rec); err != nil {
 				return nil, fmt.Errorf("%w: record %d (%v): %w", ErrReplay, rec.Seq, rec.Kind, err)
 			}
 		}
@@ -68,33 +68,33 @@ func (s *Machine) Replay(records iter.Seq2[record.Record, error], read func(raw 
 	}
 	s.sort()
 	s.sleepIdle()
-	unjudged = slices.Sorted(maps.Keys(s.fold.unjudged))
+	unjudged = slices.Sorted(maps.Keys(s.replay.unjudged))
 	s.run.backlog = map[uint64]struct{}{}
 	for _, seq := range unjudged {
 		s.run.backlog[seq] = struct{}{}
 	}
-	s.fold = fold{}
-	s.out = nil // nothing that a fold does is an action
+	s.replay = replay{}
+	s.out = nil // a replay makes no actions
 	return unjudged, nil
 }
 
-// foldMark takes in which stored messages a record marks as judged. What is applied is
-// marked by the number of its record. Records of before store-first name a request only:
-// there an outcome without an answer marks no answer.
-func (s *Machine) foldMark(rec *record.Record) {
-	unjudged := s.fold.unjudged
+// replayMark takes in which stored messages a record marks as judged. A record marks a message
+// by the number of its record. Records before store-first name only a request: there an outcome
+// without an answer marks no message.
+func (s *Machine) replayMark(rec *record.Record) {
+	unjudged := s.replay.unjudged
 	if len(unjudged) == 0 {
 		return
 	}
 	var of uint64
-	var old func(message) bool // nil: it marks none but by number
+	var old func(message) bool // nil: it marks messages by number only
 	switch rec.Kind {
 	default:
 		return
 	case record.Outcome:
 		if body, err := record.Decode[record.OutcomeBody](*rec); err == nil {
 			of = body.Of
-			if !s.fold.storeFirst {
+			if !s.replay.storeFirst {
 				old = func(m message) bool {
 					return !body.Class.Unanswered() || body.Code != "" && m.code == body.Code
 				}
@@ -124,15 +124,15 @@ func (s *Machine) foldMark(rec *record.Record) {
 	}
 }
 
-// foldRecord takes one record in.
-func (s *Machine) foldRecord(rec *record.Record) error {
+// replayRecord takes one record in.
+func (s *Machine) replayRecord(rec *record.Record) error {
 	switch rec.Kind {
 	case record.Opened:
 		body, err := record.Decode[record.Opening](*rec)
 		if err != nil {
 			return err
 		}
-		s.fold.storeFirst = s.fold.storeFirst || body.StoreFirst
+		s.replay.storeFirst = s.replay.storeFirst || body.StoreFirst
 		s.sort()
 	case record.Operator:
 		body, err := record.Decode[record.OrderBody](*rec)
@@ -159,32 +159,32 @@ func (s *Machine) foldRecord(rec *record.Record) error {
 			s.clear(s.find(eui))
 		}
 	case record.Target:
-		return s.foldTarget(rec)
+		return s.replayTarget(rec)
 	case record.Response, record.Received:
-		s.fold.unjudged[rec.Seq] = message{rec.ID, rec.Code}
+		s.replay.unjudged[rec.Seq] = message{rec.ID, rec.Code}
 	case record.Alert:
-		if s.fold.storeFirst {
-			s.fold.unjudged[rec.Seq] = message{}
+		if s.replay.storeFirst {
+			s.replay.unjudged[rec.Seq] = message{}
 			return nil
 		}
-		return s.foldOldAlert(rec)
+		return s.replayOldAlert(rec)
 	case record.Proven:
-		return s.foldAlert(rec)
+		return s.replayAlert(rec)
 	case record.Refused:
-		s.foldPosted(rec)
+		s.replayPosted(rec)
 		if rec.Code == record.RefusedUnverified {
-			s.foldDoubt(rec)
+			s.replayDoubt(rec)
 		}
 	case record.PreCommand:
-		s.foldPosted(rec)
+		s.replayPosted(rec)
 	case record.Request, record.SignedCommand, record.Reply, record.Outcome, record.Verdict:
-		s.foldPosted(rec)
-		return s.foldMeter(rec)
+		s.replayPosted(rec)
+		return s.replayMeter(rec)
 	}
 	return nil
 }
 
-func (s *Machine) foldTarget(rec *record.Record) error {
+func (s *Machine) replayTarget(rec *record.Record) error {
 	body, err := record.Decode[record.TargetBody](*rec)
 	if err != nil {
 		return err
@@ -193,7 +193,7 @@ func (s *Machine) foldTarget(rec *record.Record) error {
 		return fmt.Errorf("%v: no identity is configured for its originator %v", rec.Device, body.Originator)
 	}
 	if !s.o.Policy.GasBalanceFromProxy {
-		body.Proxy = 0 // none is to be asked
+		body.Proxy = 0 // no proxy is asked
 	}
 	m := ledger.New(rec.Device, body)
 	if _, ok := s.o.Suppressed[rec.Device]; ok {
@@ -202,8 +202,8 @@ func (s *Machine) foldTarget(rec *record.Record) error {
 	return s.store.add(m)
 }
 
-// foldMeter takes in a record of one meter.
-func (s *Machine) foldMeter(rec *record.Record) error {
+// replayMeter takes in a record of one meter.
+func (s *Machine) replayMeter(rec *record.Record) error {
 	m := s.find(rec.Device)
 	if m == nil || m.Device != rec.Device {
 		return fmt.Errorf("%v is not planned", rec.Device)
@@ -229,7 +229,7 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 		s.budgets.headroom.count(rec.Service, rec.At)
 	}
 	if e.Opened {
-		s.fold.posted[rec.ID] = of(e.Request).needs()
+		s.replay.posted[rec.ID] = of(e.Request).needs()
 	}
 	if e.Ended {
 		s.takeEnd(m, e, rec.Service, rec.ID)
@@ -237,11 +237,11 @@ func (s *Machine) foldMeter(rec *record.Record) error {
 	return nil
 }
 
-// foldPosted tells the Pacer of a POST, as late as it may have been: when the next thing
-// was heard of its request.
-func (s *Machine) foldPosted(rec *record.Record) {
-	if p, ok := s.fold.posted[rec.ID]; ok {
-		delete(s.fold.posted, rec.ID)
+// replayPosted tells the Pacer of a POST, at its latest possible time: that of the request's next
+// record.
+func (s *Machine) replayPosted(rec *record.Record) {
+	if p, ok := s.replay.posted[rec.ID]; ok {
+		delete(s.replay.posted, rec.ID)
 		s.posted(p, rec.At)
 	}
 }
@@ -252,7 +252,7 @@ func (s *Machine) posted(p exchange.Place, at time.Time) {
 	s.budgets.spend(p, at)
 }
 
-func (s *Machine) foldDoubt(rec *record.Record) {
+func (s *Machine) replayDoubt(rec *record.Record) {
 	if m := s.asker(rec.ID); m != nil {
 		if r := m.PendingWith(rec.ID); r != nil {
 			s.o.Policy.Doubt(r, rec.At)
@@ -260,15 +260,15 @@ func (s *Machine) foldDoubt(rec *record.Record) {
 	}
 }
 
-// known says whether a record is in the state that was restored. Workers and the inbox
-// write before the machine hears of it; what it wrote itself it knew.
+// known says whether the restored state contains a record. Workers and the inbox write records
+// before the machine learns of them; those that the machine wrote are in the state.
 func (s *Machine) known(rec *record.Record) bool {
 	switch rec.Kind {
 	case record.Response, record.Alert, record.Received, record.Refused, record.PreCommand:
 		return false // a repetition changes nothing, or has a meter read once more
 	case record.Proven:
-		// A quarantine that was told while a worker had the request waits for the worker: it
-		// is in no state before that.
+		// A quarantine that came while a worker had the request waits for the worker. No state
+		// has it before that.
 		body, err := record.Decode[record.ProvenBody](*rec)
 		if err != nil || body.Quarantined == nil {
 			return true
@@ -294,8 +294,8 @@ func (s *Machine) known(rec *record.Record) bool {
 	}
 }
 
-// forget takes in that the journal is an older copy of one that is lost: every meter that
-// was touched may have been given commands since, or told of a change.
+// forget takes in that the journal is an older copy of one that is lost: every meter that was
+// contacted may have been given commands since, or have reported a change.
 func (s *Machine) forget() {
 	for number := range int32(s.store.size()) {
 		s.meter(number).Forget()
@@ -303,14 +303,14 @@ func (s *Machine) forget() {
 	}
 }
 
-// foldAlert takes in an alert that was proven.
-func (s *Machine) foldAlert(rec *record.Record) error {
+// replayAlert takes in an alert that was proven.
+func (s *Machine) replayAlert(rec *record.Record) error {
 	body, err := record.Decode[record.ProvenBody](*rec)
 	if err != nil {
 		return err
 	}
 	if q := body.Quarantined; q != nil {
-		return s.foldQuarantine(q.Request, q.EventRef)
+		return s.replayQuarantine(q.Request, q.EventRef)
 	}
 	code, ok := alertCode(rec.Code)
 	m := s.find(rec.Device)
@@ -320,7 +320,7 @@ func (s *Machine) foldAlert(rec *record.Record) error {
 	case m == nil:
 		return nil
 	}
-	s.foldTaken(m, ledger.Alert{Code: code, Counter: body.Counter, At: body.At, Heard: rec.At, FutureDated: body.FutureDated, Issued: body.Issued})
+	s.replayTaken(m, ledger.Alert{Code: code, Counter: body.Counter, At: body.At, Heard: rec.At, FutureDated: body.FutureDated, Issued: body.Issued})
 	return nil
 }
 
@@ -330,7 +330,7 @@ func alertCode(text string) (code uint16, ok bool) {
 	return uint16(n), err == nil
 }
 
-func (s *Machine) foldTaken(m *meter, a ledger.Alert) {
+func (s *Machine) replayTaken(m *meter, a ledger.Alert) {
 	if m.ApplyAlert(a) && m.Bars.Excluded == "" {
 		m.Verdict = record.VerdictBody{}
 	}
@@ -339,8 +339,8 @@ func (s *Machine) foldTaken(m *meter, a ledger.Alert) {
 	s.moveUp(m)
 }
 
-// foldQuarantine takes in that a request is held back by the DCC.
-func (s *Machine) foldQuarantine(id servicerequests.RequestID, event string) error {
+// replayQuarantine takes in that the DCC has quarantined a request.
+func (s *Machine) replayQuarantine(id servicerequests.RequestID, event string) error {
 	m := s.asker(id)
 	if m == nil {
 		return nil
@@ -353,11 +353,11 @@ func (s *Machine) foldQuarantine(id servicerequests.RequestID, event string) err
 	return nil
 }
 
-// foldOldAlert takes in an alert of a journal before store-first, at its place in the
-// order: it was proven before it was written. Where what it says cannot be read any more,
-// the worst is assumed: then the meter is read once more.
-func (s *Machine) foldOldAlert(rec *record.Record) error {
-	d, err := s.fold.read(rec.Body)
+// replayOldAlert takes in an alert of a journal before store-first, at its place in the
+// order: it was proven before it was written. If its content cannot be read any more, the worst
+// is assumed, and the meter is read again.
+func (s *Machine) replayOldAlert(rec *record.Record) error {
+	d, err := s.replay.read(rec.Body)
 	if err != nil {
 		s.log.Warn("journalled alert cannot be read again", zap.Uint64("seq", rec.Seq), zap.Error(err))
 	}
@@ -366,7 +366,7 @@ func (s *Machine) foldOldAlert(rec *record.Record) error {
 			return nil
 		}
 		if q, ok := d.DCCAlert.Event.(duis.QuarantinedRequest); ok {
-			return s.foldQuarantine(q.Request, q.EventRef)
+			return s.replayQuarantine(q.Request, q.EventRef)
 		}
 		return nil
 	}
@@ -388,12 +388,12 @@ func (s *Machine) foldOldAlert(rec *record.Record) error {
 			a.At = d.Alert.At
 		}
 	}
-	s.foldTaken(m, a)
+	s.replayTaken(m, a)
 	return nil
 }
 
-// Begin takes up what the journal left: open requests are POSTed again as the same bytes
-// unless they were acknowledged, and every meter is put where it stands.
+// Begin goes on where the journal ends: open requests are POSTed again as the same bytes unless
+// they were acknowledged, and every meter gets its place in the queues.
 func (s *Machine) Begin(now, real time.Time) []Action {
 	s.advance(now)
 	s.real, s.run.renewed = real, real
@@ -422,19 +422,19 @@ func (s *Machine) Begin(now, real time.Time) []Action {
 		s.sleepSome()
 	}
 	s.takeTransfers(s.o.Transfers)
-	s.leaveDue() // so that nothing of them is lined up
+	s.leaveDue() // so that nothing of them is queued
 	s.pace.from = pace{at: s.run.started, done: s.counts.done}
-	s.sleepIdle() // so that the first pump finds what is due
+	s.sleepIdle() // so that the first pump finds the meters that are due
 	s.log.Info("sweep begins", zap.Int("meters", s.store.size()), zap.Int("done", s.counts.done))
 	return s.emitted()
 }
 
-// takeUp puts a meter that has begun where it stands.
+// takeUp gives a meter that has begun its place.
 func (s *Machine) takeUp(m *meter) {
 	s.counts.waiting[m.wait]++
 	m.Done, m.waits = false, false
 	s.turnTo(m, m.Stage())
-	// What is open of a meter that is safe by its verdict was asked after that.
+	// Open requests of a meter that is safe by its verdict were made after that.
 	after := len(m.Open) > 0 && m.Verdict.Verdict != "" && m.Safe()
 	for _, open := range m.Open {
 		r := of(open)
@@ -444,9 +444,9 @@ func (s *Machine) takeUp(m *meter) {
 		s.queues.hub(m).open++
 		r.inHub = true
 		if r.Phase == ledger.Quarantined {
-			s.quarantine.held[r.Event] = r
+			s.quarantine.requests[r.Event] = r
 		}
-		if r.Phase.Waits() { // it may have been POSTed, and nobody has heard of it
+		if r.Phase.Waits() { // it may have been POSTed, without a record
 			s.posted(r.needs(), s.now)
 			s.queues.push(r, s.risk(r))
 			s.pace.flow.requested++

@@ -261,7 +261,7 @@ func TestForeignRecordsDoNotStopAReplay(t *testing.T) {
 // An alert that was stored is taken in by the next process, once. Of a journal from before
 // messages were stored first it is taken in by its code, even where it cannot be proven
 // again.
-func TestAlertsAreFolded(t *testing.T) {
+func TestAlertsAreReplayed(t *testing.T) {
 	for _, first := range []bool{true, false} {
 		for code, want := range map[uint16]string{
 			ledger.AlertLocked: "disabled then locked by the meter (81BE)", ledger.AlertFlowB5: "gas flow fault (81B5)",
@@ -347,7 +347,7 @@ func TestReplayRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDrive()
 			d.Disk.Write(records...)
-			if _, _, err := foldOf(d.World, nil, nil); !errors.Is(err, ErrReplay) {
+			if _, _, err := replayOf(d.World, nil, nil); !errors.Is(err, ErrReplay) {
 				t.Errorf("%v, want %v", err, ErrReplay)
 			}
 		})

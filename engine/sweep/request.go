@@ -10,7 +10,7 @@ import (
 	"safemode/servicerequests"
 )
 
-// request is an open Service Request with what the dispatcher keeps of it.
+// request is an open Service Request with the dispatcher's data about it.
 type request struct {
 	*ledger.Request
 	m *meter
@@ -21,25 +21,25 @@ type request struct {
 	inHub  bool // has room behind its hub
 	heard  bool // counts as in flight
 
-	token     *signer.Token // of Prepared
-	resends   int
-	permit    *exchange.Permit // of the half that a worker has
-	undecided bool             // an answer is stored that cannot be proven yet
-	early     *Heard           // an answer that came while a worker had it
-	held      *heldBack        // a quarantine that was told while a worker had it
+	token       *signer.Token // of Prepared
+	resends     int
+	permit      *exchange.Permit // of the half that a worker has
+	undecided   bool             // an answer is stored that cannot be proven yet
+	early       *Heard           // an answer that came while a worker had it
+	quarantined *quarantined     // a quarantine that came while a worker had it
 }
 
-// of is the dispatcher's side of a ledger's request.
+// of returns the dispatcher's data of a ledger's request.
 func of(r *ledger.Request) *request { return r.Tag.(*request) }
 
-// tag gives a ledger's request its dispatcher's side.
+// tag adds the dispatcher's data to a ledger's request.
 func (m *meter) tag(r *ledger.Request) *request {
 	q := &request{Request: r, m: m, place: nowhere}
 	r.Tag = q
 	return q
 }
 
-// budgetKey names what an anomaly detection threshold counts.
+// budgetKey names what one anomaly detection threshold counts.
 type budgetKey struct {
 	originator servicerequests.EUI
 	service    servicerequests.Service
@@ -50,7 +50,7 @@ func (r *request) budget() budgetKey {
 	return budgetKey{r.ID.Originator, r.Service, r.Command()}
 }
 
-// needs is what the present half takes in the limits.
+// needs names the limits in which the present half takes a place.
 func (r *request) needs() exchange.Place {
 	return exchange.Place{
 		Originator: r.ID.Originator, Region: r.m.Plan.Region, Endpoint: r.Endpoint(),
@@ -58,15 +58,14 @@ func (r *request) needs() exchange.Place {
 	}
 }
 
-// urgent says whether a half goes before others: what has begun, and 7.3, whose read must
-// not grow old. What is asked after a verdict never does.
+// urgent says whether a half goes before others: one of a request that has begun, or of a 7.3,
+// because its read must not grow old. A request after a verdict is never urgent.
 func (r *request) urgent() bool {
 	return !r.After && (r.Phase != ledger.Queued || r.Service == servicerequests.ArmSupply)
 }
 
-// move takes a request to its next phase: the only way to one. What is in which queue,
-// behind which hub and in which count follows from the phase. An event that cannot be
-// halts the sweep.
+// move takes a request to its next phase. No other function does. Queue, place behind the hub
+// and counts follow from the phase. An event that is impossible in the phase halts the sweep.
 func (s *Machine) move(r *request, e ledger.Event) bool {
 	if r.Phase.Waits() {
 		s.queues.remove(r)
@@ -86,8 +85,8 @@ func (s *Machine) move(r *request, e ledger.Event) bool {
 	return true
 }
 
-// risk is a request's place in the order of hours at risk. What a wave that others wait for
-// still has to show goes before the first reads of others.
+// risk is a request's place in the order of risk. Requests of a wave that other waves wait for
+// go before the first reads of those.
 func (s *Machine) risk(r *request) ledger.Risk {
 	risk := s.o.Policy.RiskOf(r.m.Meter, s.now)
 	if risk.Need > ledger.SupplyUnknown && s.waves.gates(r.m) {
@@ -96,8 +95,8 @@ func (s *Machine) risk(r *request) ledger.Risk {
 	return risk
 }
 
-// reckon counts a request in flight, or no more. What waits in a hub for a sleeper that
-// nothing is heard of, or with the DCC, takes no place that a home needs that is awake.
+// reckon counts a request as in flight, or stops counting it. A request that waits in a hub for
+// a silent, sleeping meter, or at the DCC, takes no place from a home that answers.
 func (s *Machine) reckon(r *request) {
 	counts := r.Phase.Counted() && r.m.wait == ledger.NotWaiting
 	if counts == r.heard {
@@ -134,7 +133,7 @@ func (s *Machine) admit(r *request) {
 	s.move(r, ledger.Room)
 }
 
-// release gives a request's place behind its hub free.
+// release frees a request's place behind its hub.
 func (s *Machine) release(r *request) {
 	h := s.queues.hub(r.m)
 	if !r.inHub {
@@ -151,13 +150,13 @@ func (s *Machine) release(r *request) {
 	s.queues.drop(r.m)
 }
 
-// end closes an open request: its outcome goes to the journal and the ledger, its places
-// are given free. of is the number of the message that the outcome rests on; 0: none.
+// end closes an open request: its outcome goes to the journal and the ledger, and its places
+// become free. of is the number of the message that the outcome rests on; 0: none.
 func (s *Machine) end(r *request, class record.Class, code string, f *finding) {
 	if !s.move(r, ledger.End) {
 		return
 	}
-	delete(s.quarantine.held, r.Event)
+	delete(s.quarantine.requests, r.Event)
 	if r.After {
 		s.counts.afters--
 	}
@@ -168,7 +167,7 @@ func (s *Machine) end(r *request, class record.Class, code string, f *finding) {
 	s.settleAfter(r.m, r.Service)
 }
 
-// silence is the class of a request that nothing provable has answered.
+// silence is the class of a request without a proven answer.
 func silence(r *request) record.Class {
 	switch {
 	case r.Unproven || r.undecided:
@@ -180,8 +179,8 @@ func silence(r *request) record.Class {
 	}
 }
 
-// withdrawal is the class of a request whose next POST must not happen any more. If the
-// DCC may have the half's bytes, what became of them is read back.
+// withdrawal is the class of a request that must not be POSTed any more. If the DCC may have the
+// half's bytes, the meter is read.
 func withdrawal(r *request) record.Class {
 	if r.Reached {
 		return record.ClassInDoubt

@@ -14,7 +14,7 @@ import (
 	"safemode/servicerequests/duis"
 )
 
-// halfDone takes in what became of a half.
+// halfDone takes in the result of a half.
 func (s *Machine) halfDone(d Done) {
 	r := s.workers.halves[d.Ticket]
 	if r == nil {
@@ -51,11 +51,11 @@ func (s *Machine) halfDone(d Done) {
 	s.look(m)
 }
 
-// takeEarly takes in what came while a worker had the request.
+// takeEarly takes in the answer or the quarantine that came while a worker had the request.
 func (s *Machine) takeEarly(r *request) {
-	if h := r.held; h != nil {
-		r.held = nil
-		s.hold(r, *h)
+	if h := r.quarantined; h != nil {
+		r.quarantined = nil
+		s.quarantineRequest(r, *h)
 	}
 	if early := r.early; early != nil {
 		r.early = nil
@@ -63,7 +63,7 @@ func (s *Machine) takeEarly(r *request) {
 	}
 }
 
-// judgeResult acts on how a half went.
+// judgeResult acts on the result of a half.
 func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 	err := res.Err
 	if unproven := errors.Is(err, exchange.ErrUnproven) || errors.Is(err, exchange.ErrUncorrelated); unproven || res.Token != nil {
@@ -80,7 +80,7 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 		s.takeReply(r, res, again)
 	case errors.Is(err, exchange.ErrJournal):
 		s.stop(journalHalt(err), journalFault(err), err)
-		r.token = nil // it is used, and what was signed by it may be durable
+		r.token = nil // it is used, and what it signed may be durable
 		s.unsigned(r)
 	case errors.Is(err, exchange.ErrKey):
 		s.stop(record.HaltKey, "a signing key cannot be used", err)
@@ -89,7 +89,7 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 		s.log.Error("request not signed", zap.Stringer("request_id", r.ID), zap.Error(err))
 		s.end(r, record.ClassWithdrawn, record.RefusedUnpermitted, nil)
 	case errors.Is(err, exchange.ErrPanic) && r.Body == nil:
-		// Whether there are bytes in the journal is not known: they are not made twice.
+		// Nobody knows whether the journal has the bytes: they are not made a second time.
 		s.end(r, record.ClassWithdrawn, record.RefusedUnpermitted, nil)
 	case errors.Is(err, gateway.ErrNotPermitted):
 		s.stop(record.HaltDefect, "the gateway held back a body that is not permitted", err)
@@ -100,7 +100,7 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 	case errors.Is(err, exchange.ErrUnproven) && r.Endpoint() != record.SendCommand:
 		s.end(r, record.ClassUnverified, "", nil)
 	case errors.Is(err, exchange.ErrUnproven):
-		// The bytes have arrived; only what the DCC said of them is not proven.
+		// The bytes have arrived; only the DCC's reply is not proven.
 		r.Unproven = true
 		s.await(r, false, s.now)
 	case errors.As(err, &throttled):
@@ -126,7 +126,7 @@ func (s *Machine) judgeResult(r *request, res *exchange.Result) {
 	}
 }
 
-// denied says whether a check held a half back before a byte was written, and acts on it:
+// denied says whether a check refused a half before a byte was written, and acts on it:
 // the half waits again where it waited before.
 func (s *Machine) denied(r *request, err error) bool {
 	var limit *exchange.LimitError
@@ -155,8 +155,8 @@ func (s *Machine) denied(r *request, err error) bool {
 	return true
 }
 
-// unsigned has a half wait to be signed as before: nothing was. The counter of a first half
-// is not used again.
+// unsigned has a half wait to be signed, because nothing was signed. The counter of a first
+// half is not used again.
 func (s *Machine) unsigned(r *request) {
 	if r.Half == ledger.FirstHalf {
 		r.ID.Counter = 0
@@ -164,11 +164,11 @@ func (s *Machine) unsigned(r *request) {
 	s.move(r, ledger.Unsigned)
 }
 
-// rejectedRun is how many POSTs the DCC may refuse by HTTP status in a row, before that
-// says more about the User or the address than about the requests.
+// rejectedRun is how many POSTs in a row the DCC may refuse by HTTP status. More of them point
+// to the User or the address, not to the requests.
 const rejectedRun = 20
 
-// rest has the same bytes go again after a while.
+// rest has the same bytes sent again after a while.
 func (s *Machine) rest(r *request, d time.Duration) {
 	r.RetryAt = s.now.Add(d)
 	s.move(r, ledger.Doubtful)
@@ -196,7 +196,7 @@ func (s *Machine) await(r *request, acknowledged bool, at time.Time) {
 	}
 }
 
-// takeReply acts on a synchronous reply that is as proven as it needs to be.
+// takeReply acts on a synchronous reply, after the proof that its kind needs.
 func (s *Machine) takeReply(r *request, res *exchange.Result, again bool) {
 	code := res.Reply.Code
 	class := code.Class()
@@ -214,7 +214,7 @@ func (s *Machine) takeReply(r *request, res *exchange.Result, again bool) {
 		s.end(r, record.ClassSuccess, string(code), f)
 	case e == record.SendCommand && (class == servicerequests.CodeAcknowledged || code == servicerequests.DuplicateID && again):
 		s.await(r, true, res.At)
-	case class == servicerequests.CodeAcknowledged: // what was asked for is still to come
+	case class == servicerequests.CodeAcknowledged: // the device's answer is still to come
 		s.resend(r)
 	case code == servicerequests.DuplicateID && again:
 		s.end(r, record.ClassInDoubt, string(code), nil)

@@ -12,8 +12,8 @@ import (
 	"safemode/servicerequests/gbcs"
 )
 
-// pump does all that can be done now: meters whose time has come, new meters, and the halves
-// that limits and workers allow.
+// pump does everything that can be done now: it looks at meters that are due, begins new
+// meters, and gives out the halves that limits and workers allow.
 func (s *Machine) pump() {
 	s.wakeUp()
 	for len(s.diary.agenda) > 0 && !s.diary.agenda[0].due.After(s.now) {
@@ -42,9 +42,9 @@ func (s *Machine) pump() {
 	}
 }
 
-// takeIn has the turn of the next meter come in each region where nothing that presses as
-// much waits to be POSTed, and says whether there was one. So no home at risk waits for the
-// reads of another, and reads do not grow old in a queue.
+// takeIn advances the next meter of each region in which no half of a meter in as great a need
+// waits to be POSTed, and says whether there was one. So no home at risk waits for another
+// home's reads, and reads do not grow old in a queue.
 func (s *Machine) takeIn() (any bool) {
 	for region := range s.queues.intake {
 		l, i := s.queues.regions[region], &s.queues.intake[region]
@@ -69,7 +69,7 @@ func (s *Machine) look(m *meter) {
 		s.schedule(m, nextDeadline(m))
 		return
 	}
-	until := s.attend(m)
+	until := s.noteWait(m)
 	if !s.open() {
 		// Nothing new: the meter is looked at again when the sweep goes on.
 		s.schedule(m, nextDeadline(m))
@@ -81,7 +81,7 @@ func (s *Machine) look(m *meter) {
 		return
 	}
 	if until.IsZero() {
-		until = s.attend(m) // it has begun just now
+		until = s.noteWait(m) // it has begun just now
 	}
 	due := nextDeadline(m)
 	for _, t := range [...]time.Time{until, step.Wake} {
@@ -92,7 +92,7 @@ func (s *Machine) look(m *meter) {
 	s.schedule(m, due)
 }
 
-// decide asks for what is to be asked of a meter as far as its turn has come.
+// decide makes the requests that a meter needs at its stage.
 func (s *Machine) decide(m *meter) ledger.Step {
 	for {
 		step := s.o.Policy.Decide(m.Meter, s.now, m.turn)
@@ -112,8 +112,8 @@ func (s *Machine) decide(m *meter) ledger.Step {
 	}
 }
 
-// expire ends the requests whose deadline has passed, and queues those whose bytes are to
-// be POSTed again.
+// expire ends requests after their deadline, and queues those with bytes that must be POSTed
+// again.
 func (s *Machine) expire(m *meter) {
 	for i := len(m.Open) - 1; i >= 0; i-- {
 		switch r := of(m.Open[i]); {
@@ -146,7 +146,7 @@ func nextDeadline(m *meter) (next time.Time) {
 }
 
 // serve gives halves to workers, one region after the other, until their queues are empty
-// or each is held up by a limit.
+// or a limit blocks each.
 func (s *Machine) serve() {
 	q := &s.queues
 	for progress := true; progress; {
@@ -156,7 +156,7 @@ func (s *Machine) serve() {
 			at := (begin + i) % len(q.regions)
 			if s.serveRegion(q.regions[at]) {
 				progress = true
-				q.turn = at + 1 // where a limit lets few go, the next goes to another region
+				q.turn = at + 1 // if a limit allows few, another region comes next
 			}
 			if s.run.halt != nil {
 				return
@@ -165,9 +165,9 @@ func (s *Machine) serve() {
 	}
 }
 
-// serveRegion dispatches one half of a region, an urgent one first, and of those the one whose
-// home is most at risk, or has waited longest: where the User's limit is what binds, no
-// endpoint of the DCC is starved by another.
+// serveRegion dispatches one half of a region: an urgent one first, and among those the one of
+// the home that is most at risk, or has waited longest. So if the User's limit is the one that
+// binds, no endpoint of the DCC starves another.
 func (s *Machine) serveRegion(l *regionQueue) bool {
 	for _, queues := range [...]*byEndpoint{&l.urgent, &l.fresh} {
 		var tried [len(record.Endpoints) + 1]bool
@@ -194,7 +194,7 @@ func (s *Machine) serveOne(l *regionQueue, r *request) bool {
 		s.end(r, withdrawal(r), "", nil)
 		s.look(m)
 		return true
-	case s.holds.half(r) || s.budgets.isDry(r, s.now):
+	case s.pauses.half(r) || s.budgets.isDry(r, s.now):
 		s.queues.park(r)
 		return true
 	case s.workers.busy[e] >= s.o.Workers:
@@ -272,7 +272,7 @@ func (s *Machine) dispatch(r *request) {
 	}})
 }
 
-// recall keeps the halves of some requests that workers have from leaving.
+// recall keeps workers from sending the halves of some requests.
 func (s *Machine) recall(which func(*request) bool) {
 	for _, ticket := range slices.Sorted(maps.Keys(s.workers.halves)) {
 		if r := s.workers.halves[ticket]; which(r) {
@@ -281,7 +281,7 @@ func (s *Machine) recall(which func(*request) bool) {
 	}
 }
 
-// block is what is left of the originator counters that are reserved.
+// block has the reserved originator counters that are left.
 type block struct {
 	next, last uint64 // those from next to last may be given out
 	asked      bool   // more are asked for
@@ -311,8 +311,8 @@ func (s *Machine) nextCounter(originator servicerequests.EUI) uint64 {
 	return counter
 }
 
-// reserved takes counters in. What is left of those before is skipped: they are never
-// given out out of order.
+// reserved takes counters in. It skips those that are left of the block before, so that
+// counters are never given out out of order.
 func (s *Machine) reserved(e Reserved) {
 	b, g := s.counters[e.Originator], s.given[e.Originator]
 	b.asked = false

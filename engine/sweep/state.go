@@ -15,18 +15,19 @@ import (
 	"safemode/servicerequests"
 )
 
-// stateVersion is of the rows: if another program wrote them, the records are replayed.
+// stateVersion is the version of the rows: after another program version the records are
+// replayed.
 const stateVersion = 7
 
-// snapshot is the first row of the state: all that is not one meter's. The other rows are
-// the store's blocks.
+// snapshot is the first row of the state: everything that does not belong to one meter. The
+// other rows are the store's blocks.
 //
-// The state is what follows from the records up to Through, but for those that workers and
-// the inbox had written and the machine had not heard of: they come after From, or are
-// among the messages that are not judged.
+// The state follows from the records up to Through, without those that workers and the inbox
+// had written and the machine did not know yet: these come after From, or are among the
+// messages that are not judged.
 type snapshot struct {
 	Version     int                   `json:"version"`
-	Settings    string                `json:"settings"` // digest of what records are folded by
+	Settings    string                `json:"settings"` // digest of what records are replayed by
 	Through     uint64                `json:"through"`
 	From        uint64                `json:"from"`
 	Unjudged    []uint64              `json:"unjudged,omitempty"`
@@ -84,23 +85,22 @@ type (
 	}
 )
 
-// Keep makes what follows from the records into rows, so that a start need not read all
-// of them: those that have changed since it was last called. through is the number of the
-// last record that was queued. from is that of the last before which no worker and no
-// message has written what the machine has not heard of; unjudged are stored messages that
-// no record marks as judged.
+// Keep returns the rows of the state that have changed since the last call, so that a start
+// need not read all records. through is the number of the last record that was queued. Up to
+// record from the machine knows everything that workers and the inbox have written. unjudged
+// are stored messages that no record marks as judged.
 func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateRow, error) {
 	s.sleepIdle()
 	st := snapshot{
 		Version: stateVersion, Settings: s.settings(), Through: through, From: min(from, through), Unjudged: unjudged, At: s.now,
 		Meters: s.store.size(), Originators: s.store.originators,
-		Wave: s.waves.opened, Ceased: s.run.ceased, Retries: s.counts.retries,
+		Wave: s.waves.begun, Ceased: s.run.ceased, Retries: s.counts.retries,
 		Contact: s.counts.contact, Radius: s.counts.radius.Most,
 	}
 	for _, w := range s.waves.all {
 		st.Waves = append(st.Waves, waveState{w.state, w.since, w.meters, w.unsettled, w.waived, w.counts})
 	}
-	for _, h := range s.holds.all {
+	for _, h := range s.pauses.all {
 		st.Holds = append(st.Holds, holdState{h.order, h.at})
 	}
 	for _, ref := range slices.Sorted(maps.Keys(s.quarantine.overdue)) {
@@ -131,8 +131,8 @@ func (s *Machine) Keep(through, from uint64, unjudged []uint64) ([]record.StateR
 	return rows, nil
 }
 
-// settings is a digest of all that records are folded by and that another run may have
-// otherwise: then the records are replayed.
+// settings is a digest of the options on which a replay depends. If another run has other
+// ones, the records are replayed.
 func (s *Machine) settings() string {
 	p := s.o.Policy
 	p.Permits, p.RetriesSpent = nil, false
@@ -141,7 +141,7 @@ func (s *Machine) settings() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ErrState says that a kept state cannot be gone on with. The records can.
+// ErrState says that a kept state cannot be used. The records can.
 var ErrState = errors.New("the kept state does not fit")
 
 // planned lists the meters in order.
@@ -156,10 +156,10 @@ func (r *store) planned() iter.Seq[record.PlannedMeter] {
 	}
 }
 
-// Restore takes up the state that a journal keeps, in place of the records that it follows
-// from: [Machine.Replay] then needs those from the one that it returns on. It is called
-// before Replay or not at all. After an error, which wraps [ErrState], the machine is as
-// if it had not been called.
+// Restore takes up the state that a journal keeps, in place of the records from which it
+// follows. [Machine.Replay] then needs the records from the number that Restore returns. It is
+// called before Replay or not at all. After an error, which wraps [ErrState], the machine is
+// unchanged.
 func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 	defer func() {
 		if err != nil {
@@ -197,12 +197,12 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 			return 0, err
 		}
 	}
-	s.waves, s.waves.opened = waves, st.Wave
+	s.waves, s.waves.begun = waves, st.Wave
 	for i, w := range st.Waves {
 		into := s.waves.all[i]
 		into.state, into.since, into.meters, into.unsettled, into.waived, into.counts = w.State, w.Since, w.Meters, w.Unsettled, w.Waived, w.Sample
 	}
-	s.fold.through, s.fold.waiting, s.fold.storeFirst = st.Through, st.Unjudged, true
+	s.replay.through, s.replay.waiting, s.replay.storeFirst = st.Through, st.Unjudged, true
 	s.run.ceased, s.counts.retries = st.Ceased, st.Retries
 	s.o.Policy.RetriesSpent = s.o.RetryBudget > 0 && s.counts.retries >= s.o.RetryBudget
 	s.run.lost = st.Lost
@@ -223,7 +223,7 @@ func (s *Machine) Restore(rows []record.StateRow) (from uint64, err error) {
 	}
 	s.transfers.TransferCounts = st.Transfers
 	for _, h := range st.Holds {
-		s.holds.add(h.Order, h.At)
+		s.pauses.add(h.Order, h.At)
 	}
 	for _, late := range st.Overdue {
 		s.quarantine.overdue[late.Reference] = late.ID

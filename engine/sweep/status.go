@@ -14,7 +14,7 @@ import (
 // News says whether anything has happened since the last status.
 func (s *Machine) News() bool { return s.pace.news }
 
-// Status is where the sweep stands. It is to be called by the machine's owner.
+// Status returns the sweep's status. Only the machine's owner may call it.
 func (s *Machine) Status(now time.Time) record.Status {
 	s.advance(now)
 	s.pace.news = false
@@ -30,8 +30,8 @@ func (s *Machine) Status(now time.Time) record.Status {
 		st.Reason, st.Cause = s.run.halt.Why(), s.run.halt.Cause
 	case s.run.ceased != "":
 		st.Reason = s.run.ceased
-	case s.holds.whole():
-		st.Reason = s.holds.all[len(s.holds.all)-1].order.Reason
+	case s.pauses.whole():
+		st.Reason = s.pauses.all[len(s.pauses.all)-1].order.Reason
 	}
 	s.metrics.is(st.State)
 	s.metrics.planned.Set(float64(st.Meters))
@@ -56,8 +56,8 @@ func (s *Machine) Status(now time.Time) record.Status {
 	return st
 }
 
-// WaitsForAPerson says whether something is held until a person orders it on.
-func (s *Machine) WaitsForAPerson() bool { return len(s.holds.all) > 0 }
+// WaitsForAPerson says whether something is paused until a person resumes it.
+func (s *Machine) WaitsForAPerson() bool { return len(s.pauses.all) > 0 }
 
 // state is the word for what the sweep does.
 func (s *Machine) state() string {
@@ -72,7 +72,7 @@ func (s *Machine) state() string {
 		return "finished"
 	case s.run.stopping:
 		return "stopping"
-	case s.holds.whole():
+	case s.pauses.whole():
 		return "paused"
 	}
 	return "running"
@@ -96,7 +96,7 @@ func (s *Machine) showCounts(st *record.Status) {
 	}
 }
 
-// showControl shows waves, holds, and what waits for a person.
+// showControl sets waves, pauses, and what waits for a person.
 func (s *Machine) showControl(st *record.Status) {
 	for _, w := range s.waves.all {
 		wave := record.WaveStatus{
@@ -111,11 +111,11 @@ func (s *Machine) showControl(st *record.Status) {
 		}
 		st.Waves = append(st.Waves, wave)
 	}
-	for _, h := range s.holds.all {
+	for _, h := range s.pauses.all {
 		o := h.order
 		st.Holds = append(st.Holds, record.HoldStatus{Scope: scopeOf(o).String(), Action: o.Action, By: o.By, Cause: o.Cause, Reason: o.Reason, Since: h.at})
 	}
-	if st.Quarantine = slices.Sorted(maps.Keys(s.quarantine.held)); len(st.Quarantine) > mostShown {
+	if st.Quarantine = slices.Sorted(maps.Keys(s.quarantine.requests)); len(st.Quarantine) > mostShown {
 		st.Quarantine = st.Quarantine[:mostShown]
 	}
 	st.Delete = s.toDelete()
@@ -129,7 +129,7 @@ func (s *Machine) showControl(st *record.Status) {
 // mostShown bounds the list of event references; the journal has all.
 const mostShown = 1000
 
-// paces are how fast the sweep goes.
+// paces have samples of how fast the sweep goes.
 type paces struct {
 	news  bool   // something has happened since the last status
 	all   []pace // of the last minute
@@ -137,7 +137,7 @@ type paces struct {
 	flow  flow   // of this run
 	flows []flow // the last ratesSpan samples, one a second
 
-	course []record.Moment // from each sample to the next, of the last while; what is in it is not changed
+	course []record.Moment // from each sample to the next; elements are never changed
 }
 
 // pace is how far the sweep had come at an instant.
@@ -147,7 +147,7 @@ type pace struct {
 	done, ended int
 }
 
-// showPace reckons with the pace of this wave, and of the last minute of real time.
+// showPace estimates by the pace of this wave, and of the last minute of real time.
 func (s *Machine) showPace(st *record.Status) {
 	now := pace{real: s.real, at: s.now, done: s.counts.done}
 	for class, n := range s.counts.classes {
@@ -191,7 +191,7 @@ func (s *Machine) toGo(since, now pace) (eta float64, known bool) {
 	return eta, true
 }
 
-// flow is how much has passed at an instant.
+// flow counts what had been sent and answered at an instant.
 type flow struct {
 	real, at                                time.Time // real time, the sweep's clock
 	requested, sent, acknowledged, answered int
@@ -202,7 +202,7 @@ type flow struct {
 // ended notes how a request to a region's meter has ended.
 func (f *flow) ended(region servicerequests.Region, class record.Class) {
 	switch class {
-	case record.ClassSuccess, record.ClassNegative: // the device said so
+	case record.ClassSuccess, record.ClassNegative: // the device answered
 		f.regions[region].answered++
 	case record.ClassNoResponse, record.ClassRejected, record.ClassInDoubt, record.ClassUnverified:
 		f.regions[region].failed++
@@ -242,7 +242,7 @@ func (s *Machine) byRegion(a, b flow) (all []record.RegionRates) {
 	return all
 }
 
-// showFlow shows what passes, and keeps a sample of it each second.
+// showFlow sets the rates, and keeps a sample each second.
 func (s *Machine) showFlow(st *record.Status) {
 	p := &s.pace
 	now := p.flow
@@ -258,6 +258,6 @@ func (s *Machine) showFlow(st *record.Status) {
 	st.Rates = between(p.flows[0], now)
 }
 
-// Course is the last ten minutes of real time, second by second. Nobody may
-// change what it returns; later ones are appended to another slice or behind it.
+// Course is the last ten minutes of real time, second by second. The caller must not change
+// it; later samples are appended behind it or to another slice.
 func (s *Machine) Course() []record.Moment { return s.pace.course }

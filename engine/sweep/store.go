@@ -13,24 +13,24 @@ import (
 	"safemode/servicerequests"
 )
 
-// meter is an awake ledger with what the dispatcher keeps of its meter.
+// meter is an awake ledger with the dispatcher's data about its meter.
 type meter struct {
 	*ledger.Meter
 	number int32 // place in the plan, from 0
 
-	waits, ahead bool         // to begin, or for what is due after its verdict; moved up among those
-	turn         ledger.Stage // how far its turn has come
-	awaits       ledger.Stage // the turn that it is lined up for; Seeing: for none
-	held         bool         // urgent, and held back by the cap on early homes
-	dirty        bool         // may have changed since it woke, or since it was looked at
-	unsaid       bool         // something was learnt that its verdict does not say, while more is open
+	waits, ahead bool         // it waits to begin, or for a reread after its verdict; it was promoted among those
+	turn         ledger.Stage // the stage that it has reached
+	awaits       ledger.Stage // the stage for which it is queued; ReadingSupply: for none
+	capped       bool         // urgent, and held back by the cap on early homes
+	dirty        bool         // may have changed since it woke, or since the last look
+	unsaid       bool         // something new is known that its verdict does not say yet, while requests are open
 	exposed      bool         // was given a command, and has had no verdict since
 	settled      bool         // has had its verdict, or is in long retries: its wave does not wait for it
 	wave         int          // number of its wave, from 1
 	wait         ledger.WaitReason
 
 	due      time.Time // when to decide again
-	position int       // in the agenda; nowhere if not there
+	position int       // in the agenda; nowhere if it is not in it
 }
 
 // fuel is 0 for electricity and 1 for gas.
@@ -41,15 +41,15 @@ func (m *meter) fuel() int {
 	return 0
 }
 
-// store has the planned meters, in the plan's order. A meter with a request
-// under way is awake. All others sleep: their ledgers are packed into blocks of bytes, and
-// what must be known of them at once stands in their heads. A sweep has a million meters,
-// and at any time something happens to some thousands. So memory follows what is known,
-// and the collector has little to walk.
+// store has the planned meters, in the plan's order. A meter with an open request is awake.
+// All others sleep: their ledgers are packed into blocks of bytes, and their heads have what
+// the machine needs at once. A sweep has a million meters, and at any time something happens
+// to some thousands. So memory grows only with what is known, and the garbage collector has
+// few pointers to follow.
 //
-// A ledger that is asked for wakes, and is dirty. Where the machine refers to none,
-// [Machine.sleepIdle] puts those to sleep that wait for nothing but time. Nobody else keeps a
-// ledger that has no request open.
+// A ledger that is asked for wakes, and is dirty. At a moment when the machine refers to no
+// ledger, [Machine.sleepIdle] puts to sleep those that wait for nothing but time. Nobody else
+// keeps a ledger that has no request open.
 type store struct {
 	originators []servicerequests.EUI // what heads have numbers for
 	heads       []head
@@ -57,11 +57,11 @@ type store struct {
 	at          places   // by device
 	homes       places   // by hub, a place for each meter of the home
 	proxies     map[servicerequests.EUI]int32
-	shared      map[servicerequests.EUI][]int32 // further meters of a proxy: portfolios err
+	shared      map[servicerequests.EUI][]int32 // further meters of a proxy: a portfolio may be wrong
 
 	awake   map[int32]*meter
-	dirty   []*meter           // awake ones that may have changed
-	changed map[int32]struct{} // numbers of blocks, since somebody took them out
+	dirty   []*meter           // awake meters that may have changed
+	changed map[int32]struct{} // numbers of blocks that changed since takeChanged
 }
 
 const blockSize = 16
@@ -73,7 +73,7 @@ func newStore() store {
 	}
 }
 
-// head is what is known of a meter without waking it.
+// head is what the machine knows of a meter without waking it.
 type head struct {
 	device, hub, proxy servicerequests.EUI
 	kind               servicerequests.DeviceType
@@ -85,21 +85,21 @@ type head struct {
 	wait               ledger.WaitReason
 
 	turn, awaits ledger.Stage // these are not in the kept state: they follow from the ledger
-	held         bool
+	capped       bool
 
 	begun, done, settled, waits, ahead, raised bool
-	owed                                       bool // done, and something of it is open or will be due
+	owed                                       bool // done, and a request is open or a reread will be due
 	commanded                                  bool // a command to it was signed
-	exposed                                    bool // and it has had no verdict since
+	exposed                                    bool // and it has got no verdict since
 	proxyClaimed                               bool // only the portfolio names the proxy
 
 	former servicerequests.EUI // a proxy that was named before, and may still answer
 
 	wave uint16
-	due  int64 // when it is to be looked at again, in nanoseconds since 1970; 0: by itself never
+	due  int64 // when it must be looked at again, in nanoseconds since 1970; 0: never by itself
 }
 
-// until is when a sleeping meter is to be looked at again; zero: by itself never.
+// until is when a sleeping meter must be looked at again; zero: never by itself.
 func (h *head) until() time.Time {
 	if h.due == 0 {
 		return time.Time{}
@@ -123,7 +123,7 @@ func (r *store) note(m *meter) *head {
 		h.due = m.due.UnixNano()
 	}
 	h.begun, h.done, h.settled, h.waits, h.ahead, h.raised = !m.Started.IsZero(), m.Done, m.settled, m.waits, m.ahead, m.Alarm.Raised()
-	h.turn, h.awaits, h.held = m.turn, m.awaits, m.held
+	h.turn, h.awaits, h.capped = m.turn, m.awaits, m.capped
 	h.commanded, h.exposed = m.Counters.FirstCommand != 0, m.exposed
 	h.owed = m.Done && (len(m.Open) > 0 || !m.due.IsZero() || m.waits)
 	h.verdict = 0
@@ -135,7 +135,7 @@ func (r *store) note(m *meter) *head {
 	return h
 }
 
-// head returns a meter's head, brought up to date where the meter is awake.
+// head returns a meter's head, updated if the meter is awake.
 func (r *store) head(number int32) *head {
 	if m := r.awake[number]; m != nil {
 		return r.note(m)
@@ -178,8 +178,7 @@ func (r *store) enter(h head) (number int32) {
 	return number
 }
 
-// seal makes a store that is complete ready for lookups. It refuses a meter that is planned
-// twice.
+// seal prepares a complete store for lookups. It refuses a meter that is planned twice.
 func (r *store) seal() error {
 	r.at.sort()
 	r.homes.sort()
@@ -244,12 +243,12 @@ func (r *store) wake(number int32) *meter {
 		Type: h.kind, Hub: h.hub, Region: h.region, Claimed: h.claimed, Priority: int(h.priority), Originator: r.originators[h.originator],
 	}}
 	if err := l.Unpack(r.entry(number)); err != nil {
-		// What this process has packed it can read; what it has not is checked before it
-		// is taken in.
+		// This process can read what it has packed. What another has packed was checked
+		// before it was taken in.
 		panic(fmt.Sprintf("meter %d of the plan: %v", number+1, err))
 	}
 	m := &meter{
-		Meter: l, number: number, waits: h.waits, ahead: h.ahead, turn: h.turn, awaits: h.awaits, held: h.held, exposed: h.exposed, settled: h.settled, wave: int(h.wave), wait: h.wait, position: nowhere,
+		Meter: l, number: number, waits: h.waits, ahead: h.ahead, turn: h.turn, awaits: h.awaits, capped: h.capped, exposed: h.exposed, settled: h.settled, wave: int(h.wave), wait: h.wait, position: nowhere,
 	}
 	for _, q := range l.Open {
 		m.tag(q)
@@ -259,7 +258,7 @@ func (r *store) wake(number int32) *meter {
 	return m
 }
 
-// verdict is what a sleeping meter's ledger says, without waking it.
+// verdict returns the verdict in a sleeping meter's ledger, without waking it.
 func (r *store) verdict(number int32) record.VerdictBody {
 	var l ledger.Meter
 	if err := l.Unpack(r.entry(number)); err != nil {
@@ -283,7 +282,7 @@ func (r *store) sleep(m *meter) {
 	delete(r.awake, m.number)
 }
 
-// waits notes whether a meter is in an intake, and whether it has been moved up there.
+// waits notes whether a meter is in an intake, and whether it was promoted there.
 func (r *store) waits(number int32, waits, ahead bool) {
 	if m := r.awake[number]; m != nil {
 		m.waits, m.ahead = waits, ahead
@@ -294,11 +293,11 @@ func (r *store) waits(number int32, waits, ahead bool) {
 	}
 }
 
-// manyDirty is how many ledgers may be awake for nothing while one after the other is
-// looked at.
+// manyDirty is how many ledgers may stay awake without need while many are looked at, one
+// after the other.
 const manyDirty = 1024
 
-// sleepIdle puts to sleep what has nothing under way. Nobody may refer to a ledger then.
+// sleepIdle puts to sleep the meters without an open request. Nobody may refer to a ledger then.
 func (s *Machine) sleepIdle() {
 	s.pace.news = s.pace.news || len(s.store.dirty) > 0
 	for i := 0; i < len(s.store.dirty); i++ {
@@ -312,7 +311,7 @@ func (s *Machine) sleepIdle() {
 		if m.position != nowhere {
 			s.diary.agenda.Remove(m.position)
 		}
-		if m.UndoStart() { // all that was asked was withdrawn before it was signed
+		if m.UndoStart() { // all its requests were withdrawn before they were signed
 			m.due = time.Time{}
 			s.counts.notBegun++
 			s.turnTo(m, ledger.ReadingSupply)
@@ -332,7 +331,7 @@ func (s *Machine) sleepIdle() {
 	s.store.dirty = s.store.dirty[:0]
 }
 
-// sleepSome settles where many ledgers have been looked at one after the other.
+// sleepSome puts ledgers to sleep if many have been looked at, one after the other.
 func (s *Machine) sleepSome() {
 	if len(s.store.dirty) >= manyDirty {
 		s.sleepIdle()
@@ -347,7 +346,7 @@ func (s *Machine) meter(number int32) *meter {
 	}
 	m := s.store.wake(number)
 	if !s.run.begun {
-		m.Done = false // begin counts it, if it still is
+		m.Done = false // begin counts it again, if it is still done
 	} else if due := s.store.heads[number].until(); !due.IsZero() {
 		s.schedule(m, due)
 	}
@@ -387,15 +386,15 @@ func (h *head) code(c *ledger.Coder) {
 	c.Int(&h.due)
 }
 
-// block is a block as it stands: heads, then ledgers, with what is awake packed in. What
-// sleeps must be settled.
+// block is one block of the kept state: heads, then ledgers, awake ones packed, too. Sleeping
+// ledgers must be up to date.
 func (r *store) block(number int32) []byte {
 	first, c := number*blockSize, ledger.Writer(nil)
 	for n := first; n < min(first+blockSize, int32(r.size())); n++ {
 		h := r.heads[n]
 		if m := r.awake[n]; m != nil {
 			h = *r.note(m)
-			h.begun = m.Begun() // or a start would neither go on with it nor begin it
+			h.begun = m.Begun() // otherwise a start would neither go on with it nor begin it
 			r.replace(n, m.Pack(nil))
 		}
 		h.code(c)
@@ -413,7 +412,7 @@ func (r *store) restore(originators []servicerequests.EUI, size int, rows []reco
 	r.originators = originators
 	r.heads, r.blocks = make([]head, 0, size), make([][]byte, 0, len(rows))
 	r.at.list, r.homes.list = make([]spot, 0, size), make([]spot, 0, size)
-	var block []byte // used again, and cloned to its own size
+	var block []byte // reused, and cloned to its final size
 	for _, row := range rows {
 		c := ledger.Reader(row.Value)
 		block = block[:0]

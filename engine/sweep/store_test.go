@@ -15,7 +15,7 @@ import (
 
 // A meter that sleeps is found by its own identifier and its proxy's, tells from its head
 // what its ledger says, and wakes as it fell asleep.
-func TestTheRollWakesWhatItPutToSleep(t *testing.T) {
+func TestTheStoreWakesWhatItPutToSleep(t *testing.T) {
 	d := town(40, 3, 0.2)
 	d.start()
 	for steps := 0; ; steps++ {
@@ -138,8 +138,8 @@ func TestATurnWakesSome(t *testing.T) {
 	}
 }
 
-// BenchmarkRoll is what a million meters that are done take in memory.
-func BenchmarkRoll(b *testing.B) {
+// BenchmarkStore is what a million meters that are done take in memory.
+func BenchmarkStore(b *testing.B) {
 	for b.Loop() {
 		r := newStore()
 		var before, after runtime.MemStats

@@ -10,14 +10,14 @@ import (
 	"safemode/servicerequests/duis"
 )
 
-// given are the originator counters of one originator that the journal has given out.
+// given has the originator counters of one originator that the journal has given out.
 type given struct {
 	first, highest uint64 // 0: none yet
 	begun          uint64 // the first that this run has reserved; 0: none yet
-	strange        uint64 // the highest that somebody else was seen to use; 0: none was
+	strange        uint64 // the highest that another system was seen to use; 0: none
 }
 
-// gaveOut takes in that the counter of a request is in the journal.
+// gaveOut notes that the counter of a request is in the journal.
 func (s *Machine) gaveOut(rec *record.Record) {
 	g := s.given[rec.ID.Originator]
 	if g == nil || rec.Kind != record.Request {
@@ -29,7 +29,7 @@ func (s *Machine) gaveOut(rec *record.Record) {
 	g.highest = max(g.highest, rec.ID.Counter)
 }
 
-// applyStranger folds in that a counter of somebody else's was seen.
+// applyStranger notes that another system's counter was seen.
 func (s *Machine) applyStranger(o record.OrderBody) {
 	if id, err := servicerequests.ParseRequestID(o.Reference); err == nil && s.given[id.Originator] != nil {
 		g := s.given[id.Originator]
@@ -37,12 +37,12 @@ func (s *Machine) applyStranger(o record.OrderBody) {
 	}
 }
 
-// watchStranger looks whether a proven message names a counter of ours that the journal has
-// not given out. Then another system sends under this identity: the two would use the same
-// counters, and meters refuse what comes with one that is not higher than the last.
+// watchStranger checks whether a proven message names a counter of ours that the journal has
+// not given out. If so, another system sends under this identity. The two would use the same
+// counters, and meters refuse commands with a counter that is not above the last.
 //
 // A device's alert of a future dated command names the counter of that command, which the
-// failed supplier may have left there long before: it counts only where it is as new as this
+// failed supplier may have left there long before. It counts only if it is as new as this
 // journal.
 func (s *Machine) watchStranger(h Heard) {
 	switch {
@@ -75,8 +75,8 @@ func requestOf(e duis.Event) servicerequests.RequestID {
 	return servicerequests.RequestID{}
 }
 
-// judgeCounter pauses the sweep where a counter of ours is not from this journal. A person
-// who resumes it has judged that: only a higher counter pauses it again.
+// judgeCounter pauses the sweep if a counter of ours is not from this journal. A person who
+// resumes it has judged that: only a higher counter pauses it again.
 func (s *Machine) judgeCounter(id servicerequests.RequestID) {
 	g := s.given[id.Originator]
 	if g == nil || id.Counter == 0 {
@@ -86,9 +86,9 @@ func (s *Machine) judgeCounter(id servicerequests.RequestID) {
 		return
 	}
 	switch within := g.first != 0 && id.Counter >= g.first && id.Counter <= g.highest; {
-	case id.Target == s.o.DCC && within: // the inventory was asked for
+	case id.Target == s.o.DCC && within: // a request for the inventory
 		return
-	case s.run.lost && (g.begun == 0 || id.Counter < g.begun): // the journal is an older copy: what it gave out is not known
+	case s.run.lost && (g.begun == 0 || id.Counter < g.begun): // the journal is an older copy: nobody knows what the newer one gave out
 		return
 	}
 	s.metrics.strangers.Inc()
@@ -103,8 +103,8 @@ func (s *Machine) judgeCounter(id servicerequests.RequestID) {
 	s.pauseWith(record.OrderBody{Cause: record.CauseStranger, Reason: reason, Reference: id.String()})
 }
 
-// floorAbove is a counter that is far enough above one that was used, for a system that is
-// frozen soon: a million, which is a quarter of an hour of counters that are milliseconds.
+// floorAbove is a counter far enough above one that was used, for another system that will be
+// frozen soon: a million above, a quarter of an hour of counters in milliseconds.
 func floorAbove(counter uint64) uint64 {
 	const room = 1_000_000
 	return min(counter+room, servicerequests.MaxCounter)

@@ -248,7 +248,7 @@ func trouble(seed uint64) *driver {
 		d.finishAll()
 	}
 	if !d.m.finished() {
-		d.Fault("%d of %d are done, halt %v, holds %+v, next %v", d.m.counts.done, d.m.store.size(), d.m.run.halt, d.m.holds.all, d.m.Next())
+		d.Fault("%d of %d are done, halt %v, holds %+v, next %v", d.m.counts.done, d.m.store.size(), d.m.run.halt, d.m.pauses.all, d.m.Next())
 		return d
 	}
 	d.drain()
@@ -262,10 +262,10 @@ func (d *driver) resumeAll() {
 		d.order(record.OrderBody{Action: record.OrderDeleted, Reference: ref})
 	}
 	for range 10 {
-		if len(d.m.holds.all) == 0 {
+		if len(d.m.pauses.all) == 0 {
 			return
 		}
-		at := scopeOf(d.m.holds.all[0].order)
+		at := scopeOf(d.m.pauses.all[0].order)
 		o := record.OrderBody{Action: record.OrderResume, Region: at.region, Wave: at.wave}
 		if at.service != 0 {
 			o.SRV = at.service.SRV()

@@ -14,10 +14,10 @@ import (
 	"safemode/servicerequests/duis"
 )
 
-// transfers are the homes that leave the supplier on days of their own. One that the list
-// names is left alone from a margin before its day on: what is on its way is withdrawn, and
-// the door lets nothing of it pass. That the DCC says E4 of it on that day or later is
-// expected; of the homes that nobody has named it is not, and only that feeds the tripwire.
+// transfers has the homes that leave the supplier, each on its day. A home on the list is left
+// alone from a margin before its day: its open requests are withdrawn, and package exchange
+// sends none of them. On that day or later an E4 of the DCC is expected. Of other homes it is
+// not, and only those E4 count for the tripwire.
 type transfers struct {
 	listed map[servicerequests.EUI]record.Transfer
 	due    []record.Transfer                // those still to be left alone, the next first
@@ -25,7 +25,7 @@ type transfers struct {
 	record.TransferCounts
 }
 
-// takeTransfers takes a list in, which replaces the one before. What has changed is written.
+// takeTransfers takes in a list, which replaces the one before, and records the changes.
 func (s *Machine) takeTransfers(all []record.Transfer) {
 	t := &s.transfers
 	o := record.OrderBody{Action: record.OrderTransfers, By: record.BySweep, Cause: record.CauseTransfer}
@@ -53,7 +53,7 @@ func (s *Machine) takeTransfers(all []record.Transfer) {
 	s.apply(o, s.now)
 }
 
-// applyTransfers folds a change of the list in.
+// applyTransfers applies a change of the list.
 func (s *Machine) applyTransfers(o record.OrderBody) {
 	t := &s.transfers
 	for _, home := range o.Transfers {
@@ -68,8 +68,7 @@ func (s *Machine) applyTransfers(o record.OrderBody) {
 	})
 }
 
-// leaveDue leaves those homes alone whose time has come. One that is left alone already
-// stays as it is.
+// leaveDue leaves alone the homes that are due. One that is left alone already stays as it is.
 func (s *Machine) leaveDue() {
 	t := &s.transfers
 	for len(t.due) > 0 && !s.now.Before(t.due[0].Leave) {
@@ -88,7 +87,7 @@ func (s *Machine) leaveDue() {
 	}
 }
 
-// leave leaves homes alone for a reason that needs no person.
+// leave leaves homes alone, without a person's order.
 func (s *Machine) leave(devices []servicerequests.EUI, reason, reference string) {
 	o := record.OrderBody{Action: record.OrderExclude, By: record.BySweep, Cause: record.CauseTransfer, Devices: devices, Reason: reason, Reference: reference}
 	s.record(o)
@@ -96,7 +95,7 @@ func (s *Machine) leave(devices []servicerequests.EUI, reason, reference string)
 	s.leaveAlone(devices)
 }
 
-// applyLeave folds in that homes are left alone because they leave. One that was left alone
+// applyLeave takes in that homes are left alone because they leave. A home that was left alone
 // before, by the list or by a person, is not counted again.
 func (s *Machine) applyLeave(o record.OrderBody) {
 	for _, device := range o.Devices {
@@ -116,7 +115,7 @@ func (s *Machine) applyLeave(o record.OrderBody) {
 	}
 }
 
-// nextLeave is when the next home is to be left alone; zero: none is.
+// nextLeave is when the next home must be left alone; zero: none.
 func (t *transfers) nextLeave() time.Time {
 	if len(t.due) == 0 {
 		return time.Time{}
@@ -124,7 +123,7 @@ func (t *transfers) nextLeave() time.Time {
 	return t.due[0].Leave
 }
 
-// lastInstant is the last one at which anything may leave for a meter; zero: any.
+// lastInstant is the last instant at which anything may be sent to a meter; zero: no limit.
 func (t *transfers) lastInstant(device servicerequests.EUI) time.Time {
 	home, ok := t.listed[device]
 	if !ok {
@@ -133,7 +132,7 @@ func (t *transfers) lastInstant(device servicerequests.EUI) time.Time {
 	return home.Leave.Add(-1)
 }
 
-// expects says whether it is no surprise that the DCC says E4 of a home at an instant.
+// expects says whether an E4 of the DCC about a home is expected at an instant.
 func (t *transfers) expects(device servicerequests.EUI, at time.Time) bool {
 	_, told := t.told[device]
 	home, listed := t.listed[device]
@@ -149,8 +148,8 @@ func (t *transfers) refusedAs(expected bool) {
 	}
 }
 
-// takeChange takes in what the DCC says of a change of supplier. Of a planned meter it says
-// that its home has left: it is left alone, listed or not.
+// takeChange takes in the DCC's alert of a change of supplier. The home of a planned meter has
+// left, and is left alone, whether it is on the list or not.
 func (s *Machine) takeChange(h Heard, c duis.ChangeOfSupplier) {
 	s.unmatched(h)
 	m := s.find(c.Device)

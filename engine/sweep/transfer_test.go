@@ -273,7 +273,7 @@ func TestAStrangersCounterPauses(t *testing.T) {
 		id := mine
 		id.Originator, id.Counter = originator, counter
 		d.tell(x.Respond(d.now, mode, id, true))
-		return d.m.holds.whole()
+		return d.m.pauses.whole()
 	}
 	if tell(mine.Counter+1_000_000, 0x77) || tell(0, mine.Originator) {
 		t.Error("another's counter pauses")
@@ -281,7 +281,7 @@ func TestAStrangersCounterPauses(t *testing.T) {
 	if !tell(mine.Counter+1_000_000, mine.Originator) {
 		t.Fatal("it is not paused")
 	}
-	h := d.m.holds.all[0].order
+	h := d.m.pauses.all[0].order
 	if h.Cause != record.CauseStranger || h.By != record.BySweep || !strings.Contains(h.Reason, "another system sends under "+mine.Originator.String()) ||
 		!strings.Contains(h.Reason, "counter_floor of ") {
 		t.Errorf("%+v", h)
@@ -297,7 +297,7 @@ func TestAStrangersCounterPauses(t *testing.T) {
 			t.Errorf("counter %d after a resume: paused %t", c.counter, paused)
 		}
 		if !c.paused {
-			d.m.holds.add(record.OrderBody{Action: record.OrderPause}, d.now)
+			d.m.pauses.add(record.OrderBody{Action: record.OrderPause}, d.now)
 		}
 	}
 	if err := d.order(record.OrderBody{Action: record.OrderResume}); err != nil {
@@ -349,8 +349,8 @@ func TestWhatElseNamesACounter(t *testing.T) {
 			d := newDriver(healthy())
 			d.until(func() bool { return d.m.given[ourEUI].first != 0 })
 			c.tell(d, d.SentIn(record.Request)[0].ID)
-			if d.m.holds.whole() != c.paused {
-				t.Errorf("paused: %t, want %t", d.m.holds.whole(), c.paused)
+			if d.m.pauses.whole() != c.paused {
+				t.Errorf("paused: %t, want %t", d.m.pauses.whole(), c.paused)
 			}
 		})
 	}
@@ -374,7 +374,7 @@ func TestAnOlderJournalKnowsNoStranger(t *testing.T) {
 	d.restart()
 	id.Counter += 400 // reserved by the run that is lost
 	d.tell(d.Devices[0].Respond(d.now, mode, id, true))
-	if d.m.holds.whole() {
-		t.Error(d.m.holds.all[0].order.Reason)
+	if d.m.pauses.whole() {
+		t.Error(d.m.pauses.all[0].order.Reason)
 	}
 }

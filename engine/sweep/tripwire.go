@@ -8,13 +8,13 @@ import (
 	"safemode/servicerequests"
 )
 
-// Tripwires are what answers together say that none says alone. Only what is proven
-// to come from the DCC counts. The zero value is off.
+// Tripwires stop the sweep at a run of bad answers. Only proven messages of the DCC count. The
+// zero value is off.
 type Tripwires struct {
-	// Unregistered halts where the DCC says of unrelated homes that the supplier is
+	// Unregistered halts if the DCC says of unrelated homes that the supplier is
 	// not registered (E4): its market participant IDs have moved.
 	Unregistered Tripwire
-	// Unverified halts where what the DCC signs is not believed.
+	// Unverified halts if messages that the DCC has signed cannot be proven.
 	Unverified Tripwire
 }
 
@@ -28,7 +28,7 @@ type Tripwire struct {
 
 // tripwires are the windows of the tripwires, and which has tripped.
 type tripwires struct {
-	unregistered, unverified wire
+	unregistered, unverified recentAnswers
 	tripped                  string // which; empty: none has
 	rejected                 int    // POSTs in a row that the DCC refused by HTTP status
 }
@@ -39,22 +39,22 @@ const (
 	tripUnverified   = "unverified"
 )
 
-// wire is the sliding window of one tripwire.
-type wire struct {
+// recentAnswers is the sliding window of one tripwire.
+type recentAnswers struct {
 	Tripwire
 	ring []answer
 	next int
 }
 
-// answer is one that a wire has seen.
+// answer is one that a tripwire has seen.
 type answer struct {
 	bad         bool
 	device, hub servicerequests.EUI // that it is about; 0: none
 }
 
-// tripped takes in an answer and says whether the wire trips, with the bad ones, of how
+// tripped takes in an answer and says whether it trips, with the bad ones, of how
 // many there are.
-func (w *wire) tripped(a answer) (bad []answer, yes bool) {
+func (w *recentAnswers) tripped(a answer) (bad []answer, yes bool) {
 	if w.Window <= 0 {
 		return nil, false
 	}
@@ -75,7 +75,7 @@ func (w *wire) tripped(a answer) (bad []answer, yes bool) {
 	return bad, len(bad) >= w.Minimum && float64(len(bad)) >= w.Ratio*float64(len(w.ring))
 }
 
-// watchRegistration takes in whether the DCC let a request pass, or said that the
+// watchRegistration takes in whether the DCC accepted a request, or said that the
 // supplier is not registered. A run of E4 halts the sweep: no retry is spent on it,
 // and the meters that got one are asked again.
 func (s *Machine) watchRegistration(m *meter, unregistered bool) {
@@ -97,7 +97,7 @@ func (s *Machine) watchRegistration(m *meter, unregistered bool) {
 		len(bad), len(s.tripwires.unregistered.ring), len(homes))})
 }
 
-// watchProof takes in whether a message of the DCC was believed.
+// watchProof takes in whether a message of the DCC was proven.
 func (s *Machine) watchProof(believed bool) {
 	if bad, yes := s.tripwires.unverified.tripped(answer{bad: !believed}); yes && s.tripwires.tripped == "" {
 		s.trip(tripUnverified, record.TripwireBody{Reason: fmt.Sprintf(
@@ -118,8 +118,7 @@ func (s *Machine) trip(which string, body record.TripwireBody) {
 	}
 }
 
-// clear takes back that a meter is another supplier's, on the word of an E4 that came
-// in a run of them.
+// clear takes back that a meter is another supplier's, if the E4 that said so was one of a run.
 func (s *Machine) clear(m *meter) {
 	if m == nil || !m.Bars.Moved {
 		return

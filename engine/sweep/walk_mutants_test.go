@@ -39,7 +39,7 @@ var mutants = []mutant{
 		{"../ledger/meter.go", "(counter > m.Alarm.After || !m.Alarm.At.After(at))", "counter > m.Alarm.After"},
 	}},
 	{"an outcome without an answer consumes one", []sweeptest.Edit{{
-		"replay.go", "\t\t\tif !s.fold.storeFirst {\n\t\t\t\told = func(m message) bool {\n\t\t\t\t\treturn !body.Class.Unanswered() || body.Code != \"\" && m.code == body.Code\n\t\t\t\t}\n\t\t\t}\n",
+		"replay.go", "\t\t\tif !s.replay.storeFirst {\n\t\t\t\told = func(m message) bool {\n\t\t\t\t\treturn !body.Class.Unanswered() || body.Code != \"\" && m.code == body.Code\n\t\t\t\t}\n\t\t\t}\n",
 		"\t\t\told = func(message) bool { return true }\n",
 	}}},
 	{"sleepers use up what is in flight", []sweeptest.Edit{
@@ -65,9 +65,9 @@ var mutants = []mutant{
 		"../ledger/proxy.go", "return m.ProxyClaimed && m.fromProxy(counter)", "return false",
 	}}},
 	{"a crash between two waves ends the sweep", []sweeptest.Edit{{
-		"wave.go", "\tcase record.WavePassed: // a start found that nothing more of it was durable\n\t\ts.openWave(s.waves.all[w.number])\n\t\treturn\n", "",
+		"wave.go", "\tcase record.WavePassed: // a start found that nothing more of it was durable\n\t\ts.beginWave(s.waves.all[w.number])\n\t\treturn\n", "",
 	}}},
-	{"who has lost the journal sends all the same", []sweeptest.Edit{{
+	{"a machine that has lost the journal sends all the same", []sweeptest.Edit{{
 		"../exchange/exchange.go", "if err := x.o.Journal.Commit(ctx, signed); err != nil {", "if err := x.o.Journal.Commit(ctx, signed); err != nil && !errors.Is(err, record.ErrTaken) {",
 	}}},
 }

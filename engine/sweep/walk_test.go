@@ -270,7 +270,7 @@ type outcome struct {
 	moves *[ledger.PhaseCount][ledger.EventCount]int
 }
 
-// walkOnce walks one way.
+// oneWalk walks one way.
 func oneWalk(c *chooser, show func(string)) outcome {
 	var w *world
 	o := outcome{moves: &[ledger.PhaseCount][ledger.EventCount]int{}}

@@ -318,11 +318,11 @@ func (w *world) boot() {
 		Journal: w, Signer: w, Gateway: w, Verifier: w, Clock: w, Limits: w, Breakers: w, Log: nop, Patience: 1,
 		Gate: w.mayAct,
 	})
-	folded, unjudged := w.fold(nil)
-	w.machine = folded
+	replayed, unjudged := w.replay(nil)
+	w.machine = replayed
 	if w.rows != nil {
-		restored, again := w.fold(w.rows)
-		if a, b := folded.Snapshot(), restored.Snapshot(); a != b {
+		restored, again := w.replay(w.rows)
+		if a, b := replayed.Snapshot(), restored.Snapshot(); a != b {
 			w.broken(oneStory, "the records tell\n%s\nthe state tells\n%s\n%s", a, b, w.tail(w.homes[0].eui))
 		}
 		if !slices.Equal(unjudged, again) {
@@ -352,8 +352,8 @@ func (w *world) mayAct(time.Time) error {
 
 var nop = zap.NewNop()
 
-// fold makes a machine of the journal, with or without a state.
-func (w *world) fold(rows []record.StateRow) (*sweep.Machine, []uint64) {
+// replay makes a machine of the journal, with or without a state.
+func (w *world) replay(rows []record.StateRow) (*sweep.Machine, []uint64) {
 	o := w.options
 	o.Pacer, o.Log, o.Registerer = planned{newLimits()}, nop, discard{}
 	m, from := sweep.New(o), uint64(1)

@@ -10,45 +10,45 @@ import (
 	"safemode/engine/record"
 )
 
-// Wave is a run of meters, in the plan's order, that is given commands as one. Reads wait
-// for no wave.
+// Wave is a number of meters, next to each other in the plan, that are given commands together.
+// Reads do not wait for waves.
 type Wave struct {
 	Name    string
-	Meters  int           // how many, from where the wave before ends
+	Meters  int           // how many, after those of the wave before
 	Settled float64       // the share of its meters that must be settled; 0: all, of both fuels
-	Soak    time.Duration // from when they are to when the next wave opens
+	Soak    time.Duration // time from then until the next wave begins
 	Abort   []record.AbortRule
 }
 
 // waves are the plan's waves; fixed once [Machine.Replay] has returned.
 type waves struct {
 	all    []*wave
-	opened int     // number of the one that opened last; 0: none yet
-	held   []int32 // urgent homes that the cap on early ones has held back, by their places in the plan
+	begun  int     // number of the wave that began last; 0: none yet
+	capped []int32 // urgent homes that wait because of the cap on early homes, by their places in the plan
 }
 
-// wave is how far a wave has come.
+// wave is the state of one wave.
 type wave struct {
 	Wave
 	number    int
 	meters    [2]int // that belong to it, by fuel
 	unsettled [2]int // meters without a verdict that are not in long retries either
-	early     int    // meters that may be given commands though it has not opened: see cap
+	early     int    // meters that may be given commands although it has not begun: see cap
 	state     string
 	since     time.Time
-	waived    bool                // an operator has judged what it has shown
-	counts    [record.Classes]int // requests that show something of it, by class
-	waiting   []int32             // places in the plan of those that may be given commands when it opens
+	waived    bool                // an operator has judged its outcomes
+	counts    [record.Classes]int // requests that count for its abort rules, by class
+	waiting   []int32             // places in the plan of the meters that may be given commands when it begins
 }
 
-// waive has the abort rules judge only what comes from now on.
+// waive has the abort rules count only outcomes from now on.
 func (w *wave) waive() {
 	w.waived = true
 	clear(w.counts[:])
 }
 
-// broken is the first abort rule that does not hold, and why. At the end of a wave the
-// sample must be there, too.
+// broken returns the first abort rule that is broken, and how. At the end of a wave a sample
+// that is too small breaks a rule, too.
 func (w *wave) broken(end bool) (record.AbortRule, string) {
 	total := 0
 	for _, n := range w.counts {
@@ -78,10 +78,10 @@ func newWaves(plan []Wave) (w waves) {
 	return w
 }
 
-// of is a meter's wave.
+// of returns a meter's wave.
 func (w *waves) of(m *meter) *wave { return w.all[m.wave-1] }
 
-// join makes a meter a wave's.
+// join adds a meter to a wave.
 func (w *waves) join(m *meter, into *wave) {
 	m.wave = into.number
 	into.meters[m.fuel()]++
@@ -94,52 +94,52 @@ func (w *wave) size() int { return w.meters[0] + w.meters[1] }
 // left is how many of its meters are not settled.
 func (w *wave) left() int { return w.unsettled[0] + w.unsettled[1] }
 
-// open says whether a meter's wave has opened.
-func (w *waves) open(m *meter) bool { return w.of(m).state != "" }
+// hasBegun says whether a meter's wave has begun.
+func (w *waves) hasBegun(m *meter) bool { return w.of(m).state != "" }
 
-// gates says whether the next wave waits for a meter's.
+// gates says whether the next wave waits for this meter's wave.
 func (w *waves) gates(m *meter) bool {
 	of := w.of(m)
 	return of.state == record.WaveOpened && of.number < len(w.all)
 }
 
-// whole says whether a meter goes the whole way as soon as it begins: one of the first of
-// several waves, from which the others are to learn.
-func (w *waves) whole(m *meter) bool { return m.wave == 1 && len(w.all) > 1 && w.open(m) }
+// whole says whether a meter goes through all stages as soon as it begins: one of the first of
+// several waves, from which the others learn.
+func (w *waves) whole(m *meter) bool { return m.wave == 1 && len(w.all) > 1 && w.hasBegun(m) }
 
-// early is how many homes' meters may be given commands though their waves have not opened.
+// early is how many meters may be given commands although their waves have not begun.
 func (w *waves) early() (n int) {
-	for _, one := range w.all[w.opened:] {
+	for _, one := range w.all[w.begun:] {
 		n += one.early
 	}
 	return n
 }
 
-// cap is how many those may be: as many as the wave that opens next has. So no more meters
-// are ever given commands than the waves that are open and one more have.
-func (w *waves) cap() int { return record.EarlyCapOf(len(w.all), w.opened, w.sizeAt) }
+// cap is how many early meters there may be: as many as the wave that begins next has. So the
+// meters with commands are never more than the begun waves, and one more, contain.
+func (w *waves) cap() int { return record.EarlyCapOf(len(w.all), w.begun, w.sizeAt) }
 
-// commandable is how many meters may have been given a command by now.
-func (w *waves) commandable() int { return record.CapOf(len(w.all), w.opened, w.sizeAt) }
+// commandable is how many meters may have got a command by now.
+func (w *waves) commandable() int { return record.CapOf(len(w.all), w.begun, w.sizeAt) }
 
 func (w *waves) sizeAt(i int) int { return w.all[i].size() }
 
-// current is the wave that opened last, nil before the first.
+// current is the wave that began last, nil before the first.
 func (w *waves) current() *wave {
-	if w.opened == 0 {
+	if w.begun == 0 {
 		return nil
 	}
-	return w.all[w.opened-1]
+	return w.all[w.begun-1]
 }
 
-// settled says whether the open wave is, and another waits for it.
+// settled says whether the current wave is settled, and another waits for it.
 func (w *waves) settled() bool {
 	one := w.current()
 	return one != nil && one.state == record.WaveOpened && one.number < len(w.all) && one.settled()
 }
 
-// settled says whether enough of its meters are. Electricity does not wait for gas, which
-// sleeps.
+// settled says whether enough of the wave's meters are settled. Electricity does not wait for
+// gas, because gas meters sleep.
 func (w *wave) settled() bool {
 	if w.Settled == 0 {
 		return w.left() == 0
@@ -151,15 +151,15 @@ func (w *wave) settled() bool {
 	return float64(w.unsettled[fuel]) <= (1-w.Settled)*float64(w.meters[fuel])
 }
 
-// is folds how far a wave has come.
+// is sets the state of a wave.
 func (w *waves) is(number int, state string, at time.Time) {
 	one := w.all[number-1]
 	one.state, one.since = state, at
-	w.opened = max(w.opened, number)
+	w.begun = max(w.begun, number)
 }
 
-// sample counts a request that shows something of its wave. A late answer takes back what
-// was counted as silence.
+// sample counts a request for the abort rules of its wave. A late answer takes back a request
+// that was counted as silent.
 func (w *waves) sample(m *meter, was, is record.Class) {
 	of := w.of(m)
 	if was != record.ClassOpen && of.counts[was] > 0 {
@@ -170,8 +170,8 @@ func (w *waves) sample(m *meter, was, is record.Class) {
 	}
 }
 
-// sort gives every meter its wave, in the plan's order. What the waves leave over belongs
-// to the last.
+// sort gives every meter its wave, in the plan's order. Meters beyond all waves belong to the
+// last.
 func (s *Machine) sort() {
 	if len(s.waves.all) > 0 {
 		return
@@ -194,7 +194,7 @@ func (s *Machine) sort() {
 func (s *Machine) advanceWave() {
 	w := s.waves.current()
 	if w == nil {
-		s.openWave(s.waves.all[0])
+		s.beginWave(s.waves.all[0])
 		return
 	}
 	if rule, reason := w.broken(false); reason != "" {
@@ -209,7 +209,7 @@ func (s *Machine) advanceWave() {
 	}
 	switch w.state {
 	case record.WavePassed: // a start found that nothing more of it was durable
-		s.openWave(s.waves.all[w.number])
+		s.beginWave(s.waves.all[w.number])
 		return
 	case record.WaveSoaking:
 	default:
@@ -224,10 +224,10 @@ func (s *Machine) advanceWave() {
 		return
 	}
 	s.turnWave(w, record.WavePassed)
-	s.openWave(s.waves.all[w.number])
+	s.beginWave(s.waves.all[w.number])
 }
 
-// abort does what a rule that does not hold is there for.
+// abort pauses or halts the sweep, as the broken rule says.
 func (s *Machine) abort(rule record.AbortRule, reason string) {
 	if rule.Action == record.AbortHalt {
 		s.stop(record.HaltWave, reason, nil)
@@ -236,8 +236,8 @@ func (s *Machine) abort(rule record.AbortRule, reason string) {
 	s.pauseBy(record.CauseWave, scope{}, reason)
 }
 
-// openWave lets a wave's meters be given commands.
-func (s *Machine) openWave(w *wave) {
+// beginWave allows commands to the meters of a wave.
+func (s *Machine) beginWave(w *wave) {
 	s.turnWave(w, record.WaveOpened)
 	s.pace.from = pace{at: s.now, done: s.counts.done}
 	for _, number := range w.waiting {
@@ -247,16 +247,16 @@ func (s *Machine) openWave(w *wave) {
 		s.sleepSome()
 	}
 	w.waiting = nil
-	held := s.waves.held
-	s.waves.held = nil
-	for _, number := range held {
+	capped := s.waves.capped
+	s.waves.capped = nil
+	for _, number := range capped {
 		m := s.meter(number)
-		m.held = false
+		m.capped = false
 		s.schedule(m, s.now)
 	}
 }
 
-// turnWave journals how far a wave has come.
+// turnWave journals a new state of a wave.
 func (s *Machine) turnWave(w *wave, state string) {
 	s.waves.is(w.number, state, s.now)
 	body := record.WaveBody{Wave: w.number, Name: w.Name, Meters: w.size()}
@@ -264,9 +264,9 @@ func (s *Machine) turnWave(w *wave, state string) {
 	s.log.Info("wave", zap.String("wave", w.Name), zap.String("state", state))
 }
 
-// attend notes why a meter waits, and settles it for its wave where it does or has its
-// verdict. It returns when to look again.
-func (s *Machine) attend(m *meter) time.Time {
+// noteWait notes why a meter waits. A meter that waits, or has its verdict, is settled for its
+// wave. noteWait returns when to look again.
+func (s *Machine) noteWait(m *meter) time.Time {
 	is, until := s.o.Policy.WaitOf(m.Meter, s.now)
 	if is != m.wait {
 		s.counts.waiting[m.wait]--
@@ -286,8 +286,8 @@ func (s *Machine) attend(m *meter) time.Time {
 	return until
 }
 
-// sayStuck puts into the journal, and so into reports, where a meter stands that nothing
-// has been learnt of for too long. It goes on being tried.
+// sayStuck writes a verdict, for the journal and reports, of a meter that has told nothing new
+// for too long. The sweep goes on trying it.
 func (s *Machine) sayStuck(m *meter) {
 	v := s.o.Policy.Conclude(m.Meter)
 	if v.Verdict != record.VerdictUnknown && v.Verdict != record.VerdictNotSafe {
@@ -297,8 +297,8 @@ func (s *Machine) sayStuck(m *meter) {
 	s.writeVerdict(m, v)
 }
 
-// spendRetry counts a signed request, if it is a retry. When the budget is used up no more
-// is retried: what has no answer then ends without one.
+// spendRetry counts a signed request, if it is a retry. When the budget is used up nothing is
+// retried any more: a request without an answer then ends without one.
 func (s *Machine) spendRetry(r *ledger.Request) {
 	if !r.Retry {
 		return

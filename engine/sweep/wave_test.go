@@ -72,8 +72,8 @@ func TestAPausedRegionHoldsUpTheNextWave(t *testing.T) {
 	d.until(func() bool { return d.m.counts.done == 2 })
 	d.pass(time.Hour)
 	d.drain()
-	if d.m.waves.opened != 1 || d.m.counts.done != 2 {
-		t.Errorf("wave %d, %d done", d.m.waves.opened, d.m.counts.done)
+	if d.m.waves.begun != 1 || d.m.counts.done != 2 {
+		t.Errorf("wave %d, %d done", d.m.waves.begun, d.m.counts.done)
 	}
 	if err := d.order(record.OrderBody{Action: record.OrderResume, Region: servicerequests.Regions[1]}); err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func TestDarkHomesGoBeforeTheirWave(t *testing.T) {
 	if n := d.m.waves.all[1].left(); n != 6 {
 		t.Errorf("the second wave has %d left", n)
 	}
-	d.until(func() bool { return d.m.waves.opened == 2 })
+	d.until(func() bool { return d.m.waves.begun == 2 })
 	d.until(func() bool { return d.m.waves.all[1].state == record.WaveSoaking && len(d.jobs) == 0 && !d.InFlight() })
 	dark := 0
 	for i := range d.commanded() {
@@ -204,7 +204,7 @@ func TestNoWaveWaitsForAlertedHomes(t *testing.T) {
 	d.pass(time.Minute) // an alert counts if it is later than what was read
 	began, counter := d.now, uint64(1)
 	next := 12
-	for d.m.waves.opened < 3 && next < 60 {
+	for d.m.waves.begun < 3 && next < 60 {
 		x := d.Devices[next]
 		next++
 		if d.pass(time.Second); x.Mode == prepay { // it is not switched yet
@@ -215,8 +215,8 @@ func TestNoWaveWaitsForAlertedHomes(t *testing.T) {
 		d.pass(time.Minute)
 		d.drain()
 	}
-	if d.m.waves.opened != 3 || d.now.Sub(began) > time.Hour {
-		t.Errorf("wave %d after %v", d.m.waves.opened, d.now.Sub(began))
+	if d.m.waves.begun != 3 || d.now.Sub(began) > time.Hour {
+		t.Errorf("wave %d after %v", d.m.waves.begun, d.now.Sub(began))
 	}
 	d.finishAll()
 	if d.m.counts.done != 60 || d.m.counts.verdicts[record.VerdictNotSafe] > 0 {
@@ -243,7 +243,7 @@ func TestAWavePassesOnAShare(t *testing.T) {
 	}
 	d.start()
 	began := d.now
-	d.until(func() bool { return d.m.waves.opened == 2 })
+	d.until(func() bool { return d.m.waves.begun == 2 })
 	if took := d.now.Sub(began); took > 30*time.Minute {
 		t.Errorf("the second wave opened after %v", took)
 	}

@@ -81,8 +81,8 @@ func (nowhereAtAll) Register(prometheus.Collector) error  { return nil }
 func (nowhereAtAll) MustRegister(...prometheus.Collector) {}
 func (nowhereAtAll) Unregister(prometheus.Collector) bool { return true }
 
-// foldOf gives a machine a world's journal, from a state on if rows are given.
-func foldOf(w *sweeptest.World, rows []record.StateRow, alter func(*Options)) (s *Machine, unjudged []uint64, err error) {
+// replayOf gives a machine a world's journal, from a state on if rows are given.
+func replayOf(w *sweeptest.World, rows []record.StateRow, alter func(*Options)) (s *Machine, unjudged []uint64, err error) {
 	s = machineOf(w, alter)
 	from := uint64(1)
 	if rows != nil {
@@ -101,18 +101,18 @@ func tellAlike(w *sweeptest.World, alter func(*Options)) error {
 	if rows == nil {
 		return nil
 	}
-	folded, waiting, err := foldOf(w, nil, alter)
+	replayed, waiting, err := replayOf(w, nil, alter)
 	if err != nil {
 		return err
 	}
-	restored, also, err := foldOf(w, rows, alter)
+	restored, also, err := replayOf(w, rows, alter)
 	if err != nil {
 		return err
 	}
 	if !slices.Equal(waiting, also) {
 		return fmt.Errorf("by the records %v are not judged, by the state %v", waiting, also)
 	}
-	a, err := tell(folded, nil)
+	a, err := tell(replayed, nil)
 	if err != nil {
 		return err
 	}

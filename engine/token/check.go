@@ -23,7 +23,7 @@ import (
 
 // Line is one finding of [Check].
 type Line struct {
-	What  string // what was looked at, like mechanisms
+	What  string // what was checked, like mechanisms
 	Text  string // what was found
 	Fault bool   // a signer cannot work with it
 }

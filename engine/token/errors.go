@@ -102,7 +102,7 @@ func fail(c class, format string, args ...any) error {
 	return &Error{Err: fmt.Errorf(format, args...), class: c}
 }
 
-// classify finds the class of any error; what is no Error is not worth another try.
+// classify finds the class of any error; one that is no Error is not worth another try.
 func classify(err error) class {
 	if e, is := errors.AsType[*Error](err); is {
 		return e.class

@@ -40,8 +40,8 @@ type library struct{ *pkcs11.Ctx }
 // maxModule bounds the file of a module, in bytes.
 const maxModule = 1 << 30
 
-// load loads a module, whose file nobody but its owner, who is this user or root, may
-// write: its code runs in this process.
+// load loads a module. Its file must be writable only by its owner, who must be this user or
+// root, because its code runs in this process.
 func load(path string) (module, error) {
 	file, err := filepath.EvalSymlinks(path)
 	if err != nil {

@@ -101,7 +101,7 @@ type Token struct {
 	owners map[pkcs11.SessionHandle]*session // of open handles
 }
 
-// Open loads a module, finds the token and logs in. Errors are of [Error], but for those
+// Open loads a module, finds the token and logs in. Its errors are of type [Error], except those
 // of the options and of the module's file.
 func Open(ctx context.Context, o Options) (*Token, error) {
 	if err := o.complete(); err != nil {

@@ -1,11 +1,11 @@
-// Package clock is the time that a sweep or a simulator runs on: real time, or
-// a rehearsal's time that runs faster by a constant factor from an anchor on.
-// It is a value; two clocks with the same anchor and speed agree.
+// Package clock is the time that a sweep or a simulator runs on: real time, or the time of
+// a rehearsal, which starts at an anchor and runs faster by a constant factor. It is a value; two
+// clocks with the same anchor and speed agree.
 //
-// A clock that was started counts on from the moment of its start by monotonic time: a
-// step of the machine's clock, back or forward, does not move it. The machine's clock
-// itself, as it is set, is [Clock.Wall]: what has a date is held to that. Monotonic time
-// stands still while the machine is suspended.
+// A clock that was started counts by monotonic time from its start: a step of the machine's
+// clock, back or forward, does not move it. [Clock.Wall] is the machine's clock itself, as it is
+// set; dates, for example of certificates, are compared with that. Monotonic time stands still
+// while the machine is suspended.
 package clock
 
 import "time"

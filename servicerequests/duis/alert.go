@@ -13,7 +13,7 @@ import (
 // Event is what a DCC Alert reports: one of [CommandFailure],
 // [QuarantinedRequest], [ChangeOfSupplier], [DeviceStatusChange],
 // [PowerOutage], [VersionMismatch], [MessageDiscarded], [OtherEvent].
-type Event interface{ event() }
+type Event interface{ element() string }
 
 // CommandFailure says that a command could not be delivered.
 type CommandFailure struct {
@@ -107,14 +107,25 @@ type OtherEvent struct {
 	Request servicerequests.RequestID // zero: none
 }
 
-func (CommandFailure) event()     {}
-func (QuarantinedRequest) event() {}
-func (ChangeOfSupplier) event()   {}
-func (DeviceStatusChange) event() {}
-func (PowerOutage) event()        {}
-func (VersionMismatch) event()    {}
-func (MessageDiscarded) event()   {}
-func (OtherEvent) event()         {}
+func (CommandFailure) element() string     { return "CommandFailure" }
+func (QuarantinedRequest) element() string { return "QuarantinedRequest" }
+func (ChangeOfSupplier) element() string   { return "ChangeOfSupplier" }
+func (DeviceStatusChange) element() string { return "DeviceStatusChangeEvent" }
+func (PowerOutage) element() string        { return "PowerOutageEvent" }
+func (VersionMismatch) element() string    { return "DUISVersionMismatch" }
+func (MessageDiscarded) element() string   { return dualBandAlert }
+func (e OtherEvent) element() string       { return e.Element }
+
+// events are the events that are looked into, by their elements.
+var events = map[string]variant[Event]{
+	CommandFailure{}.element():     as[Event]((*CommandFailure).layout),
+	QuarantinedRequest{}.element(): as[Event]((*QuarantinedRequest).layout),
+	ChangeOfSupplier{}.element():   as[Event]((*ChangeOfSupplier).layout),
+	DeviceStatusChange{}.element(): as[Event]((*DeviceStatusChange).layout),
+	PowerOutage{}.element():        as[Event]((*PowerOutage).layout),
+	VersionMismatch{}.element():    as[Event]((*VersionMismatch).layout),
+	MessageDiscarded{}.element():   as[Event]((*MessageDiscarded).layout),
+}
 
 var (
 	otherEvents = []string{
@@ -124,7 +135,7 @@ var (
 		"CSPFirmwareDeliveryStatus", "CommsHubAlert", "ECoSAlert", "CommsHubFirmwareActivation", "CoSCertificateAlert",
 	}
 	discarded = []string{string(DiscardedCommand), string(DiscardedResponse), string(DiscardedAlert)}
-	breaches  = []string{string(UserThreshold), string(DCCThreshold), string(AttributeLimits)}
+	breaches  = []Breach{UserThreshold, DCCThreshold, AttributeLimits}
 
 	// emptyChanges are the changes of a device's status that hold nothing.
 	emptyChanges = []string{"DeviceRemovedFromInventory", "CHFDecommissioning", "DeviceSuspended", "DeviceRestored", "RecoveryComplete"}
@@ -162,208 +173,42 @@ func validNumber(text string, most int) bool {
 
 func digits(text string) bool { return strings.Trim(text, "0123456789") == "" }
 
-func (e *encoder) dccAlert(a DCCAlert) {
-	if !validAlertCode(a.Code) {
-		e.fail("DCCAlertCode", "%q is no code that the schema knows", a.Code)
-	}
-	e.open("DCCAlertCode")
-	e.b = append(e.b, a.Code...)
-	e.close("DCCAlertCode")
-	e.throttled(a.Throttled)
-	e.open("DCCAlert")
-	e.event(a.Event)
-	e.close("DCCAlert")
+func (a *DCCAlert) layout(l *layout) {
+	l.word("DCCAlertCode", &a.Code, "code that the schema knows", validAlertCode)
+	a.Throttled.layout(l)
+	l.element("DCCAlert", func(l *layout) { l.event(&a.Event) })
 }
 
-func (e *encoder) event(event Event) {
-	switch v := event.(type) {
-	case CommandFailure:
-		e.open("CommandFailure")
-		e.requestID("CommandRequestID", v.Request)
-		if v.Schedule != "" {
-			e.number("DSPScheduleID", v.Schedule, scheduleDigits)
-		}
-		e.eui("DeviceID", v.Device)
-		e.close("CommandFailure")
-	case QuarantinedRequest:
-		if !slices.Contains(breaches, string(v.Breach)) {
-			e.fail("QuarantinedRequest", "%q is no breach", v.Breach)
-		}
-		e.open("QuarantinedRequest")
-		e.open(string(v.Breach))
-		e.requestID("RequestID", v.Request)
-		e.number("QuarantineEventRef", v.EventRef, eventRefDigits)
-		e.close(string(v.Breach))
-		e.close("QuarantinedRequest")
-	case ChangeOfSupplier:
-		e.open("ChangeOfSupplier")
-		e.changeOfSupplier(v)
-		e.close("ChangeOfSupplier")
-	case DeviceStatusChange:
-		if !slices.Contains(emptyChanges, v.Change) {
-			e.fail("DeviceStatusChange", "%q cannot be written", v.Change)
-		}
-		e.open("DeviceStatusChangeEvent")
-		e.eui("DeviceID", v.Device)
-		e.open("DeviceStatusChange")
-		e.empty(v.Change)
-		e.close("DeviceStatusChange")
-		e.close("DeviceStatusChangeEvent")
-	case PowerOutage:
-		e.open("PowerOutageEvent")
-		e.eui("CommsHubDeviceID", v.Hub)
-		e.time("StartDateTime", v.Start)
-		e.text("MPxN", v.MPxN, length{1, 13})
-		e.close("PowerOutageEvent")
-	case VersionMismatch:
-		e.open("DUISVersionMismatch")
-		e.versionMismatch(v)
-		e.close("DUISVersionMismatch")
-	case MessageDiscarded:
-		e.open(dualBandAlert)
-		e.eui("CHFDeviceID", v.Hub)
-		e.alertCode("DeviceAlertCode", v.AlertCode)
-		if v.MessageCode != 0 {
-			e.alertCode("GBCSHexadecimalMessageCode", v.MessageCode)
-		}
-		e.open(discardedMessage)
-		e.requestID("RequestID", v.Request)
-		e.oneOf("CRAFlag", string(v.Message), discarded)
-		e.close(discardedMessage)
-		e.close(dualBandAlert)
-	default:
-		e.fail("DCCAlert", "%T cannot be written", event)
-	}
-}
-
-func (e *encoder) number(local, text string, digits int) {
-	if !validNumber(text, digits) {
-		e.fail(local, "%q is no number of at most %d digits", text, digits)
-	}
-	e.open(local)
-	e.b = append(e.b, text...)
-	e.close(local)
-}
-
-func (e *encoder) changeOfSupplier(v ChangeOfSupplier) {
-	if v.Request != (servicerequests.RequestID{}) {
-		e.requestID("ChangeOfSupplierServiceRequestID", v.Request)
-		if v.ErrorCode != "" {
-			e.text("ECoSErrorCode", v.ErrorCode, errorCodeLength)
-		}
+func (l *layout) event(event *Event) {
+	if l.writes() && *event == nil {
+		l.fail("DCCAlert", "without an event")
 		return
 	}
-	e.open("DeviceChangeOfSupplier")
-	e.eui("DeviceID", v.Device)
-	e.oneOf("DeviceType", v.DeviceType, deviceTypes)
-	e.open("MPxNs")
-	e.text("ImportMPxN", v.ImportMPxN, length{1, 13})
-	if v.SecondaryImportMPAN != "" {
-		e.text("SecondaryImportMPAN", v.SecondaryImportMPAN, mpanLength)
+	local := l.next.Local()
+	if l.writes() {
+		local = (*event).element()
 	}
-	if v.ExportMPAN != "" {
-		e.text("ExportMPAN", v.ExportMPAN, mpanLength)
-	}
-	e.close("MPxNs")
-	e.close("DeviceChangeOfSupplier")
-}
-
-func (e *encoder) versionMismatch(v VersionMismatch) {
-	if v.AlertCode != "" {
-		e.open("DCCAlertVersionMismatch")
-		e.text("DCCAlertCode", v.AlertCode, anyText)
-		if v.Device != 0 {
-			e.eui("DeviceID", v.Device)
-		}
-		if v.Request != (servicerequests.RequestID{}) {
-			e.requestID("RequestID", v.Request)
-		}
-		e.close("DCCAlertVersionMismatch")
-	} else {
-		e.open("ServiceResponseVersionMismatch")
-		e.requestID("RequestID", v.Request)
-		e.serviceReferences(v.ServiceReference, v.SRV)
-		e.text("ServiceRequestDUISVersion", v.RequestVersion, anyText)
-		e.close("ServiceResponseVersionMismatch")
-	}
-	e.text("ServiceUserDUISVersion", v.UserVersion, anyText)
-}
-
-func (d *decoder) dccAlert(s *sequence) DCCAlert {
-	node := s.required("DCCAlertCode")
-	a := DCCAlert{Code: d.text(node), Throttled: d.throttled(s)}
-	if d.err == nil && !validAlertCode(a.Code) {
-		d.fail(node, "%q is no code that the schema knows", a.Code)
-	}
-	event := d.children(s.required("DCCAlert"))
-	a.Event = d.event(event.any())
-	event.end()
-	return a
-}
-
-func (d *decoder) event(n xmltree.Node) Event {
-	if n.Local() == dualBandAlert {
-		if v, ok := d.messageDiscarded(n); ok {
-			return v
-		}
-	}
-	if slices.Contains(otherEvents, n.Local()) {
-		return d.otherEvent(n)
-	}
-	s := d.children(n)
-	var event Event
-	switch n.Local() {
-	case "CommandFailure":
-		v := CommandFailure{Request: d.anyRequestID(s.required("CommandRequestID"))}
-		if node := s.optional("DSPScheduleID"); !node.IsZero() {
-			v.Schedule = d.number(node, scheduleDigits)
-		}
-		v.Device = d.eui(s.required("DeviceID"))
-		event = v
-	case "QuarantinedRequest":
-		event = d.quarantined(s.any())
-	case "ChangeOfSupplier":
-		event = d.changeOfSupplier(&s)
-	case "DeviceStatusChangeEvent":
-		event = d.statusChange(&s)
-	case "PowerOutageEvent":
-		event = PowerOutage{
-			Hub:   d.eui(s.required("CommsHubDeviceID")),
-			Start: d.time(s.required("StartDateTime")),
-			MPxN:  d.shortText(s.required("MPxN"), length{1, 13}),
-		}
-	case "DUISVersionMismatch":
-		event = d.versionMismatch(&s)
+	of, known := events[local]
+	switch {
+	case !l.writes() && slices.Contains(otherEvents, local) && !discards(l.next):
+		*event = l.d.otherEvent(l.any())
+	case known:
+		l.element(local, func(l *layout) { of(l, event) })
+	case l.writes():
+		l.fail("DCCAlert", "%T cannot be written", *event)
 	default:
-		d.fail(n, "is no event that the schema knows")
+		l.d.fail(l.any(), "is no event that the schema knows")
 	}
-	s.end()
-	return event
 }
 
-// messageDiscarded reads a dual band hub's alert; ok is false if it is of something
-// else.
-func (d *decoder) messageDiscarded(n xmltree.Node) (v MessageDiscarded, ok bool) {
+// discards says whether an alert is of a dual band hub that has dropped a message.
+func discards(n xmltree.Node) bool {
 	for below := range n.Descendants() {
-		ok = ok || below.Is(namespace, discardedMessage)
-	}
-	if !ok {
-		return v, false
-	}
-	s := d.children(n)
-	v.Hub = d.eui(s.required("CHFDeviceID"))
-	v.AlertCode = d.alertCode(s.required("DeviceAlertCode"))
-	if code := s.optional("GBCSHexadecimalMessageCode"); !code.IsZero() {
-		if v.MessageCode = d.alertCode(code); d.err == nil && v.MessageCode == 0 {
-			d.fail(code, "0000 is no message code")
+		if n.Local() == dualBandAlert && below.Is(namespace, discardedMessage) {
+			return true
 		}
 	}
-	message := d.children(s.required(discardedMessage))
-	s.end()
-	v.Request = d.anyRequestID(message.required("RequestID"))
-	v.Message = Discarded(d.oneOf(message.required("CRAFlag"), discarded))
-	message.end()
-	return v, true
+	return false
 }
 
 func (d *decoder) otherEvent(n xmltree.Node) OtherEvent {
@@ -377,87 +222,105 @@ func (d *decoder) otherEvent(n xmltree.Node) OtherEvent {
 	return other
 }
 
-func (d *decoder) number(n xmltree.Node, digits int) string {
-	text := d.text(n)
-	if d.err == nil && !validNumber(text, digits) {
-		d.fail(n, "%q is no number of at most %d digits", text, digits)
+func (v *CommandFailure) layout(l *layout) {
+	l.requestID("CommandRequestID", &v.Request)
+	if l.has("DSPScheduleID", v.Schedule != "") {
+		l.number("DSPScheduleID", &v.Schedule, scheduleDigits)
 	}
-	return text
+	l.eui("DeviceID", &v.Device)
 }
 
-func (d *decoder) quarantined(n xmltree.Node) QuarantinedRequest {
-	if d.err == nil && !slices.Contains(breaches, n.Local()) {
-		d.fail(n, "is no breach that the schema knows")
+func (v *QuarantinedRequest) layout(l *layout) {
+	if !l.writes() {
+		v.Breach = Breach(l.next.Local())
 	}
-	s := d.children(n)
-	q := QuarantinedRequest{
-		Breach:   Breach(n.Local()),
-		Request:  d.anyRequestID(s.required("RequestID")),
-		EventRef: d.number(s.required("QuarantineEventRef"), eventRefDigits),
+	if !slices.Contains(breaches, v.Breach) {
+		l.fail("QuarantinedRequest", "%q is no breach that the schema knows", v.Breach)
 	}
-	s.end()
-	return q
+	l.element(string(v.Breach), func(l *layout) {
+		l.requestID("RequestID", &v.Request)
+		l.number("QuarantineEventRef", &v.EventRef, eventRefDigits)
+	})
 }
 
-func (d *decoder) changeOfSupplier(s *sequence) ChangeOfSupplier {
-	var v ChangeOfSupplier
-	if n := s.optional("ChangeOfSupplierServiceRequestID"); !n.IsZero() {
-		v.Request = d.anyRequestID(n)
-		if n := s.optional("ECoSErrorCode"); !n.IsZero() {
-			v.ErrorCode = d.shortText(n, errorCodeLength)
+func (v *ChangeOfSupplier) layout(l *layout) {
+	const request = "ChangeOfSupplierServiceRequestID"
+	if l.has(request, v.Request != servicerequests.RequestID{}) {
+		l.requestID(request, &v.Request)
+		l.optionalText("ECoSErrorCode", &v.ErrorCode, errorCodeLength)
+		return
+	}
+	l.element("DeviceChangeOfSupplier", func(l *layout) {
+		l.eui("DeviceID", &v.Device)
+		l.oneOf("DeviceType", &v.DeviceType, deviceTypes)
+		l.element("MPxNs", func(l *layout) {
+			l.text("ImportMPxN", &v.ImportMPxN, length{1, 13})
+			l.optionalText("SecondaryImportMPAN", &v.SecondaryImportMPAN, mpanLength)
+			l.optionalText("ExportMPAN", &v.ExportMPAN, mpanLength)
+		})
+	})
+}
+
+func (v *DeviceStatusChange) layout(l *layout) {
+	l.eui("DeviceID", &v.Device)
+	l.element("DeviceStatusChange", func(l *layout) {
+		if l.writes() {
+			if !slices.Contains(emptyChanges, v.Change) {
+				l.fail("DeviceStatusChange", "%q cannot be written", v.Change)
+			}
+			l.e.word(v.Change, "")
+			return
 		}
-		return v
-	}
-	change := d.children(s.required("DeviceChangeOfSupplier"))
-	v.Device = d.eui(change.required("DeviceID"))
-	v.DeviceType = d.oneOf(change.required("DeviceType"), deviceTypes)
-	numbers := d.children(change.required("MPxNs"))
-	change.end()
-	v.ImportMPxN = d.shortText(numbers.required("ImportMPxN"), length{1, 13})
-	if n := numbers.optional("SecondaryImportMPAN"); !n.IsZero() {
-		v.SecondaryImportMPAN = d.shortText(n, mpanLength)
-	}
-	if n := numbers.optional("ExportMPAN"); !n.IsZero() {
-		v.ExportMPAN = d.shortText(n, mpanLength)
-	}
-	numbers.end()
-	return v
+		change := l.any()
+		v.Change = change.Local()
+		switch {
+		case slices.Contains(emptyChanges, v.Change):
+			l.d.empty(change)
+		case !slices.Contains(fullChanges, v.Change):
+			l.d.fail(change, "is no change that the schema knows")
+		}
+	})
 }
 
-func (d *decoder) statusChange(s *sequence) DeviceStatusChange {
-	v := DeviceStatusChange{Device: d.eui(s.required("DeviceID"))}
-	changes := d.children(s.required("DeviceStatusChange"))
-	change := changes.any()
-	changes.end()
-	v.Change = change.Local()
-	switch {
-	case slices.Contains(emptyChanges, v.Change):
-		d.empty(change)
-	case !slices.Contains(fullChanges, v.Change):
-		d.fail(change, "is no change that the schema knows")
-	}
-	return v
+func (v *PowerOutage) layout(l *layout) {
+	l.eui("CommsHubDeviceID", &v.Hub)
+	l.time("StartDateTime", &v.Start)
+	l.text("MPxN", &v.MPxN, length{1, 13})
 }
 
-func (d *decoder) versionMismatch(s *sequence) VersionMismatch {
-	var v VersionMismatch
-	if n := s.optional("DCCAlertVersionMismatch"); !n.IsZero() {
-		alert := d.children(n)
-		v.AlertCode = d.shortText(alert.required("DCCAlertCode"), anyText)
-		if n := alert.optional("DeviceID"); !n.IsZero() {
-			v.Device = d.eui(n)
-		}
-		if n := alert.optional("RequestID"); !n.IsZero() {
-			v.Request = d.anyRequestID(n)
-		}
-		alert.end()
+func (v *VersionMismatch) layout(l *layout) {
+	const ofAlert = "DCCAlertVersionMismatch"
+	if l.has(ofAlert, v.AlertCode != "") {
+		l.element(ofAlert, func(l *layout) {
+			l.text("DCCAlertCode", &v.AlertCode, anyText)
+			if l.has("DeviceID", v.Device != 0) {
+				l.eui("DeviceID", &v.Device)
+			}
+			if l.has("RequestID", v.Request != servicerequests.RequestID{}) {
+				l.requestID("RequestID", &v.Request)
+			}
+		})
 	} else {
-		response := d.children(s.required("ServiceResponseVersionMismatch"))
-		v.Request = d.anyRequestID(response.required("RequestID"))
-		v.ServiceReference, v.SRV = d.serviceReferences(&response)
-		v.RequestVersion = d.shortText(response.required("ServiceRequestDUISVersion"), anyText)
-		response.end()
+		l.element("ServiceResponseVersionMismatch", func(l *layout) {
+			l.requestID("RequestID", &v.Request)
+			l.serviceReferences(&v.ServiceReference, &v.SRV)
+			l.text("ServiceRequestDUISVersion", &v.RequestVersion, anyText)
+		})
 	}
-	v.UserVersion = d.shortText(s.required("ServiceUserDUISVersion"), anyText)
-	return v
+	l.text("ServiceUserDUISVersion", &v.UserVersion, anyText)
+}
+
+func (v *MessageDiscarded) layout(l *layout) {
+	const messageCode = "GBCSHexadecimalMessageCode"
+	l.eui("CHFDeviceID", &v.Hub)
+	l.alertCode("DeviceAlertCode", &v.AlertCode)
+	if l.has(messageCode, v.MessageCode != 0) {
+		if l.alertCode(messageCode, &v.MessageCode); v.MessageCode == 0 {
+			l.fail(messageCode, "0000 is no message code")
+		}
+	}
+	l.element(discardedMessage, func(l *layout) {
+		l.requestID("RequestID", &v.Request)
+		l.oneOf("CRAFlag", (*string)(&v.Message), discarded)
+	})
 }

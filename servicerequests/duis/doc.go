@@ -62,8 +62,8 @@
 //	  DSPScheduleID?
 //
 // The schema has every value of an answer optional. Here an answer that does not say whether
-// it succeeded, or succeeded without what was asked for, is an error, and what is absent
-// never reads as a value.
+// it succeeded, or succeeded without what was asked for, is an error. The values themselves
+// are checked and not kept: nothing uses them.
 //
 // Not known from any public text, so that nothing here rests on it: which services a SMETS1
 // meter takes, with which Command Variant and under which key; the providers' alert codes;

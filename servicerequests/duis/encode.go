@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -63,11 +62,6 @@ func (e *encoder) close(local string) {
 	e.b = append(e.b, '>')
 }
 
-func (e *encoder) empty(local string) {
-	e.open(local)
-	e.close(local)
-}
-
 func (e *encoder) text(local, text string, limit length) {
 	if !limit.holds(text) {
 		e.fail(local, "%q has not %d to %d characters", text, limit.min, limit.max)
@@ -82,10 +76,8 @@ func (e *encoder) text(local, text string, limit length) {
 	e.close(local)
 }
 
-func (e *encoder) oneOf(local, text string, values []string) {
-	if !slices.Contains(values, text) {
-		e.fail(local, "%q is no value that the schema knows", text)
-	}
+// word writes text in which nothing has to be escaped.
+func (e *encoder) word(local, text string) {
 	e.open(local)
 	e.b = append(e.b, text...)
 	e.close(local)
@@ -144,10 +136,6 @@ func (e *encoder) serviceReferences(reference, variant string) {
 	if !serviceMatches(reference, variant) {
 		e.fail("ServiceReferenceVariant", "%q is no variant of service %q", variant, reference)
 	}
-	e.open("ServiceReference")
-	e.b = append(e.b, reference...)
-	e.close("ServiceReference")
-	e.open("ServiceReferenceVariant")
-	e.b = append(e.b, variant...)
-	e.close("ServiceReferenceVariant")
+	e.word("ServiceReference", reference)
+	e.word("ServiceReferenceVariant", variant)
 }

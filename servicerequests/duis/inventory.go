@@ -1,9 +1,6 @@
 package duis
 
-import (
-	"safemode/servicerequests"
-	"safemode/servicerequests/xmltree"
-)
+import "safemode/servicerequests"
 
 // Device is one entry of the DCC's Smart Metering Inventory, in DUIS's words.
 // ID, Type, Manufacturer and Model are always there; of the others an empty
@@ -105,73 +102,40 @@ const propertyFilter = "PropertyFilter"
 
 const maxDevices = 17
 
-func (e *encoder) inventory(devices Inventory) {
-	if len(devices) == 0 || len(devices) > maxDevices {
-		e.fail("DSPInventory", "%d devices, want 1 to %d", len(devices), maxDevices)
-	}
-	e.open("DSPInventory")
-	for i := range devices {
-		e.device(&devices[i])
-	}
-	e.close("DSPInventory")
+func (i *Inventory) layout(l *layout) {
+	l.element(i.element(), func(l *layout) {
+		n := 0
+		for ; l.writes() && n < len(*i) || !l.writes() && l.d.err == nil && (n == 0 || !l.next.IsZero()); n++ {
+			if !l.writes() {
+				*i = append(*i, Device{})
+			}
+			l.element("Device", (*i)[n].layout)
+		}
+		if n == 0 || n > maxDevices {
+			l.fail("DSPInventory", "%d devices, want 1 to %d", n, maxDevices)
+		}
+	})
 }
 
-func (e *encoder) device(d *Device) {
-	e.open("Device")
-	e.eui("DeviceID", d.ID)
+func (d *Device) layout(l *layout) {
+	l.eui("DeviceID", &d.ID)
 	for _, f := range deviceFields {
 		if f.local == propertyFilter {
-			if d.PostCode != "" || d.AddressIdentifier != "" {
-				e.open(propertyFilter)
-				e.text("PostCode", d.PostCode, postCodeLength)
-				e.text("AddressIdentifier", d.AddressIdentifier, addressLength)
-				e.close(propertyFilter)
+			if l.has(propertyFilter, d.PostCode != "" || d.AddressIdentifier != "") {
+				l.element(propertyFilter, func(l *layout) {
+					l.text("PostCode", &d.PostCode, postCodeLength)
+					l.text("AddressIdentifier", &d.AddressIdentifier, addressLength)
+				})
 			}
 			continue
 		}
-		text := *f.text(d)
+		text := f.text(d)
 		switch {
-		case text == "" && !f.required:
+		case !f.required && !l.has(f.local, *text != ""):
 		case f.values != nil:
-			e.oneOf(f.local, text, f.values)
+			l.oneOf(f.local, text, f.values)
 		default:
-			e.text(f.local, text, f.limit)
+			l.text(f.local, text, f.limit)
 		}
 	}
-	e.close("Device")
-}
-
-func (d *decoder) inventory(n xmltree.Node) Inventory {
-	var devices Inventory
-	s := d.children(n)
-	for d.err == nil && (len(devices) == 0 || !s.next.IsZero()) {
-		devices = append(devices, d.device(s.required("Device")))
-	}
-	if len(devices) > maxDevices {
-		d.fail(n, "%d devices, want 1 to %d", len(devices), maxDevices)
-	}
-	return devices
-}
-
-func (d *decoder) device(n xmltree.Node) Device {
-	s := d.children(n)
-	device := Device{ID: d.eui(s.required("DeviceID"))}
-	for _, f := range deviceFields {
-		take := s.optional
-		if f.required {
-			take = s.required
-		}
-		node := take(f.local)
-		switch {
-		case node.IsZero():
-		case f.local == propertyFilter:
-			device.PostCode, device.AddressIdentifier = d.propertyFilter(node)
-		case f.values != nil:
-			*f.text(&device) = d.oneOf(node, f.values)
-		default:
-			*f.text(&device) = d.shortText(node, f.limit)
-		}
-	}
-	s.end()
-	return device
 }

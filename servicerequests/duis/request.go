@@ -63,7 +63,7 @@ func AppendRequest(b []byte, r Request) ([]byte, error) {
 		e.open(variant.Element)
 		switch r.Service {
 		case servicerequests.SwitchToCredit:
-			e.empty("Credit")
+			e.word("Credit", "")
 		case servicerequests.ReadInventory:
 			e.eui("DeviceID", r.InventoryDevice)
 		}

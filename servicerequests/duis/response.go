@@ -1,6 +1,8 @@
 package duis
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"safemode/servicerequests"
@@ -24,7 +26,7 @@ type Response struct {
 
 // Content is what a response carries: one of [PreCommand], [DeviceResponse],
 // [Inventory], [FutureDatedAlert], [DeviceAlert], [DCCAlert], [Other].
-type Content interface{ content() }
+type Content interface{ element() string }
 
 // PreCommand answers the first half of a critical request.
 type PreCommand struct {
@@ -70,13 +72,29 @@ type Throttled struct{ SequenceID, Count uint32 }
 // It cannot be written.
 type Other struct{ Element string }
 
-func (PreCommand) content()       {}
-func (DeviceResponse) content()   {}
-func (Inventory) content()        {}
-func (FutureDatedAlert) content() {}
-func (DeviceAlert) content()      {}
-func (DCCAlert) content()         {}
-func (Other) content()            {}
+func (PreCommand) element() string       { return "PreCommand" }
+func (DeviceResponse) element() string   { return "GBCSPayload" }
+func (Inventory) element() string        { return "DSPInventory" }
+func (FutureDatedAlert) element() string { return "FutureDatedDeviceAlertMessage" }
+func (DeviceAlert) element() string      { return "DeviceAlertMessage" }
+func (DCCAlert) element() string         { return "DCCAlertMessage" }
+func (o Other) element() string          { return o.Element }
+
+const responseMessage = "ResponseMessage"
+
+// alerts are the messages of a Body beside a ResponseMessage, and contents are what that holds.
+var (
+	alerts = map[string]variant[Content]{
+		DeviceAlert{}.element(): as[Content]((*DeviceAlert).layout),
+		DCCAlert{}.element():    as[Content]((*DCCAlert).layout),
+	}
+	contents = map[string]variant[Content]{
+		DeviceResponse{}.element():   as[Content]((*DeviceResponse).layout),
+		PreCommand{}.element():       as[Content]((*PreCommand).layout),
+		Inventory{}.element():        as[Content]((*Inventory).layout),
+		FutureDatedAlert{}.element(): as[Content]((*FutureDatedAlert).layout),
+	}
+)
 
 // otherContents are the choices of ResponseMessage beyond those decoded here.
 var otherContents = []string{
@@ -86,16 +104,8 @@ var otherContents = []string{
 
 // validCode says whether a code has the form of DUIS 5.4: I, E or W and 1 to 6
 // digits.
-func validCode(code servicerequests.ResponseCode) bool {
-	if len(code) < 2 || len(code) > 7 || (code[0] != 'I' && code[0] != 'E' && code[0] != 'W') {
-		return false
-	}
-	for i := 1; i < len(code); i++ {
-		if code[i] < '0' || code[i] > '9' {
-			return false
-		}
-	}
-	return true
+func validCode(code string) bool {
+	return len(code) >= 2 && len(code) <= 7 && strings.Contains("IEW", code[:1]) && digits(code[1:])
 }
 
 // AppendResponse appends the response in canonical form, ready to be signed.
@@ -103,84 +113,105 @@ func validCode(code servicerequests.ResponseCode) bool {
 func AppendResponse(b []byte, r Response) ([]byte, error) {
 	e := encoder{b: b}
 	e.root("Response")
-	e.open("Header")
-	if r.RequestID != (servicerequests.RequestID{}) {
-		e.requestID("RequestID", r.RequestID)
-	}
-	if r.ResponseID != (servicerequests.RequestID{}) {
-		e.requestID("ResponseID", r.ResponseID)
-	}
-	if !validCode(r.Code) {
-		e.fail("ResponseCode", "%q has not the form of one", r.Code)
-	}
-	e.open("ResponseCode")
-	e.b = append(e.b, r.Code...)
-	e.close("ResponseCode")
-	e.time("ResponseDateTime", r.At)
-	e.close("Header")
-	e.open("Body")
-	e.body(r)
-	e.close("Body")
+	r.layout(&layout{e: &e})
 	e.close("Response")
 	return e.finish(b)
 }
 
-func (e *encoder) body(r Response) {
-	switch c := r.Content.(type) {
-	case DeviceAlert:
-		e.open("DeviceAlertMessage")
-		e.alertCode("AlertCode", c.Code)
-		e.throttled(c.Throttled)
-		e.payload("GBCSPayload", c.Payload)
-		e.close("DeviceAlertMessage")
-	case DCCAlert:
-		e.open("DCCAlertMessage")
-		e.dccAlert(c)
-		e.close("DCCAlertMessage")
+func (r *Response) layout(l *layout) {
+	l.element("Header", func(l *layout) {
+		if l.has("RequestID", r.RequestID != servicerequests.RequestID{}) {
+			l.requestID("RequestID", &r.RequestID)
+		}
+		if l.has("ResponseID", r.ResponseID != servicerequests.RequestID{}) {
+			l.requestID("ResponseID", &r.ResponseID)
+		}
+		l.word("ResponseCode", (*string)(&r.Code), "response code", validCode)
+		l.time("ResponseDateTime", &r.At)
+	})
+	l.element("Body", r.body)
+}
+
+func (r *Response) body(l *layout) {
+	local := l.next.Local()
+	if l.writes() {
+		local = responseMessage
+		if r.Content != nil && alerts[r.Content.element()] != nil {
+			local = r.Content.element()
+		}
+	}
+	of, alert := alerts[local]
+	switch {
+	case alert && (r.ServiceReference != "" || r.SRV != ""):
+		l.fail("Body", "an alert names no service")
+	case alert:
+		l.element(local, func(l *layout) { of(l, &r.Content) })
+	case local == responseMessage:
+		l.element(local, func(l *layout) {
+			l.serviceReferences(&r.ServiceReference, &r.SRV)
+			l.content(&r.Content)
+		})
+	case local == SMETS1Message: // see [ReadSMETS1]
+		r.Content = Other{local}
+		l.d.children(l.any())
 	default:
-		e.open("ResponseMessage")
-		e.serviceReferences(r.ServiceReference, r.SRV)
-		e.responseContent(c)
-		e.close("ResponseMessage")
+		l.d.fail(l.any(), "is no message that a Body holds")
+	}
+}
+
+func (l *layout) content(content *Content) {
+	if l.writes() && *content == nil || !l.writes() && l.next.IsZero() {
 		return
 	}
-	if r.ServiceReference != "" || r.SRV != "" {
-		e.fail("Body", "an alert names no service")
+	local := l.next.Local()
+	if l.writes() {
+		local = (*content).element()
 	}
-}
-
-func (e *encoder) responseContent(content Content) {
-	switch c := content.(type) {
-	case nil:
-	case PreCommand:
-		e.open("PreCommand")
-		e.text("GBCSVersion", c.GBCSVersion, anyText)
-		e.payload("GBCSPayload", c.Payload)
-		e.close("PreCommand")
-	case DeviceResponse:
-		e.payload("GBCSPayload", c.Payload)
-	case Inventory:
-		e.inventory(c)
-	case FutureDatedAlert:
-		if c.Code != 0x8F66 && c.Code != 0x8F67 {
-			e.fail("FutureDatedAlertCode", "%04X is neither 8F66 nor 8F67", c.Code)
-		}
-		e.open("FutureDatedDeviceAlertMessage")
-		e.alertCode("FutureDatedAlertCode", c.Code)
-		e.payload("GBCSPayload", c.Payload)
-		e.uint("InstructionNumber", uint64(c.Instruction))
-		e.uint("TotalCommandInstructions", uint64(c.Total))
-		e.close("FutureDatedDeviceAlertMessage")
+	of, known := contents[local]
+	switch {
+	case known:
+		of(l, content)
+	case l.writes():
+		l.fail(responseMessage, "%T cannot be written", *content)
+	case slices.Contains(otherContents, local):
+		*content = Other{local}
+		l.any()
 	default:
-		e.fail("ResponseMessage", "%T cannot be written", content)
+		l.d.fail(l.any(), "is nothing that a response carries")
 	}
 }
 
-func (e *encoder) throttled(t Throttled) {
-	if t.SequenceID != 0 {
-		e.uint("ThrottledAlertSequenceId", uint64(t.SequenceID))
+func (c *DeviceResponse) layout(l *layout) { l.payload(c.element(), &c.Payload) }
+
+func (c *PreCommand) layout(l *layout) {
+	l.element(c.element(), func(l *layout) {
+		l.text("GBCSVersion", &c.GBCSVersion, anyText)
+		l.payload("GBCSPayload", &c.Payload)
+	})
+}
+
+func (c *FutureDatedAlert) layout(l *layout) {
+	l.element(c.element(), func(l *layout) {
+		if l.alertCode("FutureDatedAlertCode", &c.Code); c.Code != 0x8F66 && c.Code != 0x8F67 {
+			l.fail("FutureDatedAlertCode", "%04X is neither 8F66 nor 8F67", c.Code)
+		}
+		l.payload("GBCSPayload", &c.Payload)
+		decimal(l, "InstructionNumber", &c.Instruction, 16)
+		decimal(l, "TotalCommandInstructions", &c.Total, 16)
+	})
+}
+
+func (c *DeviceAlert) layout(l *layout) {
+	l.alertCode("AlertCode", &c.Code)
+	c.Throttled.layout(l)
+	l.payload("GBCSPayload", &c.Payload)
+}
+
+func (t *Throttled) layout(l *layout) {
+	if l.has("ThrottledAlertSequenceId", t.SequenceID != 0) {
+		decimal(l, "ThrottledAlertSequenceId", &t.SequenceID, 32)
 	}
-	if t.Count != 0 {
-		e.uint("ThrottledAlertCount", uint64(t.Count))
+	if l.has("ThrottledAlertCount", t.Count != 0) {
+		decimal(l, "ThrottledAlertCount", &t.Count, 32)
 	}
 }

@@ -5,77 +5,23 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"safemode/servicerequests"
 	"safemode/servicerequests/xmltree"
 )
 
 // SMETS1 is what a SMETS1 Service Provider (S1SP) says, in the document with which the
-// DCC hands it on. Exactly one of Response, DeviceAlert and Alert is set.
+// DCC hands it on.
 type SMETS1 struct {
-	Device  servicerequests.EUI       // 0: an Alert that names none
-	Request servicerequests.RequestID // that a Response answers or an Alert is about; zero: none
-	At      time.Time                 // zero: the message says nothing of it
+	Device  servicerequests.EUI       // 0: a provider's alert that names none
+	Request servicerequests.RequestID // that is answered, or that a provider's alert is about; zero: none
+	Answers bool                      // it is a device's answer to Request
 
-	Response    *SMETS1Response
-	DeviceAlert *SMETS1DeviceAlert
-	Alert       *S1SPAlert
-}
-
-// SMETS1Response is what a device has answered, in the provider's words. Of what stands
-// below Name, a nil or unknown value was not there.
-type SMETS1Response struct {
-	Name    string // of the element, like ReadSupplyStatusRsp
-	Success bool
-	Faults  []SMETS1Fault
-
-	Supply         servicerequests.SupplyState // of ReadSupplyStatusRsp
-	Battery        *uint32                     // likewise, gas: remaining capacity
-	Mode           servicerequests.PaymentMode // of ReadDeviceConfigurationPaymentModeRsp
-	DebtDisabled   *bool                       // likewise: debt is suspended while the supply is disabled
-	DebtEmergency  *bool                       // likewise: while emergency credit is in use
-	Balance        *int64                      // of ReadMeterBalanceRsp; in which unit is not known
-	PrepayBalance  *int64                      // likewise, gas
-	SensitiveParts int                         // pieces of GBCSData, which are not looked into
-}
-
-// SMETS1Fault is one line of what a provider says of a failure.
-type SMETS1Fault struct {
-	Code, Position int64
-	Text           string
-}
-
-// SMETS1DeviceAlert is an alert of a device, in the provider's words.
-type SMETS1DeviceAlert struct {
-	Code        uint16 // GBCS alert code; 0: none is given
-	Description string
-}
-
-// S1SPAlert is an alert of the provider's own.
-type S1SPAlert struct {
-	Code       string // like S1VE1; no public list of them is known
-	Additional string // empty: none
-	UTRN       string // 20 digits; empty: none
-	Schedule   string // DSPScheduleID; empty: none
+	said string
 }
 
 // String says what it is in a few words.
-func (m SMETS1) String() string {
-	switch {
-	case m.Response != nil:
-		word := "success"
-		if !m.Response.Success {
-			word = "no success"
-		}
-		return fmt.Sprintf("%s of %s, %s", m.Response.Name, m.Device, word)
-	case m.DeviceAlert != nil:
-		return fmt.Sprintf("alert %04X of %s: %s", m.DeviceAlert.Code, m.Device, m.DeviceAlert.Description)
-	case m.Alert != nil:
-		return fmt.Sprintf("provider's alert %s about %s", m.Alert.Code, m.Device)
-	}
-	return "nothing"
-}
+func (m SMETS1) String() string { return m.said }
 
 // The elements that carry a provider's message: of an [Other] and of an [OtherEvent].
 const (
@@ -101,11 +47,11 @@ func ReadSMETS1(doc *xmltree.Document) (SMETS1, error) {
 	case SMETS1Message:
 		m = d.smets1(message)
 	case "DCCAlertMessage":
-		s := d.children(message)
-		s.required("DCCAlertCode")
-		d.throttled(&s)
-		alert := d.children(s.required("DCCAlert"))
-		s.end()
+		l := layout{sequence: d.children(message)}
+		l.required("DCCAlertCode")
+		new(Throttled).layout(&l)
+		alert := d.children(l.required("DCCAlert"))
+		l.end()
 		m = d.s1spAlert(alert.required(S1SPAlertEvent))
 		alert.end()
 	default:
@@ -119,20 +65,18 @@ func ReadSMETS1(doc *xmltree.Document) (SMETS1, error) {
 }
 
 func (d *decoder) smets1(n xmltree.Node) SMETS1 {
-	s := d.children(n)
-	switch s.next.Local() {
+	l := layout{sequence: d.children(n)}
+	switch l.next.Local() {
 	case "ServiceReference":
-		d.serviceReferences(&s)
+		d.serviceReferences(&l.sequence)
 	case "ServiceReferenceVariant":
-		s.any()
+		l.any()
 	}
-	if schedule := s.optional("DSPScheduleID"); !schedule.IsZero() {
-		d.number(schedule, scheduleDigits)
-	}
-	d.throttled(&s)
-	carried := s.with("SMETS1SignedResponse", "schemaVersion")
+	l.schedule()
+	new(Throttled).layout(&l)
+	carried := l.with("SMETS1SignedResponse", "schemaVersion")
 	d.version(carried)
-	s.end()
+	l.end()
 	signed := d.children(carried)
 	response := d.children(signed.required("SMETS1Response"))
 	signed.signature()
@@ -142,16 +86,25 @@ func (d *decoder) smets1(n xmltree.Node) SMETS1 {
 	said := d.children(response.required("Body"))
 	response.end()
 	switch message := said.any(); message.Local() {
-	case "ResponseMessage":
-		m.Response = d.smets1Response(message)
+	case responseMessage:
+		m.Answers = true
+		d.smets1Response(&m, message)
 	case "DeviceAlertMessage":
-		m.DeviceAlert, m.At = d.smets1DeviceAlert(message)
+		d.smets1DeviceAlert(&m, message)
 		m.Request = servicerequests.RequestID{}
 	default:
 		d.fail(message, "is no message that a SMETS1Response holds")
 	}
 	said.end()
 	return m
+}
+
+// schedule skips the DCC's schedule, if there is one.
+func (l *layout) schedule() {
+	var schedule string
+	if l.has("DSPScheduleID", false) {
+		l.number("DSPScheduleID", &schedule, scheduleDigits)
+	}
 }
 
 // smets1Header reads the MMC's Header: who says it, to whom, and under which counter.
@@ -172,7 +125,7 @@ func (d *decoder) smets1Header(n xmltree.Node) (m SMETS1) {
 	s.optional("ServiceReferenceVariant")
 	if s.next.Local() == "Timestamp" {
 		at := s.with("Timestamp", "isFromGSME", "ClockStatus")
-		m.At = d.time(at)
+		d.time(at)
 		d.attribute(at, "isFromGSME", booleans)
 		d.attribute(at, "ClockStatus", []string{"reliable", "invalid", "unreliable"})
 	}
@@ -194,83 +147,70 @@ func (d *decoder) attribute(n xmltree.Node, name string, values []string) string
 
 // smets1Response reads what a device has answered. What was asked for must be there: the
 // schema alone would let an empty answer pass.
-func (d *decoder) smets1Response(n xmltree.Node) *SMETS1Response {
+func (d *decoder) smets1Response(m *SMETS1, n xmltree.Node) {
 	s := d.childrenIn(n, answerSpace)
-	r := &SMETS1Response{SensitiveParts: d.sensitive(&s)}
+	d.sensitive(&s)
 	data := d.childrenIn(s.required("SMETSData"), answerSpace)
 	answer := data.one("MessageSuccess")
 	data.end()
-	r.Name = answer.Local()
+	success, word := false, "no success"
 	switch d.attribute(answer, "MessageSuccess", booleans) {
 	case "true", "1":
-		r.Success = true
+		success, word = true, "success"
 	case "":
 		d.fail(answer, "does not say whether it succeeded")
 	}
-	if read, known := smets1Answers[r.Name]; known {
+	name := answer.Local()
+	m.said = fmt.Sprintf("%s of %s, %s", name, m.Device, word)
+	if read, known := smets1Answers[name]; known {
 		fields := d.childrenIn(answer, answerSpace)
-		read(d, r, &fields)
+		read(d, &fields, success)
 		fields.end()
-	} else if len(r.Name) < 4 || r.Name[len(r.Name)-3:] != "Rsp" {
+	} else if len(name) < 4 || name[len(name)-3:] != "Rsp" {
 		d.fail(answer, "is no answer that the schema knows")
 	}
 	if debug := s.optional("DebugInfo"); !debug.IsZero() {
-		d.smets1Faults(r, debug)
+		d.smets1Faults(debug)
 	}
 	s.end()
-	return r
 }
 
-// sensitive counts pieces of GBCSData.
-func (d *decoder) sensitive(s *sequence) (n int) {
-	for d.err == nil && s.next.Local() == "GBCSData" {
-		if n++; n > 100 {
+// sensitive passes over pieces of GBCSData, which are not looked into.
+func (d *decoder) sensitive(s *sequence) {
+	for n := 1; d.err == nil && s.next.Local() == "GBCSData"; n++ {
+		if n > 100 {
 			d.fail(s.next, "more than 100 of them")
 		}
 		s.with("GBCSData", "format", "sequence", "name", "type")
 	}
-	return n
 }
 
-// smets1Answers read the answers to this module's services. Others are known by name only.
-var smets1Answers = map[string]func(*decoder, *SMETS1Response, *sequence){
-	"UpdatePaymentModeRsp":       func(*decoder, *SMETS1Response, *sequence) {},
-	"ActivateEmergencyCreditRsp": func(*decoder, *SMETS1Response, *sequence) {},
-	"ArmSupplyRsp":               func(*decoder, *SMETS1Response, *sequence) {},
-	"ReadSupplyStatusRsp": func(d *decoder, r *SMETS1Response, s *sequence) {
-		if state := s.asked("SupplyState", r.Success); !state.IsZero() {
-			r.Supply, _ = servicerequests.ParseSupplyState(lower(d.oneOf(state, []string{"Enabled", "Disabled", "Armed"})))
+// smets1Answers check the answers to this module's services. Others are known by name only.
+var smets1Answers = map[string]func(d *decoder, s *sequence, success bool){
+	"UpdatePaymentModeRsp":       func(*decoder, *sequence, bool) {},
+	"ActivateEmergencyCreditRsp": func(*decoder, *sequence, bool) {},
+	"ArmSupplyRsp":               func(*decoder, *sequence, bool) {},
+	"ReadSupplyStatusRsp": func(d *decoder, s *sequence, success bool) {
+		if state := s.asked("SupplyState", success); !state.IsZero() {
+			d.oneOf(state, []string{"Enabled", "Disabled", "Armed"})
 		}
-		if gas := s.optional("Gas"); !gas.IsZero() {
-			fields := d.childrenIn(gas, answerSpace)
-			if capacity := fields.optional("RemainingBatteryCapacity"); !capacity.IsZero() {
-				r.Battery = new(uint32(d.uint(capacity, 32)))
+		s.gas("RemainingBatteryCapacity", func(capacity xmltree.Node) { d.uint(capacity, 32) })
+	},
+	"ReadDeviceConfigurationPaymentModeRsp": func(d *decoder, s *sequence, success bool) {
+		if mode := s.asked("PaymentMode", success); !mode.IsZero() {
+			d.oneOf(mode, []string{"Credit", "Prepayment"})
+		}
+		for _, debt := range [...]string{"SuspendDebtEmergency", "SuspendDebtDisabled"} {
+			if suspended := s.optional(debt); !suspended.IsZero() {
+				d.boolean(suspended)
 			}
-			fields.end()
 		}
 	},
-	"ReadDeviceConfigurationPaymentModeRsp": func(d *decoder, r *SMETS1Response, s *sequence) {
-		if mode := s.asked("PaymentMode", r.Success); !mode.IsZero() {
-			r.Mode, _ = servicerequests.ParsePaymentMode(lower(d.oneOf(mode, []string{"Credit", "Prepayment"})))
+	"ReadMeterBalanceRsp": func(d *decoder, s *sequence, success bool) {
+		if balance := s.asked("MeterBalance", success); !balance.IsZero() {
+			d.integer(balance, d.text(balance))
 		}
-		if debt := s.optional("SuspendDebtEmergency"); !debt.IsZero() {
-			r.DebtEmergency = new(d.boolean(debt))
-		}
-		if debt := s.optional("SuspendDebtDisabled"); !debt.IsZero() {
-			r.DebtDisabled = new(d.boolean(debt))
-		}
-	},
-	"ReadMeterBalanceRsp": func(d *decoder, r *SMETS1Response, s *sequence) {
-		if balance := s.asked("MeterBalance", r.Success); !balance.IsZero() {
-			r.Balance = new(d.integer(balance, d.text(balance)))
-		}
-		if gas := s.optional("Gas"); !gas.IsZero() {
-			fields := d.childrenIn(gas, answerSpace)
-			if balance := fields.optional("MeterBalancePrepaymentMode"); !balance.IsZero() {
-				r.PrepayBalance = new(d.integer(balance, d.text(balance)))
-			}
-			fields.end()
-		}
+		s.gas("MeterBalancePrepaymentMode", func(balance xmltree.Node) { d.integer(balance, d.text(balance)) })
 	},
 }
 
@@ -282,61 +222,61 @@ func (s *sequence) asked(local string, success bool) xmltree.Node {
 	return s.optional(local)
 }
 
-// lower is a word of the MMC as this module writes it.
-func lower(word string) string {
-	if word == "" {
-		return ""
+// gas takes what gas meters alone say, one value, if they do.
+func (s *sequence) gas(local string, read func(xmltree.Node)) {
+	gas := s.optional("Gas")
+	if gas.IsZero() {
+		return
 	}
-	return string(word[0]|0x20) + word[1:]
+	fields := s.d.childrenIn(gas, answerSpace)
+	if value := fields.optional(local); !value.IsZero() {
+		read(value)
+	}
+	fields.end()
 }
 
-// smets1Faults reads what a provider says of a failure.
-func (d *decoder) smets1Faults(r *SMETS1Response, debug xmltree.Node) {
+// smets1Faults checks what a provider says of a failure.
+func (d *decoder) smets1Faults(debug xmltree.Node) {
 	kinds := d.childrenIn(debug, answerSpace)
 	lines := d.childrenIn(kinds.required("SMETS1Debug"), answerSpace)
 	kinds.end()
-	for d.err == nil && (len(r.Faults) == 0 || !lines.next.IsZero()) {
+	for n := 0; d.err == nil && (n == 0 || !lines.next.IsZero()); n++ {
 		line := lines.with("SMETS1Response", "ResponseCode", "Position")
 		code, coded := line.Attr("ResponseCode")
 		position, placed := line.Attr("Position")
 		if d.err == nil && (!coded || !placed) {
 			d.fail(line, "without ResponseCode or Position")
 		}
-		f := SMETS1Fault{Code: d.integer(line, code), Position: d.integer(line, position)}
-		if d.err == nil && f.Position < 1 {
-			d.fail(line, "Position is %d", f.Position)
+		d.integer(line, code)
+		if at := d.integer(line, position); d.err == nil && at < 1 {
+			d.fail(line, "Position is %d", at)
 		}
 		fields := d.childrenIn(line, answerSpace)
-		f.Text = d.shortText(fields.required("Error"), length{0, 250})
+		d.shortText(fields.required("Error"), length{0, 250})
 		fields.end()
-		r.Faults = append(r.Faults, f)
 	}
 }
 
-func (d *decoder) smets1DeviceAlert(n xmltree.Node) (*SMETS1DeviceAlert, time.Time) {
+func (d *decoder) smets1DeviceAlert(m *SMETS1, n xmltree.Node) {
 	s := d.childrenIn(n, answerSpace)
 	d.sensitive(&s)
 	content := d.childrenIn(s.required("DeviceAlertContent"), answerSpace)
 	s.end()
-	var a SMETS1DeviceAlert
+	var alert uint16
 	if code := content.optional("GBCSHexAlertCode"); !code.IsZero() {
-		a.Code = d.alertCode(code)
+		alert = d.alertCode(code)
 	}
-	a.Description = d.shortText(content.required("AlertDescription"), length{0, 250})
-	at := d.time(content.required("Timestamp"))
+	m.said = fmt.Sprintf("alert %04X of %s: %s", alert, m.Device, d.shortText(content.required("AlertDescription"), length{0, 250}))
+	d.time(content.required("Timestamp"))
 	content.optional("Payload") // depends on the alert; not looked into
 	content.end()
-	return &a, at
 }
 
 func (d *decoder) s1spAlert(n xmltree.Node) (m SMETS1) {
-	outer := d.children(n)
+	outer := layout{sequence: d.children(n)}
 	carried := outer.with("S1SPAlert", "schemaVersion")
 	d.version(carried)
-	m.Alert = &S1SPAlert{}
-	if schedule := outer.optional("DSPScheduleID"); !schedule.IsZero() {
-		m.Alert.Schedule = d.number(schedule, scheduleDigits)
-	}
+	outer.schedule()
 	outer.end()
 	s := d.children(carried)
 	if id := s.optional("RequestID"); !id.IsZero() {
@@ -346,16 +286,16 @@ func (d *decoder) s1spAlert(n xmltree.Node) (m SMETS1) {
 	if device := s.optional("DeviceID"); !device.IsZero() {
 		m.Device = d.eui(device)
 	}
-	m.Alert.Code = d.shortText(s.required("S1SPAlertCode"), anyText)
+	m.said = fmt.Sprintf("provider's alert %s about %s", d.shortText(s.required("S1SPAlertCode"), anyText), m.Device)
 	if more := s.optional("AdditionalInformation"); !more.IsZero() {
-		m.Alert.Additional = d.text(more)
+		d.text(more)
 	}
 	if utrn := s.optional("UTRN"); !utrn.IsZero() {
-		if m.Alert.UTRN = d.text(utrn); d.err == nil && (len(m.Alert.UTRN) != 20 || !digits(m.Alert.UTRN)) {
-			d.fail(utrn, "%q is no number of 20 digits", m.Alert.UTRN)
+		if number := d.text(utrn); d.err == nil && (len(number) != 20 || !digits(number)) {
+			d.fail(utrn, "%q is no number of 20 digits", number)
 		}
 	}
-	m.At = d.time(s.required("DateTime"))
+	d.time(s.required("DateTime"))
 	s.signature()
 	s.end()
 	return m

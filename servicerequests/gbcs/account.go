@@ -135,16 +135,20 @@ func (a AccountConfiguration) each(yield func(credit, charge, collection byte)) 
 	}
 }
 
-func appendAccountConfiguration(b []byte, a AccountConfiguration) []byte {
-	b = append(b, 1, 0)
-	n := len(b) - 1
+// account is the configuration's pairs.
+func (l *layout) account(a *AccountConfiguration) {
+	if !l.writes() {
+		*a = readAccountConfiguration(l.r)
+		return
+	}
+	l.out = append(l.out, 1, 0)
+	n := len(l.out) - 1
 	a.each(func(credit, charge, collection byte) {
-		b[n]++
-		b = append(append(b, pairCredit...), credit)
-		b = append(append(b, pairCharge...), charge)
-		b = append(append(b, pairBits...), collection)
+		l.out[n]++
+		l.out = append(append(l.out, pairCredit...), credit)
+		l.out = append(append(l.out, pairCharge...), charge)
+		l.out = append(append(l.out, pairBits...), collection)
 	})
-	return b
 }
 
 // MarshalJSON writes the payment mode in words.

@@ -1,7 +1,6 @@
 package gbcs
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -88,19 +87,14 @@ func DecodeAlert(m *Message) (Alert, error) {
 	}
 	r := newReader(m.Payload)
 	switch m.Code {
-	case codeFutureDatedDLMS:
-		a.readDLMS(&r, m.Counter, true)
-	case codeFutureDatedGBZ:
-		a.readGBZ(&r, true)
+	case codeFutureDatedDLMS, codeFutureDatedGBZ:
+		a.Gas, a.FutureDated = m.Code == codeFutureDatedGBZ, &FutureDated{}
 	case codeCriticalAlert, codeAlert:
-		if len(m.Payload) > 0 && m.Payload[0] == dataNotification[0] {
-			a.readDLMS(&r, m.Counter, false)
-		} else {
-			a.readGBZ(&r, false)
-		}
+		a.Gas = len(m.Payload) == 0 || m.Payload[0] != dataNotification[0]
 	default:
 		return a, fmt.Errorf("%w: %04X is no Alert", ErrUnknownUseCase, m.Code)
 	}
+	a.layout(&layout{r: &r}, m.Counter)
 	if a.FutureDated != nil && a.Code != AlertFutureDatedDone && a.Code != AlertFutureDatedNotDone {
 		r.fail("alert code is no outcome of a future-dated Command")
 	}
@@ -113,46 +107,56 @@ func DecodeAlert(m *Message) (Alert, error) {
 	return a, nil
 }
 
-func (a *Alert) readDLMS(r *reader, counter uint64, futureDated bool) {
-	fields := byte(2)
-	if futureDated {
+func (a *Alert) dlms(l *layout, counter uint64) {
+	fields, f := byte(2), a.FutureDated
+	if f != nil {
 		fields = 3
 	}
-	r.expect(dataNotification, "data-notification")
-	r.invokeID(counter)
-	r.expect("\x00\x02", "structure")
-	r.expectByte(fields, "number of fields")
-	r.expect("\x12", "alert code")
-	a.Code = r.u16("alert code")
-	r.expect(dateTime, "timestamp")
-	if p := r.take(12, "timestamp"); p != nil {
-		a.At, _ = DateTime(p).Time()
+	l.fixed(dataNotification, "data-notification")
+	l.invokeID(counter)
+	l.fixed("\x00\x02", "structure")
+	l.one(fields, "number of fields")
+	l.fixed("\x12", "alert code")
+	l.u16(&a.Code, "alert code")
+	l.fixed(dateTime, "timestamp")
+	at := NewDateTime(a.At, ClockUnspecified)
+	if l.bytes(at[:], "timestamp"); !l.writes() {
+		a.At, _ = at.Time()
 	}
-	if !futureDated {
-		return
+	if f != nil {
+		l.fixed("\x09\x13", "future-dated Command")
+		l.u16(&f.Code, "message code")
+		l.u64(&f.Counter, "counter")
+		l.u16(&f.Class, "class")
+		l.bytes(f.OBIS[:], "OBIS")
+		l.u8(&f.Attribute, "attribute")
 	}
-	r.expect("\x09\x13", "future-dated Command")
-	a.FutureDated = &FutureDated{Code: r.u16("message code"), Counter: r.u64("counter"), Class: r.u16("class")}
-	copy(a.FutureDated.OBIS[:], r.take(6, "OBIS"))
-	a.FutureDated.Attribute = r.u8("attribute")
 }
 
-func (a *Alert) readGBZ(r *reader, futureDated bool) {
-	a.Gas = true
-	if futureDated {
-		r.expect(gasDatedAlert, "GBZ alert")
-	} else {
-		r.expect(gasAlert, "GBZ alert")
+func (a *Alert) gbz(l *layout) {
+	head, f := gasAlert, a.FutureDated
+	if f != nil {
+		head = gasDatedAlert
 	}
-	a.Code = r.u16("alert code")
-	a.At = zigbeeTime(r.u32("timestamp"))
-	if !futureDated {
-		return
+	l.fixed(head, "GBZ alert")
+	l.u16(&a.Code, "alert code")
+	var seconds uint32
+	if l.writes() {
+		var err error
+		if seconds, err = zigbeeSeconds(a.At); err != nil {
+			l.fail("%w", err)
+		}
 	}
-	r.expect("\x0E", "future-dated Command")
-	a.FutureDated = &FutureDated{
-		Code: r.u16("message code"), Counter: r.u64("counter"),
-		Cluster: r.u16("cluster"), FrameControl: r.u8("frame control"), Command: r.u8("command"),
+	if l.u32(&seconds, "timestamp"); !l.writes() {
+		a.At = zigbeeTime(seconds)
+	}
+	if f != nil {
+		l.fixed("\x0E", "future-dated Command")
+		l.u16(&f.Code, "message code")
+		l.u64(&f.Counter, "counter")
+		l.u16(&f.Cluster, "cluster")
+		l.u8(&f.FrameControl, "frame control")
+		l.u8(&f.Command, "command")
 	}
 }
 
@@ -162,44 +166,17 @@ func AppendAlertPayload(b []byte, counter uint64, a Alert) ([]byte, error) {
 	if a.At.IsZero() {
 		return nil, errors.New("alert without a time")
 	}
-	f := a.FutureDated
-	if !a.Gas {
-		fields := byte(2)
-		if f != nil {
-			fields = 3
-		}
-		b = append(b, dataNotification...)
-		b = append(b, byte(counter>>16), byte(counter>>8), byte(counter), 0, 2, fields, 0x12, byte(a.Code>>8), byte(a.Code))
-		b = append(b, dateTime...)
-		at := NewDateTime(a.At, ClockUnspecified)
-		b = append(b, at[:]...)
-		if f != nil {
-			b = append(b, 0x09, 0x13)
-			b = binary.BigEndian.AppendUint16(b, f.Code)
-			b = binary.BigEndian.AppendUint64(b, f.Counter)
-			b = binary.BigEndian.AppendUint16(b, f.Class)
-			b = append(b, f.OBIS[:]...)
-			b = append(b, f.Attribute)
-		}
-		return b, nil
+	l := layout{out: b}
+	if a.layout(&l, counter); l.wrong != nil {
+		return nil, l.wrong
 	}
-	seconds, err := zigbeeSeconds(a.At)
-	if err != nil {
-		return nil, err
-	}
-	if f != nil {
-		b = append(b, gasDatedAlert...)
+	return l.out, nil
+}
+
+func (a *Alert) layout(l *layout, counter uint64) {
+	if a.Gas {
+		a.gbz(l)
 	} else {
-		b = append(b, gasAlert...)
+		a.dlms(l, counter)
 	}
-	b = binary.BigEndian.AppendUint16(b, a.Code)
-	b = binary.BigEndian.AppendUint32(b, seconds)
-	if f != nil {
-		b = append(b, 0x0E)
-		b = binary.BigEndian.AppendUint16(b, f.Code)
-		b = binary.BigEndian.AppendUint64(b, f.Counter)
-		b = binary.BigEndian.AppendUint16(b, f.Cluster)
-		b = append(b, f.FrameControl, f.Command)
-	}
-	return b, nil
 }

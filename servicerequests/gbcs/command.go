@@ -191,7 +191,11 @@ func (c *Command) readChangePaymentMode(r *reader) {
 	default:
 		c.When, c.At = AtTime, zigbeeTime(t)
 	}
-	c.Mode, c.SuspendDebtEmergency, c.SuspendDebtDisabled = readPaymentControl(r)
+	control, known := paymentControls[r.le16("payment control configuration")]
+	if !known {
+		r.fail(unknownControl)
+	}
+	c.Mode, c.SuspendDebtEmergency, c.SuspendDebtDisabled = control.mode, control.emergency, control.disabled
 	if (c.UseCase.Code == codeGCS02) != (c.Mode == servicerequests.Credit) {
 		r.fail("payment mode does not agree with the message code")
 	}
@@ -202,23 +206,33 @@ func (c *Command) readChangePaymentMode(r *reader) {
 	}
 }
 
-// readPaymentControl reads a payment control configuration. Five values exist;
-// bits of credit and prepayment overlap, so the whole value is compared.
-func readPaymentControl(r *reader) (mode servicerequests.PaymentMode, emergency, disabled bool) {
-	switch r.le16("payment control configuration") {
-	case 0x0C94:
-		return servicerequests.Credit, false, false
-	case 0x0497:
-		return servicerequests.Prepayment, true, true
-	case 0x0097:
-		return servicerequests.Prepayment, true, false
-	case 0x0C97:
-		return servicerequests.Prepayment, false, true
-	case 0x0897:
-		return servicerequests.Prepayment, false, false
+// paymentControl is what a payment control configuration says. Five exist; bits of credit and
+// prepayment overlap, so the whole value is compared.
+type paymentControl struct {
+	mode                servicerequests.PaymentMode
+	emergency, disabled bool // debt is suspended
+}
+
+var paymentControls = map[uint16]paymentControl{
+	0x0C94: {mode: servicerequests.Credit},
+	0x0497: {servicerequests.Prepayment, true, true},
+	0x0097: {servicerequests.Prepayment, true, false},
+	0x0C97: {servicerequests.Prepayment, false, true},
+	0x0897: {servicerequests.Prepayment, false, false},
+}
+
+const unknownControl = "payment control configuration is none of the five known"
+
+func (c paymentControl) number() (uint16, bool) {
+	if c.mode == servicerequests.Credit {
+		c.emergency, c.disabled = false, false
 	}
-	r.fail("payment control configuration is none of the five known")
-	return servicerequests.UnknownMode, false, false
+	for number, is := range paymentControls {
+		if is == c {
+			return number, true
+		}
+	}
+	return 0, false
 }
 
 // readChangeSupply reads a Change Supply. The proposed status, 00 close or 01

@@ -2,8 +2,6 @@ package gbcs
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 
 	"safemode/servicerequests"
 )
@@ -69,252 +67,148 @@ const (
 	rateScale = -5
 )
 
-// readDLMS reads the 18 data of an ECS26a Response.
-func (c *PrepaymentConfiguration) readDLMS(r *reader) (present uint32) {
-	var again [2]DebtRecovery // items 4 and 7 repeat 1 and 5
+// dlms is the 18 data of an ECS26a Response; present has a bit for each that is not null.
+func (c *PrepaymentConfiguration) dlms(l *layout, results []byte) (present uint32) {
+	again := c.DebtRecovery // items 4 and 7 repeat 1 and 5
 	for i := range electricityConfigurationItems {
-		if r.null() {
+		if l.null(results[i] != 0) {
 			continue
 		}
 		present |= 1 << i
 		switch i + 1 {
 		case 1:
-			c.DebtRecovery[0].Rate = readRate(r)
+			l.rate(&c.DebtRecovery[0].Rate)
 		case 2:
-			c.SpecialDays = readSpecialDays(r)
+			l.specialDays(&c.SpecialDays)
 		case 3:
-			c.DebtRecovery[0].Period = r.tagged32("\x06", "period")
+			l.fixed("\x06", "period")
+			l.u32(&c.DebtRecovery[0].Period, "period")
 		case 4:
-			again[0].Rate = readRate(r)
+			l.rate(&again[0].Rate)
 		case 5:
-			c.DebtRecovery[1].Rate = readRate(r)
+			l.rate(&c.DebtRecovery[1].Rate)
 		case 6:
-			c.DebtRecovery[1].Period = r.tagged32("\x06", "period")
+			l.fixed("\x06", "period")
+			l.u32(&c.DebtRecovery[1].Period, "period")
 		case 7:
-			again[1].Rate = readRate(r)
+			l.rate(&again[1].Rate)
 		case 8:
-			r.expect("\x12", "debt recovery per payment")
-			if c.DebtRecoveryPerPayment = r.u16("debt recovery per payment"); c.DebtRecoveryPerPayment > 10000 {
-				r.fail("debt recovery per payment is above 10000")
+			l.fixed("\x12", "debt recovery per payment")
+			if l.u16(&c.DebtRecoveryPerPayment, "debt recovery per payment"); c.DebtRecoveryPerPayment > 10000 {
+				l.fail("debt recovery per payment is above 10000")
 			}
 		case 9:
-			c.MaximumCreditThreshold = r.doubleLong("maximum credit threshold")
+			l.doubleLong(&c.MaximumCreditThreshold, "maximum credit threshold")
 		case 10:
-			r.expect("\x01\x01", "disablement threshold")
-			c.DisablementThreshold = r.doubleLong("disablement threshold")
+			l.fixed("\x01\x01", "disablement threshold")
+			l.doubleLong(&c.DisablementThreshold, "disablement threshold")
 		case 11:
-			c.MaximumMeterBalance = r.doubleLong("maximum meter balance")
+			l.doubleLong(&c.MaximumMeterBalance, "maximum meter balance")
 		case 12:
-			c.LowCreditThreshold = r.doubleLong("low credit threshold")
+			l.doubleLong(&c.LowCreditThreshold, "low credit threshold")
 		case 13:
-			r.expect("\x12", "debt recovery rate cap")
-			c.DebtRecoveryRateCap = servicerequests.Millipence(r.u16("debt recovery rate cap")) * servicerequests.Pound
+			l.pounds(&c.DebtRecoveryRateCap, "debt recovery rate cap")
 		case 14:
-			c.RateCapPeriod = r.tagged32("\x05", "cap period")
+			l.fixed("\x05", "cap period")
+			l.u32(&c.RateCapPeriod, "cap period")
 		case 15:
-			c.EmergencyCreditLimit = r.doubleLong("emergency credit limit")
+			l.doubleLong(&c.EmergencyCreditLimit, "emergency credit limit")
 		case 16:
-			c.EmergencyCreditThreshold = r.doubleLong("emergency credit threshold")
+			l.doubleLong(&c.EmergencyCreditThreshold, "emergency credit threshold")
 		case 17:
-			c.Schedule = readSchedule(r)
+			l.schedule(&c.Schedule)
 		case 18:
-			c.Account = readAccountConfiguration(r)
+			l.account(&c.Account)
 		}
 	}
 	const both1, both2 = 1<<0 | 1<<3, 1<<4 | 1<<6
 	if present&both1 == both1 && again[0].Rate != c.DebtRecovery[0].Rate ||
 		present&both2 == both2 && again[1].Rate != c.DebtRecovery[1].Rate {
-		r.fail("debt recovery rate is there twice with different values")
+		l.fail("debt recovery rate is there twice with different values")
 	}
 	return present
 }
 
-func (r *reader) tagged32(tag, what string) uint32 {
-	r.expect(tag, what)
-	return r.u32(what)
-}
-
-// A rate: {{0, scale}, {0, no OBIS, 0}, [{empty, long}]} around scale and long.
-const (
-	rateStart  = "\x02\x03\x02\x02\x0F\x00\x0F"
-	rateMiddle = "\x02\x03\x12\x00\x00\x09\x06\x00\x00\x00\x00\x00\x00\x0F\x00\x01\x01\x02\x02\x09\x00\x10"
-)
-
-func readRate(r *reader) servicerequests.Millipence {
-	r.expect(rateStart, "debt recovery rate")
-	scale := int8(r.u8("scale"))
-	r.expect(rateMiddle, "debt recovery rate")
-	rate := servicerequests.Millipence(int16(r.u16("rate")))
-	if scale < rateScale || scale > 0 {
-		r.fail("scale of debt recovery rate is not from -5 to 0")
-		return 0
+// rate is {{0, scale}, {0, no OBIS, 0}, [{empty, long}]} around scale and long.
+func (l *layout) rate(v *servicerequests.Millipence) {
+	scale, long := rateScale, *v
+	for ; l.writes() && int64(long) != int64(int16(long)); scale++ {
+		if long%10 != 0 || scale == 0 {
+			l.fail("rate %s does not fit 16 bits", *v)
+			return
+		}
+		long /= 10
 	}
+	s, n := byte(scale), uint16(long)
+	l.fixed("\x02\x03\x02\x02\x0F\x00\x0F", "debt recovery rate")
+	l.u8(&s, "scale")
+	l.fixed("\x02\x03\x12\x00\x00\x09\x06\x00\x00\x00\x00\x00\x00\x0F\x00\x01\x01\x02\x02\x09\x00\x10", "debt recovery rate")
+	l.u16(&n, "rate")
+	if l.writes() {
+		return
+	}
+	if scale = int(int8(s)); scale < rateScale || scale > 0 {
+		l.fail("scale of debt recovery rate is not from -5 to 0")
+		return
+	}
+	*v = servicerequests.Millipence(int16(n))
 	for ; scale > rateScale; scale-- {
-		rate *= 10
+		*v *= 10
 	}
-	return rate
 }
 
-func readSpecialDays(r *reader) (days []SpecialDay) {
-	r.expect("\x01", "special days")
-	n := int(r.u8("number of special days"))
-	if n > maxSpecialDays {
-		r.fail("more than 20 special days")
-		return nil
+// pounds is an amount in whole pounds.
+func (l *layout) pounds(v *servicerequests.Millipence, what string) {
+	n := uint16(*v / servicerequests.Pound)
+	if l.writes() && servicerequests.Millipence(n)*servicerequests.Pound != *v {
+		l.fail("amount %s is not whole pounds of 16 bits", *v)
 	}
-	for range n {
-		r.expect("\x02\x03\x12", "special day")
-		d := SpecialDay{Index: r.u16("index"), Date: readDate(r)}
-		r.expect("\x11", "day")
-		d.Day = r.u8("day")
-		days = append(days, d)
+	l.fixed("\x12", what)
+	if l.u16(&n, what); !l.writes() {
+		*v = servicerequests.Millipence(n) * servicerequests.Pound
 	}
-	return days
 }
 
-func readDate(r *reader) Date {
-	r.expect("\x09\x05", "date")
-	return Date{r.u16("year"), r.u8("month"), r.u8("day"), r.u8("day of week")}
+func (l *layout) specialDays(days *[]SpecialDay) {
+	l.fixed("\x01", "special days")
+	items(l, days, l.count(len(*days), maxSpecialDays, "special days"), func(d *SpecialDay) {
+		l.fixed("\x02\x03\x12", "special day")
+		l.u16(&d.Index, "index")
+		l.date(&d.Date)
+		l.fixed("\x11", "day")
+		l.u8(&d.Day, "day")
+	})
 }
 
-func readSchedule(r *reader) (entries []ScheduleEntry) {
-	r.expect("\x01", "schedule")
-	n := int(r.u8("number of schedule entries"))
-	if n > maxScheduleEntries {
-		r.fail("more than 22 schedule entries")
-		return nil
-	}
-	for range n {
-		r.expect("\x02\x0A\x12", "schedule entry")
-		e := ScheduleEntry{Index: r.u16("index")}
-		r.expect("\x03", "enable")
-		e.Enabled = r.u8("enable") != 0
-		r.expect("\x09\x06"+scriptTable[2:]+"\x12", "script")
-		e.Script = r.u16("script")
-		r.expect("\x09\x04", "time")
-		copy(e.Time[:], r.take(4, "time"))
-		r.expect("\x12\xFF\xFF\x04\x07", "weekdays")
-		e.Weekdays = r.u8("weekdays")
-		r.expect("\x04", "special days")
-		e.SpecialDays = r.u8("number of special days")
-		if e.SpecialDays > maxSpecialDays {
-			r.fail("more than 20 special days")
-			return nil
+func (l *layout) date(d *Date) {
+	l.fixed("\x09\x05", "date")
+	l.u16(&d.Year, "year")
+	l.u8(&d.Month, "month")
+	l.u8(&d.Day, "day")
+	l.u8(&d.Weekday, "day of week")
+}
+
+func (l *layout) schedule(entries *[]ScheduleEntry) {
+	l.fixed("\x01", "schedule")
+	items(l, entries, l.count(len(*entries), maxScheduleEntries, "schedule entries"), func(e *ScheduleEntry) {
+		l.fixed("\x02\x0A\x12", "schedule entry")
+		l.u16(&e.Index, "index")
+		l.fixed("\x03", "enable")
+		l.flag(&e.Enabled, 0xFF, "enable") // as the test data has it; the use case table has 01
+		l.fixed("\x09\x06"+scriptTable[2:]+"\x12", "script")
+		l.u16(&e.Script, "script")
+		l.fixed("\x09\x04", "time")
+		l.bytes(e.Time[:], "time")
+		l.fixed("\x12\xFF\xFF\x04\x07", "weekdays")
+		l.u8(&e.Weekdays, "weekdays")
+		l.fixed("\x04", "special days")
+		days := l.count(int(e.SpecialDays), maxSpecialDays, "special days")
+		bits := binary.BigEndian.AppendUint32(nil, e.SpecialBits)
+		l.bytes(bits[len(bits)-(days+7)/8:], "special days")
+		if !l.writes() {
+			e.SpecialDays, e.SpecialBits = byte(days), binary.BigEndian.Uint32(bits)
 		}
-		for range (int(e.SpecialDays) + 7) / 8 {
-			e.SpecialBits = e.SpecialBits<<8 | uint32(r.u8("special days"))
-		}
-		e.Begin, e.End = readDate(r), readDate(r)
-		entries = append(entries, e)
-	}
-	return entries
-}
-
-// appendDLMS appends the 18 data of an ECS26a Response.
-func (c *PrepaymentConfiguration) appendDLMS(b, results []byte) ([]byte, error) {
-	if c == nil {
-		c = new(PrepaymentConfiguration)
-	}
-	if len(c.SpecialDays) > maxSpecialDays || len(c.Schedule) > maxScheduleEntries {
-		return nil, errors.New("too many special days or schedule entries")
-	}
-	var err error
-	for i, code := range results {
-		if code != 0 {
-			b = append(b, 0)
-			continue
-		}
-		switch i + 1 {
-		case 1, 4:
-			b, err = appendRate(b, c.DebtRecovery[0].Rate)
-		case 2:
-			b = appendSpecialDays(b, c.SpecialDays)
-		case 3:
-			b = binary.BigEndian.AppendUint32(append(b, 6), c.DebtRecovery[0].Period)
-		case 5, 7:
-			b, err = appendRate(b, c.DebtRecovery[1].Rate)
-		case 6:
-			b = binary.BigEndian.AppendUint32(append(b, 6), c.DebtRecovery[1].Period)
-		case 8:
-			b = binary.BigEndian.AppendUint16(append(b, 0x12), c.DebtRecoveryPerPayment)
-		case 9:
-			b, err = appendDoubleLong(b, c.MaximumCreditThreshold)
-		case 10:
-			b, err = appendDoubleLong(append(b, 1, 1), c.DisablementThreshold)
-		case 11:
-			b, err = appendDoubleLong(b, c.MaximumMeterBalance)
-		case 12:
-			b, err = appendDoubleLong(b, c.LowCreditThreshold)
-		case 13:
-			b, err = appendPounds(b, c.DebtRecoveryRateCap)
-		case 14:
-			b = binary.BigEndian.AppendUint32(append(b, 5), c.RateCapPeriod)
-		case 15:
-			b, err = appendDoubleLong(b, c.EmergencyCreditLimit)
-		case 16:
-			b, err = appendDoubleLong(b, c.EmergencyCreditThreshold)
-		case 17:
-			b = appendSchedule(b, c.Schedule)
-		case 18:
-			b = appendAccountConfiguration(b, c.Account)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("item %d: %w", i+1, err)
-		}
-	}
-	return b, nil
-}
-
-func appendRate(b []byte, rate servicerequests.Millipence) ([]byte, error) {
-	scale := int8(rateScale)
-	for int64(rate) != int64(int16(rate)) {
-		if rate%10 != 0 || scale == 0 {
-			return nil, fmt.Errorf("rate %s does not fit 16 bits", rate)
-		}
-		rate, scale = rate/10, scale+1
-	}
-	b = append(append(b, rateStart...), byte(scale))
-	return binary.BigEndian.AppendUint16(append(b, rateMiddle...), uint16(rate)), nil
-}
-
-func appendPounds(b []byte, amount servicerequests.Millipence) ([]byte, error) {
-	pounds := amount / servicerequests.Pound
-	if amount%servicerequests.Pound != 0 || int64(pounds) != int64(uint16(pounds)) {
-		return nil, fmt.Errorf("amount %s is not whole pounds of 16 bits", amount)
-	}
-	return binary.BigEndian.AppendUint16(append(b, 0x12), uint16(pounds)), nil
-}
-
-func appendSpecialDays(b []byte, days []SpecialDay) []byte {
-	b = append(b, 1, byte(len(days)))
-	for _, d := range days {
-		b = binary.BigEndian.AppendUint16(append(b, 2, 3, 0x12), d.Index)
-		b = append(appendDate(b, d.Date), 0x11, d.Day)
-	}
-	return b
-}
-
-func appendDate(b []byte, d Date) []byte {
-	b = binary.BigEndian.AppendUint16(append(b, 9, 5), d.Year)
-	return append(b, d.Month, d.Day, d.Weekday)
-}
-
-func appendSchedule(b []byte, entries []ScheduleEntry) []byte {
-	b = append(b, 1, byte(len(entries)))
-	for _, e := range entries {
-		b = binary.BigEndian.AppendUint16(append(b, 2, 10, 0x12), e.Index)
-		b = append(b, 3, 0)
-		if e.Enabled {
-			b[len(b)-1] = 0xFF // as the test data has it; the use case table has 01
-		}
-		b = append(b, "\x09\x06"+scriptTable[2:]+"\x12"...)
-		b = binary.BigEndian.AppendUint16(b, e.Script)
-		b = append(append(b, 9, 4), e.Time[:]...)
-		b = append(b, 0x12, 0xFF, 0xFF, 4, 7, e.Weekdays, 4, e.SpecialDays)
-		for n := (int(e.SpecialDays) + 7) / 8; n > 0; n-- {
-			b = append(b, byte(e.SpecialBits>>(8*(n-1))))
-		}
-		b = appendDate(appendDate(b, e.Begin), e.End)
-	}
-	return b
+		l.date(&e.Begin)
+		l.date(&e.End)
+	})
 }

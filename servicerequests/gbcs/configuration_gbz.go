@@ -1,12 +1,7 @@
 package gbcs
 
 import (
-	"encoding/binary"
-	"errors"
-	"fmt"
 	"slices"
-
-	"safemode/servicerequests"
 )
 
 // GasCalendar is the non-disablement calendar of a GSME; the zero value if none
@@ -51,129 +46,103 @@ const (
 	gasConfigurationItems      = gasConfigurationAttributes + 4
 )
 
-// gasAttribute is one attribute of a GCS21b, in request order.
-type gasAttribute struct {
-	id     uint16
-	typ    byte
-	amount *servicerequests.Millipence // nil: not an amount
-}
+// periods are what the debt recovery frequencies stand for, in seconds.
+var periods = []uint32{3600, 86400}
 
-func (c *PrepaymentConfiguration) gasAttributes() [gasConfigurationAttributes - 1]gasAttribute {
-	return [...]gasAttribute{
-		{0x0239, typeUint16, nil}, // debt recovery per payment
-		{0x0006, typeInt32, &c.DebtRecoveryRateCap},
-		{0x0216, typeEnum8, nil}, // debt recovery frequency 1
-		{0x0226, typeEnum8, nil}, // debt recovery frequency 2
-		{0x0040, typeInt32, &c.DisablementThreshold},
-		{0x0010, typeUint32, &c.EmergencyCreditLimit},
-		{0x0011, typeUint32, &c.EmergencyCreditThreshold},
-		{0x0031, typeUint32, &c.LowCreditThreshold},
-		{0x0021, typeUint32, &c.MaximumMeterBalance},
-		{0x0022, typeUint32, &c.MaximumCreditThreshold},
-		{0x0217, typeUint32, &c.DebtRecovery[0].Rate},
-		{0x0227, typeUint32, &c.DebtRecovery[1].Rate},
-	}
-}
-
-// The debt recovery frequencies.
-const (
-	hour = 3600
-	day  = 86400
-)
-
-func (c *PrepaymentConfiguration) readGBZ(r *reader, results []byte) {
-	r.expect("\x01\x09", "GBZ profile")
-	components := int(r.u8("number of components"))
+// gbz is the components of a GCS21b Response.
+func (c *PrepaymentConfiguration) gbz(l *layout, results []byte) {
+	l.fixed("\x01\x09", "GBZ profile")
+	var components byte // written when it is known
+	count := len(l.out)
+	l.u8(&components, "number of components")
 	seen := 0
 	begin := func(cluster uint16) {
 		control := byte(notLast)
-		if seen++; seen == components {
+		if seen++; seen == int(components) {
 			control = last
 		}
-		r.open(control, cluster)
+		l.begin(control, cluster)
 	}
 
 	begin(clusterPrepayment)
-	r.expect("\x08\x00\x01", "Read Attributes Response")
-	for i, a := range c.gasAttributes() {
-		value, status := r.attribute(a.id, a.typ)
-		if results[i] = status; status != 0 {
-			continue
-		}
-		switch {
-		case a.amount != nil:
-			*a.amount = servicerequests.Millipence(value)
-		case a.id == 0x0239:
-			c.DebtRecoveryPerPayment = uint16(value)
-		default:
-			c.DebtRecovery[i-2].Period = readFrequency(r, byte(value))
-		}
-	}
-	r.shut()
+	l.fixed("\x08\x00\x01", "Read Attributes Response")
+	attribute(l, 0x0239, typeUint16, &c.DebtRecoveryPerPayment, &results[0])
+	attribute(l, 0x0006, typeInt32, &c.DebtRecoveryRateCap, &results[1])
+	enumerated(l, 0x0216, &c.DebtRecovery[0].Period, periods, &results[2], "debt recovery frequency")
+	enumerated(l, 0x0226, &c.DebtRecovery[1].Period, periods, &results[3], "debt recovery frequency")
+	attribute(l, 0x0040, typeInt32, &c.DisablementThreshold, &results[4])
+	attribute(l, 0x0010, typeUint32, &c.EmergencyCreditLimit, &results[5])
+	attribute(l, 0x0011, typeUint32, &c.EmergencyCreditThreshold, &results[6])
+	attribute(l, 0x0031, typeUint32, &c.LowCreditThreshold, &results[7])
+	attribute(l, 0x0021, typeUint32, &c.MaximumMeterBalance, &results[8])
+	attribute(l, 0x0022, typeUint32, &c.MaximumCreditThreshold, &results[9])
+	attribute(l, 0x0217, typeUint32, &c.DebtRecovery[0].Rate, &results[10])
+	attribute(l, 0x0227, typeUint32, &c.DebtRecovery[1].Rate, &results[11])
+	l.end()
 
-	failed := anyFailed(results[:gasConfigurationAttributes-1]) // if so nothing more is executed
+	const decimals = gasConfigurationAttributes - 1
+	failed := slices.ContainsFunc(results[:decimals], func(code byte) bool { return code != 0 }) // if so nothing more is executed
 	begin(clusterPrice)
-	if status, refused := r.refused(1, 0, failed); refused {
-		results[gasConfigurationAttributes-1] = status
-	} else {
-		results[gasConfigurationAttributes-1] = readDecimals(r)
+	if !l.refused(failed, 1, 0, failed, &results[decimals]) {
+		l.fixed("\x08\x01\x01", "Read Attributes Response")
+		l.decimals(&results[decimals])
 	}
-	failed = failed || results[gasConfigurationAttributes-1] != 0
-	r.shut()
+	failed = failed || results[decimals] != 0
+	l.end()
 
-	calendar := &c.GasCalendar
+	g := &c.GasCalendar
+	lengths := [...]int{len(g.Days), len(g.Weeks), 1, 1}
 	for i := range byte(4) {
-		sequence, command := i+2, i+1
-		for answers := 0; ; answers++ {
-			// Day and week profiles come one to a component, all with one sequence.
-			if answers > 0 && (seen >= components || !r.nextIs(sequence)) {
-				break
-			}
+		sequence, command, status := i+2, i+1, &results[gasConfigurationAttributes+int(i)]
+		if l.writes() {
+			failed = *status == StatusFailure // it was not executed
+		}
+		// Day and week profiles come one to a component, all with one sequence.
+		for n := 0; n == 0 || l.more(n, lengths[i], seen < int(components), sequence); n++ {
 			begin(clusterCalendar)
-			status, refused := r.refused(sequence, command, failed)
-			if refused && answers > 0 {
-				r.fail("Default Response after an answer")
+			refused := l.refused(*status != 0, sequence, command, failed, status)
+			switch {
+			case !refused && l.writes() && lengths[i] == 0:
+				l.fail("a calendar needs day and week profiles")
+				return
+			case !refused:
+				g.component(l, sequence, command, n)
+			case n > 0:
+				l.fail("Default Response after an answer")
 			}
-			if results[gasConfigurationAttributes+int(i)] = status; !refused {
-				calendar.read(r, sequence, command)
-			}
-			r.shut()
-			if r.what != "" {
+			l.end()
+			if !l.writes() && l.r.what != "" {
 				return
 			}
 			if refused {
-				failed = failed || status != StatusNotFound
+				failed = failed || *status != StatusNotFound
 				break
 			}
 		}
 	}
-	if seen != components {
-		r.fail("number of components is not that of the message")
+	switch {
+	case l.writes():
+		l.out[count], l.out[l.open] = byte(seen), last
+	case seen != int(components):
+		l.fail("number of components is not that of the message")
 	}
 }
 
-func readDecimals(r *reader) (status byte) {
-	r.expect("\x08\x01\x01", "Read Attributes Response")
-	decimals, status := r.attribute(0x0617, typeBitmap8)
-	if status == 0 && decimals&0xF0 != amountDecimals {
-		r.fail("amounts are not in millipence")
+// more says whether the n-th component of a command follows: of so many when they are written;
+// when they are read, of those there are, one with the command's sequence.
+func (l *layout) more(n, have int, there bool, sequence byte) bool {
+	if l.writes() {
+		return n < have
 	}
-	return status
+	return there && l.r.nextIs(sequence)
 }
 
-func anyFailed(results []byte) bool {
-	return slices.ContainsFunc(results, func(code byte) bool { return code != 0 })
-}
-
-func readFrequency(r *reader, frequency byte) uint32 {
-	switch frequency {
-	case 0:
-		return hour
-	case 1:
-		return day
+// decimals is the attribute that says of amounts that they are in millipence.
+func (l *layout) decimals(status *byte) {
+	decimals := byte(amountDecimals)
+	if attribute(l, 0x0617, typeBitmap8, &decimals, status); *status == 0 && decimals&0xF0 != amountDecimals {
+		l.fail("amounts are not in millipence")
 	}
-	r.fail("debt recovery frequency is neither 00 nor 01")
-	return 0
 }
 
 // nextIs says whether the next component has this ZCL sequence.
@@ -182,180 +151,65 @@ func (r *reader) nextIs(sequence byte) bool {
 	return r.what == "" && r.left() > at && r.b[r.off+at] == sequence
 }
 
-// read reads one calendar component.
-func (g *GasCalendar) read(r *reader, sequence, command byte) {
-	r.expect("\x19", "calendar frame")
-	r.expectByte(sequence, "sequence")
-	r.expectByte(command, "calendar command")
-	r.expect("\x00\x00\x00\x00", "provider")
-	event, id := r.le32("issuer event id"), r.le32("calendar id")
-	if len(g.Days)+len(g.Weeks)+len(g.Seasons)+len(g.SpecialDays) == 0 {
+// component is the n-th component of a command.
+func (g *GasCalendar) component(l *layout, sequence, command byte, n int) {
+	l.fixed("\x19", "calendar frame")
+	l.one(sequence, "sequence")
+	l.one(command, "calendar command")
+	l.fixed("\x00\x00\x00\x00", "provider")
+	event, id := g.IssuerEventID, g.CalendarID
+	l.le32(&event, "issuer event id")
+	l.le32(&id, "calendar id")
+	if !l.writes() && len(g.Days)+len(g.Weeks)+len(g.Seasons)+len(g.SpecialDays) == 0 {
 		g.IssuerEventID, g.CalendarID = event, id
 	}
 	if g.IssuerEventID != event || g.CalendarID != id {
-		r.fail("calendar is not that of the components before it")
+		l.fail("calendar is not that of the components before it")
 	}
 	switch command {
 	case 1:
-		d := DayProfile{ID: r.u8("day id")}
-		n := r.u8("number of entries")
-		r.expect("\x00\x01\x03", "day profile")
-		for range n {
-			d.Entries = append(d.Entries, DayEntry{r.le16("minute"), r.u8("flag")})
-			if r.what != "" {
-				return
-			}
-		}
-		g.Days = append(g.Days, d)
+		d := item(l, &g.Days, n)
+		l.u8(&d.ID, "day id")
+		entries := l.count(len(d.Entries), 0xFF, "entries")
+		l.fixed("\x00\x01\x03", "day profile")
+		items(l, &d.Entries, entries, func(e *DayEntry) {
+			l.le16(&e.Minute, "minute")
+			l.u8(&e.Flag, "flag")
+		})
 	case 2:
-		w := WeekProfile{ID: r.u8("week id")}
-		copy(w.Days[:], r.take(7, "week"))
-		g.Weeks = append(g.Weeks, w)
+		w := item(l, &g.Weeks, n)
+		l.u8(&w.ID, "week id")
+		l.bytes(w.Days[:], "week")
 	case 3:
-		r.expect("\x00\x01", "seasons")
-		for r.what == "" && r.left() > 0 {
-			g.Seasons = append(g.Seasons, Season{readGasDate(r), r.u8("week id")})
+		l.fixed("\x00\x01", "seasons")
+		for i := 0; l.writes() && i < len(g.Seasons) || !l.writes() && l.r.what == "" && l.r.left() > 0; i++ {
+			s := item(l, &g.Seasons, i)
+			l.gasDate(&s.Start)
+			l.u8(&s.Week, "week id")
 		}
 	case 4:
-		r.expect("\x00\x00\x00\x00\x03", "special days")
-		n := r.u8("number of special days")
-		r.expect("\x00\x01", "special days")
-		for range n {
-			g.SpecialDays = append(g.SpecialDays, SpecialDay{Date: readGasDate(r), Day: r.u8("day id")})
-			if r.what != "" {
-				return
-			}
-		}
+		l.fixed("\x00\x00\x00\x00\x03", "special days")
+		days := l.count(len(g.SpecialDays), 0xFF, "special days")
+		l.fixed("\x00\x01", "special days")
+		items(l, &g.SpecialDays, days, func(d *SpecialDay) {
+			l.gasDate(&d.Date)
+			l.u8(&d.Day, "day id")
+		})
 	}
 }
 
-// A GBZ date: year - 1900, month, day, weekday; FF every.
-func readGasDate(r *reader) Date {
-	d := Date{uint16(r.u8("year")), r.u8("month"), r.u8("day"), r.u8("day of week")}
-	if d.Year == Every {
-		d.Year = EveryYear
-	} else {
-		d.Year += 1900
+// gasDate is year - 1900, month, day, weekday; FF every.
+func (l *layout) gasDate(d *Date) {
+	year := byte(d.Year - 1900)
+	if d.Year == EveryYear {
+		year = Every
 	}
-	return d
-}
-
-func (c *PrepaymentConfiguration) appendGBZ(b, results []byte) ([]byte, error) {
-	if c == nil {
-		c = new(PrepaymentConfiguration)
-	}
-	b = appendComponents(b, 0)
-	count := len(b) - 1
-	var control, length int
-	begin := func(cluster uint16) {
-		b[count]++
-		control = len(b)
-		b, length = beginComponent(b, notLast, cluster)
-	}
-	end := func() { b = endComponent(b, length) }
-
-	begin(clusterPrepayment)
-	b = append(b, 0x08, 0x00, readAttributesResponse)
-	for i, a := range c.gasAttributes() {
-		value, err := c.gasValue(i, a)
-		if err != nil && results[i] == 0 {
-			return nil, fmt.Errorf("attribute %04X: %w", a.id, err)
-		}
-		b = appendRecord(b, a.id, results[i], a.typ, value)
-	}
-	end()
-	begin(clusterPrice)
-	decimals := results[gasConfigurationAttributes-1]
-	if anyFailed(results[:gasConfigurationAttributes-1]) {
-		if err := requireFailure(decimals); err != nil {
-			return nil, err
-		}
-		b = append(b, 0x08, 1, defaultResponse, 0xFF, decimals)
-	} else {
-		b = append(b, 0x08, 1, readAttributesResponse)
-		b = appendRecord(b, 0x0617, decimals, typeBitmap8, amountDecimals)
-	}
-	end()
-
-	g := &c.GasCalendar
-	lengths := [...]int{len(g.Days), len(g.Weeks), 1, 1}
-	for i, status := range results[gasConfigurationAttributes:] {
-		sequence, command := byte(i+2), byte(i+1)
-		if status != 0 {
-			refused := command
-			if status == StatusFailure { // not executed
-				refused = 0xFF
-			}
-			begin(clusterCalendar)
-			b = append(b, 0x08, sequence, defaultResponse, refused, status)
-			end()
-			continue
-		}
-		if lengths[i] == 0 {
-			return nil, errors.New("a calendar needs day and week profiles")
-		}
-		for n := range lengths[i] {
-			begin(clusterCalendar)
-			b = append(b, 0x19, sequence, command, 0, 0, 0, 0)
-			b = binary.LittleEndian.AppendUint32(b, g.IssuerEventID)
-			b = binary.LittleEndian.AppendUint32(b, g.CalendarID)
-			b = g.append(b, command, n)
-			end()
+	if l.u8(&year, "year"); !l.writes() {
+		if d.Year = uint16(year) + 1900; year == Every {
+			d.Year = EveryYear
 		}
 	}
-	b[control] = last
-	return b, nil
-}
-
-func (c *PrepaymentConfiguration) gasValue(i int, a gasAttribute) (uint32, error) {
-	switch {
-	case a.id == 0x0239:
-		return uint32(c.DebtRecoveryPerPayment), nil
-	case a.amount == nil:
-		switch period := c.DebtRecovery[i-2].Period; period {
-		case hour:
-			return 0, nil
-		case day:
-			return 1, nil
-		default:
-			return 0, fmt.Errorf("period of %d seconds", period)
-		}
-	case a.typ == typeInt32 && int64(*a.amount) != int64(int32(*a.amount)),
-		a.typ == typeUint32 && int64(*a.amount) != int64(uint32(*a.amount)):
-		return 0, fmt.Errorf("amount %s does not fit 32 bits", *a.amount)
-	}
-	return uint32(*a.amount), nil
-}
-
-// append appends what follows the calendar id in the nth component of a command.
-func (g *GasCalendar) append(b []byte, command byte, n int) []byte {
-	switch command {
-	case 1:
-		d := g.Days[n]
-		b = append(b, d.ID, byte(len(d.Entries)), 0, 1, 3)
-		for _, e := range d.Entries {
-			b = append(b, byte(e.Minute), byte(e.Minute>>8), e.Flag)
-		}
-	case 2:
-		b = append(append(b, g.Weeks[n].ID), g.Weeks[n].Days[:]...)
-	case 3:
-		b = append(b, 0, 1)
-		for _, s := range g.Seasons {
-			b = append(appendGasDate(b, s.Start), s.Week)
-		}
-	case 4:
-		b = append(b, 0, 0, 0, 0, 3, byte(len(g.SpecialDays)), 0, 1)
-		for _, s := range g.SpecialDays {
-			b = append(appendGasDate(b, s.Date), s.Day)
-		}
-	}
-	return b
-}
-
-func appendGasDate(b []byte, d Date) []byte {
-	year := byte(Every)
-	if d.Year != EveryYear {
-		year = byte(d.Year - 1900)
-	}
-	return append(b, year, d.Month, d.Day, d.Weekday)
+	l.u8(&d.Month, "month")
+	l.u8(&d.Day, "day")
+	l.u8(&d.Weekday, "day of week")
 }

@@ -59,9 +59,9 @@
 // low three bytes of the originator counter. Gas (GSME, GPF) speaks GBZ: profile
 // 0109, a count of components, then per component control (01 last, 02
 // encrypted), cluster (2), length (2), and a ZCL frame whose fields are
-// little-endian. The files request.go, command.go, response_dlms.go,
-// response_gbz.go, configuration*.go, prepay.go and alert.go hold one layout each
-// beside the code that reads or writes it.
+// little-endian. The files response_dlms.go, response_gbz.go, configuration*.go, prepay.go
+// and alert.go hold layouts, each of which is both read and written (layout.go). Commands are
+// apart: what is read is in command.go, and the few that are written in request.go.
 //
 // Sources: the DCC's Reference Test Data Set 4.5.0 (vectors in the tests) for
 // every layout unless a comment says "assumption".

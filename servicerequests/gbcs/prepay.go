@@ -1,16 +1,10 @@
 package gbcs
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"safemode/servicerequests"
 )
-
-// ErrDecrypt marks encrypted values that do not open with the key given, or hold
-// something else inside.
-var ErrDecrypt = errors.New("encrypted values do not open")
 
 // PrepayValues are the instantaneous prepayment values of 4.3.
 type PrepayValues struct {
@@ -31,8 +25,6 @@ const (
 	gasPrepayLength         = 48
 )
 
-func encryptionAAD() []byte { return []byte{0x31} }
-
 // gasPrepayGets is the GCS14 request.
 const gasPrepayGets = "\x01\x09\x02" +
 	"\x00\x07\x00\x00\x07\x00\x00\x00\x17\x06\x16\x06" +
@@ -43,114 +35,63 @@ const gasPrepayGets = "\x01\x09\x02" +
 func readProtectedRequest(r *reader, h Header) {
 	r.expect("\x00\x01"+action+"\x00\x1E\x00\x00\x2B\x02\x01\xFF\x01"+"\x01\x02\x02"+
 		"\x01\x01\x02\x05\x12\x00\x01\x09\x06\x00\x00\x5E\x2C\x22\x1E\x0F\x02\x12\x00\x00\x02\x02\x16\x00\x00", "protected attributes")
-	readProtection(r, h)
+	(&layout{r: r}).protection(h)
 }
 
-// readProtection reads the protection parameters: mode 04, counter and parties.
-func readProtection(r *reader, h Header) {
-	r.expect("\x01\x01\x02\x02\x16\x02\x02\x05\x09\x09\x04", "protection parameters")
-	if r.u64("counter") != h.Counter {
-		r.fail("protection parameters: counter is not the header's")
+// protection is the protection parameters: mode 04, counter and parties, and how keys are agreed.
+func (l *layout) protection(h Header) {
+	l.fixed("\x01\x01\x02\x02\x16\x02\x02\x05\x09\x09\x04", "protection parameters")
+	for _, party := range [...]struct {
+		head  string
+		value uint64
+		what  string
+	}{
+		{"", h.Counter, "counter"},
+		{"\x09\x08", uint64(h.Originator), "originator"},
+		{"\x09\x08", uint64(h.Target), "target"},
+	} {
+		value := party.value
+		l.fixed(party.head, party.what)
+		if l.u64(&value, party.what); value != party.value {
+			l.fail("protection parameters: %s is not the header's", party.what)
+		}
 	}
-	r.expect("\x09", "originator")
-	if r.eui("originator") != h.Originator {
-		r.fail("protection parameters: originator is not the header's")
-	}
-	r.expect("\x09", "target")
-	if r.eui("target") != h.Target {
-		r.fail("protection parameters: target is not the header's")
-	}
-	r.expect(protectionEnd, "protection parameters")
+	l.fixed("\x09\x00\x02\x02\x16\x02\x02\x02\x09\x01\x02\x09\x00", "protection parameters")
 }
 
-const protectionEnd = "\x09\x00\x02\x02\x16\x02\x02\x02\x09\x01\x02\x09\x00"
-
-func appendProtection(b []byte, h Header) []byte {
-	b = append(b, "\x01\x01\x02\x02\x16\x02\x02\x05\x09\x09\x04"...)
-	b = binary.BigEndian.AppendUint64(b, h.Counter)
-	b = binary.BigEndian.AppendUint64(append(b, 9, 8), uint64(h.Originator))
-	b = binary.BigEndian.AppendUint64(append(b, 9, 8), uint64(h.Target))
-	return append(b, protectionEnd...)
+// encrypted is encrypted values of which so many bytes are values.
+func (l *layout) encrypted(ciphertext *[]byte, values int) {
+	l.one(byte(len(securityHeader)+values+macLength), "length of encrypted values")
+	l.fixed(securityHeader, "security header")
+	l.part(ciphertext, values+macLength, "encrypted values")
 }
 
 // SealPrepayValues encrypts the values for [Response.Ciphertext] of the Response
 // with header h, an ECS19 or GCS14. key is [EncryptionKey] for h.
 func SealPrepayValues(h Header, key [16]byte, v PrepayValues) ([]byte, error) {
-	amounts := [...]servicerequests.Millipence{
-		v.MeterBalance, v.EmergencyCreditBalance, v.AccumulatedDebt, v.TimeDebt[0], v.TimeDebt[1], v.PaymentDebt,
-	}
-	for _, a := range amounts {
-		if int64(a) != int64(int32(a)) {
-			return nil, fmt.Errorf("prepay values: %s does not fit 32 bits", a)
-		}
-	}
-	plain := make([]byte, 0, gasPrepayLength)
+	l := layout{out: make([]byte, 0, gasPrepayLength)}
 	switch h.Code {
 	case codeECS19:
-		plain = append(plain, 2, 1, 2, 6)
-		for _, a := range amounts {
-			plain = append(plain, 5)
-			plain = binary.BigEndian.AppendUint32(plain, uint32(a))
-		}
-	case codeGCS14:
-		plain = appendAttribute(plain, 0x0005, typeInt32, uint32(v.AccumulatedDebt))
-		plain = appendAttribute(plain, 0x0002, typeInt32, uint32(v.EmergencyCreditBalance))
-		plain = appendAttribute(plain, 0x0001, typeInt32, uint32(v.MeterBalance))
-		if v.PaymentDebt < 0 || v.TimeDebt[0] < 0 || v.TimeDebt[1] < 0 {
-			return nil, errors.New("prepay values: gas debts are unsigned")
-		}
-		plain = appendAttribute(plain, 0x0231, typeUint32, uint32(v.PaymentDebt))
-		plain = appendAttribute(plain, 0x0211, typeUint32, uint32(v.TimeDebt[0]))
-		plain = appendAttribute(plain, 0x0221, typeUint32, uint32(v.TimeDebt[1]))
-	default:
-		return nil, fmt.Errorf("prepay values: %w: %04X", ErrUnknownUseCase, h.Code)
-	}
-	iv := iv(h.Originator)
-	return newGCM(key).Seal(nil, iv[:], plain, encryptionAAD()), nil
-}
-
-// OpenPrepayValues decrypts [Response.Ciphertext] of the Response with header h.
-// key is [EncryptionKey] for h. Errors wrap [ErrDecrypt].
-func OpenPrepayValues(h Header, key [16]byte, ciphertext []byte) (PrepayValues, error) {
-	var v PrepayValues
-	iv := iv(h.Originator)
-	plain, err := newGCM(key).Open(nil, iv[:], ciphertext, encryptionAAD())
-	if err != nil {
-		return v, ErrDecrypt
-	}
-	r := newReader(plain)
-	switch h.Code {
-	case codeECS19:
-		r.expect("\x02\x01\x02\x06", "values")
-		for _, amount := range [...]*servicerequests.Millipence{
+		l.fixed("\x02\x01\x02\x06", "values")
+		for _, a := range [...]*servicerequests.Millipence{
 			&v.MeterBalance, &v.EmergencyCreditBalance, &v.AccumulatedDebt, &v.TimeDebt[0], &v.TimeDebt[1], &v.PaymentDebt,
 		} {
-			*amount = r.doubleLong("amount")
+			l.doubleLong(a, "amount")
 		}
 	case codeGCS14:
-		for _, a := range [...]struct {
-			id     uint16
-			typ    byte
-			amount *servicerequests.Millipence
-		}{
-			{0x0005, typeInt32, &v.AccumulatedDebt},
-			{0x0002, typeInt32, &v.EmergencyCreditBalance},
-			{0x0001, typeInt32, &v.MeterBalance},
-			{0x0231, typeUint32, &v.PaymentDebt},
-			{0x0211, typeUint32, &v.TimeDebt[0]},
-			{0x0221, typeUint32, &v.TimeDebt[1]},
-		} {
-			value, status := r.attribute(a.id, a.typ)
-			if status != 0 {
-				r.fail("attribute could not be read")
-			}
-			*a.amount = servicerequests.Millipence(value)
-		}
+		var success byte
+		attribute(&l, 0x0005, typeInt32, &v.AccumulatedDebt, &success)
+		attribute(&l, 0x0002, typeInt32, &v.EmergencyCreditBalance, &success)
+		attribute(&l, 0x0001, typeInt32, &v.MeterBalance, &success)
+		attribute(&l, 0x0231, typeUint32, &v.PaymentDebt, &success)
+		attribute(&l, 0x0211, typeUint32, &v.TimeDebt[0], &success)
+		attribute(&l, 0x0221, typeUint32, &v.TimeDebt[1], &success)
 	default:
-		return v, fmt.Errorf("%w: %w: %04X", ErrDecrypt, ErrUnknownUseCase, h.Code)
+		l.fail("%w: %04X", ErrUnknownUseCase, h.Code)
 	}
-	if !r.done() {
-		return PrepayValues{}, fmt.Errorf("%w: offset %d: %s", ErrDecrypt, r.at, r.what)
+	if l.wrong != nil {
+		return nil, fmt.Errorf("prepay values: %w", l.wrong)
 	}
-	return v, nil
+	iv := iv(h.Originator)
+	return newGCM(key).Seal(nil, iv[:], l.out, []byte{0x31}), nil
 }

@@ -54,7 +54,7 @@ type Response struct {
 	CreditModeBalance    servicerequests.Millipence
 
 	Configuration *PrepaymentConfiguration // 4.13
-	Ciphertext    []byte                   // 4.3, see [OpenPrepayValues]; aliases the message
+	Ciphertext    []byte                   // 4.3, see [SealPrepayValues]; aliases the message
 
 	ModeChange   ModeChange   // 1.6, GSME
 	SupplyChange SupplyChange // 7.3 and 7.2, GSME
@@ -127,16 +127,23 @@ func DecodeResponse(m *Message) (Response, error) {
 	}
 	resp := Response{UseCase: u, Results: make([]byte, u.Items())}
 	r := newReader(m.Payload)
-	if u.Device == esme {
-		resp.readDLMS(&r, m.Header)
-	} else {
-		resp.readGBZ(&r)
-	}
+	resp.layout(&layout{r: &r}, m.Header)
 	if !r.done() {
 		return Response{}, payloadError(&u, &r)
 	}
 	resp.Success = resp.succeeded()
 	return resp, nil
+}
+
+func (resp *Response) layout(l *layout, h Header) {
+	if code := resp.UseCase.Code; resp.Configuration == nil && (code == codeECS26a || code == codeGCS21b) {
+		resp.Configuration = new(PrepaymentConfiguration)
+	}
+	if resp.UseCase.Device == esme {
+		resp.dlms(l, h)
+	} else {
+		resp.gbz(l)
+	}
 }
 
 func (resp *Response) succeeded() bool {
@@ -165,16 +172,11 @@ func AppendResponsePayload(b []byte, h Header, resp Response) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w: %d results, want %d", u.Name, ErrResponse, len(resp.Results), u.Items())
 	}
 	resp.UseCase = u
-	var err error
-	if u.Device == esme {
-		b, err = resp.appendDLMS(b, h)
-	} else {
-		b, err = resp.appendGBZ(b)
+	l := layout{out: b}
+	if resp.layout(&l, h); l.wrong != nil {
+		return nil, fmt.Errorf("%s: %w: %w", u.Name, ErrResponse, l.wrong)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", u.Name, ErrResponse, err)
-	}
-	return b, nil
+	return l.out, nil
 }
 
 const maxItems = electricityConfigurationItems

@@ -2,6 +2,7 @@ package gbcs
 
 import (
 	"errors"
+	"slices"
 
 	"safemode/servicerequests"
 )
@@ -62,33 +63,21 @@ const (
 	gsme = servicerequests.GSME
 )
 
-// useCases is never written to. Of two use cases of one service and device the
-// first is the one that is sent (GCS60; GCS60a is only accepted: assumption).
-var useCases = [...]UseCase{
-	{Name: "ECS09", Title: "Activate Emergency Credit", SRV: "2.5", Code: codeECS09, Device: esme, Service: servicerequests.ActivateEmergencyCredit, Critical: true},
-	{Name: "GCS06", Title: "Activate Emergency Credit", SRV: "2.5", Code: codeGCS06, Device: gsme, Service: servicerequests.ActivateEmergencyCredit, Critical: true},
-	{Name: "ECS02", Title: "Update Payment Mode to Credit", SRV: "1.6", Code: codeECS02, Device: esme, Service: servicerequests.SwitchToCredit, Critical: true, DateTime: true},
-	{Name: "GCS02", Title: "Update Payment Mode to Credit", SRV: "1.6", Code: codeGCS02, Device: gsme, Service: servicerequests.SwitchToCredit, Critical: true, DateTime: true},
-	{Name: "ECS44", Title: "Arm Supply", SRV: "7.3", Code: codeECS44, Device: esme, Service: servicerequests.ArmSupply, Critical: true},
-	{Name: "GCS39", Title: "Arm Supply", SRV: "7.3", Code: codeGCS39, Device: gsme, Service: servicerequests.ArmSupply, Critical: true},
-	{Name: "ECS45", Title: "Read Supply Status", SRV: "7.4", Code: codeECS45, Device: esme, Service: servicerequests.ReadSupplyStatus},
-	{Name: "GCS33", Title: "Read Supply Status", SRV: "7.4", Code: codeGCS33, Device: gsme, Service: servicerequests.ReadSupplyStatus},
-	{Name: "ECS26j", Title: "Read Device Configuration (Payment Mode)", SRV: "6.2.9", Code: codeECS26j, Device: esme, Service: servicerequests.ReadPaymentMode},
-	{Name: "GCS21j", Title: "Read Device Configuration (Payment Mode)", SRV: "6.2.9", Code: codeGCS21j, Device: gsme, GPF: true, Service: servicerequests.ReadPaymentMode},
-	{Name: "ECS82", Title: "Read Meter Balance", SRV: "4.18", Code: codeECS82, Device: esme, Service: servicerequests.ReadMeterBalance},
-	{Name: "GCS60", Title: "Read Meter Balance", SRV: "4.18", Code: codeGCS60, Device: gsme, GPF: true, Service: servicerequests.ReadMeterBalance},
-	{Name: "GCS60a", Title: "Read Meter Balance", SRV: "4.18", Code: codeGCS60a, Device: gsme, GPF: true, Service: servicerequests.ReadMeterBalance, DateTime: true},
-	{Name: "ECS26a", Title: "Read Prepayment Configuration", SRV: "4.13", Code: codeECS26a, Device: esme, Service: servicerequests.ReadPrepaymentConfiguration},
-	{Name: "GCS21b", Title: "Read Prepayment Configuration", SRV: "4.13", Code: codeGCS21b, Device: gsme, GPF: true, Service: servicerequests.ReadPrepaymentConfiguration},
-	// Outside the permitted set.
-	{Name: "ECS19", Title: "Read Instantaneous Prepay Values", SRV: "4.3", Code: codeECS19, Device: esme, DateTime: true},
-	{Name: "GCS14", Title: "Read Instantaneous Prepay Values", SRV: "4.3", Code: codeGCS14, Device: gsme, GPF: true, DateTime: true},
-	{Name: "ECS03", Title: "Update Payment Mode to Prepayment", SRV: "1.6", Code: codeECS03, Device: esme, Critical: true, DateTime: true},
-	{Name: "GCS03", Title: "Update Payment Mode to Prepayment", SRV: "1.6", Code: codeGCS03, Device: gsme, Critical: true, DateTime: true},
-	{Name: "ECS42", Title: "Enable Supply", SRV: "7.1", Code: codeECS42, Device: esme, Critical: true},
-	{Name: "ECS43", Title: "Disable Supply", SRV: "7.2", Code: codeECS43, Device: esme, Critical: true},
-	{Name: "GCS32", Title: "Disable Supply", SRV: "7.2", Code: codeGCS32, Device: gsme, Critical: true},
-}
+// useCases are those of the catalogue, in its order. It is never written to.
+var useCases = func() (all []UseCase) {
+	for _, v := range servicerequests.Catalogue() {
+		for _, device := range [...]servicerequests.DeviceType{esme, gsme} {
+			for _, u := range v.UseCases[device] {
+				all = append(all, UseCase{
+					Name: u.Name, Title: v.Name, SRV: v.SRV, Code: u.Code, Device: device,
+					GPF:     slices.Contains(v.UseCases[servicerequests.GPF], u),
+					Service: v.Service(), Critical: v.Critical, DateTime: u.DateTime,
+				})
+			}
+		}
+	}
+	return all
+}()
 
 // LookupUseCase finds the use case of a message code. The codes of Alerts (00CC,
 // 00CD, 1000, 1001) are not use cases of their own.

@@ -19,7 +19,7 @@ func put(t *testing.T, path string, mode fs.FileMode) string {
 	return path
 }
 
-// at once fails a test whose call does not return.
+// atOnce fails a test whose call does not return.
 func atOnce(t *testing.T, do func()) {
 	t.Helper()
 	done := make(chan struct{})

@@ -16,7 +16,7 @@ import (
 	"safemode/servicerequests/smki/smkitest"
 )
 
-// authority is the issuing authority of a test folder, and the folder.
+// revoker is the issuing authority of a test folder, and the folder.
 func revoker(t testing.TB, seed string) (*smki.Authority, *smki.Folder) {
 	t.Helper()
 	f := smkitest.Folder(t, smki.TestFolder{Seed: []byte(seed)})

@@ -32,16 +32,16 @@ func Shown(at string) string {
 // defaultSweep is the name of a sweep in an address that has none.
 const defaultSweep = "sweep"
 
-// Beside is the path to which a suffix makes that of a file which belongs to a journal:
-// beside its file, or in a folder for one in a database. Where that folder is in the database,
-// too, it is the name there, and on the machine a file where the program was started.
+// Beside is the path to which a suffix is added to name a file that belongs to a journal: beside
+// the journal's file, or in a folder if the journal is in a database. If that folder is in the
+// database, too, it is the name there, and for files on the machine one in the working folder.
 func Beside(at, folder string) string {
 	if !IsAddress(at) {
 		return at
 	}
 	_, sweep, err := split(at)
 	if err != nil {
-		sweep = defaultSweep // whoever opens the journal says what is wrong with its address
+		sweep = defaultSweep // opening the journal reports what is wrong with its address
 	}
 	if IsAddress(folder) {
 		return sweep

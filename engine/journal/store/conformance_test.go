@@ -325,8 +325,8 @@ func state(t *testing.T, b bench) {
 		{State{Rows: []record.StateRow{{Row: 0, Value: []byte("a")}, {Row: 1, Value: []byte("b")}}}, "[{0 a} {1 b}]"},
 		{State{Rows: []record.StateRow{{Row: 1, Value: []byte("c")}, {Row: 2}}}, "[{0 a} {1 c} {2 }]"},
 		{State{Rows: []record.StateRow{{Row: 2, Value: []byte("x")}, {Row: 0, Value: []byte("y")}, {Row: 2, Value: []byte("z")}}}, "[{0 y} {1 c} {2 z}]"},
-		{State{Rows: []record.StateRow{{Row: 0, Value: []byte("x")}, {Row: 0, Value: []byte("d")}}, Anew: true}, "[{0 d}]"},
-		{State{Anew: true}, "[]"},
+		{State{Rows: []record.StateRow{{Row: 0, Value: []byte("x")}, {Row: 0, Value: []byte("d")}}, Whole: true}, "[{0 d}]"},
+		{State{Whole: true}, "[]"},
 	} {
 		next := segment(tip, 1)
 		if err := s.Append(next, c.change); err != nil {

@@ -19,8 +19,9 @@ import (
 	"safemode/servicerequests/safefile"
 )
 
-// OpenFiles are the files at a place, for who writes no journal: a folder, or the address of
-// a custody in a database (see the package comment), to which each call then connects.
+// OpenFiles returns the files at a place, for callers that write no journal: a folder, or the
+// address of a custody in a database (see the package comment), to which each call then
+// connects.
 func OpenFiles(at string) (durable.Files, error) {
 	if !IsAddress(at) {
 		return durable.Folder(at), nil
@@ -101,7 +102,7 @@ type files struct {
 	at, base, custody string // as it may be shown; of the database; the name
 
 	pool  *pgxpool.Pool // nil: each call connects
-	lease *lease        // with which what is written holds; nil: it is nobody's
+	lease *lease        // under which files are written; nil: none
 }
 
 func newFiles(at string) (*files, error) {
@@ -177,7 +178,7 @@ func (f *files) Replace(name string, was, now []byte) error {
 			return err
 		case again && none == (now == nil) && bytes.Equal(is, now): // it was written, and nobody heard
 			return nil
-		case none && len(was) > 0, !bytes.Equal(is, was): // an empty file is none here
+		case none && len(was) > 0, !bytes.Equal(is, was): // an empty file counts as none here
 			return f.changed(name)
 		}
 		if _, err := tx.Exec(ctx, "DELETE FROM safemode.piece WHERE custody = $1 AND file = $2", custody, name); err != nil || now == nil {
@@ -187,27 +188,47 @@ func (f *files) Replace(name string, was, now []byte) error {
 	})
 }
 
-// Append implements [durable.Files]. A write is there as a whole or not at all, so nothing
-// torn is ever dropped.
+// Append implements [durable.Files]. A write is there as a whole or not at all: something torn
+// comes from a folder alone, of which this is a copy. An engine whose database lacks records
+// may still add to a file, if it can at once: what it writes there keeps others from going on.
 func (f *files) Append(name string, size, at int64, text []byte) error {
-	return f.change(name, func(ctx context.Context, tx pgx.Tx, custody int64, again bool) error {
-		var end, last int64
+	adds := f.changing(name, func(ctx context.Context, tx pgx.Tx, custody int64, again bool) error {
+		var last int64
 		var tail []byte
 		err := tx.QueryRow(ctx, "SELECT at, bytes FROM safemode.piece WHERE custody = $1 AND file = $2 ORDER BY at DESC LIMIT 1", custody, name).Scan(&last, &tail)
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		end = last + int64(len(tail))
-		switch {
-		case again && last == at && bytes.Equal(tail, text): // it was written, and nobody heard
+		switch end := last + int64(len(tail)); {
+		case again && end == at+int64(len(text)) && bytes.HasSuffix(tail, text): // it was written, and nobody heard
 			return nil
-		case end != max(size, 0), at != end:
+		case end != max(size, 0), at > end:
 			return f.changed(name)
-		case len(text) == 0:
+		case at < end:
+			if err := f.cut(ctx, tx, custody, name, at); err != nil {
+				return err
+			}
+		}
+		if len(text) == 0 {
 			return nil
 		}
 		return f.add(ctx, tx, custody, name, at, text)
 	})
+	if f.lease != nil && errors.Is(f.lease.Held(), ErrLacking) {
+		ctx, cancel := context.WithTimeout(context.Background(), pausePatience)
+		defer cancel()
+		return pgError(adds(ctx, f.pool, false))
+	}
+	return f.patiently(adds)
+}
+
+// cut drops what stands behind the first bytes of a file.
+func (f *files) cut(ctx context.Context, tx pgx.Tx, custody int64, name string, at int64) error {
+	if _, err := tx.Exec(ctx, "DELETE FROM safemode.piece WHERE custody = $1 AND file = $2 AND at >= $3", custody, name, at); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "UPDATE safemode.piece SET bytes = substring(bytes FROM 1 FOR ($3 - at)::int) WHERE custody = $1 AND file = $2 AND at + length(bytes) > $3", custody, name, at)
+	return err
 }
 
 func (f *files) add(ctx context.Context, tx pgx.Tx, custody int64, name string, at int64, text []byte) error {
@@ -219,8 +240,8 @@ func (f *files) changed(name string) error {
 	return fmt.Errorf("%s: %w", f.Path(name), durable.ErrChanged)
 }
 
-// Mark implements [durable.Files]. It is of the database cluster, which a standby that is
-// promoted continues, the database and the custody: a dump that was restored is another.
+// Mark implements [durable.Files]. It names the database cluster, the database and the custody.
+// A promoted standby has the same mark; a restored dump has another.
 func (f *files) Mark(string) (mark uint64, err error) {
 	err = f.look(func(ctx context.Context, q pgQuerier, custody int64) error {
 		var cluster, database int64
@@ -235,8 +256,9 @@ func (f *files) Mark(string) (mark uint64, err error) {
 	return mark, err
 }
 
-// Lock implements [durable.Files]. The lock is the writer's lease: it ends with it. Who
-// writes no journal is kept out, and keeps out nobody: what it writes is checked again then.
+// Lock implements [durable.Files]. The lock belongs to the writer's lease, and ends with it.
+// A process that writes no journal is kept out, and keeps out nobody: the lock is checked again
+// when it writes.
 func (f *files) Lock(name string) (durable.Locked, error) {
 	if f.lease == nil {
 		return unlocked{}, f.Free(name)
@@ -323,12 +345,17 @@ func (f *files) look(do func(ctx context.Context, q pgQuerier, custody int64) er
 // the lease is the writer's, and while no other has locked the file. again says that an
 // earlier try may have been carried out.
 func (f *files) change(name string, do func(ctx context.Context, tx pgx.Tx, custody int64, again bool) error) error {
-	return f.patiently(func(ctx context.Context, pool *pgxpool.Pool, again bool) error {
+	return f.patiently(f.changing(name, do))
+}
+
+// changing is one try of a change.
+func (f *files) changing(name string, do func(ctx context.Context, tx pgx.Tx, custody int64, again bool) error) func(context.Context, *pgxpool.Pool, bool) error {
+	return func(ctx context.Context, pool *pgxpool.Pool, again bool) error {
 		return inTransaction(ctx, pool, func(tx pgx.Tx) error {
 			var sweep, epoch int64
 			if f.lease != nil {
 				sweep, epoch = f.lease.id, f.lease.epoch
-				// Who takes the lease over waits for the end of this transaction.
+				// A process that takes the lease over waits for the end of this transaction.
 				held, err := tx.Exec(ctx, "SELECT FROM safemode.sweep WHERE id = $1 AND epoch = $2 FOR SHARE", sweep, epoch)
 				if err != nil {
 					return err
@@ -346,7 +373,7 @@ func (f *files) change(name string, do func(ctx context.Context, tx pgx.Tx, cust
 			}
 			return do(ctx, tx, custody, again)
 		})
-	})
+	}
 }
 
 // inTransaction counts a commit only where the second server has it, too (see [certainly]).
@@ -364,9 +391,9 @@ func (f *files) find(ctx context.Context, q pgQuerier, locked string) (custody i
 	return custody, err
 }
 
-// patiently does something until it is known to be done: for as long as the lease holds, or
-// for who has none until a moment has passed. What cannot be reached at all by who has none
-// is said at once.
+// patiently tries until something is known to be done: as long as the lease lasts or, without
+// a lease, for a moment. Without a lease it reports at once that the database cannot be
+// reached.
 func (f *files) patiently(do func(ctx context.Context, pool *pgxpool.Pool, again bool) error) error {
 	begun := time.Now()
 	for again := false; ; again = true {
@@ -386,8 +413,8 @@ func (f *files) patiently(do func(ctx context.Context, pool *pgxpool.Pool, again
 	}
 }
 
-// errNoWay says that the database cannot be reached. It hides why from who looks for a file
-// that is not there: a socket that is not is another thing.
+// errNoWay says that the database cannot be reached. It hides the cause, because a missing
+// socket must not look like a missing file.
 var errNoWay = errors.New("the database cannot be reached")
 
 func (f *files) once(do func(ctx context.Context, pool *pgxpool.Pool, again bool) error, again bool) (err error) {
@@ -409,7 +436,7 @@ func (f *files) once(do func(ctx context.Context, pool *pgxpool.Pool, again bool
 	pool := f.pool
 	if pool == nil {
 		if pool, err = newPool(ctx, f.base, f.custody, Options{Write: true}); err != nil {
-			return err
+			return fmt.Errorf("%w: %v", errNoWay, err) //nolint:errorlint // hidden, as said above
 		}
 		defer pool.Close()
 		if err := checkMigrations(ctx, pool); err != nil {
@@ -419,7 +446,7 @@ func (f *files) once(do func(ctx context.Context, pool *pgxpool.Pool, again bool
 	return pgError(do(ctx, pool, again))
 }
 
-// known says whether an error tells what has become of a change.
+// known says whether an error shows if a change was made.
 func (f *files) known(err error) bool {
 	for _, said := range [...]error{
 		ErrTaken, ErrLapsed, ErrLacking, ErrNone, ErrVersion, ErrDamaged, durable.ErrChanged, durable.ErrLocked, fs.ErrNotExist, safefile.ErrTooLong, os.ErrPermission,

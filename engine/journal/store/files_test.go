@@ -33,6 +33,7 @@ func TestFiles(t *testing.T) {
 	}{
 		{"replace", replace},
 		{"append", appendTo},
+		{"append behind a torn line", appendBehindTornLine},
 		{"lock", lockFile},
 		{"two at once", twoAtOnce},
 	}
@@ -45,7 +46,7 @@ func TestFiles(t *testing.T) {
 		}
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
-		c := pgtest.Start(t, "fsync=off")
+		c := pgtest.Start(t, "fsync=off", "default_transaction_isolation=repeatable read") // whatever the defaults are
 		n := 0
 		writer := func(sweep string) func(t *testing.T, at string) durable.Files {
 			return func(t *testing.T, at string) durable.Files {
@@ -147,6 +148,32 @@ func appendTo(t *testing.T, s shelf) {
 	if again, err := other.Mark("book"); err != nil || again != mark {
 		t.Errorf("the file's mark was %d, is %d: %v", mark, again, err)
 	}
+}
+
+// What stands behind the whole lines is dropped: a crash has left it, or a copy brought it.
+func appendBehindTornLine(t *testing.T, s shelf) {
+	at := s.at(t)
+	f, other := s.files(t, at), s.other(t, at)
+	if err := f.Replace("book", nil, []byte("one\ntw")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Append("book", 6, 4, nil); err != nil {
+		t.Fatal(err)
+	}
+	wantText(t, other, "book", "one\n")
+	for _, piece := range []string{"two\n", "three\n", "fo"} {
+		text, err := other.Read("book", safefile.Small, safefile.Own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Append("book", int64(len(text)), int64(len(text)), []byte(piece)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Append("book", 16, 6, []byte("2\n")); err != nil { // over more than one piece
+		t.Fatal(err)
+	}
+	wantText(t, other, "book", "one\ntw2\n")
 }
 
 func lockFile(t *testing.T, s shelf) {
@@ -294,6 +321,18 @@ func mustFiles(t *testing.T, at string) durable.Files {
 	return f
 }
 
+// A database that cannot be reached is not one without the file, whatever was not found on the
+// way there.
+func TestNoWayIsNoMissingFile(t *testing.T) {
+	for _, query := range []string{"host=/none", "host=127.0.0.1&sslmode=verify-full&sslrootcert=/none.pem", "service=none&servicefile=/none.conf"} {
+		begun := time.Now()
+		_, err := mustFiles(t, "postgres:///sweeps?"+query+"&custody=northern").Read("a.json", safefile.Small, safefile.Own)
+		if took := time.Since(begun); err == nil || errors.Is(err, fs.ErrNotExist) || took > patience/2 {
+			t.Errorf("%s: after %v: %v", query, took, err)
+		}
+	}
+}
+
 // The server crashes again and again under who appends and replaces: each change is made
 // once, though nobody may have heard of it.
 func TestServerCrashesUnderFiles(t *testing.T) {
@@ -403,6 +442,60 @@ func TestStandBy(t *testing.T) {
 	}
 	if e := <-ended; e.err != nil || e.from != "the test" || !e.handed {
 		t.Errorf("%+v", e)
+	}
+}
+
+// A sweep that was begun in vain is taken out of the database: who stood by for it is free to
+// begin it.
+func TestStandByForWhatIsDiscarded(t *testing.T) {
+	c := pgtest.Start(t, "fsync=off")
+	at := c.Address("winter")
+	first := openStore(t, at, true)
+	heard := make(chan string, 10)
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	go func() {
+		_, err := StandBy(ctx, at, Options{Holder: "second"}, tellTo(heard))
+		ended <- err
+	}()
+	<-heard
+	if err := first.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	second := openStore(t, at, true)
+	defer second.Close()
+}
+
+// Who stands by sees a database that has lost segments, or the sweep, and takes nothing over
+// there: counters that were given out could be given out again.
+func TestStandByForWhatIsLost(t *testing.T) {
+	c := pgtest.Start(t, "fsync=off")
+	for sweep, lose := range map[string]string{
+		"segments": "UPDATE safemode.sweep SET number = number - 1, until = NULL WHERE name = 'segments'",
+		"all":      "UPDATE safemode.sweep SET number = NULL, until = NULL WHERE name = 'all'",
+		"sweep":    "DELETE FROM safemode.sweep WHERE name = 'sweep'",
+	} {
+		at := c.Address(sweep)
+		first := openStore(t, at, true)
+		grow(t, first, 3)
+		heard := make(chan string, 10)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := StandBy(t.Context(), at, Options{Holder: "second"}, tellTo(heard))
+			ended <- err
+		}()
+		<-heard
+		if _, err := c.Query(lose); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, ErrLacking) {
+			t.Errorf("%s: %v", sweep, err)
+		}
+		_ = first.Close() // what it had is lost
 	}
 }
 

@@ -16,17 +16,17 @@ import (
 	"safemode/engine/record"
 )
 
-// Lengths of a lease: how long it holds without being renewed, and so how long a second
-// machine waits for one that died. Whoever takes a lease chooses its length.
+// Lengths of a lease: how long it lasts without a renewal, and so how long a second machine
+// waits for one that died. The process that takes a lease chooses its length.
 const (
 	LeaseLength   = 10 * time.Second // unless [Options] say otherwise
 	ShortestLease = time.Second
 	LongestLease  = 5 * time.Minute
 )
 
-// What becomes of a lease's length: it is renewed so often, a holder stops so much earlier,
-// by its own clock, and the database has so long for an answer and for a new connection
-// before another is tried, maybe to another server.
+// Times that follow from a lease's length: how often it is renewed, how much earlier its holder
+// stops by its own clock, and how long the database may take for an answer and for a new
+// connection before another connection is tried, maybe to another server.
 func renewEvery(length time.Duration) time.Duration { return length / 3 }
 func margin(length time.Duration) time.Duration     { return length / 20 }
 func perAttempt(length time.Duration) time.Duration { return length / 4 }
@@ -65,7 +65,7 @@ func uptime() time.Duration {
 // does, and says who.
 func takeLease(ctx context.Context, pool *pgxpool.Pool, id int64, o Options) (*lease, error) {
 	if o.Holder == "" {
-		o.Holder = self()
+		o.Holder = Self()
 	}
 	l := &lease{pool: pool, id: id, length: o.leaseLength(), lost: make(chan struct{})}
 	asked := uptime()
@@ -103,11 +103,14 @@ func certainly(ctx context.Context, pool *pgxpool.Pool, do func(c *pgxpool.Conn)
 			return err
 		}
 		if text, is := said[warning]; is {
-			return fmt.Errorf("the database warns: %s", text)
+			return fmt.Errorf("%w: %s", errWarned, text)
 		}
 		return nil
 	})
 }
+
+// errWarned says that nobody knows whether a commit holds.
+var errWarned = errors.New("the database warns")
 
 // certainly does so for the holder. A database without the tables has lost them.
 func (l *lease) certainly(ctx context.Context, do func(c *pgxpool.Conn) error) error {
@@ -128,7 +131,7 @@ func notice(c *pgconn.PgConn, n *pgconn.Notice) {
 	}
 }
 
-// heldBy says who holds the lease, since when and until when; empty: nobody.
+// heldBy names the holder of the lease, since when and until when; empty: nobody.
 func heldBy(ctx context.Context, pool *pgxpool.Pool, id int64) (string, error) {
 	var holder string
 	var since, until time.Time
@@ -182,6 +185,33 @@ func (l *lease) give(err error) {
 	if l.gone.CompareAndSwap(nil, &err) {
 		close(l.lost)
 	}
+}
+
+// read reads until it has an answer, or the lease is gone: a server that ends or does not
+// answer is left for another, as with what is written. Each try has twice the time of the one
+// before: what is asked may take long.
+func (l *lease) read(ctx context.Context, do func(ctx context.Context) error) error {
+	for long := perAttempt(l.length); ; long *= 2 {
+		err := within(ctx, long, do)
+		if err == nil || ctx.Err() != nil || !Passing(err) {
+			return err
+		}
+		if gone := l.Held(); gone != nil {
+			return fmt.Errorf("%w (%w)", gone, err)
+		}
+		l.pool.Reset()
+		select {
+		case <-time.After(pause):
+		case <-l.lost:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func within(ctx context.Context, long time.Duration, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, long)
+	defer cancel()
+	return do(ctx)
 }
 
 // isOver says whether an error ends the right to write.

@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// migrations make the tables, in order. One that was published is never changed: what
-// comes after it is a new one. Each is applied once, in the transaction that notes it,
-// while no other program applies any.
+// migrations make the tables, in order. A published one is never changed: a later change is
+// a new migration. Each is applied once, in the transaction that notes it, while no other
+// program applies any.
 var migrations = [...]string{
 	`CREATE TABLE safemode.sweep (
     id     bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,

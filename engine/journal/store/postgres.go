@@ -20,17 +20,17 @@ import (
 	"safemode/engine/record"
 )
 
-// patience is how long the database may take for what is asked of it outside a lease.
+// patience is how long the database may take for a query outside a lease.
 const patience = 30 * time.Second
 
 // Postgres is a store in a PostgreSQL database (see migrations for its tables). The row of
 // a sweep in safemode.sweep has its tip and its lease.
 type Postgres struct {
 	pgReader
-	pool  *pgxpool.Pool
-	at    string
-	lease *lease // nil for a store opened for reading
-	made  bool   // the sweep was, by openPostgres
+	pool *pgxpool.Pool
+	at   string
+	made bool  // the sweep was, by openPostgres
+	seen int64 // of one that stands by: number of the last segment that it has seen; -1: none
 }
 
 func openPostgres(ctx context.Context, at string, o Options) (_ *Postgres, err error) {
@@ -121,8 +121,8 @@ func newPool(ctx context.Context, address, name string, o Options) (*pgxpool.Poo
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
-// reach waits until a server takes writes, for a while: who takes a sweep over may meet one
-// that is just being promoted.
+// reach waits until a server takes writes, for a while: at a takeover a server may just be in
+// promotion.
 func (p *Postgres) reach(ctx context.Context, long time.Duration) error {
 	for end := time.Now().Add(long); ; {
 		err := p.pool.Ping(ctx)
@@ -152,14 +152,15 @@ var dialer = &net.Dialer{
 }
 
 // waitForCommits has a writer's commits wait for the disk, and for the standbys that the
-// server names, whatever the defaults of the role and of the database are. And it has the
+// server names, and has each statement see what was committed before it, whatever the defaults
+// of the role and of the database are: who has waited for a lock looks again. And it has the
 // server notice within seconds that the writer's machine is gone, and end a transaction in
 // which nothing happens for as long as a lease: until then it may keep another from that.
 func waitForCommits(ctx context.Context, c *pgx.Conn, lease time.Duration) error {
 	_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
 		WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`)
 	if err == nil {
-		_, err = c.Exec(ctx, `SELECT set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '1', false),
+		_, err = c.Exec(ctx, `SELECT set_config('default_transaction_isolation', 'read committed', false), set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '1', false),
 			set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '10000', false),
 			set_config('idle_in_transaction_session_timeout', $1, false)`, strconv.FormatInt(lease.Milliseconds(), 10))
 	}
@@ -260,7 +261,7 @@ const (
 )`
 	appendSegment = ` INSERT INTO safemode.segment (sweep, ` + columns + `)
 	SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM moved`
-	// What goes is not what comes: one statement changes a row once.
+	// Deleted rows and inserted rows are different ones: a statement may change a row only once.
 	changeState = `, gone AS (
 	DELETE FROM safemode.state WHERE $14 AND sweep = (SELECT id FROM moved) AND row <> ALL ($15::bigint[])
 ), kept AS (
@@ -270,15 +271,15 @@ const (
 )`
 )
 
-// append tries once. It is one statement, so that whoever dies or is cut off in the middle
-// leaves no transaction behind that keeps another from the lease.
+// append tries once. It is one statement, so that a writer that dies or is cut off in the
+// middle leaves no transaction that keeps another from the lease.
 func (p *Postgres) append(s *Segment, k State) error {
 	query, size := moveTip+appendSegment, len(s.Body)
 	args := []any{
 		p.id, int64(s.First), int64(s.Last), int64(s.Number), s.Earliest, s.Latest, int64(s.Kinds),
 		s.Before[:], s.After[:], int64(s.Packing), s.Sum[:], s.Body, p.lease.epoch,
 	}
-	if len(k.Rows) > 0 || k.Anew {
+	if len(k.Rows) > 0 || k.Whole {
 		query = moveTip + changeState + appendSegment
 		rows, values := make([]int64, 0, len(k.Rows)), make([][]byte, 0, len(k.Rows))
 		changed := map[int]bool{}
@@ -289,7 +290,7 @@ func (p *Postgres) append(s *Segment, k State) error {
 				size += len(r.Value)
 			}
 		}
-		args = append(args, k.Anew, rows, values)
+		args = append(args, k.Whole, rows, values)
 	}
 	ctx, cancel := p.lease.attempt(size)
 	defer cancel()
@@ -301,8 +302,8 @@ func (p *Postgres) append(s *Segment, k State) error {
 	if err != nil || done.RowsAffected() == 1 {
 		return err
 	}
-	// It may be this store's own, of a commit whose outcome nobody heard. One that is seen
-	// need not be with the second server, but a later commit is only after it.
+	// It may be this store's own, of a commit with a lost reply. A visible segment need not be on
+	// the second server. But a later commit is acknowledged only after the segment is.
 	is, _, err := p.Tip(ctx)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows): // not even the sweep
@@ -323,9 +324,13 @@ func (p *Postgres) Check(ctx context.Context) (found []string, segments int, err
 
 // Snapshot implements [Store].
 func (p *Postgres) Snapshot(ctx context.Context) (Reader, error) {
-	tx, err := p.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	var tx pgx.Tx
+	err := p.read(ctx, func(ctx context.Context) (err error) {
+		tx, err = p.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+		return err
+	})
 	if err != nil {
-		return nil, pgError(err)
+		return nil, err
 	}
 	return &pgReader{q: tx, id: p.id, end: func() error { return tx.Rollback(context.WithoutCancel(ctx)) }}, nil
 }
@@ -374,9 +379,18 @@ type pgQuerier interface {
 
 // pgReader reads by the pool, or in one transaction.
 type pgReader struct {
-	q   pgQuerier
-	id  int64
-	end func() error
+	q     pgQuerier
+	id    int64
+	lease *lease // by which it reads until it has an answer; nil: it reads once
+	end   func() error
+}
+
+// read reads, until it has an answer where it has a lease.
+func (r *pgReader) read(ctx context.Context, do func(ctx context.Context) error) error {
+	if r.lease == nil {
+		return pgError(do(ctx))
+	}
+	return r.lease.read(ctx, func(ctx context.Context) error { return pgError(do(ctx)) })
 }
 
 // Close implements [Reader] for a snapshot.
@@ -386,10 +400,12 @@ func (r *pgReader) Close() error { return r.end() }
 func (r *pgReader) Tip(ctx context.Context) (t Tip, ok bool, err error) {
 	var number, seq *int64
 	var sum []byte
-	err = r.q.QueryRow(ctx, "SELECT number, seq, hash FROM safemode.sweep WHERE id = $1", r.id).Scan(&number, &seq, &sum)
+	err = r.read(ctx, func(ctx context.Context) error {
+		return r.q.QueryRow(ctx, "SELECT number, seq, hash FROM safemode.sweep WHERE id = $1", r.id).Scan(&number, &seq, &sum)
+	})
 	switch {
 	case err != nil:
-		return t, false, pgError(err)
+		return t, false, err
 	case number == nil || seq == nil:
 		return t, false, nil
 	case len(sum) != len(t.Hash):
@@ -400,10 +416,12 @@ func (r *pgReader) Tip(ctx context.Context) (t Tip, ok bool, err error) {
 
 // Range implements [Reader].
 func (r *pgReader) Range(ctx context.Context) (first, last int64, err error) {
-	err = r.q.QueryRow(ctx, `SELECT coalesce(min(first), 0),
-		coalesce((SELECT last FROM safemode.segment WHERE sweep = $1 ORDER BY first DESC LIMIT 1), 0)
-		FROM safemode.segment WHERE sweep = $1`, r.id).Scan(&first, &last)
-	return first, last, pgError(err)
+	err = r.read(ctx, func(ctx context.Context) error {
+		return r.q.QueryRow(ctx, `SELECT coalesce(min(first), 0),
+			coalesce((SELECT last FROM safemode.segment WHERE sweep = $1 ORDER BY first DESC LIMIT 1), 0)
+			FROM safemode.segment WHERE sweep = $1`, r.id).Scan(&first, &last)
+	})
+	return first, last, err
 }
 
 // Read implements [Reader].
@@ -433,36 +451,42 @@ func (r *pgReader) Newest(ctx context.Context, kinds, after, before uint64) (*Se
 }
 
 func (r *pgReader) segments(ctx context.Context, query string, args ...any) (found []Segment, err error) {
-	rows, err := r.q.Query(ctx, query, args...)
-	if err != nil {
-		return nil, pgError(err)
-	}
-	defer rows.Close()
-	for size := 0; size <= largest && rows.Next(); {
-		var w row
-		if err := rows.Scan(w.columns()...); err != nil {
-			return found, fmt.Errorf("%w: %w", ErrDamaged, err)
+	err = r.read(ctx, func(ctx context.Context) error {
+		found = nil
+		rows, err := r.q.Query(ctx, query, args...)
+		if err != nil {
+			return err
 		}
-		s := w.segment()
-		size += len(s.Body)
-		found = append(found, s)
-	}
-	rows.Close()
-	return found, pgError(rows.Err())
+		defer rows.Close()
+		for size := 0; size <= largest && rows.Next(); {
+			var w row
+			if err := rows.Scan(w.columns()...); err != nil {
+				return fmt.Errorf("%w: %w", ErrDamaged, err)
+			}
+			s := w.segment()
+			size += len(s.Body)
+			found = append(found, s)
+		}
+		rows.Close()
+		return rows.Err()
+	})
+	return found, err
 }
 
 // State implements [Reader].
 func (r *pgReader) State(ctx context.Context) (rows []record.StateRow, err error) {
-	found, err := r.q.Query(ctx, "SELECT row, value FROM safemode.state WHERE sweep = $1 ORDER BY row", r.id)
-	if err != nil {
-		return nil, pgError(err)
-	}
-	rows, err = pgx.CollectRows(found, pgx.RowToStructByPos[record.StateRow])
-	return rows, pgError(err)
+	err = r.read(ctx, func(ctx context.Context) error {
+		found, err := r.q.Query(ctx, "SELECT row, value FROM safemode.state WHERE sweep = $1 ORDER BY row", r.id)
+		if err == nil {
+			rows, err = pgx.CollectRows(found, pgx.RowToStructByPos[record.StateRow])
+		}
+		return err
+	})
+	return rows, err
 }
 
-// self names this machine and process.
-func self() string {
+// Self names this machine and process.
+func Self() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "a machine without a name"

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrOneServer says that what a database acknowledges may be lost with one server.
+// ErrOneServer says that acknowledged records may be lost with one server of the database.
 var ErrOneServer = errors.New("what is committed may be with one server only")
 
 // Replicated looks whether a database's commits wait until a second server has them, and
@@ -34,7 +34,7 @@ func Replicated(ctx context.Context, at string) (said string, err error) {
 	case named == "":
 		return "", fmt.Errorf("%w: synchronous_standby_names is empty", ErrOneServer)
 	}
-	// Who may not see what others do sees their rows without these columns.
+	// A role without the right to see other sessions gets their rows without these columns.
 	rows, err := p.pool.Query(ctx, `SELECT coalesce(application_name, ''), coalesce(host(client_addr), 'this machine'),
 		coalesce(state, ''), coalesce(sync_state, '') FROM pg_stat_replication ORDER BY 1, 2`)
 	if err != nil {

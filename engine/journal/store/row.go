@@ -65,8 +65,8 @@ func (b blob) Scan(value any) error {
 	return nil
 }
 
-// segment is what the row says. A hash of another length, or a value of another type,
-// makes it a segment of no known packing: whoever opens it names it as damaged.
+// segment returns the row as a segment. A hash of another length, or a value of another type,
+// makes it a segment of no known packing, which is reported as damaged when it is opened.
 func (r *row) segment() Segment {
 	s := Segment{Body: r.body, Head: Head{
 		Number: uint64(r.number), First: uint64(r.first), Last: uint64(r.last), Earliest: r.earliest, Latest: r.latest,

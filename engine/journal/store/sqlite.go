@@ -62,7 +62,7 @@ var schema = [...]string{
 
 // SQLite is a store in one file: a database with application_id 0x534D4A4E ("SMJN"),
 // user_version 3, pages of 4 KiB, and exactly the schema above, with a table each for the
-// segments, the kept state and the tip. The tip holds nothing of its own: it is there so
+// segments, the kept state and the tip. The tip follows from the segments: it is kept so
 // that segments missing at the end are noticed.
 type SQLite struct {
 	sqliteReader
@@ -321,7 +321,7 @@ func (s *SQLite) Close() error { return s.release(false) }
 // Discard implements [Store].
 func (s *SQLite) Discard() error { return s.release(true) }
 
-// release closes what is open. Readers go first: SQLite tidies up when the last connection
+// release closes all connections. Readers go first: SQLite tidies up when the last connection
 // closes, and that must be the writer. The lock goes last.
 func (s *SQLite) release(discard bool) error {
 	var errs []error

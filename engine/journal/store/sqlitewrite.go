@@ -147,12 +147,12 @@ func (w *sqliteWriter) close() error {
 		_ = w.conn.Raw(func(any) error {
 			for s := range w.statements() {
 				if *s != nil {
-					_ = (*s).Close() // what is wrong with it was said when it ran
+					_ = (*s).Close() // its error was reported when it ran
 				}
 			}
 			return nil
 		})
-		// Where nothing was written SQLite knows of no WAL before it reads, and would leave it.
+		// If nothing was written SQLite does not know of the WAL before it reads, and would leave it.
 		// Fails while another process reads; the file is then whole together with its WAL.
 		_, _ = w.conn.ExecContext(context.Background(), "SELECT number FROM tip")
 		_, _ = w.conn.ExecContext(context.Background(), "PRAGMA journal_mode = DELETE")
@@ -198,7 +198,7 @@ func (w *sqliteWriter) write(s *Segment, k State) error {
 	if n, err := moved.RowsAffected(); err != nil || n != 1 {
 		return errors.Join(err, fmt.Errorf("%w: segment %d does not follow the last", ErrTaken, s.Number))
 	}
-	if k.Anew {
+	if k.Whole {
 		if _, err := w.run(w.clearState); err != nil {
 			return err
 		}

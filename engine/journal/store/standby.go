@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,14 +20,15 @@ import (
 // it is still there.
 const lookEvery = 500 * time.Millisecond
 
-// StandBy waits until nobody may write the journal at an address, and says meanwhile in the
-// database that it does. It returns who could write it last; a zero Until means that the
-// lease was given back. tell is told of who holds it and, where the database does not answer,
-// why, whenever that has changed. The error is the context's, or says that the address is none,
-// or that there is no such sweep.
+// StandBy waits until nobody may write the journal at an address. Meanwhile it says in the
+// database that it stands by. It returns the last holder; a zero Until means that the lease was
+// given back. It calls tell with the holder, and with an error if the database does not answer,
+// whenever that has changed. StandBy's error is the context's, or says that the address is
+// invalid, or that there is no such sweep; or it wraps [ErrLacking]: it has seen segments that
+// the database has no more.
 func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder, error)) (last record.Holder, err error) {
-	holder := cmp.Or(o.Holder, self())
-	p := &Postgres{}
+	holder := cmp.Or(o.Holder, Self())
+	p := &Postgres{seen: -1}
 	sweep, err := p.connect(ctx, at, Options{Write: true, Lease: o.Lease})
 	if err != nil {
 		return last, err
@@ -37,11 +40,14 @@ func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder,
 	var told record.Holder
 	var fault error
 	for {
-		now, held, err := p.lookAt(ctx, sweep, holder, o.leaseLength())
+		now, tip, held, err := p.lookAt(ctx, sweep, holder, o.leaseLength())
+		if err == nil && o.Seen != nil {
+			o.Seen(tip)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return last, ctx.Err()
-		case errors.Is(err, ErrNone), errors.Is(err, ErrVersion):
+		case errors.Is(err, ErrNone), errors.Is(err, ErrVersion), errors.Is(err, ErrLacking):
 			return last, err
 		case err == nil && !held:
 			if last.Name == "" {
@@ -66,52 +72,79 @@ func StandBy(ctx context.Context, at string, o Options, tell func(record.Holder,
 	}
 }
 
-// Passing says whether a database may do in a moment what it did not now: it cannot be
-// reached, does not answer in time, is starting or ending, or is no primary yet.
+// Passing says whether the same call may succeed in a moment: the database cannot be reached,
+// does not answer in time, is starting or ending, or is no primary yet; or the connection
+// broke, and nobody knows whether the call has succeeded.
 func Passing(err error) bool {
 	if said, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return fleeting(said)
 	}
+	if errors.Is(err, ErrDamaged) {
+		return false
+	}
+	for _, said := range [...]error{errWarned, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
+		if errors.Is(err, said) {
+			return true
+		}
+	}
 	_, unreached := errors.AsType[*pgconn.ConnectError](err)
-	return unreached || errors.Is(err, context.DeadlineExceeded) || pgconn.SafeToRetry(err)
+	_, broken := errors.AsType[*net.OpError](err)
+	return unreached || broken || pgconn.SafeToRetry(err)
 }
 
-// lookAt says who holds the lease, or held it last, and has the database know who stands by.
-func (p *Postgres) lookAt(ctx context.Context, sweep, holder string, length time.Duration) (h record.Holder, held bool, err error) {
+// lookAt returns the holder of the lease, or the last one, and where the journal ends, and
+// writes into the database that this process stands by. The second server has the journal so
+// far: it has this call's own commit, which is later in the log.
+func (p *Postgres) lookAt(ctx context.Context, sweep, holder string, length time.Duration) (h record.Holder, tip Tip, held bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, perAttempt(length))
 	defer cancel()
 	if p.id == 0 {
 		if err := checkMigrations(ctx, p.pool); err != nil {
-			return h, false, err
+			return h, tip, false, err
 		}
 		err := p.pool.QueryRow(ctx, "SELECT id FROM safemode.sweep WHERE name = $1", sweep).Scan(&p.id)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return h, false, fmt.Errorf("%w: the database has no sweep %q", ErrNone, sweep)
+			return h, tip, false, fmt.Errorf("%w: the database has no sweep %q", ErrNone, sweep)
 		}
 		if err != nil {
-			return h, false, pgError(err)
+			return h, tip, false, pgError(err)
 		}
 	}
 	var name *string
 	var since, until *time.Time
-	err = p.pool.QueryRow(ctx, `WITH here AS (INSERT INTO safemode.standby (sweep, holder, since, until)
-			VALUES ($1, $2, clock_timestamp(), clock_timestamp() + $3)
+	var sum []byte
+	number := int64(-1)
+	err = certainly(ctx, p.pool, func(c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, `WITH here AS (INSERT INTO safemode.standby (sweep, holder, since, until)
+			SELECT id, $2, clock_timestamp(), clock_timestamp() + $3 FROM safemode.sweep WHERE id = $1
 			ON CONFLICT (sweep, holder) DO UPDATE SET until = excluded.until)
-		SELECT holder, since, until, coalesce(until >= clock_timestamp(), false) FROM safemode.sweep WHERE id = $1`,
-		p.id, holder, length).Scan(&name, &since, &until, &held)
-	if errors.Is(err, pgx.ErrNoRows) { // it was discarded
-		return h, false, nil
+		SELECT holder, since, until, coalesce(until >= clock_timestamp(), false), coalesce(number, -1), coalesce(seq, 0), hash
+			FROM safemode.sweep WHERE id = $1`,
+			p.id, holder, length).Scan(&name, &since, &until, &held, &number, &tip.Seq, &sum)
+	})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows) && p.seen < 0: // it was discarded
+		return h, tip, false, nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return h, tip, false, fmt.Errorf("%w: the sweep is not there any more; if its first start was refused, give the command again", ErrLacking)
+	case err != nil:
+		return h, tip, false, pgError(err)
+	case number < p.seen:
+		return h, tip, false, lacking(number, p.seen)
 	}
+	p.seen = number
+	tip.Number = uint64(max(number, 0))
+	copy(tip.Hash[:], sum)
 	if name != nil && since != nil {
 		h.Name, h.Since = *name, since.UTC()
 	}
 	if until != nil {
 		h.Until = until.UTC()
 	}
-	return h, held, pgError(err)
+	return h, tip, held, nil
 }
 
-// leaveStandby says that this one stands by no more.
+// leaveStandby removes from the database that this process stands by.
 func (p *Postgres) leaveStandby(ctx context.Context, holder string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pausePatience)
 	defer cancel()

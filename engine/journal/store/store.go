@@ -1,15 +1,15 @@
-// Package store is where the segments of a journal lie: in an SQLite file, which is the
-// default and needs nothing else, or in a PostgreSQL database, which a second machine
-// reaches, too. It owns durability and the order of segments: a segment is appended after
-// the one that its writer knows as the last, or not at all. It refuses a second writer, a
-// database of a newer program, and to append where somebody else has. What is in a
-// segment it does not know; package journal does.
+// Package store keeps the segments of a journal: in an SQLite file, which is the default and
+// needs nothing else, or in a PostgreSQL database, which a second machine reaches, too. It
+// owns durability and the order of segments: a segment is appended after the one that its
+// writer knows as the last, or not at all. It refuses a second writer, a database of a newer
+// program, and a segment where another writer has already appended one. It does not know what
+// is in a segment; package journal does.
 //
 // # Fence
 //
-// [Store.Append] of segment n fails with [ErrTaken] where n exists, or where n-1 is not
-// the last: the check and the write are one transaction. Who gets that error writes
-// nothing more: another has gone on.
+// [Store.Append] of segment n fails with [ErrTaken] if n exists, or if n-1 is not
+// the last: the check and the write are one transaction. A writer that gets this error writes
+// nothing more: another one has gone on with the journal.
 //
 // # SQLite
 //
@@ -31,38 +31,41 @@
 //
 // The writer holds a lease: a row with its holder, a number that grows with each holder
 // (the epoch), and an end by the database's clock. It is renewed at each third of its
-// length. Each append names the epoch, so that the database refuses who has lost the
-// lease, whatever that one believes. A holder that cannot renew stops by its own clock,
+// length. Each append names the epoch, so that the database refuses a writer that has lost the
+// lease and does not know it. A holder that cannot renew stops by its own clock,
 // which counts suspension (CLOCK_BOOTTIME) and is read before the renewal is sent: its end
-// is never later than the database's, but for the drift of one clock against the other
-// in some seconds. What a machine may still do that was suspended between its last look
-// at that clock and the write that followed is left: it was durable before.
+// is never later than the database's, except for the drift between the two clocks during
+// some seconds. One case is left: a machine that is suspended between its last look at that
+// clock and the POST that follows may still send bytes. They were durable before.
 //
 // # A database of two servers
 //
-// With several hosts in an address a writer finds the one that takes writes. A server that
-// does not answer within a quarter of the lease is left for another. A commit whose outcome
-// is unknown is made again; the tip then says that it was there already, or that another
+// If an address has several hosts, a writer finds the one that takes writes. If a server does
+// not answer within a quarter of the lease, the writer tries another. A commit with an unknown
+// outcome is made again; the tip then shows that it was there already, or that another writer
 // has gone on.
 //
 // A writer's commits wait for the standbys that the server names (synchronous_standby_names),
-// and preflight says whether it names any. What is seen in a table need not be with the
-// standby: a wait that is cancelled, or a server that starts again, shows what nobody has
-// acknowledged. So a commit that ends with a warning does not count, and one that is found
-// when it is made again counts after another commit has been acknowledged, which comes
+// and preflight says whether it names any. A row in a table is not always on the standby: if
+// the wait was cancelled, or the server started again, the table shows commits that nobody
+// has acknowledged. So a commit that ends with a warning does not count. A commit that is found
+// when it is made again counts only after another commit has been acknowledged, which comes
 // later in the same log.
 //
-// A holder that meets a database without a segment that was acknowledged, or without its
-// own lease, fails with [ErrLacking] and writes nothing more: a standby was promoted that
-// had not followed. Who only starts then cannot know. A lease's end is a time of the
-// server's clock; a standby's clock that is ahead lets another take the lease so much
-// earlier, and the first holder is fenced by the epoch.
+// If a standby is promoted that had not received everything, the database lacks a segment that
+// was acknowledged, or the holder's own lease. The holder then fails with [ErrLacking] and
+// writes nothing more, but once more lines of files: with them the custody remembers the halt,
+// and nobody goes on before two have approved. A process that stands by fails likewise, by the
+// segments that it has seen. A process that starts only then cannot notice it by the database;
+// package engine remembers outside of it what each machine has seen ([Options.Seen]). A lease's
+// end is a time of the server's clock. If a standby's clock is ahead, another process can take
+// the lease earlier by as much, and the epoch fences the first holder.
 //
 // # Standing by
 //
-// [StandBy] waits for a lease to end. Meanwhile it says in the database that it does, in a
-// row that ends by itself, so that whoever holds the lease knows whether somebody goes on.
-// It takes nothing: it is [Open] that takes the lease, and who comes second waits again.
+// [StandBy] waits for a lease to end. Meanwhile it says in the database that it stands by, in
+// a row that expires, so that the holder of the lease knows whether somebody goes on.
+// It does not take the lease: [Open] does, and a process that comes second waits again.
 //
 // # Files
 //
@@ -72,11 +75,11 @@
 //	postgres://user@host1,host2/database?target_session_attrs=read-write&custody=northern
 //
 // A custody outlives sweeps, and is made by [MakeFiles] alone. A change of a file is one
-// transaction, which names the epoch of its writer's lease: who has lost that changes
-// nothing more. A change says what the file was before, or how long. A lock on a file goes
-// with the lease, and is gone when the lease has ended. Who writes no journal (a plan, the
-// hand-over of counters) changes only what nobody has locked. A change whose outcome is
-// unknown is settled by reading the file.
+// transaction, which names the epoch of its writer's lease: a writer that has lost the lease
+// can change nothing more. A change gives the file's content before it, or its length. A lock
+// on a file belongs to the lease, and ends with it. A process that writes no journal (one that
+// makes a plan, or hands counters over) changes only files that nobody has locked. After
+// a change with an unknown outcome the file is read.
 package store
 
 import (
@@ -89,22 +92,22 @@ import (
 	"safemode/engine/record"
 )
 
-// What is refused. The text names the file or address.
+// Errors of a store. The text names the file or address.
 var (
 	ErrInUse   = durable.ErrLocked
 	ErrForeign = errors.New("not a journal of safemode")
 	ErrVersion = errors.New("a journal of another version")
 	ErrDamaged = errors.New("damaged")
 	ErrNone    = errors.New("no such journal")
-	// ErrTaken says that the segment exists, or that the lease is another's.
+	// ErrTaken says that the segment exists, or that another process has the lease.
 	ErrTaken = record.ErrTaken
 	// ErrLapsed says that the lease could not be renewed in time.
 	ErrLapsed = record.ErrLapsed
-	// ErrLacking says that the database has not what it had acknowledged.
+	// ErrLacking says that the database does not have a segment that it had acknowledged.
 	ErrLacking = record.ErrLacking
 )
 
-// Head is what is said of a segment in plain. All of it but Sum follows from the records.
+// Head has the columns of a segment beside its body. All but Sum follow from the records.
 type Head struct {
 	Number           uint64 // 0, 1, 2 ... without a gap
 	First, Last      uint64 // numbers of its first and last record
@@ -133,11 +136,11 @@ func (h *Head) Tip() Tip { return Tip{h.Number, h.Last, h.After} }
 
 // State is a change of the kept state.
 type State struct {
-	Rows []record.StateRow // in order: the last change of a row stays
-	Anew bool              // all other rows go
+	Rows  []record.StateRow // in order: the last change of a row stays
+	Whole bool              // all other rows go
 }
 
-// Reader reads what is durable. Its methods may be called concurrently, but for those of
+// Reader reads durable segments. Its methods may be called concurrently, except for those of
 // a snapshot.
 type Reader interface {
 	// Tip is the end; ok is false for a journal that has no segment yet.
@@ -158,7 +161,7 @@ type Reader interface {
 	Close() error
 }
 
-// Store keeps one journal. Append is for one goroutine.
+// Store keeps one journal. One goroutine may call Append.
 type Store interface {
 	Reader
 	// Snapshot reads one moment.
@@ -171,13 +174,14 @@ type Store interface {
 	Check(ctx context.Context) (found []string, looked int, err error)
 	// Held says why the journal may not be written any more: nil while it may.
 	Held() error
-	// Holder says who may write it now, and since when; empty: nobody, or a file has no word
-	// of it.
+	// Holder names the process that may write it now, and since when; empty: none, or it is a
+	// file, which does not have the name.
 	Holder(ctx context.Context) (string, error)
-	// Standby lists who stands by to write it (see [StandBy]).
+	// Standby lists the processes that stand by to write it (see [StandBy]).
 	Standby(ctx context.Context) ([]record.Holder, error)
-	// Files are those at a place, a folder or a custody in a database, for who writes the
-	// journal: in a database each write of theirs holds only while it may be written.
+	// Files returns the files at a place, a folder or a custody in a database, for the writer
+	// of the journal. In a database each write to them succeeds only while the journal may be
+	// written.
 	Files(at string) (durable.Files, error)
 	// Lost is closed when it may not. Nil: that cannot happen.
 	Lost() <-chan struct{}
@@ -195,10 +199,14 @@ const largest = 4 << 20
 // Options of a store.
 type Options struct {
 	Write  bool
-	Holder string // who writes, for the others; empty: this machine and process
-	// Lease is how long a database takes the writer for alive that it does not hear of, from
+	Holder string // names the writer, for other processes; empty: this machine and process
+	// Lease is how long a writer that does not renew counts as alive in a database, from
 	// [ShortestLease] to [LongestLease]; 0: [LeaseLength].
 	Lease time.Duration
+
+	// Seen is told by [StandBy] of the end of the journal that the database has acknowledged.
+	// Optional.
+	Seen func(Tip)
 
 	// Unsynced commits to a file outlive the process, and not the machine.
 	Unsynced bool
@@ -227,8 +235,8 @@ func Open(ctx context.Context, at string, o Options) (Store, error) {
 	return s, nil
 }
 
-// Vacant says what an Open for writing would of a place, without a look at what is in it:
-// who writes there, and what was left behind. It changes nothing.
+// Vacant returns the error that an Open for writing would return, without reading the journal:
+// another writer, or files that were left behind. It changes nothing.
 func Vacant(ctx context.Context, at string) error {
 	if IsAddress(at) {
 		return vacantPostgres(ctx, at)

@@ -93,8 +93,8 @@ func (s Signer) Sign(_ context.Context, _ servicerequests.EUI, token *signer.Tok
 	return s.body(Piece{Command: true, Service: e.Service, ID: e.ID})
 }
 
-// Gateway is the DCC's front. It asks Post.Admit before it takes the bytes, and holds every
-// POST against the journal.
+// Gateway is the DCC's side of the connection. It asks Post.Admit before it takes the bytes, and
+// compares every POST with the journal.
 type Gateway struct{ *World }
 
 // Post takes bytes.
@@ -347,7 +347,7 @@ func (m Messages) Settled(seq uint64) {
 	delete(m.unjudged, seq)
 }
 
-// Reopen is a start of the inbox: what it has yet to hand over is what a replay found.
+// Reopen is a start of the inbox: it still has to deliver the messages that a replay found.
 func (w *World) Reopen(unjudged []uint64) {
 	w.Mu.Lock()
 	defer w.Mu.Unlock()

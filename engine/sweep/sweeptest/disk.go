@@ -14,8 +14,8 @@ import (
 	"safemode/servicerequests"
 )
 
-// Disk is a journal in memory. What was committed is durable; what was appended is so with
-// the next commit. It judges the order of what is written.
+// Disk is a journal in memory. Committed records are durable; appended ones become durable with
+// the next commit. It judges the order of the records.
 type Disk struct {
 	Stall <-chan struct{} // Commit waits until it is closed; nil: it does not
 
@@ -234,8 +234,8 @@ func (d *Disk) posted(kind record.Kind, body string, id servicerequests.RequestI
 	return !durable || was != kind, late
 }
 
-// Crash loses what is not durable but for the first kept records, and opens the journal
-// again.
+// Crash loses the records that are not durable, except the first kept ones, and opens the
+// journal again.
 func (d *Disk) Crash(kept int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -19,7 +19,7 @@ type Questions struct {
 // Emergency is a meter's emergency credit.
 type Emergency uint8
 
-// What emergency credit can be.
+// States of emergency credit.
 const (
 	Unavailable Emergency = iota
 	Available

@@ -52,8 +52,9 @@ func Tell(rows []record.StateRow) (Story, error) {
 	for _, name := range [...]string{"settings", "meters", "originators", "wave", "holds", "ceased", "overdue"} {
 		story.Sweep[name] = string(first[name])
 	}
-	// Not the retries: what a worker had when a late answer came is one, or none, by the order
-	// of its record and the answer's outcome. Which meters are in long retries a machine knows that runs.
+	// Retries are left out: a half that a worker had when a late answer came may count as one or
+	// not, by the order of its record and the answer's outcome. Long retries are left out, too:
+	// only a running machine knows them.
 	var waves []map[string]any
 	if err := json.Unmarshal(first["waves"], &waves); err != nil {
 		return story, err
@@ -62,7 +63,7 @@ func Tell(rows []record.StateRow) (Story, error) {
 		delete(waves[i], "unsettled")
 	}
 	story.Sweep["waves"] = fmt.Sprint(waves)
-	// Of what was withdrawn before it had a counter the journal knows nothing.
+	// The journal has no record of a request that was withdrawn before it had a counter.
 	var services []struct {
 		Service servicerequests.Service
 		Classes [record.Classes]int
@@ -151,27 +152,27 @@ func show[T any](r ledger.Reading[T]) string {
 	return fmt.Sprint(r.Value, " ", r.Counter, " ", r.At.UnixNano())
 }
 
-// Level takes out of two stories what one may know and the other need not: folded is told
-// by the records alone, other by a machine that ran, or by a state and the records since.
-// An answer that came while a worker was signing may count as found only in the journal's
-// order of events; so the records may know more of what was found, never less. Of a request
-// that the DCC may have, and has not acknowledged, the records say that the same bytes go
-// again; a machine that has given up sending them waits.
-func Level(folded, other Story) {
+// Level removes from two stories what one may know and the other need not. replayed comes from
+// the records alone, other from a machine that ran, or from a state and the records since. An
+// answer that came while a worker was signing may count as found only in the journal's order of
+// events; so the records may know more of what was found, never less. For a request that the
+// DCC may have, and has not acknowledged, the records say that the same bytes are sent again;
+// a machine that has given up sending them waits.
+func Level(replayed, other Story) {
 	for device, l := range other.Meters {
 		for i, found := range l.Found {
-			if found == notKnown && len(folded.Meters[device].Found) > i {
-				folded.Meters[device].Found[i] = found
+			if found == notKnown && len(replayed.Meters[device].Found) > i {
+				replayed.Meters[device].Found[i] = found
 			}
 		}
 		for i, last := range l.Last {
-			// Of what was withdrawn before it had a counter the journal knows nothing.
-			if also := folded.Meters[device].Last; strings.HasPrefix(last, record.ClassWithdrawn.String()) && len(also) > i {
+			// The journal has no record of a request that was withdrawn before it had a counter.
+			if also := replayed.Meters[device].Last; strings.HasPrefix(last, record.ClassWithdrawn.String()) && len(also) > i {
 				also[i] = last
 			}
 		}
 		for id, phase := range l.Open {
-			if also := folded.Meters[device].Open; strings.HasPrefix(also[id], "ready ") && strings.HasPrefix(phase, "sent ") {
+			if also := replayed.Meters[device].Open; strings.HasPrefix(also[id], "ready ") && strings.HasPrefix(phase, "sent ") {
 				also[id] = phase
 			}
 		}

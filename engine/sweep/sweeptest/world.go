@@ -47,8 +47,8 @@ type Flight struct {
 	Fate    Fate
 }
 
-// World is everything outside a sweep, and its judge. What On... are nil does the plain
-// thing. They are called with Mu held, but for OnTake, OnGrant and OnAllow.
+// World is everything outside a sweep, and its judge. A nil On... field means the plain
+// behaviour. The functions are called with Mu locked, except OnTake, OnGrant and OnAllow.
 type World struct {
 	Clock      func() time.Time
 	Random     *rand.Rand
@@ -74,7 +74,7 @@ type World struct {
 	Bodies   map[Piece]string
 	Replies  map[string]string // of the DCC, by the bytes
 	Flights  []*Flight
-	Inbox    []proof.Delivery // what the DCC has yet to deliver
+	Inbox    []proof.Delivery // what the DCC still has to deliver
 	Leaves   int              // of the breakers, not reported
 	Posts    int              // that were written
 	Spends   int              // POSTs of which the pacer was told after a start

@@ -48,7 +48,7 @@ type Meter struct {
 	// Leaving is what is known of its home where that leaves the supplier.
 	Leaving Leaving
 
-	seen []sighting // of the supply; in order when the fold has ended
+	seen []sighting // of the supply; in order when all records are read
 }
 
 // Change is one verdict on a meter.
@@ -115,10 +115,10 @@ const quarantineAlert = "AD1"
 // NoVerdict is the reason of a meter that the sweep never came to judge.
 const NoVerdict = "the journal holds no verdict"
 
-// Fold reads a journal's records, from the first on. It fails with the first
+// Read reads a journal's records, from the first on. It fails with the first
 // error of the iteration, and on a record that contradicts the format.
-func Fold(records iter.Seq2[record.Record, error]) (*Report, error) {
-	f := folder{
+func Read(records iter.Seq2[record.Record, error]) (*Report, error) {
+	f := reading{
 		meters:   map[servicerequests.EUI]*meter{},
 		proxied:  map[servicerequests.RequestID]*meter{},
 		counters: map[servicerequests.EUI][]uint64{},
@@ -135,8 +135,8 @@ func Fold(records iter.Seq2[record.Record, error]) (*Report, error) {
 	return f.finish(), nil
 }
 
-// folder is the state of a fold.
-type folder struct {
+// reading is the state while records are read.
+type reading struct {
 	report   Report
 	plan     []*meter                             // in the order of the plan
 	meters   map[servicerequests.EUI]*meter       // by planned meter; also meters that requests name and the plan does not
@@ -168,7 +168,7 @@ type request struct {
 	answers      []answer
 }
 
-func (f *folder) take(r record.Record) error {
+func (f *reading) take(r record.Record) error {
 	if f.report.First.IsZero() {
 		f.report.First = r.At
 	}
@@ -237,7 +237,7 @@ func (f *folder) take(r record.Record) error {
 
 // open takes the sweep's identity from its first start. Every start takes the
 // end of the run before back.
-func (f *folder) open(r record.Record) error {
+func (f *reading) open(r record.Record) error {
 	f.report.Ended = ""
 	f.runs.now++
 	if f.opened {
@@ -250,9 +250,9 @@ func (f *folder) open(r record.Record) error {
 	return err
 }
 
-// in notes the environment that the plan or the first start says. Where the two do not agree
-// both are named, and it is taken for real: see [record.Identity.Banner].
-func (f *folder) in(environment string) {
+// in notes the environment of the plan or the first start. If the two differ both are named,
+// and the sweep counts as real: see [record.Identity.Banner].
+func (f *reading) in(environment string) {
 	switch is := &f.report.Summary.Environment; {
 	case environment == "" || environment == *is:
 	case *is == "":
@@ -263,7 +263,7 @@ func (f *folder) in(environment string) {
 }
 
 // planned takes the authority from the plan's header.
-func (f *folder) planned(r record.Record) error {
+func (f *reading) planned(r record.Record) error {
 	var header struct {
 		Environment string `json:"environment"`
 		Waves       []struct {
@@ -294,7 +294,7 @@ func (f *folder) planned(r record.Record) error {
 	return nil
 }
 
-func (f *folder) target(r record.Record) error {
+func (f *reading) target(r record.Record) error {
 	body, err := record.Decode[record.TargetBody](r)
 	if err != nil {
 		return err
@@ -309,7 +309,7 @@ func (f *folder) target(r record.Record) error {
 }
 
 // meter finds or makes the state of a device.
-func (f *folder) meter(device servicerequests.EUI) *meter {
+func (f *reading) meter(device servicerequests.EUI) *meter {
 	m := f.meters[device]
 	if m == nil {
 		m = &meter{Meter: Meter{Device: device}}
@@ -330,7 +330,7 @@ func (m *meter) find(id servicerequests.RequestID) *request {
 }
 
 // sent takes in a signed request or signed command.
-func (f *folder) sent(rec record.Record) {
+func (f *reading) sent(rec record.Record) {
 	if err := inspect(rec); err != nil {
 		f.report.Summary.ForbiddenCommands++
 	}
@@ -361,7 +361,7 @@ func (f *folder) sent(rec record.Record) {
 }
 
 // replied takes in what the DCC said at once.
-func (f *folder) replied(rec record.Record) {
+func (f *reading) replied(rec record.Record) {
 	r := f.meter(rec.Device).find(rec.ID)
 	if r == nil {
 		return
@@ -375,7 +375,7 @@ func (f *folder) replied(rec record.Record) {
 
 // answered keeps an answer for the outcome that rests on it. A gas proxy's answer names
 // the proxy.
-func (f *folder) answered(rec record.Record) {
+func (f *reading) answered(rec record.Record) {
 	m := f.meters[rec.Device]
 	if m == nil {
 		m = f.proxied[rec.ID]
@@ -394,7 +394,7 @@ func (f *folder) answered(rec record.Record) {
 }
 
 // outcome ends a request; a late answer ends it once more.
-func (f *folder) outcome(rec record.Record) error {
+func (f *reading) outcome(rec record.Record) error {
 	body, err := record.Decode[record.OutcomeBody](rec)
 	if err != nil {
 		return err
@@ -415,7 +415,7 @@ func (f *folder) outcome(rec record.Record) error {
 	return nil
 }
 
-func (f *folder) refused(rec record.Record) error {
+func (f *reading) refused(rec record.Record) error {
 	refused := &f.report.Summary.Refused
 	switch rec.Code {
 	case record.RefusedUnpermitted:
@@ -431,7 +431,7 @@ func (f *folder) refused(rec record.Record) error {
 }
 
 // finish draws the sums.
-func (f *folder) finish() *Report {
+func (f *reading) finish() *Report {
 	s := &f.report.Summary
 	s.Requests = map[string]Classes{}
 	for _, m := range f.meters {
@@ -441,7 +441,7 @@ func (f *folder) finish() *Report {
 		if m.Verdict.Verdict == "" {
 			m.Verdict.Verdict, m.Verdict.Reason = record.VerdictUnknown, NoVerdict
 		}
-		m.settle()
+		m.splitBalances()
 		m.order(f.report.Last)
 		if last, _ := m.heard.sum(&f.runs); last.After(m.LastResponseAt) {
 			m.LastResponseAt = last
@@ -480,7 +480,7 @@ func (f *folder) finish() *Report {
 
 // countRequests gives each request of a meter its class, and leaves out what
 // was never sent to a device.
-func (f *folder) countRequests(m *meter) {
+func (f *reading) countRequests(m *meter) {
 	for _, r := range m.requests {
 		switch {
 		case r.Class == record.ClassWithdrawn, r.Class == record.ClassOpen && r.transformed && !r.signed:
@@ -497,9 +497,9 @@ func (f *folder) countRequests(m *meter) {
 	}
 }
 
-// inspect holds the bytes of a signed request or command against the permitted
-// set. It believes neither the record's columns nor the wall at the socket:
-// their work is what it checks.
+// inspect compares the bytes of a signed request or command with the permitted
+// set. It trusts neither the record's columns nor the wall at the socket,
+// because it checks their work.
 func inspect(rec record.Record) error {
 	sent, err := duis.Inspect(rec.Body)
 	if err != nil {

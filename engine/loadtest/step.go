@@ -25,7 +25,7 @@ const (
 	throttled               // 429 or 503
 	rejected                // by HTTP status
 	refused                 // by the DCC's response code: that is its acknowledgement and its answer
-	inDoubt                 // written, and no reply to go by
+	inDoubt                 // written, and no usable reply came
 	unverified              // the reply is not proven
 	noResponse              // the DCC says that the device did not answer
 	negative                // the device answers: no
@@ -154,8 +154,8 @@ func (d *distribution) latency() Latency {
 	return l
 }
 
-// fold makes a stage's records into its step.
-func fold(records []entry, plan Stage, lateAfter time.Duration) Step {
+// makeStep makes a stage's records into its step.
+func makeStep(records []entry, plan Stage, lateAfter time.Duration) Step {
 	s := Step{Rate: plan.Rate, Seconds: plan.For.Seconds(), Requested: len(records)}
 	ack, answer := newDistribution(3), newDistribution(3)
 	seconds := make([]second, int(math.Ceil(plan.For.Seconds())))

@@ -25,8 +25,8 @@ import (
 	"safemode/servicerequests/xmldsig"
 )
 
-// take writes the plan of a sweep that begins, and takes the counters. Nothing of what a start
-// looks at has refused it.
+// take writes the plan of a new sweep, and takes the counters. It runs when no part of the start
+// has refused it.
 func (e *Engine) take(ctx context.Context) error {
 	if e.begins {
 		if err := e.writePlan(ctx); err != nil {
@@ -44,22 +44,22 @@ func (e *Engine) take(ctx context.Context) error {
 	return nil
 }
 
-// wire makes the parts that the sweep runs with.
-func (e *Engine) wire() error {
+// connect makes the parts that the sweep runs with.
+func (e *Engine) connect() error {
 	e.o.Registry.MustRegister(e.circuits)
 	audited := newAlarmed(e.journal, e.heed, e.o.Registry)
-	if err := e.wireProver(audited); err != nil {
+	if err := e.connectProver(audited); err != nil {
 		return err
 	}
-	if err := e.wireRunner(audited); err != nil {
+	if err := e.connectRunner(audited); err != nil {
 		return err
 	}
 	e.registerGates()
 	e.registerSigner()
-	return e.wireAddresses(audited)
+	return e.connectAddresses(audited)
 }
 
-// keysFrom is what signs and what checks MACs: in this process, or in the signer's.
+// keysFrom returns what signs and what checks MACs, in this process or in the signer's.
 func keysFrom(o Options) (exchange.Signer, map[servicerequests.EUI]gbcs.Agreement, error) {
 	agreements := map[servicerequests.EUI]gbcs.Agreement{}
 	if o.Signer != nil {
@@ -87,8 +87,8 @@ func (i *Identity) gate() signer.Identity {
 	}
 }
 
-// wireRunner makes the sweep with its door.
-func (e *Engine) wireRunner(audited alarmed) error {
+// connectRunner makes the sweep's runner and exchange.
+func (e *Engine) connectRunner(audited alarmed) error {
 	o := e.o
 	planned, err := pacer.New(o.Limits)
 	if err != nil {
@@ -98,7 +98,7 @@ func (e *Engine) wireRunner(audited alarmed) error {
 	if err != nil {
 		return err
 	}
-	binding.Empty(e.clock.Now()) // what an earlier run sent just now is not known
+	binding.Empty(e.clock.Now()) // nobody knows what an earlier run sent just before
 	door := &limits{pacer: binding}
 	var originators []servicerequests.EUI
 	for _, id := range o.Identities {
@@ -124,7 +124,7 @@ func (e *Engine) wireRunner(audited alarmed) error {
 	return nil
 }
 
-// policy is the configuration's, held to what the plan was approved for.
+// policy is the configuration's, limited to what the plan was approved for.
 func (e *Engine) policy() ledger.Policy {
 	p := e.o.Policy
 	p.Strategy = e.o.Plan.Strategy
@@ -134,8 +134,8 @@ func (e *Engine) policy() ledger.Policy {
 	return p
 }
 
-// wireProver makes what judges stored messages and hands them to the sweep.
-func (e *Engine) wireProver(audited alarmed) (err error) {
+// connectProver makes the prover, which judges stored messages and hands them to the sweep.
+func (e *Engine) connectProver(audited alarmed) (err error) {
 	e.prover, err = prover.New(prover.Options{
 		Verifier: e.verifier, Store: audited.CommitAt, Last: e.journal.Last,
 		Body: func(ctx context.Context, seq uint64) ([]byte, error) {
@@ -151,7 +151,7 @@ func (e *Engine) wireProver(audited alarmed) (err error) {
 			}
 			e.runner.Disbelieve(d)
 		},
-		// What cannot be decided is tried again by the simulation's clock, as answers are waited for.
+		// Undecided messages are tried again by the sweep's clock, like the waits for answers.
 		Again: prover.Backoff{First: max(e.clock.Real(time.Second), 50*time.Millisecond), Most: max(e.clock.Real(time.Hour), time.Second)},
 		Clock: e.clock,
 		Log:   e.o.Log.Named("prover"), Registerer: e.o.Registry,
@@ -159,8 +159,8 @@ func (e *Engine) wireProver(audited alarmed) (err error) {
 	return err
 }
 
-// wireAddresses makes the handlers of inbox and console.
-func (e *Engine) wireAddresses(audited alarmed) error {
+// connectAddresses makes the handlers of inbox and console.
+func (e *Engine) connectAddresses(audited alarmed) error {
 	e.registerPulse()
 	in, err := inbox.New(inbox.Options{
 		Verifier: e.verifier, Authenticated: e.authenticated(),
@@ -176,15 +176,14 @@ func (e *Engine) wireAddresses(audited alarmed) error {
 	if e.console != nil {
 		told = e.openStories()
 	}
-	e.desk, err = console.New(console.Options{
-		Stories: told, Redact: e.o.Operations.Redact,
-		Sweep: watched{e}, Gatherer: e.o.Registry, Healthy: e.journal.Err, Ready: e.ready, Pulse: e.pulse, Log: e.o.Log.Named("console"),
-		Token: e.o.Operations.Token, LookToken: e.o.Operations.LookToken, People: e.o.Operations.People, Registerer: e.o.Registry, Closing: e.closing, Course: e.runner.Course,
-		Incident: func(name string) (string, bool) {
-			i, known := advice.FindIncident(name)
-			return i.String(), known
-		},
-	})
+	o := e.consoleOptions()
+	o.Sweep, o.Stories, o.Course, o.Registerer, o.Closing = watched{e}, told, e.runner.Course, e.o.Registry, e.closing
+	o.Healthy, o.Ready, o.Pulse = e.journal.Err, e.ready, e.pulse
+	o.Incident = func(name string) (string, bool) {
+		i, known := advice.FindIncident(name)
+		return i.String(), known
+	}
+	e.handler, err = console.New(o)
 	return err
 }
 

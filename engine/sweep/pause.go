@@ -10,43 +10,43 @@ import (
 	"safemode/servicerequests"
 )
 
-// hold keeps something from being sent, from an order on until another takes it back. Of
+// pause is an order to send nothing in a scope, until another order takes it back. The scope is
 // the whole sweep, a region, a wave or a service.
-type hold struct {
+type pause struct {
 	order record.OrderBody // a pause or a stop
 	at    time.Time
 }
 
-// holds are what is paused or stopped, in the order of the orders.
-type holds struct{ all []hold }
+// pauses are the pauses and stops in force, in the order in which they were ordered.
+type pauses struct{ all []pause }
 
-// whole says whether the whole sweep is held.
-func (h *holds) whole() bool {
-	return slices.ContainsFunc(h.all, func(one hold) bool { return scopeOf(one.order) == scope{} })
+// whole says whether the whole sweep is paused or stopped.
+func (p *pauses) whole() bool {
+	return slices.ContainsFunc(p.all, func(one pause) bool { return scopeOf(one.order) == scope{} })
 }
 
-// add notes a pause or a stop. It takes the place of one like it: the journal has both,
-// and however often one is ordered, there is one to lift and to show.
-func (h *holds) add(o record.OrderBody, at time.Time) {
-	h.all = slices.DeleteFunc(h.all, func(one hold) bool {
+// add adds a pause or a stop. It replaces one like it: the journal has both, and however often
+// one is ordered, there is one to lift and to show.
+func (p *pauses) add(o record.OrderBody, at time.Time) {
+	p.all = slices.DeleteFunc(p.all, func(one pause) bool {
 		was := one.order
 		return scopeOf(was) == scopeOf(o) && was.Action == o.Action && was.Now == o.Now && was.Cause == o.Cause
 	})
-	h.all = append(h.all, hold{o, at})
+	p.all = append(p.all, pause{o, at})
 }
 
 // meter says whether a meter must not begin.
-func (h *holds) meter(m *head) bool {
-	return slices.ContainsFunc(h.all, func(one hold) bool {
+func (p *pauses) meter(m *head) bool {
+	return slices.ContainsFunc(p.all, func(one pause) bool {
 		at := scopeOf(one.order)
 		return at != scope{} && at.covers(m.region, int(m.wave), 0)
 	})
 }
 
-// half says whether a half must not be sent now. A stop that drains lets go on what has
-// begun: of a region or a wave the meters, of a service the requests.
-func (h *holds) half(r *request) bool {
-	return slices.ContainsFunc(h.all, func(one hold) bool {
+// half says whether a half must not be sent now. A stop that drains does not block what has
+// begun: the meters of a region or a wave, the requests of a service.
+func (p *pauses) half(r *request) bool {
+	return slices.ContainsFunc(p.all, func(one pause) bool {
 		at := scopeOf(one.order)
 		switch {
 		case at == scope{} || !at.covers(r.m.Plan.Region, r.m.wave, r.Service):

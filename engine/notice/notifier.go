@@ -32,7 +32,7 @@ type Channel interface {
 	Tell(ctx context.Context, n Notice) error
 }
 
-// Options is what a desk is made of. All fields are required.
+// Options is what a Notifier is made of. All fields are required.
 type Options struct {
 	Path     string    // of its file
 	Channels []Channel // of different names
@@ -40,8 +40,8 @@ type Options struct {
 	Registry prometheus.Registerer
 }
 
-// Desk says each cause once. Its methods may be called at any time by several goroutines.
-type Desk struct {
+// Notifier says each cause once. Its methods may be called at any time by several goroutines.
+type Notifier struct {
 	o       Options
 	names   []string
 	metrics metrics
@@ -55,11 +55,11 @@ type Desk struct {
 	behind bool           // the file could not be written: it is tried again
 }
 
-// Open reads the file, and keeps other programs from it until [Desk.Close]: the error wraps
+// Open reads the file, and keeps other programs from it until [Notifier.Close]: the error wraps
 // [durable.ErrLocked] where one has it. A damaged file is moved aside and the log says so: it
 // is no reason not to sweep.
-func Open(o Options) (_ *Desk, err error) {
-	d := &Desk{o: o, wake: map[string]chan struct{}{}, told: map[string]int{}}
+func Open(o Options) (_ *Notifier, err error) {
+	d := &Notifier{o: o, wake: map[string]chan struct{}{}, told: map[string]int{}}
 	if d.lock, err = durable.TakeLock(o.Path + ".lock"); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Path, err)
 	}
@@ -105,11 +105,11 @@ func Check(path string) (err error) {
 }
 
 // Close lets other programs have the file. Nothing may run any more.
-func (d *Desk) Close() error { return d.lock.Release() }
+func (d *Notifier) Close() error { return d.lock.Release() }
 
-// Look takes in a status: what is new in it is to be said, what is no more is over. While
-// the sweep reads its journal the status says nothing yet, and is passed over.
-func (d *Desk) Look(st *record.Status) {
+// Look takes in a status: a new cause makes a notice, and a missing one is over. While the sweep
+// reads its journal the status has no causes yet, and is ignored.
+func (d *Notifier) Look(st *record.Status) {
 	if st.State == "starting" {
 		return
 	}
@@ -147,9 +147,9 @@ func (d *Desk) Look(st *record.Status) {
 	}
 }
 
-// save writes the file; d.mu is held. What could not be written is said all the same, and
-// written when that works again.
-func (d *Desk) save() {
+// save writes the file; the caller has locked d.mu. If the write fails, notices are sent all the
+// same, and the file is written later.
+func (d *Notifier) save() {
 	err := d.state.write(d.o.Path)
 	if err != nil && !d.behind {
 		d.o.Log.Error("notices cannot be kept: a kill now would lose what is not said", zap.Error(err))
@@ -158,7 +158,7 @@ func (d *Desk) save() {
 }
 
 // Run tells people until ctx ends.
-func (d *Desk) Run(ctx context.Context) {
+func (d *Notifier) Run(ctx context.Context) {
 	var channels sync.WaitGroup
 	defer channels.Wait()
 	for _, c := range d.o.Channels {
@@ -167,7 +167,7 @@ func (d *Desk) Run(ctx context.Context) {
 }
 
 // run tells by one channel.
-func (d *Desk) run(ctx context.Context, c Channel) {
+func (d *Notifier) run(ctx context.Context, c Channel) {
 	wait := firstWait
 	for ctx.Err() == nil {
 		n, there := d.next(c.Name())
@@ -195,7 +195,7 @@ func (d *Desk) run(ctx context.Context, c Channel) {
 }
 
 // next is what a channel is to be told now.
-func (d *Desk) next(channel string) (Notice, bool) {
+func (d *Notifier) next(channel string) (Notice, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n, there := d.state.next(channel)
@@ -205,8 +205,8 @@ func (d *Desk) next(channel string) (Notice, bool) {
 	return n, there
 }
 
-// try tells one channel what [Desk.next] gave for it.
-func (d *Desk) try(ctx context.Context, c Channel, n Notice) error {
+// try tells one channel what [Notifier.next] gave for it.
+func (d *Notifier) try(ctx context.Context, c Channel, n Notice) error {
 	ctx, cancel := context.WithTimeout(ctx, tryFor)
 	defer cancel()
 	err := c.Tell(ctx, n)
@@ -226,7 +226,7 @@ func (d *Desk) try(ctx context.Context, c Channel, n Notice) error {
 }
 
 // hurry has what waits tried now.
-func (d *Desk) hurry() {
+func (d *Notifier) hurry() {
 	for _, wake := range d.wake {
 		select {
 		case wake <- struct{}{}:
@@ -236,8 +236,8 @@ func (d *Desk) hurry() {
 }
 
 // Settle has what waits tried now, and returns how many tellings still wait when all are
-// taken, or when ctx ends. [Desk.Run] must be running.
-func (d *Desk) Settle(ctx context.Context) int {
+// taken, or when ctx ends. [Notifier.Run] must be running.
+func (d *Notifier) Settle(ctx context.Context) int {
 	d.hurry()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -258,7 +258,7 @@ func (d *Desk) Settle(ctx context.Context) int {
 }
 
 // waiting is how many notices a channel has not taken.
-func (d *Desk) waiting(channel string) (n int) {
+func (d *Notifier) waiting(channel string) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, u := range d.state.Unsaid {
@@ -269,7 +269,7 @@ func (d *Desk) waiting(channel string) (n int) {
 	return n
 }
 
-// metrics of a desk.
+// metrics of a Notifier.
 type metrics struct {
 	raised *prometheus.CounterVec
 	tries  *prometheus.CounterVec

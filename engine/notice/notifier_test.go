@@ -74,7 +74,7 @@ func (p *peer) told() (all []string) {
 	return all
 }
 
-func open(t *testing.T, path string, peers ...notice.Channel) *notice.Desk {
+func open(t *testing.T, path string, peers ...notice.Channel) *notice.Notifier {
 	t.Helper()
 	d, err := notice.Open(notice.Options{Path: path, Channels: peers, Log: zap.NewNop(), Registry: prometheus.NewRegistry()})
 	if err != nil {
@@ -83,8 +83,8 @@ func open(t *testing.T, path string, peers ...notice.Channel) *notice.Desk {
 	return d
 }
 
-// runs has a desk tell people until the test, or the function that it returns, ends it.
-func runs(d *notice.Desk) (end func()) {
+// runs has a Notifier tell people until the test, or the function that it returns, ends it.
+func runs(d *notice.Notifier) (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); d.Run(ctx) }()

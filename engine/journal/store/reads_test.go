@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"safemode/engine/journal/store/pgtest"
+)
+
+// What a holder reads is read from the server that was promoted, where the first one ends or
+// hangs meanwhile. A moment is lost with its connection, and one who has no lease reads once. When
+// the lease is gone, so is the patience.
+func TestReadsOfAHolder(t *testing.T) {
+	for name, hangs := range map[string]bool{"crash": false, "hang": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first := pgtest.Start(t)
+			second := first.Standby(t)
+			s := leased(t, first.Address("reads", second), LeaseLength)
+			defer s.Close()
+			all := grow(t, s, 3)
+			reader := openStore(t, first.Address("reads", second), false)
+			defer reader.Close()
+			moment, err := s.Snapshot(t.Context())
+			must(t, err)
+			locked := make(chan struct{})
+			go func() {
+				defer close(locked)
+				_, _ = first.Query("BEGIN; LOCK TABLE safemode.segment, safemode.state IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)") // the server ends
+			}()
+			waiting := func(n string) {
+				t.Helper()
+				patient(t, "reads wait", func() bool {
+					got, err := first.Query("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+					must(t, err)
+					return got == n
+				})
+			}
+			patient(t, "the lock is taken", func() bool {
+				n, err := first.Query("SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock' AND relation = 'safemode.state'::regclass")
+				must(t, err)
+				return n == "1"
+			})
+			type answer struct {
+				segments []Segment
+				err      error
+			}
+			ask := func(r Reader, ctx context.Context) chan answer {
+				done := make(chan answer, 1)
+				go func() {
+					found, err := r.Read(ctx, 0, 100)
+					done <- answer{found, err}
+				}()
+				return done
+			}
+			soon, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			held, once, without := ask(s, t.Context()), ask(moment, soon), ask(reader, soon)
+			waiting("3")
+			if hangs {
+				first.Freeze()
+			} else {
+				first.Stop(t)
+			}
+			must(t, second.Promote())
+			got := <-held
+			must(t, got.err)
+			if diff := cmp.Diff(all, got.segments); diff != "" {
+				t.Error(diff)
+			}
+			if got := <-once; !Passing(got.err) {
+				t.Errorf("a moment: %v", got.err)
+			}
+			_ = moment.Close() // its connection is gone
+			if got := <-without; !Passing(got.err) {
+				t.Errorf("without a lease: %v", got.err)
+			}
+			first.Stop(t)
+			<-locked
+
+			second.Stop(t)
+			began := time.Now()
+			if got := <-ask(s, t.Context()); !errors.Is(got.err, ErrLapsed) || time.Since(began) > LeaseLength+5*time.Second {
+				t.Errorf("%v after %v", got.err, time.Since(began))
+			}
+		})
+	}
+}

@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"safemode/engine/advice"
+	"safemode/engine/console"
+	"safemode/engine/direction"
+	"safemode/engine/inbox"
+	"safemode/engine/journal"
+	"safemode/engine/journal/store"
+	"safemode/engine/journal/store/pgtest"
+	"safemode/engine/plan"
+	"safemode/engine/record"
+	"safemode/engine/sweep"
+)
+
+// Who has stood by takes no sweep over in which nothing is left to do, however it has come to
+// its end. It looks when nobody else may write any more: another may have been sooner.
+func TestNothingIsLeftToDo(t *testing.T) {
+	opened := record.Record{Kind: record.Opened, Body: record.Encode(record.Opening{SweepID: "abababababab", StoreFirst: true})}
+	closed := func(code string) record.Record {
+		return record.Record{Kind: record.Closed, Code: code, Body: record.Encode(record.ClosedBody{})}
+	}
+	order := func(o record.OrderBody) record.Record {
+		return record.Record{Kind: record.Operator, Code: o.Action, Body: record.Encode(o)}
+	}
+	stop := order(record.OrderBody{Action: record.OrderStop, By: "A. Person"})
+	handover := order(record.OrderBody{Action: record.OrderHandover, By: "A. Person"})
+	own := order(record.OrderBody{Action: record.OrderExclude, By: record.BySweep, Cause: record.CauseTransfer})
+	for name, c := range map[string]struct {
+		records []record.Record
+		want    error
+	}{
+		"cut off":                       {[]record.Record{opened}, nil},
+		"interrupted":                   {[]record.Record{opened, closed(record.ClosedInterrupted)}, nil},
+		"handed over":                   {[]record.Record{opened, handover, closed(record.ClosedInterrupted)}, nil},
+		"finished":                      {[]record.Record{opened, closed(record.ClosedFinished)}, ErrFinished},
+		"stopped":                       {[]record.Record{opened, stop, closed(record.ClosedInterrupted)}, sweep.ErrStopped},
+		"stopped, and killed":           {[]record.Record{opened, stop}, sweep.ErrStopped},
+		"stopped, and a home has left":  {[]record.Record{opened, stop, own, closed(record.ClosedInterrupted)}, sweep.ErrStopped},
+		"stopped, and then handed over": {[]record.Record{opened, stop, handover, closed(record.ClosedInterrupted)}, nil},
+		"stopped, and goes on":          {[]record.Record{opened, stop, closed(record.ClosedInterrupted), opened}, nil},
+		"a part was stopped":            {[]record.Record{opened, order(record.OrderBody{Action: record.OrderStop, By: "A. Person", SRV: "7.3"})}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "journal.db")
+			j, err := journal.Open(path, journal.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			planned := record.Record{Kind: record.Planned, Code: strings.Repeat("ab", 32), Body: []byte("{}")}
+			for _, r := range append([]record.Record{planned}, c.records...) {
+				r.At = time.Now()
+				if err := j.Commit(t.Context(), r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			e := &Engine{takeover: &record.Takeover{}, o: Options{Journal: path, CustodyDir: t.TempDir(), Log: zap.NewNop()}}
+			if err := e.awaitJournal(t.Context()); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+			if err := e.journal.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A start that was killed before its first record has made a place and no journal: the next
+// begins there, and a machine that is started with the first has nothing to foresee.
+func TestAPlaceWithoutAJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	for _, at := range []string{path, pgtest.Start(t, "fsync=off").Address("winter")} {
+		s, err := store.Open(t.Context(), at, store.Options{Write: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := newEngine(Options{Plan: &plan.Plan{}, Journal: at, Log: zap.NewNop(), Gates: &direction.Gates{}})
+		if store.IsAddress(at) {
+			if err := e.foresee(t.Context()); err != nil {
+				t.Errorf("while the first begins: %v", err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.readJournal(); err != nil || e.journal != nil {
+			t.Errorf("%s: %v", at, err)
+		}
+		if _, err := StatusOf(t.Context(), at, "", nil, advice.Place{}); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the status of %s: %v", at, err)
+		}
+	}
+}
+
+// An engine that stands by lets the same callers look as one that sweeps.
+func TestStandbyKnowsWhoMayLook(t *testing.T) {
+	people := []console.Person{{Name: "Ada", TokenSHA256: [32]byte{1}, Role: console.Orders}}
+	o := Options{
+		Plan: &plan.Plan{}, Log: zap.NewNop(), Registry: prometheus.NewRegistry(), Gates: &direction.Gates{},
+		Operations: console.Address{Listen: "127.0.0.1:0", Token: "order", LookToken: "look", People: people},
+	}
+	e := newEngine(o)
+	var err error
+	if e.console, err = console.Listen(t.Context(), o.Operations); err != nil {
+		t.Fatal(err)
+	}
+	if e.inbox, err = inbox.Listen(t.Context(), inbox.Address{Listen: "127.0.0.1:0"}); err != nil {
+		t.Fatal(err)
+	}
+	stop, err := e.serveStandby(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, want := range map[string]int{"order": http.StatusOK, "look": http.StatusOK, "": http.StatusUnauthorized} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, e.OperationsURL()+"/api/v1/sweep", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		reply, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := reply.Body.Close(); err != nil || reply.StatusCode != want {
+			t.Errorf("token %q: %s, %v", token, reply.Status, err)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	stop()
+	if err := errors.Join(e.console.Close(), e.inbox.Close()); err != nil {
+		t.Error(err)
+	}
+}
