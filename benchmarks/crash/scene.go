@@ -386,7 +386,7 @@ func (l locked) Write(b []byte) (int, error) {
 
 func (s *scene) start(env []string, args ...string) (*process, error) {
 	p := &process{command: exec.Command(s.binary, args...), ended: make(chan struct{})} //nolint:noctx // it is killed by its own end, or by close
-	p.command.Env, p.command.Dir = append(os.Environ(), env...), s.dir // where it keeps what is its own
+	p.command.Env, p.command.Dir = append(os.Environ(), env...), s.dir                  // where it keeps what is its own
 	p.command.Stdout, p.command.Stderr = locked{p, &p.out}, locked{p, &p.log}
 	if err := p.command.Start(); err != nil {
 		return nil, err
