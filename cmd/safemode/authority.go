@@ -1,21 +1,21 @@
 package main
 
 import (
-	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/direction"
 	"safemode/engine/durable"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
-	"safemode/servicerequests/safefile"
 	"safemode/servicerequests/smki"
 )
 
@@ -24,7 +24,7 @@ func loadRoster(c *config.Config) (*direction.Roster, error) {
 	if !c.Roster.Named() {
 		return nil, nil
 	}
-	pinned, err := loadCertificate(c.Roster.SignedBy)
+	pinned, err := cli.Certificate(c.Roster.SignedBy)
 	if err != nil {
 		return nil, err
 	}
@@ -175,34 +175,6 @@ func widened(c *config.Config, p *plan.Plan) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	slices.SortFunc(faults, func(a, b error) int {
-		if a.Error() < b.Error() {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return fmt.Errorf("the configuration allows more than the plan that was approved; make a new plan and have it approved:\n%w", errors.Join(faults...))
-}
-
-// loadPerson reads a person's certificate and key. The key is a secret of theirs.
-func loadPerson(certFile, keyFile string) (*smki.Certificate, *ecdsa.PrivateKey, error) {
-	cert, err := loadCertificate(certFile)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := cert.CheckPurpose(smki.Approves); err != nil {
-		return nil, nil, failWith(exitRefused, fmt.Errorf("%s: %w", certFile, err))
-	}
-	text, err := safefile.Read(keyFile, safefile.Small, safefile.Secret)
-	if err != nil {
-		return nil, nil, failWith(exitUsage, fmt.Errorf("--key: %w", err))
-	}
-	key, err := smki.ParsePrivateKeyPEM(text)
-	if err != nil {
-		return nil, nil, failWith(exitUsage, fmt.Errorf("%s: %w", keyFile, err))
-	}
-	if err := cert.CheckKey(&key.PublicKey); err != nil {
-		return nil, nil, failWith(exitUsage, fmt.Errorf("%s: %w", keyFile, err))
-	}
-	return cert, key, nil
 }

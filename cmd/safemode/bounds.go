@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine/authority"
 	"safemode/engine/direction"
@@ -114,19 +116,11 @@ func settingsOf(c *config.Config) map[string]float64 {
 // sourcesOf are the files and URLs of evidence: those that a plan names must stay in the
 // configuration, and others may be added.
 func sourcesOf(c *config.Config) map[string][]string {
-	all := map[string][]string{}
-	if len(c.Gates.RevocationLists) > 0 {
-		all["gates.revocation_lists"] = c.Gates.RevocationLists
+	all := map[string][]string{
+		"gates.revocation_lists": c.Gates.RevocationLists, "gates.peer_revocation_lists": c.Gates.PeerRevocationLists,
+		"gates.mpids_file": {c.Gates.MPIDsFile}, "gates.freeze_file": {c.Gates.FreezeFile},
 	}
-	if len(c.Gates.PeerRevocationLists) > 0 {
-		all["gates.peer_revocation_lists"] = c.Gates.PeerRevocationLists
-	}
-	if c.Gates.MPIDsFile != "" {
-		all["gates.mpids_file"] = []string{c.Gates.MPIDsFile}
-	}
-	if c.Gates.FreezeFile != "" {
-		all["gates.freeze_file"] = []string{c.Gates.FreezeFile}
-	}
+	maps.DeleteFunc(all, func(_ string, names []string) bool { return len(names) == 0 || names[0] == "" })
 	return all
 }
 
@@ -135,7 +129,7 @@ const rosterSource = "roster.signed_by"
 
 // pinned names the key that a configuration's roster is signed with.
 func pinned(c *config.Config) ([]string, error) {
-	cert, err := loadCertificate(c.Roster.SignedBy)
+	cert, err := cli.Certificate(c.Roster.SignedBy)
 	if err != nil {
 		return nil, err
 	}

@@ -38,8 +38,6 @@ type loadFlags struct {
 	out, compare                 string
 }
 
-const inboxPath = "/smartdcc/duis"
-
 func newLoadTest(io stdio) *cobra.Command {
 	var l loadFlags
 	c := &cobra.Command{
@@ -84,7 +82,7 @@ Exit codes: 0 passed; 4 it ran, and a threshold does not hold; 3 refused.`,
 	f.StringVar(&l.url, "url", "", "address of the system's services; loopback only (default http://"+defaultDUIS+", with --tls https)")
 	f.StringVar(&l.smkiURL, "smki-url", "", "address of its SMKI service; loopback only (default http://"+defaultSMKI+", with --tls https)")
 	f.BoolVar(&l.mutual, "tls", false, "mutual TLS with the system, both ways")
-	f.StringVar(&l.inbox, "inbox", "127.0.0.1:8089", "address to take answers at, under "+inboxPath)
+	f.StringVar(&l.inbox, "inbox", "127.0.0.1:8089", "address to take answers at, under "+inbox.Path)
 	f.StringVar(&l.pkiDir, "pki", "", "PKI folder of pki init")
 	f.StringVar(&l.portfolio, "portfolio", "", "portfolio of the meters to ask; electricity's are")
 	f.StringVar(&l.custody, "custody", "loadtest-custody", "folder of the test's counters; made if it is not there")
@@ -98,14 +96,12 @@ Exit codes: 0 passed; 4 it ran, and a threshold does not hold; 3 refused.`,
 	f.Float64Var(&l.precision, "precision", 5, "of the search, per cent")
 	f.StringArrayVar(&l.thresholds, "threshold", nil, "condition that must hold; may be given several times")
 	f.IntVar(&l.workers, "workers", 256, "requests being sent at once")
-	f.BoolVar(&l.cold, "cold", false, "do not ask for the devices' keys beforehand")
+	f.BoolVar(&l.cold, "cold", false, "do not ask for the devices' keys first")
 	f.StringVar(&l.out, "out", "", "new folder for loadtest.json, loadtest.csv and loadtest.html")
 	f.StringVar(&l.compare, "compare", "", "loadtest.json of an earlier test to compare with")
 	f.BoolVar(&l.asJSON, "json", false, "print the result as one line of JSON")
 	f.BoolVar(&l.detail, "verbose", false, "log every request that is not accepted")
-	for _, name := range []string{"pki", "portfolio"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	required(c, "pki", "portfolio")
 	return c
 }
 
@@ -164,7 +160,7 @@ func (l *loadFlags) parse() (p loadOrder, err error) {
 		fault(l.by == 0, "--step needs --to")
 	}
 	if l.compare != "" {
-		p.earlier, err = readLoadResult(l.compare)
+		p.earlier, err = readFile(l.compare, safefile.List, safefile.Checked, loadtest.ReadResult)
 		faults = append(faults, err)
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -177,19 +173,6 @@ func (l *loadFlags) parse() (p loadOrder, err error) {
 	return p, nil
 }
 
-func readLoadResult(name string) (*loadtest.Result, error) {
-	f, err := safefile.Open(name, safefile.List, safefile.Checked)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	r, err := loadtest.ReadResult(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return r, nil
-}
-
 func (l *loadFlags) run(ctx context.Context, io stdio, log *zap.Logger) error {
 	p, err := l.parse()
 	if err != nil {
@@ -200,7 +183,7 @@ func (l *loadFlags) run(ctx context.Context, io stdio, log *zap.Logger) error {
 		return err
 	}
 	if l.out != "" {
-		if l.out, err = newFolder(l.out); err != nil {
+		if err := newFolder(l.out); err != nil {
 			return err
 		}
 	}
@@ -248,7 +231,7 @@ func (l *loadFlags) open(ctx context.Context, io stdio, log *zap.Logger, p loadO
 	}
 	test, err := engine.OpenLoadTest(ctx, engine.LoadOptions{
 		Identity: engine.TestIdentity(folder), DCC: dcc,
-		CustodyDir: l.custody, Inbox: in, InboxPath: inboxPath,
+		CustodyDir: l.custody, Inbox: in, InboxPath: inbox.Path,
 		Test: loadtest.Options{
 			Services: p.services, Targets: targets, Wait: l.wait, Workers: l.workers,
 			Progress: func(p loadtest.Progress) { fmt.Fprintln(io.err, loadProgress(p)) },
@@ -365,25 +348,17 @@ func (l *loadFlags) write(r *loadtest.Result) error {
 // loadTargets are the electricity meters of a portfolio: a sleeping gas meter says
 // nothing of the system's speed.
 func loadTargets(name string) ([]loadtest.Target, error) {
-	f, err := safefile.Open(name, safefile.Mass, safefile.Checked)
-	if err != nil {
-		return nil, failWith(exitUsage, err)
-	}
-	defer f.Close()
 	var targets []loadtest.Target
-	for row, err := range portfolio.Read(f, portfolio.Options{}) {
-		if _, refused := errors.AsType[*portfolio.RowError](err); refused {
-			continue
-		}
-		if err != nil {
-			return nil, failWith(exitUsage, fmt.Errorf("%s: %w", name, err))
-		}
+	err := goodRows(name, func(row portfolio.Row) {
 		if row.Type == servicerequests.ESME {
 			targets = append(targets, loadtest.Target{Device: row.Device, Type: row.Type})
 		}
+	})
+	if err == nil && len(targets) == 0 {
+		err = failWith(exitUsage, fmt.Errorf("%s: no electricity meter in it", name))
 	}
-	if len(targets) == 0 {
-		return nil, failWith(exitUsage, fmt.Errorf("%s: no electricity meter in it", name))
+	if err != nil {
+		return nil, err
 	}
 	slices.SortFunc(targets, func(a, b loadtest.Target) int { return strings.Compare(a.Device.String(), b.Device.String()) })
 	return targets, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine/durable"
 	"safemode/engine/journal"
@@ -53,7 +54,7 @@ what came of each. It fails (exit 1) where one was not taken.`,
 		},
 	}
 	c.Flags().StringVar(&configPath, "config", "", "configuration file")
-	_ = c.MarkFlagRequired("config")
+	required(c, "config")
 	return c
 }
 
@@ -101,9 +102,7 @@ left.`,
 	f := c.Flags()
 	f.StringVar(&configPath, "config", "", "configuration file")
 	f.StringVar(&journalPath, "journal", "", "the sweep's journal")
-	for _, name := range []string{"config", "journal"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	required(c, "config", "journal")
 	return c
 }
 
@@ -159,7 +158,7 @@ func trustIn(authorities string) (*tls.Config, error) {
 	if authorities == "" {
 		return t, nil
 	}
-	pool, err := loadPool(authorities)
+	pool, err := cli.Pool(authorities)
 	t.RootCAs = pool
 	return t, err
 }

@@ -60,10 +60,7 @@ counter of the custody.`,
 			if err := f.report(io, asJSON); err != nil || planDir == "" {
 				return err
 			}
-			w := wayHere(io)
-			over(&w.Config, configPath)
-			over(&w.Plan, planDir)
-			over(&w.Journal, journalPath)
+			w := wayHere(io, config.Night{Config: configPath, Plan: planDir, Journal: journalPath})
 			w.say(io, w.place().Sweep())
 			return nil
 		},
@@ -74,7 +71,7 @@ counter of the custody.`,
 	f.StringVar(&planDir, "plan", "", "folder of the frozen plan")
 	f.StringVar(&journalPath, "journal", "journal.db", "where the sweep's journal is or will be: "+journalFlag)
 	f.BoolVar(&asJSON, "json", false, "one line of JSON")
-	_ = c.MarkFlagRequired("config")
+	required(c, "config")
 	return c
 }
 
@@ -376,7 +373,7 @@ func (f *preflight) forecast() {
 		f.hold("suppress_file "+conf.SuppressFile, said, err, "")
 	}
 	var doubts []error
-	for _, doubt := range p.Doubts(laterOf(time.Now(), p.StartsAt)) {
+	for _, doubt := range p.Doubts(time.Now()) {
 		doubts = append(doubts, errors.New(doubt))
 	}
 	f.hold("time", fmt.Sprintf("%s at the limits, and the direction ends %s", p.Estimate.Range(), p.Direction.NotAfter.Format(time.RFC3339)), errors.Join(doubts...),

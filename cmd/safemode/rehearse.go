@@ -183,8 +183,8 @@ func sweepDry(ctx context.Context, io stdio, conf *config.Config, p *plan.Plan, 
 		return failWith(exitUsage, errors.New("--journal: a dry run keeps its journal in a file"))
 	}
 	// A journal or counters that lie there may be those of a real sweep.
-	dir, err := newFolder(filepath.Dir(journalPath))
-	if err != nil {
+	dir := filepath.Dir(journalPath)
+	if err := newFolder(dir); err != nil {
 		return failWith(exitUsage, fmt.Errorf("--journal %s: a dry run makes a folder of its own: %w", journalPath, err))
 	}
 	supplier := p.Originators[0]

@@ -241,7 +241,7 @@ func wrapped(text string, width int) []string {
 // passesLine says in one word whether everything lets pass that must.
 func passesLine(st *record.Status, width int) []string {
 	text := passes(st, false)
-	if len(shutWays(st, false)) > 0 {
+	if text != allPass {
 		text = alarm.Render(text)
 	}
 	pieces := []string{heading.Render("Passes ") + text, heading.Render("Inbox ") + record.Ago("message", st.InboxHeard)}
@@ -326,20 +326,16 @@ func waveLines(st *record.Status, width int) (lines []string) {
 		}
 		lines = append(lines, flow(width, pieces...)...)
 	}
-	return append(lines, wrapped("Blast radius: "+blastRadius(st.BlastRadius), width)...)
+	return append(lines, wrapped("Blast radius: "+st.BlastRadius.String(), width)...)
 }
 
 func regionLines(st *record.Status) []string {
 	lines := []string{"", heading.Render(fmt.Sprintf("%-10s %-11s %9s %5s %8s %7s %8s %6s %6s", "Region", "fuel", "on supply", "armed", "not safe", "unknown", "excluded", "to go", "of"))}
 	for _, r := range st.Regions {
-		left := r.Meters
-		for _, n := range r.Verdicts {
-			left -= n
-		}
 		v := r.Verdicts
 		lines = append(lines, fmt.Sprintf("%-10s %-11s %9d %5d %8d %7d %8d %6d %6d", r.Region, r.Fuel,
 			v[record.VerdictOnSupply], v[record.VerdictArmed], v[record.VerdictNotSafe], v[record.VerdictUnknown], v[record.VerdictExcluded],
-			left, r.Meters))
+			r.Left(), r.Meters))
 	}
 	for _, r := range st.Heard {
 		line := fmt.Sprintf("%-10s %s, %d requests open", r.Region, r.Says(), r.Open)

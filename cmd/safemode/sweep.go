@@ -10,12 +10,14 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"safemode/cmd/cli"
 	"safemode/config"
 	"safemode/engine"
 	"safemode/engine/direction"
 	"safemode/engine/journal"
 	"safemode/engine/plan"
 	"safemode/engine/record"
+	"safemode/engine/report"
 	"safemode/engine/sweep"
 	"safemode/servicerequests"
 )
@@ -123,8 +125,7 @@ of --portfolio, and without a sweep.`,
 				}
 				o.StoodBy = &changed.Takeover
 			}
-			w := wayHere(io)
-			over(&w.Journal, journalPath)
+			w := wayHere(io, config.Night{Journal: journalPath})
 			w.say(io, w.report())
 			return nil
 		},
@@ -147,9 +148,7 @@ of --portfolio, and without a sweep.`,
 	f.StringVar(&portfolioPath, "portfolio", "", "the portfolio that the plan was made of: a meter that is not in it refuses the plan; needed by --dark-hours")
 	f.BoolVar(&asJSON, "json", false, "dry run: print the summary as one line of JSON")
 	f.BoolVar(&verbose, "verbose", false, "log every event")
-	for _, name := range []string{"config", "plan", "journal"} {
-		_ = c.MarkFlagRequired(name)
-	}
+	required(c, "config", "plan", "journal")
 	return c
 }
 
@@ -242,7 +241,8 @@ func journalCode(err error) int {
 		return exitHalted
 	case errors.Is(err, journal.ErrInUse):
 		return exitRefused
-	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, journal.ErrNone), errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, journal.ErrForeign), errors.Is(err, journal.ErrVersion), errors.Is(err, journal.ErrNone), errors.Is(err, os.ErrNotExist),
+		errors.Is(err, report.ErrNoStory):
 		return exitUsage
 	default:
 		return exitFailed
@@ -261,7 +261,7 @@ func advise(ctx context.Context, io stdio, err error, o *engine.Options) {
 		for _, by := range missing.Signed {
 			place.Approved = append(place.Approved, by.Name)
 			place.Approvers = slices.DeleteFunc(slices.Clone(place.Approvers), func(person string) bool {
-				cert, err := loadCertificate(person + ".pem")
+				cert, err := cli.Certificate(person + ".pem")
 				return err == nil && direction.Fingerprint(cert) == by.Key
 			})
 		}

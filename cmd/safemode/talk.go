@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // talk is a standard error with a reader that may be slow, stuck or gone: a full pipe, a
@@ -137,12 +139,20 @@ func fileOf(w io.Writer) *os.File {
 	return f
 }
 
-// droppedBy is what counts the lost talk of a standard error; nil: nothing is lost there.
-func droppedBy(w io.Writer) func() uint64 {
+// droppedBy is how much talk of a standard error was lost.
+func droppedBy(w io.Writer) uint64 {
 	if t, ok := w.(interface{ Dropped() uint64 }); ok {
-		return t.Dropped
+		return t.Dropped()
 	}
-	return nil
+	return 0
+}
+
+// countDropped has a registry tell how much talk was lost.
+func countDropped(w io.Writer, registry prometheus.Registerer) {
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "safemode_log_dropped_total",
+		Help: "Writes to standard error that were dropped because nobody read it.",
+	}, func() float64 { return float64(droppedBy(w)) }))
 }
 
 // endings are the signals that drain and end a command. A terminal that is closed sends

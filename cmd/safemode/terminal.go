@@ -70,11 +70,7 @@ func (t *terminal) Write(b []byte) (int, error) {
 func (t *terminal) Dropped() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lost := t.lost
-	if count := droppedBy(t.Writer); count != nil {
-		lost += count()
-	}
-	return lost
+	return t.lost + droppedBy(t.Writer)
 }
 
 func (t *terminal) flush(limit time.Duration) bool { return flushed(t.Writer, limit) }
@@ -102,7 +98,7 @@ func (t *terminal) fill(on bool) error {
 	_, err := io.WriteString(t.Writer, t.kept.String())
 	t.kept.Reset()
 	if t.lost > 0 {
-		fmt.Fprintf(t.Writer, "safemode: %d messages of meanwhile were dropped\n", t.lost)
+		fmt.Fprintf(t.Writer, "safemode: %d messages were dropped while the view was up\n", t.lost)
 	}
 	return err
 }

@@ -123,7 +123,7 @@ func (j *judge) held(first int) {
 			t.Do = "It still holds when the sweep goes on. " + t.Do
 		}
 		t = callOfHold(t, h)
-		if h.Scope == wholeSweep && j.active() {
+		if h.Scope == record.WholeSweep && j.active() {
 			j.stops = true
 			if h.Cause != record.CauseWave || !wrong {
 				j.tasks = slices.Insert(j.tasks, first, t)
@@ -172,9 +172,6 @@ func (j *judge) clockOf(at time.Time) string {
 	}
 	return text
 }
-
-// wholeSweep is the scope of a hold of everything.
-const wholeSweep = "the sweep"
 
 // ifActive is an order, if the sweep still takes orders.
 func (j *judge) ifActive(words ...string) []string {

@@ -16,7 +16,7 @@ func (j *judge) homes() {
 	} {
 		if n := st.Verdicts[kind.verdict]; n > 0 {
 			t := record.Task{Incident: "homes", Says: count(n, kind.one, kind.many), List: kind.verdict, Meters: n, Reasons: j.reasons(kind.verdict)}
-			t.Do = "What to do depends on the reason. Once a cause is mended, ask these meters again:"
+			t.Do = "What to do depends on the reason. Once a cause is put right, ask these meters again:"
 			if t.Commands = j.ifActive("rerun", "--verdict", kind.verdict, "--reason", "WHAT WAS MENDED"); t.Commands == nil {
 				t.Do = "What to do depends on the reason; meters.csv of the report lists them."
 			}

@@ -23,7 +23,7 @@ const (
 	doCertificate = "They are kept. Ask the DCC's service desk, by telephone, whether it signs under a new certificate; have that from the SMKI repository, and name it in dcc.transform_certificates or dcc.xml_signing_certificates. Then stop the sweep; the same command goes on with it and judges what was kept:"
 	doRegion      = "Ask the DCC's service desk whether the region is out. If it is, pause the region, so that no tries are used up, and resume it later:"
 	doDisk        = "Free some room now: a sweep that cannot write its journal halts."
-	doJournal     = "Free the disk of the journal, mend it, or end the program that holds the file."
+	doJournal     = "Free the disk of the journal, repair it, or end the program that holds the file."
 	doFenced      = "Another engine has the sweep, or may have: safemode sweeps --database says which. It goes on there; nothing is to be done here."
 	doQuarantine  = "Ask the DCC's service desk to release them, and to delete those that are to be deleted (below, or in status); then resume."
 	doUnproven    = "Find out with the DCC's service desk what these answers mean: homes that have moved to another supplier, or a certificate of the DCC that the configuration lacks."
@@ -220,7 +220,7 @@ var Incidents = []Incident{
 		"homes", "homes need a person",
 		[]string{"meters are not safe", "supply returns when the consumer presses the button", "nothing trustworthy is known"},
 		"The sweep has done what it may for them. Armed homes must press a button; the others have a reason that says what to do.",
-		"Call these homes, the longest without supply first (safemode calls list). Once a cause is mended, ask the meters again: safemode rerun.",
+		"Call these homes, the longest without supply first (safemode calls list). Once a cause is put right, ask the meters again: safemode rerun.",
 		"Nobody is told to press a button that is not armed, and nobody is called by the list of a drill.",
 	},
 	{

@@ -29,13 +29,6 @@ type early struct {
 	answer, request uint64 // records
 }
 
-func (q *requests) init() {
-	q.answers = map[uint64]servicerequests.RequestID{}
-	q.known = map[servicerequests.RequestID]servicerequests.Service{}
-	q.unmatched = map[servicerequests.RequestID]uint64{}
-	q.commands = map[servicerequests.EUI]uint64{}
-}
-
 // signed holds a signed body against every claim about what is sent.
 func (a *auditor) signed(r record.Record) {
 	a.bytes.Checked++

@@ -20,6 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"safemode/engine/proof"
+
+	"safemode/engine/listen"
 )
 
 // serve runs a bench at an address of its own and returns its host:port.
@@ -120,8 +122,8 @@ func TestConnections(t *testing.T) {
 		reason  string
 		address Address
 	}{
-		{turnedPeer, Address{ConnectionsPerPeer: 2}},
-		{turnedTotal, Address{Connections: 2}},
+		{listen.OverPeer, Address{ConnectionsPerPeer: 2}},
+		{listen.OverTotal, Address{Connections: 2}},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			b := newBench(t, nil)

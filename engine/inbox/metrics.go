@@ -14,12 +14,8 @@ type metrics struct {
 	limited     *prometheus.CounterVec     // limit
 }
 
-// Values of labels: which limit was exceeded, and why a connection had no message.
-const (
-	turnedPeer   = listen.OverPeer
-	turnedTotal  = listen.OverTotal
-	turnedSilent = "silent"
-)
+// turnedSilent is why a connection had no message, beside the limits: a label's value.
+const turnedSilent = "silent"
 
 // The label's values.
 var results = map[int]string{
@@ -49,10 +45,10 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		}, []string{"limit"}),
 	}
 	registerer.MustRegister(deliveries, m.connections, m.limited)
-	for _, reason := range [...]string{turnedPeer, turnedTotal, turnedSilent} {
+	for _, reason := range [...]string{listen.OverPeer, listen.OverTotal, turnedSilent} {
 		m.connections.WithLabelValues(reason)
 	}
-	for _, limit := range [...]string{turnedPeer, turnedTotal} {
+	for _, limit := range [...]string{listen.OverPeer, listen.OverTotal} {
 		m.limited.WithLabelValues(limit)
 	}
 	for status, result := range results {

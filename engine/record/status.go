@@ -2,6 +2,8 @@ package record
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -316,6 +318,39 @@ type RegionStatus struct {
 	Fuel     string         `json:"fuel"` // electricity or gas
 	Meters   int            `json:"meters"`
 	Verdicts map[string]int `json:"verdicts"` // of Meters
+}
+
+// Left is how many of the meters have no verdict yet.
+func (r RegionStatus) Left() int {
+	left := r.Meters
+	for _, n := range r.Verdicts {
+		left -= n
+	}
+	return left
+}
+
+// Way is a gate, a circuit or the signer. One word for all of them: it passes, or it is shut.
+type Way struct {
+	Name string
+	Shut string // why; empty: it passes
+}
+
+// Ways are the gates, the circuits that are shut, and the signer where it is away.
+func (s *Status) Ways() (all []Way) {
+	for _, name := range slices.Sorted(maps.Keys(s.Gates)) {
+		w := Way{Name: "gate " + name}
+		if s.Gates[name] != "open" {
+			w.Shut = s.Gates[name]
+		}
+		all = append(all, w)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Breakers)) {
+		all = append(all, Way{"circuit " + name, "POSTs failed; it is tried again by itself"})
+	}
+	if s.Signer != "" {
+		all = append(all, Way{"signer", s.Signer})
+	}
+	return all
 }
 
 // Rates are what passes the sweep in a second, by its clock. A critical Service Request

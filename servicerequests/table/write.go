@@ -18,31 +18,28 @@ type Writer struct{ out *csv.Writer }
 // NewWriter makes a writer. It may buffer its output until [Writer.Flush].
 func NewWriter(w io.Writer) *Writer { return &Writer{csv.NewWriter(w)} }
 
-// Write writes one record.
-func (w *Writer) Write(record []string) error {
+// Write writes one record. [Writer.End] says whether it could.
+func (w *Writer) Write(record ...string) {
 	cells := make([]string, len(record))
 	for i, text := range record {
 		cells[i] = Cell(text)
 	}
-	return w.out.Write(cells)
+	_ = w.out.Write(cells) // the error stays
 }
 
-// WriteAll writes records and flushes.
+// WriteAll writes records, and ends.
 func (w *Writer) WriteAll(records [][]string) error {
 	for _, record := range records {
-		if err := w.Write(record); err != nil {
-			return err
-		}
+		w.Write(record...)
 	}
-	w.Flush()
-	return w.Error()
+	return w.End()
 }
 
-// Flush writes what waits. [Writer.Error] says whether it could.
-func (w *Writer) Flush() { w.out.Flush() }
-
-// Error is the first error of a Write or Flush.
-func (w *Writer) Error() error { return w.out.Error() }
+// End writes what waits, and returns the first error of all.
+func (w *Writer) End() error {
+	w.out.Flush()
+	return w.out.Error()
+}
 
 // plainNumber is a number that a spreadsheet takes as one.
 var plainNumber = regexp.MustCompile(`^[-+]?[0-9]+(\.[0-9]+)?$`)
